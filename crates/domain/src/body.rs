@@ -1,0 +1,84 @@
+//! What receivers are sent: `{"event":…,"timestamp":…,"data":{…}}`, rendered once.
+
+use serde_json::value::RawValue;
+
+use crate::Timestamp;
+use crate::event_type::EventType;
+use crate::limits::MAX_DATA_BYTES;
+use crate::violation::Violation;
+
+/// An event's `data`: the text of a JSON object, kept byte for byte.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventData(String);
+
+impl EventData {
+    /// Checks that `json` is one JSON object of at most 256 KiB. White space around the object
+    /// is dropped; everything inside stays as it is. `field` is named when it is not.
+    pub fn new(field: &str, json: &str) -> Result<EventData, Violation> {
+        if json.len() > MAX_DATA_BYTES {
+            let description = format!(
+                "is {} bytes; it may be at most {MAX_DATA_BYTES}: publish a reference to bulky content instead",
+                json.len()
+            );
+            return Err(Violation::new(field, description));
+        }
+        let value: &RawValue = serde_json::from_str(json)
+            .map_err(|error| Violation::new(field, format!("is not JSON: {error}")))?;
+        if !value.get().starts_with('{') {
+            return Err(Violation::new(field, "must be a JSON object, for example {\"id\":1}"));
+        }
+        Ok(EventData(value.get().to_owned()))
+    }
+
+    /// The JSON text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The exact bytes of the request's body: three fields, in this order, no white space of ours.
+pub fn render(event_type: EventType, event_time: Timestamp, data: &EventData) -> Vec<u8> {
+    let data = data.as_str();
+    // Neither a type's name nor a timestamp has a character that JSON would escape.
+    format!(r#"{{"event":"{event_type}","timestamp":"{event_time}","data":{data}}}"#).into_bytes()
+}
+
+/// The `data` of a test, as documented.
+pub fn test_data() -> EventData {
+    EventData(r#"{"message":"This is a test delivery from Keeptrusts."}"#.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time(text: &str) -> Timestamp {
+        text.parse().expect("a timestamp")
+    }
+
+    #[test]
+    fn a_body_has_exactly_the_three_documented_fields() {
+        let body = render(EventType::Test, time("2026-04-23T10:30:00Z"), &test_data());
+        assert_eq!(
+            String::from_utf8(body).expect("UTF-8"),
+            r#"{"event":"webhook.test","timestamp":"2026-04-23T10:30:00Z","data":{"message":"This is a test delivery from Keeptrusts."}}"#
+        );
+    }
+
+    #[test]
+    fn data_given_as_text_is_kept_byte_for_byte() {
+        let json = r#"{"n":1.10e+2, "big":12345678901234567890123,  "b":1,"a":"\u00e9é", "a":2}"#;
+        let data = EventData::new("data_json", &format!(" \n{json}\t")).expect("an object");
+        assert_eq!(data.as_str(), json);
+    }
+
+    #[test]
+    fn data_that_is_not_an_object_of_at_most_256_kib_is_refused() {
+        for wrong in ["", "[]", "null", "\"{}\"", "{", "{} {}", "{'a':1}"] {
+            assert!(EventData::new("data_json", wrong).is_err(), "{wrong:?}");
+        }
+        let object_of = |size: usize| format!(r#"{{"a":"{}"}}"#, "x".repeat(size - 8));
+        assert!(EventData::new("data_json", &object_of(MAX_DATA_BYTES)).is_ok());
+        assert!(EventData::new("data_json", &object_of(MAX_DATA_BYTES + 1)).is_err());
+    }
+}

@@ -1,0 +1,385 @@
+//! Endpoints: webhook receivers, and what may be done to them.
+
+use url::Url;
+
+use crate::Timestamp;
+use crate::event_type::EventType;
+use crate::fact::{EndpointFact, EndpointUpdate};
+use crate::ids::{DeliveryId, EndpointId, OrganizationId};
+use crate::limits::{MAX_DESCRIPTION_CHARS, MAX_NAME_CHARS, MAX_REASON_CHARS, MAX_URL_BYTES};
+use crate::log::Version;
+use crate::secret::SealedSecret;
+use crate::violation::Violation;
+
+/// Whether deliveries are made, and whether they have lately been succeeding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum EndpointStatus {
+    /// Deliveries are made.
+    Active,
+    /// Nothing is sent.
+    Disabled,
+    /// Deliveries are made; the last one to end failed for good.
+    Degraded,
+}
+
+/// The secret before the current one, while it signs as well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreviousSecret {
+    /// The secret.
+    pub secret: SealedSecret,
+    /// When it stops signing.
+    pub expire_time: Timestamp,
+}
+
+/// An endpoint as the tables hold it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Its id.
+    pub id: EndpointId,
+    /// Whose it is.
+    pub organization_id: OrganizationId,
+    /// A label.
+    pub name: String,
+    /// Where deliveries go.
+    pub url: String,
+    /// Notes.
+    pub description: String,
+    /// What it subscribes to; sorted, not empty.
+    pub event_types: Vec<EventType>,
+    /// Its secret.
+    pub secret: SealedSecret,
+    /// The secret before, during a rotation's overlap.
+    pub previous_secret: Option<PreviousSecret>,
+    /// Its status.
+    pub status: EndpointStatus,
+    /// Why its status is what it is; empty while active.
+    pub status_reason: String,
+    /// The version of its last change of configuration, from which the etag is made.
+    pub config_version: Version,
+    /// How many records its stream has.
+    pub version: Version,
+    /// When it was created.
+    pub create_time: Timestamp,
+    /// When configuration or status last changed.
+    pub update_time: Timestamp,
+    /// When it was deleted. Its row stays, for the deliveries that name it.
+    pub delete_time: Option<Timestamp>,
+}
+
+/// A configuration that has been checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEndpoint {
+    /// A label.
+    pub name: String,
+    /// Where deliveries go.
+    pub url: String,
+    /// Notes.
+    pub description: String,
+    /// What it subscribes to.
+    pub event_types: Vec<EventType>,
+    /// Its secret, sealed.
+    pub secret: SealedSecret,
+}
+
+/// What may be done to an endpoint that exists. Values have been checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EndpointCommand {
+    /// Change the configuration.
+    Update(EndpointUpdate),
+    /// Replace the secret, and let the old one sign until then.
+    RotateSecret {
+        /// The new one.
+        secret: SealedSecret,
+        /// Until when the old one signs as well.
+        previous_expire_time: Option<Timestamp>,
+    },
+    /// Resume deliveries.
+    Enable,
+    /// Stop deliveries.
+    Disable {
+        /// Why.
+        reason: String,
+    },
+    /// Remove it.
+    Delete,
+    /// Show the secret.
+    RevealSecret,
+    /// Note that a delivery ran out of attempts.
+    NoteExhausted {
+        /// Which.
+        delivery_id: DeliveryId,
+    },
+    /// Note that a delivery succeeded.
+    NoteSuccess {
+        /// Which.
+        delivery_id: DeliveryId,
+    },
+}
+
+/// Why a command is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EndpointRefusal {
+    /// It was deleted.
+    #[error("the endpoint was deleted")]
+    Deleted,
+    /// Its configuration has changed since the caller read it.
+    #[error(
+        "the endpoint has changed since it was read: get it again and repeat the change on what it is now"
+    )]
+    StaleEtag,
+}
+
+impl Endpoint {
+    /// The fact of an endpoint's creation.
+    pub fn create(new: NewEndpoint) -> EndpointFact {
+        let NewEndpoint { name, url, description, event_types, secret } = new;
+        EndpointFact::Created { name, url, description, event_types, secret }
+    }
+
+    /// What follows from a command: facts, none if there is nothing to do, or a refusal.
+    /// With an `etag`, only if it is the current one.
+    pub fn decide(
+        &self,
+        command: EndpointCommand,
+        etag: Option<&str>,
+    ) -> Result<Option<EndpointFact>, EndpointRefusal> {
+        if self.delete_time.is_some() {
+            return Err(EndpointRefusal::Deleted);
+        }
+        if etag.is_some_and(|etag| etag != self.etag()) {
+            return Err(EndpointRefusal::StaleEtag);
+        }
+        let disabled = self.status == EndpointStatus::Disabled;
+        Ok(match command {
+            EndpointCommand::Update(update) => self.difference(update).map(EndpointFact::Updated),
+            EndpointCommand::RotateSecret { secret, previous_expire_time } => {
+                Some(EndpointFact::SecretRotated { secret, previous_expire_time })
+            }
+            EndpointCommand::Enable => disabled.then_some(EndpointFact::Enabled),
+            EndpointCommand::Disable { reason } => {
+                (!disabled).then_some(EndpointFact::Disabled { reason })
+            }
+            EndpointCommand::Delete => Some(EndpointFact::Deleted),
+            EndpointCommand::RevealSecret => Some(EndpointFact::SecretRevealed),
+            EndpointCommand::NoteExhausted { delivery_id } => {
+                let reason = format!("delivery {delivery_id} failed after its last retry");
+                (self.status == EndpointStatus::Active)
+                    .then_some(EndpointFact::Degraded { delivery_id, reason })
+            }
+            EndpointCommand::NoteSuccess { delivery_id } => (self.status
+                == EndpointStatus::Degraded)
+                .then_some(EndpointFact::Recovered { delivery_id }),
+        })
+    }
+
+    /// The endpoint that a Created fact makes.
+    pub fn created(
+        id: EndpointId,
+        organization_id: OrganizationId,
+        new: NewEndpoint,
+        recorded_at: Timestamp,
+    ) -> Endpoint {
+        let NewEndpoint { name, url, description, event_types, secret } = new;
+        Endpoint {
+            id,
+            organization_id,
+            name,
+            url,
+            description,
+            event_types,
+            secret,
+            previous_secret: None,
+            status: EndpointStatus::Active,
+            status_reason: String::new(),
+            config_version: Version(1),
+            version: Version(1),
+            create_time: recorded_at,
+            update_time: recorded_at,
+            delete_time: None,
+        }
+    }
+
+    /// The endpoint after one more fact, recorded at `recorded_at`.
+    pub fn apply(&mut self, fact: &EndpointFact, recorded_at: Timestamp) {
+        self.version = self.version.next();
+        if matches!(fact, EndpointFact::SecretRevealed) {
+            return;
+        }
+        self.update_time = recorded_at;
+        match fact {
+            EndpointFact::Created { .. } | EndpointFact::SecretRevealed => {}
+            EndpointFact::Updated(update) => {
+                self.config_version = self.version;
+                let update = update.clone();
+                self.name = update.name.unwrap_or(std::mem::take(&mut self.name));
+                self.url = update.url.unwrap_or(std::mem::take(&mut self.url));
+                self.description =
+                    update.description.unwrap_or(std::mem::take(&mut self.description));
+                self.event_types =
+                    update.event_types.unwrap_or(std::mem::take(&mut self.event_types));
+                if let Some(secret) = update.secret {
+                    self.secret = secret;
+                    self.previous_secret = None;
+                }
+            }
+            EndpointFact::SecretRotated { secret, previous_expire_time } => {
+                self.config_version = self.version;
+                let previous = std::mem::replace(&mut self.secret, secret.clone());
+                self.previous_secret = previous_expire_time
+                    .map(|expire_time| PreviousSecret { secret: previous, expire_time });
+            }
+            EndpointFact::Enabled | EndpointFact::Recovered { .. } => {
+                self.status = EndpointStatus::Active;
+                self.status_reason.clear();
+            }
+            EndpointFact::Disabled { reason } => {
+                self.status = EndpointStatus::Disabled;
+                self.status_reason.clone_from(reason);
+            }
+            EndpointFact::Degraded { reason, .. } => {
+                self.status = EndpointStatus::Degraded;
+                self.status_reason.clone_from(reason);
+            }
+            EndpointFact::Deleted => self.delete_time = Some(recorded_at),
+        }
+    }
+
+    /// Changes with every change of the configuration, and with nothing else.
+    pub fn etag(&self) -> String {
+        format!("\"{}\"", self.config_version.0)
+    }
+
+    /// Whether its events are to be delivered or recorded as missed: not if it was deleted.
+    pub fn subscribes_to(&self, event_type: EventType) -> bool {
+        self.delete_time.is_none() && self.event_types.contains(&event_type)
+    }
+
+    /// The part of an update that changes something.
+    fn difference(&self, update: EndpointUpdate) -> Option<EndpointUpdate> {
+        let changed = EndpointUpdate {
+            name: update.name.filter(|name| *name != self.name),
+            url: update.url.filter(|url| *url != self.url),
+            description: update.description.filter(|text| *text != self.description),
+            event_types: update.event_types.filter(|types| *types != self.event_types),
+            secret: update.secret,
+        };
+        (changed != EndpointUpdate::default()).then_some(changed)
+    }
+}
+
+/// Checks a name: 1 to 100 characters, none of them a control character.
+pub fn check_name(field: &str, name: String) -> Result<String, Violation> {
+    let name = name.trim().to_owned();
+    if name.is_empty() {
+        return Err(Violation::new(field, "is required: a label such as siem-all-events"));
+    }
+    let length = name.chars().count();
+    if length > MAX_NAME_CHARS {
+        let description = format!("is {length} characters; it may be at most {MAX_NAME_CHARS}");
+        return Err(Violation::new(field, description));
+    }
+    if name.chars().any(char::is_control) {
+        return Err(Violation::new(field, "must not contain control characters"));
+    }
+    Ok(name)
+}
+
+/// Checks a description: at most 1,000 characters.
+pub fn check_description(field: &str, description: String) -> Result<String, Violation> {
+    check_text(field, description, MAX_DESCRIPTION_CHARS)
+}
+
+/// Checks the reason for disabling: at most 500 characters.
+pub fn check_reason(field: &str, reason: String) -> Result<String, Violation> {
+    check_text(field, reason, MAX_REASON_CHARS)
+}
+
+fn check_text(field: &str, text: String, max_chars: usize) -> Result<String, Violation> {
+    let length = text.chars().count();
+    if length > max_chars {
+        let description = format!("is {length} characters; it may be at most {max_chars}");
+        return Err(Violation::new(field, description));
+    }
+    // Postgres cannot store NUL in text.
+    if text.contains('\0') {
+        return Err(Violation::new(field, "must not contain a NUL character"));
+    }
+    Ok(text)
+}
+
+/// Checks a receiver's URL and writes it in its normal form (the WHATWG URL Standard's).
+pub fn check_url(field: &str, url: &str) -> Result<String, Violation> {
+    let violation = |description: String| Violation::new(field, description);
+    if url.is_empty() {
+        return Err(violation("is required: the https address of the receiver".to_owned()));
+    }
+    let too_long =
+        |length| violation(format!("is {length} bytes; it may be at most {MAX_URL_BYTES}"));
+    if url.len() > MAX_URL_BYTES {
+        return Err(too_long(url.len()));
+    }
+    let mut parsed = Url::parse(url)
+        .map_err(|error| violation(format!("is not a URL ({error}); write https://host/path")))?;
+    match parsed.scheme() {
+        "https" => {}
+        "http" => {
+            return Err(violation(
+                "must begin with https://: plain HTTP would send event data in cleartext"
+                    .to_owned(),
+            ));
+        }
+        scheme => return Err(violation(format!("has the scheme {scheme}; it must be https"))),
+    }
+    // The URL Standard reads `https:///path` as the host `path`; whoever typed it meant something else.
+    let authority = url.split_once(':').and_then(|(_, rest)| rest.strip_prefix("//"));
+    let names_host = authority.is_some_and(|rest| !rest.starts_with(['/', '\\']));
+    if !names_host || parsed.host_str().is_none_or(str::is_empty) {
+        return Err(violation("has no host; write https://host/path".to_owned()));
+    }
+    if !parsed.username().is_empty() || parsed.password().is_some() {
+        return Err(violation(
+            "must not contain a user name or password: receivers verify the signature instead"
+                .to_owned(),
+        ));
+    }
+    // Never sent to a server (RFC 9110 section 4.1), so not worth keeping.
+    parsed.set_fragment(None);
+    let normal = String::from(parsed);
+    if normal.len() > MAX_URL_BYTES {
+        return Err(too_long(normal.len()));
+    }
+    Ok(normal)
+}
+
+/// Checks subscriptions: at least one, all of them known. Sorted, each once.
+pub fn check_event_types(field: &str, names: &[String]) -> Result<Vec<EventType>, Vec<Violation>> {
+    if names.is_empty() {
+        let description = "is required: subscribe to at least one event type (see ListEventTypes)";
+        return Err(vec![Violation::new(field, description)]);
+    }
+    let mut event_types = Vec::new();
+    let mut violations = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        match name.parse() {
+            Ok(EventType::Test) => violations.push(Violation::new(
+                format!("{field}[{index}]"),
+                "webhook.test cannot be subscribed to: every endpoint can be sent a test",
+            )),
+            Ok(event_type) => event_types.push(event_type),
+            Err(_) => violations.push(Violation::new(
+                format!("{field}[{index}]"),
+                format!("{name:?} is not an event type (see ListEventTypes)"),
+            )),
+        }
+    }
+    if !violations.is_empty() {
+        return Err(violations);
+    }
+    event_types.sort();
+    event_types.dedup();
+    Ok(event_types)
+}
+
+#[cfg(test)]
+#[path = "endpoint_tests.rs"]
+mod tests;

@@ -1,0 +1,152 @@
+use super::*;
+
+fn now() -> Timestamp {
+    "2026-04-23T10:30:00Z".parse().expect("a timestamp")
+}
+
+fn sealed(text: &str) -> SealedSecret {
+    SealedSecret { key_id: "k".to_owned(), nonce: [0; 12], ciphertext: text.as_bytes().to_vec() }
+}
+
+fn endpoint() -> Endpoint {
+    let new = NewEndpoint {
+        name: "siem".to_owned(),
+        url: "https://siem.example/".to_owned(),
+        description: String::new(),
+        event_types: vec![EventType::PolicyBlock],
+        secret: sealed("first"),
+    };
+    Endpoint::created(EndpointId::MIN, "default".parse().expect("valid"), new, now())
+}
+
+/// Given an endpoint, when a command comes, then this fact follows (and is applied).
+fn when(endpoint: &mut Endpoint, command: EndpointCommand) -> Option<EndpointFact> {
+    let fact = endpoint.decide(command, None).expect("not refused");
+    if let Some(fact) = &fact {
+        endpoint.apply(fact, now());
+    }
+    fact
+}
+
+#[test]
+fn disabling_and_enabling_are_facts_only_when_they_change_something() {
+    let mut endpoint = endpoint();
+    assert_eq!(when(&mut endpoint, EndpointCommand::Enable), None);
+    let disable = || EndpointCommand::Disable { reason: "maintenance".to_owned() };
+    assert!(when(&mut endpoint, disable()).is_some());
+    assert_eq!(endpoint.status, EndpointStatus::Disabled);
+    assert_eq!(endpoint.status_reason, "maintenance");
+    assert_eq!(when(&mut endpoint, disable()), None);
+    assert_eq!(when(&mut endpoint, EndpointCommand::Enable), Some(EndpointFact::Enabled));
+    assert_eq!((endpoint.status, endpoint.status_reason.as_str()), (EndpointStatus::Active, ""));
+}
+
+#[test]
+fn an_exhausted_delivery_degrades_and_the_next_success_recovers() {
+    let mut endpoint = endpoint();
+    let delivery_id = DeliveryId::MIN;
+    assert_eq!(when(&mut endpoint, EndpointCommand::NoteSuccess { delivery_id }), None);
+    assert!(when(&mut endpoint, EndpointCommand::NoteExhausted { delivery_id }).is_some());
+    assert_eq!(endpoint.status, EndpointStatus::Degraded);
+    assert_eq!(when(&mut endpoint, EndpointCommand::NoteExhausted { delivery_id }), None);
+    assert!(when(&mut endpoint, EndpointCommand::NoteSuccess { delivery_id }).is_some());
+    assert_eq!(endpoint.status, EndpointStatus::Active);
+}
+
+#[test]
+fn health_does_not_touch_a_disabled_endpoint() {
+    let mut endpoint = endpoint();
+    when(&mut endpoint, EndpointCommand::Disable { reason: String::new() });
+    let delivery_id = DeliveryId::MIN;
+    assert_eq!(when(&mut endpoint, EndpointCommand::NoteExhausted { delivery_id }), None);
+    assert_eq!(when(&mut endpoint, EndpointCommand::NoteSuccess { delivery_id }), None);
+}
+
+#[test]
+fn the_etag_follows_the_configuration_and_not_the_health() {
+    let mut endpoint = endpoint();
+    let etag = endpoint.etag();
+    when(&mut endpoint, EndpointCommand::NoteExhausted { delivery_id: DeliveryId::MIN });
+    assert_eq!(endpoint.etag(), etag);
+    let rename = EndpointUpdate { name: Some("new".to_owned()), ..EndpointUpdate::default() };
+    when(&mut endpoint, EndpointCommand::Update(rename.clone()));
+    assert_ne!(endpoint.etag(), etag);
+    assert_eq!(
+        endpoint.decide(EndpointCommand::Update(rename), Some(&etag)),
+        Err(EndpointRefusal::StaleEtag)
+    );
+}
+
+#[test]
+fn an_update_that_changes_nothing_is_no_fact() {
+    let mut endpoint = endpoint();
+    let same = EndpointUpdate { name: Some("siem".to_owned()), ..EndpointUpdate::default() };
+    assert_eq!(when(&mut endpoint, EndpointCommand::Update(same)), None);
+}
+
+#[test]
+fn a_rotated_secret_keeps_its_predecessor_for_the_overlap() {
+    let mut endpoint = endpoint();
+    let rotate = |secret, previous_expire_time| EndpointCommand::RotateSecret {
+        secret: sealed(secret),
+        previous_expire_time,
+    };
+    when(&mut endpoint, rotate("second", Some(now())));
+    let previous = endpoint.previous_secret.clone().expect("an overlap");
+    assert_eq!((endpoint.secret.clone(), previous.secret), (sealed("second"), sealed("first")));
+    when(&mut endpoint, rotate("third", None));
+    assert_eq!((endpoint.secret, endpoint.previous_secret), (sealed("third"), None));
+}
+
+#[test]
+fn nothing_can_be_done_to_a_deleted_endpoint() {
+    let mut endpoint = endpoint();
+    when(&mut endpoint, EndpointCommand::Delete);
+    assert!(!endpoint.subscribes_to(EventType::PolicyBlock));
+    assert_eq!(endpoint.decide(EndpointCommand::Enable, None), Err(EndpointRefusal::Deleted));
+}
+
+#[test]
+fn urls_are_https_with_a_host_and_without_credentials() {
+    for right in ["https://a.example", "https://a.example:8443/x?y=1", "https://[2001:db8::1]/"] {
+        assert!(check_url("url", right).is_ok(), "{right}");
+    }
+    let too_long = format!("https://a.example/{}", "x".repeat(MAX_URL_BYTES));
+    for wrong in [
+        "",
+        "a.example",
+        "http://a.example",
+        "https://",
+        "https:///path",
+        "https:a.example",
+        "ftp://a.example",
+        "https://user@a.example",
+        "https://user:pass@a.example",
+        "https://:pass@a.example",
+        too_long.as_str(),
+    ] {
+        assert!(check_url("url", wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_url_is_kept_in_its_normal_form() {
+    let normal = check_url("url", "HTTPS://EXAMPLE.com:443/a/../b#part").expect("valid");
+    assert_eq!(normal, "https://example.com/b");
+}
+
+#[test]
+fn subscriptions_are_sorted_and_each_stands_once() {
+    let names = ["user.invited", "policy.block", "user.invited"].map(str::to_owned);
+    let sorted = vec![EventType::PolicyBlock, EventType::UserInvited];
+    assert_eq!(check_event_types("event_types", &names), Ok(sorted));
+}
+
+#[test]
+fn every_wrong_subscription_is_named() {
+    let names = ["policy.block", "policy.violated", "webhook.test"].map(str::to_owned);
+    let violations = check_event_types("event_types", &names).expect_err("two are wrong");
+    let fields: Vec<_> = violations.iter().map(|violation| violation.field.as_str()).collect();
+    assert_eq!(fields, ["event_types[1]", "event_types[2]"]);
+    assert!(check_event_types("event_types", &[]).is_err());
+}

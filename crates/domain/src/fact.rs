@@ -1,0 +1,149 @@
+//! Facts: what the log's records say, in the past tense.
+
+use crate::Timestamp;
+use crate::attempt::AttemptMade;
+use crate::delivery::DeliveryState;
+use crate::event::{ContentDigest, Idempotency};
+use crate::event_type::EventType;
+use crate::ids::{DeliveryId, EndpointId, EventId};
+use crate::secret::SealedSecret;
+
+/// Something that happened, never changed once it is in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact {
+    /// Something happened to an endpoint. Stream: the endpoint.
+    Endpoint(EndpointFact),
+    /// An event was accepted for delivery. Stream: the event.
+    EventAccepted(EventAccepted),
+    /// An event was routed; follows every EventAccepted exactly once. Stream: the event.
+    DeliveriesScheduled(DeliveriesScheduled),
+    /// Something happened to a delivery. Stream: the delivery.
+    Delivery(DeliveryFact),
+}
+
+/// Something that happened to an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EndpointFact {
+    /// It was created, active.
+    Created {
+        /// A label.
+        name: String,
+        /// Where deliveries go.
+        url: String,
+        /// Notes.
+        description: String,
+        /// What it subscribes to; sorted, not empty.
+        event_types: Vec<EventType>,
+        /// Its secret.
+        secret: SealedSecret,
+    },
+    /// Its configuration was changed; None: as before.
+    Updated(EndpointUpdate),
+    /// Its secret was replaced.
+    SecretRotated {
+        /// The new one.
+        secret: SealedSecret,
+        /// Until when the old one signs as well.
+        previous_expire_time: Option<Timestamp>,
+    },
+    /// It was enabled.
+    Enabled,
+    /// It was disabled.
+    Disabled {
+        /// Why; may be empty.
+        reason: String,
+    },
+    /// A delivery ran out of attempts.
+    Degraded {
+        /// Which.
+        delivery_id: DeliveryId,
+        /// For people to read.
+        reason: String,
+    },
+    /// A delivery succeeded while it was degraded.
+    Recovered {
+        /// Which.
+        delivery_id: DeliveryId,
+    },
+    /// It was deleted.
+    Deleted,
+    /// Its secret was shown in clear.
+    SecretRevealed,
+}
+
+/// New values of an endpoint's configuration; None: as before.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EndpointUpdate {
+    /// A label.
+    pub name: Option<String>,
+    /// Where deliveries go.
+    pub url: Option<String>,
+    /// Notes.
+    pub description: Option<String>,
+    /// What it subscribes to; sorted, not empty.
+    pub event_types: Option<Vec<EventType>>,
+    /// Its secret; ends the overlap of a rotation.
+    pub secret: Option<SealedSecret>,
+}
+
+/// An event was accepted for delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventAccepted {
+    /// What kind.
+    pub event_type: EventType,
+    /// When it happened.
+    pub event_time: Timestamp,
+    /// The rendered body.
+    pub body: ContentDigest,
+    /// How a repetition is known, if the publisher wants that.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// An event was routed: these deliveries, and no others, will ever come of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveriesScheduled {
+    /// The event's type.
+    pub event_type: EventType,
+    /// One for each active endpoint that was subscribed.
+    pub deliveries: Vec<(DeliveryId, EndpointId)>,
+    /// Subscribed, but disabled.
+    pub missed: Vec<EndpointId>,
+}
+
+/// Something that happened to a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeliveryFact {
+    /// Somebody asked for a test, which is an event and a delivery of its own.
+    TestRequested {
+        /// The test's event.
+        event_id: EventId,
+        /// The endpoint to test.
+        endpoint_id: EndpointId,
+        /// When.
+        event_time: Timestamp,
+        /// The rendered body.
+        body: ContentDigest,
+    },
+    /// Somebody asked for one more attempt.
+    RetryRequested,
+    /// Somebody asked for its end.
+    CancelRequested,
+    /// The receiver answered 2xx.
+    AttemptSucceeded(AttemptMade),
+    /// An attempt failed.
+    AttemptFailed {
+        /// What it was.
+        made: AttemptMade,
+        /// What went wrong.
+        error: String,
+        /// When the next automatic attempt is due.
+        next_attempt_time: Option<Timestamp>,
+        /// The delivery's state after it.
+        state: DeliveryState,
+    },
+    /// It ended without success.
+    Cancelled {
+        /// Why.
+        reason: String,
+    },
+}

@@ -1,0 +1,163 @@
+//! Identifiers, each a type of its own, so that one can never stand where another belongs.
+
+use std::fmt;
+use std::str::FromStr;
+
+use ulid::Ulid;
+
+use crate::limits::MAX_ORGANIZATION_ID_CHARS;
+use crate::violation::Violation;
+
+/// A text that is not an id of the expected kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("is not {expected}")]
+pub struct InvalidId {
+    expected: &'static str,
+}
+
+macro_rules! ulid_id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal, $expected:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Ulid);
+
+        impl $name {
+            /// What every id of this kind begins with.
+            pub const PREFIX: &'static str = $prefix;
+            /// The smallest id, below every real one.
+            pub const MIN: $name = $name(Ulid(0));
+            /// The largest id, above every real one.
+            pub const MAX: $name = $name(Ulid(u128::MAX));
+
+            /// An id with this ULID. Ids sort by the time that their ULIDs carry.
+            pub const fn new(ulid: Ulid) -> Self {
+                $name(ulid)
+            }
+
+            /// The ULID inside.
+            pub const fn ulid(self) -> Ulid {
+                self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let mut buffer = [0; ulid::ULID_LEN];
+                f.write_str($prefix)?;
+                f.write_str(self.0.array_to_str(&mut buffer))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                let invalid = InvalidId { expected: $expected };
+                let ulid = text.strip_prefix($prefix).ok_or(invalid.clone())?;
+                let parsed = Ulid::from_string(ulid).map_err(|_| invalid.clone())?;
+                let id = $name(parsed);
+                // One id has one spelling: lower case and overflowing ULIDs are not accepted.
+                if id.to_string() == text { Ok(id) } else { Err(invalid) }
+            }
+        }
+    };
+}
+
+ulid_id!(
+    /// An endpoint's id.
+    EndpointId, "ep_", "an endpoint id (`ep_` and 26 characters)"
+);
+ulid_id!(
+    /// An event's id.
+    EventId, "evt_", "an event id (`evt_` and 26 characters)"
+);
+ulid_id!(
+    /// A delivery's id.
+    DeliveryId, "dlv_", "a delivery id (`dlv_` and 26 characters)"
+);
+ulid_id!(
+    /// An attempt's id.
+    AttemptId, "att_", "an attempt id (`att_` and 26 characters)"
+);
+ulid_id!(
+    /// The id of one append operation, by which a lost answer can be looked up.
+    OperationId, "op_", "an operation id (`op_` and 26 characters)"
+);
+
+/// The tenant that everything belongs to: 1 to 64 characters of a-z, 0-9, `-` and `_`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OrganizationId(std::sync::Arc<str>);
+
+impl OrganizationId {
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for OrganizationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for OrganizationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for OrganizationId {
+    type Err = Violation;
+
+    fn from_str(text: &str) -> Result<Self, Violation> {
+        let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
+        if text.is_empty() {
+            return Err(Violation::new("organization_id", "is required: say whose it is"));
+        }
+        if text.len() > MAX_ORGANIZATION_ID_CHARS || !text.bytes().all(allowed) {
+            return Err(Violation::new(
+                "organization_id",
+                format!("must be 1 to {MAX_ORGANIZATION_ID_CHARS} characters of a-z, 0-9, - and _"),
+            ));
+        }
+        Ok(OrganizationId(text.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_read_back_from_its_text() {
+        let id = EndpointId::new(Ulid(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef));
+        assert_eq!(id.to_string().parse::<EndpointId>(), Ok(id));
+    }
+
+    #[test]
+    fn an_id_of_another_kind_or_spelling_is_not_accepted() {
+        let id = EndpointId::new(Ulid(42)).to_string();
+        assert!(id.parse::<EventId>().is_err());
+        assert!(id.to_lowercase().parse::<EndpointId>().is_err());
+        for wrong in ["", "ep_", "ep_123", "evt_ep_", "ep_8ZZZZZZZZZZZZZZZZZZZZZZZZZ"] {
+            assert!(wrong.parse::<EndpointId>().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn organization_ids_are_short_and_plain() {
+        for right in ["default", "a", "acme-eu_1", &"x".repeat(64)] {
+            assert!(right.parse::<OrganizationId>().is_ok(), "{right:?}");
+        }
+        for wrong in ["", "Acme", "a b", "é", "a/b", &"x".repeat(65)] {
+            assert!(wrong.parse::<OrganizationId>().is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The rules of Keeptrusts Webhooks, and nothing else.
+//!
+//! What an endpoint, an event, a delivery and an attempt are; which commands are refused and
+//! why; which facts follow from a command; what state follows from a fact; how a body is
+//! rendered and signed. State in, facts out: there is no clock, no I/O, no randomness and no
+//! async here. Time and new ids are arguments.
+//!
+//! May depend on: value crates (ids, time, JSON, hashing). Never on tokio, tonic, prost or sqlx.
+#![deny(missing_docs)]
+
+pub mod attempt;
+pub mod body;
+pub mod delivery;
+pub mod endpoint;
+pub mod event;
+pub mod event_type;
+pub mod fact;
+pub mod ids;
+pub mod limits;
+pub mod log;
+pub mod retry;
+pub mod secret;
+pub mod signing;
+pub mod trace;
+pub mod violation;
+
+pub use jiff::Timestamp;

@@ -1,0 +1,32 @@
+//! Every limit on what users give us, in one place.
+
+use std::time::Duration;
+
+/// An organization's id: characters of a-z, 0-9, `-` and `_`.
+pub const MAX_ORGANIZATION_ID_CHARS: usize = 64;
+/// An endpoint's name, in characters.
+pub const MAX_NAME_CHARS: usize = 100;
+/// An endpoint's description, in characters.
+pub const MAX_DESCRIPTION_CHARS: usize = 1_000;
+/// The reason given for disabling an endpoint, in characters.
+pub const MAX_REASON_CHARS: usize = 500;
+/// An endpoint's URL, in bytes.
+pub const MAX_URL_BYTES: usize = 2_048;
+/// A secret, in bytes of UTF-8. Shorter ones could be guessed from a signature.
+pub const MIN_SECRET_BYTES: usize = 16;
+/// A secret, in bytes of UTF-8.
+pub const MAX_SECRET_BYTES: usize = 256;
+/// An event's `data`, in bytes of JSON text.
+pub const MAX_DATA_BYTES: usize = 256 * 1024;
+/// An idempotency key, in bytes.
+pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 256;
+/// The events of one PublishEvents call.
+pub const MAX_EVENTS_PER_BATCH: usize = 1_000;
+/// How long an old secret may go on signing beside the new one.
+pub const MAX_ROTATION_OVERLAP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How long it does unless the request says otherwise.
+pub const DEFAULT_ROTATION_OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
+/// The retries of a schedule.
+pub const MAX_RETRIES: usize = 32;
+/// The longest wait of a retry schedule.
+pub const MAX_RETRY_DELAY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
