@@ -1,0 +1,174 @@
+//! What came of a request, and how much of it is kept.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Body;
+
+use crate::failure::SendFailure;
+use crate::limits::{MAX_KEPT_BODY, MAX_KEPT_HEADER_BYTES, MAX_KEPT_HEADERS, MAX_READ_BODY};
+
+/// One request and what came of it.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// From the start of the request to the end of the answer, or to the failure.
+    pub duration: Duration,
+    /// The answer, or why there is none.
+    pub result: Result<Answer, SendFailure>,
+}
+
+/// What the receiver answered, with whatever status.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The status; a 3xx is as final as any other.
+    pub status: StatusCode,
+    /// The headers in the order of arrival, at most [`MAX_KEPT_HEADERS`] fields and
+    /// [`MAX_KEPT_HEADER_BYTES`] bytes of names and values.
+    pub headers: HeaderMap,
+    /// The beginning of the body, at most [`MAX_KEPT_BODY`] bytes.
+    pub body: Bytes,
+    /// Whether the body was longer than what is kept of it.
+    pub body_truncated: bool,
+}
+
+// By hand: what receivers send is not for logs.
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer")
+            .field("status", &self.status)
+            .field("header_count", &self.headers.len())
+            .field("body_size", &self.body.len())
+            .field("body_truncated", &self.body_truncated)
+            .finish()
+    }
+}
+
+/// The part of a body that is kept.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct KeptBody {
+    pub(crate) bytes: Bytes,
+    pub(crate) truncated: bool,
+}
+
+/// Reads a body to its end or to [`MAX_READ_BODY`] bytes, whichever comes first; the last frame
+/// may go beyond the limit. The caller drops what is left, and with it the stream that it came
+/// on.
+pub(crate) async fn read_body<B>(body: &mut B) -> Result<KeptBody, B::Error>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    // Copied out, because a slice would hold the connection's whole read buffer in memory.
+    let mut kept = Vec::new();
+    let mut bytes_read = 0;
+    while bytes_read < MAX_READ_BODY {
+        let Some(frame) = body.frame().await else {
+            break;
+        };
+        if let Ok(data) = frame?.into_data() {
+            let room = MAX_KEPT_BODY - kept.len();
+            kept.extend_from_slice(&data[..data.len().min(room)]);
+            bytes_read += data.len();
+        }
+    }
+    Ok(KeptBody { truncated: bytes_read > kept.len(), bytes: kept.into() })
+}
+
+/// The headers that are kept: from the first on, until a limit is met.
+pub(crate) fn kept_headers(headers: HeaderMap) -> HeaderMap {
+    let size =
+        |(name, value): (&http::HeaderName, &http::HeaderValue)| name.as_str().len() + value.len();
+    let all_bytes: usize = headers.iter().map(size).sum();
+    if headers.len() <= MAX_KEPT_HEADERS && all_bytes <= MAX_KEPT_HEADER_BYTES {
+        return headers;
+    }
+    let mut kept = HeaderMap::new();
+    let mut kept_bytes = 0;
+    for (name, value) in headers.iter().take(MAX_KEPT_HEADERS) {
+        kept_bytes += size((name, value));
+        if kept_bytes > MAX_KEPT_HEADER_BYTES {
+            break;
+        }
+        kept.append(name, value.clone());
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+    use http_body_util::Full;
+
+    use super::*;
+
+    async fn read(size: usize) -> KeptBody {
+        let Ok(kept) = read_body(&mut Full::new(Bytes::from(vec![b'x'; size]))).await;
+        kept
+    }
+
+    #[tokio::test]
+    async fn a_body_up_to_the_limit_is_kept_whole() {
+        for size in [0, 1, MAX_KEPT_BODY] {
+            let kept = read(size).await;
+            assert_eq!((kept.bytes.len(), kept.truncated), (size, false));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_longer_body_is_truncated() {
+        for size in [MAX_KEPT_BODY + 1, MAX_READ_BODY, MAX_READ_BODY + 1] {
+            let kept = read(size).await;
+            assert_eq!((kept.bytes.len(), kept.truncated), (MAX_KEPT_BODY, true));
+        }
+    }
+
+    fn headers(count: usize, value_size: usize) -> HeaderMap {
+        (0..count)
+            .map(|n| {
+                let name = HeaderName::try_from(format!("x-{n:04}")).expect("a name");
+                let value = HeaderValue::try_from("v".repeat(value_size)).expect("a value");
+                (name, value)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn ordinary_headers_are_kept_whole() {
+        let ordinary = headers(MAX_KEPT_HEADERS, 20);
+        assert_eq!(kept_headers(ordinary.clone()), ordinary);
+    }
+
+    #[test]
+    fn headers_beyond_the_count_are_left_out() {
+        let kept = kept_headers(headers(MAX_KEPT_HEADERS + 1, 20));
+        assert_eq!(kept.len(), MAX_KEPT_HEADERS);
+    }
+
+    #[test]
+    fn headers_beyond_the_size_are_left_out() {
+        let value_size = 1024;
+        let kept = kept_headers(headers(20, value_size));
+        assert_eq!(kept.len(), MAX_KEPT_HEADER_BYTES / value_size - 1);
+    }
+
+    #[test]
+    fn debug_shows_neither_header_values_nor_the_body() {
+        let exchange = Exchange {
+            duration: Duration::from_millis(5),
+            result: Ok(Answer {
+                status: StatusCode::OK,
+                headers: HeaderMap::from_iter([(
+                    http::header::SET_COOKIE,
+                    HeaderValue::from_static("hidden"),
+                )]),
+                body: Bytes::from_static(b"hidden"),
+                body_truncated: false,
+            }),
+        };
+        let debug = format!("{exchange:?}");
+        assert!(!debug.contains("hidden"), "{debug}");
+        assert!(debug.contains("200"), "{debug}");
+    }
+}

@@ -1,0 +1,72 @@
+//! What may be configured, and what can be wrong with it.
+
+use std::fmt;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+/// What an operator may configure about outgoing requests.
+#[derive(Clone)]
+pub struct OutboundConfig {
+    /// Networks that may be connected to although the guard refuses them by default
+    /// (`--allow-network`). An IPv4 network also covers its IPv4-mapped IPv6 form.
+    pub allowed_networks: Vec<IpNet>,
+    /// Contents of PEM files (`--trust-ca`); every certificate in them is trusted as a root, in
+    /// addition to the system's.
+    pub trusted_roots_pem: Vec<Vec<u8>>,
+    /// The limit for resolving the name, connecting and shaking hands together. Counts towards
+    /// `request_timeout` too.
+    pub connect_timeout: Duration,
+    /// The limit for the whole request, from the start to the last byte of the answer's body
+    /// that is read.
+    pub request_timeout: Duration,
+}
+
+impl Default for OutboundConfig {
+    /// No exceptions to the guard, the system's roots, 5 s to connect and 10 s in all.
+    fn default() -> Self {
+        Self {
+            allowed_networks: Vec::new(),
+            trusted_roots_pem: Vec::new(),
+            connect_timeout: Duration::from_secs(5),
+            request_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+// By hand, because pages of PEM bytes would bury the rest.
+impl fmt::Debug for OutboundConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OutboundConfig")
+            .field("allowed_networks", &self.allowed_networks)
+            .field("trusted_root_files", &self.trusted_roots_pem.len())
+            .field("connect_timeout", &self.connect_timeout)
+            .field("request_timeout", &self.request_timeout)
+            .finish()
+    }
+}
+
+/// Why a [`Sender`](crate::Sender) could not be set up.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SetupError {
+    /// One of `trusted_roots_pem` is unusable.
+    #[error("file number {number} of --trust-ca {reason}")]
+    TrustedRoot {
+        /// Which one, counted from 1.
+        number: usize,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Neither the system nor the configuration has a root certificate, so that every receiver
+    /// would be rejected.
+    #[error(
+        "no root certificates to verify receivers with: install the system's CA certificates or give --trust-ca"
+    )]
+    NoRoots,
+    /// The TLS library does not support the protocol versions that we require.
+    #[error("TLS could not be set up")]
+    Tls,
+    /// The DNS resolver could not be set up from the system's configuration.
+    #[error("the DNS resolver could not be set up")]
+    Resolver,
+}

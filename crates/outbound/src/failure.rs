@@ -1,0 +1,169 @@
+//! Why a request ended without an answer, in words that an administrator can act on.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::guard::RefusedAddress;
+use crate::limits::MAX_READ_HEAD;
+
+/// Why a request ended without a complete answer.
+///
+/// The texts are our own and hold nothing that the receiver sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SendFailure {
+    /// The URL's scheme is not `https`.
+    #[error("the URL is not https")]
+    NotHttps,
+    /// The URL cannot be connected to, whatever the network does.
+    #[error("the URL cannot be used: {reason}")]
+    UnusableUrl {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+
+    /// The name has no address.
+    #[error("the URL's host name has no address (check the name and its DNS records)")]
+    NoAddress,
+    /// No DNS server gave a usable answer.
+    #[error("the URL's host name could not be resolved (no DNS server gave a usable answer)")]
+    ResolutionFailed,
+    /// The DNS servers took too long.
+    #[error("resolving the URL's host name took too long")]
+    ResolutionTimedOut,
+    /// The host is, or resolves only to, an address that must not be connected to.
+    #[error(transparent)]
+    AddressRefused(#[from] RefusedAddress),
+
+    /// Nothing listens at the address.
+    #[error("{address} refused the connection (nothing is listening on that port)")]
+    ConnectionRefused {
+        /// The address that was tried.
+        address: SocketAddr,
+    },
+    /// There is no route to the address.
+    #[error("{address} cannot be reached from here (no route to it)")]
+    Unreachable {
+        /// The address that was tried.
+        address: SocketAddr,
+    },
+    /// The address did not accept the connection in time.
+    #[error("connecting to {address} took too long (a firewall may be dropping packets)")]
+    ConnectTimedOut {
+        /// The address that was tried.
+        address: SocketAddr,
+    },
+    /// Connecting failed in another way.
+    #[error("could not open a connection to {address}")]
+    ConnectFailed {
+        /// The address that was tried.
+        address: SocketAddr,
+    },
+
+    /// The receiver's certificate was not accepted.
+    #[error("the receiver's certificate was rejected: {0}")]
+    CertificateRejected(CertificateProblem),
+    /// The TLS handshake failed for a reason other than the certificate.
+    #[error("TLS failed: {0}")]
+    TlsFailed(TlsProblem),
+    /// The receiver accepted the connection but did not finish the TLS handshake in time.
+    #[error("the TLS handshake took too long")]
+    TlsTimedOut,
+
+    /// The connection ended before an answer arrived. The receiver may have got the request.
+    #[error("the receiver closed the connection before it answered")]
+    ConnectionClosed,
+    /// The answer's status and headers are larger than we read.
+    #[error("the answer's headers are too large (more than {} KiB or 100 fields)", MAX_READ_HEAD / 1024)]
+    AnswerHeadersTooLarge,
+    /// The receiver did not follow HTTP, or reset an HTTP/2 request.
+    #[error("the receiver reset the request or answered with something that is not HTTP")]
+    ProtocolViolated,
+    /// No answer arrived in time. The receiver may have got the request.
+    #[error("no answer within {after:?}")]
+    AnswerTimedOut {
+        /// The limit for the whole request.
+        after: Duration,
+    },
+    /// A status arrived in time, but the body did not.
+    #[error("status {status} arrived, but the body was not complete within {after:?}", status = status.as_u16())]
+    BodyTimedOut {
+        /// The status that had arrived.
+        status: StatusCode,
+        /// The limit for the whole request.
+        after: Duration,
+    },
+    /// A status arrived, but the body broke off.
+    #[error("status {status} arrived, but the body broke off", status = status.as_u16())]
+    BodyBrokeOff {
+        /// The status that had arrived.
+        status: StatusCode,
+    },
+}
+
+impl SendFailure {
+    /// The status of the answer, if one had arrived before the failure.
+    pub fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::BodyTimedOut { status, .. } | Self::BodyBrokeOff { status } => Some(*status),
+            _ => None,
+        }
+    }
+}
+
+/// What is wrong with a receiver's certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateProblem {
+    /// No chain leads to a trusted root.
+    #[error(
+        "its issuer is not trusted (serve the whole chain, or trust the issuer with --trust-ca)"
+    )]
+    UnknownIssuer,
+    /// Its validity has ended.
+    #[error("it has expired")]
+    Expired,
+    /// Its validity has not begun.
+    #[error("it is not valid yet (check both clocks)")]
+    NotValidYet,
+    /// It is for other names than the URL's host.
+    #[error("it is not for the URL's host name")]
+    WrongName,
+    /// It names a trusted issuer, but that issuer's key has not signed it.
+    #[error(
+        "the trusted issuer that it names did not sign it (if a private authority was made anew, trust its new certificate)"
+    )]
+    BadSignature,
+    /// Its issuer has revoked it.
+    #[error("it has been revoked")]
+    Revoked,
+    /// It is malformed, or meant for something else than a TLS server.
+    #[error("it is malformed or not meant for a TLS server")]
+    Unsuitable,
+}
+
+/// Why TLS failed, other than by the certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TlsProblem {
+    /// What the receiver sent is not TLS.
+    #[error("the receiver does not speak TLS on that port")]
+    NotTls,
+    /// The receiver supports no protocol version or cipher suite that we accept.
+    #[error("no protocol version or cipher suite in common (TLS 1.2 or 1.3 is needed)")]
+    NothingInCommon,
+    /// The receiver asks for a client certificate, which we do not have.
+    #[error("the receiver asks for a client certificate")]
+    ClientCertificateRequired,
+    /// The receiver does not serve the name that it was asked for.
+    #[error("the receiver does not serve the URL's host name")]
+    UnrecognisedName,
+    /// The receiver ended the handshake with another alert.
+    #[error("the receiver refused the handshake")]
+    Refused,
+    /// The connection ended during the handshake.
+    #[error("the receiver closed the connection during the handshake")]
+    Closed,
+    /// The receiver did not follow the protocol.
+    #[error("the receiver did not follow the protocol")]
+    Violated,
+}

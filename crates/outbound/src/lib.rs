@@ -1,0 +1,31 @@
+//! Posts bytes to an https URL that a stranger chose, without letting the stranger choose
+//! what we connect to, how long we wait or how much we read.
+//!
+//! [`Sender::post`] makes one request and reports what came of it: an [`Answer`] with whatever
+//! status the receiver chose, or a [`SendFailure`] whose text an administrator can act on.
+//! Nothing is retried here and no redirect is followed; what a status means, and whether to try
+//! again, is the caller's business.
+//!
+//! The crate depends on hyper, rustls and a DNS resolver, and on nothing of ours: it knows no
+//! endpoint, delivery, store or gRPC. It writes no header value and no body to logs or `Debug`.
+
+#![deny(missing_docs)]
+
+mod answer;
+mod classify;
+mod config;
+mod connect;
+mod dial;
+mod failure;
+pub mod guard;
+pub mod limits;
+mod resolve;
+mod sender;
+mod special_networks;
+mod target;
+mod tls;
+
+pub use answer::{Answer, Exchange};
+pub use config::{OutboundConfig, SetupError};
+pub use failure::{CertificateProblem, SendFailure, TlsProblem};
+pub use sender::Sender;

@@ -1,0 +1,145 @@
+//! Turns host names into addresses, by the system's hosts file and DNS configuration.
+//!
+//! Both are read once, when the resolver is made.
+
+use std::net::IpAddr;
+
+use hickory_resolver::config::{LookupIpStrategy, ResolveHosts, ResolverConfig, ResolverOpts};
+use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::proto::op::Query;
+use hickory_resolver::proto::rr::{Name, RecordType};
+use hickory_resolver::system_conf::read_system_conf;
+use hickory_resolver::{Hosts, TokioResolver};
+
+use crate::config::SetupError;
+use crate::failure::SendFailure;
+use crate::limits::{DNS_NEGATIVE_TTL, DNS_QUERY_TIMEOUT};
+
+/// Resolves names: the hosts file first, then DNS with a cache that keeps to each record's time
+/// to live.
+pub(crate) struct Resolver {
+    hosts: Hosts,
+    dns: TokioResolver,
+}
+
+impl Resolver {
+    /// A resolver with the system's configuration. Without a usable one it still knows the hosts
+    /// file and `localhost`.
+    pub(crate) fn from_system() -> Result<Self, SetupError> {
+        let hosts = Hosts::from_system().unwrap_or_else(|error| {
+            tracing::warn!(%error, "the hosts file could not be read");
+            Hosts::default()
+        });
+        let (config, options) = read_system_conf().unwrap_or_else(|error| {
+            tracing::warn!(%error, "no usable DNS configuration, only names in the hosts file will resolve");
+            (without_dns_servers(), ResolverOpts::default())
+        });
+        Self::new(hosts, config, options)
+    }
+
+    fn new(
+        hosts: Hosts,
+        config: ResolverConfig,
+        mut options: ResolverOpts,
+    ) -> Result<Self, SetupError> {
+        // We look there ourselves: DNS would be asked all the same for whichever of the A and
+        // AAAA records the file does not have.
+        options.use_hosts_file = ResolveHosts::Never;
+        // Every public receiver can be reached by IPv4, but not every server has IPv6.
+        options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+        options.timeout = options.timeout.min(DNS_QUERY_TIMEOUT);
+        options.negative_max_ttl = Some(DNS_NEGATIVE_TTL);
+
+        let mut dns = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        *dns.options_mut() = options;
+        let dns = dns.build().map_err(|_| SetupError::Resolver)?;
+        Ok(Self { hosts, dns })
+    }
+
+    /// The addresses of a name, at least one, IPv4 before IPv6.
+    pub(crate) async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, SendFailure> {
+        let name = Name::from_ascii(name)
+            .map_err(|_| SendFailure::UnusableUrl { reason: "its host is not a valid name" })?;
+        let known = self.in_hosts_file(&name);
+        if !known.is_empty() {
+            return Ok(known);
+        }
+        let found: Vec<IpAddr> = match self.dns.lookup_ip(name).await {
+            Ok(found) => found.iter().collect(),
+            Err(error) if error.is_no_records_found() => return Err(SendFailure::NoAddress),
+            Err(NetError::Timeout) => return Err(SendFailure::ResolutionTimedOut),
+            Err(_) => return Err(SendFailure::ResolutionFailed),
+        };
+        if found.is_empty() {
+            return Err(SendFailure::NoAddress);
+        }
+        Ok(found)
+    }
+
+    fn in_hosts_file(&self, name: &Name) -> Vec<IpAddr> {
+        [RecordType::A, RecordType::AAAA]
+            .into_iter()
+            .filter_map(|kind| {
+                let query = Query::query(name.clone(), kind);
+                self.hosts.lookup_static_host(&query)
+            })
+            .flat_map(|lookup| {
+                let addresses = lookup.answers().iter();
+                addresses.filter_map(|record| record.data.ip_addr()).collect::<Vec<_>>()
+            })
+            .collect()
+    }
+}
+
+fn without_dns_servers() -> ResolverConfig {
+    ResolverConfig::from_parts(None, Vec::new(), Vec::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use super::*;
+
+    /// A resolver on a machine with this hosts file and no DNS server.
+    fn resolver(hosts_file: &str) -> Resolver {
+        let mut hosts = Hosts::default();
+        hosts.read_hosts_conf(hosts_file.as_bytes()).expect("a hosts file");
+        Resolver::new(hosts, without_dns_servers(), ResolverOpts::default()).expect("a resolver")
+    }
+
+    #[tokio::test]
+    async fn names_in_the_hosts_file_resolve_without_dns() {
+        let resolver = resolver("2001:db8::7 receiver\n192.0.2.7 receiver Other.Example\n");
+        let v4 = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
+        let v6 = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 7));
+        assert_eq!(resolver.resolve("receiver").await, Ok(vec![v4, v6]));
+        assert_eq!(resolver.resolve("receiver.").await, Ok(vec![v4, v6]));
+        assert_eq!(resolver.resolve("OTHER.example").await, Ok(vec![v4]));
+    }
+
+    #[tokio::test]
+    async fn localhost_resolves_to_loopback_without_a_hosts_file_and_dns() {
+        let addresses = resolver("").resolve("localhost").await.expect("addresses");
+        assert!(addresses.contains(&IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        assert!(addresses.iter().all(IpAddr::is_loopback));
+    }
+
+    #[tokio::test]
+    async fn other_names_fail_at_once_without_dns() {
+        assert_eq!(
+            resolver("").resolve("receiver.example").await,
+            Err(SendFailure::ResolutionFailed)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_host_that_cannot_be_a_name_is_not_looked_up() {
+        let label_of_64 = "a".repeat(64);
+        assert_eq!(
+            resolver("").resolve(&label_of_64).await,
+            Err(SendFailure::UnusableUrl { reason: "its host is not a valid name" })
+        );
+    }
+}

@@ -1,0 +1,109 @@
+//! Which connections are reused, and which are not.
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use keeptrusts_webhooks_outbound::{SendFailure, Sender};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::certificates::Authority;
+use crate::receiver::{HTTP1, HTTP2, Receiver, empty, read_request};
+use crate::{answer, failure, sender_for};
+
+#[tokio::test]
+async fn requests_one_after_the_other_share_a_connection() {
+    for alpn in [HTTP1, HTTP2] {
+        let authority = Authority::new();
+        let receiver = Receiver::http(authority.identity(), alpn, async |_| empty(200)).await;
+        let sender = sender_for(&authority);
+        for _ in 0..5 {
+            answer(&sender.clone(), &receiver.url()).await;
+        }
+        assert_eq!(receiver.connections(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_burst_to_a_new_receiver_succeeds() {
+    for alpn in [HTTP1, HTTP2] {
+        let authority = Authority::new();
+        let receiver = Receiver::http(authority.identity(), alpn, async |_| empty(200)).await;
+        let sender = sender_for(&authority);
+        let mut posts = JoinSet::new();
+        for _ in 0..50 {
+            let (sender, url) = (sender.clone(), receiver.url());
+            posts.spawn(async move { answer(&sender, &url).await.status });
+        }
+        for status in posts.join_all().await {
+            assert_eq!(status, StatusCode::OK);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_the_receiver_closed_while_idle_is_replaced() {
+    let authority = Authority::new();
+    let (closed, mut is_closed) = mpsc::channel(1);
+    let receiver = Receiver::tls(authority.identity(), HTTP1, move |mut stream| {
+        let closed = closed.clone();
+        async move {
+            read_request(&mut stream).await;
+            let head = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+            stream.write_all(head).await.unwrap();
+            stream.shutdown().await.unwrap();
+            // The sender closes its side once it has noticed that we closed ours.
+            let _ = stream.read(&mut [0]).await;
+            closed.send(()).await.unwrap();
+        }
+    })
+    .await;
+    let sender = sender_for(&authority);
+    for _ in 0..3 {
+        assert_eq!(answer(&sender, &receiver.url()).await.status, StatusCode::OK);
+        is_closed.recv().await.unwrap();
+    }
+    assert_eq!(receiver.connections(), 3);
+}
+
+#[tokio::test]
+async fn a_connection_closed_instead_of_an_answer_fails_and_nothing_is_sent_again() {
+    let authority = Authority::new();
+    let receiver = Receiver::tls(authority.identity(), HTTP1, async |mut stream| {
+        read_request(&mut stream).await;
+        stream.shutdown().await.unwrap();
+    })
+    .await;
+    assert_eq!(
+        failure(&sender_for(&authority), &receiver.url()).await,
+        SendFailure::ConnectionClosed
+    );
+    assert_eq!(receiver.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_pooled_connection_closed_on_a_request_fails_and_nothing_is_sent_again() {
+    let authority = Authority::new();
+    let receiver = Receiver::tls(authority.identity(), HTTP1, async |mut stream| {
+        read_request(&mut stream).await;
+        let head = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        stream.write_all(head).await.unwrap();
+        read_request(&mut stream).await;
+        stream.shutdown().await.unwrap();
+    })
+    .await;
+    let sender = sender_for(&authority);
+    answer(&sender, &receiver.url()).await;
+    assert_eq!(failure(&sender, &receiver.url()).await, SendFailure::ConnectionClosed);
+    assert_eq!(receiver.connections(), 1);
+}
+
+#[test]
+fn a_post_can_be_spawned() {
+    fn is_send<T: Send>(_: &T) {}
+    fn posting(sender: &Sender) {
+        let url = http::Uri::from_static("https://a.example/");
+        is_send(&sender.post(&url, HeaderMap::new(), Bytes::new()));
+    }
+    let _ = posting;
+}

@@ -1,0 +1,48 @@
+//! The sender against real receivers: TLS servers on loopback, some of them ill-behaved.
+
+#![allow(clippy::unwrap_used)]
+
+mod answers;
+mod certificates;
+mod connections;
+mod receiver;
+mod refusals;
+mod time_limits;
+mod tls;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use certificates::Authority;
+use http::{HeaderMap, Uri};
+use keeptrusts_webhooks_outbound::{Answer, Exchange, OutboundConfig, SendFailure, Sender};
+
+/// Long enough for a busy machine; a test that waits this long has failed.
+const GENEROUS: Duration = Duration::from_secs(20);
+
+/// A configuration for receivers on loopback, which trusts `authority`.
+fn config_for(authority: &Authority) -> OutboundConfig {
+    OutboundConfig {
+        allowed_networks: vec!["127.0.0.0/8".parse().unwrap()],
+        trusted_roots_pem: vec![authority.pem()],
+        connect_timeout: GENEROUS,
+        request_timeout: GENEROUS,
+    }
+}
+
+fn sender_for(authority: &Authority) -> Sender {
+    Sender::new(config_for(authority)).unwrap()
+}
+
+async fn post(sender: &Sender, url: &Uri) -> Exchange {
+    let body = Bytes::from_static(b"{}");
+    sender.post(url, HeaderMap::new(), body).await
+}
+
+async fn answer(sender: &Sender, url: &Uri) -> Answer {
+    post(sender, url).await.result.unwrap()
+}
+
+async fn failure(sender: &Sender, url: &Uri) -> SendFailure {
+    post(sender, url).await.result.unwrap_err()
+}

@@ -1,0 +1,120 @@
+//! Receivers that take their time. The limits here are short, on real sockets.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http::StatusCode;
+use keeptrusts_webhooks_outbound::{OutboundConfig, SendFailure, Sender};
+use tokio::io::AsyncWriteExt;
+use tokio::time::sleep;
+
+use crate::certificates::Authority;
+use crate::receiver::{HTTP1, HTTP2, Receiver, empty, read_request};
+use crate::{GENEROUS, answer, config_for, post};
+
+/// Long enough to connect and shake hands on a busy machine.
+const SHORT: Duration = Duration::from_millis(500);
+
+fn impatient_sender(authority: &Authority) -> Sender {
+    Sender::new(OutboundConfig { request_timeout: SHORT, ..config_for(authority) }).unwrap()
+}
+
+/// Posts and expects to be kept waiting for the limit, but not much longer.
+async fn timed_out(sender: &Sender, receiver: &Receiver) -> SendFailure {
+    let exchange = post(sender, &receiver.url()).await;
+    assert!(exchange.duration >= SHORT, "{:?}", exchange.duration);
+    assert!(exchange.duration < GENEROUS / 2, "{:?}", exchange.duration);
+    exchange.result.unwrap_err()
+}
+
+#[tokio::test]
+async fn a_receiver_that_never_answers_is_given_up() {
+    for alpn in [HTTP1, HTTP2] {
+        let authority = Authority::new();
+        let receiver = Receiver::http(authority.identity(), alpn, async |_| {
+            pending::<()>().await;
+            empty(200)
+        })
+        .await;
+        let failure = timed_out(&impatient_sender(&authority), &receiver).await;
+        assert_eq!(failure, SendFailure::AnswerTimedOut { after: SHORT });
+        assert_eq!(failure.status(), None);
+        assert_eq!(failure.to_string(), "no answer within 500ms");
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_that_drips_its_body_forever_is_given_up() {
+    let authority = Authority::new();
+    let receiver = Receiver::tls(authority.identity(), HTTP1, async |mut stream| {
+        read_request(&mut stream).await;
+        let head = b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n";
+        stream.write_all(head).await.unwrap();
+        while stream.write_all(b"x").await.is_ok() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+
+    let failure = timed_out(&impatient_sender(&authority), &receiver).await;
+
+    let status = StatusCode::OK;
+    let after = SHORT;
+    assert_eq!(failure, SendFailure::BodyTimedOut { status, after });
+    assert_eq!(failure.status(), Some(status));
+}
+
+#[tokio::test]
+async fn a_receiver_that_drips_its_headers_forever_is_given_up() {
+    let authority = Authority::new();
+    let receiver = Receiver::tls(authority.identity(), HTTP1, async |mut stream| {
+        read_request(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\n").await.unwrap();
+        while stream.write_all(b"x-more: x\r\n").await.is_ok() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    assert_eq!(
+        timed_out(&impatient_sender(&authority), &receiver).await,
+        SendFailure::AnswerTimedOut { after: SHORT }
+    );
+}
+
+#[tokio::test]
+async fn a_receiver_that_never_shakes_hands_is_given_up_after_the_connect_timeout() {
+    let receiver = Receiver::tcp(async |stream| {
+        pending::<()>().await;
+        drop(stream);
+    })
+    .await;
+    let sender =
+        Sender::new(OutboundConfig { connect_timeout: SHORT, ..config_for(&Authority::new()) })
+            .unwrap();
+    assert_eq!(timed_out(&sender, &receiver).await, SendFailure::TlsTimedOut);
+}
+
+#[tokio::test]
+async fn an_http_2_connection_that_timed_out_is_not_used_again() {
+    let authority = Authority::new();
+    let hangs = Arc::new(AtomicBool::new(true));
+    let receiver = Receiver::http(authority.identity(), HTTP2, move |_| {
+        let hangs = Arc::clone(&hangs);
+        async move {
+            if hangs.swap(false, Ordering::SeqCst) {
+                pending::<()>().await;
+            }
+            empty(200)
+        }
+    })
+    .await;
+    let sender = impatient_sender(&authority);
+
+    let failure = timed_out(&sender, &receiver).await;
+    assert_eq!(failure, SendFailure::AnswerTimedOut { after: SHORT });
+
+    assert_eq!(answer(&sender, &receiver.url()).await.status, 200);
+    assert_eq!(receiver.connections(), 2);
+}
