@@ -1,0 +1,21 @@
+//! What end-to-end and conformance tests stand on: throw-away Postgres clusters, an HTTPS
+//! receiver that behaves as scripted, our own binaries as child processes, and signature
+//! verification by code that is not ours.
+//!
+//! For tests only. It depends on none of our crates, so that it sees the platform as a
+//! customer does, from outside. Everything here panics with a message instead of returning
+//! an error: a test has nothing better to do with one. Whatever is started ends with the
+//! test process, even if that is killed (see `watchdog`).
+//!
+//! Waits take a limit and are woken by what they wait for; they use tokio's clock, which
+//! must not be paused in tests that talk to real processes.
+
+#![deny(missing_docs)]
+
+pub mod ports;
+pub mod postgres;
+pub mod process;
+pub mod receiver;
+pub mod tools;
+pub mod verify;
+mod watchdog;

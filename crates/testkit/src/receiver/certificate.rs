@@ -1,0 +1,98 @@
+//! The receiver's TLS: an authority made for the test, and the certificates it issues.
+
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
+    date_time_ymd,
+};
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+
+/// Which certificate a receiver shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Certificate {
+    /// For 127.0.0.1 and localhost, in its time, from the receiver's authority.
+    #[default]
+    Valid,
+    /// From another authority of the same name.
+    Untrusted,
+    /// No longer in its time.
+    Expired,
+    /// For another host.
+    WrongName,
+}
+
+/// A certificate authority.
+pub struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    pem: String,
+}
+
+impl Default for Authority {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Authority {
+    /// Makes an authority that nobody trusts yet.
+    pub fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "Keeptrusts test authority");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let issuer =
+            CertifiedIssuer::self_signed(params, new_key()).expect("an authority can be made");
+        let pem = issuer.pem();
+        Self { issuer, pem }
+    }
+
+    /// Its certificate, in PEM.
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    pub(super) fn server_config(
+        &self,
+        certificate: Certificate,
+        http1_only: bool,
+    ) -> Arc<ServerConfig> {
+        let (chain, key) = match certificate {
+            Certificate::Untrusted => Self::new().issue(certificate),
+            _ => self.issue(certificate),
+        };
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("ring has the default protocol versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![chain], key)
+            .expect("the key is the certificate's");
+        config.alpn_protocols = if http1_only {
+            vec![b"http/1.1".to_vec()]
+        } else {
+            vec![b"h2".to_vec(), b"http/1.1".to_vec()]
+        };
+        Arc::new(config)
+    }
+
+    fn issue(&self, certificate: Certificate) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+        let names = match certificate {
+            Certificate::WrongName => vec!["receiver.invalid".to_owned()],
+            _ => vec!["127.0.0.1".to_owned(), "localhost".to_owned()],
+        };
+        let mut params = CertificateParams::new(names).expect("the names are valid");
+        if certificate == Certificate::Expired {
+            params.not_before = date_time_ymd(2020, 1, 1);
+            params.not_after = date_time_ymd(2020, 2, 1);
+        }
+        let key = new_key();
+        let issued = params.signed_by(&key, &self.issuer).expect("a certificate can be issued");
+        (issued.der().clone(), PrivatePkcs8KeyDer::from(key.serialize_der()).into())
+    }
+}
+
+fn new_key() -> KeyPair {
+    KeyPair::generate().expect("a key can be generated")
+}

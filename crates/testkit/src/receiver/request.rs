@@ -1,0 +1,69 @@
+//! What the receiver remembers of a request.
+
+use std::time::{Instant, SystemTime};
+
+use bytes::Bytes;
+use hyper::Version;
+use hyper::http::request::Parts;
+
+/// A request as it came in.
+#[derive(Clone, Debug)]
+pub struct ReceivedRequest {
+    /// `POST`, for example.
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// HTTP/1.1 or HTTP/2.
+    pub version: Version,
+    /// Names in lower case and values, in order; several values of one name are together.
+    pub headers: Vec<(String, String)>,
+    /// The body's exact bytes.
+    pub body: Bytes,
+    /// When its head had arrived, to compare with other instants of this process.
+    pub arrived: Instant,
+    /// The same, by the wall clock.
+    pub arrived_at: SystemTime,
+    /// Which connection it came over, counted from 1.
+    pub connection: u64,
+}
+
+impl ReceivedRequest {
+    /// The first value of a header, by its name in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(super) fn new(head: &Parts, body: Bytes, arrival: Arrival) -> Self {
+        let headers = head
+            .headers
+            .iter()
+            .map(|(name, value)| {
+                (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+            })
+            .collect();
+        let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+        Self {
+            method: head.method.to_string(),
+            path: path.to_owned(),
+            version: head.version,
+            headers,
+            body,
+            arrived: arrival.instant,
+            arrived_at: arrival.time,
+            connection: arrival.connection,
+        }
+    }
+}
+
+/// When and where a request came in.
+pub(super) struct Arrival {
+    instant: Instant,
+    time: SystemTime,
+    connection: u64,
+}
+
+impl Arrival {
+    pub(super) fn now(connection: u64) -> Self {
+        Self { instant: Instant::now(), time: SystemTime::now(), connection }
+    }
+}

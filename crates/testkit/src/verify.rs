@@ -1,0 +1,146 @@
+//! Verification of signatures by code that is not ours.
+//!
+//! - `X-Keeptrusts-Signature`: the function that the product's tutorial gives receivers, in
+//!   Node;
+//! - Standard Webhooks: the `standardwebhooks` package from PyPI.
+//!
+//! Each call verifies any number of requests in one process, because starting it takes
+//! longer than all of them.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::thread;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Value, json};
+
+use crate::receiver::ReceivedRequest;
+use crate::tools;
+
+/// Whether a signature is good, and what the verifier said if it is not.
+pub type Verdict = Result<(), String>;
+
+/// A body with the value of `X-Keeptrusts-Signature` that came with it.
+#[derive(Clone, Copy, Debug)]
+pub struct HmacCheck<'a> {
+    /// The secret whose UTF-8 bytes are the key.
+    pub secret: &'a str,
+    /// The body's exact bytes.
+    pub body: &'a [u8],
+    /// `sha256=` and hex.
+    pub header: &'a str,
+}
+
+impl<'a> HmacCheck<'a> {
+    /// The check of a received request; of the signature by the previous secret, give
+    /// `x-keeptrusts-signature-previous` as the header's name.
+    pub fn of(secret: &'a str, request: &'a ReceivedRequest, header_name: &str) -> Self {
+        let header = request.header(header_name).unwrap_or("");
+        Self { secret, body: &request.body, header }
+    }
+}
+
+/// A body with the headers that came with it, among them `webhook-id`, `webhook-timestamp`
+/// and `webhook-signature`.
+#[derive(Clone, Copy, Debug)]
+pub struct StandardWebhooksCheck<'a> {
+    /// The secret whose UTF-8 bytes are the key.
+    pub secret: &'a str,
+    /// The body's exact bytes.
+    pub body: &'a [u8],
+    /// Names and values.
+    pub headers: &'a [(String, String)],
+}
+
+impl<'a> StandardWebhooksCheck<'a> {
+    /// The check of a received request.
+    pub fn of(secret: &'a str, request: &'a ReceivedRequest) -> Self {
+        Self { secret, body: &request.body, headers: &request.headers }
+    }
+}
+
+/// Verifies `X-Keeptrusts-Signature` values with the tutorial's Node function.
+pub fn node_hmac(checks: &[HmacCheck<'_>]) -> Vec<Verdict> {
+    let lines = checks.iter().map(|check| {
+        json!({
+            "secret": check.secret,
+            "body": BASE64_STANDARD.encode(check.body),
+            "header": check.header,
+        })
+    });
+    verify(Path::new("node"), ["-e", include_str!("verify/node_hmac.js")], lines.collect())
+}
+
+/// Verifies Standard Webhooks signatures with the package from PyPI, which also requires
+/// that `webhook-timestamp` is at most five minutes away from now.
+///
+/// The package takes the key in base64. Our secrets are any text, whose UTF-8 bytes are the
+/// key of both schemes: so it is given the base64 of these bytes, as our receivers do.
+pub fn standard_webhooks(checks: &[StandardWebhooksCheck<'_>]) -> Vec<Verdict> {
+    let lines = checks.iter().map(|check| {
+        let headers: serde_json::Map<String, Value> = check
+            .headers
+            .iter()
+            .map(|(name, value)| (name.clone(), Value::from(value.as_str())))
+            .collect();
+        json!({
+            "key": BASE64_STANDARD.encode(check.secret),
+            "body": BASE64_STANDARD.encode(check.body),
+            "headers": headers,
+        })
+    });
+    let script = include_str!("verify/standard_webhooks.py");
+    verify(&tools::python(), ["-c", script], lines.collect())
+}
+
+/// Panics unless both signatures of every request are good.
+pub fn assert_signed(secret: &str, requests: &[Arc<ReceivedRequest>]) {
+    let hmac: Vec<_> = requests
+        .iter()
+        .map(|request| HmacCheck::of(secret, request, "x-keeptrusts-signature"))
+        .collect();
+    let standard: Vec<_> =
+        requests.iter().map(|request| StandardWebhooksCheck::of(secret, request)).collect();
+    for (scheme, verdicts) in [
+        ("X-Keeptrusts-Signature", node_hmac(&hmac)),
+        ("Standard Webhooks", standard_webhooks(&standard)),
+    ] {
+        for (request, verdict) in requests.iter().zip(verdicts) {
+            if let Err(reason) = verdict {
+                panic!("the signature by {scheme} is refused: {reason}\n{request:#?}");
+            }
+        }
+    }
+}
+
+/// Gives a program a check a line, and takes a verdict a line: null, or why not.
+fn verify(program: &Path, arguments: [&str; 2], checks: Vec<Value>) -> Vec<Verdict> {
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("could not start {}: {error}", program.display()));
+    let mut input = child.stdin.take().expect("standard input is piped");
+    let questions: String = checks.iter().map(|check| format!("{check}\n")).collect();
+    let output = thread::scope(|scope| {
+        // It may answer before it has read everything, and both pipes are short.
+        scope.spawn(move || input.write_all(questions.as_bytes()));
+        child.wait_with_output().expect("a child can be waited for")
+    });
+    assert!(output.status.success(), "{} failed: {}", program.display(), output.status);
+
+    let answers = String::from_utf8(output.stdout).expect("verdicts are UTF-8");
+    let verdicts: Vec<Verdict> = answers
+        .lines()
+        .map(|line| match serde_json::from_str(line).expect("verdicts are JSON") {
+            Some(reason) => Err(reason),
+            None => Ok(()),
+        })
+        .collect();
+    assert_eq!(verdicts.len(), checks.len(), "there is a verdict for each check");
+    verdicts
+}

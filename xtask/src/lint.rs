@@ -1,0 +1,14 @@
+//! `cargo xtask lint`: the checks that run nothing.
+
+use clap::Args;
+
+use crate::failure::Result;
+use crate::step;
+
+/// Check formatting, clippy and the protos (the first steps of `test`)
+#[derive(Args)]
+pub(crate) struct Arguments {}
+
+pub(crate) fn run(_: &Arguments) -> Result {
+    step::run_all(&step::choose(&["fmt", "buf", "clippy"])?)
+}

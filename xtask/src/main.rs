@@ -1,0 +1,49 @@
+//! The tasks of a developer and of CI, as `cargo xtask <task>`.
+//!
+//! One file per subcommand; what several of them share is in `step` (what a step is and
+//! how it is run) and `tools` (what is found or installed first). Depends on clap only,
+//! so that it builds in seconds before everything else does.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
+
+mod failure;
+mod lint;
+mod shell;
+mod step;
+mod test;
+mod tools;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Developer tasks of Keeptrusts Webhooks.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    Test(test::Arguments),
+    Lint(lint::Arguments),
+    Tools(tools::Arguments),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().task {
+        Task::Test(arguments) => test::run(&arguments),
+        Task::Lint(arguments) => lint::run(&arguments),
+        Task::Tools(arguments) => tools::run(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("\nerror: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

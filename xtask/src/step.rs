@@ -1,0 +1,204 @@
+//! The steps that make up `cargo xtask test` and `cargo xtask lint`: what each one runs,
+//! what it needs, and how a list of them is run and reported.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::failure::{Failure, Result};
+use crate::tools::{self, Tool};
+use crate::{shell, workspace};
+
+/// One command that must succeed.
+pub(crate) struct Step {
+    /// As given to `--only`.
+    pub(crate) name: &'static str,
+    /// One line for `--list`.
+    pub(crate) about: &'static str,
+    tools: &'static [Tool],
+    /// Runs what the `build` step builds.
+    needs_build: bool,
+    /// What to run; nothing if there is nothing to check yet.
+    command: fn() -> Result<Option<Command>>,
+}
+
+/// Every step, the quickest verdicts first.
+///
+/// All cargo steps name the whole workspace: with a part of it, cargo would choose other
+/// features for the dependencies and compile them again.
+pub(crate) const STEPS: &[Step] = &[
+    Step {
+        name: "fmt",
+        about: "the code is formatted",
+        tools: &[],
+        needs_build: false,
+        command: || cargo(&["fmt", "--all", "--check"]),
+    },
+    Step {
+        name: "buf",
+        about: "the protos pass buf's STANDARD lint rules",
+        tools: &[Tool::Node],
+        needs_build: false,
+        command: || {
+            let mut command = Command::new(tools::buf());
+            command.arg("lint").current_dir(workspace::root());
+            Ok(Some(command))
+        },
+    },
+    Step {
+        name: "clippy",
+        about: "clippy has no warning",
+        tools: &[],
+        needs_build: false,
+        command: || cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+    },
+    Step {
+        name: "build",
+        about: "the binaries and the tests build, all in one go",
+        tools: &[],
+        needs_build: false,
+        command: || cargo(&["build", "--workspace", "--bins", "--tests"]),
+    },
+    Step {
+        name: "unit",
+        about: "unit tests of every package",
+        tools: &[Tool::Postgres],
+        needs_build: true,
+        command: || cargo(&["test", "--workspace", "--lib", "--bins"]),
+    },
+    Step {
+        name: "conformance",
+        about: "integration tests of the crates: the store's backends held to one contract",
+        tools: &[Tool::Node, Tool::Postgres, Tool::Python],
+        needs_build: true,
+        command: || cargo_integration_tests("crates"),
+    },
+    Step {
+        name: "e2e",
+        about: "end-to-end tests of the services, over real processes and databases",
+        tools: &[Tool::Node, Tool::Postgres, Tool::Python],
+        needs_build: true,
+        command: || cargo_integration_tests("services"),
+    },
+];
+
+fn cargo(arguments: &[&str]) -> Result<Option<Command>> {
+    Ok(Some(workspace::cargo(arguments)))
+}
+
+/// Chosen by name over the whole workspace (see [`STEPS`]), so a name should not be used
+/// both under `crates` and under `services`: it would run in both steps.
+fn cargo_integration_tests(folder: &str) -> Result<Option<Command>> {
+    let names = workspace::integration_tests(folder)?;
+    if names.is_empty() {
+        return Ok(None);
+    }
+    let mut command = workspace::cargo(&["test", "--workspace"]);
+    for name in &names {
+        command.args(["--test", name]);
+    }
+    Ok(Some(command))
+}
+
+/// Chooses steps by name, in the order of [`STEPS`], with `build` before those that run
+/// what it builds.
+pub(crate) fn choose<S: AsRef<str>>(names: &[S]) -> Result<Vec<&'static Step>> {
+    let wanted: BTreeSet<&str> = names.iter().map(AsRef::as_ref).collect();
+    let known: BTreeSet<&str> = STEPS.iter().map(|step| step.name).collect();
+    if let Some(unknown) = wanted.difference(&known).next() {
+        let all: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
+        return Err(Failure::new(format!(
+            "there is no step `{unknown}`; the steps are {}",
+            all.join(", ")
+        )));
+    }
+    let is_wanted = |step: &&Step| wanted.contains(step.name);
+    let build = STEPS.iter().filter(is_wanted).any(|step| step.needs_build);
+    Ok(STEPS.iter().filter(|step| is_wanted(step) || (build && step.name == "build")).collect())
+}
+
+/// Runs the steps in order, reports each one's time, and stops at the first failure.
+pub(crate) fn run_all(steps: &[&Step]) -> Result {
+    let started = Instant::now();
+    let mut times = Vec::new();
+
+    let wanted: BTreeSet<Tool> = steps.iter().flat_map(|step| step.tools.iter().copied()).collect();
+    if !wanted.is_empty() {
+        println!("==> tools: find or install what the tests need");
+        let began = Instant::now();
+        tools::prepare(&wanted)?;
+        report(&mut times, "tools", began.elapsed());
+    }
+
+    for step in steps {
+        let began = Instant::now();
+        let Some(mut command) = (step.command)()? else {
+            println!("==> {}: nothing to run yet", step.name);
+            continue;
+        };
+        println!("==> {}: {}", step.name, shell::words(&command));
+        command.envs(tools::environment());
+        shell::run(&mut command).map_err(|failure| {
+            Failure::new(format!(
+                "step `{name}` failed after {}: {failure}\n\
+                 to run only this step: cargo xtask test --only {name}",
+                in_words(began.elapsed()),
+                name = step.name
+            ))
+        })?;
+        report(&mut times, step.name, began.elapsed());
+    }
+
+    println!("\nall passed");
+    for (name, time) in times {
+        println!("  {name:<12} {:>12}", in_words(time));
+    }
+    println!("  {:<12} {:>12}", "total", in_words(started.elapsed()));
+    Ok(())
+}
+
+fn report(times: &mut Vec<(&'static str, Duration)>, name: &'static str, time: Duration) {
+    println!("    {name} passed in {}\n", in_words(time));
+    times.push((name, time));
+}
+
+fn in_words(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    if seconds < 60.0 {
+        format!("{seconds:.1} s")
+    } else {
+        format!("{} min {:02} s", time.as_secs() / 60, time.as_secs() % 60)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(steps: &[&Step]) -> Vec<&'static str> {
+        steps.iter().map(|step| step.name).collect()
+    }
+
+    #[test]
+    fn a_step_that_runs_binaries_brings_the_build_with_it() {
+        assert_eq!(names(&choose(&["e2e"]).unwrap()), ["build", "e2e"]);
+    }
+
+    #[test]
+    fn chosen_steps_run_in_the_fixed_order_and_once() {
+        let chosen = choose(&["clippy", "fmt", "clippy"]).unwrap();
+        assert_eq!(names(&chosen), ["fmt", "clippy"]);
+    }
+
+    #[test]
+    fn an_unknown_step_is_refused_with_the_known_ones() {
+        let failure = choose(&["e2f"]).err().unwrap().to_string();
+        assert!(failure.contains("`e2f`") && failure.contains("e2e"), "{failure}");
+    }
+
+    #[test]
+    fn times_are_readable() {
+        assert_eq!(in_words(Duration::from_millis(1_240)), "1.2 s");
+        assert_eq!(in_words(Duration::from_secs(125)), "2 min 05 s");
+    }
+}

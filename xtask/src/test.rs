@@ -1,0 +1,47 @@
+//! `cargo xtask test`: everything that must hold before a change goes in.
+
+use clap::Args;
+
+use crate::failure::Result;
+use crate::step::{self, STEPS};
+
+/// Run all checks and tests
+///
+/// Formatting, clippy, buf lint, unit tests, conformance tests of the store's backends and
+/// end-to-end tests over real processes, in this order of quickness; stops at the first
+/// failure.
+///
+/// What is missing is found or installed first: Postgres server binaries (from the system's
+/// packages, which needs root), buf (from npm) and Python packages, the latter two under
+/// target/tools. The tests start private throw-away Postgres clusters and never touch one
+/// that is there.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  cargo xtask test                           all of it
+  cargo xtask test --only fmt --only clippy  two steps
+  cargo xtask test --only e2e                end-to-end tests (builds the binaries first)
+
+To run one test: `cargo xtask tools` once, then
+  cargo test -p keeptrusts-webhooks-store a_part_of_its_name")]
+pub(crate) struct Arguments {
+    /// Run only this step; may be repeated
+    #[arg(long, value_name = "STEP")]
+    only: Vec<String>,
+
+    /// List the steps and run nothing
+    #[arg(long, conflicts_with = "only")]
+    list: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result {
+    if arguments.list {
+        for step in STEPS {
+            println!("{:<12} {}", step.name, step.about);
+        }
+        return Ok(());
+    }
+    if arguments.only.is_empty() {
+        return step::run_all(&STEPS.iter().collect::<Vec<_>>());
+    }
+    step::run_all(&step::choose(&arguments.only)?)
+}

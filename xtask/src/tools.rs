@@ -1,0 +1,125 @@
+//! What the tests need besides Rust: found on the machine, or installed at the pinned
+//! version, once.
+//!
+//! Everything is reached through `target/tools`:
+//!
+//! | path | what |
+//! |---|---|
+//! | `postgres` | link to the directory with `initdb`, `postgres`, `psql` |
+//! | `node/node_modules/.bin` | `buf`, pinned by `xtask/npm` |
+//! | `python/bin` | `python` with `standardwebhooks`, and `grpcurl`, pinned by `xtask/python` |
+//!
+//! Tests find it there, so that plain `cargo test` works once this has run.
+
+mod apt;
+mod node;
+mod postgres;
+mod python;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::failure::{Context, Result};
+use crate::workspace;
+
+/// Find or install what the tests need, and say where it is
+///
+/// `cargo xtask test` does this by itself; run it once to use plain `cargo test`.
+#[derive(Args)]
+pub(crate) struct Arguments {}
+
+pub(crate) fn run(_: &Arguments) -> Result {
+    prepare(&BTreeSet::from([Tool::Node, Tool::Postgres, Tool::Python]))?;
+    println!("\nfor programs that look for them elsewhere than in target/tools:");
+    for (name, path) in environment() {
+        println!("  {name}={}", path.display());
+    }
+    Ok(())
+}
+
+/// A group of tools that is installed together.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Tool {
+    Node,
+    Postgres,
+    Python,
+}
+
+/// Finds or installs the tools; says on a line each what is used.
+pub(crate) fn prepare(wanted: &BTreeSet<Tool>) -> Result {
+    let directory = directory();
+    fs::create_dir_all(&directory).context(|| format!("create {}", directory.display()))?;
+    let lock_path = directory.join(".lock");
+    let lock =
+        fs::File::create(&lock_path).context(|| format!("create {}", lock_path.display()))?;
+    // Two of us at once would install into each other's half-made directories.
+    lock.lock().context(|| format!("lock {}", lock_path.display()))?;
+
+    for tool in wanted {
+        let in_use = match tool {
+            Tool::Node => node::prepare(&directory.join("node"))?,
+            Tool::Postgres => postgres::prepare(&directory.join("postgres"))?,
+            Tool::Python => python::prepare(&directory.join("python"))?,
+        };
+        println!("    {in_use}");
+    }
+    Ok(())
+}
+
+/// How the tests learn where the tools are.
+pub(crate) fn environment() -> [(&'static str, PathBuf); 2] {
+    [
+        ("KEEPTRUSTS_TEST_PG_BIN", directory().join("postgres")),
+        ("KEEPTRUSTS_TEST_TOOLS", directory()),
+    ]
+}
+
+/// The buf executable.
+pub(crate) fn buf() -> PathBuf {
+    node::buf(&directory().join("node"))
+}
+
+fn directory() -> PathBuf {
+    workspace::root().join("target/tools")
+}
+
+/// Whether a directory holds what this file of pinned versions asks for.
+fn is_installed(directory: &Path, pins: &Path) -> bool {
+    match (fs::read(directory.join(STAMP)), fs::read(pins)) {
+        (Ok(installed), Ok(wanted)) => installed == wanted,
+        _ => false,
+    }
+}
+
+/// Notes, as the installation's last act, which pinned versions it holds.
+fn mark_installed(directory: &Path, pins: &Path) -> Result {
+    fs::copy(pins, directory.join(STAMP))
+        .context(|| format!("note in {} what is installed", directory.display()))?;
+    Ok(())
+}
+
+const STAMP: &str = ".installed-from";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_installation_counts_only_for_the_pins_it_was_made_from() {
+        let directory = std::env::temp_dir().join(format!("xtask-stamp-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let pins = directory.join("pins.txt");
+
+        fs::write(&pins, "tool==1").unwrap();
+        assert!(!is_installed(&directory, &pins));
+        mark_installed(&directory, &pins).unwrap();
+        assert!(is_installed(&directory, &pins));
+        fs::write(&pins, "tool==2").unwrap();
+        assert!(!is_installed(&directory, &pins));
+
+        fs::remove_dir_all(&directory).unwrap();
+    }
+}

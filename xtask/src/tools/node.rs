@@ -1,0 +1,48 @@
+//! Tools from the npm registry: buf.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::failure::{Context, Failure, Result};
+use crate::{shell, workspace};
+
+pub(super) fn buf(directory: &Path) -> PathBuf {
+    directory.join("node_modules/.bin/buf")
+}
+
+pub(super) fn prepare(directory: &Path) -> Result<String> {
+    let pins = workspace::root().join("xtask/npm/package.json");
+    if !super::is_installed(directory, &pins) || version(directory).is_err() {
+        install(directory, &pins)?;
+        version(directory)?;
+        super::mark_installed(directory, &pins)?;
+    }
+    Ok(format!("buf {}", version(directory)?))
+}
+
+fn install(directory: &Path, pins: &Path) -> Result {
+    if !shell::succeeds(Command::new("npm").arg("--version")) {
+        return Err(Failure::new(
+            "npm is not found: buf comes from its registry; install Node.js 20 or newer with npm",
+        ));
+    }
+    println!("    installing buf from the npm registry");
+    fs::create_dir_all(directory).context(|| format!("create {}", directory.display()))?;
+    fs::copy(pins, directory.join("package.json"))
+        .context(|| format!("copy {} into {}", pins.display(), directory.display()))?;
+    // No lock file: the few packages pin each other exactly, and npm leaves the other
+    // platforms' packages out of a lock made where a registry's mirror lacks them. Install
+    // scripts are not needed: buf's only saves its starter some milliseconds.
+    shell::run_quietly(
+        Command::new("npm")
+            .args(["install", "--ignore-scripts", "--no-package-lock", "--no-audit", "--no-fund"])
+            .current_dir(directory),
+    )?;
+    Ok(())
+}
+
+fn version(directory: &Path) -> Result<String> {
+    let said = shell::run_quietly(Command::new(buf(directory)).arg("--version"))?;
+    Ok(said.trim().to_owned())
+}
