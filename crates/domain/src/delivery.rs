@@ -146,10 +146,13 @@ impl Delivery {
                 self.next_attempt_time = *next_attempt_time;
             }
             DeliveryFact::Cancelled { reason } => {
-                self.state = DeliveryState::Cancelled;
+                // One that has ended is only spared a manual retry that was still to come.
+                if !self.state.has_ended() {
+                    self.state = DeliveryState::Cancelled;
+                    self.cancel_reason.clone_from(reason);
+                }
                 self.next_attempt_time = None;
                 self.retry_request_time = None;
-                self.cancel_reason.clone_from(reason);
             }
         }
     }

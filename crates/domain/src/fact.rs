@@ -147,3 +147,13 @@ pub enum DeliveryFact {
         reason: String,
     },
 }
+
+impl Fact {
+    /// The event of a test that was asked for.
+    pub fn test_event(&self) -> Option<EventId> {
+        match self {
+            Fact::Delivery(DeliveryFact::TestRequested { event_id, .. }) => Some(*event_id),
+            _ => None,
+        }
+    }
+}

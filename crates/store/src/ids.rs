@@ -1,0 +1,12 @@
+//! New ids: the time and 80 random bits.
+
+use keeptrusts_webhooks_domain::Timestamp;
+use ulid::Ulid;
+
+use crate::keyring::random;
+
+/// A ULID of this time. Ids of later milliseconds sort after it.
+pub fn new_ulid(now: Timestamp) -> Ulid {
+    let milliseconds = u64::try_from(now.as_millisecond()).unwrap_or(0);
+    Ulid::from_parts(milliseconds, u128::from_le_bytes(random()))
+}

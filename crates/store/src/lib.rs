@@ -1,0 +1,64 @@
+//! The append-only log and everything that is computed from it.
+//!
+//! One narrow trait, [`Store`], says what a database must do for us; its doc comment is the
+//! specification, and the conformance suite holds every implementation to it: [`memory`] (for
+//! simulation), [`sqlite`] (embedded) and [`postgres`] (many processes). What they share is
+//! pure and stands apart from them: [`plan`] decides what becomes of a batch of operations,
+//! [`projection`] folds records into rows. [`Log`] is what services use: it groups waiting
+//! operations into one transaction, remembers the newest records, and lets readers watch.
+//!
+//! May depend on: the domain, the contracts (for the encoding of records), sqlx and tokio.
+//! Never on tonic servers or HTTP.
+
+#[cfg(test)]
+mod conformance;
+pub mod durations;
+mod ids;
+pub mod keyring;
+pub mod log;
+pub mod memory;
+pub mod operation;
+pub mod plan;
+pub mod postgres;
+pub mod projection;
+pub mod query;
+mod rows;
+pub mod sqlite;
+mod store;
+mod tail;
+
+pub use ids::new_ulid;
+pub use log::{AppendError, Follower, Log};
+pub use memory::Clock;
+pub use operation::{
+    Advance, Appended, BodyId, Expected, NewBody, NewRecord, Operation, Record, Refusal,
+};
+pub use store::{
+    AppendedBatch, DueKey, DuePage, Lease, RebuildDifference, ShardLease, ShardState, Store,
+    StoreError, Survey, WaitingEndpoints,
+};
+
+/// Every limit of the log, in one place.
+pub mod limits {
+    use std::time::Duration;
+
+    /// The operations of one transaction.
+    pub const MAX_BATCH_OPERATIONS: usize = 512;
+    /// The bodies of one transaction, in bytes; a single operation may exceed it.
+    pub const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
+    /// The operations that wait for a shard's appender. Whoever comes then waits its turn.
+    pub const MAX_WAITING_OPERATIONS: usize = 4_096;
+    /// The newest records of a shard that are kept in memory for those who read along.
+    pub const MAX_TAIL_RECORDS: usize = 8_192;
+    /// The bodies kept with them, in bytes.
+    pub const MAX_TAIL_BYTES: usize = 16 * 1024 * 1024;
+    /// The records of one step of a rebuild.
+    pub const REBUILD_STEP: usize = 1_000;
+    /// The shards of a Postgres database, fixed when it is created.
+    pub const POSTGRES_SHARDS: u16 = 16;
+    /// How often positions are read in case a notification was lost.
+    pub const SLOW_POLL: Duration = Duration::from_secs(15);
+    /// The first wait before an uncertain commit is looked up, and the longest.
+    pub const LOOKUP_BACKOFF: (Duration, Duration) =
+        (Duration::from_millis(50), Duration::from_secs(2));
+}

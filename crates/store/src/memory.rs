@@ -1,0 +1,554 @@
+//! The log in memory: the reference that the databases are held against, and what simulations
+//! run on. Nothing survives the process.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::attempt::Attempt;
+use keeptrusts_webhooks_domain::delivery::Delivery;
+use keeptrusts_webhooks_domain::endpoint::Endpoint;
+use keeptrusts_webhooks_domain::event::Event;
+use keeptrusts_webhooks_domain::ids::{
+    AttemptId, DeliveryId, EndpointId, EventId, OperationId, OrganizationId,
+};
+use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard, Stream, Version};
+use tokio::sync::mpsc;
+
+use crate::operation::{Appended, BodyId, NewBody, Operation, Record};
+use crate::plan::{Locked, Wanted, plan};
+use crate::projection::{Changes, CountKey, Fold, Loaded, Missed, Touched};
+use crate::query::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter};
+use crate::store::{
+    AppendedBatch, DueKey, DuePage, Lease, RebuildDifference, ShardLease, ShardState, Store,
+    StoreError, Survey, WaitingEndpoints,
+};
+
+/// What time it is, for the recorded times, the leases and the expiry of bodies.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// A store that forgets everything when it is dropped.
+pub struct MemoryStore {
+    clock: Clock,
+    shared: bool,
+    database: Mutex<Database>,
+    shards: Vec<Mutex<ShardData>>,
+}
+
+#[derive(Default)]
+struct Database {
+    master_key_id: Option<String>,
+    members: BTreeMap<String, Timestamp>,
+}
+
+#[derive(Default)]
+struct ShardData {
+    checkpoint: Position,
+    epoch: Epoch,
+    lease: Option<(String, Timestamp)>,
+    records: Vec<Record>,
+    bodies: HashMap<BodyId, NewBody>,
+    tables: Tables,
+}
+
+#[derive(Default, PartialEq)]
+struct Tables {
+    endpoints: BTreeMap<EndpointId, Endpoint>,
+    events: BTreeMap<EventId, Event>,
+    deliveries: BTreeMap<DeliveryId, Delivery>,
+    attempts: BTreeMap<AttemptId, Attempt>,
+    missed: Vec<Missed>,
+    attempt_counts: BTreeMap<CountKey, u64>,
+}
+
+impl MemoryStore {
+    /// An empty store whose leases never expire, as in an embedded database.
+    pub fn new(shard_count: u16, clock: Clock) -> MemoryStore {
+        let shards = (0..shard_count).map(|_| Mutex::default()).collect();
+        MemoryStore { clock, shared: false, database: Mutex::default(), shards }
+    }
+
+    /// An empty store that several simulated processes share: leases expire by the clock.
+    pub fn shared(shard_count: u16, clock: Clock) -> MemoryStore {
+        MemoryStore { shared: true, ..Self::new(shard_count, clock) }
+    }
+
+    fn shard(&self, shard: Shard) -> MutexGuard<'_, ShardData> {
+        lock(&self.shards[usize::from(shard.0)])
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl ShardData {
+    fn last_position(&self) -> Position {
+        Position(self.records.len() as i64)
+    }
+
+    fn loaded(&self, touched: &Touched) -> Loaded {
+        let tables = &self.tables;
+        let endpoints = touched.endpoints.iter().filter_map(|(_, id)| tables.endpoints.get(id));
+        let deliveries = touched.deliveries.iter().filter_map(|(_, id)| tables.deliveries.get(id));
+        Loaded {
+            endpoints: endpoints.map(|endpoint| (endpoint.id, endpoint.clone())).collect(),
+            deliveries: deliveries.map(|delivery| (delivery.id, delivery.clone())).collect(),
+        }
+    }
+
+    fn lock_for(&self, operations: &[Operation]) -> Locked {
+        let wanted = Wanted::by(operations);
+        let mut keys = HashMap::new();
+        for event in self.tables.events.values().filter(|_| !wanted.keys.is_empty()) {
+            if let Some(idempotency) = &event.idempotency {
+                let owner = (event.organization_id.clone(), idempotency.key.clone());
+                keys.insert(owner, (event.id, idempotency.request_sha256));
+            }
+        }
+        Locked {
+            last_position: self.last_position(),
+            checkpoint: self.checkpoint,
+            epoch: self.epoch,
+            loaded: self.loaded(&wanted.touched),
+            keys,
+        }
+    }
+
+    fn refold(&self) -> Result<Tables, StoreError> {
+        let mut fold = Fold::default();
+        self.records.iter().try_for_each(|record| fold.apply(record))?;
+        let mut tables = Tables::default();
+        tables.write(fold.into_changes());
+        Ok(tables)
+    }
+}
+
+impl Tables {
+    fn write(&mut self, changes: Changes) {
+        self.endpoints.extend(changes.endpoints);
+        self.events.extend(changes.events.into_iter().map(|event| (event.id, event)));
+        self.deliveries.extend(changes.new_deliveries);
+        self.deliveries.extend(changes.changed_deliveries);
+        self.attempts.extend(changes.attempts.into_iter().map(|attempt| (attempt.made.id, attempt)));
+        self.missed.extend(changes.missed);
+        for (key, count) in changes.attempt_counts {
+            *self.attempt_counts.entry(key).or_default() += count;
+        }
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    fn shard_count(&self) -> u16 {
+        self.shards.len() as u16
+    }
+
+    fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    async fn append(
+        &self,
+        shard: Shard,
+        operations: &[Operation],
+    ) -> Result<AppendedBatch, StoreError> {
+        let mut data = self.shard(shard);
+        let plan = plan(operations, data.lock_for(operations), (self.clock)())?;
+        data.checkpoint = plan.checkpoint;
+        data.records.extend(plan.records.iter().cloned());
+        data.bodies.extend(plan.bodies.into_iter().map(|body| (body.id, body.clone())));
+        data.tables.write(plan.changes);
+        Ok(AppendedBatch { results: plan.results, records: plan.records })
+    }
+
+    async fn find_operations(
+        &self,
+        shard: Shard,
+        after: Position,
+        operations: &[OperationId],
+    ) -> Result<HashMap<OperationId, Appended>, StoreError> {
+        let data = self.shard(shard);
+        let mut found = HashMap::new();
+        for record in data.records.iter().filter(|record| record.position > after) {
+            if operations.contains(&record.operation_id) {
+                let Record { position, recorded_at, .. } = *record;
+                let appended = Appended::New { first: position, last: position, recorded_at };
+                found
+                    .entry(record.operation_id)
+                    .and_modify(|earlier| {
+                        if let Appended::New { last, .. } = earlier {
+                            *last = position;
+                        }
+                    })
+                    .or_insert(appended);
+            }
+        }
+        Ok(found)
+    }
+
+    async fn read(&self, shard: Shard, after: Position, limit: usize) -> Result<Vec<Record>, StoreError> {
+        let data = self.shard(shard);
+        Ok(data.records.iter().skip(after.0 as usize).take(limit).cloned().collect())
+    }
+
+    async fn read_stream(
+        &self,
+        shard: Shard,
+        stream: Stream,
+        after: Version,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        let data = self.shard(shard);
+        let of_stream =
+            data.records.iter().filter(|record| record.stream == stream && record.version > after);
+        Ok(of_stream.take(limit).cloned().collect())
+    }
+
+    async fn shard_state(&self, shard: Shard) -> Result<ShardState, StoreError> {
+        let data = self.shard(shard);
+        let ShardData { checkpoint, epoch, .. } = *data;
+        Ok(ShardState { last_position: data.last_position(), checkpoint, epoch })
+    }
+
+    fn take_hints(&self) -> Option<mpsc::Receiver<(Shard, Position)>> {
+        None
+    }
+
+    fn announce(&self, _shard: Shard, _position: Position) {}
+
+    async fn bodies(&self, shard: Shard, ids: &[BodyId]) -> Result<HashMap<BodyId, Bytes>, StoreError> {
+        let now = (self.clock)();
+        let data = self.shard(shard);
+        let found = ids.iter().filter_map(|id| data.bodies.get(id));
+        let unexpired = found.filter(|body| body.expire_time > now);
+        Ok(unexpired.map(|body| (body.id, body.content.clone())).collect())
+    }
+
+    async fn delete_expired_bodies(&self, shard: Shard, limit: usize) -> Result<usize, StoreError> {
+        let now = (self.clock)();
+        let mut data = self.shard(shard);
+        let expired = data.bodies.values().filter(|body| body.expire_time <= now);
+        let expired: Vec<_> = expired.map(|body| body.id).take(limit).collect();
+        expired.iter().for_each(|id| {
+            data.bodies.remove(id);
+        });
+        Ok(expired.len())
+    }
+
+    async fn acquire_lease(
+        &self,
+        shard: Shard,
+        owner: &str,
+        time_to_live: Duration,
+    ) -> Result<Option<Lease>, StoreError> {
+        let now = (self.clock)();
+        let mut data = self.shard(shard);
+        let held = data.lease.as_ref().is_some_and(|(_, expire_time)| *expire_time > now);
+        if self.shared && held {
+            return Ok(None);
+        }
+        data.epoch = Epoch(data.epoch.0 + 1);
+        data.lease = Some((owner.to_owned(), now + time_to_live));
+        Ok(Some(Lease { shard, epoch: data.epoch }))
+    }
+
+    async fn renew_lease(&self, lease: Lease, time_to_live: Duration) -> Result<bool, StoreError> {
+        let now = (self.clock)();
+        let mut data = self.shard(lease.shard);
+        if data.epoch != lease.epoch {
+            return Ok(false);
+        }
+        let Some((_, expire_time)) = &mut data.lease else { return Ok(false) };
+        *expire_time = now + time_to_live;
+        Ok(true)
+    }
+
+    async fn release_lease(&self, lease: Lease) -> Result<(), StoreError> {
+        let mut data = self.shard(lease.shard);
+        if data.epoch == lease.epoch {
+            data.lease = None;
+        }
+        Ok(())
+    }
+
+    async fn survey(&self, member: &str, time_to_live: Duration) -> Result<Survey, StoreError> {
+        let now = (self.clock)();
+        let mut database = lock(&self.database);
+        database.members.insert(member.to_owned(), now + time_to_live);
+        database.members.retain(|_, expire_time| *expire_time > now);
+        let shards = (0..self.shard_count()).map(Shard).map(|shard| {
+            match self.shard(shard).lease.clone() {
+                None => ShardLease { shard, owner: None, expires_in: Duration::ZERO },
+                Some((owner, _)) if !self.shared => {
+                    ShardLease { shard, owner: Some(owner), expires_in: Duration::MAX }
+                }
+                Some((owner, expire_time)) => {
+                    let expires_in = Duration::try_from(expire_time.duration_since(now));
+                    let expires_in = expires_in.unwrap_or(Duration::ZERO);
+                    ShardLease { shard, owner: Some(owner), expires_in }
+                }
+            }
+        });
+        Ok(Survey {
+            members: database.members.keys().cloned().collect(),
+            shards: shards.collect(),
+        })
+    }
+
+    async fn leave(&self, member: &str) -> Result<(), StoreError> {
+        lock(&self.database).members.remove(member);
+        Ok(())
+    }
+
+    async fn endpoint(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        id: EndpointId,
+    ) -> Result<Option<Endpoint>, StoreError> {
+        let data = self.shard(shard);
+        let found = data.tables.endpoints.get(&id);
+        Ok(found.filter(|endpoint| endpoint.organization_id == *organization).cloned())
+    }
+
+    async fn list_endpoints(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        filter: &EndpointFilter,
+        before: EndpointId,
+        limit: usize,
+    ) -> Result<Vec<Endpoint>, StoreError> {
+        let data = self.shard(shard);
+        let search = filter.search.as_ref().map(|text| text.to_ascii_lowercase());
+        let matches = |endpoint: &&Endpoint| {
+            let contains = |text: &str| {
+                let text = text.to_ascii_lowercase();
+                search.as_ref().is_none_or(|search| text.contains(search))
+            };
+            endpoint.organization_id == *organization
+                && endpoint.delete_time.is_none()
+                && filter.status.is_none_or(|status| status == endpoint.status)
+                && (contains(&endpoint.name) || contains(&endpoint.url))
+        };
+        let newest_first = data.tables.endpoints.range(..before).rev();
+        Ok(newest_first.map(|(_, row)| row).filter(matches).take(limit).cloned().collect())
+    }
+
+    async fn shard_endpoints(
+        &self,
+        shard: Shard,
+        after: EndpointId,
+        limit: usize,
+    ) -> Result<Vec<Endpoint>, StoreError> {
+        let data = self.shard(shard);
+        let rows = data.tables.endpoints.values().filter(|endpoint| endpoint.id > after);
+        Ok(rows.take(limit).cloned().collect())
+    }
+
+    async fn event(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        id: EventId,
+    ) -> Result<Option<Event>, StoreError> {
+        let data = self.shard(shard);
+        let found = data.tables.events.get(&id);
+        Ok(found.filter(|event| event.organization_id == *organization).cloned())
+    }
+
+    async fn list_events(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        filter: &EventFilter,
+        before: EventId,
+        limit: usize,
+    ) -> Result<Vec<Event>, StoreError> {
+        let data = self.shard(shard);
+        let matches = |event: &&Event| {
+            event.organization_id == *organization
+                && filter.event_type.is_none_or(|kind| kind == event.event_type)
+                && filter.accepted.contains(event.create_time)
+        };
+        let newest_first = data.tables.events.range(..before).rev();
+        Ok(newest_first.map(|(_, row)| row).filter(matches).take(limit).cloned().collect())
+    }
+
+    async fn deliveries(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        ids: &[DeliveryId],
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let data = self.shard(shard);
+        let found = ids.iter().filter_map(|id| data.tables.deliveries.get(id));
+        Ok(found.filter(|row| row.organization_id == *organization).cloned().collect())
+    }
+
+    async fn list_deliveries(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        filter: &DeliveryFilter,
+        before: DeliveryId,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let data = self.shard(shard);
+        let matches = |delivery: &&Delivery| {
+            delivery.organization_id == *organization
+                && filter.endpoint_id.is_none_or(|id| id == delivery.endpoint_id)
+                && filter.event_id.is_none_or(|id| id == delivery.event_id)
+                && filter.event_type.is_none_or(|kind| kind == delivery.event_type)
+                && filter.state.is_none_or(|state| state == delivery.state)
+                && filter.scheduled.contains(delivery.create_time)
+        };
+        let newest_first = data.tables.deliveries.range(..before).rev();
+        Ok(newest_first.map(|(_, row)| row).filter(matches).take(limit).cloned().collect())
+    }
+
+    async fn list_attempts(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        filter: &AttemptFilter,
+        before: AttemptId,
+        limit: usize,
+    ) -> Result<Vec<Attempt>, StoreError> {
+        let data = self.shard(shard);
+        let matches = |attempt: &&Attempt| {
+            attempt.organization_id == *organization
+                && filter.endpoint_id.is_none_or(|id| id == attempt.made.endpoint_id)
+                && filter.delivery_id.is_none_or(|id| id == attempt.delivery_id)
+                && filter.event_type.is_none_or(|kind| kind == attempt.made.event_type)
+                && filter.outcome.is_none_or(|outcome| outcome == attempt.outcome)
+                && filter.begun.contains(attempt.made.start_time)
+        };
+        let newest_first = data.tables.attempts.range(..before).rev();
+        Ok(newest_first.map(|(_, row)| row).filter(matches).take(limit).cloned().collect())
+    }
+
+    async fn attempt_counts(
+        &self,
+        shard: Shard,
+        endpoint: EndpointId,
+        from_hour: Timestamp,
+    ) -> Result<Vec<(CountKey, u64)>, StoreError> {
+        let data = self.shard(shard);
+        let counts = data.tables.attempt_counts.iter();
+        let of_endpoint =
+            counts.filter(|(key, _)| key.endpoint_id == endpoint && key.hour >= from_hour);
+        Ok(of_endpoint.map(|(key, count)| (*key, *count)).collect())
+    }
+
+    async fn missed_events(
+        &self,
+        shard: Shard,
+        endpoint: EndpointId,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<Missed>, StoreError> {
+        let data = self.shard(shard);
+        let rows = data.tables.missed.iter();
+        let of_endpoint = rows.filter(|row| row.endpoint_id == endpoint && row.position > after);
+        Ok(of_endpoint.take(limit).cloned().collect())
+    }
+
+    async fn due_deliveries(
+        &self,
+        shard: Shard,
+        endpoint: EndpointId,
+        after: DueKey,
+        limit: usize,
+    ) -> Result<DuePage, StoreError> {
+        let data = self.shard(shard);
+        let waiting = data.tables.deliveries.values().filter(|row| row.endpoint_id == endpoint);
+        let mut due: Vec<_> = waiting
+            .filter_map(|row| {
+                Some((DueKey { due_time: row.due_time()?, delivery_id: row.id }, row))
+            })
+            .filter(|(key, _)| *key > after)
+            .collect();
+        due.sort_by_key(|(key, _)| *key);
+        let deliveries = due.into_iter().take(limit).map(|(_, row)| row.clone()).collect();
+        Ok(DuePage { as_of: data.last_position(), deliveries })
+    }
+
+    async fn waiting_endpoints(&self, shard: Shard) -> Result<WaitingEndpoints, StoreError> {
+        let data = self.shard(shard);
+        let mut earliest = BTreeMap::<EndpointId, Timestamp>::new();
+        for row in data.tables.deliveries.values() {
+            if let Some(due_time) = row.due_time() {
+                let entry = earliest.entry(row.endpoint_id).or_insert(due_time);
+                *entry = (*entry).min(due_time);
+            }
+        }
+        let endpoints = earliest.into_iter().collect();
+        Ok(WaitingEndpoints { as_of: data.last_position(), endpoints })
+    }
+
+    async fn claim_master_key(&self, key_id: &str) -> Result<String, StoreError> {
+        let mut database = lock(&self.database);
+        Ok(database.master_key_id.get_or_insert_with(|| key_id.to_owned()).clone())
+    }
+
+    async fn rebuild(&self, shard: Shard, progress: &(dyn Fn(Position) + Sync)) -> Result<(), StoreError> {
+        let mut data = self.shard(shard);
+        data.tables = data.refold()?;
+        progress(data.last_position());
+        Ok(())
+    }
+
+    async fn check(
+        &self,
+        shard: Shard,
+        limit: usize,
+        progress: &(dyn Fn(Position) + Sync),
+    ) -> Result<Vec<RebuildDifference>, StoreError> {
+        let data = self.shard(shard);
+        let rebuilt = data.refold()?;
+        progress(data.last_position());
+        let stored = &data.tables;
+        let mut differences = Vec::new();
+        compare("endpoints", &stored.endpoints, &rebuilt.endpoints, &mut differences);
+        compare("events", &stored.events, &rebuilt.events, &mut differences);
+        compare("deliveries", &stored.deliveries, &rebuilt.deliveries, &mut differences);
+        compare("attempts", &stored.attempts, &rebuilt.attempts, &mut differences);
+        compare("attempt_counts", &stored.attempt_counts, &rebuilt.attempt_counts, &mut differences);
+        let numbered = |rows: &[Missed]| {
+            rows.iter().map(|row| ((row.endpoint_id, row.position), row.clone())).collect()
+        };
+        let (stored, rebuilt): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            (numbered(&stored.missed), numbered(&rebuilt.missed));
+        compare("missed_events", &stored, &rebuilt, &mut differences);
+        differences.truncate(limit);
+        Ok(differences)
+    }
+
+    async fn close(&self) {}
+}
+
+fn compare<K: Ord, V: PartialEq + std::fmt::Debug>(
+    table: &'static str,
+    stored: &BTreeMap<K, V>,
+    rebuilt: &BTreeMap<K, V>,
+    differences: &mut Vec<RebuildDifference>,
+) {
+    let text = |row: Option<&V>| row.map(|row| format!("{row:?}"));
+    let only_rebuilt = rebuilt.keys().filter(|key| !stored.contains_key(key));
+    for key in stored.keys().chain(only_rebuilt) {
+        let (stored, rebuilt) = (stored.get(key), rebuilt.get(key));
+        if stored != rebuilt {
+            let (stored, rebuilt) = (text(stored), text(rebuilt));
+            differences.push(RebuildDifference { table, stored, rebuilt });
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "memory_tests.rs"]
+mod tests;

@@ -1,0 +1,207 @@
+//! What becomes of a batch of operations, decided while the shard is locked. Pure, so that
+//! every backend decides alike.
+
+use std::collections::HashMap;
+
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::event::{Idempotency, IdempotencyKey};
+use keeptrusts_webhooks_domain::fact::Fact;
+use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
+use keeptrusts_webhooks_domain::log::{Epoch, Position, Stream, Version};
+
+use crate::operation::{Appended, Expected, NewBody, NewRecord, Operation, Record, Refusal};
+use crate::projection::{BrokenLog, Changes, Fold, Loaded, Touched};
+
+/// Whose key.
+pub type KeyOwner = (OrganizationId, IdempotencyKey);
+
+/// What the transaction must read, once it has locked the shard, before it can plan.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Rows that the records may change.
+    pub touched: Touched,
+    /// Idempotency keys that the operations use.
+    pub keys: Vec<KeyOwner>,
+}
+
+impl Wanted {
+    /// What planning these operations takes.
+    pub fn by(operations: &[Operation]) -> Wanted {
+        let facts = operations.iter().flat_map(|operation| {
+            let organization = &operation.organization_id;
+            operation.records.iter().map(move |record| (organization, record.stream, &record.fact))
+        });
+        let mut keys: Vec<_> = operations
+            .iter()
+            .filter_map(|operation| {
+                let (_, idempotency) = published(operation)?;
+                Some((operation.organization_id.clone(), idempotency?.key.clone()))
+            })
+            .collect();
+        keys.sort_unstable();
+        keys.dedup();
+        Wanted { touched: Touched::by(facts), keys }
+    }
+}
+
+/// The shard as the transaction found it when it had locked it.
+#[derive(Debug, Default)]
+pub struct Locked {
+    /// The last record's position.
+    pub last_position: Position,
+    /// What the owner has acted on.
+    pub checkpoint: Position,
+    /// The current owner's epoch.
+    pub epoch: Epoch,
+    /// The rows that were wanted and exist.
+    pub loaded: Loaded,
+    /// The keys that were wanted and are used: by which event, with what content.
+    pub keys: HashMap<KeyOwner, (EventId, [u8; 32])>,
+}
+
+/// What the transaction must write.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    /// One for each operation, in their order.
+    pub results: Vec<Result<Appended, Refusal>>,
+    /// To append.
+    pub records: Vec<Record>,
+    /// To insert.
+    pub bodies: Vec<&'a NewBody>,
+    /// To insert, replace and add.
+    pub changes: Changes,
+    /// The shard's, afterwards.
+    pub last_position: Position,
+    /// The shard's, afterwards.
+    pub checkpoint: Position,
+}
+
+/// Plans a batch. Each operation is judged after those before it; a refused one leaves nothing.
+pub fn plan<'a>(
+    operations: &'a [Operation],
+    locked: Locked,
+    now: Timestamp,
+) -> Result<Plan<'a>, BrokenLog> {
+    let Locked { last_position, checkpoint, epoch, loaded, mut keys } = locked;
+    let mut fold = Fold::new(loaded);
+    let mut plan = Plan {
+        results: Vec::with_capacity(operations.len()),
+        records: Vec::new(),
+        bodies: Vec::new(),
+        changes: Changes::default(),
+        last_position,
+        checkpoint,
+    };
+    for operation in operations {
+        let judged = judge(operation, &fold, &keys, epoch, plan.checkpoint);
+        let versions = match judged {
+            Ok(Judgement::Append(versions)) => versions,
+            Ok(Judgement::Duplicate(event_id)) => {
+                plan.results.push(Ok(Appended::Duplicate { event_id }));
+                continue;
+            }
+            Err(refusal) => {
+                plan.results.push(Err(refusal));
+                continue;
+            }
+        };
+        let first = plan.last_position.next();
+        for (new, version) in operation.records.iter().zip(versions) {
+            plan.last_position = plan.last_position.next();
+            let record = record(operation, new, version, plan.last_position, now);
+            fold.apply(&record)?;
+            plan.records.push(record);
+        }
+        if let Some((event_id, Some(idempotency))) = published(operation) {
+            let owner = (operation.organization_id.clone(), idempotency.key.clone());
+            keys.insert(owner, (event_id, idempotency.request_sha256));
+        }
+        plan.checkpoint = operation.checkpoint.map_or(plan.checkpoint, |step| step.to);
+        plan.bodies.extend(&operation.bodies);
+        plan.results.push(Ok(Appended::New {
+            first,
+            last: plan.last_position,
+            recorded_at: now,
+        }));
+    }
+    plan.changes = fold.into_changes();
+    Ok(plan)
+}
+
+enum Judgement {
+    /// With these versions, one for each record.
+    Append(Vec<Version>),
+    Duplicate(EventId),
+}
+
+fn judge(
+    operation: &Operation,
+    fold: &Fold,
+    keys: &HashMap<KeyOwner, (EventId, [u8; 32])>,
+    epoch: Epoch,
+    checkpoint: Position,
+) -> Result<Judgement, Refusal> {
+    if let Some(expected) = operation.fence.filter(|fence| *fence != epoch) {
+        return Err(Refusal::LeaseLost { expected, actual: epoch });
+    }
+    if let Some(step) = operation.checkpoint.filter(|step| step.from != checkpoint) {
+        return Err(Refusal::OutOfOrder { expected: step.from, actual: checkpoint });
+    }
+    if let Some((_, Some(idempotency))) = published(operation) {
+        let owner = (operation.organization_id.clone(), idempotency.key.clone());
+        if let Some((event_id, request_sha256)) = keys.get(&owner).copied() {
+            return match request_sha256 == idempotency.request_sha256 {
+                true => Ok(Judgement::Duplicate(event_id)),
+                false => Err(Refusal::IdempotencyKeyReused { event_id }),
+            };
+        }
+    }
+    let versions = operation.records.iter().map(|record| next_version(record, fold));
+    versions.collect::<Result<_, _>>().map(Judgement::Append)
+}
+
+fn next_version(record: &NewRecord, fold: &Fold) -> Result<Version, Refusal> {
+    let stream = record.stream;
+    let current = match stream {
+        _ if record.expected == Expected::New => Some(Version(0)),
+        Stream::Endpoint(id) => fold.endpoint(id).map(|endpoint| endpoint.version),
+        Stream::Delivery(id) => fold.delivery(id).map(|delivery| delivery.version),
+        // An event's stream has two records: the step of the checkpoint lets the second in once.
+        Stream::Event(_) => Some(Version(1)),
+    };
+    let actual = current.ok_or(Refusal::NoSuchStream(stream))?;
+    match record.expected {
+        Expected::Version(expected) if expected != actual => {
+            Err(Refusal::StaleVersion { stream, expected, actual })
+        }
+        _ => Ok(actual.next()),
+    }
+}
+
+fn published(operation: &Operation) -> Option<(EventId, Option<&Idempotency>)> {
+    operation.records.iter().find_map(|record| match (record.stream, &record.fact) {
+        (Stream::Event(id), Fact::EventAccepted(accepted)) => {
+            Some((id, accepted.idempotency.as_ref()))
+        }
+        _ => None,
+    })
+}
+
+fn record(
+    operation: &Operation,
+    new: &NewRecord,
+    version: Version,
+    position: Position,
+    now: Timestamp,
+) -> Record {
+    Record {
+        position,
+        stream: new.stream,
+        version,
+        organization_id: operation.organization_id.clone(),
+        fact: new.fact.clone(),
+        metadata: operation.metadata.clone(),
+        recorded_at: now,
+        operation_id: operation.id,
+    }
+}

@@ -1,0 +1,297 @@
+//! The fold: what the tables are, given the records. Pure, so that dropping the tables and
+//! folding the log again gives the same tables (invariant 7), in every backend.
+
+use std::collections::{BTreeMap, HashMap};
+
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::attempt::{Attempt, Outcome, Trigger};
+use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, NewEndpoint};
+use keeptrusts_webhooks_domain::event::Event;
+use keeptrusts_webhooks_domain::event_type::EventType;
+use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, Fact};
+use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
+use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
+
+use crate::durations;
+use crate::operation::Record;
+
+/// Rows that exist and that the records at hand may change.
+#[derive(Debug, Default, Clone)]
+pub struct Loaded {
+    /// By id, deleted ones included.
+    pub endpoints: HashMap<EndpointId, Endpoint>,
+    /// By id.
+    pub deliveries: HashMap<DeliveryId, Delivery>,
+}
+
+/// What must be loaded before records can be folded.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// Endpoints, each once.
+    pub endpoints: Vec<(OrganizationId, EndpointId)>,
+    /// Deliveries, each once.
+    pub deliveries: Vec<(OrganizationId, DeliveryId)>,
+}
+
+impl Touched {
+    /// What facts on these streams change that exists already.
+    pub fn by<'a>(
+        facts: impl IntoIterator<Item = (&'a OrganizationId, Stream, &'a Fact)>,
+    ) -> Touched {
+        let mut touched = Touched::default();
+        for (organization, stream, fact) in facts {
+            match (stream, fact) {
+                (_, Fact::Endpoint(EndpointFact::Created { .. }))
+                | (_, Fact::Delivery(DeliveryFact::TestRequested { .. }))
+                | (Stream::Event(_), _) => {}
+                (Stream::Endpoint(id), _) => touched.endpoints.push((organization.clone(), id)),
+                (Stream::Delivery(id), _) => touched.deliveries.push((organization.clone(), id)),
+            }
+        }
+        touched.endpoints.sort_unstable();
+        touched.endpoints.dedup();
+        touched.deliveries.sort_unstable();
+        touched.deliveries.dedup();
+        touched
+    }
+}
+
+/// A subscribed event that its endpoint was not sent because it was disabled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missed {
+    /// Whose it is.
+    pub organization_id: OrganizationId,
+    /// The endpoint.
+    pub endpoint_id: EndpointId,
+    /// The event.
+    pub event_id: EventId,
+    /// Where in the log that was decided.
+    pub position: Position,
+}
+
+/// What attempts are counted by. Tests are not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CountKey {
+    /// The endpoint.
+    pub endpoint_id: EndpointId,
+    /// The hour in which they began.
+    pub hour: Timestamp,
+    /// What they meant.
+    pub outcome: Outcome,
+    /// How long they took; see [`durations`].
+    pub duration_bucket: u16,
+}
+
+/// What the tables lack: rows to insert, rows to replace, counts to add.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Rows to insert or replace.
+    pub endpoints: BTreeMap<EndpointId, Endpoint>,
+    /// Rows to insert.
+    pub events: Vec<Event>,
+    /// Rows to insert.
+    pub new_deliveries: BTreeMap<DeliveryId, Delivery>,
+    /// Rows to replace.
+    pub changed_deliveries: BTreeMap<DeliveryId, Delivery>,
+    /// Rows to insert.
+    pub attempts: Vec<Attempt>,
+    /// Rows to insert.
+    pub missed: Vec<Missed>,
+    /// To add to the counts that stand.
+    pub attempt_counts: BTreeMap<CountKey, u64>,
+}
+
+/// Folds records, one after the other.
+#[derive(Debug, Default)]
+pub struct Fold {
+    loaded: Loaded,
+    changes: Changes,
+}
+
+/// A log that contradicts itself. Never happens unless somebody has changed records.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("record {position} ({stream}) follows from nothing in the log")]
+pub struct BrokenLog {
+    position: Position,
+    stream: Stream,
+}
+
+impl Fold {
+    /// A fold that begins with the rows that exist.
+    pub fn new(loaded: Loaded) -> Fold {
+        Fold { loaded, changes: Changes::default() }
+    }
+
+    /// An endpoint as the records so far leave it.
+    pub fn endpoint(&self, id: EndpointId) -> Option<&Endpoint> {
+        self.changes.endpoints.get(&id).or_else(|| self.loaded.endpoints.get(&id))
+    }
+
+    /// A delivery as the records so far leave it.
+    pub fn delivery(&self, id: DeliveryId) -> Option<&Delivery> {
+        self.changes
+            .new_deliveries
+            .get(&id)
+            .or_else(|| self.changes.changed_deliveries.get(&id))
+            .or_else(|| self.loaded.deliveries.get(&id))
+    }
+
+    /// Folds one more record.
+    pub fn apply(&mut self, record: &Record) -> Result<(), BrokenLog> {
+        match (&record.fact, record.stream) {
+            (Fact::Endpoint(fact), Stream::Endpoint(id)) => self.apply_endpoint(id, fact, record),
+            (Fact::EventAccepted(accepted), Stream::Event(id)) => {
+                self.changes.events.push(Event {
+                    id,
+                    organization_id: record.organization_id.clone(),
+                    event_type: accepted.event_type,
+                    event_time: accepted.event_time,
+                    create_time: record.recorded_at,
+                    body: accepted.body,
+                    idempotency: accepted.idempotency.clone(),
+                    trace_id: record.metadata.trace.map(|trace| trace.trace_id),
+                });
+                Ok(())
+            }
+            (Fact::DeliveriesScheduled(scheduled), Stream::Event(event_id)) => {
+                let deliveries = scheduled_deliveries(record);
+                self.changes.new_deliveries.extend(deliveries.map(|delivery| (delivery.id, delivery)));
+                self.changes.missed.extend(scheduled.missed.iter().map(|endpoint_id| Missed {
+                    organization_id: record.organization_id.clone(),
+                    endpoint_id: *endpoint_id,
+                    event_id,
+                    position: record.position,
+                }));
+                Ok(())
+            }
+            (Fact::Delivery(fact), Stream::Delivery(id)) => self.apply_delivery(id, fact, record),
+            _ => Err(broken(record)),
+        }
+    }
+
+    /// What the tables lack after all that was folded.
+    pub fn into_changes(self) -> Changes {
+        self.changes
+    }
+
+    fn apply_endpoint(
+        &mut self,
+        id: EndpointId,
+        fact: &EndpointFact,
+        record: &Record,
+    ) -> Result<(), BrokenLog> {
+        let endpoint = if let EndpointFact::Created { name, url, description, event_types, secret } = fact {
+            let new = NewEndpoint {
+                name: name.clone(),
+                url: url.clone(),
+                description: description.clone(),
+                event_types: event_types.clone(),
+                secret: secret.clone(),
+            };
+            Endpoint::created(id, record.organization_id.clone(), new, record.recorded_at)
+        } else {
+            let mut endpoint = self.endpoint(id).cloned().ok_or_else(|| broken(record))?;
+            endpoint.apply(fact, record.recorded_at);
+            endpoint
+        };
+        self.changes.endpoints.insert(id, endpoint);
+        Ok(())
+    }
+
+    fn apply_delivery(
+        &mut self,
+        id: DeliveryId,
+        fact: &DeliveryFact,
+        record: &Record,
+    ) -> Result<(), BrokenLog> {
+        if let DeliveryFact::TestRequested { event_id, event_time, body, .. } = fact {
+            self.changes.events.push(Event {
+                id: *event_id,
+                organization_id: record.organization_id.clone(),
+                event_type: EventType::Test,
+                event_time: *event_time,
+                create_time: record.recorded_at,
+                body: *body,
+                idempotency: None,
+                trace_id: record.metadata.trace.map(|trace| trace.trace_id),
+            });
+            let deliveries = scheduled_deliveries(record);
+            self.changes.new_deliveries.extend(deliveries.map(|delivery| (delivery.id, delivery)));
+            return Ok(());
+        }
+        if let Some(delivery) = self.changes.new_deliveries.get_mut(&id) {
+            delivery.apply(fact, record.recorded_at);
+        } else {
+            let mut delivery = self.delivery(id).cloned().ok_or_else(|| broken(record))?;
+            delivery.apply(fact, record.recorded_at);
+            self.changes.changed_deliveries.insert(id, delivery);
+        }
+        self.add_attempt(id, fact, record);
+        Ok(())
+    }
+
+    fn add_attempt(&mut self, delivery_id: DeliveryId, fact: &DeliveryFact, record: &Record) {
+        let Some((made, outcome, error, next_attempt_time)) = fact.attempt() else { return };
+        self.changes.attempts.push(Attempt {
+            organization_id: record.organization_id.clone(),
+            delivery_id,
+            made: made.clone(),
+            outcome,
+            error: error.to_owned(),
+            next_attempt_time,
+        });
+        if made.trigger != Trigger::Test {
+            let key = CountKey {
+                endpoint_id: made.endpoint_id,
+                hour: hour_of(made.start_time),
+                outcome,
+                duration_bucket: durations::bucket(made.duration),
+            };
+            *self.changes.attempt_counts.entry(key).or_default() += 1;
+        }
+    }
+}
+
+/// The beginning of the hour that `time` lies in, UTC.
+pub fn hour_of(time: Timestamp) -> Timestamp {
+    const HOUR: i64 = 3_600;
+    let seconds = time.as_second().div_euclid(HOUR) * HOUR;
+    Timestamp::from_second(seconds).unwrap_or(Timestamp::MIN)
+}
+
+/// The deliveries that come of a record, as they are at their beginning: those of a
+/// DeliveriesScheduled, the one of a TestRequested, none of any other.
+pub fn scheduled_deliveries(record: &Record) -> impl Iterator<Item = Delivery> + '_ {
+    let (event_id, event_type, ids, version) = match (&record.fact, record.stream) {
+        (Fact::DeliveriesScheduled(scheduled), Stream::Event(event_id)) => {
+            (event_id, scheduled.event_type, scheduled.deliveries.clone(), Version(0))
+        }
+        (
+            Fact::Delivery(DeliveryFact::TestRequested { event_id, endpoint_id, .. }),
+            Stream::Delivery(id),
+        ) => (*event_id, EventType::Test, vec![(id, *endpoint_id)], Version(1)),
+        _ => (EventId::MIN, EventType::Test, Vec::new(), Version(0)),
+    };
+    let Record { organization_id, recorded_at, metadata, .. } = record;
+    ids.into_iter().map(move |(id, endpoint_id)| Delivery {
+        id,
+        organization_id: organization_id.clone(),
+        event_id,
+        event_type,
+        endpoint_id,
+        state: DeliveryState::Scheduled,
+        attempt_count: 0,
+        automatic_count: 0,
+        next_attempt_time: Some(*recorded_at),
+        retry_request_time: None,
+        trace: metadata.trace,
+        create_time: *recorded_at,
+        cancel_reason: String::new(),
+        version,
+    })
+}
+
+fn broken(record: &Record) -> BrokenLog {
+    BrokenLog { position: record.position, stream: record.stream }
+}

@@ -1,0 +1,420 @@
+//! Rows as the tables of either database hold them, and what they mean. The one place where
+//! columns become values of the domain and back.
+
+use std::time::Duration;
+
+use keeptrusts_webhooks_contracts::log_codec;
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptMade, Outcome, Trigger};
+use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus, PreviousSecret};
+use keeptrusts_webhooks_domain::event::{ContentDigest, Event, Idempotency, IdempotencyKey};
+use keeptrusts_webhooks_domain::event_type::EventType;
+use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
+use keeptrusts_webhooks_domain::secret::SealedSecret;
+use sqlx::FromRow;
+
+use crate::operation::Record;
+use crate::projection::{CountKey, Missed};
+use crate::store::StoreError;
+
+type Unreadable<T> = Result<T, StoreError>;
+
+/// Values that columns hold as words.
+pub(crate) trait Word: Copy + Sized + 'static {
+    /// Each value with its word.
+    const WORDS: &'static [(Self, &'static str)];
+
+    fn matches(self, other: Self) -> bool;
+
+    fn word(self) -> &'static str {
+        let found = Self::WORDS.iter().find(|(value, _)| self.matches(*value));
+        // Every value is listed; the tests say so.
+        found.map_or("", |(_, word)| word)
+    }
+
+    fn from_word(word: &str) -> Unreadable<Self> {
+        let found = Self::WORDS.iter().find(|(_, candidate)| *candidate == word);
+        found.map(|(value, _)| *value).ok_or_else(|| unreadable("word", word))
+    }
+}
+
+macro_rules! words {
+    ($type:ty { $($value:path => $word:literal,)* }) => {
+        impl Word for $type {
+            const WORDS: &'static [(Self, &'static str)] = &[$(($value, $word),)*];
+
+            fn matches(self, other: Self) -> bool {
+                self == other
+            }
+        }
+    };
+}
+
+words!(EndpointStatus {
+    EndpointStatus::Active => "active",
+    EndpointStatus::Disabled => "disabled",
+    EndpointStatus::Degraded => "degraded",
+});
+words!(DeliveryState {
+    DeliveryState::Scheduled => "scheduled",
+    DeliveryState::Retrying => "retrying",
+    DeliveryState::Delivered => "delivered",
+    DeliveryState::Failed => "failed",
+    DeliveryState::Cancelled => "cancelled",
+});
+words!(Trigger {
+    Trigger::Automatic => "automatic",
+    Trigger::Manual => "manual",
+    Trigger::Test => "test",
+});
+words!(Outcome {
+    Outcome::Delivered => "delivered",
+    Outcome::Retrying => "retrying",
+    Outcome::Failed => "failed",
+});
+
+/// A time as a column holds it: microseconds since 1970-01-01 UTC.
+pub(crate) fn micros(time: Timestamp) -> i64 {
+    time.as_microsecond()
+}
+
+/// A time from a column.
+pub(crate) fn time(micros: i64) -> Unreadable<Timestamp> {
+    Timestamp::from_microsecond(micros).map_err(|_| unreadable("time", micros))
+}
+
+fn optional_time(micros: Option<i64>) -> Unreadable<Option<Timestamp>> {
+    micros.map(time).transpose()
+}
+
+/// A duration as a column holds it: microseconds.
+pub(crate) fn duration_micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Event types as a column holds them.
+pub(crate) fn event_types_text(event_types: &[EventType]) -> String {
+    event_types.iter().map(|event_type| event_type.name()).collect::<Vec<_>>().join(",")
+}
+
+fn parse<T: std::str::FromStr>(what: &'static str, text: &str) -> Unreadable<T> {
+    text.parse().map_err(|_| unreadable(what, text))
+}
+
+fn number<T: TryFrom<i64>>(what: &'static str, value: impl Into<i64>) -> Unreadable<T> {
+    let value = value.into();
+    T::try_from(value).map_err(|_| unreadable(what, value))
+}
+
+fn sha256(bytes: Vec<u8>) -> Unreadable<[u8; 32]> {
+    let length = bytes.len();
+    bytes.try_into().map_err(|_| unreadable("SHA-256 length", length))
+}
+
+fn unreadable(what: &str, value: impl std::fmt::Display) -> StoreError {
+    StoreError::Unreadable(format!("{what} {value}"))
+}
+
+#[derive(FromRow)]
+pub(crate) struct RecordRow {
+    pub(crate) position: i64,
+    pub(crate) stream: String,
+    pub(crate) version: i64,
+    pub(crate) organization_id: String,
+    pub(crate) data: Vec<u8>,
+    pub(crate) metadata: Vec<u8>,
+    pub(crate) recorded_at: i64,
+    pub(crate) operation_id: String,
+}
+
+impl TryFrom<RecordRow> for Record {
+    type Error = StoreError;
+
+    fn try_from(row: RecordRow) -> Unreadable<Record> {
+        let stream: Stream = parse("stream", &row.stream)?;
+        let undecodable = |error| unreadable(&format!("record {}:", row.position), error);
+        Ok(Record {
+            position: Position(row.position),
+            stream,
+            version: Version(row.version),
+            organization_id: parse("organization", &row.organization_id)?,
+            fact: log_codec::decode(stream, &row.data).map_err(undecodable)?,
+            metadata: log_codec::Metadata::decode(&row.metadata).map_err(undecodable)?,
+            recorded_at: time(row.recorded_at)?,
+            operation_id: parse("operation", &row.operation_id)?,
+        })
+    }
+}
+
+#[derive(FromRow)]
+pub(crate) struct EndpointRow {
+    pub(crate) organization_id: String,
+    pub(crate) endpoint_id: String,
+    pub(crate) name: String,
+    pub(crate) url: String,
+    pub(crate) description: String,
+    pub(crate) event_types: String,
+    pub(crate) secret_key_id: String,
+    pub(crate) secret_nonce: Vec<u8>,
+    pub(crate) secret_ciphertext: Vec<u8>,
+    pub(crate) previous_secret_key_id: Option<String>,
+    pub(crate) previous_secret_nonce: Option<Vec<u8>>,
+    pub(crate) previous_secret_ciphertext: Option<Vec<u8>>,
+    pub(crate) previous_secret_expire_time: Option<i64>,
+    pub(crate) status: String,
+    pub(crate) status_reason: String,
+    pub(crate) config_version: i64,
+    pub(crate) version: i64,
+    pub(crate) create_time: i64,
+    pub(crate) update_time: i64,
+    pub(crate) delete_time: Option<i64>,
+}
+
+fn sealed(key_id: String, nonce: Vec<u8>, ciphertext: Vec<u8>) -> Unreadable<SealedSecret> {
+    let length = nonce.len();
+    let nonce = nonce.try_into().map_err(|_| unreadable("nonce length", length))?;
+    Ok(SealedSecret { key_id, nonce, ciphertext })
+}
+
+impl TryFrom<EndpointRow> for Endpoint {
+    type Error = StoreError;
+
+    fn try_from(row: EndpointRow) -> Unreadable<Endpoint> {
+        let previous_secret = match (
+            row.previous_secret_key_id,
+            row.previous_secret_nonce,
+            row.previous_secret_ciphertext,
+            row.previous_secret_expire_time,
+        ) {
+            (Some(key_id), Some(nonce), Some(ciphertext), Some(expire_time)) => {
+                let secret = sealed(key_id, nonce, ciphertext)?;
+                Some(PreviousSecret { secret, expire_time: time(expire_time)? })
+            }
+            _ => None,
+        };
+        let event_types = row.event_types.split(',').map(|name| parse("event type", name));
+        Ok(Endpoint {
+            id: parse("endpoint", &row.endpoint_id)?,
+            organization_id: parse("organization", &row.organization_id)?,
+            name: row.name,
+            url: row.url,
+            description: row.description,
+            event_types: event_types.collect::<Unreadable<_>>()?,
+            secret: sealed(row.secret_key_id, row.secret_nonce, row.secret_ciphertext)?,
+            previous_secret,
+            status: Word::from_word(&row.status)?,
+            status_reason: row.status_reason,
+            config_version: Version(row.config_version),
+            version: Version(row.version),
+            create_time: time(row.create_time)?,
+            update_time: time(row.update_time)?,
+            delete_time: optional_time(row.delete_time)?,
+        })
+    }
+}
+
+#[derive(FromRow)]
+pub(crate) struct EventRow {
+    pub(crate) organization_id: String,
+    pub(crate) event_id: String,
+    pub(crate) event_type: String,
+    pub(crate) event_time: i64,
+    pub(crate) create_time: i64,
+    pub(crate) body_sha256: Vec<u8>,
+    pub(crate) body_size: i64,
+    pub(crate) idempotency_key: Option<String>,
+    pub(crate) request_sha256: Option<Vec<u8>>,
+    pub(crate) trace_id: Option<String>,
+}
+
+impl TryFrom<EventRow> for Event {
+    type Error = StoreError;
+
+    fn try_from(row: EventRow) -> Unreadable<Event> {
+        let key = row.idempotency_key.map(IdempotencyKey::optional).transpose();
+        let key = key.map_err(|violation| unreadable("idempotency key", violation))?.flatten();
+        let idempotency = match (key, row.request_sha256) {
+            (Some(key), Some(digest)) => Some(Idempotency { key, request_sha256: sha256(digest)? }),
+            _ => None,
+        };
+        Ok(Event {
+            id: parse("event", &row.event_id)?,
+            organization_id: parse("organization", &row.organization_id)?,
+            event_type: parse("event type", &row.event_type)?,
+            event_time: time(row.event_time)?,
+            create_time: time(row.create_time)?,
+            body: ContentDigest {
+                sha256: sha256(row.body_sha256)?,
+                size: number("body size", row.body_size)?,
+            },
+            idempotency,
+            trace_id: row.trace_id.map(|id| parse("trace id", &id)).transpose()?,
+        })
+    }
+}
+
+#[derive(FromRow)]
+pub(crate) struct DeliveryRow {
+    pub(crate) organization_id: String,
+    pub(crate) delivery_id: String,
+    pub(crate) event_id: String,
+    pub(crate) event_type: String,
+    pub(crate) endpoint_id: String,
+    pub(crate) state: String,
+    pub(crate) attempt_count: i32,
+    pub(crate) automatic_count: i32,
+    pub(crate) next_attempt_time: Option<i64>,
+    pub(crate) retry_request_time: Option<i64>,
+    pub(crate) traceparent: Option<String>,
+    pub(crate) create_time: i64,
+    pub(crate) cancel_reason: String,
+    pub(crate) version: i64,
+}
+
+impl TryFrom<DeliveryRow> for Delivery {
+    type Error = StoreError;
+
+    fn try_from(row: DeliveryRow) -> Unreadable<Delivery> {
+        Ok(Delivery {
+            id: parse("delivery", &row.delivery_id)?,
+            organization_id: parse("organization", &row.organization_id)?,
+            event_id: parse("event", &row.event_id)?,
+            event_type: parse("event type", &row.event_type)?,
+            endpoint_id: parse("endpoint", &row.endpoint_id)?,
+            state: Word::from_word(&row.state)?,
+            attempt_count: number("attempt count", row.attempt_count)?,
+            automatic_count: number("attempt count", row.automatic_count)?,
+            next_attempt_time: optional_time(row.next_attempt_time)?,
+            retry_request_time: optional_time(row.retry_request_time)?,
+            trace: row.traceparent.map(|text| parse("traceparent", &text)).transpose()?,
+            create_time: time(row.create_time)?,
+            cancel_reason: row.cancel_reason,
+            version: Version(row.version),
+        })
+    }
+}
+
+#[derive(FromRow)]
+pub(crate) struct AttemptRow {
+    pub(crate) organization_id: String,
+    pub(crate) attempt_id: String,
+    pub(crate) delivery_id: String,
+    pub(crate) event_id: String,
+    pub(crate) event_type: String,
+    pub(crate) endpoint_id: String,
+    pub(crate) number: i32,
+    pub(crate) automatic_count: i32,
+    pub(crate) trigger: String,
+    pub(crate) start_time: i64,
+    pub(crate) duration: i64,
+    pub(crate) status_code: Option<i32>,
+    pub(crate) exchange_sha256: Vec<u8>,
+    pub(crate) exchange_size: i64,
+    pub(crate) outcome: String,
+    pub(crate) error: String,
+    pub(crate) next_attempt_time: Option<i64>,
+}
+
+impl TryFrom<AttemptRow> for Attempt {
+    type Error = StoreError;
+
+    fn try_from(row: AttemptRow) -> Unreadable<Attempt> {
+        let made = AttemptMade {
+            id: parse("attempt", &row.attempt_id)?,
+            event_id: parse("event", &row.event_id)?,
+            event_type: parse("event type", &row.event_type)?,
+            endpoint_id: parse("endpoint", &row.endpoint_id)?,
+            number: number("attempt number", row.number)?,
+            automatic_count: number("attempt count", row.automatic_count)?,
+            trigger: Word::from_word(&row.trigger)?,
+            start_time: time(row.start_time)?,
+            duration: Duration::from_micros(number("duration", row.duration)?),
+            status_code: row.status_code.map(|code| number("status code", code)).transpose()?,
+            exchange: ContentDigest {
+                sha256: sha256(row.exchange_sha256)?,
+                size: number("exchange size", row.exchange_size)?,
+            },
+        };
+        Ok(Attempt {
+            organization_id: parse("organization", &row.organization_id)?,
+            delivery_id: parse("delivery", &row.delivery_id)?,
+            made,
+            outcome: Word::from_word(&row.outcome)?,
+            error: row.error,
+            next_attempt_time: optional_time(row.next_attempt_time)?,
+        })
+    }
+}
+
+#[derive(FromRow)]
+pub(crate) struct MissedRow {
+    pub(crate) organization_id: String,
+    pub(crate) endpoint_id: String,
+    pub(crate) event_id: String,
+    pub(crate) position: i64,
+}
+
+impl TryFrom<MissedRow> for Missed {
+    type Error = StoreError;
+
+    fn try_from(row: MissedRow) -> Unreadable<Missed> {
+        Ok(Missed {
+            organization_id: parse("organization", &row.organization_id)?,
+            endpoint_id: parse("endpoint", &row.endpoint_id)?,
+            event_id: parse("event", &row.event_id)?,
+            position: Position(row.position),
+        })
+    }
+}
+
+#[derive(FromRow)]
+pub(crate) struct CountRow {
+    pub(crate) endpoint_id: String,
+    pub(crate) hour: i64,
+    pub(crate) outcome: String,
+    pub(crate) duration_bucket: i32,
+    pub(crate) count: i64,
+}
+
+impl TryFrom<CountRow> for (CountKey, u64) {
+    type Error = StoreError;
+
+    fn try_from(row: CountRow) -> Unreadable<(CountKey, u64)> {
+        let key = CountKey {
+            endpoint_id: parse("endpoint", &row.endpoint_id)?,
+            hour: time(row.hour)?,
+            outcome: Word::from_word(&row.outcome)?,
+            duration_bucket: number("duration bucket", row.duration_bucket)?,
+        };
+        Ok((key, number("count", row.count)?))
+    }
+}
+
+/// Reads rows, or fails with the first that cannot be read.
+pub(crate) fn read_all<Row, Value>(rows: Vec<Row>) -> Unreadable<Vec<Value>>
+where
+    Value: TryFrom<Row, Error = StoreError>,
+{
+    rows.into_iter().map(Value::try_from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_has_a_word_of_its_own() {
+        fn read_back<T: Word + PartialEq + std::fmt::Debug>(count: usize) {
+            assert_eq!(T::WORDS.len(), count);
+            for (value, word) in T::WORDS {
+                assert_eq!(T::from_word(word).expect("a word"), *value);
+                assert_eq!(value.word(), *word);
+            }
+        }
+        read_back::<EndpointStatus>(3);
+        read_back::<DeliveryState>(5);
+        read_back::<Trigger>(3);
+        read_back::<Outcome>(3);
+    }
+}

@@ -1,0 +1,390 @@
+//! What a database must do for us.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::attempt::Attempt;
+use keeptrusts_webhooks_domain::delivery::Delivery;
+use keeptrusts_webhooks_domain::endpoint::Endpoint;
+use keeptrusts_webhooks_domain::event::Event;
+use keeptrusts_webhooks_domain::ids::{
+    AttemptId, DeliveryId, EndpointId, EventId, OperationId, OrganizationId,
+};
+use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard, Stream, Version};
+use tokio::sync::mpsc;
+
+use crate::operation::{Appended, BodyId, Operation, Record, Refusal};
+use crate::projection::{BrokenLog, CountKey, Missed};
+use crate::query::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter};
+
+/// The log and its projections, in a database.
+///
+/// ```text
+///            checkpoint: acted on up to here        last position
+///                 v                                       v
+///   1   2   3  …  57  58  59  60  61  62  63  64  65  …  91 | 92: the next batch
+///   ^ records never change              ^ readers see a prefix: never 65 without 64
+/// ```
+///
+/// # What every implementation guarantees
+///
+/// - **One transaction.** [`append`](Store::append) writes the records, the bodies and every
+///   change of the projections of a batch in one transaction, and answers after it is durable
+///   (fsync). A crash at any moment leaves all of the batch or nothing.
+/// - **Gapless, totally ordered positions.** The transaction first locks the shard's row, so
+///   that batches of a shard, from whatever process, happen one after the other. Positions
+///   are 1, 2, 3, …; a reader that sees position p sees every position below it.
+/// - **Refusals are local.** An operation that is refused leaves no trace and takes no
+///   position; its neighbours are appended as if it had not been there.
+/// - **Fencing.** An operation with a fence is refused unless the fence is the shard's epoch.
+///   Epochs only grow: with every [`acquire_lease`](Store::acquire_lease) that succeeds.
+/// - **The database's clock** judges leases, so that skewed machines cannot both own a shard.
+/// - **Projections are a fold.** The tables are what [`crate::projection`] makes of the
+///   records, and [`rebuild`](Store::rebuild) proves it.
+/// - **Set-based.** A batch takes a bounded number of statements, whatever its size.
+///
+/// # What callers do
+///
+/// - They append through [`crate::Log`], which groups operations and sorts out lost answers.
+/// - They never put two records of one stream into one operation.
+/// - Cancelling the future of a call leaves the database consistent, but whether it happened
+///   is then unknown; [`find_operations`](Store::find_operations) tells.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// How many shards there are: fixed when the database was created.
+    fn shard_count(&self) -> u16;
+
+    /// Whether other processes may use the same database. If not, leases never expire and
+    /// need no renewal.
+    fn is_shared(&self) -> bool;
+
+    // --- the log ---
+
+    /// Appends a batch.
+    async fn append(
+        &self,
+        shard: Shard,
+        operations: &[Operation],
+    ) -> Result<AppendedBatch, StoreError>;
+
+    /// Which of these operations are in the log after a position. Waits for transactions that
+    /// are under way, so that the answer is final for every operation sent before.
+    async fn find_operations(
+        &self,
+        shard: Shard,
+        after: Position,
+        operations: &[OperationId],
+    ) -> Result<HashMap<OperationId, Appended>, StoreError>;
+
+    /// Up to `limit` records after a position, in order.
+    async fn read(&self, shard: Shard, after: Position, limit: usize) -> Result<Vec<Record>, StoreError>;
+
+    /// Up to `limit` records of one stream after a version, in order.
+    async fn read_stream(
+        &self,
+        shard: Shard,
+        stream: Stream,
+        after: Version,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError>;
+
+    /// Where the shard stands.
+    async fn shard_state(&self, shard: Shard) -> Result<ShardState, StoreError>;
+
+    /// Positions of shards as other processes announce them, if they can. Only a hint: some
+    /// may be lost. Can be taken once; None if there are no other processes.
+    fn take_hints(&self) -> Option<mpsc::Receiver<(Shard, Position)>>;
+
+    /// Tells other processes of a position. Must not fail or block; may drop it.
+    fn announce(&self, shard: Shard, position: Position);
+
+    // --- bodies ---
+
+    /// The bodies that have not expired.
+    async fn bodies(&self, shard: Shard, ids: &[BodyId]) -> Result<HashMap<BodyId, Bytes>, StoreError>;
+
+    /// Deletes up to `limit` bodies that have expired by the database's clock; says how many.
+    async fn delete_expired_bodies(&self, shard: Shard, limit: usize) -> Result<usize, StoreError>;
+
+    // --- leases ---
+
+    /// Takes the shard's lease, with a new epoch, if nobody holds it.
+    async fn acquire_lease(
+        &self,
+        shard: Shard,
+        owner: &str,
+        time_to_live: Duration,
+    ) -> Result<Option<Lease>, StoreError>;
+
+    /// Extends a lease by the full time to live. False if it has passed to another. A lease
+    /// that ran out, but that nobody took, is extended.
+    async fn renew_lease(&self, lease: Lease, time_to_live: Duration) -> Result<bool, StoreError>;
+
+    /// Gives a lease back. Nothing happens if it has passed to another.
+    async fn release_lease(&self, lease: Lease) -> Result<(), StoreError>;
+
+    /// Reports a dispatch process as alive for `time_to_live`, and says what others there are
+    /// and who holds which shard.
+    async fn survey(&self, member: &str, time_to_live: Duration) -> Result<Survey, StoreError>;
+
+    /// Takes a dispatch process off the list of those alive.
+    async fn leave(&self, member: &str) -> Result<(), StoreError>;
+
+    // --- projections ---
+
+    /// An endpoint, deleted or not.
+    async fn endpoint(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        id: EndpointId,
+    ) -> Result<Option<Endpoint>, StoreError>;
+
+    /// Endpoints that are not deleted, newest first, with ids below `before`.
+    async fn list_endpoints(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        filter: &EndpointFilter,
+        before: EndpointId,
+        limit: usize,
+    ) -> Result<Vec<Endpoint>, StoreError>;
+
+    /// All of a shard's endpoints, deleted ones included, by ascending id, with ids above `after`.
+    async fn shard_endpoints(
+        &self,
+        shard: Shard,
+        after: EndpointId,
+        limit: usize,
+    ) -> Result<Vec<Endpoint>, StoreError>;
+
+    /// An event.
+    async fn event(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        id: EventId,
+    ) -> Result<Option<Event>, StoreError>;
+
+    /// Events, newest first, with ids below `before`.
+    async fn list_events(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        filter: &EventFilter,
+        before: EventId,
+        limit: usize,
+    ) -> Result<Vec<Event>, StoreError>;
+
+    /// Deliveries by id; those that do not exist are left out.
+    async fn deliveries(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        ids: &[DeliveryId],
+    ) -> Result<Vec<Delivery>, StoreError>;
+
+    /// Deliveries, newest first, with ids below `before`.
+    async fn list_deliveries(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        filter: &DeliveryFilter,
+        before: DeliveryId,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, StoreError>;
+
+    /// Attempts, newest first, with ids below `before`.
+    async fn list_attempts(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        filter: &AttemptFilter,
+        before: AttemptId,
+        limit: usize,
+    ) -> Result<Vec<Attempt>, StoreError>;
+
+    /// An endpoint's attempts counted, from an hour on.
+    async fn attempt_counts(
+        &self,
+        shard: Shard,
+        endpoint: EndpointId,
+        from_hour: Timestamp,
+    ) -> Result<Vec<(CountKey, u64)>, StoreError>;
+
+    /// Events that an endpoint missed while it was disabled, oldest first, after a position.
+    async fn missed_events(
+        &self,
+        shard: Shard,
+        endpoint: EndpointId,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<Missed>, StoreError>;
+
+    /// Deliveries of an endpoint that wait for an attempt, ordered by [`DueKey`], above `after`.
+    /// The page and its `as_of` are of one snapshot.
+    async fn due_deliveries(
+        &self,
+        shard: Shard,
+        endpoint: EndpointId,
+        after: DueKey,
+        limit: usize,
+    ) -> Result<DuePage, StoreError>;
+
+    /// Every endpoint that deliveries wait for, with the earliest time that one is due. The list
+    /// and its `as_of` are of one snapshot.
+    async fn waiting_endpoints(&self, shard: Shard) -> Result<WaitingEndpoints, StoreError>;
+
+    // --- administration ---
+
+    /// Records which master key seals this database's secrets, unless one is recorded; answers
+    /// with the id of the recorded one.
+    async fn claim_master_key(&self, key_id: &str) -> Result<String, StoreError>;
+
+    /// Drops the shard's projections and folds them from the log again, in one transaction.
+    /// Appends wait meanwhile. `progress` is told how many records have been folded.
+    async fn rebuild(&self, shard: Shard, progress: &(dyn Fn(Position) + Sync)) -> Result<(), StoreError>;
+
+    /// Folds the log into tables of its own and compares them, row by row, with those that
+    /// stand. Changes nothing. At most `limit` differences are returned.
+    async fn check(
+        &self,
+        shard: Shard,
+        limit: usize,
+        progress: &(dyn Fn(Position) + Sync),
+    ) -> Result<Vec<RebuildDifference>, StoreError>;
+
+    /// Closes every connection.
+    async fn close(&self);
+}
+
+/// What became of a batch.
+#[derive(Debug)]
+pub struct AppendedBatch {
+    /// One for each operation, in their order.
+    pub results: Vec<Result<Appended, Refusal>>,
+    /// The records that were appended, in order.
+    pub records: Vec<Record>,
+}
+
+/// Where a shard stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShardState {
+    /// The last record's position.
+    pub last_position: Position,
+    /// What the owner has acted on.
+    pub checkpoint: Position,
+    /// The current owner's epoch.
+    pub epoch: Epoch,
+}
+
+/// The right to work on a shard, until it expires or passes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// Which shard.
+    pub shard: Shard,
+    /// Which turn.
+    pub epoch: Epoch,
+}
+
+/// Who is there, and who holds what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Survey {
+    /// The dispatch processes that are alive, the asking one included, sorted.
+    pub members: Vec<String>,
+    /// One for each shard, in order.
+    pub shards: Vec<ShardLease>,
+}
+
+/// Who holds a shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShardLease {
+    /// Which shard.
+    pub shard: Shard,
+    /// Who took it and has not given it back, expired or not.
+    pub owner: Option<String>,
+    /// How long the lease still lasts, by the database's clock. Zero if it has expired or there
+    /// is no owner. On a store that is not shared leases never expire: `Duration::MAX`.
+    pub expires_in: Duration,
+}
+
+impl ShardLease {
+    /// Whether the shard can be taken now.
+    pub fn is_free(&self) -> bool {
+        self.owner.is_none() || self.expires_in.is_zero()
+    }
+}
+
+/// The order in which an endpoint's deliveries are due: by time, then by id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DueKey {
+    /// When.
+    pub due_time: Timestamp,
+    /// Which.
+    pub delivery_id: DeliveryId,
+}
+
+impl DueKey {
+    /// Before every delivery.
+    pub const MIN: DueKey = DueKey { due_time: Timestamp::MIN, delivery_id: DeliveryId::MIN };
+}
+
+/// Deliveries of one endpoint that wait for an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DuePage {
+    /// The shard's last position in the snapshot that the page was read from: what records up
+    /// to there say is in it, what later ones say is not.
+    pub as_of: Position,
+    /// In the order of their keys.
+    pub deliveries: Vec<Delivery>,
+}
+
+/// The endpoints of a shard that deliveries wait for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingEndpoints {
+    /// The shard's last position in the snapshot that the list was read from.
+    pub as_of: Position,
+    /// Each with the earliest time that a delivery is due.
+    pub endpoints: Vec<(EndpointId, Timestamp)>,
+}
+
+/// A row that is not what the log says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RebuildDifference {
+    /// The table.
+    pub table: &'static str,
+    /// The row as it stands; None if it is missing.
+    pub stored: Option<String>,
+    /// The row as the log says; None if there should be none.
+    pub rebuilt: Option<String>,
+}
+
+/// Why the database did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be reached, or is overloaded. Nothing was changed. Try again.
+    #[error("the database is not available")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The answer of a commit was lost: it may have happened or not.
+    #[error("the database did not say whether it committed")]
+    Unknown(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The log contradicts itself.
+    #[error(transparent)]
+    BrokenLog(#[from] BrokenLog),
+    /// A row cannot be read: it was written by something else or by a newer version.
+    #[error("a row cannot be read: {0}")]
+    Unreadable(String),
+    /// A statement failed: a defect of ours. Nothing was changed.
+    #[error("a statement failed")]
+    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl StoreError {
+    /// Whether the same call may well succeed later.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, StoreError::Unavailable(_) | StoreError::Unknown(_))
+    }
+}

@@ -1,0 +1,170 @@
+-- The log, the bodies, and the projections of the log.
+--
+-- Every primary key begins with shard, every statement names its shard, and a transaction
+-- touches one shard only, so that the tables can be distributed by shard, with Citus for example.
+-- Times are microseconds since 1970-01-01 UTC. Ids are their text, compared byte by byte: their
+-- order is that of their times, which a language's rules need not keep, and an index does not
+-- depend on a version of the system's library.
+
+-- What belongs to the whole database. One row.
+CREATE TABLE database (
+    id             INTEGER PRIMARY KEY CHECK (id = 1),
+    shard_count    INTEGER NOT NULL,
+    master_key_id  TEXT
+);
+
+-- The dispatch processes that are alive.
+CREATE TABLE dispatch_members (
+    member          TEXT PRIMARY KEY,
+    expire_time     BIGINT NOT NULL
+);
+
+-- One row for each shard; every append locks it first.
+CREATE TABLE shards (
+    shard              INTEGER PRIMARY KEY,
+    last_position      BIGINT NOT NULL DEFAULT 0,
+    checkpoint         BIGINT NOT NULL DEFAULT 0,
+    epoch              BIGINT NOT NULL DEFAULT 0,
+    lease_owner        TEXT,
+    lease_expire_time  BIGINT
+) WITH (fillfactor = 50);
+
+-- The log. Append-only: rows are never updated or deleted.
+CREATE TABLE records (
+    shard            INTEGER NOT NULL,
+    position         BIGINT  NOT NULL,
+    stream           TEXT COLLATE "C" NOT NULL,
+    version          BIGINT  NOT NULL,
+    kind             TEXT NOT NULL,
+    organization_id  TEXT COLLATE "C" NOT NULL,
+    data             BYTEA   NOT NULL,
+    metadata         BYTEA   NOT NULL,
+    recorded_at      BIGINT  NOT NULL,
+    operation_id     TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (shard, position)
+);
+CREATE UNIQUE INDEX records_stream ON records (shard, stream, version);
+
+-- Content that expires. Not a projection: a rebuild leaves it alone.
+CREATE TABLE bodies (
+    shard        INTEGER NOT NULL,
+    id           TEXT COLLATE "C" NOT NULL,
+    content      BYTEA   NOT NULL,
+    expire_time  BIGINT  NOT NULL,
+    PRIMARY KEY (shard, id)
+);
+CREATE INDEX bodies_expiry ON bodies (shard, expire_time);
+
+-- Projections from here on. `log rebuild` drops and refolds them.
+
+CREATE TABLE endpoints (
+    shard                        INTEGER NOT NULL,
+    organization_id              TEXT COLLATE "C" NOT NULL,
+    endpoint_id                  TEXT COLLATE "C" NOT NULL,
+    name                         TEXT NOT NULL,
+    url                          TEXT NOT NULL,
+    description                  TEXT NOT NULL,
+    event_types                  TEXT NOT NULL, -- separated by commas
+    secret_key_id                TEXT NOT NULL,
+    secret_nonce                 BYTEA   NOT NULL,
+    secret_ciphertext            BYTEA   NOT NULL,
+    previous_secret_key_id       TEXT,
+    previous_secret_nonce        BYTEA,
+    previous_secret_ciphertext   BYTEA,
+    previous_secret_expire_time  BIGINT,
+    status                       TEXT NOT NULL, -- active, disabled, degraded
+    status_reason                TEXT NOT NULL,
+    config_version               BIGINT  NOT NULL,
+    version                      BIGINT  NOT NULL,
+    create_time                  BIGINT  NOT NULL,
+    update_time                  BIGINT  NOT NULL,
+    delete_time                  BIGINT,
+    PRIMARY KEY (shard, organization_id, endpoint_id)
+);
+CREATE UNIQUE INDEX endpoints_id ON endpoints (shard, endpoint_id);
+
+CREATE TABLE events (
+    shard            INTEGER NOT NULL,
+    organization_id  TEXT COLLATE "C" NOT NULL,
+    event_id         TEXT COLLATE "C" NOT NULL,
+    event_type       TEXT NOT NULL,
+    event_time       BIGINT  NOT NULL,
+    create_time      BIGINT  NOT NULL,
+    body_sha256      BYTEA   NOT NULL,
+    body_size        BIGINT  NOT NULL,
+    idempotency_key  TEXT COLLATE "C",
+    request_sha256   BYTEA,
+    trace_id         TEXT,
+    PRIMARY KEY (shard, organization_id, event_id)
+);
+CREATE UNIQUE INDEX events_idempotency ON events (shard, organization_id, idempotency_key)
+    WHERE idempotency_key IS NOT NULL;
+
+CREATE TABLE deliveries (
+    shard               INTEGER NOT NULL,
+    organization_id     TEXT COLLATE "C" NOT NULL,
+    delivery_id         TEXT COLLATE "C" NOT NULL,
+    event_id            TEXT COLLATE "C" NOT NULL,
+    event_type          TEXT NOT NULL,
+    endpoint_id         TEXT COLLATE "C" NOT NULL,
+    state               TEXT NOT NULL, -- scheduled, retrying, delivered, failed, cancelled
+    attempt_count       INTEGER NOT NULL,
+    automatic_count     INTEGER NOT NULL,
+    next_attempt_time   BIGINT,
+    retry_request_time  BIGINT,
+    due_time            BIGINT, -- the earlier of the two above
+    traceparent         TEXT,
+    create_time         BIGINT  NOT NULL,
+    cancel_reason       TEXT NOT NULL,
+    version             BIGINT  NOT NULL,
+    PRIMARY KEY (shard, organization_id, delivery_id)
+) WITH (fillfactor = 80);
+CREATE INDEX deliveries_due ON deliveries (shard, endpoint_id, due_time, delivery_id)
+    WHERE due_time IS NOT NULL;
+CREATE INDEX deliveries_endpoint ON deliveries (shard, endpoint_id, delivery_id);
+CREATE INDEX deliveries_event ON deliveries (shard, event_id);
+
+CREATE TABLE attempts (
+    shard              INTEGER NOT NULL,
+    organization_id    TEXT COLLATE "C" NOT NULL,
+    attempt_id         TEXT COLLATE "C" NOT NULL,
+    delivery_id        TEXT COLLATE "C" NOT NULL,
+    event_id           TEXT COLLATE "C" NOT NULL,
+    event_type         TEXT NOT NULL,
+    endpoint_id        TEXT COLLATE "C" NOT NULL,
+    number             INTEGER NOT NULL,
+    automatic_count    INTEGER NOT NULL,
+    trigger            TEXT NOT NULL, -- automatic, manual, test
+    start_time         BIGINT  NOT NULL,
+    duration           BIGINT  NOT NULL, -- microseconds
+    status_code        INTEGER,
+    exchange_sha256    BYTEA   NOT NULL,
+    exchange_size      BIGINT  NOT NULL,
+    outcome            TEXT NOT NULL, -- delivered, retrying, failed
+    error              TEXT NOT NULL,
+    next_attempt_time  BIGINT,
+    PRIMARY KEY (shard, organization_id, attempt_id)
+);
+CREATE INDEX attempts_delivery ON attempts (shard, delivery_id, attempt_id);
+CREATE INDEX attempts_endpoint ON attempts (shard, endpoint_id, attempt_id);
+
+-- Events that a disabled endpoint was not sent.
+CREATE TABLE missed_events (
+    shard            INTEGER NOT NULL,
+    endpoint_id      TEXT COLLATE "C" NOT NULL,
+    position         BIGINT  NOT NULL, -- of the record that says so
+    organization_id  TEXT COLLATE "C" NOT NULL,
+    event_id         TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (shard, endpoint_id, position)
+);
+
+-- Attempts counted, for statistics. Tests are not counted.
+CREATE TABLE attempt_counts (
+    shard            INTEGER NOT NULL,
+    endpoint_id      TEXT COLLATE "C" NOT NULL,
+    hour             BIGINT  NOT NULL,
+    outcome          TEXT NOT NULL,
+    duration_bucket  INTEGER NOT NULL,
+    count            BIGINT  NOT NULL,
+    PRIMARY KEY (shard, endpoint_id, hour, outcome, duration_bucket)
+);
