@@ -1,0 +1,70 @@
+//! The dispatch service: owns shards, routes their events, makes the attempts and records what
+//! came of them; and answers questions about deliveries.
+//!
+//! [`Dispatch`] is the work, [`api`] the gRPC service. Both stand on the log alone: any replica
+//! can answer any request, because what it asks of a shard's owner it appends to the log.
+
+mod lease;
+mod ownership;
+mod pipeline;
+mod settings;
+mod transport;
+
+use std::sync::Arc;
+
+use keeptrusts_webhooks_store::keyring::Keyring;
+use keeptrusts_webhooks_store::{Clock, Log};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub use pipeline::scheduler;
+pub use settings::Settings;
+pub use transport::Transport;
+
+use lease::HeldLease;
+use ownership::Ownership;
+
+/// What working on shards takes.
+#[derive(Clone)]
+pub struct Parts {
+    /// The log.
+    pub log: Arc<Log>,
+    /// Opens the endpoints' secrets.
+    pub keyring: Arc<Keyring>,
+    /// Makes the requests.
+    pub transport: Arc<dyn Transport>,
+    /// What time it is.
+    pub clock: Clock,
+    /// How to work.
+    pub settings: Arc<Settings>,
+}
+
+impl Parts {
+    fn shard(&self, lease: HeldLease) -> pipeline::Shard {
+        let Parts { log, keyring, transport, clock, settings } = self.clone();
+        pipeline::Shard::new(lease, log, keyring, transport, clock, settings)
+    }
+}
+
+/// The dispatch work of one process.
+pub struct Dispatch {
+    stop: CancellationToken,
+    work: JoinHandle<()>,
+}
+
+impl Dispatch {
+    /// Begins to own shards. `member` names this process among those that share the database.
+    pub fn start(member: String, parts: Parts) -> Dispatch {
+        let stop = CancellationToken::new();
+        let work = tokio::spawn(Ownership::new(member, parts).run(stop.clone()));
+        Dispatch { stop, work }
+    }
+
+    /// Begins nothing new, finishes the attempts under way, gives the shards back.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        if let Err(error) = self.work.await {
+            tracing::error!(%error, "dispatch failed");
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Who works on which shard: takes leases, renews them, gives up what is more than a fair share.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use keeptrusts_webhooks_domain::log::Shard as ShardNumber;
+use keeptrusts_webhooks_store::{StoreError, Survey};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::Parts;
+use crate::lease::HeldLease;
+use crate::pipeline::{self, Shard};
+
+/// The shards that this process owns.
+pub(crate) struct Ownership {
+    /// What this process is called among the others.
+    member: String,
+    parts: Parts,
+    held: BTreeMap<ShardNumber, Held>,
+}
+
+struct Held {
+    shard: Arc<Shard>,
+    work: JoinHandle<()>,
+}
+
+impl Ownership {
+    pub(crate) fn new(member: String, parts: Parts) -> Ownership {
+        Ownership { member, parts, held: BTreeMap::new() }
+    }
+
+    /// Owns shards until told to stop; then finishes what is under way and gives them back.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        loop {
+            let next = self.tend().await;
+            // Where nobody else can take a lease there is nothing to renew, ever (invariant 11).
+            let wait = async {
+                match next {
+                    Some(wait) => tokio::time::sleep(wait).await,
+                    None => self.first_to_finish().await,
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = wait => {}
+            }
+        }
+        self.give_back_all().await;
+    }
+
+    /// Renews, gives up, takes; how long until it must be done again.
+    async fn tend(&mut self) -> Option<Duration> {
+        let time_to_live = self.parts.settings.lease_time_to_live;
+        let interval = time_to_live / 3;
+        self.collect_ended().await;
+        self.renew_all(time_to_live).await;
+        let survey = match self.parts.log.store().survey(&self.member, time_to_live).await {
+            Ok(survey) => survey,
+            Err(error) => {
+                tracing::warn!(%error, "cannot see who owns which shard, trying again");
+                return Some(interval.min(Duration::from_secs(1)));
+            }
+        };
+        let share = fair_share(&survey, &self.member);
+        self.give_up_surplus(share);
+        self.take_free(&survey, share, time_to_live).await;
+        if !self.parts.log.store().is_shared() {
+            let all = self.held.len() == survey.shards.len();
+            return if all { None } else { Some(interval) };
+        }
+        // Wakes when the lease of another would end, to take over at once if it does.
+        let others = survey.shards.iter().filter(|lease| !self.held.contains_key(&lease.shard));
+        let soonest = others.map(|lease| lease.expires_in).filter(|wait| !wait.is_zero()).min();
+        let margin = Duration::from_millis(20);
+        Some(soonest.map_or(interval, |wait| interval.min(wait + margin)))
+    }
+
+    async fn renew_all(&mut self, time_to_live: Duration) {
+        let store = self.parts.log.store();
+        if !store.is_shared() {
+            return;
+        }
+        for held in self.held.values() {
+            let lease = &held.shard.lease;
+            let asked = Instant::now();
+            match store.renew_lease(lease.lease(), time_to_live).await {
+                Ok(true) if lease.is_valid() => lease.extend(asked, time_to_live),
+                // It ran out here although the database still had it for us: work has stopped.
+                Ok(true) => {}
+                Ok(false) => {
+                    tracing::warn!(shard = %lease.shard(), "the shard has passed to another process");
+                    held.shard.abort.cancel();
+                }
+                Err(error) => tracing::warn!(shard = %lease.shard(), %error, "cannot renew a lease"),
+            }
+        }
+    }
+
+    fn give_up_surplus(&self, share: usize) {
+        let working = self.held.values().filter(|held| !held.shard.stop.is_cancelled());
+        for held in working.skip(share) {
+            tracing::info!(shard = %held.shard.lease.shard(), "giving the shard to another process");
+            // Given back when what is under way has finished; renewed until then.
+            held.shard.stop.cancel();
+        }
+    }
+
+    async fn take_free(&mut self, survey: &Survey, share: usize, time_to_live: Duration) {
+        for candidate in survey.shards.iter().filter(|lease| lease.is_free()) {
+            let number = candidate.shard;
+            // What a dead process has left is taken whatever the share: it cannot wait.
+            let is_orphan = candidate.owner.is_some();
+            if self.held.contains_key(&number) || (self.held.len() >= share && !is_orphan) {
+                continue;
+            }
+            let store = self.parts.log.store();
+            let asked = Instant::now();
+            match store.acquire_lease(number, &self.member, time_to_live).await {
+                Ok(Some(lease)) => {
+                    tracing::info!(shard = %number, epoch = %lease.epoch, "took the shard");
+                    let lasts = store.is_shared().then_some(time_to_live);
+                    let held = HeldLease::new(lease, asked, lasts);
+                    let shard = Arc::new(self.parts.shard(held));
+                    let work = tokio::spawn(pipeline::work(Arc::clone(&shard)));
+                    self.held.insert(number, Held { shard, work });
+                }
+                Ok(None) => {}
+                Err(error) => tracing::warn!(shard = %number, %error, "cannot take the shard"),
+            }
+        }
+    }
+
+    /// Gives back the shards whose work has ended, for whatever reason.
+    async fn collect_ended(&mut self) {
+        let ended: Vec<_> =
+            self.held.iter().filter(|(_, held)| held.work.is_finished()).map(|(number, _)| *number).collect();
+        for number in ended {
+            if let Some(held) = self.held.remove(&number) {
+                self.give_back(held).await;
+            }
+        }
+    }
+
+    async fn give_back(&self, held: Held) {
+        let number = held.shard.lease.shard();
+        match self.parts.log.store().release_lease(held.shard.lease.lease()).await {
+            Ok(()) => tracing::info!(shard = %number, "gave the shard back"),
+            Err(error) => tracing::warn!(shard = %number, %error, "cannot give the shard back"),
+        }
+    }
+
+    /// Waits until the work on some shard ends.
+    async fn first_to_finish(&mut self) {
+        let mut works: Vec<_> = self.held.values_mut().map(|held| &mut held.work).collect();
+        std::future::poll_fn(|context| {
+            let finished = works.iter_mut().any(|work| Pin::new(&mut **work).poll(context).is_ready());
+            if finished { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    async fn give_back_all(&mut self) {
+        for held in self.held.values() {
+            held.shard.stop.cancel();
+        }
+        while !self.held.is_empty() {
+            // Attempts under way may take up to the request timeout: the leases must last.
+            self.renew_all(self.parts.settings.lease_time_to_live).await;
+            let interval = self.parts.settings.lease_time_to_live / 3;
+            _ = tokio::time::timeout(interval, self.first_to_finish()).await;
+            self.collect_ended().await;
+        }
+        if let Err(error) = self.parts.log.store().leave(&self.member).await {
+            log_leaving(&error);
+        }
+    }
+}
+
+fn log_leaving(error: &StoreError) {
+    tracing::warn!(%error, "cannot leave the list of processes; the entry will expire");
+}
+
+/// How many shards a member should own: all of them, evenly divided, the first members one more.
+fn fair_share(survey: &Survey, member: &str) -> usize {
+    let members = survey.members.len().max(1);
+    let index = survey.members.iter().position(|other| other == member).unwrap_or(0);
+    survey.shards.len() / members + usize::from(index < survey.shards.len() % members)
+}
+
+#[cfg(test)]
+mod tests {
+    use keeptrusts_webhooks_store::ShardLease;
+
+    use super::*;
+
+    #[test]
+    fn the_shares_of_all_members_add_up_to_all_shards() {
+        for member_count in 1..=20 {
+            let members: Vec<_> = (0..member_count).map(|number| format!("{number:02}")).collect();
+            let shards = (0..16).map(|number| ShardLease {
+                shard: ShardNumber(number),
+                owner: None,
+                expires_in: Duration::ZERO,
+            });
+            let survey = Survey { members: members.clone(), shards: shards.collect() };
+            let shares: usize = members.iter().map(|member| fair_share(&survey, member)).sum();
+            assert_eq!(shares, 16, "{member_count} members");
+        }
+    }
+}

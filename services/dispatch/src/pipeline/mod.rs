@@ -1,0 +1,219 @@
+//! The work of one shard's owner: **tail -> route -> schedule -> send -> record**, one task for
+//! each stage, joined by bounded channels. All that it writes goes through the log, fenced by
+//! the lease's epoch; all that it must remember is in the log, so that the next owner goes on
+//! where this one stopped.
+
+mod cancel;
+mod receiver;
+mod record;
+mod request;
+mod route;
+mod router;
+mod schedule;
+pub mod scheduler;
+mod send;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use keeptrusts_webhooks_domain::ids::{EndpointId, OperationId, OrganizationId};
+use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
+use keeptrusts_webhooks_store::keyring::Keyring;
+use keeptrusts_webhooks_store::projection::Fold;
+use keeptrusts_webhooks_store::{Clock, Log, StoreError, new_ulid};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::lease::HeldLease;
+use crate::settings::Settings;
+use crate::transport::Transport;
+use receiver::{Receiver, Receivers};
+use router::Router;
+use scheduler::Scheduler;
+
+/// What the stages share.
+pub(crate) struct Shard {
+    pub(crate) lease: HeldLease,
+    pub(crate) log: Arc<Log>,
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) clock: Clock,
+    pub(crate) settings: Arc<Settings>,
+    /// Nothing new is begun any more; what is under way is finished.
+    pub(crate) stop: CancellationToken,
+    /// The lease is lost: everything is dropped where it stands.
+    pub(crate) abort: CancellationToken,
+    receivers: Receivers,
+}
+
+impl Shard {
+    pub(crate) fn new(
+        lease: HeldLease,
+        log: Arc<Log>,
+        keyring: Arc<Keyring>,
+        transport: Arc<dyn Transport>,
+        clock: Clock,
+        settings: Arc<Settings>,
+    ) -> Shard {
+        let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
+        let receivers = Receivers::default();
+        Shard { lease, log, keyring, transport, clock, settings, stop, abort, receivers }
+    }
+
+    fn new_operation_id(&self) -> OperationId {
+        OperationId::new(new_ulid((self.clock)()))
+    }
+}
+
+/// Works on a shard until it is told to stop, or until the lease is lost.
+pub(crate) async fn work(shard: Arc<Shard>) {
+    let expiry = tokio::spawn(abort_at_expiry(Arc::clone(&shard)));
+    let abort = shard.abort.clone();
+    if abort.run_until_cancelled(work_while_leased(&shard)).await.is_none() {
+        tracing::warn!(shard = %shard.lease.shard(), "the lease is lost, stopped working on the shard");
+    }
+    expiry.abort();
+}
+
+/// A process that cannot renew its lease stops before another may take it.
+async fn abort_at_expiry(shard: Arc<Shard>) {
+    shard.lease.expired().await;
+    shard.abort.cancel();
+}
+
+async fn work_while_leased(shard: &Arc<Shard>) {
+    let mut backoff = Backoff::default();
+    let (router, scheduler, checkpoint) = loop {
+        match prepare(shard).await {
+            Ok(prepared) => break prepared,
+            Err(error) => {
+                tracing::warn!(shard = %shard.lease.shard(), %error, "cannot begin working on the shard yet");
+                tokio::select! {
+                    () = shard.stop.cancelled() => return,
+                    () = backoff.wait() => {}
+                }
+            }
+        }
+    };
+    let (to_schedule, scheduled) = mpsc::channel(STAGE_CAPACITY);
+    let (to_record, outcomes) = mpsc::channel(STAGE_CAPACITY);
+    let (to_finish, finished) = mpsc::channel(STAGE_CAPACITY);
+    let mut stages = JoinSet::new();
+    let route = route::Route::new(Arc::clone(shard), router, checkpoint, to_schedule);
+    stages.spawn(route.run());
+    stages.spawn(schedule::run(Arc::clone(shard), scheduler, scheduled, finished, to_record));
+    stages.spawn(record::run(Arc::clone(shard), outcomes, to_finish));
+    while let Some(ended) = stages.join_next().await {
+        if let Err(error) = ended {
+            // A defect of ours. The shard is given up, and whoever takes it begins anew.
+            tracing::error!(shard = %shard.lease.shard(), %error, "a stage failed");
+            shard.abort.cancel();
+        }
+    }
+}
+
+/// What one stage may hand to the next before it must wait.
+const STAGE_CAPACITY: usize = 1_024;
+
+/// Brings router and scheduler to where the last owner stopped.
+async fn prepare(shard: &Shard) -> Result<(Router, Scheduler, Position), StoreError> {
+    let store = shard.log.store();
+    let number = shard.lease.shard();
+    let checkpoint = store.shard_state(number).await?.checkpoint;
+
+    // The endpoints as they stand now; deliveries that wait are sent to these.
+    let mut router = Router::default();
+    let mut after = EndpointId::MIN;
+    loop {
+        let page = store.shard_endpoints(number, after, ENDPOINTS_PER_PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = last.id;
+        for endpoint in page {
+            shard.receivers.put(Receiver::new(endpoint.clone(), &shard.keyring));
+            router.put(endpoint);
+        }
+    }
+    // But events behind the checkpoint are routed as endpoints stood then (invariant 2).
+    for (organization, id) in endpoints_changed_since(shard, checkpoint).await? {
+        rewind(shard, &mut router, &organization, id, checkpoint).await?;
+    }
+
+    let waiting = store.waiting_endpoints(number).await?;
+    let mut scheduler = Scheduler::new(shard.settings.scheduler, waiting.as_of);
+    for (endpoint_id, due_time) in waiting.endpoints {
+        scheduler.found_waiting(endpoint_id, due_time);
+    }
+    Ok((router, scheduler, checkpoint))
+}
+
+const ENDPOINTS_PER_PAGE: usize = 500;
+const RECORDS_PER_READ: usize = 1_000;
+
+async fn endpoints_changed_since(
+    shard: &Shard,
+    checkpoint: Position,
+) -> Result<HashSet<(OrganizationId, EndpointId)>, StoreError> {
+    let mut changed = HashSet::new();
+    let mut after = checkpoint;
+    loop {
+        let records = shard.log.read(shard.lease.shard(), after, RECORDS_PER_READ).await?;
+        let Some(last) = records.last() else { return Ok(changed) };
+        after = last.position;
+        for record in records {
+            if let Stream::Endpoint(id) = record.stream {
+                changed.insert((record.organization_id.clone(), id));
+            }
+        }
+    }
+}
+
+/// Sets an endpoint of the router back to how it stood at `position`.
+async fn rewind(
+    shard: &Shard,
+    router: &mut Router,
+    organization: &OrganizationId,
+    id: EndpointId,
+    position: Position,
+) -> Result<(), StoreError> {
+    tracing::debug!(endpoint_id = %id, %organization, %position, "rewinding an endpoint");
+    let mut fold = Fold::default();
+    let mut after = Version(0);
+    'stream: loop {
+        let number = shard.lease.shard();
+        let stream = Stream::Endpoint(id);
+        let records = shard.log.store().read_stream(number, stream, after, RECORDS_PER_READ).await?;
+        let Some(last) = records.last() else { break };
+        after = last.version;
+        for record in &records {
+            if record.position > position {
+                break 'stream;
+            }
+            fold.apply(record)?;
+        }
+    }
+    match fold.endpoint(id) {
+        Some(endpoint) => router.put(endpoint.clone()),
+        None => router.remove(id),
+    }
+    Ok(())
+}
+
+/// Waits that grow while the database is away.
+#[derive(Debug, Default)]
+pub(crate) struct Backoff {
+    waits: u32,
+}
+
+impl Backoff {
+    pub(crate) async fn wait(&mut self) {
+        let wait = Duration::from_millis(50).saturating_mul(1 << self.waits.min(6));
+        self.waits += 1;
+        tokio::time::sleep(wait.min(Duration::from_secs(2))).await;
+    }
+
+    pub(crate) fn reset(&mut self) {
+        self.waits = 0;
+    }
+}

@@ -1,0 +1,253 @@
+//! Tail and route: reads the log along, decides once where each event goes, and passes on what
+//! the scheduler must know.
+
+use std::sync::Arc;
+
+use keeptrusts_webhooks_contracts::log_codec::Metadata;
+use keeptrusts_webhooks_domain::delivery::Delivery;
+use keeptrusts_webhooks_domain::endpoint::Endpoint;
+use keeptrusts_webhooks_domain::fact::{DeliveryFact, EventAccepted, Fact};
+use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId};
+use keeptrusts_webhooks_domain::log::{Position, Stream};
+use keeptrusts_webhooks_store::projection::scheduled_deliveries;
+use keeptrusts_webhooks_store::{
+    Advance, AppendError, Expected, NewRecord, Operation, Record, Refusal, new_ulid,
+};
+use tokio::sync::mpsc;
+
+use super::receiver::{Availability, Receiver};
+use super::router::Router;
+use super::schedule::ToSchedule;
+use super::{Backoff, RECORDS_PER_READ, Shard};
+
+/// The stage's state.
+pub(crate) struct Route {
+    shard: Arc<Shard>,
+    router: Router,
+    /// What has been acted on, as the shard's row has it.
+    checkpoint: Position,
+    to_schedule: mpsc::Sender<ToSchedule>,
+    /// Decided, not yet appended.
+    decided: Vec<Operation>,
+}
+
+/// The pipeline ends: it was stopped, or the lease is lost.
+struct Ended;
+
+impl Route {
+    pub(crate) fn new(
+        shard: Arc<Shard>,
+        router: Router,
+        checkpoint: Position,
+        to_schedule: mpsc::Sender<ToSchedule>,
+    ) -> Route {
+        Route { shard, router, checkpoint, to_schedule, decided: Vec::new() }
+    }
+
+    pub(crate) async fn run(mut self) {
+        let mut follower = self.shard.log.follow(self.shard.lease.shard(), self.checkpoint);
+        let stop = self.shard.stop.clone();
+        let mut backoff = Backoff::default();
+        while let Some(read) = stop.run_until_cancelled(follower.next(RECORDS_PER_READ)).await {
+            match read {
+                Ok(records) => {
+                    backoff.reset();
+                    if self.act_on(&records).await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(shard = %self.shard.lease.shard(), %error, "cannot read the log, waiting");
+                    backoff.wait().await;
+                }
+            }
+        }
+    }
+
+    async fn act_on(&mut self, records: &[Arc<Record>]) -> Result<(), Ended> {
+        let mut scheduled = Vec::new();
+        for record in records {
+            match (&record.fact, record.stream) {
+                (Fact::EventAccepted(accepted), Stream::Event(id)) => {
+                    let operation = self.route(id, accepted, record);
+                    self.decided.push(operation);
+                }
+                (Fact::DeliveriesScheduled(_), _)
+                | (Fact::Delivery(DeliveryFact::TestRequested { .. }), _) => {
+                    let deliveries = scheduled_deliveries(record);
+                    scheduled.extend(deliveries.map(|delivery| (delivery, record.position)));
+                }
+                (Fact::Endpoint(_), Stream::Endpoint(id)) => self.note_endpoint(id, record).await?,
+                (Fact::Delivery(DeliveryFact::RetryRequested), Stream::Delivery(id)) => {
+                    self.note_retry(id, record).await?;
+                }
+                (Fact::Delivery(DeliveryFact::CancelRequested), Stream::Delivery(id)) => {
+                    // In its turn: what comes before it is appended before it.
+                    self.append_decided().await?;
+                    self.cancel(id, record).await?;
+                }
+                // What the other stages have appended, they have acted on.
+                _ => {}
+            }
+        }
+        if !scheduled.is_empty() {
+            self.pass_on(ToSchedule::Scheduled(scheduled)).await?;
+        }
+        self.append_decided().await
+    }
+
+    fn route(&self, event_id: EventId, accepted: &EventAccepted, record: &Record) -> Operation {
+        let now = (self.shard.clock)();
+        let new_id = || DeliveryId::new(new_ulid(now));
+        let routed = self.router.route(&record.organization_id, accepted.event_type, new_id);
+        let mut operation = self.operation(record, event_id);
+        operation.records.push(NewRecord {
+            stream: Stream::Event(event_id),
+            expected: Expected::Any,
+            fact: Fact::DeliveriesScheduled(routed),
+        });
+        let from = self.last_step().unwrap_or(self.checkpoint);
+        operation.checkpoint = Some(Advance { from, to: record.position });
+        operation
+    }
+
+    async fn note_endpoint(&mut self, id: EndpointId, record: &Record) -> Result<(), Ended> {
+        // Records behind what `prepare` has loaded bring the router, rewound, up to date again.
+        let endpoint: Endpoint = match self.router.apply(id, record) {
+            Ok(endpoint) => endpoint.clone(),
+            Err(error) => {
+                tracing::error!(shard = %self.shard.lease.shard(), %error, "the log contradicts itself");
+                return Err(Ended);
+            }
+        };
+        let known = self.shard.receivers.get(id);
+        if known.is_some_and(|known| known.endpoint.version >= endpoint.version) {
+            return Ok(());
+        }
+        let receiver = Receiver::new(endpoint, &self.shard.keyring);
+        let availability = receiver.availability();
+        self.shard.receivers.put(receiver);
+        self.pass_on(ToSchedule::Availability(id, availability)).await
+    }
+
+    async fn note_retry(&mut self, id: DeliveryId, record: &Record) -> Result<(), Ended> {
+        let delivery = self.read_delivery(id, record).await?;
+        if let Some(Delivery { organization_id, endpoint_id, .. }) = delivery {
+            self.pass_on(ToSchedule::Changed { organization_id, endpoint_id, delivery_id: id }).await?;
+        }
+        Ok(())
+    }
+
+    async fn cancel(&mut self, id: DeliveryId, record: &Record) -> Result<(), Ended> {
+        loop {
+            let Some(delivery) = self.read_delivery(id, record).await? else { return Ok(()) };
+            if delivery.state.has_ended() {
+                return Ok(());
+            }
+            let mut operation = self.operation(record, delivery.event_id);
+            operation.records.push(NewRecord {
+                stream: Stream::Delivery(id),
+                // An attempt may end at this moment; then it is looked at again.
+                expected: Expected::Version(delivery.version),
+                fact: Fact::Delivery(DeliveryFact::Cancelled {
+                    reason: "cancelled on request".to_owned(),
+                }),
+            });
+            operation.checkpoint = Some(Advance { from: self.checkpoint, to: record.position });
+            match self.shard.log.append(self.shard.lease.shard(), operation).await {
+                Ok(_) => {
+                    self.checkpoint = record.position;
+                    let Delivery { organization_id, endpoint_id, .. } = delivery;
+                    let changed = ToSchedule::Changed { organization_id, endpoint_id, delivery_id: id };
+                    return self.pass_on(changed).await;
+                }
+                Err(AppendError::Refused(Refusal::StaleVersion { .. })) => {}
+                Err(error) => self.wait_or_end(error, &mut Backoff::default()).await?,
+            }
+        }
+    }
+
+    /// Appends what was decided, in order. Each operation's step begins where the one before
+    /// ends, so that none is skipped when one cannot be appended.
+    async fn append_decided(&mut self) -> Result<(), Ended> {
+        let mut backoff = Backoff::default();
+        while !self.decided.is_empty() {
+            let number = self.shard.lease.shard();
+            let results = self.shard.log.append_all(number, self.decided.clone()).await;
+            let appended = results.iter().take_while(|result| result.is_ok()).count();
+            if let Some(last) = appended.checked_sub(1).map(|last| &self.decided[last]) {
+                self.checkpoint = last.checkpoint.map_or(self.checkpoint, |step| step.to);
+            }
+            self.decided.drain(..appended);
+            if let Some(Err(error)) = results.into_iter().nth(appended) {
+                self.wait_or_end(error, &mut backoff).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn wait_or_end(&self, error: AppendError, backoff: &mut Backoff) -> Result<(), Ended> {
+        let number = self.shard.lease.shard();
+        match error {
+            AppendError::Unavailable | AppendError::Failed => {
+                tracing::warn!(shard = %number, %error, "cannot append, waiting");
+                backoff.wait().await;
+                Ok(())
+            }
+            AppendError::Refused(refusal) => {
+                // Somebody else routes this shard. Whatever was decided here counts for nothing.
+                tracing::warn!(shard = %number, %refusal, "another process owns the shard");
+                self.shard.abort.cancel();
+                Err(Ended)
+            }
+            AppendError::InDoubt | AppendError::Closed => Err(Ended),
+        }
+    }
+
+    async fn read_delivery(&self, id: DeliveryId, record: &Record) -> Result<Option<Delivery>, Ended> {
+        let mut backoff = Backoff::default();
+        loop {
+            let number = self.shard.lease.shard();
+            let store = self.shard.log.store();
+            match store.deliveries(number, &record.organization_id, &[id]).await {
+                Ok(mut deliveries) => return Ok(deliveries.pop()),
+                Err(error) => {
+                    tracing::warn!(shard = %number, %error, "cannot read a delivery, waiting");
+                    backoff.wait().await;
+                }
+            }
+        }
+    }
+
+    fn last_step(&self) -> Option<Position> {
+        self.decided.last()?.checkpoint.map(|step| step.to)
+    }
+
+    fn operation(&self, cause: &Record, event_id: EventId) -> Operation {
+        Operation {
+            id: self.shard.new_operation_id(),
+            organization_id: cause.organization_id.clone(),
+            records: Vec::with_capacity(1),
+            metadata: Metadata {
+                actor: "dispatch".into(),
+                correlation_id: event_id.to_string(),
+                causation: Some(cause.position),
+                trace: cause.metadata.trace,
+            },
+            bodies: Vec::new(),
+            fence: Some(self.shard.lease.epoch()),
+            checkpoint: None,
+        }
+    }
+
+    async fn pass_on(&self, message: ToSchedule) -> Result<(), Ended> {
+        self.to_schedule.send(message).await.map_err(|_| Ended)
+    }
+}
+
+impl Availability {
+    /// Whether what waits must be cancelled.
+    pub(crate) fn is_gone(self) -> bool {
+        self == Availability::Gone
+    }
+}

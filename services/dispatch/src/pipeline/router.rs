@@ -1,0 +1,73 @@
+//! Who gets an event: the subscriptions as they stand at a position of the log. Pure.
+
+use std::collections::{BTreeSet, HashMap};
+
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
+use keeptrusts_webhooks_domain::event_type::EventType;
+use keeptrusts_webhooks_domain::fact::DeliveriesScheduled;
+use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
+use keeptrusts_webhooks_store::projection::{BrokenLog, Fold, Loaded};
+use keeptrusts_webhooks_store::Record;
+
+/// A shard's endpoints and who subscribes to what.
+#[derive(Default)]
+pub(crate) struct Router {
+    endpoints: HashMap<EndpointId, Endpoint>,
+    subscribers: HashMap<(OrganizationId, EventType), BTreeSet<EndpointId>>,
+}
+
+impl Router {
+    /// Takes an endpoint as it stands, in place of what was known of it.
+    pub(crate) fn put(&mut self, endpoint: Endpoint) {
+        self.remove(endpoint.id);
+        for event_type in endpoint.event_types.iter().filter(|kind| endpoint.subscribes_to(**kind)) {
+            let key = (endpoint.organization_id.clone(), *event_type);
+            self.subscribers.entry(key).or_default().insert(endpoint.id);
+        }
+        self.endpoints.insert(endpoint.id, endpoint);
+    }
+
+    /// Forgets an endpoint that did not exist yet.
+    pub(crate) fn remove(&mut self, id: EndpointId) {
+        let Some(known) = self.endpoints.remove(&id) else { return };
+        for event_type in known.event_types {
+            if let Some(ids) = self.subscribers.get_mut(&(known.organization_id.clone(), event_type)) {
+                ids.remove(&id);
+            }
+        }
+    }
+
+    /// Takes in one more record about an endpoint; the endpoint as it stands after it.
+    pub(crate) fn apply(&mut self, id: EndpointId, record: &Record) -> Result<&Endpoint, BrokenLog> {
+        let mut loaded = Loaded::default();
+        loaded.endpoints.extend(self.endpoints.get(&id).map(|known| (id, known.clone())));
+        let mut fold = Fold::new(loaded);
+        fold.apply(record)?;
+        self.endpoints_of(fold);
+        Ok(&self.endpoints[&id])
+    }
+
+    /// What comes of an event that is accepted now.
+    pub(crate) fn route(
+        &self,
+        organization: &OrganizationId,
+        event_type: EventType,
+        mut new_id: impl FnMut() -> DeliveryId,
+    ) -> DeliveriesScheduled {
+        let subscribed = self.subscribers.get(&(organization.clone(), event_type));
+        let (mut deliveries, mut missed) = (Vec::new(), Vec::new());
+        for id in subscribed.into_iter().flatten() {
+            match self.endpoints[id].status {
+                EndpointStatus::Disabled => missed.push(*id),
+                EndpointStatus::Active | EndpointStatus::Degraded => deliveries.push((new_id(), *id)),
+            }
+        }
+        DeliveriesScheduled { event_type, deliveries, missed }
+    }
+
+    fn endpoints_of(&mut self, fold: Fold) {
+        for endpoint in fold.into_changes().endpoints.into_values() {
+            self.put(endpoint);
+        }
+    }
+}

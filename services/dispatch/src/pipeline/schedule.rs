@@ -1,0 +1,250 @@
+//! Schedule: runs the [`Scheduler`] on real time, and does what it says.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::delivery::Delivery;
+use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
+use keeptrusts_webhooks_domain::log::Position;
+use keeptrusts_webhooks_store::DuePage;
+use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
+
+use super::receiver::Availability;
+use super::record::{Finished, Outcome};
+use super::scheduler::{Effect, Scheduler};
+use super::{Backoff, STAGE_CAPACITY, Shard, cancel, send};
+
+/// What the stage before has found in the log.
+pub(crate) enum ToSchedule {
+    /// Deliveries that have begun to wait, each with the position of the record that says so.
+    Scheduled(Vec<(Delivery, Position)>),
+    /// Something other than an attempt happened to a delivery.
+    Changed {
+        organization_id: OrganizationId,
+        endpoint_id: EndpointId,
+        delivery_id: DeliveryId,
+    },
+    /// An endpoint changed.
+    Availability(EndpointId, Availability),
+}
+
+/// What the database answered.
+enum Answer {
+    Fetched { endpoint_id: EndpointId, fetch_id: u64, limit: usize, page: Option<DuePage> },
+    Reloaded(Box<Delivery>),
+}
+
+struct Schedule {
+    shard: Arc<Shard>,
+    scheduler: Scheduler,
+    /// The newest time that the database has put on a record: if this process's clock is behind
+    /// the database's, what is due by the latter does not have to wait for the former.
+    newest_record: Timestamp,
+    to_record: mpsc::Sender<Outcome>,
+    answers: mpsc::Sender<Answer>,
+    tasks: TaskTracker,
+}
+
+pub(crate) async fn run(
+    shard: Arc<Shard>,
+    scheduler: Scheduler,
+    mut messages: mpsc::Receiver<ToSchedule>,
+    mut finished: mpsc::Receiver<Finished>,
+    to_record: mpsc::Sender<Outcome>,
+) {
+    let (answers, mut answered) = mpsc::channel(STAGE_CAPACITY);
+    let stop = shard.stop.clone();
+    let newest_record = Timestamp::MIN;
+    let tasks = TaskTracker::new();
+    let mut schedule = Schedule { shard, scheduler, newest_record, to_record, answers, tasks };
+    schedule.apply_availability();
+    loop {
+        let alarm = schedule.act();
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            Some(finish) = finished.recv() => {
+                schedule.finish(finish);
+                while let Ok(finish) = finished.try_recv() {
+                    schedule.finish(finish);
+                }
+            }
+            Some(answer) = answered.recv() => schedule.take(answer),
+            message = messages.recv() => match message {
+                Some(message) => schedule.hear(message),
+                None => break,
+            },
+            () = sleep_for(alarm) => {}
+        }
+    }
+    // What is under way is finished, and its outcome recorded; nothing new is begun. The outcomes
+    // need not be scheduled any more, but the recorder must not be held up by a full channel.
+    let Schedule { tasks, to_record, .. } = schedule;
+    drop(to_record);
+    tasks.close();
+    while finished.recv().await.is_some() {}
+}
+
+async fn sleep_for(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Schedule {
+    fn now(&self) -> Timestamp {
+        (self.shard.clock)().max(self.newest_record)
+    }
+
+    /// Does what is to be done now; how long until there may be more.
+    fn act(&mut self) -> Option<Duration> {
+        let mut deliveries = Vec::new();
+        for effect in self.scheduler.poll(self.now()) {
+            match effect {
+                Effect::Send(delivery) => deliveries.push(*delivery),
+                Effect::Fetch { endpoint_id, fetch_id, after, limit } => {
+                    self.fetch(endpoint_id, fetch_id, after, limit);
+                }
+                Effect::Reload { organization_id, delivery_id, .. } => {
+                    self.reload(organization_id, delivery_id);
+                }
+            }
+        }
+        if !deliveries.is_empty() {
+            let sending = send::send_all(Arc::clone(&self.shard), deliveries, self.to_record.clone());
+            self.spawn(sending);
+        }
+        let alarm = self.scheduler.next_alarm()?;
+        Some(Duration::try_from(alarm.duration_since(self.now())).unwrap_or(Duration::ZERO))
+    }
+
+    fn hear(&mut self, message: ToSchedule) {
+        match message {
+            ToSchedule::Scheduled(deliveries) => {
+                let mut gone = HashSet::new();
+                for (delivery, position) in deliveries {
+                    self.newest_record = self.newest_record.max(delivery.create_time);
+                    let endpoint_id = delivery.endpoint_id;
+                    if self.availability(endpoint_id).is_gone() {
+                        // Routed as the endpoint stood before it was deleted.
+                        gone.insert(endpoint_id);
+                    }
+                    self.scheduler.scheduled(delivery, position);
+                }
+                gone.into_iter().for_each(|endpoint_id| self.cancel_waiting(endpoint_id));
+            }
+            ToSchedule::Changed { organization_id, endpoint_id, delivery_id } => {
+                if self.availability(endpoint_id).is_gone() {
+                    self.cancel_waiting(endpoint_id);
+                }
+                self.scheduler.changed(&organization_id, endpoint_id, delivery_id);
+            }
+            ToSchedule::Availability(endpoint_id, availability) => {
+                self.set_availability(endpoint_id, availability);
+            }
+        }
+    }
+
+    fn finish(&mut self, Finished { delivery, health }: Finished) {
+        self.scheduler.finished(delivery, health);
+    }
+
+    fn take(&mut self, answer: Answer) {
+        match answer {
+            Answer::Fetched { endpoint_id, fetch_id, limit, page: Some(page) } => {
+                self.scheduler.fetched(endpoint_id, fetch_id, page, limit);
+            }
+            Answer::Fetched { endpoint_id, fetch_id, page: None, .. } => {
+                self.scheduler.fetch_failed(endpoint_id, fetch_id);
+            }
+            Answer::Reloaded(delivery) => self.scheduler.reloaded(*delivery),
+        }
+    }
+
+    /// Pauses and cancels what the last owner left that is not to be sent.
+    fn apply_availability(&mut self) {
+        for receiver in self.shard.receivers.all() {
+            let availability = receiver.availability();
+            if availability != Availability::Open {
+                self.set_availability(receiver.endpoint.id, availability);
+            }
+        }
+    }
+
+    fn set_availability(&mut self, endpoint_id: EndpointId, availability: Availability) {
+        match availability {
+            Availability::Open => self.scheduler.resume(endpoint_id),
+            Availability::Paused => self.scheduler.pause(endpoint_id),
+            Availability::Gone => {
+                self.scheduler.pause(endpoint_id);
+                self.cancel_waiting(endpoint_id);
+            }
+        }
+    }
+
+    fn availability(&self, endpoint_id: EndpointId) -> Availability {
+        let receiver = self.shard.receivers.get(endpoint_id);
+        receiver.map_or(Availability::Open, |receiver| receiver.availability())
+    }
+
+    fn cancel_waiting(&self, endpoint_id: EndpointId) {
+        self.spawn(cancel::cancel_waiting(Arc::clone(&self.shard), endpoint_id));
+    }
+
+    fn fetch(
+        &self,
+        endpoint_id: EndpointId,
+        fetch_id: u64,
+        after: keeptrusts_webhooks_store::DueKey,
+        limit: usize,
+    ) {
+        let (shard, answers) = (Arc::clone(&self.shard), self.answers.clone());
+        self.spawn(async move {
+            let number = shard.lease.shard();
+            let store = shard.log.store();
+            let page = match store.due_deliveries(number, endpoint_id, after, limit).await {
+                Ok(page) => Some(page),
+                Err(error) => {
+                    tracing::warn!(shard = %number, %error, "cannot fetch waiting deliveries, waiting");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    None
+                }
+            };
+            _ = answers.send(Answer::Fetched { endpoint_id, fetch_id, limit, page }).await;
+        });
+    }
+
+    fn reload(&self, organization_id: OrganizationId, delivery_id: DeliveryId) {
+        let (shard, answers) = (Arc::clone(&self.shard), self.answers.clone());
+        self.spawn(async move {
+            let number = shard.lease.shard();
+            let mut backoff = Backoff::default();
+            loop {
+                match shard.log.store().deliveries(number, &organization_id, &[delivery_id]).await {
+                    Ok(mut deliveries) => {
+                        if let Some(delivery) = deliveries.pop() {
+                            _ = answers.send(Answer::Reloaded(Box::new(delivery))).await;
+                        }
+                        return;
+                    }
+                    Err(error) => {
+                        tracing::warn!(shard = %number, %error, "cannot read a delivery, waiting");
+                        backoff.wait().await;
+                    }
+                }
+            }
+        });
+    }
+
+    /// Runs a task that ends when the lease is lost.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let abort = self.shard.abort.clone();
+        self.tasks.spawn(async move {
+            abort.run_until_cancelled(task).await;
+        });
+    }
+}

@@ -1,0 +1,379 @@
+use std::collections::{BTreeMap, HashMap};
+
+use keeptrusts_webhooks_domain::delivery::DeliveryState;
+use keeptrusts_webhooks_domain::event_type::EventType;
+use keeptrusts_webhooks_domain::ids::EventId;
+use keeptrusts_webhooks_domain::log::Version;
+use proptest::prelude::*;
+
+use super::*;
+
+const LIMITS: SchedulerLimits = SchedulerLimits {
+    in_flight_per_endpoint: 4,
+    in_flight_per_failing_endpoint: 1,
+    in_flight: 6,
+    waiting_per_endpoint: 8,
+    waiting: 24,
+};
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).expect("in range")
+}
+
+fn organization() -> OrganizationId {
+    "default".parse().expect("valid")
+}
+
+fn endpoint(number: u128) -> EndpointId {
+    EndpointId::new(Ulid(number))
+}
+
+fn delivery(number: u128, endpoint_id: EndpointId, due: Timestamp) -> Delivery {
+    Delivery {
+        id: DeliveryId::new(Ulid(number)),
+        organization_id: organization(),
+        event_id: EventId::MIN,
+        event_type: EventType::PolicyBlock,
+        endpoint_id,
+        state: DeliveryState::Scheduled,
+        attempt_count: 0,
+        automatic_count: 0,
+        next_attempt_time: Some(due),
+        retry_request_time: None,
+        trace: None,
+        create_time: due,
+        cancel_reason: String::new(),
+        version: Version(0),
+    }
+}
+
+fn ended(delivery: &Delivery) -> Delivery {
+    Delivery {
+        state: DeliveryState::Delivered,
+        next_attempt_time: None,
+        retry_request_time: None,
+        version: delivery.version.next(),
+        ..delivery.clone()
+    }
+}
+
+fn sent(effects: &[Effect]) -> Vec<Delivery> {
+    let sends = effects.iter().filter_map(|effect| match effect {
+        Effect::Send(delivery) => Some((**delivery).clone()),
+        _ => None,
+    });
+    sends.collect()
+}
+
+#[test]
+fn a_delivery_is_sent_when_it_is_due_and_not_before() {
+    let mut scheduler = Scheduler::new(LIMITS, Position(0));
+    scheduler.scheduled(delivery(1, endpoint(1), at(10)), Position(1));
+    assert_eq!(scheduler.poll(at(9)), []);
+    assert_eq!(scheduler.next_alarm(), Some(at(10)));
+    assert_eq!(sent(&scheduler.poll(at(10))).len(), 1);
+    assert_eq!(scheduler.next_alarm(), None);
+}
+
+#[test]
+fn invariant_8_a_busy_endpoint_leaves_room_for_another() {
+    let mut scheduler = Scheduler::new(LIMITS, Position(0));
+    for number in 0..8 {
+        scheduler.scheduled(delivery(number, endpoint(1), at(0)), Position(1));
+    }
+    assert_eq!(sent(&scheduler.poll(at(0))).len(), LIMITS.in_flight_per_endpoint);
+    scheduler.scheduled(delivery(100, endpoint(2), at(0)), Position(2));
+    let second = sent(&scheduler.poll(at(0)));
+    assert_eq!(second.iter().map(|delivery| delivery.endpoint_id).collect::<Vec<_>>(), [endpoint(2)]);
+}
+
+#[test]
+fn invariant_8_an_endpoint_that_keeps_failing_is_given_fewer_requests_at_once() {
+    let mut scheduler = Scheduler::new(LIMITS, Position(0));
+    for round in 0..4 {
+        scheduler.scheduled(delivery(round, endpoint(1), at(0)), Position(1));
+        for delivery in sent(&scheduler.poll(at(0))) {
+            scheduler.finished(ended(&delivery), Health::Bad);
+        }
+    }
+    for number in 10..18 {
+        scheduler.scheduled(delivery(number, endpoint(1), at(0)), Position(2));
+    }
+    let slow = sent(&scheduler.poll(at(0)));
+    assert_eq!(slow.len(), LIMITS.in_flight_per_failing_endpoint);
+    scheduler.finished(ended(&slow[0]), Health::Good);
+    assert_eq!(sent(&scheduler.poll(at(0))).len(), LIMITS.in_flight_per_endpoint);
+}
+
+#[test]
+fn a_paused_endpoint_is_sent_nothing_and_resumes_from_the_database() {
+    let mut scheduler = Scheduler::new(LIMITS, Position(0));
+    scheduler.scheduled(delivery(1, endpoint(1), at(0)), Position(1));
+    scheduler.pause(endpoint(1));
+    assert_eq!(scheduler.poll(at(0)), []);
+    scheduler.scheduled(delivery(2, endpoint(1), at(0)), Position(2));
+    assert_eq!(scheduler.poll(at(0)), []);
+    scheduler.resume(endpoint(1));
+    let effects = scheduler.poll(at(0));
+    let [Effect::Fetch { after, .. }] = effects[..] else { panic!("a fetch, not {effects:?}") };
+    assert_eq!(after, DueKey::MIN);
+}
+
+#[test]
+fn a_delivery_that_changed_in_flight_is_read_again_when_its_attempt_has_ended() {
+    let mut scheduler = Scheduler::new(LIMITS, Position(0));
+    scheduler.scheduled(delivery(1, endpoint(1), at(0)), Position(1));
+    let [in_flight] = &sent(&scheduler.poll(at(0)))[..] else { panic!("one is sent") };
+    scheduler.changed(&organization(), endpoint(1), in_flight.id);
+    assert_eq!(scheduler.poll(at(0)), []);
+    scheduler.finished(ended(in_flight), Health::Good);
+    assert!(matches!(scheduler.poll(at(0))[..], [Effect::Reload { .. }]));
+}
+
+#[test]
+fn a_record_that_the_database_had_already_shown_schedules_nothing_again() {
+    let mut scheduler = Scheduler::new(LIMITS, Position(0));
+    scheduler.found_waiting(endpoint(1), at(0));
+    let [Effect::Fetch { fetch_id, limit, .. }] = scheduler.poll(at(0))[..] else {
+        panic!("a fetch")
+    };
+    let page = DuePage { as_of: Position(5), deliveries: vec![delivery(1, endpoint(1), at(0))] };
+    scheduler.fetched(endpoint(1), fetch_id, page, limit);
+    for delivery in sent(&scheduler.poll(at(0))) {
+        scheduler.finished(ended(&delivery), Health::Good);
+    }
+    // Only now does the tail of the log come to the record that had scheduled it.
+    scheduler.scheduled(delivery(1, endpoint(1), at(0)), Position(5));
+    assert_eq!(scheduler.poll(at(0)), []);
+}
+
+#[test]
+fn a_record_that_lies_below_what_was_fetched_is_not_taken_for_seen() {
+    let mut scheduler = Scheduler::new(LIMITS, Position(0));
+    // As many as asked for: there may be more after them.
+    let answer = |scheduler: &mut Scheduler, effects: &[Effect], as_of, delivery: Delivery| {
+        let fetch_id = effects.iter().find_map(|effect| match effect {
+            Effect::Fetch { fetch_id, .. } => Some(*fetch_id),
+            _ => None,
+        });
+        let page = DuePage { as_of: Position(as_of), deliveries: vec![delivery] };
+        scheduler.fetched(endpoint(1), fetch_id.expect("a fetch"), page, 1);
+        scheduler.poll(at(100))
+    };
+    scheduler.found_waiting(endpoint(1), at(0));
+    let effects = scheduler.poll(at(100));
+    let effects = answer(&mut scheduler, &effects, 5, delivery(1, endpoint(1), at(50)));
+    // The next page begins after second 50. A delivery of second 40 is not on it.
+    let effects = answer(&mut scheduler, &effects, 9, delivery(2, endpoint(1), at(60)));
+    assert_eq!(sent(&effects).len(), 1);
+    scheduler.scheduled(delivery(3, endpoint(1), at(40)), Position(8));
+    assert_eq!(sent(&scheduler.poll(at(100))).len(), 1);
+    scheduler.scheduled(delivery(2, endpoint(1), at(60)), Position(9));
+    assert_eq!(sent(&scheduler.poll(at(100))).len(), 0, "it was on the page");
+}
+
+/// A database with one row for each waiting delivery, and answers that come late.
+struct World {
+    scheduler: Scheduler,
+    now: i64,
+    position: i64,
+    rows: BTreeMap<DeliveryId, Delivery>,
+    in_flight: HashMap<DeliveryId, Delivery>,
+    /// Answers that have been read from the database but not delivered.
+    answers: Vec<Answer>,
+    /// Records that the tail of the log has not come to.
+    untailed: Vec<(Delivery, Position)>,
+    attempts: usize,
+}
+
+enum Answer {
+    Page(EndpointId, u64, DuePage, usize),
+    Row(Delivery),
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Publish { endpoint: u128, delay: i64 },
+    Tail,
+    Finish { which: usize, again: Option<i64> },
+    Answer { which: usize },
+    AskForRetry { which: usize },
+    Pass { seconds: i64 },
+    Restart,
+}
+
+impl World {
+    fn new() -> World {
+        World {
+            scheduler: Scheduler::new(LIMITS, Position(0)),
+            now: 0,
+            position: 0,
+            rows: BTreeMap::new(),
+            in_flight: HashMap::new(),
+            answers: Vec::new(),
+            untailed: Vec::new(),
+            attempts: 0,
+        }
+    }
+
+    fn act(&mut self) {
+        for effect in self.scheduler.poll(at(self.now)) {
+            match effect {
+                Effect::Send(delivery) => {
+                    let row = &self.rows[&delivery.id];
+                    let counts = (row.attempt_count, delivery.attempt_count);
+                    assert_eq!(counts.0, counts.1, "sent from before its last attempt");
+                    assert!(row.due_time().is_some_and(|due| due <= at(self.now)), "sent too early");
+                    self.attempts += 1;
+                    let twice = self.in_flight.insert(delivery.id, *delivery);
+                    assert!(twice.is_none(), "sent twice at the same time");
+                }
+                Effect::Fetch { endpoint_id, fetch_id, after, limit } => {
+                    let of_endpoint = self.rows.values().filter(|row| row.endpoint_id == endpoint_id);
+                    let mut due: Vec<_> =
+                        of_endpoint.filter_map(|row| Some((due_key(row)?, row.clone()))).collect();
+                    due.sort_by_key(|(key, _)| *key);
+                    let page = due.into_iter().filter(|(key, _)| *key > after).take(limit);
+                    let deliveries = page.map(|(_, row)| row).collect();
+                    let page = DuePage { as_of: Position(self.position), deliveries };
+                    self.answers.push(Answer::Page(endpoint_id, fetch_id, page, limit));
+                }
+                Effect::Reload { delivery_id, .. } => {
+                    self.answers.push(Answer::Row(self.rows[&delivery_id].clone()));
+                }
+            }
+        }
+        assert!(self.in_flight.len() <= LIMITS.in_flight);
+        assert!(self.scheduler.waiting_in_memory() <= 3 * LIMITS.waiting_per_endpoint);
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Publish { endpoint: number, delay } => {
+                self.position += 1;
+                let id = self.position as u128;
+                let delivery = delivery(id, endpoint(number), at(self.now + delay));
+                self.rows.insert(delivery.id, delivery.clone());
+                self.untailed.push((delivery, Position(self.position)));
+            }
+            Step::Tail => {
+                for (delivery, position) in self.untailed.drain(..) {
+                    self.scheduler.scheduled(delivery, position);
+                }
+            }
+            Step::Finish { which, again } => {
+                let ids: Vec<_> = self.in_flight.keys().copied().collect();
+                if let Some(id) = ids.get(which % ids.len().max(1)) {
+                    let sent = self.in_flight.remove(id).expect("in flight");
+                    let row = self.rows.get_mut(id).expect("a row");
+                    row.version = row.version.next();
+                    row.attempt_count += 1;
+                    // A retry that was asked for meanwhile is still to come.
+                    if sent.retry_request_time.is_some() {
+                        row.retry_request_time = None;
+                    }
+                    row.next_attempt_time = again.map(|delay| at(self.now + delay));
+                    let health = if again.is_some() { Health::Bad } else { Health::Good };
+                    let row = row.clone();
+                    self.scheduler.finished(row, health);
+                }
+            }
+            Step::Answer { which } => {
+                if !self.answers.is_empty() {
+                    let answer = self.answers.remove(which % self.answers.len());
+                    self.deliver(answer);
+                }
+            }
+            Step::AskForRetry { which } => {
+                let ids: Vec<_> = self.rows.keys().copied().collect();
+                let Some(id) = ids.get(which % ids.len().max(1)) else { return };
+                let row = self.rows.get_mut(id).expect("a row");
+                row.version = row.version.next();
+                row.retry_request_time = Some(at(self.now));
+                let row = row.clone();
+                // The log is read in order.
+                self.step(Step::Tail);
+                self.scheduler.changed(&row.organization_id, row.endpoint_id, row.id);
+            }
+            Step::Pass { seconds } => self.now += seconds,
+            Step::Restart => self.restart(),
+        }
+        self.act();
+    }
+
+    fn deliver(&mut self, answer: Answer) {
+        match answer {
+            Answer::Page(endpoint_id, fetch_id, page, limit) => {
+                self.scheduler.fetched(endpoint_id, fetch_id, page, limit);
+            }
+            Answer::Row(row) => self.scheduler.reloaded(row),
+        }
+    }
+
+    /// Another owner begins with what is in the database.
+    fn restart(&mut self) {
+        self.in_flight.clear();
+        self.answers.clear();
+        self.scheduler = Scheduler::new(LIMITS, Position(self.position));
+        let mut earliest = BTreeMap::new();
+        for row in self.rows.values() {
+            if let Some(due) = row.due_time() {
+                let entry = earliest.entry(row.endpoint_id).or_insert(due);
+                *entry = due.min(*entry);
+            }
+        }
+        for (endpoint_id, due) in earliest {
+            self.scheduler.found_waiting(endpoint_id, due);
+        }
+    }
+
+    /// Lets everything come to its end: every receiver answers well from now on.
+    fn finish(&mut self) {
+        for _ in 0..10_000 {
+            self.step(Step::Tail);
+            while !self.answers.is_empty() {
+                self.step(Step::Answer { which: 0 });
+            }
+            while !self.in_flight.is_empty() {
+                self.step(Step::Finish { which: 0, again: None });
+            }
+            if self.rows.values().all(|row| row.due_time().is_none()) {
+                return;
+            }
+            if let Some(alarm) = self.scheduler.next_alarm() {
+                self.now = self.now.max(alarm.as_second());
+            }
+            self.act();
+        }
+        let forgotten: Vec<_> = self.rows.values().filter(|row| row.due_time().is_some()).collect();
+        panic!("forgotten: {forgotten:?}");
+    }
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        8 => (0..3_u128, prop_oneof![4 => Just(0), 1 => 0..30_i64])
+            .prop_map(|(endpoint, delay)| Step::Publish { endpoint, delay }),
+        4 => Just(Step::Tail),
+        6 => (any::<usize>(), prop_oneof![2 => Just(None), 1 => (0..20_i64).prop_map(Some)])
+            .prop_map(|(which, again)| Step::Finish { which, again }),
+        4 => any::<usize>().prop_map(|which| Step::Answer { which }),
+        1 => any::<usize>().prop_map(|which| Step::AskForRetry { which }),
+        2 => (0..10_i64).prop_map(|seconds| Step::Pass { seconds }),
+        1 => Just(Step::Restart),
+    ];
+    prop::collection::vec(step, 0..200)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn invariants_3_4_and_9_no_delivery_is_forgotten_sent_twice_or_hoarded(steps in steps()) {
+        let mut world = World::new();
+        for step in steps {
+            world.step(step);
+        }
+        world.finish();
+    }
+}

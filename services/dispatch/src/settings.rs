@@ -1,0 +1,33 @@
+//! What can be configured of dispatch.
+
+use std::time::Duration;
+
+use keeptrusts_webhooks_domain::retry::RetrySchedule;
+
+use crate::pipeline::scheduler::SchedulerLimits;
+
+/// How dispatch works.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// When failed deliveries are tried again.
+    pub retry_schedule: RetrySchedule,
+    /// How long exchanges (headers and bodies of attempts) are kept.
+    pub body_retention: Duration,
+    /// How long a shard's lease lasts without renewal, and so how long a dead process's shards
+    /// are without an owner at most.
+    pub lease_time_to_live: Duration,
+    /// The limits of each shard's scheduler.
+    pub scheduler: SchedulerLimits,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        const DAY: u64 = 24 * 60 * 60;
+        Settings {
+            retry_schedule: RetrySchedule::default(),
+            body_retention: Duration::from_secs(30 * DAY),
+            lease_time_to_live: Duration::from_secs(10),
+            scheduler: SchedulerLimits::default(),
+        }
+    }
+}
