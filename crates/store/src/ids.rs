@@ -10,3 +10,8 @@ pub fn new_ulid(now: Timestamp) -> Ulid {
     let milliseconds = u64::try_from(now.as_millisecond()).unwrap_or(0);
     Ulid::from_parts(milliseconds, u128::from_le_bytes(random()))
 }
+
+/// The clock of the machine.
+pub fn system_clock() -> crate::Clock {
+    std::sync::Arc::new(Timestamp::now)
+}

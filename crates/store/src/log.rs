@@ -27,7 +27,10 @@ pub struct Log {
     store: Arc<dyn Store>,
     shards: Vec<ShardLog>,
     tasks: TaskTracker,
+    /// Nothing new is taken.
     stop: CancellationToken,
+    /// What has been taken is dropped, so that whoever waits for it hears that it is in doubt.
+    abandon: CancellationToken,
 }
 
 struct ShardLog {
@@ -70,7 +73,7 @@ impl Log {
     /// Starts the appenders on a store.
     pub async fn start(store: Arc<dyn Store>) -> Result<Arc<Log>, StoreError> {
         let tasks = TaskTracker::new();
-        let stop = CancellationToken::new();
+        let (stop, abandon) = (CancellationToken::new(), CancellationToken::new());
         let mut shards = Vec::new();
         for shard in (0..store.shard_count()).map(Shard) {
             let state = store.shard_state(shard).await?;
@@ -78,10 +81,11 @@ impl Log {
             let position = watch::Sender::new(state.last_position);
             let seen = Arc::new(Seen { position, tail: Mutex::default() });
             let appender = Appender { store: Arc::clone(&store), shard, seen: Arc::clone(&seen) };
-            tasks.spawn(appender.run(waiting, stop.clone()));
+            let run = appender.run(waiting, stop.clone());
+            tasks.spawn(abandon.clone().run_until_cancelled_owned(run));
             shards.push(ShardLog { submissions, seen });
         }
-        let log = Arc::new(Log { store, shards, tasks, stop });
+        let log = Arc::new(Log { store, shards, tasks, stop, abandon });
         if let Some(hints) = log.store.take_hints() {
             log.tasks.spawn(listen(Arc::clone(&log), hints));
         }
@@ -180,6 +184,7 @@ impl Log {
         self.tasks.close();
         if tokio::time::timeout(patience, self.tasks.wait()).await.is_err() {
             tracing::warn!("gave up on appends whose outcome the database did not tell");
+            self.abandon.cancel();
         }
         self.store.close().await;
     }
@@ -189,6 +194,9 @@ impl Log {
         shard: Shard,
         operation: Operation,
     ) -> Result<oneshot::Receiver<Result<Appended, AppendError>>, AppendError> {
+        if self.stop.is_cancelled() {
+            return Err(AppendError::Closed);
+        }
         let (answer, answered) = oneshot::channel();
         let submissions = &self.shards[usize::from(shard.0)].submissions;
         let submission = Submission { operation, answer };
@@ -307,11 +315,13 @@ impl Appender {
         let (mut operations, mut answers): (Vec<_>, Vec<_>) =
             batch.map(|submission| (submission.operation, submission.answer)).unzip();
         while !operations.is_empty() {
+            // What this transaction appends can only be above what is known before it begins.
+            let known = *self.seen.position.borrow();
             match self.store.append(self.shard, &operations).await {
                 Ok(appended) => return self.answer(operations, answers, appended),
                 Err(StoreError::Unknown(error)) => {
                     tracing::warn!(shard = %self.shard, %error, "a commit's answer was lost, looking it up");
-                    (operations, answers) = self.look_up(operations, answers).await;
+                    (operations, answers) = self.look_up(known, operations, answers).await;
                 }
                 Err(error) if error.is_transient() || operations.len() == 1 => {
                     let reason = self.give_up(&error);
@@ -332,15 +342,14 @@ impl Appender {
         }
     }
 
-    /// Tells those whose operations are in the log after all; returns the others.
+    /// Tells those whose operations are in the log after a position; returns the others.
     async fn look_up(
         &self,
+        known: Position,
         operations: Vec<Operation>,
         answers: Vec<Answer>,
     ) -> (Vec<Operation>, Vec<Answer>) {
         let ids: Vec<_> = operations.iter().map(|operation| operation.id).collect();
-        // The lost batch can only be above what was known before it was sent.
-        let known = *self.seen.position.borrow();
         let (mut backoff, longest) = LOOKUP_BACKOFF;
         let mut found = loop {
             match self.store.find_operations(self.shard, known, &ids).await {

@@ -156,16 +156,24 @@ fn judge(
             };
         }
     }
-    let versions = operation.records.iter().map(|record| next_version(record, fold));
+    let organization = &operation.organization_id;
+    let versions = operation.records.iter().map(|record| next_version(record, organization, fold));
     versions.collect::<Result<_, _>>().map(Judgement::Append)
 }
 
-fn next_version(record: &NewRecord, fold: &Fold) -> Result<Version, Refusal> {
+fn next_version(
+    record: &NewRecord,
+    organization: &OrganizationId,
+    fold: &Fold,
+) -> Result<Version, Refusal> {
     let stream = record.stream;
+    // What is another organization's does not exist for this one.
+    let endpoint = |id| fold.endpoint(id).filter(|row| row.organization_id == *organization);
+    let delivery = |id| fold.delivery(id).filter(|row| row.organization_id == *organization);
     let current = match stream {
         _ if record.expected == Expected::New => Some(Version(0)),
-        Stream::Endpoint(id) => fold.endpoint(id).map(|endpoint| endpoint.version),
-        Stream::Delivery(id) => fold.delivery(id).map(|delivery| delivery.version),
+        Stream::Endpoint(id) => endpoint(id).map(|row| row.version),
+        Stream::Delivery(id) => delivery(id).map(|row| row.version),
         // An event's stream has two records: the step of the checkpoint lets the second in once.
         Stream::Event(_) => Some(Version(1)),
     };
@@ -205,3 +213,7 @@ fn record(
         operation_id: operation.id,
     }
 }
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -295,3 +295,7 @@ pub fn scheduled_deliveries(record: &Record) -> impl Iterator<Item = Delivery> +
 fn broken(record: &Record) -> BrokenLog {
     BrokenLog { position: record.position, stream: record.stream }
 }
+
+#[cfg(test)]
+#[path = "projection_tests.rs"]
+mod tests;

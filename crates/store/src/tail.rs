@@ -71,3 +71,91 @@ impl Tail {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::given::{delivery_id, endpoint_id, event_id, publish, request_test};
+    use crate::operation::Operation;
+    use crate::plan::{Locked, plan};
+    use keeptrusts_webhooks_domain::Timestamp;
+    use keeptrusts_webhooks_domain::ids::EventId;
+
+    /// An event's operation with a body of this size.
+    fn with_body(size: usize) -> (BodyId, Operation) {
+        let event = event_id();
+        (BodyId::Event(event), body_of(publish(event), event, size))
+    }
+
+    fn body_of(operation: Operation, event: EventId, size: usize) -> Operation {
+        operation.with_body(BodyId::Event(event), vec![0; size], Timestamp::MAX)
+    }
+
+    /// Adds operations as they are appended after a position.
+    fn extend(tail: &mut Tail, after: i64, operations: &[Operation]) {
+        let locked = Locked { last_position: Position(after), ..Locked::default() };
+        let plan = plan(operations, locked, Timestamp::UNIX_EPOCH).expect("the log is sound");
+        let bodies = operations.iter().flat_map(|operation| operation.bodies.clone());
+        tail.extend(plan.records, bodies);
+    }
+
+    fn positions(tail: &Tail, after: i64, limit: usize) -> Option<Vec<i64>> {
+        let records = tail.read(Position(after), limit)?;
+        Some(records.iter().map(|record| record.position.0).collect())
+    }
+
+    #[test]
+    fn it_answers_for_the_part_that_it_remembers_and_for_no_other() {
+        let mut tail = Tail::default();
+        assert_eq!(positions(&tail, 0, 10), None);
+        extend(&mut tail, 5, &[with_body(1).1, with_body(1).1]);
+        extend(&mut tail, 7, &[with_body(1).1]);
+        assert_eq!(positions(&tail, 5, 10), Some(vec![6, 7, 8]));
+        assert_eq!(positions(&tail, 6, 1), Some(vec![7]));
+        assert_eq!(positions(&tail, 4, 10), None, "5 is not remembered");
+        assert_eq!(positions(&tail, 8, 10), None, "there may be more in the database");
+    }
+
+    #[test]
+    fn what_is_before_a_gap_is_forgotten_with_its_bodies() {
+        let mut tail = Tail::default();
+        let ((old, first), (new, second)) = (with_body(3), with_body(4));
+        extend(&mut tail, 0, &[first]);
+        extend(&mut tail, 4, &[second]);
+        assert_eq!(positions(&tail, 0, 10), None);
+        assert_eq!(positions(&tail, 4, 10), Some(vec![5]));
+        assert_eq!(tail.body(old), None);
+        assert_eq!(tail.body(new).map(|body| body.len()), Some(4));
+        assert_eq!(tail.body_bytes, 4);
+    }
+
+    #[test]
+    fn invariant_9_it_keeps_a_limited_number_of_records() {
+        let mut tail = Tail::default();
+        let operations: Vec<_> = (0..MAX_TAIL_RECORDS + 10).map(|_| publish(event_id())).collect();
+        extend(&mut tail, 0, &operations);
+        assert_eq!(tail.records.len(), MAX_TAIL_RECORDS);
+        assert_eq!(positions(&tail, 9, 1), None);
+        assert_eq!(positions(&tail, 10, 1), Some(vec![11]));
+    }
+
+    #[test]
+    fn invariant_9_it_keeps_a_limited_number_of_bytes() {
+        let mut tail = Tail::default();
+        let (event, test) = (event_id(), event_id());
+        let operations = [
+            body_of(publish(event), event, MAX_TAIL_BYTES / 2),
+            body_of(request_test(delivery_id(), test, endpoint_id()), test, MAX_TAIL_BYTES / 2),
+        ];
+        extend(&mut tail, 0, &operations);
+        assert_eq!(positions(&tail, 0, 10), Some(vec![1, 2]), "exactly full");
+        let (newest, operation) = with_body(MAX_TAIL_BYTES / 2 + 1);
+        extend(&mut tail, 2, &[operation]);
+        assert_eq!(positions(&tail, 2, 10), Some(vec![3]));
+        assert_eq!((tail.body(BodyId::Event(event)), tail.body(BodyId::Event(test))), (None, None));
+        assert!(tail.body(newest).is_some());
+        assert_eq!(tail.body_bytes, MAX_TAIL_BYTES / 2 + 1);
+        extend(&mut tail, 3, &[with_body(MAX_TAIL_BYTES + 1).1]);
+        assert_eq!((tail.body_bytes, tail.records.len()), (0, 0), "larger than all that it keeps");
+    }
+}

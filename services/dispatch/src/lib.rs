@@ -1,9 +1,11 @@
 //! The dispatch service: owns shards, routes their events, makes the attempts and records what
 //! came of them; and answers questions about deliveries.
 //!
-//! [`Dispatch`] is the work, [`api`] the gRPC service. Both stand on the log alone: any replica
+//! [`Dispatch`] is the work, [`api::DispatchApi`] the gRPC service. Both stand on the log alone: any replica
 //! can answer any request, because what it asks of a shard's owner it appends to the log.
 
+pub mod api;
+pub mod flags;
 mod lease;
 mod ownership;
 mod pipeline;
@@ -67,4 +69,11 @@ impl Dispatch {
             tracing::error!(%error, "dispatch failed");
         }
     }
+}
+
+/// A name for this process among those that share a database: unlike any other, and telling
+/// enough for `dispatch_members` and the logs.
+pub fn member_name() -> String {
+    let unique = keeptrusts_webhooks_store::new_ulid(keeptrusts_webhooks_domain::Timestamp::now());
+    format!("dispatch-{}-{unique}", std::process::id())
 }

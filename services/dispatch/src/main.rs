@@ -1,1 +1,70 @@
-fn main() {}
+//! `dispatch-service`: the dispatch service in a process of its own, on Postgres.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use keeptrusts_webhooks_dispatch_service::Dispatch;
+use keeptrusts_webhooks_dispatch_service::api::DispatchApi;
+use keeptrusts_webhooks_dispatch_service::flags::DispatchFlags;
+use keeptrusts_webhooks_process::database::{DatabaseFlags, RetentionFlags};
+use keeptrusts_webhooks_process::grpc_server::{GrpcServer, Listener};
+use keeptrusts_webhooks_process::logging::LoggingFlags;
+use keeptrusts_webhooks_process::{exit, shutdown};
+use keeptrusts_webhooks_store::system_clock;
+
+/// Delivers events and answers questions about deliveries: the dispatch service, on a Postgres
+/// database that it shares with the endpoint and the ingest service. Run two or more: they share
+/// the work, and take over from one that dies.
+///
+/// Example: dispatch-service --database-url postgres://webhooks@db/webhooks
+#[derive(Debug, Parser)]
+#[command(version, name = "dispatch-service")]
+struct Flags {
+    /// Where to listen for gRPC.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "KEEPTRUSTS_WEBHOOKS_LISTEN",
+        default_value = "127.0.0.1:50054"
+    )]
+    listen: SocketAddr,
+
+    #[command(flatten)]
+    database: DatabaseFlags,
+
+    #[command(flatten)]
+    retention: RetentionFlags,
+
+    #[command(flatten)]
+    dispatch: DispatchFlags,
+
+    #[command(flatten)]
+    logging: LoggingFlags,
+}
+
+/// How long appends may take to finish when the process is asked to stop.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    exit::with(run(Flags::parse()).await)
+}
+
+async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    flags.logging.start()?;
+    let shutdown = shutdown::on_signals()?;
+    let listener = Listener::bind(flags.listen, "--listen").await?;
+    let database = flags.database.open_shared().await?;
+    let retention = flags.retention.body_retention;
+    let parts = flags.dispatch.parts(&database, system_clock(), retention)?;
+    let log = Arc::clone(&database.log);
+    let dispatch = Dispatch::start(keeptrusts_webhooks_dispatch_service::member_name(), parts);
+    let api = DispatchApi::server(Arc::clone(&log), system_clock(), retention, shutdown.clone());
+    let served = GrpcServer::new().service(api).serve(listener, shutdown).await;
+    dispatch.stop().await;
+    log.close(PATIENCE).await;
+    Ok(served?)
+}

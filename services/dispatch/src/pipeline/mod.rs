@@ -7,6 +7,7 @@ mod cancel;
 mod receiver;
 mod record;
 mod request;
+mod retention;
 mod route;
 mod router;
 mod schedule;
@@ -105,6 +106,7 @@ async fn work_while_leased(shard: &Arc<Shard>) {
     stages.spawn(route.run());
     stages.spawn(schedule::run(Arc::clone(shard), scheduler, scheduled, finished, to_record));
     stages.spawn(record::run(Arc::clone(shard), outcomes, to_finish));
+    stages.spawn(retention::run(Arc::clone(shard)));
     while let Some(ended) = stages.join_next().await {
         if let Err(error) = ended {
             // A defect of ours. The shard is given up, and whoever takes it begins anew.

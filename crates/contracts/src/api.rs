@@ -1,0 +1,35 @@
+//! The API's messages, from and to the domain's types.
+//!
+//! Requests come in through `TryFrom`: each message becomes a type in which everything has been
+//! checked, or [`Violations`] that name all of its wrong fields at once; a `?` in a handler
+//! turns those into a status. Answers go out through `From`. Handlers never touch raw strings.
+
+mod delivery;
+mod dispatch_requests;
+mod endpoint;
+mod endpoint_requests;
+mod event;
+mod fields;
+mod ingest_requests;
+mod page;
+mod publish_error;
+mod struct_json;
+mod trace;
+mod violations;
+
+pub use delivery::attempt_with_content;
+pub use dispatch_requests::{
+    DEFAULT_STATS_WINDOW, DeliveryRef, GetEndpointStats, ListAttempts, ListDeliveries,
+    MAX_STATS_WINDOW, WatchDeliveries,
+};
+pub use endpoint_requests::{
+    CreateEndpoint, DeleteEndpoint, DisableEndpoint, EndpointRef, ListEndpoints, ListEventTypes,
+    RotateSecret, UpdateEndpoint,
+};
+pub use event::event_with_body;
+pub use ingest_requests::{EventRef, ListEvents, Publish, PublishBatch};
+pub use page::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Page};
+pub use publish_error::publish_error;
+pub use struct_json::struct_to_json;
+pub use trace::trace_context;
+pub use violations::Violations;

@@ -1,0 +1,143 @@
+//! Deliveries and attempts.
+
+use keeptrusts_webhooks_domain::attempt::{Attempt, Exchange, Outcome, Trigger};
+use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
+
+use crate::time::{duration_to_proto, timestamp_to_proto};
+use crate::v1;
+
+/// A delivery as lists have it: without its attempts.
+impl From<&Delivery> for v1::Delivery {
+    fn from(delivery: &Delivery) -> Self {
+        let next_attempt_time = delivery.due_time().filter(|_| !delivery.state.has_ended());
+        let trace_id = delivery.trace.map(|trace| trace.trace_id.to_string());
+        v1::Delivery {
+            id: delivery.id.to_string(),
+            organization_id: delivery.organization_id.to_string(),
+            event_id: delivery.event_id.to_string(),
+            event_type: delivery.event_type.name().to_owned(),
+            endpoint_id: delivery.endpoint_id.to_string(),
+            state: v1::DeliveryState::from(delivery.state).into(),
+            attempt_count: count(delivery.attempt_count),
+            next_attempt_time: next_attempt_time.map(timestamp_to_proto),
+            trace_id: trace_id.unwrap_or_default(),
+            create_time: Some(timestamp_to_proto(delivery.create_time)),
+            attempts: Vec::new(),
+            cancel_reason: delivery.cancel_reason.clone(),
+        }
+    }
+}
+
+/// An attempt as the delivery log has it: without headers and bodies.
+impl From<&Attempt> for v1::Attempt {
+    fn from(attempt: &Attempt) -> Self {
+        let made = &attempt.made;
+        v1::Attempt {
+            id: made.id.to_string(),
+            delivery_id: attempt.delivery_id.to_string(),
+            event_id: made.event_id.to_string(),
+            event_type: made.event_type.name().to_owned(),
+            endpoint_id: made.endpoint_id.to_string(),
+            number: count(made.number),
+            trigger: v1::AttemptTrigger::from(made.trigger).into(),
+            start_time: Some(timestamp_to_proto(made.start_time)),
+            duration: Some(duration_to_proto(made.duration)),
+            status_code: made.status_code.map_or(0, i32::from),
+            error: attempt.error.clone(),
+            outcome: v1::AttemptOutcome::from(attempt.outcome).into(),
+            next_attempt_time: attempt.next_attempt_time.map(timestamp_to_proto),
+            ..v1::Attempt::default()
+        }
+    }
+}
+
+/// An attempt with its headers and bodies, as far as they have not expired. Bytes that are not
+/// UTF-8 are replaced: they are a receiver's, and shown to people.
+pub fn attempt_with_content(
+    attempt: &Attempt,
+    exchange: Option<&Exchange>,
+    request_body: Option<&[u8]>,
+) -> v1::Attempt {
+    let request_body = text(request_body.unwrap_or_default());
+    let attempt = v1::Attempt { request_body, ..attempt.into() };
+    let Some(exchange) = exchange else { return attempt };
+    v1::Attempt {
+        request_headers: headers(&exchange.request_headers),
+        response_headers: headers(&exchange.response_headers),
+        response_body: text(&exchange.response_body),
+        ..attempt
+    }
+}
+
+fn headers(headers: &[(String, Vec<u8>)]) -> Vec<v1::Header> {
+    let header =
+        |(name, value): &(String, Vec<u8>)| v1::Header { name: name.clone(), value: text(value) };
+    headers.iter().map(header).collect()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Attempts stay far below 2³¹.
+fn count(count: u32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
+impl From<DeliveryState> for v1::DeliveryState {
+    fn from(state: DeliveryState) -> Self {
+        match state {
+            DeliveryState::Scheduled => v1::DeliveryState::Scheduled,
+            DeliveryState::Retrying => v1::DeliveryState::Retrying,
+            DeliveryState::Delivered => v1::DeliveryState::Delivered,
+            DeliveryState::Failed => v1::DeliveryState::Failed,
+            DeliveryState::Cancelled => v1::DeliveryState::Cancelled,
+        }
+    }
+}
+
+/// None: unspecified.
+impl From<v1::DeliveryState> for Option<DeliveryState> {
+    fn from(state: v1::DeliveryState) -> Self {
+        match state {
+            v1::DeliveryState::Unspecified => None,
+            v1::DeliveryState::Scheduled => Some(DeliveryState::Scheduled),
+            v1::DeliveryState::Retrying => Some(DeliveryState::Retrying),
+            v1::DeliveryState::Delivered => Some(DeliveryState::Delivered),
+            v1::DeliveryState::Failed => Some(DeliveryState::Failed),
+            v1::DeliveryState::Cancelled => Some(DeliveryState::Cancelled),
+        }
+    }
+}
+
+impl From<Outcome> for v1::AttemptOutcome {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Delivered => v1::AttemptOutcome::Delivered,
+            Outcome::Retrying => v1::AttemptOutcome::Retrying,
+            Outcome::Failed => v1::AttemptOutcome::Failed,
+        }
+    }
+}
+
+/// None: unspecified.
+impl From<v1::AttemptOutcome> for Option<Outcome> {
+    fn from(outcome: v1::AttemptOutcome) -> Self {
+        match outcome {
+            v1::AttemptOutcome::Unspecified => None,
+            v1::AttemptOutcome::Delivered => Some(Outcome::Delivered),
+            v1::AttemptOutcome::Retrying => Some(Outcome::Retrying),
+            v1::AttemptOutcome::Failed => Some(Outcome::Failed),
+        }
+    }
+}
+
+impl From<Trigger> for v1::AttemptTrigger {
+    fn from(trigger: Trigger) -> Self {
+        match trigger {
+            Trigger::Automatic => v1::AttemptTrigger::Automatic,
+            Trigger::Manual => v1::AttemptTrigger::Manual,
+            Trigger::Test => v1::AttemptTrigger::Test,
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! What DispatchService is asked, checked. SendTest asks for an [`EndpointRef`].
+//!
+//! [`EndpointRef`]: super::EndpointRef
+
+use std::time::Duration;
+
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::attempt::Outcome;
+use keeptrusts_webhooks_domain::delivery::DeliveryState;
+use keeptrusts_webhooks_domain::event_type::EventType;
+use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, OrganizationId};
+use keeptrusts_webhooks_domain::log::Position;
+use keeptrusts_webhooks_domain::violation::Violation;
+
+use super::fields::{id, interval, optional_enum, optional_event_type, optional_id};
+use super::{Page, Violations};
+use crate::time::duration_from_proto;
+use crate::v1;
+
+/// How far back statistics go unless the request says otherwise.
+pub const DEFAULT_STATS_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
+/// How far back they go at the most.
+pub const MAX_STATS_WINDOW: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// One delivery of an organization: all that GetDelivery, RetryDelivery and CancelDelivery ask
+/// for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryRef {
+    /// Whose it is.
+    pub organization_id: OrganizationId,
+    /// Which.
+    pub delivery_id: DeliveryId,
+}
+
+macro_rules! only_the_delivery {
+    ($($request:ident),*) => {
+        $(impl TryFrom<v1::$request> for DeliveryRef {
+            type Error = Violations;
+
+            fn try_from(request: v1::$request) -> Result<Self, Violations> {
+                let mut violations = Violations::default();
+                let organization_id = violations.check(request.organization_id.parse());
+                let delivery_id = violations.check(id("delivery_id", &request.delivery_id));
+                match (organization_id, delivery_id) {
+                    (Some(organization_id), Some(delivery_id)) => {
+                        Ok(DeliveryRef { organization_id, delivery_id })
+                    }
+                    _ => Err(violations),
+                }
+            }
+        })*
+    };
+}
+
+only_the_delivery!(GetDeliveryRequest, RetryDeliveryRequest, CancelDeliveryRequest);
+
+/// ListDeliveries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListDeliveries {
+    /// Whose.
+    pub organization_id: OrganizationId,
+    /// Which part of the list.
+    pub page: Page<DeliveryId>,
+    /// Only to this endpoint.
+    pub endpoint_id: Option<EndpointId>,
+    /// Only of this event.
+    pub event_id: Option<EventId>,
+    /// Only of this type.
+    pub event_type: Option<EventType>,
+    /// Only in this state.
+    pub state: Option<DeliveryState>,
+    /// Only scheduled then or later.
+    pub start_time: Option<Timestamp>,
+    /// Only scheduled before.
+    pub end_time: Option<Timestamp>,
+}
+
+impl TryFrom<v1::ListDeliveriesRequest> for ListDeliveries {
+    type Error = Violations;
+
+    fn try_from(request: v1::ListDeliveriesRequest) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        let organization_id = violations.check(request.organization_id.parse());
+        let page =
+            violations.check_all(Page::of(request.page_size, &request.page_token, DeliveryId::MAX));
+        let endpoint_id = violations.check(optional_id("endpoint_id", &request.endpoint_id));
+        let event_id = violations.check(optional_id("event_id", &request.event_id));
+        let event_type = violations.check(optional_event_type(&request.event_type));
+        let state = violations.check(optional_enum::<v1::DeliveryState, _>("state", request.state));
+        let interval = violations.check_all(interval(request.start_time, request.end_time));
+        match (organization_id, page, endpoint_id, event_id, event_type, state, interval) {
+            (
+                Some(organization_id),
+                Some(page),
+                Some(endpoint_id),
+                Some(event_id),
+                Some(event_type),
+                Some(state),
+                Some((start_time, end_time)),
+            ) => Ok(ListDeliveries {
+                organization_id,
+                page,
+                endpoint_id,
+                event_id,
+                event_type,
+                state,
+                start_time,
+                end_time,
+            }),
+            _ => Err(violations),
+        }
+    }
+}
+
+/// ListAttempts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListAttempts {
+    /// Whose.
+    pub organization_id: OrganizationId,
+    /// Which part of the list.
+    pub page: Page<AttemptId>,
+    /// Only to this endpoint.
+    pub endpoint_id: Option<EndpointId>,
+    /// Only of this delivery.
+    pub delivery_id: Option<DeliveryId>,
+    /// Only of this type.
+    pub event_type: Option<EventType>,
+    /// Only with this outcome.
+    pub outcome: Option<Outcome>,
+    /// Only begun then or later.
+    pub start_time: Option<Timestamp>,
+    /// Only begun before.
+    pub end_time: Option<Timestamp>,
+}
+
+impl TryFrom<v1::ListAttemptsRequest> for ListAttempts {
+    type Error = Violations;
+
+    fn try_from(request: v1::ListAttemptsRequest) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        let organization_id = violations.check(request.organization_id.parse());
+        let page =
+            violations.check_all(Page::of(request.page_size, &request.page_token, AttemptId::MAX));
+        let endpoint_id = violations.check(optional_id("endpoint_id", &request.endpoint_id));
+        let delivery_id = violations.check(optional_id("delivery_id", &request.delivery_id));
+        let event_type = violations.check(optional_event_type(&request.event_type));
+        let outcome =
+            violations.check(optional_enum::<v1::AttemptOutcome, _>("outcome", request.outcome));
+        let interval = violations.check_all(interval(request.start_time, request.end_time));
+        match (organization_id, page, endpoint_id, delivery_id, event_type, outcome, interval) {
+            (
+                Some(organization_id),
+                Some(page),
+                Some(endpoint_id),
+                Some(delivery_id),
+                Some(event_type),
+                Some(outcome),
+                Some((start_time, end_time)),
+            ) => Ok(ListAttempts {
+                organization_id,
+                page,
+                endpoint_id,
+                delivery_id,
+                event_type,
+                outcome,
+                start_time,
+                end_time,
+            }),
+            _ => Err(violations),
+        }
+    }
+}
+
+/// WatchDeliveries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatchDeliveries {
+    /// Whose.
+    pub organization_id: OrganizationId,
+    /// Only to this endpoint.
+    pub endpoint_id: Option<EndpointId>,
+    /// Resume after this position. None: from now on.
+    pub after: Option<Position>,
+}
+
+impl TryFrom<v1::WatchDeliveriesRequest> for WatchDeliveries {
+    type Error = Violations;
+
+    fn try_from(request: v1::WatchDeliveriesRequest) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        let organization_id = violations.check(request.organization_id.parse());
+        let endpoint_id = violations.check(optional_id("endpoint_id", &request.endpoint_id));
+        let after = violations.check(after_position(request.after_position));
+        match (organization_id, endpoint_id, after) {
+            (Some(organization_id), Some(endpoint_id), Some(after)) => {
+                Ok(WatchDeliveries { organization_id, endpoint_id, after })
+            }
+            _ => Err(violations),
+        }
+    }
+}
+
+fn after_position(position: i64) -> Result<Option<Position>, Violation> {
+    match position {
+        0 => Ok(None),
+        1.. => Ok(Some(Position(position))),
+        _ => {
+            let description = "must be the position that was received last, or 0";
+            Err(Violation::new("after_position", description))
+        }
+    }
+}
+
+/// GetEndpointStats.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GetEndpointStats {
+    /// Whose it is.
+    pub organization_id: OrganizationId,
+    /// Which.
+    pub endpoint_id: EndpointId,
+    /// How many hours, the current one included: 1 to 720.
+    pub hours: u32,
+}
+
+impl TryFrom<v1::GetEndpointStatsRequest> for GetEndpointStats {
+    type Error = Violations;
+
+    fn try_from(request: v1::GetEndpointStatsRequest) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        let organization_id = violations.check(request.organization_id.parse());
+        let endpoint_id = violations.check(id("endpoint_id", &request.endpoint_id));
+        let hours = violations.check(hours(request.window));
+        match (organization_id, endpoint_id, hours) {
+            (Some(organization_id), Some(endpoint_id), Some(hours)) => {
+                Ok(GetEndpointStats { organization_id, endpoint_id, hours })
+            }
+            _ => Err(violations),
+        }
+    }
+}
+
+/// The window in whole hours; a part of one counts as one.
+fn hours(window: Option<prost_types::Duration>) -> Result<u32, Violation> {
+    let window = match window {
+        None => Some(DEFAULT_STATS_WINDOW),
+        Some(window) => {
+            duration_from_proto(&window).filter(|window| (HOUR..=MAX_STATS_WINDOW).contains(window))
+        }
+    };
+    let Some(window) = window else {
+        let description = "must be from 1 hour to 30 days; absent means 24 hours";
+        return Err(Violation::new("window", description));
+    };
+    // At most 720, so that it fits.
+    Ok(window.as_nanos().div_ceil(HOUR.as_nanos()) as u32)
+}

@@ -1,0 +1,61 @@
+//! Endpoints and event types.
+
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
+use keeptrusts_webhooks_domain::event_type::EventType;
+
+use crate::time::timestamp_to_proto;
+use crate::v1;
+
+impl From<&Endpoint> for v1::Endpoint {
+    fn from(endpoint: &Endpoint) -> Self {
+        let names = endpoint.event_types.iter().map(|event_type| event_type.name().to_owned());
+        let previous_secret_expire_time =
+            endpoint.previous_secret.as_ref().map(|secret| timestamp_to_proto(secret.expire_time));
+        v1::Endpoint {
+            id: endpoint.id.to_string(),
+            organization_id: endpoint.organization_id.to_string(),
+            name: endpoint.name.clone(),
+            url: endpoint.url.clone(),
+            description: endpoint.description.clone(),
+            event_types: names.collect(),
+            status: v1::EndpointStatus::from(endpoint.status).into(),
+            status_reason: endpoint.status_reason.clone(),
+            etag: endpoint.etag(),
+            create_time: Some(timestamp_to_proto(endpoint.create_time)),
+            update_time: Some(timestamp_to_proto(endpoint.update_time)),
+            previous_secret_expire_time,
+        }
+    }
+}
+
+impl From<EndpointStatus> for v1::EndpointStatus {
+    fn from(status: EndpointStatus) -> Self {
+        match status {
+            EndpointStatus::Active => v1::EndpointStatus::Active,
+            EndpointStatus::Disabled => v1::EndpointStatus::Disabled,
+            EndpointStatus::Degraded => v1::EndpointStatus::Degraded,
+        }
+    }
+}
+
+/// None: unspecified.
+impl From<v1::EndpointStatus> for Option<EndpointStatus> {
+    fn from(status: v1::EndpointStatus) -> Self {
+        match status {
+            v1::EndpointStatus::Unspecified => None,
+            v1::EndpointStatus::Active => Some(EndpointStatus::Active),
+            v1::EndpointStatus::Disabled => Some(EndpointStatus::Disabled),
+            v1::EndpointStatus::Degraded => Some(EndpointStatus::Degraded),
+        }
+    }
+}
+
+impl From<EventType> for v1::EventType {
+    fn from(event_type: EventType) -> Self {
+        v1::EventType {
+            name: event_type.name().to_owned(),
+            category: event_type.category().to_owned(),
+            description: event_type.description().to_owned(),
+        }
+    }
+}

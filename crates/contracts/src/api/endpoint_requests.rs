@@ -1,0 +1,243 @@
+//! What EndpointService is asked, checked.
+
+use std::time::Duration;
+
+use keeptrusts_webhooks_domain::endpoint::{
+    EndpointStatus, check_description, check_event_types, check_name, check_reason, check_url,
+};
+use keeptrusts_webhooks_domain::event_type::EventType;
+use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
+use keeptrusts_webhooks_domain::limits::{DEFAULT_ROTATION_OVERLAP, MAX_ROTATION_OVERLAP};
+use keeptrusts_webhooks_domain::secret::Secret;
+use keeptrusts_webhooks_domain::violation::Violation;
+
+use super::fields::{id, optional_enum, optional_secret, optional_text};
+use super::{Page, Violations};
+use crate::time::duration_from_proto;
+use crate::v1;
+
+mod update;
+
+pub use update::UpdateEndpoint;
+
+/// CreateEndpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateEndpoint {
+    /// Whose it will be.
+    pub organization_id: OrganizationId,
+    /// A label.
+    pub name: String,
+    /// Where deliveries go, in its normal form.
+    pub url: String,
+    /// Notes.
+    pub description: String,
+    /// What it subscribes to; sorted, not empty.
+    pub event_types: Vec<EventType>,
+    /// Its secret. None: generate one.
+    pub secret: Option<Secret>,
+}
+
+impl TryFrom<v1::CreateEndpointRequest> for CreateEndpoint {
+    type Error = Violations;
+
+    fn try_from(request: v1::CreateEndpointRequest) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        let organization_id = violations.check(request.organization_id.parse());
+        let name = violations.check(check_name("name", request.name));
+        let url = violations.check(check_url("url", &request.url));
+        let description = violations.check(check_description("description", request.description));
+        let event_types =
+            violations.check_all(check_event_types("event_types", &request.event_types));
+        let secret = violations.check(optional_secret(request.secret));
+        match (organization_id, name, url, description, event_types, secret) {
+            (
+                Some(organization_id),
+                Some(name),
+                Some(url),
+                Some(description),
+                Some(event_types),
+                Some(secret),
+            ) => {
+                Ok(CreateEndpoint { organization_id, name, url, description, event_types, secret })
+            }
+            _ => Err(violations),
+        }
+    }
+}
+
+/// One endpoint of an organization: all that GetEndpoint, EnableEndpoint, RevealSecret and
+/// SendTest ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointRef {
+    /// Whose it is.
+    pub organization_id: OrganizationId,
+    /// Which.
+    pub endpoint_id: EndpointId,
+}
+
+impl EndpointRef {
+    pub(super) fn new(organization_id: &str, endpoint_id: &str) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        let organization_id = violations.check(organization_id.parse());
+        let endpoint_id = violations.check(id("endpoint_id", endpoint_id));
+        match (organization_id, endpoint_id) {
+            (Some(organization_id), Some(endpoint_id)) => {
+                Ok(EndpointRef { organization_id, endpoint_id })
+            }
+            _ => Err(violations),
+        }
+    }
+}
+
+macro_rules! only_the_endpoint {
+    ($($request:ident),*) => {
+        $(impl TryFrom<v1::$request> for EndpointRef {
+            type Error = Violations;
+
+            fn try_from(request: v1::$request) -> Result<Self, Violations> {
+                let v1::$request { organization_id, endpoint_id } = request;
+                EndpointRef::new(&organization_id, &endpoint_id)
+            }
+        })*
+    };
+}
+
+only_the_endpoint!(GetEndpointRequest, EnableEndpointRequest, RevealSecretRequest, SendTestRequest);
+
+/// ListEndpoints.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListEndpoints {
+    /// Whose.
+    pub organization_id: OrganizationId,
+    /// Which part of the list.
+    pub page: Page<EndpointId>,
+    /// Only of this status.
+    pub status: Option<EndpointStatus>,
+    /// Only with this text in the name or the URL, regardless of ASCII case.
+    pub search: Option<String>,
+}
+
+impl TryFrom<v1::ListEndpointsRequest> for ListEndpoints {
+    type Error = Violations;
+
+    fn try_from(request: v1::ListEndpointsRequest) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        let organization_id = violations.check(request.organization_id.parse());
+        let page =
+            violations.check_all(Page::of(request.page_size, &request.page_token, EndpointId::MAX));
+        let status =
+            violations.check(optional_enum::<v1::EndpointStatus, _>("status", request.status));
+        let search = violations.check(optional_text("search", request.search));
+        match (organization_id, page, status, search) {
+            (Some(organization_id), Some(page), Some(status), Some(search)) => {
+                Ok(ListEndpoints { organization_id, page, status, search })
+            }
+            _ => Err(violations),
+        }
+    }
+}
+
+/// DisableEndpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DisableEndpoint {
+    /// Whose it is.
+    pub organization_id: OrganizationId,
+    /// Which.
+    pub endpoint_id: EndpointId,
+    /// Why; may be empty.
+    pub reason: String,
+}
+
+impl TryFrom<v1::DisableEndpointRequest> for DisableEndpoint {
+    type Error = Violations;
+
+    fn try_from(request: v1::DisableEndpointRequest) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        let organization_id = violations.check(request.organization_id.parse());
+        let endpoint_id = violations.check(id("endpoint_id", &request.endpoint_id));
+        let reason = violations.check(check_reason("reason", request.reason));
+        match (organization_id, endpoint_id, reason) {
+            (Some(organization_id), Some(endpoint_id), Some(reason)) => {
+                Ok(DisableEndpoint { organization_id, endpoint_id, reason })
+            }
+            _ => Err(violations),
+        }
+    }
+}
+
+/// DeleteEndpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeleteEndpoint {
+    /// Whose it is.
+    pub organization_id: OrganizationId,
+    /// Which.
+    pub endpoint_id: EndpointId,
+    /// Only while this is its etag.
+    pub etag: Option<String>,
+}
+
+impl TryFrom<v1::DeleteEndpointRequest> for DeleteEndpoint {
+    type Error = Violations;
+
+    fn try_from(request: v1::DeleteEndpointRequest) -> Result<Self, Violations> {
+        let EndpointRef { organization_id, endpoint_id } =
+            EndpointRef::new(&request.organization_id, &request.endpoint_id)?;
+        let etag = (!request.etag.is_empty()).then_some(request.etag);
+        Ok(DeleteEndpoint { organization_id, endpoint_id, etag })
+    }
+}
+
+/// RotateSecret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RotateSecret {
+    /// Whose it is.
+    pub organization_id: OrganizationId,
+    /// Which.
+    pub endpoint_id: EndpointId,
+    /// The new secret. None: generate one.
+    pub secret: Option<Secret>,
+    /// How long the old one goes on signing as well. Zero: not at all.
+    pub overlap: Duration,
+}
+
+impl TryFrom<v1::RotateSecretRequest> for RotateSecret {
+    type Error = Violations;
+
+    fn try_from(request: v1::RotateSecretRequest) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        let organization_id = violations.check(request.organization_id.parse());
+        let endpoint_id = violations.check(id("endpoint_id", &request.endpoint_id));
+        let secret = violations.check(optional_secret(request.secret));
+        let overlap = violations.check(overlap(request.overlap));
+        match (organization_id, endpoint_id, secret, overlap) {
+            (Some(organization_id), Some(endpoint_id), Some(secret), Some(overlap)) => {
+                Ok(RotateSecret { organization_id, endpoint_id, secret, overlap })
+            }
+            _ => Err(violations),
+        }
+    }
+}
+
+fn overlap(overlap: Option<prost_types::Duration>) -> Result<Duration, Violation> {
+    let Some(overlap) = overlap else { return Ok(DEFAULT_ROTATION_OVERLAP) };
+    duration_from_proto(&overlap).filter(|overlap| *overlap <= MAX_ROTATION_OVERLAP).ok_or_else(
+        || Violation::new("overlap", "must be from 0 to 30 days; absent means 24 hours"),
+    )
+}
+
+/// ListEventTypes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListEventTypes {
+    /// Whose.
+    pub organization_id: OrganizationId,
+}
+
+impl TryFrom<v1::ListEventTypesRequest> for ListEventTypes {
+    type Error = Violations;
+
+    fn try_from(request: v1::ListEventTypesRequest) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        let organization_id = violations.check(request.organization_id.parse());
+        organization_id.map(|organization_id| ListEventTypes { organization_id }).ok_or(violations)
+    }
+}

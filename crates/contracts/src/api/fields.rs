@@ -1,0 +1,93 @@
+//! Checks of single fields that several requests have.
+
+use std::str::FromStr;
+
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::event_type::EventType;
+use keeptrusts_webhooks_domain::ids::InvalidId;
+use keeptrusts_webhooks_domain::secret::Secret;
+use keeptrusts_webhooks_domain::violation::Violation;
+
+use crate::time::{RANGE, timestamp_from_proto};
+
+/// A required id. One that cannot be read cannot exist, so a field violation helps more than
+/// NOT_FOUND: it is most often an id of another kind.
+pub(super) fn id<T: FromStr<Err = InvalidId>>(field: &str, text: &str) -> Result<T, Violation> {
+    if text.is_empty() {
+        return Err(Violation::new(field, "is required"));
+    }
+    text.parse().map_err(|error: InvalidId| Violation::new(field, error.to_string()))
+}
+
+/// An id that may be left empty.
+pub(super) fn optional_id<T>(field: &str, text: &str) -> Result<Option<T>, Violation>
+where
+    T: FromStr<Err = InvalidId>,
+{
+    if text.is_empty() { Ok(None) } else { id(field, text).map(Some) }
+}
+
+/// A filter by event type; empty: none. Tests can be looked up too.
+pub(super) fn optional_event_type(name: &str) -> Result<Option<EventType>, Violation> {
+    if name.is_empty() { Ok(None) } else { event_type(name).map(Some) }
+}
+
+/// An event type's name, in the field `event_type`.
+pub(super) fn event_type(name: &str) -> Result<EventType, Violation> {
+    if name.is_empty() {
+        return Err(Violation::new("event_type", "is required (see ListEventTypes)"));
+    }
+    name.parse().map_err(|_| Violation::new("event_type", "is not one of ListEventTypes"))
+}
+
+/// A secret; empty: none was given.
+pub(super) fn optional_secret(text: String) -> Result<Option<Secret>, Violation> {
+    if text.is_empty() { Ok(None) } else { Secret::new(text).map(Some) }
+}
+
+/// Text that is compared with what is stored.
+pub(super) fn optional_text(field: &str, text: String) -> Result<Option<String>, Violation> {
+    // Postgres takes no NUL in text, and nothing that is stored has one.
+    if text.contains('\0') {
+        return Err(Violation::new(field, "must not contain a NUL character"));
+    }
+    Ok((!text.is_empty()).then_some(text))
+}
+
+/// A time that may be absent.
+pub(super) fn optional_time(
+    field: &str,
+    time: Option<prost_types::Timestamp>,
+) -> Result<Option<Timestamp>, Violation> {
+    let Some(time) = time else { return Ok(None) };
+    let description = || format!("must be a valid timestamp from {RANGE}");
+    let time = timestamp_from_proto(&time).ok_or_else(|| Violation::new(field, description()))?;
+    Ok(Some(time))
+}
+
+/// The filters `start_time` (inclusive) and `end_time` (exclusive).
+pub(super) fn interval(
+    start_time: Option<prost_types::Timestamp>,
+    end_time: Option<prost_types::Timestamp>,
+) -> Result<(Option<Timestamp>, Option<Timestamp>), Vec<Violation>> {
+    let start = optional_time("start_time", start_time);
+    let end = optional_time("end_time", end_time);
+    match (start, end) {
+        (Ok(Some(start)), Ok(Some(end))) if start >= end => {
+            Err(vec![Violation::new("end_time", "must be after start_time")])
+        }
+        (Ok(start), Ok(end)) => Ok((start, end)),
+        (start, end) => Err(start.err().into_iter().chain(end.err()).collect()),
+    }
+}
+
+/// A filter by an enum's value. Its zero means all; a number that this version does not know
+/// would match nothing, and is wrong.
+pub(super) fn optional_enum<M, D>(field: &str, number: i32) -> Result<Option<D>, Violation>
+where
+    M: TryFrom<i32> + Into<Option<D>>,
+{
+    let message = M::try_from(number)
+        .map_err(|_| Violation::new(field, format!("{number} is not one of its values")))?;
+    Ok(message.into())
+}

@@ -1,0 +1,184 @@
+//! What IngestService is asked, checked.
+
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::body::EventData;
+use keeptrusts_webhooks_domain::event::IdempotencyKey;
+use keeptrusts_webhooks_domain::event_type::EventType;
+use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
+use keeptrusts_webhooks_domain::limits::MAX_EVENTS_PER_BATCH;
+use keeptrusts_webhooks_domain::violation::Violation;
+
+use super::fields::{event_type, id, interval, optional_event_type, optional_time};
+use super::{Page, Violations, struct_to_json};
+use crate::v1;
+
+/// PublishEvent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publish {
+    /// Whose event it is.
+    pub organization_id: OrganizationId,
+    /// What kind. Never a test.
+    pub event_type: EventType,
+    /// Its data.
+    pub data: EventData,
+    /// When it happened. None: now.
+    pub event_time: Option<Timestamp>,
+    /// How a repetition is to be known.
+    pub idempotency_key: Option<IdempotencyKey>,
+}
+
+impl TryFrom<v1::PublishEventRequest> for Publish {
+    type Error = Violations;
+
+    fn try_from(request: v1::PublishEventRequest) -> Result<Self, Violations> {
+        let organization_id = request.organization_id.parse();
+        Publish::of(organization_id, request)
+    }
+}
+
+impl Publish {
+    fn of(
+        organization_id: Result<OrganizationId, Violation>,
+        request: v1::PublishEventRequest,
+    ) -> Result<Publish, Violations> {
+        let mut violations = Violations::default();
+        let organization_id = violations.check(organization_id);
+        let event_type = violations.check(published_type(&request.event_type));
+        let data = violations.check(data(request.payload));
+        let event_time = violations.check(optional_time("event_time", request.event_time));
+        let key = violations.check(IdempotencyKey::optional(request.idempotency_key));
+        match (organization_id, event_type, data, event_time, key) {
+            (
+                Some(organization_id),
+                Some(event_type),
+                Some(data),
+                Some(event_time),
+                Some(idempotency_key),
+            ) => Ok(Publish { organization_id, event_type, data, event_time, idempotency_key }),
+            _ => Err(violations),
+        }
+    }
+}
+
+fn published_type(name: &str) -> Result<EventType, Violation> {
+    match event_type(name)? {
+        EventType::Test => Err(Violation::new(
+            "event_type",
+            "webhook.test cannot be published: use SendTest, which sends one to an endpoint",
+        )),
+        event_type => Ok(event_type),
+    }
+}
+
+fn data(payload: Option<v1::publish_event_request::Payload>) -> Result<EventData, Violation> {
+    use v1::publish_event_request::Payload;
+    match payload {
+        Some(Payload::Data(data)) => EventData::new("data", &struct_to_json("data", &data)?),
+        Some(Payload::DataJson(json)) => EventData::new("data_json", &json),
+        None => {
+            let description = "is required: a JSON object, as data or as data_json; {} will do";
+            Err(Violation::new("data", description))
+        }
+    }
+}
+
+/// PublishEvents. The batch as a whole is right; its events are so each for itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishBatch {
+    /// Whose events they are.
+    pub organization_id: OrganizationId,
+    /// 1 to 1,000, in order. A wrong one does not keep the others from being accepted.
+    pub events: Vec<Result<Publish, Violations>>,
+}
+
+impl TryFrom<v1::PublishEventsRequest> for PublishBatch {
+    type Error = Violations;
+
+    fn try_from(request: v1::PublishEventsRequest) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        let organization_id = violations.check(request.organization_id.parse());
+        let events = violations.check(batch(request.events));
+        let (Some(organization_id), Some(events)) = (organization_id, events) else {
+            return Err(violations);
+        };
+        let publish = |event: v1::PublishEventRequest| {
+            let own = organization_of_item(&organization_id, &event.organization_id);
+            Publish::of(own, event)
+        };
+        let events = events.into_iter().map(publish).collect();
+        Ok(PublishBatch { organization_id, events })
+    }
+}
+
+fn batch(events: Vec<v1::PublishEventRequest>) -> Result<Vec<v1::PublishEventRequest>, Violation> {
+    let count = events.len();
+    if (1..=MAX_EVENTS_PER_BATCH).contains(&count) {
+        return Ok(events);
+    }
+    let description = format!("has {count} events; it must have 1 to {MAX_EVENTS_PER_BATCH}");
+    Err(Violation::new("events", description))
+}
+
+fn organization_of_item(batch: &OrganizationId, item: &str) -> Result<OrganizationId, Violation> {
+    if item.is_empty() || item == batch.as_str() {
+        return Ok(batch.clone());
+    }
+    Err(Violation::new("organization_id", "must be empty, or that of the batch"))
+}
+
+/// One event of an organization: all that GetEvent asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventRef {
+    /// Whose it is.
+    pub organization_id: OrganizationId,
+    /// Which.
+    pub event_id: EventId,
+}
+
+impl TryFrom<v1::GetEventRequest> for EventRef {
+    type Error = Violations;
+
+    fn try_from(request: v1::GetEventRequest) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        let organization_id = violations.check(request.organization_id.parse());
+        let event_id = violations.check(id("event_id", &request.event_id));
+        match (organization_id, event_id) {
+            (Some(organization_id), Some(event_id)) => Ok(EventRef { organization_id, event_id }),
+            _ => Err(violations),
+        }
+    }
+}
+
+/// ListEvents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListEvents {
+    /// Whose.
+    pub organization_id: OrganizationId,
+    /// Which part of the list.
+    pub page: Page<EventId>,
+    /// Only of this type.
+    pub event_type: Option<EventType>,
+    /// Only accepted then or later.
+    pub start_time: Option<Timestamp>,
+    /// Only accepted before.
+    pub end_time: Option<Timestamp>,
+}
+
+impl TryFrom<v1::ListEventsRequest> for ListEvents {
+    type Error = Violations;
+
+    fn try_from(request: v1::ListEventsRequest) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        let organization_id = violations.check(request.organization_id.parse());
+        let page =
+            violations.check_all(Page::of(request.page_size, &request.page_token, EventId::MAX));
+        let event_type = violations.check(optional_event_type(&request.event_type));
+        let interval = violations.check_all(interval(request.start_time, request.end_time));
+        match (organization_id, page, event_type, interval) {
+            (Some(organization_id), Some(page), Some(event_type), Some((start_time, end_time))) => {
+                Ok(ListEvents { organization_id, page, event_type, start_time, end_time })
+            }
+            _ => Err(violations),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The encoding of the log: facts, their metadata and exchanges, to bytes and back.
+//!
+//! Old records stay readable for ever. Encoding cannot fail; decoding fails only on bytes that
+//! no version of ours has written, or that a newer one has.
+
+mod delivery;
+mod endpoint;
+mod event;
+mod exchange;
+mod metadata;
+mod values;
+
+use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, Fact};
+use keeptrusts_webhooks_domain::log::Stream;
+use prost::Message;
+
+use crate::log::v1 as pb;
+
+pub use exchange::{decode_exchange, encode_exchange};
+pub use metadata::Metadata;
+
+/// Bytes that are not a record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// They are not the protobuf message that they should be.
+    #[error("is not a protobuf message of the log: {0}")]
+    Malformed(#[from] prost::DecodeError),
+    /// They say something that this version has no word for.
+    #[error("holds a fact that this version does not know; was it written by a newer one?")]
+    UnknownFact,
+    /// They stand in the history of another kind of thing.
+    #[error("holds a fact that does not belong into its stream")]
+    WrongStream,
+    /// A field has a value that was never allowed.
+    #[error("{field} {problem}")]
+    Field {
+        /// The field's name in the message.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// The `data` of a record: a RecordData message.
+pub fn encode(fact: &Fact) -> Vec<u8> {
+    let fact = match fact {
+        Fact::Endpoint(fact) => fact.into(),
+        Fact::EventAccepted(fact) => fact.into(),
+        Fact::DeliveriesScheduled(fact) => fact.into(),
+        Fact::Delivery(fact) => fact.into(),
+    };
+    pb::RecordData { fact: Some(fact) }.encode_to_vec()
+}
+
+/// The fact that a record's `data` says. `stream` is the record's own; a fact about another
+/// kind of thing is an error.
+pub fn decode(stream: Stream, data: &[u8]) -> Result<Fact, DecodeError> {
+    let message = pb::RecordData::decode(data)?.fact.ok_or(DecodeError::UnknownFact)?;
+    match stream {
+        Stream::Endpoint(_) => endpoint::decode(message).map(Fact::Endpoint),
+        Stream::Event(_) => event::decode(message),
+        Stream::Delivery(_) => delivery::decode(message).map(Fact::Delivery),
+    }
+}
+
+/// The `kind` of a record: the name of the fact's message.
+pub fn kind(fact: &Fact) -> &'static str {
+    match fact {
+        Fact::Endpoint(EndpointFact::Created { .. }) => "EndpointCreated",
+        Fact::Endpoint(EndpointFact::Updated(_)) => "EndpointUpdated",
+        Fact::Endpoint(EndpointFact::SecretRotated { .. }) => "EndpointSecretRotated",
+        Fact::Endpoint(EndpointFact::Enabled) => "EndpointEnabled",
+        Fact::Endpoint(EndpointFact::Disabled { .. }) => "EndpointDisabled",
+        Fact::Endpoint(EndpointFact::Degraded { .. }) => "EndpointDegraded",
+        Fact::Endpoint(EndpointFact::Recovered { .. }) => "EndpointRecovered",
+        Fact::Endpoint(EndpointFact::Deleted) => "EndpointDeleted",
+        Fact::Endpoint(EndpointFact::SecretRevealed) => "EndpointSecretRevealed",
+        Fact::EventAccepted(_) => "EventAccepted",
+        Fact::DeliveriesScheduled(_) => "DeliveriesScheduled",
+        Fact::Delivery(DeliveryFact::TestRequested { .. }) => "TestRequested",
+        Fact::Delivery(DeliveryFact::RetryRequested) => "RetryRequested",
+        Fact::Delivery(DeliveryFact::CancelRequested) => "CancelRequested",
+        Fact::Delivery(DeliveryFact::AttemptSucceeded(_)) => "AttemptSucceeded",
+        Fact::Delivery(DeliveryFact::AttemptFailed { .. }) => "AttemptFailed",
+        Fact::Delivery(DeliveryFact::Cancelled { .. }) => "DeliveryCancelled",
+    }
+}

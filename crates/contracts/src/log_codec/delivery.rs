@@ -1,0 +1,151 @@
+//! Facts about deliveries.
+
+use keeptrusts_webhooks_domain::attempt::{AttemptMade, Trigger};
+use keeptrusts_webhooks_domain::delivery::DeliveryState;
+use keeptrusts_webhooks_domain::fact::DeliveryFact;
+
+use super::DecodeError;
+use super::values::{
+    count, digest, duration, optional_timestamp, parsed, required, timestamp, unsigned, wrong,
+};
+use crate::log::v1 as pb;
+use crate::log::v1::record_data::Fact as Message;
+use crate::time::{duration_to_proto, timestamp_to_proto};
+
+impl From<&DeliveryFact> for Message {
+    fn from(fact: &DeliveryFact) -> Self {
+        match fact {
+            DeliveryFact::TestRequested { event_id, endpoint_id, event_time, body } => {
+                Message::TestRequested(pb::TestRequested {
+                    event_id: event_id.to_string(),
+                    endpoint_id: endpoint_id.to_string(),
+                    event_time: Some(timestamp_to_proto(*event_time)),
+                    body: Some((*body).into()),
+                })
+            }
+            DeliveryFact::RetryRequested => Message::RetryRequested(pb::RetryRequested {}),
+            DeliveryFact::CancelRequested => Message::CancelRequested(pb::CancelRequested {}),
+            DeliveryFact::AttemptSucceeded(made) => {
+                Message::AttemptSucceeded(pb::AttemptSucceeded { attempt: Some(made.into()) })
+            }
+            DeliveryFact::AttemptFailed { made, error, next_attempt_time, state } => {
+                Message::AttemptFailed(pb::AttemptFailed {
+                    attempt: Some(made.into()),
+                    error: error.clone(),
+                    next_attempt_time: next_attempt_time.map(timestamp_to_proto),
+                    delivery_state: pb::DeliveryState::from(*state).into(),
+                })
+            }
+            DeliveryFact::Cancelled { reason } => {
+                Message::DeliveryCancelled(pb::DeliveryCancelled { reason: reason.clone() })
+            }
+        }
+    }
+}
+
+pub(super) fn decode(message: Message) -> Result<DeliveryFact, DecodeError> {
+    Ok(match message {
+        Message::TestRequested(requested) => DeliveryFact::TestRequested {
+            event_id: parsed("event_id", &requested.event_id)?,
+            endpoint_id: parsed("endpoint_id", &requested.endpoint_id)?,
+            event_time: timestamp("event_time", requested.event_time)?,
+            body: digest("body", requested.body)?,
+        },
+        Message::RetryRequested(pb::RetryRequested {}) => DeliveryFact::RetryRequested,
+        Message::CancelRequested(pb::CancelRequested {}) => DeliveryFact::CancelRequested,
+        Message::AttemptSucceeded(succeeded) => {
+            DeliveryFact::AttemptSucceeded(required("attempt", succeeded.attempt)?.try_into()?)
+        }
+        Message::AttemptFailed(failed) => DeliveryFact::AttemptFailed {
+            state: state(failed.delivery_state())?,
+            made: required("attempt", failed.attempt)?.try_into()?,
+            error: failed.error,
+            next_attempt_time: optional_timestamp("next_attempt_time", failed.next_attempt_time)?,
+        },
+        Message::DeliveryCancelled(cancelled) => {
+            DeliveryFact::Cancelled { reason: cancelled.reason }
+        }
+        _ => return Err(DecodeError::WrongStream),
+    })
+}
+
+impl From<&AttemptMade> for pb::Attempt {
+    fn from(made: &AttemptMade) -> Self {
+        pb::Attempt {
+            attempt_id: made.id.to_string(),
+            event_id: made.event_id.to_string(),
+            event_type: made.event_type.name().to_owned(),
+            endpoint_id: made.endpoint_id.to_string(),
+            number: count(made.number),
+            trigger: pb::AttemptTrigger::from(made.trigger).into(),
+            start_time: Some(timestamp_to_proto(made.start_time)),
+            duration: Some(duration_to_proto(made.duration)),
+            status_code: made.status_code.map_or(0, i32::from),
+            exchange: Some(made.exchange.into()),
+            automatic_count: count(made.automatic_count),
+        }
+    }
+}
+
+impl TryFrom<pb::Attempt> for AttemptMade {
+    type Error = DecodeError;
+
+    fn try_from(attempt: pb::Attempt) -> Result<Self, DecodeError> {
+        let status_code = unsigned("status_code", attempt.status_code)?;
+        Ok(AttemptMade {
+            id: parsed("attempt_id", &attempt.attempt_id)?,
+            event_id: parsed("event_id", &attempt.event_id)?,
+            event_type: parsed("event_type", &attempt.event_type)?,
+            endpoint_id: parsed("endpoint_id", &attempt.endpoint_id)?,
+            number: unsigned("number", attempt.number)?,
+            automatic_count: unsigned("automatic_count", attempt.automatic_count)?,
+            trigger: trigger(attempt.trigger())?,
+            start_time: timestamp("start_time", attempt.start_time)?,
+            duration: duration("duration", attempt.duration)?,
+            status_code: (status_code != 0).then_some(status_code),
+            exchange: digest("exchange", attempt.exchange)?,
+        })
+    }
+}
+
+impl From<Trigger> for pb::AttemptTrigger {
+    fn from(trigger: Trigger) -> Self {
+        match trigger {
+            Trigger::Automatic => pb::AttemptTrigger::Automatic,
+            Trigger::Manual => pb::AttemptTrigger::Manual,
+            Trigger::Test => pb::AttemptTrigger::Test,
+        }
+    }
+}
+
+fn trigger(trigger: pb::AttemptTrigger) -> Result<Trigger, DecodeError> {
+    match trigger {
+        pb::AttemptTrigger::Automatic => Ok(Trigger::Automatic),
+        pb::AttemptTrigger::Manual => Ok(Trigger::Manual),
+        pb::AttemptTrigger::Test => Ok(Trigger::Test),
+        pb::AttemptTrigger::Unspecified => Err(wrong("trigger", "is none that is known")),
+    }
+}
+
+impl From<DeliveryState> for pb::DeliveryState {
+    fn from(state: DeliveryState) -> Self {
+        match state {
+            DeliveryState::Scheduled => pb::DeliveryState::Scheduled,
+            DeliveryState::Retrying => pb::DeliveryState::Retrying,
+            DeliveryState::Delivered => pb::DeliveryState::Delivered,
+            DeliveryState::Failed => pb::DeliveryState::Failed,
+            DeliveryState::Cancelled => pb::DeliveryState::Cancelled,
+        }
+    }
+}
+
+fn state(state: pb::DeliveryState) -> Result<DeliveryState, DecodeError> {
+    match state {
+        pb::DeliveryState::Scheduled => Ok(DeliveryState::Scheduled),
+        pb::DeliveryState::Retrying => Ok(DeliveryState::Retrying),
+        pb::DeliveryState::Delivered => Ok(DeliveryState::Delivered),
+        pb::DeliveryState::Failed => Ok(DeliveryState::Failed),
+        pb::DeliveryState::Cancelled => Ok(DeliveryState::Cancelled),
+        pb::DeliveryState::Unspecified => Err(wrong("delivery_state", "is none that is known")),
+    }
+}

@@ -1,0 +1,105 @@
+//! Facts about endpoints.
+
+use keeptrusts_webhooks_domain::event_type::EventType;
+use keeptrusts_webhooks_domain::fact::{EndpointFact, EndpointUpdate};
+
+use super::DecodeError;
+use super::values::{all_parsed, optional_timestamp, parsed, required};
+use crate::log::v1 as pb;
+use crate::log::v1::record_data::Fact as Message;
+use crate::time::timestamp_to_proto;
+
+impl From<&EndpointFact> for Message {
+    fn from(fact: &EndpointFact) -> Self {
+        match fact {
+            EndpointFact::Created { name, url, description, event_types, secret } => {
+                Message::EndpointCreated(pb::EndpointCreated {
+                    name: name.clone(),
+                    url: url.clone(),
+                    description: description.clone(),
+                    event_types: names(event_types),
+                    secret: Some(secret.into()),
+                })
+            }
+            EndpointFact::Updated(update) => Message::EndpointUpdated(pb::EndpointUpdated {
+                name: update.name.clone(),
+                url: update.url.clone(),
+                description: update.description.clone(),
+                event_types: names(update.event_types.as_deref().unwrap_or_default()),
+                secret: update.secret.as_ref().map(Into::into),
+            }),
+            EndpointFact::SecretRotated { secret, previous_expire_time } => {
+                Message::EndpointSecretRotated(pb::EndpointSecretRotated {
+                    secret: Some(secret.into()),
+                    previous_expire_time: previous_expire_time.map(timestamp_to_proto),
+                })
+            }
+            EndpointFact::Enabled => Message::EndpointEnabled(pb::EndpointEnabled {}),
+            EndpointFact::Disabled { reason } => {
+                Message::EndpointDisabled(pb::EndpointDisabled { reason: reason.clone() })
+            }
+            EndpointFact::Degraded { delivery_id, reason } => {
+                Message::EndpointDegraded(pb::EndpointDegraded {
+                    delivery_id: delivery_id.to_string(),
+                    reason: reason.clone(),
+                })
+            }
+            EndpointFact::Recovered { delivery_id } => {
+                Message::EndpointRecovered(pb::EndpointRecovered {
+                    delivery_id: delivery_id.to_string(),
+                })
+            }
+            EndpointFact::Deleted => Message::EndpointDeleted(pb::EndpointDeleted {}),
+            EndpointFact::SecretRevealed => {
+                Message::EndpointSecretRevealed(pb::EndpointSecretRevealed {})
+            }
+        }
+    }
+}
+
+pub(super) fn decode(message: Message) -> Result<EndpointFact, DecodeError> {
+    Ok(match message {
+        Message::EndpointCreated(created) => EndpointFact::Created {
+            event_types: all_parsed("event_types", &created.event_types)?,
+            name: created.name,
+            url: created.url,
+            description: created.description,
+            secret: required("secret", created.secret)?.try_into()?,
+        },
+        Message::EndpointUpdated(updated) => {
+            let event_types: Vec<EventType> = all_parsed("event_types", &updated.event_types)?;
+            EndpointFact::Updated(EndpointUpdate {
+                name: updated.name,
+                url: updated.url,
+                description: updated.description,
+                event_types: (!event_types.is_empty()).then_some(event_types),
+                secret: updated.secret.map(TryInto::try_into).transpose()?,
+            })
+        }
+        Message::EndpointSecretRotated(rotated) => EndpointFact::SecretRotated {
+            secret: required("secret", rotated.secret)?.try_into()?,
+            previous_expire_time: optional_timestamp(
+                "previous_expire_time",
+                rotated.previous_expire_time,
+            )?,
+        },
+        Message::EndpointEnabled(pb::EndpointEnabled {}) => EndpointFact::Enabled,
+        Message::EndpointDisabled(disabled) => EndpointFact::Disabled { reason: disabled.reason },
+        Message::EndpointDegraded(degraded) => EndpointFact::Degraded {
+            delivery_id: parsed("delivery_id", &degraded.delivery_id)?,
+            reason: degraded.reason,
+        },
+        Message::EndpointRecovered(recovered) => {
+            EndpointFact::Recovered { delivery_id: parsed("delivery_id", &recovered.delivery_id)? }
+        }
+        Message::EndpointDeleted(pb::EndpointDeleted {}) => EndpointFact::Deleted,
+        Message::EndpointSecretRevealed(pb::EndpointSecretRevealed {}) => {
+            EndpointFact::SecretRevealed
+        }
+        _ => return Err(DecodeError::WrongStream),
+    })
+}
+
+fn names(event_types: &[EventType]) -> Vec<String> {
+    event_types.iter().map(|event_type| event_type.name().to_owned()).collect()
+}

@@ -1,0 +1,37 @@
+//! What went over the wire in an attempt, as the body table holds it.
+
+use keeptrusts_webhooks_domain::attempt::Exchange;
+use prost::Message;
+
+use super::DecodeError;
+use crate::log::v1 as pb;
+
+/// An AttemptExchange message.
+pub fn encode_exchange(exchange: &Exchange) -> Vec<u8> {
+    let headers = |headers: &[(String, Vec<u8>)]| {
+        let message = |(name, value): &(String, Vec<u8>)| pb::Header {
+            name: name.clone(),
+            value: value.clone(),
+        };
+        headers.iter().map(message).collect()
+    };
+    let message = pb::AttemptExchange {
+        request_headers: headers(&exchange.request_headers),
+        response_headers: headers(&exchange.response_headers),
+        response_body: exchange.response_body.clone(),
+    };
+    message.encode_to_vec()
+}
+
+/// What an AttemptExchange message says.
+pub fn decode_exchange(bytes: &[u8]) -> Result<Exchange, DecodeError> {
+    let message = pb::AttemptExchange::decode(bytes)?;
+    let headers = |headers: Vec<pb::Header>| {
+        headers.into_iter().map(|header| (header.name, header.value)).collect()
+    };
+    Ok(Exchange {
+        request_headers: headers(message.request_headers),
+        response_headers: headers(message.response_headers),
+        response_body: message.response_body,
+    })
+}

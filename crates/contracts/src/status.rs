@@ -1,0 +1,145 @@
+//! Errors as the API tells them: google.rpc.Status with details that programs can match.
+//!
+//! Every status of ours carries google.rpc.ErrorInfo (AIP-193); a wrong request carries
+//! google.rpc.BadRequest as well, and what is worth trying again google.rpc.RetryInfo. The
+//! message says what is wrong and what to do. Nothing that a database or a peer has said goes
+//! into any of them.
+
+mod brief;
+mod reason;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use keeptrusts_webhooks_domain::violation::Violation;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+pub use reason::{Reason, Resource};
+
+/// The `domain` of every ErrorInfo.
+pub const ERROR_DOMAIN: &str = "webhooks.keeptrusts.com";
+
+/// INVALID_ARGUMENT: fields of the request break their rules. All of them are named, unless
+/// there are so many that the answer would not fit into a client's limit for trailers.
+pub fn invalid_argument(violations: Vec<Violation>) -> Status {
+    let (message, violations) = brief::of(&violations);
+    let mut details = ErrorDetails::with_bad_request(violations);
+    details.set_error_info(Reason::InvalidField.name(), ERROR_DOMAIN, HashMap::new());
+    Status::with_error_details(Code::InvalidArgument, message, details)
+}
+
+/// NOT_FOUND: the organization has no such thing, or it was deleted.
+pub fn not_found(resource: Resource, id: impl ToString) -> Status {
+    let id = id.to_string();
+    let message = format!(
+        "the organization has no {} {id}: check both ids; deleted ones are not found either",
+        resource.name()
+    );
+    let about = HashMap::from([(format!("{}_id", resource.name()), id)]);
+    let details = ErrorDetails::with_error_info(resource.not_found().name(), ERROR_DOMAIN, about);
+    Status::with_error_details(Code::NotFound, message, details)
+}
+
+/// FAILED_PRECONDITION: not as things stand; `message` says what has to change first.
+pub fn failed_precondition(reason: Reason, message: impl Into<String>) -> Status {
+    plain(Code::FailedPrecondition, reason, message)
+}
+
+/// ABORTED: somebody else's change came first. AIP-154.
+pub fn aborted_stale_etag() -> Status {
+    let message = "the etag is not the current one: get the endpoint again, decide anew, and send its new etag";
+    plain(Code::Aborted, Reason::StaleEtag, message)
+}
+
+/// ALREADY_EXISTS: the idempotency key stands for an event with other content.
+pub fn already_exists_idempotency_key() -> Status {
+    let message = "the idempotency_key was used for an event with other content: give this event a key of its own";
+    plain(Code::AlreadyExists, Reason::IdempotencyKeyReused, message)
+}
+
+/// UNAVAILABLE: not now; trying again after `retry_delay` may succeed.
+pub fn unavailable(reason: Reason, message: impl Into<String>, retry_delay: Duration) -> Status {
+    let mut details = ErrorDetails::with_retry_info(Some(retry_delay));
+    details.set_error_info(reason.name(), ERROR_DOMAIN, HashMap::new());
+    Status::with_error_details(Code::Unavailable, message, details)
+}
+
+/// DEADLINE_EXCEEDED: the caller's deadline passed first.
+pub fn deadline_exceeded() -> Status {
+    let message = "the deadline passed before there was an answer, and what was asked for may still happen: look it up, or repeat it with a longer deadline";
+    plain(Code::DeadlineExceeded, Reason::DeadlineExceeded, message)
+}
+
+/// INTERNAL: our fault. The cause belongs into our logs, never into the answer.
+pub fn internal() -> Status {
+    let message = "something went wrong on the server, which has logged it: if it happens again, tell the operators when it did";
+    plain(Code::Internal, Reason::Internal, message)
+}
+
+fn plain(code: Code, reason: Reason, message: impl Into<String>) -> Status {
+    let details = ErrorDetails::with_error_info(reason.name(), ERROR_DOMAIN, HashMap::new());
+    Status::with_error_details(code, message, details)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason(status: &Status) -> String {
+        let info = status.get_details_error_info().expect("every status has an ErrorInfo");
+        assert_eq!(info.domain, ERROR_DOMAIN);
+        info.reason
+    }
+
+    #[test]
+    fn wrong_fields_are_named_in_the_details_and_in_the_message() {
+        let status = invalid_argument(vec![
+            Violation::new("name", "is required"),
+            Violation::new("event_types[1]", "is not an event type"),
+        ]);
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert_eq!(reason(&status), "INVALID_FIELD");
+        assert_eq!(
+            status.message(),
+            "correct the fields name (is required), event_types[1] (is not an event type)"
+        );
+        let details = status.get_details_bad_request().expect("field violations");
+        let fields: Vec<_> =
+            details.field_violations.iter().map(|wrong| wrong.field.as_str()).collect();
+        assert_eq!(fields, ["name", "event_types[1]"]);
+    }
+
+    #[test]
+    fn what_is_not_found_is_named() {
+        let status = not_found(Resource::Endpoint, "ep_1");
+        assert_eq!(
+            (status.code(), reason(&status).as_str()),
+            (Code::NotFound, "ENDPOINT_NOT_FOUND")
+        );
+        let info = status.get_details_error_info().expect("an ErrorInfo");
+        assert_eq!(info.metadata["endpoint_id"], "ep_1");
+    }
+
+    #[test]
+    fn what_is_unavailable_says_when_to_try_again() {
+        let status = unavailable(Reason::DatabaseUnavailable, "later", Duration::from_secs(2));
+        let retry = status.get_details_retry_info().expect("a RetryInfo");
+        assert_eq!(retry.retry_delay, Some(Duration::from_secs(2)));
+        assert_eq!(reason(&status), "DATABASE_UNAVAILABLE");
+    }
+
+    #[test]
+    fn the_others_have_the_codes_and_reasons_of_the_contract() {
+        let disabled = failed_precondition(Reason::EndpointDisabled, "enable it first");
+        for (status, code, expected) in [
+            (disabled, Code::FailedPrecondition, "ENDPOINT_DISABLED"),
+            (aborted_stale_etag(), Code::Aborted, "STALE_ETAG"),
+            (already_exists_idempotency_key(), Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED"),
+            (deadline_exceeded(), Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
+            (internal(), Code::Internal, "INTERNAL"),
+        ] {
+            assert_eq!((status.code(), reason(&status).as_str()), (code, expected));
+        }
+    }
+}

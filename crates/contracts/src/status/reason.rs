@@ -1,0 +1,101 @@
+//! What programs can match in an error: the `reason` of its ErrorInfo.
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $variant:ident $name:literal;)*) => {
+        /// Why a request did not succeed.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Reason {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Reason {
+            /// Every reason.
+            pub const ALL: &'static [Reason] = &[$(Reason::$variant,)*];
+
+            /// The reason on the wire: upper case with underscores, as AIP-193 asks.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Reason::$variant => $name,)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Fields break their rules; see the BadRequest.
+    InvalidField "INVALID_FIELD";
+    /// The organization has no such endpoint.
+    EndpointNotFound "ENDPOINT_NOT_FOUND";
+    /// The organization has no such event.
+    EventNotFound "EVENT_NOT_FOUND";
+    /// The organization has no such delivery.
+    DeliveryNotFound "DELIVERY_NOT_FOUND";
+    /// The endpoint is disabled, and what was asked for would send to it.
+    EndpointDisabled "ENDPOINT_DISABLED";
+    /// The endpoint was deleted, and what was asked for would send to it.
+    EndpointDeleted "ENDPOINT_DELETED";
+    /// The delivery has ended, so that there is nothing to cancel.
+    DeliveryEnded "DELIVERY_ENDED";
+    /// The event's body is gone, so that there is nothing to send.
+    BodyExpired "BODY_EXPIRED";
+    /// The endpoint's configuration has changed since it was read.
+    StaleEtag "STALE_ETAG";
+    /// The idempotency key stands for an event with other content.
+    IdempotencyKeyReused "IDEMPOTENCY_KEY_REUSED";
+    /// The database cannot be reached.
+    DatabaseUnavailable "DATABASE_UNAVAILABLE";
+    /// Too much is waiting.
+    Overloaded "OVERLOADED";
+    /// This process is shutting down.
+    ShuttingDown "SHUTTING_DOWN";
+    /// The caller's deadline passed first.
+    DeadlineExceeded "DEADLINE_EXCEEDED";
+    /// Our fault.
+    Internal "INTERNAL";
+}
+
+/// What can be looked up by an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Resource {
+    /// An endpoint.
+    Endpoint,
+    /// An event.
+    Event,
+    /// A delivery.
+    Delivery,
+}
+
+impl Resource {
+    /// What people call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Resource::Endpoint => "endpoint",
+            Resource::Event => "event",
+            Resource::Delivery => "delivery",
+        }
+    }
+
+    pub(super) const fn not_found(self) -> Reason {
+        match self {
+            Resource::Endpoint => Reason::EndpointNotFound,
+            Resource::Event => Reason::EventNotFound,
+            Resource::Delivery => Reason::DeliveryNotFound,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_spelled_as_error_info_demands() {
+        // error_details.proto: at most 63 characters, [A-Z][A-Z0-9_]+[A-Z0-9].
+        for reason in Reason::ALL {
+            let name = reason.name();
+            assert!(name.len() <= 63, "{name}");
+            assert!(name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_'), "{name}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+use std::time::Duration;
+
+use keeptrusts_webhooks_contracts::api::{attempt_with_content, event_with_body};
+use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptMade, Exchange, Outcome, Trigger};
+use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, NewEndpoint, PreviousSecret};
+use keeptrusts_webhooks_domain::event::{ContentDigest, Event, Idempotency, IdempotencyKey};
+use keeptrusts_webhooks_domain::event_type::EventType;
+use keeptrusts_webhooks_domain::ids::AttemptId;
+use keeptrusts_webhooks_domain::log::Version;
+use keeptrusts_webhooks_domain::secret::SealedSecret;
+
+use crate::{delivery_id, endpoint_id, event_id, proto_time, time};
+
+const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+#[test]
+fn an_endpoint_is_shown_without_its_secrets() {
+    let secret = SealedSecret { key_id: "k".to_owned(), nonce: [0; 12], ciphertext: vec![1] };
+    let new = NewEndpoint {
+        name: "siem".to_owned(),
+        url: "https://siem.example/".to_owned(),
+        description: "notes".to_owned(),
+        event_types: vec![EventType::PolicyBlock],
+        secret: secret.clone(),
+    };
+    let organization = "default".parse().expect("valid");
+    let mut endpoint = Endpoint::created(endpoint_id(), organization, new, time());
+    endpoint.previous_secret = Some(PreviousSecret { secret, expire_time: time() });
+    let shown = v1::Endpoint {
+        id: endpoint_id().to_string(),
+        organization_id: "default".to_owned(),
+        name: "siem".to_owned(),
+        url: "https://siem.example/".to_owned(),
+        description: "notes".to_owned(),
+        event_types: vec!["policy.block".to_owned()],
+        status: v1::EndpointStatus::Active.into(),
+        status_reason: String::new(),
+        etag: "\"1\"".to_owned(),
+        create_time: Some(proto_time()),
+        update_time: Some(proto_time()),
+        previous_secret_expire_time: Some(proto_time()),
+    };
+    assert_eq!(v1::Endpoint::from(&endpoint), shown);
+}
+
+#[test]
+fn an_event_is_shown_with_or_without_its_body() {
+    let body = br#"{"event":"policy.block"}"#;
+    let key = IdempotencyKey::optional("k".to_owned()).expect("valid").expect("not empty");
+    let event = Event {
+        id: event_id(),
+        organization_id: "default".parse().expect("valid"),
+        event_type: EventType::PolicyBlock,
+        event_time: time(),
+        create_time: time(),
+        body: ContentDigest::of(body),
+        idempotency: Some(Idempotency { key, request_sha256: [0; 32] }),
+        trace_id: TRACE_ID.parse().ok(),
+    };
+    let listed = v1::Event {
+        id: event_id().to_string(),
+        organization_id: "default".to_owned(),
+        event_type: "policy.block".to_owned(),
+        event_time: Some(proto_time()),
+        create_time: Some(proto_time()),
+        body: String::new(),
+        body_size: 24,
+        body_sha256: ContentDigest::of(body).sha256.to_vec(),
+        idempotency_key: "k".to_owned(),
+        trace_id: TRACE_ID.to_owned(),
+    };
+    assert_eq!(v1::Event::from(&event), listed);
+    assert_eq!(event_with_body(&event, None), listed, "the body has expired");
+    assert_eq!(event_with_body(&event, Some(body)).body.as_bytes(), body);
+}
+
+fn delivery() -> Delivery {
+    Delivery {
+        id: delivery_id(),
+        organization_id: "default".parse().expect("valid"),
+        event_id: event_id(),
+        event_type: EventType::PolicyBlock,
+        endpoint_id: endpoint_id(),
+        state: DeliveryState::Retrying,
+        attempt_count: 3,
+        automatic_count: 2,
+        next_attempt_time: Some(time() + Duration::from_secs(60)),
+        retry_request_time: Some(time()),
+        trace: TRACEPARENT.parse().ok(),
+        create_time: time(),
+        cancel_reason: String::new(),
+        version: Version(3),
+    }
+}
+
+#[test]
+fn a_delivery_shows_when_its_next_attempt_is_due() {
+    let shown = v1::Delivery {
+        id: delivery_id().to_string(),
+        organization_id: "default".to_owned(),
+        event_id: event_id().to_string(),
+        event_type: "policy.block".to_owned(),
+        endpoint_id: endpoint_id().to_string(),
+        state: v1::DeliveryState::Retrying.into(),
+        attempt_count: 3,
+        next_attempt_time: Some(proto_time()),
+        trace_id: TRACE_ID.to_owned(),
+        create_time: Some(proto_time()),
+        attempts: Vec::new(),
+        cancel_reason: String::new(),
+    };
+    assert_eq!(v1::Delivery::from(&delivery()), shown, "the manual retry comes first");
+    let ended = Delivery { state: DeliveryState::Failed, next_attempt_time: None, ..delivery() };
+    assert_eq!(v1::Delivery::from(&ended).next_attempt_time, None);
+}
+
+#[test]
+fn an_attempt_is_shown_with_as_much_content_as_there_is() {
+    let made = AttemptMade {
+        id: AttemptId::MIN,
+        event_id: event_id(),
+        event_type: EventType::PolicyBlock,
+        endpoint_id: endpoint_id(),
+        number: 3,
+        automatic_count: 2,
+        trigger: Trigger::Manual,
+        start_time: time(),
+        duration: Duration::from_millis(1_250),
+        status_code: Some(503),
+        exchange: ContentDigest::of(b""),
+    };
+    let attempt = Attempt {
+        organization_id: "default".parse().expect("valid"),
+        delivery_id: delivery_id(),
+        made,
+        outcome: Outcome::Retrying,
+        error: "answered 503".to_owned(),
+        next_attempt_time: Some(time()),
+    };
+    let listed = v1::Attempt {
+        id: AttemptId::MIN.to_string(),
+        delivery_id: delivery_id().to_string(),
+        event_id: event_id().to_string(),
+        event_type: "policy.block".to_owned(),
+        endpoint_id: endpoint_id().to_string(),
+        number: 3,
+        trigger: v1::AttemptTrigger::Manual.into(),
+        start_time: Some(proto_time()),
+        duration: Some(prost_types::Duration { seconds: 1, nanos: 250_000_000 }),
+        status_code: 503,
+        error: "answered 503".to_owned(),
+        outcome: v1::AttemptOutcome::Retrying.into(),
+        next_attempt_time: Some(proto_time()),
+        ..Default::default()
+    };
+    assert_eq!(v1::Attempt::from(&attempt), listed);
+    assert_eq!(attempt_with_content(&attempt, None, None), listed, "all of it has expired");
+
+    let exchange = Exchange {
+        request_headers: vec![("webhook-id".to_owned(), b"evt".to_vec())],
+        response_headers: vec![("x".to_owned(), vec![b'a', 0xff])],
+        response_body: vec![b'b', 0xff],
+    };
+    let shown = attempt_with_content(&attempt, Some(&exchange), Some(b"{}"));
+    assert_eq!(shown.request_body, "{}");
+    assert_eq!(shown.response_body, "b\u{fffd}", "what is not UTF-8 is replaced");
+    assert_eq!(shown.request_headers[0].name, "webhook-id");
+    assert_eq!(shown.response_headers[0].value, "a\u{fffd}");
+}
+
+#[test]
+fn every_state_has_its_own_number_and_zero_has_no_meaning() {
+    use DeliveryState::{Cancelled, Delivered, Failed, Retrying, Scheduled};
+    for state in [Scheduled, Retrying, Delivered, Failed, Cancelled] {
+        assert_eq!(Option::from(v1::DeliveryState::from(state)), Some(state));
+    }
+    for outcome in [Outcome::Delivered, Outcome::Retrying, Outcome::Failed] {
+        assert_eq!(Option::from(v1::AttemptOutcome::from(outcome)), Some(outcome));
+    }
+    assert_eq!(Option::<DeliveryState>::from(v1::DeliveryState::Unspecified), None);
+    assert_eq!(Option::<Outcome>::from(v1::AttemptOutcome::Unspecified), None);
+}
+
+#[test]
+fn an_event_type_is_shown_with_its_category() {
+    let shown = v1::EventType::from(EventType::ConfigSyncFailed);
+    assert_eq!(
+        (shown.name.as_str(), shown.category.as_str()),
+        ("config.sync.failed", "Configuration")
+    );
+    assert!(!shown.description.is_empty());
+}

@@ -1,0 +1,109 @@
+use keeptrusts_webhooks_contracts::api::{
+    DeliveryRef, EndpointRef, GetEndpointStats, ListAttempts, ListDeliveries, WatchDeliveries,
+};
+use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_domain::attempt::Outcome;
+use keeptrusts_webhooks_domain::delivery::DeliveryState;
+use keeptrusts_webhooks_domain::log::Position;
+
+use crate::{delivery_id, endpoint_id, event_id, proto_time, time, wrong_fields};
+
+#[test]
+fn deliveries_are_listed_by_all_that_they_are_known_by() {
+    let request = v1::ListDeliveriesRequest {
+        organization_id: "default".to_owned(),
+        page_size: 7,
+        endpoint_id: endpoint_id().to_string(),
+        event_id: event_id().to_string(),
+        event_type: "policy.block".to_owned(),
+        state: v1::DeliveryState::Retrying.into(),
+        end_time: Some(proto_time()),
+        ..Default::default()
+    };
+    let list = ListDeliveries::try_from(request).expect("right");
+    assert_eq!((list.endpoint_id, list.event_id), (Some(endpoint_id()), Some(event_id())));
+    assert_eq!((list.state, list.page.size), (Some(DeliveryState::Retrying), 7));
+    assert_eq!((list.start_time, list.end_time), (None, Some(time())));
+
+    let wrong = v1::ListDeliveriesRequest {
+        page_token: "ep_1".to_owned(),
+        endpoint_id: "1".to_owned(),
+        event_id: "2".to_owned(),
+        event_type: "3".to_owned(),
+        state: -1,
+        ..Default::default()
+    };
+    assert_eq!(
+        wrong_fields(ListDeliveries::try_from(wrong)),
+        ["organization_id", "page_token", "endpoint_id", "event_id", "event_type", "state"]
+    );
+}
+
+#[test]
+fn attempts_are_listed_by_all_that_they_are_known_by() {
+    let request = v1::ListAttemptsRequest {
+        organization_id: "default".to_owned(),
+        delivery_id: delivery_id().to_string(),
+        outcome: v1::AttemptOutcome::Failed.into(),
+        ..Default::default()
+    };
+    let list = ListAttempts::try_from(request).expect("right");
+    assert_eq!((list.delivery_id, list.outcome), (Some(delivery_id()), Some(Outcome::Failed)));
+    assert_eq!((list.endpoint_id, list.event_type), (None, None));
+
+    let wrong = v1::ListAttemptsRequest {
+        organization_id: "default".to_owned(),
+        page_size: i32::MIN,
+        delivery_id: endpoint_id().to_string(),
+        outcome: 4,
+        ..Default::default()
+    };
+    assert_eq!(
+        wrong_fields(ListAttempts::try_from(wrong)),
+        ["page_size", "delivery_id", "outcome"]
+    );
+}
+
+#[test]
+fn a_delivery_or_an_endpoint_is_named_by_two_ids() {
+    let retry = v1::RetryDeliveryRequest {
+        organization_id: "default".to_owned(),
+        delivery_id: delivery_id().to_string(),
+    };
+    assert_eq!(DeliveryRef::try_from(retry).map(|named| named.delivery_id), Ok(delivery_id()));
+    let cancel = v1::CancelDeliveryRequest::default();
+    assert_eq!(wrong_fields(DeliveryRef::try_from(cancel)), ["organization_id", "delivery_id"]);
+    let test = v1::SendTestRequest::default();
+    assert_eq!(wrong_fields(EndpointRef::try_from(test)), ["organization_id", "endpoint_id"]);
+}
+
+#[test]
+fn a_watch_begins_now_or_after_a_position() {
+    let watch = |after_position| {
+        let watched = WatchDeliveries::try_from(v1::WatchDeliveriesRequest {
+            organization_id: "default".to_owned(),
+            endpoint_id: String::new(),
+            after_position,
+        });
+        watched.map(|watched| watched.after)
+    };
+    assert_eq!((watch(0), watch(7)), (Ok(None), Ok(Some(Position(7)))));
+    assert_eq!(wrong_fields(watch(-1)), ["after_position"]);
+}
+
+#[test]
+fn statistics_go_back_whole_hours_from_1_to_720() {
+    let stats = |seconds: Option<i64>| {
+        let request = GetEndpointStats::try_from(v1::GetEndpointStatsRequest {
+            organization_id: "default".to_owned(),
+            endpoint_id: endpoint_id().to_string(),
+            window: seconds.map(|seconds| prost_types::Duration { seconds, nanos: 0 }),
+        });
+        request.map(|request| request.hours)
+    };
+    assert_eq!((stats(None), stats(Some(3_600))), (Ok(24), Ok(1)));
+    assert_eq!((stats(Some(3_601)), stats(Some(30 * 86_400))), (Ok(2), Ok(720)));
+    for wrong in [-3_600, 0, 3_599, 30 * 86_400 + 1, i64::MAX] {
+        assert_eq!(wrong_fields(stats(Some(wrong))), ["window"], "{wrong}");
+    }
+}

@@ -1,0 +1,237 @@
+use std::time::Duration;
+
+use keeptrusts_webhooks_contracts::api::{
+    CreateEndpoint, DeleteEndpoint, DisableEndpoint, EndpointRef, ListEndpoints, ListEventTypes,
+    RotateSecret, UpdateEndpoint,
+};
+use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
+use keeptrusts_webhooks_domain::event_type::EventType;
+use keeptrusts_webhooks_domain::ids::EndpointId;
+use prost_types::FieldMask;
+
+use crate::{endpoint_id, wrong_fields};
+
+const SECRET: &str = "0123456789abcdef";
+
+fn create() -> v1::CreateEndpointRequest {
+    v1::CreateEndpointRequest {
+        organization_id: "default".to_owned(),
+        name: "siem".to_owned(),
+        url: "https://siem.example/in".to_owned(),
+        event_types: vec!["user.invited".to_owned(), "policy.block".to_owned()],
+        ..Default::default()
+    }
+}
+
+/// An update of everything, without a mask.
+fn update() -> v1::UpdateEndpointRequest {
+    let endpoint = v1::Endpoint {
+        id: endpoint_id().to_string(),
+        name: "new".to_owned(),
+        url: "https://new.example/".to_owned(),
+        description: "notes".to_owned(),
+        event_types: vec!["policy.block".to_owned()],
+        etag: "\"1\"".to_owned(),
+        ..Default::default()
+    };
+    v1::UpdateEndpointRequest {
+        organization_id: "default".to_owned(),
+        endpoint: Some(endpoint),
+        update_mask: None,
+        secret: SECRET.to_owned(),
+    }
+}
+
+fn with_mask(paths: &[&str]) -> v1::UpdateEndpointRequest {
+    let paths = paths.iter().map(|path| (*path).to_owned()).collect();
+    v1::UpdateEndpointRequest { update_mask: Some(FieldMask { paths }), ..update() }
+}
+
+#[test]
+fn a_right_endpoint_is_taken_as_it_is_meant() {
+    let created = CreateEndpoint::try_from(create()).expect("right");
+    assert_eq!(created.organization_id.as_str(), "default");
+    assert_eq!(created.event_types, [EventType::PolicyBlock, EventType::UserInvited]);
+    assert_eq!(created.secret, None, "one is to be generated");
+    let request = v1::CreateEndpointRequest { secret: SECRET.to_owned(), ..create() };
+    let secret = CreateEndpoint::try_from(request).expect("right").secret.expect("given");
+    assert_eq!(secret.expose(), SECRET);
+}
+
+#[test]
+fn all_wrong_fields_of_a_request_are_reported_at_once() {
+    let request = v1::CreateEndpointRequest {
+        organization_id: String::new(),
+        name: String::new(),
+        url: "http://siem.example/".to_owned(),
+        description: "d".repeat(1_001),
+        event_types: vec!["policy.block".to_owned(), "policy.violated".to_owned()],
+        secret: "short".to_owned(),
+    };
+    assert_eq!(
+        wrong_fields(CreateEndpoint::try_from(request)),
+        ["organization_id", "name", "url", "description", "event_types[1]", "secret"]
+    );
+}
+
+#[test]
+fn an_update_without_a_mask_changes_what_is_not_empty() {
+    let updated = UpdateEndpoint::try_from(update()).expect("right");
+    assert_eq!(updated.endpoint_id, endpoint_id());
+    assert_eq!(updated.etag.as_deref(), Some("\"1\""));
+    assert_eq!(updated.name.as_deref(), Some("new"));
+    assert_eq!(updated.event_types, Some(vec![EventType::PolicyBlock]));
+    assert!(updated.url.is_some() && updated.description.is_some() && updated.secret.is_some());
+
+    let endpoint = v1::Endpoint { id: endpoint_id().to_string(), ..Default::default() };
+    let nothing =
+        v1::UpdateEndpointRequest { endpoint: Some(endpoint), secret: String::new(), ..update() };
+    let updated = UpdateEndpoint::try_from(nothing.clone()).expect("right, if pointless");
+    assert_eq!((&updated.etag, &updated.name, &updated.url), (&None, &None, &None));
+    assert!(updated.description.is_none() && updated.event_types.is_none());
+    assert_eq!(updated.secret, None);
+    let empty_mask =
+        v1::UpdateEndpointRequest { update_mask: Some(FieldMask::default()), ..nothing };
+    assert_eq!(UpdateEndpoint::try_from(empty_mask), Ok(updated), "an empty mask is none");
+}
+
+#[test]
+fn an_update_with_a_mask_changes_what_the_mask_names() {
+    let updated = UpdateEndpoint::try_from(with_mask(&["description"])).expect("right");
+    assert_eq!(updated.description.as_deref(), Some("notes"));
+    assert!(updated.name.is_none() && updated.url.is_none() && updated.secret.is_none());
+
+    let mut emptied = with_mask(&["description"]);
+    emptied.endpoint.as_mut().expect("given").description.clear();
+    let updated = UpdateEndpoint::try_from(emptied).expect("right");
+    assert_eq!(updated.description.as_deref(), Some(""), "a mask can empty a field");
+}
+
+#[test]
+fn a_star_is_everything_but_the_secret() {
+    let updated = UpdateEndpoint::try_from(with_mask(&["*"])).expect("right");
+    assert!(updated.name.is_some() && updated.url.is_some());
+    assert!(updated.description.is_some() && updated.event_types.is_some());
+    assert_eq!(updated.secret, None);
+    for both in [["secret", "*"], ["*", "secret"]] {
+        assert!(UpdateEndpoint::try_from(with_mask(&both)).expect("right").secret.is_some());
+    }
+}
+
+#[test]
+fn a_mask_names_only_what_can_be_updated() {
+    let wrong = UpdateEndpoint::try_from(with_mask(&["name", "status", "endpoint.url"]));
+    assert_eq!(wrong_fields(wrong), ["update_mask.paths[1]", "update_mask.paths[2]"]);
+}
+
+#[test]
+fn what_a_mask_names_must_be_given() {
+    let request = v1::UpdateEndpointRequest {
+        endpoint: Some(v1::Endpoint { id: "evt_1".to_owned(), ..Default::default() }),
+        secret: String::new(),
+        ..with_mask(&["*", "secret"])
+    };
+    assert_eq!(
+        wrong_fields(UpdateEndpoint::try_from(request)),
+        ["endpoint.id", "endpoint.name", "endpoint.url", "endpoint.event_types", "secret"]
+    );
+    let request = v1::UpdateEndpointRequest { endpoint: None, ..update() };
+    assert_eq!(wrong_fields(UpdateEndpoint::try_from(request)), ["endpoint"]);
+}
+
+#[test]
+fn a_rotation_overlaps_for_24_hours_unless_asked_and_30_days_at_the_most() {
+    const DAY: i64 = 24 * 60 * 60;
+    let rotate = |overlap: Option<i64>| {
+        let overlap = overlap.map(|seconds| prost_types::Duration { seconds, nanos: 0 });
+        let rotated = RotateSecret::try_from(v1::RotateSecretRequest {
+            organization_id: "default".to_owned(),
+            endpoint_id: endpoint_id().to_string(),
+            secret: String::new(),
+            overlap,
+        });
+        rotated.map(|rotated| rotated.overlap.as_secs() as i64)
+    };
+    assert_eq!((rotate(None), rotate(Some(0))), (Ok(DAY), Ok(0)));
+    assert_eq!(rotate(Some(30 * DAY)), Ok(30 * DAY));
+    for wrong in [-1, 30 * DAY + 1, i64::MAX] {
+        assert_eq!(wrong_fields(rotate(Some(wrong))), ["overlap"]);
+    }
+}
+
+#[test]
+fn an_endpoint_is_named_by_two_ids() {
+    let get = |organization_id: &str, endpoint_id: &str| {
+        EndpointRef::try_from(v1::GetEndpointRequest {
+            organization_id: organization_id.to_owned(),
+            endpoint_id: endpoint_id.to_owned(),
+        })
+    };
+    let id = endpoint_id().to_string();
+    assert_eq!(get("default", &id).map(|named| named.endpoint_id), Ok(endpoint_id()));
+    for wrong in ["", "1", "evt_00000000000000000000000001", "ep_0000000000000000000000000a"] {
+        assert_eq!(wrong_fields(get("default", wrong)), ["endpoint_id"], "{wrong:?}");
+    }
+    assert_eq!(wrong_fields(get("A", "")), ["organization_id", "endpoint_id"]);
+}
+
+#[test]
+fn lists_are_filtered_and_cut_into_pages() {
+    let request = v1::ListEndpointsRequest {
+        organization_id: "default".to_owned(),
+        status: v1::EndpointStatus::Degraded.into(),
+        search: "siem".to_owned(),
+        ..Default::default()
+    };
+    let list = ListEndpoints::try_from(request.clone()).expect("right");
+    assert_eq!((list.page.size, list.page.before), (50, EndpointId::MAX));
+    assert_eq!(list.status, Some(EndpointStatus::Degraded));
+    assert_eq!(list.search.as_deref(), Some("siem"));
+
+    let wrong = v1::ListEndpointsRequest {
+        page_size: -1,
+        page_token: "?".to_owned(),
+        status: 99,
+        search: "\0".to_owned(),
+        ..request
+    };
+    assert_eq!(
+        wrong_fields(ListEndpoints::try_from(wrong)),
+        ["page_size", "page_token", "status", "search"]
+    );
+    let all = v1::ListEndpointsRequest { organization_id: "a".to_owned(), ..Default::default() };
+    let all = ListEndpoints::try_from(all).expect("right");
+    assert_eq!((all.status, all.search), (None, None));
+}
+
+#[test]
+fn the_small_requests_are_checked_too() {
+    let disabled = DisableEndpoint::try_from(v1::DisableEndpointRequest {
+        organization_id: "default".to_owned(),
+        endpoint_id: endpoint_id().to_string(),
+        reason: "r".repeat(501),
+    });
+    assert_eq!(wrong_fields(disabled), ["reason"]);
+    let deleted = DeleteEndpoint::try_from(v1::DeleteEndpointRequest {
+        organization_id: "default".to_owned(),
+        endpoint_id: endpoint_id().to_string(),
+        etag: String::new(),
+    });
+    assert_eq!(deleted.map(|deleted| deleted.etag), Ok(None));
+    let types = ListEventTypes::try_from(v1::ListEventTypesRequest::default());
+    assert_eq!(wrong_fields(types), ["organization_id"]);
+}
+
+#[test]
+fn an_overlap_is_a_duration() {
+    let rotated = RotateSecret::try_from(v1::RotateSecretRequest {
+        organization_id: "default".to_owned(),
+        endpoint_id: endpoint_id().to_string(),
+        secret: SECRET.to_owned(),
+        overlap: Some(prost_types::Duration { seconds: 1, nanos: 500_000_000 }),
+    });
+    let rotated = rotated.expect("right");
+    assert_eq!(rotated.overlap, Duration::from_millis(1_500));
+    assert!(rotated.secret.is_some());
+}

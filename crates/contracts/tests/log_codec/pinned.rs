@@ -1,0 +1,81 @@
+//! The bytes themselves. A line of `pinned.txt` never changes: there are logs out there that
+//! hold it. A new field is left empty in the old samples, and gets a sample of its own.
+
+use keeptrusts_webhooks_contracts::DESCRIPTORS;
+use keeptrusts_webhooks_contracts::log_codec::{
+    Metadata, decode, decode_exchange, encode, encode_exchange, kind,
+};
+use keeptrusts_webhooks_domain::attempt::Exchange;
+use keeptrusts_webhooks_domain::log::Position;
+use prost::Message;
+use prost_types::FileDescriptorSet;
+
+use crate::samples::{every_kind, stream_of};
+
+#[test]
+fn the_bytes_of_every_kind_of_fact_are_those_that_are_in_logs_already() {
+    let pinned: Vec<(&str, &str)> = include_str!("pinned.txt")
+        .lines()
+        .map(|line| line.split_once(' ').expect("a kind and its bytes in hex"))
+        .collect();
+    let samples = every_kind();
+    assert_eq!(samples.len(), pinned.len());
+    for (fact, (name, bytes)) in samples.into_iter().zip(pinned) {
+        assert_eq!((kind(&fact), hex::encode(encode(&fact))), (name, bytes.to_owned()));
+        let bytes = hex::decode(bytes).expect("hex");
+        assert_eq!(decode(stream_of(&fact), &bytes), Ok(fact));
+    }
+}
+
+#[test]
+fn the_bytes_of_metadata_are_those_that_are_in_logs_already() {
+    let metadata = Metadata {
+        actor: "ingest".to_owned(),
+        correlation_id: "evt_1".to_owned(),
+        causation: Some(Position(300)),
+        trace: Some(
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().expect("valid"),
+        ),
+    };
+    let bytes = metadata.encode();
+    assert_eq!(
+        hex::encode(&bytes),
+        "0a06696e6765737412056576745f3118ac022237303\
+         02d34626639326633353737623334646136613363653932396430653065343733362d\
+         303066303637616130626139303262372d3031"
+    );
+    assert_eq!(Metadata::decode(&bytes), Ok(metadata));
+}
+
+#[test]
+fn the_bytes_of_an_exchange_are_those_that_are_in_body_tables_already() {
+    let exchange = Exchange {
+        request_headers: vec![("a".to_owned(), b"1".to_vec())],
+        response_headers: vec![("b".to_owned(), vec![0xff])],
+        response_body: b"ok".to_vec(),
+    };
+    let bytes = encode_exchange(&exchange);
+    assert_eq!(
+        hex::encode(&bytes),
+        "0a060a01611201311206\
+         0a01621201ff1a026f6b"
+    );
+    assert_eq!(decode_exchange(&bytes), Ok(exchange));
+}
+
+#[test]
+fn every_kind_has_a_sample_and_is_named_as_its_message() {
+    let descriptors = FileDescriptorSet::decode(DESCRIPTORS).expect("descriptors");
+    let messages = descriptors.file.iter().flat_map(|file| &file.message_type);
+    let record_data =
+        messages.into_iter().find(|message| message.name() == "RecordData").expect("a message");
+    let mut named: Vec<_> = record_data
+        .field
+        .iter()
+        .map(|field| field.type_name().rsplit('.').next().expect("a name"))
+        .collect();
+    let mut kinds: Vec<_> = every_kind().iter().map(kind).collect();
+    kinds.sort_unstable();
+    named.sort_unstable();
+    assert_eq!(kinds, named);
+}

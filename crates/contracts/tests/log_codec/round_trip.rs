@@ -1,0 +1,241 @@
+//! Whatever is encoded is decoded as what it was.
+
+use std::time::Duration;
+
+use keeptrusts_webhooks_contracts::log_codec::{
+    Metadata, decode, decode_exchange, encode, encode_exchange,
+};
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::attempt::{AttemptMade, Exchange, Trigger};
+use keeptrusts_webhooks_domain::delivery::DeliveryState;
+use keeptrusts_webhooks_domain::event::{ContentDigest, Idempotency, IdempotencyKey};
+use keeptrusts_webhooks_domain::event_type::EventType;
+use keeptrusts_webhooks_domain::fact::{
+    DeliveriesScheduled, DeliveryFact, EndpointFact, EndpointUpdate, EventAccepted, Fact,
+};
+use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId};
+use keeptrusts_webhooks_domain::log::{Position, Stream};
+use keeptrusts_webhooks_domain::secret::SealedSecret;
+use keeptrusts_webhooks_domain::trace::{TraceContext, TraceId};
+use proptest::collection::vec;
+use proptest::option::of;
+use proptest::prelude::*;
+use proptest::sample::select;
+use ulid::Ulid;
+
+use crate::samples::{attempt, stream_of, time};
+
+proptest! {
+    #[test]
+    fn every_fact(fact in any_fact()) {
+        prop_assert_eq!(decode(stream_of(&fact), &encode(&fact)), Ok(fact));
+    }
+
+    #[test]
+    fn metadata(
+        actor in any::<String>(),
+        correlation_id in any::<String>(),
+        causation in of(1..=i64::MAX),
+        trace in of((1..=u128::MAX, 1..=u64::MAX, any::<bool>())),
+    ) {
+        let trace = trace.map(|(trace_id, span_id, sampled)| TraceContext {
+            trace_id: TraceId(trace_id.to_be_bytes()),
+            span_id: span_id.to_be_bytes(),
+            sampled,
+        });
+        let causation = causation.map(Position);
+        let metadata = Metadata { actor, correlation_id, causation, trace };
+        prop_assert_eq!(Metadata::decode(&metadata.encode()), Ok(metadata));
+    }
+
+    #[test]
+    fn exchanges(
+        request_headers in headers(),
+        response_headers in headers(),
+        response_body in vec(any::<u8>(), 0..64),
+    ) {
+        let exchange = Exchange { request_headers, response_headers, response_body };
+        prop_assert_eq!(decode_exchange(&encode_exchange(&exchange)), Ok(exchange));
+    }
+
+    #[test]
+    fn bytes_that_nobody_wrote_do_no_harm(bytes in vec(any::<u8>(), 0..64)) {
+        let _ = decode(Stream::Event(EventId::MIN), &bytes);
+        let _ = Metadata::decode(&bytes);
+        let _ = decode_exchange(&bytes);
+    }
+}
+
+#[test]
+fn what_is_finer_than_a_microsecond_is_cut_off() {
+    let fine = AttemptMade {
+        start_time: time() + Duration::from_nanos(999),
+        duration: attempt().duration + Duration::from_nanos(999),
+        ..attempt()
+    };
+    let [fine, cut] =
+        [fine, attempt()].map(|made| Fact::Delivery(DeliveryFact::AttemptSucceeded(made)));
+    assert_eq!(decode(stream_of(&fine), &encode(&fine)), Ok(cut));
+}
+
+fn any_fact() -> impl Strategy<Value = Fact> {
+    prop_oneof![
+        endpoint_fact().prop_map(Fact::Endpoint),
+        event_accepted().prop_map(Fact::EventAccepted),
+        deliveries_scheduled().prop_map(Fact::DeliveriesScheduled),
+        delivery_fact().prop_map(Fact::Delivery),
+    ]
+}
+
+fn endpoint_fact() -> impl Strategy<Value = EndpointFact> {
+    let created = (any::<[String; 3]>(), event_types(), sealed()).prop_map(
+        |([name, url, description], event_types, secret)| EndpointFact::Created {
+            name,
+            url,
+            description,
+            event_types,
+            secret,
+        },
+    );
+    let updated = (any::<[Option<String>; 3]>(), of(event_types()), of(sealed())).prop_map(
+        |([name, url, description], event_types, secret)| {
+            EndpointFact::Updated(EndpointUpdate { name, url, description, event_types, secret })
+        },
+    );
+    prop_oneof![
+        created,
+        updated,
+        (sealed(), of(times())).prop_map(|(secret, previous_expire_time)| {
+            EndpointFact::SecretRotated { secret, previous_expire_time }
+        }),
+        Just(EndpointFact::Enabled),
+        any::<String>().prop_map(|reason| EndpointFact::Disabled { reason }),
+        (delivery_ids(), any::<String>())
+            .prop_map(|(delivery_id, reason)| EndpointFact::Degraded { delivery_id, reason }),
+        delivery_ids().prop_map(|delivery_id| EndpointFact::Recovered { delivery_id }),
+        Just(EndpointFact::Deleted),
+        Just(EndpointFact::SecretRevealed),
+    ]
+}
+
+fn event_accepted() -> impl Strategy<Value = EventAccepted> {
+    let idempotency = ("[^\0]{1,64}", any::<[u8; 32]>()).prop_map(|(key, request_sha256)| {
+        let key = IdempotencyKey::optional(key).expect("short").expect("not empty");
+        Idempotency { key, request_sha256 }
+    });
+    (any_event_type(), times(), digests(), of(idempotency)).prop_map(
+        |(event_type, event_time, body, idempotency)| EventAccepted {
+            event_type,
+            event_time,
+            body,
+            idempotency,
+        },
+    )
+}
+
+fn deliveries_scheduled() -> impl Strategy<Value = DeliveriesScheduled> {
+    let deliveries = vec((delivery_ids(), endpoint_ids()), 0..5);
+    (any_event_type(), deliveries, vec(endpoint_ids(), 0..5)).prop_map(
+        |(event_type, deliveries, missed)| DeliveriesScheduled { event_type, deliveries, missed },
+    )
+}
+
+fn delivery_fact() -> impl Strategy<Value = DeliveryFact> {
+    let test_requested = (event_ids(), endpoint_ids(), times(), digests()).prop_map(
+        |(event_id, endpoint_id, event_time, body)| DeliveryFact::TestRequested {
+            event_id,
+            endpoint_id,
+            event_time,
+            body,
+        },
+    );
+    let states = select(vec![
+        DeliveryState::Scheduled,
+        DeliveryState::Retrying,
+        DeliveryState::Delivered,
+        DeliveryState::Failed,
+        DeliveryState::Cancelled,
+    ]);
+    let failed = (attempts(), any::<String>(), of(times()), states).prop_map(
+        |(made, error, next_attempt_time, state)| DeliveryFact::AttemptFailed {
+            made,
+            error,
+            next_attempt_time,
+            state,
+        },
+    );
+    prop_oneof![
+        test_requested,
+        Just(DeliveryFact::RetryRequested),
+        Just(DeliveryFact::CancelRequested),
+        attempts().prop_map(DeliveryFact::AttemptSucceeded),
+        failed,
+        any::<String>().prop_map(|reason| DeliveryFact::Cancelled { reason }),
+    ]
+}
+
+fn attempts() -> impl Strategy<Value = AttemptMade> {
+    let ids = (any::<u128>(), event_ids(), endpoint_ids(), any_event_type());
+    let counts = (0..=i32::MAX as u32, 0..=i32::MAX as u32, of(1..=u16::MAX));
+    let triggers = select(vec![Trigger::Automatic, Trigger::Manual, Trigger::Test]);
+    let micros = 0..10_000_000_000_u64;
+    (ids, counts, triggers, times(), micros, digests()).prop_map(
+        |(ids, counts, trigger, start_time, micros, exchange)| {
+            let (id, event_id, endpoint_id, event_type) = ids;
+            let (number, automatic_count, status_code) = counts;
+            AttemptMade {
+                id: AttemptId::new(Ulid(id)),
+                event_id,
+                event_type,
+                endpoint_id,
+                number,
+                automatic_count,
+                trigger,
+                start_time,
+                duration: Duration::from_micros(micros),
+                status_code,
+                exchange,
+            }
+        },
+    )
+}
+
+fn headers() -> impl Strategy<Value = Vec<(String, Vec<u8>)>> {
+    vec((any::<String>(), vec(any::<u8>(), 0..16)), 0..4)
+}
+
+/// Years 1 to 9999, in microseconds.
+fn times() -> impl Strategy<Value = Timestamp> {
+    (-62_135_596_800_000_000..253_402_207_200_000_000_i64)
+        .prop_map(|micros| Timestamp::from_microsecond(micros).expect("in range"))
+}
+
+fn any_event_type() -> impl Strategy<Value = EventType> {
+    let with_test: Vec<_> = EventType::ALL.iter().copied().chain([EventType::Test]).collect();
+    select(with_test)
+}
+
+fn event_types() -> impl Strategy<Value = Vec<EventType>> {
+    vec(any_event_type(), 1..5)
+}
+
+fn digests() -> impl Strategy<Value = ContentDigest> {
+    any::<([u8; 32], u32)>().prop_map(|(sha256, size)| ContentDigest { sha256, size })
+}
+
+fn sealed() -> impl Strategy<Value = SealedSecret> {
+    (any::<String>(), any::<[u8; 12]>(), vec(any::<u8>(), 0..64))
+        .prop_map(|(key_id, nonce, ciphertext)| SealedSecret { key_id, nonce, ciphertext })
+}
+
+fn delivery_ids() -> impl Strategy<Value = DeliveryId> {
+    any::<u128>().prop_map(|ulid| DeliveryId::new(Ulid(ulid)))
+}
+
+fn endpoint_ids() -> impl Strategy<Value = EndpointId> {
+    any::<u128>().prop_map(|ulid| EndpointId::new(Ulid(ulid)))
+}
+
+fn event_ids() -> impl Strategy<Value = EventId> {
+    any::<u128>().prop_map(|ulid| EventId::new(Ulid(ulid)))
+}

@@ -1,0 +1,128 @@
+//! One fact of every kind, with every field filled.
+
+use std::time::Duration;
+
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::attempt::{AttemptMade, Trigger};
+use keeptrusts_webhooks_domain::delivery::DeliveryState;
+use keeptrusts_webhooks_domain::event::{ContentDigest, Idempotency, IdempotencyKey};
+use keeptrusts_webhooks_domain::event_type::EventType;
+use keeptrusts_webhooks_domain::fact::{
+    DeliveriesScheduled, DeliveryFact, EndpointFact, EndpointUpdate, EventAccepted, Fact,
+};
+use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId};
+use keeptrusts_webhooks_domain::log::Stream;
+use keeptrusts_webhooks_domain::secret::SealedSecret;
+use ulid::Ulid;
+
+/// The stream that a fact belongs to.
+pub(crate) fn stream_of(fact: &Fact) -> Stream {
+    match fact {
+        Fact::Endpoint(_) => Stream::Endpoint(EndpointId::MIN),
+        Fact::EventAccepted(_) | Fact::DeliveriesScheduled(_) => Stream::Event(EventId::MIN),
+        Fact::Delivery(_) => Stream::Delivery(DeliveryId::MIN),
+    }
+}
+
+/// One fact of every kind.
+pub(crate) fn every_kind() -> Vec<Fact> {
+    let endpoint = [
+        EndpointFact::Created {
+            name: "siem".to_owned(),
+            url: "https://a.example/".to_owned(),
+            description: "all".to_owned(),
+            event_types: vec![EventType::PolicyBlock, EventType::KeyRotated],
+            secret: sealed(),
+        },
+        EndpointFact::Updated(EndpointUpdate {
+            name: Some("new".to_owned()),
+            url: Some("https://b.example/".to_owned()),
+            description: Some(String::new()),
+            event_types: Some(vec![EventType::UserInvited]),
+            secret: Some(sealed()),
+        }),
+        EndpointFact::SecretRotated { secret: sealed(), previous_expire_time: Some(time()) },
+        EndpointFact::Enabled,
+        EndpointFact::Disabled { reason: "noisy".to_owned() },
+        EndpointFact::Degraded { delivery_id: delivery_id(), reason: "failed".to_owned() },
+        EndpointFact::Recovered { delivery_id: delivery_id() },
+        EndpointFact::Deleted,
+        EndpointFact::SecretRevealed,
+    ];
+    let event = [
+        Fact::EventAccepted(EventAccepted {
+            event_type: EventType::PolicyViolation,
+            event_time: time(),
+            body: digest(),
+            idempotency: Some(Idempotency {
+                key: IdempotencyKey::optional("k1".to_owned()).expect("valid").expect("not empty"),
+                request_sha256: [0xcd; 32],
+            }),
+        }),
+        Fact::DeliveriesScheduled(DeliveriesScheduled {
+            event_type: EventType::PolicyViolation,
+            deliveries: vec![(delivery_id(), endpoint_id())],
+            missed: vec![EndpointId::new(Ulid(5))],
+        }),
+    ];
+    let delivery = [
+        DeliveryFact::TestRequested {
+            event_id: event_id(),
+            endpoint_id: endpoint_id(),
+            event_time: time(),
+            body: digest(),
+        },
+        DeliveryFact::RetryRequested,
+        DeliveryFact::CancelRequested,
+        DeliveryFact::AttemptSucceeded(attempt()),
+        DeliveryFact::AttemptFailed {
+            made: attempt(),
+            error: "answered 500".to_owned(),
+            next_attempt_time: Some(time()),
+            state: DeliveryState::Retrying,
+        },
+        DeliveryFact::Cancelled { reason: "deleted".to_owned() },
+    ];
+    let endpoint = endpoint.into_iter().map(Fact::Endpoint);
+    endpoint.chain(event).chain(delivery.into_iter().map(Fact::Delivery)).collect()
+}
+
+pub(crate) fn time() -> Timestamp {
+    "2026-04-23T10:30:00.123456Z".parse().expect("a timestamp")
+}
+
+fn delivery_id() -> DeliveryId {
+    DeliveryId::new(Ulid(1))
+}
+
+fn endpoint_id() -> EndpointId {
+    EndpointId::new(Ulid(2))
+}
+
+fn event_id() -> EventId {
+    EventId::new(Ulid(3))
+}
+
+fn digest() -> ContentDigest {
+    ContentDigest { sha256: [0xab; 32], size: 1024 }
+}
+
+fn sealed() -> SealedSecret {
+    SealedSecret { key_id: "key".to_owned(), nonce: [7; 12], ciphertext: vec![9; 4] }
+}
+
+pub(crate) fn attempt() -> AttemptMade {
+    AttemptMade {
+        id: AttemptId::new(Ulid(4)),
+        event_id: event_id(),
+        event_type: EventType::PolicyViolation,
+        endpoint_id: endpoint_id(),
+        number: 3,
+        automatic_count: 2,
+        trigger: Trigger::Manual,
+        start_time: time(),
+        duration: Duration::from_micros(1_250_001),
+        status_code: Some(500),
+        exchange: digest(),
+    }
+}

@@ -1,0 +1,64 @@
+//! A caller's deadline: the header `grpc-timeout`.
+//! https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
+//!
+//! The [`grpc_server`](crate::grpc_server) answers DEADLINE_EXCEEDED when it passes, whatever
+//! the handler is doing, and drops the handler. (tonic's own layer would answer CANCELLED.)
+//! Handlers that want to know the time that is left can ask here.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use tokio::time::Instant;
+
+/// The deadline, as the server leaves it in a request's extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Deadline(pub(crate) Instant);
+
+/// How long the caller will still wait. None: as long as it takes.
+pub fn remaining<T>(request: &tonic::Request<T>) -> Option<Duration> {
+    let Deadline(deadline) = request.extensions().get()?;
+    Some(deadline.saturating_duration_since(Instant::now()))
+}
+
+/// The deadline of a request that has just arrived. What is not a valid timeout is none, as
+/// for tonic.
+pub(crate) fn of(headers: &HeaderMap) -> Option<Deadline> {
+    let timeout = timeout(headers.get("grpc-timeout")?.to_str().ok()?)?;
+    Instant::now().checked_add(timeout).map(Deadline)
+}
+
+/// `TimeoutValue TimeoutUnit`: at most 8 digits and one of H, M, S, m, u, n.
+fn timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let value: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(value * 60 * 60)),
+        "M" => Some(Duration::from_secs(value * 60)),
+        "S" => Some(Duration::from_secs(value)),
+        "m" => Some(Duration::from_millis(value)),
+        "u" => Some(Duration::from_micros(value)),
+        "n" => Some(Duration::from_nanos(value)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_read_as_the_protocol_writes_them() {
+        assert_eq!(timeout("2H"), Some(Duration::from_secs(7_200)));
+        assert_eq!(timeout("3M"), Some(Duration::from_secs(180)));
+        assert_eq!(timeout("0S"), Some(Duration::ZERO));
+        assert_eq!(timeout("250m"), Some(Duration::from_millis(250)));
+        assert_eq!(timeout("5u"), Some(Duration::from_micros(5)));
+        assert_eq!(timeout("99999999n"), Some(Duration::from_nanos(99_999_999)));
+        for wrong in ["", "S", "1", "1s", "-1S", "+1S", "1.5S", "100000000n", "1é"] {
+            assert_eq!(timeout(wrong), None, "{wrong:?}");
+        }
+    }
+}

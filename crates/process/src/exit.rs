@@ -1,0 +1,66 @@
+//! A process's last word.
+
+use std::error::Error;
+use std::fmt::Write;
+use std::process::ExitCode;
+
+/// The exit status of a `main`: 0, or 1 with the error and what caused it on stderr.
+pub fn with(result: Result<(), Box<dyn Error + Send + Sync>>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}", explained(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `error: …` and a line for each cause that the lines before do not tell already.
+fn explained(error: &dyn Error) -> String {
+    let mut said = error.to_string();
+    let mut text = format!("error: {said}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !said.contains(&next) {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "\n  because: {next}");
+        }
+        said = next;
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{message}")]
+    struct Layer {
+        message: &'static str,
+        source: Option<Box<Layer>>,
+    }
+
+    fn chain(messages: &[&'static str]) -> Layer {
+        let [message, rest @ ..] = messages else { panic!("an error has a message") };
+        let source = (!rest.is_empty()).then(|| Box::new(chain(rest)));
+        Layer { message, source }
+    }
+
+    #[test]
+    fn an_error_is_told_with_its_causes() {
+        let error = chain(&["cannot open the database", "cannot read the file", "not permitted"]);
+        assert_eq!(
+            explained(&error),
+            "error: cannot open the database\n  because: cannot read the file\n  because: not permitted"
+        );
+    }
+
+    #[test]
+    fn a_cause_that_was_told_already_is_not_repeated() {
+        let error = chain(&["cannot open: not permitted", "not permitted"]);
+        assert_eq!(explained(&error), "error: cannot open: not permitted");
+    }
+}

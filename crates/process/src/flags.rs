@@ -1,0 +1,72 @@
+//! Parsers for flags whose types are not clap's.
+//!
+//! [`RetrySchedule`] needs none: clap reads it through its own `FromStr`.
+//!
+//! [`RetrySchedule`]: keeptrusts_webhooks_domain::retry::RetrySchedule
+
+use std::time::Duration;
+
+use keeptrusts_webhooks_domain::retry::parse_duration;
+
+/// A duration: `500ms`, `10s`, `1h30m`, `30d`. Zero is one.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| {
+        "write a number and ms, s, m, h or d, for example 500ms, 10s, 1h30m or 30d".to_owned()
+    })
+}
+
+/// A duration that is longer than nothing: a limit, an interval.
+pub fn positive_duration(text: &str) -> Result<Duration, String> {
+    let duration = duration(text)?;
+    if duration.is_zero() {
+        return Err("must be longer than zero, for example 10s".to_owned());
+    }
+    Ok(duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use keeptrusts_webhooks_domain::retry::RetrySchedule;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Flags {
+        #[arg(long, value_parser = positive_duration, default_value = "10s")]
+        request_timeout: Duration,
+        #[arg(long, default_value_t)]
+        retry_schedule: RetrySchedule,
+    }
+
+    fn error(flag: &str) -> String {
+        let error = Flags::try_parse_from(["program", flag]).expect_err("wrong");
+        error.to_string().lines().next().expect("a line").to_owned()
+    }
+
+    #[test]
+    fn flags_are_read() {
+        let flags = Flags::try_parse_from(["program"]).expect("defaults");
+        assert_eq!(flags.request_timeout, Duration::from_secs(10));
+        assert_eq!(flags.retry_schedule, RetrySchedule::default());
+        let given = ["program", "--request-timeout=1m30s", "--retry-schedule=1s,2s"];
+        let flags = Flags::try_parse_from(given).expect("right");
+        assert_eq!(flags.request_timeout, Duration::from_secs(90));
+        assert_eq!(flags.retry_schedule.retries(), 2);
+    }
+
+    #[test]
+    fn a_wrong_flag_is_answered_with_what_would_be_right() {
+        let prefix = "error: invalid value '10' for '--request-timeout <REQUEST_TIMEOUT>': ";
+        assert_eq!(
+            error("--request-timeout=10"),
+            format!(
+                "{prefix}write a number and ms, s, m, h or d, for example 500ms, 10s, 1h30m or 30d"
+            )
+        );
+        assert!(
+            error("--request-timeout=0s").ends_with("must be longer than zero, for example 10s")
+        );
+        assert!(error("--retry-schedule=soon").contains("for example `1m,5m,30m,2h,12h`"));
+    }
+}

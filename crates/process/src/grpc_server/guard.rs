@@ -1,0 +1,99 @@
+//! What stands between the transport and the services: each request is admitted or turned
+//! away, and answered by its deadline and before the process ends.
+
+use std::convert::Infallible;
+use std::future::{Future, pending};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use keeptrusts_webhooks_contracts::status::{self, Reason};
+use tokio::sync::Semaphore;
+use tokio::time::{Sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::service::Routes;
+use tower_service::Service;
+
+use super::ending::EndingBody;
+use super::limits::{MAX_REQUESTS_IN_FLIGHT, RETRY_DELAY};
+use crate::deadline::{self, Deadline};
+
+#[derive(Clone)]
+pub(super) struct Guard {
+    routes: Routes,
+    in_flight: Arc<Semaphore>,
+    shutdown: CancellationToken,
+    grace_over: CancellationToken,
+}
+
+impl Guard {
+    pub(super) fn new(
+        routes: Routes,
+        shutdown: CancellationToken,
+        grace_over: CancellationToken,
+    ) -> Self {
+        let in_flight = Arc::new(Semaphore::new(MAX_REQUESTS_IN_FLIGHT));
+        Guard { routes: routes.prepare(), in_flight, shutdown, grace_over }
+    }
+}
+
+impl Service<Request<Body>> for Guard {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Service::<Request<Body>>::poll_ready(&mut self.routes, context)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        // Whether a process is alive must be answered when it is busy, too.
+        let is_health = request.uri().path().starts_with("/grpc.health.v1.Health/");
+        let admitted = self.in_flight.clone().try_acquire_owned();
+        if admitted.is_err() && !is_health {
+            return Box::pin(async { Ok(overloaded().into_http()) });
+        }
+
+        let deadline = deadline::of(request.headers());
+        if let Some(deadline) = deadline {
+            request.extensions_mut().insert(deadline);
+        }
+        // Set here and not in the future: tonic sets its own after this call, so that ours is
+        // the first to ring and the answer is DEADLINE_EXCEEDED, not tonic's CANCELLED.
+        let alarm = deadline.map(|Deadline(time)| sleep_until(time));
+        let answer = self.routes.call(request);
+        let (shutdown, grace_over) = (self.shutdown.clone(), self.grace_over.clone());
+        Box::pin(async move {
+            let _admitted = admitted;
+            let response = tokio::select! {
+                biased;
+                answer = answer => {
+                    answer?.map(|body| Body::new(EndingBody::new(body, shutdown, deadline)))
+                }
+                () = rings(alarm) => status::deadline_exceeded().into_http(),
+                () = grace_over.cancelled() => shutting_down().into_http(),
+            };
+            Ok(response)
+        })
+    }
+}
+
+async fn rings(alarm: Option<Sleep>) {
+    match alarm {
+        Some(alarm) => alarm.await,
+        None => pending().await,
+    }
+}
+
+fn overloaded() -> Status {
+    let message = "too many requests are in flight: send fewer at a time, and this one again later";
+    status::unavailable(Reason::Overloaded, message, RETRY_DELAY)
+}
+
+pub(super) fn shutting_down() -> Status {
+    let message = "this process is shutting down, and what was asked for may or may not have been done: ask again, another one will answer";
+    status::unavailable(Reason::ShuttingDown, message, RETRY_DELAY)
+}

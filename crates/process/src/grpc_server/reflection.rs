@@ -1,0 +1,30 @@
+//! Reflection, by which grpcurl and its like learn what can be called.
+
+use keeptrusts_webhooks_contracts::DESCRIPTORS;
+use tonic::service::RoutesBuilder;
+use tonic_reflection::pb::{v1, v1alpha};
+use tonic_reflection::server::{Builder, Error};
+
+const HEALTH: &str = "grpc.health.v1.Health";
+const REFLECTION: [&str; 2] =
+    ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
+
+/// Adds reflection v1, and v1alpha, which is all that older clients know (grpcurl before 1.8.8).
+/// Both list the services that this process has, not all that there are.
+pub(super) fn add_to(routes: &mut RoutesBuilder, services: &[&'static str]) -> Result<(), Error> {
+    routes.add_service(builder(services).build_v1()?);
+    routes.add_service(builder(services).build_v1alpha()?);
+    Ok(())
+}
+
+fn builder(services: &[&'static str]) -> Builder<'static> {
+    let builder = Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(v1alpha::FILE_DESCRIPTOR_SET)
+        // Registered above: both, whichever of them is asked.
+        .include_reflection_service(false);
+    let names = services.iter().copied().chain([HEALTH]).chain(REFLECTION);
+    names.fold(builder, Builder::with_service_name)
+}

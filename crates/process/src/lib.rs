@@ -1,0 +1,17 @@
+//! What every process of ours needs: flags, logs, a way to stop, a gRPC server, and a last word.
+//!
+//! A `main` reads its flags, starts the logs, builds its services, and hands them to the
+//! [`grpc_server`] with the [`shutdown`] token; [`exit`] tells what went wrong.
+//!
+//! May depend on: the domain, the contracts, the store (only for what its errors mean to a
+//! caller), tokio, tonic, clap and tracing. Never on a service.
+#![deny(missing_docs)]
+
+pub mod answer;
+pub mod database;
+pub mod deadline;
+pub mod exit;
+pub mod flags;
+pub mod grpc_server;
+pub mod logging;
+pub mod shutdown;

@@ -1,0 +1,105 @@
+//! Logs: structured, to stderr.
+
+use std::fmt;
+use std::io::{IsTerminal, stderr};
+use std::str::FromStr;
+
+use clap::{Args, ValueEnum};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+/// The flags of the logs; flatten them into a process's own.
+#[derive(Debug, Clone, Args)]
+pub struct LoggingFlags {
+    /// How log lines look
+    #[arg(
+        long,
+        env = "KEEPTRUSTS_WEBHOOKS_LOG_FORMAT",
+        value_enum,
+        default_value_t = LogFormat::Human
+    )]
+    pub log_format: LogFormat,
+    /// What is logged: a level (error, warn, info, debug, trace), also per module, such as
+    /// info,sqlx=warn
+    #[arg(long, env = "KEEPTRUSTS_WEBHOOKS_LOG_LEVEL", default_value_t)]
+    pub log_level: LogLevel,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people: a line of text each
+    Human,
+    /// For programs: a JSON object a line
+    Json,
+}
+
+/// A filter of log lines, in the syntax of tracing-subscriber's EnvFilter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLevel(String);
+
+impl Default for LogLevel {
+    fn default() -> Self {
+        LogLevel("info".to_owned())
+    }
+}
+
+impl fmt::Display for LogLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for LogLevel {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // EnvFilter would take a misspelt level for the name of a module, and log nothing of
+        // the others.
+        let has_level = text.split(',').all(|directive| {
+            let level = directive.rsplit_once('=').map_or(directive, |(_, level)| level).trim();
+            !level.is_empty() && level.parse::<LevelFilter>().is_ok()
+        });
+        if !has_level || EnvFilter::try_new(text).is_err() {
+            return Err("write error, warn, info, debug, trace or off, also per module, for example info,sqlx=warn".to_owned());
+        }
+        Ok(LogLevel(text.to_owned()))
+    }
+}
+
+impl LoggingFlags {
+    /// Starts the logs. An error if this process has done so before.
+    pub fn start(&self) -> Result<(), TryInitError> {
+        let lines = tracing_subscriber::fmt()
+            .with_env_filter(EnvFilter::new(&self.log_level.0))
+            .with_writer(stderr);
+        match self.log_format {
+            LogFormat::Human => lines.with_ansi(wants_colours()).finish().try_init(),
+            LogFormat::Json => lines.json().flatten_event(true).finish().try_init(),
+        }
+    }
+}
+
+/// Colours are for terminals whose users have not declined them (https://no-color.org).
+fn wants_colours() -> bool {
+    let declined = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    stderr().is_terminal() && !declined
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_stands_alone_or_for_a_module() {
+        for right in
+            ["info", "off", "WARN", "info,sqlx=warn", "warn,keeptrusts_webhooks_store=debug"]
+        {
+            assert!(right.parse::<LogLevel>().is_ok(), "{right:?}");
+        }
+        for wrong in ["", "inf", "sqlx", "sqlx=loud", "info,"] {
+            assert!(wrong.parse::<LogLevel>().is_err(), "{wrong:?}");
+        }
+    }
+}

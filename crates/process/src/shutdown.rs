@@ -1,0 +1,49 @@
+//! Stopping: first in order, then at once.
+
+use std::io;
+use std::process::exit;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// A token that is cancelled when the process is asked to stop, by SIGTERM or SIGINT.
+///
+/// Whoever works in the process watches it, finishes what is in hand, and returns. A second
+/// signal ends the process at once, with status 143 (SIGTERM) or 130 (SIGINT): what is not in
+/// the log by then has not happened, and what is in it is safe.
+///
+/// From this call on the signals no longer end the process by themselves. Must be called
+/// within a tokio runtime; fails only if the operating system refuses a handler.
+pub fn on_signals() -> io::Result<CancellationToken> {
+    let mut signals = Signals {
+        terminate: signal(SignalKind::terminate())?,
+        interrupt: signal(SignalKind::interrupt())?,
+    };
+    let asked = CancellationToken::new();
+    let token = asked.clone();
+    tokio::spawn(async move {
+        let (first, _) = signals.next().await;
+        tracing::info!(signal = first, "shutting down; a second signal ends the process at once");
+        asked.cancel();
+        let (second, number) = signals.next().await;
+        tracing::warn!(signal = second, "ending at once");
+        // What shells report for a process that a signal has ended.
+        exit(128 + number);
+    });
+    Ok(token)
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// The name and number of the next one.
+    async fn next(&mut self) -> (&'static str, i32) {
+        tokio::select! {
+            _ = self.terminate.recv() => ("SIGTERM", SignalKind::terminate().as_raw_value()),
+            _ = self.interrupt.recv() => ("SIGINT", SignalKind::interrupt().as_raw_value()),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+use std::time::{Duration, Instant};
+
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_contracts::v1::ingest_service_client::IngestServiceClient;
+use keeptrusts_webhooks_contracts::v1::publish_event_request::Payload;
+use keeptrusts_webhooks_process::grpc_server::Listener;
+use keeptrusts_webhooks_process::grpc_server::limits::{
+    MAX_REQUEST_BYTES, MAX_REQUESTS_IN_FLIGHT, MAX_STREAMS_PER_CONNECTION,
+};
+use tonic::body::Body;
+use tonic::{Code, Request};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::fixture::{Fixture, listener, reason};
+
+fn publish(data_bytes: usize) -> v1::PublishEventRequest {
+    let payload = Some(Payload::DataJson("x".repeat(data_bytes)));
+    v1::PublishEventRequest { payload, ..Default::default() }
+}
+
+#[tokio::test]
+async fn a_request_may_have_4_mib_and_no_more() {
+    let fixture = Fixture::start().await;
+    let mut client = fixture.client().await;
+    // A field of this length has 5 bytes before it.
+    let largest = MAX_REQUEST_BYTES - 5;
+    let answer = client.publish_event(publish(largest)).await.expect("it fits");
+    assert_eq!(answer.into_inner().event_id, largest.to_string());
+    let refused = client.publish_event(publish(largest + 1)).await.expect_err("too large");
+    assert_eq!(refused.code(), Code::OutOfRange);
+}
+
+#[tokio::test]
+async fn a_deadline_that_passes_is_told_by_its_own_code_and_reason() {
+    let fixture = Fixture::start().await;
+    // tonic's own channel would give up by itself, with CANCELLED.
+    let channel = Client::builder(TokioExecutor::new()).http2_only(true).build_http::<Body>();
+    let origin = format!("http://{}", fixture.address).parse().expect("a URI");
+    let mut client = IngestServiceClient::with_origin(channel, origin);
+    let mut request = Request::new(v1::GetEventRequest::default());
+    request.set_timeout(Duration::from_millis(100));
+    let begin = Instant::now();
+    let status = client.get_event(request).await.expect_err("the gate stays closed");
+    assert_eq!(
+        (status.code(), reason(&status)),
+        (Code::DeadlineExceeded, "DEADLINE_EXCEEDED".to_owned())
+    );
+    assert!(begin.elapsed() >= Duration::from_millis(100));
+}
+
+#[tokio::test]
+async fn a_handler_can_ask_how_much_time_is_left() {
+    let fixture = Fixture::start().await;
+    let mut client = fixture.client().await;
+    let mut request = Request::new(v1::ListEventsRequest::default());
+    request.set_timeout(Duration::from_secs(3_600));
+    let answer = client.list_events(request).await.expect("an answer");
+    assert_eq!(answer.into_inner().next_page_token, "Some(3599)");
+    let answer = client.list_events(v1::ListEventsRequest::default()).await.expect("an answer");
+    assert_eq!(answer.into_inner().next_page_token, "None");
+}
+
+#[tokio::test]
+async fn more_requests_than_may_be_in_flight_are_turned_away_but_health_is_told() {
+    let fixture = Fixture::start().await;
+    let mut clients = Vec::new();
+    for _ in 0..=MAX_REQUESTS_IN_FLIGHT / MAX_STREAMS_PER_CONNECTION as usize {
+        clients.push(fixture.client().await);
+    }
+    let requests: Vec<_> = (0..MAX_REQUESTS_IN_FLIGHT)
+        .map(|index| {
+            let mut client = clients[index % clients.len()].clone();
+            tokio::spawn(async move { client.get_event(v1::GetEventRequest::default()).await })
+        })
+        .collect();
+    for _ in 0..MAX_REQUESTS_IN_FLIGHT {
+        fixture.gate.arrival().await;
+    }
+    let refused = clients[0].publish_event(publish(0)).await.expect_err("one too many");
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unavailable, "OVERLOADED"));
+    let mut health = HealthClient::new(fixture.connect().await);
+    assert!(health.check(HealthCheckRequest::default()).await.is_ok());
+
+    fixture.gate.open();
+    for request in requests {
+        request.await.expect("no panic").expect("an answer");
+    }
+    clients[0].publish_event(publish(0)).await.expect("there is room again");
+}
+
+#[tokio::test]
+async fn an_address_that_is_in_use_is_told_with_the_flag_to_change() {
+    let first = listener("127.0.0.1:0").await;
+    let address = first.local_address();
+    let error = Listener::bind(address, "--listen").await.expect_err("in use");
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "cannot listen on {address}: another process does; stop it, or choose another address with --listen"
+        )
+    );
+    let elsewhere = "192.0.2.1:0".parse().expect("an address");
+    let error = Listener::bind(elsewhere, "--listen").await.expect_err("not ours");
+    assert_eq!(
+        error.to_string(),
+        "cannot listen on 192.0.2.1:0; choose another address with --listen"
+    );
+}

@@ -1,0 +1,151 @@
+//! A server with one service, whose every answer waits until a test opens the gate.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_contracts::v1::ingest_service_client::IngestServiceClient;
+use keeptrusts_webhooks_contracts::v1::ingest_service_server::{
+    IngestService, IngestServiceServer,
+};
+use keeptrusts_webhooks_process::deadline;
+use keeptrusts_webhooks_process::grpc_server::{GrpcServer, Health, Listener, ServeError};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+use tonic_types::StatusExt;
+
+pub(crate) const SERVICE: &str = "keeptrusts.webhooks.v1.IngestService";
+
+/// Longer than anything here takes, so that a broken test fails instead of hanging.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) struct Fixture {
+    pub(crate) address: SocketAddr,
+    pub(crate) health: Health,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) gate: Gate,
+    pub(crate) served: JoinHandle<Result<(), ServeError>>,
+}
+
+/// GetEvent waits here.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    arrived: Arc<Semaphore>,
+    opened: Arc<Semaphore>,
+}
+
+impl Gate {
+    /// Waits until a request stands at the gate.
+    pub(crate) async fn arrival(&self) {
+        let arrival = tokio::time::timeout(PATIENCE, self.arrived.acquire()).await;
+        arrival.expect("a request arrives").expect("never closed").forget();
+    }
+
+    pub(crate) fn open(&self) {
+        self.opened.add_permits(Semaphore::MAX_PERMITS / 2);
+    }
+}
+
+impl Fixture {
+    pub(crate) async fn start() -> Fixture {
+        Fixture::with_grace_period(PATIENCE).await
+    }
+
+    pub(crate) async fn with_grace_period(grace_period: Duration) -> Fixture {
+        let listener = listener("127.0.0.1:0").await;
+        let address = listener.local_address();
+        let gate =
+            Gate { arrived: Arc::new(Semaphore::new(0)), opened: Arc::new(Semaphore::new(0)) };
+        let shutdown = CancellationToken::new();
+        let server = GrpcServer::new()
+            .service(IngestServiceServer::new(GatedIngest(gate.clone())))
+            .grace_period(grace_period);
+        let health = server.health();
+        let served = tokio::spawn(server.serve(listener, shutdown.clone()));
+        Fixture { address, health, shutdown, gate, served }
+    }
+
+    pub(crate) async fn connect(&self) -> Channel {
+        let endpoint = Channel::from_shared(format!("http://{}", self.address)).expect("a URI");
+        endpoint.connect().await.expect("the server accepts")
+    }
+
+    pub(crate) async fn client(&self) -> IngestServiceClient<Channel> {
+        IngestServiceClient::new(self.connect().await)
+    }
+
+    /// A request that stands at the gate.
+    pub(crate) async fn request_in_flight(&self) -> JoinHandle<Result<String, Status>> {
+        let mut client = self.client().await;
+        let request = tokio::spawn(async move {
+            let answer = client.get_event(v1::GetEventRequest::default()).await?;
+            Ok(answer.into_inner().event.unwrap_or_default().id)
+        });
+        self.gate.arrival().await;
+        request
+    }
+
+    /// Waits until the server has ended.
+    pub(crate) async fn ended(self) {
+        let served = tokio::time::timeout(PATIENCE, self.served).await;
+        served.expect("the server ends").expect("no panic").expect("no error");
+    }
+}
+
+pub(crate) async fn listener(address: &str) -> Listener {
+    let address = address.parse().expect("an address");
+    Listener::bind(address, "--listen").await.expect("a free port")
+}
+
+pub(crate) fn reason(status: &Status) -> String {
+    status.get_details_error_info().expect("every status of ours has an ErrorInfo").reason
+}
+
+struct GatedIngest(Gate);
+
+#[tonic::async_trait]
+impl IngestService for GatedIngest {
+    /// Answers at once; the event's id is how many bytes of data it had.
+    async fn publish_event(
+        &self,
+        request: Request<v1::PublishEventRequest>,
+    ) -> Result<Response<v1::PublishEventResponse>, Status> {
+        let event_id = match request.into_inner().payload {
+            Some(v1::publish_event_request::Payload::DataJson(json)) => json.len().to_string(),
+            _ => String::new(),
+        };
+        Ok(Response::new(v1::PublishEventResponse { event_id, duplicate: false }))
+    }
+
+    async fn publish_events(
+        &self,
+        _: Request<v1::PublishEventsRequest>,
+    ) -> Result<Response<v1::PublishEventsResponse>, Status> {
+        Err(Status::unimplemented("not needed here"))
+    }
+
+    /// Waits at the gate.
+    async fn get_event(
+        &self,
+        _: Request<v1::GetEventRequest>,
+    ) -> Result<Response<v1::GetEventResponse>, Status> {
+        self.0.arrived.add_permits(1);
+        let _opened = self.0.opened.acquire().await;
+        let event = v1::Event { id: "finished".to_owned(), ..Default::default() };
+        Ok(Response::new(v1::GetEventResponse { event: Some(event) }))
+    }
+
+    /// Answers at once; the token is the time that is left, in seconds.
+    async fn list_events(
+        &self,
+        request: Request<v1::ListEventsRequest>,
+    ) -> Result<Response<v1::ListEventsResponse>, Status> {
+        let remaining = deadline::remaining(&request).map(|remaining| remaining.as_secs());
+        let next_page_token = format!("{remaining:?}");
+        Ok(Response::new(v1::ListEventsResponse { events: Vec::new(), next_page_token }))
+    }
+}

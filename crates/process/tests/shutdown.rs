@@ -1,0 +1,81 @@
+//! Signals, sent to a process of their own: this very program, running only the ignored test.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use keeptrusts_webhooks_process::shutdown;
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Whether the process stays after the first signal.
+const STAYS: &str = "TEST_STAYS_AFTER_THE_FIRST_SIGNAL";
+
+#[tokio::test]
+#[ignore = "is the process that the other tests send signals to"]
+async fn process_under_test() {
+    let token = shutdown::on_signals().expect("handlers");
+    println!("\nready");
+    token.cancelled().await;
+    println!("asked to stop");
+    if std::env::var_os(STAYS).is_some() {
+        std::future::pending::<()>().await;
+    }
+}
+
+struct Process {
+    child: Child,
+    lines: Box<dyn Iterator<Item = String>>,
+}
+
+impl Process {
+    fn start(stays: bool) -> Process {
+        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        command.args(["--exact", "process_under_test", "--ignored", "--nocapture"]);
+        if stays {
+            command.env(STAYS, "yes");
+        }
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("a process");
+        let output = BufReader::new(child.stdout.take().expect("piped"));
+        let lines = Box::new(output.lines().map_while(Result::ok));
+        let mut process = Process { child, lines };
+        process.says("ready");
+        process
+    }
+
+    fn says(&mut self, line: &str) {
+        assert!(self.lines.any(|said| said == line), "it ends without saying {line:?}");
+    }
+
+    fn send(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).expect("the process is there");
+    }
+
+    fn exit_status(mut self) -> Option<i32> {
+        self.child.wait().expect("it ends").code()
+    }
+}
+
+#[test]
+fn the_first_signal_asks_the_process_to_stop() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut process = Process::start(false);
+        process.send(signal);
+        process.says("asked to stop");
+        assert_eq!(process.exit_status(), Some(0));
+    }
+}
+
+#[test]
+fn the_second_signal_ends_it_at_once() {
+    for (first, second, status) in [
+        (Signal::TERM, Signal::TERM, 143),
+        (Signal::INT, Signal::INT, 130),
+        (Signal::TERM, Signal::INT, 130),
+    ] {
+        let mut process = Process::start(true);
+        process.send(first);
+        process.says("asked to stop");
+        process.send(second);
+        assert_eq!(process.exit_status(), Some(status));
+    }
+}

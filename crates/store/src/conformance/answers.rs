@@ -1,0 +1,79 @@
+//! Everything that a store says about a shard, to compare it with what another says, or with
+//! what it says later.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId};
+use keeptrusts_webhooks_domain::log::Position;
+
+use super::fixture::read_all;
+use super::given::{SHARD, organization, other_organization};
+use crate::operation::BodyId;
+use crate::query::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter};
+use crate::store::{DueKey, Store};
+
+const ALL: usize = 1_000_000;
+
+/// Questions, each with its answer line by line.
+pub(crate) struct Answers(BTreeMap<String, Vec<String>>);
+
+impl Answers {
+    /// Asks a store everything about [`SHARD`].
+    pub(crate) async fn of(store: &dyn Store) -> Answers {
+        let mut answers = Answers(BTreeMap::new());
+        answers.add("log", read_all(store, SHARD).await);
+        answers.add("state", [store.shard_state(SHARD).await.expect("reads")]);
+        for whose in [organization(), other_organization()] {
+            let filter = EndpointFilter::default();
+            let rows = store.list_endpoints(SHARD, &whose, &filter, EndpointId::MAX, ALL).await;
+            answers.add(format!("endpoints of {whose}"), rows.expect("reads"));
+            let filter = EventFilter::default();
+            let rows = store.list_events(SHARD, &whose, &filter, EventId::MAX, ALL).await;
+            let rows = rows.expect("reads");
+            let ids: Vec<_> = rows.iter().map(|event| BodyId::Event(event.id)).collect();
+            answers.add(format!("events of {whose}"), rows);
+            let bodies = store.bodies(SHARD, &ids).await.expect("reads");
+            answers.add(format!("bodies of {whose}"), bodies.into_iter().collect::<BTreeMap<_, _>>());
+            let filter = DeliveryFilter::default();
+            let rows = store.list_deliveries(SHARD, &whose, &filter, DeliveryId::MAX, ALL).await;
+            answers.add(format!("deliveries of {whose}"), rows.expect("reads"));
+            let filter = AttemptFilter::default();
+            let rows = store.list_attempts(SHARD, &whose, &filter, AttemptId::MAX, ALL).await;
+            answers.add(format!("attempts of {whose}"), rows.expect("reads"));
+        }
+        let endpoints = store.shard_endpoints(SHARD, EndpointId::MIN, ALL).await.expect("reads");
+        for endpoint in endpoints.iter().map(|endpoint| endpoint.id) {
+            let due = store.due_deliveries(SHARD, endpoint, DueKey::MIN, ALL).await;
+            answers.add(format!("due deliveries of {endpoint}"), due.expect("reads").deliveries);
+            let missed = store.missed_events(SHARD, endpoint, Position::START, ALL).await;
+            answers.add(format!("events missed by {endpoint}"), missed.expect("reads"));
+            let counts = store.attempt_counts(SHARD, endpoint, Timestamp::UNIX_EPOCH).await;
+            let counts: BTreeMap<_, _> = counts.expect("reads").into_iter().collect();
+            answers.add(format!("attempt counts of {endpoint}"), counts);
+        }
+        answers.add("endpoints of the shard", endpoints);
+        let waiting = store.waiting_endpoints(SHARD).await.expect("reads");
+        let waiting: BTreeMap<_, _> = waiting.endpoints.into_iter().collect();
+        answers.add("waiting endpoints", waiting);
+        answers
+    }
+
+    fn add<T: Debug>(&mut self, question: impl Into<String>, answer: impl IntoIterator<Item = T>) {
+        let lines = answer.into_iter().map(|line| format!("{line:?}")).collect();
+        self.0.insert(question.into(), lines);
+    }
+
+    /// Fails with the first line that is not the same.
+    pub(crate) fn assert_same_as(&self, other: &Answers) {
+        assert!(self.0.keys().eq(other.0.keys()), "the same questions were asked");
+        for (question, answer) in &self.0 {
+            let other = &other.0[question];
+            for (line, (one, other)) in answer.iter().zip(other).enumerate() {
+                assert_eq!(one, other, "{question}, line {line}");
+            }
+            assert_eq!(answer.len(), other.len(), "{question}: lines");
+        }
+    }
+}

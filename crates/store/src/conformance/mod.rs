@@ -1,0 +1,137 @@
+//! One suite that holds every implementation of [`Store`] to the contract on the trait.
+//!
+//! A backend hooks the whole suite up in one line of its tests: `conformance_tests!(fixture);`,
+//! where `fixture` is an `async fn() -> Fixture` that makes a database of its own each time.
+//! The checks are sorted by idea, one file for each; [`given`] builds what they append.
+
+#![allow(clippy::unwrap_used)]
+
+mod answers;
+mod fixture;
+pub(crate) mod given;
+mod history;
+mod random;
+
+pub(crate) mod appends;
+pub(crate) mod bodies;
+pub(crate) mod concurrency;
+pub(crate) mod fencing_and_leases;
+pub(crate) mod idempotency;
+pub(crate) mod projections;
+pub(crate) mod queries;
+pub(crate) mod rebuild;
+
+#[cfg(doc)]
+use crate::store::Store;
+
+pub(crate) use fixture::{Damage, Fixture, ManualClock, within_a_minute};
+
+/// Makes a test of every check, with a fixture of its own from `$make`, an `async fn() -> Fixture`.
+macro_rules! conformance_tests {
+    ($make:ident) => {
+        $crate::conformance::conformance_tests! { $make:
+            appends {
+                every_kind_of_fact_is_read_back_as_it_was_appended,
+                an_operation_of_several_records_is_answered_with_the_first_and_the_last,
+                invariant_6_refused_operations_leave_nothing_and_take_no_position,
+                invariant_6_a_batch_of_refused_operations_moves_nothing,
+                an_operation_sees_those_before_it_in_its_batch,
+                what_is_another_organizations_cannot_be_changed,
+                an_append_without_operations_changes_nothing,
+                a_batch_of_2_000_operations_is_appended,
+                an_event_with_3_000_deliveries_is_routed_and_concluded,
+                the_log_is_read_in_pages,
+                shards_are_independent_logs,
+                operations_are_found_by_their_ids_and_no_others_are,
+            }
+            idempotency {
+                the_same_key_and_content_answer_with_the_first_event,
+                the_same_key_with_other_content_is_refused,
+                keys_of_another_organization_are_its_own,
+                a_key_used_twice_in_one_batch_is_used_once,
+                a_refused_operation_does_not_use_its_key_up,
+                keys_are_compared_byte_by_byte,
+                hundreds_of_keys_in_one_batch_are_each_judged,
+                keys_are_still_known_after_a_rebuild,
+            }
+            concurrency {
+                invariant_6_readers_see_no_gap_while_many_append_and_some_are_refused,
+                of_many_who_change_a_version_one_wins,
+                of_many_who_publish_with_one_key_one_is_first,
+                changes_that_expect_no_version_all_follow_each_other,
+                what_is_due_is_of_the_snapshot_that_it_names,
+                an_append_that_was_given_up_is_found_if_and_only_if_it_happened,
+            }
+            fencing_and_leases {
+                invariant_5_an_earlier_owner_cannot_append,
+                invariant_5_no_record_of_an_owner_comes_after_its_successors_first,
+                invariant_5_an_epoch_that_never_was_is_no_fence,
+                a_lease_that_is_held_is_not_given_to_another,
+                of_many_who_ask_for_a_lease_one_gets_it,
+                a_lease_that_ran_out_passes_on_and_cannot_be_renewed,
+                a_lease_that_ran_out_but_that_nobody_took_is_renewed,
+                a_renewed_lease_lasts_by_its_new_time_to_live,
+                a_lease_that_was_given_back_is_free_and_its_epoch_is_not_used_again,
+                the_checkpoint_moves_step_by_step_and_nothing_is_acted_on_twice,
+                a_survey_says_who_is_there_and_who_holds_what,
+                a_member_that_ran_out_of_time_is_gone_and_its_lease_is_seen_to_have_expired,
+                the_first_master_key_is_the_databases_for_ever,
+            }
+            bodies {
+                bodies_of_every_size_are_read_back_byte_for_byte,
+                an_attempts_body_and_an_events_body_are_told_apart,
+                only_bodies_that_are_asked_for_and_exist_are_answered,
+                bodies_of_refused_and_duplicate_operations_are_not_kept,
+                an_expired_body_is_gone_before_it_is_deleted,
+                expired_bodies_are_deleted_a_limited_number_at_a_time,
+                a_rebuild_leaves_bodies_alone,
+            }
+            projections {
+                an_endpoints_row_follows_each_of_its_facts,
+                an_accepted_event_and_its_delivery_have_rows_with_their_trace,
+                a_delivery_retries_until_it_fails_and_each_attempt_has_a_row,
+                a_manual_retry_is_due_beside_the_schedule_and_can_deliver,
+                a_cancelled_delivery_waits_for_nothing,
+                a_test_is_an_event_and_a_delivery_of_its_own,
+                what_a_batch_makes_it_may_also_change,
+                missed_events_are_read_in_the_order_of_the_log,
+                attempts_are_counted_by_hour_outcome_and_duration_and_tests_are_not,
+                due_deliveries_come_by_time_and_then_by_id_page_by_page,
+            }
+            queries {
+                lists_come_newest_first_page_by_page_without_loss_or_repetition,
+                events_are_filtered_by_type_and_time,
+                deliveries_are_filtered_by_each_of_their_columns_and_any_two,
+                attempts_are_filtered_by_each_of_their_columns_and_any_two,
+                endpoints_are_searched_by_text_that_means_only_itself,
+                endpoints_are_filtered_by_status_and_text_together,
+                a_deleted_endpoint_is_not_listed_but_can_be_read,
+                an_organization_sees_nothing_of_anothers,
+                deliveries_are_read_by_id_and_absent_ones_left_out,
+                an_empty_database_answers_every_question,
+            }
+            rebuild {
+                invariant_7_a_long_random_history_is_rebuilt_as_it_was,
+                the_same_seeds_histories_get_the_same_answers_as_in_memory,
+                invariant_7_a_check_finds_what_the_log_does_not_say_and_changes_nothing,
+                an_empty_shard_is_checked_and_rebuilt,
+                progress_grows_to_the_last_position,
+                nothing_that_is_appended_during_a_rebuild_is_lost,
+                a_rebuild_leaves_the_log_the_lease_and_the_checkpoint_alone,
+                a_rebuild_concerns_its_shard_only,
+            }
+        }
+    };
+    ($make:ident: $($idea:ident { $($check:ident,)* })*) => {
+        $(mod $idea {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $check() {
+                let check = async {
+                    $crate::conformance::$idea::$check(super::$make().await).await;
+                };
+                $crate::conformance::within_a_minute(check).await;
+            })*
+        })*
+    };
+}
+pub(crate) use conformance_tests;

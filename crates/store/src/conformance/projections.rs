@@ -1,0 +1,424 @@
+//! What the tables say after each fact.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptMade, Outcome, Trigger};
+use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, Verdict};
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus, PreviousSecret};
+use keeptrusts_webhooks_domain::event::{ContentDigest, Event};
+use keeptrusts_webhooks_domain::event_type::EventType;
+use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, EndpointUpdate};
+use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId};
+use keeptrusts_webhooks_domain::log::{Position, Version};
+
+use super::Fixture;
+use super::given::*;
+use crate::durations;
+use crate::operation::Expected;
+use crate::projection::{CountKey, hour_of};
+use crate::query::AttemptFilter;
+use crate::store::DueKey;
+
+const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+/// An endpoint that exists.
+async fn an_endpoint(fixture: &Fixture) -> EndpointId {
+    let id = endpoint_id();
+    fixture.append(create_endpoint(id)).await;
+    id
+}
+
+/// A delivery that waits for its first attempt.
+async fn a_delivery_to(fixture: &Fixture, endpoint: EndpointId) -> DeliveryId {
+    let (event, delivery) = (event_id(), delivery_id());
+    fixture.append_all(&[publish(event), schedule(event, &[(delivery, endpoint)], &[])]).await;
+    delivery
+}
+
+/// Appends a fact to a delivery; answers with its row and the time of the record.
+async fn change(fixture: &Fixture, id: DeliveryId, fact: DeliveryFact) -> (Delivery, Timestamp) {
+    let records = fixture.append(change_delivery(id, Expected::Any, fact)).await;
+    (fixture.delivery(id).await, records[0].recorded_at)
+}
+
+async fn attempts_of(fixture: &Fixture, delivery: DeliveryId) -> Vec<Attempt> {
+    let filter = AttemptFilter { delivery_id: Some(delivery), ..AttemptFilter::default() };
+    let (store, us) = (fixture.store(), organization());
+    let listed = store.list_attempts(SHARD, &us, &filter, AttemptId::MAX, 100).await;
+    listed.expect("attempts are listed")
+}
+
+async fn due(fixture: &Fixture, endpoint: EndpointId, after: DueKey, limit: usize) -> Vec<Delivery> {
+    let page = fixture.store().due_deliveries(SHARD, endpoint, after, limit).await;
+    let page = page.expect("due deliveries are read");
+    assert_eq!(page.as_of, fixture.last_position().await);
+    page.deliveries
+}
+
+pub(crate) async fn an_endpoints_row_follows_each_of_its_facts(fixture: Fixture) {
+    let id = endpoint_id();
+    let created = fixture.append(create_endpoint_with(id, "siem", "https://siem.example/")).await;
+    let create_time = created[0].recorded_at;
+    let mut expected = Endpoint {
+        id,
+        organization_id: organization(),
+        name: "siem".to_owned(),
+        url: "https://siem.example/".to_owned(),
+        description: String::new(),
+        event_types: vec![EVENT_TYPE],
+        secret: sealed("secret"),
+        previous_secret: None,
+        status: EndpointStatus::Active,
+        status_reason: String::new(),
+        config_version: Version(1),
+        version: Version(1),
+        create_time,
+        update_time: create_time,
+        delete_time: None,
+    };
+    assert_eq!(fixture.endpoint(id).await, expected);
+
+    let expire_time = time("2026-05-01T00:00:00.000001Z");
+    let delivery_id = delivery_id();
+    let reason = || "because".to_owned();
+    let update = EndpointUpdate {
+        name: Some("SIEM".to_owned()),
+        event_types: Some(vec![EventType::PolicyBlock, EventType::UserInvited]),
+        ..EndpointUpdate::default()
+    };
+    let update_secret =
+        EndpointUpdate { secret: Some(sealed("third")), ..EndpointUpdate::default() };
+    let steps: [(EndpointFact, fn(&mut Endpoint)); 9] = [
+        (EndpointFact::Updated(update), |row| {
+            row.name = "SIEM".to_owned();
+            row.event_types = vec![EventType::PolicyBlock, EventType::UserInvited];
+            row.config_version = Version(2);
+        }),
+        (
+            EndpointFact::SecretRotated {
+                secret: sealed("second"),
+                previous_expire_time: Some(expire_time),
+            },
+            |row| {
+                let secret = std::mem::replace(&mut row.secret, sealed("second"));
+                let expire_time = time("2026-05-01T00:00:00.000001Z");
+                row.previous_secret = Some(PreviousSecret { secret, expire_time });
+                row.config_version = Version(3);
+            },
+        ),
+        (EndpointFact::Updated(update_secret), |row| {
+            row.secret = sealed("third");
+            row.previous_secret = None;
+            row.config_version = Version(4);
+        }),
+        (EndpointFact::Degraded { delivery_id, reason: reason() }, |row| {
+            row.status = EndpointStatus::Degraded;
+            row.status_reason = "because".to_owned();
+        }),
+        (EndpointFact::Recovered { delivery_id }, |row| {
+            row.status = EndpointStatus::Active;
+            row.status_reason = String::new();
+        }),
+        (EndpointFact::Disabled { reason: reason() }, |row| {
+            row.status = EndpointStatus::Disabled;
+            row.status_reason = "because".to_owned();
+        }),
+        (EndpointFact::Enabled, |row| {
+            row.status = EndpointStatus::Active;
+            row.status_reason = String::new();
+        }),
+        (EndpointFact::SecretRevealed, |_| ()),
+        (EndpointFact::Deleted, |row| row.delete_time = Some(Timestamp::MAX)),
+    ];
+    for (fact, effect) in steps {
+        fixture.advance(Duration::from_millis(1)).await;
+        let is_change = fact != EndpointFact::SecretRevealed;
+        let recorded =
+            fixture.append(change_endpoint(id, Expected::Version(expected.version), fact)).await;
+        expected.version = expected.version.next();
+        effect(&mut expected);
+        if is_change {
+            expected.update_time = recorded[0].recorded_at;
+        }
+        expected.delete_time = expected.delete_time.map(|_| recorded[0].recorded_at);
+        assert_eq!(fixture.endpoint(id).await, expected);
+    }
+}
+
+pub(crate) async fn an_accepted_event_and_its_delivery_have_rows_with_their_trace(fixture: Fixture) {
+    let endpoint = an_endpoint(&fixture).await;
+    let (event, delivery) = (event_id(), delivery_id());
+    let mut batch =
+        [publish_with_key(event, "key", "content"), schedule(event, &[(delivery, endpoint)], &[])];
+    for operation in &mut batch {
+        operation.metadata.trace = Some(TRACE.parse().expect("valid"));
+    }
+    let recorded_at = fixture.append_all(&batch).await[0].recorded_at;
+
+    let row = fixture.store().event(SHARD, &organization(), event).await.expect("reads");
+    let row = row.expect("the event exists");
+    assert_eq!((row.id, row.event_type, row.create_time), (event, EVENT_TYPE, recorded_at));
+    assert_eq!(row.event_time, time("2026-04-23T10:29:59.123456Z"));
+    assert_eq!(row.body, ContentDigest::of(event.to_string().as_bytes()));
+    let idempotency = row.idempotency.expect("it has a key");
+    assert_eq!(idempotency.key.as_str(), "key");
+    assert_eq!(idempotency.request_sha256, ContentDigest::of(b"content").sha256);
+    assert_eq!(row.trace_id.expect("traced").to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
+
+    let expected = Delivery {
+        id: delivery,
+        organization_id: organization(),
+        event_id: event,
+        event_type: EVENT_TYPE,
+        endpoint_id: endpoint,
+        state: DeliveryState::Scheduled,
+        attempt_count: 0,
+        automatic_count: 0,
+        next_attempt_time: Some(recorded_at),
+        retry_request_time: None,
+        trace: Some(TRACE.parse().expect("valid")),
+        create_time: recorded_at,
+        cancel_reason: String::new(),
+        version: Version(0),
+    };
+    assert_eq!(fixture.delivery(delivery).await, expected);
+}
+
+pub(crate) async fn a_delivery_retries_until_it_fails_and_each_attempt_has_a_row(fixture: Fixture) {
+    let endpoint = an_endpoint(&fixture).await;
+    let id = a_delivery_to(&fixture, endpoint).await;
+    let start_time = time("2026-04-23T10:59:59.999999Z");
+    for number in 1..=6_u32 {
+        let row = fixture.delivery(id).await;
+        assert_eq!((row.attempt_count, row.automatic_count), (number - 1, number - 1));
+        assert!(row.due_time().is_some());
+        fixture.append(fail(&row, start_time)).await;
+        let state = if number < 6 { DeliveryState::Retrying } else { DeliveryState::Failed };
+        assert_eq!(fixture.delivery(id).await.state, state);
+    }
+    let row = fixture.delivery(id).await;
+    assert_eq!((row.attempt_count, row.automatic_count, row.due_time()), (6, 6, None));
+
+    let attempts = attempts_of(&fixture, id).await;
+    let numbers: Vec<_> = attempts.iter().map(|attempt| attempt.made.number).collect();
+    assert_eq!(numbers, [6, 5, 4, 3, 2, 1]);
+    let first = &attempts[5];
+    assert_eq!((first.delivery_id, first.organization_id.clone()), (id, organization()));
+    assert_eq!((first.outcome, first.error.as_str()), (Outcome::Retrying, "answered 500"));
+    assert_eq!(first.next_attempt_time, Some(time("2026-04-23T11:01:00.004999Z")));
+    let made = AttemptMade { id: first.made.id, ..attempt_of(&row, start_time) };
+    let made = AttemptMade { number: 1, automatic_count: 1, status_code: Some(500), ..made };
+    assert_eq!(first.made, made);
+    let last = &attempts[0];
+    assert_eq!((last.outcome, last.next_attempt_time), (Outcome::Failed, None));
+}
+
+pub(crate) async fn a_manual_retry_is_due_beside_the_schedule_and_can_deliver(fixture: Fixture) {
+    let endpoint = an_endpoint(&fixture).await;
+    let id = a_delivery_to(&fixture, endpoint).await;
+    fixture.append(fail(&fixture.delivery(id).await, fixture.now())).await;
+    let scheduled = fixture.delivery(id).await.next_attempt_time;
+
+    let (row, asked_at) = change(&fixture, id, DeliveryFact::RetryRequested).await;
+    assert_eq!(row.retry_request_time, Some(asked_at));
+    assert_eq!((row.next_attempt_time, row.due_time()), (scheduled, Some(asked_at)));
+
+    fixture.append(fail(&row, fixture.now())).await;
+    let row = fixture.delivery(id).await;
+    assert_eq!((row.state, row.attempt_count), (DeliveryState::Retrying, 2));
+    assert_eq!((row.automatic_count, row.due_time()), (1, scheduled));
+
+    change(&fixture, id, DeliveryFact::RetryRequested).await;
+    fixture.append(succeed(&fixture.delivery(id).await, fixture.now())).await;
+    let row = fixture.delivery(id).await;
+    assert_eq!((row.state, row.attempt_count), (DeliveryState::Delivered, 3));
+    assert_eq!((row.retry_request_time, row.next_attempt_time), (None, None));
+    let triggers: Vec<_> = attempts_of(&fixture, id).await.iter().map(|row| row.made.trigger).collect();
+    assert_eq!(triggers, [Trigger::Manual, Trigger::Manual, Trigger::Automatic]);
+}
+
+pub(crate) async fn a_cancelled_delivery_waits_for_nothing(fixture: Fixture) {
+    let endpoint = an_endpoint(&fixture).await;
+    let id = a_delivery_to(&fixture, endpoint).await;
+    change(&fixture, id, DeliveryFact::RetryRequested).await;
+    let (asked, _) = change(&fixture, id, DeliveryFact::CancelRequested).await;
+    assert_eq!(asked.state, DeliveryState::Scheduled, "asking is not yet doing");
+    let reason = "by an operator".to_owned();
+    let (row, _) = change(&fixture, id, DeliveryFact::Cancelled { reason: reason.clone() }).await;
+    assert_eq!((row.state, row.cancel_reason.clone()), (DeliveryState::Cancelled, reason));
+    assert_eq!((row.due_time(), row.version), (None, Version(3)));
+    assert!(due(&fixture, endpoint, DueKey::MIN, 10).await.is_empty());
+    assert!(fixture.store().waiting_endpoints(SHARD).await.expect("reads").endpoints.is_empty());
+}
+
+pub(crate) async fn a_test_is_an_event_and_a_delivery_of_its_own(fixture: Fixture) {
+    let endpoint = an_endpoint(&fixture).await;
+    let (event, id) = (event_id(), delivery_id());
+    let mut request = request_test(id, event, endpoint);
+    request.metadata.trace = Some(TRACE.parse().expect("valid"));
+    let recorded_at = fixture.append(request).await[0].recorded_at;
+
+    let row = fixture.store().event(SHARD, &organization(), event).await.expect("reads");
+    let expected = Event {
+        id: event,
+        organization_id: organization(),
+        event_type: EventType::Test,
+        event_time: time("2026-04-23T10:29:59.5Z"),
+        create_time: recorded_at,
+        body: ContentDigest::of(b"test"),
+        idempotency: None,
+        trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736".parse().expect("valid")),
+    };
+    assert_eq!(row, Some(expected));
+    let row = fixture.delivery(id).await;
+    assert_eq!((row.event_id, row.event_type), (event, EventType::Test));
+    assert_eq!((row.state, row.version), (DeliveryState::Scheduled, Version(1)));
+
+    fixture.append(fail(&row, fixture.now())).await;
+    let row = fixture.delivery(id).await;
+    assert_eq!((row.state, row.due_time()), (DeliveryState::Failed, None));
+    assert_eq!(attempts_of(&fixture, id).await[0].made.trigger, Trigger::Test);
+}
+
+pub(crate) async fn what_a_batch_makes_it_may_also_change(fixture: Fixture) {
+    let (endpoint, event, id) = (endpoint_id(), event_id(), delivery_id());
+    let scheduled = Delivery {
+        id,
+        organization_id: organization(),
+        event_id: event,
+        event_type: EVENT_TYPE,
+        endpoint_id: endpoint,
+        state: DeliveryState::Scheduled,
+        attempt_count: 0,
+        automatic_count: 0,
+        next_attempt_time: Some(fixture.now()),
+        retry_request_time: None,
+        trace: None,
+        create_time: fixture.now(),
+        cancel_reason: String::new(),
+        version: Version(0),
+    };
+    let retrying = Delivery {
+        attempt_count: 1,
+        automatic_count: 1,
+        state: DeliveryState::Retrying,
+        version: Version(1),
+        ..scheduled.clone()
+    };
+    let batch = [
+        create_endpoint(endpoint),
+        publish(event),
+        schedule(event, &[(id, endpoint)], &[]),
+        fail(&scheduled, fixture.now()),
+        succeed(&retrying, fixture.now()),
+        change_endpoint(endpoint, version(1), EndpointFact::Deleted),
+    ];
+    fixture.append_all(&batch).await;
+    let row = fixture.delivery(id).await;
+    assert_eq!((row.state, row.attempt_count), (DeliveryState::Delivered, 2));
+    assert_eq!((row.version, row.due_time()), (Version(2), None));
+    assert_eq!(attempts_of(&fixture, id).await.len(), 2);
+    assert!(fixture.endpoint(endpoint).await.delete_time.is_some());
+}
+
+pub(crate) async fn missed_events_are_read_in_the_order_of_the_log(fixture: Fixture) {
+    let (one, two) = (an_endpoint(&fixture).await, an_endpoint(&fixture).await);
+    let events: Vec<EventId> = (0..5).map(|_| event_id()).collect();
+    let mut expected = Vec::new();
+    for (index, event) in events.iter().enumerate() {
+        let missed = if index == 2 { vec![two] } else { vec![one, two] };
+        let routed = [publish(*event), schedule(*event, &[], &missed)];
+        let records = fixture.append_all(&routed).await;
+        if index != 2 {
+            expected.push((records[1].position, *event));
+        }
+    }
+    let missed = async |endpoint, after, limit| {
+        let rows = fixture.store().missed_events(SHARD, endpoint, after, limit).await;
+        let rows = rows.expect("missed events are read");
+        assert!(rows.iter().all(|row| row.organization_id == organization()));
+        assert!(rows.iter().all(|row| row.endpoint_id == endpoint));
+        rows.into_iter().map(|row| (row.position, row.event_id)).collect::<Vec<_>>()
+    };
+    assert_eq!(missed(one, Position::START, 100).await, expected);
+    assert_eq!(missed(one, Position::START, 3).await, expected[..3]);
+    assert_eq!(missed(one, expected[2].0, 3).await, expected[3..]);
+    assert_eq!(missed(two, Position::START, 100).await.len(), 5);
+    assert!(missed(endpoint_id(), Position::START, 100).await.is_empty());
+}
+
+pub(crate) async fn attempts_are_counted_by_hour_outcome_and_duration_and_tests_are_not(
+    fixture: Fixture,
+) {
+    let endpoint = an_endpoint(&fixture).await;
+    let hours = ["2026-04-23T09:59:59.999999Z", "2026-04-23T10:00:00Z", "2026-04-23T10:30:00Z"];
+    let durations = [Duration::from_millis(2), Duration::from_secs(3)];
+    let mut expected = HashMap::new();
+    for start_time in hours.map(time) {
+        for duration in durations {
+            // The last one comes twice in one batch, so that counts are added up within it.
+            let row = fixture.delivery(a_delivery_to(&fixture, endpoint).await).await;
+            let twin = fixture.delivery(a_delivery_to(&fixture, endpoint).await).await;
+            let made = |row: &Delivery| AttemptMade { duration, ..attempt_of(row, start_time) };
+            fixture.append(conclude(&row, made(&row), failure())).await;
+            let row = fixture.delivery(row.id).await;
+            let last = [&row, &twin].map(|row| conclude(row, made(row), Verdict::Succeeded));
+            fixture.append_all(&last).await;
+            for (outcome, count) in [(Outcome::Retrying, 1), (Outcome::Delivered, 2)] {
+                let key = CountKey {
+                    endpoint_id: endpoint,
+                    hour: hour_of(start_time),
+                    outcome,
+                    duration_bucket: durations::bucket(duration),
+                };
+                *expected.entry(key).or_insert(0) += count;
+            }
+        }
+    }
+    let test = delivery_id();
+    fixture.append(request_test(test, event_id(), endpoint)).await;
+    fixture.append(succeed(&fixture.delivery(test).await, time(hours[0]))).await;
+
+    let counts = async |endpoint, from| {
+        let counts = fixture.store().attempt_counts(SHARD, endpoint, from).await;
+        counts.expect("counts are read").into_iter().collect::<HashMap<_, u64>>()
+    };
+    assert_eq!(expected.len(), 8, "the two later times lie in one hour");
+    assert_eq!(counts(endpoint, Timestamp::UNIX_EPOCH).await, expected);
+    let ten = time("2026-04-23T10:00:00Z");
+    expected.retain(|key, _| key.hour >= ten);
+    assert_eq!(counts(endpoint, ten).await, expected);
+    assert!(counts(endpoint_id(), Timestamp::UNIX_EPOCH).await.is_empty());
+}
+
+pub(crate) async fn due_deliveries_come_by_time_and_then_by_id_page_by_page(fixture: Fixture) {
+    let (endpoint, other) = (an_endpoint(&fixture).await, an_endpoint(&fixture).await);
+    a_delivery_to(&fixture, other).await;
+    let event = event_id();
+    let deliveries: Vec<_> = (0..7).map(|_| (delivery_id(), endpoint)).collect();
+    fixture.append_all(&[publish(event), schedule(event, &deliveries, &[])]).await;
+    // The first is now due last, the second has ended, the others are due at one time.
+    fixture.append(fail(&fixture.delivery(deliveries[0].0).await, fixture.now())).await;
+    fixture.append(succeed(&fixture.delivery(deliveries[1].0).await, fixture.now())).await;
+
+    let mut expected: Vec<_> = deliveries[2..].iter().map(|(id, _)| *id).collect();
+    expected.push(deliveries[0].0);
+    let (mut seen, mut after) = (Vec::new(), DueKey::MIN);
+    loop {
+        let page = due(&fixture, endpoint, after, 4).await;
+        let Some(last) = page.last() else { break };
+        after = DueKey { due_time: last.due_time().expect("it waits"), delivery_id: last.id };
+        assert!(page.len() <= 4);
+        seen.extend(page.into_iter().map(|row| row.id));
+    }
+    assert_eq!(seen, expected);
+
+    let waiting = fixture.store().waiting_endpoints(SHARD).await.expect("reads");
+    let earliest = fixture.delivery(deliveries[2].0).await.due_time().expect("it waits");
+    assert_eq!(waiting.as_of, fixture.last_position().await);
+    let waiting: HashMap<_, _> = waiting.endpoints.into_iter().collect();
+    assert_eq!(waiting.len(), 2);
+    assert_eq!(waiting[&endpoint], earliest);
+}

@@ -1,0 +1,248 @@
+//! A memory store that fails when it is told to, and counts what it is asked.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::attempt::Attempt;
+use keeptrusts_webhooks_domain::delivery::Delivery;
+use keeptrusts_webhooks_domain::endpoint::Endpoint;
+use keeptrusts_webhooks_domain::event::Event;
+use keeptrusts_webhooks_domain::ids::{
+    AttemptId, DeliveryId, EndpointId, EventId, OperationId, OrganizationId,
+};
+use keeptrusts_webhooks_domain::log::{Position, Shard, Stream, Version};
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::memory::MemoryStore;
+use crate::operation::{Appended, BodyId, Operation, Record};
+use crate::projection::{CountKey, Missed};
+use crate::query::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter};
+use crate::store::{
+    AppendedBatch, DueKey, DuePage, Lease, RebuildDifference, ShardState, Store, StoreError,
+    Survey, WaitingEndpoints,
+};
+
+/// What happens to one append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The database cannot be reached.
+    Unavailable,
+    /// The commit's answer is lost, and it did not happen.
+    LostBefore,
+    /// The commit's answer is lost, and it did happen.
+    LostAfter,
+    /// It takes until the gate is opened.
+    Slow,
+    /// It takes until the gate is opened, then happens, and the answer is lost.
+    SlowThenLostAfter,
+}
+
+/// The store, and what is to go wrong.
+pub(super) struct FaultyStore {
+    pub(super) inner: MemoryStore,
+    /// What happens to the next appends; nothing to those that come after.
+    pub(super) faults: Mutex<VecDeque<Fault>>,
+    /// A batch with this operation fails as a whole.
+    pub(super) culprit: Mutex<Option<OperationId>>,
+    /// So many look-ups fail.
+    pub(super) failing_lookups: AtomicUsize,
+    /// What other processes announce.
+    pub(super) hints: Mutex<Option<mpsc::Receiver<(Shard, Position)>>>,
+    gate: Semaphore,
+    batches: Mutex<Vec<usize>>,
+    reads: AtomicUsize,
+    states: AtomicUsize,
+    closed: AtomicUsize,
+}
+
+impl FaultyStore {
+    pub(super) fn new(faults: impl IntoIterator<Item = Fault>) -> Arc<FaultyStore> {
+        Arc::new(FaultyStore {
+            inner: MemoryStore::shared(1, Arc::new(Timestamp::now)),
+            faults: Mutex::new(faults.into_iter().collect()),
+            culprit: Mutex::default(),
+            failing_lookups: AtomicUsize::new(0),
+            hints: Mutex::default(),
+            gate: Semaphore::new(0),
+            batches: Mutex::default(),
+            reads: AtomicUsize::new(0),
+            states: AtomicUsize::new(0),
+            closed: AtomicUsize::new(0),
+        })
+    }
+
+    /// Lets one slow append go on.
+    pub(super) fn open_gate(&self) {
+        self.gate.add_permits(1);
+    }
+
+    /// The operations of each append so far.
+    pub(super) fn batches(&self) -> Vec<usize> {
+        self.batches.lock().expect("not poisoned").clone()
+    }
+
+    /// How often records or bodies were read.
+    pub(super) fn reads(&self) -> usize {
+        self.reads.load(Ordering::SeqCst)
+    }
+
+    /// How often a shard's state was read.
+    pub(super) fn states(&self) -> usize {
+        self.states.load(Ordering::SeqCst)
+    }
+
+    /// Whether the connections are closed.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst) > 0
+    }
+
+    async fn wait_at_gate(&self) {
+        self.gate.acquire().await.expect("the gate is not closed").forget();
+    }
+}
+
+fn unavailable() -> StoreError {
+    StoreError::Unavailable("the connection was refused".into())
+}
+
+fn lost() -> StoreError {
+    StoreError::Unknown("the connection was reset".into())
+}
+
+/// The methods in braces, and the others as the inner store has them.
+macro_rules! store_over_inner {
+    (
+        { $($own:tt)* }
+        $(async fn $name:ident($($argument:ident: $type:ty),*) -> $output:ty;)*
+    ) => {
+        #[async_trait]
+        impl Store for FaultyStore {
+            $($own)*
+
+            $(async fn $name(&self, $($argument: $type),*) -> $output {
+                self.inner.$name($($argument),*).await
+            })*
+        }
+    };
+}
+
+store_over_inner! {
+    {
+        fn shard_count(&self) -> u16 {
+            self.inner.shard_count()
+        }
+
+        fn is_shared(&self) -> bool {
+            self.inner.is_shared()
+        }
+
+        async fn append(
+            &self,
+            shard: Shard,
+            operations: &[Operation],
+        ) -> Result<AppendedBatch, StoreError> {
+            self.batches.lock().expect("not poisoned").push(operations.len());
+            let culprit = *self.culprit.lock().expect("not poisoned");
+            if operations.iter().any(|operation| Some(operation.id) == culprit) {
+                return Err(StoreError::Failed("a row is there twice".into()));
+            }
+            let fault = self.faults.lock().expect("not poisoned").pop_front();
+            match fault {
+                None => self.inner.append(shard, operations).await,
+                Some(Fault::Unavailable) => Err(unavailable()),
+                Some(Fault::LostBefore) => Err(lost()),
+                Some(Fault::LostAfter) => {
+                    self.inner.append(shard, operations).await?;
+                    Err(lost())
+                }
+                Some(Fault::Slow) => {
+                    self.wait_at_gate().await;
+                    self.inner.append(shard, operations).await
+                }
+                Some(Fault::SlowThenLostAfter) => {
+                    self.wait_at_gate().await;
+                    self.inner.append(shard, operations).await?;
+                    self.wait_at_gate().await;
+                    Err(lost())
+                }
+            }
+        }
+
+        async fn find_operations(
+            &self,
+            shard: Shard,
+            after: Position,
+            operations: &[OperationId],
+        ) -> Result<HashMap<OperationId, Appended>, StoreError> {
+            let failing = &self.failing_lookups;
+            let one_less = |left: usize| left.checked_sub(1);
+            if failing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
+                return Err(unavailable());
+            }
+            self.inner.find_operations(shard, after, operations).await
+        }
+
+        async fn read(
+            &self,
+            shard: Shard,
+            after: Position,
+            limit: usize,
+        ) -> Result<Vec<Record>, StoreError> {
+            self.reads.fetch_add(1, Ordering::SeqCst);
+            self.inner.read(shard, after, limit).await
+        }
+
+        async fn bodies(
+            &self,
+            shard: Shard,
+            ids: &[BodyId],
+        ) -> Result<HashMap<BodyId, Bytes>, StoreError> {
+            self.reads.fetch_add(1, Ordering::SeqCst);
+            self.inner.bodies(shard, ids).await
+        }
+
+        async fn shard_state(&self, shard: Shard) -> Result<ShardState, StoreError> {
+            self.states.fetch_add(1, Ordering::SeqCst);
+            self.inner.shard_state(shard).await
+        }
+
+        fn take_hints(&self) -> Option<mpsc::Receiver<(Shard, Position)>> {
+            self.hints.lock().expect("not poisoned").take()
+        }
+
+        fn announce(&self, shard: Shard, position: Position) {
+            self.inner.announce(shard, position);
+        }
+
+        async fn close(&self) {
+            self.closed.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    async fn read_stream(shard: Shard, stream: Stream, after: Version, limit: usize) -> Result<Vec<Record>, StoreError>;
+    async fn delete_expired_bodies(shard: Shard, limit: usize) -> Result<usize, StoreError>;
+    async fn acquire_lease(shard: Shard, owner: &str, time_to_live: Duration) -> Result<Option<Lease>, StoreError>;
+    async fn renew_lease(lease: Lease, time_to_live: Duration) -> Result<bool, StoreError>;
+    async fn release_lease(lease: Lease) -> Result<(), StoreError>;
+    async fn survey(member: &str, time_to_live: Duration) -> Result<Survey, StoreError>;
+    async fn leave(member: &str) -> Result<(), StoreError>;
+    async fn endpoint(shard: Shard, organization: &OrganizationId, id: EndpointId) -> Result<Option<Endpoint>, StoreError>;
+    async fn list_endpoints(shard: Shard, organization: &OrganizationId, filter: &EndpointFilter, before: EndpointId, limit: usize) -> Result<Vec<Endpoint>, StoreError>;
+    async fn shard_endpoints(shard: Shard, after: EndpointId, limit: usize) -> Result<Vec<Endpoint>, StoreError>;
+    async fn event(shard: Shard, organization: &OrganizationId, id: EventId) -> Result<Option<Event>, StoreError>;
+    async fn list_events(shard: Shard, organization: &OrganizationId, filter: &EventFilter, before: EventId, limit: usize) -> Result<Vec<Event>, StoreError>;
+    async fn deliveries(shard: Shard, organization: &OrganizationId, ids: &[DeliveryId]) -> Result<Vec<Delivery>, StoreError>;
+    async fn list_deliveries(shard: Shard, organization: &OrganizationId, filter: &DeliveryFilter, before: DeliveryId, limit: usize) -> Result<Vec<Delivery>, StoreError>;
+    async fn list_attempts(shard: Shard, organization: &OrganizationId, filter: &AttemptFilter, before: AttemptId, limit: usize) -> Result<Vec<Attempt>, StoreError>;
+    async fn attempt_counts(shard: Shard, endpoint: EndpointId, from_hour: Timestamp) -> Result<Vec<(CountKey, u64)>, StoreError>;
+    async fn missed_events(shard: Shard, endpoint: EndpointId, after: Position, limit: usize) -> Result<Vec<Missed>, StoreError>;
+    async fn due_deliveries(shard: Shard, endpoint: EndpointId, after: DueKey, limit: usize) -> Result<DuePage, StoreError>;
+    async fn waiting_endpoints(shard: Shard) -> Result<WaitingEndpoints, StoreError>;
+    async fn claim_master_key(key_id: &str) -> Result<String, StoreError>;
+    async fn rebuild(shard: Shard, progress: &(dyn Fn(Position) + Sync)) -> Result<(), StoreError>;
+    async fn check(shard: Shard, limit: usize, progress: &(dyn Fn(Position) + Sync)) -> Result<Vec<RebuildDifference>, StoreError>;
+}

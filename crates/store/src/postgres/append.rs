@@ -1,0 +1,172 @@
+//! Appending: one short transaction that begins with the shard's row.
+
+use std::collections::HashMap;
+
+use keeptrusts_webhooks_domain::ids::OperationId;
+use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard};
+use sqlx::{FromRow, PgConnection, PgPool};
+
+use super::errors::store_error;
+use super::load::{load, used_keys};
+use super::session::{Session, answered, commit};
+use super::write::{insert_bodies, insert_records, write_changes};
+use crate::operation::{Appended, Operation};
+use crate::plan::{Locked, Plan, Wanted, plan};
+use crate::rows::time;
+use crate::store::{AppendedBatch, StoreError};
+
+/// Appends a batch. Everything before the commit is undone if it fails or is dropped.
+pub(super) async fn append(
+    writers: &PgPool,
+    shard: Shard,
+    operations: &[Operation],
+) -> Result<AppendedBatch, StoreError> {
+    if operations.is_empty() {
+        return Ok(AppendedBatch { results: Vec::new(), records: Vec::new() });
+    }
+    let mut session = Session::of(writers).await?;
+    let mut transaction = session.begin().await?;
+    let plan = answered(plan_and_write(&mut transaction, shard, operations)).await?;
+    if plan.records.is_empty() {
+        answered(async { transaction.rollback().await.map_err(store_error) }).await?;
+    } else {
+        commit(transaction).await?;
+    }
+    session.finish();
+    Ok(AppendedBatch { results: plan.results, records: plan.records })
+}
+
+async fn plan_and_write<'a>(
+    connection: &mut PgConnection,
+    shard: Shard,
+    operations: &'a [Operation],
+) -> Result<Plan<'a>, StoreError> {
+    let record_count = operations.iter().map(|operation| operation.records.len()).sum::<usize>();
+    let turn = lock(connection, shard, record_count as i64).await?;
+    let wanted = Wanted::by(operations);
+    let locked = Locked {
+        last_position: Position(turn.last_position),
+        checkpoint: Position(turn.checkpoint),
+        epoch: Epoch(turn.epoch),
+        loaded: load(connection, shard, &wanted.touched).await?,
+        keys: used_keys(connection, shard, &wanted.keys).await?,
+    };
+    let plan = plan(operations, locked, time(turn.now)?)?;
+    if !plan.records.is_empty() {
+        write(connection, shard, &turn, &plan).await.map_err(store_error)?;
+    }
+    Ok(plan)
+}
+
+/// A batch's turn on its shard: how it found the shard, and what time it is.
+#[derive(FromRow)]
+struct Turn {
+    last_position: i64,
+    /// The last position if every record is appended.
+    bumped_position: i64,
+    checkpoint: i64,
+    epoch: i64,
+    now: i64,
+}
+
+/// Waits for the batches before, and takes `record_count` positions.
+///
+/// The statements that follow see what the batches before have committed, because each takes
+/// its snapshot after this one has got the lock. For the same reason nothing is read here but
+/// the row itself, and the clock is read when the row is had: times grow with positions.
+async fn lock(
+    connection: &mut PgConnection,
+    shard: Shard,
+    record_count: i64,
+) -> Result<Turn, StoreError> {
+    sqlx::query_as(
+        "UPDATE shards
+         SET last_position = last_position + $2
+         WHERE shard = $1
+         RETURNING last_position - $2 AS last_position, last_position AS bumped_position,
+                   checkpoint, epoch,
+                   (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now",
+    )
+    .bind(i32::from(shard.0))
+    .bind(record_count)
+    .fetch_one(connection)
+    .await
+    .map_err(store_error)
+}
+
+async fn write(
+    connection: &mut PgConnection,
+    shard: Shard,
+    turn: &Turn,
+    plan: &Plan<'_>,
+) -> Result<(), sqlx::Error> {
+    insert_records(connection, shard, &plan.records).await?;
+    insert_bodies(connection, shard, &plan.bodies).await?;
+    write_changes(connection, shard, &plan.changes).await?;
+    // Fewer records than positions were taken, or the owner has acted on more.
+    if plan.last_position.0 != turn.bumped_position || plan.checkpoint.0 != turn.checkpoint {
+        sqlx::query("UPDATE shards SET last_position = $2, checkpoint = $3 WHERE shard = $1")
+            .bind(i32::from(shard.0))
+            .bind(plan.last_position.0)
+            .bind(plan.checkpoint.0)
+            .execute(connection)
+            .await?;
+    }
+    Ok(())
+}
+
+#[derive(FromRow)]
+struct FoundRow {
+    operation_id: String,
+    first_position: i64,
+    last_position: i64,
+    recorded_at: i64,
+}
+
+/// Looks for operations, once no batch is under way: a commit that was sent, but whose answer
+/// was lost, holds the shard's row until it has ended.
+pub(super) async fn find_operations(
+    writers: &PgPool,
+    shard: Shard,
+    after: Position,
+    operations: &[OperationId],
+) -> Result<HashMap<OperationId, Appended>, StoreError> {
+    let mut session = Session::of(writers).await?;
+    let mut transaction = session.begin().await?;
+    let rows = answered(async {
+        sqlx::query("SELECT FROM shards WHERE shard = $1 FOR UPDATE")
+            .bind(i32::from(shard.0))
+            .execute(&mut *transaction)
+            .await
+            .map_err(store_error)?;
+        let ids: Vec<_> = operations.iter().map(OperationId::to_string).collect();
+        let rows: Vec<FoundRow> = sqlx::query_as(
+            "SELECT operation_id, min(position) AS first_position, max(position) AS last_position,
+                    min(recorded_at) AS recorded_at
+             FROM records
+             WHERE shard = $1 AND position > $2 AND operation_id = ANY ($3)
+             GROUP BY operation_id",
+        )
+        .bind(i32::from(shard.0))
+        .bind(after.0)
+        .bind(ids)
+        .fetch_all(&mut *transaction)
+        .await
+        .map_err(store_error)?;
+        transaction.rollback().await.map_err(store_error)?;
+        Ok(rows)
+    })
+    .await?;
+    session.finish();
+    rows.into_iter().map(found).collect()
+}
+
+fn found(row: FoundRow) -> Result<(OperationId, Appended), StoreError> {
+    let unreadable = |_| StoreError::Unreadable(format!("operation {}", row.operation_id));
+    let appended = Appended::New {
+        first: Position(row.first_position),
+        last: Position(row.last_position),
+        recorded_at: time(row.recorded_at)?,
+    };
+    Ok((row.operation_id.parse().map_err(unreadable)?, appended))
+}

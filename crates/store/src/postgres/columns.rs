@@ -1,0 +1,36 @@
+//! The columns that the shared rows are read from.
+//!
+//! Named one by one: a prepared `SELECT *` fails as soon as another process, of a newer version,
+//! adds a column.
+
+use sqlx::AssertSqlSafe;
+
+pub(super) const RECORD: &str =
+    "position, stream, version, organization_id, data, metadata, recorded_at, operation_id";
+
+pub(super) const ENDPOINT: &str = "
+    organization_id, endpoint_id, name, url, description, event_types,
+    secret_key_id, secret_nonce, secret_ciphertext,
+    previous_secret_key_id, previous_secret_nonce, previous_secret_ciphertext,
+    previous_secret_expire_time, status, status_reason, config_version, version,
+    create_time, update_time, delete_time";
+
+pub(super) const EVENT: &str = "
+    organization_id, event_id, event_type, event_time, create_time, body_sha256, body_size,
+    idempotency_key, request_sha256, trace_id";
+
+pub(super) const DELIVERY: &str = "
+    organization_id, delivery_id, event_id, event_type, endpoint_id, state, attempt_count,
+    automatic_count, next_attempt_time, retry_request_time, traceparent, create_time,
+    cancel_reason, version";
+
+pub(super) const ATTEMPT: &str = "
+    organization_id, attempt_id, delivery_id, event_id, event_type, endpoint_id, number,
+    automatic_count, trigger, start_time, duration, status_code, exchange_sha256, exchange_size,
+    outcome, error, next_attempt_time";
+
+/// The statement that selects these columns from what follows. Both are written in the source,
+/// so nothing can be injected.
+pub(super) fn select(columns: &'static str, rest: &'static str) -> AssertSqlSafe<String> {
+    AssertSqlSafe(format!("SELECT {columns} {rest}"))
+}

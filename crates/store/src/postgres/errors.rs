@@ -1,0 +1,131 @@
+//! What a database error means for the caller.
+
+use std::error::Error;
+
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
+
+use crate::store::StoreError;
+
+/// An error of the server, without its DETAIL, which quotes rows.
+#[derive(Debug, thiserror::Error)]
+#[error("{message} (SQLSTATE {code})")]
+pub(super) struct ServerError {
+    pub(super) code: String,
+    pub(super) message: String,
+    severity: PgSeverity,
+}
+
+impl ServerError {
+    /// What the server said, if it was the server that said it.
+    pub(super) fn of(error: &sqlx::Error) -> Option<ServerError> {
+        let error = error.as_database_error()?.try_downcast_ref::<PgDatabaseError>()?;
+        Some(ServerError {
+            code: error.code().to_owned(),
+            message: error.message().to_owned(),
+            severity: error.severity(),
+        })
+    }
+
+    /// Whether the same statement may well succeed later, on this server or on the one that
+    /// takes over from it.
+    /// Codes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+    fn is_transient(&self) -> bool {
+        // Exceptions of the connection, rollbacks for serialization or deadlock, insufficient
+        // resources (the disk is full, too many connections), intervention of an operator
+        // (shutdown, a statement's time limit), errors outside of Postgres.
+        const CLASSES: [&str; 5] = ["08", "40", "53", "57", "58"];
+        // A standby, or a primary that has just become one; the time limits of a transaction
+        // that idles and of one that runs; the time limit of a lock.
+        const CODES: [&str; 4] = ["25006", "25P03", "25P04", "55P03"];
+        CLASSES.iter().any(|class| self.code.starts_with(class))
+            || CODES.contains(&self.code.as_str())
+    }
+
+    /// Whether a commit that ends so has certainly not happened. A server that goes down may
+    /// end the session after it has committed.
+    fn says_rolled_back(&self) -> bool {
+        // Transaction resolution unknown, statement completion unknown: said by poolers and by
+        // distributed databases.
+        const UNKNOWN: [&str; 2] = ["08007", "40003"];
+        self.severity == PgSeverity::Error && !UNKNOWN.contains(&self.code.as_str())
+    }
+}
+
+/// An error before a commit was sent: nothing was changed.
+pub(super) fn store_error(error: sqlx::Error) -> StoreError {
+    if let Some(error) = ServerError::of(&error) {
+        return match error.is_transient() {
+            true => StoreError::Unavailable(error.into()),
+            false => StoreError::Failed(error.into()),
+        };
+    }
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::BeginFailed => StoreError::Unavailable(error.into()),
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
+            StoreError::Unreadable(error.to_string())
+        }
+        _ => StoreError::Failed(error.into()),
+    }
+}
+
+/// An error in answer to a commit, or to a statement that commits itself: unless the server
+/// said that it was rolled back, it may have happened.
+pub(super) fn commit_error(error: sqlx::Error) -> StoreError {
+    match ServerError::of(&error) {
+        Some(server_error) if server_error.says_rolled_back() => store_error(error),
+        Some(server_error) => StoreError::Unknown(server_error.into()),
+        None => StoreError::Unknown(error.into()),
+    }
+}
+
+/// Anything that keeps us from having a connection.
+pub(super) fn unreachable(error: sqlx::Error) -> StoreError {
+    StoreError::Unavailable(without_detail(error))
+}
+
+fn without_detail(error: sqlx::Error) -> Box<dyn Error + Send + Sync> {
+    match ServerError::of(&error) {
+        Some(error) => error.into(),
+        None => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    fn server_error(code: &str, severity: PgSeverity) -> ServerError {
+        let message = "something happened".to_owned();
+        ServerError { code: code.to_owned(), message, severity }
+    }
+
+    #[test]
+    fn a_lost_connection_is_unavailable_before_a_commit_and_unknown_in_one() {
+        let lost = || sqlx::Error::Io(io::ErrorKind::UnexpectedEof.into());
+        assert!(matches!(store_error(lost()), StoreError::Unavailable(_)));
+        assert!(matches!(commit_error(lost()), StoreError::Unknown(_)));
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_transient_and_what_is_our_defect_is_not() {
+        for code in ["08006", "40001", "40P01", "53100", "53300", "57014", "57P01", "55P03", "25006"] {
+            assert!(server_error(code, PgSeverity::Error).is_transient(), "{code}");
+        }
+        for code in ["23505", "42601", "42P01", "22021", "XX001"] {
+            assert!(!server_error(code, PgSeverity::Error).is_transient(), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_commit_is_only_known_to_have_failed_if_the_session_goes_on() {
+        assert!(server_error("40001", PgSeverity::Error).says_rolled_back());
+        assert!(!server_error("57P01", PgSeverity::Fatal).says_rolled_back());
+        assert!(!server_error("40003", PgSeverity::Error).says_rolled_back());
+    }
+}

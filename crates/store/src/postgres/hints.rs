@@ -1,0 +1,199 @@
+//! Telling other processes of appends, and hearing of theirs, by NOTIFY and LISTEN. Only hints:
+//! whoever needs to know looks at the positions now and then, too.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use keeptrusts_webhooks_domain::log::{Position, Shard};
+use sqlx::PgPool;
+use sqlx::postgres::PgListener;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::session::change;
+use crate::store::StoreError;
+
+const CHANNEL: &str = "keeptrusts_webhooks_log";
+/// The connections that hints take: one listens, one notifies.
+pub(super) const CONNECTIONS: u32 = 2;
+/// The hints that wait for the receiver; more are dropped.
+const MAX_WAITING_HINTS: usize = 1_024;
+/// The time between two notifications. What happens meanwhile goes into the second one.
+const NOTIFY_INTERVAL: Duration = Duration::from_millis(2);
+/// How long notifying rests when it has failed.
+const NOTIFY_REST: Duration = Duration::from_secs(1);
+/// The first wait before listening again, and the longest.
+const LISTEN_BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// After how much silence the connection is tested: a machine that vanished is silent, too.
+const TESTED_SILENCE: Duration = Duration::from_secs(60);
+const TEST_LIMIT: Duration = Duration::from_secs(5);
+
+/// The two tasks, and what stands between them and the store.
+pub(super) struct Hints {
+    announcements: Arc<Announcements>,
+    heard: Mutex<Option<mpsc::Receiver<(Shard, Position)>>>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// The newest position of each shard that has not been announced yet; 0: none.
+struct Announcements {
+    positions: Vec<AtomicI64>,
+    news: Notify,
+}
+
+impl Hints {
+    /// Starts listening and notifying.
+    pub(super) fn start(pool: PgPool, shard_count: u16) -> Hints {
+        let positions = (0..shard_count).map(|_| AtomicI64::new(0)).collect();
+        let announcements = Arc::new(Announcements { positions, news: Notify::new() });
+        let (hints, heard) = mpsc::channel(MAX_WAITING_HINTS);
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let (listen, notify) = (listen(pool.clone(), hints), notify(pool, Arc::clone(&announcements)));
+        let (stop_listening, stop_notifying) = (stop.clone(), stop.clone());
+        tasks.spawn(async move { stop_listening.run_until_cancelled(listen).await });
+        tasks.spawn(async move { stop_notifying.run_until_cancelled(notify).await });
+        tasks.close();
+        Hints { announcements, heard: Mutex::new(Some(heard)), tasks, stop }
+    }
+
+    /// The hints that are heard; once.
+    pub(super) fn take(&self) -> Option<mpsc::Receiver<(Shard, Position)>> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Has a position announced soon.
+    pub(super) fn announce(&self, shard: Shard, position: Position) {
+        let slot = self.announcements.positions.get(usize::from(shard.0));
+        if slot.is_some_and(|slot| slot.fetch_max(position.0, Ordering::AcqRel) < position.0) {
+            self.announcements.news.notify_one();
+        }
+    }
+
+    /// Ends the tasks.
+    pub(super) async fn stop(&self) {
+        self.stop.cancel();
+        self.tasks.wait().await;
+    }
+}
+
+impl Drop for Hints {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Announcements {
+    /// What is to be announced, as text.
+    fn take(&self) -> Vec<String> {
+        let taken = self.positions.iter().enumerate().map(|(shard, position)| {
+            (shard, position.swap(0, Ordering::AcqRel))
+        });
+        taken.filter(|(_, position)| *position > 0).map(|(shard, position)| format!("{shard}:{position}")).collect()
+    }
+}
+
+async fn notify(pool: PgPool, announcements: Arc<Announcements>) {
+    loop {
+        announcements.news.notified().await;
+        let payloads = announcements.take();
+        let rest = match send(&pool, payloads).await {
+            Ok(()) => NOTIFY_INTERVAL,
+            Err(error) => {
+                tracing::debug!(%error, "other processes were not told of an append");
+                NOTIFY_REST
+            }
+        };
+        sleep(rest).await;
+    }
+}
+
+async fn send(pool: &PgPool, payloads: Vec<String>) -> Result<(), StoreError> {
+    if payloads.is_empty() {
+        return Ok(());
+    }
+    let query = sqlx::query_as::<_, (i64,)>(
+        "SELECT count(pg_notify($1, payload)::text) FROM unnest($2::text[]) AS payload",
+    )
+    .bind(CHANNEL)
+    .bind(payloads);
+    change(pool, query).await?;
+    Ok(())
+}
+
+async fn listen(pool: PgPool, hints: mpsc::Sender<(Shard, Position)>) {
+    let (first, longest) = LISTEN_BACKOFF;
+    let mut backoff = first;
+    while !hints.is_closed() {
+        let Err(error) = listen_once(&pool, &hints, || backoff = first).await;
+        tracing::debug!(%error, "does not hear of other processes' appends, listening again");
+        sleep(backoff).await;
+        backoff = (backoff * 2).min(longest);
+    }
+}
+
+/// Listens until the connection is lost.
+async fn listen_once(
+    pool: &PgPool,
+    hints: &mpsc::Sender<(Shard, Position)>,
+    listening: impl FnOnce(),
+) -> Result<Infallible, sqlx::Error> {
+    let lost = || sqlx::Error::Io(io::ErrorKind::ConnectionAborted.into());
+    let mut listener = PgListener::connect_with(pool).await?;
+    listener.eager_reconnect(false);
+    listener.listen(CHANNEL).await?;
+    listening();
+    loop {
+        match timeout(TESTED_SILENCE, listener.try_recv()).await {
+            Ok(received) => {
+                let notification = received?.ok_or_else(lost)?;
+                if let Some(hint) = parse(notification.payload()) {
+                    // A receiver that is behind, or gone, misses it.
+                    let _ = hints.try_send(hint);
+                }
+            }
+            Err(_) => {
+                let test = sqlx::query("SELECT 1").execute(&mut listener);
+                timeout(TEST_LIMIT, test).await.map_err(|_| lost())??;
+            }
+        }
+    }
+}
+
+fn parse(payload: &str) -> Option<(Shard, Position)> {
+    let (shard, position) = payload.split_once(':')?;
+    Some((Shard(shard.parse().ok()?), Position(position.parse().ok()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn announcements(shard_count: usize) -> Announcements {
+        let positions = (0..shard_count).map(|_| AtomicI64::new(0)).collect();
+        Announcements { positions, news: Notify::new() }
+    }
+
+    #[test]
+    fn what_waits_is_announced_once_each_shards_newest_position_only() {
+        let announcements = announcements(4);
+        for (shard, position) in [(2, 7), (0, 3), (2, 9), (2, 8)] {
+            announcements.positions[shard].fetch_max(position, Ordering::AcqRel);
+        }
+        assert_eq!(announcements.take(), ["0:3", "2:9"]);
+        assert!(announcements.take().is_empty());
+    }
+
+    #[test]
+    fn a_payload_that_is_not_ours_is_no_hint() {
+        assert_eq!(parse("3:41"), Some((Shard(3), Position(41))));
+        for payload in ["", "3", "3:", ":41", "x:1", "70000:1"] {
+            assert_eq!(parse(payload), None, "{payload:?}");
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! The log in Postgres: any number of processes on any number of machines.
+//!
+//! How an append goes, statement by statement, is in `append`; what connections are like, in
+//! `session`. Nothing depends on what only a single node can do (sequences across shards,
+//! foreign keys, advisory locks after the start), so that the tables can be distributed by
+//! shard. Sessions are set up and statements prepared, so a pooler in between must pool
+//! sessions, not transactions.
+
+mod append;
+mod check;
+mod columns;
+mod errors;
+mod hints;
+mod leases;
+mod lists;
+mod load;
+mod open;
+mod reads;
+mod rebuild;
+mod session;
+mod write;
+mod write_endpoints;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::str::FromStr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::attempt::Attempt;
+use keeptrusts_webhooks_domain::delivery::Delivery;
+use keeptrusts_webhooks_domain::endpoint::Endpoint;
+use keeptrusts_webhooks_domain::event::Event;
+use keeptrusts_webhooks_domain::ids::{
+    AttemptId, DeliveryId, EndpointId, EventId, OperationId, OrganizationId,
+};
+use keeptrusts_webhooks_domain::log::{Position, Shard, Stream, Version};
+use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use self::hints::Hints;
+pub use self::open::OpenError;
+use self::session::{change, pool};
+use crate::operation::{Appended, BodyId, Operation, Record};
+use crate::projection::{CountKey, Missed};
+use crate::query::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter};
+use crate::store::{
+    AppendedBatch, DueKey, DuePage, Lease, RebuildDifference, ShardState, Store, StoreError,
+    Survey, WaitingEndpoints,
+};
+
+/// How long closing waits for connections that are in use.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
+/// How a process uses the database.
+#[derive(Debug, Clone)]
+pub struct PostgresOptions {
+    /// The connections that write: appends and leases. Each works on one shard at a time.
+    pub writers: u32,
+    /// The connections that only read. Apart from those that write, so that a flood of queries
+    /// keeps no append waiting.
+    pub readers: u32,
+    /// What the process is called in `pg_stat_activity`, unless the URL says.
+    pub application_name: String,
+}
+
+impl Default for PostgresOptions {
+    /// With the two connections for hints, 14 connections at most.
+    fn default() -> Self {
+        let application_name = "keeptrusts-webhooks".to_owned();
+        PostgresOptions { writers: 4, readers: 8, application_name }
+    }
+}
+
+/// A store in a Postgres database.
+pub struct PostgresStore {
+    connect_options: PgConnectOptions,
+    shard_count: u16,
+    writers: PgPool,
+    readers: PgPool,
+    hints: Hints,
+}
+
+impl PostgresStore {
+    /// Opens a database, and brings it up to date first: any number of processes may start at
+    /// once. Must be called within a tokio runtime.
+    ///
+    /// The URL is as Postgres' own clients have it (`postgres://user:password@host:port/database`);
+    /// `sslmode` and `sslrootcert` say how the connection is encrypted. Commits are only durable
+    /// if the server runs with `fsync`, as it does unless told otherwise; `synchronous_commit` is
+    /// set here. Once open, the store outlives restarts and failovers of the server: calls fail
+    /// with [`StoreError::Unavailable`] meanwhile.
+    pub async fn open(url: &str, options: PostgresOptions) -> Result<PostgresStore, OpenError> {
+        let connect_options = PgConnectOptions::from_str(url);
+        let mut connect_options =
+            connect_options.map_err(|error| OpenError::InvalidUrl(error.to_string()))?;
+        if connect_options.get_application_name().is_none() {
+            connect_options = connect_options.application_name(&options.application_name);
+        }
+        let shard_count = open::prepare(&connect_options).await?;
+        let pool = |connections| pool(connect_options.clone(), connections);
+        Ok(PostgresStore {
+            shard_count,
+            writers: pool(options.writers.max(1)),
+            readers: pool(options.readers.max(1)),
+            hints: Hints::start(pool(hints::CONNECTIONS), shard_count),
+            connect_options,
+        })
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    fn shard_count(&self) -> u16 {
+        self.shard_count
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    async fn append(
+        &self,
+        shard: Shard,
+        operations: &[Operation],
+    ) -> Result<AppendedBatch, StoreError> {
+        append::append(&self.writers, shard, operations).await
+    }
+
+    async fn find_operations(
+        &self,
+        shard: Shard,
+        after: Position,
+        operations: &[OperationId],
+    ) -> Result<HashMap<OperationId, Appended>, StoreError> {
+        append::find_operations(&self.writers, shard, after, operations).await
+    }
+
+    async fn read(
+        &self,
+        shard: Shard,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        reads::read(&self.readers, shard, after, limit).await
+    }
+
+    async fn read_stream(
+        &self,
+        shard: Shard,
+        stream: Stream,
+        after: Version,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        reads::read_stream(&self.readers, shard, stream, after, limit).await
+    }
+
+    async fn shard_state(&self, shard: Shard) -> Result<ShardState, StoreError> {
+        reads::shard_state(&self.readers, shard).await
+    }
+
+    fn take_hints(&self) -> Option<mpsc::Receiver<(Shard, Position)>> {
+        self.hints.take()
+    }
+
+    fn announce(&self, shard: Shard, position: Position) {
+        self.hints.announce(shard, position);
+    }
+
+    async fn bodies(
+        &self,
+        shard: Shard,
+        ids: &[BodyId],
+    ) -> Result<HashMap<BodyId, Bytes>, StoreError> {
+        reads::bodies(&self.readers, shard, ids).await
+    }
+
+    async fn delete_expired_bodies(&self, shard: Shard, limit: usize) -> Result<usize, StoreError> {
+        reads::delete_expired_bodies(&self.writers, shard, limit).await
+    }
+
+    async fn acquire_lease(
+        &self,
+        shard: Shard,
+        owner: &str,
+        time_to_live: Duration,
+    ) -> Result<Option<Lease>, StoreError> {
+        leases::acquire(&self.writers, shard, owner, time_to_live).await
+    }
+
+    async fn renew_lease(&self, lease: Lease, time_to_live: Duration) -> Result<bool, StoreError> {
+        leases::renew(&self.writers, lease, time_to_live).await
+    }
+
+    async fn release_lease(&self, lease: Lease) -> Result<(), StoreError> {
+        leases::release(&self.writers, lease).await
+    }
+
+    async fn survey(&self, member: &str, time_to_live: Duration) -> Result<Survey, StoreError> {
+        leases::survey(&self.writers, member, time_to_live).await
+    }
+
+    async fn leave(&self, member: &str) -> Result<(), StoreError> {
+        leases::leave(&self.writers, member).await
+    }
+
+    async fn endpoint(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        id: EndpointId,
+    ) -> Result<Option<Endpoint>, StoreError> {
+        reads::endpoint(&self.readers, shard, organization, id).await
+    }
+
+    async fn list_endpoints(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        filter: &EndpointFilter,
+        before: EndpointId,
+        limit: usize,
+    ) -> Result<Vec<Endpoint>, StoreError> {
+        lists::list_endpoints(&self.readers, shard, organization, filter, before, limit).await
+    }
+
+    async fn shard_endpoints(
+        &self,
+        shard: Shard,
+        after: EndpointId,
+        limit: usize,
+    ) -> Result<Vec<Endpoint>, StoreError> {
+        reads::shard_endpoints(&self.readers, shard, after, limit).await
+    }
+
+    async fn event(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        id: EventId,
+    ) -> Result<Option<Event>, StoreError> {
+        reads::event(&self.readers, shard, organization, id).await
+    }
+
+    async fn list_events(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        filter: &EventFilter,
+        before: EventId,
+        limit: usize,
+    ) -> Result<Vec<Event>, StoreError> {
+        lists::list_events(&self.readers, shard, organization, filter, before, limit).await
+    }
+
+    async fn deliveries(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        ids: &[DeliveryId],
+    ) -> Result<Vec<Delivery>, StoreError> {
+        reads::deliveries(&self.readers, shard, organization, ids).await
+    }
+
+    async fn list_deliveries(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        filter: &DeliveryFilter,
+        before: DeliveryId,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        lists::list_deliveries(&self.readers, shard, organization, filter, before, limit).await
+    }
+
+    async fn list_attempts(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        filter: &AttemptFilter,
+        before: AttemptId,
+        limit: usize,
+    ) -> Result<Vec<Attempt>, StoreError> {
+        lists::list_attempts(&self.readers, shard, organization, filter, before, limit).await
+    }
+
+    async fn attempt_counts(
+        &self,
+        shard: Shard,
+        endpoint: EndpointId,
+        from_hour: Timestamp,
+    ) -> Result<Vec<(CountKey, u64)>, StoreError> {
+        reads::attempt_counts(&self.readers, shard, endpoint, from_hour).await
+    }
+
+    async fn missed_events(
+        &self,
+        shard: Shard,
+        endpoint: EndpointId,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<Missed>, StoreError> {
+        reads::missed_events(&self.readers, shard, endpoint, after, limit).await
+    }
+
+    async fn due_deliveries(
+        &self,
+        shard: Shard,
+        endpoint: EndpointId,
+        after: DueKey,
+        limit: usize,
+    ) -> Result<DuePage, StoreError> {
+        reads::due_deliveries(&self.readers, shard, endpoint, after, limit).await
+    }
+
+    async fn waiting_endpoints(&self, shard: Shard) -> Result<WaitingEndpoints, StoreError> {
+        reads::waiting_endpoints(&self.readers, shard).await
+    }
+
+    async fn claim_master_key(&self, key_id: &str) -> Result<String, StoreError> {
+        let query = sqlx::query_as::<_, (String,)>(
+            "UPDATE database
+             SET master_key_id = coalesce(master_key_id, $1)
+             WHERE id = 1
+             RETURNING master_key_id",
+        )
+        .bind(key_id);
+        let recorded = change(&self.writers, query).await?.pop();
+        let missing = || StoreError::Unreadable("the database's own row is missing".to_owned());
+        recorded.map(|(key_id,)| key_id).ok_or_else(missing)
+    }
+
+    async fn rebuild(
+        &self,
+        shard: Shard,
+        progress: &(dyn Fn(Position) + Sync),
+    ) -> Result<(), StoreError> {
+        rebuild::rebuild(&self.writers, shard, progress).await
+    }
+
+    async fn check(
+        &self,
+        shard: Shard,
+        limit: usize,
+        progress: &(dyn Fn(Position) + Sync),
+    ) -> Result<Vec<RebuildDifference>, StoreError> {
+        check::check(&self.connect_options, shard, limit, progress).await
+    }
+
+    async fn close(&self) {
+        let closed = async {
+            self.hints.stop().await;
+            tokio::join!(self.writers.close(), self.readers.close());
+        };
+        if timeout(CLOSE_LIMIT, closed).await.is_err() {
+            tracing::warn!("gave up on connections to Postgres that do not end");
+        }
+    }
+}

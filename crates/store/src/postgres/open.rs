@@ -1,0 +1,237 @@
+//! Opening a database: reaching it, bringing its schema up to date, reading how it was made.
+
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection, PgConnection};
+use tokio::time::timeout;
+
+use super::errors::ServerError;
+use super::session::set_up;
+use crate::limits::POSTGRES_SHARDS;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/postgres");
+
+/// How long the server may take to accept a connection when the database is opened.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// Why a database could not be opened, and what to do about it. Never has the URL's password.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The URL is not one.
+    #[error("the database URL is not valid: {0}; it should look like postgres://user:password@host:5432/database")]
+    InvalidUrl(String),
+    /// Nothing answers there.
+    #[error("cannot reach Postgres at {address}: {reason}; check that it is running and that host and port of the database URL are right")]
+    Unreachable {
+        /// Host and port, or the socket.
+        address: String,
+        /// What happened.
+        reason: String,
+    },
+    /// No encrypted connection comes about.
+    #[error("cannot make an encrypted connection to Postgres at {address}: {reason}; check sslmode and sslrootcert of the database URL")]
+    Tls {
+        /// Host and port.
+        address: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The server does not let the user in.
+    #[error("Postgres at {address} does not let user {user} in: {reason}; check user and password of the database URL, and the server's pg_hba.conf")]
+    AccessDenied {
+        /// Host and port, or the socket.
+        address: String,
+        /// Who tried.
+        user: String,
+        /// The server's words.
+        reason: String,
+    },
+    /// The server has no such database.
+    #[error("Postgres at {address} has no database {database}: create it with CREATE DATABASE, or correct the database URL")]
+    NoDatabase {
+        /// Host and port, or the socket.
+        address: String,
+        /// Its name.
+        database: String,
+    },
+    /// The server cannot take a connection now.
+    #[error("Postgres at {address} takes no connection now: {reason}; try again soon")]
+    Busy {
+        /// Host and port, or the socket.
+        address: String,
+        /// The server's words.
+        reason: String,
+    },
+    /// The server is a standby.
+    #[error("Postgres at {address} is read-only: the database URL must name the primary")]
+    ReadOnly {
+        /// Host and port, or the socket.
+        address: String,
+    },
+    /// The database cannot hold every text.
+    #[error("the database's encoding is {0}, it must be UTF8: create it with ENCODING 'UTF8'")]
+    Encoding(String),
+    /// The user may not make tables.
+    #[error("user {user} may not set the database up: {reason}; make the user the database's owner")]
+    NotPermitted {
+        /// Who tried.
+        user: String,
+        /// The server's words.
+        reason: String,
+    },
+    /// A newer version has been there.
+    #[error("the database has migration {found}, this version knows them up to {known}: use the version that made it, or a newer one")]
+    Newer {
+        /// A migration that is not known here.
+        found: i64,
+        /// The last one that is.
+        known: i64,
+    },
+    /// The schema was made by something else.
+    #[error("migration {0} of the database is not the one of this version: it was made by a development version, use another database")]
+    Changed(i64),
+    /// Anything else.
+    #[error("the database could not be opened: {0}")]
+    Failed(String),
+}
+
+/// Brings a database up to date. Answers with the number of its shards.
+///
+/// Any number of processes may do this at once. The migrator takes an advisory lock meanwhile,
+/// which a distributed Postgres may not know across its nodes, and which needs a session of its
+/// own (a pooler must pool sessions, not transactions): nothing else does, and nothing does once
+/// the process has started.
+pub(super) async fn prepare(connect_options: &PgConnectOptions) -> Result<u16, OpenError> {
+    let place = Place { connect_options };
+    let mut connection = match timeout(CONNECT_LIMIT, connect_options.connect()).await {
+        Ok(connected) => connected.map_err(|error| place.connect_error(error))?,
+        Err(_) => return Err(place.unreachable(format!("no answer within {CONNECT_LIMIT:?}"))),
+    };
+    let prepared = set_up_schema(&mut connection, &place).await;
+    // The schema stands, or not, whatever becomes of this connection.
+    let _ = connection.close().await;
+    prepared
+}
+
+async fn set_up_schema(connection: &mut PgConnection, place: &Place<'_>) -> Result<u16, OpenError> {
+    let failed = |error| place.statement_error(error);
+    set_up(connection).await.map_err(failed)?;
+    // Other processes may be migrating, and a migration may take long.
+    let patience = "SET statement_timeout = 0; SET lock_timeout = '10min'";
+    sqlx::raw_sql(patience).execute(&mut *connection).await.map_err(failed)?;
+
+    let (encoding, read_only, fsync): (String, String, String) = sqlx::query_as(
+        "SELECT current_setting('server_encoding'), current_setting('transaction_read_only'),
+                current_setting('fsync')",
+    )
+    .fetch_one(&mut *connection)
+    .await
+    .map_err(failed)?;
+    if encoding != "UTF8" {
+        return Err(OpenError::Encoding(encoding));
+    }
+    if read_only == "on" {
+        return Err(OpenError::ReadOnly { address: place.address() });
+    }
+    if fsync == "off" {
+        tracing::warn!("Postgres runs with fsync = off: a crash of its machine loses events that were acknowledged");
+    }
+
+    MIGRATIONS.run_direct(None, connection, false).await.map_err(|error| place.migrate_error(error))?;
+    make_shards(connection).await.map_err(failed).and_then(|count| {
+        let valid = u16::try_from(count).ok().filter(|count| *count > 0);
+        valid.ok_or_else(|| OpenError::Failed(format!("it says that it has {count} shards")))
+    })
+}
+
+/// Makes the shards, unless they have been made: their number is fixed from then on.
+async fn make_shards(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
+    sqlx::query("INSERT INTO database (id, shard_count) VALUES (1, $1) ON CONFLICT DO NOTHING")
+        .bind(i32::from(POSTGRES_SHARDS))
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query(
+        "INSERT INTO shards (shard)
+         SELECT generate_series(0, shard_count - 1) FROM database WHERE id = 1
+         ON CONFLICT DO NOTHING",
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query_scalar("SELECT shard_count FROM database WHERE id = 1").fetch_one(connection).await
+}
+
+/// Where the database is, for messages.
+struct Place<'a> {
+    connect_options: &'a PgConnectOptions,
+}
+
+impl Place<'_> {
+    fn address(&self) -> String {
+        match self.connect_options.get_socket() {
+            Some(socket) => socket.display().to_string(),
+            None => {
+                let (host, port) = (self.connect_options.get_host(), self.connect_options.get_port());
+                format!("{host}:{port}")
+            }
+        }
+    }
+
+    fn user(&self) -> String {
+        self.connect_options.get_username().to_owned()
+    }
+
+    fn unreachable(&self, reason: String) -> OpenError {
+        OpenError::Unreachable { address: self.address(), reason }
+    }
+
+    fn connect_error(&self, error: sqlx::Error) -> OpenError {
+        let address = self.address();
+        if let Some(error) = ServerError::of(&error) {
+            let reason = error.message;
+            return match error.code.as_str() {
+                "28P01" | "28000" | "42501" => {
+                    OpenError::AccessDenied { address, user: self.user(), reason }
+                }
+                "3D000" => {
+                    // Postgres' own default is the user's name.
+                    let database = self.connect_options.get_database();
+                    let database = database.map_or_else(|| self.user(), str::to_owned);
+                    OpenError::NoDatabase { address, database }
+                }
+                "53300" | "57P03" | "57P01" => OpenError::Busy { address, reason },
+                _ => OpenError::Failed(reason),
+            };
+        }
+        match error {
+            sqlx::Error::Io(error) => self.unreachable(error.to_string()),
+            sqlx::Error::Tls(error) => OpenError::Tls { address, reason: error.to_string() },
+            other => OpenError::Failed(other.to_string()),
+        }
+    }
+
+    fn statement_error(&self, error: sqlx::Error) -> OpenError {
+        match ServerError::of(&error) {
+            Some(error) if error.code == "42501" => {
+                OpenError::NotPermitted { user: self.user(), reason: error.message }
+            }
+            Some(error) => OpenError::Failed(error.to_string()),
+            None => self.connect_error(error),
+        }
+    }
+
+    fn migrate_error(&self, error: MigrateError) -> OpenError {
+        match error {
+            MigrateError::VersionMissing(found) => {
+                let known = MIGRATIONS.iter().map(|migration| migration.version).max();
+                OpenError::Newer { found, known: known.unwrap_or(0) }
+            }
+            MigrateError::VersionMismatch(version) => OpenError::Changed(version),
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+                self.statement_error(error)
+            }
+            other => OpenError::Failed(other.to_string()),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Folding the log again, with the same functions that appends use.
+
+use keeptrusts_webhooks_domain::log::{Position, Shard};
+use sqlx::{PgConnection, PgPool};
+
+use super::errors::store_error;
+use super::load::load;
+use super::reads::records_query;
+use super::session::{Session, commit};
+use super::write::write_changes;
+use crate::limits::REBUILD_STEP;
+use crate::operation::Record;
+use crate::projection::{Fold, Touched};
+use crate::rows::read_all;
+use crate::store::StoreError;
+
+/// Drops the shard's projections and folds them again. Appends wait for the shard's row as long
+/// as they wait for any lock, and are then told to try again.
+pub(super) async fn rebuild(
+    writers: &PgPool,
+    shard: Shard,
+    progress: &(dyn Fn(Position) + Sync),
+) -> Result<(), StoreError> {
+    let mut session = Session::of(writers).await?;
+    let mut transaction = session.begin().await?;
+    clear(&mut transaction, shard).await.map_err(store_error)?;
+    fold(&mut transaction, shard, progress).await?;
+    commit(transaction).await?;
+    session.finish();
+    Ok(())
+}
+
+async fn clear(connection: &mut PgConnection, shard: Shard) -> Result<(), sqlx::Error> {
+    const LOCK: &str = "SELECT FROM shards WHERE shard = $1 FOR UPDATE";
+    const DELETIONS: [&str; 6] = [
+        "DELETE FROM endpoints WHERE shard = $1",
+        "DELETE FROM events WHERE shard = $1",
+        "DELETE FROM deliveries WHERE shard = $1",
+        "DELETE FROM attempts WHERE shard = $1",
+        "DELETE FROM missed_events WHERE shard = $1",
+        "DELETE FROM attempt_counts WHERE shard = $1",
+    ];
+    // However many rows there are.
+    sqlx::raw_sql("SET LOCAL statement_timeout = 0").execute(&mut *connection).await?;
+    for statement in [LOCK].into_iter().chain(DELETIONS) {
+        sqlx::query(statement).bind(i32::from(shard.0)).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// Folds the whole log into tables that are empty, step by step, so that memory does not grow
+/// with the log.
+pub(super) async fn fold(
+    connection: &mut PgConnection,
+    shard: Shard,
+    progress: &(dyn Fn(Position) + Sync),
+) -> Result<(), StoreError> {
+    let mut after = Position::START;
+    loop {
+        let rows = records_query(shard, after, REBUILD_STEP).fetch_all(&mut *connection).await;
+        let records: Vec<Record> = read_all(rows.map_err(store_error)?)?;
+        let Some(last) = records.last() else { return Ok(()) };
+        after = last.position;
+        let facts = records.iter().map(|record| (&record.organization_id, record.stream, &record.fact));
+        let loaded = load(connection, shard, &Touched::by(facts)).await?;
+        let mut fold = Fold::new(loaded);
+        records.iter().try_for_each(|record| fold.apply(record))?;
+        write_changes(connection, shard, &fold.into_changes()).await.map_err(store_error)?;
+        progress(after);
+    }
+}

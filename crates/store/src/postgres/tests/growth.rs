@@ -1,0 +1,84 @@
+//! Tables that grow faster than Postgres notices.
+
+use keeptrusts_webhooks_domain::fact::DeliveryFact;
+use sqlx::PgConnection;
+
+use super::{connect, database, eventually};
+use crate::conformance::given::{
+    SHARD, change_delivery, create_endpoint, delivery_id, endpoint_id, event_id, publish_with_key,
+    rename_endpoint, schedule, version,
+};
+use crate::operation::{Expected, Operation};
+use crate::postgres::{PostgresOptions, PostgresStore};
+use crate::store::Store;
+
+const ROWS: i64 = 20_000;
+
+/// As though others had filled the tables, and nobody had looked at them since. In every index
+/// these rows come before the ones that are looked up.
+const FILL: &str = "
+    INSERT INTO endpoints
+    SELECT shard, organization_id, 'ep_!' || i, name, url, description, event_types,
+           secret_key_id, secret_nonce, secret_ciphertext, NULL, NULL, NULL, NULL, status,
+           status_reason, config_version, version, create_time, update_time, NULL
+    FROM (SELECT * FROM endpoints LIMIT 1) AS one, generate_series(1, 20000) AS i;
+    INSERT INTO events
+    SELECT shard, organization_id, 'evt_!' || i, event_type, event_time, create_time,
+           body_sha256, body_size, '!' || i, request_sha256, trace_id
+    FROM (SELECT * FROM events LIMIT 1) AS one, generate_series(1, 20000) AS i;
+    INSERT INTO deliveries
+    SELECT shard, organization_id, 'dlv_!' || i, 'evt_!' || i, event_type, 'ep_!' || i, state,
+           attempt_count, automatic_count, next_attempt_time, retry_request_time, 1,
+           traceparent, create_time, cancel_reason, version
+    FROM (SELECT * FROM deliveries LIMIT 1) AS one, generate_series(1, 20000) AS i";
+
+/// How many rows statements have read through indexes, and how many have been changed.
+async fn read_and_changed(connection: &mut PgConnection) -> (i64, i64) {
+    let sql = "SELECT (SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes
+                       WHERE relname IN ('endpoints', 'events', 'deliveries')),
+                      (SELECT sum(n_tup_upd)::bigint FROM pg_stat_user_tables
+                       WHERE relname = 'deliveries')";
+    sqlx::query_as(sql).fetch_one(connection).await.expect("answers")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_made_for_empty_tables_does_not_read_all_of_them_when_they_have_grown() {
+    let url = database().await;
+    let options = PostgresOptions { writers: 1, ..PostgresOptions::default() };
+    let store = PostgresStore::open(&url, options).await.expect("the database is opened");
+    let mut connection = connect(&url).await;
+    for table in ["endpoints", "events", "deliveries"] {
+        let forget = format!("ALTER TABLE {table} SET (autovacuum_enabled = off)");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(forget)).execute(&mut connection).await.expect("alters");
+    }
+    let (endpoint, event, delivery) = (endpoint_id(), event_id(), delivery_id());
+    let begin = [
+        create_endpoint(endpoint),
+        publish_with_key(event, "first", "content"),
+        schedule(event, &[(delivery, endpoint)], &[]),
+    ];
+    store.append(SHARD, &begin).await.expect("appends");
+    // Looks up an endpoint, a delivery and a key, and changes the delivery.
+    let batch = |number: i64| -> [Operation; 3] {
+        [
+            rename_endpoint(endpoint, Expected::Any, "again"),
+            change_delivery(delivery, version(number), DeliveryFact::RetryRequested),
+            publish_with_key(event_id(), &format!("key {number}"), "content"),
+        ]
+    };
+    // From the sixth time on, Postgres keeps to a plan.
+    const KEPT: i64 = 10;
+    for number in 0..KEPT {
+        let appended = store.append(SHARD, &batch(number)).await.expect("appends");
+        assert_eq!(appended.records.len(), 3);
+    }
+
+    sqlx::raw_sql(FILL).execute(&mut connection).await.expect("fills");
+    store.append(SHARD, &batch(KEPT)).await.expect("appends");
+    let read = eventually("the statistics of all appends are in", async || {
+        let (read, changed) = read_and_changed(&mut connection).await;
+        (changed == KEPT + 1).then_some(read)
+    })
+    .await;
+    assert!(read < ROWS / 10, "{read} rows were read");
+}

@@ -1,0 +1,85 @@
+//! The append: one short transaction.
+
+use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard};
+use sqlx::SqliteConnection;
+
+use super::errors::{commit_failed, failed};
+use super::writer::begin;
+use super::{load, number, write};
+use crate::memory::Clock;
+use crate::operation::Operation;
+use crate::plan::{Locked, Wanted, plan};
+
+use crate::store::{AppendedBatch, StoreError};
+
+pub(super) async fn append(
+    connection: &mut SqliteConnection,
+    clock: &Clock,
+    shard: Shard,
+    operations: &[Operation],
+) -> Result<AppendedBatch, StoreError> {
+    let mut transaction = begin(connection).await?;
+    let positions = operations.iter().map(|operation| operation.records.len() as i64).sum();
+    let mut locked = lock(&mut transaction, shard, positions).await?;
+    let expected_position = Position(locked.last_position.0 + positions);
+    let expected_checkpoint = locked.checkpoint;
+    let wanted = Wanted::by(operations);
+    locked.loaded = load::touched(&mut transaction, shard, &wanted.touched).await?;
+    locked.keys = load::idempotency_keys(&mut transaction, shard, &wanted.keys).await?;
+
+    let plan = plan(operations, locked, (clock)())?;
+    if plan.records.is_empty() {
+        transaction.rollback().await.map_err(failed)?;
+        return Ok(AppendedBatch { results: plan.results, records: plan.records });
+    }
+    write::records(&mut transaction, shard, &plan.records).await?;
+    write::bodies(&mut transaction, shard, &plan.bodies).await?;
+    write::changes(&mut transaction, shard, &plan.changes).await?;
+    if (plan.last_position, plan.checkpoint) != (expected_position, expected_checkpoint) {
+        correct(&mut transaction, shard, plan.last_position, plan.checkpoint).await?;
+    }
+    transaction.commit().await.map_err(commit_failed)?;
+    Ok(AppendedBatch { results: plan.results, records: plan.records })
+}
+
+/// Takes as many positions as the batch has records; says how the shard stood before.
+async fn lock(
+    connection: &mut SqliteConnection,
+    shard: Shard,
+    positions: i64,
+) -> Result<Locked, StoreError> {
+    let locked: (i64, i64, i64) = sqlx::query_as(
+        "UPDATE shards SET last_position = last_position + ?
+         WHERE shard = ?
+         RETURNING last_position, checkpoint, epoch",
+    )
+    .bind(positions)
+    .bind(number(shard))
+    .fetch_one(connection)
+    .await
+    .map_err(failed)?;
+    let (last_position, checkpoint, epoch) = locked;
+    Ok(Locked {
+        last_position: Position(last_position - positions),
+        checkpoint: Position(checkpoint),
+        epoch: Epoch(epoch),
+        ..Locked::default()
+    })
+}
+
+/// Gives back the positions of refused records, and moves the checkpoint.
+async fn correct(
+    connection: &mut SqliteConnection,
+    shard: Shard,
+    last_position: Position,
+    checkpoint: Position,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE shards SET last_position = ?, checkpoint = ? WHERE shard = ?")
+        .bind(last_position.0)
+        .bind(checkpoint.0)
+        .bind(number(shard))
+        .execute(connection)
+        .await
+        .map_err(failed)?;
+    Ok(())
+}

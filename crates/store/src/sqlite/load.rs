@@ -1,0 +1,104 @@
+//! What a transaction reads before it can decide: rows by their keys.
+
+use std::collections::HashMap;
+
+use keeptrusts_webhooks_domain::delivery::Delivery;
+use keeptrusts_webhooks_domain::endpoint::Endpoint;
+use keeptrusts_webhooks_domain::event::{Event, IdempotencyKey};
+use keeptrusts_webhooks_domain::ids::{DeliveryId, EventId, OrganizationId};
+use keeptrusts_webhooks_domain::log::Shard;
+use sqlx::SqliteConnection;
+
+use super::errors::failed;
+use super::number;
+use super::set_statement::{SetStatement, Values};
+use crate::plan::KeyOwner;
+use crate::projection::{Loaded, Touched};
+use crate::rows::{DeliveryRow, EndpointRow, EventRow, read_all};
+use crate::store::StoreError;
+
+// CROSS JOIN tells SQLite to begin with the wanted keys and look each of them up.
+
+static ENDPOINTS: SetStatement = SetStatement::new(
+    2,
+    "WITH wanted (organization_id, endpoint_id) AS (VALUES {rows})
+     SELECT endpoints.*
+     FROM wanted CROSS JOIN endpoints USING (organization_id, endpoint_id)
+     WHERE endpoints.shard = ?",
+);
+
+static DELIVERIES: SetStatement = SetStatement::new(
+    2,
+    "WITH wanted (organization_id, delivery_id) AS (VALUES {rows})
+     SELECT deliveries.*
+     FROM wanted CROSS JOIN deliveries USING (organization_id, delivery_id)
+     WHERE deliveries.shard = ?",
+);
+
+static EVENTS_BY_KEY: SetStatement = SetStatement::new(
+    2,
+    "WITH wanted (organization_id, idempotency_key) AS (VALUES {rows})
+     SELECT events.*
+     FROM wanted CROSS JOIN events USING (organization_id, idempotency_key)
+     WHERE events.shard = ?",
+);
+
+/// The rows that exist of those that records change.
+pub(super) async fn touched(
+    connection: &mut SqliteConnection,
+    shard: Shard,
+    touched: &Touched,
+) -> Result<Loaded, StoreError> {
+    let mut loaded = Loaded::default();
+    let found = ENDPOINTS
+        .fetch::<_, EndpointRow>(connection, touched.endpoints.iter(), bind_id, &[number(shard)])
+        .await
+        .map_err(failed)?;
+    let endpoints: Vec<Endpoint> = read_all(found)?;
+    loaded.endpoints.extend(endpoints.into_iter().map(|row| (row.id, row)));
+    let found = deliveries(connection, shard, &touched.deliveries).await?;
+    loaded.deliveries.extend(found.into_iter().map(|row| (row.id, row)));
+    Ok(loaded)
+}
+
+/// The deliveries that exist of these.
+pub(super) async fn deliveries(
+    connection: &mut SqliteConnection,
+    shard: Shard,
+    ids: &[(OrganizationId, DeliveryId)],
+) -> Result<Vec<Delivery>, StoreError> {
+    let found = DELIVERIES
+        .fetch::<_, DeliveryRow>(connection, ids.iter(), bind_id, &[number(shard)])
+        .await
+        .map_err(failed)?;
+    read_all(found)
+}
+
+/// The idempotency keys that are used of these: by which event, with what content.
+pub(super) async fn idempotency_keys(
+    connection: &mut SqliteConnection,
+    shard: Shard,
+    keys: &[KeyOwner],
+) -> Result<HashMap<KeyOwner, (EventId, [u8; 32])>, StoreError> {
+    let found = EVENTS_BY_KEY
+        .fetch::<_, EventRow>(connection, keys.iter(), bind_key, &[number(shard)])
+        .await
+        .map_err(failed)?;
+    let events: Vec<Event> = read_all(found)?;
+    let used = events.into_iter().filter_map(|event| {
+        let idempotency = event.idempotency?;
+        let owner = (event.organization_id, idempotency.key);
+        Some((owner, (event.id, idempotency.request_sha256)))
+    });
+    Ok(used.collect())
+}
+
+fn bind_id<Id: std::fmt::Display>(values: &mut Values, (organization, id): &(OrganizationId, Id)) {
+    values.push(organization.as_str());
+    values.push(id.to_string());
+}
+
+fn bind_key(values: &mut Values, (organization, key): &(OrganizationId, IdempotencyKey)) {
+    values.push(organization.as_str());
+    values.push(key.as_str());
+}

@@ -1,0 +1,343 @@
+//! The embedded database: one file, one process that has it open.
+//!
+//! One connection writes ([`writer`]), a few read beside it (WAL mode: readers and the writer
+//! never wait for each other), and each has a thread of its own. The files here are sorted by
+//! what they do: [`append`] is the transaction, [`load`] and [`write`] are what it reads and
+//! writes, [`log_reads`], [`lists`] and [`due`] are what everybody else reads.
+
+mod admin;
+mod append;
+mod check;
+mod due;
+mod errors;
+mod leases;
+mod lists;
+mod load;
+mod lock_file;
+mod log_reads;
+mod open;
+mod rebuild;
+mod set_statement;
+mod write;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::attempt::Attempt;
+use keeptrusts_webhooks_domain::delivery::Delivery;
+use keeptrusts_webhooks_domain::endpoint::Endpoint;
+use keeptrusts_webhooks_domain::event::Event;
+use keeptrusts_webhooks_domain::ids::{
+    AttemptId, DeliveryId, EndpointId, EventId, OperationId, OrganizationId,
+};
+use keeptrusts_webhooks_domain::log::{Position, Shard, Stream, Version};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, SqlitePool};
+use tokio::sync::mpsc;
+
+use crate::memory::Clock;
+use crate::operation::{Appended, BodyId, Operation, Record};
+use crate::projection::{CountKey, Missed};
+use crate::query::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter};
+use crate::store::{
+    AppendedBatch, DueKey, DuePage, Lease, RebuildDifference, ShardState, Store, StoreError,
+    Survey, WaitingEndpoints,
+};
+
+pub use open::{OpenError, SqliteOptions};
+
+use errors::failed;
+use leases::Leases;
+use lock_file::LockFile;
+use writer::Writer;
+
+/// The log and its projections, in a file.
+pub struct SqliteStore {
+    shard_count: u16,
+    clock: Clock,
+    writer: Writer,
+    readers: SqlitePool,
+    /// A check writes into temporary tables, which readers cannot.
+    checking: SqliteConnectOptions,
+    leases: Leases,
+    /// Until the store is closed.
+    lock: Mutex<Option<LockFile>>,
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    fn shard_count(&self) -> u16 {
+        self.shard_count
+    }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    async fn append(
+        &self,
+        shard: Shard,
+        operations: &[Operation],
+    ) -> Result<AppendedBatch, StoreError> {
+        let mut turn = self.writer.turn().await?;
+        let appended = append::append(turn.connection()?, &self.clock, shard, operations).await;
+        turn.end(appended)
+    }
+
+    /// On the writer's connection, after all that it was told before.
+    async fn find_operations(
+        &self,
+        shard: Shard,
+        after: Position,
+        operations: &[OperationId],
+    ) -> Result<HashMap<OperationId, Appended>, StoreError> {
+        let mut turn = self.writer.turn().await?;
+        let connection = turn.connection()?;
+        let found = log_reads::find_operations(connection, shard, after, operations).await;
+        turn.end(found)
+    }
+
+    async fn read(
+        &self,
+        shard: Shard,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        log_reads::read(&self.readers, shard, after, limit).await
+    }
+
+    async fn read_stream(
+        &self,
+        shard: Shard,
+        stream: Stream,
+        after: Version,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        log_reads::read_stream(&self.readers, shard, stream, after, limit).await
+    }
+
+    async fn shard_state(&self, shard: Shard) -> Result<ShardState, StoreError> {
+        log_reads::shard_state(&self.readers, shard).await
+    }
+
+    fn take_hints(&self) -> Option<mpsc::Receiver<(Shard, Position)>> {
+        None
+    }
+
+    fn announce(&self, _shard: Shard, _position: Position) {}
+
+    async fn bodies(
+        &self,
+        shard: Shard,
+        ids: &[BodyId],
+    ) -> Result<HashMap<BodyId, Bytes>, StoreError> {
+        let mut connection = self.readers.acquire().await.map_err(failed)?;
+        log_reads::bodies(&mut connection, shard, ids, (self.clock)()).await
+    }
+
+    async fn delete_expired_bodies(&self, shard: Shard, limit: usize) -> Result<usize, StoreError> {
+        let mut turn = self.writer.turn().await?;
+        let now = (self.clock)();
+        let deleted = admin::delete_expired_bodies(turn.connection()?, shard, now, limit).await;
+        turn.end(deleted)
+    }
+
+    /// Always granted: whoever had it before is gone, or is this process.
+    async fn acquire_lease(
+        &self,
+        shard: Shard,
+        owner: &str,
+        _time_to_live: Duration,
+    ) -> Result<Option<Lease>, StoreError> {
+        let mut turn = self.writer.turn().await?;
+        let begun = admin::next_epoch(turn.connection()?, shard).await;
+        // Noted before the turn ends, so that the last one granted is the last one noted.
+        let granted = begun.map(|epoch| {
+            let lease = Lease { shard, epoch };
+            self.leases.grant(owner, lease);
+            Some(lease)
+        });
+        turn.end(granted)
+    }
+
+    async fn renew_lease(&self, lease: Lease, _time_to_live: Duration) -> Result<bool, StoreError> {
+        Ok(self.leases.is_current(lease))
+    }
+
+    async fn release_lease(&self, lease: Lease) -> Result<(), StoreError> {
+        self.leases.release(lease);
+        Ok(())
+    }
+
+    async fn survey(&self, member: &str, _time_to_live: Duration) -> Result<Survey, StoreError> {
+        Ok(self.leases.survey(member))
+    }
+
+    async fn leave(&self, _member: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn endpoint(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        id: EndpointId,
+    ) -> Result<Option<Endpoint>, StoreError> {
+        lists::endpoint(&self.readers, shard, organization, id).await
+    }
+
+    async fn list_endpoints(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        filter: &EndpointFilter,
+        before: EndpointId,
+        limit: usize,
+    ) -> Result<Vec<Endpoint>, StoreError> {
+        lists::endpoints(&self.readers, shard, organization, filter, before, limit).await
+    }
+
+    async fn shard_endpoints(
+        &self,
+        shard: Shard,
+        after: EndpointId,
+        limit: usize,
+    ) -> Result<Vec<Endpoint>, StoreError> {
+        lists::shard_endpoints(&self.readers, shard, after, limit).await
+    }
+
+    async fn event(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        id: EventId,
+    ) -> Result<Option<Event>, StoreError> {
+        lists::event(&self.readers, shard, organization, id).await
+    }
+
+    async fn list_events(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        filter: &EventFilter,
+        before: EventId,
+        limit: usize,
+    ) -> Result<Vec<Event>, StoreError> {
+        lists::events(&self.readers, shard, organization, filter, before, limit).await
+    }
+
+    async fn deliveries(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        ids: &[DeliveryId],
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let mut connection = self.readers.acquire().await.map_err(failed)?;
+        let ids: Vec<_> = ids.iter().map(|id| (organization.clone(), *id)).collect();
+        load::deliveries(&mut connection, shard, &ids).await
+    }
+
+    async fn list_deliveries(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        filter: &DeliveryFilter,
+        before: DeliveryId,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        lists::deliveries(&self.readers, shard, organization, filter, before, limit).await
+    }
+
+    async fn list_attempts(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        filter: &AttemptFilter,
+        before: AttemptId,
+        limit: usize,
+    ) -> Result<Vec<Attempt>, StoreError> {
+        lists::attempts(&self.readers, shard, organization, filter, before, limit).await
+    }
+
+    async fn attempt_counts(
+        &self,
+        shard: Shard,
+        endpoint: EndpointId,
+        from_hour: Timestamp,
+    ) -> Result<Vec<(CountKey, u64)>, StoreError> {
+        lists::attempt_counts(&self.readers, shard, endpoint, from_hour).await
+    }
+
+    async fn missed_events(
+        &self,
+        shard: Shard,
+        endpoint: EndpointId,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<Missed>, StoreError> {
+        lists::missed_events(&self.readers, shard, endpoint, after, limit).await
+    }
+
+    async fn due_deliveries(
+        &self,
+        shard: Shard,
+        endpoint: EndpointId,
+        after: DueKey,
+        limit: usize,
+    ) -> Result<DuePage, StoreError> {
+        due::page(&self.readers, shard, endpoint, after, limit).await
+    }
+
+    async fn waiting_endpoints(&self, shard: Shard) -> Result<WaitingEndpoints, StoreError> {
+        due::endpoints(&self.readers, shard).await
+    }
+
+    async fn claim_master_key(&self, key_id: &str) -> Result<String, StoreError> {
+        let mut turn = self.writer.turn().await?;
+        let recorded = admin::claim_master_key(turn.connection()?, key_id).await;
+        turn.end(recorded)
+    }
+
+    async fn rebuild(
+        &self,
+        shard: Shard,
+        progress: &(dyn Fn(Position) + Sync),
+    ) -> Result<(), StoreError> {
+        let mut turn = self.writer.turn().await?;
+        let rebuilt = rebuild::rebuild(turn.connection()?, shard, progress).await;
+        turn.end(rebuilt)
+    }
+
+    async fn check(
+        &self,
+        shard: Shard,
+        limit: usize,
+        progress: &(dyn Fn(Position) + Sync),
+    ) -> Result<Vec<RebuildDifference>, StoreError> {
+        let connection = self.checking.connect().await.map_err(failed)?;
+        check::check(connection, shard, limit, progress).await
+    }
+
+    /// The writer last: the last connection moves what is in the WAL into the file.
+    async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+fn number(shard: Shard) -> i64 {
+    i64::from(shard.0)
+}
+
+fn sql_limit(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}

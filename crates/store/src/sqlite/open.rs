@@ -1,0 +1,266 @@
+//! Opening the file: alone, in the right mode, with the current tables.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use keeptrusts_webhooks_domain::Timestamp;
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, SqliteConnection};
+
+use super::SqliteStore;
+use super::errors::{says_damaged, says_not_a_database};
+use super::leases::Leases;
+use super::lock_file::{self, LockFile, NotLocked};
+use super::writer::Writer;
+use crate::memory::Clock;
+use crate::rows;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
+
+/// There is one process, and it has one writer: more shards would only split its batches.
+const SHARD_COUNT: u16 = 1;
+/// Readers never wait for the writer in WAL mode, only for each other.
+const READERS: u32 = 4;
+/// Statements that a connection keeps compiled: every size of every set-based one, and then some.
+const COMPILED_STATEMENTS: usize = 200;
+/// Only a backup or a person with a shell can hold the file's lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How a database is opened.
+#[derive(Clone)]
+pub struct SqliteOptions {
+    /// What the lock file calls this process, for the people who meet it.
+    pub program: String,
+    /// What time it is: the database's clock, since no other process has it open.
+    pub clock: Clock,
+}
+
+impl Default for SqliteOptions {
+    /// This program, by the machine's clock.
+    fn default() -> SqliteOptions {
+        let program = std::env::current_exe().ok();
+        let name = program.as_deref().and_then(Path::file_name).unwrap_or_default();
+        SqliteOptions {
+            program: name.to_string_lossy().into_owned(),
+            clock: Arc::new(Timestamp::now),
+        }
+    }
+}
+
+/// Why a database could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it open.
+    #[error(
+        "the database {} is in use by {holder}: stop that process first; if several processes are to share a database, use Postgres (--database-url postgres://...)",
+        path.display()
+    )]
+    InUse {
+        /// Which database.
+        path: PathBuf,
+        /// Which process, in words.
+        holder: String,
+    },
+    /// A file or folder cannot be made or used.
+    #[error("cannot {action} {}", path.display())]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The file is something else.
+    #[error("{} is not a database of this program: give the path of another file", path.display())]
+    NotOurs {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The file is a database that contradicts itself.
+    #[error("the database {} is damaged: restore it from a backup", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What the database says.
+        source: sqlx::Error,
+    },
+    /// A newer version of this program has changed the tables.
+    #[error(
+        "the database {} was made by a newer version of this program (it has migration {migration}, this version knows {known}): use that version",
+        path.display()
+    )]
+    Newer {
+        /// Which file.
+        path: PathBuf,
+        /// The first one that this version does not know.
+        migration: i64,
+        /// The last one that this version knows.
+        known: i64,
+    },
+    /// The tables could not be brought up to date.
+    #[error("cannot bring the tables of {} up to date", path.display())]
+    Migration {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: MigrateError,
+    },
+    /// Anything else that the database refuses.
+    #[error("cannot open the database {}", path.display())]
+    Database {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: sqlx::Error,
+    },
+}
+
+impl SqliteStore {
+    /// Opens the database in a file, which is made if it is missing (mode 0600), and its folder
+    /// with it (0700). Only one process can have it open: `<file>.lock` beside it says which.
+    pub async fn open(path: &Path, options: SqliteOptions) -> Result<SqliteStore, OpenError> {
+        let path = prepare_file(path)?;
+        let lock = lock(&path, &options.program)?;
+        let describe = |source| describe(&path, source);
+
+        let writing = connect_options(&path);
+        let mut connection = writing.connect().await.map_err(describe)?;
+        if !is_ours(&mut connection).await.map_err(describe)? {
+            return Err(OpenError::NotOurs { path });
+        }
+        let migrated = MIGRATIONS.run(&mut connection).await;
+        migrated.map_err(|error| describe_migration(&path, error))?;
+        let shard_count = first_rows(&mut connection).await.map_err(describe)?;
+
+        let reading = writing.clone().pragma("query_only", "ON");
+        // No connection ever idles out, so nothing wakes up to look for such ones.
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false)
+            .connect_lazy_with(reading);
+        let clock = options.clock;
+        Ok(SqliteStore {
+            shard_count,
+            clock: Arc::new(move || in_microseconds(clock())),
+            writer: Writer::new(writing.clone(), connection),
+            readers,
+            checking: writing,
+            leases: Leases::new(shard_count),
+            lock: Some(lock).into(),
+        })
+    }
+}
+
+/// The file's one true path: of whatever links lead to it, all must meet at one lock.
+fn prepare_file(path: &Path) -> Result<PathBuf, OpenError> {
+    let failed = |action, path: &Path| {
+        let path = path.to_owned();
+        move |source| OpenError::File { action, path, source }
+    };
+    // SQLite would take a relative path such as "file:x" for a URI.
+    let path = std::path::absolute(path).map_err(failed("find", path))?;
+    if let Some(folder) = path.parent() {
+        let mut builder = DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(folder).map_err(failed("make the folder", folder))?;
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    // SQLite gives the files that it makes beside it the same mode.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(&path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(failed("make the file", &path)(error));
+        }
+        _ => {}
+    }
+    fs::canonicalize(&path).map_err(failed("find", &path))
+}
+
+fn lock(path: &Path, program: &str) -> Result<LockFile, OpenError> {
+    let lock_path = lock_file::path_of(path);
+    LockFile::take(&lock_path, program).map_err(|not_locked| match not_locked {
+        NotLocked::Held(holder) => OpenError::InUse { path: path.to_owned(), holder },
+        NotLocked::Io(source) => OpenError::File { action: "lock", path: lock_path, source },
+    })
+}
+
+fn connect_options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        // A commit is durable when it is answered (invariant 1).
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY_TIMEOUT)
+        .pragma("journal_size_limit", "67108864")
+        .statement_cache_capacity(COMPILED_STATEMENTS)
+        .thread_name(|number| format!("sqlite-{number}"))
+        .disable_statement_logging()
+}
+
+/// Whether the database is empty, or has been made by this program.
+async fn is_ours(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    let (is_empty, is_migrated): (bool, bool) = sqlx::query_as(
+        "SELECT COUNT(*) = 0, COUNT(*) FILTER (WHERE name = '_sqlx_migrations') = 1
+         FROM sqlite_schema",
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(is_empty || is_migrated)
+}
+
+/// The rows that every database has from its beginning; answers with its number of shards.
+async fn first_rows(connection: &mut SqliteConnection) -> Result<u16, sqlx::Error> {
+    sqlx::query("INSERT INTO database (id, shard_count) VALUES (1, ?) ON CONFLICT DO NOTHING")
+        .bind(SHARD_COUNT)
+        .execute(&mut *connection)
+        .await?;
+    let (shard_count,): (u16,) =
+        sqlx::query_as("SELECT shard_count FROM database").fetch_one(&mut *connection).await?;
+    for shard in 0..shard_count {
+        sqlx::query("INSERT INTO shards (shard) VALUES (?) ON CONFLICT DO NOTHING")
+            .bind(shard)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(shard_count)
+}
+
+fn describe(path: &Path, source: sqlx::Error) -> OpenError {
+    let path = path.to_owned();
+    if says_not_a_database(&source) {
+        return OpenError::NotOurs { path };
+    }
+    match says_damaged(&source) {
+        true => OpenError::Damaged { path, source },
+        false => OpenError::Database { path, source },
+    }
+}
+
+fn describe_migration(path: &Path, error: MigrateError) -> OpenError {
+    let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+    match error {
+        MigrateError::VersionMissing(migration) if migration > known => {
+            OpenError::Newer { path: path.to_owned(), migration, known }
+        }
+        MigrateError::Execute(source) => describe(path, source),
+        source => OpenError::Migration { path: path.to_owned(), source },
+    }
+}
+
+/// What the tables can hold.
+fn in_microseconds(time: Timestamp) -> Timestamp {
+    rows::time(rows::micros(time)).unwrap_or(time)
+}

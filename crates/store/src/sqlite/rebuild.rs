@@ -1,0 +1,54 @@
+//! The projections, folded from the log again.
+
+use keeptrusts_webhooks_domain::log::{Position, Shard};
+use sqlx::{AssertSqlSafe, SqliteConnection};
+
+use super::errors::{commit_failed, failed};
+use super::writer::begin;
+use super::{load, log_reads, number, write};
+use crate::limits::REBUILD_STEP;
+use crate::projection::{Fold, Touched};
+use crate::store::StoreError;
+
+/// The tables that are nothing but a fold of the log.
+pub(super) const PROJECTIONS: [&str; 6] =
+    ["endpoints", "events", "deliveries", "attempts", "missed_events", "attempt_counts"];
+
+pub(super) async fn rebuild(
+    connection: &mut SqliteConnection,
+    shard: Shard,
+    progress: &(dyn Fn(Position) + Sync),
+) -> Result<(), StoreError> {
+    let mut transaction = begin(connection).await?;
+    for table in PROJECTIONS {
+        sqlx::query(AssertSqlSafe(format!("DELETE FROM {table} WHERE shard = ?")))
+            .bind(number(shard))
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
+    }
+    fold_log(&mut transaction, shard, progress).await?;
+    transaction.commit().await.map_err(commit_failed)
+}
+
+/// Folds the whole log into the tables of the projections, step by step, so that memory does
+/// not grow with it.
+pub(super) async fn fold_log(
+    connection: &mut SqliteConnection,
+    shard: Shard,
+    progress: &(dyn Fn(Position) + Sync),
+) -> Result<(), StoreError> {
+    let mut after = Position::START;
+    loop {
+        let records = log_reads::read(&mut *connection, shard, after, REBUILD_STEP).await?;
+        let Some(last) = records.last() else { return Ok(()) };
+        after = last.position;
+        let facts =
+            records.iter().map(|record| (&record.organization_id, record.stream, &record.fact));
+        let loaded = load::touched(connection, shard, &Touched::by(facts)).await?;
+        let mut fold = Fold::new(loaded);
+        records.iter().try_for_each(|record| fold.apply(record))?;
+        write::changes(connection, shard, &fold.into_changes()).await?;
+        progress(after);
+    }
+}

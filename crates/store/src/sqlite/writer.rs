@@ -1,0 +1,88 @@
+//! The one connection that writes.
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection, Transaction};
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::errors::failed;
+use crate::store::StoreError;
+
+/// Whoever wants to write waits for a turn, first come first served.
+///
+/// A caller who goes away in the middle leaves its commands, and then a ROLLBACK, in the
+/// connection's queue; whoever has the next turn comes after them. So a turn also waits for
+/// every transaction before it.
+pub(super) struct Writer {
+    options: SqliteConnectOptions,
+    slot: Mutex<Slot>,
+}
+
+enum Slot {
+    Open(SqliteConnection),
+    Broken,
+    Closed,
+}
+
+impl Writer {
+    /// Writes with this connection, and with others like it if it should break.
+    pub(super) fn new(options: SqliteConnectOptions, connection: SqliteConnection) -> Writer {
+        Writer { options, slot: Mutex::new(Slot::Open(connection)) }
+    }
+
+    /// Waits for a turn.
+    pub(super) async fn turn(&self) -> Result<Turn<'_>, StoreError> {
+        let mut slot = self.slot.lock().await;
+        if let Slot::Broken = *slot {
+            *slot = Slot::Open(self.options.connect().await.map_err(failed)?);
+        }
+        Ok(Turn { slot })
+    }
+
+    /// Closes the connection after the turns before, for good.
+    pub(super) async fn close(&self) {
+        let slot = std::mem::replace(&mut *self.slot.lock().await, Slot::Closed);
+        if let Slot::Open(connection) = slot
+            && let Err(error) = connection.close().await
+        {
+            tracing::warn!(%error, "the database was not closed properly");
+        }
+    }
+}
+
+/// The right to write, for now.
+pub(super) struct Turn<'a> {
+    slot: MutexGuard<'a, Slot>,
+}
+
+impl Turn<'_> {
+    /// The connection.
+    pub(super) fn connection(&mut self) -> Result<&mut SqliteConnection, StoreError> {
+        match &mut *self.slot {
+            Slot::Open(connection) => Ok(connection),
+            Slot::Broken | Slot::Closed => {
+                Err(StoreError::Unavailable("the database is closed".into()))
+            }
+        }
+    }
+
+    /// Ends the turn. After a failure the connection is given up: SQLite rolls back by itself
+    /// when, for example, the disk is full, and sqlx would go on believing that the connection
+    /// is inside of a transaction.
+    pub(super) fn end<T>(mut self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
+        if outcome.is_err()
+            && let Slot::Open(_) = *self.slot
+        {
+            *self.slot = Slot::Broken;
+        }
+        outcome
+    }
+}
+
+/// Begins a transaction that writes, so that it waits for its lock here and not in the middle.
+pub(super) async fn begin(
+    connection: &mut SqliteConnection,
+) -> Result<Transaction<'_, Sqlite>, StoreError> {
+    let begun = connection.begin_with("BEGIN IMMEDIATE").await;
+    // Whatever it is, nothing has been done yet, and the next turn has another connection.
+    begun.map_err(|error| StoreError::Unavailable(error.into()))
+}

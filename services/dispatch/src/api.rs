@@ -1,0 +1,262 @@
+//! The gRPC service: what became of deliveries, and requests to their shard's owner.
+
+mod attempts;
+mod send_test;
+mod stats;
+mod watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use keeptrusts_webhooks_contracts::api::{
+    DeliveryRef, EndpointRef, GetEndpointStats, ListAttempts, ListDeliveries, WatchDeliveries,
+    trace_context,
+};
+use keeptrusts_webhooks_contracts::log_codec::Metadata;
+use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
+use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_contracts::v1::dispatch_service_server::{
+    DispatchService, DispatchServiceServer,
+};
+use keeptrusts_webhooks_domain::delivery::Delivery;
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
+use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
+use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OperationId, OrganizationId};
+use keeptrusts_webhooks_domain::log::Stream;
+use keeptrusts_webhooks_domain::trace::TraceContext;
+use keeptrusts_webhooks_process::answer;
+use keeptrusts_webhooks_store::query::{AttemptFilter, DeliveryFilter, Interval};
+use keeptrusts_webhooks_store::{
+    AppendError, BodyId, Clock, Expected, Log, NewBody, NewRecord, Operation, new_ulid,
+};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+/// The gRPC service. Answers on any replica, whoever owns the shard.
+pub struct DispatchApi {
+    log: Arc<Log>,
+    clock: Clock,
+    body_retention: Duration,
+    /// Ends the streams, which would otherwise hold up a shutdown.
+    shutdown: CancellationToken,
+}
+
+impl DispatchApi {
+    /// The service on a log. Bodies of tests are kept for `body_retention`; `shutdown` ends the
+    /// streams.
+    pub fn server(
+        log: Arc<Log>,
+        clock: Clock,
+        body_retention: Duration,
+        shutdown: CancellationToken,
+    ) -> DispatchServiceServer<Self> {
+        DispatchServiceServer::new(DispatchApi { log, clock, body_retention, shutdown })
+    }
+
+    async fn delivery(&self, organization: &OrganizationId, id: DeliveryId) -> Result<Delivery, Status> {
+        let shard = self.log.shard_of(organization);
+        let found = self.log.store().deliveries(shard, organization, &[id]).await;
+        let found = found.map_err(answer::query_failed)?.pop();
+        found.ok_or_else(|| status::not_found(Resource::Delivery, id))
+    }
+
+    /// An endpoint that may be sent to now.
+    async fn open_endpoint(
+        &self,
+        organization: &OrganizationId,
+        id: EndpointId,
+    ) -> Result<Option<Endpoint>, Status> {
+        let shard = self.log.shard_of(organization);
+        let found = self.log.store().endpoint(shard, organization, id).await;
+        let found = found.map_err(answer::query_failed)?;
+        let existing = found.filter(|endpoint| endpoint.delete_time.is_none());
+        if existing.as_ref().is_some_and(|endpoint| endpoint.status == EndpointStatus::Disabled) {
+            return Err(status::failed_precondition(
+                Reason::EndpointDisabled,
+                "the endpoint is disabled and is sent nothing: enable it first",
+            ));
+        }
+        Ok(existing)
+    }
+
+    /// Appends a request for the shard's owner.
+    async fn ask(
+        &self,
+        delivery: &Delivery,
+        fact: DeliveryFact,
+        trace: Option<TraceContext>,
+    ) -> Result<(), Status> {
+        let correlation_id = delivery.event_id.to_string();
+        let record = NewRecord {
+            stream: Stream::Delivery(delivery.id),
+            expected: Expected::Any,
+            fact: Fact::Delivery(fact),
+        };
+        let organization = &delivery.organization_id;
+        self.append(organization, record, correlation_id, trace, Vec::new()).await
+    }
+
+    async fn append(
+        &self,
+        organization: &OrganizationId,
+        record: NewRecord,
+        correlation_id: String,
+        trace: Option<TraceContext>,
+        bodies: Vec<NewBody>,
+    ) -> Result<(), Status> {
+        let operation = Operation {
+            id: OperationId::new(new_ulid((self.clock)())),
+            organization_id: organization.clone(),
+            records: vec![record],
+            metadata: Metadata {
+                actor: "dispatch-service".to_owned(),
+                correlation_id,
+                causation: None,
+                trace,
+            },
+            bodies,
+            fence: None,
+            checkpoint: None,
+        };
+        let shard = self.log.shard_of(organization);
+        match answer::append(&self.log, shard, operation).await? {
+            Ok(_) => Ok(()),
+            Err(refusal) => Err(answer::append_failed(AppendError::Refused(refusal))),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl DispatchService for DispatchApi {
+    async fn send_test(
+        &self,
+        request: Request<v1::SendTestRequest>,
+    ) -> Result<Response<v1::SendTestResponse>, Status> {
+        let trace = trace_context(request.metadata());
+        let EndpointRef { organization_id, endpoint_id } = request.into_inner().try_into()?;
+        let (delivery, attempt) = self.test(&organization_id, endpoint_id, trace).await?;
+        Ok(Response::new(v1::SendTestResponse {
+            delivery: Some((&delivery).into()),
+            attempt: Some(attempt),
+        }))
+    }
+
+    async fn list_deliveries(
+        &self,
+        request: Request<v1::ListDeliveriesRequest>,
+    ) -> Result<Response<v1::ListDeliveriesResponse>, Status> {
+        let request = ListDeliveries::try_from(request.into_inner())?;
+        let ListDeliveries { organization_id, page, endpoint_id, event_id, event_type, state, .. } =
+            request;
+        let scheduled = Interval { start: request.start_time, end: request.end_time };
+        let filter = DeliveryFilter { endpoint_id, event_id, event_type, state, scheduled };
+        let shard = self.log.shard_of(&organization_id);
+        let store = self.log.store();
+        let read = store.list_deliveries(shard, &organization_id, &filter, page.before, page.limit());
+        let read = read.await.map_err(answer::query_failed)?;
+        let (deliveries, next_page_token) = page.split(read, |delivery| delivery.id);
+        let deliveries = deliveries.iter().map(Into::into).collect();
+        Ok(Response::new(v1::ListDeliveriesResponse { deliveries, next_page_token }))
+    }
+
+    async fn get_delivery(
+        &self,
+        request: Request<v1::GetDeliveryRequest>,
+    ) -> Result<Response<v1::GetDeliveryResponse>, Status> {
+        let DeliveryRef { organization_id, delivery_id } = request.into_inner().try_into()?;
+        let delivery = self.delivery(&organization_id, delivery_id).await?;
+        let attempts = self.attempts_with_content(&delivery).await?;
+        let delivery = v1::Delivery { attempts, ..(&delivery).into() };
+        Ok(Response::new(v1::GetDeliveryResponse { delivery: Some(delivery) }))
+    }
+
+    async fn list_attempts(
+        &self,
+        request: Request<v1::ListAttemptsRequest>,
+    ) -> Result<Response<v1::ListAttemptsResponse>, Status> {
+        let request = ListAttempts::try_from(request.into_inner())?;
+        let ListAttempts { organization_id, page, endpoint_id, delivery_id, event_type, outcome, .. } =
+            request;
+        let begun = Interval { start: request.start_time, end: request.end_time };
+        let filter = AttemptFilter { endpoint_id, delivery_id, event_type, outcome, begun };
+        let shard = self.log.shard_of(&organization_id);
+        let store = self.log.store();
+        let read = store.list_attempts(shard, &organization_id, &filter, page.before, page.limit());
+        let read = read.await.map_err(answer::query_failed)?;
+        let (attempts, next_page_token) = page.split(read, |attempt| attempt.made.id);
+        let attempts = attempts.iter().map(Into::into).collect();
+        Ok(Response::new(v1::ListAttemptsResponse { attempts, next_page_token }))
+    }
+
+    async fn retry_delivery(
+        &self,
+        request: Request<v1::RetryDeliveryRequest>,
+    ) -> Result<Response<v1::RetryDeliveryResponse>, Status> {
+        let trace = trace_context(request.metadata());
+        let DeliveryRef { organization_id, delivery_id } = request.into_inner().try_into()?;
+        let delivery = self.delivery(&organization_id, delivery_id).await?;
+        if self.open_endpoint(&organization_id, delivery.endpoint_id).await?.is_none() {
+            return Err(status::failed_precondition(
+                Reason::EndpointDeleted,
+                "the delivery's endpoint was deleted: there is nowhere to send it",
+            ));
+        }
+        let shard = self.log.shard_of(&organization_id);
+        let body_id = BodyId::Event(delivery.event_id);
+        let bodies = self.log.bodies(shard, &[body_id]).await.map_err(answer::query_failed)?;
+        if bodies.is_empty() {
+            return Err(status::failed_precondition(
+                Reason::BodyExpired,
+                "the event's body is no longer kept: publish the event anew",
+            ));
+        }
+        self.ask(&delivery, DeliveryFact::RetryRequested, trace).await?;
+        let delivery = self.delivery(&organization_id, delivery_id).await?;
+        Ok(Response::new(v1::RetryDeliveryResponse { delivery: Some((&delivery).into()) }))
+    }
+
+    async fn cancel_delivery(
+        &self,
+        request: Request<v1::CancelDeliveryRequest>,
+    ) -> Result<Response<v1::CancelDeliveryResponse>, Status> {
+        let trace = trace_context(request.metadata());
+        let DeliveryRef { organization_id, delivery_id } = request.into_inner().try_into()?;
+        let delivery = self.delivery(&organization_id, delivery_id).await?;
+        if delivery.state.has_ended() {
+            return Err(status::failed_precondition(
+                Reason::DeliveryEnded,
+                "the delivery has ended already: there is nothing to cancel",
+            ));
+        }
+        self.ask(&delivery, DeliveryFact::CancelRequested, trace).await?;
+        let delivery = self.delivery(&organization_id, delivery_id).await?;
+        Ok(Response::new(v1::CancelDeliveryResponse { delivery: Some((&delivery).into()) }))
+    }
+
+    type WatchDeliveriesStream = watch::Changes;
+
+    async fn watch_deliveries(
+        &self,
+        request: Request<v1::WatchDeliveriesRequest>,
+    ) -> Result<Response<Self::WatchDeliveriesStream>, Status> {
+        let request = WatchDeliveries::try_from(request.into_inner())?;
+        Ok(Response::new(self.watch(request)))
+    }
+
+    async fn get_endpoint_stats(
+        &self,
+        request: Request<v1::GetEndpointStatsRequest>,
+    ) -> Result<Response<v1::GetEndpointStatsResponse>, Status> {
+        let request = GetEndpointStats::try_from(request.into_inner())?;
+        let GetEndpointStats { organization_id, endpoint_id, hours } = request;
+        let shard = self.log.shard_of(&organization_id);
+        let store = self.log.store();
+        let endpoint = store.endpoint(shard, &organization_id, endpoint_id).await;
+        if endpoint.map_err(answer::query_failed)?.is_none() {
+            return Err(status::not_found(Resource::Endpoint, endpoint_id));
+        }
+        let from_hour = stats::first_hour((self.clock)(), hours);
+        let counts = store.attempt_counts(shard, endpoint_id, from_hour).await;
+        Ok(Response::new(stats::answer(&counts.map_err(answer::query_failed)?)))
+    }
+}

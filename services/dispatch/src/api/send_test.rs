@@ -1,0 +1,100 @@
+//! Send a test and wait for its outcome.
+
+use keeptrusts_webhooks_contracts::status::{self, Resource};
+use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::body;
+use keeptrusts_webhooks_domain::delivery::Delivery;
+use keeptrusts_webhooks_domain::event::ContentDigest;
+use keeptrusts_webhooks_domain::event_type::EventType;
+use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
+use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
+use keeptrusts_webhooks_domain::log::{Position, Shard, Stream};
+use keeptrusts_webhooks_domain::trace::{TraceContext, TraceId};
+use keeptrusts_webhooks_process::answer;
+use keeptrusts_webhooks_store::keyring::random;
+use keeptrusts_webhooks_store::{BodyId, Expected, NewBody, NewRecord, new_ulid};
+use tonic::Status;
+
+use super::DispatchApi;
+
+const RECORDS_PER_READ: usize = 500;
+
+impl DispatchApi {
+    pub(super) async fn test(
+        &self,
+        organization: &OrganizationId,
+        endpoint_id: EndpointId,
+        trace: Option<TraceContext>,
+    ) -> Result<(Delivery, v1::Attempt), Status> {
+        let endpoint = self.open_endpoint(organization, endpoint_id).await?;
+        endpoint.ok_or_else(|| status::not_found(Resource::Endpoint, endpoint_id))?;
+        let now = (self.clock)();
+        let (event_id, delivery_id) = (EventId::new(new_ulid(now)), DeliveryId::new(new_ulid(now)));
+        // Whole seconds, as documented.
+        let event_time = Timestamp::from_second(now.as_second()).unwrap_or(now);
+        let content = body::render(EventType::Test, event_time, &body::test_data());
+        let requested = DeliveryFact::TestRequested {
+            event_id,
+            endpoint_id,
+            event_time,
+            body: ContentDigest::of(&content),
+        };
+        let record = NewRecord {
+            stream: Stream::Delivery(delivery_id),
+            expected: Expected::New,
+            fact: Fact::Delivery(requested),
+        };
+        let body = NewBody {
+            id: BodyId::Event(event_id),
+            content: content.into(),
+            expire_time: now.checked_add(self.body_retention).unwrap_or(Timestamp::MAX),
+        };
+        let new_trace = || TraceContext {
+            trace_id: TraceId(random()),
+            span_id: random(),
+            sampled: false,
+        };
+        let trace = trace.unwrap_or_else(new_trace);
+        let shard = self.log.shard_of(organization);
+        // Read before the request is appended, so that the outcome cannot be missed.
+        let before = *self.log.watch(shard).borrow();
+        self.append(organization, record, event_id.to_string(), Some(trace), vec![body]).await?;
+        self.wait_for_outcome(shard, before, delivery_id).await?;
+        let delivery = self.delivery(organization, delivery_id).await?;
+        let attempt = self.attempts_with_content(&delivery).await?.pop();
+        // A test that was cancelled (its endpoint was deleted meanwhile) has no attempt.
+        let attempt = attempt.ok_or_else(|| status::not_found(Resource::Endpoint, endpoint_id))?;
+        Ok((delivery, attempt))
+    }
+
+    async fn wait_for_outcome(
+        &self,
+        shard: Shard,
+        before: Position,
+        delivery_id: DeliveryId,
+    ) -> Result<(), Status> {
+        let mut follower = self.log.follow(shard, before);
+        let ended = |fact: &Fact| {
+            matches!(
+                fact,
+                Fact::Delivery(
+                    DeliveryFact::AttemptSucceeded(_)
+                        | DeliveryFact::AttemptFailed { .. }
+                        | DeliveryFact::Cancelled { .. }
+                )
+            )
+        };
+        loop {
+            let next = self.shutdown.run_until_cancelled(follower.next(RECORDS_PER_READ)).await;
+            let records = next.ok_or_else(|| {
+                answer::append_failed(keeptrusts_webhooks_store::AppendError::Closed)
+            })?;
+            let records = records.map_err(answer::query_failed)?;
+            let stream = Stream::Delivery(delivery_id);
+            if records.iter().any(|record| record.stream == stream && ended(&record.fact)) {
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Invariants 8 and 9: nobody waits for somebody else's receiver, and a backlog waits in the
+//! database.
+
+use std::time::Duration;
+
+use keeptrusts_webhooks_domain::delivery::DeliveryState;
+use keeptrusts_webhooks_domain::event_type::EventType;
+
+use crate::world::{Answer, World, hours, minutes, seconds};
+
+/// No delivery to a healthy endpoint takes longer than this, whatever goes on beside it.
+const PROMPTLY: Duration = Duration::from_millis(500);
+
+impl World {
+    async fn assert_promptly_delivered(&self, name: &str, event_type: EventType) {
+        let published = self.now();
+        let event = self.publish_type(event_type).await;
+        self.pass(PROMPTLY).await;
+        let request = self.requests_to(name).pop().expect("it was sent something");
+        assert_eq!(request.header("webhook-id"), event.to_string());
+        let took = request.time.duration_since(published);
+        assert!(took <= jiff::SignedDuration::try_from(PROMPTLY).expect("short"), "took {took}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn invariant_8_a_hanging_endpoint_does_not_delay_a_healthy_one() {
+    let world = World::embedded().await;
+    world.endpoint_for("hanging", EventType::ExportFailed).await;
+    world.endpoint("healthy").await;
+    world.network.always("hanging", Answer::Hang);
+    for _ in 0..500 {
+        world.publish_type(EventType::ExportFailed).await;
+    }
+    for _ in 0..60 {
+        world.assert_promptly_delivered("healthy", EventType::PolicyViolation).await;
+        world.pass(seconds(20)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn invariant_8_many_hanging_endpoints_do_not_delay_a_healthy_one() {
+    let world = World::embedded().await;
+    for number in 0..300 {
+        let name = format!("hanging-{number}");
+        world.endpoint_for(&name, EventType::ExportFailed).await;
+        world.network.always(&name, Answer::Hang);
+    }
+    world.endpoint("healthy").await;
+    for _ in 0..10 {
+        world.publish_type(EventType::ExportFailed).await;
+        world.assert_promptly_delivered("healthy", EventType::PolicyViolation).await;
+    }
+    for _ in 0..20 {
+        world.pass(minutes(1)).await;
+        world.assert_promptly_delivered("healthy", EventType::PolicyViolation).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn invariant_9_a_backlog_is_fetched_in_pages_of_bounded_size_and_all_of_it_ends() {
+    const BACKLOG: usize = 5_000;
+    let mut world = World::embedded().await;
+    let dead = world.endpoint("dead").await;
+    world.endpoint_for("healthy", EventType::ExportFailed).await;
+    world.network.always("dead", Answer::Refuse);
+    world.publish_many(BACKLOG).await;
+    world.pass(minutes(30)).await;
+    world.restart().await;
+    world.assert_promptly_delivered("healthy", EventType::ExportFailed).await;
+    world.network.heal();
+    world.pass(hours(24)).await;
+    let deliveries = world.deliveries_to(dead).await;
+    assert_eq!(deliveries.len(), BACKLOG);
+    assert!(deliveries.iter().all(|delivery| delivery.state == DeliveryState::Delivered));
+    let (largest, limit) = (world.traffic().largest_page(), 512 + 64);
+    assert!(largest <= limit, "asked for {largest} deliveries at once");
+}

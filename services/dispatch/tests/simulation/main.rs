@@ -1,0 +1,19 @@
+//! The real dispatch code in a simulated world: what it must hold to (DESIGN.md section 4), told
+//! as stories over hours of virtual time.
+//!
+//! [`world`] is the installation that the stories happen in; [`chaos`] makes up stories of its own.
+
+mod cancelling;
+mod chaos;
+mod crashing;
+mod deleting;
+mod delivering;
+mod disabling;
+mod idling;
+mod isolating;
+mod manual_retries;
+mod retrying;
+mod routing;
+mod sharing;
+mod testing;
+mod world;

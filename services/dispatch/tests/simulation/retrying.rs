@@ -1,0 +1,170 @@
+//! What fails is tried again on the schedule: 1 min, 5 min, 30 min, 2 h, 12 h.
+
+use std::time::Duration;
+
+use keeptrusts_webhooks_domain::attempt::{Outcome, Trigger};
+use keeptrusts_webhooks_domain::delivery::DeliveryState;
+use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
+
+use crate::world::{Answer, REQUEST_TIMEOUT, Request, World, hours, minutes, seconds};
+
+const SCHEDULE: [Duration; 5] = [minutes(1), minutes(5), minutes(30), hours(2), hours(12)];
+
+/// The times between requests.
+fn gaps(requests: &[Request]) -> Vec<Duration> {
+    let pairs = requests.windows(2);
+    let gaps = pairs.map(|pair| Duration::try_from(pair[1].time.duration_since(pair[0].time)));
+    gaps.map(|gap| gap.expect("time goes forward")).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn invariant_3_a_failing_delivery_is_retried_on_the_schedule_and_then_fails() {
+    let world = World::embedded().await;
+    let endpoint = world.endpoint("siem").await;
+    world.network.always("siem", Answer::ERROR);
+    let event = world.publish().await;
+    world.pass(hours(48)).await;
+
+    assert_eq!(gaps(&world.requests()), SCHEDULE);
+    let delivery = world.delivery_of(event).await;
+    assert_eq!((delivery.state, delivery.attempt_count), (DeliveryState::Failed, 6));
+    let attempts = world.attempts(delivery.id).await;
+    let numbers: Vec<_> = attempts.iter().map(|attempt| attempt.made.number).collect();
+    assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
+    let outcomes: Vec<_> = attempts.iter().map(|attempt| attempt.outcome).collect();
+    assert_eq!(outcomes[..5], [Outcome::Retrying; 5]);
+    assert_eq!(outcomes[5], Outcome::Failed);
+    assert!(attempts.iter().all(|attempt| attempt.made.trigger == Trigger::Automatic));
+    // What each attempt promised is when the next one was made.
+    for (attempt, next) in attempts.iter().zip(&attempts[1..]) {
+        assert_eq!(attempt.next_attempt_time, Some(next.made.start_time));
+    }
+    let endpoint = world.look_at_endpoint(endpoint).await;
+    assert_eq!(endpoint.status, EndpointStatus::Degraded);
+    let reason = endpoint.status_reason;
+    assert!(reason.contains(&delivery.id.to_string()), "names the delivery: {reason}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_degraded_endpoint_is_active_again_after_the_next_success() {
+    let world = World::embedded().await;
+    let endpoint = world.endpoint("siem").await;
+    world.network.next("siem", [Answer::ERROR; 6]);
+    world.publish().await;
+    world.pass(hours(24)).await;
+    assert_eq!(world.status(endpoint).await, EndpointStatus::Degraded);
+
+    world.publish().await;
+    world.settle().await;
+    let endpoint = world.look_at_endpoint(endpoint).await;
+    assert_eq!(endpoint.status, EndpointStatus::Active);
+    assert_eq!(endpoint.status_reason, "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_is_not_degraded_before_its_delivery_has_failed_for_good() {
+    let world = World::embedded().await;
+    let endpoint = world.endpoint("siem").await;
+    world.network.next("siem", [Answer::ERROR; 5]);
+    let event = world.publish().await;
+    world.pass(hours(14)).await;
+    assert_eq!(world.status(endpoint).await, EndpointStatus::Active);
+    world.pass(hours(1)).await;
+    assert_eq!(world.delivery_of(event).await.state, DeliveryState::Delivered);
+    assert_eq!(world.status(endpoint).await, EndpointStatus::Active);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_attempt_sends_the_same_bytes_with_the_next_number() {
+    let world = World::embedded().await;
+    world.endpoint("siem").await;
+    world.network.next("siem", [Answer::Status(503), Answer::Hang, Answer::Refuse, Answer::OK]);
+    let event = world.publish().await;
+    world.pass(hours(4)).await;
+
+    let requests = world.requests();
+    let delivery = world.delivery_of(event).await;
+    assert_eq!((delivery.state, requests.len()), (DeliveryState::Delivered, 4));
+    for (request, number) in requests.iter().zip(1..) {
+        assert_eq!((request.delivery(), request.number()), (delivery.id, number));
+        assert_eq!(request.header("webhook-id"), event.to_string());
+        assert_eq!(request.body, requests[0].body);
+    }
+    // The schedule runs from the end of an attempt.
+    assert_eq!(gaps(&requests), [minutes(1), minutes(5) + REQUEST_TIMEOUT, minutes(30)]);
+    let attempts = world.attempts(delivery.id).await;
+    let seen: Vec<_> = attempts
+        .iter()
+        .map(|attempt| (attempt.made.status_code, attempt.made.duration, attempt.error.as_str()))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            (Some(503), Duration::ZERO, "the receiver answered 503 Service Unavailable"),
+            (None, REQUEST_TIMEOUT, "no answer within 10s"),
+            (
+                None,
+                Duration::ZERO,
+                "192.0.2.1:443 refused the connection (nothing is listening on that port)"
+            ),
+            (Some(204), Duration::ZERO, ""),
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_is_not_2xx_is_a_failure() {
+    let world = World::embedded().await;
+    world.endpoint("siem").await;
+    let failures = [301, 304, 307, 400, 404, 410, 500].map(Answer::Status);
+    for answer in failures {
+        world.network.next("siem", [answer]);
+        let event = world.publish().await;
+        world.settle().await;
+        let delivery = world.delivery_of(event).await;
+        assert_eq!(delivery.state, DeliveryState::Retrying, "{answer:?}");
+    }
+    assert_eq!(world.requests().len(), failures.len(), "no redirect is followed");
+    world.pass(hours(1)).await;
+    let states = world.all_deliveries().await.into_iter().map(|delivery| delivery.state);
+    assert!(states.into_iter().all(|state| state == DeliveryState::Delivered));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_asks_for_more_time_is_given_it_up_to_the_schedules_next_step() {
+    let world = World::embedded().await;
+    world.endpoint("siem").await;
+    world.network.next(
+        "siem",
+        [
+            // Later than the minute of the schedule, sooner than the five of its next step.
+            Answer::RetryAfter(429, 150),
+            // Later than the next step: no later than that.
+            Answer::RetryAfter(503, 86_400),
+            // Sooner than the schedule: no sooner than that.
+            Answer::RetryAfter(429, 1),
+            Answer::OK,
+        ],
+    );
+    world.publish().await;
+    world.pass(hours(4)).await;
+    assert_eq!(gaps(&world.requests()), [seconds(150), minutes(30), minutes(30)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn deliveries_of_one_endpoint_are_retried_each_in_its_own_time() {
+    let world = World::embedded().await;
+    world.endpoint("siem").await;
+    world.network.next("siem", [Answer::ERROR; 3]);
+    for _ in 0..3 {
+        world.publish().await;
+        world.pass(seconds(20)).await;
+    }
+    world.pass(minutes(2)).await;
+    let requests = world.requests();
+    assert_eq!(requests.len(), 6);
+    for (first, second) in requests[..3].iter().zip(&requests[3..]) {
+        assert_eq!(first.delivery(), second.delivery());
+        assert_eq!(gaps(&[first.clone(), second.clone()]), [minutes(1)]);
+    }
+}

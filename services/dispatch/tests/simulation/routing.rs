@@ -1,0 +1,91 @@
+//! Invariant 2: every event is routed once, as the endpoints stood at its position.
+
+use keeptrusts_webhooks_domain::event_type::EventType;
+use keeptrusts_webhooks_domain::fact::Fact;
+use keeptrusts_webhooks_domain::ids::{EndpointId, EventId};
+
+use crate::world::{World, minutes};
+
+impl World {
+    /// Whom an event was routed to.
+    async fn routed_to(&self, event_id: EventId) -> Vec<EndpointId> {
+        let deliveries = self.deliveries(event_id).await;
+        let mut endpoints: Vec<_> =
+            deliveries.into_iter().map(|delivery| delivery.endpoint_id).collect();
+        endpoints.sort();
+        endpoints
+    }
+
+    /// Each event that was accepted, with how often it was routed.
+    pub(crate) async fn routings(&self) -> Vec<(EventId, usize)> {
+        let mut routings = std::collections::BTreeMap::new();
+        for record in self.logs().await.into_iter().flatten() {
+            let keeptrusts_webhooks_domain::log::Stream::Event(id) = record.stream else {
+                continue;
+            };
+            let count: &mut usize = routings.entry(id).or_default();
+            *count += usize::from(matches!(record.fact, Fact::DeliveriesScheduled(_)));
+        }
+        routings.into_iter().collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn invariant_2_events_are_routed_as_endpoints_stood_at_their_positions() {
+    let mut world = World::embedded().await;
+    let siem = world.endpoint("siem").await;
+    let pager = world.endpoint("pager").await;
+    world.settle().await;
+    // Once with the log in memory, once by a process that must read all of it.
+    for kills in [false, true] {
+        world.stop().await;
+        let both = world.publish().await;
+        let audit = world.endpoint("audit").await;
+        let three = world.publish().await;
+        world.disable(siem).await;
+        let without_siem = world.publish().await;
+        world.subscribe(pager, EventType::ExportFailed).await;
+        let audit_only = world.publish().await;
+        let export = world.publish_type(EventType::ExportFailed).await;
+        world.enable(siem).await;
+        world.delete(audit).await;
+        let siem_only = world.publish().await;
+        world.subscribe(pager, EventType::PolicyViolation).await;
+        if kills {
+            world.kill().await;
+        }
+        world.start().await;
+        world.pass(minutes(1)).await;
+
+        assert_eq!(world.routed_to(both).await, [siem, pager]);
+        assert_eq!(world.routed_to(three).await, [siem, pager, audit]);
+        assert_eq!(world.routed_to(without_siem).await, [pager, audit]);
+        assert_eq!(world.missed(siem).await.last_chunk(), Some(&[without_siem, audit_only]));
+        assert_eq!(world.routed_to(audit_only).await, [audit]);
+        assert_eq!(world.routed_to(export).await, [pager]);
+        assert_eq!(world.routed_to(siem_only).await, [siem]);
+        let after = world.publish().await;
+        world.settle().await;
+        assert_eq!(world.routed_to(after).await, [siem, pager]);
+    }
+    assert!(world.routings().await.iter().all(|(_, count)| *count == 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn invariant_2_a_crash_between_events_neither_repeats_nor_skips_a_routing() {
+    let mut world = World::embedded().await;
+    world.endpoint("siem").await;
+    let mut events = Vec::new();
+    for round in 0..20 {
+        events.extend(world.publish_many(round % 4).await);
+        if round % 3 == 0 {
+            world.settle().await;
+        }
+        world.restart().await;
+        events.push(world.publish().await);
+    }
+    world.pass(minutes(1)).await;
+    events.sort();
+    let expected: Vec<_> = events.into_iter().map(|event| (event, 1)).collect();
+    assert_eq!(world.routings().await, expected);
+}

@@ -1,0 +1,47 @@
+//! A test is one attempt, whatever comes of it.
+
+use keeptrusts_webhooks_domain::attempt::{Outcome, Trigger};
+use keeptrusts_webhooks_domain::delivery::DeliveryState;
+use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
+
+use crate::world::{Answer, World, hours};
+
+#[tokio::test(start_paused = true)]
+async fn a_test_is_sent_to_its_endpoint_only() {
+    let world = World::embedded().await;
+    let siem = world.endpoint("siem").await;
+    world.endpoint("pager").await;
+    let delivery = world.send_test(siem).await;
+    world.settle().await;
+    let requests = world.requests();
+    assert_eq!((requests.len(), requests[0].to.as_str()), (1, "siem"));
+    assert_eq!(requests[0].header("x-keeptrusts-event"), "webhook.test");
+    assert_eq!(world.state(delivery).await, DeliveryState::Delivered);
+    let attempts = world.attempts(delivery).await;
+    assert_eq!((attempts.len(), attempts[0].made.trigger), (1, Trigger::Test));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_test_that_fails_is_neither_retried_nor_held_against_the_endpoint() {
+    let world = World::embedded().await;
+    let siem = world.endpoint("siem").await;
+    world.network.always("siem", Answer::ERROR);
+    let delivery = world.send_test(siem).await;
+    world.pass(hours(24)).await;
+    assert_eq!(world.requests().len(), 1);
+    assert_eq!(world.state(delivery).await, DeliveryState::Failed);
+    assert_eq!(world.outcomes(delivery).await, [Outcome::Failed]);
+    assert_eq!(world.status(siem).await, EndpointStatus::Active);
+}
+
+#[tokio::test(start_paused = true)]
+async fn invariant_3_a_test_that_was_asked_for_before_a_crash_is_made_after_it() {
+    let mut world = World::embedded().await;
+    let siem = world.endpoint("siem").await;
+    world.stop().await;
+    let delivery = world.send_test(siem).await;
+    world.restart_after_stop().await;
+    world.settle().await;
+    assert_eq!(world.state(delivery).await, DeliveryState::Delivered);
+    assert_eq!(world.requests().len(), 1);
+}

@@ -1,0 +1,167 @@
+//! What can be seen: requests that arrived, and what the database holds, whatever became of the
+//! processes.
+
+use keeptrusts_webhooks_domain::attempt::{Attempt, Outcome};
+use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
+use keeptrusts_webhooks_domain::ids::{
+    AttemptId, DeliveryId, EndpointId, EventId, OrganizationId,
+};
+use keeptrusts_webhooks_domain::log::{Position, Shard};
+use keeptrusts_webhooks_store::query::{AttemptFilter, DeliveryFilter};
+use keeptrusts_webhooks_store::{Record, ShardLease, Store};
+
+use super::{Request, World};
+
+const ALL: usize = usize::MAX;
+
+impl World {
+    /// Every request so far, in the order of their arrival.
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        self.network.requests()
+    }
+
+    /// The requests that an endpoint has got.
+    pub(crate) fn requests_to(&self, name: &str) -> Vec<Request> {
+        self.requests().into_iter().filter(|request| request.to == name).collect()
+    }
+
+    /// An event's deliveries.
+    pub(crate) async fn deliveries(&self, event_id: EventId) -> Vec<Delivery> {
+        self.find_deliveries(DeliveryFilter { event_id: Some(event_id), ..Default::default() }).await
+    }
+
+    /// Every delivery.
+    pub(crate) async fn all_deliveries(&self) -> Vec<Delivery> {
+        self.find_deliveries(DeliveryFilter::default()).await
+    }
+
+    /// An endpoint's deliveries.
+    pub(crate) async fn deliveries_to(&self, endpoint_id: EndpointId) -> Vec<Delivery> {
+        let endpoint_id = Some(endpoint_id);
+        self.find_deliveries(DeliveryFilter { endpoint_id, ..Default::default() }).await
+    }
+
+    /// The only delivery of an event.
+    pub(crate) async fn delivery_of(&self, event_id: EventId) -> Delivery {
+        let mut deliveries = self.deliveries(event_id).await;
+        assert_eq!(deliveries.len(), 1, "the event has one delivery");
+        deliveries.remove(0)
+    }
+
+    /// A delivery as it stands.
+    pub(crate) async fn look_at_delivery(&self, id: DeliveryId) -> Delivery {
+        for organization in &self.organizations {
+            let shard = self.shard_of(organization);
+            let found = self.database.deliveries(shard, organization, &[id]).await;
+            if let Some(delivery) = found.expect("readable").pop() {
+                return delivery;
+            }
+        }
+        panic!("{id} does not exist");
+    }
+
+    pub(crate) async fn state(&self, id: DeliveryId) -> DeliveryState {
+        self.look_at_delivery(id).await.state
+    }
+
+    /// A delivery's attempts as they were recorded, the first one first.
+    pub(crate) async fn attempts(&self, delivery_id: DeliveryId) -> Vec<Attempt> {
+        let organization = self.look_at_delivery(delivery_id).await.organization_id;
+        let filter = AttemptFilter { delivery_id: Some(delivery_id), ..Default::default() };
+        self.find_attempts(&organization, &filter).await
+    }
+
+    pub(crate) async fn outcomes(&self, delivery_id: DeliveryId) -> Vec<Outcome> {
+        self.attempts(delivery_id).await.into_iter().map(|attempt| attempt.outcome).collect()
+    }
+
+    /// Every recorded attempt.
+    pub(crate) async fn all_attempts(&self) -> Vec<Attempt> {
+        let mut attempts = Vec::new();
+        for organization in &self.organizations {
+            attempts.extend(self.find_attempts(organization, &AttemptFilter::default()).await);
+        }
+        attempts
+    }
+
+    /// An endpoint as it stands.
+    pub(crate) async fn look_at_endpoint(&self, id: EndpointId) -> Endpoint {
+        for organization in &self.organizations {
+            let shard = self.shard_of(organization);
+            let found = self.database.endpoint(shard, organization, id).await;
+            if let Some(endpoint) = found.expect("readable") {
+                return endpoint;
+            }
+        }
+        panic!("{id} does not exist");
+    }
+
+    pub(crate) async fn status(&self, id: EndpointId) -> EndpointStatus {
+        self.look_at_endpoint(id).await.status
+    }
+
+    /// The events that an endpoint has missed, in the order of their routing.
+    pub(crate) async fn missed(&self, id: EndpointId) -> Vec<EventId> {
+        let organization = self.look_at_endpoint(id).await.organization_id;
+        let shard = self.shard_of(&organization);
+        let missed = self.database.missed_events(shard, id, Position::START, ALL).await;
+        missed.expect("readable").into_iter().map(|missed| missed.event_id).collect()
+    }
+
+    /// Every shard's log.
+    pub(crate) async fn logs(&self) -> Vec<Vec<Record>> {
+        let mut logs = Vec::new();
+        for shard in (0..self.database.shard_count()).map(Shard) {
+            logs.push(self.database.read(shard, Position::START, ALL).await.expect("readable"));
+        }
+        logs
+    }
+
+    /// Who has which shard. By another process's name, so that nobody is kept alive.
+    pub(crate) async fn leases(&self) -> Vec<ShardLease> {
+        let survey = self.database.survey("observer", std::time::Duration::ZERO).await;
+        survey.expect("readable").shards
+    }
+
+    /// How many shards a process has.
+    pub(crate) async fn shards_of(&self, name: &str) -> usize {
+        let prefix = format!("{name}-");
+        let is_its = |lease: &&ShardLease| {
+            lease.owner.as_ref().is_some_and(|owner| owner.starts_with(&prefix))
+        };
+        self.leases().await.iter().filter(|lease| !lease.is_free()).filter(is_its).count()
+    }
+
+    /// Invariant 7: the tables are what the log says.
+    pub(crate) async fn assert_tables_match_the_log(&self) {
+        for shard in (0..self.database.shard_count()).map(Shard) {
+            let differences = self.database.check(shard, 10, &|_| {}).await.expect("readable");
+            assert_eq!(differences, [], "shard {shard}");
+        }
+    }
+
+    async fn find_deliveries(&self, filter: DeliveryFilter) -> Vec<Delivery> {
+        let mut deliveries = Vec::new();
+        for organization in &self.organizations {
+            let shard = self.shard_of(organization);
+            let (before, database) = (DeliveryId::MAX, &self.database);
+            let found = database.list_deliveries(shard, organization, &filter, before, ALL).await;
+            deliveries.extend(found.expect("readable"));
+        }
+        deliveries
+    }
+
+    async fn find_attempts(
+        &self,
+        organization: &OrganizationId,
+        filter: &AttemptFilter,
+    ) -> Vec<Attempt> {
+        let (shard, before) = (self.shard_of(organization), AttemptId::MAX);
+        let found = self.database.list_attempts(shard, organization, filter, before, ALL).await;
+        let mut attempts = found.expect("readable");
+        // Ids of one millisecond are in no order.
+        attempts.sort_by_key(|attempt| (attempt.delivery_id, attempt.made.number));
+        attempts
+    }
+}

@@ -1,0 +1,362 @@
+//! The database as one process sees it: through a connection that counts, and that can fail.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::attempt::Attempt;
+use keeptrusts_webhooks_domain::delivery::Delivery;
+use keeptrusts_webhooks_domain::endpoint::Endpoint;
+use keeptrusts_webhooks_domain::event::Event;
+use keeptrusts_webhooks_domain::ids::{
+    AttemptId, DeliveryId, EndpointId, EventId, OperationId, OrganizationId,
+};
+use keeptrusts_webhooks_domain::log::{Position, Shard, Stream, Version};
+use keeptrusts_webhooks_store::memory::MemoryStore;
+use keeptrusts_webhooks_store::projection::{CountKey, Missed};
+use keeptrusts_webhooks_store::query::{
+    AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter,
+};
+use keeptrusts_webhooks_store::{
+    Appended, AppendedBatch, BodyId, DueKey, DuePage, Lease, Operation, RebuildDifference, Record,
+    Refusal, ShardState, Store, StoreError, Survey, WaitingEndpoints,
+};
+use tokio::sync::mpsc;
+
+use super::power::Power;
+use super::weather::{Fault, Weather};
+
+/// The other processes' announcements, as LISTEN/NOTIFY carries them.
+#[derive(Default)]
+pub(crate) struct Hints(Mutex<Vec<mpsc::Sender<(Shard, Position)>>>);
+
+impl Hints {
+    fn listen(&self) -> mpsc::Receiver<(Shard, Position)> {
+        let (sender, receiver) = mpsc::channel(64);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
+        receiver
+    }
+
+    fn tell(&self, hint: (Shard, Position)) {
+        let listeners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.iter().for_each(|listener| _ = listener.try_send(hint));
+    }
+}
+
+/// What went over a connection.
+#[derive(Default)]
+pub(crate) struct Traffic(Mutex<Counts>);
+
+#[derive(Default)]
+struct Counts {
+    calls: BTreeMap<&'static str, usize>,
+    fenced_off: usize,
+    largest_page: usize,
+}
+
+impl Traffic {
+    /// How often each method was called.
+    pub(crate) fn calls(&self) -> BTreeMap<&'static str, usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).calls.clone()
+    }
+
+    /// How many operations were refused because the shard had passed to another process.
+    pub(crate) fn fenced_off(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).fenced_off
+    }
+
+    /// The most deliveries that were asked for at once.
+    pub(crate) fn largest_page(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).largest_page
+    }
+
+    fn count(&self, count: impl FnOnce(&mut Counts)) {
+        count(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+pub(crate) struct Connection {
+    pub(crate) database: Arc<MemoryStore>,
+    pub(crate) power: Arc<Power>,
+    pub(crate) weather: Arc<Weather>,
+    pub(crate) hints: Arc<Hints>,
+    pub(crate) traffic: Arc<Traffic>,
+}
+
+impl Connection {
+    async fn call<T>(
+        &self,
+        name: &'static str,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        self.power.running().await;
+        self.traffic.count(|counts| *counts.calls.entry(name).or_default() += 1);
+        self.weather.delay().await;
+        // Whoever is killed or frozen on the way to the database does not get there.
+        self.power.running().await;
+        let fault = self.weather.fault(name == "append");
+        let result = match fault {
+            Some(Fault::Unavailable) => Err(StoreError::Unavailable("simulated".into())),
+            Some(Fault::LostBefore) => Err(StoreError::Unknown("simulated".into())),
+            Some(Fault::LostAfter) => {
+                work.await.and(Err(StoreError::Unknown("simulated".into())))
+            }
+            None => work.await,
+        };
+        self.weather.delay().await;
+        self.power.running().await;
+        result
+    }
+}
+
+#[async_trait]
+impl Store for Connection {
+    fn shard_count(&self) -> u16 {
+        self.database.shard_count()
+    }
+
+    fn is_shared(&self) -> bool {
+        self.database.is_shared()
+    }
+
+    async fn append(
+        &self,
+        shard: Shard,
+        operations: &[Operation],
+    ) -> Result<AppendedBatch, StoreError> {
+        let batch = self.call("append", self.database.append(shard, operations)).await?;
+        let is_fenced_off = |result: &&Result<_, _>| matches!(result, Err(Refusal::LeaseLost { .. }));
+        let fenced_off = batch.results.iter().filter(is_fenced_off).count();
+        self.traffic.count(|counts| counts.fenced_off += fenced_off);
+        Ok(batch)
+    }
+
+    async fn find_operations(
+        &self,
+        shard: Shard,
+        after: Position,
+        operations: &[OperationId],
+    ) -> Result<HashMap<OperationId, Appended>, StoreError> {
+        let work = self.database.find_operations(shard, after, operations);
+        self.call("find_operations", work).await
+    }
+
+    async fn read(
+        &self,
+        shard: Shard,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        self.call("read", self.database.read(shard, after, limit)).await
+    }
+
+    async fn read_stream(
+        &self,
+        shard: Shard,
+        stream: Stream,
+        after: Version,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        self.call("read_stream", self.database.read_stream(shard, stream, after, limit)).await
+    }
+
+    async fn shard_state(&self, shard: Shard) -> Result<ShardState, StoreError> {
+        self.call("shard_state", self.database.shard_state(shard)).await
+    }
+
+    fn take_hints(&self) -> Option<mpsc::Receiver<(Shard, Position)>> {
+        self.is_shared().then(|| self.hints.listen())
+    }
+
+    fn announce(&self, shard: Shard, position: Position) {
+        if !self.weather.loses_hint() {
+            self.hints.tell((shard, position));
+        }
+    }
+
+    async fn bodies(
+        &self,
+        shard: Shard,
+        ids: &[BodyId],
+    ) -> Result<HashMap<BodyId, Bytes>, StoreError> {
+        self.call("bodies", self.database.bodies(shard, ids)).await
+    }
+
+    async fn delete_expired_bodies(&self, shard: Shard, limit: usize) -> Result<usize, StoreError> {
+        let work = self.database.delete_expired_bodies(shard, limit);
+        self.call("delete_expired_bodies", work).await
+    }
+
+    async fn acquire_lease(
+        &self,
+        shard: Shard,
+        owner: &str,
+        time_to_live: Duration,
+    ) -> Result<Option<Lease>, StoreError> {
+        let work = self.database.acquire_lease(shard, owner, time_to_live);
+        self.call("acquire_lease", work).await
+    }
+
+    async fn renew_lease(&self, lease: Lease, time_to_live: Duration) -> Result<bool, StoreError> {
+        self.call("renew_lease", self.database.renew_lease(lease, time_to_live)).await
+    }
+
+    async fn release_lease(&self, lease: Lease) -> Result<(), StoreError> {
+        self.call("release_lease", self.database.release_lease(lease)).await
+    }
+
+    async fn survey(&self, member: &str, time_to_live: Duration) -> Result<Survey, StoreError> {
+        self.call("survey", self.database.survey(member, time_to_live)).await
+    }
+
+    async fn leave(&self, member: &str) -> Result<(), StoreError> {
+        self.call("leave", self.database.leave(member)).await
+    }
+
+    async fn endpoint(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        id: EndpointId,
+    ) -> Result<Option<Endpoint>, StoreError> {
+        self.call("endpoint", self.database.endpoint(shard, organization, id)).await
+    }
+
+    async fn list_endpoints(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        filter: &EndpointFilter,
+        before: EndpointId,
+        limit: usize,
+    ) -> Result<Vec<Endpoint>, StoreError> {
+        let work = self.database.list_endpoints(shard, organization, filter, before, limit);
+        self.call("list_endpoints", work).await
+    }
+
+    async fn shard_endpoints(
+        &self,
+        shard: Shard,
+        after: EndpointId,
+        limit: usize,
+    ) -> Result<Vec<Endpoint>, StoreError> {
+        self.call("shard_endpoints", self.database.shard_endpoints(shard, after, limit)).await
+    }
+
+    async fn event(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        id: EventId,
+    ) -> Result<Option<Event>, StoreError> {
+        self.call("event", self.database.event(shard, organization, id)).await
+    }
+
+    async fn list_events(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        filter: &EventFilter,
+        before: EventId,
+        limit: usize,
+    ) -> Result<Vec<Event>, StoreError> {
+        let work = self.database.list_events(shard, organization, filter, before, limit);
+        self.call("list_events", work).await
+    }
+
+    async fn deliveries(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        ids: &[DeliveryId],
+    ) -> Result<Vec<Delivery>, StoreError> {
+        self.call("deliveries", self.database.deliveries(shard, organization, ids)).await
+    }
+
+    async fn list_deliveries(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        filter: &DeliveryFilter,
+        before: DeliveryId,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let work = self.database.list_deliveries(shard, organization, filter, before, limit);
+        self.call("list_deliveries", work).await
+    }
+
+    async fn list_attempts(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        filter: &AttemptFilter,
+        before: AttemptId,
+        limit: usize,
+    ) -> Result<Vec<Attempt>, StoreError> {
+        let work = self.database.list_attempts(shard, organization, filter, before, limit);
+        self.call("list_attempts", work).await
+    }
+
+    async fn attempt_counts(
+        &self,
+        shard: Shard,
+        endpoint: EndpointId,
+        from_hour: Timestamp,
+    ) -> Result<Vec<(CountKey, u64)>, StoreError> {
+        let work = self.database.attempt_counts(shard, endpoint, from_hour);
+        self.call("attempt_counts", work).await
+    }
+
+    async fn missed_events(
+        &self,
+        shard: Shard,
+        endpoint: EndpointId,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<Missed>, StoreError> {
+        let work = self.database.missed_events(shard, endpoint, after, limit);
+        self.call("missed_events", work).await
+    }
+
+    async fn due_deliveries(
+        &self,
+        shard: Shard,
+        endpoint: EndpointId,
+        after: DueKey,
+        limit: usize,
+    ) -> Result<DuePage, StoreError> {
+        self.traffic.count(|counts| counts.largest_page = counts.largest_page.max(limit));
+        let work = self.database.due_deliveries(shard, endpoint, after, limit);
+        self.call("due_deliveries", work).await
+    }
+
+    async fn waiting_endpoints(&self, shard: Shard) -> Result<WaitingEndpoints, StoreError> {
+        self.call("waiting_endpoints", self.database.waiting_endpoints(shard)).await
+    }
+
+    async fn claim_master_key(&self, key_id: &str) -> Result<String, StoreError> {
+        self.call("claim_master_key", self.database.claim_master_key(key_id)).await
+    }
+
+    async fn rebuild(
+        &self,
+        shard: Shard,
+        progress: &(dyn Fn(Position) + Sync),
+    ) -> Result<(), StoreError> {
+        self.call("rebuild", self.database.rebuild(shard, progress)).await
+    }
+
+    async fn check(
+        &self,
+        shard: Shard,
+        limit: usize,
+        progress: &(dyn Fn(Position) + Sync),
+    ) -> Result<Vec<RebuildDifference>, StoreError> {
+        self.call("check", self.database.check(shard, limit, progress)).await
+    }
+
+    async fn close(&self) {}
+}

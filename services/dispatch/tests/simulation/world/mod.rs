@@ -1,0 +1,273 @@
+//! A simulated installation: the real dispatch code, a database in memory, receivers that answer
+//! by script, and virtual time, so that hours of retries pass in milliseconds.
+//!
+//! - [`World::embedded`]: one process has the database for itself.
+//! - [`World::shared`]: any number of dispatch processes share it; events come in by another one.
+
+mod asking;
+mod connection;
+mod network;
+mod power;
+mod random;
+mod weather;
+mod writing;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use keeptrusts_webhooks_dispatch_service::{Dispatch, Parts, Settings};
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::event_type::EventType;
+use keeptrusts_webhooks_domain::ids::OrganizationId;
+use keeptrusts_webhooks_domain::log::Shard;
+use keeptrusts_webhooks_domain::secret::Secret;
+use keeptrusts_webhooks_store::keyring::Keyring;
+use keeptrusts_webhooks_store::memory::MemoryStore;
+use keeptrusts_webhooks_store::{Clock, Log, Store};
+use tokio::time::Instant;
+
+use connection::{Connection, Hints};
+use network::Link;
+use power::Power;
+
+pub(crate) use connection::Traffic;
+pub(crate) use network::{Answer, Network, REQUEST_TIMEOUT, Request};
+pub(crate) use random::Random;
+pub(crate) use weather::{Away, Weather};
+
+/// What endpoints subscribe to and what is published, unless a test says otherwise.
+pub(crate) const EVENT_TYPE: EventType = EventType::PolicyViolation;
+
+/// The process of an embedded installation.
+const EMBEDDED: &str = "embedded";
+
+pub(crate) const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+pub(crate) const fn minutes(minutes: u64) -> Duration {
+    Duration::from_secs(minutes * 60)
+}
+
+pub(crate) const fn hours(hours: u64) -> Duration {
+    Duration::from_secs(hours * 60 * 60)
+}
+
+/// Every endpoint's secret.
+pub(crate) fn secret() -> Secret {
+    Secret::new("correct horse battery staple".to_owned()).expect("long enough")
+}
+
+pub(crate) struct World {
+    pub(crate) network: Arc<Network>,
+    pub(crate) weather: Arc<Weather>,
+    /// One on each shard.
+    pub(crate) organizations: Vec<OrganizationId>,
+    database: Arc<MemoryStore>,
+    clock: Clock,
+    keyring: Arc<Keyring>,
+    settings: Arc<Settings>,
+    hints: Arc<Hints>,
+    /// Takes events, commands and requests in.
+    front: Process,
+    dispatchers: BTreeMap<String, Dispatcher>,
+    starts: usize,
+}
+
+/// A process: its way to the world and its log.
+#[derive(Clone)]
+struct Process {
+    power: Arc<Power>,
+    traffic: Arc<Traffic>,
+    log: Arc<Log>,
+}
+
+struct Dispatcher {
+    process: Process,
+    dispatch: Dispatch,
+}
+
+impl World {
+    /// One process, dispatching, on a database with one shard.
+    pub(crate) async fn embedded() -> World {
+        let mut world = World::new(|clock| MemoryStore::new(1, clock)).await;
+        world.start().await;
+        world
+    }
+
+    /// A database of so many shards. Nobody dispatches yet: see [`World::join`].
+    pub(crate) async fn shared(shard_count: u16) -> World {
+        World::new(|clock| MemoryStore::shared(shard_count, clock)).await
+    }
+
+    async fn new(database: impl FnOnce(Clock) -> MemoryStore) -> World {
+        let clock = virtual_clock();
+        let database = Arc::new(database(Arc::clone(&clock)));
+        let network = Arc::new(Network::new(Arc::clone(&clock)));
+        let (weather, hints) = (Arc::new(Weather::fair()), Arc::default());
+        let front = Process::boot(&database, &weather, &hints).await;
+        World {
+            network,
+            weather,
+            organizations: one_on_each_shard(database.shard_count()),
+            database,
+            clock,
+            keyring: Arc::new(Keyring::from_key([7; 32])),
+            settings: Arc::new(Settings::default()),
+            hints,
+            front,
+            dispatchers: BTreeMap::new(),
+            starts: 0,
+        }
+    }
+
+    // --- the embedded process ---
+
+    /// Begins to dispatch.
+    pub(crate) async fn start(&mut self) {
+        self.begin(EMBEDDED, self.front.clone());
+    }
+
+    /// Ends dispatching, gracefully; events are still taken in.
+    pub(crate) async fn stop(&mut self) {
+        self.leave(EMBEDDED).await;
+    }
+
+    /// Kills the process. Another one takes events in at once; it dispatches when it is told to.
+    pub(crate) async fn kill(&mut self) {
+        self.front.power.kill();
+        self.dispatchers.remove(EMBEDDED);
+        self.front = Process::boot(&self.database, &self.weather, &self.hints).await;
+    }
+
+    /// Kills the process and starts another one.
+    pub(crate) async fn restart(&mut self) {
+        self.kill().await;
+        self.start().await;
+    }
+
+    /// What the embedded process asks of its database.
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.front.traffic
+    }
+
+    // --- processes that share the database ---
+
+    /// A process begins to dispatch.
+    pub(crate) async fn join(&mut self, name: &str) {
+        let process = Process::boot(&self.database, &self.weather, &self.hints).await;
+        self.begin(name, process);
+    }
+
+    /// A process ends, gracefully.
+    pub(crate) async fn leave(&mut self, name: &str) {
+        let dispatcher = self.dispatchers.remove(name).expect("it dispatches");
+        dispatcher.dispatch.stop().await;
+    }
+
+    /// Kills a process.
+    pub(crate) fn crash(&mut self, name: &str) {
+        let dispatcher = self.dispatchers.remove(name).expect("it dispatches");
+        dispatcher.process.power.kill();
+    }
+
+    /// Stops a process where it stands.
+    pub(crate) fn freeze(&self, name: &str) {
+        self.dispatchers[name].process.power.freeze();
+    }
+
+    /// Lets a frozen process go on.
+    pub(crate) fn thaw(&self, name: &str) {
+        self.dispatchers[name].process.power.thaw();
+    }
+
+    /// What a process asks of the database.
+    pub(crate) fn traffic_of(&self, name: &str) -> &Traffic {
+        &self.dispatchers[name].process.traffic
+    }
+
+    // --- time ---
+
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// Lets time pass.
+    pub(crate) async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    /// Lets everything that is due now finish: paused time only moves on when nobody has
+    /// anything left to do.
+    pub(crate) async fn settle(&self) {
+        self.pass(Duration::from_millis(1)).await;
+    }
+
+    fn begin(&mut self, name: &str, process: Process) {
+        self.starts += 1;
+        let link = Link {
+            from: name.to_owned(),
+            network: Arc::clone(&self.network),
+            power: Arc::clone(&process.power),
+        };
+        let parts = Parts {
+            log: Arc::clone(&process.log),
+            keyring: Arc::clone(&self.keyring),
+            transport: Arc::new(link),
+            clock: Arc::clone(&self.clock),
+            settings: Arc::clone(&self.settings),
+        };
+        // A process that is started again is another member than it was.
+        let dispatch = Dispatch::start(format!("{name}-{}", self.starts), parts);
+        let earlier = self.dispatchers.insert(name.to_owned(), Dispatcher { process, dispatch });
+        assert!(earlier.is_none(), "{name} dispatches already");
+    }
+
+    fn shard_of(&self, organization: &OrganizationId) -> Shard {
+        Shard::of(organization, self.database.shard_count())
+    }
+}
+
+impl Process {
+    async fn boot(
+        database: &Arc<MemoryStore>,
+        weather: &Arc<Weather>,
+        hints: &Arc<Hints>,
+    ) -> Process {
+        let (power, traffic) = (Arc::new(Power::on()), Arc::default());
+        let store = Arc::new(Connection {
+            database: Arc::clone(database),
+            power: Arc::clone(&power),
+            weather: Arc::clone(weather),
+            hints: Arc::clone(hints),
+            traffic: Arc::clone(&traffic),
+        });
+        loop {
+            let store: Arc<dyn Store> = store.clone();
+            match Log::start(store).await {
+                Ok(log) => return Process { power, traffic, log },
+                // As whatever supervises a process does when it cannot start.
+                Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
+            }
+        }
+    }
+}
+
+fn virtual_clock() -> Clock {
+    let base: Timestamp = "2026-04-23T10:30:00Z".parse().expect("a timestamp");
+    let begun = Instant::now();
+    Arc::new(move || base + begun.elapsed())
+}
+
+fn one_on_each_shard(shard_count: u16) -> Vec<OrganizationId> {
+    let mut found = BTreeMap::new();
+    for number in 0.. {
+        if found.len() == usize::from(shard_count) {
+            break;
+        }
+        let organization: OrganizationId = format!("org-{number}").parse().expect("an id");
+        found.entry(Shard::of(&organization, shard_count)).or_insert(organization);
+    }
+    found.into_values().collect()
+}

@@ -1,0 +1,199 @@
+//! Receivers that answer by script, and remember what they were sent.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use keeptrusts_webhooks_dispatch_service::Transport;
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::ids::DeliveryId;
+use keeptrusts_webhooks_outbound::{Answer as Answered, Exchange, SendFailure};
+use keeptrusts_webhooks_store::Clock;
+use tokio::time::Instant;
+
+use super::power::Power;
+
+/// As the sender's default: an attempt takes no longer.
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a receiver does with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Answers at once with this status.
+    Status(u16),
+    /// The same, asking to be left alone for so many seconds.
+    RetryAfter(u16, u64),
+    /// Answers 204 after a while.
+    Slow(Duration),
+    /// Answers this status after a while.
+    SlowStatus(Duration, u16),
+    /// Takes the request and never answers.
+    Hang,
+    /// Does not listen.
+    Refuse,
+}
+
+impl Answer {
+    pub(crate) const OK: Answer = Answer::Status(204);
+    pub(crate) const ERROR: Answer = Answer::Status(500);
+}
+
+/// A request as its receiver saw it.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    /// When it was made.
+    pub(crate) time: Timestamp,
+    /// Which process made it.
+    pub(crate) from: String,
+    /// The endpoint's name: the path that was requested.
+    pub(crate) to: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    /// The status it was answered with, once it was.
+    pub(crate) status: Option<u16>,
+    /// Whether what came of it was told to whoever made it.
+    pub(crate) has_ended: bool,
+}
+
+impl Request {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name).unwrap_or_else(|| panic!("the header {name}"));
+        value.to_str().expect("readable")
+    }
+
+    pub(crate) fn delivery(&self) -> DeliveryId {
+        self.header("x-keeptrusts-delivery").parse().expect("a delivery's id")
+    }
+
+    /// The attempt's number.
+    pub(crate) fn number(&self) -> u32 {
+        self.header("x-keeptrusts-attempt").parse().expect("a number")
+    }
+
+    pub(crate) fn was_accepted(&self) -> bool {
+        self.status.is_some_and(|status| (200..300).contains(&status))
+    }
+}
+
+/// All receivers.
+pub(crate) struct Network {
+    clock: Clock,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    requests: Vec<Request>,
+    scripts: HashMap<String, Script>,
+}
+
+struct Script {
+    next: VecDeque<Answer>,
+    then: Answer,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Script { next: VecDeque::new(), then: Answer::OK }
+    }
+}
+
+impl Network {
+    pub(crate) fn new(clock: Clock) -> Network {
+        Network { clock, state: Mutex::default() }
+    }
+
+    /// A receiver answers the next requests like this, one after the other.
+    pub(crate) fn next(&self, endpoint: &str, answers: impl IntoIterator<Item = Answer>) {
+        self.state().scripts.entry(endpoint.to_owned()).or_default().next.extend(answers);
+    }
+
+    /// A receiver answers like this from now on.
+    pub(crate) fn always(&self, endpoint: &str, answer: Answer) {
+        let script = Script { next: VecDeque::new(), then: answer };
+        self.state().scripts.insert(endpoint.to_owned(), script);
+    }
+
+    /// Every receiver answers 204 from now on.
+    pub(crate) fn heal(&self) {
+        self.state().scripts.clear();
+    }
+
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        self.state().requests.clone()
+    }
+
+    fn receive(&self, request: Request) -> (usize, Answer) {
+        let mut state = self.state();
+        let script = state.scripts.entry(request.to.clone()).or_default();
+        let answer = script.next.pop_front().unwrap_or(script.then);
+        state.requests.push(request);
+        (state.requests.len() - 1, answer)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The network as one process sees it.
+pub(crate) struct Link {
+    pub(crate) from: String,
+    pub(crate) network: Arc<Network>,
+    pub(crate) power: Arc<Power>,
+}
+
+#[async_trait]
+impl Transport for Link {
+    async fn post(&self, url: &Uri, headers: HeaderMap, body: Bytes) -> Exchange {
+        self.power.running().await;
+        let begun = Instant::now();
+        let (index, answer) = self.network.receive(Request {
+            time: (self.network.clock)(),
+            from: self.from.clone(),
+            to: url.path().trim_start_matches('/').to_owned(),
+            headers,
+            body,
+            status: None,
+            has_ended: false,
+        });
+        let result = perform(answer).await;
+        let status = result.as_ref().ok().map(|answered| answered.status.as_u16());
+        self.network.state().requests[index].status = status;
+        self.power.running().await;
+        self.network.state().requests[index].has_ended = true;
+        Exchange { duration: begun.elapsed(), result }
+    }
+}
+
+async fn perform(answer: Answer) -> Result<Answered, SendFailure> {
+    let (wait, code, retry_after) = match answer {
+        Answer::Status(code) => (Duration::ZERO, code, None),
+        Answer::RetryAfter(code, seconds) => (Duration::ZERO, code, Some(seconds)),
+        Answer::Slow(wait) => (wait, 204, None),
+        Answer::SlowStatus(wait, code) => (wait, code, None),
+        Answer::Hang => {
+            tokio::time::sleep(REQUEST_TIMEOUT).await;
+            return Err(SendFailure::AnswerTimedOut { after: REQUEST_TIMEOUT });
+        }
+        Answer::Refuse => {
+            let address = SocketAddr::from(([192, 0, 2, 1], 443));
+            return Err(SendFailure::ConnectionRefused { address });
+        }
+    };
+    if !wait.is_zero() {
+        tokio::time::sleep(wait).await;
+    }
+    let retry_after = retry_after.map(|seconds| (RETRY_AFTER, HeaderValue::from(seconds)));
+    Ok(Answered {
+        status: StatusCode::from_u16(code).expect("a status"),
+        headers: HeaderMap::from_iter(retry_after),
+        body: Bytes::new(),
+        body_truncated: false,
+    })
+}

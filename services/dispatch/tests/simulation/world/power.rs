@@ -1,0 +1,39 @@
+//! Whether a simulated process runs, is frozen (SIGSTOP), or is dead (SIGKILL).
+
+use tokio::sync::watch;
+
+/// Stands between a process and the world: while the process does not run, none of its calls
+/// goes out and none of the answers comes in. What it would go on doing on its own has no effect.
+pub(crate) struct Power(watch::Sender<State>);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Running,
+    Frozen,
+    Dead,
+}
+
+impl Power {
+    pub(crate) fn on() -> Power {
+        Power(watch::Sender::new(State::Running))
+    }
+
+    pub(crate) fn freeze(&self) {
+        self.0.send_replace(State::Frozen);
+    }
+
+    pub(crate) fn thaw(&self) {
+        self.0.send_replace(State::Running);
+    }
+
+    /// There is no way back.
+    pub(crate) fn kill(&self) {
+        self.0.send_replace(State::Dead);
+    }
+
+    /// Waits until the process runs: for ever if it is dead.
+    pub(crate) async fn running(&self) {
+        // The sender is ours, so it cannot go away.
+        _ = self.0.subscribe().wait_for(|state| *state == State::Running).await;
+    }
+}

@@ -1,0 +1,218 @@
+//! What publishers, administrators and operators do: appended to the log as the services do it.
+
+use keeptrusts_webhooks_contracts::log_codec::Metadata;
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::body::{EventData, render, test_data};
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand, NewEndpoint};
+use keeptrusts_webhooks_domain::event::ContentDigest;
+use keeptrusts_webhooks_domain::event_type::EventType;
+use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointUpdate, EventAccepted, Fact};
+use keeptrusts_webhooks_domain::ids::{
+    DeliveryId, EndpointId, EventId, OperationId, OrganizationId,
+};
+use keeptrusts_webhooks_domain::log::Stream;
+use keeptrusts_webhooks_store::{
+    AppendError, Appended, BodyId, Expected, NewBody, NewRecord, Operation, Refusal, new_ulid,
+};
+
+use super::{EVENT_TYPE, World, secret};
+
+impl World {
+    /// Creates an endpoint that subscribes to [`EVENT_TYPE`].
+    pub(crate) async fn endpoint(&self, name: &str) -> EndpointId {
+        self.endpoint_for(name, EVENT_TYPE).await
+    }
+
+    /// Creates an endpoint that subscribes to an event type.
+    pub(crate) async fn endpoint_for(&self, name: &str, event_type: EventType) -> EndpointId {
+        self.endpoint_of(&self.organizations[0], name, event_type).await
+    }
+
+    /// Creates an organization's endpoint.
+    pub(crate) async fn endpoint_of(
+        &self,
+        organization: &OrganizationId,
+        name: &str,
+        event_type: EventType,
+    ) -> EndpointId {
+        let id = EndpointId::new(new_ulid(self.now()));
+        let created = Endpoint::create(NewEndpoint {
+            name: name.to_owned(),
+            url: format!("https://receiver.example/{name}"),
+            description: String::new(),
+            event_types: vec![event_type],
+            secret: self.keyring.seal(organization, id, &secret()),
+        });
+        let record = NewRecord {
+            stream: Stream::Endpoint(id),
+            expected: Expected::New,
+            fact: Fact::Endpoint(created),
+        };
+        self.append(organization, record, None).await.expect("the endpoint is created");
+        id
+    }
+
+    /// Publishes an event.
+    pub(crate) async fn publish(&self) -> EventId {
+        self.publish_type(EVENT_TYPE).await
+    }
+
+    /// Publishes an event of a type.
+    pub(crate) async fn publish_type(&self, event_type: EventType) -> EventId {
+        let organization = &self.organizations[0];
+        self.try_publish(organization, event_type).await.expect("the event is accepted")
+    }
+
+    /// Publishes so many events.
+    pub(crate) async fn publish_many(&self, count: usize) -> Vec<EventId> {
+        let mut events = Vec::with_capacity(count);
+        for _ in 0..count {
+            events.push(self.publish().await);
+        }
+        events
+    }
+
+    /// Publishes an organization's event, which is accepted only if the answer says so.
+    pub(crate) async fn try_publish(
+        &self,
+        organization: &OrganizationId,
+        event_type: EventType,
+    ) -> Result<EventId, AppendError> {
+        let id = EventId::new(new_ulid(self.now()));
+        let data = EventData::new("data", &format!(r#"{{"number": 1.0, "id":"{id}"}}"#));
+        let body = render(event_type, self.now(), &data.expect("an object"));
+        let accepted = EventAccepted {
+            event_type,
+            event_time: self.now(),
+            body: ContentDigest::of(&body),
+            idempotency: None,
+        };
+        let record = NewRecord {
+            stream: Stream::Event(id),
+            expected: Expected::New,
+            fact: Fact::EventAccepted(accepted),
+        };
+        self.append(organization, record, Some(kept(id, body))).await?;
+        Ok(id)
+    }
+
+    /// Does something to an endpoint.
+    pub(crate) async fn command(&self, endpoint_id: EndpointId, command: EndpointCommand) {
+        self.try_command(endpoint_id, command).await.expect("the command is carried out");
+    }
+
+    /// Does something to an endpoint, if the database lets it.
+    pub(crate) async fn try_command(
+        &self,
+        endpoint_id: EndpointId,
+        command: EndpointCommand,
+    ) -> Result<(), AppendError> {
+        loop {
+            let endpoint = self.look_at_endpoint(endpoint_id).await;
+            let decided = endpoint.decide(command.clone(), None);
+            let Some(fact) = decided.expect("the endpoint was not deleted") else { return Ok(()) };
+            let record = NewRecord {
+                stream: Stream::Endpoint(endpoint_id),
+                expected: Expected::Version(endpoint.version),
+                fact: Fact::Endpoint(fact),
+            };
+            match self.append(&endpoint.organization_id, record, None).await {
+                // Dispatch has changed its status meanwhile.
+                Err(AppendError::Refused(Refusal::StaleVersion { .. })) => {}
+                appended => return appended.map(drop),
+            }
+        }
+    }
+
+    pub(crate) async fn disable(&self, endpoint_id: EndpointId) {
+        self.command(endpoint_id, EndpointCommand::Disable { reason: "maintenance".into() }).await;
+    }
+
+    pub(crate) async fn enable(&self, endpoint_id: EndpointId) {
+        self.command(endpoint_id, EndpointCommand::Enable).await;
+    }
+
+    pub(crate) async fn delete(&self, endpoint_id: EndpointId) {
+        self.command(endpoint_id, EndpointCommand::Delete).await;
+    }
+
+    /// Changes what an endpoint subscribes to.
+    pub(crate) async fn subscribe(&self, endpoint_id: EndpointId, event_type: EventType) {
+        let event_types = Some(vec![event_type]);
+        let update = EndpointUpdate { event_types, ..EndpointUpdate::default() };
+        self.command(endpoint_id, EndpointCommand::Update(update)).await;
+    }
+
+    pub(crate) async fn ask_for_retry(&self, delivery_id: DeliveryId) {
+        let asked = self.try_ask(delivery_id, DeliveryFact::RetryRequested).await;
+        asked.expect("the request is taken in");
+    }
+
+    pub(crate) async fn ask_for_cancellation(&self, delivery_id: DeliveryId) {
+        let asked = self.try_ask(delivery_id, DeliveryFact::CancelRequested).await;
+        asked.expect("the request is taken in");
+    }
+
+    /// Asks something of whoever owns the delivery's shard, if the database lets it.
+    pub(crate) async fn try_ask(
+        &self,
+        delivery_id: DeliveryId,
+        request: DeliveryFact,
+    ) -> Result<(), AppendError> {
+        let organization = self.look_at_delivery(delivery_id).await.organization_id;
+        let record = NewRecord {
+            stream: Stream::Delivery(delivery_id),
+            expected: Expected::Any,
+            fact: Fact::Delivery(request),
+        };
+        self.append(&organization, record, None).await.map(drop)
+    }
+
+    /// Asks for a test of an endpoint.
+    pub(crate) async fn send_test(&self, endpoint_id: EndpointId) -> DeliveryId {
+        let organization = self.look_at_endpoint(endpoint_id).await.organization_id;
+        let now = self.now();
+        let (id, event_id) = (DeliveryId::new(new_ulid(now)), EventId::new(new_ulid(now)));
+        let body = render(EventType::Test, now, &test_data());
+        let requested = DeliveryFact::TestRequested {
+            event_id,
+            endpoint_id,
+            event_time: now,
+            body: ContentDigest::of(&body),
+        };
+        let record = NewRecord {
+            stream: Stream::Delivery(id),
+            expected: Expected::New,
+            fact: Fact::Delivery(requested),
+        };
+        let appended = self.append(&organization, record, Some(kept(event_id, body))).await;
+        appended.expect("the request is taken in");
+        id
+    }
+
+    async fn append(
+        &self,
+        organization: &OrganizationId,
+        record: NewRecord,
+        body: Option<NewBody>,
+    ) -> Result<Appended, AppendError> {
+        let operation = Operation {
+            id: OperationId::new(new_ulid(self.now())),
+            organization_id: organization.clone(),
+            records: vec![record],
+            metadata: Metadata { actor: "test".to_owned(), ..Metadata::default() },
+            bodies: Vec::from_iter(body),
+            fence: None,
+            checkpoint: None,
+        };
+        self.front.log.append(self.shard_of(organization), operation).await
+    }
+}
+
+fn kept(event_id: EventId, body: Vec<u8>) -> NewBody {
+    NewBody {
+        id: BodyId::Event(event_id),
+        content: body.into(),
+        expire_time: Timestamp::MAX,
+    }
+}

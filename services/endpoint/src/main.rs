@@ -1,0 +1,57 @@
+//! `endpoint-service`: the endpoint service in a process of its own, on Postgres.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use keeptrusts_webhooks_endpoint_service::EndpointApi;
+use keeptrusts_webhooks_process::database::DatabaseFlags;
+use keeptrusts_webhooks_process::grpc_server::{GrpcServer, Listener};
+use keeptrusts_webhooks_process::logging::LoggingFlags;
+use keeptrusts_webhooks_process::{exit, shutdown};
+use keeptrusts_webhooks_store::system_clock;
+
+/// Manages webhook endpoints: the endpoint service, on a Postgres database that it shares with
+/// the ingest and the dispatch service.
+///
+/// Example: endpoint-service --database-url postgres://webhooks@db/webhooks
+#[derive(Debug, Parser)]
+#[command(version, name = "endpoint-service")]
+struct Flags {
+    /// Where to listen for gRPC.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "KEEPTRUSTS_WEBHOOKS_LISTEN",
+        default_value = "127.0.0.1:50052"
+    )]
+    listen: SocketAddr,
+
+    #[command(flatten)]
+    database: DatabaseFlags,
+
+    #[command(flatten)]
+    logging: LoggingFlags,
+}
+
+/// How long appends may take to finish when the process is asked to stop.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    exit::with(run(Flags::parse()).await)
+}
+
+async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    flags.logging.start()?;
+    let shutdown = shutdown::on_signals()?;
+    let listener = Listener::bind(flags.listen, "--listen").await?;
+    let database = flags.database.open_shared().await?;
+    let log = Arc::clone(&database.log);
+    let api = EndpointApi::server(database.log, database.keyring, system_clock());
+    let served = GrpcServer::new().service(api).serve(listener, shutdown).await;
+    log.close(PATIENCE).await;
+    Ok(served?)
+}

@@ -1,0 +1,136 @@
+//! The delivery log as it grows, and what is said in the end.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_contracts::v1::{AttemptOutcome, DeliveryState};
+use tonic::Streaming;
+
+use super::Problem;
+use super::receiver::Report;
+
+/// What must come of it.
+pub(super) struct Expected {
+    pub(super) deliveries: usize,
+    pub(super) failures: usize,
+}
+
+/// What was seen of the log.
+#[derive(Default)]
+pub(super) struct Log {
+    /// The state of each delivery.
+    states: BTreeMap<String, DeliveryState>,
+    /// The durations of the attempts that delivered.
+    durations: Vec<Duration>,
+    retrying: usize,
+    failed: usize,
+}
+
+impl Log {
+    pub(super) fn begin() -> Log {
+        println!(
+            "{:<26}{:<22}{:>11}{:>10}  Outcome",
+            "Timestamp", "Event", "Status Code", "Duration"
+        );
+        Log::default()
+    }
+
+    /// Prints attempts as they are committed, until every delivery has ended.
+    pub(super) async fn follow(
+        &mut self,
+        mut changes: Streaming<v1::WatchDeliveriesResponse>,
+        expected: &Expected,
+    ) -> Result<(), Problem> {
+        loop {
+            let change = changes.message().await?.ok_or("the stream of deliveries ended")?;
+            let delivery = change.delivery.ok_or("no delivery in the change")?;
+            self.states.insert(delivery.id.clone(), delivery.state());
+            if let Some(attempt) = change.attempt {
+                self.print(&attempt)?;
+            }
+            let has_ended = |state: &DeliveryState| {
+                !matches!(state, DeliveryState::Scheduled | DeliveryState::Retrying)
+            };
+            if self.states.len() == expected.deliveries && self.states.values().all(has_ended) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn print(&mut self, attempt: &v1::Attempt) -> Result<(), Problem> {
+        let start = attempt.start_time.ok_or("no start in the attempt")?;
+        let start = jiff::Timestamp::new(start.seconds, start.nanos)?;
+        let duration = Duration::try_from(attempt.duration.ok_or("no duration in the attempt")?)?;
+        let outcome = match attempt.outcome() {
+            AttemptOutcome::Delivered => {
+                self.durations.push(duration);
+                "Delivered".to_owned()
+            }
+            AttemptOutcome::Retrying => {
+                self.retrying += 1;
+                format!("Retrying (attempt {} of at most 6)", attempt.number)
+            }
+            AttemptOutcome::Failed | AttemptOutcome::Unspecified => {
+                self.failed += 1;
+                format!("Failed: {}", attempt.error)
+            }
+        };
+        println!(
+            "{:<26}{:<22}{:>11}{:>7.1} ms  {outcome}",
+            format!("{start:.3}"),
+            attempt.event_type,
+            attempt.status_code,
+            duration.as_secs_f64() * 1e3
+        );
+        Ok(())
+    }
+
+    /// Says what was delivered, how often and how fast; fails unless it is what was expected.
+    pub(super) fn conclude(
+        mut self,
+        expected: &Expected,
+        receiver: Report,
+        took: Duration,
+    ) -> Result<(), Problem> {
+        let delivered = self.states.values().filter(|state| **state == DeliveryState::Delivered);
+        let delivered = delivered.count();
+        self.durations.sort_unstable();
+        let median = self.durations.get(self.durations.len() / 2).copied().unwrap_or_default();
+        println!(
+            "Delivered       {delivered} of {} (16 events and a test), each once, in {:.1} s with all retries",
+            expected.deliveries,
+            took.as_secs_f64()
+        );
+        println!(
+            "Attempts        {}: {} refused by the receiver on purpose and retried on schedule",
+            receiver.requests, receiver.failed_on_purpose
+        );
+        println!(
+            "Duration        median {:.1} ms from request to answer",
+            median.as_secs_f64() * 1e3
+        );
+        println!(
+            "Signatures      {} of {} requests verified by the receiver, both schemes",
+            receiver.verified, receiver.requests
+        );
+        let checks = [
+            ("every delivery is delivered", delivered == expected.deliveries),
+            ("the receiver accepted each once", receiver.accepted == expected.deliveries),
+            ("nothing came twice after it was accepted", receiver.duplicates == 0),
+            ("every signature was right", receiver.rejected == 0),
+            ("every failure was retried", self.retrying == expected.failures && self.failed == 0),
+            (
+                "there were no other requests",
+                receiver.requests == expected.deliveries + expected.failures,
+            ),
+        ];
+        let broken: Vec<_> =
+            checks.iter().filter(|(_, held)| !held).map(|(name, _)| *name).collect();
+        if broken.is_empty() {
+            println!("All of it held.");
+            return Ok(());
+        }
+        Err(format!("this did not hold: {}", broken.join("; ")).into())
+    }
+}

@@ -1,0 +1,52 @@
+//! `keeptrusts-webhooks`: all services in one process.
+
+mod demo;
+mod platform;
+mod rebuild;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use keeptrusts_webhooks_process::exit;
+
+/// Keeptrusts Webhooks: delivers what happens in Keeptrusts as signed HTTPS requests.
+///
+/// Start with `keeptrusts-webhooks demo`, which shows the whole story in a few seconds and
+/// needs nothing else.
+#[derive(Debug, Parser)]
+#[command(version, name = "keeptrusts-webhooks")]
+struct Program {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run all services in one process, on an embedded SQLite database or on Postgres.
+    Serve(Box<serve::ServeCommand>),
+    /// Show the whole story: a receiver, an endpoint, sixteen events, retries, the delivery log.
+    Demo(demo::DemoCommand),
+    /// Look after the log.
+    #[command(subcommand)]
+    Log(LogCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum LogCommand {
+    /// Rebuild the tables from the log, or check that they are what the log says.
+    Rebuild(rebuild::RebuildCommand),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match Program::parse().command {
+        Command::Serve(command) => exit::with(serve::run(*command).await),
+        Command::Demo(_) => exit::with(demo::run().await),
+        Command::Log(LogCommand::Rebuild(command)) => match rebuild::run(command).await {
+            Ok(rebuild::Found::AsTheLogSays) => ExitCode::SUCCESS,
+            Ok(rebuild::Found::Differences) => ExitCode::FAILURE,
+            Err(error) => exit::with(Err(error)),
+        },
+    }
+}

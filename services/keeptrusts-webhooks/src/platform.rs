@@ -1,0 +1,103 @@
+//! All services in one process: wiring, and nothing else.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use keeptrusts_webhooks_dispatch_service::api::DispatchApi;
+use keeptrusts_webhooks_dispatch_service::flags::{DispatchFlags, DispatchSetupError};
+use keeptrusts_webhooks_dispatch_service::{Dispatch, member_name};
+use keeptrusts_webhooks_endpoint_service::EndpointApi;
+use keeptrusts_webhooks_ingest_service::IngestApi;
+use keeptrusts_webhooks_process::database::{DatabaseError, DatabaseFlags};
+use keeptrusts_webhooks_process::grpc_server::{GrpcServer, ListenError, Listener, ServeError};
+use keeptrusts_webhooks_store::{Log, system_clock};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// How long appends may take to finish when the process is asked to stop.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the platform is started with.
+pub(crate) struct PlatformFlags {
+    pub(crate) listen: SocketAddr,
+    pub(crate) database: DatabaseFlags,
+    pub(crate) dispatch: DispatchFlags,
+    pub(crate) body_retention: Duration,
+}
+
+/// A platform that runs.
+pub(crate) struct Platform {
+    address: SocketAddr,
+    log: Arc<Log>,
+    dispatch: Dispatch,
+    server: JoinHandle<Result<(), ServeError>>,
+    shutdown: CancellationToken,
+}
+
+/// Why it does not.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    #[error(transparent)]
+    Dispatch(#[from] DispatchSetupError),
+}
+
+impl Platform {
+    pub(crate) async fn start(flags: &PlatformFlags) -> Result<Platform, StartError> {
+        let listener = Listener::bind(flags.listen, "--listen").await?;
+        let address = listener.local_address();
+        let database = flags.database.open().await?;
+        tracing::info!(database = %database.description, "opened the database");
+        let clock = system_clock();
+        let retention = flags.body_retention;
+        let parts = flags.dispatch.parts(&database, Arc::clone(&clock), retention)?;
+        let (log, keyring) = (database.log, database.keyring);
+        let dispatch = Dispatch::start(member_name(), parts);
+
+        let shutdown = CancellationToken::new();
+        let endpoints = EndpointApi::server(Arc::clone(&log), keyring, Arc::clone(&clock));
+        let ingest = IngestApi::server(Arc::clone(&log), Arc::clone(&clock), retention);
+        let deliveries = DispatchApi::server(Arc::clone(&log), clock, retention, shutdown.clone());
+        let server = GrpcServer::new().service(endpoints).service(ingest).service(deliveries);
+        let server = tokio::spawn(server.serve(listener, shutdown.clone()));
+        Ok(Platform { address, log, dispatch, server, shutdown })
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Runs until `stop` is cancelled, or until the server fails.
+    pub(crate) async fn run_until(mut self, stop: CancellationToken) -> Result<(), ServeError> {
+        let failed = tokio::select! {
+            () = stop.cancelled() => None,
+            ended = &mut self.server => Some(ended),
+        };
+        match failed {
+            None => self.stop().await,
+            Some(ended) => {
+                self.dispatch.stop().await;
+                self.log.close(PATIENCE).await;
+                ended.unwrap_or(Ok(()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers what was asked, finishes the attempts under way, closes the database.
+    pub(crate) async fn stop(self) {
+        self.shutdown.cancel();
+        match self.server.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the gRPC server failed"),
+            Err(error) => tracing::error!(%error, "the gRPC server failed"),
+        }
+        self.dispatch.stop().await;
+        self.log.close(PATIENCE).await;
+    }
+}
