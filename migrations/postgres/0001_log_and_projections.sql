@@ -5,6 +5,11 @@
 -- Times are microseconds since 1970-01-01 UTC. Ids are their text, compared byte by byte: their
 -- order is that of their times, which a language's rules need not keep, and an index does not
 -- depend on a version of the system's library.
+--
+-- Indexes beside the primary keys begin with what is looked for, not with shard, unless they are
+-- partial or unique. So rows whose key is given can be found through the primary key only. While
+-- a table is new, Postgres knows nothing of it, takes one index for as good as the other, and
+-- keeps to its choice when the table has grown.
 
 -- What belongs to the whole database. One row.
 CREATE TABLE database (
@@ -53,7 +58,7 @@ CREATE TABLE bodies (
     expire_time  BIGINT  NOT NULL,
     PRIMARY KEY (shard, id)
 );
-CREATE INDEX bodies_expiry ON bodies (shard, expire_time);
+CREATE INDEX bodies_expiry ON bodies (expire_time);
 
 -- Projections from here on. `log rebuild` drops and refolds them.
 
@@ -121,7 +126,7 @@ CREATE TABLE deliveries (
 ) WITH (fillfactor = 80);
 CREATE INDEX deliveries_due ON deliveries (shard, endpoint_id, due_time, delivery_id)
     WHERE due_time IS NOT NULL;
-CREATE INDEX deliveries_endpoint ON deliveries (shard, endpoint_id, delivery_id);
+CREATE INDEX deliveries_endpoint ON deliveries (endpoint_id, delivery_id);
 CREATE INDEX deliveries_event ON deliveries (shard, event_id);
 
 CREATE TABLE attempts (
@@ -145,8 +150,8 @@ CREATE TABLE attempts (
     next_attempt_time  BIGINT,
     PRIMARY KEY (shard, organization_id, attempt_id)
 );
-CREATE INDEX attempts_delivery ON attempts (shard, delivery_id, attempt_id);
-CREATE INDEX attempts_endpoint ON attempts (shard, endpoint_id, attempt_id);
+CREATE INDEX attempts_delivery ON attempts (delivery_id, attempt_id);
+CREATE INDEX attempts_endpoint ON attempts (endpoint_id, attempt_id);
 
 -- Events that a disabled endpoint was not sent.
 CREATE TABLE missed_events (
