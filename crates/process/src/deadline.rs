@@ -1,5 +1,5 @@
 //! A caller's deadline: the header `grpc-timeout`.
-//! https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
+//! <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>
 //!
 //! The [`grpc_server`](crate::grpc_server) answers DEADLINE_EXCEEDED when it passes, whatever
 //! the handler is doing, and drops the handler. (tonic's own layer would answer CANCELLED.)

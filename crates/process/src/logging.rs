@@ -11,6 +11,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 /// The flags of the logs; flatten them into a process's own.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Logs")]
 pub struct LoggingFlags {
     /// How log lines look
     #[arg(

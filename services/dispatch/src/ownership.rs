@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::log::Shard as ShardNumber;
-use keeptrusts_webhooks_store::{StoreError, Survey};
+use keeptrusts_webhooks_store::Survey;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +15,10 @@ use tokio_util::sync::CancellationToken;
 use crate::Parts;
 use crate::lease::HeldLease;
 use crate::pipeline::{self, Shard};
+
+/// How long a process that was asked to stop waits for what is under way. Longer than a request
+/// may take by default; only a database that is away makes it take that long.
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The shards that this process owns.
 pub(crate) struct Ownership {
@@ -168,21 +172,22 @@ impl Ownership {
         for held in self.held.values() {
             held.shard.stop.cancel();
         }
+        let deadline = Instant::now() + STOP_PATIENCE;
+        let time_to_live = self.parts.settings.lease_time_to_live;
         while !self.held.is_empty() {
+            if Instant::now() >= deadline {
+                tracing::warn!("outcomes cannot be recorded; the next owner repeats those attempts");
+                self.held.values().for_each(|held| held.shard.abort.cancel());
+            }
             // Attempts under way may take up to the request timeout: the leases must last.
-            self.renew_all(self.parts.settings.lease_time_to_live).await;
-            let interval = self.parts.settings.lease_time_to_live / 3;
-            _ = tokio::time::timeout(interval, self.first_to_finish()).await;
+            self.renew_all(time_to_live).await;
+            _ = tokio::time::timeout(time_to_live / 3, self.first_to_finish()).await;
             self.collect_ended().await;
         }
         if let Err(error) = self.parts.log.store().leave(&self.member).await {
-            log_leaving(&error);
+            tracing::warn!(%error, "cannot leave the list of processes; the entry will expire");
         }
     }
-}
-
-fn log_leaving(error: &StoreError) {
-    tracing::warn!(%error, "cannot leave the list of processes; the entry will expire");
 }
 
 /// How many shards a member should own: all of them, evenly divided, the first members one more.

@@ -24,6 +24,10 @@ struct Program {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run all services in one process, on an embedded SQLite database or on Postgres.
+    ///
+    /// Every flag is also an environment variable: KEEPTRUSTS_WEBHOOKS_ and its name.
+    ///
+    /// Example: keeptrusts-webhooks serve --data-dir /var/lib/keeptrusts-webhooks
     Serve(Box<serve::ServeCommand>),
     /// Show the whole story: a receiver, an endpoint, sixteen events, retries, the delivery log.
     Demo(demo::DemoCommand),
@@ -35,6 +39,10 @@ enum Command {
 #[derive(Debug, Subcommand)]
 enum LogCommand {
     /// Rebuild the tables from the log, or check that they are what the log says.
+    ///
+    /// The tables that are read from (endpoints, events, deliveries, attempts, counts) are
+    /// computed from the log. This computes them again, shard by shard, each in one transaction;
+    /// appends to that shard wait meanwhile. Bodies are left alone.
     Rebuild(rebuild::RebuildCommand),
 }
 

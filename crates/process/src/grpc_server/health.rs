@@ -1,5 +1,5 @@
 //! grpc.health.v1: how the services are.
-//! https://github.com/grpc/grpc/blob/master/doc/health-checking.md
+//! <https://github.com/grpc/grpc/blob/master/doc/health-checking.md>
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -139,6 +139,7 @@ impl Route {
     }
 
     async fn cancel(&mut self, id: DeliveryId, record: &Record) -> Result<(), Ended> {
+        let mut backoff = Backoff::default();
         loop {
             let Some(delivery) = self.read_delivery(id, record).await? else { return Ok(()) };
             if delivery.state.has_ended() {
@@ -162,7 +163,7 @@ impl Route {
                     return self.pass_on(changed).await;
                 }
                 Err(AppendError::Refused(Refusal::StaleVersion { .. })) => {}
-                Err(error) => self.wait_or_end(error, &mut Backoff::default()).await?,
+                Err(error) => self.wait_or_end(error, &mut backoff).await?,
             }
         }
     }
