@@ -127,7 +127,7 @@ CREATE TABLE deliveries (
 CREATE INDEX deliveries_due ON deliveries (shard, endpoint_id, due_time, delivery_id)
     WHERE due_time IS NOT NULL;
 CREATE INDEX deliveries_endpoint ON deliveries (endpoint_id, delivery_id);
-CREATE INDEX deliveries_event ON deliveries (shard, event_id);
+CREATE INDEX deliveries_event ON deliveries (event_id);
 
 CREATE TABLE attempts (
     shard              INTEGER NOT NULL,

@@ -7,9 +7,10 @@ const GROWTH: f64 = 1.1;
 /// The upper bound of bucket 0.
 const FIRST: Duration = Duration::from_micros(100);
 
-/// The bucket that `duration` falls into.
+/// The bucket that `duration` falls into: cut to the microsecond, as the log keeps it, so that a
+/// rebuild counts it where it was counted at first (invariant 7).
 pub fn bucket(duration: Duration) -> u16 {
-    let ratio = duration.as_secs_f64() / FIRST.as_secs_f64();
+    let ratio = duration.as_micros() as f64 / FIRST.as_micros() as f64;
     if ratio <= 1.0 {
         return 0;
     }
@@ -44,6 +45,14 @@ mod tests {
             let duration = Duration::from_micros(micros);
             let ratio = middle(bucket(duration)).as_secs_f64() / duration.as_secs_f64();
             assert!((0.95..=1.05).contains(&ratio), "{micros} us: {ratio}");
+        }
+    }
+
+    #[test]
+    fn invariant_7_what_the_log_does_not_keep_of_a_duration_does_not_matter() {
+        for micros in 0..100_000 {
+            let kept = Duration::from_micros(micros);
+            assert_eq!(bucket(kept + Duration::from_nanos(999)), bucket(kept), "{kept:?}");
         }
     }
 

@@ -11,7 +11,11 @@ pub fn new_ulid(now: Timestamp) -> Ulid {
     Ulid::from_parts(milliseconds, u128::from_le_bytes(random()))
 }
 
-/// The clock of the machine.
+/// The clock of the machine, in microseconds: what the tables hold, so that a time means the
+/// same in memory and in a row.
 pub fn system_clock() -> crate::Clock {
-    std::sync::Arc::new(Timestamp::now)
+    std::sync::Arc::new(|| {
+        let now = Timestamp::now();
+        Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
+    })
 }

@@ -168,7 +168,9 @@ impl Keyring {
         let linked = fs::hard_link(&draft, path);
         fs::remove_file(&draft).map_err(failed("tidy up after"))?;
         match linked {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed("make")(error)),
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(failed("make")(error))
+            }
             _ => Ok(()),
         }
     }
@@ -213,7 +215,9 @@ mod tests {
         let sealed = Keyring::from_key([1; 32]).seal(&organization(), EndpointId::MIN, &secret());
         let plain = secret();
         let plain = plain.expose().as_bytes();
-        assert!(!sealed.ciphertext.windows(8).any(|part| plain.windows(8).any(|other| part == other)));
+        assert!(
+            !sealed.ciphertext.windows(8).any(|part| plain.windows(8).any(|other| part == other))
+        );
     }
 
     #[test]

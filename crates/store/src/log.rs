@@ -104,7 +104,11 @@ impl Log {
 
     /// Appends an operation; answers when it is durable. If the future is dropped, the
     /// operation may or may not be appended.
-    pub async fn append(&self, shard: Shard, operation: Operation) -> Result<Appended, AppendError> {
+    pub async fn append(
+        &self,
+        shard: Shard,
+        operation: Operation,
+    ) -> Result<Appended, AppendError> {
         self.submit(shard, operation).await?.await.unwrap_or(Err(AppendError::InDoubt))
     }
 
@@ -325,7 +329,9 @@ impl Appender {
                 }
                 Err(error) if error.is_transient() || operations.len() == 1 => {
                     let reason = self.give_up(&error);
-                    return answers.into_iter().for_each(|answer| _ = answer.send(Err(reason.clone())));
+                    return answers
+                        .into_iter()
+                        .for_each(|answer| _ = answer.send(Err(reason.clone())));
                 }
                 Err(error) => {
                     // One of them brought the others down: each for itself.
@@ -383,8 +389,10 @@ impl Appender {
     fn answer(&self, operations: Vec<Operation>, answers: Vec<Answer>, appended: AppendedBatch) {
         let AppendedBatch { results, records } = appended;
         if let Some(last) = records.last().map(|record| record.position) {
-            let is_new = |result: &Result<Appended, Refusal>| matches!(result, Ok(Appended::New { .. }));
-            let accepted = operations.into_iter().zip(&results).filter(|(_, result)| is_new(result));
+            let is_new =
+                |result: &Result<Appended, Refusal>| matches!(result, Ok(Appended::New { .. }));
+            let accepted =
+                operations.into_iter().zip(&results).filter(|(_, result)| is_new(result));
             let bodies = accepted.flat_map(|(operation, _)| operation.bodies);
             self.seen.tail().extend(records, bodies);
             self.seen.raise(last);

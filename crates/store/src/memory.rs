@@ -133,7 +133,8 @@ impl Tables {
         self.events.extend(changes.events.into_iter().map(|event| (event.id, event)));
         self.deliveries.extend(changes.new_deliveries);
         self.deliveries.extend(changes.changed_deliveries);
-        self.attempts.extend(changes.attempts.into_iter().map(|attempt| (attempt.made.id, attempt)));
+        self.attempts
+            .extend(changes.attempts.into_iter().map(|attempt| (attempt.made.id, attempt)));
         self.missed.extend(changes.missed);
         for (key, count) in changes.attempt_counts {
             *self.attempt_counts.entry(key).or_default() += count;
@@ -190,7 +191,12 @@ impl Store for MemoryStore {
         Ok(found)
     }
 
-    async fn read(&self, shard: Shard, after: Position, limit: usize) -> Result<Vec<Record>, StoreError> {
+    async fn read(
+        &self,
+        shard: Shard,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
         let data = self.shard(shard);
         Ok(data.records.iter().skip(after.0 as usize).take(limit).cloned().collect())
     }
@@ -220,7 +226,11 @@ impl Store for MemoryStore {
 
     fn announce(&self, _shard: Shard, _position: Position) {}
 
-    async fn bodies(&self, shard: Shard, ids: &[BodyId]) -> Result<HashMap<BodyId, Bytes>, StoreError> {
+    async fn bodies(
+        &self,
+        shard: Shard,
+        ids: &[BodyId],
+    ) -> Result<HashMap<BodyId, Bytes>, StoreError> {
         let now = (self.clock)();
         let data = self.shard(shard);
         let found = ids.iter().filter_map(|id| data.bodies.get(id));
@@ -280,8 +290,8 @@ impl Store for MemoryStore {
         let mut database = lock(&self.database);
         database.members.insert(member.to_owned(), now + time_to_live);
         database.members.retain(|_, expire_time| *expire_time > now);
-        let shards = (0..self.shard_count()).map(Shard).map(|shard| {
-            match self.shard(shard).lease.clone() {
+        let shards =
+            (0..self.shard_count()).map(Shard).map(|shard| match self.shard(shard).lease.clone() {
                 None => ShardLease { shard, owner: None, expires_in: Duration::ZERO },
                 Some((owner, _)) if !self.shared => {
                     ShardLease { shard, owner: Some(owner), expires_in: Duration::MAX }
@@ -291,12 +301,8 @@ impl Store for MemoryStore {
                     let expires_in = expires_in.unwrap_or(Duration::ZERO);
                     ShardLease { shard, owner: Some(owner), expires_in }
                 }
-            }
-        });
-        Ok(Survey {
-            members: database.members.keys().cloned().collect(),
-            shards: shards.collect(),
-        })
+            });
+        Ok(Survey { members: database.members.keys().cloned().collect(), shards: shards.collect() })
     }
 
     async fn leave(&self, member: &str) -> Result<(), StoreError> {
@@ -496,7 +502,11 @@ impl Store for MemoryStore {
         Ok(database.master_key_id.get_or_insert_with(|| key_id.to_owned()).clone())
     }
 
-    async fn rebuild(&self, shard: Shard, progress: &(dyn Fn(Position) + Sync)) -> Result<(), StoreError> {
+    async fn rebuild(
+        &self,
+        shard: Shard,
+        progress: &(dyn Fn(Position) + Sync),
+    ) -> Result<(), StoreError> {
         let mut data = self.shard(shard);
         data.tables = data.refold()?;
         progress(data.last_position());
@@ -518,7 +528,12 @@ impl Store for MemoryStore {
         compare("events", &stored.events, &rebuilt.events, &mut differences);
         compare("deliveries", &stored.deliveries, &rebuilt.deliveries, &mut differences);
         compare("attempts", &stored.attempts, &rebuilt.attempts, &mut differences);
-        compare("attempt_counts", &stored.attempt_counts, &rebuilt.attempt_counts, &mut differences);
+        compare(
+            "attempt_counts",
+            &stored.attempt_counts,
+            &rebuilt.attempt_counts,
+            &mut differences,
+        );
         let numbered = |rows: &[Missed]| {
             rows.iter().map(|row| ((row.endpoint_id, row.position), row.clone())).collect()
         };

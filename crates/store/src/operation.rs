@@ -7,9 +7,7 @@ use bytes::Bytes;
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::fact::Fact;
-use keeptrusts_webhooks_domain::ids::{
-    AttemptId, EventId, InvalidId, OperationId, OrganizationId,
-};
+use keeptrusts_webhooks_domain::ids::{AttemptId, EventId, InvalidId, OperationId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Stream, Version};
 
 /// Records that are appended together or not at all, with the bodies that belong to them.

@@ -118,11 +118,7 @@ pub fn plan<'a>(
         }
         plan.checkpoint = operation.checkpoint.map_or(plan.checkpoint, |step| step.to);
         plan.bodies.extend(&operation.bodies);
-        plan.results.push(Ok(Appended::New {
-            first,
-            last: plan.last_position,
-            recorded_at: now,
-        }));
+        plan.results.push(Ok(Appended::New { first, last: plan.last_position, recorded_at: now }));
     }
     plan.changes = fold.into_changes();
     Ok(plan)

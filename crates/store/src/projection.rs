@@ -156,7 +156,9 @@ impl Fold {
             }
             (Fact::DeliveriesScheduled(scheduled), Stream::Event(event_id)) => {
                 let deliveries = scheduled_deliveries(record);
-                self.changes.new_deliveries.extend(deliveries.map(|delivery| (delivery.id, delivery)));
+                self.changes
+                    .new_deliveries
+                    .extend(deliveries.map(|delivery| (delivery.id, delivery)));
                 self.changes.missed.extend(scheduled.missed.iter().map(|endpoint_id| Missed {
                     organization_id: record.organization_id.clone(),
                     endpoint_id: *endpoint_id,
@@ -181,20 +183,21 @@ impl Fold {
         fact: &EndpointFact,
         record: &Record,
     ) -> Result<(), BrokenLog> {
-        let endpoint = if let EndpointFact::Created { name, url, description, event_types, secret } = fact {
-            let new = NewEndpoint {
-                name: name.clone(),
-                url: url.clone(),
-                description: description.clone(),
-                event_types: event_types.clone(),
-                secret: secret.clone(),
+        let endpoint =
+            if let EndpointFact::Created { name, url, description, event_types, secret } = fact {
+                let new = NewEndpoint {
+                    name: name.clone(),
+                    url: url.clone(),
+                    description: description.clone(),
+                    event_types: event_types.clone(),
+                    secret: secret.clone(),
+                };
+                Endpoint::created(id, record.organization_id.clone(), new, record.recorded_at)
+            } else {
+                let mut endpoint = self.endpoint(id).cloned().ok_or_else(|| broken(record))?;
+                endpoint.apply(fact, record.recorded_at);
+                endpoint
             };
-            Endpoint::created(id, record.organization_id.clone(), new, record.recorded_at)
-        } else {
-            let mut endpoint = self.endpoint(id).cloned().ok_or_else(|| broken(record))?;
-            endpoint.apply(fact, record.recorded_at);
-            endpoint
-        };
         self.changes.endpoints.insert(id, endpoint);
         Ok(())
     }

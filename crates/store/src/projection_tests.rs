@@ -37,7 +37,10 @@ fn a_record_that_follows_from_nothing_breaks_the_log() {
     let operations = [create_endpoint(endpoint), rename_endpoint(endpoint, version(1), "renamed")];
     let records = records(&operations);
     let error = Fold::default().apply(&records[1]).expect_err("its endpoint was never created");
-    assert_eq!(error.to_string(), format!("record 2 (endpoint/{endpoint}) follows from nothing in the log"));
+    assert_eq!(
+        error.to_string(),
+        format!("record 2 (endpoint/{endpoint}) follows from nothing in the log")
+    );
 
     let in_a_wrong_stream = Record { stream: Stream::Event(event_id()), ..records[0].clone() };
     Fold::default().apply(&in_a_wrong_stream).expect_err("events are not created like that");

@@ -80,7 +80,12 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<HashMap<OperationId, Appended>, StoreError>;
 
     /// Up to `limit` records after a position, in order.
-    async fn read(&self, shard: Shard, after: Position, limit: usize) -> Result<Vec<Record>, StoreError>;
+    async fn read(
+        &self,
+        shard: Shard,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError>;
 
     /// Up to `limit` records of one stream after a version, in order.
     async fn read_stream(
@@ -104,7 +109,11 @@ pub trait Store: Send + Sync + 'static {
     // --- bodies ---
 
     /// The bodies that have not expired.
-    async fn bodies(&self, shard: Shard, ids: &[BodyId]) -> Result<HashMap<BodyId, Bytes>, StoreError>;
+    async fn bodies(
+        &self,
+        shard: Shard,
+        ids: &[BodyId],
+    ) -> Result<HashMap<BodyId, Bytes>, StoreError>;
 
     /// Deletes up to `limit` bodies that have expired by the database's clock; says how many.
     async fn delete_expired_bodies(&self, shard: Shard, limit: usize) -> Result<usize, StoreError>;
@@ -246,7 +255,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Drops the shard's projections and folds them from the log again, in one transaction.
     /// Appends wait meanwhile. `progress` is told how many records have been folded.
-    async fn rebuild(&self, shard: Shard, progress: &(dyn Fn(Position) + Sync)) -> Result<(), StoreError>;
+    async fn rebuild(
+        &self,
+        shard: Shard,
+        progress: &(dyn Fn(Position) + Sync),
+    ) -> Result<(), StoreError>;
 
     /// Folds the log into tables of its own and compares them, row by row, with those that
     /// stand. Changes nothing. At most `limit` differences are returned.

@@ -21,7 +21,11 @@ pub(crate) struct Tail {
 impl Tail {
     /// Adds records that were just committed. If others were appended in between by another
     /// process, the part before the gap is forgotten.
-    pub(crate) fn extend(&mut self, records: Vec<Record>, bodies: impl IntoIterator<Item = NewBody>) {
+    pub(crate) fn extend(
+        &mut self,
+        records: Vec<Record>,
+        bodies: impl IntoIterator<Item = NewBody>,
+    ) {
         let Some(first) = records.first() else { return };
         let follows = self.records.back().is_none_or(|last| last.position.next() == first.position);
         if !follows {

@@ -35,7 +35,8 @@ impl Answers {
             let ids: Vec<_> = rows.iter().map(|event| BodyId::Event(event.id)).collect();
             answers.add(format!("events of {whose}"), rows);
             let bodies = store.bodies(SHARD, &ids).await.expect("reads");
-            answers.add(format!("bodies of {whose}"), bodies.into_iter().collect::<BTreeMap<_, _>>());
+            answers
+                .add(format!("bodies of {whose}"), bodies.into_iter().collect::<BTreeMap<_, _>>());
             let filter = DeliveryFilter::default();
             let rows = store.list_deliveries(SHARD, &whose, &filter, DeliveryId::MAX, ALL).await;
             answers.add(format!("deliveries of {whose}"), rows.expect("reads"));

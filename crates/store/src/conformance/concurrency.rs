@@ -213,7 +213,8 @@ pub(crate) async fn an_append_that_was_given_up_is_found_if_and_only_if_it_happe
     fixture.append(create_endpoint(endpoint)).await;
     let mut judged = Vec::<(OperationId, bool)>::new();
     for number in 0..APPENDS {
-        let append = give_up(fixture.stores[0].clone(), endpoint, Duration::from_micros(50 * number));
+        let append =
+            give_up(fixture.stores[0].clone(), endpoint, Duration::from_micros(50 * number));
         let id = append.await;
         let found = fixture.other_store().find_operations(SHARD, Position::START, &[id]).await;
         judged.push((id, !found.expect("finds").is_empty()));

@@ -163,7 +163,7 @@ pub(crate) async fn a_lease_that_was_given_back_is_free_and_its_epoch_is_not_use
     assert_eq!(state.epoch, second.epoch);
 }
 
-pub(crate) async fn the_checkpoint_moves_step_by_step_and_nothing_is_acted_on_twice(
+pub(crate) async fn invariant_2_the_checkpoint_moves_step_by_step_and_nothing_is_acted_on_twice(
     fixture: Fixture,
 ) {
     let lease = acquire(fixture.store(), "us", LONG).await.expect("the lease is free");

@@ -18,7 +18,7 @@ use crate::operation::{Appended, Operation, Record, Refusal};
 use crate::store::Store;
 
 /// How long a check may take before it counts as hanging.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// How much time passes between two looks at something that takes time.
 const STEP: Duration = Duration::from_millis(10);
 
@@ -86,7 +86,6 @@ impl Fixture {
     }
 
     /// Keeps `thing` (a temporary directory, a cluster) until the check has ended.
-    #[allow(dead_code, reason = "not every backend needs it")]
     pub(crate) fn keeping(mut self, thing: impl Any + Send + Sync) -> Fixture {
         self.keep.push(Box::new(thing));
         self
@@ -99,7 +98,10 @@ impl Fixture {
     }
 
     /// Says how a [`Damage`] is done. SQL backends run [`Damage::sql`].
-    pub(crate) fn with_damage<F>(mut self, damage: impl Fn(Damage) -> F + Send + Sync + 'static) -> Fixture
+    pub(crate) fn with_damage<F>(
+        mut self,
+        damage: impl Fn(Damage) -> F + Send + Sync + 'static,
+    ) -> Fixture
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -195,7 +197,11 @@ impl Fixture {
 
     /// A delivery that is there.
     pub(crate) async fn delivery(&self, id: DeliveryId) -> Delivery {
-        let mut found = self.store().deliveries(SHARD, &organization(), &[id]).await.expect("the delivery is read");
+        let mut found = self
+            .store()
+            .deliveries(SHARD, &organization(), &[id])
+            .await
+            .expect("the delivery is read");
         assert_eq!(found.len(), 1, "the delivery exists once");
         found.remove(0)
     }
@@ -208,9 +214,8 @@ pub(crate) async fn read_all(store: &dyn Store, shard: Shard) -> Vec<Record> {
     loop {
         let after = records.last().map_or(Position::START, |record| record.position);
         let page = store.read(shard, after, PAGE).await.expect("the log is read");
-        if page.is_empty() {
-            return records;
-        }
+        let Some(first) = page.first() else { return records };
+        assert_eq!(first.position, after.next(), "the log is read without a gap");
         records.extend(page);
     }
 }
@@ -250,7 +255,7 @@ impl ManualClock {
 }
 
 /// Fails a check that hangs, so that the others are still heard.
-pub(crate) async fn within_a_minute(check: impl Future<Output = ()>) {
+pub(crate) async fn without_hanging(check: impl Future<Output = ()>) {
     if tokio::time::timeout(PATIENCE, check).await.is_err() {
         panic!("the check did not end within {PATIENCE:?}");
     }

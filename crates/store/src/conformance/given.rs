@@ -73,7 +73,11 @@ pub(crate) fn attempt_id() -> AttemptId {
 
 /// A secret that looks sealed.
 pub(crate) fn sealed(text: &str) -> SealedSecret {
-    SealedSecret { key_id: "key-1".to_owned(), nonce: [7; 12], ciphertext: text.as_bytes().to_vec() }
+    SealedSecret {
+        key_id: "key-1".to_owned(),
+        nonce: [7; 12],
+        ciphertext: text.as_bytes().to_vec(),
+    }
 }
 
 /// An operation of one record; the methods below add to it.
@@ -210,7 +214,11 @@ pub(crate) fn schedule_type(
 }
 
 /// Asks for a test of an endpoint.
-pub(crate) fn request_test(id: DeliveryId, event_id: EventId, endpoint_id: EndpointId) -> Operation {
+pub(crate) fn request_test(
+    id: DeliveryId,
+    event_id: EventId,
+    endpoint_id: EndpointId,
+) -> Operation {
     let fact = DeliveryFact::TestRequested {
         event_id,
         endpoint_id,

@@ -151,9 +151,11 @@ impl History {
         let whose = &endpoint.organization_id;
         let mut operations = vec![change_endpoint(endpoint.id, expected, fact).of(whose.clone())];
         if is_delete {
-            let waiting = self.deliveries(None).await.into_iter().filter(|row| {
-                row.endpoint_id == endpoint.id && !row.state.has_ended()
-            });
+            let waiting = self
+                .deliveries(None)
+                .await
+                .into_iter()
+                .filter(|row| row.endpoint_id == endpoint.id && !row.state.has_ended());
             let fact = DeliveryFact::Cancelled { reason: "the endpoint was deleted".to_owned() };
             operations.extend(waiting.map(|row| {
                 let cancel = change_delivery(row.id, Expected::Version(row.version), fact.clone());

@@ -67,7 +67,8 @@ pub(crate) async fn a_refused_operation_does_not_use_its_key_up(fixture: Fixture
 pub(crate) async fn keys_are_compared_byte_by_byte(fixture: Fixture) {
     let longest = "k".repeat(256);
     // The last two look alike, but one is é and the other e with a combining accent.
-    let keys = ["key", "KEY", " key", "key ", "k%y", "k_y", "'", "\\", &longest, "\u{e9}", "e\u{301}"];
+    let keys =
+        ["key", "KEY", " key", "key ", "k%y", "k_y", "'", "\\", &longest, "\u{e9}", "e\u{301}"];
     let events = keys.map(|_| event_id());
     let publish = |round: &'static str| {
         let pairs = keys.iter().zip(events);

@@ -10,10 +10,11 @@ use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus, PreviousSec
 use keeptrusts_webhooks_domain::event::{ContentDigest, Event};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, EndpointUpdate};
-use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId};
-use keeptrusts_webhooks_domain::log::{Position, Version};
+use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId};
+use keeptrusts_webhooks_domain::log::Version;
 
 use super::Fixture;
+use super::due::due;
 use super::given::*;
 use crate::durations;
 use crate::operation::Expected;
@@ -21,17 +22,20 @@ use crate::projection::{CountKey, hour_of};
 use crate::query::AttemptFilter;
 use crate::store::DueKey;
 
+/// What a fact does to an endpoint's row, versions and times apart.
+type Effect = fn(&mut Endpoint);
+
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 /// An endpoint that exists.
-async fn an_endpoint(fixture: &Fixture) -> EndpointId {
+pub(super) async fn an_endpoint(fixture: &Fixture) -> EndpointId {
     let id = endpoint_id();
     fixture.append(create_endpoint(id)).await;
     id
 }
 
 /// A delivery that waits for its first attempt.
-async fn a_delivery_to(fixture: &Fixture, endpoint: EndpointId) -> DeliveryId {
+pub(super) async fn a_delivery_to(fixture: &Fixture, endpoint: EndpointId) -> DeliveryId {
     let (event, delivery) = (event_id(), delivery_id());
     fixture.append_all(&[publish(event), schedule(event, &[(delivery, endpoint)], &[])]).await;
     delivery
@@ -48,13 +52,6 @@ async fn attempts_of(fixture: &Fixture, delivery: DeliveryId) -> Vec<Attempt> {
     let (store, us) = (fixture.store(), organization());
     let listed = store.list_attempts(SHARD, &us, &filter, AttemptId::MAX, 100).await;
     listed.expect("attempts are listed")
-}
-
-async fn due(fixture: &Fixture, endpoint: EndpointId, after: DueKey, limit: usize) -> Vec<Delivery> {
-    let page = fixture.store().due_deliveries(SHARD, endpoint, after, limit).await;
-    let page = page.expect("due deliveries are read");
-    assert_eq!(page.as_of, fixture.last_position().await);
-    page.deliveries
 }
 
 pub(crate) async fn an_endpoints_row_follows_each_of_its_facts(fixture: Fixture) {
@@ -90,7 +87,7 @@ pub(crate) async fn an_endpoints_row_follows_each_of_its_facts(fixture: Fixture)
     };
     let update_secret =
         EndpointUpdate { secret: Some(sealed("third")), ..EndpointUpdate::default() };
-    let steps: [(EndpointFact, fn(&mut Endpoint)); 9] = [
+    let steps: [(EndpointFact, Effect); 9] = [
         (EndpointFact::Updated(update), |row| {
             row.name = "SIEM".to_owned();
             row.event_types = vec![EventType::PolicyBlock, EventType::UserInvited];
@@ -147,7 +144,9 @@ pub(crate) async fn an_endpoints_row_follows_each_of_its_facts(fixture: Fixture)
     }
 }
 
-pub(crate) async fn an_accepted_event_and_its_delivery_have_rows_with_their_trace(fixture: Fixture) {
+pub(crate) async fn an_accepted_event_and_its_delivery_have_rows_with_their_trace(
+    fixture: Fixture,
+) {
     let endpoint = an_endpoint(&fixture).await;
     let (event, delivery) = (event_id(), delivery_id());
     let mut batch =
@@ -235,7 +234,8 @@ pub(crate) async fn a_manual_retry_is_due_beside_the_schedule_and_can_deliver(fi
     let row = fixture.delivery(id).await;
     assert_eq!((row.state, row.attempt_count), (DeliveryState::Delivered, 3));
     assert_eq!((row.retry_request_time, row.next_attempt_time), (None, None));
-    let triggers: Vec<_> = attempts_of(&fixture, id).await.iter().map(|row| row.made.trigger).collect();
+    let triggers: Vec<_> =
+        attempts_of(&fixture, id).await.iter().map(|row| row.made.trigger).collect();
     assert_eq!(triggers, [Trigger::Manual, Trigger::Manual, Trigger::Automatic]);
 }
 
@@ -323,32 +323,6 @@ pub(crate) async fn what_a_batch_makes_it_may_also_change(fixture: Fixture) {
     assert!(fixture.endpoint(endpoint).await.delete_time.is_some());
 }
 
-pub(crate) async fn missed_events_are_read_in_the_order_of_the_log(fixture: Fixture) {
-    let (one, two) = (an_endpoint(&fixture).await, an_endpoint(&fixture).await);
-    let events: Vec<EventId> = (0..5).map(|_| event_id()).collect();
-    let mut expected = Vec::new();
-    for (index, event) in events.iter().enumerate() {
-        let missed = if index == 2 { vec![two] } else { vec![one, two] };
-        let routed = [publish(*event), schedule(*event, &[], &missed)];
-        let records = fixture.append_all(&routed).await;
-        if index != 2 {
-            expected.push((records[1].position, *event));
-        }
-    }
-    let missed = async |endpoint, after, limit| {
-        let rows = fixture.store().missed_events(SHARD, endpoint, after, limit).await;
-        let rows = rows.expect("missed events are read");
-        assert!(rows.iter().all(|row| row.organization_id == organization()));
-        assert!(rows.iter().all(|row| row.endpoint_id == endpoint));
-        rows.into_iter().map(|row| (row.position, row.event_id)).collect::<Vec<_>>()
-    };
-    assert_eq!(missed(one, Position::START, 100).await, expected);
-    assert_eq!(missed(one, Position::START, 3).await, expected[..3]);
-    assert_eq!(missed(one, expected[2].0, 3).await, expected[3..]);
-    assert_eq!(missed(two, Position::START, 100).await.len(), 5);
-    assert!(missed(endpoint_id(), Position::START, 100).await.is_empty());
-}
-
 pub(crate) async fn attempts_are_counted_by_hour_outcome_and_duration_and_tests_are_not(
     fixture: Fixture,
 ) {
@@ -391,34 +365,4 @@ pub(crate) async fn attempts_are_counted_by_hour_outcome_and_duration_and_tests_
     expected.retain(|key, _| key.hour >= ten);
     assert_eq!(counts(endpoint, ten).await, expected);
     assert!(counts(endpoint_id(), Timestamp::UNIX_EPOCH).await.is_empty());
-}
-
-pub(crate) async fn due_deliveries_come_by_time_and_then_by_id_page_by_page(fixture: Fixture) {
-    let (endpoint, other) = (an_endpoint(&fixture).await, an_endpoint(&fixture).await);
-    a_delivery_to(&fixture, other).await;
-    let event = event_id();
-    let deliveries: Vec<_> = (0..7).map(|_| (delivery_id(), endpoint)).collect();
-    fixture.append_all(&[publish(event), schedule(event, &deliveries, &[])]).await;
-    // The first is now due last, the second has ended, the others are due at one time.
-    fixture.append(fail(&fixture.delivery(deliveries[0].0).await, fixture.now())).await;
-    fixture.append(succeed(&fixture.delivery(deliveries[1].0).await, fixture.now())).await;
-
-    let mut expected: Vec<_> = deliveries[2..].iter().map(|(id, _)| *id).collect();
-    expected.push(deliveries[0].0);
-    let (mut seen, mut after) = (Vec::new(), DueKey::MIN);
-    loop {
-        let page = due(&fixture, endpoint, after, 4).await;
-        let Some(last) = page.last() else { break };
-        after = DueKey { due_time: last.due_time().expect("it waits"), delivery_id: last.id };
-        assert!(page.len() <= 4);
-        seen.extend(page.into_iter().map(|row| row.id));
-    }
-    assert_eq!(seen, expected);
-
-    let waiting = fixture.store().waiting_endpoints(SHARD).await.expect("reads");
-    let earliest = fixture.delivery(deliveries[2].0).await.due_time().expect("it waits");
-    assert_eq!(waiting.as_of, fixture.last_position().await);
-    let waiting: HashMap<_, _> = waiting.endpoints.into_iter().collect();
-    assert_eq!(waiting.len(), 2);
-    assert_eq!(waiting[&endpoint], earliest);
 }

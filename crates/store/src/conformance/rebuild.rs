@@ -114,7 +114,8 @@ pub(crate) async fn progress_grows_to_the_last_position(fixture: Fixture) {
     fixture.store().rebuild(SHARD, &progress).await.expect("rebuilds");
 
     let told = told.into_inner().expect("not poisoned");
-    let end = told.iter().position(|position| *position == Position(2_500)).expect("the check ends");
+    let end =
+        told.iter().position(|position| *position == Position(2_500)).expect("the check ends");
     let (of_check, of_rebuild) = told.split_at(end + 1);
     assert!(of_check.is_sorted(), "{of_check:?}");
     assert!(of_rebuild.is_sorted(), "{of_rebuild:?}");

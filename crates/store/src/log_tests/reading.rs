@@ -98,12 +98,12 @@ async fn events_bodies_are_answered_from_memory_and_those_of_attempts_are_not_ke
     let [event_body, refused_body] = [event, refused].map(BodyId::Event);
     let attempt_body = BodyId::Attempt(attempt_id());
     let operations = vec![
-        publish(event)
-            .with_body(event_body, "of the event", Timestamp::MAX)
-            .with_body(attempt_body, "of the attempt", Timestamp::MAX),
-        publish(refused)
-            .with_body(refused_body, "refused", Timestamp::MAX)
-            .advancing(-1, 1),
+        publish(event).with_body(event_body, "of the event", Timestamp::MAX).with_body(
+            attempt_body,
+            "of the attempt",
+            Timestamp::MAX,
+        ),
+        publish(refused).with_body(refused_body, "refused", Timestamp::MAX).advancing(-1, 1),
     ];
     log.append_all(SHARD, operations).await;
     let bodies = log.bodies(SHARD, &[event_body]).await.expect("reads");

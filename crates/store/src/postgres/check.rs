@@ -82,7 +82,8 @@ async fn shadow(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
     .fetch_one(&mut *connection)
     .await?;
     for (table, _) in TABLES {
-        let create = format!("CREATE TEMPORARY TABLE {table} (LIKE {schema}.{table} INCLUDING INDEXES)");
+        let create =
+            format!("CREATE TEMPORARY TABLE {table} (LIKE {schema}.{table} INCLUDING INDEXES)");
         sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *connection).await?;
     }
     Ok(schema)

@@ -114,7 +114,9 @@ mod tests {
 
     #[test]
     fn what_passes_by_itself_is_transient_and_what_is_our_defect_is_not() {
-        for code in ["08006", "40001", "40P01", "53100", "53300", "57014", "57P01", "55P03", "25006"] {
+        for code in
+            ["08006", "40001", "40P01", "53100", "53300", "57014", "57P01", "55P03", "25006"]
+        {
             assert!(server_error(code, PgSeverity::Error).is_transient(), "{code}");
         }
         for code in ["23505", "42601", "42P01", "22021", "XX001"] {

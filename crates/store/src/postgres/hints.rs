@@ -54,7 +54,8 @@ impl Hints {
         let announcements = Arc::new(Announcements { positions, news: Notify::new() });
         let (hints, heard) = mpsc::channel(MAX_WAITING_HINTS);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let (listen, notify) = (listen(pool.clone(), hints), notify(pool, Arc::clone(&announcements)));
+        let (listen, notify) =
+            (listen(pool.clone(), hints), notify(pool, Arc::clone(&announcements)));
         let (stop_listening, stop_notifying) = (stop.clone(), stop.clone());
         tasks.spawn(async move { stop_listening.run_until_cancelled(listen).await });
         tasks.spawn(async move { stop_notifying.run_until_cancelled(notify).await });
@@ -91,10 +92,15 @@ impl Drop for Hints {
 impl Announcements {
     /// What is to be announced, as text.
     fn take(&self) -> Vec<String> {
-        let taken = self.positions.iter().enumerate().map(|(shard, position)| {
-            (shard, position.swap(0, Ordering::AcqRel))
-        });
-        taken.filter(|(_, position)| *position > 0).map(|(shard, position)| format!("{shard}:{position}")).collect()
+        let taken = self
+            .positions
+            .iter()
+            .enumerate()
+            .map(|(shard, position)| (shard, position.swap(0, Ordering::AcqRel)));
+        taken
+            .filter(|(_, position)| *position > 0)
+            .map(|(shard, position)| format!("{shard}:{position}"))
+            .collect()
     }
 }
 

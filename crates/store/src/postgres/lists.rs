@@ -5,9 +5,7 @@ use keeptrusts_webhooks_domain::attempt::Attempt;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::Event;
-use keeptrusts_webhooks_domain::ids::{
-    AttemptId, DeliveryId, EndpointId, EventId, OrganizationId,
-};
+use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Shard;
 use sqlx::{PgPool, Postgres, QueryBuilder};
 

@@ -65,7 +65,8 @@ pub(super) async fn load(
         .await
         .map_err(store_error)?;
         let deliveries: Vec<Delivery> = read_all(rows)?;
-        loaded.deliveries = deliveries.into_iter().map(|delivery| (delivery.id, delivery)).collect();
+        loaded.deliveries =
+            deliveries.into_iter().map(|delivery| (delivery.id, delivery)).collect();
     }
     Ok(loaded)
 }

@@ -20,10 +20,14 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The URL is not one.
-    #[error("the database URL is not valid: {0}; it should look like postgres://user:password@host:5432/database")]
+    #[error(
+        "the database URL is not valid: {0}; it should look like postgres://user:password@host:5432/database"
+    )]
     InvalidUrl(String),
     /// Nothing answers there.
-    #[error("cannot reach Postgres at {address}: {reason}; check that it is running and that host and port of the database URL are right")]
+    #[error(
+        "cannot reach Postgres at {address}: {reason}; check that it is running and that host and port of the database URL are right"
+    )]
     Unreachable {
         /// Host and port, or the socket.
         address: String,
@@ -31,7 +35,9 @@ pub enum OpenError {
         reason: String,
     },
     /// No encrypted connection comes about.
-    #[error("cannot make an encrypted connection to Postgres at {address}: {reason}; check sslmode and sslrootcert of the database URL")]
+    #[error(
+        "cannot make an encrypted connection to Postgres at {address}: {reason}; check sslmode and sslrootcert of the database URL"
+    )]
     Tls {
         /// Host and port.
         address: String,
@@ -39,7 +45,9 @@ pub enum OpenError {
         reason: String,
     },
     /// The server does not let the user in.
-    #[error("Postgres at {address} does not let user {user} in: {reason}; check user and password of the database URL, and the server's pg_hba.conf")]
+    #[error(
+        "Postgres at {address} does not let user {user} in: {reason}; check user and password of the database URL, and the server's pg_hba.conf"
+    )]
     AccessDenied {
         /// Host and port, or the socket.
         address: String,
@@ -49,7 +57,9 @@ pub enum OpenError {
         reason: String,
     },
     /// The server has no such database.
-    #[error("Postgres at {address} has no database {database}: create it with CREATE DATABASE, or correct the database URL")]
+    #[error(
+        "Postgres at {address} has no database {database}: create it with CREATE DATABASE, or correct the database URL"
+    )]
     NoDatabase {
         /// Host and port, or the socket.
         address: String,
@@ -74,7 +84,9 @@ pub enum OpenError {
     #[error("the database's encoding is {0}, it must be UTF8: create it with ENCODING 'UTF8'")]
     Encoding(String),
     /// The user may not make tables.
-    #[error("user {user} may not set the database up: {reason}; make the user the database's owner")]
+    #[error(
+        "user {user} may not set the database up: {reason}; make the user the database's owner"
+    )]
     NotPermitted {
         /// Who tried.
         user: String,
@@ -82,7 +94,9 @@ pub enum OpenError {
         reason: String,
     },
     /// A newer version has been there.
-    #[error("the database has migration {found}, this version knows them up to {known}: use the version that made it, or a newer one")]
+    #[error(
+        "the database has migration {found}, this version knows them up to {known}: use the version that made it, or a newer one"
+    )]
     Newer {
         /// A migration that is not known here.
         found: i64,
@@ -90,7 +104,9 @@ pub enum OpenError {
         known: i64,
     },
     /// The schema was made by something else.
-    #[error("migration {0} of the database is not the one of this version: it was made by a development version, use another database")]
+    #[error(
+        "migration {0} of the database is not the one of this version: it was made by a development version, use another database"
+    )]
     Changed(i64),
     /// Anything else.
     #[error("the database could not be opened: {0}")]
@@ -136,10 +152,15 @@ async fn set_up_schema(connection: &mut PgConnection, place: &Place<'_>) -> Resu
         return Err(OpenError::ReadOnly { address: place.address() });
     }
     if fsync == "off" {
-        tracing::warn!("Postgres runs with fsync = off: a crash of its machine loses events that were acknowledged");
+        tracing::warn!(
+            "Postgres runs with fsync = off: a crash of its machine loses events that were acknowledged"
+        );
     }
 
-    MIGRATIONS.run_direct(None, connection, false).await.map_err(|error| place.migrate_error(error))?;
+    MIGRATIONS
+        .run_direct(None, connection, false)
+        .await
+        .map_err(|error| place.migrate_error(error))?;
     make_shards(connection).await.map_err(failed).and_then(|count| {
         let valid = u16::try_from(count).ok().filter(|count| *count > 0);
         valid.ok_or_else(|| OpenError::Failed(format!("it says that it has {count} shards")))
@@ -172,7 +193,8 @@ impl Place<'_> {
         match self.connect_options.get_socket() {
             Some(socket) => socket.display().to_string(),
             None => {
-                let (host, port) = (self.connect_options.get_host(), self.connect_options.get_port());
+                let (host, port) =
+                    (self.connect_options.get_host(), self.connect_options.get_port());
                 format!("{host}:{port}")
             }
         }

@@ -27,7 +27,11 @@ pub(super) fn rows(limit: usize) -> i64 {
 }
 
 /// Reads records after a position. A rebuild reads them in its transaction.
-pub(super) fn records_query(shard: Shard, after: Position, limit: usize) -> Query<'static, RecordRow> {
+pub(super) fn records_query(
+    shard: Shard,
+    after: Position,
+    limit: usize,
+) -> Query<'static, RecordRow> {
     sqlx::query_as(select(
         RECORD,
         "FROM records

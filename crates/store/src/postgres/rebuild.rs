@@ -61,7 +61,8 @@ pub(super) async fn fold(
         let records: Vec<Record> = read_all(rows.map_err(store_error)?)?;
         let Some(last) = records.last() else { return Ok(()) };
         after = last.position;
-        let facts = records.iter().map(|record| (&record.organization_id, record.stream, &record.fact));
+        let facts =
+            records.iter().map(|record| (&record.organization_id, record.stream, &record.fact));
         let loaded = load(connection, shard, &Touched::by(facts)).await?;
         let mut fold = Fold::new(loaded);
         records.iter().try_for_each(|record| fold.apply(record))?;

@@ -163,7 +163,10 @@ where
 }
 
 /// The rows that a statement that commits itself returns.
-pub(super) async fn change<Row>(pool: &PgPool, query: Query<'_, Row>) -> Result<Vec<Row>, StoreError>
+pub(super) async fn change<Row>(
+    pool: &PgPool,
+    query: Query<'_, Row>,
+) -> Result<Vec<Row>, StoreError>
 where
     Row: for<'r> FromRow<'r, PgRow> + Send + Unpin,
 {

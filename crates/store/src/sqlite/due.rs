@@ -96,7 +96,8 @@ pub(super) async fn endpoints(
     .fetch_all(readers)
     .await
     .map_err(failed)?;
-    let as_of = found.first().map_or(Position::START, |(last_position, ..)| Position(*last_position));
+    let as_of =
+        found.first().map_or(Position::START, |(last_position, ..)| Position(*last_position));
     let waiting = found.into_iter().filter_map(|(_, id, due_time)| Some((id?, due_time?)));
     let endpoints = waiting.map(|(id, due_time)| {
         let id = id.parse().map_err(|_| StoreError::Unreadable(format!("endpoint {id}")))?;

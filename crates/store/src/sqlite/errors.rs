@@ -4,7 +4,7 @@ use sqlx::Error;
 
 use crate::store::StoreError;
 
-/// SQLite's primary result codes: https://www.sqlite.org/rescode.html.
+/// SQLite's primary result codes: <https://www.sqlite.org/rescode.html>.
 mod code {
     pub(super) const BUSY: i32 = 5;
     pub(super) const LOCKED: i32 = 6;

@@ -25,7 +25,8 @@ impl Leases {
 
     /// Notes that a new epoch has begun.
     pub(super) fn grant(&self, owner: &str, lease: Lease) {
-        self.holders()[usize::from(lease.shard.0)] = Some(Holder { owner: owner.to_owned(), lease });
+        self.holders()[usize::from(lease.shard.0)] =
+            Some(Holder { owner: owner.to_owned(), lease });
     }
 
     /// Whether nobody has taken the shard since.

@@ -9,9 +9,7 @@ use keeptrusts_webhooks_domain::attempt::Attempt;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::Event;
-use keeptrusts_webhooks_domain::ids::{
-    AttemptId, DeliveryId, EndpointId, EventId, OrganizationId,
-};
+use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 use sqlx::encode::Encode;
 use sqlx::types::Type;
@@ -53,6 +51,18 @@ pub(super) async fn endpoints(
     before: EndpointId,
     limit: usize,
 ) -> Result<Vec<Endpoint>, StoreError> {
+    let mut query = select_endpoints(shard, organization, filter, before, limit);
+    let found = query.build_query_as::<EndpointRow>().fetch_all(readers).await;
+    read_all(found.map_err(failed)?)
+}
+
+pub(super) fn select_endpoints(
+    shard: Shard,
+    organization: &OrganizationId,
+    filter: &EndpointFilter,
+    before: EndpointId,
+    limit: usize,
+) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new("SELECT * FROM endpoints WHERE delete_time IS NULL");
     and(&mut query, "shard =", Some(number(shard)));
     and(&mut query, "organization_id =", Some(organization.as_str()));
@@ -65,8 +75,7 @@ pub(super) async fn endpoints(
         query.push(") > 0 OR instr(lower(url), ").push_bind(search).push(") > 0)");
     }
     query.push(" ORDER BY endpoint_id DESC LIMIT ").push_bind(sql_limit(limit));
-    let found = query.build_query_as::<EndpointRow>().fetch_all(readers).await;
-    read_all(found.map_err(failed)?)
+    query
 }
 
 pub(super) async fn shard_endpoints(
@@ -117,6 +126,18 @@ pub(super) async fn events(
     before: EventId,
     limit: usize,
 ) -> Result<Vec<Event>, StoreError> {
+    let mut query = select_events(shard, organization, filter, before, limit);
+    let found = query.build_query_as::<EventRow>().fetch_all(readers).await;
+    read_all(found.map_err(failed)?)
+}
+
+pub(super) fn select_events(
+    shard: Shard,
+    organization: &OrganizationId,
+    filter: &EventFilter,
+    before: EventId,
+    limit: usize,
+) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new("SELECT * FROM events WHERE TRUE");
     and(&mut query, "shard =", Some(number(shard)));
     and(&mut query, "organization_id =", Some(organization.as_str()));
@@ -124,8 +145,7 @@ pub(super) async fn events(
     and(&mut query, "event_type =", filter.event_type.map(|event_type| event_type.name()));
     and_within(&mut query, "create_time", filter.accepted);
     query.push(" ORDER BY event_id DESC LIMIT ").push_bind(sql_limit(limit));
-    let found = query.build_query_as::<EventRow>().fetch_all(readers).await;
-    read_all(found.map_err(failed)?)
+    query
 }
 
 pub(super) async fn deliveries(
@@ -136,13 +156,22 @@ pub(super) async fn deliveries(
     before: DeliveryId,
     limit: usize,
 ) -> Result<Vec<Delivery>, StoreError> {
+    let mut query = select_deliveries(shard, organization, filter, before, limit);
+    let found = query.build_query_as::<DeliveryRow>().fetch_all(readers).await;
+    read_all(found.map_err(failed)?)
+}
+
+pub(super) fn select_deliveries(
+    shard: Shard,
+    organization: &OrganizationId,
+    filter: &DeliveryFilter,
+    before: DeliveryId,
+    limit: usize,
+) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new("SELECT * FROM deliveries ");
     match filter {
-        // An event has few deliveries: they are sorted after they are found.
         DeliveryFilter { event_id: Some(_), .. } => query.push("INDEXED BY deliveries_event"),
-        DeliveryFilter { endpoint_id: Some(_), .. } => {
-            query.push("INDEXED BY deliveries_endpoint")
-        }
+        DeliveryFilter { endpoint_id: Some(_), .. } => query.push("INDEXED BY deliveries_endpoint"),
         _ => &mut query,
     };
     query.push(" WHERE TRUE");
@@ -155,8 +184,7 @@ pub(super) async fn deliveries(
     and(&mut query, "state =", filter.state.map(Word::word));
     and_within(&mut query, "create_time", filter.scheduled);
     query.push(" ORDER BY delivery_id DESC LIMIT ").push_bind(sql_limit(limit));
-    let found = query.build_query_as::<DeliveryRow>().fetch_all(readers).await;
-    read_all(found.map_err(failed)?)
+    query
 }
 
 pub(super) async fn attempts(
@@ -167,6 +195,18 @@ pub(super) async fn attempts(
     before: AttemptId,
     limit: usize,
 ) -> Result<Vec<Attempt>, StoreError> {
+    let mut query = select_attempts(shard, organization, filter, before, limit);
+    let found = query.build_query_as::<AttemptRow>().fetch_all(readers).await;
+    read_all(found.map_err(failed)?)
+}
+
+pub(super) fn select_attempts(
+    shard: Shard,
+    organization: &OrganizationId,
+    filter: &AttemptFilter,
+    before: AttemptId,
+    limit: usize,
+) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new("SELECT * FROM attempts ");
     match filter {
         AttemptFilter { delivery_id: Some(_), .. } => query.push("INDEXED BY attempts_delivery"),
@@ -183,8 +223,7 @@ pub(super) async fn attempts(
     and(&mut query, "outcome =", filter.outcome.map(Word::word));
     and_within(&mut query, "start_time", filter.begun);
     query.push(" ORDER BY attempt_id DESC LIMIT ").push_bind(sql_limit(limit));
-    let found = query.build_query_as::<AttemptRow>().fetch_all(readers).await;
-    read_all(found.map_err(failed)?)
+    query
 }
 
 pub(super) async fn attempt_counts(

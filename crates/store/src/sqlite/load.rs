@@ -19,7 +19,7 @@ use crate::store::StoreError;
 
 // CROSS JOIN tells SQLite to begin with the wanted keys and look each of them up.
 
-static ENDPOINTS: SetStatement = SetStatement::new(
+pub(super) static ENDPOINTS: SetStatement = SetStatement::new(
     2,
     "WITH wanted (organization_id, endpoint_id) AS (VALUES {rows})
      SELECT endpoints.*
@@ -27,7 +27,7 @@ static ENDPOINTS: SetStatement = SetStatement::new(
      WHERE endpoints.shard = ?",
 );
 
-static DELIVERIES: SetStatement = SetStatement::new(
+pub(super) static DELIVERIES: SetStatement = SetStatement::new(
     2,
     "WITH wanted (organization_id, delivery_id) AS (VALUES {rows})
      SELECT deliveries.*
@@ -35,7 +35,7 @@ static DELIVERIES: SetStatement = SetStatement::new(
      WHERE deliveries.shard = ?",
 );
 
-static EVENTS_BY_KEY: SetStatement = SetStatement::new(
+pub(super) static EVENTS_BY_KEY: SetStatement = SetStatement::new(
     2,
     "WITH wanted (organization_id, idempotency_key) AS (VALUES {rows})
      SELECT events.*

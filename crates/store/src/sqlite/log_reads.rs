@@ -15,7 +15,7 @@ use crate::operation::{Appended, BodyId, Record};
 use crate::rows::{RecordRow, micros, read_all, time};
 use crate::store::{ShardState, StoreError};
 
-static OPERATIONS: SetStatement = SetStatement::new(
+pub(super) static OPERATIONS: SetStatement = SetStatement::new(
     1,
     "SELECT operation_id, MIN(position), MAX(position), MIN(recorded_at)
      FROM records
@@ -23,7 +23,7 @@ static OPERATIONS: SetStatement = SetStatement::new(
      GROUP BY operation_id",
 );
 
-static BODIES: SetStatement = SetStatement::new(
+pub(super) static BODIES: SetStatement = SetStatement::new(
     1,
     "WITH wanted (id) AS (VALUES {rows})
      SELECT id, content

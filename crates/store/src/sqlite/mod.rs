@@ -1,9 +1,9 @@
 //! The embedded database: one file, one process that has it open.
 //!
-//! One connection writes ([`writer`]), a few read beside it (WAL mode: readers and the writer
+//! One connection writes (`writer`), a few read beside it (WAL mode: readers and the writer
 //! never wait for each other), and each has a thread of its own. The files here are sorted by
-//! what they do: [`append`] is the transaction, [`load`] and [`write`] are what it reads and
-//! writes, [`log_reads`], [`lists`] and [`due`] are what everybody else reads.
+//! what they do: `append` is the transaction, `load` and `write` are what it reads and
+//! writes, `log_reads`, `lists` and `due` are what everybody else reads.
 
 mod admin;
 mod append;

@@ -8,9 +8,7 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_domain::Timestamp;
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqliteConnection};
 
 use super::SqliteStore;
@@ -48,7 +46,7 @@ impl Default for SqliteOptions {
         let name = program.as_deref().and_then(Path::file_name).unwrap_or_default();
         SqliteOptions {
             program: name.to_string_lossy().into_owned(),
-            clock: Arc::new(Timestamp::now),
+            clock: crate::system_clock(),
         }
     }
 }
@@ -130,7 +128,7 @@ impl SqliteStore {
         let lock = lock(&path, &options.program)?;
         let describe = |source| describe(&path, source);
 
-        let writing = connect_options(&path);
+        let writing = writing_options(&path);
         let mut connection = writing.connect().await.map_err(describe)?;
         if !is_ours(&mut connection).await.map_err(describe)? {
             return Err(OpenError::NotOurs { path });
@@ -139,7 +137,7 @@ impl SqliteStore {
         migrated.map_err(|error| describe_migration(&path, error))?;
         let shard_count = first_rows(&mut connection).await.map_err(describe)?;
 
-        let reading = writing.clone().pragma("query_only", "ON");
+        let reading = connect_options(&path).pragma("query_only", "ON");
         // No connection ever idles out, so nothing wakes up to look for such ones.
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
@@ -204,10 +202,19 @@ fn connect_options(path: &Path) -> SqliteConnectOptions {
         // A commit is durable when it is answered (invariant 1).
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY_TIMEOUT)
+        // What the WAL keeps of its size after a burst, or after a check that held it open.
         .pragma("journal_size_limit", "67108864")
         .statement_cache_capacity(COMPILED_STATEMENTS)
         .thread_name(|number| format!("sqlite-{number}"))
         .disable_statement_logging()
+}
+
+/// With room for the pages that every append changes, and with a checkpoint every 16 MiB: then
+/// pages that change often are written to the file less often.
+fn writing_options(path: &Path) -> SqliteConnectOptions {
+    connect_options(path)
+        .pragma("cache_size", "-16384") // KiB
+        .pragma("wal_autocheckpoint", "4096") // pages of 4 KiB
 }
 
 /// Whether the database is empty, or has been made by this program.

@@ -82,7 +82,8 @@ impl SetStatement {
         Ok(Some((self.sql(exponent), arguments)))
     }
 
-    fn sql(&self, exponent: u32) -> Arc<str> {
+    /// The statement for 2^exponent rows.
+    pub(super) fn sql(&self, exponent: u32) -> Arc<str> {
         let sized = self.sized[exponent as usize].get_or_init(|| {
             let row = format!("({})", vec!["?"; self.columns].join(", "));
             let rows = vec![row; 1 << exponent].join(", ");

@@ -53,7 +53,13 @@ async fn a_session_that_is_killed_at_any_table_leaves_nothing_of_its_batch() {
     let store = Arc::new(open(&url).await);
     let batch = batch_for_every_table(&store).await;
     for table in [
-        "records", "bodies", "endpoints", "events", "deliveries", "attempts", "missed_events",
+        "records",
+        "bodies",
+        "endpoints",
+        "events",
+        "deliveries",
+        "attempts",
+        "missed_events",
         "attempt_counts",
     ] {
         let mut blocker = connect(&url).await;

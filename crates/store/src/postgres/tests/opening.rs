@@ -82,7 +82,8 @@ async fn every_session_is_set_up_whatever_the_url_and_the_database_say() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stricter_durability_is_kept() {
-    let store = open(&format!("{}?options[synchronous_commit]=remote_apply", database().await)).await;
+    let store =
+        open(&format!("{}?options[synchronous_commit]=remote_apply", database().await)).await;
     let query = sqlx::query_scalar("SELECT current_setting('synchronous_commit')");
     let is: String = query.fetch_one(&store.writers).await.expect("answers");
     assert_eq!(is, "remote_apply");
@@ -122,7 +123,8 @@ async fn a_schema_of_another_version_is_left_alone() {
     let url = database().await;
     open(&url).await.close().await;
     let mut connection = connect(&url).await;
-    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+    let newer =
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
                  VALUES (9999, 'from the future', true, '\\x00', 0)";
     sqlx::raw_sql(newer).execute(&mut connection).await.expect("inserts");
     let error = error_of(&url).await;
@@ -170,7 +172,10 @@ async fn invariant_10_a_refused_user_is_told_so_without_the_password() {
     .await;
     for user in ["guarded", "unwelcome", "nobody"] {
         let error = refusals(user).await;
-        assert!(matches!(&error, OpenError::AccessDenied { user: who, .. } if who == user), "{error}");
+        assert!(
+            matches!(&error, OpenError::AccessDenied { user: who, .. } if who == user),
+            "{error}"
+        );
         assert!(error.to_string().contains("password"), "{error}");
     }
     let error = refusals("guest").await;

@@ -96,7 +96,8 @@ async fn other_processes_hear_of_the_newest_position() {
         let mut announced = 0;
         loop {
             announced += 1_000;
-            (announced - 1_000..=announced).for_each(|position| store.announce(shard, Position(position)));
+            (announced - 1_000..=announced)
+                .for_each(|position| store.announce(shard, Position(position)));
             let pause = Duration::from_millis(200);
             while let Ok(Some(hint)) = timeout(pause, hints.recv()).await {
                 if hint == (shard, Position(announced)) {

@@ -9,9 +9,7 @@ use std::time::Duration;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::AttemptMade;
 use keeptrusts_webhooks_domain::delivery::Delivery;
-use keeptrusts_webhooks_domain::ids::{
-    AttemptId, DeliveryId, EndpointId, EventId, OperationId,
-};
+use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, OperationId};
 use keeptrusts_webhooks_domain::log::Position;
 use tempfile::TempDir;
 

@@ -5,7 +5,7 @@
 mod crashes;
 mod failures;
 mod opening;
-mod scratch;
+mod plans;
 
 use std::path::Path;
 use std::sync::Arc;

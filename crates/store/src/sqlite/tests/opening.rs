@@ -74,7 +74,8 @@ async fn every_path_to_a_file_leads_to_the_same_lock() {
     let _store = open(&path).await;
     let link = folder.path().join("link.db");
     std::os::unix::fs::symlink(&path, &link).expect("a link");
-    let detour = folder.path().join("..").join(folder.path().file_name().unwrap()).join("webhooks.db");
+    let detour =
+        folder.path().join("..").join(folder.path().file_name().unwrap()).join("webhooks.db");
     for other in [link, detour] {
         assert!(matches!(refusal(&other).await, OpenError::InUse { .. }), "{}", other.display());
     }
@@ -139,7 +140,8 @@ async fn a_newer_versions_database_is_refused() {
     let folder = folder();
     let path = folder.path().join("webhooks.db");
     let store = open(&path).await;
-    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+    let newer =
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
                  VALUES (9999, 'from the future', TRUE, x'00', 0)";
     run(&store, newer).await;
     store.close().await;

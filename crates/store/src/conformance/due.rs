@@ -1,0 +1,80 @@
+//! What waits, and what was missed: the questions that dispatch asks.
+
+use std::collections::HashMap;
+
+use keeptrusts_webhooks_domain::delivery::Delivery;
+use keeptrusts_webhooks_domain::ids::{EndpointId, EventId};
+use keeptrusts_webhooks_domain::log::Position;
+
+use super::Fixture;
+use super::given::*;
+use super::projections::{a_delivery_to, an_endpoint};
+use crate::store::DueKey;
+
+pub(super) async fn due(
+    fixture: &Fixture,
+    endpoint: EndpointId,
+    after: DueKey,
+    limit: usize,
+) -> Vec<Delivery> {
+    let page = fixture.store().due_deliveries(SHARD, endpoint, after, limit).await;
+    let page = page.expect("due deliveries are read");
+    assert_eq!(page.as_of, fixture.last_position().await);
+    page.deliveries
+}
+
+pub(crate) async fn missed_events_are_read_in_the_order_of_the_log(fixture: Fixture) {
+    let (one, two) = (an_endpoint(&fixture).await, an_endpoint(&fixture).await);
+    let events: Vec<EventId> = (0..5).map(|_| event_id()).collect();
+    let mut expected = Vec::new();
+    for (index, event) in events.iter().enumerate() {
+        let missed = if index == 2 { vec![two] } else { vec![one, two] };
+        let routed = [publish(*event), schedule(*event, &[], &missed)];
+        let records = fixture.append_all(&routed).await;
+        if index != 2 {
+            expected.push((records[1].position, *event));
+        }
+    }
+    let missed = async |endpoint, after, limit| {
+        let rows = fixture.store().missed_events(SHARD, endpoint, after, limit).await;
+        let rows = rows.expect("missed events are read");
+        assert!(rows.iter().all(|row| row.organization_id == organization()));
+        assert!(rows.iter().all(|row| row.endpoint_id == endpoint));
+        rows.into_iter().map(|row| (row.position, row.event_id)).collect::<Vec<_>>()
+    };
+    assert_eq!(missed(one, Position::START, 100).await, expected);
+    assert_eq!(missed(one, Position::START, 3).await, expected[..3]);
+    assert_eq!(missed(one, expected[2].0, 3).await, expected[3..]);
+    assert_eq!(missed(two, Position::START, 100).await.len(), 5);
+    assert!(missed(endpoint_id(), Position::START, 100).await.is_empty());
+}
+
+pub(crate) async fn due_deliveries_come_by_time_and_then_by_id_page_by_page(fixture: Fixture) {
+    let (endpoint, other) = (an_endpoint(&fixture).await, an_endpoint(&fixture).await);
+    a_delivery_to(&fixture, other).await;
+    let event = event_id();
+    let deliveries: Vec<_> = (0..7).map(|_| (delivery_id(), endpoint)).collect();
+    fixture.append_all(&[publish(event), schedule(event, &deliveries, &[])]).await;
+    // The first is now due last, the second has ended, the others are due at one time.
+    fixture.append(fail(&fixture.delivery(deliveries[0].0).await, fixture.now())).await;
+    fixture.append(succeed(&fixture.delivery(deliveries[1].0).await, fixture.now())).await;
+
+    let mut expected: Vec<_> = deliveries[2..].iter().map(|(id, _)| *id).collect();
+    expected.push(deliveries[0].0);
+    let (mut seen, mut after) = (Vec::new(), DueKey::MIN);
+    loop {
+        let page = due(&fixture, endpoint, after, 4).await;
+        let Some(last) = page.last() else { break };
+        after = DueKey { due_time: last.due_time().expect("it waits"), delivery_id: last.id };
+        assert!(page.len() <= 4);
+        seen.extend(page.into_iter().map(|row| row.id));
+    }
+    assert_eq!(seen, expected);
+
+    let waiting = fixture.store().waiting_endpoints(SHARD).await.expect("reads");
+    let earliest = fixture.delivery(deliveries[2].0).await.due_time().expect("it waits");
+    assert_eq!(waiting.as_of, fixture.last_position().await);
+    let waiting: HashMap<_, _> = waiting.endpoints.into_iter().collect();
+    assert_eq!(waiting.len(), 2);
+    assert_eq!(waiting[&endpoint], earliest);
+}
