@@ -6,6 +6,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
+mod bench;
 mod failure;
 mod lint;
 mod shell;
@@ -30,6 +31,7 @@ struct Cli {
 enum Task {
     Test(test::Arguments),
     Lint(lint::Arguments),
+    Bench(bench::Arguments),
     Tools(tools::Arguments),
 }
 
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Test(arguments) => test::run(&arguments),
         Task::Lint(arguments) => lint::run(&arguments),
+        Task::Bench(arguments) => bench::run(&arguments),
         Task::Tools(arguments) => tools::run(&arguments),
     };
     match outcome {

@@ -13,6 +13,12 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
 }
 
+/// The directory that cargo builds into, which is where we come from: `<target>/debug/xtask`.
+pub(crate) fn target() -> Result<PathBuf> {
+    let program = env::current_exe().context(|| "find out where xtask is".to_owned())?;
+    Ok(program.ancestors().nth(2).map_or_else(|| root().join("target"), Path::to_owned))
+}
+
 /// A cargo command that runs at the root as if called from a shell.
 ///
 /// `cargo run` describes the xtask package in the environment. Build scripts that watch

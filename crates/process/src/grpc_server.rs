@@ -91,7 +91,8 @@ impl GrpcServer {
         reflection::add_to(&mut self.routes, &self.service_names)?;
 
         let grace_over = CancellationToken::new();
-        let guard = Guard::new(self.routes.routes(), shutdown.clone(), grace_over.clone());
+        let streams_end = CancellationToken::new();
+        let guard = Guard::new(self.routes.routes(), streams_end.clone(), grace_over.clone());
         let address = listener.local_address();
         tracing::info!(%address, services = ?self.service_names, "listening");
 
@@ -100,6 +101,8 @@ impl GrpcServer {
         let begin_shutdown = async move {
             begun.cancelled().await;
             health.shut_down().await;
+            // After that, so that watchers of the health hear of it before their streams end.
+            streams_end.cancel();
         };
         let served = configured_server().serve_with_incoming_shutdown(
             guard,

@@ -37,13 +37,13 @@ pub struct DispatchApi {
     log: Arc<Log>,
     clock: Clock,
     body_retention: Duration,
-    /// Ends the streams, which would otherwise hold up a shutdown.
+    /// Ends the waiting for a test's outcome, which would otherwise hold up a shutdown.
     shutdown: CancellationToken,
 }
 
 impl DispatchApi {
     /// The service on a log. Bodies of tests are kept for `body_retention`; `shutdown` ends the
-    /// streams.
+    /// waiting for their outcomes.
     pub fn server(
         log: Arc<Log>,
         clock: Clock,

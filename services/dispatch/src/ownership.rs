@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::log::Shard as ShardNumber;
-use keeptrusts_webhooks_store::Survey;
+use keeptrusts_webhooks_store::{ShardLease, Survey};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -70,10 +70,14 @@ impl Ownership {
                 return Some(interval.min(Duration::from_secs(1)));
             }
         };
-        let share = fair_share(&survey, &self.member);
+        let is_shared = self.parts.log.store().is_shared();
+        let share = match is_shared {
+            true => fair_share(&survey, &self.member),
+            false => survey.shards.len(),
+        };
         self.give_up_surplus(share);
         self.take_free(&survey, share, time_to_live).await;
-        if !self.parts.log.store().is_shared() {
+        if !is_shared {
             let all = self.held.len() == survey.shards.len();
             return if all { None } else { Some(interval) };
         }
@@ -100,7 +104,9 @@ impl Ownership {
                     tracing::warn!(shard = %lease.shard(), "the shard has passed to another process");
                     held.shard.abort.cancel();
                 }
-                Err(error) => tracing::warn!(shard = %lease.shard(), %error, "cannot renew a lease"),
+                Err(error) => {
+                    tracing::warn!(shard = %lease.shard(), %error, "cannot renew a lease")
+                }
             }
         }
     }
@@ -115,14 +121,16 @@ impl Ownership {
     }
 
     async fn take_free(&mut self, survey: &Survey, share: usize, time_to_live: Duration) {
-        for candidate in survey.shards.iter().filter(|lease| lease.is_free()) {
+        let store = self.parts.log.store();
+        // Where there can be no other process, whoever else has a lease is dead.
+        let is_free = |lease: &&ShardLease| lease.is_free() || !store.is_shared();
+        for candidate in survey.shards.iter().filter(is_free) {
             let number = candidate.shard;
             // What a dead process has left is taken whatever the share: it cannot wait.
             let is_orphan = candidate.owner.is_some();
             if self.held.contains_key(&number) || (self.held.len() >= share && !is_orphan) {
                 continue;
             }
-            let store = self.parts.log.store();
             let asked = Instant::now();
             match store.acquire_lease(number, &self.member, time_to_live).await {
                 Ok(Some(lease)) => {
@@ -141,8 +149,12 @@ impl Ownership {
 
     /// Gives back the shards whose work has ended, for whatever reason.
     async fn collect_ended(&mut self) {
-        let ended: Vec<_> =
-            self.held.iter().filter(|(_, held)| held.work.is_finished()).map(|(number, _)| *number).collect();
+        let ended: Vec<_> = self
+            .held
+            .iter()
+            .filter(|(_, held)| held.work.is_finished())
+            .map(|(number, _)| *number)
+            .collect();
         for number in ended {
             if let Some(held) = self.held.remove(&number) {
                 self.give_back(held).await;
@@ -162,7 +174,8 @@ impl Ownership {
     async fn first_to_finish(&mut self) {
         let mut works: Vec<_> = self.held.values_mut().map(|held| &mut held.work).collect();
         std::future::poll_fn(|context| {
-            let finished = works.iter_mut().any(|work| Pin::new(&mut **work).poll(context).is_ready());
+            let finished =
+                works.iter_mut().any(|work| Pin::new(&mut **work).poll(context).is_ready());
             if finished { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
@@ -172,20 +185,23 @@ impl Ownership {
         for held in self.held.values() {
             held.shard.stop.cancel();
         }
+        // First, so that the others' shares grow: they take each shard as it is given back.
+        if let Err(error) = self.parts.log.store().leave(&self.member).await {
+            tracing::warn!(%error, "cannot leave the list of processes; the entry will expire");
+        }
         let deadline = Instant::now() + STOP_PATIENCE;
         let time_to_live = self.parts.settings.lease_time_to_live;
         while !self.held.is_empty() {
             if Instant::now() >= deadline {
-                tracing::warn!("outcomes cannot be recorded; the next owner repeats those attempts");
+                tracing::warn!(
+                    "outcomes cannot be recorded; the next owner repeats those attempts"
+                );
                 self.held.values().for_each(|held| held.shard.abort.cancel());
             }
             // Attempts under way may take up to the request timeout: the leases must last.
             self.renew_all(time_to_live).await;
             _ = tokio::time::timeout(time_to_live / 3, self.first_to_finish()).await;
             self.collect_ended().await;
-        }
-        if let Err(error) = self.parts.log.store().leave(&self.member).await {
-            tracing::warn!(%error, "cannot leave the list of processes; the entry will expire");
         }
     }
 }
@@ -199,8 +215,6 @@ fn fair_share(survey: &Survey, member: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use keeptrusts_webhooks_store::ShardLease;
-
     use super::*;
 
     #[test]

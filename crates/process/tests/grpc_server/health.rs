@@ -50,6 +50,6 @@ async fn a_watcher_of_health_is_told_of_the_shutdown_and_does_not_hold_it_up() {
         }
     };
     assert_eq!(end, Code::Unavailable);
-    assert!(seen.iter().all(|status| *status == ServingStatus::NotServing), "{seen:?}");
+    assert_eq!(seen, [ServingStatus::NotServing]);
     fixture.ended().await;
 }

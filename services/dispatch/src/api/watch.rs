@@ -38,11 +38,11 @@ impl DispatchApi {
         let after = request.after.unwrap_or_else(|| *log.watch(shard).borrow());
         let follower = log.follow(shard, after);
         let (changes, read) = mpsc::channel(UNREAD_CHANGES);
-        let shutdown = self.shutdown.clone();
         tokio::spawn(async move {
             let watcher = Watcher { log, shard, request, changes: changes.clone() };
+            // A shutdown is the server's to tell: if the stream just ended here, the client would
+            // take it for complete.
             tokio::select! {
-                () = shutdown.cancelled() => {}
                 () = changes.closed() => {}
                 () = watcher.run(follower) => {}
             }

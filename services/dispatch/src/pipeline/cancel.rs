@@ -20,7 +20,10 @@ pub(crate) async fn cancel_waiting(shard: Arc<Shard>, endpoint_id: EndpointId) {
     let mut backoff = Backoff::default();
     while !shard.stop.is_cancelled() {
         let store = shard.log.store();
-        let page = match store.due_deliveries(number, endpoint_id, DueKey::MIN, CANCELLED_AT_ONCE).await {
+        let page = match store
+            .due_deliveries(number, endpoint_id, DueKey::MIN, CANCELLED_AT_ONCE)
+            .await
+        {
             Ok(page) => page.deliveries,
             Err(error) => {
                 tracing::warn!(shard = %number, %error, "cannot read waiting deliveries, waiting");

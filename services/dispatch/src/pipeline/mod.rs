@@ -185,7 +185,8 @@ async fn rewind(
     'stream: loop {
         let number = shard.lease.shard();
         let stream = Stream::Endpoint(id);
-        let records = shard.log.store().read_stream(number, stream, after, RECORDS_PER_READ).await?;
+        let records =
+            shard.log.store().read_stream(number, stream, after, RECORDS_PER_READ).await?;
         let Some(last) = records.last() else { break };
         after = last.version;
         for record in &records {

@@ -25,7 +25,9 @@ impl Receiver {
         let open = |sealed: &SealedSecret| {
             let opened = keyring.open(&endpoint.organization_id, endpoint.id, sealed);
             opened
-                .inspect_err(|error| tracing::error!(endpoint_id = %endpoint.id, %error, "cannot sign"))
+                .inspect_err(
+                    |error| tracing::error!(endpoint_id = %endpoint.id, %error, "cannot sign"),
+                )
                 .ok()
         };
         let secret = open(&endpoint.secret);

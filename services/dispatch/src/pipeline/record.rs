@@ -1,6 +1,6 @@
 //! Record: turns outcomes into facts and appends them, all that wait at once.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use keeptrusts_webhooks_domain::attempt::AttemptMade;
 use keeptrusts_webhooks_domain::delivery::{Delivery, Verdict};
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand};
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
+use keeptrusts_webhooks_domain::ids::EndpointId;
 use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_store::{
@@ -62,16 +63,23 @@ pub(crate) async fn run(
 ) {
     let mut received = Vec::with_capacity(OUTCOMES_AT_ONCE);
     let mut backoff = Backoff::default();
+    let mut changed = Changed::new();
     while outcomes.recv_many(&mut received, OUTCOMES_AT_ONCE).await > 0 {
         let fresh = received.drain(..).map(|outcome| Pending { outcome, endpoint: None });
         let mut pending: Vec<_> = fresh.collect();
         while !pending.is_empty() {
-            match record(&shard, pending, &to_finish).await {
-                Ok(again) if again.is_empty() => {
+            match record(&shard, pending, &mut changed, &to_finish).await {
+                Ok(Again { pending, .. }) if pending.is_empty() => {
                     backoff.reset();
                     break;
                 }
-                Ok(again) => pending = again,
+                Ok(again) => {
+                    if again.database_is_away {
+                        tracing::warn!(shard = %shard.lease.shard(), "cannot record outcomes, waiting");
+                        backoff.wait().await;
+                    }
+                    pending = again.pending;
+                }
                 Err(Ended) => return,
             }
             pending = match refresh(&shard, pending).await {
@@ -89,19 +97,32 @@ pub(crate) async fn run(
 /// The lease is lost, or the log is closed.
 struct Ended;
 
+/// Endpoints whose health this stage has changed, until the tail of the log comes to that.
+type Changed = HashMap<EndpointId, Endpoint>;
+
+/// What is to be recorded again.
+struct Again {
+    pending: Vec<Pending>,
+    /// Not because something else happened to a delivery or an endpoint: it will take a while.
+    database_is_away: bool,
+}
+
 /// Appends outcomes; returns those to be tried again.
 async fn record(
     shard: &Shard,
     pending: Vec<Pending>,
+    changed: &mut Changed,
     to_finish: &mpsc::Sender<Finished>,
-) -> Result<Vec<Pending>, Ended> {
-    // One change of health for each endpoint and batch: a second would find the first one's.
-    let mut with_health = HashSet::new();
+) -> Result<Again, Ended> {
+    changed.retain(|id, endpoint| {
+        shard.receivers.get(*id).is_some_and(|known| known.endpoint.version < endpoint.version)
+    });
     let operations: Vec<_> =
-        pending.iter().map(|pending| operation(shard, pending, &mut with_health)).collect();
-    let facts: Vec<_> = operations.iter().map(|operation| operation.records[0].fact.clone()).collect();
+        pending.iter().map(|pending| operation(shard, pending, changed)).collect();
+    let facts: Vec<_> =
+        operations.iter().map(|operation| operation.records[0].fact.clone()).collect();
     let results = shard.log.append_all(shard.lease.shard(), operations).await;
-    let mut again = Vec::new();
+    let mut again = Again { pending: Vec::new(), database_is_away: false };
     for ((pending, fact), result) in pending.into_iter().zip(facts).zip(results) {
         match result {
             Ok(Appended::New { recorded_at, .. }) => {
@@ -117,7 +138,10 @@ async fn record(
             Err(AppendError::InDoubt | AppendError::Closed) => return Err(Ended),
             Err(error) => {
                 tracing::debug!(shard = %shard.lease.shard(), %error, "recording an outcome again");
-                again.push(pending);
+                again.database_is_away |= !matches!(error, AppendError::Refused(_));
+                again.pending.push(pending);
+                // It may not have come to what was decided.
+                changed.clear();
             }
         }
     }
@@ -138,11 +162,7 @@ fn finish(outcome: Outcome, fact: &Fact, recorded_at: Timestamp) -> Finished {
     Finished { delivery, health }
 }
 
-fn operation(
-    shard: &Shard,
-    pending: &Pending,
-    with_health: &mut HashSet<keeptrusts_webhooks_domain::ids::EndpointId>,
-) -> Operation {
+fn operation(shard: &Shard, pending: &Pending, changed: &mut Changed) -> Operation {
     let (delivery, fact, trace, bodies) = match &pending.outcome {
         Outcome::Attempted(attempted) => {
             let Attempted { delivery, made, verdict, end_time, exchange, trace } = &**attempted;
@@ -161,8 +181,7 @@ fn operation(
             (&**delivery, DeliveryFact::Cancelled { reason }, delivery.trace, Vec::new())
         }
     };
-    let health = health_change(shard, pending, delivery, &fact);
-    let health = health.filter(|_| with_health.insert(delivery.endpoint_id));
+    let health = health_change(shard, pending, delivery, &fact, changed);
     let mut records = vec![NewRecord {
         stream: Stream::Delivery(delivery.id),
         // Whatever happened meanwhile (a cancellation, say) is taken into account first.
@@ -192,6 +211,7 @@ fn health_change(
     pending: &Pending,
     delivery: &Delivery,
     fact: &DeliveryFact,
+    changed: &mut Changed,
 ) -> Option<NewRecord> {
     let delivery_id = delivery.id;
     let command = match fact {
@@ -200,14 +220,20 @@ fn health_change(
         _ => return None,
     };
     let receiver = shard.receivers.get(delivery.endpoint_id)?;
-    let endpoint = pending.endpoint.as_ref().unwrap_or(&receiver.endpoint);
+    let known =
+        [Some(&receiver.endpoint), pending.endpoint.as_ref(), changed.get(&receiver.endpoint.id)];
+    let endpoint = known.into_iter().flatten().max_by_key(|endpoint| endpoint.version)?;
     // An endpoint that was deleted has no health.
     let fact = endpoint.decide(command, None).ok()??;
-    Some(NewRecord {
+    let record = NewRecord {
         stream: Stream::Endpoint(endpoint.id),
         expected: Expected::Version(endpoint.version),
-        fact: Fact::Endpoint(fact),
-    })
+        fact: Fact::Endpoint(fact.clone()),
+    };
+    let mut endpoint = endpoint.clone();
+    endpoint.apply(&fact, (shard.clock)());
+    changed.insert(endpoint.id, endpoint);
+    Some(record)
 }
 
 /// Reads again what outcomes that were refused were decided from.

@@ -79,20 +79,21 @@ impl Route {
                 }
                 (Fact::Endpoint(_), Stream::Endpoint(id)) => self.note_endpoint(id, record).await?,
                 (Fact::Delivery(DeliveryFact::RetryRequested), Stream::Delivery(id)) => {
+                    // In its turn: the scheduler must know of a delivery before it changes.
+                    self.pass_on_scheduled(&mut scheduled).await?;
                     self.note_retry(id, record).await?;
                 }
                 (Fact::Delivery(DeliveryFact::CancelRequested), Stream::Delivery(id)) => {
                     // In its turn: what comes before it is appended before it.
                     self.append_decided().await?;
+                    self.pass_on_scheduled(&mut scheduled).await?;
                     self.cancel(id, record).await?;
                 }
                 // What the other stages have appended, they have acted on.
                 _ => {}
             }
         }
-        if !scheduled.is_empty() {
-            self.pass_on(ToSchedule::Scheduled(scheduled)).await?;
-        }
+        self.pass_on_scheduled(&mut scheduled).await?;
         self.append_decided().await
     }
 
@@ -133,7 +134,8 @@ impl Route {
     async fn note_retry(&mut self, id: DeliveryId, record: &Record) -> Result<(), Ended> {
         let delivery = self.read_delivery(id, record).await?;
         if let Some(Delivery { organization_id, endpoint_id, .. }) = delivery {
-            self.pass_on(ToSchedule::Changed { organization_id, endpoint_id, delivery_id: id }).await?;
+            self.pass_on(ToSchedule::Changed { organization_id, endpoint_id, delivery_id: id })
+                .await?;
         }
         Ok(())
     }
@@ -159,7 +161,8 @@ impl Route {
                 Ok(_) => {
                     self.checkpoint = record.position;
                     let Delivery { organization_id, endpoint_id, .. } = delivery;
-                    let changed = ToSchedule::Changed { organization_id, endpoint_id, delivery_id: id };
+                    let changed =
+                        ToSchedule::Changed { organization_id, endpoint_id, delivery_id: id };
                     return self.pass_on(changed).await;
                 }
                 Err(AppendError::Refused(Refusal::StaleVersion { .. })) => {}
@@ -205,7 +208,11 @@ impl Route {
         }
     }
 
-    async fn read_delivery(&self, id: DeliveryId, record: &Record) -> Result<Option<Delivery>, Ended> {
+    async fn read_delivery(
+        &self,
+        id: DeliveryId,
+        record: &Record,
+    ) -> Result<Option<Delivery>, Ended> {
         let mut backoff = Backoff::default();
         loop {
             let number = self.shard.lease.shard();
@@ -238,6 +245,16 @@ impl Route {
             bodies: Vec::new(),
             fence: Some(self.shard.lease.epoch()),
             checkpoint: None,
+        }
+    }
+
+    async fn pass_on_scheduled(
+        &self,
+        scheduled: &mut Vec<(Delivery, Position)>,
+    ) -> Result<(), Ended> {
+        match std::mem::take(scheduled) {
+            none if none.is_empty() => Ok(()),
+            some => self.pass_on(ToSchedule::Scheduled(some)).await,
         }
     }
 

@@ -6,8 +6,8 @@ use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::DeliveriesScheduled;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
-use keeptrusts_webhooks_store::projection::{BrokenLog, Fold, Loaded};
 use keeptrusts_webhooks_store::Record;
+use keeptrusts_webhooks_store::projection::{BrokenLog, Fold, Loaded};
 
 /// A shard's endpoints and who subscribes to what.
 #[derive(Default)]
@@ -20,7 +20,8 @@ impl Router {
     /// Takes an endpoint as it stands, in place of what was known of it.
     pub(crate) fn put(&mut self, endpoint: Endpoint) {
         self.remove(endpoint.id);
-        for event_type in endpoint.event_types.iter().filter(|kind| endpoint.subscribes_to(**kind)) {
+        for event_type in endpoint.event_types.iter().filter(|kind| endpoint.subscribes_to(**kind))
+        {
             let key = (endpoint.organization_id.clone(), *event_type);
             self.subscribers.entry(key).or_default().insert(endpoint.id);
         }
@@ -31,14 +32,20 @@ impl Router {
     pub(crate) fn remove(&mut self, id: EndpointId) {
         let Some(known) = self.endpoints.remove(&id) else { return };
         for event_type in known.event_types {
-            if let Some(ids) = self.subscribers.get_mut(&(known.organization_id.clone(), event_type)) {
+            if let Some(ids) =
+                self.subscribers.get_mut(&(known.organization_id.clone(), event_type))
+            {
                 ids.remove(&id);
             }
         }
     }
 
     /// Takes in one more record about an endpoint; the endpoint as it stands after it.
-    pub(crate) fn apply(&mut self, id: EndpointId, record: &Record) -> Result<&Endpoint, BrokenLog> {
+    pub(crate) fn apply(
+        &mut self,
+        id: EndpointId,
+        record: &Record,
+    ) -> Result<&Endpoint, BrokenLog> {
         let mut loaded = Loaded::default();
         loaded.endpoints.extend(self.endpoints.get(&id).map(|known| (id, known.clone())));
         let mut fold = Fold::new(loaded);
@@ -59,7 +66,9 @@ impl Router {
         for id in subscribed.into_iter().flatten() {
             match self.endpoints[id].status {
                 EndpointStatus::Disabled => missed.push(*id),
-                EndpointStatus::Active | EndpointStatus::Degraded => deliveries.push((new_id(), *id)),
+                EndpointStatus::Active | EndpointStatus::Degraded => {
+                    deliveries.push((new_id(), *id))
+                }
             }
         }
         DeliveriesScheduled { event_type, deliveries, missed }

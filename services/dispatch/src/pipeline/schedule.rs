@@ -22,11 +22,7 @@ pub(crate) enum ToSchedule {
     /// Deliveries that have begun to wait, each with the position of the record that says so.
     Scheduled(Vec<(Delivery, Position)>),
     /// Something other than an attempt happened to a delivery.
-    Changed {
-        organization_id: OrganizationId,
-        endpoint_id: EndpointId,
-        delivery_id: DeliveryId,
-    },
+    Changed { organization_id: OrganizationId, endpoint_id: EndpointId, delivery_id: DeliveryId },
     /// An endpoint changed.
     Availability(EndpointId, Availability),
 }
@@ -115,7 +111,8 @@ impl Schedule {
             }
         }
         if !deliveries.is_empty() {
-            let sending = send::send_all(Arc::clone(&self.shard), deliveries, self.to_record.clone());
+            let sending =
+                send::send_all(Arc::clone(&self.shard), deliveries, self.to_record.clone());
             self.spawn(sending);
         }
         let alarm = self.scheduler.next_alarm()?;

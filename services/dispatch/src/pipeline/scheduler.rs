@@ -28,6 +28,9 @@ pub struct SchedulerLimits {
     pub in_flight_per_failing_endpoint: usize,
     /// Attempts under way in all.
     pub in_flight: usize,
+    /// Of these, how many are kept for endpoints that have none under way: others, however many
+    /// of them hang, leave them room.
+    pub in_flight_reserved: usize,
     /// Deliveries of one endpoint held in memory.
     pub waiting_per_endpoint: usize,
     /// Deliveries held in memory in all: many endpoints share it evenly.
@@ -40,8 +43,19 @@ impl Default for SchedulerLimits {
             in_flight_per_endpoint: 64,
             in_flight_per_failing_endpoint: 4,
             in_flight: 2_048,
+            in_flight_reserved: 1_024,
             waiting_per_endpoint: 512,
             waiting: 65_536,
+        }
+    }
+}
+
+impl SchedulerLimits {
+    /// How many attempts may be under way in all for this endpoint to begin another.
+    fn in_flight_for(&self, queue: &Queue) -> usize {
+        match queue.in_flight.is_empty() {
+            true => self.in_flight,
+            false => self.in_flight.saturating_sub(self.in_flight_reserved),
         }
     }
 }
@@ -238,16 +252,12 @@ impl Scheduler {
     }
 
     /// The answer to [`Effect::Fetch`]: waiting deliveries in order, at most `limit`.
-    pub fn fetched(
-        &mut self,
-        endpoint_id: EndpointId,
-        fetch_id: u64,
-        page: DuePage,
-        limit: usize,
-    ) {
+    pub fn fetched(&mut self, endpoint_id: EndpointId, fetch_id: u64, page: DuePage, limit: usize) {
         let share = self.share();
         let Some(queue) = self.queues.get_mut(&endpoint_id) else { return };
-        let Some(fetching) = queue.fetching.take_if(|fetching| fetching.id == fetch_id) else { return };
+        let Some(fetching) = queue.fetching.take_if(|fetching| fetching.id == fetch_id) else {
+            return;
+        };
         let DuePage { as_of, deliveries: page } = page;
         queue.seen.add(as_of, fetching.after);
         // Everything after the page is left to the database, and so is what was left out.
@@ -310,7 +320,9 @@ impl Scheduler {
 
     /// What is to be done now. Endpoints take turns, so that none waits for another's backlog.
     pub fn poll(&mut self, now: Timestamp) -> Vec<Effect> {
-        while let Some((time, endpoint_id)) = self.alarms.first().copied().filter(|(time, _)| *time <= now) {
+        while let Some((time, endpoint_id)) =
+            self.alarms.first().copied().filter(|(time, _)| *time <= now)
+        {
             self.alarms.remove(&(time, endpoint_id));
             if let Some(queue) = self.queues.get_mut(&endpoint_id) {
                 queue.alarm = None;
@@ -331,14 +343,22 @@ impl Scheduler {
         effects
     }
 
-    fn take_turn(&mut self, endpoint_id: EndpointId, now: Timestamp, effects: &mut Vec<Effect>) -> Turn {
+    fn take_turn(
+        &mut self,
+        endpoint_id: EndpointId,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) -> Turn {
         /// How many attempts an endpoint may begin before it is the next one's turn.
         const PER_TURN: usize = 8;
         let limit = self.share();
         let Some(queue) = self.queues.get_mut(&endpoint_id) else { return Turn::Over };
         let room = queue.in_flight_limit(&self.limits).saturating_sub(queue.in_flight.len());
         let mut sent = 0;
-        while !queue.paused && sent < room.min(PER_TURN) && self.in_flight < self.limits.in_flight {
+        while !queue.paused
+            && sent < room.min(PER_TURN)
+            && self.in_flight < self.limits.in_flight_for(queue)
+        {
             let Some(delivery) = queue.take_due(now) else { break };
             queue.in_flight.insert(delivery.id);
             queue.moved(delivery.id);
@@ -348,7 +368,7 @@ impl Scheduler {
         }
         effects.extend(queue.begin_fetch(endpoint_id, now, limit));
         if room > sent && queue.has_due(now) {
-            return match self.in_flight < self.limits.in_flight {
+            return match self.in_flight < self.limits.in_flight_for(queue) {
                 true => Turn::Again,
                 false => Turn::ShardFull,
             };
@@ -461,7 +481,8 @@ impl Queue {
         }
         if let Some(fetching) = &mut self.fetching {
             let left_out = just_after(after);
-            fetching.left_out = Some(fetching.left_out.map_or(left_out, |least| least.min(left_out)));
+            fetching.left_out =
+                Some(fetching.left_out.map_or(left_out, |least| least.min(left_out)));
         }
     }
 
@@ -508,7 +529,12 @@ impl Queue {
         [in_memory, in_database].into_iter().flatten().min()
     }
 
-    fn begin_fetch(&mut self, endpoint_id: EndpointId, now: Timestamp, share: usize) -> Option<Effect> {
+    fn begin_fetch(
+        &mut self,
+        endpoint_id: EndpointId,
+        now: Timestamp,
+        share: usize,
+    ) -> Option<Effect> {
         let rest = self.rest.filter(|rest| rest.due <= now)?;
         let runs_low = self.waiting.len() <= share / 4;
         if self.paused || self.fetching.is_some() || !runs_low {

@@ -12,6 +12,7 @@ const LIMITS: SchedulerLimits = SchedulerLimits {
     in_flight_per_endpoint: 4,
     in_flight_per_failing_endpoint: 1,
     in_flight: 6,
+    in_flight_reserved: 2,
     waiting_per_endpoint: 8,
     waiting: 24,
 };
@@ -84,7 +85,22 @@ fn invariant_8_a_busy_endpoint_leaves_room_for_another() {
     assert_eq!(sent(&scheduler.poll(at(0))).len(), LIMITS.in_flight_per_endpoint);
     scheduler.scheduled(delivery(100, endpoint(2), at(0)), Position(2));
     let second = sent(&scheduler.poll(at(0)));
-    assert_eq!(second.iter().map(|delivery| delivery.endpoint_id).collect::<Vec<_>>(), [endpoint(2)]);
+    assert_eq!(
+        second.iter().map(|delivery| delivery.endpoint_id).collect::<Vec<_>>(),
+        [endpoint(2)]
+    );
+}
+
+#[test]
+fn invariant_8_busy_endpoints_together_leave_room_for_another() {
+    let mut scheduler = Scheduler::new(LIMITS, Position(0));
+    for number in 0..8 {
+        scheduler.scheduled(delivery(number, endpoint(1), at(0)), Position(1));
+        scheduler.scheduled(delivery(100 + number, endpoint(2), at(0)), Position(1));
+    }
+    assert!(sent(&scheduler.poll(at(0))).len() < LIMITS.in_flight);
+    scheduler.scheduled(delivery(200, endpoint(3), at(0)), Position(2));
+    assert_eq!(sent(&scheduler.poll(at(0))).len(), 1);
 }
 
 #[test]
@@ -223,13 +239,17 @@ impl World {
                     let row = &self.rows[&delivery.id];
                     let counts = (row.attempt_count, delivery.attempt_count);
                     assert_eq!(counts.0, counts.1, "sent from before its last attempt");
-                    assert!(row.due_time().is_some_and(|due| due <= at(self.now)), "sent too early");
+                    assert!(
+                        row.due_time().is_some_and(|due| due <= at(self.now)),
+                        "sent too early"
+                    );
                     self.attempts += 1;
                     let twice = self.in_flight.insert(delivery.id, *delivery);
                     assert!(twice.is_none(), "sent twice at the same time");
                 }
                 Effect::Fetch { endpoint_id, fetch_id, after, limit } => {
-                    let of_endpoint = self.rows.values().filter(|row| row.endpoint_id == endpoint_id);
+                    let of_endpoint =
+                        self.rows.values().filter(|row| row.endpoint_id == endpoint_id);
                     let mut due: Vec<_> =
                         of_endpoint.filter_map(|row| Some((due_key(row)?, row.clone()))).collect();
                     due.sort_by_key(|(key, _)| *key);

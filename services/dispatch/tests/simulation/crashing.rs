@@ -102,7 +102,7 @@ async fn while_the_database_is_away_nothing_is_lost_and_nothing_repeated() {
     world.settle().await;
     let waiting = world.publish_many(10).await;
     world.settle().await;
-    for away in [Away::Entirely, Away::ForAppends] {
+    for away in [Away::Entirely, Away::ForWrites] {
         world.weather.set_away(Some(away));
         world.pass(minutes(3)).await;
         world.weather.set_away(None);
@@ -125,7 +125,7 @@ async fn a_database_that_cannot_write_is_asked_again_only_now_and_then() {
     world.network.next("siem", [Answer::Slow(seconds(5))]);
     let event = world.publish().await;
     world.settle().await;
-    world.weather.set_away(Some(Away::ForAppends));
+    world.weather.set_away(Some(Away::ForWrites));
     let before = world.traffic().calls();
     world.pass(minutes(1)).await;
     let after = world.traffic().calls();

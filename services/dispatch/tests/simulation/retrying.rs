@@ -61,6 +61,24 @@ async fn a_degraded_endpoint_is_active_again_after_the_next_success() {
     assert_eq!(endpoint.status_reason, "");
 }
 
+/// Both are recorded in one transaction.
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_is_active_if_a_success_follows_a_delivery_that_failed_for_good_at_once() {
+    for (last, expected) in [
+        ([Answer::ERROR, Answer::OK], EndpointStatus::Active),
+        ([Answer::OK, Answer::ERROR], EndpointStatus::Degraded),
+    ] {
+        let world = World::embedded().await;
+        let endpoint = world.endpoint("siem").await;
+        world.network.next("siem", [Answer::ERROR; 10]);
+        world.network.next("siem", last);
+        world.publish_many(2).await;
+        world.pass(hours(24)).await;
+        assert_eq!(world.requests().len(), 12);
+        assert_eq!(world.status(endpoint).await, expected);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_endpoint_is_not_degraded_before_its_delivery_has_failed_for_good() {
     let world = World::embedded().await;

@@ -40,7 +40,7 @@ async fn invariant_3_a_test_that_was_asked_for_before_a_crash_is_made_after_it()
     let siem = world.endpoint("siem").await;
     world.stop().await;
     let delivery = world.send_test(siem).await;
-    world.restart_after_stop().await;
+    world.restart().await;
     world.settle().await;
     assert_eq!(world.state(delivery).await, DeliveryState::Delivered);
     assert_eq!(world.requests().len(), 1);

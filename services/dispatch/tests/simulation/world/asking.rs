@@ -1,15 +1,16 @@
 //! What can be seen: requests that arrived, and what the database holds, whatever became of the
 //! processes.
 
-use keeptrusts_webhooks_domain::attempt::{Attempt, Outcome};
+use keeptrusts_webhooks_contracts::log_codec;
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::attempt::{Attempt, Exchange, Outcome};
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
-use keeptrusts_webhooks_domain::ids::{
-    AttemptId, DeliveryId, EndpointId, EventId, OrganizationId,
-};
+use keeptrusts_webhooks_domain::event::ContentDigest;
+use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 use keeptrusts_webhooks_store::query::{AttemptFilter, DeliveryFilter};
-use keeptrusts_webhooks_store::{Record, ShardLease, Store};
+use keeptrusts_webhooks_store::{BodyId, Record, ShardLease, Store};
 
 use super::{Request, World};
 
@@ -28,7 +29,8 @@ impl World {
 
     /// An event's deliveries.
     pub(crate) async fn deliveries(&self, event_id: EventId) -> Vec<Delivery> {
-        self.find_deliveries(DeliveryFilter { event_id: Some(event_id), ..Default::default() }).await
+        self.find_deliveries(DeliveryFilter { event_id: Some(event_id), ..Default::default() })
+            .await
     }
 
     /// Every delivery.
@@ -109,6 +111,16 @@ impl World {
         missed.expect("readable").into_iter().map(|missed| missed.event_id).collect()
     }
 
+    /// What went over the wire in an attempt.
+    pub(crate) async fn exchange_of(&self, attempt: &Attempt) -> Exchange {
+        let shard = self.shard_of(&attempt.organization_id);
+        let id = BodyId::Attempt(attempt.made.id);
+        let mut found = self.database.bodies(shard, &[id]).await.expect("readable");
+        let encoded = found.remove(&id).expect("kept");
+        assert_eq!(ContentDigest::of(&encoded), attempt.made.exchange);
+        log_codec::decode_exchange(&encoded).expect("readable")
+    }
+
     /// Every shard's log.
     pub(crate) async fn logs(&self) -> Vec<Vec<Record>> {
         let mut logs = Vec::new();
@@ -131,6 +143,18 @@ impl World {
             lease.owner.as_ref().is_some_and(|owner| owner.starts_with(&prefix))
         };
         self.leases().await.iter().filter(|lease| !lease.is_free()).filter(is_its).count()
+    }
+
+    /// Whether somebody has taken the shard of a delivery in this time.
+    pub(crate) fn changed_hands(
+        &self,
+        organization: &OrganizationId,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> bool {
+        let acquisitions = self.backbone.acquisitions.all();
+        let shard = self.shard_of(organization);
+        acquisitions.iter().any(|(time, taken)| *taken == shard && (from..=to).contains(time))
     }
 
     /// Invariant 7: the tables are what the log says.

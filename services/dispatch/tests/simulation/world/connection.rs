@@ -21,8 +21,8 @@ use keeptrusts_webhooks_store::query::{
     AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter,
 };
 use keeptrusts_webhooks_store::{
-    Appended, AppendedBatch, BodyId, DueKey, DuePage, Lease, Operation, RebuildDifference, Record,
-    Refusal, ShardState, Store, StoreError, Survey, WaitingEndpoints,
+    Appended, AppendedBatch, BodyId, Clock, DueKey, DuePage, Lease, Operation, RebuildDifference,
+    Record, Refusal, ShardState, Store, StoreError, Survey, WaitingEndpoints,
 };
 use tokio::sync::mpsc;
 
@@ -43,6 +43,20 @@ impl Hints {
     fn tell(&self, hint: (Shard, Position)) {
         let listeners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         listeners.iter().for_each(|listener| _ = listener.try_send(hint));
+    }
+}
+
+/// When which shard was taken by somebody.
+#[derive(Default)]
+pub(crate) struct Acquisitions(Mutex<Vec<(Timestamp, Shard)>>);
+
+impl Acquisitions {
+    pub(crate) fn all(&self) -> Vec<(Timestamp, Shard)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, time: Timestamp, shard: Shard) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((time, shard));
     }
 }
 
@@ -78,15 +92,27 @@ impl Traffic {
     }
 }
 
-pub(crate) struct Connection {
+/// What all connections have in common.
+#[derive(Clone)]
+pub(crate) struct Backbone {
     pub(crate) database: Arc<MemoryStore>,
-    pub(crate) power: Arc<Power>,
+    pub(crate) clock: Clock,
     pub(crate) weather: Arc<Weather>,
     pub(crate) hints: Arc<Hints>,
+    pub(crate) acquisitions: Arc<Acquisitions>,
+}
+
+pub(crate) struct Connection {
+    pub(crate) backbone: Backbone,
+    pub(crate) power: Arc<Power>,
     pub(crate) traffic: Arc<Traffic>,
 }
 
 impl Connection {
+    fn database(&self) -> &MemoryStore {
+        &self.backbone.database
+    }
+
     async fn call<T>(
         &self,
         name: &'static str,
@@ -94,19 +120,17 @@ impl Connection {
     ) -> Result<T, StoreError> {
         self.power.running().await;
         self.traffic.count(|counts| *counts.calls.entry(name).or_default() += 1);
-        self.weather.delay().await;
+        self.backbone.weather.delay().await;
         // Whoever is killed or frozen on the way to the database does not get there.
         self.power.running().await;
-        let fault = self.weather.fault(name == "append");
+        let fault = self.backbone.weather.fault(name);
         let result = match fault {
             Some(Fault::Unavailable) => Err(StoreError::Unavailable("simulated".into())),
             Some(Fault::LostBefore) => Err(StoreError::Unknown("simulated".into())),
-            Some(Fault::LostAfter) => {
-                work.await.and(Err(StoreError::Unknown("simulated".into())))
-            }
+            Some(Fault::LostAfter) => work.await.and(Err(StoreError::Unknown("simulated".into()))),
             None => work.await,
         };
-        self.weather.delay().await;
+        self.backbone.weather.delay().await;
         self.power.running().await;
         result
     }
@@ -115,11 +139,11 @@ impl Connection {
 #[async_trait]
 impl Store for Connection {
     fn shard_count(&self) -> u16 {
-        self.database.shard_count()
+        self.database().shard_count()
     }
 
     fn is_shared(&self) -> bool {
-        self.database.is_shared()
+        self.database().is_shared()
     }
 
     async fn append(
@@ -127,8 +151,9 @@ impl Store for Connection {
         shard: Shard,
         operations: &[Operation],
     ) -> Result<AppendedBatch, StoreError> {
-        let batch = self.call("append", self.database.append(shard, operations)).await?;
-        let is_fenced_off = |result: &&Result<_, _>| matches!(result, Err(Refusal::LeaseLost { .. }));
+        let batch = self.call("append", self.database().append(shard, operations)).await?;
+        let is_fenced_off =
+            |result: &&Result<_, _>| matches!(result, Err(Refusal::LeaseLost { .. }));
         let fenced_off = batch.results.iter().filter(is_fenced_off).count();
         self.traffic.count(|counts| counts.fenced_off += fenced_off);
         Ok(batch)
@@ -140,7 +165,7 @@ impl Store for Connection {
         after: Position,
         operations: &[OperationId],
     ) -> Result<HashMap<OperationId, Appended>, StoreError> {
-        let work = self.database.find_operations(shard, after, operations);
+        let work = self.database().find_operations(shard, after, operations);
         self.call("find_operations", work).await
     }
 
@@ -150,7 +175,7 @@ impl Store for Connection {
         after: Position,
         limit: usize,
     ) -> Result<Vec<Record>, StoreError> {
-        self.call("read", self.database.read(shard, after, limit)).await
+        self.call("read", self.database().read(shard, after, limit)).await
     }
 
     async fn read_stream(
@@ -160,20 +185,20 @@ impl Store for Connection {
         after: Version,
         limit: usize,
     ) -> Result<Vec<Record>, StoreError> {
-        self.call("read_stream", self.database.read_stream(shard, stream, after, limit)).await
+        self.call("read_stream", self.database().read_stream(shard, stream, after, limit)).await
     }
 
     async fn shard_state(&self, shard: Shard) -> Result<ShardState, StoreError> {
-        self.call("shard_state", self.database.shard_state(shard)).await
+        self.call("shard_state", self.database().shard_state(shard)).await
     }
 
     fn take_hints(&self) -> Option<mpsc::Receiver<(Shard, Position)>> {
-        self.is_shared().then(|| self.hints.listen())
+        self.is_shared().then(|| self.backbone.hints.listen())
     }
 
     fn announce(&self, shard: Shard, position: Position) {
-        if !self.weather.loses_hint() {
-            self.hints.tell((shard, position));
+        if !self.backbone.weather.loses_hint() {
+            self.backbone.hints.tell((shard, position));
         }
     }
 
@@ -182,11 +207,11 @@ impl Store for Connection {
         shard: Shard,
         ids: &[BodyId],
     ) -> Result<HashMap<BodyId, Bytes>, StoreError> {
-        self.call("bodies", self.database.bodies(shard, ids)).await
+        self.call("bodies", self.database().bodies(shard, ids)).await
     }
 
     async fn delete_expired_bodies(&self, shard: Shard, limit: usize) -> Result<usize, StoreError> {
-        let work = self.database.delete_expired_bodies(shard, limit);
+        let work = self.database().delete_expired_bodies(shard, limit);
         self.call("delete_expired_bodies", work).await
     }
 
@@ -196,24 +221,30 @@ impl Store for Connection {
         owner: &str,
         time_to_live: Duration,
     ) -> Result<Option<Lease>, StoreError> {
-        let work = self.database.acquire_lease(shard, owner, time_to_live);
+        let work = async {
+            let lease = self.database().acquire_lease(shard, owner, time_to_live).await?;
+            if lease.is_some() {
+                self.backbone.acquisitions.note((self.backbone.clock)(), shard);
+            }
+            Ok(lease)
+        };
         self.call("acquire_lease", work).await
     }
 
     async fn renew_lease(&self, lease: Lease, time_to_live: Duration) -> Result<bool, StoreError> {
-        self.call("renew_lease", self.database.renew_lease(lease, time_to_live)).await
+        self.call("renew_lease", self.database().renew_lease(lease, time_to_live)).await
     }
 
     async fn release_lease(&self, lease: Lease) -> Result<(), StoreError> {
-        self.call("release_lease", self.database.release_lease(lease)).await
+        self.call("release_lease", self.database().release_lease(lease)).await
     }
 
     async fn survey(&self, member: &str, time_to_live: Duration) -> Result<Survey, StoreError> {
-        self.call("survey", self.database.survey(member, time_to_live)).await
+        self.call("survey", self.database().survey(member, time_to_live)).await
     }
 
     async fn leave(&self, member: &str) -> Result<(), StoreError> {
-        self.call("leave", self.database.leave(member)).await
+        self.call("leave", self.database().leave(member)).await
     }
 
     async fn endpoint(
@@ -222,7 +253,7 @@ impl Store for Connection {
         organization: &OrganizationId,
         id: EndpointId,
     ) -> Result<Option<Endpoint>, StoreError> {
-        self.call("endpoint", self.database.endpoint(shard, organization, id)).await
+        self.call("endpoint", self.database().endpoint(shard, organization, id)).await
     }
 
     async fn list_endpoints(
@@ -233,7 +264,7 @@ impl Store for Connection {
         before: EndpointId,
         limit: usize,
     ) -> Result<Vec<Endpoint>, StoreError> {
-        let work = self.database.list_endpoints(shard, organization, filter, before, limit);
+        let work = self.database().list_endpoints(shard, organization, filter, before, limit);
         self.call("list_endpoints", work).await
     }
 
@@ -243,7 +274,7 @@ impl Store for Connection {
         after: EndpointId,
         limit: usize,
     ) -> Result<Vec<Endpoint>, StoreError> {
-        self.call("shard_endpoints", self.database.shard_endpoints(shard, after, limit)).await
+        self.call("shard_endpoints", self.database().shard_endpoints(shard, after, limit)).await
     }
 
     async fn event(
@@ -252,7 +283,7 @@ impl Store for Connection {
         organization: &OrganizationId,
         id: EventId,
     ) -> Result<Option<Event>, StoreError> {
-        self.call("event", self.database.event(shard, organization, id)).await
+        self.call("event", self.database().event(shard, organization, id)).await
     }
 
     async fn list_events(
@@ -263,7 +294,7 @@ impl Store for Connection {
         before: EventId,
         limit: usize,
     ) -> Result<Vec<Event>, StoreError> {
-        let work = self.database.list_events(shard, organization, filter, before, limit);
+        let work = self.database().list_events(shard, organization, filter, before, limit);
         self.call("list_events", work).await
     }
 
@@ -273,7 +304,7 @@ impl Store for Connection {
         organization: &OrganizationId,
         ids: &[DeliveryId],
     ) -> Result<Vec<Delivery>, StoreError> {
-        self.call("deliveries", self.database.deliveries(shard, organization, ids)).await
+        self.call("deliveries", self.database().deliveries(shard, organization, ids)).await
     }
 
     async fn list_deliveries(
@@ -284,7 +315,7 @@ impl Store for Connection {
         before: DeliveryId,
         limit: usize,
     ) -> Result<Vec<Delivery>, StoreError> {
-        let work = self.database.list_deliveries(shard, organization, filter, before, limit);
+        let work = self.database().list_deliveries(shard, organization, filter, before, limit);
         self.call("list_deliveries", work).await
     }
 
@@ -296,7 +327,7 @@ impl Store for Connection {
         before: AttemptId,
         limit: usize,
     ) -> Result<Vec<Attempt>, StoreError> {
-        let work = self.database.list_attempts(shard, organization, filter, before, limit);
+        let work = self.database().list_attempts(shard, organization, filter, before, limit);
         self.call("list_attempts", work).await
     }
 
@@ -306,7 +337,7 @@ impl Store for Connection {
         endpoint: EndpointId,
         from_hour: Timestamp,
     ) -> Result<Vec<(CountKey, u64)>, StoreError> {
-        let work = self.database.attempt_counts(shard, endpoint, from_hour);
+        let work = self.database().attempt_counts(shard, endpoint, from_hour);
         self.call("attempt_counts", work).await
     }
 
@@ -317,7 +348,7 @@ impl Store for Connection {
         after: Position,
         limit: usize,
     ) -> Result<Vec<Missed>, StoreError> {
-        let work = self.database.missed_events(shard, endpoint, after, limit);
+        let work = self.database().missed_events(shard, endpoint, after, limit);
         self.call("missed_events", work).await
     }
 
@@ -329,16 +360,16 @@ impl Store for Connection {
         limit: usize,
     ) -> Result<DuePage, StoreError> {
         self.traffic.count(|counts| counts.largest_page = counts.largest_page.max(limit));
-        let work = self.database.due_deliveries(shard, endpoint, after, limit);
+        let work = self.database().due_deliveries(shard, endpoint, after, limit);
         self.call("due_deliveries", work).await
     }
 
     async fn waiting_endpoints(&self, shard: Shard) -> Result<WaitingEndpoints, StoreError> {
-        self.call("waiting_endpoints", self.database.waiting_endpoints(shard)).await
+        self.call("waiting_endpoints", self.database().waiting_endpoints(shard)).await
     }
 
     async fn claim_master_key(&self, key_id: &str) -> Result<String, StoreError> {
-        self.call("claim_master_key", self.database.claim_master_key(key_id)).await
+        self.call("claim_master_key", self.database().claim_master_key(key_id)).await
     }
 
     async fn rebuild(
@@ -346,7 +377,7 @@ impl Store for Connection {
         shard: Shard,
         progress: &(dyn Fn(Position) + Sync),
     ) -> Result<(), StoreError> {
-        self.call("rebuild", self.database.rebuild(shard, progress)).await
+        self.call("rebuild", self.database().rebuild(shard, progress)).await
     }
 
     async fn check(
@@ -355,7 +386,7 @@ impl Store for Connection {
         limit: usize,
         progress: &(dyn Fn(Position) + Sync),
     ) -> Result<Vec<RebuildDifference>, StoreError> {
-        self.call("check", self.database.check(shard, limit, progress)).await
+        self.call("check", self.database().check(shard, limit, progress)).await
     }
 
     async fn close(&self) {}

@@ -27,7 +27,7 @@ use keeptrusts_webhooks_store::memory::MemoryStore;
 use keeptrusts_webhooks_store::{Clock, Log, Store};
 use tokio::time::Instant;
 
-use connection::{Connection, Hints};
+use connection::{Backbone, Connection};
 use network::Link;
 use power::Power;
 
@@ -64,11 +64,12 @@ pub(crate) struct World {
     pub(crate) weather: Arc<Weather>,
     /// One on each shard.
     pub(crate) organizations: Vec<OrganizationId>,
+    backbone: Backbone,
+    /// As it is, whatever the weather.
     database: Arc<MemoryStore>,
     clock: Clock,
     keyring: Arc<Keyring>,
     settings: Arc<Settings>,
-    hints: Arc<Hints>,
     /// Takes events, commands and requests in.
     front: Process,
     dispatchers: BTreeMap<String, Dispatcher>,
@@ -105,17 +106,24 @@ impl World {
         let clock = virtual_clock();
         let database = Arc::new(database(Arc::clone(&clock)));
         let network = Arc::new(Network::new(Arc::clone(&clock)));
-        let (weather, hints) = (Arc::new(Weather::fair()), Arc::default());
-        let front = Process::boot(&database, &weather, &hints).await;
+        let weather = Arc::new(Weather::fair());
+        let backbone = Backbone {
+            database: Arc::clone(&database),
+            clock: Arc::clone(&clock),
+            weather: Arc::clone(&weather),
+            hints: Arc::default(),
+            acquisitions: Arc::default(),
+        };
+        let front = Process::boot(&backbone).await;
         World {
             network,
             weather,
             organizations: one_on_each_shard(database.shard_count()),
+            backbone,
             database,
             clock,
             keyring: Arc::new(Keyring::from_key([7; 32])),
             settings: Arc::new(Settings::default()),
-            hints,
             front,
             dispatchers: BTreeMap::new(),
             starts: 0,
@@ -138,7 +146,7 @@ impl World {
     pub(crate) async fn kill(&mut self) {
         self.front.power.kill();
         self.dispatchers.remove(EMBEDDED);
-        self.front = Process::boot(&self.database, &self.weather, &self.hints).await;
+        self.front = Process::boot(&self.backbone).await;
     }
 
     /// Kills the process and starts another one.
@@ -156,7 +164,7 @@ impl World {
 
     /// A process begins to dispatch.
     pub(crate) async fn join(&mut self, name: &str) {
-        let process = Process::boot(&self.database, &self.weather, &self.hints).await;
+        let process = Process::boot(&self.backbone).await;
         self.begin(name, process);
     }
 
@@ -230,17 +238,11 @@ impl World {
 }
 
 impl Process {
-    async fn boot(
-        database: &Arc<MemoryStore>,
-        weather: &Arc<Weather>,
-        hints: &Arc<Hints>,
-    ) -> Process {
+    async fn boot(backbone: &Backbone) -> Process {
         let (power, traffic) = (Arc::new(Power::on()), Arc::default());
         let store = Arc::new(Connection {
-            database: Arc::clone(database),
+            backbone: backbone.clone(),
             power: Arc::clone(&power),
-            weather: Arc::clone(weather),
-            hints: Arc::clone(hints),
             traffic: Arc::clone(&traffic),
         });
         loop {

@@ -74,10 +74,6 @@ impl Request {
     pub(crate) fn number(&self) -> u32 {
         self.header("x-keeptrusts-attempt").parse().expect("a number")
     }
-
-    pub(crate) fn was_accepted(&self) -> bool {
-        self.status.is_some_and(|status| (200..300).contains(&status))
-    }
 }
 
 /// All receivers.

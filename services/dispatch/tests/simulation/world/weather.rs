@@ -16,13 +16,18 @@ pub(crate) enum Fault {
     LostAfter,
 }
 
+const LEASE_WRITES: [&str; 5] =
+    ["acquire_lease", "renew_lease", "release_lease", "survey", "leave"];
+
 /// The same for all processes. Fair until a test says otherwise.
 pub(crate) struct Weather(Mutex<Conditions>);
 
 struct Conditions {
     random: Random,
     fault_percent: u64,
+    shortest_delay: Duration,
     longest_delay: Duration,
+    loses_next_answer: bool,
     away: Option<Away>,
 }
 
@@ -31,26 +36,37 @@ struct Conditions {
 pub(crate) enum Away {
     Entirely,
     /// It answers, but cannot write: its disk is full, or it is a replica for the moment.
-    ForAppends,
+    ForWrites,
 }
 
 impl Weather {
     pub(crate) fn fair() -> Weather {
-        Weather(Mutex::new(Conditions {
-            random: Random::of_seed(0),
-            fault_percent: 0,
-            longest_delay: Duration::ZERO,
-            away: None,
-        }))
+        Weather(Mutex::new(fair_conditions()))
     }
 
+    /// So many of a hundred calls fail; each takes up to twice the delay.
     pub(crate) fn storm(&self, seed: u64, fault_percent: u64, longest_delay: Duration) {
-        let random = Random::of_seed(seed);
-        *self.conditions() = Conditions { random, fault_percent, longest_delay, away: None };
+        *self.conditions() = Conditions {
+            random: Random::of_seed(seed),
+            fault_percent,
+            longest_delay,
+            ..fair_conditions()
+        };
+    }
+
+    /// Every call takes so long on its way to the database, and as long on its way back.
+    pub(crate) fn slow(&self, delay: Duration) {
+        let mut conditions = self.conditions();
+        (conditions.shortest_delay, conditions.longest_delay) = (delay, delay);
+    }
+
+    /// The next append happens, but its answer is lost.
+    pub(crate) fn lose_next_answer(&self) {
+        self.conditions().loses_next_answer = true;
     }
 
     pub(crate) fn calm(&self) {
-        self.storm(0, 0, Duration::ZERO);
+        *self.conditions() = fair_conditions();
     }
 
     pub(crate) fn set_away(&self, away: Option<Away>) {
@@ -60,20 +76,27 @@ impl Weather {
     pub(crate) async fn delay(&self) {
         let delay = {
             let mut conditions = self.conditions();
-            let longest = conditions.longest_delay.as_millis() as u64;
-            Duration::from_millis(conditions.random.below(longest + 1))
+            let Conditions { shortest_delay, longest_delay, .. } = *conditions;
+            let spread = (longest_delay - shortest_delay).as_millis() as u64;
+            shortest_delay + Duration::from_millis(conditions.random.below(spread + 1))
         };
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
     }
 
-    pub(crate) fn fault(&self, is_append: bool) -> Option<Fault> {
+    /// What becomes of a call of this method.
+    pub(crate) fn fault(&self, method: &str) -> Option<Fault> {
+        let is_append = method == "append";
+        let is_write = is_append || LEASE_WRITES.contains(&method);
         let mut conditions = self.conditions();
         match conditions.away {
             Some(Away::Entirely) => return Some(Fault::Unavailable),
-            Some(Away::ForAppends) if is_append => return Some(Fault::Unavailable),
+            Some(Away::ForWrites) if is_write => return Some(Fault::Unavailable),
             _ => {}
+        }
+        if is_append && std::mem::take(&mut conditions.loses_next_answer) {
+            return Some(Fault::LostAfter);
         }
         let percent = conditions.fault_percent;
         if !conditions.random.chance(percent) {
@@ -95,5 +118,16 @@ impl Weather {
 
     fn conditions(&self) -> MutexGuard<'_, Conditions> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn fair_conditions() -> Conditions {
+    Conditions {
+        random: Random::of_seed(0),
+        fault_percent: 0,
+        shortest_delay: Duration::ZERO,
+        longest_delay: Duration::ZERO,
+        loses_next_answer: false,
+        away: None,
     }
 }

@@ -35,6 +35,17 @@ impl World {
         name: &str,
         event_type: EventType,
     ) -> EndpointId {
+        let created = self.try_endpoint_of(organization, name, event_type).await;
+        created.expect("the endpoint is created")
+    }
+
+    /// Creates an organization's endpoint, if the database lets it.
+    pub(crate) async fn try_endpoint_of(
+        &self,
+        organization: &OrganizationId,
+        name: &str,
+        event_type: EventType,
+    ) -> Result<EndpointId, AppendError> {
         let id = EndpointId::new(new_ulid(self.now()));
         let created = Endpoint::create(NewEndpoint {
             name: name.to_owned(),
@@ -48,8 +59,8 @@ impl World {
             expected: Expected::New,
             fact: Fact::Endpoint(created),
         };
-        self.append(organization, record, None).await.expect("the endpoint is created");
-        id
+        self.append(organization, record, None).await?;
+        Ok(id)
     }
 
     /// Publishes an event.
@@ -210,9 +221,5 @@ impl World {
 }
 
 fn kept(event_id: EventId, body: Vec<u8>) -> NewBody {
-    NewBody {
-        id: BodyId::Event(event_id),
-        content: body.into(),
-        expire_time: Timestamp::MAX,
-    }
+    NewBody { id: BodyId::Event(event_id), content: body.into(), expire_time: Timestamp::MAX }
 }

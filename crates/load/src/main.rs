@@ -1,0 +1,64 @@
+//! The load behind `cargo xtask bench`: starts `keeptrusts-webhooks serve` on a database of its
+//! own, publishes over gRPC as fast as it goes (or at a fixed rate), receives the deliveries over
+//! HTTPS, checks that each came exactly once, and says how fast that was and what it cost.
+//!
+//! Everything is on the loopback, and everything that is started ends with this process. Load,
+//! receiver, server and database share the machine's cores, so figures compare only with figures
+//! of the same machine when it did nothing else.
+//!
+//! Read [`run`] first; the other modules are its parts.
+
+mod disk;
+mod ledger;
+mod options;
+mod platform;
+mod publishers;
+mod receiver;
+mod report;
+mod run;
+mod usage;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::options::Options;
+use crate::run::Measured;
+
+/// Whatever keeps a measurement from being made.
+type Problem = Box<dyn std::error::Error + Send + Sync>;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let options = Options::parse();
+    match measure(&options).await {
+        Ok(measured) if measured.iter().all(|measured| measured.complaints.is_empty()) => {
+            ExitCode::SUCCESS
+        }
+        Ok(_) => ExitCode::FAILURE,
+        Err(problem) => {
+            eprintln!("error: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// One run for each database, and the report.
+async fn measure(options: &Options) -> Result<Vec<Measured>, Problem> {
+    disk::use_for_temporary_files(&options.directory)?;
+    println!("{}", report::conditions(options));
+    let mut measured = Vec::new();
+    for database in options.databases() {
+        println!("  {database} …");
+        measured.push(run::run(options, database).await?);
+    }
+    println!("\n{}", report::table(&measured));
+    for (database, complaint) in report::complaints(&measured) {
+        eprintln!("error: {database}: {complaint}");
+    }
+    if let Some(path) = &options.json {
+        std::fs::write(path, format!("{:#}\n", report::json(options, &measured)))
+            .map_err(|error| format!("could not write {}: {error}", path.display()))?;
+    }
+    Ok(measured)
+}

@@ -1,0 +1,140 @@
+//! The platform under load: `keeptrusts-webhooks serve` and its database, as processes.
+
+use std::env;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use keeptrusts_webhooks_testkit::postgres::Cluster;
+use keeptrusts_webhooks_testkit::process::{Launch, Process, Signal};
+use tempfile::TempDir;
+use tokio::time::sleep;
+
+use crate::Problem;
+use crate::options::Database;
+use crate::usage;
+
+/// How long the server may take to start, and to stop.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// A server that uses no more than a clock tick in this time has nothing left to do.
+const QUIET_FOR: Duration = Duration::from_secs(1);
+const A_TICK: Duration = Duration::from_millis(10);
+/// So often is it looked whether it is quiet.
+const MAX_LOOKS: u32 = 20;
+
+/// A running platform. Ends when dropped, and so does its database.
+pub(crate) struct Platform {
+    // Dropped in this order.
+    server: Process,
+    postgres: Option<Postgres>,
+    _data: TempDir,
+    address: SocketAddr,
+}
+
+struct Postgres {
+    _cluster: Cluster,
+    postmaster: i32,
+}
+
+/// CPU time used since the processes started.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CpuTime {
+    /// By the server.
+    pub(crate) server: Duration,
+    /// By the processes of its database, if it has any.
+    pub(crate) database: Duration,
+}
+
+impl CpuTime {
+    /// What was used since an earlier look.
+    pub(crate) fn since(self, earlier: CpuTime) -> CpuTime {
+        CpuTime {
+            server: self.server.saturating_sub(earlier.server),
+            database: self.database.saturating_sub(earlier.database),
+        }
+    }
+}
+
+impl Platform {
+    /// Starts it on a new database, with its defaults but for the receiver's sake: the receiver
+    /// is on the loopback, and its certificate from an authority that nobody knows.
+    pub(crate) async fn start(database: Database, ca_file: &Path) -> Result<Platform, Problem> {
+        let data = tempfile::Builder::new().prefix("keeptrusts-bench-").tempdir()?;
+        let program = env::current_exe()?.with_file_name("keeptrusts-webhooks");
+        if !program.is_file() {
+            return Err(format!("{} is missing: run `cargo xtask bench`", program.display()).into());
+        }
+        let mut launch = Launch::program(program)
+            .args(["serve", "--listen", "127.0.0.1:0", "--allow-network", "127.0.0.0/8"])
+            .arg("--trust-ca")
+            .arg(ca_file)
+            .arg("--data-dir")
+            .arg(data.path());
+        let mut postgres = None;
+        if database == Database::Postgres {
+            let cluster = Cluster::create().await;
+            launch = launch.arg("--database-url").arg(cluster.create_database("bench").await);
+            postgres = Some(Postgres::of(cluster).await?);
+        }
+        let server = launch.start();
+        let address = server.wait_for_listening(PATIENCE).await;
+        Ok(Platform { server, postgres, _data: data, address })
+    }
+
+    /// Where the server listens for gRPC.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The CPU time used so far.
+    pub(crate) fn cpu_time(&self) -> Result<CpuTime, Problem> {
+        let database = match &self.postgres {
+            Some(postgres) => usage::cpu_time_with_children(postgres.postmaster)?,
+            None => Duration::ZERO,
+        };
+        Ok(CpuTime { server: usage::cpu_time(self.server.id())?, database })
+    }
+
+    /// The most memory that the server has had resident, in bytes.
+    pub(crate) fn peak_memory(&self) -> Result<u64, Problem> {
+        Ok(usage::peak_memory(self.server.id())?)
+    }
+
+    /// Waits until the server has nothing left to do (at most 20 s).
+    pub(crate) async fn wait_until_quiet(&self) -> Result<(), Problem> {
+        for _ in 0..MAX_LOOKS {
+            let before = self.cpu_time()?;
+            sleep(QUIET_FOR).await;
+            if self.cpu_time()?.since(before).server <= A_TICK {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops the server as an operator would; returns the warnings and errors that it has logged.
+    pub(crate) async fn stop(mut self) -> Vec<String> {
+        self.server.signal(Signal::Term);
+        let status = self.server.wait_exit(PATIENCE).await;
+        let output = self.server.output();
+        let is_bad = |line: &&str| line.contains(" WARN ") || line.contains(" ERROR ");
+        let mut complaints: Vec<String> =
+            output.lines().filter(is_bad).map(str::to_owned).collect();
+        if !status.success() {
+            complaints.push(format!("the server ended with {status}"));
+        }
+        complaints
+    }
+}
+
+impl Postgres {
+    async fn of(cluster: Cluster) -> Result<Postgres, Problem> {
+        let data = cluster.query("postgres", "SHOW data_directory").await;
+        let pid_file = Path::new(data.trim()).join("postmaster.pid");
+        let content = fs::read_to_string(&pid_file)
+            .map_err(|error| format!("cannot read {}: {error}", pid_file.display()))?;
+        let first_line = content.lines().next().unwrap_or_default();
+        Ok(Postgres { postmaster: first_line.trim().parse()?, _cluster: cluster })
+    }
+}

@@ -1,0 +1,128 @@
+//! Publishers: each publishes an event, waits for the acknowledgement, and publishes the next.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use keeptrusts_webhooks_contracts::v1::PublishEventRequest;
+use keeptrusts_webhooks_contracts::v1::ingest_service_client::IngestServiceClient;
+use keeptrusts_webhooks_contracts::v1::publish_event_request::Payload;
+use tokio::task::JoinSet;
+use tonic::transport::Channel;
+
+use crate::Problem;
+use crate::options::Options;
+
+/// The organization that everything belongs to: one, and so one shard.
+pub(crate) const ORGANIZATION: &str = "load";
+/// The type that all events have.
+pub(crate) const EVENT_TYPE: &str = "policy.violation";
+/// Every publishing is remembered until the end, so there is an end to them.
+const MAX_EVENTS: u64 = 3_000_000;
+/// Publishers that share a connection.
+const PUBLISHERS_PER_CONNECTION: u32 = 64;
+
+/// An event that the platform has promised to deliver.
+#[derive(Debug)]
+pub(crate) struct Acknowledged {
+    pub(crate) event_id: String,
+    /// When the call that published it began.
+    pub(crate) called: Instant,
+}
+
+/// What has been published.
+#[derive(Debug)]
+pub(crate) struct Published {
+    pub(crate) acknowledged: Vec<Acknowledged>,
+    /// What the calls that failed were answered: the first of each publisher, which then gave up.
+    pub(crate) failures: Vec<String>,
+    pub(crate) started: Instant,
+    /// From the first call to the last acknowledgement.
+    pub(crate) took: Duration,
+}
+
+/// Publishes for as long as the options say.
+pub(crate) async fn publish(server: SocketAddr, options: &Options) -> Result<Published, Problem> {
+    let mut channels = Vec::new();
+    for _ in 0..options.publishers.div_ceil(PUBLISHERS_PER_CONNECTION) {
+        channels.push(Channel::from_shared(format!("http://{server}"))?.connect().await?);
+    }
+    let request = PublishEventRequest {
+        organization_id: ORGANIZATION.to_owned(),
+        event_type: EVENT_TYPE.to_owned(),
+        payload: Some(Payload::DataJson(options.data())),
+        ..PublishEventRequest::default()
+    };
+
+    let started = Instant::now();
+    let timetable = Arc::new(Timetable::new(options, started));
+    let mut publishers = JoinSet::new();
+    for channel in channels.iter().cycle().take(options.publishers as usize) {
+        let client = IngestServiceClient::new(channel.clone());
+        publishers.spawn(publish_in_turn(client, request.clone(), Arc::clone(&timetable)));
+    }
+    let mut published =
+        Published { acknowledged: Vec::new(), failures: Vec::new(), started, took: Duration::ZERO };
+    while let Some(done) = publishers.join_next().await {
+        let (acknowledged, failure, ended) = done?;
+        published.acknowledged.extend(acknowledged);
+        published.failures.extend(failure);
+        published.took = published.took.max(ended - started);
+    }
+    Ok(published)
+}
+
+/// What one publisher does; gives up at the first failure.
+async fn publish_in_turn(
+    mut client: IngestServiceClient<Channel>,
+    request: PublishEventRequest,
+    timetable: Arc<Timetable>,
+) -> (Vec<Acknowledged>, Option<String>, Instant) {
+    let mut acknowledged = Vec::new();
+    let mut ended = Instant::now();
+    while timetable.next().await {
+        let called = Instant::now();
+        let answer = client.publish_event(request.clone()).await;
+        ended = Instant::now();
+        match answer {
+            Ok(answer) => {
+                let event_id = answer.into_inner().event_id;
+                acknowledged.push(Acknowledged { event_id, called });
+            }
+            Err(status) => return (acknowledged, Some(status.to_string()), ended),
+        }
+    }
+    (acknowledged, None, ended)
+}
+
+/// When the next event is published, whoever is free to do it.
+struct Timetable {
+    events: AtomicU64,
+    started: Instant,
+    end: Instant,
+    /// Events per second; none: at once.
+    rate: Option<u32>,
+}
+
+impl Timetable {
+    fn new(options: &Options, started: Instant) -> Self {
+        let end = started + options.publish_time();
+        Self { events: AtomicU64::new(0), started, end, rate: options.rate }
+    }
+
+    /// Waits until it is time for another event; false if there is to be none.
+    async fn next(&self) -> bool {
+        let number = self.events.fetch_add(1, Ordering::Relaxed);
+        if number >= MAX_EVENTS || Instant::now() >= self.end {
+            return false;
+        }
+        let Some(rate) = self.rate else { return true };
+        let due = self.started + Duration::from_secs_f64(number as f64 / f64::from(rate));
+        if due >= self.end {
+            return false;
+        }
+        tokio::time::sleep_until(due.into()).await;
+        true
+    }
+}

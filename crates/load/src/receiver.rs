@@ -1,0 +1,105 @@
+//! The receiver: HTTPS, HTTP/1.1 and 2, answers 200 and remembers what came. It verifies no
+//! signature, because its work is not what is measured.
+
+mod certificate;
+
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use tempfile::NamedTempFile;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+
+use crate::Problem;
+use crate::ledger::Ledger;
+
+/// A running receiver.
+pub(crate) struct Receiver {
+    address: SocketAddr,
+    ca_file: NamedTempFile,
+    ledger: Arc<Ledger>,
+    accepting: JoinHandle<()>,
+}
+
+impl Receiver {
+    /// Starts on a free port of the loopback.
+    pub(crate) async fn start() -> Result<Receiver, Problem> {
+        let (tls, ca_pem) = certificate::make()?;
+        let ca_file = NamedTempFile::new()?;
+        std::fs::write(&ca_file, ca_pem)?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let ledger = Arc::new(Ledger::new());
+        let accepting = tokio::spawn(accept(listener, TlsAcceptor::from(tls), Arc::clone(&ledger)));
+        Ok(Receiver { address, ca_file, ledger, accepting })
+    }
+
+    /// The certificate authority to trust.
+    pub(crate) fn ca_file(&self) -> &Path {
+        self.ca_file.path()
+    }
+
+    /// The URL of one of its endpoints.
+    pub(crate) fn url(&self, endpoint: u16) -> String {
+        format!("https://{}/{endpoint}", self.address)
+    }
+
+    /// What has arrived.
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, tls: TlsAcceptor, ledger: Arc<Ledger>) {
+    loop {
+        // Accepting fails when a client is gone already.
+        let Ok((connection, _)) = listener.accept().await else { continue };
+        tokio::spawn(converse(connection, tls.clone(), Arc::clone(&ledger)));
+    }
+}
+
+async fn converse(connection: TcpStream, tls: TlsAcceptor, ledger: Arc<Ledger>) {
+    // Answers are small: they must not wait for more to send.
+    _ = connection.set_nodelay(true);
+    let Ok(stream) = tls.accept(connection).await else { return };
+    let answer = service_fn(move |request| answer(request, Arc::clone(&ledger)));
+    // A client that goes away is an error here and none for us.
+    _ = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), answer).await;
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    ledger: Arc<Ledger>,
+) -> Result<Response<Empty<Bytes>>, Infallible> {
+    let (head, mut body) = request.into_parts();
+    let mut response = Response::new(Empty::new());
+    while let Some(frame) = body.frame().await {
+        if frame.is_err() {
+            *response.status_mut() = StatusCode::BAD_REQUEST;
+            return Ok(response);
+        }
+    }
+    let event_id = head.headers.get("webhook-id").and_then(|id| id.to_str().ok());
+    let endpoint = head.uri.path().strip_prefix('/').and_then(|path| path.parse().ok());
+    match (event_id, endpoint) {
+        (Some(event_id), Some(endpoint)) => ledger.enter(event_id.to_owned(), endpoint),
+        _ => *response.status_mut() = StatusCode::BAD_REQUEST,
+    }
+    Ok(response)
+}

@@ -1,0 +1,163 @@
+//! The figures, for people and for programs.
+
+use std::fmt::Write;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::options::{Database, Options};
+use crate::run::Measured;
+use crate::usage;
+
+/// Complaints that are printed for each database; the first ones tell most.
+const MAX_COMPLAINTS: usize = 10;
+
+/// What is about to be measured, and on what.
+pub(crate) fn conditions(options: &Options) -> String {
+    let rate = match options.rate {
+        Some(rate) => format!("at {rate} events/s"),
+        None => "as fast as it goes".to_owned(),
+    };
+    format!(
+        "{} publishers, {rate}, for {} s; data of {} bytes; endpoints: {}\n\
+         on {} cores, load average {:.1}: other work on this machine lowers the figures",
+        options.publishers,
+        options.publish_time().as_secs(),
+        options.data().len(),
+        options.endpoints,
+        cores(),
+        usage::load_average().unwrap_or_default(),
+    )
+}
+
+/// A column for each database.
+pub(crate) fn table(measured: &[Measured]) -> String {
+    let mut lines = String::new();
+    let mut line = |name: &str, value: &dyn Fn(&Measured) -> String| {
+        _ = write!(lines, "{name:<44}");
+        for measured in measured {
+            _ = write!(lines, "{:>12}", value(measured));
+        }
+        lines.push('\n');
+    };
+    line("", &|m| m.database.to_string());
+    line("events acknowledged", &|m| m.events.to_string());
+    line("deliveries", &|m| m.deliveries.to_string());
+    line("events accepted/s", &|m| format!("{:.0}", m.events_per_second()));
+    line("deliveries/s", &|m| format!("{:.0}", m.deliveries_per_second()));
+    line("CPU s per 1,000 deliveries, server", &|m| format!("{:.3}", m.per_thousand(m.cpu.server)));
+    line("CPU s per 1,000 deliveries, with database", &|m| {
+        format!("{:.3}", m.per_thousand(m.cpu.server + m.cpu.database))
+    });
+    line("  publishers and receiver, beside that", &|m| {
+        format!("{:.3}", m.per_thousand(m.load_cpu))
+    });
+    line("publish to receiver, p50, ms", &|m| format!("{:.1}", m.latency_ms(0.5)));
+    line("publish to receiver, p99, ms", &|m| format!("{:.1}", m.latency_ms(0.99)));
+    line("peak memory of the server, MiB", &|m| format!("{:.0}", m.peak_memory_mib()));
+    if measured.iter().any(|measured| measured.idle.is_some()) {
+        line("idle, % of a core, server", &|m| {
+            in_percent(m.idle_share().map(|(server, _)| server))
+        });
+        line("idle, % of a core, database", &|m| {
+            in_percent(m.idle_share().map(|(_, database)| database))
+        });
+    }
+    line("delivered exactly once", &|m| {
+        if m.complaints.is_empty() { "all".to_owned() } else { "see below".to_owned() }
+    });
+    lines
+}
+
+/// What was not as it must be, and on which database.
+pub(crate) fn complaints(measured: &[Measured]) -> Vec<(Database, String)> {
+    let mut complaints = Vec::new();
+    for measured in measured {
+        let shown = measured.complaints.iter().take(MAX_COMPLAINTS);
+        complaints.extend(shown.map(|complaint| (measured.database, complaint.clone())));
+        let hidden = measured.complaints.len().saturating_sub(MAX_COMPLAINTS);
+        if hidden > 0 {
+            complaints.push((measured.database, format!("… and {hidden} more")));
+        }
+    }
+    complaints
+}
+
+/// Everything that the table has.
+pub(crate) fn json(options: &Options, measured: &[Measured]) -> Value {
+    let runs: Vec<Value> = measured.iter().map(run_json).collect();
+    json!({
+        "publishers": options.publishers,
+        "seconds": options.publish_time().as_secs(),
+        "rate": options.rate,
+        "endpoints": options.endpoints,
+        "payload_bytes": options.data().len(),
+        "cores": cores(),
+        "runs": runs,
+    })
+}
+
+fn run_json(measured: &Measured) -> Value {
+    json!({
+        "database": measured.database.to_string(),
+        "events": measured.events,
+        "deliveries": measured.deliveries,
+        "events_per_second": measured.events_per_second(),
+        "deliveries_per_second": measured.deliveries_per_second(),
+        "server_cpu_seconds_per_1000": measured.per_thousand(measured.cpu.server),
+        "database_cpu_seconds_per_1000": measured.per_thousand(measured.cpu.database),
+        "load_cpu_seconds_per_1000": measured.per_thousand(measured.load_cpu),
+        "latency_p50_ms": measured.latency_ms(0.5),
+        "latency_p99_ms": measured.latency_ms(0.99),
+        "peak_memory_mib": measured.peak_memory_mib(),
+        "idle_server_share": measured.idle_share().map(|(server, _)| server),
+        "idle_database_share": measured.idle_share().map(|(_, database)| database),
+        "complaints": measured.complaints,
+    })
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn in_percent(share: Option<f64>) -> String {
+    share.map_or_else(|| "-".to_owned(), |share| format!("{:.2}", share * 100.0))
+}
+
+fn per_second(count: usize, time: Duration) -> f64 {
+    if time.is_zero() { 0.0 } else { count as f64 / time.as_secs_f64() }
+}
+
+impl Measured {
+    fn events_per_second(&self) -> f64 {
+        per_second(self.events, self.publish_time)
+    }
+
+    fn deliveries_per_second(&self) -> f64 {
+        per_second(self.deliveries, self.delivery_time)
+    }
+
+    /// Seconds of this CPU time for 1,000 deliveries.
+    fn per_thousand(&self, cpu_time: Duration) -> f64 {
+        cpu_time.as_secs_f64() * 1_000.0 / self.deliveries.max(1) as f64
+    }
+
+    /// The latency that this share of deliveries did not exceed, in milliseconds.
+    fn latency_ms(&self, share: f64) -> f64 {
+        let rank = (self.latencies.len() as f64 * share).ceil() as usize;
+        let latency = self.latencies.get(rank.saturating_sub(1));
+        latency.copied().unwrap_or_default().as_secs_f64() * 1_000.0
+    }
+
+    fn peak_memory_mib(&self) -> f64 {
+        self.peak_memory as f64 / (1_024.0 * 1_024.0)
+    }
+
+    /// Of a core, while idle: the server's and its database's.
+    fn idle_share(&self) -> Option<(f64, f64)> {
+        let (cpu, time) = self.idle?;
+        let share = |used: Duration| used.as_secs_f64() / time.as_secs_f64();
+        Some((share(cpu.server), share(cpu.database)))
+    }
+}

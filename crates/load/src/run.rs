@@ -1,0 +1,163 @@
+//! One run on one database, from an empty one to the figures.
+
+use std::time::{Duration, Instant};
+
+use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_contracts::v1::dispatch_service_client::DispatchServiceClient;
+use keeptrusts_webhooks_contracts::v1::endpoint_service_client::EndpointServiceClient;
+use tokio::time::sleep;
+use tonic::transport::Channel;
+
+use crate::Problem;
+use crate::ledger::Comparison;
+use crate::options::{Database, Options};
+use crate::platform::{CpuTime, Platform};
+use crate::publishers::{self, EVENT_TYPE, ORGANIZATION, Published};
+use crate::receiver::Receiver;
+use crate::usage;
+
+/// The figures of a run.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    pub(crate) database: Database,
+    pub(crate) events: usize,
+    pub(crate) deliveries: usize,
+    /// From the first call to publish to the last acknowledgement.
+    pub(crate) publish_time: Duration,
+    /// From the first call to publish to the last arrival.
+    pub(crate) delivery_time: Duration,
+    /// From the first call to publish until the server was quiet.
+    pub(crate) cpu: CpuTime,
+    /// Of this process, publishers and receiver, in the same time.
+    pub(crate) load_cpu: Duration,
+    /// The server's, in bytes.
+    pub(crate) peak_memory: u64,
+    /// From the call to publish to the arrival, shortest first.
+    pub(crate) latencies: Vec<Duration>,
+    /// While nothing was to do, and how long that was.
+    pub(crate) idle: Option<(CpuTime, Duration)>,
+    /// What was not as it must be.
+    pub(crate) complaints: Vec<String>,
+}
+
+/// Starts everything, publishes, waits until all is delivered and recorded, stops everything.
+pub(crate) async fn run(options: &Options, database: Database) -> Result<Measured, Problem> {
+    let receiver = Receiver::start().await?;
+    let platform = Platform::start(database, receiver.ca_file()).await?;
+    let channel = Channel::from_shared(format!("http://{}", platform.address()))?.connect().await?;
+    let endpoints = create_endpoints(channel.clone(), &receiver, options.endpoints).await?;
+    let idle = measure_idle(&platform, options.idle_time()).await?;
+
+    let cpu_before = platform.cpu_time()?;
+    let own_cpu_before = own_cpu_time()?;
+    let published = publishers::publish(platform.address(), options).await?;
+    let expected = published.acknowledged.len() * usize::from(options.endpoints);
+    receiver.ledger().wait_for(expected).await;
+    let load_cpu = own_cpu_time()?.saturating_sub(own_cpu_before);
+    // The last outcomes are still to be recorded, and a duplicate could still come.
+    platform.wait_until_quiet().await?;
+    let cpu = platform.cpu_time()?.since(cpu_before);
+
+    let comparison = receiver.ledger().compare(&published.acknowledged, options.endpoints);
+    let mut complaints = complaints_about(&published, &comparison);
+    complaints.extend(wrongly_recorded(channel, &endpoints, published.acknowledged.len()).await?);
+    let peak_memory = platform.peak_memory()?;
+    complaints.extend(platform.stop().await);
+    let last_arrival = comparison.last_arrival.unwrap_or_else(Instant::now);
+    Ok(Measured {
+        database,
+        events: published.acknowledged.len(),
+        deliveries: comparison.latencies.len(),
+        publish_time: published.took,
+        delivery_time: last_arrival - published.started,
+        cpu,
+        load_cpu,
+        peak_memory,
+        latencies: comparison.latencies,
+        idle,
+        complaints,
+    })
+}
+
+/// Returns the endpoints' ids.
+async fn create_endpoints(
+    channel: Channel,
+    receiver: &Receiver,
+    count: u16,
+) -> Result<Vec<String>, Problem> {
+    let mut client = EndpointServiceClient::new(channel);
+    let mut ids = Vec::new();
+    for number in 0..count {
+        let request = v1::CreateEndpointRequest {
+            organization_id: ORGANIZATION.to_owned(),
+            name: format!("endpoint {number}"),
+            url: receiver.url(number),
+            event_types: vec![EVENT_TYPE.to_owned()],
+            ..v1::CreateEndpointRequest::default()
+        };
+        let created = client.create_endpoint(request).await?.into_inner();
+        ids.push(created.endpoint.ok_or("CreateEndpoint answered without an endpoint")?.id);
+    }
+    Ok(ids)
+}
+
+async fn measure_idle(
+    platform: &Platform,
+    time: Duration,
+) -> Result<Option<(CpuTime, Duration)>, Problem> {
+    if time.is_zero() {
+        return Ok(None);
+    }
+    platform.wait_until_quiet().await?;
+    let before = platform.cpu_time()?;
+    sleep(time).await;
+    Ok(Some((platform.cpu_time()?.since(before), time)))
+}
+
+fn own_cpu_time() -> Result<Duration, Problem> {
+    Ok(usage::cpu_time(i32::try_from(std::process::id())?)?)
+}
+
+fn complaints_about(published: &Published, comparison: &Comparison) -> Vec<String> {
+    let mut complaints: Vec<String> = Vec::new();
+    if let Some(first) = published.failures.first() {
+        let count = published.failures.len();
+        complaints.push(format!("{count} publishers failed, the first with: {first}"));
+    }
+    let counts = [
+        (comparison.missing as u64, "deliveries of acknowledged events were lost"),
+        (comparison.duplicates, "requests were duplicates"),
+        (comparison.unexpected as u64, "deliveries were of events that nobody was told of"),
+    ];
+    for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
+        complaints.push(format!("{count} {what}"));
+    }
+    complaints
+}
+
+/// Compares what the platform has recorded with what has happened.
+async fn wrongly_recorded(
+    channel: Channel,
+    endpoints: &[String],
+    events: usize,
+) -> Result<Vec<String>, Problem> {
+    let mut client = DispatchServiceClient::new(channel);
+    let mut complaints = Vec::new();
+    for endpoint_id in endpoints {
+        let request = v1::GetEndpointStatsRequest {
+            organization_id: ORGANIZATION.to_owned(),
+            endpoint_id: endpoint_id.clone(),
+            window: None,
+        };
+        let stats = client.get_endpoint_stats(request).await?.into_inner();
+        let total = stats.total.unwrap_or_default();
+        if (total.delivered, total.retrying, total.failed) != (events as i64, 0, 0) {
+            complaints.push(format!(
+                "of {events} deliveries to {endpoint_id}, {} are recorded as delivered; {} attempts failed",
+                total.delivered,
+                total.retrying + total.failed,
+            ));
+        }
+    }
+    Ok(complaints)
+}

@@ -1,0 +1,90 @@
+//! What processes use, as the kernel counts it in `/proc`: see proc(5).
+
+use std::fs;
+use std::io;
+use std::time::Duration;
+
+/// CPU time of one process, in user and in kernel mode, all threads.
+pub(crate) fn cpu_time(process: i32) -> io::Result<Duration> {
+    Ok(Stat::read(process)?.own)
+}
+
+/// CPU time of a process, of the children that it has now, and of those that it has waited for.
+/// For Postgres' postmaster that is the whole cluster.
+pub(crate) fn cpu_time_with_children(parent: i32) -> io::Result<Duration> {
+    let stat = Stat::read(parent)?;
+    let mut total = stat.own + stat.waited_for;
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(process) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+        // One that has ended since is among those waited for, or will be.
+        if let Ok(stat) = Stat::read(process)
+            && stat.parent == parent
+        {
+            total += stat.own;
+        }
+    }
+    Ok(total)
+}
+
+/// The most memory that a process has had resident, in bytes.
+pub(crate) fn peak_memory(process: i32) -> io::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    status
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse().ok()
+        })
+        .map(|kibibytes: u64| kibibytes * 1_024)
+        .ok_or_else(|| io::Error::other("/proc/…/status has no VmHWM"))
+}
+
+/// The machine's load average over the last minute.
+pub(crate) fn load_average() -> Option<f64> {
+    fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
+}
+
+struct Stat {
+    parent: i32,
+    own: Duration,
+    waited_for: Duration,
+}
+
+impl Stat {
+    fn read(process: i32) -> io::Result<Stat> {
+        let line = fs::read_to_string(format!("/proc/{process}/stat"))?;
+        Stat::parse(&line).ok_or_else(|| io::Error::other("/proc/…/stat is not as proc(5) says"))
+    }
+
+    fn parse(line: &str) -> Option<Stat> {
+        // The second field is the program's name in parentheses, which may contain anything.
+        let (_, rest) = line.rsplit_once(") ")?;
+        let fields: Vec<&str> = rest.split(' ').collect();
+        // Numbered from 1 in proc(5), and ours begin with the third.
+        let field = |number: usize| fields.get(number - 3);
+        let ticks = |number| field(number)?.parse::<u64>().ok();
+        let in_time = |ticks: u64| {
+            Duration::from_millis(ticks * 1_000 / rustix::param::clock_ticks_per_second())
+        };
+        Some(Stat {
+            parent: field(4)?.parse().ok()?,
+            own: in_time(ticks(14)? + ticks(15)?),
+            waited_for: in_time(ticks(16)? + ticks(17)?),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_proc_stat_is_read_whatever_the_program_is_called() {
+        let line = "71 (a) (b c) S 7 71 71 0 -1 4194560 1 2 3 4 100 50 20 10 20 0 1 0 9 8 7";
+        let stat = Stat::parse(line).expect("a good line");
+        assert_eq!(stat.parent, 7);
+        let tick = Duration::from_millis(1_000 / rustix::param::clock_ticks_per_second());
+        assert_eq!(stat.own, tick * 150);
+        assert_eq!(stat.waited_for, tick * 30);
+    }
+}

@@ -1,0 +1,330 @@
+//! Everything at once: random receivers, publishers and operators, a database that fails, and
+//! processes that die, freeze, stop and start at random moments. Then the world is healed and
+//! given time, and must be as it should.
+//!
+//! The seed decides what happens; it is printed. What follows from it may differ a little from
+//! run to run, since ids have random bits of their own.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use keeptrusts_webhooks_domain::attempt::Outcome;
+use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
+use keeptrusts_webhooks_domain::endpoint::{EndpointCommand, EndpointStatus};
+use keeptrusts_webhooks_domain::fact::DeliveryFact;
+use keeptrusts_webhooks_domain::ids::{EndpointId, EventId, OrganizationId};
+use keeptrusts_webhooks_domain::log::Position;
+
+use crate::world::{Answer, EVENT_TYPE, Random, World, hours, minutes, seconds};
+
+const STEPS: usize = 120;
+
+/// How many shards the shared database has.
+const SHARDS: u16 = 3;
+
+#[test]
+fn chaos_in_one_process() {
+    for seed in 0..24 {
+        run(seed, async |seed| Chaos::begin(seed, World::embedded().await, &[]).await);
+    }
+}
+
+#[test]
+fn chaos_among_processes_that_share_a_database() {
+    for seed in 100..112 {
+        run(seed, async |seed| {
+            let mut world = World::shared(SHARDS).await;
+            for name in PROCESSES {
+                world.join(name).await;
+            }
+            Chaos::begin(seed, world, &PROCESSES).await
+        });
+    }
+}
+
+const PROCESSES: [&str; 2] = ["a", "b"];
+
+fn run(seed: u64, begin: impl AsyncFnOnce(u64) -> Chaos) {
+    println!("seed {seed}");
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime");
+    runtime.block_on(async {
+        let mut chaos = begin(seed).await;
+        for _ in 0..STEPS {
+            chaos.step().await;
+        }
+        chaos.heal().await;
+        chaos.check().await;
+    });
+}
+
+struct Chaos {
+    world: World,
+    random: Random,
+    /// Those that exist, with their names.
+    endpoints: BTreeMap<EndpointId, String>,
+    acknowledged: Vec<EventId>,
+    /// None: the world is embedded. Else each process, and how it is.
+    processes: BTreeMap<&'static str, Condition>,
+    dispatches: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Condition {
+    Running,
+    Frozen,
+    Gone,
+}
+
+impl Chaos {
+    async fn begin(seed: u64, world: World, processes: &[&'static str]) -> Chaos {
+        let mut random = Random::of_seed(seed);
+        let faults = random.below(12);
+        world.weather.storm(seed, faults, Duration::from_millis(random.below(30)));
+        let processes = processes.iter().map(|name| (*name, Condition::Running)).collect();
+        let (endpoints, acknowledged) = (BTreeMap::new(), Vec::new());
+        let mut chaos =
+            Chaos { world, random, endpoints, acknowledged, processes, dispatches: true };
+        for _ in 0..4 {
+            chaos.create_endpoint().await;
+        }
+        chaos
+    }
+
+    async fn step(&mut self) {
+        match self.random.below(100) {
+            0..35 => self.publish().await,
+            35..50 => self.change_receiver(),
+            50..60 => self.ask(DeliveryFact::RetryRequested).await,
+            60..66 => self.ask(DeliveryFact::CancelRequested).await,
+            66..74 => self.disable_or_enable().await,
+            74..77 => self.create_endpoint().await,
+            77..80 => self.delete_endpoint().await,
+            _ if self.processes.is_empty() => self.disturb_the_process().await,
+            _ => self.disturb_a_process().await,
+        }
+        let wait = match self.random.below(10) {
+            0..3 => Duration::ZERO,
+            3..6 => Duration::from_millis(self.random.below(100)),
+            6..9 => seconds(self.random.below(15)),
+            _ => minutes(self.random.below(8)),
+        };
+        self.world.pass(wait).await;
+    }
+
+    async fn publish(&mut self) {
+        for _ in 0..self.random.below(15) {
+            let organization = self.pick_organization();
+            let published = self.world.try_publish(&organization, EVENT_TYPE).await;
+            self.acknowledged.extend(published);
+        }
+    }
+
+    fn pick_organization(&mut self) -> OrganizationId {
+        self.random.pick(&self.world.organizations).expect("there is one")
+    }
+
+    fn pick_endpoint(&mut self) -> Option<EndpointId> {
+        let ids: Vec<_> = self.endpoints.keys().copied().collect();
+        self.random.pick(&ids)
+    }
+
+    fn change_receiver(&mut self) {
+        let answers = [
+            Answer::OK,
+            Answer::OK,
+            Answer::ERROR,
+            Answer::Hang,
+            Answer::Refuse,
+            Answer::RetryAfter(429, 90),
+            Answer::Slow(Duration::from_millis(300)),
+            Answer::SlowStatus(seconds(3), 503),
+        ];
+        let Some(name) = self.pick_endpoint().map(|id| self.endpoints[&id].clone()) else { return };
+        let always = self.random.pick(&answers).expect("there are some");
+        self.world.network.always(&name, always);
+        // Some flap before they are what they are.
+        let flaps = (0..self.random.below(6)).filter_map(|_| self.random.pick(&answers));
+        let flaps: Vec<_> = flaps.collect();
+        self.world.network.next(&name, flaps);
+    }
+
+    async fn ask(&mut self, request: DeliveryFact) {
+        let deliveries = self.world.all_deliveries().await;
+        for _ in 0..1 + self.random.below(3) {
+            // Recent ones more often: something is going on with them.
+            let recent = &deliveries[..deliveries.len().min(20)];
+            let from = if self.random.chance(50) { recent } else { &deliveries };
+            if let Some(delivery) = self.random.pick(from) {
+                _ = self.world.try_ask(delivery.id, request.clone()).await;
+            }
+        }
+    }
+
+    async fn disable_or_enable(&mut self) {
+        let Some(id) = self.pick_endpoint() else { return };
+        let command = match self.random.chance(40) {
+            true => EndpointCommand::Disable { reason: "chaos".to_owned() },
+            false => EndpointCommand::Enable,
+        };
+        _ = self.world.try_command(id, command).await;
+    }
+
+    async fn create_endpoint(&mut self) {
+        let organization = self.pick_organization();
+        let name = format!("endpoint-{}", self.random.below(u64::MAX));
+        let created = self.world.try_endpoint_of(&organization, &name, EVENT_TYPE).await;
+        if let Ok(id) = created {
+            self.endpoints.insert(id, name);
+        }
+    }
+
+    async fn delete_endpoint(&mut self) {
+        let Some(id) = self.pick_endpoint() else { return };
+        if self.world.try_command(id, EndpointCommand::Delete).await.is_ok() {
+            self.endpoints.remove(&id);
+        }
+    }
+
+    /// The embedded one.
+    async fn disturb_the_process(&mut self) {
+        match (self.dispatches, self.random.below(4)) {
+            (true, 0) => {
+                self.world.stop().await;
+                self.dispatches = false;
+            }
+            (true, 1) => {
+                self.world.kill().await;
+                self.dispatches = false;
+            }
+            (true, _) => self.world.restart().await,
+            (false, _) => {
+                self.world.start().await;
+                self.dispatches = true;
+            }
+        }
+    }
+
+    /// One of those that share the database.
+    async fn disturb_a_process(&mut self) {
+        let name = self.random.pick(&PROCESSES).expect("there are some");
+        let condition = match (self.processes[name], self.random.below(3)) {
+            (Condition::Running, 0) => {
+                self.world.freeze(name);
+                Condition::Frozen
+            }
+            (Condition::Running, 1) => {
+                self.world.leave(name).await;
+                Condition::Gone
+            }
+            (Condition::Running | Condition::Frozen, 2) => {
+                self.world.crash(name);
+                Condition::Gone
+            }
+            (Condition::Frozen, _) => {
+                self.world.thaw(name);
+                Condition::Running
+            }
+            _ => {
+                self.world.join(name).await;
+                Condition::Running
+            }
+        };
+        self.processes.insert(name, condition);
+    }
+
+    async fn heal(&mut self) {
+        self.world.weather.calm();
+        self.world.network.heal();
+        if self.processes.is_empty() && !self.dispatches {
+            self.world.start().await;
+        }
+        for (name, condition) in self.processes.clone() {
+            match condition {
+                Condition::Running => {}
+                Condition::Frozen => self.world.thaw(name),
+                Condition::Gone => self.world.join(name).await,
+            }
+        }
+        for id in self.endpoints.keys() {
+            self.world.enable(*id).await;
+        }
+        // The longest wait of the schedule, and more.
+        self.world.pass(hours(13)).await;
+        // One more event for everybody: whoever was degraded is shown to be well.
+        for organization in self.world.organizations.clone() {
+            let published = self.world.try_publish(&organization, EVENT_TYPE).await;
+            self.acknowledged.push(published.expect("the weather is fair"));
+        }
+        self.world.pass(minutes(1)).await;
+    }
+
+    async fn check(&self) {
+        self.check_log().await;
+        let deliveries = self.world.all_deliveries().await;
+        for delivery in &deliveries {
+            self.check_delivery(delivery).await;
+        }
+        self.check_repetitions(&deliveries);
+        for id in self.endpoints.keys() {
+            assert_eq!(self.world.status(*id).await, EndpointStatus::Active, "{id}");
+        }
+        self.world.assert_tables_match_the_log().await;
+    }
+
+    /// Invariants 1, 2 and 6.
+    async fn check_log(&self) {
+        let routings = self.world.routings().await;
+        for (event, count) in &routings {
+            assert_eq!(*count, 1, "{event} is routed once");
+        }
+        let accepted: BTreeSet<_> = routings.into_iter().map(|(event, _)| event).collect();
+        let lost: Vec<_> = self.acknowledged.iter().filter(|id| !accepted.contains(id)).collect();
+        assert!(lost.is_empty(), "acknowledged, but not in the log: {lost:?}");
+        for log in self.world.logs().await {
+            let positions: Vec<_> = log.iter().map(|record| record.position.0).collect();
+            assert_eq!(positions, Vec::from_iter(1..=log.len() as i64));
+            assert!(log.first().is_none_or(|first| first.position == Position(1)));
+        }
+    }
+
+    /// Invariant 3.
+    async fn check_delivery(&self, delivery: &Delivery) {
+        let attempts = self.world.attempts(delivery.id).await;
+        let numbers: Vec<_> = attempts.iter().map(|attempt| attempt.made.number).collect();
+        assert_eq!(numbers, Vec::from_iter(1..=delivery.attempt_count), "{delivery:?}");
+        assert!(delivery.state.has_ended(), "{delivery:?}");
+        assert_eq!(delivery.due_time(), None, "{delivery:?}");
+        let succeeded = attempts.iter().any(|attempt| attempt.outcome == Outcome::Delivered);
+        match delivery.state {
+            DeliveryState::Delivered => assert!(succeeded, "{delivery:?}"),
+            DeliveryState::Failed => assert_eq!(delivery.automatic_count, 6, "{delivery:?}"),
+            _ => assert!(!delivery.cancel_reason.is_empty(), "{delivery:?}"),
+        }
+    }
+
+    /// Invariant 4: a request is made twice only if its shard changed hands meanwhile; and
+    /// every attempt in the log was made.
+    fn check_repetitions(&self, deliveries: &[Delivery]) {
+        let deliveries: HashMap<_, _> =
+            deliveries.iter().map(|delivery| (delivery.id, delivery)).collect();
+        let mut earlier = HashMap::new();
+        for request in self.world.requests() {
+            let (delivery, number) = (deliveries[&request.delivery()], request.number());
+            if let Some(before) = earlier.insert((delivery.id, number), request.time) {
+                let organization = &delivery.organization_id;
+                assert!(
+                    self.world.changed_hands(organization, before, request.time),
+                    "attempt {number} of {} was made at {before} and at {}, by one owner",
+                    delivery.id,
+                    request.time,
+                );
+            }
+        }
+        for delivery in deliveries.values() {
+            for number in 1..=delivery.attempt_count {
+                assert!(earlier.contains_key(&(delivery.id, number)), "{delivery:?} {number}");
+            }
+        }
+    }
+}

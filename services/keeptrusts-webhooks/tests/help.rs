@@ -1,0 +1,135 @@
+//! What every program says about itself, and whether its flags are also environment variables.
+
+mod platform;
+
+use std::collections::BTreeSet;
+
+use keeptrusts_webhooks_testkit::process::{Launch, Signal};
+
+use crate::platform::{Backend, Database, PATIENCE};
+
+/// Every binary and subcommand.
+const COMMANDS: &[&[&str]] = &[
+    &["keeptrusts-webhooks"],
+    &["keeptrusts-webhooks", "serve"],
+    &["keeptrusts-webhooks", "demo"],
+    &["keeptrusts-webhooks", "log"],
+    &["keeptrusts-webhooks", "log", "rebuild"],
+    &["endpoint-service"],
+    &["ingest-service"],
+    &["dispatch-service"],
+];
+
+/// Flags that say what to do now; in an environment they would be a trap.
+const WITHOUT_VARIABLE: [&str; 3] = ["--help", "--version", "--check"];
+
+async fn said_by(command: &[&str], flag: &str) -> String {
+    let mut process = Launch::binary(command[0]).args(&command[1..]).arg(flag).start();
+    let status = process.wait_exit(PATIENCE).await;
+    assert!(status.success(), "{command:?} {flag}: {status}");
+    process.output()
+}
+
+fn flags_in(help: &str) -> BTreeSet<&str> {
+    let words = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
+    words.flat_map(|line| line.split([' ', ','])).filter(|word| word.starts_with("--")).collect()
+}
+
+fn variable_of(flag: &str) -> String {
+    let name = flag.trim_start_matches("--").replace('-', "_").to_uppercase();
+    format!("KEEPTRUSTS_WEBHOOKS_{name}")
+}
+
+#[tokio::test]
+async fn help_names_each_flag_with_its_environment_variable() {
+    for command in COMMANDS {
+        let help = said_by(command, "--help").await;
+        assert!(help.contains("Usage: "), "{command:?}\n{help}");
+        let flags = flags_in(&help);
+        assert!(flags.contains("--help"), "{command:?}\n{help}");
+        for flag in flags.into_iter().filter(|flag| !WITHOUT_VARIABLE.contains(flag)) {
+            let variable = format!("[env: {}", variable_of(flag));
+            assert!(help.contains(&variable), "{command:?} {flag}\n{help}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn serve_has_the_documented_flags_and_defaults() {
+    let help = said_by(&["keeptrusts-webhooks", "serve"], "--help").await;
+    let flags = flags_in(&help);
+    for flag in ["--database-url", "--data-dir", "--trust-ca", "--allow-network"] {
+        assert!(flags.contains(flag), "{flag}\n{help}");
+    }
+    for (flag, default) in [
+        ("--listen", "127.0.0.1:50051"),
+        ("--retry-schedule", "1m,5m,30m,2h,12h"),
+        ("--request-timeout", "10s"),
+        ("--lease-ttl", "10s"),
+    ] {
+        assert!(flags.contains(flag), "{flag}\n{help}");
+        assert!(help.contains(&format!("[default: {default}]")), "{flag}\n{help}");
+    }
+}
+
+#[tokio::test]
+async fn version_is_the_workspaces() {
+    for command in COMMANDS.iter().filter(|command| command.len() == 1) {
+        let version = said_by(command, "--version").await;
+        assert_eq!(version.trim(), format!("{} {}", command[0], env!("CARGO_PKG_VERSION")));
+    }
+}
+
+#[tokio::test]
+async fn a_server_can_be_configured_by_its_environment_alone() {
+    let database = Database::new(Backend::Sqlite).await;
+    let variables = [
+        ("LISTEN", "127.0.0.1:0"),
+        ("RETRY_SCHEDULE", "1s,2s"),
+        ("REQUEST_TIMEOUT", "3s"),
+        ("ALLOW_NETWORK", "127.0.0.0/8,10.0.0.0/8"),
+        ("ENDPOINT_CONCURRENCY", "4"),
+        ("LEASE_TTL", "5s"),
+        ("BODY_RETENTION", "7d"),
+        ("LOG_FORMAT", "json"),
+        ("LOG_LEVEL", "info"),
+    ];
+    let mut launch = Launch::binary("keeptrusts-webhooks")
+        .arg("serve")
+        .env("KEEPTRUSTS_WEBHOOKS_DATA_DIR", database.folder());
+    for (name, value) in variables {
+        launch = launch.env(format!("KEEPTRUSTS_WEBHOOKS_{name}"), value);
+    }
+    let mut process = launch.start();
+    process.wait_for_listening(PATIENCE).await;
+    process.signal(Signal::Term);
+    assert!(process.wait_exit(PATIENCE).await.success());
+    assert!(process.output().lines().all(|line| line.starts_with('{')), "the logs are JSON");
+    assert!(database.folder().join("webhooks.db").is_file(), "the data folder is the given one");
+}
+
+#[tokio::test]
+async fn a_wrong_value_is_refused_with_what_would_be_right() {
+    for (variable, value, words) in [
+        ("RETRY_SCHEDULE", "soon", "for example `1m,5m,30m,2h,12h`"),
+        ("REQUEST_TIMEOUT", "10", "for example 500ms, 10s, 1h30m or 30d"),
+        ("REQUEST_TIMEOUT", "0s", "must be longer than zero"),
+        ("ALLOW_NETWORK", "127.0.0.1.5", "--allow-network"),
+        ("LISTEN", "localhost", "--listen"),
+        ("DATABASE_URL", "mysql://db/webhooks", "must begin with postgres:// or sqlite:"),
+        ("TRUST_CA", "/does/not/exist.pem", "cannot read the --trust-ca file /does/not/exist.pem"),
+        ("BODY_RETENTION", "1h", "must be longer than the whole --retry-schedule"),
+        ("LEASE_TTL", "10ms", "must be at least 1s"),
+    ] {
+        let database = Database::new(Backend::Sqlite).await;
+        let mut process = Launch::binary("keeptrusts-webhooks")
+            .args(["serve", "--data-dir"])
+            .arg(database.folder())
+            .env("KEEPTRUSTS_WEBHOOKS_LISTEN", "127.0.0.1:0")
+            .env(format!("KEEPTRUSTS_WEBHOOKS_{variable}"), value)
+            .start();
+        let status = process.wait_exit(PATIENCE).await;
+        assert!(!status.success(), "{variable}={value}");
+        assert!(process.output().contains(words), "{variable}={value}\n{}", process.output());
+    }
+}

@@ -1,0 +1,130 @@
+//! Our binaries, serving.
+
+use std::net::SocketAddr;
+use std::process::ExitStatus;
+
+use keeptrusts_webhooks_testkit::ports::free_port;
+use keeptrusts_webhooks_testkit::process::{Launch, Process, Signal};
+use keeptrusts_webhooks_testkit::receiver::Receiver;
+
+use super::PATIENCE;
+use super::client::Client;
+use super::database::Database;
+
+/// The retry schedule of tests: as many retries as in production, within a second.
+pub(crate) const QUICK_SCHEDULE: &str = "50ms,100ms,150ms,200ms,250ms";
+
+/// How to start a server.
+#[derive(Clone, Debug)]
+pub(crate) struct ServerBuilder {
+    binary: &'static str,
+    arguments: Vec<String>,
+    port: u16,
+}
+
+impl ServerBuilder {
+    /// Adds a flag and its value.
+    pub(crate) fn flag(mut self, name: &str, value: &str) -> Self {
+        self.arguments.extend([name.to_owned(), value.to_owned()]);
+        self
+    }
+
+    /// Trusts the receiver's authority, and allows deliveries to this machine.
+    pub(crate) fn delivering_to(self, receiver: &Receiver) -> Self {
+        let ca = receiver.ca_file().to_str().expect("the path is UTF-8");
+        self.flag("--trust-ca", ca).flag("--allow-network", "127.0.0.0/8")
+    }
+
+    /// Retries after these waits, such as `50ms,1s`.
+    pub(crate) fn retrying_after(self, schedule: &str) -> Self {
+        self.flag("--retry-schedule", schedule)
+    }
+
+    /// Retries five times, within a second.
+    pub(crate) fn retrying_quickly(self) -> Self {
+        self.retrying_after(QUICK_SCHEDULE)
+    }
+
+    /// Listens on the same port after a restart, so that clients find it again.
+    pub(crate) fn on_a_fixed_port(mut self) -> Self {
+        self.port = free_port();
+        self
+    }
+
+    /// Starts it; it answers when this returns.
+    pub(crate) async fn start(self) -> Server {
+        let (process, address) = self.launch().await;
+        Server { builder: self, process, address }
+    }
+
+    /// Starts a process that is not expected to serve.
+    pub(crate) fn start_process(&self) -> Process {
+        let listen = format!("127.0.0.1:{}", self.port);
+        Launch::binary(self.binary).args(&self.arguments).arg("--listen").arg(listen).start()
+    }
+
+    async fn launch(&self) -> (Process, SocketAddr) {
+        let process = self.start_process();
+        let address = process.wait_for_listening(PATIENCE).await;
+        (process, address)
+    }
+}
+
+/// A server that runs, or is to be started again.
+#[derive(Debug)]
+pub(crate) struct Server {
+    builder: ServerBuilder,
+    process: Process,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// `keeptrusts-webhooks serve`: all services in one process.
+    pub(crate) fn all_in_one(database: &Database) -> ServerBuilder {
+        let mut builder = Self::service("keeptrusts-webhooks", database);
+        builder.arguments.insert(0, "serve".to_owned());
+        builder
+    }
+
+    /// A service in a process of its own: `dispatch-service`, for example.
+    pub(crate) fn service(binary: &'static str, database: &Database) -> ServerBuilder {
+        ServerBuilder { binary, arguments: database.flags(), port: 0 }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its process.
+    pub(crate) fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// A client of this server for one organization.
+    pub(crate) fn client(&self, organization: &str) -> Client {
+        Client::new(organization, self.address, self.address, self.address)
+    }
+
+    /// Kills it as `kill -9` does. It can be started again.
+    pub(crate) async fn kill(&mut self) {
+        self.process.kill().await;
+    }
+
+    /// Asks it to end, and waits until it has. It can be started again.
+    pub(crate) async fn stop(&mut self) {
+        let status = self.end_by(Signal::Term).await;
+        assert!(status.success(), "it ended with {status}");
+    }
+
+    /// Sends it a signal that ends it, and waits until it has ended. It can be started again.
+    pub(crate) async fn end_by(&mut self, signal: Signal) -> ExitStatus {
+        self.process.signal(signal);
+        self.process.wait_exit(PATIENCE).await
+    }
+
+    /// Starts it again, after it has ended, with the same flags.
+    pub(crate) async fn start_again(&mut self) {
+        (self.process, self.address) = self.builder.launch().await;
+    }
+}

@@ -1,0 +1,43 @@
+//! `cargo xtask bench`: how fast, how cheap, how soon.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use clap::Args;
+
+use crate::failure::Result;
+use crate::tools::{self, Tool};
+use crate::{shell, workspace};
+
+/// Measure throughput, CPU time and latency, on SQLite and on Postgres
+///
+/// Builds the release binaries, starts `keeptrusts-webhooks serve` and an HTTPS receiver, and
+/// publishes over gRPC. Fails if an acknowledged event was not delivered exactly once. All
+/// options are those of the load generator in crates/load: see `cargo xtask bench -- --help`.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  cargo xtask bench                                      256 publishers, as fast as it goes
+  cargo xtask bench --database sqlite --json bench.json  one database, figures in a file too
+  cargo xtask bench --endpoints 10 --seconds 5           every event to ten endpoints
+  cargo xtask bench --rate 200 --idle-seconds 20         a gentle load, and none at all")]
+pub(crate) struct Arguments {
+    /// Options of the load generator
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTION")]
+    options: Vec<String>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result {
+    println!("==> tools: find or install a Postgres server");
+    tools::prepare(&BTreeSet::from([Tool::Postgres]))?;
+
+    let packages = ["keeptrusts-webhooks", "keeptrusts-webhooks-load"];
+    let mut build = workspace::cargo(&["build", "--release"]);
+    build.args(packages.iter().flat_map(|package| ["--package", package]));
+    println!("==> build: {}", shell::words(&build));
+    shell::run(&mut build)?;
+
+    let mut load = Command::new(workspace::target()?.join("release/load"));
+    load.args(&arguments.options).envs(tools::environment());
+    println!("==> load: {}", shell::words(&load));
+    shell::run(&mut load)
+}
