@@ -53,7 +53,11 @@ impl DispatchApi {
         DispatchServiceServer::new(DispatchApi { log, clock, body_retention, shutdown })
     }
 
-    async fn delivery(&self, organization: &OrganizationId, id: DeliveryId) -> Result<Delivery, Status> {
+    async fn delivery(
+        &self,
+        organization: &OrganizationId,
+        id: DeliveryId,
+    ) -> Result<Delivery, Status> {
         let shard = self.log.shard_of(organization);
         let found = self.log.store().deliveries(shard, organization, &[id]).await;
         let found = found.map_err(answer::query_failed)?.pop();
@@ -146,13 +150,15 @@ impl DispatchService for DispatchApi {
         request: Request<v1::ListDeliveriesRequest>,
     ) -> Result<Response<v1::ListDeliveriesResponse>, Status> {
         let request = ListDeliveries::try_from(request.into_inner())?;
-        let ListDeliveries { organization_id, page, endpoint_id, event_id, event_type, state, .. } =
-            request;
+        let ListDeliveries {
+            organization_id, page, endpoint_id, event_id, event_type, state, ..
+        } = request;
         let scheduled = Interval { start: request.start_time, end: request.end_time };
         let filter = DeliveryFilter { endpoint_id, event_id, event_type, state, scheduled };
         let shard = self.log.shard_of(&organization_id);
         let store = self.log.store();
-        let read = store.list_deliveries(shard, &organization_id, &filter, page.before, page.limit());
+        let read =
+            store.list_deliveries(shard, &organization_id, &filter, page.before, page.limit());
         let read = read.await.map_err(answer::query_failed)?;
         let (deliveries, next_page_token) = page.split(read, |delivery| delivery.id);
         let deliveries = deliveries.iter().map(Into::into).collect();
@@ -175,8 +181,15 @@ impl DispatchService for DispatchApi {
         request: Request<v1::ListAttemptsRequest>,
     ) -> Result<Response<v1::ListAttemptsResponse>, Status> {
         let request = ListAttempts::try_from(request.into_inner())?;
-        let ListAttempts { organization_id, page, endpoint_id, delivery_id, event_type, outcome, .. } =
-            request;
+        let ListAttempts {
+            organization_id,
+            page,
+            endpoint_id,
+            delivery_id,
+            event_type,
+            outcome,
+            ..
+        } = request;
         let begun = Interval { start: request.start_time, end: request.end_time };
         let filter = AttemptFilter { endpoint_id, delivery_id, event_type, outcome, begun };
         let shard = self.log.shard_of(&organization_id);

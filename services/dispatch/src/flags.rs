@@ -39,12 +39,7 @@ pub struct DispatchFlags {
     pub request_timeout: Duration,
 
     /// A PEM file with certificates to trust besides the system's. Can be given several times.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "KEEPTRUSTS_WEBHOOKS_TRUST_CA",
-        value_delimiter = ','
-    )]
+    #[arg(long, value_name = "FILE", env = "KEEPTRUSTS_WEBHOOKS_TRUST_CA", value_delimiter = ',')]
     pub trust_ca: Vec<PathBuf>,
 
     /// A network that deliveries may reach although it is private, loopback or otherwise

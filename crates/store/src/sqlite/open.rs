@@ -44,10 +44,7 @@ impl Default for SqliteOptions {
     fn default() -> SqliteOptions {
         let program = std::env::current_exe().ok();
         let name = program.as_deref().and_then(Path::file_name).unwrap_or_default();
-        SqliteOptions {
-            program: name.to_string_lossy().into_owned(),
-            clock: crate::system_clock(),
-        }
+        SqliteOptions { program: name.to_string_lossy().into_owned(), clock: crate::system_clock() }
     }
 }
 

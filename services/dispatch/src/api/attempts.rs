@@ -37,7 +37,8 @@ impl DispatchApi {
         let ids: Vec<_> = exchanges.chain([event]).collect();
         let bodies = self.log.bodies(shard, &ids).await.map_err(answer::query_failed)?;
         let request_body = bodies.get(&event).map(AsRef::as_ref);
-        let shown = request_body.map_or(0, |body: &[u8]| MAX_REQUEST_BODIES / body.len().max(1)).max(1);
+        let shown =
+            request_body.map_or(0, |body: &[u8]| MAX_REQUEST_BODIES / body.len().max(1)).max(1);
         let first_shown = attempts.len().saturating_sub(shown);
         let with_content = attempts.iter().enumerate().map(|(index, attempt)| {
             let exchange = bodies.get(&BodyId::Attempt(attempt.made.id));

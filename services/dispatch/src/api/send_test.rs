@@ -50,11 +50,8 @@ impl DispatchApi {
             content: content.into(),
             expire_time: now.checked_add(self.body_retention).unwrap_or(Timestamp::MAX),
         };
-        let new_trace = || TraceContext {
-            trace_id: TraceId(random()),
-            span_id: random(),
-            sampled: false,
-        };
+        let new_trace =
+            || TraceContext { trace_id: TraceId(random()), span_id: random(), sampled: false };
         let trace = trace.unwrap_or_else(new_trace);
         let shard = self.log.shard_of(organization);
         // Read before the request is appended, so that the outcome cannot be missed.

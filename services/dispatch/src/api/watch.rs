@@ -114,7 +114,8 @@ impl Watcher {
 }
 
 fn changes_in(record: &Record) -> Vec<(DeliveryId, Change)> {
-    let scheduled = scheduled_deliveries(record).map(|delivery| (delivery.id, (record.position, None)));
+    let scheduled =
+        scheduled_deliveries(record).map(|delivery| (delivery.id, (record.position, None)));
     let mut changes: Vec<_> = scheduled.collect();
     if let (Fact::Delivery(fact), LogStream::Delivery(id)) = (&record.fact, record.stream) {
         let attempt = fact.attempt().map(|(made, outcome, error, next_attempt_time)| Attempt {
