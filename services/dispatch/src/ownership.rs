@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use keeptrusts_webhooks_domain::log::Shard as ShardNumber;
 use keeptrusts_webhooks_store::{ShardLease, Survey};
 use tokio::task::JoinHandle;
@@ -93,7 +94,8 @@ impl Ownership {
         if !store.is_shared() {
             return;
         }
-        for held in self.held.values() {
+        // All at the same time: one after the other, the last ones might come too late.
+        let renewals = self.held.values().map(async |held| {
             let lease = &held.shard.lease;
             let asked = Instant::now();
             match store.renew_lease(lease.lease(), time_to_live).await {
@@ -105,10 +107,11 @@ impl Ownership {
                     held.shard.abort.cancel();
                 }
                 Err(error) => {
-                    tracing::warn!(shard = %lease.shard(), %error, "cannot renew a lease")
+                    tracing::warn!(shard = %lease.shard(), %error, "cannot renew a lease");
                 }
             }
-        }
+        });
+        join_all(renewals).await;
     }
 
     fn give_up_surplus(&self, share: usize) {
@@ -124,26 +127,33 @@ impl Ownership {
         let store = self.parts.log.store();
         // Where there can be no other process, whoever else has a lease is dead.
         let is_free = |lease: &&ShardLease| lease.is_free() || !store.is_shared();
+        let mut wanted = Vec::new();
         for candidate in survey.shards.iter().filter(is_free) {
-            let number = candidate.shard;
             // What a dead process has left is taken whatever the share: it cannot wait.
             let is_orphan = candidate.owner.is_some();
-            if self.held.contains_key(&number) || (self.held.len() >= share && !is_orphan) {
-                continue;
+            let has_room = self.held.len() + wanted.len() < share;
+            if !self.held.contains_key(&candidate.shard) && (has_room || is_orphan) {
+                wanted.push(candidate.shard);
             }
+        }
+        // All at the same time: a dead process's shards have waited long enough.
+        let taking = wanted.into_iter().map(async |number| {
             let asked = Instant::now();
             match store.acquire_lease(number, &self.member, time_to_live).await {
-                Ok(Some(lease)) => {
-                    tracing::info!(shard = %number, epoch = %lease.epoch, "took the shard");
-                    let lasts = store.is_shared().then_some(time_to_live);
-                    let held = HeldLease::new(lease, asked, lasts);
-                    let shard = Arc::new(self.parts.shard(held));
-                    let work = tokio::spawn(pipeline::work(Arc::clone(&shard)));
-                    self.held.insert(number, Held { shard, work });
+                Ok(lease) => lease.map(|lease| (lease, asked)),
+                Err(error) => {
+                    tracing::warn!(shard = %number, %error, "cannot take the shard");
+                    None
                 }
-                Ok(None) => {}
-                Err(error) => tracing::warn!(shard = %number, %error, "cannot take the shard"),
             }
+        });
+        for (lease, asked) in join_all(taking).await.into_iter().flatten() {
+            tracing::info!(shard = %lease.shard, epoch = %lease.epoch, "took the shard");
+            let lasts = self.parts.log.store().is_shared().then_some(time_to_live);
+            let held = HeldLease::new(lease, asked, lasts);
+            let shard = Arc::new(self.parts.shard(held));
+            let work = tokio::spawn(pipeline::work(Arc::clone(&shard)));
+            self.held.insert(lease.shard, Held { shard, work });
         }
     }
 

@@ -146,7 +146,7 @@ async fn a_killed_process_is_replaced_within_the_time_of_its_leases_and_deliveri
 async fn invariant_5_a_process_that_was_frozen_past_its_leases_commits_nothing() {
     // What the process sends before it is frozen is answered while it is: with a failure, so
     // that whatever it says of that would show. What its successor sends is answered later, so
-    // that when the process thaws, nothing but the epoch tells it from the owner.
+    // that when the process thaws, nothing but its lost lease keeps it from saying so.
     const FIRST_ANSWER_AFTER: Duration = Duration::from_secs(6);
     const SECOND_ANSWER_AFTER: Duration = Duration::from_secs(16);
     let seen = std::sync::Mutex::new(BTreeSet::new());

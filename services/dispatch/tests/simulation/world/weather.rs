@@ -44,7 +44,7 @@ impl Weather {
         Weather(Mutex::new(fair_conditions()))
     }
 
-    /// So many of a hundred calls fail; each takes up to twice the delay.
+    /// So many of a hundred calls fail; each takes up to the delay on either way.
     pub(crate) fn storm(&self, seed: u64, fault_percent: u64, longest_delay: Duration) {
         *self.conditions() = Conditions {
             random: Random::of_seed(seed),
