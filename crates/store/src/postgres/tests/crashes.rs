@@ -102,8 +102,14 @@ async fn an_append_that_is_dropped_midway_holds_no_lock_and_leaves_no_gap() {
     store.append(SHARD, &[publish(event_id())]).await.expect("appends");
     let usual = warm.elapsed().min(warm - started).max(Duration::from_millis(1));
     for (round, operation) in (0..).zip(&operations) {
-        let patience = usual * (round % 30) / 15;
         let append = store.append(SHARD, std::slice::from_ref(operation));
+        // A dropped append costs its connection; every third one is let through, so that the
+        // next ones find a connection that is warm.
+        if round % 3 == 0 {
+            append.await.expect("appends");
+            continue;
+        }
+        let patience = usual * (round % 29) / 15;
         if let Ok(outcome) = tokio::time::timeout(patience, append).await {
             outcome.expect("appends");
         }
@@ -111,10 +117,12 @@ async fn an_append_that_is_dropped_midway_holds_no_lock_and_leaves_no_gap() {
 
     let after = Instant::now();
     store.append(SHARD, &[publish(event_id())]).await.expect("appends");
-    assert!(after.elapsed() < Duration::from_secs(3), "nobody holds the shard");
+    // A lock that was left behind would be waited for, and given up after 10 s.
+    assert!(after.elapsed() < Duration::from_secs(8), "nobody holds the shard");
     let ids: Vec<_> = operations.iter().map(|operation| operation.id).collect();
     let found = store.find_operations(SHARD, Position::START, &ids).await.expect("finds");
-    assert!(!found.is_empty() && found.len() < operations.len(), "{} were in time", found.len());
+    let let_through = operations.len().div_ceil(3);
+    assert!((let_through..operations.len()).contains(&found.len()), "{} are there", found.len());
     assert_gapless(&store, found.len() as i64 + 3).await;
     assert_eq!(store.check(SHARD, 10, &|_| ()).await.expect("checks"), []);
 
