@@ -58,7 +58,11 @@ pub(crate) async fn assert_every_event_delivered_once_recorded(
 
     let mut accepted = events(client).await;
     accepted.sort_unstable();
-    assert!(accepted == expected, "acknowledged and accepted are the same, each once");
+    let lost: Vec<_> = expected.iter().filter(|id| !accepted.contains(id)).collect();
+    assert!(lost.is_empty(), "acknowledged, but not in the log (invariant 1): {lost:?}");
+    let unknown: Vec<_> = accepted.iter().filter(|id| !expected.contains(id)).collect();
+    assert!(unknown.is_empty(), "in the log, but never acknowledged: {unknown:?}");
+    assert_eq!(accepted.len(), expected.len(), "each is accepted once");
 
     let mut deliveries = delivered(client, expected.len()).await;
     deliveries.sort_unstable_by(|one, other| one.event_id.cmp(&other.event_id));
