@@ -1,6 +1,7 @@
-//! New ids: the time and 80 random bits.
+//! New ids (the time and 80 random bits), new traces, and the clock that they are made by.
 
 use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::trace::{TraceContext, TraceId};
 use ulid::Ulid;
 
 use crate::keyring::random;
@@ -9,6 +10,11 @@ use crate::keyring::random;
 pub fn new_ulid(now: Timestamp) -> Ulid {
     let milliseconds = u64::try_from(now.as_millisecond()).unwrap_or(0);
     Ulid::from_parts(milliseconds, u128::from_le_bytes(random()))
+}
+
+/// A trace of its own, for what belongs to no caller's. Not sampled: nobody records its root.
+pub fn new_trace() -> TraceContext {
+    TraceContext { trace_id: TraceId(random()), span_id: random(), sampled: false }
 }
 
 /// The clock of the machine, in microseconds: what the tables hold, so that a time means the

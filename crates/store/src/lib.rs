@@ -27,7 +27,7 @@ pub mod sqlite;
 mod store;
 mod tail;
 
-pub use ids::{new_ulid, system_clock};
+pub use ids::{new_trace, new_ulid, system_clock};
 pub use log::{AppendError, Follower, Log};
 pub use memory::Clock;
 pub use operation::{

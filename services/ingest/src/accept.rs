@@ -10,11 +10,11 @@ use keeptrusts_webhooks_domain::event::{ContentDigest, Idempotency, request_sha2
 use keeptrusts_webhooks_domain::fact::{EventAccepted, Fact};
 use keeptrusts_webhooks_domain::ids::{EventId, OperationId};
 use keeptrusts_webhooks_domain::log::Stream;
-use keeptrusts_webhooks_domain::trace::{TraceContext, TraceId};
+use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_process::answer;
-use keeptrusts_webhooks_store::keyring::random;
 use keeptrusts_webhooks_store::{
-    AppendError, Appended, BodyId, Expected, NewBody, NewRecord, Operation, Refusal, new_ulid,
+    AppendError, Appended, BodyId, Expected, NewBody, NewRecord, Operation, Refusal, new_trace,
+    new_ulid,
 };
 use tonic::Status;
 
@@ -92,11 +92,6 @@ pub(crate) fn refused_or_failed(
         Err(AppendError::Refused(refusal)) => Ok(Err(refusal)),
         Err(error) => Err(answer::append_failed(error)),
     }
-}
-
-/// A trace of the event's own, for publishers that have none.
-fn new_trace() -> TraceContext {
-    TraceContext { trace_id: TraceId(random()), span_id: random(), sampled: false }
 }
 
 /// Clocks are not better than that, and shorter bodies are easier to read.

@@ -10,10 +10,9 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream};
-use keeptrusts_webhooks_domain::trace::{TraceContext, TraceId};
+use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_process::answer;
-use keeptrusts_webhooks_store::keyring::random;
-use keeptrusts_webhooks_store::{BodyId, Expected, NewBody, NewRecord, new_ulid};
+use keeptrusts_webhooks_store::{BodyId, Expected, NewBody, NewRecord, new_trace, new_ulid};
 use tonic::Status;
 
 use super::DispatchApi;
@@ -50,8 +49,6 @@ impl DispatchApi {
             content: content.into(),
             expire_time: now.checked_add(self.body_retention).unwrap_or(Timestamp::MAX),
         };
-        let new_trace =
-            || TraceContext { trace_id: TraceId(random()), span_id: random(), sampled: false };
         let trace = trace.unwrap_or_else(new_trace);
         let shard = self.log.shard_of(organization);
         // Read before the request is appended, so that the outcome cannot be missed.

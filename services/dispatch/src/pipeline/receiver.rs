@@ -61,6 +61,13 @@ pub(crate) enum Availability {
     Gone,
 }
 
+impl Availability {
+    /// Whether what waits must be cancelled.
+    pub(crate) fn is_gone(self) -> bool {
+        self == Availability::Gone
+    }
+}
+
 /// The shard's receivers as the last records that were tailed left them.
 #[derive(Default)]
 pub(crate) struct Receivers(RwLock<HashMap<EndpointId, Arc<Receiver>>>);

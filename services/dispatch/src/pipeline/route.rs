@@ -15,7 +15,7 @@ use keeptrusts_webhooks_store::{
 };
 use tokio::sync::mpsc;
 
-use super::receiver::{Availability, Receiver};
+use super::receiver::Receiver;
 use super::router::Router;
 use super::schedule::ToSchedule;
 use super::{Backoff, RECORDS_PER_READ, Shard};
@@ -260,12 +260,5 @@ impl Route {
 
     async fn pass_on(&self, message: ToSchedule) -> Result<(), Ended> {
         self.to_schedule.send(message).await.map_err(|_| Ended)
-    }
-}
-
-impl Availability {
-    /// Whether what waits must be cancelled.
-    pub(crate) fn is_gone(self) -> bool {
-        self == Availability::Gone
     }
 }

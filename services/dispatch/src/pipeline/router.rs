@@ -50,7 +50,9 @@ impl Router {
         loaded.endpoints.extend(self.endpoints.get(&id).map(|known| (id, known.clone())));
         let mut fold = Fold::new(loaded);
         fold.apply(record)?;
-        self.endpoints_of(fold);
+        for endpoint in fold.into_changes().endpoints.into_values() {
+            self.put(endpoint);
+        }
         Ok(&self.endpoints[&id])
     }
 
@@ -72,11 +74,5 @@ impl Router {
             }
         }
         DeliveriesScheduled { event_type, deliveries, missed }
-    }
-
-    fn endpoints_of(&mut self, fold: Fold) {
-        for endpoint in fold.into_changes().endpoints.into_values() {
-            self.put(endpoint);
-        }
     }
 }
