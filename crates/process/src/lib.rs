@@ -15,3 +15,8 @@ pub mod flags;
 pub mod grpc_server;
 pub mod logging;
 pub mod shutdown;
+
+/// A delivery is thousands of small allocations on many threads, and their memory must go back
+/// when the load ends: with the C library's allocator they are a quarter of the CPU time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

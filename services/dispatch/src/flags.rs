@@ -125,7 +125,8 @@ impl DispatchFlags {
             body_retention,
             lease_time_to_live: self.lease_ttl,
             scheduler: SchedulerLimits {
-                in_flight_per_endpoint: endpoint_concurrency,
+                requests_per_endpoint: endpoint_concurrency,
+                in_flight_per_endpoint: 4 * endpoint_concurrency,
                 ..SchedulerLimits::default()
             },
         };

@@ -100,12 +100,13 @@ async fn work_while_leased(shard: &Arc<Shard>) {
     };
     let (to_schedule, scheduled) = mpsc::channel(STAGE_CAPACITY);
     let (to_record, outcomes) = mpsc::channel(STAGE_CAPACITY);
-    let (to_finish, finished) = mpsc::channel(STAGE_CAPACITY);
+    let (to_advance, progress) = mpsc::channel(STAGE_CAPACITY);
     let mut stages = JoinSet::new();
     let route = route::Route::new(Arc::clone(shard), router, checkpoint, to_schedule);
     stages.spawn(route.run());
-    stages.spawn(schedule::run(Arc::clone(shard), scheduler, scheduled, finished, to_record));
-    stages.spawn(record::run(Arc::clone(shard), outcomes, to_finish));
+    let advance = (to_advance.clone(), progress);
+    stages.spawn(schedule::run(Arc::clone(shard), scheduler, scheduled, advance, to_record));
+    stages.spawn(record::run(Arc::clone(shard), outcomes, to_advance));
     stages.spawn(retention::run(Arc::clone(shard)));
     while let Some(ended) = stages.join_next().await {
         if let Err(error) = ended {

@@ -10,7 +10,7 @@ use keeptrusts_webhooks_domain::attempt::AttemptMade;
 use keeptrusts_webhooks_domain::delivery::{Delivery, Verdict};
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand};
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
-use keeptrusts_webhooks_domain::ids::EndpointId;
+use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId};
 use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_store::{
@@ -41,10 +41,22 @@ pub(crate) struct Attempted {
     pub(crate) trace: Option<TraceContext>,
 }
 
-/// An outcome that is committed: the delivery after it.
-pub(crate) struct Finished {
-    pub(crate) delivery: Delivery,
-    pub(crate) health: Health,
+impl Attempted {
+    /// The request is over.
+    pub(crate) fn progress(&self) -> Progress {
+        let Delivery { endpoint_id, id, .. } = self.delivery;
+        let succeeded = self.verdict == Verdict::Succeeded;
+        let health = if succeeded { Health::Good } else { Health::Bad };
+        Progress::Ended { endpoint_id, delivery_id: id, health }
+    }
+}
+
+/// What the scheduler hears of an attempt, in this order.
+pub(crate) enum Progress {
+    /// The request is over; its outcome is not committed yet.
+    Ended { endpoint_id: EndpointId, delivery_id: DeliveryId, health: Health },
+    /// The outcome is committed: the delivery after it.
+    Finished(Delivery),
 }
 
 /// An outcome on its way into the log.
@@ -59,7 +71,7 @@ const OUTCOMES_AT_ONCE: usize = 512;
 pub(crate) async fn run(
     shard: Arc<Shard>,
     mut outcomes: mpsc::Receiver<Outcome>,
-    to_finish: mpsc::Sender<Finished>,
+    to_schedule: mpsc::Sender<Progress>,
 ) {
     let mut received = Vec::with_capacity(OUTCOMES_AT_ONCE);
     let mut backoff = Backoff::default();
@@ -68,7 +80,7 @@ pub(crate) async fn run(
         let fresh = received.drain(..).map(|outcome| Pending { outcome, endpoint: None });
         let mut pending: Vec<_> = fresh.collect();
         while !pending.is_empty() {
-            match record(&shard, pending, &mut changed, &to_finish).await {
+            match record(&shard, pending, &mut changed, &to_schedule).await {
                 Ok(Again { pending, .. }) if pending.is_empty() => {
                     backoff.reset();
                     break;
@@ -112,7 +124,7 @@ async fn record(
     shard: &Shard,
     pending: Vec<Pending>,
     changed: &mut Changed,
-    to_finish: &mpsc::Sender<Finished>,
+    to_schedule: &mpsc::Sender<Progress>,
 ) -> Result<Again, Ended> {
     changed.retain(|id, endpoint| {
         shard.receivers.get(*id).is_some_and(|known| known.endpoint.version < endpoint.version)
@@ -126,9 +138,9 @@ async fn record(
     for ((pending, fact), result) in pending.into_iter().zip(facts).zip(results) {
         match result {
             Ok(Appended::New { recorded_at, .. }) => {
-                let finished = finish(pending.outcome, &fact, recorded_at);
+                let delivery = finish(pending.outcome, &fact, recorded_at);
                 // The scheduler is gone when the process is shutting down.
-                _ = to_finish.send(finished).await;
+                _ = to_schedule.send(Progress::Finished(delivery)).await;
             }
             Ok(Appended::Duplicate { .. }) => {}
             Err(AppendError::Refused(Refusal::LeaseLost { .. })) => {
@@ -148,18 +160,15 @@ async fn record(
     Ok(again)
 }
 
-fn finish(outcome: Outcome, fact: &Fact, recorded_at: Timestamp) -> Finished {
-    let (mut delivery, health) = match outcome {
-        Outcome::Attempted(attempted) => {
-            let succeeded = attempted.verdict == Verdict::Succeeded;
-            (attempted.delivery, if succeeded { Health::Good } else { Health::Bad })
-        }
-        Outcome::BodyExpired(delivery) => (*delivery, Health::Good),
+fn finish(outcome: Outcome, fact: &Fact, recorded_at: Timestamp) -> Delivery {
+    let mut delivery = match outcome {
+        Outcome::Attempted(attempted) => attempted.delivery,
+        Outcome::BodyExpired(delivery) => *delivery,
     };
     if let Fact::Delivery(fact) = fact {
         delivery.apply(fact, recorded_at);
     }
-    Finished { delivery, health }
+    delivery
 }
 
 fn operation(shard: &Shard, pending: &Pending, changed: &mut Changed) -> Operation {

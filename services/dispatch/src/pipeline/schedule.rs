@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 use super::receiver::Availability;
-use super::record::{Finished, Outcome};
+use super::record::{Outcome, Progress};
 use super::scheduler::{Effect, Scheduler};
 use super::{Backoff, STAGE_CAPACITY, Shard, cancel, send};
 
@@ -39,6 +39,8 @@ struct Schedule {
     /// The newest time that the database has put on a record: if this process's clock is behind
     /// the database's, what is due by the latter does not have to wait for the former.
     newest_record: Timestamp,
+    /// Given to those who send, with whom they tell how far they are.
+    to_schedule: mpsc::Sender<Progress>,
     to_record: mpsc::Sender<Outcome>,
     answers: mpsc::Sender<Answer>,
     tasks: TaskTracker,
@@ -48,24 +50,25 @@ pub(crate) async fn run(
     shard: Arc<Shard>,
     scheduler: Scheduler,
     mut messages: mpsc::Receiver<ToSchedule>,
-    mut finished: mpsc::Receiver<Finished>,
+    (to_schedule, mut progress): (mpsc::Sender<Progress>, mpsc::Receiver<Progress>),
     to_record: mpsc::Sender<Outcome>,
 ) {
     let (answers, mut answered) = mpsc::channel(STAGE_CAPACITY);
     let stop = shard.stop.clone();
     let newest_record = Timestamp::MIN;
     let tasks = TaskTracker::new();
-    let mut schedule = Schedule { shard, scheduler, newest_record, to_record, answers, tasks };
+    let mut schedule =
+        Schedule { shard, scheduler, newest_record, to_schedule, to_record, answers, tasks };
     schedule.apply_availability();
     loop {
         let alarm = schedule.act();
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            Some(finish) = finished.recv() => {
-                schedule.finish(finish);
-                while let Ok(finish) = finished.try_recv() {
-                    schedule.finish(finish);
+            Some(first) = progress.recv() => {
+                schedule.advance(first);
+                while let Ok(next) = progress.try_recv() {
+                    schedule.advance(next);
                 }
             }
             Some(answer) = answered.recv() => schedule.take(answer),
@@ -78,10 +81,10 @@ pub(crate) async fn run(
     }
     // What is under way is finished, and its outcome recorded; nothing new is begun. The outcomes
     // need not be scheduled any more, but the recorder must not be held up by a full channel.
-    let Schedule { tasks, to_record, .. } = schedule;
-    drop(to_record);
+    let Schedule { tasks, to_schedule, to_record, .. } = schedule;
+    drop((to_schedule, to_record));
     tasks.close();
-    while finished.recv().await.is_some() {}
+    while progress.recv().await.is_some() {}
 }
 
 async fn sleep_for(wait: Option<Duration>) {
@@ -111,9 +114,9 @@ impl Schedule {
             }
         }
         if !deliveries.is_empty() {
-            let sending =
-                send::send_all(Arc::clone(&self.shard), deliveries, self.to_record.clone());
-            self.spawn(sending);
+            let (to_schedule, to_record) = (self.to_schedule.clone(), self.to_record.clone());
+            let shard = Arc::clone(&self.shard);
+            self.spawn(send::send_all(shard, deliveries, to_schedule, to_record));
         }
         let alarm = self.scheduler.next_alarm()?;
         Some(Duration::try_from(alarm.duration_since(self.now())).unwrap_or(Duration::ZERO))
@@ -146,8 +149,13 @@ impl Schedule {
         }
     }
 
-    fn finish(&mut self, Finished { delivery, health }: Finished) {
-        self.scheduler.finished(delivery, health);
+    fn advance(&mut self, progress: Progress) {
+        match progress {
+            Progress::Ended { endpoint_id, delivery_id, health } => {
+                self.scheduler.ended(endpoint_id, delivery_id, health);
+            }
+            Progress::Finished(delivery) => self.scheduler.finished(delivery),
+        }
     }
 
     fn take(&mut self, answer: Answer) {

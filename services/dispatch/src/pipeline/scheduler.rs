@@ -6,9 +6,14 @@
 //! backlog (invariant 9), and a busy endpoint delays no other (invariant 8).
 //!
 //! ```text
-//!   in flight | in memory, complete up to here -> | rest: only in the database, from `rest_due` on
-//!   d7 d3 d9  | d1 d4 d2 d8 …               d6    | (d5 d0 …)
+//!   in flight         | in memory, complete up to here -> | rest: only in the database,
+//!   under way, ended  |                                   | from `rest.due` on
+//!   d7 d3 d9   d2 d0  | d1 d4 d8 …                  d6    | (d5 d0 …)
 //! ```
+//!
+//! A delivery is in flight from the moment when its attempt begins until the outcome is
+//! committed. When the receiver has answered (ended) the next request may begin at once; but
+//! only so many outcomes may wait for their commit, because a crash repeats those attempts.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
@@ -22,13 +27,16 @@ use ulid::Ulid;
 /// The limits of one shard's scheduler.
 #[derive(Debug, Clone, Copy)]
 pub struct SchedulerLimits {
-    /// Attempts under way at one endpoint, as long as it answers well.
-    pub in_flight_per_endpoint: usize,
+    /// Requests under way to one endpoint, as long as it answers well.
+    pub requests_per_endpoint: usize,
     /// The same for an endpoint that keeps failing: a hanging one occupies no more.
-    pub in_flight_per_failing_endpoint: usize,
-    /// Attempts under way in all.
+    pub requests_per_failing_endpoint: usize,
+    /// Attempts at one endpoint whose outcome is not committed: those under way, and those that
+    /// have ended. A crash repeats them.
+    pub in_flight_per_endpoint: usize,
+    /// The same in all.
     pub in_flight: usize,
-    /// Of these, how many are kept for endpoints that have none under way: others, however many
+    /// Of these, how many are kept for endpoints that have none in flight: others, however many
     /// of them hang, leave them room.
     pub in_flight_reserved: usize,
     /// Deliveries of one endpoint held in memory.
@@ -40,8 +48,9 @@ pub struct SchedulerLimits {
 impl Default for SchedulerLimits {
     fn default() -> Self {
         SchedulerLimits {
-            in_flight_per_endpoint: 64,
-            in_flight_per_failing_endpoint: 4,
+            requests_per_endpoint: 64,
+            requests_per_failing_endpoint: 4,
+            in_flight_per_endpoint: 256,
             in_flight: 2_048,
             in_flight_reserved: 1_024,
             waiting_per_endpoint: 512,
@@ -51,7 +60,7 @@ impl Default for SchedulerLimits {
 }
 
 impl SchedulerLimits {
-    /// How many attempts may be under way in all for this endpoint to begin another.
+    /// How many attempts may be in flight in all for this endpoint to begin another.
     fn in_flight_for(&self, queue: &Queue) -> usize {
         match queue.in_flight.is_empty() {
             true => self.in_flight,
@@ -63,7 +72,8 @@ impl SchedulerLimits {
 /// What is to be done now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// Attempt this delivery. [`Scheduler::finished`] must follow.
+    /// Attempt this delivery. [`Scheduler::finished`] must follow; [`Scheduler::ended`] should
+    /// come before it, as soon as the request is over.
     Send(Box<Delivery>),
     /// Fetch up to `limit` waiting deliveries after a key. [`Scheduler::fetched`] must follow.
     Fetch {
@@ -122,7 +132,9 @@ struct Queue {
     rest: Option<Rest>,
     fetching: Option<Fetching>,
     fetches: u64,
-    in_flight: HashSet<DeliveryId>,
+    in_flight: HashMap<DeliveryId, Phase>,
+    /// How many of these have ended.
+    ended: usize,
     /// Being read again; neither waiting nor in flight. True: and once more after that.
     reloading: HashMap<DeliveryId, bool>,
     /// In flight, and to be read again afterwards: something else happened to them.
@@ -131,6 +143,14 @@ struct Queue {
     has_turn: bool,
     alarm: Option<Timestamp>,
     failures_in_a_row: u32,
+}
+
+/// How far an attempt has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    UnderWay,
+    /// The request is over; the outcome is not committed.
+    Ended,
 }
 
 /// The part of a queue that is not in memory.
@@ -202,7 +222,7 @@ impl Scheduler {
     ) {
         let queue = self.queues.entry(endpoint_id).or_default();
         queue.moved(delivery_id);
-        if queue.in_flight.contains(&delivery_id) {
+        if queue.in_flight.contains_key(&delivery_id) {
             queue.reload_when_finished.insert(delivery_id);
             return;
         }
@@ -230,18 +250,28 @@ impl Scheduler {
         self.give_turn(endpoint_id);
     }
 
-    /// An attempt has ended and its outcome is committed: the delivery as it is after it.
-    pub fn finished(&mut self, delivery: Delivery, health: Health) {
-        let (endpoint_id, delivery_id) = (delivery.endpoint_id, delivery.id);
-        let share = self.share();
-        let queue = self.queues.entry(endpoint_id).or_default();
-        if queue.in_flight.remove(&delivery_id) {
-            self.in_flight -= 1;
-        }
+    /// An attempt's request is over: the next may begin. Its outcome is yet to be committed.
+    pub fn ended(&mut self, endpoint_id: EndpointId, delivery_id: DeliveryId, health: Health) {
+        let Some(queue) = self.queues.get_mut(&endpoint_id) else { return };
+        let Some(phase @ Phase::UnderWay) = queue.in_flight.get_mut(&delivery_id) else { return };
+        *phase = Phase::Ended;
+        queue.ended += 1;
         queue.failures_in_a_row = match health {
             Health::Good => 0,
             Health::Bad => queue.failures_in_a_row.saturating_add(1),
         };
+        self.give_turn(endpoint_id);
+    }
+
+    /// An attempt's outcome is committed: the delivery as it is after it.
+    pub fn finished(&mut self, delivery: Delivery) {
+        let (endpoint_id, delivery_id) = (delivery.endpoint_id, delivery.id);
+        let share = self.share();
+        let queue = self.queues.entry(endpoint_id).or_default();
+        if let Some(phase) = queue.in_flight.remove(&delivery_id) {
+            self.in_flight -= 1;
+            queue.ended -= usize::from(phase == Phase::Ended);
+        }
         queue.moved(delivery_id);
         if queue.reload_when_finished.remove(&delivery_id) {
             self.changed(&delivery.organization_id, endpoint_id, delivery_id);
@@ -267,7 +297,7 @@ impl Scheduler {
             queue.leave_to_database(just_before(left_out), left_out.due_time);
         }
         for delivery in page {
-            let known = queue.in_flight.contains(&delivery.id)
+            let known = queue.in_flight.contains_key(&delivery.id)
                 || queue.reloading.contains_key(&delivery.id)
                 || queue.keys.contains_key(&delivery.id)
                 || fetching.moved.contains(&delivery.id);
@@ -308,7 +338,7 @@ impl Scheduler {
         self.alarms.first().map(|(time, _)| *time)
     }
 
-    /// How many attempts are under way.
+    /// How many attempts are in flight.
     pub fn in_flight(&self) -> usize {
         self.in_flight
     }
@@ -353,14 +383,14 @@ impl Scheduler {
         const PER_TURN: usize = 8;
         let limit = self.share();
         let Some(queue) = self.queues.get_mut(&endpoint_id) else { return Turn::Over };
-        let room = queue.in_flight_limit(&self.limits).saturating_sub(queue.in_flight.len());
+        let room = queue.room(&self.limits);
         let mut sent = 0;
         while !queue.paused
             && sent < room.min(PER_TURN)
             && self.in_flight < self.limits.in_flight_for(queue)
         {
             let Some(delivery) = queue.take_due(now) else { break };
-            queue.in_flight.insert(delivery.id);
+            queue.in_flight.insert(delivery.id, Phase::UnderWay);
             queue.moved(delivery.id);
             self.in_flight += 1;
             sent += 1;
@@ -374,7 +404,7 @@ impl Scheduler {
             };
         }
         queue.has_turn = false;
-        // With no room, the next attempt to finish gives the next turn.
+        // With no room, the next attempt to end or to be committed gives the next turn.
         let alarm = if room > sent { queue.next_due() } else { None };
         if queue.alarm != alarm {
             let old = std::mem::replace(&mut queue.alarm, alarm);
@@ -553,12 +583,14 @@ impl Queue {
         Some(Effect::Fetch { endpoint_id, fetch_id, after: rest.after, limit })
     }
 
-    fn in_flight_limit(&self, limits: &SchedulerLimits) -> usize {
-        let halved = limits.in_flight_per_endpoint >> self.failures_in_a_row.min(16);
-        halved.clamp(
-            limits.in_flight_per_failing_endpoint.min(limits.in_flight_per_endpoint),
-            limits.in_flight_per_endpoint,
-        )
+    /// How many more attempts may begin.
+    fn room(&self, limits: &SchedulerLimits) -> usize {
+        let most = limits.requests_per_endpoint;
+        let least = limits.requests_per_failing_endpoint.min(most);
+        let requests = (most >> self.failures_in_a_row.min(16)).clamp(least, most);
+        let under_way = self.in_flight.len() - self.ended;
+        let uncommitted = limits.in_flight_per_endpoint.saturating_sub(self.in_flight.len());
+        requests.saturating_sub(under_way).min(uncommitted)
     }
 
     fn is_idle(&self) -> bool {

@@ -9,9 +9,10 @@ use proptest::prelude::*;
 use super::*;
 
 const LIMITS: SchedulerLimits = SchedulerLimits {
-    in_flight_per_endpoint: 4,
-    in_flight_per_failing_endpoint: 1,
-    in_flight: 6,
+    requests_per_endpoint: 4,
+    requests_per_failing_endpoint: 1,
+    in_flight_per_endpoint: 5,
+    in_flight: 8,
     in_flight_reserved: 2,
     waiting_per_endpoint: 8,
     waiting: 24,
@@ -58,6 +59,11 @@ fn ended(delivery: &Delivery) -> Delivery {
     }
 }
 
+fn finish(scheduler: &mut Scheduler, delivery: &Delivery, health: Health) {
+    scheduler.ended(delivery.endpoint_id, delivery.id, health);
+    scheduler.finished(ended(delivery));
+}
+
 fn sent(effects: &[Effect]) -> Vec<Delivery> {
     let sends = effects.iter().filter_map(|effect| match effect {
         Effect::Send(delivery) => Some((**delivery).clone()),
@@ -82,7 +88,7 @@ fn invariant_8_a_busy_endpoint_leaves_room_for_another() {
     for number in 0..8 {
         scheduler.scheduled(delivery(number, endpoint(1), at(0)), Position(1));
     }
-    assert_eq!(sent(&scheduler.poll(at(0))).len(), LIMITS.in_flight_per_endpoint);
+    assert_eq!(sent(&scheduler.poll(at(0))).len(), LIMITS.requests_per_endpoint);
     scheduler.scheduled(delivery(100, endpoint(2), at(0)), Position(2));
     let second = sent(&scheduler.poll(at(0)));
     assert_eq!(
@@ -109,16 +115,34 @@ fn invariant_8_an_endpoint_that_keeps_failing_is_given_fewer_requests_at_once() 
     for round in 0..4 {
         scheduler.scheduled(delivery(round, endpoint(1), at(0)), Position(1));
         for delivery in sent(&scheduler.poll(at(0))) {
-            scheduler.finished(ended(&delivery), Health::Bad);
+            finish(&mut scheduler, &delivery, Health::Bad);
         }
     }
     for number in 10..18 {
         scheduler.scheduled(delivery(number, endpoint(1), at(0)), Position(2));
     }
     let slow = sent(&scheduler.poll(at(0)));
-    assert_eq!(slow.len(), LIMITS.in_flight_per_failing_endpoint);
-    scheduler.finished(ended(&slow[0]), Health::Good);
-    assert_eq!(sent(&scheduler.poll(at(0))).len(), LIMITS.in_flight_per_endpoint);
+    assert_eq!(slow.len(), LIMITS.requests_per_failing_endpoint);
+    finish(&mut scheduler, &slow[0], Health::Good);
+    assert_eq!(sent(&scheduler.poll(at(0))).len(), LIMITS.requests_per_endpoint);
+}
+
+#[test]
+fn a_request_that_is_over_makes_room_for_the_next_before_its_outcome_is_committed() {
+    let mut scheduler = Scheduler::new(LIMITS, Position(0));
+    for number in 0..8 {
+        scheduler.scheduled(delivery(number, endpoint(1), at(0)), Position(1));
+    }
+    let first = sent(&scheduler.poll(at(0)));
+    assert_eq!(first.len(), LIMITS.requests_per_endpoint);
+    for delivery in &first {
+        scheduler.ended(endpoint(1), delivery.id, Health::Good);
+    }
+    // No more than this many would be repeated after a crash.
+    let second = sent(&scheduler.poll(at(0)));
+    assert_eq!(first.len() + second.len(), LIMITS.in_flight_per_endpoint);
+    scheduler.finished(ended(&first[0]));
+    assert_eq!(sent(&scheduler.poll(at(0))).len(), 1);
 }
 
 #[test]
@@ -142,7 +166,7 @@ fn a_delivery_that_changed_in_flight_is_read_again_when_its_attempt_has_ended() 
     let [in_flight] = &sent(&scheduler.poll(at(0)))[..] else { panic!("one is sent") };
     scheduler.changed(&organization(), endpoint(1), in_flight.id);
     assert_eq!(scheduler.poll(at(0)), []);
-    scheduler.finished(ended(in_flight), Health::Good);
+    finish(&mut scheduler, in_flight, Health::Good);
     assert!(matches!(scheduler.poll(at(0))[..], [Effect::Reload { .. }]));
 }
 
@@ -156,7 +180,7 @@ fn a_record_that_the_database_had_already_shown_schedules_nothing_again() {
     let page = DuePage { as_of: Position(5), deliveries: vec![delivery(1, endpoint(1), at(0))] };
     scheduler.fetched(endpoint(1), fetch_id, page, limit);
     for delivery in sent(&scheduler.poll(at(0))) {
-        scheduler.finished(ended(&delivery), Health::Good);
+        finish(&mut scheduler, &delivery, Health::Good);
     }
     // Only now does the tail of the log come to the record that had scheduled it.
     scheduler.scheduled(delivery(1, endpoint(1), at(0)), Position(5));
@@ -211,6 +235,7 @@ enum Answer {
 enum Step {
     Publish { endpoint: u128, delay: i64 },
     Tail,
+    End { which: usize, health: Health },
     Finish { which: usize, again: Option<i64> },
     Answer { which: usize },
     AskForRetry { which: usize },
@@ -281,6 +306,12 @@ impl World {
                     self.scheduler.scheduled(delivery, position);
                 }
             }
+            Step::End { which, health } => {
+                let ids: Vec<_> = self.in_flight.keys().copied().collect();
+                if let Some(id) = ids.get(which % ids.len().max(1)) {
+                    self.scheduler.ended(self.in_flight[id].endpoint_id, *id, health);
+                }
+            }
             Step::Finish { which, again } => {
                 let ids: Vec<_> = self.in_flight.keys().copied().collect();
                 if let Some(id) = ids.get(which % ids.len().max(1)) {
@@ -293,9 +324,8 @@ impl World {
                         row.retry_request_time = None;
                     }
                     row.next_attempt_time = again.map(|delay| at(self.now + delay));
-                    let health = if again.is_some() { Health::Bad } else { Health::Good };
                     let row = row.clone();
-                    self.scheduler.finished(row, health);
+                    self.scheduler.finished(row);
                 }
             }
             Step::Answer { which } => {
@@ -375,6 +405,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         8 => (0..3_u128, prop_oneof![4 => Just(0), 1 => 0..30_i64])
             .prop_map(|(endpoint, delay)| Step::Publish { endpoint, delay }),
         4 => Just(Step::Tail),
+        4 => (any::<usize>(), prop_oneof![Just(Health::Good), Just(Health::Bad)])
+            .prop_map(|(which, health)| Step::End { which, health }),
         6 => (any::<usize>(), prop_oneof![2 => Just(None), 1 => (0..20_i64).prop_map(Some)])
             .prop_map(|(which, again)| Step::Finish { which, again }),
         4 => any::<usize>().prop_map(|which| Step::Answer { which }),

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::{AttemptMade, Exchange, Trigger};
 use keeptrusts_webhooks_domain::delivery::{Delivery, Verdict};
 use keeptrusts_webhooks_domain::event::ContentDigest;
@@ -14,18 +16,21 @@ use keeptrusts_webhooks_store::keyring::random;
 use keeptrusts_webhooks_store::{BodyId, new_ulid};
 use tokio::sync::mpsc;
 
-use super::record::{Attempted, Outcome};
+use super::record::{Attempted, Outcome, Progress};
 use super::{Backoff, Shard, request};
 
-/// Attempts deliveries, all at the same time; their outcomes go to the recorder.
+/// Attempts deliveries, all at the same time; their outcomes go to the recorder. The scheduler
+/// hears of each as soon as its request is over.
 pub(crate) async fn send_all(
     shard: Arc<Shard>,
     deliveries: Vec<Delivery>,
+    to_schedule: mpsc::Sender<Progress>,
     to_record: mpsc::Sender<Outcome>,
 ) {
     let mut bodies = read_bodies(&shard, &deliveries).await;
     for delivery in deliveries {
-        let (shard, to_record) = (Arc::clone(&shard), to_record.clone());
+        let (shard, to_schedule, to_record) =
+            (Arc::clone(&shard), to_schedule.clone(), to_record.clone());
         let Some(body) = bodies.get_mut(&BodyId::Event(delivery.event_id)).cloned() else {
             _ = to_record.send(Outcome::BodyExpired(Box::new(delivery))).await;
             continue;
@@ -34,6 +39,8 @@ pub(crate) async fn send_all(
             let abort = shard.abort.clone();
             let attempted = abort.run_until_cancelled(attempt(&shard, delivery, body)).await;
             if let Some(Some(attempted)) = attempted {
+                // The scheduler is gone when the process is shutting down.
+                _ = to_schedule.send(attempted.progress()).await;
                 _ = to_record.send(Outcome::Attempted(Box::new(attempted))).await;
             }
         });
@@ -81,17 +88,9 @@ async fn attempt(shard: &Shard, delivery: Delivery, body: Bytes) -> Option<Attem
         (_, None) => Err("the endpoint's secret cannot be decrypted: set a new one"),
     };
     let end_time = (shard.clock)();
-    let (exchanged, refused) = match sent {
-        Ok(exchanged) => (Some(exchanged), None),
-        Err(reason) => (None, Some(reason.to_owned())),
-    };
-    let duration = exchanged.as_ref().map(|exchanged| exchanged.duration).unwrap_or_default();
-    let (verdict, status_code, response_headers, response_body) = match (exchanged, refused) {
-        (Some(exchanged), _) => judge(exchanged, end_time),
-        (None, error) => {
-            let error = error.unwrap_or_default();
-            (Verdict::Failed { error, retry_after: None }, None, HeaderMap::new(), Bytes::new())
-        }
+    let Judged { verdict, duration, status_code, response_headers, response_body } = match sent {
+        Ok(exchanged) => judge(exchanged, end_time),
+        Err(reason) => Judged::never_sent(reason),
     };
     let exchange = Exchange {
         request_headers: listed(&request_headers),
@@ -115,26 +114,51 @@ async fn attempt(shard: &Shard, delivery: Delivery, body: Bytes) -> Option<Attem
     Some(Attempted { delivery, made, verdict, end_time, exchange: exchange.into(), trace })
 }
 
+/// What came of a request, and what we make of it.
+struct Judged {
+    verdict: Verdict,
+    duration: Duration,
+    status_code: Option<u16>,
+    response_headers: HeaderMap,
+    response_body: Bytes,
+}
+
+impl Judged {
+    fn never_sent(reason: &str) -> Judged {
+        Judged {
+            verdict: Verdict::Failed { error: reason.to_owned(), retry_after: None },
+            duration: Duration::ZERO,
+            status_code: None,
+            response_headers: HeaderMap::new(),
+            response_body: Bytes::new(),
+        }
+    }
+}
+
 /// Success is any 2xx; everything else is not.
-fn judge(
-    exchanged: Exchanged,
-    now: keeptrusts_webhooks_domain::Timestamp,
-) -> (Verdict, Option<u16>, HeaderMap, Bytes) {
-    match exchanged.result {
-        Ok(answer) if answer.status.is_success() => {
-            (Verdict::Succeeded, Some(answer.status.as_u16()), answer.headers, answer.body)
-        }
+fn judge(Exchanged { result, duration }: Exchanged, now: Timestamp) -> Judged {
+    match result {
         Ok(answer) => {
-            let error = format!("the receiver answered {}", answer.status);
-            let retry_after = request::retry_after(&answer.headers, now);
-            let verdict = Verdict::Failed { error, retry_after };
-            (verdict, Some(answer.status.as_u16()), answer.headers, answer.body)
+            let verdict = match answer.status.is_success() {
+                true => Verdict::Succeeded,
+                false => Verdict::Failed {
+                    error: format!("the receiver answered {}", answer.status),
+                    retry_after: request::retry_after(&answer.headers, now),
+                },
+            };
+            Judged {
+                verdict,
+                duration,
+                status_code: Some(answer.status.as_u16()),
+                response_headers: answer.headers,
+                response_body: answer.body,
+            }
         }
-        Err(failure) => {
-            let verdict = Verdict::Failed { error: failure.to_string(), retry_after: None };
-            let status = failure.status().map(|status| status.as_u16());
-            (verdict, status, HeaderMap::new(), Bytes::new())
-        }
+        Err(failure) => Judged {
+            duration,
+            status_code: failure.status().map(|status| status.as_u16()),
+            ..Judged::never_sent(&failure.to_string())
+        },
     }
 }
 
