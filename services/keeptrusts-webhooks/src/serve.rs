@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 
 use clap::Args;
+use keeptrusts_webhooks_console::flags::ConsoleFlags;
+use keeptrusts_webhooks_console::{Console, ConsoleError, Services};
 use keeptrusts_webhooks_dispatch_service::flags::DispatchFlags;
 use keeptrusts_webhooks_process::database::{DatabaseFlags, RetentionFlags};
 use keeptrusts_webhooks_process::logging::LoggingFlags;
@@ -25,6 +27,13 @@ pub(crate) struct ServeCommand {
     listen: SocketAddr,
 
     #[command(flatten)]
+    console: ConsoleFlags,
+
+    /// Serve gRPC only.
+    #[arg(long, env = "KEEPTRUSTS_WEBHOOKS_NO_CONSOLE", conflicts_with = "console_listen")]
+    no_console: bool,
+
+    #[command(flatten)]
     database: DatabaseFlags,
 
     #[command(flatten)]
@@ -41,10 +50,38 @@ pub(crate) struct ServeCommand {
 pub(crate) async fn run(
     command: ServeCommand,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let ServeCommand { listen, database, retention, dispatch, logging } = command;
+    let ServeCommand { listen, console, no_console, database, retention, dispatch, logging } =
+        command;
     logging.start()?;
     let stop = shutdown::on_signals()?;
+    let console = if no_console { None } else { bind_console(&console).await? };
     let body_retention = retention.body_retention;
     let flags = PlatformFlags { listen, database, dispatch, body_retention };
-    Ok(Platform::start(&flags).await?.run_until(stop).await?)
+    let platform = Platform::start(&flags).await?;
+    // Both end on the same signal; the services finish what the last pages have asked them.
+    let console = match console {
+        Some(console) => {
+            let services = Services::of_this_process(platform.address())?;
+            Some(tokio::spawn(console.serve(services, stop.clone())))
+        }
+        None => None,
+    };
+    platform.run_until(stop).await?;
+    if let Some(console) = console {
+        console.await??;
+    }
+    Ok(())
+}
+
+/// The default address may be taken, by another instance perhaps: then there is no console, but
+/// events are accepted and delivered all the same. An address that was asked for must do.
+async fn bind_console(flags: &ConsoleFlags) -> Result<Option<Console>, ConsoleError> {
+    match Console::bind(flags).await {
+        Ok(console) => Ok(Some(console)),
+        Err(ConsoleError::Listen(error)) if flags.console_listen.is_none() => {
+            tracing::warn!(%error, "there is no console");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }

@@ -58,6 +58,11 @@ impl Listener {
         self.address
     }
 
+    /// The socket, for a server of another kind.
+    pub fn into_socket(self) -> TcpListener {
+        self.socket
+    }
+
     /// The connections, for ever. Dropping the stream closes the socket.
     pub(super) fn connections(self) -> impl Stream<Item = io::Result<TcpStream>> {
         unfold(self.socket, |socket| async move { Some((Ok(accepted(&socket).await), socket)) })

@@ -1,0 +1,182 @@
+// What pages do beyond what they do without scripts: times in the viewer's zone, new entries as
+// they come, and buttons that do not reload. Everything works without any of it.
+
+const readable = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
+
+function localize(root) {
+  for (const time of root.querySelectorAll("time[datetime]")) {
+    const moment = new Date(time.dateTime);
+    if (Number.isNaN(moment.getTime())) continue;
+    time.textContent = readable.format(moment);
+    time.title = `${exact.format(moment)} (${time.dateTime})`;
+  }
+}
+
+// Times that are typed: shown in the viewer's zone, sent in UTC.
+function localizeFields() {
+  const fields = [...document.querySelectorAll("input[data-time]")];
+  for (const field of fields) {
+    const moment = new Date(/Z$|[+-]\d\d:\d\d$/.test(field.defaultValue) ? field.defaultValue : `${field.defaultValue}Z`);
+    field.title = "In your time zone";
+    if (Number.isNaN(moment.getTime())) continue;
+    const local = new Date(moment.getTime() - moment.getTimezoneOffset() * 60_000);
+    field.value = local.toISOString().slice(0, 16);
+  }
+  for (const form of new Set(fields.map((field) => field.form))) {
+    form.addEventListener("formdata", ({ formData }) => {
+      for (const field of fields.filter((field) => field.form === form && field.value)) {
+        formData.set(field.name, new Date(field.value).toISOString().slice(0, 19));
+      }
+    });
+  }
+}
+
+function parse(html) {
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  localize(template.content);
+  return template.content;
+}
+
+// A row that is there is replaced; a new one goes where its id sorts: ids grow with time.
+function place(body, html) {
+  const row = parse(html).firstElementChild;
+  const known = document.getElementById(row.id);
+  if (known) {
+    known.replaceWith(row);
+    return;
+  }
+  row.classList.add("new");
+  const older = [...body.rows].find((other) => other.id < row.id);
+  body.insertBefore(row, older ?? null);
+  while (body.rows.length > Number(body.dataset.most)) body.lastElementChild.remove();
+}
+
+function listen() {
+  for (const element of document.querySelectorAll("[data-live]")) {
+    const source = new EventSource(element.dataset.live);
+    source.addEventListener("attempt", ({ data }) => place(element, data));
+    source.addEventListener("delivery", ({ data }) => place(document.getElementById("recent"), data));
+    for (const name of ["summary", "timeline"]) {
+      source.addEventListener(name, ({ data }) => {
+        document.getElementById(name)?.replaceChildren(parse(data));
+      });
+    }
+    // A connection that is kept while the page is left would count against the browser's limit.
+    addEventListener("pagehide", () => source.close());
+    addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
+  }
+}
+
+// A form whose outcome is shown on the page it is on.
+async function submitInline(event) {
+  const { target: form, submitter: button } = event;
+  if (!form.dataset?.inline) return;
+  event.preventDefault();
+  const action = button?.formAction || form.action;
+  const outcome = document.getElementById("outcome");
+  const words = button.textContent;
+  button.disabled = true;
+  button.textContent = form.dataset.inline;
+  outcome.replaceChildren();
+  try {
+    const answer = await fetch(action, {
+      method: "POST",
+      headers: { "X-Inline": "1" },
+      body: new URLSearchParams(new FormData(form)),
+    });
+    const page = parse(await answer.text());
+    const notice = answer.ok ? page : (page.querySelector("main") ?? page);
+    outcome.replaceChildren(notice);
+  } catch {
+    const notice = document.createElement("p");
+    notice.className = "notice bad";
+    notice.textContent = "The console does not answer. Try again in a moment.";
+    outcome.replaceChildren(notice);
+  }
+  button.disabled = false;
+  button.textContent = words;
+  outcome.scrollIntoView({ block: "nearest" });
+}
+
+function generateSecrets() {
+  for (const button of document.querySelectorAll("[data-generate]")) {
+    button.addEventListener("click", (event) => {
+      event.preventDefault();
+      const random = crypto.getRandomValues(new Uint8Array(32));
+      const field = document.getElementById(button.dataset.generate);
+      field.value = [...random].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+      field.focus();
+    });
+  }
+}
+
+function copyButtons() {
+  for (const button of document.querySelectorAll("[data-copy]")) {
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      const words = button.textContent;
+      try {
+        await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+        button.textContent = "Copied";
+      } catch {
+        getSelection().selectAllChildren(document.getElementById(button.dataset.copy));
+        button.textContent = "Selected";
+      }
+      setTimeout(() => { button.textContent = words; }, 2_000);
+    });
+  }
+}
+
+// The checkbox of a category stands for those below it; Select All stands for all.
+function checkboxes() {
+  const categories = [...document.querySelectorAll("[name=categories]")];
+  const below = (category) => [...category.closest("fieldset").querySelectorAll("[name=event_types]")];
+  const reflect = (category) => {
+    const boxes = below(category);
+    const count = boxes.filter((box) => box.checked).length;
+    category.checked = count === boxes.length;
+    category.indeterminate = count > 0 && count < boxes.length;
+  };
+  for (const category of categories) {
+    category.addEventListener("change", () => {
+      for (const box of below(category)) box.checked = category.checked;
+    });
+    for (const box of below(category)) box.addEventListener("change", () => reflect(category));
+    reflect(category);
+  }
+  for (const button of document.querySelectorAll("[data-select-all]")) {
+    button.addEventListener("click", (event) => {
+      event.preventDefault();
+      const boxes = categories.flatMap(below);
+      const all = !boxes.every((box) => box.checked);
+      for (const box of boxes) box.checked = all;
+      categories.forEach(reflect);
+    });
+  }
+}
+
+// Menus open, close and let go of the focus by themselves; arrows are for us.
+function menus() {
+  for (const menu of document.querySelectorAll("[role=menu]")) {
+    const items = [...menu.querySelectorAll("[role=menuitem]")];
+    menu.addEventListener("toggle", ({ newState }) => newState === "open" && items[0].focus());
+    menu.addEventListener("keydown", (event) => {
+      const at = items.indexOf(document.activeElement);
+      const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: items.length - 1 }[event.key];
+      if (to === undefined) return;
+      event.preventDefault();
+      items.at(to % items.length).focus();
+    });
+  }
+}
+
+localize(document);
+localizeFields();
+listen();
+document.addEventListener("submit", submitInline);
+generateSecrets();
+copyButtons();
+checkboxes();
+menus();

@@ -1,0 +1,61 @@
+//! Style sheet, script and icon, compiled in. Their addresses contain a digest of their content,
+//! so that browsers may keep them for ever and never show a page with those of another version.
+
+use std::sync::LazyLock;
+
+use axum::extract::Path;
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use sha2::{Digest, Sha256};
+
+use crate::trouble::Trouble;
+
+/// The addresses that pages refer to.
+pub(crate) struct Assets {
+    pub(crate) style: Asset,
+    pub(crate) script: Asset,
+    pub(crate) icon: Asset,
+}
+
+pub(crate) struct Asset {
+    /// `/assets/{digest}/{file}`.
+    pub(crate) address: String,
+    digest: String,
+    file: &'static str,
+    content_type: &'static str,
+    content: &'static str,
+}
+
+impl Asset {
+    fn new(file: &'static str, content_type: &'static str, content: &'static str) -> Asset {
+        let digest = hex::encode(&Sha256::digest(content)[..8]);
+        Asset { address: format!("/assets/{digest}/{file}"), digest, file, content_type, content }
+    }
+}
+
+pub(crate) static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets {
+    style: Asset::new(
+        "console.css",
+        "text/css; charset=utf-8",
+        include_str!("../assets/console.css"),
+    ),
+    script: Asset::new(
+        "console.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../assets/console.js"),
+    ),
+    icon: Asset::new("icon.svg", "image/svg+xml", include_str!("../assets/icon.svg")),
+});
+
+pub(crate) async fn serve(Path((digest, file)): Path<(String, String)>) -> Response {
+    let Assets { style, script, icon } = &*ASSETS;
+    let wanted = |asset: &&&Asset| asset.file == file && asset.digest == digest;
+    let Some(asset) = [style, script, icon].iter().find(wanted).copied() else {
+        return Trouble::NotFound.into_response();
+    };
+    let headers = [
+        (CONTENT_TYPE, asset.content_type),
+        (CACHE_CONTROL, "public, max-age=31536000, immutable"),
+    ];
+    (headers, asset.content).into_response()
+}

@@ -1,0 +1,75 @@
+//! The console's flags.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use clap::Args;
+use keeptrusts_webhooks_domain::ids::OrganizationId;
+use tonic::transport::Uri;
+
+use crate::services::Addresses;
+
+/// Where the console listens unless it is told otherwise.
+pub const DEFAULT_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+
+/// What the console is started with; flatten them into a process's own.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Console")]
+pub struct ConsoleFlags {
+    /// Where the console listens for browsers. Nobody has to log in yet, so that it must be
+    /// an address of this machine's own (loopback) [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS", env = "KEEPTRUSTS_WEBHOOKS_CONSOLE_LISTEN")]
+    pub console_listen: Option<SocketAddr>,
+
+    /// The organization that the console shows
+    #[arg(
+        long,
+        value_name = "ID",
+        env = "KEEPTRUSTS_WEBHOOKS_ORGANIZATION",
+        default_value = "default"
+    )]
+    pub organization: OrganizationId,
+}
+
+/// Where the services are that a console in a process of its own asks.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Services")]
+pub struct ServiceFlags {
+    /// The endpoint service
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "KEEPTRUSTS_WEBHOOKS_ENDPOINT_SERVICE",
+        default_value = "http://127.0.0.1:50052"
+    )]
+    pub endpoint_service: Uri,
+
+    /// The ingest service
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "KEEPTRUSTS_WEBHOOKS_INGEST_SERVICE",
+        default_value = "http://127.0.0.1:50053"
+    )]
+    pub ingest_service: Uri,
+
+    /// The dispatch service
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "KEEPTRUSTS_WEBHOOKS_DISPATCH_SERVICE",
+        default_value = "http://127.0.0.1:50054"
+    )]
+    pub dispatch_service: Uri,
+}
+
+impl ServiceFlags {
+    /// The three addresses.
+    pub fn addresses(&self) -> Addresses {
+        Addresses {
+            endpoints: self.endpoint_service.clone(),
+            ingest: self.ingest_service.clone(),
+            dispatch: self.dispatch_service.clone(),
+        }
+    }
+}

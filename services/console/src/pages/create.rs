@@ -1,0 +1,155 @@
+//! Create Webhook: two steps, and the secret at the end.
+
+use askama::Template;
+use axum::extract::Path;
+use axum::response::{IntoResponse, Redirect};
+use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_domain::secret::Secret;
+
+use super::form::{Category, EndpointForm, Errors, categories};
+use super::{Page, Visit, render};
+use crate::fields::Fields;
+use crate::view::endpoint::EndpointView;
+use crate::view::frame::{Frame, Section};
+
+#[derive(Template)]
+#[template(path = "create_configuration.html")]
+struct ConfigurationStep {
+    frame: Frame,
+    form: EndpointForm,
+    errors: Errors,
+}
+
+#[derive(Template)]
+#[template(path = "create_event_types.html")]
+struct EventTypesStep {
+    frame: Frame,
+    form: EndpointForm,
+    errors: Errors,
+    categories: Vec<Category>,
+}
+
+#[derive(Template)]
+#[template(path = "created.html")]
+struct CreatedPage {
+    frame: Frame,
+    endpoint: EndpointView,
+    /// None: it has been shown.
+    secret: Option<String>,
+    snippets: [Snippet; 3],
+}
+
+/// Verification code in a receiver's language.
+pub(crate) struct Snippet {
+    pub(crate) language: &'static str,
+    pub(crate) code: &'static str,
+}
+
+/// The same that the README shows.
+const SNIPPETS: [Snippet; 3] = [
+    Snippet { language: "Node", code: include_str!("../../snippets/verify.js") },
+    Snippet { language: "Python", code: include_str!("../../snippets/verify.py") },
+    Snippet { language: "Rust", code: include_str!("../../snippets/verify.rs") },
+];
+
+pub(crate) async fn show(visit: Visit) -> Page {
+    let form = EndpointForm { secret: generated(), ..EndpointForm::default() };
+    configuration_step(&visit, form, Errors::default())
+}
+
+pub(crate) async fn submit(visit: Visit, fields: Fields) -> Page {
+    let event_types = visit.organization().event_types().await?;
+    let mut form = EndpointForm::read(&fields, &event_types);
+    let mut errors = Errors::default();
+    match fields.get("action") {
+        "generate" => {
+            form.secret = generated();
+            return configuration_step(&visit, form, errors);
+        }
+        "back" => return configuration_step(&visit, form, errors),
+        _ => {}
+    }
+    // On the second step too: its hidden fields may have been changed.
+    form.check_configuration(&mut errors);
+    form.check_secret(&mut errors);
+    if !errors.is_empty() {
+        return configuration_step(&visit, form, errors);
+    }
+    match fields.get("action") {
+        "select-all" => {
+            form.select_all(&event_types);
+            event_types_step(&visit, form, errors, event_types)
+        }
+        "create" => create(&visit, form, event_types).await,
+        // "next", and Enter in a field.
+        _ => event_types_step(&visit, form, errors, event_types),
+    }
+}
+
+async fn create(visit: &Visit, form: EndpointForm, event_types: Vec<v1::EventType>) -> Page {
+    let mut errors = Errors::default();
+    form.check_event_types(&mut errors);
+    if !errors.is_empty() {
+        return event_types_step(visit, form, errors, event_types);
+    }
+    let request = v1::CreateEndpointRequest {
+        name: form.name.clone(),
+        url: form.url.clone(),
+        description: form.description.clone(),
+        event_types: form.event_types.iter().cloned().collect(),
+        secret: form.secret.clone(),
+        ..Default::default()
+    };
+    match visit.organization().create_endpoint(request).await {
+        Ok(created) => {
+            let id = created.endpoint.unwrap_or_default().id;
+            visit.keep_secret(&id, created.secret);
+            Ok(Redirect::to(&format!("/webhooks/{id}/created")).into_response())
+        }
+        Err(status) => configuration_step(visit, form, Errors::of_status(status)?),
+    }
+}
+
+/// After the redirect, so that a reload creates nothing; the secret is shown the first time only.
+pub(crate) async fn created(visit: Visit, Path(endpoint): Path<String>) -> Page {
+    let endpoint = EndpointView::of(visit.organization().endpoint(&endpoint).await?);
+    let secret = visit.take_secret(&endpoint.id).map(|new| new.secret.as_str().to_owned());
+    let frame = visit.frame(Section::Webhooks);
+    render(&CreatedPage { frame, endpoint, secret, snippets: SNIPPETS })
+}
+
+fn configuration_step(visit: &Visit, form: EndpointForm, errors: Errors) -> Page {
+    let frame = visit.frame(Section::Webhooks);
+    render(&ConfigurationStep { frame, form, errors })
+}
+
+fn event_types_step(
+    visit: &Visit,
+    form: EndpointForm,
+    errors: Errors,
+    event_types: Vec<v1::EventType>,
+) -> Page {
+    let categories = categories(event_types, &form.event_types);
+    let frame = visit.frame(Section::Webhooks);
+    render(&EventTypesStep { frame, form, errors, categories })
+}
+
+/// As the API generates them.
+pub(crate) fn generated() -> String {
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).expect("the operating system has randomness");
+    Secret::from_random(random).expose().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_shows_the_same_snippets() {
+        let readme = include_str!("../../../../README.md");
+        for snippet in SNIPPETS {
+            assert!(readme.contains(snippet.code.trim_end()), "{}", snippet.language);
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! A delivery: its attempts on a timeline, one of them in full.
+
+use askama::Template;
+use axum::extract::Path;
+use keeptrusts_webhooks_contracts::v1;
+use serde::Deserialize;
+use tonic::{Code, Status};
+
+use super::{Page, Parameters, Visit, render};
+use crate::fields::Fields;
+use crate::notices::{Notice, Tone};
+use crate::view::Badge;
+use crate::view::delivery::{AttemptRow, AttemptView, next_attempt, state};
+use crate::view::frame::{Frame, Section};
+use crate::view::time::Moment;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Chosen {
+    attempt: Option<i32>,
+}
+
+#[derive(Template)]
+#[template(path = "delivery.html")]
+struct DeliveryPage {
+    frame: Frame,
+    timeline: Timeline,
+    event_id: String,
+    event_type: String,
+    trace_id: String,
+    endpoint_id: String,
+    /// None: it was deleted.
+    endpoint_name: Option<String>,
+    /// None: no attempt was made yet.
+    attempt: Option<AttemptView>,
+    can_retry: bool,
+}
+
+/// How far a delivery has come: what changes while one looks at it.
+#[derive(Template)]
+#[template(path = "parts/timeline.html")]
+pub(crate) struct Timeline {
+    pub(crate) delivery_id: String,
+    state: Badge,
+    cancel_reason: String,
+    create_time: Option<Moment>,
+    next_attempt_time: Option<Moment>,
+    attempts: Vec<AttemptRow>,
+    /// The number of the attempt that is shown.
+    chosen: i32,
+}
+
+impl Timeline {
+    pub(crate) fn of(delivery: &v1::Delivery, chosen: i32) -> Timeline {
+        Timeline {
+            delivery_id: delivery.id.clone(),
+            state: state(delivery.state()),
+            cancel_reason: delivery.cancel_reason.clone(),
+            create_time: Moment::of(delivery.create_time.as_ref()),
+            next_attempt_time: next_attempt(delivery),
+            attempts: delivery.attempts.iter().map(AttemptRow::of).collect(),
+            chosen,
+        }
+    }
+
+    fn is_chosen(&self, attempt: &AttemptRow) -> bool {
+        attempt.number == self.chosen
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.state.word == "Scheduled" || self.state.word == "Retrying"
+    }
+}
+
+pub(crate) async fn show(
+    visit: Visit,
+    Path(id): Path<String>,
+    Parameters(chosen): Parameters<Chosen>,
+) -> Page {
+    let organization = visit.organization();
+    let delivery = organization.delivery(&id).await?;
+    let endpoint_name = match organization.endpoint(&delivery.endpoint_id).await {
+        Ok(endpoint) => Some(endpoint.name),
+        Err(status) if status.code() == Code::NotFound => None,
+        Err(status) => return Err(status.into()),
+    };
+    let is_chosen = |attempt: &&v1::Attempt| chosen.attempt == Some(attempt.number);
+    let attempt = delivery.attempts.iter().find(is_chosen).or(delivery.attempts.last());
+    let chosen = attempt.map_or(0, |attempt| attempt.number);
+    render(&DeliveryPage {
+        frame: visit.frame(Section::Webhooks),
+        timeline: Timeline::of(&delivery, chosen),
+        can_retry: endpoint_name.is_some() && delivery.event_type != "webhook.test",
+        endpoint_name,
+        attempt: attempt.map(AttemptView::of),
+        event_id: delivery.event_id,
+        event_type: delivery.event_type,
+        trace_id: delivery.trace_id,
+        endpoint_id: delivery.endpoint_id,
+    })
+}
+
+pub(crate) async fn retry(visit: Visit, Path(id): Path<String>, fields: Fields) -> Page {
+    let asked = visit.organization().retry(&id).await;
+    let back = back(&id, asked.as_ref(), &fields);
+    let text = "Retry on its way: the new attempt appears when the receiver has answered.";
+    visit.tell(asked.map(|_| Notice::new(Tone::Neutral, text)), &back)
+}
+
+pub(crate) async fn cancel(visit: Visit, Path(id): Path<String>, fields: Fields) -> Page {
+    let asked = visit.organization().cancel(&id).await;
+    let back = back(&id, asked.as_ref(), &fields);
+    let text = "Cancelled: no further attempt is made.";
+    visit.tell(asked.map(|_| Notice::new(Tone::Neutral, text)), &back)
+}
+
+/// The page whose button was pressed.
+fn back(id: &str, asked: Result<&v1::Delivery, &Status>, fields: &Fields) -> String {
+    match (fields.get("from"), asked) {
+        ("webhook", Ok(delivery)) => format!("/webhooks/{}#delivery-log", delivery.endpoint_id),
+        _ => format!("/deliveries/{id}"),
+    }
+}

@@ -1,0 +1,191 @@
+//! Edit: everything about an endpoint on one page.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::extract::Path;
+use axum::response::{IntoResponse, Redirect};
+use keeptrusts_webhooks_contracts::v1;
+use tonic::Code;
+
+use super::create::generated;
+use super::form::{Category, EndpointForm, Errors, categories};
+use super::{Page, Visit, render};
+use crate::fields::Fields;
+use crate::notices::{Notice, Tone};
+use crate::view::Choice;
+use crate::view::frame::{Frame, Section};
+
+#[derive(Template)]
+#[template(path = "edit.html")]
+struct EditPage {
+    frame: Frame,
+    id: String,
+    /// As it is called now, whatever was typed.
+    title: String,
+    etag: String,
+    form: EndpointForm,
+    errors: Errors,
+    categories: Vec<Category>,
+    overlaps: Vec<Choice>,
+    /// What somebody else has changed meanwhile, as it stands now.
+    conflict: Option<Vec<Difference>>,
+}
+
+/// A field that stands differently in the form and in the endpoint.
+struct Difference {
+    field: &'static str,
+    current: String,
+}
+
+/// How long the old secret may go on signing: hours, and how they are called.
+const OVERLAPS: [(&str, &str); 4] =
+    [("0", "Not at all"), ("1", "1 hour"), ("24", "24 hours"), ("168", "7 days")];
+const DEFAULT_OVERLAP: &str = "24";
+
+pub(crate) async fn show(visit: Visit, Path(endpoint): Path<String>) -> Page {
+    let endpoint = visit.organization().endpoint(&endpoint).await?;
+    let form = EndpointForm::of(&endpoint);
+    let typed = Typed { form, overlap: DEFAULT_OVERLAP.to_owned() };
+    page(&visit, &endpoint, typed, Errors::default(), None).await
+}
+
+/// What was typed.
+struct Typed {
+    /// With an empty secret, the one that there is stays.
+    form: EndpointForm,
+    overlap: String,
+}
+
+pub(crate) async fn submit(visit: Visit, Path(id): Path<String>, fields: Fields) -> Page {
+    let organization = visit.organization();
+    let event_types = organization.event_types().await?;
+    let mut typed = Typed {
+        form: EndpointForm::read(&fields, &event_types),
+        overlap: fields.get("overlap").to_owned(),
+    };
+    let mut errors = Errors::default();
+    let is_finished = match fields.get("action") {
+        "select-all" => {
+            typed.form.select_all(&event_types);
+            false
+        }
+        "generate" => {
+            typed.form.secret = generated();
+            false
+        }
+        // "save", and Enter in a field.
+        _ => {
+            typed.form.check_configuration(&mut errors);
+            typed.form.check_event_types(&mut errors);
+            typed.form.check_secret(&mut errors);
+            errors.is_empty()
+        }
+    };
+    if !is_finished {
+        let endpoint = organization.endpoint(&id).await?;
+        // The one that the form was opened with: a change since then must still be noticed.
+        let endpoint = v1::Endpoint { etag: fields.get("etag").to_owned(), ..endpoint };
+        return page(&visit, &endpoint, typed, errors, None).await;
+    }
+
+    let changed = v1::Endpoint {
+        id: id.clone(),
+        name: typed.form.name.clone(),
+        url: typed.form.url.clone(),
+        description: typed.form.description.clone(),
+        event_types: typed.form.event_types.iter().cloned().collect(),
+        etag: fields.get("etag").to_owned(),
+        ..Default::default()
+    };
+    if let Err(status) = organization.update_endpoint(changed).await {
+        let current = organization.endpoint(&id).await?;
+        if status.code() == Code::Aborted {
+            // The page has the new etag now: whoever saves again has seen what it replaces.
+            let differences = differences(&typed.form, &current);
+            return page(&visit, &current, typed, Errors::default(), Some(differences)).await;
+        }
+        return page(&visit, &current, typed, Errors::of_status(status)?, None).await;
+    }
+    let back = format!("/webhooks/{id}");
+    if typed.form.secret.is_empty() {
+        visit.keep_notice(Notice::new(Tone::Good, "Saved."));
+        return Ok(Redirect::to(&back).into_response());
+    }
+    let rotated = organization.rotate_secret(&id, typed.form.secret, overlap(&typed.overlap));
+    visit.keep_secret(&id, rotated.await?.secret);
+    visit.keep_notice(Notice::new(Tone::Good, "Saved, with a new secret."));
+    Ok(Redirect::to(&format!("{back}/created")).into_response())
+}
+
+async fn page(
+    visit: &Visit,
+    endpoint: &v1::Endpoint,
+    typed: Typed,
+    errors: Errors,
+    conflict: Option<Vec<Difference>>,
+) -> Page {
+    let event_types = visit.organization().event_types().await?;
+    let overlaps = OVERLAPS.map(|(hours, name)| Choice::new(hours, name, &typed.overlap));
+    render(&EditPage {
+        frame: visit.frame(Section::Webhooks),
+        id: endpoint.id.clone(),
+        title: endpoint.name.clone(),
+        etag: endpoint.etag.clone(),
+        categories: categories(event_types, &typed.form.event_types),
+        form: typed.form,
+        errors,
+        overlaps: overlaps.to_vec(),
+        conflict,
+    })
+}
+
+fn differences(form: &EndpointForm, current: &v1::Endpoint) -> Vec<Difference> {
+    let typed_events: Vec<&str> = form.event_types.iter().map(String::as_str).collect();
+    let mut current_events: Vec<&str> = current.event_types.iter().map(String::as_str).collect();
+    current_events.sort_unstable();
+    let pairs = [
+        ("Name", form.name.clone(), current.name.clone()),
+        ("URL", form.url.clone(), current.url.clone()),
+        ("Description", form.description.clone(), current.description.clone()),
+        ("Event types", typed_events.join(", "), current_events.join(", ")),
+    ];
+    let different = pairs.into_iter().filter(|(_, typed, current)| typed != current);
+    different.map(|(field, _, current)| Difference { field, current }).collect()
+}
+
+fn overlap(hours: &str) -> Duration {
+    let known = OVERLAPS.iter().any(|(value, _)| *value == hours);
+    let hours = if known { hours } else { DEFAULT_OVERLAP };
+    Duration::from_secs(hours.parse::<u64>().unwrap_or(24) * 3_600)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_comes_second_sees_what_the_first_has_saved() {
+        let current = v1::Endpoint {
+            name: "siem".to_owned(),
+            url: "https://new.example/".to_owned(),
+            event_types: vec!["policy.block".to_owned(), "key.rotated".to_owned()],
+            ..Default::default()
+        };
+        let mut form = EndpointForm::of(&current);
+        assert!(differences(&form, &current).is_empty());
+        form.url = "https://mine.example/".to_owned();
+        form.event_types.remove("key.rotated");
+        let found = differences(&form, &current);
+        let fields: Vec<_> = found.iter().map(|found| found.field).collect();
+        assert_eq!(fields, ["URL", "Event types"]);
+        assert_eq!(found[0].current, "https://new.example/");
+    }
+
+    #[test]
+    fn an_overlap_is_one_of_those_that_are_offered() {
+        assert_eq!(overlap("0"), Duration::ZERO);
+        assert_eq!(overlap("168"), Duration::from_secs(7 * 24 * 3_600));
+        assert_eq!(overlap("99999999999999"), Duration::from_secs(24 * 3_600));
+    }
+}

@@ -1,0 +1,202 @@
+//! An endpoint's page, and what can be done with it there.
+
+use askama::Template;
+use axum::extract::Path;
+use axum::response::{IntoResponse, Redirect};
+use futures_util::future::try_join;
+use futures_util::try_join;
+use jiff::Timestamp;
+use keeptrusts_webhooks_contracts::v1;
+use tonic::Status;
+
+use super::{Page, Parameters, Visit, render};
+use crate::fields::Fields;
+use crate::notices::{Notice, Tone};
+use crate::services::Organization;
+use crate::view::Choice;
+use crate::view::chart::{Size, Statistics, Window};
+use crate::view::delivery::{AttemptRow, DeliveryRow, outcome};
+use crate::view::endpoint::EndpointView;
+use crate::view::filter::LogFilter;
+use crate::view::frame::{Frame, Section};
+use crate::view::paging::{Paging, address};
+use crate::view::time::duration_of;
+
+pub(crate) const LOG_PAGE_SIZE: i32 = 25;
+pub(crate) const RECENT_DELIVERIES: i32 = 5;
+
+#[derive(Template)]
+#[template(path = "endpoint.html")]
+struct EndpointPage {
+    frame: Frame,
+    endpoint: EndpointView,
+    summary: Summary,
+    windows: Vec<WindowLink>,
+    recent: Vec<DeliveryRow>,
+    attempts: Vec<AttemptRow>,
+    filter: LogFilter,
+    outcomes: Vec<Choice>,
+    event_types: Vec<Choice>,
+    paging: Paging,
+    /// Where new attempts are told; only on the log's first page.
+    live: Option<String>,
+}
+
+struct WindowLink {
+    window: Window,
+    address: String,
+    is_chosen: bool,
+}
+
+/// What changes with every attempt: status and statistics.
+#[derive(Template)]
+#[template(path = "parts/summary.html")]
+pub(crate) struct Summary {
+    pub(crate) endpoint: EndpointView,
+    pub(crate) statistics: Statistics,
+}
+
+impl Summary {
+    pub(crate) async fn read(
+        organization: &Organization,
+        endpoint_id: &str,
+        window: Window,
+    ) -> Result<Summary, Status> {
+        let endpoint = organization.endpoint(endpoint_id);
+        let stats = organization.stats(endpoint_id, window.duration());
+        let (endpoint, stats) = try_join(endpoint, stats).await?;
+        let statistics = Statistics::new(window, &stats, Timestamp::now(), Size::LARGE);
+        Ok(Summary { endpoint: EndpointView::of(endpoint), statistics })
+    }
+}
+
+/// The newest deliveries, each with what its newest attempt was answered.
+pub(crate) async fn recent_deliveries(
+    organization: &Organization,
+    endpoint_id: &str,
+) -> Result<Vec<DeliveryRow>, Status> {
+    let filter = v1::ListDeliveriesRequest {
+        endpoint_id: endpoint_id.to_owned(),
+        page_size: RECENT_DELIVERIES,
+        ..Default::default()
+    };
+    let deliveries = organization.deliveries(filter).await?.deliveries;
+    let newest = organization.newest_attempts(&deliveries).await?;
+    let rows = deliveries.iter().zip(&newest);
+    Ok(rows.map(|(delivery, newest)| DeliveryRow::of(delivery, newest.as_ref())).collect())
+}
+
+pub(crate) async fn show(
+    visit: Visit,
+    Path(id): Path<String>,
+    Parameters(filter): Parameters<LogFilter>,
+) -> Page {
+    let organization = visit.organization();
+    let window = Window::named(&filter.window);
+    let (summary, recent, log, event_types) = try_join!(
+        Summary::read(&organization, &id, window),
+        recent_deliveries(&organization, &id),
+        organization.attempts(filter.attempts(&id, LOG_PAGE_SIZE)),
+        organization.event_types(),
+    )?;
+    let path = format!("/webhooks/{}", summary.endpoint.id);
+    let windows = Window::ALL.map(|window| WindowLink {
+        window,
+        address: address(&path, [("window", window.name())]),
+        is_chosen: window.name() == summary.statistics.window.name(),
+    });
+    let live = filter.page.is_empty().then(|| {
+        let newest = log.attempts.first().map_or("", |attempt| attempt.id.as_str());
+        let parameters = filter.parameters().into_iter().chain([("since", newest)]);
+        address(&format!("{path}/live"), parameters)
+    });
+    render(&EndpointPage {
+        frame: visit.frame(Section::Webhooks),
+        endpoint: summary.endpoint.clone(),
+        windows: windows.into(),
+        recent,
+        attempts: log.attempts.iter().map(AttemptRow::of).collect(),
+        outcomes: filter.outcome_choices(),
+        event_types: filter.event_type_choices(&event_types),
+        paging: Paging::new(
+            &path,
+            &filter.parameters(),
+            &filter.place(),
+            &log.next_page_token,
+            "#delivery-log",
+        ),
+        live,
+        filter,
+        summary,
+    })
+}
+
+pub(crate) async fn test(visit: Visit, Path(id): Path<String>, _: Fields) -> Page {
+    let tested = visit.organization().test(&id).await.map(|tested| tested_notice(&tested));
+    visit.tell(tested, &format!("/webhooks/{id}"))
+}
+
+fn tested_notice(tested: &v1::SendTestResponse) -> Notice {
+    let attempt = tested.attempt.clone().unwrap_or_default();
+    let took = duration_of(attempt.duration.as_ref()).unwrap_or_default();
+    let notice = match attempt.outcome() {
+        v1::AttemptOutcome::Delivered => Notice::new(
+            Tone::Good,
+            format!("Test delivered: the receiver answered {} in {took}.", attempt.status_code),
+        ),
+        other => Notice::new(
+            Tone::Bad,
+            format!(
+                "Test {}: {}, after {took}.",
+                outcome(other).word.to_lowercase(),
+                attempt.error
+            ),
+        ),
+    };
+    notice.with_link(format!("/deliveries/{}", attempt.delivery_id), "Inspect the attempt")
+}
+
+pub(crate) async fn enable(visit: Visit, Path(id): Path<String>, fields: Fields) -> Page {
+    let enabled = visit.organization().enable(&id).await;
+    let told = enabled.map(|endpoint| {
+        Notice::new(Tone::Good, format!("{} is enabled: deliveries go on.", endpoint.name))
+    });
+    visit.tell(told, back(&id, &fields).as_str())
+}
+
+pub(crate) async fn disable(visit: Visit, Path(id): Path<String>, fields: Fields) -> Page {
+    let disabled = visit.organization().disable(&id).await;
+    let told = disabled.map(|endpoint| {
+        let text = format!("{} is disabled: nothing is sent until it is enabled.", endpoint.name);
+        Notice::new(Tone::Neutral, text)
+    });
+    visit.tell(told, back(&id, &fields).as_str())
+}
+
+/// The page whose menu was used.
+fn back(id: &str, fields: &Fields) -> String {
+    match fields.get("from") {
+        "list" => "/webhooks".to_owned(),
+        _ => format!("/webhooks/{id}"),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "delete.html")]
+struct DeletePage {
+    frame: Frame,
+    endpoint: EndpointView,
+}
+
+pub(crate) async fn ask_delete(visit: Visit, Path(id): Path<String>) -> Page {
+    let endpoint = EndpointView::of(visit.organization().endpoint(&id).await?);
+    render(&DeletePage { frame: visit.frame(Section::Webhooks), endpoint })
+}
+
+pub(crate) async fn delete(visit: Visit, Path(id): Path<String>, _: Fields) -> Page {
+    let organization = visit.organization();
+    let endpoint = organization.endpoint(&id).await?;
+    organization.delete(&id).await?;
+    visit.keep_notice(Notice::new(Tone::Neutral, format!("{} was deleted.", endpoint.name)));
+    Ok(Redirect::to("/webhooks").into_response())
+}

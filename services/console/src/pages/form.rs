@@ -1,0 +1,258 @@
+//! The form of an endpoint: what was typed, and what is wrong with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_domain::endpoint::{
+    check_description, check_event_types, check_name, check_url,
+};
+use keeptrusts_webhooks_domain::limits::{MAX_SECRET_BYTES, MIN_SECRET_BYTES};
+use keeptrusts_webhooks_domain::secret::Secret;
+use keeptrusts_webhooks_domain::violation::Violation;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use crate::fields::Fields;
+
+/// What stands in the fields.
+#[derive(Default)]
+pub(crate) struct EndpointForm {
+    pub(crate) name: String,
+    pub(crate) url: String,
+    pub(crate) description: String,
+    pub(crate) secret: String,
+    pub(crate) event_types: BTreeSet<String>,
+}
+
+impl EndpointForm {
+    /// What was typed. A category that was checked stands for all event types in it.
+    pub(crate) fn read(fields: &Fields, event_types: &[v1::EventType]) -> EndpointForm {
+        let checked: BTreeSet<&str> = fields.all("categories").collect();
+        let whole = event_types.iter().filter(|of| checked.contains(of.category.as_str()));
+        let whole = whole.map(|event_type| event_type.name.as_str());
+        EndpointForm {
+            name: fields.get("name").to_owned(),
+            url: fields.get("url").trim().to_owned(),
+            description: fields.get("description").to_owned(),
+            secret: fields.get("secret").to_owned(),
+            event_types: fields.all("event_types").chain(whole).map(str::to_owned).collect(),
+        }
+    }
+
+    pub(crate) fn select_all(&mut self, event_types: &[v1::EventType]) {
+        self.event_types = event_types.iter().map(|event_type| event_type.name.clone()).collect();
+    }
+
+    pub(crate) fn of(endpoint: &v1::Endpoint) -> EndpointForm {
+        EndpointForm {
+            name: endpoint.name.clone(),
+            url: endpoint.url.clone(),
+            description: endpoint.description.clone(),
+            secret: String::new(),
+            event_types: endpoint.event_types.iter().cloned().collect(),
+        }
+    }
+
+    /// Name, URL and description, by the API's own rules.
+    pub(crate) fn check_configuration(&self, errors: &mut Errors) {
+        errors.check(check_name("name", self.name.clone()));
+        errors.check(check_url("url", &self.url));
+        errors.check(check_description("description", self.description.clone()));
+    }
+
+    /// The secret. Empty is for the page to explain: a new one is made, or the old one stays.
+    pub(crate) fn check_secret(&self, errors: &mut Errors) {
+        if !self.secret.is_empty() && Secret::new(self.secret.clone()).is_err() {
+            let bytes = self.secret.len();
+            errors.add(
+                "secret",
+                format!(
+                    "Secret is {bytes} bytes long; it must be {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES}."
+                ),
+            );
+        }
+    }
+
+    pub(crate) fn check_event_types(&self, errors: &mut Errors) {
+        if self.event_types.is_empty() {
+            return errors.add("event_types", "Choose at least one event type.".to_owned());
+        }
+        let names: Vec<String> = self.event_types.iter().cloned().collect();
+        if let Err(violations) = check_event_types("event_types", &names) {
+            errors.add_all(violations.into_iter().take(1));
+        }
+    }
+}
+
+/// What is wrong, by field.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Errors(BTreeMap<String, String>);
+
+impl Errors {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// For the template: a sentence, or nothing.
+    pub(crate) fn of(&self, field: &str) -> Option<&str> {
+        self.0.get(field).map(String::as_str)
+    }
+
+    pub(crate) fn check<T>(&mut self, checked: Result<T, Violation>) {
+        self.add_all(checked.err());
+    }
+
+    /// What a service says is wrong with a request; any other trouble is handed back.
+    pub(crate) fn of_status(status: Status) -> Result<Errors, Status> {
+        let mut errors = Errors::default();
+        let details =
+            status.get_details_bad_request().filter(|_| status.code() == Code::InvalidArgument);
+        let Some(details) = details else { return Err(status) };
+        errors.add_all(details.field_violations.into_iter().map(|violation| {
+            // Of `endpoint.event_types[2]`, the field of the form.
+            let field = violation.field.trim_start_matches("endpoint.");
+            let field = field.split('[').next().unwrap_or(field);
+            Violation::new(field, violation.description)
+        }));
+        if errors.is_empty() { Err(status) } else { Ok(errors) }
+    }
+
+    fn add(&mut self, field: &str, sentence: String) {
+        self.0.entry(field.to_owned()).or_insert(sentence);
+    }
+
+    fn add_all(&mut self, violations: impl IntoIterator<Item = Violation>) {
+        for Violation { field, description } in violations {
+            let sentence = format!("{} {description}.", label(&field));
+            self.add(&field, sentence);
+        }
+    }
+}
+
+/// What a field is called on the page.
+fn label(field: &str) -> &str {
+    match field {
+        "name" => "Name",
+        "url" => "URL",
+        "description" => "Description",
+        "secret" => "Secret",
+        "event_types" => "The selection",
+        other => other,
+    }
+}
+
+/// A category of event types with its checkboxes.
+pub(crate) struct Category {
+    pub(crate) name: String,
+    pub(crate) event_types: Vec<EventTypeBox>,
+}
+
+pub(crate) struct EventTypeBox {
+    pub(crate) name: String,
+    pub(crate) description: String,
+    pub(crate) is_selected: bool,
+}
+
+/// The event types in their order, by category.
+pub(crate) fn categories(
+    event_types: Vec<v1::EventType>,
+    selected: &BTreeSet<String>,
+) -> Vec<Category> {
+    let mut categories: Vec<Category> = Vec::new();
+    for event_type in event_types {
+        let is_known = categories.last().is_some_and(|last| last.name == event_type.category);
+        if !is_known {
+            categories.push(Category { name: event_type.category, event_types: Vec::new() });
+        }
+        if let Some(category) = categories.last_mut() {
+            let is_selected = selected.contains(&event_type.name);
+            category.event_types.push(EventTypeBox {
+                name: event_type.name,
+                description: event_type.description,
+                is_selected,
+            });
+        }
+    }
+    categories
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn errors(form: &EndpointForm) -> Errors {
+        let mut errors = Errors::default();
+        form.check_configuration(&mut errors);
+        form.check_secret(&mut errors);
+        form.check_event_types(&mut errors);
+        errors
+    }
+
+    fn good() -> EndpointForm {
+        EndpointForm {
+            name: "siem".to_owned(),
+            url: "https://siem.example/hook".to_owned(),
+            event_types: BTreeSet::from(["policy.block".to_owned()]),
+            ..EndpointForm::default()
+        }
+    }
+
+    #[test]
+    fn each_field_is_told_what_is_wrong_with_it() {
+        assert_eq!(errors(&good()), Errors::default());
+        let bad = EndpointForm {
+            name: String::new(),
+            url: "http://siem.example".to_owned(),
+            secret: "short".to_owned(),
+            event_types: BTreeSet::new(),
+            ..good()
+        };
+        let errors = errors(&bad);
+        assert!(errors.of("name").is_some_and(|text| text.starts_with("Name is required")));
+        assert!(errors.of("url").is_some_and(|text| text.contains("https")));
+        assert!(errors.of("secret").is_some_and(|text| text.contains("16")));
+        assert!(errors.of("event_types").is_some());
+        assert_eq!(errors.of("description"), None);
+    }
+
+    #[test]
+    fn what_a_service_finds_wrong_stands_beside_the_field() {
+        let status = keeptrusts_webhooks_contracts::status::invalid_argument(vec![Violation::new(
+            "endpoint.event_types[1]",
+            "is not an event type",
+        )]);
+        let errors = Errors::of_status(status).expect("field violations");
+        assert_eq!(errors.of("event_types"), Some("The selection is not an event type."));
+        assert!(Errors::of_status(Status::unavailable("no")).is_err());
+    }
+
+    fn event_types() -> Vec<v1::EventType> {
+        let event_type = |(name, category): (&str, &str)| v1::EventType {
+            name: name.to_owned(),
+            category: category.to_owned(),
+            description: String::new(),
+        };
+        [("a.one", "A"), ("a.two", "A"), ("b.one", "B")].map(event_type).into()
+    }
+
+    #[test]
+    fn a_category_stands_for_all_of_its_event_types() {
+        let fields = Fields::parse(b"event_types=b.one&categories=A");
+        let form = EndpointForm::read(&fields, &event_types());
+        assert!(form.event_types.iter().eq(["a.one", "a.two", "b.one"]));
+    }
+
+    #[test]
+    fn event_types_stand_below_their_category() {
+        let selected = BTreeSet::from(["a.two".to_owned()]);
+        let found = categories(event_types(), &selected);
+        let found: Vec<_> = found
+            .iter()
+            .map(|category| {
+                let boxes = category.event_types.iter();
+                (category.name.as_str(), boxes.map(|found| found.is_selected).collect::<Vec<_>>())
+            })
+            .collect();
+        assert_eq!(found, [("A", vec![false, true]), ("B", vec![false])]);
+    }
+}

@@ -1,0 +1,130 @@
+//! The pages, a file for each. A handler asks the services, makes a view, and renders it.
+
+pub(crate) mod create;
+pub(crate) mod delivery;
+pub(crate) mod edit;
+pub(crate) mod endpoint;
+pub(crate) mod events;
+mod form;
+pub(crate) mod webhooks;
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{FromRequestParts, Query};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use http::StatusCode;
+use http::request::Parts;
+use serde::de::DeserializeOwned;
+use tonic::Status;
+
+use crate::assets::ASSETS;
+use crate::notices::{NewSecret, Notice, Tone};
+use crate::server::Shared;
+use crate::services::Organization;
+use crate::session::Session;
+use crate::trouble::{Trouble, sentence};
+use crate::view::frame::{Frame, Section};
+
+/// A page, or why not.
+pub(crate) type Page = Result<Response, Trouble>;
+
+/// The header by which the script says that it wants the outcome alone, not a page.
+const INLINE_HEADER: &str = "x-inline";
+
+/// One request: who asks, and whom to ask.
+pub(crate) struct Visit {
+    shared: Arc<Shared>,
+    session: Session,
+    /// The script asks, and stays on its page.
+    is_inline: bool,
+}
+
+impl FromRequestParts<Arc<Shared>> for Visit {
+    type Rejection = StatusCode;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        shared: &Arc<Shared>,
+    ) -> Result<Visit, StatusCode> {
+        let session = Session::from_request_parts(parts, shared).await?;
+        let is_inline = parts.headers.contains_key(INLINE_HEADER);
+        Ok(Visit { shared: Arc::clone(shared), session, is_inline })
+    }
+}
+
+impl Visit {
+    /// The services.
+    pub(crate) fn organization(&self) -> Organization {
+        self.shared.services.of(&self.shared.organization)
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// What is around a page; what was waiting to be told is told.
+    fn frame(&self, section: Section) -> Frame {
+        Frame {
+            assets: &ASSETS,
+            section,
+            organization: self.shared.organization.to_string(),
+            form_token: self.session.form_token(),
+            notice: self.shared.notices.take(&self.session),
+        }
+    }
+
+    /// Tells the outcome of an action: to the script at once, otherwise on the page `back`.
+    fn tell(&self, outcome: Result<Notice, Status>, back: &str) -> Page {
+        let notice = match outcome {
+            Ok(notice) => notice,
+            Err(status) => match Trouble::from(status.clone()) {
+                Trouble::Refused(text) => Notice::new(Tone::Bad, text),
+                Trouble::Away if status.code() == tonic::Code::DeadlineExceeded => {
+                    Notice::new(Tone::Bad, sentence(&status))
+                }
+                trouble => return Err(trouble),
+            },
+        };
+        if self.is_inline {
+            return Ok(Html(NoticePart { notice: &notice }.render()?).into_response());
+        }
+        self.shared.notices.put(&self.session, notice);
+        Ok(Redirect::to(back).into_response())
+    }
+
+    fn keep_secret(&self, endpoint_id: &str, secret: String) {
+        let secret = NewSecret { endpoint_id: endpoint_id.to_owned(), secret: secret.into() };
+        self.shared.notices.put_secret(&self.session, secret);
+    }
+
+    fn take_secret(&self, endpoint_id: &str) -> Option<NewSecret> {
+        self.shared.notices.take_secret(&self.session, endpoint_id)
+    }
+
+    fn keep_notice(&self, notice: Notice) {
+        self.shared.notices.put(&self.session, notice);
+    }
+}
+
+#[derive(Template)]
+#[template(path = "parts/notice.html")]
+struct NoticePart<'a> {
+    notice: &'a Notice,
+}
+
+fn render(page: &impl Template) -> Page {
+    Ok(Html(page.render()?).into_response())
+}
+
+/// An address's parameters; those that cannot be read are left out, as if they were not there.
+pub(crate) struct Parameters<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequestParts<S> for Parameters<T> {
+    type Rejection = StatusCode;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Parameters<T>, StatusCode> {
+        let query = Query::try_from_uri(&parts.uri);
+        Ok(Parameters(query.map(|Query(parameters)| parameters).unwrap_or_default()))
+    }
+}

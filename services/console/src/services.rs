@@ -1,0 +1,323 @@
+//! The three services, as the console asks them.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_contracts::v1::dispatch_service_client::DispatchServiceClient;
+use keeptrusts_webhooks_contracts::v1::endpoint_service_client::EndpointServiceClient;
+use keeptrusts_webhooks_contracts::v1::ingest_service_client::IngestServiceClient;
+use keeptrusts_webhooks_domain::ids::OrganizationId;
+use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::{Request, Status};
+
+/// How long a page waits for a service.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+/// A test's receiver may take as long as a delivery's, and the services need some time as well.
+const TEST_LIMIT: Duration = Duration::from_secs(45);
+const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+/// A delivery's attempts come with up to 2 MiB of request bodies, and 24 KiB of answer each.
+const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+
+/// Where the services are.
+#[derive(Debug, Clone)]
+pub struct Addresses {
+    /// EndpointService.
+    pub endpoints: Uri,
+    /// IngestService.
+    pub ingest: Uri,
+    /// DispatchService.
+    pub dispatch: Uri,
+}
+
+/// The services, over connections that are made when they are first needed.
+#[derive(Debug, Clone)]
+pub struct Services {
+    endpoints: EndpointServiceClient<Channel>,
+    ingest: IngestServiceClient<Channel>,
+    dispatch: DispatchServiceClient<Channel>,
+}
+
+impl Services {
+    /// The services at these addresses. Fails only if one cannot be an address.
+    pub fn connect_lazily(addresses: &Addresses) -> Result<Services, tonic::transport::Error> {
+        let channel = |uri: &Uri| {
+            let endpoint = Endpoint::new(uri.clone())?.connect_timeout(CONNECT_LIMIT);
+            Ok::<_, tonic::transport::Error>(endpoint.connect_lazy())
+        };
+        Ok(Services {
+            endpoints: EndpointServiceClient::new(channel(&addresses.endpoints)?),
+            ingest: IngestServiceClient::new(channel(&addresses.ingest)?),
+            dispatch: DispatchServiceClient::new(channel(&addresses.dispatch)?)
+                .max_decoding_message_size(MAX_ANSWER_BYTES),
+        })
+    }
+
+    /// All three at one address, which is this process's own.
+    pub fn of_this_process(listening: SocketAddr) -> Result<Services, tonic::transport::Error> {
+        let ip = match listening.ip() {
+            ip if ip.is_unspecified() && ip.is_ipv6() => "[::1]".to_owned(),
+            ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
+            ip if ip.is_ipv6() => format!("[{ip}]"),
+            ip => ip.to_string(),
+        };
+        let endpoint = Endpoint::from_shared(format!("http://{ip}:{}", listening.port()))?;
+        let uri = endpoint.uri().clone();
+        let addresses = Addresses { endpoints: uri.clone(), ingest: uri.clone(), dispatch: uri };
+        Services::connect_lazily(&addresses)
+    }
+
+    /// The services, asked on behalf of one organization.
+    pub(crate) fn of(&self, organization: &OrganizationId) -> Organization {
+        Organization { id: organization.to_string(), services: self.clone() }
+    }
+}
+
+/// The services, asked on behalf of one organization. Each method is one call of the contracts.
+#[derive(Debug, Clone)]
+pub(crate) struct Organization {
+    id: String,
+    services: Services,
+}
+
+/// Which part of a list.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PageOf<'a> {
+    pub(crate) size: i32,
+    pub(crate) token: &'a str,
+}
+
+impl Organization {
+    pub(crate) async fn endpoints(
+        &self,
+        page: PageOf<'_>,
+        status: v1::EndpointStatus,
+        search: &str,
+    ) -> Result<v1::ListEndpointsResponse, Status> {
+        let request = v1::ListEndpointsRequest {
+            organization_id: self.id.clone(),
+            page_size: page.size,
+            page_token: page.token.to_owned(),
+            status: status.into(),
+            search: search.to_owned(),
+        };
+        let mut client = self.services.endpoints.clone();
+        Ok(client.list_endpoints(asked(request)).await?.into_inner())
+    }
+
+    pub(crate) async fn endpoint(&self, endpoint_id: &str) -> Result<v1::Endpoint, Status> {
+        let request = v1::GetEndpointRequest {
+            organization_id: self.id.clone(),
+            endpoint_id: endpoint_id.to_owned(),
+        };
+        let mut client = self.services.endpoints.clone();
+        let answer = client.get_endpoint(asked(request)).await?.into_inner();
+        Ok(answer.endpoint.unwrap_or_default())
+    }
+
+    pub(crate) async fn event_types(&self) -> Result<Vec<v1::EventType>, Status> {
+        let request = v1::ListEventTypesRequest { organization_id: self.id.clone() };
+        let mut client = self.services.endpoints.clone();
+        Ok(client.list_event_types(asked(request)).await?.into_inner().event_types)
+    }
+
+    /// Creates what `endpoint` says; the organization is filled in.
+    pub(crate) async fn create_endpoint(
+        &self,
+        endpoint: v1::CreateEndpointRequest,
+    ) -> Result<v1::CreateEndpointResponse, Status> {
+        let request = v1::CreateEndpointRequest { organization_id: self.id.clone(), ..endpoint };
+        let mut client = self.services.endpoints.clone();
+        Ok(client.create_endpoint(asked(request)).await?.into_inner())
+    }
+
+    /// Changes name, URL, description and event types, if the etag is still the current one.
+    pub(crate) async fn update_endpoint(
+        &self,
+        endpoint: v1::Endpoint,
+    ) -> Result<v1::Endpoint, Status> {
+        let paths = ["name", "url", "description", "event_types"].map(str::to_owned);
+        let request = v1::UpdateEndpointRequest {
+            organization_id: self.id.clone(),
+            endpoint: Some(endpoint),
+            update_mask: Some(prost_types::FieldMask { paths: paths.to_vec() }),
+            secret: String::new(),
+        };
+        let mut client = self.services.endpoints.clone();
+        let answer = client.update_endpoint(asked(request)).await?.into_inner();
+        Ok(answer.endpoint.unwrap_or_default())
+    }
+
+    /// Replaces the secret; empty: by a generated one.
+    pub(crate) async fn rotate_secret(
+        &self,
+        endpoint_id: &str,
+        secret: String,
+        overlap: Duration,
+    ) -> Result<v1::RotateSecretResponse, Status> {
+        let request = v1::RotateSecretRequest {
+            organization_id: self.id.clone(),
+            endpoint_id: endpoint_id.to_owned(),
+            secret,
+            overlap: Some(keeptrusts_webhooks_contracts::time::duration_to_proto(overlap)),
+        };
+        let mut client = self.services.endpoints.clone();
+        Ok(client.rotate_secret(asked(request)).await?.into_inner())
+    }
+
+    pub(crate) async fn enable(&self, endpoint_id: &str) -> Result<v1::Endpoint, Status> {
+        let request = v1::EnableEndpointRequest {
+            organization_id: self.id.clone(),
+            endpoint_id: endpoint_id.to_owned(),
+        };
+        let mut client = self.services.endpoints.clone();
+        let answer = client.enable_endpoint(asked(request)).await?.into_inner();
+        Ok(answer.endpoint.unwrap_or_default())
+    }
+
+    pub(crate) async fn disable(&self, endpoint_id: &str) -> Result<v1::Endpoint, Status> {
+        let request = v1::DisableEndpointRequest {
+            organization_id: self.id.clone(),
+            endpoint_id: endpoint_id.to_owned(),
+            reason: "disabled in the console".to_owned(),
+        };
+        let mut client = self.services.endpoints.clone();
+        let answer = client.disable_endpoint(asked(request)).await?.into_inner();
+        Ok(answer.endpoint.unwrap_or_default())
+    }
+
+    pub(crate) async fn delete(&self, endpoint_id: &str) -> Result<(), Status> {
+        let request = v1::DeleteEndpointRequest {
+            organization_id: self.id.clone(),
+            endpoint_id: endpoint_id.to_owned(),
+            etag: String::new(),
+        };
+        let mut client = self.services.endpoints.clone();
+        client.delete_endpoint(asked(request)).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn events(
+        &self,
+        filter: v1::ListEventsRequest,
+    ) -> Result<v1::ListEventsResponse, Status> {
+        let request = v1::ListEventsRequest { organization_id: self.id.clone(), ..filter };
+        let mut client = self.services.ingest.clone();
+        Ok(client.list_events(asked(request)).await?.into_inner())
+    }
+
+    pub(crate) async fn event(&self, event_id: &str) -> Result<v1::Event, Status> {
+        let request =
+            v1::GetEventRequest { organization_id: self.id.clone(), event_id: event_id.to_owned() };
+        let mut client = self.services.ingest.clone();
+        Ok(client.get_event(asked(request)).await?.into_inner().event.unwrap_or_default())
+    }
+
+    pub(crate) async fn test(&self, endpoint_id: &str) -> Result<v1::SendTestResponse, Status> {
+        let mut request = Request::new(v1::SendTestRequest {
+            organization_id: self.id.clone(),
+            endpoint_id: endpoint_id.to_owned(),
+        });
+        request.set_timeout(TEST_LIMIT);
+        let mut client = self.services.dispatch.clone();
+        Ok(client.send_test(request).await?.into_inner())
+    }
+
+    pub(crate) async fn deliveries(
+        &self,
+        filter: v1::ListDeliveriesRequest,
+    ) -> Result<v1::ListDeliveriesResponse, Status> {
+        let request = v1::ListDeliveriesRequest { organization_id: self.id.clone(), ..filter };
+        let mut client = self.services.dispatch.clone();
+        Ok(client.list_deliveries(asked(request)).await?.into_inner())
+    }
+
+    /// A delivery with its attempts.
+    pub(crate) async fn delivery(&self, delivery_id: &str) -> Result<v1::Delivery, Status> {
+        let request = v1::GetDeliveryRequest {
+            organization_id: self.id.clone(),
+            delivery_id: delivery_id.to_owned(),
+        };
+        let mut client = self.services.dispatch.clone();
+        Ok(client.get_delivery(asked(request)).await?.into_inner().delivery.unwrap_or_default())
+    }
+
+    pub(crate) async fn attempts(
+        &self,
+        filter: v1::ListAttemptsRequest,
+    ) -> Result<v1::ListAttemptsResponse, Status> {
+        let request = v1::ListAttemptsRequest { organization_id: self.id.clone(), ..filter };
+        let mut client = self.services.dispatch.clone();
+        Ok(client.list_attempts(asked(request)).await?.into_inner())
+    }
+
+    /// The newest attempt of each of these deliveries.
+    pub(crate) async fn newest_attempts(
+        &self,
+        deliveries: &[v1::Delivery],
+    ) -> Result<Vec<Option<v1::Attempt>>, Status> {
+        let newest = deliveries.iter().map(async |delivery| {
+            let filter = v1::ListAttemptsRequest {
+                delivery_id: delivery.id.clone(),
+                page_size: 1,
+                ..Default::default()
+            };
+            Ok(self.attempts(filter).await?.attempts.pop())
+        });
+        try_join_all(newest).await
+    }
+
+    pub(crate) async fn retry(&self, delivery_id: &str) -> Result<v1::Delivery, Status> {
+        let request = v1::RetryDeliveryRequest {
+            organization_id: self.id.clone(),
+            delivery_id: delivery_id.to_owned(),
+        };
+        let mut client = self.services.dispatch.clone();
+        Ok(client.retry_delivery(asked(request)).await?.into_inner().delivery.unwrap_or_default())
+    }
+
+    pub(crate) async fn cancel(&self, delivery_id: &str) -> Result<v1::Delivery, Status> {
+        let request = v1::CancelDeliveryRequest {
+            organization_id: self.id.clone(),
+            delivery_id: delivery_id.to_owned(),
+        };
+        let mut client = self.services.dispatch.clone();
+        Ok(client.cancel_delivery(asked(request)).await?.into_inner().delivery.unwrap_or_default())
+    }
+
+    pub(crate) async fn stats(
+        &self,
+        endpoint_id: &str,
+        window: Duration,
+    ) -> Result<v1::GetEndpointStatsResponse, Status> {
+        let request = v1::GetEndpointStatsRequest {
+            organization_id: self.id.clone(),
+            endpoint_id: endpoint_id.to_owned(),
+            window: Some(keeptrusts_webhooks_contracts::time::duration_to_proto(window)),
+        };
+        let mut client = self.services.dispatch.clone();
+        Ok(client.get_endpoint_stats(asked(request)).await?.into_inner())
+    }
+
+    /// Changes of deliveries as they are committed; without an end, and so without a deadline.
+    pub(crate) async fn watch(
+        &self,
+        endpoint_id: &str,
+        after_position: i64,
+    ) -> Result<tonic::Streaming<v1::WatchDeliveriesResponse>, Status> {
+        let request = v1::WatchDeliveriesRequest {
+            organization_id: self.id.clone(),
+            endpoint_id: endpoint_id.to_owned(),
+            after_position,
+        };
+        let mut client = self.services.dispatch.clone();
+        Ok(client.watch_deliveries(request).await?.into_inner())
+    }
+}
+
+fn asked<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(ANSWER_LIMIT);
+    request
+}

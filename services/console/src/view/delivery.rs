@@ -1,0 +1,213 @@
+//! Deliveries and attempts.
+
+use askama::Template;
+use keeptrusts_webhooks_contracts::v1;
+
+use super::Badge;
+use super::time::{Moment, duration_of};
+
+/// What an attempt meant for its delivery.
+pub(crate) fn outcome(outcome: v1::AttemptOutcome) -> Badge {
+    match outcome {
+        v1::AttemptOutcome::Delivered => Badge { word: "Delivered", class: "good" },
+        v1::AttemptOutcome::Retrying => Badge { word: "Retrying", class: "wait" },
+        v1::AttemptOutcome::Failed => Badge { word: "Failed", class: "bad" },
+        v1::AttemptOutcome::Unspecified => Badge { word: "Unknown", class: "neutral" },
+    }
+}
+
+/// How far a delivery has come.
+pub(crate) fn state(state: v1::DeliveryState) -> Badge {
+    match state {
+        v1::DeliveryState::Scheduled => Badge { word: "Scheduled", class: "neutral" },
+        v1::DeliveryState::Retrying => Badge { word: "Retrying", class: "wait" },
+        v1::DeliveryState::Delivered => Badge { word: "Delivered", class: "good" },
+        v1::DeliveryState::Failed => Badge { word: "Failed", class: "bad" },
+        v1::DeliveryState::Cancelled => Badge { word: "Cancelled", class: "neutral" },
+        v1::DeliveryState::Unspecified => Badge { word: "Unknown", class: "neutral" },
+    }
+}
+
+fn trigger(trigger: v1::AttemptTrigger) -> &'static str {
+    match trigger {
+        v1::AttemptTrigger::Manual => "Manual retry",
+        v1::AttemptTrigger::Test => "Test",
+        v1::AttemptTrigger::Automatic | v1::AttemptTrigger::Unspecified => "Automatic",
+    }
+}
+
+/// A receiver's answer in a word: its status, or that none came.
+fn status(code: i32) -> String {
+    match code {
+        0 => "No answer".to_owned(),
+        code => code.to_string(),
+    }
+}
+
+/// An entry of the delivery log.
+#[derive(Debug, Clone, Template)]
+#[template(path = "parts/attempt_row.html")]
+pub(crate) struct AttemptRow {
+    pub(crate) id: String,
+    pub(crate) delivery_id: String,
+    pub(crate) number: i32,
+    pub(crate) start_time: Option<Moment>,
+    pub(crate) event_type: String,
+    pub(crate) trigger: &'static str,
+    pub(crate) status: String,
+    pub(crate) error: String,
+    pub(crate) duration: String,
+    pub(crate) outcome: Badge,
+    /// Whether it makes sense to offer another attempt.
+    pub(crate) can_retry: bool,
+}
+
+impl AttemptRow {
+    pub(crate) fn of(attempt: &v1::Attempt) -> AttemptRow {
+        let can_retry = attempt.outcome() != v1::AttemptOutcome::Delivered
+            && attempt.trigger() != v1::AttemptTrigger::Test;
+        AttemptRow {
+            id: attempt.id.clone(),
+            delivery_id: attempt.delivery_id.clone(),
+            number: attempt.number,
+            start_time: Moment::of(attempt.start_time.as_ref()),
+            event_type: attempt.event_type.clone(),
+            trigger: trigger(attempt.trigger()),
+            status: status(attempt.status_code),
+            error: attempt.error.clone(),
+            duration: duration_of(attempt.duration.as_ref()).unwrap_or_default(),
+            outcome: outcome(attempt.outcome()),
+            can_retry,
+        }
+    }
+
+    /// Not what one expects of an entry.
+    pub(crate) fn is_special(&self) -> bool {
+        self.trigger != "Automatic"
+    }
+}
+
+/// A delivery among the recent ones, and among those of an event.
+#[derive(Debug, Clone, Template)]
+#[template(path = "parts/delivery_row.html")]
+pub(crate) struct DeliveryRow {
+    pub(crate) id: String,
+    pub(crate) event_type: String,
+    pub(crate) create_time: Option<Moment>,
+    pub(crate) state: Badge,
+    /// What the newest attempt was answered; empty before there is one.
+    pub(crate) status: String,
+    pub(crate) attempt_count: i32,
+    pub(crate) next_attempt_time: Option<Moment>,
+}
+
+impl DeliveryRow {
+    pub(crate) fn of(delivery: &v1::Delivery, newest: Option<&v1::Attempt>) -> DeliveryRow {
+        DeliveryRow {
+            id: delivery.id.clone(),
+            event_type: delivery.event_type.clone(),
+            create_time: Moment::of(delivery.create_time.as_ref()),
+            state: state(delivery.state()),
+            status: newest.map(|attempt| status(attempt.status_code)).unwrap_or_default(),
+            attempt_count: delivery.attempt_count,
+            next_attempt_time: next_attempt(delivery),
+        }
+    }
+}
+
+/// When a delivery that waits for a retry gets it.
+pub(crate) fn next_attempt(delivery: &v1::Delivery) -> Option<Moment> {
+    let waits = delivery.state() == v1::DeliveryState::Retrying;
+    Moment::of(delivery.next_attempt_time.as_ref()).filter(|_| waits)
+}
+
+/// One attempt in full.
+pub(crate) struct AttemptView {
+    pub(crate) row: AttemptRow,
+    pub(crate) request_headers: Vec<v1::Header>,
+    pub(crate) response_headers: Vec<v1::Header>,
+    pub(crate) request: Text,
+    pub(crate) response: Text,
+}
+
+impl AttemptView {
+    pub(crate) fn of(attempt: &v1::Attempt) -> AttemptView {
+        AttemptView {
+            row: AttemptRow::of(attempt),
+            request_headers: attempt.request_headers.clone(),
+            response_headers: attempt.response_headers.clone(),
+            request: Text::of(&attempt.request_body),
+            response: Text::of(&attempt.response_body),
+        }
+    }
+
+    /// The headers as they stand on the wire: lines to copy.
+    pub(crate) fn has_request(&self) -> bool {
+        !self.request_headers.is_empty() || !self.request.is_empty()
+    }
+}
+
+/// A body as text: as it is, and indented if it is JSON.
+pub(crate) struct Text {
+    pub(crate) raw: String,
+    pub(crate) pretty: Option<String>,
+    /// How long it is in all, if it is shown in part only.
+    pub(crate) whole_bytes: Option<usize>,
+}
+
+impl Text {
+    /// What a page shows of a body at the most: pages stay small.
+    const MAX_SHOWN: usize = 16 * 1024;
+
+    pub(crate) fn of(body: &str) -> Text {
+        if body.len() <= Text::MAX_SHOWN {
+            let pretty = super::json::indented(body).filter(|text| text.len() <= 32 * 1024);
+            return Text { raw: body.to_owned(), pretty, whole_bytes: None };
+        }
+        let end = body.floor_char_boundary(Text::MAX_SHOWN);
+        Text { raw: body[..end].to_owned(), pretty: None, whole_bytes: Some(body.len()) }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.raw.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_body_is_shown_in_part() {
+        let text = Text::of(&"é".repeat(Text::MAX_SHOWN));
+        assert_eq!(text.raw.len(), Text::MAX_SHOWN);
+        assert_eq!(text.whole_bytes, Some(2 * Text::MAX_SHOWN));
+        let text = Text::of("{\"a\":1}");
+        assert_eq!(text.pretty.as_deref(), Some("{\n  \"a\": 1\n}"));
+        assert_eq!(text.whole_bytes, None);
+    }
+
+    #[test]
+    fn hostile_text_is_inert() {
+        let attempt = v1::Attempt {
+            event_type: "<script>alert(1)</script>".to_owned(),
+            error: "\" onmouseover=\"alert(1)".to_owned(),
+            ..Default::default()
+        };
+        let html = AttemptRow::of(&attempt).to_string();
+        assert!(!html.contains("<script>"), "{html}");
+        assert!(!html.contains("\" onmouseover"), "{html}");
+    }
+
+    #[test]
+    fn a_test_and_a_success_are_not_offered_a_retry() {
+        let row = |trigger: v1::AttemptTrigger, outcome: v1::AttemptOutcome| {
+            let (trigger, outcome) = (trigger.into(), outcome.into());
+            AttemptRow::of(&v1::Attempt { trigger, outcome, ..Default::default() }).can_retry
+        };
+        assert!(row(v1::AttemptTrigger::Automatic, v1::AttemptOutcome::Failed));
+        assert!(row(v1::AttemptTrigger::Manual, v1::AttemptOutcome::Retrying));
+        assert!(!row(v1::AttemptTrigger::Automatic, v1::AttemptOutcome::Delivered));
+        assert!(!row(v1::AttemptTrigger::Test, v1::AttemptOutcome::Failed));
+    }
+}

@@ -1,0 +1,101 @@
+//! Endpoints.
+
+use keeptrusts_webhooks_contracts::v1;
+
+use super::Badge;
+use super::chart::Statistics;
+use super::time::Moment;
+
+/// The words of [`v1::EndpointStatus`], as filters have them.
+pub(crate) const STATUSES: [(&str, v1::EndpointStatus); 3] = [
+    ("active", v1::EndpointStatus::Active),
+    ("disabled", v1::EndpointStatus::Disabled),
+    ("degraded", v1::EndpointStatus::Degraded),
+];
+
+/// Whether deliveries are made, and lately succeed.
+pub(crate) fn status(status: v1::EndpointStatus) -> Badge {
+    match status {
+        v1::EndpointStatus::Active => Badge { word: "Active", class: "good" },
+        v1::EndpointStatus::Disabled => Badge { word: "Disabled", class: "neutral" },
+        v1::EndpointStatus::Degraded => Badge { word: "Degraded", class: "bad" },
+        v1::EndpointStatus::Unspecified => Badge { word: "Unknown", class: "neutral" },
+    }
+}
+
+/// An endpoint's configuration and status.
+#[derive(Debug, Clone)]
+pub(crate) struct EndpointView {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) url: String,
+    pub(crate) description: String,
+    pub(crate) event_types: Vec<String>,
+    pub(crate) status: Badge,
+    pub(crate) status_reason: String,
+    pub(crate) create_time: Option<Moment>,
+    pub(crate) update_time: Option<Moment>,
+    pub(crate) previous_secret_expire_time: Option<Moment>,
+}
+
+impl EndpointView {
+    pub(crate) fn of(endpoint: v1::Endpoint) -> EndpointView {
+        EndpointView {
+            status: status(endpoint.status()),
+            status_reason: endpoint.status_reason,
+            create_time: Moment::of(endpoint.create_time.as_ref()),
+            update_time: Moment::of(endpoint.update_time.as_ref()),
+            previous_secret_expire_time: Moment::of(endpoint.previous_secret_expire_time.as_ref()),
+            id: endpoint.id,
+            name: endpoint.name,
+            url: endpoint.url,
+            description: endpoint.description,
+            event_types: endpoint.event_types,
+        }
+    }
+
+    pub(crate) fn is_disabled(&self) -> bool {
+        self.status.word == "Disabled"
+    }
+
+    /// Its status was not always so.
+    pub(crate) fn has_reason(&self) -> bool {
+        !self.status_reason.is_empty()
+    }
+}
+
+/// An endpoint in the table.
+pub(crate) struct EndpointRow {
+    pub(crate) endpoint: EndpointView,
+    pub(crate) statistics: Statistics,
+    /// The event types that there is room for.
+    pub(crate) shown_event_types: Vec<String>,
+    /// How many there are besides.
+    pub(crate) more_event_types: usize,
+    pub(crate) has_all_event_types: bool,
+}
+
+impl EndpointRow {
+    const SHOWN: usize = 2;
+
+    pub(crate) fn new(
+        endpoint: v1::Endpoint,
+        statistics: Statistics,
+        event_type_count: usize,
+    ) -> EndpointRow {
+        let endpoint = EndpointView::of(endpoint);
+        let all = &endpoint.event_types;
+        EndpointRow {
+            shown_event_types: all.iter().take(EndpointRow::SHOWN).cloned().collect(),
+            more_event_types: all.len().saturating_sub(EndpointRow::SHOWN),
+            has_all_event_types: all.len() >= event_type_count,
+            endpoint,
+            statistics,
+        }
+    }
+
+    /// All of them, for a tool tip.
+    pub(crate) fn event_types(&self) -> String {
+        self.endpoint.event_types.join(", ")
+    }
+}

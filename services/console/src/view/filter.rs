@@ -1,0 +1,169 @@
+//! What lists are filtered by, as the address of a page says it.
+
+use keeptrusts_webhooks_contracts::v1;
+use serde::Deserialize;
+
+use super::Choice;
+use super::paging::Place;
+use super::time;
+
+/// The outcomes by their words.
+const OUTCOMES: [(&str, &str, v1::AttemptOutcome); 3] = [
+    ("delivered", "Delivered", v1::AttemptOutcome::Delivered),
+    ("failed", "Failed", v1::AttemptOutcome::Failed),
+    ("retrying", "Retrying", v1::AttemptOutcome::Retrying),
+];
+
+/// The filters of the delivery log and of the events; what a list does not have stays empty.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct LogFilter {
+    pub(crate) outcome: String,
+    pub(crate) event_type: String,
+    pub(crate) from: String,
+    pub(crate) to: String,
+    pub(crate) page: String,
+    pub(crate) trail: String,
+    pub(crate) window: String,
+}
+
+impl LogFilter {
+    pub(crate) fn place(&self) -> Place {
+        Place { page: self.page.clone(), trail: self.trail.clone() }
+    }
+
+    /// What the links to other pages keep.
+    pub(crate) fn parameters(&self) -> [(&'static str, &str); 5] {
+        [
+            ("window", &self.window),
+            ("outcome", &self.outcome),
+            ("event_type", &self.event_type),
+            ("from", &self.from),
+            ("to", &self.to),
+        ]
+    }
+
+    pub(crate) fn is_filtered(&self) -> bool {
+        [&self.outcome, &self.event_type, &self.from, &self.to].iter().any(|text| !text.is_empty())
+    }
+
+    /// What of it cannot be read, for the person who typed it.
+    pub(crate) fn complaint(&self) -> Option<&'static str> {
+        let (from, to) = (time::parse(&self.from), time::parse(&self.to));
+        match (from, to) {
+            (Ok(Some(from)), Ok(Some(to))) if from >= to => Some("\"From\" must be before \"To\"."),
+            (Ok(_), Ok(_)) => None,
+            _ => Some("Write times like 2026-04-23T10:30, or leave them empty."),
+        }
+    }
+
+    /// The delivery log's entries of an endpoint. Times that cannot be read filter nothing.
+    pub(crate) fn attempts(&self, endpoint_id: &str, page_size: i32) -> v1::ListAttemptsRequest {
+        let (start_time, end_time) = self.times();
+        v1::ListAttemptsRequest {
+            page_size,
+            page_token: self.page.clone(),
+            endpoint_id: endpoint_id.to_owned(),
+            event_type: self.event_type.clone(),
+            outcome: self.chosen_outcome().into(),
+            start_time,
+            end_time,
+            ..Default::default()
+        }
+    }
+
+    pub(crate) fn events(&self, page_size: i32) -> v1::ListEventsRequest {
+        let (start_time, end_time) = self.times();
+        v1::ListEventsRequest {
+            page_size,
+            page_token: self.page.clone(),
+            event_type: self.event_type.clone(),
+            start_time,
+            end_time,
+            ..Default::default()
+        }
+    }
+
+    /// Whether an attempt that has just been made is one of them.
+    pub(crate) fn admits(&self, attempt: &v1::Attempt) -> bool {
+        let outcome = self.chosen_outcome();
+        let seconds = attempt.start_time.as_ref().map_or(0, |time| time.seconds);
+        let (start, end) = self.times();
+        (outcome == v1::AttemptOutcome::Unspecified || outcome == attempt.outcome())
+            && (self.event_type.is_empty() || self.event_type == attempt.event_type)
+            && start.is_none_or(|start| start.seconds <= seconds)
+            && end.is_none_or(|end| seconds < end.seconds)
+    }
+
+    pub(crate) fn outcome_choices(&self) -> Vec<Choice> {
+        let all = [("", "All outcomes")].into_iter();
+        let outcomes = OUTCOMES.iter().map(|(value, name, _)| (*value, *name));
+        all.chain(outcomes).map(|(value, name)| Choice::new(value, name, &self.outcome)).collect()
+    }
+
+    /// The event types, and that of tests.
+    pub(crate) fn event_type_choices(&self, event_types: &[v1::EventType]) -> Vec<Choice> {
+        let names = event_types.iter().map(|event_type| event_type.name.as_str());
+        let mut choices = vec![Choice::new("", "All event types", &self.event_type)];
+        let all = names.chain(["webhook.test"]);
+        choices.extend(all.map(|name| Choice::new(name, name, &self.event_type)));
+        choices
+    }
+
+    fn chosen_outcome(&self) -> v1::AttemptOutcome {
+        let chosen = OUTCOMES.iter().find(|(value, ..)| *value == self.outcome);
+        chosen.map_or(v1::AttemptOutcome::Unspecified, |(.., outcome)| *outcome)
+    }
+
+    fn times(&self) -> (Option<prost_types::Timestamp>, Option<prost_types::Timestamp>) {
+        if self.complaint().is_some() {
+            return (None, None);
+        }
+        let read = |text| time::to_proto(time::parse(text).unwrap_or_default());
+        (read(&self.from), read(&self.to))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempt(outcome: v1::AttemptOutcome, event_type: &str, seconds: i64) -> v1::Attempt {
+        v1::Attempt {
+            outcome: outcome.into(),
+            event_type: event_type.to_owned(),
+            start_time: Some(prost_types::Timestamp { seconds, nanos: 0 }),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_new_attempt_appears_only_where_a_reload_would_show_it() {
+        let failed = attempt(v1::AttemptOutcome::Failed, "policy.block", 100);
+        let admits = |change: fn(&mut LogFilter)| {
+            let mut filter = LogFilter::default();
+            change(&mut filter);
+            filter.admits(&failed)
+        };
+        assert!(admits(|_| {}));
+        assert!(admits(|filter| filter.outcome = "failed".to_owned()));
+        assert!(!admits(|filter| filter.outcome = "delivered".to_owned()));
+        assert!(!admits(|filter| filter.event_type = "key.rotated".to_owned()));
+        assert!(!admits(|filter| filter.to = "1970-01-01T00:01:40Z".to_owned()));
+        assert!(admits(|filter| filter.from = "1970-01-01T00:01:40Z".to_owned()));
+        assert!(!admits(|filter| filter.from = "1970-01-01T00:01:41Z".to_owned()));
+    }
+
+    #[test]
+    fn times_that_make_no_sense_are_said_to() {
+        let complaint = |from: &str, to: &str| {
+            let filter =
+                LogFilter { from: from.to_owned(), to: to.to_owned(), ..LogFilter::default() };
+            filter.complaint().is_some()
+        };
+        assert!(!complaint("", ""));
+        assert!(!complaint("2026-04-23T10:30", ""));
+        assert!(complaint("2026-04-23T10:30", "2026-04-23T10:30"));
+        assert!(complaint("soon", ""));
+    }
+}

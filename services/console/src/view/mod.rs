@@ -1,0 +1,32 @@
+//! What templates are given: the services' answers in the console's words. Pure.
+
+pub(crate) mod chart;
+pub(crate) mod delivery;
+pub(crate) mod endpoint;
+pub(crate) mod filter;
+pub(crate) mod frame;
+pub(crate) mod json;
+pub(crate) mod paging;
+pub(crate) mod time;
+
+/// A word of state and how it looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Badge {
+    pub(crate) word: &'static str,
+    /// The style sheet's class.
+    pub(crate) class: &'static str,
+}
+
+/// `value` chosen among options: `<option>`s of a select.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Choice {
+    pub(crate) value: String,
+    pub(crate) name: String,
+    pub(crate) chosen: bool,
+}
+
+impl Choice {
+    pub(crate) fn new(value: &str, name: &str, chosen: &str) -> Choice {
+        Choice { value: value.to_owned(), name: name.to_owned(), chosen: value == chosen }
+    }
+}
