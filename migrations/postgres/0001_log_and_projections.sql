@@ -79,6 +79,7 @@ CREATE TABLE endpoints (
     previous_secret_expire_time  BIGINT,
     status                       TEXT NOT NULL, -- active, disabled, degraded
     status_reason                TEXT NOT NULL,
+    status_time                  BIGINT  NOT NULL,
     config_version               BIGINT  NOT NULL,
     version                      BIGINT  NOT NULL,
     create_time                  BIGINT  NOT NULL,

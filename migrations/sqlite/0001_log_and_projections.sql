@@ -65,6 +65,7 @@ CREATE TABLE endpoints (
     previous_secret_expire_time  INTEGER,
     status                       TEXT NOT NULL, -- active, disabled, degraded
     status_reason                TEXT NOT NULL,
+    status_time                  INTEGER NOT NULL,
     config_version               INTEGER NOT NULL,
     version                      INTEGER NOT NULL,
     create_time                  INTEGER NOT NULL,

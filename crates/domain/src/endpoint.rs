@@ -54,6 +54,8 @@ pub struct Endpoint {
     pub status: EndpointStatus,
     /// Why its status is what it is; empty while active.
     pub status_reason: String,
+    /// Since when its status is what it is.
+    pub status_time: Timestamp,
     /// The version of its last change of configuration, from which the etag is made.
     pub config_version: Version,
     /// How many records its stream has.
@@ -191,6 +193,7 @@ impl Endpoint {
             previous_secret: None,
             status: EndpointStatus::Active,
             status_reason: String::new(),
+            status_time: recorded_at,
             config_version: Version(1),
             version: Version(1),
             create_time: recorded_at,
@@ -206,6 +209,7 @@ impl Endpoint {
             return;
         }
         self.update_time = recorded_at;
+        let status = self.status;
         match fact {
             EndpointFact::Created { .. } | EndpointFact::SecretRevealed => {}
             EndpointFact::Updated(update) => {
@@ -241,6 +245,9 @@ impl Endpoint {
                 self.status_reason.clone_from(reason);
             }
             EndpointFact::Deleted => self.delete_time = Some(recorded_at),
+        }
+        if self.status != status {
+            self.status_time = recorded_at;
         }
     }
 

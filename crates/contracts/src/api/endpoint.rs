@@ -24,6 +24,7 @@ impl From<&Endpoint> for v1::Endpoint {
             create_time: Some(timestamp_to_proto(endpoint.create_time)),
             update_time: Some(timestamp_to_proto(endpoint.update_time)),
             previous_secret_expire_time,
+            status_time: Some(timestamp_to_proto(endpoint.status_time)),
         }
     }
 }

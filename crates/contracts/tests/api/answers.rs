@@ -42,6 +42,7 @@ fn an_endpoint_is_shown_without_its_secrets() {
         create_time: Some(proto_time()),
         update_time: Some(proto_time()),
         previous_secret_expire_time: Some(proto_time()),
+        status_time: Some(proto_time()),
     };
     assert_eq!(v1::Endpoint::from(&endpoint), shown);
 }

@@ -69,6 +69,7 @@ pub(crate) async fn an_endpoints_row_follows_each_of_its_facts(fixture: Fixture)
         previous_secret: None,
         status: EndpointStatus::Active,
         status_reason: String::new(),
+        status_time: create_time,
         config_version: Version(1),
         version: Version(1),
         create_time,
@@ -135,7 +136,11 @@ pub(crate) async fn an_endpoints_row_follows_each_of_its_facts(fixture: Fixture)
         let recorded =
             fixture.append(change_endpoint(id, Expected::Version(expected.version), fact)).await;
         expected.version = expected.version.next();
+        let status = expected.status;
         effect(&mut expected);
+        if expected.status != status {
+            expected.status_time = recorded[0].recorded_at;
+        }
         if is_change {
             expected.update_time = recorded[0].recorded_at;
         }

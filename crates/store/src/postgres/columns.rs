@@ -12,7 +12,7 @@ pub(super) const ENDPOINT: &str = "
     organization_id, endpoint_id, name, url, description, event_types,
     secret_key_id, secret_nonce, secret_ciphertext,
     previous_secret_key_id, previous_secret_nonce, previous_secret_ciphertext,
-    previous_secret_expire_time, status, status_reason, config_version, version,
+    previous_secret_expire_time, status, status_reason, status_time, config_version, version,
     create_time, update_time, delete_time";
 
 pub(super) const EVENT: &str = "

@@ -25,13 +25,14 @@ pub(super) async fn upsert_endpoints(
                                 event_types, secret_key_id, secret_nonce, secret_ciphertext,
                                 previous_secret_key_id, previous_secret_nonce,
                                 previous_secret_ciphertext, previous_secret_expire_time,
-                                status, status_reason, config_version, version, create_time,
-                                update_time, delete_time)
+                                status, status_reason, status_time, config_version, version,
+                                create_time, update_time, delete_time)
          SELECT $1, new.*
          FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
                      $8::text[], $9::bytea[], $10::bytea[], $11::text[], $12::bytea[],
                      $13::bytea[], $14::bigint[], $15::text[], $16::text[], $17::bigint[],
-                     $18::bigint[], $19::bigint[], $20::bigint[], $21::bigint[]) AS new
+                     $18::bigint[], $19::bigint[], $20::bigint[], $21::bigint[],
+                     $22::bigint[]) AS new
          ON CONFLICT (shard, organization_id, endpoint_id) DO UPDATE SET
              name = excluded.name,
              url = excluded.url,
@@ -46,6 +47,7 @@ pub(super) async fn upsert_endpoints(
              previous_secret_expire_time = excluded.previous_secret_expire_time,
              status = excluded.status,
              status_reason = excluded.status_reason,
+             status_time = excluded.status_time,
              config_version = excluded.config_version,
              version = excluded.version,
              update_time = excluded.update_time,
@@ -71,6 +73,7 @@ pub(super) async fn upsert_endpoints(
     }))
     .bind(column(endpoints, |endpoint| endpoint.status.word()))
     .bind(column(endpoints, |endpoint| endpoint.status_reason.as_str()))
+    .bind(column(endpoints, |endpoint| micros(endpoint.status_time)))
     .bind(column(endpoints, |endpoint| endpoint.config_version.0))
     .bind(column(endpoints, |endpoint| endpoint.version.0))
     .bind(column(endpoints, |endpoint| micros(endpoint.create_time)))

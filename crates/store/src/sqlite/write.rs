@@ -28,13 +28,14 @@ static BODIES: SetStatement =
     SetStatement::new(4, "INSERT INTO bodies (shard, id, content, expire_time) VALUES {rows}");
 
 static ENDPOINTS: SetStatement = SetStatement::new(
-    21,
+    22,
     "INSERT OR REPLACE INTO endpoints
          (shard, organization_id, endpoint_id, name, url, description, event_types,
           secret_key_id, secret_nonce, secret_ciphertext,
           previous_secret_key_id, previous_secret_nonce, previous_secret_ciphertext,
           previous_secret_expire_time,
-          status, status_reason, config_version, version, create_time, update_time, delete_time)
+          status, status_reason, status_time, config_version, version, create_time, update_time,
+          delete_time)
      VALUES {rows}",
 );
 
@@ -181,6 +182,7 @@ fn bind_endpoint(values: &mut Values, shard: Shard, row: &Endpoint) {
     values.push(previous.map(|previous| micros(previous.expire_time)));
     values.push(row.status.word());
     values.push(row.status_reason.as_str());
+    values.push(micros(row.status_time));
     values.push(row.config_version.0);
     values.push(row.version.0);
     values.push(micros(row.create_time));

@@ -33,6 +33,7 @@ pub(crate) struct EndpointView {
     pub(crate) event_types: Vec<String>,
     pub(crate) status: Badge,
     pub(crate) status_reason: String,
+    pub(crate) status_time: Option<Moment>,
     pub(crate) create_time: Option<Moment>,
     pub(crate) update_time: Option<Moment>,
     pub(crate) previous_secret_expire_time: Option<Moment>,
@@ -43,6 +44,7 @@ impl EndpointView {
         EndpointView {
             status: status(endpoint.status()),
             status_reason: endpoint.status_reason,
+            status_time: Moment::of(endpoint.status_time.as_ref()),
             create_time: Moment::of(endpoint.create_time.as_ref()),
             update_time: Moment::of(endpoint.update_time.as_ref()),
             previous_secret_expire_time: Moment::of(endpoint.previous_secret_expire_time.as_ref()),
