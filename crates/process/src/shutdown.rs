@@ -2,9 +2,13 @@
 
 use std::io;
 use std::process::exit;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+/// How long appends may take to finish when the process is asked to stop.
+pub const APPENDS_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A token that is cancelled when the process is asked to stop, by SIGTERM or SIGINT.
 ///

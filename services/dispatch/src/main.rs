@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Parser;
 use keeptrusts_webhooks_dispatch_service::Dispatch;
@@ -45,9 +44,6 @@ struct Flags {
     logging: LoggingFlags,
 }
 
-/// How long appends may take to finish when the process is asked to stop.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 #[tokio::main]
 async fn main() -> ExitCode {
     exit::with(run(Flags::parse()).await)
@@ -65,6 +61,6 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync
     let api = DispatchApi::server(Arc::clone(&log), system_clock(), retention, shutdown.clone());
     let served = GrpcServer::new().service(api).serve(listener, shutdown).await;
     dispatch.stop().await;
-    log.close(PATIENCE).await;
+    log.close(shutdown::APPENDS_PATIENCE).await;
     Ok(served?)
 }

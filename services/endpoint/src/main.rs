@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Parser;
 use keeptrusts_webhooks_endpoint_service::EndpointApi;
@@ -36,9 +35,6 @@ struct Flags {
     logging: LoggingFlags,
 }
 
-/// How long appends may take to finish when the process is asked to stop.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 #[tokio::main]
 async fn main() -> ExitCode {
     exit::with(run(Flags::parse()).await)
@@ -52,6 +48,6 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync
     let log = Arc::clone(&database.log);
     let api = EndpointApi::server(database.log, database.keyring, system_clock());
     let served = GrpcServer::new().service(api).serve(listener, shutdown).await;
-    log.close(PATIENCE).await;
+    log.close(shutdown::APPENDS_PATIENCE).await;
     Ok(served?)
 }

@@ -11,12 +11,10 @@ use keeptrusts_webhooks_endpoint_service::EndpointApi;
 use keeptrusts_webhooks_ingest_service::IngestApi;
 use keeptrusts_webhooks_process::database::{DatabaseError, DatabaseFlags};
 use keeptrusts_webhooks_process::grpc_server::{GrpcServer, ListenError, Listener, ServeError};
+use keeptrusts_webhooks_process::shutdown;
 use keeptrusts_webhooks_store::{Log, system_clock};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-
-/// How long appends may take to finish when the process is asked to stop.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the platform is started with.
 pub(crate) struct PlatformFlags {
@@ -82,7 +80,7 @@ impl Platform {
             None => self.stop().await,
             Some(ended) => {
                 self.dispatch.stop().await;
-                self.log.close(PATIENCE).await;
+                self.log.close(shutdown::APPENDS_PATIENCE).await;
                 ended.unwrap_or(Ok(()))?;
             }
         }
@@ -98,6 +96,6 @@ impl Platform {
             Err(error) => tracing::error!(%error, "the gRPC server failed"),
         }
         self.dispatch.stop().await;
-        self.log.close(PATIENCE).await;
+        self.log.close(shutdown::APPENDS_PATIENCE).await;
     }
 }
