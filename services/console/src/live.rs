@@ -89,15 +89,22 @@ async fn tell_endpoint(
             change = watched.message() => {
                 let change = change?.ok_or(Over)?;
                 let delivery = change.delivery.unwrap_or_default();
-                let attempt = change.attempt;
-                if let Some(attempt) = attempt.as_ref().filter(|attempt| filter.admits(attempt)) {
-                    told.part("attempt", &AttemptRow::of(attempt)).await?;
-                }
-                let row = DeliveryRow::of(&delivery, attempt.as_ref());
-                told.part_at(change.position, "delivery", &row).await?;
-                if attempt.is_some() {
+                if let Some(attempt) = &change.attempt {
                     summary_due.get_or_insert(last_summary + SUMMARY_INTERVAL);
+                    if filter.admits(attempt) {
+                        told.part("attempt", &AttemptRow::of(attempt)).await?;
+                    }
                 }
+                let newest = match change.attempt {
+                    // A retry was asked for, say: the row goes on showing the last answer.
+                    None if delivery.attempt_count > 0 => {
+                        let newest = organization.newest_attempts(std::slice::from_ref(&delivery));
+                        newest.await?.pop().flatten()
+                    }
+                    attempt => attempt,
+                };
+                let row = DeliveryRow::of(&delivery, newest.as_ref());
+                told.part_at(change.position, "delivery", &row).await?;
             }
             () = sleep_until(due), if summary_due.is_some() => {
                 summary_due = None;
