@@ -69,12 +69,19 @@ function listen() {
   }
 }
 
+function bad(text) {
+  const notice = document.createElement("p");
+  notice.className = "notice bad";
+  notice.textContent = text;
+  return notice;
+}
+
 // A form whose outcome is shown on the page it is on.
 async function submitInline(event) {
   const { target: form, submitter: button } = event;
   if (!form.dataset?.inline) return;
   event.preventDefault();
-  const action = button?.formAction || form.action;
+  const action = button.getAttribute("formaction") ?? form.action;
   const outcome = document.getElementById("outcome");
   const words = button.textContent;
   button.disabled = true;
@@ -87,13 +94,11 @@ async function submitInline(event) {
       body: new URLSearchParams(new FormData(form)),
     });
     const page = parse(await answer.text());
-    const notice = answer.ok ? page : (page.querySelector("main") ?? page);
-    outcome.replaceChildren(notice);
+    // What went wrong is a page of its own.
+    const notice = answer.ok ? page : page.querySelector("main > section");
+    outcome.replaceChildren(notice ?? bad(`The console answered ${answer.status}.`));
   } catch {
-    const notice = document.createElement("p");
-    notice.className = "notice bad";
-    notice.textContent = "The console does not answer. Try again in a moment.";
-    outcome.replaceChildren(notice);
+    outcome.replaceChildren(bad("The console does not answer. Try again in a moment."));
   }
   button.disabled = false;
   button.textContent = words;

@@ -30,6 +30,7 @@ pub(crate) const RECENT_DELIVERIES: i32 = 5;
 struct EndpointPage {
     frame: Frame,
     endpoint: EndpointView,
+    has_all_event_types: bool,
     summary: Summary,
     windows: Vec<WindowLink>,
     recent: Vec<DeliveryRow>,
@@ -112,6 +113,7 @@ pub(crate) async fn show(
     });
     render(&EndpointPage {
         frame: visit.frame(Section::Webhooks),
+        has_all_event_types: summary.endpoint.event_types.len() >= event_types.len(),
         endpoint: summary.endpoint.clone(),
         windows: windows.into(),
         recent,

@@ -1,6 +1,7 @@
 //! Endpoints.
 
 use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_domain::ids::DeliveryId;
 
 use super::Badge;
 use super::chart::Statistics;
@@ -58,6 +59,12 @@ impl EndpointView {
 
     pub(crate) fn is_disabled(&self) -> bool {
         self.status.word == "Disabled"
+    }
+
+    /// The delivery that its status is due to, if the reason names one.
+    pub(crate) fn delivery_at_fault(&self) -> Option<&str> {
+        let mut words = self.status_reason.split_whitespace();
+        words.find(|word| word.parse::<DeliveryId>().is_ok())
     }
 
     /// Its status was not always so.
