@@ -69,14 +69,14 @@ pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "conformance",
         about: "integration tests of the crates: the store's backends held to one contract",
-        tools: &[Tool::Node, Tool::Postgres, Tool::Python],
+        tools: &[Tool::Browser, Tool::Node, Tool::Postgres, Tool::Python],
         needs_build: true,
         command: || cargo_integration_tests("crates"),
     },
     Step {
         name: "e2e",
-        about: "end-to-end tests of the services, over real processes and databases",
-        tools: &[Tool::Node, Tool::Postgres, Tool::Python],
+        about: "end-to-end tests of the services, over real processes, databases and a browser",
+        tools: &[Tool::Browser, Tool::Node, Tool::Postgres, Tool::Python],
         needs_build: true,
         command: || cargo_integration_tests("services"),
     },

@@ -11,10 +11,10 @@ use crate::step::{self, STEPS};
 /// end-to-end tests over real processes, in this order of quickness; stops at the first
 /// failure.
 ///
-/// What is missing is found or installed first: Postgres server binaries (from the system's
-/// packages, which needs root), buf (from npm) and Python packages, the latter two under
-/// target/tools. The tests start private throw-away Postgres clusters and never touch one
-/// that is there.
+/// What is missing is found or installed first: Postgres server binaries and Chromium with
+/// its chromedriver (from the system's packages, which needs root), buf and axe-core (from
+/// npm) and Python packages, the latter two under target/tools. The tests start private
+/// throw-away Postgres clusters and browsers, and never touch one that is there.
 #[derive(Args)]
 #[command(after_help = "Examples:
   cargo xtask test                           all of it

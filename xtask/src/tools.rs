@@ -6,12 +6,15 @@
 //! | path | what |
 //! |---|---|
 //! | `postgres` | link to the directory with `initdb`, `postgres`, `psql` |
+//! | `browser` | links to `chromium` and `chromedriver` |
 //! | `node/node_modules/.bin` | `buf`, pinned by `xtask/npm` |
+//! | `node/node_modules/axe-core` | `axe.min.js`, accessibility checks, pinned by the same |
 //! | `python/bin` | `python` with `standardwebhooks`, and `grpcurl`, pinned by `xtask/python` |
 //!
 //! Tests find it there, so that plain `cargo test` works once this has run.
 
 mod apt;
+mod browser;
 mod node;
 mod postgres;
 mod python;
@@ -32,7 +35,7 @@ use crate::workspace;
 pub(crate) struct Arguments {}
 
 pub(crate) fn run(_: &Arguments) -> Result {
-    prepare(&BTreeSet::from([Tool::Node, Tool::Postgres, Tool::Python]))?;
+    prepare(&BTreeSet::from([Tool::Browser, Tool::Node, Tool::Postgres, Tool::Python]))?;
     println!("\nfor programs that look for them elsewhere than in target/tools:");
     for (name, path) in environment() {
         println!("  {name}={}", path.display());
@@ -43,6 +46,7 @@ pub(crate) fn run(_: &Arguments) -> Result {
 /// A group of tools that is installed together.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Tool {
+    Browser,
     Node,
     Postgres,
     Python,
@@ -60,6 +64,7 @@ pub(crate) fn prepare(wanted: &BTreeSet<Tool>) -> Result {
 
     for tool in wanted {
         let in_use = match tool {
+            Tool::Browser => browser::prepare(&directory.join("browser"))?,
             Tool::Node => node::prepare(&directory.join("node"))?,
             Tool::Postgres => postgres::prepare(&directory.join("postgres"))?,
             Tool::Python => python::prepare(&directory.join("python"))?,

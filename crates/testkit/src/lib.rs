@@ -1,6 +1,6 @@
 //! What end-to-end and conformance tests stand on: throw-away Postgres clusters, an HTTPS
-//! receiver that behaves as scripted, our own binaries as child processes, and signature
-//! verification by code that is not ours.
+//! receiver that behaves as scripted, our own binaries as child processes, signature
+//! verification by code that is not ours, and a browser.
 //!
 //! For tests only. It depends on none of our crates, so that it sees the platform as a
 //! customer does, from outside. Everything here panics with a message instead of returning
@@ -12,6 +12,8 @@
 
 #![deny(missing_docs)]
 
+pub mod browser;
+pub mod http;
 pub mod ports;
 pub mod postgres;
 pub mod process;

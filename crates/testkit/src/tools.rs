@@ -23,6 +23,21 @@ pub fn grpcurl() -> PathBuf {
     present(directory().join("python/bin/grpcurl"))
 }
 
+/// A Chromium.
+pub fn chromium() -> PathBuf {
+    present(directory().join("browser/chromium"))
+}
+
+/// Its WebDriver.
+pub fn chromedriver() -> PathBuf {
+    present(directory().join("browser/chromedriver"))
+}
+
+/// axe-core, a script that finds what keeps people from using a page.
+pub fn axe() -> PathBuf {
+    present(directory().join("node/node_modules/axe-core/axe.min.js"))
+}
+
 fn directory() -> PathBuf {
     env::var_os("KEEPTRUSTS_TEST_TOOLS").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools"),

@@ -85,6 +85,7 @@ async fn a_server_can_be_configured_by_its_environment_alone() {
     let database = Database::new(Backend::Sqlite).await;
     let variables = [
         ("LISTEN", "127.0.0.1:0"),
+        ("CONSOLE_LISTEN", "127.0.0.1:0"),
         ("RETRY_SCHEDULE", "1s,2s"),
         ("REQUEST_TIMEOUT", "3s"),
         ("ALLOW_NETWORK", "127.0.0.0/8,10.0.0.0/8"),
@@ -126,6 +127,7 @@ async fn a_wrong_value_is_refused_with_what_would_be_right() {
             .args(["serve", "--data-dir"])
             .arg(database.folder())
             .env("KEEPTRUSTS_WEBHOOKS_LISTEN", "127.0.0.1:0")
+            .env("KEEPTRUSTS_WEBHOOKS_CONSOLE_LISTEN", "127.0.0.1:0")
             .env(format!("KEEPTRUSTS_WEBHOOKS_{variable}"), value)
             .start();
         let status = process.wait_exit(PATIENCE).await;

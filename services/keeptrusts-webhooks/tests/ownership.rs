@@ -21,7 +21,7 @@ use tokio::time::{sleep, sleep_until};
 /// The default of `--lease-ttl`.
 const LEASE_TIME: Duration = Duration::from_secs(10);
 /// The time that a busy machine may add to what takes no time.
-const SLACK: Duration = Duration::from_secs(8);
+const SLACK: Duration = Duration::from_secs(2);
 /// How often the database is asked: each time by a program that has to be started.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// What a process says of each shard that it takes.

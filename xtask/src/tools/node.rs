@@ -1,4 +1,4 @@
-//! Tools from the npm registry: buf.
+//! Tools from the npm registry: buf, and axe-core for the browser tests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,21 +13,22 @@ pub(super) fn buf(directory: &Path) -> PathBuf {
 
 pub(super) fn prepare(directory: &Path) -> Result<String> {
     let pins = workspace::root().join("xtask/npm/package.json");
-    if !super::is_installed(directory, &pins) || version(directory).is_err() {
+    if !super::is_installed(directory, &pins) || versions(directory).is_err() {
         install(directory, &pins)?;
-        version(directory)?;
+        versions(directory)?;
         super::mark_installed(directory, &pins)?;
     }
-    Ok(format!("buf {}", version(directory)?))
+    versions(directory)
 }
 
 fn install(directory: &Path, pins: &Path) -> Result {
     if !shell::succeeds(Command::new("npm").arg("--version")) {
         return Err(Failure::new(
-            "npm is not found: buf comes from its registry; install Node.js 20 or newer with npm",
+            "npm is not found: buf and axe-core come from its registry; install Node.js 20 or newer \
+             with npm",
         ));
     }
-    println!("    installing buf from the npm registry");
+    println!("    installing buf and axe-core from the npm registry");
     fs::create_dir_all(directory).context(|| format!("create {}", directory.display()))?;
     fs::copy(pins, directory.join("package.json"))
         .context(|| format!("copy {} into {}", pins.display(), directory.display()))?;
@@ -42,7 +43,13 @@ fn install(directory: &Path, pins: &Path) -> Result {
     Ok(())
 }
 
-fn version(directory: &Path) -> Result<String> {
-    let said = shell::run_quietly(Command::new(buf(directory)).arg("--version"))?;
-    Ok(said.trim().to_owned())
+fn versions(directory: &Path) -> Result<String> {
+    let buf = shell::run_quietly(Command::new(buf(directory)).arg("--version"))?;
+    let axe = shell::run_quietly(
+        Command::new("node").args(["-p", AXE_CORE_VERSION]).current_dir(directory),
+    )?;
+    Ok(format!("buf {}, axe-core {}", buf.trim(), axe.trim()))
 }
+
+/// Read from the file that the tests give to the browser.
+const AXE_CORE_VERSION: &str = "require('./node_modules/axe-core/axe.min.js').version";

@@ -50,7 +50,7 @@ impl Default for SchedulerLimits {
         SchedulerLimits {
             requests_per_endpoint: 64,
             requests_per_failing_endpoint: 4,
-            in_flight_per_endpoint: 256,
+            in_flight_per_endpoint: 128,
             in_flight: 2_048,
             in_flight_reserved: 1_024,
             waiting_per_endpoint: 512,

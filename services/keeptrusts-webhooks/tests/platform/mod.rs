@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep};
 pub(crate) use self::client::{Client, Endpoint, data_json};
 pub(crate) use self::database::{Backend, Database};
 pub(crate) use self::refusal::assert_refused;
-pub(crate) use self::server::{Server, ServerBuilder};
+pub(crate) use self::server::{Server, ServerBuilder, console_url};
 
 /// How long a test waits for what should happen at once. Far more than it takes: the machine
 /// may be busy with other tests.

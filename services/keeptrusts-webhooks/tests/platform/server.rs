@@ -83,7 +83,8 @@ impl Server {
     pub(crate) fn all_in_one(database: &Database) -> ServerBuilder {
         let mut builder = Self::service("keeptrusts-webhooks", database);
         builder.arguments.insert(0, "serve".to_owned());
-        builder
+        // Not the default port, which is one for the whole machine.
+        builder.flag("--console-listen", "127.0.0.1:0")
     }
 
     /// A service in a process of its own: `dispatch-service`, for example.
@@ -99,6 +100,12 @@ impl Server {
     /// Its process.
     pub(crate) fn process(&self) -> &Process {
         &self.process
+    }
+
+    /// The URL of its console, without a slash at the end.
+    pub(crate) async fn console(&self) -> String {
+        let line = self.process.wait_for_line(|line| console_url(line).is_some(), PATIENCE).await;
+        console_url(&line).expect("the line was chosen for its URL").to_owned()
     }
 
     /// A client of this server for one organization.
@@ -127,4 +134,10 @@ impl Server {
     pub(crate) async fn start_again(&mut self) {
         (self.process, self.address) = self.builder.launch().await;
     }
+}
+
+/// The URL in the log line that says where the console is.
+pub(crate) fn console_url(line: &str) -> Option<&str> {
+    let (_, rest) = line.split_once("the console is at ")?;
+    Some(rest.split_whitespace().next()?.trim_end_matches('/'))
 }

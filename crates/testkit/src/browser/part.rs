@@ -1,0 +1,299 @@
+//! A page, or a part of it, as its reader uses it.
+
+use std::fs;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::following;
+use super::role::Role;
+use super::session::{ElementId, Refusal, Session};
+use super::view;
+
+/// How long something is waited for that should be there at once. Far more than it takes: the
+/// machine may be busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Between two looks at what is waited for.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Everything, or what is inside the first element that matches a selector. Elements are
+/// found by what they are and what they are called; of several that match, the first is meant.
+///
+/// What is not there yet is waited for, up to 30 seconds; then the test fails with a
+/// screenshot and with the page's text.
+#[derive(Clone, Debug)]
+pub struct Part {
+    session: Arc<Session>,
+    scope: Option<String>,
+}
+
+impl Part {
+    pub(super) fn whole(session: Arc<Session>) -> Self {
+        Self { session, scope: None }
+    }
+
+    pub(super) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// The part of the page inside an element.
+    pub fn within(&self, selector: &str) -> Self {
+        Self { session: Arc::clone(&self.session), scope: Some(selector.to_owned()) }
+    }
+
+    /// Waits until there is such an element.
+    pub async fn see(&self, role: Role, name: &str) {
+        self.eventually(&format!("there is a {role} {name:?}"), async || {
+            self.find(role, name).await.map(|found| found.map(drop))
+        })
+        .await;
+    }
+
+    /// Waits until there is no such element.
+    pub async fn see_no(&self, role: Role, name: &str) {
+        self.eventually(&format!("there is no {role} {name:?}"), async || {
+            Ok(self.find(role, name).await?.is_none().then_some(()))
+        })
+        .await;
+    }
+
+    /// Whether there is such an element now.
+    pub async fn shows(&self, role: Role, name: &str) -> bool {
+        let found = self.find(role, name).await;
+        found.unwrap_or_else(|refusal| panic!("{role} {name:?}: {refusal}")).is_some()
+    }
+
+    /// Clicks it. If that leads to another page, that page has been loaded when this returns.
+    pub async fn click(&self, role: Role, name: &str) {
+        self.with(role, name, "click", async |element| {
+            following::click(&self.session, element).await
+        })
+        .await;
+    }
+
+    /// Clicks the first element that matches a selector: for what has a name that a test
+    /// cannot know, such as the time at which something has happened.
+    pub async fn click_first(&self, selector: &str) {
+        let scoped = self.scoped(&[selector]);
+        self.eventually(&format!("one can click {scoped}"), async || {
+            match self.session.select(&scoped).await?.first() {
+                Some(element) => following::click(&self.session, element).await.map(Some),
+                None => Ok(None),
+            }
+        })
+        .await;
+    }
+
+    /// Replaces what is in a field by typing.
+    pub async fn fill(&self, label: &str, text: &str) {
+        self.with(Role::Field, label, "fill", async |element| {
+            self.session.act(element, "clear", json!({})).await?;
+            self.session.act(element, "value", json!({ "text": text })).await
+        })
+        .await;
+    }
+
+    /// Presses Enter in a field. If that leads to another page, that page has been loaded when
+    /// this returns.
+    pub async fn press_enter(&self, label: &str) {
+        self.with(Role::Field, label, "press Enter in", async |element| {
+            following::press_enter(&self.session, element).await
+        })
+        .await;
+    }
+
+    /// What is in a field.
+    pub async fn value(&self, label: &str) -> String {
+        self.with(Role::Field, label, "read", async |element| {
+            self.session.ask_text(element, "property/value").await
+        })
+        .await
+    }
+
+    /// Chooses an entry of a list by its text.
+    pub async fn choose(&self, label: &str, option: &str) {
+        let doing = format!("choose {option:?} in");
+        let found = self.with(Role::Field, label, &doing, async |element| {
+            for candidate in self.session.select_in(element, "option").await? {
+                let text = self.session.ask_text(&candidate, "property/label").await?;
+                if text.trim() == option {
+                    self.session.act(&candidate, "click", json!({})).await?;
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        });
+        assert!(found.await, "the field {label:?} has no entry {option:?}");
+    }
+
+    /// Sets a field that is not simply typed into, such as a time, to a value in HTML's form.
+    pub async fn set(&self, label: &str, value: &str) {
+        self.with(Role::Field, label, "set", async |element| {
+            let script = "const [element, value] = arguments;
+                element.value = value;
+                for (const name of ['input', 'change']) {
+                    element.dispatchEvent(new Event(name, { bubbles: true }));
+                }";
+            self.session.run(script, json!([element.json(), value])).await.map(drop)
+        })
+        .await;
+    }
+
+    /// Ticks a checkbox, or takes the tick away.
+    pub async fn tick(&self, label: &str, on: bool) {
+        self.with(Role::Checkbox, label, "tick", async |element| {
+            if self.session.ask(element, "selected").await? != on {
+                self.session.act(element, "click", json!({})).await?;
+            }
+            Ok(())
+        })
+        .await;
+    }
+
+    /// Whether a checkbox is ticked.
+    pub async fn is_ticked(&self, label: &str) -> bool {
+        self.with(Role::Checkbox, label, "look at", async |element| {
+            Ok(self.session.ask(element, "selected").await? == true)
+        })
+        .await
+    }
+
+    /// An attribute of an element; none if it has none.
+    pub async fn attribute(&self, role: Role, name: &str, attribute: &str) -> Option<String> {
+        self.with(role, name, "look at", async |element| {
+            let value = self.session.ask(element, &format!("attribute/{attribute}")).await?;
+            Ok(value.as_str().map(str::to_owned))
+        })
+        .await
+    }
+
+    /// The text that can be seen in the first element that matches a selector.
+    pub async fn text(&self, selector: &str) -> String {
+        self.text_when(selector, "is there", |_| true).await
+    }
+
+    /// The same, as soon as it is as expected. `what` says in words what is expected of it.
+    pub async fn text_when(
+        &self,
+        selector: &str,
+        what: &str,
+        expected: impl Fn(&str) -> bool,
+    ) -> String {
+        let scoped = self.scoped(&[selector]);
+        self.eventually(&format!("the text of {scoped} {what}"), async || {
+            let Some(element) = self.session.select(&scoped).await?.into_iter().next() else {
+                return Ok(None);
+            };
+            Ok(Some(self.session.ask_text(&element, "text").await?).filter(|text| expected(text)))
+        })
+        .await
+    }
+
+    /// The texts of a table's cells, row by row, at one moment. The selector is that of the
+    /// rows; spaces are as a reader sees them.
+    pub async fn rows(&self, selector: &str) -> Vec<Vec<String>> {
+        let scoped = self.scoped(&[selector]);
+        let script = "return Array.from(document.querySelectorAll(arguments[0]), (row) =>
+            Array.from(row.cells, (cell) => cell.innerText.trim().replace(/\\s+/g, ' ')));";
+        let rows = self.run(script, json!([scoped])).await;
+        serde_json::from_value(rows).expect("rows are lists of texts")
+    }
+
+    /// The same, as soon as they are as expected. `what` says in words what is expected.
+    pub async fn rows_when(
+        &self,
+        selector: &str,
+        what: &str,
+        expected: impl Fn(&[Vec<String>]) -> bool,
+    ) -> Vec<Vec<String>> {
+        self.eventually(&format!("{selector} {what}"), async || {
+            Ok(Some(self.rows(selector).await).filter(|rows| expected(rows)))
+        })
+        .await
+    }
+
+    /// Runs the body of a function in the page, whatever it allows or has switched off itself.
+    pub async fn run(&self, script: &str, arguments: Value) -> Value {
+        let outcome = self.session.run(script, arguments).await;
+        outcome.unwrap_or_else(|refusal| panic!("the script failed: {refusal}\n{script}"))
+    }
+
+    /// Does something with an element, again if the page changed meanwhile.
+    async fn with<T>(
+        &self,
+        role: Role,
+        name: &str,
+        doing: &str,
+        act: impl AsyncFn(&ElementId) -> Result<T, Refusal>,
+    ) -> T {
+        self.eventually(&format!("one can {doing} the {role} {name:?}"), async || {
+            match self.find(role, name).await? {
+                Some(element) => act(&element).await.map(Some),
+                None => Ok(None),
+            }
+        })
+        .await
+    }
+
+    async fn find(&self, role: Role, name: &str) -> Result<Option<ElementId>, Refusal> {
+        for candidate in self.session.select(&self.scoped(role.selectors())).await? {
+            let label = self.session.ask_text(&candidate, "computedlabel").await?;
+            if label.trim() != name {
+                continue;
+            }
+            let computed = self.session.ask_text(&candidate, "computedrole").await?;
+            if role.is(&computed) && self.session.ask(&candidate, "displayed").await? == true {
+                return Ok(Some(candidate));
+            }
+        }
+        Ok(None)
+    }
+
+    fn scoped(&self, selectors: &[&str]) -> String {
+        let scoped = selectors.iter().map(|selector| match &self.scope {
+            Some(scope) => format!(":is({scope}) {selector}"),
+            None => (*selector).to_owned(),
+        });
+        scoped.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Looks until there is something to be seen.
+    pub(super) async fn eventually<T>(
+        &self,
+        what: &str,
+        mut look: impl AsyncFnMut() -> Result<Option<T>, Refusal>,
+    ) -> T {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let obstacle = match look().await {
+                Ok(Some(seen)) => return seen,
+                Ok(None) => None,
+                Err(refusal) if refusal.is_passing() => Some(refusal),
+                Err(refusal) => panic!("{refusal}; waited until {what}"),
+            };
+            if Instant::now() > end {
+                self.give_up(what, obstacle).await;
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    async fn give_up(&self, what: &str, obstacle: Option<Refusal>) -> ! {
+        let obstacle = obstacle.map_or_else(String::new, |refusal| format!(" ({refusal})"));
+        let script = "return location.href + '\\n' + document.body.innerText;";
+        let page = self.run(script, json!([])).await;
+        let test = thread::current().name().unwrap_or("unnamed").replace("::", "-");
+        let picture = view::path(&format!("failed-{test}"));
+        let written = fs::write(&picture, view::picture(&self.session).await);
+        panic!(
+            "{PATIENCE:?} passed, and still not: {what}{obstacle}\n\
+             see {} ({written:?}); the page is {}",
+            picture.display(),
+            page.as_str().unwrap_or_default()
+        );
+    }
+}

@@ -1,0 +1,123 @@
+//! Names, data and answers that would like to be more than text.
+
+use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_testkit::browser::{Role, Size};
+use keeptrusts_webhooks_testkit::receiver::{Reply, Script};
+use serde_json::{Value, json};
+
+use crate::stage::{FAR_AWAY, LOG, ORGANIZATION, STATUS, Stage};
+
+const NAME: &str = r#"<script>window.owned = 1</script> & "quotes" 'n' &lt;b&gt;"#;
+const DESCRIPTION: &str = r#"</textarea><img src="/x" onerror="window.owned = 2">&amp;"#;
+const DATA: &str = r#"{"html":"</script><script>window.owned = 3</script>","a":"\"'&quot;"}"#;
+const ANSWER: &str = r#"<!doctype html><script>window.owned = 4; alert(4)</script><h1>&copy;</h1>"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_names_data_and_answers_are_shown_as_they_are_and_do_nothing() {
+    let answer = Reply::status(500)
+        .with_header("content-type", "text/html")
+        .with_header("x-evil", r#""><script>window.owned = 5</script>"#)
+        .with_body(ANSWER);
+    let stage = Stage::set(Script::always(answer), FAR_AWAY).await;
+    let browser = &stage.browser;
+    let id = create(&stage, NAME, DESCRIPTION).await;
+
+    stage.open("/webhooks").await;
+    browser.see(Role::Link, NAME).await;
+    assert_inert(&stage, "the list", &[NAME]).await;
+    stage.open(&format!("/webhooks/{id}")).await;
+    browser.see(Role::Heading, NAME).await;
+    let event_id = stage.client.publish("policy.block", DATA).await;
+    browser.rows_when(LOG, "show the failure", |rows| rows.len() == 1).await;
+    assert_inert(&stage, "the webhook", &[NAME, DESCRIPTION]).await;
+    browser.click(Role::Button, "Send Test").await;
+    browser.text_when(STATUS, "says so", |text| text.contains("Test failed")).await;
+    assert_inert(&stage, "the outcome of a test", &[NAME]).await;
+    browser.click_first("#attempts tr:last-child a").await;
+    browser.see(Role::Heading, "Delivery of policy.block").await;
+    let data = r#""html":"</script><script>window.owned = 3</script>""#;
+    let header = r#""><script>window.owned = 5</script>"#;
+    assert_inert(&stage, "the attempt", &[data, ANSWER, header]).await;
+
+    stage.open(&format!("/webhooks/{id}/edit")).await;
+    assert_eq!(browser.value("Name").await, NAME);
+    assert_eq!(browser.value("Description").await, DESCRIPTION);
+    assert_inert(&stage, "the form", &[]).await;
+    stage.open(&format!("/webhooks/{id}/delete")).await;
+    browser.see(Role::Heading, &format!("Delete {NAME}?")).await;
+    assert_inert(&stage, "the confirmation", &[NAME]).await;
+    stage.open("/events").await;
+    assert_inert(&stage, "the events", &[&event_id]).await;
+    stage.open(&format!("/events/{event_id}")).await;
+    assert_inert(&stage, "the event", &[data, NAME]).await;
+    let query = "%22%3E%3Cscript%3Ewindow.owned%3D6%3C/script%3E";
+    for path in ["/webhooks?q=", "/webhooks?status=", "/events?event_type=", "/webhooks?page="] {
+        stage.open(&format!("{path}{query}")).await;
+        assert_inert(&stage, path, &[]).await;
+    }
+    stage.assert_no_complaints_but_of_status(&[400, 404]).await;
+}
+
+/// What is to be seen is there, letter for letter, and nothing of it has become markup.
+async fn assert_inert(stage: &Stage, place: &str, seen: &[&str]) {
+    let script = "return {
+        text: document.body.textContent,
+        owned: window.owned ?? null,
+        scripts: document.querySelectorAll('script:not([src])').length,
+        handlers: document.querySelectorAll('[onerror], [onclick], [onload]').length,
+        images: document.querySelectorAll('img[src=\"/x\"]').length,
+    };";
+    let page = stage.browser.run(script, json!([])).await;
+    let text = page["text"].as_str().expect("text");
+    for content in seen {
+        assert!(text.contains(content), "{place} does not show {content}: {text}");
+    }
+    assert_eq!(page["owned"], Value::Null, "{place}");
+    for markup in ["scripts", "handlers", "images"] {
+        assert_eq!(page[markup], 0, "{markup} in {place}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_longest_names_and_values_do_not_break_a_narrow_page() {
+    let broken = Reply::status(500).with_body("y".repeat(16 * 1024));
+    let stage = Stage::set(Script::always(broken), FAR_AWAY).await;
+    let browser = &stage.browser;
+    let name = "n".repeat(100);
+    let id = create(&stage, &name, &"d".repeat(1_000)).await;
+    let data = format!(r#"{{"k":"{}"}}"#, "x".repeat(64 * 1024));
+    let event_id = stage.client.publish("policy.block", &data).await;
+    let tried = |delivery: &v1::Delivery| delivery.attempt_count == 1;
+    let delivery = stage.client.wait_for_delivery(&event_id, "was tried", tried).await;
+    browser.resize(Size::TELEPHONE).await;
+    let mut wide = Vec::new();
+    for path in [
+        "/webhooks".to_owned(),
+        format!("/webhooks/{id}"),
+        format!("/webhooks/{id}/edit"),
+        format!("/webhooks/{id}/delete"),
+        format!("/deliveries/{}", delivery.id),
+        format!("/events/{event_id}"),
+    ] {
+        stage.open(&path).await;
+        let script = "return document.documentElement.scrollWidth;";
+        let width = browser.run(script, json!([])).await;
+        if width.as_u64() > Some(Size::TELEPHONE.width.into()) {
+            wide.push((path, width));
+        }
+    }
+    assert_eq!(wide, [], "pages that are wider than the screen");
+}
+
+async fn create(stage: &Stage, name: &str, description: &str) -> String {
+    let request = v1::CreateEndpointRequest {
+        organization_id: ORGANIZATION.to_owned(),
+        name: name.to_owned(),
+        url: stage.receiver.url("/hook?q=%22%3E%3Cscript%3E"),
+        description: description.to_owned(),
+        event_types: vec!["policy.block".to_owned()],
+        ..Default::default()
+    };
+    let answer = stage.client.endpoints().create_endpoint(request).await;
+    answer.expect("it is created").into_inner().endpoint.expect("an endpoint").id
+}

@@ -1,0 +1,214 @@
+//! Every page, in both colour schemes, on a desk and on a telephone: usable by everybody, as
+//! wide as the screen, and kept as a picture in `target/screenshots`.
+
+use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_testkit::browser::{Colours, Role, Size};
+use keeptrusts_webhooks_testkit::receiver::{ReceivedRequest, Reply, Script};
+use serde_json::json;
+
+use crate::platform::eventually;
+use crate::stage::{FAR_AWAY, ORGANIZATION, STATUS, Stage};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_is_accessible_fits_its_screen_and_has_nothing_to_complain_about() {
+    let mut stage = Stage::set(Script::new(answer), "20ms,40ms").await;
+    let mut problems = Vec::new();
+    stage.open("/webhooks").await;
+    look(&stage, "empty", &mut problems).await;
+    let story = tell(&mut stage).await;
+    for (name, path) in story.pages() {
+        stage.open(&path).await;
+        stage.browser.see(Role::Link, "Webhooks").await;
+        look(&stage, name, &mut problems).await;
+    }
+    stage.open("/webhooks").await;
+    stage.browser.click(Role::Button, "Actions for siem-all-events").await;
+    look(&stage, "webhooks-menu", &mut problems).await;
+    create(&stage, &mut problems).await;
+    collide(&stage, &story.siem, &mut problems).await;
+    let complaints = stage.browser.complaints().await;
+    let on_purpose = ["status of 404", "status of 422", "status of 409"];
+    for complaint in complaints {
+        if !on_purpose.iter().any(|status| complaint.message.contains(status)) {
+            problems.push(format!("console: {complaint:?}"));
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n\n"));
+}
+
+/// Looks at the page in every way, and takes its pictures.
+async fn look(stage: &Stage, name: &str, problems: &mut Vec<String>) {
+    let browser = &stage.browser;
+    for size in [Size::DESK, Size::TELEPHONE] {
+        browser.resize(size).await;
+        for colours in [Colours::Light, Colours::Dark] {
+            browser.prefer(colours).await;
+            let variant = format!("{name}-{}-{}", colours.name(), size.width);
+            let wide = browser.run(OVERFLOW, json!([])).await;
+            if wide["width"].as_u64() > Some(size.width.into()) {
+                problems.push(format!("{variant} is too wide: {wide:#}"));
+            }
+            for violation in browser.accessibility_violations().await {
+                problems.push(format!("{variant}: {violation:?}"));
+            }
+            browser.screenshot(&variant).await;
+        }
+    }
+    browser.resize(Size::DESK).await;
+    browser.prefer(Colours::Light).await;
+}
+
+/// How wide the page is, and what reaches farthest to the right.
+const OVERFLOW: &str = "
+    const reach = (element) => element.getBoundingClientRect().right;
+    const all = [...document.querySelectorAll('body *')].filter((it) => reach(it) > innerWidth + 1);
+    return {
+        width: document.documentElement.scrollWidth,
+        elements: all.sort((a, b) => reach(b) - reach(a)).slice(0, 4)
+            .map((it) => it.outerHTML.slice(0, 160)),
+    };
+";
+
+/// How the receivers of the story answer.
+fn answer(request: &ReceivedRequest) -> Reply {
+    let is_first = request.header("x-keeptrusts-attempt") == Some("1");
+    match request.path.as_str() {
+        "/pagerduty/enqueue" => Reply::status(503)
+            .with_header("retry-after", "120")
+            .with_body(r#"{"status":"unavailable","message":"maintenance until 12:00 UTC"}"#),
+        "/slack/escalations" if is_first => Reply::status(500).with_body("try again"),
+        path if path.starts_with("/siem") => Reply::ok()
+            .with_header("content-type", "application/json")
+            .with_body(r#"{"accepted":1,"index":"keeptrusts-2026"}"#),
+        _ => Reply::ok(),
+    }
+}
+
+/// What is there to be looked at.
+struct Story {
+    siem: String,
+    pager: String,
+    archive: String,
+    delivered: v1::Delivery,
+    failed: v1::Delivery,
+    retrying: v1::Delivery,
+}
+
+impl Story {
+    fn pages(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("webhooks", "/webhooks".to_owned()),
+            ("webhooks-filtered", "/webhooks?q=nobody".to_owned()),
+            ("webhook", format!("/webhooks/{}", self.siem)),
+            ("webhook-week", format!("/webhooks/{}?window=7d", self.siem)),
+            ("webhook-degraded", format!("/webhooks/{}", self.pager)),
+            ("webhook-disabled", format!("/webhooks/{}", self.archive)),
+            ("edit", format!("/webhooks/{}/edit", self.siem)),
+            ("delete", format!("/webhooks/{}/delete", self.siem)),
+            ("delivery", format!("/deliveries/{}", self.delivered.id)),
+            ("delivery-failed", format!("/deliveries/{}", self.failed.id)),
+            ("delivery-first-attempt", format!("/deliveries/{}?attempt=1", self.failed.id)),
+            ("delivery-retrying", format!("/deliveries/{}", self.retrying.id)),
+            ("events", "/events".to_owned()),
+            ("event", format!("/events/{}", self.delivered.event_id)),
+            ("not-found", "/nothing".to_owned()),
+        ]
+    }
+}
+
+/// Several webhooks in every status, and what has happened to them.
+async fn tell(stage: &mut Stage) -> Story {
+    let everything = crate::stage::CATALOGUE.map(|(_, event_types)| event_types).concat();
+    let archive = stage.endpoint("audit-archive", "/archive", &["key.rotated"]).await;
+    let siem = stage.endpoint("siem-all-events", "/siem/ingest?tenant=eu-1", &everything).await;
+    let escalations = ["escalation.created", "escalation.resolved"];
+    stage.endpoint("slack-escalations", "/slack/escalations", &escalations).await;
+    let pager = stage.endpoint("pagerduty-critical", "/pagerduty/enqueue", &["policy.block"]).await;
+    for (number, event_type) in everything.iter().cycle().take(40).enumerate() {
+        let data = format!(
+            r#"{{"id":"case-{number}","actor":{{"email":"kim@example.com"}},"tags":["eu","pii"]}}"#
+        );
+        stage.client.publish(event_type, &data).await;
+    }
+    let data = r#"{"policy":"no-pii","model":"gpt-x","matches":[{"kind":"iban","at":17}]}"#;
+    let delivered = stage.client.publish("policy.violation", data).await;
+    let failed = stage.client.publish("policy.block", data).await;
+    let delivered = ended(stage, &delivered, &siem).await;
+    let failed = ended(stage, &failed, &pager).await;
+    stage.client.wait_for_status(&pager, v1::EndpointStatus::Degraded).await;
+    let request = v1::DisableEndpointRequest {
+        organization_id: ORGANIZATION.to_owned(),
+        endpoint_id: archive.clone(),
+        reason: "moving to another region until Friday".to_owned(),
+    };
+    stage.client.endpoints().disable_endpoint(request).await.expect("it is disabled");
+
+    stage.reschedule(FAR_AWAY).await;
+    let retrying = stage.client.publish("policy.block", data).await;
+    let retrying = delivery_to(stage, &retrying, &pager, |it| it.attempt_count == 1).await;
+    Story { siem, pager, archive, delivered, failed, retrying }
+}
+
+async fn ended(stage: &Stage, event_id: &str, endpoint_id: &str) -> v1::Delivery {
+    delivery_to(stage, event_id, endpoint_id, |delivery| {
+        matches!(delivery.state(), v1::DeliveryState::Delivered | v1::DeliveryState::Failed)
+    })
+    .await
+}
+
+async fn delivery_to(
+    stage: &Stage,
+    event_id: &str,
+    endpoint_id: &str,
+    satisfied: impl Fn(&v1::Delivery) -> bool,
+) -> v1::Delivery {
+    eventually(&format!("{event_id} has been sent to {endpoint_id}"), async || {
+        let deliveries = stage.client.deliveries_of(event_id).await;
+        deliveries.into_iter().find(|it| it.endpoint_id == endpoint_id && satisfied(it))
+    })
+    .await
+}
+
+/// The pages of the wizard.
+async fn create(stage: &Stage, problems: &mut Vec<String>) {
+    let browser = &stage.browser;
+    stage.open("/webhooks/new").await;
+    look(stage, "create", problems).await;
+    browser.fill("URL", "http://hooks.example.com/keeptrusts").await;
+    browser.click(Role::Button, "Next").await;
+    browser.text("#url-error").await;
+    look(stage, "create-refused", problems).await;
+    browser.fill("Name", "data-warehouse").await;
+    browser.fill("URL", &stage.receiver.url("/warehouse")).await;
+    browser.click(Role::Button, "Next").await;
+    browser.see(Role::Checkbox, "policy.violation").await;
+    look(stage, "create-event-types", problems).await;
+    browser.tick("Export", true).await;
+    browser.click(Role::Button, "Create").await;
+    browser.see(Role::Heading, "data-warehouse is ready").await;
+    look(stage, "created", problems).await;
+    browser.click(Role::Link, "Go to the webhook").await;
+    browser.click(Role::Button, "Send Test").await;
+    browser.text_when(STATUS, "tells it", |text| text.contains("Test delivered")).await;
+    look(stage, "tested", problems).await;
+}
+
+/// The form of an endpoint that somebody else has changed meanwhile.
+async fn collide(stage: &Stage, id: &str, problems: &mut Vec<String>) {
+    let browser = &stage.browser;
+    stage.open(&format!("/webhooks/{id}/edit")).await;
+    let request = v1::UpdateEndpointRequest {
+        organization_id: ORGANIZATION.to_owned(),
+        endpoint: Some(v1::Endpoint {
+            id: id.to_owned(),
+            description: "changed by somebody else".to_owned(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    stage.client.endpoints().update_endpoint(request).await.expect("it is updated");
+    browser.fill("Name", "siem").await;
+    browser.click(Role::Button, "Save").await;
+    browser.text_when("[role=alert]", "says so", |text| !text.is_empty()).await;
+    look(stage, "edit-conflict", problems).await;
+}

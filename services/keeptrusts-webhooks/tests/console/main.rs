@@ -1,0 +1,18 @@
+//! The console, in a browser, against a server as its users start it.
+//!
+//! [`stage`] is what every story is played on. Elements are looked for by what they are and
+//! what they are called, so that what these tests cannot find, a screen reader cannot either.
+
+#[path = "../platform/mod.rs"]
+mod platform;
+
+mod editing;
+mod following;
+mod forging;
+mod hostile;
+mod logs;
+mod looking;
+mod refusing;
+mod scriptless;
+mod stage;
+mod tutorial;
