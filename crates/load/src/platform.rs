@@ -66,7 +66,8 @@ impl Platform {
             return Err(format!("{} is missing: run `cargo xtask bench`", program.display()).into());
         }
         let mut launch = Launch::program(program)
-            .args(["serve", "--listen", "127.0.0.1:0", "--allow-network", "127.0.0.0/8"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--no-console"])
+            .args(["--allow-network", "127.0.0.0/8"])
             .arg("--trust-ca")
             .arg(ca_file)
             .arg("--data-dir")

@@ -154,9 +154,7 @@ function checkboxes() {
   for (const button of document.querySelectorAll("[data-select-all]")) {
     button.addEventListener("click", (event) => {
       event.preventDefault();
-      const boxes = categories.flatMap(below);
-      const all = !boxes.every((box) => box.checked);
-      for (const box of boxes) box.checked = all;
+      for (const box of categories.flatMap(below)) box.checked = true;
       categories.forEach(reflect);
     });
   }

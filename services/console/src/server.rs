@@ -120,6 +120,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/webhooks/{endpoint}", get(endpoint::show))
         .route("/webhooks/{endpoint}/live", get(live::endpoint))
         .route("/webhooks/{endpoint}/created", get(create::created))
+        .route("/webhooks/{endpoint}/secret", get(create::new_secret))
         .route("/webhooks/{endpoint}/test", post(endpoint::test))
         .route("/webhooks/{endpoint}/enable", post(endpoint::enable))
         .route("/webhooks/{endpoint}/disable", post(endpoint::disable))

@@ -15,8 +15,9 @@ use tokio::time::sleep;
 
 const KILLS: usize = 22;
 const PUBLISHERS: usize = 8;
-/// How many requests may be under way to one endpoint, and so be repeated after a crash.
-const IN_FLIGHT: usize = 64;
+/// How many attempts at one endpoint may be under way, or have ended and not be recorded yet: a
+/// crash repeats no more.
+const IN_FLIGHT: usize = 128;
 /// Long enough that requests are under way at every moment.
 const ANSWER_TIME: Duration = Duration::from_millis(30);
 

@@ -30,9 +30,10 @@ struct EventTypesStep {
 }
 
 #[derive(Template)]
-#[template(path = "created.html")]
-struct CreatedPage {
+#[template(path = "secret.html")]
+struct SecretPage {
     frame: Frame,
+    title: String,
     endpoint: EndpointView,
     /// None: it has been shown.
     secret: Option<String>,
@@ -112,10 +113,20 @@ async fn create(visit: &Visit, form: EndpointForm, event_types: Vec<v1::EventTyp
 
 /// After the redirect, so that a reload creates nothing; the secret is shown the first time only.
 pub(crate) async fn created(visit: Visit, Path(endpoint): Path<String>) -> Page {
-    let endpoint = EndpointView::of(visit.organization().endpoint(&endpoint).await?);
+    show_secret(&visit, &endpoint, |name| format!("{name} is ready")).await
+}
+
+/// The same after the secret was replaced.
+pub(crate) async fn new_secret(visit: Visit, Path(endpoint): Path<String>) -> Page {
+    show_secret(&visit, &endpoint, |name| format!("{name} has a new secret")).await
+}
+
+async fn show_secret(visit: &Visit, id: &str, title: fn(&str) -> String) -> Page {
+    let endpoint = EndpointView::of(visit.organization().endpoint(id).await?);
+    let title = title(&endpoint.name);
     let secret = visit.take_secret(&endpoint.id).map(|new| new.secret.as_str().to_owned());
     let frame = visit.frame(Section::Webhooks);
-    render(&CreatedPage { frame, endpoint, secret, snippets: SNIPPETS })
+    render(&SecretPage { frame, title, endpoint, secret, snippets: SNIPPETS })
 }
 
 fn configuration_step(visit: &Visit, form: EndpointForm, errors: Errors) -> Page {

@@ -115,7 +115,7 @@ pub(crate) async fn submit(visit: Visit, Path(id): Path<String>, fields: Fields)
     let rotated = organization.rotate_secret(&id, typed.form.secret, overlap(&typed.overlap));
     visit.keep_secret(&id, rotated.await?.secret);
     visit.keep_notice(Notice::new(Tone::Good, "Saved, with a new secret."));
-    Ok(Redirect::to(&format!("{back}/created")).into_response())
+    Ok(Redirect::to(&format!("{back}/secret")).into_response())
 }
 
 async fn page(

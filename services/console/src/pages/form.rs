@@ -33,7 +33,8 @@ impl EndpointForm {
         EndpointForm {
             name: fields.get("name").to_owned(),
             url: fields.get("url").trim().to_owned(),
-            description: fields.get("description").to_owned(),
+            // Browsers send lines with CR LF (HTML, "form-urlencoded").
+            description: fields.get("description").replace("\r\n", "\n"),
             secret: fields.get("secret").to_owned(),
             event_types: fields.all("event_types").chain(whole).map(str::to_owned).collect(),
         }

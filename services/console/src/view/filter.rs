@@ -1,6 +1,7 @@
 //! What lists are filtered by, as the address of a page says it.
 
 use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_domain::event_type::EventType;
 use serde::Deserialize;
 
 use super::Choice;
@@ -49,6 +50,9 @@ impl LogFilter {
 
     /// What of it cannot be read, for the person who typed it.
     pub(crate) fn complaint(&self) -> Option<&'static str> {
+        if !self.event_type.is_empty() && self.event_type.parse::<EventType>().is_err() {
+            return Some("There is no such event type.");
+        }
         let (from, to) = (time::parse(&self.from), time::parse(&self.to));
         match (from, to) {
             (Ok(Some(from)), Ok(Some(to))) if from >= to => Some("\"From\" must be before \"To\"."),
@@ -64,7 +68,7 @@ impl LogFilter {
             page_size,
             page_token: self.page.clone(),
             endpoint_id: endpoint_id.to_owned(),
-            event_type: self.event_type.clone(),
+            event_type: self.known_event_type(),
             outcome: self.chosen_outcome().into(),
             start_time,
             end_time,
@@ -77,7 +81,7 @@ impl LogFilter {
         v1::ListEventsRequest {
             page_size,
             page_token: self.page.clone(),
-            event_type: self.event_type.clone(),
+            event_type: self.known_event_type(),
             start_time,
             end_time,
             ..Default::default()
@@ -113,6 +117,11 @@ impl LogFilter {
     fn chosen_outcome(&self) -> v1::AttemptOutcome {
         let chosen = OUTCOMES.iter().find(|(value, ..)| *value == self.outcome);
         chosen.map_or(v1::AttemptOutcome::Unspecified, |(.., outcome)| *outcome)
+    }
+
+    fn known_event_type(&self) -> String {
+        let known = self.event_type.parse::<EventType>();
+        known.map_or_else(|_| String::new(), |event_type| event_type.name().to_owned())
     }
 
     fn times(&self) -> (Option<prost_types::Timestamp>, Option<prost_types::Timestamp>) {
@@ -155,7 +164,10 @@ mod tests {
     }
 
     #[test]
-    fn times_that_make_no_sense_are_said_to() {
+    fn filters_that_make_no_sense_are_said_to() {
+        let unknown = LogFilter { event_type: "policy.x".to_owned(), ..LogFilter::default() };
+        assert!(unknown.complaint().is_some());
+        assert_eq!(unknown.events(10).event_type, "");
         let complaint = |from: &str, to: &str| {
             let filter =
                 LogFilter { from: from.to_owned(), to: to.to_owned(), ..LogFilter::default() };

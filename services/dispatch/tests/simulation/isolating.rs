@@ -73,6 +73,6 @@ async fn invariant_9_a_backlog_is_fetched_in_pages_of_bounded_size_and_all_of_it
     let deliveries = world.deliveries_to(dead).await;
     assert_eq!(deliveries.len(), BACKLOG);
     assert!(deliveries.iter().all(|delivery| delivery.state == DeliveryState::Delivered));
-    let (largest, limit) = (world.traffic().largest_page(), 512 + 256);
+    let (largest, limit) = (world.traffic().largest_page(), 512 + 128);
     assert!(largest <= limit, "asked for {largest} deliveries at once");
 }
