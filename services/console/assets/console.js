@@ -18,7 +18,7 @@ function localizeFields() {
   const fields = [...document.querySelectorAll("input[data-time]")];
   for (const field of fields) {
     const moment = new Date(/Z$|[+-]\d\d:\d\d$/.test(field.defaultValue) ? field.defaultValue : `${field.defaultValue}Z`);
-    field.title = "In your time zone";
+    for (const zone of field.labels[0].querySelectorAll(".zone")) zone.remove();
     if (Number.isNaN(moment.getTime())) continue;
     const local = new Date(moment.getTime() - moment.getTimezoneOffset() * 60_000);
     field.value = local.toISOString().slice(0, 16);
@@ -44,7 +44,7 @@ function place(body, html) {
   const row = parse(html).firstElementChild;
   const known = document.getElementById(row.id);
   if (known) {
-    known.replaceWith(row);
+    if (!known.isEqualNode(row)) known.replaceWith(row);
     return;
   }
   row.classList.add("new");
@@ -53,19 +53,39 @@ function place(body, html) {
   while (body.rows.length > Number(body.dataset.most)) body.lastElementChild.remove();
 }
 
+// Only what is different is replaced, so that nobody loses the place where they were.
+function replace(element, html) {
+  const content = parse(html);
+  const box = document.createElement("template");
+  box.content.append(content.cloneNode(true));
+  if (element.innerHTML.trim() !== box.innerHTML.trim()) element.replaceChildren(content);
+}
+
+// A page that is not looked at listens to nothing: browsers allow few connections to a host.
+// What is told first is all that it may have missed.
 function listen() {
   for (const element of document.querySelectorAll("[data-live]")) {
-    const source = new EventSource(element.dataset.live);
-    source.addEventListener("attempt", ({ data }) => place(element, data));
-    source.addEventListener("delivery", ({ data }) => place(document.getElementById("recent"), data));
-    for (const name of ["summary", "timeline"]) {
-      source.addEventListener(name, ({ data }) => {
-        document.getElementById(name)?.replaceChildren(parse(data));
+    let source;
+    const open = () => {
+      source = new EventSource(element.dataset.live);
+      source.addEventListener("attempt", ({ data }) => place(element, data));
+      source.addEventListener("log", ({ data }) => replace(element, data));
+      for (const name of ["recent", "summary", "timeline"]) {
+        source.addEventListener(name, ({ data }) => replace(document.getElementById(name), data));
+      }
+      source.addEventListener("timeline", () => {
+        const made = element.querySelector("a[href*=attempt]");
+        if (made && "awaitsAttempt" in element.dataset) location.assign(made.href);
       });
-    }
-    // A connection that is kept while the page is left would count against the browser's limit.
-    addEventListener("pagehide", () => source.close());
-    addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
+    };
+    const attend = () => {
+      source?.close();
+      if (document.visibilityState === "visible") open();
+    };
+    document.addEventListener("visibilitychange", attend);
+    addEventListener("pagehide", () => source?.close());
+    addEventListener("pageshow", ({ persisted }) => persisted && attend());
+    attend();
   }
 }
 
@@ -81,10 +101,11 @@ async function submitInline(event) {
   const { target: form, submitter: button } = event;
   if (!form.dataset?.inline) return;
   event.preventDefault();
+  if (button.ariaDisabled === "true") return;
   const action = button.getAttribute("formaction") ?? form.action;
   const outcome = document.getElementById("outcome");
   const words = button.textContent;
-  button.disabled = true;
+  button.ariaDisabled = "true";
   button.textContent = form.dataset.inline;
   outcome.replaceChildren();
   try {
@@ -100,9 +121,17 @@ async function submitInline(event) {
   } catch {
     outcome.replaceChildren(bad("The console does not answer. Try again in a moment."));
   }
-  button.disabled = false;
+  button.ariaDisabled = null;
   button.textContent = words;
   outcome.scrollIntoView({ block: "nearest" });
+}
+
+// A form that is on its way is not sent again by a second click.
+function submitOnce(event) {
+  const form = event.target;
+  if (event.defaultPrevented || form.method !== "post") return;
+  if ("sent" in form.dataset) event.preventDefault();
+  form.dataset.sent = "";
 }
 
 function generateSecrets() {
@@ -119,9 +148,9 @@ function generateSecrets() {
 
 function copyButtons() {
   for (const button of document.querySelectorAll("[data-copy]")) {
+    const words = button.textContent;
     button.hidden = false;
     button.addEventListener("click", async () => {
-      const words = button.textContent;
       try {
         await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
         button.textContent = "Copied";
@@ -179,7 +208,12 @@ localize(document);
 localizeFields();
 listen();
 document.addEventListener("submit", submitInline);
+document.addEventListener("submit", submitOnce);
+addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("[data-sent]")) delete form.dataset.sent;
+});
 generateSecrets();
 copyButtons();
 checkboxes();
 menus();
+document.querySelector("[aria-invalid=true]")?.focus();

@@ -47,6 +47,15 @@ pub(crate) static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets {
     icon: Asset::new("icon.svg", "image/svg+xml", include_str!("../assets/icon.svg")),
 });
 
+#[cfg(test)]
+impl Assets {
+    /// What a browser loads besides the page.
+    pub(crate) fn total_bytes(&self) -> usize {
+        let Assets { style, script, icon } = self;
+        style.content.len() + script.content.len() + icon.content.len()
+    }
+}
+
 pub(crate) async fn serve(Path((digest, file)): Path<(String, String)>) -> Response {
     let Assets { style, script, icon } = &*ASSETS;
     let wanted = |asset: &&&Asset| asset.file == file && asset.digest == digest;

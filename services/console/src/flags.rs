@@ -40,7 +40,8 @@ pub struct ServiceFlags {
         long,
         value_name = "URL",
         env = "KEEPTRUSTS_WEBHOOKS_ENDPOINT_SERVICE",
-        default_value = "http://127.0.0.1:50052"
+        default_value = "http://127.0.0.1:50052",
+        value_parser = service_address
     )]
     pub endpoint_service: Uri,
 
@@ -49,7 +50,8 @@ pub struct ServiceFlags {
         long,
         value_name = "URL",
         env = "KEEPTRUSTS_WEBHOOKS_INGEST_SERVICE",
-        default_value = "http://127.0.0.1:50053"
+        default_value = "http://127.0.0.1:50053",
+        value_parser = service_address
     )]
     pub ingest_service: Uri,
 
@@ -58,7 +60,8 @@ pub struct ServiceFlags {
         long,
         value_name = "URL",
         env = "KEEPTRUSTS_WEBHOOKS_DISPATCH_SERVICE",
-        default_value = "http://127.0.0.1:50054"
+        default_value = "http://127.0.0.1:50054",
+        value_parser = service_address
     )]
     pub dispatch_service: Uri,
 }
@@ -70,6 +73,28 @@ impl ServiceFlags {
             endpoints: self.endpoint_service.clone(),
             ingest: self.ingest_service.clone(),
             dispatch: self.dispatch_service.clone(),
+        }
+    }
+}
+
+/// gRPC is not encrypted yet, so that `https` would never connect.
+fn service_address(text: &str) -> Result<Uri, String> {
+    let uri: Uri = text.parse().map_err(|_| "write http://host:port".to_owned())?;
+    match (uri.scheme_str(), uri.host()) {
+        (Some("http"), Some(_)) => Ok(uri),
+        _ => Err("write http://host:port".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_could_never_be_connected_to_is_refused() {
+        assert!(service_address("http://dispatch:50054").is_ok());
+        for text in ["dispatch:50054", "https://dispatch:50054", "", "http://"] {
+            assert!(service_address(text).is_err(), "{text}");
         }
     }
 }

@@ -11,13 +11,16 @@ use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use axum::serve::ListenerExt;
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue};
+use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_process::grpc_server::{ListenError, Listener};
+use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -66,6 +69,8 @@ pub(crate) struct Shared {
     pub(crate) organization: OrganizationId,
     pub(crate) services: Services,
     pub(crate) notices: Notices,
+    /// The event types, once a service has told them: they are the same as long as it runs.
+    pub(crate) event_types: OnceCell<Vec<v1::EventType>>,
     /// Streams that would go on for ever end.
     pub(crate) shutdown: CancellationToken,
 }
@@ -97,9 +102,14 @@ impl Console {
             organization: self.organization,
             services,
             notices: Notices::default(),
+            event_types: OnceCell::new(),
             shutdown: shutdown.clone(),
         };
-        let served = axum::serve(self.listener.into_socket(), router(Arc::new(shared)))
+        // Small answers must not wait for the acknowledgement of earlier ones.
+        let listener = self.listener.into_socket().tap_io(|connection| {
+            _ = connection.set_nodelay(true);
+        });
+        let served = axum::serve(listener, router(Arc::new(shared)))
             .with_graceful_shutdown(shutdown.clone().cancelled_owned());
         let out_of_patience = async {
             shutdown.cancelled().await;
@@ -128,6 +138,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/webhooks/{endpoint}/delete", get(endpoint::ask_delete).post(endpoint::delete))
         .route("/deliveries/{delivery}", get(delivery::show))
         .route("/deliveries/{delivery}/live", get(live::delivery))
+        .route("/deliveries/{delivery}/response", get(delivery::response))
         .route("/deliveries/{delivery}/retry", post(delivery::retry))
         .route("/deliveries/{delivery}/cancel", post(delivery::cancel))
         .route("/events", get(events::list))
@@ -138,6 +149,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .layer(from_fn(with_session))
         .route("/assets/{digest}/{file}", get(assets::serve))
         .fallback(async || Trouble::NotFound)
+        .method_not_allowed_fallback(async || Trouble::NotFound)
         .layer(CsrfLayer::new().with_rejection_response(|error: ProtectionError| {
             tracing::warn!(%error, "refused a form of another site");
             Trouble::ForeignForm.into_response()

@@ -17,6 +17,8 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// A test's receiver may take as long as a delivery's, and the services need some time as well.
 const TEST_LIMIT: Duration = Duration::from_secs(45);
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(10);
 /// A delivery's attempts come with up to 2 MiB of request bodies, and 24 KiB of answer each.
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
@@ -37,13 +39,19 @@ pub struct Services {
     endpoints: EndpointServiceClient<Channel>,
     ingest: IngestServiceClient<Channel>,
     dispatch: DispatchServiceClient<Channel>,
+    /// Over a connection of their own: what slow browsers leave unread holds up no page.
+    watches: DispatchServiceClient<Channel>,
 }
 
 impl Services {
     /// The services at these addresses. Fails only if one cannot be an address.
     pub fn connect_lazily(addresses: &Addresses) -> Result<Services, tonic::transport::Error> {
         let channel = |uri: &Uri| {
-            let endpoint = Endpoint::new(uri.clone())?.connect_timeout(CONNECT_LIMIT);
+            let endpoint = Endpoint::new(uri.clone())?
+                .connect_timeout(CONNECT_LIMIT)
+                // A machine that has vanished must not leave a page waiting for news for ever.
+                .http2_keep_alive_interval(KEEP_ALIVE)
+                .keep_alive_timeout(KEEP_ALIVE_ANSWER);
             Ok::<_, tonic::transport::Error>(endpoint.connect_lazy())
         };
         Ok(Services {
@@ -51,6 +59,7 @@ impl Services {
             ingest: IngestServiceClient::new(channel(&addresses.ingest)?),
             dispatch: DispatchServiceClient::new(channel(&addresses.dispatch)?)
                 .max_decoding_message_size(MAX_ANSWER_BYTES),
+            watches: DispatchServiceClient::new(channel(&addresses.dispatch)?),
         })
     }
 
@@ -300,18 +309,18 @@ impl Organization {
         Ok(client.get_endpoint_stats(asked(request)).await?.into_inner())
     }
 
-    /// Changes of deliveries as they are committed; without an end, and so without a deadline.
+    /// Changes of deliveries as they are committed, from now on; without an end, and so without
+    /// a deadline.
     pub(crate) async fn watch(
         &self,
         endpoint_id: &str,
-        after_position: i64,
     ) -> Result<tonic::Streaming<v1::WatchDeliveriesResponse>, Status> {
         let request = v1::WatchDeliveriesRequest {
             organization_id: self.id.clone(),
             endpoint_id: endpoint_id.to_owned(),
-            after_position,
+            after_position: 0,
         };
-        let mut client = self.services.dispatch.clone();
+        let mut client = self.services.watches.clone();
         Ok(client.watch_deliveries(request).await?.into_inner())
     }
 }

@@ -11,7 +11,8 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use sha2::Sha256;
 
-const COOKIE_NAME: &str = "session";
+/// Cookies know no ports: a plainer name would be that of some other program on this machine.
+const COOKIE_NAME: &str = "keeptrusts_console";
 const ID_BYTES: usize = 32;
 
 /// A browser's session. The id is a secret of that browser's.
@@ -29,10 +30,11 @@ impl Session {
 
     fn of(headers: &HeaderMap) -> Option<Session> {
         let pairs = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let mut cookies = pairs.flat_map(Cookie::split_parse).filter_map(Result::ok);
-        let id = cookies.find(|cookie| cookie.name() == COOKIE_NAME)?.value().to_owned();
-        let is_ours = hex::decode(&id).is_ok_and(|bytes| bytes.len() == ID_BYTES);
-        is_ours.then_some(Session { id })
+        let cookies = pairs.flat_map(Cookie::split_parse).filter_map(Result::ok);
+        let named = cookies.filter(|cookie| cookie.name() == COOKIE_NAME);
+        let ids = named.map(|cookie| cookie.value().to_owned());
+        let is_ours = |id: &String| hex::decode(id).is_ok_and(|bytes| bytes.len() == ID_BYTES);
+        Some(Session { id: { ids }.find(is_ours)? })
     }
 
     /// What names the session in memory.
@@ -112,7 +114,8 @@ mod tests {
 
     #[test]
     fn a_cookie_that_is_not_ours_is_not_a_session() {
-        let headers = HeaderMap::from_iter([(COOKIE, HeaderValue::from_static("session=abc"))]);
+        let headers =
+            HeaderMap::from_iter([(COOKIE, HeaderValue::from_static("keeptrusts_console=abc"))]);
         assert!(Session::of(&headers).is_none());
     }
 }

@@ -4,14 +4,20 @@ use askama::Template;
 use axum::response::{Html, IntoResponse, Response};
 use http::StatusCode;
 use tonic::{Code, Status};
+use tonic_types::StatusExt;
 
 use crate::view::frame::Frame;
+
+/// To the person at the browser, when a service or its database is not available.
+pub(crate) const SERVICE_AWAY: &str = "The service behind this page, or its database, is not available at the moment. Try again in a little while.";
 
 /// What went wrong, by what the person at the browser can do about it.
 #[derive(Debug)]
 pub(crate) enum Trouble {
     /// There is no such page, endpoint, delivery or event.
     NotFound,
+    /// An address with parameters that make no sense.
+    Unreadable,
     /// A form that this session was not given.
     ForeignForm,
     /// The request named a host that is not this machine.
@@ -27,8 +33,10 @@ pub(crate) enum Trouble {
 impl From<Status> for Trouble {
     fn from(status: Status) -> Trouble {
         match status.code() {
+            Code::NotFound => Trouble::NotFound,
             // An id in an address that is none.
-            Code::NotFound | Code::InvalidArgument => Trouble::NotFound,
+            Code::InvalidArgument if names_an_id(&status) => Trouble::NotFound,
+            Code::InvalidArgument => Trouble::Unreadable,
             Code::FailedPrecondition | Code::Aborted => Trouble::Refused(sentence(&status)),
             Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => {
                 tracing::warn!(code = ?status.code(), "a service does not answer");
@@ -49,8 +57,14 @@ impl From<askama::Error> for Trouble {
     }
 }
 
+fn names_an_id(status: &Status) -> bool {
+    let details = status.get_details_bad_request();
+    let violations = details.into_iter().flat_map(|details| details.field_violations);
+    { violations }.any(|violation| violation.field.ends_with("_id"))
+}
+
 /// A service's message, as a sentence.
-pub(crate) fn sentence(status: &Status) -> String {
+fn sentence(status: &Status) -> String {
     let mut characters = status.message().chars();
     let first = characters.next().into_iter().flat_map(char::to_uppercase);
     first.chain(characters).chain(['.']).collect()
@@ -73,6 +87,11 @@ impl IntoResponse for Trouble {
                 "Not found",
                 "There is nothing at this address. It may have been deleted.",
             ),
+            Trouble::Unreadable => (
+                StatusCode::BAD_REQUEST,
+                "This address cannot be read",
+                "A part of it was changed, or cut off. Go back to the start, and follow the links from there.",
+            ),
             Trouble::ForeignForm => (
                 StatusCode::FORBIDDEN,
                 "This form is not valid any more",
@@ -84,11 +103,9 @@ impl IntoResponse for Trouble {
                 "The console answers only on this machine, as localhost or 127.0.0.1.",
             ),
             Trouble::Refused(text) => (StatusCode::CONFLICT, "Not now", text.as_str()),
-            Trouble::Away => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "A service does not answer",
-                "The service behind this page, or its database, is not available at the moment. Nothing was lost.",
-            ),
+            Trouble::Away => {
+                (StatusCode::SERVICE_UNAVAILABLE, "A service does not answer", SERVICE_AWAY)
+            }
             Trouble::Internal => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "Something went wrong",

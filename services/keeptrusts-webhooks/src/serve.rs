@@ -9,6 +9,7 @@ use keeptrusts_webhooks_dispatch_service::flags::DispatchFlags;
 use keeptrusts_webhooks_process::database::{DatabaseFlags, RetentionFlags};
 use keeptrusts_webhooks_process::logging::LoggingFlags;
 use keeptrusts_webhooks_process::shutdown;
+use tokio_util::sync::CancellationToken;
 
 use crate::platform::{Platform, PlatformFlags};
 
@@ -58,19 +59,24 @@ pub(crate) async fn run(
     let body_retention = retention.body_retention;
     let flags = PlatformFlags { listen, database, dispatch, body_retention };
     let platform = Platform::start(&flags).await?;
-    // Both end on the same signal; the services finish what the last pages have asked them.
-    let console = match console {
-        Some(console) => {
-            let services = Services::of_this_process(platform.address())?;
-            Some(tokio::spawn(console.serve(services, stop.clone())))
-        }
-        None => None,
+    let Some(console) = console else { return Ok(platform.run_until(stop).await?) };
+    // The console ends first: until its last page is finished, the services answer it.
+    let services = Services::of_this_process(platform.address())?;
+    let console_ended = CancellationToken::new();
+    let console = {
+        let ended = console_ended.clone().drop_guard();
+        let served = console.serve(services, stop.clone());
+        tokio::spawn(async move {
+            let served = served.await;
+            drop(ended);
+            served
+        })
     };
-    platform.run_until(stop).await?;
-    if let Some(console) = console {
-        console.await??;
-    }
-    Ok(())
+    let ran = platform.run_until(console_ended).await;
+    // If it was the platform that ended.
+    stop.cancel();
+    console.await??;
+    Ok(ran?)
 }
 
 /// The default address may be taken, by another instance perhaps: then there is no console, but

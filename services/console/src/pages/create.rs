@@ -5,10 +5,12 @@ use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::secret::Secret;
+use tonic::Status;
 
 use super::form::{Category, EndpointForm, Errors, categories};
 use super::{Page, Visit, render};
 use crate::fields::Fields;
+use crate::trouble::Trouble;
 use crate::view::endpoint::EndpointView;
 use crate::view::frame::{Frame, Section};
 
@@ -59,8 +61,14 @@ pub(crate) async fn show(visit: Visit) -> Page {
 }
 
 pub(crate) async fn submit(visit: Visit, fields: Fields) -> Page {
-    let event_types = visit.organization().event_types().await?;
-    let mut form = EndpointForm::read(&fields, &event_types);
+    let event_types = match visit.event_types().await {
+        Ok(event_types) => event_types,
+        Err(status) => {
+            let form = EndpointForm::read(&fields, &[]);
+            return configuration_step(&visit, form, Errors::of_status(status)?);
+        }
+    };
+    let mut form = EndpointForm::read(&fields, event_types);
     let mut errors = Errors::default();
     match fields.get("action") {
         "generate" => {
@@ -78,7 +86,7 @@ pub(crate) async fn submit(visit: Visit, fields: Fields) -> Page {
     }
     match fields.get("action") {
         "select-all" => {
-            form.select_all(&event_types);
+            form.select_all(event_types);
             event_types_step(&visit, form, errors, event_types)
         }
         "create" => create(&visit, form, event_types).await,
@@ -87,7 +95,7 @@ pub(crate) async fn submit(visit: Visit, fields: Fields) -> Page {
     }
 }
 
-async fn create(visit: &Visit, form: EndpointForm, event_types: Vec<v1::EventType>) -> Page {
+async fn create(visit: &Visit, form: EndpointForm, event_types: &[v1::EventType]) -> Page {
     let mut errors = Errors::default();
     form.check_event_types(&mut errors);
     if !errors.is_empty() {
@@ -101,13 +109,22 @@ async fn create(visit: &Visit, form: EndpointForm, event_types: Vec<v1::EventTyp
         secret: form.secret.clone(),
         ..Default::default()
     };
-    match visit.organization().create_endpoint(request).await {
-        Ok(created) => {
+    // Goes on if the browser does not wait: the secret of what was created must be kept.
+    let creating = tokio::spawn({
+        let visit = visit.clone();
+        async move {
+            let created = visit.organization().create_endpoint(request).await?;
             let id = created.endpoint.unwrap_or_default().id;
             visit.keep_secret(&id, created.secret);
-            Ok(Redirect::to(&format!("/webhooks/{id}/created")).into_response())
+            Ok::<_, Status>(id)
         }
-        Err(status) => configuration_step(visit, form, Errors::of_status(status)?),
+    });
+    match creating.await.map_err(|_| Trouble::Internal)? {
+        Ok(id) => Ok(Redirect::to(&format!("/webhooks/{id}/created")).into_response()),
+        Err(status) => match Errors::of_status(status)? {
+            errors if errors.is_about_configuration() => configuration_step(visit, form, errors),
+            errors => event_types_step(visit, form, errors, event_types),
+        },
     }
 }
 
@@ -130,19 +147,19 @@ async fn show_secret(visit: &Visit, id: &str, title: fn(&str) -> String) -> Page
 }
 
 fn configuration_step(visit: &Visit, form: EndpointForm, errors: Errors) -> Page {
-    let frame = visit.frame(Section::Webhooks);
-    render(&ConfigurationStep { frame, form, errors })
+    let (frame, code) = (visit.frame(Section::Webhooks), errors.status_code());
+    Ok((code, render(&ConfigurationStep { frame, form, errors })?).into_response())
 }
 
 fn event_types_step(
     visit: &Visit,
     form: EndpointForm,
     errors: Errors,
-    event_types: Vec<v1::EventType>,
+    event_types: &[v1::EventType],
 ) -> Page {
     let categories = categories(event_types, &form.event_types);
-    let frame = visit.frame(Section::Webhooks);
-    render(&EventTypesStep { frame, form, errors, categories })
+    let (frame, code) = (visit.frame(Section::Webhooks), errors.status_code());
+    Ok((code, render(&EventTypesStep { frame, form, errors, categories })?).into_response())
 }
 
 /// As the API generates them.

@@ -6,9 +6,10 @@ use keeptrusts_webhooks_contracts::v1;
 use serde::Deserialize;
 use tonic::{Code, Status};
 
-use super::{Page, Parameters, Visit, render};
+use super::{Page, Parameters, View, Visit, render, whole_text};
 use crate::fields::Fields;
 use crate::notices::{Notice, Tone};
+use crate::trouble::Trouble;
 use crate::view::Badge;
 use crate::view::delivery::{AttemptRow, AttemptView, next_attempt, state};
 use crate::view::frame::{Frame, Section};
@@ -98,6 +99,19 @@ pub(crate) async fn show(
         trace_id: delivery.trace_id,
         endpoint_id: delivery.endpoint_id,
     })
+}
+
+/// The whole of a receiver's answer.
+pub(crate) async fn response(
+    visit: Visit,
+    Path(id): Path<String>,
+    Parameters(chosen): Parameters<Chosen>,
+    Parameters(view): Parameters<View>,
+) -> Page {
+    let delivery = visit.organization().delivery(&id).await?;
+    let is_chosen = |attempt: &v1::Attempt| chosen.attempt == Some(attempt.number);
+    let attempt = delivery.attempts.into_iter().find(is_chosen).ok_or(Trouble::NotFound)?;
+    whole_text(attempt.response_body, &view)
 }
 
 pub(crate) async fn retry(visit: Visit, Path(id): Path<String>, fields: Fields) -> Page {

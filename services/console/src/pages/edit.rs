@@ -5,6 +5,7 @@ use std::time::Duration;
 use askama::Template;
 use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect};
+use http::StatusCode;
 use keeptrusts_webhooks_contracts::v1;
 use tonic::Code;
 
@@ -21,7 +22,6 @@ use crate::view::frame::{Frame, Section};
 struct EditPage {
     frame: Frame,
     id: String,
-    /// As it is called now, whatever was typed.
     title: String,
     etag: String,
     form: EndpointForm,
@@ -59,15 +59,15 @@ struct Typed {
 
 pub(crate) async fn submit(visit: Visit, Path(id): Path<String>, fields: Fields) -> Page {
     let organization = visit.organization();
-    let event_types = organization.event_types().await?;
+    let event_types = visit.event_types().await?;
     let mut typed = Typed {
-        form: EndpointForm::read(&fields, &event_types),
+        form: EndpointForm::read(&fields, event_types),
         overlap: fields.get("overlap").to_owned(),
     };
     let mut errors = Errors::default();
     let is_finished = match fields.get("action") {
         "select-all" => {
-            typed.form.select_all(&event_types);
+            typed.form.select_all(event_types);
             false
         }
         "generate" => {
@@ -82,40 +82,50 @@ pub(crate) async fn submit(visit: Visit, Path(id): Path<String>, fields: Fields)
             errors.is_empty()
         }
     };
-    if !is_finished {
-        let endpoint = organization.endpoint(&id).await?;
-        // The one that the form was opened with: a change since then must still be noticed.
-        let endpoint = v1::Endpoint { etag: fields.get("etag").to_owned(), ..endpoint };
-        return page(&visit, &endpoint, typed, errors, None).await;
-    }
-
-    let changed = v1::Endpoint {
+    let opened = v1::Endpoint {
         id: id.clone(),
         name: typed.form.name.clone(),
         url: typed.form.url.clone(),
         description: typed.form.description.clone(),
         event_types: typed.form.event_types.iter().cloned().collect(),
+        // The one that the form was opened with: a change since then is noticed.
         etag: fields.get("etag").to_owned(),
         ..Default::default()
     };
-    if let Err(status) = organization.update_endpoint(changed).await {
-        let current = organization.endpoint(&id).await?;
-        if status.code() == Code::Aborted {
-            // The page has the new etag now: whoever saves again has seen what it replaces.
-            let differences = differences(&typed.form, &current);
-            return page(&visit, &current, typed, Errors::default(), Some(differences)).await;
-        }
-        return page(&visit, &current, typed, Errors::of_status(status)?, None).await;
+    if !is_finished {
+        return page(&visit, &opened, typed, errors, None).await;
     }
+    let saved = match organization.update_endpoint(opened.clone()).await {
+        Ok(saved) => saved,
+        Err(status) if status.code() == Code::Aborted => {
+            // The page has the new etag now: whoever saves again has seen what it replaces.
+            let current = organization.endpoint(&id).await?;
+            let differences = differences(&typed.form, &current);
+            let page = page(&visit, &current, typed, errors, Some(differences)).await?;
+            return Ok((StatusCode::CONFLICT, page).into_response());
+        }
+        Err(status) => {
+            return page(&visit, &opened, typed, Errors::of_status(status)?, None).await;
+        }
+    };
     let back = format!("/webhooks/{id}");
     if typed.form.secret.is_empty() {
         visit.keep_notice(Notice::new(Tone::Good, "Saved."));
         return Ok(Redirect::to(&back).into_response());
     }
-    let rotated = organization.rotate_secret(&id, typed.form.secret, overlap(&typed.overlap));
-    visit.keep_secret(&id, rotated.await?.secret);
-    visit.keep_notice(Notice::new(Tone::Good, "Saved, with a new secret."));
-    Ok(Redirect::to(&format!("{back}/secret")).into_response())
+    let (secret, overlap) = (typed.form.secret.clone(), overlap(&typed.overlap));
+    match organization.rotate_secret(&id, secret, overlap).await {
+        Ok(rotated) => {
+            visit.keep_secret(&id, rotated.secret);
+            visit.keep_notice(Notice::new(Tone::Good, "Saved, with a new secret."));
+            Ok(Redirect::to(&format!("{back}/secret")).into_response())
+        }
+        Err(status) => {
+            let mut errors = Errors::of_status(status)?;
+            errors.note("Everything but the secret was saved.");
+            page(&visit, &saved, typed, errors, None).await
+        }
+    }
 }
 
 async fn page(
@@ -125,9 +135,10 @@ async fn page(
     errors: Errors,
     conflict: Option<Vec<Difference>>,
 ) -> Page {
-    let event_types = visit.organization().event_types().await?;
+    let event_types = visit.event_types().await?;
+    let code = errors.status_code();
     let overlaps = OVERLAPS.map(|(hours, name)| Choice::new(hours, name, &typed.overlap));
-    render(&EditPage {
+    let page = EditPage {
         frame: visit.frame(Section::Webhooks),
         id: endpoint.id.clone(),
         title: endpoint.name.clone(),
@@ -137,7 +148,8 @@ async fn page(
         errors,
         overlaps: overlaps.to_vec(),
         conflict,
-    })
+    };
+    Ok((code, render(&page)?).into_response())
 }
 
 fn differences(form: &EndpointForm, current: &v1::Endpoint) -> Vec<Difference> {

@@ -7,7 +7,7 @@ use futures_util::future::try_join;
 use futures_util::try_join;
 use jiff::Timestamp;
 use keeptrusts_webhooks_contracts::v1;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::{Page, Parameters, Visit, render};
 use crate::fields::Fields;
@@ -23,7 +23,7 @@ use crate::view::paging::{Paging, address};
 use crate::view::time::duration_of;
 
 pub(crate) const LOG_PAGE_SIZE: i32 = 25;
-pub(crate) const RECENT_DELIVERIES: i32 = 5;
+const RECENT_DELIVERIES: i32 = 5;
 
 #[derive(Template)]
 #[template(path = "endpoint.html")]
@@ -98,19 +98,19 @@ pub(crate) async fn show(
         Summary::read(&organization, &id, window),
         recent_deliveries(&organization, &id),
         organization.attempts(filter.attempts(&id, LOG_PAGE_SIZE)),
-        organization.event_types(),
+        visit.event_types(),
     )?;
     let path = format!("/webhooks/{}", summary.endpoint.id);
     let windows = Window::ALL.map(|window| WindowLink {
         window,
-        address: address(&path, [("window", window.name())]),
+        address: address(&path, {
+            let others = filter.parameters().into_iter().filter(|(name, _)| *name != "window");
+            [("window", window.name())].into_iter().chain(others)
+        }),
         is_chosen: window.name() == summary.statistics.window.name(),
     });
-    let live = filter.page.is_empty().then(|| {
-        let newest = log.attempts.first().map_or("", |attempt| attempt.id.as_str());
-        let parameters = filter.parameters().into_iter().chain([("since", newest)]);
-        address(&format!("{path}/live"), parameters)
-    });
+    let live =
+        filter.page.is_empty().then(|| address(&format!("{path}/live"), filter.parameters()));
     render(&EndpointPage {
         frame: visit.frame(Section::Webhooks),
         has_all_event_types: summary.endpoint.event_types.len() >= event_types.len(),
@@ -119,7 +119,7 @@ pub(crate) async fn show(
         recent,
         attempts: log.attempts.iter().map(AttemptRow::of).collect(),
         outcomes: filter.outcome_choices(),
-        event_types: filter.event_type_choices(&event_types),
+        event_types: filter.event_type_choices(event_types),
         paging: Paging::new(
             &path,
             &filter.parameters(),
@@ -134,7 +134,15 @@ pub(crate) async fn show(
 }
 
 pub(crate) async fn test(visit: Visit, Path(id): Path<String>, _: Fields) -> Page {
-    let tested = visit.organization().test(&id).await.map(|tested| tested_notice(&tested));
+    let tested = match visit.organization().test(&id).await {
+        Ok(tested) => Ok(tested_notice(&tested)),
+        // Our client's time is up, or the service's: whichever was first.
+        Err(status) if matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled) => {
+            let text = "The test is still under way: its outcome appears in Recent Deliveries.";
+            Ok(Notice::new(Tone::Neutral, text))
+        }
+        Err(status) => Err(status),
+    };
     visit.tell(tested, &format!("/webhooks/{id}"))
 }
 

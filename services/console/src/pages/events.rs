@@ -4,15 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 use axum::extract::Path;
-use axum::response::IntoResponse;
 use futures_util::future::{try_join, try_join_all};
-use http::header::CONTENT_TYPE;
 use keeptrusts_webhooks_contracts::v1;
 use tonic::{Code, Status};
 
-use super::{Page, Parameters, Visit, render};
+use super::{Page, Parameters, View, Visit, render, whole_text};
 use crate::services::Organization;
-use crate::trouble::Trouble;
 use crate::view::delivery::{DeliveryRow, Text, state};
 use crate::view::filter::LogFilter;
 use crate::view::frame::{Frame, Section};
@@ -47,7 +44,7 @@ struct EventRow {
 pub(crate) async fn list(visit: Visit, Parameters(filter): Parameters<LogFilter>) -> Page {
     let organization = visit.organization();
     let listed = organization.events(filter.events(PAGE_SIZE));
-    let (listed, event_types) = try_join(listed, organization.event_types()).await?;
+    let (listed, event_types) = try_join(listed, visit.event_types()).await?;
     let deliveries = listed.events.iter().map(|event| {
         organization.deliveries(v1::ListDeliveriesRequest {
             event_id: event.id.clone(),
@@ -66,7 +63,7 @@ pub(crate) async fn list(visit: Visit, Parameters(filter): Parameters<LogFilter>
     render(&EventsPage {
         frame: visit.frame(Section::Events),
         rows: rows.collect(),
-        event_types: filter.event_type_choices(&event_types),
+        event_types: filter.event_type_choices(event_types),
         paging: Paging::new(
             "/events",
             &filter.parameters(),
@@ -140,7 +137,7 @@ pub(crate) async fn show(
         event_time: Moment::of(event.event_time.as_ref()),
         create_time: Moment::of(event.create_time.as_ref()),
         sha256: event.body_sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
-        body: Text::of(&event.body),
+        body: Text::of(&event.body, format!("/events/{}/body?", event.id)),
         body_size: event.body_size,
         deliveries: deliveries.collect(),
         paging: Paging::new(&path, &[], &filter.place(), &listed.next_page_token, ""),
@@ -166,11 +163,11 @@ async fn endpoint_names(
     Ok(try_join_all(names).await?.into_iter().flatten().collect())
 }
 
-/// The whole body, as text whatever it contains.
-pub(crate) async fn body(visit: Visit, Path(id): Path<String>) -> Page {
-    let event = visit.organization().event(&id).await?;
-    if event.body.is_empty() {
-        return Err(Trouble::NotFound);
-    }
-    Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], event.body).into_response())
+/// The whole body.
+pub(crate) async fn body(
+    visit: Visit,
+    Path(id): Path<String>,
+    Parameters(view): Parameters<View>,
+) -> Page {
+    whole_text(visit.organization().event(&id).await?.body, &view)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use http::StatusCode;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::endpoint::{
     check_description, check_event_types, check_name, check_url,
@@ -9,10 +10,11 @@ use keeptrusts_webhooks_domain::endpoint::{
 use keeptrusts_webhooks_domain::limits::{MAX_SECRET_BYTES, MIN_SECRET_BYTES};
 use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_domain::violation::Violation;
-use tonic::{Code, Status};
+use tonic::Status;
 use tonic_types::StatusExt;
 
 use crate::fields::Fields;
+use crate::trouble::{SERVICE_AWAY, Trouble};
 
 /// What stands in the fields.
 #[derive(Default)]
@@ -85,41 +87,83 @@ impl EndpointForm {
     }
 }
 
-/// What is wrong, by field.
+/// What is wrong with what was typed, by field; and what is wrong besides.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Errors(BTreeMap<String, String>);
+pub(crate) struct Errors {
+    fields: BTreeMap<String, String>,
+    /// No field's fault.
+    general: Option<String>,
+}
 
 impl Errors {
+    /// The form's own; what else a service may complain about has no place beside a field.
+    const FIELDS: [&str; 5] = ["name", "url", "description", "secret", "event_types"];
+
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.fields.is_empty() && self.general.is_none()
     }
 
     /// For the template: a sentence, or nothing.
     pub(crate) fn of(&self, field: &str) -> Option<&str> {
-        self.0.get(field).map(String::as_str)
+        self.fields.get(field).map(String::as_str)
+    }
+
+    /// For the template: what stands above the form.
+    pub(crate) fn general(&self) -> Option<&str> {
+        self.general.as_deref()
+    }
+
+    /// Whether it has to do with the first step of two.
+    pub(crate) fn is_about_configuration(&self) -> bool {
+        self.fields.keys().any(|field| field != "event_types")
+    }
+
+    /// The answer's.
+    pub(crate) fn status_code(&self) -> StatusCode {
+        match self.general {
+            Some(_) => StatusCode::SERVICE_UNAVAILABLE,
+            None if self.fields.is_empty() => StatusCode::OK,
+            None => StatusCode::UNPROCESSABLE_ENTITY,
+        }
     }
 
     pub(crate) fn check<T>(&mut self, checked: Result<T, Violation>) {
         self.add_all(checked.err());
     }
 
-    /// What a service says is wrong with a request; any other trouble is handed back.
-    pub(crate) fn of_status(status: Status) -> Result<Errors, Status> {
+    /// Why a service did not do what the form asks for. What was typed is kept, whatever it is,
+    /// unless there is nothing that the form is about.
+    pub(crate) fn of_status(status: Status) -> Result<Errors, Trouble> {
         let mut errors = Errors::default();
-        let details =
-            status.get_details_bad_request().filter(|_| status.code() == Code::InvalidArgument);
-        let Some(details) = details else { return Err(status) };
-        errors.add_all(details.field_violations.into_iter().map(|violation| {
+        let details = status.get_details_bad_request();
+        let violations = details.into_iter().flat_map(|details| details.field_violations);
+        for violation in violations {
             // Of `endpoint.event_types[2]`, the field of the form.
             let field = violation.field.trim_start_matches("endpoint.");
             let field = field.split('[').next().unwrap_or(field);
-            Violation::new(field, violation.description)
-        }));
-        if errors.is_empty() { Err(status) } else { Ok(errors) }
+            if Errors::FIELDS.contains(&field) {
+                errors.add_all([Violation::new(field, violation.description)]);
+            }
+        }
+        if errors.is_empty() {
+            errors.general = Some(match Trouble::from(status) {
+                Trouble::NotFound => return Err(Trouble::NotFound),
+                Trouble::Refused(text) => text,
+                Trouble::Away => SERVICE_AWAY.to_owned(),
+                _ => "Something went wrong, and was logged.".to_owned(),
+            });
+        }
+        Ok(errors)
+    }
+
+    /// Says something more above the form.
+    pub(crate) fn note(&mut self, text: &str) {
+        let said = self.general.take().map(|said| format!(" {said}")).unwrap_or_default();
+        self.general = Some(format!("{text}{said}"));
     }
 
     fn add(&mut self, field: &str, sentence: String) {
-        self.0.entry(field.to_owned()).or_insert(sentence);
+        self.fields.entry(field.to_owned()).or_insert(sentence);
     }
 
     fn add_all(&mut self, violations: impl IntoIterator<Item = Violation>) {
@@ -156,22 +200,18 @@ pub(crate) struct EventTypeBox {
 
 /// The event types in their order, by category.
 pub(crate) fn categories(
-    event_types: Vec<v1::EventType>,
+    event_types: &[v1::EventType],
     selected: &BTreeSet<String>,
 ) -> Vec<Category> {
     let mut categories: Vec<Category> = Vec::new();
     for event_type in event_types {
-        let is_known = categories.last().is_some_and(|last| last.name == event_type.category);
-        if !is_known {
-            categories.push(Category { name: event_type.category, event_types: Vec::new() });
+        let v1::EventType { name, category, description } = event_type.clone();
+        if categories.last().is_none_or(|last| last.name != category) {
+            categories.push(Category { name: category, event_types: Vec::new() });
         }
         if let Some(category) = categories.last_mut() {
-            let is_selected = selected.contains(&event_type.name);
-            category.event_types.push(EventTypeBox {
-                name: event_type.name,
-                description: event_type.description,
-                is_selected,
-            });
+            let is_selected = selected.contains(&name);
+            category.event_types.push(EventTypeBox { name, description, is_selected });
         }
     }
     categories
@@ -224,7 +264,21 @@ mod tests {
         )]);
         let errors = Errors::of_status(status).expect("field violations");
         assert_eq!(errors.of("event_types"), Some("The selection is not an event type."));
-        assert!(Errors::of_status(Status::unavailable("no")).is_err());
+        assert!(!errors.is_about_configuration());
+    }
+
+    #[test]
+    fn what_no_field_is_to_blame_for_stands_above_the_form() {
+        let away = Errors::of_status(Status::unavailable("no")).expect("the form is kept");
+        assert_eq!(away.general(), Some(SERVICE_AWAY));
+        assert_eq!(away.status_code(), StatusCode::SERVICE_UNAVAILABLE);
+        let status = keeptrusts_webhooks_contracts::status::invalid_argument(vec![Violation::new(
+            "update_mask",
+            "is not for us",
+        )]);
+        let unknown = Errors::of_status(status).expect("the form is kept");
+        assert!(unknown.general().is_some() && !unknown.is_about_configuration());
+        assert!(Errors::of_status(Status::not_found("no")).is_err());
     }
 
     fn event_types() -> Vec<v1::EventType> {
@@ -246,7 +300,7 @@ mod tests {
     #[test]
     fn event_types_stand_below_their_category() {
         let selected = BTreeSet::from(["a.two".to_owned()]);
-        let found = categories(event_types(), &selected);
+        let found = categories(&event_types(), &selected);
         let found: Vec<_> = found
             .iter()
             .map(|category| {

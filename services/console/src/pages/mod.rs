@@ -14,7 +14,10 @@ use askama::Template;
 use axum::extract::{FromRequestParts, Query};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use http::StatusCode;
+use http::header::CONTENT_TYPE;
 use http::request::Parts;
+use keeptrusts_webhooks_contracts::v1;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tonic::Status;
 
@@ -23,8 +26,9 @@ use crate::notices::{NewSecret, Notice, Tone};
 use crate::server::Shared;
 use crate::services::Organization;
 use crate::session::Session;
-use crate::trouble::{Trouble, sentence};
+use crate::trouble::{SERVICE_AWAY, Trouble};
 use crate::view::frame::{Frame, Section};
+use crate::view::json;
 
 /// A page, or why not.
 pub(crate) type Page = Result<Response, Trouble>;
@@ -33,6 +37,7 @@ pub(crate) type Page = Result<Response, Trouble>;
 const INLINE_HEADER: &str = "x-inline";
 
 /// One request: who asks, and whom to ask.
+#[derive(Clone)]
 pub(crate) struct Visit {
     shared: Arc<Shared>,
     session: Session,
@@ -59,6 +64,13 @@ impl Visit {
         self.shared.services.of(&self.shared.organization)
     }
 
+    /// The event types that there are.
+    pub(crate) async fn event_types(&self) -> Result<&[v1::EventType], Status> {
+        let organization = self.organization();
+        let known = &self.shared.event_types;
+        Ok(known.get_or_try_init(async || organization.event_types().await).await?)
+    }
+
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
@@ -76,15 +88,11 @@ impl Visit {
 
     /// Tells the outcome of an action: to the script at once, otherwise on the page `back`.
     fn tell(&self, outcome: Result<Notice, Status>, back: &str) -> Page {
-        let notice = match outcome {
+        let notice = match outcome.map_err(Trouble::from) {
             Ok(notice) => notice,
-            Err(status) => match Trouble::from(status.clone()) {
-                Trouble::Refused(text) => Notice::new(Tone::Bad, text),
-                Trouble::Away if status.code() == tonic::Code::DeadlineExceeded => {
-                    Notice::new(Tone::Bad, sentence(&status))
-                }
-                trouble => return Err(trouble),
-            },
+            Err(Trouble::Refused(text)) => Notice::new(Tone::Bad, text),
+            Err(Trouble::Away) => Notice::new(Tone::Bad, SERVICE_AWAY),
+            Err(trouble) => return Err(trouble),
         };
         if self.is_inline {
             return Ok(Html(NoticePart { notice: &notice }.render()?).into_response());
@@ -127,4 +135,24 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequestParts<S> for Para
         let query = Query::try_from_uri(&parts.uri);
         Ok(Parameters(query.map(|Query(parameters)| parameters).unwrap_or_default()))
     }
+}
+
+/// How a text that is too long for its page is shown on one of its own.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct View {
+    view: String,
+}
+
+/// Indenting a whole body takes at most so much memory; what would take more stays as it is.
+const MAX_INDENTED_BYTES: usize = 4 * 1024 * 1024;
+
+/// A text that is nothing but text, whatever it contains.
+fn whole_text(text: String, View { view }: &View) -> Page {
+    if text.is_empty() {
+        return Err(Trouble::NotFound);
+    }
+    let indented = (view == "pretty").then(|| json::indented(&text, MAX_INDENTED_BYTES)).flatten();
+    let plain = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
+    Ok((plain, indented.unwrap_or(text)).into_response())
 }

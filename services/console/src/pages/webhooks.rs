@@ -14,7 +14,7 @@ use crate::view::endpoint::{EndpointRow, STATUSES};
 use crate::view::frame::{Frame, Section};
 use crate::view::paging::{Paging, Place};
 
-const PAGE_SIZE: i32 = 20;
+const PAGE_SIZE: i32 = 15;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -42,7 +42,7 @@ pub(crate) async fn show(visit: Visit, Parameters(filter): Parameters<Filter>) -
     let status = status.map_or(v1::EndpointStatus::Unspecified, |(_, status)| *status);
     let page = PageOf { size: PAGE_SIZE, token: &filter.page };
     let listed = organization.endpoints(page, status, &filter.q);
-    let (listed, event_types) = try_join(listed, organization.event_types()).await?;
+    let (listed, event_types) = try_join(listed, visit.event_types()).await?;
 
     let stats = listed
         .endpoints
@@ -69,4 +69,58 @@ pub(crate) async fn show(visit: Visit, Parameters(filter): Parameters<Filter>) -
         paging: Paging::new("/webhooks", &parameters, &place, &listed.next_page_token, ""),
         search: filter.q,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use keeptrusts_webhooks_contracts::time::timestamp_to_proto;
+
+    use super::*;
+    use crate::assets::ASSETS;
+
+    /// An endpoint with something of everything in each of its hours.
+    fn busy(number: i64, now: Timestamp) -> EndpointRow {
+        let endpoint = v1::Endpoint {
+            id: format!("ep_01KPX3Z9R9Q5C3W6M4T8N2B7{number:02}"),
+            name: "a name of some length, as they are".to_owned(),
+            url: format!(
+                "https://siem.example.com/webhooks/keeptrusts/{number}?{}",
+                "x".repeat(1_900)
+            ),
+            event_types: (0..15).map(|index| format!("category.event_type_{index}")).collect(),
+            status: v1::EndpointStatus::Active.into(),
+            ..Default::default()
+        };
+        let counts = |hour: i64| v1::AttemptStats {
+            delivered: 90_000 + hour * 37,
+            retrying: 1_000 + hour * 53,
+            failed: 500 + hour * 71,
+            ..Default::default()
+        };
+        let hours = (0..24_i64).map(|hour| v1::HourlyAttemptStats {
+            start_time: Some(prost_types::Timestamp {
+                seconds: timestamp_to_proto(now).seconds.div_euclid(3_600) * 3_600 - hour * 3_600,
+                nanos: 0,
+            }),
+            stats: Some(counts(hour)),
+        });
+        let stats = v1::GetEndpointStatsResponse { total: Some(counts(0)), hours: hours.collect() };
+        EndpointRow::new(endpoint, Statistics::new(Window::Day, &stats, now, Size::SMALL), 16)
+    }
+
+    #[test]
+    fn a_full_page_of_busy_endpoints_is_below_100_kib_with_all_that_it_loads() {
+        let now = "2026-04-23T10:30:00Z".parse().expect("a time");
+        let page = WebhooksPage {
+            frame: Frame { form_token: "f".repeat(64), ..Frame::bare() },
+            rows: (0..i64::from(PAGE_SIZE)).map(|number| busy(number, now)).collect(),
+            search: String::new(),
+            statuses: Vec::new(),
+            is_filtered: false,
+            paging: Paging::default(),
+        };
+        let html = page.render().expect("renders");
+        let bytes = html.len() + ASSETS.total_bytes();
+        assert!(bytes < 100 * 1024, "{bytes} bytes");
+    }
 }

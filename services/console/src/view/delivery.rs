@@ -136,12 +136,15 @@ impl AttemptView {
             row: AttemptRow::of(attempt),
             request_headers: attempt.request_headers.clone(),
             response_headers: attempt.response_headers.clone(),
-            request: Text::of(&attempt.request_body),
-            response: Text::of(&attempt.response_body),
+            request: Text::of(&attempt.request_body, format!("/events/{}/body?", attempt.event_id)),
+            response: Text::of(
+                &attempt.response_body,
+                format!("/deliveries/{}/response?attempt={}&", attempt.delivery_id, attempt.number),
+            ),
         }
     }
 
-    /// The headers as they stand on the wire: lines to copy.
+    /// Whether what was sent is still kept, and something was.
     pub(crate) fn has_request(&self) -> bool {
         !self.request_headers.is_empty() || !self.request.is_empty()
     }
@@ -151,26 +154,44 @@ impl AttemptView {
 pub(crate) struct Text {
     pub(crate) raw: String,
     pub(crate) pretty: Option<String>,
-    /// How long it is in all, if it is shown in part only.
+    /// How long it is in all, if there is more of it than is shown.
     pub(crate) whole_bytes: Option<usize>,
+    /// Where all of it is; `view=…` is to be added.
+    pub(crate) whole: String,
 }
 
 impl Text {
-    /// What a page shows of a body at the most: pages stay small.
-    const MAX_SHOWN: usize = 16 * 1024;
+    /// What a page shows at the most, in the bytes that it takes there: pages stay small, and
+    /// what is longer has a page of its own.
+    const MAX_RAW: usize = 10 * 1024;
+    const MAX_PRETTY: usize = 14 * 1024;
 
-    pub(crate) fn of(body: &str) -> Text {
-        if body.len() <= Text::MAX_SHOWN {
-            let pretty = super::json::indented(body).filter(|text| text.len() <= 32 * 1024);
-            return Text { raw: body.to_owned(), pretty, whole_bytes: None };
-        }
-        let end = body.floor_char_boundary(Text::MAX_SHOWN);
-        Text { raw: body[..end].to_owned(), pretty: None, whole_bytes: Some(body.len()) }
+    pub(crate) fn of(body: &str, whole: String) -> Text {
+        let shown = beginning(body, Text::MAX_RAW);
+        let pretty = super::json::indented(body, Text::MAX_PRETTY);
+        let pretty = pretty.filter(|pretty| beginning(pretty, Text::MAX_PRETTY) == pretty);
+        let is_whole = shown.len() == body.len();
+        // With the whole of it indented, there is nothing to miss but white space.
+        let whole_bytes = (!is_whole).then_some(body.len());
+        Text { raw: shown.to_owned(), pretty, whole_bytes, whole }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.raw.is_empty()
     }
+}
+
+/// As much of a text as takes at most `limit` bytes when it is escaped.
+fn beginning(text: &str, limit: usize) -> &str {
+    let mut bytes = 0;
+    let end = text.char_indices().find(|(_, character)| {
+        bytes += match character {
+            '<' | '>' | '&' | '"' | '\'' => "&#60;".len(),
+            other => other.len_utf8(),
+        };
+        bytes > limit
+    });
+    end.map_or(text, |(end, _)| &text[..end])
 }
 
 #[cfg(test)]
@@ -179,12 +200,18 @@ mod tests {
 
     #[test]
     fn a_long_body_is_shown_in_part() {
-        let text = Text::of(&"é".repeat(Text::MAX_SHOWN));
-        assert_eq!(text.raw.len(), Text::MAX_SHOWN);
-        assert_eq!(text.whole_bytes, Some(2 * Text::MAX_SHOWN));
-        let text = Text::of("{\"a\":1}");
+        let text = Text::of(&"é".repeat(Text::MAX_RAW), String::new());
+        assert_eq!(text.raw.len(), Text::MAX_RAW);
+        assert_eq!(text.whole_bytes, Some(2 * Text::MAX_RAW));
+        let text = Text::of("{\"a\":1}", String::new());
         assert_eq!(text.pretty.as_deref(), Some("{\n  \"a\": 1\n}"));
         assert_eq!(text.whole_bytes, None);
+    }
+
+    #[test]
+    fn what_counts_is_the_length_on_the_page() {
+        let quotes = "\"".repeat(Text::MAX_RAW);
+        assert_eq!(Text::of(&quotes, String::new()).raw.len(), Text::MAX_RAW / 5);
     }
 
     #[test]

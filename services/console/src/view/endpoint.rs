@@ -73,6 +73,11 @@ impl EndpointView {
     }
 }
 
+/// At most so many bytes of a text.
+fn beginning(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
+}
+
 /// An endpoint in the table.
 pub(crate) struct EndpointRow {
     pub(crate) endpoint: EndpointView,
@@ -101,6 +106,16 @@ impl EndpointRow {
             endpoint,
             statistics,
         }
+    }
+
+    /// As much of the URL as there is room for.
+    pub(crate) fn shown_url(&self) -> &str {
+        beginning(&self.endpoint.url, 60)
+    }
+
+    /// More of it, for a tool tip; all of it is on the endpoint's page.
+    pub(crate) fn long_url(&self) -> &str {
+        beginning(&self.endpoint.url, 300)
     }
 
     /// All of them, for a tool tip.

@@ -3,13 +3,17 @@
 
 use serde_json::value::RawValue;
 
-/// The text with a line for each field and element, or None if it is not JSON.
-pub(crate) fn indented(text: &str) -> Option<String> {
+/// The text with a line for each field and element, or None if it is not JSON, or would be longer
+/// than `limit` bytes: deep nesting makes much white space of little text.
+pub(crate) fn indented(text: &str, limit: usize) -> Option<String> {
     let checked: &RawValue = serde_json::from_str(text).ok()?;
-    let mut pretty = String::with_capacity(text.len() * 2);
+    let mut pretty = String::new();
     let mut depth = 0_usize;
     let mut characters = checked.get().chars().peekable();
     while let Some(character) = characters.next() {
+        if pretty.len() + 2 * depth > limit {
+            return None;
+        }
         match character {
             '"' => {
                 pretty.push('"');
@@ -47,7 +51,7 @@ pub(crate) fn indented(text: &str) -> Option<String> {
             other => pretty.push(other),
         }
     }
-    Some(pretty)
+    Some(pretty).filter(|pretty| pretty.len() <= limit)
 }
 
 fn new_line(text: &mut String, depth: usize) {
@@ -57,7 +61,15 @@ fn new_line(text: &mut String, depth: usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    fn indented(text: &str) -> Option<String> {
+        super::indented(text, 10_000)
+    }
+
+    #[test]
+    fn invariant_9_deep_nesting_does_not_grow_without_bound() {
+        let deep = format!("{}{}", "[".repeat(8_192), "]".repeat(8_192));
+        assert_eq!(indented(&deep), None);
+    }
 
     #[test]
     fn each_field_and_element_gets_a_line() {

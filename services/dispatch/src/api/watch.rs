@@ -75,9 +75,14 @@ impl Watcher {
 
     async fn tell(&self, records: &[Arc<Record>]) -> Result<(), Status> {
         let organization = &self.request.organization_id;
-        let mut changed = BTreeMap::new();
+        let mut changed = BTreeMap::<DeliveryId, Vec<Change>>::new();
         for record in records.iter().filter(|record| record.organization_id == *organization) {
-            changed.extend(changes_in(record));
+            for (id, change) in changes_in(record) {
+                let changes = changed.entry(id).or_default();
+                // Every attempt is told. What no attempt has caused is told by what follows it.
+                changes.pop_if(|(_, attempt)| attempt.is_none());
+                changes.push(change);
+            }
         }
         if changed.is_empty() {
             return Ok(());
@@ -88,7 +93,7 @@ impl Watcher {
         let wanted = |endpoint| self.request.endpoint_id.is_none_or(|wanted| wanted == endpoint);
         let mut answers = Vec::new();
         for delivery in deliveries.iter().filter(|delivery| wanted(delivery.endpoint_id)) {
-            if let Some((position, attempt)) = changed.remove(&delivery.id) {
+            for (position, attempt) in changed.remove(&delivery.id).unwrap_or_default() {
                 answers.push(v1::WatchDeliveriesResponse {
                     delivery: Some(delivery.into()),
                     attempt: attempt.as_ref().map(Into::into),

@@ -27,23 +27,31 @@ pub(crate) async fn send_all(
     to_schedule: mpsc::Sender<Progress>,
     to_record: mpsc::Sender<Outcome>,
 ) {
-    let mut bodies = read_bodies(&shard, &deliveries).await;
+    let bodies = read_bodies(&shard, &deliveries).await;
+    let mut expired = Vec::new();
     for delivery in deliveries {
         let (shard, to_schedule, to_record) =
             (Arc::clone(&shard), to_schedule.clone(), to_record.clone());
-        let Some(body) = bodies.get_mut(&BodyId::Event(delivery.event_id)).cloned() else {
-            _ = to_record.send(Outcome::BodyExpired(Box::new(delivery))).await;
+        let Some(body) = bodies.get(&BodyId::Event(delivery.event_id)).cloned() else {
+            expired.push(delivery);
             continue;
         };
         tokio::spawn(async move {
             let abort = shard.abort.clone();
+            // A delivery whose attempt ended without a word would be taken for one that is under
+            // way, for ever. Then the shard is given up, and its next owner begins anew.
+            let unless_told = abort.clone().drop_guard();
             let attempted = abort.run_until_cancelled(attempt(&shard, delivery, body)).await;
             if let Some(Some(attempted)) = attempted {
                 // The scheduler is gone when the process is shutting down.
                 _ = to_schedule.send(attempted.progress()).await;
                 _ = to_record.send(Outcome::Attempted(Box::new(attempted))).await;
+                unless_told.disarm();
             }
         });
+    }
+    for delivery in expired {
+        _ = to_record.send(Outcome::BodyExpired(Box::new(delivery))).await;
     }
 }
 

@@ -99,7 +99,7 @@ async fn every_answer_forbids_inline_scripts_framing_and_guessing_and_keeps_the_
             continue;
         }
         let cookie = answer.header("set-cookie").expect("a session").to_lowercase();
-        assert!(cookie.starts_with("session="), "{cookie}");
+        assert!(cookie.starts_with("keeptrusts_console="), "{cookie}");
         for attribute in ["httponly", "samesite=lax", "path=/"] {
             assert!(cookie.split("; ").any(|it| it == attribute), "{attribute} is not in {cookie}");
         }

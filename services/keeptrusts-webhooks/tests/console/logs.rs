@@ -51,7 +51,7 @@ async fn the_list_is_searched_by_name_and_url_and_filtered_by_status() {
     browser.fill("Search", "nobody is called so").await;
     browser.click(Role::Button, "Filter").await;
     browser.rows_when(LIST, "are none", |rows| rows.len() <= 1 && names(rows) != ["pager"]).await;
-    assert!(!browser.shows(Role::Heading, "No webhooks yet").await, "there are some");
+    assert!(!browser.shows(Role::Heading, "Nothing here yet").await, "there are some");
     stage.assert_no_complaints().await;
 }
 

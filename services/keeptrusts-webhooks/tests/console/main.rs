@@ -12,6 +12,7 @@ mod forging;
 mod hostile;
 mod logs;
 mod looking;
+mod recovering;
 mod refusing;
 mod scriptless;
 mod stage;

@@ -100,7 +100,7 @@ async fn a_page_that_is_not_there_says_so_and_leads_back() {
         stage.browser.see(Role::Heading, "Not found").await;
         let navigation = stage.browser.within("nav[aria-label=Main]");
         navigation.click(Role::Link, "Webhooks").await;
-        stage.browser.see(Role::Heading, "No webhooks yet").await;
+        stage.browser.see(Role::Heading, "Nothing here yet").await;
     }
     stage.assert_no_complaints_but_of_status(&[404]).await;
 }

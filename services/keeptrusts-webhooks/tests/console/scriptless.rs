@@ -84,7 +84,7 @@ async fn without_scripts_a_category_stands_for_its_types_and_a_secret_can_be_rep
     stage.open("/webhooks").await;
     stage.choose_action("exports", "Delete").await;
     browser.click(Role::Button, "Delete").await;
-    browser.see(Role::Heading, "No webhooks yet").await;
+    browser.see(Role::Heading, "Nothing here yet").await;
     stage.assert_no_complaints().await;
 }
 

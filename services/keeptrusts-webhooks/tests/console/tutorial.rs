@@ -38,7 +38,7 @@ async fn navigate_to_webhooks(stage: &Stage) {
     stage.open("/events").await;
     browser.within("nav[aria-label=Main]").click(Role::Link, "Webhooks").await;
     browser.see(Role::Heading, "Webhooks").await;
-    browser.see(Role::Heading, "No webhooks yet").await;
+    browser.see(Role::Heading, "Nothing here yet").await;
 }
 
 /// Step 2; the secret that was generated in the form.
@@ -277,6 +277,6 @@ async fn delete_the_webhook(stage: &Stage) {
     stage.open("/webhooks").await;
     stage.choose_action(NAME, "Delete").await;
     browser.click(Role::Button, "Delete").await;
-    browser.see(Role::Heading, "No webhooks yet").await;
+    browser.see(Role::Heading, "Nothing here yet").await;
     assert_eq!(stage.endpoints().await.len(), 0);
 }
