@@ -50,7 +50,7 @@ pub(crate) async fn endpoint(
     Parameters(filter): Parameters<LogFilter>,
 ) -> Events {
     let organization = visit.organization();
-    organization.endpoint(&id).await?;
+    unless_not_found(organization.endpoint(&id).await)?;
     Ok(stream(&visit, async move |told| {
         // Watched before the lists are read, so that nothing can happen unseen in between. All
         // that follows replaces what the page has: whatever it has missed, it is up to date then.
@@ -97,8 +97,9 @@ pub(crate) async fn delivery(
     Parameters(Shown { attempt: shown }): Parameters<Shown>,
 ) -> Events {
     let organization = visit.organization();
-    let endpoint_id = organization.delivery(&id).await?.endpoint_id;
+    unless_not_found(organization.delivery(&id).await)?;
     Ok(stream(&visit, async move |told| {
+        let endpoint_id = organization.delivery(&id).await?.endpoint_id;
         let mut watched = organization.watch(&endpoint_id).await?;
         loop {
             let delivery = organization.delivery(&id).await?;
@@ -118,6 +119,15 @@ pub(crate) async fn delivery(
 #[serde(default)]
 pub(crate) struct Shown {
     attempt: i32,
+}
+
+/// Browsers try again only when a stream ends, not when they are answered with an error: they
+/// get an error only for what will never be there.
+fn unless_not_found<T>(found: Result<T, Status>) -> Result<(), Trouble> {
+    match found.map_err(Trouble::from) {
+        Err(Trouble::NotFound) => Err(Trouble::NotFound),
+        _ => Ok(()),
+    }
 }
 
 /// The stream is over: the browser has gone, the service ends it, or the process does. A browser

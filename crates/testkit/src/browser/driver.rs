@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::session::Session;
+use crate::ports::free_port;
 use crate::process::{Launch, Process};
 use crate::tools;
 use crate::watchdog::Watchdog;
@@ -36,9 +37,10 @@ impl Driver {
     pub(super) async fn start() -> (Self, Session) {
         let room = ROOM.acquire().await.expect("the semaphore is never closed");
         let folder = Folder::new();
-        // It chooses a port, and says which.
+        // Left to choose for itself, it takes a port of IPv4 that is free and ends if the same
+        // one of IPv6 is not; those that the system hands out may always be in use.
         let chromedriver = Launch::program(tools::chromedriver())
-            .arg("--port=0")
+            .arg(format!("--port={}", free_port()))
             // Chromium keeps a crash database at home, whatever its profile is.
             .env("HOME", folder.path())
             .env("TMPDIR", folder.path())

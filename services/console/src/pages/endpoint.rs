@@ -210,3 +210,28 @@ pub(crate) async fn delete(visit: Visit, Path(id): Path<String>, _: Fields) -> P
     visit.keep_notice(Notice::new(Tone::Neutral, format!("{} was deleted.", endpoint.name)));
     Ok(Redirect::to("/webhooks").into_response())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tested(outcome: v1::AttemptOutcome, status_code: i32, error: &str) -> Notice {
+        let attempt = v1::Attempt {
+            outcome: outcome.into(),
+            status_code,
+            error: error.to_owned(),
+            duration: Some(prost_types::Duration { seconds: 0, nanos: 12_000_000 }),
+            ..Default::default()
+        };
+        tested_notice(&v1::SendTestResponse { attempt: Some(attempt), delivery: None })
+    }
+
+    #[test]
+    fn the_outcome_of_a_test_is_told_in_a_sentence() {
+        let good = tested(v1::AttemptOutcome::Delivered, 200, "");
+        assert_eq!(good.text, "Test delivered: the receiver answered 200 in 12 ms.");
+        let bad = tested(v1::AttemptOutcome::Failed, 503, "the receiver answered 503");
+        assert_eq!(bad.text, "Test failed: the receiver answered 503, after 12 ms.");
+        assert_eq!((good.tone, bad.tone), (Tone::Good, Tone::Bad));
+    }
+}

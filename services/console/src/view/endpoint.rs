@@ -123,3 +123,20 @@ impl EndpointRow {
         self.endpoint.event_types.join(", ")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_delivery_that_a_status_is_due_to_can_be_inspected() {
+        let id = "dlv_01KPX3Z9R9Q5C3W6M4T8N2B7A0";
+        let degraded = |reason: String| {
+            EndpointView::of(v1::Endpoint { status_reason: reason, ..Default::default() })
+        };
+        let named = degraded(format!("delivery {id} failed after its last retry"));
+        assert_eq!(named.delivery_at_fault(), Some(id));
+        let unnamed = degraded("disabled in the console, dlv_x and all".to_owned());
+        assert_eq!(unnamed.delivery_at_fault(), None);
+    }
+}
