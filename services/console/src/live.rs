@@ -4,7 +4,6 @@
 //! be told again: the browser puts it in the place of what it has. So a stream begins with all
 //! that may have been missed, and a browser that connects again misses nothing.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -34,8 +33,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(20);
 const RECONNECT: Duration = Duration::from_secs(2);
 /// What follows a change within this time is told together with it.
 const CLOSELY: Duration = Duration::from_millis(250);
-/// Entries of the log that are told at once.
-const MAX_ATTEMPTS: usize = 50;
+/// Entries of the log that are told one by one.
+const MAX_ATTEMPTS: usize = LOG_PAGE_SIZE as usize;
 /// What a slow browser may be behind before the stream waits for it.
 const WAITING_EVENTS: usize = 64;
 
@@ -55,37 +54,55 @@ pub(crate) async fn endpoint(
         // Watched before the lists are read, so that nothing can happen unseen in between. All
         // that follows replaces what the page has: whatever it has missed, it is up to date then.
         let mut watched = organization.watch(&id).await?;
-        let log = organization.attempts(filter.attempts(&id, LOG_PAGE_SIZE)).await?.attempts;
-        told.rows("log", log.iter().map(AttemptRow::of)).await?;
+        let mut news = News::TooMany;
         loop {
+            match news {
+                News::Attempts(attempts) => {
+                    for attempt in &attempts {
+                        told.part("attempt", &AttemptRow::of(attempt)).await?;
+                    }
+                }
+                News::TooMany => {
+                    let log = organization.attempts(filter.attempts(&id, LOG_PAGE_SIZE)).await?;
+                    told.rows("log", log.attempts.iter().map(AttemptRow::of)).await?;
+                }
+            }
             told.rows("recent", recent_deliveries(&organization, &id).await?).await?;
             let window = Window::named(&filter.window);
             told.part("summary", &Summary::read(&organization, &id, window).await?).await?;
-            for attempt in next_attempts(&mut watched, &filter).await? {
-                told.part("attempt", &AttemptRow::of(&attempt)).await?;
-            }
+            news = next_news(&mut watched, &filter).await?;
         }
     }))
 }
 
-/// The attempts that the next changes bring, and all that follow them closely: however many
-/// there are, what is told of them is limited, and what is read for it.
-async fn next_attempts(
+/// What there is to tell of a log.
+enum News {
+    /// New entries.
+    Attempts(Vec<v1::Attempt>),
+    /// More than it is worth to tell one by one: the beginning of the log stands for them.
+    TooMany,
+}
+
+/// What the next change brings, and all that follow it closely: however many there are, what is
+/// told of them is limited, and so is what is read for it.
+async fn next_news(
     watched: &mut Streaming<v1::WatchDeliveriesResponse>,
     filter: &LogFilter,
-) -> Result<VecDeque<v1::Attempt>, Over> {
-    let mut attempts = VecDeque::new();
+) -> Result<News, Over> {
+    let mut news = News::Attempts(Vec::new());
     let mut change = watched.message().await?;
     let until = Instant::now() + CLOSELY;
     loop {
         let attempt = change.ok_or(Over)?.attempt.filter(|attempt| filter.admits(attempt));
-        attempts.extend(attempt);
-        if attempts.len() > MAX_ATTEMPTS {
-            attempts.pop_front();
+        if let News::Attempts(attempts) = &mut news {
+            attempts.extend(attempt);
+            if attempts.len() > MAX_ATTEMPTS {
+                news = News::TooMany;
+            }
         }
         change = match timeout_at(until, watched.message()).await {
             Ok(change) => change?,
-            Err(_) => return Ok(attempts),
+            Err(_) => return Ok(news),
         };
     }
 }
@@ -142,7 +159,6 @@ impl From<Status> for Over {
 }
 
 /// Who is told.
-#[derive(Clone)]
 struct Told(mpsc::Sender<Event>);
 
 impl Told {
