@@ -189,6 +189,12 @@ function checkboxes() {
   }
 }
 
+// What lies above a row's link, to be pointed at, opens the row as well.
+function openRow({ target }) {
+  if (target.closest("a, button, [role=menu]") || String(getSelection())) return;
+  target.closest("tr")?.querySelector("a.opens")?.click();
+}
+
 // Menus open, close and let go of the focus by themselves; arrows are for us.
 function menus() {
   for (const menu of document.querySelectorAll("[role=menu]")) {
@@ -207,6 +213,7 @@ function menus() {
 localize(document);
 localizeFields();
 listen();
+document.addEventListener("click", openRow);
 document.addEventListener("submit", submitInline);
 document.addEventListener("submit", submitOnce);
 addEventListener("pageshow", () => {
