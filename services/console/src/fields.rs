@@ -1,8 +1,13 @@
 //! What a form was sent with.
 
-use axum::extract::{FromRequest, Request};
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Request};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
+use http::request::Parts;
 
 use crate::session::Session;
 use crate::trouble::Trouble;
@@ -10,9 +15,9 @@ use crate::trouble::Trouble;
 /// A form with every name and secret filled in is far below that.
 const MAX_FORM_BYTES: usize = 64 * 1024;
 
-/// The fields of a form that this session was given: there is no other way to get at them, so
-/// that no handler can forget to ask (cross-site request forgery).
-pub(crate) struct Fields(Vec<(String, String)>);
+/// The fields of a form that this session was given.
+#[derive(Clone)]
+pub(crate) struct Fields(Arc<[(String, String)]>);
 
 impl Fields {
     /// A field's value; empty if there is none.
@@ -31,19 +36,32 @@ impl Fields {
     }
 }
 
-impl<S: Send + Sync> FromRequest<S> for Fields {
-    type Rejection = Response;
+impl<S: Sync> FromRequestParts<S> for Fields {
+    type Rejection = StatusCode;
 
-    async fn from_request(request: Request, _: &S) -> Result<Fields, Response> {
-        let session = request.extensions().get::<Session>().cloned();
-        let body = axum::body::to_bytes(request.into_body(), MAX_FORM_BYTES).await;
-        let body = body.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE.into_response())?;
-        let fields = Fields::parse(&body);
-        match session {
-            Some(session) if session.is_form_token(fields.get("csrf")) => Ok(fields),
-            _ => Err(Trouble::ForeignForm.into_response()),
-        }
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Fields, StatusCode> {
+        // `with_checked_form` stands before every handler.
+        parts.extensions.get().cloned().ok_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
+}
+
+/// Lets nothing be changed but by a form that the session was given (cross-site request
+/// forgery): no handler can forget to ask, because none is reached otherwise.
+pub(crate) async fn with_checked_form(request: Request, next: Next) -> Response {
+    if request.method().is_safe() {
+        return next.run(request).await;
+    }
+    let (mut parts, body) = request.into_parts();
+    let Ok(body) = axum::body::to_bytes(body, MAX_FORM_BYTES).await else {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    };
+    let fields = Fields::parse(&body);
+    let session = parts.extensions.get::<Session>();
+    if !session.is_some_and(|session| session.is_form_token(fields.get("csrf"))) {
+        return Trouble::ForeignForm.into_response();
+    }
+    parts.extensions.insert(fields);
+    next.run(Request::from_parts(parts, Body::empty())).await
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 use tower_http::set_header::SetResponseHeaderLayer;
 
+use crate::fields::with_checked_form;
 use crate::flags::{ConsoleFlags, DEFAULT_LISTEN};
 use crate::notices::Notices;
 use crate::pages::{create, delivery, edit, endpoint, events, webhooks};
@@ -146,6 +147,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/events/{event}/body", get(events::body));
     pages
         .with_state(shared)
+        .layer(from_fn(with_checked_form))
         .layer(from_fn(with_session))
         .route("/assets/{digest}/{file}", get(assets::serve))
         .fallback(async || Trouble::NotFound)

@@ -133,7 +133,7 @@ pub(crate) async fn show(
     })
 }
 
-pub(crate) async fn test(visit: Visit, Path(id): Path<String>, _: Fields) -> Page {
+pub(crate) async fn test(visit: Visit, Path(id): Path<String>) -> Page {
     let tested = match visit.organization().test(&id).await {
         Ok(tested) => Ok(tested_notice(&tested)),
         // Our client's time is up, or the service's: whichever was first.
@@ -203,7 +203,7 @@ pub(crate) async fn ask_delete(visit: Visit, Path(id): Path<String>) -> Page {
     render(&DeletePage { frame: visit.frame(Section::Webhooks), endpoint })
 }
 
-pub(crate) async fn delete(visit: Visit, Path(id): Path<String>, _: Fields) -> Page {
+pub(crate) async fn delete(visit: Visit, Path(id): Path<String>) -> Page {
     let organization = visit.organization();
     let endpoint = organization.endpoint(&id).await?;
     organization.delete(&id).await?;
