@@ -1,7 +1,8 @@
 //! Connections: how many there are, how they are set up, and how they are used and given back.
 
 use std::ops::{Deref, DerefMut};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
@@ -19,6 +20,9 @@ const ACQUIRE_LIMIT: Duration = Duration::from_secs(3);
 /// would cost every append a round trip; never, an error for each connection that a firewall
 /// or a restart has cut meanwhile.
 const TRUSTED_IDLE_TIME: Duration = Duration::from_secs(1);
+/// When a session of this process last ended before its work was finished. What lay idle at that
+/// moment may be cut as well: a server that restarts cuts all of its connections.
+static LAST_FAILURE: Mutex<Option<Instant>> = Mutex::new(None);
 /// How long the server may take to answer. Above its own limits (see [`SETTINGS`]), so that it
 /// speaks first unless it is gone: only a machine that vanished without a word is given up on.
 const ANSWER_LIMIT: Duration = Duration::from_secs(25);
@@ -60,12 +64,20 @@ pub(super) fn pool(connect_options: PgConnectOptions, max_connections: u32) -> P
         .test_before_acquire(false)
         .before_acquire(|connection, metadata| {
             Box::pin(async move {
-                let trusted = metadata.idle_for < TRUSTED_IDLE_TIME;
+                let last_failure = *LAST_FAILURE.lock().unwrap_or_else(PoisonError::into_inner);
+                let since_failure = last_failure.map(|failure| failure.elapsed());
+                let trusted = is_trusted(metadata.idle_for, since_failure);
                 Ok(trusted || connection.ping().await.is_ok())
             })
         })
         .after_connect(|connection, _| Box::pin(set_up(connection)))
         .connect_lazy_with(connect_options)
+}
+
+/// Whether a connection may be used without being tested.
+fn is_trusted(idle_for: Duration, since_failure: Option<Duration>) -> bool {
+    let used_since = since_failure.is_none_or(|since_failure| idle_for < since_failure);
+    idle_for < TRUSTED_IDLE_TIME && used_since
 }
 
 /// Brings a new connection's [`SETTINGS`] about.
@@ -120,6 +132,7 @@ impl Drop for Session {
     fn drop(&mut self) {
         if !self.finished {
             self.connection.close_on_drop();
+            *LAST_FAILURE.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         }
     }
 }
@@ -174,4 +187,18 @@ where
     let rows = committed(query.fetch_all(&mut *session)).await?;
     session.finish();
     Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lay_idle_when_a_session_failed_is_tested_before_it_is_used() {
+        let millis = Duration::from_millis;
+        assert!(is_trusted(millis(900), None));
+        assert!(!is_trusted(millis(1_000), None), "idle for too long");
+        assert!(!is_trusted(millis(900), Some(millis(500))), "idle since before the failure");
+        assert!(is_trusted(millis(100), Some(millis(500))), "used since then");
+    }
 }
