@@ -1,4 +1,5 @@
-//! What every process of ours needs: flags, logs, a way to stop, a gRPC server, and a last word.
+//! What every process of ours needs: flags, logs, a way to stop, a gRPC server, a last word, and
+//! an allocator.
 //!
 //! A `main` reads its flags, starts the logs, builds its services, and hands them to the
 //! [`grpc_server`] with the [`shutdown`] token; [`exit`] tells what went wrong.

@@ -49,8 +49,9 @@ pub(crate) async fn endpoint(
     Parameters(filter): Parameters<LogFilter>,
 ) -> Events {
     let organization = visit.organization();
-    unless_not_found(organization.endpoint(&id).await)?;
+    let known = unless_not_found(organization.endpoint(&id).await)?;
     Ok(stream(&visit, async move |told| {
+        known.ok_or(Over)?;
         // Watched before the lists are read, so that nothing can happen unseen in between. All
         // that follows replaces what the page has: whatever it has missed, it is up to date then.
         let mut watched = organization.watch(&id).await?;
@@ -114,10 +115,9 @@ pub(crate) async fn delivery(
     Parameters(Shown { attempt: shown }): Parameters<Shown>,
 ) -> Events {
     let organization = visit.organization();
-    unless_not_found(organization.delivery(&id).await)?;
+    let known = unless_not_found(organization.delivery(&id).await)?;
     Ok(stream(&visit, async move |told| {
-        let endpoint_id = organization.delivery(&id).await?.endpoint_id;
-        let mut watched = organization.watch(&endpoint_id).await?;
+        let mut watched = organization.watch(&known.ok_or(Over)?.endpoint_id).await?;
         loop {
             let delivery = organization.delivery(&id).await?;
             told.part("timeline", &Timeline::of(&delivery, shown)).await?;
@@ -139,11 +139,12 @@ pub(crate) struct Shown {
 }
 
 /// Browsers try again only when a stream ends, not when they are answered with an error: they
-/// get an error only for what will never be there.
-fn unless_not_found<T>(found: Result<T, Status>) -> Result<(), Trouble> {
+/// get an error only for what will never be there. None: a service does not answer.
+fn unless_not_found<T>(found: Result<T, Status>) -> Result<Option<T>, Trouble> {
     match found.map_err(Trouble::from) {
+        Ok(found) => Ok(Some(found)),
         Err(Trouble::NotFound) => Err(Trouble::NotFound),
-        _ => Ok(()),
+        Err(_) => Ok(None),
     }
 }
 

@@ -10,7 +10,7 @@ use keeptrusts_webhooks_contracts::v1::endpoint_service_client::EndpointServiceC
 use keeptrusts_webhooks_contracts::v1::ingest_service_client::IngestServiceClient;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use tonic::transport::{Channel, Endpoint, Uri};
-use tonic::{Request, Status};
+use tonic::{Code, Request, Status};
 
 /// How long a page waits for a service.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
@@ -123,6 +123,15 @@ impl Organization {
         let mut client = self.services.endpoints.clone();
         let answer = client.get_endpoint(asked(request)).await?.into_inner();
         Ok(answer.endpoint.unwrap_or_default())
+    }
+
+    /// What an endpoint that deliveries name is called; None: it was deleted.
+    pub(crate) async fn endpoint_name(&self, endpoint_id: &str) -> Result<Option<String>, Status> {
+        match self.endpoint(endpoint_id).await {
+            Ok(endpoint) => Ok(Some(endpoint.name)),
+            Err(status) if status.code() == Code::NotFound => Ok(None),
+            Err(status) => Err(status),
+        }
     }
 
     pub(crate) async fn event_types(&self) -> Result<Vec<v1::EventType>, Status> {

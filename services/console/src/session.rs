@@ -23,9 +23,7 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new() -> Session {
-        let mut id = [0; ID_BYTES];
-        getrandom::fill(&mut id).expect("the operating system has randomness");
-        Session { id: hex::encode(id) }
+        Session { id: hex::encode(random::<ID_BYTES>()) }
     }
 
     fn of(headers: &HeaderMap) -> Option<Session> {
@@ -65,6 +63,13 @@ impl Session {
             .build();
         HeaderValue::from_str(&cookie.to_string()).expect("hex digits and names are ASCII")
     }
+}
+
+/// Bytes that nobody can guess.
+pub(crate) fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the operating system has randomness");
+    bytes
 }
 
 impl<S: Sync> FromRequestParts<S> for Session {

@@ -9,9 +9,10 @@ use std::collections::HashMap;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::Event;
-use keeptrusts_webhooks_domain::ids::EventId;
+use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Shard;
-use sqlx::PgConnection;
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 
 use super::columns::{DELIVERY, ENDPOINT, EVENT, select};
 use super::errors::store_error;
@@ -28,7 +29,7 @@ pub(super) async fn load(
 ) -> Result<Loaded, StoreError> {
     let mut loaded = Loaded::default();
     if !touched.endpoints.is_empty() {
-        let rows: Vec<EndpointRow> = sqlx::query_as(select(
+        let statement = select(
             ENDPOINT,
             "FROM unnest($2::text[], $3::text[]) AS wanted (owner, id)
              CROSS JOIN LATERAL (
@@ -37,18 +38,14 @@ pub(super) async fn load(
                  WHERE shard = $1 AND organization_id = wanted.owner AND endpoint_id = wanted.id
                  LIMIT 1
              ) AS endpoint",
-        ))
-        .bind(i32::from(shard.0))
-        .bind(touched.endpoints.iter().map(|(owner, _)| owner.as_str()).collect::<Vec<_>>())
-        .bind(touched.endpoints.iter().map(|(_, id)| id.to_string()).collect::<Vec<_>>())
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(store_error)?;
-        let endpoints: Vec<Endpoint> = read_all(rows)?;
+        );
+        let wanted = touched.endpoints.iter().map(|(owner, id)| (owner, id.to_string()));
+        let endpoints: Vec<Endpoint> =
+            fetch::<EndpointRow, _>(connection, statement, shard, wanted).await?;
         loaded.endpoints = endpoints.into_iter().map(|endpoint| (endpoint.id, endpoint)).collect();
     }
     if !touched.deliveries.is_empty() {
-        let rows: Vec<DeliveryRow> = sqlx::query_as(select(
+        let statement = select(
             DELIVERY,
             "FROM unnest($2::text[], $3::text[]) AS wanted (owner, id)
              CROSS JOIN LATERAL (
@@ -57,14 +54,10 @@ pub(super) async fn load(
                  WHERE shard = $1 AND organization_id = wanted.owner AND delivery_id = wanted.id
                  LIMIT 1
              ) AS delivery",
-        ))
-        .bind(i32::from(shard.0))
-        .bind(touched.deliveries.iter().map(|(owner, _)| owner.as_str()).collect::<Vec<_>>())
-        .bind(touched.deliveries.iter().map(|(_, id)| id.to_string()).collect::<Vec<_>>())
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(store_error)?;
-        let deliveries: Vec<Delivery> = read_all(rows)?;
+        );
+        let wanted = touched.deliveries.iter().map(|(owner, id)| (owner, id.to_string()));
+        let deliveries: Vec<Delivery> =
+            fetch::<DeliveryRow, _>(connection, statement, shard, wanted).await?;
         loaded.deliveries =
             deliveries.into_iter().map(|delivery| (delivery.id, delivery)).collect();
     }
@@ -80,7 +73,7 @@ pub(super) async fn used_keys(
     if keys.is_empty() {
         return Ok(HashMap::new());
     }
-    let rows: Vec<EventRow> = sqlx::query_as(select(
+    let statement = select(
         EVENT,
         "FROM unnest($2::text[], $3::text[]) AS wanted (owner, key)
          CROSS JOIN LATERAL (
@@ -89,18 +82,36 @@ pub(super) async fn used_keys(
              WHERE shard = $1 AND organization_id = wanted.owner AND idempotency_key = wanted.key
              LIMIT 1
          ) AS event",
-    ))
-    .bind(i32::from(shard.0))
-    .bind(keys.iter().map(|(owner, _)| owner.as_str()).collect::<Vec<_>>())
-    .bind(keys.iter().map(|(_, key)| key.as_str()).collect::<Vec<_>>())
-    .fetch_all(connection)
-    .await
-    .map_err(store_error)?;
-    let events: Vec<Event> = read_all(rows)?;
+    );
+    let wanted = keys.iter().map(|(owner, key)| (owner, key.as_str().to_owned()));
+    let events: Vec<Event> = fetch::<EventRow, _>(connection, statement, shard, wanted).await?;
     let used = events.into_iter().filter_map(|event| {
         let idempotency = event.idempotency?;
         let owner = (event.organization_id, idempotency.key);
         Some((owner, (event.id, idempotency.request_sha256)))
     });
     Ok(used.collect())
+}
+
+/// The rows of a shard that are wanted: by owner ($2) and by what they are called there ($3).
+async fn fetch<'w, Row, T>(
+    connection: &mut PgConnection,
+    statement: AssertSqlSafe<String>,
+    shard: Shard,
+    wanted: impl Iterator<Item = (&'w OrganizationId, String)>,
+) -> Result<Vec<T>, StoreError>
+where
+    Row: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    T: TryFrom<Row, Error = StoreError>,
+{
+    let (owners, names): (Vec<_>, Vec<_>) =
+        wanted.map(|(owner, name)| (owner.as_str(), name)).unzip();
+    let rows = sqlx::query_as::<_, Row>(statement)
+        .bind(i32::from(shard.0))
+        .bind(owners)
+        .bind(names)
+        .fetch_all(connection)
+        .await
+        .map_err(store_error)?;
+    read_all(rows)
 }

@@ -12,8 +12,9 @@ use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 use sqlx::encode::Encode;
+use sqlx::sqlite::SqliteRow;
 use sqlx::types::Type;
-use sqlx::{QueryBuilder, Sqlite, SqlitePool};
+use sqlx::{FromRow, QueryBuilder, Sqlite, SqlitePool};
 
 use super::errors::failed;
 use super::{number, sql_limit};
@@ -51,9 +52,8 @@ pub(super) async fn endpoints(
     before: EndpointId,
     limit: usize,
 ) -> Result<Vec<Endpoint>, StoreError> {
-    let mut query = select_endpoints(shard, organization, filter, before, limit);
-    let found = query.build_query_as::<EndpointRow>().fetch_all(readers).await;
-    read_all(found.map_err(failed)?)
+    fetch::<EndpointRow, _>(readers, select_endpoints(shard, organization, filter, before, limit))
+        .await
 }
 
 pub(super) fn select_endpoints(
@@ -64,9 +64,7 @@ pub(super) fn select_endpoints(
     limit: usize,
 ) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new("SELECT * FROM endpoints WHERE delete_time IS NULL");
-    and(&mut query, "shard =", Some(number(shard)));
-    and(&mut query, "organization_id =", Some(organization.as_str()));
-    and(&mut query, "endpoint_id <", Some(before.to_string()));
+    and_of(&mut query, shard, organization, "endpoint_id <", before);
     and(&mut query, "status =", filter.status.map(Word::word));
     if let Some(search) = &filter.search {
         // lower() knows ASCII only, as we do.
@@ -126,9 +124,7 @@ pub(super) async fn events(
     before: EventId,
     limit: usize,
 ) -> Result<Vec<Event>, StoreError> {
-    let mut query = select_events(shard, organization, filter, before, limit);
-    let found = query.build_query_as::<EventRow>().fetch_all(readers).await;
-    read_all(found.map_err(failed)?)
+    fetch::<EventRow, _>(readers, select_events(shard, organization, filter, before, limit)).await
 }
 
 pub(super) fn select_events(
@@ -139,9 +135,7 @@ pub(super) fn select_events(
     limit: usize,
 ) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new("SELECT * FROM events WHERE TRUE");
-    and(&mut query, "shard =", Some(number(shard)));
-    and(&mut query, "organization_id =", Some(organization.as_str()));
-    and(&mut query, "event_id <", Some(before.to_string()));
+    and_of(&mut query, shard, organization, "event_id <", before);
     and(&mut query, "event_type =", filter.event_type.map(|event_type| event_type.name()));
     and_within(&mut query, "create_time", filter.accepted);
     query.push(" ORDER BY event_id DESC LIMIT ").push_bind(sql_limit(limit));
@@ -156,9 +150,8 @@ pub(super) async fn deliveries(
     before: DeliveryId,
     limit: usize,
 ) -> Result<Vec<Delivery>, StoreError> {
-    let mut query = select_deliveries(shard, organization, filter, before, limit);
-    let found = query.build_query_as::<DeliveryRow>().fetch_all(readers).await;
-    read_all(found.map_err(failed)?)
+    fetch::<DeliveryRow, _>(readers, select_deliveries(shard, organization, filter, before, limit))
+        .await
 }
 
 pub(super) fn select_deliveries(
@@ -175,9 +168,7 @@ pub(super) fn select_deliveries(
         _ => &mut query,
     };
     query.push(" WHERE TRUE");
-    and(&mut query, "shard =", Some(number(shard)));
-    and(&mut query, "organization_id =", Some(organization.as_str()));
-    and(&mut query, "delivery_id <", Some(before.to_string()));
+    and_of(&mut query, shard, organization, "delivery_id <", before);
     and(&mut query, "event_id =", filter.event_id.map(|id| id.to_string()));
     and(&mut query, "endpoint_id =", filter.endpoint_id.map(|id| id.to_string()));
     and(&mut query, "event_type =", filter.event_type.map(|event_type| event_type.name()));
@@ -195,9 +186,8 @@ pub(super) async fn attempts(
     before: AttemptId,
     limit: usize,
 ) -> Result<Vec<Attempt>, StoreError> {
-    let mut query = select_attempts(shard, organization, filter, before, limit);
-    let found = query.build_query_as::<AttemptRow>().fetch_all(readers).await;
-    read_all(found.map_err(failed)?)
+    fetch::<AttemptRow, _>(readers, select_attempts(shard, organization, filter, before, limit))
+        .await
 }
 
 pub(super) fn select_attempts(
@@ -214,9 +204,7 @@ pub(super) fn select_attempts(
         _ => &mut query,
     };
     query.push(" WHERE TRUE");
-    and(&mut query, "shard =", Some(number(shard)));
-    and(&mut query, "organization_id =", Some(organization.as_str()));
-    and(&mut query, "attempt_id <", Some(before.to_string()));
+    and_of(&mut query, shard, organization, "attempt_id <", before);
     and(&mut query, "delivery_id =", filter.delivery_id.map(|id| id.to_string()));
     and(&mut query, "endpoint_id =", filter.endpoint_id.map(|id| id.to_string()));
     and(&mut query, "event_type =", filter.event_type.map(|event_type| event_type.name()));
@@ -268,6 +256,32 @@ pub(super) async fn missed_events(
     .await
     .map_err(failed)?;
     read_all(found)
+}
+
+/// The rows that a list's query finds.
+async fn fetch<Row, T>(
+    readers: &SqlitePool,
+    mut query: QueryBuilder<Sqlite>,
+) -> Result<Vec<T>, StoreError>
+where
+    Row: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    T: TryFrom<Row, Error = StoreError>,
+{
+    let found = query.build_query_as::<Row>().fetch_all(readers).await;
+    read_all(found.map_err(failed)?)
+}
+
+/// What every list begins with: an organization's rows below an id.
+fn and_of(
+    query: &mut QueryBuilder<Sqlite>,
+    shard: Shard,
+    organization: &OrganizationId,
+    below: &'static str,
+    before: impl ToString,
+) {
+    and(query, "shard =", Some(number(shard)));
+    and(query, "organization_id =", Some(organization.as_str()));
+    and(query, below, Some(before.to_string()));
 }
 
 /// Adds a condition, if there is a value for it. `condition` is ours, never a caller's.

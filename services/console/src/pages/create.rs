@@ -10,6 +10,7 @@ use tonic::Status;
 use super::form::{Category, EndpointForm, Errors, categories};
 use super::{Page, Visit, render};
 use crate::fields::Fields;
+use crate::session::random;
 use crate::trouble::Trouble;
 use crate::view::endpoint::EndpointView;
 use crate::view::frame::{Frame, Section};
@@ -164,9 +165,7 @@ fn event_types_step(
 
 /// As the API generates them.
 pub(crate) fn generated() -> String {
-    let mut random = [0; 32];
-    getrandom::fill(&mut random).expect("the operating system has randomness");
-    Secret::from_random(random).expose().to_owned()
+    Secret::from_random(random()).expose().to_owned()
 }
 
 #[cfg(test)]

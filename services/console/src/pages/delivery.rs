@@ -4,7 +4,7 @@ use askama::Template;
 use axum::extract::Path;
 use keeptrusts_webhooks_contracts::v1;
 use serde::Deserialize;
-use tonic::{Code, Status};
+use tonic::Status;
 
 use super::{Page, Parameters, View, Visit, render, whole_text};
 use crate::fields::Fields;
@@ -43,6 +43,8 @@ struct DeliveryPage {
 pub(crate) struct Timeline {
     pub(crate) delivery_id: String,
     state: Badge,
+    /// It has not ended.
+    is_waiting: bool,
     cancel_reason: String,
     create_time: Option<Moment>,
     next_attempt_time: Option<Moment>,
@@ -56,6 +58,10 @@ impl Timeline {
         Timeline {
             delivery_id: delivery.id.clone(),
             state: state(delivery.state()),
+            is_waiting: matches!(
+                delivery.state(),
+                v1::DeliveryState::Scheduled | v1::DeliveryState::Retrying
+            ),
             cancel_reason: delivery.cancel_reason.clone(),
             create_time: Moment::of(delivery.create_time.as_ref()),
             next_attempt_time: next_attempt(delivery),
@@ -67,10 +73,6 @@ impl Timeline {
     fn is_chosen(&self, attempt: &AttemptRow) -> bool {
         attempt.number == self.chosen
     }
-
-    fn is_waiting(&self) -> bool {
-        self.state.word == "Scheduled" || self.state.word == "Retrying"
-    }
 }
 
 pub(crate) async fn show(
@@ -80,11 +82,7 @@ pub(crate) async fn show(
 ) -> Page {
     let organization = visit.organization();
     let delivery = organization.delivery(&id).await?;
-    let endpoint_name = match organization.endpoint(&delivery.endpoint_id).await {
-        Ok(endpoint) => Some(endpoint.name),
-        Err(status) if status.code() == Code::NotFound => None,
-        Err(status) => return Err(status.into()),
-    };
+    let endpoint_name = organization.endpoint_name(&delivery.endpoint_id).await?;
     let is_chosen = |attempt: &&v1::Attempt| chosen.attempt == Some(attempt.number);
     let attempt = delivery.attempts.iter().find(is_chosen).or(delivery.attempts.last());
     let chosen = attempt.map_or(0, |attempt| attempt.number);

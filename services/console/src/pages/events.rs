@@ -6,7 +6,7 @@ use askama::Template;
 use axum::extract::Path;
 use futures_util::future::{try_join, try_join_all};
 use keeptrusts_webhooks_contracts::v1;
-use tonic::{Code, Status};
+use tonic::Status;
 
 use super::{Page, Parameters, View, Visit, render, whole_text};
 use crate::services::Organization;
@@ -155,10 +155,9 @@ async fn endpoint_names(
 ) -> Result<BTreeMap<String, String>, Status> {
     let ids: BTreeSet<&str> =
         deliveries.iter().map(|delivery| delivery.endpoint_id.as_str()).collect();
-    let names = ids.into_iter().map(async |id| match organization.endpoint(id).await {
-        Ok(endpoint) => Ok(Some((endpoint.id, endpoint.name))),
-        Err(status) if status.code() == Code::NotFound => Ok(None),
-        Err(status) => Err(status),
+    let names = ids.into_iter().map(async |id| {
+        let name = organization.endpoint_name(id).await?;
+        Ok::<_, Status>(name.map(|name| (id.to_owned(), name)))
     });
     Ok(try_join_all(names).await?.into_iter().flatten().collect())
 }

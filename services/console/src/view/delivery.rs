@@ -28,11 +28,11 @@ pub(crate) fn state(state: v1::DeliveryState) -> Badge {
     }
 }
 
-fn trigger(trigger: v1::AttemptTrigger) -> &'static str {
+fn special_trigger(trigger: v1::AttemptTrigger) -> Option<&'static str> {
     match trigger {
-        v1::AttemptTrigger::Manual => "Manual retry",
-        v1::AttemptTrigger::Test => "Test",
-        v1::AttemptTrigger::Automatic | v1::AttemptTrigger::Unspecified => "Automatic",
+        v1::AttemptTrigger::Manual => Some("Manual retry"),
+        v1::AttemptTrigger::Test => Some("Test"),
+        v1::AttemptTrigger::Automatic | v1::AttemptTrigger::Unspecified => None,
     }
 }
 
@@ -53,7 +53,8 @@ pub(crate) struct AttemptRow {
     pub(crate) number: i32,
     pub(crate) start_time: Option<Moment>,
     pub(crate) event_type: String,
-    pub(crate) trigger: &'static str,
+    /// What caused it, unless it was what one expects: the schedule.
+    pub(crate) special_trigger: Option<&'static str>,
     pub(crate) status: String,
     pub(crate) error: String,
     pub(crate) duration: String,
@@ -72,18 +73,13 @@ impl AttemptRow {
             number: attempt.number,
             start_time: Moment::of(attempt.start_time.as_ref()),
             event_type: attempt.event_type.clone(),
-            trigger: trigger(attempt.trigger()),
+            special_trigger: special_trigger(attempt.trigger()),
             status: status(attempt.status_code),
             error: attempt.error.clone(),
             duration: duration_of(attempt.duration.as_ref()).unwrap_or_default(),
             outcome: outcome(attempt.outcome()),
             can_retry,
         }
-    }
-
-    /// Not what one expects of an entry.
-    pub(crate) fn is_special(&self) -> bool {
-        self.trigger != "Automatic"
     }
 }
 

@@ -33,6 +33,7 @@ pub(crate) struct EndpointView {
     pub(crate) description: String,
     pub(crate) event_types: Vec<String>,
     pub(crate) status: Badge,
+    pub(crate) is_disabled: bool,
     pub(crate) status_reason: String,
     pub(crate) status_time: Option<Moment>,
     pub(crate) create_time: Option<Moment>,
@@ -44,6 +45,7 @@ impl EndpointView {
     pub(crate) fn of(endpoint: v1::Endpoint) -> EndpointView {
         EndpointView {
             status: status(endpoint.status()),
+            is_disabled: endpoint.status() == v1::EndpointStatus::Disabled,
             status_reason: endpoint.status_reason,
             status_time: Moment::of(endpoint.status_time.as_ref()),
             create_time: Moment::of(endpoint.create_time.as_ref()),
@@ -57,10 +59,6 @@ impl EndpointView {
         }
     }
 
-    pub(crate) fn is_disabled(&self) -> bool {
-        self.status.word == "Disabled"
-    }
-
     /// The delivery that its status is due to, if the reason names one.
     pub(crate) fn delivery_at_fault(&self) -> Option<&str> {
         let mut words = self.status_reason.split_whitespace();
@@ -71,11 +69,6 @@ impl EndpointView {
     pub(crate) fn has_reason(&self) -> bool {
         !self.status_reason.is_empty()
     }
-}
-
-/// At most so many bytes of a text.
-fn beginning(text: &str, bytes: usize) -> &str {
-    &text[..text.floor_char_boundary(bytes)]
 }
 
 /// An endpoint in the table.
@@ -110,12 +103,16 @@ impl EndpointRow {
 
     /// As much of the URL as there is room for.
     pub(crate) fn shown_url(&self) -> &str {
-        beginning(&self.endpoint.url, 60)
+        self.url_up_to(60)
     }
 
     /// More of it, for a tool tip; all of it is on the endpoint's page.
     pub(crate) fn long_url(&self) -> &str {
-        beginning(&self.endpoint.url, 300)
+        self.url_up_to(300)
+    }
+
+    fn url_up_to(&self, bytes: usize) -> &str {
+        &self.endpoint.url[..self.endpoint.url.floor_char_boundary(bytes)]
     }
 
     /// All of them, for a tool tip.

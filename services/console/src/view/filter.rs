@@ -5,14 +5,15 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use serde::Deserialize;
 
 use super::Choice;
+use super::delivery::outcome;
 use super::paging::Place;
 use super::time;
 
 /// The outcomes by their words.
-const OUTCOMES: [(&str, &str, v1::AttemptOutcome); 3] = [
-    ("delivered", "Delivered", v1::AttemptOutcome::Delivered),
-    ("failed", "Failed", v1::AttemptOutcome::Failed),
-    ("retrying", "Retrying", v1::AttemptOutcome::Retrying),
+const OUTCOMES: [(&str, v1::AttemptOutcome); 3] = [
+    ("delivered", v1::AttemptOutcome::Delivered),
+    ("failed", v1::AttemptOutcome::Failed),
+    ("retrying", v1::AttemptOutcome::Retrying),
 ];
 
 /// The filters of the delivery log and of the events; what a list does not have stays empty.
@@ -101,7 +102,7 @@ impl LogFilter {
 
     pub(crate) fn outcome_choices(&self) -> Vec<Choice> {
         let all = [("", "All outcomes")].into_iter();
-        let outcomes = OUTCOMES.iter().map(|(value, name, _)| (*value, *name));
+        let outcomes = OUTCOMES.iter().map(|(value, of)| (*value, outcome(*of).word));
         all.chain(outcomes).map(|(value, name)| Choice::new(value, name, &self.outcome)).collect()
     }
 
@@ -115,8 +116,8 @@ impl LogFilter {
     }
 
     fn chosen_outcome(&self) -> v1::AttemptOutcome {
-        let chosen = OUTCOMES.iter().find(|(value, ..)| *value == self.outcome);
-        chosen.map_or(v1::AttemptOutcome::Unspecified, |(.., outcome)| *outcome)
+        let chosen = OUTCOMES.iter().find(|(value, _)| *value == self.outcome);
+        chosen.map_or(v1::AttemptOutcome::Unspecified, |(_, outcome)| *outcome)
     }
 
     fn known_event_type(&self) -> String {
