@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use prost::Message;
 
 /// Their Debug is written by hand, in `src/redacted.rs`, and does not show the secret.
-const MESSAGES_WITH_SECRET: [&str; 6] = [
+const MESSAGES_WITH_SECRET: [&str; 8] = [
     "CreateEndpointRequest",
     "CreateEndpointResponse",
     "UpdateEndpointRequest",
     "RotateSecretRequest",
     "RotateSecretResponse",
     "RevealSecretResponse",
+    "CreateKeyResponse",
+    "CreateSessionResponse",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -21,6 +23,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "keeptrusts/webhooks/v1/endpoint_service.proto",
         "keeptrusts/webhooks/v1/ingest_service.proto",
         "keeptrusts/webhooks/v1/dispatch_service.proto",
+        "keeptrusts/webhooks/v1/access_service.proto",
+        "keeptrusts/webhooks/v1/audit_service.proto",
         "keeptrusts/webhooks/log/v1/record.proto",
     ];
     let descriptors = protox::compile(protos, [&root])?;

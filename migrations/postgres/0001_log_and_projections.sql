@@ -46,9 +46,13 @@ CREATE TABLE records (
     metadata         BYTEA   NOT NULL,
     recorded_at      BIGINT  NOT NULL,
     operation_id     TEXT COLLATE "C" NOT NULL,
+    audit_action     TEXT, -- for records that the audit trail shows, and so is the next
+    actor            TEXT,
     PRIMARY KEY (shard, position)
 );
 CREATE UNIQUE INDEX records_stream ON records (shard, stream, version);
+CREATE INDEX records_audit ON records (shard, organization_id, position)
+    WHERE audit_action IS NOT NULL;
 
 -- Content that expires. Not a projection: a rebuild leaves it alone.
 CREATE TABLE bodies (
@@ -59,6 +63,14 @@ CREATE TABLE bodies (
     PRIMARY KEY (shard, id)
 );
 CREATE INDEX bodies_expiry ON bodies (expire_time);
+
+-- When keys were last used. Not a projection: uses are no records. Only on the keys' shard.
+CREATE TABLE key_uses (
+    shard          INTEGER NOT NULL,
+    key_id         TEXT COLLATE "C" NOT NULL,
+    last_use_time  BIGINT NOT NULL,
+    PRIMARY KEY (shard, key_id)
+);
 
 -- Projections from here on. `log rebuild` drops and refolds them.
 
@@ -101,6 +113,7 @@ CREATE TABLE events (
     idempotency_key  TEXT COLLATE "C",
     request_sha256   BYTEA,
     trace_id         TEXT,
+    publisher        TEXT NOT NULL,
     PRIMARY KEY (shard, organization_id, event_id)
 );
 CREATE UNIQUE INDEX events_idempotency ON events (shard, organization_id, idempotency_key)
@@ -174,3 +187,23 @@ CREATE TABLE attempt_counts (
     count            BIGINT  NOT NULL,
     PRIMARY KEY (shard, endpoint_id, hour, outcome, duration_bucket)
 );
+
+-- API keys and sessions, all on one shard. `*` is every organization.
+CREATE TABLE keys (
+    shard            INTEGER NOT NULL,
+    key_id           TEXT COLLATE "C" NOT NULL,
+    organization_id  TEXT COLLATE "C" NOT NULL,
+    name             TEXT NOT NULL,
+    role             TEXT NOT NULL, -- admin, publisher, viewer, platform
+    token_sha256     BYTEA NOT NULL,
+    is_session       BOOLEAN NOT NULL,
+    parent_key_id    TEXT, -- of a session that a key has opened
+    creator          TEXT NOT NULL,
+    create_time      BIGINT NOT NULL,
+    expire_time      BIGINT,
+    revoke_time      BIGINT,
+    version          BIGINT NOT NULL,
+    PRIMARY KEY (shard, key_id)
+);
+CREATE UNIQUE INDEX keys_token ON keys (shard, token_sha256);
+CREATE INDEX keys_organization ON keys (organization_id, key_id);

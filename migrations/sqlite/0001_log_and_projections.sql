@@ -32,9 +32,13 @@ CREATE TABLE records (
     metadata         BLOB NOT NULL,
     recorded_at      INTEGER NOT NULL,
     operation_id     TEXT NOT NULL,
+    audit_action     TEXT, -- for records that the audit trail shows, and so is the next
+    actor            TEXT,
     PRIMARY KEY (shard, position)
 ) STRICT;
 CREATE UNIQUE INDEX records_stream ON records (shard, stream, version);
+CREATE INDEX records_audit ON records (shard, organization_id, position)
+    WHERE audit_action IS NOT NULL;
 
 -- Content that expires. Not a projection: a rebuild leaves it alone.
 CREATE TABLE bodies (
@@ -45,6 +49,14 @@ CREATE TABLE bodies (
     PRIMARY KEY (shard, id)
 ) STRICT;
 CREATE INDEX bodies_expiry ON bodies (shard, expire_time);
+
+-- When keys were last used. Not a projection: uses are no records. Only on the keys' shard.
+CREATE TABLE key_uses (
+    shard          INTEGER NOT NULL,
+    key_id         TEXT NOT NULL,
+    last_use_time  INTEGER NOT NULL,
+    PRIMARY KEY (shard, key_id)
+) STRICT, WITHOUT ROWID;
 
 -- Projections from here on. `log rebuild` drops and refolds them.
 
@@ -87,6 +99,7 @@ CREATE TABLE events (
     idempotency_key  TEXT,
     request_sha256   BLOB,
     trace_id         TEXT,
+    publisher        TEXT NOT NULL,
     PRIMARY KEY (shard, organization_id, event_id)
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX events_idempotency ON events (shard, organization_id, idempotency_key)
@@ -160,3 +173,23 @@ CREATE TABLE attempt_counts (
     count            INTEGER NOT NULL,
     PRIMARY KEY (shard, endpoint_id, hour, outcome, duration_bucket)
 ) STRICT, WITHOUT ROWID;
+
+-- API keys and sessions, all on one shard. `*` is every organization.
+CREATE TABLE keys (
+    shard            INTEGER NOT NULL,
+    key_id           TEXT NOT NULL,
+    organization_id  TEXT NOT NULL,
+    name             TEXT NOT NULL,
+    role             TEXT NOT NULL, -- admin, publisher, viewer, platform
+    token_sha256     BLOB NOT NULL,
+    is_session       INTEGER NOT NULL,
+    parent_key_id    TEXT, -- of a session that a key has opened
+    creator          TEXT NOT NULL,
+    create_time      INTEGER NOT NULL,
+    expire_time      INTEGER,
+    revoke_time      INTEGER,
+    version          INTEGER NOT NULL,
+    PRIMARY KEY (shard, key_id)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX keys_token ON keys (shard, token_sha256);
+CREATE INDEX keys_organization ON keys (shard, organization_id, key_id);

@@ -3,7 +3,11 @@
 //! Requests come in through `TryFrom`: each message becomes a type in which everything has been
 //! checked, or [`Violations`] that name all of its wrong fields at once; a `?` in a handler
 //! turns those into a status. Answers go out through `From`. Handlers never touch raw strings.
+//! [`Asked`] is the door through which handlers get them, together with who asks.
 
+mod access_requests;
+mod asked;
+mod audit;
 mod delivery;
 mod dispatch_requests;
 mod endpoint;
@@ -11,12 +15,16 @@ mod endpoint_requests;
 mod event;
 mod fields;
 mod ingest_requests;
+mod key;
 mod page;
 mod publish_error;
 mod struct_json;
 mod trace;
 mod violations;
 
+pub use access_requests::{CreateKey, CreateSession, KeyRef, ListKeys, Nothing};
+pub use asked::{Asked, OfOrganization, caller_of};
+pub use audit::{AuditCursor, ListAuditEntries};
 pub use delivery::attempt_with_content;
 pub use dispatch_requests::{
     DEFAULT_STATS_WINDOW, DeliveryRef, GetEndpointStats, ListAttempts, ListDeliveries,
@@ -28,6 +36,7 @@ pub use endpoint_requests::{
 };
 pub use event::event_with_body;
 pub use ingest_requests::{EventRef, ListEvents, Publish, PublishBatch};
+pub use key::key_with_last_use;
 pub use page::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Page};
 pub use publish_error::publish_error;
 pub use struct_json::struct_to_json;

@@ -5,6 +5,7 @@
 #![deny(missing_docs)]
 
 pub mod api;
+pub mod client;
 pub mod log_codec;
 mod redacted;
 pub mod status;

@@ -7,10 +7,12 @@ mod delivery;
 mod endpoint;
 mod event;
 mod exchange;
+mod key;
 mod metadata;
 mod values;
 
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, Fact};
+use keeptrusts_webhooks_domain::key::KeyFact;
 use keeptrusts_webhooks_domain::log::Stream;
 use prost::Message;
 
@@ -48,6 +50,7 @@ pub fn encode(fact: &Fact) -> Vec<u8> {
         Fact::EventAccepted(fact) => fact.into(),
         Fact::DeliveriesScheduled(fact) => fact.into(),
         Fact::Delivery(fact) => fact.into(),
+        Fact::Key(fact) => fact.into(),
     };
     pb::RecordData { fact: Some(fact) }.encode_to_vec()
 }
@@ -60,6 +63,7 @@ pub fn decode(stream: Stream, data: &[u8]) -> Result<Fact, DecodeError> {
         Stream::Endpoint(_) => endpoint::decode(message).map(Fact::Endpoint),
         Stream::Event(_) => event::decode(message),
         Stream::Delivery(_) => delivery::decode(message).map(Fact::Delivery),
+        Stream::Key(_) => key::decode(message).map(Fact::Key),
     }
 }
 
@@ -67,7 +71,7 @@ pub fn decode(stream: Stream, data: &[u8]) -> Result<Fact, DecodeError> {
 pub fn kind(fact: &Fact) -> &'static str {
     match fact {
         Fact::Endpoint(EndpointFact::Created { .. }) => "EndpointCreated",
-        Fact::Endpoint(EndpointFact::Updated(_)) => "EndpointUpdated",
+        Fact::Endpoint(EndpointFact::Updated { .. }) => "EndpointUpdated",
         Fact::Endpoint(EndpointFact::SecretRotated { .. }) => "EndpointSecretRotated",
         Fact::Endpoint(EndpointFact::Enabled) => "EndpointEnabled",
         Fact::Endpoint(EndpointFact::Disabled { .. }) => "EndpointDisabled",
@@ -83,5 +87,8 @@ pub fn kind(fact: &Fact) -> &'static str {
         Fact::Delivery(DeliveryFact::AttemptSucceeded(_)) => "AttemptSucceeded",
         Fact::Delivery(DeliveryFact::AttemptFailed { .. }) => "AttemptFailed",
         Fact::Delivery(DeliveryFact::Cancelled { .. }) => "DeliveryCancelled",
+        Fact::Key(KeyFact::Created(_)) => "KeyCreated",
+        Fact::Key(KeyFact::Revoked) => "KeyRevoked",
+        Fact::Key(KeyFact::SessionEnded) => "SessionEnded",
     }
 }

@@ -10,6 +10,25 @@ fn hidden(secret: &str) -> &'static str {
     if secret.is_empty() { "" } else { "(hidden)" }
 }
 
+macro_rules! hide_token {
+    ($($message:ident { $($field:ident),* };)*) => {
+        $(impl fmt::Debug for v1::$message {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let v1::$message { token, $($field),* } = self;
+                f.debug_struct(stringify!($message))
+                    $(.field(stringify!($field), $field))*
+                    .field("token", &hidden(token))
+                    .finish()
+            }
+        })*
+    };
+}
+
+hide_token! {
+    CreateKeyResponse { key };
+    CreateSessionResponse { session };
+}
+
 macro_rules! hide_secret {
     ($($message:ident { $($field:ident),* };)*) => {
         $(impl fmt::Debug for v1::$message {
@@ -48,6 +67,8 @@ mod tests {
             format!("{:?}", v1::RotateSecretRequest { secret: secret(), ..Default::default() }),
             format!("{:?}", v1::RotateSecretResponse { secret: secret(), ..Default::default() }),
             format!("{:?}", v1::RevealSecretResponse { secret: secret() }),
+            format!("{:?}", v1::CreateKeyResponse { token: secret(), ..Default::default() }),
+            format!("{:?}", v1::CreateSessionResponse { token: secret(), ..Default::default() }),
         ];
         for text in shown {
             assert!(text.contains("(hidden)") && !text.contains("horse"), "{text}");

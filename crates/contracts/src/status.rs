@@ -11,6 +11,7 @@ mod reason;
 use std::collections::HashMap;
 use std::time::Duration;
 
+use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::violation::Violation;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -39,6 +40,41 @@ pub fn not_found(resource: Resource, id: impl ToString) -> Status {
     let about = HashMap::from([(format!("{}_id", resource.name()), id)]);
     let details = ErrorDetails::with_error_info(resource.not_found().name(), ERROR_DOMAIN, about);
     Status::with_error_details(Code::NotFound, message, details)
+}
+
+/// NOT_FOUND: the caller has no such organization. Whether somebody else has makes no difference.
+pub fn organization_not_found(id: &OrganizationId) -> Status {
+    let message = format!(
+        "there is no organization {id} that this key or token is for: WhoAmI says which one it is for"
+    );
+    let about = HashMap::from([("organization_id".to_owned(), id.to_string())]);
+    let reason = Reason::OrganizationNotFound.name();
+    let details = ErrorDetails::with_error_info(reason, ERROR_DOMAIN, about);
+    Status::with_error_details(Code::NotFound, message, details)
+}
+
+/// UNAUTHENTICATED: no token, or none that is valid. Which of its checks failed is not said.
+pub fn unauthenticated(message: impl Into<String>) -> Status {
+    plain(Code::Unauthenticated, Reason::Unauthenticated, message)
+}
+
+/// PERMISSION_DENIED: the caller's role may not call the method.
+pub fn permission_denied(message: impl Into<String>) -> Status {
+    plain(Code::PermissionDenied, Reason::PermissionDenied, message)
+}
+
+/// RESOURCE_EXHAUSTED: a limit is reached. With a `retry_delay`, trying again then may succeed.
+pub fn resource_exhausted(
+    reason: Reason,
+    message: impl Into<String>,
+    retry_delay: Option<Duration>,
+) -> Status {
+    let mut details = ErrorDetails::new();
+    details.set_error_info(reason.name(), ERROR_DOMAIN, HashMap::new());
+    if retry_delay.is_some() {
+        details.set_retry_info(retry_delay);
+    }
+    Status::with_error_details(Code::ResourceExhausted, message, details)
 }
 
 /// FAILED_PRECONDITION: not as things stand; `message` says what has to change first.

@@ -153,7 +153,10 @@ impl Endpoint {
         }
         let disabled = self.status == EndpointStatus::Disabled;
         Ok(match command {
-            EndpointCommand::Update(update) => self.difference(update).map(EndpointFact::Updated),
+            EndpointCommand::Update(update) => self.difference(update).map(|update| {
+                let before = self.before(&update);
+                EndpointFact::Updated { update, before }
+            }),
             EndpointCommand::RotateSecret { secret, previous_expire_time } => {
                 Some(EndpointFact::SecretRotated { secret, previous_expire_time })
             }
@@ -212,7 +215,7 @@ impl Endpoint {
         let status = self.status;
         match fact {
             EndpointFact::Created { .. } | EndpointFact::SecretRevealed => {}
-            EndpointFact::Updated(update) => {
+            EndpointFact::Updated { update, before: _ } => {
                 self.config_version = self.version;
                 let update = update.clone();
                 self.name = update.name.unwrap_or(std::mem::take(&mut self.name));
@@ -259,6 +262,17 @@ impl Endpoint {
     /// Whether its events are to be delivered or recorded as missed: not if it was deleted.
     pub fn subscribes_to(&self, event_type: EventType) -> bool {
         self.delete_time.is_none() && self.event_types.contains(&event_type)
+    }
+
+    /// What an update replaces, without secrets.
+    fn before(&self, update: &EndpointUpdate) -> EndpointUpdate {
+        EndpointUpdate {
+            name: update.name.as_ref().map(|_| self.name.clone()),
+            url: update.url.as_ref().map(|_| self.url.clone()),
+            description: update.description.as_ref().map(|_| self.description.clone()),
+            event_types: update.event_types.as_ref().map(|_| self.event_types.clone()),
+            secret: None,
+        }
     }
 
     /// The part of an update that changes something.

@@ -98,4 +98,6 @@ pub struct Event {
     pub idempotency: Option<Idempotency>,
     /// Its trace, if it has one.
     pub trace_id: Option<TraceId>,
+    /// Who published it, as the log calls its actors.
+    pub publisher: String,
 }

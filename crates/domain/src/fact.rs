@@ -6,6 +6,7 @@ use crate::delivery::DeliveryState;
 use crate::event::{ContentDigest, Idempotency};
 use crate::event_type::EventType;
 use crate::ids::{DeliveryId, EndpointId, EventId};
+use crate::key::KeyFact;
 use crate::secret::SealedSecret;
 
 /// Something that happened, never changed once it is in the log.
@@ -19,6 +20,8 @@ pub enum Fact {
     DeliveriesScheduled(DeliveriesScheduled),
     /// Something happened to a delivery. Stream: the delivery.
     Delivery(DeliveryFact),
+    /// Something happened to a key. Stream: the key.
+    Key(KeyFact),
 }
 
 /// Something that happened to an endpoint.
@@ -37,8 +40,13 @@ pub enum EndpointFact {
         /// Its secret.
         secret: SealedSecret,
     },
-    /// Its configuration was changed; None: as before.
-    Updated(EndpointUpdate),
+    /// Its configuration was changed.
+    Updated {
+        /// New values; None: as before.
+        update: EndpointUpdate,
+        /// What was there before, for the audit trail; never a secret. Empty in records of old.
+        before: EndpointUpdate,
+    },
     /// Its secret was replaced.
     SecretRotated {
         /// The new one.

@@ -86,6 +86,10 @@ ulid_id!(
     AttemptId, "att_", "an attempt id (`att_` and 26 characters)"
 );
 ulid_id!(
+    /// An API key's or a session's id.
+    KeyId, "key_", "a key id (`key_` and 26 characters)"
+);
+ulid_id!(
     /// The id of one append operation, by which a lost answer can be looked up.
     OperationId, "op_", "an operation id (`op_` and 26 characters)"
 );
@@ -95,6 +99,23 @@ ulid_id!(
 pub struct OrganizationId(std::sync::Arc<str>);
 
 impl OrganizationId {
+    const ALL: &'static str = "*";
+
+    /// What stands for every organization: `*`, which no organization is called.
+    pub fn all() -> OrganizationId {
+        OrganizationId(Self::ALL.into())
+    }
+
+    /// Whether it stands for every organization.
+    pub fn is_all(&self) -> bool {
+        &*self.0 == Self::ALL
+    }
+
+    /// An organization's id, or `*` for all of them.
+    pub fn or_all(text: &str) -> Result<OrganizationId, Violation> {
+        if text == Self::ALL { Ok(Self::all()) } else { text.parse() }
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -8,7 +8,9 @@
 //! May depend on: value crates (ids, time, JSON, hashing). Never on tokio, tonic, prost or sqlx.
 #![deny(missing_docs)]
 
+pub mod access;
 pub mod attempt;
+pub mod audit;
 pub mod body;
 pub mod delivery;
 pub mod endpoint;
@@ -16,6 +18,7 @@ pub mod event;
 pub mod event_type;
 pub mod fact;
 pub mod ids;
+pub mod key;
 pub mod limits;
 pub mod log;
 pub mod retry;

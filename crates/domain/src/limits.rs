@@ -30,3 +30,15 @@ pub const DEFAULT_ROTATION_OVERLAP: Duration = Duration::from_secs(24 * 60 * 60)
 pub const MAX_RETRIES: usize = 32;
 /// The longest wait of a retry schedule.
 pub const MAX_RETRY_DELAY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// How long a key is valid that does not last for ever.
+pub const MIN_KEY_LIFE: Duration = Duration::from_secs(60);
+/// How long at the most: 10 years.
+pub const MAX_KEY_LIFE: Duration = Duration::from_secs(3_650 * 24 * 60 * 60);
+/// How long a session lasts at the least.
+pub const MIN_SESSION_LIFE: Duration = Duration::from_secs(60);
+/// How long a session lasts unless the request says otherwise.
+pub const DEFAULT_SESSION_LIFE: Duration = Duration::from_secs(12 * 60 * 60);
+/// How long a session lasts at the most.
+pub const MAX_SESSION_LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// What a web token calls its subject is cut to so many characters in the audit trail.
+pub const MAX_ACTOR_CHARS: usize = 200;

@@ -5,13 +5,17 @@ use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
-use crate::ids::{DeliveryId, EndpointId, EventId, InvalidId, OrganizationId};
+use crate::ids::{DeliveryId, EndpointId, EventId, InvalidId, KeyId, OrganizationId};
 
 /// One of the independent logs. Counted from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Shard(pub u16);
 
 impl Shard {
+    /// The shard that all keys live on, whosever they are: a token must be found before it is
+    /// known whose it is.
+    pub const OF_KEYS: Shard = Shard(0);
+
     /// The shard that an organization lives on: for ever, since the number of shards is fixed
     /// when the database is created.
     pub fn of(organization: &OrganizationId, shard_count: u16) -> Shard {
@@ -69,7 +73,7 @@ impl Version {
     }
 }
 
-/// The history of one thing: `endpoint/…`, `event/…` or `delivery/…`.
+/// The history of one thing: `endpoint/…`, `event/…`, `delivery/…` or `key/…`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stream {
     /// An endpoint's.
@@ -78,6 +82,8 @@ pub enum Stream {
     Event(EventId),
     /// A delivery's.
     Delivery(DeliveryId),
+    /// A key's.
+    Key(KeyId),
 }
 
 impl fmt::Display for Stream {
@@ -86,6 +92,7 @@ impl fmt::Display for Stream {
             Stream::Endpoint(id) => write!(f, "endpoint/{id}"),
             Stream::Event(id) => write!(f, "event/{id}"),
             Stream::Delivery(id) => write!(f, "delivery/{id}"),
+            Stream::Key(id) => write!(f, "key/{id}"),
         }
     }
 }
@@ -97,6 +104,7 @@ impl FromStr for Stream {
         match text.split_once('/') {
             Some(("endpoint", id)) => id.parse().map(Stream::Endpoint),
             Some(("event", id)) => id.parse().map(Stream::Event),
+            Some(("key", id)) => id.parse().map(Stream::Key),
             // Anything else fails as a delivery's id does.
             Some(("delivery", id)) => id.parse().map(Stream::Delivery),
             _ => text.parse().map(Stream::Delivery),

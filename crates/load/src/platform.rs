@@ -6,9 +6,12 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use keeptrusts_webhooks_contracts::client::{AuthorizedChannel, Bearer};
+use keeptrusts_webhooks_testkit::first_key::{self, FIRST_KEY};
 use keeptrusts_webhooks_testkit::postgres::Cluster;
 use keeptrusts_webhooks_testkit::process::{Launch, Process, Signal};
 use tempfile::TempDir;
+use tonic::transport::Channel;
 use tokio::time::sleep;
 
 use crate::Problem;
@@ -66,7 +69,9 @@ impl Platform {
             return Err(format!("{} is missing: run `cargo xtask bench`", program.display()).into());
         }
         let mut launch = Launch::program(program)
+            .env(first_key::VARIABLE, FIRST_KEY)
             .args(["serve", "--listen", "127.0.0.1:0", "--no-console"])
+            .args(["--publish-quota", "4000000000"])
             .args(["--allow-network", "127.0.0.0/8"])
             .arg("--trust-ca")
             .arg(ca_file)
@@ -86,6 +91,12 @@ impl Platform {
     /// Where the server listens for gRPC.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// A connection to it, as its admin has it.
+    pub(crate) async fn connect(&self) -> Result<AuthorizedChannel, Problem> {
+        let channel = Channel::from_shared(format!("http://{}", self.address))?.connect().await?;
+        Ok(Bearer::new(FIRST_KEY)?.on(channel))
     }
 
     /// The CPU time used so far.

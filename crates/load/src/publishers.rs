@@ -1,18 +1,18 @@
 //! Publishers: each publishes an event, waits for the acknowledgement, and publishes the next.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use keeptrusts_webhooks_contracts::client::AuthorizedChannel;
 use keeptrusts_webhooks_contracts::v1::PublishEventRequest;
 use keeptrusts_webhooks_contracts::v1::ingest_service_client::IngestServiceClient;
 use keeptrusts_webhooks_contracts::v1::publish_event_request::Payload;
 use tokio::task::JoinSet;
-use tonic::transport::Channel;
 
 use crate::Problem;
 use crate::options::Options;
+use crate::platform::Platform;
 
 /// The organization that everything belongs to: one, and so one shard.
 pub(crate) const ORGANIZATION: &str = "load";
@@ -43,10 +43,10 @@ pub(crate) struct Published {
 }
 
 /// Publishes for as long as the options say.
-pub(crate) async fn publish(server: SocketAddr, options: &Options) -> Result<Published, Problem> {
+pub(crate) async fn publish(platform: &Platform, options: &Options) -> Result<Published, Problem> {
     let mut channels = Vec::new();
     for _ in 0..options.publishers.div_ceil(PUBLISHERS_PER_CONNECTION) {
-        channels.push(Channel::from_shared(format!("http://{server}"))?.connect().await?);
+        channels.push(platform.connect().await?);
     }
     let request = PublishEventRequest {
         organization_id: ORGANIZATION.to_owned(),
@@ -75,7 +75,7 @@ pub(crate) async fn publish(server: SocketAddr, options: &Options) -> Result<Pub
 
 /// What one publisher does; gives up at the first failure.
 async fn publish_in_turn(
-    mut client: IngestServiceClient<Channel>,
+    mut client: IngestServiceClient<AuthorizedChannel>,
     request: PublishEventRequest,
     timetable: Arc<Timetable>,
 ) -> (Vec<Acknowledged>, Option<String>, Instant) {

@@ -6,7 +6,7 @@ use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::dispatch_service_client::DispatchServiceClient;
 use keeptrusts_webhooks_contracts::v1::endpoint_service_client::EndpointServiceClient;
 use tokio::time::sleep;
-use tonic::transport::Channel;
+use keeptrusts_webhooks_contracts::client::AuthorizedChannel;
 
 use crate::Problem;
 use crate::ledger::Comparison;
@@ -44,13 +44,13 @@ pub(crate) struct Measured {
 pub(crate) async fn run(options: &Options, database: Database) -> Result<Measured, Problem> {
     let receiver = Receiver::start().await?;
     let platform = Platform::start(database, receiver.ca_file()).await?;
-    let channel = Channel::from_shared(format!("http://{}", platform.address()))?.connect().await?;
+    let channel = platform.connect().await?;
     let endpoints = create_endpoints(channel.clone(), &receiver, options.endpoints).await?;
     let idle = measure_idle(&platform, options.idle_time()).await?;
 
     let cpu_before = platform.cpu_time()?;
     let own_cpu_before = own_cpu_time()?;
-    let published = publishers::publish(platform.address(), options).await?;
+    let published = publishers::publish(&platform, options).await?;
     let expected = published.acknowledged.len() * usize::from(options.endpoints);
     receiver.ledger().wait_for(expected).await;
     let load_cpu = own_cpu_time()?.saturating_sub(own_cpu_before);
@@ -81,7 +81,7 @@ pub(crate) async fn run(options: &Options, database: Database) -> Result<Measure
 
 /// Returns the endpoints' ids.
 async fn create_endpoints(
-    channel: Channel,
+    channel: AuthorizedChannel,
     receiver: &Receiver,
     count: u16,
 ) -> Result<Vec<String>, Problem> {
@@ -137,7 +137,7 @@ fn complaints_about(published: &Published, comparison: &Comparison) -> Vec<Strin
 
 /// Compares what the platform has recorded with what has happened.
 async fn wrongly_recorded(
-    channel: Channel,
+    channel: AuthorizedChannel,
     endpoints: &[String],
     events: usize,
 ) -> Result<Vec<String>, Problem> {

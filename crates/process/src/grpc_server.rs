@@ -2,6 +2,7 @@
 //! deadlines, and an orderly end.
 
 mod ending;
+mod gate;
 mod guard;
 mod health;
 pub mod limits;
@@ -9,6 +10,7 @@ mod listener;
 mod reflection;
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -18,6 +20,7 @@ use tonic::service::RoutesBuilder;
 use tonic::transport::Server;
 use tower_service::Service;
 
+pub use gate::Gate;
 pub use health::Health;
 pub use listener::{ListenError, Listener};
 
@@ -29,6 +32,8 @@ pub struct GrpcServer {
     health: Health,
     service_names: Vec<&'static str>,
     grace_period: Duration,
+    gate: Arc<dyn Gate>,
+    reflection: bool,
 }
 
 /// The server stopped for a reason other than having been asked to.
@@ -43,14 +48,15 @@ pub enum ServeError {
 }
 
 impl GrpcServer {
-    /// A server without services of its own yet.
-    #[expect(clippy::new_without_default, reason = "a server is made on purpose")]
-    pub fn new() -> Self {
+    /// A server without services of its own yet, behind a gate.
+    pub fn new(gate: Arc<dyn Gate>) -> Self {
         GrpcServer {
             routes: RoutesBuilder::default(),
             health: Health::new(),
             service_names: Vec::new(),
             grace_period: limits::GRACE_PERIOD,
+            gate,
+            reflection: true,
         }
     }
 
@@ -72,6 +78,12 @@ impl GrpcServer {
         self
     }
 
+    /// Whether everybody may ask what can be called (gRPC reflection). They may, by default.
+    pub fn reflection(mut self, reflection: bool) -> Self {
+        self.reflection = reflection;
+        self
+    }
+
     /// The handle by which a process says how its services are.
     pub fn health(&self) -> Health {
         self.health.clone()
@@ -88,11 +100,13 @@ impl GrpcServer {
     ) -> Result<(), ServeError> {
         self.health.register(&self.service_names).await;
         self.routes.add_service(self.health.service());
-        reflection::add_to(&mut self.routes, &self.service_names)?;
+        if self.reflection {
+            reflection::add_to(&mut self.routes, &self.service_names)?;
+        }
 
         let grace_over = CancellationToken::new();
         let streams_end = CancellationToken::new();
-        let guard = Guard::new(self.routes.routes(), streams_end.clone(), grace_over.clone());
+        let guard = Guard::new(self.routes.routes(), self.gate, streams_end.clone(), grace_over.clone());
         let address = listener.local_address();
         tracing::info!(%address, services = ?self.service_names, "listening");
 

@@ -9,19 +9,23 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::Attempt;
+use keeptrusts_webhooks_domain::audit::action_of;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::ids::{
-    AttemptId, DeliveryId, EndpointId, EventId, OperationId, OrganizationId,
+    AttemptId, DeliveryId, EndpointId, EventId, KeyId, OperationId, OrganizationId,
 };
+use keeptrusts_webhooks_domain::key::{Key, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard, Stream, Version};
 use tokio::sync::mpsc;
 
 use crate::operation::{Appended, BodyId, NewBody, Operation, Record};
 use crate::plan::{Locked, Wanted, plan};
 use crate::projection::{Changes, CountKey, Fold, Loaded, Missed, Touched};
-use crate::query::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter};
+use crate::query::{
+    AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
+};
 use crate::store::{
     AppendedBatch, DueKey, DuePage, Lease, RebuildDifference, ShardLease, ShardState, Store,
     StoreError, Survey, WaitingEndpoints,
@@ -41,6 +45,7 @@ pub struct MemoryStore {
 #[derive(Default)]
 struct Database {
     master_key_id: Option<String>,
+    key_uses: HashMap<KeyId, Timestamp>,
     members: BTreeMap<String, Timestamp>,
 }
 
@@ -62,6 +67,7 @@ struct Tables {
     attempts: BTreeMap<AttemptId, Attempt>,
     missed: Vec<Missed>,
     attempt_counts: BTreeMap<CountKey, u64>,
+    keys: BTreeMap<KeyId, Key>,
 }
 
 impl MemoryStore {
@@ -94,9 +100,11 @@ impl ShardData {
         let tables = &self.tables;
         let endpoints = touched.endpoints.iter().filter_map(|(_, id)| tables.endpoints.get(id));
         let deliveries = touched.deliveries.iter().filter_map(|(_, id)| tables.deliveries.get(id));
+        let keys = touched.keys.iter().filter_map(|id| tables.keys.get(id));
         Loaded {
             endpoints: endpoints.map(|endpoint| (endpoint.id, endpoint.clone())).collect(),
             deliveries: deliveries.map(|delivery| (delivery.id, delivery.clone())).collect(),
+            keys: keys.map(|key| (key.id, key.clone())).collect(),
         }
     }
 
@@ -139,6 +147,7 @@ impl Tables {
         for (key, count) in changes.attempt_counts {
             *self.attempt_counts.entry(key).or_default() += count;
         }
+        self.keys.extend(changes.keys);
     }
 }
 
@@ -380,6 +389,7 @@ impl Store for MemoryStore {
             event.organization_id == *organization
                 && filter.event_type.is_none_or(|kind| kind == event.event_type)
                 && filter.accepted.contains(event.create_time)
+                && filter.publisher.as_ref().is_none_or(|publisher| *publisher == event.publisher)
         };
         let newest_first = data.tables.events.range(..before).rev();
         Ok(newest_first.map(|(_, row)| row).filter(matches).take(limit).cloned().collect())
@@ -497,6 +507,90 @@ impl Store for MemoryStore {
         Ok(WaitingEndpoints { as_of: data.last_position(), endpoints })
     }
 
+    async fn count_endpoints(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+    ) -> Result<u64, StoreError> {
+        let data = self.shard(shard);
+        let of_organization = data.tables.endpoints.values().filter(|endpoint| {
+            endpoint.organization_id == *organization && endpoint.delete_time.is_none()
+        });
+        Ok(of_organization.count() as u64)
+    }
+
+    async fn audit_records(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        filter: &AuditFilter,
+        before: Position,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        let data = self.shard(shard);
+        let is_about = |record: &Record, endpoint: EndpointId| match record.stream {
+            Stream::Endpoint(id) => id == endpoint,
+            Stream::Delivery(id) => {
+                data.tables.deliveries.get(&id).is_some_and(|row| row.endpoint_id == endpoint)
+            }
+            Stream::Event(_) | Stream::Key(_) => false,
+        };
+        let matches = |record: &&Record| {
+            let action = action_of(&record.fact);
+            record.position < before
+                && record.organization_id == *organization
+                && action.is_some()
+                && (filter.action.is_none() || filter.action == action)
+                && filter.actor.as_ref().is_none_or(|actor| *actor == record.metadata.actor)
+                && filter.endpoint_id.is_none_or(|id| is_about(record, id))
+                && filter.recorded.contains(record.recorded_at)
+        };
+        Ok(data.records.iter().rev().filter(matches).take(limit).cloned().collect())
+    }
+
+    async fn key_by_token(&self, token: TokenDigest) -> Result<Option<Key>, StoreError> {
+        let data = self.shard(Shard::OF_KEYS);
+        Ok(data.tables.keys.values().find(|key| key.token == token).cloned())
+    }
+
+    async fn key(&self, id: KeyId) -> Result<Option<Key>, StoreError> {
+        Ok(self.shard(Shard::OF_KEYS).tables.keys.get(&id).cloned())
+    }
+
+    async fn list_keys(
+        &self,
+        organization: &OrganizationId,
+        filter: KeyFilter,
+        before: KeyId,
+        limit: usize,
+    ) -> Result<Vec<Key>, StoreError> {
+        let data = self.shard(Shard::OF_KEYS);
+        let matches = |key: &&Key| {
+            key.reach.organization_id() == *organization
+                && filter.sessions.is_none_or(|sessions| sessions == key.session.is_some())
+        };
+        let newest_first = data.tables.keys.range(..before).rev();
+        Ok(newest_first.map(|(_, row)| row).filter(matches).take(limit).cloned().collect())
+    }
+
+    async fn has_keys(&self) -> Result<bool, StoreError> {
+        Ok(self.shard(Shard::OF_KEYS).tables.keys.values().any(|key| key.session.is_none()))
+    }
+
+    async fn note_key_uses(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
+        let mut database = lock(&self.database);
+        for (id, time) in uses {
+            let noted = database.key_uses.entry(*id).or_insert(*time);
+            *noted = (*noted).max(*time);
+        }
+        Ok(())
+    }
+
+    async fn key_uses(&self, ids: &[KeyId]) -> Result<HashMap<KeyId, Timestamp>, StoreError> {
+        let database = lock(&self.database);
+        Ok(ids.iter().filter_map(|id| Some((*id, *database.key_uses.get(id)?))).collect())
+    }
+
     async fn claim_master_key(&self, key_id: &str) -> Result<String, StoreError> {
         let mut database = lock(&self.database);
         Ok(database.master_key_id.get_or_insert_with(|| key_id.to_owned()).clone())
@@ -527,6 +621,7 @@ impl Store for MemoryStore {
         compare("endpoints", &stored.endpoints, &rebuilt.endpoints, &mut differences);
         compare("events", &stored.events, &rebuilt.events, &mut differences);
         compare("deliveries", &stored.deliveries, &rebuilt.deliveries, &mut differences);
+        compare("keys", &stored.keys, &rebuilt.keys, &mut differences);
         compare("attempts", &stored.attempts, &rebuilt.attempts, &mut differences);
         compare(
             "attempt_counts",

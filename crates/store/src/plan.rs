@@ -170,6 +170,12 @@ fn next_version(
         _ if record.expected == Expected::New => Some(Version(0)),
         Stream::Endpoint(id) => endpoint(id).map(|row| row.version),
         Stream::Delivery(id) => delivery(id).map(|row| row.version),
+        // A key may be there or not: whoever expects version 0 makes it only if it is not.
+        Stream::Key(id) => {
+            let existing = fold.key(id);
+            let is_ours = existing.is_none_or(|key| key.reach.organization_id() == *organization);
+            is_ours.then(|| existing.map_or(Version(0), |key| key.version))
+        }
         // An event's stream has two records: the step of the checkpoint lets the second in once.
         Stream::Event(_) => Some(Version(1)),
     };

@@ -10,7 +10,8 @@ use keeptrusts_webhooks_domain::endpoint::{Endpoint, NewEndpoint};
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, Fact};
-use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
+use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
+use keeptrusts_webhooks_domain::key::{Key, KeyFact};
 use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
 
 use crate::durations;
@@ -23,6 +24,8 @@ pub struct Loaded {
     pub endpoints: HashMap<EndpointId, Endpoint>,
     /// By id.
     pub deliveries: HashMap<DeliveryId, Delivery>,
+    /// By id.
+    pub keys: HashMap<KeyId, Key>,
 }
 
 /// What must be loaded before records can be folded.
@@ -32,6 +35,8 @@ pub struct Touched {
     pub endpoints: Vec<(OrganizationId, EndpointId)>,
     /// Deliveries, each once.
     pub deliveries: Vec<(OrganizationId, DeliveryId)>,
+    /// Keys, each once.
+    pub keys: Vec<KeyId>,
 }
 
 impl Touched {
@@ -47,12 +52,16 @@ impl Touched {
                 | (Stream::Event(_), _) => {}
                 (Stream::Endpoint(id), _) => touched.endpoints.push((organization.clone(), id)),
                 (Stream::Delivery(id), _) => touched.deliveries.push((organization.clone(), id)),
+                // New ones too: some are only made if they are not there.
+                (Stream::Key(id), _) => touched.keys.push(id),
             }
         }
         touched.endpoints.sort_unstable();
         touched.endpoints.dedup();
         touched.deliveries.sort_unstable();
         touched.deliveries.dedup();
+        touched.keys.sort_unstable();
+        touched.keys.dedup();
         touched
     }
 }
@@ -100,6 +109,8 @@ pub struct Changes {
     pub missed: Vec<Missed>,
     /// To add to the counts that stand.
     pub attempt_counts: BTreeMap<CountKey, u64>,
+    /// Rows to insert or replace.
+    pub keys: BTreeMap<KeyId, Key>,
 }
 
 /// Folds records, one after the other.
@@ -137,6 +148,11 @@ impl Fold {
             .or_else(|| self.loaded.deliveries.get(&id))
     }
 
+    /// A key as the records so far leave it.
+    pub fn key(&self, id: KeyId) -> Option<&Key> {
+        self.changes.keys.get(&id).or_else(|| self.loaded.keys.get(&id))
+    }
+
     /// Folds one more record.
     pub fn apply(&mut self, record: &Record) -> Result<(), BrokenLog> {
         match (&record.fact, record.stream) {
@@ -151,6 +167,7 @@ impl Fold {
                     body: accepted.body,
                     idempotency: accepted.idempotency.clone(),
                     trace_id: record.metadata.trace.map(|trace| trace.trace_id),
+                    publisher: record.metadata.actor.clone(),
                 });
                 Ok(())
             }
@@ -168,6 +185,7 @@ impl Fold {
                 Ok(())
             }
             (Fact::Delivery(fact), Stream::Delivery(id)) => self.apply_delivery(id, fact, record),
+            (Fact::Key(fact), Stream::Key(id)) => self.apply_key(id, fact, record),
             _ => Err(broken(record)),
         }
     }
@@ -202,6 +220,25 @@ impl Fold {
         Ok(())
     }
 
+    fn apply_key(
+        &mut self,
+        id: KeyId,
+        fact: &KeyFact,
+        record: &Record,
+    ) -> Result<(), BrokenLog> {
+        let key = if let KeyFact::Created(new) = fact {
+            let creator = record.metadata.actor.clone();
+            let organization = record.organization_id.clone();
+            Key::created(id, organization, new.clone(), creator, record.recorded_at)
+        } else {
+            let mut key = self.key(id).cloned().ok_or_else(|| broken(record))?;
+            key.apply(fact, record.recorded_at);
+            key
+        };
+        self.changes.keys.insert(id, key);
+        Ok(())
+    }
+
     fn apply_delivery(
         &mut self,
         id: DeliveryId,
@@ -218,6 +255,7 @@ impl Fold {
                 body: *body,
                 idempotency: None,
                 trace_id: record.metadata.trace.map(|trace| trace.trace_id),
+                publisher: record.metadata.actor.clone(),
             });
             let deliveries = scheduled_deliveries(record);
             self.changes.new_deliveries.extend(deliveries.map(|delivery| (delivery.id, delivery)));

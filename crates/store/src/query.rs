@@ -2,6 +2,7 @@
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::Outcome;
+use keeptrusts_webhooks_domain::audit::AuditAction;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
 use keeptrusts_webhooks_domain::event_type::EventType;
@@ -23,6 +24,8 @@ pub struct EventFilter {
     pub event_type: Option<EventType>,
     /// Accepted then.
     pub accepted: Interval,
+    /// Published by this actor.
+    pub publisher: Option<String>,
 }
 
 /// Which deliveries.
@@ -53,6 +56,26 @@ pub struct AttemptFilter {
     pub outcome: Option<Outcome>,
     /// Begun then.
     pub begun: Interval,
+}
+
+/// Which records of the audit trail.
+#[derive(Debug, Clone, Default)]
+pub struct AuditFilter {
+    /// Of this action.
+    pub action: Option<AuditAction>,
+    /// By this actor.
+    pub actor: Option<String>,
+    /// About this endpoint, or about a delivery to it.
+    pub endpoint_id: Option<EndpointId>,
+    /// Recorded then.
+    pub recorded: Interval,
+}
+
+/// Which keys.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct KeyFilter {
+    /// Sessions only, or API keys only.
+    pub sessions: Option<bool>,
 }
 
 /// A part of time; an absent end is open.

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::log_codec;
 use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::access::Role;
 use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptMade, Outcome, Trigger};
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus, PreviousSecret};
 use keeptrusts_webhooks_domain::event::{ContentDigest, Event, Idempotency, IdempotencyKey};
 use keeptrusts_webhooks_domain::event_type::EventType;
+use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
+use keeptrusts_webhooks_domain::key::{Key, SessionOrigin, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 use sqlx::FromRow;
@@ -67,6 +70,12 @@ words!(Trigger {
     Trigger::Automatic => "automatic",
     Trigger::Manual => "manual",
     Trigger::Test => "test",
+});
+words!(Role {
+    Role::Admin => "admin",
+    Role::Publisher => "publisher",
+    Role::Viewer => "viewer",
+    Role::Platform => "platform",
 });
 words!(Outcome {
     Outcome::Delivered => "delivered",
@@ -138,7 +147,7 @@ impl TryFrom<RecordRow> for Record {
             position: Position(row.position),
             stream,
             version: Version(row.version),
-            organization_id: parse("organization", &row.organization_id)?,
+            organization_id: organization_or_all(&row.organization_id)?,
             fact: log_codec::decode(stream, &row.data).map_err(undecodable)?,
             metadata: log_codec::Metadata::decode(&row.metadata).map_err(undecodable)?,
             recorded_at: time(row.recorded_at)?,
@@ -228,6 +237,7 @@ pub(crate) struct EventRow {
     pub(crate) idempotency_key: Option<String>,
     pub(crate) request_sha256: Option<Vec<u8>>,
     pub(crate) trace_id: Option<String>,
+    pub(crate) publisher: String,
 }
 
 impl TryFrom<EventRow> for Event {
@@ -252,6 +262,7 @@ impl TryFrom<EventRow> for Event {
             },
             idempotency,
             trace_id: row.trace_id.map(|id| parse("trace id", &id)).transpose()?,
+            publisher: row.publisher,
         })
     }
 }
@@ -393,6 +404,61 @@ impl TryFrom<CountRow> for (CountKey, u64) {
     }
 }
 
+#[derive(FromRow)]
+pub(crate) struct KeyRow {
+    pub(crate) key_id: String,
+    pub(crate) organization_id: String,
+    pub(crate) name: String,
+    pub(crate) role: String,
+    pub(crate) token_sha256: Vec<u8>,
+    pub(crate) is_session: bool,
+    pub(crate) parent_key_id: Option<String>,
+    pub(crate) creator: String,
+    pub(crate) create_time: i64,
+    pub(crate) expire_time: Option<i64>,
+    pub(crate) revoke_time: Option<i64>,
+    pub(crate) version: i64,
+}
+
+impl TryFrom<KeyRow> for Key {
+    type Error = StoreError;
+
+    fn try_from(row: KeyRow) -> Unreadable<Key> {
+        let parent = row.parent_key_id.map(|id| parse("key", &id)).transpose()?;
+        Ok(Key {
+            id: parse("key", &row.key_id)?,
+            reach: organization_or_all(&row.organization_id)?.into(),
+            name: row.name,
+            role: Word::from_word(&row.role)?,
+            token: TokenDigest(sha256(row.token_sha256)?),
+            session: row.is_session.then_some(SessionOrigin { parent }),
+            creator: row.creator,
+            create_time: time(row.create_time)?,
+            expire_time: optional_time(row.expire_time)?,
+            revoke_time: optional_time(row.revoke_time)?,
+            version: Version(row.version),
+        })
+    }
+}
+
+#[derive(FromRow)]
+pub(crate) struct KeyUseRow {
+    pub(crate) key_id: String,
+    pub(crate) last_use_time: i64,
+}
+
+impl TryFrom<KeyUseRow> for (KeyId, Timestamp) {
+    type Error = StoreError;
+
+    fn try_from(row: KeyUseRow) -> Unreadable<(KeyId, Timestamp)> {
+        Ok((parse("key", &row.key_id)?, time(row.last_use_time)?))
+    }
+}
+
+fn organization_or_all(text: &str) -> Unreadable<OrganizationId> {
+    OrganizationId::or_all(text).map_err(|_| unreadable("organization", text))
+}
+
 /// Reads rows, or fails with the first that cannot be read.
 pub(crate) fn read_all<Row, Value>(rows: Vec<Row>) -> Unreadable<Vec<Value>>
 where
@@ -418,5 +484,6 @@ mod tests {
         read_back::<DeliveryState>(5);
         read_back::<Trigger>(3);
         read_back::<Outcome>(3);
+        read_back::<Role>(4);
     }
 }

@@ -11,14 +11,17 @@ use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::ids::{
-    AttemptId, DeliveryId, EndpointId, EventId, OperationId, OrganizationId,
+    AttemptId, DeliveryId, EndpointId, EventId, KeyId, OperationId, OrganizationId,
 };
+use keeptrusts_webhooks_domain::key::{Key, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard, Stream, Version};
 use tokio::sync::mpsc;
 
 use crate::operation::{Appended, BodyId, Operation, Record, Refusal};
 use crate::projection::{BrokenLog, CountKey, Missed};
-use crate::query::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter};
+use crate::query::{
+    AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
+};
 
 /// The log and its projections, in a database.
 ///
@@ -246,6 +249,50 @@ pub trait Store: Send + Sync + 'static {
     /// Every endpoint that deliveries wait for, with the earliest time that one is due. The list
     /// and its `as_of` are of one snapshot.
     async fn waiting_endpoints(&self, shard: Shard) -> Result<WaitingEndpoints, StoreError>;
+
+    /// How many endpoints an organization has, deleted ones not counted.
+    async fn count_endpoints(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+    ) -> Result<u64, StoreError>;
+
+    /// Records that belong into an organization's audit trail, newest first, below a position.
+    async fn audit_records(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        filter: &AuditFilter,
+        before: Position,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError>;
+
+    // --- keys, all of which are on `Shard::OF_KEYS` ---
+
+    /// The key that a token is of, valid or not.
+    async fn key_by_token(&self, token: TokenDigest) -> Result<Option<Key>, StoreError>;
+
+    /// A key, valid or not.
+    async fn key(&self, id: KeyId) -> Result<Option<Key>, StoreError>;
+
+    /// An organization's keys, or those of every organization (`*`), newest first, with ids below
+    /// `before`.
+    async fn list_keys(
+        &self,
+        organization: &OrganizationId,
+        filter: KeyFilter,
+        before: KeyId,
+        limit: usize,
+    ) -> Result<Vec<Key>, StoreError>;
+
+    /// Whether there has ever been an API key.
+    async fn has_keys(&self) -> Result<bool, StoreError>;
+
+    /// Notes when keys were used. A time before the one that is noted changes nothing.
+    async fn note_key_uses(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError>;
+
+    /// When these keys were last used, as far as that was noted.
+    async fn key_uses(&self, ids: &[KeyId]) -> Result<HashMap<KeyId, Timestamp>, StoreError>;
 
     // --- administration ---
 

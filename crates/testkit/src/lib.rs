@@ -13,6 +13,7 @@
 #![deny(missing_docs)]
 
 pub mod browser;
+pub mod first_key;
 pub mod http;
 pub mod ports;
 pub mod postgres;

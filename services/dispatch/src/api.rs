@@ -9,8 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::api::{
-    DeliveryRef, EndpointRef, GetEndpointStats, ListAttempts, ListDeliveries, WatchDeliveries,
-    trace_context,
+    Asked, DeliveryRef, GetEndpointStats, ListAttempts, ListDeliveries, WatchDeliveries,
 };
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
@@ -23,7 +22,6 @@ use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OperationId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Stream;
-use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_store::query::{AttemptFilter, DeliveryFilter, Interval};
 use keeptrusts_webhooks_store::{
@@ -88,36 +86,29 @@ impl DispatchApi {
         &self,
         delivery: &Delivery,
         fact: DeliveryFact,
-        trace: Option<TraceContext>,
+        metadata: Metadata,
     ) -> Result<(), Status> {
-        let correlation_id = delivery.event_id.to_string();
         let record = NewRecord {
             stream: Stream::Delivery(delivery.id),
             expected: Expected::Any,
             fact: Fact::Delivery(fact),
         };
         let organization = &delivery.organization_id;
-        self.append(organization, record, correlation_id, trace, Vec::new()).await
+        self.append(organization, record, metadata, Vec::new()).await
     }
 
     async fn append(
         &self,
         organization: &OrganizationId,
         record: NewRecord,
-        correlation_id: String,
-        trace: Option<TraceContext>,
+        metadata: Metadata,
         bodies: Vec<NewBody>,
     ) -> Result<(), Status> {
         let operation = Operation {
             id: OperationId::new(new_ulid((self.clock)())),
             organization_id: organization.clone(),
             records: vec![record],
-            metadata: Metadata {
-                actor: "dispatch-service".to_owned(),
-                correlation_id,
-                causation: None,
-                trace,
-            },
+            metadata,
             bodies,
             fence: None,
             checkpoint: None,
@@ -136,9 +127,7 @@ impl DispatchService for DispatchApi {
         &self,
         request: Request<v1::SendTestRequest>,
     ) -> Result<Response<v1::SendTestResponse>, Status> {
-        let trace = trace_context(request.metadata());
-        let EndpointRef { organization_id, endpoint_id } = request.into_inner().try_into()?;
-        let (delivery, attempt) = self.test(&organization_id, endpoint_id, trace).await?;
+        let (delivery, attempt) = self.test(Asked::of(request)?).await?;
         Ok(Response::new(v1::SendTestResponse {
             delivery: Some((&delivery).into()),
             attempt: Some(attempt),
@@ -149,7 +138,7 @@ impl DispatchService for DispatchApi {
         &self,
         request: Request<v1::ListDeliveriesRequest>,
     ) -> Result<Response<v1::ListDeliveriesResponse>, Status> {
-        let request = ListDeliveries::try_from(request.into_inner())?;
+        let Asked { request, .. } = Asked::<ListDeliveries>::of(request)?;
         let ListDeliveries {
             organization_id, page, endpoint_id, event_id, event_type, state, ..
         } = request;
@@ -169,7 +158,8 @@ impl DispatchService for DispatchApi {
         &self,
         request: Request<v1::GetDeliveryRequest>,
     ) -> Result<Response<v1::GetDeliveryResponse>, Status> {
-        let DeliveryRef { organization_id, delivery_id } = request.into_inner().try_into()?;
+        let asked = Asked::<DeliveryRef>::of(request)?;
+        let DeliveryRef { organization_id, delivery_id } = asked.request;
         let delivery = self.delivery(&organization_id, delivery_id).await?;
         let attempts = self.attempts_with_content(&delivery).await?;
         let delivery = v1::Delivery { attempts, ..(&delivery).into() };
@@ -180,7 +170,7 @@ impl DispatchService for DispatchApi {
         &self,
         request: Request<v1::ListAttemptsRequest>,
     ) -> Result<Response<v1::ListAttemptsResponse>, Status> {
-        let request = ListAttempts::try_from(request.into_inner())?;
+        let Asked { request, .. } = Asked::<ListAttempts>::of(request)?;
         let ListAttempts {
             organization_id,
             page,
@@ -205,8 +195,8 @@ impl DispatchService for DispatchApi {
         &self,
         request: Request<v1::RetryDeliveryRequest>,
     ) -> Result<Response<v1::RetryDeliveryResponse>, Status> {
-        let trace = trace_context(request.metadata());
-        let DeliveryRef { organization_id, delivery_id } = request.into_inner().try_into()?;
+        let asked = Asked::<DeliveryRef>::of(request)?;
+        let DeliveryRef { organization_id, delivery_id } = asked.request.clone();
         let delivery = self.delivery(&organization_id, delivery_id).await?;
         if self.open_endpoint(&organization_id, delivery.endpoint_id).await?.is_none() {
             return Err(status::failed_precondition(
@@ -223,7 +213,8 @@ impl DispatchService for DispatchApi {
                 "the event's body is no longer kept: publish the event anew",
             ));
         }
-        self.ask(&delivery, DeliveryFact::RetryRequested, trace).await?;
+        let metadata = asked.metadata(delivery.event_id);
+        self.ask(&delivery, DeliveryFact::RetryRequested, metadata).await?;
         let delivery = self.delivery(&organization_id, delivery_id).await?;
         Ok(Response::new(v1::RetryDeliveryResponse { delivery: Some((&delivery).into()) }))
     }
@@ -232,8 +223,8 @@ impl DispatchService for DispatchApi {
         &self,
         request: Request<v1::CancelDeliveryRequest>,
     ) -> Result<Response<v1::CancelDeliveryResponse>, Status> {
-        let trace = trace_context(request.metadata());
-        let DeliveryRef { organization_id, delivery_id } = request.into_inner().try_into()?;
+        let asked = Asked::<DeliveryRef>::of(request)?;
+        let DeliveryRef { organization_id, delivery_id } = asked.request.clone();
         let delivery = self.delivery(&organization_id, delivery_id).await?;
         if delivery.state.has_ended() {
             return Err(status::failed_precondition(
@@ -241,7 +232,8 @@ impl DispatchService for DispatchApi {
                 "the delivery has ended already: there is nothing to cancel",
             ));
         }
-        self.ask(&delivery, DeliveryFact::CancelRequested, trace).await?;
+        let metadata = asked.metadata(delivery.event_id);
+        self.ask(&delivery, DeliveryFact::CancelRequested, metadata).await?;
         let delivery = self.delivery(&organization_id, delivery_id).await?;
         Ok(Response::new(v1::CancelDeliveryResponse { delivery: Some((&delivery).into()) }))
     }
@@ -252,7 +244,7 @@ impl DispatchService for DispatchApi {
         &self,
         request: Request<v1::WatchDeliveriesRequest>,
     ) -> Result<Response<Self::WatchDeliveriesStream>, Status> {
-        let request = WatchDeliveries::try_from(request.into_inner())?;
+        let Asked { request, .. } = Asked::<WatchDeliveries>::of(request)?;
         Ok(Response::new(self.watch(request)))
     }
 
@@ -260,7 +252,7 @@ impl DispatchService for DispatchApi {
         &self,
         request: Request<v1::GetEndpointStatsRequest>,
     ) -> Result<Response<v1::GetEndpointStatsResponse>, Status> {
-        let request = GetEndpointStats::try_from(request.into_inner())?;
+        let Asked { request, .. } = Asked::<GetEndpointStats>::of(request)?;
         let GetEndpointStats { organization_id, endpoint_id, hours } = request;
         let shard = self.log.shard_of(&organization_id);
         let store = self.log.store();

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
+use keeptrusts_webhooks_access::AccessFlags;
 use keeptrusts_webhooks_dispatch_service::Dispatch;
 use keeptrusts_webhooks_dispatch_service::api::DispatchApi;
 use keeptrusts_webhooks_dispatch_service::flags::DispatchFlags;
@@ -32,6 +33,9 @@ struct Flags {
     listen: SocketAddr,
 
     #[command(flatten)]
+    access: AccessFlags,
+
+    #[command(flatten)]
     database: DatabaseFlags,
 
     #[command(flatten)]
@@ -55,11 +59,14 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync
     let listener = Listener::bind(flags.listen, "--listen").await?;
     let database = flags.database.open_shared().await?;
     let retention = flags.retention.body_retention;
+    let access = flags.access.start(&database, system_clock()).await?;
     let parts = flags.dispatch.parts(&database, system_clock(), retention)?;
     let log = Arc::clone(&database.log);
     let dispatch = Dispatch::start(keeptrusts_webhooks_dispatch_service::member_name(), parts);
     let api = DispatchApi::server(Arc::clone(&log), system_clock(), retention, shutdown.clone());
-    let served = GrpcServer::new().service(api).serve(listener, shutdown).await;
+    let server = GrpcServer::new(access.clone()).reflection(!flags.access.no_reflection);
+    let served = server.service(api).serve(listener, shutdown).await;
+    access.stop().await;
     dispatch.stop().await;
     log.close(shutdown::APPENDS_PATIENCE).await;
     Ok(served?)

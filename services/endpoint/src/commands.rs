@@ -1,6 +1,5 @@
 //! From a command to a fact in the log: read, decide, append, and again if somebody was faster.
 
-use keeptrusts_webhooks_contracts::api::trace_context;
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_contracts::status::{self, Resource};
 use keeptrusts_webhooks_domain::Timestamp;
@@ -13,7 +12,7 @@ use keeptrusts_webhooks_store::keyring::CannotOpen;
 use keeptrusts_webhooks_store::{
     AppendError, Appended, Expected, NewRecord, Operation, Refusal, new_ulid,
 };
-use tonic::{Request, Status};
+use tonic::Status;
 
 use crate::EndpointApi;
 
@@ -31,7 +30,6 @@ impl EndpointApi {
         etag: Option<&str>,
         metadata: Metadata,
     ) -> Result<Endpoint, Status> {
-        let metadata = Metadata { correlation_id: id.to_string(), ..metadata };
         for _ in 0..MAX_DECISIONS {
             let mut endpoint = self.read(organization, id).await?;
             let decided =
@@ -80,16 +78,6 @@ impl EndpointApi {
             Appended::New { recorded_at, .. } => recorded_at,
             Appended::Duplicate { .. } => now,
         }))
-    }
-}
-
-/// What the records of a request say of their origin.
-pub(crate) fn metadata<T>(request: &Request<T>) -> Metadata {
-    Metadata {
-        actor: "endpoint-service".to_owned(),
-        correlation_id: String::new(),
-        causation: None,
-        trace: trace_context(request.metadata()),
     }
 }
 

@@ -2,15 +2,15 @@
 //! fact in the log, and what the log's projection then says.
 
 mod commands;
+pub mod flags;
 
 use std::sync::Arc;
 
 use keeptrusts_webhooks_contracts::api::{
-    CreateEndpoint, DeleteEndpoint, DisableEndpoint, EndpointRef, ListEndpoints, ListEventTypes,
+    Asked, CreateEndpoint, DeleteEndpoint, DisableEndpoint, EndpointRef, ListEndpoints, ListEventTypes,
     RotateSecret, UpdateEndpoint,
 };
-use keeptrusts_webhooks_contracts::log_codec::Metadata;
-use keeptrusts_webhooks_contracts::status::{self, Resource};
+use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::endpoint_service_server::{
     EndpointService, EndpointServiceServer,
@@ -27,21 +27,42 @@ use keeptrusts_webhooks_store::query::EndpointFilter;
 use keeptrusts_webhooks_store::{Clock, Expected, Log, NewRecord, new_ulid};
 use tonic::{Request, Response, Status};
 
+use crate::flags::EndpointFlags;
+
 /// The gRPC service.
 pub struct EndpointApi {
     log: Arc<Log>,
     keyring: Arc<Keyring>,
     clock: Clock,
+    max_endpoints: u32,
 }
 
 impl EndpointApi {
-    /// The service on a log; `keyring` seals and opens the endpoints' secrets.
+    /// The service on a log; `keyring` seals and opens the endpoints' secrets, of which an
+    /// organization may have so many as the flags say.
     pub fn server(
         log: Arc<Log>,
         keyring: Arc<Keyring>,
         clock: Clock,
+        flags: &EndpointFlags,
     ) -> EndpointServiceServer<Self> {
-        EndpointServiceServer::new(EndpointApi { log, keyring, clock })
+        let max_endpoints = flags.max_endpoints_per_organization;
+        EndpointServiceServer::new(EndpointApi { log, keyring, clock, max_endpoints })
+    }
+
+    /// Those that are created at the same moment do not see each other, and may exceed the limit
+    /// by their number.
+    async fn refuse_if_full(&self, organization: &OrganizationId) -> Result<(), Status> {
+        let shard = self.log.shard_of(organization);
+        let count = self.log.store().count_endpoints(shard, organization).await;
+        if count.map_err(answer::query_failed)? < u64::from(self.max_endpoints) {
+            return Ok(());
+        }
+        let message = format!(
+            "the organization has {} endpoints and may not have more: delete some, or ask an operator for a larger --max-endpoints-per-organization",
+            self.max_endpoints
+        );
+        Err(status::resource_exhausted(Reason::TooManyEndpoints, message, None))
     }
 
     async fn read(
@@ -74,11 +95,12 @@ impl EndpointService for EndpointApi {
         &self,
         request: Request<v1::CreateEndpointRequest>,
     ) -> Result<Response<v1::CreateEndpointResponse>, Status> {
-        let metadata = commands::metadata(&request);
-        let request = CreateEndpoint::try_from(request.into_inner())?;
-        let CreateEndpoint { organization_id, name, url, description, event_types, secret } =
-            request;
+        let asked = Asked::<CreateEndpoint>::of(request)?;
         let id = EndpointId::new(new_ulid((self.clock)()));
+        let metadata = asked.metadata(id);
+        let CreateEndpoint { organization_id, name, url, description, event_types, secret } =
+            asked.request;
+        self.refuse_if_full(&organization_id).await?;
         let (secret, sealed) = self.seal_or_generate(&organization_id, id, secret);
         let new = NewEndpoint { name, url, description, event_types, secret: sealed };
         let record = NewRecord {
@@ -86,7 +108,6 @@ impl EndpointService for EndpointApi {
             expected: Expected::New,
             fact: Fact::Endpoint(Endpoint::create(new.clone())),
         };
-        let metadata = Metadata { correlation_id: id.to_string(), ..metadata };
         let recorded_at = self.append(&organization_id, record, metadata).await?;
         let recorded_at = recorded_at.map_err(|refusal| {
             answer::append_failed(keeptrusts_webhooks_store::AppendError::Refused(refusal))
@@ -102,7 +123,8 @@ impl EndpointService for EndpointApi {
         &self,
         request: Request<v1::GetEndpointRequest>,
     ) -> Result<Response<v1::GetEndpointResponse>, Status> {
-        let EndpointRef { organization_id, endpoint_id } = request.into_inner().try_into()?;
+        let asked = Asked::<EndpointRef>::of(request)?;
+        let EndpointRef { organization_id, endpoint_id } = asked.request;
         let endpoint = self.read(&organization_id, endpoint_id).await?;
         Ok(Response::new(v1::GetEndpointResponse { endpoint: Some((&endpoint).into()) }))
     }
@@ -111,8 +133,8 @@ impl EndpointService for EndpointApi {
         &self,
         request: Request<v1::ListEndpointsRequest>,
     ) -> Result<Response<v1::ListEndpointsResponse>, Status> {
-        let request = ListEndpoints::try_from(request.into_inner())?;
-        let ListEndpoints { organization_id, page, status, search } = request;
+        let asked = Asked::<ListEndpoints>::of(request)?;
+        let ListEndpoints { organization_id, page, status, search } = asked.request;
         let shard = self.log.shard_of(&organization_id);
         let filter = EndpointFilter { status, search };
         let store = self.log.store();
@@ -128,8 +150,9 @@ impl EndpointService for EndpointApi {
         &self,
         request: Request<v1::UpdateEndpointRequest>,
     ) -> Result<Response<v1::UpdateEndpointResponse>, Status> {
-        let metadata = commands::metadata(&request);
-        let request = UpdateEndpoint::try_from(request.into_inner())?;
+        let asked = Asked::<UpdateEndpoint>::of(request)?;
+        let metadata = asked.metadata(asked.request.endpoint_id);
+        let request = asked.request;
         let UpdateEndpoint { organization_id, endpoint_id, etag, secret, .. } = request;
         let sealed = secret.map(|secret| self.keyring.seal(&organization_id, endpoint_id, &secret));
         let command = EndpointCommand::Update(EndpointUpdate {
@@ -148,8 +171,9 @@ impl EndpointService for EndpointApi {
         &self,
         request: Request<v1::EnableEndpointRequest>,
     ) -> Result<Response<v1::EnableEndpointResponse>, Status> {
-        let metadata = commands::metadata(&request);
-        let EndpointRef { organization_id, endpoint_id } = request.into_inner().try_into()?;
+        let asked = Asked::<EndpointRef>::of(request)?;
+        let metadata = asked.metadata(asked.request.endpoint_id);
+        let EndpointRef { organization_id, endpoint_id } = asked.request;
         let command = EndpointCommand::Enable;
         let endpoint = self.execute(&organization_id, endpoint_id, command, None, metadata).await?;
         Ok(Response::new(v1::EnableEndpointResponse { endpoint: Some((&endpoint).into()) }))
@@ -159,9 +183,9 @@ impl EndpointService for EndpointApi {
         &self,
         request: Request<v1::DisableEndpointRequest>,
     ) -> Result<Response<v1::DisableEndpointResponse>, Status> {
-        let metadata = commands::metadata(&request);
-        let request = DisableEndpoint::try_from(request.into_inner())?;
-        let DisableEndpoint { organization_id, endpoint_id, reason } = request;
+        let asked = Asked::<DisableEndpoint>::of(request)?;
+        let metadata = asked.metadata(asked.request.endpoint_id);
+        let DisableEndpoint { organization_id, endpoint_id, reason } = asked.request;
         let command = EndpointCommand::Disable { reason };
         let endpoint = self.execute(&organization_id, endpoint_id, command, None, metadata).await?;
         Ok(Response::new(v1::DisableEndpointResponse { endpoint: Some((&endpoint).into()) }))
@@ -171,9 +195,9 @@ impl EndpointService for EndpointApi {
         &self,
         request: Request<v1::DeleteEndpointRequest>,
     ) -> Result<Response<v1::DeleteEndpointResponse>, Status> {
-        let metadata = commands::metadata(&request);
-        let request = DeleteEndpoint::try_from(request.into_inner())?;
-        let DeleteEndpoint { organization_id, endpoint_id, etag } = request;
+        let asked = Asked::<DeleteEndpoint>::of(request)?;
+        let metadata = asked.metadata(asked.request.endpoint_id);
+        let DeleteEndpoint { organization_id, endpoint_id, etag } = asked.request;
         let command = EndpointCommand::Delete;
         self.execute(&organization_id, endpoint_id, command, etag.as_deref(), metadata).await?;
         Ok(Response::new(v1::DeleteEndpointResponse {}))
@@ -183,9 +207,9 @@ impl EndpointService for EndpointApi {
         &self,
         request: Request<v1::RotateSecretRequest>,
     ) -> Result<Response<v1::RotateSecretResponse>, Status> {
-        let metadata = commands::metadata(&request);
-        let request = RotateSecret::try_from(request.into_inner())?;
-        let RotateSecret { organization_id, endpoint_id, secret, overlap } = request;
+        let asked = Asked::<RotateSecret>::of(request)?;
+        let metadata = asked.metadata(asked.request.endpoint_id);
+        let RotateSecret { organization_id, endpoint_id, secret, overlap } = asked.request;
         let (secret, sealed) = self.seal_or_generate(&organization_id, endpoint_id, secret);
         let previous_expire_time = match overlap.is_zero() {
             true => None,
@@ -203,8 +227,9 @@ impl EndpointService for EndpointApi {
         &self,
         request: Request<v1::RevealSecretRequest>,
     ) -> Result<Response<v1::RevealSecretResponse>, Status> {
-        let metadata = commands::metadata(&request);
-        let EndpointRef { organization_id, endpoint_id } = request.into_inner().try_into()?;
+        let asked = Asked::<EndpointRef>::of(request)?;
+        let metadata = asked.metadata(asked.request.endpoint_id);
+        let EndpointRef { organization_id, endpoint_id } = asked.request;
         // Recorded first: nobody sees a secret without leaving a trace.
         let command = EndpointCommand::RevealSecret;
         let endpoint = self.execute(&organization_id, endpoint_id, command, None, metadata).await?;
@@ -217,7 +242,7 @@ impl EndpointService for EndpointApi {
         &self,
         request: Request<v1::ListEventTypesRequest>,
     ) -> Result<Response<v1::ListEventTypesResponse>, Status> {
-        ListEventTypes::try_from(request.into_inner())?;
+        Asked::<ListEventTypes>::of(request)?;
         let event_types = EventType::ALL.iter().copied().map(Into::into).collect();
         Ok(Response::new(v1::ListEventTypesResponse { event_types }))
     }

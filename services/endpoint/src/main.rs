@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
+use keeptrusts_webhooks_access::AccessFlags;
 use keeptrusts_webhooks_endpoint_service::EndpointApi;
+use keeptrusts_webhooks_endpoint_service::flags::EndpointFlags;
 use keeptrusts_webhooks_process::database::DatabaseFlags;
 use keeptrusts_webhooks_process::grpc_server::{GrpcServer, Listener};
 use keeptrusts_webhooks_process::logging::LoggingFlags;
@@ -29,6 +31,12 @@ struct Flags {
     listen: SocketAddr,
 
     #[command(flatten)]
+    endpoints: EndpointFlags,
+
+    #[command(flatten)]
+    access: AccessFlags,
+
+    #[command(flatten)]
     database: DatabaseFlags,
 
     #[command(flatten)]
@@ -46,8 +54,12 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync
     let listener = Listener::bind(flags.listen, "--listen").await?;
     let database = flags.database.open_shared().await?;
     let log = Arc::clone(&database.log);
-    let api = EndpointApi::server(database.log, database.keyring, system_clock());
-    let served = GrpcServer::new().service(api).serve(listener, shutdown).await;
+    let access = flags.access.start(&database, system_clock()).await?;
+    let api =
+        EndpointApi::server(database.log, database.keyring, system_clock(), &flags.endpoints);
+    let server = GrpcServer::new(access.clone()).reflection(!flags.access.no_reflection);
+    let served = server.service(api).serve(listener, shutdown).await;
+    access.stop().await;
     log.close(shutdown::APPENDS_PATIENCE).await;
     Ok(served?)
 }

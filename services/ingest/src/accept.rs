@@ -5,6 +5,7 @@ use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_contracts::status;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::access::Caller;
 use keeptrusts_webhooks_domain::body;
 use keeptrusts_webhooks_domain::event::{ContentDigest, Idempotency, request_sha256};
 use keeptrusts_webhooks_domain::fact::{EventAccepted, Fact};
@@ -25,6 +26,7 @@ impl IngestApi {
     pub(crate) fn accept(
         &self,
         publish: Publish,
+        publisher: &Caller,
         trace: Option<TraceContext>,
     ) -> (EventId, Operation) {
         let now = (self.clock)();
@@ -51,10 +53,10 @@ impl IngestApi {
                 fact: Fact::EventAccepted(accepted),
             }],
             metadata: Metadata {
-                actor: "ingest-service".to_owned(),
+                actor: publisher.actor.as_ref().to_owned(),
                 correlation_id: event_id.to_string(),
-                causation: None,
                 trace: Some(trace.unwrap_or_else(new_trace)),
+                ..Metadata::default()
             },
             bodies: vec![NewBody {
                 id: BodyId::Event(event_id),

@@ -4,11 +4,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use keeptrusts_webhooks_access::{Access, AccessFlags, AccessSetupError};
+use keeptrusts_webhooks_access_service::{AccessApi, AuditApi};
 use keeptrusts_webhooks_dispatch_service::api::DispatchApi;
 use keeptrusts_webhooks_dispatch_service::flags::{DispatchFlags, DispatchSetupError};
 use keeptrusts_webhooks_dispatch_service::{Dispatch, member_name};
 use keeptrusts_webhooks_endpoint_service::EndpointApi;
+use keeptrusts_webhooks_endpoint_service::flags::EndpointFlags;
 use keeptrusts_webhooks_ingest_service::IngestApi;
+use keeptrusts_webhooks_ingest_service::flags::IngestFlags;
 use keeptrusts_webhooks_process::database::{DatabaseError, DatabaseFlags};
 use keeptrusts_webhooks_process::grpc_server::{GrpcServer, ListenError, Listener, ServeError};
 use keeptrusts_webhooks_process::shutdown;
@@ -22,12 +26,16 @@ pub(crate) struct PlatformFlags {
     pub(crate) database: DatabaseFlags,
     pub(crate) dispatch: DispatchFlags,
     pub(crate) body_retention: Duration,
+    pub(crate) access: AccessFlags,
+    pub(crate) endpoints: EndpointFlags,
+    pub(crate) ingest: IngestFlags,
 }
 
 /// A platform that runs.
 pub(crate) struct Platform {
     address: SocketAddr,
     log: Arc<Log>,
+    access: Arc<Access>,
     dispatch: Dispatch,
     server: JoinHandle<Result<(), ServeError>>,
     shutdown: CancellationToken,
@@ -42,6 +50,8 @@ pub(crate) enum StartError {
     Database(#[from] DatabaseError),
     #[error(transparent)]
     Dispatch(#[from] DispatchSetupError),
+    #[error(transparent)]
+    Access(#[from] AccessSetupError),
 }
 
 impl Platform {
@@ -52,17 +62,26 @@ impl Platform {
         tracing::info!(database = %database.description, "opened the database");
         let clock = system_clock();
         let retention = flags.body_retention;
+        let access = flags.access.start(&database, Arc::clone(&clock)).await?;
         let parts = flags.dispatch.parts(&database, Arc::clone(&clock), retention)?;
         let (log, keyring) = (database.log, database.keyring);
         let dispatch = Dispatch::start(member_name(), parts);
 
         let shutdown = CancellationToken::new();
-        let endpoints = EndpointApi::server(Arc::clone(&log), keyring, Arc::clone(&clock));
-        let ingest = IngestApi::server(Arc::clone(&log), Arc::clone(&clock), retention);
-        let deliveries = DispatchApi::server(Arc::clone(&log), clock, retention, shutdown.clone());
-        let server = GrpcServer::new().service(endpoints).service(ingest).service(deliveries);
+        let time = || Arc::clone(&clock);
+        let endpoints =
+            EndpointApi::server(Arc::clone(&log), keyring, time(), &flags.endpoints);
+        let ingest = IngestApi::server(Arc::clone(&log), time(), retention, &flags.ingest);
+        let deliveries = DispatchApi::server(Arc::clone(&log), time(), retention, shutdown.clone());
+        let server = GrpcServer::new(access.clone())
+            .reflection(!flags.access.no_reflection)
+            .service(endpoints)
+            .service(ingest)
+            .service(deliveries)
+            .service(AccessApi::server(Arc::clone(&log), time()))
+            .service(AuditApi::server(Arc::clone(&log)));
         let server = tokio::spawn(server.serve(listener, shutdown.clone()));
-        Ok(Platform { address, log, dispatch, server, shutdown })
+        Ok(Platform { address, log, access, dispatch, server, shutdown })
     }
 
     /// Where it listens.
@@ -80,6 +99,7 @@ impl Platform {
             None => self.stop().await,
             Some(ended) => {
                 self.dispatch.stop().await;
+                self.access.stop().await;
                 self.log.close(shutdown::APPENDS_PATIENCE).await;
                 ended.unwrap_or(Ok(()))?;
             }
@@ -96,6 +116,7 @@ impl Platform {
             Err(error) => tracing::error!(%error, "the gRPC server failed"),
         }
         self.dispatch.stop().await;
+        self.access.stop().await;
         self.log.close(shutdown::APPENDS_PATIENCE).await;
     }
 }

@@ -3,9 +3,12 @@
 use std::net::SocketAddr;
 
 use clap::Args;
+use keeptrusts_webhooks_access::AccessFlags;
 use keeptrusts_webhooks_console::flags::ConsoleFlags;
 use keeptrusts_webhooks_console::{Console, ConsoleError, Services};
 use keeptrusts_webhooks_dispatch_service::flags::DispatchFlags;
+use keeptrusts_webhooks_endpoint_service::flags::EndpointFlags;
+use keeptrusts_webhooks_ingest_service::flags::IngestFlags;
 use keeptrusts_webhooks_process::database::{DatabaseFlags, RetentionFlags};
 use keeptrusts_webhooks_process::logging::LoggingFlags;
 use keeptrusts_webhooks_process::shutdown;
@@ -44,6 +47,15 @@ pub(crate) struct ServeCommand {
     dispatch: DispatchFlags,
 
     #[command(flatten)]
+    access: AccessFlags,
+
+    #[command(flatten)]
+    endpoints: EndpointFlags,
+
+    #[command(flatten)]
+    ingest: IngestFlags,
+
+    #[command(flatten)]
     logging: LoggingFlags,
 }
 
@@ -51,13 +63,14 @@ pub(crate) struct ServeCommand {
 pub(crate) async fn run(
     command: ServeCommand,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let ServeCommand { listen, console, no_console, database, retention, dispatch, logging } =
-        command;
+    let ServeCommand { listen, console, no_console, database, dispatch, logging, .. } = command;
+    let ServeCommand { retention, access, endpoints, ingest, .. } = command;
     logging.start()?;
     let stop = shutdown::on_signals()?;
     let console = if no_console { None } else { bind_console(&console).await? };
     let body_retention = retention.body_retention;
-    let flags = PlatformFlags { listen, database, dispatch, body_retention };
+    let flags =
+        PlatformFlags { listen, database, dispatch, body_retention, access, endpoints, ingest };
     let platform = Platform::start(&flags).await?;
     let Some(console) = console else { return Ok(platform.run_until(stop).await?) };
     // The console ends first: until its last page is finished, the services answer it.

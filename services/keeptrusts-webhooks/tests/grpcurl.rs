@@ -5,6 +5,7 @@ mod platform;
 
 use std::net::SocketAddr;
 
+use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 use keeptrusts_webhooks_testkit::process::Launch;
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
 use keeptrusts_webhooks_testkit::tools;
@@ -15,13 +16,17 @@ use crate::platform::{Backend, Database, PATIENCE, Server, eventually};
 const ENDPOINT_SERVICE: &str = "keeptrusts.webhooks.v1.EndpointService";
 const INGEST_SERVICE: &str = "keeptrusts.webhooks.v1.IngestService";
 const DISPATCH_SERVICE: &str = "keeptrusts.webhooks.v1.DispatchService";
+const ACCESS_SERVICE: &str = "keeptrusts.webhooks.v1.AccessService";
+const AUDIT_SERVICE: &str = "keeptrusts.webhooks.v1.AuditService";
 const HEALTH: &str = "grpc.health.v1.Health";
 const REFLECTION: [&str; 2] =
     ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
 
 /// Runs grpcurl; whether it succeeded, and what it said.
 async fn run(arguments: &[&str]) -> (bool, String) {
-    let mut process = Launch::program(tools::grpcurl()).arg("-plaintext").args(arguments).start();
+    let authorization = format!("authorization: Bearer {FIRST_KEY}");
+    let grpcurl = Launch::program(tools::grpcurl()).args(["-plaintext", "-H", &authorization]);
+    let mut process = grpcurl.args(arguments).start();
     let status = process.wait_exit(PATIENCE).await;
     (status.success(), process.output())
 }
@@ -87,7 +92,9 @@ async fn grpcurl_lists_describes_and_calls_every_method() {
     let server =
         Server::all_in_one(&database).delivering_to(&receiver).retrying_after("1h").start().await;
     let seen = Seen::at(server.address());
-    seen.assert_has(&[ENDPOINT_SERVICE, INGEST_SERVICE, DISPATCH_SERVICE]).await;
+    let ours =
+        [ENDPOINT_SERVICE, INGEST_SERVICE, DISPATCH_SERVICE, ACCESS_SERVICE, AUDIT_SERVICE];
+    seen.assert_has(&ours).await;
     let message = seen.describe("keeptrusts.webhooks.v1.PublishEventRequest").await;
     assert!(message.contains("string data_json = 4"), "{message}");
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::rt::TokioExecutor;
+use keeptrusts_webhooks_contracts::client::Bearer;
 use keeptrusts_webhooks_contracts::v1::dispatch_service_client::DispatchServiceClient;
 use keeptrusts_webhooks_contracts::v1::{
     AttemptOutcome, CancelDeliveryRequest, DeleteEndpointRequest, DeliveryState,
@@ -15,10 +16,12 @@ use keeptrusts_webhooks_contracts::v1::{
     RetryDeliveryRequest, RevealSecretRequest, RotateSecretRequest, SendTestRequest,
     UpdateEndpointRequest, WatchDeliveriesRequest,
 };
+use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 use keeptrusts_webhooks_testkit::ports::refused_port;
 use keeptrusts_webhooks_testkit::postgres::Cluster;
 use keeptrusts_webhooks_testkit::process::Signal;
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
+use tonic::service::interceptor::InterceptedService;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
@@ -189,7 +192,9 @@ async fn a_deadline_that_passes_is_answered_and_what_was_asked_for_goes_on() {
     // Tonic's own channel would give up by itself at the deadline; this is the server's answer.
     let http = HttpClient::builder(TokioExecutor::new()).http2_only(true).build_http();
     let origin = format!("http://{}", server.address()).parse().expect("a URL");
-    let mut dispatch = DispatchServiceClient::with_origin(http, origin);
+    let bearer = Bearer::new(FIRST_KEY).expect("a token");
+    let mut dispatch =
+        DispatchServiceClient::with_origin(InterceptedService::new(http, bearer), origin);
     let mut request = Request::new(SendTestRequest {
         organization_id: client.organization(),
         endpoint_id: endpoint.id.clone(),

@@ -21,13 +21,21 @@ impl From<&EndpointFact> for Message {
                     secret: Some(secret.into()),
                 })
             }
-            EndpointFact::Updated(update) => Message::EndpointUpdated(pb::EndpointUpdated {
-                name: update.name.clone(),
-                url: update.url.clone(),
-                description: update.description.clone(),
-                event_types: names(update.event_types.as_deref().unwrap_or_default()),
-                secret: update.secret.as_ref().map(Into::into),
-            }),
+            EndpointFact::Updated { update, before } => {
+                Message::EndpointUpdated(pb::EndpointUpdated {
+                    name: update.name.clone(),
+                    url: update.url.clone(),
+                    description: update.description.clone(),
+                    event_types: names(update.event_types.as_deref().unwrap_or_default()),
+                    secret: update.secret.as_ref().map(Into::into),
+                    before: Some(pb::EndpointBefore {
+                        name: before.name.clone(),
+                        url: before.url.clone(),
+                        description: before.description.clone(),
+                        event_types: names(before.event_types.as_deref().unwrap_or_default()),
+                    }),
+                })
+            }
             EndpointFact::SecretRotated { secret, previous_expire_time } => {
                 Message::EndpointSecretRotated(pb::EndpointSecretRotated {
                     secret: Some(secret.into()),
@@ -67,14 +75,23 @@ pub(super) fn decode(message: Message) -> Result<EndpointFact, DecodeError> {
             secret: required("secret", created.secret)?.try_into()?,
         },
         Message::EndpointUpdated(updated) => {
-            let event_types: Vec<EventType> = all_parsed("event_types", &updated.event_types)?;
-            EndpointFact::Updated(EndpointUpdate {
-                name: updated.name,
-                url: updated.url,
-                description: updated.description,
-                event_types: (!event_types.is_empty()).then_some(event_types),
-                secret: updated.secret.map(TryInto::try_into).transpose()?,
-            })
+            let before = updated.before.unwrap_or_default();
+            EndpointFact::Updated {
+                update: EndpointUpdate {
+                    name: updated.name,
+                    url: updated.url,
+                    description: updated.description,
+                    event_types: some_types(&updated.event_types)?,
+                    secret: updated.secret.map(TryInto::try_into).transpose()?,
+                },
+                before: EndpointUpdate {
+                    name: before.name,
+                    url: before.url,
+                    description: before.description,
+                    event_types: some_types(&before.event_types)?,
+                    secret: None,
+                },
+            }
         }
         Message::EndpointSecretRotated(rotated) => EndpointFact::SecretRotated {
             secret: required("secret", rotated.secret)?.try_into()?,
@@ -98,6 +115,12 @@ pub(super) fn decode(message: Message) -> Result<EndpointFact, DecodeError> {
         }
         _ => return Err(DecodeError::WrongStream),
     })
+}
+
+/// An endpoint always has a type: none means that they are not told.
+fn some_types(names: &[String]) -> Result<Option<Vec<EventType>>, DecodeError> {
+    let event_types: Vec<EventType> = all_parsed("event_types", names)?;
+    Ok((!event_types.is_empty()).then_some(event_types))
 }
 
 fn names(event_types: &[EventType]) -> Vec<String> {

@@ -1,5 +1,8 @@
 //! Who caused a record, and what it belongs to.
 
+use std::net::IpAddr;
+
+use keeptrusts_webhooks_domain::access::Caller;
 use keeptrusts_webhooks_domain::log::Position;
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use prost::Message;
@@ -11,7 +14,7 @@ use crate::log::v1 as pb;
 /// The `metadata` of a record.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Metadata {
-    /// The service or person that caused it, for example `ingest`.
+    /// Who caused it: a key's id, `oidc:` and a subject, or a service (`dispatch`).
     pub actor: String,
     /// What ties records to one story: the event's id, or the endpoint's.
     pub correlation_id: String,
@@ -19,9 +22,25 @@ pub struct Metadata {
     pub causation: Option<Position>,
     /// Where it hangs in its trace.
     pub trace: Option<TraceContext>,
+    /// What people call the actor. Only where the audit trail shows it, otherwise empty.
+    pub actor_name: String,
+    /// Where the call came from. Only where the audit trail shows it.
+    pub address: Option<IpAddr>,
 }
 
 impl Metadata {
+    /// What is told of something that a caller does: who it is and where it calls from.
+    pub fn of(caller: &Caller, correlation_id: String, trace: Option<TraceContext>) -> Metadata {
+        Metadata {
+            actor: caller.actor.as_ref().to_owned(),
+            correlation_id,
+            causation: None,
+            trace,
+            actor_name: caller.name.as_ref().to_owned(),
+            address: caller.address,
+        }
+    }
+
     /// A RecordMetadata message.
     pub fn encode(&self) -> Vec<u8> {
         let message = pb::RecordMetadata {
@@ -29,6 +48,8 @@ impl Metadata {
             correlation_id: self.correlation_id.clone(),
             causation_position: self.causation.unwrap_or(Position::START).0,
             traceparent: self.trace.map(|trace| trace.to_string()).unwrap_or_default(),
+            actor_name: self.actor_name.clone(),
+            address: self.address.map(|address| address.to_string()).unwrap_or_default(),
         };
         message.encode_to_vec()
     }
@@ -41,12 +62,18 @@ impl Metadata {
             "" => None,
             traceparent => Some(parsed("traceparent", traceparent)?),
         };
+        let address = match message.address.as_str() {
+            "" => None,
+            address => Some(parsed("address", address)?),
+        };
         Ok(Metadata {
             actor: message.actor,
             correlation_id: message.correlation_id,
             // No record stands at the start, so that 0 can say that there is none.
             causation: (causation != Position::START).then_some(causation),
             trace,
+            actor_name: message.actor_name,
+            address,
         })
     }
 }

@@ -43,6 +43,24 @@ reasons! {
     StaleEtag "STALE_ETAG";
     /// The idempotency key stands for an event with other content.
     IdempotencyKeyReused "IDEMPOTENCY_KEY_REUSED";
+    /// The caller has no such organization.
+    OrganizationNotFound "ORGANIZATION_NOT_FOUND";
+    /// The organization has no such key.
+    KeyNotFound "KEY_NOT_FOUND";
+    /// No token, or none that is valid.
+    Unauthenticated "UNAUTHENTICATED";
+    /// The caller's role may not call the method.
+    PermissionDenied "PERMISSION_DENIED";
+    /// The caller's token is no session's.
+    NotASession "NOT_A_SESSION";
+    /// The caller's token is a session's, which opens no other.
+    AlreadyASession "ALREADY_A_SESSION";
+    /// Too many wrong tokens have come from this address.
+    TooManyFailedLogins "TOO_MANY_FAILED_LOGINS";
+    /// The organization publishes faster than it may.
+    PublishQuotaExceeded "PUBLISH_QUOTA_EXCEEDED";
+    /// The organization has as many endpoints as it may have.
+    TooManyEndpoints "TOO_MANY_ENDPOINTS";
     /// The database cannot be reached.
     DatabaseUnavailable "DATABASE_UNAVAILABLE";
     /// Too much is waiting.
@@ -64,6 +82,8 @@ pub enum Resource {
     Event,
     /// A delivery.
     Delivery,
+    /// A key.
+    Key,
 }
 
 impl Resource {
@@ -73,6 +93,7 @@ impl Resource {
             Resource::Endpoint => "endpoint",
             Resource::Event => "event",
             Resource::Delivery => "delivery",
+            Resource::Key => "key",
         }
     }
 
@@ -81,6 +102,7 @@ impl Resource {
             Resource::Endpoint => Reason::EndpointNotFound,
             Resource::Event => Reason::EventNotFound,
             Resource::Delivery => Reason::DeliveryNotFound,
+            Resource::Key => Reason::KeyNotFound,
         }
     }
 }

@@ -1,18 +1,22 @@
-//! Answers that end: a stream does so when the process shuts down or its deadline passes.
+//! Answers that end: a stream does so when the process shuts down, when its deadline passes, and
+//! when its caller may not be there any more.
 
 use std::future::{Future, pending};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use keeptrusts_webhooks_contracts::status;
+use keeptrusts_webhooks_domain::access::Caller;
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::body::Body;
 
+use super::gate::Gate;
 use super::guard::shutting_down;
 use crate::deadline::Deadline;
 
@@ -29,18 +33,36 @@ pub(super) struct EndingBody {
 
 enum State {
     /// Nothing had to be waited for yet.
-    Flowing {
-        shutdown: CancellationToken,
-        deadline: Option<Deadline>,
-    },
+    Flowing(Ends),
     /// Waiting for the stream, or for the reason to end it.
     Waiting(Pin<Box<dyn Future<Output = Status> + Send>>),
     Ended,
 }
 
+/// Why a stream ends that would go on.
+#[derive(Clone)]
+pub(super) struct Ends {
+    pub(super) shutdown: CancellationToken,
+    pub(super) deadline: Option<Deadline>,
+    /// Asked about the caller, if there is one.
+    pub(super) gate: Arc<dyn Gate>,
+    pub(super) caller: Option<Caller>,
+}
+
 impl EndingBody {
-    pub(super) fn new(body: Body, shutdown: CancellationToken, deadline: Option<Deadline>) -> Self {
-        EndingBody { body, state: State::Flowing { shutdown, deadline } }
+    pub(super) fn new(body: Body, ends: Ends) -> Self {
+        EndingBody { body, state: State::Flowing(ends) }
+    }
+
+    /// The trailers that end the stream, if it is time. A stream that always has something to
+    /// pass on ends as well: once it had to be waited for, this is asked before it is.
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Result<Frame<Bytes>, Status>> {
+        let State::Waiting(end) = &mut self.state else { return Poll::Pending };
+        let status = ready!(end.as_mut().poll(context));
+        self.state = State::Ended;
+        let mut trailers = HeaderMap::new();
+        status.add_header(&mut trailers)?;
+        Poll::Ready(Ok(Frame::trailers(trailers)))
     }
 }
 
@@ -55,18 +77,16 @@ impl http_body::Body for EndingBody {
         if matches!(self.state, State::Ended) {
             return Poll::Ready(None);
         }
+        if let Poll::Ready(trailers) = self.poll_end(context) {
+            return Poll::Ready(Some(trailers));
+        }
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
             return Poll::Ready(frame);
         }
-        if let State::Flowing { shutdown, deadline } = &self.state {
-            self.state = State::Waiting(Box::pin(end(shutdown.clone(), *deadline)));
+        if let State::Flowing(ends) = &self.state {
+            self.state = State::Waiting(Box::pin(end(ends.clone())));
         }
-        let State::Waiting(end) = &mut self.state else { return Poll::Pending };
-        let status = ready!(end.as_mut().poll(context));
-        self.state = State::Ended;
-        let mut trailers = HeaderMap::new();
-        status.add_header(&mut trailers)?;
-        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+        self.poll_end(context).map(Some)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -79,7 +99,14 @@ impl http_body::Body for EndingBody {
 }
 
 /// The status to end with, when it is time.
-async fn end(shutdown: CancellationToken, deadline: Option<Deadline>) -> Status {
+async fn end(ends: Ends) -> Status {
+    let Ends { shutdown, deadline, gate, caller } = ends;
+    let caller_lapses = async {
+        match caller {
+            Some(caller) => gate.lapse(caller).await,
+            None => pending().await,
+        }
+    };
     let deadline_passes = async {
         match deadline {
             Some(Deadline(time)) => sleep_until(time).await,
@@ -89,5 +116,6 @@ async fn end(shutdown: CancellationToken, deadline: Option<Deadline>) -> Status 
     tokio::select! {
         () = shutdown.cancelled() => shutting_down(),
         () = deadline_passes => status::deadline_exceeded(),
+        status = caller_lapses => status,
     }
 }

@@ -17,13 +17,15 @@ use tonic::body::Body;
 use tonic::service::Routes;
 use tower_service::Service;
 
-use super::ending::EndingBody;
+use super::ending::{EndingBody, Ends};
+use super::gate::Gate;
 use super::limits::{MAX_REQUESTS_IN_FLIGHT, RETRY_DELAY};
 use crate::deadline::{self, Deadline};
 
 #[derive(Clone)]
 pub(super) struct Guard {
     routes: Routes,
+    gate: Arc<dyn Gate>,
     in_flight: Arc<Semaphore>,
     shutdown: CancellationToken,
     grace_over: CancellationToken,
@@ -32,11 +34,12 @@ pub(super) struct Guard {
 impl Guard {
     pub(super) fn new(
         routes: Routes,
+        gate: Arc<dyn Gate>,
         shutdown: CancellationToken,
         grace_over: CancellationToken,
     ) -> Self {
         let in_flight = Arc::new(Semaphore::new(MAX_REQUESTS_IN_FLIGHT));
-        Guard { routes: routes.prepare(), in_flight, shutdown, grace_over }
+        Guard { routes: routes.prepare(), gate, in_flight, shutdown, grace_over }
     }
 }
 
@@ -64,21 +67,39 @@ impl Service<Request<Body>> for Guard {
         // Set here and not in the future: tonic sets its own after this call, so that ours is
         // the first to ring and the answer is DEADLINE_EXCEEDED, not tonic's CANCELLED.
         let alarm = deadline.map(|Deadline(time)| sleep_until(time));
-        let answer = self.routes.call(request);
-        let (shutdown, grace_over) = (self.shutdown.clone(), self.grace_over.clone());
+        let gate = Arc::clone(&self.gate);
+        let ends = Ends { shutdown: self.shutdown.clone(), deadline, gate, caller: None };
+        let answer = answer(self.routes.clone(), request, ends);
+        let grace_over = self.grace_over.clone();
         Box::pin(async move {
             let _admitted = admitted;
             let response = tokio::select! {
                 biased;
-                answer = answer => {
-                    answer?.map(|body| Body::new(EndingBody::new(body, shutdown, deadline)))
-                }
+                answer = answer => answer?,
                 () = rings(alarm) => status::deadline_exceeded().into_http(),
                 () = grace_over.cancelled() => shutting_down().into_http(),
             };
             Ok(response)
         })
     }
+}
+
+/// Asks the gate, and then the service.
+async fn answer(
+    mut routes: Routes,
+    request: Request<Body>,
+    mut ends: Ends,
+) -> Result<Response<Body>, Infallible> {
+    let (mut parts, body) = request.into_parts();
+    ends.caller = match ends.gate.admit(&parts).await {
+        Ok(caller) => caller,
+        Err(status) => return Ok(status.into_http()),
+    };
+    if let Some(caller) = &ends.caller {
+        parts.extensions.insert(caller.clone());
+    }
+    let answer = routes.call(Request::from_parts(parts, body)).await?;
+    Ok(answer.map(|body| Body::new(EndingBody::new(body, ends))))
 }
 
 async fn rings(alarm: Option<Sleep>) {

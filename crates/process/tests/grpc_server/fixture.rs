@@ -9,6 +9,7 @@ use keeptrusts_webhooks_contracts::v1::ingest_service_client::IngestServiceClien
 use keeptrusts_webhooks_contracts::v1::ingest_service_server::{
     IngestService, IngestServiceServer,
 };
+use keeptrusts_webhooks_domain::access::Caller;
 use keeptrusts_webhooks_process::deadline;
 use keeptrusts_webhooks_process::grpc_server::{GrpcServer, Health, Listener, ServeError};
 use tokio::sync::Semaphore;
@@ -29,6 +30,20 @@ pub(crate) struct Fixture {
     pub(crate) shutdown: CancellationToken,
     pub(crate) gate: Gate,
     pub(crate) served: JoinHandle<Result<(), ServeError>>,
+}
+
+/// Nobody has to show anything.
+struct LetsAllIn;
+
+#[tonic::async_trait]
+impl keeptrusts_webhooks_process::grpc_server::Gate for LetsAllIn {
+    async fn admit(&self, _: &http::request::Parts) -> Result<Option<Caller>, Status> {
+        Ok(None)
+    }
+
+    async fn lapse(&self, _: Caller) -> Status {
+        std::future::pending().await
+    }
 }
 
 /// GetEvent waits here.
@@ -61,7 +76,7 @@ impl Fixture {
         let gate =
             Gate { arrived: Arc::new(Semaphore::new(0)), opened: Arc::new(Semaphore::new(0)) };
         let shutdown = CancellationToken::new();
-        let server = GrpcServer::new()
+        let server = GrpcServer::new(Arc::new(LetsAllIn))
             .service(IngestServiceServer::new(GatedIngest(gate.clone())))
             .grace_period(grace_period);
         let health = server.health();

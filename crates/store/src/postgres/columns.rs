@@ -17,7 +17,11 @@ pub(super) const ENDPOINT: &str = "
 
 pub(super) const EVENT: &str = "
     organization_id, event_id, event_type, event_time, create_time, body_sha256, body_size,
-    idempotency_key, request_sha256, trace_id";
+    idempotency_key, request_sha256, trace_id, publisher";
+
+pub(super) const KEY: &str = "
+    key_id, organization_id, name, role, token_sha256, is_session, parent_key_id, creator,
+    create_time, expire_time, revoke_time, version";
 
 pub(super) const DELIVERY: &str = "
     organization_id, delivery_id, event_id, event_type, endpoint_id, state, attempt_count,

@@ -17,17 +17,17 @@ use crate::rows::{AttemptRow, DeliveryRow, EndpointRow, EventRow, Word, micros, 
 use crate::store::StoreError;
 
 /// A statement that lists rows of one organization.
-struct List(QueryBuilder<Postgres>);
+pub(super) struct List(pub(super) QueryBuilder<Postgres>);
 
 impl List {
-    fn of(columns: &str, table: &str, shard: Shard, organization: &OrganizationId) -> List {
+    pub(super) fn of(columns: &str, table: &str, shard: Shard, organization: &OrganizationId) -> List {
         let mut sql = QueryBuilder::new(format!("SELECT {columns} FROM {table} WHERE shard = "));
         sql.push_bind(i32::from(shard.0));
         List(sql).with("organization_id =", organization.as_str())
     }
 
     /// Only where this holds of the value.
-    fn with<'a, Value>(mut self, condition: &'static str, value: Value) -> List
+    pub(super) fn with<'a, Value>(mut self, condition: &'static str, value: Value) -> List
     where
         Value: sqlx::Encode<'a, Postgres> + sqlx::Type<Postgres>,
     {
@@ -36,7 +36,7 @@ impl List {
     }
 
     /// Only where this holds of the value, if there is one.
-    fn with_any<'a, Value>(self, condition: &'static str, value: Option<Value>) -> List
+    pub(super) fn with_any<'a, Value>(self, condition: &'static str, value: Option<Value>) -> List
     where
         Value: sqlx::Encode<'a, Postgres> + sqlx::Type<Postgres>,
     {
@@ -47,11 +47,11 @@ impl List {
     }
 
     /// Only where the column's time lies in the interval.
-    fn within(self, from: &'static str, before: &'static str, interval: Interval) -> List {
+    pub(super) fn within(self, from: &'static str, before: &'static str, interval: Interval) -> List {
         self.with_any(from, interval.start.map(micros)).with_any(before, interval.end.map(micros))
     }
 
-    fn newest_first(mut self, id: &'static str, limit: usize) -> QueryBuilder<Postgres> {
+    pub(super) fn newest_first(mut self, id: &'static str, limit: usize) -> QueryBuilder<Postgres> {
         self.0.push(format_args!(" ORDER BY {id} DESC LIMIT ")).push_bind(rows(limit));
         self.0
     }
@@ -90,6 +90,7 @@ pub(super) async fn list_events(
         .with("event_id <", before.to_string())
         .with_any("event_type =", filter.event_type.map(|kind| kind.name()))
         .within("create_time >=", "create_time <", filter.accepted)
+        .with_any("publisher =", filter.publisher.as_deref())
         .newest_first("event_id", limit);
     read_all(fetch::<EventRow>(readers, query.build_query_as()).await?)
 }

@@ -10,18 +10,19 @@ use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
+use keeptrusts_webhooks_domain::key::Key;
 use keeptrusts_webhooks_domain::log::Shard;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 
-use super::columns::{DELIVERY, ENDPOINT, EVENT, select};
+use super::columns::{DELIVERY, ENDPOINT, EVENT, KEY, select};
 use super::errors::store_error;
 use crate::plan::KeyOwner;
 use crate::projection::{Loaded, Touched};
-use crate::rows::{DeliveryRow, EndpointRow, EventRow, read_all};
+use crate::rows::{DeliveryRow, EndpointRow, EventRow, KeyRow, read_all};
 use crate::store::StoreError;
 
-/// The rows that are touched, as far as they exist. At most two statements.
+/// The rows that are touched, as far as they exist. At most three statements.
 pub(super) async fn load(
     connection: &mut PgConnection,
     shard: Shard,
@@ -60,6 +61,26 @@ pub(super) async fn load(
             fetch::<DeliveryRow, _>(connection, statement, shard, wanted).await?;
         loaded.deliveries =
             deliveries.into_iter().map(|delivery| (delivery.id, delivery)).collect();
+    }
+    if !touched.keys.is_empty() {
+        let statement = select(
+            KEY,
+            "FROM unnest($2::text[]) AS wanted (id)
+             CROSS JOIN LATERAL (
+                 SELECT *
+                 FROM keys
+                 WHERE shard = $1 AND key_id = wanted.id
+                 LIMIT 1
+             ) AS key",
+        );
+        let rows = sqlx::query_as::<_, KeyRow>(statement)
+            .bind(i32::from(shard.0))
+            .bind(touched.keys.iter().map(ToString::to_string).collect::<Vec<_>>())
+            .fetch_all(connection)
+            .await
+            .map_err(store_error)?;
+        let keys: Vec<Key> = read_all(rows)?;
+        loaded.keys = keys.into_iter().map(|key| (key.id, key)).collect();
     }
     Ok(loaded)
 }

@@ -11,6 +11,7 @@ mod check;
 mod columns;
 mod errors;
 mod hints;
+mod keys;
 mod leases;
 mod lists;
 mod load;
@@ -36,8 +37,9 @@ use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::ids::{
-    AttemptId, DeliveryId, EndpointId, EventId, OperationId, OrganizationId,
+    AttemptId, DeliveryId, EndpointId, EventId, KeyId, OperationId, OrganizationId,
 };
+use keeptrusts_webhooks_domain::key::{Key, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream, Version};
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
@@ -49,7 +51,9 @@ pub use self::open::OpenError;
 use self::session::{change, pool};
 use crate::operation::{Appended, BodyId, Operation, Record};
 use crate::projection::{CountKey, Missed};
-use crate::query::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter};
+use crate::query::{
+    AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
+};
 use crate::store::{
     AppendedBatch, DueKey, DuePage, Lease, RebuildDifference, ShardState, Store, StoreError,
     Survey, WaitingEndpoints,
@@ -321,6 +325,55 @@ impl Store for PostgresStore {
 
     async fn waiting_endpoints(&self, shard: Shard) -> Result<WaitingEndpoints, StoreError> {
         reads::waiting_endpoints(&self.readers, shard).await
+    }
+
+    async fn count_endpoints(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+    ) -> Result<u64, StoreError> {
+        keys::count_endpoints(&self.readers, shard, organization).await
+    }
+
+    async fn audit_records(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        filter: &AuditFilter,
+        before: Position,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        keys::audit_records(&self.readers, shard, organization, filter, before, limit).await
+    }
+
+    async fn key_by_token(&self, token: TokenDigest) -> Result<Option<Key>, StoreError> {
+        keys::by_token(&self.readers, token).await
+    }
+
+    async fn key(&self, id: KeyId) -> Result<Option<Key>, StoreError> {
+        keys::by_id(&self.readers, id).await
+    }
+
+    async fn list_keys(
+        &self,
+        organization: &OrganizationId,
+        filter: KeyFilter,
+        before: KeyId,
+        limit: usize,
+    ) -> Result<Vec<Key>, StoreError> {
+        keys::list(&self.readers, organization, filter, before, limit).await
+    }
+
+    async fn has_keys(&self) -> Result<bool, StoreError> {
+        keys::exist(&self.readers).await
+    }
+
+    async fn note_key_uses(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
+        keys::note_uses(&self.writers, uses).await
+    }
+
+    async fn key_uses(&self, ids: &[KeyId]) -> Result<HashMap<KeyId, Timestamp>, StoreError> {
+        keys::uses(&self.readers, ids).await
     }
 
     async fn claim_master_key(&self, key_id: &str) -> Result<String, StoreError> {

@@ -3,11 +3,13 @@
 
 use keeptrusts_webhooks_contracts::log_codec;
 use keeptrusts_webhooks_domain::attempt::Attempt;
+use keeptrusts_webhooks_domain::audit::action_of;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::log::Shard;
 use sqlx::{AssertSqlSafe, PgConnection};
 
+use super::keys::upsert_keys;
 use super::write_endpoints::upsert_endpoints;
 use crate::operation::{NewBody, Record};
 use crate::projection::{Changes, CountKey, Missed};
@@ -32,10 +34,10 @@ pub(super) async fn insert_records(
     }
     sqlx::query(
         "INSERT INTO records (shard, position, stream, version, kind, organization_id, data,
-                              metadata, recorded_at, operation_id)
+                              metadata, recorded_at, operation_id, audit_action, actor)
          SELECT $1, new.*
          FROM unnest($2::bigint[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::bytea[],
-                     $8::bytea[], $9::bigint[], $10::text[]) AS new",
+                     $8::bytea[], $9::bigint[], $10::text[], $11::text[], $12::text[]) AS new",
     )
     .bind(i32::from(shard.0))
     .bind(column(records, |record| record.position.0))
@@ -47,6 +49,10 @@ pub(super) async fn insert_records(
     .bind(column(records, |record| record.metadata.encode()))
     .bind(column(records, |record| micros(record.recorded_at)))
     .bind(column(records, |record| record.operation_id.to_string()))
+    .bind(column(records, |record| action_of(&record.fact).map(|action| action.name())))
+    .bind(column(records, |record| {
+        action_of(&record.fact).map(|_| record.metadata.actor.as_str())
+    }))
     .execute(connection)
     .await?;
     Ok(())
@@ -85,13 +91,15 @@ pub(super) async fn write_changes(
     let new_deliveries: Vec<_> = changes.new_deliveries.values().collect();
     let changed_deliveries: Vec<_> = changes.changed_deliveries.values().collect();
     let attempt_counts: Vec<_> = changes.attempt_counts.iter().collect();
+    let keys: Vec<_> = changes.keys.values().collect();
     upsert_endpoints(connection, shard, &endpoints).await?;
     insert_events(connection, shard, &changes.events).await?;
     insert_deliveries(connection, shard, &new_deliveries, "").await?;
     insert_deliveries(connection, shard, &changed_deliveries, REPLACE_DELIVERIES).await?;
     insert_attempts(connection, shard, &changes.attempts).await?;
     insert_missed(connection, shard, &changes.missed).await?;
-    add_attempt_counts(connection, shard, &attempt_counts).await
+    add_attempt_counts(connection, shard, &attempt_counts).await?;
+    upsert_keys(connection, shard, &keys).await
 }
 
 async fn insert_events(
@@ -105,10 +113,10 @@ async fn insert_events(
     sqlx::query(
         "INSERT INTO events (shard, organization_id, event_id, event_type, event_time,
                              create_time, body_sha256, body_size, idempotency_key,
-                             request_sha256, trace_id)
+                             request_sha256, trace_id, publisher)
          SELECT $1, new.*
          FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bytea[],
-                     $8::bigint[], $9::text[], $10::bytea[], $11::text[]) AS new",
+                     $8::bigint[], $9::text[], $10::bytea[], $11::text[], $12::text[]) AS new",
     )
     .bind(i32::from(shard.0))
     .bind(column(events, |event| event.organization_id.as_str()))
@@ -121,6 +129,7 @@ async fn insert_events(
     .bind(column(events, |event| event.idempotency.as_ref().map(|used| used.key.as_str())))
     .bind(column(events, |event| event.idempotency.as_ref().map(|used| used.request_sha256)))
     .bind(column(events, |event| event.trace_id.map(|id| id.to_string())))
+    .bind(column(events, |event| event.publisher.as_str()))
     .execute(connection)
     .await?;
     Ok(())

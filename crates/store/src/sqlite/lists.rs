@@ -138,6 +138,7 @@ pub(super) fn select_events(
     and_of(&mut query, shard, organization, "event_id <", before);
     and(&mut query, "event_type =", filter.event_type.map(|event_type| event_type.name()));
     and_within(&mut query, "create_time", filter.accepted);
+    and(&mut query, "publisher =", filter.publisher.as_deref());
     query.push(" ORDER BY event_id DESC LIMIT ").push_bind(sql_limit(limit));
     query
 }
@@ -259,7 +260,7 @@ pub(super) async fn missed_events(
 }
 
 /// The rows that a list's query finds.
-async fn fetch<Row, T>(
+pub(super) async fn fetch<Row, T>(
     readers: &SqlitePool,
     mut query: QueryBuilder<Sqlite>,
 ) -> Result<Vec<T>, StoreError>
@@ -285,7 +286,7 @@ fn and_of(
 }
 
 /// Adds a condition, if there is a value for it. `condition` is ours, never a caller's.
-fn and<'t, T: Encode<'t, Sqlite> + Type<Sqlite>>(
+pub(super) fn and<'t, T: Encode<'t, Sqlite> + Type<Sqlite>>(
     query: &mut QueryBuilder<Sqlite>,
     condition: &'static str,
     value: Option<T>,
@@ -295,7 +296,7 @@ fn and<'t, T: Encode<'t, Sqlite> + Type<Sqlite>>(
     }
 }
 
-fn and_within(query: &mut QueryBuilder<Sqlite>, column: &'static str, interval: Interval) {
+pub(super) fn and_within(query: &mut QueryBuilder<Sqlite>, column: &'static str, interval: Interval) {
     if let Some(start) = interval.start {
         query.push(" AND ").push(column).push(" >= ").push_bind(micros(start));
     }

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::{Event, IdempotencyKey};
-use keeptrusts_webhooks_domain::ids::{DeliveryId, EventId, OrganizationId};
+use keeptrusts_webhooks_domain::ids::{DeliveryId, EventId, KeyId, OrganizationId};
+use keeptrusts_webhooks_domain::key::Key;
 use keeptrusts_webhooks_domain::log::Shard;
 use sqlx::SqliteConnection;
 
@@ -14,7 +15,7 @@ use super::number;
 use super::set_statement::{SetStatement, Values};
 use crate::plan::KeyOwner;
 use crate::projection::{Loaded, Touched};
-use crate::rows::{DeliveryRow, EndpointRow, EventRow, read_all};
+use crate::rows::{DeliveryRow, EndpointRow, EventRow, KeyRow, read_all};
 use crate::store::StoreError;
 
 // CROSS JOIN tells SQLite to begin with the wanted keys and look each of them up.
@@ -33,6 +34,14 @@ pub(super) static DELIVERIES: SetStatement = SetStatement::new(
      SELECT deliveries.*
      FROM wanted CROSS JOIN deliveries USING (organization_id, delivery_id)
      WHERE deliveries.shard = ?",
+);
+
+pub(super) static KEYS: SetStatement = SetStatement::new(
+    1,
+    "WITH wanted (key_id) AS (VALUES {rows})
+     SELECT keys.*
+     FROM wanted CROSS JOIN keys USING (key_id)
+     WHERE keys.shard = ?",
 );
 
 pub(super) static EVENTS_BY_KEY: SetStatement = SetStatement::new(
@@ -58,6 +67,13 @@ pub(super) async fn touched(
     loaded.endpoints.extend(endpoints.into_iter().map(|row| (row.id, row)));
     let found = deliveries(connection, shard, &touched.deliveries).await?;
     loaded.deliveries.extend(found.into_iter().map(|row| (row.id, row)));
+    let bind = |values: &mut Values, id: &KeyId| values.push(id.to_string());
+    let found = KEYS
+        .fetch::<_, KeyRow>(connection, touched.keys.iter(), bind, &[number(shard)])
+        .await
+        .map_err(failed)?;
+    let keys: Vec<Key> = read_all(found)?;
+    loaded.keys.extend(keys.into_iter().map(|row| (row.id, row)));
     Ok(loaded)
 }
 

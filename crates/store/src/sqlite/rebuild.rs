@@ -11,8 +11,8 @@ use crate::projection::{Fold, Touched};
 use crate::store::StoreError;
 
 /// The tables that are nothing but a fold of the log.
-pub(super) const PROJECTIONS: [&str; 6] =
-    ["endpoints", "events", "deliveries", "attempts", "missed_events", "attempt_counts"];
+pub(super) const PROJECTIONS: [&str; 7] =
+    ["endpoints", "events", "deliveries", "attempts", "missed_events", "attempt_counts", "keys"];
 
 pub(super) async fn rebuild(
     connection: &mut SqliteConnection,

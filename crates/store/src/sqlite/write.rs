@@ -2,9 +2,11 @@
 
 use keeptrusts_webhooks_contracts::log_codec;
 use keeptrusts_webhooks_domain::attempt::Attempt;
+use keeptrusts_webhooks_domain::audit::action_of;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::Event;
+use keeptrusts_webhooks_domain::key::Key;
 use keeptrusts_webhooks_domain::log::Shard;
 use sqlx::SqliteConnection;
 
@@ -17,10 +19,10 @@ use crate::rows::{Word, duration_micros, event_types_text, micros};
 use crate::store::StoreError;
 
 static RECORDS: SetStatement = SetStatement::new(
-    10,
+    12,
     "INSERT INTO records
          (shard, position, stream, version, kind, organization_id, data, metadata,
-          recorded_at, operation_id)
+          recorded_at, operation_id, audit_action, actor)
      VALUES {rows}",
 );
 
@@ -40,10 +42,10 @@ static ENDPOINTS: SetStatement = SetStatement::new(
 );
 
 static EVENTS: SetStatement = SetStatement::new(
-    11,
+    12,
     "INSERT INTO events
          (shard, organization_id, event_id, event_type, event_time, create_time,
-          body_sha256, body_size, idempotency_key, request_sha256, trace_id)
+          body_sha256, body_size, idempotency_key, request_sha256, trace_id, publisher)
      VALUES {rows}",
 );
 
@@ -99,6 +101,14 @@ static ATTEMPT_COUNTS: SetStatement = SetStatement::new(
          count = count + excluded.count",
 );
 
+static KEYS: SetStatement = SetStatement::new(
+    13,
+    "INSERT OR REPLACE INTO keys
+         (shard, key_id, organization_id, name, role, token_sha256, is_session, parent_key_id,
+          creator, create_time, expire_time, revoke_time, version)
+     VALUES {rows}",
+);
+
 pub(super) async fn records(
     connection: &mut SqliteConnection,
     shard: Shard,
@@ -148,7 +158,9 @@ async fn write_changes(
     let bind = |values: &mut Values, row: &Missed| bind_missed(values, shard, row);
     MISSED_EVENTS.execute(connection, changes.missed.iter(), bind).await?;
     let bind = |values: &mut Values, row: (&CountKey, &u64)| bind_count(values, shard, row);
-    ATTEMPT_COUNTS.execute(connection, changes.attempt_counts.iter(), bind).await
+    ATTEMPT_COUNTS.execute(connection, changes.attempt_counts.iter(), bind).await?;
+    let bind = |values: &mut Values, row: &Key| bind_key(values, shard, row);
+    KEYS.execute(connection, changes.keys.values(), bind).await
 }
 
 fn bind_record(values: &mut Values, shard: Shard, record: &Record) {
@@ -162,6 +174,9 @@ fn bind_record(values: &mut Values, shard: Shard, record: &Record) {
     values.push(record.metadata.encode());
     values.push(micros(record.recorded_at));
     values.push(record.operation_id.to_string());
+    let audited = action_of(&record.fact);
+    values.push(audited.map(|action| action.name()));
+    values.push(audited.map(|_| record.metadata.actor.as_str()));
 }
 
 fn bind_endpoint(values: &mut Values, shard: Shard, row: &Endpoint) {
@@ -203,6 +218,7 @@ fn bind_event(values: &mut Values, shard: Shard, row: &Event) {
     values.push(idempotency.map(|idempotency| idempotency.key.as_str()));
     values.push(idempotency.map(|idempotency| &idempotency.request_sha256[..]));
     values.push(row.trace_id.map(|trace_id| trace_id.to_string()));
+    values.push(row.publisher.as_str());
 }
 
 fn bind_delivery(values: &mut Values, shard: Shard, row: &Delivery) {
@@ -244,6 +260,22 @@ fn bind_attempt(values: &mut Values, shard: Shard, row: &Attempt) {
     values.push(row.outcome.word());
     values.push(row.error.as_str());
     values.push(row.next_attempt_time.map(micros));
+}
+
+fn bind_key(values: &mut Values, shard: Shard, row: &Key) {
+    values.push(number(shard));
+    values.push(row.id.to_string());
+    values.push(row.reach.to_string());
+    values.push(row.name.as_str());
+    values.push(row.role.word());
+    values.push(&row.token.0[..]);
+    values.push(row.session.is_some());
+    values.push(row.session.and_then(|session| session.parent).map(|id| id.to_string()));
+    values.push(row.creator.as_str());
+    values.push(micros(row.create_time));
+    values.push(row.expire_time.map(micros));
+    values.push(row.revoke_time.map(micros));
+    values.push(row.version.0);
 }
 
 fn bind_missed(values: &mut Values, shard: Shard, row: &Missed) {

@@ -1,5 +1,6 @@
 //! Send a test and wait for its outcome.
 
+use keeptrusts_webhooks_contracts::api::{Asked, EndpointRef};
 use keeptrusts_webhooks_contracts::status::{self, Resource};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::Timestamp;
@@ -8,9 +9,8 @@ use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::event::ContentDigest;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
-use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
+use keeptrusts_webhooks_domain::ids::{DeliveryId, EventId};
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream};
-use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_store::{BodyId, Expected, NewBody, NewRecord, new_trace, new_ulid};
 use tonic::Status;
@@ -22,10 +22,10 @@ const RECORDS_PER_READ: usize = 500;
 impl DispatchApi {
     pub(super) async fn test(
         &self,
-        organization: &OrganizationId,
-        endpoint_id: EndpointId,
-        trace: Option<TraceContext>,
+        asked: Asked<EndpointRef>,
     ) -> Result<(Delivery, v1::Attempt), Status> {
+        let EndpointRef { organization_id: organization, endpoint_id } = &asked.request;
+        let endpoint_id = *endpoint_id;
         let endpoint = self.open_endpoint(organization, endpoint_id).await?;
         endpoint.ok_or_else(|| status::not_found(Resource::Endpoint, endpoint_id))?;
         let now = (self.clock)();
@@ -49,11 +49,12 @@ impl DispatchApi {
             content: content.into(),
             expire_time: now.checked_add(self.body_retention).unwrap_or(Timestamp::MAX),
         };
-        let trace = trace.unwrap_or_else(new_trace);
+        let mut metadata = asked.metadata(event_id);
+        metadata.trace = metadata.trace.or_else(|| Some(new_trace()));
         let shard = self.log.shard_of(organization);
         // Read before the request is appended, so that the outcome cannot be missed.
         let before = *self.log.watch(shard).borrow();
-        self.append(organization, record, event_id.to_string(), Some(trace), vec![body]).await?;
+        self.append(organization, record, metadata, vec![body]).await?;
         self.wait_for_outcome(shard, before, delivery_id).await?;
         let delivery = self.delivery(organization, delivery_id).await?;
         let attempt = self.attempts_with_content(&delivery).await?.pop();

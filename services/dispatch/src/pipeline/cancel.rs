@@ -49,8 +49,7 @@ pub(crate) async fn cancel_waiting(shard: Arc<Shard>, endpoint_id: EndpointId) {
             metadata: Metadata {
                 actor: "dispatch".into(),
                 correlation_id: endpoint_id.to_string(),
-                causation: None,
-                trace: None,
+                ..Metadata::default()
             },
             bodies: Vec::new(),
             fence: Some(shard.lease.epoch()),

@@ -205,8 +205,8 @@ fn operation(shard: &Shard, pending: &Pending, changed: &mut Changed) -> Operati
         metadata: Metadata {
             actor: "dispatch".into(),
             correlation_id: delivery.event_id.to_string(),
-            causation: None,
             trace,
+            ..Metadata::default()
         },
         bodies,
         fence: Some(shard.lease.epoch()),

@@ -241,6 +241,7 @@ impl Route {
                 correlation_id: event_id.to_string(),
                 causation: Some(cause.position),
                 trace: cause.metadata.trace,
+                ..Metadata::default()
             },
             bodies: Vec::new(),
             fence: Some(self.shard.lease.epoch()),

@@ -5,16 +5,23 @@ mod events;
 mod receiver;
 mod report;
 
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use keeptrusts_webhooks_access::AccessFlags;
+use keeptrusts_webhooks_contracts::client::Bearer;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::dispatch_service_client::DispatchServiceClient;
 use keeptrusts_webhooks_contracts::v1::endpoint_service_client::EndpointServiceClient;
 use keeptrusts_webhooks_contracts::v1::ingest_service_client::IngestServiceClient;
 use keeptrusts_webhooks_dispatch_service::flags::DispatchFlags;
+use keeptrusts_webhooks_domain::key::Token;
+use keeptrusts_webhooks_endpoint_service::flags::EndpointFlags;
+use keeptrusts_webhooks_ingest_service::flags::IngestFlags;
 use keeptrusts_webhooks_process::database::DatabaseFlags;
+use keeptrusts_webhooks_store::keyring::random;
 use tonic::transport::Channel;
 
 use crate::platform::{Platform, PlatformFlags};
@@ -43,13 +50,14 @@ pub(crate) async fn run() -> Result<(), Problem> {
     let receiver = Receiver::start(&FAILURES).await?;
     let authority_file = folder.path().join("receiver-ca.pem");
     std::fs::write(&authority_file, &receiver.authority)?;
-    let platform = Platform::start(&flags(folder.path(), &authority_file)?).await?;
-    let outcome = tokio::time::timeout(PATIENCE, tell(&platform, &receiver)).await;
+    let key = Token::from_random(random());
+    let platform = Platform::start(&flags(folder.path(), &authority_file, &key)?).await?;
+    let outcome = tokio::time::timeout(PATIENCE, tell(&platform, &receiver, &key)).await;
     platform.stop().await;
     outcome.map_err(|_| format!("the demo was not over within {PATIENCE:?}"))?
 }
 
-fn flags(folder: &Path, authority_file: &Path) -> Result<PlatformFlags, Problem> {
+fn flags(folder: &Path, authority_file: &Path, key: &Token) -> Result<PlatformFlags, Problem> {
     Ok(PlatformFlags {
         listen: "127.0.0.1:0".parse()?,
         database: DatabaseFlags {
@@ -67,12 +75,16 @@ fn flags(folder: &Path, authority_file: &Path) -> Result<PlatformFlags, Problem>
             lease_ttl: Duration::from_secs(10),
         },
         body_retention: Duration::from_secs(24 * 60 * 60),
+        access: AccessFlags::with_first_key(key.clone()),
+        endpoints: EndpointFlags { max_endpoints_per_organization: 10 },
+        ingest: IngestFlags { publish_quota: NonZeroU32::MAX },
     })
 }
 
-async fn tell(platform: &Platform, receiver: &Receiver) -> Result<(), Problem> {
+async fn tell(platform: &Platform, receiver: &Receiver, key: &Token) -> Result<(), Problem> {
     let server = format!("http://{}", platform.address());
     let channel = Channel::from_shared(server)?.connect().await?;
+    let channel = Bearer::new(key.expose())?.on(channel);
     let mut endpoints = EndpointServiceClient::new(channel.clone());
     let mut ingest = IngestServiceClient::new(channel.clone());
     let mut dispatch = DispatchServiceClient::new(channel);

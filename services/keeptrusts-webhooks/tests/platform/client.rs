@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 
+use keeptrusts_webhooks_contracts::client::{AuthorizedChannel, Bearer};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::dispatch_service_client::DispatchServiceClient;
 use keeptrusts_webhooks_contracts::v1::endpoint_service_client::EndpointServiceClient;
 use keeptrusts_webhooks_contracts::v1::ingest_service_client::IngestServiceClient;
 use keeptrusts_webhooks_contracts::v1::publish_event_request::Payload;
+use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 use tonic::transport::{Channel, Endpoint as Target};
 use tonic::{Code, Status};
 
@@ -20,9 +22,9 @@ use super::eventually;
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     organization: String,
-    endpoints: EndpointServiceClient<Channel>,
-    ingest: IngestServiceClient<Channel>,
-    dispatch: DispatchServiceClient<Channel>,
+    endpoints: EndpointServiceClient<AuthorizedChannel>,
+    ingest: IngestServiceClient<AuthorizedChannel>,
+    dispatch: DispatchServiceClient<AuthorizedChannel>,
 }
 
 /// An endpoint that was created, and its secret.
@@ -38,18 +40,26 @@ pub(crate) fn data_json(json: &str) -> Option<Payload> {
 }
 
 impl Client {
-    /// A client of the three services, wherever each of them listens.
+    /// A client of the three services, wherever each of them listens, with the first key.
     pub(crate) fn new(
         organization: &str,
         endpoint_service: SocketAddr,
         ingest_service: SocketAddr,
         dispatch_service: SocketAddr,
     ) -> Self {
+        let services = [endpoint_service, ingest_service, dispatch_service];
+        Self::with_token(organization, services.map(channel), FIRST_KEY)
+    }
+
+    /// The same for somebody who has this token, of the three services in this order.
+    pub(crate) fn with_token(organization: &str, services: [Channel; 3], token: &str) -> Self {
+        let bearer = Bearer::new(token).expect("a token");
+        let [endpoints, ingest, dispatch] = services.map(|channel| bearer.clone().on(channel));
         Self {
             organization: organization.to_owned(),
-            endpoints: EndpointServiceClient::new(channel(endpoint_service)),
-            ingest: IngestServiceClient::new(channel(ingest_service)),
-            dispatch: DispatchServiceClient::new(channel(dispatch_service)),
+            endpoints: EndpointServiceClient::new(endpoints),
+            ingest: IngestServiceClient::new(ingest),
+            dispatch: DispatchServiceClient::new(dispatch),
         }
     }
 
@@ -63,15 +73,15 @@ impl Client {
         self.organization.clone()
     }
 
-    pub(crate) fn endpoints(&self) -> EndpointServiceClient<Channel> {
+    pub(crate) fn endpoints(&self) -> EndpointServiceClient<AuthorizedChannel> {
         self.endpoints.clone()
     }
 
-    pub(crate) fn ingest(&self) -> IngestServiceClient<Channel> {
+    pub(crate) fn ingest(&self) -> IngestServiceClient<AuthorizedChannel> {
         self.ingest.clone()
     }
 
-    pub(crate) fn dispatch(&self) -> DispatchServiceClient<Channel> {
+    pub(crate) fn dispatch(&self) -> DispatchServiceClient<AuthorizedChannel> {
         self.dispatch.clone()
     }
 
@@ -195,7 +205,7 @@ fn available<T>(answer: Result<T, Status>) -> Option<T> {
     }
 }
 
-fn channel(address: SocketAddr) -> Channel {
+pub(crate) fn channel(address: SocketAddr) -> Channel {
     let target = Target::from_shared(format!("http://{address}"));
     target.expect("an address makes a URL").connect_lazy()
 }

@@ -1,0 +1,51 @@
+//! Where a call comes from.
+
+use std::net::IpAddr;
+
+use http::request::Parts;
+use ipnet::IpNet;
+use tonic::transport::server::TcpConnectInfo;
+
+/// The address at the other end of the connection. None: this process itself.
+pub(crate) fn peer(request: &Parts) -> Option<IpAddr> {
+    let connection = request.extensions.get::<TcpConnectInfo>()?;
+    connection.remote_addr().map(|address| address.ip().to_canonical())
+}
+
+/// Whom a call is made for: the peer, unless it is one that may speak for others. Then it is the
+/// last address of `x-forwarded-for`, the one that the peer itself has added.
+pub(crate) fn caller(request: &Parts, peer: Option<IpAddr>, trusted: &[IpNet]) -> Option<IpAddr> {
+    let is_trusted = |peer: &IpAddr| trusted.iter().any(|network| network.contains(peer));
+    let forwarded = match peer.is_none_or(|peer| is_trusted(&peer)) {
+        true => request.headers.get_all("x-forwarded-for").iter().next_back(),
+        false => None,
+    };
+    let last = forwarded
+        .and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse::<IpAddr>().ok());
+    last.map(|address| address.to_canonical()).or(peer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(forwarded: &[&str]) -> Parts {
+        let mut request = http::Request::new(());
+        for value in forwarded {
+            request.headers_mut().append("x-forwarded-for", value.parse().expect("a value"));
+        }
+        request.into_parts().0
+    }
+
+    #[test]
+    fn only_who_is_trusted_may_speak_for_others() {
+        let peer: Option<IpAddr> = "10.0.0.1".parse().ok();
+        let trusted: [IpNet; 1] = ["10.0.0.0/8".parse().expect("a network")];
+        let told = request(&["192.0.2.9, 198.51.100.7"]);
+        assert_eq!(caller(&told, peer, &[]), peer);
+        assert_eq!(caller(&told, peer, &trusted), "198.51.100.7".parse().ok());
+        assert_eq!(caller(&told, None, &[]), "198.51.100.7".parse().ok(), "this process itself");
+        assert_eq!(caller(&request(&[]), peer, &trusted), peer);
+        assert_eq!(caller(&request(&["nonsense"]), peer, &trusted), peer);
+    }
+}

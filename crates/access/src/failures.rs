@@ -1,0 +1,88 @@
+//! Peers whose tokens keep being wrong have to slow down.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
+
+use governor::clock::{Clock, MonotonicClock};
+use governor::state::keyed::HashMapStateStore;
+use governor::{Quota, RateLimiter};
+use moka::sync::Cache;
+
+use crate::limits::MAX_PEERS;
+
+/// Counts failures by peer. Who fails more often than allowed is blocked until the next failure
+/// would be allowed; what it sends meanwhile is not looked up.
+pub(crate) struct Failures {
+    limiter: RateLimiter<IpAddr, HashMapStateStore<IpAddr>, MonotonicClock>,
+    blocked: Cache<IpAddr, Instant>,
+}
+
+impl Failures {
+    /// So many failures a minute, and as many at once.
+    pub(crate) fn per_minute(failures: NonZeroU32) -> Failures {
+        let quota = Quota::per_minute(failures);
+        let limiter = RateLimiter::hashmap_with_clock(quota, MonotonicClock);
+        let blocked =
+            Cache::builder().max_capacity(MAX_PEERS).time_to_live(Duration::from_secs(60)).build();
+        Failures { limiter, blocked }
+    }
+
+    /// How long a peer is still blocked. None: it is not.
+    pub(crate) fn blocked_for(&self, peer: IpAddr) -> Option<Duration> {
+        let until = self.blocked.get(&network_of(peer))?;
+        let left = until.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
+    }
+
+    /// Notes that a peer's token was wrong.
+    pub(crate) fn note(&self, peer: IpAddr) {
+        let network = network_of(peer);
+        if let Err(not_until) = self.limiter.check_key(&network) {
+            let now = MonotonicClock.now();
+            self.blocked.insert(network, now + not_until.wait_time_from(now));
+        }
+        // Those who have not failed for a while are forgotten.
+        if self.limiter.len() as u64 > MAX_PEERS {
+            self.limiter.retain_recent();
+            self.limiter.shrink_to_fit();
+        }
+    }
+}
+
+/// Who has one IPv6 address has 2⁶⁴ of them (RFC 4291 section 2.5.4), and counts as one.
+fn network_of(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_fails_too_often_is_blocked_for_a_while_and_nobody_else_is() {
+        let failures = Failures::per_minute(NonZeroU32::new(5).expect("not zero"));
+        let peer = "192.0.2.1".parse().expect("an address");
+        let other = "192.0.2.2".parse().expect("an address");
+        for _ in 0..5 {
+            failures.note(peer);
+            assert_eq!(failures.blocked_for(peer), None);
+        }
+        failures.note(peer);
+        let left = failures.blocked_for(peer).expect("blocked");
+        assert!(left <= Duration::from_secs(12), "5 a minute is one every 12 s: {left:?}");
+        assert_eq!(failures.blocked_for(other), None);
+        let mapped = "::ffff:192.0.2.1".parse().expect("an address");
+        assert!(failures.blocked_for(mapped).is_some(), "the same peer, written otherwise");
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_peer() {
+        let network = |text: &str| network_of(text.parse().expect("an address"));
+        assert_eq!(network("2001:db8:1:2::1"), network("2001:db8:1:2:ffff::9"));
+        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
+    }
+}

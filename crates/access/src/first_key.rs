@@ -1,0 +1,94 @@
+//! The first key, with which all others are made.
+
+use std::sync::Arc;
+
+use keeptrusts_webhooks_contracts::log_codec::Metadata;
+use keeptrusts_webhooks_domain::access::Role;
+use keeptrusts_webhooks_domain::fact::Fact;
+use keeptrusts_webhooks_domain::ids::{KeyId, OperationId, OrganizationId};
+use keeptrusts_webhooks_domain::key::{KeyFact, NewKey, Token, TokenDigest};
+use keeptrusts_webhooks_domain::log::{Shard, Stream, Version};
+use keeptrusts_webhooks_store::keyring::random;
+use keeptrusts_webhooks_store::{
+    AppendError, Clock, Expected, Log, NewRecord, Operation, Refusal, StoreError, new_ulid,
+};
+use ulid::Ulid;
+
+/// Why there is no first key.
+#[derive(Debug, thiserror::Error)]
+pub enum FirstKeyError {
+    /// The keys cannot be read.
+    #[error("cannot look up the first key")]
+    Query(#[from] StoreError),
+    /// It cannot be made.
+    #[error("cannot make the first key")]
+    Append(#[from] AppendError),
+}
+
+/// Makes sure that there is a key: the given one, or, in a database that has never had any, a new
+/// one, whose token is returned to be shown once. Of several processes that do this at once, one
+/// makes it.
+pub(crate) async fn ensure(
+    log: &Arc<Log>,
+    clock: &Clock,
+    given: Option<&Token>,
+) -> Result<Option<Token>, FirstKeyError> {
+    let store = log.store();
+    if let Some(token) = given {
+        if store.key_by_token(token.digest()).await?.is_none() {
+            // Every process that is given it comes to the same id.
+            create(log, clock, id_of(token.digest()), token).await?;
+        }
+        return Ok(None);
+    }
+    if store.has_keys().await? {
+        return Ok(None);
+    }
+    let token = Token::from_random(random());
+    let was_first = create(log, clock, KeyId::new(Ulid(1)), &token).await?;
+    Ok(was_first.then_some(token))
+}
+
+/// An id below all that carry a time.
+fn id_of(digest: TokenDigest) -> KeyId {
+    let [a, b, c, d, e, f, g, h, ..] = digest.0;
+    KeyId::new(Ulid(u64::from_be_bytes([a, b, c, d, e, f, g, h]).into()))
+}
+
+/// False: somebody else has made it.
+async fn create(
+    log: &Log,
+    clock: &Clock,
+    id: KeyId,
+    token: &Token,
+) -> Result<bool, FirstKeyError> {
+    let new = NewKey {
+        name: "the first key".to_owned(),
+        role: Role::Admin,
+        token: token.digest(),
+        expire_time: None,
+        session: None,
+    };
+    let operation = Operation {
+        id: OperationId::new(new_ulid(clock())),
+        organization_id: OrganizationId::all(),
+        records: vec![NewRecord {
+            stream: Stream::Key(id),
+            expected: Expected::Version(Version(0)),
+            fact: Fact::Key(KeyFact::Created(new)),
+        }],
+        metadata: Metadata {
+            actor: "bootstrap".to_owned(),
+            correlation_id: id.to_string(),
+            ..Metadata::default()
+        },
+        bodies: Vec::new(),
+        fence: None,
+        checkpoint: None,
+    };
+    match log.append(Shard::OF_KEYS, operation).await {
+        Ok(_) => Ok(true),
+        Err(AppendError::Refused(Refusal::StaleVersion { .. })) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,207 @@
+//! The flags of the gate, and what they make of it.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use http::Uri;
+use ipnet::IpNet;
+use keeptrusts_webhooks_domain::key::Token;
+use keeptrusts_webhooks_process::database::Database;
+use keeptrusts_webhooks_store::Clock;
+use tokio_util::sync::CancellationToken;
+
+use crate::failures::Failures;
+use crate::first_key::{self, FirstKeyError};
+use crate::gate::Access;
+use crate::https::{Fetcher, TrustError, is_acceptable};
+use crate::keys::Keys;
+use crate::web_tokens::{ClaimNames, IssuerKeys, Source, WebTokens};
+
+/// Who may ask.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Access")]
+pub struct AccessFlags {
+    /// The token of the first key, an admin's of all organizations: kt_ and 64 hex digits.
+    ///
+    /// Make one with: echo kt_$(openssl rand -hex 32). It is better given by the environment than
+    /// on the command line, which others can see. Without it, a database that has no key yet gets
+    /// one, whose token is printed once.
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "KEEPTRUSTS_WEBHOOKS_BOOTSTRAP_ADMIN_KEY",
+        hide_env_values = true,
+        value_parser = token
+    )]
+    pub bootstrap_admin_key: Option<Token>,
+
+    /// Accept JSON Web Tokens of this OpenID Connect issuer. Its keys are fetched from the
+    /// address that its discovery document names, and again when they change.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "KEEPTRUSTS_WEBHOOKS_OIDC_ISSUER",
+        requires = "oidc_audience",
+        value_parser = issuer
+    )]
+    pub oidc_issuer: Option<String>,
+
+    /// The audience that tokens must be for, most often the console's client id. Can be given
+    /// several times.
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "KEEPTRUSTS_WEBHOOKS_OIDC_AUDIENCE",
+        value_delimiter = ','
+    )]
+    pub oidc_audience: Vec<String>,
+
+    /// A file with the issuer's keys (a JSON Web Key Set), instead of fetching them.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "KEEPTRUSTS_WEBHOOKS_OIDC_JWKS_FILE",
+        requires = "oidc_audience"
+    )]
+    pub oidc_jwks_file: Option<PathBuf>,
+
+    /// A PEM file with certificates that the issuer may have, besides the system's.
+    #[arg(long, value_name = "FILE", env = "KEEPTRUSTS_WEBHOOKS_OIDC_CA")]
+    pub oidc_ca: Option<PathBuf>,
+
+    /// The claim that names the organization; * is all of them.
+    #[arg(
+        long,
+        value_name = "CLAIM",
+        env = "KEEPTRUSTS_WEBHOOKS_OIDC_ORGANIZATION_CLAIM",
+        default_value = "organization"
+    )]
+    pub oidc_organization_claim: String,
+
+    /// The claim that names the role: admin, publisher, viewer or platform, or a list with one.
+    #[arg(
+        long,
+        value_name = "CLAIM",
+        env = "KEEPTRUSTS_WEBHOOKS_OIDC_ROLE_CLAIM",
+        default_value = "role"
+    )]
+    pub oidc_role_claim: String,
+
+    /// How many wrong tokens an address may send a minute before it has to wait.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "KEEPTRUSTS_WEBHOOKS_FAILED_LOGINS_PER_MINUTE",
+        default_value = "30"
+    )]
+    pub failed_logins_per_minute: NonZeroU32,
+
+    /// A network whose peers may say by x-forwarded-for whom they ask for, which the audit trail
+    /// then shows: a console or a proxy of yours. Can be given several times.
+    #[arg(
+        long,
+        value_name = "CIDR",
+        env = "KEEPTRUSTS_WEBHOOKS_TRUSTED_PROXY",
+        value_delimiter = ','
+    )]
+    pub trusted_proxy: Vec<IpNet>,
+
+    /// Do not tell what can be called (gRPC reflection), which takes no token.
+    #[arg(long, env = "KEEPTRUSTS_WEBHOOKS_NO_REFLECTION")]
+    pub no_reflection: bool,
+}
+
+/// Why there is no gate.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessSetupError {
+    /// There is no first key.
+    #[error(transparent)]
+    FirstKey(#[from] FirstKeyError),
+    /// The issuer cannot be trusted.
+    #[error("cannot prepare to fetch the issuer's keys (--oidc-ca)")]
+    Trust(#[from] TrustError),
+}
+
+impl AccessFlags {
+    /// Nothing but a first key: for a platform that a program starts for itself.
+    pub fn with_first_key(token: Token) -> AccessFlags {
+        AccessFlags {
+            bootstrap_admin_key: Some(token),
+            oidc_issuer: None,
+            oidc_audience: Vec::new(),
+            oidc_jwks_file: None,
+            oidc_ca: None,
+            oidc_organization_claim: String::new(),
+            oidc_role_claim: String::new(),
+            failed_logins_per_minute: NonZeroU32::MIN,
+            trusted_proxy: Vec::new(),
+            no_reflection: false,
+        }
+    }
+
+    /// The gate of a process that has this database open. A first key that had to be made is
+    /// printed on standard output: once, and not in the logs.
+    pub async fn start(
+        &self,
+        database: &Database,
+        clock: Clock,
+    ) -> Result<Arc<Access>, AccessSetupError> {
+        let given = self.bootstrap_admin_key.as_ref();
+        if let Some(token) = first_key::ensure(&database.log, &clock, given).await? {
+            println!(
+                "The first key, an admin's of all organizations. It is shown only now:\n\n  {}\n",
+                token.expose()
+            );
+        }
+        let keys = Arc::new(Keys::new(Arc::clone(&database.log), Arc::clone(&clock)));
+        let stop = CancellationToken::new();
+        let noting = {
+            let (keys, stop) = (Arc::clone(&keys), stop.clone());
+            tokio::spawn(async move { keys.note_uses(stop).await })
+        };
+        Ok(Arc::new(Access {
+            keys,
+            web_tokens: self.web_tokens()?,
+            failures: Failures::per_minute(self.failed_logins_per_minute),
+            trusted_proxies: self.trusted_proxy.clone(),
+            clock,
+            stop,
+            noting: Some(noting).into(),
+        }))
+    }
+
+    fn web_tokens(&self) -> Result<Option<WebTokens>, AccessSetupError> {
+        let source = match (&self.oidc_jwks_file, &self.oidc_issuer) {
+            (Some(path), _) => Source::File(path.clone()),
+            (None, Some(issuer)) => {
+                let issuer = issuer.trim_end_matches('/').to_owned();
+                Source::Issuer { issuer, fetcher: Fetcher::new(self.oidc_ca.as_ref())? }
+            }
+            (None, None) => return Ok(None),
+        };
+        let names = ClaimNames {
+            organization: self.oidc_organization_claim.clone(),
+            role: self.oidc_role_claim.clone(),
+        };
+        let audiences = self.oidc_audience.clone();
+        let issuer = self.oidc_issuer.clone();
+        Ok(Some(WebTokens::new(IssuerKeys::new(source), issuer, audiences, names)))
+    }
+}
+
+fn token(text: &str) -> Result<Token, String> {
+    text.parse().map_err(|_| {
+        "write kt_ and 64 hex digits in lower case; make one with `echo kt_$(openssl rand -hex 32)`"
+            .to_owned()
+    })
+}
+
+fn issuer(text: &str) -> Result<String, String> {
+    let url: Option<Uri> = text.parse().ok();
+    match url.is_some_and(|url| is_acceptable(&url)) {
+        true => Ok(text.to_owned()),
+        false => Err("write https://host/path, as the tokens have it in their claim `iss`".to_owned()),
+    }
+}

@@ -1,0 +1,143 @@
+//! The gate: from a request to the caller that may make it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::request::Parts;
+use ipnet::IpNet;
+use keeptrusts_webhooks_contracts::status::{self, Reason};
+use keeptrusts_webhooks_domain::access::{Caller, Credential, Permission, Role};
+use keeptrusts_webhooks_process::grpc_server::Gate;
+use keeptrusts_webhooks_store::Clock;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use crate::address;
+use crate::bearer::{Bearer, bearer};
+use crate::failures::Failures;
+use crate::keys::Keys;
+use crate::limits::KEY_MEMORY;
+use crate::rules::{Rule, rule_of};
+use crate::web_tokens::WebTokens;
+
+/// Who may ask what in this process.
+pub struct Access {
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) web_tokens: Option<WebTokens>,
+    pub(crate) failures: Failures,
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    pub(crate) clock: Clock,
+    pub(crate) stop: CancellationToken,
+    pub(crate) noting: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Access {
+    /// Notes what is still to be noted. Before the log is closed.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        if let Some(noting) = self.noting.lock().await.take() {
+            // An error says that it panicked, which has been logged.
+            let _ = noting.await;
+        }
+    }
+
+    /// Whose the request's token is.
+    async fn authenticate(&self, request: &Parts) -> Result<Caller, Status> {
+        let peer = address::peer(request);
+        let found = match bearer(&request.headers) {
+            Bearer::Key(token) => match self.keys.remembered(&token).await {
+                Some(caller) => Some(caller),
+                None => {
+                    self.refuse_if_blocked(peer)?;
+                    self.keys.caller(&token).await?
+                }
+            },
+            Bearer::WebToken(token) => {
+                self.refuse_if_blocked(peer)?;
+                match &self.web_tokens {
+                    Some(web_tokens) => web_tokens.caller(token).await?,
+                    None => None,
+                }
+            }
+            Bearer::Unreadable => None,
+            Bearer::Missing => return Err(self.failed(peer, NO_TOKEN)),
+        };
+        let caller = found.ok_or_else(|| self.failed(peer, WRONG_TOKEN))?;
+        let address = address::caller(request, peer, &self.trusted_proxies);
+        Ok(Caller { address, ..caller })
+    }
+
+    fn refuse_if_blocked(&self, peer: Option<IpAddr>) -> Result<(), Status> {
+        let Some(left) = peer.and_then(|peer| self.failures.blocked_for(peer)) else {
+            return Ok(());
+        };
+        let message = "too many tokens from this address were wrong: wait, and correct the token";
+        // Whole seconds, so that nobody tries a moment too early.
+        let delay = Duration::from_secs(left.as_secs() + 1);
+        Err(status::resource_exhausted(Reason::TooManyFailedLogins, message, Some(delay)))
+    }
+
+    /// Counts a failure; the answer to it.
+    fn failed(&self, peer: Option<IpAddr>, message: &'static str) -> Status {
+        if let Some(peer) = peer {
+            if let Err(blocked) = self.refuse_if_blocked(Some(peer)) {
+                return blocked;
+            }
+            self.failures.note(peer);
+            tracing::info!(%peer, "refused a call without a valid token");
+        }
+        status::unauthenticated(message)
+    }
+}
+
+const NO_TOKEN: &str =
+    "there is no token: send the metadata `authorization: Bearer kt_…` with a key of AccessService";
+/// One text for all that can be wrong with a token, so that nothing can be learned from it.
+const WRONG_TOKEN: &str = "the token is not valid: it is wrong, has expired or was revoked";
+
+#[tonic::async_trait]
+impl Gate for Access {
+    async fn admit(&self, request: &Parts) -> Result<Option<Caller>, Status> {
+        let path = request.uri.path();
+        let permission = match rule_of(path) {
+            Rule::Open => return Ok(None),
+            Rule::Needs(permission) => Some(permission),
+            Rule::Missing => None,
+        };
+        let caller = self.authenticate(request).await?;
+        match permission {
+            Some(permission) if caller.role.may(permission) => Ok(Some(caller)),
+            Some(permission) => Err(denied(caller.role, permission)),
+            None => Err(Status::unimplemented("there is no such method")),
+        }
+    }
+
+    async fn lapse(&self, caller: Caller) -> Status {
+        loop {
+            tokio::time::sleep(KEY_MEMORY).await;
+            let now = (self.clock)();
+            let has_expired = caller.expire_time.is_some_and(|expire_time| expire_time <= now);
+            let is_revoked = match caller.credential {
+                Credential::Key(id) | Credential::Session(id) => {
+                    // A database that does not answer revokes nothing.
+                    matches!(self.keys.is_still_valid(id).await, Ok(false))
+                }
+                Credential::WebToken => false,
+            };
+            if has_expired || is_revoked {
+                return status::unauthenticated(WRONG_TOKEN);
+            }
+        }
+    }
+}
+
+fn denied(role: Role, permission: Permission) -> Status {
+    let able = Role::ALL.into_iter().filter(|role| role.may(permission)).map(Role::name);
+    let able = able.collect::<Vec<_>>().join(" or ");
+    let name = role.name();
+    status::permission_denied(format!(
+        "this key's or token's role is {name}, which may not do this: it takes {able}"
+    ))
+}

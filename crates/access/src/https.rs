@@ -1,0 +1,111 @@
+//! Fetching an issuer's documents. The issuer is the operator's choice, so that its address is
+//! not judged as a receiver's is; it must still be https, but on this machine itself.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Uri;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+
+use crate::limits::{ISSUER_PATIENCE, MAX_ISSUER_ANSWER_BYTES};
+
+/// Fetches documents.
+pub(crate) struct Fetcher {
+    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+}
+
+/// Why a document was not fetched.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FetchError {
+    #[error("no answer within {ISSUER_PATIENCE:?}")]
+    TimedOut,
+    #[error("the request failed")]
+    Failed(#[source] hyper_util::client::legacy::Error),
+    #[error("the answer was {0}")]
+    Status(http::StatusCode),
+    #[error("the answer could not be read, or is longer than {MAX_ISSUER_ANSWER_BYTES} bytes")]
+    Unreadable,
+}
+
+/// Why nothing can be fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// The file cannot be read.
+    #[error("cannot read the certificates in {path}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: rustls_pki_types::pem::Error,
+    },
+    /// One of the certificates cannot be used.
+    #[error("{path} holds a certificate that cannot be used")]
+    Certificate {
+        /// In which file.
+        path: PathBuf,
+        /// Why not.
+        source: rustls::Error,
+    },
+    /// TLS cannot be set up.
+    #[error("cannot set up TLS")]
+    Tls(#[from] rustls::Error),
+}
+
+impl Fetcher {
+    /// Trusts the system's certificates, and those in the file.
+    pub(crate) fn new(ca: Option<&PathBuf>) -> Result<Fetcher, TrustError> {
+        let mut roots = RootCertStore::empty();
+        // A system without some of its certificates is still of use.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if let Some(path) = ca {
+            let unreadable = |source| TrustError::File { path: path.clone(), source };
+            for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
+                let certificate = certificate.map_err(unreadable)?;
+                roots.add(certificate).map_err(|source| TrustError::Certificate {
+                    path: path.clone(),
+                    source,
+                })?;
+            }
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let connector =
+            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
+        Ok(Fetcher { client: Client::builder(TokioExecutor::new()).build(connector) })
+    }
+
+    /// The document at an address that [`is_acceptable`].
+    pub(crate) async fn fetch(&self, url: &Uri) -> Result<Bytes, FetchError> {
+        let fetched = async {
+            let response = self.client.get(url.clone()).await.map_err(FetchError::Failed)?;
+            if response.status() != http::StatusCode::OK {
+                return Err(FetchError::Status(response.status()));
+            }
+            let body = Limited::new(response.into_body(), MAX_ISSUER_ANSWER_BYTES).collect().await;
+            Ok(body.map_err(|_| FetchError::Unreadable)?.to_bytes())
+        };
+        tokio::time::timeout(ISSUER_PATIENCE, fetched).await.map_err(|_| FetchError::TimedOut)?
+    }
+}
+
+/// Whether an address is https, or is this machine's own.
+pub(crate) fn is_acceptable(url: &Uri) -> bool {
+    let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let is_loopback = host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback());
+    match url.scheme_str() {
+        Some("https") => !host.is_empty(),
+        Some("http") => is_loopback || host == "localhost",
+        _ => false,
+    }
+}

@@ -1,0 +1,146 @@
+//! API keys and sessions: looked up by their token, remembered for a moment.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::access::{Caller, Credential};
+use keeptrusts_webhooks_domain::ids::KeyId;
+use keeptrusts_webhooks_domain::key::{Key, SessionOrigin, Token, TokenDigest};
+use keeptrusts_webhooks_process::answer;
+use keeptrusts_webhooks_store::{Clock, Log};
+use moka::future::Cache;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use crate::limits::{KEY_MEMORY, MAX_KEYS_REMEMBERED, MAX_USES_WAITING, USES_INTERVAL};
+
+/// The keys of the database.
+pub(crate) struct Keys {
+    log: Arc<Log>,
+    clock: Clock,
+    /// What became of the tokens that were seen last. Wrong ones, too, so that repeating one
+    /// costs the database nothing.
+    remembered: Cache<TokenDigest, Option<Caller>>,
+    uses: Uses,
+}
+
+/// When keys were used, until it is noted.
+#[derive(Default)]
+struct Uses {
+    waiting: Mutex<HashMap<KeyId, Timestamp>>,
+    some: Notify,
+}
+
+impl Keys {
+    pub(crate) fn new(log: Arc<Log>, clock: Clock) -> Keys {
+        let remembered =
+            Cache::builder().max_capacity(MAX_KEYS_REMEMBERED).time_to_live(KEY_MEMORY).build();
+        Keys { log, clock, remembered, uses: Uses::default() }
+    }
+
+    /// Whose a token is, if it has been seen lately and was valid.
+    pub(crate) async fn remembered(&self, token: &Token) -> Option<Caller> {
+        let caller = self.remembered.get(&token.digest()).await.flatten();
+        self.used(caller)
+    }
+
+    /// Whose a token is. None: it is wrong, revoked or expired.
+    pub(crate) async fn caller(&self, token: &Token) -> Result<Option<Caller>, Status> {
+        let digest = token.digest();
+        // Of many that ask at once, one looks it up.
+        let found = self.remembered.try_get_with(digest, self.look_up(digest)).await;
+        let caller = found.map_err(|status| Status::clone(&status))?;
+        Ok(self.used(caller))
+    }
+
+    /// Whether a key that was valid still is.
+    pub(crate) async fn is_still_valid(&self, id: KeyId) -> Result<bool, Status> {
+        let key = self.log.store().key(id).await.map_err(answer::query_failed)?;
+        Ok(match key {
+            Some(key) => self.valid_until(&key).await?.is_some(),
+            None => false,
+        })
+    }
+
+    /// Notes uses now and then, until it is told to stop; what waits then is noted as well.
+    pub(crate) async fn note_uses(&self, stop: CancellationToken) {
+        loop {
+            let some = async {
+                self.uses.some.notified().await;
+                tokio::time::sleep(USES_INTERVAL).await;
+            };
+            let go_on = stop.run_until_cancelled(some).await.is_some();
+            let uses = std::mem::take(&mut *self.uses.waiting());
+            let uses: Vec<_> = uses.into_iter().collect();
+            if !uses.is_empty()
+                && let Err(error) = self.log.store().note_key_uses(&uses).await
+            {
+                tracing::warn!(%error, "cannot note when keys were used");
+            }
+            if !go_on {
+                return;
+            }
+        }
+    }
+
+    async fn look_up(&self, digest: TokenDigest) -> Result<Option<Caller>, Status> {
+        let key = self.log.store().key_by_token(digest).await.map_err(answer::query_failed)?;
+        let Some(key) = key else { return Ok(None) };
+        let Some(until) = self.valid_until(&key).await? else { return Ok(None) };
+        let credential = match key.session {
+            Some(_) => Credential::Session(key.id),
+            None => Credential::Key(key.id),
+        };
+        Ok(Some(Caller {
+            actor: key.id.to_string().into(),
+            name: key.name.into(),
+            role: key.role,
+            reach: key.reach,
+            expire_time: (until != Timestamp::MAX).then_some(until),
+            credential,
+            address: None,
+        }))
+    }
+
+    /// Until when a key is valid, unless it is revoked: with the key that it was opened with, if
+    /// it is a session. None: it is not valid.
+    async fn valid_until(&self, key: &Key) -> Result<Option<Timestamp>, Status> {
+        let now = (self.clock)();
+        let until = |key: &Key| {
+            key.is_valid_at(now).then(|| key.expire_time.unwrap_or(Timestamp::MAX))
+        };
+        let Some(own) = until(key) else { return Ok(None) };
+        let Some(SessionOrigin { parent: Some(parent) }) = key.session else {
+            return Ok(Some(own));
+        };
+        let parent = self.log.store().key(parent).await.map_err(answer::query_failed)?;
+        Ok(parent.as_ref().and_then(until).map(|parents| parents.min(own)))
+    }
+
+    /// Notes that a caller's key is used now, if it is still valid.
+    fn used(&self, caller: Option<Caller>) -> Option<Caller> {
+        let now = (self.clock)();
+        let caller = caller?;
+        if caller.expire_time.is_some_and(|expire_time| expire_time <= now) {
+            return None;
+        }
+        if let Credential::Key(id) | Credential::Session(id) = caller.credential {
+            let mut waiting = self.uses.waiting();
+            if waiting.is_empty() {
+                self.uses.some.notify_one();
+            }
+            if waiting.len() < MAX_USES_WAITING || waiting.contains_key(&id) {
+                waiting.insert(id, now);
+            }
+        }
+        Some(caller)
+    }
+}
+
+impl Uses {
+    fn waiting(&self) -> std::sync::MutexGuard<'_, HashMap<KeyId, Timestamp>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

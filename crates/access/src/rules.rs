@@ -1,0 +1,112 @@
+//! Which permission each method takes. A method without a rule is answered to nobody.
+
+use keeptrusts_webhooks_domain::access::Permission;
+
+/// What it takes to call a method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// Nothing: health and reflection.
+    Open,
+    /// A valid token, whose role has this permission.
+    Needs(Permission),
+    /// There is no rule, so that nobody may.
+    Missing,
+}
+
+const PACKAGE: &str = "/keeptrusts.webhooks.v1.";
+const OPEN: [&str; 3] = [
+    "/grpc.health.v1.Health/",
+    "/grpc.reflection.v1.ServerReflection/",
+    "/grpc.reflection.v1alpha.ServerReflection/",
+];
+
+/// The rule of a method, by the path of its requests (`/package.Service/Method`).
+pub fn rule_of(path: &str) -> Rule {
+    if OPEN.iter().any(|service| path.starts_with(service)) {
+        return Rule::Open;
+    }
+    let permission = path.strip_prefix(PACKAGE).and_then(permission_for);
+    permission.map_or(Rule::Missing, Rule::Needs)
+}
+
+fn permission_for(method: &str) -> Option<Permission> {
+    Some(match method {
+        "EndpointService/CreateEndpoint"
+        | "EndpointService/UpdateEndpoint"
+        | "EndpointService/EnableEndpoint"
+        | "EndpointService/DisableEndpoint"
+        | "EndpointService/DeleteEndpoint"
+        | "EndpointService/RotateSecret" => Permission::Manage,
+        "EndpointService/GetEndpoint" | "EndpointService/ListEndpoints" => Permission::Read,
+        "EndpointService/RevealSecret" => Permission::RevealSecrets,
+        "EndpointService/ListEventTypes" => Permission::KnowOneself,
+
+        "IngestService/PublishEvent" | "IngestService/PublishEvents" => Permission::Publish,
+        "IngestService/GetEvent" | "IngestService/ListEvents" => Permission::ReadEvents,
+
+        "DispatchService/SendTest"
+        | "DispatchService/RetryDelivery"
+        | "DispatchService/CancelDelivery" => Permission::Send,
+        "DispatchService/ListDeliveries"
+        | "DispatchService/GetDelivery"
+        | "DispatchService/ListAttempts"
+        | "DispatchService/WatchDeliveries"
+        | "DispatchService/GetEndpointStats" => Permission::Read,
+
+        "AccessService/CreateKey" | "AccessService/ListKeys" | "AccessService/RevokeKey" => {
+            Permission::ManageKeys
+        }
+        "AccessService/WhoAmI" | "AccessService/CreateSession" | "AccessService/EndSession" => {
+            Permission::KnowOneself
+        }
+
+        "AuditService/ListAuditEntries" => Permission::ReadAudit,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use keeptrusts_webhooks_contracts::DESCRIPTORS;
+    use prost::Message;
+    use prost_types::FileDescriptorSet;
+
+    use super::*;
+
+    fn every_method() -> Vec<String> {
+        let files = FileDescriptorSet::decode(DESCRIPTORS).expect("descriptors").file;
+        let ours = files.iter().filter(|file| file.package().starts_with("keeptrusts."));
+        let methods = ours.flat_map(|file| {
+            file.service.iter().flat_map(move |service| {
+                service.method.iter().map(move |method| {
+                    format!("/{}.{}/{}", file.package(), service.name(), method.name())
+                })
+            })
+        });
+        methods.collect()
+    }
+
+    #[test]
+    fn every_method_of_the_contracts_has_a_rule() {
+        let methods = every_method();
+        assert!(methods.len() > 25, "the descriptors are those of the contracts");
+        for method in methods {
+            assert!(matches!(rule_of(&method), Rule::Needs(_)), "{method} has no rule");
+        }
+    }
+
+    #[test]
+    fn what_is_not_in_the_contracts_is_answered_to_nobody() {
+        for path in [
+            "/keeptrusts.webhooks.v1.EndpointService/Steal",
+            "/keeptrusts.webhooks.v1.EndpointService/",
+            "/keeptrusts.webhooks.v1.EndpointService/CreateEndpoint/",
+            "/other.Service/CreateEndpoint",
+            "/grpc.health.v1.HealthX/Check",
+            "",
+        ] {
+            assert_eq!(rule_of(path), Rule::Missing, "{path:?}");
+        }
+        assert_eq!(rule_of("/grpc.health.v1.Health/Check"), Rule::Open);
+    }
+}

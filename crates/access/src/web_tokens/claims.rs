@@ -1,0 +1,132 @@
+//! What a token's claims say of its subject.
+
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::access::{Caller, Credential, Reach, Role};
+use keeptrusts_webhooks_domain::ids::OrganizationId;
+use keeptrusts_webhooks_domain::limits::MAX_ACTOR_CHARS;
+use serde_json::{Map, Value};
+
+/// In which claims the organization and the role are.
+#[derive(Debug, Clone)]
+pub(crate) struct ClaimNames {
+    pub(crate) organization: String,
+    pub(crate) role: String,
+}
+
+impl ClaimNames {
+    /// Whose a token is, whose signature, audience and times have been checked. None: its subject
+    /// is none that could be named. An error: it does not say what its subject may do.
+    pub(crate) fn caller(&self, claims: &Map<String, Value>) -> Result<Option<Caller>, String> {
+        let Some(subject) = text(claims, "sub").filter(|text| is_nameable(text)) else {
+            return Ok(None);
+        };
+        let role = self.role(claims)?;
+        let reach = Reach::from(self.organization(claims)?);
+        if role == Role::Platform && reach != Reach::Everywhere {
+            return Err(format!(
+                "the token's role is platform, which is for every organization: its claim `{}` must be *",
+                self.organization
+            ));
+        }
+        let named = ["email", "preferred_username", "name"].iter();
+        let name = named.filter_map(|claim| text(claims, claim)).find(|text| is_nameable(text));
+        Ok(Some(Caller {
+            actor: format!("oidc:{subject}").into(),
+            name: name.unwrap_or(subject).into(),
+            role,
+            reach,
+            expire_time: expire_time(claims),
+            credential: Credential::WebToken,
+            address: None,
+        }))
+    }
+
+    fn organization(&self, claims: &Map<String, Value>) -> Result<OrganizationId, String> {
+        let name = &self.organization;
+        let id = text(claims, name)
+            .ok_or_else(|| format!("the token has no claim `{name}` that names an organization"))?;
+        OrganizationId::or_all(id)
+            .map_err(|_| format!("the token's claim `{name}` is not an organization's id"))
+    }
+
+    /// A role's name, or a list with exactly one: of two, who could say which is meant?
+    fn role(&self, claims: &Map<String, Value>) -> Result<Role, String> {
+        let claim = claims.get(&self.role);
+        let names: Vec<&str> = match claim {
+            Some(Value::String(name)) => vec![name],
+            Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
+            _ => Vec::new(),
+        };
+        let mut roles = names.into_iter().filter_map(|name| name.parse::<Role>().ok());
+        match (roles.next(), roles.next()) {
+            (Some(role), None) => Ok(role),
+            _ => Err(format!(
+                "the token's claim `{}` does not name exactly one of the roles admin, publisher, viewer and platform",
+                self.role
+            )),
+        }
+    }
+}
+
+fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+    claims.get(name).and_then(Value::as_str)
+}
+
+/// Whether a text can stand in the log and in a table for people.
+fn is_nameable(text: &str) -> bool {
+    !text.is_empty() && text.chars().count() <= MAX_ACTOR_CHARS && !text.chars().any(char::is_control)
+}
+
+/// RFC 7519 section 2: seconds since 1970, possibly with a fraction.
+fn expire_time(claims: &Map<String, Value>) -> Option<Timestamp> {
+    let seconds = claims.get("exp")?.as_f64()?;
+    Timestamp::from_second(seconds as i64).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn caller(claims: Value) -> Result<Option<Caller>, String> {
+        let names =
+            ClaimNames { organization: "organization".to_owned(), role: "role".to_owned() };
+        names.caller(claims.as_object().expect("an object"))
+    }
+
+    #[test]
+    fn claims_say_who_where_and_what() {
+        let claims = json!({
+            "sub": "u-1", "email": "ann@acme.example", "organization": "acme",
+            "role": ["offline_access", "viewer"], "exp": 4_000_000_000.5,
+        });
+        let caller = caller(claims).expect("enough is said").expect("a subject");
+        assert_eq!((&*caller.actor, &*caller.name), ("oidc:u-1", "ann@acme.example"));
+        assert_eq!(caller.role, Role::Viewer);
+        assert_eq!(caller.reach.to_string(), "acme");
+        assert_eq!(caller.expire_time.map(|time| time.as_second()), Some(4_000_000_000));
+    }
+
+    #[test]
+    fn a_token_that_does_not_say_enough_is_told_what_it_lacks() {
+        let says = |claims, what: &str| {
+            let error = caller(claims).expect_err("not enough");
+            assert!(error.contains(what), "{error}");
+        };
+        says(json!({"sub": "u", "role": "viewer"}), "`organization`");
+        says(json!({"sub": "u", "role": "viewer", "organization": "No Id"}), "organization's id");
+        says(json!({"sub": "u", "organization": "acme"}), "`role`");
+        says(json!({"sub": "u", "organization": "acme", "role": "root"}), "`role`");
+        says(json!({"sub": "u", "organization": "acme", "role": ["viewer", "admin"]}), "exactly");
+        says(json!({"sub": "u", "organization": "acme", "role": "platform"}), "must be *");
+    }
+
+    #[test]
+    fn a_subject_that_cannot_be_named_is_nobody() {
+        for subject in [json!(""), json!("a\nb"), json!("x".repeat(201)), json!(7)] {
+            let claims = json!({"sub": subject, "organization": "acme", "role": "viewer"});
+            assert_eq!(caller(claims), Ok(None));
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! What AccessService is asked, checked.
+
+use std::time::Duration;
+
+use keeptrusts_webhooks_domain::access::{Reach, Role};
+use keeptrusts_webhooks_domain::endpoint::check_name;
+use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
+use keeptrusts_webhooks_domain::key::{check_key_life, check_role, check_session_life};
+use keeptrusts_webhooks_domain::violation::Violation;
+
+use super::fields::{id, optional_enum};
+use super::{Page, Violations};
+use crate::time::duration_from_proto;
+use crate::v1;
+
+/// CreateKey.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateKey {
+    /// Where it is to be valid; may be `*`.
+    pub organization_id: OrganizationId,
+    /// A label.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// How long it is valid. None: for ever.
+    pub life: Option<Duration>,
+}
+
+impl TryFrom<v1::CreateKeyRequest> for CreateKey {
+    type Error = Violations;
+
+    fn try_from(request: v1::CreateKeyRequest) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        let organization_id = violations.check(OrganizationId::or_all(&request.organization_id));
+        let name = violations.check(check_name("name", request.name));
+        let role = violations.check(optional_enum::<v1::Role, Role>("role", request.role));
+        let role = role.and_then(|role| {
+            let reach = Reach::from(organization_id.clone().unwrap_or_else(OrganizationId::all));
+            violations.check(check_role(role, &reach))
+        });
+        let life = request.time_to_live.map(life).transpose();
+        let life = life.and_then(|life| {
+            life.map(|life| check_key_life("time_to_live", life)).transpose()
+        });
+        let life = violations.check(life);
+        match (organization_id, name, role, life) {
+            (Some(organization_id), Some(name), Some(role), Some(life)) => {
+                Ok(CreateKey { organization_id, name, role, life })
+            }
+            _ => Err(violations),
+        }
+    }
+}
+
+fn life(message: prost_types::Duration) -> Result<Duration, Violation> {
+    duration_from_proto(&message)
+        .ok_or_else(|| Violation::new("time_to_live", "must be a valid duration, not negative"))
+}
+
+/// One key of an organization.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRef {
+    /// Where it is valid; may be `*`.
+    pub organization_id: OrganizationId,
+    /// Which.
+    pub key_id: KeyId,
+}
+
+impl TryFrom<v1::RevokeKeyRequest> for KeyRef {
+    type Error = Violations;
+
+    fn try_from(request: v1::RevokeKeyRequest) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        let organization_id = violations.check(OrganizationId::or_all(&request.organization_id));
+        let key_id = violations.check(id("key_id", &request.key_id));
+        match (organization_id, key_id) {
+            (Some(organization_id), Some(key_id)) => Ok(KeyRef { organization_id, key_id }),
+            _ => Err(violations),
+        }
+    }
+}
+
+/// ListKeys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListKeys {
+    /// Whose; may be `*`.
+    pub organization_id: OrganizationId,
+    /// Which part of the list.
+    pub page: Page<KeyId>,
+    /// Only API keys, or only sessions.
+    pub sessions: Option<bool>,
+}
+
+impl TryFrom<v1::ListKeysRequest> for ListKeys {
+    type Error = Violations;
+
+    fn try_from(request: v1::ListKeysRequest) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        let organization_id = violations.check(OrganizationId::or_all(&request.organization_id));
+        let page =
+            violations.check_all(Page::of(request.page_size, &request.page_token, KeyId::MAX));
+        let sessions = violations.check(optional_enum::<v1::KeyKind, _>("kind", request.kind));
+        match (organization_id, page, sessions) {
+            (Some(organization_id), Some(page), Some(sessions)) => {
+                Ok(ListKeys { organization_id, page, sessions })
+            }
+            _ => Err(violations),
+        }
+    }
+}
+
+/// CreateSession.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateSession {
+    /// For which organization. None: the caller's own.
+    pub organization_id: Option<OrganizationId>,
+    /// How long it lasts.
+    pub life: Duration,
+}
+
+impl TryFrom<v1::CreateSessionRequest> for CreateSession {
+    type Error = Violations;
+
+    fn try_from(request: v1::CreateSessionRequest) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        let organization_id = match request.organization_id.as_str() {
+            "" => Some(None),
+            id => violations.check(id.parse().map(Some)),
+        };
+        let wanted = request.time_to_live.map(life).transpose();
+        let life = wanted.and_then(|life| check_session_life("time_to_live", life));
+        match (organization_id, violations.check(life)) {
+            (Some(organization_id), Some(life)) => Ok(CreateSession { organization_id, life }),
+            _ => Err(violations),
+        }
+    }
+}
+
+/// A request that says nothing: WhoAmI, EndSession.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Nothing;
+
+impl TryFrom<v1::WhoAmIRequest> for Nothing {
+    type Error = Violations;
+
+    fn try_from(v1::WhoAmIRequest {}: v1::WhoAmIRequest) -> Result<Self, Violations> {
+        Ok(Nothing)
+    }
+}
+
+impl TryFrom<v1::EndSessionRequest> for Nothing {
+    type Error = Violations;
+
+    fn try_from(v1::EndSessionRequest {}: v1::EndSessionRequest) -> Result<Self, Violations> {
+        Ok(Nothing)
+    }
+}

@@ -1,0 +1,76 @@
+//! Keys and callers.
+
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::access::{Caller, Credential, Role};
+use keeptrusts_webhooks_domain::key::Key;
+
+use crate::time::timestamp_to_proto;
+use crate::v1;
+
+/// A key as the API shows it, with when it was last used, which is not the key's own.
+pub fn key_with_last_use(key: &Key, last_use_time: Option<Timestamp>) -> v1::Key {
+    let kind = match key.session {
+        Some(_) => v1::KeyKind::Session,
+        None => v1::KeyKind::ApiKey,
+    };
+    v1::Key {
+        id: key.id.to_string(),
+        organization_id: key.reach.to_string(),
+        name: key.name.clone(),
+        role: v1::Role::from(key.role).into(),
+        kind: kind.into(),
+        creator: key.creator.clone(),
+        create_time: Some(timestamp_to_proto(key.create_time)),
+        expire_time: key.expire_time.map(timestamp_to_proto),
+        revoke_time: key.revoke_time.map(timestamp_to_proto),
+        last_use_time: last_use_time.map(timestamp_to_proto),
+    }
+}
+
+impl From<&Caller> for v1::WhoAmIResponse {
+    fn from(caller: &Caller) -> Self {
+        v1::WhoAmIResponse {
+            actor: caller.actor.as_ref().to_owned(),
+            name: caller.name.as_ref().to_owned(),
+            role: v1::Role::from(caller.role).into(),
+            organization_id: caller.reach.to_string(),
+            expire_time: caller.expire_time.map(timestamp_to_proto),
+            is_session: matches!(caller.credential, Credential::Session(_)),
+        }
+    }
+}
+
+impl From<Role> for v1::Role {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Admin => v1::Role::Admin,
+            Role::Publisher => v1::Role::Publisher,
+            Role::Viewer => v1::Role::Viewer,
+            Role::Platform => v1::Role::Platform,
+        }
+    }
+}
+
+/// None: unspecified.
+impl From<v1::Role> for Option<Role> {
+    fn from(role: v1::Role) -> Self {
+        match role {
+            v1::Role::Unspecified => None,
+            v1::Role::Admin => Some(Role::Admin),
+            v1::Role::Publisher => Some(Role::Publisher),
+            v1::Role::Viewer => Some(Role::Viewer),
+            v1::Role::Platform => Some(Role::Platform),
+        }
+    }
+}
+
+/// Whether sessions are meant; None: unspecified.
+impl From<v1::KeyKind> for Option<bool> {
+    fn from(kind: v1::KeyKind) -> Self {
+        match kind {
+            v1::KeyKind::Unspecified => None,
+            v1::KeyKind::ApiKey => Some(false),
+            v1::KeyKind::Session => Some(true),
+        }
+    }
+}

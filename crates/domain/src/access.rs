@@ -1,0 +1,209 @@
+//! Who asks, and what they may do.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::Timestamp;
+use crate::ids::{KeyId, OrganizationId};
+
+/// What a caller may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// Everything in its organization.
+    Admin,
+    /// Publish events, and read those that it published itself.
+    Publisher,
+    /// Read everything but secrets, keys and the audit trail.
+    Viewer,
+    /// Everything but keys, secrets and the audit trail, in every organization.
+    Platform,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Role; 4] = [Role::Admin, Role::Publisher, Role::Viewer, Role::Platform];
+
+    /// Whether the role has a permission.
+    pub const fn may(self, permission: Permission) -> bool {
+        match (self, permission) {
+            (Role::Admin, _) | (_, Permission::KnowOneself) => true,
+            (
+                Role::Platform,
+                Permission::Publish
+                | Permission::ReadEvents
+                | Permission::Read
+                | Permission::Manage
+                | Permission::Send,
+            ) => true,
+            (Role::Viewer, Permission::Read | Permission::ReadEvents) => true,
+            (Role::Publisher, Permission::Publish | Permission::ReadEvents) => true,
+            (Role::Platform | Role::Viewer | Role::Publisher, _) => false,
+        }
+    }
+
+    /// What people call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Role::Admin => "admin",
+            Role::Publisher => "publisher",
+            Role::Viewer => "viewer",
+            Role::Platform => "platform",
+        }
+    }
+}
+
+impl std::str::FromStr for Role {
+    type Err = UnknownRole;
+
+    fn from_str(name: &str) -> Result<Self, UnknownRole> {
+        Role::ALL.into_iter().find(|role| role.name() == name).ok_or(UnknownRole)
+    }
+}
+
+/// A text that names no role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("is not a role: admin, publisher, viewer or platform")]
+pub struct UnknownRole;
+
+/// What a method of the API takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Permission {
+    /// Ask who one is, open and end a session, learn the event types.
+    KnowOneself,
+    /// Publish events.
+    Publish,
+    /// Read events: a publisher its own, others all of the organization's.
+    ReadEvents,
+    /// Read endpoints, deliveries, attempts and statistics.
+    Read,
+    /// Create, change, enable, disable and delete endpoints, and replace their secrets.
+    Manage,
+    /// Send tests, ask for retries, cancel deliveries.
+    Send,
+    /// Be shown a secret that exists.
+    RevealSecrets,
+    /// Make, list and revoke keys.
+    ManageKeys,
+    /// Read the audit trail.
+    ReadAudit,
+}
+
+/// Where a caller may do what its role may.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Reach {
+    /// In every organization.
+    Everywhere,
+    /// In one.
+    Organization(OrganizationId),
+}
+
+impl Reach {
+    /// Whether it covers an organization. What is of every organization ([`OrganizationId::all`])
+    /// is covered by a reach that is everywhere only.
+    pub fn covers(&self, organization: &OrganizationId) -> bool {
+        match self {
+            Reach::Everywhere => true,
+            Reach::Organization(own) => own == organization,
+        }
+    }
+
+    /// The reach as an organization's id: `*` for everywhere.
+    pub fn organization_id(&self) -> OrganizationId {
+        match self {
+            Reach::Everywhere => OrganizationId::all(),
+            Reach::Organization(id) => id.clone(),
+        }
+    }
+}
+
+impl From<OrganizationId> for Reach {
+    fn from(id: OrganizationId) -> Reach {
+        if id.is_all() { Reach::Everywhere } else { Reach::Organization(id) }
+    }
+}
+
+impl fmt::Display for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.organization_id().fmt(f)
+    }
+}
+
+/// Somebody whose token was valid when the request came in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// What the log and the audit trail call it: a key's id, or `oidc:` and a subject.
+    pub actor: Arc<str>,
+    /// What people call it.
+    pub name: Arc<str>,
+    /// What it may do.
+    pub role: Role,
+    /// Where.
+    pub reach: Reach,
+    /// Until when its token is valid. None: until it is revoked.
+    pub expire_time: Option<Timestamp>,
+    /// What kind of token it has.
+    pub credential: Credential,
+    /// Where the call comes from. None: from this process itself.
+    pub address: Option<IpAddr>,
+}
+
+/// What a caller has shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credential {
+    /// An API key.
+    Key(KeyId),
+    /// A session's token.
+    Session(KeyId),
+    /// A JSON Web Token of an OpenID Connect issuer.
+    WebToken,
+}
+
+impl Caller {
+    /// Whether it may see that an organization exists.
+    pub fn reaches(&self, organization: &OrganizationId) -> bool {
+        self.reach.covers(organization)
+    }
+
+    /// The only publisher whose events it may read. None: everybody's.
+    pub fn only_events_of(&self) -> Option<&str> {
+        (self.role == Role::Publisher).then_some(&*self.actor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_role_may_do_what_its_description_says() {
+        use Permission::*;
+        let all = [
+            KnowOneself,
+            Publish,
+            ReadEvents,
+            Read,
+            Manage,
+            Send,
+            RevealSecrets,
+            ManageKeys,
+            ReadAudit,
+        ];
+        let may = |role: Role| all.into_iter().filter(move |permission| role.may(*permission));
+        assert!(may(Role::Admin).eq(all));
+        assert!(may(Role::Publisher).eq([KnowOneself, Publish, ReadEvents]));
+        assert!(may(Role::Viewer).eq([KnowOneself, ReadEvents, Read]));
+        assert!(may(Role::Platform).eq([KnowOneself, Publish, ReadEvents, Read, Manage, Send]));
+    }
+
+    #[test]
+    fn an_organizations_reach_ends_at_its_border() {
+        let own: OrganizationId = "acme".parse().expect("an id");
+        let other: OrganizationId = "globex".parse().expect("an id");
+        let reach = Reach::from(own.clone());
+        assert!(reach.covers(&own) && !reach.covers(&other));
+        assert!(!reach.covers(&OrganizationId::all()), "what is everybody's is not its own");
+        assert!(Reach::Everywhere.covers(&other) && Reach::Everywhere.covers(&OrganizationId::all()));
+        assert_eq!(Reach::from(OrganizationId::all()), Reach::Everywhere);
+    }
+}

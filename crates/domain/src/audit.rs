@@ -1,0 +1,253 @@
+//! The audit trail: which facts belong into it, and what they tell.
+
+use crate::event_type::EventType;
+use crate::fact::{DeliveryFact, EndpointFact, EndpointUpdate, Fact};
+use crate::ids::{DeliveryId, EndpointId, EventId, KeyId};
+use crate::key::{KeyFact, NewKey};
+use crate::log::Stream;
+
+macro_rules! actions {
+    ($($(#[$doc:meta])* $variant:ident $name:literal;)*) => {
+        /// What was done, as the audit trail names it.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum AuditAction {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl AuditAction {
+            /// Every action.
+            pub const ALL: &'static [AuditAction] = &[$(AuditAction::$variant,)*];
+
+            /// The action's name, for tables and addresses; it never changes.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(AuditAction::$variant => $name,)*
+                }
+            }
+        }
+    };
+}
+
+actions! {
+    /// An endpoint was created.
+    EndpointCreated "endpoint.created";
+    /// Its configuration was changed.
+    EndpointUpdated "endpoint.updated";
+    /// It was enabled.
+    EndpointEnabled "endpoint.enabled";
+    /// It was disabled.
+    EndpointDisabled "endpoint.disabled";
+    /// It was deleted.
+    EndpointDeleted "endpoint.deleted";
+    /// One of its deliveries ran out of attempts.
+    EndpointDegraded "endpoint.degraded";
+    /// One of its deliveries succeeded again.
+    EndpointRecovered "endpoint.recovered";
+    /// Its secret was replaced.
+    SecretRotated "secret.rotated";
+    /// Its secret was shown.
+    SecretRevealed "secret.revealed";
+    /// A test was sent to it.
+    TestSent "test.sent";
+    /// One more attempt of a delivery was asked for.
+    RetryRequested "retry.requested";
+    /// A delivery's end was asked for.
+    CancelRequested "cancel.requested";
+    /// A key was made.
+    KeyCreated "key.created";
+    /// A key was revoked.
+    KeyRevoked "key.revoked";
+    /// Somebody signed in.
+    SessionCreated "session.created";
+    /// Somebody signed out, or was.
+    SessionEnded "session.ended";
+}
+
+/// What a fact did, if it belongs into the audit trail: what people did, and what their
+/// endpoints' status became. What publishers and the delivery of events cause does not.
+pub fn action_of(fact: &Fact) -> Option<AuditAction> {
+    Some(match fact {
+        Fact::Endpoint(fact) => match fact {
+            EndpointFact::Created { .. } => AuditAction::EndpointCreated,
+            EndpointFact::Updated { .. } => AuditAction::EndpointUpdated,
+            EndpointFact::SecretRotated { .. } => AuditAction::SecretRotated,
+            EndpointFact::Enabled => AuditAction::EndpointEnabled,
+            EndpointFact::Disabled { .. } => AuditAction::EndpointDisabled,
+            EndpointFact::Degraded { .. } => AuditAction::EndpointDegraded,
+            EndpointFact::Recovered { .. } => AuditAction::EndpointRecovered,
+            EndpointFact::Deleted => AuditAction::EndpointDeleted,
+            EndpointFact::SecretRevealed => AuditAction::SecretRevealed,
+        },
+        Fact::Delivery(fact) => match fact {
+            DeliveryFact::TestRequested { .. } => AuditAction::TestSent,
+            DeliveryFact::RetryRequested => AuditAction::RetryRequested,
+            DeliveryFact::CancelRequested => AuditAction::CancelRequested,
+            DeliveryFact::AttemptSucceeded(_)
+            | DeliveryFact::AttemptFailed { .. }
+            | DeliveryFact::Cancelled { .. } => return None,
+        },
+        Fact::Key(fact) => match fact {
+            KeyFact::Created(NewKey { session: Some(_), .. }) => AuditAction::SessionCreated,
+            KeyFact::Created(_) => AuditAction::KeyCreated,
+            KeyFact::Revoked => AuditAction::KeyRevoked,
+            KeyFact::SessionEnded => AuditAction::SessionEnded,
+        },
+        Fact::EventAccepted(_) | Fact::DeliveriesScheduled(_) => return None,
+    })
+}
+
+/// What something was done to, as far as the record itself tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Subject {
+    /// The endpoint.
+    pub endpoint_id: Option<EndpointId>,
+    /// The delivery that it was done to, or that it has to do with.
+    pub delivery_id: Option<DeliveryId>,
+    /// Its event.
+    pub event_id: Option<EventId>,
+    /// The key.
+    pub key_id: Option<KeyId>,
+}
+
+impl Subject {
+    /// What a record's fact was done to.
+    pub fn of(stream: Stream, fact: &Fact) -> Subject {
+        let mut subject = Subject::default();
+        match stream {
+            Stream::Endpoint(id) => subject.endpoint_id = Some(id),
+            Stream::Event(id) => subject.event_id = Some(id),
+            Stream::Delivery(id) => subject.delivery_id = Some(id),
+            Stream::Key(id) => subject.key_id = Some(id),
+        }
+        match fact {
+            Fact::Endpoint(
+                EndpointFact::Degraded { delivery_id, .. } | EndpointFact::Recovered { delivery_id },
+            ) => subject.delivery_id = Some(*delivery_id),
+            Fact::Delivery(DeliveryFact::TestRequested { event_id, endpoint_id, .. }) => {
+                subject.event_id = Some(*event_id);
+                subject.endpoint_id = Some(*endpoint_id);
+            }
+            _ => {}
+        }
+        subject
+    }
+}
+
+/// One field that changed. A secret's change has neither a before nor an after.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The field's name in the API.
+    pub field: &'static str,
+    /// Its value before.
+    pub before: Option<String>,
+    /// Its value after.
+    pub after: Option<String>,
+}
+
+/// What a fact changed, field by field.
+pub fn changes_of(fact: &Fact) -> Vec<Change> {
+    let set = |field, after: &str| Change { field, before: None, after: Some(after.to_owned()) };
+    let secret = || Change { field: "secret", before: None, after: None };
+    match fact {
+        Fact::Endpoint(fact) => match fact {
+            EndpointFact::Created { name, url, description, event_types, .. } => {
+                let mut changes = vec![set("name", name), set("url", url)];
+                changes.extend((!description.is_empty()).then(|| set("description", description)));
+                changes.push(set("event_types", &names(event_types)));
+                changes.push(secret());
+                changes
+            }
+            EndpointFact::Updated { update, before } => updated(update, before),
+            EndpointFact::SecretRotated { previous_expire_time, .. } => {
+                let overlap = previous_expire_time
+                    .map(|time| set("previous_secret_expire_time", &time.to_string()));
+                [secret()].into_iter().chain(overlap).collect()
+            }
+            EndpointFact::Enabled | EndpointFact::Recovered { .. } => vec![set("status", "active")],
+            EndpointFact::Disabled { reason } => status("disabled", reason),
+            EndpointFact::Degraded { reason, .. } => status("degraded", reason),
+            EndpointFact::Deleted | EndpointFact::SecretRevealed => Vec::new(),
+        },
+        Fact::Key(KeyFact::Created(new)) => {
+            let mut changes = vec![set("name", &new.name), set("role", new.role.name())];
+            changes.extend(new.expire_time.map(|time| set("expire_time", &time.to_string())));
+            changes
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn status(status: &str, reason: &str) -> Vec<Change> {
+    let set = |field, after: &str| Change { field, before: None, after: Some(after.to_owned()) };
+    let reason = (!reason.is_empty()).then(|| set("status_reason", reason));
+    [set("status", status)].into_iter().chain(reason).collect()
+}
+
+fn updated(update: &EndpointUpdate, before: &EndpointUpdate) -> Vec<Change> {
+    let types = |types: &Option<Vec<EventType>>| types.as_deref().map(names);
+    let fields = [
+        ("name", before.name.clone(), update.name.clone()),
+        ("url", before.url.clone(), update.url.clone()),
+        ("description", before.description.clone(), update.description.clone()),
+        ("event_types", types(&before.event_types), types(&update.event_types)),
+    ];
+    let changed = fields.into_iter().filter(|(_, _, after)| after.is_some());
+    let mut changes: Vec<_> =
+        changed.map(|(field, before, after)| Change { field, before, after }).collect();
+    if update.secret.is_some() {
+        changes.push(Change { field: "secret", before: None, after: None });
+    }
+    changes
+}
+
+fn names(event_types: &[EventType]) -> String {
+    event_types.iter().map(|event_type| event_type.name()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::SealedSecret;
+
+    #[test]
+    fn a_change_tells_before_and_after_and_never_a_secret() {
+        let sealed = SealedSecret { key_id: "k".into(), nonce: [0; 12], ciphertext: vec![1] };
+        let fact = Fact::Endpoint(EndpointFact::Updated {
+            update: EndpointUpdate {
+                url: Some("https://new.example/".to_owned()),
+                secret: Some(sealed),
+                ..EndpointUpdate::default()
+            },
+            before: EndpointUpdate {
+                url: Some("https://old.example/".to_owned()),
+                ..EndpointUpdate::default()
+            },
+        });
+        let url = Change {
+            field: "url",
+            before: Some("https://old.example/".to_owned()),
+            after: Some("https://new.example/".to_owned()),
+        };
+        let secret = Change { field: "secret", before: None, after: None };
+        assert_eq!(changes_of(&fact), [url, secret]);
+        assert_eq!(action_of(&fact), Some(AuditAction::EndpointUpdated));
+    }
+
+    #[test]
+    fn what_publishing_and_delivering_cause_is_not_in_the_trail() {
+        let cancelled = DeliveryFact::Cancelled { reason: String::new() };
+        assert_eq!(action_of(&Fact::Delivery(cancelled)), None);
+        assert_eq!(
+            action_of(&Fact::Delivery(DeliveryFact::RetryRequested)),
+            Some(AuditAction::RetryRequested)
+        );
+    }
+
+    #[test]
+    fn names_are_told_apart() {
+        let mut names: Vec<_> = AuditAction::ALL.iter().map(|action| action.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), AuditAction::ALL.len());
+    }
+}

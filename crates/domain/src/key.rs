@@ -1,0 +1,270 @@
+//! API keys and sessions: tokens of which only a digest is kept.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use crate::Timestamp;
+use crate::access::{Reach, Role};
+use crate::ids::{KeyId, OrganizationId};
+use crate::limits::{
+    DEFAULT_SESSION_LIFE, MAX_KEY_LIFE, MAX_SESSION_LIFE, MIN_KEY_LIFE, MIN_SESSION_LIFE,
+};
+use crate::log::Version;
+use crate::violation::Violation;
+
+/// What every token begins with, so that people and scanners of leaked secrets know it.
+pub const TOKEN_PREFIX: &str = "kt_";
+const TOKEN_BYTES: usize = 32;
+
+/// A token in clear: `kt_` and 64 hex digits. Debug prints nothing of it, and its memory is wiped
+/// on drop.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(Zeroizing<String>);
+
+impl Token {
+    /// A token of random bytes.
+    pub fn from_random(random: [u8; TOKEN_BYTES]) -> Token {
+        Token(Zeroizing::new(format!("{TOKEN_PREFIX}{}", hex::encode(random))))
+    }
+
+    /// The text itself. Only for showing it once.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// What is kept of it. A token has 256 bits of randomness, so that a plain digest cannot be
+    /// turned back by guessing.
+    pub fn digest(&self) -> TokenDigest {
+        TokenDigest(Sha256::digest(self.0.as_bytes()).into())
+    }
+}
+
+/// A text that is not a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("is not a key's token: `kt_` and 64 hex digits in lower case")]
+pub struct InvalidToken;
+
+impl FromStr for Token {
+    type Err = InvalidToken;
+
+    fn from_str(text: &str) -> Result<Self, InvalidToken> {
+        let digits = text.strip_prefix(TOKEN_PREFIX).ok_or(InvalidToken)?;
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        match digits.len() == 2 * TOKEN_BYTES && digits.bytes().all(is_digit) {
+            true => Ok(Token(Zeroizing::new(text.to_owned()))),
+            false => Err(InvalidToken),
+        }
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
+
+/// SHA-256 of a token.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TokenDigest(pub [u8; 32]);
+
+impl fmt::Debug for TokenDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenDigest(..)")
+    }
+}
+
+/// An API key or a session, as the tables hold it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Its id.
+    pub id: KeyId,
+    /// Where it is valid.
+    pub reach: Reach,
+    /// A label.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// What its token is known by.
+    pub token: TokenDigest,
+    /// What makes it a session. None: it is an API key.
+    pub session: Option<SessionOrigin>,
+    /// Who made it.
+    pub creator: String,
+    /// When it was made.
+    pub create_time: Timestamp,
+    /// When it ends by itself.
+    pub expire_time: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoke_time: Option<Timestamp>,
+    /// How many records its stream has.
+    pub version: Version,
+}
+
+/// What a session was opened with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionOrigin {
+    /// The key, with which it ends. None: a JSON Web Token.
+    pub parent: Option<KeyId>,
+}
+
+/// A key that has been checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewKey {
+    /// A label.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// What its token is known by.
+    pub token: TokenDigest,
+    /// When it ends by itself.
+    pub expire_time: Option<Timestamp>,
+    /// What makes it a session.
+    pub session: Option<SessionOrigin>,
+}
+
+/// Something that happened to a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyFact {
+    /// It was made.
+    Created(NewKey),
+    /// It was revoked.
+    Revoked,
+    /// It was a session, and ended.
+    SessionEnded,
+}
+
+impl Key {
+    /// The key that a Created fact makes.
+    pub fn created(
+        id: KeyId,
+        organization: OrganizationId,
+        new: NewKey,
+        creator: String,
+        recorded_at: Timestamp,
+    ) -> Key {
+        let NewKey { name, role, token, expire_time, session } = new;
+        Key {
+            id,
+            reach: organization.into(),
+            name,
+            role,
+            token,
+            session,
+            creator,
+            create_time: recorded_at,
+            expire_time,
+            revoke_time: None,
+            version: Version(1),
+        }
+    }
+
+    /// The key after one more fact, recorded at `recorded_at`.
+    pub fn apply(&mut self, fact: &KeyFact, recorded_at: Timestamp) {
+        self.version = self.version.next();
+        match fact {
+            KeyFact::Created(_) => {}
+            KeyFact::Revoked | KeyFact::SessionEnded => self.revoke_time = Some(recorded_at),
+        }
+    }
+
+    /// What follows from revoking it; nothing if it was revoked already.
+    pub fn revoke(&self) -> Option<KeyFact> {
+        let fact = if self.session.is_some() { KeyFact::SessionEnded } else { KeyFact::Revoked };
+        self.revoke_time.is_none().then_some(fact)
+    }
+
+    /// Whether it opens anything at this time. A session is valid while its parent is, too.
+    pub fn is_valid_at(&self, now: Timestamp) -> bool {
+        self.revoke_time.is_none() && self.expire_time.is_none_or(|expire_time| now < expire_time)
+    }
+}
+
+/// Checks which role a key is to have, and where.
+pub fn check_role(role: Option<Role>, reach: &Reach) -> Result<Role, Violation> {
+    match (role, reach) {
+        (None, _) => Err(Violation::new("role", "is required")),
+        (Some(Role::Platform), Reach::Organization(_)) => Err(Violation::new(
+            "role",
+            "is platform, which is for every organization: give * as organization_id, or another role",
+        )),
+        (Some(role), _) => Ok(role),
+    }
+}
+
+/// Checks how long a key is to be valid: 1 minute to 10 years.
+pub fn check_key_life(field: &str, life: Duration) -> Result<Duration, Violation> {
+    match (MIN_KEY_LIFE..=MAX_KEY_LIFE).contains(&life) {
+        true => Ok(life),
+        false => Err(Violation::new(field, "must be from 1 minute to 10 years, or absent: for ever")),
+    }
+}
+
+/// Checks how long a session is to last: 1 minute to 30 days, 12 hours unless it says.
+pub fn check_session_life(field: &str, life: Option<Duration>) -> Result<Duration, Violation> {
+    let life = life.unwrap_or(DEFAULT_SESSION_LIFE);
+    match (MIN_SESSION_LIFE..=MAX_SESSION_LIFE).contains(&life) {
+        true => Ok(life),
+        false => Err(Violation::new(field, "must be from 1 minute to 30 days")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(expire_time: Option<Timestamp>) -> Key {
+        let new = NewKey {
+            name: "ci".to_owned(),
+            role: Role::Publisher,
+            token: Token::from_random([7; 32]).digest(),
+            expire_time,
+            session: None,
+        };
+        let organization = "acme".parse().expect("an id");
+        Key::created(KeyId::MIN, organization, new, "bootstrap".to_owned(), Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn a_token_is_read_back_from_its_text_and_from_nothing_like_it() {
+        let token = Token::from_random([0xab; 32]);
+        assert_eq!(token.expose().parse::<Token>(), Ok(token.clone()));
+        let upper = token.expose().to_uppercase();
+        let long = format!("{}0", token.expose());
+        for wrong in ["", "kt_", "kt_abc", &upper, &long, &token.expose()[3..]] {
+            assert_eq!(wrong.parse::<Token>(), Err(InvalidToken), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn invariant_10_debug_output_shows_nothing_of_a_token() {
+        let token = Token::from_random([0xab; 32]);
+        assert_eq!(format!("{token:?}{:?}", token.digest()), "Token(..)TokenDigest(..)");
+    }
+
+    #[test]
+    fn a_key_is_valid_until_it_expires_or_is_revoked() {
+        let expire_time = Timestamp::from_second(100).expect("a time");
+        let just_before = Timestamp::from_second(99).expect("a time");
+        assert!(key(Some(expire_time)).is_valid_at(just_before));
+        assert!(!key(Some(expire_time)).is_valid_at(expire_time));
+        let mut revoked = key(None);
+        assert!(revoked.is_valid_at(Timestamp::MAX));
+        let fact = revoked.revoke().expect("something to do");
+        revoked.apply(&fact, just_before);
+        assert!(!revoked.is_valid_at(Timestamp::UNIX_EPOCH));
+        assert_eq!(revoked.revoke(), None, "there is nothing to do twice");
+    }
+
+    #[test]
+    fn a_platform_key_is_for_every_organization() {
+        let own = Reach::Organization("acme".parse().expect("an id"));
+        assert!(check_role(Some(Role::Platform), &own).is_err());
+        assert_eq!(check_role(Some(Role::Platform), &Reach::Everywhere), Ok(Role::Platform));
+        assert_eq!(check_role(Some(Role::Viewer), &own), Ok(Role::Viewer));
+        assert!(check_role(None, &own).is_err());
+    }
+}

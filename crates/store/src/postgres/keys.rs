@@ -1,0 +1,173 @@
+//! Keys and the audit trail.
+
+use std::collections::HashMap;
+
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
+use keeptrusts_webhooks_domain::key::{Key, TokenDigest};
+use keeptrusts_webhooks_domain::log::{Position, Shard, Stream};
+use sqlx::{PgConnection, PgPool};
+
+use super::columns::{KEY, RECORD, select};
+use super::lists::List;
+use super::session::{change, fetch};
+use super::write::column;
+use crate::operation::Record;
+use crate::query::{AuditFilter, KeyFilter};
+use crate::rows::{KeyRow, KeyUseRow, RecordRow, Word, micros, read_all};
+use crate::store::StoreError;
+
+const SHARD: i32 = Shard::OF_KEYS.0 as i32;
+
+pub(super) async fn by_token(
+    readers: &PgPool,
+    token: TokenDigest,
+) -> Result<Option<Key>, StoreError> {
+    let statement = select(KEY, "FROM keys WHERE shard = $1 AND token_sha256 = $2");
+    let query = sqlx::query_as::<_, KeyRow>(statement).bind(SHARD).bind(token.0);
+    fetch(readers, query).await?.pop().map(Key::try_from).transpose()
+}
+
+pub(super) async fn by_id(readers: &PgPool, id: KeyId) -> Result<Option<Key>, StoreError> {
+    let statement = select(KEY, "FROM keys WHERE shard = $1 AND key_id = $2");
+    let query = sqlx::query_as::<_, KeyRow>(statement).bind(SHARD).bind(id.to_string());
+    fetch(readers, query).await?.pop().map(Key::try_from).transpose()
+}
+
+pub(super) async fn list(
+    readers: &PgPool,
+    organization: &OrganizationId,
+    filter: KeyFilter,
+    before: KeyId,
+    limit: usize,
+) -> Result<Vec<Key>, StoreError> {
+    let mut query = List::of(KEY, "keys", Shard::OF_KEYS, organization)
+        .with("key_id <", before.to_string())
+        .with_any("is_session =", filter.sessions)
+        .newest_first("key_id", limit);
+    read_all(fetch::<KeyRow>(readers, query.build_query_as()).await?)
+}
+
+pub(super) async fn exist(readers: &PgPool) -> Result<bool, StoreError> {
+    let query = sqlx::query_as::<_, (bool,)>(
+        "SELECT EXISTS (SELECT FROM keys WHERE shard = $1 AND NOT is_session)",
+    )
+    .bind(SHARD);
+    Ok(fetch(readers, query).await?.first().is_some_and(|(exist,)| *exist))
+}
+
+pub(super) async fn note_uses(
+    writers: &PgPool,
+    uses: &[(KeyId, Timestamp)],
+) -> Result<(), StoreError> {
+    let query = sqlx::query_as::<_, (i32,)>(
+        "INSERT INTO key_uses (shard, key_id, last_use_time)
+         SELECT $1, new.*
+         FROM unnest($2::text[], $3::bigint[]) AS new
+         ON CONFLICT (shard, key_id) DO UPDATE SET
+             last_use_time = greatest(key_uses.last_use_time, excluded.last_use_time)
+         RETURNING shard",
+    )
+    .bind(SHARD)
+    .bind(column(uses, |(id, _)| id.to_string()))
+    .bind(column(uses, |(_, time)| micros(*time)));
+    change(writers, query).await?;
+    Ok(())
+}
+
+pub(super) async fn uses(
+    readers: &PgPool,
+    ids: &[KeyId],
+) -> Result<HashMap<KeyId, Timestamp>, StoreError> {
+    let query = sqlx::query_as::<_, KeyUseRow>(
+        "SELECT key_id, last_use_time FROM key_uses WHERE shard = $1 AND key_id = ANY ($2)",
+    )
+    .bind(SHARD)
+    .bind(column(ids, ToString::to_string));
+    Ok(read_all(fetch(readers, query).await?)?.into_iter().collect())
+}
+
+pub(super) async fn audit_records(
+    readers: &PgPool,
+    shard: Shard,
+    organization: &OrganizationId,
+    filter: &AuditFilter,
+    before: Position,
+    limit: usize,
+) -> Result<Vec<Record>, StoreError> {
+    let mut list = List::of(RECORD, "records", shard, organization)
+        .with("audit_action IS NOT NULL AND position <", before.0)
+        .with_any("audit_action =", filter.action.map(|action| action.name()))
+        .with_any("actor =", filter.actor.as_deref())
+        .within("recorded_at >=", "recorded_at <", filter.recorded);
+    if let Some(id) = filter.endpoint_id {
+        // What comes after `delivery/`; no other stream's rest looks like a delivery's id.
+        list.0.push(" AND (stream = ").push_bind(Stream::Endpoint(id).to_string());
+        list.0.push(
+            " OR EXISTS (
+                 SELECT FROM deliveries
+                 WHERE deliveries.shard = records.shard
+                   AND deliveries.organization_id = records.organization_id
+                   AND deliveries.delivery_id = substr(records.stream, 10)
+                   AND deliveries.endpoint_id = ",
+        );
+        list.0.push_bind(id.to_string()).push("))");
+    }
+    let mut query = list.newest_first("position", limit);
+    read_all(fetch::<RecordRow>(readers, query.build_query_as()).await?)
+}
+
+pub(super) async fn count_endpoints(
+    readers: &PgPool,
+    shard: Shard,
+    organization: &OrganizationId,
+) -> Result<u64, StoreError> {
+    let query = sqlx::query_as::<_, (i64,)>(
+        "SELECT count(*)
+         FROM endpoints
+         WHERE shard = $1 AND organization_id = $2 AND delete_time IS NULL",
+    )
+    .bind(i32::from(shard.0))
+    .bind(organization.as_str());
+    Ok(fetch(readers, query).await?.first().map_or(0, |(count,)| count.unsigned_abs()))
+}
+
+/// Inserts or replaces keys.
+pub(super) async fn upsert_keys(
+    connection: &mut PgConnection,
+    shard: Shard,
+    keys: &[&Key],
+) -> Result<(), sqlx::Error> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO keys (shard, key_id, organization_id, name, role, token_sha256, is_session,
+                           parent_key_id, creator, create_time, expire_time, revoke_time, version)
+         SELECT $1, new.*
+         FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::bool[],
+                     $8::text[], $9::text[], $10::bigint[], $11::bigint[], $12::bigint[],
+                     $13::bigint[]) AS new
+         ON CONFLICT (shard, key_id) DO UPDATE SET
+             revoke_time = excluded.revoke_time,
+             version = excluded.version",
+    )
+    .bind(i32::from(shard.0))
+    .bind(column(keys, |key| key.id.to_string()))
+    .bind(column(keys, |key| key.reach.to_string()))
+    .bind(column(keys, |key| key.name.as_str()))
+    .bind(column(keys, |key| key.role.word()))
+    .bind(column(keys, |key| key.token.0))
+    .bind(column(keys, |key| key.session.is_some()))
+    .bind(column(keys, |key| {
+        key.session.and_then(|session| session.parent).map(|id| id.to_string())
+    }))
+    .bind(column(keys, |key| key.creator.as_str()))
+    .bind(column(keys, |key| micros(key.create_time)))
+    .bind(column(keys, |key| key.expire_time.map(micros)))
+    .bind(column(keys, |key| key.revoke_time.map(micros)))
+    .bind(column(keys, |key| key.version.0))
+    .execute(connection)
+    .await?;
+    Ok(())
+}

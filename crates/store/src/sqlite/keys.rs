@@ -1,0 +1,172 @@
+//! Keys and the audit trail, read.
+
+use std::collections::HashMap;
+
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
+use keeptrusts_webhooks_domain::key::{Key, TokenDigest};
+use keeptrusts_webhooks_domain::log::{Position, Shard, Stream};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
+
+use super::errors::failed;
+use super::lists::{and, and_within, fetch};
+use super::set_statement::{SetStatement, Values};
+use super::{number, sql_limit};
+use crate::operation::Record;
+use crate::query::{AuditFilter, KeyFilter};
+use crate::rows::{KeyRow, KeyUseRow, RecordRow, micros, read_all};
+use crate::store::StoreError;
+
+pub(super) static USES: SetStatement = SetStatement::new(
+    1,
+    "SELECT key_id, last_use_time
+     FROM key_uses
+     WHERE key_id IN (VALUES {rows}) AND shard = ?",
+);
+
+static NOTE_USES: SetStatement = SetStatement::new(
+    3,
+    "INSERT INTO key_uses (shard, key_id, last_use_time)
+     VALUES {rows}
+     ON CONFLICT (shard, key_id) DO UPDATE SET
+         last_use_time = max(last_use_time, excluded.last_use_time)",
+);
+
+pub(super) async fn by_token(
+    readers: &SqlitePool,
+    token: TokenDigest,
+) -> Result<Option<Key>, StoreError> {
+    let found: Option<KeyRow> =
+        sqlx::query_as("SELECT * FROM keys WHERE shard = ? AND token_sha256 = ?")
+            .bind(number(Shard::OF_KEYS))
+            .bind(&token.0[..])
+            .fetch_optional(readers)
+            .await
+            .map_err(failed)?;
+    found.map(Key::try_from).transpose()
+}
+
+pub(super) async fn by_id(readers: &SqlitePool, id: KeyId) -> Result<Option<Key>, StoreError> {
+    let found: Option<KeyRow> =
+        sqlx::query_as("SELECT * FROM keys WHERE shard = ? AND key_id = ?")
+            .bind(number(Shard::OF_KEYS))
+            .bind(id.to_string())
+            .fetch_optional(readers)
+            .await
+            .map_err(failed)?;
+    found.map(Key::try_from).transpose()
+}
+
+pub(super) async fn list(
+    readers: &SqlitePool,
+    organization: &OrganizationId,
+    filter: KeyFilter,
+    before: KeyId,
+    limit: usize,
+) -> Result<Vec<Key>, StoreError> {
+    let mut query = QueryBuilder::new("SELECT * FROM keys INDEXED BY keys_organization WHERE TRUE");
+    and(&mut query, "shard =", Some(number(Shard::OF_KEYS)));
+    and(&mut query, "organization_id =", Some(organization.as_str()));
+    and(&mut query, "key_id <", Some(before.to_string()));
+    and(&mut query, "is_session =", filter.sessions);
+    query.push(" ORDER BY key_id DESC LIMIT ").push_bind(sql_limit(limit));
+    fetch::<KeyRow, _>(readers, query).await
+}
+
+pub(super) async fn exist(readers: &SqlitePool) -> Result<bool, StoreError> {
+    let (exist,): (bool,) =
+        sqlx::query_as("SELECT EXISTS (SELECT 1 FROM keys WHERE shard = ? AND is_session = 0)")
+            .bind(number(Shard::OF_KEYS))
+            .fetch_one(readers)
+            .await
+            .map_err(failed)?;
+    Ok(exist)
+}
+
+pub(super) async fn note_uses(
+    connection: &mut SqliteConnection,
+    uses: &[(KeyId, Timestamp)],
+) -> Result<(), StoreError> {
+    let bind = |values: &mut Values, (id, time): &(KeyId, Timestamp)| {
+        values.push(number(Shard::OF_KEYS));
+        values.push(id.to_string());
+        values.push(micros(*time));
+    };
+    NOTE_USES.execute(connection, uses.iter(), bind).await.map_err(failed)
+}
+
+pub(super) async fn uses(
+    readers: &SqlitePool,
+    ids: &[KeyId],
+) -> Result<HashMap<KeyId, Timestamp>, StoreError> {
+    let mut connection = readers.acquire().await.map_err(failed)?;
+    let bind = |values: &mut Values, id: &KeyId| values.push(id.to_string());
+    let shard = [number(Shard::OF_KEYS)];
+    let found = USES.fetch::<_, KeyUseRow>(&mut connection, ids.iter(), bind, &shard).await;
+    Ok(read_all(found.map_err(failed)?)?.into_iter().collect())
+}
+
+pub(super) async fn audit_records(
+    readers: &SqlitePool,
+    shard: Shard,
+    organization: &OrganizationId,
+    filter: &AuditFilter,
+    before: Position,
+    limit: usize,
+) -> Result<Vec<Record>, StoreError> {
+    let query = select_audit_records(shard, organization, filter, before, limit);
+    fetch::<RecordRow, _>(readers, query).await
+}
+
+pub(super) fn select_audit_records(
+    shard: Shard,
+    organization: &OrganizationId,
+    filter: &AuditFilter,
+    before: Position,
+    limit: usize,
+) -> QueryBuilder<Sqlite> {
+    let mut query = QueryBuilder::new(
+        "SELECT position, stream, version, organization_id, data, metadata, recorded_at,
+                operation_id
+         FROM records INDEXED BY records_audit
+         WHERE audit_action IS NOT NULL",
+    );
+    and(&mut query, "shard =", Some(number(shard)));
+    and(&mut query, "organization_id =", Some(organization.as_str()));
+    and(&mut query, "position <", Some(before.0));
+    and(&mut query, "audit_action =", filter.action.map(|action| action.name()));
+    and(&mut query, "actor =", filter.actor.as_deref());
+    and_within(&mut query, "recorded_at", filter.recorded);
+    if let Some(id) = filter.endpoint_id {
+        // What comes after `delivery/`; no other stream's rest looks like a delivery's id.
+        query.push(" AND (stream = ").push_bind(Stream::Endpoint(id).to_string());
+        query.push(
+            " OR EXISTS (
+                 SELECT 1 FROM deliveries
+                 WHERE deliveries.shard = records.shard
+                   AND deliveries.organization_id = records.organization_id
+                   AND deliveries.delivery_id = substr(records.stream, 10)
+                   AND deliveries.endpoint_id = ",
+        );
+        query.push_bind(id.to_string()).push("))");
+    }
+    query.push(" ORDER BY position DESC LIMIT ").push_bind(sql_limit(limit));
+    query
+}
+
+pub(super) async fn count_endpoints(
+    readers: &SqlitePool,
+    shard: Shard,
+    organization: &OrganizationId,
+) -> Result<u64, StoreError> {
+    let (count,): (i64,) = sqlx::query_as(
+        "SELECT count(*) FROM endpoints
+         WHERE shard = ? AND organization_id = ? AND delete_time IS NULL",
+    )
+    .bind(number(shard))
+    .bind(organization.as_str())
+    .fetch_one(readers)
+    .await
+    .map_err(failed)?;
+    Ok(count.unsigned_abs())
+}

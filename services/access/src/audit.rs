@@ -1,0 +1,126 @@
+//! AuditService: the audit trail, from the log's own records.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use keeptrusts_webhooks_contracts::api::{Asked, ListAuditEntries};
+use keeptrusts_webhooks_contracts::time::timestamp_to_proto;
+use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_contracts::v1::audit_service_server::{AuditService, AuditServiceServer};
+use keeptrusts_webhooks_domain::audit::{Subject, action_of, changes_of};
+use keeptrusts_webhooks_domain::delivery::Delivery;
+use keeptrusts_webhooks_domain::ids::{DeliveryId, OrganizationId};
+use keeptrusts_webhooks_domain::log::Shard;
+use keeptrusts_webhooks_process::answer;
+use keeptrusts_webhooks_store::query::{AuditFilter, Interval};
+use keeptrusts_webhooks_store::{Log, Record};
+use tonic::{Request, Response, Status};
+
+use crate::trail::{Entry, merge};
+
+/// The gRPC service.
+pub struct AuditApi {
+    log: Arc<Log>,
+}
+
+impl AuditApi {
+    /// The service on a log.
+    pub fn server(log: Arc<Log>) -> AuditServiceServer<Self> {
+        AuditServiceServer::new(AuditApi { log })
+    }
+
+    /// What both logs have below the page's cursor, as far as a page may need it.
+    async fn read(&self, asked: &ListAuditEntries) -> Result<Vec<Entry>, Status> {
+        let ListAuditEntries { organization_id, page, action, actor, endpoint_id, .. } = asked;
+        let filter = AuditFilter {
+            action: *action,
+            actor: actor.clone(),
+            endpoint_id: *endpoint_id,
+            recorded: Interval { start: asked.start_time, end: asked.end_time },
+        };
+        let store = self.log.store();
+        let (from, limit) = (page.before, page.limit());
+        // What is of every organization is in the keys' log only.
+        let own_shard = match organization_id.is_all() {
+            true => Shard::OF_KEYS,
+            false => self.log.shard_of(organization_id),
+        };
+        let own = store.audit_records(own_shard, organization_id, &filter, from.own, limit).await;
+        let own = own.map_err(answer::query_failed)?;
+        let keys = match own_shard == Shard::OF_KEYS {
+            true => Vec::new(),
+            false => {
+                let keys = store.audit_records(
+                    Shard::OF_KEYS,
+                    organization_id,
+                    &filter,
+                    from.keys,
+                    limit,
+                );
+                keys.await.map_err(answer::query_failed)?
+            }
+        };
+        Ok(merge((own_shard, own), keys, from))
+    }
+
+    /// The deliveries that entries are about, to say which endpoint and which event is meant.
+    async fn deliveries(
+        &self,
+        organization: &OrganizationId,
+        entries: &[Entry],
+    ) -> Result<HashMap<DeliveryId, Delivery>, Status> {
+        let named = entries.iter().filter_map(|Entry { record, .. }| {
+            Subject::of(record.stream, &record.fact).delivery_id
+        });
+        let mut ids: Vec<_> = named.collect();
+        ids.sort_unstable();
+        ids.dedup();
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let shard = self.log.shard_of(organization);
+        let found = self.log.store().deliveries(shard, organization, &ids).await;
+        let found = found.map_err(answer::query_failed)?;
+        Ok(found.into_iter().map(|delivery| (delivery.id, delivery)).collect())
+    }
+}
+
+#[tonic::async_trait]
+impl AuditService for AuditApi {
+    async fn list_audit_entries(
+        &self,
+        request: Request<v1::ListAuditEntriesRequest>,
+    ) -> Result<Response<v1::ListAuditEntriesResponse>, Status> {
+        let Asked { request, .. } = Asked::<ListAuditEntries>::of(request)?;
+        let read = self.read(&request).await?;
+        let (entries, next_page_token) = request.page.split(read, |entry| entry.after);
+        let deliveries = self.deliveries(&request.organization_id, &entries).await?;
+        let entries = entries.iter().map(|entry| message(entry, &deliveries)).collect();
+        Ok(Response::new(v1::ListAuditEntriesResponse { entries, next_page_token }))
+    }
+}
+
+fn message(entry: &Entry, deliveries: &HashMap<DeliveryId, Delivery>) -> v1::AuditEntry {
+    let Entry { shard, record, .. } = entry;
+    let Record { position, fact, metadata, .. } = record;
+    let subject = Subject::of(record.stream, fact);
+    let delivery = subject.delivery_id.and_then(|id| deliveries.get(&id));
+    let endpoint_id = subject.endpoint_id.or(delivery.map(|delivery| delivery.endpoint_id));
+    let event_id = subject.event_id.or(delivery.map(|delivery| delivery.event_id));
+    let text = |id: Option<String>| id.unwrap_or_default();
+    v1::AuditEntry {
+        id: format!("{shard}-{position}"),
+        time: Some(timestamp_to_proto(record.recorded_at)),
+        action: action_of(fact).map_or(v1::AuditAction::Unspecified, Into::into).into(),
+        actor: metadata.actor.clone(),
+        actor_name: metadata.actor_name.clone(),
+        address: text(metadata.address.map(|address| address.to_string())),
+        organization_id: record.organization_id.to_string(),
+        endpoint_id: text(endpoint_id.map(|id| id.to_string())),
+        delivery_id: text(subject.delivery_id.map(|id| id.to_string())),
+        event_id: text(event_id.map(|id| id.to_string())),
+        key_id: text(subject.key_id.map(|id| id.to_string())),
+        changes: changes_of(fact).into_iter().map(Into::into).collect(),
+        trace_id: text(metadata.trace.map(|trace| trace.trace_id.to_string())),
+    }
+}

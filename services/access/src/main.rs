@@ -1,0 +1,61 @@
+//! `access-service`: keys and the audit trail in a process of its own, on Postgres.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use keeptrusts_webhooks_access::AccessFlags;
+use keeptrusts_webhooks_access_service::{AccessApi, AuditApi};
+use keeptrusts_webhooks_process::database::DatabaseFlags;
+use keeptrusts_webhooks_process::grpc_server::{GrpcServer, Listener};
+use keeptrusts_webhooks_process::logging::LoggingFlags;
+use keeptrusts_webhooks_process::{exit, shutdown};
+use keeptrusts_webhooks_store::system_clock;
+
+/// Makes and revokes keys, and shows the audit trail: the access service, on a Postgres database
+/// that it shares with the other services.
+///
+/// Example: access-service --database-url postgres://webhooks@db/webhooks
+#[derive(Debug, Parser)]
+#[command(version, name = "access-service")]
+struct Flags {
+    /// Where to listen for gRPC.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "KEEPTRUSTS_WEBHOOKS_LISTEN",
+        default_value = "127.0.0.1:50055"
+    )]
+    listen: SocketAddr,
+
+    #[command(flatten)]
+    access: AccessFlags,
+
+    #[command(flatten)]
+    database: DatabaseFlags,
+
+    #[command(flatten)]
+    logging: LoggingFlags,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    exit::with(run(Flags::parse()).await)
+}
+
+async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    flags.logging.start()?;
+    let shutdown = shutdown::on_signals()?;
+    let listener = Listener::bind(flags.listen, "--listen").await?;
+    let database = flags.database.open_shared().await?;
+    let log = Arc::clone(&database.log);
+    let access = flags.access.start(&database, system_clock()).await?;
+    let keys = AccessApi::server(Arc::clone(&log), system_clock());
+    let audit = AuditApi::server(database.log);
+    let server = GrpcServer::new(access.clone()).reflection(!flags.access.no_reflection);
+    let served = server.service(keys).service(audit).serve(listener, shutdown).await;
+    access.stop().await;
+    log.close(shutdown::APPENDS_PATIENCE).await;
+    Ok(served?)
+}

@@ -1,0 +1,102 @@
+//! An organization's audit trail is in two logs: its own shard's, and the keys' shard's. Here the
+//! two are read as one, newest first. Pure.
+
+use std::iter::Peekable;
+use std::vec::IntoIter;
+
+use keeptrusts_webhooks_contracts::api::AuditCursor;
+use keeptrusts_webhooks_domain::log::Shard;
+use keeptrusts_webhooks_store::Record;
+
+/// A record of the trail, and where whoever goes on after it goes on.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) shard: Shard,
+    pub(crate) record: Record,
+    pub(crate) after: AuditCursor,
+}
+
+/// Merges what was read of each log, both newest first, both from below `from`.
+pub(crate) fn merge(
+    (own_shard, own): (Shard, Vec<Record>),
+    keys: Vec<Record>,
+    from: AuditCursor,
+) -> Vec<Entry> {
+    let mut own = own.into_iter().peekable();
+    let mut keys = keys.into_iter().peekable();
+    let mut after = from;
+    let mut merged = Vec::with_capacity(own.len() + keys.len());
+    while let Some(is_own) = is_own_newer(&mut own, &mut keys) {
+        let (shard, record) = match is_own {
+            true => (own_shard, own.next()),
+            false => (Shard::OF_KEYS, keys.next()),
+        };
+        let Some(record) = record else { break };
+        match is_own {
+            true => after.own = record.position,
+            false => after.keys = record.position,
+        }
+        merged.push(Entry { shard, record, after });
+    }
+    merged
+}
+
+/// Whether the next one is of the organization's own log. None: both are at their ends.
+fn is_own_newer(
+    own: &mut Peekable<IntoIter<Record>>,
+    keys: &mut Peekable<IntoIter<Record>>,
+) -> Option<bool> {
+    match (own.peek(), keys.peek()) {
+        (Some(own), Some(key)) => Some(own.recorded_at >= key.recorded_at),
+        (Some(_), None) => Some(true),
+        (None, Some(_)) => Some(false),
+        (None, None) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keeptrusts_webhooks_contracts::log_codec::Metadata;
+    use keeptrusts_webhooks_domain::Timestamp;
+    use keeptrusts_webhooks_domain::fact::{EndpointFact, Fact};
+    use keeptrusts_webhooks_domain::ids::{EndpointId, OperationId};
+    use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
+
+    use super::*;
+
+    fn record(position: i64, second: i64) -> Record {
+        Record {
+            position: Position(position),
+            stream: Stream::Endpoint(EndpointId::MIN),
+            version: Version(1),
+            organization_id: "acme".parse().expect("an id"),
+            fact: Fact::Endpoint(EndpointFact::Enabled),
+            metadata: Metadata::default(),
+            recorded_at: Timestamp::from_second(second).expect("a time"),
+            operation_id: OperationId::MIN,
+        }
+    }
+
+    #[test]
+    fn two_logs_are_read_as_one_and_any_entry_can_be_gone_on_from() {
+        let own = || vec![record(9, 50), record(4, 30), record(2, 10)];
+        let keys = || vec![record(7, 40), record(3, 30)];
+        let all = merge((Shard(5), own()), keys(), AuditCursor::END);
+        let order: Vec<_> =
+            all.iter().map(|entry| (entry.shard.0, entry.record.position.0)).collect();
+        assert_eq!(order, [(5, 9), (0, 7), (5, 4), (0, 3), (5, 2)]);
+
+        for (index, entry) in all.iter().enumerate() {
+            let below = |records: Vec<Record>, position: Position| {
+                records.into_iter().filter(|record| record.position < position).collect()
+            };
+            let rest = merge(
+                (Shard(5), below(own(), entry.after.own)),
+                below(keys(), entry.after.keys),
+                entry.after,
+            );
+            let rest = rest.iter().map(|entry| entry.record.position);
+            assert!(rest.eq(all[index + 1..].iter().map(|entry| entry.record.position)));
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The endpoint service's flags.
+
+use clap::Args;
+
+/// What organizations may have.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Limits")]
+pub struct EndpointFlags {
+    /// How many endpoints an organization may have.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "KEEPTRUSTS_WEBHOOKS_MAX_ENDPOINTS_PER_ORGANIZATION",
+        default_value_t = 1_000,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub max_endpoints_per_organization: u32,
+}
