@@ -64,7 +64,8 @@ mod tests {
         assert_eq!(kind(&["Bearer a.b.c"]), "web token");
         assert_eq!(kind(&[&format!("Bearer {key}"), &format!("Bearer {key}")]), "unreadable");
         let long = format!("Bearer a.b.{}", "c".repeat(MAX_TOKEN_BYTES));
-        for wrong in [&key, "Basic a.b.c", "Bearer", "Bearer ", "Bearer kt_1", "Bearer a.b", &long] {
+        for wrong in [&key, "Basic a.b.c", "Bearer", "Bearer ", "Bearer kt_1", "Bearer a.b", &long]
+        {
             assert_eq!(kind(&[wrong]), "unreadable", "{wrong}");
         }
     }

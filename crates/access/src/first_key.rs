@@ -56,12 +56,7 @@ fn id_of(digest: TokenDigest) -> KeyId {
 }
 
 /// False: somebody else has made it.
-async fn create(
-    log: &Log,
-    clock: &Clock,
-    id: KeyId,
-    token: &Token,
-) -> Result<bool, FirstKeyError> {
+async fn create(log: &Log, clock: &Clock, id: KeyId, token: &Token) -> Result<bool, FirstKeyError> {
     let new = NewKey {
         name: "the first key".to_owned(),
         role: Role::Admin,

@@ -202,6 +202,8 @@ fn issuer(text: &str) -> Result<String, String> {
     let url: Option<Uri> = text.parse().ok();
     match url.is_some_and(|url| is_acceptable(&url)) {
         true => Ok(text.to_owned()),
-        false => Err("write https://host/path, as the tokens have it in their claim `iss`".to_owned()),
+        false => {
+            Err("write https://host/path, as the tokens have it in their claim `iss`".to_owned())
+        }
     }
 }

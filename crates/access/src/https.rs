@@ -69,10 +69,9 @@ impl Fetcher {
             let unreadable = |source| TrustError::File { path: path.clone(), source };
             for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
                 let certificate = certificate.map_err(unreadable)?;
-                roots.add(certificate).map_err(|source| TrustError::Certificate {
-                    path: path.clone(),
-                    source,
-                })?;
+                roots
+                    .add(certificate)
+                    .map_err(|source| TrustError::Certificate { path: path.clone(), source })?;
             }
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -80,8 +79,11 @@ impl Fetcher {
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .build();
         Ok(Fetcher { client: Client::builder(TokioExecutor::new()).build(connector) })
     }
 

@@ -108,9 +108,8 @@ impl Keys {
     /// it is a session. None: it is not valid.
     async fn valid_until(&self, key: &Key) -> Result<Option<Timestamp>, Status> {
         let now = (self.clock)();
-        let until = |key: &Key| {
-            key.is_valid_at(now).then(|| key.expire_time.unwrap_or(Timestamp::MAX))
-        };
+        let until =
+            |key: &Key| key.is_valid_at(now).then(|| key.expire_time.unwrap_or(Timestamp::MAX));
         let Some(own) = until(key) else { return Ok(None) };
         let Some(SessionOrigin { parent: Some(parent) }) = key.session else {
             return Ok(Some(own));

@@ -67,7 +67,8 @@ impl Verifier<Vec<u8>> for RingVerifier {
         let verified = match self.key.kind() {
             DecodingKeyKind::RsaModulusExponent { n, e } => {
                 let key = ring_signature::RsaPublicKeyComponents { n, e };
-                let parameters = rsa_parameters(self.algorithm).ok_or_else(signature::Error::new)?;
+                let parameters =
+                    rsa_parameters(self.algorithm).ok_or_else(signature::Error::new)?;
                 key.verify(parameters, message, signature)
             }
             DecodingKeyKind::SecretOrDer(key) => {

@@ -203,7 +203,9 @@ mod tests {
         let reach = Reach::from(own.clone());
         assert!(reach.covers(&own) && !reach.covers(&other));
         assert!(!reach.covers(&OrganizationId::all()), "what is everybody's is not its own");
-        assert!(Reach::Everywhere.covers(&other) && Reach::Everywhere.covers(&OrganizationId::all()));
+        assert!(
+            Reach::Everywhere.covers(&other) && Reach::Everywhere.covers(&OrganizationId::all())
+        );
         assert_eq!(Reach::from(OrganizationId::all()), Reach::Everywhere);
     }
 }

@@ -121,7 +121,8 @@ impl Subject {
         }
         match fact {
             Fact::Endpoint(
-                EndpointFact::Degraded { delivery_id, .. } | EndpointFact::Recovered { delivery_id },
+                EndpointFact::Degraded { delivery_id, .. }
+                | EndpointFact::Recovered { delivery_id },
             ) => subject.delivery_id = Some(*delivery_id),
             Fact::Delivery(DeliveryFact::TestRequested { event_id, endpoint_id, .. }) => {
                 subject.event_id = Some(*event_id);

@@ -199,7 +199,9 @@ pub fn check_role(role: Option<Role>, reach: &Reach) -> Result<Role, Violation> 
 pub fn check_key_life(field: &str, life: Duration) -> Result<Duration, Violation> {
     match (MIN_KEY_LIFE..=MAX_KEY_LIFE).contains(&life) {
         true => Ok(life),
-        false => Err(Violation::new(field, "must be from 1 minute to 10 years, or absent: for ever")),
+        false => {
+            Err(Violation::new(field, "must be from 1 minute to 10 years, or absent: for ever"))
+        }
     }
 }
 

@@ -11,8 +11,8 @@ use keeptrusts_webhooks_testkit::first_key::{self, FIRST_KEY};
 use keeptrusts_webhooks_testkit::postgres::Cluster;
 use keeptrusts_webhooks_testkit::process::{Launch, Process, Signal};
 use tempfile::TempDir;
-use tonic::transport::Channel;
 use tokio::time::sleep;
+use tonic::transport::Channel;
 
 use crate::Problem;
 use crate::options::Database;
@@ -86,11 +86,6 @@ impl Platform {
         let server = launch.start();
         let address = server.wait_for_listening(PATIENCE).await;
         Ok(Platform { server, postgres, _data: data, address })
-    }
-
-    /// Where the server listens for gRPC.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
     }
 
     /// A connection to it, as its admin has it.

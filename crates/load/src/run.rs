@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use keeptrusts_webhooks_contracts::client::AuthorizedChannel;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::dispatch_service_client::DispatchServiceClient;
 use keeptrusts_webhooks_contracts::v1::endpoint_service_client::EndpointServiceClient;
 use tokio::time::sleep;
-use keeptrusts_webhooks_contracts::client::AuthorizedChannel;
 
 use crate::Problem;
 use crate::ledger::Comparison;

@@ -106,7 +106,8 @@ impl GrpcServer {
 
         let grace_over = CancellationToken::new();
         let streams_end = CancellationToken::new();
-        let guard = Guard::new(self.routes.routes(), self.gate, streams_end.clone(), grace_over.clone());
+        let guard =
+            Guard::new(self.routes.routes(), self.gate, streams_end.clone(), grace_over.clone());
         let address = listener.local_address();
         tracing::info!(%address, services = ?self.service_names, "listening");
 

@@ -220,12 +220,7 @@ impl Fold {
         Ok(())
     }
 
-    fn apply_key(
-        &mut self,
-        id: KeyId,
-        fact: &KeyFact,
-        record: &Record,
-    ) -> Result<(), BrokenLog> {
+    fn apply_key(&mut self, id: KeyId, fact: &KeyFact, record: &Record) -> Result<(), BrokenLog> {
         let key = if let KeyFact::Created(new) = fact {
             let creator = record.metadata.actor.clone();
             let organization = record.organization_id.clone();

@@ -26,8 +26,11 @@ fn only_rows_that_exist_already_are_to_be_loaded() {
         let record = &operation.records[0];
         (&operation.organization_id, record.stream, &record.fact)
     });
-    let expected =
-        Touched { endpoints: vec![(us.clone(), endpoint)], deliveries: vec![(us, delivery)] };
+    let expected = Touched {
+        deliveries: vec![(us.clone(), delivery)],
+        endpoints: vec![(us, endpoint)],
+        keys: Vec::new(),
+    };
     assert_eq!(Touched::by(facts), expected);
 }
 

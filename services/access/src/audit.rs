@@ -50,13 +50,8 @@ impl AuditApi {
         let keys = match own_shard == Shard::OF_KEYS {
             true => Vec::new(),
             false => {
-                let keys = store.audit_records(
-                    Shard::OF_KEYS,
-                    organization_id,
-                    &filter,
-                    from.keys,
-                    limit,
-                );
+                let keys =
+                    store.audit_records(Shard::OF_KEYS, organization_id, &filter, from.keys, limit);
                 keys.await.map_err(answer::query_failed)?
             }
         };

@@ -141,8 +141,12 @@ impl AccessService for AccessApi {
         let asked = Asked::<CreateKey>::of(request)?;
         let CreateKey { organization_id, name, role, life } = asked.request.clone();
         let expire_time = life.map(|life| self.time_after(life));
-        let new = |token: &Token| {
-            NewKey { name, role, token: token.digest(), expire_time, session: None }
+        let new = |token: &Token| NewKey {
+            name,
+            role,
+            token: token.digest(),
+            expire_time,
+            session: None,
         };
         let metadata = |id| asked.metadata(id);
         let (key, token) = self.create(organization_id, new, &asked.caller, metadata).await?;
@@ -250,7 +254,8 @@ fn session_organization(
         (Some(named), _) => Err(status::organization_not_found(named)),
         (None, Reach::Organization(own)) => Ok(own.clone()),
         (None, Reach::Everywhere) => {
-            let description = "is required: the key is for every organization, a session is for one";
+            let description =
+                "is required: the key is for every organization, a session is for one";
             Err(status::invalid_argument(vec![Violation::new("organization_id", description)]))
         }
     }

@@ -7,8 +7,8 @@ pub mod flags;
 use std::sync::Arc;
 
 use keeptrusts_webhooks_contracts::api::{
-    Asked, CreateEndpoint, DeleteEndpoint, DisableEndpoint, EndpointRef, ListEndpoints, ListEventTypes,
-    RotateSecret, UpdateEndpoint,
+    Asked, CreateEndpoint, DeleteEndpoint, DisableEndpoint, EndpointRef, ListEndpoints,
+    ListEventTypes, RotateSecret, UpdateEndpoint,
 };
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
 use keeptrusts_webhooks_contracts::v1;

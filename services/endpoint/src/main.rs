@@ -55,8 +55,7 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync
     let database = flags.database.open_shared().await?;
     let log = Arc::clone(&database.log);
     let access = flags.access.start(&database, system_clock()).await?;
-    let api =
-        EndpointApi::server(database.log, database.keyring, system_clock(), &flags.endpoints);
+    let api = EndpointApi::server(database.log, database.keyring, system_clock(), &flags.endpoints);
     let server = GrpcServer::new(access.clone()).reflection(!flags.access.no_reflection);
     let served = server.service(api).serve(listener, shutdown).await;
     access.stop().await;

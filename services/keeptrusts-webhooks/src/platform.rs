@@ -69,8 +69,7 @@ impl Platform {
 
         let shutdown = CancellationToken::new();
         let time = || Arc::clone(&clock);
-        let endpoints =
-            EndpointApi::server(Arc::clone(&log), keyring, time(), &flags.endpoints);
+        let endpoints = EndpointApi::server(Arc::clone(&log), keyring, time(), &flags.endpoints);
         let ingest = IngestApi::server(Arc::clone(&log), time(), retention, &flags.ingest);
         let deliveries = DispatchApi::server(Arc::clone(&log), time(), retention, shutdown.clone());
         let server = GrpcServer::new(access.clone())

@@ -92,8 +92,7 @@ async fn grpcurl_lists_describes_and_calls_every_method() {
     let server =
         Server::all_in_one(&database).delivering_to(&receiver).retrying_after("1h").start().await;
     let seen = Seen::at(server.address());
-    let ours =
-        [ENDPOINT_SERVICE, INGEST_SERVICE, DISPATCH_SERVICE, ACCESS_SERVICE, AUDIT_SERVICE];
+    let ours = [ENDPOINT_SERVICE, INGEST_SERVICE, DISPATCH_SERVICE, ACCESS_SERVICE, AUDIT_SERVICE];
     seen.assert_has(&ours).await;
     let message = seen.describe("keeptrusts.webhooks.v1.PublishEventRequest").await;
     assert!(message.contains("string data_json = 4"), "{message}");

@@ -74,7 +74,9 @@ fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
 
 /// Whether a text can stand in the log and in a table for people.
 fn is_nameable(text: &str) -> bool {
-    !text.is_empty() && text.chars().count() <= MAX_ACTOR_CHARS && !text.chars().any(char::is_control)
+    !text.is_empty()
+        && text.chars().count() <= MAX_ACTOR_CHARS
+        && !text.chars().any(char::is_control)
 }
 
 /// RFC 7519 section 2: seconds since 1970, possibly with a fraction.
@@ -90,8 +92,7 @@ mod tests {
     use super::*;
 
     fn caller(claims: Value) -> Result<Option<Caller>, String> {
-        let names =
-            ClaimNames { organization: "organization".to_owned(), role: "role".to_owned() };
+        let names = ClaimNames { organization: "organization".to_owned(), role: "role".to_owned() };
         names.caller(claims.as_object().expect("an object"))
     }
 

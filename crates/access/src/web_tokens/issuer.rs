@@ -126,7 +126,11 @@ impl IssuerKeys {
                 // Section 4.3: it must be the issuer that was asked.
                 if discovery.issuer.trim_end_matches('/') != issuer {
                     let expected = issuer.clone();
-                    return Err(IssuerError::OtherIssuer { url, found: discovery.issuer, expected });
+                    return Err(IssuerError::OtherIssuer {
+                        url,
+                        found: discovery.issuer,
+                        expected,
+                    });
                 }
                 let url = acceptable(&discovery.jwks_uri)?;
                 let fetched = fetcher.fetch(&url).await;

@@ -39,9 +39,8 @@ impl TryFrom<v1::CreateKeyRequest> for CreateKey {
             violations.check(check_role(role, &reach))
         });
         let life = request.time_to_live.map(life).transpose();
-        let life = life.and_then(|life| {
-            life.map(|life| check_key_life("time_to_live", life)).transpose()
-        });
+        let life =
+            life.and_then(|life| life.map(|life| check_key_life("time_to_live", life)).transpose());
         let life = violations.check(life);
         match (organization_id, name, role, life) {
             (Some(organization_id), Some(name), Some(role), Some(life)) => {

@@ -25,8 +25,7 @@ pub struct AuditCursor {
 
 impl AuditCursor {
     /// After everything.
-    pub const END: AuditCursor =
-        AuditCursor { own: Position(i64::MAX), keys: Position(i64::MAX) };
+    pub const END: AuditCursor = AuditCursor { own: Position(i64::MAX), keys: Position(i64::MAX) };
 }
 
 impl fmt::Display for AuditCursor {

@@ -28,7 +28,7 @@ impl From<&EndpointFact> for Message {
                     description: update.description.clone(),
                     event_types: names(update.event_types.as_deref().unwrap_or_default()),
                     secret: update.secret.as_ref().map(Into::into),
-                    before: Some(pb::EndpointBefore {
+                    before: (*before != EndpointUpdate::default()).then(|| pb::EndpointBefore {
                         name: before.name.clone(),
                         url: before.url.clone(),
                         description: before.description.clone(),

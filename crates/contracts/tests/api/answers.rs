@@ -60,6 +60,7 @@ fn an_event_is_shown_with_or_without_its_body() {
         body: ContentDigest::of(body),
         idempotency: Some(Idempotency { key, request_sha256: [0; 32] }),
         trace_id: TRACE_ID.parse().ok(),
+        publisher: "key_1".to_owned(),
     };
     let listed = v1::Event {
         id: event_id().to_string(),
@@ -72,6 +73,7 @@ fn an_event_is_shown_with_or_without_its_body() {
         body_sha256: ContentDigest::of(body).sha256.to_vec(),
         idempotency_key: "k".to_owned(),
         trace_id: TRACE_ID.to_owned(),
+        publisher: "key_1".to_owned(),
     };
     assert_eq!(v1::Event::from(&event), listed);
     assert_eq!(event_with_body(&event, None), listed, "the body has expired");

@@ -36,6 +36,7 @@ fn the_bytes_of_metadata_are_those_that_are_in_logs_already() {
         trace: Some(
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().expect("valid"),
         ),
+        ..Metadata::default()
     };
     let bytes = metadata.encode();
     assert_eq!(

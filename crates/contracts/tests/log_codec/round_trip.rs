@@ -6,6 +6,7 @@ use keeptrusts_webhooks_contracts::log_codec::{
     Metadata, decode, decode_exchange, encode, encode_exchange,
 };
 use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::access::Role;
 use keeptrusts_webhooks_domain::attempt::{AttemptMade, Exchange, Trigger};
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::event::{ContentDigest, Idempotency, IdempotencyKey};
@@ -13,7 +14,8 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{
     DeliveriesScheduled, DeliveryFact, EndpointFact, EndpointUpdate, EventAccepted, Fact,
 };
-use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId};
+use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, KeyId};
+use keeptrusts_webhooks_domain::key::{KeyFact, NewKey, SessionOrigin, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Position, Stream};
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 use keeptrusts_webhooks_domain::trace::{TraceContext, TraceId};
@@ -37,6 +39,8 @@ proptest! {
         correlation_id in any::<String>(),
         causation in of(1..=i64::MAX),
         trace in of((1..=u128::MAX, 1..=u64::MAX, any::<bool>())),
+        actor_name in any::<String>(),
+        address in of(any::<std::net::IpAddr>()),
     ) {
         let trace = trace.map(|(trace_id, span_id, sampled)| TraceContext {
             trace_id: TraceId(trace_id.to_be_bytes()),
@@ -44,7 +48,8 @@ proptest! {
             sampled,
         });
         let causation = causation.map(Position);
-        let metadata = Metadata { actor, correlation_id, causation, trace };
+        let metadata =
+            Metadata { actor, correlation_id, causation, trace, actor_name, address };
         prop_assert_eq!(Metadata::decode(&metadata.encode()), Ok(metadata));
     }
 
@@ -84,6 +89,7 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         event_accepted().prop_map(Fact::EventAccepted),
         deliveries_scheduled().prop_map(Fact::DeliveriesScheduled),
         delivery_fact().prop_map(Fact::Delivery),
+        key_fact().prop_map(Fact::Key),
     ]
 }
 
@@ -97,11 +103,14 @@ fn endpoint_fact() -> impl Strategy<Value = EndpointFact> {
             secret,
         },
     );
-    let updated = (any::<[Option<String>; 3]>(), of(event_types()), of(sealed())).prop_map(
-        |([name, url, description], event_types, secret)| {
-            EndpointFact::Updated(EndpointUpdate { name, url, description, event_types, secret })
-        },
-    );
+    let values = || (any::<[Option<String>; 3]>(), of(event_types()));
+    let updated = (values(), of(sealed()), values()).prop_map(|(update, secret, before)| {
+        let ([name, url, description], event_types) = update;
+        let update = EndpointUpdate { name, url, description, event_types, secret };
+        let ([name, url, description], event_types) = before;
+        let before = EndpointUpdate { name, url, description, event_types, secret: None };
+        EndpointFact::Updated { update, before }
+    });
     prop_oneof![
         created,
         updated,
@@ -116,6 +125,19 @@ fn endpoint_fact() -> impl Strategy<Value = EndpointFact> {
         Just(EndpointFact::Deleted),
         Just(EndpointFact::SecretRevealed),
     ]
+}
+
+fn key_fact() -> impl Strategy<Value = KeyFact> {
+    let role = (0..Role::ALL.len()).prop_map(|index| Role::ALL[index]);
+    let parent = of((0..=u128::MAX).prop_map(|number| KeyId::new(Ulid(number))));
+    let session = of(parent.prop_map(|parent| SessionOrigin { parent }));
+    let created = (any::<String>(), role, any::<[u8; 32]>(), of(times()), session).prop_map(
+        |(name, role, token, expire_time, session)| {
+            let token = TokenDigest(token);
+            KeyFact::Created(NewKey { name, role, token, expire_time, session })
+        },
+    );
+    prop_oneof![created, Just(KeyFact::Revoked), Just(KeyFact::SessionEnded)]
 }
 
 fn event_accepted() -> impl Strategy<Value = EventAccepted> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::access::Role;
 use keeptrusts_webhooks_domain::attempt::{AttemptMade, Trigger};
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::event::{ContentDigest, Idempotency, IdempotencyKey};
@@ -10,7 +11,8 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{
     DeliveriesScheduled, DeliveryFact, EndpointFact, EndpointUpdate, EventAccepted, Fact,
 };
-use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId};
+use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, KeyId};
+use keeptrusts_webhooks_domain::key::{KeyFact, NewKey, SessionOrigin, TokenDigest};
 use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 use ulid::Ulid;
@@ -21,6 +23,7 @@ pub(crate) fn stream_of(fact: &Fact) -> Stream {
         Fact::Endpoint(_) => Stream::Endpoint(EndpointId::MIN),
         Fact::EventAccepted(_) | Fact::DeliveriesScheduled(_) => Stream::Event(EventId::MIN),
         Fact::Delivery(_) => Stream::Delivery(DeliveryId::MIN),
+        Fact::Key(_) => Stream::Key(KeyId::MIN),
     }
 }
 
@@ -34,13 +37,17 @@ pub(crate) fn every_kind() -> Vec<Fact> {
             event_types: vec![EventType::PolicyBlock, EventType::KeyRotated],
             secret: sealed(),
         },
-        EndpointFact::Updated(EndpointUpdate {
-            name: Some("new".to_owned()),
-            url: Some("https://b.example/".to_owned()),
-            description: Some(String::new()),
-            event_types: Some(vec![EventType::UserInvited]),
-            secret: Some(sealed()),
-        }),
+        EndpointFact::Updated {
+            update: EndpointUpdate {
+                name: Some("new".to_owned()),
+                url: Some("https://b.example/".to_owned()),
+                description: Some(String::new()),
+                event_types: Some(vec![EventType::UserInvited]),
+                secret: Some(sealed()),
+            },
+            // As in records that were written before there was one.
+            before: EndpointUpdate::default(),
+        },
         EndpointFact::SecretRotated { secret: sealed(), previous_expire_time: Some(time()) },
         EndpointFact::Enabled,
         EndpointFact::Disabled { reason: "noisy".to_owned() },
@@ -83,8 +90,20 @@ pub(crate) fn every_kind() -> Vec<Fact> {
         },
         DeliveryFact::Cancelled { reason: "deleted".to_owned() },
     ];
+    let key = [
+        KeyFact::Created(NewKey {
+            name: "ci".to_owned(),
+            role: Role::Publisher,
+            token: TokenDigest([0xef; 32]),
+            expire_time: Some(time()),
+            session: Some(SessionOrigin { parent: Some(KeyId::new(Ulid(6))) }),
+        }),
+        KeyFact::Revoked,
+        KeyFact::SessionEnded,
+    ];
     let endpoint = endpoint.into_iter().map(Fact::Endpoint);
-    endpoint.chain(event).chain(delivery.into_iter().map(Fact::Delivery)).collect()
+    let delivery = delivery.into_iter().map(Fact::Delivery);
+    endpoint.chain(event).chain(delivery).chain(key.into_iter().map(Fact::Key)).collect()
 }
 
 pub(crate) fn time() -> Timestamp {

@@ -35,17 +35,14 @@ fn one_of_each_kind(endpoint: EndpointId) -> Vec<Operation> {
         exchange: keeptrusts_webhooks_domain::event::ContentDigest::of(b"x"),
     };
     let of_endpoint = [
-        EndpointFact::Updated(EndpointUpdate {
+        updated(EndpointUpdate {
             name: Some("\"quoted\" 'name' \\ %_ \u{1f980}".to_owned()),
             url: Some("https://example.com/?a=b&c=%20".to_owned()),
             description: Some("two\nlines".to_owned()),
             event_types: Some(EventType::ALL.to_vec()),
             secret: Some(sealed("updated")),
         }),
-        EndpointFact::Updated(EndpointUpdate {
-            description: Some(String::new()),
-            ..EndpointUpdate::default()
-        }),
+        updated(EndpointUpdate { description: Some(String::new()), ..EndpointUpdate::default() }),
         EndpointFact::SecretRotated { secret: sealed("1"), previous_expire_time: Some(later) },
         EndpointFact::SecretRotated { secret: sealed("2"), previous_expire_time: None },
         EndpointFact::SecretRevealed,
@@ -96,6 +93,8 @@ pub(crate) async fn every_kind_of_fact_is_read_back_as_it_was_appended(fixture: 
             trace: Some(
                 "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().expect("valid"),
             ),
+            actor_name: format!("name {index}"),
+            address: "2001:db8::7".parse().ok(),
         };
     }
     let appended = fixture.store().append(SHARD, &operations).await.expect("appends");

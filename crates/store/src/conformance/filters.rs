@@ -32,7 +32,7 @@ pub(crate) async fn events_are_filtered_by_type_and_time(fixture: Fixture) {
                     && accepted.contains(story.recorded_at);
                 matches.then_some(story.event).into_iter().collect()
             });
-            let filter = EventFilter { event_type, accepted };
+            let filter = EventFilter { event_type, accepted, publisher: None };
             let found = events(fixture.store(), &organization(), filter, EventId::MAX, ALL).await;
             assert_eq!(found, expected, "{event_type:?} {accepted:?}");
         }

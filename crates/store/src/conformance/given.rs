@@ -151,10 +151,15 @@ pub(crate) fn change_endpoint(id: EndpointId, expected: Expected, fact: Endpoint
     operation(Stream::Endpoint(id), expected, Fact::Endpoint(fact))
 }
 
+/// A change of an endpoint's configuration.
+pub(crate) fn updated(update: EndpointUpdate) -> EndpointFact {
+    EndpointFact::Updated { update, before: EndpointUpdate::default() }
+}
+
 /// Renames an endpoint.
 pub(crate) fn rename_endpoint(id: EndpointId, expected: Expected, name: &str) -> Operation {
     let update = EndpointUpdate { name: Some(name.to_owned()), ..EndpointUpdate::default() };
-    change_endpoint(id, expected, EndpointFact::Updated(update))
+    change_endpoint(id, expected, updated(update))
 }
 
 /// That a stream has so many records.

@@ -20,6 +20,7 @@ pub(crate) mod due;
 pub(crate) mod fencing_and_leases;
 pub(crate) mod filters;
 pub(crate) mod idempotency;
+pub(crate) mod keys;
 pub(crate) mod projections;
 pub(crate) mod queries;
 pub(crate) mod reads;
@@ -116,6 +117,15 @@ macro_rules! conformance_tests {
                 attempts_are_filtered_by_each_of_their_columns_and_any_two,
                 endpoints_are_searched_by_text_that_means_only_itself,
                 endpoints_are_filtered_by_status_and_text_together,
+            }
+            keys {
+                a_key_is_found_by_its_token_until_for_ever_and_says_what_became_of_it,
+                a_key_that_is_made_only_if_there_is_none_is_made_once,
+                an_organizations_keys_are_listed_newest_first,
+                uses_are_noted_and_never_go_back,
+                the_audit_trail_has_what_people_did_and_can_be_filtered,
+                endpoints_are_counted_but_deleted_ones_are_not,
+                keys_are_rebuilt_as_they_were,
             }
             rebuild {
                 invariant_7_a_long_random_history_is_rebuilt_as_it_was,

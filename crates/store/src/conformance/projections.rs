@@ -89,7 +89,7 @@ pub(crate) async fn an_endpoints_row_follows_each_of_its_facts(fixture: Fixture)
     let update_secret =
         EndpointUpdate { secret: Some(sealed("third")), ..EndpointUpdate::default() };
     let steps: [(EndpointFact, Effect); 9] = [
-        (EndpointFact::Updated(update), |row| {
+        (updated(update), |row| {
             row.name = "SIEM".to_owned();
             row.event_types = vec![EventType::PolicyBlock, EventType::UserInvited];
             row.config_version = Version(2);
@@ -106,7 +106,7 @@ pub(crate) async fn an_endpoints_row_follows_each_of_its_facts(fixture: Fixture)
                 row.config_version = Version(3);
             },
         ),
-        (EndpointFact::Updated(update_secret), |row| {
+        (updated(update_secret), |row| {
             row.secret = sealed("third");
             row.previous_secret = None;
             row.config_version = Version(4);
@@ -262,6 +262,7 @@ pub(crate) async fn a_test_is_an_event_and_a_delivery_of_its_own(fixture: Fixtur
     let endpoint = an_endpoint(&fixture).await;
     let (event, id) = (event_id(), delivery_id());
     let mut request = request_test(id, event, endpoint);
+    request.metadata.actor = "key_1".to_owned();
     request.metadata.trace = Some(TRACE.parse().expect("valid"));
     let recorded_at = fixture.append(request).await[0].recorded_at;
 
@@ -275,6 +276,7 @@ pub(crate) async fn a_test_is_an_event_and_a_delivery_of_its_own(fixture: Fixtur
         body: ContentDigest::of(b"test"),
         idempotency: None,
         trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736".parse().expect("valid")),
+        publisher: "key_1".to_owned(),
     };
     assert_eq!(row, Some(expected));
     let row = fixture.delivery(id).await;

@@ -13,15 +13,18 @@ use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::ids::{
-    AttemptId, DeliveryId, EndpointId, EventId, OperationId, OrganizationId,
+    AttemptId, DeliveryId, EndpointId, EventId, KeyId, OperationId, OrganizationId,
 };
+use keeptrusts_webhooks_domain::key::{Key, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream, Version};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::memory::MemoryStore;
 use crate::operation::{Appended, BodyId, Operation, Record};
 use crate::projection::{CountKey, Missed};
-use crate::query::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter};
+use crate::query::{
+    AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
+};
 use crate::store::{
     AppendedBatch, DueKey, DuePage, Lease, RebuildDifference, ShardState, Store, StoreError,
     Survey, WaitingEndpoints,
@@ -242,6 +245,26 @@ store_over_inner! {
     async fn missed_events(shard: Shard, endpoint: EndpointId, after: Position, limit: usize) -> Result<Vec<Missed>, StoreError>;
     async fn due_deliveries(shard: Shard, endpoint: EndpointId, after: DueKey, limit: usize) -> Result<DuePage, StoreError>;
     async fn waiting_endpoints(shard: Shard) -> Result<WaitingEndpoints, StoreError>;
+    async fn count_endpoints(shard: Shard, organization: &OrganizationId)
+        -> Result<u64, StoreError>;
+    async fn audit_records(
+        shard: Shard,
+        organization: &OrganizationId,
+        filter: &AuditFilter,
+        before: Position,
+        limit: usize
+    ) -> Result<Vec<Record>, StoreError>;
+    async fn key_by_token(token: TokenDigest) -> Result<Option<Key>, StoreError>;
+    async fn key(id: KeyId) -> Result<Option<Key>, StoreError>;
+    async fn list_keys(
+        organization: &OrganizationId,
+        filter: KeyFilter,
+        before: KeyId,
+        limit: usize
+    ) -> Result<Vec<Key>, StoreError>;
+    async fn has_keys() -> Result<bool, StoreError>;
+    async fn note_key_uses(uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError>;
+    async fn key_uses(ids: &[KeyId]) -> Result<HashMap<KeyId, Timestamp>, StoreError>;
     async fn claim_master_key(key_id: &str) -> Result<String, StoreError>;
     async fn rebuild(shard: Shard, progress: &(dyn Fn(Position) + Sync)) -> Result<(), StoreError>;
     async fn check(shard: Shard, limit: usize, progress: &(dyn Fn(Position) + Sync)) -> Result<Vec<RebuildDifference>, StoreError>;

@@ -20,7 +20,12 @@ use crate::store::StoreError;
 pub(super) struct List(pub(super) QueryBuilder<Postgres>);
 
 impl List {
-    pub(super) fn of(columns: &str, table: &str, shard: Shard, organization: &OrganizationId) -> List {
+    pub(super) fn of(
+        columns: &str,
+        table: &str,
+        shard: Shard,
+        organization: &OrganizationId,
+    ) -> List {
         let mut sql = QueryBuilder::new(format!("SELECT {columns} FROM {table} WHERE shard = "));
         sql.push_bind(i32::from(shard.0));
         List(sql).with("organization_id =", organization.as_str())
@@ -47,7 +52,12 @@ impl List {
     }
 
     /// Only where the column's time lies in the interval.
-    pub(super) fn within(self, from: &'static str, before: &'static str, interval: Interval) -> List {
+    pub(super) fn within(
+        self,
+        from: &'static str,
+        before: &'static str,
+        interval: Interval,
+    ) -> List {
         self.with_any(from, interval.start.map(micros)).with_any(before, interval.end.map(micros))
     }
 

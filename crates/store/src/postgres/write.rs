@@ -50,9 +50,7 @@ pub(super) async fn insert_records(
     .bind(column(records, |record| micros(record.recorded_at)))
     .bind(column(records, |record| record.operation_id.to_string()))
     .bind(column(records, |record| action_of(&record.fact).map(|action| action.name())))
-    .bind(column(records, |record| {
-        action_of(&record.fact).map(|_| record.metadata.actor.as_str())
-    }))
+    .bind(column(records, |record| action_of(&record.fact).map(|_| record.metadata.actor.as_str())))
     .execute(connection)
     .await?;
     Ok(())

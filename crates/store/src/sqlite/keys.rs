@@ -47,13 +47,12 @@ pub(super) async fn by_token(
 }
 
 pub(super) async fn by_id(readers: &SqlitePool, id: KeyId) -> Result<Option<Key>, StoreError> {
-    let found: Option<KeyRow> =
-        sqlx::query_as("SELECT * FROM keys WHERE shard = ? AND key_id = ?")
-            .bind(number(Shard::OF_KEYS))
-            .bind(id.to_string())
-            .fetch_optional(readers)
-            .await
-            .map_err(failed)?;
+    let found: Option<KeyRow> = sqlx::query_as("SELECT * FROM keys WHERE shard = ? AND key_id = ?")
+        .bind(number(Shard::OF_KEYS))
+        .bind(id.to_string())
+        .fetch_optional(readers)
+        .await
+        .map_err(failed)?;
     found.map(Key::try_from).transpose()
 }
 

@@ -296,7 +296,11 @@ pub(super) fn and<'t, T: Encode<'t, Sqlite> + Type<Sqlite>>(
     }
 }
 
-pub(super) fn and_within(query: &mut QueryBuilder<Sqlite>, column: &'static str, interval: Interval) {
+pub(super) fn and_within(
+    query: &mut QueryBuilder<Sqlite>,
+    column: &'static str,
+    interval: Interval,
+) {
     if let Some(start) = interval.start {
         query.push(" AND ").push(column).push(" >= ").push_bind(micros(start));
     }

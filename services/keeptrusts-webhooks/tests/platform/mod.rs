@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-pub(crate) use self::client::{Client, Endpoint, data_json};
+pub(crate) use self::client::{Client, Endpoint, channel, data_json};
 pub(crate) use self::database::{Backend, Database};
 pub(crate) use self::refusal::assert_refused;
 pub(crate) use self::server::{Server, ServerBuilder, console_url};

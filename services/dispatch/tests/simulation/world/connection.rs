@@ -12,13 +12,14 @@ use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::ids::{
-    AttemptId, DeliveryId, EndpointId, EventId, OperationId, OrganizationId,
+    AttemptId, DeliveryId, EndpointId, EventId, KeyId, OperationId, OrganizationId,
 };
+use keeptrusts_webhooks_domain::key::{Key, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream, Version};
 use keeptrusts_webhooks_store::memory::MemoryStore;
 use keeptrusts_webhooks_store::projection::{CountKey, Missed};
 use keeptrusts_webhooks_store::query::{
-    AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter,
+    AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
 };
 use keeptrusts_webhooks_store::{
     Appended, AppendedBatch, BodyId, Clock, DueKey, DuePage, Lease, Operation, RebuildDifference,
@@ -366,6 +367,58 @@ impl Store for Connection {
 
     async fn waiting_endpoints(&self, shard: Shard) -> Result<WaitingEndpoints, StoreError> {
         self.call("waiting_endpoints", self.database().waiting_endpoints(shard)).await
+    }
+
+    async fn count_endpoints(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+    ) -> Result<u64, StoreError> {
+        let work = self.database().count_endpoints(shard, organization);
+        self.call("count_endpoints", work).await
+    }
+
+    async fn audit_records(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        filter: &AuditFilter,
+        before: Position,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        let work = self.database().audit_records(shard, organization, filter, before, limit);
+        self.call("audit_records", work).await
+    }
+
+    async fn key_by_token(&self, token: TokenDigest) -> Result<Option<Key>, StoreError> {
+        self.call("key_by_token", self.database().key_by_token(token)).await
+    }
+
+    async fn key(&self, id: KeyId) -> Result<Option<Key>, StoreError> {
+        self.call("key", self.database().key(id)).await
+    }
+
+    async fn list_keys(
+        &self,
+        organization: &OrganizationId,
+        filter: KeyFilter,
+        before: KeyId,
+        limit: usize,
+    ) -> Result<Vec<Key>, StoreError> {
+        let work = self.database().list_keys(organization, filter, before, limit);
+        self.call("list_keys", work).await
+    }
+
+    async fn has_keys(&self) -> Result<bool, StoreError> {
+        self.call("has_keys", self.database().has_keys()).await
+    }
+
+    async fn note_key_uses(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
+        self.call("note_key_uses", self.database().note_key_uses(uses)).await
+    }
+
+    async fn key_uses(&self, ids: &[KeyId]) -> Result<HashMap<KeyId, Timestamp>, StoreError> {
+        self.call("key_uses", self.database().key_uses(ids)).await
     }
 
     async fn claim_master_key(&self, key_id: &str) -> Result<String, StoreError> {

@@ -1,0 +1,130 @@
+//! The audit trail: who did what, when, from where, and what changed.
+
+use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_contracts::v1::AuditAction;
+use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
+
+use super::caller::{Caller, client};
+use crate::platform::{Backend, Database, Server, on_both_backends};
+
+const PLANTED: &str = "planted-secret-0123456789abcdef";
+
+on_both_backends!(everything_that_people_do_is_in_the_trail_and_no_secret_is);
+
+async fn list(
+    caller: &Caller,
+    request: v1::ListAuditEntriesRequest,
+) -> v1::ListAuditEntriesResponse {
+    caller.audit().list_audit_entries(request).await.expect("the trail").into_inner()
+}
+
+async fn everything_that_people_do_is_in_the_trail_and_no_secret_is(backend: Backend) {
+    let receiver = Receiver::start(Script::always(Reply::ok()));
+    let database = Database::new(backend).await;
+    let server = Server::all_in_one(&database).delivering_to(&receiver).start().await;
+    let first = Caller::first(&server);
+    let made = first.create_key("acme", v1::Role::Admin).await;
+    let key_id = made.key.expect("a key").id;
+    let (ann, acme) = (Caller::with(&server, &made.token), client(&server, "acme", &made.token));
+
+    let endpoint = acme.create_endpoint(&receiver.url("/old"), &["user.invited"]).await;
+    let organization_id = || "acme".to_owned();
+    let endpoint_id = || endpoint.id.clone();
+    let update = v1::UpdateEndpointRequest {
+        organization_id: organization_id(),
+        endpoint: Some(v1::Endpoint {
+            id: endpoint_id(),
+            url: receiver.url("/new"),
+            ..Default::default()
+        }),
+        update_mask: Some(prost_types::FieldMask {
+            paths: vec!["url".to_owned(), "secret".to_owned()],
+        }),
+        secret: PLANTED.to_owned(),
+    };
+    acme.endpoints().update_endpoint(update).await.expect("updated");
+    let reveal =
+        v1::RevealSecretRequest { organization_id: organization_id(), endpoint_id: endpoint_id() };
+    acme.endpoints().reveal_secret(reveal).await.expect("revealed");
+    let test =
+        v1::SendTestRequest { organization_id: organization_id(), endpoint_id: endpoint_id() };
+    let test = acme.dispatch().send_test(test).await.expect("sent").into_inner();
+    let test = test.delivery.expect("a delivery");
+    let event_id = acme.publish("user.invited", "{}").await;
+    let delivery = acme.wait_for_state(&event_id, v1::DeliveryState::Delivered).await;
+    let retry = v1::RetryDeliveryRequest {
+        organization_id: organization_id(),
+        delivery_id: delivery.id.clone(),
+    };
+    acme.dispatch().retry_delivery(retry).await.expect("asked for");
+
+    let all =
+        v1::ListAuditEntriesRequest { organization_id: organization_id(), ..Default::default() };
+    let trail = list(&ann, all.clone()).await;
+    let actions: Vec<_> = trail.entries.iter().map(v1::AuditEntry::action).collect();
+    let expected = [
+        AuditAction::RetryRequested,
+        AuditAction::TestSent,
+        AuditAction::SecretRevealed,
+        AuditAction::EndpointUpdated,
+        AuditAction::EndpointCreated,
+        AuditAction::KeyCreated,
+    ];
+    assert_eq!(actions, expected, "newest first, and no publishing");
+    assert_eq!(trail.next_page_token, "");
+    let shown = format!("{:?}", trail.entries);
+    for secret in [PLANTED, &endpoint.secret, &made.token] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+
+    let [retried, tested, _, updated, created, key] = &trail.entries[..] else { unreachable!() };
+    for entry in [retried, tested, updated, created] {
+        assert_eq!((entry.actor.as_str(), entry.address.as_str()), (key_id.as_str(), "127.0.0.1"));
+        assert_eq!(entry.actor_name, "ROLE_ADMIN of acme");
+        assert_eq!(entry.endpoint_id, endpoint.id, "{:?}", entry.action());
+        assert!(entry.time.is_some() && !entry.id.is_empty());
+    }
+    assert_eq!((&retried.delivery_id, &retried.event_id), (&delivery.id, &event_id));
+    assert_eq!((&tested.delivery_id, &tested.event_id), (&test.id, &test.event_id));
+    let change = |field: &str, before: &str, after: &str| v1::AuditChange {
+        field: field.to_owned(),
+        before: before.to_owned(),
+        after: after.to_owned(),
+    };
+    let url = change("url", &receiver.url("/old"), &receiver.url("/new"));
+    assert_eq!(updated.changes, [url, change("secret", "", "")]);
+    assert_eq!(key.key_id, key_id);
+    assert_eq!(key.changes[1], change("role", "", "admin"));
+
+    // Page by page it is the same, also where it comes from two logs.
+    let mut paged = Vec::new();
+    let mut token = String::new();
+    loop {
+        let page = v1::ListAuditEntriesRequest { page_size: 2, page_token: token, ..all.clone() };
+        let page = list(&ann, page).await;
+        paged.extend(page.entries);
+        token = page.next_page_token;
+        if token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(paged, trail.entries);
+
+    let revealed = v1::ListAuditEntriesRequest {
+        action: AuditAction::SecretRevealed.into(),
+        actor: key_id.clone(),
+        endpoint_id: endpoint_id(),
+        ..all.clone()
+    };
+    assert_eq!(list(&ann, revealed).await.entries.len(), 1);
+    let by_nobody = v1::ListAuditEntriesRequest { actor: "nobody".to_owned(), ..all };
+    assert_eq!(list(&ann, by_nobody).await.entries, []);
+    let platforms =
+        v1::ListAuditEntriesRequest { organization_id: "*".to_owned(), ..Default::default() };
+    let platforms = list(&first, platforms).await.entries;
+    assert_eq!(platforms.len(), 1, "the first key itself");
+    assert_eq!(
+        (platforms[0].actor.as_str(), platforms[0].action()),
+        ("bootstrap", AuditAction::KeyCreated)
+    );
+}

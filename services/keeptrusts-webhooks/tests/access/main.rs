@@ -1,0 +1,14 @@
+//! Who may ask what, against a server as its users start it: keys, sessions, web tokens, the
+//! limits against misuse, and the trail that they leave.
+
+#[path = "../platform/mod.rs"]
+mod platform;
+
+mod audit;
+mod caller;
+mod issuer;
+mod keys;
+mod limits;
+mod matrix;
+mod sessions;
+mod web_tokens;

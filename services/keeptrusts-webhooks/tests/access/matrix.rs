@@ -1,0 +1,350 @@
+//! Every method, every role, every organization.
+
+use std::collections::BTreeSet;
+
+use keeptrusts_webhooks_contracts::{DESCRIPTORS, v1};
+use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
+use prost::Message;
+use prost_types::FileDescriptorSet;
+use tonic::client::Grpc;
+use tonic::{Code, Request, Status};
+use tonic_prost::ProstCodec;
+use tonic_types::StatusExt;
+
+use super::caller::Caller;
+use crate::platform::{Backend, Client, Database, Server, data_json};
+
+const PACKAGE: &str = "keeptrusts.webhooks.v1";
+
+/// Which roles may call a method: admin, publisher, viewer, platform. And whether its request
+/// names an organization.
+struct Rule {
+    method: &'static str,
+    admin: bool,
+    publisher: bool,
+    viewer: bool,
+    platform: bool,
+    names_organization: bool,
+    /// A request that would be right, as bytes.
+    request: fn(&Things) -> Vec<u8>,
+}
+
+/// What requests name: somebody's endpoint, event, delivery.
+#[derive(Clone, Debug)]
+struct Things {
+    organization_id: String,
+    endpoint_id: String,
+    event_id: String,
+    delivery_id: String,
+    key_id: String,
+}
+
+/// `APVF`: a letter for each role that may, a dash for each that may not; `org`: the request
+/// names an organization.
+macro_rules! rules {
+    ($($method:literal $roles:literal $org:literal $message:ident { $($field:ident: $value:expr),* $(,)? };)*) => {
+        vec![$(Rule {
+            method: $method,
+            admin: $roles.contains('A'),
+            publisher: $roles.contains('P'),
+            viewer: $roles.contains('V'),
+            platform: $roles.contains('F'),
+            names_organization: $org,
+            request: |things: &Things| {
+                let _ = things;
+                #[allow(clippy::needless_update, reason = "some requests have all fields given")]
+                let message =
+                    v1::$message { $($field: $value(things),)* ..Default::default() };
+                message.encode_to_vec()
+            },
+        },)*]
+    };
+}
+
+fn org(things: &Things) -> String {
+    things.organization_id.clone()
+}
+
+fn endpoint(things: &Things) -> String {
+    things.endpoint_id.clone()
+}
+
+fn event(things: &Things) -> String {
+    things.event_id.clone()
+}
+
+fn delivery(things: &Things) -> String {
+    things.delivery_id.clone()
+}
+
+fn rules() -> Vec<Rule> {
+    rules! {
+        "EndpointService/CreateEndpoint" "A--F" true CreateEndpointRequest {
+            organization_id: org, name: |_| "n".to_owned(), url: |_| "https://a.example".to_owned(),
+            event_types: |_| vec!["user.invited".to_owned()],
+        };
+        "EndpointService/GetEndpoint" "A-VF" true GetEndpointRequest {
+            organization_id: org, endpoint_id: endpoint,
+        };
+        "EndpointService/ListEndpoints" "A-VF" true ListEndpointsRequest { organization_id: org };
+        "EndpointService/UpdateEndpoint" "A--F" true UpdateEndpointRequest {
+            organization_id: org,
+            endpoint: |things| Some(v1::Endpoint {
+                id: endpoint(things), name: "other".to_owned(), ..Default::default()
+            }),
+        };
+        "EndpointService/EnableEndpoint" "A--F" true EnableEndpointRequest {
+            organization_id: org, endpoint_id: endpoint,
+        };
+        "EndpointService/DisableEndpoint" "A--F" true DisableEndpointRequest {
+            organization_id: org, endpoint_id: endpoint,
+        };
+        "EndpointService/DeleteEndpoint" "A--F" true DeleteEndpointRequest {
+            organization_id: org, endpoint_id: |_| "ep_00000000000000000000000009".to_owned(),
+        };
+        "EndpointService/RotateSecret" "A--F" true RotateSecretRequest {
+            organization_id: org, endpoint_id: endpoint,
+        };
+        "EndpointService/RevealSecret" "A---" true RevealSecretRequest {
+            organization_id: org, endpoint_id: endpoint,
+        };
+        "EndpointService/ListEventTypes" "APVF" true ListEventTypesRequest { organization_id: org };
+        "IngestService/PublishEvent" "AP-F" true PublishEventRequest {
+            organization_id: org, event_type: |_| "user.invited".to_owned(),
+            payload: |_| data_json("{}"),
+        };
+        "IngestService/PublishEvents" "AP-F" true PublishEventsRequest {
+            organization_id: org,
+            events: |_| vec![v1::PublishEventRequest {
+                event_type: "user.invited".to_owned(), payload: data_json("{}"),
+                ..Default::default()
+            }],
+        };
+        "IngestService/GetEvent" "APVF" true GetEventRequest {
+            organization_id: org, event_id: event,
+        };
+        "IngestService/ListEvents" "APVF" true ListEventsRequest { organization_id: org };
+        "DispatchService/SendTest" "A--F" true SendTestRequest {
+            organization_id: org, endpoint_id: |_| "ep_00000000000000000000000009".to_owned(),
+        };
+        "DispatchService/ListDeliveries" "A-VF" true ListDeliveriesRequest { organization_id: org };
+        "DispatchService/GetDelivery" "A-VF" true GetDeliveryRequest {
+            organization_id: org, delivery_id: delivery,
+        };
+        "DispatchService/ListAttempts" "A-VF" true ListAttemptsRequest { organization_id: org };
+        "DispatchService/RetryDelivery" "A--F" true RetryDeliveryRequest {
+            organization_id: org, delivery_id: delivery,
+        };
+        "DispatchService/CancelDelivery" "A--F" true CancelDeliveryRequest {
+            organization_id: org, delivery_id: delivery,
+        };
+        "DispatchService/WatchDeliveries" "A-VF" true WatchDeliveriesRequest {
+            organization_id: org,
+        };
+        "DispatchService/GetEndpointStats" "A-VF" true GetEndpointStatsRequest {
+            organization_id: org, endpoint_id: endpoint,
+        };
+        "AccessService/CreateKey" "A---" true CreateKeyRequest {
+            organization_id: org, name: |_| "n".to_owned(), role: |_| v1::Role::Viewer.into(),
+        };
+        "AccessService/ListKeys" "A---" true ListKeysRequest { organization_id: org };
+        "AccessService/RevokeKey" "A---" true RevokeKeyRequest {
+            organization_id: org, key_id: |things: &Things| things.key_id.clone(),
+        };
+        "AccessService/WhoAmI" "APVF" false WhoAmIRequest {};
+        "AccessService/CreateSession" "APVF" true CreateSessionRequest { organization_id: org };
+        "AccessService/EndSession" "APVF" false EndSessionRequest {};
+        "AuditService/ListAuditEntries" "A---" true ListAuditEntriesRequest {
+            organization_id: org,
+        };
+    }
+}
+
+#[test]
+fn the_table_has_every_method_of_the_contracts() {
+    let files = FileDescriptorSet::decode(DESCRIPTORS).expect("descriptors").file;
+    let ours = files.iter().filter(|file| file.package() == PACKAGE);
+    let services = ours.flat_map(|file| &file.service);
+    let methods: BTreeSet<String> = services
+        .flat_map(|service| {
+            let name = service.name().to_owned();
+            service.method.iter().map(move |method| format!("{name}/{}", method.name()))
+        })
+        .collect();
+    let table: BTreeSet<String> = rules().iter().map(|rule| rule.method.to_owned()).collect();
+    assert_eq!(table, methods, "add a line for what is new, and say who may");
+}
+
+/// What a call came to, as far as access is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// Not without a valid token.
+    Unauthenticated,
+    /// Not with this role.
+    Denied,
+    /// Not this organization.
+    NoSuchOrganization,
+    /// It reached its service.
+    LetIn,
+}
+
+fn outcome(status: &Result<(), Status>) -> Outcome {
+    let Err(status) = status else { return Outcome::LetIn };
+    let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
+    match status.code() {
+        Code::Unauthenticated => Outcome::Unauthenticated,
+        Code::PermissionDenied => Outcome::Denied,
+        Code::NotFound if reason == "ORGANIZATION_NOT_FOUND" => Outcome::NoSuchOrganization,
+        Code::Unimplemented | Code::Internal | Code::Unknown => panic!("{status}"),
+        _ => Outcome::LetIn,
+    }
+}
+
+/// Calls a method with bytes that are a request's, and drops the answer. A stream has begun when
+/// its first headers are there.
+async fn call(caller: &Caller, method: &str, request: Vec<u8>) -> Result<(), Status> {
+    let mut grpc = Grpc::new(caller.channel.clone());
+    grpc.ready().await.map_err(|error| Status::unknown(error.to_string()))?;
+    let path = format!("/{PACKAGE}.{method}").parse().expect("a path");
+    let request = Request::new(Encoded(request));
+    let codec = ProstCodec::<Encoded, ()>::default();
+    grpc.server_streaming(request, path, codec).await?.into_inner().message().await.map(drop)
+}
+
+/// A message that has been encoded already.
+#[derive(Debug, Default)]
+struct Encoded(Vec<u8>);
+
+impl Message for Encoded {
+    fn encode_raw(&self, buffer: &mut impl prost::bytes::BufMut) {
+        buffer.put_slice(&self.0);
+    }
+
+    fn merge_field(
+        &mut self,
+        _: u32,
+        _: prost::encoding::WireType,
+        _: &mut impl prost::bytes::Buf,
+        _: prost::encoding::DecodeContext,
+    ) -> Result<(), prost::DecodeError> {
+        Ok(())
+    }
+
+    fn encoded_len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// Makes things that exist in an organization.
+async fn furnish(client: &Client, admin: &Caller) -> Things {
+    let url = "https://receiver.invalid/";
+    let endpoint = client.create_endpoint(url, &["policy.violation"]).await;
+    let event_id = client.publish("policy.violation", "{}").await;
+    let retrying = |delivery: &v1::Delivery| delivery.attempt_count > 0;
+    let delivery = client.wait_for_delivery(&event_id, "was attempted", retrying).await;
+    let key = admin.create_key(&client.organization(), v1::Role::Viewer).await;
+    Things {
+        organization_id: client.organization(),
+        endpoint_id: endpoint.id,
+        event_id,
+        delivery_id: delivery.id,
+        key_id: key.key.expect("a key").id,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_method_lets_in_whom_its_rule_names_and_nobody_else() {
+    let database = Database::new(Backend::Sqlite).await;
+    let server = Server::all_in_one(&database).retrying_after("1h").start().await;
+    let first = Caller::first(&server);
+    let acme = furnish(&server.client("acme"), &first).await;
+    let globex = furnish(&server.client("globex"), &first).await;
+    let nobodys = Things { organization_id: "initech".to_owned(), ..globex.clone() };
+    let as_mine = Things { organization_id: "acme".to_owned(), ..globex.clone() };
+
+    for (role, organization) in [
+        (v1::Role::Admin, "acme"),
+        (v1::Role::Publisher, "acme"),
+        (v1::Role::Viewer, "acme"),
+        (v1::Role::Admin, "*"),
+        (v1::Role::Publisher, "*"),
+        (v1::Role::Viewer, "*"),
+        (v1::Role::Platform, "*"),
+    ] {
+        let key = first.create_key(organization, role).await;
+        let caller = Caller::with(&server, &key.token);
+        for rule in rules() {
+            let may = match role {
+                v1::Role::Admin => rule.admin,
+                v1::Role::Publisher => rule.publisher,
+                v1::Role::Viewer => rule.viewer,
+                _ => rule.platform,
+            };
+            let context = format!("{} as {role:?} of {organization}", rule.method);
+            let asked =
+                async |things: &Things| {
+                    tokio::time::timeout(
+                        std::time::Duration::from_millis(
+                            if rule.method.ends_with("WatchDeliveries") { 300 } else { 30_000 },
+                        ),
+                        call(&caller, rule.method, (rule.request)(things)),
+                    )
+                    .await
+                    // A stream that has begun and says nothing yet.
+                    .unwrap_or(Ok(()))
+                };
+            let own = asked(&acme).await;
+            let expected = if may { Outcome::LetIn } else { Outcome::Denied };
+            assert_eq!(outcome(&own), expected, "{context}, own: {own:?}");
+            if !may || !rule.names_organization {
+                continue;
+            }
+            let (other, unknown) = (asked(&globex).await, asked(&nobodys).await);
+            let expected = match organization {
+                "*" => Outcome::LetIn,
+                _ => Outcome::NoSuchOrganization,
+            };
+            assert_eq!(outcome(&other), expected, "{context}, another's: {other:?}");
+            assert_eq!(outcome(&unknown), expected, "{context}, nobody's: {unknown:?}");
+            if let (Err(other), Err(unknown), true) = (&other, &unknown, organization != "*") {
+                let told = other.message().replace("globex", "initech");
+                assert_eq!(told, unknown.message(), "{context}: nothing tells that it exists");
+            }
+            // Another organization's things are not found in one's own either.
+            if organization != "*" && (rule.request)(&as_mine) != (rule.request)(&acme) {
+                let foreign = asked(&as_mine).await.expect_err(&context);
+                assert_eq!(foreign.code(), Code::NotFound, "{context}: {foreign}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_valid_token_nothing_is_answered_but_health_and_reflection() {
+    let database = Database::new(Backend::Sqlite).await;
+    let server =
+        Server::all_in_one(&database).flag("--failed-logins-per-minute", "100000").start().await;
+    let first = Caller::first(&server);
+    let things = furnish(&server.client("acme"), &first).await;
+    let revoked = first.create_key("acme", v1::Role::Admin).await;
+    first.revoke("acme", &revoked.key.expect("a key").id).await;
+
+    let wrong_key = format!("kt_{}", "0".repeat(64));
+    let upper = FIRST_KEY.to_uppercase();
+    let tokens =
+        [&revoked.token, &wrong_key, &FIRST_KEY[3..], &upper, "", "kt_", "a.b.c", "Bearer x"];
+    for token in tokens {
+        let caller = Caller::with(&server, token);
+        for rule in rules() {
+            let answer = call(&caller, rule.method, (rule.request)(&things)).await;
+            let context = format!("{} with {token:?}: {answer:?}", rule.method);
+            assert_eq!(outcome(&answer), Outcome::Unauthenticated, "{context}");
+        }
+    }
+    let unheard_of = call(&first, "EndpointService/Steal", Vec::new()).await;
+    assert_eq!(unheard_of.expect_err("no such method").code(), Code::Unimplemented);
+}

@@ -1,0 +1,164 @@
+//! JSON Web Tokens: those of the issuer, and those of everybody else.
+
+use hmac::{Hmac, KeyInit, Mac};
+use keeptrusts_webhooks_contracts::v1;
+use serde_json::{Value, json};
+use sha2::Sha256;
+use tonic::Code;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::caller::{Caller, client};
+use super::issuer::{AUDIENCE, Issuer, SigningKey, in_seconds, signing_input};
+use crate::platform::{Backend, Database, Server, assert_refused};
+
+async fn serving(issuer: &Issuer, database: &Database) -> Server {
+    Server::all_in_one(database)
+        .flag("--oidc-issuer", &issuer.url())
+        .flag("--oidc-audience", AUDIENCE)
+        .flag("--failed-logins-per-minute", "100000")
+        .start()
+        .await
+}
+
+fn with(mut claims: Value, name: &str, value: Value) -> Value {
+    claims[name] = value;
+    claims
+}
+
+fn without(mut claims: Value, name: &str) -> Value {
+    claims.as_object_mut().expect("an object").remove(name);
+    claims
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_the_issuer_says_who_where_and_what() {
+    let (issuer, key) = (Issuer::start().await, SigningKey::new("k1"));
+    issuer.publish(&[&key]);
+    let database = Database::new(Backend::Sqlite).await;
+    let server = serving(&issuer, &database).await;
+
+    let token = key.sign(&issuer.claims("acme", "viewer"));
+    let caller = Caller::with(&server, &token);
+    let told = caller.who_am_i().await.expect("it is valid");
+    assert_eq!(told.actor, "oidc:user-7");
+    assert_eq!((told.name.as_str(), told.role()), ("ann@acme.example", v1::Role::Viewer));
+    assert_eq!((told.organization_id.as_str(), told.is_session), ("acme", false));
+    assert!(told.expire_time.is_some());
+
+    let viewer = client(&server, "acme", &token);
+    let list = |organization: &str| v1::ListEndpointsRequest {
+        organization_id: organization.to_owned(),
+        ..Default::default()
+    };
+    assert!(viewer.endpoints().list_endpoints(list("acme")).await.is_ok());
+    let refused = viewer.endpoints().list_endpoints(list("globex")).await.expect_err("not its own");
+    assert_refused(&refused, Code::NotFound, "ORGANIZATION_NOT_FOUND");
+    let delete = v1::DeleteEndpointRequest::default();
+    let refused = viewer.endpoints().delete_endpoint(delete).await.expect_err("a viewer");
+    assert_refused(&refused, Code::PermissionDenied, "PERMISSION_DENIED");
+
+    let everywhere = key.sign(&issuer.claims("*", "admin"));
+    let told = Caller::with(&server, &everywhere).who_am_i().await.expect("it is valid");
+    assert_eq!(told.organization_id, "*");
+    let several = with(issuer.claims("acme", ""), "aud", json!(["other", AUDIENCE]));
+    let several = with(several, "role", json!(["offline_access", "admin"]));
+    assert!(Caller::with(&server, &key.sign(&several)).who_am_i().await.is_ok());
+
+    let opened = caller
+        .access()
+        .create_session(v1::CreateSessionRequest::default())
+        .await
+        .expect("a session")
+        .into_inner();
+    let told = Caller::with(&server, &opened.token).who_am_i().await.expect("it is valid");
+    assert_eq!((told.organization_id.as_str(), told.is_session), ("acme", true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_sign_and_what_is_not_in_order_is_refused() {
+    let (issuer, key, forger) =
+        (Issuer::start().await, SigningKey::new("k1"), SigningKey::new("k1"));
+    issuer.publish(&[&key]);
+    let database = Database::new(Backend::Sqlite).await;
+    let server = serving(&issuer, &database).await;
+    let good = || issuer.claims("acme", "admin");
+    let header = |alg: &str, kid: &str| json!({"alg": alg, "kid": kid});
+
+    let valid = key.sign(&good());
+    let (signed, signature) = valid.rsplit_once('.').expect("three parts");
+    let (head, _) = signed.split_once('.').expect("three parts");
+    let other_claims = with(good(), "organization", json!("globex"));
+    let tampered = signing_input(&header("ES256", "k1"), &other_claims);
+    let hmac_input = signing_input(&header("HS256", "k1"), &good());
+    let mut hmac = Hmac::<Sha256>::new_from_slice(&key.public_bytes()).expect("any length");
+    hmac.update(hmac_input.as_bytes());
+    let hmac = URL_SAFE_NO_PAD.encode(hmac.finalize().into_bytes());
+    let forgeries = [
+        ("no algorithm", format!("{}.", signing_input(&header("none", "k1"), &good()))),
+        ("no algorithm, kept signature", {
+            format!("{}.{signature}", signing_input(&header("None", "k1"), &good()))
+        }),
+        ("the public key as a secret", format!("{hmac_input}.{hmac}")),
+        ("another's signature", forger.sign(&good())),
+        ("a key that is sent along", {
+            let mut header = header("ES256", "k9");
+            header["jwk"] = forger.jwk();
+            forger.sign_with(&header, &good())
+        }),
+        ("an unknown key", key.sign_with(&header("ES256", "k9"), &good())),
+        ("another algorithm", key.sign_with(&header("RS256", "k1"), &good())),
+        ("other claims", format!("{tampered}.{signature}")),
+        ("no signature", format!("{signed}.")),
+        ("a cut signature", format!("{signed}.{}", &signature[..10])),
+        ("no claims", format!("{head}..{signature}")),
+        ("another audience", key.sign(&with(good(), "aud", json!("somebody-else")))),
+        ("no audience", key.sign(&without(good(), "aud"))),
+        ("another issuer", key.sign(&with(good(), "iss", json!("https://evil.example")))),
+        ("no issuer", key.sign(&without(good(), "iss"))),
+        ("expired", key.sign(&with(good(), "exp", json!(in_seconds(-120))))),
+        ("no end", key.sign(&without(good(), "exp"))),
+        ("an end that is a text", key.sign(&with(good(), "exp", json!("9999999999")))),
+        ("not yet valid", key.sign(&with(good(), "nbf", json!(in_seconds(600))))),
+        ("a beginning that is a text", key.sign(&with(good(), "nbf", json!("x")))),
+        ("no subject", key.sign(&without(good(), "sub"))),
+    ];
+    for (what, token) in &forgeries {
+        let answer = Caller::with(&server, token).who_am_i().await;
+        let refused = answer.expect_err(what);
+        assert_eq!(refused.code(), Code::Unauthenticated, "{what}: {refused}");
+    }
+    for (what, claims) in [
+        ("no organization", without(good(), "organization")),
+        ("a wrong organization", with(good(), "organization", json!("A B"))),
+        ("no role", without(good(), "role")),
+        ("an unknown role", with(good(), "role", json!("root"))),
+        ("two roles", with(good(), "role", json!(["viewer", "admin"]))),
+    ] {
+        let answer = Caller::with(&server, &key.sign(&claims)).who_am_i().await;
+        assert_refused(&answer.expect_err(what), Code::PermissionDenied, "PERMISSION_DENIED");
+    }
+    assert!(Caller::with(&server, &valid).who_am_i().await.is_ok(), "the good one still is");
+    assert!(issuer.fetches() <= 2, "forgeries do not make us ask again and again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_from_a_file_are_read_and_a_platform_without_an_issuer_accepts_no_token() {
+    let (issuer, key) = (Issuer::start().await, SigningKey::new("k1"));
+    let database = Database::new(Backend::Sqlite).await;
+    let file = database.folder().join("keys.json");
+    std::fs::write(&file, json!({"keys": [key.jwk()]}).to_string()).expect("written");
+    let mut server = Server::all_in_one(&database)
+        .flag("--oidc-jwks-file", file.to_str().expect("UTF-8"))
+        .flag("--oidc-audience", AUDIENCE)
+        .start()
+        .await;
+    let token = key.sign(&issuer.claims("acme", "viewer"));
+    assert!(Caller::with(&server, &token).who_am_i().await.is_ok());
+    server.stop().await;
+
+    let server = Server::all_in_one(&database).start().await;
+    let refused = Caller::with(&server, &token).who_am_i().await.expect_err("no issuer");
+    assert_refused(&refused, Code::Unauthenticated, "UNAUTHENTICATED");
+}
