@@ -12,6 +12,7 @@ pub mod attempt;
 pub mod body;
 pub mod delivery;
 pub mod endpoint;
+mod endpoint_url;
 pub mod event;
 pub mod event_type;
 pub mod fact;
