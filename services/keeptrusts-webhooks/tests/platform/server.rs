@@ -19,6 +19,7 @@ pub(crate) const QUICK_SCHEDULE: &str = "50ms,100ms,150ms,200ms,250ms";
 pub(crate) struct ServerBuilder {
     binary: &'static str,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     port: u16,
 }
 
@@ -26,6 +27,12 @@ impl ServerBuilder {
     /// Adds a flag and its value.
     pub(crate) fn flag(mut self, name: &str, value: &str) -> Self {
         self.arguments.extend([name.to_owned(), value.to_owned()]);
+        self
+    }
+
+    /// Sets an environment variable.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -60,7 +67,9 @@ impl ServerBuilder {
     /// Starts a process that is not expected to serve.
     pub(crate) fn start_process(&self) -> Process {
         let listen = format!("127.0.0.1:{}", self.port);
-        Launch::binary(self.binary).args(&self.arguments).arg("--listen").arg(listen).start()
+        let launch = Launch::binary(self.binary).args(&self.arguments).arg("--listen").arg(listen);
+        let set = |launch: Launch, (name, value): &(String, String)| launch.env(name, value);
+        self.environment.iter().fold(launch, set).start()
     }
 
     async fn launch(&self) -> (Process, SocketAddr) {
@@ -89,7 +98,7 @@ impl Server {
 
     /// A service in a process of its own: `dispatch-service`, for example.
     pub(crate) fn service(binary: &'static str, database: &Database) -> ServerBuilder {
-        ServerBuilder { binary, arguments: database.flags(), port: 0 }
+        ServerBuilder { binary, arguments: database.flags(), environment: Vec::new(), port: 0 }
     }
 
     /// Where it listens.
