@@ -37,7 +37,8 @@ impl Network {
     }
 
     /// The addresses to try for one new connection, at least one, all permitted. A name is
-    /// resolved each time, so that no connection relies on what an earlier one was told.
+    /// resolved each time (from memory only for as long as its records say) and what comes of it
+    /// judged each time, so that no connection relies on an earlier one's judgement.
     pub(crate) async fn addresses(
         &self,
         url: &Uri,

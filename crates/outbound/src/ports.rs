@@ -2,8 +2,9 @@
 //!
 //! A URL's port is as much a stranger's choice as its host. Below 1024 are the ports of services
 //! that were never meant to get an HTTP request (RFC 6335 section 6: the system ports), some of
-//! which make sense of one: mail servers have been made to send mail that way. TLS does not
-//! prevent it, because a resumed session's ticket is the server's own bytes sent back to it.
+//! which make sense of one: mail servers have been made to send mail that way. TLS alone does not
+//! prevent it. A receiver chooses the bytes of a session ticket (RFC 8446 section 4.6.1), and once
+//! its name resolves to somebody else, they are sent there in the clear.
 
 use std::fmt;
 use std::ops::RangeInclusive;

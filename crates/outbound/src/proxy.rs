@@ -219,6 +219,17 @@ mod tests {
     }
 
     #[test]
+    fn a_tunnel_is_asked_for_by_address_and_port_in_authority_form() {
+        let proxy = proxy("http://proxy:3128").expect("a proxy");
+        for address in ["192.0.2.1:443", "[2001:db8::1]:8443"] {
+            let target = address.parse().expect("an address");
+            let request = proxy.connect_request(target).expect("a request");
+            assert_eq!(request.uri().to_string(), address);
+            assert_eq!(request.headers()[header::HOST], address);
+        }
+    }
+
+    #[test]
     fn a_password_is_shown_neither_by_the_proxy_nor_by_an_error() {
         let shown = format!("{:?}", proxy("http://user:geheim@proxy.example:3128"));
         assert_eq!(shown, "Ok(OutboundProxy(proxy.example:3128))");
