@@ -1,15 +1,15 @@
 //! Endpoints: webhook receivers, and what may be done to them.
 
-use url::Url;
-
 use crate::Timestamp;
 use crate::event_type::EventType;
 use crate::fact::{EndpointFact, EndpointUpdate};
 use crate::ids::{DeliveryId, EndpointId, OrganizationId};
-use crate::limits::{MAX_DESCRIPTION_CHARS, MAX_NAME_CHARS, MAX_REASON_CHARS, MAX_URL_BYTES};
+use crate::limits::{MAX_DESCRIPTION_CHARS, MAX_NAME_CHARS, MAX_REASON_CHARS};
 use crate::log::Version;
 use crate::secret::SealedSecret;
 use crate::violation::Violation;
+
+pub use crate::endpoint_url::check_url;
 
 /// Whether deliveries are made, and whether they have lately been succeeding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -326,50 +326,6 @@ fn check_text(field: &str, text: String, max_chars: usize) -> Result<String, Vio
         return Err(Violation::new(field, "must not contain a NUL character"));
     }
     Ok(text)
-}
-
-/// Checks a receiver's URL and writes it in its normal form (the WHATWG URL Standard's).
-pub fn check_url(field: &str, url: &str) -> Result<String, Violation> {
-    let violation = |description: String| Violation::new(field, description);
-    if url.is_empty() {
-        return Err(violation("is required: the https address of the receiver".to_owned()));
-    }
-    let too_long =
-        |length| violation(format!("is {length} bytes; it may be at most {MAX_URL_BYTES}"));
-    if url.len() > MAX_URL_BYTES {
-        return Err(too_long(url.len()));
-    }
-    let mut parsed = Url::parse(url)
-        .map_err(|error| violation(format!("is not a URL ({error}); write https://host/path")))?;
-    match parsed.scheme() {
-        "https" => {}
-        "http" => {
-            return Err(violation(
-                "must begin with https://: plain HTTP would send event data in cleartext"
-                    .to_owned(),
-            ));
-        }
-        scheme => return Err(violation(format!("has the scheme {scheme}; it must be https"))),
-    }
-    // The URL Standard reads `https:///path` as the host `path`; whoever typed it meant something else.
-    let authority = url.split_once(':').and_then(|(_, rest)| rest.strip_prefix("//"));
-    let names_host = authority.is_some_and(|rest| !rest.starts_with(['/', '\\']));
-    if !names_host || parsed.host_str().is_none_or(str::is_empty) {
-        return Err(violation("has no host; write https://host/path".to_owned()));
-    }
-    if !parsed.username().is_empty() || parsed.password().is_some() {
-        return Err(violation(
-            "must not contain a user name or password: receivers verify the signature instead"
-                .to_owned(),
-        ));
-    }
-    // Never sent to a server (RFC 9110 section 4.1), so not worth keeping.
-    parsed.set_fragment(None);
-    let normal = String::from(parsed);
-    if normal.len() > MAX_URL_BYTES {
-        return Err(too_long(normal.len()));
-    }
-    Ok(normal)
 }
 
 /// Checks subscriptions: at least one, all of them known. Sorted, each once.

@@ -14,6 +14,7 @@ pub mod audit;
 pub mod body;
 pub mod delivery;
 pub mod endpoint;
+mod endpoint_url;
 pub mod event;
 pub mod event_type;
 pub mod fact;

@@ -5,12 +5,23 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::name_server::NameServer;
+use crate::ports::PortRange;
+use crate::proxy::OutboundProxy;
+
 /// What an operator may configure about outgoing requests.
 #[derive(Clone)]
 pub struct OutboundConfig {
     /// Networks that may be connected to although the guard refuses them by default
     /// (`--allow-network`). An IPv4 network also covers its IPv4-mapped IPv6 form.
     pub allowed_networks: Vec<IpNet>,
+    /// Ports that may be connected to besides 443 and those over 1023 (`--allow-port`).
+    pub allowed_ports: Vec<PortRange>,
+    /// The DNS servers to ask (`--dns-server`); if empty, those of the system's configuration.
+    pub name_servers: Vec<NameServer>,
+    /// The HTTP proxy to connect through (`--outbound-proxy`). There is none unless it is given
+    /// here: the environment's proxy variables are not read.
+    pub proxy: Option<OutboundProxy>,
     /// Contents of PEM files (`--trust-ca`); every certificate in them is trusted as a root, in
     /// addition to the system's.
     pub trusted_roots_pem: Vec<Vec<u8>>,
@@ -23,10 +34,14 @@ pub struct OutboundConfig {
 }
 
 impl Default for OutboundConfig {
-    /// No exceptions to the guard, the system's roots, 5 s to connect and 10 s in all.
+    /// No exceptions to the guard, the system's DNS servers and roots, no proxy, 5 s to connect and
+    /// 10 s in all.
     fn default() -> Self {
         Self {
             allowed_networks: Vec::new(),
+            allowed_ports: Vec::new(),
+            name_servers: Vec::new(),
+            proxy: None,
             trusted_roots_pem: Vec::new(),
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(10),
@@ -39,6 +54,9 @@ impl fmt::Debug for OutboundConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OutboundConfig")
             .field("allowed_networks", &self.allowed_networks)
+            .field("allowed_ports", &self.allowed_ports)
+            .field("name_servers", &self.name_servers)
+            .field("proxy", &self.proxy)
             .field("trusted_root_files", &self.trusted_roots_pem.len())
             .field("connect_timeout", &self.connect_timeout)
             .field("request_timeout", &self.request_timeout)

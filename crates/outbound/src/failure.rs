@@ -7,6 +7,8 @@ use http::StatusCode;
 
 use crate::guard::RefusedAddress;
 use crate::limits::MAX_READ_HEAD;
+use crate::local_names::RefusedName;
+use crate::ports::RefusedPort;
 
 /// Why a request ended without a complete answer.
 ///
@@ -35,6 +37,12 @@ pub enum SendFailure {
     /// The host is, or resolves only to, an address that must not be connected to.
     #[error(transparent)]
     AddressRefused(#[from] RefusedAddress),
+    /// The port must not be connected to.
+    #[error(transparent)]
+    PortRefused(#[from] RefusedPort),
+    /// The host is a name that only a machine or a private network knows.
+    #[error(transparent)]
+    NameRefused(#[from] RefusedName),
 
     /// Nothing listens at the address.
     #[error("{address} refused the connection (nothing is listening on that port)")]
@@ -60,6 +68,34 @@ pub enum SendFailure {
         /// The address that was tried.
         address: SocketAddr,
     },
+
+    /// No connection to the outbound proxy.
+    #[error("the outbound proxy cannot be reached (an operator can check --outbound-proxy)")]
+    ProxyUnreachable,
+    /// The outbound proxy wants to know who we are, or did not accept who we said we are.
+    #[error(
+        "the outbound proxy answered 407: it wants a user name and password (an operator can give the right ones with --outbound-proxy)"
+    )]
+    ProxyWantsCredentials,
+    /// The outbound proxy would or could not connect.
+    #[error("the outbound proxy did not connect to {address}: it answered {status}", status = status.as_u16())]
+    ProxyRefused {
+        /// The address that it was asked for.
+        address: SocketAddr,
+        /// Its answer.
+        status: StatusCode,
+    },
+    /// The outbound proxy did not connect in time.
+    #[error("the outbound proxy did not connect to {address} in time")]
+    ProxyTimedOut {
+        /// The address that it was asked for.
+        address: SocketAddr,
+    },
+    /// The outbound proxy is no HTTP proxy, or hung up.
+    #[error(
+        "the outbound proxy hung up or answered with something that is not HTTP (an operator can check --outbound-proxy)"
+    )]
+    ProxyViolated,
 
     /// The receiver's certificate was not accepted.
     #[error("the receiver's certificate was rejected: {0}")]

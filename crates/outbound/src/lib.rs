@@ -19,13 +19,26 @@ mod dial;
 mod failure;
 pub mod guard;
 pub mod limits;
+mod local_names;
+mod name_server;
+mod network;
+#[cfg(test)]
+mod one_reading;
+mod ports;
+mod proxy;
 mod resolve;
 mod sender;
 mod special_networks;
 mod target;
 mod tls;
+#[cfg(test)]
+mod vectors;
 
 pub use answer::{Answer, Exchange};
 pub use config::{OutboundConfig, SetupError};
 pub use failure::{CertificateProblem, SendFailure, TlsProblem};
+pub use local_names::RefusedName;
+pub use name_server::{InvalidNameServer, NameServer};
+pub use ports::{InvalidPortRange, PortRange, RefusedPort};
+pub use proxy::{InvalidProxy, OutboundProxy};
 pub use sender::Sender;

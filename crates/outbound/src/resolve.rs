@@ -1,10 +1,13 @@
-//! Turns host names into addresses, by the system's hosts file and DNS configuration.
+//! Turns host names into addresses, by the system's hosts file and by DNS.
 //!
-//! Both are read once, when the resolver is made.
+//! The configuration of both is read once, when the resolver is made. The hosts file is the
+//! operator's word on names that DNS does not know; what it says is judged like all else.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use hickory_resolver::config::{LookupIpStrategy, ResolveHosts, ResolverConfig, ResolverOpts};
+use hickory_resolver::config::{
+    LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
+};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::op::Query;
@@ -15,6 +18,7 @@ use hickory_resolver::{Hosts, TokioResolver};
 use crate::config::SetupError;
 use crate::failure::SendFailure;
 use crate::limits::{DNS_NEGATIVE_TTL, DNS_QUERY_TIMEOUT};
+use crate::name_server::NameServer;
 
 /// Resolves names: the hosts file first, then DNS with a cache that keeps to each record's time
 /// to live.
@@ -24,23 +28,28 @@ pub(crate) struct Resolver {
 }
 
 impl Resolver {
-    /// A resolver with the system's configuration. Without a usable one it still knows the hosts
-    /// file and `localhost`.
-    pub(crate) fn from_system() -> Result<Self, SetupError> {
+    /// A resolver with the system's hosts file, and these DNS servers or, if none are given, the
+    /// system's. Without a usable configuration it still knows the hosts file and `localhost`.
+    pub(crate) fn from_system(name_servers: &[NameServer]) -> Result<Self, SetupError> {
         let hosts = Hosts::from_system().unwrap_or_else(|error| {
             tracing::warn!(%error, "the hosts file could not be read");
             Hosts::default()
         });
+        if !name_servers.is_empty() {
+            let name_servers = name_servers.iter().map(NameServer::config).collect();
+            return Self::new(hosts, name_servers, ResolverOpts::default());
+        }
         let (config, options) = read_system_conf().unwrap_or_else(|error| {
             tracing::warn!(%error, "no usable DNS configuration, only names in the hosts file will resolve");
-            (without_dns_servers(), ResolverOpts::default())
+            (ResolverConfig::from_name_servers(Vec::new()), ResolverOpts::default())
         });
-        Self::new(hosts, config, options)
+        // Without the search list: see `absolute`.
+        Self::new(hosts, config.name_servers, options)
     }
 
     fn new(
         hosts: Hosts,
-        config: ResolverConfig,
+        name_servers: Vec<NameServerConfig>,
         mut options: ResolverOpts,
     ) -> Result<Self, SetupError> {
         // We look there ourselves: DNS would be asked all the same for whichever of the A and
@@ -51,6 +60,7 @@ impl Resolver {
         options.timeout = options.timeout.min(DNS_QUERY_TIMEOUT);
         options.negative_max_ttl = Some(DNS_NEGATIVE_TTL);
 
+        let config = ResolverConfig::from_name_servers(name_servers);
         let mut dns = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
         *dns.options_mut() = options;
         let dns = dns.build().map_err(|_| SetupError::Resolver)?;
@@ -59,13 +69,26 @@ impl Resolver {
 
     /// The addresses of a name, at least one, IPv4 before IPv6.
     pub(crate) async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, SendFailure> {
-        let name = Name::from_ascii(name)
-            .map_err(|_| SendFailure::UnusableUrl { reason: "its host is not a valid name" })?;
-        let known = self.in_hosts_file(&name);
-        if !known.is_empty() {
-            return Ok(known);
+        match self.without_dns(name)? {
+            Some(known) => Ok(known),
+            None => self.by_dns(name).await,
         }
-        let found: Vec<IpAddr> = match self.dns.lookup_ip(name).await {
+    }
+
+    /// The addresses of a name that needs no DNS: one of the hosts file, or `localhost` and what
+    /// is below it (RFC 6761 section 6.3).
+    pub(crate) fn without_dns(&self, name: &str) -> Result<Option<Vec<IpAddr>>, SendFailure> {
+        let name = absolute(name)?;
+        let known = self.in_hosts_file(&name);
+        if known.is_empty() && name.is_localhost() {
+            return Ok(Some(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]));
+        }
+        Ok(Some(known).filter(|known| !known.is_empty()))
+    }
+
+    /// The addresses that DNS has for a name, at least one, IPv4 before IPv6.
+    pub(crate) async fn by_dns(&self, name: &str) -> Result<Vec<IpAddr>, SendFailure> {
+        let found: Vec<IpAddr> = match self.dns.lookup_ip(absolute(name)?).await {
             Ok(found) => found.iter().collect(),
             Err(error) if error.is_no_records_found() => return Err(SendFailure::NoAddress),
             Err(NetError::Timeout) => return Err(SendFailure::ResolutionTimedOut),
@@ -75,6 +98,14 @@ impl Resolver {
             return Err(SendFailure::NoAddress);
         }
         Ok(found)
+    }
+
+    /// A resolver on a machine with this hosts file and no DNS server.
+    #[cfg(test)]
+    pub(crate) fn with_hosts_file_only(hosts_file: &str) -> Self {
+        let mut hosts = Hosts::default();
+        hosts.read_hosts_conf(hosts_file.as_bytes()).expect("a hosts file");
+        Self::new(hosts, Vec::new(), ResolverOpts::default()).expect("a resolver")
     }
 
     fn in_hosts_file(&self, name: &Name) -> Vec<IpAddr> {
@@ -92,21 +123,22 @@ impl Resolver {
     }
 }
 
-fn without_dns_servers() -> ResolverConfig {
-    ResolverConfig::from_parts(None, Vec::new(), Vec::new())
+/// The name as it stands in a URL, with or without a dot at its end, is complete: the system's
+/// search list is for people at its keyboard. With it, `a.example` would be whatever a network
+/// of ours calls `a.example.corp`, once the real one has ceased to exist (RFC 1535 section 3).
+fn absolute(name: &str) -> Result<Name, SendFailure> {
+    let mut name = Name::from_ascii(name)
+        .map_err(|_| SendFailure::UnusableUrl { reason: "its host is not a valid name" })?;
+    name.set_fqdn(true);
+    Ok(name)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, Ipv6Addr};
-
     use super::*;
 
-    /// A resolver on a machine with this hosts file and no DNS server.
     fn resolver(hosts_file: &str) -> Resolver {
-        let mut hosts = Hosts::default();
-        hosts.read_hosts_conf(hosts_file.as_bytes()).expect("a hosts file");
-        Resolver::new(hosts, without_dns_servers(), ResolverOpts::default()).expect("a resolver")
+        Resolver::with_hosts_file_only(hosts_file)
     }
 
     #[tokio::test]
@@ -124,6 +156,18 @@ mod tests {
         let addresses = resolver("").resolve("localhost").await.expect("addresses");
         assert!(addresses.contains(&IpAddr::V4(Ipv4Addr::LOCALHOST)));
         assert!(addresses.iter().all(IpAddr::is_loopback));
+    }
+
+    #[test]
+    fn a_name_that_the_hosts_file_or_rfc_6761_knows_needs_no_dns() {
+        let resolver = resolver("192.0.2.7 receiver.example\n");
+        for name in ["receiver.example", "localhost", "LOCALHOST.", "a.b.localhost"] {
+            let known = resolver.without_dns(name).expect("a valid name");
+            assert!(known.is_some_and(|addresses| !addresses.is_empty()), "{name}");
+        }
+        for name in ["other.example", "localhost.example"] {
+            assert_eq!(resolver.without_dns(name), Ok(None));
+        }
     }
 
     #[tokio::test]

@@ -21,8 +21,9 @@ use crate::limits::{
     HTTP2_CONNECTION_WINDOW, HTTP2_STREAM_WINDOW, MAX_READ_HEAD, POOL_IDLE_TIMEOUT,
     POOL_MAX_IDLE_PER_HOST,
 };
+use crate::network::Network;
+use crate::ports::PortGuard;
 use crate::resolve::Resolver;
-use crate::target::Target;
 use crate::tls;
 
 /// Posts to https URLs. Clones share one pool of connections.
@@ -33,20 +34,23 @@ pub struct Sender {
 
 struct Shared {
     client: Client<TlsConnector, Full<Bytes>>,
+    network: Arc<Network>,
     request_timeout: Duration,
 }
 
 impl Sender {
-    /// A sender with the system's root certificates, hosts file and DNS configuration, all read
-    /// now and not again.
+    /// A sender with the system's root certificates, hosts file and (unless it is given others)
+    /// DNS servers, all read now and not again.
     pub fn new(config: OutboundConfig) -> Result<Self, SetupError> {
         let roots = tls::trusted_roots(tls::system_roots(), &config.trusted_roots_pem)?;
-        let connector = TlsConnector::new(
-            Resolver::from_system()?,
-            AddressGuard::new(config.allowed_networks),
-            tls::client_config(roots)?,
-            config.connect_timeout,
-        );
+        let network = Arc::new(Network {
+            resolver: Resolver::from_system(&config.name_servers)?,
+            addresses: AddressGuard::new(config.allowed_networks),
+            ports: PortGuard::new(config.allowed_ports),
+            proxy: config.proxy,
+        });
+        let tls = tls::client_config(roots)?;
+        let connector = TlsConnector::new(Arc::clone(&network), tls, config.connect_timeout);
         // Requests that met a pooled connection just being closed are sent again by the client,
         // but only if nothing of them was written (its default).
         let client = Client::builder(TokioExecutor::new())
@@ -59,7 +63,8 @@ impl Sender {
             .http2_initial_stream_window_size(HTTP2_STREAM_WINDOW)
             .http2_initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
             .build(connector);
-        Ok(Self { shared: Arc::new(Shared { client, request_timeout: config.request_timeout }) })
+        let request_timeout = config.request_timeout;
+        Ok(Self { shared: Arc::new(Shared { client, network, request_timeout }) })
     }
 
     /// Posts `body` with `headers` to `url` and waits for the answer, for at most the request
@@ -81,7 +86,9 @@ impl Sender {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Answer, SendFailure> {
-        Target::of(url)?;
+        // Before the pool is asked. A connection in the pool was judged when it was opened, and
+        // leads where it led then.
+        self.shared.network.target(url)?;
         let after = self.shared.request_timeout;
 
         let mut request = Request::new(Full::new(body));

@@ -7,9 +7,35 @@
 //!
 //! Within a table the first match gives the reason, so narrow networks stand before wide ones.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
+
+/// Where clouds hand out configuration and credentials to whoever asks from inside. Not IANA's,
+/// but the clouds' own documentation; most of them lie in networks that are refused anyway.
+///
+/// They are apart from those because allowing a wide network must not open them by accident:
+/// `100.64.0.0/10` may be an operator's VPN, and one of its addresses is Alibaba's.
+pub(crate) const CLOUD_METADATA: &[IpAddr] = &[
+    // AWS, Azure, Google, Oracle, OpenStack and most others.
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0xa9fe, 0xa9fe)),
+    // AWS: credentials of containers, of ECS and of EKS.
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 23)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)),
+    // Azure: a public address that inside is answered by the host of the virtual machine.
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+    // Alibaba.
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    // Oracle, besides the common one.
+    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
+    // Scaleway.
+    IpAddr::V4(Ipv4Addr::new(169, 254, 42, 42)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42)),
+];
 
 /// IPv4 networks that are refused.
 pub(crate) const IPV4: &[(Ipv4Net, &str)] = &[
@@ -24,11 +50,8 @@ pub(crate) const IPV4: &[(Ipv4Net, &str)] = &[
     (v4([100, 64, 0, 0], 10), "carrier-grade NAT address"),
     // RFC 1122 section 3.2.1.3.
     (v4([127, 0, 0, 0], 8), "loopback address"),
-    // RFC 3927 section 2.1. Clouds serve credentials at 169.254.169.254.
+    // RFC 3927 section 2.1.
     (v4([169, 254, 0, 0], 16), "link-local address"),
-    // Not IANA's: a public address that inside Azure is answered by the host of the virtual
-    // machine, which hands out its configuration.
-    (v4([168, 63, 129, 16], 32), "cloud platform address"),
     // RFC 6890 section 2.1.
     (v4([192, 0, 0, 0], 24), "IETF protocol assignment"),
     // RFC 5737 section 3.

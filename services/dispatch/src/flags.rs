@@ -1,5 +1,6 @@
 //! Dispatch's flags, and what they make of it.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,9 @@ use std::time::Duration;
 use clap::Args;
 use ipnet::IpNet;
 use keeptrusts_webhooks_domain::retry::RetrySchedule;
-use keeptrusts_webhooks_outbound::{OutboundConfig, Sender, SetupError};
+use keeptrusts_webhooks_outbound::{
+    InvalidProxy, NameServer, OutboundConfig, PortRange, Sender, SetupError,
+};
 use keeptrusts_webhooks_process::database::Database;
 use keeptrusts_webhooks_process::flags::positive_duration;
 use keeptrusts_webhooks_store::Clock;
@@ -44,6 +47,9 @@ pub struct DispatchFlags {
 
     /// A network that deliveries may reach although it is private, loopback or otherwise
     /// special, for example 10.20.0.0/16. Can be given several times.
+    ///
+    /// A cloud's metadata address, such as 169.254.169.254, is reached only if it is given by
+    /// itself (169.254.169.254/32), not with a network around it.
     #[arg(
         long,
         value_name = "CIDR",
@@ -51,6 +57,39 @@ pub struct DispatchFlags {
         value_delimiter = ','
     )]
     pub allow_network: Vec<IpNet>,
+
+    /// A port or a range of ports that deliveries may reach besides 443 and 1024 to 65535, for
+    /// example 80 or 8000-8100. Can be given several times.
+    #[arg(
+        long,
+        value_name = "PORT-or-RANGE",
+        env = "KEEPTRUSTS_WEBHOOKS_ALLOW_PORT",
+        value_delimiter = ','
+    )]
+    pub allow_port: Vec<PortRange>,
+
+    /// A DNS server to ask for receivers' names instead of the system's, as ADDRESS or
+    /// ADDRESS:PORT. The hosts file is read first in any case. Can be given several times.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "KEEPTRUSTS_WEBHOOKS_DNS_SERVER",
+        value_delimiter = ','
+    )]
+    pub dns_server: Vec<NameServer>,
+
+    /// The HTTP proxy to make deliveries through, http://host:port or
+    /// http://user:password@host:port, for networks that require one.
+    ///
+    /// Names are resolved and judged here all the same; the proxy is asked (by CONNECT) for an
+    /// address and passes TLS on. Proxy variables such as HTTPS_PROXY are ignored.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "KEEPTRUSTS_WEBHOOKS_OUTBOUND_PROXY",
+        hide_env_values = true
+    )]
+    pub outbound_proxy: Option<ProxyUrl>,
 
     /// How many requests may be under way to one endpoint, 1 to 64.
     #[arg(
@@ -74,6 +113,23 @@ pub struct DispatchFlags {
     pub lease_ttl: Duration,
 }
 
+/// The value of `--outbound-proxy`, not yet looked at: if it were refused while flags are read,
+/// the error would show it, password and all. Its `Debug` shows nothing.
+#[derive(Clone)]
+pub struct ProxyUrl(String);
+
+impl From<String> for ProxyUrl {
+    fn from(url: String) -> ProxyUrl {
+        ProxyUrl(url)
+    }
+}
+
+impl fmt::Debug for ProxyUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ProxyUrl")
+    }
+}
+
 /// Why dispatch cannot begin.
 #[derive(Debug, thiserror::Error)]
 pub enum DispatchSetupError {
@@ -85,6 +141,9 @@ pub enum DispatchSetupError {
         /// Why not.
         source: std::io::Error,
     },
+    /// The proxy's URL is not one.
+    #[error("--outbound-proxy {0}")]
+    OutboundProxy(InvalidProxy),
     /// A flag's value is out of range.
     #[error("{0}")]
     OutOfRange(&'static str),
@@ -113,8 +172,12 @@ impl DispatchFlags {
             std::fs::read(path)
                 .map_err(|source| DispatchSetupError::TrustCa { path: path.clone(), source })
         };
+        let proxy = self.outbound_proxy.as_ref().map(|ProxyUrl(url)| url.parse()).transpose();
         let sender = Sender::new(OutboundConfig {
             allowed_networks: self.allow_network.clone(),
+            allowed_ports: self.allow_port.clone(),
+            name_servers: self.dns_server.clone(),
+            proxy: proxy.map_err(DispatchSetupError::OutboundProxy)?,
             trusted_roots_pem: self.trust_ca.iter().map(read).collect::<Result<_, _>>()?,
             request_timeout: self.request_timeout,
             connect_timeout: OutboundConfig::default().connect_timeout.min(self.request_timeout),

@@ -58,7 +58,15 @@ async fn help_names_each_flag_with_its_environment_variable() {
 async fn serve_has_the_documented_flags_and_defaults() {
     let help = said_by(&["keeptrusts-webhooks", "serve"], "--help").await;
     let flags = flags_in(&help);
-    for flag in ["--database-url", "--data-dir", "--trust-ca", "--allow-network"] {
+    for flag in [
+        "--database-url",
+        "--data-dir",
+        "--trust-ca",
+        "--allow-network",
+        "--allow-port",
+        "--dns-server",
+        "--outbound-proxy",
+    ] {
         assert!(flags.contains(flag), "{flag}\n{help}");
     }
     for (flag, default) in [
@@ -89,6 +97,9 @@ async fn a_server_can_be_configured_by_its_environment_alone() {
         ("RETRY_SCHEDULE", "1s,2s"),
         ("REQUEST_TIMEOUT", "3s"),
         ("ALLOW_NETWORK", "127.0.0.0/8,10.0.0.0/8"),
+        ("ALLOW_PORT", "80,8000-8100"),
+        ("DNS_SERVER", "192.0.2.53,[2001:db8::53]:5353"),
+        ("OUTBOUND_PROXY", "http://user:password@proxy.example:3128"),
         ("ENDPOINT_CONCURRENCY", "4"),
         ("LEASE_TTL", "5s"),
         ("BODY_RETENTION", "7d"),
@@ -116,6 +127,9 @@ async fn a_wrong_value_is_refused_with_what_would_be_right() {
         ("REQUEST_TIMEOUT", "10", "for example 500ms, 10s, 1h30m or 30d"),
         ("REQUEST_TIMEOUT", "0s", "must be longer than zero"),
         ("ALLOW_NETWORK", "127.0.0.1.5", "--allow-network"),
+        ("ALLOW_PORT", "https", "a port from 1 to 65535 or a range of them"),
+        ("DNS_SERVER", "dns.example", "the IP address of a DNS server"),
+        ("OUTBOUND_PROXY", "proxy.example:3128", "--outbound-proxy must be http://host:port"),
         ("LISTEN", "localhost", "--listen"),
         ("DATABASE_URL", "mysql://db/webhooks", "must begin with postgres:// or sqlite:"),
         ("TRUST_CA", "/does/not/exist.pem", "cannot read the --trust-ca file /does/not/exist.pem"),
@@ -133,5 +147,22 @@ async fn a_wrong_value_is_refused_with_what_would_be_right() {
         let status = process.wait_exit(PATIENCE).await;
         assert!(!status.success(), "{variable}={value}");
         assert!(process.output().contains(words), "{variable}={value}\n{}", process.output());
+    }
+}
+
+#[tokio::test]
+async fn the_proxys_password_is_shown_neither_by_help_nor_by_an_error() {
+    for arguments in [&["--help"][..], &["--listen", "127.0.0.1:0"]] {
+        let database = Database::new(Backend::Sqlite).await;
+        let mut process = Launch::binary("keeptrusts-webhooks")
+            .args(["serve", "--data-dir"])
+            .arg(database.folder())
+            .args(arguments)
+            .env("KEEPTRUSTS_WEBHOOKS_CONSOLE_LISTEN", "127.0.0.1:0")
+            .env("KEEPTRUSTS_WEBHOOKS_OUTBOUND_PROXY", "socks5://user:geheim@proxy.example:1080")
+            .start();
+        process.wait_exit(PATIENCE).await;
+        let output = process.output();
+        assert!(output.contains("--outbound-proxy") && !output.contains("geheim"), "{output}");
     }
 }

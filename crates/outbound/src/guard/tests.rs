@@ -14,19 +14,23 @@ const REFUSED: &[(&str, &str)] = &[
     ("10.1.2.3", "private address"),
     ("10.255.255.255", "private address"),
     ("100.64.0.0", "carrier-grade NAT address"),
-    ("100.100.100.200", "carrier-grade NAT address"),
+    ("100.100.100.200", "cloud metadata address"),
     ("100.127.255.255", "carrier-grade NAT address"),
     ("127.0.0.1", "loopback address"),
     ("127.0.0.0", "loopback address"),
     ("127.255.255.254", "loopback address"),
-    ("168.63.129.16", "cloud platform address"),
+    ("168.63.129.16", "cloud metadata address"),
     ("169.254.0.1", "link-local address"),
-    ("169.254.169.254", "link-local address"),
+    ("169.254.169.254", "cloud metadata address"),
+    ("169.254.42.42", "cloud metadata address"),
+    ("169.254.170.2", "cloud metadata address"),
+    ("169.254.170.23", "cloud metadata address"),
+    ("169.254.169.253", "link-local address"),
     ("169.254.255.255", "link-local address"),
     ("172.16.0.0", "private address"),
     ("172.31.255.255", "private address"),
     ("192.0.0.0", "IETF protocol assignment"),
-    ("192.0.0.192", "IETF protocol assignment"),
+    ("192.0.0.192", "cloud metadata address"),
     ("192.0.0.255", "IETF protocol assignment"),
     ("192.0.2.1", "documentation address"),
     ("192.88.99.1", "6to4 relay anycast address"),
@@ -49,12 +53,12 @@ const REFUSED: &[(&str, &str)] = &[
     ("::ffff:0.0.0.0", "unspecified address"),
     ("::ffff:127.0.0.1", "loopback address"),
     ("::ffff:10.0.0.1", "private address"),
-    ("::ffff:169.254.169.254", "link-local address"),
-    ("::ffff:a9fe:a9fe", "link-local address"),
+    ("::ffff:169.254.169.254", "cloud metadata address"),
+    ("::ffff:a9fe:a9fe", "cloud metadata address"),
     ("::ffff:0:127.0.0.1", "not a global unicast address"),
     ("64:ff9b::127.0.0.1", "loopback address"),
     ("64:ff9b::10.0.0.1", "private address"),
-    ("64:ff9b::169.254.169.254", "link-local address"),
+    ("64:ff9b::169.254.169.254", "cloud metadata address"),
     ("64:ff9b:0:0:0:1:808:808", "not a global unicast address"),
     ("64:ff9b:1::", "local NAT64 address"),
     ("64:ff9b:1::8.8.8.8", "local NAT64 address"),
@@ -76,12 +80,20 @@ const REFUSED: &[(&str, &str)] = &[
     ("2002::1", "6to4 address"),
     ("2002:7f00:1::1", "6to4 address"),
     ("2002:808:808::1", "6to4 address"),
+    ("2606:4700::5efe:10.0.0.1", "private address"),
+    ("2606:4700::200:5efe:127.0.0.1", "loopback address"),
+    ("2606:4700::5efe:169.254.169.254", "cloud metadata address"),
+    ("fe80::5efe:8.8.8.8", "link-local address"),
     ("3fff::1", "documentation address"),
     ("3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff", "documentation address"),
     ("4000::1", "not a global unicast address"),
     ("5f00::1", "SRv6 segment identifier"),
     ("fc00::1", "unique local address"),
-    ("fd00:ec2::254", "unique local address"),
+    ("fd00:ec2::254", "cloud metadata address"),
+    ("fd00:ec2::23", "cloud metadata address"),
+    ("fd00:42::42", "cloud metadata address"),
+    ("fd20:ce::254", "cloud metadata address"),
+    ("fe80::a9fe:a9fe", "cloud metadata address"),
     ("fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "unique local address"),
     ("fe00::1", "not a global unicast address"),
     ("fe80::1", "link-local address"),
@@ -128,6 +140,8 @@ const PERMITTED: &[&str] = &[
     "2001:db9::",
     "2003::1",
     "2606:4700:4700::1111",
+    "2606:4700::5efe:8.8.8.8",
+    "2606:4700::100:5efe:10.0.0.1",
     "2620:4f:8000::1",
     "3ffe:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
     "3fff:1000::",
@@ -208,6 +222,20 @@ fn allowing_everything_of_one_family_leaves_the_other_guarded() {
     let ipv6_only = guard_allowing(&["::/0"]);
     assert!(is_permitted(&ipv6_only, "::1"));
     assert!(!is_permitted(&ipv6_only, "127.0.0.1"));
+}
+
+#[test]
+fn a_metadata_address_is_permitted_by_itself_and_not_by_a_wider_network() {
+    for (wide, exact, address) in [
+        ("100.64.0.0/10", "100.100.100.200/32", "100.100.100.200"),
+        ("169.254.169.254/31", "169.254.169.254/32", "::ffff:169.254.169.254"),
+        ("0.0.0.0/0", "168.63.129.16/32", "168.63.129.16"),
+        ("fd00::/8", "fd00:ec2::254/128", "fd00:ec2::254"),
+    ] {
+        assert!(!is_permitted(&guard_allowing(&[wide]), address), "{address} in {wide}");
+        assert!(is_permitted(&guard_allowing(&[wide, exact]), address), "{address}");
+    }
+    assert!(is_permitted(&guard_allowing(&["100.64.0.0/10"]), "100.100.100.201"));
 }
 
 #[test]

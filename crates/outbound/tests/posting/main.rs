@@ -5,6 +5,7 @@
 mod answers;
 mod certificates;
 mod connections;
+mod proxy;
 mod receiver;
 mod refusals;
 mod time_limits;
@@ -27,6 +28,7 @@ fn config_for(authority: &Authority) -> OutboundConfig {
         trusted_roots_pem: vec![authority.pem()],
         connect_timeout: GENEROUS,
         request_timeout: GENEROUS,
+        ..OutboundConfig::default()
     }
 }
 

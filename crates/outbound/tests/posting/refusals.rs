@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use http::Uri;
 use keeptrusts_webhooks_outbound::guard::RefusedAddress;
-use keeptrusts_webhooks_outbound::{OutboundConfig, SendFailure, Sender, SetupError};
+use keeptrusts_webhooks_outbound::{OutboundConfig, RefusedPort, SendFailure, Sender, SetupError};
 use tokio::net::TcpListener;
 
 use crate::certificates::Authority;
@@ -56,11 +56,41 @@ async fn a_mapped_loopback_address_is_refused_and_not_connected_to() {
 }
 
 #[tokio::test]
+async fn a_port_that_is_not_allowed_is_not_connected_to() {
+    let sender = sender_for(&Authority::new());
+    for port in [22, 25, 80, 1023] {
+        let url: Uri = format!("https://127.0.0.1:{port}/").parse().unwrap();
+        assert_eq!(failure(&sender, &url).await, SendFailure::PortRefused(RefusedPort { port }));
+    }
+}
+
+#[tokio::test]
+async fn a_port_that_is_allowed_is_connected_to() {
+    let config = OutboundConfig {
+        allowed_ports: vec!["1-2".parse().unwrap()],
+        ..config_for(&Authority::new())
+    };
+    let sender = Sender::new(config).unwrap();
+    let url: Uri = "https://127.0.0.1:1/".parse().unwrap();
+    let address = ([127, 0, 0, 1], 1).into();
+    assert_eq!(failure(&sender, &url).await, SendFailure::ConnectionRefused { address });
+}
+
+#[tokio::test]
+async fn a_name_of_a_private_network_is_not_looked_up() {
+    let sender = guarded_sender(&Authority::new());
+    for name in ["metadata.google.internal", "printer.local", "no-such-machine"] {
+        let url: Uri = format!("https://{name}/").parse().unwrap();
+        assert!(matches!(failure(&sender, &url).await, SendFailure::NameRefused(_)), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn an_allowed_network_is_connected_to_by_name_and_by_address() {
     let authority = Authority::new();
     let receiver = Receiver::http(authority.identity(), HTTP1, async |_| empty(200)).await;
     let sender = sender_for(&authority);
-    for host in ["localhost", "127.0.0.1"] {
+    for host in ["localhost", "localhost.", "127.0.0.1"] {
         assert_eq!(answer(&sender, &receiver.url_for(host)).await.status, 200);
     }
 }

@@ -16,6 +16,8 @@ pub enum Certificate {
     /// For 127.0.0.1 and localhost, in its time, from the receiver's authority.
     #[default]
     Valid,
+    /// The same for another name besides.
+    ValidFor(&'static str),
     /// From another authority of the same name.
     Untrusted,
     /// No longer in its time.
@@ -78,10 +80,13 @@ impl Authority {
     }
 
     fn issue(&self, certificate: Certificate) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
-        let names = match certificate {
+        let mut names = match certificate {
             Certificate::WrongName => vec!["receiver.invalid".to_owned()],
             _ => vec!["127.0.0.1".to_owned(), "localhost".to_owned()],
         };
+        if let Certificate::ValidFor(name) = certificate {
+            names.push(name.to_owned());
+        }
         let mut params = CertificateParams::new(names).expect("the names are valid");
         if certificate == Certificate::Expired {
             params.not_before = date_time_ymd(2020, 1, 1);

@@ -71,6 +71,9 @@ fn flags(folder: &Path, authority_file: &Path, key: &Token) -> Result<PlatformFl
             trust_ca: vec![authority_file.to_owned()],
             // Receivers on the loopback are refused unless they are allowed.
             allow_network: vec!["127.0.0.0/8".parse()?],
+            allow_port: Vec::new(),
+            dns_server: Vec::new(),
+            outbound_proxy: None,
             endpoint_concurrency: 64,
             lease_ttl: Duration::from_secs(10),
         },

@@ -31,8 +31,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets a variable of its environment.
-    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+    /// Sets an environment variable.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
@@ -68,11 +68,10 @@ impl ServerBuilder {
     /// Starts a process that is not expected to serve.
     pub(crate) fn start_process(&self) -> Process {
         let listen = format!("127.0.0.1:{}", self.port);
-        let mut launch = Launch::binary(self.binary).env(first_key::VARIABLE, FIRST_KEY);
-        for (name, value) in &self.environment {
-            launch = launch.env(name, value);
-        }
-        launch.args(&self.arguments).arg("--listen").arg(listen).start()
+        let launch = Launch::binary(self.binary).env(first_key::VARIABLE, FIRST_KEY);
+        let launch = launch.args(&self.arguments).arg("--listen").arg(listen);
+        let set = |launch: Launch, (name, value): &(String, String)| launch.env(name, value);
+        self.environment.iter().fold(launch, set).start()
     }
 
     async fn launch(&self) -> (Process, SocketAddr) {

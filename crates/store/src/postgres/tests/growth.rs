@@ -26,7 +26,7 @@ const FILL: &str = "
     FROM (SELECT * FROM endpoints LIMIT 1) AS one, generate_series(1, 20000) AS i;
     INSERT INTO events
     SELECT shard, organization_id, 'evt_!' || i, event_type, event_time, create_time,
-           body_sha256, body_size, '!' || i, request_sha256, trace_id
+           body_sha256, body_size, '!' || i, request_sha256, trace_id, publisher
     FROM (SELECT * FROM events LIMIT 1) AS one, generate_series(1, 20000) AS i;
     INSERT INTO deliveries
     SELECT shard, organization_id, 'dlv_!' || i, 'evt_!' || i, event_type, 'ep_!' || i, state,

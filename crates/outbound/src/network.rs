@@ -1,0 +1,192 @@
+//! What stands between a URL and the connection that it leads to.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::Uri;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+
+use crate::classify::tcp_failure;
+use crate::dial::first_to_connect;
+use crate::failure::SendFailure;
+use crate::guard::AddressGuard;
+use crate::limits::MAX_ADDRESSES_TRIED;
+use crate::local_names::check_public;
+use crate::ports::PortGuard;
+use crate::proxy::OutboundProxy;
+use crate::resolve::Resolver;
+use crate::target::{Host, Target};
+
+/// Where connections may lead, and how they are opened.
+pub(crate) struct Network {
+    pub(crate) resolver: Resolver,
+    pub(crate) addresses: AddressGuard,
+    pub(crate) ports: PortGuard,
+    pub(crate) proxy: Option<OutboundProxy>,
+}
+
+impl Network {
+    /// What the URL says to connect to, if that is permitted as far as the URL alone tells.
+    pub(crate) fn target<'a>(&self, url: &'a Uri) -> Result<Target<'a>, SendFailure> {
+        let target = Target::of(url)?;
+        self.ports.check(target.port)?;
+        if let Host::Address(address) = target.host {
+            self.addresses.check(address)?;
+        }
+        Ok(target)
+    }
+
+    /// The addresses to try for one new connection, at least one, all permitted. A name is
+    /// resolved each time (from memory only for as long as its records say) and what comes of it
+    /// judged each time, so that no connection relies on an earlier one's judgement.
+    pub(crate) async fn addresses(
+        &self,
+        url: &Uri,
+        deadline: Instant,
+    ) -> Result<Vec<SocketAddr>, SendFailure> {
+        let target = self.target(url)?;
+        let found = match target.host {
+            Host::Address(address) => vec![address],
+            Host::Name(name) => timeout_at(deadline, self.resolve(name))
+                .await
+                .map_err(|_| SendFailure::ResolutionTimedOut)??,
+        };
+        let permitted = permitted(&self.addresses, found)?;
+        Ok(permitted.into_iter().map(|address| SocketAddr::new(address, target.port)).collect())
+    }
+
+    /// Connects to the first of `addresses` that accepts, directly or through the proxy.
+    pub(crate) async fn connect(
+        &self,
+        addresses: &[SocketAddr],
+        deadline: Instant,
+    ) -> Result<TcpStream, SendFailure> {
+        let Some(proxy) = &self.proxy else {
+            let timed_out = |address| SendFailure::ConnectTimedOut { address };
+            return first_to_connect(addresses, deadline, timed_out, async |address| {
+                open(address).await.map_err(|error| tcp_failure(address, &error))
+            })
+            .await;
+        };
+        let found = timeout_at(deadline, proxy.addresses(&self.resolver)).await;
+        let proxies = found.map_err(|_| SendFailure::ProxyUnreachable)??;
+        let timed_out = |address| SendFailure::ProxyTimedOut { address };
+        first_to_connect(addresses, deadline, timed_out, async |address| {
+            let unreachable = |_| SendFailure::ProxyUnreachable;
+            let stream = first_to_connect(&proxies, deadline, unreachable, async |proxy| {
+                open(proxy).await.map_err(|_| SendFailure::ProxyUnreachable)
+            })
+            .await?;
+            proxy.tunnel(stream, address).await
+        })
+        .await
+    }
+
+    async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, SendFailure> {
+        if let Some(known) = self.resolver.without_dns(name)? {
+            return Ok(known);
+        }
+        // With exceptions the name may be one of a network that is allowed.
+        if !self.addresses.has_exceptions() {
+            check_public(name)?;
+        }
+        self.resolver.by_dns(name).await
+    }
+}
+
+/// Connects with Nagle's algorithm off: a request is written in one go, and holding its last
+/// segment back until the one before is acknowledged would only add a round trip.
+async fn open(address: SocketAddr) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// The addresses that the guard permits, in order, each once and not more than we try; if it
+/// permits none, its first refusal.
+///
+/// A refused address beside permitted ones does not condemn the name: it is as unreachable as
+/// one where nothing listens, and a receiver may well have an address for its own network too.
+fn permitted(guard: &AddressGuard, found: Vec<IpAddr>) -> Result<Vec<IpAddr>, SendFailure> {
+    let mut permitted = Vec::new();
+    let mut first_refusal = None;
+    for address in found {
+        match guard.check(address) {
+            Ok(()) if permitted.contains(&address) => {}
+            Ok(()) => permitted.push(address),
+            Err(refusal) => {
+                first_refusal.get_or_insert(refusal);
+            }
+        }
+        // An answer may have thousands.
+        if permitted.len() == MAX_ADDRESSES_TRIED {
+            break;
+        }
+    }
+    match first_refusal {
+        Some(refusal) if permitted.is_empty() => Err(refusal.into()),
+        _ => Ok(permitted),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(addresses: &[&str]) -> Vec<IpAddr> {
+        addresses.iter().map(|address| address.parse().expect("an address")).collect()
+    }
+
+    #[test]
+    fn refused_addresses_of_a_name_are_left_out() {
+        let found = addresses(&["10.0.0.1", "8.8.8.8", "::1", "2606:4700::1"]);
+        assert_eq!(
+            permitted(&AddressGuard::default(), found),
+            Ok(addresses(&["8.8.8.8", "2606:4700::1"]))
+        );
+    }
+
+    #[test]
+    fn a_name_with_only_refused_addresses_is_refused_for_the_first() {
+        let found = addresses(&["10.0.0.1", "127.0.0.1"]);
+        let refused = permitted(&AddressGuard::default(), found);
+        assert!(matches!(
+            refused,
+            Err(SendFailure::AddressRefused(refusal)) if refusal.reason == "private address"
+        ));
+    }
+
+    #[test]
+    fn no_more_addresses_are_tried_than_the_limit_and_none_twice() {
+        let found = addresses(&["8.8.8.8", "8.8.8.8", "8.8.8.1", "8.8.8.2", "8.8.8.3", "8.8.8.4"]);
+        assert_eq!(
+            permitted(&AddressGuard::default(), found),
+            Ok(addresses(&["8.8.8.8", "8.8.8.1", "8.8.8.2", "8.8.8.3"]))
+        );
+    }
+
+    /// A network on a machine with this hosts file and no DNS server.
+    fn network(hosts_file: &str, allowed: &[&str]) -> Network {
+        let allowed = allowed.iter().map(|network| network.parse().expect("a network"));
+        Network {
+            resolver: Resolver::with_hosts_file_only(hosts_file),
+            addresses: AddressGuard::new(allowed.collect()),
+            ports: PortGuard::default(),
+            proxy: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_private_name_is_looked_up_only_where_a_network_is_allowed() {
+        let guarded = network("", &[]).resolve("wiki.corp").await;
+        assert!(matches!(guarded, Err(SendFailure::NameRefused(_))), "{guarded:?}");
+        let with_exceptions = network("", &["10.20.0.0/16"]).resolve("wiki.corp").await;
+        assert_eq!(with_exceptions, Err(SendFailure::ResolutionFailed), "there is no DNS server");
+    }
+
+    #[tokio::test]
+    async fn a_private_name_in_the_hosts_file_is_known_without_a_lookup() {
+        let found = network("192.0.2.7 wiki.corp\n", &[]).resolve("wiki.corp").await;
+        assert_eq!(found, Ok(addresses(&["192.0.2.7"])));
+    }
+}
