@@ -58,6 +58,11 @@ pub fn already_exists_idempotency_key() -> Status {
     plain(Code::AlreadyExists, Reason::IdempotencyKeyReused, message)
 }
 
+/// RESOURCE_EXHAUSTED: more than a limit allows; `message` says which.
+pub fn resource_exhausted(reason: Reason, message: impl Into<String>) -> Status {
+    plain(Code::ResourceExhausted, reason, message)
+}
+
 /// UNAVAILABLE: not now; trying again after `retry_delay` may succeed.
 pub fn unavailable(reason: Reason, message: impl Into<String>, retry_delay: Duration) -> Status {
     let mut details = ErrorDetails::with_retry_info(Some(retry_delay));

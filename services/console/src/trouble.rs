@@ -39,7 +39,9 @@ impl From<Status> for Trouble {
             Code::InvalidArgument => Trouble::Unreadable,
             Code::FailedPrecondition | Code::Aborted => Trouble::Refused(sentence(&status)),
             Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => {
-                tracing::warn!(code = ?status.code(), "a service does not answer");
+                // A certificate that is not trusted, for example.
+                let cause = std::error::Error::source(&status);
+                tracing::warn!(code = ?status.code(), error = cause, "a service does not answer");
                 Trouble::Away
             }
             code => {

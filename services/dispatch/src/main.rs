@@ -9,9 +9,9 @@ use keeptrusts_webhooks_dispatch_service::Dispatch;
 use keeptrusts_webhooks_dispatch_service::api::DispatchApi;
 use keeptrusts_webhooks_dispatch_service::flags::DispatchFlags;
 use keeptrusts_webhooks_process::database::{DatabaseFlags, RetentionFlags};
-use keeptrusts_webhooks_process::grpc_server::{GrpcServer, Listener};
+use keeptrusts_webhooks_process::grpc_server::{GrpcFlags, GrpcServer, Listener};
 use keeptrusts_webhooks_process::logging::LoggingFlags;
-use keeptrusts_webhooks_process::{exit, shutdown};
+use keeptrusts_webhooks_process::{exit, shutdown, tls};
 use keeptrusts_webhooks_store::system_clock;
 
 /// Delivers events and answers questions about deliveries: the dispatch service, on a Postgres
@@ -30,6 +30,9 @@ struct Flags {
         default_value = "127.0.0.1:50054"
     )]
     listen: SocketAddr,
+
+    #[command(flatten)]
+    grpc: GrpcFlags,
 
     #[command(flatten)]
     database: DatabaseFlags,
@@ -52,14 +55,16 @@ async fn main() -> ExitCode {
 async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     flags.logging.start()?;
     let shutdown = shutdown::on_signals()?;
-    let listener = Listener::bind(flags.listen, "--listen").await?;
+    let listener = Listener::bind_secured(flags.listen, "--listen", &flags.grpc.tls).await?;
+    tls::reload_on_hangup(listener.tls().cloned())?;
     let database = flags.database.open_shared().await?;
     let retention = flags.retention.body_retention;
     let parts = flags.dispatch.parts(&database, system_clock(), retention)?;
     let log = Arc::clone(&database.log);
     let dispatch = Dispatch::start(keeptrusts_webhooks_dispatch_service::member_name(), parts);
     let api = DispatchApi::server(Arc::clone(&log), system_clock(), retention, shutdown.clone());
-    let served = GrpcServer::new().service(api).serve(listener, shutdown).await;
+    let server = GrpcServer::new().limits(flags.grpc.limits).service(api);
+    let served = server.serve(listener, shutdown).await;
     dispatch.stop().await;
     log.close(shutdown::APPENDS_PATIENCE).await;
     Ok(served?)

@@ -22,6 +22,7 @@ use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_process::answer;
+use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
 use keeptrusts_webhooks_store::keyring::{Keyring, random};
 use keeptrusts_webhooks_store::query::EndpointFilter;
 use keeptrusts_webhooks_store::{Clock, Expected, Log, NewRecord, new_ulid};
@@ -42,6 +43,7 @@ impl EndpointApi {
         clock: Clock,
     ) -> EndpointServiceServer<Self> {
         EndpointServiceServer::new(EndpointApi { log, keyring, clock })
+            .max_decoding_message_size(UNLIMITED_HERE)
     }
 
     async fn read(

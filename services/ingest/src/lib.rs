@@ -15,6 +15,7 @@ use keeptrusts_webhooks_contracts::v1::ingest_service_server::{
     IngestService, IngestServiceServer,
 };
 use keeptrusts_webhooks_process::answer;
+use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
 use keeptrusts_webhooks_store::query::{EventFilter, Interval};
 use keeptrusts_webhooks_store::{BodyId, Clock, Log};
 use tonic::{Request, Response, Status};
@@ -34,6 +35,7 @@ impl IngestApi {
         body_retention: Duration,
     ) -> IngestServiceServer<Self> {
         IngestServiceServer::new(IngestApi { log, clock, body_retention })
+            .max_decoding_message_size(UNLIMITED_HERE)
     }
 }
 

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use clap::Parser;
 use keeptrusts_webhooks_ingest_service::IngestApi;
 use keeptrusts_webhooks_process::database::{DatabaseFlags, RetentionFlags};
-use keeptrusts_webhooks_process::grpc_server::{GrpcServer, Listener};
+use keeptrusts_webhooks_process::grpc_server::{GrpcFlags, GrpcServer, Listener};
 use keeptrusts_webhooks_process::logging::LoggingFlags;
-use keeptrusts_webhooks_process::{exit, shutdown};
+use keeptrusts_webhooks_process::{exit, shutdown, tls};
 use keeptrusts_webhooks_store::system_clock;
 
 /// Accepts events and makes them durable: the ingest service, on a Postgres database that it
@@ -29,6 +29,9 @@ struct Flags {
     listen: SocketAddr,
 
     #[command(flatten)]
+    grpc: GrpcFlags,
+
+    #[command(flatten)]
     database: DatabaseFlags,
 
     #[command(flatten)]
@@ -46,11 +49,13 @@ async fn main() -> ExitCode {
 async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     flags.logging.start()?;
     let shutdown = shutdown::on_signals()?;
-    let listener = Listener::bind(flags.listen, "--listen").await?;
+    let listener = Listener::bind_secured(flags.listen, "--listen", &flags.grpc.tls).await?;
+    tls::reload_on_hangup(listener.tls().cloned())?;
     let database = flags.database.open_shared().await?;
     let log = Arc::clone(&database.log);
     let api = IngestApi::server(database.log, system_clock(), flags.retention.body_retention);
-    let served = GrpcServer::new().service(api).serve(listener, shutdown).await;
+    let server = GrpcServer::new().limits(flags.grpc.limits).service(api);
+    let served = server.serve(listener, shutdown).await;
     log.close(shutdown::APPENDS_PATIENCE).await;
     Ok(served?)
 }

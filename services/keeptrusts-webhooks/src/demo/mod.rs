@@ -15,6 +15,7 @@ use keeptrusts_webhooks_contracts::v1::endpoint_service_client::EndpointServiceC
 use keeptrusts_webhooks_contracts::v1::ingest_service_client::IngestServiceClient;
 use keeptrusts_webhooks_dispatch_service::flags::DispatchFlags;
 use keeptrusts_webhooks_process::database::DatabaseFlags;
+use keeptrusts_webhooks_process::grpc_server::GrpcFlags;
 use tonic::transport::Channel;
 
 use crate::platform::{Platform, PlatformFlags};
@@ -52,6 +53,7 @@ pub(crate) async fn run() -> Result<(), Problem> {
 fn flags(folder: &Path, authority_file: &Path) -> Result<PlatformFlags, Problem> {
     Ok(PlatformFlags {
         listen: "127.0.0.1:0".parse()?,
+        grpc: GrpcFlags::default(),
         database: DatabaseFlags {
             data_dir: folder.to_owned(),
             database_url: None,
