@@ -171,10 +171,12 @@ async fn a_console_of_its_own_reaches_services_by_mutual_tls() {
     ])
     .await;
     assert_eq!(status, 200);
-    let (status, process) = console(&[("--services-ca", "ca.pem")]).await;
+    let (status, _) = console(&[("--services-ca", "ca.pem")]).await;
     assert_eq!(status, 503, "a certificate is needed");
-    let told =
-        |line: &str| line.contains("a service does not answer") && line.contains("ertificate");
+    certificates.write("other.pem", Authority::new().pem());
+    let (status, process) = console(&[("--services-ca", "other.pem")]).await;
+    assert_eq!(status, 503, "the services are not trusted");
+    let told = |line: &str| line.contains("invalid peer certificate");
     process.wait_for_line(told, PATIENCE).await;
 }
 

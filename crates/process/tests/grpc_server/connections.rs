@@ -34,8 +34,8 @@ async fn a_client_that_says_nothing_or_half_a_word_is_dropped_in_time() {
     let silent = RawClient::silent(fixture.address).await;
     let mut stammering = RawClient::silent(fixture.address).await;
     stammering.send(b"PRI * HTTP/2.0\r\n").await;
-    silent.is_closed().await;
-    stammering.is_closed().await;
+    silent.ends_without_a_word().await;
+    stammering.ends_without_a_word().await;
     peer(begun).await.expect("a connection that has begun stays, however long");
 }
 
@@ -51,7 +51,7 @@ async fn there_are_no_more_connections_than_allowed() {
         let mut second = RawClient::begun(fixture.address).await;
         second.hears_something().await;
         // Closed at once, without a word.
-        RawClient::begun(fixture.address).await.is_closed().await;
+        RawClient::begun(fixture.address).await.ends_without_a_word().await;
         peer(first).await.expect("those that are there are served");
         drop(second);
         served_in_the_end(&fixture).await;
@@ -67,7 +67,7 @@ async fn there_are_no_more_handshakes_at_once_than_allowed() {
     // The server is the first to speak, even to a client that is silent.
     let mut silent = RawClient::silent(fixture.address).await;
     silent.hears_something().await;
-    RawClient::begun(fixture.address).await.is_closed().await;
+    RawClient::begun(fixture.address).await.ends_without_a_word().await;
     peer(first).await.expect("those that are there are served");
     drop(silent);
     served_in_the_end(&fixture).await;

@@ -19,7 +19,7 @@ async fn a_flood_of_pings_ends_its_connection_and_no_other() {
     let other = fixture.connect().await;
     let mut flood = RawClient::begun(fixture.address).await;
     flood.send(&ping().repeat(1_000)).await;
-    flood.is_closed().await;
+    flood.ends_without_a_word().await;
     peer(other).await.expect("the others are served");
 }
 
@@ -34,7 +34,7 @@ async fn requests_that_are_taken_back_again_and_again_end_their_connection() {
         flood.send(&request(stream, "/keeptrusts.webhooks.v1.IngestService/GetEvent")).await;
         flood.send(&reset(stream)).await;
     }
-    flood.is_closed().await;
+    flood.ends_without_a_word().await;
     peer(other).await.expect("the others are served");
 }
 

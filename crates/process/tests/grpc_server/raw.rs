@@ -58,7 +58,7 @@ impl RawClient {
 
     /// Waits until the server closes the connection without having been asked to, and without
     /// a word.
-    pub(crate) async fn is_closed(self) {
+    pub(crate) async fn ends_without_a_word(self) {
         let last_words = self.read_to_end().await;
         assert!(last_words.is_empty(), "{last_words:?}");
     }

@@ -194,7 +194,7 @@ async fn slow_handshakes_hold_up_nobody_and_end_in_time() {
     }
     peer(client(fixture.address, &files.client(&authority))).await.expect("served");
     for client in silent {
-        client.is_closed().await;
+        client.ends_without_a_word().await;
     }
 }
 
@@ -206,7 +206,7 @@ async fn there_are_no_more_tls_handshakes_at_once_than_allowed() {
     let (fixture, _) = serve(&flags, limits).await;
     // Accepted in their order: the second is closed because the first has said nothing yet.
     let first = RawClient::silent(fixture.address).await;
-    RawClient::silent(fixture.address).await.is_closed().await;
+    RawClient::silent(fixture.address).await.ends_without_a_word().await;
     drop(first);
 }
 
@@ -219,5 +219,5 @@ async fn handshakes_under_way_do_not_hold_up_the_shutdown() {
     peer(client(fixture.address, &files.client(&authority))).await.expect("served");
     fixture.shutdown.cancel();
     fixture.ended().await;
-    silent.is_closed().await;
+    silent.ends_without_a_word().await;
 }
