@@ -11,19 +11,16 @@ use keeptrusts_webhooks_endpoint_service::EndpointApi;
 use keeptrusts_webhooks_ingest_service::IngestApi;
 use keeptrusts_webhooks_process::database::{DatabaseError, DatabaseFlags};
 use keeptrusts_webhooks_process::grpc_server::{
-    GrpcFlags, GrpcServer, InProcess, ListenError, Listener, ServeError,
+    GrpcServer, InProcess, LimitFlags, Listener, ServeError,
 };
 use keeptrusts_webhooks_process::shutdown;
-use keeptrusts_webhooks_process::tls::Reloadable;
 use keeptrusts_webhooks_store::{Log, system_clock};
-use rustls::ServerConfig;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// What the platform is started with.
 pub(crate) struct PlatformFlags {
-    pub(crate) listen: SocketAddr,
-    pub(crate) grpc: GrpcFlags,
+    pub(crate) limits: LimitFlags,
     pub(crate) database: DatabaseFlags,
     pub(crate) dispatch: DispatchFlags,
     pub(crate) body_retention: Duration,
@@ -32,7 +29,6 @@ pub(crate) struct PlatformFlags {
 /// A platform that runs.
 pub(crate) struct Platform {
     address: SocketAddr,
-    tls: Option<Arc<Reloadable<ServerConfig>>>,
     in_process: InProcess,
     log: Arc<Log>,
     dispatch: Dispatch,
@@ -44,17 +40,16 @@ pub(crate) struct Platform {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
     #[error(transparent)]
-    Listen(#[from] ListenError),
-    #[error(transparent)]
     Database(#[from] DatabaseError),
     #[error(transparent)]
     Dispatch(#[from] DispatchSetupError),
 }
 
 impl Platform {
-    pub(crate) async fn start(flags: &PlatformFlags) -> Result<Platform, StartError> {
-        let listener = Listener::bind_secured(flags.listen, "--listen", &flags.grpc.tls).await?;
-        let tls = listener.tls().cloned();
+    pub(crate) async fn start(
+        listener: Listener,
+        flags: &PlatformFlags,
+    ) -> Result<Platform, StartError> {
         let address = listener.local_address();
         let database = flags.database.open().await?;
         tracing::info!(database = %database.description, "opened the database");
@@ -68,21 +63,16 @@ impl Platform {
         let endpoints = EndpointApi::server(Arc::clone(&log), keyring, Arc::clone(&clock));
         let ingest = IngestApi::server(Arc::clone(&log), Arc::clone(&clock), retention);
         let deliveries = DispatchApi::server(Arc::clone(&log), clock, retention, shutdown.clone());
-        let server = GrpcServer::new().limits(flags.grpc.limits.clone());
+        let server = GrpcServer::new().limits(flags.limits.clone());
         let server = server.service(endpoints).service(ingest).service(deliveries);
         let in_process = server.in_process();
         let server = tokio::spawn(server.serve(listener, shutdown.clone()));
-        Ok(Platform { address, tls, in_process, log, dispatch, server, shutdown })
+        Ok(Platform { address, in_process, log, dispatch, server, shutdown })
     }
 
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    /// What it is encrypted with, if it is.
-    pub(crate) fn tls(&self) -> Option<Arc<Reloadable<ServerConfig>>> {
-        self.tls.clone()
     }
 
     /// A way to its services from within the process.

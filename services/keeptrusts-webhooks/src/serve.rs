@@ -7,7 +7,7 @@ use keeptrusts_webhooks_console::flags::ConsoleFlags;
 use keeptrusts_webhooks_console::{Console, ConsoleError, Services};
 use keeptrusts_webhooks_dispatch_service::flags::DispatchFlags;
 use keeptrusts_webhooks_process::database::{DatabaseFlags, RetentionFlags};
-use keeptrusts_webhooks_process::grpc_server::GrpcFlags;
+use keeptrusts_webhooks_process::grpc_server::{GrpcFlags, Listener};
 use keeptrusts_webhooks_process::logging::LoggingFlags;
 use keeptrusts_webhooks_process::{shutdown, tls};
 use tokio_util::sync::CancellationToken;
@@ -61,9 +61,10 @@ pub(crate) async fn run(
     let stop = shutdown::on_signals()?;
     let console = if no_console { None } else { bind_console(&console).await? };
     let body_retention = retention.body_retention;
-    let flags = PlatformFlags { listen, grpc, database, dispatch, body_retention };
-    let platform = Platform::start(&flags).await?;
-    tls::reload_on_hangup(platform.tls())?;
+    let listener = Listener::bind_secured(listen, "--listen", &grpc.tls).await?;
+    tls::reload_on_hangup(listener.tls().cloned())?;
+    let flags = PlatformFlags { limits: grpc.limits, database, dispatch, body_retention };
+    let platform = Platform::start(listener, &flags).await?;
     let Some(console) = console else { return Ok(platform.run_until(stop).await?) };
     // The console ends first: until its last page is finished, the services answer it.
     let services = Services::of_this_process(platform.in_process());

@@ -15,7 +15,7 @@ use keeptrusts_webhooks_contracts::v1::endpoint_service_client::EndpointServiceC
 use keeptrusts_webhooks_contracts::v1::ingest_service_client::IngestServiceClient;
 use keeptrusts_webhooks_dispatch_service::flags::DispatchFlags;
 use keeptrusts_webhooks_process::database::DatabaseFlags;
-use keeptrusts_webhooks_process::grpc_server::GrpcFlags;
+use keeptrusts_webhooks_process::grpc_server::{LimitFlags, Listener};
 use tonic::transport::Channel;
 
 use crate::platform::{Platform, PlatformFlags};
@@ -44,7 +44,8 @@ pub(crate) async fn run() -> Result<(), Problem> {
     let receiver = Receiver::start(&FAILURES).await?;
     let authority_file = folder.path().join("receiver-ca.pem");
     std::fs::write(&authority_file, &receiver.authority)?;
-    let platform = Platform::start(&flags(folder.path(), &authority_file)?).await?;
+    let listener = Listener::bind("127.0.0.1:0".parse()?, "--listen").await?;
+    let platform = Platform::start(listener, &flags(folder.path(), &authority_file)?).await?;
     let outcome = tokio::time::timeout(PATIENCE, tell(&platform, &receiver)).await;
     platform.stop().await;
     outcome.map_err(|_| format!("the demo was not over within {PATIENCE:?}"))?
@@ -52,8 +53,7 @@ pub(crate) async fn run() -> Result<(), Problem> {
 
 fn flags(folder: &Path, authority_file: &Path) -> Result<PlatformFlags, Problem> {
     Ok(PlatformFlags {
-        listen: "127.0.0.1:0".parse()?,
-        grpc: GrpcFlags::default(),
+        limits: LimitFlags::default(),
         database: DatabaseFlags {
             data_dir: folder.to_owned(),
             database_url: None,
