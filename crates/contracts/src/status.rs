@@ -137,8 +137,10 @@ mod tests {
     #[test]
     fn the_others_have_the_codes_and_reasons_of_the_contract() {
         let disabled = failed_precondition(Reason::EndpointDisabled, "enable it first");
+        let too_large = resource_exhausted(Reason::RequestTooLarge, "send less at a time");
         for (status, code, expected) in [
             (disabled, Code::FailedPrecondition, "ENDPOINT_DISABLED"),
+            (too_large, Code::ResourceExhausted, "REQUEST_TOO_LARGE"),
             (aborted_stale_etag(), Code::Aborted, "STALE_ETAG"),
             (already_exists_idempotency_key(), Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED"),
             (deadline_exceeded(), Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),

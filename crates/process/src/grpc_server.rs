@@ -150,7 +150,7 @@ impl GrpcServer {
             listener,
             admission: Admission::new(self.limits.clone()),
             server: self.incoming,
-            shutdown: accepting_ends.clone(),
+            shutdown: accepting_ends,
         };
         tokio::spawn(accepting.run());
 

@@ -20,9 +20,10 @@ pub const MAX_HEADER_BYTES: u32 = 16 * 1024;
 /// Connections.
 pub const MAX_CONNECTIONS: u32 = 4_096;
 /// Connections from one address.
-pub const MAX_CONNECTIONS_PER_PEER: u32 = 1_024;
-/// Connections that have not said yet what they are.
-pub const MAX_HANDSHAKES: u32 = 512;
+pub const MAX_CONNECTIONS_PER_PEER: u32 = 512;
+/// Connections that have not said yet what they are. More than one address may have, so that
+/// none can keep all others out.
+pub const MAX_HANDSHAKES: u32 = 1_024;
 /// How long they have to.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a connection is checked with a PING, so that those of dead clients end.

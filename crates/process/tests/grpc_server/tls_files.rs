@@ -1,5 +1,8 @@
 //! What is said at the start about files and addresses that will not do.
 
+use std::io;
+use std::sync::{Arc, Mutex};
+
 use clap::Parser;
 use keeptrusts_webhooks_process::grpc_server::Listener;
 use keeptrusts_webhooks_process::tls::ServerTlsFlags;
@@ -86,12 +89,40 @@ async fn a_file_that_will_not_do_is_named_with_its_flag() {
     assert!(key.is_file());
 }
 
-#[tokio::test]
-async fn a_certificate_that_has_expired_is_served_all_the_same() {
+/// What is logged meanwhile, on this thread.
+fn logged(act: impl FnOnce()) -> String {
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("no panic").write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+    tracing::subscriber::with_default(subscriber, act);
+    let bytes = lines.0.lock().expect("no panic").clone();
+    String::from_utf8(bytes).expect("text")
+}
+
+#[test]
+fn a_certificate_that_has_expired_is_used_with_a_warning() {
     let (authority, files) = (Authority::new("authority"), Files::new());
     let flags = files.server(&authority.expired_identity("server"));
-    let address = "127.0.0.1:0".parse().expect("an address");
-    Listener::bind_secured(address, "--listen", &flags).await.expect("with a warning in the log");
+    let said = logged(|| assert!(flags.load().expect("it can be used").is_some()));
+    assert!(said.contains("WARN") && said.contains("--tls-cert has expired"), "{said}");
+    assert!(said.contains(&display(&files.path("server.pem"))), "{said}");
+
+    let flags = files.server(&authority.identity("server"));
+    let said = logged(|| assert!(flags.load().expect("it can be used").is_some()));
+    assert_eq!(said, "");
 }
 
 #[tokio::test]
