@@ -4,12 +4,11 @@ use std::net::IpAddr;
 
 use http::request::Parts;
 use ipnet::IpNet;
-use tonic::transport::server::TcpConnectInfo;
+use keeptrusts_webhooks_process::grpc_server::Peer;
 
 /// The address at the other end of the connection. None: this process itself.
 pub(crate) fn peer(request: &Parts) -> Option<IpAddr> {
-    let connection = request.extensions.get::<TcpConnectInfo>()?;
-    connection.remote_addr().map(|address| address.ip().to_canonical())
+    Some(Peer::of(&request.extensions)?.address?.ip().to_canonical())
 }
 
 /// Whom a call is made for: the peer, unless it is one that may speak for others. Then it is the

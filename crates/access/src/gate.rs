@@ -76,7 +76,7 @@ impl Access {
         let message = "too many tokens from this address were wrong: wait, and correct the token";
         // Whole seconds, so that nobody tries a moment too early.
         let delay = Duration::from_secs(left.as_secs() + 1);
-        Err(status::resource_exhausted(Reason::TooManyFailedLogins, message, Some(delay)))
+        Err(status::resource_exhausted_for(delay, Reason::TooManyFailedLogins, message))
     }
 
     /// Counts a failure; the answer to it.

@@ -63,17 +63,14 @@ pub fn permission_denied(message: impl Into<String>) -> Status {
     plain(Code::PermissionDenied, Reason::PermissionDenied, message)
 }
 
-/// RESOURCE_EXHAUSTED: a limit is reached. With a `retry_delay`, trying again then may succeed.
-pub fn resource_exhausted(
+/// RESOURCE_EXHAUSTED: too much at a time; trying again after `retry_delay` may succeed.
+pub fn resource_exhausted_for(
+    retry_delay: Duration,
     reason: Reason,
     message: impl Into<String>,
-    retry_delay: Option<Duration>,
 ) -> Status {
-    let mut details = ErrorDetails::new();
+    let mut details = ErrorDetails::with_retry_info(Some(retry_delay));
     details.set_error_info(reason.name(), ERROR_DOMAIN, HashMap::new());
-    if retry_delay.is_some() {
-        details.set_retry_info(retry_delay);
-    }
     Status::with_error_details(Code::ResourceExhausted, message, details)
 }
 
@@ -92,6 +89,11 @@ pub fn aborted_stale_etag() -> Status {
 pub fn already_exists_idempotency_key() -> Status {
     let message = "the idempotency_key was used for an event with other content: give this event a key of its own";
     plain(Code::AlreadyExists, Reason::IdempotencyKeyReused, message)
+}
+
+/// RESOURCE_EXHAUSTED: more than a limit allows; `message` says which.
+pub fn resource_exhausted(reason: Reason, message: impl Into<String>) -> Status {
+    plain(Code::ResourceExhausted, reason, message)
 }
 
 /// UNAVAILABLE: not now; trying again after `retry_delay` may succeed.
@@ -168,8 +170,10 @@ mod tests {
     #[test]
     fn the_others_have_the_codes_and_reasons_of_the_contract() {
         let disabled = failed_precondition(Reason::EndpointDisabled, "enable it first");
+        let too_large = resource_exhausted(Reason::RequestTooLarge, "send less at a time");
         for (status, code, expected) in [
             (disabled, Code::FailedPrecondition, "ENDPOINT_DISABLED"),
+            (too_large, Code::ResourceExhausted, "REQUEST_TOO_LARGE"),
             (aborted_stale_etag(), Code::Aborted, "STALE_ETAG"),
             (already_exists_idempotency_key(), Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED"),
             (deadline_exceeded(), Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),

@@ -1,18 +1,28 @@
 //! A gRPC server with what every process's clients expect of it: health, reflection, limits,
-//! deadlines, and an orderly end.
+//! deadlines, TLS, and an orderly end.
 
+mod accepting;
+mod connection;
 mod ending;
+mod frames;
 mod gate;
 mod guard;
 mod health;
+mod in_process;
 pub mod limits;
 mod listener;
+mod message_size;
+mod peer;
+mod places;
 mod reflection;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Args;
+use futures_util::stream::poll_fn;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::server::NamedService;
@@ -22,9 +32,28 @@ use tower_service::Service;
 
 pub use gate::Gate;
 pub use health::Health;
+pub use in_process::InProcess;
+pub use limits::LimitFlags;
 pub use listener::{ListenError, Listener};
+pub use peer::Peer;
 
+use accepting::{Accepting, Admission};
+use connection::Connection;
 use guard::Guard;
+
+use crate::tls::ServerTlsFlags;
+
+/// The flags of a process that serves gRPC, but for where; flatten them into its own.
+#[derive(Debug, Clone, Default, Args)]
+pub struct GrpcFlags {
+    /// How it is encrypted.
+    #[command(flatten)]
+    pub tls: ServerTlsFlags,
+
+    /// What it puts up with.
+    #[command(flatten)]
+    pub limits: LimitFlags,
+}
 
 /// The services of a process, ready to be served.
 pub struct GrpcServer {
@@ -34,6 +63,9 @@ pub struct GrpcServer {
     grace_period: Duration,
     gate: Arc<dyn Gate>,
     reflection: bool,
+    limits: LimitFlags,
+    incoming: mpsc::Sender<Connection>,
+    connections: mpsc::Receiver<Connection>,
 }
 
 /// The server stopped for a reason other than having been asked to.
@@ -50,6 +82,7 @@ pub enum ServeError {
 impl GrpcServer {
     /// A server without services of its own yet, behind a gate.
     pub fn new(gate: Arc<dyn Gate>) -> Self {
+        let (incoming, connections) = mpsc::channel(limits::WAITING_CONNECTIONS);
         GrpcServer {
             routes: RoutesBuilder::default(),
             health: Health::new(),
@@ -57,6 +90,9 @@ impl GrpcServer {
             grace_period: limits::GRACE_PERIOD,
             gate,
             reflection: true,
+            limits: LimitFlags::default(),
+            incoming,
+            connections,
         }
     }
 
@@ -84,6 +120,17 @@ impl GrpcServer {
         self
     }
 
+    /// What it puts up with, in place of the defaults.
+    pub fn limits(mut self, limits: LimitFlags) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// A way to connect to it from within the process.
+    pub fn in_process(&self) -> InProcess {
+        InProcess::new(self.incoming.clone())
+    }
+
     /// The handle by which a process says how its services are.
     pub fn health(&self) -> Health {
         self.health.clone()
@@ -106,10 +153,21 @@ impl GrpcServer {
 
         let grace_over = CancellationToken::new();
         let streams_end = CancellationToken::new();
+        let routes = self.routes.routes();
         let guard =
-            Guard::new(self.routes.routes(), self.gate, streams_end.clone(), grace_over.clone());
+            Guard::new(routes, self.gate, &self.limits, streams_end.clone(), grace_over.clone());
         let address = listener.local_address();
-        tracing::info!(%address, services = ?self.service_names, "listening");
+        let tls = listener.tls().is_some();
+        tracing::info!(%address, tls, services = ?self.service_names, "listening");
+        let accepting_ends = shutdown.child_token();
+        let _accepting_ends_with_us = accepting_ends.clone().drop_guard();
+        let accepting = Accepting {
+            listener,
+            admission: Admission::new(self.limits.clone()),
+            server: self.incoming,
+            shutdown: accepting_ends,
+        };
+        tokio::spawn(accepting.run());
 
         let health = self.health.clone();
         let begun = shutdown.clone();
@@ -119,9 +177,13 @@ impl GrpcServer {
             // After that, so that watchers of the health hear of it before their streams end.
             streams_end.cancel();
         };
-        let served = configured_server().serve_with_incoming_shutdown(
+        let mut connections = self.connections;
+        let connections = poll_fn(move |context| {
+            connections.poll_recv(context).map(|next| next.map(Ok::<_, Infallible>))
+        });
+        let served = configured_server(&self.limits).serve_with_incoming_shutdown(
             guard,
-            listener.connections(),
+            connections,
             begin_shutdown,
         );
         let grace_period = self.grace_period;
@@ -141,10 +203,16 @@ impl GrpcServer {
     }
 }
 
-fn configured_server() -> Server {
-    Server::builder()
-        .max_concurrent_streams(limits::MAX_STREAMS_PER_CONNECTION)
-        .http2_keepalive_interval(Some(limits::KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(limits::KEEPALIVE_TIMEOUT))
-        .http2_max_header_list_size(limits::MAX_HEADER_LIST_BYTES)
+fn configured_server(limits: &LimitFlags) -> Server {
+    let server = Server::builder()
+        .max_concurrent_streams(limits.max_streams_per_connection)
+        .http2_keepalive_interval(Some(limits.keepalive_interval))
+        .http2_keepalive_timeout(Some(limits.keepalive_timeout))
+        .http2_max_header_list_size(limits.max_header_bytes)
+        .http2_max_pending_accept_reset_streams(Some(limits.max_early_resets as usize))
+        .http2_max_local_error_reset_streams(Some(limits.max_stream_errors as usize));
+    match limits.max_connection_age {
+        Some(age) => server.max_connection_age(age),
+        None => server,
+    }
 }

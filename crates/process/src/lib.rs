@@ -1,11 +1,11 @@
-//! What every process of ours needs: flags, logs, a way to stop, a gRPC server, a last word, and
-//! an allocator.
+//! What every process of ours needs: flags, logs, a way to stop, a gRPC server, TLS, a last word,
+//! and an allocator.
 //!
 //! A `main` reads its flags, starts the logs, builds its services, and hands them to the
 //! [`grpc_server`] with the [`shutdown`] token; [`exit`] tells what went wrong.
 //!
 //! May depend on: the domain, the contracts, the store (only for what its errors mean to a
-//! caller), tokio, tonic, clap and tracing. Never on a service.
+//! caller), tokio, tonic, rustls, clap and tracing. Never on a service.
 #![deny(missing_docs)]
 
 pub mod answer;
@@ -16,6 +16,7 @@ pub mod flags;
 pub mod grpc_server;
 pub mod logging;
 pub mod shutdown;
+pub mod tls;
 
 /// A delivery is thousands of small allocations on many threads, and their memory must go back
 /// when the load ends: with the C library's allocator they are a quarter of the CPU time.

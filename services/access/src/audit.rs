@@ -12,6 +12,7 @@ use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_process::answer;
+use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
 use keeptrusts_webhooks_store::query::{AuditFilter, Interval};
 use keeptrusts_webhooks_store::{Log, Record};
 use tonic::{Request, Response, Status};
@@ -26,7 +27,7 @@ pub struct AuditApi {
 impl AuditApi {
     /// The service on a log.
     pub fn server(log: Arc<Log>) -> AuditServiceServer<Self> {
-        AuditServiceServer::new(AuditApi { log })
+        AuditServiceServer::new(AuditApi { log }).max_decoding_message_size(UNLIMITED_HERE)
     }
 
     /// What both logs have below the page's cursor, as far as a page may need it.

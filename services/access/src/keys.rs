@@ -20,6 +20,7 @@ use keeptrusts_webhooks_domain::key::{Key, KeyFact, NewKey, SessionOrigin, Token
 use keeptrusts_webhooks_domain::log::{Shard, Stream};
 use keeptrusts_webhooks_domain::violation::Violation;
 use keeptrusts_webhooks_process::answer;
+use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
 use keeptrusts_webhooks_store::keyring::random;
 use keeptrusts_webhooks_store::query::KeyFilter;
 use keeptrusts_webhooks_store::{
@@ -39,7 +40,7 @@ pub struct AccessApi {
 impl AccessApi {
     /// The service on a log.
     pub fn server(log: Arc<Log>, clock: Clock) -> AccessServiceServer<Self> {
-        AccessServiceServer::new(AccessApi { log, clock })
+        AccessServiceServer::new(AccessApi { log, clock }).max_decoding_message_size(UNLIMITED_HERE)
     }
 
     /// Makes a key or a session, and its token.

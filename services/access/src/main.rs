@@ -8,9 +8,9 @@ use clap::Parser;
 use keeptrusts_webhooks_access::AccessFlags;
 use keeptrusts_webhooks_access_service::{AccessApi, AuditApi};
 use keeptrusts_webhooks_process::database::DatabaseFlags;
-use keeptrusts_webhooks_process::grpc_server::{GrpcServer, Listener};
+use keeptrusts_webhooks_process::grpc_server::{GrpcFlags, GrpcServer, Listener};
 use keeptrusts_webhooks_process::logging::LoggingFlags;
-use keeptrusts_webhooks_process::{exit, shutdown};
+use keeptrusts_webhooks_process::{exit, shutdown, tls};
 use keeptrusts_webhooks_store::system_clock;
 
 /// Makes and revokes keys, and shows the audit trail: the access service, on a Postgres database
@@ -33,6 +33,9 @@ struct Flags {
     access: AccessFlags,
 
     #[command(flatten)]
+    grpc: GrpcFlags,
+
+    #[command(flatten)]
     database: DatabaseFlags,
 
     #[command(flatten)]
@@ -47,14 +50,16 @@ async fn main() -> ExitCode {
 async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     flags.logging.start()?;
     let shutdown = shutdown::on_signals()?;
-    let listener = Listener::bind(flags.listen, "--listen").await?;
+    let listener = Listener::bind_secured(flags.listen, "--listen", &flags.grpc.tls).await?;
+    tls::reload_on_hangup(listener.tls().cloned())?;
     let database = flags.database.open_shared().await?;
     let log = Arc::clone(&database.log);
     let access = flags.access.start(&database, system_clock()).await?;
     let keys = AccessApi::server(Arc::clone(&log), system_clock());
     let audit = AuditApi::server(database.log);
     let server = GrpcServer::new(access.clone()).reflection(!flags.access.no_reflection);
-    let served = server.service(keys).service(audit).serve(listener, shutdown).await;
+    let server = server.limits(flags.grpc.limits).service(keys).service(audit);
+    let served = server.serve(listener, shutdown).await;
     access.stop().await;
     log.close(shutdown::APPENDS_PATIENCE).await;
     Ok(served?)

@@ -1,9 +1,12 @@
 //! The console's flags.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use clap::Args;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
+use keeptrusts_webhooks_process::tls::{Reloadable, ServiceTlsFlags, TlsFileError};
+use rustls::ClientConfig;
 use tonic::transport::Uri;
 
 use crate::services::Addresses;
@@ -64,25 +67,51 @@ pub struct ServiceFlags {
         value_parser = service_address
     )]
     pub dispatch_service: Uri,
+
+    /// How to speak TLS with them.
+    #[command(flatten)]
+    pub tls: ServiceTlsFlags,
+}
+
+/// Files of TLS for services that are asked without.
+#[derive(Debug, thiserror::Error)]
+#[error("{flag} is given, but {address} is asked without TLS: write https:// for every service")]
+pub struct NotEncrypted {
+    flag: &'static str,
+    address: Uri,
 }
 
 impl ServiceFlags {
-    /// The three addresses.
-    pub fn addresses(&self) -> Addresses {
-        Addresses {
+    /// What TLS takes. None: no service is asked with it, and nothing is read.
+    pub fn load_tls(&self) -> Result<Option<Arc<Reloadable<ClientConfig>>>, TlsFileError> {
+        let all = [&self.endpoint_service, &self.ingest_service, &self.dispatch_service];
+        let encrypted = all.into_iter().any(|uri| uri.scheme_str() == Some("https"));
+        encrypted.then(|| self.tls.load()).transpose()
+    }
+
+    /// The three addresses. Whoever gives files of TLS believes that it is used, so that an
+    /// address without is an error then.
+    pub fn addresses(&self) -> Result<Addresses, NotEncrypted> {
+        if let Some(flag) = self.tls.first_given() {
+            let all = [&self.endpoint_service, &self.ingest_service, &self.dispatch_service];
+            if let Some(plain) = all.into_iter().find(|uri| uri.scheme_str() == Some("http")) {
+                return Err(NotEncrypted { flag, address: plain.clone() });
+            }
+        }
+        Ok(Addresses {
             endpoints: self.endpoint_service.clone(),
             ingest: self.ingest_service.clone(),
             dispatch: self.dispatch_service.clone(),
-        }
+        })
     }
 }
 
-/// gRPC is not encrypted yet, so that `https` would never connect.
 fn service_address(text: &str) -> Result<Uri, String> {
-    let uri: Uri = text.parse().map_err(|_| "write http://host:port".to_owned())?;
+    let wrong = || "write https://host:port or http://host:port".to_owned();
+    let uri: Uri = text.parse().map_err(|_| wrong())?;
     match (uri.scheme_str(), uri.host()) {
-        (Some("http"), Some(_)) => Ok(uri),
-        _ => Err("write http://host:port".to_owned()),
+        (Some("https" | "http"), Some(_)) => Ok(uri),
+        _ => Err(wrong()),
     }
 }
 
@@ -93,8 +122,31 @@ mod tests {
     #[test]
     fn an_address_that_could_never_be_connected_to_is_refused() {
         assert!(service_address("http://dispatch:50054").is_ok());
-        for text in ["dispatch:50054", "https://dispatch:50054", "", "http://"] {
+        assert!(service_address("https://dispatch:50054").is_ok());
+        for text in ["dispatch:50054", "ftp://dispatch:50054", "", "http://"] {
             assert!(service_address(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn files_of_tls_are_for_addresses_with_tls() {
+        #[derive(Debug, clap::Parser)]
+        struct Flags {
+            #[command(flatten)]
+            services: ServiceFlags,
+        }
+        let given = |arguments: &[&str]| {
+            let arguments = ["console", "--services-ca=ca.pem"].iter().chain(arguments);
+            let flags: Flags = clap::Parser::try_parse_from(arguments).expect("right");
+            flags.services.addresses()
+        };
+        let encrypted = ["--endpoint-service=https://a:1", "--ingest-service=https://b:2"];
+        let error = given(&encrypted).expect_err("dispatch is asked without");
+        assert_eq!(
+            error.to_string(),
+            "--services-ca is given, but http://127.0.0.1:50054/ is asked without TLS: write https:// for every service"
+        );
+        let dispatch = ["--dispatch-service=https://c:3"];
+        assert!(given(&[encrypted.as_slice(), &dispatch].concat()).is_ok());
     }
 }

@@ -6,14 +6,14 @@ use clap::Parser;
 use keeptrusts_webhooks_console::flags::{ConsoleFlags, ServiceFlags};
 use keeptrusts_webhooks_console::{Console, Services};
 use keeptrusts_webhooks_process::logging::LoggingFlags;
-use keeptrusts_webhooks_process::{exit, shutdown};
+use keeptrusts_webhooks_process::{exit, shutdown, tls};
 
 /// Shows webhooks in the browser: create endpoints, send tests, read the delivery log, retry.
 ///
 /// It opens no database; everything goes through the three services.
 ///
-/// Example: console --endpoint-service http://endpoints:50052 --ingest-service
-/// http://ingest:50053 --dispatch-service http://dispatch:50054
+/// Example: console --endpoint-service https://endpoints:50052 --ingest-service
+/// https://ingest:50053 --dispatch-service https://dispatch:50054
 #[derive(Debug, Parser)]
 #[command(version, name = "console")]
 struct Flags {
@@ -35,7 +35,10 @@ async fn main() -> ExitCode {
 async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     flags.logging.start()?;
     let shutdown = shutdown::on_signals()?;
-    let services = Services::connect_lazily(&flags.services.addresses())?;
+    let addresses = flags.services.addresses()?;
+    let service_tls = flags.services.load_tls()?;
+    tls::reload_on_hangup(service_tls.clone())?;
+    let services = Services::connect_lazily(&addresses, service_tls);
     let console = Console::bind(&flags.console).await?;
     Ok(console.serve(services, shutdown).await?)
 }

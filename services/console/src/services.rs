@@ -1,6 +1,6 @@
 //! The three services, as the console asks them.
 
-use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
@@ -9,6 +9,9 @@ use keeptrusts_webhooks_contracts::v1::dispatch_service_client::DispatchServiceC
 use keeptrusts_webhooks_contracts::v1::endpoint_service_client::EndpointServiceClient;
 use keeptrusts_webhooks_contracts::v1::ingest_service_client::IngestServiceClient;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
+use keeptrusts_webhooks_process::grpc_server::InProcess;
+use keeptrusts_webhooks_process::tls::{Reloadable, ServiceConnector};
+use rustls::ClientConfig;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Code, Request, Status};
 
@@ -33,6 +36,13 @@ pub struct Addresses {
     pub dispatch: Uri,
 }
 
+#[derive(Debug, Clone, Copy)]
+enum Service {
+    Endpoints,
+    Ingest,
+    Dispatch,
+}
+
 /// The services, over connections that are made when they are first needed.
 #[derive(Debug, Clone)]
 pub struct Services {
@@ -44,37 +54,46 @@ pub struct Services {
 }
 
 impl Services {
-    /// The services at these addresses. Fails only if one cannot be an address.
-    pub fn connect_lazily(addresses: &Addresses) -> Result<Services, tonic::transport::Error> {
-        let channel = |uri: &Uri| {
-            let endpoint = Endpoint::new(uri.clone())?
+    /// The services at these addresses, with TLS where they are `https`; `tls` is needed if one
+    /// is.
+    pub fn connect_lazily(
+        addresses: &Addresses,
+        tls: Option<Arc<Reloadable<ClientConfig>>>,
+    ) -> Services {
+        let connector = tls.map(ServiceConnector::new);
+        Services::over(|service| {
+            let address = match service {
+                Service::Endpoints => &addresses.endpoints,
+                Service::Ingest => &addresses.ingest,
+                Service::Dispatch => &addresses.dispatch,
+            };
+            // A machine that has vanished must not leave a page waiting for news for ever.
+            let endpoint = Endpoint::from(address.clone())
                 .connect_timeout(CONNECT_LIMIT)
-                // A machine that has vanished must not leave a page waiting for news for ever.
                 .http2_keep_alive_interval(KEEP_ALIVE)
                 .keep_alive_timeout(KEEP_ALIVE_ANSWER);
-            Ok::<_, tonic::transport::Error>(endpoint.connect_lazy())
-        };
-        Ok(Services {
-            endpoints: EndpointServiceClient::new(channel(&addresses.endpoints)?),
-            ingest: IngestServiceClient::new(channel(&addresses.ingest)?),
-            dispatch: DispatchServiceClient::new(channel(&addresses.dispatch)?)
-                .max_decoding_message_size(MAX_ANSWER_BYTES),
-            watches: DispatchServiceClient::new(channel(&addresses.dispatch)?),
+            match connector.clone() {
+                Some(connector) => endpoint.connect_with_connector_lazy(connector),
+                None => endpoint.connect_lazy(),
+            }
         })
     }
 
-    /// All three at one address, which is this process's own.
-    pub fn of_this_process(listening: SocketAddr) -> Result<Services, tonic::transport::Error> {
-        let ip = match listening.ip() {
-            ip if ip.is_unspecified() && ip.is_ipv6() => "[::1]".to_owned(),
-            ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
-            ip if ip.is_ipv6() => format!("[{ip}]"),
-            ip => ip.to_string(),
-        };
-        let endpoint = Endpoint::from_shared(format!("http://{ip}:{}", listening.port()))?;
-        let uri = endpoint.uri().clone();
-        let addresses = Addresses { endpoints: uri.clone(), ingest: uri.clone(), dispatch: uri };
-        Services::connect_lazily(&addresses)
+    /// All three in this process.
+    pub fn of_this_process(services: InProcess) -> Services {
+        // The address is only for the requests to have one.
+        let endpoint = Endpoint::from_static("http://this-process");
+        Services::over(|_| endpoint.connect_with_connector_lazy(services.clone()))
+    }
+
+    fn over(channel: impl Fn(Service) -> Channel) -> Services {
+        Services {
+            endpoints: EndpointServiceClient::new(channel(Service::Endpoints)),
+            ingest: IngestServiceClient::new(channel(Service::Ingest)),
+            dispatch: DispatchServiceClient::new(channel(Service::Dispatch))
+                .max_decoding_message_size(MAX_ANSWER_BYTES),
+            watches: DispatchServiceClient::new(channel(Service::Dispatch)),
+        }
     }
 
     /// The services, asked on behalf of one organization.

@@ -1,5 +1,7 @@
 //! Pages that cannot be shown, and why.
 
+use std::error::Error;
+
 use askama::Template;
 use axum::response::{Html, IntoResponse, Response};
 use http::StatusCode;
@@ -38,8 +40,14 @@ impl From<Status> for Trouble {
             Code::InvalidArgument if names_an_id(&status) => Trouble::NotFound,
             Code::InvalidArgument => Trouble::Unreadable,
             Code::FailedPrecondition | Code::Aborted => Trouble::Refused(sentence(&status)),
-            Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => {
-                tracing::warn!(code = ?status.code(), "a service does not answer");
+            code @ (Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled) => {
+                tracing::warn!(?code, error = status.source(), "a service does not answer");
+                Trouble::Away
+            }
+            // A certificate that the service does not accept, for example: with TLS 1.3 that is
+            // told after the connection was made (RFC 8446 section 4.4.2.4).
+            code if status.source().is_some_and(|cause| cause.is::<tonic::transport::Error>()) => {
+                tracing::warn!(?code, error = status.source(), "a connection to a service failed");
                 Trouble::Away
             }
             code => {

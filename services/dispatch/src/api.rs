@@ -23,6 +23,7 @@ use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OperationId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_process::answer;
+use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
 use keeptrusts_webhooks_store::query::{AttemptFilter, DeliveryFilter, Interval};
 use keeptrusts_webhooks_store::{
     AppendError, BodyId, Clock, Expected, Log, NewBody, NewRecord, Operation, new_ulid,
@@ -49,6 +50,7 @@ impl DispatchApi {
         shutdown: CancellationToken,
     ) -> DispatchServiceServer<Self> {
         DispatchServiceServer::new(DispatchApi { log, clock, body_retention, shutdown })
+            .max_decoding_message_size(UNLIMITED_HERE)
     }
 
     async fn delivery(

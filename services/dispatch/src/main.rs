@@ -10,9 +10,9 @@ use keeptrusts_webhooks_dispatch_service::Dispatch;
 use keeptrusts_webhooks_dispatch_service::api::DispatchApi;
 use keeptrusts_webhooks_dispatch_service::flags::DispatchFlags;
 use keeptrusts_webhooks_process::database::{DatabaseFlags, RetentionFlags};
-use keeptrusts_webhooks_process::grpc_server::{GrpcServer, Listener};
+use keeptrusts_webhooks_process::grpc_server::{GrpcFlags, GrpcServer, Listener};
 use keeptrusts_webhooks_process::logging::LoggingFlags;
-use keeptrusts_webhooks_process::{exit, shutdown};
+use keeptrusts_webhooks_process::{exit, shutdown, tls};
 use keeptrusts_webhooks_store::system_clock;
 
 /// Delivers events and answers questions about deliveries: the dispatch service, on a Postgres
@@ -36,6 +36,9 @@ struct Flags {
     access: AccessFlags,
 
     #[command(flatten)]
+    grpc: GrpcFlags,
+
+    #[command(flatten)]
     database: DatabaseFlags,
 
     #[command(flatten)]
@@ -56,7 +59,8 @@ async fn main() -> ExitCode {
 async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     flags.logging.start()?;
     let shutdown = shutdown::on_signals()?;
-    let listener = Listener::bind(flags.listen, "--listen").await?;
+    let listener = Listener::bind_secured(flags.listen, "--listen", &flags.grpc.tls).await?;
+    tls::reload_on_hangup(listener.tls().cloned())?;
     let database = flags.database.open_shared().await?;
     let retention = flags.retention.body_retention;
     let access = flags.access.start(&database, system_clock()).await?;
@@ -65,7 +69,8 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync
     let dispatch = Dispatch::start(keeptrusts_webhooks_dispatch_service::member_name(), parts);
     let api = DispatchApi::server(Arc::clone(&log), system_clock(), retention, shutdown.clone());
     let server = GrpcServer::new(access.clone()).reflection(!flags.access.no_reflection);
-    let served = server.service(api).serve(listener, shutdown).await;
+    let server = server.limits(flags.grpc.limits).service(api);
+    let served = server.serve(listener, shutdown).await;
     access.stop().await;
     dispatch.stop().await;
     log.close(shutdown::APPENDS_PATIENCE).await;

@@ -22,6 +22,7 @@ use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_process::answer;
+use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
 use keeptrusts_webhooks_store::keyring::{Keyring, random};
 use keeptrusts_webhooks_store::query::EndpointFilter;
 use keeptrusts_webhooks_store::{Clock, Expected, Log, NewRecord, new_ulid};
@@ -48,6 +49,7 @@ impl EndpointApi {
     ) -> EndpointServiceServer<Self> {
         let max_endpoints = flags.max_endpoints_per_organization;
         EndpointServiceServer::new(EndpointApi { log, keyring, clock, max_endpoints })
+            .max_decoding_message_size(UNLIMITED_HERE)
     }
 
     /// Those that are created at the same moment do not see each other, and may exceed the limit
@@ -62,7 +64,7 @@ impl EndpointApi {
             "the organization has {} endpoints and may not have more: delete some, or ask an operator for a larger --max-endpoints-per-organization",
             self.max_endpoints
         );
-        Err(status::resource_exhausted(Reason::TooManyEndpoints, message, None))
+        Err(status::resource_exhausted(Reason::TooManyEndpoints, message))
     }
 
     async fn read(

@@ -18,6 +18,7 @@ use keeptrusts_webhooks_contracts::v1::ingest_service_server::{
 };
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_process::answer;
+use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
 use keeptrusts_webhooks_store::query::{EventFilter, Interval};
 use keeptrusts_webhooks_store::{BodyId, Clock, Log};
 use tonic::{Request, Response, Status};
@@ -44,6 +45,7 @@ impl IngestApi {
     ) -> IngestServiceServer<Self> {
         let quota = Quota::new(flags.publish_quota);
         IngestServiceServer::new(IngestApi { log, clock, body_retention, quota })
+            .max_decoding_message_size(UNLIMITED_HERE)
     }
 }
 

@@ -9,9 +9,9 @@ use keeptrusts_webhooks_access::AccessFlags;
 use keeptrusts_webhooks_ingest_service::IngestApi;
 use keeptrusts_webhooks_ingest_service::flags::IngestFlags;
 use keeptrusts_webhooks_process::database::{DatabaseFlags, RetentionFlags};
-use keeptrusts_webhooks_process::grpc_server::{GrpcServer, Listener};
+use keeptrusts_webhooks_process::grpc_server::{GrpcFlags, GrpcServer, Listener};
 use keeptrusts_webhooks_process::logging::LoggingFlags;
-use keeptrusts_webhooks_process::{exit, shutdown};
+use keeptrusts_webhooks_process::{exit, shutdown, tls};
 use keeptrusts_webhooks_store::system_clock;
 
 /// Accepts events and makes them durable: the ingest service, on a Postgres database that it
@@ -37,6 +37,9 @@ struct Flags {
     access: AccessFlags,
 
     #[command(flatten)]
+    grpc: GrpcFlags,
+
+    #[command(flatten)]
     database: DatabaseFlags,
 
     #[command(flatten)]
@@ -54,14 +57,16 @@ async fn main() -> ExitCode {
 async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     flags.logging.start()?;
     let shutdown = shutdown::on_signals()?;
-    let listener = Listener::bind(flags.listen, "--listen").await?;
+    let listener = Listener::bind_secured(flags.listen, "--listen", &flags.grpc.tls).await?;
+    tls::reload_on_hangup(listener.tls().cloned())?;
     let database = flags.database.open_shared().await?;
     let log = Arc::clone(&database.log);
     let access = flags.access.start(&database, system_clock()).await?;
     let retention = flags.retention.body_retention;
     let api = IngestApi::server(database.log, system_clock(), retention, &flags.ingest);
     let server = GrpcServer::new(access.clone()).reflection(!flags.access.no_reflection);
-    let served = server.service(api).serve(listener, shutdown).await;
+    let server = server.limits(flags.grpc.limits).service(api);
+    let served = server.serve(listener, shutdown).await;
     access.stop().await;
     log.close(shutdown::APPENDS_PATIENCE).await;
     Ok(served?)

@@ -48,7 +48,7 @@ fn wait(not_until: &NotUntil<std::time::Instant>) -> Duration {
 fn too_fast(delay: Duration) -> Status {
     let message = "the organization publishes faster than it may: nothing was accepted, send it again later and more slowly";
     let delay = delay.max(Duration::from_millis(1));
-    status::resource_exhausted(Reason::PublishQuotaExceeded, message, Some(delay))
+    status::resource_exhausted_for(delay, Reason::PublishQuotaExceeded, message)
 }
 
 #[cfg(test)]

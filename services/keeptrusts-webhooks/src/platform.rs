@@ -14,7 +14,9 @@ use keeptrusts_webhooks_endpoint_service::flags::EndpointFlags;
 use keeptrusts_webhooks_ingest_service::IngestApi;
 use keeptrusts_webhooks_ingest_service::flags::IngestFlags;
 use keeptrusts_webhooks_process::database::{DatabaseError, DatabaseFlags};
-use keeptrusts_webhooks_process::grpc_server::{GrpcServer, ListenError, Listener, ServeError};
+use keeptrusts_webhooks_process::grpc_server::{
+    GrpcServer, InProcess, LimitFlags, Listener, ServeError,
+};
 use keeptrusts_webhooks_process::shutdown;
 use keeptrusts_webhooks_store::{Log, system_clock};
 use tokio::task::JoinHandle;
@@ -22,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 /// What the platform is started with.
 pub(crate) struct PlatformFlags {
-    pub(crate) listen: SocketAddr,
+    pub(crate) limits: LimitFlags,
     pub(crate) database: DatabaseFlags,
     pub(crate) dispatch: DispatchFlags,
     pub(crate) body_retention: Duration,
@@ -34,6 +36,7 @@ pub(crate) struct PlatformFlags {
 /// A platform that runs.
 pub(crate) struct Platform {
     address: SocketAddr,
+    in_process: InProcess,
     log: Arc<Log>,
     access: Arc<Access>,
     dispatch: Dispatch,
@@ -45,8 +48,6 @@ pub(crate) struct Platform {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
     #[error(transparent)]
-    Listen(#[from] ListenError),
-    #[error(transparent)]
     Database(#[from] DatabaseError),
     #[error(transparent)]
     Dispatch(#[from] DispatchSetupError),
@@ -55,8 +56,10 @@ pub(crate) enum StartError {
 }
 
 impl Platform {
-    pub(crate) async fn start(flags: &PlatformFlags) -> Result<Platform, StartError> {
-        let listener = Listener::bind(flags.listen, "--listen").await?;
+    pub(crate) async fn start(
+        listener: Listener,
+        flags: &PlatformFlags,
+    ) -> Result<Platform, StartError> {
         let address = listener.local_address();
         let database = flags.database.open().await?;
         tracing::info!(database = %database.description, "opened the database");
@@ -74,18 +77,25 @@ impl Platform {
         let deliveries = DispatchApi::server(Arc::clone(&log), time(), retention, shutdown.clone());
         let server = GrpcServer::new(access.clone())
             .reflection(!flags.access.no_reflection)
+            .limits(flags.limits.clone())
             .service(endpoints)
             .service(ingest)
             .service(deliveries)
             .service(AccessApi::server(Arc::clone(&log), time()))
             .service(AuditApi::server(Arc::clone(&log)));
+        let in_process = server.in_process();
         let server = tokio::spawn(server.serve(listener, shutdown.clone()));
-        Ok(Platform { address, log, access, dispatch, server, shutdown })
+        Ok(Platform { address, in_process, log, access, dispatch, server, shutdown })
     }
 
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// A way to its services from within the process.
+    pub(crate) fn in_process(&self) -> InProcess {
+        self.in_process.clone()
     }
 
     /// Runs until `stop` is cancelled, or until the server fails.

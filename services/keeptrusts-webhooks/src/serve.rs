@@ -10,8 +10,9 @@ use keeptrusts_webhooks_dispatch_service::flags::DispatchFlags;
 use keeptrusts_webhooks_endpoint_service::flags::EndpointFlags;
 use keeptrusts_webhooks_ingest_service::flags::IngestFlags;
 use keeptrusts_webhooks_process::database::{DatabaseFlags, RetentionFlags};
+use keeptrusts_webhooks_process::grpc_server::{GrpcFlags, Listener};
 use keeptrusts_webhooks_process::logging::LoggingFlags;
-use keeptrusts_webhooks_process::shutdown;
+use keeptrusts_webhooks_process::{shutdown, tls};
 use tokio_util::sync::CancellationToken;
 
 use crate::platform::{Platform, PlatformFlags};
@@ -29,6 +30,9 @@ pub(crate) struct ServeCommand {
         default_value = "127.0.0.1:50051"
     )]
     listen: SocketAddr,
+
+    #[command(flatten)]
+    grpc: GrpcFlags,
 
     #[command(flatten)]
     console: ConsoleFlags,
@@ -63,18 +67,21 @@ pub(crate) struct ServeCommand {
 pub(crate) async fn run(
     command: ServeCommand,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let ServeCommand { listen, console, no_console, database, dispatch, logging, .. } = command;
-    let ServeCommand { retention, access, endpoints, ingest, .. } = command;
+    let ServeCommand { listen, grpc, console, no_console, database, dispatch, .. } = command;
+    let ServeCommand { retention, access, endpoints, ingest, logging, .. } = command;
     logging.start()?;
     let stop = shutdown::on_signals()?;
     let console = if no_console { None } else { bind_console(&console).await? };
     let body_retention = retention.body_retention;
+    let listener = Listener::bind_secured(listen, "--listen", &grpc.tls).await?;
+    tls::reload_on_hangup(listener.tls().cloned())?;
+    let limits = grpc.limits;
     let flags =
-        PlatformFlags { listen, database, dispatch, body_retention, access, endpoints, ingest };
-    let platform = Platform::start(&flags).await?;
+        PlatformFlags { limits, database, dispatch, body_retention, access, endpoints, ingest };
+    let platform = Platform::start(listener, &flags).await?;
     let Some(console) = console else { return Ok(platform.run_until(stop).await?) };
     // The console ends first: until its last page is finished, the services answer it.
-    let services = Services::of_this_process(platform.address())?;
+    let services = Services::of_this_process(platform.in_process());
     let console_ended = CancellationToken::new();
     let console = {
         let ended = console_ended.clone().drop_guard();

@@ -18,6 +18,7 @@ const COMMANDS: &[&[&str]] = &[
     &["endpoint-service"],
     &["ingest-service"],
     &["dispatch-service"],
+    &["console"],
 ];
 
 /// Flags that say what to do now; in an environment they would be a trap.
@@ -66,6 +67,10 @@ async fn serve_has_the_documented_flags_and_defaults() {
         "--allow-port",
         "--dns-server",
         "--outbound-proxy",
+        "--tls-cert",
+        "--tls-key",
+        "--tls-client-ca",
+        "--insecure",
     ] {
         assert!(flags.contains(flag), "{flag}\n{help}");
     }
@@ -74,6 +79,9 @@ async fn serve_has_the_documented_flags_and_defaults() {
         ("--retry-schedule", "1m,5m,30m,2h,12h"),
         ("--request-timeout", "10s"),
         ("--lease-ttl", "10s"),
+        ("--max-request-bytes", "4194304"),
+        ("--max-requests-in-flight", "4096"),
+        ("--max-connections", "4096"),
     ] {
         assert!(flags.contains(flag), "{flag}\n{help}");
         assert!(help.contains(&format!("[default: {default}]")), "{flag}\n{help}");
@@ -135,6 +143,8 @@ async fn a_wrong_value_is_refused_with_what_would_be_right() {
         ("TRUST_CA", "/does/not/exist.pem", "cannot read the --trust-ca file /does/not/exist.pem"),
         ("BODY_RETENTION", "1h", "must be longer than the whole --retry-schedule"),
         ("LEASE_TTL", "10ms", "must be at least 1s"),
+        ("TLS_CERT", "server.pem", "--tls-key <FILE>"),
+        ("MAX_CONNECTIONS", "0", "0 is not in 1.."),
     ] {
         let database = Database::new(Backend::Sqlite).await;
         let mut process = Launch::binary("keeptrusts-webhooks")

@@ -65,6 +65,10 @@ reasons! {
     DatabaseUnavailable "DATABASE_UNAVAILABLE";
     /// Too much is waiting.
     Overloaded "OVERLOADED";
+    /// The request is larger than this server takes.
+    RequestTooLarge "REQUEST_TOO_LARGE";
+    /// The request has more headers than this server takes.
+    TooManyHeaders "TOO_MANY_HEADERS";
     /// This process is shutting down.
     ShuttingDown "SHUTTING_DOWN";
     /// The caller's deadline passed first.

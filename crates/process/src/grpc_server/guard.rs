@@ -19,7 +19,8 @@ use tower_service::Service;
 
 use super::ending::{EndingBody, Ends};
 use super::gate::Gate;
-use super::limits::{MAX_REQUESTS_IN_FLIGHT, RETRY_DELAY};
+use super::limits::{LimitFlags, RETRY_DELAY};
+use super::message_size::MeasuredBody;
 use crate::deadline::{self, Deadline};
 
 #[derive(Clone)]
@@ -27,6 +28,8 @@ pub(super) struct Guard {
     routes: Routes,
     gate: Arc<dyn Gate>,
     in_flight: Arc<Semaphore>,
+    max_headers: u32,
+    max_request_bytes: u32,
     shutdown: CancellationToken,
     grace_over: CancellationToken,
 }
@@ -35,11 +38,14 @@ impl Guard {
     pub(super) fn new(
         routes: Routes,
         gate: Arc<dyn Gate>,
+        limits: &LimitFlags,
         shutdown: CancellationToken,
         grace_over: CancellationToken,
     ) -> Self {
-        let in_flight = Arc::new(Semaphore::new(MAX_REQUESTS_IN_FLIGHT));
-        Guard { routes: routes.prepare(), gate, in_flight, shutdown, grace_over }
+        let in_flight = Arc::new(Semaphore::new(limits.max_requests_in_flight as usize));
+        let LimitFlags { max_headers, max_request_bytes, .. } = *limits;
+        let routes = routes.prepare();
+        Guard { routes, gate, in_flight, max_headers, max_request_bytes, shutdown, grace_over }
     }
 }
 
@@ -52,7 +58,12 @@ impl Service<Request<Body>> for Guard {
         Service::<Request<Body>>::poll_ready(&mut self.routes, context)
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let headers = request.headers().len();
+        if headers > self.max_headers as usize {
+            let refused = too_many_headers(headers, self.max_headers);
+            return Box::pin(async { Ok(refused.into_http()) });
+        }
         // Whether a process is alive must be answered when it is busy, too.
         let is_health = request.uri().path().starts_with("/grpc.health.v1.Health/");
         let admitted = self.in_flight.clone().try_acquire_owned();
@@ -60,6 +71,8 @@ impl Service<Request<Body>> for Guard {
             return Box::pin(async { Ok(overloaded().into_http()) });
         }
 
+        let max_request_bytes = self.max_request_bytes;
+        let mut request = request.map(|body| Body::new(MeasuredBody::new(body, max_request_bytes)));
         let deadline = deadline::of(request.headers());
         if let Some(deadline) = deadline {
             request.extensions_mut().insert(deadline);
@@ -112,6 +125,13 @@ async fn rings(alarm: Option<Sleep>) {
 fn overloaded() -> Status {
     let message = "too many requests are in flight: send fewer at a time, and this one again later";
     status::unavailable(Reason::Overloaded, message, RETRY_DELAY)
+}
+
+fn too_many_headers(headers: usize, max_headers: u32) -> Status {
+    let message = format!(
+        "the request has {headers} headers and may have {max_headers}: send less metadata; operators can permit more with --max-headers"
+    );
+    status::resource_exhausted(Reason::TooManyHeaders, message)
 }
 
 pub(super) fn shutting_down() -> Status {

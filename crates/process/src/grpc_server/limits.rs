@@ -1,21 +1,48 @@
-//! Every limit of the server, in one place.
+//! Every limit of the server, in one place: what operators may change as flags, with its
+//! default, and what they have no reason to.
 
 use std::time::Duration;
 
-/// A request message, in bytes; a larger one is answered OUT_OF_RANGE. A whole PublishEvents
-/// batch has to fit. It is tonic's default, which services leave as it is.
-pub const MAX_REQUEST_BYTES: usize = 4 * 1024 * 1024;
-/// The requests in flight on one connection. Clients hold further ones back.
+use clap::Args;
+
+use crate::flags::positive_duration;
+
+/// A request message, in bytes. A whole PublishEvents batch has to fit.
+pub const MAX_REQUEST_BYTES: u32 = 4 * 1024 * 1024;
+/// The requests in flight on one connection.
 pub const MAX_STREAMS_PER_CONNECTION: u32 = 1_024;
-/// The requests in flight on all of them; more are answered UNAVAILABLE. A stream counts until
-/// its first answer.
-pub const MAX_REQUESTS_IN_FLIGHT: usize = 4_096;
-/// The headers of a request, in bytes (RFC 9113, section 6.5.2).
-pub const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
+/// The requests in flight on all of them.
+pub const MAX_REQUESTS_IN_FLIGHT: u32 = 4_096;
+/// The headers of a request. gRPC itself needs about ten.
+pub const MAX_HEADERS: u32 = 100;
+/// The headers of a request, in bytes.
+pub const MAX_HEADER_BYTES: u32 = 16 * 1024;
+/// Connections.
+pub const MAX_CONNECTIONS: u32 = 4_096;
+/// Connections from one address.
+pub const MAX_CONNECTIONS_PER_PEER: u32 = 512;
+/// Connections that have not said yet what they are. More than one address may have, so that
+/// none can keep all others out.
+pub const MAX_HANDSHAKES: u32 = 1_024;
+/// How long they have to.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a connection is checked with a PING, so that those of dead clients end.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
 /// How long the client has to answer it.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Frames that carry nothing, per second and connection. Clients that measure the line send a
+/// PING for every answer, so that this is above the requests of the busiest connection.
+pub const MAX_CONTROL_FRAMES: u32 = 10_000;
+/// Requests that were taken back before they were looked at. It is h2's default.
+pub const MAX_EARLY_RESETS: u32 = 20;
+/// Requests of one connection that broke HTTP/2's rules. It is hyper's default, which tonic
+/// would switch off.
+pub const MAX_STREAM_ERRORS: u32 = 1_024;
+
+/// What a service gives its generated server as `max_decoding_message_size`, which would be 4 MiB
+/// otherwise: [`LimitFlags::max_request_bytes`] holds for all services of a process, and is
+/// checked before they see anything.
+pub const UNLIMITED_HERE: usize = usize::MAX;
 /// How long requests in flight may take to finish when the process shuts down.
 pub const GRACE_PERIOD: Duration = Duration::from_secs(15);
 /// How long the answers to those that did not finish have to reach their callers.
@@ -24,3 +51,220 @@ pub const LAST_ANSWERS: Duration = Duration::from_secs(1);
 pub const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// The pause after a connection could not be accepted, most often for want of file descriptors.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Between two warnings that connections are turned away, however many are.
+pub const WARNING_INTERVAL: Duration = Duration::from_secs(60);
+/// Connections that wait for the server to take them.
+pub const WAITING_CONNECTIONS: usize = 64;
+/// What one side of a connection within the process may be ahead of the other, in bytes.
+pub const IN_PROCESS_BUFFER: usize = 256 * 1024;
+
+/// What the gRPC server puts up with; flatten them into a process's own.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Limits")]
+pub struct LimitFlags {
+    /// How many bytes a request may have; a larger one is answered RESOURCE_EXHAUSTED.
+    #[arg(
+        long,
+        value_name = "BYTES",
+        env = "KEEPTRUSTS_WEBHOOKS_MAX_REQUEST_BYTES",
+        default_value_t = MAX_REQUEST_BYTES,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub max_request_bytes: u32,
+
+    /// How many requests may be in flight in all; more are answered UNAVAILABLE.
+    ///
+    /// A stream counts until its first answer.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "KEEPTRUSTS_WEBHOOKS_MAX_REQUESTS_IN_FLIGHT",
+        default_value_t = MAX_REQUESTS_IN_FLIGHT,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub max_requests_in_flight: u32,
+
+    /// How many requests may be in flight on one connection; clients hold further ones back.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "KEEPTRUSTS_WEBHOOKS_MAX_STREAMS_PER_CONNECTION",
+        default_value_t = MAX_STREAMS_PER_CONNECTION,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub max_streams_per_connection: u32,
+
+    /// How many headers a request may have; one with more is answered RESOURCE_EXHAUSTED.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "KEEPTRUSTS_WEBHOOKS_MAX_HEADERS",
+        default_value_t = MAX_HEADERS,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub max_headers: u32,
+
+    /// How many bytes the headers of a request may have, each counting 32 more than its name and
+    /// value (RFC 9113, section 6.5.2); one with more is answered with the HTTP status 431.
+    #[arg(
+        long,
+        value_name = "BYTES",
+        env = "KEEPTRUSTS_WEBHOOKS_MAX_HEADER_BYTES",
+        default_value_t = MAX_HEADER_BYTES,
+        value_parser = clap::value_parser!(u32).range(1024..)
+    )]
+    pub max_header_bytes: u32,
+
+    /// How many connections there may be; further ones are closed at once.
+    ///
+    /// Each needs a file descriptor, see the limit of open files (ulimit -n, LimitNOFILE).
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "KEEPTRUSTS_WEBHOOKS_MAX_CONNECTIONS",
+        default_value_t = MAX_CONNECTIONS,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub max_connections: u32,
+
+    /// How many of them may come from one address, or from one IPv6 network of 64 bits.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "KEEPTRUSTS_WEBHOOKS_MAX_CONNECTIONS_PER_PEER",
+        default_value_t = MAX_CONNECTIONS_PER_PEER,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub max_connections_per_peer: u32,
+
+    /// How many connections may be in their handshakes (TLS, HTTP/2); further ones are closed at
+    /// once.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "KEEPTRUSTS_WEBHOOKS_MAX_HANDSHAKES",
+        default_value_t = MAX_HANDSHAKES,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub max_handshakes: u32,
+
+    /// How long the handshakes may take together.
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "KEEPTRUSTS_WEBHOOKS_HANDSHAKE_TIMEOUT",
+        default_value = "10s",
+        value_parser = positive_duration
+    )]
+    pub handshake_timeout: Duration,
+
+    /// How often a client is asked whether it is still there.
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "KEEPTRUSTS_WEBHOOKS_KEEPALIVE_INTERVAL",
+        default_value = "1m",
+        value_parser = positive_duration
+    )]
+    pub keepalive_interval: Duration,
+
+    /// How long it may take to answer that.
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "KEEPTRUSTS_WEBHOOKS_KEEPALIVE_TIMEOUT",
+        default_value = "20s",
+        value_parser = positive_duration
+    )]
+    pub keepalive_timeout: Duration,
+
+    /// How old a connection may become: its requests are finished, and clients connect again
+    /// [default: any age]
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "KEEPTRUSTS_WEBHOOKS_MAX_CONNECTION_AGE",
+        value_parser = positive_duration
+    )]
+    pub max_connection_age: Option<Duration>,
+
+    /// How many HTTP/2 frames that carry nothing (PING, RST_STREAM, SETTINGS and others) a
+    /// connection may bring in a second; one with more is closed.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "KEEPTRUSTS_WEBHOOKS_MAX_CONTROL_FRAMES",
+        default_value_t = MAX_CONTROL_FRAMES,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub max_control_frames: u32,
+
+    /// How many requests a connection may take back at once, before the server has looked at
+    /// them; one with more is closed (CVE-2023-44487).
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "KEEPTRUSTS_WEBHOOKS_MAX_EARLY_RESETS",
+        default_value_t = MAX_EARLY_RESETS,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub max_early_resets: u32,
+
+    /// How many requests of a connection may break HTTP/2's rules; then it is closed.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "KEEPTRUSTS_WEBHOOKS_MAX_STREAM_ERRORS",
+        default_value_t = MAX_STREAM_ERRORS,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub max_stream_errors: u32,
+}
+
+impl Default for LimitFlags {
+    fn default() -> Self {
+        LimitFlags {
+            max_request_bytes: MAX_REQUEST_BYTES,
+            max_requests_in_flight: MAX_REQUESTS_IN_FLIGHT,
+            max_streams_per_connection: MAX_STREAMS_PER_CONNECTION,
+            max_headers: MAX_HEADERS,
+            max_header_bytes: MAX_HEADER_BYTES,
+            max_connections: MAX_CONNECTIONS,
+            max_connections_per_peer: MAX_CONNECTIONS_PER_PEER,
+            max_handshakes: MAX_HANDSHAKES,
+            handshake_timeout: HANDSHAKE_TIMEOUT,
+            keepalive_interval: KEEPALIVE_INTERVAL,
+            keepalive_timeout: KEEPALIVE_TIMEOUT,
+            max_connection_age: None,
+            max_control_frames: MAX_CONTROL_FRAMES,
+            max_early_resets: MAX_EARLY_RESETS,
+            max_stream_errors: MAX_STREAM_ERRORS,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Flags {
+        #[command(flatten)]
+        limits: LimitFlags,
+    }
+
+    #[test]
+    fn the_flags_have_the_defaults_of_a_server_without_flags() {
+        let flags = Flags::try_parse_from(["program"]).expect("defaults");
+        assert_eq!(format!("{:?}", flags.limits), format!("{:?}", LimitFlags::default()));
+    }
+
+    #[test]
+    fn a_limit_of_nothing_is_refused() {
+        for flag in ["--max-connections=0", "--max-request-bytes=0", "--handshake-timeout=0s"] {
+            assert!(Flags::try_parse_from(["program", flag]).is_err(), "{flag}");
+        }
+    }
+}

@@ -5,10 +5,8 @@ use hyper_util::rt::TokioExecutor;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::ingest_service_client::IngestServiceClient;
 use keeptrusts_webhooks_contracts::v1::publish_event_request::Payload;
-use keeptrusts_webhooks_process::grpc_server::Listener;
-use keeptrusts_webhooks_process::grpc_server::limits::{
-    MAX_REQUEST_BYTES, MAX_REQUESTS_IN_FLIGHT, MAX_STREAMS_PER_CONNECTION,
-};
+use keeptrusts_webhooks_process::grpc_server::limits::MAX_REQUEST_BYTES;
+use keeptrusts_webhooks_process::grpc_server::{LimitFlags, Listener};
 use tonic::body::Body;
 use tonic::{Code, Request};
 use tonic_health::pb::HealthCheckRequest;
@@ -22,15 +20,67 @@ fn publish(data_bytes: usize) -> v1::PublishEventRequest {
 }
 
 #[tokio::test]
-async fn a_request_may_have_4_mib_and_no_more() {
-    let fixture = Fixture::start().await;
+async fn a_request_may_be_as_large_as_the_limit_and_no_larger() {
+    // 4 MiB unless it is said otherwise; and more than that, which is tonic's own limit.
+    for max_request_bytes in [MAX_REQUEST_BYTES, 2 * MAX_REQUEST_BYTES] {
+        let limits = LimitFlags { max_request_bytes, ..LimitFlags::default() };
+        let fixture = Fixture::with_limits(limits).await;
+        let mut client = fixture.client().await;
+        // A field of this length has 5 bytes before it.
+        let largest = max_request_bytes as usize - 5;
+        let answer = client.publish_event(publish(largest)).await.expect("it fits");
+        assert_eq!(answer.into_inner().event_id, largest.to_string());
+        let refused = client.publish_event(publish(largest + 1)).await.expect_err("too large");
+        assert_eq!(
+            (refused.code(), reason(&refused).as_str()),
+            (Code::ResourceExhausted, "REQUEST_TOO_LARGE")
+        );
+        assert_eq!(
+            refused.message(),
+            format!(
+                "the request has {} bytes and may have {max_request_bytes}: send less at a time; operators can permit more with --max-request-bytes",
+                max_request_bytes + 1
+            )
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_request_may_have_as_many_headers_as_the_limit_says() {
+    let limits = LimitFlags { max_headers: 20, ..LimitFlags::default() };
+    let fixture = Fixture::with_limits(limits).await;
     let mut client = fixture.client().await;
-    // A field of this length has 5 bytes before it.
-    let largest = MAX_REQUEST_BYTES - 5;
-    let answer = client.publish_event(publish(largest)).await.expect("it fits");
-    assert_eq!(answer.into_inner().event_id, largest.to_string());
-    let refused = client.publish_event(publish(largest + 1)).await.expect_err("too large");
-    assert_eq!(refused.code(), Code::OutOfRange);
+    let with_metadata = |count: usize| {
+        let mut request = Request::new(publish(0));
+        for _ in 0..count {
+            request.metadata_mut().append("x-label", "value".parse().expect("a value"));
+        }
+        request
+    };
+    client.publish_event(with_metadata(10)).await.expect("gRPC's own are fewer than 10");
+    let refused = client.publish_event(with_metadata(20)).await.expect_err("too many");
+    assert_eq!(
+        (refused.code(), reason(&refused).as_str()),
+        (Code::ResourceExhausted, "TOO_MANY_HEADERS")
+    );
+    client.publish_event(publish(0)).await.expect("the connection goes on");
+}
+
+#[tokio::test]
+async fn a_request_may_have_as_many_bytes_of_headers_as_the_limit_says() {
+    let limits = LimitFlags { max_header_bytes: 4_096, ..LimitFlags::default() };
+    let fixture = Fixture::with_limits(limits).await;
+    let mut client = fixture.client().await;
+    let with_metadata = |bytes: usize| {
+        let mut request = Request::new(publish(0));
+        let value = "x".repeat(bytes).parse().expect("a value");
+        request.metadata_mut().insert("x-label", value);
+        request
+    };
+    client.publish_event(with_metadata(3_000)).await.expect("it fits");
+    let refused = client.publish_event(with_metadata(5_000)).await.expect_err("too large");
+    assert!(refused.message().contains("431"), "{refused:?}");
+    client.publish_event(publish(0)).await.expect("the connection goes on");
 }
 
 #[tokio::test]
@@ -65,18 +115,25 @@ async fn a_handler_can_ask_how_much_time_is_left() {
 
 #[tokio::test]
 async fn more_requests_than_may_be_in_flight_are_turned_away_but_health_is_told() {
-    let fixture = Fixture::start().await;
+    const IN_FLIGHT: usize = 20;
+    const STREAMS: usize = 8;
+    let limits = LimitFlags {
+        max_requests_in_flight: IN_FLIGHT as u32,
+        max_streams_per_connection: STREAMS as u32,
+        ..LimitFlags::default()
+    };
+    let fixture = Fixture::with_limits(limits).await;
     let mut clients = Vec::new();
-    for _ in 0..=MAX_REQUESTS_IN_FLIGHT / MAX_STREAMS_PER_CONNECTION as usize {
+    for _ in 0..=IN_FLIGHT / STREAMS {
         clients.push(fixture.client().await);
     }
-    let requests: Vec<_> = (0..MAX_REQUESTS_IN_FLIGHT)
+    let requests: Vec<_> = (0..IN_FLIGHT)
         .map(|index| {
             let mut client = clients[index % clients.len()].clone();
             tokio::spawn(async move { client.get_event(v1::GetEventRequest::default()).await })
         })
         .collect();
-    for _ in 0..MAX_REQUESTS_IN_FLIGHT {
+    for _ in 0..IN_FLIGHT {
         fixture.gate.arrival().await;
     }
     let refused = clients[0].publish_event(publish(0)).await.expect_err("one too many");

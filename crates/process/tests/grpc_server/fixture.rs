@@ -11,7 +11,10 @@ use keeptrusts_webhooks_contracts::v1::ingest_service_server::{
 };
 use keeptrusts_webhooks_domain::access::Caller;
 use keeptrusts_webhooks_process::deadline;
-use keeptrusts_webhooks_process::grpc_server::{GrpcServer, Health, Listener, ServeError};
+use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
+use keeptrusts_webhooks_process::grpc_server::{
+    GrpcServer, Health, InProcess, LimitFlags, Listener, Peer, ServeError,
+};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +32,7 @@ pub(crate) struct Fixture {
     pub(crate) health: Health,
     pub(crate) shutdown: CancellationToken,
     pub(crate) gate: Gate,
+    pub(crate) in_process: InProcess,
     pub(crate) served: JoinHandle<Result<(), ServeError>>,
 }
 
@@ -72,16 +76,33 @@ impl Fixture {
 
     pub(crate) async fn with_grace_period(grace_period: Duration) -> Fixture {
         let listener = listener("127.0.0.1:0").await;
+        Fixture::serving(listener, LimitFlags::default(), grace_period)
+    }
+
+    pub(crate) async fn with_limits(limits: LimitFlags) -> Fixture {
+        Fixture::serving(listener("127.0.0.1:0").await, limits, PATIENCE)
+    }
+
+    pub(crate) fn serving(
+        listener: Listener,
+        limits: LimitFlags,
+        grace_period: Duration,
+    ) -> Fixture {
         let address = listener.local_address();
         let gate =
             Gate { arrived: Arc::new(Semaphore::new(0)), opened: Arc::new(Semaphore::new(0)) };
         let shutdown = CancellationToken::new();
         let server = GrpcServer::new(Arc::new(LetsAllIn))
-            .service(IngestServiceServer::new(GatedIngest(gate.clone())))
+            .service(
+                IngestServiceServer::new(GatedIngest(gate.clone()))
+                    .max_decoding_message_size(UNLIMITED_HERE),
+            )
+            .limits(limits)
             .grace_period(grace_period);
         let health = server.health();
+        let in_process = server.in_process();
         let served = tokio::spawn(server.serve(listener, shutdown.clone()));
-        Fixture { address, health, shutdown, gate, served }
+        Fixture { address, health, shutdown, gate, in_process, served }
     }
 
     pub(crate) async fn connect(&self) -> Channel {
@@ -114,6 +135,16 @@ impl Fixture {
 pub(crate) async fn listener(address: &str) -> Listener {
     let address = address.parse().expect("an address");
     Listener::bind(address, "--listen").await.expect("a free port")
+}
+
+/// Who the server says that a client is; an error if it does not answer.
+pub(crate) async fn peer(channel: Channel) -> Result<String, Status> {
+    let asked = async {
+        let mut client = IngestServiceClient::new(channel);
+        client.list_events(v1::ListEventsRequest::default()).await
+    };
+    let answer = tokio::time::timeout(PATIENCE, asked).await.expect("an answer or an error");
+    Ok(answer?.into_inner().events.remove(0).id)
 }
 
 pub(crate) fn reason(status: &Status) -> String {
@@ -154,13 +185,16 @@ impl IngestService for GatedIngest {
         Ok(Response::new(v1::GetEventResponse { event: Some(event) }))
     }
 
-    /// Answers at once; the token is the time that is left, in seconds.
+    /// Answers at once; the token is the time that is left, in seconds, and the one event has
+    /// the peer's name as its id.
     async fn list_events(
         &self,
         request: Request<v1::ListEventsRequest>,
     ) -> Result<Response<v1::ListEventsResponse>, Status> {
         let remaining = deadline::remaining(&request).map(|remaining| remaining.as_secs());
         let next_page_token = format!("{remaining:?}");
-        Ok(Response::new(v1::ListEventsResponse { events: Vec::new(), next_page_token }))
+        let peer = Peer::of(request.extensions()).expect("every request has a peer");
+        let event = v1::Event { id: peer.to_string(), ..Default::default() };
+        Ok(Response::new(v1::ListEventsResponse { events: vec![event], next_page_token }))
     }
 }

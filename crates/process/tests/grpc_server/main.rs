@@ -1,7 +1,14 @@
 //! The real server on a real socket, and the clients that a process has.
 
 mod admission;
+mod certificates;
+mod connections;
 mod fixture;
+mod floods;
 mod health;
+mod in_process;
+mod raw;
 mod reflection;
 mod shutdown;
+mod tls;
+mod tls_files;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
-    date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
+    KeyUsagePurpose, date_time_ymd,
 };
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
@@ -54,6 +54,17 @@ impl Authority {
     /// Its certificate, in PEM.
     pub fn pem(&self) -> &str {
         &self.pem
+    }
+
+    /// A certificate for this machine, and for a client of this name, and its key; in PEM.
+    pub fn identity_pem(&self, name: &str) -> (String, String) {
+        let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
+        let mut params = CertificateParams::new(names).expect("the names are valid");
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = new_key();
+        let issued = params.signed_by(&key, &self.issuer).expect("a certificate can be issued");
+        (issued.pem(), key.serialize_pem())
     }
 
     pub(super) fn server_config(

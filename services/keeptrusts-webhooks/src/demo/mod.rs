@@ -21,6 +21,7 @@ use keeptrusts_webhooks_domain::key::Token;
 use keeptrusts_webhooks_endpoint_service::flags::EndpointFlags;
 use keeptrusts_webhooks_ingest_service::flags::IngestFlags;
 use keeptrusts_webhooks_process::database::DatabaseFlags;
+use keeptrusts_webhooks_process::grpc_server::{LimitFlags, Listener};
 use keeptrusts_webhooks_store::keyring::random;
 use tonic::transport::Channel;
 
@@ -51,7 +52,8 @@ pub(crate) async fn run() -> Result<(), Problem> {
     let authority_file = folder.path().join("receiver-ca.pem");
     std::fs::write(&authority_file, &receiver.authority)?;
     let key = Token::from_random(random());
-    let platform = Platform::start(&flags(folder.path(), &authority_file, &key)?).await?;
+    let listener = Listener::bind("127.0.0.1:0".parse()?, "--listen").await?;
+    let platform = Platform::start(listener, &flags(folder.path(), &authority_file, &key)?).await?;
     let outcome = tokio::time::timeout(PATIENCE, tell(&platform, &receiver, &key)).await;
     platform.stop().await;
     outcome.map_err(|_| format!("the demo was not over within {PATIENCE:?}"))?
@@ -59,7 +61,7 @@ pub(crate) async fn run() -> Result<(), Problem> {
 
 fn flags(folder: &Path, authority_file: &Path, key: &Token) -> Result<PlatformFlags, Problem> {
     Ok(PlatformFlags {
-        listen: "127.0.0.1:0".parse()?,
+        limits: LimitFlags::default(),
         database: DatabaseFlags {
             data_dir: folder.to_owned(),
             database_url: None,

@@ -1,0 +1,183 @@
+//! What a client sends, counted as it is read: HTTP/2 frames that carry nothing cost it little
+//! and us something, and h2 answers them for ever.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// `PRI * HTTP/2.0` and so on (RFC 9113 section 3.4), in bytes.
+const PREFACE_BYTES: usize = 24;
+/// Length, type, flags and stream of a frame (RFC 9113 section 4.1), in bytes.
+const HEAD_BYTES: usize = 9;
+/// Frame types (RFC 9113 section 6).
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+/// The flag of DATA without which an empty frame says nothing.
+const END_STREAM: u8 = 1;
+/// What counts together.
+const WINDOW: Duration = Duration::from_secs(1);
+
+/// Reads along and counts. It reads no more than where frames begin, and leaves it to h2 to
+/// judge them.
+#[derive(Debug)]
+pub(super) struct FrameMeter {
+    next: Next,
+    max_per_window: u32,
+    in_window: u32,
+    window_begin: Instant,
+}
+
+/// What the next byte belongs to.
+#[derive(Debug)]
+enum Next {
+    Preface { missing: usize },
+    Head { bytes: [u8; HEAD_BYTES], filled: usize },
+    Payload { missing: usize },
+}
+
+/// More frames that carry nothing than a client may send.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Flood;
+
+impl FrameMeter {
+    pub(super) fn new(max_per_second: u32) -> FrameMeter {
+        FrameMeter {
+            next: Next::Preface { missing: PREFACE_BYTES },
+            max_per_window: max_per_second,
+            in_window: 0,
+            window_begin: Instant::now(),
+        }
+    }
+
+    /// Whether the client has said that it speaks HTTP/2. From then on keep-alive watches it.
+    pub(super) fn has_begun(&self) -> bool {
+        !matches!(self.next, Next::Preface { .. })
+    }
+
+    /// The next bytes of the client, cut anywhere.
+    pub(super) fn received(&mut self, mut bytes: &[u8]) -> Result<(), Flood> {
+        while !bytes.is_empty() {
+            let taken = match &mut self.next {
+                Next::Preface { missing } | Next::Payload { missing } => {
+                    let taken = bytes.len().min(*missing);
+                    *missing -= taken;
+                    if *missing == 0 {
+                        self.next = Next::head();
+                    }
+                    taken
+                }
+                Next::Head { bytes: head, filled } => {
+                    let taken = bytes.len().min(HEAD_BYTES - *filled);
+                    head[*filled..*filled + taken].copy_from_slice(&bytes[..taken]);
+                    *filled += taken;
+                    if *filled == HEAD_BYTES {
+                        let head = *head;
+                        self.frame_begins(head)?;
+                    }
+                    taken
+                }
+            };
+            bytes = &bytes[taken..];
+        }
+        Ok(())
+    }
+
+    fn frame_begins(&mut self, head: [u8; HEAD_BYTES]) -> Result<(), Flood> {
+        let [length_high, length_mid, length_low, kind, flags, ..] = head;
+        let length = u32::from_be_bytes([0, length_high, length_mid, length_low]);
+        self.next = match length {
+            0 => Next::head(),
+            _ => Next::Payload { missing: length as usize },
+        };
+        let carries_something =
+            kind == HEADERS || kind == DATA && (length > 0 || flags & END_STREAM != 0);
+        match carries_something {
+            true => Ok(()),
+            false => self.count(),
+        }
+    }
+
+    fn count(&mut self) -> Result<(), Flood> {
+        let now = Instant::now();
+        if now.duration_since(self.window_begin) >= WINDOW {
+            self.window_begin = now;
+            self.in_window = 0;
+        }
+        self.in_window += 1;
+        if self.in_window > self.max_per_window { Err(Flood) } else { Ok(()) }
+    }
+}
+
+impl Next {
+    fn head() -> Next {
+        Next::Head { bytes: [0; HEAD_BYTES], filled: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PREFACE: &[u8; PREFACE_BYTES] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    const PING: u8 = 6;
+
+    fn frame(kind: u8, flags: u8, length: u8) -> Vec<u8> {
+        let mut frame = vec![0, 0, length, kind, flags, 0, 0, 0, 1];
+        // Payload that would be the head of a frame, if it were taken for one.
+        frame.extend(std::iter::repeat_n(0, usize::from(length)));
+        frame
+    }
+
+    fn begun(max_per_second: u32) -> FrameMeter {
+        let mut meter = FrameMeter::new(max_per_second);
+        assert_eq!(meter.received(PREFACE), Ok(()));
+        meter
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn frames_that_carry_nothing_are_limited_per_second() {
+        let mut meter = begun(3);
+        let ping = frame(PING, 0, 8);
+        for _ in 0..3 {
+            assert_eq!(meter.received(&ping), Ok(()));
+        }
+        assert_eq!(meter.received(&ping), Err(Flood));
+        tokio::time::advance(WINDOW).await;
+        assert_eq!(meter.received(&ping), Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_and_their_data_are_not() {
+        let mut meter = begun(1);
+        for _ in 0..1_000 {
+            assert_eq!(meter.received(&frame(HEADERS, 0, 20)), Ok(()));
+            assert_eq!(meter.received(&frame(DATA, 0, 200)), Ok(()));
+            assert_eq!(meter.received(&frame(DATA, END_STREAM, 0)), Ok(()));
+        }
+        assert_eq!(meter.received(&frame(DATA, 0, 0)), Ok(()));
+        assert_eq!(meter.received(&frame(DATA, 0, 0)), Err(Flood), "empty and not the last");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_does_not_matter_where_reads_cut() {
+        let stream =
+            [PREFACE.as_slice(), &frame(PING, 0, 8), &frame(DATA, 0, 50), &frame(PING, 0, 8)]
+                .concat();
+        for size in 1..stream.len() {
+            let mut meter = FrameMeter::new(2);
+            for bytes in stream.chunks(size) {
+                assert_eq!(meter.received(bytes), Ok(()), "in reads of {size}");
+            }
+            assert_eq!(meter.in_window, 2, "in reads of {size}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_has_begun_with_the_whole_preface() {
+        let mut meter = FrameMeter::new(1);
+        assert_eq!(meter.received(&PREFACE[..PREFACE_BYTES - 1]), Ok(()));
+        assert!(!meter.has_begun());
+        assert_eq!(meter.received(&PREFACE[PREFACE_BYTES - 1..]), Ok(()));
+        assert!(meter.has_begun());
+    }
+}

@@ -1,0 +1,144 @@
+//! How large a request message may be, for all services in one place.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use keeptrusts_webhooks_contracts::status::{self, Reason};
+use tonic::Status;
+use tonic::body::Body;
+
+/// Before each message: whether it is compressed, and its length in four bytes.
+/// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#requests>
+const PREFIX_BYTES: usize = 5;
+
+/// The body of a request. It is passed on as it is, until a message says that it is larger than
+/// it may be: then the service is given our status in its place, which is what it answers.
+///
+/// tonic would refuse it as well, but by a limit that is set on each generated server, and in
+/// words that do not say who can change it. The services lift theirs.
+pub(super) struct MeasuredBody {
+    body: Body,
+    max_bytes: u32,
+    next: Next,
+}
+
+/// What the next byte belongs to.
+enum Next {
+    Prefix { bytes: [u8; PREFIX_BYTES], filled: usize },
+    Message { missing: usize },
+}
+
+impl MeasuredBody {
+    pub(super) fn new(body: Body, max_bytes: u32) -> MeasuredBody {
+        MeasuredBody { body, max_bytes, next: Next::prefix() }
+    }
+
+    fn measure(&mut self, mut bytes: &[u8]) -> Result<(), Status> {
+        while !bytes.is_empty() {
+            let taken = match &mut self.next {
+                Next::Message { missing } => {
+                    let taken = bytes.len().min(*missing);
+                    *missing -= taken;
+                    if *missing == 0 {
+                        self.next = Next::prefix();
+                    }
+                    taken
+                }
+                Next::Prefix { bytes: prefix, filled } => {
+                    let taken = bytes.len().min(PREFIX_BYTES - *filled);
+                    prefix[*filled..*filled + taken].copy_from_slice(&bytes[..taken]);
+                    *filled += taken;
+                    if *filled == PREFIX_BYTES {
+                        let [_, length @ ..] = *prefix;
+                        self.next = self.message_begins(u32::from_be_bytes(length))?;
+                    }
+                    taken
+                }
+            };
+            bytes = &bytes[taken..];
+        }
+        Ok(())
+    }
+
+    fn message_begins(&self, length: u32) -> Result<Next, Status> {
+        if length > self.max_bytes {
+            return Err(too_large(length, self.max_bytes));
+        }
+        Ok(match length {
+            0 => Next::prefix(),
+            _ => Next::Message { missing: length as usize },
+        })
+    }
+}
+
+impl Next {
+    fn prefix() -> Next {
+        Next::Prefix { bytes: [0; PREFIX_BYTES], filled: 0 }
+    }
+}
+
+fn too_large(length: u32, max_bytes: u32) -> Status {
+    let message = format!(
+        "the request has {length} bytes and may have {max_bytes}: send less at a time; operators can permit more with --max-request-bytes"
+    );
+    status::resource_exhausted(Reason::RequestTooLarge, message)
+}
+
+impl http_body::Body for MeasuredBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(data) = frame.data_ref()
+            && let Err(status) = self.measure(data)
+        {
+            return Poll::Ready(Some(Err(status)));
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(length: u8) -> Vec<u8> {
+        let mut message = vec![0, 0, 0, 0, length];
+        message.extend(std::iter::repeat_n(0xff, usize::from(length)));
+        message
+    }
+
+    #[test]
+    fn every_message_of_a_stream_is_measured_wherever_it_is_cut() {
+        let stream = [message(0), message(10), message(1), message(11)].concat();
+        for size in 1..=stream.len() {
+            let mut body = MeasuredBody::new(Body::empty(), 10);
+            let measured: Result<Vec<()>, Status> =
+                stream.chunks(size).map(|bytes| body.measure(bytes)).collect();
+            let refused = measured.expect_err("the last one is too large");
+            assert_eq!(
+                refused.message(),
+                "the request has 11 bytes and may have 10: send less at a time; operators can permit more with --max-request-bytes"
+            );
+            let mut body = MeasuredBody::new(Body::empty(), 11);
+            for bytes in stream.chunks(size) {
+                assert!(body.measure(bytes).is_ok(), "in pieces of {size}");
+            }
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The connections of a process that asks services.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::Uri;
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use tokio::net::TcpStream;
+use tower_service::Service;
+
+use super::reload::Reloadable;
+
+/// Connects to `https://` with TLS, and to `http://` without; for tonic's
+/// `Endpoint::connect_with_connector_lazy`.
+///
+/// tonic's own TLS would do as much, but reads its files once; hyper-rustls is in the tree
+/// already, and each connection takes the configuration that is current then.
+#[derive(Debug, Clone)]
+pub struct ServiceConnector {
+    tcp: HttpConnector,
+    tls: Arc<Reloadable<ClientConfig>>,
+}
+
+impl ServiceConnector {
+    /// A connector that speaks TLS as `tls` says.
+    pub fn new(tls: Arc<Reloadable<ClientConfig>>) -> ServiceConnector {
+        let mut tcp = HttpConnector::new();
+        // Whether it is http or https is for the layer above to know.
+        tcp.enforce_http(false);
+        // Small requests must not wait for the acknowledgement of earlier ones.
+        tcp.set_nodelay(true);
+        ServiceConnector { tcp, tls }
+    }
+}
+
+impl Service<Uri> for ServiceConnector {
+    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Future = <HttpsConnector<HttpConnector> as Service<Uri>>::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Service::<Uri>::poll_ready(&mut self.tcp, context).map_err(Into::into)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        HttpsConnector::from((self.tcp.clone(), self.tls.current())).call(uri)
+    }
+}

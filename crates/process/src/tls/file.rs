@@ -1,0 +1,152 @@
+//! PEM files that flags name.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustls::RootCertStore;
+use rustls_pki_types::pem::{self, PemObject};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+/// A file, and the flag that names it.
+#[derive(Debug, Clone)]
+pub(super) struct PemFile {
+    pub(super) flag: &'static str,
+    pub(super) path: PathBuf,
+}
+
+/// A file of TLS cannot be used. All of them name the flag and the file.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsFileError {
+    /// The operating system does not give it to us.
+    #[error("cannot read the {flag} file {path}: check that it is there and that this user may read it", path = path.display())]
+    Unreadable {
+        /// The flag that names it.
+        flag: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// It has no part of the kind that is needed.
+    #[error(
+        "the {flag} file {path} has no {wanted} in PEM form: there must be a line -----BEGIN {label}-----", path = path.display()
+    )]
+    Missing {
+        /// The flag that names it.
+        flag: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is needed.
+        wanted: &'static str,
+        /// What its first line says.
+        label: &'static str,
+    },
+    /// It looks like PEM, and is not.
+    #[error("the {flag} file {path} is not valid PEM: copy it again, it may be cut off", path = path.display())]
+    NotPem {
+        /// The flag that names it.
+        flag: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
+    /// What the PEM wraps cannot be used.
+    #[error("the {flag} file {path} cannot be used", path = path.display())]
+    Unusable {
+        /// The flag that names it.
+        flag: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: rustls::Error,
+    },
+    /// The certificate belongs to another key.
+    #[error(
+        "the {key_flag} file {key} does not fit the first certificate of the {certificate_flag} file {certificate}: give the key that this certificate was issued for", key = key.display(), certificate = certificate.display()
+    )]
+    KeyMismatch {
+        /// The flag that names the key.
+        key_flag: &'static str,
+        /// The key.
+        key: PathBuf,
+        /// The flag that names the certificate.
+        certificate_flag: &'static str,
+        /// The certificate.
+        certificate: PathBuf,
+    },
+    /// The system trusts nobody.
+    #[error(
+        "the system has no root certificates: install them (ca-certificates), or name the authority of the services with --services-ca"
+    )]
+    NoSystemRoots,
+    /// A defect of ours: rustls and its provider do not fit.
+    #[error("cannot set up TLS")]
+    Setup(#[source] rustls::Error),
+}
+
+impl PemFile {
+    pub(super) fn of(flag: &'static str, path: &Path) -> PemFile {
+        PemFile { flag, path: path.to_owned() }
+    }
+
+    /// Its certificates in their order, at least one.
+    pub(super) fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, TlsFileError> {
+        let text = self.read()?;
+        let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+        let found = found.map_err(|_| self.not_pem())?;
+        if found.is_empty() {
+            return Err(self.missing("certificate", "CERTIFICATE"));
+        }
+        Ok(found)
+    }
+
+    /// Its private key.
+    pub(super) fn key(&self) -> Result<PrivateKeyDer<'static>, TlsFileError> {
+        PrivateKeyDer::from_pem_slice(&self.read()?).map_err(|error| match error {
+            pem::Error::NoItemsFound => self.missing("private key", "PRIVATE KEY"),
+            _ => self.not_pem(),
+        })
+    }
+
+    /// Its certificates, as authorities.
+    pub(super) fn authorities(&self) -> Result<RootCertStore, TlsFileError> {
+        let mut roots = RootCertStore::empty();
+        for certificate in self.certificates()? {
+            roots.add(certificate).map_err(|source| self.unusable(source))?;
+        }
+        Ok(roots)
+    }
+
+    pub(super) fn unusable(&self, source: rustls::Error) -> TlsFileError {
+        TlsFileError::Unusable { flag: self.flag, path: self.path.clone(), source }
+    }
+
+    /// What rustls has said to this certificate and this key, together.
+    pub(super) fn refused_with(&self, key: &PemFile, error: rustls::Error) -> TlsFileError {
+        match error {
+            rustls::Error::InconsistentKeys(_) => TlsFileError::KeyMismatch {
+                key_flag: key.flag,
+                key: key.path.clone(),
+                certificate_flag: self.flag,
+                certificate: self.path.clone(),
+            },
+            error @ rustls::Error::InvalidCertificate(_) => self.unusable(error),
+            error => key.unusable(error),
+        }
+    }
+
+    fn read(&self) -> Result<Vec<u8>, TlsFileError> {
+        std::fs::read(&self.path).map_err(|source| TlsFileError::Unreadable {
+            flag: self.flag,
+            path: self.path.clone(),
+            source,
+        })
+    }
+
+    fn not_pem(&self) -> TlsFileError {
+        TlsFileError::NotPem { flag: self.flag, path: self.path.clone() }
+    }
+
+    fn missing(&self, wanted: &'static str, label: &'static str) -> TlsFileError {
+        TlsFileError::Missing { flag: self.flag, path: self.path.clone(), wanted, label }
+    }
+}

@@ -1,0 +1,179 @@
+//! Flags, and the configurations that they make.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use rustls::client::WantsClientCert;
+use rustls::crypto::CryptoProvider;
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, ServerConfig};
+
+use super::ALPN_HTTP2;
+use super::certificate::warn_if_out_of_time;
+use super::file::{PemFile, TlsFileError};
+use super::reload::Reloadable;
+
+/// How a process's gRPC server is encrypted; flatten them into a process's own.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "TLS")]
+pub struct ServerTlsFlags {
+    /// A PEM file with the certificate of this server, and those between it and its authority.
+    ///
+    /// gRPC is encrypted then, and only so. SIGHUP reads the files again: new connections use
+    /// what is in them then, open ones go on.
+    #[arg(long, value_name = "FILE", env = "KEEPTRUSTS_WEBHOOKS_TLS_CERT", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// A PEM file with the private key of the certificate.
+    #[arg(long, value_name = "FILE", env = "KEEPTRUSTS_WEBHOOKS_TLS_KEY", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+
+    /// A PEM file with the authorities whose certificates clients must show (mutual TLS).
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "KEEPTRUSTS_WEBHOOKS_TLS_CLIENT_CA",
+        requires = "tls_cert"
+    )]
+    pub tls_client_ca: Option<PathBuf>,
+
+    /// Permit gRPC without TLS on an address that other machines can reach.
+    #[arg(long, env = "KEEPTRUSTS_WEBHOOKS_INSECURE")]
+    pub insecure: bool,
+}
+
+/// How a process that asks the services speaks TLS with them; flatten them into its own.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Services")]
+pub struct ServiceTlsFlags {
+    /// A PEM file with the authorities of the services' certificates, for https
+    /// [default: the system's]
+    #[arg(long, value_name = "FILE", env = "KEEPTRUSTS_WEBHOOKS_SERVICES_CA")]
+    pub services_ca: Option<PathBuf>,
+
+    /// A PEM file with the certificate to show to services that ask for one (mutual TLS)
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "KEEPTRUSTS_WEBHOOKS_SERVICES_CERT",
+        requires = "services_key"
+    )]
+    pub services_cert: Option<PathBuf>,
+
+    /// A PEM file with the private key of that certificate
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "KEEPTRUSTS_WEBHOOKS_SERVICES_KEY",
+        requires = "services_cert"
+    )]
+    pub services_key: Option<PathBuf>,
+}
+
+impl ServerTlsFlags {
+    /// Reads the files. None if there are none: TLS is off.
+    pub fn load(&self) -> Result<Option<Arc<Reloadable<ServerConfig>>>, TlsFileError> {
+        // clap lets none of them come alone.
+        let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) else {
+            return Ok(None);
+        };
+        let certificate = PemFile::of("--tls-cert", certificate);
+        let key = PemFile::of("--tls-key", key);
+        let clients = self.tls_client_ca.as_deref();
+        let clients = clients.map(|path| PemFile::of("--tls-client-ca", path));
+        let load = move || server_config(&certificate, &key, clients.as_ref());
+        Reloadable::start(load).map(Some)
+    }
+}
+
+impl ServiceTlsFlags {
+    /// Reads the files, and the system's roots if no others are given.
+    pub fn load(&self) -> Result<Arc<Reloadable<ClientConfig>>, TlsFileError> {
+        let authorities = self.services_ca.as_deref();
+        let authorities = authorities.map(|path| PemFile::of("--services-ca", path));
+        let identity = self.services_cert.as_deref().zip(self.services_key.as_deref());
+        let identity = identity.map(|(certificate, key)| {
+            (PemFile::of("--services-cert", certificate), PemFile::of("--services-key", key))
+        });
+        Reloadable::start(move || client_config(authorities.as_ref(), identity.as_ref()))
+    }
+
+    /// The first of the flags that is given.
+    pub fn first_given(&self) -> Option<&'static str> {
+        // A key never comes alone.
+        let ca = self.services_ca.as_ref().map(|_| "--services-ca");
+        ca.or(self.services_cert.as_ref().map(|_| "--services-cert"))
+    }
+}
+
+fn server_config(
+    certificate: &PemFile,
+    key: &PemFile,
+    clients: Option<&PemFile>,
+) -> Result<ServerConfig, TlsFileError> {
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(TlsFileError::Setup)?;
+    let config = match clients {
+        None => config.with_no_client_auth(),
+        Some(file) => {
+            let roots = Arc::new(file.authorities()?);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider()).build();
+            let unusable = |error: rustls::server::VerifierBuilderError| {
+                file.unusable(rustls::Error::General(error.to_string()))
+            };
+            config.with_client_cert_verifier(verifier.map_err(unusable)?)
+        }
+    };
+    let chain = certificate.certificates()?;
+    warn_if_out_of_time(certificate, &chain[0]);
+    let mut config = config
+        .with_single_cert(chain, key.key()?)
+        .map_err(|error| certificate.refused_with(key, error))?;
+    config.alpn_protocols = vec![ALPN_HTTP2.to_vec()];
+    Ok(config)
+}
+
+fn client_config(
+    authorities: Option<&PemFile>,
+    identity: Option<&(PemFile, PemFile)>,
+) -> Result<ClientConfig, TlsFileError> {
+    let roots = match authorities {
+        Some(file) => file.authorities()?,
+        None => system_roots()?,
+    };
+    let config: ConfigBuilder<ClientConfig, WantsClientCert> =
+        ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(TlsFileError::Setup)?
+            .with_root_certificates(roots);
+    let mut config = match identity {
+        None => config.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let chain = certificate.certificates()?;
+            warn_if_out_of_time(certificate, &chain[0]);
+            config
+                .with_client_auth_cert(chain, key.key()?)
+                .map_err(|error| certificate.refused_with(key, error))?
+        }
+    };
+    config.alpn_protocols = vec![ALPN_HTTP2.to_vec()];
+    Ok(config)
+}
+
+/// Those that cannot be read are left out, as everybody does: one odd file in a directory of
+/// hundreds must not stop the process.
+fn system_roots() -> Result<RootCertStore, TlsFileError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        return Err(TlsFileError::NoSystemRoots);
+    }
+    Ok(roots)
+}
+
+/// An explicit provider: the process-wide default depends on who else is linked in.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}

@@ -1,0 +1,76 @@
+//! What is read from files, and read again on SIGHUP.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::file::TlsFileError;
+
+type Load<T> = dyn Fn() -> Result<T, TlsFileError> + Send + Sync;
+
+/// Something made of files that may change. Whoever needs it asks for what is current each
+/// time, so that connections that are open go on as they were begun.
+pub struct Reloadable<T> {
+    load: Box<Load<T>>,
+    current: RwLock<Arc<T>>,
+}
+
+impl<T> Reloadable<T> {
+    /// Loads it for the first time; an error if that fails.
+    pub(super) fn start(
+        load: impl Fn() -> Result<T, TlsFileError> + Send + Sync + 'static,
+    ) -> Result<Arc<Self>, TlsFileError> {
+        let current = RwLock::new(Arc::new(load()?));
+        Ok(Arc::new(Reloadable { load: Box::new(load), current }))
+    }
+
+    /// What was loaded last.
+    pub fn current(&self) -> Arc<T> {
+        // An Arc cannot be left half written.
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Loads it again. If that fails, what was loaded before stays.
+    pub fn reload(&self) -> Result<(), TlsFileError> {
+        let loaded = Arc::new((self.load)()?);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = loaded;
+        Ok(())
+    }
+}
+
+impl<T> fmt::Debug for Reloadable<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reloadable").finish_non_exhaustive()
+    }
+}
+
+/// Loads `files` again whenever the process gets a SIGHUP, for as long as it runs.
+///
+/// The signal no longer ends the process from this call on, with and without files: a reload
+/// of a service that has no TLS must not stop it. Must be called within a tokio runtime; fails
+/// only if the operating system refuses a handler.
+pub fn reload_on_hangup<T>(files: Option<Arc<Reloadable<T>>>) -> io::Result<()>
+where
+    T: Send + Sync + 'static,
+{
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            let Some(files) = &files else {
+                tracing::info!("SIGHUP, but there is nothing to read again: TLS is off");
+                continue;
+            };
+            match files.reload() {
+                Ok(()) => tracing::info!("the TLS files were read again, for new connections"),
+                Err(error) => tracing::error!(
+                    error = &error as &dyn Error,
+                    "cannot use the new TLS files; those read before stay in use"
+                ),
+            }
+        }
+    });
+    Ok(())
+}
