@@ -15,6 +15,8 @@ pub mod exit;
 pub mod flags;
 pub mod grpc_server;
 pub mod logging;
+pub mod master_keys;
+pub mod reload;
 pub mod shutdown;
 
 /// A delivery is thousands of small allocations on many threads, and their memory must go back

@@ -1,6 +1,8 @@
 //! The log in memory: the reference that the databases are held against, and what simulations
 //! run on. Nothing survives the process.
 
+mod keys;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,13 +20,14 @@ use keeptrusts_webhooks_domain::ids::{
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard, Stream, Version};
 use tokio::sync::mpsc;
 
+use crate::key_store::{MasterKeyHistory, StoredDataKey};
 use crate::operation::{Appended, BodyId, NewBody, Operation, Record};
 use crate::plan::{Locked, Wanted, plan};
 use crate::projection::{Changes, CountKey, Fold, Loaded, Missed, Touched};
 use crate::query::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter};
 use crate::store::{
-    AppendedBatch, DueKey, DuePage, Lease, RebuildDifference, ShardLease, ShardState, Store,
-    StoreError, Survey, WaitingEndpoints,
+    AppendedBatch, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardLease, ShardState,
+    Store, StoreError, Survey, WaitingEndpoints,
 };
 
 /// What time it is, for the recorded times, the leases and the expiry of bodies.
@@ -40,7 +43,7 @@ pub struct MemoryStore {
 
 #[derive(Default)]
 struct Database {
-    master_key_id: Option<String>,
+    master_keys: MasterKeyHistory,
     members: BTreeMap<String, Timestamp>,
 }
 
@@ -51,6 +54,7 @@ struct ShardData {
     lease: Option<(String, Timestamp)>,
     records: Vec<Record>,
     bodies: HashMap<BodyId, NewBody>,
+    data_keys: BTreeMap<OrganizationId, StoredDataKey>,
     tables: Tables,
 }
 
@@ -247,6 +251,25 @@ impl Store for MemoryStore {
             data.bodies.remove(id);
         });
         Ok(expired.len())
+    }
+
+    async fn erase_bodies(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        after: Option<BodyId>,
+        limit: usize,
+    ) -> Result<ErasedBodies, StoreError> {
+        let mut data = self.shard(shard);
+        let tables = &data.tables;
+        let events = tables.events.values().filter(|row| row.organization_id == *organization);
+        let attempts = tables.attempts.values().filter(|row| row.organization_id == *organization);
+        let ids = events
+            .map(|event| BodyId::Event(event.id))
+            .chain(attempts.map(|attempt| BodyId::Attempt(attempt.made.id)));
+        let page: Vec<_> = ids.filter(|id| Some(*id) > after).take(limit).collect();
+        let deleted = page.iter().filter(|id| data.bodies.remove(id).is_some()).count();
+        Ok(ErasedBodies { deleted, next: page.last().copied() })
     }
 
     async fn acquire_lease(
@@ -495,11 +518,6 @@ impl Store for MemoryStore {
         }
         let endpoints = earliest.into_iter().collect();
         Ok(WaitingEndpoints { as_of: data.last_position(), endpoints })
-    }
-
-    async fn claim_master_key(&self, key_id: &str) -> Result<String, StoreError> {
-        let mut database = lock(&self.database);
-        Ok(database.master_key_id.get_or_insert_with(|| key_id.to_owned()).clone())
     }
 
     async fn rebuild(

@@ -9,7 +9,7 @@ use keeptrusts_webhooks_endpoint_service::EndpointApi;
 use keeptrusts_webhooks_process::database::DatabaseFlags;
 use keeptrusts_webhooks_process::grpc_server::{GrpcServer, Listener};
 use keeptrusts_webhooks_process::logging::LoggingFlags;
-use keeptrusts_webhooks_process::{exit, shutdown};
+use keeptrusts_webhooks_process::{exit, master_keys, reload, shutdown};
 use keeptrusts_webhooks_store::system_clock;
 
 /// Manages webhook endpoints: the endpoint service, on a Postgres database that it shares with
@@ -43,8 +43,10 @@ async fn main() -> ExitCode {
 async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     flags.logging.start()?;
     let shutdown = shutdown::on_signals()?;
+    let hangups = reload::on_hangup()?;
     let listener = Listener::bind(flags.listen, "--listen").await?;
     let database = flags.database.open_shared().await?;
+    master_keys::reload_on_hangup(Arc::clone(&database.keyring), hangups);
     let log = Arc::clone(&database.log);
     let api = EndpointApi::server(database.log, database.keyring, system_clock());
     let served = GrpcServer::new().service(api).serve(listener, shutdown).await;

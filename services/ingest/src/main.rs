@@ -9,7 +9,7 @@ use keeptrusts_webhooks_ingest_service::IngestApi;
 use keeptrusts_webhooks_process::database::{DatabaseFlags, RetentionFlags};
 use keeptrusts_webhooks_process::grpc_server::{GrpcServer, Listener};
 use keeptrusts_webhooks_process::logging::LoggingFlags;
-use keeptrusts_webhooks_process::{exit, shutdown};
+use keeptrusts_webhooks_process::{exit, master_keys, reload, shutdown};
 use keeptrusts_webhooks_store::system_clock;
 
 /// Accepts events and makes them durable: the ingest service, on a Postgres database that it
@@ -46,8 +46,10 @@ async fn main() -> ExitCode {
 async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     flags.logging.start()?;
     let shutdown = shutdown::on_signals()?;
+    let hangups = reload::on_hangup()?;
     let listener = Listener::bind(flags.listen, "--listen").await?;
     let database = flags.database.open_shared().await?;
+    master_keys::reload_on_hangup(Arc::clone(&database.keyring), hangups);
     let log = Arc::clone(&database.log);
     let api = IngestApi::server(database.log, system_clock(), flags.retention.body_retention);
     let served = GrpcServer::new().service(api).serve(listener, shutdown).await;

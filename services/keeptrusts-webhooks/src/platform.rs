@@ -12,6 +12,7 @@ use keeptrusts_webhooks_ingest_service::IngestApi;
 use keeptrusts_webhooks_process::database::{DatabaseError, DatabaseFlags};
 use keeptrusts_webhooks_process::grpc_server::{GrpcServer, ListenError, Listener, ServeError};
 use keeptrusts_webhooks_process::shutdown;
+use keeptrusts_webhooks_store::keyring::Keyring;
 use keeptrusts_webhooks_store::{Log, system_clock};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +29,7 @@ pub(crate) struct PlatformFlags {
 pub(crate) struct Platform {
     address: SocketAddr,
     log: Arc<Log>,
+    keyring: Arc<Keyring>,
     dispatch: Dispatch,
     server: JoinHandle<Result<(), ServeError>>,
     shutdown: CancellationToken,
@@ -57,17 +59,23 @@ impl Platform {
         let dispatch = Dispatch::start(member_name(), parts);
 
         let shutdown = CancellationToken::new();
-        let endpoints = EndpointApi::server(Arc::clone(&log), keyring, Arc::clone(&clock));
+        let endpoints =
+            EndpointApi::server(Arc::clone(&log), Arc::clone(&keyring), Arc::clone(&clock));
         let ingest = IngestApi::server(Arc::clone(&log), Arc::clone(&clock), retention);
         let deliveries = DispatchApi::server(Arc::clone(&log), clock, retention, shutdown.clone());
         let server = GrpcServer::new().service(endpoints).service(ingest).service(deliveries);
         let server = tokio::spawn(server.serve(listener, shutdown.clone()));
-        Ok(Platform { address, log, dispatch, server, shutdown })
+        Ok(Platform { address, log, keyring, dispatch, server, shutdown })
     }
 
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What seals and opens its secrets.
+    pub(crate) fn keyring(&self) -> &Arc<Keyring> {
+        &self.keyring
     }
 
     /// Runs until `stop` is cancelled, or until the server fails.

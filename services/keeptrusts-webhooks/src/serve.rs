@@ -1,6 +1,7 @@
 //! `keeptrusts-webhooks serve`.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use clap::Args;
 use keeptrusts_webhooks_console::flags::ConsoleFlags;
@@ -8,7 +9,7 @@ use keeptrusts_webhooks_console::{Console, ConsoleError, Services};
 use keeptrusts_webhooks_dispatch_service::flags::DispatchFlags;
 use keeptrusts_webhooks_process::database::{DatabaseFlags, RetentionFlags};
 use keeptrusts_webhooks_process::logging::LoggingFlags;
-use keeptrusts_webhooks_process::shutdown;
+use keeptrusts_webhooks_process::{master_keys, reload, shutdown};
 use tokio_util::sync::CancellationToken;
 
 use crate::platform::{Platform, PlatformFlags};
@@ -55,10 +56,12 @@ pub(crate) async fn run(
         command;
     logging.start()?;
     let stop = shutdown::on_signals()?;
+    let hangups = reload::on_hangup()?;
     let console = if no_console { None } else { bind_console(&console).await? };
     let body_retention = retention.body_retention;
     let flags = PlatformFlags { listen, database, dispatch, body_retention };
     let platform = Platform::start(&flags).await?;
+    master_keys::reload_on_hangup(Arc::clone(platform.keyring()), hangups);
     let Some(console) = console else { return Ok(platform.run_until(stop).await?) };
     // The console ends first: until its last page is finished, the services answer it.
     let services = Services::of_this_process(platform.address())?;

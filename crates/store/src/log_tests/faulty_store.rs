@@ -1,6 +1,6 @@
 //! A memory store that fails when it is told to, and counts what it is asked.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,13 +18,16 @@ use keeptrusts_webhooks_domain::ids::{
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream, Version};
 use tokio::sync::{Semaphore, mpsc};
 
+use crate::key_store::{
+    DataKeyCreation, KeyStore, MasterKeyHistory, RewrappedDataKey, StoredDataKey, WrappedDataKey,
+};
 use crate::memory::MemoryStore;
 use crate::operation::{Appended, BodyId, Operation, Record};
 use crate::projection::{CountKey, Missed};
 use crate::query::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter};
 use crate::store::{
-    AppendedBatch, DueKey, DuePage, Lease, RebuildDifference, ShardState, Store, StoreError,
-    Survey, WaitingEndpoints,
+    AppendedBatch, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardState, Store,
+    StoreError, Survey, WaitingEndpoints,
 };
 
 /// What happens to one append.
@@ -115,13 +118,13 @@ fn lost() -> StoreError {
 }
 
 /// The methods in braces, and the others as the inner store has them.
-macro_rules! store_over_inner {
+macro_rules! over_inner {
     (
-        { $($own:tt)* }
+        $trait:ident { $($own:tt)* }
         $(async fn $name:ident($($argument:ident: $type:ty),*) -> $output:ty;)*
     ) => {
         #[async_trait]
-        impl Store for FaultyStore {
+        impl $trait for FaultyStore {
             $($own)*
 
             $(async fn $name(&self, $($argument: $type),*) -> $output {
@@ -131,8 +134,8 @@ macro_rules! store_over_inner {
     };
 }
 
-store_over_inner! {
-    {
+over_inner! {
+    Store {
         fn shard_count(&self) -> u16 {
             self.inner.shard_count()
         }
@@ -225,6 +228,7 @@ store_over_inner! {
     }
     async fn read_stream(shard: Shard, stream: Stream, after: Version, limit: usize) -> Result<Vec<Record>, StoreError>;
     async fn delete_expired_bodies(shard: Shard, limit: usize) -> Result<usize, StoreError>;
+    async fn erase_bodies(shard: Shard, organization: &OrganizationId, after: Option<BodyId>, limit: usize) -> Result<ErasedBodies, StoreError>;
     async fn acquire_lease(shard: Shard, owner: &str, time_to_live: Duration) -> Result<Option<Lease>, StoreError>;
     async fn renew_lease(lease: Lease, time_to_live: Duration) -> Result<bool, StoreError>;
     async fn release_lease(lease: Lease) -> Result<(), StoreError>;
@@ -242,7 +246,19 @@ store_over_inner! {
     async fn missed_events(shard: Shard, endpoint: EndpointId, after: Position, limit: usize) -> Result<Vec<Missed>, StoreError>;
     async fn due_deliveries(shard: Shard, endpoint: EndpointId, after: DueKey, limit: usize) -> Result<DuePage, StoreError>;
     async fn waiting_endpoints(shard: Shard) -> Result<WaitingEndpoints, StoreError>;
-    async fn claim_master_key(key_id: &str) -> Result<String, StoreError>;
     async fn rebuild(shard: Shard, progress: &(dyn Fn(Position) + Sync)) -> Result<(), StoreError>;
     async fn check(shard: Shard, limit: usize, progress: &(dyn Fn(Position) + Sync)) -> Result<Vec<RebuildDifference>, StoreError>;
+}
+
+over_inner! {
+    KeyStore {}
+    async fn claim_master_key(key_id: &str) -> Result<String, StoreError>;
+    async fn master_keys() -> Result<MasterKeyHistory, StoreError>;
+    async fn replace_master_key(current: &str, new: &str) -> Result<bool, StoreError>;
+    async fn data_keys(shard: Shard, organizations: &[OrganizationId]) -> Result<HashMap<OrganizationId, StoredDataKey>, StoreError>;
+    async fn create_data_key(shard: Shard, organization: &OrganizationId, key: &WrappedDataKey) -> Result<DataKeyCreation, StoreError>;
+    async fn wrapped_data_keys(shard: Shard, except: Option<&str>, after: Option<&OrganizationId>, limit: usize) -> Result<Vec<(OrganizationId, WrappedDataKey)>, StoreError>;
+    async fn rewrap_data_keys(shard: Shard, rewrapped: &[RewrappedDataKey]) -> Result<usize, StoreError>;
+    async fn count_data_keys(shard: Shard) -> Result<BTreeMap<String, u64>, StoreError>;
+    async fn erase_data_key(shard: Shard, organization: &OrganizationId) -> Result<(), StoreError>;
 }

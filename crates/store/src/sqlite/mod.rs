@@ -7,9 +7,12 @@
 
 mod admin;
 mod append;
+mod beside;
 mod check;
 mod due;
+mod erase;
 mod errors;
+mod keys;
 mod leases;
 mod lists;
 mod load;
@@ -48,8 +51,8 @@ use crate::operation::{Appended, BodyId, Operation, Record};
 use crate::projection::{CountKey, Missed};
 use crate::query::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter};
 use crate::store::{
-    AppendedBatch, DueKey, DuePage, Lease, RebuildDifference, ShardState, Store, StoreError,
-    Survey, WaitingEndpoints,
+    AppendedBatch, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardState, Store,
+    StoreError, Survey, WaitingEndpoints,
 };
 
 pub use open::{OpenError, SqliteOptions};
@@ -148,6 +151,18 @@ impl Store for SqliteStore {
         let now = (self.clock)();
         let deleted = admin::delete_expired_bodies(turn.connection()?, shard, now, limit).await;
         turn.end(deleted)
+    }
+
+    async fn erase_bodies(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        after: Option<BodyId>,
+        limit: usize,
+    ) -> Result<ErasedBodies, StoreError> {
+        let mut turn = self.writer.turn().await?;
+        let erased = erase::bodies(turn.connection()?, shard, organization, after, limit).await;
+        turn.end(erased)
     }
 
     /// Always granted: whoever had it before is gone, or is this process.
@@ -298,12 +313,6 @@ impl Store for SqliteStore {
 
     async fn waiting_endpoints(&self, shard: Shard) -> Result<WaitingEndpoints, StoreError> {
         due::endpoints(&self.readers, shard).await
-    }
-
-    async fn claim_master_key(&self, key_id: &str) -> Result<String, StoreError> {
-        let mut turn = self.writer.turn().await?;
-        let recorded = admin::claim_master_key(turn.connection()?, key_id).await;
-        turn.end(recorded)
     }
 
     async fn rebuild(

@@ -47,12 +47,14 @@ impl World {
         event_type: EventType,
     ) -> Result<EndpointId, AppendError> {
         let id = EndpointId::new(new_ulid(self.now()));
+        let sealed = self.front.keyring.seal(organization, id, &secret()).await;
+        let secret = sealed.map_err(|_| AppendError::Unavailable)?;
         let created = Endpoint::create(NewEndpoint {
             name: name.to_owned(),
             url: format!("https://receiver.example/{name}"),
             description: String::new(),
             event_types: vec![event_type],
-            secret: self.keyring.seal(organization, id, &secret()),
+            secret,
         });
         let record = NewRecord {
             stream: Stream::Endpoint(id),
