@@ -140,6 +140,9 @@ impl Keyring {
         {
             let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
             for organization in organizations {
+                if keys.0.contains_key(organization) {
+                    continue;
+                }
                 match opened.get(organization, asked) {
                     Some(key) => _ = keys.0.insert(organization.clone(), Ok(key)),
                     None => {

@@ -103,6 +103,8 @@ pub enum Signal {
     Term,
     /// SIGINT: as by Ctrl-C.
     Int,
+    /// SIGHUP: read your files again.
+    Hangup,
     /// SIGKILL: as by `kill -9`.
     Kill,
     /// SIGSTOP: freeze.
@@ -116,6 +118,7 @@ impl From<Signal> for RawSignal {
         match signal {
             Signal::Term => RawSignal::TERM,
             Signal::Int => RawSignal::INT,
+            Signal::Hangup => RawSignal::HUP,
             Signal::Kill => RawSignal::KILL,
             Signal::Stop => RawSignal::STOP,
             Signal::Continue => RawSignal::CONT,

@@ -1,10 +1,12 @@
 //! `keeptrusts-webhooks organization erase`.
 
 use clap::{Args, Subcommand};
-use keeptrusts_webhooks_domain::ids::OrganizationId;
+use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_process::database::{Administered, DatabaseFlags};
 use keeptrusts_webhooks_process::logging::LoggingFlags;
+use keeptrusts_webhooks_store::query::EventFilter;
+use keeptrusts_webhooks_store::{Store, StoreError};
 
 /// The events or attempts whose bodies are deleted in one transaction.
 const BODIES_AT_ONCE: usize = 500;
@@ -68,6 +70,16 @@ pub(crate) struct EraseCommand {
 )]
 struct NotConfirmed(OrganizationId);
 
+/// The database has nothing of the organization.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "there is no organization {organization} in {description}: check its id and the database, since what is erased can never be used"
+)]
+struct NoSuchOrganization {
+    organization: OrganizationId,
+    description: String,
+}
+
 fn organization_id(text: &str) -> Result<OrganizationId, String> {
     text.parse().map_err(|_| "it is 1 to 64 characters of a-z, 0-9, - and _".to_owned())
 }
@@ -82,8 +94,11 @@ pub(crate) async fn run(
         return Err(NotConfirmed(organization).into());
     }
     let Administered { store, description, holder } = database.open_for_administration().await?;
-    eprintln!("erasing organization {organization} in {description}");
     let shard = Shard::of(&organization, store.shard_count());
+    if !exists(store.as_ref(), shard, &organization).await? {
+        return Err(NoSuchOrganization { organization, description }.into());
+    }
+    eprintln!("erasing organization {organization} in {description}");
     // The key first: whatever interrupts the rest, the secrets are gone.
     store.erase_data_key(shard, &organization).await?;
     println!("the data key of organization {organization} was erased");
@@ -105,4 +120,16 @@ pub(crate) async fn run(
     }
     store.close().await;
     Ok(())
+}
+
+/// Whether an organization has, or has had, a data key, or has an event.
+async fn exists(
+    store: &dyn Store,
+    shard: Shard,
+    organization: &OrganizationId,
+) -> Result<bool, StoreError> {
+    let keys = store.data_keys(shard, std::slice::from_ref(organization)).await?;
+    let every = EventFilter::default();
+    let events = store.list_events(shard, organization, &every, EventId::MAX, 1).await?;
+    Ok(!keys.is_empty() || !events.is_empty())
 }

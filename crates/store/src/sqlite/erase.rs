@@ -2,8 +2,11 @@
 //!
 //! SQLite only forgets where deleted rows were, and leaves their bytes in the file until others
 //! are written over them. With `secure_delete` it writes zeros over them
-//! (<https://www.sqlite.org/pragma.html#pragma_secure_delete>). What the WAL has of them goes
-//! when it is emptied.
+//! (<https://www.sqlite.org/pragma.html#pragma_secure_delete>). `FAST` does so in the pages that
+//! are written anyway, and is always on: rows are also moved from page to page, and would leave
+//! copies behind. `ON` costs a write for each page that is given up, which large bodies consist
+//! of, and so is only on while something is erased. What the WAL has of it all goes when it is
+//! emptied.
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::{AttemptId, EventId, OrganizationId};
@@ -24,7 +27,7 @@ pub(super) async fn data_key(
     organization: &OrganizationId,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    overwrite_what_is_deleted(connection, true).await?;
+    overwrite(connection, Overwritten::WhatIsDeleted).await?;
     let mut transaction = begin(connection).await?;
     sqlx::query(
         "INSERT INTO data_keys (shard, organization_id, create_time, erase_time)
@@ -42,7 +45,7 @@ pub(super) async fn data_key(
     .await
     .map_err(failed)?;
     transaction.commit().await.map_err(commit_failed)?;
-    overwrite_what_is_deleted(connection, false).await?;
+    overwrite(connection, Overwritten::WhatCostsNothing).await?;
     empty_wal(connection).await
 }
 
@@ -54,7 +57,7 @@ pub(super) async fn bodies(
     after: Option<BodyId>,
     limit: usize,
 ) -> Result<ErasedBodies, StoreError> {
-    overwrite_what_is_deleted(connection, true).await?;
+    overwrite(connection, Overwritten::WhatIsDeleted).await?;
     let mut transaction = begin(connection).await?;
     let after = after.unwrap_or(BodyId::Event(EventId::MIN));
     let page = PageOf::after(after);
@@ -75,7 +78,7 @@ pub(super) async fn bodies(
         .await
         .map_err(failed)?;
     transaction.commit().await.map_err(commit_failed)?;
-    overwrite_what_is_deleted(connection, false).await?;
+    overwrite(connection, Overwritten::WhatCostsNothing).await?;
 
     let next = match last {
         Some(last) if count == sql_limit(limit) => {
@@ -155,13 +158,19 @@ impl PageOf {
     }
 }
 
-/// Costs a write for each page that is given up, and so is only on while something is erased.
-/// (If that fails, it stays on: the connection is given up then.)
-async fn overwrite_what_is_deleted(
-    connection: &mut SqliteConnection,
-    on: bool,
-) -> Result<(), StoreError> {
-    let pragma = if on { "PRAGMA secure_delete = ON" } else { "PRAGMA secure_delete = OFF" };
+/// What zeros are written over.
+#[derive(Clone, Copy)]
+enum Overwritten {
+    WhatCostsNothing,
+    WhatIsDeleted,
+}
+
+/// Sets it. If that fails, or what comes after it, the connection is given up.
+async fn overwrite(connection: &mut SqliteConnection, what: Overwritten) -> Result<(), StoreError> {
+    let pragma = match what {
+        Overwritten::WhatCostsNothing => "PRAGMA secure_delete = FAST",
+        Overwritten::WhatIsDeleted => "PRAGMA secure_delete = ON",
+    };
     sqlx::raw_sql(pragma).execute(connection).await.map_err(failed)?;
     Ok(())
 }

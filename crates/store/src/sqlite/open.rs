@@ -231,6 +231,7 @@ fn connect_options(path: &Path) -> SqliteConnectOptions {
 /// pages that change often are written to the file less often.
 pub(super) fn writing_options(path: &Path) -> SqliteConnectOptions {
     connect_options(path)
+        .pragma("secure_delete", "FAST") // see `erase`
         .pragma("cache_size", "-16384") // KiB
         .pragma("wal_autocheckpoint", "4096") // pages of 4 KiB
 }

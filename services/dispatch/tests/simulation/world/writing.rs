@@ -12,7 +12,8 @@ use keeptrusts_webhooks_domain::ids::{
 };
 use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_store::{
-    AppendError, Appended, BodyId, Expected, NewBody, NewRecord, Operation, Refusal, new_ulid,
+    AppendError, Appended, BodyId, Expected, KeyStore, NewBody, NewRecord, Operation, Refusal,
+    new_ulid,
 };
 
 use super::{EVENT_TYPE, World, secret};
@@ -63,6 +64,12 @@ impl World {
         };
         self.append(organization, record, None).await?;
         Ok(id)
+    }
+
+    /// Erases the key of an organization's secrets.
+    pub(crate) async fn erase(&self, organization: &OrganizationId) {
+        let shard = self.shard_of(organization);
+        self.database.erase_data_key(shard, organization).await.expect("it is erased");
     }
 
     /// Publishes an event.
