@@ -17,7 +17,7 @@ pub fn on_hangup() -> io::Result<watch::Receiver<u64>> {
     let (count, counted) = watch::channel(0);
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
-            tracing::info!(signal = "SIGHUP", "reading keys and certificates again");
+            tracing::info!(signal = "SIGHUP", "asked to read keys and certificates again");
             count.send_modify(|count| *count += 1);
         }
     });

@@ -5,11 +5,14 @@ use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_process::database::{Administered, DatabaseFlags};
 use keeptrusts_webhooks_process::logging::LoggingFlags;
+use keeptrusts_webhooks_process::reload;
 use keeptrusts_webhooks_store::query::EventFilter;
 use keeptrusts_webhooks_store::{Store, StoreError};
 
 /// The events or attempts whose bodies are deleted in one transaction.
-const BODIES_AT_ONCE: usize = 500;
+///
+/// Zeros may be written over up to 64 MiB of them, and appends wait meanwhile.
+const BODIES_AT_ONCE: usize = 100;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum OrganizationCommand {
@@ -93,6 +96,8 @@ pub(crate) async fn run(
     if !yes {
         return Err(NotConfirmed(organization).into());
     }
+    // Who means the server that has the database open may meet this process.
+    let _hangups = reload::on_hangup()?;
     let Administered { store, description, holder } = database.open_for_administration().await?;
     let shard = Shard::of(&organization, store.shard_count());
     if !exists(store.as_ref(), shard, &organization).await? {

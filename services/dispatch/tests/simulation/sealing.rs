@@ -3,24 +3,23 @@
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 
-use crate::world::{Away, EVENT_TYPE, World, hours, minutes, seconds};
+use crate::world::{Answer, Away, EVENT_TYPE, World, hours, minutes, seconds};
 
 #[tokio::test(start_paused = true)]
 async fn while_the_keys_cannot_be_read_deliveries_wait_and_no_attempt_is_wasted() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
-    world.publish().await;
-    world.settle().await;
-    // What was opened is forgotten by now. The event's body is still in memory, its keys are not.
-    world.pass(minutes(10)).await;
+    // The third attempt is due after six minutes, when what was opened is forgotten.
+    world.network.next("siem", [Answer::ERROR; 2]);
     let event = world.publish().await;
+    world.pass(minutes(5)).await;
     world.weather.set_away(Some(Away::Entirely));
-    world.pass(minutes(2)).await;
-    assert_eq!(world.requests().len(), 1);
+    world.pass(minutes(3)).await;
+    assert_eq!(world.requests().len(), 2);
     world.weather.calm();
     world.pass(seconds(5)).await;
     let delivery = world.delivery_of(event).await;
-    assert_eq!((delivery.state, delivery.attempt_count), (DeliveryState::Delivered, 1));
+    assert_eq!((delivery.state, delivery.attempt_count), (DeliveryState::Delivered, 3));
 }
 
 #[tokio::test(start_paused = true)]
