@@ -2,9 +2,9 @@
 //! shows them.
 //!
 //! In envelopes: a secret is sealed with its organization's data key, which the database holds
-//! wrapped under a master key ([`KeyStore`]), which it does not hold. So the master key can be
-//! replaced without touching a secret ([`rotation`]), and an organization's secrets can be erased
-//! by erasing one row, although the log never changes.
+//! ([`KeyStore`](crate::KeyStore)) wrapped under a master key, which it does not hold. So the
+//! master key can be replaced without touching a secret ([`rotation`]), and an organization's
+//! secrets can be erased by erasing one row, although the log never changes.
 
 mod data_key;
 mod error;

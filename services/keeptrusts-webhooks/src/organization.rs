@@ -16,7 +16,7 @@ const BODIES_AT_ONCE: usize = 100;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum OrganizationCommand {
-    /// Erase an organization's secrets and the content of its events, for ever.
+    /// Erase an organization's secrets and the content of its events, for ever
     ///
     /// The log is never changed. What can be erased is kept beside it, and this erases it:
     ///

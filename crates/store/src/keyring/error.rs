@@ -129,7 +129,7 @@ pub enum KeyProblem {
     },
     /// The wrapped key was changed.
     #[error(
-        "the data key of organization {organization} is damaged, master key {master_key_id} does not unwrap it: restore its row of data_keys from a backup, or give the endpoints new secrets"
+        "the data key of organization {organization} is damaged, master key {master_key_id} does not unwrap it: restore its row of data_keys from a backup, or erase the organization"
     )]
     Damaged {
         /// Whose key.

@@ -3,7 +3,8 @@
 //! One connection writes (`writer`), a few read beside it (WAL mode: readers and the writer
 //! never wait for each other), and each has a thread of its own. The files here are sorted by
 //! what they do: `append` is the transaction, `load` and `write` are what it reads and
-//! writes, `log_reads`, `lists` and `due` are what everybody else reads.
+//! writes, `log_reads`, `lists` and `due` are what everybody else reads. `keys` and `erase` are
+//! about what is beside the log, which another process may administer, too (`beside`).
 
 mod admin;
 mod append;

@@ -17,7 +17,7 @@ use keeptrusts_webhooks_store::{Store, StoreError};
 
 use plan::{Plan, Standing};
 
-/// Put a new master key in the place of the current one, without downtime.
+/// Put a new master key in the place of the current one, without downtime
 ///
 /// The secrets of each organization's endpoints are encrypted with the organization's data key,
 /// and the data keys with the master key. This makes a new master key and encrypts all data keys
@@ -151,9 +151,10 @@ struct Rotation<'a> {
 impl Rotation<'_> {
     async fn prepare(&self, file: &mut KeyFile) -> Result<(), RotationError> {
         let standing = self.standing(file).await?;
+        bring_up_to_date(file, &standing)?;
         let prepared = match standing.plan(&file.keys()) {
             Plan::Replace(prepared) => prepared,
-            Plan::Generate | Plan::PutCurrentFirst(_) => {
+            Plan::Generate | Plan::KeepCurrent(_) => {
                 let prepared = MasterKey::generate();
                 file.add_behind_first(&prepared)?;
                 prepared
@@ -168,7 +169,7 @@ impl Rotation<'_> {
     async fn rotate(&self, file: &mut KeyFile) -> Result<(), RotationError> {
         let standing = self.standing(file).await?;
         let target = match standing.plan(&file.keys()) {
-            Plan::Replace(key) | Plan::PutCurrentFirst(key) => key,
+            Plan::Replace(key) | Plan::KeepCurrent(key) => key,
             Plan::Generate if self.store.is_shared() => {
                 return Err(RotationError::NotPrepared { path: self.path.to_owned() });
             }
@@ -180,14 +181,23 @@ impl Rotation<'_> {
             Some(server) => follow::until_done(self.store, server, target.id(), self.path).await?,
             None => self.rewrap().await?,
         }
-        let counts = self.counts().await?;
-        let all: u64 = counts.values().sum();
-        let remaining = all - counts.get(target.id()).copied().unwrap_or_default();
+        let standing = self.standing(file).await?;
+        let remaining = standing.remaining();
         if remaining > 0 {
             return Err(RotationError::Incomplete { remaining });
         }
-        println!("all {all} data keys are encrypted with master key {}", target.id());
-        self.tell_what_can_be_removed(file, &counts).await
+        let all: u64 = standing.counts.values().sum();
+        println!("all {all} data keys are encrypted with master key {}", standing.current);
+        let removable = standing.removable(&file.keys());
+        if !removable.is_empty() {
+            let removable = removable.join(", ");
+            println!("nothing is encrypted with these master keys any more: {removable}");
+            println!(
+                "`keeptrusts-webhooks rotate-master-key --retire` removes them from the file;"
+            );
+            println!("backups of the database from before still need them");
+        }
+        Ok(())
     }
 
     async fn rewrap(&self) -> Result<(), RotationError> {
@@ -200,11 +210,8 @@ impl Rotation<'_> {
 
     async fn retire(&self, file: &mut KeyFile) -> Result<(), RotationError> {
         let standing = self.standing(file).await?;
-        let removable = standing.removable(&file.keys(), &self.counts().await?);
-        // The current one may have been put first in another machine's file only.
-        if let Plan::PutCurrentFirst(current) = standing.plan(&file.keys()) {
-            file.put_first(&current)?;
-        }
+        bring_up_to_date(file, &standing)?;
+        let removable = standing.removable(&file.keys());
         if removable.is_empty() {
             println!("there is nothing to remove from {}", self.path.display());
             return Ok(());
@@ -213,22 +220,9 @@ impl Rotation<'_> {
         for id in removable {
             println!("master key {id} was removed from {}", self.path.display());
         }
-        println!("copy the file to every machine");
-        Ok(())
-    }
-
-    async fn tell_what_can_be_removed(
-        &self,
-        file: &KeyFile,
-        counts: &BTreeMap<String, u64>,
-    ) -> Result<(), RotationError> {
-        let removable = self.standing(file).await?.removable(&file.keys(), counts);
-        if removable.is_empty() {
-            return Ok(());
+        if self.store.is_shared() {
+            println!("copy the file to every machine");
         }
-        println!("nothing is encrypted with these master keys any more: {}", removable.join(", "));
-        println!("`keeptrusts-webhooks rotate-master-key --retire` removes them from the file;");
-        println!("backups of the database from before still need them");
         Ok(())
     }
 
@@ -245,12 +239,17 @@ impl Rotation<'_> {
                 self.store.claim_master_key(first).await?
             }
         };
-        Ok(Standing { current, replaced: history.replaced })
+        let counts = count_data_keys(self.store).await?;
+        Ok(Standing { current, replaced: history.replaced, counts })
     }
+}
 
-    async fn counts(&self) -> Result<BTreeMap<String, u64>, StoreError> {
-        count_data_keys(self.store).await
+/// The current key may have been put first in another machine's file only.
+fn bring_up_to_date(file: &mut KeyFile, standing: &Standing) -> Result<(), RotationError> {
+    if let Plan::KeepCurrent(current) = standing.plan(&file.keys()) {
+        file.put_first(&current)?;
     }
+    Ok(())
 }
 
 /// How many data keys of the whole database are wrapped under which master key.
