@@ -1,7 +1,7 @@
 //! The log in memory: the reference that the databases are held against, and what simulations
 //! run on. Nothing survives the process.
 
-mod keys;
+mod data_keys;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -20,7 +20,7 @@ pub(crate) mod due;
 pub(crate) mod fencing_and_leases;
 pub(crate) mod filters;
 pub(crate) mod idempotency;
-pub(crate) mod keys;
+pub(crate) mod data_keys;
 pub(crate) mod projections;
 pub(crate) mod queries;
 pub(crate) mod reads;
@@ -80,7 +80,7 @@ macro_rules! conformance_tests {
                 a_survey_says_who_is_there_and_who_holds_what,
                 a_member_that_ran_out_of_time_is_gone_and_its_lease_is_seen_to_have_expired,
             }
-            keys {
+            data_keys {
                 the_first_master_key_is_current_until_it_is_replaced,
                 a_replaced_master_key_never_comes_back,
                 of_many_who_replace_the_master_key_one_does,

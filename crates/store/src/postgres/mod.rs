@@ -12,7 +12,7 @@ mod columns;
 mod erase;
 mod errors;
 mod hints;
-mod keys;
+mod data_keys;
 mod leases;
 mod lists;
 mod load;

@@ -13,7 +13,7 @@ mod check;
 mod due;
 mod erase;
 mod errors;
-mod keys;
+mod data_keys;
 mod leases;
 mod lists;
 mod load;
