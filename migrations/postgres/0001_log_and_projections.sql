@@ -15,7 +15,13 @@
 CREATE TABLE database (
     id             INTEGER PRIMARY KEY CHECK (id = 1),
     shard_count    INTEGER NOT NULL,
-    master_key_id  TEXT
+    master_key_id  TEXT -- the current one
+);
+
+-- The master keys that others have replaced: none becomes current again.
+CREATE TABLE replaced_master_keys (
+    master_key_id  TEXT PRIMARY KEY,
+    replace_time   BIGINT NOT NULL
 );
 
 -- The dispatch processes that are alive.
@@ -63,6 +69,21 @@ CREATE TABLE bodies (
     PRIMARY KEY (shard, id)
 );
 CREATE INDEX bodies_expiry ON bodies (expire_time);
+
+-- The key of each organization's secrets, wrapped under a master key. Neither in the log, which
+-- is never changed, nor a projection, so that it can be erased: with its key, an organization's
+-- secrets are gone. The row stays, so that the organization does not get another key.
+CREATE TABLE data_keys (
+    shard            INTEGER NOT NULL,
+    organization_id  TEXT COLLATE "C" NOT NULL,
+    data_key_id      TEXT, -- NULL: erased before there was one
+    master_key_id    TEXT, -- NULL, as are the next two: erased
+    nonce            BYTEA,
+    wrapped          BYTEA,
+    create_time      BIGINT NOT NULL,
+    erase_time       BIGINT,
+    PRIMARY KEY (shard, organization_id)
+);
 
 -- When keys were last used. Not a projection: uses are no records. Only on the keys' shard.
 CREATE TABLE key_uses (

@@ -9,8 +9,14 @@
 CREATE TABLE database (
     id             INTEGER PRIMARY KEY CHECK (id = 1),
     shard_count    INTEGER NOT NULL,
-    master_key_id  TEXT
+    master_key_id  TEXT -- the current one
 ) STRICT;
+
+-- The master keys that others have replaced: none becomes current again.
+CREATE TABLE replaced_master_keys (
+    master_key_id  TEXT PRIMARY KEY,
+    replace_time   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 -- One row for each shard; every append locks it first.
 CREATE TABLE shards (
@@ -49,6 +55,21 @@ CREATE TABLE bodies (
     PRIMARY KEY (shard, id)
 ) STRICT;
 CREATE INDEX bodies_expiry ON bodies (shard, expire_time);
+
+-- The key of each organization's secrets, wrapped under a master key. Neither in the log, which
+-- is never changed, nor a projection, so that it can be erased: with its key, an organization's
+-- secrets are gone. The row stays, so that the organization does not get another key.
+CREATE TABLE data_keys (
+    shard            INTEGER NOT NULL,
+    organization_id  TEXT NOT NULL,
+    data_key_id      TEXT, -- NULL: erased before there was one
+    master_key_id    TEXT, -- NULL, as are the next two: erased
+    nonce            BLOB,
+    wrapped          BLOB,
+    create_time      INTEGER NOT NULL,
+    erase_time       INTEGER,
+    PRIMARY KEY (shard, organization_id)
+) STRICT, WITHOUT ROWID;
 
 -- When keys were last used. Not a projection: uses are no records. Only on the keys' shard.
 CREATE TABLE key_uses (

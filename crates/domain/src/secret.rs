@@ -47,7 +47,7 @@ impl fmt::Debug for Secret {
 /// A secret as the log and the tables hold it: encrypted.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SealedSecret {
-    /// Which key opens it.
+    /// Which of the organization's data keys opens it.
     pub key_id: String,
     /// The nonce, never used twice with one key.
     pub nonce: [u8; 12],

@@ -36,10 +36,14 @@ pub struct DatabaseFlags {
     )]
     pub database_url: Option<String>,
 
-    /// The file with the key that endpoint secrets are sealed with: 64 hex digits.
+    /// The file with the master keys, under which the keys of endpoint secrets are encrypted: 64
+    /// hex digits a line, the current one first. The others are still read with.
     ///
-    /// The default is master.key in the data folder, made at the first start. All processes on
-    /// one database need the same key. Keep a copy: without it the secrets are lost.
+    /// The default is master.key in the data folder, made at the first start, mode 0600. All
+    /// processes on one database need the same keys. Keep a copy: without it the secrets are
+    /// lost. `keeptrusts-webhooks rotate-master-key` puts a new one in the first's place; SIGHUP
+    /// makes a process read the file again. Instead of a file, the environment variable
+    /// KEEPTRUSTS_WEBHOOKS_MASTER_KEY may hold the keys, separated by commas.
     #[arg(long, value_name = "FILE", env = "KEEPTRUSTS_WEBHOOKS_MASTER_KEY_FILE")]
     pub master_key_file: Option<PathBuf>,
 }
@@ -67,6 +71,25 @@ pub struct Database {
     pub keyring: Arc<Keyring>,
     /// What it is, for people; never with a password.
     pub description: String,
+}
+
+/// A database for administration that does not concern the log.
+pub struct Administered {
+    /// The keys of its secrets and its bodies may be changed; the log is the holder's.
+    pub store: Arc<dyn Store>,
+    /// What it is, for people; never with a password.
+    pub description: String,
+    /// Who has a SQLite database open. None: this process alone, or it is on Postgres.
+    pub holder: Option<Holder>,
+}
+
+/// A process that has a SQLite database open.
+#[derive(Debug, Clone)]
+pub struct Holder {
+    /// What it says that it is.
+    pub description: String,
+    /// Its id, if that is certain.
+    pub process_id: Option<u32>,
 }
 
 /// Why the database cannot be used.
@@ -100,7 +123,7 @@ impl DatabaseFlags {
     /// Opens whatever database the flags name, brings its tables up to date, checks the key.
     pub async fn open(&self) -> Result<Database, DatabaseError> {
         let (store, description) = self.open_store().await?;
-        let keyring = self.open_keyring(store.as_ref()).await?;
+        let keyring = Keyring::start(Arc::clone(&store), self.master_key_source()?).await?;
         let log = Log::start(store).await?;
         Ok(Database { log, keyring: Arc::new(keyring), description })
     }
@@ -129,16 +152,21 @@ impl DatabaseFlags {
         }
     }
 
-    async fn open_keyring(&self, store: &dyn Store) -> Result<Keyring, DatabaseError> {
-        let path = self.master_key_file.clone();
-        let path = path.unwrap_or_else(|| self.data_dir.join("master.key"));
-        let keyring = Keyring::load_or_create(&path)?;
-        let expected = store.claim_master_key(keyring.key_id()).await?;
-        if expected != keyring.key_id() {
-            let found = keyring.key_id().to_owned();
-            return Err(KeyringError::WrongKey { path, found, expected }.into());
+    /// The store for administration that does not concern the log: also if it is a SQLite
+    /// database that a running process has open.
+    pub async fn open_for_administration(&self) -> Result<Administered, DatabaseError> {
+        match self.open_store().await {
+            Ok((store, description)) => Ok(Administered { store, description, holder: None }),
+            Err(DatabaseError::Sqlite(sqlite::OpenError::InUse { path, holder, process_id })) => {
+                let store = SqliteStore::open_beside(&path, SqliteOptions::default()).await?;
+                Ok(Administered {
+                    store: Arc::new(store),
+                    description: format!("sqlite {}", path.display()),
+                    holder: Some(Holder { description: holder, process_id }),
+                })
+            }
+            Err(error) => Err(error),
         }
-        Ok(keyring)
     }
 }
 

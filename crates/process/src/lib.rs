@@ -15,6 +15,8 @@ pub mod exit;
 pub mod flags;
 pub mod grpc_server;
 pub mod logging;
+pub mod master_keys;
+pub mod reload;
 pub mod shutdown;
 pub mod tls;
 

@@ -1,178 +1,256 @@
-//! Secrets at rest: sealed with AES-256-GCM under a master key that lives in a file of its own,
-//! so that neither the log nor a backup of the database shows them.
+//! Secrets at rest: sealed with AES-256-GCM, so that neither the log nor a backup of the database
+//! shows them.
+//!
+//! In envelopes: a secret is sealed with its organization's data key, which the database holds
+//! ([`KeyStore`](crate::KeyStore)) wrapped under a master key, which it does not hold. So the
+//! master key can be replaced without touching a secret ([`rotation`]), and an organization's
+//! secrets can be erased by erasing one row, although the log never changes.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+mod data_key;
+mod error;
+mod key_file;
+mod master_keys;
+mod opened_keys;
+pub mod rotation;
+mod source;
 
-use aes_gcm::aead::{Aead, KeyInit, Payload};
-use aes_gcm::{Aes256Gcm, Nonce};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
+use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_domain::secret::{SealedSecret, Secret};
-use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
-const KEY_BYTES: usize = 32;
+use crate::key_store::{DataKeyCreation, StoredDataKey, WrappedDataKey};
+use crate::store::{Store, StoreError};
+use data_key::DataKey;
+use opened_keys::OpenedKeys;
+use rotation::CaughtUp;
 
-/// The master key. Its Debug shows its id only.
-#[derive(Clone)]
+pub use error::{KeyProblem, KeyringError, SecretError};
+pub use key_file::KeyFile;
+pub use master_keys::{MAX_MASTER_KEYS, MasterKey, MasterKeys};
+pub use opened_keys::{MAX_OPENED_KEYS, OPENED_KEY_LIFETIME};
+pub use source::{MASTER_KEY_VARIABLE, MasterKeySource};
+
+/// How often a data key is made anew because somebody replaces the master key meanwhile.
+const MAX_CREATIONS: usize = 4;
+
+/// Seals and opens secrets. Its Debug shows the ids of the master keys only.
+///
+/// Opened data keys are kept in memory: at most [`MAX_OPENED_KEYS`], and none for longer than
+/// [`OPENED_KEY_LIFETIME`], so that this is how long an erased key is used at most.
 pub struct Keyring {
-    key_id: String,
-    cipher: Aes256Gcm,
+    store: Arc<dyn Store>,
+    source: MasterKeySource,
+    master_keys: RwLock<MasterKeys>,
+    opened: Mutex<OpenedKeys>,
 }
 
 impl std::fmt::Debug for Keyring {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Keyring({})", self.key_id)
+        write!(f, "Keyring({:?})", self.master_keys())
     }
 }
 
-/// Why there is no usable master key.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyringError {
-    /// The file cannot be read or made.
-    #[error("cannot {action} the master key file {path}")]
-    File {
-        /// What was tried.
-        action: &'static str,
-        /// Which file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The file's content is not a key.
-    #[error(
-        "{path} is not a master key: it must hold 64 hex digits (make one with `openssl rand -hex 32`)"
-    )]
-    NotAKey {
-        /// Which file.
-        path: PathBuf,
-    },
-    /// The database's secrets were sealed with another key.
-    #[error(
-        "the master key in {path} (id {found}) is not the one that this database's secrets are sealed with (id {expected}): use the file that was made with the database"
-    )]
-    WrongKey {
-        /// Which file.
-        path: PathBuf,
-        /// Its key's id.
-        found: String,
-        /// The id that the database expects.
-        expected: String,
-    },
-}
-
-/// A sealed secret that cannot be opened: another key's, or not this endpoint's.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the secret was sealed with key {key_id} and cannot be opened")]
-pub struct CannotOpen {
-    key_id: String,
-}
+/// The data keys of some organizations, opened, as they were when they were asked for.
+#[derive(Debug, Clone, Default)]
+pub struct DataKeys(HashMap<OrganizationId, Result<Arc<DataKey>, KeyProblem>>);
 
 impl Keyring {
-    /// Reads the key file, or makes one (mode 0600) if there is none.
-    pub fn load_or_create(path: &Path) -> Result<Keyring, KeyringError> {
-        match Self::load(path) {
-            Err(KeyringError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                Self::create(path)?;
-                // What is in the file counts: another process may have been faster.
-                Self::load(path)
-            }
-            loaded => loaded,
+    /// Reads the master keys, or makes a first one if there is no file; checks that they are this
+    /// database's; and goes on with a rotation where it was left.
+    pub async fn start(
+        store: Arc<dyn Store>,
+        source: MasterKeySource,
+    ) -> Result<Keyring, KeyringError> {
+        let master_keys = source.load_or_create()?;
+        store.claim_master_key(master_keys.first().id()).await?;
+        rotation::prove(store.as_ref(), &master_keys, &source).await?;
+        let keyring = Keyring {
+            store,
+            source,
+            master_keys: RwLock::new(master_keys),
+            opened: Mutex::default(),
+        };
+        keyring.catch_up().await?;
+        Ok(keyring)
+    }
+
+    /// Reads the master keys again, forgets what was opened with them, and rotates if their first
+    /// one is new. Keys that are not this database's are refused: those from before stay in use.
+    pub async fn reload(&self) -> Result<CaughtUp, KeyringError> {
+        let master_keys = self.source.load()?;
+        rotation::prove(self.store.as_ref(), &master_keys, &self.source).await?;
+        *self.master_keys.write().unwrap_or_else(PoisonError::into_inner) = master_keys;
+        *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = OpenedKeys::default();
+        self.catch_up().await
+    }
+
+    async fn catch_up(&self) -> Result<CaughtUp, KeyringError> {
+        let (store, master_keys) = (self.store.as_ref(), self.master_keys());
+        let caught_up = rotation::catch_up(store, &master_keys, &self.source, &|_| {}).await?;
+        match caught_up.problems.iter().find(|problem| problem.is_missing_master_key()) {
+            Some(missing) => Err(missing.clone().into()),
+            None => Ok(caught_up),
         }
     }
 
-    /// Reads the key file.
-    pub fn load(path: &Path) -> Result<Keyring, KeyringError> {
-        // A key is short; whatever is longer is not one, and is not read into memory.
-        const MAX_FILE_BYTES: u64 = 1_024;
-        let mut text = String::new();
-        File::open(path)
-            .and_then(|file| file.take(MAX_FILE_BYTES).read_to_string(&mut text))
-            .map_err(|source| KeyringError::File { action: "read", path: path.into(), source })?;
-        let mut key = [0; KEY_BYTES];
-        hex::decode_to_slice(text.trim(), &mut key)
-            .map_err(|_| KeyringError::NotAKey { path: path.into() })?;
-        Ok(Self::from_key(key))
-    }
-
-    /// A keyring with this key.
-    pub fn from_key(key: [u8; KEY_BYTES]) -> Keyring {
-        let digest = Sha256::new().chain_update("keeptrusts master key id").chain_update(key);
-        let key_id = hex::encode(&digest.finalize()[..8]);
-        Keyring { key_id, cipher: Aes256Gcm::new(&key.into()) }
-    }
-
-    /// Says which key it is without saying anything about it.
-    pub fn key_id(&self) -> &str {
-        &self.key_id
-    }
-
-    /// Encrypts an endpoint's secret.
-    pub fn seal(
+    /// Encrypts an endpoint's secret. An organization whose first one it is gets a data key. The
+    /// database is asked each time: nothing is sealed for an organization that was erased.
+    pub async fn seal(
         &self,
         organization: &OrganizationId,
         endpoint: EndpointId,
         secret: &Secret,
-    ) -> SealedSecret {
-        let nonce = random();
-        let payload = Payload {
-            msg: secret.expose().as_bytes(),
-            aad: &associated_data(organization, endpoint),
+    ) -> Result<SealedSecret, SecretError> {
+        let shard = self.shard_of(organization);
+        let organizations = std::slice::from_ref(organization);
+        let stored = self.store.data_keys(shard, organizations).await?.remove(organization);
+        let stored = match stored {
+            Some(stored) => stored,
+            None => self.create_data_key(shard, organization).await?,
         };
-        let ciphertext = self.cipher.encrypt(Nonce::from_slice(&nonce), payload);
-        SealedSecret {
-            key_id: self.key_id.clone(),
-            nonce,
-            ciphertext: ciphertext.expect("AES-GCM takes messages of up to 64 GiB"),
-        }
+        let key = self.unwrap_or_reload(organization, &stored)?;
+        Ok(key.seal(organization, endpoint, secret))
     }
 
     /// Decrypts an endpoint's secret.
+    pub async fn open(
+        &self,
+        organization: &OrganizationId,
+        endpoint: EndpointId,
+        sealed: &SealedSecret,
+    ) -> Result<Secret, SecretError> {
+        let keys = self.data_keys([organization]).await?;
+        Ok(keys.open(organization, endpoint, sealed)?)
+    }
+
+    /// The data keys of organizations, with one query for each shard that they live on, and none
+    /// for those that were opened a short time ago.
+    pub async fn data_keys(
+        &self,
+        organizations: impl IntoIterator<Item = &OrganizationId>,
+    ) -> Result<DataKeys, StoreError> {
+        let mut keys = DataKeys::default();
+        let mut others = HashMap::<Shard, HashSet<OrganizationId>>::new();
+        // A key may be erased as soon as it has been read: its time counts from before.
+        let asked = Instant::now();
+        {
+            let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+            for organization in organizations {
+                if keys.0.contains_key(organization) {
+                    continue;
+                }
+                match opened.get(organization, asked) {
+                    Some(key) => _ = keys.0.insert(organization.clone(), Ok(key)),
+                    None => {
+                        let shard = self.shard_of(organization);
+                        others.entry(shard).or_default().insert(organization.clone());
+                    }
+                }
+            }
+        }
+        for (shard, organizations) in others {
+            let organizations = Vec::from_iter(organizations);
+            let stored = self.store.data_keys(shard, &organizations).await?;
+            for organization in organizations {
+                let key = match stored.get(&organization) {
+                    Some(stored) => self.unwrap_or_reload(&organization, stored),
+                    None => Err(KeyProblem::NoDataKey { organization: organization.clone() }),
+                };
+                if let Ok(key) = &key {
+                    let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+                    opened.put(organization.clone(), Arc::clone(key), asked);
+                }
+                keys.0.insert(organization, key);
+            }
+        }
+        Ok(keys)
+    }
+
+    /// What an organization has in the end: a key of ours, or of whoever was faster.
+    async fn create_data_key(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+    ) -> Result<StoredDataKey, SecretError> {
+        let mut current = self.master_keys().first().id().to_owned();
+        for _ in 0..MAX_CREATIONS {
+            let master_key = self.master_key_or_reload(&current)?;
+            let key = DataKey::generate().wrapped(organization, &master_key);
+            match self.store.create_data_key(shard, organization, &key).await? {
+                DataKeyCreation::Has(stored) => return Ok(stored),
+                DataKeyCreation::NotCurrent(Some(other)) => current = other,
+                DataKeyCreation::NotCurrent(None) => {
+                    current = self.store.claim_master_key(&current).await?;
+                }
+            }
+        }
+        Err(KeyProblem::MasterKeysChange.into())
+    }
+
+    fn unwrap_or_reload(
+        &self,
+        organization: &OrganizationId,
+        stored: &StoredDataKey,
+    ) -> Result<Arc<DataKey>, KeyProblem> {
+        match stored {
+            StoredDataKey::Erased => Err(KeyProblem::Erased { organization: organization.clone() }),
+            StoredDataKey::Wrapped(wrapped) => self.unwrap(organization, wrapped).map(Arc::new),
+        }
+    }
+
+    fn unwrap(
+        &self,
+        organization: &OrganizationId,
+        wrapped: &WrappedDataKey,
+    ) -> Result<DataKey, KeyProblem> {
+        let master_key = self.master_key_or_reload(&wrapped.master_key_id)?;
+        DataKey::unwrapped(organization, wrapped, &master_key)
+    }
+
+    /// A master key. If it is not known here, the keys are read again first: another process may
+    /// have begun to use one that was added to the file. (It is small, and this is rare.)
+    fn master_key_or_reload(&self, id: &str) -> Result<MasterKey, KeyProblem> {
+        if let Some(key) = self.master_keys().get(id) {
+            return Ok(key.clone());
+        }
+        let missing = || KeyProblem::MasterKeyMissing {
+            master_key_id: id.to_owned(),
+            place: self.source.to_string(),
+        };
+        let read = self.source.load().inspect_err(|error| {
+            let error = error as &dyn std::error::Error;
+            tracing::error!(error, "cannot read the master keys again");
+        });
+        let read = read.map_err(|_| missing())?;
+        let key = read.get(id).cloned().ok_or_else(missing)?;
+        *self.master_keys.write().unwrap_or_else(PoisonError::into_inner) = read;
+        Ok(key)
+    }
+
+    fn master_keys(&self) -> MasterKeys {
+        self.master_keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn shard_of(&self, organization: &OrganizationId) -> Shard {
+        Shard::of(organization, self.store.shard_count())
+    }
+}
+
+impl DataKeys {
+    /// Decrypts an endpoint's secret, if its organization was among those asked for.
     pub fn open(
         &self,
         organization: &OrganizationId,
         endpoint: EndpointId,
         sealed: &SealedSecret,
-    ) -> Result<Secret, CannotOpen> {
-        let cannot_open = || CannotOpen { key_id: sealed.key_id.clone() };
-        let payload =
-            Payload { msg: &sealed.ciphertext, aad: &associated_data(organization, endpoint) };
-        let plain = self
-            .cipher
-            .decrypt(Nonce::from_slice(&sealed.nonce), payload)
-            .map_err(|_| cannot_open())?;
-        let text = String::from_utf8(plain).map_err(|_| cannot_open())?;
-        Secret::new(text).map_err(|_| cannot_open())
-    }
-
-    fn create(path: &Path) -> Result<(), KeyringError> {
-        let failed = |action| {
-            let path = path.to_owned();
-            move |source| KeyringError::File { action, path, source }
-        };
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            fs::create_dir_all(folder).map_err(failed("make the folder of"))?;
-        }
-        // Written beside and linked into place, so that nobody ever reads half a key and of
-        // two processes that start at once one wins.
-        let draft = path.with_extension(format!("draft-{}", std::process::id()));
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let written = options.open(&draft).and_then(|mut file| {
-            writeln!(file, "{}", hex::encode(random::<KEY_BYTES>()))?;
-            file.sync_all()
-        });
-        written.map_err(failed("write"))?;
-        let linked = fs::hard_link(&draft, path);
-        fs::remove_file(&draft).map_err(failed("tidy up after"))?;
-        match linked {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                Err(failed("make")(error))
-            }
-            _ => Ok(()),
-        }
+    ) -> Result<Secret, KeyProblem> {
+        let no_key = || KeyProblem::NoDataKey { organization: organization.clone() };
+        let key = self.0.get(organization).ok_or_else(no_key)?;
+        key.as_ref().map_err(Clone::clone)?.open(organization, endpoint, sealed)
     }
 }
 
@@ -183,64 +261,5 @@ pub fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// Ties a ciphertext to its place: moved to another endpoint, it cannot be opened.
-fn associated_data(organization: &OrganizationId, endpoint: EndpointId) -> Vec<u8> {
-    format!("{organization}/{endpoint}").into_bytes()
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn secret() -> Secret {
-        Secret::new("correct horse battery".to_owned()).expect("long enough")
-    }
-
-    fn organization() -> OrganizationId {
-        "default".parse().expect("valid")
-    }
-
-    #[test]
-    fn a_secret_is_opened_only_with_its_key_and_at_its_place() {
-        let keyring = Keyring::from_key([1; 32]);
-        let sealed = keyring.seal(&organization(), EndpointId::MIN, &secret());
-        let open = |keyring: &Keyring, endpoint| keyring.open(&organization(), endpoint, &sealed);
-        assert_eq!(open(&keyring, EndpointId::MIN), Ok(secret()));
-        assert!(open(&keyring, EndpointId::MAX).is_err(), "another endpoint's");
-        assert!(open(&Keyring::from_key([2; 32]), EndpointId::MIN).is_err(), "another key");
-    }
-
-    #[test]
-    fn invariant_10_a_sealed_secret_does_not_contain_the_secret() {
-        let sealed = Keyring::from_key([1; 32]).seal(&organization(), EndpointId::MIN, &secret());
-        let plain = secret();
-        let plain = plain.expose().as_bytes();
-        assert!(
-            !sealed.ciphertext.windows(8).any(|part| plain.windows(8).any(|other| part == other))
-        );
-    }
-
-    #[test]
-    fn a_key_file_is_made_once_and_only_its_owner_may_read_it() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("data/master.key");
-        let made = Keyring::load_or_create(&path).expect("made");
-        let read = Keyring::load_or_create(&path).expect("read");
-        assert_eq!(made.key_id(), read.key_id());
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            let mode = fs::metadata(&path).expect("there").permissions().mode();
-            assert_eq!(mode & 0o777, 0o600);
-        }
-        assert_eq!(fs::read_dir(folder.path().join("data")).expect("a folder").count(), 1);
-    }
-
-    #[test]
-    fn a_file_that_is_not_a_key_is_refused() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("master.key");
-        fs::write(&path, "secret").expect("written");
-        assert!(matches!(Keyring::load_or_create(&path), Err(KeyringError::NotAKey { .. })));
-    }
-}
+mod tests;

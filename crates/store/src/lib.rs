@@ -14,6 +14,7 @@
 mod conformance;
 pub mod durations;
 mod ids;
+pub mod key_store;
 pub mod keyring;
 pub mod log;
 pub mod memory;
@@ -28,14 +29,15 @@ mod store;
 mod tail;
 
 pub use ids::{new_trace, new_ulid, system_clock};
+pub use key_store::KeyStore;
 pub use log::{AppendError, Follower, Log};
 pub use memory::Clock;
 pub use operation::{
     Advance, Appended, BodyId, Expected, NewBody, NewRecord, Operation, Record, Refusal,
 };
 pub use store::{
-    AppendedBatch, DueKey, DuePage, Lease, RebuildDifference, ShardLease, ShardState, Store,
-    StoreError, Survey, WaitingEndpoints,
+    AppendedBatch, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardLease, ShardState,
+    Store, StoreError, Survey, WaitingEndpoints,
 };
 
 /// Every limit of the log, in one place.

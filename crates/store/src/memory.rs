@@ -1,6 +1,8 @@
 //! The log in memory: the reference that the databases are held against, and what simulations
 //! run on. Nothing survives the process.
 
+mod data_keys;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,6 +22,7 @@ use keeptrusts_webhooks_domain::key::{Key, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard, Stream, Version};
 use tokio::sync::mpsc;
 
+use crate::key_store::{MasterKeyHistory, StoredDataKey};
 use crate::operation::{Appended, BodyId, NewBody, Operation, Record};
 use crate::plan::{Locked, Wanted, plan};
 use crate::projection::{Changes, CountKey, Fold, Loaded, Missed, Touched};
@@ -27,8 +30,8 @@ use crate::query::{
     AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
 };
 use crate::store::{
-    AppendedBatch, DueKey, DuePage, Lease, RebuildDifference, ShardLease, ShardState, Store,
-    StoreError, Survey, WaitingEndpoints,
+    AppendedBatch, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardLease, ShardState,
+    Store, StoreError, Survey, WaitingEndpoints,
 };
 
 /// What time it is, for the recorded times, the leases and the expiry of bodies.
@@ -44,8 +47,8 @@ pub struct MemoryStore {
 
 #[derive(Default)]
 struct Database {
-    master_key_id: Option<String>,
     key_uses: HashMap<KeyId, Timestamp>,
+    master_keys: MasterKeyHistory,
     members: BTreeMap<String, Timestamp>,
 }
 
@@ -56,6 +59,7 @@ struct ShardData {
     lease: Option<(String, Timestamp)>,
     records: Vec<Record>,
     bodies: HashMap<BodyId, NewBody>,
+    data_keys: BTreeMap<OrganizationId, StoredDataKey>,
     tables: Tables,
 }
 
@@ -256,6 +260,25 @@ impl Store for MemoryStore {
             data.bodies.remove(id);
         });
         Ok(expired.len())
+    }
+
+    async fn erase_bodies(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        after: Option<BodyId>,
+        limit: usize,
+    ) -> Result<ErasedBodies, StoreError> {
+        let mut data = self.shard(shard);
+        let tables = &data.tables;
+        let events = tables.events.values().filter(|row| row.organization_id == *organization);
+        let attempts = tables.attempts.values().filter(|row| row.organization_id == *organization);
+        let ids = events
+            .map(|event| BodyId::Event(event.id))
+            .chain(attempts.map(|attempt| BodyId::Attempt(attempt.made.id)));
+        let page: Vec<_> = ids.filter(|id| Some(*id) > after).take(limit).collect();
+        let deleted = page.iter().filter(|id| data.bodies.remove(id).is_some()).count();
+        Ok(ErasedBodies { deleted, next: page.last().copied() })
     }
 
     async fn acquire_lease(
@@ -589,11 +612,6 @@ impl Store for MemoryStore {
     async fn key_uses(&self, ids: &[KeyId]) -> Result<HashMap<KeyId, Timestamp>, StoreError> {
         let database = lock(&self.database);
         Ok(ids.iter().filter_map(|id| Some((*id, *database.key_uses.get(id)?))).collect())
-    }
-
-    async fn claim_master_key(&self, key_id: &str) -> Result<String, StoreError> {
-        let mut database = lock(&self.database);
-        Ok(database.master_key_id.get_or_insert_with(|| key_id.to_owned()).clone())
     }
 
     async fn rebuild(

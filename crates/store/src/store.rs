@@ -17,13 +17,14 @@ use keeptrusts_webhooks_domain::key::{Key, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard, Stream, Version};
 use tokio::sync::mpsc;
 
+use crate::key_store::KeyStore;
 use crate::operation::{Appended, BodyId, Operation, Record, Refusal};
 use crate::projection::{BrokenLog, CountKey, Missed};
 use crate::query::{
     AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
 };
 
-/// The log and its projections, in a database.
+/// The log and its projections, in a database; and, as a [`KeyStore`], the keys of its secrets.
 ///
 /// ```text
 ///            checkpoint: acted on up to here        last position
@@ -56,7 +57,7 @@ use crate::query::{
 /// - Cancelling the future of a call leaves the database consistent, but whether it happened
 ///   is then unknown; [`find_operations`](Store::find_operations) tells.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: KeyStore {
     /// How many shards there are: fixed when the database was created.
     fn shard_count(&self) -> u16;
 
@@ -120,6 +121,16 @@ pub trait Store: Send + Sync + 'static {
 
     /// Deletes up to `limit` bodies that have expired by the database's clock; says how many.
     async fn delete_expired_bodies(&self, shard: Shard, limit: usize) -> Result<usize, StoreError>;
+
+    /// Deletes the bodies of an organization's events and attempts, expired or not: those of up
+    /// to `limit` of them, in the order of their ids, after `after`.
+    async fn erase_bodies(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        after: Option<BodyId>,
+        limit: usize,
+    ) -> Result<ErasedBodies, StoreError>;
 
     // --- leases ---
 
@@ -296,10 +307,6 @@ pub trait Store: Send + Sync + 'static {
 
     // --- administration ---
 
-    /// Records which master key seals this database's secrets, unless one is recorded; answers
-    /// with the id of the recorded one.
-    async fn claim_master_key(&self, key_id: &str) -> Result<String, StoreError>;
-
     /// Drops the shard's projections and folds them from the log again, in one transaction.
     /// Appends wait meanwhile. `progress` is told how many records have been folded.
     async fn rebuild(
@@ -339,6 +346,15 @@ pub struct ShardState {
     pub checkpoint: Position,
     /// The current owner's epoch.
     pub epoch: Epoch,
+}
+
+/// A step of erasing an organization's bodies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ErasedBodies {
+    /// How many were deleted.
+    pub deleted: usize,
+    /// Where the next step begins. None: there is nothing after it.
+    pub next: Option<BodyId>,
 }
 
 /// The right to work on a shard, until it expires or passes on.

@@ -6,7 +6,7 @@ use clap::Parser;
 use keeptrusts_webhooks_console::flags::{ConsoleFlags, ServiceFlags};
 use keeptrusts_webhooks_console::{Console, Services};
 use keeptrusts_webhooks_process::logging::LoggingFlags;
-use keeptrusts_webhooks_process::{exit, shutdown, tls};
+use keeptrusts_webhooks_process::{exit, reload, shutdown, tls};
 
 /// Shows webhooks in the browser: create endpoints, send tests, read the delivery log, retry.
 ///
@@ -37,7 +37,7 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync
     let shutdown = shutdown::on_signals()?;
     let addresses = flags.services.addresses()?;
     let service_tls = flags.services.load_tls()?;
-    tls::reload_on_hangup(service_tls.clone())?;
+    tls::reload_on_hangup(service_tls.clone(), reload::on_hangup()?);
     let services = Services::connect_lazily(&addresses, service_tls);
     let console = Console::bind(&flags.console).await?;
     Ok(console.serve(services, shutdown).await?)

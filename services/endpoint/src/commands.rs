@@ -8,7 +8,6 @@ use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{EndpointId, OperationId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_process::answer;
-use keeptrusts_webhooks_store::keyring::CannotOpen;
 use keeptrusts_webhooks_store::{
     AppendError, Appended, Expected, NewRecord, Operation, Refusal, new_ulid,
 };
@@ -79,9 +78,4 @@ impl EndpointApi {
             Appended::Duplicate { .. } => now,
         }))
     }
-}
-
-pub(crate) fn cannot_open(id: EndpointId, error: &CannotOpen) -> Status {
-    tracing::error!(endpoint_id = %id, %error, "cannot reveal a secret");
-    status::internal()
 }

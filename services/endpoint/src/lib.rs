@@ -3,6 +3,7 @@
 
 mod commands;
 pub mod flags;
+mod secrets;
 
 use std::sync::Arc;
 
@@ -20,10 +21,9 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{EndpointUpdate, Fact};
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Stream;
-use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
-use keeptrusts_webhooks_store::keyring::{Keyring, random};
+use keeptrusts_webhooks_store::keyring::Keyring;
 use keeptrusts_webhooks_store::query::EndpointFilter;
 use keeptrusts_webhooks_store::{Clock, Expected, Log, NewRecord, new_ulid};
 use tonic::{Request, Response, Status};
@@ -78,17 +78,6 @@ impl EndpointApi {
         let existing = found.filter(|endpoint| endpoint.delete_time.is_none());
         existing.ok_or_else(|| status::not_found(Resource::Endpoint, id))
     }
-
-    fn seal_or_generate(
-        &self,
-        organization: &OrganizationId,
-        id: EndpointId,
-        secret: Option<Secret>,
-    ) -> (Secret, keeptrusts_webhooks_domain::secret::SealedSecret) {
-        let secret = secret.unwrap_or_else(|| Secret::from_random(random()));
-        let sealed = self.keyring.seal(organization, id, &secret);
-        (secret, sealed)
-    }
 }
 
 #[tonic::async_trait]
@@ -103,7 +92,8 @@ impl EndpointService for EndpointApi {
         let CreateEndpoint { organization_id, name, url, description, event_types, secret } =
             asked.request;
         self.refuse_if_full(&organization_id).await?;
-        let (secret, sealed) = self.seal_or_generate(&organization_id, id, secret);
+        let secret = secret.unwrap_or_else(secrets::generate);
+        let sealed = self.seal(&organization_id, id, &secret).await?;
         let new = NewEndpoint { name, url, description, event_types, secret: sealed };
         let record = NewRecord {
             stream: Stream::Endpoint(id),
@@ -156,7 +146,10 @@ impl EndpointService for EndpointApi {
         let metadata = asked.metadata(asked.request.endpoint_id);
         let request = asked.request;
         let UpdateEndpoint { organization_id, endpoint_id, etag, secret, .. } = request;
-        let sealed = secret.map(|secret| self.keyring.seal(&organization_id, endpoint_id, &secret));
+        let sealed = match secret {
+            Some(secret) => Some(self.seal_anew(&organization_id, endpoint_id, &secret).await?),
+            None => None,
+        };
         let command = EndpointCommand::Update(EndpointUpdate {
             name: request.name,
             url: request.url,
@@ -212,7 +205,8 @@ impl EndpointService for EndpointApi {
         let asked = Asked::<RotateSecret>::of(request)?;
         let metadata = asked.metadata(asked.request.endpoint_id);
         let RotateSecret { organization_id, endpoint_id, secret, overlap } = asked.request;
-        let (secret, sealed) = self.seal_or_generate(&organization_id, endpoint_id, secret);
+        let secret = secret.unwrap_or_else(secrets::generate);
+        let sealed = self.seal_anew(&organization_id, endpoint_id, &secret).await?;
         let previous_expire_time = match overlap.is_zero() {
             true => None,
             false => (self.clock)().checked_add(overlap).ok(),
@@ -235,8 +229,8 @@ impl EndpointService for EndpointApi {
         // Recorded first: nobody sees a secret without leaving a trace.
         let command = EndpointCommand::RevealSecret;
         let endpoint = self.execute(&organization_id, endpoint_id, command, None, metadata).await?;
-        let opened = self.keyring.open(&organization_id, endpoint_id, &endpoint.secret);
-        let secret = opened.map_err(|error| commands::cannot_open(endpoint_id, &error))?;
+        let opened = self.keyring.open(&organization_id, endpoint_id, &endpoint.secret).await;
+        let secret = opened.map_err(|error| secrets::failed(&organization_id, error))?;
         Ok(Response::new(v1::RevealSecretResponse { secret: secret.expose().to_owned() }))
     }
 

@@ -11,7 +11,7 @@ use keeptrusts_webhooks_ingest_service::flags::IngestFlags;
 use keeptrusts_webhooks_process::database::{DatabaseFlags, RetentionFlags};
 use keeptrusts_webhooks_process::grpc_server::{GrpcFlags, GrpcServer, Listener};
 use keeptrusts_webhooks_process::logging::LoggingFlags;
-use keeptrusts_webhooks_process::{exit, shutdown, tls};
+use keeptrusts_webhooks_process::{exit, master_keys, reload, shutdown, tls};
 use keeptrusts_webhooks_store::system_clock;
 
 /// Accepts events and makes them durable: the ingest service, on a Postgres database that it
@@ -57,9 +57,11 @@ async fn main() -> ExitCode {
 async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     flags.logging.start()?;
     let shutdown = shutdown::on_signals()?;
+    let hangups = reload::on_hangup()?;
     let listener = Listener::bind_secured(flags.listen, "--listen", &flags.grpc.tls).await?;
-    tls::reload_on_hangup(listener.tls().cloned())?;
+    tls::reload_on_hangup(listener.tls().cloned(), hangups.clone());
     let database = flags.database.open_shared().await?;
+    master_keys::reload_on_hangup(Arc::clone(&database.keyring), hangups);
     let log = Arc::clone(&database.log);
     let access = flags.access.start(&database, system_clock()).await?;
     let retention = flags.retention.body_retention;

@@ -1,8 +1,10 @@
 //! `keeptrusts-webhooks`: all services in one process.
 
 mod demo;
+mod organization;
 mod platform;
 mod rebuild;
+mod rotate_master_key;
 mod serve;
 
 use std::process::ExitCode;
@@ -34,6 +36,10 @@ enum Command {
     /// Look after the log.
     #[command(subcommand)]
     Log(LogCommand),
+    RotateMasterKey(rotate_master_key::RotateMasterKeyCommand),
+    /// Look after an organization.
+    #[command(subcommand)]
+    Organization(organization::OrganizationCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -51,6 +57,8 @@ async fn main() -> ExitCode {
     match Program::parse().command {
         Command::Serve(command) => exit::with(serve::run(*command).await),
         Command::Demo(_) => exit::with(demo::run().await),
+        Command::RotateMasterKey(command) => exit::with(rotate_master_key::run(command).await),
+        Command::Organization(command) => exit::with(organization::run(command).await),
         Command::Log(LogCommand::Rebuild(command)) => match rebuild::run(command).await {
             Ok(rebuild::Found::AsTheLogSays) => ExitCode::SUCCESS,
             Ok(rebuild::Found::Differences) => ExitCode::FAILURE,

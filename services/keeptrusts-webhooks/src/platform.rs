@@ -18,6 +18,7 @@ use keeptrusts_webhooks_process::grpc_server::{
     GrpcServer, InProcess, LimitFlags, Listener, ServeError,
 };
 use keeptrusts_webhooks_process::shutdown;
+use keeptrusts_webhooks_store::keyring::Keyring;
 use keeptrusts_webhooks_store::{Log, system_clock};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +40,7 @@ pub(crate) struct Platform {
     in_process: InProcess,
     log: Arc<Log>,
     access: Arc<Access>,
+    keyring: Arc<Keyring>,
     dispatch: Dispatch,
     server: JoinHandle<Result<(), ServeError>>,
     shutdown: CancellationToken,
@@ -72,7 +74,8 @@ impl Platform {
 
         let shutdown = CancellationToken::new();
         let time = || Arc::clone(&clock);
-        let endpoints = EndpointApi::server(Arc::clone(&log), keyring, time(), &flags.endpoints);
+        let endpoints =
+            EndpointApi::server(Arc::clone(&log), Arc::clone(&keyring), time(), &flags.endpoints);
         let ingest = IngestApi::server(Arc::clone(&log), time(), retention, &flags.ingest);
         let deliveries = DispatchApi::server(Arc::clone(&log), time(), retention, shutdown.clone());
         let server = GrpcServer::new(access.clone())
@@ -85,7 +88,7 @@ impl Platform {
             .service(AuditApi::server(Arc::clone(&log)));
         let in_process = server.in_process();
         let server = tokio::spawn(server.serve(listener, shutdown.clone()));
-        Ok(Platform { address, in_process, log, access, dispatch, server, shutdown })
+        Ok(Platform { address, in_process, log, access, keyring, dispatch, server, shutdown })
     }
 
     /// Where it listens.
@@ -96,6 +99,11 @@ impl Platform {
     /// A way to its services from within the process.
     pub(crate) fn in_process(&self) -> InProcess {
         self.in_process.clone()
+    }
+
+    /// What seals and opens its secrets.
+    pub(crate) fn keyring(&self) -> &Arc<Keyring> {
+        &self.keyring
     }
 
     /// Runs until `stop` is cancelled, or until the server fails.

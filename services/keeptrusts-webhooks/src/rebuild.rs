@@ -4,6 +4,7 @@ use clap::Args;
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 use keeptrusts_webhooks_process::database::DatabaseFlags;
 use keeptrusts_webhooks_process::logging::LoggingFlags;
+use keeptrusts_webhooks_process::reload;
 use keeptrusts_webhooks_store::{RebuildDifference, Store};
 
 /// The tables that are read from (endpoints, events, deliveries, attempts, counts) are computed
@@ -38,6 +39,8 @@ pub(crate) async fn run(
     command: RebuildCommand,
 ) -> Result<Found, Box<dyn std::error::Error + Send + Sync>> {
     command.logging.start()?;
+    // Who means the server that has the database open may meet this process.
+    let _hangups = reload::on_hangup()?;
     let (store, description) = command.database.open_store().await?;
     eprintln!("{} {description}", if command.check { "checking" } else { "rebuilding" });
     let mut found = Found::AsTheLogSays;

@@ -1,6 +1,7 @@
 //! `keeptrusts-webhooks serve`.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use clap::Args;
 use keeptrusts_webhooks_access::AccessFlags;
@@ -12,7 +13,7 @@ use keeptrusts_webhooks_ingest_service::flags::IngestFlags;
 use keeptrusts_webhooks_process::database::{DatabaseFlags, RetentionFlags};
 use keeptrusts_webhooks_process::grpc_server::{GrpcFlags, Listener};
 use keeptrusts_webhooks_process::logging::LoggingFlags;
-use keeptrusts_webhooks_process::{shutdown, tls};
+use keeptrusts_webhooks_process::{master_keys, reload, shutdown, tls};
 use tokio_util::sync::CancellationToken;
 
 use crate::platform::{Platform, PlatformFlags};
@@ -71,14 +72,16 @@ pub(crate) async fn run(
     let ServeCommand { retention, access, endpoints, ingest, logging, .. } = command;
     logging.start()?;
     let stop = shutdown::on_signals()?;
+    let hangups = reload::on_hangup()?;
     let console = if no_console { None } else { bind_console(&console).await? };
     let body_retention = retention.body_retention;
     let listener = Listener::bind_secured(listen, "--listen", &grpc.tls).await?;
-    tls::reload_on_hangup(listener.tls().cloned())?;
+    tls::reload_on_hangup(listener.tls().cloned(), hangups.clone());
     let limits = grpc.limits;
     let flags =
         PlatformFlags { limits, database, dispatch, body_retention, access, endpoints, ingest };
     let platform = Platform::start(listener, &flags).await?;
+    master_keys::reload_on_hangup(Arc::clone(platform.keyring()), hangups);
     let Some(console) = console else { return Ok(platform.run_until(stop).await?) };
     // The console ends first: until its last page is finished, the services answer it.
     let services = Services::of_this_process(platform.in_process());

@@ -15,6 +15,9 @@ const COMMANDS: &[&[&str]] = &[
     &["keeptrusts-webhooks", "demo"],
     &["keeptrusts-webhooks", "log"],
     &["keeptrusts-webhooks", "log", "rebuild"],
+    &["keeptrusts-webhooks", "rotate-master-key"],
+    &["keeptrusts-webhooks", "organization"],
+    &["keeptrusts-webhooks", "organization", "erase"],
     &["endpoint-service"],
     &["ingest-service"],
     &["dispatch-service"],
@@ -22,7 +25,8 @@ const COMMANDS: &[&[&str]] = &[
 ];
 
 /// Flags that say what to do now; in an environment they would be a trap.
-const WITHOUT_VARIABLE: [&str; 3] = ["--help", "--version", "--check"];
+const WITHOUT_VARIABLE: [&str; 6] =
+    ["--help", "--version", "--check", "--prepare", "--retire", "--yes"];
 
 async fn said_by(command: &[&str], flag: &str) -> String {
     let mut process = Launch::binary(command[0]).args(&command[1..]).arg(flag).start();

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_testkit::postgres::Cluster;
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
 use keeptrusts_webhooks_testkit::verify;
 use platform::{Backend, Client, Database, PATIENCE, Server, on_both_backends};
@@ -32,6 +33,7 @@ async fn invariant_10_secrets_are_neither_in_files_nor_in_logs_however_detailed(
     server.kill().await;
     files = files_in(database.folder());
     assert_absent(&files);
+    assert_absent_in_tables(&database).await;
     for path in files {
         let mode = fs::metadata(&path).expect("the file is there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{} is its owner's only", path.display());
@@ -93,6 +95,22 @@ fn assert_absent(files: &[PathBuf]) {
         for secret in [FIRST_SECRET, SECOND_SECRET] {
             let found = content.windows(secret.len()).any(|part| part == secret.as_bytes());
             assert!(!found, "{} has a secret", path.display());
+        }
+    }
+}
+
+/// Looks for the secrets in every table of a Postgres database, as text and as bytes.
+async fn assert_absent_in_tables(database: &Database) {
+    let Some(name) = database.name_in_cluster() else { return };
+    let cluster = Cluster::shared().await;
+    let tables = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'";
+    let tables = cluster.query(name, tables).await;
+    assert!(tables.lines().any(|table| table == "data_keys"), "{tables}");
+    for table in tables.lines() {
+        let rows = cluster.query(name, &format!(r#"SELECT t::text FROM "{table}" AS t"#)).await;
+        for secret in [FIRST_SECRET, SECOND_SECRET] {
+            let is_there = rows.contains(secret) || rows.contains(&hex::encode(secret));
+            assert!(!is_there, "the table {table} has a secret");
         }
     }
 }

@@ -2,7 +2,8 @@
 
 mod platform;
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use keeptrusts_webhooks_testkit::process::Launch;
@@ -59,6 +60,7 @@ async fn a_master_key_file_that_holds_no_key_is_refused(backend: Backend) {
 async fn refusal_of_key(database: &Database, key: &str) -> String {
     let path = database.folder().join("other.key");
     fs::write(&path, key).expect("a file can be written");
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("it is ours");
     let path = text(&path);
     let mut process = Server::all_in_one(database).flag("--master-key-file", path).start_process();
     let status = process.wait_exit(PATIENCE).await;

@@ -39,6 +39,8 @@ reasons! {
     DeliveryEnded "DELIVERY_ENDED";
     /// The event's body is gone, so that there is nothing to send.
     BodyExpired "BODY_EXPIRED";
+    /// The organization's data was erased, and it cannot have secrets any more.
+    OrganizationErased "ORGANIZATION_ERASED";
     /// The endpoint's configuration has changed since it was read.
     StaleEtag "STALE_ETAG";
     /// The idempotency key stands for an event with other content.

@@ -2,10 +2,9 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 use super::file::TlsFileError;
 
@@ -47,22 +46,15 @@ impl<T> fmt::Debug for Reloadable<T> {
     }
 }
 
-/// Loads `files` again whenever the process gets a SIGHUP, for as long as it runs.
-///
-/// The signal no longer ends the process from this call on, with and without files: a reload
-/// of a service that has no TLS must not stop it. Must be called within a tokio runtime; fails
-/// only if the operating system refuses a handler.
-pub fn reload_on_hangup<T>(files: Option<Arc<Reloadable<T>>>) -> io::Result<()>
+/// Loads `files` again each time that `hangups` changes, for as long as the process runs.
+/// Without files there is nothing to do.
+pub fn reload_on_hangup<T>(files: Option<Arc<Reloadable<T>>>, mut hangups: watch::Receiver<u64>)
 where
     T: Send + Sync + 'static,
 {
-    let mut hangup = signal(SignalKind::hangup())?;
+    let Some(files) = files else { return };
     tokio::spawn(async move {
-        while hangup.recv().await.is_some() {
-            let Some(files) = &files else {
-                tracing::info!("SIGHUP, but there is nothing to read again: TLS is off");
-                continue;
-            };
+        while hangups.changed().await.is_ok() {
             match files.reload() {
                 Ok(()) => tracing::info!("the TLS files were read again, for new connections"),
                 Err(error) => tracing::error!(
@@ -72,5 +64,4 @@ where
             }
         }
     });
-    Ok(())
 }

@@ -122,3 +122,49 @@ pub(crate) async fn a_rebuild_leaves_bodies_alone(fixture: Fixture) {
     fixture.store().rebuild(SHARD, &|_| ()).await.expect("rebuilds");
     assert_eq!(read(&fixture, &[id]).await[&id], "content");
 }
+
+pub(crate) async fn an_organizations_bodies_are_erased_page_by_page_and_nobody_elses(
+    fixture: Fixture,
+) {
+    let expire_time = fixture.now() + LONG;
+    let endpoint = endpoint_id();
+    fixture.append(create_endpoint(endpoint)).await;
+    let mut ours = Vec::new();
+    for _ in 0..5 {
+        let (event, delivery) = (event_id(), delivery_id());
+        let id = BodyId::Event(event);
+        fixture.append(publish(event).with_body(id, "of the event", expire_time)).await;
+        fixture.append(schedule(event, &[(delivery, endpoint)], &[])).await;
+        let delivery = fixture.delivery(delivery).await;
+        let made = attempt_of(&delivery, fixture.now());
+        let attempt = BodyId::Attempt(made.id);
+        let concluded = conclude(&delivery, made, failure());
+        fixture.append(concluded.with_body(attempt, "of the attempt", expire_time)).await;
+        ours.extend([id, attempt]);
+    }
+    let (theirs, operation) = with_body(b"somebody else's", expire_time);
+    fixture.append(operation.of(other_organization())).await;
+    // One is gone already; the page that it was on is not the last one.
+    let (_, expired) = with_body(b"expired", fixture.now() - LONG);
+    fixture.append(expired).await;
+    fixture.store().delete_expired_bodies(SHARD, 10).await.expect("deletes");
+
+    let (mut after, mut deleted, mut pages) = (None, 0, 0);
+    loop {
+        let erased = fixture.store().erase_bodies(SHARD, &organization(), after, 2).await;
+        let erased = erased.expect("erases");
+        assert!(erased.deleted <= 2);
+        (deleted, pages) = (deleted + erased.deleted, pages + 1);
+        match erased.next {
+            Some(next) => after = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(deleted, ours.len());
+    assert!(pages <= 9, "{pages} pages");
+    assert!(read(&fixture, &ours).await.is_empty());
+    assert_eq!(read(&fixture, &[theirs]).await.len(), 1);
+
+    let again = fixture.store().erase_bodies(SHARD, &organization(), None, 100).await;
+    assert_eq!(again.expect("nothing is left").deleted, 0);
+}

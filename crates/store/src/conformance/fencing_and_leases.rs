@@ -246,10 +246,3 @@ pub(crate) async fn a_member_that_ran_out_of_time_is_gone_and_its_lease_is_seen_
     let survey = store.survey("a", LONG).await.expect("surveys");
     assert_eq!(survey.shards[usize::from(SHARD.0)].owner, None);
 }
-
-pub(crate) async fn the_first_master_key_is_the_databases_for_ever(fixture: Fixture) {
-    for store in &fixture.stores {
-        assert_eq!(store.claim_master_key("first").await.expect("claims"), "first");
-    }
-    assert_eq!(fixture.other_store().claim_master_key("second").await.expect("claims"), "first");
-}

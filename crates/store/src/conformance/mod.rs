@@ -20,6 +20,7 @@ pub(crate) mod due;
 pub(crate) mod fencing_and_leases;
 pub(crate) mod filters;
 pub(crate) mod idempotency;
+pub(crate) mod data_keys;
 pub(crate) mod keys;
 pub(crate) mod projections;
 pub(crate) mod queries;
@@ -79,9 +80,26 @@ macro_rules! conformance_tests {
                 invariant_2_the_checkpoint_moves_step_by_step_and_nothing_is_acted_on_twice,
                 a_survey_says_who_is_there_and_who_holds_what,
                 a_member_that_ran_out_of_time_is_gone_and_its_lease_is_seen_to_have_expired,
-                the_first_master_key_is_the_databases_for_ever,
+            }
+            data_keys {
+                the_first_master_key_is_current_until_it_is_replaced,
+                a_replaced_master_key_never_comes_back,
+                of_many_who_replace_the_master_key_one_does,
+                an_organization_has_one_data_key_which_is_read_back_as_it_was_created,
+                of_many_who_create_a_data_key_one_does_and_all_learn_of_it,
+                a_data_key_is_not_created_under_a_master_key_that_is_not_current,
+                data_keys_are_paged_by_their_organizations_without_those_under_one_master_key,
+                many_data_keys_are_wrapped_anew_at_once_and_counted,
+                a_data_key_that_has_changed_meanwhile_is_not_wrapped_anew,
+                once_a_master_key_is_replaced_no_new_data_key_is_under_it,
+                of_two_who_wrap_the_same_keys_anew_one_does_it_to_each,
+                an_erased_data_key_is_gone_for_ever,
+                an_organization_without_a_data_key_is_erased_all_the_same,
+                a_rebuild_leaves_keys_alone,
+                data_keys_are_their_shards,
             }
             bodies {
+                an_organizations_bodies_are_erased_page_by_page_and_nobody_elses,
                 bodies_of_every_size_are_read_back_byte_for_byte,
                 an_attempts_body_and_an_events_body_are_told_apart,
                 only_bodies_that_are_asked_for_and_exist_are_answered,

@@ -1,6 +1,6 @@
 //! A memory store that fails when it is told to, and counts what it is asked.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,6 +19,9 @@ use keeptrusts_webhooks_domain::key::{Key, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream, Version};
 use tokio::sync::{Semaphore, mpsc};
 
+use crate::key_store::{
+    DataKeyCreation, KeyStore, MasterKeyHistory, RewrappedDataKey, StoredDataKey, WrappedDataKey,
+};
 use crate::memory::MemoryStore;
 use crate::operation::{Appended, BodyId, Operation, Record};
 use crate::projection::{CountKey, Missed};
@@ -26,8 +29,8 @@ use crate::query::{
     AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
 };
 use crate::store::{
-    AppendedBatch, DueKey, DuePage, Lease, RebuildDifference, ShardState, Store, StoreError,
-    Survey, WaitingEndpoints,
+    AppendedBatch, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardState, Store,
+    StoreError, Survey, WaitingEndpoints,
 };
 
 /// What happens to one append.
@@ -118,13 +121,13 @@ fn lost() -> StoreError {
 }
 
 /// The methods in braces, and the others as the inner store has them.
-macro_rules! store_over_inner {
+macro_rules! over_inner {
     (
-        { $($own:tt)* }
+        $trait:ident { $($own:tt)* }
         $(async fn $name:ident($($argument:ident: $type:ty),*) -> $output:ty;)*
     ) => {
         #[async_trait]
-        impl Store for FaultyStore {
+        impl $trait for FaultyStore {
             $($own)*
 
             $(async fn $name(&self, $($argument: $type),*) -> $output {
@@ -134,8 +137,8 @@ macro_rules! store_over_inner {
     };
 }
 
-store_over_inner! {
-    {
+over_inner! {
+    Store {
         fn shard_count(&self) -> u16 {
             self.inner.shard_count()
         }
@@ -228,6 +231,7 @@ store_over_inner! {
     }
     async fn read_stream(shard: Shard, stream: Stream, after: Version, limit: usize) -> Result<Vec<Record>, StoreError>;
     async fn delete_expired_bodies(shard: Shard, limit: usize) -> Result<usize, StoreError>;
+    async fn erase_bodies(shard: Shard, organization: &OrganizationId, after: Option<BodyId>, limit: usize) -> Result<ErasedBodies, StoreError>;
     async fn acquire_lease(shard: Shard, owner: &str, time_to_live: Duration) -> Result<Option<Lease>, StoreError>;
     async fn renew_lease(lease: Lease, time_to_live: Duration) -> Result<bool, StoreError>;
     async fn release_lease(lease: Lease) -> Result<(), StoreError>;
@@ -265,7 +269,19 @@ store_over_inner! {
     async fn has_keys() -> Result<bool, StoreError>;
     async fn note_key_uses(uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError>;
     async fn key_uses(ids: &[KeyId]) -> Result<HashMap<KeyId, Timestamp>, StoreError>;
-    async fn claim_master_key(key_id: &str) -> Result<String, StoreError>;
     async fn rebuild(shard: Shard, progress: &(dyn Fn(Position) + Sync)) -> Result<(), StoreError>;
     async fn check(shard: Shard, limit: usize, progress: &(dyn Fn(Position) + Sync)) -> Result<Vec<RebuildDifference>, StoreError>;
+}
+
+over_inner! {
+    KeyStore {}
+    async fn claim_master_key(key_id: &str) -> Result<String, StoreError>;
+    async fn master_keys() -> Result<MasterKeyHistory, StoreError>;
+    async fn replace_master_key(current: &str, new: &str) -> Result<bool, StoreError>;
+    async fn data_keys(shard: Shard, organizations: &[OrganizationId]) -> Result<HashMap<OrganizationId, StoredDataKey>, StoreError>;
+    async fn create_data_key(shard: Shard, organization: &OrganizationId, key: &WrappedDataKey) -> Result<DataKeyCreation, StoreError>;
+    async fn wrapped_data_keys(shard: Shard, except: Option<&str>, after: Option<&OrganizationId>, limit: usize) -> Result<Vec<(OrganizationId, WrappedDataKey)>, StoreError>;
+    async fn rewrap_data_keys(shard: Shard, rewrapped: &[RewrappedDataKey]) -> Result<usize, StoreError>;
+    async fn count_data_keys(shard: Shard) -> Result<BTreeMap<String, u64>, StoreError>;
+    async fn erase_data_key(shard: Shard, organization: &OrganizationId) -> Result<(), StoreError>;
 }

@@ -9,8 +9,10 @@
 mod append;
 mod check;
 mod columns;
+mod erase;
 mod errors;
 mod hints;
+mod data_keys;
 mod keys;
 mod leases;
 mod lists;
@@ -48,15 +50,15 @@ use tokio::time::timeout;
 
 use self::hints::Hints;
 pub use self::open::OpenError;
-use self::session::{change, pool};
+use self::session::pool;
 use crate::operation::{Appended, BodyId, Operation, Record};
 use crate::projection::{CountKey, Missed};
 use crate::query::{
     AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
 };
 use crate::store::{
-    AppendedBatch, DueKey, DuePage, Lease, RebuildDifference, ShardState, Store, StoreError,
-    Survey, WaitingEndpoints,
+    AppendedBatch, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardState, Store,
+    StoreError, Survey, WaitingEndpoints,
 };
 
 /// How long closing waits for connections that are in use.
@@ -187,6 +189,16 @@ impl Store for PostgresStore {
 
     async fn delete_expired_bodies(&self, shard: Shard, limit: usize) -> Result<usize, StoreError> {
         reads::delete_expired_bodies(&self.writers, shard, limit).await
+    }
+
+    async fn erase_bodies(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        after: Option<BodyId>,
+        limit: usize,
+    ) -> Result<ErasedBodies, StoreError> {
+        erase::bodies(&self.writers, shard, organization, after, limit).await
     }
 
     async fn acquire_lease(
@@ -374,19 +386,6 @@ impl Store for PostgresStore {
 
     async fn key_uses(&self, ids: &[KeyId]) -> Result<HashMap<KeyId, Timestamp>, StoreError> {
         keys::uses(&self.readers, ids).await
-    }
-
-    async fn claim_master_key(&self, key_id: &str) -> Result<String, StoreError> {
-        let query = sqlx::query_as::<_, (String,)>(
-            "UPDATE database
-             SET master_key_id = coalesce(master_key_id, $1)
-             WHERE id = 1
-             RETURNING master_key_id",
-        )
-        .bind(key_id);
-        let recorded = change(&self.writers, query).await?.pop();
-        let missing = || StoreError::Unreadable("the database's own row is missing".to_owned());
-        recorded.map(|(key_id,)| key_id).ok_or_else(missing)
     }
 
     async fn rebuild(

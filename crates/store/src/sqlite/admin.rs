@@ -51,21 +51,3 @@ pub(super) async fn delete_expired_bodies(
     transaction.commit().await.map_err(commit_failed)?;
     Ok(deleted.rows_affected() as usize)
 }
-
-pub(super) async fn claim_master_key(
-    connection: &mut SqliteConnection,
-    key_id: &str,
-) -> Result<String, StoreError> {
-    let mut transaction = begin(connection).await?;
-    let (recorded,): (String,) = sqlx::query_as(
-        "UPDATE database SET master_key_id = coalesce(master_key_id, ?)
-         WHERE id = 1
-         RETURNING master_key_id",
-    )
-    .bind(key_id)
-    .fetch_one(&mut *transaction)
-    .await
-    .map_err(failed)?;
-    transaction.commit().await.map_err(commit_failed)?;
-    Ok(recorded)
-}

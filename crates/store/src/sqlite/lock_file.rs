@@ -3,7 +3,7 @@
 //! Not on the database's own file: SQLite locks that one with POSIX locks, all of which a
 //! process loses when it closes any handle of the file.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
@@ -16,11 +16,20 @@ pub(super) struct LockFile {
     _locked: File,
 }
 
+/// The process that has the lock.
+#[derive(Debug)]
+pub(super) struct Holder {
+    /// Which one, as it says itself.
+    pub(super) description: String,
+    /// Its id, if the operating system says so too.
+    pub(super) process_id: Option<u32>,
+}
+
 /// Why the lock was not had.
 #[derive(Debug)]
 pub(super) enum NotLocked {
-    /// Another process has it: this one, as it says itself.
-    Held(String),
+    /// Another process has it.
+    Held(Holder),
     /// The file cannot be used.
     Io(io::Error),
 }
@@ -49,7 +58,7 @@ impl LockFile {
         let mut file = options.open(path)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(NotLocked::Held(holder(&mut file)?)),
+            Err(TryLockError::WouldBlock) => return Err(NotLocked::Held(holder(path, &mut file)?)),
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
         // What a dead process has left is overwritten in one write, so that nobody reads half.
@@ -63,13 +72,27 @@ impl LockFile {
 }
 
 /// What the holder has written: its first line, within reason.
-fn holder(file: &mut File) -> io::Result<String> {
+fn holder(path: &Path, file: &mut File) -> io::Result<Holder> {
     const MAX_BYTES: u64 = 256;
     let mut bytes = Vec::new();
     file.take(MAX_BYTES).read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);
-    match text.lines().next().unwrap_or_default().trim() {
-        "" => Ok("another process".to_owned()),
-        line => Ok(line.to_owned()),
-    }
+    let line = text.lines().next().unwrap_or_default().trim();
+    let process_id = line.strip_prefix("process ").and_then(|rest| {
+        let id = rest.split(' ').next()?.parse().ok()?;
+        has_open(id, path).then_some(id)
+    });
+    let description = match line {
+        "" => "another process".to_owned(),
+        line => line.to_owned(),
+    };
+    Ok(Holder { description, process_id })
+}
+
+/// Whether a process has a file open. One that is just starting has the lock before it has
+/// written who it is; what a dead process has left in the file must not be taken for it.
+fn has_open(process_id: u32, path: &Path) -> bool {
+    let Ok(path) = fs::canonicalize(path) else { return false };
+    let Ok(open_files) = fs::read_dir(format!("/proc/{process_id}/fd")) else { return false };
+    open_files.flatten().any(|file| fs::read_link(file.path()).is_ok_and(|target| target == path))
 }

@@ -3,13 +3,17 @@
 //! One connection writes (`writer`), a few read beside it (WAL mode: readers and the writer
 //! never wait for each other), and each has a thread of its own. The files here are sorted by
 //! what they do: `append` is the transaction, `load` and `write` are what it reads and
-//! writes, `log_reads`, `lists` and `due` are what everybody else reads.
+//! writes, `log_reads`, `lists` and `due` are what everybody else reads. `keys` and `erase` are
+//! about what is beside the log, which another process may administer, too (`beside`).
 
 mod admin;
 mod append;
+mod beside;
 mod check;
 mod due;
+mod erase;
 mod errors;
+mod data_keys;
 mod keys;
 mod leases;
 mod lists;
@@ -52,8 +56,8 @@ use crate::query::{
     AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
 };
 use crate::store::{
-    AppendedBatch, DueKey, DuePage, Lease, RebuildDifference, ShardState, Store, StoreError,
-    Survey, WaitingEndpoints,
+    AppendedBatch, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardState, Store,
+    StoreError, Survey, WaitingEndpoints,
 };
 
 pub use open::{OpenError, SqliteOptions};
@@ -152,6 +156,18 @@ impl Store for SqliteStore {
         let now = (self.clock)();
         let deleted = admin::delete_expired_bodies(turn.connection()?, shard, now, limit).await;
         turn.end(deleted)
+    }
+
+    async fn erase_bodies(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        after: Option<BodyId>,
+        limit: usize,
+    ) -> Result<ErasedBodies, StoreError> {
+        let mut turn = self.writer.turn().await?;
+        let erased = erase::bodies(turn.connection()?, shard, organization, after, limit).await;
+        turn.end(erased)
     }
 
     /// Always granted: whoever had it before is gone, or is this process.
@@ -353,12 +369,6 @@ impl Store for SqliteStore {
 
     async fn key_uses(&self, ids: &[KeyId]) -> Result<HashMap<KeyId, Timestamp>, StoreError> {
         keys::uses(&self.readers, ids).await
-    }
-
-    async fn claim_master_key(&self, key_id: &str) -> Result<String, StoreError> {
-        let mut turn = self.writer.turn().await?;
-        let recorded = admin::claim_master_key(turn.connection()?, key_id).await;
-        turn.end(recorded)
     }
 
     async fn rebuild(

@@ -14,12 +14,12 @@ use sqlx::{ConnectOptions, SqliteConnection};
 use super::SqliteStore;
 use super::errors::{says_damaged, says_not_a_database};
 use super::leases::Leases;
-use super::lock_file::{self, LockFile, NotLocked};
+use super::lock_file::{self, Holder, LockFile, NotLocked};
 use super::writer::Writer;
 use crate::memory::Clock;
 use crate::rows;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
 
 /// There is one process, and it has one writer: more shards would only split its batches.
 const SHARD_COUNT: u16 = 1;
@@ -61,6 +61,8 @@ pub enum OpenError {
         path: PathBuf,
         /// Which process, in words.
         holder: String,
+        /// Its id, if it is certain: on Linux, to those who may look at that process.
+        process_id: Option<u32>,
     },
     /// A file or folder cannot be made or used.
     #[error("cannot {action} {}", path.display())]
@@ -99,6 +101,15 @@ pub enum OpenError {
         /// The last one that this version knows.
         known: i64,
     },
+    /// It is open, and its tables are not those of this version.
+    #[error(
+        "the database {} has the tables of another version of this program: use the version that has it open",
+        path.display()
+    )]
+    OtherVersion {
+        /// Which file.
+        path: PathBuf,
+    },
     /// The tables could not be brought up to date.
     #[error("cannot bring the tables of {} up to date", path.display())]
     Migration {
@@ -125,8 +136,7 @@ impl SqliteStore {
         let lock = lock(&path, &options.program)?;
         let describe = |source| describe(&path, source);
 
-        let writing = writing_options(&path);
-        let mut connection = writing.connect().await.map_err(describe)?;
+        let mut connection = writing_options(&path).connect().await.map_err(describe)?;
         if !is_ours(&mut connection).await.map_err(describe)? {
             return Err(OpenError::NotOurs { path });
         }
@@ -134,7 +144,17 @@ impl SqliteStore {
         migrated.map_err(|error| describe_migration(&path, error))?;
         let shard_count = first_rows(&mut connection).await.map_err(describe)?;
 
-        let reading = connect_options(&path).pragma("query_only", "ON");
+        Ok(Self::with(&path, connection, shard_count, options.clock, Some(lock)))
+    }
+
+    pub(super) fn with(
+        path: &Path,
+        connection: SqliteConnection,
+        shard_count: u16,
+        clock: Clock,
+        lock: Option<LockFile>,
+    ) -> SqliteStore {
+        let reading = connect_options(path).pragma("query_only", "ON");
         // No connection ever idles out, so nothing wakes up to look for such ones.
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
@@ -142,16 +162,15 @@ impl SqliteStore {
             .max_lifetime(None)
             .test_before_acquire(false)
             .connect_lazy_with(reading);
-        let clock = options.clock;
-        Ok(SqliteStore {
+        SqliteStore {
             shard_count,
             clock: Arc::new(move || in_microseconds(clock())),
-            writer: Writer::new(writing.clone(), connection),
+            writer: Writer::new(writing_options(path), connection),
             readers,
-            checking: writing,
+            checking: writing_options(path),
             leases: Leases::new(shard_count),
-            lock: Some(lock).into(),
-        })
+            lock: lock.into(),
+        }
     }
 }
 
@@ -187,7 +206,9 @@ fn prepare_file(path: &Path) -> Result<PathBuf, OpenError> {
 fn lock(path: &Path, program: &str) -> Result<LockFile, OpenError> {
     let lock_path = lock_file::path_of(path);
     LockFile::take(&lock_path, program).map_err(|not_locked| match not_locked {
-        NotLocked::Held(holder) => OpenError::InUse { path: path.to_owned(), holder },
+        NotLocked::Held(Holder { description, process_id }) => {
+            OpenError::InUse { path: path.to_owned(), holder: description, process_id }
+        }
         NotLocked::Io(source) => OpenError::File { action: "lock", path: lock_path, source },
     })
 }
@@ -208,14 +229,15 @@ fn connect_options(path: &Path) -> SqliteConnectOptions {
 
 /// With room for the pages that every append changes, and with a checkpoint every 16 MiB: then
 /// pages that change often are written to the file less often.
-fn writing_options(path: &Path) -> SqliteConnectOptions {
+pub(super) fn writing_options(path: &Path) -> SqliteConnectOptions {
     connect_options(path)
+        .pragma("secure_delete", "FAST") // see `erase`
         .pragma("cache_size", "-16384") // KiB
         .pragma("wal_autocheckpoint", "4096") // pages of 4 KiB
 }
 
 /// Whether the database is empty, or has been made by this program.
-async fn is_ours(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+pub(super) async fn is_ours(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
     let (is_empty, is_migrated): (bool, bool) = sqlx::query_as(
         "SELECT COUNT(*) = 0, COUNT(*) FILTER (WHERE name = '_sqlx_migrations') = 1
          FROM sqlite_schema",
@@ -231,8 +253,7 @@ async fn first_rows(connection: &mut SqliteConnection) -> Result<u16, sqlx::Erro
         .bind(SHARD_COUNT)
         .execute(&mut *connection)
         .await?;
-    let (shard_count,): (u16,) =
-        sqlx::query_as("SELECT shard_count FROM database").fetch_one(&mut *connection).await?;
+    let shard_count = shard_count(&mut *connection).await?;
     for shard in 0..shard_count {
         sqlx::query("INSERT INTO shards (shard) VALUES (?) ON CONFLICT DO NOTHING")
             .bind(shard)
@@ -242,7 +263,11 @@ async fn first_rows(connection: &mut SqliteConnection) -> Result<u16, sqlx::Erro
     Ok(shard_count)
 }
 
-fn describe(path: &Path, source: sqlx::Error) -> OpenError {
+pub(super) async fn shard_count(connection: &mut SqliteConnection) -> Result<u16, sqlx::Error> {
+    sqlx::query_scalar("SELECT shard_count FROM database").fetch_one(connection).await
+}
+
+pub(super) fn describe(path: &Path, source: sqlx::Error) -> OpenError {
     let path = path.to_owned();
     if says_not_a_database(&source) {
         return OpenError::NotOurs { path };

@@ -134,7 +134,7 @@ async fn prepare(shard: &Shard) -> Result<(Router, Scheduler, Position), StoreEr
         let Some(last) = page.last() else { break };
         after = last.id;
         for endpoint in page {
-            shard.receivers.put(Receiver::new(endpoint.clone(), &shard.keyring));
+            shard.receivers.put(Receiver::new(endpoint.clone()));
             router.put(endpoint);
         }
     }

@@ -1,4 +1,4 @@
-//! What sending to an endpoint takes: its address and its secrets, opened.
+//! What sending to an endpoint takes: its address and its secrets.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -8,40 +8,36 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
 use keeptrusts_webhooks_domain::ids::EndpointId;
 use keeptrusts_webhooks_domain::secret::{SealedSecret, Secret};
-use keeptrusts_webhooks_store::keyring::Keyring;
+use keeptrusts_webhooks_store::keyring::{DataKeys, KeyProblem};
 
 /// An endpoint as the sender sees it.
 pub(crate) struct Receiver {
     pub(crate) endpoint: Endpoint,
     /// None: the URL cannot be requested, which its check at creation should have prevented.
     pub(crate) uri: Option<Uri>,
-    /// None: it was sealed with another key.
-    secret: Option<Secret>,
-    previous_secret: Option<(Secret, Timestamp)>,
+}
+
+/// The secrets that sign at a time: the current one, and the previous one if it still does.
+pub(crate) struct Secrets {
+    pub(crate) current: Secret,
+    pub(crate) previous: Option<Secret>,
 }
 
 impl Receiver {
-    pub(crate) fn new(endpoint: Endpoint, keyring: &Keyring) -> Receiver {
-        let open = |sealed: &SealedSecret| {
-            let opened = keyring.open(&endpoint.organization_id, endpoint.id, sealed);
-            opened
-                .inspect_err(
-                    |error| tracing::error!(endpoint_id = %endpoint.id, %error, "cannot sign"),
-                )
-                .ok()
-        };
-        let secret = open(&endpoint.secret);
-        let previous_secret = endpoint
-            .previous_secret
-            .as_ref()
-            .and_then(|previous| Some((open(&previous.secret)?, previous.expire_time)));
-        Receiver { uri: endpoint.url.parse().ok(), secret, previous_secret, endpoint }
+    pub(crate) fn new(endpoint: Endpoint) -> Receiver {
+        Receiver { uri: endpoint.url.parse().ok(), endpoint }
     }
 
-    /// The secrets that sign at this time: the current one, then the previous one if it still does.
-    pub(crate) fn secrets(&self, now: Timestamp) -> Option<(&Secret, Option<&Secret>)> {
-        let previous = self.previous_secret.as_ref().filter(|(_, expire_time)| now < *expire_time);
-        Some((self.secret.as_ref()?, previous.map(|(secret, _)| secret)))
+    /// Opens the secrets for one request. They are not kept: an endpoint may not be sent to for
+    /// long, and its organization's key may be erased at any time.
+    pub(crate) fn secrets(&self, now: Timestamp, keys: &DataKeys) -> Result<Secrets, KeyProblem> {
+        let Endpoint { organization_id, id, secret, previous_secret, .. } = &self.endpoint;
+        let open = |sealed: &SealedSecret| keys.open(organization_id, *id, sealed);
+        let previous = previous_secret.as_ref().filter(|previous| now < previous.expire_time);
+        Ok(Secrets {
+            current: open(secret)?,
+            previous: previous.and_then(|previous| open(&previous.secret).ok()),
+        })
     }
 
     pub(crate) fn availability(&self) -> Availability {

@@ -8,6 +8,8 @@ use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_domain::signing::{keeptrusts_signature, standard_signature};
 use keeptrusts_webhooks_domain::trace::TraceContext;
 
+use super::receiver::Secrets;
+
 const AGENT: &str = concat!("Keeptrusts-Webhooks/", env!("CARGO_PKG_VERSION"));
 
 /// The headers of one attempt at `body`, signed at `now` with the current secret and, during
@@ -16,7 +18,7 @@ pub(crate) fn headers(
     delivery: &Delivery,
     number: u32,
     body: &[u8],
-    (secret, previous): (&Secret, Option<&Secret>),
+    secrets: &Secrets,
     trace: Option<TraceContext>,
     now: Timestamp,
 ) -> HeaderMap {
@@ -29,7 +31,8 @@ pub(crate) fn headers(
             headers.insert(HeaderName::from_static(name), value);
         }
     };
-    put("x-keeptrusts-signature", keeptrusts_signature(secret, body));
+    let Secrets { current, previous } = secrets;
+    put("x-keeptrusts-signature", keeptrusts_signature(current, body));
     if let Some(previous) = previous {
         put("x-keeptrusts-signature-previous", keeptrusts_signature(previous, body));
     }
@@ -41,8 +44,8 @@ pub(crate) fn headers(
     let timestamp = now.as_second();
     let sign = |secret: &Secret| standard_signature(secret, delivery.event_id, timestamp, body);
     let signatures = match previous {
-        Some(previous) => format!("{} {}", sign(secret), sign(previous)),
-        None => sign(secret),
+        Some(previous) => format!("{} {}", sign(current), sign(previous)),
+        None => sign(current),
     };
     put("webhook-id", delivery.event_id.to_string());
     put("webhook-timestamp", timestamp.to_string());

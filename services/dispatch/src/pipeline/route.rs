@@ -125,7 +125,7 @@ impl Route {
         if known.is_some_and(|known| known.endpoint.version >= endpoint.version) {
             return Ok(());
         }
-        let receiver = Receiver::new(endpoint, &self.shard.keyring);
+        let receiver = Receiver::new(endpoint);
         let availability = receiver.availability();
         self.shard.receivers.put(receiver);
         self.pass_on(ToSchedule::Availability(id, availability)).await

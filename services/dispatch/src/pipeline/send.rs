@@ -9,10 +9,11 @@ use http::HeaderMap;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::{AttemptMade, Exchange, Trigger};
 use keeptrusts_webhooks_domain::delivery::{Delivery, Verdict};
+use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::ContentDigest;
 use keeptrusts_webhooks_domain::ids::AttemptId;
 use keeptrusts_webhooks_outbound::Exchange as Exchanged;
-use keeptrusts_webhooks_store::keyring::random;
+use keeptrusts_webhooks_store::keyring::{DataKeys, KeyProblem, random};
 use keeptrusts_webhooks_store::{BodyId, new_ulid};
 use tokio::sync::mpsc;
 
@@ -28,10 +29,11 @@ pub(crate) async fn send_all(
     to_record: mpsc::Sender<Outcome>,
 ) {
     let bodies = read_bodies(&shard, &deliveries).await;
+    let keys = Arc::new(read_keys(&shard, &deliveries).await);
     let mut expired = Vec::new();
     for delivery in deliveries {
-        let (shard, to_schedule, to_record) =
-            (Arc::clone(&shard), to_schedule.clone(), to_record.clone());
+        let (shard, keys) = (Arc::clone(&shard), Arc::clone(&keys));
+        let (to_schedule, to_record) = (to_schedule.clone(), to_record.clone());
         let Some(body) = bodies.get(&BodyId::Event(delivery.event_id)).cloned() else {
             expired.push(delivery);
             continue;
@@ -41,7 +43,7 @@ pub(crate) async fn send_all(
             // A delivery whose attempt ended without a word would be taken for one that is under
             // way, for ever. Then the shard is given up, and its next owner begins anew.
             let unless_told = abort.clone().drop_guard();
-            let attempted = abort.run_until_cancelled(attempt(&shard, delivery, body)).await;
+            let attempted = abort.run_until_cancelled(attempt(&shard, delivery, body, &keys)).await;
             if let Some(Some(attempted)) = attempted {
                 // The scheduler is gone when the process is shutting down.
                 _ = to_schedule.send(attempted.progress()).await;
@@ -72,8 +74,28 @@ async fn read_bodies(shard: &Shard, deliveries: &[Delivery]) -> HashMap<BodyId, 
     }
 }
 
+/// The data keys of the organizations. Those that were read a short time ago are not read again.
+async fn read_keys(shard: &Shard, deliveries: &[Delivery]) -> DataKeys {
+    let mut backoff = Backoff::default();
+    loop {
+        let organizations = deliveries.iter().map(|delivery| &delivery.organization_id);
+        match shard.keyring.data_keys(organizations).await {
+            Ok(keys) => return keys,
+            Err(error) => {
+                tracing::warn!(shard = %shard.lease.shard(), %error, "cannot read data keys, waiting");
+                backoff.wait().await;
+            }
+        }
+    }
+}
+
 /// Makes one attempt. None: the lease ran out before it began.
-async fn attempt(shard: &Shard, delivery: Delivery, body: Bytes) -> Option<Attempted> {
+async fn attempt(
+    shard: &Shard,
+    delivery: Delivery,
+    body: Bytes,
+    keys: &DataKeys,
+) -> Option<Attempted> {
     let receiver = shard.receivers.get(delivery.endpoint_id)?;
     let start_time = (shard.clock)();
     let trigger = delivery.due_trigger();
@@ -82,10 +104,11 @@ async fn attempt(shard: &Shard, delivery: Delivery, body: Bytes) -> Option<Attem
     let trace = delivery.trace.map(|trace| trace.child(random()));
 
     let mut request_headers = HeaderMap::new();
-    let sent = match (&receiver.uri, receiver.secrets(start_time)) {
-        (Some(uri), Some(secrets)) => {
+    let sent = match (&receiver.uri, receiver.secrets(start_time, keys)) {
+        (Some(uri), Ok(secrets)) => {
             request_headers =
-                request::headers(&delivery, number, &body, secrets, trace, start_time);
+                request::headers(&delivery, number, &body, &secrets, trace, start_time);
+            drop(secrets);
             // The last moment to notice that this process was frozen past its lease.
             if !shard.lease.is_valid() {
                 return None;
@@ -93,7 +116,7 @@ async fn attempt(shard: &Shard, delivery: Delivery, body: Bytes) -> Option<Attem
             Ok(shard.transport.post(uri, request_headers.clone(), body).await)
         }
         (None, _) => Err("the endpoint's URL cannot be requested: edit it"),
-        (_, None) => Err("the endpoint's secret cannot be decrypted: set a new one"),
+        (_, Err(problem)) => Err(cannot_sign(&receiver.endpoint, &problem)),
     };
     let end_time = (shard.clock)();
     let Judged { verdict, duration, status_code, response_headers, response_body } = match sent {
@@ -120,6 +143,21 @@ async fn attempt(shard: &Shard, delivery: Delivery, body: Bytes) -> Option<Attem
         exchange: ContentDigest::of(&exchange),
     };
     Some(Attempted { delivery, made, verdict, end_time, exchange: exchange.into(), trace })
+}
+
+/// What the delivery log says of a secret that cannot be opened. What operators have to do about
+/// it is theirs to know.
+fn cannot_sign(endpoint: &Endpoint, problem: &KeyProblem) -> &'static str {
+    if let KeyProblem::Erased { .. } = problem {
+        return "the organization was erased, and the endpoint's secret with it: delete the endpoint";
+    }
+    tracing::error!(endpoint_id = %endpoint.id, error = %problem, "cannot sign");
+    match problem {
+        KeyProblem::MasterKeyMissing { .. } => {
+            "the endpoint's secret cannot be decrypted now, because a key is missing on the server: tell its operators, then retry"
+        }
+        _ => "the endpoint's secret cannot be decrypted: set a new one",
+    }
 }
 
 /// What came of a request, and what we make of it.

@@ -14,6 +14,7 @@ mod isolating;
 mod manual_retries;
 mod retrying;
 mod routing;
+mod sealing;
 mod sharing;
 mod testing;
 mod world;

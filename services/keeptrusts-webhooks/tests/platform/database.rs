@@ -50,6 +50,11 @@ impl Database {
         self.url.as_deref()
     }
 
+    /// Its name in the cluster, if it is on Postgres.
+    pub(crate) fn name_in_cluster(&self) -> Option<&str> {
+        self.url()?.rsplit('/').next()
+    }
+
     /// The flags that make a process of ours use it.
     pub(crate) fn flags(&self) -> Vec<String> {
         let folder = self.folder().to_str().expect("the path is UTF-8").to_owned();

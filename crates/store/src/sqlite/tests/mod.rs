@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod beside;
 mod crashes;
+mod erasing;
 mod failures;
 mod opening;
 mod plans;

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use super::{open, run};
 use crate::conformance::given::*;
+use crate::key_store::KeyStore;
 use crate::sqlite::{OpenError, SqliteOptions, SqliteStore};
 use crate::store::Store;
 

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::open;
 use crate::conformance::given::*;
 use crate::query::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter};
-use crate::sqlite::{SqliteStore, lists, load, log_reads};
+use crate::sqlite::{SqliteStore, data_keys, lists, load, log_reads};
 
 /// The steps of a statement's plan.
 async fn plan(store: &SqliteStore, sql: &str) -> Vec<String> {
@@ -27,6 +27,8 @@ async fn sets_of_rows_are_looked_up_by_their_keys() {
         (&load::DELIVERIES, "SEARCH deliveries USING ", " AND delivery_id=?"),
         (&load::EVENTS_BY_KEY, "SEARCH events USING ", " AND idempotency_key=?"),
         (&log_reads::BODIES, "SEARCH bodies USING ", " AND id=?"),
+        (&data_keys::DATA_KEYS, "SEARCH data_keys USING ", " AND organization_id=?"),
+        (&data_keys::REWRAP, "SEARCH data_keys USING ", " AND organization_id=?"),
         (&log_reads::OPERATIONS, "SEARCH records USING ", " AND position>?"),
     ];
     for (statement, search, key) in lookups {

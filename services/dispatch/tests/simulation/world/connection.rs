@@ -22,8 +22,8 @@ use keeptrusts_webhooks_store::query::{
     AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
 };
 use keeptrusts_webhooks_store::{
-    Appended, AppendedBatch, BodyId, Clock, DueKey, DuePage, Lease, Operation, RebuildDifference,
-    Record, Refusal, ShardState, Store, StoreError, Survey, WaitingEndpoints,
+    Appended, AppendedBatch, BodyId, Clock, DueKey, DuePage, ErasedBodies, Lease, Operation,
+    RebuildDifference, Record, Refusal, ShardState, Store, StoreError, Survey, WaitingEndpoints,
 };
 use tokio::sync::mpsc;
 
@@ -110,11 +110,11 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    fn database(&self) -> &MemoryStore {
+    pub(super) fn database(&self) -> &MemoryStore {
         &self.backbone.database
     }
 
-    async fn call<T>(
+    pub(super) async fn call<T>(
         &self,
         name: &'static str,
         work: impl Future<Output = Result<T, StoreError>>,
@@ -214,6 +214,17 @@ impl Store for Connection {
     async fn delete_expired_bodies(&self, shard: Shard, limit: usize) -> Result<usize, StoreError> {
         let work = self.database().delete_expired_bodies(shard, limit);
         self.call("delete_expired_bodies", work).await
+    }
+
+    async fn erase_bodies(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        after: Option<BodyId>,
+        limit: usize,
+    ) -> Result<ErasedBodies, StoreError> {
+        let work = self.database().erase_bodies(shard, organization, after, limit);
+        self.call("erase_bodies", work).await
     }
 
     async fn acquire_lease(
@@ -419,10 +430,6 @@ impl Store for Connection {
 
     async fn key_uses(&self, ids: &[KeyId]) -> Result<HashMap<KeyId, Timestamp>, StoreError> {
         self.call("key_uses", self.database().key_uses(ids)).await
-    }
-
-    async fn claim_master_key(&self, key_id: &str) -> Result<String, StoreError> {
-        self.call("claim_master_key", self.database().claim_master_key(key_id)).await
     }
 
     async fn rebuild(

@@ -6,6 +6,7 @@
 
 mod asking;
 mod connection;
+mod keys;
 mod network;
 mod power;
 mod random;
@@ -22,7 +23,7 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_domain::secret::Secret;
-use keeptrusts_webhooks_store::keyring::Keyring;
+use keeptrusts_webhooks_store::keyring::{Keyring, MasterKeySource};
 use keeptrusts_webhooks_store::memory::MemoryStore;
 use keeptrusts_webhooks_store::{Clock, Log, Store};
 use tokio::time::Instant;
@@ -68,7 +69,6 @@ pub(crate) struct World {
     /// As it is, whatever the weather.
     database: Arc<MemoryStore>,
     clock: Clock,
-    keyring: Arc<Keyring>,
     settings: Arc<Settings>,
     /// Takes events, commands and requests in.
     front: Process,
@@ -82,6 +82,7 @@ struct Process {
     power: Arc<Power>,
     traffic: Arc<Traffic>,
     log: Arc<Log>,
+    keyring: Arc<Keyring>,
 }
 
 struct Dispatcher {
@@ -122,7 +123,6 @@ impl World {
             backbone,
             database,
             clock,
-            keyring: Arc::new(Keyring::from_key([7; 32])),
             settings: Arc::new(Settings::default()),
             front,
             dispatchers: BTreeMap::new(),
@@ -221,7 +221,7 @@ impl World {
         };
         let parts = Parts {
             log: Arc::clone(&process.log),
-            keyring: Arc::clone(&self.keyring),
+            keyring: Arc::clone(&process.keyring),
             transport: Arc::new(link),
             clock: Arc::clone(&self.clock),
             settings: Arc::clone(&self.settings),
@@ -247,13 +247,20 @@ impl Process {
         });
         loop {
             let store: Arc<dyn Store> = store.clone();
-            match Log::start(store).await {
-                Ok(log) => return Process { power, traffic, log },
-                // As whatever supervises a process does when it cannot start.
-                Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
+            if let Ok(keyring) = Keyring::start(Arc::clone(&store), master_key()).await
+                && let Ok(log) = Log::start(store).await
+            {
+                return Process { power, traffic, log, keyring: Arc::new(keyring) };
             }
+            // As whatever supervises a process does when it cannot start.
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
+}
+
+/// Every process's.
+fn master_key() -> MasterKeySource {
+    MasterKeySource::Environment("7".repeat(64).into())
 }
 
 fn virtual_clock() -> Clock {

@@ -12,7 +12,8 @@ use keeptrusts_webhooks_domain::ids::{
 };
 use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_store::{
-    AppendError, Appended, BodyId, Expected, NewBody, NewRecord, Operation, Refusal, new_ulid,
+    AppendError, Appended, BodyId, Expected, KeyStore, NewBody, NewRecord, Operation, Refusal,
+    new_ulid,
 };
 
 use super::{EVENT_TYPE, World, secret};
@@ -47,12 +48,14 @@ impl World {
         event_type: EventType,
     ) -> Result<EndpointId, AppendError> {
         let id = EndpointId::new(new_ulid(self.now()));
+        let sealed = self.front.keyring.seal(organization, id, &secret()).await;
+        let secret = sealed.map_err(|_| AppendError::Unavailable)?;
         let created = Endpoint::create(NewEndpoint {
             name: name.to_owned(),
             url: format!("https://receiver.example/{name}"),
             description: String::new(),
             event_types: vec![event_type],
-            secret: self.keyring.seal(organization, id, &secret()),
+            secret,
         });
         let record = NewRecord {
             stream: Stream::Endpoint(id),
@@ -61,6 +64,12 @@ impl World {
         };
         self.append(organization, record, None).await?;
         Ok(id)
+    }
+
+    /// Erases the key of an organization's secrets.
+    pub(crate) async fn erase(&self, organization: &OrganizationId) {
+        let shard = self.shard_of(organization);
+        self.database.erase_data_key(shard, organization).await.expect("it is erased");
     }
 
     /// Publishes an event.

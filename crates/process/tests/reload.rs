@@ -1,0 +1,36 @@
+//! SIGHUP, sent to a process of its own: this very program, running only the ignored test.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use keeptrusts_webhooks_process::reload;
+use rustix::process::{Pid, Signal, kill_process};
+
+#[tokio::test]
+#[ignore = "is the process that the other test sends signals to"]
+async fn process_under_test() {
+    let mut first = reload::on_hangup().expect("a handler");
+    let mut second = first.clone();
+    println!("\nready");
+    for _ in 0..2 {
+        first.changed().await.expect("signals are heard");
+        second.changed().await.expect("by everybody");
+        println!("asked {} times", *first.borrow());
+    }
+}
+
+#[test]
+fn each_hangup_is_heard_by_all_who_listen_and_the_process_goes_on() {
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command.args(["--exact", "process_under_test", "--ignored", "--nocapture"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("a process");
+    let output = BufReader::new(child.stdout.take().expect("piped"));
+    let mut lines = output.lines().map_while(Result::ok);
+    let mut says = |line: &str| assert!(lines.any(|said| said == line), "not {line:?}");
+    says("ready");
+    for line in ["asked 1 times", "asked 2 times"] {
+        kill_process(Pid::from_child(&child), Signal::HUP).expect("the process is there");
+        says(line);
+    }
+    assert!(child.wait().expect("it ends").success());
+}

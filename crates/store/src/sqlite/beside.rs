@@ -1,0 +1,50 @@
+//! Opening a file that another process has open: for administration that does not concern the log.
+
+use std::fs;
+use std::path::Path;
+
+use sqlx::{ConnectOptions, SqliteConnection};
+
+use super::SqliteStore;
+use super::open::{
+    MIGRATIONS, OpenError, SqliteOptions, describe, is_ours, shard_count, writing_options,
+};
+
+impl SqliteStore {
+    /// Opens a database beside the process that has it open, for administration: the keys of
+    /// the secrets and the bodies may be read and written, since that process keeps nothing of
+    /// them that must agree with the file. The log, the projections and the leases must be left
+    /// alone: they are that process's.
+    ///
+    /// The file must exist and have the tables of this version.
+    pub async fn open_beside(
+        path: &Path,
+        options: SqliteOptions,
+    ) -> Result<SqliteStore, OpenError> {
+        let found = fs::canonicalize(path);
+        let path = found.map_err(|source| {
+            let path = path.to_owned();
+            OpenError::File { action: "find", path, source }
+        })?;
+        let describe = |source| describe(&path, source);
+        let mut connection = writing_options(&path).connect().await.map_err(describe)?;
+        if !has_these_tables(&mut connection).await.map_err(describe)? {
+            return Err(OpenError::OtherVersion { path });
+        }
+        let shard_count = shard_count(&mut connection).await.map_err(describe)?;
+        Ok(Self::with(&path, connection, shard_count, options.clock, None))
+    }
+}
+
+/// Whether the tables are those of this version, no more and no less.
+async fn has_these_tables(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    if !is_ours(connection).await? {
+        return Ok(false);
+    }
+    let applied: Vec<(i64,)> =
+        sqlx::query_as("SELECT version FROM _sqlx_migrations WHERE success ORDER BY version")
+            .fetch_all(connection)
+            .await?;
+    let known = MIGRATIONS.iter().map(|migration| migration.version);
+    Ok(applied.into_iter().map(|(version,)| version).eq(known))
+}

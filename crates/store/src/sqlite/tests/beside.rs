@@ -1,0 +1,80 @@
+//! A second process, for administration, beside the one that has the file open.
+
+use tempfile::TempDir;
+
+use super::{open, run};
+use crate::conformance::given::*;
+use crate::key_store::{DataKeyCreation, KeyStore, StoredDataKey, WrappedDataKey};
+use crate::sqlite::{OpenError, SqliteOptions, SqliteStore};
+use crate::store::Store;
+
+fn key(master_key_id: &str) -> WrappedDataKey {
+    WrappedDataKey {
+        data_key_id: "dk".to_owned(),
+        master_key_id: master_key_id.to_owned(),
+        nonce: [1; 12],
+        ciphertext: b"wrapped".to_vec(),
+    }
+}
+
+#[tokio::test]
+async fn what_either_writes_the_other_sees_and_the_server_goes_on() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let path = folder.path().join("webhooks.db");
+    let server = open(&path).await;
+    server.claim_master_key("first").await.unwrap();
+    server.append(SHARD, &[publish(event_id())]).await.unwrap();
+    let beside = SqliteStore::open_beside(&path, SqliteOptions::default()).await.unwrap();
+    assert_eq!(beside.shard_count(), server.shard_count());
+
+    let created = server.create_data_key(SHARD, &organization(), &key("first")).await.unwrap();
+    assert_eq!(created, DataKeyCreation::Has(StoredDataKey::Wrapped(key("first"))));
+    assert_eq!(beside.count_data_keys(SHARD).await.unwrap()["first"], 1);
+    server.replace_master_key("first", "second").await.unwrap();
+    assert_eq!(beside.master_keys().await.unwrap().current.as_deref(), Some("second"));
+    let stale = beside.create_data_key(SHARD, &other_organization(), &key("first")).await.unwrap();
+    assert_eq!(stale, DataKeyCreation::NotCurrent(Some("second".to_owned())));
+
+    beside.erase_data_key(SHARD, &organization()).await.unwrap();
+    let found = server.data_keys(SHARD, &[organization()]).await.unwrap();
+    assert_eq!(found[&organization()], StoredDataKey::Erased);
+    server.append(SHARD, &[publish(event_id())]).await.unwrap();
+    beside.close().await;
+    server.append(SHARD, &[publish(event_id())]).await.unwrap();
+    assert_eq!(server.shard_state(SHARD).await.unwrap().last_position.0, 3);
+
+    let second = SqliteStore::open(&path, SqliteOptions::default()).await;
+    let Err(OpenError::InUse { process_id, .. }) = second else { panic!("it is in use") };
+    if cfg!(target_os = "linux") {
+        assert_eq!(process_id, Some(std::process::id()), "the lock is the server's as before");
+    }
+}
+
+#[tokio::test]
+async fn what_a_dead_process_wrote_into_the_lock_file_is_not_taken_for_the_holder() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let path = folder.path().join("webhooks.db");
+    let _server = open(&path).await;
+    // As long as a process that starts has not said who it is.
+    let lock_path = folder.path().join("webhooks.db.lock");
+    std::fs::write(&lock_path, "process 1 (some, since before)").expect("written");
+    let second = SqliteStore::open(&path, SqliteOptions::default()).await;
+    let Err(OpenError::InUse { process_id, .. }) = second else { panic!("it is in use") };
+    assert_eq!(process_id, None);
+}
+
+#[tokio::test]
+async fn only_a_database_with_the_same_tables_is_opened_beside() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let path = folder.path().join("webhooks.db");
+    let beside = async || SqliteStore::open_beside(&path, SqliteOptions::default()).await.err();
+    assert!(matches!(beside().await, Some(OpenError::File { .. })), "there is none");
+    assert!(!path.exists(), "and none is made");
+    let server = open(&path).await;
+    assert!(beside().await.is_none());
+    let newer =
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+         VALUES (9999, 'from the future', TRUE, x'00', 0)";
+    run(&server, newer).await;
+    assert!(matches!(beside().await, Some(OpenError::OtherVersion { .. })));
+}

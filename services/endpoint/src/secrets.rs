@@ -1,0 +1,55 @@
+//! Secrets, on their way into the log and out of it.
+
+use keeptrusts_webhooks_contracts::status::{self, Reason};
+use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
+use keeptrusts_webhooks_domain::secret::{SealedSecret, Secret};
+use keeptrusts_webhooks_process::answer;
+use keeptrusts_webhooks_store::keyring::{KeyProblem, SecretError, random};
+use tonic::Status;
+
+use crate::EndpointApi;
+
+/// A secret for those who do not bring one.
+pub(crate) fn generate() -> Secret {
+    Secret::from_random(random())
+}
+
+impl EndpointApi {
+    /// Encrypts a new endpoint's secret.
+    pub(crate) async fn seal(
+        &self,
+        organization: &OrganizationId,
+        id: EndpointId,
+        secret: &Secret,
+    ) -> Result<SealedSecret, Status> {
+        let sealed = self.keyring.seal(organization, id, secret).await;
+        sealed.map_err(|error| failed(organization, error))
+    }
+
+    /// The same for an endpoint that must be there: whoever names one that is not leaves no data
+    /// key behind.
+    pub(crate) async fn seal_anew(
+        &self,
+        organization: &OrganizationId,
+        id: EndpointId,
+        secret: &Secret,
+    ) -> Result<SealedSecret, Status> {
+        self.read(organization, id).await?;
+        self.seal(organization, id, secret).await
+    }
+}
+
+/// The status of a secret that was neither sealed nor opened.
+pub(crate) fn failed(organization: &OrganizationId, error: SecretError) -> Status {
+    match error {
+        SecretError::Store(error) => answer::query_failed(error),
+        SecretError::Key(KeyProblem::Erased { .. }) => status::failed_precondition(
+            Reason::OrganizationErased,
+            "the organization was erased, and there are no secrets in it any more: use another organization_id",
+        ),
+        SecretError::Key(problem) => {
+            tracing::error!(%organization, error = %problem, "cannot seal or open a secret");
+            status::internal()
+        }
+    }
+}

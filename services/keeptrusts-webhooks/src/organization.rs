@@ -1,0 +1,140 @@
+//! `keeptrusts-webhooks organization erase`.
+
+use clap::{Args, Subcommand};
+use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
+use keeptrusts_webhooks_domain::log::Shard;
+use keeptrusts_webhooks_process::database::{Administered, DatabaseFlags};
+use keeptrusts_webhooks_process::logging::LoggingFlags;
+use keeptrusts_webhooks_process::reload;
+use keeptrusts_webhooks_store::query::EventFilter;
+use keeptrusts_webhooks_store::{Store, StoreError};
+
+/// The events or attempts whose bodies are deleted in one transaction.
+///
+/// Zeros may be written over up to 64 MiB of them, and appends wait meanwhile.
+const BODIES_AT_ONCE: usize = 100;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum OrganizationCommand {
+    /// Erase an organization's secrets and the content of its events, for ever
+    ///
+    /// The log is never changed. What can be erased is kept beside it, and this erases it:
+    ///
+    /// * The data key, which the secrets of the organization's endpoints are encrypted with: the
+    ///   log and the tables hold them encrypted, and nobody can read them any more. The
+    ///   organization never gets another key: endpoints cannot be created in it, nor secrets
+    ///   changed.
+    ///
+    /// * The bodies of its events, which is what receivers were sent, and of its attempts: the
+    ///   headers that were sent, the headers and bodies that receivers answered with.
+    ///
+    /// What remains, in the log and in the tables: names, URLs and descriptions of endpoints;
+    /// types, times and idempotency keys of events; times, status codes and errors of attempts;
+    /// sizes and SHA-256 digests of what was erased.
+    ///
+    /// First delete the organization's endpoints and stop publishing its events: what is published
+    /// later has a body again. What still waits to be delivered cannot be signed, and fails.
+    ///
+    /// It may be done while servers run, on SQLite too. They use a data key that they have in
+    /// memory for 5 minutes more at most, unless SIGHUP makes them forget it at once. Bodies of
+    /// the newest events may be in their memory, too, until others take their place or until the
+    /// process ends.
+    ///
+    /// Backups, and Postgres' own files until they are vacuumed and written over, still have what
+    /// was erased. A wrapped data key there is worth nothing without its master key: to be certain,
+    /// run `keeptrusts-webhooks rotate-master-key`, and destroy the old master key with --retire
+    /// and with its copies.
+    #[command(verbatim_doc_comment)]
+    Erase(EraseCommand),
+}
+
+/// Erases an organization.
+#[derive(Debug, Args)]
+pub(crate) struct EraseCommand {
+    /// The organization's id.
+    #[arg(value_name = "ID", value_parser = organization_id)]
+    organization: OrganizationId,
+
+    /// Do it. Without this, nothing is erased.
+    #[arg(long)]
+    yes: bool,
+
+    #[command(flatten)]
+    database: DatabaseFlags,
+
+    #[command(flatten)]
+    logging: LoggingFlags,
+}
+
+/// The command was given without `--yes`.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "nothing was erased: add --yes to erase the secrets and the content of the events of organization {0} for ever; --help says what remains"
+)]
+struct NotConfirmed(OrganizationId);
+
+/// The database has nothing of the organization.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "there is no organization {organization} in {description}: check its id and the database, since what is erased can never be used"
+)]
+struct NoSuchOrganization {
+    organization: OrganizationId,
+    description: String,
+}
+
+fn organization_id(text: &str) -> Result<OrganizationId, String> {
+    text.parse().map_err(|_| "it is 1 to 64 characters of a-z, 0-9, - and _".to_owned())
+}
+
+/// Carries out a command.
+pub(crate) async fn run(
+    command: OrganizationCommand,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let OrganizationCommand::Erase(EraseCommand { organization, yes, database, logging }) = command;
+    logging.start()?;
+    if !yes {
+        return Err(NotConfirmed(organization).into());
+    }
+    // Who means the server that has the database open may meet this process.
+    let _hangups = reload::on_hangup()?;
+    let Administered { store, description, holder } = database.open_for_administration().await?;
+    let shard = Shard::of(&organization, store.shard_count());
+    if !exists(store.as_ref(), shard, &organization).await? {
+        return Err(NoSuchOrganization { organization, description }.into());
+    }
+    eprintln!("erasing organization {organization} in {description}");
+    // The key first: whatever interrupts the rest, the secrets are gone.
+    store.erase_data_key(shard, &organization).await?;
+    println!("the data key of organization {organization} was erased");
+    let (mut after, mut total) = (None, 0);
+    loop {
+        let erased = store.erase_bodies(shard, &organization, after, BODIES_AT_ONCE).await?;
+        total += erased.deleted;
+        if erased.deleted > 0 {
+            eprintln!("{total} bodies erased");
+        }
+        after = erased.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    println!("{total} bodies of its events and attempts were erased");
+    if store.is_shared() || holder.is_some() {
+        println!("running processes use its key for 5 minutes more at most, until SIGHUP at best");
+    }
+    store.close().await;
+    Ok(())
+}
+
+/// Whether an organization has, or has had, a data key, or has an event.
+async fn exists(
+    store: &dyn Store,
+    shard: Shard,
+    organization: &OrganizationId,
+) -> Result<bool, StoreError> {
+    let keys = store.data_keys(shard, std::slice::from_ref(organization)).await?;
+    let every = EventFilter::default();
+    let events = store.list_events(shard, organization, &every, EventId::MAX, 1).await?;
+    Ok(!keys.is_empty() || !events.is_empty())
+}

@@ -1,0 +1,264 @@
+//! `keeptrusts-webhooks rotate-master-key`.
+
+mod follow;
+mod plan;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use keeptrusts_webhooks_domain::log::Shard;
+use keeptrusts_webhooks_process::database::{Administered, DatabaseFlags, Holder};
+use keeptrusts_webhooks_process::logging::LoggingFlags;
+use keeptrusts_webhooks_store::keyring::{
+    KeyFile, KeyProblem, KeyringError, MasterKey, MasterKeySource, rotation,
+};
+use keeptrusts_webhooks_store::{Store, StoreError};
+
+use plan::{Plan, Standing};
+
+/// Put a new master key in the place of the current one, without downtime
+///
+/// The secrets of each organization's endpoints are encrypted with the organization's data key,
+/// and the data keys with the master key. This makes a new master key and encrypts all data keys
+/// with it. Secrets stay as they are, deliveries go on.
+///
+/// Run it as the user that the server runs as, with the same flags or variables.
+///
+/// On SQLite, and when no server runs:
+///
+///   1. keeptrusts-webhooks rotate-master-key
+///
+///      The new key becomes the first line of the key file, the old ones stay below. A server
+///      that runs is told by SIGHUP, and does it; this waits until it is done.
+///
+///   2. Make a copy of the file, keep it where the last one is, and remove the old keys:
+///      keeptrusts-webhooks rotate-master-key --retire
+///
+/// On Postgres, with processes on one machine or on several:
+///
+///   1. keeptrusts-webhooks rotate-master-key --prepare
+///
+///      A new key becomes the second line of the file: nothing is encrypted with it yet.
+///
+///   2. Copy the file to every machine, mode 0600, and send each process SIGHUP.
+///
+///   3. keeptrusts-webhooks rotate-master-key
+///
+///      The new key becomes the first line and all data keys are encrypted with it. Processes
+///      that meet it read their file again; SIGHUP makes them do so at once.
+///
+///   4. keeptrusts-webhooks rotate-master-key --retire
+///
+///      Then copy the file to every machine again.
+///
+/// If the keys are in KEEPTRUSTS_WEBHOOKS_MASTER_KEY instead of a file: make a key with `openssl
+/// rand -hex 32`; restart all processes with "old,new", then with "new,old", then with "new".
+/// The first process that starts with the new key in front encrypts all data keys with it.
+///
+/// All of it can be repeated: whatever was interrupted goes on where it was left. A backup of the
+/// database needs a master key from before as long as you mean to restore it.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct RotateMasterKeyCommand {
+    /// Only add a new key behind the current one, so that all processes know it before it is
+    /// used.
+    #[arg(long, conflicts_with = "retire")]
+    prepare: bool,
+
+    /// Remove those keys from the file that have been replaced and that nothing is encrypted
+    /// with any more.
+    #[arg(long)]
+    retire: bool,
+
+    #[command(flatten)]
+    database: DatabaseFlags,
+
+    #[command(flatten)]
+    logging: LoggingFlags,
+}
+
+/// Why the master key was not rotated, or not completely.
+#[derive(Debug, thiserror::Error)]
+enum RotationError {
+    /// There is no file to change.
+    #[error(
+        "the master keys come from KEEPTRUSTS_WEBHOOKS_MASTER_KEY, which only you can change: --help says how"
+    )]
+    NoFile,
+    /// Other processes would meet a key that they do not know.
+    #[error(
+        "several processes may use this database, and no new key is prepared in {}: run this with --prepare first; --help tells the whole procedure",
+        path.display()
+    )]
+    NotPrepared {
+        /// The key file.
+        path: PathBuf,
+    },
+    /// Some data keys are not wrapped under the new master key.
+    #[error(
+        "{remaining} data keys are not encrypted with the new master key yet: mend what is said above, and run this again"
+    )]
+    Incomplete {
+        /// How many.
+        remaining: u64,
+    },
+    /// The server does not do its part.
+    #[error(
+        "{server} has not encrypted all data keys with the new master key: see its log, and whether it reads {}; then run this again",
+        path.display()
+    )]
+    ServerDoesNothing {
+        /// Which process.
+        server: String,
+        /// The key file.
+        path: PathBuf,
+    },
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    #[error("cannot read the data keys")]
+    Store(#[from] StoreError),
+}
+
+/// Prepares, rotates or retires.
+pub(crate) async fn run(
+    command: RotateMasterKeyCommand,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let RotateMasterKeyCommand { prepare, retire, database, logging } = command;
+    logging.start()?;
+    let source = database.master_key_source()?;
+    let MasterKeySource::File(path) = &source else { return Err(RotationError::NoFile.into()) };
+    let mut file = KeyFile::open(path)?;
+    let Administered { store, description, holder } = database.open_for_administration().await?;
+    eprintln!("master keys in {}, data keys in {description}", path.display());
+    let rotation = Rotation { store: store.as_ref(), source: &source, path, holder };
+    let done = match (prepare, retire) {
+        (true, _) => rotation.prepare(&mut file).await,
+        (_, true) => rotation.retire(&mut file).await,
+        _ => rotation.rotate(&mut file).await,
+    };
+    store.close().await;
+    Ok(done?)
+}
+
+struct Rotation<'a> {
+    store: &'a dyn Store,
+    source: &'a MasterKeySource,
+    path: &'a Path,
+    holder: Option<Holder>,
+}
+
+impl Rotation<'_> {
+    async fn prepare(&self, file: &mut KeyFile) -> Result<(), RotationError> {
+        let standing = self.standing(file).await?;
+        bring_up_to_date(file, &standing)?;
+        let prepared = match standing.plan(&file.keys()) {
+            Plan::Replace(prepared) => prepared,
+            Plan::Generate | Plan::KeepCurrent(_) => {
+                let prepared = MasterKey::generate();
+                file.add_behind_first(&prepared)?;
+                prepared
+            }
+        };
+        println!("master key {} is prepared in {}", prepared.id(), self.path.display());
+        println!("nothing is encrypted with it yet: copy the file to every machine, mode 0600,");
+        println!("send each process SIGHUP, then run `keeptrusts-webhooks rotate-master-key`");
+        Ok(())
+    }
+
+    async fn rotate(&self, file: &mut KeyFile) -> Result<(), RotationError> {
+        let standing = self.standing(file).await?;
+        let target = match standing.plan(&file.keys()) {
+            Plan::Replace(key) | Plan::KeepCurrent(key) => key,
+            Plan::Generate if self.store.is_shared() => {
+                return Err(RotationError::NotPrepared { path: self.path.to_owned() });
+            }
+            Plan::Generate => MasterKey::generate(),
+        };
+        file.put_first(&target)?;
+        println!("master key {} is the first in {}", target.id(), self.path.display());
+        match &self.holder {
+            Some(server) => follow::until_done(self.store, server, target.id(), self.path).await?,
+            None => self.rewrap().await?,
+        }
+        let standing = self.standing(file).await?;
+        let remaining = standing.remaining();
+        if remaining > 0 {
+            return Err(RotationError::Incomplete { remaining });
+        }
+        let all: u64 = standing.counts.values().sum();
+        println!("all {all} data keys are encrypted with master key {}", standing.current);
+        let removable = standing.removable(&file.keys());
+        if !removable.is_empty() {
+            let removable = removable.join(", ");
+            println!("nothing is encrypted with these master keys any more: {removable}");
+            println!(
+                "`keeptrusts-webhooks rotate-master-key --retire` removes them from the file;"
+            );
+            println!("backups of the database from before still need them");
+        }
+        Ok(())
+    }
+
+    async fn rewrap(&self) -> Result<(), RotationError> {
+        let progress = |count: u64| eprintln!("{count} data keys done");
+        let keys = self.source.load()?;
+        let caught_up = rotation::catch_up(self.store, &keys, self.source, &progress).await?;
+        caught_up.problems.iter().for_each(|problem: &KeyProblem| eprintln!("problem: {problem}"));
+        Ok(())
+    }
+
+    async fn retire(&self, file: &mut KeyFile) -> Result<(), RotationError> {
+        let standing = self.standing(file).await?;
+        bring_up_to_date(file, &standing)?;
+        let removable = standing.removable(&file.keys());
+        if removable.is_empty() {
+            println!("there is nothing to remove from {}", self.path.display());
+            return Ok(());
+        }
+        file.remove(&removable)?;
+        for id in removable {
+            println!("master key {id} was removed from {}", self.path.display());
+        }
+        if self.store.is_shared() {
+            println!("copy the file to every machine");
+        }
+        Ok(())
+    }
+
+    /// What the database says of the file's keys. An error if the current one is not there.
+    async fn standing(&self, file: &KeyFile) -> Result<Standing, RotationError> {
+        rotation::prove(self.store, &self.source.load()?, self.source).await?;
+        let mut history = self.store.master_keys().await?;
+        let current = match history.current.take() {
+            Some(current) => current,
+            // No process has been there yet.
+            None => {
+                let keys = file.keys();
+                let first = keys.first().map(MasterKey::id).unwrap_or_default();
+                self.store.claim_master_key(first).await?
+            }
+        };
+        let counts = count_data_keys(self.store).await?;
+        Ok(Standing { current, replaced: history.replaced, counts })
+    }
+}
+
+/// The current key may have been put first in another machine's file only.
+fn bring_up_to_date(file: &mut KeyFile, standing: &Standing) -> Result<(), RotationError> {
+    if let Plan::KeepCurrent(current) = standing.plan(&file.keys()) {
+        file.put_first(&current)?;
+    }
+    Ok(())
+}
+
+/// How many data keys of the whole database are wrapped under which master key.
+async fn count_data_keys(store: &dyn Store) -> Result<BTreeMap<String, u64>, StoreError> {
+    let mut counts = BTreeMap::new();
+    for shard in (0..store.shard_count()).map(Shard) {
+        for (id, count) in store.count_data_keys(shard).await? {
+            *counts.entry(id).or_default() += count;
+        }
+    }
+    Ok(counts)
+}
