@@ -214,10 +214,14 @@ async fn services_in_processes_of_their_own_have_each_its_own_and_work_together(
     let ingest = Server::service("ingest-service", &database).start().await;
     let dispatch = Server::service("dispatch-service", &database).delivering_to(&receiver);
     let dispatch = dispatch.start().await;
-    for (server, service) in
-        [(&endpoints, ENDPOINT_SERVICE), (&ingest, INGEST_SERVICE), (&dispatch, DISPATCH_SERVICE)]
-    {
-        Seen::at(server.address()).assert_has(&[service]).await;
+    let access = Server::service("access-service", &database).start().await;
+    for (server, services) in [
+        (&endpoints, [ENDPOINT_SERVICE].as_slice()),
+        (&ingest, &[INGEST_SERVICE]),
+        (&dispatch, &[DISPATCH_SERVICE]),
+        (&access, &[ACCESS_SERVICE, AUDIT_SERVICE]),
+    ] {
+        Seen::at(server.address()).assert_has(services).await;
     }
 
     let request = json!({

@@ -4,6 +4,7 @@ mod platform;
 
 use std::collections::BTreeSet;
 
+use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 use keeptrusts_webhooks_testkit::process::{Launch, Signal};
 
 use crate::platform::{Backend, Database, PATIENCE};
@@ -105,6 +106,7 @@ async fn a_server_can_be_configured_by_its_environment_alone() {
     let database = Database::new(Backend::Sqlite).await;
     let variables = [
         ("LISTEN", "127.0.0.1:0"),
+        ("BOOTSTRAP_ADMIN_KEY", FIRST_KEY),
         ("CONSOLE_LISTEN", "127.0.0.1:0"),
         ("RETRY_SCHEDULE", "1s,2s"),
         ("REQUEST_TIMEOUT", "3s"),

@@ -6,10 +6,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use keeptrusts_webhooks_contracts::client::Bearer;
 use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_contracts::v1::access_service_client::AccessServiceClient;
 use keeptrusts_webhooks_contracts::v1::endpoint_service_client::EndpointServiceClient;
 use keeptrusts_webhooks_process::tls::{ServiceConnector, ServiceTlsFlags};
-use keeptrusts_webhooks_testkit::http;
+use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
+use keeptrusts_webhooks_testkit::http::{self, Method};
 use keeptrusts_webhooks_testkit::process::{Launch, Signal};
 use keeptrusts_webhooks_testkit::receiver::Authority;
 use platform::{Backend, Database, PATIENCE, Server, ServerBuilder, console_url};
@@ -19,6 +22,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint as Target};
+
+const SERVICES: [&str; 4] =
+    ["--endpoint-service", "--ingest-service", "--dispatch-service", "--access-service"];
 
 /// An authority, and the folder where a server's and a client's files are.
 struct Certificates {
@@ -92,10 +98,25 @@ impl Certificates {
     }
 }
 
+fn bearer() -> Bearer {
+    Bearer::new(FIRST_KEY).expect("a token")
+}
+
+/// A page of the console, as somebody who has signed in sees it.
+async fn page(console: &str, services: Channel) -> u16 {
+    let request =
+        v1::CreateSessionRequest { organization_id: "default".to_owned(), time_to_live: None };
+    let opened = AccessServiceClient::new(bearer().on(services)).create_session(request).await;
+    let cookie = format!("keeptrusts_console={}", opened.expect("a session").into_inner().token);
+    let url = format!("{console}/webhooks");
+    let cookie = [("cookie", cookie.as_str())];
+    http::Client::new().send(Method::GET, &url, &cookie, "".into()).await.status
+}
+
 async fn endpoints(channel: Channel) -> Result<usize, Status> {
     let request =
         v1::ListEndpointsRequest { organization_id: "default".to_owned(), ..Default::default() };
-    let answer = EndpointServiceClient::new(channel).list_endpoints(request).await?;
+    let answer = EndpointServiceClient::new(bearer().on(channel)).list_endpoints(request).await?;
     Ok(answer.into_inner().endpoints.len())
 }
 
@@ -128,7 +149,7 @@ async fn a_process_without_tls_survives_a_sighup() {
     let database = Database::new(Backend::Sqlite).await;
     let mut server = Server::all_in_one(&database).start().await;
     server.process().signal(Signal::Hangup);
-    let told = |line: &str| line.contains("there is nothing to read again");
+    let told = |line: &str| line.contains("asked to read keys and certificates again");
     server.process().wait_for_line(told, PATIENCE).await;
     server.stop().await;
 }
@@ -140,8 +161,7 @@ async fn the_console_of_the_process_works_when_clients_need_certificates() {
     let server = certificates.encrypt_mutually(Server::all_in_one(&database)).start().await;
     endpoints(certificates.channel(server.address())).await.expect("served with a certificate");
     let console = server.console().await;
-    let page = http::Client::new().get(&format!("{console}/webhooks")).await;
-    assert_eq!(page.status, 200);
+    assert_eq!(page(&console, certificates.channel(server.address())).await, 200);
 }
 
 #[tokio::test]
@@ -152,7 +172,7 @@ async fn a_console_of_its_own_reaches_services_by_mutual_tls() {
     let services = format!("https://localhost:{}", server.address().port());
     let console = async |flags: &[(&str, &str)]| {
         let mut launch = Launch::binary("console").args(["--console-listen", "127.0.0.1:0"]);
-        for service in ["--endpoint-service", "--ingest-service", "--dispatch-service"] {
+        for service in SERVICES {
             launch = launch.args([service, &services]);
         }
         for (flag, file) in flags {
@@ -161,8 +181,8 @@ async fn a_console_of_its_own_reaches_services_by_mutual_tls() {
         let process = launch.start();
         let line = process.wait_for_line(|line| console_url(line).is_some(), PATIENCE).await;
         let url = console_url(&line).expect("chosen for it").to_owned();
-        let page = http::Client::new().get(&format!("{url}/webhooks")).await;
-        (page.status, process)
+        let status = page(&url, certificates.channel(server.address())).await;
+        (status, process)
     };
     let (status, _) = console(&[
         ("--services-ca", "ca.pem"),
@@ -187,6 +207,7 @@ async fn every_process_refuses_to_listen_beyond_this_machine_in_clear() {
         &["endpoint-service"],
         &["ingest-service"],
         &["dispatch-service"],
+        &["access-service"],
     ] {
         let folder = tempfile::tempdir().expect("a folder");
         let mut process = Launch::binary(command[0])

@@ -9,10 +9,10 @@
 mod append;
 mod check;
 mod columns;
+mod data_keys;
 mod erase;
 mod errors;
 mod hints;
-mod data_keys;
 mod keys;
 mod leases;
 mod lists;
