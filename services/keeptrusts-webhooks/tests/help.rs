@@ -22,6 +22,7 @@ const COMMANDS: &[&[&str]] = &[
     &["endpoint-service"],
     &["ingest-service"],
     &["dispatch-service"],
+    &["access-service"],
     &["console"],
 ];
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use chaos::{check_tables, organization_per_shard};
 use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_testkit::first_key::{self, FIRST_KEY};
 use keeptrusts_webhooks_testkit::postgres::Cluster;
 use keeptrusts_webhooks_testkit::process::{Launch, Signal};
 use keeptrusts_webhooks_testkit::receiver::{ReceivedRequest, Receiver, Script};
@@ -214,6 +215,7 @@ async fn the_environment_can_hold_the_keys_and_a_restart_rotates_them(backend: B
     let serve = async |variable: &str, more: &[&str]| {
         let launch = Launch::binary("keeptrusts-webhooks").arg("serve").args(database.flags());
         let launch = launch.args(["--listen", "127.0.0.1:0", "--no-console"]).args(more);
+        let launch = launch.env(first_key::VARIABLE, FIRST_KEY);
         launch.env("KEEPTRUSTS_WEBHOOKS_MASTER_KEY", variable).start()
     };
     let mut process = serve(&old, &[]).await;

@@ -147,3 +147,63 @@ fn acceptable(address: &str) -> Result<Uri, IssuerError> {
     let url = address.parse().ok().filter(is_acceptable);
     url.ok_or_else(|| IssuerError::NotHttps(address.to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn write(path: &std::path::Path, kids: &[&str]) {
+        // RFC 8037 appendix A.2.
+        let key = |kid: &&str| {
+            json!({"kty": "OKP", "crv": "Ed25519", "kid": kid,
+                   "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"})
+        };
+        let keys: Vec<_> = kids.iter().map(key).collect();
+        std::fs::write(path, json!({ "keys": keys }).to_string()).expect("written");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn keys_are_looked_for_when_one_is_not_known_but_not_again_and_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("keys.json");
+        write(&path, &["one"]);
+        let keys = IssuerKeys::new(Source::File(path.clone()));
+        let knows = async |kid| keys.find(Some(kid), |_| true).await.is_some();
+        assert!(knows("one").await);
+        write(&path, &["two"]);
+        assert!(!knows("two").await, "it was looked for a moment ago");
+        tokio::time::advance(ISSUER_KEYS_PAUSE).await;
+        assert!(knows("two").await && !knows("one").await, "a key that is withdrawn is no key");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn keys_that_are_old_are_looked_for_again_and_stay_good_while_they_cannot_be() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("keys.json");
+        write(&path, &["one"]);
+        let keys = IssuerKeys::new(Source::File(path.clone()));
+        let knows = async |kid| keys.find(Some(kid), |_| true).await.is_some();
+        assert!(knows("one").await);
+        tokio::time::advance(ISSUER_KEYS_LIFE + Duration::from_secs(1)).await;
+        std::fs::remove_file(&path).expect("removed");
+        assert!(knows("one").await, "nobody has said that it is not one any more");
+        write(&path, &["two"]);
+        tokio::time::advance(ISSUER_KEYS_PAUSE).await;
+        assert!(!knows("one").await);
+    }
+
+    #[tokio::test]
+    async fn a_token_that_names_no_key_needs_the_only_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("keys.json");
+        write(&path, &["one", "two"]);
+        let keys = IssuerKeys::new(Source::File(path));
+        assert!(keys.find(None, |_| true).await.is_none(), "which of them?");
+        let is_two = |key: &Jwk| key.common.key_id.as_deref() == Some("two");
+        assert!(keys.find(None, is_two).await.is_some());
+    }
+}

@@ -34,13 +34,20 @@ pub(super) struct EndingBody {
 enum State {
     /// Nothing had to be waited for yet.
     Flowing(Ends),
-    /// Waiting for the stream, or for the reason to end it.
-    Waiting(Pin<Box<dyn Future<Output = Status> + Send>>),
+    /// Waiting for the stream, or for a reason to end it.
+    Waiting {
+        /// The caller may not be there any more: nothing more is passed on.
+        lapse: Reason,
+        /// It is time, for whatever is not there yet.
+        end: Reason,
+    },
     Ended,
 }
 
+/// Becomes the status to end with.
+type Reason = Pin<Box<dyn Future<Output = Status> + Send>>;
+
 /// Why a stream ends that would go on.
-#[derive(Clone)]
 pub(super) struct Ends {
     pub(super) shutdown: CancellationToken,
     pub(super) deadline: Option<Deadline>,
@@ -54,15 +61,12 @@ impl EndingBody {
         EndingBody { body, state: State::Flowing(ends) }
     }
 
-    /// The trailers that end the stream, if it is time. A stream that always has something to
-    /// pass on ends as well: once it had to be waited for, this is asked before it is.
-    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Result<Frame<Bytes>, Status>> {
-        let State::Waiting(end) = &mut self.state else { return Poll::Pending };
-        let status = ready!(end.as_mut().poll(context));
+    /// Ends the stream with a status.
+    fn end_with(&mut self, status: Status) -> Result<Frame<Bytes>, Status> {
         self.state = State::Ended;
         let mut trailers = HeaderMap::new();
         status.add_header(&mut trailers)?;
-        Poll::Ready(Ok(Frame::trailers(trailers)))
+        Ok(Frame::trailers(trailers))
     }
 }
 
@@ -77,16 +81,24 @@ impl http_body::Body for EndingBody {
         if matches!(self.state, State::Ended) {
             return Poll::Ready(None);
         }
-        if let Poll::Ready(trailers) = self.poll_end(context) {
-            return Poll::Ready(Some(trailers));
+        // Before what there is to pass on: a stream that never has to be waited for ends as well.
+        if let State::Waiting { lapse, .. } = &mut self.state
+            && let Poll::Ready(status) = lapse.as_mut().poll(context)
+        {
+            return Poll::Ready(Some(self.end_with(status)));
         }
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
             return Poll::Ready(frame);
         }
         if let State::Flowing(ends) = &self.state {
-            self.state = State::Waiting(Box::pin(end(ends.clone())));
+            self.state = ends.begin();
         }
-        self.poll_end(context).map(Some)
+        let State::Waiting { lapse, end } = &mut self.state else { return Poll::Pending };
+        if let Poll::Ready(status) = lapse.as_mut().poll(context) {
+            return Poll::Ready(Some(self.end_with(status)));
+        }
+        let status = ready!(end.as_mut().poll(context));
+        Poll::Ready(Some(self.end_with(status)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -98,15 +110,23 @@ impl http_body::Body for EndingBody {
     }
 }
 
+impl Ends {
+    /// Begins to wait.
+    fn begin(&self) -> State {
+        let (gate, caller) = (Arc::clone(&self.gate), self.caller.clone());
+        let lapse = async move {
+            match caller {
+                Some(caller) => gate.lapse(caller).await,
+                None => pending().await,
+            }
+        };
+        let end = end(self.shutdown.clone(), self.deadline);
+        State::Waiting { lapse: Box::pin(lapse), end: Box::pin(end) }
+    }
+}
+
 /// The status to end with, when it is time.
-async fn end(ends: Ends) -> Status {
-    let Ends { shutdown, deadline, gate, caller } = ends;
-    let caller_lapses = async {
-        match caller {
-            Some(caller) => gate.lapse(caller).await,
-            None => pending().await,
-        }
-    };
+async fn end(shutdown: CancellationToken, deadline: Option<Deadline>) -> Status {
     let deadline_passes = async {
         match deadline {
             Some(Deadline(time)) => sleep_until(time).await,
@@ -116,6 +136,5 @@ async fn end(ends: Ends) -> Status {
     tokio::select! {
         () = shutdown.cancelled() => shutting_down(),
         () = deadline_passes => status::deadline_exceeded(),
-        status = caller_lapses => status,
     }
 }

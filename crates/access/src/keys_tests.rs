@@ -1,0 +1,145 @@
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use keeptrusts_webhooks_contracts::log_codec::Metadata;
+use keeptrusts_webhooks_domain::access::Role;
+use keeptrusts_webhooks_domain::fact::Fact;
+use keeptrusts_webhooks_domain::ids::{OperationId, OrganizationId};
+use keeptrusts_webhooks_domain::key::{KeyFact, NewKey};
+use keeptrusts_webhooks_domain::log::{Shard, Stream};
+use keeptrusts_webhooks_store::memory::MemoryStore;
+use keeptrusts_webhooks_store::{Expected, NewRecord, Operation};
+use ulid::Ulid;
+
+use super::*;
+
+/// A log, and a clock that stands until it is moved.
+struct Stage {
+    log: Arc<Log>,
+    second: Arc<AtomicI64>,
+}
+
+impl Stage {
+    async fn new() -> Stage {
+        let second = Arc::new(AtomicI64::new(1_000));
+        let store = MemoryStore::new(1, Self::clock_of(&second));
+        Stage { log: Log::start(Arc::new(store)).await.expect("starts"), second }
+    }
+
+    fn clock_of(second: &Arc<AtomicI64>) -> Clock {
+        let second = Arc::clone(second);
+        Arc::new(move || Timestamp::from_second(second.load(Ordering::SeqCst)).expect("a time"))
+    }
+
+    fn set_clock(&self, second: i64) {
+        self.second.store(second, Ordering::SeqCst);
+    }
+
+    /// The keys as a process sees them that has not looked any up yet.
+    fn keys(&self) -> Keys {
+        Keys::new(Arc::clone(&self.log), Self::clock_of(&self.second))
+    }
+
+    async fn append(&self, id: KeyId, fact: KeyFact) {
+        let operation = Operation {
+            id: OperationId::new(Ulid(self.log.watch(Shard::OF_KEYS).borrow().0 as u128)),
+            organization_id: "acme".parse::<OrganizationId>().expect("an id"),
+            records: vec![NewRecord {
+                stream: Stream::Key(id),
+                expected: Expected::Any,
+                fact: Fact::Key(fact),
+            }],
+            metadata: Metadata::default(),
+            bodies: Vec::new(),
+            fence: None,
+            checkpoint: None,
+        };
+        self.log.append(Shard::OF_KEYS, operation).await.expect("appends");
+    }
+
+    /// Makes a key or a session, whose token is made of its number.
+    async fn create(&self, number: u8, expire_second: Option<i64>, parent: Option<u8>) {
+        let id = |number: u8| KeyId::new(Ulid(number.into()));
+        let new = NewKey {
+            name: format!("key {number}"),
+            role: Role::Viewer,
+            token: token(number).digest(),
+            expire_time: expire_second
+                .map(|second| Timestamp::from_second(second).expect("a time")),
+            session: parent.map(|parent| SessionOrigin { parent: Some(id(parent)) }),
+        };
+        self.append(id(number), KeyFact::Created(new)).await;
+    }
+
+    async fn revoke(&self, number: u8) {
+        self.append(KeyId::new(Ulid(number.into())), KeyFact::Revoked).await;
+    }
+}
+
+fn token(number: u8) -> Token {
+    Token::from_random([number; 32])
+}
+
+async fn is_valid(keys: &Keys, number: u8) -> bool {
+    keys.caller(&token(number)).await.expect("the store answers").is_some()
+}
+
+#[tokio::test]
+async fn a_token_is_whose_it_is_until_it_expires_even_if_it_is_remembered() {
+    let stage = Stage::new().await;
+    stage.create(1, Some(2_000), None).await;
+    let keys = stage.keys();
+    let caller = keys.caller(&token(1)).await.expect("answers").expect("valid");
+    assert_eq!(&*caller.actor, "key_00000000000000000000000001");
+    assert_eq!((&*caller.name, caller.role), ("key 1", Role::Viewer));
+    assert!(keys.remembered(&token(1)).await.is_some());
+    assert!(!is_valid(&keys, 2).await, "nobody's");
+    stage.set_clock(2_000);
+    assert!(keys.remembered(&token(1)).await.is_none(), "remembered, but over");
+    assert!(!is_valid(&keys, 1).await);
+    assert!(!is_valid(&stage.keys(), 1).await);
+}
+
+#[tokio::test]
+async fn a_revoked_key_is_refused_by_who_looks_it_up() {
+    let stage = Stage::new().await;
+    stage.create(1, None, None).await;
+    assert!(is_valid(&stage.keys(), 1).await);
+    stage.revoke(1).await;
+    assert!(!is_valid(&stage.keys(), 1).await);
+    let id = KeyId::new(Ulid(1));
+    assert!(!stage.keys().is_still_valid(id).await.expect("answers"));
+    assert!(!stage.keys().is_still_valid(KeyId::MAX).await.expect("answers"), "there is none");
+}
+
+#[tokio::test]
+async fn a_session_is_valid_no_longer_than_its_parent() {
+    let stage = Stage::new().await;
+    stage.create(1, Some(3_000), None).await;
+    stage.create(2, Some(9_000), Some(1)).await;
+    let caller = stage.keys().caller(&token(2)).await.expect("answers").expect("valid");
+    assert_eq!(caller.credential, Credential::Session(KeyId::new(Ulid(2))));
+    assert_eq!(caller.expire_time.map(|time| time.as_second()), Some(3_000), "its parent's end");
+    stage.revoke(1).await;
+    assert!(!is_valid(&stage.keys(), 2).await);
+}
+
+#[tokio::test]
+async fn a_session_whose_parent_nobody_knows_is_not_valid() {
+    let stage = Stage::new().await;
+    stage.create(2, None, Some(1)).await;
+    assert!(!is_valid(&stage.keys(), 2).await);
+}
+
+#[tokio::test]
+async fn uses_are_noted_when_the_process_stops() {
+    let stage = Stage::new().await;
+    stage.create(1, None, None).await;
+    let keys = stage.keys();
+    assert!(is_valid(&keys, 1).await);
+    let stopped = CancellationToken::new();
+    stopped.cancel();
+    keys.note_uses(stopped).await;
+    let id = KeyId::new(Ulid(1));
+    let uses = stage.log.store().key_uses(&[id]).await.expect("reads");
+    assert_eq!(uses.get(&id).map(|time| time.as_second()), Some(1_000));
+}
