@@ -63,7 +63,10 @@ async fn the_process_ends_in_order(backend: Backend, signal: Signal) {
         }
     })
     .await;
-    assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
+    // The server says UNAVAILABLE. A request that meets the end of its connection is answered by
+    // the client itself, which has other words for it.
+    let ended = [Code::Unavailable, Code::Cancelled, Code::Internal];
+    assert!(ended.contains(&refused.code()), "{refused:?}");
     let status = process.wait_exit(PATIENCE).await;
     assert_eq!(status.code(), Some(0), "{status}");
 
@@ -76,5 +79,10 @@ async fn the_process_ends_in_order(backend: Backend, signal: Signal) {
         let delivery = client.wait_for_state(event_id, v1::DeliveryState::Delivered).await;
         assert_eq!(delivery.attempts.len(), 1, "{delivery:?}");
     }
-    assert_eq!(receiver.request_count(), accepted.len(), "nothing was sent twice");
+    // The one that met the end may have been accepted as well; nobody can say.
+    let received = receiver.wait_for(accepted.len(), PATIENCE).await;
+    let mut ids: Vec<_> = received.iter().map(|request| request.header("webhook-id")).collect();
+    ids.sort_unstable();
+    assert!(ids.windows(2).all(|pair| pair[0] != pair[1]), "nothing was sent twice: {ids:?}");
+    assert!(receiver.request_count() <= accepted.len() + 1);
 }
