@@ -1,16 +1,23 @@
-//! The three services, as the console asks them.
+//! The services, as the console asks them.
+
+mod access;
+mod audit;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_contracts::v1::access_service_client::AccessServiceClient;
+use keeptrusts_webhooks_contracts::v1::audit_service_client::AuditServiceClient;
 use keeptrusts_webhooks_contracts::v1::dispatch_service_client::DispatchServiceClient;
 use keeptrusts_webhooks_contracts::v1::endpoint_service_client::EndpointServiceClient;
 use keeptrusts_webhooks_contracts::v1::ingest_service_client::IngestServiceClient;
-use keeptrusts_webhooks_domain::ids::OrganizationId;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Code, Request, Status};
+
+use crate::credentials::Credentials;
+use crate::visitor::Visitor;
 
 /// How long a page waits for a service.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
@@ -31,6 +38,8 @@ pub struct Addresses {
     pub ingest: Uri,
     /// DispatchService.
     pub dispatch: Uri,
+    /// AccessService and AuditService.
+    pub access: Uri,
 }
 
 /// The services, over connections that are made when they are first needed.
@@ -41,6 +50,8 @@ pub struct Services {
     dispatch: DispatchServiceClient<Channel>,
     /// Over a connection of their own: what slow browsers leave unread holds up no page.
     watches: DispatchServiceClient<Channel>,
+    access: AccessServiceClient<Channel>,
+    audit: AuditServiceClient<Channel>,
 }
 
 impl Services {
@@ -60,10 +71,13 @@ impl Services {
             dispatch: DispatchServiceClient::new(channel(&addresses.dispatch)?)
                 .max_decoding_message_size(MAX_ANSWER_BYTES),
             watches: DispatchServiceClient::new(channel(&addresses.dispatch)?),
+            access: AccessServiceClient::new(channel(&addresses.access)?),
+            audit: AuditServiceClient::new(channel(&addresses.access)?)
+                .max_decoding_message_size(MAX_ANSWER_BYTES),
         })
     }
 
-    /// All three at one address, which is this process's own.
+    /// All of them at one address, which is this process's own.
     pub fn of_this_process(listening: SocketAddr) -> Result<Services, tonic::transport::Error> {
         let ip = match listening.ip() {
             ip if ip.is_unspecified() && ip.is_ipv6() => "[::1]".to_owned(),
@@ -73,20 +87,26 @@ impl Services {
         };
         let endpoint = Endpoint::from_shared(format!("http://{ip}:{}", listening.port()))?;
         let uri = endpoint.uri().clone();
-        let addresses = Addresses { endpoints: uri.clone(), ingest: uri.clone(), dispatch: uri };
-        Services::connect_lazily(&addresses)
+        let [endpoints, ingest, dispatch] = [uri.clone(), uri.clone(), uri.clone()];
+        Services::connect_lazily(&Addresses { endpoints, ingest, dispatch, access: uri })
     }
 
-    /// The services, asked on behalf of one organization.
-    pub(crate) fn of(&self, organization: &OrganizationId) -> Organization {
-        Organization { id: organization.to_string(), services: self.clone() }
+    /// The services, asked by a visitor about the organization that the session is for.
+    pub(crate) fn of(&self, visitor: &Visitor, credentials: &Credentials) -> Organization {
+        Organization {
+            id: visitor.organization.clone(),
+            credentials: credentials.clone(),
+            services: self.clone(),
+        }
     }
 }
 
-/// The services, asked on behalf of one organization. Each method is one call of the contracts.
+/// The services, asked about one organization by somebody who may ask. Each method is one call
+/// of the contracts.
 #[derive(Debug, Clone)]
 pub(crate) struct Organization {
     id: String,
+    credentials: Credentials,
     services: Services,
 }
 
@@ -112,7 +132,7 @@ impl Organization {
             search: search.to_owned(),
         };
         let mut client = self.services.endpoints.clone();
-        Ok(client.list_endpoints(asked(request)).await?.into_inner())
+        Ok(client.list_endpoints(self.asked(request)).await?.into_inner())
     }
 
     pub(crate) async fn endpoint(&self, endpoint_id: &str) -> Result<v1::Endpoint, Status> {
@@ -121,7 +141,7 @@ impl Organization {
             endpoint_id: endpoint_id.to_owned(),
         };
         let mut client = self.services.endpoints.clone();
-        let answer = client.get_endpoint(asked(request)).await?.into_inner();
+        let answer = client.get_endpoint(self.asked(request)).await?.into_inner();
         Ok(answer.endpoint.unwrap_or_default())
     }
 
@@ -137,7 +157,7 @@ impl Organization {
     pub(crate) async fn event_types(&self) -> Result<Vec<v1::EventType>, Status> {
         let request = v1::ListEventTypesRequest { organization_id: self.id.clone() };
         let mut client = self.services.endpoints.clone();
-        Ok(client.list_event_types(asked(request)).await?.into_inner().event_types)
+        Ok(client.list_event_types(self.asked(request)).await?.into_inner().event_types)
     }
 
     /// Creates what `endpoint` says; the organization is filled in.
@@ -147,7 +167,7 @@ impl Organization {
     ) -> Result<v1::CreateEndpointResponse, Status> {
         let request = v1::CreateEndpointRequest { organization_id: self.id.clone(), ..endpoint };
         let mut client = self.services.endpoints.clone();
-        Ok(client.create_endpoint(asked(request)).await?.into_inner())
+        Ok(client.create_endpoint(self.asked(request)).await?.into_inner())
     }
 
     /// Changes name, URL, description and event types, if the etag is still the current one.
@@ -163,7 +183,7 @@ impl Organization {
             secret: String::new(),
         };
         let mut client = self.services.endpoints.clone();
-        let answer = client.update_endpoint(asked(request)).await?.into_inner();
+        let answer = client.update_endpoint(self.asked(request)).await?.into_inner();
         Ok(answer.endpoint.unwrap_or_default())
     }
 
@@ -181,7 +201,7 @@ impl Organization {
             overlap: Some(keeptrusts_webhooks_contracts::time::duration_to_proto(overlap)),
         };
         let mut client = self.services.endpoints.clone();
-        Ok(client.rotate_secret(asked(request)).await?.into_inner())
+        Ok(client.rotate_secret(self.asked(request)).await?.into_inner())
     }
 
     pub(crate) async fn enable(&self, endpoint_id: &str) -> Result<v1::Endpoint, Status> {
@@ -190,7 +210,7 @@ impl Organization {
             endpoint_id: endpoint_id.to_owned(),
         };
         let mut client = self.services.endpoints.clone();
-        let answer = client.enable_endpoint(asked(request)).await?.into_inner();
+        let answer = client.enable_endpoint(self.asked(request)).await?.into_inner();
         Ok(answer.endpoint.unwrap_or_default())
     }
 
@@ -201,7 +221,7 @@ impl Organization {
             reason: "disabled in the console".to_owned(),
         };
         let mut client = self.services.endpoints.clone();
-        let answer = client.disable_endpoint(asked(request)).await?.into_inner();
+        let answer = client.disable_endpoint(self.asked(request)).await?.into_inner();
         Ok(answer.endpoint.unwrap_or_default())
     }
 
@@ -212,7 +232,7 @@ impl Organization {
             etag: String::new(),
         };
         let mut client = self.services.endpoints.clone();
-        client.delete_endpoint(asked(request)).await?;
+        client.delete_endpoint(self.asked(request)).await?;
         Ok(())
     }
 
@@ -222,14 +242,14 @@ impl Organization {
     ) -> Result<v1::ListEventsResponse, Status> {
         let request = v1::ListEventsRequest { organization_id: self.id.clone(), ..filter };
         let mut client = self.services.ingest.clone();
-        Ok(client.list_events(asked(request)).await?.into_inner())
+        Ok(client.list_events(self.asked(request)).await?.into_inner())
     }
 
     pub(crate) async fn event(&self, event_id: &str) -> Result<v1::Event, Status> {
         let request =
             v1::GetEventRequest { organization_id: self.id.clone(), event_id: event_id.to_owned() };
         let mut client = self.services.ingest.clone();
-        Ok(client.get_event(asked(request)).await?.into_inner().event.unwrap_or_default())
+        Ok(client.get_event(self.asked(request)).await?.into_inner().event.unwrap_or_default())
     }
 
     pub(crate) async fn test(&self, endpoint_id: &str) -> Result<v1::SendTestResponse, Status> {
@@ -238,6 +258,7 @@ impl Organization {
             endpoint_id: endpoint_id.to_owned(),
         });
         request.set_timeout(TEST_LIMIT);
+        self.credentials.show(&mut request);
         let mut client = self.services.dispatch.clone();
         Ok(client.send_test(request).await?.into_inner())
     }
@@ -248,7 +269,7 @@ impl Organization {
     ) -> Result<v1::ListDeliveriesResponse, Status> {
         let request = v1::ListDeliveriesRequest { organization_id: self.id.clone(), ..filter };
         let mut client = self.services.dispatch.clone();
-        Ok(client.list_deliveries(asked(request)).await?.into_inner())
+        Ok(client.list_deliveries(self.asked(request)).await?.into_inner())
     }
 
     /// A delivery with its attempts.
@@ -258,7 +279,12 @@ impl Organization {
             delivery_id: delivery_id.to_owned(),
         };
         let mut client = self.services.dispatch.clone();
-        Ok(client.get_delivery(asked(request)).await?.into_inner().delivery.unwrap_or_default())
+        Ok(client
+            .get_delivery(self.asked(request))
+            .await?
+            .into_inner()
+            .delivery
+            .unwrap_or_default())
     }
 
     pub(crate) async fn attempts(
@@ -267,7 +293,7 @@ impl Organization {
     ) -> Result<v1::ListAttemptsResponse, Status> {
         let request = v1::ListAttemptsRequest { organization_id: self.id.clone(), ..filter };
         let mut client = self.services.dispatch.clone();
-        Ok(client.list_attempts(asked(request)).await?.into_inner())
+        Ok(client.list_attempts(self.asked(request)).await?.into_inner())
     }
 
     /// The newest attempt of each of these deliveries.
@@ -292,7 +318,12 @@ impl Organization {
             delivery_id: delivery_id.to_owned(),
         };
         let mut client = self.services.dispatch.clone();
-        Ok(client.retry_delivery(asked(request)).await?.into_inner().delivery.unwrap_or_default())
+        Ok(client
+            .retry_delivery(self.asked(request))
+            .await?
+            .into_inner()
+            .delivery
+            .unwrap_or_default())
     }
 
     pub(crate) async fn cancel(&self, delivery_id: &str) -> Result<v1::Delivery, Status> {
@@ -301,7 +332,12 @@ impl Organization {
             delivery_id: delivery_id.to_owned(),
         };
         let mut client = self.services.dispatch.clone();
-        Ok(client.cancel_delivery(asked(request)).await?.into_inner().delivery.unwrap_or_default())
+        Ok(client
+            .cancel_delivery(self.asked(request))
+            .await?
+            .into_inner()
+            .delivery
+            .unwrap_or_default())
     }
 
     pub(crate) async fn stats(
@@ -315,7 +351,7 @@ impl Organization {
             window: Some(keeptrusts_webhooks_contracts::time::duration_to_proto(window)),
         };
         let mut client = self.services.dispatch.clone();
-        Ok(client.get_endpoint_stats(asked(request)).await?.into_inner())
+        Ok(client.get_endpoint_stats(self.asked(request)).await?.into_inner())
     }
 
     /// Changes of deliveries as they are committed, from now on; without an end, and so without
@@ -324,18 +360,24 @@ impl Organization {
         &self,
         endpoint_id: &str,
     ) -> Result<tonic::Streaming<v1::WatchDeliveriesResponse>, Status> {
-        let request = v1::WatchDeliveriesRequest {
+        let mut request = Request::new(v1::WatchDeliveriesRequest {
             organization_id: self.id.clone(),
             endpoint_id: endpoint_id.to_owned(),
             after_position: 0,
-        };
+        });
+        self.credentials.show(&mut request);
         let mut client = self.services.watches.clone();
         Ok(client.watch_deliveries(request).await?.into_inner())
     }
+
+    fn asked<T>(&self, message: T) -> Request<T> {
+        asked(message, &self.credentials)
+    }
 }
 
-fn asked<T>(message: T) -> Request<T> {
+fn asked<T>(message: T, credentials: &Credentials) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(ANSWER_LIMIT);
+    credentials.show(&mut request);
     request
 }

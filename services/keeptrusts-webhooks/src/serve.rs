@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use clap::Args;
 use keeptrusts_webhooks_access::AccessFlags;
-use keeptrusts_webhooks_console::flags::ConsoleFlags;
+use keeptrusts_webhooks_console::flags::{ConsoleFlags, Trust};
 use keeptrusts_webhooks_console::{Console, ConsoleError, Services};
 use keeptrusts_webhooks_dispatch_service::flags::DispatchFlags;
 use keeptrusts_webhooks_endpoint_service::flags::EndpointFlags;
@@ -67,7 +67,8 @@ pub(crate) async fn run(
     let ServeCommand { retention, access, endpoints, ingest, .. } = command;
     logging.start()?;
     let stop = shutdown::on_signals()?;
-    let console = if no_console { None } else { bind_console(&console).await? };
+    let trust = Trust { proxies: access.trusted_proxy.clone() };
+    let console = if no_console { None } else { bind_console(&console, trust).await? };
     let body_retention = retention.body_retention;
     let flags =
         PlatformFlags { listen, database, dispatch, body_retention, access, endpoints, ingest };
@@ -94,8 +95,8 @@ pub(crate) async fn run(
 
 /// The default address may be taken, by another instance perhaps: then there is no console, but
 /// events are accepted and delivered all the same. An address that was asked for must do.
-async fn bind_console(flags: &ConsoleFlags) -> Result<Option<Console>, ConsoleError> {
-    match Console::bind(flags).await {
+async fn bind_console(flags: &ConsoleFlags, trust: Trust) -> Result<Option<Console>, ConsoleError> {
+    match Console::bind(flags, trust).await {
         Ok(console) => Ok(Some(console)),
         Err(ConsoleError::Listen(error)) if flags.console_listen.is_none() => {
             tracing::warn!(%error, "there is no console");
