@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use http::HeaderMap;
 use http::request::Parts;
 use ipnet::IpNet;
 use keeptrusts_webhooks_process::grpc_server::Peer;
@@ -11,12 +12,22 @@ pub(crate) fn peer(request: &Parts) -> Option<IpAddr> {
     Some(Peer::of(&request.extensions)?.address?.ip().to_canonical())
 }
 
-/// Whom a call is made for: the peer, unless it is one that may speak for others. Then it is the
-/// last address of `x-forwarded-for`, the one that the peer itself has added.
+/// Whom a call is made for.
 pub(crate) fn caller(request: &Parts, peer: Option<IpAddr>, trusted: &[IpNet]) -> Option<IpAddr> {
+    forwarded_for(&request.headers, peer, trusted)
+}
+
+/// Whom a request is made for: the peer, unless it is one that may speak for others. Then it is
+/// the last address of `x-forwarded-for`, the one that the peer itself has added. A `peer` of
+/// None is this process itself, which may.
+pub fn forwarded_for(
+    headers: &HeaderMap,
+    peer: Option<IpAddr>,
+    trusted: &[IpNet],
+) -> Option<IpAddr> {
     let is_trusted = |peer: &IpAddr| trusted.iter().any(|network| network.contains(peer));
     let forwarded = match peer.is_none_or(|peer| is_trusted(&peer)) {
-        true => request.headers.get_all("x-forwarded-for").iter().next_back(),
+        true => headers.get_all("x-forwarded-for").iter().next_back(),
         false => None,
     };
     let last = forwarded

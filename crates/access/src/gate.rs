@@ -46,31 +46,33 @@ impl Access {
     /// Whose the request's token is.
     async fn authenticate(&self, request: &Parts) -> Result<Caller, Status> {
         let peer = address::peer(request);
+        // Failures are counted by whom a call is made for: one browser's wrong keys must not
+        // keep out everybody who uses the same console.
+        let address = address::caller(request, peer, &self.trusted_proxies);
         let found = match bearer(&request.headers) {
             Bearer::Key(token) => match self.keys.remembered(&token).await {
                 Some(caller) => Some(caller),
                 None => {
-                    self.refuse_if_blocked(peer)?;
+                    self.refuse_if_blocked(address)?;
                     self.keys.caller(&token).await?
                 }
             },
             Bearer::WebToken(token) => {
-                self.refuse_if_blocked(peer)?;
+                self.refuse_if_blocked(address)?;
                 match &self.web_tokens {
                     Some(web_tokens) => web_tokens.caller(token).await?,
                     None => None,
                 }
             }
             Bearer::Unreadable => None,
-            Bearer::Missing => return Err(self.failed(peer, NO_TOKEN)),
+            Bearer::Missing => return Err(self.failed(address, NO_TOKEN)),
         };
-        let caller = found.ok_or_else(|| self.failed(peer, WRONG_TOKEN))?;
-        let address = address::caller(request, peer, &self.trusted_proxies);
+        let caller = found.ok_or_else(|| self.failed(address, WRONG_TOKEN))?;
         Ok(Caller { address, ..caller })
     }
 
-    fn refuse_if_blocked(&self, peer: Option<IpAddr>) -> Result<(), Status> {
-        let Some(left) = peer.and_then(|peer| self.failures.blocked_for(peer)) else {
+    fn refuse_if_blocked(&self, address: Option<IpAddr>) -> Result<(), Status> {
+        let Some(left) = address.and_then(|address| self.failures.blocked_for(address)) else {
             return Ok(());
         };
         let message = "too many tokens from this address were wrong: wait, and correct the token";
@@ -80,13 +82,13 @@ impl Access {
     }
 
     /// Counts a failure; the answer to it.
-    fn failed(&self, peer: Option<IpAddr>, message: &'static str) -> Status {
-        if let Some(peer) = peer {
-            if let Err(blocked) = self.refuse_if_blocked(Some(peer)) {
+    fn failed(&self, address: Option<IpAddr>, message: &'static str) -> Status {
+        if let Some(address) = address {
+            if let Err(blocked) = self.refuse_if_blocked(Some(address)) {
                 return blocked;
             }
-            self.failures.note(peer);
-            tracing::info!(%peer, "refused a call without a valid token");
+            self.failures.note(address);
+            tracing::info!(%address, "refused a call without a valid token");
         }
         status::unauthenticated(message)
     }

@@ -22,6 +22,7 @@ mod ring_provider;
 mod rules;
 mod web_tokens;
 
+pub use address::forwarded_for;
 pub use first_key::FirstKeyError;
 pub use flags::{AccessFlags, AccessSetupError};
 pub use gate::Access;

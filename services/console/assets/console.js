@@ -73,6 +73,10 @@ function listen() {
       for (const name of ["recent", "summary", "timeline"]) {
         source.addEventListener(name, ({ data }) => replace(document.getElementById(name), data));
       }
+      source.addEventListener("session-ended", ({ data }) => {
+        source.close();
+        document.getElementById("outcome").replaceChildren(parse(data));
+      });
       source.addEventListener("timeline", () => {
         const made = element.querySelector("a[href*=attempt]");
         if (made && "awaitsAttempt" in element.dataset) location.assign(made.href);

@@ -4,11 +4,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use clap::Args;
+use ipnet::IpNet;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_process::tls::{Reloadable, ServiceTlsFlags, TlsFileError};
 use rustls::ClientConfig;
 use tonic::transport::Uri;
 
+use crate::public_url::PublicUrl;
 use crate::services::Addresses;
 
 /// Where the console listens unless it is told otherwise.
@@ -19,12 +21,20 @@ pub const DEFAULT_LISTEN: SocketAddr =
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Console")]
 pub struct ConsoleFlags {
-    /// Where the console listens for browsers. Nobody has to log in yet, so that it must be
-    /// an address of this machine's own (loopback) [default: 127.0.0.1:8080]
+    /// Where the console listens for browsers. It speaks plain HTTP, so that it must be an address
+    /// of this machine's own (loopback), unless --console-public-url is given [default:
+    /// 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS", env = "KEEPTRUSTS_WEBHOOKS_CONSOLE_LISTEN")]
     pub console_listen: Option<SocketAddr>,
 
-    /// The organization that the console shows
+    /// Where browsers find the console, if a proxy stands before it that terminates TLS. With it
+    /// the console may listen on any address, answers to that name as well, and its cookie is
+    /// sent over TLS only
+    #[arg(long, value_name = "URL", env = "KEEPTRUSTS_WEBHOOKS_CONSOLE_PUBLIC_URL")]
+    pub console_public_url: Option<PublicUrl>,
+
+    /// The organization that the console shows to who signs in with a key for all of them, unless
+    /// they name another one
     #[arg(
         long,
         value_name = "ID",
@@ -32,6 +42,37 @@ pub struct ConsoleFlags {
         default_value = "default"
     )]
     pub organization: OrganizationId,
+}
+
+/// What a console shares with the gate of its process. A console in a process of its own has
+/// [`OwnTrustFlags`] for it.
+#[derive(Debug, Clone, Default)]
+pub struct Trust {
+    /// Networks whose peers may say by `x-forwarded-for` whom they ask for.
+    pub proxies: Vec<IpNet>,
+}
+
+/// Whom a console in a process of its own trusts.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Console")]
+pub struct OwnTrustFlags {
+    /// A network whose peers may say by x-forwarded-for whom they ask for, which the audit trail
+    /// then shows: the proxy before the console. The services have to trust the console in the
+    /// same way. Can be given several times
+    #[arg(
+        long,
+        value_name = "CIDR",
+        env = "KEEPTRUSTS_WEBHOOKS_TRUSTED_PROXY",
+        value_delimiter = ','
+    )]
+    pub trusted_proxy: Vec<IpNet>,
+}
+
+impl OwnTrustFlags {
+    /// What they say.
+    pub fn trust(&self) -> Trust {
+        Trust { proxies: self.trusted_proxy.clone() }
+    }
 }
 
 /// Where the services are that a console in a process of its own asks.
@@ -68,6 +109,16 @@ pub struct ServiceFlags {
     )]
     pub dispatch_service: Uri,
 
+    /// The access service: keys, sessions, the audit trail
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "KEEPTRUSTS_WEBHOOKS_ACCESS_SERVICE",
+        default_value = "http://127.0.0.1:50055",
+        value_parser = service_address
+    )]
+    pub access_service: Uri,
+
     /// How to speak TLS with them.
     #[command(flatten)]
     pub tls: ServiceTlsFlags,
@@ -84,25 +135,31 @@ pub struct NotEncrypted {
 impl ServiceFlags {
     /// What TLS takes. None: no service is asked with it, and nothing is read.
     pub fn load_tls(&self) -> Result<Option<Arc<Reloadable<ClientConfig>>>, TlsFileError> {
-        let all = [&self.endpoint_service, &self.ingest_service, &self.dispatch_service];
-        let encrypted = all.into_iter().any(|uri| uri.scheme_str() == Some("https"));
+        let encrypted = self.all().into_iter().any(|uri| uri.scheme_str() == Some("https"));
         encrypted.then(|| self.tls.load()).transpose()
     }
 
-    /// The three addresses. Whoever gives files of TLS believes that it is used, so that an
-    /// address without is an error then.
+    /// Their addresses. Whoever gives files of TLS believes that it is used, so that an address
+    /// without is an error then.
     pub fn addresses(&self) -> Result<Addresses, NotEncrypted> {
-        if let Some(flag) = self.tls.first_given() {
-            let all = [&self.endpoint_service, &self.ingest_service, &self.dispatch_service];
-            if let Some(plain) = all.into_iter().find(|uri| uri.scheme_str() == Some("http")) {
-                return Err(NotEncrypted { flag, address: plain.clone() });
-            }
+        if let Some(flag) = self.tls.first_given()
+            && let Some(plain) = self.all().into_iter().find(|uri| uri.scheme_str() == Some("http"))
+        {
+            return Err(NotEncrypted { flag, address: plain.clone() });
         }
         Ok(Addresses {
             endpoints: self.endpoint_service.clone(),
             ingest: self.ingest_service.clone(),
             dispatch: self.dispatch_service.clone(),
+            access: self.access_service.clone(),
         })
+    }
+
+    fn all(&self) -> [&Uri; 4] {
+        let ServiceFlags {
+            endpoint_service, ingest_service, dispatch_service, access_service, ..
+        } = self;
+        [endpoint_service, ingest_service, dispatch_service, access_service]
     }
 }
 

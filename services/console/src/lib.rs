@@ -1,26 +1,32 @@
 //! The console: what the tutorial shows an admin, as server-rendered pages. A client of the
-//! three services' gRPC contracts and of nothing else; it keeps no state but what a browser
-//! will be shown next.
+//! services' gRPC contracts and of nothing else; it keeps no state but what a browser will be
+//! shown next. Sessions are AccessService's, and the browser's cookie is all that names one.
 //!
-//! One request: [`server`] checks where it comes from and whose session it is; a handler in
-//! [`pages`] asks the services through [`services::Services`], makes a view of the answers, and a
+//! One request: [`server`] checks where it comes from, [`door`] whose session it is and whether
+//! that visitor may do it; a handler in [`pages`] asks the services through
+//! [`services::Services`] with the session's own token, makes a view of the answers, and a
 //! template in `templates/` shows it. [`live`] tells an open page what has changed since.
 //!
 //! May depend on: the contracts, the domain (its words and rules, so that a form is checked by
-//! the same rules as the API), the process crate, axum and askama. Never on the store or on
-//! another service.
+//! the same rules as the API), the process crate, the access crate (whom a request is made for,
+//! and how an issuer is asked), axum and askama. Never on the store or on another service.
 
 mod assets;
+mod credentials;
+mod destination;
+mod door;
 mod fields;
 pub mod flags;
 mod live;
 mod notices;
 mod pages;
+mod public_url;
 mod server;
 mod services;
 mod session;
 mod trouble;
 mod view;
+mod visitor;
 
 pub use server::{Console, ConsoleError};
 pub use services::Services;

@@ -12,16 +12,18 @@ use axum::extract::Path;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::Stream;
 use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_domain::access::Permission;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
+use crate::notices::{Notice, Tone};
 use crate::pages::delivery::Timeline;
 use crate::pages::endpoint::{LOG_PAGE_SIZE, Summary, recent_deliveries};
-use crate::pages::{Parameters, Visit};
+use crate::pages::{NoticePart, Parameters, Visit};
 use crate::trouble::Trouble;
 use crate::view::chart::Window;
 use crate::view::delivery::AttemptRow;
@@ -49,9 +51,10 @@ pub(crate) async fn endpoint(
     Parameters(filter): Parameters<LogFilter>,
 ) -> Events {
     let organization = visit.organization();
+    let may_send = visit.visitor().may(Permission::Send);
     let known = unless_not_found(organization.endpoint(&id).await)?;
     Ok(stream(&visit, async move |told| {
-        known.ok_or(Over)?;
+        known.ok_or(Over::ForNow)?;
         // Watched before the lists are read, so that nothing can happen unseen in between. All
         // that follows replaces what the page has: whatever it has missed, it is up to date then.
         let mut watched = organization.watch(&id).await?;
@@ -60,12 +63,13 @@ pub(crate) async fn endpoint(
             match news {
                 News::Attempts(attempts) => {
                     for attempt in &attempts {
-                        told.part("attempt", &AttemptRow::of(attempt)).await?;
+                        told.part("attempt", &AttemptRow::of(attempt, may_send)).await?;
                     }
                 }
                 News::TooMany => {
                     let log = organization.attempts(filter.attempts(&id, LOG_PAGE_SIZE)).await?;
-                    told.rows("log", log.attempts.iter().map(AttemptRow::of)).await?;
+                    let rows = log.attempts.iter().map(|it| AttemptRow::of(it, may_send));
+                    told.rows("log", rows).await?;
                 }
             }
             told.rows("recent", recent_deliveries(&organization, &id).await?).await?;
@@ -94,7 +98,7 @@ async fn next_news(
     let mut change = watched.message().await?;
     let until = Instant::now() + CLOSELY;
     loop {
-        let attempt = change.ok_or(Over)?.attempt.filter(|attempt| filter.admits(attempt));
+        let attempt = change.ok_or(Over::ForNow)?.attempt.filter(|attempt| filter.admits(attempt));
         if let News::Attempts(attempts) = &mut news {
             attempts.extend(attempt);
             if attempts.len() > MAX_ATTEMPTS {
@@ -115,14 +119,15 @@ pub(crate) async fn delivery(
     Parameters(Shown { attempt: shown }): Parameters<Shown>,
 ) -> Events {
     let organization = visit.organization();
+    let may_send = visit.visitor().may(Permission::Send);
     let known = unless_not_found(organization.delivery(&id).await)?;
     Ok(stream(&visit, async move |told| {
-        let mut watched = organization.watch(&known.ok_or(Over)?.endpoint_id).await?;
+        let mut watched = organization.watch(&known.ok_or(Over::ForNow)?.endpoint_id).await?;
         loop {
             let delivery = organization.delivery(&id).await?;
-            told.part("timeline", &Timeline::of(&delivery, shown)).await?;
+            told.part("timeline", &Timeline::of(&delivery, shown, may_send)).await?;
             loop {
-                let change = watched.message().await?.ok_or(Over)?;
+                let change = watched.message().await?.ok_or(Over::ForNow)?;
                 if change.delivery.is_some_and(|delivery| delivery.id == id) {
                     break;
                 }
@@ -139,23 +144,33 @@ pub(crate) struct Shown {
 }
 
 /// Browsers try again only when a stream ends, not when they are answered with an error: they
-/// get an error only for what will never be there. None: a service does not answer.
+/// get an error only for what will never be there, for them. None: a service does not answer.
 fn unless_not_found<T>(found: Result<T, Status>) -> Result<Option<T>, Trouble> {
     match found.map_err(Trouble::from) {
         Ok(found) => Ok(Some(found)),
-        Err(Trouble::NotFound) => Err(Trouble::NotFound),
+        Err(trouble @ (Trouble::NotFound | Trouble::SessionEnded | Trouble::NotAllowed)) => {
+            Err(trouble)
+        }
         Err(_) => Ok(None),
     }
 }
 
-/// The stream is over: the browser has gone, the service ends it, or the process does. A browser
-/// that is still there connects again.
-struct Over;
+/// Why the stream is over.
+enum Over {
+    /// The browser has gone, the service ends it, or the process does. A browser that is still
+    /// there connects again.
+    ForNow,
+    /// The visitor's session has ended.
+    ForGood,
+}
 
 impl From<Status> for Over {
     fn from(status: Status) -> Over {
         tracing::debug!(code = ?status.code(), "a watched stream ended");
-        Over
+        match status.code() {
+            Code::Unauthenticated => Over::ForGood,
+            _ => Over::ForNow,
+        }
     }
 }
 
@@ -164,7 +179,7 @@ struct Told(mpsc::Sender<Event>);
 
 impl Told {
     async fn part(&self, name: &str, part: &impl Template) -> Result<(), Over> {
-        self.html(name, part.render().map_err(|_| Over)?).await
+        self.html(name, part.render().map_err(|_| Over::ForNow)?).await
     }
 
     async fn rows<Row: Template>(
@@ -173,11 +188,11 @@ impl Told {
         rows: impl IntoIterator<Item = Row>,
     ) -> Result<(), Over> {
         let rows: Result<String, _> = rows.into_iter().map(|row| row.render()).collect();
-        self.html(name, rows.map_err(|_| Over)?).await
+        self.html(name, rows.map_err(|_| Over::ForNow)?).await
     }
 
     async fn html(&self, name: &str, html: String) -> Result<(), Over> {
-        self.0.send(Event::default().event(name).data(html)).await.map_err(|_| Over)
+        self.0.send(Event::default().event(name).data(html)).await.map_err(|_| Over::ForNow)
     }
 }
 
@@ -189,13 +204,19 @@ where
 {
     let (sender, receiver) = mpsc::channel(WAITING_EVENTS);
     let shutdown = visit.shared().shutdown.clone();
-    let gone = sender.clone();
+    let (gone, last) = (sender.clone(), sender.clone());
     let telling = tell(Told(sender));
     tokio::spawn(async move {
         tokio::select! {
             () = gone.closed() => {}
             () = shutdown.cancelled() => {}
-            _ = telling => {}
+            told = telling => if let Err(Over::ForGood) = told {
+                // The browser must not connect again and again.
+                let notice = Notice::new(Tone::Bad, "Your session has ended, so that this page is not up to date any more.");
+                let notice = notice.with_link("/sign-in".to_owned(), "Sign in");
+                // An error says that the browser has gone.
+                let _ = Told(last).part("session-ended", &NoticePart { notice: &notice }).await;
+            },
         }
     });
     let first = tokio_stream::once(Event::default().retry(RECONNECT));

@@ -3,22 +3,27 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use keeptrusts_webhooks_console::flags::{ConsoleFlags, ServiceFlags};
+use keeptrusts_webhooks_console::flags::{ConsoleFlags, OwnTrustFlags, ServiceFlags};
 use keeptrusts_webhooks_console::{Console, Services};
 use keeptrusts_webhooks_process::logging::LoggingFlags;
 use keeptrusts_webhooks_process::{exit, reload, shutdown, tls};
 
 /// Shows webhooks in the browser: create endpoints, send tests, read the delivery log, retry.
 ///
-/// It opens no database; everything goes through the three services.
+/// It opens no database; everything goes through the services, with the session of who has
+/// signed in.
 ///
 /// Example: console --endpoint-service https://endpoints:50052 --ingest-service
-/// https://ingest:50053 --dispatch-service https://dispatch:50054
+/// https://ingest:50053 --dispatch-service https://dispatch:50054 --access-service
+/// https://access:50055
 #[derive(Debug, Parser)]
 #[command(version, name = "console")]
 struct Flags {
     #[command(flatten)]
     console: ConsoleFlags,
+
+    #[command(flatten)]
+    trust: OwnTrustFlags,
 
     #[command(flatten)]
     services: ServiceFlags,
@@ -39,6 +44,6 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync
     let service_tls = flags.services.load_tls()?;
     tls::reload_on_hangup(service_tls.clone(), reload::on_hangup()?);
     let services = Services::connect_lazily(&addresses, service_tls);
-    let console = Console::bind(&flags.console).await?;
+    let console = Console::bind(&flags.console, flags.trust.trust()).await?;
     Ok(console.serve(services, shutdown).await?)
 }

@@ -56,7 +56,8 @@ impl Tone {
 
 /// A secret that is shown once.
 pub(crate) struct NewSecret {
-    pub(crate) endpoint_id: String,
+    /// Whose it is: the id of an endpoint or of a key.
+    pub(crate) of: String,
     pub(crate) secret: Zeroizing<String>,
 }
 
@@ -82,7 +83,7 @@ impl Notices {
     /// Keeps a secret until this session asks for it.
     pub(crate) fn put_secret(&self, session: &Session, secret: NewSecret) {
         self.add(session, |waiting| {
-            waiting.secrets.retain(|other| other.endpoint_id != secret.endpoint_id);
+            waiting.secrets.retain(|other| other.of != secret.of);
             if waiting.secrets.len() >= MAX_SECRETS {
                 waiting.secrets.remove(0);
             }
@@ -95,11 +96,11 @@ impl Notices {
         self.current().get_mut(session.key())?.notice.take()
     }
 
-    /// The new secret of an endpoint, once.
-    pub(crate) fn take_secret(&self, session: &Session, endpoint_id: &str) -> Option<NewSecret> {
+    /// The new secret of an endpoint or of a key, once.
+    pub(crate) fn take_secret(&self, session: &Session, of: &str) -> Option<NewSecret> {
         let mut all = self.current();
         let secrets = &mut all.get_mut(session.key())?.secrets;
-        let index = secrets.iter().position(|secret| secret.endpoint_id == endpoint_id)?;
+        let index = secrets.iter().position(|secret| secret.of == of)?;
         Some(secrets.remove(index))
     }
 
@@ -133,46 +134,45 @@ impl Notices {
 mod tests {
     use super::*;
 
-    fn secret(endpoint_id: &str) -> NewSecret {
-        let (endpoint_id, secret) = (endpoint_id.to_owned(), "s".repeat(16).into());
-        NewSecret { endpoint_id, secret }
+    fn secret(of: &str) -> NewSecret {
+        NewSecret { of: of.to_owned(), secret: "s".repeat(16).into() }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_notice_is_told_once_and_to_its_session_only() {
-        let (notices, session) = (Notices::default(), Session::new());
+        let (notices, session) = (Notices::default(), Session::anonymous());
         notices.put(&session, Notice::new(Tone::Good, "Saved."));
-        assert_eq!(notices.take(&Session::new()), None);
+        assert_eq!(notices.take(&Session::anonymous()), None);
         assert_eq!(notices.take(&session).map(|notice| notice.text), Some("Saved.".to_owned()));
         assert_eq!(notices.take(&session), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn invariant_10_a_secret_is_shown_once_and_forgotten_if_nobody_asks() {
-        let (notices, session) = (Notices::default(), Session::new());
+        let (notices, session) = (Notices::default(), Session::anonymous());
         notices.put_secret(&session, secret("ep_1"));
         notices.put_secret(&session, secret("ep_2"));
         assert!(notices.take_secret(&session, "ep_3").is_none());
-        assert!(notices.take_secret(&Session::new(), "ep_1").is_none());
+        assert!(notices.take_secret(&Session::anonymous(), "ep_1").is_none());
         assert!(notices.take_secret(&session, "ep_1").is_some());
         assert!(notices.take_secret(&session, "ep_1").is_none());
         tokio::time::advance(KEPT_FOR + Duration::from_secs(1)).await;
-        assert_eq!(notices.take(&Session::new()), None);
+        assert_eq!(notices.take(&Session::anonymous()), None);
         assert!(notices.waiting.lock().expect("not poisoned").is_empty(), "any look forgets it");
     }
 
     #[tokio::test(start_paused = true)]
     async fn invariant_9_what_waits_is_limited() {
         let notices = Notices::default();
-        let first = Session::new();
+        let first = Session::anonymous();
         notices.put(&first, Notice::new(Tone::Good, "first"));
         tokio::time::advance(Duration::from_secs(1)).await;
         for _ in 0..MAX_SESSIONS {
-            notices.put(&Session::new(), Notice::new(Tone::Good, "another"));
+            notices.put(&Session::anonymous(), Notice::new(Tone::Good, "another"));
         }
         assert_eq!(notices.waiting.lock().expect("not poisoned").len(), MAX_SESSIONS);
         assert_eq!(notices.take(&first), None);
-        let session = Session::new();
+        let session = Session::anonymous();
         for number in 0..2 * MAX_SECRETS {
             notices.put_secret(&session, secret(&number.to_string()));
         }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
-use axum::middleware::{Next, from_fn};
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::serve::ListenerExt;
@@ -17,7 +17,9 @@ use http::header::{
 };
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue};
+use ipnet::IpNet;
 use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_domain::access::Permission;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_process::grpc_server::{ListenError, Listener};
 use tokio::sync::OnceCell;
@@ -25,13 +27,15 @@ use tokio_util::sync::CancellationToken;
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 use tower_http::set_header::SetResponseHeaderLayer;
 
+use crate::door::{SIGN_OUT, for_anybody, for_visitors, only_with};
 use crate::fields::with_checked_form;
-use crate::flags::{ConsoleFlags, DEFAULT_LISTEN};
+use crate::flags::{ConsoleFlags, DEFAULT_LISTEN, Trust};
 use crate::notices::Notices;
-use crate::pages::{create, delivery, edit, endpoint, events, webhooks};
+use crate::pages::{create, delivery, edit, endpoint, events, keys, sign_in, webhooks};
+use crate::public_url::PublicUrl;
 use crate::services::Services;
-use crate::session::with_session;
 use crate::trouble::Trouble;
+use crate::visitor::LastSeen;
 use crate::{assets, live};
 
 /// Everything from here, nothing from elsewhere; no script and no style inside of a page.
@@ -46,7 +50,8 @@ const GRACE_PERIOD: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Console {
     listener: Listener,
-    organization: OrganizationId,
+    flags: ConsoleFlags,
+    trust: Trust,
 }
 
 /// Why there is no console.
@@ -55,9 +60,9 @@ pub enum ConsoleError {
     /// The address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// Everybody who reaches the console may do everything.
+    /// Keys and sessions would cross a network in clear.
     #[error(
-        "cannot let the console listen on {0}: nobody has to log in yet, so it must be an address of this machine's own, such as 127.0.0.1:8080; to use it from elsewhere, forward the port through SSH"
+        "cannot let the console listen on {0}: it speaks plain HTTP, so it must be an address of this machine's own, such as 127.0.0.1:8080; to use it from elsewhere, forward the port through SSH, or let a proxy terminate TLS before it and give --console-public-url"
     )]
     NotLoopback(SocketAddr),
     /// The listening socket failed.
@@ -67,24 +72,37 @@ pub enum ConsoleError {
 
 /// What all pages share.
 pub(crate) struct Shared {
+    /// What is proposed to who could see any organization.
     pub(crate) organization: OrganizationId,
+    /// Where browsers find the console, if that is not on this machine.
+    pub(crate) public_url: Option<PublicUrl>,
+    /// Who may say whom they ask for.
+    pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) services: Services,
     pub(crate) notices: Notices,
+    pub(crate) last_seen: LastSeen,
     /// The event types, once a service has told them: they are the same as long as it runs.
     pub(crate) event_types: OnceCell<Vec<v1::EventType>>,
     /// Streams that would go on for ever end.
     pub(crate) shutdown: CancellationToken,
 }
 
+impl Shared {
+    /// Whether browsers reach the console over TLS only.
+    pub(crate) fn is_behind_tls(&self) -> bool {
+        self.public_url.is_some()
+    }
+}
+
 impl Console {
     /// Listens where the flags say.
-    pub async fn bind(flags: &ConsoleFlags) -> Result<Console, ConsoleError> {
+    pub async fn bind(flags: &ConsoleFlags, trust: Trust) -> Result<Console, ConsoleError> {
         let address = flags.console_listen.unwrap_or(DEFAULT_LISTEN);
-        if !address.ip().is_loopback() {
+        if !address.ip().is_loopback() && flags.console_public_url.is_none() {
             return Err(ConsoleError::NotLoopback(address));
         }
         let listener = Listener::bind(address, "--console-listen").await?;
-        Ok(Console { listener, organization: flags.organization.clone() })
+        Ok(Console { listener, flags: flags.clone(), trust })
     }
 
     /// The address with its actual port.
@@ -98,11 +116,17 @@ impl Console {
         services: Services,
         shutdown: CancellationToken,
     ) -> Result<(), ConsoleError> {
-        tracing::info!(organization = %self.organization, "the console is at http://{}/", self.address());
+        match &self.flags.console_public_url {
+            Some(url) => tracing::info!(listening = %self.address(), "the console is at {url}/"),
+            None => tracing::info!("the console is at http://{}/", self.address()),
+        }
         let shared = Shared {
-            organization: self.organization,
+            organization: self.flags.organization,
+            public_url: self.flags.console_public_url,
+            trusted_proxies: self.trust.proxies,
             services,
             notices: Notices::default(),
+            last_seen: LastSeen::default(),
             event_types: OnceCell::new(),
             shutdown: shutdown.clone(),
         };
@@ -110,7 +134,9 @@ impl Console {
         let listener = self.listener.into_socket().tap_io(|connection| {
             _ = connection.set_nodelay(true);
         });
-        let served = axum::serve(listener, router(Arc::new(shared)))
+        let router = router(Arc::new(shared));
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        let served = axum::serve(listener, service)
             .with_graceful_shutdown(shutdown.clone().cancelled_owned());
         let out_of_patience = async {
             shutdown.cancelled().await;
@@ -124,43 +150,74 @@ impl Console {
 }
 
 fn router(shared: Arc<Shared>) -> Router {
-    let pages = Router::new()
-        .route("/", get(async || Redirect::to("/webhooks")))
-        .route("/webhooks", get(webhooks::show))
-        .route("/webhooks/new", get(create::show).post(create::submit))
-        .route("/webhooks/{endpoint}", get(endpoint::show))
-        .route("/webhooks/{endpoint}/live", get(live::endpoint))
-        .route("/webhooks/{endpoint}/created", get(create::created))
-        .route("/webhooks/{endpoint}/secret", get(create::new_secret))
-        .route("/webhooks/{endpoint}/test", post(endpoint::test))
-        .route("/webhooks/{endpoint}/enable", post(endpoint::enable))
-        .route("/webhooks/{endpoint}/disable", post(endpoint::disable))
-        .route("/webhooks/{endpoint}/edit", get(edit::show).post(edit::submit))
-        .route("/webhooks/{endpoint}/delete", get(endpoint::ask_delete).post(endpoint::delete))
-        .route("/deliveries/{delivery}", get(delivery::show))
-        .route("/deliveries/{delivery}/live", get(live::delivery))
-        .route("/deliveries/{delivery}/response", get(delivery::response))
-        .route("/deliveries/{delivery}/retry", post(delivery::retry))
-        .route("/deliveries/{delivery}/cancel", post(delivery::cancel))
-        .route("/events", get(events::list))
-        .route("/events/{event}", get(events::show))
-        .route("/events/{event}/body", get(events::body));
-    pages
-        .with_state(shared)
-        .layer(from_fn(with_checked_form))
-        .layer(from_fn(with_session))
+    for_those_who_have_signed_in(&shared)
+        .merge(for_those_who_sign_in(&shared))
+        .with_state(Arc::clone(&shared))
         .route("/assets/{digest}/{file}", get(assets::serve))
-        .fallback(async || Trouble::NotFound)
-        .method_not_allowed_fallback(async || Trouble::NotFound)
         .layer(CsrfLayer::new().with_rejection_response(|error: ProtectionError| {
             tracing::warn!(%error, "refused a form of another site");
             Trouble::ForeignForm.into_response()
         }))
-        .layer(from_fn(only_for_this_machine))
+        .layer(from_fn_with_state(shared, only_under_its_own_name))
         .layer(header(CONTENT_SECURITY_POLICY, CONTENT_POLICY))
         .layer(header(X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(header(REFERRER_POLICY, "same-origin"))
         .layer(header(CACHE_CONTROL, "no-store"))
+}
+
+type Pages = Router<Arc<Shared>>;
+
+/// Each group of routes behind the permission that it takes, so that what a page does not offer
+/// cannot be asked for either.
+fn for_those_who_have_signed_in(shared: &Arc<Shared>) -> Pages {
+    let reading = Router::new()
+        .route("/", get(async || Redirect::to("/webhooks")))
+        .route("/webhooks", get(webhooks::show))
+        .route("/webhooks/{endpoint}", get(endpoint::show))
+        .route("/webhooks/{endpoint}/live", get(live::endpoint))
+        .route("/deliveries/{delivery}", get(delivery::show))
+        .route("/deliveries/{delivery}/live", get(live::delivery))
+        .route("/deliveries/{delivery}/response", get(delivery::response))
+        .route("/events", get(events::list))
+        .route("/events/{event}", get(events::show))
+        .route("/events/{event}/body", get(events::body));
+    let managing = Router::new()
+        .route("/webhooks/new", get(create::show).post(create::submit))
+        .route("/webhooks/{endpoint}/created", get(create::created))
+        .route("/webhooks/{endpoint}/secret", get(create::new_secret))
+        .route("/webhooks/{endpoint}/enable", post(endpoint::enable))
+        .route("/webhooks/{endpoint}/disable", post(endpoint::disable))
+        .route("/webhooks/{endpoint}/edit", get(edit::show).post(edit::submit))
+        .route("/webhooks/{endpoint}/delete", get(endpoint::ask_delete).post(endpoint::delete));
+    let sending = Router::new()
+        .route("/webhooks/{endpoint}/test", post(endpoint::test))
+        .route("/deliveries/{delivery}/retry", post(delivery::retry))
+        .route("/deliveries/{delivery}/cancel", post(delivery::cancel));
+    let keys = Router::new()
+        .route("/keys", get(keys::list))
+        .route("/keys/new", get(keys::show).post(keys::submit))
+        .route("/keys/{key}/created", get(keys::created))
+        .route("/keys/{key}/revoke", get(keys::ask_revoke).post(keys::revoke));
+    let with = |pages: Pages, permission: Permission| {
+        pages.route_layer(from_fn_with_state(permission, only_with))
+    };
+    with(reading, Permission::Read)
+        .merge(with(managing, Permission::Manage))
+        .merge(with(sending, Permission::Send))
+        .merge(with(keys, Permission::ManageKeys))
+        .route(SIGN_OUT, post(sign_in::sign_out))
+        .fallback(async || Trouble::NotFound)
+        .method_not_allowed_fallback(async || Trouble::NotFound)
+        .layer(from_fn(with_checked_form))
+        .layer(from_fn_with_state(Arc::clone(shared), for_visitors))
+}
+
+fn for_those_who_sign_in(shared: &Arc<Shared>) -> Pages {
+    Router::new()
+        .route("/sign-in", get(sign_in::show).post(sign_in::submit))
+        .method_not_allowed_fallback(async || Trouble::NotFound)
+        .layer(from_fn(with_checked_form))
+        .layer(from_fn_with_state(Arc::clone(shared), for_anybody))
 }
 
 /// A header of every answer that does not have its own.
@@ -170,19 +227,25 @@ fn header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<Heade
 
 /// A page of another site whose name has been made to resolve to 127.0.0.1 (DNS rebinding) is
 /// of the console's origin as far as a browser can tell; the name gives it away.
-async fn only_for_this_machine(request: Request, next: Next) -> Response {
+async fn only_under_its_own_name(
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-    if host.is_some_and(is_this_machine) {
+    if host.is_some_and(|host| is_own_name(host, shared.public_url.as_ref())) {
         return next.run(request).await;
     }
     Trouble::ForeignHost.into_response()
 }
 
-fn is_this_machine(authority: &str) -> bool {
+/// This machine's own names, and the one that the operator has given the console.
+fn is_own_name(authority: &str, public_url: Option<&PublicUrl>) -> bool {
     let Ok(authority) = authority.parse::<Authority>() else { return false };
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost")
         || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+        || public_url.is_some_and(|url| url.is_host(host))
 }
 
 #[cfg(test)]
@@ -190,22 +253,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_is_not_this_machines_is_refused() {
+    fn a_name_that_is_not_its_own_is_refused() {
         for host in ["localhost", "localhost:8080", "127.0.0.1:8080", "[::1]:8080", "LocalHost"] {
-            assert!(is_this_machine(host), "{host}");
+            assert!(is_own_name(host, None), "{host}");
         }
+        let public_url = "https://hooks.example.com".parse().ok();
+        assert!(is_own_name("hooks.example.com", public_url.as_ref()));
+        assert!(is_own_name("127.0.0.1:8080", public_url.as_ref()), "for its own machine's checks");
         for host in ["attacker.example", "attacker.example:8080", "localhost.attacker.example", ""]
         {
-            assert!(!is_this_machine(host), "{host}");
+            assert!(!is_own_name(host, public_url.as_ref()), "{host}");
         }
+        assert!(!is_own_name("hooks.example.com", None));
     }
 
     #[tokio::test]
-    async fn it_listens_for_this_machine_only() {
-        let flags = ConsoleFlags {
+    async fn it_listens_for_this_machine_only_unless_a_proxy_terminates_tls() {
+        let mut flags = ConsoleFlags {
             console_listen: Some("0.0.0.0:0".parse().expect("an address")),
+            console_public_url: None,
             organization: "default".parse().expect("an id"),
         };
-        assert!(matches!(Console::bind(&flags).await, Err(ConsoleError::NotLoopback(_))));
+        let bound = Console::bind(&flags, Trust::default()).await;
+        assert!(matches!(bound, Err(ConsoleError::NotLoopback(_))));
+        flags.console_public_url = "https://hooks.example.com".parse().ok();
+        assert!(Console::bind(&flags, Trust::default()).await.is_ok());
     }
 }

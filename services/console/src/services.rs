@@ -1,19 +1,26 @@
-//! The three services, as the console asks them.
+//! The services, as the console asks them.
+
+mod access;
+mod audit;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_contracts::v1::access_service_client::AccessServiceClient;
+use keeptrusts_webhooks_contracts::v1::audit_service_client::AuditServiceClient;
 use keeptrusts_webhooks_contracts::v1::dispatch_service_client::DispatchServiceClient;
 use keeptrusts_webhooks_contracts::v1::endpoint_service_client::EndpointServiceClient;
 use keeptrusts_webhooks_contracts::v1::ingest_service_client::IngestServiceClient;
-use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_process::grpc_server::InProcess;
 use keeptrusts_webhooks_process::tls::{Reloadable, ServiceConnector};
 use rustls::ClientConfig;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Code, Request, Status};
+
+use crate::credentials::Credentials;
+use crate::visitor::Visitor;
 
 /// How long a page waits for a service.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
@@ -34,6 +41,8 @@ pub struct Addresses {
     pub ingest: Uri,
     /// DispatchService.
     pub dispatch: Uri,
+    /// AccessService and AuditService.
+    pub access: Uri,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +50,7 @@ enum Service {
     Endpoints,
     Ingest,
     Dispatch,
+    Access,
 }
 
 /// The services, over connections that are made when they are first needed.
@@ -51,6 +61,8 @@ pub struct Services {
     dispatch: DispatchServiceClient<Channel>,
     /// Over a connection of their own: what slow browsers leave unread holds up no page.
     watches: DispatchServiceClient<Channel>,
+    access: AccessServiceClient<Channel>,
+    audit: AuditServiceClient<Channel>,
 }
 
 impl Services {
@@ -66,6 +78,7 @@ impl Services {
                 Service::Endpoints => &addresses.endpoints,
                 Service::Ingest => &addresses.ingest,
                 Service::Dispatch => &addresses.dispatch,
+                Service::Access => &addresses.access,
             };
             // A machine that has vanished must not leave a page waiting for news for ever.
             let endpoint = Endpoint::from(address.clone())
@@ -79,7 +92,7 @@ impl Services {
         })
     }
 
-    /// All three in this process.
+    /// All of them in this process.
     pub fn of_this_process(services: InProcess) -> Services {
         // The address is only for the requests to have one.
         let endpoint = Endpoint::from_static("http://this-process");
@@ -93,19 +106,28 @@ impl Services {
             dispatch: DispatchServiceClient::new(channel(Service::Dispatch))
                 .max_decoding_message_size(MAX_ANSWER_BYTES),
             watches: DispatchServiceClient::new(channel(Service::Dispatch)),
+            access: AccessServiceClient::new(channel(Service::Access)),
+            audit: AuditServiceClient::new(channel(Service::Access))
+                .max_decoding_message_size(MAX_ANSWER_BYTES),
         }
     }
 
-    /// The services, asked on behalf of one organization.
-    pub(crate) fn of(&self, organization: &OrganizationId) -> Organization {
-        Organization { id: organization.to_string(), services: self.clone() }
+    /// The services, asked by a visitor about the organization that the session is for.
+    pub(crate) fn of(&self, visitor: &Visitor, credentials: &Credentials) -> Organization {
+        Organization {
+            id: visitor.organization.clone(),
+            credentials: credentials.clone(),
+            services: self.clone(),
+        }
     }
 }
 
-/// The services, asked on behalf of one organization. Each method is one call of the contracts.
+/// The services, asked about one organization by somebody who may ask. Each method is one call
+/// of the contracts.
 #[derive(Debug, Clone)]
 pub(crate) struct Organization {
     id: String,
+    credentials: Credentials,
     services: Services,
 }
 
@@ -131,7 +153,7 @@ impl Organization {
             search: search.to_owned(),
         };
         let mut client = self.services.endpoints.clone();
-        Ok(client.list_endpoints(asked(request)).await?.into_inner())
+        Ok(client.list_endpoints(self.asked(request)).await?.into_inner())
     }
 
     pub(crate) async fn endpoint(&self, endpoint_id: &str) -> Result<v1::Endpoint, Status> {
@@ -140,7 +162,7 @@ impl Organization {
             endpoint_id: endpoint_id.to_owned(),
         };
         let mut client = self.services.endpoints.clone();
-        let answer = client.get_endpoint(asked(request)).await?.into_inner();
+        let answer = client.get_endpoint(self.asked(request)).await?.into_inner();
         Ok(answer.endpoint.unwrap_or_default())
     }
 
@@ -156,7 +178,7 @@ impl Organization {
     pub(crate) async fn event_types(&self) -> Result<Vec<v1::EventType>, Status> {
         let request = v1::ListEventTypesRequest { organization_id: self.id.clone() };
         let mut client = self.services.endpoints.clone();
-        Ok(client.list_event_types(asked(request)).await?.into_inner().event_types)
+        Ok(client.list_event_types(self.asked(request)).await?.into_inner().event_types)
     }
 
     /// Creates what `endpoint` says; the organization is filled in.
@@ -166,7 +188,7 @@ impl Organization {
     ) -> Result<v1::CreateEndpointResponse, Status> {
         let request = v1::CreateEndpointRequest { organization_id: self.id.clone(), ..endpoint };
         let mut client = self.services.endpoints.clone();
-        Ok(client.create_endpoint(asked(request)).await?.into_inner())
+        Ok(client.create_endpoint(self.asked(request)).await?.into_inner())
     }
 
     /// Changes name, URL, description and event types, if the etag is still the current one.
@@ -182,7 +204,7 @@ impl Organization {
             secret: String::new(),
         };
         let mut client = self.services.endpoints.clone();
-        let answer = client.update_endpoint(asked(request)).await?.into_inner();
+        let answer = client.update_endpoint(self.asked(request)).await?.into_inner();
         Ok(answer.endpoint.unwrap_or_default())
     }
 
@@ -200,7 +222,7 @@ impl Organization {
             overlap: Some(keeptrusts_webhooks_contracts::time::duration_to_proto(overlap)),
         };
         let mut client = self.services.endpoints.clone();
-        Ok(client.rotate_secret(asked(request)).await?.into_inner())
+        Ok(client.rotate_secret(self.asked(request)).await?.into_inner())
     }
 
     pub(crate) async fn enable(&self, endpoint_id: &str) -> Result<v1::Endpoint, Status> {
@@ -209,7 +231,7 @@ impl Organization {
             endpoint_id: endpoint_id.to_owned(),
         };
         let mut client = self.services.endpoints.clone();
-        let answer = client.enable_endpoint(asked(request)).await?.into_inner();
+        let answer = client.enable_endpoint(self.asked(request)).await?.into_inner();
         Ok(answer.endpoint.unwrap_or_default())
     }
 
@@ -220,7 +242,7 @@ impl Organization {
             reason: "disabled in the console".to_owned(),
         };
         let mut client = self.services.endpoints.clone();
-        let answer = client.disable_endpoint(asked(request)).await?.into_inner();
+        let answer = client.disable_endpoint(self.asked(request)).await?.into_inner();
         Ok(answer.endpoint.unwrap_or_default())
     }
 
@@ -231,7 +253,7 @@ impl Organization {
             etag: String::new(),
         };
         let mut client = self.services.endpoints.clone();
-        client.delete_endpoint(asked(request)).await?;
+        client.delete_endpoint(self.asked(request)).await?;
         Ok(())
     }
 
@@ -241,14 +263,14 @@ impl Organization {
     ) -> Result<v1::ListEventsResponse, Status> {
         let request = v1::ListEventsRequest { organization_id: self.id.clone(), ..filter };
         let mut client = self.services.ingest.clone();
-        Ok(client.list_events(asked(request)).await?.into_inner())
+        Ok(client.list_events(self.asked(request)).await?.into_inner())
     }
 
     pub(crate) async fn event(&self, event_id: &str) -> Result<v1::Event, Status> {
         let request =
             v1::GetEventRequest { organization_id: self.id.clone(), event_id: event_id.to_owned() };
         let mut client = self.services.ingest.clone();
-        Ok(client.get_event(asked(request)).await?.into_inner().event.unwrap_or_default())
+        Ok(client.get_event(self.asked(request)).await?.into_inner().event.unwrap_or_default())
     }
 
     pub(crate) async fn test(&self, endpoint_id: &str) -> Result<v1::SendTestResponse, Status> {
@@ -257,6 +279,7 @@ impl Organization {
             endpoint_id: endpoint_id.to_owned(),
         });
         request.set_timeout(TEST_LIMIT);
+        self.credentials.show(&mut request);
         let mut client = self.services.dispatch.clone();
         Ok(client.send_test(request).await?.into_inner())
     }
@@ -267,7 +290,7 @@ impl Organization {
     ) -> Result<v1::ListDeliveriesResponse, Status> {
         let request = v1::ListDeliveriesRequest { organization_id: self.id.clone(), ..filter };
         let mut client = self.services.dispatch.clone();
-        Ok(client.list_deliveries(asked(request)).await?.into_inner())
+        Ok(client.list_deliveries(self.asked(request)).await?.into_inner())
     }
 
     /// A delivery with its attempts.
@@ -277,7 +300,12 @@ impl Organization {
             delivery_id: delivery_id.to_owned(),
         };
         let mut client = self.services.dispatch.clone();
-        Ok(client.get_delivery(asked(request)).await?.into_inner().delivery.unwrap_or_default())
+        Ok(client
+            .get_delivery(self.asked(request))
+            .await?
+            .into_inner()
+            .delivery
+            .unwrap_or_default())
     }
 
     pub(crate) async fn attempts(
@@ -286,7 +314,7 @@ impl Organization {
     ) -> Result<v1::ListAttemptsResponse, Status> {
         let request = v1::ListAttemptsRequest { organization_id: self.id.clone(), ..filter };
         let mut client = self.services.dispatch.clone();
-        Ok(client.list_attempts(asked(request)).await?.into_inner())
+        Ok(client.list_attempts(self.asked(request)).await?.into_inner())
     }
 
     /// The newest attempt of each of these deliveries.
@@ -311,7 +339,12 @@ impl Organization {
             delivery_id: delivery_id.to_owned(),
         };
         let mut client = self.services.dispatch.clone();
-        Ok(client.retry_delivery(asked(request)).await?.into_inner().delivery.unwrap_or_default())
+        Ok(client
+            .retry_delivery(self.asked(request))
+            .await?
+            .into_inner()
+            .delivery
+            .unwrap_or_default())
     }
 
     pub(crate) async fn cancel(&self, delivery_id: &str) -> Result<v1::Delivery, Status> {
@@ -320,7 +353,12 @@ impl Organization {
             delivery_id: delivery_id.to_owned(),
         };
         let mut client = self.services.dispatch.clone();
-        Ok(client.cancel_delivery(asked(request)).await?.into_inner().delivery.unwrap_or_default())
+        Ok(client
+            .cancel_delivery(self.asked(request))
+            .await?
+            .into_inner()
+            .delivery
+            .unwrap_or_default())
     }
 
     pub(crate) async fn stats(
@@ -334,7 +372,7 @@ impl Organization {
             window: Some(keeptrusts_webhooks_contracts::time::duration_to_proto(window)),
         };
         let mut client = self.services.dispatch.clone();
-        Ok(client.get_endpoint_stats(asked(request)).await?.into_inner())
+        Ok(client.get_endpoint_stats(self.asked(request)).await?.into_inner())
     }
 
     /// Changes of deliveries as they are committed, from now on; without an end, and so without
@@ -343,18 +381,24 @@ impl Organization {
         &self,
         endpoint_id: &str,
     ) -> Result<tonic::Streaming<v1::WatchDeliveriesResponse>, Status> {
-        let request = v1::WatchDeliveriesRequest {
+        let mut request = Request::new(v1::WatchDeliveriesRequest {
             organization_id: self.id.clone(),
             endpoint_id: endpoint_id.to_owned(),
             after_position: 0,
-        };
+        });
+        self.credentials.show(&mut request);
         let mut client = self.services.watches.clone();
         Ok(client.watch_deliveries(request).await?.into_inner())
     }
+
+    fn asked<T>(&self, message: T) -> Request<T> {
+        asked(message, &self.credentials)
+    }
 }
 
-fn asked<T>(message: T) -> Request<T> {
+fn asked<T>(message: T, credentials: &Credentials) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(ANSWER_LIMIT);
+    credentials.show(&mut request);
     request
 }

@@ -1,43 +1,62 @@
-//! Who asks: a session in a cookie. Nobody logs in yet; when admins do, their key will stand
-//! behind the session. Until then it ties forms and notices to one browser.
+//! What a browser shows to be known again: a cookie. Before somebody signs in it is a random
+//! number, which ties the form of the sign-in page to one browser; afterwards it is the token of
+//! a session of AccessService. The console keeps nothing of either.
 
-use axum::extract::{FromRequestParts, Request};
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::extract::FromRequestParts;
+use cookie::time::Duration as CookieAge;
 use cookie::{Cookie, SameSite};
 use hmac::{Hmac, KeyInit, Mac};
-use http::header::{COOKIE, SET_COOKIE};
+use http::header::COOKIE;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use sha2::Sha256;
+use keeptrusts_webhooks_domain::key::Token;
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 /// Cookies know no ports: a plainer name would be that of some other program on this machine.
 const COOKIE_NAME: &str = "keeptrusts_console";
 const ID_BYTES: usize = 32;
 
-/// A browser's session. The id is a secret of that browser's.
+/// A browser's session. The cookie's value is a secret of that browser's.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Session {
-    id: String,
+    secret: Zeroizing<String>,
+    /// What names it in memory: a digest, so that memory holds no secret for longer than needed.
+    key: String,
 }
 
 impl Session {
-    pub(crate) fn new() -> Session {
-        Session { id: hex::encode(random::<ID_BYTES>()) }
+    /// One of nobody yet.
+    pub(crate) fn anonymous() -> Session {
+        Session::with(Zeroizing::new(hex::encode(random::<ID_BYTES>())))
     }
 
-    fn of(headers: &HeaderMap) -> Option<Session> {
-        let pairs = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let cookies = pairs.flat_map(Cookie::split_parse).filter_map(Result::ok);
-        let named = cookies.filter(|cookie| cookie.name() == COOKIE_NAME);
-        let ids = named.map(|cookie| cookie.value().to_owned());
-        let is_ours = |id: &String| hex::decode(id).is_ok_and(|bytes| bytes.len() == ID_BYTES);
-        Some(Session { id: { ids }.find(is_ours)? })
+    /// One of AccessService's, by its token.
+    pub(crate) fn signed_in(token: &Token) -> Session {
+        Session::with(Zeroizing::new(token.expose().to_owned()))
+    }
+
+    fn with(secret: Zeroizing<String>) -> Session {
+        let key = hex::encode(Sha256::digest(secret.as_bytes()));
+        Session { secret, key }
+    }
+
+    /// What the browser has shown, if it is a session of either kind.
+    pub(crate) fn of(headers: &HeaderMap) -> Option<Session> {
+        let is_number = |id: &str| hex::decode(id).is_ok_and(|bytes| bytes.len() == ID_BYTES);
+        let is_ours = |value: &String| is_number(value) || value.parse::<Token>().is_ok();
+        let value = cookie_values(headers, COOKIE_NAME).find(is_ours)?;
+        Some(Session::with(Zeroizing::new(value)))
+    }
+
+    /// The token of AccessService, unless nobody has signed in.
+    pub(crate) fn token(&self) -> Option<Token> {
+        self.secret.parse().ok()
     }
 
     /// What names the session in memory.
     pub(crate) fn key(&self) -> &str {
-        &self.id
+        &self.key
     }
 
     /// What every form of this session's carries: another site can neither read nor compute it.
@@ -51,18 +70,44 @@ impl Session {
     }
 
     fn form_mac(&self) -> Hmac<Sha256> {
-        let keyed = Hmac::<Sha256>::new_from_slice(self.id.as_bytes());
+        let keyed = Hmac::<Sha256>::new_from_slice(self.secret.as_bytes());
         keyed.expect("HMAC takes keys of any length").chain_update("form")
     }
 
-    fn cookie(&self) -> HeaderValue {
-        let cookie = Cookie::build((COOKIE_NAME, self.id.as_str()))
-            .http_only(true)
-            .same_site(SameSite::Lax)
-            .path("/")
-            .build();
-        HeaderValue::from_str(&cookie.to_string()).expect("hex digits and names are ASCII")
+    /// The cookie that makes the browser have it: for so many seconds, or until it is closed.
+    pub(crate) fn cookie(&self, max_age_seconds: Option<i64>, is_secure: bool) -> HeaderValue {
+        set_cookie(COOKIE_NAME, &self.secret, "/", max_age_seconds, is_secure)
     }
+}
+
+/// The values that a browser has of a cookie.
+pub(crate) fn cookie_values(
+    headers: &HeaderMap,
+    name: &'static str,
+) -> impl Iterator<Item = String> {
+    let pairs = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let cookies = pairs.flat_map(Cookie::split_parse).filter_map(Result::ok);
+    let named = cookies.filter(move |cookie| cookie.name() == name);
+    named.map(|cookie| cookie.value().to_owned())
+}
+
+/// A cookie that neither scripts nor other sites get at. It comes back when a link of another
+/// site leads here (RFC 6265bis section 5.6.7, Lax), as that of an issuer does.
+pub(crate) fn set_cookie(
+    name: &'static str,
+    value: &str,
+    path: &'static str,
+    max_age_seconds: Option<i64>,
+    is_secure: bool,
+) -> HeaderValue {
+    let mut cookie = Cookie::build((name, value))
+        .http_only(true)
+        .same_site(SameSite::Lax)
+        .secure(is_secure)
+        .path(path)
+        .build();
+    cookie.set_max_age(max_age_seconds.map(CookieAge::seconds));
+    HeaderValue::from_str(&cookie.to_string()).expect("what we put into cookies is ASCII")
 }
 
 /// Bytes that nobody can guess.
@@ -76,51 +121,66 @@ impl<S: Sync> FromRequestParts<S> for Session {
     type Rejection = StatusCode;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Session, StatusCode> {
-        // `with_session` stands before every handler.
+        // The doors (`door.rs`) stand before every handler.
         parts.extensions.get().cloned().ok_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
-}
-
-/// Gives every request its session, and a browser that has none a new one.
-pub(crate) async fn with_session(mut request: Request, next: Next) -> Response {
-    let known = Session::of(request.headers());
-    let is_new = known.is_none();
-    let session = known.unwrap_or_else(Session::new);
-    request.extensions_mut().insert(session.clone());
-    let mut response = next.run(request).await;
-    if is_new {
-        response.headers_mut().append(SET_COOKIE, session.cookie());
-    }
-    response
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn token() -> Token {
+        Token::from_random([7; 32])
+    }
+
+    fn shown(cookie: &HeaderValue) -> HeaderMap {
+        let text = cookie.to_str().expect("ASCII");
+        let pair = text.split(';').next().expect("a pair").parse().expect("a value");
+        HeaderMap::from_iter([(COOKIE, pair)])
+    }
+
     #[test]
     fn a_form_of_one_session_is_not_one_of_another() {
-        let (one, other) = (Session::new(), Session::new());
+        let (one, other) = (Session::anonymous(), Session::anonymous());
         assert!(one.is_form_token(&one.form_token()));
         assert!(!one.is_form_token(&other.form_token()));
+        assert!(!one.is_form_token(&Session::signed_in(&token()).form_token()));
         assert!(!one.is_form_token(""));
     }
 
     #[test]
     fn the_cookie_is_out_of_reach_of_scripts_and_of_other_sites() {
-        let session = Session::new();
-        let cookie = session.cookie();
+        for session in [Session::anonymous(), Session::signed_in(&token())] {
+            let cookie = session.cookie(None, false);
+            let text = cookie.to_str().expect("ASCII");
+            assert!(text.contains("HttpOnly") && text.contains("SameSite=Lax"), "{text}");
+            assert!(!text.contains("Max-Age") && !text.contains("Secure"), "{text}");
+            assert!(Session::of(&shown(&cookie)) == Some(session));
+        }
+    }
+
+    #[test]
+    fn a_signed_in_sessions_cookie_ends_with_it_and_may_be_for_tls_only() {
+        let cookie = Session::signed_in(&token()).cookie(Some(43_200), true);
         let text = cookie.to_str().expect("ASCII");
-        assert!(text.contains("HttpOnly") && text.contains("SameSite=Lax"), "{text}");
-        let pair = text.split(';').next().expect("a pair").parse().expect("a value");
-        let headers = HeaderMap::from_iter([(COOKIE, pair)]);
-        assert!(Session::of(&headers) == Some(session));
+        assert!(text.contains("Max-Age=43200") && text.contains("Secure"), "{text}");
+        let session = Session::of(&shown(&cookie)).expect("a session");
+        assert_eq!(session.token(), Some(token()));
+        assert_eq!(Session::anonymous().token(), None);
+    }
+
+    #[test]
+    fn invariant_10_memory_names_a_session_by_a_digest() {
+        let session = Session::signed_in(&token());
+        assert!(!token().expose().contains(session.key()) && session.key().len() == 64);
     }
 
     #[test]
     fn a_cookie_that_is_not_ours_is_not_a_session() {
-        let headers =
-            HeaderMap::from_iter([(COOKIE, HeaderValue::from_static("keeptrusts_console=abc"))]);
-        assert!(Session::of(&headers).is_none());
+        for value in ["abc", "kt_abc", ""] {
+            let pair = format!("{COOKIE_NAME}={value}").parse().expect("a value");
+            assert!(Session::of(&HeaderMap::from_iter([(COOKIE, pair)])).is_none(), "{value}");
+        }
     }
 }

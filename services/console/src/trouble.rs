@@ -1,10 +1,13 @@
 //! Pages that cannot be shown, and why.
 
 use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
 
 use askama::Template;
 use axum::response::{Html, IntoResponse, Response};
 use http::StatusCode;
+use http::header::RETRY_AFTER;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -24,8 +27,16 @@ pub(crate) enum Trouble {
     ForeignForm,
     /// The request named a host that is not this machine.
     ForeignHost,
+    /// There is no session any more, so that a form or a stream is not taken.
+    SessionEnded,
+    /// The visitor's role may not do it.
+    NotAllowed,
+    /// The visitor's role may do nothing here.
+    NothingHere,
     /// Not as things stand; the service said why.
     Refused(String),
+    /// Too often. Not before so long from now.
+    TooOften(Duration),
     /// A service does not answer.
     Away,
     /// A defect of ours.
@@ -40,6 +51,12 @@ impl From<Status> for Trouble {
             Code::InvalidArgument if names_an_id(&status) => Trouble::NotFound,
             Code::InvalidArgument => Trouble::Unreadable,
             Code::FailedPrecondition | Code::Aborted => Trouble::Refused(sentence(&status)),
+            Code::ResourceExhausted => match retry_delay(&status) {
+                Some(delay) => Trouble::TooOften(delay),
+                None => Trouble::Refused(sentence(&status)),
+            },
+            Code::Unauthenticated => Trouble::SessionEnded,
+            Code::PermissionDenied => Trouble::NotAllowed,
             code @ (Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled) => {
                 tracing::warn!(?code, error = status.source(), "a service does not answer");
                 Trouble::Away
@@ -71,8 +88,13 @@ fn names_an_id(status: &Status) -> bool {
     { violations }.any(|violation| violation.field.ends_with("_id"))
 }
 
+/// When a service may be asked again.
+pub(crate) fn retry_delay(status: &Status) -> Option<Duration> {
+    status.get_details_retry_info()?.retry_delay
+}
+
 /// A service's message, as a sentence.
-fn sentence(status: &Status) -> String {
+pub(crate) fn sentence(status: &Status) -> String {
     let mut characters = status.message().chars();
     let first = characters.next().into_iter().flat_map(char::to_uppercase);
     first.chain(characters).chain(['.']).collect()
@@ -85,11 +107,14 @@ struct TroublePage<'a> {
     title: &'static str,
     text: &'a str,
     can_try_again: bool,
+    /// Where to go from here, and what that is called.
+    leads_to: Option<(&'static str, &'static str)>,
 }
 
-impl IntoResponse for Trouble {
-    fn into_response(self) -> Response {
-        let (code, title, text) = match &self {
+impl Trouble {
+    /// What is answered: the status, a title, what it means.
+    fn words(&self) -> (StatusCode, &'static str, &str) {
+        match self {
             Trouble::NotFound => (
                 StatusCode::NOT_FOUND,
                 "Not found",
@@ -108,9 +133,31 @@ impl IntoResponse for Trouble {
             Trouble::ForeignHost => (
                 StatusCode::FORBIDDEN,
                 "Not at this address",
-                "The console answers only on this machine, as localhost or 127.0.0.1.",
+                "The console answers only under its own name: on this machine as localhost or 127.0.0.1, elsewhere as --console-public-url says.",
+            ),
+            // Not 401, which browsers would take for a question of their own (RFC 9110 section
+            // 15.5.2).
+            Trouble::SessionEnded => (
+                StatusCode::FORBIDDEN,
+                "Your session has ended",
+                "Nothing was changed. What you typed is still on the page before this one: go back and copy what you want to keep. Then sign in, and send it again.",
+            ),
+            Trouble::NotAllowed => (
+                StatusCode::FORBIDDEN,
+                "You may not do this",
+                "Nothing was changed. Your role does not allow it: an admin can do it, or give you another key.",
+            ),
+            Trouble::NothingHere => (
+                StatusCode::FORBIDDEN,
+                "There is nothing here for this key",
+                "Its role is for publishing events, and does not allow to look at webhooks and deliveries. Sign out, and sign in with another key.",
             ),
             Trouble::Refused(text) => (StatusCode::CONFLICT, "Not now", text.as_str()),
+            Trouble::TooOften(_) => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too often",
+                "Too many wrong keys have come from your address. Wait a minute, and try again.",
+            ),
             Trouble::Away => {
                 (StatusCode::SERVICE_UNAVAILABLE, "A service does not answer", SERVICE_AWAY)
             }
@@ -119,15 +166,42 @@ impl IntoResponse for Trouble {
                 "Something went wrong",
                 "It is our fault, and has been logged. If it happens again, tell the operators when it did.",
             ),
+        }
+    }
+
+    /// The page that says so.
+    pub(crate) fn page(&self, frame: Frame) -> Response {
+        let (code, title, text) = self.words();
+        let page = TroublePage {
+            frame,
+            title,
+            text,
+            can_try_again: matches!(self, Trouble::Away | Trouble::Internal | Trouble::TooOften(_)),
+            leads_to: match self {
+                Trouble::SessionEnded => Some(("/sign-in", "Sign in")),
+                Trouble::NothingHere => None,
+                _ => Some(("/webhooks", "Back to the start")),
+            },
         };
-        let can_try_again = matches!(self, Trouble::Away | Trouble::Internal);
-        let page = TroublePage { frame: Frame::bare(), title, text, can_try_again };
-        match page.render() {
+        let mut response = match page.render() {
             Ok(html) => (code, Html(html)).into_response(),
             Err(error) => {
                 tracing::error!(%error, "the page of an error cannot be rendered");
                 (code, text.to_owned()).into_response()
             }
+        };
+        if let Trouble::TooOften(delay) = self {
+            response.headers_mut().insert(RETRY_AFTER, delay.as_secs().max(1).into());
         }
+        response
+    }
+}
+
+/// The page without anything of the visitor's around it, until the door for visitors adds that.
+impl IntoResponse for Trouble {
+    fn into_response(self) -> Response {
+        let mut response = self.page(Frame::bare());
+        response.extensions_mut().insert(Arc::new(self));
+        response
     }
 }

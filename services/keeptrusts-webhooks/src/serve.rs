@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use keeptrusts_webhooks_access::AccessFlags;
-use keeptrusts_webhooks_console::flags::ConsoleFlags;
+use keeptrusts_webhooks_console::flags::{ConsoleFlags, Trust};
 use keeptrusts_webhooks_console::{Console, ConsoleError, Services};
 use keeptrusts_webhooks_dispatch_service::flags::DispatchFlags;
 use keeptrusts_webhooks_endpoint_service::flags::EndpointFlags;
@@ -73,7 +73,8 @@ pub(crate) async fn run(
     logging.start()?;
     let stop = shutdown::on_signals()?;
     let hangups = reload::on_hangup()?;
-    let console = if no_console { None } else { bind_console(&console).await? };
+    let trust = Trust { proxies: access.trusted_proxy.clone() };
+    let console = if no_console { None } else { bind_console(&console, trust).await? };
     let body_retention = retention.body_retention;
     let listener = Listener::bind_secured(listen, "--listen", &grpc.tls).await?;
     tls::reload_on_hangup(listener.tls().cloned(), hangups.clone());
@@ -104,8 +105,8 @@ pub(crate) async fn run(
 
 /// The default address may be taken, by another instance perhaps: then there is no console, but
 /// events are accepted and delivered all the same. An address that was asked for must do.
-async fn bind_console(flags: &ConsoleFlags) -> Result<Option<Console>, ConsoleError> {
-    match Console::bind(flags).await {
+async fn bind_console(flags: &ConsoleFlags, trust: Trust) -> Result<Option<Console>, ConsoleError> {
+    match Console::bind(flags, trust).await {
         Ok(console) => Ok(Some(console)),
         Err(ConsoleError::Listen(error)) if flags.console_listen.is_none() => {
             tracing::warn!(%error, "there is no console");

@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::extract::Path;
 use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_domain::access::Permission;
 use serde::Deserialize;
 use tonic::Status;
 
@@ -45,6 +46,8 @@ pub(crate) struct Timeline {
     state: Badge,
     /// It has not ended.
     is_waiting: bool,
+    /// The visitor may end it.
+    can_cancel: bool,
     cancel_reason: String,
     create_time: Option<Moment>,
     next_attempt_time: Option<Moment>,
@@ -54,18 +57,20 @@ pub(crate) struct Timeline {
 }
 
 impl Timeline {
-    pub(crate) fn of(delivery: &v1::Delivery, chosen: i32) -> Timeline {
+    /// For a visitor who may cancel deliveries, or may not.
+    pub(crate) fn of(delivery: &v1::Delivery, chosen: i32, may_send: bool) -> Timeline {
+        let is_waiting =
+            matches!(delivery.state(), v1::DeliveryState::Scheduled | v1::DeliveryState::Retrying);
         Timeline {
             delivery_id: delivery.id.clone(),
             state: state(delivery.state()),
-            is_waiting: matches!(
-                delivery.state(),
-                v1::DeliveryState::Scheduled | v1::DeliveryState::Retrying
-            ),
+            is_waiting,
+            can_cancel: is_waiting && may_send,
             cancel_reason: delivery.cancel_reason.clone(),
             create_time: Moment::of(delivery.create_time.as_ref()),
             next_attempt_time: next_attempt(delivery),
-            attempts: delivery.attempts.iter().map(AttemptRow::of).collect(),
+            // Buttons are elsewhere on the page.
+            attempts: delivery.attempts.iter().map(|it| AttemptRow::of(it, false)).collect(),
             chosen,
         }
     }
@@ -86,10 +91,11 @@ pub(crate) async fn show(
     let is_chosen = |attempt: &&v1::Attempt| chosen.attempt == Some(attempt.number);
     let attempt = delivery.attempts.iter().find(is_chosen).or(delivery.attempts.last());
     let chosen = attempt.map_or(0, |attempt| attempt.number);
+    let may_send = visit.visitor().may(Permission::Send);
     render(&DeliveryPage {
         frame: visit.frame(Section::Webhooks),
-        timeline: Timeline::of(&delivery, chosen),
-        can_retry: endpoint_name.is_some() && delivery.event_type != "webhook.test",
+        timeline: Timeline::of(&delivery, chosen, may_send),
+        can_retry: may_send && endpoint_name.is_some() && delivery.event_type != "webhook.test",
         endpoint_name,
         attempt: attempt.map(AttemptView::of),
         event_id: delivery.event_id,

@@ -7,6 +7,7 @@ use futures_util::future::try_join;
 use futures_util::try_join;
 use jiff::Timestamp;
 use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_domain::access::Permission;
 use tonic::{Code, Status};
 
 use super::{Page, Parameters, Visit, render};
@@ -111,13 +112,14 @@ pub(crate) async fn show(
     });
     let live =
         filter.page.is_empty().then(|| address(&format!("{path}/live"), filter.parameters()));
+    let may_send = visit.visitor().may(Permission::Send);
     render(&EndpointPage {
         frame: visit.frame(Section::Webhooks),
         has_all_event_types: summary.endpoint.event_types.len() >= event_types.len(),
         endpoint: summary.endpoint.clone(),
         windows: windows.into(),
         recent,
-        attempts: log.attempts.iter().map(AttemptRow::of).collect(),
+        attempts: log.attempts.iter().map(|it| AttemptRow::of(it, may_send)).collect(),
         outcomes: filter.outcome_choices(),
         event_types: filter.event_type_choices(event_types),
         paging: Paging::new(

@@ -97,7 +97,7 @@ pub(crate) struct Errors {
 
 impl Errors {
     /// The form's own; what else a service may complain about has no place beside a field.
-    const FIELDS: [&str; 5] = ["name", "url", "description", "secret", "event_types"];
+    const FIELDS: [&str; 6] = ["name", "url", "description", "secret", "event_types", "role"];
 
     pub(crate) fn is_empty(&self) -> bool {
         self.fields.is_empty() && self.general.is_none()
@@ -147,7 +147,9 @@ impl Errors {
         }
         if errors.is_empty() {
             errors.general = Some(match Trouble::from(status) {
-                Trouble::NotFound => return Err(Trouble::NotFound),
+                trouble @ (Trouble::NotFound | Trouble::SessionEnded | Trouble::NotAllowed) => {
+                    return Err(trouble);
+                }
                 Trouble::Refused(text) => text,
                 Trouble::Away => SERVICE_AWAY.to_owned(),
                 _ => "Something went wrong, and was logged.".to_owned(),
@@ -162,7 +164,8 @@ impl Errors {
         self.general = Some(format!("{text}{said}"));
     }
 
-    fn add(&mut self, field: &str, sentence: String) {
+    /// Says what is wrong with a field, unless something has been said about it.
+    pub(crate) fn add(&mut self, field: &str, sentence: String) {
         self.fields.entry(field.to_owned()).or_insert(sentence);
     }
 
@@ -181,6 +184,7 @@ fn label(field: &str) -> &str {
         "url" => "URL",
         "description" => "Description",
         "secret" => "Secret",
+        "role" => "Role",
         "event_types" => "The selection",
         other => other,
     }

@@ -6,6 +6,8 @@ pub(crate) mod edit;
 pub(crate) mod endpoint;
 pub(crate) mod events;
 mod form;
+pub(crate) mod keys;
+pub(crate) mod sign_in;
 pub(crate) mod webhooks;
 
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use serde::de::DeserializeOwned;
 use tonic::Status;
 
 use crate::assets::ASSETS;
+use crate::credentials::Credentials;
 use crate::notices::{NewSecret, Notice, Tone};
 use crate::server::Shared;
 use crate::services::Organization;
@@ -29,6 +32,7 @@ use crate::session::Session;
 use crate::trouble::{SERVICE_AWAY, Trouble};
 use crate::view::frame::{Frame, Section};
 use crate::view::json;
+use crate::visitor::Visitor;
 
 /// A page, or why not.
 pub(crate) type Page = Result<Response, Trouble>;
@@ -41,6 +45,8 @@ const INLINE_HEADER: &str = "x-inline";
 pub(crate) struct Visit {
     shared: Arc<Shared>,
     session: Session,
+    visitor: Visitor,
+    credentials: Credentials,
     /// The script asks, and stays on its page.
     is_inline: bool,
 }
@@ -53,15 +59,24 @@ impl FromRequestParts<Arc<Shared>> for Visit {
         shared: &Arc<Shared>,
     ) -> Result<Visit, StatusCode> {
         let session = Session::from_request_parts(parts, shared).await?;
+        // The door for visitors stands before every handler that is one's.
+        let missing = StatusCode::INTERNAL_SERVER_ERROR;
+        let visitor = parts.extensions.get().cloned().ok_or(missing)?;
+        let credentials = parts.extensions.get().cloned().ok_or(missing)?;
         let is_inline = parts.headers.contains_key(INLINE_HEADER);
-        Ok(Visit { shared: Arc::clone(shared), session, is_inline })
+        Ok(Visit { shared: Arc::clone(shared), session, visitor, credentials, is_inline })
     }
 }
 
 impl Visit {
     /// The services.
     pub(crate) fn organization(&self) -> Organization {
-        self.shared.services.of(&self.shared.organization)
+        self.shared.services.of(&self.visitor, &self.credentials)
+    }
+
+    /// Who asks.
+    pub(crate) fn visitor(&self) -> &Visitor {
+        &self.visitor
     }
 
     /// The event types that there are.
@@ -80,7 +95,7 @@ impl Visit {
         Frame {
             assets: &ASSETS,
             section,
-            organization: self.shared.organization.to_string(),
+            visitor: Some(self.visitor.clone()),
             form_token: self.session.form_token(),
             notice: self.shared.notices.take(&self.session),
         }
@@ -101,13 +116,14 @@ impl Visit {
         Ok(Redirect::to(back).into_response())
     }
 
-    fn keep_secret(&self, endpoint_id: &str, secret: String) {
-        let secret = NewSecret { endpoint_id: endpoint_id.to_owned(), secret: secret.into() };
+    /// Keeps the new secret of an endpoint or of a key for the next page.
+    fn keep_secret(&self, of: &str, secret: String) {
+        let secret = NewSecret { of: of.to_owned(), secret: secret.into() };
         self.shared.notices.put_secret(&self.session, secret);
     }
 
-    fn take_secret(&self, endpoint_id: &str) -> Option<NewSecret> {
-        self.shared.notices.take_secret(&self.session, endpoint_id)
+    fn take_secret(&self, of: &str) -> Option<NewSecret> {
+        self.shared.notices.take_secret(&self.session, of)
     }
 
     fn keep_notice(&self, notice: Notice) {
@@ -117,8 +133,8 @@ impl Visit {
 
 #[derive(Template)]
 #[template(path = "parts/notice.html")]
-struct NoticePart<'a> {
-    notice: &'a Notice,
+pub(crate) struct NoticePart<'a> {
+    pub(crate) notice: &'a Notice,
 }
 
 fn render(page: &impl Template) -> Page {

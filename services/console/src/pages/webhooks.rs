@@ -77,6 +77,7 @@ mod tests {
 
     use super::*;
     use crate::assets::ASSETS;
+    use crate::visitor::Visitor;
 
     /// An endpoint with something of everything in each of its hours.
     fn busy(number: i64, now: Timestamp) -> EndpointRow {
@@ -108,11 +109,16 @@ mod tests {
         EndpointRow::new(endpoint, Statistics::new(Window::Day, &stats, now, Size::SMALL), 16)
     }
 
+    /// Who sees every button.
+    fn admin() -> Option<Visitor> {
+        Visitor::of(v1::WhoAmIResponse { role: v1::Role::Admin.into(), ..Default::default() })
+    }
+
     #[test]
     fn a_full_page_of_busy_endpoints_is_below_100_kib_with_all_that_it_loads() {
         let now = "2026-04-23T10:30:00Z".parse().expect("a time");
         let page = WebhooksPage {
-            frame: Frame { form_token: "f".repeat(64), ..Frame::bare() },
+            frame: Frame { form_token: "f".repeat(64), visitor: admin(), ..Frame::bare() },
             rows: (0..i64::from(PAGE_SIZE)).map(|number| busy(number, now)).collect(),
             search: String::new(),
             statuses: Vec::new(),

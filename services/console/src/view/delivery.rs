@@ -59,13 +59,15 @@ pub(crate) struct AttemptRow {
     pub(crate) error: String,
     pub(crate) duration: String,
     pub(crate) outcome: Badge,
-    /// Whether it makes sense to offer another attempt.
+    /// Whether it makes sense to offer another attempt, to this visitor.
     pub(crate) can_retry: bool,
 }
 
 impl AttemptRow {
-    pub(crate) fn of(attempt: &v1::Attempt) -> AttemptRow {
-        let can_retry = attempt.outcome() != v1::AttemptOutcome::Delivered
+    /// For a visitor who may send deliveries again, or may not.
+    pub(crate) fn of(attempt: &v1::Attempt, may_send: bool) -> AttemptRow {
+        let can_retry = may_send
+            && attempt.outcome() != v1::AttemptOutcome::Delivered
             && attempt.trigger() != v1::AttemptTrigger::Test;
         AttemptRow {
             id: attempt.id.clone(),
@@ -129,7 +131,8 @@ pub(crate) struct AttemptView {
 impl AttemptView {
     pub(crate) fn of(attempt: &v1::Attempt) -> AttemptView {
         AttemptView {
-            row: AttemptRow::of(attempt),
+            // The button is elsewhere on the page.
+            row: AttemptRow::of(attempt, false),
             request_headers: attempt.request_headers.clone(),
             response_headers: attempt.response_headers.clone(),
             request: Text::of(&attempt.request_body, format!("/events/{}/body?", attempt.event_id)),
@@ -217,7 +220,7 @@ mod tests {
             error: "\" onmouseover=\"alert(1)".to_owned(),
             ..Default::default()
         };
-        let html = AttemptRow::of(&attempt).to_string();
+        let html = AttemptRow::of(&attempt, true).to_string();
         assert!(!html.contains("<script>"), "{html}");
         assert!(!html.contains("\" onmouseover"), "{html}");
     }
@@ -226,7 +229,9 @@ mod tests {
     fn a_test_and_a_success_are_not_offered_a_retry() {
         let row = |trigger: v1::AttemptTrigger, outcome: v1::AttemptOutcome| {
             let (trigger, outcome) = (trigger.into(), outcome.into());
-            AttemptRow::of(&v1::Attempt { trigger, outcome, ..Default::default() }).can_retry
+            let attempt = v1::Attempt { trigger, outcome, ..Default::default() };
+            assert!(!AttemptRow::of(&attempt, false).can_retry, "nothing for those who may not");
+            AttemptRow::of(&attempt, true).can_retry
         };
         assert!(row(v1::AttemptTrigger::Automatic, v1::AttemptOutcome::Failed));
         assert!(row(v1::AttemptTrigger::Manual, v1::AttemptOutcome::Retrying));

@@ -1,22 +1,28 @@
 //! What is around every page.
 
+use keeptrusts_webhooks_domain::access::Permission;
+
 use crate::assets::{ASSETS, Assets};
 use crate::notices::Notice;
+use crate::visitor::Visitor;
 
 /// An entry of the navigation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Section {
     Webhooks,
     Events,
+    Keys,
+    Audit,
     /// None of them.
     Elsewhere,
 }
 
-/// Navigation, organization, and what is to be told.
+/// Navigation, who is signed in, and what is to be told.
 pub(crate) struct Frame {
     pub(crate) assets: &'static Assets,
     pub(crate) section: Section,
-    pub(crate) organization: String,
+    /// None: nobody has signed in, or the page belongs to nobody.
+    pub(crate) visitor: Option<Visitor>,
     /// Goes into every form of the page.
     pub(crate) form_token: String,
     pub(crate) notice: Option<Notice>,
@@ -28,7 +34,7 @@ impl Frame {
         Frame {
             assets: &ASSETS,
             section: Section::Elsewhere,
-            organization: String::new(),
+            visitor: None,
             form_token: String::new(),
             notice: None,
         }
@@ -40,5 +46,68 @@ impl Frame {
 
     pub(crate) fn is_events(&self) -> bool {
         self.section == Section::Events
+    }
+
+    pub(crate) fn is_keys(&self) -> bool {
+        self.section == Section::Keys
+    }
+
+    pub(crate) fn is_audit(&self) -> bool {
+        self.section == Section::Audit
+    }
+
+    /// Whether the visitor sees pages at all.
+    pub(crate) fn may_read(&self) -> bool {
+        self.may(Permission::Read)
+    }
+
+    /// Whether endpoints can be created, changed, enabled, disabled and deleted.
+    pub(crate) fn may_manage(&self) -> bool {
+        self.may(Permission::Manage)
+    }
+
+    /// Whether tests can be sent, and deliveries retried and cancelled.
+    pub(crate) fn may_send(&self) -> bool {
+        self.may(Permission::Send)
+    }
+
+    pub(crate) fn may_manage_keys(&self) -> bool {
+        self.may(Permission::ManageKeys)
+    }
+
+    pub(crate) fn may_read_audit(&self) -> bool {
+        self.may(Permission::ReadAudit)
+    }
+
+    fn may(&self, permission: Permission) -> bool {
+        self.visitor.as_ref().is_some_and(|visitor| visitor.may(permission))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keeptrusts_webhooks_contracts::v1;
+
+    use super::*;
+
+    fn offered(role: v1::Role) -> [bool; 5] {
+        let answer = v1::WhoAmIResponse { role: role.into(), ..Default::default() };
+        let frame = Frame { visitor: Visitor::of(answer), ..Frame::bare() };
+        [
+            frame.may_read(),
+            frame.may_send(),
+            frame.may_manage(),
+            frame.may_manage_keys(),
+            frame.may_read_audit(),
+        ]
+    }
+
+    #[test]
+    fn pages_offer_each_role_what_it_may_do() {
+        assert_eq!(offered(v1::Role::Admin), [true; 5]);
+        assert_eq!(offered(v1::Role::Platform), [true, true, true, false, false]);
+        assert_eq!(offered(v1::Role::Viewer), [true, false, false, false, false]);
+        assert_eq!(offered(v1::Role::Publisher), [false; 5]);
+        assert_eq!(offered(v1::Role::Unspecified), [false; 5], "nobody");
     }
 }

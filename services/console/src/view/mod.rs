@@ -6,6 +6,7 @@ pub(crate) mod endpoint;
 pub(crate) mod filter;
 pub(crate) mod frame;
 pub(crate) mod json;
+pub(crate) mod key;
 pub(crate) mod paging;
 pub(crate) mod time;
 

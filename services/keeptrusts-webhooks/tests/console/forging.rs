@@ -1,16 +1,15 @@
 //! Requests that no page of the console has made, and what its answers forbid browsers.
 
 use keeptrusts_webhooks_testkit::browser::Role;
+use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 use keeptrusts_webhooks_testkit::http::{Answer, Client, Method};
 use serde_json::json;
 
 use crate::platform::{Backend, Database, Server};
-use crate::stage::{ORGANIZATION, Stage};
+use crate::stage::{FORM, HttpSession, ORGANIZATION, Stage};
 
 /// What a page may weigh, with its styles and scripts, as sent.
 const PAGE_LIMIT: u64 = 100 * 1024;
-
-const FORM: &str = "application/x-www-form-urlencoded";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_form_that_the_session_was_not_given_changes_nothing() {
@@ -23,8 +22,10 @@ async fn a_form_that_the_session_was_not_given_changes_nothing() {
 
     let page = format!("{console}/webhooks/{}", endpoint.id);
     let client = Client::new();
-    let (cookie, token) = session(&client, &page).await;
-    let (_, foreign_token) = session(&client, &page).await;
+    let path = format!("/webhooks/{}", endpoint.id);
+    let session = HttpSession::open(&console, FIRST_KEY).await;
+    let (cookie, token) = (session.cookie.clone(), session.form_token(&path).await);
+    let foreign_token = HttpSession::open(&console, FIRST_KEY).await.form_token(&path).await;
     assert_ne!(token, foreign_token, "a token is a session's own");
     let delivery = format!("{console}/deliveries/dlv_01KPX3Z9R9Q5C3W6M4T8N2B7A0");
     for url in [
@@ -36,6 +37,7 @@ async fn a_form_that_the_session_was_not_given_changes_nothing() {
         format!("{console}/webhooks/new"),
         format!("{delivery}/retry"),
         format!("{delivery}/cancel"),
+        format!("{console}/sign-in"),
     ] {
         for (cookie, body) in [
             ("", String::new()),
@@ -78,9 +80,18 @@ async fn every_answer_forbids_inline_scripts_framing_and_guessing_and_keeps_the_
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).start().await;
     let console = server.console().await;
-    let client = Client::new();
-    for path in ["/webhooks", "/webhooks/new", "/events", "/nothing"] {
-        let answer = client.get(&format!("{console}{path}")).await;
+    let nobody = HttpSession::of_nobody(&console).await;
+    let admin = HttpSession::open(&console, FIRST_KEY).await;
+    let pages = [
+        (&nobody, "/sign-in"),
+        (&nobody, "/webhooks"),
+        (&admin, "/webhooks"),
+        (&admin, "/webhooks/new"),
+        (&admin, "/events"),
+        (&admin, "/nothing"),
+    ];
+    for (session, path) in pages {
+        let answer = session.get(path).await;
         let policy = answer.header("content-security-policy").expect("a policy");
         let directives: Vec<&str> = policy.split(';').map(str::trim).collect();
         assert!(!policy.contains("unsafe-"), "{path}: {policy}");
@@ -94,10 +105,10 @@ async fn every_answer_forbids_inline_scripts_framing_and_guessing_and_keeps_the_
         assert!(matches!(referrer, "no-referrer" | "same-origin"), "{path}: {referrer}");
         let caching = answer.header("cache-control").unwrap_or_default();
         assert!(caching.contains("no-store"), "{path}: {caching:?}");
-
-        if path == "/nothing" {
-            continue;
-        }
+    }
+    let token = nobody.form_token("/sign-in").await;
+    let body = format!("csrf={token}&key={FIRST_KEY}&organization={ORGANIZATION}");
+    for answer in [Client::new().get(&console).await, nobody.post("/sign-in", body).await] {
         let cookie = answer.header("set-cookie").expect("a session").to_lowercase();
         assert!(cookie.starts_with("keeptrusts_console="), "{cookie}");
         for attribute in ["httponly", "samesite=lax", "path=/"] {
@@ -146,19 +157,6 @@ async fn a_page_with_all_that_it_loads_is_small() {
     }
     stage.browser.see(Role::Heading, "policy.violation").await;
     stage.assert_no_complaints().await;
-}
-
-/// A new session's cookie, and the token in a page's form.
-async fn session(client: &Client, page: &str) -> (String, String) {
-    let answer = client.get(page).await;
-    let cookie = answer.header("set-cookie").expect("a session");
-    let cookie = cookie.split(';').next().unwrap_or_default().to_owned();
-    let html = answer.text();
-    let tag = html.split('<').find(|tag| tag.contains(r#"name="csrf""#)).expect("a form");
-    let (_, value) = tag.split_once(r#"value=""#).expect("the token has a value");
-    let token = value.split('"').next().unwrap_or_default().to_owned();
-    assert!(token.len() >= 32, "{token}");
-    (cookie, token)
 }
 
 async fn post(client: &Client, url: &str, headers: &[(&str, &str)], body: String) -> Answer {

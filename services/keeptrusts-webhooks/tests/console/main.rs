@@ -6,6 +6,7 @@
 #[path = "../platform/mod.rs"]
 mod platform;
 
+mod access;
 mod editing;
 mod following;
 mod forging;
@@ -14,6 +15,8 @@ mod logs;
 mod looking;
 mod recovering;
 mod refusing;
+mod roles;
 mod scriptless;
+mod signing_in;
 mod stage;
 mod tutorial;

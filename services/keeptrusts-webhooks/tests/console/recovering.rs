@@ -1,12 +1,13 @@
 //! A console beside services that go away and come back.
 
 use keeptrusts_webhooks_testkit::browser::{Browser, Role};
+use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 use keeptrusts_webhooks_testkit::process::{Launch, Process};
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Script};
 use serde_json::json;
 
 use crate::platform::{Backend, Database, PATIENCE, Server, console_url, eventually};
-use crate::stage::{LOG, ORGANIZATION, column, having};
+use crate::stage::{LOG, ORGANIZATION, column, having, sign_in};
 
 /// A server without a console, and a console of its own beside it.
 struct Apart {
@@ -28,10 +29,12 @@ impl Apart {
         let process = Launch::binary("console")
             .args(["--console-listen", "127.0.0.1:0", "--endpoint-service", &service])
             .args(["--ingest-service", &service, "--dispatch-service", &service])
+            .args(["--access-service", &service])
             .start();
         let line = process.wait_for_line(|line| console_url(line).is_some(), PATIENCE).await;
         let console = console_url(&line).expect("the line was chosen for its URL").to_owned();
         let browser = Browser::start().await;
+        sign_in(&browser, &console, FIRST_KEY).await;
         Self { server, receiver, browser, console, _console_process: process, _database: database }
     }
 

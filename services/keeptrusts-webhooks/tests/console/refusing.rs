@@ -1,12 +1,13 @@
 //! What cannot be done, and how it is said: in words, at its place, with nothing typed lost.
 
 use keeptrusts_webhooks_testkit::browser::{Browser, Role};
-use keeptrusts_webhooks_testkit::http::Client;
+use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
+use keeptrusts_webhooks_testkit::http::{Client, Method};
 use keeptrusts_webhooks_testkit::ports::refused_port;
 use keeptrusts_webhooks_testkit::process::Launch;
 
 use crate::platform::{PATIENCE, console_url};
-use crate::stage::Stage;
+use crate::stage::{HttpSession, Stage};
 
 const SECRET: &str = "a custom secret, long enough";
 const NOTES: &str = "Notes & \"quotes\"\nin two lines";
@@ -83,7 +84,7 @@ async fn assert_first_step(browser: &Browser, [name, url, secret]: [&str; 3]) {
 async fn a_page_that_is_not_there_says_so_and_leads_back() {
     let stage = Stage::set_with_a_good_receiver().await;
     let id = "01KPX3Z9R9Q5C3W6M4T8N2B7A0";
-    let client = Client::new();
+    let session = HttpSession::open(&stage.console, FIRST_KEY).await;
     for path in [
         "/nothing".to_owned(),
         format!("/webhooks/ep_{id}"),
@@ -94,7 +95,7 @@ async fn a_page_that_is_not_there_says_so_and_leads_back() {
         format!("/events/evt_{id}"),
         "/events/%3Cscript%3E".to_owned(),
     ] {
-        let answer = client.get(&format!("{}{path}", stage.console)).await;
+        let answer = session.get(&path).await;
         assert_eq!(answer.status, 404, "{path}");
         stage.open(&path).await;
         stage.browser.see(Role::Heading, "Not found").await;
@@ -112,11 +113,16 @@ async fn a_console_whose_services_do_not_answer_says_so_and_offers_to_try_again(
     let console = Launch::binary("console")
         .args(["--console-listen", "127.0.0.1:0", "--endpoint-service", &service])
         .args(["--ingest-service", &service, "--dispatch-service", &service])
+        .args(["--access-service", &service])
         .start();
     let line = console.wait_for_line(|line| console_url(line).is_some(), PATIENCE).await;
     let url = console_url(&line).expect("the line was chosen for its URL");
 
-    let answer = Client::new().get(&format!("{url}/webhooks")).await;
+    // A session that the services would have to be asked about.
+    let cookie = format!("keeptrusts_console={FIRST_KEY}");
+    let page = format!("{url}/webhooks");
+    let cookie = [("cookie", cookie.as_str())];
+    let answer = Client::new().send(Method::GET, &page, &cookie, "".into()).await;
     assert_eq!(answer.status, 503);
     let page = answer.text();
     assert!(page.contains("Try again"), "{page}");

@@ -2,6 +2,8 @@
 
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_testkit::browser::{Browser, Role};
+use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
+use keeptrusts_webhooks_testkit::http;
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Script};
 use serde_json::json;
 
@@ -43,10 +45,11 @@ impl Stage {
         let console = server.console().await;
         let client = server.client(ORGANIZATION);
         let browser = Browser::start().await;
+        sign_in(&browser, &console, FIRST_KEY).await;
         Self { browser, client, server, receiver, console, database }
     }
 
-    /// Starts the server again, with another schedule.
+    /// Starts the server again, with another schedule. Who was signed in still is.
     pub(crate) async fn reschedule(&mut self, schedule: &str) {
         self.server.stop().await;
         self.server = serve(&self.database, &self.receiver, schedule).await;
@@ -120,6 +123,85 @@ impl Stage {
         });
         assert_eq!(complaints, []);
     }
+}
+
+/// Signs in with a key, as its owner does.
+pub(crate) async fn sign_in(browser: &Browser, console: &str, key: &str) {
+    browser.open(&format!("{console}/sign-in")).await;
+    browser.fill("Key", key).await;
+    browser.click(Role::Button, "Sign in").await;
+    browser.see(Role::Button, "Sign out").await;
+}
+
+/// A session of the console's, without a browser.
+pub(crate) struct HttpSession {
+    pub(crate) client: http::Client,
+    pub(crate) console: String,
+    /// `name=value`.
+    pub(crate) cookie: String,
+}
+
+/// The type of what forms send.
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
+
+impl HttpSession {
+    /// Signs in with a key.
+    pub(crate) async fn open(console: &str, key: &str) -> Self {
+        let mut session = Self::of_nobody(console).await;
+        let token = session.form_token("/sign-in").await;
+        let body = format!("csrf={token}&key={key}&organization={ORGANIZATION}");
+        let answer = session.post("/sign-in", body).await;
+        assert_eq!(answer.status, 303, "{}", answer.text());
+        session.cookie = cookie_of(&answer).expect("a session");
+        session
+    }
+
+    /// What a browser has that has only looked at the sign-in page.
+    pub(crate) async fn of_nobody(console: &str) -> Self {
+        let client = http::Client::new();
+        let answer = client.get(&format!("{console}/sign-in")).await;
+        let cookie = cookie_of(&answer).expect("a session of nobody");
+        Self { client, console: console.to_owned(), cookie }
+    }
+
+    /// Asks for a page.
+    pub(crate) async fn get(&self, path: &str) -> http::Answer {
+        self.send(http::Method::GET, path, &[], String::new()).await
+    }
+
+    /// Posts a form.
+    pub(crate) async fn post(&self, path: &str, body: String) -> http::Answer {
+        self.send(http::Method::POST, path, &[("content-type", FORM)], body).await
+    }
+
+    /// The token in the forms of a page.
+    pub(crate) async fn form_token(&self, path: &str) -> String {
+        let html = self.get(path).await.text();
+        let tag = html.split('<').find(|tag| tag.contains(r#"name="csrf""#)).expect("a form");
+        let (_, value) = tag.split_once(r#"value=""#).expect("the token has a value");
+        let token = value.split('"').next().unwrap_or_default().to_owned();
+        assert!(token.len() >= 32, "{token}");
+        token
+    }
+
+    async fn send(
+        &self,
+        method: http::Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: String,
+    ) -> http::Answer {
+        let url = format!("{}{path}", self.console);
+        let headers: Vec<_> =
+            [("cookie", self.cookie.as_str())].iter().chain(headers).copied().collect();
+        self.client.send(method, &url, &headers, body.into()).await
+    }
+}
+
+/// The session that an answer gives, as it is shown afterwards.
+pub(crate) fn cookie_of(answer: &http::Answer) -> Option<String> {
+    let cookie = answer.header("set-cookie")?;
+    Some(cookie.split(';').next().unwrap_or_default().to_owned())
 }
 
 async fn serve(database: &Database, receiver: &Receiver, schedule: &str) -> Server {

@@ -1,0 +1,66 @@
+//! Where a browser goes after somebody has signed in: to the page that was asked for, and never
+//! to another site (an open redirect).
+
+use crate::view::paging::address;
+
+/// Where one goes who asked for nothing in particular.
+const START: &str = "/webhooks";
+/// Longer addresses are none of our pages'.
+const MAX_BYTES: usize = 2_048;
+
+/// The sign-in page that leads on to an address.
+pub(crate) fn sign_in_address(next: &str) -> String {
+    let next = local(next);
+    address("/sign-in", [("next", next)].into_iter().filter(|(_, next)| *next != START))
+}
+
+/// The address, if it is a path of this console's; otherwise the first page's.
+///
+/// Browsers take `\` for `/`, and leave out tabs and line ends (WHATWG URL, section 4.4), so
+/// that only what is plainly a path is taken for one.
+pub(crate) fn local(next: &str) -> &str {
+    let is_plain = next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    let is_path = next.starts_with('/') && !next.starts_with("//");
+    let is_page = !next.starts_with("/sign-") && next != "/";
+    match is_plain && is_path && is_page && next.len() <= MAX_BYTES {
+        true => next,
+        false => START,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_led_to_a_page_of_this_console_only() {
+        for path in ["/events", "/webhooks/ep_1?window=7d", "/audit?actor=key_1&page=a%2Fb"] {
+            assert_eq!(local(path), path);
+        }
+        for other in [
+            "",
+            "/",
+            "events",
+            "//evil.example",
+            "/\\evil.example",
+            "\\\\evil.example",
+            "https://evil.example/",
+            "/\t/evil.example",
+            "/\n/evil.example",
+            "javascript:alert(1)",
+            "/sign-in?next=/sign-in",
+            "/sign-out",
+            "/é",
+        ] {
+            assert_eq!(local(other), START, "{other:?}");
+        }
+        assert_eq!(local(&format!("/{}", "a".repeat(MAX_BYTES))), START);
+    }
+
+    #[test]
+    fn the_sign_in_page_knows_where_to_go_on_to() {
+        assert_eq!(sign_in_address("/events?page=2"), "/sign-in?next=%2Fevents%3Fpage%3D2");
+        assert_eq!(sign_in_address("/webhooks"), "/sign-in");
+        assert_eq!(sign_in_address("//evil.example"), "/sign-in");
+    }
+}

@@ -1,0 +1,226 @@
+//! Keys and sessions of the organization, for its admins.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::extract::Path;
+use axum::response::{IntoResponse, Redirect};
+use jiff::Timestamp;
+use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_domain::access::Role;
+use keeptrusts_webhooks_domain::endpoint::check_name;
+use serde::Deserialize;
+use tonic::Status;
+
+use super::form::Errors;
+use super::{Page, Parameters, Visit, render};
+use crate::fields::Fields;
+use crate::notices::{Notice, Tone};
+use crate::services::PageOf;
+use crate::trouble::Trouble;
+use crate::view::Choice;
+use crate::view::frame::{Frame, Section};
+use crate::view::key::KeyRow;
+use crate::view::paging::{Paging, Place};
+use crate::view::time::Moment;
+
+const PAGE_SIZE: i32 = 25;
+/// The value of `kind` that stands for sessions; every other one for API keys.
+const SESSIONS: &str = "sessions";
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long a new key may be valid: values of the form, and how they are called. None: for ever.
+const LIVES: [(&str, &str, Option<Duration>); 6] = [
+    ("1", "1 day", Some(DAY)),
+    ("7", "7 days", Some(DAY.saturating_mul(7))),
+    ("30", "30 days", Some(DAY.saturating_mul(30))),
+    ("90", "90 days", Some(DAY.saturating_mul(90))),
+    ("365", "1 year", Some(DAY.saturating_mul(365))),
+    ("never", "Never", None),
+];
+const DEFAULT_LIFE: &str = "90";
+
+/// The roles that are for one organization, and what they are for.
+const ROLES: [(Role, &str); 3] = [
+    (Role::Publisher, "publisher: publishes events, and sees nothing else"),
+    (Role::Viewer, "viewer: sees everything but secrets, keys and the audit trail"),
+    (Role::Admin, "admin: may do everything"),
+];
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Filter {
+    kind: String,
+    page: String,
+    trail: String,
+}
+
+#[derive(Template)]
+#[template(path = "keys.html")]
+struct KeysPage {
+    frame: Frame,
+    rows: Vec<KeyRow>,
+    are_sessions: bool,
+    /// The session that the visitor is using.
+    own_id: String,
+    paging: Paging,
+}
+
+pub(crate) async fn list(visit: Visit, Parameters(filter): Parameters<Filter>) -> Page {
+    let are_sessions = filter.kind == SESSIONS;
+    let kind = if are_sessions { v1::KeyKind::Session } else { v1::KeyKind::ApiKey };
+    let page = PageOf { size: PAGE_SIZE, token: &filter.page };
+    let listed = visit.organization().keys(page, kind).await?;
+    let now = Moment(Timestamp::now());
+    let place = Place { page: filter.page.clone(), trail: filter.trail.clone() };
+    let kept = [("kind", if are_sessions { SESSIONS } else { "" })];
+    render(&KeysPage {
+        frame: visit.frame(Section::Keys),
+        rows: listed.keys.into_iter().map(|key| KeyRow::of(key, now)).collect(),
+        are_sessions,
+        own_id: visit.visitor().actor.clone(),
+        paging: Paging::new("/keys", &kept, &place, &listed.next_page_token, ""),
+    })
+}
+
+#[derive(Template)]
+#[template(path = "create_key.html")]
+struct CreateKeyPage {
+    frame: Frame,
+    name: String,
+    roles: Vec<Choice>,
+    lives: Vec<Choice>,
+    errors: Errors,
+}
+
+/// What was typed.
+struct Typed {
+    name: String,
+    role: String,
+    life: String,
+}
+
+pub(crate) async fn show(visit: Visit) -> Page {
+    let (role, life) = (Role::Publisher.name().to_owned(), DEFAULT_LIFE.to_owned());
+    form(&visit, Typed { name: String::new(), role, life }, Errors::default())
+}
+
+fn form(visit: &Visit, typed: Typed, errors: Errors) -> Page {
+    let roles = ROLES.iter().map(|(role, words)| Choice::new(role.name(), words, &typed.role));
+    let lives = LIVES.iter().map(|(value, words, _)| Choice::new(value, words, &typed.life));
+    let code = errors.status_code();
+    let page = CreateKeyPage {
+        frame: visit.frame(Section::Keys),
+        name: typed.name,
+        roles: roles.collect(),
+        lives: lives.collect(),
+        errors,
+    };
+    Ok((code, render(&page)?).into_response())
+}
+
+pub(crate) async fn submit(visit: Visit, fields: Fields) -> Page {
+    let typed = Typed {
+        name: fields.get("name").to_owned(),
+        role: fields.get("role").to_owned(),
+        life: fields.get("life").to_owned(),
+    };
+    let mut errors = Errors::default();
+    errors.check(check_name("name", typed.name.clone()));
+    let role = ROLES.iter().find(|(role, _)| role.name() == typed.role);
+    if role.is_none() {
+        errors.add("role", "Choose a role.".to_owned());
+    }
+    let life = LIVES.iter().find(|(value, _, _)| *value == typed.life);
+    if life.is_none() {
+        errors.add("life", "Choose how long it is valid.".to_owned());
+    }
+    let (Some((role, _)), Some((_, _, life)), true) = (role, life, errors.is_empty()) else {
+        return form(&visit, typed, errors);
+    };
+    let (name, role, life) = (typed.name.clone(), v1::Role::from(*role), *life);
+    // Goes on if the browser does not wait: the token of what was created must be kept.
+    let creating = tokio::spawn({
+        let visit = visit.clone();
+        async move {
+            let created = visit.organization().create_key(name, role, life).await?;
+            let id = created.key.unwrap_or_default().id;
+            visit.keep_secret(&id, created.token);
+            Ok::<_, Status>(id)
+        }
+    });
+    match creating.await.map_err(|_| Trouble::Internal)? {
+        Ok(id) => Ok(Redirect::to(&format!("/keys/{id}/created")).into_response()),
+        Err(status) => form(&visit, typed, Errors::of_status(status)?),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "key_created.html")]
+struct KeyCreatedPage {
+    frame: Frame,
+    key: KeyRow,
+    /// None: it has been shown.
+    token: Option<String>,
+}
+
+/// After the redirect, so that a reload makes no other key; the token is shown the first time
+/// only.
+pub(crate) async fn created(visit: Visit, Path(id): Path<String>) -> Page {
+    let key = find(&visit, &id).await?;
+    let token = visit.take_secret(&key.id).map(|new| new.secret.as_str().to_owned());
+    render(&KeyCreatedPage { frame: visit.frame(Section::Keys), key, token })
+}
+
+#[derive(Template)]
+#[template(path = "revoke_key.html")]
+struct RevokeKeyPage {
+    frame: Frame,
+    key: KeyRow,
+    /// It is the session that the visitor is using.
+    is_own: bool,
+}
+
+pub(crate) async fn ask_revoke(visit: Visit, Path(id): Path<String>) -> Page {
+    let key = find(&visit, &id).await?;
+    let is_own = key.id == visit.visitor().actor;
+    render(&RevokeKeyPage { frame: visit.frame(Section::Keys), key, is_own })
+}
+
+pub(crate) async fn revoke(visit: Visit, Path(id): Path<String>) -> Page {
+    let revoked = visit.organization().revoke_key(&id).await?;
+    let (text, back) = match revoked.kind() {
+        v1::KeyKind::Session => ("The session has ended.".to_owned(), "/keys?kind=sessions"),
+        _ => {
+            let name = revoked.name;
+            (format!("{name} is revoked: within 5 seconds nothing accepts it any more."), "/keys")
+        }
+    };
+    visit.keep_notice(Notice::new(Tone::Neutral, text));
+    Ok(Redirect::to(back).into_response())
+}
+
+async fn find(visit: &Visit, id: &str) -> Result<KeyRow, Trouble> {
+    let key = visit.organization().key(id).await?.ok_or(Trouble::NotFound)?;
+    Ok(KeyRow::of(key, Moment(Timestamp::now())))
+}
+
+#[cfg(test)]
+mod tests {
+    use keeptrusts_webhooks_domain::access::Reach;
+    use keeptrusts_webhooks_domain::key::{check_key_life, check_role};
+
+    use super::*;
+
+    #[test]
+    fn what_the_form_offers_is_what_the_api_takes() {
+        let reach = Reach::Organization("acme".parse().expect("an id"));
+        for (role, _) in ROLES {
+            assert!(check_role(Some(role), &reach).is_ok(), "{role:?}");
+        }
+        for life in LIVES.into_iter().filter_map(|(_, _, life)| life) {
+            assert!(check_key_life("life", life).is_ok(), "{life:?}");
+        }
+        assert!(LIVES.iter().any(|(value, _, _)| *value == DEFAULT_LIFE));
+    }
+}

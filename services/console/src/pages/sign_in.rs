@@ -1,0 +1,242 @@
+//! Sign in and sign out. A key is exchanged for a session, whose token becomes the cookie; the
+//! key itself is kept nowhere.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::FromRequestParts;
+use axum::response::{IntoResponse, Redirect, Response};
+use http::StatusCode;
+use http::header::RETRY_AFTER;
+use http::request::Parts;
+use jiff::Timestamp;
+use keeptrusts_webhooks_contracts::time::timestamp_from_proto;
+use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_domain::key::Token;
+use serde::Deserialize;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+use zeroize::Zeroizing;
+
+use super::form::Errors;
+use super::{Page, Parameters, Visit, render};
+use crate::credentials::Credentials;
+use crate::destination::local;
+use crate::door::{BrowserAddress, Given};
+use crate::fields::Fields;
+use crate::notices::{Notice, Tone};
+use crate::server::Shared;
+use crate::session::Session;
+use crate::trouble::{SERVICE_AWAY, Trouble, retry_delay, sentence};
+use crate::view::frame::Frame;
+use crate::visitor::Visitor;
+
+/// Somebody at the door.
+#[derive(Clone)]
+pub(crate) struct Guest {
+    pub(crate) shared: Arc<Shared>,
+    session: Session,
+    address: BrowserAddress,
+    /// They have signed in already.
+    is_known: bool,
+}
+
+impl FromRequestParts<Arc<Shared>> for Guest {
+    type Rejection = StatusCode;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        shared: &Arc<Shared>,
+    ) -> Result<Guest, StatusCode> {
+        let session = Session::from_request_parts(parts, shared).await?;
+        let address = BrowserAddress::from_request_parts(parts, shared).await?;
+        let is_known = parts.extensions.get::<Visitor>().is_some();
+        Ok(Guest { shared: Arc::clone(shared), session, address, is_known })
+    }
+}
+
+#[derive(Template)]
+#[template(path = "sign_in.html")]
+struct SignInPage {
+    frame: Frame,
+    next: String,
+    organization: String,
+    errors: Errors,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Asked {
+    next: String,
+}
+
+pub(crate) async fn show(guest: Guest, Parameters(asked): Parameters<Asked>) -> Page {
+    if guest.is_known {
+        return Ok(Redirect::to(local(&asked.next)).into_response());
+    }
+    let organization = guest.shared.organization.to_string();
+    guest.page(asked.next, organization, Errors::default())
+}
+
+pub(crate) async fn submit(guest: Guest, fields: Fields) -> Page {
+    let key = Zeroizing::new(fields.get("key").trim().to_owned());
+    let organization = fields.get("organization").trim().to_owned();
+    let next = fields.get("next").to_owned();
+    let mut errors = Errors::default();
+    if key.is_empty() {
+        errors.add("key", "Paste your key.".to_owned());
+        return guest.refused(StatusCode::UNPROCESSABLE_ENTITY, next, organization, errors);
+    }
+    match guest.open(&key, &organization).await {
+        Ok(opened) => Ok(opened.lead_to(&next)),
+        Err(NotOpened { code, field, sentence, retry_after }) => {
+            match field {
+                Some(field) => errors.add(field, sentence),
+                None => errors.note(&sentence),
+            }
+            let mut response = guest.refused(code, next, organization, errors)?;
+            if let Some(seconds) = retry_after {
+                response.headers_mut().insert(RETRY_AFTER, seconds.into());
+            }
+            Ok(response)
+        }
+    }
+}
+
+/// A session that was opened.
+pub(crate) struct Opened(Given);
+
+impl Opened {
+    /// Makes the browser have it, in the place of what it had, so that nobody can have put it
+    /// there before (session fixation).
+    pub(crate) fn lead_to(self, next: &str) -> Response {
+        let mut response = Redirect::to(local(next)).into_response();
+        response.extensions_mut().insert(self.0);
+        response
+    }
+}
+
+/// Why there is no session.
+pub(crate) struct NotOpened {
+    code: StatusCode,
+    /// Whose fault it is. None: no field's.
+    field: Option<&'static str>,
+    pub(crate) sentence: String,
+    /// In seconds.
+    retry_after: Option<u64>,
+}
+
+impl NotOpened {
+    /// Nothing is said about what is wrong with a key.
+    fn wrong_key() -> NotOpened {
+        let text = "This key is not valid.";
+        NotOpened::of(StatusCode::UNPROCESSABLE_ENTITY, Some("key"), text)
+    }
+
+    fn of(code: StatusCode, field: Option<&'static str>, text: impl Into<String>) -> NotOpened {
+        NotOpened { code, field, sentence: text.into(), retry_after: None }
+    }
+}
+
+impl From<Status> for NotOpened {
+    fn from(status: Status) -> NotOpened {
+        let wrong = StatusCode::UNPROCESSABLE_ENTITY;
+        match status.code() {
+            // FAILED_PRECONDITION: it is a session's token, which is nobody's to type.
+            Code::Unauthenticated | Code::FailedPrecondition => NotOpened::wrong_key(),
+            Code::PermissionDenied => NotOpened::of(wrong, Some("key"), sentence(&status)),
+            Code::InvalidArgument | Code::NotFound => {
+                let details = status.get_details_bad_request();
+                let said = details.and_then(|mut details| details.field_violations.pop());
+                let said = said.map_or("is not one of this key's".into(), |said| said.description);
+                NotOpened::of(wrong, Some("organization"), format!("Organization {said}."))
+            }
+            Code::ResourceExhausted => {
+                let seconds = retry_delay(&status).map_or(60, |delay| delay.as_secs().max(1));
+                let text = format!(
+                    "Too many wrong keys have come from your address. Try again in {seconds} seconds."
+                );
+                let code = StatusCode::TOO_MANY_REQUESTS;
+                NotOpened { retry_after: Some(seconds), ..NotOpened::of(code, None, text) }
+            }
+            _ => match Trouble::from(status) {
+                Trouble::Away => NotOpened::of(StatusCode::SERVICE_UNAVAILABLE, None, SERVICE_AWAY),
+                _ => {
+                    let text = "Something went wrong, and was logged.";
+                    NotOpened::of(StatusCode::INTERNAL_SERVER_ERROR, None, text)
+                }
+            },
+        }
+    }
+}
+
+impl Guest {
+    /// Opens a session with a token; `organization` matters only if it is valid in all of them.
+    pub(crate) async fn open(&self, token: &str, organization: &str) -> Result<Opened, NotOpened> {
+        let credentials = Credentials::new(token, self.address.0);
+        let credentials = credentials.map_err(|_| NotOpened::wrong_key())?;
+        let services = &self.shared.services;
+        let who = services.who_am_i(&credentials).await?;
+        let is_everywhere = who.organization_id == "*";
+        let organization = if is_everywhere { organization.to_owned() } else { String::new() };
+        let created = services.create_session(&credentials, organization).await?;
+        let token: Token = created.token.parse().map_err(|_| {
+            tracing::error!("a session's token is not one that this console knows");
+            Status::internal("")
+        })?;
+        let max_age = created.session.as_ref().and_then(seconds_left);
+        Ok(Opened(Given { session: Session::signed_in(&token), max_age }))
+    }
+
+    /// Shows the sign-in page with a line above the form.
+    pub(crate) fn told(&self, text: &str) -> Page {
+        let mut errors = Errors::default();
+        errors.note(text);
+        let organization = self.shared.organization.to_string();
+        self.refused(StatusCode::UNPROCESSABLE_ENTITY, String::new(), organization, errors)
+    }
+
+    fn refused(
+        &self,
+        code: StatusCode,
+        next: String,
+        organization: String,
+        errors: Errors,
+    ) -> Page {
+        Ok((code, self.page(next, organization, errors)?).into_response())
+    }
+
+    fn page(&self, next: String, organization: String, errors: Errors) -> Page {
+        let frame = Frame {
+            form_token: self.session.form_token(),
+            notice: self.shared.notices.take(&self.session),
+            ..Frame::bare()
+        };
+        render(&SignInPage { frame, next: local(&next).to_owned(), organization, errors })
+    }
+}
+
+/// How long a session goes on.
+fn seconds_left(session: &v1::Key) -> Option<i64> {
+    let end = timestamp_from_proto(session.expire_time.as_ref()?)?;
+    Some(end.duration_since(Timestamp::now()).as_secs().max(0))
+}
+
+/// Ends the session, here and at the services.
+pub(crate) async fn sign_out(visit: Visit) -> Response {
+    let ended = visit.shared().services.end_session(&visit.credentials).await;
+    let notice = match ended {
+        Ok(()) => Notice::new(Tone::Good, "You have signed out."),
+        Err(status) => {
+            tracing::warn!(code = ?status.code(), "a session could not be ended");
+            let text = "This browser is signed out. The services did not answer, so that the session itself goes on until it expires; an admin can end it.";
+            Notice::new(Tone::Bad, text)
+        }
+    };
+    visit.shared().last_seen.forget(&visit.session);
+    let given = Given::anonymous();
+    visit.shared().notices.put(&given.session, notice);
+    let mut response = Redirect::to("/sign-in").into_response();
+    response.extensions_mut().insert(given);
+    response
+}

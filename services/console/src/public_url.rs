@@ -1,0 +1,72 @@
+//! Where browsers find a console that a proxy stands before.
+
+use std::fmt;
+use std::str::FromStr;
+
+use http::Uri;
+
+/// `https://` and a host, and possibly a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicUrl {
+    authority: String,
+    host: String,
+}
+
+/// A text that is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("write https://host, without a path: the console has to be at the root")]
+pub struct InvalidPublicUrl;
+
+impl PublicUrl {
+    /// Whether a request's host is this one, whatever its port: proxies change it.
+    pub(crate) fn is_host(&self, host: &str) -> bool {
+        self.host.eq_ignore_ascii_case(host)
+    }
+}
+
+impl FromStr for PublicUrl {
+    type Err = InvalidPublicUrl;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPublicUrl> {
+        let url: Uri = text.parse().map_err(|_| InvalidPublicUrl)?;
+        let is_root = matches!(url.path(), "" | "/") && url.query().is_none();
+        let authority = url.authority().filter(|authority| !authority.as_str().contains('@'));
+        match (url.scheme_str(), authority) {
+            (Some("https"), Some(authority)) if is_root => Ok(PublicUrl {
+                authority: authority.to_string(),
+                host: authority.host().trim_matches(['[', ']']).to_owned(),
+            }),
+            _ => Err(InvalidPublicUrl),
+        }
+    }
+}
+
+/// Without a slash at the end.
+impl fmt::Display for PublicUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "https://{}", self.authority)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_an_https_host_at_whose_root_the_console_is() {
+        let url: PublicUrl = "https://Hooks.example.com:8443/".parse().expect("a URL");
+        assert_eq!(url.to_string(), "https://Hooks.example.com:8443");
+        assert!(url.is_host("hooks.EXAMPLE.com") && !url.is_host("example.com"));
+        for wrong in [
+            "",
+            "hooks.example.com",
+            "http://hooks.example.com",
+            "https://",
+            "https://a/b",
+            "https://a?b",
+            "https://user@a",
+        ] {
+            assert_eq!(wrong.parse::<PublicUrl>(), Err(InvalidPublicUrl), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! AccessService: who is signed in, sessions, keys.
+
+use std::time::Duration;
+
+use keeptrusts_webhooks_contracts::time::duration_to_proto;
+use keeptrusts_webhooks_contracts::v1;
+use tonic::Status;
+
+use super::{Organization, PageOf, Services, asked};
+use crate::credentials::Credentials;
+
+/// How many keys are looked through for one by its id: ten pages of a thousand.
+const MAX_PAGES_LOOKED_THROUGH: usize = 10;
+const MAX_PAGE_SIZE: i32 = 1_000;
+
+impl Services {
+    /// Whose a token is.
+    pub(crate) async fn who_am_i(
+        &self,
+        credentials: &Credentials,
+    ) -> Result<v1::WhoAmIResponse, Status> {
+        let mut client = self.access.clone();
+        Ok(client.who_am_i(asked(v1::WhoAmIRequest {}, credentials)).await?.into_inner())
+    }
+
+    /// Opens a session for an organization; empty: for the caller's only one.
+    pub(crate) async fn create_session(
+        &self,
+        credentials: &Credentials,
+        organization_id: String,
+    ) -> Result<v1::CreateSessionResponse, Status> {
+        let request = v1::CreateSessionRequest { organization_id, time_to_live: None };
+        let mut client = self.access.clone();
+        Ok(client.create_session(asked(request, credentials)).await?.into_inner())
+    }
+
+    /// Ends the session that the credentials are of.
+    pub(crate) async fn end_session(&self, credentials: &Credentials) -> Result<(), Status> {
+        let mut client = self.access.clone();
+        client.end_session(asked(v1::EndSessionRequest {}, credentials)).await?;
+        Ok(())
+    }
+}
+
+impl Organization {
+    /// API keys or sessions.
+    pub(crate) async fn keys(
+        &self,
+        page: PageOf<'_>,
+        kind: v1::KeyKind,
+    ) -> Result<v1::ListKeysResponse, Status> {
+        let request = v1::ListKeysRequest {
+            organization_id: self.id.clone(),
+            page_size: page.size,
+            page_token: page.token.to_owned(),
+            kind: kind.into(),
+        };
+        let mut client = self.services.access.clone();
+        Ok(client.list_keys(self.asked(request)).await?.into_inner())
+    }
+
+    /// A key or session by its id. None: the organization has none with it.
+    pub(crate) async fn key(&self, id: &str) -> Result<Option<v1::Key>, Status> {
+        let mut token = String::new();
+        for _ in 0..MAX_PAGES_LOOKED_THROUGH {
+            let page = PageOf { size: MAX_PAGE_SIZE, token: &token };
+            let listed = self.keys(page, v1::KeyKind::Unspecified).await?;
+            if let Some(key) = listed.keys.into_iter().find(|key| key.id == id) {
+                return Ok(Some(key));
+            }
+            if listed.next_page_token.is_empty() {
+                break;
+            }
+            token = listed.next_page_token;
+        }
+        Ok(None)
+    }
+
+    /// Makes a key. Without a `life` it is valid for ever.
+    pub(crate) async fn create_key(
+        &self,
+        name: String,
+        role: v1::Role,
+        life: Option<Duration>,
+    ) -> Result<v1::CreateKeyResponse, Status> {
+        let request = v1::CreateKeyRequest {
+            organization_id: self.id.clone(),
+            name,
+            role: role.into(),
+            time_to_live: life.map(duration_to_proto),
+        };
+        let mut client = self.services.access.clone();
+        Ok(client.create_key(self.asked(request)).await?.into_inner())
+    }
+
+    /// Ends a key, or a session.
+    pub(crate) async fn revoke_key(&self, id: &str) -> Result<v1::Key, Status> {
+        let request =
+            v1::RevokeKeyRequest { organization_id: self.id.clone(), key_id: id.to_owned() };
+        let mut client = self.services.access.clone();
+        Ok(client.revoke_key(self.asked(request)).await?.into_inner().key.unwrap_or_default())
+    }
+}

@@ -1,0 +1,40 @@
+//! AuditService.
+
+use keeptrusts_webhooks_contracts::v1;
+use tonic::Status;
+
+use super::Organization;
+
+/// A page of the trail may hold fewer entries than it has room for, or none. How many are asked
+/// for before a page of ours is shown as it is.
+const MAX_CALLS_A_PAGE: usize = 10;
+
+impl Organization {
+    /// What was done, newest first. As full a page as there are entries for, as a rule.
+    pub(crate) async fn audit_entries(
+        &self,
+        filter: v1::ListAuditEntriesRequest,
+    ) -> Result<v1::ListAuditEntriesResponse, Status> {
+        let mut gathered = v1::ListAuditEntriesResponse {
+            entries: Vec::new(),
+            next_page_token: filter.page_token.clone(),
+        };
+        for _ in 0..MAX_CALLS_A_PAGE {
+            let request = v1::ListAuditEntriesRequest {
+                organization_id: self.id.clone(),
+                page_size: filter.page_size - gathered.entries.len() as i32,
+                page_token: gathered.next_page_token,
+                ..filter.clone()
+            };
+            let mut client = self.services.audit.clone();
+            let answer = client.list_audit_entries(self.asked(request)).await?.into_inner();
+            gathered.entries.extend(answer.entries);
+            gathered.next_page_token = answer.next_page_token;
+            let is_full = gathered.entries.len() >= filter.page_size as usize;
+            if is_full || gathered.next_page_token.is_empty() {
+                break;
+            }
+        }
+        Ok(gathered)
+    }
+}
