@@ -5,10 +5,10 @@ use clap::Args;
 use crate::failure::Result;
 use crate::step;
 
-/// Check formatting, clippy and the protos (the first steps of `test`)
+/// Check formatting, clippy, the protos and the dependencies (the first steps of `test`)
 #[derive(Args)]
 pub(crate) struct Arguments {}
 
 pub(crate) fn run(_: &Arguments) -> Result {
-    step::run_all(&step::choose(&["fmt", "buf", "clippy"])?)
+    step::run_all(&step::choose(&["fmt", "buf", "deny", "yanked", "clippy"])?)
 }

@@ -11,6 +11,7 @@ mod failure;
 mod lint;
 mod shell;
 mod step;
+mod supply_chain;
 mod test;
 mod tools;
 mod workspace;

