@@ -7,9 +7,9 @@ use std::sync::Arc;
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
+use http::StatusCode;
 use http::header::{ACCEPT, SET_COOKIE};
 use http::request::Parts;
-use http::{Method, StatusCode};
 use keeptrusts_webhooks_access::forwarded_for;
 use keeptrusts_webhooks_domain::access::Permission;
 use tonic::Code;
@@ -188,7 +188,7 @@ impl Refusal {
         let is_sign_out = request.uri().path() == SIGN_OUT;
         let address = request.uri().path_and_query().map(|address| address.as_str());
         Refusal {
-            is_page: (request.method() == Method::GET && !is_stream) || is_sign_out,
+            is_page: (request.method().is_safe() && !is_stream) || is_sign_out,
             destination: match is_sign_out {
                 true => String::new(),
                 false => address.unwrap_or_default().to_owned(),
