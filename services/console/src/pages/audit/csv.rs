@@ -47,7 +47,7 @@ pub(crate) fn written(
         let cells = cells(entry);
         writer.write_record(cells.iter().map(|cell| inert(cell).into_owned()))?;
     }
-    Ok(writer.into_inner().map_err(|_| ExportError::BrokenOff)?)
+    writer.into_inner().map_err(|_| ExportError::BrokenOff)
 }
 
 fn cells(entry: &v1::AuditEntry) -> [String; COLUMNS.len()] {
