@@ -7,9 +7,9 @@ use std::sync::Arc;
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
+use http::StatusCode;
 use http::header::{ACCEPT, SET_COOKIE};
 use http::request::Parts;
-use http::{Method, StatusCode};
 use keeptrusts_webhooks_access::forwarded_for;
 use keeptrusts_webhooks_domain::access::Permission;
 use tonic::Code;
@@ -132,18 +132,22 @@ pub(crate) async fn for_anybody(
 ) -> Response {
     let address = BrowserAddress::of(&request, &shared);
     let mut known = Session::of(request.headers());
+    let mut replacement = None;
     if let Some(token) = known.as_ref().and_then(Session::token)
         && let Ok(credentials) = Credentials::of(&token, address.0)
     {
         match shared.services.who_am_i(&credentials).await.map(Visitor::of) {
             Ok(visitor) => _ = visitor.map(|visitor| request.extensions_mut().insert(visitor)),
-            Err(status) if status.code() == Code::Unauthenticated => known = None,
+            Err(status) if status.code() == Code::Unauthenticated => {
+                known = None;
+                replacement = Some(after_an_ended_one(&shared));
+            }
             // It is not known whose it is, and does not matter here.
             Err(_) => {}
         }
     }
     let is_new = known.is_none();
-    let session = known.unwrap_or_else(Session::anonymous);
+    let session = known.or(replacement).unwrap_or_else(Session::anonymous);
     request.extensions_mut().insert(session.clone());
     request.extensions_mut().insert(address);
     let mut response = next.run(request).await;
@@ -174,6 +178,14 @@ fn give(mut response: Response, shared: &Shared) -> Response {
     response
 }
 
+/// A session of nobody, whose first page says what has become of the one before.
+fn after_an_ended_one(shared: &Shared) -> Session {
+    let session = Session::anonymous();
+    let text = "Your session has ended. Sign in again to go on.";
+    shared.notices.put(&session, Notice::new(Tone::Neutral, text));
+    session
+}
+
 /// How a request is refused whose sender is not signed in: a page leads to where one signs in; a
 /// form and a stream are told, since neither can be taken up again after that.
 struct Refusal {
@@ -188,7 +200,7 @@ impl Refusal {
         let is_sign_out = request.uri().path() == SIGN_OUT;
         let address = request.uri().path_and_query().map(|address| address.as_str());
         Refusal {
-            is_page: (request.method() == Method::GET && !is_stream) || is_sign_out,
+            is_page: (request.method().is_safe() && !is_stream) || is_sign_out,
             destination: match is_sign_out {
                 true => String::new(),
                 false => address.unwrap_or_default().to_owned(),
@@ -212,9 +224,7 @@ impl Refusal {
         if !self.is_page {
             return Trouble::SessionEnded.into_response();
         }
-        let given = Given::anonymous();
-        let text = "Your session has ended. Sign in again to go on.";
-        shared.notices.put(&given.session, Notice::new(Tone::Neutral, text));
+        let given = Given { session: after_an_ended_one(shared), max_age: None };
         let mut response = Redirect::to(&sign_in_address(&self.destination)).into_response();
         response.extensions_mut().insert(given);
         give(response, shared)

@@ -31,7 +31,7 @@ use crate::door::{SIGN_OUT, for_anybody, for_visitors, only_with};
 use crate::fields::with_checked_form;
 use crate::flags::{ConsoleFlags, DEFAULT_LISTEN, Trust};
 use crate::notices::Notices;
-use crate::pages::{create, delivery, edit, endpoint, events, keys, sign_in, webhooks};
+use crate::pages::{audit, create, delivery, edit, endpoint, events, keys, sign_in, webhooks};
 use crate::public_url::PublicUrl;
 use crate::services::Services;
 use crate::trouble::Trouble;
@@ -198,6 +198,8 @@ fn for_those_who_have_signed_in(shared: &Arc<Shared>) -> Pages {
         .route("/keys/new", get(keys::show).post(keys::submit))
         .route("/keys/{key}/created", get(keys::created))
         .route("/keys/{key}/revoke", get(keys::ask_revoke).post(keys::revoke));
+    let audit =
+        Router::new().route("/audit", get(audit::list)).route("/audit.csv", get(audit::export));
     let with = |pages: Pages, permission: Permission| {
         pages.route_layer(from_fn_with_state(permission, only_with))
     };
@@ -205,6 +207,7 @@ fn for_those_who_have_signed_in(shared: &Arc<Shared>) -> Pages {
         .merge(with(managing, Permission::Manage))
         .merge(with(sending, Permission::Send))
         .merge(with(keys, Permission::ManageKeys))
+        .merge(with(audit, Permission::ReadAudit))
         .route(SIGN_OUT, post(sign_in::sign_out))
         .fallback(async || Trouble::NotFound)
         .method_not_allowed_fallback(async || Trouble::NotFound)

@@ -34,7 +34,7 @@ use crate::visitor::Visitor;
 /// Somebody at the door.
 #[derive(Clone)]
 pub(crate) struct Guest {
-    pub(crate) shared: Arc<Shared>,
+    shared: Arc<Shared>,
     session: Session,
     address: BrowserAddress,
     /// They have signed in already.
@@ -104,12 +104,12 @@ pub(crate) async fn submit(guest: Guest, fields: Fields) -> Page {
 }
 
 /// A session that was opened.
-pub(crate) struct Opened(Given);
+struct Opened(Given);
 
 impl Opened {
     /// Makes the browser have it, in the place of what it had, so that nobody can have put it
     /// there before (session fixation).
-    pub(crate) fn lead_to(self, next: &str) -> Response {
+    fn lead_to(self, next: &str) -> Response {
         let mut response = Redirect::to(local(next)).into_response();
         response.extensions_mut().insert(self.0);
         response
@@ -117,11 +117,11 @@ impl Opened {
 }
 
 /// Why there is no session.
-pub(crate) struct NotOpened {
+struct NotOpened {
     code: StatusCode,
     /// Whose fault it is. None: no field's.
     field: Option<&'static str>,
-    pub(crate) sentence: String,
+    sentence: String,
     /// In seconds.
     retry_after: Option<u64>,
 }
@@ -172,7 +172,7 @@ impl From<Status> for NotOpened {
 
 impl Guest {
     /// Opens a session with a token; `organization` matters only if it is valid in all of them.
-    pub(crate) async fn open(&self, token: &str, organization: &str) -> Result<Opened, NotOpened> {
+    async fn open(&self, token: &str, organization: &str) -> Result<Opened, NotOpened> {
         let credentials = Credentials::new(token, self.address.0);
         let credentials = credentials.map_err(|_| NotOpened::wrong_key())?;
         let services = &self.shared.services;
@@ -186,14 +186,6 @@ impl Guest {
         })?;
         let max_age = created.session.as_ref().and_then(seconds_left);
         Ok(Opened(Given { session: Session::signed_in(&token), max_age }))
-    }
-
-    /// Shows the sign-in page with a line above the form.
-    pub(crate) fn told(&self, text: &str) -> Page {
-        let mut errors = Errors::default();
-        errors.note(text);
-        let organization = self.shared.organization.to_string();
-        self.refused(StatusCode::UNPROCESSABLE_ENTITY, String::new(), organization, errors)
     }
 
     fn refused(

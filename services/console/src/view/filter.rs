@@ -54,12 +54,7 @@ impl LogFilter {
         if !self.event_type.is_empty() && self.event_type.parse::<EventType>().is_err() {
             return Some("There is no such event type.");
         }
-        let (from, to) = (time::parse(&self.from), time::parse(&self.to));
-        match (from, to) {
-            (Ok(Some(from)), Ok(Some(to))) if from >= to => Some("\"From\" must be before \"To\"."),
-            (Ok(_), Ok(_)) => None,
-            _ => Some("Write times like 2026-04-23T10:30, or leave them empty."),
-        }
+        interval_complaint(&self.from, &self.to)
     }
 
     /// The delivery log's entries of an endpoint. Times that cannot be read filter nothing.
@@ -126,12 +121,32 @@ impl LogFilter {
     }
 
     fn times(&self) -> (Option<prost_types::Timestamp>, Option<prost_types::Timestamp>) {
-        if self.complaint().is_some() {
-            return (None, None);
+        match self.complaint() {
+            Some(_) => (None, None),
+            None => interval(&self.from, &self.to),
         }
-        let read = |text| time::to_proto(time::parse(text).unwrap_or_default());
-        (read(&self.from), read(&self.to))
     }
+}
+
+/// What of two times that were typed cannot be read.
+pub(crate) fn interval_complaint(from: &str, to: &str) -> Option<&'static str> {
+    match (time::parse(from), time::parse(to)) {
+        (Ok(Some(from)), Ok(Some(to))) if from >= to => Some("\"From\" must be before \"To\"."),
+        (Ok(_), Ok(_)) => None,
+        _ => Some("Write times like 2026-04-23T10:30, or leave them empty."),
+    }
+}
+
+/// Two times that were typed. If they cannot be read they limit nothing.
+pub(crate) fn interval(
+    from: &str,
+    to: &str,
+) -> (Option<prost_types::Timestamp>, Option<prost_types::Timestamp>) {
+    if interval_complaint(from, to).is_some() {
+        return (None, None);
+    }
+    let read = |text| time::to_proto(time::parse(text).unwrap_or_default());
+    (read(from), read(to))
 }
 
 #[cfg(test)]

@@ -6,8 +6,9 @@ use keeptrusts_webhooks_testkit::browser::{Colours, Role, Size};
 use keeptrusts_webhooks_testkit::receiver::{ReceivedRequest, Reply, Script};
 use serde_json::json;
 
+use crate::access::AccessClient;
 use crate::platform::eventually;
-use crate::stage::{FAR_AWAY, ORGANIZATION, STATUS, Stage};
+use crate::stage::{FAR_AWAY, ORGANIZATION, STATUS, Stage, sign_in};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_is_accessible_fits_its_screen_and_has_nothing_to_complain_about() {
@@ -15,6 +16,8 @@ async fn every_page_is_accessible_fits_its_screen_and_has_nothing_to_complain_ab
     let mut problems = Vec::new();
     stage.open("/webhooks").await;
     look(&stage, "empty", &mut problems).await;
+    stage.open("/keys").await;
+    look(&stage, "keys-empty", &mut problems).await;
     let story = tell(&mut stage).await;
     for (name, path) in story.pages() {
         stage.open(&path).await;
@@ -26,8 +29,10 @@ async fn every_page_is_accessible_fits_its_screen_and_has_nothing_to_complain_ab
     look(&stage, "webhooks-menu", &mut problems).await;
     create(&stage, &mut problems).await;
     collide(&stage, &story.siem, &mut problems).await;
+    administrate(&stage, &mut problems).await;
+    sign_out_and_in(&stage, &mut problems).await;
     let complaints = stage.browser.complaints().await;
-    let on_purpose = ["status of 404", "status of 422", "status of 409"];
+    let on_purpose = ["status of 404", "status of 422", "status of 409", "status of 403"];
     for complaint in complaints {
         if !on_purpose.iter().any(|status| complaint.message.contains(status)) {
             problems.push(format!("console: {complaint:?}"));
@@ -111,6 +116,9 @@ impl Story {
             ("delivery-retrying", format!("/deliveries/{}", self.retrying.id)),
             ("events", "/events".to_owned()),
             ("event", format!("/events/{}", self.delivered.event_id)),
+            ("audit", "/audit".to_owned()),
+            ("audit-filtered", "/audit?action=key.revoked".to_owned()),
+            ("sessions", "/keys?kind=sessions".to_owned()),
             ("not-found", "/nothing".to_owned()),
         ]
     }
@@ -191,6 +199,52 @@ async fn create(stage: &Stage, problems: &mut Vec<String>) {
     browser.click(Role::Button, "Send Test").await;
     browser.text_when(STATUS, "tells it", |text| text.contains("Test delivered")).await;
     look(stage, "tested", problems).await;
+}
+
+/// The pages of keys.
+async fn administrate(stage: &Stage, problems: &mut Vec<String>) {
+    let browser = &stage.browser;
+    let access = AccessClient::new(&stage.server);
+    access.create_key("gateway-eu-1", v1::Role::Publisher).await;
+    access.create_key("kim, from the security team", v1::Role::Viewer).await;
+    stage.open("/keys/new").await;
+    look(stage, "create-key", problems).await;
+    browser.click(Role::Button, "Create").await;
+    browser.text("#name-error").await;
+    look(stage, "create-key-refused", problems).await;
+    browser.fill("Name", "export-service").await;
+    browser.click(Role::Button, "Create").await;
+    browser.see(Role::Heading, "export-service is ready").await;
+    look(stage, "key-created", problems).await;
+    browser.click(Role::Link, "Go to the keys").await;
+    browser.click(Role::Link, "Revoke export-service").await;
+    browser.see(Role::Heading, "Revoke export-service?").await;
+    look(stage, "revoke-key", problems).await;
+    browser.click(Role::Button, "Revoke").await;
+    browser.see(Role::Heading, "Keys").await;
+    look(stage, "keys", problems).await;
+}
+
+/// The sign-in page, and what the others see who sign in.
+async fn sign_out_and_in(stage: &Stage, problems: &mut Vec<String>) {
+    let browser = &stage.browser;
+    browser.click(Role::Button, "Sign out").await;
+    browser.see(Role::Heading, "Sign in").await;
+    look(stage, "sign-in", problems).await;
+    browser.fill("Key", "kt_of-somebody-else").await;
+    browser.click(Role::Button, "Sign in").await;
+    browser.text("#key-error").await;
+    look(stage, "sign-in-refused", problems).await;
+    let access = AccessClient::new(&stage.server);
+    let viewer = access.create_key("auditor", v1::Role::Viewer).await;
+    sign_in(browser, &stage.console, &viewer).await;
+    look(stage, "webhooks-viewer", problems).await;
+    stage.open("/webhooks/new").await;
+    look(stage, "not-allowed", problems).await;
+    browser.click(Role::Button, "Sign out").await;
+    let publisher = access.create_key("gateway", v1::Role::Publisher).await;
+    sign_in(browser, &stage.console, &publisher).await;
+    look(stage, "nothing-here", problems).await;
 }
 
 /// The form of an endpoint that somebody else has changed meanwhile.

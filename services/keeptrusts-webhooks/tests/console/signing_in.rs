@@ -2,9 +2,10 @@
 
 use keeptrusts_webhooks_testkit::browser::{Browser, Role};
 use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
+use keeptrusts_webhooks_testkit::http::{Client, Method};
 
 use crate::access::AccessClient;
-use crate::platform::{Backend, Database, Server, eventually};
+use crate::platform::{Backend, Database, PATIENCE, Server, eventually};
 use crate::stage::{HttpSession, LOG, ORGANIZATION, STATUS, Stage, sign_in};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -153,6 +154,27 @@ async fn an_ended_session_is_led_to_the_sign_in_page_and_a_form_is_told_that_it_
     let page = format!("next=%2Fwebhooks%2F{id}");
     browser.url_when("leads back", |url| url.contains(&page)).await;
     assert_eq!(stage.endpoints().await.len(), 1, "nothing was created");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_proxy_the_console_answers_to_its_public_name_and_its_cookie_is_for_tls_only() {
+    let database = Database::new(Backend::Sqlite).await;
+    let server = Server::all_in_one(&database)
+        .flag("--console-public-url", "https://hooks.example.com")
+        .start()
+        .await;
+    let is_said = |line: &str| line.contains("the console is at https://hooks.example.com/");
+    let line = server.process().wait_for_line(is_said, PATIENCE).await;
+    let (_, rest) = line.split_once("listening=").expect("where it listens");
+    let url = format!("http://{}/sign-in", rest.split_whitespace().next().unwrap_or_default());
+    let ask = async |host: &str| {
+        Client::new().send(Method::GET, &url, &[("host", host)], "".into()).await
+    };
+    let answer = ask("hooks.example.com").await;
+    assert_eq!(answer.status, 200);
+    let cookie = answer.header("set-cookie").expect("a session");
+    assert!(cookie.split("; ").any(|it| it == "Secure"), "{cookie}");
+    assert_eq!(ask("other.example.com").await.status, 403);
 }
 
 /// Ends every session, and waits until the services know of it: they look again after seconds.

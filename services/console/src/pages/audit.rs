@@ -1,0 +1,113 @@
+//! The audit trail, for the organization's admins: a page, and the same as a file.
+
+mod csv;
+
+use askama::Template;
+use axum::body::Body;
+use axum::response::IntoResponse;
+use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use keeptrusts_webhooks_contracts::v1;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::{Page, Parameters, Visit, render};
+use crate::services::Organization;
+use crate::trouble::Trouble;
+use crate::view::Choice;
+use crate::view::audit::{AuditFilter, AuditRow};
+use crate::view::frame::{Frame, Section};
+use crate::view::paging::Paging;
+
+const PAGE_SIZE: i32 = 25;
+/// Entries of one file.
+const MAX_EXPORTED: usize = 100_000;
+const EXPORT_PAGE_SIZE: i32 = 1_000;
+/// Pieces of a file that a slow browser may be behind before the services are asked for no more.
+const WAITING_PIECES: usize = 2;
+
+#[derive(Template)]
+#[template(path = "audit.html")]
+struct AuditPage {
+    frame: Frame,
+    rows: Vec<AuditRow>,
+    filter: AuditFilter,
+    actions: Vec<Choice>,
+    paging: Paging,
+}
+
+pub(crate) async fn list(visit: Visit, Parameters(filter): Parameters<AuditFilter>) -> Page {
+    let listed = visit.organization().audit_entries(filter.entries(PAGE_SIZE)).await?;
+    render(&AuditPage {
+        frame: visit.frame(Section::Audit),
+        rows: listed.entries.into_iter().map(AuditRow::of).collect(),
+        actions: filter.action_choices(),
+        paging: Paging::new(
+            "/audit",
+            &filter.parameters(),
+            &filter.place(),
+            &listed.next_page_token,
+            "",
+        ),
+        filter,
+    })
+}
+
+/// The newest entries that the filter admits, as RFC 4180 has them.
+pub(crate) async fn export(visit: Visit, Parameters(filter): Parameters<AuditFilter>) -> Page {
+    // A file has no place to complain in, and nobody reads one for what it does not leave out.
+    if filter.complaint().is_some() {
+        return Err(Trouble::Unreadable);
+    }
+    let filter = AuditFilter { page: String::new(), ..filter };
+    let organization = visit.organization();
+    // Before anything is sent, so that what goes wrong at once is a page that says so.
+    let first = organization.audit_entries(filter.entries(EXPORT_PAGE_SIZE)).await?;
+    let (sender, receiver) = mpsc::channel(WAITING_PIECES);
+    tokio::spawn(async move { send(&organization, &filter, first, sender).await });
+    let name = format!("audit-{}.csv", visit.visitor().organization);
+    let headers = [
+        (CONTENT_TYPE, "text/csv; charset=utf-8; header=present".to_owned()),
+        (CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
+    ];
+    Ok((headers, Body::from_stream(ReceiverStream::new(receiver))).into_response())
+}
+
+/// Sends page after page, as fast as they are taken. A page that cannot be had breaks the
+/// transfer off, so that nobody takes the file for whole.
+async fn send(
+    organization: &Organization,
+    filter: &AuditFilter,
+    first: v1::ListAuditEntriesResponse,
+    pieces: mpsc::Sender<Result<Vec<u8>, csv::ExportError>>,
+) {
+    let mut listed = first;
+    let mut sent = 0;
+    let mut is_first = true;
+    loop {
+        listed.entries.truncate(MAX_EXPORTED - sent);
+        sent += listed.entries.len();
+        let piece = csv::written(&listed.entries, is_first);
+        is_first = false;
+        let failed = piece.is_err();
+        // An error says that the browser has gone.
+        if pieces.send(piece).await.is_err() || failed {
+            return;
+        }
+        if listed.next_page_token.is_empty() || sent >= MAX_EXPORTED {
+            return;
+        }
+        let request = v1::ListAuditEntriesRequest {
+            page_token: listed.next_page_token,
+            ..filter.entries(EXPORT_PAGE_SIZE)
+        };
+        listed = match organization.audit_entries(request).await {
+            Ok(listed) => listed,
+            Err(status) => {
+                tracing::warn!(code = ?status.code(), "an export of the audit trail broke off");
+                // As above.
+                let _ = pieces.send(Err(csv::ExportError::BrokenOff)).await;
+                return;
+            }
+        };
+    }
+}

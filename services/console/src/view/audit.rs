@@ -1,0 +1,189 @@
+//! The audit trail: entries, and what they are filtered by.
+
+use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_domain::audit::AuditAction;
+use keeptrusts_webhooks_domain::ids::EndpointId;
+use serde::Deserialize;
+
+use super::Choice;
+use super::filter::{interval, interval_complaint};
+use super::paging::{Place, address};
+use super::time::Moment;
+
+/// What the address of the page says.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct AuditFilter {
+    pub(crate) action: String,
+    pub(crate) actor: String,
+    pub(crate) endpoint: String,
+    pub(crate) from: String,
+    pub(crate) to: String,
+    pub(crate) page: String,
+    pub(crate) trail: String,
+}
+
+impl AuditFilter {
+    pub(crate) fn place(&self) -> Place {
+        Place { page: self.page.clone(), trail: self.trail.clone() }
+    }
+
+    /// What the links to other pages, and to the export, keep.
+    pub(crate) fn parameters(&self) -> [(&'static str, &str); 5] {
+        [
+            ("action", &self.action),
+            ("actor", &self.actor),
+            ("endpoint", &self.endpoint),
+            ("from", &self.from),
+            ("to", &self.to),
+        ]
+    }
+
+    pub(crate) fn is_filtered(&self) -> bool {
+        self.parameters().iter().any(|(_, value)| !value.is_empty())
+    }
+
+    /// Where the same entries are as a file.
+    pub(crate) fn export_address(&self) -> String {
+        address("/audit.csv", self.parameters())
+    }
+
+    /// What of it cannot be read, for the person who typed it. Then nothing is filtered by it.
+    pub(crate) fn complaint(&self) -> Option<&'static str> {
+        if !self.action.is_empty() && self.chosen_action().is_none() {
+            return Some("There is no such action.");
+        }
+        if !self.endpoint.is_empty() && self.endpoint_id().is_none() {
+            return Some("An endpoint's id is ep_ and 26 letters and digits.");
+        }
+        interval_complaint(&self.from, &self.to)
+    }
+
+    pub(crate) fn entries(&self, page_size: i32) -> v1::ListAuditEntriesRequest {
+        let (start_time, end_time) = interval(&self.from, &self.to);
+        let action = self.chosen_action().map_or(v1::AuditAction::Unspecified, Into::into);
+        v1::ListAuditEntriesRequest {
+            page_size,
+            page_token: self.page.clone(),
+            action: action.into(),
+            actor: self.actor.trim().to_owned(),
+            endpoint_id: self.endpoint_id().map(|id| id.to_string()).unwrap_or_default(),
+            start_time,
+            end_time,
+            ..Default::default()
+        }
+    }
+
+    pub(crate) fn action_choices(&self) -> Vec<Choice> {
+        let all = Choice::new("", "All actions", &self.action);
+        let actions = AuditAction::ALL
+            .iter()
+            .map(|action| Choice::new(action.name(), &words(*action), &self.action));
+        [all].into_iter().chain(actions).collect()
+    }
+
+    fn chosen_action(&self) -> Option<AuditAction> {
+        AuditAction::ALL.iter().copied().find(|action| action.name() == self.action)
+    }
+
+    fn endpoint_id(&self) -> Option<EndpointId> {
+        self.endpoint.trim().parse().ok()
+    }
+}
+
+/// An action for people: `Endpoint created` of `endpoint.created`.
+fn words(action: AuditAction) -> String {
+    let name = action.name().replace('.', " ");
+    let mut characters = name.chars();
+    let first = characters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(characters).collect()
+}
+
+/// An entry on the page.
+pub(crate) struct AuditRow {
+    pub(crate) id: String,
+    pub(crate) time: Option<Moment>,
+    pub(crate) what: String,
+    pub(crate) actor: String,
+    /// What the actor is called; a service has no other name.
+    pub(crate) actor_name: String,
+    pub(crate) address: String,
+    pub(crate) endpoint_id: String,
+    pub(crate) delivery_id: String,
+    pub(crate) event_id: String,
+    pub(crate) key_id: String,
+    pub(crate) changes: Vec<v1::AuditChange>,
+}
+
+impl AuditRow {
+    pub(crate) fn of(entry: v1::AuditEntry) -> AuditRow {
+        let action = Option::<AuditAction>::from(entry.action());
+        AuditRow {
+            what: action.map_or_else(|| "Unknown".to_owned(), words),
+            time: Moment::of(entry.time.as_ref()),
+            id: entry.id,
+            actor: entry.actor,
+            actor_name: entry.actor_name,
+            address: entry.address,
+            endpoint_id: entry.endpoint_id,
+            delivery_id: entry.delivery_id,
+            event_id: entry.event_id,
+            key_id: entry.key_id,
+            changes: entry.changes,
+        }
+    }
+
+    /// Where everything is that the same actor has done.
+    pub(crate) fn same_actor(&self) -> String {
+        address("/audit", [("actor", self.actor.as_str())])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_asks_for_what_its_address_says() {
+        let id = "ep_01KPX3Z9R9Q5C3W6M4T8N2B7A0";
+        let filter = AuditFilter {
+            action: "endpoint.updated".to_owned(),
+            actor: " key_1 ".to_owned(),
+            endpoint: id.to_owned(),
+            from: "2026-04-23T10:30".to_owned(),
+            ..AuditFilter::default()
+        };
+        assert_eq!(filter.complaint(), None);
+        let asked = filter.entries(50);
+        assert_eq!(asked.action(), v1::AuditAction::EndpointUpdated);
+        assert_eq!((asked.actor.as_str(), asked.endpoint_id.as_str()), ("key_1", id));
+        assert!(asked.start_time.is_some() && asked.end_time.is_none());
+        let export = filter.export_address();
+        assert!(export.starts_with("/audit.csv?action=endpoint.updated&actor="), "{export}");
+    }
+
+    #[test]
+    fn filters_that_make_no_sense_are_said_to() {
+        let none = AuditFilter::default();
+        assert_eq!((none.complaint(), none.is_filtered()), (None, false));
+        for filter in [
+            AuditFilter { action: "endpoint.stolen".to_owned(), ..none.clone() },
+            AuditFilter { endpoint: "siem".to_owned(), ..none.clone() },
+            AuditFilter { from: "soon".to_owned(), ..none.clone() },
+        ] {
+            assert!(filter.complaint().is_some() && filter.is_filtered(), "{filter:?}");
+            let asked = filter.entries(1);
+            assert_eq!(asked, none.entries(1));
+        }
+    }
+
+    #[test]
+    fn actions_are_called_in_words() {
+        assert_eq!(words(AuditAction::EndpointCreated), "Endpoint created");
+        assert_eq!(none_chosen().len(), AuditAction::ALL.len() + 1);
+    }
+
+    fn none_chosen() -> Vec<Choice> {
+        AuditFilter::default().action_choices()
+    }
+}
