@@ -35,9 +35,13 @@ pub(crate) async fn ensure(
 ) -> Result<Option<Token>, FirstKeyError> {
     let store = log.store();
     if let Some(token) = given {
-        if store.key_by_token(token.digest()).await?.is_none() {
+        match store.key_by_token(token.digest()).await? {
             // Every process that is given it comes to the same id.
-            create(log, clock, id_of(token.digest()), token).await?;
+            None => drop(create(log, clock, id_of(token.digest()), token).await?),
+            Some(key) if !key.is_valid_at(clock()) => {
+                tracing::warn!(key_id = %key.id, "the key of --bootstrap-admin-key was revoked and stays so: give another one");
+            }
+            Some(_) => {}
         }
         return Ok(None);
     }

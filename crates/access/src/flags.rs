@@ -58,7 +58,8 @@ pub struct AccessFlags {
     )]
     pub oidc_audience: Vec<String>,
 
-    /// A file with the issuer's keys (a JSON Web Key Set), instead of fetching them.
+    /// A file with the issuer's keys (a JSON Web Key Set), instead of fetching them. With
+    /// --oidc-issuer tokens must be of that issuer; without it, of whoever has these keys.
     #[arg(
         long,
         value_name = "FILE",
@@ -89,17 +90,19 @@ pub struct AccessFlags {
     )]
     pub oidc_role_claim: String,
 
-    /// How many wrong tokens an address may send a minute before it has to wait.
+    /// How many wrong tokens an address may send a minute; further ones are answered
+    /// RESOURCE_EXHAUSTED.
     #[arg(
         long,
         value_name = "NUMBER",
         env = "KEEPTRUSTS_WEBHOOKS_FAILED_LOGINS_PER_MINUTE",
-        default_value = "30"
+        default_value = "600"
     )]
     pub failed_logins_per_minute: NonZeroU32,
 
-    /// A network whose peers may say by x-forwarded-for whom they ask for, which the audit trail
-    /// then shows: a console or a proxy of yours. Can be given several times.
+    /// A network whose peers may say by x-forwarded-for whom they ask for: a console or a proxy of
+    /// yours. The audit trail shows that address, and wrong tokens are counted by it. Can be given
+    /// several times.
     #[arg(
         long,
         value_name = "CIDR",
@@ -133,9 +136,9 @@ impl AccessFlags {
             oidc_audience: Vec::new(),
             oidc_jwks_file: None,
             oidc_ca: None,
-            oidc_organization_claim: String::new(),
-            oidc_role_claim: String::new(),
-            failed_logins_per_minute: NonZeroU32::MIN,
+            oidc_organization_claim: "organization".to_owned(),
+            oidc_role_claim: "role".to_owned(),
+            failed_logins_per_minute: const { NonZeroU32::new(600).expect("not zero") },
             trusted_proxy: Vec::new(),
             no_reflection: false,
         }
@@ -177,7 +180,7 @@ impl AccessFlags {
             (Some(path), _) => Source::File(path.clone()),
             (None, Some(issuer)) => {
                 let issuer = issuer.trim_end_matches('/').to_owned();
-                Source::Issuer { issuer, fetcher: Fetcher::new(self.oidc_ca.as_ref())? }
+                Source::Issuer { issuer, fetcher: Box::new(Fetcher::new(self.oidc_ca.as_ref())?) }
             }
             (None, None) => return Ok(None),
         };

@@ -40,12 +40,6 @@ impl Keys {
         Keys { log, clock, remembered, uses: Uses::default() }
     }
 
-    /// Whose a token is, if it has been seen lately and was valid.
-    pub(crate) async fn remembered(&self, token: &Token) -> Option<Caller> {
-        let caller = self.remembered.get(&token.digest()).await.flatten();
-        self.used(caller)
-    }
-
     /// Whose a token is. None: it is wrong, revoked or expired.
     pub(crate) async fn caller(&self, token: &Token) -> Result<Option<Caller>, Status> {
         let digest = token.digest();
@@ -93,8 +87,13 @@ impl Keys {
             Some(_) => Credential::Session(key.id),
             None => Credential::Key(key.id),
         };
+        // Whoever has opened a session acts in it: the key, or the subject of a web token.
+        let actor = match key.session {
+            Some(_) => key.creator,
+            None => key.id.to_string(),
+        };
         Ok(Some(Caller {
-            actor: key.id.to_string().into(),
+            actor: actor.into(),
             name: key.name.into(),
             role: key.role,
             reach: key.reach,

@@ -3,22 +3,25 @@
 mod claims;
 mod issuer;
 
+use std::sync::Arc;
+
 use jsonwebtoken::jwk::{Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
-use keeptrusts_webhooks_contracts::status;
+use keeptrusts_webhooks_contracts::status::{self, Reason};
 use keeptrusts_webhooks_domain::access::Caller;
 use serde_json::{Map, Value};
 use tonic::Status;
 
 pub(crate) use claims::ClaimNames;
+use issuer::NoKeys;
 pub(crate) use issuer::{IssuerKeys, Source};
 
-use crate::limits::CLOCK_SKEW;
+use crate::limits::{CLOCK_SKEW, ISSUER_KEYS_PAUSE};
 use crate::ring_provider::{self, ALGORITHMS};
 
 /// Whose tokens are accepted, and what they must say.
 pub(crate) struct WebTokens {
-    keys: IssuerKeys,
+    keys: Arc<IssuerKeys>,
     issuer: Option<String>,
     audiences: Vec<String>,
     names: ClaimNames,
@@ -26,7 +29,7 @@ pub(crate) struct WebTokens {
 
 impl WebTokens {
     pub(crate) fn new(
-        keys: IssuerKeys,
+        keys: Arc<IssuerKeys>,
         issuer: Option<String>,
         audiences: Vec<String>,
         names: ClaimNames,
@@ -39,11 +42,17 @@ impl WebTokens {
     /// organization or a role.
     pub(crate) async fn caller(&self, token: &str) -> Result<Option<Caller>, Status> {
         let Ok(header) = decode_header(token) else { return Ok(None) };
-        if !ALGORITHMS.contains(&header.alg) {
+        // RFC 7515 section 4.1.11: what must be understood, and is not, makes it invalid.
+        if !ALGORITHMS.contains(&header.alg) || header.crit.is_some() {
             return Ok(None);
         }
         let fits = |key: &Jwk| is_for(key, header.alg.into());
-        let Some(key) = self.keys.find(header.kid.as_deref(), fits).await else { return Ok(None) };
+        let found = self.keys.find(header.kid.as_deref(), fits).await.map_err(|NoKeys| {
+            let message =
+                "the keys of the issuer of web tokens cannot be had: try again, or use a key";
+            status::unavailable(Reason::IssuerUnavailable, message, ISSUER_KEYS_PAUSE)
+        })?;
+        let Some(key) = found else { return Ok(None) };
         // The key's own algorithm has been compared; this holds the token to the header's.
         let mut validation = Validation::new(header.alg);
         validation.leeway = CLOCK_SKEW.as_secs();

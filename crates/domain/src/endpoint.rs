@@ -310,8 +310,11 @@ pub fn check_description(field: &str, description: String) -> Result<String, Vio
     check_text(field, description, MAX_DESCRIPTION_CHARS)
 }
 
-/// Checks the reason for disabling: at most 500 characters.
+/// Checks the reason for disabling: at most 500 characters, in one line.
 pub fn check_reason(field: &str, reason: String) -> Result<String, Violation> {
+    if reason.chars().any(char::is_control) {
+        return Err(Violation::new(field, "must not contain line breaks or control characters"));
+    }
     check_text(field, reason, MAX_REASON_CHARS)
 }
 

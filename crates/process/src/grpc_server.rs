@@ -2,6 +2,7 @@
 //! deadlines, TLS, and an orderly end.
 
 mod accepting;
+mod awaited_body;
 mod connection;
 mod ending;
 mod frames;

@@ -17,6 +17,7 @@ use keeptrusts_webhooks_domain::access::{Caller, Credential, Reach};
 use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{KeyId, OperationId, OrganizationId};
 use keeptrusts_webhooks_domain::key::{Key, KeyFact, NewKey, SessionOrigin, Token};
+use keeptrusts_webhooks_domain::limits::DEFAULT_SESSION_LIFE;
 use keeptrusts_webhooks_domain::log::{Shard, Stream};
 use keeptrusts_webhooks_domain::violation::Violation;
 use keeptrusts_webhooks_process::answer;
@@ -28,6 +29,8 @@ use keeptrusts_webhooks_store::{
 };
 use tonic::{Request, Response, Status};
 
+use crate::pace::Pace;
+
 /// How often a revocation is decided anew before its caller is told to try later.
 const MAX_DECISIONS: usize = 16;
 
@@ -35,12 +38,14 @@ const MAX_DECISIONS: usize = 16;
 pub struct AccessApi {
     log: Arc<Log>,
     clock: Clock,
+    pace: Pace,
 }
 
 impl AccessApi {
     /// The service on a log.
     pub fn server(log: Arc<Log>, clock: Clock) -> AccessServiceServer<Self> {
-        AccessServiceServer::new(AccessApi { log, clock }).max_decoding_message_size(UNLIMITED_HERE)
+        AccessServiceServer::new(AccessApi { log, clock, pace: Pace::new() })
+            .max_decoding_message_size(UNLIMITED_HERE)
     }
 
     /// Makes a key or a session, and its token.
@@ -51,6 +56,7 @@ impl AccessApi {
         caller: &Caller,
         metadata: impl FnOnce(KeyId) -> Metadata,
     ) -> Result<(Key, Token), Status> {
+        self.pace.keep(&caller.actor)?;
         let id = KeyId::new(new_ulid((self.clock)()));
         let token = Token::from_random(random());
         let new = new(&token);
@@ -209,10 +215,13 @@ impl AccessService for AccessApi {
         };
         // No longer than what it is opened with.
         let wanted = self.time_after(asked.request.life);
-        let expire_time = caller.expire_time.map_or(wanted, |end| {
-            // A web token is short-lived and shows who signs in; the session may outlast it.
-            if parent.is_some() { end.min(wanted) } else { wanted }
-        });
+        let expire_time = match (parent, caller.expire_time) {
+            (Some(_), Some(end)) => end.min(wanted),
+            (Some(_), None) => wanted,
+            // A web token is short-lived and shows who signs in. The session may outlast it, but
+            // nobody can revoke what it was opened with.
+            (None, _) => wanted.min(self.time_after(DEFAULT_SESSION_LIFE)),
+        };
         let new = |token: &Token| NewKey {
             name: caller.name.as_ref().to_owned(),
             role: caller.role,

@@ -4,6 +4,7 @@
 
 mod audit;
 mod keys;
+mod pace;
 mod trail;
 
 pub use audit::AuditApi;

@@ -20,6 +20,8 @@ impl ClaimNames {
         let Some(subject) = text(claims, "sub").filter(|text| is_nameable(text)) else {
             return Ok(None);
         };
+        // An end that no clock will ever show is none that the issuer can have meant.
+        let Some(expire_time) = expire_time(claims) else { return Ok(None) };
         let role = self.role(claims)?;
         let reach = Reach::from(self.organization(claims)?);
         if role == Role::Platform && reach != Reach::Everywhere {
@@ -35,7 +37,7 @@ impl ClaimNames {
             name: name.unwrap_or(subject).into(),
             role,
             reach,
-            expire_time: expire_time(claims),
+            expire_time: Some(expire_time),
             credential: Credential::WebToken,
             address: None,
         }))
@@ -82,7 +84,9 @@ fn is_nameable(text: &str) -> bool {
 /// RFC 7519 section 2: seconds since 1970, possibly with a fraction.
 fn expire_time(claims: &Map<String, Value>) -> Option<Timestamp> {
     let seconds = claims.get("exp")?.as_f64()?;
-    Timestamp::from_second(seconds as i64).ok()
+    // `as` would cut what is too large.
+    let fits = seconds.abs() < Timestamp::MAX.as_second() as f64;
+    fits.then(|| Timestamp::from_second(seconds as i64).ok()).flatten()
 }
 
 #[cfg(test)]
@@ -115,18 +119,37 @@ mod tests {
             let error = caller(claims).expect_err("not enough");
             assert!(error.contains(what), "{error}");
         };
-        says(json!({"sub": "u", "role": "viewer"}), "`organization`");
-        says(json!({"sub": "u", "role": "viewer", "organization": "No Id"}), "organization's id");
-        says(json!({"sub": "u", "organization": "acme"}), "`role`");
-        says(json!({"sub": "u", "organization": "acme", "role": "root"}), "`role`");
-        says(json!({"sub": "u", "organization": "acme", "role": ["viewer", "admin"]}), "exactly");
-        says(json!({"sub": "u", "organization": "acme", "role": "platform"}), "must be *");
+        says(json!({"sub": "u", "exp": 4e9, "role": "viewer"}), "`organization`");
+        says(
+            json!({"sub": "u", "exp": 4e9, "role": "viewer", "organization": "No Id"}),
+            "organization's id",
+        );
+        says(json!({"sub": "u", "exp": 4e9, "organization": "acme"}), "`role`");
+        says(json!({"sub": "u", "exp": 4e9, "organization": "acme", "role": "root"}), "`role`");
+        says(
+            json!({"sub": "u", "exp": 4e9, "organization": "acme", "role": ["viewer", "admin"]}),
+            "exactly",
+        );
+        says(
+            json!({"sub": "u", "exp": 4e9, "organization": "acme", "role": "platform"}),
+            "must be *",
+        );
+    }
+
+    #[test]
+    fn an_end_that_no_clock_will_show_is_none() {
+        for end in [json!(9_223_372_036_854_775_808_u64), json!(1e300), json!(-1e300), json!("4e9")]
+        {
+            let claims = json!({"sub": "u", "exp": end, "organization": "acme", "role": "viewer"});
+            assert_eq!(caller(claims), Ok(None));
+        }
     }
 
     #[test]
     fn a_subject_that_cannot_be_named_is_nobody() {
         for subject in [json!(""), json!("a\nb"), json!("x".repeat(201)), json!(7)] {
-            let claims = json!({"sub": subject, "organization": "acme", "role": "viewer"});
+            let claims =
+                json!({"sub": subject, "exp": 4e9, "organization": "acme", "role": "viewer"});
             assert_eq!(caller(claims), Ok(None));
         }
     }

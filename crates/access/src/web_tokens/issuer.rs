@@ -21,7 +21,7 @@ pub(crate) enum Source {
     Issuer {
         /// Its identifier, without a slash at the end.
         issuer: String,
-        fetcher: Fetcher,
+        fetcher: Box<Fetcher>,
     },
     /// In a file: a JSON Web Key Set (RFC 7517 section 5).
     File(PathBuf),
@@ -41,15 +41,19 @@ struct Known {
     since: Instant,
 }
 
+/// The issuer's keys have never been had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NoKeys;
+
 /// Why there are no keys.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IssuerError {
     #[error("cannot fetch {url}")]
-    Fetch { url: Uri, source: FetchError },
+    Fetch { url: String, source: FetchError },
     #[error("what {from} says is not what it should be")]
     Unreadable { from: String, source: serde_json::Error },
     #[error("{url} says that it is of the issuer {found}, not of {expected}")]
-    OtherIssuer { url: Uri, found: String, expected: String },
+    OtherIssuer { url: String, found: String, expected: String },
     #[error("{0} is not an https address")]
     NotHttps(String),
     #[error("cannot read {path}")]
@@ -63,26 +67,32 @@ struct Discovery {
 }
 
 impl IssuerKeys {
-    pub(crate) fn new(source: Source) -> IssuerKeys {
-        IssuerKeys { source, known: RwLock::default(), last_look: Mutex::default() }
+    pub(crate) fn new(source: Source) -> Arc<IssuerKeys> {
+        Arc::new(IssuerKeys { source, known: RwLock::default(), last_look: Mutex::default() })
     }
 
     /// The key that a token names and that fits, or, if it names none, the only one that fits.
     pub(crate) async fn find(
-        &self,
+        self: &Arc<Self>,
         kid: Option<&str>,
         fits: impl Fn(&Jwk) -> bool,
-    ) -> Option<DecodingKey> {
+    ) -> Result<Option<DecodingKey>, NoKeys> {
         let known = self.known.read().await.clone();
         let found = known.as_ref().and_then(|known| choose(&known.keys, kid, &fits));
-        let is_fresh = known.is_some_and(|known| known.since.elapsed() < ISSUER_KEYS_LIFE);
-        if found.is_some() && is_fresh {
-            return found;
-        }
-        // A key that is known stays good while its issuer cannot be reached.
-        match self.refresh().await {
-            Some(keys) => choose(&keys, kid, &fits),
-            None => found,
+        let is_fresh = known.as_ref().is_some_and(|known| known.since.elapsed() < ISSUER_KEYS_LIFE);
+        match found {
+            Some(key) if is_fresh => Ok(Some(key)),
+            // It stays good while the issuer is asked, and while it does not answer.
+            Some(key) => {
+                let keys = Arc::clone(self);
+                tokio::spawn(async move { keys.refresh().await });
+                Ok(Some(key))
+            }
+            None => match (self.refresh().await, known) {
+                (Some(keys), _) => Ok(choose(&keys, kid, &fits)),
+                (None, Some(_)) => Ok(None),
+                (None, None) => Err(NoKeys),
+            },
         }
     }
 
@@ -93,8 +103,10 @@ impl IssuerKeys {
             // Somebody may have found them while this one waited for its turn.
             return self.known.read().await.as_ref().map(|known| Arc::clone(&known.keys));
         }
+        let looked = self.look().await;
+        // From the end of the look: one that hangs must not be followed by the next at once.
         *last_look = Some(Instant::now());
-        match self.look().await {
+        match looked {
             Ok(keys) => {
                 let keys = Arc::new(keys);
                 let known = Known { keys: Arc::clone(&keys), since: Instant::now() };
@@ -119,23 +131,20 @@ impl IssuerKeys {
                 let address = format!("{issuer}/.well-known/openid-configuration");
                 let url = acceptable(&address)?;
                 let fetched = fetcher.fetch(&url).await;
-                let text =
-                    fetched.map_err(|source| IssuerError::Fetch { url: url.clone(), source })?;
+                let text = fetched
+                    .map_err(|source| IssuerError::Fetch { url: url.to_string(), source })?;
                 let discovery: Discovery = serde_json::from_slice(&text)
                     .map_err(|source| IssuerError::Unreadable { from: address, source })?;
                 // Section 4.3: it must be the issuer that was asked.
                 if discovery.issuer.trim_end_matches('/') != issuer {
                     let expected = issuer.clone();
-                    return Err(IssuerError::OtherIssuer {
-                        url,
-                        found: discovery.issuer,
-                        expected,
-                    });
+                    let (url, found) = (url.to_string(), discovery.issuer);
+                    return Err(IssuerError::OtherIssuer { url, found, expected });
                 }
                 let url = acceptable(&discovery.jwks_uri)?;
                 let fetched = fetcher.fetch(&url).await;
-                let text =
-                    fetched.map_err(|source| IssuerError::Fetch { url: url.clone(), source })?;
+                let text = fetched
+                    .map_err(|source| IssuerError::Fetch { url: url.to_string(), source })?;
                 (url.to_string(), text)
             }
         };
@@ -172,7 +181,8 @@ mod tests {
         let path = folder.path().join("keys.json");
         write(&path, &["one"]);
         let keys = IssuerKeys::new(Source::File(path.clone()));
-        let knows = async |kid| keys.find(Some(kid), |_| true).await.is_some();
+        let knows =
+            async |kid| keys.find(Some(kid), |_| true).await.expect("keys are had").is_some();
         assert!(knows("one").await);
         write(&path, &["two"]);
         assert!(!knows("two").await, "it was looked for a moment ago");
@@ -186,14 +196,21 @@ mod tests {
         let path = folder.path().join("keys.json");
         write(&path, &["one"]);
         let keys = IssuerKeys::new(Source::File(path.clone()));
-        let knows = async |kid| keys.find(Some(kid), |_| true).await.is_some();
+        let knows =
+            async |kid| keys.find(Some(kid), |_| true).await.expect("keys are had").is_some();
         assert!(knows("one").await);
         tokio::time::advance(ISSUER_KEYS_LIFE + Duration::from_secs(1)).await;
         std::fs::remove_file(&path).expect("removed");
         assert!(knows("one").await, "nobody has said that it is not one any more");
         write(&path, &["two"]);
-        tokio::time::advance(ISSUER_KEYS_PAUSE).await;
-        assert!(!knows("one").await);
+        tokio::time::advance(2 * ISSUER_KEYS_PAUSE).await;
+        assert!(knows("two").await && !knows("one").await);
+    }
+
+    #[tokio::test]
+    async fn an_issuer_that_was_never_reached_makes_no_token_wrong() {
+        let keys = IssuerKeys::new(Source::File("/nowhere/keys.json".into()));
+        assert_eq!(keys.find(Some("one"), |_| true).await.err(), Some(NoKeys));
     }
 
     #[tokio::test]
@@ -202,8 +219,9 @@ mod tests {
         let path = folder.path().join("keys.json");
         write(&path, &["one", "two"]);
         let keys = IssuerKeys::new(Source::File(path));
-        assert!(keys.find(None, |_| true).await.is_none(), "which of them?");
-        let is_two = |key: &Jwk| key.common.key_id.as_deref() == Some("two");
-        assert!(keys.find(None, is_two).await.is_some());
+        let found =
+            async |fits: fn(&Jwk) -> bool| keys.find(None, fits).await.expect("keys are had");
+        assert!(found(|_| true).await.is_none(), "which of them?");
+        assert!(found(|key| key.common.key_id.as_deref() == Some("two")).await.is_some());
     }
 }

@@ -59,12 +59,16 @@ reasons! {
     AlreadyASession "ALREADY_A_SESSION";
     /// Too many wrong tokens have come from this address.
     TooManyFailedLogins "TOO_MANY_FAILED_LOGINS";
+    /// The caller makes keys or sessions faster than it may.
+    TooManyKeys "TOO_MANY_KEYS";
     /// The organization publishes faster than it may.
     PublishQuotaExceeded "PUBLISH_QUOTA_EXCEEDED";
     /// The organization has as many endpoints as it may have.
     TooManyEndpoints "TOO_MANY_ENDPOINTS";
     /// The database cannot be reached.
     DatabaseUnavailable "DATABASE_UNAVAILABLE";
+    /// The issuer of web tokens cannot be asked for its keys.
+    IssuerUnavailable "ISSUER_UNAVAILABLE";
     /// Too much is waiting.
     Overloaded "OVERLOADED";
     /// The request is larger than this server takes.

@@ -17,6 +17,7 @@ use tonic::body::Body;
 use tonic::service::Routes;
 use tower_service::Service;
 
+use super::awaited_body::AwaitedBody;
 use super::ending::{EndingBody, Ends};
 use super::gate::Gate;
 use super::limits::{LimitFlags, RETRY_DELAY};
@@ -66,10 +67,14 @@ impl Service<Request<Body>> for Guard {
         }
         // Whether a process is alive must be answered when it is busy, too.
         let is_health = request.uri().path().starts_with("/grpc.health.v1.Health/");
-        let admitted = self.in_flight.clone().try_acquire_owned();
-        if admitted.is_err() && !is_health {
-            return Box::pin(async { Ok(overloaded().into_http()) });
-        }
+        // And it must not take anybody's place: it takes no token.
+        let admitted = match is_health {
+            true => None,
+            false => match self.in_flight.clone().try_acquire_owned() {
+                Ok(place) => Some(place),
+                Err(_) => return Box::pin(async { Ok(overloaded().into_http()) }),
+            },
+        };
 
         let max_request_bytes = self.max_request_bytes;
         let mut request = request.map(|body| Body::new(MeasuredBody::new(body, max_request_bytes)));
@@ -111,7 +116,8 @@ async fn answer(
     if let Some(caller) = &ends.caller {
         parts.extensions.insert(caller.clone());
     }
-    let answer = routes.call(Request::from_parts(parts, body)).await?;
+    let body = AwaitedBody::new(body, Arc::clone(&ends.gate), ends.caller.clone());
+    let answer = routes.call(Request::from_parts(parts, Body::new(body))).await?;
     Ok(answer.map(|body| Body::new(EndingBody::new(body, ends))))
 }
 

@@ -43,6 +43,9 @@ pub const MAX_STREAM_ERRORS: u32 = 1_024;
 /// otherwise: [`LimitFlags::max_request_bytes`] holds for all services of a process, and is
 /// checked before they see anything.
 pub const UNLIMITED_HERE: usize = usize::MAX;
+/// How long the body of a request is waited for. (A call that sends a stream would need another
+/// limit; there is none yet.)
+pub const REQUEST_BODY_PATIENCE: Duration = Duration::from_secs(30);
 /// How long requests in flight may take to finish when the process shuts down.
 pub const GRACE_PERIOD: Duration = Duration::from_secs(15);
 /// How long the answers to those that did not finish have to reach their callers.

@@ -33,7 +33,7 @@ fn create(number: u8, expected: Expected, session: Option<SessionOrigin>) -> Ope
         name: format!("key {number}"),
         role: Role::ALL[usize::from(number) % Role::ALL.len()],
         token: token(number),
-        expire_time: (number % 2 == 0).then(|| time("2027-01-01T00:00:00.000001Z")),
+        expire_time: number.is_multiple_of(2).then(|| time("2027-01-01T00:00:00.000001Z")),
         session,
     };
     let fact = Fact::Key(KeyFact::Created(new));
@@ -50,13 +50,13 @@ pub(crate) async fn a_key_is_found_by_its_token_until_for_ever_and_says_what_bec
     fixture: Fixture,
 ) {
     let store = fixture.store();
-    assert_eq!(store.has_keys().await.expect("reads"), false);
+    assert!(!store.has_keys().await.expect("reads"));
     let parent = SessionOrigin { parent: Some(key_id(1)) };
     fixture.append(create(3, Expected::New, Some(parent))).await;
-    assert_eq!(store.has_keys().await.expect("reads"), false, "a session is no API key");
+    assert!(!store.has_keys().await.expect("reads"), "a session is no API key");
     fixture.append(create_key(1, Expected::New).of(OrganizationId::all())).await;
     fixture.append(create_key(2, Expected::New)).await;
-    assert_eq!(store.has_keys().await.expect("reads"), true);
+    assert!(store.has_keys().await.expect("reads"));
 
     let found = store.key_by_token(token(2)).await.expect("reads").expect("there");
     assert_eq!((found.id, found.role), (key_id(2), Role::ALL[2]));

@@ -8,6 +8,8 @@ use prost::Message;
 use prost_types::FileDescriptorSet;
 use tonic::client::Grpc;
 use tonic::{Code, Request, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
 use tonic_prost::ProstCodec;
 use tonic_types::StatusExt;
 
@@ -345,6 +347,23 @@ async fn without_a_valid_token_nothing_is_answered_but_health_and_reflection() {
             assert_eq!(outcome(&answer), Outcome::Unauthenticated, "{context}");
         }
     }
+    for rule in rules() {
+        let mut grpc = Grpc::new(crate::platform::channel(server.address()));
+        grpc.ready().await.expect("it listens");
+        let path = format!("/{PACKAGE}.{}", rule.method).parse().expect("a path");
+        let request = Request::new(Encoded((rule.request)(&things)));
+        let codec = ProstCodec::<Encoded, ()>::default();
+        let answer = grpc.server_streaming(request, path, codec).await;
+        let refused = answer.map(drop).expect_err(rule.method);
+        assert_eq!(
+            refused.code(),
+            Code::Unauthenticated,
+            "{} with nothing: {refused}",
+            rule.method
+        );
+    }
+    let mut health = HealthClient::new(crate::platform::channel(server.address()));
+    health.check(HealthCheckRequest::default()).await.expect("health takes no token");
     let unheard_of = call(&first, "EndpointService/Steal", Vec::new()).await;
     assert_eq!(unheard_of.expect_err("no such method").code(), Code::Unimplemented);
 }
