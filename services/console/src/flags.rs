@@ -203,7 +203,7 @@ mod tests {
             error.to_string(),
             "--services-ca is given, but http://127.0.0.1:50054/ is asked without TLS: write https:// for every service"
         );
-        let dispatch = ["--dispatch-service=https://c:3"];
-        assert!(given(&[encrypted.as_slice(), &dispatch].concat()).is_ok());
+        let others = ["--dispatch-service=https://c:3", "--access-service=https://d:4"];
+        assert!(given(&[encrypted.as_slice(), &others].concat()).is_ok());
     }
 }
