@@ -23,7 +23,7 @@ use crate::platform::{Platform, PlatformFlags};
 /// Example: keeptrusts-webhooks serve --data-dir /var/lib/keeptrusts-webhooks
 #[derive(Debug, Args)]
 pub(crate) struct ServeCommand {
-    /// Where all three services listen for gRPC.
+    /// Where all services listen for gRPC.
     #[arg(
         long,
         value_name = "ADDRESS",
