@@ -189,7 +189,7 @@ impl DispatchFlags {
             lease_time_to_live: self.lease_ttl,
             scheduler: SchedulerLimits {
                 requests_per_endpoint: endpoint_concurrency,
-                in_flight_per_endpoint: 2 * endpoint_concurrency,
+                in_flight_per_endpoint: 8 * endpoint_concurrency,
                 ..SchedulerLimits::default()
             },
         };

@@ -31,14 +31,17 @@ pub struct SchedulerLimits {
     pub requests_per_endpoint: usize,
     /// The same for an endpoint that keeps failing: a hanging one occupies no more.
     pub requests_per_failing_endpoint: usize,
+    /// Requests under way in all.
+    pub requests: usize,
+    /// Of these, how many are kept for endpoints that have none in flight: others, however many
+    /// of them hang, leave them room.
+    pub requests_reserved: usize,
     /// Attempts at one endpoint whose outcome is not committed: those under way, and those that
-    /// have ended. A crash repeats them.
+    /// have ended. A crash repeats them. A commit under load takes many times as long as a
+    /// request: with too few of these, requests wait for commits.
     pub in_flight_per_endpoint: usize,
     /// The same in all.
     pub in_flight: usize,
-    /// Of these, how many are kept for endpoints that have none in flight: others, however many
-    /// of them hang, leave them room.
-    pub in_flight_reserved: usize,
     /// Deliveries of one endpoint held in memory.
     pub waiting_per_endpoint: usize,
     /// Deliveries held in memory in all: many endpoints share it evenly.
@@ -50,9 +53,10 @@ impl Default for SchedulerLimits {
         SchedulerLimits {
             requests_per_endpoint: 64,
             requests_per_failing_endpoint: 4,
-            in_flight_per_endpoint: 128,
-            in_flight: 2_048,
-            in_flight_reserved: 1_024,
+            requests: 2_048,
+            requests_reserved: 1_024,
+            in_flight_per_endpoint: 512,
+            in_flight: 4_096,
             waiting_per_endpoint: 512,
             waiting: 65_536,
         }
@@ -60,11 +64,11 @@ impl Default for SchedulerLimits {
 }
 
 impl SchedulerLimits {
-    /// How many attempts may be in flight in all for this endpoint to begin another.
-    fn in_flight_for(&self, queue: &Queue) -> usize {
+    /// How many requests may be under way in all for this endpoint to begin another.
+    fn requests_for(&self, queue: &Queue) -> usize {
         match queue.in_flight.is_empty() {
-            true => self.in_flight,
-            false => self.in_flight.saturating_sub(self.in_flight_reserved),
+            true => self.requests,
+            false => self.requests.saturating_sub(self.requests_reserved),
         }
     }
 }
@@ -116,6 +120,8 @@ pub struct Scheduler {
     /// When endpoints will have something to do.
     alarms: BTreeSet<(Timestamp, EndpointId)>,
     in_flight: usize,
+    /// How many of these are under way.
+    under_way: usize,
     reloads: Vec<Effect>,
     /// What records up to here say was in the database when the scheduler began.
     as_of: Position,
@@ -183,6 +189,7 @@ impl Scheduler {
             turns: VecDeque::new(),
             alarms: BTreeSet::new(),
             in_flight: 0,
+            under_way: 0,
             reloads: Vec::new(),
             as_of,
             last_scheduled: as_of,
@@ -255,6 +262,7 @@ impl Scheduler {
         let Some(queue) = self.queues.get_mut(&endpoint_id) else { return };
         let Some(phase @ Phase::UnderWay) = queue.in_flight.get_mut(&delivery_id) else { return };
         *phase = Phase::Ended;
+        self.under_way -= 1;
         queue.ended += 1;
         queue.failures_in_a_row = match health {
             Health::Good => 0,
@@ -270,7 +278,10 @@ impl Scheduler {
         let queue = self.queues.entry(endpoint_id).or_default();
         if let Some(phase) = queue.in_flight.remove(&delivery_id) {
             self.in_flight -= 1;
-            queue.ended -= usize::from(phase == Phase::Ended);
+            match phase {
+                Phase::UnderWay => self.under_way -= 1,
+                Phase::Ended => queue.ended -= 1,
+            }
         }
         queue.moved(delivery_id);
         if queue.reload_when_finished.remove(&delivery_id) {
@@ -384,23 +395,27 @@ impl Scheduler {
         let limit = self.share();
         let Some(queue) = self.queues.get_mut(&endpoint_id) else { return Turn::Over };
         let room = queue.room(&self.limits);
+        let is_full = |queue: &Queue, in_flight, under_way| {
+            in_flight >= self.limits.in_flight || under_way >= self.limits.requests_for(queue)
+        };
         let mut sent = 0;
         while !queue.paused
             && sent < room.min(PER_TURN)
-            && self.in_flight < self.limits.in_flight_for(queue)
+            && !is_full(queue, self.in_flight, self.under_way)
         {
             let Some(delivery) = queue.take_due(now) else { break };
             queue.in_flight.insert(delivery.id, Phase::UnderWay);
             queue.moved(delivery.id);
             self.in_flight += 1;
+            self.under_way += 1;
             sent += 1;
             effects.push(Effect::Send(Box::new(delivery)));
         }
         effects.extend(queue.begin_fetch(endpoint_id, now, limit));
         if room > sent && queue.has_due(now) {
-            return match self.in_flight < self.limits.in_flight_for(queue) {
-                true => Turn::Again,
-                false => Turn::ShardFull,
+            return match is_full(queue, self.in_flight, self.under_way) {
+                true => Turn::ShardFull,
+                false => Turn::Again,
             };
         }
         queue.has_turn = false;

@@ -11,9 +11,10 @@ use super::*;
 const LIMITS: SchedulerLimits = SchedulerLimits {
     requests_per_endpoint: 4,
     requests_per_failing_endpoint: 1,
+    requests: 8,
+    requests_reserved: 2,
     in_flight_per_endpoint: 5,
-    in_flight: 8,
-    in_flight_reserved: 2,
+    in_flight: 10,
     waiting_per_endpoint: 8,
     waiting: 24,
 };
@@ -104,7 +105,7 @@ fn invariant_8_busy_endpoints_together_leave_room_for_another() {
         scheduler.scheduled(delivery(number, endpoint(1), at(0)), Position(1));
         scheduler.scheduled(delivery(100 + number, endpoint(2), at(0)), Position(1));
     }
-    assert!(sent(&scheduler.poll(at(0))).len() < LIMITS.in_flight);
+    assert!(sent(&scheduler.poll(at(0))).len() < LIMITS.requests);
     scheduler.scheduled(delivery(200, endpoint(3), at(0)), Position(2));
     assert_eq!(sent(&scheduler.poll(at(0))).len(), 1);
 }
@@ -143,6 +144,26 @@ fn a_request_that_is_over_makes_room_for_the_next_before_its_outcome_is_committe
     assert_eq!(first.len() + second.len(), LIMITS.in_flight_per_endpoint);
     scheduler.finished(ended(&first[0]));
     assert_eq!(sent(&scheduler.poll(at(0))).len(), 1);
+}
+
+#[test]
+fn invariant_9_no_more_outcomes_wait_for_their_commit_than_the_shards_limit() {
+    let mut scheduler = Scheduler::new(LIMITS, Position(0));
+    let mut sent_in_all = 0;
+    for number in 0..30 {
+        scheduler.scheduled(delivery(number, endpoint(number / 5), at(0)), Position(1));
+    }
+    loop {
+        let begun = sent(&scheduler.poll(at(0)));
+        if begun.is_empty() {
+            break;
+        }
+        sent_in_all += begun.len();
+        for delivery in begun {
+            scheduler.ended(delivery.endpoint_id, delivery.id, Health::Good);
+        }
+    }
+    assert_eq!(sent_in_all, LIMITS.in_flight);
 }
 
 #[test]

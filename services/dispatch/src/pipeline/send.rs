@@ -28,8 +28,9 @@ pub(crate) async fn send_all(
     to_schedule: mpsc::Sender<Progress>,
     to_record: mpsc::Sender<Outcome>,
 ) {
-    let bodies = read_bodies(&shard, &deliveries).await;
-    let keys = Arc::new(read_keys(&shard, &deliveries).await);
+    let (bodies, keys) =
+        tokio::join!(read_bodies(&shard, &deliveries), read_keys(&shard, &deliveries));
+    let keys = Arc::new(keys);
     let mut expired = Vec::new();
     for delivery in deliveries {
         let (shard, keys) = (Arc::clone(&shard), Arc::clone(&keys));
