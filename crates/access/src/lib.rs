@@ -6,7 +6,9 @@
 //! against the caller, which it does by reading the request through
 //! [`Asked`](keeptrusts_webhooks_contracts::api::Asked).
 //!
-//! May depend on: the domain, the contracts, the store, the process crate, tonic, and what
+//! A [`ServiceProcess`] is a service behind that gate in a process of its own.
+//!
+//! May depend on: the domain, the contracts, the store, the process and the telemetry crate, tonic, and what
 //! verifying web tokens takes. Never on a service.
 #![deny(missing_docs)]
 
@@ -20,6 +22,7 @@ mod https;
 mod keys;
 mod ring_provider;
 mod rules;
+mod service_process;
 mod web_tokens;
 
 pub use address::forwarded_for;
@@ -27,6 +30,7 @@ pub use first_key::FirstKeyError;
 pub use flags::{AccessFlags, AccessSetupError};
 pub use gate::Access;
 pub use rules::{Rule, rule_of};
+pub use service_process::{ServiceProcess, ServiceProcessFlags};
 
 /// Every limit of the gate, in one place.
 pub mod limits {

@@ -40,5 +40,5 @@ pub use key::key_with_last_use;
 pub use page::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Page};
 pub use publish_error::publish_error;
 pub use struct_json::struct_to_json;
-pub use trace::trace_context;
+pub use trace::trace_context_of;
 pub use violations::Violations;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
+
 use crate::Timestamp;
 use crate::attempt::{AttemptMade, Outcome, Trigger};
 use crate::event_type::EventType;
@@ -96,6 +98,23 @@ impl Delivery {
             _ if self.retry_request_time.is_some() => Trigger::Manual,
             _ => Trigger::Automatic,
         }
+    }
+
+    /// Where the attempt of this number hangs in the delivery's trace.
+    ///
+    /// The span's id is computed, not drawn: so an attempt links to the one before it, hours
+    /// later and in another process, without anything having been kept for that; and a receiver
+    /// that gets an attempt twice, because a process died, sees that it is the same.
+    pub fn attempt_trace(&self, number: u32) -> Option<TraceContext> {
+        let hash = Sha256::new()
+            .chain_update(self.id.ulid().0.to_be_bytes())
+            .chain_update(number.to_be_bytes())
+            .finalize();
+        let mut span_id = [0; 8];
+        span_id.copy_from_slice(&hash[..8]);
+        // All zeros would be no span (W3C Trace Context, section 3.2.2.4).
+        span_id[7] |= u8::from(span_id == [0; 8]);
+        self.trace.map(|trace| trace.child(span_id))
     }
 
     /// The fact that an attempt leaves behind.

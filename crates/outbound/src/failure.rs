@@ -138,7 +138,51 @@ pub enum SendFailure {
     },
 }
 
+/// Kinds of failures, for counting: few, and the same for all receivers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// It took too long.
+    Timeout,
+    /// There was no connection, no TLS, or no answer in HTTP.
+    Connection,
+    /// It leads where deliveries may not go; by what that was known: an address, a port or a
+    /// name.
+    Refused(&'static str),
+}
+
 impl SendFailure {
+    /// Of which kind it is.
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Self::AddressRefused(_) => FailureKind::Refused("address"),
+            Self::PortRefused(_) => FailureKind::Refused("port"),
+            Self::NameRefused(_) => FailureKind::Refused("name"),
+            Self::ResolutionTimedOut
+            | Self::ConnectTimedOut { .. }
+            | Self::ProxyTimedOut { .. }
+            | Self::TlsTimedOut
+            | Self::AnswerTimedOut { .. }
+            | Self::BodyTimedOut { .. } => FailureKind::Timeout,
+            Self::NotHttps
+            | Self::UnusableUrl { .. }
+            | Self::NoAddress
+            | Self::ResolutionFailed
+            | Self::ConnectionRefused { .. }
+            | Self::Unreachable { .. }
+            | Self::ConnectFailed { .. }
+            | Self::ProxyUnreachable
+            | Self::ProxyWantsCredentials
+            | Self::ProxyRefused { .. }
+            | Self::ProxyViolated
+            | Self::CertificateRejected(_)
+            | Self::TlsFailed(_)
+            | Self::ConnectionClosed
+            | Self::AnswerHeadersTooLarge
+            | Self::ProtocolViolated
+            | Self::BodyBrokeOff { .. } => FailureKind::Connection,
+        }
+    }
+
     /// The status of the answer, if one had arrived before the failure.
     pub fn status(&self) -> Option<StatusCode> {
         match self {

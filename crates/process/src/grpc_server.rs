@@ -16,6 +16,7 @@ mod message_size;
 mod peer;
 mod places;
 mod reflection;
+mod telling;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -42,6 +43,7 @@ use accepting::{Accepting, Admission};
 use connection::Connection;
 use guard::Guard;
 
+use crate::readiness::Readiness;
 use crate::tls::ServerTlsFlags;
 
 /// The flags of a process that serves gRPC, but for where; flatten them into its own.
@@ -60,6 +62,7 @@ pub struct GrpcFlags {
 pub struct GrpcServer {
     routes: RoutesBuilder,
     health: Health,
+    readiness: Option<Readiness>,
     service_names: Vec<&'static str>,
     grace_period: Duration,
     gate: Arc<dyn Gate>,
@@ -87,6 +90,7 @@ impl GrpcServer {
         GrpcServer {
             routes: RoutesBuilder::default(),
             health: Health::new(),
+            readiness: None,
             service_names: Vec::new(),
             grace_period: limits::GRACE_PERIOD,
             gate,
@@ -121,6 +125,12 @@ impl GrpcServer {
         self
     }
 
+    /// What its services need: while that is not there, health says NOT_SERVING.
+    pub fn readiness(mut self, readiness: Readiness) -> Self {
+        self.readiness = Some(readiness);
+        self
+    }
+
     /// What it puts up with, in place of the defaults.
     pub fn limits(mut self, limits: LimitFlags) -> Self {
         self.limits = limits;
@@ -147,7 +157,7 @@ impl GrpcServer {
         shutdown: CancellationToken,
     ) -> Result<(), ServeError> {
         self.health.register(&self.service_names).await;
-        self.routes.add_service(self.health.service());
+        self.routes.add_service(self.health.service(self.readiness));
         if self.reflection {
             reflection::add_to(&mut self.routes, &self.service_names)?;
         }

@@ -1,11 +1,11 @@
-//! What every process of ours needs: flags, logs, a way to stop, a gRPC server, TLS, a last word,
+//! What every process of ours needs: flags, a way to stop, a gRPC server, TLS, a last word,
 //! and an allocator.
 //!
-//! A `main` reads its flags, starts the logs, builds its services, and hands them to the
+//! A `main` reads its flags, starts the telemetry, builds its services, and hands them to the
 //! [`grpc_server`] with the [`shutdown`] token; [`exit`] tells what went wrong.
 //!
-//! May depend on: the domain, the contracts, the store (only for what its errors mean to a
-//! caller), tokio, tonic, rustls, clap and tracing. Never on a service.
+//! May depend on: the domain, the contracts, the telemetry, the store (only for what its errors
+//! mean to a caller), tokio, tonic, rustls, clap and tracing. Never on a service.
 #![deny(missing_docs)]
 
 pub mod answer;
@@ -14,8 +14,9 @@ pub mod deadline;
 pub mod exit;
 pub mod flags;
 pub mod grpc_server;
-pub mod logging;
 pub mod master_keys;
+pub mod monitoring;
+pub mod readiness;
 pub mod reload;
 pub mod shutdown;
 pub mod tls;

@@ -1,9 +1,8 @@
-//! New ids (the time and 80 random bits), new traces, and the clock that they are made by.
+//! New ids (the time and 80 random bits), and the clock that they are made by.
 
 use std::sync::{Mutex, PoisonError};
 
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::trace::{TraceContext, TraceId};
 use ulid::Ulid;
 
 use crate::keyring::random;
@@ -21,11 +20,6 @@ pub fn new_ulid(now: Timestamp) -> Ulid {
     };
     *newest = next.unwrap_or_else(|| Ulid::from_parts(milliseconds, u128::from_le_bytes(random())));
     *newest
-}
-
-/// A trace of its own, for what belongs to no caller's. Not sampled: nobody records its root.
-pub fn new_trace() -> TraceContext {
-    TraceContext { trace_id: TraceId(random()), span_id: random(), sampled: false }
 }
 
 /// The clock of the machine, in microseconds: what the tables hold, so that a time means the

@@ -7,7 +7,8 @@
 //! [`projection`] folds records into rows. [`Log`] is what services use: it groups waiting
 //! operations into one transaction, remembers the newest records, and lets readers watch.
 //!
-//! May depend on: the domain, the contracts (for the encoding of records), sqlx and tokio.
+//! May depend on: the domain, the contracts (for the encoding of records), the telemetry, sqlx and
+//! tokio.
 //! Never on tonic servers or HTTP.
 
 #[cfg(test)]
@@ -18,6 +19,7 @@ pub mod key_store;
 pub mod keyring;
 pub mod log;
 pub mod memory;
+mod metrics;
 pub mod operation;
 pub mod plan;
 pub mod postgres;
@@ -28,7 +30,7 @@ pub mod sqlite;
 mod store;
 mod tail;
 
-pub use ids::{new_trace, new_ulid, system_clock};
+pub use ids::{new_ulid, system_clock};
 pub use key_store::KeyStore;
 pub use log::{AppendError, Follower, Log};
 pub use memory::Clock;

@@ -12,12 +12,14 @@ use bytes::Bytes;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::limits::{
     LOOKUP_BACKOFF, MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS, MAX_WAITING_OPERATIONS, SLOW_POLL,
 };
+use crate::metrics;
 use crate::operation::{Appended, BodyId, Operation, Record, Refusal};
 use crate::store::{AppendedBatch, Store, StoreError};
 use crate::tail::Tail;
@@ -321,7 +323,10 @@ impl Appender {
         while !operations.is_empty() {
             // What this transaction appends can only be above what is known before it begins.
             let known = *self.seen.position.borrow();
-            match self.store.append(self.shard, &operations).await {
+            let began = Instant::now();
+            let appended = self.store.append(self.shard, &operations).await;
+            metrics::committed(operations.len(), began.elapsed(), appended.is_ok());
+            match appended {
                 Ok(appended) => return self.answer(operations, answers, appended),
                 Err(StoreError::Unknown(error)) => {
                     tracing::warn!(shard = %self.shard, %error, "a commit's answer was lost, looking it up");

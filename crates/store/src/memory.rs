@@ -530,6 +530,12 @@ impl Store for MemoryStore {
         Ok(WaitingEndpoints { as_of: data.last_position(), endpoints })
     }
 
+    async fn count_waiting(&self, shard: Shard) -> Result<u64, StoreError> {
+        let data = self.shard(shard);
+        let rows = data.tables.deliveries.values();
+        Ok(rows.filter(|row| row.due_time().is_some()).count() as u64)
+    }
+
     async fn count_endpoints(
         &self,
         shard: Shard,

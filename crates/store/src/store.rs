@@ -261,6 +261,9 @@ pub trait Store: KeyStore {
     /// and its `as_of` are of one snapshot.
     async fn waiting_endpoints(&self, shard: Shard) -> Result<WaitingEndpoints, StoreError>;
 
+    /// How many deliveries wait for an attempt. It takes as long as there are many.
+    async fn count_waiting(&self, shard: Shard) -> Result<u64, StoreError>;
+
     /// How many endpoints an organization has, deleted ones not counted.
     async fn count_endpoints(
         &self,

@@ -5,12 +5,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
-use keeptrusts_webhooks_access::AccessFlags;
+use keeptrusts_webhooks_access::{ServiceProcess, ServiceProcessFlags};
 use keeptrusts_webhooks_access_service::{AccessApi, AuditApi};
-use keeptrusts_webhooks_process::database::DatabaseFlags;
-use keeptrusts_webhooks_process::grpc_server::{GrpcFlags, GrpcServer, Listener};
-use keeptrusts_webhooks_process::logging::LoggingFlags;
-use keeptrusts_webhooks_process::{exit, master_keys, reload, shutdown, tls};
+use keeptrusts_webhooks_process::exit;
 use keeptrusts_webhooks_store::system_clock;
 
 /// Makes and revokes keys, and shows the audit trail: the access service, on a Postgres database
@@ -30,16 +27,7 @@ struct Flags {
     listen: SocketAddr,
 
     #[command(flatten)]
-    access: AccessFlags,
-
-    #[command(flatten)]
-    grpc: GrpcFlags,
-
-    #[command(flatten)]
-    database: DatabaseFlags,
-
-    #[command(flatten)]
-    logging: LoggingFlags,
+    process: ServiceProcessFlags,
 }
 
 #[tokio::main]
@@ -48,21 +36,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    flags.logging.start()?;
-    let shutdown = shutdown::on_signals()?;
-    let hangups = reload::on_hangup()?;
-    let listener = Listener::bind_secured(flags.listen, "--listen", &flags.grpc.tls).await?;
-    tls::reload_on_hangup(listener.tls().cloned(), hangups.clone());
-    let database = flags.database.open_shared().await?;
-    master_keys::reload_on_hangup(Arc::clone(&database.keyring), hangups);
-    let log = Arc::clone(&database.log);
-    let access = flags.access.start(&database, system_clock()).await?;
-    let keys = AccessApi::server(Arc::clone(&log), system_clock());
-    let audit = AuditApi::server(database.log);
-    let server = GrpcServer::new(access.clone()).reflection(!flags.access.no_reflection);
-    let server = server.limits(flags.grpc.limits).service(keys).service(audit);
-    let served = server.serve(listener, shutdown).await;
-    access.stop().await;
-    log.close(shutdown::APPENDS_PATIENCE).await;
-    Ok(served?)
+    let process = ServiceProcess::open("access-service", flags.listen, flags.process).await?;
+    let keys = AccessApi::server(Arc::clone(&process.database.log), system_clock());
+    let audit = AuditApi::server(Arc::clone(&process.database.log));
+    process.serve(|server| server.service(keys).service(audit), async || ()).await
 }

@@ -5,8 +5,11 @@ use std::process::ExitCode;
 use clap::Parser;
 use keeptrusts_webhooks_console::flags::{ConsoleFlags, OwnTrustFlags, ServiceFlags};
 use keeptrusts_webhooks_console::{Console, Services};
-use keeptrusts_webhooks_process::logging::LoggingFlags;
+use keeptrusts_webhooks_process::monitoring::{Monitoring, MonitoringFlags};
+use keeptrusts_webhooks_process::readiness::Readiness;
 use keeptrusts_webhooks_process::{exit, reload, shutdown, tls};
+use keeptrusts_webhooks_telemetry::TelemetryFlags;
+use tokio_util::sync::CancellationToken;
 
 /// Shows webhooks in the browser: create endpoints, send tests, read the delivery log, retry.
 ///
@@ -29,7 +32,10 @@ struct Flags {
     services: ServiceFlags,
 
     #[command(flatten)]
-    logging: LoggingFlags,
+    telemetry: TelemetryFlags,
+
+    #[command(flatten)]
+    monitoring: MonitoringFlags,
 }
 
 #[tokio::main]
@@ -38,12 +44,21 @@ async fn main() -> ExitCode {
 }
 
 async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    flags.logging.start()?;
+    let telemetry = flags.telemetry.start("console")?;
     let shutdown = shutdown::on_signals()?;
+    let monitoring = Monitoring::bind(&flags.monitoring).await?;
     let addresses = flags.services.addresses()?;
     let service_tls = flags.services.load_tls()?;
     tls::reload_on_hangup(service_tls.clone(), reload::on_hangup()?);
     let services = Services::connect_lazily(&addresses, service_tls);
     let console = Console::bind(&flags.console, flags.trust.trust()).await?;
-    Ok(console.serve(services, shutdown).await?)
+    let unwatched = CancellationToken::new();
+    let readiness = Readiness::new(shutdown.clone());
+    let watched = monitoring.serve(telemetry.scrape(), readiness, unwatched.clone());
+    let watched = tokio::spawn(watched);
+    let served = console.serve(services, shutdown).await;
+    unwatched.cancel();
+    _ = watched.await;
+    telemetry.stop().await;
+    Ok(served?)
 }

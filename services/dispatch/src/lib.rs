@@ -7,13 +7,16 @@
 pub mod api;
 pub mod flags;
 mod lease;
+mod metrics;
 mod ownership;
 mod pipeline;
 mod settings;
+mod standing;
 mod transport;
 
 use std::sync::Arc;
 
+use keeptrusts_webhooks_process::readiness::Readiness;
 use keeptrusts_webhooks_store::keyring::Keyring;
 use keeptrusts_webhooks_store::{Clock, Log};
 use tokio::task::JoinHandle;
@@ -25,6 +28,7 @@ pub use transport::Transport;
 
 use lease::HeldLease;
 use ownership::Ownership;
+use standing::Standing;
 
 /// What working on shards takes.
 #[derive(Clone)]
@@ -51,6 +55,7 @@ impl Parts {
 /// The dispatch work of one process.
 pub struct Dispatch {
     stop: CancellationToken,
+    standing: Arc<Standing>,
     work: JoinHandle<()>,
 }
 
@@ -58,8 +63,18 @@ impl Dispatch {
     /// Begins to own shards. `member` names this process among those that share the database.
     pub fn start(member: String, parts: Parts) -> Dispatch {
         let stop = CancellationToken::new();
-        let work = tokio::spawn(Ownership::new(member, parts).run(stop.clone()));
-        Dispatch { stop, work }
+        let lasts = parts.log.store().is_shared().then_some(parts.settings.lease_time_to_live);
+        let standing = Standing::new(lasts);
+        standing::show_before_collecting(&standing);
+        let ownership = Ownership::new(member, parts, Arc::clone(&standing));
+        let work = tokio::spawn(ownership.run(stop.clone()));
+        Dispatch { stop, standing, work }
+    }
+
+    /// A process is ready only while the leases are looked after.
+    pub fn needed_by(&self, readiness: Readiness) -> Readiness {
+        let standing = Arc::clone(&self.standing);
+        readiness.needs("leases", move || std::future::ready(standing.is_tended()))
     }
 
     /// Begins nothing new, finishes the attempts under way, gives the shards back.

@@ -5,14 +5,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
-use keeptrusts_webhooks_access::AccessFlags;
-use keeptrusts_webhooks_dispatch_service::Dispatch;
+use keeptrusts_webhooks_access::{ServiceProcess, ServiceProcessFlags};
 use keeptrusts_webhooks_dispatch_service::api::DispatchApi;
 use keeptrusts_webhooks_dispatch_service::flags::DispatchFlags;
-use keeptrusts_webhooks_process::database::{DatabaseFlags, RetentionFlags};
-use keeptrusts_webhooks_process::grpc_server::{GrpcFlags, GrpcServer, Listener};
-use keeptrusts_webhooks_process::logging::LoggingFlags;
-use keeptrusts_webhooks_process::{exit, master_keys, reload, shutdown, tls};
+use keeptrusts_webhooks_dispatch_service::{Dispatch, member_name};
+use keeptrusts_webhooks_process::database::RetentionFlags;
+use keeptrusts_webhooks_process::exit;
 use keeptrusts_webhooks_store::system_clock;
 
 /// Delivers events and answers questions about deliveries: the dispatch service, on a Postgres
@@ -33,22 +31,13 @@ struct Flags {
     listen: SocketAddr,
 
     #[command(flatten)]
-    access: AccessFlags,
-
-    #[command(flatten)]
-    grpc: GrpcFlags,
-
-    #[command(flatten)]
-    database: DatabaseFlags,
+    dispatch: DispatchFlags,
 
     #[command(flatten)]
     retention: RetentionFlags,
 
     #[command(flatten)]
-    dispatch: DispatchFlags,
-
-    #[command(flatten)]
-    logging: LoggingFlags,
+    process: ServiceProcessFlags,
 }
 
 #[tokio::main]
@@ -57,24 +46,12 @@ async fn main() -> ExitCode {
 }
 
 async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    flags.logging.start()?;
-    let shutdown = shutdown::on_signals()?;
-    let hangups = reload::on_hangup()?;
-    let listener = Listener::bind_secured(flags.listen, "--listen", &flags.grpc.tls).await?;
-    tls::reload_on_hangup(listener.tls().cloned(), hangups.clone());
-    let database = flags.database.open_shared().await?;
-    master_keys::reload_on_hangup(Arc::clone(&database.keyring), hangups);
+    let mut process = ServiceProcess::open("dispatch-service", flags.listen, flags.process).await?;
     let retention = flags.retention.body_retention;
-    let access = flags.access.start(&database, system_clock()).await?;
-    let parts = flags.dispatch.parts(&database, system_clock(), retention)?;
-    let log = Arc::clone(&database.log);
-    let dispatch = Dispatch::start(keeptrusts_webhooks_dispatch_service::member_name(), parts);
-    let api = DispatchApi::server(Arc::clone(&log), system_clock(), retention, shutdown.clone());
-    let server = GrpcServer::new(access.clone()).reflection(!flags.access.no_reflection);
-    let server = server.limits(flags.grpc.limits).service(api);
-    let served = server.serve(listener, shutdown).await;
-    access.stop().await;
-    dispatch.stop().await;
-    log.close(shutdown::APPENDS_PATIENCE).await;
-    Ok(served?)
+    let parts = flags.dispatch.parts(&process.database, system_clock(), retention)?;
+    let dispatch = Dispatch::start(member_name(), parts);
+    process.readiness = dispatch.needed_by(process.readiness);
+    let (log, shutdown) = (Arc::clone(&process.database.log), process.shutdown.clone());
+    let api = DispatchApi::server(log, system_clock(), retention, shutdown);
+    process.serve(|server| server.service(api), async || dispatch.stop().await).await
 }

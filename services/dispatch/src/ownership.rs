@@ -13,9 +13,10 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::Parts;
 use crate::lease::HeldLease;
 use crate::pipeline::{self, Shard};
+use crate::standing::Standing;
+use crate::{Parts, metrics};
 
 /// How long a process that was asked to stop waits for what is under way. Longer than a request
 /// may take by default; only a database that is away makes it take that long.
@@ -26,6 +27,7 @@ pub(crate) struct Ownership {
     /// What this process is called among the others.
     member: String,
     parts: Parts,
+    standing: Arc<Standing>,
     held: BTreeMap<ShardNumber, Held>,
 }
 
@@ -35,8 +37,8 @@ struct Held {
 }
 
 impl Ownership {
-    pub(crate) fn new(member: String, parts: Parts) -> Ownership {
-        Ownership { member, parts, held: BTreeMap::new() }
+    pub(crate) fn new(member: String, parts: Parts, standing: Arc<Standing>) -> Ownership {
+        Ownership { member, parts, standing, held: BTreeMap::new() }
     }
 
     /// Owns shards until told to stop; then finishes what is under way and gives them back.
@@ -71,6 +73,7 @@ impl Ownership {
                 return Some(interval.min(Duration::from_secs(1)));
             }
         };
+        self.standing.tended();
         let is_shared = self.parts.log.store().is_shared();
         let share = match is_shared {
             true => fair_share(&survey, &self.member),
@@ -104,6 +107,7 @@ impl Ownership {
                 Ok(true) => {}
                 Ok(false) => {
                     tracing::warn!(shard = %lease.shard(), "the shard has passed to another process");
+                    metrics::lease_changed("lost");
                     held.shard.abort.cancel();
                 }
                 Err(error) => {
@@ -149,10 +153,12 @@ impl Ownership {
         });
         for (lease, asked) in join_all(taking).await.into_iter().flatten() {
             tracing::info!(shard = %lease.shard, epoch = %lease.epoch, "took the shard");
+            metrics::lease_changed("taken");
             let lasts = self.parts.log.store().is_shared().then_some(time_to_live);
             let held = HeldLease::new(lease, asked, lasts);
             let shard = Arc::new(self.parts.shard(held));
             let work = tokio::spawn(pipeline::work(Arc::clone(&shard)));
+            self.standing.took(lease.shard, Arc::clone(&shard));
             self.held.insert(lease.shard, Held { shard, work });
         }
     }
@@ -174,8 +180,12 @@ impl Ownership {
 
     async fn give_back(&self, held: Held) {
         let number = held.shard.lease.shard();
+        self.standing.gave_back(number);
         match self.parts.log.store().release_lease(held.shard.lease.lease()).await {
-            Ok(()) => tracing::info!(shard = %number, "gave the shard back"),
+            Ok(()) => {
+                metrics::lease_changed("given_back");
+                tracing::info!(shard = %number, "gave the shard back");
+            }
             Err(error) => tracing::warn!(shard = %number, %error, "cannot give the shard back"),
         }
     }

@@ -5,13 +5,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
-use keeptrusts_webhooks_access::AccessFlags;
+use keeptrusts_webhooks_access::{ServiceProcess, ServiceProcessFlags};
 use keeptrusts_webhooks_endpoint_service::EndpointApi;
 use keeptrusts_webhooks_endpoint_service::flags::EndpointFlags;
-use keeptrusts_webhooks_process::database::DatabaseFlags;
-use keeptrusts_webhooks_process::grpc_server::{GrpcFlags, GrpcServer, Listener};
-use keeptrusts_webhooks_process::logging::LoggingFlags;
-use keeptrusts_webhooks_process::{exit, master_keys, reload, shutdown, tls};
+use keeptrusts_webhooks_process::database::Database;
+use keeptrusts_webhooks_process::exit;
 use keeptrusts_webhooks_store::system_clock;
 
 /// Manages webhook endpoints: the endpoint service, on a Postgres database that it shares with
@@ -34,16 +32,7 @@ struct Flags {
     endpoints: EndpointFlags,
 
     #[command(flatten)]
-    access: AccessFlags,
-
-    #[command(flatten)]
-    grpc: GrpcFlags,
-
-    #[command(flatten)]
-    database: DatabaseFlags,
-
-    #[command(flatten)]
-    logging: LoggingFlags,
+    process: ServiceProcessFlags,
 }
 
 #[tokio::main]
@@ -52,20 +41,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    flags.logging.start()?;
-    let shutdown = shutdown::on_signals()?;
-    let hangups = reload::on_hangup()?;
-    let listener = Listener::bind_secured(flags.listen, "--listen", &flags.grpc.tls).await?;
-    tls::reload_on_hangup(listener.tls().cloned(), hangups.clone());
-    let database = flags.database.open_shared().await?;
-    master_keys::reload_on_hangup(Arc::clone(&database.keyring), hangups);
-    let log = Arc::clone(&database.log);
-    let access = flags.access.start(&database, system_clock()).await?;
-    let api = EndpointApi::server(database.log, database.keyring, system_clock(), &flags.endpoints);
-    let server = GrpcServer::new(access.clone()).reflection(!flags.access.no_reflection);
-    let server = server.limits(flags.grpc.limits).service(api);
-    let served = server.serve(listener, shutdown).await;
-    access.stop().await;
-    log.close(shutdown::APPENDS_PATIENCE).await;
-    Ok(served?)
+    let process = ServiceProcess::open("endpoint-service", flags.listen, flags.process).await?;
+    let Database { log, keyring, .. } = &process.database;
+    let (log, keyring) = (Arc::clone(log), Arc::clone(keyring));
+    let api = EndpointApi::server(log, keyring, system_clock(), &flags.endpoints);
+    process.serve(|server| server.service(api), async || ()).await
 }

@@ -8,27 +8,51 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::access::Caller;
 use keeptrusts_webhooks_domain::body;
 use keeptrusts_webhooks_domain::event::{ContentDigest, Idempotency, request_sha256};
+use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{EventAccepted, Fact};
 use keeptrusts_webhooks_domain::ids::{EventId, OperationId};
 use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_store::{
-    AppendError, Appended, BodyId, Expected, NewBody, NewRecord, Operation, Refusal, new_trace,
-    new_ulid,
+    AppendError, Appended, BodyId, Expected, NewBody, NewRecord, Operation, Refusal, new_ulid,
 };
+use keeptrusts_webhooks_telemetry::{is_recorded, new_trace};
 use tonic::Status;
 
-use crate::IngestApi;
+use crate::told::{self, Publishing};
+use crate::{IngestApi, metrics};
+
+/// An event that is about to be accepted.
+pub(crate) struct Accepting {
+    pub(crate) event_id: EventId,
+    event_type: EventType,
+    /// What is to be told when it is over.
+    publishing: Option<Publishing>,
+}
+
+impl Accepting {
+    /// It was accepted, or not: counted, and told.
+    pub(crate) fn over(self, answer: &Result<v1::PublishEventResponse, Status>, now: Timestamp) {
+        match answer {
+            Ok(answer) if answer.duplicate => {}
+            Ok(_) => metrics::accepted(self.event_type),
+            Err(status) => metrics::not_accepted(status),
+        }
+        if let Some(publishing) = self.publishing {
+            publishing.over(now, answer.as_ref().err().map(Status::message));
+        }
+    }
+}
 
 impl IngestApi {
-    /// The operation that accepts an event, and the id that the event will have.
+    /// The event, and the operation that accepts it.
     pub(crate) fn accept(
         &self,
         publish: Publish,
         publisher: &Caller,
         trace: Option<TraceContext>,
-    ) -> (EventId, Operation) {
+    ) -> (Accepting, Operation) {
         let now = (self.clock)();
         let Publish { organization_id, event_type, data, event_time, idempotency_key } = publish;
         let idempotency = idempotency_key.map(|key| Idempotency {
@@ -44,6 +68,17 @@ impl IngestApi {
             body: ContentDigest::of(&content),
             idempotency,
         };
+        let call = trace.unwrap_or_else(new_trace);
+        let trace = told::place(call);
+        let publishing = is_recorded(Some(trace)).then(|| Publishing {
+            parent: call,
+            context: trace,
+            event_id,
+            event_type,
+            organization_id: organization_id.clone(),
+            start: now,
+            commit_start: (self.clock)(),
+        });
         let operation = Operation {
             id: OperationId::new(new_ulid(now)),
             organization_id,
@@ -55,7 +90,7 @@ impl IngestApi {
             metadata: Metadata {
                 actor: publisher.actor.as_ref().to_owned(),
                 correlation_id: event_id.to_string(),
-                trace: Some(trace.unwrap_or_else(new_trace)),
+                trace: Some(trace),
                 ..Metadata::default()
             },
             bodies: vec![NewBody {
@@ -66,7 +101,7 @@ impl IngestApi {
             fence: None,
             checkpoint: None,
         };
-        (event_id, operation)
+        (Accepting { event_id, event_type, publishing }, operation)
     }
 }
 
@@ -86,12 +121,14 @@ pub(crate) fn answer(
     Ok(v1::PublishEventResponse { event_id: event_id.to_string(), duplicate })
 }
 
-pub(crate) fn refused_or_failed(
-    appended: Result<Appended, AppendError>,
-) -> Result<Result<Appended, Refusal>, Status> {
-    match appended {
-        Ok(appended) => Ok(Ok(appended)),
-        Err(AppendError::Refused(refusal)) => Ok(Err(refusal)),
+/// The same for one of a batch.
+pub(crate) fn answered(
+    event_id: EventId,
+    appended: Option<Result<Appended, AppendError>>,
+) -> Result<v1::PublishEventResponse, Status> {
+    match appended.ok_or_else(status::internal)? {
+        Ok(appended) => answer(event_id, Ok(appended)),
+        Err(AppendError::Refused(refusal)) => answer(event_id, Err(refusal)),
         Err(error) => Err(answer::append_failed(error)),
     }
 }

@@ -3,7 +3,9 @@
 
 mod accept;
 pub mod flags;
+mod metrics;
 mod quota;
+mod told;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,42 +51,79 @@ impl IngestApi {
     }
 }
 
+impl IngestApi {
+    async fn publish(
+        &self,
+        request: Request<v1::PublishEventRequest>,
+    ) -> Result<v1::PublishEventResponse, Status> {
+        let asked = Asked::<Publish>::of(request);
+        let Asked { request: publish, caller, trace } = asked.inspect_err(metrics::not_accepted)?;
+        let taken = self.quota.take(&publish.organization_id, 1);
+        taken.inspect_err(metrics::not_accepted)?;
+        let shard = self.log.shard_of(&publish.organization_id);
+        let (accepting, operation) = self.accept(publish, &caller, trace);
+        let appended = answer::append(&self.log, shard, operation).await;
+        let answer = appended.and_then(|appended| accept::answer(accepting.event_id, appended));
+        accepting.over(&answer, (self.clock)());
+        answer
+    }
+
+    /// An answer for each event; an error if none of them was looked at.
+    async fn publish_batch(
+        &self,
+        request: Request<v1::PublishEventsRequest>,
+    ) -> Result<Vec<Result<v1::PublishEventResponse, Status>>, Status> {
+        let asked = Asked::<PublishBatch>::of(request);
+        let Asked { request, caller, trace } = asked.inspect_err(metrics::not_accepted)?;
+        let PublishBatch { organization_id, events } = request;
+        let taken = self.quota.take(&organization_id, events.len());
+        taken.inspect_err(metrics::not_accepted)?;
+        let shard = self.log.shard_of(&organization_id);
+        let mut operations = Vec::with_capacity(events.len());
+        let accepted: Vec<Result<_, Status>> = events
+            .into_iter()
+            .map(|event| {
+                let (accepting, operation) = self.accept(event?, &caller, trace);
+                operations.push(operation);
+                Ok(accepting)
+            })
+            .collect();
+        // All of them wait for the same few commits.
+        let appended = self.log.append_all(shard, operations);
+        let appended = tokio::time::timeout(answer::COMMIT_PATIENCE, appended).await;
+        let mut appended = appended.map(Vec::into_iter);
+        let now = (self.clock)();
+        let answers = accepted.into_iter().map(|item| {
+            let accepting = item.inspect_err(metrics::not_accepted)?;
+            let answer = match &mut appended {
+                Ok(appended) => accept::answered(accepting.event_id, appended.next()),
+                Err(_) => Err(answer::in_doubt()),
+            };
+            accepting.over(&answer, now);
+            answer
+        });
+        let answers = answers.collect();
+        // All are in doubt, and the caller hears it once.
+        appended.map(|_| answers).map_err(|_| answer::in_doubt())
+    }
+}
+
 #[tonic::async_trait]
 impl IngestService for IngestApi {
     async fn publish_event(
         &self,
         request: Request<v1::PublishEventRequest>,
     ) -> Result<Response<v1::PublishEventResponse>, Status> {
-        let Asked { request: publish, caller, trace } = Asked::<Publish>::of(request)?;
-        self.quota.take(&publish.organization_id, 1)?;
-        let shard = self.log.shard_of(&publish.organization_id);
-        let (event_id, operation) = self.accept(publish, &caller, trace);
-        let appended = answer::append(&self.log, shard, operation).await?;
-        Ok(Response::new(accept::answer(event_id, appended)?))
+        let published = self.publish(request).await?;
+        Ok(Response::new(published))
     }
 
     async fn publish_events(
         &self,
         request: Request<v1::PublishEventsRequest>,
     ) -> Result<Response<v1::PublishEventsResponse>, Status> {
-        let Asked { request, caller, trace } = Asked::<PublishBatch>::of(request)?;
-        let PublishBatch { organization_id, events } = request;
-        self.quota.take(&organization_id, events.len())?;
-        let shard = self.log.shard_of(&organization_id);
-        let accepted = events.into_iter().map(|event| Ok(self.accept(event?, &caller, trace)));
-        let accepted: Vec<Result<_, Status>> = accepted.collect();
-        // All of them wait for the same few commits.
-        let operations =
-            accepted.iter().filter_map(|item| Some(item.as_ref().ok()?.1.clone())).collect();
-        let appended = self.log.append_all(shard, operations);
-        let appended = tokio::time::timeout(answer::COMMIT_PATIENCE, appended).await;
-        let mut appended = appended.map_err(|_| answer::in_doubt())?.into_iter();
-        let results = accepted.into_iter().map(|item| {
-            let (event_id, _) = item?;
-            let appended = appended.next().ok_or_else(status::internal)?;
-            accept::answer(event_id, accept::refused_or_failed(appended)?)
-        });
-        let results = results.map(|result| v1::PublishResult {
+        let published = self.publish_batch(request).await?;
+        let results = published.into_iter().map(|result| v1::PublishResult {
             result: Some(match result {
                 Ok(accepted) => v1::publish_result::Result::Accepted(accepted),
                 Err(status) => v1::publish_result::Result::Error(publish_error(&status)),

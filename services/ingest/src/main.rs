@@ -5,13 +5,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
-use keeptrusts_webhooks_access::AccessFlags;
+use keeptrusts_webhooks_access::{ServiceProcess, ServiceProcessFlags};
 use keeptrusts_webhooks_ingest_service::IngestApi;
 use keeptrusts_webhooks_ingest_service::flags::IngestFlags;
-use keeptrusts_webhooks_process::database::{DatabaseFlags, RetentionFlags};
-use keeptrusts_webhooks_process::grpc_server::{GrpcFlags, GrpcServer, Listener};
-use keeptrusts_webhooks_process::logging::LoggingFlags;
-use keeptrusts_webhooks_process::{exit, master_keys, reload, shutdown, tls};
+use keeptrusts_webhooks_process::database::RetentionFlags;
+use keeptrusts_webhooks_process::exit;
 use keeptrusts_webhooks_store::system_clock;
 
 /// Accepts events and makes them durable: the ingest service, on a Postgres database that it
@@ -34,19 +32,10 @@ struct Flags {
     ingest: IngestFlags,
 
     #[command(flatten)]
-    access: AccessFlags,
-
-    #[command(flatten)]
-    grpc: GrpcFlags,
-
-    #[command(flatten)]
-    database: DatabaseFlags,
-
-    #[command(flatten)]
     retention: RetentionFlags,
 
     #[command(flatten)]
-    logging: LoggingFlags,
+    process: ServiceProcessFlags,
 }
 
 #[tokio::main]
@@ -55,21 +44,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    flags.logging.start()?;
-    let shutdown = shutdown::on_signals()?;
-    let hangups = reload::on_hangup()?;
-    let listener = Listener::bind_secured(flags.listen, "--listen", &flags.grpc.tls).await?;
-    tls::reload_on_hangup(listener.tls().cloned(), hangups.clone());
-    let database = flags.database.open_shared().await?;
-    master_keys::reload_on_hangup(Arc::clone(&database.keyring), hangups);
-    let log = Arc::clone(&database.log);
-    let access = flags.access.start(&database, system_clock()).await?;
-    let retention = flags.retention.body_retention;
-    let api = IngestApi::server(database.log, system_clock(), retention, &flags.ingest);
-    let server = GrpcServer::new(access.clone()).reflection(!flags.access.no_reflection);
-    let server = server.limits(flags.grpc.limits).service(api);
-    let served = server.serve(listener, shutdown).await;
-    access.stop().await;
-    log.close(shutdown::APPENDS_PATIENCE).await;
-    Ok(served?)
+    let process = ServiceProcess::open("ingest-service", flags.listen, flags.process).await?;
+    let (log, retention) = (Arc::clone(&process.database.log), flags.retention.body_retention);
+    let api = IngestApi::server(log, system_clock(), retention, &flags.ingest);
+    process.serve(|server| server.service(api), async || ()).await
 }

@@ -4,10 +4,10 @@ use clap::{Args, Subcommand};
 use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_process::database::{Administered, DatabaseFlags};
-use keeptrusts_webhooks_process::logging::LoggingFlags;
 use keeptrusts_webhooks_process::reload;
 use keeptrusts_webhooks_store::query::EventFilter;
 use keeptrusts_webhooks_store::{Store, StoreError};
+use keeptrusts_webhooks_telemetry::LoggingFlags;
 
 /// The events or attempts whose bodies are deleted in one transaction.
 ///
@@ -92,7 +92,7 @@ pub(crate) async fn run(
     command: OrganizationCommand,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let OrganizationCommand::Erase(EraseCommand { organization, yes, database, logging }) = command;
-    logging.start()?;
+    logging.start_alone()?;
     if !yes {
         return Err(NotConfirmed(organization).into());
     }

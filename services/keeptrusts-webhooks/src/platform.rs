@@ -17,6 +17,7 @@ use keeptrusts_webhooks_process::database::{DatabaseError, DatabaseFlags};
 use keeptrusts_webhooks_process::grpc_server::{
     GrpcServer, InProcess, LimitFlags, Listener, ServeError,
 };
+use keeptrusts_webhooks_process::readiness::Readiness;
 use keeptrusts_webhooks_process::shutdown;
 use keeptrusts_webhooks_store::keyring::Keyring;
 use keeptrusts_webhooks_store::{Log, system_clock};
@@ -42,6 +43,7 @@ pub(crate) struct Platform {
     access: Arc<Access>,
     keyring: Arc<Keyring>,
     dispatch: Dispatch,
+    readiness: Readiness,
     server: JoinHandle<Result<(), ServeError>>,
     shutdown: CancellationToken,
 }
@@ -73,6 +75,8 @@ impl Platform {
         let dispatch = Dispatch::start(member_name(), parts);
 
         let shutdown = CancellationToken::new();
+        let readiness = Readiness::new(shutdown.clone()).needs_database(Arc::clone(&log));
+        let readiness = dispatch.needed_by(readiness);
         let time = || Arc::clone(&clock);
         let endpoints =
             EndpointApi::server(Arc::clone(&log), Arc::clone(&keyring), time(), &flags.endpoints);
@@ -81,6 +85,7 @@ impl Platform {
         let server = GrpcServer::new(access.clone())
             .reflection(!flags.access.no_reflection)
             .limits(flags.limits.clone())
+            .readiness(readiness.clone())
             .service(endpoints)
             .service(ingest)
             .service(deliveries)
@@ -88,7 +93,17 @@ impl Platform {
             .service(AuditApi::server(Arc::clone(&log)));
         let in_process = server.in_process();
         let server = tokio::spawn(server.serve(listener, shutdown.clone()));
-        Ok(Platform { address, in_process, log, access, keyring, dispatch, server, shutdown })
+        Ok(Platform {
+            address,
+            in_process,
+            log,
+            access,
+            keyring,
+            dispatch,
+            readiness,
+            server,
+            shutdown,
+        })
     }
 
     /// Where it listens.
@@ -99,6 +114,11 @@ impl Platform {
     /// A way to its services from within the process.
     pub(crate) fn in_process(&self) -> InProcess {
         self.in_process.clone()
+    }
+
+    /// What it needs to do its work.
+    pub(crate) fn readiness(&self) -> Readiness {
+        self.readiness.clone()
     }
 
     /// What seals and opens its secrets.

@@ -3,9 +3,9 @@
 use clap::Args;
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 use keeptrusts_webhooks_process::database::DatabaseFlags;
-use keeptrusts_webhooks_process::logging::LoggingFlags;
 use keeptrusts_webhooks_process::reload;
 use keeptrusts_webhooks_store::{RebuildDifference, Store};
+use keeptrusts_webhooks_telemetry::LoggingFlags;
 
 /// The tables that are read from (endpoints, events, deliveries, attempts, counts) are computed
 /// from the log. This computes them again, shard by shard, each in one transaction.
@@ -38,7 +38,7 @@ const MAX_DIFFERENCES: usize = 100;
 pub(crate) async fn run(
     command: RebuildCommand,
 ) -> Result<Found, Box<dyn std::error::Error + Send + Sync>> {
-    command.logging.start()?;
+    command.logging.start_alone()?;
     // Who means the server that has the database open may meet this process.
     let _hangups = reload::on_hangup()?;
     let (store, description) = command.database.open_store().await?;

@@ -12,8 +12,9 @@ use keeptrusts_webhooks_endpoint_service::flags::EndpointFlags;
 use keeptrusts_webhooks_ingest_service::flags::IngestFlags;
 use keeptrusts_webhooks_process::database::{DatabaseFlags, RetentionFlags};
 use keeptrusts_webhooks_process::grpc_server::{GrpcFlags, Listener};
-use keeptrusts_webhooks_process::logging::LoggingFlags;
+use keeptrusts_webhooks_process::monitoring::{Monitoring, MonitoringFlags};
 use keeptrusts_webhooks_process::{master_keys, reload, shutdown, tls};
+use keeptrusts_webhooks_telemetry::TelemetryFlags;
 use tokio_util::sync::CancellationToken;
 
 use crate::platform::{Platform, PlatformFlags};
@@ -61,7 +62,10 @@ pub(crate) struct ServeCommand {
     ingest: IngestFlags,
 
     #[command(flatten)]
-    logging: LoggingFlags,
+    telemetry: TelemetryFlags,
+
+    #[command(flatten)]
+    monitoring: MonitoringFlags,
 }
 
 /// Serves until the process is asked to stop.
@@ -69,8 +73,8 @@ pub(crate) async fn run(
     command: ServeCommand,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let ServeCommand { listen, grpc, console, no_console, database, dispatch, .. } = command;
-    let ServeCommand { retention, access, endpoints, ingest, logging, .. } = command;
-    logging.start()?;
+    let ServeCommand { retention, access, endpoints, ingest, telemetry, monitoring, .. } = command;
+    let telemetry = telemetry.start("keeptrusts-webhooks")?;
     let stop = shutdown::on_signals()?;
     let hangups = reload::on_hangup()?;
     let trust = Trust { proxies: access.trusted_proxy.clone() };
@@ -78,13 +82,32 @@ pub(crate) async fn run(
     let body_retention = retention.body_retention;
     let listener = Listener::bind_secured(listen, "--listen", &grpc.tls).await?;
     tls::reload_on_hangup(listener.tls().cloned(), hangups.clone());
+    let monitoring = Monitoring::bind(&monitoring).await?;
     let limits = grpc.limits;
     let flags =
         PlatformFlags { limits, database, dispatch, body_retention, access, endpoints, ingest };
     let platform = Platform::start(listener, &flags).await?;
     master_keys::reload_on_hangup(Arc::clone(platform.keyring()), hangups);
-    let Some(console) = console else { return Ok(platform.run_until(stop).await?) };
-    // The console ends first: until its last page is finished, the services answer it.
+    let unwatched = CancellationToken::new();
+    let readiness = platform.readiness();
+    let watched = monitoring.serve(telemetry.scrape(), readiness, unwatched.clone());
+    let watched = tokio::spawn(watched);
+    let ran = match console {
+        Some(console) => run_with_console(platform, console, stop).await,
+        None => platform.run_until(stop).await.map_err(Into::into),
+    };
+    unwatched.cancel();
+    _ = watched.await;
+    telemetry.stop().await;
+    ran
+}
+
+/// The console ends first: until its last page is finished, the services answer it.
+async fn run_with_console(
+    platform: Platform,
+    console: Console,
+    stop: CancellationToken,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let services = Services::of_this_process(platform.in_process());
     let console_ended = CancellationToken::new();
     let console = {

@@ -5,7 +5,8 @@ use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use tonic::{Request, Status};
 
-use super::{Violations, trace_context};
+use super::Violations;
+use super::trace::trace_of_call;
 use crate::log_codec::Metadata;
 use crate::status;
 
@@ -16,7 +17,7 @@ pub struct Asked<T> {
     pub request: T,
     /// Who asks.
     pub caller: Caller,
-    /// The trace that the call belongs to.
+    /// Where what it causes hangs in its trace.
     pub trace: Option<TraceContext>,
 }
 
@@ -47,7 +48,7 @@ impl<T> Asked<T> {
         T: TryFrom<M, Error = Violations>,
     {
         let caller = caller_of(&request)?;
-        let trace = trace_context(request.metadata());
+        let trace = trace_of_call(request.extensions());
         Ok(Asked { request: T::try_from(request.into_inner())?, caller, trace })
     }
 

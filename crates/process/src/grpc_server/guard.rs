@@ -16,12 +16,14 @@ use tonic::Status;
 use tonic::body::Body;
 use tonic::service::Routes;
 use tower_service::Service;
+use tracing::{Instrument, Span};
 
 use super::awaited_body::AwaitedBody;
 use super::ending::{EndingBody, Ends};
 use super::gate::Gate;
 use super::limits::{LimitFlags, RETRY_DELAY};
 use super::message_size::MeasuredBody;
+use super::telling::Telling;
 use crate::deadline::{self, Deadline};
 
 #[derive(Clone)]
@@ -60,19 +62,25 @@ impl Service<Request<Body>> for Guard {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let headers = request.headers().len();
-        if headers > self.max_headers as usize {
-            let refused = too_many_headers(headers, self.max_headers);
-            return Box::pin(async { Ok(refused.into_http()) });
-        }
         // Whether a process is alive must be answered when it is busy, too.
         let is_health = request.uri().path().starts_with("/grpc.health.v1.Health/");
+        let mut request = request;
+        // It is asked for every few seconds, by orchestrators that trace nothing.
+        let telling = (!is_health).then(|| Telling::begin(&mut request));
+        let headers = request.headers().len();
+        if headers > self.max_headers as usize {
+            let refused = too_many_headers(headers, self.max_headers).into_http();
+            return Box::pin(async { Ok(told(telling, refused)) });
+        }
         // And it must not take anybody's place: it takes no token.
         let admitted = match is_health {
             true => None,
             false => match self.in_flight.clone().try_acquire_owned() {
                 Ok(place) => Some(place),
-                Err(_) => return Box::pin(async { Ok(overloaded().into_http()) }),
+                Err(_) => {
+                    let refused = overloaded().into_http();
+                    return Box::pin(async { Ok(told(telling, refused)) });
+                }
             },
         };
 
@@ -87,7 +95,8 @@ impl Service<Request<Body>> for Guard {
         let alarm = deadline.map(|Deadline(time)| sleep_until(time));
         let gate = Arc::clone(&self.gate);
         let ends = Ends { shutdown: self.shutdown.clone(), deadline, gate, caller: None };
-        let answer = answer(self.routes.clone(), request, ends);
+        let span = telling.as_ref().map_or_else(Span::none, Telling::span);
+        let answer = answer(self.routes.clone(), request, ends).instrument(span);
         let grace_over = self.grace_over.clone();
         Box::pin(async move {
             let _admitted = admitted;
@@ -97,8 +106,15 @@ impl Service<Request<Body>> for Guard {
                 () = rings(alarm) => status::deadline_exceeded().into_http(),
                 () = grace_over.cancelled() => shutting_down().into_http(),
             };
-            Ok(response)
+            Ok(told(telling, response))
         })
+    }
+}
+
+fn told(telling: Option<Telling>, response: Response<Body>) -> Response<Body> {
+    match telling {
+        Some(telling) => telling.answer(response),
+        None => response,
     }
 }
 

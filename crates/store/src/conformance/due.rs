@@ -71,10 +71,13 @@ pub(crate) async fn due_deliveries_come_by_time_and_then_by_id_page_by_page(fixt
     }
     assert_eq!(seen, expected);
 
+    let count = fixture.store().count_waiting(SHARD).await.expect("reads");
     let waiting = fixture.store().waiting_endpoints(SHARD).await.expect("reads");
     let earliest = fixture.delivery(deliveries[2].0).await.due_time().expect("it waits");
     assert_eq!(waiting.as_of, fixture.last_position().await);
     let waiting: HashMap<_, _> = waiting.endpoints.into_iter().collect();
     assert_eq!(waiting.len(), 2);
     assert_eq!(waiting[&endpoint], earliest);
+    // The other endpoint has one.
+    assert_eq!(count, expected.len() as u64 + 1);
 }

@@ -249,6 +249,7 @@ over_inner! {
     async fn missed_events(shard: Shard, endpoint: EndpointId, after: Position, limit: usize) -> Result<Vec<Missed>, StoreError>;
     async fn due_deliveries(shard: Shard, endpoint: EndpointId, after: DueKey, limit: usize) -> Result<DuePage, StoreError>;
     async fn waiting_endpoints(shard: Shard) -> Result<WaitingEndpoints, StoreError>;
+    async fn count_waiting(shard: Shard) -> Result<u64, StoreError>;
     async fn count_endpoints(shard: Shard, organization: &OrganizationId)
         -> Result<u64, StoreError>;
     async fn audit_records(

@@ -339,6 +339,10 @@ impl Store for PostgresStore {
         reads::waiting_endpoints(&self.readers, shard).await
     }
 
+    async fn count_waiting(&self, shard: Shard) -> Result<u64, StoreError> {
+        reads::count_waiting(&self.readers, shard).await
+    }
+
     async fn count_endpoints(
         &self,
         shard: Shard,

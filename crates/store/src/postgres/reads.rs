@@ -337,3 +337,13 @@ pub(super) async fn waiting_endpoints(
     });
     Ok(WaitingEndpoints { as_of, endpoints: endpoints.collect::<Result<_, StoreError>>()? })
 }
+
+pub(super) async fn count_waiting(readers: &PgPool, shard: Shard) -> Result<u64, StoreError> {
+    let query = sqlx::query_as::<_, (i64,)>(
+        "SELECT count(*)
+         FROM deliveries
+         WHERE shard = $1 AND due_time IS NOT NULL",
+    )
+    .bind(i32::from(shard.0));
+    Ok(fetch(readers, query).await?.first().map_or(0, |(count,)| count.unsigned_abs()))
+}

@@ -320,6 +320,10 @@ impl Store for SqliteStore {
         due::endpoints(&self.readers, shard).await
     }
 
+    async fn count_waiting(&self, shard: Shard) -> Result<u64, StoreError> {
+        due::count(&self.readers, shard).await
+    }
+
     async fn count_endpoints(
         &self,
         shard: Shard,

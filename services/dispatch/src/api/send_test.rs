@@ -12,7 +12,8 @@ use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EventId};
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream};
 use keeptrusts_webhooks_process::answer;
-use keeptrusts_webhooks_store::{BodyId, Expected, NewBody, NewRecord, new_trace, new_ulid};
+use keeptrusts_webhooks_store::{BodyId, Expected, NewBody, NewRecord, new_ulid};
+use keeptrusts_webhooks_telemetry::new_trace;
 use tonic::Status;
 
 use super::DispatchApi;

@@ -10,6 +10,7 @@ use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_store::{AppendError, DueKey, Expected, NewRecord, Operation, Refusal};
 
 use super::{Backoff, Shard};
+use crate::metrics;
 
 const CANCELLED_AT_ONCE: usize = 250;
 
@@ -56,8 +57,12 @@ pub(crate) async fn cancel_waiting(shard: Arc<Shard>, endpoint_id: EndpointId) {
             checkpoint: None,
         };
         match shard.log.append(number, operation).await {
+            Ok(_) => {
+                metrics::cancelled(page.len());
+                backoff.reset();
+            }
             // An attempt ended at that moment: read again.
-            Ok(_) | Err(AppendError::Refused(Refusal::StaleVersion { .. })) => backoff.reset(),
+            Err(AppendError::Refused(Refusal::StaleVersion { .. })) => backoff.reset(),
             Err(AppendError::Unavailable | AppendError::Failed) => backoff.wait().await,
             Err(AppendError::Refused(_) | AppendError::InDoubt | AppendError::Closed) => return,
         }

@@ -13,9 +13,11 @@ mod router;
 mod schedule;
 pub mod scheduler;
 mod send;
+mod told;
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::ids::{EndpointId, OperationId, OrganizationId};
@@ -46,6 +48,8 @@ pub(crate) struct Shard {
     pub(crate) stop: CancellationToken,
     /// The lease is lost: everything is dropped where it stands.
     pub(crate) abort: CancellationToken,
+    /// How many requests are under way.
+    pub(crate) requests_under_way: AtomicUsize,
     receivers: Receivers,
 }
 
@@ -59,8 +63,24 @@ impl Shard {
         settings: Arc<Settings>,
     ) -> Shard {
         let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
-        let receivers = Receivers::default();
-        Shard { lease, log, keyring, transport, clock, settings, stop, abort, receivers }
+        Shard {
+            lease,
+            log,
+            keyring,
+            transport,
+            clock,
+            settings,
+            stop,
+            abort,
+            requests_under_way: AtomicUsize::new(0),
+            receivers: Receivers::default(),
+        }
+    }
+
+    /// Whether an endpoint may be sent to, as far as this process knows.
+    pub(crate) fn is_open(&self, endpoint_id: EndpointId) -> bool {
+        let receiver = self.receivers.get(endpoint_id);
+        receiver.is_some_and(|receiver| receiver.availability() == receiver::Availability::Open)
     }
 
     fn new_operation_id(&self) -> OperationId {

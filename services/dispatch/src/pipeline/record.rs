@@ -7,7 +7,7 @@ use bytes::Bytes;
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::AttemptMade;
-use keeptrusts_webhooks_domain::delivery::{Delivery, Verdict};
+use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, Verdict};
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand};
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId};
@@ -19,7 +19,8 @@ use keeptrusts_webhooks_store::{
 use tokio::sync::mpsc;
 
 use super::scheduler::Health;
-use super::{Backoff, Shard};
+use super::{Backoff, Shard, told};
+use crate::metrics::{self, AttemptResult};
 
 /// What became of a delivery whose turn it was.
 pub(crate) enum Outcome {
@@ -34,6 +35,7 @@ pub(crate) struct Attempted {
     pub(crate) delivery: Delivery,
     pub(crate) made: AttemptMade,
     pub(crate) verdict: Verdict,
+    pub(crate) result: AttemptResult,
     pub(crate) end_time: Timestamp,
     /// The encoded exchange.
     pub(crate) exchange: Bytes,
@@ -138,7 +140,7 @@ async fn record(
     for ((pending, fact), result) in pending.into_iter().zip(facts).zip(results) {
         match result {
             Ok(Appended::New { recorded_at, .. }) => {
-                let delivery = finish(pending.outcome, &fact, recorded_at);
+                let delivery = finish(shard, pending.outcome, &fact, recorded_at);
                 // The scheduler is gone when the process is shutting down.
                 _ = to_schedule.send(Progress::Finished(delivery)).await;
             }
@@ -160,21 +162,49 @@ async fn record(
     Ok(again)
 }
 
-fn finish(outcome: Outcome, fact: &Fact, recorded_at: Timestamp) -> Delivery {
-    let mut delivery = match outcome {
-        Outcome::Attempted(attempted) => attempted.delivery,
-        Outcome::BodyExpired(delivery) => *delivery,
+/// The delivery after what was recorded, which is told.
+fn finish(shard: &Shard, outcome: Outcome, fact: &Fact, recorded_at: Timestamp) -> Delivery {
+    let (before, attempted) = match outcome {
+        Outcome::Attempted(attempted) => (attempted.delivery.clone(), Some(attempted)),
+        Outcome::BodyExpired(delivery) => (*delivery, None),
     };
+    let state_before = before.state;
+    let mut delivery = before;
     if let Fact::Delivery(fact) = fact {
         delivery.apply(fact, recorded_at);
     }
+    metrics::concluded(state_before, &delivery, recorded_at);
+    if let Some(attempted) = attempted {
+        told::attempted(shard, &attempted, &delivery);
+        log_failure(&attempted, &delivery);
+    }
     delivery
+}
+
+/// A delivery that succeeds is not worth a line; one that never will is.
+fn log_failure(attempted: &Attempted, after: &Delivery) {
+    let Verdict::Failed { error, .. } = &attempted.verdict else { return };
+    let Attempted { made, trace, .. } = attempted;
+    let trace_id = trace.map(|trace| tracing::field::display(trace.trace_id));
+    let (delivery_id, endpoint_id) = (after.id, after.endpoint_id);
+    if after.state == DeliveryState::Failed {
+        tracing::warn!(
+            trace_id, %delivery_id, %endpoint_id, attempt = made.number, error,
+            "a delivery has failed for good"
+        );
+    } else {
+        let next_attempt_time = after.next_attempt_time.map(tracing::field::display);
+        tracing::debug!(
+            trace_id, %delivery_id, %endpoint_id, attempt = made.number, error, next_attempt_time,
+            "an attempt has failed"
+        );
+    }
 }
 
 fn operation(shard: &Shard, pending: &Pending, changed: &mut Changed) -> Operation {
     let (delivery, fact, trace, bodies) = match &pending.outcome {
         Outcome::Attempted(attempted) => {
-            let Attempted { delivery, made, verdict, end_time, exchange, trace } = &**attempted;
+            let Attempted { delivery, made, verdict, end_time, exchange, trace, .. } = &**attempted;
             let schedule = &shard.settings.retry_schedule;
             let fact = delivery.conclude(made.clone(), verdict.clone(), *end_time, schedule);
             let expire_time = end_time.checked_add(shard.settings.body_retention);

@@ -4,21 +4,26 @@
 use std::sync::Arc;
 
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
+use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
+use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, EventAccepted, Fact};
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId};
 use keeptrusts_webhooks_domain::log::{Position, Stream};
+use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_store::projection::scheduled_deliveries;
 use keeptrusts_webhooks_store::{
     Advance, AppendError, Expected, NewRecord, Operation, Record, Refusal, new_ulid,
 };
+use keeptrusts_webhooks_telemetry::{is_recorded, new_trace};
 use tokio::sync::mpsc;
 
 use super::receiver::Receiver;
 use super::router::Router;
 use super::schedule::ToSchedule;
-use super::{Backoff, RECORDS_PER_READ, Shard};
+use super::{Backoff, RECORDS_PER_READ, Shard, told};
+use crate::metrics;
 
 /// The stage's state.
 pub(crate) struct Route {
@@ -28,7 +33,17 @@ pub(crate) struct Route {
     checkpoint: Position,
     to_schedule: mpsc::Sender<ToSchedule>,
     /// Decided, not yet appended.
-    decided: Vec<Operation>,
+    decided: Vec<Decided>,
+}
+
+/// Where an event goes.
+struct Decided {
+    operation: Operation,
+    /// What the event's record says of its place in the trace.
+    parent: Option<TraceContext>,
+    event: (EventId, EventType),
+    deliveries: usize,
+    start: Timestamp,
 }
 
 /// The pipeline ends: it was stopped, or the lease is lost.
@@ -69,8 +84,8 @@ impl Route {
         for record in records {
             match (&record.fact, record.stream) {
                 (Fact::EventAccepted(accepted), Stream::Event(id)) => {
-                    let operation = self.route(id, accepted, record);
-                    self.decided.push(operation);
+                    let decided = self.route(id, accepted, record);
+                    self.decided.push(decided);
                 }
                 (Fact::DeliveriesScheduled(_), _)
                 | (Fact::Delivery(DeliveryFact::TestRequested { .. }), _) => {
@@ -97,10 +112,11 @@ impl Route {
         self.append_decided().await
     }
 
-    fn route(&self, event_id: EventId, accepted: &EventAccepted, record: &Record) -> Operation {
+    fn route(&self, event_id: EventId, accepted: &EventAccepted, record: &Record) -> Decided {
         let now = (self.shard.clock)();
         let new_id = || DeliveryId::new(new_ulid(now));
         let routed = self.router.route(&record.organization_id, accepted.event_type, new_id);
+        let deliveries = routed.deliveries.len();
         let mut operation = self.operation(record, event_id);
         operation.records.push(NewRecord {
             stream: Stream::Event(event_id),
@@ -109,7 +125,13 @@ impl Route {
         });
         let from = self.last_step().unwrap_or(self.checkpoint);
         operation.checkpoint = Some(Advance { from, to: record.position });
-        operation
+        let parent = record.metadata.trace;
+        if is_recorded(parent) {
+            // What is attempted hangs below a span of the routing's own.
+            operation.metadata.trace = parent.map(|parent| parent.child(new_trace().span_id));
+        }
+        let event = (event_id, accepted.event_type);
+        Decided { operation, parent, event, deliveries, start: now }
     }
 
     async fn note_endpoint(&mut self, id: EndpointId, record: &Record) -> Result<(), Ended> {
@@ -159,6 +181,7 @@ impl Route {
             operation.checkpoint = Some(Advance { from: self.checkpoint, to: record.position });
             match self.shard.log.append(self.shard.lease.shard(), operation).await {
                 Ok(_) => {
+                    metrics::cancelled(1);
                     self.checkpoint = record.position;
                     let Delivery { organization_id, endpoint_id, .. } = delivery;
                     let changed =
@@ -177,12 +200,18 @@ impl Route {
         let mut backoff = Backoff::default();
         while !self.decided.is_empty() {
             let number = self.shard.lease.shard();
-            let results = self.shard.log.append_all(number, self.decided.clone()).await;
+            let operations = self.decided.iter().map(|decided| decided.operation.clone());
+            let results = self.shard.log.append_all(number, operations.collect()).await;
             let appended = results.iter().take_while(|result| result.is_ok()).count();
-            if let Some(last) = appended.checked_sub(1).map(|last| &self.decided[last]) {
-                self.checkpoint = last.checkpoint.map_or(self.checkpoint, |step| step.to);
+            let end = (self.shard.clock)();
+            for decided in self.decided.drain(..appended) {
+                let Decided { operation, parent, event, deliveries, start } = decided;
+                self.checkpoint = operation.checkpoint.map_or(self.checkpoint, |step| step.to);
+                metrics::scheduled(deliveries);
+                if let Some(parent) = parent {
+                    told::routed(&operation, parent, event, deliveries, (start, end));
+                }
             }
-            self.decided.drain(..appended);
             if let Some(Err(error)) = results.into_iter().nth(appended) {
                 self.wait_or_end(error, &mut backoff).await?;
             }
@@ -228,7 +257,7 @@ impl Route {
     }
 
     fn last_step(&self) -> Option<Position> {
-        self.decided.last()?.checkpoint.map(|step| step.to)
+        self.decided.last()?.operation.checkpoint.map(|step| step.to)
     }
 
     fn operation(&self, cause: &Record, event_id: EventId) -> Operation {

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::Timestamp;
@@ -113,6 +114,7 @@ impl Schedule {
                 }
             }
         }
+        self.shard.requests_under_way.store(self.scheduler.under_way(), Ordering::Relaxed);
         if !deliveries.is_empty() {
             let (to_schedule, to_record) = (self.to_schedule.clone(), self.to_record.clone());
             let shard = Arc::clone(&self.shard);

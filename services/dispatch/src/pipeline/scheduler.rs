@@ -354,6 +354,11 @@ impl Scheduler {
         self.in_flight
     }
 
+    /// How many of these have their request under way.
+    pub fn under_way(&self) -> usize {
+        self.under_way
+    }
+
     /// How many deliveries are held in memory.
     pub fn waiting_in_memory(&self) -> usize {
         self.queues.values().map(|queue| queue.waiting.len()).sum()

@@ -13,12 +13,13 @@ use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::ContentDigest;
 use keeptrusts_webhooks_domain::ids::AttemptId;
 use keeptrusts_webhooks_outbound::Exchange as Exchanged;
-use keeptrusts_webhooks_store::keyring::{DataKeys, KeyProblem, random};
+use keeptrusts_webhooks_store::keyring::{DataKeys, KeyProblem};
 use keeptrusts_webhooks_store::{BodyId, new_ulid};
 use tokio::sync::mpsc;
 
 use super::record::{Attempted, Outcome, Progress};
 use super::{Backoff, Shard, request};
+use crate::metrics::{self, AttemptResult};
 
 /// Attempts deliveries, all at the same time; their outcomes go to the recorder. The scheduler
 /// hears of each as soon as its request is over.
@@ -102,7 +103,7 @@ async fn attempt(
     let trigger = delivery.due_trigger();
     let number = delivery.attempt_count + 1;
     let automatic_count = delivery.automatic_count + u32::from(trigger == Trigger::Automatic);
-    let trace = delivery.trace.map(|trace| trace.child(random()));
+    let trace = delivery.attempt_trace(number);
 
     let mut request_headers = HeaderMap::new();
     let sent = match (&receiver.uri, receiver.secrets(start_time, keys)) {
@@ -120,10 +121,12 @@ async fn attempt(
         (_, Err(problem)) => Err(cannot_sign(&receiver.endpoint, &problem)),
     };
     let end_time = (shard.clock)();
-    let Judged { verdict, duration, status_code, response_headers, response_body } = match sent {
+    let judged = match sent {
         Ok(exchanged) => judge(exchanged, end_time),
         Err(reason) => Judged::never_sent(reason),
     };
+    let Judged { verdict, result, duration, status_code, response_headers, response_body } = judged;
+    metrics::attempted(result, trigger, duration);
     let exchange = Exchange {
         request_headers: listed(&request_headers),
         response_headers: listed(&response_headers),
@@ -143,7 +146,8 @@ async fn attempt(
         status_code,
         exchange: ContentDigest::of(&exchange),
     };
-    Some(Attempted { delivery, made, verdict, end_time, exchange: exchange.into(), trace })
+    let exchange = exchange.into();
+    Some(Attempted { delivery, made, verdict, result, end_time, exchange, trace })
 }
 
 /// What the delivery log says of a secret that cannot be opened. What operators have to do about
@@ -164,6 +168,7 @@ fn cannot_sign(endpoint: &Endpoint, problem: &KeyProblem) -> &'static str {
 /// What came of a request, and what we make of it.
 struct Judged {
     verdict: Verdict,
+    result: AttemptResult,
     duration: Duration,
     status_code: Option<u16>,
     response_headers: HeaderMap,
@@ -174,6 +179,7 @@ impl Judged {
     fn never_sent(reason: &str) -> Judged {
         Judged {
             verdict: Verdict::Failed { error: reason.to_owned(), retry_after: None },
+            result: AttemptResult::NotSent,
             duration: Duration::ZERO,
             status_code: None,
             response_headers: HeaderMap::new(),
@@ -195,6 +201,7 @@ fn judge(Exchanged { result, duration }: Exchanged, now: Timestamp) -> Judged {
             };
             Judged {
                 verdict,
+                result: AttemptResult::Answered(answer.status.as_u16()),
                 duration,
                 status_code: Some(answer.status.as_u16()),
                 response_headers: answer.headers,
@@ -202,6 +209,7 @@ fn judge(Exchanged { result, duration }: Exchanged, now: Timestamp) -> Judged {
             }
         }
         Err(failure) => Judged {
+            result: AttemptResult::Failed(failure.kind()),
             duration,
             status_code: failure.status().map(|status| status.as_u16()),
             ..Judged::never_sent(&failure.to_string())

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_process::database::{Administered, DatabaseFlags, Holder};
-use keeptrusts_webhooks_process::logging::LoggingFlags;
 use keeptrusts_webhooks_store::keyring::{
     KeyFile, KeyProblem, KeyringError, MasterKey, MasterKeySource, rotation,
 };
 use keeptrusts_webhooks_store::{Store, StoreError};
+use keeptrusts_webhooks_telemetry::LoggingFlags;
 
 use plan::{Plan, Standing};
 
@@ -125,7 +125,7 @@ pub(crate) async fn run(
     command: RotateMasterKeyCommand,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let RotateMasterKeyCommand { prepare, retire, database, logging } = command;
-    logging.start()?;
+    logging.start_alone()?;
     let source = database.master_key_source()?;
     let MasterKeySource::File(path) = &source else { return Err(RotationError::NoFile.into()) };
     let mut file = KeyFile::open(path)?;

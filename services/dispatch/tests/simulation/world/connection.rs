@@ -380,6 +380,10 @@ impl Store for Connection {
         self.call("waiting_endpoints", self.database().waiting_endpoints(shard)).await
     }
 
+    async fn count_waiting(&self, shard: Shard) -> Result<u64, StoreError> {
+        self.call("count_waiting", self.database().count_waiting(shard)).await
+    }
+
     async fn count_endpoints(
         &self,
         shard: Shard,

@@ -5,9 +5,15 @@ use std::io::{IsTerminal, stderr};
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
+use opentelemetry_sdk::trace::SdkTracer;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::EnvFilter;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{EnvFilter, Layer};
+
+use crate::call;
 
 /// The flags of the logs; flatten them into a process's own.
 #[derive(Debug, Clone, Args)]
@@ -70,15 +76,36 @@ impl FromStr for LogLevel {
 }
 
 impl LoggingFlags {
-    /// Starts the logs. An error if this process has done so before.
-    pub fn start(&self) -> Result<(), TryInitError> {
-        let lines = tracing_subscriber::fmt()
-            .with_env_filter(EnvFilter::new(&self.log_level.0))
-            .with_writer(stderr);
-        match self.log_format {
-            LogFormat::Human => lines.with_ansi(wants_colours()).finish().try_init(),
-            LogFormat::Json => lines.json().flatten_event(true).finish().try_init(),
-        }
+    /// Starts the logs and nothing else, for commands that end soon.
+    pub fn start_alone(&self) -> Result<(), TryInitError> {
+        self.start(None)
+    }
+
+    /// Starts the logs, and beside them the traces of what tracing sees. An error if this process
+    /// has done so before.
+    pub(crate) fn start(&self, tracer: Option<SdkTracer>) -> Result<(), TryInitError> {
+        let lines = tracing_subscriber::fmt::layer().with_writer(stderr);
+        let lines = match self.log_format {
+            LogFormat::Human => lines.with_ansi(wants_colours()).boxed(),
+            // The span is the call's: its trace id is what lines are looked for by.
+            LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
+        };
+        let lines = lines.with_filter(EnvFilter::new(&self.log_level.0));
+        let traces = tracer.map(|tracer| {
+            let traces = tracing_opentelemetry::layer().with_tracer(tracer);
+            // Where it happened and on which thread is the logs' to say.
+            let traces = traces.with_location(false).with_threads(false);
+            traces.with_tracked_inactivity(false).with_filter(filter_fn(is_for_traces))
+        });
+        tracing_subscriber::registry().with(lines).with(traces).try_init()
+    }
+}
+
+/// Calls that are recorded, and what is worth a line while they are answered.
+fn is_for_traces(metadata: &Metadata<'_>) -> bool {
+    match metadata.is_span() {
+        true => metadata.target() == call::RECORDED,
+        false => *metadata.level() <= Level::INFO,
     }
 }
 

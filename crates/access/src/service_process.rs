@@ -1,0 +1,115 @@
+//! A service in a process of its own: what all of them are started with, and the order in which
+//! things begin and end. Their mains add their own service, and nothing else.
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use clap::Args;
+use keeptrusts_webhooks_process::database::{Database, DatabaseFlags};
+use keeptrusts_webhooks_process::grpc_server::{GrpcFlags, GrpcServer, Listener};
+use keeptrusts_webhooks_process::monitoring::{Monitoring, MonitoringFlags};
+use keeptrusts_webhooks_process::readiness::Readiness;
+use keeptrusts_webhooks_process::{master_keys, reload, shutdown, tls};
+use keeptrusts_webhooks_store::system_clock;
+use keeptrusts_webhooks_telemetry::{Telemetry, TelemetryFlags};
+use tokio_util::sync::CancellationToken;
+
+use crate::flags::AccessFlags;
+use crate::gate::Access;
+
+/// The flags of a service's process, but for where it listens and what is the service's own.
+#[derive(Debug, Args)]
+pub struct ServiceProcessFlags {
+    /// Who may ask.
+    #[command(flatten)]
+    pub access: AccessFlags,
+
+    /// How it is served.
+    #[command(flatten)]
+    pub grpc: GrpcFlags,
+
+    /// Where the log is.
+    #[command(flatten)]
+    pub database: DatabaseFlags,
+
+    /// What it tells of itself.
+    #[command(flatten)]
+    pub telemetry: TelemetryFlags,
+
+    /// Where that can be seen.
+    #[command(flatten)]
+    pub monitoring: MonitoringFlags,
+}
+
+/// A process that is ready to serve.
+pub struct ServiceProcess {
+    /// The database.
+    pub database: Database,
+    /// Cancelled when the process is asked to stop.
+    pub shutdown: CancellationToken,
+    /// What it needs to work; add to it what the service needs besides.
+    pub readiness: Readiness,
+    access: Arc<Access>,
+    listener: Listener,
+    monitoring: Monitoring,
+    telemetry: Telemetry,
+    server: GrpcServer,
+}
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+impl ServiceProcess {
+    /// Starts the logs, listens, and opens the database. Nothing is answered yet.
+    pub async fn open(
+        name: &'static str,
+        listen: SocketAddr,
+        flags: ServiceProcessFlags,
+    ) -> Result<ServiceProcess, Failure> {
+        let ServiceProcessFlags { access, grpc, database, telemetry, monitoring } = flags;
+        let telemetry = telemetry.start(name)?;
+        let shutdown = shutdown::on_signals()?;
+        let hangups = reload::on_hangup()?;
+        let listener = Listener::bind_secured(listen, "--listen", &grpc.tls).await?;
+        tls::reload_on_hangup(listener.tls().cloned(), hangups.clone());
+        let monitoring = Monitoring::bind(&monitoring).await?;
+        let database = database.open_shared().await?;
+        master_keys::reload_on_hangup(Arc::clone(&database.keyring), hangups);
+        let gate = access.start(&database, system_clock()).await?;
+        let server = GrpcServer::new(gate.clone());
+        let server = server.reflection(!access.no_reflection).limits(grpc.limits);
+        let readiness = Readiness::new(shutdown.clone()).needs_database(Arc::clone(&database.log));
+        Ok(ServiceProcess {
+            database,
+            shutdown,
+            readiness,
+            access: gate,
+            listener,
+            monitoring,
+            telemetry,
+            server,
+        })
+    }
+
+    /// Serves until the process is asked to stop. Then what was asked is answered, `end` finishes
+    /// what else is under way, and the database is closed.
+    pub async fn serve(
+        self,
+        services: impl FnOnce(GrpcServer) -> GrpcServer,
+        end: impl AsyncFnOnce(),
+    ) -> Result<(), Failure> {
+        let ServiceProcess { database, shutdown, readiness, access, listener, .. } = self;
+        let ServiceProcess { monitoring, telemetry, server, .. } = self;
+        let unwatched = CancellationToken::new();
+        let watched = monitoring.serve(telemetry.scrape(), readiness.clone(), unwatched.clone());
+        let watched = tokio::spawn(watched);
+        let served = services(server).readiness(readiness).serve(listener, shutdown).await;
+        access.stop().await;
+        end().await;
+        database.log.close(shutdown::APPENDS_PATIENCE).await;
+        unwatched.cancel();
+        _ = watched.await;
+        telemetry.stop().await;
+        Ok(served?)
+    }
+}

@@ -1,0 +1,163 @@
+//! What is told of each call: its span, how long it took, and, in errors, by which trace it can
+//! be found.
+
+use std::collections::HashSet;
+use std::pin::Pin;
+use std::sync::LazyLock;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body::{Frame, SizeHint};
+use keeptrusts_webhooks_contracts::DESCRIPTORS;
+use keeptrusts_webhooks_contracts::api::trace_context_of;
+use keeptrusts_webhooks_telemetry::{Call, Histogram, KeyValue, SHORT_SECONDS, code_name, seconds};
+use prost::Message;
+use prost_types::FileDescriptorSet;
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+use tracing::Span;
+
+/// A call that is told about when it has been answered, or when its caller has gone.
+pub(super) struct Telling {
+    call: Call,
+    method: &'static str,
+    began: Instant,
+    is_over: bool,
+}
+
+impl Telling {
+    /// A call begins. Handlers find where it hangs in its trace among the request's extensions.
+    pub(super) fn begin(request: &mut Request<Body>) -> Telling {
+        let method = known_method(request.uri().path());
+        let call = Call::begin(method, trace_context_of(request.headers()));
+        request.extensions_mut().insert(call.trace());
+        Telling { call, method, began: Instant::now(), is_over: false }
+    }
+
+    /// What is logged while the call is answered is logged within this span.
+    pub(super) fn span(&self) -> Span {
+        self.call.span().clone()
+    }
+
+    /// The answer as it goes out. It ends the call at once if it is an error, otherwise when its
+    /// last byte has gone.
+    pub(super) fn answer(mut self, response: Response<Body>) -> Response<Body> {
+        match Status::from_header_map(response.headers()) {
+            Some(status) if status.code() != Code::Ok => {
+                self.over(status.code());
+                self.findable(status).unwrap_or(response)
+            }
+            _ => response.map(|body| Body::new(ToldBody { body, telling: self })),
+        }
+    }
+
+    /// An error with google.rpc.RequestInfo, whose request_id is the trace's.
+    fn findable(&self, status: Status) -> Option<Response<Body>> {
+        let mut details = status.check_error_details().ok()?;
+        details.set_request_info(self.call.trace().trace_id.to_string(), "");
+        let (code, message) = (status.code(), status.message().to_owned());
+        let metadata = status.metadata().clone();
+        let status = Status::with_error_details_and_metadata(code, message, details, metadata);
+        Some(status.into_http())
+    }
+
+    fn over(&mut self, code: Code) {
+        if std::mem::replace(&mut self.is_over, true) {
+            return;
+        }
+        self.call.answered(code);
+        let labels = [
+            KeyValue::new("rpc.method", self.method),
+            KeyValue::new("rpc.response.status_code", code_name(code)),
+        ];
+        CALL_DURATION.record(self.began.elapsed().as_secs_f64(), &labels);
+    }
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        // Nobody has waited for the answer, or for its end.
+        self.over(Code::Cancelled);
+    }
+}
+
+/// An answer's body, whose trailers say what became of the call.
+struct ToldBody {
+    body: Body,
+    telling: Telling,
+}
+
+impl http_body::Body for ToldBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        match &frame {
+            Some(Ok(frame)) => {
+                if let Some(trailers) = frame.trailers_ref() {
+                    self.telling.over(code_of(trailers));
+                }
+            }
+            Some(Err(status)) => self.telling.over(status.code()),
+            None => self.telling.over(Code::Ok),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+fn code_of(trailers: &HeaderMap) -> Code {
+    Status::from_header_map(trailers).map_or(Code::Unknown, |status| status.code())
+}
+
+/// The method of a path; one word for all that we do not have, as callers can make up as many as
+/// they like.
+fn known_method(path: &str) -> &'static str {
+    static KNOWN: LazyLock<HashSet<String>> = LazyLock::new(|| {
+        let files = FileDescriptorSet::decode(DESCRIPTORS).unwrap_or_default().file;
+        let methods = files.iter().flat_map(|file| {
+            file.service.iter().flat_map(|service| {
+                let service_name = format!("{}.{}", file.package(), service.name());
+                service.method.iter().map(move |method| format!("{service_name}/{}", method.name()))
+            })
+        });
+        methods.collect()
+    });
+    let method = path.strip_prefix('/').unwrap_or(path);
+    // `_OTHER` is what the semantic conventions for RPC say.
+    KNOWN.get(method).map_or("_OTHER", String::as_str)
+}
+
+/// Semantic conventions for RPC, metric `rpc.server.call.duration`.
+static CALL_DURATION: LazyLock<Histogram<f64>> = LazyLock::new(|| {
+    let about = "gRPC calls, from their headers to the end of the answer";
+    seconds("rpc.server.call.duration", about, SHORT_SECONDS)
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_that_callers_make_up_are_all_called_the_same() {
+        let publish = "keeptrusts.webhooks.v1.IngestService/PublishEvent";
+        assert_eq!(known_method(&format!("/{publish}")), publish);
+        for other in ["/", "", "/keeptrusts.webhooks.v1.IngestService/Nothing", "/a/b"] {
+            assert_eq!(known_method(other), "_OTHER", "{other:?}");
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! What a process tells of itself: [logs](LoggingFlags), traces and metrics.
+//!
+//! A `main` flattens [`TelemetryFlags`] into its own and keeps the [`Telemetry`] that they start
+//! until it ends. Everything else is told through functions of this crate, wherever it happens:
+//!
+//! * [`Call`] is the span of a call while it is answered. It is decided once, when the call
+//!   comes, whether its trace is recorded, and all that follows from it, hours later and in other
+//!   processes, keeps to that.
+//! * [`ToldSpan`] is a span that is told when it is over, from what the log says of it: an event's
+//!   commit, its routing, each attempt.
+//! * [`counter`], [`seconds`], [`counts`] and [`meter`] make instruments. Each crate has its own,
+//!   in a module called `metrics`.
+//!
+//! Without a process that has started it (in tests, in commands) all of it does nothing.
+//!
+//! May depend on: the domain, OpenTelemetry, tracing and clap. Every other crate but the domain
+//! and the contracts may depend on it.
+#![deny(missing_docs)]
+
+mod call;
+mod export;
+mod flags;
+mod logging;
+mod metrics;
+mod refresh;
+mod sampling;
+mod started;
+mod told;
+
+pub use call::{Call, code_name, new_trace};
+pub use flags::{TelemetryError, TelemetryFlags};
+pub use logging::{LogFormat, LogLevel, LoggingFlags};
+pub use metrics::{
+    LONG_SECONDS, SHORT_SECONDS, Scrape, ScrapeError, counter, counts, meter, seconds,
+};
+pub use refresh::before_collecting;
+pub use started::Telemetry;
+pub use told::{ToldSpan, is_recorded};
+
+/// Keys and values of spans and metrics, and kinds of spans.
+pub use opentelemetry::KeyValue;
+pub use opentelemetry::metrics::{Counter, Histogram, ObservableGauge};
+pub use opentelemetry::trace::SpanKind;

@@ -1,0 +1,70 @@
+//! What this process has started, for everybody to use.
+
+use std::sync::{Arc, OnceLock};
+
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use tokio::task::AbortHandle;
+
+use crate::export::Exporting;
+use crate::metrics::Scrape;
+use crate::sampling::SamplingRatio;
+
+/// One for the process, like the logs: what happens in a library of ours is told without a handle
+/// being passed to it.
+static STARTED: OnceLock<Started> = OnceLock::new();
+
+pub(crate) struct Started {
+    pub(crate) sampling: SamplingRatio,
+    pub(crate) exporting: Arc<Exporting>,
+}
+
+pub(crate) fn set(started: Started) {
+    // The logs are started before, and only once: so is this.
+    _ = STARTED.set(started);
+}
+
+/// Where spans go; None: nowhere.
+pub(crate) fn exporting() -> Option<&'static Exporting> {
+    STARTED.get().map(|started| started.exporting.as_ref())
+}
+
+/// How traces are chosen; None: they go nowhere.
+pub(crate) fn sampling() -> Option<SamplingRatio> {
+    STARTED.get().map(|started| started.sampling)
+}
+
+/// The telemetry of a process.
+#[derive(Debug)]
+#[must_use = "what has not been exported yet is lost unless it is stopped"]
+pub struct Telemetry {
+    pub(crate) exporting: Option<Arc<Exporting>>,
+    pub(crate) meters: SdkMeterProvider,
+    pub(crate) scrape: Scrape,
+    /// What looks figures up for metrics that are pushed.
+    pub(crate) pushing: Option<AbortHandle>,
+}
+
+impl Telemetry {
+    /// The metrics of this process, to be scraped.
+    pub fn scrape(&self) -> Scrape {
+        self.scrape.clone()
+    }
+
+    /// Exports what has not been exported yet, if that does not take long.
+    pub async fn stop(self) {
+        let Telemetry { exporting, meters, pushing, .. } = self;
+        if let Some(pushing) = pushing {
+            pushing.abort();
+        }
+        // The exporters wait for their threads.
+        let stopped = tokio::task::spawn_blocking(move || {
+            if let Some(exporting) = exporting {
+                exporting.stop();
+            }
+            meters.shutdown()
+        });
+        if let Ok(Err(error)) = stopped.await {
+            tracing::debug!(%error, "the last metrics were not exported");
+        }
+    }
+}

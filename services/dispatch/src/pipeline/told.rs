@@ -1,0 +1,135 @@
+//! The spans of routing and of attempts, told when their outcome is committed: from what the log
+//! says of them, so that a trace has no step that the log does not have.
+//!
+//! Names and attributes: OpenTelemetry's semantic conventions for HTTP clients and messaging. But
+//! for `url.full`: the path of a receiver's URL is often what lets one in (Slack's, for example),
+//! and secrets do not go into traces.
+
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::attempt::Trigger;
+use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, Verdict};
+use keeptrusts_webhooks_domain::event_type::EventType;
+use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
+use keeptrusts_webhooks_domain::trace::TraceContext;
+use keeptrusts_webhooks_store::Operation;
+use keeptrusts_webhooks_telemetry::{KeyValue, SpanKind, ToldSpan, is_recorded};
+
+use super::Shard;
+use super::record::Attempted;
+
+/// What messages are carried by.
+const SYSTEM: &str = "keeptrusts_webhooks";
+
+/// An event was routed: the operation that says so is committed.
+pub(crate) fn routed(
+    operation: &Operation,
+    parent: TraceContext,
+    (event_id, event_type): (EventId, EventType),
+    deliveries: usize,
+    (start, end): (Timestamp, Timestamp),
+) {
+    let Some(context) = operation.metadata.trace.filter(|trace| is_recorded(Some(*trace))) else {
+        return;
+    };
+    let mut attributes = message(event_id, event_type, &operation.organization_id);
+    attributes.push(KeyValue::new("messaging.operation.name", "route"));
+    attributes.push(KeyValue::new("messaging.operation.type", "process"));
+    attributes.push(KeyValue::new("keeptrusts.deliveries", deliveries as i64));
+    let span = ToldSpan {
+        context,
+        parent,
+        name: format!("route {event_type}").into(),
+        kind: SpanKind::Consumer,
+        start,
+        end,
+        attributes,
+        follows: None,
+        error: None,
+    };
+    span.tell();
+}
+
+/// An attempt was made: its outcome is committed, and this is the delivery after it.
+pub(crate) fn attempted(shard: &Shard, attempted: &Attempted, after: &Delivery) {
+    let Some(parent) = attempted.delivery.trace.filter(|trace| is_recorded(Some(*trace))) else {
+        return;
+    };
+    let made = &attempted.made;
+    let Some(context) = after.attempt_trace(made.number) else { return };
+    let before = made.number.checked_sub(1).filter(|number| *number > 0);
+    let follows = before.and_then(|number| after.attempt_trace(number));
+
+    let mut attributes = message(made.event_id, made.event_type, &after.organization_id);
+    let mut add = |key: &'static str, value: String| attributes.push(KeyValue::new(key, value));
+    add("keeptrusts.delivery.id", after.id.to_string());
+    add("keeptrusts.endpoint.id", made.endpoint_id.to_string());
+    let trigger = match made.trigger {
+        Trigger::Automatic => "automatic",
+        Trigger::Manual => "manual",
+        Trigger::Test => "test",
+    };
+    add("keeptrusts.attempt.trigger", trigger.to_owned());
+    let outcome = match after.state {
+        DeliveryState::Delivered => "delivered",
+        DeliveryState::Scheduled | DeliveryState::Retrying => "retrying",
+        DeliveryState::Failed | DeliveryState::Cancelled => "failed",
+    };
+    add("keeptrusts.attempt.outcome", outcome.to_owned());
+    if let Some(next) = after.next_attempt_time {
+        add("keeptrusts.attempt.next_attempt_time", next.to_string());
+    }
+    let receiver = shard.receivers.get(made.endpoint_id);
+    let uri = receiver.as_ref().and_then(|receiver| receiver.uri.as_ref());
+    let host = uri.and_then(|uri| uri.host()).unwrap_or_default().to_owned();
+    add("server.address", host);
+    add("http.request.method", "POST".to_owned());
+    add("messaging.operation.name", "deliver".to_owned());
+    add("messaging.operation.type", "send".to_owned());
+    let port = uri.and_then(|uri| uri.port_u16()).unwrap_or(443);
+    attributes.push(KeyValue::new("server.port", i64::from(port)));
+    attributes.push(KeyValue::new("keeptrusts.attempt.number", i64::from(made.number)));
+    if made.number > 1 {
+        let resends = i64::from(made.number - 1);
+        attributes.push(KeyValue::new("http.request.resend_count", resends));
+    }
+    if let Some(status_code) = made.status_code {
+        let status_code = i64::from(status_code);
+        attributes.push(KeyValue::new("http.response.status_code", status_code));
+    }
+    let error = match &attempted.verdict {
+        Verdict::Succeeded => None,
+        Verdict::Failed { error, .. } => {
+            let kind = match made.status_code {
+                Some(status_code) => status_code.to_string(),
+                None => attempted.result.name().to_owned(),
+            };
+            attributes.push(KeyValue::new("error.type", kind));
+            Some(error.clone())
+        }
+    };
+    let span = ToldSpan {
+        context,
+        parent,
+        name: "POST".into(),
+        kind: SpanKind::Client,
+        start: made.start_time,
+        end: attempted.end_time,
+        attributes,
+        follows,
+        error,
+    };
+    span.tell();
+}
+
+fn message(
+    event_id: EventId,
+    event_type: EventType,
+    organization: &OrganizationId,
+) -> Vec<KeyValue> {
+    vec![
+        KeyValue::new("messaging.system", SYSTEM),
+        KeyValue::new("messaging.destination.name", event_type.to_string()),
+        KeyValue::new("messaging.message.id", event_id.to_string()),
+        KeyValue::new("keeptrusts.organization.id", organization.to_string()),
+    ]
+}

@@ -1,0 +1,162 @@
+//! How dispatch stands, for those who watch: which shards this process owns, how far behind they
+//! are, and whether its leases are looked after.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use keeptrusts_webhooks_domain::log::Shard as ShardNumber;
+use keeptrusts_webhooks_store::StoreError;
+use keeptrusts_webhooks_telemetry::{KeyValue, before_collecting, meter};
+use tokio::time::Instant;
+
+use crate::pipeline::Shard;
+
+/// What can be seen of the work from outside.
+pub(crate) struct Standing {
+    /// How long leases last; None: for ever.
+    leases_last: Option<Duration>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    shards: BTreeMap<ShardNumber, Arc<Shard>>,
+    tended: Option<Instant>,
+}
+
+impl Standing {
+    pub(crate) fn new(leases_last: Option<Duration>) -> Arc<Standing> {
+        Arc::new(Standing { leases_last, seen: Mutex::default() })
+    }
+
+    pub(crate) fn took(&self, number: ShardNumber, shard: Arc<Shard>) {
+        self.seen().shards.insert(number, shard);
+    }
+
+    pub(crate) fn gave_back(&self, number: ShardNumber) {
+        self.seen().shards.remove(&number);
+    }
+
+    /// The leases were just looked after.
+    pub(crate) fn tended(&self) {
+        self.seen().tended = Some(Instant::now());
+    }
+
+    /// Whether they were in the time that a lease lasts; otherwise what to make of it.
+    pub(crate) fn is_tended(&self) -> Result<(), String> {
+        let tended = self.seen().tended;
+        match (tended, self.leases_last) {
+            (None, _) => Err("no shard was looked for yet".to_owned()),
+            (Some(time), Some(lasts)) if time.elapsed() >= lasts => {
+                Err(format!("the leases were not looked after for {} s", time.elapsed().as_secs()))
+            }
+            (Some(_), _) => Ok(()),
+        }
+    }
+
+    fn owned(&self) -> Vec<Arc<Shard>> {
+        self.seen().shards.values().cloned().collect()
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The figures of the shards that this process owns, as they were last looked up. Those of
+/// others are not among them: a shard has one owner, and one process tells of it.
+static FIGURES: Mutex<BTreeMap<u16, Figures>> = Mutex::new(BTreeMap::new());
+
+#[derive(Debug, Clone, Copy)]
+struct Figures {
+    waiting: u64,
+    oldest_due_seconds: f64,
+    requests: u64,
+    lag: u64,
+}
+
+/// Looks the figures up whenever metrics are collected.
+pub(crate) fn show_before_collecting(standing: &Arc<Standing>) {
+    LazyLock::force(&GAUGES);
+    let standing = Arc::downgrade(standing);
+    before_collecting(move || {
+        let standing = standing.upgrade();
+        async move {
+            let Some(standing) = standing else { return false };
+            let mut figures = BTreeMap::new();
+            for shard in standing.owned() {
+                match look_up(&shard).await {
+                    Ok(found) => _ = figures.insert(shard.lease.shard().0, found),
+                    Err(error) => {
+                        tracing::debug!(shard = %shard.lease.shard(), %error, "no figures");
+                    }
+                }
+            }
+            *FIGURES.lock().unwrap_or_else(PoisonError::into_inner) = figures;
+            true
+        }
+    });
+}
+
+async fn look_up(shard: &Shard) -> Result<Figures, StoreError> {
+    let (store, number) = (shard.log.store(), shard.lease.shard());
+    let state = store.shard_state(number).await?;
+    let waiting = store.count_waiting(number).await?;
+    let endpoints = store.waiting_endpoints(number).await?.endpoints;
+    // What waits for a disabled endpoint is not late.
+    let due_times = endpoints.iter().filter(|(id, _)| shard.is_open(*id)).map(|(_, due)| *due);
+    let now = (shard.clock)();
+    let late = due_times.min().map_or(0.0, |due| now.duration_since(due).as_secs_f64().max(0.0));
+    Ok(Figures {
+        waiting,
+        oldest_due_seconds: late,
+        requests: shard.requests_under_way.load(Ordering::Relaxed) as u64,
+        lag: state.last_position.0.abs_diff(state.checkpoint.0),
+    })
+}
+
+/// Made once: they are told by whatever the figures are then.
+static GAUGES: LazyLock<()> = LazyLock::new(|| {
+    type Told = fn(&Figures) -> f64;
+    let gauges: [(&str, &str, &str, Told); 5] = [
+        (
+            "keeptrusts_webhooks.deliveries.waiting",
+            "",
+            "deliveries of the shard that wait for an attempt",
+            |figures| figures.waiting as f64,
+        ),
+        (
+            "keeptrusts_webhooks.oldest_due",
+            "s",
+            "for how long the delivery that is due the longest has been due",
+            |figures| figures.oldest_due_seconds,
+        ),
+        (
+            "keeptrusts_webhooks.requests.in_flight",
+            "",
+            "attempts whose request is under way",
+            |figures| figures.requests as f64,
+        ),
+        (
+            "keeptrusts_webhooks.shard.lag.records",
+            "",
+            "records of the shard that are not routed yet",
+            |figures| figures.lag as f64,
+        ),
+        ("keeptrusts_webhooks.shard.owned", "", "1: this process owns the shard", |_| 1.0),
+    ];
+    let meter = meter();
+    for (name, unit, about, told) in gauges {
+        let gauge = meter.f64_observable_gauge(name).with_unit(unit).with_description(about);
+        gauge
+            .with_callback(move |observer| {
+                let figures = FIGURES.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                for (shard, figures) in figures {
+                    observer.observe(told(&figures), &[KeyValue::new("shard", i64::from(shard))]);
+                }
+            })
+            .build();
+    }
+});

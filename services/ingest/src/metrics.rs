@@ -1,0 +1,28 @@
+//! What ingest tells of its work, in numbers.
+
+use std::sync::LazyLock;
+
+use keeptrusts_webhooks_domain::event_type::EventType;
+use keeptrusts_webhooks_telemetry::{Counter, KeyValue, code_name, counter};
+use tonic::Status;
+use tonic_types::StatusExt;
+
+/// An event is durable, and was not before.
+pub(crate) fn accepted(event_type: EventType) {
+    EVENTS_ACCEPTED.add(1, &[KeyValue::new("event_type", event_type.name())]);
+}
+
+/// A publishing was refused, or failed.
+pub(crate) fn not_accepted(status: &Status) {
+    let reason = status.get_details_error_info().map(|info| info.reason);
+    let reason = reason.unwrap_or_else(|| code_name(status.code()).to_owned());
+    PUBLISH_ERRORS.add(1, &[KeyValue::new("reason", reason)]);
+}
+
+static EVENTS_ACCEPTED: LazyLock<Counter<u64>> = LazyLock::new(|| {
+    counter("keeptrusts_webhooks.events.accepted", "events that are durable; duplicates count once")
+});
+
+static PUBLISH_ERRORS: LazyLock<Counter<u64>> = LazyLock::new(|| {
+    counter("keeptrusts_webhooks.publish.errors", "events that were refused or could not be kept")
+});
