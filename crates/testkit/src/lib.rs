@@ -1,6 +1,6 @@
 //! What end-to-end and conformance tests stand on: throw-away Postgres clusters, an HTTPS
 //! receiver and a DNS server that behave as scripted, our own binaries as child processes,
-//! signature verification by code that is not ours, and a browser.
+//! signature verification by code that is not ours, a collector of traces, and a browser.
 //!
 //! For tests only. It depends on none of our crates, so that it sees the platform as a
 //! customer does, from outside. Everything here panics with a message instead of returning
@@ -13,6 +13,7 @@
 #![deny(missing_docs)]
 
 pub mod browser;
+pub mod collector;
 pub mod dns;
 pub mod first_key;
 pub mod http;
