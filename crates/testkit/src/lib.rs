@@ -1,5 +1,5 @@
 //! What end-to-end and conformance tests stand on: throw-away Postgres clusters, an HTTPS
-//! receiver and a DNS server that behave as scripted, our own binaries as child processes,
+//! receiver, an OpenID Connect issuer and a DNS server that behave as scripted, our own binaries as child processes,
 //! signature verification by code that is not ours, and a browser.
 //!
 //! For tests only. It depends on none of our crates, so that it sees the platform as a
@@ -16,6 +16,7 @@ pub mod browser;
 pub mod dns;
 pub mod first_key;
 pub mod http;
+pub mod issuer;
 pub mod ports;
 pub mod postgres;
 pub mod process;
