@@ -11,6 +11,7 @@
 //! the same rules as the API), the process crate, the access crate (whom a request is made for,
 //! and how an issuer is asked), axum and askama. Never on the store or on another service.
 
+mod account;
 mod assets;
 mod credentials;
 mod destination;
@@ -28,5 +29,6 @@ mod trouble;
 mod view;
 mod visitor;
 
+pub use account::AccountsError;
 pub use server::{Console, ConsoleError};
 pub use services::Services;
