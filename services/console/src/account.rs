@@ -257,6 +257,15 @@ mod tests {
     }
 
     #[test]
+    fn an_issuer_without_a_name_is_called_by_its_host() {
+        let named = |identifier: &str| {
+            let identifier = identifier.to_owned();
+            host(&IssuerSettings { identifier, jwks_file: None, ca: None })
+        };
+        assert_eq!(named("https://id.example:8443/realms/acme"), "id.example");
+    }
+
+    #[test]
     fn an_answer_of_another_issuer_is_not_taken_for_ours() {
         let ours = "code=a&state=s&iss=https%3A%2F%2Fid.example";
         let others = "code=a&state=s&iss=https%3A%2F%2Fid.example.evil";

@@ -65,3 +65,41 @@ impl<T> Remembered<T> {
         Ok(Some(what))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    const PAUSE: Duration = Duration::from_secs(10);
+
+    #[tokio::test(start_paused = true)]
+    async fn many_who_want_to_know_at_once_make_one_look() {
+        let (remembered, looks) = (Remembered::nothing_yet(PAUSE), AtomicUsize::new(0));
+        let refresh = async || {
+            let look = async || {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                Ok::<_, ()>(looks.fetch_add(1, Ordering::SeqCst))
+            };
+            remembered.refresh(look).await
+        };
+        let (one, other) = tokio::join!(refresh(), refresh());
+        assert_eq!((one, other), (Ok(Some(Arc::new(0))), Ok(Some(Arc::new(0)))));
+        tokio::time::advance(PAUSE).await;
+        assert_eq!(refresh().await, Ok(Some(Arc::new(1))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_answer_is_not_asked_again_at_once_and_what_was_known_stays_known() {
+        let remembered = Remembered::nothing_yet(PAUSE);
+        assert_eq!(remembered.refresh(async || Err::<(), _>("away")).await, Err("away"));
+        let unasked = async || -> Result<(), &str> { panic!("it was asked a moment ago") };
+        assert_eq!(remembered.refresh(unasked).await, Ok(None));
+        tokio::time::advance(PAUSE).await;
+        assert_eq!(remembered.refresh(async || Ok::<_, &str>(())).await, Ok(Some(Arc::new(()))));
+        tokio::time::advance(ISSUER_KEYS_LIFE).await;
+        assert_eq!(remembered.refresh(async || Err("away")).await, Err("away"));
+        assert!(remembered.known().await.is_some_and(|known| !known.is_fresh()));
+    }
+}
