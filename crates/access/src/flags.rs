@@ -15,9 +15,10 @@ use tokio_util::sync::CancellationToken;
 use crate::failures::Failures;
 use crate::first_key::{self, FirstKeyError};
 use crate::gate::Access;
-use crate::https::{Fetcher, TrustError, is_acceptable};
+use crate::https::{TrustError, is_acceptable};
+use crate::issuer::{IssuerKeys, IssuerSettings, SignedTokens, Source};
 use crate::keys::Keys;
-use crate::web_tokens::{ClaimNames, IssuerKeys, Source, WebTokens};
+use crate::web_tokens::{ClaimNames, WebTokens};
 
 /// Who may ask.
 #[derive(Debug, Clone, Args)]
@@ -44,7 +45,7 @@ pub struct AccessFlags {
         value_name = "URL",
         env = "KEEPTRUSTS_WEBHOOKS_OIDC_ISSUER",
         requires = "oidc_audience",
-        value_parser = issuer
+        value_parser = issuer_address
     )]
     pub oidc_issuer: Option<String>,
 
@@ -175,12 +176,22 @@ impl AccessFlags {
         }))
     }
 
+    /// The issuer of the accounts whose tokens are accepted. None: tokens are accepted of nobody,
+    /// or of whoever has the keys in a file.
+    pub fn issuer(&self) -> Option<IssuerSettings> {
+        Some(IssuerSettings {
+            identifier: self.oidc_issuer.clone()?,
+            jwks_file: self.oidc_jwks_file.clone(),
+            ca: self.oidc_ca.clone(),
+        })
+    }
+
     fn web_tokens(&self) -> Result<Option<WebTokens>, AccessSetupError> {
-        let source = match (&self.oidc_jwks_file, &self.oidc_issuer) {
-            (Some(path), _) => Source::File(path.clone()),
-            (None, Some(issuer)) => {
-                let issuer = issuer.trim_end_matches('/').to_owned();
-                Source::Issuer { issuer, fetcher: Box::new(Fetcher::new(self.oidc_ca.as_ref())?) }
+        let audiences = self.oidc_audience.clone();
+        let tokens = match (self.issuer(), &self.oidc_jwks_file) {
+            (Some(issuer), _) => issuer.tokens(&issuer.fetcher()?, audiences),
+            (None, Some(path)) => {
+                SignedTokens::new(IssuerKeys::new(Source::File(path.clone())), None, audiences)
             }
             (None, None) => return Ok(None),
         };
@@ -188,9 +199,7 @@ impl AccessFlags {
             organization: self.oidc_organization_claim.clone(),
             role: self.oidc_role_claim.clone(),
         };
-        let audiences = self.oidc_audience.clone();
-        let issuer = self.oidc_issuer.clone();
-        Ok(Some(WebTokens::new(IssuerKeys::new(source), issuer, audiences, names)))
+        Ok(Some(WebTokens::new(tokens, names)))
     }
 }
 
@@ -201,7 +210,8 @@ fn token(text: &str) -> Result<Token, String> {
     })
 }
 
-fn issuer(text: &str) -> Result<String, String> {
+/// Reads an issuer's identifier: for the flag of a process that has no gate.
+pub fn issuer_address(text: &str) -> Result<String, String> {
     let url: Option<Uri> = text.parse().ok();
     match url.is_some_and(|url| is_acceptable(&url)) {
         true => Ok(text.to_owned()),

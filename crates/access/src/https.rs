@@ -1,12 +1,12 @@
-//! Fetching an issuer's documents. The issuer is the operator's choice, so that its address is
-//! not judged as a receiver's is; it must still be https, but on this machine itself.
+//! Asking an issuer. It is the operator's choice, so that its address is not judged as a
+//! receiver's is; it must still be https, but on this machine itself.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Uri;
-use http_body_util::{BodyExt, Empty, Limited};
+use http::{Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -17,20 +17,27 @@ use rustls_pki_types::pem::PemObject;
 
 use crate::limits::{ISSUER_PATIENCE, MAX_ISSUER_ANSWER_BYTES};
 
-/// Fetches documents.
-pub(crate) struct Fetcher {
-    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+/// Asks an issuer: within limits of time and size, and without following redirects.
+pub struct Fetcher {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
-/// Why a document was not fetched.
+/// Why an issuer has not answered.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum FetchError {
+pub enum FetchError {
+    /// The address is neither https nor this machine's own.
+    #[error("{0} is not an https address")]
+    NotHttps(Uri),
+    /// It takes too long.
     #[error("no answer within {ISSUER_PATIENCE:?}")]
     TimedOut,
+    /// There is no connection, or none that can be trusted.
     #[error("the request failed")]
     Failed(#[source] hyper_util::client::legacy::Error),
+    /// It is not what was asked for.
     #[error("the answer was {0}")]
-    Status(http::StatusCode),
+    Status(StatusCode),
+    /// It is too long, or was cut off.
     #[error("the answer could not be read, or is longer than {MAX_ISSUER_ANSWER_BYTES} bytes")]
     Unreadable,
 }
@@ -61,7 +68,7 @@ pub enum TrustError {
 
 impl Fetcher {
     /// Trusts the system's certificates, and those in the file.
-    pub(crate) fn new(ca: Option<&PathBuf>) -> Result<Fetcher, TrustError> {
+    pub fn new(ca: Option<&PathBuf>) -> Result<Fetcher, TrustError> {
         let mut roots = RootCertStore::empty();
         // A system without some of its certificates is still of use.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -87,22 +94,35 @@ impl Fetcher {
         Ok(Fetcher { client: Client::builder(TokioExecutor::new()).build(connector) })
     }
 
-    /// The document at an address that [`is_acceptable`].
+    /// The document at an address.
     pub(crate) async fn fetch(&self, url: &Uri) -> Result<Bytes, FetchError> {
-        let fetched = async {
-            let response = self.client.get(url.clone()).await.map_err(FetchError::Failed)?;
-            if response.status() != http::StatusCode::OK {
-                return Err(FetchError::Status(response.status()));
-            }
-            let body = Limited::new(response.into_body(), MAX_ISSUER_ANSWER_BYTES).collect().await;
-            Ok(body.map_err(|_| FetchError::Unreadable)?.to_bytes())
+        let mut request = Request::new(Bytes::new());
+        *request.uri_mut() = url.clone();
+        let answer = self.send(request).await?;
+        match answer.status() {
+            StatusCode::OK => Ok(answer.into_body()),
+            other => Err(FetchError::Status(other)),
+        }
+    }
+
+    /// The answer to a request, whatever its status.
+    pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, FetchError> {
+        if !is_acceptable(request.uri()) {
+            return Err(FetchError::NotHttps(request.uri().clone()));
+        }
+        let answered = async {
+            let answer = self.client.request(request.map(Full::new)).await;
+            let (head, body) = answer.map_err(FetchError::Failed)?.into_parts();
+            let body = Limited::new(body, MAX_ISSUER_ANSWER_BYTES).collect().await;
+            let body = body.map_err(|_| FetchError::Unreadable)?.to_bytes();
+            Ok(Response::from_parts(head, body))
         };
-        tokio::time::timeout(ISSUER_PATIENCE, fetched).await.map_err(|_| FetchError::TimedOut)?
+        tokio::time::timeout(ISSUER_PATIENCE, answered).await.map_err(|_| FetchError::TimedOut)?
     }
 }
 
 /// Whether an address is https, or is this machine's own.
-pub(crate) fn is_acceptable(url: &Uri) -> bool {
+pub fn is_acceptable(url: &Uri) -> bool {
     let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     let is_loopback = host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback());
     match url.scheme_str() {

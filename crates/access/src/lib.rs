@@ -19,6 +19,7 @@ mod first_key;
 mod flags;
 mod gate;
 mod https;
+pub mod issuer;
 mod keys;
 mod ring_provider;
 mod rules;
@@ -27,7 +28,7 @@ mod web_tokens;
 
 pub use address::forwarded_for;
 pub use first_key::FirstKeyError;
-pub use flags::{AccessFlags, AccessSetupError};
+pub use flags::{AccessFlags, AccessSetupError, issuer_address};
 pub use gate::Access;
 pub use rules::{Rule, rule_of};
 pub use service_process::{ServiceProcess, ServiceProcessFlags};
@@ -53,6 +54,9 @@ pub mod limits {
     pub const ISSUER_KEYS_LIFE: Duration = Duration::from_secs(600);
     /// The shortest time between two looks for a key that is not known.
     pub const ISSUER_KEYS_PAUSE: Duration = Duration::from_secs(10);
+    /// The shortest time between two looks for what an issuer says of itself, if it has not
+    /// answered. Somebody waits for it who wants to sign in.
+    pub const ISSUER_SELF_PAUSE: Duration = Duration::from_secs(1);
     /// How long an issuer has to answer.
     pub const ISSUER_PATIENCE: Duration = Duration::from_secs(5);
     /// What an issuer may answer, in bytes.

@@ -59,7 +59,17 @@ impl Deref for Browser {
 impl Browser {
     /// Starts a browser with one empty window, 1280 px wide, that prefers light colours.
     pub async fn start() -> Self {
-        let (driver, session) = Driver::start().await;
+        Self::with(false).await
+    }
+
+    /// The same, and it takes any certificate: for pages of a server whose authority no browser
+    /// knows.
+    pub async fn start_taking_any_certificate() -> Self {
+        Self::with(true).await
+    }
+
+    async fn with(any_certificate: bool) -> Self {
+        let (driver, session) = Driver::start(any_certificate).await;
         let browser = Self { page: Part::whole(Arc::new(session)), _driver: driver };
         browser.resize(Size::DESK).await;
         browser.prefer(Colours::Light).await;

@@ -1,6 +1,7 @@
 //! What end-to-end and conformance tests stand on: throw-away Postgres clusters, an HTTPS
-//! receiver and a DNS server that behave as scripted, our own binaries as child processes,
-//! signature verification by code that is not ours, a collector of traces, and a browser.
+//! receiver, an OpenID Connect issuer and a DNS server that behave as scripted, our own binaries
+//! as child processes, signature verification by code that is not ours, a collector of traces,
+//! and a browser.
 //!
 //! For tests only. It depends on none of our crates, so that it sees the platform as a
 //! customer does, from outside. Everything here panics with a message instead of returning
@@ -17,6 +18,7 @@ pub mod collector;
 pub mod dns;
 pub mod first_key;
 pub mod http;
+pub mod issuer;
 pub mod ports;
 pub mod postgres;
 pub mod process;

@@ -1,14 +1,21 @@
 //! The console's flags.
 
+mod accounts;
+
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
 use ipnet::IpNet;
+use keeptrusts_webhooks_access::issuer::IssuerSettings;
+use keeptrusts_webhooks_access::issuer_address;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_process::tls::{Reloadable, ServiceTlsFlags, TlsFileError};
 use rustls::ClientConfig;
 use tonic::transport::Uri;
+
+pub use accounts::{AccountFlags, ClientSecret, NoSecret};
 
 use crate::public_url::PublicUrl;
 use crate::services::Addresses;
@@ -42,6 +49,10 @@ pub struct ConsoleFlags {
         default_value = "default"
     )]
     pub organization: OrganizationId,
+
+    /// Who else may sign in but the owners of keys.
+    #[command(flatten)]
+    pub accounts: AccountFlags,
 }
 
 /// What a console shares with the gate of its process. A console in a process of its own has
@@ -50,6 +61,10 @@ pub struct ConsoleFlags {
 pub struct Trust {
     /// Networks whose peers may say by `x-forwarded-for` whom they ask for.
     pub proxies: Vec<IpNet>,
+    /// Whose accounts sign in.
+    pub issuer: Option<IssuerSettings>,
+    /// The audiences whose tokens the gate accepts. None: the gate is in another process.
+    pub audiences: Option<Vec<String>>,
 }
 
 /// Whom a console in a process of its own trusts.
@@ -66,12 +81,31 @@ pub struct OwnTrustFlags {
         value_delimiter = ','
     )]
     pub trusted_proxy: Vec<IpNet>,
+
+    /// The OpenID Connect issuer with whose accounts people sign in to the console, if
+    /// --oidc-client-id is given. The services must accept its tokens.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "KEEPTRUSTS_WEBHOOKS_OIDC_ISSUER",
+        value_parser = issuer_address
+    )]
+    pub oidc_issuer: Option<String>,
+
+    /// A PEM file with certificates that the issuer may have, besides the system's.
+    #[arg(long, value_name = "FILE", env = "KEEPTRUSTS_WEBHOOKS_OIDC_CA")]
+    pub oidc_ca: Option<PathBuf>,
 }
 
 impl OwnTrustFlags {
     /// What they say.
     pub fn trust(&self) -> Trust {
-        Trust { proxies: self.trusted_proxy.clone() }
+        let issuer = self.oidc_issuer.clone().map(|identifier| IssuerSettings {
+            identifier,
+            jwks_file: None,
+            ca: self.oidc_ca.clone(),
+        });
+        Trust { proxies: self.trusted_proxy.clone(), issuer, audiences: None }
     }
 }
 

@@ -5,12 +5,14 @@
 //! One request: [`server`] checks where it comes from, [`door`] whose session it is and whether
 //! that visitor may do it; a handler in [`pages`] asks the services through
 //! [`services::Services`] with the session's own token, makes a view of the answers, and a
-//! template in `templates/` shows it. [`live`] tells an open page what has changed since.
+//! template in `templates/` shows it. [`account`] is how one gets a token for a session from an
+//! OpenID Connect issuer. [`live`] tells an open page what has changed since.
 //!
 //! May depend on: the contracts, the domain (its words and rules, so that a form is checked by
 //! the same rules as the API), the process crate, the access crate (whom a request is made for,
 //! and how an issuer is asked), axum and askama. Never on the store or on another service.
 
+mod account;
 mod assets;
 mod credentials;
 mod destination;
@@ -28,5 +30,6 @@ mod trouble;
 mod view;
 mod visitor;
 
+pub use account::AccountsError;
 pub use server::{Console, ConsoleError};
 pub use services::Services;

@@ -27,11 +27,14 @@ use tokio_util::sync::CancellationToken;
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 use tower_http::set_header::SetResponseHeaderLayer;
 
+use crate::account::{Accounts, AccountsError, CALLBACK};
 use crate::door::{SIGN_OUT, for_anybody, for_visitors, only_with};
 use crate::fields::with_checked_form;
 use crate::flags::{ConsoleFlags, DEFAULT_LISTEN, Trust};
 use crate::notices::Notices;
-use crate::pages::{audit, create, delivery, edit, endpoint, events, keys, sign_in, webhooks};
+use crate::pages::{
+    account, audit, create, delivery, edit, endpoint, events, keys, sign_in, webhooks,
+};
 use crate::public_url::PublicUrl;
 use crate::services::Services;
 use crate::trouble::Trouble;
@@ -47,11 +50,11 @@ const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src '
 const GRACE_PERIOD: Duration = Duration::from_secs(5);
 
 /// A console that listens, and does not answer yet.
-#[derive(Debug)]
 pub struct Console {
     listener: Listener,
     flags: ConsoleFlags,
     trust: Trust,
+    accounts: Option<Accounts>,
 }
 
 /// Why there is no console.
@@ -65,6 +68,9 @@ pub enum ConsoleError {
         "cannot let the console listen on {0}: it speaks plain HTTP, so it must be an address of this machine's own, such as 127.0.0.1:8080; to use it from elsewhere, forward the port through SSH, or let a proxy terminate TLS before it and give --console-public-url"
     )]
     NotLoopback(SocketAddr),
+    /// Nobody could sign in with an account.
+    #[error(transparent)]
+    Accounts(#[from] AccountsError),
     /// The listening socket failed.
     #[error("the console's server failed")]
     Serve(#[from] io::Error),
@@ -79,6 +85,8 @@ pub(crate) struct Shared {
     /// Who may say whom they ask for.
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) services: Services,
+    /// None: one signs in with keys only.
+    pub(crate) accounts: Option<Accounts>,
     pub(crate) notices: Notices,
     pub(crate) last_seen: LastSeen,
     /// The event types, once a service has told them: they are the same as long as it runs.
@@ -102,7 +110,12 @@ impl Console {
             return Err(ConsoleError::NotLoopback(address));
         }
         let listener = Listener::bind(address, "--console-listen").await?;
-        Ok(Console { listener, flags: flags.clone(), trust })
+        let home = match &flags.console_public_url {
+            Some(url) => url.to_string(),
+            None => format!("http://{}", listener.local_address()),
+        };
+        let accounts = Accounts::new(&flags.accounts, &trust, home)?;
+        Ok(Console { listener, flags: flags.clone(), trust, accounts })
     }
 
     /// The address with its actual port.
@@ -120,11 +133,19 @@ impl Console {
             Some(url) => tracing::info!(listening = %self.address(), "the console is at {url}/"),
             None => tracing::info!("the console is at http://{}/", self.address()),
         }
+        if let Some(accounts) = &self.accounts {
+            tracing::info!(
+                redirect_uri = accounts.redirect_uri(),
+                "people sign in with their accounts at {}; this redirect URI has to be registered there",
+                accounts.name()
+            );
+        }
         let shared = Shared {
             organization: self.flags.organization,
             public_url: self.flags.console_public_url,
             trusted_proxies: self.trust.proxies,
             services,
+            accounts: self.accounts,
             notices: Notices::default(),
             last_seen: LastSeen::default(),
             event_types: OnceCell::new(),
@@ -218,6 +239,8 @@ fn for_those_who_have_signed_in(shared: &Arc<Shared>) -> Pages {
 fn for_those_who_sign_in(shared: &Arc<Shared>) -> Pages {
     Router::new()
         .route("/sign-in", get(sign_in::show).post(sign_in::submit))
+        .route("/sign-in/account", post(account::start))
+        .route(CALLBACK, get(account::callback))
         .method_not_allowed_fallback(async || Trouble::NotFound)
         .layer(from_fn(with_checked_form))
         .layer(from_fn_with_state(Arc::clone(shared), for_anybody))
@@ -253,7 +276,10 @@ fn is_own_name(authority: &str, public_url: Option<&PublicUrl>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use keeptrusts_webhooks_access::issuer::IssuerSettings;
+
     use super::*;
+    use crate::flags::AccountFlags;
 
     #[test]
     fn a_name_that_is_not_its_own_is_refused() {
@@ -276,10 +302,49 @@ mod tests {
             console_listen: Some("0.0.0.0:0".parse().expect("an address")),
             console_public_url: None,
             organization: "default".parse().expect("an id"),
+            accounts: accounts(None),
         };
         let bound = Console::bind(&flags, Trust::default()).await;
         assert!(matches!(bound, Err(ConsoleError::NotLoopback(_))));
         flags.console_public_url = "https://hooks.example.com".parse().ok();
         assert!(Console::bind(&flags, Trust::default()).await.is_ok());
+    }
+
+    fn accounts(client_id: Option<&str>) -> AccountFlags {
+        AccountFlags {
+            oidc_client_id: client_id.map(str::to_owned),
+            oidc_client_secret: None,
+            oidc_client_secret_file: None,
+            oidc_scope: Vec::new(),
+            oidc_label: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn accounts_need_an_issuer_and_services_that_accept_their_tokens() {
+        let bound = async |issuer: Option<&str>, audiences: Option<&[&str]>| {
+            let flags = ConsoleFlags {
+                console_listen: Some("127.0.0.1:0".parse().expect("an address")),
+                console_public_url: None,
+                organization: "default".parse().expect("an id"),
+                accounts: accounts(Some("console")),
+            };
+            let issuer = issuer.map(|identifier| IssuerSettings {
+                identifier: identifier.to_owned(),
+                jwks_file: None,
+                ca: None,
+            });
+            let audiences =
+                audiences.map(|names| names.iter().map(|it| (*it).to_owned()).collect());
+            let bound = Console::bind(&flags, Trust { issuer, audiences, ..Trust::default() });
+            bound.await.map(drop).map_err(|error| error.to_string())
+        };
+        let issuer = Some("https://id.example");
+        assert_eq!(bound(issuer, None).await, Ok(()), "the gate is elsewhere");
+        assert_eq!(bound(issuer, Some(&["api", "console"])).await, Ok(()));
+        let said = bound(issuer, Some(&["api"])).await.expect_err("not an audience");
+        assert!(said.contains("console, which is not an --oidc-audience"), "{said}");
+        let said = bound(None, None).await.expect_err("no issuer");
+        assert!(said.contains("--oidc-issuer is not"), "{said}");
     }
 }

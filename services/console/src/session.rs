@@ -45,7 +45,8 @@ impl Session {
     pub(crate) fn of(headers: &HeaderMap) -> Option<Session> {
         let is_number = |id: &str| hex::decode(id).is_ok_and(|bytes| bytes.len() == ID_BYTES);
         let is_ours = |value: &String| is_number(value) || value.parse::<Token>().is_ok();
-        let value = cookie_values(headers, COOKIE_NAME).find(is_ours)?;
+        let named = cookies(headers).filter(|cookie| cookie.name() == COOKIE_NAME);
+        let value = named.map(|cookie| cookie.value().to_owned()).find(is_ours)?;
         Some(Session::with(Zeroizing::new(value)))
     }
 
@@ -80,23 +81,18 @@ impl Session {
     }
 }
 
-/// The values that a browser has of a cookie.
-pub(crate) fn cookie_values(
-    headers: &HeaderMap,
-    name: &'static str,
-) -> impl Iterator<Item = String> {
+/// The cookies that a browser has shown.
+pub(crate) fn cookies(headers: &HeaderMap) -> impl Iterator<Item = Cookie<'_>> {
     let pairs = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let cookies = pairs.flat_map(Cookie::split_parse).filter_map(Result::ok);
-    let named = cookies.filter(move |cookie| cookie.name() == name);
-    named.map(|cookie| cookie.value().to_owned())
+    pairs.flat_map(Cookie::split_parse).filter_map(Result::ok)
 }
 
 /// A cookie that neither scripts nor other sites get at. It comes back when a link of another
 /// site leads here (RFC 6265bis section 5.6.7, Lax), as that of an issuer does.
 pub(crate) fn set_cookie(
-    name: &'static str,
+    name: &str,
     value: &str,
-    path: &'static str,
+    path: &str,
     max_age_seconds: Option<i64>,
     is_secure: bool,
 ) -> HeaderValue {

@@ -145,12 +145,12 @@ impl Trouble {
             Trouble::NotAllowed => (
                 StatusCode::FORBIDDEN,
                 "You may not do this",
-                "Nothing was changed. Your role does not allow it: an admin can do it, or give you another key.",
+                "Nothing was changed. Your role does not allow it: an admin can do it, or give you a role that does.",
             ),
             Trouble::NothingHere => (
                 StatusCode::FORBIDDEN,
-                "There is nothing here for this key",
-                "Its role is for publishing events, and does not allow to look at webhooks and deliveries. Sign out, and sign in with another key.",
+                "There is nothing here for your role",
+                "It is for publishing events, and does not allow to look at webhooks and deliveries. Sign out, and sign in with another key or account.",
             ),
             Trouble::Refused(text) => (StatusCode::CONFLICT, "Not now", text.as_str()),
             Trouble::TooOften(_) => (

@@ -77,7 +77,11 @@ pub(crate) async fn run(
     let telemetry = telemetry.start("keeptrusts-webhooks")?;
     let stop = shutdown::on_signals()?;
     let hangups = reload::on_hangup()?;
-    let trust = Trust { proxies: access.trusted_proxy.clone() };
+    let trust = Trust {
+        proxies: access.trusted_proxy.clone(),
+        issuer: access.issuer(),
+        audiences: Some(access.oidc_audience.clone()),
+    };
     let console = if no_console { None } else { bind_console(&console, trust).await? };
     let body_retention = retention.body_retention;
     let listener = Listener::bind_secured(listen, "--listen", &grpc.tls).await?;

@@ -34,7 +34,7 @@ pub(super) struct Driver {
 
 impl Driver {
     /// Waits for its turn and starts a browser with one empty window.
-    pub(super) async fn start() -> (Self, Session) {
+    pub(super) async fn start(any_certificate: bool) -> (Self, Session) {
         let room = ROOM.acquire().await.expect("the semaphore is never closed");
         let folder = Folder::new();
         // Left to choose for itself, it takes a port of IPv4 that is free and ends if the same
@@ -48,7 +48,7 @@ impl Driver {
             .start();
         let line = chromedriver.wait_for_line(|line| port(line).is_some(), START).await;
         let port = port(&line).expect("the line was chosen for its port");
-        let session = Session::open(port, capabilities(folder.path())).await;
+        let session = Session::open(port, capabilities(folder.path(), any_certificate)).await;
         (Self { _chromedriver: chromedriver, _folder: folder, _room: room }, session)
     }
 }
@@ -60,7 +60,7 @@ fn port(line: &str) -> Option<u16> {
         .ok()
 }
 
-fn capabilities(folder: &Path) -> Value {
+fn capabilities(folder: &Path, any_certificate: bool) -> Value {
     let profile = format!("--user-data-dir={}", folder.join("profile").display());
     let mut arguments = vec![
         "--headless=new",
@@ -88,6 +88,7 @@ fn capabilities(folder: &Path) -> Value {
     }
     json!({
         "browserName": "chrome",
+        "acceptInsecureCerts": any_certificate,
         // A dialog that no test expects makes the next command fail.
         "unhandledPromptBehavior": "dismiss and notify",
         "goog:loggingPrefs": { "browser": "ALL" },

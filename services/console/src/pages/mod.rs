@@ -1,5 +1,6 @@
 //! The pages, a file for each. A handler asks the services, makes a view, and renders it.
 
+pub(crate) mod account;
 pub(crate) mod audit;
 pub(crate) mod create;
 pub(crate) mod delivery;

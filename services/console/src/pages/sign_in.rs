@@ -1,5 +1,5 @@
 //! Sign in and sign out. A key is exchanged for a session, whose token becomes the cookie; the
-//! key itself is kept nowhere.
+//! key itself is kept nowhere. How one gets a token with an account is in [`super::account`].
 
 use std::sync::Arc;
 
@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 
 use super::form::Errors;
 use super::{Page, Parameters, Visit, render};
+use crate::account::Accounts;
 use crate::credentials::Credentials;
 use crate::destination::local;
 use crate::door::{BrowserAddress, Given};
@@ -57,11 +58,13 @@ impl FromRequestParts<Arc<Shared>> for Guest {
 
 #[derive(Template)]
 #[template(path = "sign_in.html")]
-struct SignInPage {
+struct SignInPage<'a> {
     frame: Frame,
     next: String,
     organization: String,
     errors: Errors,
+    /// With whose accounts one can sign in as well.
+    issuer: Option<&'a str>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -89,7 +92,8 @@ pub(crate) async fn submit(guest: Guest, fields: Fields) -> Page {
     }
     match guest.open(&key, &organization).await {
         Ok(opened) => Ok(opened.lead_to(&next)),
-        Err(NotOpened { code, field, sentence, retry_after }) => {
+        Err(status) => {
+            let NotOpened { code, field, sentence, retry_after } = status.into();
             match field {
                 Some(field) => errors.add(field, sentence),
                 None => errors.note(&sentence),
@@ -104,12 +108,12 @@ pub(crate) async fn submit(guest: Guest, fields: Fields) -> Page {
 }
 
 /// A session that was opened.
-struct Opened(Given);
+pub(super) struct Opened(Given);
 
 impl Opened {
     /// Makes the browser have it, in the place of what it had, so that nobody can have put it
     /// there before (session fixation).
-    fn lead_to(self, next: &str) -> Response {
+    pub(super) fn lead_to(self, next: &str) -> Response {
         let mut response = Redirect::to(local(next)).into_response();
         response.extensions_mut().insert(self.0);
         response
@@ -171,10 +175,19 @@ impl From<Status> for NotOpened {
 }
 
 impl Guest {
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// With which accounts one can sign in, if with any.
+    pub(super) fn accounts(&self) -> Option<&Accounts> {
+        self.shared.accounts.as_ref()
+    }
+
     /// Opens a session with a token; `organization` matters only if it is valid in all of them.
-    async fn open(&self, token: &str, organization: &str) -> Result<Opened, NotOpened> {
+    pub(super) async fn open(&self, token: &str, organization: &str) -> Result<Opened, Status> {
         let credentials = Credentials::new(token, self.address.0);
-        let credentials = credentials.map_err(|_| NotOpened::wrong_key())?;
+        let credentials = credentials.map_err(|_| Status::unauthenticated(""))?;
         let services = &self.shared.services;
         let who = services.who_am_i(&credentials).await?;
         let is_everywhere = who.organization_id == "*";
@@ -188,7 +201,7 @@ impl Guest {
         Ok(Opened(Given { session: Session::signed_in(&token), max_age }))
     }
 
-    fn refused(
+    pub(super) fn refused(
         &self,
         code: StatusCode,
         next: String,
@@ -199,12 +212,18 @@ impl Guest {
     }
 
     fn page(&self, next: String, organization: String, errors: Errors) -> Page {
-        let frame = Frame {
+        let (frame, next) = (self.frame(), local(&next).to_owned());
+        let issuer = self.accounts().map(Accounts::name);
+        render(&SignInPage { frame, next, organization, errors, issuer })
+    }
+
+    /// What is around a page of somebody who has not signed in.
+    pub(super) fn frame(&self) -> Frame {
+        Frame {
             form_token: self.session.form_token(),
             notice: self.shared.notices.take(&self.session),
             ..Frame::bare()
-        };
-        render(&SignInPage { frame, next: local(&next).to_owned(), organization, errors })
+        }
     }
 }
 

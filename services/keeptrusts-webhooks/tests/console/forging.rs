@@ -38,6 +38,7 @@ async fn a_form_that_the_session_was_not_given_changes_nothing() {
         format!("{delivery}/retry"),
         format!("{delivery}/cancel"),
         format!("{console}/sign-in"),
+        format!("{console}/sign-in/account"),
     ] {
         for (cookie, body) in [
             ("", String::new()),

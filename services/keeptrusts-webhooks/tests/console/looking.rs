@@ -2,7 +2,7 @@
 //! wide as the screen, and kept as a picture in `target/screenshots`.
 
 use keeptrusts_webhooks_contracts::v1;
-use keeptrusts_webhooks_testkit::browser::{Colours, Role, Size};
+use keeptrusts_webhooks_testkit::browser::{Browser, Colours, Role, Size};
 use keeptrusts_webhooks_testkit::receiver::{ReceivedRequest, Reply, Script};
 use serde_json::json;
 
@@ -43,7 +43,11 @@ async fn every_page_is_accessible_fits_its_screen_and_has_nothing_to_complain_ab
 
 /// Looks at the page in every way, and takes its pictures.
 async fn look(stage: &Stage, name: &str, problems: &mut Vec<String>) {
-    let browser = &stage.browser;
+    look_at(&stage.browser, name, problems).await;
+}
+
+/// The same, at a page that stands on no stage.
+pub(crate) async fn look_at(browser: &Browser, name: &str, problems: &mut Vec<String>) {
     for size in [Size::DESK, Size::TELEPHONE] {
         browser.resize(size).await;
         for colours in [Colours::Light, Colours::Dark] {

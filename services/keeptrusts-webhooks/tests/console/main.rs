@@ -7,6 +7,7 @@
 mod platform;
 
 mod access;
+mod accounts;
 mod auditing;
 mod editing;
 mod following;

@@ -63,7 +63,7 @@ async fn a_viewer_sees_every_page_and_nothing_that_viewers_may_not_press() {
 }
 
 /// Where forms and links of the page lead that do more than show something.
-const OFFERED: &str = "
+pub(crate) const OFFERED: &str = "
     const posts = [...document.querySelectorAll('form[method=post], [formaction]')]
         .map((it) => it.getAttribute('formaction') ?? it.getAttribute('action'));
     const leads = [...document.querySelectorAll('a[href], form:not([method=post])')]
@@ -94,7 +94,7 @@ async fn a_publisher_is_told_that_there_is_nothing_here_and_can_sign_out() {
     sign_in(&browser, &stage.console, &key).await;
     for path in ["/webhooks", "/events", "/keys"] {
         browser.open(&format!("{}{path}", stage.console)).await;
-        browser.see(Role::Heading, "There is nothing here for this key").await;
+        browser.see(Role::Heading, "There is nothing here for your role").await;
         assert!(!browser.shows(Role::Link, "Webhooks").await, "{path}");
     }
     browser.click(Role::Button, "Sign out").await;

@@ -4,25 +4,18 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use http::Uri;
 use jsonwebtoken::DecodingKey;
 use jsonwebtoken::jwk::{Jwk, JwkSet};
-use serde::Deserialize;
-use tokio::sync::{Mutex, RwLock};
-use tokio::time::Instant;
 
-use super::choose;
-use crate::https::{FetchError, Fetcher, is_acceptable};
-use crate::limits::{ISSUER_KEYS_LIFE, ISSUER_KEYS_PAUSE};
+use super::discovery::{DiscoveryError, discover, fetch};
+use super::remembered::Remembered;
+use crate::https::Fetcher;
+use crate::limits::ISSUER_KEYS_PAUSE;
 
 /// Where the keys are.
 pub(crate) enum Source {
     /// At an issuer that says itself where (OpenID Connect Discovery 1.0 section 4).
-    Issuer {
-        /// Its identifier, without a slash at the end.
-        issuer: String,
-        fetcher: Box<Fetcher>,
-    },
+    Issuer { identifier: String, fetcher: Arc<Fetcher> },
     /// In a file: a JSON Web Key Set (RFC 7517 section 5).
     File(PathBuf),
 }
@@ -30,15 +23,7 @@ pub(crate) enum Source {
 /// The keys of an issuer.
 pub(crate) struct IssuerKeys {
     source: Source,
-    known: RwLock<Option<Known>>,
-    /// When they were last looked for, with or without success. Held while they are.
-    last_look: Mutex<Option<Instant>>,
-}
-
-#[derive(Clone)]
-struct Known {
-    keys: Arc<JwkSet>,
-    since: Instant,
+    remembered: Remembered<JwkSet>,
 }
 
 /// The issuer's keys have never been had.
@@ -47,28 +32,17 @@ pub(crate) struct NoKeys;
 
 /// Why there are no keys.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum IssuerError {
-    #[error("cannot fetch {url}")]
-    Fetch { url: String, source: FetchError },
-    #[error("what {from} says is not what it should be")]
-    Unreadable { from: String, source: serde_json::Error },
-    #[error("{url} says that it is of the issuer {found}, not of {expected}")]
-    OtherIssuer { url: String, found: String, expected: String },
-    #[error("{0} is not an https address")]
-    NotHttps(String),
+enum KeysError {
+    #[error(transparent)]
+    Discovery(#[from] DiscoveryError),
     #[error("cannot read {path}")]
     File { path: PathBuf, source: std::io::Error },
 }
 
-#[derive(Deserialize)]
-struct Discovery {
-    issuer: String,
-    jwks_uri: String,
-}
-
 impl IssuerKeys {
     pub(crate) fn new(source: Source) -> Arc<IssuerKeys> {
-        Arc::new(IssuerKeys { source, known: RwLock::default(), last_look: Mutex::default() })
+        let remembered = Remembered::nothing_yet(ISSUER_KEYS_PAUSE);
+        Arc::new(IssuerKeys { source, remembered })
     }
 
     /// The key that a token names and that fits, or, if it names none, the only one that fits.
@@ -77,9 +51,9 @@ impl IssuerKeys {
         kid: Option<&str>,
         fits: impl Fn(&Jwk) -> bool,
     ) -> Result<Option<DecodingKey>, NoKeys> {
-        let known = self.known.read().await.clone();
-        let found = known.as_ref().and_then(|known| choose(&known.keys, kid, &fits));
-        let is_fresh = known.as_ref().is_some_and(|known| known.since.elapsed() < ISSUER_KEYS_LIFE);
+        let known = self.remembered.known().await;
+        let found = known.as_ref().and_then(|known| choose(&known.what, kid, &fits));
+        let is_fresh = known.as_ref().is_some_and(|known| known.is_fresh());
         match found {
             Some(key) if is_fresh => Ok(Some(key)),
             // It stays good while the issuer is asked, and while it does not answer.
@@ -97,64 +71,40 @@ impl IssuerKeys {
     }
 
     /// Looks for the keys again, unless somebody has done so a moment ago. None: no news.
-    pub(crate) async fn refresh(&self) -> Option<Arc<JwkSet>> {
-        let mut last_look = self.last_look.lock().await;
-        if last_look.is_some_and(|time| time.elapsed() < ISSUER_KEYS_PAUSE) {
-            // Somebody may have found them while this one waited for its turn.
-            return self.known.read().await.as_ref().map(|known| Arc::clone(&known.keys));
-        }
-        let looked = self.look().await;
-        // From the end of the look: one that hangs must not be followed by the next at once.
-        *last_look = Some(Instant::now());
-        match looked {
-            Ok(keys) => {
-                let keys = Arc::new(keys);
-                let known = Known { keys: Arc::clone(&keys), since: Instant::now() };
-                *self.known.write().await = Some(known);
-                Some(keys)
-            }
-            Err(error) => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::warn!(%error, cause, "cannot get the keys that web tokens are signed with");
-                None
-            }
-        }
+    async fn refresh(&self) -> Option<Arc<JwkSet>> {
+        let refreshed = self.remembered.refresh(async || self.look().await).await;
+        refreshed.unwrap_or_else(|error| {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::warn!(%error, cause, "cannot get the keys that web tokens are signed with");
+            None
+        })
     }
 
-    async fn look(&self) -> Result<JwkSet, IssuerError> {
+    async fn look(&self) -> Result<JwkSet, KeysError> {
         let (from, text) = match &self.source {
             Source::File(path) => {
-                let failed = |source| IssuerError::File { path: path.clone(), source };
+                let failed = |source| KeysError::File { path: path.clone(), source };
                 (path.display().to_string(), tokio::fs::read(path).await.map_err(failed)?.into())
             }
-            Source::Issuer { issuer, fetcher } => {
-                let address = format!("{issuer}/.well-known/openid-configuration");
-                let url = acceptable(&address)?;
-                let fetched = fetcher.fetch(&url).await;
-                let text = fetched
-                    .map_err(|source| IssuerError::Fetch { url: url.to_string(), source })?;
-                let discovery: Discovery = serde_json::from_slice(&text)
-                    .map_err(|source| IssuerError::Unreadable { from: address, source })?;
-                // Section 4.3: it must be the issuer that was asked.
-                if discovery.issuer.trim_end_matches('/') != issuer {
-                    let expected = issuer.clone();
-                    let (url, found) = (url.to_string(), discovery.issuer);
-                    return Err(IssuerError::OtherIssuer { url, found, expected });
-                }
-                let url = acceptable(&discovery.jwks_uri)?;
-                let fetched = fetcher.fetch(&url).await;
-                let text = fetched
-                    .map_err(|source| IssuerError::Fetch { url: url.to_string(), source })?;
-                (url.to_string(), text)
+            Source::Issuer { identifier, fetcher } => {
+                let address = discover(fetcher, identifier).await?.jwks_uri;
+                let text = fetch(fetcher, &address).await?;
+                (address, text)
             }
         };
-        serde_json::from_slice(&text).map_err(|source| IssuerError::Unreadable { from, source })
+        let keys = serde_json::from_slice(&text);
+        Ok(keys.map_err(|source| DiscoveryError::Unreadable { from, source })?)
     }
 }
 
-fn acceptable(address: &str) -> Result<Uri, IssuerError> {
-    let url = address.parse().ok().filter(is_acceptable);
-    url.ok_or_else(|| IssuerError::NotHttps(address.to_owned()))
+/// The key that a token names, or the only one that fits if it names none.
+fn choose(keys: &JwkSet, kid: Option<&str>, fits: impl Fn(&Jwk) -> bool) -> Option<DecodingKey> {
+    let mut fitting = keys.keys.iter().filter(|key| fits(key));
+    let key = match kid {
+        Some(kid) => fitting.find(|key| key.common.key_id.as_deref() == Some(kid))?,
+        None => fitting.next().filter(|_| fitting.next().is_none())?,
+    };
+    DecodingKey::from_jwk(key).ok()
 }
 
 #[cfg(test)]
@@ -164,6 +114,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::limits::ISSUER_KEYS_LIFE;
 
     fn write(path: &std::path::Path, kids: &[&str]) {
         // RFC 8037 appendix A.2.

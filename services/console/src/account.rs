@@ -1,0 +1,277 @@
+//! Signing in with an account of an OpenID Connect issuer: the authorization code flow with PKCE
+//! (OpenID Connect Core 1.0 section 3.1, RFC 7636, and what RFC 9700 says that one has to look
+//! out for). It ends with an ID token, which is shown to AccessService as a key would be: the
+//! gate there decides, by the token's claims, who it is and what they may do.
+
+mod answer;
+mod exchange;
+mod flow;
+mod id_token;
+mod refusal;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use keeptrusts_webhooks_access::issuer::{
+    Discovery, Fetcher, IssuerSettings, NotVerified, SelfDescription, SignedTokens, TrustError,
+};
+use keeptrusts_webhooks_access::limits::MAX_TOKEN_BYTES;
+use moka::sync::Cache;
+use oauth2::{PkceCodeChallenge, RedirectUrl};
+use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
+
+pub(crate) use answer::Answer;
+use answer::Content;
+use exchange::{Registration, Tokens};
+pub(crate) use flow::{Flow, make_room};
+use id_token::Expected;
+pub(crate) use refusal::Refusal;
+
+use crate::flags::{AccountFlags, NoSecret, Trust};
+
+/// The issuer sends browsers back to here.
+pub(crate) const CALLBACK: &str = "/sign-in/callback";
+
+/// How many codes are exchanged at once: whoever invents codes makes us ask the issuer.
+const MAX_EXCHANGES: usize = 32;
+/// How many answers are remembered as used. A code is good once, by the issuer's own care (RFC
+/// 6749 section 4.1.2); this spares it the question.
+const MAX_USED: u64 = 10_000;
+
+/// The accounts with which one can sign in.
+pub(crate) struct Accounts {
+    /// What people call the issuer.
+    name: String,
+    /// Where the console is found, without a slash at the end.
+    home: String,
+    registration: Registration,
+    issuer: SelfDescription,
+    fetcher: Arc<Fetcher>,
+    tokens: SignedTokens,
+    used: Cache<String, ()>,
+    exchanges: Semaphore,
+}
+
+/// Why nobody could sign in with an account.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountsError {
+    /// There is no issuer.
+    #[error("--oidc-client-id is given, but --oidc-issuer is not: name the issuer of the accounts")]
+    NoIssuer,
+    /// The gate of this process would not let in who has signed in.
+    #[error(
+        "--oidc-client-id is {0}, which is not an --oidc-audience: the services would refuse every token that the console is given; name it there as well"
+    )]
+    NotAnAudience(String),
+    /// The secret's file cannot be read.
+    #[error("cannot read the client secret in {path} (--oidc-client-secret-file)")]
+    SecretFile {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The secret's file holds none.
+    #[error("cannot use the client secret in {path} (--oidc-client-secret-file)")]
+    Secret {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: NoSecret,
+    },
+    /// The issuer cannot be trusted.
+    #[error("cannot prepare to ask the issuer (--oidc-ca)")]
+    Trust(#[from] TrustError),
+    /// The console's address is none that a browser could be sent to.
+    #[error("cannot make a redirect URI of {0}: give --console-public-url")]
+    RedirectUri(String),
+}
+
+/// Where a browser goes to sign in, and what it keeps meanwhile.
+pub(crate) struct Begun {
+    pub(crate) url: String,
+    pub(crate) flow: Flow,
+}
+
+impl Accounts {
+    /// None: no client id is given, so that one signs in with keys only. `home` is where the
+    /// console is found.
+    pub(crate) fn new(
+        flags: &AccountFlags,
+        trust: &Trust,
+        home: String,
+    ) -> Result<Option<Accounts>, AccountsError> {
+        let Some(client_id) = flags.oidc_client_id.clone() else { return Ok(None) };
+        let issuer = trust.issuer.as_ref().ok_or(AccountsError::NoIssuer)?;
+        let is_accepted = |audiences: &Vec<String>| audiences.contains(&client_id);
+        if !trust.audiences.as_ref().is_none_or(is_accepted) {
+            return Err(AccountsError::NotAnAudience(client_id));
+        }
+        let redirect_uri = RedirectUrl::new(format!("{home}{CALLBACK}"));
+        let redirect_uri = redirect_uri.map_err(|_| AccountsError::RedirectUri(home.clone()))?;
+        let fetcher = issuer.fetcher()?;
+        Ok(Some(Accounts {
+            name: flags.oidc_label.clone().unwrap_or_else(|| host(issuer)),
+            home,
+            issuer: issuer.description(&fetcher),
+            tokens: issuer.tokens(&fetcher, vec![client_id.clone()]),
+            fetcher,
+            registration: Registration {
+                client_id,
+                client_secret: secret(flags)?,
+                scopes: flags.oidc_scope.clone(),
+                redirect_uri,
+            },
+            used: Cache::builder()
+                .max_capacity(MAX_USED)
+                .time_to_live(Duration::from_secs(flow::LIFE_SECONDS.unsigned_abs()))
+                .build(),
+            exchanges: Semaphore::new(MAX_EXCHANGES),
+        }))
+    }
+
+    /// What people call the issuer.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where the console is found.
+    pub(crate) fn home(&self) -> &str {
+        &self.home
+    }
+
+    /// What has to be registered at the issuer.
+    pub(crate) fn redirect_uri(&self) -> &str {
+        &self.registration.redirect_uri
+    }
+
+    /// Begins a sign-in that leads to `next`.
+    pub(crate) async fn begin(&self, next: &str, now: Timestamp) -> Result<Begun, Refusal> {
+        let issuer = self.issuer.current().await.ok_or(Refusal::IssuerAway)?;
+        let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
+        let flow = Flow::begin(Zeroizing::new(verifier.into_secret()), next, now);
+        let url = self.registration.authorization_url(&issuer, &flow, challenge)?;
+        Ok(Begun { url, flow })
+    }
+
+    /// Ends a sign-in with what the browser has brought back; an ID token.
+    pub(crate) async fn finish(
+        &self,
+        answer: Answer,
+        flow: &Flow,
+        now: Timestamp,
+    ) -> Result<Zeroizing<String>, Refusal> {
+        if !self.used.entry(flow.state.to_string()).or_insert(()).is_fresh() {
+            return Err(Refusal::NotBegun);
+        }
+        let issuer = self.issuer.current().await.ok_or(Refusal::IssuerAway)?;
+        if !is_by(&answer, &issuer) {
+            return Err(Refusal::OtherIssuer);
+        }
+        let code = match answer.content {
+            Content::Code(code) => code,
+            Content::Error { code, description } => {
+                tracing::warn!(?code, ?description, "the issuer has not let somebody sign in");
+                return Err(Refusal::Declined { code, said: description });
+            }
+        };
+        let tokens = {
+            let _turn = self.exchanges.try_acquire().map_err(|_| Refusal::Busy)?;
+            self.registration.exchange(&issuer, &self.fetcher, code, &flow.verifier).await?
+        };
+        self.check(&tokens, flow, now).await?;
+        Ok(tokens.id_token)
+    }
+
+    async fn check(&self, tokens: &Tokens, flow: &Flow, now: Timestamp) -> Result<(), Refusal> {
+        let not_in_order = |why: &dyn std::fmt::Display| {
+            tracing::error!(%why, "refused an ID token of the issuer");
+            Refusal::NotInOrder
+        };
+        // The gate does not look at longer ones.
+        if tokens.id_token.len() > MAX_TOKEN_BYTES {
+            return Err(not_in_order(&format_args!(
+                "it is longer than {MAX_TOKEN_BYTES} bytes: ask for fewer claims (--oidc-scope)"
+            )));
+        }
+        let verified = self.tokens.verify(&tokens.id_token).await.map_err(|why| match why {
+            NotVerified::NoKeys => Refusal::IssuerAway,
+            NotVerified::Invalid => not_in_order(
+                &"its signature, issuer (iss), audience (aud), subject (sub) or times (exp, nbf) are not right",
+            ),
+        })?;
+        let expected = Expected {
+            client_id: &self.registration.client_id,
+            nonce: &flow.nonce,
+            at_hash: &verified.hash_of(&tokens.access_token),
+            now,
+        };
+        id_token::check(&verified.claims, &expected).map_err(|why| not_in_order(&why))
+    }
+}
+
+/// Whether an answer is by this issuer, as far as it says (RFC 9207 section 2.4). There is only
+/// one that is asked; but a browser can be led here by another one.
+fn is_by(answer: &Answer, issuer: &Discovery) -> bool {
+    match &answer.issuer {
+        Some(named) => *named == issuer.issuer,
+        None => !issuer.authorization_response_iss_parameter_supported,
+    }
+}
+
+fn host(issuer: &IssuerSettings) -> String {
+    let url = issuer.identifier.parse::<http::Uri>().ok();
+    url.and_then(|url| url.host().map(str::to_owned)).unwrap_or_else(|| issuer.identifier.clone())
+}
+
+fn secret(flags: &AccountFlags) -> Result<Option<crate::flags::ClientSecret>, AccountsError> {
+    let Some(path) = flags.oidc_client_secret_file.clone() else {
+        return Ok(flags.oidc_client_secret.clone());
+    };
+    match std::fs::read_to_string(&path).map(Zeroizing::new) {
+        Ok(text) => {
+            let secret = text.parse().map_err(|source| AccountsError::Secret { path, source })?;
+            Ok(Some(secret))
+        }
+        Err(source) => Err(AccountsError::SecretFile { path, source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_taken(query: &str, always_says: bool) -> bool {
+        let issuer = Discovery {
+            issuer: "https://id.example".to_owned(),
+            jwks_uri: String::new(),
+            authorization_endpoint: None,
+            token_endpoint: None,
+            token_endpoint_auth_methods_supported: None,
+            authorization_response_iss_parameter_supported: always_says,
+        };
+        is_by(&Answer::read(query).expect("an answer"), &issuer)
+    }
+
+    #[test]
+    fn an_issuer_without_a_name_is_called_by_its_host() {
+        let named = |identifier: &str| {
+            let identifier = identifier.to_owned();
+            host(&IssuerSettings { identifier, jwks_file: None, ca: None })
+        };
+        assert_eq!(named("https://id.example:8443/realms/acme"), "id.example");
+    }
+
+    #[test]
+    fn an_answer_of_another_issuer_is_not_taken_for_ours() {
+        let ours = "code=a&state=s&iss=https%3A%2F%2Fid.example";
+        let others = "code=a&state=s&iss=https%3A%2F%2Fid.example.evil";
+        assert!(is_taken(ours, true) && is_taken(ours, false));
+        assert!(!is_taken(others, true) && !is_taken(others, false));
+        assert!(is_taken("code=a&state=s", false), "it does not always say who it is");
+        assert!(!is_taken("error=access_denied&state=s", true), "it always does");
+    }
+}

@@ -1,0 +1,124 @@
+//! Signing in with an account: the way to the issuer, and the way back.
+
+use askama::Template;
+use axum::response::{Html, IntoResponse, Response};
+use http::header::{HOST, RETRY_AFTER, SET_COOKIE};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use jiff::Timestamp;
+
+use super::Page;
+use super::form::Errors;
+use super::sign_in::Guest;
+use crate::account::{Accounts, Answer, Begun, Flow, Refusal, make_room};
+use crate::fields::Fields;
+use crate::trouble::Trouble;
+use crate::view::frame::Frame;
+
+#[derive(Template)]
+#[template(path = "leaving.html")]
+struct LeavingPage<'a> {
+    frame: Frame,
+    issuer: &'a str,
+    url: &'a str,
+}
+
+/// Sends the browser to the issuer. The form is answered with a page that goes on by itself, and
+/// not with a redirect: browsers hold every redirect that follows a form against `form-action`
+/// (Content Security Policy Level 3 section 6.4.2.1), and an issuer may send people on to others
+/// that nobody here knows of.
+pub(crate) async fn start(guest: Guest, headers: HeaderMap, fields: Fields) -> Page {
+    let accounts = guest.accounts().ok_or(Trouble::NotFound)?;
+    let (now, next) = (Timestamp::now(), fields.get("next"));
+    if !guest.shared().is_behind_tls() && !is_at(&headers, accounts.home()) {
+        return refused(&guest, accounts, &Refusal::Elsewhere, next);
+    }
+    let Begun { url, flow } = match accounts.begin(next, now).await {
+        Ok(begun) => begun,
+        Err(refusal) => return refused(&guest, accounts, &refusal, next),
+    };
+    let page = LeavingPage { frame: guest.frame(), issuer: accounts.name(), url: &url };
+    let mut response = Html(page.render()?).into_response();
+    let onwards = HeaderValue::from_str(&format!("0; url={url}")).map_err(|error| {
+        tracing::error!(%error, "the issuer's address cannot stand in a header");
+        Trouble::Internal
+    })?;
+    response.headers_mut().insert(HeaderName::from_static("refresh"), onwards);
+    let is_secure = guest.shared().is_behind_tls();
+    for cookie in make_room(&headers, now, is_secure).into_iter().chain(flow.cookie(is_secure)) {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+    Ok(response)
+}
+
+/// Takes the browser back, and signs it in.
+pub(crate) async fn callback(guest: Guest, headers: HeaderMap, address: Uri) -> Page {
+    let accounts = guest.accounts().ok_or(Trouble::NotFound)?;
+    let now = Timestamp::now();
+    let Some(answer) = Answer::read(address.query().unwrap_or_default()) else {
+        return refused(&guest, accounts, &Refusal::Unreadable, "");
+    };
+    let Some(flow) = Flow::of(&headers, &answer.state, now) else {
+        return refused(&guest, accounts, &Refusal::NotBegun, "");
+    };
+    let mut response = match signed_in(&guest, accounts, answer, &flow, now).await {
+        Ok(response) => response,
+        Err(refusal) => refused(&guest, accounts, &refusal, &flow.next)?,
+    };
+    let forget = flow.forget(guest.shared().is_behind_tls());
+    forget.map(|cookie| response.headers_mut().append(SET_COOKIE, cookie));
+    Ok(response)
+}
+
+async fn signed_in(
+    guest: &Guest,
+    accounts: &Accounts,
+    answer: Answer,
+    flow: &Flow,
+    now: Timestamp,
+) -> Result<Response, Refusal> {
+    let token = accounts.finish(answer, flow, now).await?;
+    // For an account of all organizations.
+    let organization = guest.shared().organization.to_string();
+    let opened = guest.open(&token, &organization).await?;
+    Ok(opened.lead_to(&flow.next))
+}
+
+/// The sign-in page, where one can try again.
+fn refused(guest: &Guest, accounts: &Accounts, refusal: &Refusal, next: &str) -> Page {
+    let (code, sentence) = refusal.words(accounts.name(), accounts.home());
+    let mut errors = Errors::default();
+    errors.note(&sentence);
+    let organization = guest.shared().organization.to_string();
+    let mut response = guest.refused(code, next.to_owned(), organization, errors)?;
+    if let Refusal::TooOften(seconds) = refusal {
+        response.headers_mut().insert(RETRY_AFTER, (*seconds).into());
+    }
+    Ok(response)
+}
+
+/// Whether a browser has asked at the address that the issuer sends it back to. Its cookies are
+/// not shown at another one: 127.0.0.1 and localhost are two. (Behind a proxy this cannot be
+/// told: some change the name.)
+fn is_at(headers: &HeaderMap, home: &str) -> bool {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    host.is_some_and(|host| {
+        home.strip_prefix("http://").is_some_and(|own| own.eq_ignore_ascii_case(host))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_browser_begins_where_it_is_sent_back_to() {
+        let asked_at = |host: &str| {
+            let headers = HeaderMap::from_iter([(HOST, host.parse().expect("a value"))]);
+            is_at(&headers, "http://127.0.0.1:8080")
+        };
+        assert!(asked_at("127.0.0.1:8080"));
+        for elsewhere in ["localhost:8080", "127.0.0.1", "127.0.0.1:9090", ""] {
+            assert!(!asked_at(elsewhere), "{elsewhere}");
+        }
+    }
+}
