@@ -100,16 +100,12 @@ impl ServiceProcess {
     ) -> Result<(), Failure> {
         let ServiceProcess { database, shutdown, readiness, access, listener, .. } = self;
         let ServiceProcess { monitoring, telemetry, server, .. } = self;
-        let unwatched = CancellationToken::new();
-        let watched = monitoring.serve(telemetry.scrape(), readiness.clone(), unwatched.clone());
-        let watched = tokio::spawn(watched);
+        let monitored = monitoring.serve(telemetry, readiness.clone());
         let served = services(server).readiness(readiness).serve(listener, shutdown).await;
         access.stop().await;
         end().await;
         database.log.close(shutdown::APPENDS_PATIENCE).await;
-        unwatched.cancel();
-        _ = watched.await;
-        telemetry.stop().await;
+        monitored.stop().await;
         Ok(served?)
     }
 }

@@ -11,9 +11,10 @@ use clap::Args;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use keeptrusts_webhooks_telemetry::Scrape;
+use keeptrusts_webhooks_telemetry::{Scrape, Telemetry};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -65,26 +66,52 @@ impl Monitoring {
         Ok(Monitoring { listener: Some(listener) })
     }
 
-    /// Answers until `stop` is cancelled. Until the process has nothing left to do, that is: those
-    /// who watch its end must be answered.
-    pub async fn serve(self, scrape: Scrape, readiness: Readiness, stop: CancellationToken) {
-        let Some(listener) = self.listener else { return stop.cancelled().await };
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        let watched = Arc::new(Watched { scrape, readiness });
-        while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
-            let Ok((stream, _)) = accepted else {
-                // Out of file descriptors, most likely: others must end first.
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            };
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
-            let (watched, stop) = (Arc::clone(&watched), stop.clone());
-            tokio::spawn(async move {
-                let answered = timeout(CONNECTION_PATIENCE, watched.answer_all(stream));
-                _ = stop.run_until_cancelled(answered).await;
-                drop(place);
-            });
+    /// Answers, in a task of its own, until it is stopped.
+    pub fn serve(self, telemetry: Telemetry, readiness: Readiness) -> Monitored {
+        let stop = CancellationToken::new();
+        let watched = Arc::new(Watched { scrape: telemetry.scrape(), readiness });
+        let answering = self
+            .listener
+            .map(|listener| tokio::spawn(accept_until(stop.clone(), listener, watched)));
+        Monitored { telemetry, stop, answering }
+    }
+}
+
+/// A process that is watched.
+#[must_use = "what has not been exported yet is lost unless it is stopped"]
+pub struct Monitored {
+    telemetry: Telemetry,
+    stop: CancellationToken,
+    answering: Option<JoinHandle<()>>,
+}
+
+impl Monitored {
+    /// The process has nothing left to do: nobody is answered any more, and what has not been
+    /// exported yet is.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        if let Some(answering) = self.answering {
+            _ = answering.await;
         }
+        self.telemetry.stop().await;
+    }
+}
+
+async fn accept_until(stop: CancellationToken, listener: TcpListener, watched: Arc<Watched>) {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
+        let Ok((stream, _)) = accepted else {
+            // Out of file descriptors, most likely: others must end first.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+        let (watched, stop) = (Arc::clone(&watched), stop.clone());
+        tokio::spawn(async move {
+            let answered = timeout(CONNECTION_PATIENCE, watched.answer_all(stream));
+            _ = stop.run_until_cancelled(answered).await;
+            drop(place);
+        });
     }
 }
 

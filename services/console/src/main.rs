@@ -9,7 +9,6 @@ use keeptrusts_webhooks_process::monitoring::{Monitoring, MonitoringFlags};
 use keeptrusts_webhooks_process::readiness::Readiness;
 use keeptrusts_webhooks_process::{exit, reload, shutdown, tls};
 use keeptrusts_webhooks_telemetry::TelemetryFlags;
-use tokio_util::sync::CancellationToken;
 
 /// Shows webhooks in the browser: create endpoints, send tests, read the delivery log, retry.
 ///
@@ -52,13 +51,8 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync
     tls::reload_on_hangup(service_tls.clone(), reload::on_hangup()?);
     let services = Services::connect_lazily(&addresses, service_tls);
     let console = Console::bind(&flags.console, flags.trust.trust()).await?;
-    let unwatched = CancellationToken::new();
-    let readiness = Readiness::new(shutdown.clone());
-    let watched = monitoring.serve(telemetry.scrape(), readiness, unwatched.clone());
-    let watched = tokio::spawn(watched);
+    let monitored = monitoring.serve(telemetry, Readiness::new(shutdown.clone()));
     let served = console.serve(services, shutdown).await;
-    unwatched.cancel();
-    _ = watched.await;
-    telemetry.stop().await;
+    monitored.stop().await;
     Ok(served?)
 }

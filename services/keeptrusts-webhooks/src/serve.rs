@@ -92,17 +92,12 @@ pub(crate) async fn run(
         PlatformFlags { limits, database, dispatch, body_retention, access, endpoints, ingest };
     let platform = Platform::start(listener, &flags).await?;
     master_keys::reload_on_hangup(Arc::clone(platform.keyring()), hangups);
-    let unwatched = CancellationToken::new();
-    let readiness = platform.readiness();
-    let watched = monitoring.serve(telemetry.scrape(), readiness, unwatched.clone());
-    let watched = tokio::spawn(watched);
+    let monitored = monitoring.serve(telemetry, platform.readiness());
     let ran = match console {
         Some(console) => run_with_console(platform, console, stop).await,
         None => platform.run_until(stop).await.map_err(Into::into),
     };
-    unwatched.cancel();
-    _ = watched.await;
-    telemetry.stop().await;
+    monitored.stop().await;
     ran
 }
 
