@@ -19,7 +19,8 @@ use crate::{shell, workspace};
   cargo xtask bench                                      256 publishers, as fast as it goes
   cargo xtask bench --database sqlite --json bench.json  one database, figures in a file too
   cargo xtask bench --endpoints 10 --seconds 5           every event to ten endpoints
-  cargo xtask bench --rate 200 --idle-seconds 20         a gentle load, and none at all")]
+  cargo xtask bench --rate 200 --idle-seconds 20         a gentle load, and none at all
+  cargo xtask bench --traces 0.01                        without traces, and with one in a hundred")]
 pub(crate) struct Arguments {
     /// Options of the load generator
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTION")]

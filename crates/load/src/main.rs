@@ -48,13 +48,13 @@ async fn measure(options: &Options) -> Result<Vec<Measured>, Problem> {
     disk::use_for_temporary_files(&options.directory)?;
     println!("{}", report::conditions(options));
     let mut measured = Vec::new();
-    for database in options.databases() {
-        println!("  {database} …");
-        measured.push(run::run(options, database).await?);
+    for case in options.cases() {
+        println!("  {case} …");
+        measured.push(run::run(options, case).await?);
     }
     println!("\n{}", report::table(&measured));
-    for (database, complaint) in report::complaints(&measured) {
-        eprintln!("error: {database}: {complaint}");
+    for (case, complaint) in report::complaints(&measured) {
+        eprintln!("error: {case}: {complaint}");
     }
     if let Some(path) = &options.json {
         std::fs::write(path, format!("{:#}\n", report::json(options, &measured)))

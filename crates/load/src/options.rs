@@ -48,6 +48,11 @@ pub(crate) struct Options {
           value_parser = clap::value_parser!(u32).range(0..=600))]
     idle_seconds: u32,
 
+    /// Measure each database a second time, with this share of the traces recorded and sent to a
+    /// collector in this process
+    #[arg(long, value_name = "RATIO", value_parser = ratio)]
+    traces: Option<f64>,
+
     /// Where the databases are made; must be on a disk, which commits have to wait for
     #[arg(long, value_name = "FOLDER", default_value = "/var/tmp")]
     pub(crate) directory: PathBuf,
@@ -75,13 +80,40 @@ impl fmt::Display for Database {
     }
 }
 
+/// What one run is on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Case {
+    pub(crate) database: Database,
+    /// The share of the traces that is recorded. None: there is no collector.
+    pub(crate) traces: Option<f64>,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.traces {
+            Some(_) => write!(formatter, "{}, traced", self.database),
+            None => self.database.fmt(formatter),
+        }
+    }
+}
+
+fn ratio(text: &str) -> Result<f64, &'static str> {
+    let ratio: Option<f64> = text.parse().ok();
+    let ratio = ratio.filter(|ratio| (0.0..=1.0).contains(ratio));
+    ratio.ok_or("write a number from 0 to 1, such as 0.01")
+}
+
 impl Options {
     /// What to run on, in this order.
-    pub(crate) fn databases(&self) -> Vec<Database> {
-        match self.database {
+    pub(crate) fn cases(&self) -> Vec<Case> {
+        let databases = match self.database {
             Some(database) => vec![database],
             None => vec![Database::Sqlite, Database::Postgres],
-        }
+        };
+        let with = self.traces.map(Some);
+        let each =
+            |database| [None].into_iter().chain(with).map(move |traces| Case { database, traces });
+        databases.into_iter().flat_map(each).collect()
     }
 
     /// How long to publish.

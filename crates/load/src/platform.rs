@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::client::{AuthorizedChannel, Bearer};
+use keeptrusts_webhooks_testkit::collector::Collector;
 use keeptrusts_webhooks_testkit::first_key::{self, FIRST_KEY};
 use keeptrusts_webhooks_testkit::postgres::Cluster;
 use keeptrusts_webhooks_testkit::process::{Launch, Process, Signal};
@@ -15,7 +16,7 @@ use tokio::time::sleep;
 use tonic::transport::Channel;
 
 use crate::Problem;
-use crate::options::Database;
+use crate::options::{Case, Database};
 use crate::usage;
 
 /// How long the server may take to start, and to stop.
@@ -62,7 +63,11 @@ impl CpuTime {
 impl Platform {
     /// Starts it on a new database, with its defaults but for the receiver's sake: the receiver
     /// is on the loopback, and its certificate from an authority that nobody knows.
-    pub(crate) async fn start(database: Database, ca_file: &Path) -> Result<Platform, Problem> {
+    pub(crate) async fn start(
+        case: Case,
+        ca_file: &Path,
+        collector: Option<&Collector>,
+    ) -> Result<Platform, Problem> {
         let data = tempfile::Builder::new().prefix("keeptrusts-bench-").tempdir()?;
         let program = env::current_exe()?.with_file_name("keeptrusts-webhooks");
         if !program.is_file() {
@@ -77,8 +82,12 @@ impl Platform {
             .arg(ca_file)
             .arg("--data-dir")
             .arg(data.path());
+        if let (Some(collector), Some(share)) = (collector, case.traces) {
+            launch = launch.arg("--otlp-endpoint").arg(collector.url());
+            launch = launch.arg("--trace-sampling").arg(share.to_string());
+        }
         let mut postgres = None;
-        if database == Database::Postgres {
+        if case.database == Database::Postgres {
             let cluster = Cluster::create().await;
             launch = launch.arg("--database-url").arg(cluster.create_database("bench").await);
             postgres = Some(Postgres::of(cluster).await?);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::options::{Database, Options};
+use crate::options::{Case, Options};
 use crate::run::Measured;
 use crate::usage;
 
@@ -31,17 +31,17 @@ pub(crate) fn conditions(options: &Options) -> String {
     )
 }
 
-/// A column for each database.
+/// A column for each run.
 pub(crate) fn table(measured: &[Measured]) -> String {
     let mut lines = String::new();
     let mut line = |name: &str, value: &dyn Fn(&Measured) -> String| {
         _ = write!(lines, "{name:<44}");
         for measured in measured {
-            _ = write!(lines, "{:>12}", value(measured));
+            _ = write!(lines, "{:>18}", value(measured));
         }
         lines.push('\n');
     };
-    line("", &|m| m.database.to_string());
+    line("", &|m| m.case.to_string());
     line("events acknowledged", &|m| m.events.to_string());
     line("deliveries", &|m| m.deliveries.to_string());
     line("events accepted/s", &|m| format!("{:.0}", m.events_per_second()));
@@ -56,6 +56,9 @@ pub(crate) fn table(measured: &[Measured]) -> String {
     line("publish to receiver, p50, ms", &|m| format!("{:.1}", m.latency_ms(0.5)));
     line("publish to receiver, p99, ms", &|m| format!("{:.1}", m.latency_ms(0.99)));
     line("peak memory of the server, MiB", &|m| format!("{:.0}", m.peak_memory_mib()));
+    if measured.iter().any(|measured| measured.spans.is_some()) {
+        line("spans collected", &|m| m.spans.map_or("-".to_owned(), |spans| spans.to_string()));
+    }
     if measured.iter().any(|measured| measured.idle.is_some()) {
         line("idle, % of a core, server", &|m| {
             in_percent(m.idle_share().map(|(server, _)| server))
@@ -71,14 +74,14 @@ pub(crate) fn table(measured: &[Measured]) -> String {
 }
 
 /// What was not as it must be, and on which database.
-pub(crate) fn complaints(measured: &[Measured]) -> Vec<(Database, String)> {
+pub(crate) fn complaints(measured: &[Measured]) -> Vec<(Case, String)> {
     let mut complaints = Vec::new();
     for measured in measured {
         let shown = measured.complaints.iter().take(MAX_COMPLAINTS);
-        complaints.extend(shown.map(|complaint| (measured.database, complaint.clone())));
+        complaints.extend(shown.map(|complaint| (measured.case, complaint.clone())));
         let hidden = measured.complaints.len().saturating_sub(MAX_COMPLAINTS);
         if hidden > 0 {
-            complaints.push((measured.database, format!("… and {hidden} more")));
+            complaints.push((measured.case, format!("… and {hidden} more")));
         }
     }
     complaints
@@ -100,7 +103,7 @@ pub(crate) fn json(options: &Options, measured: &[Measured]) -> Value {
 
 fn run_json(measured: &Measured) -> Value {
     json!({
-        "database": measured.database.to_string(),
+        "database": measured.case.to_string(),
         "events": measured.events,
         "deliveries": measured.deliveries,
         "events_per_second": measured.events_per_second(),

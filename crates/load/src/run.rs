@@ -6,11 +6,12 @@ use keeptrusts_webhooks_contracts::client::AuthorizedChannel;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::dispatch_service_client::DispatchServiceClient;
 use keeptrusts_webhooks_contracts::v1::endpoint_service_client::EndpointServiceClient;
+use keeptrusts_webhooks_testkit::collector::Collector;
 use tokio::time::sleep;
 
 use crate::Problem;
 use crate::ledger::Comparison;
-use crate::options::{Database, Options};
+use crate::options::{Case, Options};
 use crate::platform::{CpuTime, Platform};
 use crate::publishers::{self, EVENT_TYPE, ORGANIZATION, Published};
 use crate::receiver::Receiver;
@@ -19,7 +20,7 @@ use crate::usage;
 /// The figures of a run.
 #[derive(Debug)]
 pub(crate) struct Measured {
-    pub(crate) database: Database,
+    pub(crate) case: Case,
     pub(crate) events: usize,
     pub(crate) deliveries: usize,
     /// From the first call to publish to the last acknowledgement.
@@ -34,6 +35,8 @@ pub(crate) struct Measured {
     pub(crate) peak_memory: u64,
     /// From the call to publish to the arrival, shortest first.
     pub(crate) latencies: Vec<Duration>,
+    /// How many the collector got, if there was one.
+    pub(crate) spans: Option<usize>,
     /// While nothing was to do, and how long that was.
     pub(crate) idle: Option<(CpuTime, Duration)>,
     /// What was not as it must be.
@@ -41,9 +44,10 @@ pub(crate) struct Measured {
 }
 
 /// Starts everything, publishes, waits until all is delivered and recorded, stops everything.
-pub(crate) async fn run(options: &Options, database: Database) -> Result<Measured, Problem> {
+pub(crate) async fn run(options: &Options, case: Case) -> Result<Measured, Problem> {
     let receiver = Receiver::start().await?;
-    let platform = Platform::start(database, receiver.ca_file()).await?;
+    let collector = case.traces.map(|_| Collector::start());
+    let platform = Platform::start(case, receiver.ca_file(), collector.as_ref()).await?;
     let channel = platform.connect().await?;
     let endpoints = create_endpoints(channel.clone(), &receiver, options.endpoints).await?;
     let idle = measure_idle(&platform, options.idle_time()).await?;
@@ -64,8 +68,10 @@ pub(crate) async fn run(options: &Options, database: Database) -> Result<Measure
     let peak_memory = platform.peak_memory()?;
     complaints.extend(platform.stop().await);
     let last_arrival = comparison.last_arrival.unwrap_or_else(Instant::now);
+    let spans = collector.map(|collector| collector.spans().len());
     Ok(Measured {
-        database,
+        case,
+        spans,
         events: published.acknowledged.len(),
         deliveries: comparison.latencies.len(),
         publish_time: published.took,

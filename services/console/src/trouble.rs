@@ -39,8 +39,10 @@ pub(crate) enum Trouble {
     TooOften(Duration),
     /// A service does not answer.
     Away,
-    /// A defect of ours.
+    /// A defect of ours, here.
     Internal,
+    /// A defect of ours, in a service: by the id of a trace its operators find it.
+    Failed { trace_id: String },
 }
 
 impl From<Status> for Trouble {
@@ -68,8 +70,9 @@ impl From<Status> for Trouble {
                 Trouble::Away
             }
             code => {
-                tracing::error!(?code, message = status.message(), "a service failed");
-                Trouble::Internal
+                let trace_id = status.get_details_request_info().map(|info| info.request_id);
+                tracing::error!(?code, message = status.message(), trace_id, "a service failed");
+                trace_id.map_or(Trouble::Internal, |trace_id| Trouble::Failed { trace_id })
             }
         }
     }
@@ -106,6 +109,7 @@ struct TroublePage<'a> {
     frame: Frame,
     title: &'static str,
     text: &'a str,
+    trace_id: Option<&'a str>,
     can_try_again: bool,
     /// Where to go from here, and what that is called.
     leads_to: Option<(&'static str, &'static str)>,
@@ -161,7 +165,7 @@ impl Trouble {
             Trouble::Away => {
                 (StatusCode::SERVICE_UNAVAILABLE, "A service does not answer", SERVICE_AWAY)
             }
-            Trouble::Internal => (
+            Trouble::Internal | Trouble::Failed { .. } => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "Something went wrong",
                 "It is our fault, and has been logged. If it happens again, tell the operators when it did.",
@@ -176,7 +180,14 @@ impl Trouble {
             frame,
             title,
             text,
-            can_try_again: matches!(self, Trouble::Away | Trouble::Internal | Trouble::TooOften(_)),
+            trace_id: match self {
+                Trouble::Failed { trace_id } => Some(trace_id.as_str()),
+                _ => None,
+            },
+            can_try_again: matches!(
+                self,
+                Trouble::Away | Trouble::Internal | Trouble::Failed { .. } | Trouble::TooOften(_)
+            ),
             leads_to: match self {
                 Trouble::SessionEnded => Some(("/sign-in", "Sign in")),
                 Trouble::NothingHere => None,

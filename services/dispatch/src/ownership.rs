@@ -107,7 +107,6 @@ impl Ownership {
                 Ok(true) => {}
                 Ok(false) => {
                     tracing::warn!(shard = %lease.shard(), "the shard has passed to another process");
-                    metrics::lease_changed("lost");
                     held.shard.abort.cancel();
                 }
                 Err(error) => {
@@ -182,6 +181,8 @@ impl Ownership {
         let number = held.shard.lease.shard();
         self.standing.gave_back(number);
         match self.parts.log.store().release_lease(held.shard.lease.lease()).await {
+            // It was lost, and that has been told.
+            Ok(()) if held.shard.abort.is_cancelled() => {}
             Ok(()) => {
                 metrics::lease_changed("given_back");
                 tracing::info!(shard = %number, "gave the shard back");

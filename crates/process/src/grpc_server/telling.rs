@@ -69,11 +69,13 @@ impl Telling {
             return;
         }
         self.call.answered(code);
+        let took = self.began.elapsed();
+        tracing::debug!(parent: self.call.span(), code = code_name(code), ?took, "answered");
         let labels = [
             KeyValue::new("rpc.method", self.method),
             KeyValue::new("rpc.response.status_code", code_name(code)),
         ];
-        CALL_DURATION.record(self.began.elapsed().as_secs_f64(), &labels);
+        CALL_DURATION.record(took.as_secs_f64(), &labels);
     }
 }
 
