@@ -18,6 +18,7 @@ mod ingest_requests;
 mod key;
 mod page;
 mod publish_error;
+mod resume_point;
 mod struct_json;
 mod trace;
 mod violations;
@@ -28,7 +29,7 @@ pub use audit::{AuditCursor, ListAuditEntries};
 pub use delivery::attempt_with_content;
 pub use dispatch_requests::{
     DEFAULT_STATS_WINDOW, DeliveryRef, GetEndpointStats, ListAttempts, ListDeliveries,
-    MAX_STATS_WINDOW, WatchDeliveries,
+    MAX_STATS_WINDOW, WatchDeliveries, foreign_resume_token,
 };
 pub use endpoint_requests::{
     CreateEndpoint, DeleteEndpoint, DisableEndpoint, EndpointRef, ListEndpoints, ListEventTypes,
@@ -37,8 +38,9 @@ pub use endpoint_requests::{
 pub use event::event_with_body;
 pub use ingest_requests::{EventRef, ListEvents, Publish, PublishBatch};
 pub use key::key_with_last_use;
-pub use page::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Page};
+pub use page::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Page, foreign_page_token};
 pub use publish_error::publish_error;
+pub use resume_point::ResumePoint;
 pub use struct_json::struct_to_json;
 pub use trace::trace_context;
 pub use violations::Violations;

@@ -112,9 +112,65 @@ impl FromStr for Stream {
     }
 }
 
+/// A record by its place in its own history. Unlike its position it says nothing of what others
+/// have recorded in the same shard, so that clients may be shown it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordName {
+    /// Whose history.
+    pub stream: Stream,
+    /// Its place there, from 1.
+    pub version: Version,
+}
+
+impl fmt::Display for RecordName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.stream, self.version.0)
+    }
+}
+
+/// A text that names no record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("is not a record's name")]
+pub struct InvalidRecordName;
+
+impl FromStr for RecordName {
+    type Err = InvalidRecordName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRecordName> {
+        let (stream, version) = text.rsplit_once('/').ok_or(InvalidRecordName)?;
+        let name = RecordName {
+            stream: stream.parse().map_err(|_| InvalidRecordName)?,
+            version: Version(version.parse().map_err(|_| InvalidRecordName)?),
+        };
+        // One record has one spelling.
+        if name.version.0 > 0 && name.to_string() == text {
+            Ok(name)
+        } else {
+            Err(InvalidRecordName)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_records_name_is_read_back_from_its_text_and_from_nothing_like_it() {
+        for stream in [
+            Stream::Endpoint(EndpointId::MIN),
+            Stream::Event(EventId::MAX),
+            Stream::Delivery(DeliveryId::MIN),
+            Stream::Key(KeyId::MIN),
+        ] {
+            let name = RecordName { stream, version: Version(7) };
+            assert_eq!(name.to_string().parse(), Ok(name));
+            for wrong in ["0", "-1", "+7", "07", "", "x"] {
+                assert!(format!("{stream}/{wrong}").parse::<RecordName>().is_err(), "{wrong:?}");
+            }
+            assert!(stream.to_string().parse::<RecordName>().is_err());
+        }
+    }
 
     #[test]
     fn an_organizations_shard_never_changes() {

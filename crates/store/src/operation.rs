@@ -8,7 +8,7 @@ use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{AttemptId, EventId, InvalidId, OperationId, OrganizationId};
-use keeptrusts_webhooks_domain::log::{Epoch, Position, Stream, Version};
+use keeptrusts_webhooks_domain::log::{Epoch, Position, RecordName, Stream, Version};
 
 /// Records that are appended together or not at all, with the bodies that belong to them.
 #[derive(Debug, Clone)]
@@ -119,6 +119,13 @@ pub struct Record {
     pub recorded_at: Timestamp,
     /// The operation that appended it.
     pub operation_id: OperationId,
+}
+
+impl Record {
+    /// By what it can be told apart without its position.
+    pub fn name(&self) -> RecordName {
+        RecordName { stream: self.stream, version: self.version }
+    }
 }
 
 /// What became of an operation.

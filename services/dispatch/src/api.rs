@@ -247,7 +247,7 @@ impl DispatchService for DispatchApi {
         request: Request<v1::WatchDeliveriesRequest>,
     ) -> Result<Response<Self::WatchDeliveriesStream>, Status> {
         let Asked { request, .. } = Asked::<WatchDeliveries>::of(request)?;
-        Ok(Response::new(self.watch(request)))
+        Ok(Response::new(self.watch(request).await?))
     }
 
     async fn get_endpoint_stats(
