@@ -1,7 +1,7 @@
 //! The audit trail: which facts belong into it, and what they tell.
 
 use crate::event_type::EventType;
-use crate::fact::{DeliveryFact, EndpointFact, EndpointUpdate, Fact};
+use crate::fact::{DeliveryFact, EndpointFact, EndpointUpdate, Fact, OperatorFact};
 use crate::ids::{DeliveryId, EndpointId, EventId, KeyId};
 use crate::key::{KeyFact, NewKey};
 use crate::log::Stream;
@@ -61,6 +61,10 @@ actions! {
     SessionCreated "session.created";
     /// Somebody signed out, or was.
     SessionEnded "session.ended";
+    /// An operator erased the organization.
+    OrganizationErased "organization.erased";
+    /// An operator replaced the master key.
+    MasterKeyRotated "master_key.rotated";
 }
 
 /// What a fact did, if it belongs into the audit trail: what people did, and what their
@@ -92,6 +96,8 @@ pub fn action_of(fact: &Fact) -> Option<AuditAction> {
             KeyFact::Revoked => AuditAction::KeyRevoked,
             KeyFact::SessionEnded => AuditAction::SessionEnded,
         },
+        Fact::Operator(OperatorFact::OrganizationErased) => AuditAction::OrganizationErased,
+        Fact::Operator(OperatorFact::MasterKeyRotated { .. }) => AuditAction::MasterKeyRotated,
         Fact::EventAccepted(_) | Fact::DeliveriesScheduled(_) => return None,
     })
 }
@@ -118,6 +124,7 @@ impl Subject {
             Stream::Event(id) => subject.event_id = Some(id),
             Stream::Delivery(id) => subject.delivery_id = Some(id),
             Stream::Key(id) => subject.key_id = Some(id),
+            Stream::Operation(_) => {}
         }
         match fact {
             Fact::Endpoint(
@@ -174,6 +181,11 @@ pub fn changes_of(fact: &Fact) -> Vec<Change> {
             changes.extend(new.expire_time.map(|time| set("expire_time", &time.to_string())));
             changes
         }
+        Fact::Operator(OperatorFact::MasterKeyRotated { previous, current }) => vec![Change {
+            field: "master_key_id",
+            before: Some(previous.clone()),
+            after: Some(current.clone()),
+        }],
         _ => Vec::new(),
     }
 }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
-use crate::ids::{DeliveryId, EndpointId, EventId, InvalidId, KeyId, OrganizationId};
+use crate::ids::{DeliveryId, EndpointId, EventId, InvalidId, KeyId, OperationId, OrganizationId};
 
 /// One of the independent logs. Counted from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,7 +73,7 @@ impl Version {
     }
 }
 
-/// The history of one thing: `endpoint/…`, `event/…`, `delivery/…` or `key/…`.
+/// The history of one thing: `endpoint/…`, `event/…`, `delivery/…`, `key/…` or `operation/…`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stream {
     /// An endpoint's.
@@ -84,6 +84,8 @@ pub enum Stream {
     Delivery(DeliveryId),
     /// A key's.
     Key(KeyId),
+    /// Of what an operator did once: one record.
+    Operation(OperationId),
 }
 
 impl fmt::Display for Stream {
@@ -93,6 +95,7 @@ impl fmt::Display for Stream {
             Stream::Event(id) => write!(f, "event/{id}"),
             Stream::Delivery(id) => write!(f, "delivery/{id}"),
             Stream::Key(id) => write!(f, "key/{id}"),
+            Stream::Operation(id) => write!(f, "operation/{id}"),
         }
     }
 }
@@ -105,6 +108,7 @@ impl FromStr for Stream {
             Some(("endpoint", id)) => id.parse().map(Stream::Endpoint),
             Some(("event", id)) => id.parse().map(Stream::Event),
             Some(("key", id)) => id.parse().map(Stream::Key),
+            Some(("operation", id)) => id.parse().map(Stream::Operation),
             // Anything else fails as a delivery's id does.
             Some(("delivery", id)) => id.parse().map(Stream::Delivery),
             _ => text.parse().map(Stream::Delivery),
@@ -162,6 +166,7 @@ mod tests {
             Stream::Event(EventId::MAX),
             Stream::Delivery(DeliveryId::MIN),
             Stream::Key(KeyId::MIN),
+            Stream::Operation(OperationId::MIN),
         ] {
             let name = RecordName { stream, version: Version(7) };
             assert_eq!(name.to_string().parse(), Ok(name));

@@ -556,7 +556,7 @@ impl Store for MemoryStore {
             Stream::Delivery(id) => {
                 data.tables.deliveries.get(&id).is_some_and(|row| row.endpoint_id == endpoint)
             }
-            Stream::Event(_) | Stream::Key(_) => false,
+            Stream::Event(_) | Stream::Key(_) | Stream::Operation(_) => false,
         };
         let matches = |record: &&Record| {
             let action = action_of(&record.fact);

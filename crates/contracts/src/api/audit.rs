@@ -151,4 +151,6 @@ actions!(
     KeyRevoked,
     SessionCreated,
     SessionEnded,
+    OrganizationErased,
+    MasterKeyRotated,
 );

@@ -10,5 +10,6 @@ mod issuer;
 mod keys;
 mod limits;
 mod matrix;
+mod operators;
 mod sessions;
 mod web_tokens;
