@@ -10,6 +10,8 @@ use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{AttemptId, EventId, InvalidId, OperationId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Epoch, Position, RecordName, Stream, Version};
 
+use crate::ids::new_ulid;
+
 /// Records that are appended together or not at all, with the bodies that belong to them.
 #[derive(Debug, Clone)]
 pub struct Operation {
@@ -27,6 +29,26 @@ pub struct Operation {
     pub fence: Option<Epoch>,
     /// Moves the shard's checkpoint. Nothing is acted on twice, and nothing is skipped.
     pub checkpoint: Option<Advance>,
+}
+
+impl Operation {
+    /// Records without bodies, by nobody who needs a shard's lease, made now.
+    pub fn recording(
+        organization: &OrganizationId,
+        records: Vec<NewRecord>,
+        metadata: Metadata,
+        now: Timestamp,
+    ) -> Operation {
+        Operation {
+            id: OperationId::new(new_ulid(now)),
+            organization_id: organization.clone(),
+            records,
+            metadata,
+            bodies: Vec::new(),
+            fence: None,
+            checkpoint: None,
+        }
+    }
 }
 
 /// A step of the checkpoint: refused unless it begins where the checkpoint stands.

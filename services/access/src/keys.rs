@@ -15,7 +15,7 @@ use keeptrusts_webhooks_contracts::v1::access_service_server::{
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::access::{Caller, Credential, Reach};
 use keeptrusts_webhooks_domain::fact::Fact;
-use keeptrusts_webhooks_domain::ids::{KeyId, OperationId, OrganizationId};
+use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
 use keeptrusts_webhooks_domain::key::{Key, KeyFact, NewKey, SessionOrigin, Token};
 use keeptrusts_webhooks_domain::limits::DEFAULT_SESSION_LIFE;
 use keeptrusts_webhooks_domain::log::{Shard, Stream};
@@ -25,14 +25,11 @@ use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
 use keeptrusts_webhooks_store::keyring::random;
 use keeptrusts_webhooks_store::query::KeyFilter;
 use keeptrusts_webhooks_store::{
-    AppendError, Appended, Clock, Expected, Log, NewRecord, Operation, Refusal, new_ulid,
+    AppendError, Clock, Expected, Log, NewRecord, Operation, Refusal, new_ulid,
 };
 use tonic::{Request, Response, Status};
 
 use crate::pace::Pace;
-
-/// How often a revocation is decided anew before its caller is told to try later.
-const MAX_DECISIONS: usize = 16;
 
 /// The gRPC service.
 pub struct AccessApi {
@@ -65,7 +62,7 @@ impl AccessApi {
             expected: Expected::New,
             fact: Fact::Key(KeyFact::Created(new.clone())),
         };
-        let appended = self.append(&organization, record, metadata(id)).await?;
+        let appended = self.append(&organization, vec![record], metadata(id)).await?;
         let recorded_at =
             appended.map_err(|refusal| answer::append_failed(AppendError::Refused(refusal)))?;
         let creator = caller.actor.as_ref().to_owned();
@@ -79,7 +76,8 @@ impl AccessApi {
         id: KeyId,
         metadata: Metadata,
     ) -> Result<Key, Status> {
-        for _ in 0..MAX_DECISIONS {
+        let mut attempts = answer::Attempts::default();
+        loop {
             let mut key = self.read(organization, id).await?;
             let Some(fact) = key.revoke() else { return Ok(key) };
             let record = NewRecord {
@@ -87,16 +85,14 @@ impl AccessApi {
                 expected: Expected::Version(key.version),
                 fact: Fact::Key(fact.clone()),
             };
-            match self.append(organization, record, metadata.clone()).await? {
+            match self.append(organization, vec![record], metadata.clone()).await? {
                 Ok(recorded_at) => {
                     key.apply(&fact, recorded_at);
                     return Ok(key);
                 }
-                Err(Refusal::StaleVersion { .. }) => {}
-                Err(refusal) => return Err(answer::append_failed(AppendError::Refused(refusal))),
+                Err(refusal) => attempts.again(refusal, answer::in_doubt)?,
             }
         }
-        Err(answer::in_doubt())
     }
 
     async fn read(&self, organization: &OrganizationId, id: KeyId) -> Result<Key, Status> {
@@ -108,24 +104,11 @@ impl AccessApi {
     async fn append(
         &self,
         organization: &OrganizationId,
-        record: NewRecord,
+        records: Vec<NewRecord>,
         metadata: Metadata,
     ) -> Result<Result<Timestamp, Refusal>, Status> {
-        let now = (self.clock)();
-        let operation = Operation {
-            id: OperationId::new(new_ulid(now)),
-            organization_id: organization.clone(),
-            records: vec![record],
-            metadata,
-            bodies: Vec::new(),
-            fence: None,
-            checkpoint: None,
-        };
-        let appended = answer::append(&self.log, Shard::OF_KEYS, operation).await?;
-        Ok(appended.map(|appended| match appended {
-            Appended::New { recorded_at, .. } => recorded_at,
-            Appended::Duplicate { .. } => now,
-        }))
+        let operation = Operation::recording(organization, records, metadata, (self.clock)());
+        answer::record(&self.log, Shard::OF_KEYS, operation).await
     }
 
     fn time_after(&self, life: Duration) -> Timestamp {

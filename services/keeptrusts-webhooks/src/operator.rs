@@ -33,29 +33,18 @@ pub(crate) async fn record(
         expected: Expected::New,
         fact: Fact::Operator(fact),
     };
-    append(store, shard, operation(id, organization, vec![record])).await
+    append(store, shard, operation(organization, vec![record])).await
 }
 
 /// What an operator causes, as an operation.
-pub(crate) fn operation(
-    id: OperationId,
-    organization: &OrganizationId,
-    records: Vec<NewRecord>,
-) -> Operation {
-    Operation {
-        id,
-        organization_id: organization.clone(),
-        records,
-        metadata: Metadata {
-            actor: ACTOR.to_owned(),
-            actor_name: user_name().unwrap_or_default(),
-            correlation_id: id.to_string(),
-            ..Metadata::default()
-        },
-        bodies: Vec::new(),
-        fence: None,
-        checkpoint: None,
-    }
+pub(crate) fn operation(organization: &OrganizationId, records: Vec<NewRecord>) -> Operation {
+    let metadata = Metadata {
+        actor: ACTOR.to_owned(),
+        actor_name: user_name().unwrap_or_default(),
+        correlation_id: organization.to_string(),
+        ..Metadata::default()
+    };
+    Operation::recording(organization, records, metadata, system_clock()())
 }
 
 /// Appends it, and tells other processes, which may wait for what comes next in the log.

@@ -1,11 +1,11 @@
 //! Ends the keys and sessions of an organization that is being erased.
 
 use keeptrusts_webhooks_domain::fact::Fact;
-use keeptrusts_webhooks_domain::ids::{KeyId, OperationId, OrganizationId};
+use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
 use keeptrusts_webhooks_domain::key::Key;
 use keeptrusts_webhooks_domain::log::{Shard, Stream};
 use keeptrusts_webhooks_store::query::KeyFilter;
-use keeptrusts_webhooks_store::{Expected, NewRecord, Refusal, Store, new_ulid, system_clock};
+use keeptrusts_webhooks_store::{Expected, NewRecord, Refusal, Store};
 
 use crate::operator::{self, RecordError};
 
@@ -43,8 +43,7 @@ async fn go_through(
             continue;
         }
         revoked += records.len();
-        let id = OperationId::new(new_ulid(system_clock()()));
-        let operation = operator::operation(id, organization, records);
+        let operation = operator::operation(organization, records);
         match operator::append(store, Shard::OF_KEYS, operation).await {
             // Somebody else has revoked one of them: the next time through the others are left.
             Ok(()) | Err(RecordError::Refused(Refusal::StaleVersion { .. })) => {}
