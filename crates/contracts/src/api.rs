@@ -23,7 +23,7 @@ mod struct_json;
 mod trace;
 mod violations;
 
-pub use access_requests::{CreateKey, CreateSession, KeyRef, ListKeys, Nothing};
+pub use access_requests::{CreateKey, CreateSession, ListKeys, Nothing, RevokeKey};
 pub use asked::{Asked, OfOrganization, caller_of};
 pub use audit::{AuditCursor, ListAuditEntries};
 pub use delivery::attempt_with_content;
@@ -37,7 +37,7 @@ pub use endpoint_requests::{
 };
 pub use event::event_with_body;
 pub use ingest_requests::{EventRef, ListEvents, Publish, PublishBatch};
-pub use key::key_with_last_use;
+pub use key::key_message;
 pub use page::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Page, foreign_page_token};
 pub use publish_error::publish_error;
 pub use resume_point::ResumePoint;

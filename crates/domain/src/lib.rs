@@ -20,6 +20,7 @@ pub mod event_type;
 pub mod fact;
 pub mod ids;
 pub mod key;
+pub mod key_standing;
 pub mod limits;
 pub mod log;
 pub mod retry;

@@ -596,6 +596,23 @@ impl Store for MemoryStore {
         Ok(newest_first.map(|(_, row)| row).filter(matches).take(limit).cloned().collect())
     }
 
+    async fn keys(&self, ids: &[KeyId]) -> Result<Vec<Key>, StoreError> {
+        let data = self.shard(Shard::OF_KEYS);
+        Ok(ids.iter().filter_map(|id| data.tables.keys.get(id)).cloned().collect())
+    }
+
+    async fn keys_made_by(
+        &self,
+        maker: KeyId,
+        before: KeyId,
+        limit: usize,
+    ) -> Result<Vec<Key>, StoreError> {
+        let data = self.shard(Shard::OF_KEYS);
+        let maker = maker.to_string();
+        let newest_first = data.tables.keys.range(..before).rev().map(|(_, row)| row);
+        Ok(newest_first.filter(|row| row.creator == maker).take(limit).cloned().collect())
+    }
+
     async fn has_keys(&self) -> Result<bool, StoreError> {
         Ok(self.shard(Shard::OF_KEYS).tables.keys.values().any(|key| key.session.is_none()))
     }

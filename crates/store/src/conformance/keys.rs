@@ -7,7 +7,7 @@ use keeptrusts_webhooks_domain::access::{Reach, Role};
 use keeptrusts_webhooks_domain::audit::AuditAction;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, Fact};
 use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
-use keeptrusts_webhooks_domain::key::{KeyFact, NewKey, SessionOrigin, Token, TokenDigest};
+use keeptrusts_webhooks_domain::key::{Key, KeyFact, NewKey, SessionOrigin, Token, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
 use ulid::Ulid;
 
@@ -105,6 +105,32 @@ pub(crate) async fn an_organizations_keys_are_listed_newest_first(fixture: Fixtu
     assert_eq!(list(organization(), Some(true), KeyId::MAX, 9).await, [6, 5]);
     assert_eq!(list(organization(), Some(false), KeyId::MAX, 9).await, [4, 3, 2, 1]);
     assert_eq!(list(OrganizationId::all(), None, KeyId::MAX, 9).await, [8]);
+}
+
+pub(crate) async fn keys_are_found_by_their_ids_and_by_who_made_them(fixture: Fixture) {
+    let made_by = |maker: u128, number: u8| {
+        let mut operation = create_key(number, Expected::New);
+        operation.metadata.actor = key_id(maker).to_string();
+        operation
+    };
+    for number in 2..=4 {
+        fixture.append(made_by(1, number)).await;
+    }
+    fixture.append(made_by(2, 5)).await;
+    fixture.append(made_by(1, 6).of(other_organization())).await;
+    let numbers = |keys: Vec<Key>| keys.iter().map(|key| key.id.ulid().0).collect::<Vec<_>>();
+    let store = fixture.store();
+    let made = async |maker: u128, before: KeyId, limit: usize| {
+        numbers(store.keys_made_by(key_id(maker), before, limit).await.expect("reads"))
+    };
+    assert_eq!(made(1, KeyId::MAX, 3).await, [6, 4, 3]);
+    assert_eq!(made(1, key_id(3), 3).await, [2]);
+    assert_eq!(made(2, KeyId::MAX, 3).await, [5]);
+    assert_eq!(made(9, KeyId::MAX, 3).await, []);
+    let mut found = numbers(store.keys(&[key_id(5), key_id(9), key_id(2)]).await.expect("reads"));
+    found.sort_unstable();
+    assert_eq!(found, [2, 5]);
+    assert_eq!(store.keys(&[]).await.expect("reads"), []);
 }
 
 pub(crate) async fn uses_are_noted_and_never_go_back(fixture: Fixture) {

@@ -48,6 +48,34 @@ pub(super) async fn list(
     read_all(fetch::<KeyRow>(readers, query.build_query_as()).await?)
 }
 
+pub(super) async fn by_ids(readers: &PgPool, ids: &[KeyId]) -> Result<Vec<Key>, StoreError> {
+    let statement = select(KEY, "FROM keys WHERE shard = $1 AND key_id = ANY ($2)");
+    let query =
+        sqlx::query_as::<_, KeyRow>(statement).bind(SHARD).bind(column(ids, ToString::to_string));
+    read_all(fetch(readers, query).await?)
+}
+
+pub(super) async fn made_by(
+    readers: &PgPool,
+    maker: KeyId,
+    before: KeyId,
+    limit: usize,
+) -> Result<Vec<Key>, StoreError> {
+    let statement = select(
+        KEY,
+        "FROM keys
+         WHERE shard = $1 AND creator = $2 AND key_id < $3
+         ORDER BY key_id DESC
+         LIMIT $4",
+    );
+    let query = sqlx::query_as::<_, KeyRow>(statement)
+        .bind(SHARD)
+        .bind(maker.to_string())
+        .bind(before.to_string())
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX));
+    read_all(fetch(readers, query).await?)
+}
+
 pub(super) async fn exist(readers: &PgPool) -> Result<bool, StoreError> {
     let query = sqlx::query_as::<_, (bool,)>(
         "SELECT EXISTS (SELECT FROM keys WHERE shard = $1 AND NOT is_session)",
