@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::Attempt;
-use keeptrusts_webhooks_domain::audit::action_of;
+use keeptrusts_webhooks_domain::audit::file_of;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::Event;
@@ -559,11 +559,12 @@ impl Store for MemoryStore {
             Stream::Event(_) | Stream::Key(_) | Stream::Operation(_) => false,
         };
         let matches = |record: &&Record| {
-            let action = action_of(&record.fact);
+            let file = file_of(&record.fact);
             record.position < before
                 && record.organization_id == *organization
-                && action.is_some()
-                && (filter.action.is_none() || filter.action == action)
+                && file.is_some_and(|file| {
+                    filter.action.is_none_or(|action| action.filed_under().contains(&file))
+                })
                 && filter.actor.as_ref().is_none_or(|actor| *actor == record.metadata.actor)
                 && filter.endpoint_id.is_none_or(|id| is_about(record, id))
                 && filter.recorded.contains(record.recorded_at)

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_domain::access::{Reach, Role};
 use keeptrusts_webhooks_domain::audit::AuditAction;
-use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, Fact};
+use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, EndpointUpdate, Fact};
 use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
 use keeptrusts_webhooks_domain::key::{Key, KeyFact, NewKey, SessionOrigin, Token, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
+use keeptrusts_webhooks_domain::secret::SealedSecret;
 use ulid::Ulid;
 
 use super::Fixture;
@@ -185,6 +186,19 @@ pub(crate) async fn the_audit_trail_has_what_people_did_and_can_be_filtered(fixt
     let start = Some(recorded[5].recorded_at);
     let late = AuditFilter { recorded: Interval { start, end: None }, ..all() };
     assert_eq!(trail(late, end, 9).await, [7, 6, 5].map(position));
+
+    // What has changed a name and the secret is found as both.
+    let sealed = SealedSecret { key_id: "k".to_owned(), nonce: [0; 12], ciphertext: vec![1] };
+    let secret = Some(sealed);
+    let alone = EndpointUpdate { secret: secret.clone(), ..EndpointUpdate::default() };
+    let renamed = Some("renamed".to_owned());
+    let both = EndpointUpdate { name: renamed, secret, ..EndpointUpdate::default() };
+    let alone = fixture.append(change_endpoint(other, Expected::Any, updated(alone))).await;
+    let both = fixture.append(change_endpoint(other, Expected::Any, updated(both))).await;
+    let (alone, both) = (alone[0].position, both[0].position);
+    let of = |action| AuditFilter { action: Some(action), ..all() };
+    assert_eq!(trail(of(AuditAction::SecretRotated), end, 9).await, [both, alone]);
+    assert_eq!(trail(of(AuditAction::EndpointUpdated), end, 9).await, [both]);
 }
 
 pub(crate) async fn endpoints_are_counted_but_deleted_ones_are_not(fixture: Fixture) {

@@ -125,9 +125,11 @@ pub(super) async fn audit_records(
 ) -> Result<Vec<Record>, StoreError> {
     let mut list = List::of(RECORD, "records", shard, organization)
         .with("audit_action IS NOT NULL AND position <", before.0)
-        .with_any("audit_action =", filter.action.map(|action| action.name()))
         .with_any("actor =", filter.actor.as_deref())
         .within("recorded_at >=", "recorded_at <", filter.recorded);
+    if let Some(action) = filter.action {
+        list.0.push(" AND audit_action = ANY (").push_bind(action.filed_under()).push(")");
+    }
     if let Some(id) = filter.endpoint_id {
         // What comes after `delivery/`; no other stream's rest looks like a delivery's id.
         list.0.push(" AND (stream = ").push_bind(Stream::Endpoint(id).to_string());

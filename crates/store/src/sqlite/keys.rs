@@ -156,7 +156,14 @@ pub(super) fn select_audit_records(
     and(&mut query, "shard =", Some(number(shard)));
     and(&mut query, "organization_id =", Some(organization.as_str()));
     and(&mut query, "position <", Some(before.0));
-    and(&mut query, "audit_action =", filter.action.map(|action| action.name()));
+    if let Some(action) = filter.action {
+        query.push(" AND audit_action IN (");
+        let mut files = query.separated(", ");
+        for file in action.filed_under() {
+            files.push_bind(file);
+        }
+        query.push(")");
+    }
     and(&mut query, "actor =", filter.actor.as_deref());
     and_within(&mut query, "recorded_at", filter.recorded);
     if let Some(id) = filter.endpoint_id {
