@@ -26,6 +26,7 @@ pub mod log;
 pub mod retry;
 pub mod secret;
 pub mod signing;
+pub mod text;
 pub mod trace;
 pub mod violation;
 
