@@ -11,7 +11,7 @@ on_both_backends!(who_is_erased_cannot_come_in_any_more_and_the_trail_says_by_wh
 
 /// Runs a command beside the server, as this user.
 async fn run(user: &str, command: &[&str], database: &Database) {
-    let launch = Launch::binary("keeptrusts-webhooks").args(command).args(&database.flags());
+    let launch = Launch::binary("keeptrusts-webhooks").args(command).args(database.flags());
     let mut process = launch.env("SUDO_USER", user).start();
     let status = process.wait_exit(PATIENCE).await;
     assert!(status.success(), "{command:?} ended with {status}\n{}", process.output());
