@@ -5,12 +5,12 @@ use std::sync::Arc;
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::access::Role;
 use keeptrusts_webhooks_domain::fact::Fact;
-use keeptrusts_webhooks_domain::ids::{KeyId, OperationId, OrganizationId};
+use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
 use keeptrusts_webhooks_domain::key::{KeyFact, NewKey, Token, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Shard, Stream, Version};
 use keeptrusts_webhooks_store::keyring::random;
 use keeptrusts_webhooks_store::{
-    AppendError, Clock, Expected, Log, NewRecord, Operation, Refusal, StoreError, new_ulid,
+    AppendError, Clock, Expected, Log, NewRecord, Operation, Refusal, StoreError,
 };
 use ulid::Ulid;
 
@@ -68,23 +68,17 @@ async fn create(log: &Log, clock: &Clock, id: KeyId, token: &Token) -> Result<bo
         expire_time: None,
         session: None,
     };
-    let operation = Operation {
-        id: OperationId::new(new_ulid(clock())),
-        organization_id: OrganizationId::all(),
-        records: vec![NewRecord {
-            stream: Stream::Key(id),
-            expected: Expected::Version(Version(0)),
-            fact: Fact::Key(KeyFact::Created(new)),
-        }],
-        metadata: Metadata {
-            actor: "bootstrap".to_owned(),
-            correlation_id: id.to_string(),
-            ..Metadata::default()
-        },
-        bodies: Vec::new(),
-        fence: None,
-        checkpoint: None,
+    let record = NewRecord {
+        stream: Stream::Key(id),
+        expected: Expected::Version(Version(0)),
+        fact: Fact::Key(KeyFact::Created(new)),
     };
+    let metadata = Metadata {
+        actor: "bootstrap".to_owned(),
+        correlation_id: id.to_string(),
+        ..Metadata::default()
+    };
+    let operation = Operation::recording(&OrganizationId::all(), vec![record], metadata, clock());
     match log.append(Shard::OF_KEYS, operation).await {
         Ok(_) => Ok(true),
         Err(AppendError::Refused(Refusal::StaleVersion { .. })) => Ok(false),

@@ -18,17 +18,18 @@ mod ingest_requests;
 mod key;
 mod page;
 mod publish_error;
+mod resume_point;
 mod struct_json;
 mod trace;
 mod violations;
 
-pub use access_requests::{CreateKey, CreateSession, KeyRef, ListKeys, Nothing};
+pub use access_requests::{CreateKey, CreateSession, ListKeys, Nothing, RevokeKey};
 pub use asked::{Asked, OfOrganization, caller_of};
 pub use audit::{AuditCursor, ListAuditEntries};
 pub use delivery::attempt_with_content;
 pub use dispatch_requests::{
     DEFAULT_STATS_WINDOW, DeliveryRef, GetEndpointStats, ListAttempts, ListDeliveries,
-    MAX_STATS_WINDOW, WatchDeliveries,
+    MAX_STATS_WINDOW, WatchDeliveries, foreign_resume_token,
 };
 pub use endpoint_requests::{
     CreateEndpoint, DeleteEndpoint, DisableEndpoint, EndpointRef, ListEndpoints, ListEventTypes,
@@ -36,9 +37,10 @@ pub use endpoint_requests::{
 };
 pub use event::event_with_body;
 pub use ingest_requests::{EventRef, ListEvents, Publish, PublishBatch};
-pub use key::key_with_last_use;
-pub use page::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Page};
+pub use key::key_message;
+pub use page::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Page, foreign_page_token};
 pub use publish_error::publish_error;
+pub use resume_point::ResumePoint;
 pub use struct_json::struct_to_json;
 pub use trace::trace_context_of;
 pub use violations::Violations;

@@ -9,9 +9,10 @@ mod event;
 mod exchange;
 mod key;
 mod metadata;
+mod operator;
 mod values;
 
-use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, Fact};
+use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, Fact, OperatorFact};
 use keeptrusts_webhooks_domain::key::KeyFact;
 use keeptrusts_webhooks_domain::log::Stream;
 use prost::Message;
@@ -51,6 +52,7 @@ pub fn encode(fact: &Fact) -> Vec<u8> {
         Fact::DeliveriesScheduled(fact) => fact.into(),
         Fact::Delivery(fact) => fact.into(),
         Fact::Key(fact) => fact.into(),
+        Fact::Operator(fact) => fact.into(),
     };
     pb::RecordData { fact: Some(fact) }.encode_to_vec()
 }
@@ -64,6 +66,7 @@ pub fn decode(stream: Stream, data: &[u8]) -> Result<Fact, DecodeError> {
         Stream::Event(_) => event::decode(message),
         Stream::Delivery(_) => delivery::decode(message).map(Fact::Delivery),
         Stream::Key(_) => key::decode(message).map(Fact::Key),
+        Stream::Operation(_) => operator::decode(message).map(Fact::Operator),
     }
 }
 
@@ -90,5 +93,7 @@ pub fn kind(fact: &Fact) -> &'static str {
         Fact::Key(KeyFact::Created(_)) => "KeyCreated",
         Fact::Key(KeyFact::Revoked) => "KeyRevoked",
         Fact::Key(KeyFact::SessionEnded) => "SessionEnded",
+        Fact::Operator(OperatorFact::OrganizationErased) => "OrganizationErased",
+        Fact::Operator(OperatorFact::MasterKeyRotated { .. }) => "MasterKeyRotated",
     }
 }

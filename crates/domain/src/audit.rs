@@ -1,7 +1,7 @@
 //! The audit trail: which facts belong into it, and what they tell.
 
 use crate::event_type::EventType;
-use crate::fact::{DeliveryFact, EndpointFact, EndpointUpdate, Fact};
+use crate::fact::{DeliveryFact, EndpointFact, EndpointUpdate, Fact, OperatorFact};
 use crate::ids::{DeliveryId, EndpointId, EventId, KeyId};
 use crate::key::{KeyFact, NewKey};
 use crate::log::Stream;
@@ -61,6 +61,43 @@ actions! {
     SessionCreated "session.created";
     /// Somebody signed out, or was.
     SessionEnded "session.ended";
+    /// An operator erased the organization.
+    OrganizationErased "organization.erased";
+    /// An operator replaced the master key.
+    MasterKeyRotated "master_key.rotated";
+}
+
+/// What one change of an endpoint is filed under that has replaced its secret and something else.
+const UPDATED_WITH_SECRET: &str = "endpoint.updated,secret.rotated";
+
+impl AuditAction {
+    /// What the entries of the action are filed under, for a filter.
+    pub fn filed_under(self) -> Vec<&'static str> {
+        let both = match self {
+            AuditAction::EndpointUpdated | AuditAction::SecretRotated => Some(UPDATED_WITH_SECRET),
+            _ => None,
+        };
+        [self.name()].into_iter().chain(both).collect()
+    }
+}
+
+/// What a fact is filed under in the trail, if it belongs there: its action's name, or, if it is
+/// of two actions, what both are looked for by.
+pub fn file_of(fact: &Fact) -> Option<&'static str> {
+    match fact {
+        Fact::Endpoint(EndpointFact::Updated { update, .. })
+            if update.secret.is_some() && !is_secret_alone(update) =>
+        {
+            Some(UPDATED_WITH_SECRET)
+        }
+        _ => action_of(fact).map(AuditAction::name),
+    }
+}
+
+fn is_secret_alone(update: &EndpointUpdate) -> bool {
+    let EndpointUpdate { name, url, description, event_types, secret } = update;
+    let others = name.is_some() || url.is_some() || description.is_some() || event_types.is_some();
+    secret.is_some() && !others
 }
 
 /// What a fact did, if it belongs into the audit trail: what people did, and what their
@@ -69,6 +106,9 @@ pub fn action_of(fact: &Fact) -> Option<AuditAction> {
     Some(match fact {
         Fact::Endpoint(fact) => match fact {
             EndpointFact::Created { .. } => AuditAction::EndpointCreated,
+            EndpointFact::Updated { update, .. } if is_secret_alone(update) => {
+                AuditAction::SecretRotated
+            }
             EndpointFact::Updated { .. } => AuditAction::EndpointUpdated,
             EndpointFact::SecretRotated { .. } => AuditAction::SecretRotated,
             EndpointFact::Enabled => AuditAction::EndpointEnabled,
@@ -92,6 +132,8 @@ pub fn action_of(fact: &Fact) -> Option<AuditAction> {
             KeyFact::Revoked => AuditAction::KeyRevoked,
             KeyFact::SessionEnded => AuditAction::SessionEnded,
         },
+        Fact::Operator(OperatorFact::OrganizationErased) => AuditAction::OrganizationErased,
+        Fact::Operator(OperatorFact::MasterKeyRotated { .. }) => AuditAction::MasterKeyRotated,
         Fact::EventAccepted(_) | Fact::DeliveriesScheduled(_) => return None,
     })
 }
@@ -118,6 +160,7 @@ impl Subject {
             Stream::Event(id) => subject.event_id = Some(id),
             Stream::Delivery(id) => subject.delivery_id = Some(id),
             Stream::Key(id) => subject.key_id = Some(id),
+            Stream::Operation(_) => {}
         }
         match fact {
             Fact::Endpoint(
@@ -174,6 +217,11 @@ pub fn changes_of(fact: &Fact) -> Vec<Change> {
             changes.extend(new.expire_time.map(|time| set("expire_time", &time.to_string())));
             changes
         }
+        Fact::Operator(OperatorFact::MasterKeyRotated { previous, current }) => vec![Change {
+            field: "master_key_id",
+            before: Some(previous.clone()),
+            after: Some(current.clone()),
+        }],
         _ => Vec::new(),
     }
 }
@@ -232,6 +280,22 @@ mod tests {
         let secret = Change { field: "secret", before: None, after: None };
         assert_eq!(changes_of(&fact), [url, secret]);
         assert_eq!(action_of(&fact), Some(AuditAction::EndpointUpdated));
+        // It is found as what it is shown as, and as the other thing that it was.
+        let file = file_of(&fact).expect("it is in the trail");
+        let found: Vec<_> =
+            AuditAction::ALL.iter().filter(|action| action.filed_under().contains(&file)).collect();
+        assert_eq!(found, [&AuditAction::EndpointUpdated, &AuditAction::SecretRotated]);
+    }
+
+    #[test]
+    fn a_secret_that_is_replaced_by_an_update_is_found_among_the_rotated_ones() {
+        let sealed = SealedSecret { key_id: "k".into(), nonce: [0; 12], ciphertext: vec![1] };
+        let fact = Fact::Endpoint(EndpointFact::Updated {
+            update: EndpointUpdate { secret: Some(sealed), ..EndpointUpdate::default() },
+            before: EndpointUpdate::default(),
+        });
+        assert_eq!(action_of(&fact), Some(AuditAction::SecretRotated));
+        assert_eq!(file_of(&fact), Some("secret.rotated"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::ids::{DeliveryId, EndpointId, OrganizationId};
 use crate::limits::{MAX_DESCRIPTION_CHARS, MAX_NAME_CHARS, MAX_REASON_CHARS};
 use crate::log::Version;
 use crate::secret::SealedSecret;
+use crate::text::{check_line, check_lines};
 use crate::violation::Violation;
 
 pub use crate::endpoint_url::check_url;
@@ -288,7 +289,7 @@ impl Endpoint {
     }
 }
 
-/// Checks a name: 1 to 100 characters, none of them a control character.
+/// Checks a name: 1 to 100 characters that show.
 pub fn check_name(field: &str, name: String) -> Result<String, Violation> {
     let name = name.trim().to_owned();
     if name.is_empty() {
@@ -299,34 +300,28 @@ pub fn check_name(field: &str, name: String) -> Result<String, Violation> {
         let description = format!("is {length} characters; it may be at most {MAX_NAME_CHARS}");
         return Err(Violation::new(field, description));
     }
-    if name.chars().any(char::is_control) {
-        return Err(Violation::new(field, "must not contain control characters"));
-    }
+    check_line(field, &name)?;
     Ok(name)
 }
 
 /// Checks a description: at most 1,000 characters.
 pub fn check_description(field: &str, description: String) -> Result<String, Violation> {
-    check_text(field, description, MAX_DESCRIPTION_CHARS)
+    let description = check_length(field, description, MAX_DESCRIPTION_CHARS)?;
+    check_lines(field, &description)?;
+    Ok(description)
 }
 
 /// Checks the reason for disabling: at most 500 characters, in one line.
 pub fn check_reason(field: &str, reason: String) -> Result<String, Violation> {
-    if reason.chars().any(char::is_control) {
-        return Err(Violation::new(field, "must not contain line breaks or control characters"));
-    }
-    check_text(field, reason, MAX_REASON_CHARS)
+    check_line(field, &reason)?;
+    check_length(field, reason, MAX_REASON_CHARS)
 }
 
-fn check_text(field: &str, text: String, max_chars: usize) -> Result<String, Violation> {
+fn check_length(field: &str, text: String, max_chars: usize) -> Result<String, Violation> {
     let length = text.chars().count();
     if length > max_chars {
         let description = format!("is {length} characters; it may be at most {max_chars}");
         return Err(Violation::new(field, description));
-    }
-    // Postgres cannot store NUL in text.
-    if text.contains('\0') {
-        return Err(Violation::new(field, "must not contain a NUL character"));
     }
     Ok(text)
 }

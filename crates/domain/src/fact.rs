@@ -22,6 +22,23 @@ pub enum Fact {
     Delivery(DeliveryFact),
     /// Something happened to a key. Stream: the key.
     Key(KeyFact),
+    /// An operator did something with a command. Stream: the operation.
+    Operator(OperatorFact),
+}
+
+/// Something that an operator did, past the API. Recorded before it is done, so that nothing is
+/// done that is not on record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OperatorFact {
+    /// The organization of the record was erased: its data key, its bodies, its keys.
+    OrganizationErased,
+    /// The master key was replaced.
+    MasterKeyRotated {
+        /// The id of the one before.
+        previous: String,
+        /// The id of the new one.
+        current: String,
+    },
 }
 
 /// Something that happened to an endpoint.

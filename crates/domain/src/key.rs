@@ -177,6 +177,11 @@ impl Key {
         self.revoke_time.is_none().then_some(fact)
     }
 
+    /// The key that it was opened with, if it is a session of one.
+    pub fn parent(&self) -> Option<KeyId> {
+        self.session.and_then(|session| session.parent)
+    }
+
     /// Whether it opens anything at this time. A session is valid while its parent is, too.
     pub fn is_valid_at(&self, now: Timestamp) -> bool {
         self.revoke_time.is_none() && self.expire_time.is_none_or(|expire_time| now < expire_time)
@@ -201,6 +206,28 @@ pub fn check_key_life(field: &str, life: Duration) -> Result<Duration, Violation
         true => Ok(life),
         false => {
             Err(Violation::new(field, "must be from 1 minute to 10 years, or absent: for ever"))
+        }
+    }
+}
+
+/// Checks that what a key makes does not outlive it: until `end`, if it ever ends. `life` None: for
+/// ever.
+pub fn check_outlives_not(
+    field: &str,
+    life: Option<Duration>,
+    end: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, Violation> {
+    let wanted = life.map(|life| now.checked_add(life).unwrap_or(Timestamp::MAX));
+    let Some(end) = end else { return Ok(wanted) };
+    match wanted.filter(|wanted| *wanted <= end) {
+        Some(wanted) => Ok(Some(wanted)),
+        None => {
+            let seconds = end.duration_since(now).as_secs().max(0);
+            let description = format!(
+                "must end with the key that makes it, which is valid until {end}: give at most {seconds} seconds"
+            );
+            Err(Violation::new(field, description))
         }
     }
 }
@@ -259,6 +286,23 @@ mod tests {
         revoked.apply(&fact, just_before);
         assert!(!revoked.is_valid_at(Timestamp::UNIX_EPOCH));
         assert_eq!(revoked.revoke(), None, "there is nothing to do twice");
+    }
+
+    #[test]
+    fn what_a_key_makes_ends_with_it_at_the_latest() {
+        let at = |second| Timestamp::from_second(second).expect("a time");
+        let check = |life: Option<u64>, end| {
+            check_outlives_not("time_to_live", life.map(Duration::from_secs), end, at(100))
+        };
+        assert_eq!(check(None, None), Ok(None));
+        assert_eq!(check(Some(60), None), Ok(Some(at(160))));
+        assert_eq!(check(Some(60), Some(at(160))), Ok(Some(at(160))));
+        for life in [None, Some(61), Some(u64::MAX)] {
+            let refused = check(life, Some(at(160))).expect_err("it would outlive it");
+            assert_eq!(refused.field, "time_to_live");
+            assert!(refused.description.contains("until 1970-01-01T00:02:40Z"), "{refused}");
+            assert!(refused.description.contains("at most 60 seconds"), "{refused}");
+        }
     }
 
     #[test]

@@ -20,11 +20,13 @@ pub mod event_type;
 pub mod fact;
 pub mod ids;
 pub mod key;
+pub mod key_standing;
 pub mod limits;
 pub mod log;
 pub mod retry;
 pub mod secret;
 pub mod signing;
+pub mod text;
 pub mod trace;
 pub mod violation;
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
-use crate::ids::{DeliveryId, EndpointId, EventId, InvalidId, KeyId, OrganizationId};
+use crate::ids::{DeliveryId, EndpointId, EventId, InvalidId, KeyId, OperationId, OrganizationId};
 
 /// One of the independent logs. Counted from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,7 +73,7 @@ impl Version {
     }
 }
 
-/// The history of one thing: `endpoint/…`, `event/…`, `delivery/…` or `key/…`.
+/// The history of one thing: `endpoint/…`, `event/…`, `delivery/…`, `key/…` or `operation/…`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stream {
     /// An endpoint's.
@@ -84,6 +84,8 @@ pub enum Stream {
     Delivery(DeliveryId),
     /// A key's.
     Key(KeyId),
+    /// Of what an operator did once: one record.
+    Operation(OperationId),
 }
 
 impl fmt::Display for Stream {
@@ -93,6 +95,7 @@ impl fmt::Display for Stream {
             Stream::Event(id) => write!(f, "event/{id}"),
             Stream::Delivery(id) => write!(f, "delivery/{id}"),
             Stream::Key(id) => write!(f, "key/{id}"),
+            Stream::Operation(id) => write!(f, "operation/{id}"),
         }
     }
 }
@@ -105,6 +108,7 @@ impl FromStr for Stream {
             Some(("endpoint", id)) => id.parse().map(Stream::Endpoint),
             Some(("event", id)) => id.parse().map(Stream::Event),
             Some(("key", id)) => id.parse().map(Stream::Key),
+            Some(("operation", id)) => id.parse().map(Stream::Operation),
             // Anything else fails as a delivery's id does.
             Some(("delivery", id)) => id.parse().map(Stream::Delivery),
             _ => text.parse().map(Stream::Delivery),
@@ -112,9 +116,66 @@ impl FromStr for Stream {
     }
 }
 
+/// A record by its place in its own history. Unlike its position it says nothing of what others
+/// have recorded in the same shard, so that clients may be shown it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordName {
+    /// Whose history.
+    pub stream: Stream,
+    /// Its place there, from 1.
+    pub version: Version,
+}
+
+impl fmt::Display for RecordName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.stream, self.version.0)
+    }
+}
+
+/// A text that names no record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("is not a record's name")]
+pub struct InvalidRecordName;
+
+impl FromStr for RecordName {
+    type Err = InvalidRecordName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRecordName> {
+        let (stream, version) = text.rsplit_once('/').ok_or(InvalidRecordName)?;
+        let name = RecordName {
+            stream: stream.parse().map_err(|_| InvalidRecordName)?,
+            version: Version(version.parse().map_err(|_| InvalidRecordName)?),
+        };
+        // One record has one spelling.
+        if name.version.0 > 0 && name.to_string() == text {
+            Ok(name)
+        } else {
+            Err(InvalidRecordName)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_records_name_is_read_back_from_its_text_and_from_nothing_like_it() {
+        for stream in [
+            Stream::Endpoint(EndpointId::MIN),
+            Stream::Event(EventId::MAX),
+            Stream::Delivery(DeliveryId::MIN),
+            Stream::Key(KeyId::MIN),
+            Stream::Operation(OperationId::MIN),
+        ] {
+            let name = RecordName { stream, version: Version(7) };
+            assert_eq!(name.to_string().parse(), Ok(name));
+            for wrong in ["0", "-1", "+7", "07", "", "x"] {
+                assert!(format!("{stream}/{wrong}").parse::<RecordName>().is_err(), "{wrong:?}");
+            }
+            assert!(stream.to_string().parse::<RecordName>().is_err());
+        }
+    }
 
     #[test]
     fn an_organizations_shard_never_changes() {

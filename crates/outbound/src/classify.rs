@@ -14,6 +14,7 @@ use crate::failure::{CertificateProblem, SendFailure, TlsProblem};
 
 /// The failure behind a TCP connect that did not succeed.
 pub(crate) fn tcp_failure(address: SocketAddr, error: &io::Error) -> SendFailure {
+    let address = address.into();
     match error.kind() {
         io::ErrorKind::ConnectionRefused => SendFailure::ConnectionRefused { address },
         io::ErrorKind::HostUnreachable
@@ -153,12 +154,13 @@ mod tests {
     #[test]
     fn a_failed_tcp_connect_names_the_address() {
         let address = SocketAddr::from(([192, 0, 2, 1], 443));
+        let tried = address.into();
         let cases = [
-            (io::ErrorKind::ConnectionRefused, SendFailure::ConnectionRefused { address }),
-            (io::ErrorKind::HostUnreachable, SendFailure::Unreachable { address }),
-            (io::ErrorKind::NetworkUnreachable, SendFailure::Unreachable { address }),
-            (io::ErrorKind::TimedOut, SendFailure::ConnectTimedOut { address }),
-            (io::ErrorKind::PermissionDenied, SendFailure::ConnectFailed { address }),
+            (io::ErrorKind::ConnectionRefused, SendFailure::ConnectionRefused { address: tried }),
+            (io::ErrorKind::HostUnreachable, SendFailure::Unreachable { address: tried }),
+            (io::ErrorKind::NetworkUnreachable, SendFailure::Unreachable { address: tried }),
+            (io::ErrorKind::TimedOut, SendFailure::ConnectTimedOut { address: tried }),
+            (io::ErrorKind::PermissionDenied, SendFailure::ConnectFailed { address: tried }),
         ];
         for (kind, failure) in cases {
             assert!(failure.to_string().contains("192.0.2.1:443"));

@@ -86,8 +86,7 @@ impl Service<Uri> for TcpConnector {
         let network = Arc::clone(&self.network);
         let deadline = self.deadline;
         Box::pin(async move {
-            let addresses = network.addresses(&url, deadline).await?;
-            let stream = network.connect(&addresses, deadline).await?;
+            let stream = network.connect(&url, deadline).await?;
             Ok(TokioIo::new(stream))
         })
     }

@@ -48,11 +48,11 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(6);
 
     fn refused(address: SocketAddr) -> SendFailure {
-        SendFailure::ConnectionRefused { address }
+        SendFailure::ConnectionRefused { address: address.into() }
     }
 
     fn timed_out(address: SocketAddr) -> SendFailure {
-        SendFailure::ConnectTimedOut { address }
+        SendFailure::ConnectTimedOut { address: address.into() }
     }
 
     fn address(last: u8) -> SocketAddr {
@@ -107,7 +107,7 @@ mod tests {
             first_to_connect(&addresses(2), Instant::now() + LIMIT, timed_out, async |tried| {
                 Err(match tried == address(1) {
                     true => refused(tried),
-                    false => SendFailure::Unreachable { address: tried },
+                    false => SendFailure::Unreachable { address: tried.into() },
                 })
             })
             .await;

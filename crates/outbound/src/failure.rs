@@ -1,5 +1,6 @@
 //! Why a request ended without an answer, in words that an administrator can act on.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -34,9 +35,15 @@ pub enum SendFailure {
     /// The DNS servers took too long.
     #[error("resolving the URL's host name took too long")]
     ResolutionTimedOut,
-    /// The host is, or resolves only to, an address that must not be connected to.
+    /// The URL's host is an address that must not be connected to.
     #[error(transparent)]
     AddressRefused(#[from] RefusedAddress),
+    /// The URL's host is a name that resolves only to addresses that must not be connected to.
+    /// Which, and what they are for, is in the process's own log only.
+    #[error(
+        "the URL's host name resolves to an address that deliveries may not reach (an operator finds it in the log of this process, and can permit it with --allow-network)"
+    )]
+    ResolvedAddressRefused,
     /// The port must not be connected to.
     #[error(transparent)]
     PortRefused(#[from] RefusedPort),
@@ -48,25 +55,25 @@ pub enum SendFailure {
     #[error("{address} refused the connection (nothing is listening on that port)")]
     ConnectionRefused {
         /// The address that was tried.
-        address: SocketAddr,
+        address: TriedAddress,
     },
     /// There is no route to the address.
     #[error("{address} cannot be reached from here (no route to it)")]
     Unreachable {
         /// The address that was tried.
-        address: SocketAddr,
+        address: TriedAddress,
     },
     /// The address did not accept the connection in time.
     #[error("connecting to {address} took too long (a firewall may be dropping packets)")]
     ConnectTimedOut {
         /// The address that was tried.
-        address: SocketAddr,
+        address: TriedAddress,
     },
     /// Connecting failed in another way.
     #[error("could not open a connection to {address}")]
     ConnectFailed {
         /// The address that was tried.
-        address: SocketAddr,
+        address: TriedAddress,
     },
 
     /// No connection to the outbound proxy.
@@ -81,7 +88,7 @@ pub enum SendFailure {
     #[error("the outbound proxy did not connect to {address}: it answered {status}", status = status.as_u16())]
     ProxyRefused {
         /// The address that it was asked for.
-        address: SocketAddr,
+        address: TriedAddress,
         /// Its answer.
         status: StatusCode,
     },
@@ -89,7 +96,7 @@ pub enum SendFailure {
     #[error("the outbound proxy did not connect to {address} in time")]
     ProxyTimedOut {
         /// The address that it was asked for.
-        address: SocketAddr,
+        address: TriedAddress,
     },
     /// The outbound proxy is no HTTP proxy, or hung up.
     #[error(
@@ -150,11 +157,40 @@ pub enum FailureKind {
     Refused(&'static str),
 }
 
+/// The address that a connection was to lead to, as far as a customer may know it.
+///
+/// What a name resolves to here may be known in our own networks only. The customer who chose the
+/// name could otherwise have us look up one after the other, and map them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TriedAddress {
+    /// The URL itself names it.
+    InUrl(SocketAddr),
+    /// The URL's host name resolved to it.
+    Resolved,
+}
+
+impl fmt::Display for TriedAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TriedAddress::InUrl(address) => address.fmt(f),
+            TriedAddress::Resolved => f.write_str("the receiver's address"),
+        }
+    }
+}
+
+impl From<SocketAddr> for TriedAddress {
+    fn from(address: SocketAddr) -> Self {
+        TriedAddress::InUrl(address)
+    }
+}
+
 impl SendFailure {
     /// Of which kind it is.
     pub fn kind(&self) -> FailureKind {
         match self {
-            Self::AddressRefused(_) => FailureKind::Refused("address"),
+            Self::AddressRefused(_) | Self::ResolvedAddressRefused => {
+                FailureKind::Refused("address")
+            }
             Self::PortRefused(_) => FailureKind::Refused("port"),
             Self::NameRefused(_) => FailureKind::Refused("name"),
             Self::ResolutionTimedOut
@@ -189,6 +225,21 @@ impl SendFailure {
             Self::BodyTimedOut { status, .. } | Self::BodyBrokeOff { status } => Some(*status),
             _ => None,
         }
+    }
+
+    /// The failure of a connection to a name: it tells of no address.
+    pub(crate) fn without_address(mut self) -> Self {
+        match &mut self {
+            Self::AddressRefused(_) => return Self::ResolvedAddressRefused,
+            Self::ConnectionRefused { address }
+            | Self::Unreachable { address }
+            | Self::ConnectTimedOut { address }
+            | Self::ConnectFailed { address }
+            | Self::ProxyRefused { address, .. }
+            | Self::ProxyTimedOut { address } => *address = TriedAddress::Resolved,
+            _ => {}
+        }
+        self
     }
 }
 
@@ -246,4 +297,38 @@ pub enum TlsProblem {
     /// The receiver did not follow the protocol.
     #[error("the receiver did not follow the protocol")]
     Violated,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    #[test]
+    fn the_failure_of_a_name_shows_no_address_and_says_what_to_do() {
+        let address = SocketAddr::from(([10, 1, 2, 3], 8443)).into();
+        let refused =
+            RefusedAddress { address: IpAddr::from([10, 1, 2, 3]), reason: "private address" };
+        let status = StatusCode::BAD_GATEWAY;
+        for failure in [
+            refused.into(),
+            SendFailure::ConnectionRefused { address },
+            SendFailure::Unreachable { address },
+            SendFailure::ConnectTimedOut { address },
+            SendFailure::ConnectFailed { address },
+            SendFailure::ProxyRefused { address, status },
+            SendFailure::ProxyTimedOut { address },
+        ] {
+            assert!(failure.to_string().contains("10.1.2.3"), "{failure}");
+            let told = failure.without_address();
+            assert!(!format!("{told} {told:?}").contains("10.1"), "{told:?}");
+            assert!(!told.to_string().contains("private"), "{told}");
+        }
+        assert_eq!(
+            SendFailure::ConnectionRefused { address }.without_address().to_string(),
+            "the receiver's address refused the connection (nothing is listening on that port)"
+        );
+        assert!(SendFailure::ResolvedAddressRefused.to_string().contains("--allow-network"));
+    }
 }

@@ -36,6 +36,33 @@ impl Network {
         Ok(target)
     }
 
+    /// Opens one connection to where the URL leads, directly or through the proxy. If its host is
+    /// a name, what it resolved to is told to the log and not to the caller.
+    pub(crate) async fn connect(
+        &self,
+        url: &Uri,
+        deadline: Instant,
+    ) -> Result<TcpStream, SendFailure> {
+        let connecting = async {
+            let addresses = self.addresses(url, deadline).await?;
+            self.connect_to_first(&addresses, deadline).await
+        };
+        let failure = match connecting.await {
+            Ok(stream) => return Ok(stream),
+            Err(failure) => failure,
+        };
+        match self.target(url)?.host {
+            Host::Address(_) => Err(failure),
+            Host::Name(name) => {
+                match failure {
+                    SendFailure::AddressRefused(_) => tracing::info!(name, %failure, "not sent"),
+                    _ => tracing::debug!(name, %failure, "not sent"),
+                }
+                Err(failure.without_address())
+            }
+        }
+    }
+
     /// The addresses to try for one new connection, at least one, all permitted. A name is
     /// resolved each time (from memory only for as long as its records say) and what comes of it
     /// judged each time, so that no connection relies on an earlier one's judgement.
@@ -56,13 +83,14 @@ impl Network {
     }
 
     /// Connects to the first of `addresses` that accepts, directly or through the proxy.
-    pub(crate) async fn connect(
+    async fn connect_to_first(
         &self,
         addresses: &[SocketAddr],
         deadline: Instant,
     ) -> Result<TcpStream, SendFailure> {
         let Some(proxy) = &self.proxy else {
-            let timed_out = |address| SendFailure::ConnectTimedOut { address };
+            let timed_out =
+                |address: SocketAddr| SendFailure::ConnectTimedOut { address: address.into() };
             return first_to_connect(addresses, deadline, timed_out, async |address| {
                 open(address).await.map_err(|error| tcp_failure(address, &error))
             })
@@ -70,7 +98,8 @@ impl Network {
         };
         let found = timeout_at(deadline, proxy.addresses(&self.resolver)).await;
         let proxies = found.map_err(|_| SendFailure::ProxyUnreachable)??;
-        let timed_out = |address| SendFailure::ProxyTimedOut { address };
+        let timed_out =
+            |address: SocketAddr| SendFailure::ProxyTimedOut { address: address.into() };
         first_to_connect(addresses, deadline, timed_out, async |address| {
             let unreachable = |_| SendFailure::ProxyUnreachable;
             let stream = first_to_connect(&proxies, deadline, unreachable, async |proxy| {

@@ -153,7 +153,7 @@ async fn tunnelled(
         StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
             return Err(SendFailure::ProxyWantsCredentials);
         }
-        status => return Err(SendFailure::ProxyRefused { address, status }),
+        status => return Err(SendFailure::ProxyRefused { address: address.into(), status }),
     }
     let upgraded = upgrade::on(answer).await.map_err(|_| SendFailure::ProxyViolated)?;
     let parts =

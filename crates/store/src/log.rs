@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
-use keeptrusts_webhooks_domain::log::{Position, Shard};
+use keeptrusts_webhooks_domain::log::{Position, RecordName, Shard, Version};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -159,6 +159,22 @@ impl Log {
                 Ok(records.into_iter().map(Arc::new).collect())
             }
         }
+    }
+
+    /// Where a record of an organization's own stands. None: the organization has no such record
+    /// there.
+    pub async fn position_of(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        name: RecordName,
+    ) -> Result<Option<Position>, StoreError> {
+        let RecordName { stream, version } = name;
+        let found = self.store.read_stream(shard, stream, Version(version.0 - 1), 1).await?;
+        let named = found
+            .into_iter()
+            .find(|record| record.version == version && record.organization_id == *organization);
+        Ok(named.map(|record| record.position))
     }
 
     /// Bodies that have not expired: from memory if they are remembered.

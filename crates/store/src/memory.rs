@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::Attempt;
-use keeptrusts_webhooks_domain::audit::action_of;
+use keeptrusts_webhooks_domain::audit::file_of;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::Event;
@@ -562,14 +562,15 @@ impl Store for MemoryStore {
             Stream::Delivery(id) => {
                 data.tables.deliveries.get(&id).is_some_and(|row| row.endpoint_id == endpoint)
             }
-            Stream::Event(_) | Stream::Key(_) => false,
+            Stream::Event(_) | Stream::Key(_) | Stream::Operation(_) => false,
         };
         let matches = |record: &&Record| {
-            let action = action_of(&record.fact);
+            let file = file_of(&record.fact);
             record.position < before
                 && record.organization_id == *organization
-                && action.is_some()
-                && (filter.action.is_none() || filter.action == action)
+                && file.is_some_and(|file| {
+                    filter.action.is_none_or(|action| action.filed_under().contains(&file))
+                })
                 && filter.actor.as_ref().is_none_or(|actor| *actor == record.metadata.actor)
                 && filter.endpoint_id.is_none_or(|id| is_about(record, id))
                 && filter.recorded.contains(record.recorded_at)
@@ -600,6 +601,23 @@ impl Store for MemoryStore {
         };
         let newest_first = data.tables.keys.range(..before).rev();
         Ok(newest_first.map(|(_, row)| row).filter(matches).take(limit).cloned().collect())
+    }
+
+    async fn keys(&self, ids: &[KeyId]) -> Result<Vec<Key>, StoreError> {
+        let data = self.shard(Shard::OF_KEYS);
+        Ok(ids.iter().filter_map(|id| data.tables.keys.get(id)).cloned().collect())
+    }
+
+    async fn keys_made_by(
+        &self,
+        maker: KeyId,
+        before: KeyId,
+        limit: usize,
+    ) -> Result<Vec<Key>, StoreError> {
+        let data = self.shard(Shard::OF_KEYS);
+        let maker = maker.to_string();
+        let newest_first = data.tables.keys.range(..before).rev().map(|(_, row)| row);
+        Ok(newest_first.filter(|row| row.creator == maker).take(limit).cloned().collect())
     }
 
     async fn has_keys(&self) -> Result<bool, StoreError> {

@@ -8,7 +8,9 @@ use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{AttemptId, EventId, InvalidId, OperationId, OrganizationId};
-use keeptrusts_webhooks_domain::log::{Epoch, Position, Stream, Version};
+use keeptrusts_webhooks_domain::log::{Epoch, Position, RecordName, Stream, Version};
+
+use crate::ids::new_ulid;
 
 /// Records that are appended together or not at all, with the bodies that belong to them.
 #[derive(Debug, Clone)]
@@ -27,6 +29,26 @@ pub struct Operation {
     pub fence: Option<Epoch>,
     /// Moves the shard's checkpoint. Nothing is acted on twice, and nothing is skipped.
     pub checkpoint: Option<Advance>,
+}
+
+impl Operation {
+    /// Records without bodies, by nobody who needs a shard's lease, made now.
+    pub fn recording(
+        organization: &OrganizationId,
+        records: Vec<NewRecord>,
+        metadata: Metadata,
+        now: Timestamp,
+    ) -> Operation {
+        Operation {
+            id: OperationId::new(new_ulid(now)),
+            organization_id: organization.clone(),
+            records,
+            metadata,
+            bodies: Vec::new(),
+            fence: None,
+            checkpoint: None,
+        }
+    }
 }
 
 /// A step of the checkpoint: refused unless it begins where the checkpoint stands.
@@ -119,6 +141,13 @@ pub struct Record {
     pub recorded_at: Timestamp,
     /// The operation that appended it.
     pub operation_id: OperationId,
+}
+
+impl Record {
+    /// By what it can be told apart without its position.
+    pub fn name(&self) -> RecordName {
+        RecordName { stream: self.stream, version: self.version }
+    }
 }
 
 /// What became of an operation.

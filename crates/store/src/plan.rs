@@ -178,6 +178,8 @@ fn next_version(
         }
         // An event's stream has two records: the step of the checkpoint lets the second in once.
         Stream::Event(_) => Some(Version(1)),
+        // It has one record, which is new.
+        Stream::Operation(_) => None,
     };
     let actual = current.ok_or(Refusal::NoSuchStream(stream))?;
     match record.expected {

@@ -49,7 +49,7 @@ impl Touched {
             match (stream, fact) {
                 (_, Fact::Endpoint(EndpointFact::Created { .. }))
                 | (_, Fact::Delivery(DeliveryFact::TestRequested { .. }))
-                | (Stream::Event(_), _) => {}
+                | (Stream::Event(_) | Stream::Operation(_), _) => {}
                 (Stream::Endpoint(id), _) => touched.endpoints.push((organization.clone(), id)),
                 (Stream::Delivery(id), _) => touched.deliveries.push((organization.clone(), id)),
                 // New ones too: some are only made if they are not there.
@@ -186,6 +186,8 @@ impl Fold {
             }
             (Fact::Delivery(fact), Stream::Delivery(id)) => self.apply_delivery(id, fact, record),
             (Fact::Key(fact), Stream::Key(id)) => self.apply_key(id, fact, record),
+            // It tells what was done past the tables.
+            (Fact::Operator(_), Stream::Operation(_)) => Ok(()),
             _ => Err(broken(record)),
         }
     }

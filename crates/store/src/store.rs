@@ -299,6 +299,18 @@ pub trait Store: KeyStore {
         limit: usize,
     ) -> Result<Vec<Key>, StoreError>;
 
+    /// Keys by their ids, valid or not; those that do not exist are left out.
+    async fn keys(&self, ids: &[KeyId]) -> Result<Vec<Key>, StoreError>;
+
+    /// What a key has made, sessions included, in whatever organization, newest first, with ids
+    /// below `before`.
+    async fn keys_made_by(
+        &self,
+        maker: KeyId,
+        before: KeyId,
+        limit: usize,
+    ) -> Result<Vec<Key>, StoreError>;
+
     /// Whether there has ever been an API key.
     async fn has_keys(&self) -> Result<bool, StoreError>;
 

@@ -3,14 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use keeptrusts_webhooks_contracts::api::{Asked, ListAuditEntries};
+use keeptrusts_webhooks_contracts::api::{Asked, ListAuditEntries, foreign_page_token};
+use keeptrusts_webhooks_contracts::status;
 use keeptrusts_webhooks_contracts::time::timestamp_to_proto;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::audit_service_server::{AuditService, AuditServiceServer};
 use keeptrusts_webhooks_domain::audit::{Subject, action_of, changes_of};
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, OrganizationId};
-use keeptrusts_webhooks_domain::log::Shard;
+use keeptrusts_webhooks_domain::log::{Position, RecordName, Shard};
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
 use keeptrusts_webhooks_store::query::{AuditFilter, Interval};
@@ -46,17 +47,32 @@ impl AuditApi {
             true => Shard::OF_KEYS,
             false => self.log.shard_of(organization_id),
         };
-        let own = store.audit_records(own_shard, organization_id, &filter, from.own, limit).await;
+        let below = self.position(own_shard, organization_id, from.own).await?;
+        let own = store.audit_records(own_shard, organization_id, &filter, below, limit).await;
         let own = own.map_err(answer::query_failed)?;
         let keys = match own_shard == Shard::OF_KEYS {
             true => Vec::new(),
             false => {
-                let keys =
-                    store.audit_records(Shard::OF_KEYS, organization_id, &filter, from.keys, limit);
+                let shard = Shard::OF_KEYS;
+                let below = self.position(shard, organization_id, from.keys).await?;
+                let keys = store.audit_records(shard, organization_id, &filter, below, limit);
                 keys.await.map_err(answer::query_failed)?
             }
         };
-        Ok(merge((own_shard, own), keys, from))
+        Ok(merge(own, keys, from))
+    }
+
+    /// What a log is read from below of, to go on after a record.
+    async fn position(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        last: Option<RecordName>,
+    ) -> Result<Position, Status> {
+        let Some(last) = last else { return Ok(Position(i64::MAX)) };
+        let found = self.log.position_of(shard, organization, last).await;
+        let found = found.map_err(answer::query_failed)?;
+        found.ok_or_else(|| status::invalid_argument(vec![foreign_page_token()]))
     }
 
     /// The deliveries that entries are about, to say which endpoint and which event is meant.
@@ -97,15 +113,15 @@ impl AuditService for AuditApi {
 }
 
 fn message(entry: &Entry, deliveries: &HashMap<DeliveryId, Delivery>) -> v1::AuditEntry {
-    let Entry { shard, record, .. } = entry;
-    let Record { position, fact, metadata, .. } = record;
+    let record = &entry.record;
+    let Record { fact, metadata, .. } = record;
     let subject = Subject::of(record.stream, fact);
     let delivery = subject.delivery_id.and_then(|id| deliveries.get(&id));
     let endpoint_id = subject.endpoint_id.or(delivery.map(|delivery| delivery.endpoint_id));
     let event_id = subject.event_id.or(delivery.map(|delivery| delivery.event_id));
     let text = |id: Option<String>| id.unwrap_or_default();
     v1::AuditEntry {
-        id: format!("{shard}-{position}"),
+        id: record.name().to_string(),
         time: Some(timestamp_to_proto(record.recorded_at)),
         action: action_of(fact).map_or(v1::AuditAction::Unspecified, Into::into).into(),
         actor: metadata.actor.clone(),

@@ -1,13 +1,14 @@
 //! AccessService: keys and sessions.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::api::{
-    Asked, CreateKey, CreateSession, KeyRef, ListKeys, Nothing, caller_of, key_with_last_use,
+    Asked, CreateKey, CreateSession, ListKeys, Nothing, RevokeKey, caller_of, key_message,
 };
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
-use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
+use keeptrusts_webhooks_contracts::status::{self, Reason};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::access_service_server::{
     AccessService, AccessServiceServer,
@@ -15,8 +16,11 @@ use keeptrusts_webhooks_contracts::v1::access_service_server::{
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::access::{Caller, Credential, Reach};
 use keeptrusts_webhooks_domain::fact::Fact;
-use keeptrusts_webhooks_domain::ids::{KeyId, OperationId, OrganizationId};
-use keeptrusts_webhooks_domain::key::{Key, KeyFact, NewKey, SessionOrigin, Token};
+use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
+use keeptrusts_webhooks_domain::key::{
+    Key, KeyFact, NewKey, SessionOrigin, Token, check_outlives_not,
+};
+use keeptrusts_webhooks_domain::key_standing::{KeyStanding, KeyState};
 use keeptrusts_webhooks_domain::limits::DEFAULT_SESSION_LIFE;
 use keeptrusts_webhooks_domain::log::{Shard, Stream};
 use keeptrusts_webhooks_domain::violation::Violation;
@@ -25,18 +29,15 @@ use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
 use keeptrusts_webhooks_store::keyring::random;
 use keeptrusts_webhooks_store::query::KeyFilter;
 use keeptrusts_webhooks_store::{
-    AppendError, Appended, Clock, Expected, Log, NewRecord, Operation, Refusal, new_ulid,
+    AppendError, Clock, Expected, Log, NewRecord, Operation, Refusal, new_ulid,
 };
 use tonic::{Request, Response, Status};
 
 use crate::pace::Pace;
 
-/// How often a revocation is decided anew before its caller is told to try later.
-const MAX_DECISIONS: usize = 16;
-
 /// The gRPC service.
 pub struct AccessApi {
-    log: Arc<Log>,
+    pub(crate) log: Arc<Log>,
     clock: Clock,
     pace: Pace,
 }
@@ -65,77 +66,75 @@ impl AccessApi {
             expected: Expected::New,
             fact: Fact::Key(KeyFact::Created(new.clone())),
         };
-        let appended = self.append(&organization, record, metadata(id)).await?;
+        let appended = self.append(&organization, vec![record], metadata(id)).await?;
         let recorded_at =
             appended.map_err(|refusal| answer::append_failed(AppendError::Refused(refusal)))?;
         let creator = caller.actor.as_ref().to_owned();
         Ok((Key::created(id, organization, new, creator, recorded_at), token))
     }
 
-    /// Revokes a key, or ends a session.
-    async fn revoke(
+    /// Appends records of keys together; the time they were recorded at.
+    pub(crate) async fn append(
         &self,
         organization: &OrganizationId,
-        id: KeyId,
-        metadata: Metadata,
-    ) -> Result<Key, Status> {
-        for _ in 0..MAX_DECISIONS {
-            let mut key = self.read(organization, id).await?;
-            let Some(fact) = key.revoke() else { return Ok(key) };
-            let record = NewRecord {
-                stream: Stream::Key(id),
-                expected: Expected::Version(key.version),
-                fact: Fact::Key(fact.clone()),
-            };
-            match self.append(organization, record, metadata.clone()).await? {
-                Ok(recorded_at) => {
-                    key.apply(&fact, recorded_at);
-                    return Ok(key);
-                }
-                Err(Refusal::StaleVersion { .. }) => {}
-                Err(refusal) => return Err(answer::append_failed(AppendError::Refused(refusal))),
-            }
-        }
-        Err(answer::in_doubt())
-    }
-
-    async fn read(&self, organization: &OrganizationId, id: KeyId) -> Result<Key, Status> {
-        let found = self.log.store().key(id).await.map_err(answer::query_failed)?;
-        let own = found.filter(|key| key.reach.organization_id() == *organization);
-        own.ok_or_else(|| status::not_found(Resource::Key, id))
-    }
-
-    async fn append(
-        &self,
-        organization: &OrganizationId,
-        record: NewRecord,
+        records: Vec<NewRecord>,
         metadata: Metadata,
     ) -> Result<Result<Timestamp, Refusal>, Status> {
-        let now = (self.clock)();
-        let operation = Operation {
-            id: OperationId::new(new_ulid(now)),
-            organization_id: organization.clone(),
-            records: vec![record],
-            metadata,
-            bodies: Vec::new(),
-            fence: None,
-            checkpoint: None,
-        };
-        let appended = answer::append(&self.log, Shard::OF_KEYS, operation).await?;
-        Ok(appended.map(|appended| match appended {
-            Appended::New { recorded_at, .. } => recorded_at,
-            Appended::Duplicate { .. } => now,
-        }))
+        let operation = Operation::recording(organization, records, metadata, (self.clock)());
+        answer::record(&self.log, Shard::OF_KEYS, operation).await
     }
 
     fn time_after(&self, life: Duration) -> Timestamp {
         (self.clock)().checked_add(life).unwrap_or(Timestamp::MAX)
     }
 
-    async fn with_last_uses(&self, keys: &[Key]) -> Result<Vec<v1::Key>, Status> {
+    /// Keys as they are answered: with how they stand, and when they were last used.
+    async fn shown(&self, keys: &[Key]) -> Result<Vec<v1::Key>, Status> {
         let ids: Vec<_> = keys.iter().map(|key| key.id).collect();
         let uses = self.log.store().key_uses(&ids).await.map_err(answer::query_failed)?;
-        Ok(keys.iter().map(|key| key_with_last_use(key, uses.get(&key.id).copied())).collect())
+        let mut parents: Vec<_> = keys.iter().filter_map(Key::parent).collect();
+        parents.sort_unstable();
+        parents.dedup();
+        let parents = match parents.is_empty() {
+            true => Vec::new(),
+            false => self.log.store().keys(&parents).await.map_err(answer::query_failed)?,
+        };
+        let parents: HashMap<_, _> = parents.iter().map(|key| (key.id, key)).collect();
+        let now = (self.clock)();
+        let shown = keys.iter().map(|key| {
+            let parent = key.parent().and_then(|id| parents.get(&id).copied());
+            key_message(key, KeyStanding::of(key, parent, now), uses.get(&key.id).copied())
+        });
+        Ok(shown.collect())
+    }
+
+    /// Until when something is valid that a caller makes keys with; None: for ever. Read anew: a
+    /// key that was revoked a moment ago makes no other one.
+    async fn makers_end(&self, caller: &Caller) -> Result<Option<Timestamp>, Status> {
+        let id = match caller.credential {
+            Credential::Key(id) | Credential::Session(id) => id,
+            // It is short-lived, but its issuer gives new ones.
+            Credential::WebToken => return Ok(None),
+        };
+        let store = self.log.store();
+        let key = store.key(id).await.map_err(answer::query_failed)?;
+        let parent = match key.as_ref().and_then(Key::parent) {
+            Some(parent) => store.key(parent).await.map_err(answer::query_failed)?,
+            None => None,
+        };
+        let valid = key.as_ref().filter(|key| {
+            let standing = KeyStanding::of(key, parent.as_ref(), (self.clock)());
+            standing.state == KeyState::Valid
+        });
+        let Some(key) = valid else {
+            return Err(status::unauthenticated("the token has just ceased to be valid"));
+        };
+        // A session is a way to use what it was opened with.
+        match (key.session, &parent) {
+            (None, _) => Ok(key.expire_time),
+            (Some(_), Some(parent)) => Ok(parent.expire_time),
+            (Some(_), None) => Ok(None),
+        }
     }
 }
 
@@ -147,7 +146,9 @@ impl AccessService for AccessApi {
     ) -> Result<Response<v1::CreateKeyResponse>, Status> {
         let asked = Asked::<CreateKey>::of(request)?;
         let CreateKey { organization_id, name, role, life } = asked.request.clone();
-        let expire_time = life.map(|life| self.time_after(life));
+        let end = self.makers_end(&asked.caller).await?;
+        let expire_time = check_outlives_not("time_to_live", life, end, (self.clock)());
+        let expire_time = expire_time.map_err(|wrong| status::invalid_argument(vec![wrong]))?;
         let new = |token: &Token| NewKey {
             name,
             role,
@@ -158,7 +159,7 @@ impl AccessService for AccessApi {
         let metadata = |id| asked.metadata(id);
         let (key, token) = self.create(organization_id, new, &asked.caller, metadata).await?;
         Ok(Response::new(v1::CreateKeyResponse {
-            key: Some(key_with_last_use(&key, None)),
+            key: self.shown(&[key]).await?.pop(),
             token: token.expose().to_owned(),
         }))
     }
@@ -174,7 +175,7 @@ impl AccessService for AccessApi {
         let read = store.list_keys(&organization_id, filter, page.before, page.limit()).await;
         let read = read.map_err(answer::query_failed)?;
         let (keys, next_page_token) = page.split(read, |key| key.id);
-        let keys = self.with_last_uses(&keys).await?;
+        let keys = self.shown(&keys).await?;
         Ok(Response::new(v1::ListKeysResponse { keys, next_page_token }))
     }
 
@@ -182,10 +183,14 @@ impl AccessService for AccessApi {
         &self,
         request: Request<v1::RevokeKeyRequest>,
     ) -> Result<Response<v1::RevokeKeyResponse>, Status> {
-        let asked = Asked::<KeyRef>::of(request)?;
-        let KeyRef { organization_id, key_id } = &asked.request;
-        let key = self.revoke(organization_id, *key_id, asked.metadata(key_id)).await?;
-        let key = self.with_last_uses(&[key]).await?.pop();
+        let asked = Asked::<RevokeKey>::of(request)?;
+        let RevokeKey { organization_id, key_id, with_made } = &asked.request;
+        let metadata = asked.metadata(key_id);
+        let key = self.revoke(organization_id, *key_id, metadata.clone()).await?;
+        if *with_made {
+            self.revoke_made_by(*key_id, &asked.caller, metadata).await?;
+        }
+        let key = self.shown(&[key]).await?.pop();
         Ok(Response::new(v1::RevokeKeyResponse { key }))
     }
 
@@ -232,7 +237,7 @@ impl AccessService for AccessApi {
         let metadata = |id| asked.metadata(id);
         let (session, token) = self.create(organization_id, new, caller, metadata).await?;
         Ok(Response::new(v1::CreateSessionResponse {
-            session: Some(key_with_last_use(&session, None)),
+            session: self.shown(&[session]).await?.pop(),
             token: token.expose().to_owned(),
         }))
     }

@@ -5,6 +5,7 @@
 mod audit;
 mod keys;
 mod pace;
+mod revoking;
 mod trail;
 
 pub use audit::AuditApi;

@@ -5,38 +5,28 @@ use std::iter::Peekable;
 use std::vec::IntoIter;
 
 use keeptrusts_webhooks_contracts::api::AuditCursor;
-use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_store::Record;
 
 /// A record of the trail, and where whoever goes on after it goes on.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    pub(crate) shard: Shard,
     pub(crate) record: Record,
     pub(crate) after: AuditCursor,
 }
 
 /// Merges what was read of each log, both newest first, both from below `from`.
-pub(crate) fn merge(
-    (own_shard, own): (Shard, Vec<Record>),
-    keys: Vec<Record>,
-    from: AuditCursor,
-) -> Vec<Entry> {
+pub(crate) fn merge(own: Vec<Record>, keys: Vec<Record>, from: AuditCursor) -> Vec<Entry> {
     let mut own = own.into_iter().peekable();
     let mut keys = keys.into_iter().peekable();
     let mut after = from;
     let mut merged = Vec::with_capacity(own.len() + keys.len());
     while let Some(is_own) = is_own_newer(&mut own, &mut keys) {
-        let (shard, record) = match is_own {
-            true => (own_shard, own.next()),
-            false => (Shard::OF_KEYS, keys.next()),
-        };
-        let Some(record) = record else { break };
+        let Some(record) = (if is_own { own.next() } else { keys.next() }) else { break };
         match is_own {
-            true => after.own = record.position,
-            false => after.keys = record.position,
+            true => after.own = Some(record.name()),
+            false => after.keys = Some(record.name()),
         }
-        merged.push(Entry { shard, record, after });
+        merged.push(Entry { record, after });
     }
     merged
 }
@@ -60,7 +50,7 @@ mod tests {
     use keeptrusts_webhooks_domain::Timestamp;
     use keeptrusts_webhooks_domain::fact::{EndpointFact, Fact};
     use keeptrusts_webhooks_domain::ids::{EndpointId, OperationId};
-    use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
+    use keeptrusts_webhooks_domain::log::{Position, RecordName, Stream, Version};
 
     use super::*;
 
@@ -68,7 +58,7 @@ mod tests {
         Record {
             position: Position(position),
             stream: Stream::Endpoint(EndpointId::MIN),
-            version: Version(1),
+            version: Version(position),
             organization_id: "acme".parse().expect("an id"),
             fact: Fact::Endpoint(EndpointFact::Enabled),
             metadata: Metadata::default(),
@@ -81,20 +71,18 @@ mod tests {
     fn two_logs_are_read_as_one_and_any_entry_can_be_gone_on_from() {
         let own = || vec![record(9, 50), record(4, 30), record(2, 10)];
         let keys = || vec![record(7, 40), record(3, 30)];
-        let all = merge((Shard(5), own()), keys(), AuditCursor::END);
-        let order: Vec<_> =
-            all.iter().map(|entry| (entry.shard.0, entry.record.position.0)).collect();
-        assert_eq!(order, [(5, 9), (0, 7), (5, 4), (0, 3), (5, 2)]);
+        let all = merge(own(), keys(), AuditCursor::END);
+        let order: Vec<_> = all.iter().map(|entry| entry.record.position.0).collect();
+        assert_eq!(order, [9, 7, 4, 3, 2]);
 
         for (index, entry) in all.iter().enumerate() {
-            let below = |records: Vec<Record>, position: Position| {
-                records.into_iter().filter(|record| record.position < position).collect()
+            let below = |records: Vec<Record>, last: Option<RecordName>| {
+                let position = |name| records.iter().find(|record| record.name() == name);
+                let end = last.and_then(position).map_or(i64::MAX, |record| record.position.0);
+                records.into_iter().filter(|record| record.position.0 < end).collect()
             };
-            let rest = merge(
-                (Shard(5), below(own(), entry.after.own)),
-                below(keys(), entry.after.keys),
-                entry.after,
-            );
+            let rest =
+                merge(below(own(), entry.after.own), below(keys(), entry.after.keys), entry.after);
             let rest = rest.iter().map(|entry| entry.record.position);
             assert!(rest.eq(all[index + 1..].iter().map(|entry| entry.record.position)));
         }

@@ -384,7 +384,7 @@ impl Organization {
         let mut request = Request::new(v1::WatchDeliveriesRequest {
             organization_id: self.id.clone(),
             endpoint_id: endpoint_id.to_owned(),
-            after_position: 0,
+            resume_token: String::new(),
         });
         self.credentials.show(&mut request);
         let mut client = self.services.watches.clone();

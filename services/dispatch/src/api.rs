@@ -20,13 +20,13 @@ use keeptrusts_webhooks_contracts::v1::dispatch_service_server::{
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
-use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OperationId, OrganizationId};
+use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
 use keeptrusts_webhooks_store::query::{AttemptFilter, DeliveryFilter, Interval};
 use keeptrusts_webhooks_store::{
-    AppendError, BodyId, Clock, Expected, Log, NewBody, NewRecord, Operation, new_ulid,
+    AppendError, BodyId, Clock, Expected, Log, NewBody, NewRecord, Operation,
 };
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -106,20 +106,12 @@ impl DispatchApi {
         metadata: Metadata,
         bodies: Vec<NewBody>,
     ) -> Result<(), Status> {
-        let operation = Operation {
-            id: OperationId::new(new_ulid((self.clock)())),
-            organization_id: organization.clone(),
-            records: vec![record],
-            metadata,
-            bodies,
-            fence: None,
-            checkpoint: None,
-        };
-        let shard = self.log.shard_of(organization);
-        match answer::append(&self.log, shard, operation).await? {
-            Ok(_) => Ok(()),
-            Err(refusal) => Err(answer::append_failed(AppendError::Refused(refusal))),
-        }
+        let operation = Operation::recording(organization, vec![record], metadata, (self.clock)());
+        let operation = Operation { bodies, ..operation };
+        let recorded =
+            answer::record(&self.log, self.log.shard_of(organization), operation).await?;
+        recorded.map_err(|refusal| answer::append_failed(AppendError::Refused(refusal)))?;
+        Ok(())
     }
 }
 
@@ -247,7 +239,7 @@ impl DispatchService for DispatchApi {
         request: Request<v1::WatchDeliveriesRequest>,
     ) -> Result<Response<Self::WatchDeliveriesStream>, Status> {
         let Asked { request, .. } = Asked::<WatchDeliveries>::of(request)?;
-        Ok(Response::new(self.watch(request)))
+        Ok(Response::new(self.watch(request).await?))
     }
 
     async fn get_endpoint_stats(

@@ -5,19 +5,13 @@ use keeptrusts_webhooks_contracts::status::{self, Resource};
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand, EndpointRefusal};
 use keeptrusts_webhooks_domain::fact::Fact;
-use keeptrusts_webhooks_domain::ids::{EndpointId, OperationId, OrganizationId};
+use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_process::answer;
-use keeptrusts_webhooks_store::{
-    AppendError, Appended, Expected, NewRecord, Operation, Refusal, new_ulid,
-};
+use keeptrusts_webhooks_store::{Expected, NewRecord, Operation, Refusal};
 use tonic::Status;
 
 use crate::EndpointApi;
-
-/// How often a command is decided anew before its caller is told to try later. Each time
-/// somebody else's change to the same endpoint has come first.
-const MAX_DECISIONS: usize = 16;
 
 impl EndpointApi {
     /// Carries out a command; the endpoint after it. With an etag, only if it is the current one.
@@ -29,7 +23,8 @@ impl EndpointApi {
         etag: Option<&str>,
         metadata: Metadata,
     ) -> Result<Endpoint, Status> {
-        for _ in 0..MAX_DECISIONS {
+        let mut attempts = answer::Attempts::default();
+        loop {
             let mut endpoint = self.read(organization, id).await?;
             let decided =
                 endpoint.decide(command.clone(), etag).map_err(|refusal| match refusal {
@@ -47,11 +42,9 @@ impl EndpointApi {
                     endpoint.apply(&fact, recorded_at);
                     return Ok(endpoint);
                 }
-                Err(Refusal::StaleVersion { .. }) => {}
-                Err(refusal) => return Err(answer::append_failed(AppendError::Refused(refusal))),
+                Err(refusal) => attempts.again(refusal, status::aborted_stale_etag)?,
             }
         }
-        Err(status::aborted_stale_etag())
     }
 
     /// Appends one record; the time it was recorded at.
@@ -61,21 +54,7 @@ impl EndpointApi {
         record: NewRecord,
         metadata: Metadata,
     ) -> Result<Result<Timestamp, Refusal>, Status> {
-        let now = (self.clock)();
-        let operation = Operation {
-            id: OperationId::new(new_ulid(now)),
-            organization_id: organization.clone(),
-            records: vec![record],
-            metadata,
-            bodies: Vec::new(),
-            fence: None,
-            checkpoint: None,
-        };
-        let shard = self.log.shard_of(organization);
-        let appended = answer::append(&self.log, shard, operation).await?;
-        Ok(appended.map(|appended| match appended {
-            Appended::New { recorded_at, .. } => recorded_at,
-            Appended::Duplicate { .. } => now,
-        }))
+        let operation = Operation::recording(organization, vec![record], metadata, (self.clock)());
+        answer::record(&self.log, self.log.shard_of(organization), operation).await
     }
 }

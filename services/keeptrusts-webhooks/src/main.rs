@@ -1,6 +1,7 @@
 //! `keeptrusts-webhooks`: all services in one process.
 
 mod demo;
+mod operator;
 mod organization;
 mod platform;
 mod rebuild;

@@ -1,13 +1,18 @@
 //! `keeptrusts-webhooks organization erase`.
 
+mod revoke;
+
 use clap::{Args, Subcommand};
-use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
+use keeptrusts_webhooks_domain::fact::OperatorFact;
+use keeptrusts_webhooks_domain::ids::{EventId, KeyId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_process::database::{Administered, DatabaseFlags};
 use keeptrusts_webhooks_process::reload;
-use keeptrusts_webhooks_store::query::EventFilter;
+use keeptrusts_webhooks_store::query::{EventFilter, KeyFilter};
 use keeptrusts_webhooks_store::{Store, StoreError};
 use keeptrusts_webhooks_telemetry::LoggingFlags;
+
+use crate::operator;
 
 /// The events or attempts whose bodies are deleted in one transaction.
 ///
@@ -28,9 +33,13 @@ pub(crate) enum OrganizationCommand {
     /// * The bodies of its events, which is what receivers were sent, and of its attempts: the
     ///   headers that were sent, the headers and bodies that receivers answered with.
     ///
+    /// It revokes the organization's keys and ends its sessions, too, within 5 seconds in processes
+    /// that run. Keys of every organization still reach it; so do web tokens, whose issuer must
+    /// end them.
+    ///
     /// What remains, in the log and in the tables: names, URLs and descriptions of endpoints;
     /// types, times and idempotency keys of events; times, status codes and errors of attempts;
-    /// sizes and SHA-256 digests of what was erased.
+    /// sizes and SHA-256 digests of what was erased; the audit trail, which tells of this, too.
     ///
     /// First delete the organization's endpoints and stop publishing its events: what is published
     /// later has a body again. What still waits to be delivered cannot be signed, and fails.
@@ -104,7 +113,12 @@ pub(crate) async fn run(
         return Err(NoSuchOrganization { organization, description }.into());
     }
     eprintln!("erasing organization {organization} in {description}");
-    // The key first: whatever interrupts the rest, the secrets are gone.
+    operator::record(store.as_ref(), shard, &organization, OperatorFact::OrganizationErased)
+        .await?;
+    // Nobody of the organization comes between.
+    let revoked = revoke::all_keys(store.as_ref(), &organization).await?;
+    println!("{revoked} keys and sessions of organization {organization} were revoked");
+    // The key next: whatever interrupts the rest, the secrets are gone.
     store.erase_data_key(shard, &organization).await?;
     println!("the data key of organization {organization} was erased");
     let (mut after, mut total) = (None, 0);
@@ -127,7 +141,7 @@ pub(crate) async fn run(
     Ok(())
 }
 
-/// Whether an organization has, or has had, a data key, or has an event.
+/// Whether an organization has, or has had, a data key or a key, or has an event.
 async fn exists(
     store: &dyn Store,
     shard: Shard,
@@ -136,5 +150,6 @@ async fn exists(
     let keys = store.data_keys(shard, std::slice::from_ref(organization)).await?;
     let every = EventFilter::default();
     let events = store.list_events(shard, organization, &every, EventId::MAX, 1).await?;
-    Ok(!keys.is_empty() || !events.is_empty())
+    let access = store.list_keys(organization, KeyFilter::default(), KeyId::MAX, 1).await?;
+    Ok(!keys.is_empty() || !events.is_empty() || !access.is_empty())
 }

@@ -295,7 +295,7 @@ async fn a_list_is_not_read_by_a_wrong_filter() {
     let watch =
         WatchDeliveriesRequest { organization_id: client.organization(), ..Default::default() };
     let wrong: &[Wrong<WatchDeliveriesRequest>] =
-        &[(|r| r.after_position = -1, "after_position", "or 0")];
+        &[(|r| r.resume_token = "7".to_owned(), "resume_token", "send the last resume_token")];
     let ask = async |request| client.dispatch().watch_deliveries(request).await;
     assert_each_is_refused(watch, wrong, ask).await;
 }

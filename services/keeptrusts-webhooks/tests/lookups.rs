@@ -12,15 +12,18 @@ use keeptrusts_webhooks_contracts::v1::{
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
 use keeptrusts_webhooks_testkit::verify;
 use tokio::time::timeout;
-use tonic::Streaming;
+use tonic::{Code, Response, Streaming};
+use tonic_types::StatusExt;
 
-use crate::platform::{Backend, Client, Database, PATIENCE, Server, on_both_backends};
+use crate::platform::{
+    Backend, Client, Database, PATIENCE, Server, assert_refused, on_both_backends,
+};
 
 on_both_backends! {
     lists_are_newest_first_and_come_in_pages,
     a_delivery_shows_what_went_over_the_wire,
     a_test_is_sent_once_and_its_outcome_awaited,
-    changes_are_watched_as_they_are_committed_and_resumed_after_a_position,
+    changes_are_watched_as_they_are_committed_and_resumed_where_a_client_left,
     statistics_count_attempts_by_outcome_and_leave_tests_out,
 }
 
@@ -201,7 +204,9 @@ async fn send_test(client: &Client, endpoint_id: &str) -> (Delivery, Attempt) {
     (delivery.expect("a delivery"), attempt.expect("an attempt"))
 }
 
-async fn changes_are_watched_as_they_are_committed_and_resumed_after_a_position(backend: Backend) {
+async fn changes_are_watched_as_they_are_committed_and_resumed_where_a_client_left(
+    backend: Backend,
+) {
     let receiver = Receiver::start(Script::sequence([Reply::status(500), Reply::ok()]));
     let database = Database::new(backend).await;
     let server =
@@ -209,16 +214,16 @@ async fn changes_are_watched_as_they_are_committed_and_resumed_after_a_position(
     let client = server.client("acme");
     let endpoint = client.create_endpoint(&receiver.url("/"), &["config.updated"]).await;
     client.create_endpoint(&receiver.url("/"), &["config.deployed"]).await;
-    let watch = async |after_position| {
+    let watch = async |resume_token: &str| {
         let request = WatchDeliveriesRequest {
             organization_id: client.organization(),
             endpoint_id: endpoint.id.clone(),
-            after_position,
+            resume_token: resume_token.to_owned(),
         };
         client.dispatch().watch_deliveries(request).await.expect("it begins").into_inner()
     };
 
-    let mut changes = watch(0).await;
+    let mut changes = watch("").await;
     let event_id = client.publish("config.updated", "{}").await;
     client.publish("config.deployed", "{}").await;
     let seen = changes_until_delivered(&mut changes).await;
@@ -226,8 +231,7 @@ async fn changes_are_watched_as_they_are_committed_and_resumed_after_a_position(
         change.delivery.as_ref().is_some_and(|delivery| delivery.event_id == event_id)
     };
     assert!(seen.iter().all(of_the_event), "other endpoints' deliveries are left out");
-    let positions: Vec<_> = seen.iter().map(|change| change.position).collect();
-    assert!(positions.is_sorted(), "{positions:?}");
+    let left_at = seen.last().map(|change| change.resume_token.clone()).expect("a change");
     let last = seen.last().and_then(|change| change.attempt.as_ref()).expect("an attempt");
     assert_eq!(last.outcome(), AttemptOutcome::Delivered);
     assert!(last.request_headers.is_empty() && last.request_body.is_empty());
@@ -236,10 +240,44 @@ async fn changes_are_watched_as_they_are_committed_and_resumed_after_a_position(
     drop(changes);
     let next = client.publish("config.updated", "{}").await;
     client.wait_for_state(&next, DeliveryState::Delivered).await;
-    let mut changes = watch(positions[positions.len() - 1]).await;
+    let mut changes = watch(&left_at).await;
     let seen = changes_until_delivered(&mut changes).await;
     let events = seen.iter().filter_map(|change| change.delivery.as_ref());
     assert!(events.map(|delivery| &delivery.event_id).all(|event_id| *event_id == next));
+
+    // One record has scheduled both deliveries: a client that has seen the first of the two
+    // changes is told both again, one that has seen the second neither.
+    let others = server.client("globex");
+    for _ in 0..2 {
+        others.create_endpoint(&receiver.url("/"), &["config.updated"]).await;
+    }
+    let request = |resume_token: &str| WatchDeliveriesRequest {
+        organization_id: others.organization(),
+        resume_token: resume_token.to_owned(),
+        ..Default::default()
+    };
+    let watch = async |resume_token: &str| {
+        others.dispatch().watch_deliveries(request(resume_token)).await.map(Response::into_inner)
+    };
+    let mut changes = watch("").await.expect("it begins");
+    others.publish("config.updated", "{}").await;
+    let first = timeout(PATIENCE, changes.message()).await.expect("in time").expect("goes on");
+    let first = first.expect("a change");
+    let second = timeout(PATIENCE, changes.message()).await.expect("in time").expect("goes on");
+    let second = second.expect("a change");
+    let mut again = watch(&first.resume_token).await.expect("it begins");
+    let repeated = timeout(PATIENCE, again.message()).await.expect("in time").expect("goes on");
+    let repeated = repeated.and_then(|change| change.delivery).expect("a change");
+    assert_eq!(Some(repeated.id), first.delivery.map(|delivery| delivery.id));
+    let mut after = watch(&second.resume_token).await.expect("it begins");
+    let attempted = timeout(PATIENCE, after.message()).await.expect("in time").expect("goes on");
+    assert!(attempted.is_some_and(|change| change.attempt.is_some()), "nothing twice");
+
+    // Another organization's token leads nowhere.
+    let refused = watch(&left_at).await.expect_err("it is acme's");
+    assert_refused(&refused, Code::InvalidArgument, "INVALID_FIELD");
+    let details = refused.get_details_bad_request().expect("field violations");
+    assert_eq!(details.field_violations[0].field, "resume_token");
 }
 
 async fn changes_until_delivered(

@@ -19,7 +19,7 @@ use prost_types::FieldMask;
 use tonic::Code;
 use tonic_types::StatusExt;
 
-use crate::platform::{Backend, Client, Database, Server, ServerBuilder, assert_refused};
+use crate::platform::{Backend, Client, Database, PATIENCE, Server, ServerBuilder, assert_refused};
 
 const NAME: &str = "receiver.hostile.example";
 
@@ -79,9 +79,25 @@ fn assert_not_sent(delivery: &Delivery, error: &str) {
     assert!(attempt.error.contains(error), "not {error:?} but {:?}", attempt.error);
 }
 
+const RESOLVED_AND_REFUSED: &str =
+    "the URL's host name resolves to an address that deliveries may not reach";
+
+/// The delivery log says what to do and no address; the process's log says which address it was.
+async fn assert_name_refused(server: &Server, delivery: &Delivery, logged: &str) {
+    assert_not_sent(delivery, RESOLVED_AND_REFUSED);
+    assert_not_sent(delivery, "--allow-network");
+    let (address, _) = logged
+        .trim_start_matches("refused to connect to ")
+        .split_once(": ")
+        .expect("an address and what it is for");
+    let shown = format!("{delivery:?}");
+    assert!(!shown.contains(address), "{address} is in {shown}");
+    server.process().wait_for_line(|line| line.contains(logged), PATIENCE).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_resolves_differently_the_second_time_gains_nothing() {
-    for (second_answer, error) in [
+    for (second_answer, logged) in [
         ("127.0.0.2", "refused to connect to 127.0.0.2: loopback address"),
         ("::ffff:127.0.0.2", "refused to connect to ::ffff:127.0.0.2: loopback address"),
         ("169.254.169.254", "refused to connect to 169.254.169.254: cloud metadata address"),
@@ -105,7 +121,7 @@ async fn a_name_that_resolves_differently_the_second_time_gains_nothing() {
         assert_eq!(dns.times_asked(NAME), 1, "what was judged is what was connected to");
 
         let delivery = attempt(&client, "key.rotated").await;
-        assert_not_sent(&delivery, error);
+        assert_name_refused(&server, &delivery, logged).await;
         assert_eq!(dns.times_asked(NAME), 2);
         assert_eq!((receiver.request_count(), receiver.connection_count()), (1, 1));
         trap.assert_untouched();
@@ -152,18 +168,21 @@ async fn an_answer_of_forbidden_addresses_is_refused_and_one_among_them_that_is_
         let delivery = attempt(&client, event_type).await;
         assert_eq!(delivery.state(), DeliveryState::Delivered, "{:?}", delivery.attempts[0].error);
     }
-    for (event_type, name, error) in [
+    for (event_type, name, logged) in [
         ("policy.block", "huge-and-forbidden.hostile.example", "10.0.0.1: private address"),
         ("policy.violation", "alias.hostile.example", "169.254.169.254: cloud metadata address"),
         ("user.invited", "mapped.hostile.example", "::ffff:127.0.0.2: loopback address"),
         ("gateway.connected", "nat64.hostile.example", "64:ff9b::a9fe:a9fe: cloud metadata"),
         ("gateway.disconnected", "sixtofour.hostile.example", "2002:7f00:2::1: 6to4 address"),
         ("config.updated", "zero.hostile.example", "0.0.0.0: unspecified address"),
-        ("export.completed", "nothing.hostile.example", "host name has no address"),
     ] {
         client.create_endpoint(&format!("https://{name}:{port}/"), &[event_type]).await;
-        assert_not_sent(&attempt(&client, event_type).await, error);
+        assert_name_refused(&server, &attempt(&client, event_type).await, logged).await;
     }
+    client
+        .create_endpoint(&format!("https://nothing.hostile.example:{port}/"), &["export.completed"])
+        .await;
+    assert_not_sent(&attempt(&client, "export.completed").await, "host name has no address");
     assert_eq!(receiver.request_count(), 2);
     trap.assert_untouched();
 }
@@ -181,7 +200,7 @@ async fn names_of_private_networks_and_forbidden_ports_are_refused_without_askin
         ("key.revoked", "https://metadata.google.internal/", "under .internal are for private"),
         ("key.rotated", "https://no-such-machine/", "without a dot are for private networks"),
         ("policy.block", "https://printer.local./", "under .local are for one link"),
-        ("user.invited", "https://app.localhost/", "127.0.0.1: loopback address"),
+        ("user.invited", "https://app.localhost/", RESOLVED_AND_REFUSED),
         ("config.updated", "https://2130706433/", "127.0.0.1: loopback address"),
         ("export.completed", "https://a.example:25/", "can permit it with --allow-port 25"),
     ] {
@@ -200,6 +219,11 @@ async fn a_port_that_the_operator_allows_is_connected_to() {
     let client = server.client("acme");
     client.create_endpoint("https://127.0.0.1:9/", &["key.rotated"]).await;
     assert_not_sent(&attempt(&client, "key.rotated").await, "127.0.0.1:9 refused the connection");
+
+    client.create_endpoint("https://localhost:9/", &["key.revoked"]).await;
+    let by_name = attempt(&client, "key.revoked").await;
+    assert_not_sent(&by_name, "the receiver's address refused the connection");
+    assert!(!format!("{by_name:?}").contains("127.0.0.1"), "{by_name:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::access::{Caller, Credential, Reach, Role};
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::limits::MAX_ACTOR_CHARS;
+use keeptrusts_webhooks_domain::text::is_line;
 use serde_json::{Map, Value};
 
 /// In which claims the organization and the role are.
@@ -76,9 +77,7 @@ fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
 
 /// Whether a text can stand in the log and in a table for people.
 fn is_nameable(text: &str) -> bool {
-    !text.is_empty()
-        && text.chars().count() <= MAX_ACTOR_CHARS
-        && !text.chars().any(char::is_control)
+    !text.is_empty() && text.chars().count() <= MAX_ACTOR_CHARS && is_line(text)
 }
 
 /// RFC 7519 section 2: seconds since 1970, possibly with a fraction.

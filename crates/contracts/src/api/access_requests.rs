@@ -56,16 +56,18 @@ fn life(message: prost_types::Duration) -> Result<Duration, Violation> {
         .ok_or_else(|| Violation::new("time_to_live", "must be a valid duration, not negative"))
 }
 
-/// One key of an organization.
+/// RevokeKey.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyRef {
+pub struct RevokeKey {
     /// Where it is valid; may be `*`.
     pub organization_id: OrganizationId,
     /// Which.
     pub key_id: KeyId,
+    /// And all that was made with it.
+    pub with_made: bool,
 }
 
-impl TryFrom<v1::RevokeKeyRequest> for KeyRef {
+impl TryFrom<v1::RevokeKeyRequest> for RevokeKey {
     type Error = Violations;
 
     fn try_from(request: v1::RevokeKeyRequest) -> Result<Self, Violations> {
@@ -73,7 +75,9 @@ impl TryFrom<v1::RevokeKeyRequest> for KeyRef {
         let organization_id = violations.check(OrganizationId::or_all(&request.organization_id));
         let key_id = violations.check(id("key_id", &request.key_id));
         match (organization_id, key_id) {
-            (Some(organization_id), Some(key_id)) => Ok(KeyRef { organization_id, key_id }),
+            (Some(organization_id), Some(key_id)) => {
+                Ok(RevokeKey { organization_id, key_id, with_made: request.revoke_made })
+            }
             _ => Err(violations),
         }
     }

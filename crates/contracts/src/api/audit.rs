@@ -6,43 +6,45 @@ use std::str::FromStr;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::audit::{AuditAction, Change};
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
-use keeptrusts_webhooks_domain::log::Position;
-use keeptrusts_webhooks_domain::violation::Violation;
+use keeptrusts_webhooks_domain::log::{InvalidRecordName, RecordName};
 
 use super::fields::{interval, optional_enum, optional_id, optional_text};
 use super::{Page, Violations};
 use crate::v1;
 
 /// How far a reader of the trail has come, going back in time. An organization's trail is in two
-/// logs, that of its own shard and that of the keys' shard; each is read from below a position.
+/// logs, that of its own shard and that of the keys' shard; each is read from below a record of
+/// the organization's own, or from its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AuditCursor {
-    /// In the organization's own shard.
-    pub own: Position,
+    /// In the organization's own shard. None: nothing of it was shown.
+    pub own: Option<RecordName>,
     /// In the shard of the keys.
-    pub keys: Position,
+    pub keys: Option<RecordName>,
 }
 
 impl AuditCursor {
     /// After everything.
-    pub const END: AuditCursor = AuditCursor { own: Position(i64::MAX), keys: Position(i64::MAX) };
+    pub const END: AuditCursor = AuditCursor { own: None, keys: None };
 }
 
 impl fmt::Display for AuditCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.own, self.keys)
+        let text = |name: Option<RecordName>| name.map(|name| name.to_string()).unwrap_or_default();
+        write!(f, "{} {}", text(self.own), text(self.keys))
     }
 }
 
 impl FromStr for AuditCursor {
-    type Err = Violation;
+    type Err = InvalidRecordName;
 
-    fn from_str(text: &str) -> Result<Self, Violation> {
-        let position = |text: &str| text.parse().ok().filter(|position| *position >= 0);
-        let cursor = text.split_once('.').and_then(|(own, keys)| {
-            Some(AuditCursor { own: Position(position(own)?), keys: Position(position(keys)?) })
-        });
-        cursor.ok_or_else(|| Violation::new("page_token", "is not from this list"))
+    fn from_str(text: &str) -> Result<Self, InvalidRecordName> {
+        let name = |text: &str| match text {
+            "" => Ok(None),
+            text => text.parse().map(Some),
+        };
+        let (own, keys) = text.split_once(' ').ok_or(InvalidRecordName)?;
+        Ok(AuditCursor { own: name(own)?, keys: name(keys)? })
     }
 }
 
@@ -149,4 +151,6 @@ actions!(
     KeyRevoked,
     SessionCreated,
     SessionEnded,
+    OrganizationErased,
+    MasterKeyRotated,
 );

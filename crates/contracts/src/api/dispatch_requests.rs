@@ -9,11 +9,10 @@ use keeptrusts_webhooks_domain::attempt::Outcome;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, OrganizationId};
-use keeptrusts_webhooks_domain::log::Position;
 use keeptrusts_webhooks_domain::violation::Violation;
 
 use super::fields::{id, interval, optional_enum, optional_event_type, optional_id};
-use super::{Page, Violations};
+use super::{Page, ResumePoint, Violations};
 use crate::time::duration_from_proto;
 use crate::v1;
 
@@ -179,8 +178,8 @@ pub struct WatchDeliveries {
     pub organization_id: OrganizationId,
     /// Only to this endpoint.
     pub endpoint_id: Option<EndpointId>,
-    /// Resume after this position. None: from now on.
-    pub after: Option<Position>,
+    /// Where to resume. None: from now on.
+    pub resume: Option<ResumePoint>,
 }
 
 impl TryFrom<v1::WatchDeliveriesRequest> for WatchDeliveries {
@@ -190,25 +189,27 @@ impl TryFrom<v1::WatchDeliveriesRequest> for WatchDeliveries {
         let mut violations = Violations::default();
         let organization_id = violations.check(request.organization_id.parse());
         let endpoint_id = violations.check(optional_id("endpoint_id", &request.endpoint_id));
-        let after = violations.check(after_position(request.after_position));
-        match (organization_id, endpoint_id, after) {
-            (Some(organization_id), Some(endpoint_id), Some(after)) => {
-                Ok(WatchDeliveries { organization_id, endpoint_id, after })
+        let resume = violations.check(resume_point(&request.resume_token));
+        match (organization_id, endpoint_id, resume) {
+            (Some(organization_id), Some(endpoint_id), Some(resume)) => {
+                Ok(WatchDeliveries { organization_id, endpoint_id, resume })
             }
             _ => Err(violations),
         }
     }
 }
 
-fn after_position(position: i64) -> Result<Option<Position>, Violation> {
-    match position {
-        0 => Ok(None),
-        1.. => Ok(Some(Position(position))),
-        _ => {
-            let description = "must be the position that was received last, or 0";
-            Err(Violation::new("after_position", description))
-        }
+fn resume_point(token: &str) -> Result<Option<ResumePoint>, Violation> {
+    match token {
+        "" => Ok(None),
+        token => ResumePoint::of_token(token).map(Some).ok_or_else(foreign_resume_token),
     }
+}
+
+/// What is wrong with a token that no watch of the organization has given.
+pub fn foreign_resume_token() -> Violation {
+    let description = "is not from a watch of this organization: send the last resume_token as it was, or nothing to begin now";
+    Violation::new("resume_token", description)
 }
 
 /// GetEndpointStats.

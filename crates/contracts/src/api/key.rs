@@ -3,12 +3,20 @@
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::access::{Caller, Credential, Role};
 use keeptrusts_webhooks_domain::key::Key;
+use keeptrusts_webhooks_domain::key_standing::{KeyStanding, KeyState};
 
 use crate::time::timestamp_to_proto;
 use crate::v1;
 
-/// A key as the API shows it, with when it was last used, which is not the key's own.
-pub fn key_with_last_use(key: &Key, last_use_time: Option<Timestamp>) -> v1::Key {
+/// A key as the API shows it, with what is not the key's own: how it stands, and when it was last
+/// used.
+pub fn key_message(key: &Key, standing: KeyStanding, last_use_time: Option<Timestamp>) -> v1::Key {
+    let state = match standing.state {
+        KeyState::Valid => v1::KeyState::Valid,
+        KeyState::Expired => v1::KeyState::Expired,
+        KeyState::Revoked => v1::KeyState::Revoked,
+        KeyState::EndedWithKey => v1::KeyState::EndedWithKey,
+    };
     let kind = match key.session {
         Some(_) => v1::KeyKind::Session,
         None => v1::KeyKind::ApiKey,
@@ -24,6 +32,8 @@ pub fn key_with_last_use(key: &Key, last_use_time: Option<Timestamp>) -> v1::Key
         expire_time: key.expire_time.map(timestamp_to_proto),
         revoke_time: key.revoke_time.map(timestamp_to_proto),
         last_use_time: last_use_time.map(timestamp_to_proto),
+        state: state.into(),
+        end_time: standing.end_time.map(timestamp_to_proto),
     }
 }
 

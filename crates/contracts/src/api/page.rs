@@ -60,11 +60,14 @@ fn before<Id: FromStr>(page_token: &str, first: Id) -> Result<Id, Violation> {
     }
     let bytes = URL_SAFE_NO_PAD.decode(page_token).unwrap_or_default();
     let id = std::str::from_utf8(&bytes).ok().and_then(|id| id.parse().ok());
-    id.ok_or_else(|| {
-        let description =
-            "is not from this list: send next_page_token as it was, or nothing to start anew";
-        Violation::new("page_token", description)
-    })
+    id.ok_or_else(foreign_page_token)
+}
+
+/// What is wrong with a token that this list has not given.
+pub fn foreign_page_token() -> Violation {
+    let description =
+        "is not from this list: send next_page_token as it was, or nothing to start anew";
+    Violation::new("page_token", description)
 }
 
 #[cfg(test)]

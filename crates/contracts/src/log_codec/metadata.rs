@@ -14,7 +14,7 @@ use crate::log::v1 as pb;
 /// The `metadata` of a record.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Metadata {
-    /// Who caused it: a key's id, `oidc:` and a subject, or a service (`dispatch`).
+    /// Who caused it: a key's id, `oidc:` and a subject, a service (`dispatch`), or `operator`.
     pub actor: String,
     /// What ties records to one story: the event's id, or the endpoint's.
     pub correlation_id: String,

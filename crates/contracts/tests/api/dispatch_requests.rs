@@ -1,10 +1,13 @@
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keeptrusts_webhooks_contracts::api::{
-    DeliveryRef, EndpointRef, GetEndpointStats, ListAttempts, ListDeliveries, WatchDeliveries,
+    DeliveryRef, EndpointRef, GetEndpointStats, ListAttempts, ListDeliveries, ResumePoint,
+    WatchDeliveries,
 };
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::attempt::Outcome;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
-use keeptrusts_webhooks_domain::log::Position;
+use keeptrusts_webhooks_domain::log::{RecordName, Stream, Version};
 
 use crate::{delivery_id, endpoint_id, event_id, proto_time, time, wrong_fields};
 
@@ -78,17 +81,26 @@ fn a_delivery_or_an_endpoint_is_named_by_two_ids() {
 }
 
 #[test]
-fn a_watch_begins_now_or_after_a_position() {
-    let watch = |after_position| {
+fn a_watch_begins_now_or_where_a_token_says() {
+    let watch = |resume_token: &str| {
         let watched = WatchDeliveries::try_from(v1::WatchDeliveriesRequest {
             organization_id: "default".to_owned(),
             endpoint_id: String::new(),
-            after_position,
+            resume_token: resume_token.to_owned(),
         });
-        watched.map(|watched| watched.after)
+        watched.map(|watched| watched.resume)
     };
-    assert_eq!((watch(0), watch(7)), (Ok(None), Ok(Some(Position(7)))));
-    assert_eq!(wrong_fields(watch(-1)), ["after_position"]);
+    assert_eq!(watch(""), Ok(None));
+    let record = RecordName { stream: Stream::Delivery(delivery_id()), version: Version(7) };
+    for is_finished in [true, false] {
+        let point = ResumePoint { record, is_finished };
+        assert_eq!(watch(&point.token()), Ok(Some(point)));
+    }
+    let of_a_list = URL_SAFE_NO_PAD.encode(delivery_id().to_string());
+    let no_record = URL_SAFE_NO_PAD.encode(format!("delivery/{}/0", delivery_id()));
+    for wrong in ["7", "-1", "!", &of_a_list, &no_record, &record.to_string()] {
+        assert_eq!(wrong_fields(watch(wrong)), ["resume_token"], "{wrong}");
+    }
 }
 
 #[test]

@@ -10,8 +10,11 @@ use keeptrusts_webhooks_domain::event::{ContentDigest, Idempotency, IdempotencyK
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{
     DeliveriesScheduled, DeliveryFact, EndpointFact, EndpointUpdate, EventAccepted, Fact,
+    OperatorFact,
 };
-use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, KeyId};
+use keeptrusts_webhooks_domain::ids::{
+    AttemptId, DeliveryId, EndpointId, EventId, KeyId, OperationId,
+};
 use keeptrusts_webhooks_domain::key::{KeyFact, NewKey, SessionOrigin, TokenDigest};
 use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::secret::SealedSecret;
@@ -24,6 +27,7 @@ pub(crate) fn stream_of(fact: &Fact) -> Stream {
         Fact::EventAccepted(_) | Fact::DeliveriesScheduled(_) => Stream::Event(EventId::MIN),
         Fact::Delivery(_) => Stream::Delivery(DeliveryId::MIN),
         Fact::Key(_) => Stream::Key(KeyId::MIN),
+        Fact::Operator(_) => Stream::Operation(OperationId::MIN),
     }
 }
 
@@ -101,9 +105,15 @@ pub(crate) fn every_kind() -> Vec<Fact> {
         KeyFact::Revoked,
         KeyFact::SessionEnded,
     ];
+    let operator = [
+        OperatorFact::OrganizationErased,
+        OperatorFact::MasterKeyRotated { previous: "mk_1".to_owned(), current: "mk_2".to_owned() },
+    ];
     let endpoint = endpoint.into_iter().map(Fact::Endpoint);
     let delivery = delivery.into_iter().map(Fact::Delivery);
-    endpoint.chain(event).chain(delivery).chain(key.into_iter().map(Fact::Key)).collect()
+    let key = key.into_iter().map(Fact::Key);
+    let operator = operator.into_iter().map(Fact::Operator);
+    endpoint.chain(event).chain(delivery).chain(key).chain(operator).collect()
 }
 
 pub(crate) fn time() -> Timestamp {

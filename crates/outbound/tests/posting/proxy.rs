@@ -112,10 +112,12 @@ async fn an_address_that_is_refused_is_not_asked_for() {
         ..config_for(&authority)
     })
     .unwrap();
-    for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"] {
+    for host in ["127.0.0.1", "[::ffff:127.0.0.1]"] {
         let failure = failure(&sender, &receiver.url_for(host)).await;
         assert!(matches!(failure, SendFailure::AddressRefused(_)), "{host}: {failure}");
     }
+    let by_name = failure(&sender, &receiver.url_for("localhost")).await;
+    assert_eq!(by_name, SendFailure::ResolvedAddressRefused);
     assert_eq!((proxy.receiver.connections(), receiver.connections()), (0, 0));
 }
 
@@ -149,7 +151,7 @@ async fn credentials_are_for_the_proxy_only() {
 async fn a_proxys_refusal_is_a_failure_of_its_own() {
     let authority = Authority::new();
     let target = Receiver::tcp(async |_| {}).await;
-    let address = target.address;
+    let address = target.address.into();
     for (answer, expected, text) in [
         (
             "HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic\r\ncontent-length: 0\r\n\r\n",
@@ -219,6 +221,6 @@ async fn a_proxy_that_never_answers_is_given_up_after_the_connect_timeout() {
         ..config_for(&Authority::new())
     })
     .unwrap();
-    let address = target.address;
+    let address = target.address.into();
     assert_eq!(failure(&sender, &target.url()).await, SendFailure::ProxyTimedOut { address });
 }

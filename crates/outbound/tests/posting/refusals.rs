@@ -1,10 +1,12 @@
 //! What is not connected to, and what cannot be.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use http::Uri;
 use keeptrusts_webhooks_outbound::guard::RefusedAddress;
-use keeptrusts_webhooks_outbound::{OutboundConfig, RefusedPort, SendFailure, Sender, SetupError};
+use keeptrusts_webhooks_outbound::{
+    OutboundConfig, RefusedPort, SendFailure, Sender, SetupError, TriedAddress,
+};
 use tokio::net::TcpListener;
 
 use crate::certificates::Authority;
@@ -37,9 +39,7 @@ async fn a_name_that_resolves_to_loopback_is_refused_and_not_connected_to() {
     let receiver = Receiver::http(authority.identity(), HTTP1, async |_| empty(200)).await;
     let url = receiver.url_for("localhost");
     let failure = failure(&guarded_sender(&authority), &url).await;
-    assert!(
-        matches!(failure, SendFailure::AddressRefused(refused) if refused.address.is_loopback())
-    );
+    assert_eq!(failure, SendFailure::ResolvedAddressRefused);
     assert_eq!(receiver.connections(), 0);
 }
 
@@ -72,7 +72,7 @@ async fn a_port_that_is_allowed_is_connected_to() {
     };
     let sender = Sender::new(config).unwrap();
     let url: Uri = "https://127.0.0.1:1/".parse().unwrap();
-    let address = ([127, 0, 0, 1], 1).into();
+    let address = SocketAddr::from(([127, 0, 0, 1], 1)).into();
     assert_eq!(failure(&sender, &url).await, SendFailure::ConnectionRefused { address });
 }
 
@@ -103,7 +103,12 @@ async fn a_port_where_nothing_listens_is_refused_by_the_receiver() {
     let url: Uri = format!("https://{address}/").parse().unwrap();
     assert_eq!(
         failure(&sender_for(&Authority::new()), &url).await,
-        SendFailure::ConnectionRefused { address }
+        SendFailure::ConnectionRefused { address: address.into() }
+    );
+    let url: Uri = format!("https://localhost:{}/", address.port()).parse().unwrap();
+    assert_eq!(
+        failure(&sender_for(&Authority::new()), &url).await,
+        SendFailure::ConnectionRefused { address: TriedAddress::Resolved }
     );
 }
 

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{Request, Response};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use keeptrusts_webhooks_contracts::status::{self, Reason};
 use tokio::sync::Semaphore;
 use tokio::time::{Sleep, sleep_until};
@@ -62,6 +62,9 @@ impl Service<Request<Body>> for Guard {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
+        if let Some(refused) = not_grpc(&request) {
+            return Box::pin(async { Ok(refused) });
+        }
         // Whether a process is alive must be answered when it is busy, too.
         let is_health = request.uri().path().starts_with("/grpc.health.v1.Health/");
         let mut request = request;
@@ -135,6 +138,33 @@ async fn answer(
     let body = AwaitedBody::new(body, Arc::clone(&ends.gate), ends.caller.clone());
     let answer = routes.call(Request::from_parts(parts, Body::new(body))).await?;
     Ok(answer.map(|body| Body::new(EndingBody::new(body, ends))))
+}
+
+/// What a request is answered that is none of gRPC: in HTTP's words, since it does not know ours.
+/// A page of another site can send such a request, and cannot send one of gRPC.
+///
+/// The method is POST, and "if Content-Type does not begin with "application/grpc", gRPC servers
+/// SHOULD respond with HTTP status of 415":
+/// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#requests>. Messages are protobuf
+/// here, whatever follows: other subtypes would be taken for what they are not.
+fn not_grpc(request: &Request<Body>) -> Option<Response<Body>> {
+    let mut refused = Response::new(Body::empty());
+    if request.method() != Method::POST {
+        *refused.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+        // RFC 9110 section 15.5.6.
+        refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+        return Some(refused);
+    }
+    let content_type = request.headers().get(header::CONTENT_TYPE);
+    let content_type = content_type.map_or(&b""[..], HeaderValue::as_bytes);
+    let media_type = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
+    // Media types have no upper or lower case (RFC 9110 section 8.3.1).
+    let media_type = media_type.trim_ascii().to_ascii_lowercase();
+    if matches!(&media_type[..], b"application/grpc" | b"application/grpc+proto") {
+        return None;
+    }
+    *refused.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    Some(refused)
 }
 
 async fn rings(alarm: Option<Sleep>) {

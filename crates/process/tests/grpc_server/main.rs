@@ -7,6 +7,7 @@ mod fixture;
 mod floods;
 mod health;
 mod in_process;
+mod not_grpc;
 mod raw;
 mod reflection;
 mod shutdown;

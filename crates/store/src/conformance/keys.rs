@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_domain::access::{Reach, Role};
 use keeptrusts_webhooks_domain::audit::AuditAction;
-use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, Fact};
+use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, EndpointUpdate, Fact};
 use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
-use keeptrusts_webhooks_domain::key::{KeyFact, NewKey, SessionOrigin, Token, TokenDigest};
+use keeptrusts_webhooks_domain::key::{Key, KeyFact, NewKey, SessionOrigin, Token, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
+use keeptrusts_webhooks_domain::secret::SealedSecret;
 use ulid::Ulid;
 
 use super::Fixture;
@@ -107,6 +108,32 @@ pub(crate) async fn an_organizations_keys_are_listed_newest_first(fixture: Fixtu
     assert_eq!(list(OrganizationId::all(), None, KeyId::MAX, 9).await, [8]);
 }
 
+pub(crate) async fn keys_are_found_by_their_ids_and_by_who_made_them(fixture: Fixture) {
+    let made_by = |maker: u128, number: u8| {
+        let mut operation = create_key(number, Expected::New);
+        operation.metadata.actor = key_id(maker).to_string();
+        operation
+    };
+    for number in 2..=4 {
+        fixture.append(made_by(1, number)).await;
+    }
+    fixture.append(made_by(2, 5)).await;
+    fixture.append(made_by(1, 6).of(other_organization())).await;
+    let numbers = |keys: Vec<Key>| keys.iter().map(|key| key.id.ulid().0).collect::<Vec<_>>();
+    let store = fixture.store();
+    let made = async |maker: u128, before: KeyId, limit: usize| {
+        numbers(store.keys_made_by(key_id(maker), before, limit).await.expect("reads"))
+    };
+    assert_eq!(made(1, KeyId::MAX, 3).await, [6, 4, 3]);
+    assert_eq!(made(1, key_id(3), 3).await, [2]);
+    assert_eq!(made(2, KeyId::MAX, 3).await, [5]);
+    assert_eq!(made(9, KeyId::MAX, 3).await, []);
+    let mut found = numbers(store.keys(&[key_id(5), key_id(9), key_id(2)]).await.expect("reads"));
+    found.sort_unstable();
+    assert_eq!(found, [2, 5]);
+    assert_eq!(store.keys(&[]).await.expect("reads"), []);
+}
+
 pub(crate) async fn uses_are_noted_and_never_go_back(fixture: Fixture) {
     let (early, late) = (time("2026-04-23T10:30:00Z"), time("2026-04-23T10:31:00.5Z"));
     let store = fixture.store();
@@ -159,6 +186,19 @@ pub(crate) async fn the_audit_trail_has_what_people_did_and_can_be_filtered(fixt
     let start = Some(recorded[5].recorded_at);
     let late = AuditFilter { recorded: Interval { start, end: None }, ..all() };
     assert_eq!(trail(late, end, 9).await, [7, 6, 5].map(position));
+
+    // What has changed a name and the secret is found as both.
+    let sealed = SealedSecret { key_id: "k".to_owned(), nonce: [0; 12], ciphertext: vec![1] };
+    let secret = Some(sealed);
+    let alone = EndpointUpdate { secret: secret.clone(), ..EndpointUpdate::default() };
+    let renamed = Some("renamed".to_owned());
+    let both = EndpointUpdate { name: renamed, secret, ..EndpointUpdate::default() };
+    let alone = fixture.append(change_endpoint(other, Expected::Any, updated(alone))).await;
+    let both = fixture.append(change_endpoint(other, Expected::Any, updated(both))).await;
+    let (alone, both) = (alone[0].position, both[0].position);
+    let of = |action| AuditFilter { action: Some(action), ..all() };
+    assert_eq!(trail(of(AuditAction::SecretRotated), end, 9).await, [both, alone]);
+    assert_eq!(trail(of(AuditAction::EndpointUpdated), end, 9).await, [both]);
 }
 
 pub(crate) async fn endpoints_are_counted_but_deleted_ones_are_not(fixture: Fixture) {

@@ -140,6 +140,7 @@ macro_rules! conformance_tests {
                 a_key_is_found_by_its_token_until_for_ever_and_says_what_became_of_it,
                 a_key_that_is_made_only_if_there_is_none_is_made_once,
                 an_organizations_keys_are_listed_newest_first,
+                keys_are_found_by_their_ids_and_by_who_made_them,
                 uses_are_noted_and_never_go_back,
                 the_audit_trail_has_what_people_did_and_can_be_filtered,
                 endpoints_are_counted_but_deleted_ones_are_not,

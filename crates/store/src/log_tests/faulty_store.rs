@@ -267,6 +267,8 @@ over_inner! {
         before: KeyId,
         limit: usize
     ) -> Result<Vec<Key>, StoreError>;
+    async fn keys(ids: &[KeyId]) -> Result<Vec<Key>, StoreError>;
+    async fn keys_made_by(maker: KeyId, before: KeyId, limit: usize) -> Result<Vec<Key>, StoreError>;
     async fn has_keys() -> Result<bool, StoreError>;
     async fn note_key_uses(uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError>;
     async fn key_uses(ids: &[KeyId]) -> Result<HashMap<KeyId, Timestamp>, StoreError>;

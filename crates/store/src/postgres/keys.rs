@@ -48,6 +48,34 @@ pub(super) async fn list(
     read_all(fetch::<KeyRow>(readers, query.build_query_as()).await?)
 }
 
+pub(super) async fn by_ids(readers: &PgPool, ids: &[KeyId]) -> Result<Vec<Key>, StoreError> {
+    let statement = select(KEY, "FROM keys WHERE shard = $1 AND key_id = ANY ($2)");
+    let query =
+        sqlx::query_as::<_, KeyRow>(statement).bind(SHARD).bind(column(ids, ToString::to_string));
+    read_all(fetch(readers, query).await?)
+}
+
+pub(super) async fn made_by(
+    readers: &PgPool,
+    maker: KeyId,
+    before: KeyId,
+    limit: usize,
+) -> Result<Vec<Key>, StoreError> {
+    let statement = select(
+        KEY,
+        "FROM keys
+         WHERE shard = $1 AND creator = $2 AND key_id < $3
+         ORDER BY key_id DESC
+         LIMIT $4",
+    );
+    let query = sqlx::query_as::<_, KeyRow>(statement)
+        .bind(SHARD)
+        .bind(maker.to_string())
+        .bind(before.to_string())
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX));
+    read_all(fetch(readers, query).await?)
+}
+
 pub(super) async fn exist(readers: &PgPool) -> Result<bool, StoreError> {
     let query = sqlx::query_as::<_, (bool,)>(
         "SELECT EXISTS (SELECT FROM keys WHERE shard = $1 AND NOT is_session)",
@@ -97,9 +125,11 @@ pub(super) async fn audit_records(
 ) -> Result<Vec<Record>, StoreError> {
     let mut list = List::of(RECORD, "records", shard, organization)
         .with("audit_action IS NOT NULL AND position <", before.0)
-        .with_any("audit_action =", filter.action.map(|action| action.name()))
         .with_any("actor =", filter.actor.as_deref())
         .within("recorded_at >=", "recorded_at <", filter.recorded);
+    if let Some(action) = filter.action {
+        list.0.push(" AND audit_action = ANY (").push_bind(action.filed_under()).push(")");
+    }
     if let Some(id) = filter.endpoint_id {
         // What comes after `delivery/`; no other stream's rest looks like a delivery's id.
         list.0.push(" AND (stream = ").push_bind(Stream::Endpoint(id).to_string());

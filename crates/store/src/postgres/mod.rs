@@ -380,6 +380,19 @@ impl Store for PostgresStore {
         keys::list(&self.readers, organization, filter, before, limit).await
     }
 
+    async fn keys(&self, ids: &[KeyId]) -> Result<Vec<Key>, StoreError> {
+        keys::by_ids(&self.readers, ids).await
+    }
+
+    async fn keys_made_by(
+        &self,
+        maker: KeyId,
+        before: KeyId,
+        limit: usize,
+    ) -> Result<Vec<Key>, StoreError> {
+        keys::made_by(&self.readers, maker, before, limit).await
+    }
+
     async fn has_keys(&self) -> Result<bool, StoreError> {
         keys::exist(&self.readers).await
     }

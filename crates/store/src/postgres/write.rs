@@ -3,7 +3,7 @@
 
 use keeptrusts_webhooks_contracts::log_codec;
 use keeptrusts_webhooks_domain::attempt::Attempt;
-use keeptrusts_webhooks_domain::audit::action_of;
+use keeptrusts_webhooks_domain::audit::file_of;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::log::Shard;
@@ -49,8 +49,8 @@ pub(super) async fn insert_records(
     .bind(column(records, |record| record.metadata.encode()))
     .bind(column(records, |record| micros(record.recorded_at)))
     .bind(column(records, |record| record.operation_id.to_string()))
-    .bind(column(records, |record| action_of(&record.fact).map(|action| action.name())))
-    .bind(column(records, |record| action_of(&record.fact).map(|_| record.metadata.actor.as_str())))
+    .bind(column(records, |record| file_of(&record.fact)))
+    .bind(column(records, |record| file_of(&record.fact).map(|_| record.metadata.actor.as_str())))
     .execute(connection)
     .await?;
     Ok(())

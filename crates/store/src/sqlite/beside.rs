@@ -13,8 +13,10 @@ use super::open::{
 impl SqliteStore {
     /// Opens a database beside the process that has it open, for administration: the keys of
     /// the secrets and the bodies may be read and written, since that process keeps nothing of
-    /// them that must agree with the file. The log, the projections and the leases must be left
-    /// alone: they are that process's.
+    /// them that must agree with the file. What has happened to keys, and what operators do, may
+    /// be appended to the log: that process takes its next positions from the file, and reads
+    /// what it has not appended itself from there. The rest of the log, the other projections and
+    /// the leases must be left alone: they are that process's.
     ///
     /// The file must exist and have the tables of this version.
     pub async fn open_beside(

@@ -10,6 +10,7 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
 
 use super::errors::failed;
 use super::lists::{and, and_within, fetch};
+use super::load::KEYS;
 use super::set_statement::{SetStatement, Values};
 use super::{number, sql_limit};
 use crate::operation::Record;
@@ -68,6 +69,28 @@ pub(super) async fn list(
     and(&mut query, "organization_id =", Some(organization.as_str()));
     and(&mut query, "key_id <", Some(before.to_string()));
     and(&mut query, "is_session =", filter.sessions);
+    query.push(" ORDER BY key_id DESC LIMIT ").push_bind(sql_limit(limit));
+    fetch::<KeyRow, _>(readers, query).await
+}
+
+pub(super) async fn by_ids(readers: &SqlitePool, ids: &[KeyId]) -> Result<Vec<Key>, StoreError> {
+    let mut connection = readers.acquire().await.map_err(failed)?;
+    let bind = |values: &mut Values, id: &KeyId| values.push(id.to_string());
+    let shard = [number(Shard::OF_KEYS)];
+    let found = KEYS.fetch::<_, KeyRow>(&mut connection, ids.iter(), bind, &shard).await;
+    read_all(found.map_err(failed)?)
+}
+
+pub(super) async fn made_by(
+    readers: &SqlitePool,
+    maker: KeyId,
+    before: KeyId,
+    limit: usize,
+) -> Result<Vec<Key>, StoreError> {
+    let mut query = QueryBuilder::new("SELECT * FROM keys INDEXED BY keys_creator WHERE TRUE");
+    and(&mut query, "shard =", Some(number(Shard::OF_KEYS)));
+    and(&mut query, "creator =", Some(maker.to_string()));
+    and(&mut query, "key_id <", Some(before.to_string()));
     query.push(" ORDER BY key_id DESC LIMIT ").push_bind(sql_limit(limit));
     fetch::<KeyRow, _>(readers, query).await
 }
@@ -133,7 +156,14 @@ pub(super) fn select_audit_records(
     and(&mut query, "shard =", Some(number(shard)));
     and(&mut query, "organization_id =", Some(organization.as_str()));
     and(&mut query, "position <", Some(before.0));
-    and(&mut query, "audit_action =", filter.action.map(|action| action.name()));
+    if let Some(action) = filter.action {
+        query.push(" AND audit_action IN (");
+        let mut files = query.separated(", ");
+        for file in action.filed_under() {
+            files.push_bind(file);
+        }
+        query.push(")");
+    }
     and(&mut query, "actor =", filter.actor.as_deref());
     and_within(&mut query, "recorded_at", filter.recorded);
     if let Some(id) = filter.endpoint_id {

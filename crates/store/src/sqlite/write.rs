@@ -2,7 +2,7 @@
 
 use keeptrusts_webhooks_contracts::log_codec;
 use keeptrusts_webhooks_domain::attempt::Attempt;
-use keeptrusts_webhooks_domain::audit::action_of;
+use keeptrusts_webhooks_domain::audit::file_of;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::Event;
@@ -174,9 +174,9 @@ fn bind_record(values: &mut Values, shard: Shard, record: &Record) {
     values.push(record.metadata.encode());
     values.push(micros(record.recorded_at));
     values.push(record.operation_id.to_string());
-    let audited = action_of(&record.fact);
-    values.push(audited.map(|action| action.name()));
-    values.push(audited.map(|_| record.metadata.actor.as_str()));
+    let file = file_of(&record.fact);
+    values.push(file);
+    values.push(file.map(|_| record.metadata.actor.as_str()));
 }
 
 fn bind_endpoint(values: &mut Values, shard: Shard, row: &Endpoint) {

@@ -5,7 +5,6 @@ use std::time::Duration;
 use askama::Template;
 use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect};
-use jiff::Timestamp;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::access::Role;
 use keeptrusts_webhooks_domain::endpoint::check_name;
@@ -22,7 +21,6 @@ use crate::view::Choice;
 use crate::view::frame::{Frame, Section};
 use crate::view::key::KeyRow;
 use crate::view::paging::{Paging, Place};
-use crate::view::time::Moment;
 
 const PAGE_SIZE: i32 = 25;
 /// The value of `kind` that stands for sessions; every other one for API keys.
@@ -71,12 +69,11 @@ pub(crate) async fn list(visit: Visit, Parameters(filter): Parameters<Filter>) -
     let kind = if are_sessions { v1::KeyKind::Session } else { v1::KeyKind::ApiKey };
     let page = PageOf { size: PAGE_SIZE, token: &filter.page };
     let listed = visit.organization().keys(page, kind).await?;
-    let now = Moment(Timestamp::now());
     let place = Place { page: filter.page.clone(), trail: filter.trail.clone() };
     let kept = [("kind", if are_sessions { SESSIONS } else { "" })];
     render(&KeysPage {
         frame: visit.frame(Section::Keys),
-        rows: listed.keys.into_iter().map(|key| KeyRow::of(key, now)).collect(),
+        rows: listed.keys.into_iter().map(KeyRow::of).collect(),
         are_sessions,
         own_id: visit.visitor().actor.clone(),
         paging: Paging::new("/keys", &kept, &place, &listed.next_page_token, ""),
@@ -187,13 +184,17 @@ pub(crate) async fn ask_revoke(visit: Visit, Path(id): Path<String>) -> Page {
     render(&RevokeKeyPage { frame: visit.frame(Section::Keys), key, is_own })
 }
 
-pub(crate) async fn revoke(visit: Visit, Path(id): Path<String>) -> Page {
-    let revoked = visit.organization().revoke_key(&id).await?;
+pub(crate) async fn revoke(visit: Visit, Path(id): Path<String>, fields: Fields) -> Page {
+    let with_made = fields.get("made") == "yes";
+    let revoked = visit.organization().revoke_key(&id, with_made).await?;
     let (text, back) = match revoked.kind() {
         v1::KeyKind::Session => ("The session has ended.".to_owned(), "/keys?kind=sessions"),
         _ => {
             let name = revoked.name;
-            (format!("{name} is revoked: within 5 seconds nothing accepts it any more."), "/keys")
+            let more = if with_made { " So is all that was made with it." } else { "" };
+            let text =
+                format!("{name} is revoked: within 5 seconds nothing accepts it any more.{more}");
+            (text, "/keys")
         }
     };
     visit.keep_notice(Notice::new(Tone::Neutral, text));
@@ -202,7 +203,7 @@ pub(crate) async fn revoke(visit: Visit, Path(id): Path<String>) -> Page {
 
 async fn find(visit: &Visit, id: &str) -> Result<KeyRow, Trouble> {
     let key = visit.organization().key(id).await?.ok_or(Trouble::NotFound)?;
-    Ok(KeyRow::of(key, Moment(Timestamp::now())))
+    Ok(KeyRow::of(key))
 }
 
 #[cfg(test)]

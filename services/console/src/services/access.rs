@@ -93,10 +93,13 @@ impl Organization {
         Ok(client.create_key(self.asked(request)).await?.into_inner())
     }
 
-    /// Ends a key, or a session.
-    pub(crate) async fn revoke_key(&self, id: &str) -> Result<v1::Key, Status> {
-        let request =
-            v1::RevokeKeyRequest { organization_id: self.id.clone(), key_id: id.to_owned() };
+    /// Ends a key, or a session; if that is wanted, with all that was made with it.
+    pub(crate) async fn revoke_key(&self, id: &str, revoke_made: bool) -> Result<v1::Key, Status> {
+        let request = v1::RevokeKeyRequest {
+            organization_id: self.id.clone(),
+            key_id: id.to_owned(),
+            revoke_made,
+        };
         let mut client = self.services.access.clone();
         Ok(client.revoke_key(self.asked(request)).await?.into_inner().key.unwrap_or_default())
     }

@@ -93,7 +93,7 @@ impl AuditFilter {
 
 /// An action for people: `Endpoint created` of `endpoint.created`.
 fn words(action: AuditAction) -> String {
-    let name = action.name().replace('.', " ");
+    let name = action.name().replace(['.', '_'], " ");
     let mut characters = name.chars();
     let first = characters.next().into_iter().flat_map(char::to_uppercase);
     first.chain(characters).collect()
@@ -180,6 +180,7 @@ mod tests {
     #[test]
     fn actions_are_called_in_words() {
         assert_eq!(words(AuditAction::EndpointCreated), "Endpoint created");
+        assert_eq!(words(AuditAction::MasterKeyRotated), "Master key rotated");
         assert_eq!(none_chosen().len(), AuditAction::ALL.len() + 1);
     }
 

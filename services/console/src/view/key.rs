@@ -22,18 +22,17 @@ pub(crate) struct KeyRow {
 }
 
 impl KeyRow {
-    /// The key as it stands at a time.
-    pub(crate) fn of(key: v1::Key, now: Moment) -> KeyRow {
-        let expire_time = Moment::of(key.expire_time.as_ref());
-        let revoke_time = Moment::of(key.revoke_time.as_ref());
+    pub(crate) fn of(key: v1::Key) -> KeyRow {
         let is_session = key.kind() == v1::KeyKind::Session;
-        let has_expired = expire_time.is_some_and(|expire_time| expire_time <= now);
-        let (word, class, end) = match (revoke_time, has_expired) {
-            (Some(time), _) if is_session => ("Ended", "neutral", Some(time)),
-            (Some(time), _) => ("Revoked", "bad", Some(time)),
-            (None, true) => ("Expired", "neutral", expire_time),
-            (None, false) => ("Valid", "good", expire_time),
+        let (word, class) = match key.state() {
+            v1::KeyState::Revoked if is_session => ("Ended", "neutral"),
+            v1::KeyState::Revoked => ("Revoked", "bad"),
+            v1::KeyState::Expired => ("Expired", "neutral"),
+            v1::KeyState::EndedWithKey => ("Ended with its key", "neutral"),
+            v1::KeyState::Valid => ("Valid", "good"),
+            v1::KeyState::Unspecified => ("Unknown", "neutral"),
         };
+        let end = Moment::of(key.end_time.as_ref());
         KeyRow {
             role: Option::<Role>::from(key.role()).map_or("unknown", Role::name),
             is_session,
@@ -54,21 +53,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_valid_until_it_expires_or_is_revoked() {
-        let time = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
-        let now = Moment::of(time(100).as_ref()).expect("a time");
-        let word = |key: v1::Key| {
-            let row = KeyRow::of(key, now);
+    fn a_key_that_works_can_be_ended_and_no_other() {
+        use v1::KeyState::{EndedWithKey, Expired, Revoked, Valid};
+        let word = |kind: v1::KeyKind, state: v1::KeyState| {
+            let row = KeyRow::of(v1::Key {
+                kind: kind.into(),
+                state: state.into(),
+                ..Default::default()
+            });
             assert_eq!(row.can_be_ended, row.state.word == "Valid");
             row.state.word
         };
-        let key = v1::Key { kind: v1::KeyKind::ApiKey.into(), ..Default::default() };
-        let expiring = |seconds| v1::Key { expire_time: time(seconds), ..key.clone() };
-        assert_eq!(word(key.clone()), "Valid");
-        assert_eq!(word(expiring(101)), "Valid");
-        assert_eq!(word(expiring(100)), "Expired");
-        let revoked = v1::Key { revoke_time: time(50), ..expiring(60) };
-        assert_eq!(word(revoked.clone()), "Revoked");
-        assert_eq!(word(v1::Key { kind: v1::KeyKind::Session.into(), ..revoked }), "Ended");
+        let (key, session) = (v1::KeyKind::ApiKey, v1::KeyKind::Session);
+        assert_eq!(
+            [Valid, Expired, Revoked].map(|state| word(key, state)),
+            ["Valid", "Expired", "Revoked"]
+        );
+        assert_eq!(
+            [Valid, Revoked, EndedWithKey].map(|state| word(session, state)),
+            ["Valid", "Ended", "Ended with its key"]
+        );
     }
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use keeptrusts_webhooks_contracts::api::WatchDeliveries;
+use keeptrusts_webhooks_contracts::api::{ResumePoint, WatchDeliveries, foreign_resume_token};
+use keeptrusts_webhooks_contracts::status;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::attempt::Attempt;
 use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, OrganizationId};
-use keeptrusts_webhooks_domain::log::{Position, Shard, Stream as LogStream};
+use keeptrusts_webhooks_domain::log::{Position, RecordName, Shard, Stream as LogStream};
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_store::projection::scheduled_deliveries;
 use keeptrusts_webhooks_store::{Follower, Log, Record};
@@ -28,14 +29,28 @@ const RECORDS_PER_READ: usize = 500;
 /// What a slow client may leave unread before the log waits to be read for it.
 const UNREAD_CHANGES: usize = 256;
 
-/// A change of a delivery: where, and the attempt that caused it.
-type Change = (Position, Option<Attempt>);
+/// A change of a delivery: the record that it comes of, and the attempt that caused it.
+struct Change {
+    position: Position,
+    record: RecordName,
+    attempt: Option<Attempt>,
+}
 
 impl DispatchApi {
-    pub(super) fn watch(&self, request: WatchDeliveries) -> Changes {
+    /// INVALID_ARGUMENT: the organization has no record to resume at.
+    pub(super) async fn watch(&self, request: WatchDeliveries) -> Result<Changes, Status> {
         let log = Arc::clone(&self.log);
         let shard = log.shard_of(&request.organization_id);
-        let after = request.after.unwrap_or_else(|| *log.watch(shard).borrow());
+        let after = match request.resume {
+            None => *log.watch(shard).borrow(),
+            Some(ResumePoint { record, is_finished }) => {
+                let found = log.position_of(shard, &request.organization_id, record).await;
+                let at = found.map_err(answer::query_failed)?;
+                let at =
+                    at.ok_or_else(|| status::invalid_argument(vec![foreign_resume_token()]))?;
+                if is_finished { at } else { Position(at.0 - 1) }
+            }
+        };
         let follower = log.follow(shard, after);
         let (changes, read) = mpsc::channel(UNREAD_CHANGES);
         tokio::spawn(async move {
@@ -47,7 +62,7 @@ impl DispatchApi {
                 () = watcher.run(follower) => {}
             }
         });
-        Box::pin(ReceiverStream::new(read))
+        Ok(Box::pin(ReceiverStream::new(read)))
     }
 }
 
@@ -66,7 +81,7 @@ impl Watcher {
                 Err(error) => Err(answer::query_failed(error)),
             };
             if let Err(status) = told {
-                // The client has the last position, and can resume there.
+                // The client has the last change's token, and can resume there.
                 _ = self.changes.send(Err(status)).await;
                 return;
             }
@@ -80,7 +95,7 @@ impl Watcher {
             for (id, change) in changes_in(record) {
                 let changes = changed.entry(id).or_default();
                 // Every attempt is told. What no attempt has caused is told by what follows it.
-                changes.pop_if(|(_, attempt)| attempt.is_none());
+                changes.pop_if(|change| change.attempt.is_none());
                 changes.push(change);
             }
         }
@@ -91,25 +106,22 @@ impl Watcher {
         let deliveries = self.log.store().deliveries(self.shard, organization, &ids).await;
         let deliveries = deliveries.map_err(answer::query_failed)?;
         let wanted = |endpoint| self.request.endpoint_id.is_none_or(|wanted| wanted == endpoint);
-        let mut answers = Vec::new();
+        let mut told = Vec::new();
         for delivery in deliveries.iter().filter(|delivery| wanted(delivery.endpoint_id)) {
-            for (position, attempt) in changed.remove(&delivery.id).unwrap_or_default() {
-                answers.push(v1::WatchDeliveriesResponse {
-                    delivery: Some(delivery.into()),
-                    attempt: attempt.as_ref().map(Into::into),
-                    position: position.0,
-                });
-            }
+            let changes = changed.remove(&delivery.id).unwrap_or_default();
+            told.extend(changes.into_iter().map(|change| (delivery, change)));
         }
-        // In the log's order, so that the last position that was received is one to resume from.
-        answers.sort_by_key(|answer| answer.position);
-        // Of several changes by one record, only the last one lets a client skip the record.
-        for index in 1..answers.len() {
-            if answers[index - 1].position == answers[index].position {
-                answers[index - 1].position -= 1;
-            }
-        }
-        for answer in answers {
+        // In the log's order, so that the last change that was received is one to resume from.
+        told.sort_by_key(|(_, change)| change.position);
+        for (index, (delivery, change)) in told.iter().enumerate() {
+            // Of several changes by one record, only the last one lets a client skip the record.
+            let next = told.get(index + 1);
+            let is_finished = next.is_none_or(|(_, next)| next.position != change.position);
+            let answer = v1::WatchDeliveriesResponse {
+                delivery: Some((*delivery).into()),
+                attempt: change.attempt.as_ref().map(Into::into),
+                resume_token: ResumePoint { record: change.record, is_finished }.token(),
+            };
             if self.changes.send(Ok(answer)).await.is_err() {
                 return Ok(());
             }
@@ -119,8 +131,8 @@ impl Watcher {
 }
 
 fn changes_in(record: &Record) -> Vec<(DeliveryId, Change)> {
-    let scheduled =
-        scheduled_deliveries(record).map(|delivery| (delivery.id, (record.position, None)));
+    let change = |attempt| Change { position: record.position, record: record.name(), attempt };
+    let scheduled = scheduled_deliveries(record).map(|delivery| (delivery.id, change(None)));
     let mut changes: Vec<_> = scheduled.collect();
     if let (Fact::Delivery(fact), LogStream::Delivery(id)) = (&record.fact, record.stream) {
         let attempt = fact.attempt().map(|(made, outcome, error, next_attempt_time)| Attempt {
@@ -131,7 +143,7 @@ fn changes_in(record: &Record) -> Vec<(DeliveryId, Change)> {
             error: error.to_owned(),
             next_attempt_time,
         });
-        changes.push((id, (record.position, attempt)));
+        changes.push((id, change(attempt)));
     }
     changes
 }

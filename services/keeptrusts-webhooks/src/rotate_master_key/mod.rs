@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use keeptrusts_webhooks_domain::fact::OperatorFact;
+use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_process::database::{Administered, DatabaseFlags, Holder};
 use keeptrusts_webhooks_store::keyring::{
@@ -15,6 +17,7 @@ use keeptrusts_webhooks_store::keyring::{
 use keeptrusts_webhooks_store::{Store, StoreError};
 use keeptrusts_webhooks_telemetry::LoggingFlags;
 
+use crate::operator::{self, RecordError};
 use plan::{Plan, Standing};
 
 /// Put a new master key in the place of the current one, without downtime
@@ -22,6 +25,9 @@ use plan::{Plan, Standing};
 /// The secrets of each organization's endpoints are encrypted with the organization's data key,
 /// and the data keys with the master key. This makes a new master key and encrypts all data keys
 /// with it. Secrets stay as they are, deliveries go on.
+///
+/// The audit trail of every organization says that and when it was done by this command, and by
+/// whom. Processes that are given other keys in their environment only log it.
 ///
 /// Run it as the user that the server runs as, with the same flags or variables.
 ///
@@ -118,6 +124,8 @@ enum RotationError {
     Keyring(#[from] KeyringError),
     #[error("cannot read the data keys")]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Record(#[from] RecordError),
 }
 
 /// Prepares, rotates or retires.
@@ -175,6 +183,14 @@ impl Rotation<'_> {
             }
             Plan::Generate => MasterKey::generate(),
         };
+        if target.id() != standing.current {
+            let rotated = OperatorFact::MasterKeyRotated {
+                previous: standing.current.clone(),
+                current: target.id().to_owned(),
+            };
+            let everybody = OrganizationId::all();
+            operator::record(self.store, Shard::OF_KEYS, &everybody, rotated).await?;
+        }
         file.put_first(&target)?;
         println!("master key {} is the first in {}", target.id(), self.path.display());
         match &self.holder {

@@ -1,8 +1,11 @@
 //! The audit trail: who did what, when, from where, and what changed.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::AuditAction;
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
+use tonic_types::StatusExt;
 
 use super::caller::{Caller, client};
 use crate::platform::{Backend, Database, Server, on_both_backends};
@@ -110,6 +113,26 @@ async fn everything_that_people_do_is_in_the_trail_and_no_secret_is(backend: Bac
     }
     assert_eq!(paged, trail.entries);
 
+    // Ids and tokens are made of what is the organization's own, and lead nowhere else.
+    let mut ids: Vec<_> = trail.entries.iter().map(|entry| &entry.id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), trail.entries.len());
+    assert_eq!(updated.id, format!("endpoint/{}/2", endpoint.id));
+    let two = v1::ListAuditEntriesRequest { page_size: 2, ..all.clone() };
+    let page_token = list(&ann, two).await.next_page_token;
+    let told = URL_SAFE_NO_PAD.decode(&page_token).expect("base64");
+    assert_eq!(String::from_utf8_lossy(&told), format!("{} ", tested.id));
+    let elsewhere = v1::ListAuditEntriesRequest {
+        organization_id: "globex".to_owned(),
+        page_token,
+        ..Default::default()
+    };
+    let refused = first.audit().list_audit_entries(elsewhere).await.expect_err("acme's token");
+    assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+    let details = refused.get_details_bad_request().expect("field violations");
+    assert_eq!(details.field_violations[0].field, "page_token");
+
     let revealed = v1::ListAuditEntriesRequest {
         action: AuditAction::SecretRevealed.into(),
         actor: key_id.clone(),
@@ -117,6 +140,9 @@ async fn everything_that_people_do_is_in_the_trail_and_no_secret_is(backend: Bac
         ..all.clone()
     };
     assert_eq!(list(&ann, revealed).await.entries.len(), 1);
+    let rotated =
+        v1::ListAuditEntriesRequest { action: AuditAction::SecretRotated.into(), ..all.clone() };
+    assert_eq!(list(&ann, rotated).await.entries, std::slice::from_ref(updated), "its secret, too");
     let by_nobody = v1::ListAuditEntriesRequest { actor: "nobody".to_owned(), ..all };
     assert_eq!(list(&ann, by_nobody).await.entries, []);
     let platforms =

@@ -57,6 +57,7 @@ impl Caller {
         let request = v1::RevokeKeyRequest {
             organization_id: organization.to_owned(),
             key_id: key_id.to_owned(),
+            revoke_made: false,
         };
         let answer = self.access().revoke_key(request).await.expect("the key is revoked");
         answer.into_inner().key.expect("a key")

@@ -65,7 +65,11 @@ async fn a_key_is_shown_once_used_and_revoked(backend: Backend) {
     eventually("the key is refused", async || admin.who_am_i().await.err()).await;
     let again = first.revoke("acme", &key.id).await;
     assert_eq!(again.revoke_time, revoked.revoke_time, "there is nothing to do twice");
-    let elsewhere = v1::RevokeKeyRequest { organization_id: "globex".to_owned(), key_id: key.id };
+    let elsewhere = v1::RevokeKeyRequest {
+        organization_id: "globex".to_owned(),
+        key_id: key.id,
+        revoke_made: false,
+    };
     let refused = first.access().revoke_key(elsewhere).await.expect_err("not globex's");
     assert_refused(&refused, Code::NotFound, "KEY_NOT_FOUND");
 }

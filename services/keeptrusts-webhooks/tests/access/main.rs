@@ -9,6 +9,8 @@ mod caller;
 mod issuer;
 mod keys;
 mod limits;
+mod made_keys;
 mod matrix;
+mod operators;
 mod sessions;
 mod web_tokens;

@@ -48,6 +48,7 @@ impl AccessClient {
             let request = v1::RevokeKeyRequest {
                 organization_id: organization.to_owned(),
                 key_id: session.id,
+                revoke_made: false,
             };
             self.0.clone().revoke_key(request).await.expect("it ends");
         }

@@ -1,10 +1,14 @@
 //! A second process, for administration, beside the one that has the file open.
 
+use std::sync::Arc;
+
+use keeptrusts_webhooks_domain::log::Position;
 use tempfile::TempDir;
 
 use super::{open, run};
 use crate::conformance::given::*;
 use crate::key_store::{DataKeyCreation, KeyStore, StoredDataKey, WrappedDataKey};
+use crate::log::Log;
 use crate::sqlite::{OpenError, SqliteOptions, SqliteStore};
 use crate::store::Store;
 
@@ -48,6 +52,23 @@ async fn what_either_writes_the_other_sees_and_the_server_goes_on() {
     if cfg!(target_os = "linux") {
         assert_eq!(process_id, Some(std::process::id()), "the lock is the server's as before");
     }
+}
+
+#[tokio::test]
+async fn whoever_reads_along_in_the_server_reads_what_was_appended_beside_it() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let path = folder.path().join("webhooks.db");
+    let log = Log::start(Arc::new(open(&path).await)).await.unwrap();
+    log.append(SHARD, publish(event_id())).await.unwrap();
+    let mut follower = log.follow(SHARD, Position::START);
+    assert_eq!(follower.next(10).await.unwrap().len(), 1);
+    let beside = SqliteStore::open_beside(&path, SqliteOptions::default()).await.unwrap();
+    beside.append(SHARD, &[publish(event_id())]).await.unwrap();
+    beside.close().await;
+    log.append(SHARD, publish(event_id())).await.unwrap();
+    let records = follower.next(10).await.unwrap();
+    let positions: Vec<_> = records.iter().map(|record| record.position.0).collect();
+    assert_eq!(positions, [2, 3], "in order, and without a gap");
 }
 
 #[tokio::test]

@@ -424,6 +424,19 @@ impl Store for Connection {
         self.call("list_keys", work).await
     }
 
+    async fn keys(&self, ids: &[KeyId]) -> Result<Vec<Key>, StoreError> {
+        self.call("keys", self.database().keys(ids)).await
+    }
+
+    async fn keys_made_by(
+        &self,
+        maker: KeyId,
+        before: KeyId,
+        limit: usize,
+    ) -> Result<Vec<Key>, StoreError> {
+        self.call("keys_made_by", self.database().keys_made_by(maker, before, limit)).await
+    }
+
     async fn has_keys(&self) -> Result<bool, StoreError> {
         self.call("has_keys", self.database().has_keys()).await
     }

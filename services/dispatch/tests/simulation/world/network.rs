@@ -179,7 +179,7 @@ async fn perform(answer: Answer) -> Result<Answered, SendFailure> {
         }
         Answer::Refuse => {
             let address = SocketAddr::from(([192, 0, 2, 1], 443));
-            return Err(SendFailure::ConnectionRefused { address });
+            return Err(SendFailure::ConnectionRefused { address: address.into() });
         }
     };
     if !wait.is_zero() {

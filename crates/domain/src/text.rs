@@ -1,0 +1,127 @@
+//! Text that people write and other people read, in tables and in the audit trail.
+//!
+//! A text must look like what it is. Format characters (Unicode's general category Cf) do not
+//! show and change what is around them: U+202E turns the rest of a line around, U+200B makes two
+//! names look alike that differ. See UAX #9 section 2 for the ones that change directions, and
+//! UTS #39 for what they are used for.
+
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
+
+use crate::violation::Violation;
+
+/// ZERO WIDTH NON-JOINER, part of words in Persian and in scripts of India.
+const NON_JOINER: char = '\u{200C}';
+/// ZERO WIDTH JOINER, the same, and what joins emoji to one.
+const JOINER: char = '\u{200D}';
+
+/// Checks text of one line: no control and no format characters, no separators of lines.
+pub fn check_line(field: &str, text: &str) -> Result<(), Violation> {
+    match is_plain(text, |_| false) {
+        true => Ok(()),
+        false => Err(violation(field, "line breaks, control characters")),
+    }
+}
+
+/// The same for text that may have line breaks and tabs.
+pub fn check_lines(field: &str, text: &str) -> Result<(), Violation> {
+    match is_plain(text, |c| matches!(c, '\n' | '\r' | '\t')) {
+        true => Ok(()),
+        false => Err(violation(field, "control characters")),
+    }
+}
+
+/// Whether text of one line is as [`check_line`] wants it.
+pub fn is_line(text: &str) -> bool {
+    is_plain(text, |_| false)
+}
+
+fn violation(field: &str, what: &str) -> Violation {
+    let description = format!(
+        "must not contain {what} or invisible format characters, such as those that change the direction of text: type it anew if it was copied"
+    );
+    Violation::new(field, description)
+}
+
+fn is_plain(text: &str, is_allowed: impl Fn(char) -> bool) -> bool {
+    let mut before = None;
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
+        let is_plain = match c {
+            JOINER | NON_JOINER => joins(before) && joins(characters.peek().copied()),
+            c => is_allowed(c) || shows(c),
+        };
+        if !is_plain {
+            return false;
+        }
+        before = Some(c);
+    }
+    true
+}
+
+/// Whether a joiner can mean something beside a character. None of the scripts that need joiners,
+/// and no emoji, is in ASCII; between ASCII letters they can only be there to deceive.
+fn joins(neighbour: Option<char>) -> bool {
+    neighbour.is_some_and(|c| !c.is_ascii() && !c.is_whitespace() && shows(c))
+}
+
+fn shows(c: char) -> bool {
+    !matches!(
+        c.general_category(),
+        GeneralCategory::Control
+            | GeneralCategory::Format
+            | GeneralCategory::LineSeparator
+            | GeneralCategory::ParagraphSeparator
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_show_and_deceives_is_refused() {
+        for wrong in [
+            "siem\u{202E}lla",   // RIGHT-TO-LEFT OVERRIDE
+            "\u{2066}a\u{2069}", // isolates
+            "a\u{200E}b",        // LEFT-TO-RIGHT MARK
+            "\u{061C}a",         // ARABIC LETTER MARK
+            "si\u{200B}em",      // ZERO WIDTH SPACE
+            "si\u{2060}em",      // WORD JOINER
+            "\u{FEFF}siem",      // ZERO WIDTH NO-BREAK SPACE
+            "si\u{AD}em",        // SOFT HYPHEN
+            "a\u{E0041}",        // a tag
+            "si\u{200D}em",      // a joiner between ASCII letters
+            "\u{200C}می",        // one that joins nothing
+            "می\u{200C}",
+            "می\u{200C}\u{200C}خواهم",
+            "a\u{2028}b",
+            "a\u{85}b",
+            "a\0b",
+            "a\nb",
+        ] {
+            assert!(check_line("name", wrong).is_err(), "{wrong:?}");
+            assert!(!is_line(wrong));
+            let is_refused = check_lines("description", wrong).is_err();
+            assert_eq!(is_refused, wrong != "a\nb", "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn words_of_all_scripts_and_emoji_are_taken() {
+        for right in [
+            "siem-all-events",
+            "Ärger & Söhne",
+            "می\u{200C}خواهم",      // Persian, with a non-joiner
+            "क्\u{200D}ष",           // Devanagari, with a joiner
+            "👩\u{200D}💻 on call", // one emoji of two
+            "👩🏽\u{200D}🚀",         // with a colour of skin
+            "🏳\u{FE0F}\u{200D}🌈",  // with a variation selector
+            "שלום and more",
+            "日本語 中文 한국어",
+            "e\u{301}",
+        ] {
+            assert_eq!(check_line("name", right), Ok(()), "{right:?}");
+        }
+        assert_eq!(check_lines("description", "a\n\tb\r\n"), Ok(()));
+    }
+}
