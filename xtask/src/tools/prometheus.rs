@@ -42,21 +42,23 @@ fn find() -> Option<PathBuf> {
         .find(|program| program.is_file())
 }
 
-/// Debian's package starts a Prometheus when it is installed. A machine should not get a server
-/// by running tests.
+/// Debian's package starts a Prometheus when it is installed, and at each boot. A machine should
+/// not get a server by running tests.
 fn install_without_a_server() -> Result {
-    let install = || apt::install("promtool (in PATH)", &["prometheus"]);
     let policy = Path::new(POLICY);
-    if !apt::can_install() || policy.exists() {
-        // Whoever has a policy knows what should be started.
-        return install();
+    // Whoever has a policy knows what should be started.
+    let needs_policy = apt::can_install() && !policy.exists();
+    if needs_policy {
+        fs::write(policy, "#!/bin/sh\nexit 101\n").context(|| format!("write {POLICY}"))?;
+        fs::set_permissions(policy, fs::Permissions::from_mode(0o755))
+            .context(|| format!("make {POLICY} executable"))?;
     }
-    fs::write(policy, "#!/bin/sh\nexit 101\n").context(|| format!("write {POLICY}"))?;
-    let outcome = fs::set_permissions(policy, fs::Permissions::from_mode(0o755))
-        .context(|| format!("make {POLICY} executable"))
-        .and_then(|()| install());
-    let removed = fs::remove_file(policy).context(|| format!("remove {POLICY}"));
-    // Nor at the next boot. Where there is no systemd, there is nothing to disable.
+    let outcome = apt::install("promtool (in PATH)", &["prometheus"]);
+    if needs_policy {
+        fs::remove_file(policy).context(|| format!("remove {POLICY}"))?;
+    }
+    outcome?;
+    // Without systemd there is nothing to disable.
     shell::succeeds(Command::new("systemctl").args(["disable", "prometheus.service"]));
-    outcome.and(removed)
+    Ok(())
 }
