@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::failure::{Failure, Result};
 use crate::tools::{self, Tool};
-use crate::{shell, supply_chain, workspace};
+use crate::{deployment, shell, supply_chain, workspace};
 
 /// One command that must succeed.
 pub(crate) struct Step {
@@ -72,6 +72,46 @@ pub(crate) const STEPS: &[Step] = &[
         needs_build: false,
         on_request: true,
         command: || Ok(Some(supply_chain::advisories())),
+    },
+    Step {
+        name: "prometheus",
+        about: "Prometheus accepts its configuration and its rules",
+        tools: &[Tool::Prometheus],
+        needs_build: false,
+        on_request: false,
+        command: || Ok(Some(deployment::prometheus())),
+    },
+    Step {
+        name: "alerts",
+        about: "each alert fires when it should, and not when it should not",
+        tools: &[Tool::Prometheus],
+        needs_build: false,
+        on_request: false,
+        command: deployment::alerts,
+    },
+    Step {
+        name: "compose",
+        about: "compose accepts deploy/compose.yaml",
+        tools: &[Tool::Deployment],
+        needs_build: false,
+        on_request: false,
+        command: deployment::compose,
+    },
+    Step {
+        name: "dockerfile",
+        about: "hadolint has no objection to deploy/Dockerfile",
+        tools: &[Tool::Deployment],
+        needs_build: false,
+        on_request: false,
+        command: || Ok(Some(deployment::dockerfile())),
+    },
+    Step {
+        name: "proxy",
+        about: "Caddy accepts its configuration, with secrets as make-secrets.sh makes them",
+        tools: &[Tool::Deployment],
+        needs_build: false,
+        on_request: false,
+        command: deployment::proxy,
     },
     Step {
         name: "clippy",

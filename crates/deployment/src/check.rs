@@ -1,0 +1,256 @@
+//! Looks for each metric and label of a query in a scrape.
+//!
+//! A walk over the parsed query that computes, for each part of it, the labels that its answer can
+//! have: so that `by (shard)` after an aggregation that has dropped `shard` is seen as well.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use promql_parser::label::{MatchOp, Matcher};
+use promql_parser::parser::value::ValueType;
+use promql_parser::parser::{self, AggregateExpr, BinaryExpr, Call, Expr, LabelModifier};
+use promql_parser::parser::{VectorMatchCardinality, VectorSelector};
+
+use crate::query::Query;
+use crate::scrape::Scrape;
+
+/// What Prometheus gives to every metric that it scrapes.
+const OF_TARGETS: [&str; 2] = ["instance", "job"];
+
+/// What Prometheus makes itself, with labels besides those of targets.
+const OF_PROMETHEUS: [(&str, &[&str]); 2] =
+    [("up", &[]), ("ALERTS", &["alertname", "alertstate", "severity", "shard"])];
+
+/// Something that a query asks for and that is not there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Complaint {
+    /// The query's file and rule or panel.
+    pub origin: String,
+    /// What is missing.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+}
+
+/// What can be wrong with a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It is no PromQL; the name is the parser's message.
+    Syntax,
+    /// The metric is not scraped.
+    Metric,
+    /// The metric, or what is left of it there, has no such label.
+    Label,
+    /// The label has no such value. In a real scrape that may be because it has not happened.
+    Value,
+}
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Complaint { origin, kind, name } = self;
+        match kind {
+            Kind::Syntax => write!(f, "{origin}: cannot be parsed: {name}"),
+            Kind::Metric => write!(f, "{origin}: nobody has a metric {name}"),
+            Kind::Label => write!(f, "{origin}: there is no label {name}"),
+            Kind::Value => write!(f, "{origin}: nothing has {name}"),
+        }
+    }
+}
+
+/// What the queries ask for that `scrape` does not have; nothing if all is well. Recording rules
+/// must come before those who use them.
+pub fn check(scrape: &Scrape, queries: &[Query]) -> Vec<Complaint> {
+    let mut known = scrape.clone();
+    for (metric, labels) in OF_PROMETHEUS {
+        known.add(metric, labels.iter().map(|label| (*label).to_owned()));
+    }
+    let mut complaints = Vec::new();
+    for query in queries {
+        let mut walk = Walk { known: &known, origin: &query.origin, complaints: Vec::new() };
+        let labels = match parser::parse(&query.text) {
+            Ok(expression) => walk.labels(&expression),
+            Err(message) => {
+                walk.complain(Kind::Syntax, message);
+                query.shown.iter().cloned().collect()
+            }
+        };
+        walk.need(&query.shown, &labels);
+        complaints.append(&mut walk.complaints);
+        if let Some(record) = &query.record {
+            known.add(record, labels);
+        }
+    }
+    complaints
+}
+
+type Names = BTreeSet<String>;
+
+struct Walk<'a> {
+    known: &'a Scrape,
+    origin: &'a str,
+    complaints: Vec<Complaint>,
+}
+
+impl Walk<'_> {
+    fn complain(&mut self, kind: Kind, name: impl Into<String>) {
+        let complaint = Complaint { origin: self.origin.to_owned(), kind, name: name.into() };
+        if !self.complaints.contains(&complaint) {
+            self.complaints.push(complaint);
+        }
+    }
+
+    fn need<'n>(&mut self, wanted: impl IntoIterator<Item = &'n String>, there: &Names) {
+        for label in wanted {
+            if !there.contains(label) {
+                self.complain(Kind::Label, label);
+            }
+        }
+    }
+
+    /// The labels that the answer can have.
+    fn labels(&mut self, expression: &Expr) -> Names {
+        match expression {
+            Expr::VectorSelector(selector) => self.selector(selector),
+            Expr::MatrixSelector(selector) => self.selector(&selector.vs),
+            Expr::Subquery(subquery) => self.labels(&subquery.expr),
+            Expr::Paren(inner) => self.labels(&inner.expr),
+            Expr::Unary(inner) => self.labels(&inner.expr),
+            Expr::Aggregate(aggregation) => self.aggregation(aggregation),
+            Expr::Binary(binary) => self.binary(binary),
+            Expr::Call(call) => self.call(call),
+            Expr::NumberLiteral(_) | Expr::StringLiteral(_) | Expr::Extension(_) => Names::new(),
+        }
+    }
+
+    fn selector(&mut self, selector: &VectorSelector) -> Names {
+        let known = self.known;
+        let Some(metric) = &selector.name else {
+            self.complain(Kind::Metric, "without a name");
+            return Names::new();
+        };
+        let Some(labels) = known.labels(metric) else {
+            self.complain(Kind::Metric, metric);
+            // Whatever is done with its labels is no further complaint.
+            return mentioned(selector);
+        };
+        let mut names: Names = labels.keys().cloned().collect();
+        names.extend(OF_TARGETS.map(str::to_owned));
+        for matcher in matchers(selector) {
+            if !names.contains(&matcher.name) {
+                self.complain(Kind::Label, format!("{} of {metric}", matcher.name));
+                continue;
+            }
+            let values = labels.get(&matcher.name).filter(|values| !values.is_empty());
+            let wants = matches!(matcher.op, MatchOp::Equal | MatchOp::Re(_));
+            let found = values.is_none_or(|seen| seen.iter().any(|value| matcher.is_match(value)));
+            if wants && !found {
+                self.complain(Kind::Value, format!("{metric}{{{matcher}}}"));
+            }
+        }
+        names
+    }
+
+    fn aggregation(&mut self, aggregation: &AggregateExpr) -> Names {
+        let inner = self.labels(&aggregation.expr);
+        let keeps_series = matches!(
+            aggregation.op.to_string().as_str(),
+            "topk" | "bottomk" | "limitk" | "limit_ratio"
+        );
+        match &aggregation.modifier {
+            Some(modifier) => {
+                self.need(&modifier.labels().labels, &inner);
+                match modifier {
+                    _ if keeps_series => inner,
+                    LabelModifier::Include(by) => by.labels.iter().cloned().collect(),
+                    LabelModifier::Exclude(without) => {
+                        inner.into_iter().filter(|name| !without.labels.contains(name)).collect()
+                    }
+                }
+            }
+            None if keeps_series => inner,
+            None => Names::new(),
+        }
+    }
+
+    fn binary(&mut self, binary: &BinaryExpr) -> Names {
+        let left = self.labels(&binary.lhs);
+        let right = self.labels(&binary.rhs);
+        if let Some(matching) = binary.modifier.as_ref().and_then(|it| it.matching.as_ref()) {
+            for side in [&left, &right] {
+                self.need(&matching.labels().labels, side);
+            }
+        }
+        if binary.op.is_set_operator() {
+            return match binary.op.to_string().as_str() {
+                "or" => left.union(&right).cloned().collect(),
+                _ => left,
+            };
+        }
+        if binary.lhs.value_type() == ValueType::Scalar {
+            return right;
+        }
+        let Some(modifier) = &binary.modifier else { return left };
+        match (&modifier.card, &modifier.matching) {
+            (VectorMatchCardinality::ManyToOne(more), _) => {
+                self.need(&more.labels, &right);
+                left.into_iter().chain(more.labels.iter().cloned()).collect()
+            }
+            (VectorMatchCardinality::OneToMany(more), _) => {
+                self.need(&more.labels, &left);
+                right.into_iter().chain(more.labels.iter().cloned()).collect()
+            }
+            (_, Some(LabelModifier::Include(on))) => on.labels.iter().cloned().collect(),
+            (_, Some(LabelModifier::Exclude(ignoring))) => {
+                left.into_iter().filter(|name| !ignoring.labels.contains(name)).collect()
+            }
+            _ => left,
+        }
+    }
+
+    fn call(&mut self, call: &Call) -> Names {
+        let mut labels = Names::new();
+        for argument in &call.args.args {
+            labels.append(&mut self.labels(argument));
+        }
+        match call.func.name {
+            // Their answer has what they asked for, and only if they asked for one series plainly.
+            "absent" | "absent_over_time" => match call.args.args.first().map(|it| &**it) {
+                Some(Expr::VectorSelector(selector)) => asked_for(selector),
+                Some(Expr::MatrixSelector(selector)) => asked_for(&selector.vs),
+                _ => Names::new(),
+            },
+            "histogram_quantile" => {
+                if !labels.remove("le") {
+                    self.complain(Kind::Label, "le for histogram_quantile");
+                }
+                labels
+            }
+            "label_replace" | "label_join" => {
+                if let Some(Expr::StringLiteral(name)) = call.args.args.get(1).map(|it| &**it) {
+                    labels.insert(name.val.clone());
+                }
+                labels
+            }
+            "vector" | "scalar" | "time" => Names::new(),
+            _ => labels,
+        }
+    }
+}
+
+fn matchers(selector: &VectorSelector) -> impl Iterator<Item = &Matcher> {
+    let all = &selector.matchers;
+    all.matchers.iter().chain(all.or_matchers.iter().flatten())
+}
+
+fn mentioned(selector: &VectorSelector) -> Names {
+    let names = matchers(selector).map(|matcher| matcher.name.clone());
+    names.chain(OF_TARGETS.map(str::to_owned)).collect()
+}
+
+fn asked_for(selector: &VectorSelector) -> Names {
+    let equal = matchers(selector).filter(|matcher| matcher.op == MatchOp::Equal);
+    equal.map(|matcher| matcher.name.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests;
