@@ -8,11 +8,11 @@ use std::sync::Arc;
 use clap::Args;
 use keeptrusts_webhooks_process::database::{Database, DatabaseFlags};
 use keeptrusts_webhooks_process::grpc_server::{GrpcFlags, GrpcServer, Listener};
-use keeptrusts_webhooks_process::monitoring::{Monitoring, MonitoringFlags};
+use keeptrusts_webhooks_process::monitoring::{Monitored, Monitoring, MonitoringFlags};
 use keeptrusts_webhooks_process::readiness::Readiness;
 use keeptrusts_webhooks_process::{master_keys, reload, shutdown, tls};
 use keeptrusts_webhooks_store::system_clock;
-use keeptrusts_webhooks_telemetry::{Telemetry, TelemetryFlags};
+use keeptrusts_webhooks_telemetry::TelemetryFlags;
 use tokio_util::sync::CancellationToken;
 
 use crate::flags::AccessFlags;
@@ -52,8 +52,7 @@ pub struct ServiceProcess {
     pub readiness: Readiness,
     access: Arc<Access>,
     listener: Listener,
-    monitoring: Monitoring,
-    telemetry: Telemetry,
+    monitored: Monitored,
     server: GrpcServer,
 }
 
@@ -72,21 +71,22 @@ impl ServiceProcess {
         let hangups = reload::on_hangup()?;
         let listener = Listener::bind_secured(listen, "--listen", &grpc.tls).await?;
         tls::reload_on_hangup(listener.tls().cloned(), hangups.clone());
-        let monitoring = Monitoring::bind(&monitoring).await?;
+        let readiness = Readiness::new(shutdown.clone());
+        // From now on, so that a long migration is not taken for a process that hangs.
+        let monitored = Monitoring::bind(&monitoring).await?.serve(telemetry, readiness.clone());
         let database = database.open_shared().await?;
         master_keys::reload_on_hangup(Arc::clone(&database.keyring), hangups);
         let gate = access.start(&database, system_clock()).await?;
         let server = GrpcServer::new(gate.clone());
         let server = server.reflection(!access.no_reflection).limits(grpc.limits);
-        let readiness = Readiness::new(shutdown.clone()).needs_database(Arc::clone(&database.log));
+        readiness.needs_database(&database.log);
         Ok(ServiceProcess {
             database,
             shutdown,
             readiness,
             access: gate,
             listener,
-            monitoring,
-            telemetry,
+            monitored,
             server,
         })
     }
@@ -99,8 +99,8 @@ impl ServiceProcess {
         end: impl AsyncFnOnce(),
     ) -> Result<(), Failure> {
         let ServiceProcess { database, shutdown, readiness, access, listener, .. } = self;
-        let ServiceProcess { monitoring, telemetry, server, .. } = self;
-        let monitored = monitoring.serve(telemetry, readiness.clone());
+        let ServiceProcess { monitored, server, .. } = self;
+        readiness.started();
         let served = services(server).readiness(readiness).serve(listener, shutdown).await;
         access.stop().await;
         end().await;

@@ -18,6 +18,17 @@ pub enum Trigger {
     Test,
 }
 
+impl Trigger {
+    /// As spans and metrics have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Trigger::Automatic => "automatic",
+            Trigger::Manual => "manual",
+            Trigger::Test => "test",
+        }
+    }
+}
+
 /// What an attempt meant for its delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Outcome {

@@ -39,7 +39,7 @@ pub use operation::{
 };
 pub use store::{
     AppendedBatch, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardLease, ShardState,
-    Store, StoreError, Survey, WaitingEndpoints,
+    Store, StoreError, Survey, TableVersions, WaitingEndpoints,
 };
 
 /// Every limit of the log, in one place.

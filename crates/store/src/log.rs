@@ -341,7 +341,7 @@ impl Appender {
             let known = *self.seen.position.borrow();
             let began = Instant::now();
             let appended = self.store.append(self.shard, &operations).await;
-            metrics::committed(operations.len(), began.elapsed(), appended.is_ok());
+            metrics::transaction(operations.len(), began.elapsed(), &appended);
             match appended {
                 Ok(appended) => return self.answer(operations, answers, appended),
                 Err(StoreError::Unknown(error)) => {

@@ -31,7 +31,7 @@ use crate::query::{
 };
 use crate::store::{
     AppendedBatch, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardLease, ShardState,
-    Store, StoreError, Survey, WaitingEndpoints,
+    Store, StoreError, Survey, TableVersions, WaitingEndpoints,
 };
 
 /// What time it is, for the recorded times, the leases and the expiry of bodies.
@@ -528,6 +528,11 @@ impl Store for MemoryStore {
         }
         let endpoints = earliest.into_iter().collect();
         Ok(WaitingEndpoints { as_of: data.last_position(), endpoints })
+    }
+
+    async fn table_versions(&self) -> Result<TableVersions, StoreError> {
+        // It has none, and needs none.
+        Ok(TableVersions { found: 0, needed: 0 })
     }
 
     async fn count_waiting(&self, shard: Shard) -> Result<u64, StoreError> {

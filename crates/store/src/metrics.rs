@@ -5,13 +5,18 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_telemetry::{Histogram, KeyValue, SHORT_SECONDS, counts, seconds};
 
-/// One append transaction is over.
-pub(crate) fn committed(operations: usize, took: Duration, is_committed: bool) {
-    let result = if is_committed { "committed" } else { "failed" };
+use crate::store::StoreError;
+
+/// One append transaction is over, as far as is known.
+pub(crate) fn transaction<T>(operations: usize, took: Duration, end: &Result<T, StoreError>) {
+    let result = match end {
+        Ok(_) => "committed",
+        // It is looked up.
+        Err(StoreError::Unknown(_)) => "unknown",
+        Err(_) => "failed",
+    };
     COMMIT_DURATION.record(took.as_secs_f64(), &[KeyValue::new("result", result)]);
-    if is_committed {
-        COMMIT_OPERATIONS.record(operations as u64, &[]);
-    }
+    COMMIT_OPERATIONS.record(operations as u64, &[]);
 }
 
 static COMMIT_DURATION: LazyLock<Histogram<f64>> = LazyLock::new(|| {

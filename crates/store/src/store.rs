@@ -261,6 +261,9 @@ pub trait Store: KeyStore {
     /// and its `as_of` are of one snapshot.
     async fn waiting_endpoints(&self, shard: Shard) -> Result<WaitingEndpoints, StoreError>;
 
+    /// Which migrations were applied, and which this program needs.
+    async fn table_versions(&self) -> Result<TableVersions, StoreError>;
+
     /// How many deliveries wait for an attempt. It takes as long as there are many.
     async fn count_waiting(&self, shard: Shard) -> Result<u64, StoreError>;
 
@@ -440,6 +443,15 @@ pub struct WaitingEndpoints {
     pub as_of: Position,
     /// Each with the earliest time that a delivery is due.
     pub endpoints: Vec<(EndpointId, Timestamp)>,
+}
+
+/// The versions of the tables: of their newest migration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TableVersions {
+    /// What the database has.
+    pub found: i64,
+    /// What the program was built with.
+    pub needed: i64,
 }
 
 /// A row that is not what the log says.

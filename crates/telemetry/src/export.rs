@@ -1,10 +1,7 @@
 //! Where spans and metrics go: to a collector by OTLP over gRPC.
-//!
-//! What concerns the way there (headers, time-outs, batches) is OpenTelemetry's to read from its
-//! own variables of the environment:
-//! <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use opentelemetry::{Context, InstrumentationScope};
@@ -12,47 +9,117 @@ use opentelemetry_otlp::{MetricExporter, SpanExporter, WithExportConfig, WithTon
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{
-    BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider, Span, SpanData,
-    SpanProcessor,
+    Sampler, SdkTracerProvider, Span, SpanData, SpanExporter as _, SpanProcessor,
 };
-use tonic::transport::ClientTlsConfig;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
+use crate::environment;
 use crate::flags::TelemetryError;
 use crate::metrics::SCOPE;
 
-/// How long spans wait for others before they go out together, unless OTEL_BSP_SCHEDULE_DELAY
-/// says otherwise: a process that is killed loses the spans of this time. (Five seconds, which is
-/// OpenTelemetry's own default, may be all that a process has done.)
-const BATCH_DELAY: Duration = Duration::from_millis(200);
-/// How many spans may wait, unless OTEL_BSP_MAX_QUEUE_SIZE says otherwise; more are dropped. At
-/// full speed thousands of deliveries end between two batches, and each has several spans.
+/// How long spans wait for others after some have gone out (OTEL_BSP_SCHEDULE_DELAY). The first
+/// one after a while waits for nobody: a process that is killed loses what it has told since its
+/// last export began, and with a pause of seconds that would be all that it has done.
+const PAUSE: Duration = Duration::from_millis(20);
+/// How many may wait (OTEL_BSP_MAX_QUEUE_SIZE); more are dropped. At full speed thousands of
+/// deliveries end between two exports, and each has several spans.
 const MAX_WAITING_SPANS: usize = 32_768;
-/// How many go out at once, unless OTEL_BSP_MAX_EXPORT_BATCH_SIZE says otherwise. Far below the
-/// 4 MiB that a collector takes.
+/// How many go out at once (OTEL_BSP_MAX_EXPORT_BATCH_SIZE). Far below the 4 MiB that a collector
+/// takes.
 const MAX_BATCH_SPANS: usize = 2_048;
 /// How long a process waits for its last spans at its end.
 const LAST_SPANS: Duration = Duration::from_secs(5);
+/// A collector that is away is complained about so often.
+const COMPLAINT_PAUSE: Duration = Duration::from_secs(60);
 
-/// A way for spans to a collector.
+/// The way of spans to a collector: a bounded queue, and a task that takes all that waits into the
+/// next export while the last one is under way, as the log's appender does. (OpenTelemetry's own
+/// batch processor exports by a clock, in a thread that it wakes for nothing when there is
+/// nothing to do.)
 #[derive(Debug)]
 pub(crate) struct Exporting {
-    processor: BatchSpanProcessor,
+    waiting: mpsc::Sender<SpanData>,
+    lost: AtomicU64,
     scope: InstrumentationScope,
+    stop: CancellationToken,
+    task: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Exporting {
+    fn start(exporter: SpanExporter) -> Arc<Exporting> {
+        let max_waiting = environment::number("OTEL_BSP_MAX_QUEUE_SIZE");
+        let (waiting, spans) = mpsc::channel(max_waiting.unwrap_or(MAX_WAITING_SPANS).max(1));
+        let scope = InstrumentationScope::builder(SCOPE).with_version(env!("CARGO_PKG_VERSION"));
+        let (scope, stop) = (scope.build(), CancellationToken::new());
+        let lost = AtomicU64::new(0);
+        let exporting = Arc::new(Exporting { waiting, lost, scope, stop, task: Mutex::default() });
+        let task = tokio::spawn(export_all(Arc::clone(&exporting), exporter, spans));
+        *exporting.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+        exporting
+    }
+
+    /// Hands a span over. Never waits: without room it is dropped, and counted.
     pub(crate) fn tell(&self, span: SpanData) {
-        self.processor.on_end(span);
+        if self.waiting.try_send(span).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn scope(&self) -> InstrumentationScope {
         self.scope.clone()
     }
 
-    pub(crate) fn stop(&self) {
-        if let Err(error) = self.processor.shutdown_with_timeout(LAST_SPANS) {
-            tracing::warn!(%error, "the last spans were not exported");
+    /// Exports what waits, if that does not take long.
+    pub(crate) async fn stop(&self) {
+        self.stop.cancel();
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task
+            && timeout(LAST_SPANS, task).await.is_err()
+        {
+            tracing::warn!("the last spans were not exported: the collector does not answer");
         }
+    }
+}
+
+async fn export_all(
+    exporting: Arc<Exporting>,
+    exporter: SpanExporter,
+    mut spans: mpsc::Receiver<SpanData>,
+) {
+    let most = environment::number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE").unwrap_or(MAX_BATCH_SPANS);
+    let pause = environment::number("OTEL_BSP_SCHEDULE_DELAY");
+    let pause = pause.map_or(PAUSE, |milliseconds| Duration::from_millis(milliseconds as u64));
+    let mut batch = Vec::new();
+    let mut complained: Option<Instant> = None;
+    loop {
+        tokio::select! {
+            biased;
+            count = spans.recv_many(&mut batch, most.max(1)) => if count == 0 {
+                return;
+            },
+            () = exporting.stop.cancelled(), if !spans.is_closed() => {
+                // What waits still goes out; nothing new is taken.
+                spans.close();
+                continue;
+            }
+        }
+        let count = batch.len() as u64;
+        let exported = exporter.export(std::mem::take(&mut batch)).await;
+        if exported.is_err() {
+            exporting.lost.fetch_add(count, Ordering::Relaxed);
+        }
+        let lost = exporting.lost.load(Ordering::Relaxed);
+        if lost > 0 && complained.is_none_or(|time| time.elapsed() >= COMPLAINT_PAUSE) {
+            exporting.lost.fetch_sub(lost, Ordering::Relaxed);
+            complained = Some(Instant::now());
+            let error = exported.err().map(tracing::field::display);
+            tracing::warn!(spans = lost, error, "spans were lost on their way to the collector");
+        }
+        _ = exporting.stop.run_until_cancelled(tokio::time::sleep(pause)).await;
     }
 }
 
@@ -61,49 +128,40 @@ impl Exporting {
 struct Shared(Arc<Exporting>);
 
 impl SpanProcessor for Shared {
-    fn on_start(&self, span: &mut Span, context: &Context) {
-        self.0.processor.on_start(span, context);
-    }
+    fn on_start(&self, _: &mut Span, _: &Context) {}
 
     fn on_end(&self, span: SpanData) {
-        self.0.processor.on_end(span);
+        self.0.tell(span);
     }
 
     fn force_flush(&self) -> OTelSdkResult {
-        self.0.processor.force_flush()
+        Ok(())
     }
 
-    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        self.0.processor.shutdown_with_timeout(timeout)
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        // The way is closed by whoever has opened it.
+        Ok(())
     }
 }
 
-/// The way for spans; the endpoint is None if OpenTelemetry's variables name it.
+/// The way for spans; the endpoint is None if OpenTelemetry's variables name it. Nothing is
+/// connected to before there is something to send.
 pub(crate) fn spans(
     endpoint: Option<&str>,
     resource: &Resource,
 ) -> Result<(Arc<Exporting>, SdkTracerProvider), TelemetryError> {
-    let exporter = SpanExporter::builder().with_tonic().with_tls_config(tls());
+    let exporter = SpanExporter::builder().with_tonic();
     let exporter = match endpoint {
         Some(endpoint) => exporter.with_endpoint(endpoint),
         None => exporter,
     };
-    let exporter = exporter.build().map_err(TelemetryError::Exporter)?;
-    let mut batches = BatchConfigBuilder::default();
-    let is_set = |name| std::env::var_os(name).is_some();
-    if !is_set("OTEL_BSP_SCHEDULE_DELAY") {
-        batches = batches.with_scheduled_delay(BATCH_DELAY);
-    }
-    if !is_set("OTEL_BSP_MAX_QUEUE_SIZE") {
-        batches = batches.with_max_queue_size(MAX_WAITING_SPANS);
-    }
-    if !is_set("OTEL_BSP_MAX_EXPORT_BATCH_SIZE") {
-        batches = batches.with_max_export_batch_size(MAX_BATCH_SPANS);
-    }
-    let mut processor = BatchSpanProcessor::new(exporter, batches.build());
-    processor.set_resource(resource);
-    let scope = InstrumentationScope::builder(SCOPE).with_version(env!("CARGO_PKG_VERSION"));
-    let exporting = Arc::new(Exporting { processor, scope: scope.build() });
+    let exporter = match tls(endpoint, "TRACES")? {
+        Some(tls) => exporter.with_tls_config(tls),
+        None => exporter,
+    };
+    let mut exporter = exporter.build().map_err(TelemetryError::Exporter)?;
+    exporter.set_resource(resource);
+    let exporting = Exporting::start(exporter);
     let provider = SdkTracerProvider::builder()
         .with_span_processor(Shared(Arc::clone(&exporting)))
         // Calls are chosen before they have a span.
@@ -115,15 +173,40 @@ pub(crate) fn spans(
 
 /// The way for metrics.
 pub(crate) fn metrics(endpoint: Option<&str>) -> Result<MetricExporter, TelemetryError> {
-    let exporter = MetricExporter::builder().with_tonic().with_tls_config(tls());
+    let exporter = MetricExporter::builder().with_tonic();
     let exporter = match endpoint {
         Some(endpoint) => exporter.with_endpoint(endpoint),
+        None => exporter,
+    };
+    let exporter = match tls(endpoint, "METRICS")? {
+        Some(tls) => exporter.with_tls_config(tls),
         None => exporter,
     };
     exporter.build().map_err(TelemetryError::Exporter)
 }
 
-/// For endpoints that begin with https.
-fn tls() -> ClientTlsConfig {
-    ClientTlsConfig::new().with_enabled_roots()
+/// For a collector at an https address: whom to trust, and what to show. (OpenTelemetry's exporter
+/// does not read these variables itself.)
+fn tls(endpoint: Option<&str>, signal: &str) -> Result<Option<ClientTlsConfig>, TelemetryError> {
+    let of_signal = |rest: &str| {
+        environment::variable(&format!("OTEL_EXPORTER_OTLP_{signal}_{rest}"))
+            .or_else(|| environment::variable(&format!("OTEL_EXPORTER_OTLP_{rest}")))
+    };
+    let endpoint = endpoint.map(str::to_owned).or_else(|| of_signal("ENDPOINT"));
+    if !endpoint.is_some_and(|endpoint| endpoint.starts_with("https:")) {
+        return Ok(None);
+    }
+    let read =
+        |path: String| std::fs::read(&path).map_err(|source| TelemetryError::File { path, source });
+    let tls = match of_signal("CERTIFICATE") {
+        Some(path) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(path)?)),
+        None => ClientTlsConfig::new().with_enabled_roots(),
+    };
+    let shown = of_signal("CLIENT_CERTIFICATE").zip(of_signal("CLIENT_KEY"));
+    Ok(Some(match shown {
+        Some((certificate, key)) => {
+            tls.identity(Identity::from_pem(read(certificate)?, read(key)?))
+        }
+        None => tls,
+    }))
 }

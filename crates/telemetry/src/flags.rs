@@ -14,6 +14,7 @@ use prometheus::Registry;
 use tonic::transport::Uri;
 use tracing_subscriber::util::TryInitError;
 
+use crate::environment::{self, is, is_set, variable};
 use crate::export;
 use crate::logging::LoggingFlags;
 use crate::metrics::{SCOPE, Scrape};
@@ -33,8 +34,11 @@ pub struct TelemetryFlags {
     /// example http://localhost:4317.
     ///
     /// OpenTelemetry's own variables count as well: OTEL_EXPORTER_OTLP_ENDPOINT in place of this
-    /// flag, OTEL_EXPORTER_OTLP_HEADERS, OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME,
-    /// OTEL_BSP_SCHEDULE_DELAY and so on. OTEL_SDK_DISABLED=true sends nothing.
+    /// flag, or one of OTEL_EXPORTER_OTLP_TRACES_ENDPOINT and OTEL_EXPORTER_OTLP_METRICS_ENDPOINT;
+    /// OTEL_EXPORTER_OTLP_HEADERS, _TIMEOUT, _COMPRESSION (gzip), _CERTIFICATE,
+    /// _CLIENT_CERTIFICATE, _CLIENT_KEY; OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES;
+    /// OTEL_BSP_SCHEDULE_DELAY, OTEL_BSP_MAX_QUEUE_SIZE, OTEL_BSP_MAX_EXPORT_BATCH_SIZE;
+    /// OTEL_METRIC_EXPORT_INTERVAL. OTEL_SDK_DISABLED=true sends nothing.
     #[arg(
         long,
         value_name = "URL",
@@ -46,7 +50,7 @@ pub struct TelemetryFlags {
     /// The share of the traces that begin here that is recorded, from 0 to 1. A call that comes
     /// with a traceparent is recorded if its caller records it.
     ///
-    /// The default is all of them, or OTEL_TRACES_SAMPLER_ARG.
+    /// The default is all of them, or what OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG say.
     #[arg(long, value_name = "RATIO", env = "KEEPTRUSTS_WEBHOOKS_TRACE_SAMPLING")]
     pub trace_sampling: Option<SamplingRatio>,
 }
@@ -63,14 +67,14 @@ pub enum TelemetryError {
     /// The metrics cannot be served.
     #[error("cannot collect metrics")]
     Metrics(#[from] OTelSdkError),
-    /// A variable of OpenTelemetry's has a value that means nothing.
-    #[error("OTEL_TRACES_SAMPLER_ARG: {0}")]
-    SamplerArgument(&'static str),
-    /// The same.
-    #[error(
-        "OTEL_TRACES_SAMPLER={0} is not known here: write parentbased_traceidratio, parentbased_always_on or parentbased_always_off"
-    )]
-    Sampler(String),
+    /// A certificate or a key for the collector cannot be read.
+    #[error("cannot read {path}, which OTEL_EXPORTER_OTLP_… names")]
+    File {
+        /// Which file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
 }
 
 impl TelemetryFlags {
@@ -80,7 +84,6 @@ impl TelemetryFlags {
         let resource = resource(name);
         let exports = self.exports();
         let endpoint = self.otlp_endpoint.as_deref();
-        let sampling = self.sampling()?;
         let exporting = match exports.spans {
             true => Some(export::spans(endpoint, &resource)?),
             false => None,
@@ -89,6 +92,8 @@ impl TelemetryFlags {
         self.logging.start(tracer)?;
         let exporting = exporting.map(|(exporting, _)| exporting);
         if let Some(exporting) = exporting.clone() {
+            let sampling = self.sampling();
+            tracing::info!(collector = self.collector(), %sampling, "sending traces");
             started::set(Started { sampling, exporting });
         }
 
@@ -105,9 +110,14 @@ impl TelemetryFlags {
         let meters = meters.build();
         global::set_meter_provider(meters.clone());
         let pushing = exports.metrics.then(|| tokio::spawn(refresh_for_pushes()).abort_handle());
-        if exports.spans || exports.metrics {
-            let destination = endpoint.unwrap_or("as OTEL_EXPORTER_OTLP_… say");
-            tracing::info!(destination, %sampling, "sending traces and metrics");
+        if exports.metrics {
+            tracing::info!(collector = self.collector(), "sending metrics");
+        }
+        if !environment::is("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+            && let Some(protocol) = environment::variable("OTEL_EXPORTER_OTLP_PROTOCOL")
+            && (exports.spans || exports.metrics)
+        {
+            tracing::warn!(protocol, "OTEL_EXPORTER_OTLP_PROTOCOL is ignored: it is grpc here");
         }
         Ok(Telemetry { exporting, meters, scrape: Scrape(registry), pushing })
     }
@@ -115,27 +125,46 @@ impl TelemetryFlags {
     fn exports(&self) -> Exports {
         let given = self.otlp_endpoint.is_some() || is_set("OTEL_EXPORTER_OTLP_ENDPOINT");
         let enabled = !is("OTEL_SDK_DISABLED", "true");
-        let wanted =
-            |endpoint, exporter| enabled && (given || is_set(endpoint)) && !is(exporter, "none");
+        let wanted = |endpoint, exporter| {
+            // `otlp` without an endpoint means OpenTelemetry's own, on this machine.
+            let wanted = given || is_set(endpoint) || is(exporter, "otlp");
+            enabled && wanted && !is(exporter, "none")
+        };
         Exports {
             spans: wanted("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_TRACES_EXPORTER"),
             metrics: wanted("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_METRICS_EXPORTER"),
         }
     }
 
-    fn sampling(&self) -> Result<SamplingRatio, TelemetryError> {
+    /// For the logs.
+    fn collector(&self) -> &str {
+        self.otlp_endpoint.as_deref().unwrap_or("as OTEL_EXPORTER_OTLP_… say")
+    }
+
+    fn sampling(&self) -> SamplingRatio {
         if let Some(ratio) = self.trace_sampling {
-            return Ok(ratio);
+            return ratio;
         }
-        let argument = variable("OTEL_TRACES_SAMPLER_ARG");
-        let ratio = argument.map(|text| text.parse().map_err(TelemetryError::SamplerArgument));
-        match variable("OTEL_TRACES_SAMPLER").as_deref() {
-            None | Some("parentbased_traceidratio" | "traceidratio") => {
-                Ok(ratio.transpose()?.unwrap_or(SamplingRatio::ALL))
+        let sampler = variable("OTEL_TRACES_SAMPLER");
+        match sampler.as_deref() {
+            None | Some("parentbased_traceidratio") => {
+                let Some(argument) = variable("OTEL_TRACES_SAMPLER_ARG") else {
+                    return SamplingRatio::ALL;
+                };
+                argument.parse().unwrap_or_else(|problem: &str| {
+                    tracing::warn!(argument, "OTEL_TRACES_SAMPLER_ARG is ignored: {problem}");
+                    SamplingRatio::ALL
+                })
             }
-            Some("parentbased_always_on" | "always_on") => Ok(SamplingRatio::ALL),
-            Some("parentbased_always_off" | "always_off") => Ok(SamplingRatio::NONE),
-            Some(other) => Err(TelemetryError::Sampler(other.to_owned())),
+            Some("parentbased_always_on") => SamplingRatio::ALL,
+            Some("parentbased_always_off") => SamplingRatio::NONE,
+            Some(other) => {
+                tracing::warn!(
+                    sampler = other,
+                    "OTEL_TRACES_SAMPLER is ignored: here callers decide for their traces (parentbased_traceidratio, parentbased_always_on, parentbased_always_off), and of others all are recorded"
+                );
+                SamplingRatio::ALL
+            }
         }
     }
 }
@@ -160,33 +189,25 @@ struct Exports {
 /// Which process this is. OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES go before what we say.
 fn resource(name: &'static str) -> Resource {
     let named = Resource::builder();
-    let is_named = is_set("OTEL_SERVICE_NAME")
-        || variable("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|all| all.contains("service.name="));
+    let attributes = variable("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
+    let is_given = |key| {
+        let mut keys = attributes.split(',').filter_map(|pair| pair.split('=').next());
+        keys.any(|given| given.trim() == key)
+    };
+    let is_named = is_set("OTEL_SERVICE_NAME") || is_given("service.name");
     let named = if is_named { named } else { named.with_service_name(name) };
     let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
     named.with_attribute(version).build()
 }
 
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-fn is_set(name: &str) -> bool {
-    variable(name).is_some()
-}
-
-fn is(name: &str, value: &str) -> bool {
-    variable(name).is_some_and(|set| set.eq_ignore_ascii_case(value))
-}
-
-fn endpoint(text: &str) -> Result<String, String> {
+fn endpoint(text: &str) -> Result<String, &'static str> {
     let url: Option<Uri> = text.parse().ok();
-    let is_url = |url: &Uri| matches!(url.scheme_str(), Some("http" | "https"));
-    match url.as_ref().is_some_and(is_url) {
-        true => Ok(text.to_owned()),
-        false => {
-            Err("write http://host:port or https://host:port, such as http://localhost:4317"
-                .to_owned())
-        }
+    let Some(url) = url.filter(|url| matches!(url.scheme_str(), Some("http" | "https"))) else {
+        return Err("write http://host:port or https://host:port, such as http://localhost:4317");
+    };
+    match url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        // It would not be used, and be seen in logs.
+        true => Err("write no user or password: give them by OTEL_EXPORTER_OTLP_HEADERS"),
+        false => Ok(text.to_owned()),
     }
 }

@@ -18,6 +18,7 @@
 #![deny(missing_docs)]
 
 mod call;
+mod environment;
 mod export;
 mod flags;
 mod logging;
@@ -37,7 +38,7 @@ pub use refresh::before_collecting;
 pub use started::Telemetry;
 pub use told::{ToldSpan, is_recorded};
 
-/// Keys and values of spans and metrics, and kinds of spans.
-pub use opentelemetry::KeyValue;
 pub use opentelemetry::metrics::{Counter, Histogram, ObservableGauge};
 pub use opentelemetry::trace::SpanKind;
+/// Keys and values of spans and metrics, and kinds of spans.
+pub use opentelemetry::{KeyValue, Value};

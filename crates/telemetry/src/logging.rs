@@ -90,12 +90,18 @@ impl LoggingFlags {
             // The span is the call's: its trace id is what lines are looked for by.
             LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
         };
-        let lines = lines.with_filter(EnvFilter::new(&self.log_level.0));
+        // What OpenTelemetry tells of itself at info is for its developers.
+        let quiet =
+            if self.log_level.0.contains("opentelemetry") { "" } else { ",opentelemetry=warn" };
+        let lines = lines.with_filter(EnvFilter::new(format!("{}{quiet}", self.log_level.0)));
         let traces = tracer.map(|tracer| {
             let traces = tracing_opentelemetry::layer().with_tracer(tracer);
             // Where it happened and on which thread is the logs' to say.
             let traces = traces.with_location(false).with_threads(false);
-            traces.with_tracked_inactivity(false).with_filter(filter_fn(is_for_traces))
+            let traces = traces.with_tracked_inactivity(false);
+            // With a hint, so that finer events of libraries cost nothing.
+            let filter = filter_fn(is_for_traces).with_max_level_hint(LevelFilter::INFO);
+            traces.with_filter(filter)
         });
         tracing_subscriber::registry().with(lines).with(traces).try_init()
     }

@@ -18,7 +18,7 @@ impl SamplingRatio {
     fn takes(self, id: TraceId) -> bool {
         // The lower 56 bits are random (W3C Trace Context level 2, section 3.2.2.3).
         let random = u128::from_be_bytes(id.0) & ((1 << 56) - 1);
-        (random as f64) < self.0 * (1_u64 << 56) as f64
+        self == SamplingRatio::ALL || (random as f64) < self.0 * (1_u64 << 56) as f64
     }
 
     /// Whether the trace of a call is recorded: a new one, or one that has begun elsewhere.

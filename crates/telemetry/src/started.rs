@@ -56,14 +56,15 @@ impl Telemetry {
         if let Some(pushing) = pushing {
             pushing.abort();
         }
-        // The exporters wait for their threads.
-        let stopped = tokio::task::spawn_blocking(move || {
+        let last_spans = async {
             if let Some(exporting) = exporting {
-                exporting.stop();
+                exporting.stop().await;
             }
-            meters.shutdown()
-        });
-        if let Ok(Err(error)) = stopped.await {
+        };
+        // It waits for a thread of its own.
+        let last_metrics = tokio::task::spawn_blocking(move || meters.shutdown());
+        let ((), stopped) = tokio::join!(last_spans, last_metrics);
+        if let Ok(Err(error)) = stopped {
             tracing::debug!(%error, "the last metrics were not exported");
         }
     }

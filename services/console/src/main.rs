@@ -51,7 +51,9 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync
     tls::reload_on_hangup(service_tls.clone(), reload::on_hangup()?);
     let services = Services::connect_lazily(&addresses, service_tls);
     let console = Console::bind(&flags.console, flags.trust.trust()).await?;
-    let monitored = monitoring.serve(telemetry, Readiness::new(shutdown.clone()));
+    let readiness = Readiness::new(shutdown.clone());
+    readiness.started();
+    let monitored = monitoring.serve(telemetry, readiness);
     let served = console.serve(services, shutdown).await;
     monitored.stop().await;
     Ok(served?)

@@ -16,6 +16,7 @@ mod transport;
 
 use std::sync::Arc;
 
+use keeptrusts_webhooks_contracts::v1::dispatch_service_server::DispatchServiceServer;
 use keeptrusts_webhooks_process::readiness::Readiness;
 use keeptrusts_webhooks_store::keyring::Keyring;
 use keeptrusts_webhooks_store::{Clock, Log};
@@ -26,6 +27,7 @@ pub use pipeline::scheduler;
 pub use settings::Settings;
 pub use transport::Transport;
 
+use api::DispatchApi;
 use lease::HeldLease;
 use ownership::Ownership;
 use standing::Standing;
@@ -71,10 +73,17 @@ impl Dispatch {
         Dispatch { stop, standing, work }
     }
 
-    /// A process is ready only while the leases are looked after.
-    pub fn needed_by(&self, readiness: Readiness) -> Readiness {
-        let standing = Arc::clone(&self.standing);
-        readiness.needs("leases", move || std::future::ready(standing.is_tended()))
+    /// The service is ready only while the leases are looked after.
+    pub fn needed_by(&self, readiness: &Readiness) {
+        let (standing, ended) = (Arc::clone(&self.standing), self.work.abort_handle());
+        readiness.needs_for::<DispatchServiceServer<DispatchApi>, _>("leases", move || {
+            let seen = match ended.is_finished() {
+                // A defect of ours, which the log has told: only another process can go on.
+                true => Err("the work has ended: start the process again".to_owned()),
+                false => standing.is_tended(),
+            };
+            std::future::ready(seen)
+        });
     }
 
     /// Begins nothing new, finishes the attempts under way, gives the shards back.

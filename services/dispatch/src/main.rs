@@ -46,11 +46,11 @@ async fn main() -> ExitCode {
 }
 
 async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let mut process = ServiceProcess::open("dispatch-service", flags.listen, flags.process).await?;
+    let process = ServiceProcess::open("dispatch-service", flags.listen, flags.process).await?;
     let retention = flags.retention.body_retention;
     let parts = flags.dispatch.parts(&process.database, system_clock(), retention)?;
     let dispatch = Dispatch::start(member_name(), parts);
-    process.readiness = dispatch.needed_by(process.readiness);
+    dispatch.needed_by(&process.readiness);
     let (log, shutdown) = (Arc::clone(&process.database.log), process.shutdown.clone());
     let api = DispatchApi::server(log, system_clock(), retention, shutdown);
     process.serve(|server| server.service(api), async || dispatch.stop().await).await

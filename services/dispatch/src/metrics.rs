@@ -6,6 +6,7 @@ use std::time::Duration;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::Trigger;
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
+use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_outbound::FailureKind;
 use keeptrusts_webhooks_telemetry::{
     Counter, Histogram, KeyValue, LONG_SECONDS, SHORT_SECONDS, counter, seconds,
@@ -39,12 +40,7 @@ impl AttemptResult {
 /// A request is over.
 pub(crate) fn attempted(result: AttemptResult, trigger: Trigger, duration: Duration) {
     let result_label = KeyValue::new("result", result.name());
-    let trigger = match trigger {
-        Trigger::Automatic => "automatic",
-        Trigger::Manual => "manual",
-        Trigger::Test => "test",
-    };
-    ATTEMPTS.add(1, &[result_label.clone(), KeyValue::new("trigger", trigger)]);
+    ATTEMPTS.add(1, &[result_label.clone(), KeyValue::new("trigger", trigger.name())]);
     ATTEMPT_DURATION.record(duration.as_secs_f64(), &[result_label]);
     if let AttemptResult::Failed(FailureKind::Refused(what)) = result {
         ADDRESSES_REFUSED.add(1, &[KeyValue::new("what", what)]);
@@ -56,9 +52,11 @@ pub(crate) fn scheduled(deliveries: usize) {
     DELIVERIES_SCHEDULED.add(deliveries as u64, &[]);
 }
 
-/// The outcome of an attempt is committed; `before` is the state that the delivery had.
-pub(crate) fn concluded(before: DeliveryState, delivery: &Delivery, now: Timestamp) {
-    if delivery.state == before {
+/// The outcome of an attempt is committed, or there was nothing to attempt; `before` is the state
+/// that the delivery had, and `end` when its last request was over. Tests do not count: nobody has
+/// published what they deliver.
+pub(crate) fn concluded(before: DeliveryState, delivery: &Delivery, end: Timestamp) {
+    if delivery.state == before || delivery.event_type == EventType::Test {
         return;
     }
     let outcome = match delivery.state {
@@ -71,7 +69,7 @@ pub(crate) fn concluded(before: DeliveryState, delivery: &Delivery, now: Timesta
     if delivery.state == DeliveryState::Delivered {
         // An event's id has the time at which it was accepted.
         let accepted = i64::try_from(delivery.event_id.ulid().timestamp_ms()).unwrap_or(i64::MAX);
-        let took = (now.as_millisecond() - accepted).max(0) as f64 / 1_000.0;
+        let took = (end.as_millisecond() - accepted).max(0) as f64 / 1_000.0;
         let attempt = if delivery.attempt_count == 1 { "first" } else { "later" };
         PUBLISH_TO_DELIVERED.record(took, &[KeyValue::new("attempt", attempt)]);
     }
@@ -103,8 +101,12 @@ static DELIVERIES_SCHEDULED: LazyLock<Counter<u64>> = LazyLock::new(|| {
     counter("keeptrusts_webhooks.deliveries.scheduled", "deliveries that routing has decided")
 });
 
-static DELIVERIES_ENDED: LazyLock<Counter<u64>> =
-    LazyLock::new(|| counter("keeptrusts_webhooks.deliveries.ended", "deliveries that have ended"));
+static DELIVERIES_ENDED: LazyLock<Counter<u64>> = LazyLock::new(|| {
+    counter(
+        "keeptrusts_webhooks.deliveries.ended",
+        "deliveries that have ended; one that failed and was then delivered by a manual retry is both",
+    )
+});
 
 static PUBLISH_TO_DELIVERED: LazyLock<Histogram<f64>> = LazyLock::new(|| {
     let about = "from the event's acceptance to the receiver's 2xx";

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use keeptrusts_webhooks_domain::log::Shard as ShardNumber;
 use keeptrusts_webhooks_store::StoreError;
 use keeptrusts_webhooks_telemetry::{KeyValue, before_collecting, meter};
@@ -71,11 +72,21 @@ static FIGURES: Mutex<BTreeMap<u16, Figures>> = Mutex::new(BTreeMap::new());
 
 #[derive(Debug, Clone, Copy)]
 struct Figures {
-    waiting: u64,
-    oldest_due_seconds: f64,
     requests: u64,
     lag: u64,
+    /// None: the database has not told.
+    stored: Option<Stored>,
 }
+
+/// What only the database knows.
+#[derive(Debug, Clone, Copy)]
+struct Stored {
+    waiting: u64,
+    oldest_due_seconds: f64,
+}
+
+/// How long the database may take for one shard.
+const LOOK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Looks the figures up whenever metrics are collected.
 pub(crate) fn show_before_collecting(standing: &Arc<Standing>) {
@@ -85,67 +96,71 @@ pub(crate) fn show_before_collecting(standing: &Arc<Standing>) {
         let standing = standing.upgrade();
         async move {
             let Some(standing) = standing else { return false };
-            let mut figures = BTreeMap::new();
-            for shard in standing.owned() {
-                match look_up(&shard).await {
-                    Ok(found) => _ = figures.insert(shard.lease.shard().0, found),
+            // All at the same time: whoever collects waits.
+            let looks = standing.owned().into_iter().map(async |shard| {
+                let stored = tokio::time::timeout(LOOK_PATIENCE, look_up(&shard)).await;
+                let stored = stored.ok().and_then(|looked| match looked {
+                    Ok(stored) => Some(stored),
                     Err(error) => {
                         tracing::debug!(shard = %shard.lease.shard(), %error, "no figures");
+                        None
                     }
-                }
-            }
+                });
+                let known = shard.log.watch(shard.lease.shard()).borrow().0;
+                let figures = Figures {
+                    requests: shard.requests_under_way.load(Ordering::Relaxed) as u64,
+                    lag: (known - shard.acted_on.load(Ordering::Relaxed)).max(0).unsigned_abs(),
+                    stored,
+                };
+                (shard.lease.shard().0, figures)
+            });
+            let figures = join_all(looks).await.into_iter().collect();
             *FIGURES.lock().unwrap_or_else(PoisonError::into_inner) = figures;
             true
         }
     });
 }
 
-async fn look_up(shard: &Shard) -> Result<Figures, StoreError> {
+async fn look_up(shard: &Shard) -> Result<Stored, StoreError> {
     let (store, number) = (shard.log.store(), shard.lease.shard());
-    let state = store.shard_state(number).await?;
     let waiting = store.count_waiting(number).await?;
     let endpoints = store.waiting_endpoints(number).await?.endpoints;
     // What waits for a disabled endpoint is not late.
     let due_times = endpoints.iter().filter(|(id, _)| shard.is_open(*id)).map(|(_, due)| *due);
     let now = (shard.clock)();
     let late = due_times.min().map_or(0.0, |due| now.duration_since(due).as_secs_f64().max(0.0));
-    Ok(Figures {
-        waiting,
-        oldest_due_seconds: late,
-        requests: shard.requests_under_way.load(Ordering::Relaxed) as u64,
-        lag: state.last_position.0.abs_diff(state.checkpoint.0),
-    })
+    Ok(Stored { waiting, oldest_due_seconds: late })
 }
 
 /// Made once: they are told by whatever the figures are then.
 static GAUGES: LazyLock<()> = LazyLock::new(|| {
-    type Told = fn(&Figures) -> f64;
+    type Told = fn(&Figures) -> Option<f64>;
     let gauges: [(&str, &str, &str, Told); 5] = [
         (
             "keeptrusts_webhooks.deliveries.waiting",
             "",
             "deliveries of the shard that wait for an attempt",
-            |figures| figures.waiting as f64,
+            |figures| Some(figures.stored?.waiting as f64),
         ),
         (
             "keeptrusts_webhooks.oldest_due",
             "s",
             "for how long the delivery that is due the longest has been due",
-            |figures| figures.oldest_due_seconds,
+            |figures| Some(figures.stored?.oldest_due_seconds),
         ),
         (
             "keeptrusts_webhooks.requests.in_flight",
             "",
             "attempts whose request is under way",
-            |figures| figures.requests as f64,
+            |figures| Some(figures.requests as f64),
         ),
         (
             "keeptrusts_webhooks.shard.lag.records",
             "",
-            "records of the shard that are not routed yet",
-            |figures| figures.lag as f64,
+            "records that this process knows of and has not acted on",
+            |figures| Some(figures.lag as f64),
         ),
-        ("keeptrusts_webhooks.shard.owned", "", "1: this process owns the shard", |_| 1.0),
+        ("keeptrusts_webhooks.shard.owned", "", "1: this process owns the shard", |_| Some(1.0)),
     ];
     let meter = meter();
     for (name, unit, about, told) in gauges {
@@ -154,7 +169,9 @@ static GAUGES: LazyLock<()> = LazyLock::new(|| {
             .with_callback(move |observer| {
                 let figures = FIGURES.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 for (shard, figures) in figures {
-                    observer.observe(told(&figures), &[KeyValue::new("shard", i64::from(shard))]);
+                    if let Some(value) = told(&figures) {
+                        observer.observe(value, &[KeyValue::new("shard", i64::from(shard))]);
+                    }
                 }
             })
             .build();

@@ -1,5 +1,7 @@
 //! From a publishing to an operation on the log: the body is rendered here, once.
 
+use std::sync::Arc;
+
 use keeptrusts_webhooks_contracts::api::Publish;
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_contracts::status;
@@ -23,24 +25,47 @@ use tonic::Status;
 use crate::told::{self, Publishing};
 use crate::{IngestApi, metrics};
 
-/// An event that is about to be accepted.
+/// An event that is about to be accepted. It is counted and told of in any case, also when nobody
+/// waits for the answer any more: then it may be committed all the same, and what follows from it
+/// hangs below its span.
 pub(crate) struct Accepting {
     pub(crate) event_id: EventId,
     event_type: EventType,
     /// What is to be told when it is over.
     publishing: Option<Publishing>,
+    is_over: bool,
 }
 
+/// The reason by which those are counted whose caller has gone.
+const CALLER_GONE: &str = "CALLER_GONE";
+
 impl Accepting {
-    /// It was accepted, or not: counted, and told.
-    pub(crate) fn over(self, answer: &Result<v1::PublishEventResponse, Status>, now: Timestamp) {
+    /// It was accepted, or not.
+    pub(crate) fn over(mut self, answer: &Result<v1::PublishEventResponse, Status>) {
+        self.is_over = true;
         match answer {
             Ok(answer) if answer.duplicate => {}
             Ok(_) => metrics::accepted(self.event_type),
             Err(status) => metrics::not_accepted(status),
         }
-        if let Some(publishing) = self.publishing {
-            publishing.over(now, answer.as_ref().err().map(Status::message));
+        if let Some(publishing) = self.publishing.take() {
+            match answer {
+                Ok(answer) if answer.duplicate => publishing.was_there(&answer.event_id),
+                Ok(_) => publishing.over(None),
+                Err(status) => publishing.over(Some(status.message())),
+            }
+        }
+    }
+}
+
+impl Drop for Accepting {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        metrics::not_accepted_because(CALLER_GONE);
+        if let Some(publishing) = self.publishing.take() {
+            publishing.over(Some("nobody waits for the answer any more; it may be accepted"));
         }
     }
 }
@@ -77,7 +102,7 @@ impl IngestApi {
             event_type,
             organization_id: organization_id.clone(),
             start: now,
-            commit_start: (self.clock)(),
+            clock: Arc::clone(&self.clock),
         });
         let operation = Operation {
             id: OperationId::new(new_ulid(now)),
@@ -101,7 +126,7 @@ impl IngestApi {
             fence: None,
             checkpoint: None,
         };
-        (Accepting { event_id, event_type, publishing }, operation)
+        (Accepting { event_id, event_type, publishing, is_over: false }, operation)
     }
 }
 

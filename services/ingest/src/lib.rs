@@ -64,7 +64,7 @@ impl IngestApi {
         let (accepting, operation) = self.accept(publish, &caller, trace);
         let appended = answer::append(&self.log, shard, operation).await;
         let answer = appended.and_then(|appended| accept::answer(accepting.event_id, appended));
-        accepting.over(&answer, (self.clock)());
+        accepting.over(&answer);
         answer
     }
 
@@ -92,14 +92,13 @@ impl IngestApi {
         let appended = self.log.append_all(shard, operations);
         let appended = tokio::time::timeout(answer::COMMIT_PATIENCE, appended).await;
         let mut appended = appended.map(Vec::into_iter);
-        let now = (self.clock)();
         let answers = accepted.into_iter().map(|item| {
             let accepting = item.inspect_err(metrics::not_accepted)?;
             let answer = match &mut appended {
                 Ok(appended) => accept::answered(accepting.event_id, appended.next()),
                 Err(_) => Err(answer::in_doubt()),
             };
-            accepting.over(&answer, now);
+            accepting.over(&answer);
             answer
         });
         let answers = answers.collect();

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use keeptrusts_webhooks_domain::event_type::EventType;
-use keeptrusts_webhooks_telemetry::{Counter, KeyValue, code_name, counter};
+use keeptrusts_webhooks_telemetry::{Counter, KeyValue, Value, code_name, counter};
 use tonic::Status;
 use tonic_types::StatusExt;
 
@@ -12,11 +12,22 @@ pub(crate) fn accepted(event_type: EventType) {
     EVENTS_ACCEPTED.add(1, &[KeyValue::new("event_type", event_type.name())]);
 }
 
-/// A publishing was refused, or failed.
+/// A publishing was refused, or failed. (What the gate refuses has not come here: it is among the
+/// calls that the server counts.)
 pub(crate) fn not_accepted(status: &Status) {
-    let reason = status.get_details_error_info().map(|info| info.reason);
-    let reason = reason.unwrap_or_else(|| code_name(status.code()).to_owned());
-    PUBLISH_ERRORS.add(1, &[KeyValue::new("reason", reason)]);
+    match status.get_details_error_info() {
+        Some(info) => count(info.reason),
+        None => count(code_name(status.code())),
+    }
+}
+
+/// The same for a reason that is no status.
+pub(crate) fn not_accepted_because(reason: &'static str) {
+    count(reason);
+}
+
+fn count(reason: impl Into<Value>) {
+    PUBLISH_ERRORS.add(1, &[KeyValue::new("reason", reason.into())]);
 }
 
 static EVENTS_ACCEPTED: LazyLock<Counter<u64>> = LazyLock::new(|| {

@@ -5,10 +5,10 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use keeptrusts_webhooks_domain::trace::TraceContext;
+use keeptrusts_webhooks_store::Clock;
 use keeptrusts_webhooks_telemetry::{KeyValue, SpanKind, ToldSpan, is_recorded, new_trace};
 
 /// An event on its way into the log, whose trace is recorded.
-#[derive(Debug)]
 pub(crate) struct Publishing {
     pub(crate) parent: TraceContext,
     pub(crate) context: TraceContext,
@@ -16,8 +16,7 @@ pub(crate) struct Publishing {
     pub(crate) event_type: EventType,
     pub(crate) organization_id: OrganizationId,
     pub(crate) start: Timestamp,
-    /// It is handed to the log.
-    pub(crate) commit_start: Timestamp,
+    pub(crate) clock: Clock,
 }
 
 /// Where an event hangs in the trace of the call that publishes it: below a span of its own, if
@@ -31,39 +30,51 @@ pub(crate) fn place(call: TraceContext) -> TraceContext {
 
 impl Publishing {
     /// It is over: durable, or not because of an error.
-    pub(crate) fn over(self, end: Timestamp, error: Option<&str>) {
-        let Publishing { parent, context, event_id, event_type, organization_id, .. } = self;
-        let attributes = vec![
-            KeyValue::new("messaging.system", "keeptrusts_webhooks"),
-            KeyValue::new("messaging.operation.name", "publish"),
-            KeyValue::new("messaging.operation.type", "send"),
-            KeyValue::new("messaging.destination.name", event_type.name()),
-            KeyValue::new("messaging.message.id", event_id.to_string()),
-            KeyValue::new("keeptrusts.organization.id", organization_id.to_string()),
-        ];
+    pub(crate) fn over(self, error: Option<&str>) {
+        let end = (self.clock)();
         let commit = ToldSpan {
-            context: context.child(new_trace().span_id),
-            parent: context,
+            context: self.context.child(new_trace().span_id),
+            parent: self.context,
             name: "commit".into(),
             kind: SpanKind::Internal,
-            start: self.commit_start,
+            start: self.start,
             end,
             attributes: Vec::new(),
             follows: None,
             error: error.map(str::to_owned),
         };
-        let publish = ToldSpan {
+        let event_id = self.event_id.to_string();
+        self.publish(event_id, end, error).tell();
+        commit.tell();
+    }
+
+    /// An event with its idempotency key was there already, and nothing was committed.
+    pub(crate) fn was_there(self, event_id: &str) {
+        let end = (self.clock)();
+        let mut publish = self.publish(event_id.to_owned(), end, None);
+        publish.attributes.push(KeyValue::new("keeptrusts.event.duplicate", true));
+        publish.tell();
+    }
+
+    fn publish(self, event_id: String, end: Timestamp, error: Option<&str>) -> ToldSpan {
+        let Publishing { parent, context, event_type, organization_id, start, .. } = self;
+        ToldSpan {
             context,
             parent,
             name: format!("publish {event_type}").into(),
             kind: SpanKind::Producer,
-            start: self.start,
+            start,
             end,
-            attributes,
+            attributes: vec![
+                KeyValue::new("messaging.system", "keeptrusts_webhooks"),
+                KeyValue::new("messaging.operation.name", "publish"),
+                KeyValue::new("messaging.operation.type", "send"),
+                KeyValue::new("messaging.destination.name", event_type.name()),
+                KeyValue::new("messaging.message.id", event_id),
+                KeyValue::new("keeptrusts.organization.id", organization_id.to_string()),
+            ],
             follows: None,
             error: error.map(str::to_owned),
-        };
-        publish.tell();
-        commit.tell();
+        }
     }
 }

@@ -43,7 +43,6 @@ pub(crate) struct Platform {
     access: Arc<Access>,
     keyring: Arc<Keyring>,
     dispatch: Dispatch,
-    readiness: Readiness,
     server: JoinHandle<Result<(), ServeError>>,
     shutdown: CancellationToken,
 }
@@ -63,6 +62,7 @@ impl Platform {
     pub(crate) async fn start(
         listener: Listener,
         flags: &PlatformFlags,
+        readiness: &Readiness,
     ) -> Result<Platform, StartError> {
         let address = listener.local_address();
         let database = flags.database.open().await?;
@@ -75,8 +75,8 @@ impl Platform {
         let dispatch = Dispatch::start(member_name(), parts);
 
         let shutdown = CancellationToken::new();
-        let readiness = Readiness::new(shutdown.clone()).needs_database(Arc::clone(&log));
-        let readiness = dispatch.needed_by(readiness);
+        readiness.needs_database(&log);
+        dispatch.needed_by(readiness);
         let time = || Arc::clone(&clock);
         let endpoints =
             EndpointApi::server(Arc::clone(&log), Arc::clone(&keyring), time(), &flags.endpoints);
@@ -91,19 +91,10 @@ impl Platform {
             .service(deliveries)
             .service(AccessApi::server(Arc::clone(&log), time()))
             .service(AuditApi::server(Arc::clone(&log)));
+        readiness.started();
         let in_process = server.in_process();
         let server = tokio::spawn(server.serve(listener, shutdown.clone()));
-        Ok(Platform {
-            address,
-            in_process,
-            log,
-            access,
-            keyring,
-            dispatch,
-            readiness,
-            server,
-            shutdown,
-        })
+        Ok(Platform { address, in_process, log, access, keyring, dispatch, server, shutdown })
     }
 
     /// Where it listens.
@@ -114,11 +105,6 @@ impl Platform {
     /// A way to its services from within the process.
     pub(crate) fn in_process(&self) -> InProcess {
         self.in_process.clone()
-    }
-
-    /// What it needs to do its work.
-    pub(crate) fn readiness(&self) -> Readiness {
-        self.readiness.clone()
     }
 
     /// What seals and opens its secrets.

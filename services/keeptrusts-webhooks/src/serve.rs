@@ -13,6 +13,7 @@ use keeptrusts_webhooks_ingest_service::flags::IngestFlags;
 use keeptrusts_webhooks_process::database::{DatabaseFlags, RetentionFlags};
 use keeptrusts_webhooks_process::grpc_server::{GrpcFlags, Listener};
 use keeptrusts_webhooks_process::monitoring::{Monitoring, MonitoringFlags};
+use keeptrusts_webhooks_process::readiness::Readiness;
 use keeptrusts_webhooks_process::{master_keys, reload, shutdown, tls};
 use keeptrusts_webhooks_telemetry::TelemetryFlags;
 use tokio_util::sync::CancellationToken;
@@ -86,13 +87,14 @@ pub(crate) async fn run(
     let body_retention = retention.body_retention;
     let listener = Listener::bind_secured(listen, "--listen", &grpc.tls).await?;
     tls::reload_on_hangup(listener.tls().cloned(), hangups.clone());
-    let monitoring = Monitoring::bind(&monitoring).await?;
+    let readiness = Readiness::new(stop.clone());
+    // From now on, so that a long migration is not taken for a process that hangs.
+    let monitored = Monitoring::bind(&monitoring).await?.serve(telemetry, readiness.clone());
     let limits = grpc.limits;
     let flags =
         PlatformFlags { limits, database, dispatch, body_retention, access, endpoints, ingest };
-    let platform = Platform::start(listener, &flags).await?;
+    let platform = Platform::start(listener, &flags, &readiness).await?;
     master_keys::reload_on_hangup(Arc::clone(platform.keyring()), hangups);
-    let monitored = monitoring.serve(telemetry, platform.readiness());
     let ran = match console {
         Some(console) => run_with_console(platform, console, stop).await,
         None => platform.run_until(stop).await.map_err(Into::into),

@@ -3,12 +3,14 @@
 mod platform;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use keeptrusts_webhooks_contracts::v1::{
     CreateEndpointRequest, Delivery, DeliveryState, PublishEventsRequest, RetryDeliveryRequest,
     SendTestRequest,
 };
 use keeptrusts_webhooks_testkit::collector::{CollectedSpan, Collector};
+use keeptrusts_webhooks_testkit::ports::free_port;
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
 use tonic::Request;
 use tonic_types::StatusExt;
@@ -31,11 +33,13 @@ async fn publish_in(client: &Client, event_type: &str, traceparent: &str) -> Str
     answer.into_inner().event_id
 }
 
-/// Waits until so many spans of a name are there; the whole trace.
-async fn spans(collector: &Collector, trace: &str, name: &str, count: usize) -> Vec<CollectedSpan> {
-    eventually(&format!("{count} spans {name} of {trace}"), async || {
+/// Waits until so many spans of each name are there; the whole trace. They come from several
+/// places, in any order.
+async fn spans(collector: &Collector, trace: &str, wanted: &[(&str, usize)]) -> Vec<CollectedSpan> {
+    eventually(&format!("{wanted:?} of {trace}"), async || {
         let spans = collector.trace(trace);
-        (named(&spans, name).len() >= count).then_some(spans)
+        let are_there = wanted.iter().all(|(name, count)| named(&spans, name).len() >= *count);
+        are_there.then_some(spans)
     })
     .await
 }
@@ -65,7 +69,8 @@ async fn a_delivery_that_succeeds_at_its_third_attempt_is_one_tree_although_disp
     let ingest_service = start("ingest-service").start().await;
     let mut dispatch_service = start("dispatch-service")
         .delivering_to(&receiver)
-        .retrying_after("500ms,1s")
+        // Time enough to be killed before the third attempt, however busy the machine is.
+        .retrying_after("500ms,5s")
         .flag("--lease-ttl", "1s")
         .on_a_fixed_port()
         .start()
@@ -77,15 +82,18 @@ async fn a_delivery_that_succeeds_at_its_third_attempt_is_one_tree_although_disp
     let event_id = publish_in(&client, "policy.block", &publishers(true)).await;
 
     // Killed as soon as its second attempt is told of.
-    spans(&collector, TRACE, "POST", 2).await;
+    spans(&collector, TRACE, &[("POST", 2)]).await;
     dispatch_service.kill().await;
+    assert_eq!(receiver.request_count(), 2, "it is killed before the third");
     dispatch_service.start_again().await;
     let delivery = client.wait_for_state(&event_id, DeliveryState::Delivered).await;
     assert_eq!(delivery.trace_id, TRACE);
-    let spans = spans(&collector, TRACE, "POST", 3).await;
+    let publish_event = "keeptrusts.webhooks.v1.IngestService/PublishEvent";
+    let all = [("POST", 3), (publish_event, 1), ("commit", 1)];
+    let spans = spans(&collector, TRACE, &all).await;
 
     // The tree.
-    let call = only(&spans, "keeptrusts.webhooks.v1.IngestService/PublishEvent");
+    let call = only(&spans, publish_event);
     assert_eq!((call.service.as_str(), call.parent().as_str()), ("ingest-service", PUBLISHER));
     assert_eq!(call.attribute("rpc.response.status_code"), "OK");
     let publish = only(&spans, "publish policy.block");
@@ -117,6 +125,8 @@ async fn a_delivery_that_succeeds_at_its_third_attempt_is_one_tree_although_disp
         assert_eq!(attempt.attribute("keeptrusts.attempt.trigger"), "automatic");
         assert_eq!(attempt.attribute("keeptrusts.attempt.outcome"), outcome);
         assert_eq!(attempt.attribute("http.response.status_code"), status_code);
+        let is_error = attempt.span.status.as_ref().is_some_and(|status| status.code != 0);
+        assert_eq!(is_error, outcome != "delivered");
         let traceparent = format!("00-{TRACE}-{}-01", attempt.id());
         assert_eq!(requests[index].header("traceparent"), Some(traceparent.as_str()));
         before = vec![attempt.id()];
@@ -127,6 +137,46 @@ async fn a_delivery_that_succeeds_at_its_third_attempt_is_one_tree_although_disp
         let attribute = attempt.attribute("keeptrusts.attempt.next_attempt_time");
         assert!(attribute.starts_with(seconds), "{attribute}, not {next}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_is_away_holds_nobody_up() {
+    let receiver = Receiver::start(Script::default());
+    let database = Database::new(Backend::Sqlite).await;
+    let nobody = format!("http://127.0.0.1:{}", free_port());
+    let server = Server::all_in_one(&database).delivering_to(&receiver);
+    let mut server = server.flag("--otlp-endpoint", &nobody).start().await;
+    let client = server.client("acme");
+    client.create_endpoint(&receiver.url("/hook"), &["policy.block"]).await;
+    let event_id = publish_in(&client, "policy.block", &publishers(true)).await;
+    client.wait_for_state(&event_id, DeliveryState::Delivered).await;
+    let complains = |line: &str| line.contains("spans were lost on their way to the collector");
+    server.process().wait_for_line(complains, PATIENCE).await;
+    let asked = Instant::now();
+    server.stop().await;
+    // Both exporters give up after five seconds, at the same time.
+    let took = asked.elapsed();
+    assert!(took < Duration::from_secs(12), "it took {took:?} to end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_was_there_already_is_named_in_the_trace_and_nothing_was_committed() {
+    let collector = Collector::start();
+    let database = Database::new(Backend::Sqlite).await;
+    let server = Server::all_in_one(&database).flag("--otlp-endpoint", &collector.url());
+    let server = server.start().await;
+    let client = server.client("acme");
+    let mut event = client.event("policy.block", "{}");
+    event.idempotency_key = "once".to_owned();
+    let first = client.ingest().publish_event(event.clone()).await.expect("accepted").into_inner();
+    let mut again = Request::new(event);
+    again.metadata_mut().insert("traceparent", publishers(true).parse().expect("ASCII"));
+    client.ingest().publish_event(again).await.expect("it was there");
+    let spans = spans(&collector, TRACE, &[("publish policy.block", 1)]).await;
+    let publish = only(&spans, "publish policy.block");
+    assert_eq!(publish.attribute("messaging.message.id"), first.event_id);
+    assert_eq!(publish.attribute("keeptrusts.event.duplicate"), "true");
+    assert!(named(&spans, "commit").is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,7 +198,8 @@ async fn each_event_of_a_batch_and_each_endpoint_has_spans_of_its_own() {
     request.metadata_mut().insert("traceparent", publishers(true).parse().expect("ASCII"));
     client.ingest().publish_events(request).await.expect("accepted");
 
-    let spans = spans(&collector, TRACE, "POST", 6).await;
+    let all = [("POST", 6), ("publish policy.block", 3), ("commit", 3)];
+    let spans = spans(&collector, TRACE, &all).await;
     let mut below: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for span in &spans {
         below.entry(span.parent()).or_default().push(&span.span.name);
@@ -207,7 +258,7 @@ async fn with_a_ratio_of_0_only_traces_that_callers_record_are_told() {
     client.wait_for_state(&unrecorded, DeliveryState::Delivered).await;
     let recorded = publish_in(&client, "policy.block", &publishers(true)).await;
     client.wait_for_state(&recorded, DeliveryState::Delivered).await;
-    spans(&collector, TRACE, "POST", 1).await;
+    spans(&collector, TRACE, &[("POST", 1)]).await;
     assert!(collector.spans().iter().all(|span| span.trace() == TRACE));
 }
 
@@ -227,7 +278,7 @@ async fn a_test_and_a_manual_retry_are_in_the_trace_of_what_they_send() {
     let retry =
         RetryDeliveryRequest { organization_id: client.organization(), delivery_id: delivery.id };
     client.dispatch().retry_delivery(retry).await.expect("it is retried");
-    let spans = spans(&collector, TRACE, "POST", 2).await;
+    let spans = spans(&collector, TRACE, &[("POST", 2)]).await;
     let attempts = named(&spans, "POST");
     assert_eq!(attempts[1].attribute("keeptrusts.attempt.trigger"), "manual");
     assert_eq!(attempts[1].links(), [attempts[0].id()]);
@@ -235,8 +286,10 @@ async fn a_test_and_a_manual_retry_are_in_the_trace_of_what_they_send() {
     let test = SendTestRequest { organization_id: client.organization(), endpoint_id: endpoint.id };
     let answer = client.dispatch().send_test(test).await.expect("it is sent").into_inner();
     let trace = answer.delivery.expect("a delivery").trace_id;
-    let spans = self::spans(&collector, &trace, "POST", 1).await;
-    let call = only(&spans, "keeptrusts.webhooks.v1.DispatchService/SendTest");
+    let send_test = "keeptrusts.webhooks.v1.DispatchService/SendTest";
+    let all = [("POST", 1), (send_test, 1)];
+    let spans = self::spans(&collector, &trace, &all).await;
+    let call = only(&spans, send_test);
     let attempt = only(&spans, "POST");
     assert_eq!(attempt.parent(), call.id());
     assert_eq!(attempt.attribute("keeptrusts.attempt.trigger"), "test");
@@ -299,7 +352,7 @@ async fn invariant_10_traces_hold_no_secret_no_body_and_no_path() {
     let mut event = Request::new(event);
     event.metadata_mut().insert("traceparent", publishers(true).parse().expect("ASCII"));
     client.ingest().publish_event(event).await.expect("accepted");
-    spans(&collector, TRACE, "POST", 1).await;
+    spans(&collector, TRACE, &[("POST", 1)]).await;
     let everything = format!("{:?}", collector.spans());
     assert!(everything.contains("keeptrusts.delivery.id"), "it is looked for where it could be");
     for planted in ["planted", keeptrusts_webhooks_testkit::first_key::FIRST_KEY] {

@@ -1,10 +1,15 @@
 //! grpc.health.v1: how the services are.
 //! <https://github.com/grpc/grpc/blob/master/doc/health-checking.md>
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
+use futures_util::Stream;
 use tokio::sync::Mutex;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::server::NamedService;
 use tonic::{Request, Response, Status};
 use tonic_health::ServingStatus;
@@ -12,7 +17,7 @@ use tonic_health::pb::health_server::{self, HealthServer};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tonic_health::server::{HealthReporter, HealthService};
 
-use crate::readiness::Readiness;
+use crate::readiness::{Readiness, Report};
 
 /// The handle by which a process says how its services are. The server as a whole, which
 /// clients ask for with an empty name, serves while all of them do.
@@ -25,14 +30,15 @@ pub struct Health {
 #[derive(Debug)]
 struct State {
     serving: BTreeMap<&'static str, bool>,
-    /// What all of them need is there.
-    is_ready: bool,
+    /// Those for which something is missing that they need.
+    lacking: BTreeSet<&'static str>,
     shutting_down: bool,
 }
 
 impl Health {
     pub(super) fn new() -> Self {
-        let state = State { serving: BTreeMap::new(), is_ready: true, shutting_down: false };
+        let state =
+            State { serving: BTreeMap::new(), lacking: BTreeSet::new(), shutting_down: false };
         Health { reporter: HealthReporter::new(), state: Arc::new(Mutex::new(state)) }
     }
 
@@ -64,10 +70,13 @@ impl Health {
         self.report(&state).await;
     }
 
-    /// Says whether what all services need is there.
-    async fn set_ready(&self, is_ready: bool) {
+    /// Says for which services something is missing that they need.
+    async fn note(&self, report: &Report) {
         let mut state = self.state.lock().await;
-        if std::mem::replace(&mut state.is_ready, is_ready) != is_ready {
+        let services = state.serving.keys().copied();
+        let lacking = services.filter(|service| !report.is_ready_for(service)).collect();
+        if state.lacking != lacking {
+            state.lacking = lacking;
             self.report(&state).await;
         }
     }
@@ -78,20 +87,31 @@ impl Health {
     }
 
     async fn report(&self, state: &State) {
-        let status = |serving: bool| match serving && state.is_ready && !state.shutting_down {
+        let serves = |service: &str, serving: bool| {
+            serving && !state.lacking.contains(service) && !state.shutting_down
+        };
+        let status = |serving: bool| match serving {
             true => ServingStatus::Serving,
             false => ServingStatus::NotServing,
         };
         for (service, serving) in &state.serving {
-            self.reporter.set_service_status(service, status(*serving)).await;
+            let serving = serves(service, *serving);
+            self.reporter.set_service_status(service, status(serving)).await;
         }
-        let all_serve = state.serving.values().all(|serving| *serving);
+        let all_serve = state.serving.iter().all(|(service, serving)| serves(service, *serving));
         self.reporter.set_service_status("", status(all_serve)).await;
+        // Whoever gets an answer has it from a process that is alive, whatever it lacks.
+        self.reporter.set_service_status(LIVENESS, ServingStatus::Serving).await;
     }
 }
 
-/// The service: looks whether the process is ready when it is asked. Whoever watches hears of it
-/// when somebody asks.
+/// The name by which clients ask whether the process is alive, as `/livez` does.
+const LIVENESS: &str = "liveness";
+/// How often it is looked while somebody watches.
+const WATCH_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The service: looks whether the process is ready when it is asked, and now and then while
+/// somebody watches.
 pub(super) struct AskedHealth {
     told: HealthService,
     health: Health,
@@ -100,14 +120,14 @@ pub(super) struct AskedHealth {
 
 #[tonic::async_trait]
 impl health_server::Health for AskedHealth {
-    type WatchStream = <HealthService as health_server::Health>::WatchStream;
+    type WatchStream = Watch;
 
     async fn check(
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
         if let Some(readiness) = &self.readiness {
-            self.health.set_ready(readiness.report().await.is_ready()).await;
+            self.health.note(&readiness.report().await).await;
         }
         self.told.check(request).await
     }
@@ -116,6 +136,37 @@ impl health_server::Health for AskedHealth {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        self.told.watch(request).await
+        let looking = match self.readiness.clone() {
+            Some(readiness) => {
+                let health = self.health.clone();
+                health.note(&readiness.report().await).await;
+                let looking = tokio::spawn(async move {
+                    loop {
+                        tokio::time::sleep(WATCH_INTERVAL).await;
+                        health.note(&readiness.report().await).await;
+                    }
+                });
+                Some(AbortOnDropHandle::new(looking))
+            }
+            None => None,
+        };
+        let told = self.told.watch(request).await?;
+        Ok(told.map(|statuses| Watch { statuses, _looking: looking }))
+    }
+}
+
+/// What a watcher is told; while it is, it is looked.
+pub(super) struct Watch {
+    statuses: Statuses,
+    _looking: Option<AbortOnDropHandle<()>>,
+}
+
+type Statuses = <HealthService as health_server::Health>::WatchStream;
+
+impl Stream for Watch {
+    type Item = <Statuses as Stream>::Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Pin::new(&mut self.statuses).poll_next(context)
     }
 }

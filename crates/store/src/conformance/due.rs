@@ -78,6 +78,8 @@ pub(crate) async fn due_deliveries_come_by_time_and_then_by_id_page_by_page(fixt
     let waiting: HashMap<_, _> = waiting.endpoints.into_iter().collect();
     assert_eq!(waiting.len(), 2);
     assert_eq!(waiting[&endpoint], earliest);
+    let versions = fixture.store().table_versions().await.expect("reads");
+    assert_eq!(versions.found, versions.needed, "every migration was applied");
     // The other endpoint has one.
     assert_eq!(count, expected.len() as u64 + 1);
 }

@@ -30,7 +30,7 @@ use crate::query::{
 };
 use crate::store::{
     AppendedBatch, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardState, Store,
-    StoreError, Survey, WaitingEndpoints,
+    StoreError, Survey, TableVersions, WaitingEndpoints,
 };
 
 /// What happens to one append.
@@ -250,6 +250,7 @@ over_inner! {
     async fn due_deliveries(shard: Shard, endpoint: EndpointId, after: DueKey, limit: usize) -> Result<DuePage, StoreError>;
     async fn waiting_endpoints(shard: Shard) -> Result<WaitingEndpoints, StoreError>;
     async fn count_waiting(shard: Shard) -> Result<u64, StoreError>;
+    async fn table_versions() -> Result<TableVersions, StoreError>;
     async fn count_endpoints(shard: Shard, organization: &OrganizationId)
         -> Result<u64, StoreError>;
     async fn audit_records(

@@ -58,7 +58,7 @@ use crate::query::{
 };
 use crate::store::{
     AppendedBatch, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardState, Store,
-    StoreError, Survey, WaitingEndpoints,
+    StoreError, Survey, TableVersions, WaitingEndpoints,
 };
 
 /// How long closing waits for connections that are in use.
@@ -337,6 +337,10 @@ impl Store for PostgresStore {
 
     async fn waiting_endpoints(&self, shard: Shard) -> Result<WaitingEndpoints, StoreError> {
         reads::waiting_endpoints(&self.readers, shard).await
+    }
+
+    async fn table_versions(&self) -> Result<TableVersions, StoreError> {
+        reads::table_versions(&self.readers).await
     }
 
     async fn count_waiting(&self, shard: Shard) -> Result<u64, StoreError> {

@@ -11,7 +11,7 @@ use super::errors::ServerError;
 use super::session::set_up;
 use crate::limits::POSTGRES_SHARDS;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/postgres");
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/postgres");
 
 /// How long the server may take to accept a connection when the database is opened.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);

@@ -13,13 +13,14 @@ use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgPool, Row};
 
 use super::columns::{DELIVERY, ENDPOINT, EVENT, RECORD, select};
+use super::open::MIGRATIONS;
 use super::session::{Query, change, fetch};
 use crate::operation::{BodyId, Record};
 use crate::projection::{CountKey, Missed};
 use crate::rows::{
     CountRow, DeliveryRow, EndpointRow, EventRow, MissedRow, RecordRow, micros, read_all, time,
 };
-use crate::store::{DueKey, DuePage, ShardState, StoreError, WaitingEndpoints};
+use crate::store::{DueKey, DuePage, ShardState, StoreError, TableVersions, WaitingEndpoints};
 
 /// A limit as LIMIT takes it.
 pub(super) fn rows(limit: usize) -> i64 {
@@ -346,4 +347,15 @@ pub(super) async fn count_waiting(readers: &PgPool, shard: Shard) -> Result<u64,
     )
     .bind(i32::from(shard.0));
     Ok(fetch(readers, query).await?.first().map_or(0, |(count,)| count.unsigned_abs()))
+}
+
+pub(super) async fn table_versions(readers: &PgPool) -> Result<TableVersions, StoreError> {
+    let query = sqlx::query_as::<_, (i64,)>(
+        "SELECT coalesce(max(version), 0)
+         FROM _sqlx_migrations
+         WHERE success",
+    );
+    let found = fetch(readers, query).await?.first().map_or(0, |(version,)| *version);
+    let needed = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+    Ok(TableVersions { found, needed })
 }

@@ -57,7 +57,7 @@ use crate::query::{
 };
 use crate::store::{
     AppendedBatch, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardState, Store,
-    StoreError, Survey, WaitingEndpoints,
+    StoreError, Survey, TableVersions, WaitingEndpoints,
 };
 
 pub use open::{OpenError, SqliteOptions};
@@ -318,6 +318,10 @@ impl Store for SqliteStore {
 
     async fn waiting_endpoints(&self, shard: Shard) -> Result<WaitingEndpoints, StoreError> {
         due::endpoints(&self.readers, shard).await
+    }
+
+    async fn table_versions(&self) -> Result<TableVersions, StoreError> {
+        open::table_versions(&self.readers).await
     }
 
     async fn count_waiting(&self, shard: Shard) -> Result<u64, StoreError> {

@@ -18,6 +18,7 @@ use super::lock_file::{self, Holder, LockFile, NotLocked};
 use super::writer::Writer;
 use crate::memory::Clock;
 use crate::rows;
+use crate::store::{StoreError, TableVersions};
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
 
@@ -292,4 +293,17 @@ fn describe_migration(path: &Path, error: MigrateError) -> OpenError {
 /// What the tables can hold.
 fn in_microseconds(time: Timestamp) -> Timestamp {
     rows::time(rows::micros(time)).unwrap_or(time)
+}
+
+/// Which migrations were applied, and which this program needs.
+pub(super) async fn table_versions(
+    readers: &sqlx::SqlitePool,
+) -> Result<TableVersions, StoreError> {
+    let (found,): (i64,) =
+        sqlx::query_as("SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success")
+            .fetch_one(readers)
+            .await
+            .map_err(super::errors::failed)?;
+    let needed = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+    Ok(TableVersions { found, needed })
 }

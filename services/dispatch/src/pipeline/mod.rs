@@ -17,7 +17,7 @@ mod told;
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicI64, AtomicUsize};
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::ids::{EndpointId, OperationId, OrganizationId};
@@ -49,6 +49,8 @@ pub(crate) struct Shard {
     pub(crate) stop: CancellationToken,
     /// The lease is lost: everything is dropped where it stands.
     pub(crate) abort: CancellationToken,
+    /// The last record of the log that was acted on.
+    pub(crate) acted_on: AtomicI64,
     /// How many requests are under way.
     pub(crate) requests_under_way: AtomicUsize,
     receivers: Receivers,
@@ -73,6 +75,7 @@ impl Shard {
             settings,
             stop,
             abort,
+            acted_on: AtomicI64::new(0),
             requests_under_way: AtomicUsize::new(0),
             receivers: Receivers::default(),
         }

@@ -4,6 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::AttemptMade;
@@ -68,44 +71,69 @@ struct Pending {
     endpoint: Option<Endpoint>,
 }
 
+/// Outcomes that are handed to the log together.
 const OUTCOMES_AT_ONCE: usize = 512;
+/// So many times that may wait for their commits: as many in all as a shard's scheduler has in
+/// flight. What waits here would otherwise wait before the log, behind the publishers, who are
+/// many and each in its queue at once: they would overtake dispatch.
+const APPENDS_AT_ONCE: usize = 8;
 
 pub(crate) async fn run(
     shard: Arc<Shard>,
     mut outcomes: mpsc::Receiver<Outcome>,
     to_schedule: mpsc::Sender<Progress>,
 ) {
+    let mut recorder = Recorder { shard: &shard, changed: Changed::new(), waits: 0 };
     let mut received = Vec::with_capacity(OUTCOMES_AT_ONCE);
-    let mut backoff = Backoff::default();
-    let mut changed = Changed::new();
-    while outcomes.recv_many(&mut received, OUTCOMES_AT_ONCE).await > 0 {
-        let fresh = received.drain(..).map(|outcome| Pending { outcome, endpoint: None });
-        let mut pending: Vec<_> = fresh.collect();
-        while !pending.is_empty() {
-            match record(&shard, pending, &mut changed, &to_schedule).await {
-                Ok(Again { pending, .. }) if pending.is_empty() => {
-                    backoff.reset();
-                    break;
-                }
-                Ok(again) => {
-                    if again.database_is_away {
-                        tracing::warn!(shard = %shard.lease.shard(), "cannot record outcomes, waiting");
-                        backoff.wait().await;
+    let mut steps = FuturesUnordered::new();
+    let mut is_open = true;
+    while is_open || !steps.is_empty() {
+        let next = tokio::select! {
+            biased;
+            Some(step) = steps.next() => match step {
+                Step::Appended(appended) => {
+                    match recorder.conclude(appended, &to_schedule).await {
+                        Ok(again) => {
+                            (!again.pending.is_empty()).then(|| recorder.read_again(again))
+                        }
+                        Err(Ended) => {
+                            // What was committed before is told of.
+                            while let Some(Some(Step::Appended(appended))) = steps.next().now_or_never() {
+                                _ = recorder.conclude(appended, &to_schedule).await;
+                            }
+                            return;
+                        }
                     }
-                    pending = again.pending;
                 }
-                Err(Ended) => return,
+                Step::ReadAgain(pending) => Some(recorder.append(pending)),
+            },
+            count = outcomes.recv_many(&mut received, OUTCOMES_AT_ONCE),
+                if is_open && steps.len() < APPENDS_AT_ONCE =>
+            {
+                is_open = count > 0;
+                let fresh = received.drain(..).map(|outcome| Pending { outcome, endpoint: None });
+                let pending: Vec<_> = fresh.collect();
+                (!pending.is_empty()).then(|| recorder.append(pending))
             }
-            pending = match refresh(&shard, pending).await {
-                Ok(refreshed) => refreshed,
-                Err((kept, error)) => {
-                    tracing::warn!(shard = %shard.lease.shard(), %error, "cannot record outcomes, waiting");
-                    backoff.wait().await;
-                    kept
-                }
-            };
-        }
+        };
+        steps.extend(next);
     }
+}
+
+/// What is waited for.
+enum Step {
+    /// The log has answered.
+    Appended(Vec<(Pending, Fact, Result<Appended, AppendError>)>),
+    /// What had to be decided again was read again.
+    ReadAgain(Vec<Pending>),
+}
+
+/// Decides what is recorded, and what becomes of it.
+struct Recorder<'a> {
+    shard: &'a Shard,
+    changed: Changed,
+    /// How often in a row the database was away.
+    waits: u32,
 }
 
 /// The lease is lost, or the log is closed.
@@ -121,45 +149,81 @@ struct Again {
     database_is_away: bool,
 }
 
-/// Appends outcomes; returns those to be tried again.
-async fn record(
-    shard: &Shard,
-    pending: Vec<Pending>,
-    changed: &mut Changed,
-    to_schedule: &mpsc::Sender<Progress>,
-) -> Result<Again, Ended> {
-    changed.retain(|id, endpoint| {
-        shard.receivers.get(*id).is_some_and(|known| known.endpoint.version < endpoint.version)
-    });
-    let operations: Vec<_> =
-        pending.iter().map(|pending| operation(shard, pending, changed)).collect();
-    let facts: Vec<_> =
-        operations.iter().map(|operation| operation.records[0].fact.clone()).collect();
-    let results = shard.log.append_all(shard.lease.shard(), operations).await;
-    let mut again = Again { pending: Vec::new(), database_is_away: false };
-    for ((pending, fact), result) in pending.into_iter().zip(facts).zip(results) {
-        match result {
-            Ok(Appended::New { recorded_at, .. }) => {
-                let delivery = finish(shard, pending.outcome, &fact, recorded_at);
-                // The scheduler is gone when the process is shutting down.
-                _ = to_schedule.send(Progress::Finished(delivery)).await;
-            }
-            Ok(Appended::Duplicate { .. }) => {}
-            Err(AppendError::Refused(Refusal::LeaseLost { .. })) => {
-                shard.abort.cancel();
-                return Err(Ended);
-            }
-            Err(AppendError::InDoubt | AppendError::Closed) => return Err(Ended),
-            Err(error) => {
-                tracing::debug!(shard = %shard.lease.shard(), %error, "recording an outcome again");
-                again.database_is_away |= !matches!(error, AppendError::Refused(_));
-                again.pending.push(pending);
-                // It may not have come to what was decided.
-                changed.clear();
+impl<'a> Recorder<'a> {
+    /// Hands outcomes to the log.
+    fn append(&mut self, pending: Vec<Pending>) -> BoxFuture<'a, Step> {
+        let Recorder { shard, changed, .. } = self;
+        let shard = *shard;
+        changed.retain(|id, endpoint| {
+            shard.receivers.get(*id).is_some_and(|known| known.endpoint.version < endpoint.version)
+        });
+        let operations: Vec<_> =
+            pending.iter().map(|pending| operation(shard, pending, changed)).collect();
+        let facts: Vec<_> =
+            operations.iter().map(|operation| operation.records[0].fact.clone()).collect();
+        Box::pin(async move {
+            let results = shard.log.append_all(shard.lease.shard(), operations).await;
+            let appended = pending.into_iter().zip(facts).zip(results);
+            let appended = appended.map(|((pending, fact), result)| (pending, fact, result));
+            Step::Appended(appended.collect())
+        })
+    }
+
+    /// Tells of what is recorded; returns what is to be tried again.
+    async fn conclude(
+        &mut self,
+        appended: Vec<(Pending, Fact, Result<Appended, AppendError>)>,
+        to_schedule: &mpsc::Sender<Progress>,
+    ) -> Result<Again, Ended> {
+        let shard = self.shard;
+        let mut again = Again { pending: Vec::new(), database_is_away: false };
+        for (pending, fact, result) in appended {
+            match result {
+                Ok(Appended::New { recorded_at, .. }) => {
+                    let delivery = finish(shard, pending.outcome, &fact, recorded_at);
+                    // The scheduler is gone when the process is shutting down.
+                    _ = to_schedule.send(Progress::Finished(delivery)).await;
+                }
+                Ok(Appended::Duplicate { .. }) => {}
+                Err(AppendError::Refused(Refusal::LeaseLost { .. })) => {
+                    shard.abort.cancel();
+                    return Err(Ended);
+                }
+                Err(AppendError::InDoubt | AppendError::Closed) => return Err(Ended),
+                Err(error) => {
+                    tracing::debug!(shard = %shard.lease.shard(), %error, "recording an outcome again");
+                    again.database_is_away |= !matches!(error, AppendError::Refused(_));
+                    again.pending.push(pending);
+                    // It may not have come to what was decided.
+                    self.changed.clear();
+                }
             }
         }
+        self.waits = if again.database_is_away { self.waits + 1 } else { 0 };
+        Ok(again)
     }
-    Ok(again)
+
+    /// Reads again what outcomes that were refused were decided from, when the database is there.
+    fn read_again(&self, Again { pending, database_is_away }: Again) -> BoxFuture<'a, Step> {
+        let (shard, mut backoff) = (self.shard, Backoff { waits: self.waits });
+        Box::pin(async move {
+            let mut pending = pending;
+            if database_is_away {
+                tracing::warn!(shard = %shard.lease.shard(), "cannot record outcomes, waiting");
+                backoff.wait().await;
+            }
+            loop {
+                match refresh(shard, pending).await {
+                    Ok(refreshed) => return Step::ReadAgain(refreshed),
+                    Err((kept, error)) => {
+                        tracing::warn!(shard = %shard.lease.shard(), %error, "cannot record outcomes, waiting");
+                        backoff.wait().await;
+                        pending = kept;
+                    }
+                }
+            }
+        })
+    }
 }
 
 /// The delivery after what was recorded, which is told.
@@ -173,7 +237,8 @@ fn finish(shard: &Shard, outcome: Outcome, fact: &Fact, recorded_at: Timestamp) 
     if let Fact::Delivery(fact) = fact {
         delivery.apply(fact, recorded_at);
     }
-    metrics::concluded(state_before, &delivery, recorded_at);
+    let end = attempted.as_ref().map_or(recorded_at, |attempted| attempted.end_time);
+    metrics::concluded(state_before, &delivery, end);
     if let Some(attempted) = attempted {
         told::attempted(shard, &attempted, &delivery);
         log_failure(&attempted, &delivery);

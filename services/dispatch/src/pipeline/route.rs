@@ -2,6 +2,7 @@
 //! the scheduler must know.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::Timestamp;
@@ -60,6 +61,7 @@ impl Route {
     }
 
     pub(crate) async fn run(mut self) {
+        self.shard.acted_on.store(self.checkpoint.0, Ordering::Relaxed);
         let mut follower = self.shard.log.follow(self.shard.lease.shard(), self.checkpoint);
         let stop = self.shard.stop.clone();
         let mut backoff = Backoff::default();
@@ -70,6 +72,7 @@ impl Route {
                     if self.act_on(&records).await.is_err() {
                         return;
                     }
+                    self.shard.acted_on.store(follower.position().0, Ordering::Relaxed);
                 }
                 Err(error) => {
                     tracing::warn!(shard = %self.shard.lease.shard(), %error, "cannot read the log, waiting");

@@ -156,7 +156,7 @@ fn cannot_sign(endpoint: &Endpoint, problem: &KeyProblem) -> &'static str {
     if let KeyProblem::Erased { .. } = problem {
         return "the organization was erased, and the endpoint's secret with it: delete the endpoint";
     }
-    tracing::error!(endpoint_id = %endpoint.id, error = %problem, "cannot sign");
+    tracing::error!(endpoint_id = %endpoint.id, error = %problem, "cannot sign what goes to it");
     match problem {
         KeyProblem::MasterKeyMissing { .. } => {
             "the endpoint's secret cannot be decrypted now, because a key is missing on the server: tell its operators, then retry"

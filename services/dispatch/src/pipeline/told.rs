@@ -1,12 +1,11 @@
 //! The spans of routing and of attempts, told when their outcome is committed: from what the log
 //! says of them, so that a trace has no step that the log does not have.
 //!
-//! Names and attributes: OpenTelemetry's semantic conventions for HTTP clients and messaging. But
-//! for `url.full`: the path of a receiver's URL is often what lets one in (Slack's, for example),
-//! and secrets do not go into traces.
+//! Names and attributes: OpenTelemetry's semantic conventions for HTTP clients and messaging. Of
+//! `url.full` the path and what follows it is left out, as the conventions permit: it is often what
+//! lets one in (Slack's, for example), and secrets do not go into traces.
 
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::Trigger;
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, Verdict};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
@@ -16,6 +15,7 @@ use keeptrusts_webhooks_telemetry::{KeyValue, SpanKind, ToldSpan, is_recorded};
 
 use super::Shard;
 use super::record::Attempted;
+use crate::metrics::AttemptResult;
 
 /// What messages are carried by.
 const SYSTEM: &str = "keeptrusts_webhooks";
@@ -63,12 +63,7 @@ pub(crate) fn attempted(shard: &Shard, attempted: &Attempted, after: &Delivery) 
     let mut add = |key: &'static str, value: String| attributes.push(KeyValue::new(key, value));
     add("keeptrusts.delivery.id", after.id.to_string());
     add("keeptrusts.endpoint.id", made.endpoint_id.to_string());
-    let trigger = match made.trigger {
-        Trigger::Automatic => "automatic",
-        Trigger::Manual => "manual",
-        Trigger::Test => "test",
-    };
-    add("keeptrusts.attempt.trigger", trigger.to_owned());
+    add("keeptrusts.attempt.trigger", made.trigger.name().to_owned());
     let outcome = match after.state {
         DeliveryState::Delivered => "delivered",
         DeliveryState::Scheduled | DeliveryState::Retrying => "retrying",
@@ -80,12 +75,13 @@ pub(crate) fn attempted(shard: &Shard, attempted: &Attempted, after: &Delivery) 
     }
     let receiver = shard.receivers.get(made.endpoint_id);
     let uri = receiver.as_ref().and_then(|receiver| receiver.uri.as_ref());
-    let host = uri.and_then(|uri| uri.host()).unwrap_or_default().to_owned();
-    add("server.address", host);
+    let host = uri.and_then(|uri| uri.host()).unwrap_or_default();
+    let port = uri.and_then(|uri| uri.port_u16()).unwrap_or(443);
+    add("url.full", format!("https://{host}:{port}/REDACTED"));
+    add("server.address", host.to_owned());
     add("http.request.method", "POST".to_owned());
     add("messaging.operation.name", "deliver".to_owned());
     add("messaging.operation.type", "send".to_owned());
-    let port = uri.and_then(|uri| uri.port_u16()).unwrap_or(443);
     attributes.push(KeyValue::new("server.port", i64::from(port)));
     attributes.push(KeyValue::new("keeptrusts.attempt.number", i64::from(made.number)));
     if made.number > 1 {
@@ -99,9 +95,9 @@ pub(crate) fn attempted(shard: &Shard, attempted: &Attempted, after: &Delivery) 
     let error = match &attempted.verdict {
         Verdict::Succeeded => None,
         Verdict::Failed { error, .. } => {
-            let kind = match made.status_code {
-                Some(status_code) => status_code.to_string(),
-                None => attempted.result.name().to_owned(),
+            let kind = match attempted.result {
+                AttemptResult::Answered(status_code) => status_code.to_string(),
+                other => other.name().to_owned(),
             };
             attributes.push(KeyValue::new("error.type", kind));
             Some(error.clone())

@@ -22,6 +22,7 @@ use keeptrusts_webhooks_endpoint_service::flags::EndpointFlags;
 use keeptrusts_webhooks_ingest_service::flags::IngestFlags;
 use keeptrusts_webhooks_process::database::DatabaseFlags;
 use keeptrusts_webhooks_process::grpc_server::{LimitFlags, Listener};
+use keeptrusts_webhooks_process::readiness::Readiness;
 use keeptrusts_webhooks_store::keyring::random;
 use tonic::transport::Channel;
 
@@ -29,6 +30,7 @@ use crate::platform::{Platform, PlatformFlags};
 use events::EVENTS;
 use receiver::Receiver;
 use report::{Expected, Log};
+use tokio_util::sync::CancellationToken;
 
 /// The demo needs no flags.
 #[derive(Debug, Args)]
@@ -53,7 +55,10 @@ pub(crate) async fn run() -> Result<(), Problem> {
     std::fs::write(&authority_file, &receiver.authority)?;
     let key = Token::from_random(random());
     let listener = Listener::bind("127.0.0.1:0".parse()?, "--listen").await?;
-    let platform = Platform::start(listener, &flags(folder.path(), &authority_file, &key)?).await?;
+    let flags = flags(folder.path(), &authority_file, &key)?;
+    // Nobody watches.
+    let readiness = Readiness::new(CancellationToken::new());
+    let platform = Platform::start(listener, &flags, &readiness).await?;
     let outcome = tokio::time::timeout(PATIENCE, tell(&platform, &receiver, &key)).await;
     platform.stop().await;
     outcome.map_err(|_| format!("the demo was not over within {PATIENCE:?}"))?

@@ -23,7 +23,8 @@ use keeptrusts_webhooks_store::query::{
 };
 use keeptrusts_webhooks_store::{
     Appended, AppendedBatch, BodyId, Clock, DueKey, DuePage, ErasedBodies, Lease, Operation,
-    RebuildDifference, Record, Refusal, ShardState, Store, StoreError, Survey, WaitingEndpoints,
+    RebuildDifference, Record, Refusal, ShardState, Store, StoreError, Survey, TableVersions,
+    WaitingEndpoints,
 };
 use tokio::sync::mpsc;
 
@@ -378,6 +379,10 @@ impl Store for Connection {
 
     async fn waiting_endpoints(&self, shard: Shard) -> Result<WaitingEndpoints, StoreError> {
         self.call("waiting_endpoints", self.database().waiting_endpoints(shard)).await
+    }
+
+    async fn table_versions(&self) -> Result<TableVersions, StoreError> {
+        self.call("table_versions", self.database().table_versions()).await
     }
 
     async fn count_waiting(&self, shard: Shard) -> Result<u64, StoreError> {
