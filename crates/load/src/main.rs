@@ -52,7 +52,7 @@ async fn measure(options: &Options) -> Result<Vec<Measured>, Problem> {
         println!("  {case} …");
         measured.push(run::run(options, case).await?);
     }
-    println!("\n{}", report::table(&measured));
+    println!("\n{}{}", report::table(&measured), report::cost_of_traces(&measured));
     for (case, complaint) in report::complaints(&measured) {
         eprintln!("error: {case}: {complaint}");
     }

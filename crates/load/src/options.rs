@@ -53,6 +53,11 @@ pub(crate) struct Options {
     #[arg(long, value_name = "RATIO", value_parser = ratio)]
     traces: Option<f64>,
 
+    /// Measure all of it so many times, in turns; the last lines compare medians
+    #[arg(long, value_name = "NUMBER", default_value_t = 1,
+          value_parser = clap::value_parser!(u8).range(1..=20))]
+    repeat: u8,
+
     /// Where the databases are made; must be on a disk, which commits have to wait for
     #[arg(long, value_name = "FOLDER", default_value = "/var/tmp")]
     pub(crate) directory: PathBuf,
@@ -113,7 +118,8 @@ impl Options {
         let with = self.traces.map(Some);
         let each =
             |database| [None].into_iter().chain(with).map(move |traces| Case { database, traces });
-        databases.into_iter().flat_map(each).collect()
+        let once: Vec<_> = databases.into_iter().flat_map(each).collect();
+        once.repeat(usize::from(self.repeat))
     }
 
     /// How long to publish.

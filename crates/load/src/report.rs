@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::options::{Case, Options};
+use crate::options::{Case, Database, Options};
 use crate::run::Measured;
 use crate::usage;
 
@@ -70,6 +70,32 @@ pub(crate) fn table(measured: &[Measured]) -> String {
     line("delivered exactly once", &|m| {
         if m.complaints.is_empty() { "all".to_owned() } else { "see below".to_owned() }
     });
+    lines
+}
+
+/// What traces cost on each database, by the medians of all runs. Empty without traced runs.
+pub(crate) fn cost_of_traces(measured: &[Measured]) -> String {
+    let mut lines = String::new();
+    for database in [Database::Sqlite, Database::Postgres] {
+        let median = |traced: bool, figure: &dyn Fn(&Measured) -> f64| {
+            let runs = measured.iter().filter(|measured| {
+                measured.case.database == database && measured.case.traces.is_some() == traced
+            });
+            let mut figures: Vec<f64> = runs.map(figure).collect();
+            figures.sort_by(f64::total_cmp);
+            figures.get(figures.len() / 2).copied()
+        };
+        let change = |figure: &dyn Fn(&Measured) -> f64| {
+            Some((median(true, figure)? / median(false, figure)? - 1.0) * 100.0)
+        };
+        let cpu = |m: &Measured| m.per_thousand(m.cpu.server + m.cpu.database);
+        if let (Some(rate), Some(cpu)) = (change(&Measured::deliveries_per_second), change(&cpu)) {
+            _ = writeln!(
+                lines,
+                "traces on {database}: {rate:+.1} % deliveries/s, {cpu:+.1} % CPU for each"
+            );
+        }
+    }
     lines
 }
 

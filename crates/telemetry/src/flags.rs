@@ -26,10 +26,6 @@ use crate::started::{self, Started, Telemetry};
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Telemetry")]
 pub struct TelemetryFlags {
-    /// What is logged, and how it looks.
-    #[command(flatten)]
-    pub logging: LoggingFlags,
-
     /// An OpenTelemetry collector: traces and metrics are sent there by OTLP over gRPC, for
     /// example http://localhost:4317.
     ///
@@ -53,6 +49,10 @@ pub struct TelemetryFlags {
     /// The default is all of them, or what OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG say.
     #[arg(long, value_name = "RATIO", env = "KEEPTRUSTS_WEBHOOKS_TRACE_SAMPLING")]
     pub trace_sampling: Option<SamplingRatio>,
+
+    /// What is logged, and how it looks.
+    #[command(flatten)]
+    pub logging: LoggingFlags,
 }
 
 /// Why there is no telemetry.

@@ -67,7 +67,8 @@ async fn metrics_count_what_happens() {
         let delivered = name("deliveries_ended_total{outcome=\"delivered\"}");
         // Figures of the database are looked up now and then only.
         let lag = name("shard_lag_records{shard=\"0\"}");
-        let is_over = value(&metrics, &delivered) == Some(2.0) && value(&metrics, &lag) == Some(0.0);
+        let is_over =
+            value(&metrics, &delivered) == Some(2.0) && value(&metrics, &lag) == Some(0.0);
         is_over.then_some(metrics)
     })
     .await;
