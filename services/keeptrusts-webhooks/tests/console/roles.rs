@@ -146,3 +146,32 @@ async fn an_admin_makes_a_key_is_shown_it_once_and_revokes_it() {
     .await;
     stage.assert_no_complaints_but_of_status(&[422]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_life_that_is_too_long_for_who_makes_the_key_is_refused_beside_its_field() {
+    let stage = Stage::set_with_a_good_receiver().await;
+    let access = AccessClient::new(&stage.server);
+    let key = access.create_key_for("guest", v1::Role::Admin, Some(3 * 86_400)).await;
+    let browser = Browser::start().await;
+    sign_in(&browser, &stage.console, &key).await;
+    browser.open(&format!("{}/keys/new", stage.console)).await;
+    browser.fill("Name", "kim").await;
+    browser.choose("Role", "viewer: sees everything but secrets, keys and the audit trail").await;
+    browser.choose("Expires after", "30 days").await;
+    browser.click(Role::Button, "Create").await;
+    let said = browser.text_when("#life-error", "says why", |text| !text.is_empty()).await;
+    assert!(said.contains("valid until"), "{said}");
+    let attribute = async |name| browser.attribute(Role::Field, "Expires after", name).await;
+    assert_eq!(attribute("aria-invalid").await.as_deref(), Some("true"));
+    assert_eq!(attribute("aria-describedby").await.as_deref(), Some("life-error"));
+    for (label, value) in [("Name", "kim"), ("Role", "viewer"), ("Expires after", "30")] {
+        assert_eq!(browser.value(label).await, value, "what was typed is kept");
+    }
+    let above =
+        browser.run("return document.querySelectorAll('main [role=alert]').length;", json!([]));
+    assert_eq!(above.await, 0, "it is said once");
+
+    browser.choose("Expires after", "1 day").await;
+    browser.click(Role::Button, "Create").await;
+    browser.see(Role::Heading, "kim is ready").await;
+}
