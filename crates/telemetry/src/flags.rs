@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use clap::Args;
-use opentelemetry::KeyValue;
 use opentelemetry::global;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::ExporterBuildError;
-use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkError;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use prometheus::Registry;
@@ -18,6 +16,7 @@ use crate::export;
 use crate::logging::LoggingFlags;
 use crate::metrics::{SCOPE, Scrape};
 use crate::refresh;
+use crate::resource::resource;
 use crate::sampling::SamplingRatio;
 use crate::started::{self, Started, Telemetry};
 
@@ -157,21 +156,11 @@ struct Exports {
     metrics: bool,
 }
 
-/// Which process this is. OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES go before what we say.
-fn resource(name: &'static str) -> Resource {
-    let named = Resource::builder();
-    let is_named = is_set("OTEL_SERVICE_NAME")
-        || variable("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|all| all.contains("service.name="));
-    let named = if is_named { named } else { named.with_service_name(name) };
-    let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
-    named.with_attribute(version).build()
-}
-
-fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-fn is_set(name: &str) -> bool {
+pub(crate) fn is_set(name: &str) -> bool {
     variable(name).is_some()
 }
 
