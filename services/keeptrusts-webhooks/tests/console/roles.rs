@@ -1,13 +1,13 @@
 //! What those see who may not do everything.
 
 use keeptrusts_webhooks_contracts::v1;
-use keeptrusts_webhooks_testkit::browser::{Browser, Role};
+use keeptrusts_webhooks_testkit::browser::Role;
 use keeptrusts_webhooks_testkit::receiver::{Reply, Script};
 use serde_json::json;
 
 use crate::access::AccessClient;
 use crate::platform::eventually;
-use crate::stage::{FAR_AWAY, HttpSession, Stage, sign_in};
+use crate::stage::{FAR_AWAY, HttpSession, Stage};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_sees_every_page_and_nothing_that_viewers_may_not_press() {
@@ -17,8 +17,7 @@ async fn a_viewer_sees_every_page_and_nothing_that_viewers_may_not_press() {
     let tried = |delivery: &v1::Delivery| delivery.attempt_count == 1;
     let delivery = stage.client.wait_for_delivery(&event_id, "was tried", tried).await;
     let key = AccessClient::new(&stage.server).create_key("auditor", v1::Role::Viewer).await;
-    let browser = Browser::start().await;
-    sign_in(&browser, &stage.console, &key).await;
+    let browser = stage.sign_in_again_with(&key).await;
     let frame = browser.text("header").await;
     assert!(frame.contains("auditor") && frame.contains("viewer"), "{frame}");
 
@@ -78,8 +77,7 @@ async fn an_open_page_offers_a_viewer_no_retry_when_an_attempt_fails() {
     let stage = Stage::set(Script::always(Reply::status(500)), FAR_AWAY).await;
     let id = stage.endpoint("siem", "/hook", &["policy.block"]).await;
     let key = AccessClient::new(&stage.server).create_key("auditor", v1::Role::Viewer).await;
-    let browser = Browser::start().await;
-    sign_in(&browser, &stage.console, &key).await;
+    let browser = stage.sign_in_again_with(&key).await;
     browser.open(&format!("{}/webhooks/{id}", stage.console)).await;
     stage.client.publish("policy.block", "{}").await;
     browser.rows_when("#attempts tr", "show the failure", |rows| rows.len() == 1).await;
@@ -90,8 +88,7 @@ async fn an_open_page_offers_a_viewer_no_retry_when_an_attempt_fails() {
 async fn a_publisher_is_told_that_there_is_nothing_here_and_can_sign_out() {
     let stage = Stage::set_with_a_good_receiver().await;
     let key = AccessClient::new(&stage.server).create_key("gateway", v1::Role::Publisher).await;
-    let browser = Browser::start().await;
-    sign_in(&browser, &stage.console, &key).await;
+    let browser = stage.sign_in_again_with(&key).await;
     for path in ["/webhooks", "/events", "/keys"] {
         browser.open(&format!("{}{path}", stage.console)).await;
         browser.see(Role::Heading, "There is nothing here for your role").await;
@@ -152,8 +149,7 @@ async fn a_life_that_is_too_long_for_who_makes_the_key_is_refused_beside_its_fie
     let stage = Stage::set_with_a_good_receiver().await;
     let access = AccessClient::new(&stage.server);
     let key = access.create_key_for("guest", v1::Role::Admin, Some(3 * 86_400)).await;
-    let browser = Browser::start().await;
-    sign_in(&browser, &stage.console, &key).await;
+    let browser = stage.sign_in_again_with(&key).await;
     browser.open(&format!("{}/keys/new", stage.console)).await;
     browser.fill("Name", "kim").await;
     browser.choose("Role", "viewer: sees everything but secrets, keys and the audit trail").await;
