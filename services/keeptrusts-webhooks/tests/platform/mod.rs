@@ -9,6 +9,7 @@
 #![allow(unused_imports, unused_macros, reason = "the same")]
 
 mod client;
+mod content;
 mod database;
 mod refusal;
 mod server;
