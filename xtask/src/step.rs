@@ -148,7 +148,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "e2e",
         about: "end-to-end tests of the services, over real processes, databases and a browser",
-        tools: &[Tool::Browser, Tool::Node, Tool::Postgres, Tool::Python],
+        tools: &[Tool::Browser, Tool::Node, Tool::Postgres, Tool::Prometheus, Tool::Python],
         needs_build: true,
         on_request: false,
         command: || cargo_integration_tests("services"),

@@ -39,7 +39,8 @@ use crate::workspace;
 pub(crate) struct Arguments {}
 
 pub(crate) fn run(_: &Arguments) -> Result {
-    prepare(&BTreeSet::from([Tool::Browser, Tool::Node, Tool::Postgres, Tool::Python]))?;
+    let wanted = [Tool::Browser, Tool::Node, Tool::Postgres, Tool::Prometheus, Tool::Python];
+    prepare(&BTreeSet::from(wanted))?;
     println!("\nfor programs that look for them elsewhere than in target/tools:");
     for (name, path) in environment() {
         println!("  {name}={}", path.display());

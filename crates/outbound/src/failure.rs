@@ -152,9 +152,19 @@ pub enum FailureKind {
     Timeout,
     /// There was no connection, no TLS, or no answer in HTTP.
     Connection,
-    /// It leads where deliveries may not go; by what that was known: an address, a port or a
-    /// name.
-    Refused(&'static str),
+    /// It leads where deliveries may not go.
+    Refused(RefusedFor),
+}
+
+/// By what it was known that a request leads where deliveries may not go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusedFor {
+    /// The address, whether the URL names it or a name resolved to it.
+    Address,
+    /// The port.
+    Port,
+    /// The name, without looking it up.
+    Name,
 }
 
 /// The address that a connection was to lead to, as far as a customer may know it.
@@ -189,10 +199,10 @@ impl SendFailure {
     pub fn kind(&self) -> FailureKind {
         match self {
             Self::AddressRefused(_) | Self::ResolvedAddressRefused => {
-                FailureKind::Refused("address")
+                FailureKind::Refused(RefusedFor::Address)
             }
-            Self::PortRefused(_) => FailureKind::Refused("port"),
-            Self::NameRefused(_) => FailureKind::Refused("name"),
+            Self::PortRefused(_) => FailureKind::Refused(RefusedFor::Port),
+            Self::NameRefused(_) => FailureKind::Refused(RefusedFor::Name),
             Self::ResolutionTimedOut
             | Self::ConnectTimedOut { .. }
             | Self::ProxyTimedOut { .. }

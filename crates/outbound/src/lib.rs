@@ -36,7 +36,9 @@ mod vectors;
 
 pub use answer::{Answer, Exchange};
 pub use config::{OutboundConfig, SetupError};
-pub use failure::{CertificateProblem, FailureKind, SendFailure, TlsProblem, TriedAddress};
+pub use failure::{
+    CertificateProblem, FailureKind, RefusedFor, SendFailure, TlsProblem, TriedAddress,
+};
 pub use local_names::RefusedName;
 pub use name_server::{InvalidNameServer, NameServer};
 pub use ports::{InvalidPortRange, PortRange, RefusedPort};

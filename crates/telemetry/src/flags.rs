@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use clap::Args;
-use opentelemetry::KeyValue;
 use opentelemetry::global;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::ExporterBuildError;
-use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkError;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use prometheus::Registry;
@@ -19,6 +17,7 @@ use crate::export;
 use crate::logging::LoggingFlags;
 use crate::metrics::{SCOPE, Scrape};
 use crate::refresh;
+use crate::resource::resource;
 use crate::sampling::SamplingRatio;
 use crate::started::{self, Started, Telemetry};
 
@@ -184,20 +183,6 @@ async fn refresh_for_pushes() {
 struct Exports {
     spans: bool,
     metrics: bool,
-}
-
-/// Which process this is. OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES go before what we say.
-fn resource(name: &'static str) -> Resource {
-    let named = Resource::builder();
-    let attributes = variable("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
-    let is_given = |key| {
-        let mut keys = attributes.split(',').filter_map(|pair| pair.split('=').next());
-        keys.any(|given| given.trim() == key)
-    };
-    let is_named = is_set("OTEL_SERVICE_NAME") || is_given("service.name");
-    let named = if is_named { named } else { named.with_service_name(name) };
-    let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
-    named.with_attribute(version).build()
 }
 
 fn endpoint(text: &str) -> Result<String, &'static str> {

@@ -24,6 +24,7 @@ mod flags;
 mod logging;
 mod metrics;
 mod refresh;
+mod resource;
 mod sampling;
 mod started;
 mod told;

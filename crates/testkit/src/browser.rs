@@ -58,6 +58,9 @@ impl Deref for Browser {
 
 impl Browser {
     /// Starts a browser with one empty window, 1280 px wide, that prefers light colours.
+    ///
+    /// There is room for few. A test that has one must not ask for another: two such tests would
+    /// wait for each other for ever.
     pub async fn start() -> Self {
         Self::with(false).await
     }

@@ -23,6 +23,11 @@ pub fn grpcurl() -> PathBuf {
     present(directory().join("python/bin/grpcurl"))
 }
 
+/// Prometheus' own judge of what it would scrape.
+pub fn promtool() -> PathBuf {
+    present(directory().join("promtool"))
+}
+
 /// A Chromium.
 pub fn chromium() -> PathBuf {
     present(directory().join("browser/chromium"))

@@ -81,13 +81,15 @@ impl Services {
                 Service::Access => &addresses.access,
             };
             // A machine that has vanished must not leave a page waiting for news for ever.
-            let endpoint = Endpoint::from(address.clone())
-                .connect_timeout(CONNECT_LIMIT)
-                .http2_keep_alive_interval(KEEP_ALIVE)
-                .keep_alive_timeout(KEEP_ALIVE_ANSWER);
+            let settle = |endpoint: Endpoint| {
+                endpoint
+                    .connect_timeout(CONNECT_LIMIT)
+                    .http2_keep_alive_interval(KEEP_ALIVE)
+                    .keep_alive_timeout(KEEP_ALIVE_ANSWER)
+            };
             match connector.clone() {
-                Some(connector) => endpoint.connect_with_connector_lazy(connector),
-                None => endpoint.connect_lazy(),
+                Some(connector) => connector.channel(address.clone(), settle),
+                None => settle(Endpoint::from(address.clone())).connect_lazy(),
             }
         })
     }

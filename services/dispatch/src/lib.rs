@@ -64,6 +64,7 @@ pub struct Dispatch {
 impl Dispatch {
     /// Begins to own shards. `member` names this process among those that share the database.
     pub fn start(member: String, parts: Parts) -> Dispatch {
+        metrics::begin();
         let stop = CancellationToken::new();
         let lasts = parts.log.store().is_shared().then_some(parts.settings.lease_time_to_live);
         let standing = Standing::new(lasts);

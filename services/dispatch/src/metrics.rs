@@ -7,7 +7,7 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::Trigger;
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
 use keeptrusts_webhooks_domain::event_type::EventType;
-use keeptrusts_webhooks_outbound::FailureKind;
+use keeptrusts_webhooks_outbound::{FailureKind, RefusedFor};
 use keeptrusts_webhooks_telemetry::{
     Counter, Histogram, KeyValue, LONG_SECONDS, SHORT_SECONDS, counter, seconds,
 };
@@ -22,6 +22,19 @@ pub(crate) enum AttemptResult {
 }
 
 impl AttemptResult {
+    /// One of each name.
+    const EACH: [AttemptResult; 9] = [
+        AttemptResult::Answered(100),
+        AttemptResult::Answered(200),
+        AttemptResult::Answered(300),
+        AttemptResult::Answered(400),
+        AttemptResult::Answered(500),
+        AttemptResult::Failed(FailureKind::Timeout),
+        AttemptResult::Failed(FailureKind::Connection),
+        AttemptResult::Failed(FailureKind::Refused(RefusedFor::Address)),
+        AttemptResult::NotSent,
+    ];
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             AttemptResult::Answered(100..=199) => "1xx",
@@ -37,13 +50,40 @@ impl AttemptResult {
     }
 }
 
+/// What becomes of a shard in this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LeaseChange {
+    Taken,
+    Lost,
+    GivenBack,
+}
+
+/// Has everything that is counted there before it happens, with 0: `rate()` needs two values, so
+/// that a counter that appears with the first failure hides that one.
+pub(crate) fn begin() {
+    for result in AttemptResult::EACH {
+        for trigger in [Trigger::Automatic, Trigger::Manual, Trigger::Test] {
+            ATTEMPTS.add(0, &[result_label(result), trigger_label(trigger)]);
+        }
+    }
+    for what in [RefusedFor::Address, RefusedFor::Port, RefusedFor::Name] {
+        ADDRESSES_REFUSED.add(0, &[what_label(what)]);
+    }
+    for outcome in [DELIVERED, FAILED, CANCELLED] {
+        DELIVERIES_ENDED.add(0, &[KeyValue::new("outcome", outcome)]);
+    }
+    for change in [LeaseChange::Taken, LeaseChange::Lost, LeaseChange::GivenBack] {
+        LEASE_CHANGES.add(0, &[change_label(change)]);
+    }
+    DELIVERIES_SCHEDULED.add(0, &[]);
+}
+
 /// A request is over.
 pub(crate) fn attempted(result: AttemptResult, trigger: Trigger, duration: Duration) {
-    let result_label = KeyValue::new("result", result.name());
-    ATTEMPTS.add(1, &[result_label.clone(), KeyValue::new("trigger", trigger.name())]);
-    ATTEMPT_DURATION.record(duration.as_secs_f64(), &[result_label]);
+    ATTEMPTS.add(1, &[result_label(result), trigger_label(trigger)]);
+    ATTEMPT_DURATION.record(duration.as_secs_f64(), &[result_label(result)]);
     if let AttemptResult::Failed(FailureKind::Refused(what)) = result {
-        ADDRESSES_REFUSED.add(1, &[KeyValue::new("what", what)]);
+        ADDRESSES_REFUSED.add(1, &[what_label(what)]);
     }
 }
 
@@ -60,9 +100,9 @@ pub(crate) fn concluded(before: DeliveryState, delivery: &Delivery, end: Timesta
         return;
     }
     let outcome = match delivery.state {
-        DeliveryState::Delivered => "delivered",
-        DeliveryState::Failed => "failed",
-        DeliveryState::Cancelled => "cancelled",
+        DeliveryState::Delivered => DELIVERED,
+        DeliveryState::Failed => FAILED,
+        DeliveryState::Cancelled => CANCELLED,
         DeliveryState::Scheduled | DeliveryState::Retrying => return,
     };
     DELIVERIES_ENDED.add(1, &[KeyValue::new("outcome", outcome)]);
@@ -77,12 +117,42 @@ pub(crate) fn concluded(before: DeliveryState, delivery: &Delivery, end: Timesta
 
 /// Deliveries that had no attempt of their own to end with.
 pub(crate) fn cancelled(deliveries: usize) {
-    DELIVERIES_ENDED.add(deliveries as u64, &[KeyValue::new("outcome", "cancelled")]);
+    DELIVERIES_ENDED.add(deliveries as u64, &[KeyValue::new("outcome", CANCELLED)]);
 }
 
 /// A shard has come to this process, or left it.
-pub(crate) fn lease_changed(change: &'static str) {
-    LEASE_CHANGES.add(1, &[KeyValue::new("change", change)]);
+pub(crate) fn lease_changed(change: LeaseChange) {
+    LEASE_CHANGES.add(1, &[change_label(change)]);
+}
+
+const DELIVERED: &str = "delivered";
+const FAILED: &str = "failed";
+const CANCELLED: &str = "cancelled";
+
+fn result_label(result: AttemptResult) -> KeyValue {
+    KeyValue::new("result", result.name())
+}
+
+fn trigger_label(trigger: Trigger) -> KeyValue {
+    KeyValue::new("trigger", trigger.name())
+}
+
+fn what_label(what: RefusedFor) -> KeyValue {
+    let name = match what {
+        RefusedFor::Address => "address",
+        RefusedFor::Port => "port",
+        RefusedFor::Name => "name",
+    };
+    KeyValue::new("what", name)
+}
+
+fn change_label(change: LeaseChange) -> KeyValue {
+    let name = match change {
+        LeaseChange::Taken => "taken",
+        LeaseChange::Lost => "lost",
+        LeaseChange::GivenBack => "given_back",
+    };
+    KeyValue::new("change", name)
 }
 
 static ATTEMPTS: LazyLock<Counter<u64>> =

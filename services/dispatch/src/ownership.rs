@@ -13,10 +13,11 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::Parts;
 use crate::lease::HeldLease;
+use crate::metrics::{self, LeaseChange};
 use crate::pipeline::{self, Shard};
 use crate::standing::Standing;
-use crate::{Parts, metrics};
 
 /// How long a process that was asked to stop waits for what is under way. Longer than a request
 /// may take by default; only a database that is away makes it take that long.
@@ -152,7 +153,7 @@ impl Ownership {
         });
         for (lease, asked) in join_all(taking).await.into_iter().flatten() {
             tracing::info!(shard = %lease.shard, epoch = %lease.epoch, "took the shard");
-            metrics::lease_changed("taken");
+            metrics::lease_changed(LeaseChange::Taken);
             let lasts = self.parts.log.store().is_shared().then_some(time_to_live);
             let held = HeldLease::new(lease, asked, lasts);
             let shard = Arc::new(self.parts.shard(held));
@@ -184,7 +185,7 @@ impl Ownership {
             // It was lost, and that has been told.
             Ok(()) if held.shard.abort.is_cancelled() => {}
             Ok(()) => {
-                metrics::lease_changed("given_back");
+                metrics::lease_changed(LeaseChange::GivenBack);
                 tracing::info!(shard = %number, "gave the shard back");
             }
             Err(error) => tracing::warn!(shard = %number, %error, "cannot give the shard back"),

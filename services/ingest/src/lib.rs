@@ -45,6 +45,7 @@ impl IngestApi {
         body_retention: Duration,
         flags: &IngestFlags,
     ) -> IngestServiceServer<Self> {
+        metrics::begin();
         let quota = Quota::new(flags.publish_quota);
         IngestServiceServer::new(IngestApi { log, clock, body_retention, quota })
             .max_decoding_message_size(UNLIMITED_HERE)

@@ -6,7 +6,7 @@ mod platform;
 use std::net::SocketAddr;
 
 use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
-use keeptrusts_webhooks_testkit::process::Launch;
+use keeptrusts_webhooks_testkit::process::{Launch, Process};
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
 use keeptrusts_webhooks_testkit::tools;
 use serde_json::{Value, json};
@@ -23,10 +23,14 @@ const REFLECTION: [&str; 2] =
     ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
 
 /// Runs grpcurl; whether it succeeded, and what it said.
-async fn run(arguments: &[&str]) -> (bool, String) {
+fn start(arguments: &[&str]) -> Process {
     let authorization = format!("authorization: Bearer {FIRST_KEY}");
     let grpcurl = Launch::program(tools::grpcurl()).args(["-plaintext", "-H", &authorization]);
-    let mut process = grpcurl.args(arguments).start();
+    grpcurl.args(arguments).start()
+}
+
+async fn run(arguments: &[&str]) -> (bool, String) {
+    let mut process = start(arguments);
     let status = process.wait_exit(PATIENCE).await;
     (status.success(), process.output())
 }
@@ -175,11 +179,21 @@ async fn grpcurl_lists_describes_and_calls_every_method() {
     let request = json!({ "organizationId": "acme", "deliveryId": waits.id });
     seen.call(DISPATCH_SERVICE, "CancelDelivery", request).await;
 
-    // The stream begins with what has happened since, and goes on until we hang up.
-    let watch = json!({ "organizationId": "acme", "afterPosition": "1" }).to_string();
+    // A stream goes on until we hang up, and begins again with what has happened since.
     let method = format!("{DISPATCH_SERVICE}/WatchDeliveries");
-    let (_, changes) = run(&["-max-time", "2", "-d", &watch, &seen.0, &method]).await;
-    assert!(changes.contains(&delivery_id), "{changes}");
+    let from_now = of_acme.to_string();
+    let mut watch = start(&["-v", "-d", &from_now, &seen.0, &method]);
+    watch.wait_for_line(|line| line.contains("Response headers received"), PATIENCE).await;
+    seen.call(DISPATCH_SERVICE, "SendTest", one.clone()).await;
+    let told = watch.wait_for_line(|line| line.contains("\"resumeToken\""), PATIENCE).await;
+    let token = told.split('"').nth(3).expect("a token");
+    watch.kill().await;
+    let missed = seen.call(DISPATCH_SERVICE, "SendTest", one.clone()).await;
+    let missed = text(&missed, "delivery.id");
+    let resumed = json!({ "organizationId": "acme", "resumeToken": token }).to_string();
+    let mut watch = start(&["-d", &resumed, &seen.0, &method]);
+    watch.wait_for_line(|line| line.contains(missed), PATIENCE).await;
+    watch.kill().await;
 
     seen.call(ENDPOINT_SERVICE, "DeleteEndpoint", one).await;
 }

@@ -7,26 +7,13 @@ use std::collections::BTreeSet;
 use keeptrusts_webhooks_contracts::v1::DeliveryState;
 use keeptrusts_webhooks_testkit::collector::Collector;
 use keeptrusts_webhooks_testkit::http::{Client as Watcher, Method};
-use keeptrusts_webhooks_testkit::ports::free_port;
 use keeptrusts_webhooks_testkit::postgres::Cluster;
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::platform::{Backend, Database, Server, ServerBuilder, channel, eventually};
-
-/// A server that is watched, and where.
-async fn watched(server: ServerBuilder) -> (Server, String) {
-    let address = format!("127.0.0.1:{}", free_port());
-    let server = server.flag("--metrics-listen", &address).start().await;
-    (server, format!("http://{address}"))
-}
-
-async fn get(url: &str, path: &str) -> (u16, String) {
-    let answer = Watcher::new().get(&format!("{url}{path}")).await;
-    (answer.status, String::from_utf8(answer.body.to_vec()).expect("text"))
-}
+use crate::platform::{Backend, Database, Server, channel, eventually, seen_at, watched};
 
 /// The value of a series, such as `name{label="value"}`.
 fn value(metrics: &str, series: &str) -> Option<f64> {
@@ -62,7 +49,7 @@ async fn metrics_count_what_happens() {
 
     let name = |rest: &str| format!("keeptrusts_webhooks_{rest}");
     let metrics = eventually("two deliveries are told", async || {
-        let (status, metrics) = get(&url, "/metrics").await;
+        let (status, metrics) = seen_at(&url, "/metrics").await;
         assert_eq!(status, 200);
         let delivered = name("deliveries_ended_total{outcome=\"delivered\"}");
         // Figures of the database are looked up now and then only.
@@ -141,7 +128,7 @@ async fn a_process_is_ready_while_its_database_answers_and_alive_also_when_it_do
     let dispatch = Server::service("dispatch-service", &database);
     let (server, url) = watched(dispatch.flag("--lease-ttl", "2s")).await;
     let is_ready = async || {
-        let (status, told) = get(&url, "/readyz").await;
+        let (status, told) = seen_at(&url, "/readyz").await;
         let mut health = HealthClient::new(channel(server.address()));
         let asked = HealthCheckRequest::default();
         let answer = health.check(asked).await.expect("health answers").into_inner();
@@ -157,7 +144,7 @@ async fn a_process_is_ready_while_its_database_answers_and_alive_also_when_it_do
     let (_, told) =
         eventually("it is not ready", async || is_ready().await.filter(|(ready, _)| !ready)).await;
     assert!(told.contains("not ok: database: "), "{told}");
-    assert_eq!(get(&url, "/livez").await, (200, "ok: alive\n".to_owned()));
+    assert_eq!(seen_at(&url, "/livez").await, (200, "ok: alive\n".to_owned()));
 
     cluster.start().await;
     eventually("it is ready again", async || is_ready().await.filter(|(ready, _)| *ready)).await;
@@ -167,7 +154,7 @@ async fn a_process_is_ready_while_its_database_answers_and_alive_also_when_it_do
 async fn watchers_are_told_what_there_is_and_can_do_nothing_else() {
     let database = Database::new(Backend::Sqlite).await;
     let (_server, url) = watched(Server::all_in_one(&database)).await;
-    let (status, told) = get(&url, "/").await;
+    let (status, told) = seen_at(&url, "/").await;
     assert_eq!((status, told.as_str()), (404, "there is /metrics, /livez and /readyz\n"));
     let posted = Watcher::new().send(Method::POST, &format!("{url}/metrics"), &[], "".into()).await;
     assert_eq!(posted.status, 405);
@@ -179,11 +166,11 @@ async fn every_process_can_be_watched() {
     for service in ["endpoint-service", "ingest-service", "dispatch-service", "access-service"] {
         let (_server, url) = watched(Server::service(service, &database)).await;
         let (status, told) = eventually("it is ready", async || {
-            Some(get(&url, "/readyz").await).filter(|(status, _)| *status == 200)
+            Some(seen_at(&url, "/readyz").await).filter(|(status, _)| *status == 200)
         })
         .await;
         assert_eq!(status, 200, "{service}: {told}");
-        let (_, metrics) = get(&url, "/metrics").await;
+        let (_, metrics) = seen_at(&url, "/metrics").await;
         assert!(metrics.contains(&format!("service_name=\"{service}\"")), "{metrics}");
     }
 }

@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tonic::Status;
-use tonic::transport::{Channel, Endpoint as Target};
+use tonic::transport::Channel;
 
 const SERVICES: [&str; 4] =
     ["--endpoint-service", "--ingest-service", "--dispatch-service", "--access-service"];
@@ -82,8 +82,8 @@ impl Certificates {
 
     fn channel(&self, server: SocketAddr) -> Channel {
         let tls = self.client().load().expect("the files are right");
-        let target = Target::from_shared(format!("https://{server}")).expect("a URL");
-        target.connect_with_connector_lazy(ServiceConnector::new(tls))
+        let address = format!("https://{server}").parse().expect("a URL");
+        ServiceConnector::new(tls).channel(address, |endpoint| endpoint)
     }
 
     /// The certificate that a new connection is shown.

@@ -9,12 +9,12 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use tokio::net::TcpStream;
+use tonic::transport::{Channel, Endpoint};
 use tower_service::Service;
 
 use super::reload::Reloadable;
 
-/// Connects to `https://` with TLS, and to `http://` without; for tonic's
-/// `Endpoint::connect_with_connector_lazy`.
+/// Connects to `https://` with TLS, and to `http://` without.
 ///
 /// tonic's own TLS would do as much, but reads its files once; hyper-rustls is in the tree
 /// already, and each connection takes the configuration that is current then.
@@ -34,18 +34,35 @@ impl ServiceConnector {
         tcp.set_nodelay(true);
         ServiceConnector { tcp, tls }
     }
+
+    /// A channel to the service at `address`, connected when it is first needed; `settle` says
+    /// what else there is to it, such as time limits.
+    pub fn channel(self, address: Uri, settle: impl FnOnce(Endpoint) -> Endpoint) -> Channel {
+        // Where tonic is built with its own TLS, as it is for whoever sends traces, it refuses to
+        // let anybody else connect to `https`. So the endpoint's own address is nobody's, and in
+        // clear; requests say where they really go to.
+        let endpoint = settle(Endpoint::from_static("http://service")).origin(address.clone());
+        endpoint.connect_with_connector_lazy(To { connector: self, address })
+    }
 }
 
-impl Service<Uri> for ServiceConnector {
+/// Connections to one address, whichever is asked for.
+struct To {
+    connector: ServiceConnector,
+    address: Uri,
+}
+
+impl Service<Uri> for To {
     type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
     type Error = Box<dyn std::error::Error + Send + Sync>;
     type Future = <HttpsConnector<HttpConnector> as Service<Uri>>::Future;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Service::<Uri>::poll_ready(&mut self.tcp, context).map_err(Into::into)
+        Service::<Uri>::poll_ready(&mut self.connector.tcp, context).map_err(Into::into)
     }
 
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        HttpsConnector::from((self.tcp.clone(), self.tls.current())).call(uri)
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let ServiceConnector { tcp, tls } = &self.connector;
+        HttpsConnector::from((tcp.clone(), tls.current())).call(self.address.clone())
     }
 }

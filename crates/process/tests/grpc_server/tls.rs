@@ -28,8 +28,8 @@ async fn serve(flags: &ServerTlsFlags, limits: LimitFlags) -> (Fixture, ServerTl
 }
 
 fn channel(server: SocketAddr, tls: Arc<Reloadable<ClientConfig>>) -> Channel {
-    let endpoint = Endpoint::from_shared(format!("https://{server}")).expect("a URI");
-    endpoint.connect_with_connector_lazy(ServiceConnector::new(tls))
+    let address = format!("https://{server}").parse().expect("a URI");
+    ServiceConnector::new(tls).channel(address, |endpoint| endpoint)
 }
 
 fn client(server: SocketAddr, flags: &ServiceTlsFlags) -> Channel {

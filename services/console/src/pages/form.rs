@@ -96,8 +96,17 @@ pub(crate) struct Errors {
 }
 
 impl Errors {
-    /// The form's own; what else a service may complain about has no place beside a field.
-    const FIELDS: [&str; 6] = ["name", "url", "description", "secret", "event_types", "role"];
+    /// The fields of the API that our forms have, and what they are called there; what else a
+    /// service may complain about has no place beside a field.
+    const FIELDS: [(&str, &str); 7] = [
+        ("name", "name"),
+        ("url", "url"),
+        ("description", "description"),
+        ("secret", "secret"),
+        ("event_types", "event_types"),
+        ("role", "role"),
+        ("time_to_live", "life"),
+    ];
 
     pub(crate) fn is_empty(&self) -> bool {
         self.fields.is_empty() && self.general.is_none()
@@ -141,8 +150,8 @@ impl Errors {
             // Of `endpoint.event_types[2]`, the field of the form.
             let field = violation.field.trim_start_matches("endpoint.");
             let field = field.split('[').next().unwrap_or(field);
-            if Errors::FIELDS.contains(&field) {
-                errors.add_all([Violation::new(field, violation.description)]);
+            if let Some((_, ours)) = Errors::FIELDS.iter().find(|(known, _)| *known == field) {
+                errors.add_all([Violation::new(*ours, violation.description)]);
             }
         }
         if errors.is_empty() {
@@ -185,6 +194,7 @@ fn label(field: &str) -> &str {
         "description" => "Description",
         "secret" => "Secret",
         "role" => "Role",
+        "life" => "Its life",
         "event_types" => "The selection",
         other => other,
     }
@@ -269,6 +279,17 @@ mod tests {
         let errors = Errors::of_status(status).expect("field violations");
         assert_eq!(errors.of("event_types"), Some("The selection is not an event type."));
         assert!(!errors.is_about_configuration());
+    }
+
+    #[test]
+    fn how_long_a_key_is_to_live_has_a_field_of_another_name() {
+        let status = keeptrusts_webhooks_contracts::status::invalid_argument(vec![Violation::new(
+            "time_to_live",
+            "must end with the key that makes it",
+        )]);
+        let errors = Errors::of_status(status).expect("field violations");
+        assert_eq!(errors.of("life"), Some("Its life must end with the key that makes it."));
+        assert_eq!((errors.general(), errors.status_code().as_u16()), (None, 422));
     }
 
     #[test]

@@ -30,7 +30,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::lease::HeldLease;
-use crate::metrics;
+use crate::metrics::{self, LeaseChange};
 use crate::settings::Settings;
 use crate::transport::Transport;
 use receiver::{Receiver, Receivers};
@@ -98,7 +98,7 @@ pub(crate) async fn work(shard: Arc<Shard>) {
     let abort = shard.abort.clone();
     if abort.run_until_cancelled(work_while_leased(&shard)).await.is_none() {
         tracing::warn!(shard = %shard.lease.shard(), "the lease is lost, stopped working on the shard");
-        metrics::lease_changed("lost");
+        metrics::lease_changed(LeaseChange::Lost);
     }
     expiry.abort();
 }

@@ -12,5 +12,7 @@ mod limits;
 mod made_keys;
 mod matrix;
 mod operators;
+mod planted;
+mod searching;
 mod sessions;
 mod web_tokens;

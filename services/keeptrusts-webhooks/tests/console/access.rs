@@ -22,11 +22,21 @@ impl AccessClient {
 
     /// Makes a key of the organization that the console shows; its token.
     pub(crate) async fn create_key(&self, name: &str, role: v1::Role) -> String {
+        self.create_key_for(name, role, None).await
+    }
+
+    /// The same, valid for so many seconds; None: for ever.
+    pub(crate) async fn create_key_for(
+        &self,
+        name: &str,
+        role: v1::Role,
+        seconds: Option<i64>,
+    ) -> String {
         let request = v1::CreateKeyRequest {
             organization_id: ORGANIZATION.to_owned(),
             name: name.to_owned(),
             role: role.into(),
-            time_to_live: None,
+            time_to_live: seconds.map(|seconds| prost_types::Duration { seconds, nanos: 0 }),
         };
         let created = self.0.clone().create_key(request).await.expect("a key");
         created.into_inner().token

@@ -1,13 +1,13 @@
 //! What those see who may not do everything.
 
 use keeptrusts_webhooks_contracts::v1;
-use keeptrusts_webhooks_testkit::browser::{Browser, Role};
+use keeptrusts_webhooks_testkit::browser::Role;
 use keeptrusts_webhooks_testkit::receiver::{Reply, Script};
 use serde_json::json;
 
 use crate::access::AccessClient;
 use crate::platform::eventually;
-use crate::stage::{FAR_AWAY, HttpSession, Stage, sign_in};
+use crate::stage::{FAR_AWAY, HttpSession, Stage};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_sees_every_page_and_nothing_that_viewers_may_not_press() {
@@ -17,8 +17,7 @@ async fn a_viewer_sees_every_page_and_nothing_that_viewers_may_not_press() {
     let tried = |delivery: &v1::Delivery| delivery.attempt_count == 1;
     let delivery = stage.client.wait_for_delivery(&event_id, "was tried", tried).await;
     let key = AccessClient::new(&stage.server).create_key("auditor", v1::Role::Viewer).await;
-    let browser = Browser::start().await;
-    sign_in(&browser, &stage.console, &key).await;
+    let browser = stage.sign_in_again_with(&key).await;
     let frame = browser.text("header").await;
     assert!(frame.contains("auditor") && frame.contains("viewer"), "{frame}");
 
@@ -78,8 +77,7 @@ async fn an_open_page_offers_a_viewer_no_retry_when_an_attempt_fails() {
     let stage = Stage::set(Script::always(Reply::status(500)), FAR_AWAY).await;
     let id = stage.endpoint("siem", "/hook", &["policy.block"]).await;
     let key = AccessClient::new(&stage.server).create_key("auditor", v1::Role::Viewer).await;
-    let browser = Browser::start().await;
-    sign_in(&browser, &stage.console, &key).await;
+    let browser = stage.sign_in_again_with(&key).await;
     browser.open(&format!("{}/webhooks/{id}", stage.console)).await;
     stage.client.publish("policy.block", "{}").await;
     browser.rows_when("#attempts tr", "show the failure", |rows| rows.len() == 1).await;
@@ -90,8 +88,7 @@ async fn an_open_page_offers_a_viewer_no_retry_when_an_attempt_fails() {
 async fn a_publisher_is_told_that_there_is_nothing_here_and_can_sign_out() {
     let stage = Stage::set_with_a_good_receiver().await;
     let key = AccessClient::new(&stage.server).create_key("gateway", v1::Role::Publisher).await;
-    let browser = Browser::start().await;
-    sign_in(&browser, &stage.console, &key).await;
+    let browser = stage.sign_in_again_with(&key).await;
     for path in ["/webhooks", "/events", "/keys"] {
         browser.open(&format!("{}{path}", stage.console)).await;
         browser.see(Role::Heading, "There is nothing here for your role").await;
@@ -145,4 +142,32 @@ async fn an_admin_makes_a_key_is_shown_it_once_and_revokes_it() {
     })
     .await;
     stage.assert_no_complaints_but_of_status(&[422]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_life_that_is_too_long_for_who_makes_the_key_is_refused_beside_its_field() {
+    let stage = Stage::set_with_a_good_receiver().await;
+    let access = AccessClient::new(&stage.server);
+    let key = access.create_key_for("guest", v1::Role::Admin, Some(3 * 86_400)).await;
+    let browser = stage.sign_in_again_with(&key).await;
+    browser.open(&format!("{}/keys/new", stage.console)).await;
+    browser.fill("Name", "kim").await;
+    browser.choose("Role", "viewer: sees everything but secrets, keys and the audit trail").await;
+    browser.choose("Expires after", "30 days").await;
+    browser.click(Role::Button, "Create").await;
+    let said = browser.text_when("#life-error", "says why", |text| !text.is_empty()).await;
+    assert!(said.contains("valid until"), "{said}");
+    let attribute = async |name| browser.attribute(Role::Field, "Expires after", name).await;
+    assert_eq!(attribute("aria-invalid").await.as_deref(), Some("true"));
+    assert_eq!(attribute("aria-describedby").await.as_deref(), Some("life-error"));
+    for (label, value) in [("Name", "kim"), ("Role", "viewer"), ("Expires after", "30")] {
+        assert_eq!(browser.value(label).await, value, "what was typed is kept");
+    }
+    let above =
+        browser.run("return document.querySelectorAll('main [role=alert]').length;", json!([]));
+    assert_eq!(above.await, 0, "it is said once");
+
+    browser.choose("Expires after", "1 day").await;
+    browser.click(Role::Button, "Create").await;
+    browser.see(Role::Heading, "kim is ready").await;
 }

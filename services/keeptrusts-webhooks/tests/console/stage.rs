@@ -62,6 +62,14 @@ impl Stage {
         Self::set(Script::default(), FAR_AWAY).await
     }
 
+    /// The browser, now of whoever has this key.
+    pub(crate) async fn sign_in_again_with(&self, key: &str) -> &Browser {
+        self.browser.click(Role::Button, "Sign out").await;
+        self.browser.see(Role::Heading, "Sign in").await;
+        sign_in(&self.browser, &self.console, key).await;
+        &self.browser
+    }
+
     /// Opens a page by its path.
     pub(crate) async fn open(&self, path: &str) {
         self.browser.open(&format!("{}{path}", self.console)).await;

@@ -9,9 +9,11 @@
 #![allow(unused_imports, unused_macros, reason = "the same")]
 
 mod client;
+mod content;
 mod database;
 mod refusal;
 mod server;
+mod watch;
 
 use std::time::Duration;
 
@@ -21,6 +23,7 @@ pub(crate) use self::client::{Client, Endpoint, channel, data_json};
 pub(crate) use self::database::{Backend, Database};
 pub(crate) use self::refusal::assert_refused;
 pub(crate) use self::server::{Server, ServerBuilder, console_url};
+pub(crate) use self::watch::{seen_at, watched};
 
 /// How long a test waits for what should happen at once. Far more than it takes: the machine
 /// may be busy with other tests.

@@ -150,5 +150,7 @@ impl Server {
 /// The URL in the log line that says where the console is.
 pub(crate) fn console_url(line: &str) -> Option<&str> {
     let (_, rest) = line.split_once("the console is at ")?;
-    Some(rest.split_whitespace().next()?.trim_end_matches('/'))
+    // In a line of JSON, a quote ends the message.
+    let url = rest.split(|c: char| c.is_whitespace() || c == '"').next()?;
+    Some(url.trim_end_matches('/'))
 }
