@@ -16,8 +16,8 @@ use tokio::time::sleep;
 const KILLS: usize = 22;
 const PUBLISHERS: usize = 8;
 /// How many attempts at one endpoint may be under way, or have ended and not be recorded yet: a
-/// crash repeats no more.
-const IN_FLIGHT: usize = 128;
+/// crash repeats no more. Eight times `--endpoint-concurrency`, as its documentation says.
+const IN_FLIGHT: usize = 8 * 64;
 /// Long enough that requests are under way at every moment.
 const ANSWER_TIME: Duration = Duration::from_millis(30);
 
