@@ -130,8 +130,12 @@ async fn alerts_and_dashboard_ask_for_what_there_is_and_prometheus_takes_it() {
     make_everything_happen(&platform.client, &receiver).await;
     let mut texts = eventually("the last of it is told", async || {
         let texts = platform.scrape().await;
-        let delivered = "deliveries_ended_total{outcome=\"delivered\"} 3";
-        texts.iter().any(|text| text.contains(delivered)).then_some(texts)
+        let tested = "attempts_total{result=\"2xx\",trigger=\"test\"} 1";
+        // The test was sent last, and is no delivery of an event that somebody has published.
+        let delivered = "deliveries_ended_total{outcome=\"delivered\"} 2";
+        let are_told =
+            [tested, delivered].iter().all(|series| texts.iter().any(|text| text.contains(series)));
+        are_told.then_some(texts)
     })
     .await;
 
