@@ -1,10 +1,12 @@
 //! The audit trail: which facts belong into it, and what they tell.
 
+use crate::channel::{ChannelFact, ChannelUpdate, Destination, NewChannel};
 use crate::event_type::EventType;
 use crate::fact::{DeliveryFact, EndpointFact, EndpointUpdate, Fact, OperatorFact};
-use crate::ids::{DeliveryId, EndpointId, EventId, KeyId};
+use crate::ids::{ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId};
 use crate::key::{KeyFact, NewKey};
 use crate::log::Stream;
+use crate::notification::{NotificationFact, NotificationType};
 
 macro_rules! actions {
     ($($(#[$doc:meta])* $variant:ident $name:literal;)*) => {
@@ -65,6 +67,14 @@ actions! {
     OrganizationErased "organization.erased";
     /// An operator replaced the master key.
     MasterKeyRotated "master_key.rotated";
+    /// A notification channel was created.
+    ChannelCreated "channel.created";
+    /// Its configuration was changed.
+    ChannelUpdated "channel.updated";
+    /// It was deleted.
+    ChannelDeleted "channel.deleted";
+    /// A test was sent to it.
+    ChannelTested "channel.tested";
 }
 
 /// What one change of an endpoint is filed under that has replaced its secret and something else.
@@ -132,6 +142,18 @@ pub fn action_of(fact: &Fact) -> Option<AuditAction> {
             KeyFact::Revoked => AuditAction::KeyRevoked,
             KeyFact::SessionEnded => AuditAction::SessionEnded,
         },
+        Fact::Channel(fact) => match fact {
+            ChannelFact::Created(_) => AuditAction::ChannelCreated,
+            ChannelFact::Updated { .. } => AuditAction::ChannelUpdated,
+            ChannelFact::Deleted => AuditAction::ChannelDeleted,
+            ChannelFact::Failing { .. } | ChannelFact::Recovered => return None,
+        },
+        Fact::Notification(NotificationFact::Raised(new))
+            if new.notification_type == NotificationType::Test =>
+        {
+            AuditAction::ChannelTested
+        }
+        Fact::Notification(_) => return None,
         Fact::Operator(OperatorFact::OrganizationErased) => AuditAction::OrganizationErased,
         Fact::Operator(OperatorFact::MasterKeyRotated { .. }) => AuditAction::MasterKeyRotated,
         Fact::EventAccepted(_) | Fact::DeliveriesScheduled(_) => return None,
@@ -149,6 +171,10 @@ pub struct Subject {
     pub event_id: Option<EventId>,
     /// The key.
     pub key_id: Option<KeyId>,
+    /// The notification channel.
+    pub channel_id: Option<ChannelId>,
+    /// The notification.
+    pub notification_id: Option<NotificationId>,
 }
 
 impl Subject {
@@ -160,6 +186,8 @@ impl Subject {
             Stream::Event(id) => subject.event_id = Some(id),
             Stream::Delivery(id) => subject.delivery_id = Some(id),
             Stream::Key(id) => subject.key_id = Some(id),
+            Stream::Channel(id) => subject.channel_id = Some(id),
+            Stream::Notification(id) => subject.notification_id = Some(id),
             Stream::Operation(_) => {}
         }
         match fact {
@@ -170,6 +198,9 @@ impl Subject {
             Fact::Delivery(DeliveryFact::TestRequested { event_id, endpoint_id, .. }) => {
                 subject.event_id = Some(*event_id);
                 subject.endpoint_id = Some(*endpoint_id);
+            }
+            Fact::Notification(NotificationFact::Raised(new)) => {
+                subject.channel_id = Some(new.channel_id);
             }
             _ => {}
         }
@@ -217,6 +248,8 @@ pub fn changes_of(fact: &Fact) -> Vec<Change> {
             changes.extend(new.expire_time.map(|time| set("expire_time", &time.to_string())));
             changes
         }
+        Fact::Channel(ChannelFact::Created(new)) => channel_created(new),
+        Fact::Channel(ChannelFact::Updated { update, before }) => channel_updated(update, before),
         Fact::Operator(OperatorFact::MasterKeyRotated { previous, current }) => vec![Change {
             field: "master_key_id",
             before: Some(previous.clone()),
@@ -244,6 +277,47 @@ fn updated(update: &EndpointUpdate, before: &EndpointUpdate) -> Vec<Change> {
     let mut changes: Vec<_> =
         changed.map(|(field, before, after)| Change { field, before, after }).collect();
     if update.secret.is_some() {
+        changes.push(Change { field: "secret", before: None, after: None });
+    }
+    changes
+}
+
+fn channel_created(new: &NewChannel) -> Vec<Change> {
+    let NewChannel { name, destination, subscriptions, endpoint_ids } = new.clone();
+    let update = ChannelUpdate {
+        name: Some(name),
+        destination: Some(destination),
+        subscriptions: Some(subscriptions),
+        endpoint_ids: Some(endpoint_ids).filter(|ids| !ids.is_empty()),
+    };
+    let mut changes = channel_updated(&update, &ChannelUpdate::default());
+    let kind = Some(new.destination.kind.name().to_owned());
+    changes.insert(1, Change { field: "kind", before: None, after: kind });
+    changes
+}
+
+fn channel_updated(update: &ChannelUpdate, before: &ChannelUpdate) -> Vec<Change> {
+    let types = |types: &Option<Vec<NotificationType>>| {
+        let names = types.as_ref()?.iter().map(|kind| kind.name());
+        Some(names.collect::<Vec<_>>().join(", "))
+    };
+    let ids = |ids: &Option<Vec<EndpointId>>| {
+        let ids = ids.as_ref()?.iter().map(ToString::to_string);
+        Some(ids.collect::<Vec<_>>().join(", "))
+    };
+    let address = |destination: &Option<Destination>| {
+        destination.as_ref().map(|destination| destination.address.clone())
+    };
+    let fields = [
+        ("name", before.name.clone(), update.name.clone()),
+        ("address", address(&before.destination), address(&update.destination)),
+        ("subscriptions", types(&before.subscriptions), types(&update.subscriptions)),
+        ("endpoint_ids", ids(&before.endpoint_ids), ids(&update.endpoint_ids)),
+    ];
+    let changed = fields.into_iter().filter(|(_, before, after)| after.is_some() && before != after);
+    let mut changes: Vec<_> =
+        changed.map(|(field, before, after)| Change { field, before, after }).collect();
+    if update.destination.as_ref().is_some_and(|destination| destination.secret.is_some()) {
         changes.push(Change { field: "secret", before: None, after: None });
     }
     changes

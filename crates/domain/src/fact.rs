@@ -2,11 +2,13 @@
 
 use crate::Timestamp;
 use crate::attempt::AttemptMade;
+use crate::channel::ChannelFact;
 use crate::delivery::DeliveryState;
 use crate::event::{ContentDigest, Idempotency};
 use crate::event_type::EventType;
 use crate::ids::{DeliveryId, EndpointId, EventId};
 use crate::key::KeyFact;
+use crate::notification::NotificationFact;
 use crate::secret::SealedSecret;
 
 /// Something that happened, never changed once it is in the log.
@@ -22,6 +24,10 @@ pub enum Fact {
     Delivery(DeliveryFact),
     /// Something happened to a key. Stream: the key.
     Key(KeyFact),
+    /// Something happened to a notification channel. Stream: the channel.
+    Channel(ChannelFact),
+    /// Something happened to a notification. Stream: the notification.
+    Notification(NotificationFact),
     /// An operator did something with a command. Stream: the operation.
     Operator(OperatorFact),
 }

@@ -90,6 +90,14 @@ ulid_id!(
     KeyId, "key_", "a key id (`key_` and 26 characters)"
 );
 ulid_id!(
+    /// A notification channel's id.
+    ChannelId, "chn_", "a channel id (`chn_` and 26 characters)"
+);
+ulid_id!(
+    /// A notification's id.
+    NotificationId, "ntf_", "a notification id (`ntf_` and 26 characters)"
+);
+ulid_id!(
     /// The id of one append operation, by which a lost answer can be looked up.
     OperationId, "op_", "an operation id (`op_` and 26 characters)"
 );

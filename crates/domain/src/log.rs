@@ -5,7 +5,10 @@ use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
-use crate::ids::{DeliveryId, EndpointId, EventId, InvalidId, KeyId, OperationId, OrganizationId};
+use crate::ids::{
+    ChannelId, DeliveryId, EndpointId, EventId, InvalidId, KeyId, NotificationId, OperationId,
+    OrganizationId,
+};
 
 /// One of the independent logs. Counted from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,7 +76,8 @@ impl Version {
     }
 }
 
-/// The history of one thing: `endpoint/…`, `event/…`, `delivery/…`, `key/…` or `operation/…`.
+/// The history of one thing: `endpoint/…`, `event/…`, `delivery/…`, `key/…`, `channel/…`,
+/// `notification/…` or `operation/…`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stream {
     /// An endpoint's.
@@ -84,6 +88,10 @@ pub enum Stream {
     Delivery(DeliveryId),
     /// A key's.
     Key(KeyId),
+    /// A notification channel's.
+    Channel(ChannelId),
+    /// A notification's.
+    Notification(NotificationId),
     /// Of what an operator did once: one record.
     Operation(OperationId),
 }
@@ -95,6 +103,8 @@ impl fmt::Display for Stream {
             Stream::Event(id) => write!(f, "event/{id}"),
             Stream::Delivery(id) => write!(f, "delivery/{id}"),
             Stream::Key(id) => write!(f, "key/{id}"),
+            Stream::Channel(id) => write!(f, "channel/{id}"),
+            Stream::Notification(id) => write!(f, "notification/{id}"),
             Stream::Operation(id) => write!(f, "operation/{id}"),
         }
     }
@@ -108,6 +118,8 @@ impl FromStr for Stream {
             Some(("endpoint", id)) => id.parse().map(Stream::Endpoint),
             Some(("event", id)) => id.parse().map(Stream::Event),
             Some(("key", id)) => id.parse().map(Stream::Key),
+            Some(("channel", id)) => id.parse().map(Stream::Channel),
+            Some(("notification", id)) => id.parse().map(Stream::Notification),
             Some(("operation", id)) => id.parse().map(Stream::Operation),
             // Anything else fails as a delivery's id does.
             Some(("delivery", id)) => id.parse().map(Stream::Delivery),
@@ -166,6 +178,8 @@ mod tests {
             Stream::Event(EventId::MAX),
             Stream::Delivery(DeliveryId::MIN),
             Stream::Key(KeyId::MIN),
+            Stream::Channel(ChannelId::MAX),
+            Stream::Notification(NotificationId::MIN),
             Stream::Operation(OperationId::MIN),
         ] {
             let name = RecordName { stream, version: Version(7) };

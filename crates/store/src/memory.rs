@@ -2,6 +2,7 @@
 //! run on. Nothing survives the process.
 
 mod data_keys;
+mod notifications;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,14 +13,17 @@ use bytes::Bytes;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::Attempt;
 use keeptrusts_webhooks_domain::audit::file_of;
+use keeptrusts_webhooks_domain::channel::Channel;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::ids::{
-    AttemptId, DeliveryId, EndpointId, EventId, KeyId, OperationId, OrganizationId,
+    AttemptId, ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId, OperationId,
+    OrganizationId,
 };
 use keeptrusts_webhooks_domain::key::{Key, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard, Stream, Version};
+use keeptrusts_webhooks_domain::notification::Notification;
 use tokio::sync::mpsc;
 
 use crate::key_store::{MasterKeyHistory, StoredDataKey};
@@ -72,6 +76,8 @@ struct Tables {
     missed: Vec<Missed>,
     attempt_counts: BTreeMap<CountKey, u64>,
     keys: BTreeMap<KeyId, Key>,
+    channels: BTreeMap<ChannelId, Channel>,
+    notifications: BTreeMap<NotificationId, Notification>,
 }
 
 impl MemoryStore {
@@ -105,10 +111,15 @@ impl ShardData {
         let endpoints = touched.endpoints.iter().filter_map(|(_, id)| tables.endpoints.get(id));
         let deliveries = touched.deliveries.iter().filter_map(|(_, id)| tables.deliveries.get(id));
         let keys = touched.keys.iter().filter_map(|id| tables.keys.get(id));
+        let channels = touched.channels.iter().filter_map(|(_, id)| tables.channels.get(id));
+        let notifications =
+            touched.notifications.iter().filter_map(|(_, id)| tables.notifications.get(id));
         Loaded {
             endpoints: endpoints.map(|endpoint| (endpoint.id, endpoint.clone())).collect(),
             deliveries: deliveries.map(|delivery| (delivery.id, delivery.clone())).collect(),
             keys: keys.map(|key| (key.id, key.clone())).collect(),
+            channels: channels.map(|row| (row.id, row.clone())).collect(),
+            notifications: notifications.map(|row| (row.id, row.clone())).collect(),
         }
     }
 
@@ -152,6 +163,8 @@ impl Tables {
             *self.attempt_counts.entry(key).or_default() += count;
         }
         self.keys.extend(changes.keys);
+        self.channels.extend(changes.channels);
+        self.notifications.extend(changes.notifications);
     }
 }
 
@@ -567,7 +580,7 @@ impl Store for MemoryStore {
             Stream::Delivery(id) => {
                 data.tables.deliveries.get(&id).is_some_and(|row| row.endpoint_id == endpoint)
             }
-            Stream::Event(_) | Stream::Key(_) | Stream::Operation(_) => false,
+            _ => false,
         };
         let matches = |record: &&Record| {
             let file = file_of(&record.fact);
@@ -669,6 +682,8 @@ impl Store for MemoryStore {
         compare("events", &stored.events, &rebuilt.events, &mut differences);
         compare("deliveries", &stored.deliveries, &rebuilt.deliveries, &mut differences);
         compare("keys", &stored.keys, &rebuilt.keys, &mut differences);
+        compare("channels", &stored.channels, &rebuilt.channels, &mut differences);
+        compare("notifications", &stored.notifications, &rebuilt.notifications, &mut differences);
         compare("attempts", &stored.attempts, &rebuilt.attempts, &mut differences);
         compare(
             "attempt_counts",

@@ -77,8 +77,11 @@ macro_rules! of_organization {
 }
 
 of_organization!(
+    ChannelRef,
+    CreateChannel,
     CreateEndpoint,
     CreateKey,
+    DeleteChannel,
     DeleteEndpoint,
     DeliveryRef,
     DisableEndpoint,
@@ -87,15 +90,18 @@ of_organization!(
     GetEndpointStats,
     ListAttempts,
     ListAuditEntries,
+    ListChannels,
     ListDeliveries,
     ListEndpoints,
     ListEventTypes,
     ListEvents,
     ListKeys,
+    ListNotifications,
     Publish,
     PublishBatch,
     RevokeKey,
     RotateSecret,
+    UpdateChannel,
     UpdateEndpoint,
     WatchDeliveries,
 );

@@ -153,4 +153,8 @@ actions!(
     SessionEnded,
     OrganizationErased,
     MasterKeyRotated,
+    ChannelCreated,
+    ChannelUpdated,
+    ChannelDeleted,
+    ChannelTested,
 );

@@ -27,6 +27,8 @@ reasons! {
     InvalidField "INVALID_FIELD";
     /// The organization has no such endpoint.
     EndpointNotFound "ENDPOINT_NOT_FOUND";
+    /// The organization has no such notification channel.
+    ChannelNotFound "CHANNEL_NOT_FOUND";
     /// The organization has no such event.
     EventNotFound "EVENT_NOT_FOUND";
     /// The organization has no such delivery.
@@ -65,6 +67,10 @@ reasons! {
     PublishQuotaExceeded "PUBLISH_QUOTA_EXCEEDED";
     /// The organization has as many endpoints as it may have.
     TooManyEndpoints "TOO_MANY_ENDPOINTS";
+    /// The organization has as many notification channels as it may have.
+    TooManyChannels "TOO_MANY_CHANNELS";
+    /// An e-mail channel cannot be created, because the server sends no mail.
+    MailNotConfigured "MAIL_NOT_CONFIGURED";
     /// The database cannot be reached.
     DatabaseUnavailable "DATABASE_UNAVAILABLE";
     /// The issuer of web tokens cannot be asked for its keys.
@@ -94,6 +100,8 @@ pub enum Resource {
     Delivery,
     /// A key.
     Key,
+    /// A notification channel.
+    Channel,
 }
 
 impl Resource {
@@ -104,6 +112,7 @@ impl Resource {
             Resource::Event => "event",
             Resource::Delivery => "delivery",
             Resource::Key => "key",
+            Resource::Channel => "channel",
         }
     }
 
@@ -113,6 +122,7 @@ impl Resource {
             Resource::Event => Reason::EventNotFound,
             Resource::Delivery => Reason::DeliveryNotFound,
             Resource::Key => Reason::KeyNotFound,
+            Resource::Channel => Reason::ChannelNotFound,
         }
     }
 }

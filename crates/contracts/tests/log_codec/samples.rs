@@ -5,6 +5,9 @@ use std::time::Duration;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::access::Role;
 use keeptrusts_webhooks_domain::attempt::{AttemptMade, Trigger};
+use keeptrusts_webhooks_domain::channel::{
+    ChannelFact, ChannelKind, ChannelUpdate, Destination, NewChannel,
+};
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::event::{ContentDigest, Idempotency, IdempotencyKey};
 use keeptrusts_webhooks_domain::event_type::EventType;
@@ -13,10 +16,14 @@ use keeptrusts_webhooks_domain::fact::{
     OperatorFact,
 };
 use keeptrusts_webhooks_domain::ids::{
-    AttemptId, DeliveryId, EndpointId, EventId, KeyId, OperationId,
+    AttemptId, ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId, OperationId,
 };
 use keeptrusts_webhooks_domain::key::{KeyFact, NewKey, SessionOrigin, TokenDigest};
 use keeptrusts_webhooks_domain::log::Stream;
+use keeptrusts_webhooks_domain::notification::{
+    EndpointWeek, NewNotification, NotificationAttempt, NotificationFact, NotificationType,
+    WeekSummary,
+};
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 use ulid::Ulid;
 
@@ -27,6 +34,8 @@ pub(crate) fn stream_of(fact: &Fact) -> Stream {
         Fact::EventAccepted(_) | Fact::DeliveriesScheduled(_) => Stream::Event(EventId::MIN),
         Fact::Delivery(_) => Stream::Delivery(DeliveryId::MIN),
         Fact::Key(_) => Stream::Key(KeyId::MIN),
+        Fact::Channel(_) => Stream::Channel(ChannelId::MIN),
+        Fact::Notification(_) => Stream::Notification(NotificationId::MIN),
         Fact::Operator(_) => Stream::Operation(OperationId::MIN),
     }
 }
@@ -109,11 +118,87 @@ pub(crate) fn every_kind() -> Vec<Fact> {
         OperatorFact::OrganizationErased,
         OperatorFact::MasterKeyRotated { previous: "mk_1".to_owned(), current: "mk_2".to_owned() },
     ];
+    let channel = channel_facts().into_iter().map(Fact::Channel);
+    let notification = notification_facts().into_iter().map(Fact::Notification);
     let endpoint = endpoint.into_iter().map(Fact::Endpoint);
     let delivery = delivery.into_iter().map(Fact::Delivery);
     let key = key.into_iter().map(Fact::Key);
     let operator = operator.into_iter().map(Fact::Operator);
-    endpoint.chain(event).chain(delivery).chain(key).chain(operator).collect()
+    endpoint.chain(event).chain(delivery).chain(key).chain(operator).chain(channel).chain(notification).collect()
+}
+
+fn channel_facts() -> [ChannelFact; 5] {
+    let update = ChannelUpdate {
+        name: Some("new".to_owned()),
+        destination: Some(destination(ChannelKind::Email, None)),
+        subscriptions: Some(vec![NotificationType::WeeklySummary]),
+        endpoint_ids: Some(Vec::new()),
+    };
+    let before = ChannelUpdate {
+        name: Some("old".to_owned()),
+        destination: Some(destination(ChannelKind::Teams, None)),
+        subscriptions: Some(vec![NotificationType::EndpointDisabled]),
+        endpoint_ids: Some(vec![endpoint_id()]),
+    };
+    [
+        ChannelFact::Created(NewChannel {
+            name: "on call".to_owned(),
+            destination: destination(ChannelKind::PagerDuty, Some(sealed())),
+            subscriptions: vec![
+                NotificationType::DeliveryExhausted,
+                NotificationType::EndpointDegraded,
+                NotificationType::EndpointRecovered,
+            ],
+            endpoint_ids: vec![endpoint_id()],
+        }),
+        ChannelFact::Updated { update, before },
+        ChannelFact::Deleted,
+        ChannelFact::Failing { reason: "no route".to_owned() },
+        ChannelFact::Recovered,
+    ]
+}
+
+fn destination(kind: ChannelKind, secret: Option<SealedSecret>) -> Destination {
+    Destination { kind, address: "https://a.example".to_owned(), secret }
+}
+
+fn notification_facts() -> [NotificationFact; 4] {
+    let attempt = NotificationAttempt {
+        number: 2,
+        start_time: time(),
+        duration: Duration::from_micros(1_250_001),
+        status_code: Some(429),
+    };
+    [
+        NotificationFact::Raised(Box::new(NewNotification {
+            channel_id: ChannelId::new(Ulid(7)),
+            notification_type: NotificationType::WeeklySummary,
+            endpoint_id: Some(endpoint_id()),
+            delivery_id: Some(delivery_id()),
+            count: 3,
+            since: time(),
+            reason: "answered 500".to_owned(),
+            due_time: time(),
+            summary: Some(WeekSummary {
+                delivered: 1_000,
+                failed_attempts: 30,
+                exhausted: 2,
+                worst: vec![EndpointWeek {
+                    endpoint_id: endpoint_id(),
+                    delivered: 5,
+                    failed_attempts: 20,
+                    exhausted: 2,
+                }],
+            }),
+        })),
+        NotificationFact::Counted { count: 999, delivery_id: Some(delivery_id()) },
+        NotificationFact::Sent { attempt: attempt.clone(), count: 1_000 },
+        NotificationFact::Failed {
+            attempt,
+            error: "answered 429".to_owned(),
+            next_attempt_time: Some(time()),
+        },
+    ]
 }
 
 pub(crate) fn time() -> Timestamp {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Key, Nonce};
-use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
+use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::secret::{SealedSecret, Secret};
 use zeroize::Zeroizing;
 
@@ -23,6 +23,27 @@ pub(super) struct DataKey {
 impl fmt::Debug for DataKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "DataKey({})", self.id)
+    }
+}
+
+/// Whose secret it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretOwner {
+    /// An endpoint's.
+    Endpoint(EndpointId),
+    /// A notification channel's.
+    Channel(ChannelId),
+}
+
+impl From<EndpointId> for SecretOwner {
+    fn from(id: EndpointId) -> Self {
+        SecretOwner::Endpoint(id)
+    }
+}
+
+impl From<ChannelId> for SecretOwner {
+    fn from(id: ChannelId) -> Self {
+        SecretOwner::Channel(id)
     }
 }
 
@@ -68,10 +89,10 @@ impl DataKey {
     pub(super) fn seal(
         &self,
         organization: &OrganizationId,
-        endpoint: EndpointId,
+        owner: SecretOwner,
         secret: &Secret,
     ) -> SealedSecret {
-        let place = secret_place(organization, endpoint);
+        let place = secret_place(organization, owner);
         let (nonce, ciphertext) = encrypt(&self.key, secret.expose().as_bytes(), &place);
         SealedSecret { key_id: self.id.clone(), nonce, ciphertext }
     }
@@ -79,18 +100,18 @@ impl DataKey {
     pub(super) fn open(
         &self,
         organization: &OrganizationId,
-        endpoint: EndpointId,
+        owner: SecretOwner,
         sealed: &SealedSecret,
     ) -> Result<Secret, KeyProblem> {
         let unreadable = || KeyProblem::Unreadable { key_id: sealed.key_id.clone() };
         if sealed.key_id != self.id {
             return Err(unreadable());
         }
-        let place = secret_place(organization, endpoint);
+        let place = secret_place(organization, owner);
         let plain = decrypt(&self.key, &sealed.nonce, &sealed.ciphertext, &place);
         let plain = plain.ok_or_else(unreadable)?;
         let text = std::str::from_utf8(&plain).map_err(|_| unreadable())?;
-        Secret::new(text.to_owned()).map_err(|_| unreadable())
+        Ok(Secret::opened(text.to_owned()))
     }
 }
 
@@ -99,9 +120,13 @@ fn key_place(organization: &OrganizationId, data_key_id: &str) -> Vec<u8> {
     format!("{organization}/{data_key_id}").into_bytes()
 }
 
-/// Ties a ciphertext to its place: moved to another endpoint, it cannot be opened.
-fn secret_place(organization: &OrganizationId, endpoint: EndpointId) -> Vec<u8> {
-    format!("{organization}/{endpoint}").into_bytes()
+/// Ties a ciphertext to its place: moved to another endpoint or channel, it cannot be opened.
+fn secret_place(organization: &OrganizationId, owner: SecretOwner) -> Vec<u8> {
+    // Ids tell by their beginnings what they are of.
+    match owner {
+        SecretOwner::Endpoint(id) => format!("{organization}/{id}").into_bytes(),
+        SecretOwner::Channel(id) => format!("{organization}/{id}").into_bytes(),
+    }
 }
 
 /// Nonces are random: far below 2^32 messages under one key, two are as good as never the same
@@ -144,13 +169,14 @@ mod tests {
     fn a_secret_is_opened_only_with_its_key_and_at_its_place() {
         let (key, other) = (DataKey::generate(), DataKey::generate());
         let (acme, globex) = (organization("acme"), organization("globex"));
-        let sealed = key.seal(&acme, EndpointId::MIN, &secret());
-        assert_eq!(key.open(&acme, EndpointId::MIN, &sealed), Ok(secret()));
-        assert!(key.open(&acme, EndpointId::MAX, &sealed).is_err(), "another endpoint's");
-        assert!(key.open(&globex, EndpointId::MIN, &sealed).is_err(), "another organization's");
+        let sealed = key.seal(&acme, EndpointId::MIN.into(), &secret());
+        assert_eq!(key.open(&acme, EndpointId::MIN.into(), &sealed), Ok(secret()));
+        assert!(key.open(&acme, EndpointId::MAX.into(), &sealed).is_err(), "another endpoint's");
+        assert!(key.open(&acme, ChannelId::MIN.into(), &sealed).is_err(), "a channel's");
+        assert!(key.open(&globex, EndpointId::MIN.into(), &sealed).is_err(), "another organization's");
         let renamed = SealedSecret { key_id: other.id.clone(), ..sealed.clone() };
-        assert!(other.open(&acme, EndpointId::MIN, &renamed).is_err(), "another key");
-        assert!(key.open(&acme, EndpointId::MIN, &renamed).is_err(), "not the key that it names");
+        assert!(other.open(&acme, EndpointId::MIN.into(), &renamed).is_err(), "another key");
+        assert!(key.open(&acme, EndpointId::MIN.into(), &renamed).is_err(), "not the key that it names");
     }
 
     #[test]
@@ -176,7 +202,7 @@ mod tests {
         let contains = |whole: &[u8], part: &[u8]| {
             whole.windows(8).any(|window| part.windows(8).any(|other| window == other))
         };
-        let sealed = key.seal(&acme, EndpointId::MIN, &secret());
+        let sealed = key.seal(&acme, EndpointId::MIN.into(), &secret());
         assert!(!contains(&sealed.ciphertext, secret().expose().as_bytes()));
         assert!(!contains(&key.wrapped(&acme, &master_key).ciphertext, &key.key[..]));
         assert_eq!(format!("{key:?}"), format!("DataKey({})", key.id));

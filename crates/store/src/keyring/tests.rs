@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use keeptrusts_webhooks_domain::ids::EndpointId;
+
 use super::*;
 use crate::conformance::given::{organization, other_organization};
 use crate::key_store::{KeyStore, RewrappedDataKey};

@@ -10,6 +10,7 @@ use keeptrusts_webhooks_domain::log::Shard;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::keys::upsert_keys;
+use super::notifications::{upsert_channels, upsert_notifications};
 use super::write_endpoints::upsert_endpoints;
 use crate::operation::{NewBody, Record};
 use crate::projection::{Changes, CountKey, Missed};
@@ -90,6 +91,8 @@ pub(super) async fn write_changes(
     let changed_deliveries: Vec<_> = changes.changed_deliveries.values().collect();
     let attempt_counts: Vec<_> = changes.attempt_counts.iter().collect();
     let keys: Vec<_> = changes.keys.values().collect();
+    let channels: Vec<_> = changes.channels.values().collect();
+    let notifications: Vec<_> = changes.notifications.values().collect();
     upsert_endpoints(connection, shard, &endpoints).await?;
     insert_events(connection, shard, &changes.events).await?;
     insert_deliveries(connection, shard, &new_deliveries, "").await?;
@@ -97,7 +100,9 @@ pub(super) async fn write_changes(
     insert_attempts(connection, shard, &changes.attempts).await?;
     insert_missed(connection, shard, &changes.missed).await?;
     add_attempt_counts(connection, shard, &attempt_counts).await?;
-    upsert_keys(connection, shard, &keys).await
+    upsert_keys(connection, shard, &keys).await?;
+    upsert_channels(connection, shard, &channels).await?;
+    upsert_notifications(connection, shard, &notifications).await
 }
 
 async fn insert_events(
@@ -280,6 +285,6 @@ async fn add_attempt_counts(
 }
 
 /// A small count as a column holds it.
-fn int(count: u32) -> i32 {
+pub(super) fn int(count: u32) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }

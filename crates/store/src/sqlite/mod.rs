@@ -20,6 +20,7 @@ mod lists;
 mod load;
 mod lock_file;
 mod log_reads;
+mod notifications;
 mod open;
 mod rebuild;
 mod set_statement;

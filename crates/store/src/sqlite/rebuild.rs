@@ -11,8 +11,17 @@ use crate::projection::{Fold, Touched};
 use crate::store::StoreError;
 
 /// The tables that are nothing but a fold of the log.
-pub(super) const PROJECTIONS: [&str; 7] =
-    ["endpoints", "events", "deliveries", "attempts", "missed_events", "attempt_counts", "keys"];
+pub(super) const PROJECTIONS: [&str; 9] = [
+    "endpoints",
+    "events",
+    "deliveries",
+    "attempts",
+    "missed_events",
+    "attempt_counts",
+    "keys",
+    "channels",
+    "notifications",
+];
 
 pub(super) async fn rebuild(
     connection: &mut SqliteConnection,

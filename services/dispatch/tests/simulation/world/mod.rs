@@ -8,6 +8,7 @@ mod asking;
 mod connection;
 mod keys;
 mod network;
+mod notices;
 mod power;
 mod random;
 mod weather;
