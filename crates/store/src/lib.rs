@@ -38,8 +38,8 @@ pub use operation::{
     Advance, Appended, BodyId, Expected, NewBody, NewRecord, Operation, Record, Refusal,
 };
 pub use store::{
-    AppendedBatch, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardLease, ShardState,
-    Store, StoreError, Survey, TableVersions, WaitingEndpoints,
+    AppendedBatch, AttemptSum, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardLease,
+    ShardState, Store, StoreError, Survey, TableVersions, WaitingEndpoints,
 };
 
 /// Every limit of the log, in one place.

@@ -12,6 +12,7 @@ use keeptrusts_webhooks_domain::fact::{
     DeliveriesScheduled, DeliveryFact, EndpointFact, EndpointUpdate, EventAccepted, Fact,
     OperatorFact,
 };
+use keeptrusts_webhooks_domain::health::DisableCause;
 use keeptrusts_webhooks_domain::ids::{
     AttemptId, DeliveryId, EndpointId, EventId, KeyId, OperationId,
 };
@@ -54,7 +55,7 @@ pub(crate) fn every_kind() -> Vec<Fact> {
         },
         EndpointFact::SecretRotated { secret: sealed(), previous_expire_time: Some(time()) },
         EndpointFact::Enabled,
-        EndpointFact::Disabled { reason: "noisy".to_owned() },
+        EndpointFact::Disabled { reason: "noisy".to_owned(), cause: DisableCause::Requested },
         EndpointFact::Degraded { delivery_id: delivery_id(), reason: "failed".to_owned() },
         EndpointFact::Recovered { delivery_id: delivery_id() },
         EndpointFact::Deleted,

@@ -14,6 +14,7 @@ mod data_keys;
 mod due;
 mod erase;
 mod errors;
+mod health;
 mod keys;
 mod leases;
 mod lists;
@@ -30,6 +31,7 @@ mod writer;
 mod tests;
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -40,6 +42,7 @@ use keeptrusts_webhooks_domain::attempt::Attempt;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::Event;
+use keeptrusts_webhooks_domain::health::Failing;
 use keeptrusts_webhooks_domain::ids::{
     AttemptId, DeliveryId, EndpointId, EventId, KeyId, OperationId, OrganizationId,
 };
@@ -56,8 +59,8 @@ use crate::query::{
     AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
 };
 use crate::store::{
-    AppendedBatch, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardState, Store,
-    StoreError, Survey, TableVersions, WaitingEndpoints,
+    AppendedBatch, AttemptSum, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardState,
+    Store, StoreError, Survey, TableVersions, WaitingEndpoints,
 };
 
 pub use open::{OpenError, SqliteOptions};
@@ -294,6 +297,23 @@ impl Store for SqliteStore {
         from_hour: Timestamp,
     ) -> Result<Vec<(CountKey, u64)>, StoreError> {
         lists::attempt_counts(&self.readers, shard, endpoint, from_hour).await
+    }
+
+    async fn attempt_sums(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        hours: Range<Timestamp>,
+    ) -> Result<Vec<AttemptSum>, StoreError> {
+        health::attempt_sums(&self.readers, shard, organization, hours).await
+    }
+
+    async fn failing_endpoints(
+        &self,
+        shard: Shard,
+        organization: Option<&OrganizationId>,
+    ) -> Result<HashMap<EndpointId, Failing>, StoreError> {
+        health::failing_endpoints(&self.readers, shard, organization).await
     }
 
     async fn missed_events(
