@@ -14,6 +14,7 @@
 #[cfg(test)]
 mod conformance;
 pub mod durations;
+pub mod health;
 mod ids;
 pub mod key_store;
 pub mod keyring;
