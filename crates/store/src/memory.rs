@@ -364,6 +364,17 @@ impl Store for MemoryStore {
         Ok(found.filter(|endpoint| endpoint.organization_id == *organization).cloned())
     }
 
+    async fn endpoints(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        ids: &[EndpointId],
+    ) -> Result<Vec<Endpoint>, StoreError> {
+        let data = self.shard(shard);
+        let found = ids.iter().filter_map(|id| data.tables.endpoints.get(id));
+        Ok(found.filter(|row| row.organization_id == *organization).cloned().collect())
+    }
+
     async fn list_endpoints(
         &self,
         shard: Shard,

@@ -168,6 +168,14 @@ pub trait Store: KeyStore {
         id: EndpointId,
     ) -> Result<Option<Endpoint>, StoreError>;
 
+    /// Endpoints by id, deleted or not; those that do not exist are left out.
+    async fn endpoints(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        ids: &[EndpointId],
+    ) -> Result<Vec<Endpoint>, StoreError>;
+
     /// Endpoints that are not deleted, newest first, with ids below `before`.
     async fn list_endpoints(
         &self,

@@ -85,6 +85,7 @@ of_organization!(
     EndpointRef,
     EventRef,
     GetEndpointStats,
+    GetHealthSummary,
     ListAttempts,
     ListAuditEntries,
     ListDeliveries,

@@ -28,7 +28,12 @@ impl Answers {
         for whose in [organization(), other_organization()] {
             let filter = EndpointFilter::default();
             let rows = store.list_endpoints(SHARD, &whose, &filter, EndpointId::MAX, ALL).await;
-            answers.add(format!("endpoints of {whose}"), rows.expect("reads"));
+            let rows = rows.expect("reads");
+            let ids: Vec<_> = rows.iter().map(|endpoint| endpoint.id).collect();
+            let mut by_id = store.endpoints(SHARD, &whose, &ids).await.expect("reads");
+            by_id.sort_unstable_by_key(|endpoint| std::cmp::Reverse(endpoint.id));
+            assert_eq!(by_id, rows, "the same by their ids");
+            answers.add(format!("endpoints of {whose}"), rows);
             let filter = EventFilter::default();
             let rows = store.list_events(SHARD, &whose, &filter, EventId::MAX, ALL).await;
             let rows = rows.expect("reads");

@@ -146,6 +146,11 @@ pub(crate) async fn an_organizations_attempts_are_summed_over_hours(fixture: Fix
     fixture.append(change_endpoint(endpoints[0], Expected::Any, EndpointFact::Deleted)).await;
     assert_eq!(sums(["2026-04-23T10:00:00Z", "2026-04-23T12:00:00Z"]).await, expected);
     assert_eq!(sums(["2026-04-23T13:00:00Z", "2026-04-23T14:00:00Z"]).await, []);
+    // Their names can be had, one organization's at a time.
+    let rows = fixture.store().endpoints(SHARD, &organization(), &endpoints).await;
+    let mut rows: Vec<_> = rows.expect("reads").into_iter().map(|row| row.id).collect();
+    rows.sort_unstable();
+    assert_eq!(rows, expected.iter().map(|sum| sum.endpoint_id).collect::<Vec<_>>());
     let nobody = "nobody".parse().expect("valid");
     let always = Timestamp::MIN..Timestamp::MAX;
     assert_eq!(fixture.store().attempt_sums(SHARD, &nobody, always).await.expect("reads"), []);

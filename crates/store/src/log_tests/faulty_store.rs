@@ -240,6 +240,7 @@ over_inner! {
     async fn survey(member: &str, time_to_live: Duration) -> Result<Survey, StoreError>;
     async fn leave(member: &str) -> Result<(), StoreError>;
     async fn endpoint(shard: Shard, organization: &OrganizationId, id: EndpointId) -> Result<Option<Endpoint>, StoreError>;
+    async fn endpoints(shard: Shard, organization: &OrganizationId, ids: &[EndpointId]) -> Result<Vec<Endpoint>, StoreError>;
     async fn list_endpoints(shard: Shard, organization: &OrganizationId, filter: &EndpointFilter, before: EndpointId, limit: usize) -> Result<Vec<Endpoint>, StoreError>;
     async fn shard_endpoints(shard: Shard, after: EndpointId, limit: usize) -> Result<Vec<Endpoint>, StoreError>;
     async fn event(shard: Shard, organization: &OrganizationId, id: EventId) -> Result<Option<Event>, StoreError>;

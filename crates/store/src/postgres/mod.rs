@@ -238,6 +238,15 @@ impl Store for PostgresStore {
         reads::endpoint(&self.readers, shard, organization, id).await
     }
 
+    async fn endpoints(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        ids: &[EndpointId],
+    ) -> Result<Vec<Endpoint>, StoreError> {
+        reads::endpoints(&self.readers, shard, organization, ids).await
+    }
+
     async fn list_endpoints(
         &self,
         shard: Shard,

@@ -217,6 +217,17 @@ impl Store for SqliteStore {
         lists::endpoint(&self.readers, shard, organization, id).await
     }
 
+    async fn endpoints(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        ids: &[EndpointId],
+    ) -> Result<Vec<Endpoint>, StoreError> {
+        let mut connection = self.readers.acquire().await.map_err(failed)?;
+        let ids: Vec<_> = ids.iter().map(|id| (organization.clone(), *id)).collect();
+        load::endpoints(&mut connection, shard, &ids).await
+    }
+
     async fn list_endpoints(
         &self,
         shard: Shard,

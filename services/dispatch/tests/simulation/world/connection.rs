@@ -271,6 +271,15 @@ impl Store for Connection {
         self.call("endpoint", self.database().endpoint(shard, organization, id)).await
     }
 
+    async fn endpoints(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        ids: &[EndpointId],
+    ) -> Result<Vec<Endpoint>, StoreError> {
+        self.call("endpoints", self.database().endpoints(shard, organization, ids)).await
+    }
+
     async fn list_endpoints(
         &self,
         shard: Shard,
