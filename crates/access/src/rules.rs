@@ -51,7 +51,8 @@ fn permission_for(method: &str) -> Option<Permission> {
         | "DispatchService/GetDelivery"
         | "DispatchService/ListAttempts"
         | "DispatchService/WatchDeliveries"
-        | "DispatchService/GetEndpointStats" => Permission::Read,
+        | "DispatchService/GetEndpointStats"
+        | "DispatchService/GetHealthSummary" => Permission::Read,
 
         "AccessService/CreateKey" | "AccessService/ListKeys" | "AccessService/RevokeKey" => {
             Permission::ManageKeys

@@ -30,8 +30,8 @@ pub use asked::{Asked, OfOrganization, caller_of};
 pub use audit::{AuditCursor, ListAuditEntries};
 pub use delivery::attempt_with_content;
 pub use dispatch_requests::{
-    DEFAULT_STATS_WINDOW, DeliveryRef, GetEndpointStats, ListAttempts, ListDeliveries,
-    MAX_STATS_WINDOW, WatchDeliveries, foreign_resume_token,
+    DEFAULT_STATS_WINDOW, DeliveryRef, GetEndpointStats, GetHealthSummary, ListAttempts,
+    ListDeliveries, MAX_STATS_WINDOW, WatchDeliveries, foreign_resume_token,
 };
 pub use endpoint_requests::{
     CreateEndpoint, DeleteEndpoint, DisableEndpoint, EndpointRef, ListEndpoints, ListEventTypes,

@@ -239,7 +239,7 @@ pub fn changes_of(fact: &Fact) -> Vec<Change> {
                 [secret()].into_iter().chain(overlap).collect()
             }
             EndpointFact::Enabled | EndpointFact::Recovered { .. } => vec![set("status", "active")],
-            EndpointFact::Disabled { reason } => status("disabled", reason),
+            EndpointFact::Disabled { reason, .. } => status("disabled", reason),
             EndpointFact::Degraded { reason, .. } => status("degraded", reason),
             EndpointFact::Deleted | EndpointFact::SecretRevealed => Vec::new(),
         },

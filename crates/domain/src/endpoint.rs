@@ -3,6 +3,7 @@
 use crate::Timestamp;
 use crate::event_type::EventType;
 use crate::fact::{EndpointFact, EndpointUpdate};
+use crate::health::{DisableCause, StatusCause};
 use crate::ids::{DeliveryId, EndpointId, OrganizationId};
 use crate::limits::{MAX_DESCRIPTION_CHARS, MAX_NAME_CHARS, MAX_REASON_CHARS};
 use crate::log::Version;
@@ -55,6 +56,10 @@ pub struct Endpoint {
     pub status: EndpointStatus,
     /// Why its status is what it is; empty while active.
     pub status_reason: String,
+    /// The same for programs; None while active.
+    pub status_cause: Option<StatusCause>,
+    /// The delivery that brought the status about, if one did.
+    pub status_delivery: Option<DeliveryId>,
     /// Since when its status is what it is.
     pub status_time: Timestamp,
     /// The version of its last change of configuration, from which the etag is made.
@@ -111,6 +116,20 @@ pub enum EndpointCommand {
     NoteExhausted {
         /// Which.
         delivery_id: DeliveryId,
+        /// What was wrong with the last of them.
+        error: String,
+    },
+    /// Note that nothing but failures has come of it for longer than is put up with.
+    NoteFailing {
+        /// Whose attempt was the last.
+        delivery_id: DeliveryId,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Note that the receiver answered 410 Gone.
+    NoteGone {
+        /// To which delivery.
+        delivery_id: DeliveryId,
     },
     /// Note that a delivery succeeded.
     NoteSuccess {
@@ -162,15 +181,32 @@ impl Endpoint {
                 Some(EndpointFact::SecretRotated { secret, previous_expire_time })
             }
             EndpointCommand::Enable => disabled.then_some(EndpointFact::Enabled),
-            EndpointCommand::Disable { reason } => {
-                (!disabled).then_some(EndpointFact::Disabled { reason })
-            }
+            EndpointCommand::Disable { reason } => (!disabled)
+                .then_some(EndpointFact::Disabled { reason, cause: DisableCause::Requested }),
             EndpointCommand::Delete => Some(EndpointFact::Deleted),
             EndpointCommand::RevealSecret => Some(EndpointFact::SecretRevealed),
-            EndpointCommand::NoteExhausted { delivery_id } => {
-                let reason = format!("delivery {delivery_id} failed after its last retry");
+            EndpointCommand::NoteExhausted { delivery_id, error } => {
+                let reason = format!("delivery {delivery_id} failed after its last retry: {error}");
                 (self.status == EndpointStatus::Active)
                     .then_some(EndpointFact::Degraded { delivery_id, reason })
+            }
+            // A delivery must have run out of attempts first: without that, one failure long ago
+            // and one now, with nothing in between, would disable an endpoint.
+            EndpointCommand::NoteFailing { delivery_id, since } => {
+                let reason = format!(
+                    "nothing but failures since {}: disabled automatically; delivery {delivery_id} was the last to fail",
+                    since.strftime("%Y-%m-%dT%H:%M:%SZ")
+                );
+                let cause = DisableCause::Failing { delivery_id, since };
+                (self.status == EndpointStatus::Degraded)
+                    .then_some(EndpointFact::Disabled { reason, cause })
+            }
+            EndpointCommand::NoteGone { delivery_id } => {
+                let reason = format!(
+                    "the receiver answered 410 Gone to delivery {delivery_id}: disabled automatically"
+                );
+                let cause = DisableCause::Gone { delivery_id };
+                (!disabled).then_some(EndpointFact::Disabled { reason, cause })
             }
             EndpointCommand::NoteSuccess { delivery_id } => (self.status
                 == EndpointStatus::Degraded)
@@ -197,6 +233,8 @@ impl Endpoint {
             previous_secret: None,
             status: EndpointStatus::Active,
             status_reason: String::new(),
+            status_cause: None,
+            status_delivery: None,
             status_time: recorded_at,
             config_version: Version(1),
             version: Version(1),
@@ -239,14 +277,25 @@ impl Endpoint {
             EndpointFact::Enabled | EndpointFact::Recovered { .. } => {
                 self.status = EndpointStatus::Active;
                 self.status_reason.clear();
+                (self.status_cause, self.status_delivery) = (None, None);
             }
-            EndpointFact::Disabled { reason } => {
+            EndpointFact::Disabled { reason, cause } => {
                 self.status = EndpointStatus::Disabled;
                 self.status_reason.clone_from(reason);
+                let (cause, delivery) = match *cause {
+                    DisableCause::Requested => (StatusCause::Requested, None),
+                    DisableCause::Failing { delivery_id, .. } => {
+                        (StatusCause::Failing, Some(delivery_id))
+                    }
+                    DisableCause::Gone { delivery_id } => (StatusCause::Gone, Some(delivery_id)),
+                };
+                (self.status_cause, self.status_delivery) = (Some(cause), delivery);
             }
-            EndpointFact::Degraded { reason, .. } => {
+            EndpointFact::Degraded { delivery_id, reason } => {
                 self.status = EndpointStatus::Degraded;
                 self.status_reason.clone_from(reason);
+                self.status_cause = Some(StatusCause::Exhausted);
+                self.status_delivery = Some(*delivery_id);
             }
             EndpointFact::Deleted => self.delete_time = Some(recorded_at),
         }

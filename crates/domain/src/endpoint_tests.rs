@@ -19,6 +19,10 @@ fn endpoint() -> Endpoint {
     Endpoint::created(EndpointId::MIN, "default".parse().expect("valid"), new, now())
 }
 
+fn exhausted(delivery_id: DeliveryId) -> EndpointCommand {
+    EndpointCommand::NoteExhausted { delivery_id, error: "the receiver answered 500".to_owned() }
+}
+
 /// Given an endpoint, when a command comes, then this fact follows (and is applied).
 fn when(endpoint: &mut Endpoint, command: EndpointCommand) -> Option<EndpointFact> {
     let fact = endpoint.decide(command, None).expect("not refused");
@@ -46,9 +50,9 @@ fn an_exhausted_delivery_degrades_and_the_next_success_recovers() {
     let mut endpoint = endpoint();
     let delivery_id = DeliveryId::MIN;
     assert_eq!(when(&mut endpoint, EndpointCommand::NoteSuccess { delivery_id }), None);
-    assert!(when(&mut endpoint, EndpointCommand::NoteExhausted { delivery_id }).is_some());
+    assert!(when(&mut endpoint, exhausted(delivery_id)).is_some());
     assert_eq!(endpoint.status, EndpointStatus::Degraded);
-    assert_eq!(when(&mut endpoint, EndpointCommand::NoteExhausted { delivery_id }), None);
+    assert_eq!(when(&mut endpoint, exhausted(delivery_id)), None);
     assert!(when(&mut endpoint, EndpointCommand::NoteSuccess { delivery_id }).is_some());
     assert_eq!(endpoint.status, EndpointStatus::Active);
 }
@@ -58,15 +62,62 @@ fn health_does_not_touch_a_disabled_endpoint() {
     let mut endpoint = endpoint();
     when(&mut endpoint, EndpointCommand::Disable { reason: String::new() });
     let delivery_id = DeliveryId::MIN;
-    assert_eq!(when(&mut endpoint, EndpointCommand::NoteExhausted { delivery_id }), None);
+    assert_eq!(when(&mut endpoint, exhausted(delivery_id)), None);
     assert_eq!(when(&mut endpoint, EndpointCommand::NoteSuccess { delivery_id }), None);
+}
+
+#[test]
+fn a_degraded_endpoint_says_which_delivery_failed_and_why() {
+    let mut endpoint = endpoint();
+    when(&mut endpoint, exhausted(DeliveryId::MIN));
+    assert_eq!(
+        endpoint.status_reason,
+        format!(
+            "delivery {} failed after its last retry: the receiver answered 500",
+            DeliveryId::MIN
+        )
+    );
+    let why = (endpoint.status_cause, endpoint.status_delivery);
+    assert_eq!(why, (Some(StatusCause::Exhausted), Some(DeliveryId::MIN)));
+    when(&mut endpoint, EndpointCommand::NoteSuccess { delivery_id: DeliveryId::MAX });
+    assert_eq!((endpoint.status_cause, endpoint.status_delivery), (None, None));
+}
+
+#[test]
+fn failing_for_too_long_disables_a_degraded_endpoint_and_no_other() {
+    let mut endpoint = endpoint();
+    let failing = || EndpointCommand::NoteFailing { delivery_id: DeliveryId::MAX, since: now() };
+    assert_eq!(when(&mut endpoint, failing()), None, "no delivery has failed for good");
+    when(&mut endpoint, exhausted(DeliveryId::MIN));
+    assert!(when(&mut endpoint, failing()).is_some());
+    assert_eq!(endpoint.status, EndpointStatus::Disabled);
+    assert!(
+        endpoint.status_reason.starts_with("nothing but failures since 2026-04-23T10:30:00Z"),
+        "{}",
+        endpoint.status_reason
+    );
+    let why = (endpoint.status_cause, endpoint.status_delivery);
+    assert_eq!(why, (Some(StatusCause::Failing), Some(DeliveryId::MAX)));
+    assert_eq!(when(&mut endpoint, failing()), None);
+    assert_eq!(when(&mut endpoint, EndpointCommand::Enable), Some(EndpointFact::Enabled));
+    assert_eq!((endpoint.status, endpoint.status_cause), (EndpointStatus::Active, None));
+}
+
+#[test]
+fn gone_disables_at_once() {
+    let mut endpoint = endpoint();
+    let gone = EndpointCommand::NoteGone { delivery_id: DeliveryId::MIN };
+    assert!(when(&mut endpoint, gone.clone()).is_some());
+    assert_eq!(endpoint.status, EndpointStatus::Disabled);
+    assert_eq!(endpoint.status_cause, Some(StatusCause::Gone));
+    assert_eq!(when(&mut endpoint, gone), None);
 }
 
 #[test]
 fn the_etag_follows_the_configuration_and_not_the_health() {
     let mut endpoint = endpoint();
     let etag = endpoint.etag();
-    when(&mut endpoint, EndpointCommand::NoteExhausted { delivery_id: DeliveryId::MIN });
+    when(&mut endpoint, exhausted(DeliveryId::MIN));
     assert_eq!(endpoint.etag(), etag);
     let rename = EndpointUpdate { name: Some("new".to_owned()), ..EndpointUpdate::default() };
     when(&mut endpoint, EndpointCommand::Update(rename.clone()));

@@ -6,6 +6,7 @@ use crate::channel::ChannelFact;
 use crate::delivery::DeliveryState;
 use crate::event::{ContentDigest, Idempotency};
 use crate::event_type::EventType;
+use crate::health::DisableCause;
 use crate::ids::{DeliveryId, EndpointId, EventId};
 use crate::key::KeyFact;
 use crate::notification::NotificationFact;
@@ -81,8 +82,10 @@ pub enum EndpointFact {
     Enabled,
     /// It was disabled.
     Disabled {
-        /// Why; may be empty.
+        /// Why, for people to read; may be empty.
         reason: String,
+        /// What for.
+        cause: DisableCause,
     },
     /// A delivery ran out of attempts.
     Degraded {

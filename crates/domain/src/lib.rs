@@ -19,6 +19,7 @@ mod endpoint_url;
 pub mod event;
 pub mod event_type;
 pub mod fact;
+pub mod health;
 pub mod ids;
 pub mod key;
 pub mod key_standing;

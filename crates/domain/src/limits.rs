@@ -26,8 +26,6 @@ pub const MAX_CHANNELS: u64 = 50;
 pub const MAX_CHANNEL_ENDPOINTS: usize = 100;
 /// The recipients of an e-mail channel.
 pub const MAX_RECIPIENTS: usize = 20;
-/// The endpoints that a weekly summary names.
-pub const MAX_SUMMARY_ENDPOINTS: usize = 20;
 /// The events of one PublishEvents call.
 pub const MAX_EVENTS_PER_BATCH: usize = 1_000;
 /// How long an old secret may go on signing beside the new one.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::Timestamp;
+use crate::health::HealthSummary;
 use crate::ids::{ChannelId, DeliveryId, EndpointId, NotificationId, OrganizationId};
 use crate::log::{Position, Version};
 
@@ -90,34 +91,7 @@ pub struct NewNotification {
     /// When it is to be sent.
     pub due_time: Timestamp,
     /// The figures of a summary.
-    pub summary: Option<WeekSummary>,
-}
-
-/// How an organization's week went.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct WeekSummary {
-    /// Attempts that ended their deliveries well.
-    pub delivered: u64,
-    /// Attempts that failed, whatever came of their deliveries.
-    pub failed_attempts: u64,
-    /// Deliveries that ran out of attempts.
-    pub exhausted: u64,
-    /// The endpoints with the largest share of failures first; at most
-    /// [`MAX_SUMMARY_ENDPOINTS`](crate::limits::MAX_SUMMARY_ENDPOINTS).
-    pub worst: Vec<EndpointWeek>,
-}
-
-/// How an endpoint's week went.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EndpointWeek {
-    /// Which.
-    pub endpoint_id: EndpointId,
-    /// Attempts that ended their deliveries well.
-    pub delivered: u64,
-    /// Attempts that failed.
-    pub failed_attempts: u64,
-    /// Deliveries that ran out of attempts.
-    pub exhausted: u64,
+    pub summary: Option<HealthSummary>,
 }
 
 /// One try at sending a notification.

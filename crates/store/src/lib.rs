@@ -14,6 +14,7 @@
 #[cfg(test)]
 mod conformance;
 pub mod durations;
+pub mod health;
 mod ids;
 pub mod key_store;
 pub mod keyring;
@@ -40,8 +41,8 @@ pub use operation::{
     Advance, Appended, BodyId, Expected, NewBody, NewRecord, Operation, Record, Refusal,
 };
 pub use store::{
-    AppendedBatch, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardLease, ShardState,
-    Store, StoreError, Survey, TableVersions, WaitingEndpoints,
+    AppendedBatch, AttemptSum, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardLease,
+    ShardState, Store, StoreError, Survey, TableVersions, WaitingEndpoints,
 };
 
 /// Every limit of the log, in one place.

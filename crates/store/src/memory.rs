@@ -5,6 +5,7 @@ mod data_keys;
 mod notifications;
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use keeptrusts_webhooks_domain::channel::Channel;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::Event;
+use keeptrusts_webhooks_domain::health::Failing;
 use keeptrusts_webhooks_domain::ids::{
     AttemptId, ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId, OperationId,
     OrganizationId,
@@ -29,13 +31,13 @@ use tokio::sync::mpsc;
 use crate::key_store::{MasterKeyHistory, StoredDataKey};
 use crate::operation::{Appended, BodyId, NewBody, Operation, Record};
 use crate::plan::{Locked, Wanted, plan};
-use crate::projection::{Changes, CountKey, Fold, Loaded, Missed, Touched};
+use crate::projection::{Changes, CountKey, Fold, HealthChange, Loaded, Missed, Touched};
 use crate::query::{
     AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
 };
 use crate::store::{
-    AppendedBatch, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardLease, ShardState,
-    Store, StoreError, Survey, TableVersions, WaitingEndpoints,
+    AppendedBatch, AttemptSum, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardLease,
+    ShardState, Store, StoreError, Survey, TableVersions, WaitingEndpoints,
 };
 
 /// What time it is, for the recorded times, the leases and the expiry of bodies.
@@ -75,6 +77,7 @@ struct Tables {
     attempts: BTreeMap<AttemptId, Attempt>,
     missed: Vec<Missed>,
     attempt_counts: BTreeMap<CountKey, u64>,
+    failing: BTreeMap<(OrganizationId, EndpointId), Failing>,
     keys: BTreeMap<KeyId, Key>,
     channels: BTreeMap<ChannelId, Channel>,
     notifications: BTreeMap<NotificationId, Notification>,
@@ -161,6 +164,14 @@ impl Tables {
         self.missed.extend(changes.missed);
         for (key, count) in changes.attempt_counts {
             *self.attempt_counts.entry(key).or_default() += count;
+        }
+        for (key, HealthChange { ended, began }) in changes.health {
+            if ended {
+                self.failing.remove(&key);
+            }
+            if let Some(failing) = began {
+                self.failing.entry(key).or_insert(failing);
+            }
         }
         self.keys.extend(changes.keys);
         self.channels.extend(changes.channels);
@@ -366,6 +377,17 @@ impl Store for MemoryStore {
         Ok(found.filter(|endpoint| endpoint.organization_id == *organization).cloned())
     }
 
+    async fn endpoints(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        ids: &[EndpointId],
+    ) -> Result<Vec<Endpoint>, StoreError> {
+        let data = self.shard(shard);
+        let found = ids.iter().filter_map(|id| data.tables.endpoints.get(id));
+        Ok(found.filter(|row| row.organization_id == *organization).cloned().collect())
+    }
+
     async fn list_endpoints(
         &self,
         shard: Shard,
@@ -495,6 +517,40 @@ impl Store for MemoryStore {
         let of_endpoint =
             counts.filter(|(key, _)| key.endpoint_id == endpoint && key.hour >= from_hour);
         Ok(of_endpoint.map(|(key, count)| (*key, *count)).collect())
+    }
+
+    async fn attempt_sums(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        hours: Range<Timestamp>,
+    ) -> Result<Vec<AttemptSum>, StoreError> {
+        let tables = &self.shard(shard).tables;
+        let mut sums = BTreeMap::<_, u64>::new();
+        for (key, count) in &tables.attempt_counts {
+            let CountKey { endpoint_id, hour, outcome, duration_bucket } = *key;
+            let endpoint = tables.endpoints.get(&endpoint_id);
+            let is_theirs = endpoint.is_some_and(|row| row.organization_id == *organization);
+            if is_theirs && hours.contains(&hour) {
+                *sums.entry((endpoint_id, outcome, duration_bucket)).or_default() += count;
+            }
+        }
+        let sums = sums.into_iter().map(|((endpoint_id, outcome, duration_bucket), count)| {
+            AttemptSum { endpoint_id, outcome, duration_bucket, count }
+        });
+        Ok(sums.collect())
+    }
+
+    async fn failing_endpoints(
+        &self,
+        shard: Shard,
+        organization: Option<&OrganizationId>,
+    ) -> Result<HashMap<EndpointId, Failing>, StoreError> {
+        let tables = &self.shard(shard).tables;
+        let theirs = tables.failing.iter().filter(|((owner, _), _)| {
+            organization.is_none_or(|organization| owner == organization)
+        });
+        Ok(theirs.map(|((_, id), failing)| (*id, *failing)).collect())
     }
 
     async fn missed_events(
@@ -691,6 +747,7 @@ impl Store for MemoryStore {
             &rebuilt.attempt_counts,
             &mut differences,
         );
+        compare("failing_endpoints", &stored.failing, &rebuilt.failing, &mut differences);
         let numbered = |rows: &[Missed]| {
             rows.iter().map(|row| ((row.endpoint_id, row.position), row.clone())).collect()
         };

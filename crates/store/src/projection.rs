@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, HashMap};
 
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::{Attempt, Outcome, Trigger};
+use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptMade, Outcome, Trigger};
 use keeptrusts_webhooks_domain::channel::{Channel, ChannelFact};
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, NewEndpoint};
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, Fact};
+use keeptrusts_webhooks_domain::health::Failing;
 use keeptrusts_webhooks_domain::ids::{
     ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId, OrganizationId,
 };
@@ -114,6 +115,15 @@ pub struct CountKey {
     pub duration_bucket: u16,
 }
 
+/// What became of an endpoint's health: what was ends first, then what began.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HealthChange {
+    /// Whether what the table has of it is over: something succeeded, or it was enabled.
+    pub ended: bool,
+    /// It fails, from now on unless the table has it failing for longer.
+    pub began: Option<Failing>,
+}
+
 /// What the tables lack: rows to insert, rows to replace, counts to add.
 #[derive(Debug, Default)]
 pub struct Changes {
@@ -131,6 +141,9 @@ pub struct Changes {
     pub missed: Vec<Missed>,
     /// To add to the counts that stand.
     pub attempt_counts: BTreeMap<CountKey, u64>,
+    /// Rows to delete and to insert. What stands is not read before: a success says nothing of
+    /// an endpoint that is well, and costs it a look into a small table.
+    pub health: BTreeMap<(OrganizationId, EndpointId), HealthChange>,
     /// Rows to insert or replace.
     pub keys: BTreeMap<KeyId, Key>,
     /// Rows to insert or replace.
@@ -259,7 +272,33 @@ impl Fold {
                 endpoint
             };
         self.changes.endpoints.insert(id, endpoint);
+        if matches!(fact, EndpointFact::Enabled | EndpointFact::Deleted) {
+            self.end_failing(&record.organization_id, id);
+        }
         Ok(())
+    }
+
+    fn end_failing(&mut self, organization: &OrganizationId, id: EndpointId) {
+        let over = HealthChange { ended: true, began: None };
+        self.changes.health.insert((organization.clone(), id), over);
+    }
+
+    fn note_health(
+        &mut self,
+        made: &AttemptMade,
+        outcome: Outcome,
+        delivery: DeliveryId,
+        record: &Record,
+    ) {
+        if outcome == Outcome::Delivered {
+            return self.end_failing(&record.organization_id, made.endpoint_id);
+        }
+        if made.trigger == Trigger::Test {
+            return;
+        }
+        let key = (record.organization_id.clone(), made.endpoint_id);
+        let change = self.changes.health.entry(key).or_default();
+        change.began.get_or_insert(Failing { since: made.start_time, delivery_id: delivery });
     }
 
     fn apply_key(&mut self, id: KeyId, fact: &KeyFact, record: &Record) -> Result<(), BrokenLog> {
@@ -356,6 +395,7 @@ impl Fold {
             error: error.to_owned(),
             next_attempt_time,
         });
+        self.note_health(made, outcome, delivery_id, record);
         if made.trigger != Trigger::Test {
             let key = CountKey {
                 endpoint_id: made.endpoint_id,

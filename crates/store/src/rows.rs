@@ -12,7 +12,8 @@ use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus, PreviousSecret};
 use keeptrusts_webhooks_domain::event::{ContentDigest, Event, Idempotency, IdempotencyKey};
 use keeptrusts_webhooks_domain::event_type::EventType;
-use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
+use keeptrusts_webhooks_domain::health::{Failing, StatusCause};
+use keeptrusts_webhooks_domain::ids::{EndpointId, KeyId, OrganizationId};
 use keeptrusts_webhooks_domain::key::{Key, SessionOrigin, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
 use keeptrusts_webhooks_domain::notification::{NotificationState, NotificationType};
@@ -21,7 +22,7 @@ use sqlx::FromRow;
 
 use crate::operation::Record;
 use crate::projection::{CountKey, Missed};
-use crate::store::StoreError;
+use crate::store::{AttemptSum, StoreError};
 
 type Unreadable<T> = Result<T, StoreError>;
 
@@ -60,6 +61,12 @@ words!(EndpointStatus {
     EndpointStatus::Active => "active",
     EndpointStatus::Disabled => "disabled",
     EndpointStatus::Degraded => "degraded",
+});
+words!(StatusCause {
+    StatusCause::Requested => "requested",
+    StatusCause::Exhausted => "exhausted",
+    StatusCause::Failing => "failing",
+    StatusCause::Gone => "gone",
 });
 words!(DeliveryState {
     DeliveryState::Scheduled => "scheduled",
@@ -200,6 +207,8 @@ pub(crate) struct EndpointRow {
     pub(crate) previous_secret_expire_time: Option<i64>,
     pub(crate) status: String,
     pub(crate) status_reason: String,
+    pub(crate) status_cause: Option<String>,
+    pub(crate) status_delivery_id: Option<String>,
     pub(crate) status_time: i64,
     pub(crate) config_version: i64,
     pub(crate) version: i64,
@@ -242,6 +251,8 @@ impl TryFrom<EndpointRow> for Endpoint {
             previous_secret,
             status: Word::from_word(&row.status)?,
             status_reason: row.status_reason,
+            status_cause: row.status_cause.map(|word| Word::from_word(&word)).transpose()?,
+            status_delivery: row.status_delivery_id.map(|id| parse("delivery", &id)).transpose()?,
             status_time: time(row.status_time)?,
             config_version: Version(row.config_version),
             version: Version(row.version),
@@ -432,6 +443,44 @@ impl TryFrom<CountRow> for (CountKey, u64) {
 }
 
 #[derive(FromRow)]
+pub(crate) struct FailingRow {
+    pub(crate) endpoint_id: String,
+    pub(crate) since: i64,
+    pub(crate) delivery_id: String,
+}
+
+impl TryFrom<FailingRow> for (EndpointId, Failing) {
+    type Error = StoreError;
+
+    fn try_from(row: FailingRow) -> Unreadable<(EndpointId, Failing)> {
+        let failing =
+            Failing { since: time(row.since)?, delivery_id: parse("delivery", &row.delivery_id)? };
+        Ok((parse("endpoint", &row.endpoint_id)?, failing))
+    }
+}
+
+#[derive(FromRow)]
+pub(crate) struct SumRow {
+    pub(crate) endpoint_id: String,
+    pub(crate) outcome: String,
+    pub(crate) duration_bucket: i32,
+    pub(crate) count: i64,
+}
+
+impl TryFrom<SumRow> for AttemptSum {
+    type Error = StoreError;
+
+    fn try_from(row: SumRow) -> Unreadable<AttemptSum> {
+        Ok(AttemptSum {
+            endpoint_id: parse("endpoint", &row.endpoint_id)?,
+            outcome: Word::from_word(&row.outcome)?,
+            duration_bucket: number("duration bucket", row.duration_bucket)?,
+            count: number("count", row.count)?,
+        })
+    }
+}
+
+#[derive(FromRow)]
 pub(crate) struct KeyRow {
     pub(crate) key_id: String,
     pub(crate) organization_id: String,
@@ -508,6 +557,7 @@ mod tests {
             }
         }
         read_back::<EndpointStatus>(3);
+        read_back::<StatusCause>(4);
         read_back::<DeliveryState>(5);
         read_back::<Trigger>(3);
         read_back::<Outcome>(3);

@@ -1,15 +1,17 @@
 //! What a database must do for us.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::Attempt;
+use keeptrusts_webhooks_domain::attempt::{Attempt, Outcome};
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::Event;
+use keeptrusts_webhooks_domain::health::Failing;
 use keeptrusts_webhooks_domain::ids::{
     AttemptId, DeliveryId, EndpointId, EventId, KeyId, OperationId, OrganizationId,
 };
@@ -168,6 +170,14 @@ pub trait Store: KeyStore + NotificationStore {
         id: EndpointId,
     ) -> Result<Option<Endpoint>, StoreError>;
 
+    /// Endpoints by id, deleted or not; those that do not exist are left out.
+    async fn endpoints(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        ids: &[EndpointId],
+    ) -> Result<Vec<Endpoint>, StoreError>;
+
     /// Endpoints that are not deleted, newest first, with ids below `before`.
     async fn list_endpoints(
         &self,
@@ -239,6 +249,22 @@ pub trait Store: KeyStore + NotificationStore {
         endpoint: EndpointId,
         from_hour: Timestamp,
     ) -> Result<Vec<(CountKey, u64)>, StoreError>;
+
+    /// The attempts at all of an organization's endpoints, deleted ones included, counted over
+    /// these hours.
+    async fn attempt_sums(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        hours: Range<Timestamp>,
+    ) -> Result<Vec<AttemptSum>, StoreError>;
+
+    /// The endpoints whose attempts have all failed lately: an organization's, or the shard's.
+    async fn failing_endpoints(
+        &self,
+        shard: Shard,
+        organization: Option<&OrganizationId>,
+    ) -> Result<HashMap<EndpointId, Failing>, StoreError>;
 
     /// Events that an endpoint missed while it was disabled, oldest first, after a position.
     async fn missed_events(
@@ -454,6 +480,19 @@ pub struct TableVersions {
     pub found: i64,
     /// What the program was built with.
     pub needed: i64,
+}
+
+/// Attempts at one endpoint with one outcome and about one duration, counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AttemptSum {
+    /// The endpoint.
+    pub endpoint_id: EndpointId,
+    /// What they meant.
+    pub outcome: Outcome,
+    /// How long they took; see [`crate::durations`].
+    pub duration_bucket: u16,
+    /// How many there were.
+    pub count: u64,
 }
 
 /// A row that is not what the log says.

@@ -3,13 +3,15 @@
 mod attempts;
 mod send_test;
 mod stats;
+mod summary;
 mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::api::{
-    Asked, DeliveryRef, GetEndpointStats, ListAttempts, ListDeliveries, WatchDeliveries,
+    Asked, DeliveryRef, GetEndpointStats, GetHealthSummary, ListAttempts, ListDeliveries,
+    WatchDeliveries,
 };
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
@@ -20,10 +22,12 @@ use keeptrusts_webhooks_contracts::v1::dispatch_service_server::{
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
+use keeptrusts_webhooks_domain::health::{last_week, week_of};
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
+use keeptrusts_webhooks_store::health::summarize;
 use keeptrusts_webhooks_store::query::{AttemptFilter, DeliveryFilter, Interval};
 use keeptrusts_webhooks_store::{
     AppendError, BodyId, Clock, Expected, Log, NewBody, NewRecord, Operation,
@@ -257,5 +261,22 @@ impl DispatchService for DispatchApi {
         let from_hour = stats::first_hour((self.clock)(), hours);
         let counts = store.attempt_counts(shard, endpoint_id, from_hour).await;
         Ok(Response::new(stats::answer(&counts.map_err(answer::query_failed)?)))
+    }
+
+    async fn get_health_summary(
+        &self,
+        request: Request<v1::GetHealthSummaryRequest>,
+    ) -> Result<Response<v1::GetHealthSummaryResponse>, Status> {
+        let Asked { request, .. } = Asked::<GetHealthSummary>::of(request)?;
+        let GetHealthSummary { organization_id, time } = request;
+        let week = time.map_or_else(|| last_week((self.clock)()), week_of);
+        let shard = self.log.shard_of(&organization_id);
+        let store = self.log.store();
+        let sums = store.attempt_sums(shard, &organization_id, week.clone()).await;
+        let summary = summarize(week, &sums.map_err(answer::query_failed)?);
+        let ids: Vec<_> = summary.worst.iter().map(|endpoint| endpoint.endpoint_id).collect();
+        let endpoints = store.endpoints(shard, &organization_id, &ids).await;
+        let endpoints = endpoints.map_err(answer::query_failed)?;
+        Ok(Response::new(summary::answer(&summary, &endpoints)))
     }
 }

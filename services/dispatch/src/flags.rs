@@ -31,6 +31,18 @@ pub struct DispatchFlags {
     )]
     pub retry_schedule: RetrySchedule,
 
+    /// After how long an endpoint is disabled of which a delivery has failed for good and no
+    /// attempt has succeeded meanwhile; `never`: not at all. What it misses then can be
+    /// replayed. An endpoint that answers 410 Gone is disabled at once.
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "KEEPTRUSTS_WEBHOOKS_DISABLE_FAILING_AFTER",
+        default_value = "5d",
+        value_parser = patience
+    )]
+    pub disable_failing_after: Patience,
+
     /// How long one request may take, from connecting to the end of the answer.
     #[arg(
         long,
@@ -91,7 +103,8 @@ pub struct DispatchFlags {
     )]
     pub outbound_proxy: Option<ProxyUrl>,
 
-    /// How many requests may be under way to one endpoint, 1 to 64.
+    /// How many requests may be under way to one endpoint, 1 to 64. A crash repeats at most eight
+    /// times as many.
     #[arg(
         long,
         value_name = "NUMBER",
@@ -111,6 +124,19 @@ pub struct DispatchFlags {
         value_parser = positive_duration
     )]
     pub lease_ttl: Duration,
+}
+
+/// How long failures are put up with. None: for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience(pub Option<Duration>);
+
+fn patience(text: &str) -> Result<Patience, String> {
+    match text {
+        "never" => Ok(Patience(None)),
+        _ => positive_duration(text)
+            .map(|time| Patience(Some(time)))
+            .map_err(|error| format!("{error}, or `never`")),
+    }
 }
 
 /// The value of `--outbound-proxy`, not yet looked at: if it were refused while flags are read,
@@ -185,6 +211,7 @@ impl DispatchFlags {
         let endpoint_concurrency = usize::from(self.endpoint_concurrency);
         let settings = Settings {
             retry_schedule: self.retry_schedule.clone(),
+            disable_failing_after: self.disable_failing_after.0,
             body_retention,
             lease_time_to_live: self.lease_ttl,
             scheduler: SchedulerLimits {

@@ -11,6 +11,8 @@ use crate::pipeline::scheduler::SchedulerLimits;
 pub struct Settings {
     /// When failed deliveries are tried again.
     pub retry_schedule: RetrySchedule,
+    /// After how long of nothing but failures a degraded endpoint is disabled. None: never.
+    pub disable_failing_after: Option<Duration>,
     /// How long exchanges (headers and bodies of attempts) are kept.
     pub body_retention: Duration,
     /// How long a shard's lease lasts without renewal, and so how long a dead process's shards
@@ -25,6 +27,7 @@ impl Default for Settings {
         const DAY: u64 = 24 * 60 * 60;
         Settings {
             retry_schedule: RetrySchedule::default(),
+            disable_failing_after: Some(Duration::from_secs(5 * DAY)),
             body_retention: Duration::from_secs(30 * DAY),
             lease_time_to_live: Duration::from_secs(10),
             scheduler: SchedulerLimits::default(),

@@ -4,6 +4,7 @@
 mod commands;
 pub mod flags;
 mod secrets;
+mod shown;
 
 use std::sync::Arc;
 
@@ -118,7 +119,7 @@ impl EndpointService for EndpointApi {
         let asked = Asked::<EndpointRef>::of(request)?;
         let EndpointRef { organization_id, endpoint_id } = asked.request;
         let endpoint = self.read(&organization_id, endpoint_id).await?;
-        Ok(Response::new(v1::GetEndpointResponse { endpoint: Some((&endpoint).into()) }))
+        Ok(Response::new(v1::GetEndpointResponse { endpoint: Some(self.shown(&endpoint).await?) }))
     }
 
     async fn list_endpoints(
@@ -134,7 +135,7 @@ impl EndpointService for EndpointApi {
             store.list_endpoints(shard, &organization_id, &filter, page.before, page.limit());
         let read = read.await.map_err(answer::query_failed)?;
         let (endpoints, next_page_token) = page.split(read, |endpoint| endpoint.id);
-        let endpoints = endpoints.iter().map(Into::into).collect();
+        let endpoints = self.all_shown(&organization_id, &endpoints).await?;
         Ok(Response::new(v1::ListEndpointsResponse { endpoints, next_page_token }))
     }
 
@@ -159,7 +160,9 @@ impl EndpointService for EndpointApi {
         });
         let endpoint =
             self.execute(&organization_id, endpoint_id, command, etag.as_deref(), metadata).await?;
-        Ok(Response::new(v1::UpdateEndpointResponse { endpoint: Some((&endpoint).into()) }))
+        Ok(Response::new(v1::UpdateEndpointResponse {
+            endpoint: Some(self.shown(&endpoint).await?),
+        }))
     }
 
     async fn enable_endpoint(
@@ -171,7 +174,9 @@ impl EndpointService for EndpointApi {
         let EndpointRef { organization_id, endpoint_id } = asked.request;
         let command = EndpointCommand::Enable;
         let endpoint = self.execute(&organization_id, endpoint_id, command, None, metadata).await?;
-        Ok(Response::new(v1::EnableEndpointResponse { endpoint: Some((&endpoint).into()) }))
+        Ok(Response::new(v1::EnableEndpointResponse {
+            endpoint: Some(self.shown(&endpoint).await?),
+        }))
     }
 
     async fn disable_endpoint(
@@ -183,7 +188,9 @@ impl EndpointService for EndpointApi {
         let DisableEndpoint { organization_id, endpoint_id, reason } = asked.request;
         let command = EndpointCommand::Disable { reason };
         let endpoint = self.execute(&organization_id, endpoint_id, command, None, metadata).await?;
-        Ok(Response::new(v1::DisableEndpointResponse { endpoint: Some((&endpoint).into()) }))
+        Ok(Response::new(v1::DisableEndpointResponse {
+            endpoint: Some(self.shown(&endpoint).await?),
+        }))
     }
 
     async fn delete_endpoint(
@@ -214,7 +221,7 @@ impl EndpointService for EndpointApi {
         let command = EndpointCommand::RotateSecret { secret: sealed, previous_expire_time };
         let endpoint = self.execute(&organization_id, endpoint_id, command, None, metadata).await?;
         Ok(Response::new(v1::RotateSecretResponse {
-            endpoint: Some((&endpoint).into()),
+            endpoint: Some(self.shown(&endpoint).await?),
             secret: secret.expose().to_owned(),
         }))
     }

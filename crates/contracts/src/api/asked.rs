@@ -88,6 +88,7 @@ of_organization!(
     EndpointRef,
     EventRef,
     GetEndpointStats,
+    GetHealthSummary,
     ListAttempts,
     ListAuditEntries,
     ListChannels,

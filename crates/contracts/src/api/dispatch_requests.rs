@@ -11,7 +11,7 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, OrganizationId};
 use keeptrusts_webhooks_domain::violation::Violation;
 
-use super::fields::{id, interval, optional_enum, optional_event_type, optional_id};
+use super::fields::{id, interval, optional_enum, optional_event_type, optional_id, optional_time};
 use super::{Page, ResumePoint, Violations};
 use crate::time::duration_from_proto;
 use crate::v1;
@@ -235,6 +235,29 @@ impl TryFrom<v1::GetEndpointStatsRequest> for GetEndpointStats {
             (Some(organization_id), Some(endpoint_id), Some(hours)) => {
                 Ok(GetEndpointStats { organization_id, endpoint_id, hours })
             }
+            _ => Err(violations),
+        }
+    }
+}
+
+/// GetHealthSummary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GetHealthSummary {
+    /// Whose.
+    pub organization_id: OrganizationId,
+    /// A time within the week. None: the last one that is over.
+    pub time: Option<Timestamp>,
+}
+
+impl TryFrom<v1::GetHealthSummaryRequest> for GetHealthSummary {
+    type Error = Violations;
+
+    fn try_from(request: v1::GetHealthSummaryRequest) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        let organization_id = violations.check(request.organization_id.parse());
+        let time = violations.check(optional_time("time", request.time));
+        match (organization_id, time) {
+            (Some(organization_id), Some(time)) => Ok(GetHealthSummary { organization_id, time }),
             _ => Err(violations),
         }
     }

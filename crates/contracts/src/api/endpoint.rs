@@ -2,6 +2,7 @@
 
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
 use keeptrusts_webhooks_domain::event_type::EventType;
+use keeptrusts_webhooks_domain::health::StatusCause;
 
 use crate::time::timestamp_to_proto;
 use crate::v1;
@@ -25,6 +26,26 @@ impl From<&Endpoint> for v1::Endpoint {
             update_time: Some(timestamp_to_proto(endpoint.update_time)),
             previous_secret_expire_time,
             status_time: Some(timestamp_to_proto(endpoint.status_time)),
+            status_cause: endpoint
+                .status_cause
+                .map_or(0, |cause| v1::EndpointStatusCause::from(cause).into()),
+            status_delivery_id: endpoint
+                .status_delivery
+                .map(|id| id.to_string())
+                .unwrap_or_default(),
+            // Not a column of the endpoint: whoever knows it, adds it.
+            failing_since_time: None,
+        }
+    }
+}
+
+impl From<StatusCause> for v1::EndpointStatusCause {
+    fn from(cause: StatusCause) -> Self {
+        match cause {
+            StatusCause::Requested => v1::EndpointStatusCause::Requested,
+            StatusCause::Exhausted => v1::EndpointStatusCause::Exhausted,
+            StatusCause::Failing => v1::EndpointStatusCause::Failing,
+            StatusCause::Gone => v1::EndpointStatusCause::Gone,
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{EndpointFact, EndpointUpdate};
+use keeptrusts_webhooks_domain::health::DisableCause;
 
 use super::DecodeError;
-use super::values::{all_parsed, optional_timestamp, parsed, required};
+use super::values::{all_parsed, optional_timestamp, parsed, required, timestamp};
 use crate::log::v1 as pb;
 use crate::log::v1::record_data::Fact as Message;
 use crate::time::timestamp_to_proto;
@@ -43,8 +44,8 @@ impl From<&EndpointFact> for Message {
                 })
             }
             EndpointFact::Enabled => Message::EndpointEnabled(pb::EndpointEnabled {}),
-            EndpointFact::Disabled { reason } => {
-                Message::EndpointDisabled(pb::EndpointDisabled { reason: reason.clone() })
+            EndpointFact::Disabled { reason, cause } => {
+                Message::EndpointDisabled(disabled(reason.clone(), *cause))
             }
             EndpointFact::Degraded { delivery_id, reason } => {
                 Message::EndpointDegraded(pb::EndpointDegraded {
@@ -101,7 +102,9 @@ pub(super) fn decode(message: Message) -> Result<EndpointFact, DecodeError> {
             )?,
         },
         Message::EndpointEnabled(pb::EndpointEnabled {}) => EndpointFact::Enabled,
-        Message::EndpointDisabled(disabled) => EndpointFact::Disabled { reason: disabled.reason },
+        Message::EndpointDisabled(disabled) => {
+            EndpointFact::Disabled { cause: disable_cause(&disabled)?, reason: disabled.reason }
+        }
         Message::EndpointDegraded(degraded) => EndpointFact::Degraded {
             delivery_id: parsed("delivery_id", &degraded.delivery_id)?,
             reason: degraded.reason,
@@ -114,6 +117,34 @@ pub(super) fn decode(message: Message) -> Result<EndpointFact, DecodeError> {
             EndpointFact::SecretRevealed
         }
         _ => return Err(DecodeError::WrongStream),
+    })
+}
+
+fn disabled(reason: String, cause: DisableCause) -> pb::EndpointDisabled {
+    let (kind, delivery_id, since) = match cause {
+        DisableCause::Requested => (pb::DisableCause::Unspecified, None, None),
+        DisableCause::Failing { delivery_id, since } => {
+            (pb::DisableCause::Failing, Some(delivery_id), Some(since))
+        }
+        DisableCause::Gone { delivery_id } => (pb::DisableCause::Gone, Some(delivery_id), None),
+    };
+    pb::EndpointDisabled {
+        reason,
+        cause: kind.into(),
+        delivery_id: delivery_id.map(|id| id.to_string()).unwrap_or_default(),
+        failing_since: since.map(timestamp_to_proto),
+    }
+}
+
+fn disable_cause(disabled: &pb::EndpointDisabled) -> Result<DisableCause, DecodeError> {
+    let delivery_id = || parsed("delivery_id", &disabled.delivery_id);
+    Ok(match disabled.cause() {
+        pb::DisableCause::Unspecified => DisableCause::Requested,
+        pb::DisableCause::Failing => DisableCause::Failing {
+            delivery_id: delivery_id()?,
+            since: timestamp("failing_since", disabled.failing_since)?,
+        },
+        pb::DisableCause::Gone => DisableCause::Gone { delivery_id: delivery_id()? },
     })
 }
 

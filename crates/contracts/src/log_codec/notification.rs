@@ -1,8 +1,8 @@
 //! Facts about notifications.
 
+use keeptrusts_webhooks_domain::health::{AttemptTally, EndpointTally, HealthSummary};
 use keeptrusts_webhooks_domain::notification::{
-    EndpointWeek, NewNotification, NotificationAttempt, NotificationFact, NotificationType,
-    WeekSummary,
+    NewNotification, NotificationAttempt, NotificationFact, NotificationType,
 };
 use prost::Message as _;
 
@@ -84,49 +84,75 @@ pub(super) fn decode(message: Message) -> Result<NotificationFact, DecodeError> 
 }
 
 /// The figures of a summary as the table holds them: the bytes of the log's WeekSummary.
-pub fn encode_summary(summary: &WeekSummary) -> Vec<u8> {
+pub fn encode_summary(summary: &HealthSummary) -> Vec<u8> {
     pb::WeekSummary::from(summary).encode_to_vec()
 }
 
 /// The figures that [`encode_summary`] has written.
-pub fn decode_summary(bytes: &[u8]) -> Result<WeekSummary, DecodeError> {
+pub fn decode_summary(bytes: &[u8]) -> Result<HealthSummary, DecodeError> {
     pb::WeekSummary::decode(bytes)?.try_into()
 }
 
-impl From<&WeekSummary> for pb::WeekSummary {
-    fn from(summary: &WeekSummary) -> Self {
-        let worst = summary.worst.iter().map(|week| pb::EndpointWeek {
-            endpoint_id: week.endpoint_id.to_string(),
-            delivered: signed(week.delivered),
-            failed_attempts: signed(week.failed_attempts),
-            exhausted: signed(week.exhausted),
+impl From<&HealthSummary> for pb::WeekSummary {
+    fn from(summary: &HealthSummary) -> Self {
+        let worst = summary.worst.iter().map(|endpoint| pb::EndpointWeek {
+            endpoint_id: endpoint.endpoint_id.to_string(),
+            tally: Some(endpoint.tally.into()),
+            median_duration: endpoint.median_duration.map(duration_to_proto),
         });
         pb::WeekSummary {
-            delivered: signed(summary.delivered),
-            failed_attempts: signed(summary.failed_attempts),
-            exhausted: signed(summary.exhausted),
+            start_time: Some(timestamp_to_proto(summary.week.start)),
+            end_time: Some(timestamp_to_proto(summary.week.end)),
+            total: Some(summary.total.into()),
+            endpoint_count: i64::try_from(summary.endpoint_count).unwrap_or(i64::MAX),
             worst: worst.collect(),
         }
     }
 }
 
-impl TryFrom<pb::WeekSummary> for WeekSummary {
+impl TryFrom<pb::WeekSummary> for HealthSummary {
     type Error = DecodeError;
 
     fn try_from(message: pb::WeekSummary) -> Result<Self, DecodeError> {
-        let worst = message.worst.into_iter().map(|week| {
-            Ok(EndpointWeek {
-                endpoint_id: parsed("endpoint_id", &week.endpoint_id)?,
-                delivered: unsigned("delivered", week.delivered)?,
-                failed_attempts: unsigned("failed_attempts", week.failed_attempts)?,
-                exhausted: unsigned("exhausted", week.exhausted)?,
+        let worst = message.worst.into_iter().map(|endpoint| {
+            let median = endpoint.median_duration;
+            Ok(EndpointTally {
+                endpoint_id: parsed("endpoint_id", &endpoint.endpoint_id)?,
+                tally: required("tally", endpoint.tally)?.try_into()?,
+                median_duration: median
+                    .map(|median| duration("median_duration", Some(median)))
+                    .transpose()?,
             })
         });
-        Ok(WeekSummary {
-            delivered: unsigned("delivered", message.delivered)?,
-            failed_attempts: unsigned("failed_attempts", message.failed_attempts)?,
-            exhausted: unsigned("exhausted", message.exhausted)?,
+        let start = timestamp("start_time", message.start_time)?;
+        let end = timestamp("end_time", message.end_time)?;
+        Ok(HealthSummary {
+            week: start..end,
+            total: required("total", message.total)?.try_into()?,
+            endpoint_count: unsigned("endpoint_count", message.endpoint_count)?,
             worst: worst.collect::<Result<_, DecodeError>>()?,
+        })
+    }
+}
+
+impl From<AttemptTally> for pb::AttemptTally {
+    fn from(tally: AttemptTally) -> Self {
+        pb::AttemptTally {
+            delivered: signed(tally.delivered),
+            retrying: signed(tally.retrying),
+            failed: signed(tally.failed),
+        }
+    }
+}
+
+impl TryFrom<pb::AttemptTally> for AttemptTally {
+    type Error = DecodeError;
+
+    fn try_from(message: pb::AttemptTally) -> Result<Self, DecodeError> {
+        Ok(AttemptTally {
+            delivered: unsigned("delivered", message.delivered)?,
+            retrying: unsigned("retrying", message.retrying)?,
+            failed: unsigned("failed", message.failed)?,
         })
     }
 }

@@ -43,6 +43,9 @@ fn an_endpoint_is_shown_without_its_secrets() {
         update_time: Some(proto_time()),
         previous_secret_expire_time: Some(proto_time()),
         status_time: Some(proto_time()),
+        status_cause: v1::EndpointStatusCause::Unspecified.into(),
+        status_delivery_id: String::new(),
+        failing_since_time: None,
     };
     assert_eq!(v1::Endpoint::from(&endpoint), shown);
 }

@@ -14,6 +14,7 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{
     DeliveriesScheduled, DeliveryFact, EndpointFact, EndpointUpdate, EventAccepted, Fact,
 };
+use keeptrusts_webhooks_domain::health::DisableCause;
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, KeyId};
 use keeptrusts_webhooks_domain::key::{KeyFact, NewKey, SessionOrigin, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Position, Stream};
@@ -118,12 +119,22 @@ fn endpoint_fact() -> impl Strategy<Value = EndpointFact> {
             EndpointFact::SecretRotated { secret, previous_expire_time }
         }),
         Just(EndpointFact::Enabled),
-        any::<String>().prop_map(|reason| EndpointFact::Disabled { reason }),
+        (any::<String>(), disable_causes())
+            .prop_map(|(reason, cause)| EndpointFact::Disabled { reason, cause }),
         (delivery_ids(), any::<String>())
             .prop_map(|(delivery_id, reason)| EndpointFact::Degraded { delivery_id, reason }),
         delivery_ids().prop_map(|delivery_id| EndpointFact::Recovered { delivery_id }),
         Just(EndpointFact::Deleted),
         Just(EndpointFact::SecretRevealed),
+    ]
+}
+
+fn disable_causes() -> impl Strategy<Value = DisableCause> {
+    prop_oneof![
+        Just(DisableCause::Requested),
+        (delivery_ids(), times())
+            .prop_map(|(delivery_id, since)| DisableCause::Failing { delivery_id, since }),
+        delivery_ids().prop_map(|delivery_id| DisableCause::Gone { delivery_id }),
     ]
 }
 

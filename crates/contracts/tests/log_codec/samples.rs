@@ -15,14 +15,16 @@ use keeptrusts_webhooks_domain::fact::{
     DeliveriesScheduled, DeliveryFact, EndpointFact, EndpointUpdate, EventAccepted, Fact,
     OperatorFact,
 };
+use keeptrusts_webhooks_domain::health::{
+    AttemptTally, DisableCause, EndpointTally, HealthSummary, week_of,
+};
 use keeptrusts_webhooks_domain::ids::{
     AttemptId, ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId, OperationId,
 };
 use keeptrusts_webhooks_domain::key::{KeyFact, NewKey, SessionOrigin, TokenDigest};
 use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::notification::{
-    EndpointWeek, NewNotification, NotificationAttempt, NotificationFact, NotificationType,
-    WeekSummary,
+    NewNotification, NotificationAttempt, NotificationFact, NotificationType,
 };
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 use ulid::Ulid;
@@ -63,7 +65,7 @@ pub(crate) fn every_kind() -> Vec<Fact> {
         },
         EndpointFact::SecretRotated { secret: sealed(), previous_expire_time: Some(time()) },
         EndpointFact::Enabled,
-        EndpointFact::Disabled { reason: "noisy".to_owned() },
+        EndpointFact::Disabled { reason: "noisy".to_owned(), cause: DisableCause::Requested },
         EndpointFact::Degraded { delivery_id: delivery_id(), reason: "failed".to_owned() },
         EndpointFact::Recovered { delivery_id: delivery_id() },
         EndpointFact::Deleted,
@@ -179,15 +181,14 @@ fn notification_facts() -> [NotificationFact; 4] {
             since: time(),
             reason: "answered 500".to_owned(),
             due_time: time(),
-            summary: Some(WeekSummary {
-                delivered: 1_000,
-                failed_attempts: 30,
-                exhausted: 2,
-                worst: vec![EndpointWeek {
+            summary: Some(HealthSummary {
+                week: week_of(time()),
+                total: AttemptTally { delivered: 1_000, retrying: 30, failed: 2 },
+                endpoint_count: 4,
+                worst: vec![EndpointTally {
                     endpoint_id: endpoint_id(),
-                    delivered: 5,
-                    failed_attempts: 20,
-                    exhausted: 2,
+                    tally: AttemptTally { delivered: 5, retrying: 20, failed: 2 },
+                    median_duration: Some(Duration::from_millis(5)),
                 }],
             }),
         })),

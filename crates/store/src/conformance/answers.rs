@@ -28,7 +28,12 @@ impl Answers {
         for whose in [organization(), other_organization()] {
             let filter = EndpointFilter::default();
             let rows = store.list_endpoints(SHARD, &whose, &filter, EndpointId::MAX, ALL).await;
-            answers.add(format!("endpoints of {whose}"), rows.expect("reads"));
+            let rows = rows.expect("reads");
+            let ids: Vec<_> = rows.iter().map(|endpoint| endpoint.id).collect();
+            let mut by_id = store.endpoints(SHARD, &whose, &ids).await.expect("reads");
+            by_id.sort_unstable_by_key(|endpoint| std::cmp::Reverse(endpoint.id));
+            assert_eq!(by_id, rows, "the same by their ids");
+            answers.add(format!("endpoints of {whose}"), rows);
             let filter = EventFilter::default();
             let rows = store.list_events(SHARD, &whose, &filter, EventId::MAX, ALL).await;
             let rows = rows.expect("reads");
@@ -43,6 +48,13 @@ impl Answers {
             let filter = AttemptFilter::default();
             let rows = store.list_attempts(SHARD, &whose, &filter, AttemptId::MAX, ALL).await;
             answers.add(format!("attempts of {whose}"), rows.expect("reads"));
+            let failing = store.failing_endpoints(SHARD, Some(&whose)).await.expect("reads");
+            let failing: BTreeMap<_, _> = failing.into_iter().collect();
+            answers.add(format!("failing endpoints of {whose}"), failing);
+            let always = Timestamp::MIN..Timestamp::MAX;
+            let mut sums = store.attempt_sums(SHARD, &whose, always).await.expect("reads");
+            sums.sort_unstable();
+            answers.add(format!("attempt sums of {whose}"), sums);
         }
         let endpoints = store.shard_endpoints(SHARD, EndpointId::MIN, ALL).await.expect("reads");
         for endpoint in endpoints.iter().map(|endpoint| endpoint.id) {
@@ -55,6 +67,8 @@ impl Answers {
             answers.add(format!("attempt counts of {endpoint}"), counts);
         }
         answers.add("endpoints of the shard", endpoints);
+        let failing = store.failing_endpoints(SHARD, None).await.expect("reads");
+        answers.add("failing endpoints", failing.into_iter().collect::<BTreeMap<_, _>>());
         let waiting = store.waiting_endpoints(SHARD).await.expect("reads");
         let waiting: BTreeMap<_, _> = waiting.endpoints.into_iter().collect();
         answers.add("waiting endpoints", waiting);

@@ -7,6 +7,7 @@ use keeptrusts_webhooks_domain::attempt::{AttemptMade, Trigger};
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, EndpointUpdate};
+use keeptrusts_webhooks_domain::health::DisableCause;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId};
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Stream, Version};
 
@@ -46,7 +47,7 @@ fn one_of_each_kind(endpoint: EndpointId) -> Vec<Operation> {
         EndpointFact::SecretRotated { secret: sealed("1"), previous_expire_time: Some(later) },
         EndpointFact::SecretRotated { secret: sealed("2"), previous_expire_time: None },
         EndpointFact::SecretRevealed,
-        EndpointFact::Disabled { reason: "maintenance".to_owned() },
+        EndpointFact::Disabled { reason: "maintenance".to_owned(), cause: DisableCause::Requested },
         EndpointFact::Enabled,
         EndpointFact::Degraded { delivery_id: delivery, reason: "ran out".to_owned() },
         EndpointFact::Recovered { delivery_id: delivery },

@@ -4,6 +4,7 @@ use keeptrusts_webhooks_domain::attempt::Outcome;
 use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::EndpointFact;
+use keeptrusts_webhooks_domain::health::DisableCause;
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId};
 
 use super::Fixture;
@@ -158,7 +159,8 @@ pub(crate) async fn endpoints_are_filtered_by_status_and_text_together(fixture: 
     {
         fixture.append(create_endpoint_with(id, name, "https://example.com/")).await;
     }
-    let disable = || EndpointFact::Disabled { reason: String::new() };
+    let disable =
+        || EndpointFact::Disabled { reason: String::new(), cause: DisableCause::Requested };
     let degrade = EndpointFact::Degraded { delivery_id: DeliveryId::MIN, reason: String::new() };
     fixture.append(change_endpoint(disabled, Expected::Any, disable())).await;
     fixture.append(change_endpoint(other, Expected::Any, disable())).await;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use keeptrusts_webhooks_domain::attempt::AttemptMade;
+use keeptrusts_webhooks_domain::attempt::{AttemptMade, Trigger};
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, Verdict};
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand, EndpointStatus};
 use keeptrusts_webhooks_domain::event_type::EventType;
@@ -230,7 +230,13 @@ impl History {
                 EndpointCommand::NoteSuccess { delivery_id }
             }
             Fact::Delivery(fact) if fact.is_exhaustion() => {
-                EndpointCommand::NoteExhausted { delivery_id }
+                EndpointCommand::NoteExhausted { delivery_id, error: "by chance".to_owned() }
+            }
+            // What the owner would do with the time that it knows.
+            Fact::Delivery(DeliveryFact::AttemptFailed { made, .. })
+                if made.trigger != Trigger::Test && self.random.chance(20) =>
+            {
+                EndpointCommand::NoteFailing { delivery_id, since: made.start_time }
             }
             _ => return vec![operation],
         };

@@ -20,6 +20,7 @@ pub(crate) mod data_keys;
 pub(crate) mod due;
 pub(crate) mod fencing_and_leases;
 pub(crate) mod filters;
+pub(crate) mod health;
 pub(crate) mod idempotency;
 pub(crate) mod keys;
 pub(crate) mod notifications;
@@ -118,6 +119,12 @@ macro_rules! conformance_tests {
                 a_test_is_an_event_and_a_delivery_of_its_own,
                 what_a_batch_makes_it_may_also_change,
                 attempts_are_counted_by_hour_outcome_and_duration_and_tests_are_not,
+            }
+            health {
+                an_endpoint_fails_from_the_first_failure_after_its_last_success_on,
+                a_tests_failure_does_not_count_and_its_success_does,
+                enabling_begins_anew_and_disabling_does_not,
+                an_organizations_attempts_are_summed_over_hours,
             }
             due {
                 missed_events_are_read_in_the_order_of_the_log,

@@ -6,11 +6,12 @@ use keeptrusts_webhooks_domain::channel::{
     Channel, ChannelFact, ChannelKind, ChannelStatus, ChannelUpdate, Destination, NewChannel,
 };
 use keeptrusts_webhooks_domain::fact::Fact;
+use keeptrusts_webhooks_domain::health::{AttemptTally, EndpointTally, HealthSummary, week_of};
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, NotificationId};
 use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
 use keeptrusts_webhooks_domain::notification::{
-    EndpointWeek, NewNotification, Notification, NotificationAttempt, NotificationFact,
-    NotificationState, NotificationType, WeekSummary,
+    NewNotification, Notification, NotificationAttempt, NotificationFact, NotificationState,
+    NotificationType,
 };
 use ulid::Ulid;
 
@@ -161,15 +162,14 @@ pub(crate) async fn channels_are_listed_and_counted_without_deleted_ones(fixture
 pub(crate) async fn a_notification_is_what_its_records_say(fixture: Fixture) {
     let (id, channel) = (notification_id(1), channel_id(1));
     let mut raised = new(channel, NotificationType::WeeklySummary, "2026-04-23T10:30:00.000002Z");
-    raised.summary = Some(WeekSummary {
-        delivered: 7,
-        failed_attempts: 3,
-        exhausted: 1,
-        worst: vec![EndpointWeek {
+    raised.summary = Some(HealthSummary {
+        week: week_of(time("2026-04-20T00:00:00Z")),
+        total: AttemptTally { delivered: 7, retrying: 3, failed: 1 },
+        endpoint_count: 2,
+        worst: vec![EndpointTally {
             endpoint_id: EndpointId::MAX,
-            delivered: 2,
-            failed_attempts: 3,
-            exhausted: 1,
+            tally: AttemptTally { delivered: 2, retrying: 3, failed: 1 },
+            median_duration: None,
         }],
     });
     let begun = fixture.append(raise(id, raised.clone(), 41)).await[0].recorded_at;

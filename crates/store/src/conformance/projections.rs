@@ -10,6 +10,7 @@ use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus, PreviousSec
 use keeptrusts_webhooks_domain::event::{ContentDigest, Event};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, EndpointUpdate};
+use keeptrusts_webhooks_domain::health::{DisableCause, StatusCause};
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId};
 use keeptrusts_webhooks_domain::log::Version;
 
@@ -69,6 +70,8 @@ pub(crate) async fn an_endpoints_row_follows_each_of_its_facts(fixture: Fixture)
         previous_secret: None,
         status: EndpointStatus::Active,
         status_reason: String::new(),
+        status_cause: None,
+        status_delivery: None,
         status_time: create_time,
         config_version: Version(1),
         version: Version(1),
@@ -88,7 +91,13 @@ pub(crate) async fn an_endpoints_row_follows_each_of_its_facts(fixture: Fixture)
     };
     let update_secret =
         EndpointUpdate { secret: Some(sealed("third")), ..EndpointUpdate::default() };
-    let steps: [(EndpointFact, Effect); 9] = [
+    let disabled = |cause| EndpointFact::Disabled { reason: reason(), cause };
+    let active: Effect = |row| {
+        row.status = EndpointStatus::Active;
+        row.status_reason = String::new();
+        (row.status_cause, row.status_delivery) = (None, None);
+    };
+    let steps: [(EndpointFact, Effect); 12] = [
         (updated(update), |row| {
             row.name = "SIEM".to_owned();
             row.event_types = vec![EventType::PolicyBlock, EventType::UserInvited];
@@ -111,21 +120,34 @@ pub(crate) async fn an_endpoints_row_follows_each_of_its_facts(fixture: Fixture)
             row.previous_secret = None;
             row.config_version = Version(4);
         }),
-        (EndpointFact::Degraded { delivery_id, reason: reason() }, |row| {
+        (EndpointFact::Degraded { delivery_id: DeliveryId::MIN, reason: reason() }, |row| {
             row.status = EndpointStatus::Degraded;
             row.status_reason = "because".to_owned();
+            row.status_cause = Some(StatusCause::Exhausted);
+            row.status_delivery = Some(DeliveryId::MIN);
         }),
-        (EndpointFact::Recovered { delivery_id }, |row| {
-            row.status = EndpointStatus::Active;
-            row.status_reason = String::new();
-        }),
-        (EndpointFact::Disabled { reason: reason() }, |row| {
+        (EndpointFact::Recovered { delivery_id }, active),
+        (disabled(DisableCause::Requested), |row| {
             row.status = EndpointStatus::Disabled;
             row.status_reason = "because".to_owned();
+            row.status_cause = Some(StatusCause::Requested);
         }),
-        (EndpointFact::Enabled, |row| {
-            row.status = EndpointStatus::Active;
-            row.status_reason = String::new();
+        (EndpointFact::Enabled, active),
+        (
+            disabled(DisableCause::Failing { delivery_id: DeliveryId::MIN, since: create_time }),
+            |row| {
+                row.status = EndpointStatus::Disabled;
+                row.status_reason = "because".to_owned();
+                row.status_cause = Some(StatusCause::Failing);
+                row.status_delivery = Some(DeliveryId::MIN);
+            },
+        ),
+        (EndpointFact::Enabled, active),
+        (disabled(DisableCause::Gone { delivery_id: DeliveryId::MAX }), |row| {
+            row.status = EndpointStatus::Disabled;
+            row.status_reason = "because".to_owned();
+            row.status_cause = Some(StatusCause::Gone);
+            row.status_delivery = Some(DeliveryId::MAX);
         }),
         (EndpointFact::SecretRevealed, |_| ()),
         (EndpointFact::Deleted, |row| row.delete_time = Some(Timestamp::MAX)),

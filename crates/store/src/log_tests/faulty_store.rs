@@ -1,6 +1,7 @@
 //! A memory store that fails when it is told to, and counts what it is asked.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use keeptrusts_webhooks_domain::channel::Channel;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::Event;
+use keeptrusts_webhooks_domain::health::Failing;
 use keeptrusts_webhooks_domain::ids::{
     AttemptId, ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId, OperationId,
     OrganizationId,
@@ -33,8 +35,8 @@ use crate::query::{
     AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
 };
 use crate::store::{
-    AppendedBatch, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardState, Store,
-    StoreError, Survey, TableVersions, WaitingEndpoints,
+    AppendedBatch, AttemptSum, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardState,
+    Store, StoreError, Survey, TableVersions, WaitingEndpoints,
 };
 
 /// What happens to one append.
@@ -242,6 +244,7 @@ over_inner! {
     async fn survey(member: &str, time_to_live: Duration) -> Result<Survey, StoreError>;
     async fn leave(member: &str) -> Result<(), StoreError>;
     async fn endpoint(shard: Shard, organization: &OrganizationId, id: EndpointId) -> Result<Option<Endpoint>, StoreError>;
+    async fn endpoints(shard: Shard, organization: &OrganizationId, ids: &[EndpointId]) -> Result<Vec<Endpoint>, StoreError>;
     async fn list_endpoints(shard: Shard, organization: &OrganizationId, filter: &EndpointFilter, before: EndpointId, limit: usize) -> Result<Vec<Endpoint>, StoreError>;
     async fn shard_endpoints(shard: Shard, after: EndpointId, limit: usize) -> Result<Vec<Endpoint>, StoreError>;
     async fn event(shard: Shard, organization: &OrganizationId, id: EventId) -> Result<Option<Event>, StoreError>;
@@ -250,6 +253,8 @@ over_inner! {
     async fn list_deliveries(shard: Shard, organization: &OrganizationId, filter: &DeliveryFilter, before: DeliveryId, limit: usize) -> Result<Vec<Delivery>, StoreError>;
     async fn list_attempts(shard: Shard, organization: &OrganizationId, filter: &AttemptFilter, before: AttemptId, limit: usize) -> Result<Vec<Attempt>, StoreError>;
     async fn attempt_counts(shard: Shard, endpoint: EndpointId, from_hour: Timestamp) -> Result<Vec<(CountKey, u64)>, StoreError>;
+    async fn attempt_sums(shard: Shard, organization: &OrganizationId, hours: Range<Timestamp>) -> Result<Vec<AttemptSum>, StoreError>;
+    async fn failing_endpoints(shard: Shard, organization: Option<&OrganizationId>) -> Result<HashMap<EndpointId, Failing>, StoreError>;
     async fn missed_events(shard: Shard, endpoint: EndpointId, after: Position, limit: usize) -> Result<Vec<Missed>, StoreError>;
     async fn due_deliveries(shard: Shard, endpoint: EndpointId, after: DueKey, limit: usize) -> Result<DuePage, StoreError>;
     async fn waiting_endpoints(shard: Shard) -> Result<WaitingEndpoints, StoreError>;

@@ -20,13 +20,14 @@ use crate::store::{RebuildDifference, StoreError};
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// The projections, each with its primary key.
-const TABLES: [(&str, &str); 9] = [
+const TABLES: [(&str, &str); 10] = [
     ("endpoints", "organization_id, endpoint_id"),
     ("events", "organization_id, event_id"),
     ("deliveries", "organization_id, delivery_id"),
     ("attempts", "organization_id, attempt_id"),
     ("missed_events", "endpoint_id, position"),
     ("attempt_counts", "endpoint_id, hour, outcome, duration_bucket"),
+    ("failing_endpoints", "organization_id, endpoint_id"),
     ("keys", "key_id"),
     ("channels", "organization_id, channel_id"),
     ("notifications", "organization_id, notification_id"),

@@ -12,6 +12,7 @@ mod columns;
 mod data_keys;
 mod erase;
 mod errors;
+mod health;
 mod hints;
 mod keys;
 mod leases;
@@ -29,6 +30,7 @@ mod write_endpoints;
 mod tests;
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -39,6 +41,7 @@ use keeptrusts_webhooks_domain::attempt::Attempt;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::Event;
+use keeptrusts_webhooks_domain::health::Failing;
 use keeptrusts_webhooks_domain::ids::{
     AttemptId, DeliveryId, EndpointId, EventId, KeyId, OperationId, OrganizationId,
 };
@@ -58,8 +61,8 @@ use crate::query::{
     AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
 };
 use crate::store::{
-    AppendedBatch, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardState, Store,
-    StoreError, Survey, TableVersions, WaitingEndpoints,
+    AppendedBatch, AttemptSum, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardState,
+    Store, StoreError, Survey, TableVersions, WaitingEndpoints,
 };
 
 /// How long closing waits for connections that are in use.
@@ -236,6 +239,15 @@ impl Store for PostgresStore {
         reads::endpoint(&self.readers, shard, organization, id).await
     }
 
+    async fn endpoints(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        ids: &[EndpointId],
+    ) -> Result<Vec<Endpoint>, StoreError> {
+        reads::endpoints(&self.readers, shard, organization, ids).await
+    }
+
     async fn list_endpoints(
         &self,
         shard: Shard,
@@ -314,6 +326,23 @@ impl Store for PostgresStore {
         from_hour: Timestamp,
     ) -> Result<Vec<(CountKey, u64)>, StoreError> {
         reads::attempt_counts(&self.readers, shard, endpoint, from_hour).await
+    }
+
+    async fn attempt_sums(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        hours: Range<Timestamp>,
+    ) -> Result<Vec<AttemptSum>, StoreError> {
+        health::attempt_sums(&self.readers, shard, organization, hours).await
+    }
+
+    async fn failing_endpoints(
+        &self,
+        shard: Shard,
+        organization: Option<&OrganizationId>,
+    ) -> Result<HashMap<EndpointId, Failing>, StoreError> {
+        health::failing_endpoints(&self.readers, shard, organization).await
     }
 
     async fn missed_events(

@@ -205,6 +205,23 @@ pub(super) async fn deliveries(
     read_all(fetch(readers, query).await?)
 }
 
+pub(super) async fn endpoints(
+    readers: &PgPool,
+    shard: Shard,
+    organization: &OrganizationId,
+    ids: &[EndpointId],
+) -> Result<Vec<Endpoint>, StoreError> {
+    let query = sqlx::query_as::<_, EndpointRow>(select(
+        ENDPOINT,
+        "FROM endpoints
+         WHERE shard = $1 AND organization_id = $2 AND endpoint_id = ANY ($3)",
+    ))
+    .bind(i32::from(shard.0))
+    .bind(organization.as_str())
+    .bind(ids.iter().map(EndpointId::to_string).collect::<Vec<_>>());
+    read_all(fetch(readers, query).await?)
+}
+
 pub(super) async fn attempt_counts(
     readers: &PgPool,
     shard: Shard,

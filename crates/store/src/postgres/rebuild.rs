@@ -32,13 +32,14 @@ pub(super) async fn rebuild(
 
 async fn clear(connection: &mut PgConnection, shard: Shard) -> Result<(), sqlx::Error> {
     const LOCK: &str = "SELECT FROM shards WHERE shard = $1 FOR UPDATE";
-    const DELETIONS: [&str; 9] = [
+    const DELETIONS: [&str; 10] = [
         "DELETE FROM endpoints WHERE shard = $1",
         "DELETE FROM events WHERE shard = $1",
         "DELETE FROM deliveries WHERE shard = $1",
         "DELETE FROM attempts WHERE shard = $1",
         "DELETE FROM missed_events WHERE shard = $1",
         "DELETE FROM attempt_counts WHERE shard = $1",
+        "DELETE FROM failing_endpoints WHERE shard = $1",
         "DELETE FROM keys WHERE shard = $1",
         "DELETE FROM channels WHERE shard = $1",
         "DELETE FROM notifications WHERE shard = $1",

@@ -9,6 +9,7 @@ use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::log::Shard;
 use sqlx::{AssertSqlSafe, PgConnection};
 
+use super::health;
 use super::keys::upsert_keys;
 use super::notifications::{upsert_channels, upsert_notifications};
 use super::write_endpoints::upsert_endpoints;
@@ -100,6 +101,7 @@ pub(super) async fn write_changes(
     insert_attempts(connection, shard, &changes.attempts).await?;
     insert_missed(connection, shard, &changes.missed).await?;
     add_attempt_counts(connection, shard, &attempt_counts).await?;
+    health::write(connection, shard, &changes.health.iter().collect::<Vec<_>>()).await?;
     upsert_keys(connection, shard, &keys).await?;
     upsert_channels(connection, shard, &channels).await?;
     upsert_notifications(connection, shard, &notifications).await

@@ -25,14 +25,15 @@ pub(super) async fn upsert_endpoints(
                                 event_types, secret_key_id, secret_nonce, secret_ciphertext,
                                 previous_secret_key_id, previous_secret_nonce,
                                 previous_secret_ciphertext, previous_secret_expire_time,
-                                status, status_reason, status_time, config_version, version,
-                                create_time, update_time, delete_time)
+                                status, status_reason, status_cause, status_delivery_id,
+                                status_time, config_version, version, create_time,
+                                update_time, delete_time)
          SELECT $1, new.*
          FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
                      $8::text[], $9::bytea[], $10::bytea[], $11::text[], $12::bytea[],
-                     $13::bytea[], $14::bigint[], $15::text[], $16::text[], $17::bigint[],
-                     $18::bigint[], $19::bigint[], $20::bigint[], $21::bigint[],
-                     $22::bigint[]) AS new
+                     $13::bytea[], $14::bigint[], $15::text[], $16::text[], $17::text[],
+                     $18::text[], $19::bigint[], $20::bigint[], $21::bigint[], $22::bigint[],
+                     $23::bigint[], $24::bigint[]) AS new
          ON CONFLICT (shard, organization_id, endpoint_id) DO UPDATE SET
              name = excluded.name,
              url = excluded.url,
@@ -47,6 +48,8 @@ pub(super) async fn upsert_endpoints(
              previous_secret_expire_time = excluded.previous_secret_expire_time,
              status = excluded.status,
              status_reason = excluded.status_reason,
+             status_cause = excluded.status_cause,
+             status_delivery_id = excluded.status_delivery_id,
              status_time = excluded.status_time,
              config_version = excluded.config_version,
              version = excluded.version,
@@ -73,6 +76,8 @@ pub(super) async fn upsert_endpoints(
     }))
     .bind(column(endpoints, |endpoint| endpoint.status.word()))
     .bind(column(endpoints, |endpoint| endpoint.status_reason.as_str()))
+    .bind(column(endpoints, |endpoint| endpoint.status_cause.map(Word::word)))
+    .bind(column(endpoints, |endpoint| endpoint.status_delivery.map(|id| id.to_string())))
     .bind(column(endpoints, |endpoint| micros(endpoint.status_time)))
     .bind(column(endpoints, |endpoint| endpoint.config_version.0))
     .bind(column(endpoints, |endpoint| endpoint.version.0))

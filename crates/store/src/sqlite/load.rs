@@ -6,7 +6,7 @@ use keeptrusts_webhooks_domain::channel::Channel;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::{Event, IdempotencyKey};
-use keeptrusts_webhooks_domain::ids::{DeliveryId, EventId, KeyId, OrganizationId};
+use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
 use keeptrusts_webhooks_domain::key::Key;
 use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_domain::notification::Notification;
@@ -63,12 +63,8 @@ pub(super) async fn touched(
     touched: &Touched,
 ) -> Result<Loaded, StoreError> {
     let mut loaded = Loaded::default();
-    let found = ENDPOINTS
-        .fetch::<_, EndpointRow>(connection, touched.endpoints.iter(), bind_id, &[number(shard)])
-        .await
-        .map_err(failed)?;
-    let endpoints: Vec<Endpoint> = read_all(found)?;
-    loaded.endpoints.extend(endpoints.into_iter().map(|row| (row.id, row)));
+    let found = endpoints(connection, shard, &touched.endpoints).await?;
+    loaded.endpoints.extend(found.into_iter().map(|row| (row.id, row)));
     let found = deliveries(connection, shard, &touched.deliveries).await?;
     loaded.deliveries.extend(found.into_iter().map(|row| (row.id, row)));
     let bind = |values: &mut Values, id: &KeyId| values.push(id.to_string());
@@ -92,6 +88,19 @@ pub(super) async fn touched(
     let notifications: Vec<Notification> = read_all(found)?;
     loaded.notifications.extend(notifications.into_iter().map(|row| (row.id, row)));
     Ok(loaded)
+}
+
+/// The endpoints that exist of these.
+pub(super) async fn endpoints(
+    connection: &mut SqliteConnection,
+    shard: Shard,
+    ids: &[(OrganizationId, EndpointId)],
+) -> Result<Vec<Endpoint>, StoreError> {
+    let found = ENDPOINTS
+        .fetch::<_, EndpointRow>(connection, ids.iter(), bind_id, &[number(shard)])
+        .await
+        .map_err(failed)?;
+    read_all(found)
 }
 
 /// The deliveries that exist of these.

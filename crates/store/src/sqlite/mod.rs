@@ -14,6 +14,7 @@ mod data_keys;
 mod due;
 mod erase;
 mod errors;
+mod health;
 mod keys;
 mod leases;
 mod lists;
@@ -31,6 +32,7 @@ mod writer;
 mod tests;
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -41,6 +43,7 @@ use keeptrusts_webhooks_domain::attempt::Attempt;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::Event;
+use keeptrusts_webhooks_domain::health::Failing;
 use keeptrusts_webhooks_domain::ids::{
     AttemptId, DeliveryId, EndpointId, EventId, KeyId, OperationId, OrganizationId,
 };
@@ -57,8 +60,8 @@ use crate::query::{
     AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
 };
 use crate::store::{
-    AppendedBatch, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardState, Store,
-    StoreError, Survey, TableVersions, WaitingEndpoints,
+    AppendedBatch, AttemptSum, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardState,
+    Store, StoreError, Survey, TableVersions, WaitingEndpoints,
 };
 
 pub use open::{OpenError, SqliteOptions};
@@ -215,6 +218,17 @@ impl Store for SqliteStore {
         lists::endpoint(&self.readers, shard, organization, id).await
     }
 
+    async fn endpoints(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        ids: &[EndpointId],
+    ) -> Result<Vec<Endpoint>, StoreError> {
+        let mut connection = self.readers.acquire().await.map_err(failed)?;
+        let ids: Vec<_> = ids.iter().map(|id| (organization.clone(), *id)).collect();
+        load::endpoints(&mut connection, shard, &ids).await
+    }
+
     async fn list_endpoints(
         &self,
         shard: Shard,
@@ -295,6 +309,23 @@ impl Store for SqliteStore {
         from_hour: Timestamp,
     ) -> Result<Vec<(CountKey, u64)>, StoreError> {
         lists::attempt_counts(&self.readers, shard, endpoint, from_hour).await
+    }
+
+    async fn attempt_sums(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        hours: Range<Timestamp>,
+    ) -> Result<Vec<AttemptSum>, StoreError> {
+        health::attempt_sums(&self.readers, shard, organization, hours).await
+    }
+
+    async fn failing_endpoints(
+        &self,
+        shard: Shard,
+        organization: Option<&OrganizationId>,
+    ) -> Result<HashMap<EndpointId, Failing>, StoreError> {
+        health::failing_endpoints(&self.readers, shard, organization).await
     }
 
     async fn missed_events(

@@ -11,13 +11,14 @@ use crate::projection::{Fold, Touched};
 use crate::store::StoreError;
 
 /// The tables that are nothing but a fold of the log.
-pub(super) const PROJECTIONS: [&str; 9] = [
+pub(super) const PROJECTIONS: [&str; 10] = [
     "endpoints",
     "events",
     "deliveries",
     "attempts",
     "missed_events",
     "attempt_counts",
+    "failing_endpoints",
     "keys",
     "channels",
     "notifications",

@@ -14,8 +14,8 @@ use sqlx::SqliteConnection;
 
 use super::errors::failed;
 use super::notifications::{CHANNELS, NOTIFICATIONS, bind_channel, bind_notification};
-use super::number;
 use super::set_statement::{SetStatement, Values};
+use super::{health, number};
 use crate::operation::{NewBody, Record};
 use crate::projection::{Changes, CountKey, Missed};
 use crate::rows::{Word, duration_micros, event_types_text, micros};
@@ -33,14 +33,14 @@ static BODIES: SetStatement =
     SetStatement::new(4, "INSERT INTO bodies (shard, id, content, expire_time) VALUES {rows}");
 
 static ENDPOINTS: SetStatement = SetStatement::new(
-    22,
+    24,
     "INSERT OR REPLACE INTO endpoints
          (shard, organization_id, endpoint_id, name, url, description, event_types,
           secret_key_id, secret_nonce, secret_ciphertext,
           previous_secret_key_id, previous_secret_nonce, previous_secret_ciphertext,
           previous_secret_expire_time,
-          status, status_reason, status_time, config_version, version, create_time, update_time,
-          delete_time)
+          status, status_reason, status_cause, status_delivery_id, status_time, config_version,
+          version, create_time, update_time, delete_time)
      VALUES {rows}",
 );
 
@@ -162,6 +162,7 @@ async fn write_changes(
     MISSED_EVENTS.execute(connection, changes.missed.iter(), bind).await?;
     let bind = |values: &mut Values, row: (&CountKey, &u64)| bind_count(values, shard, row);
     ATTEMPT_COUNTS.execute(connection, changes.attempt_counts.iter(), bind).await?;
+    health::write(connection, shard, changes).await?;
     let bind = |values: &mut Values, row: &Key| bind_key(values, shard, row);
     KEYS.execute(connection, changes.keys.values(), bind).await?;
     let bind = |values: &mut Values, row: &Channel| bind_channel(values, shard, row);
@@ -204,6 +205,8 @@ fn bind_endpoint(values: &mut Values, shard: Shard, row: &Endpoint) {
     values.push(previous.map(|previous| micros(previous.expire_time)));
     values.push(row.status.word());
     values.push(row.status_reason.as_str());
+    values.push(row.status_cause.map(Word::word));
+    values.push(row.status_delivery.map(|id| id.to_string()));
     values.push(micros(row.status_time));
     values.push(row.config_version.0);
     values.push(row.version.0);

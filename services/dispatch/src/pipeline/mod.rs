@@ -4,6 +4,7 @@
 //! where this one stopped.
 
 mod cancel;
+mod health;
 mod receiver;
 mod record;
 mod request;
@@ -33,6 +34,7 @@ use crate::lease::HeldLease;
 use crate::metrics::{self, LeaseChange};
 use crate::settings::Settings;
 use crate::transport::Transport;
+use health::FailingEndpoints;
 use receiver::{Receiver, Receivers};
 use router::Router;
 use scheduler::Scheduler;
@@ -54,6 +56,7 @@ pub(crate) struct Shard {
     /// How many requests are under way.
     pub(crate) requests_under_way: AtomicUsize,
     receivers: Receivers,
+    failing: FailingEndpoints,
 }
 
 impl Shard {
@@ -78,6 +81,7 @@ impl Shard {
             acted_on: AtomicI64::new(0),
             requests_under_way: AtomicUsize::new(0),
             receivers: Receivers::default(),
+            failing: FailingEndpoints::default(),
         }
     }
 
@@ -168,6 +172,7 @@ async fn prepare(shard: &Shard) -> Result<(Router, Scheduler, Position), StoreEr
         rewind(shard, &mut router, &organization, id, checkpoint).await?;
     }
 
+    shard.failing.put(store.failing_endpoints(number, None).await?);
     let waiting = store.waiting_endpoints(number).await?;
     let mut scheduler = Scheduler::new(shard.settings.scheduler, waiting.as_of);
     for (endpoint_id, due_time) in waiting.endpoints {

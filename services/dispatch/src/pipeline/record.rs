@@ -11,7 +11,7 @@ use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::AttemptMade;
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, Verdict};
-use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand};
+use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId};
 use keeptrusts_webhooks_domain::log::Stream;
@@ -22,7 +22,7 @@ use keeptrusts_webhooks_store::{
 use tokio::sync::mpsc;
 
 use super::scheduler::Health;
-use super::{Backoff, Shard, told};
+use super::{Backoff, Shard, health, told};
 use crate::metrics::{self, AttemptResult};
 
 /// What became of a delivery whose turn it was.
@@ -236,6 +236,7 @@ fn finish(shard: &Shard, outcome: Outcome, fact: &Fact, recorded_at: Timestamp) 
     let mut delivery = before;
     if let Fact::Delivery(fact) = fact {
         delivery.apply(fact, recorded_at);
+        shard.failing.note(delivery.id, fact);
     }
     let end = attempted.as_ref().map_or(recorded_at, |attempted| attempted.end_time);
     metrics::concluded(state_before, &delivery, end);
@@ -309,7 +310,7 @@ fn operation(shard: &Shard, pending: &Pending, changed: &mut Changed) -> Operati
     }
 }
 
-/// Degraded after an exhausted delivery, active again after a success.
+/// What becomes of the endpoint: degraded, active again, or disabled.
 fn health_change(
     shard: &Shard,
     pending: &Pending,
@@ -317,18 +318,13 @@ fn health_change(
     fact: &DeliveryFact,
     changed: &mut Changed,
 ) -> Option<NewRecord> {
-    let delivery_id = delivery.id;
-    let command = match fact {
-        DeliveryFact::AttemptSucceeded(_) => EndpointCommand::NoteSuccess { delivery_id },
-        fact if fact.is_exhaustion() => EndpointCommand::NoteExhausted { delivery_id },
-        _ => return None,
-    };
     let receiver = shard.receivers.get(delivery.endpoint_id)?;
     let known =
         [Some(&receiver.endpoint), pending.endpoint.as_ref(), changed.get(&receiver.endpoint.id)];
     let endpoint = known.into_iter().flatten().max_by_key(|endpoint| endpoint.version)?;
-    // An endpoint that was deleted has no health.
-    let fact = endpoint.decide(command, None).ok()??;
+    let failing = shard.failing.get(endpoint.id);
+    let patience = shard.settings.disable_failing_after;
+    let fact = health::consequence(endpoint, delivery.id, fact, failing, patience)?;
     let record = NewRecord {
         stream: Stream::Endpoint(endpoint.id),
         expected: Expected::Version(endpoint.version),

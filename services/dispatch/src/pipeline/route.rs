@@ -9,7 +9,7 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event_type::EventType;
-use keeptrusts_webhooks_domain::fact::{DeliveryFact, EventAccepted, Fact};
+use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, EventAccepted, Fact};
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId};
 use keeptrusts_webhooks_domain::log::{Position, Stream};
 use keeptrusts_webhooks_domain::trace::TraceContext;
@@ -146,6 +146,9 @@ impl Route {
                 return Err(Ended);
             }
         };
+        if matches!(&record.fact, Fact::Endpoint(EndpointFact::Enabled | EndpointFact::Deleted)) {
+            self.shard.failing.forget(id);
+        }
         let known = self.shard.receivers.get(id);
         if known.is_some_and(|known| known.endpoint.version >= endpoint.version) {
             return Ok(());

@@ -9,6 +9,7 @@ mod crashing;
 mod deleting;
 mod delivering;
 mod disabling;
+mod failing;
 mod idling;
 mod isolating;
 mod manual_retries;

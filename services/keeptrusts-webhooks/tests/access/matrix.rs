@@ -146,6 +146,9 @@ fn rules() -> Vec<Rule> {
         "DispatchService/GetEndpointStats" "A-VF" true GetEndpointStatsRequest {
             organization_id: org, endpoint_id: endpoint,
         };
+        "DispatchService/GetHealthSummary" "A-VF" true GetHealthSummaryRequest {
+            organization_id: org,
+        };
         "AccessService/CreateKey" "A---" true CreateKeyRequest {
             organization_id: org, name: |_| "n".to_owned(), role: |_| v1::Role::Viewer.into(),
         };

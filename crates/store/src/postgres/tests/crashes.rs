@@ -61,6 +61,7 @@ async fn a_session_that_is_killed_at_any_table_leaves_nothing_of_its_batch() {
         "attempts",
         "missed_events",
         "attempt_counts",
+        "failing_endpoints",
     ] {
         let mut blocker = connect(&url).await;
         let mut blocking = blocker.begin().await.expect("begins");

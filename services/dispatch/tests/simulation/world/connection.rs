@@ -1,6 +1,7 @@
 //! The database as one process sees it: through a connection that counts, and that can fail.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use keeptrusts_webhooks_domain::attempt::Attempt;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::Event;
+use keeptrusts_webhooks_domain::health::Failing;
 use keeptrusts_webhooks_domain::ids::{
     AttemptId, DeliveryId, EndpointId, EventId, KeyId, OperationId, OrganizationId,
 };
@@ -22,9 +24,9 @@ use keeptrusts_webhooks_store::query::{
     AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
 };
 use keeptrusts_webhooks_store::{
-    Appended, AppendedBatch, BodyId, Clock, DueKey, DuePage, ErasedBodies, Lease, Operation,
-    RebuildDifference, Record, Refusal, ShardState, Store, StoreError, Survey, TableVersions,
-    WaitingEndpoints,
+    Appended, AppendedBatch, AttemptSum, BodyId, Clock, DueKey, DuePage, ErasedBodies, Lease,
+    Operation, RebuildDifference, Record, Refusal, ShardState, Store, StoreError, Survey,
+    TableVersions, WaitingEndpoints,
 };
 use tokio::sync::mpsc;
 
@@ -269,6 +271,15 @@ impl Store for Connection {
         self.call("endpoint", self.database().endpoint(shard, organization, id)).await
     }
 
+    async fn endpoints(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        ids: &[EndpointId],
+    ) -> Result<Vec<Endpoint>, StoreError> {
+        self.call("endpoints", self.database().endpoints(shard, organization, ids)).await
+    }
+
     async fn list_endpoints(
         &self,
         shard: Shard,
@@ -352,6 +363,25 @@ impl Store for Connection {
     ) -> Result<Vec<(CountKey, u64)>, StoreError> {
         let work = self.database().attempt_counts(shard, endpoint, from_hour);
         self.call("attempt_counts", work).await
+    }
+
+    async fn attempt_sums(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        hours: Range<Timestamp>,
+    ) -> Result<Vec<AttemptSum>, StoreError> {
+        let work = self.database().attempt_sums(shard, organization, hours);
+        self.call("attempt_sums", work).await
+    }
+
+    async fn failing_endpoints(
+        &self,
+        shard: Shard,
+        organization: Option<&OrganizationId>,
+    ) -> Result<HashMap<EndpointId, Failing>, StoreError> {
+        let work = self.database().failing_endpoints(shard, organization);
+        self.call("failing_endpoints", work).await
     }
 
     async fn missed_events(

@@ -1,0 +1,232 @@
+//! How endpoints are doing: what degrades one, what disables it without anybody having asked, and
+//! what a week has come to.
+
+use std::cmp::Reverse;
+use std::ops::{AddAssign, Range};
+use std::time::Duration;
+
+use jiff::ToSpan;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use crate::Timestamp;
+use crate::attempt::Outcome;
+use crate::ids::{DeliveryId, EndpointId};
+
+/// How many endpoints a summary tells of one by one.
+pub const MAX_ENDPOINTS_IN_SUMMARY: usize = 20;
+
+/// What an endpoint was disabled for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DisableCause {
+    /// Somebody asked for it.
+    Requested,
+    /// Nothing but failures, for longer than is put up with.
+    Failing {
+        /// Whose attempt was the last.
+        delivery_id: DeliveryId,
+        /// When the first of those attempts began.
+        since: Timestamp,
+    },
+    /// The receiver answered 410 Gone: it wants no more (RFC 9110 section 15.5.11).
+    Gone {
+        /// To which delivery.
+        delivery_id: DeliveryId,
+    },
+}
+
+impl DisableCause {
+    /// Whether nobody asked for it.
+    pub fn is_automatic(self) -> bool {
+        self != DisableCause::Requested
+    }
+}
+
+/// Why an endpoint's status is not active.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum StatusCause {
+    /// Somebody disabled it.
+    Requested,
+    /// A delivery failed for good.
+    Exhausted,
+    /// Nothing but failures for too long: it was disabled.
+    Failing,
+    /// The receiver answered 410 Gone: it was disabled.
+    Gone,
+}
+
+/// An endpoint whose attempts have all failed lately. Tests that fail do not count; whatever
+/// succeeds ends it, and so does enabling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failing {
+    /// When the first of those attempts began.
+    pub since: Timestamp,
+    /// Whose attempt that was.
+    pub delivery_id: DeliveryId,
+}
+
+/// Attempts counted by what they meant. Tests are not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AttemptTally {
+    /// Answered 2xx.
+    pub delivered: u64,
+    /// Failed, and followed by another one.
+    pub retrying: u64,
+    /// Failed as their delivery's last.
+    pub failed: u64,
+}
+
+impl AttemptTally {
+    /// Counts so many more.
+    pub fn add(&mut self, outcome: Outcome, count: u64) {
+        match outcome {
+            Outcome::Delivered => self.delivered += count,
+            Outcome::Retrying => self.retrying += count,
+            Outcome::Failed => self.failed += count,
+        }
+    }
+
+    /// How many there are in all.
+    pub fn attempts(&self) -> u64 {
+        self.delivered + self.retrying + self.failed
+    }
+
+    /// The share that was answered 2xx, 0 to 1. None without attempts.
+    pub fn success_rate(&self) -> Option<f64> {
+        let attempts = self.attempts();
+        (attempts > 0).then(|| self.delivered as f64 / attempts as f64)
+    }
+}
+
+impl AddAssign for AttemptTally {
+    fn add_assign(&mut self, other: AttemptTally) {
+        self.delivered += other.delivered;
+        self.retrying += other.retrying;
+        self.failed += other.failed;
+    }
+}
+
+/// What the attempts at one endpoint have come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndpointTally {
+    /// The endpoint; it may have been deleted since.
+    pub endpoint_id: EndpointId,
+    /// Its attempts.
+    pub tally: AttemptTally,
+    /// Their median duration. None without attempts.
+    pub median_duration: Option<Duration>,
+}
+
+/// What an organization's week has come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthSummary {
+    /// Monday, 00:00 UTC, and the Monday after.
+    pub week: Range<Timestamp>,
+    /// All of its attempts.
+    pub total: AttemptTally,
+    /// How many endpoints there were attempts at.
+    pub endpoint_count: usize,
+    /// Those that did worst, the worst first; see [`MAX_ENDPOINTS_IN_SUMMARY`].
+    pub worst: Vec<EndpointTally>,
+}
+
+impl HealthSummary {
+    /// The summary of endpoints that each stand once.
+    ///
+    /// What is lost counts most: endpoints are ordered by how many deliveries failed for good,
+    /// then by how many attempts have failed, then by how few have succeeded.
+    pub fn of(week: Range<Timestamp>, mut endpoints: Vec<EndpointTally>) -> HealthSummary {
+        let mut total = AttemptTally::default();
+        endpoints.iter().for_each(|endpoint| total += endpoint.tally);
+        endpoints.sort_unstable_by_key(|EndpointTally { endpoint_id, tally, .. }| {
+            (Reverse((tally.failed, tally.retrying)), tally.delivered, *endpoint_id)
+        });
+        let endpoint_count = endpoints.len();
+        endpoints.truncate(MAX_ENDPOINTS_IN_SUMMARY);
+        HealthSummary { week, total, endpoint_count, worst: endpoints }
+    }
+}
+
+/// The week that `time` lies in: from Monday, 00:00 UTC, to the next.
+pub fn week_of(time: Timestamp) -> Range<Timestamp> {
+    let date = time.to_zoned(TimeZone::UTC).date();
+    let monday = date.saturating_sub(i64::from(date.weekday().to_monday_zero_offset()).days());
+    begin_of(monday)..begin_of(monday.saturating_add(1.week()))
+}
+
+/// The last week that is over at `now`.
+pub fn last_week(now: Timestamp) -> Range<Timestamp> {
+    let current = week_of(now);
+    // A moment before it.
+    week_of(current.start.checked_sub(1.nanosecond()).unwrap_or(Timestamp::MIN))
+}
+
+fn begin_of(date: Date) -> Timestamp {
+    // Only the last and the first days of jiff's time, ten thousand years away, have none.
+    date.to_zoned(TimeZone::UTC).map_or(Timestamp::MIN, |begin| begin.timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use ulid::Ulid;
+
+    use super::*;
+
+    fn time(text: &str) -> Timestamp {
+        text.parse().expect("a timestamp")
+    }
+
+    #[test]
+    fn a_week_is_from_monday_to_monday_in_utc() {
+        let week = time("2026-04-20T00:00:00Z")..time("2026-04-27T00:00:00Z");
+        for within in ["2026-04-20T00:00:00Z", "2026-04-23T10:30:00Z", "2026-04-26T23:59:59.999Z"] {
+            assert_eq!(week_of(time(within)), week, "{within}");
+        }
+        let before = time("2026-04-13T00:00:00Z")..week.start;
+        assert_eq!(week_of(time("2026-04-19T23:59:59Z")), before);
+        assert_eq!(last_week(time("2026-04-20T00:00:00Z")), before);
+        assert_eq!(last_week(time("2026-04-26T12:00:00Z")), before);
+        let new_year = time("2026-12-28T00:00:00Z")..time("2027-01-04T00:00:00Z");
+        assert_eq!(week_of(time("2027-01-01T00:00:00Z")), new_year);
+    }
+
+    fn endpoint(number: u128, delivered: u64, retrying: u64, failed: u64) -> EndpointTally {
+        EndpointTally {
+            endpoint_id: EndpointId::new(Ulid(number)),
+            tally: AttemptTally { delivered, retrying, failed },
+            median_duration: Some(Duration::from_millis(5)),
+        }
+    }
+
+    #[test]
+    fn a_summary_has_the_worst_endpoints_first_and_counts_them_all() {
+        let week = week_of(time("2026-04-23T10:30:00Z"));
+        let [well, slow, lossy, idle] = [
+            endpoint(1, 900, 0, 0),
+            endpoint(2, 10, 7, 0),
+            endpoint(3, 900, 9, 2),
+            endpoint(4, 1, 0, 0),
+        ];
+        let summary = HealthSummary::of(week, vec![well, slow, lossy, idle]);
+        assert_eq!(summary.worst, [lossy, slow, idle, well]);
+        assert_eq!(summary.total, AttemptTally { delivered: 1_811, retrying: 16, failed: 2 });
+        assert_eq!(summary.endpoint_count, 4);
+    }
+
+    #[test]
+    fn a_summary_tells_of_twenty_endpoints_one_by_one() {
+        let week = week_of(time("2026-04-23T10:30:00Z"));
+        let endpoints = (0..1_000).map(|number| endpoint(number, 1, 0, number as u64)).collect();
+        let summary = HealthSummary::of(week, endpoints);
+        assert_eq!((summary.endpoint_count, summary.worst.len()), (1_000, 20));
+        assert_eq!(summary.worst[0].tally.failed, 999);
+        assert_eq!(summary.total.delivered, 1_000);
+    }
+
+    #[test]
+    fn nothing_attempted_is_no_rate() {
+        assert_eq!(AttemptTally::default().success_rate(), None);
+        let tally = AttemptTally { delivered: 3, retrying: 0, failed: 1 };
+        assert_eq!(tally.success_rate(), Some(0.75));
+    }
+}

@@ -1,0 +1,46 @@
+//! A week's summary as it is answered. Pure.
+
+use keeptrusts_webhooks_contracts::time::{duration_to_proto, timestamp_to_proto};
+use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_domain::endpoint::Endpoint;
+use keeptrusts_webhooks_domain::health::{AttemptTally, EndpointTally, HealthSummary};
+
+/// `endpoints` are those that the summary tells of, in any order.
+pub(super) fn answer(
+    summary: &HealthSummary,
+    endpoints: &[Endpoint],
+) -> v1::GetHealthSummaryResponse {
+    let told = summary.worst.iter().map(|EndpointTally { endpoint_id, tally, median_duration }| {
+        let endpoint = endpoints.iter().find(|endpoint| endpoint.id == *endpoint_id);
+        let existing = endpoint.filter(|endpoint| endpoint.delete_time.is_none());
+        let status =
+            existing.map_or(v1::EndpointStatus::Unspecified, |endpoint| endpoint.status.into());
+        v1::EndpointHealth {
+            endpoint_id: endpoint_id.to_string(),
+            name: endpoint.map(|endpoint| endpoint.name.clone()).unwrap_or_default(),
+            status: status.into(),
+            stats: Some(v1::AttemptStats {
+                median_duration: median_duration.map(duration_to_proto),
+                ..stats(*tally)
+            }),
+        }
+    });
+    v1::GetHealthSummaryResponse {
+        start_time: Some(timestamp_to_proto(summary.week.start)),
+        end_time: Some(timestamp_to_proto(summary.week.end)),
+        total: Some(stats(summary.total)),
+        endpoint_count: i32::try_from(summary.endpoint_count).unwrap_or(i32::MAX),
+        endpoints: told.collect(),
+    }
+}
+
+fn stats(tally: AttemptTally) -> v1::AttemptStats {
+    // No table counts beyond 63 bits.
+    v1::AttemptStats {
+        delivered: tally.delivered as i64,
+        retrying: tally.retrying as i64,
+        failed: tally.failed as i64,
+        success_rate: tally.success_rate().unwrap_or(0.0),
+        median_duration: None,
+    }
+}

@@ -1,0 +1,34 @@
+//! Endpoints as they are shown: with what is known of them besides their configuration.
+
+use keeptrusts_webhooks_contracts::time::timestamp_to_proto;
+use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_domain::endpoint::Endpoint;
+use keeptrusts_webhooks_domain::ids::OrganizationId;
+use keeptrusts_webhooks_process::answer;
+use tonic::Status;
+
+use crate::EndpointApi;
+
+impl EndpointApi {
+    pub(crate) async fn shown(&self, endpoint: &Endpoint) -> Result<v1::Endpoint, Status> {
+        let one = std::slice::from_ref(endpoint);
+        let mut shown = self.all_shown(&endpoint.organization_id, one).await?;
+        Ok(shown.remove(0))
+    }
+
+    /// One query more, whatever the number: few endpoints only fail.
+    pub(crate) async fn all_shown(
+        &self,
+        organization: &OrganizationId,
+        endpoints: &[Endpoint],
+    ) -> Result<Vec<v1::Endpoint>, Status> {
+        let shard = self.log.shard_of(organization);
+        let failing = self.log.store().failing_endpoints(shard, Some(organization)).await;
+        let failing = failing.map_err(answer::query_failed)?;
+        let shown = endpoints.iter().map(|endpoint| v1::Endpoint {
+            failing_since_time: failing.get(&endpoint.id).map(|of| timestamp_to_proto(of.since)),
+            ..endpoint.into()
+        });
+        Ok(shown.collect())
+    }
+}
