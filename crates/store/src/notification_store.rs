@@ -111,6 +111,8 @@ pub struct Told {
     pub sent_time: Option<Timestamp>,
     /// Whether it waits.
     pub is_waiting: bool,
+    /// How many deliveries it tells of.
+    pub count: u32,
 }
 
 #[derive(FromRow)]
@@ -120,6 +122,7 @@ pub(crate) struct ToldRow {
     pub(crate) endpoint_id: String,
     pub(crate) state: String,
     pub(crate) end_time: Option<i64>,
+    pub(crate) count: i64,
 }
 
 impl TryFrom<ToldRow> for Told {
@@ -135,6 +138,7 @@ impl TryFrom<ToldRow> for Told {
             endpoint_id: parse("endpoint", &row.endpoint_id)?,
             sent_time: end_time.filter(|_| state == NotificationState::Sent),
             is_waiting: state == NotificationState::Waiting,
+            count: number("count", row.count)?,
         })
     }
 }

@@ -289,6 +289,7 @@ pub(crate) async fn what_was_told_of_exhausted_deliveries_is_known_while_it_matt
         endpoint_id: EndpointId::new(Ulid(9)),
         sent_time,
         is_waiting: sent_time.is_none(),
+        count: 1,
     };
     assert_eq!(told, [of(2, Some(ended[0].recorded_at)), of(3, None)]);
     let causes = async |after| {

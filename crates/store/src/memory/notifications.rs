@@ -142,6 +142,7 @@ impl NotificationStore for MemoryStore {
                     endpoint_id: row.new.endpoint_id?,
                     sent_time: row.end_time.filter(|_| row.state == NotificationState::Sent),
                     is_waiting: row.state == NotificationState::Waiting,
+                    count: row.new.count,
                 })
             });
         Ok(told.collect())

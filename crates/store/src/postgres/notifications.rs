@@ -162,11 +162,11 @@ impl NotificationStore for PostgresStore {
         since: Timestamp,
     ) -> Result<Vec<Told>, StoreError> {
         let query = sqlx::query_as::<_, ToldRow>(
-            "SELECT notification_id, channel_id, endpoint_id, state, end_time
+            "SELECT notification_id, channel_id, endpoint_id, state, end_time, count
              FROM notifications
              WHERE shard = $1 AND due_time IS NOT NULL AND type = 'delivery_exhausted'
              UNION ALL
-             SELECT notification_id, channel_id, endpoint_id, state, end_time
+             SELECT notification_id, channel_id, endpoint_id, state, end_time, count
              FROM notifications
              WHERE shard = $1 AND end_time >= $2 AND type = 'delivery_exhausted'",
         )

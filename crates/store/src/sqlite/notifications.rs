@@ -259,11 +259,11 @@ impl NotificationStore for SqliteStore {
         since: Timestamp,
     ) -> Result<Vec<Told>, StoreError> {
         let found: Vec<ToldRow> = sqlx::query_as(
-            "SELECT notification_id, channel_id, endpoint_id, state, end_time
+            "SELECT notification_id, channel_id, endpoint_id, state, end_time, count
              FROM notifications INDEXED BY notifications_due
              WHERE shard = ?1 AND due_time IS NOT NULL AND type = 'delivery_exhausted'
              UNION ALL
-             SELECT notification_id, channel_id, endpoint_id, state, end_time
+             SELECT notification_id, channel_id, endpoint_id, state, end_time, count
              FROM notifications INDEXED BY notifications_told
              WHERE shard = ?1 AND end_time >= ?2 AND type = 'delivery_exhausted'",
         )

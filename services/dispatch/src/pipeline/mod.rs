@@ -1,10 +1,11 @@
-//! The work of one shard's owner: **tail -> route -> schedule -> send -> record**, one task for
-//! each stage, joined by bounded channels. All that it writes goes through the log, fenced by
+//! The work of one shard's owner: **tail -> route -> schedule -> send -> record**, and beside
+//! them **notify**, one task for each stage, joined by bounded channels. All that it writes goes through the log, fenced by
 //! the lease's epoch; all that it must remember is in the log, so that the next owner goes on
 //! where this one stopped.
 
 mod cancel;
 mod health;
+mod notify;
 mod receiver;
 mod record;
 mod request;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize};
 use std::time::Duration;
 
-use keeptrusts_webhooks_domain::ids::{EndpointId, OperationId, OrganizationId};
+use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, OperationId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
 use keeptrusts_webhooks_store::keyring::Keyring;
 use keeptrusts_webhooks_store::projection::Fold;
@@ -30,11 +31,14 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::Parts;
 use crate::lease::HeldLease;
+use crate::mail::Mailer;
 use crate::metrics::{self, LeaseChange};
 use crate::settings::Settings;
 use crate::transport::Transport;
 use health::FailingEndpoints;
+use notify::Notify;
 use receiver::{Receiver, Receivers};
 use router::Router;
 use scheduler::Scheduler;
@@ -45,6 +49,7 @@ pub(crate) struct Shard {
     pub(crate) log: Arc<Log>,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) mailer: Option<Arc<dyn Mailer>>,
     pub(crate) clock: Clock,
     pub(crate) settings: Arc<Settings>,
     /// Nothing new is begun any more; what is under way is finished.
@@ -60,20 +65,15 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    pub(crate) fn new(
-        lease: HeldLease,
-        log: Arc<Log>,
-        keyring: Arc<Keyring>,
-        transport: Arc<dyn Transport>,
-        clock: Clock,
-        settings: Arc<Settings>,
-    ) -> Shard {
+    pub(crate) fn new(lease: HeldLease, parts: Parts) -> Shard {
+        let Parts { log, keyring, transport, mailer, clock, settings } = parts;
         let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
         Shard {
             lease,
             log,
             keyring,
             transport,
+            mailer,
             clock,
             settings,
             stop,
@@ -115,7 +115,7 @@ async fn abort_at_expiry(shard: Arc<Shard>) {
 
 async fn work_while_leased(shard: &Arc<Shard>) {
     let mut backoff = Backoff::default();
-    let (router, scheduler, checkpoint) = loop {
+    let Prepared { router, scheduler, notify, checkpoint } = loop {
         match prepare(shard).await {
             Ok(prepared) => break prepared,
             Err(error) => {
@@ -131,8 +131,10 @@ async fn work_while_leased(shard: &Arc<Shard>) {
     let (to_record, outcomes) = mpsc::channel(STAGE_CAPACITY);
     let (to_advance, progress) = mpsc::channel(STAGE_CAPACITY);
     let mut stages = JoinSet::new();
-    let route = route::Route::new(Arc::clone(shard), router, checkpoint, to_schedule);
+    let (to_notify, happened) = mpsc::channel(STAGE_CAPACITY);
+    let route = route::Route::new(Arc::clone(shard), router, checkpoint, to_schedule, to_notify);
     stages.spawn(route.run());
+    stages.spawn(notify.run(happened));
     let advance = (to_advance.clone(), progress);
     stages.spawn(schedule::run(Arc::clone(shard), scheduler, scheduled, advance, to_record));
     stages.spawn(record::run(Arc::clone(shard), outcomes, to_advance));
@@ -149,8 +151,16 @@ async fn work_while_leased(shard: &Arc<Shard>) {
 /// What one stage may hand to the next before it must wait.
 const STAGE_CAPACITY: usize = 1_024;
 
-/// Brings router and scheduler to where the last owner stopped.
-async fn prepare(shard: &Shard) -> Result<(Router, Scheduler, Position), StoreError> {
+/// The stages that remember something, where the last owner stopped.
+struct Prepared {
+    router: Router,
+    scheduler: Scheduler,
+    notify: Notify,
+    checkpoint: Position,
+}
+
+/// Brings them there.
+async fn prepare(shard: &Arc<Shard>) -> Result<Prepared, StoreError> {
     let store = shard.log.store();
     let number = shard.lease.shard();
     let checkpoint = store.shard_state(number).await?.checkpoint;
@@ -168,7 +178,8 @@ async fn prepare(shard: &Shard) -> Result<(Router, Scheduler, Position), StoreEr
         }
     }
     // But events behind the checkpoint are routed as endpoints stood then (invariant 2).
-    for (organization, id) in endpoints_changed_since(shard, checkpoint).await? {
+    let changed = changed_since(shard, checkpoint).await?;
+    for (organization, id) in changed.endpoints {
         rewind(shard, &mut router, &organization, id, checkpoint).await?;
     }
 
@@ -178,25 +189,33 @@ async fn prepare(shard: &Shard) -> Result<(Router, Scheduler, Position), StoreEr
     for (endpoint_id, due_time) in waiting.endpoints {
         scheduler.found_waiting(endpoint_id, due_time);
     }
-    Ok((router, scheduler, checkpoint))
+    let notify = notify::prepare(shard, checkpoint, &changed.channels).await?;
+    Ok(Prepared { router, scheduler, notify, checkpoint })
 }
 
 const ENDPOINTS_PER_PAGE: usize = 500;
 const RECORDS_PER_READ: usize = 1_000;
 
-async fn endpoints_changed_since(
-    shard: &Shard,
-    checkpoint: Position,
-) -> Result<HashSet<(OrganizationId, EndpointId)>, StoreError> {
-    let mut changed = HashSet::new();
+/// What has changed behind the checkpoint.
+#[derive(Default)]
+struct Changed {
+    endpoints: HashSet<(OrganizationId, EndpointId)>,
+    channels: HashSet<(OrganizationId, ChannelId)>,
+}
+
+async fn changed_since(shard: &Shard, checkpoint: Position) -> Result<Changed, StoreError> {
+    let mut changed = Changed::default();
     let mut after = checkpoint;
     loop {
         let records = shard.log.read(shard.lease.shard(), after, RECORDS_PER_READ).await?;
         let Some(last) = records.last() else { return Ok(changed) };
         after = last.position;
         for record in records {
-            if let Stream::Endpoint(id) = record.stream {
-                changed.insert((record.organization_id.clone(), id));
+            let organization = record.organization_id.clone();
+            match record.stream {
+                Stream::Endpoint(id) => _ = changed.endpoints.insert((organization, id)),
+                Stream::Channel(id) => _ = changed.channels.insert((organization, id)),
+                _ => {}
             }
         }
     }

@@ -12,14 +12,16 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, EventAccepted, Fact};
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId};
 use keeptrusts_webhooks_domain::log::{Position, Stream};
+use keeptrusts_webhooks_domain::notification::{NotificationFact, NotificationType};
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_store::projection::scheduled_deliveries;
 use keeptrusts_webhooks_store::{
     Advance, AppendError, Expected, NewRecord, Operation, Record, Refusal, new_ulid,
 };
 use keeptrusts_webhooks_telemetry::{is_recorded, new_trace};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
+use super::notify::{Happening, ToNotify};
 use super::receiver::Receiver;
 use super::router::Router;
 use super::schedule::ToSchedule;
@@ -33,6 +35,9 @@ pub(crate) struct Route {
     /// What has been acted on, as the shard's row has it.
     checkpoint: Position,
     to_schedule: mpsc::Sender<ToSchedule>,
+    to_notify: mpsc::Sender<ToNotify>,
+    /// Channels may hear of these; nobody has been told yet.
+    happened: Vec<Happening>,
     /// Decided, not yet appended.
     decided: Vec<Decided>,
 }
@@ -56,8 +61,10 @@ impl Route {
         router: Router,
         checkpoint: Position,
         to_schedule: mpsc::Sender<ToSchedule>,
+        to_notify: mpsc::Sender<ToNotify>,
     ) -> Route {
-        Route { shard, router, checkpoint, to_schedule, decided: Vec::new() }
+        let (happened, decided) = (Vec::new(), Vec::new());
+        Route { shard, router, checkpoint, to_schedule, to_notify, happened, decided }
     }
 
     pub(crate) async fn run(mut self) {
@@ -85,6 +92,7 @@ impl Route {
     async fn act_on(&mut self, records: &[Arc<Record>]) -> Result<(), Ended> {
         let mut scheduled = Vec::new();
         for record in records {
+            self.happened.extend(Happening::of(record));
             match (&record.fact, record.stream) {
                 (Fact::EventAccepted(accepted), Stream::Event(id)) => {
                     let decided = self.route(id, accepted, record);
@@ -106,6 +114,17 @@ impl Route {
                     self.append_decided().await?;
                     self.pass_on_scheduled(&mut scheduled).await?;
                     self.cancel(id, record).await?;
+                }
+                (Fact::Channel(_), Stream::Channel(id)) => {
+                    // In its turn: what comes before it is told to the channels as they stood.
+                    self.tell_of_happened().await?;
+                    self.pass_on_to_notify(ToNotify::Channel(id, Arc::clone(record))).await?;
+                }
+                (Fact::Notification(NotificationFact::Raised(new)), _)
+                    if new.notification_type == NotificationType::Test =>
+                {
+                    let asked = ToNotify::Asked(new.channel_id, new.due_time);
+                    self.pass_on_to_notify(asked).await?;
                 }
                 // What the other stages have appended, they have acted on.
                 _ => {}
@@ -203,6 +222,8 @@ impl Route {
     /// Appends what was decided, in order. Each operation's step begins where the one before
     /// ends, so that none is skipped when one cannot be appended.
     async fn append_decided(&mut self) -> Result<(), Ended> {
+        // First: what follows is committed before the checkpoint moves past what has happened.
+        self.tell_of_happened().await?;
         let mut backoff = Backoff::default();
         while !self.decided.is_empty() {
             let number = self.shard.lease.shard();
@@ -223,6 +244,21 @@ impl Route {
             }
         }
         Ok(())
+    }
+
+    /// Waits until what follows is committed, for those who are told of it.
+    async fn tell_of_happened(&mut self) -> Result<(), Ended> {
+        if self.happened.is_empty() {
+            return Ok(());
+        }
+        let (told, committed) = oneshot::channel();
+        let happened = std::mem::take(&mut self.happened);
+        self.pass_on_to_notify(ToNotify::Happened(happened, told)).await?;
+        committed.await.map_err(|_| Ended)
+    }
+
+    async fn pass_on_to_notify(&self, message: ToNotify) -> Result<(), Ended> {
+        self.to_notify.send(message).await.map_err(|_| Ended)
     }
 
     async fn wait_or_end(&self, error: AppendError, backoff: &mut Backoff) -> Result<(), Ended> {

@@ -12,6 +12,7 @@ mod disabling;
 mod failing;
 mod idling;
 mod isolating;
+mod notifying;
 mod manual_retries;
 mod retrying;
 mod routing;
