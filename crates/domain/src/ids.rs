@@ -204,7 +204,7 @@ mod tests {
         assert!(of(ChannelId::MIN, monday) < of(ChannelId::MIN, next));
         // Pinned: with another id, the summary of a week would be sent once more.
         let pinned = of(ChannelId::MIN, monday).to_string();
-        assert_eq!(pinned, "ntf_PINNED");
+        assert_eq!(pinned, "ntf_01KPM2ZN00KW6TGMQS98G8W0CV");
     }
 
     #[test]

@@ -62,7 +62,11 @@ async fn what_a_batch_has_is_counted_by_one_record() {
     world.channel("hook", &EXHAUSTED).await;
     world.network.always("siem", Answer::ERROR);
     exhaust(&world, 1).await;
+    // Commits that take a while are of many outcomes each.
+    world.weather.slow(Duration::from_millis(20));
     exhaust(&world, 200).await;
+    world.weather.calm();
+    world.pass(seconds(10)).await;
     let open = world.notifications().await.pop().expect("raised");
     assert_eq!(open.new.count, 200);
     assert!(open.version.0 < 100, "{} records for 200 deliveries", open.version.0);
@@ -206,7 +210,7 @@ async fn a_channel_that_fails_is_shown_as_failing_until_it_works_and_is_tried_on
     world.network.always("siem", Answer::ERROR);
     world.network.always("hook", Answer::Status(404));
     exhaust(&world, 1).await;
-    let begun = world.now();
+    let begun = world.told("hook")[0].time;
     let failing = world.look_at_channel(id).await;
     assert_eq!(failing.status, ChannelStatus::Failing);
     assert_eq!(failing.status_reason, "the service answered 404 Not Found");
@@ -315,7 +319,13 @@ async fn invariant_11_channels_that_nothing_waits_for_cost_nothing() {
     world.endpoint("siem").await;
     world.channel("hook", &TOLD_OF_ALL).await;
     world.settle().await;
-    let before = world.traffic().calls();
+    let calls = || {
+        let mut calls = world.traffic().calls();
+        // Of every owner, whether there are channels or not.
+        calls.remove("delete_expired_bodies");
+        calls
+    };
+    let before = calls();
     world.pass(hours(48)).await;
-    assert_eq!(world.traffic().calls(), before);
+    assert_eq!(calls(), before);
 }
