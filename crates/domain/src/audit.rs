@@ -314,7 +314,8 @@ fn channel_updated(update: &ChannelUpdate, before: &ChannelUpdate) -> Vec<Change
         ("subscriptions", types(&before.subscriptions), types(&update.subscriptions)),
         ("endpoint_ids", ids(&before.endpoint_ids), ids(&update.endpoint_ids)),
     ];
-    let changed = fields.into_iter().filter(|(_, before, after)| after.is_some() && before != after);
+    let changed =
+        fields.into_iter().filter(|(_, before, after)| after.is_some() && before != after);
     let mut changes: Vec<_> =
         changed.map(|(field, before, after)| Change { field, before, after }).collect();
     if update.destination.as_ref().is_some_and(|destination| destination.secret.is_some()) {

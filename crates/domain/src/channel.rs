@@ -209,8 +209,9 @@ impl Channel {
                 })
             }
             ChannelCommand::Delete => Some(ChannelFact::Deleted),
-            ChannelCommand::NoteFailure { reason } => (self.status == ChannelStatus::Active)
-                .then_some(ChannelFact::Failing { reason }),
+            ChannelCommand::NoteFailure { reason } => {
+                (self.status == ChannelStatus::Active).then_some(ChannelFact::Failing { reason })
+            }
             ChannelCommand::NoteSuccess => {
                 (self.status == ChannelStatus::Failing).then_some(ChannelFact::Recovered)
             }
@@ -347,10 +348,7 @@ pub fn check_subscriptions(
 }
 
 /// Checks the endpoints that a channel is told about: at most 100. Sorted, each once.
-pub fn check_endpoint_ids(
-    field: &str,
-    ids: &[String],
-) -> Result<Vec<EndpointId>, Vec<Violation>> {
+pub fn check_endpoint_ids(field: &str, ids: &[String]) -> Result<Vec<EndpointId>, Vec<Violation>> {
     if ids.len() > MAX_CHANNEL_ENDPOINTS {
         let description = format!(
             "has {} endpoints; it may have at most {MAX_CHANNEL_ENDPOINTS}, or none for all",
@@ -377,10 +375,7 @@ pub fn check_endpoint_ids(
 }
 
 /// Checks the recipients of an e-mail channel: 1 to 20 addresses. Each once, in their order.
-pub fn check_recipients(
-    field: &str,
-    recipients: &[String],
-) -> Result<Vec<String>, Vec<Violation>> {
+pub fn check_recipients(field: &str, recipients: &[String]) -> Result<Vec<String>, Vec<Violation>> {
     if recipients.is_empty() {
         let description = "is required: at least one address, such as on-call@example.com";
         return Err(vec![Violation::new(field, description)]);

@@ -36,7 +36,10 @@ fn only_the_turns_of_a_channels_health_are_told() {
     let fail = |reason: &str| ChannelCommand::NoteFailure { reason: reason.to_owned() };
     assert_eq!(channel.decide(ChannelCommand::NoteSuccess, None), Ok(None));
     let failing = after(&channel, fail("no route"));
-    assert_eq!((failing.status, failing.status_reason.as_str()), (ChannelStatus::Failing, "no route"));
+    assert_eq!(
+        (failing.status, failing.status_reason.as_str()),
+        (ChannelStatus::Failing, "no route")
+    );
     assert_eq!(failing.status_time, time("2026-04-23T11:00:00Z"));
     assert_eq!(failing.etag(), channel.etag(), "health is no configuration");
     assert_eq!(failing.decide(fail("again"), None), Ok(None));
@@ -88,11 +91,8 @@ fn an_update_is_refused_with_another_etag_or_kind() {
     let nothing = ChannelCommand::Update(ChannelUpdate::default());
     assert_eq!(channel.decide(nothing.clone(), Some("\"7\"")), Err(ChannelRefusal::StaleEtag));
     assert_eq!(channel.decide(nothing, Some("\"1\"")), Ok(None));
-    let mail = Destination {
-        kind: ChannelKind::Email,
-        address: "a@example.com".to_owned(),
-        secret: None,
-    };
+    let mail =
+        Destination { kind: ChannelKind::Email, address: "a@example.com".to_owned(), secret: None };
     let update = ChannelUpdate { destination: Some(mail), ..ChannelUpdate::default() };
     let refused = channel.decide(ChannelCommand::Update(update), None);
     assert_eq!(refused, Err(ChannelRefusal::OtherKind));

@@ -35,7 +35,8 @@ pub fn check_mailbox(field: &str, address: &str) -> Result<String, Violation> {
 
 /// RFC 5322 section 3.2.3.
 fn is_atom(text: &str) -> bool {
-    let is_atext = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte);
+    let is_atext =
+        |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte);
     !text.is_empty() && text.bytes().all(is_atext)
 }
 
@@ -55,7 +56,8 @@ mod tests {
 
     #[test]
     fn an_address_stands_for_nothing_but_itself() {
-        for right in ["a@b", "on-call+webhooks@example.com", "o'neil.x@mail.example.org", " a@b.c "] {
+        for right in ["a@b", "on-call+webhooks@example.com", "o'neil.x@mail.example.org", " a@b.c "]
+        {
             assert_eq!(check_mailbox("to", right).as_deref(), Ok(right.trim()), "{right:?}");
         }
         let long = format!("{}@example.com", "a".repeat(65));

@@ -299,7 +299,11 @@ mod tests {
         assert_eq!((row.state, row.due_time), (NotificationState::Waiting, Some(later)));
         assert_eq!((row.error.as_str(), row.attempt_count()), ("away", 1));
         // Two of the five came too late for the message.
-        row.apply(&NotificationFact::Sent { attempt: attempt(2), count: 3 }, Position::START, later);
+        row.apply(
+            &NotificationFact::Sent { attempt: attempt(2), count: 3 },
+            Position::START,
+            later,
+        );
         assert_eq!((row.state, row.due_time, row.new.count), (NotificationState::Sent, None, 3));
         assert_eq!((row.error.as_str(), row.end_time), ("", Some(later)));
     }

@@ -77,7 +77,11 @@ impl Message {
                 "Nothing is sent to it any more. Repair the receiver, enable the endpoint, then replay what it has missed.",
             ),
             NotificationType::WeeklySummary => (
-                format!("Webhooks of {} in the week of {}", notification.organization_id, day(new.since)),
+                format!(
+                    "Webhooks of {} in the week of {}",
+                    notification.organization_id,
+                    day(new.since)
+                ),
                 Severity::Info,
                 "Look at the endpoints with failures.",
             ),

@@ -14,10 +14,8 @@ pub(crate) fn time() -> Timestamp {
 
 /// A notification of a type, about an endpoint if it is about one.
 pub(crate) fn notification(notification_type: NotificationType) -> Notification {
-    let about_one = !matches!(
-        notification_type,
-        NotificationType::Test | NotificationType::WeeklySummary
-    );
+    let about_one =
+        !matches!(notification_type, NotificationType::Test | NotificationType::WeeklySummary);
     let summary = HealthSummary {
         week: week_of(time()),
         total: AttemptTally { delivered: 1_000, retrying: 30, failed: 2 },

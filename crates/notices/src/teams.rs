@@ -19,9 +19,9 @@ pub fn body(telling: &Telling<'_>) -> Vec<u8> {
         Severity::Critical | Severity::Error => "attention",
         Severity::Info => "default",
     };
-    let facts = message.facts.iter().map(|(label, value)| {
-        json!({"title": label, "value": escaped(&cut(value, MAX_FACT_CHARS))})
-    });
+    let facts = message.facts.iter().map(
+        |(label, value)| json!({"title": label, "value": escaped(&cut(value, MAX_FACT_CHARS))}),
+    );
     let mut elements = vec![
         json!({
             "type": "TextBlock", "text": escaped(&cut(&message.title, MAX_TITLE_CHARS)),
@@ -31,9 +31,9 @@ pub fn body(telling: &Telling<'_>) -> Vec<u8> {
     ];
     elements.extend(message.lines.iter().map(|line| text(&cut(line, MAX_LINE_CHARS))));
     elements.push(text(&message.advice));
-    let open = message.link.map(|link| {
-        json!({"type": "Action.OpenUrl", "title": "Open in the console", "url": link})
-    });
+    let open = message
+        .link
+        .map(|link| json!({"type": "Action.OpenUrl", "title": "Open in the console", "url": link}));
     let card = json!({
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
         "type": "AdaptiveCard",

@@ -217,7 +217,11 @@ pub(crate) struct EndpointRow {
     pub(crate) delete_time: Option<i64>,
 }
 
-pub(crate) fn sealed(key_id: String, nonce: Vec<u8>, ciphertext: Vec<u8>) -> Unreadable<SealedSecret> {
+pub(crate) fn sealed(
+    key_id: String,
+    nonce: Vec<u8>,
+    ciphertext: Vec<u8>,
+) -> Unreadable<SealedSecret> {
     let length = nonce.len();
     let nonce = nonce.try_into().map_err(|_| unreadable("nonce length", length))?;
     Ok(SealedSecret { key_id, nonce, ciphertext })

@@ -73,8 +73,7 @@ impl MailServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let address = listener.local_addr().expect("a listener has an address");
         let acceptor = TlsAcceptor::from(authority.server_config(Certificate::Valid, true));
-        let taken =
-            Arc::new(Taken { mails: Mutex::default(), count: watch::Sender::new(0) });
+        let taken = Arc::new(Taken { mails: Mutex::default(), count: watch::Sender::new(0) });
         let work = tokio::spawn({
             let taken = Arc::clone(&taken);
             async move {

@@ -33,7 +33,7 @@ use crate::fields::with_checked_form;
 use crate::flags::{ConsoleFlags, DEFAULT_LISTEN, Trust};
 use crate::notices::Notices;
 use crate::pages::{
-    account, audit, create, delivery, edit, endpoint, events, keys, sign_in, webhooks,
+    account, audit, channels, create, delivery, edit, endpoint, events, keys, sign_in, webhooks,
 };
 use crate::public_url::PublicUrl;
 use crate::services::Services;
@@ -199,10 +199,15 @@ fn for_those_who_have_signed_in(shared: &Arc<Shared>) -> Pages {
         .route("/deliveries/{delivery}", get(delivery::show))
         .route("/deliveries/{delivery}/live", get(live::delivery))
         .route("/deliveries/{delivery}/response", get(delivery::response))
+        .route("/channels", get(channels::list))
+        .route("/channels/{channel}", get(channels::show))
         .route("/events", get(events::list))
         .route("/events/{event}", get(events::show))
         .route("/events/{event}/body", get(events::body));
     let managing = Router::new()
+        .route("/channels/new", get(channels::ask_create).post(channels::create))
+        .route("/channels/{channel}/edit", get(channels::ask_edit).post(channels::edit))
+        .route("/channels/{channel}/delete", get(channels::ask_delete).post(channels::delete))
         .route("/webhooks/new", get(create::show).post(create::submit))
         .route("/webhooks/{endpoint}/created", get(create::created))
         .route("/webhooks/{endpoint}/secret", get(create::new_secret))
@@ -211,6 +216,7 @@ fn for_those_who_have_signed_in(shared: &Arc<Shared>) -> Pages {
         .route("/webhooks/{endpoint}/edit", get(edit::show).post(edit::submit))
         .route("/webhooks/{endpoint}/delete", get(endpoint::ask_delete).post(endpoint::delete));
     let sending = Router::new()
+        .route("/channels/{channel}/test", post(channels::test))
         .route("/webhooks/{endpoint}/test", post(endpoint::test))
         .route("/deliveries/{delivery}/retry", post(delivery::retry))
         .route("/deliveries/{delivery}/cancel", post(delivery::cancel));

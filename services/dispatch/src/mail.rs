@@ -227,8 +227,11 @@ impl SmtpFlags {
 }
 
 fn read(flag: &'static str, path: &PathBuf) -> Result<Vec<u8>, MailSetupError> {
-    std::fs::read(path)
-        .map_err(|source| MailSetupError::Unreadable { flag, path: path.clone(), source })
+    std::fs::read(path).map_err(|source| MailSetupError::Unreadable {
+        flag,
+        path: path.clone(),
+        source,
+    })
 }
 
 /// Mail through an SMTP server. Connections are kept for a while.

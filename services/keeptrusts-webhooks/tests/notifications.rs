@@ -258,9 +258,7 @@ fn check_each_format(stage: &Stage, mails: &[ReceivedMail]) {
     }
 }
 
-async fn a_failing_channel_is_shown_as_failing_until_a_notification_gets_through(
-    backend: Backend,
-) {
+async fn a_failing_channel_is_shown_as_failing_until_a_notification_gets_through(backend: Backend) {
     let script = Script::sequence([Reply::status(404), Reply::ok()]);
     let stage = Stage::with(backend, script, Behaviour::default(), |builder| builder).await;
     let id = stage.create("slack", slack(&stage, SLACK)).await.id;
@@ -271,7 +269,7 @@ async fn a_failing_channel_is_shown_as_failing_until_a_notification_gets_through
     let failing = stage.look(&id).await;
     assert_eq!(failing.status(), ChannelStatus::Failing);
     assert_eq!(failing.status_reason, test.error);
-    assert!(failing.status_time >= failing.create_time);
+    assert!(failing.status_time.is_some());
     assert_eq!(stage.test(&id).await.state(), NotificationState::Sent);
     let active = stage.look(&id).await;
     assert_eq!((active.status(), active.status_reason.as_str()), (ChannelStatus::Active, ""));

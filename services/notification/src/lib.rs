@@ -9,8 +9,7 @@ mod testing;
 use std::sync::Arc;
 
 use keeptrusts_webhooks_contracts::api::{
-    Asked, ChannelRef, CreateChannel, DeleteChannel, ListChannels, ListNotifications,
-    UpdateChannel,
+    Asked, ChannelRef, CreateChannel, DeleteChannel, ListChannels, ListNotifications, UpdateChannel,
 };
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
 use keeptrusts_webhooks_contracts::v1;
@@ -77,11 +76,7 @@ impl NotificationApi {
         Err(status::failed_precondition(Reason::MailNotConfigured, message))
     }
 
-    async fn read(
-        &self,
-        organization: &OrganizationId,
-        id: ChannelId,
-    ) -> Result<Channel, Status> {
+    async fn read(&self, organization: &OrganizationId, id: ChannelId) -> Result<Channel, Status> {
         let shard = self.log.shard_of(organization);
         let found = self.log.store().channel(shard, organization, id).await;
         let found = found.map_err(answer::query_failed)?;
@@ -111,8 +106,8 @@ impl NotificationService for NotificationApi {
             fact: Fact::Channel(ChannelFact::Created(config.clone())),
         };
         let recorded_at = self.append(&organization_id, record, metadata).await?;
-        let recorded_at = recorded_at
-            .map_err(|refusal| answer::append_failed(AppendError::Refused(refusal)))?;
+        let recorded_at =
+            recorded_at.map_err(|refusal| answer::append_failed(AppendError::Refused(refusal)))?;
         let channel = Channel::created(id, organization_id, config, recorded_at);
         Ok(Response::new(v1::CreateChannelResponse { channel: Some((&channel).into()) }))
     }

@@ -1,9 +1,7 @@
 //! Channels and notifications, answered.
 
 use keeptrusts_webhooks_domain::channel::{Channel, ChannelKind, ChannelStatus, Destination};
-use keeptrusts_webhooks_domain::notification::{
-    Notification, NotificationState, NotificationType,
-};
+use keeptrusts_webhooks_domain::notification::{Notification, NotificationState, NotificationType};
 
 use crate::time::{duration_to_proto, timestamp_to_proto};
 use crate::v1;

@@ -56,8 +56,8 @@ impl TryFrom<v1::CreateChannelRequest> for CreateChannel {
         let destination =
             violations.check_all(destination(channel.destination, Secrets::AreRequired));
         let subscriptions = violations.check_all(subscriptions(&channel.subscriptions));
-        let endpoint_ids = violations
-            .check_all(check_endpoint_ids("channel.endpoint_ids", &channel.endpoint_ids));
+        let endpoint_ids =
+            violations.check_all(check_endpoint_ids("channel.endpoint_ids", &channel.endpoint_ids));
         match (organization_id, name, destination, subscriptions, endpoint_ids) {
             (
                 Some(organization_id),

@@ -126,7 +126,14 @@ pub(crate) fn every_kind() -> Vec<Fact> {
     let delivery = delivery.into_iter().map(Fact::Delivery);
     let key = key.into_iter().map(Fact::Key);
     let operator = operator.into_iter().map(Fact::Operator);
-    endpoint.chain(event).chain(delivery).chain(key).chain(operator).chain(channel).chain(notification).collect()
+    endpoint
+        .chain(event)
+        .chain(delivery)
+        .chain(key)
+        .chain(operator)
+        .chain(channel)
+        .chain(notification)
+        .collect()
 }
 
 fn channel_facts() -> [ChannelFact; 5] {

@@ -153,8 +153,9 @@ pub(crate) async fn channels_are_listed_and_counted_without_deleted_ones(fixture
     let page = store.shard_channels(SHARD, channel_id(4), 3).await.expect("reads");
     assert_eq!(ids(&page), [5, 6], "of every organization");
     let refused = fixture
-        .results(&[change(channel_id(1), Expected::Any, ChannelFact::Recovered)
-            .of(other_organization())])
+        .results(&[
+            change(channel_id(1), Expected::Any, ChannelFact::Recovered).of(other_organization())
+        ])
         .await;
     assert!(matches!(refused[0], Err(Refusal::NoSuchStream(_))), "{:?}", refused[0]);
 }
@@ -192,7 +193,10 @@ pub(crate) async fn a_notification_is_what_its_records_say(fixture: Fixture) {
     assert_eq!((row.state, row.error.as_str()), (NotificationState::Waiting, "connection refused"));
     let ended = fixture.append(note(id, Expected::Any, sent(2, 5))).await[0].recorded_at;
     let row = read(&fixture, id).await;
-    assert_eq!((row.state, row.due_time, row.end_time), (NotificationState::Sent, None, Some(ended)));
+    assert_eq!(
+        (row.state, row.due_time, row.end_time),
+        (NotificationState::Sent, None, Some(ended))
+    );
     assert_eq!((row.last_attempt, row.version), (Some(attempt(2, Some(200))), Version(4)));
 }
 
@@ -255,8 +259,7 @@ pub(crate) async fn what_waits_is_found_by_channel_and_in_the_order_in_which_it_
     assert_eq!(waiting(channel_id(3), 2).await, []);
     let mut channels = store.waiting_channels(SHARD).await.expect("reads");
     channels.sort();
-    let expected =
-        [(one, time("2026-04-23T10:31:00Z")), (other, time("2026-04-23T10:33:00Z"))];
+    let expected = [(one, time("2026-04-23T10:31:00Z")), (other, time("2026-04-23T10:33:00Z"))];
     assert_eq!(channels, expected);
 }
 
@@ -276,7 +279,9 @@ pub(crate) async fn what_was_told_of_exhausted_deliveries_is_known_while_it_matt
     fixture.append_all(&raised).await;
     let others = new(channel, exhausted, due);
     fixture.append(raise(notification_id(6), others, 10).of(other_organization())).await;
-    fixture.append(note(notification_id(6), Expected::Any, sent(1, 1)).of(other_organization())).await;
+    fixture
+        .append(note(notification_id(6), Expected::Any, sent(1, 1)).of(other_organization()))
+        .await;
     fixture.append(note(notification_id(1), Expected::Any, sent(1, 1))).await;
     fixture.advance(Duration::from_millis(2)).await;
     let ended = fixture.append(note(notification_id(2), Expected::Any, sent(1, 1))).await;

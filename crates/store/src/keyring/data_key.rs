@@ -173,10 +173,16 @@ mod tests {
         assert_eq!(key.open(&acme, EndpointId::MIN.into(), &sealed), Ok(secret()));
         assert!(key.open(&acme, EndpointId::MAX.into(), &sealed).is_err(), "another endpoint's");
         assert!(key.open(&acme, ChannelId::MIN.into(), &sealed).is_err(), "a channel's");
-        assert!(key.open(&globex, EndpointId::MIN.into(), &sealed).is_err(), "another organization's");
+        assert!(
+            key.open(&globex, EndpointId::MIN.into(), &sealed).is_err(),
+            "another organization's"
+        );
         let renamed = SealedSecret { key_id: other.id.clone(), ..sealed.clone() };
         assert!(other.open(&acme, EndpointId::MIN.into(), &renamed).is_err(), "another key");
-        assert!(key.open(&acme, EndpointId::MIN.into(), &renamed).is_err(), "not the key that it names");
+        assert!(
+            key.open(&acme, EndpointId::MIN.into(), &renamed).is_err(),
+            "not the key that it names"
+        );
     }
 
     #[test]

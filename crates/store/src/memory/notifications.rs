@@ -7,9 +7,7 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::channel::Channel;
 use keeptrusts_webhooks_domain::ids::{ChannelId, NotificationId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Shard};
-use keeptrusts_webhooks_domain::notification::{
-    Notification, NotificationState, NotificationType,
-};
+use keeptrusts_webhooks_domain::notification::{Notification, NotificationState, NotificationType};
 
 use super::MemoryStore;
 use crate::notification_store::{NotificationStore, Told};

@@ -146,16 +146,16 @@ async fn degraded_recovered_and_disabled_are_each_told_once_even_after_a_change_
 async fn a_channel_hears_only_of_what_it_subscribed_to_when_it_happened() {
     let mut world = without_retries().await;
     let siem = world.endpoint("siem").await;
-    let other = world.endpoint_for("other", keeptrusts_webhooks_domain::event_type::EventType::UserInvited).await;
+    let other = world
+        .endpoint_for("other", keeptrusts_webhooks_domain::event_type::EventType::UserInvited)
+        .await;
     world.network.always("siem", Answer::ERROR);
     exhaust(&world, 1).await;
     world.channel("late", &TOLD_OF_ALL).await;
     world.channel_for("elsewhere", &TOLD_OF_ALL, &[other]).await;
     let changed = world.channel("changed", &[NotificationType::EndpointDisabled]).await;
-    let update = ChannelUpdate {
-        subscriptions: Some(TOLD_OF_ALL.to_vec()),
-        ..ChannelUpdate::default()
-    };
+    let update =
+        ChannelUpdate { subscriptions: Some(TOLD_OF_ALL.to_vec()), ..ChannelUpdate::default() };
     world.command_channel(changed, ChannelCommand::Update(update)).await;
     // The next owner reads what has happened again, and finds the channels as they are now.
     world.restart().await;
@@ -217,11 +217,8 @@ async fn a_channel_that_fails_is_shown_as_failing_until_it_works_and_is_tried_on
     world.pass(hours(1)).await;
     world.restart().await;
     world.pass(hours(23)).await;
-    let minutes: Vec<_> = world
-        .told("hook")
-        .iter()
-        .map(|told| told.time.duration_since(begun).as_mins())
-        .collect();
+    let minutes: Vec<_> =
+        world.told("hook").iter().map(|told| told.time.duration_since(begun).as_mins()).collect();
     assert_eq!(minutes, [0, 1, 6, 36, 156, 516], "1m, 5m, 30m, 2h, 6h after one another");
     let row = world.notifications().await.pop().expect("raised");
     assert_eq!((row.state, row.attempt_count()), (NotificationState::Failed, 6));
@@ -276,7 +273,10 @@ async fn what_waits_for_a_channel_that_was_deleted_is_given_up() {
     world.command_channel(id, ChannelCommand::Delete).await;
     world.pass(hours(1)).await;
     let row = world.notifications().await.pop().expect("raised");
-    assert_eq!((row.state, row.error.as_str()), (NotificationState::Failed, "the channel was deleted"));
+    assert_eq!(
+        (row.state, row.error.as_str()),
+        (NotificationState::Failed, "the channel was deleted")
+    );
     assert_eq!(world.told("hook").len(), 1);
 }
 

@@ -142,9 +142,10 @@ async fn send(
         (ChannelKind::Email, _) => {
             let mail = email::mail(&telling, &destination.address);
             return Some(match &shard.mailer {
-                Some(mailer) => {
-                    mailer.send(&mail).await.map_err(|failure| (failure.status_code, failure.problem))
-                }
+                Some(mailer) => mailer
+                    .send(&mail)
+                    .await
+                    .map_err(|failure| (failure.status_code, failure.problem)),
                 None => Err((None, NO_MAILER.to_owned())),
             });
         }

@@ -64,8 +64,10 @@ fn what_is_exhausted_at_once_is_one_record_for_each_channel() {
     let mut desk = Desk::default();
     desk.put(channel(1, &[EXHAUSTED, DEGRADED]));
     desk.put(channel(2, &[EXHAUSTED]));
-    let many: Vec<_> =
-        (1..=5).map(|position| happening(EXHAUSTED, position)).chain([happening(DEGRADED, 6)]).collect();
+    let many: Vec<_> = (1..=5)
+        .map(|position| happening(EXHAUSTED, position))
+        .chain([happening(DEGRADED, 6)])
+        .collect();
     let decisions = go_on(&mut desk, &many, 10);
     assert_eq!(decisions.len(), 3, "{decisions:?}");
     for decision in &decisions {

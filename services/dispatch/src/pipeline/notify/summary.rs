@@ -64,8 +64,7 @@ impl Notify {
                 expected: Expected::Version(Version(0)),
                 fact: Fact::Notification(NotificationFact::Raised(Box::new(new))),
             };
-            let operation =
-                self.operation(organization, vec![record], channel.to_string(), None);
+            let operation = self.operation(organization, vec![record], channel.to_string(), None);
             loop {
                 let number = self.shard.lease.shard();
                 match self.shard.log.append(number, operation.clone()).await {

@@ -18,12 +18,7 @@ pub(crate) struct Turns {
 impl Turns {
     /// At most so many channels at the same time.
     pub(crate) fn new(at_once: usize) -> Turns {
-        Turns {
-            due: HashMap::new(),
-            by_time: BTreeSet::new(),
-            under_way: HashSet::new(),
-            at_once,
-        }
+        Turns { due: HashMap::new(), by_time: BTreeSet::new(), under_way: HashSet::new(), at_once }
     }
 
     /// A notification is due then.
