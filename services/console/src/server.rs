@@ -33,7 +33,7 @@ use crate::fields::with_checked_form;
 use crate::flags::{ConsoleFlags, DEFAULT_LISTEN, Trust};
 use crate::notices::Notices;
 use crate::pages::{
-    account, audit, create, delivery, edit, endpoint, events, keys, sign_in, webhooks,
+    account, audit, create, delivery, edit, endpoint, events, health, keys, sign_in, webhooks,
 };
 use crate::public_url::PublicUrl;
 use crate::services::Services;
@@ -199,6 +199,7 @@ fn for_those_who_have_signed_in(shared: &Arc<Shared>) -> Pages {
         .route("/deliveries/{delivery}", get(delivery::show))
         .route("/deliveries/{delivery}/live", get(live::delivery))
         .route("/deliveries/{delivery}/response", get(delivery::response))
+        .route("/health", get(health::show))
         .route("/events", get(events::list))
         .route("/events/{event}", get(events::show))
         .route("/events/{event}/body", get(events::body));

@@ -11,6 +11,7 @@ use crate::visitor::Visitor;
 pub(crate) enum Section {
     Webhooks,
     Events,
+    Health,
     Keys,
     Audit,
     /// None of them.
@@ -46,6 +47,10 @@ impl Frame {
 
     pub(crate) fn is_events(&self) -> bool {
         self.section == Section::Events
+    }
+
+    pub(crate) fn is_health(&self) -> bool {
+        self.section == Section::Health
     }
 
     pub(crate) fn is_keys(&self) -> bool {

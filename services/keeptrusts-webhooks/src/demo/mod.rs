@@ -16,7 +16,7 @@ use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::dispatch_service_client::DispatchServiceClient;
 use keeptrusts_webhooks_contracts::v1::endpoint_service_client::EndpointServiceClient;
 use keeptrusts_webhooks_contracts::v1::ingest_service_client::IngestServiceClient;
-use keeptrusts_webhooks_dispatch_service::flags::DispatchFlags;
+use keeptrusts_webhooks_dispatch_service::flags::{DispatchFlags, Patience};
 use keeptrusts_webhooks_domain::key::Token;
 use keeptrusts_webhooks_endpoint_service::flags::EndpointFlags;
 use keeptrusts_webhooks_ingest_service::flags::IngestFlags;
@@ -73,6 +73,7 @@ fn flags(folder: &Path, authority_file: &Path, key: &Token) -> Result<PlatformFl
             master_key_file: None,
         },
         dispatch: DispatchFlags {
+            disable_failing_after: Patience(None),
             retry_schedule: RETRY_SCHEDULE.parse()?,
             request_timeout: Duration::from_secs(10),
             trust_ca: vec![authority_file.to_owned()],
