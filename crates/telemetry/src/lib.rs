@@ -29,7 +29,7 @@ mod sampling;
 mod started;
 mod told;
 
-pub use call::{Call, code_name, new_trace};
+pub use call::{Call, code_name, new_span_id, new_trace};
 pub use flags::{TelemetryError, TelemetryFlags};
 pub use logging::{LogFormat, LogLevel, LoggingFlags};
 pub use metrics::{

@@ -6,7 +6,7 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_store::Clock;
-use keeptrusts_webhooks_telemetry::{KeyValue, SpanKind, ToldSpan, is_recorded, new_trace};
+use keeptrusts_webhooks_telemetry::{KeyValue, SpanKind, ToldSpan, is_recorded, new_span_id};
 
 /// An event on its way into the log, whose trace is recorded.
 pub(crate) struct Publishing {
@@ -23,7 +23,7 @@ pub(crate) struct Publishing {
 /// that is recorded, so that the events of a batch are told apart.
 pub(crate) fn place(call: TraceContext) -> TraceContext {
     match is_recorded(Some(call)) {
-        true => call.child(new_trace().span_id),
+        true => call.child(new_span_id()),
         false => call,
     }
 }
@@ -33,7 +33,7 @@ impl Publishing {
     pub(crate) fn over(self, error: Option<&str>) {
         let end = (self.clock)();
         let commit = ToldSpan {
-            context: self.context.child(new_trace().span_id),
+            context: self.context.child(new_span_id()),
             parent: self.context,
             name: "commit".into(),
             kind: SpanKind::Internal,
