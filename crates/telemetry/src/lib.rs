@@ -22,6 +22,7 @@ mod environment;
 mod export;
 mod flags;
 mod logging;
+mod message;
 mod metrics;
 mod refresh;
 mod resource;
@@ -32,6 +33,7 @@ mod told;
 pub use call::{Call, code_name, new_span_id, new_trace};
 pub use flags::{TelemetryError, TelemetryFlags};
 pub use logging::{LogFormat, LogLevel, LoggingFlags};
+pub use message::message;
 pub use metrics::{
     LONG_SECONDS, SHORT_SECONDS, Scrape, ScrapeError, counter, counts, meter, seconds,
 };
