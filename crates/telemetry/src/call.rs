@@ -118,6 +118,11 @@ pub fn new_trace() -> TraceContext {
     }
 }
 
+/// The id of a span below another one.
+pub fn new_span_id() -> [u8; 8] {
+    RandomIdGenerator::default().new_span_id().to_bytes()
+}
+
 /// A status code as protocols write it, such as NOT_FOUND.
 pub fn code_name(code: Code) -> &'static str {
     match code {

@@ -28,6 +28,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How many may wait (OTEL_BSP_MAX_QUEUE_SIZE); more are dropped. At full speed thousands of
 /// deliveries end between two exports, and each has several spans.
 const MAX_WAITING_SPANS: usize = 32_768;
+/// However many are asked for: about a gigabyte.
+const MOST_WAITING_SPANS: usize = 1_048_576;
 /// How many go out at once (OTEL_BSP_MAX_EXPORT_BATCH_SIZE). Far below the 4 MiB that a collector
 /// takes.
 const MAX_BATCH_SPANS: usize = 2_048;
@@ -52,7 +54,8 @@ pub(crate) struct Exporting {
 impl Exporting {
     fn start(exporter: SpanExporter) -> Arc<Exporting> {
         let max_waiting = environment::number("OTEL_BSP_MAX_QUEUE_SIZE");
-        let (waiting, spans) = mpsc::channel(max_waiting.unwrap_or(MAX_WAITING_SPANS).max(1));
+        let max_waiting = max_waiting.unwrap_or(MAX_WAITING_SPANS).clamp(1, MOST_WAITING_SPANS);
+        let (waiting, spans) = mpsc::channel(max_waiting);
         let scope = InstrumentationScope::builder(SCOPE).with_version(env!("CARGO_PKG_VERSION"));
         let (scope, stop) = (scope.build(), CancellationToken::new());
         let lost = AtomicU64::new(0);

@@ -22,6 +22,7 @@ mod environment;
 mod export;
 mod flags;
 mod logging;
+mod message;
 mod metrics;
 mod refresh;
 mod resource;
@@ -29,9 +30,10 @@ mod sampling;
 mod started;
 mod told;
 
-pub use call::{Call, code_name, new_trace};
+pub use call::{Call, code_name, new_span_id, new_trace};
 pub use flags::{TelemetryError, TelemetryFlags};
 pub use logging::{LogFormat, LogLevel, LoggingFlags};
+pub use message::message;
 pub use metrics::{
     LONG_SECONDS, SHORT_SECONDS, Scrape, ScrapeError, counter, counts, meter, seconds,
 };

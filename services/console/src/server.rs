@@ -33,7 +33,8 @@ use crate::fields::with_checked_form;
 use crate::flags::{ConsoleFlags, DEFAULT_LISTEN, Trust};
 use crate::notices::Notices;
 use crate::pages::{
-    account, audit, channels, create, delivery, edit, endpoint, events, keys, sign_in, webhooks,
+    account, audit, channels, create, delivery, edit, endpoint, events, health, keys, sign_in,
+    webhooks,
 };
 use crate::public_url::PublicUrl;
 use crate::services::Services;
@@ -201,6 +202,7 @@ fn for_those_who_have_signed_in(shared: &Arc<Shared>) -> Pages {
         .route("/deliveries/{delivery}/response", get(delivery::response))
         .route("/channels", get(channels::list))
         .route("/channels/{channel}", get(channels::show))
+        .route("/health", get(health::show))
         .route("/events", get(events::list))
         .route("/events/{event}", get(events::show))
         .route("/events/{event}/body", get(events::body));

@@ -385,6 +385,16 @@ impl Organization {
         Ok(client.get_endpoint_stats(self.asked(request)).await?.into_inner())
     }
 
+    /// How a week went: the one that `time` lies in, or the last that is over.
+    pub(crate) async fn health_summary(
+        &self,
+        time: Option<prost_types::Timestamp>,
+    ) -> Result<v1::GetHealthSummaryResponse, Status> {
+        let request = v1::GetHealthSummaryRequest { organization_id: self.id.clone(), time };
+        let mut client = self.services.dispatch.clone();
+        Ok(client.get_health_summary(self.asked(request)).await?.into_inner())
+    }
+
     /// Changes of deliveries as they are committed, from now on; without an end, and so without
     /// a deadline.
     pub(crate) async fn watch(

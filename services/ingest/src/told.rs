@@ -6,7 +6,9 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_store::Clock;
-use keeptrusts_webhooks_telemetry::{KeyValue, SpanKind, ToldSpan, is_recorded, new_trace};
+use keeptrusts_webhooks_telemetry::{
+    KeyValue, SpanKind, ToldSpan, is_recorded, message, new_span_id,
+};
 
 /// An event on its way into the log, whose trace is recorded.
 pub(crate) struct Publishing {
@@ -23,7 +25,7 @@ pub(crate) struct Publishing {
 /// that is recorded, so that the events of a batch are told apart.
 pub(crate) fn place(call: TraceContext) -> TraceContext {
     match is_recorded(Some(call)) {
-        true => call.child(new_trace().span_id),
+        true => call.child(new_span_id()),
         false => call,
     }
 }
@@ -33,7 +35,7 @@ impl Publishing {
     pub(crate) fn over(self, error: Option<&str>) {
         let end = (self.clock)();
         let commit = ToldSpan {
-            context: self.context.child(new_trace().span_id),
+            context: self.context.child(new_span_id()),
             parent: self.context,
             name: "commit".into(),
             kind: SpanKind::Internal,
@@ -58,6 +60,9 @@ impl Publishing {
 
     fn publish(self, event_id: String, end: Timestamp, error: Option<&str>) -> ToldSpan {
         let Publishing { parent, context, event_type, organization_id, start, .. } = self;
+        let mut attributes = message(event_id, event_type, &organization_id);
+        attributes.push(KeyValue::new("messaging.operation.name", "publish"));
+        attributes.push(KeyValue::new("messaging.operation.type", "send"));
         ToldSpan {
             context,
             parent,
@@ -65,14 +70,7 @@ impl Publishing {
             kind: SpanKind::Producer,
             start,
             end,
-            attributes: vec![
-                KeyValue::new("messaging.system", "keeptrusts_webhooks"),
-                KeyValue::new("messaging.operation.name", "publish"),
-                KeyValue::new("messaging.operation.type", "send"),
-                KeyValue::new("messaging.destination.name", event_type.name()),
-                KeyValue::new("messaging.message.id", event_id),
-                KeyValue::new("keeptrusts.organization.id", organization_id.to_string()),
-            ],
+            attributes,
             follows: None,
             error: error.map(str::to_owned),
         }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use keeptrusts_webhooks_contracts::v1::{
     Attempt, AttemptOutcome, AttemptTrigger, CancelDeliveryRequest, DeleteEndpointRequest,
     Delivery, DeliveryState, DisableEndpointRequest, EnableEndpointRequest, EndpointStatus,
-    GetEndpointRequest, RetryDeliveryRequest, SendTestRequest,
+    EndpointStatusCause, GetEndpointRequest, RetryDeliveryRequest, SendTestRequest,
 };
 use keeptrusts_webhooks_testkit::ports::{free_port, refused_port};
 use keeptrusts_webhooks_testkit::receiver::{
@@ -57,7 +57,7 @@ async fn outlives_every_kind_of_bad_answer(backend: Backend, http1_only: bool, c
         ),
         (Reply::Close, 0, closed),
         (Reply::redirect("/elsewhere"), 302, "the receiver answered 302 Found"),
-        (Reply::status(410), 410, "the receiver answered 410 Gone"),
+        (Reply::status(409), 409, "the receiver answered 409 Conflict"),
         (
             Reply::status(429).with_header("retry-after", "1"),
             429,
@@ -203,8 +203,14 @@ async fn invariant_3_an_exhausted_delivery_fails_for_good_and_its_endpoint_is_de
     let degraded = client.wait_for_status(&endpoint.id, EndpointStatus::Degraded).await;
     assert_eq!(
         degraded.status_reason,
-        format!("delivery {} failed after its last retry", delivery.id)
+        format!(
+            "delivery {} failed after its last retry: the receiver answered 500 Internal Server Error",
+            delivery.id
+        )
     );
+    assert_eq!(degraded.status_cause(), EndpointStatusCause::Exhausted);
+    assert_eq!(degraded.status_delivery_id, delivery.id);
+    assert_eq!(degraded.failing_since_time, delivery.attempts[0].start_time);
 
     // A degraded endpoint is still delivered to, and the next success makes it active.
     receiver.set_script(Script::default());
@@ -212,6 +218,8 @@ async fn invariant_3_an_exhausted_delivery_fails_for_good_and_its_endpoint_is_de
     client.wait_for_state(&next, DeliveryState::Delivered).await;
     let active = client.wait_for_status(&endpoint.id, EndpointStatus::Active).await;
     assert_eq!(active.status_reason, "");
+    assert_eq!(active.status_cause(), EndpointStatusCause::Unspecified);
+    assert_eq!((active.status_delivery_id, active.failing_since_time), (String::new(), None));
 
     // What has failed can be retried by hand, with the same bytes.
     assert_eq!(client.delivery(&delivery.id).await.state(), DeliveryState::Failed);

@@ -50,8 +50,6 @@ pub(crate) fn type_name(kind: v1::NotificationType) -> &'static str {
 pub(crate) struct ChannelView {
     pub(crate) id: String,
     pub(crate) name: String,
-    /// The value of the form.
-    pub(crate) kind: &'static str,
     pub(crate) kind_name: &'static str,
     /// What may be shown of where it leads.
     pub(crate) address: String,
@@ -73,7 +71,6 @@ impl ChannelView {
         ChannelView {
             id: channel.id.clone(),
             name: channel.name.clone(),
-            kind,
             kind_name,
             address,
             subscriptions: channel.subscriptions().map(type_name).collect(),

@@ -114,7 +114,7 @@ impl Statistics {
 }
 
 /// Never 100 % when something went wrong, never 0 % when something went right.
-fn percent(rate: f64) -> String {
+pub(crate) fn percent(rate: f64) -> String {
     let percent = rate * 100.0;
     let rounded = (percent * 10.0).round() / 10.0;
     let honest = match rate {

@@ -1,7 +1,6 @@
 //! Endpoints.
 
 use keeptrusts_webhooks_contracts::v1;
-use keeptrusts_webhooks_domain::ids::DeliveryId;
 
 use super::Badge;
 use super::chart::Statistics;
@@ -36,6 +35,10 @@ pub(crate) struct EndpointView {
     pub(crate) is_disabled: bool,
     pub(crate) status_reason: String,
     pub(crate) status_time: Option<Moment>,
+    /// The delivery that its status is due to.
+    pub(crate) delivery_at_fault: Option<String>,
+    /// Since when nothing has succeeded.
+    pub(crate) failing_since: Option<Moment>,
     pub(crate) create_time: Option<Moment>,
     pub(crate) update_time: Option<Moment>,
     pub(crate) previous_secret_expire_time: Option<Moment>,
@@ -48,6 +51,8 @@ impl EndpointView {
             is_disabled: endpoint.status() == v1::EndpointStatus::Disabled,
             status_reason: endpoint.status_reason,
             status_time: Moment::of(endpoint.status_time.as_ref()),
+            delivery_at_fault: Some(endpoint.status_delivery_id).filter(|id| !id.is_empty()),
+            failing_since: Moment::of(endpoint.failing_since_time.as_ref()),
             create_time: Moment::of(endpoint.create_time.as_ref()),
             update_time: Moment::of(endpoint.update_time.as_ref()),
             previous_secret_expire_time: Moment::of(endpoint.previous_secret_expire_time.as_ref()),
@@ -57,12 +62,6 @@ impl EndpointView {
             description: endpoint.description,
             event_types: endpoint.event_types,
         }
-    }
-
-    /// The delivery that its status is due to, if the reason names one.
-    pub(crate) fn delivery_at_fault(&self) -> Option<&str> {
-        let mut words = self.status_reason.split_whitespace();
-        words.find(|word| word.parse::<DeliveryId>().is_ok())
     }
 
     /// Its status was not always so.
@@ -118,22 +117,5 @@ impl EndpointRow {
     /// All of them, for a tool tip.
     pub(crate) fn event_types(&self) -> String {
         self.endpoint.event_types.join(", ")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_delivery_that_a_status_is_due_to_can_be_inspected() {
-        let id = "dlv_01KPX3Z9R9Q5C3W6M4T8N2B7A0";
-        let degraded = |reason: String| {
-            EndpointView::of(v1::Endpoint { status_reason: reason, ..Default::default() })
-        };
-        let named = degraded(format!("delivery {id} failed after its last retry"));
-        assert_eq!(named.delivery_at_fault(), Some(id));
-        let unnamed = degraded("disabled in the console, dlv_x and all".to_owned());
-        assert_eq!(unnamed.delivery_at_fault(), None);
     }
 }

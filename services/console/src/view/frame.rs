@@ -12,6 +12,7 @@ pub(crate) enum Section {
     Webhooks,
     Events,
     Channels,
+    Health,
     Keys,
     Audit,
     /// None of them.
@@ -51,6 +52,10 @@ impl Frame {
 
     pub(crate) fn is_channels(&self) -> bool {
         self.section == Section::Channels
+    }
+
+    pub(crate) fn is_health(&self) -> bool {
+        self.section == Section::Health
     }
 
     pub(crate) fn is_keys(&self) -> bool {

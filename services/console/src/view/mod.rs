@@ -7,6 +7,7 @@ pub(crate) mod delivery;
 pub(crate) mod endpoint;
 pub(crate) mod filter;
 pub(crate) mod frame;
+pub(crate) mod health;
 pub(crate) mod json;
 pub(crate) mod key;
 pub(crate) mod paging;

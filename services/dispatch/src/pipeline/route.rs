@@ -18,7 +18,7 @@ use keeptrusts_webhooks_store::projection::scheduled_deliveries;
 use keeptrusts_webhooks_store::{
     Advance, AppendError, Expected, NewRecord, Operation, Record, Refusal, new_ulid,
 };
-use keeptrusts_webhooks_telemetry::{is_recorded, new_trace};
+use keeptrusts_webhooks_telemetry::{is_recorded, new_span_id};
 use tokio::sync::{mpsc, oneshot};
 
 use super::notify::{Happening, ToNotify};
@@ -150,7 +150,7 @@ impl Route {
         let parent = record.metadata.trace;
         if is_recorded(parent) {
             // What is attempted hangs below a span of the routing's own.
-            operation.metadata.trace = parent.map(|parent| parent.child(new_trace().span_id));
+            operation.metadata.trace = parent.map(|parent| parent.child(new_span_id()));
         }
         let event = (event_id, accepted.event_type);
         Decided { operation, parent, event, deliveries, start: now }

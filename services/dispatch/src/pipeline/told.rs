@@ -8,17 +8,14 @@
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, Verdict};
 use keeptrusts_webhooks_domain::event_type::EventType;
-use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
+use keeptrusts_webhooks_domain::ids::EventId;
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_store::Operation;
-use keeptrusts_webhooks_telemetry::{KeyValue, SpanKind, ToldSpan, is_recorded};
+use keeptrusts_webhooks_telemetry::{KeyValue, SpanKind, ToldSpan, is_recorded, message};
 
 use super::Shard;
 use super::record::Attempted;
 use crate::metrics::AttemptResult;
-
-/// What messages are carried by.
-const SYSTEM: &str = "keeptrusts_webhooks";
 
 /// An event was routed: the operation that says so is committed.
 pub(crate) fn routed(
@@ -31,7 +28,7 @@ pub(crate) fn routed(
     let Some(context) = operation.metadata.trace.filter(|trace| is_recorded(Some(*trace))) else {
         return;
     };
-    let mut attributes = message(event_id, event_type, &operation.organization_id);
+    let mut attributes = message(event_id.to_string(), event_type, &operation.organization_id);
     attributes.push(KeyValue::new("messaging.operation.name", "route"));
     attributes.push(KeyValue::new("messaging.operation.type", "process"));
     attributes.push(KeyValue::new("keeptrusts.deliveries", deliveries as i64));
@@ -59,7 +56,8 @@ pub(crate) fn attempted(shard: &Shard, attempted: &Attempted, after: &Delivery) 
     let before = made.number.checked_sub(1).filter(|number| *number > 0);
     let follows = before.and_then(|number| after.attempt_trace(number));
 
-    let mut attributes = message(made.event_id, made.event_type, &after.organization_id);
+    let mut attributes =
+        message(made.event_id.to_string(), made.event_type, &after.organization_id);
     let mut add = |key: &'static str, value: String| attributes.push(KeyValue::new(key, value));
     add("keeptrusts.delivery.id", after.id.to_string());
     add("keeptrusts.endpoint.id", made.endpoint_id.to_string());
@@ -115,17 +113,4 @@ pub(crate) fn attempted(shard: &Shard, attempted: &Attempted, after: &Delivery) 
         error,
     };
     span.tell();
-}
-
-fn message(
-    event_id: EventId,
-    event_type: EventType,
-    organization: &OrganizationId,
-) -> Vec<KeyValue> {
-    vec![
-        KeyValue::new("messaging.system", SYSTEM),
-        KeyValue::new("messaging.destination.name", event_type.to_string()),
-        KeyValue::new("messaging.message.id", event_id.to_string()),
-        KeyValue::new("keeptrusts.organization.id", organization.to_string()),
-    ]
 }

@@ -74,8 +74,8 @@ fn flags(folder: &Path, authority_file: &Path, key: &Token) -> Result<PlatformFl
             master_key_file: None,
         },
         dispatch: DispatchFlags {
-            retry_schedule: RETRY_SCHEDULE.parse()?,
             disable_failing_after: Patience(None),
+            retry_schedule: RETRY_SCHEDULE.parse()?,
             request_timeout: Duration::from_secs(10),
             trust_ca: vec![authority_file.to_owned()],
             // Receivers on the loopback are refused unless they are allowed.

@@ -18,6 +18,8 @@ async fn every_page_is_accessible_fits_its_screen_and_has_nothing_to_complain_ab
     look(&stage, "empty", &mut problems).await;
     stage.open("/keys").await;
     look(&stage, "keys-empty", &mut problems).await;
+    stage.open("/health").await;
+    look(&stage, "health-quiet", &mut problems).await;
     let story = tell(&mut stage).await;
     for (name, path) in story.pages() {
         stage.open(&path).await;
@@ -93,6 +95,11 @@ fn answer(request: &ReceivedRequest) -> Reply {
     }
 }
 
+/// A day of the week that is shown before it is over.
+fn today() -> String {
+    keeptrusts_webhooks_domain::Timestamp::now().strftime("%Y-%m-%d").to_string()
+}
+
 /// What is there to be looked at.
 struct Story {
     siem: String,
@@ -112,6 +119,7 @@ impl Story {
             ("webhook-week", format!("/webhooks/{}?window=7d", self.siem)),
             ("webhook-degraded", format!("/webhooks/{}", self.pager)),
             ("webhook-disabled", format!("/webhooks/{}", self.archive)),
+            ("health", format!("/health?week={}", today())),
             ("edit", format!("/webhooks/{}/edit", self.siem)),
             ("delete", format!("/webhooks/{}/delete", self.siem)),
             ("delivery", format!("/deliveries/{}", self.delivered.id)),

@@ -1,0 +1,52 @@
+//! How a week went.
+
+use keeptrusts_webhooks_contracts::v1;
+
+use super::Badge;
+use super::chart::percent;
+use super::endpoint::status;
+use super::time::duration_of;
+
+/// Attempts counted, as they are shown.
+pub(crate) struct Tally {
+    pub(crate) delivered: i64,
+    pub(crate) failed: i64,
+    pub(crate) retrying: i64,
+    /// Absent without attempts.
+    pub(crate) success_rate: Option<String>,
+    pub(crate) median_duration: Option<String>,
+}
+
+impl Tally {
+    pub(crate) fn of(stats: &v1::AttemptStats) -> Tally {
+        let attempts = stats.delivered + stats.failed + stats.retrying;
+        Tally {
+            delivered: stats.delivered,
+            failed: stats.failed,
+            retrying: stats.retrying,
+            success_rate: (attempts > 0).then(|| percent(stats.success_rate)),
+            median_duration: duration_of(stats.median_duration.as_ref()),
+        }
+    }
+}
+
+/// An endpoint's week.
+pub(crate) struct HealthRow {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    /// None: it was deleted.
+    pub(crate) status: Option<Badge>,
+    pub(crate) tally: Tally,
+}
+
+impl HealthRow {
+    pub(crate) fn of(health: &v1::EndpointHealth) -> HealthRow {
+        let is_there = health.status() != v1::EndpointStatus::Unspecified;
+        HealthRow {
+            id: health.endpoint_id.clone(),
+            name: health.name.clone(),
+            status: is_there.then(|| status(health.status())),
+            tally: Tally::of(&health.stats.unwrap_or_default()),
+        }
+    }
+}
