@@ -253,7 +253,11 @@ mod tests {
             error.to_string(),
             "--services-ca is given, but http://127.0.0.1:50054/ is asked without TLS: write https:// for every service"
         );
-        let others = ["--dispatch-service=https://c:3", "--access-service=https://d:4"];
+        let others = [
+            "--dispatch-service=https://c:3",
+            "--access-service=https://d:4",
+            "--notification-service=https://e:5",
+        ];
         assert!(given(&[encrypted.as_slice(), &others].concat()).is_ok());
     }
 }
