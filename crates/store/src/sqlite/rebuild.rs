@@ -11,8 +11,16 @@ use crate::projection::{Fold, Touched};
 use crate::store::StoreError;
 
 /// The tables that are nothing but a fold of the log.
-pub(super) const PROJECTIONS: [&str; 7] =
-    ["endpoints", "events", "deliveries", "attempts", "missed_events", "attempt_counts", "keys"];
+pub(super) const PROJECTIONS: [&str; 8] = [
+    "endpoints",
+    "events",
+    "deliveries",
+    "attempts",
+    "missed_events",
+    "attempt_counts",
+    "keys",
+    "replays",
+];
 
 pub(super) async fn rebuild(
     connection: &mut SqliteConnection,
