@@ -357,7 +357,8 @@ mod tests {
     fn what_is_done_depends_on_the_scope_and_on_how_the_delivery_stands() {
         use DeliveryState::*;
         use ReplayAction::{Resume, Schedule, Skip};
-        let states = [None, Some(Scheduled), Some(Retrying), Some(Delivered), Some(Failed), Some(Cancelled)];
+        let states =
+            [None, Some(Scheduled), Some(Retrying), Some(Delivered), Some(Failed), Some(Cancelled)];
         let again = ReplaySelection { include_delivered: true, ..selection(ReplayScope::All) };
         for (selection, expected) in [
             (selection(ReplayScope::Missed), [Schedule, Skip, Skip, Skip, Skip, Skip]),

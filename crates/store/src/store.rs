@@ -21,10 +21,10 @@ use tokio::sync::mpsc;
 use crate::key_store::KeyStore;
 use crate::operation::{Appended, BodyId, Operation, Record, Refusal};
 use crate::projection::{BrokenLog, CountKey, Missed};
-use crate::replay::CandidatePage;
 use crate::query::{
     AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
 };
+use crate::replay::CandidatePage;
 
 /// The log and its projections, in a database; and, as a [`KeyStore`], the keys of its secrets.
 ///

@@ -1,9 +1,9 @@
 //! Facts about replays.
 
+use keeptrusts_webhooks_domain::log::Position;
 use keeptrusts_webhooks_domain::replay::{
     NewReplay, ReplayBound, ReplayCounts, ReplayFact, ReplayScope, ReplaySelection, ReplayStep,
 };
-use keeptrusts_webhooks_domain::log::Position;
 
 use super::DecodeError;
 use super::values::{all_parsed, count, optional_timestamp, parsed, timestamp, unsigned, wrong};
@@ -48,9 +48,9 @@ pub(super) fn decode(message: Message) -> Result<ReplayFact, DecodeError> {
             },
         }),
         Message::ReplayEnded(ended) => ReplayFact::Ended { reason: ended.reason },
-        Message::ReplayCancelled(cancelled) => ReplayFact::Cancelled {
-            endpoint_id: parsed("endpoint_id", &cancelled.endpoint_id)?,
-        },
+        Message::ReplayCancelled(cancelled) => {
+            ReplayFact::Cancelled { endpoint_id: parsed("endpoint_id", &cancelled.endpoint_id)? }
+        }
         _ => return Err(DecodeError::WrongStream),
     })
 }

@@ -8,9 +8,7 @@ use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, Verdict};
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand, EndpointStatus};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointUpdate, Fact};
-use keeptrusts_webhooks_domain::ids::{
-    DeliveryId, EndpointId, EventId, OrganizationId, ReplayId,
-};
+use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId, ReplayId};
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Stream};
 use keeptrusts_webhooks_domain::replay::{
     ReplayAction, ReplayBound, ReplayCounts, ReplayFact, ReplayScope, ReplaySelection, ReplayStep,
@@ -289,8 +287,8 @@ impl History {
         for event in events.expect("reads") {
             bounds.push(ReplayBound { event_id: event.id, position: event.position });
         }
-        let scope = [ReplayScope::Missed, ReplayScope::Failed, ReplayScope::All]
-            [self.random.below(3)];
+        let scope =
+            [ReplayScope::Missed, ReplayScope::Failed, ReplayScope::All][self.random.below(3)];
         let mut bound = || {
             let bound = self.random.pick(&bounds).copied();
             bound.filter(|_| self.random.chance(30))
@@ -352,8 +350,7 @@ impl History {
             });
         }
         let fact = Fact::Replay(ReplayFact::Advanced(step));
-        let advance =
-            operation(Stream::Replay(replay.id), Expected::Version(replay.version), fact);
+        let advance = operation(Stream::Replay(replay.id), Expected::Version(replay.version), fact);
         let whole = records.into_iter().fold(advance, Operation::and);
         vec![whole.of(whose.clone()).fenced(self.epoch)]
     }

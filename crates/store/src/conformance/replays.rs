@@ -58,11 +58,7 @@ async fn candidates(
     }
 }
 
-async fn events(
-    fixture: &Fixture,
-    selection: &ReplaySelection,
-    before: Position,
-) -> Vec<EventId> {
+async fn events(fixture: &Fixture, selection: &ReplaySelection, before: Position) -> Vec<EventId> {
     let found = candidates(fixture, selection, before, 3).await;
     found.into_iter().map(|candidate| candidate.event_id).collect()
 }
@@ -237,9 +233,9 @@ pub(crate) async fn each_scope_finds_what_it_is_about_page_by_page(fixture: Fixt
             assert_eq!(candidates(&fixture, &selection, before, limit).await, all);
         }
         assert!(all.iter().all(|candidate| candidate.trace.is_some()));
-        let brief = all.into_iter().map(|row| {
-            (row.event_id, row.delivery.map(|delivery| delivery.state), row.is_kept)
-        });
+        let brief = all
+            .into_iter()
+            .map(|row| (row.event_id, row.delivery.map(|delivery| delivery.state), row.is_kept));
         brief.collect::<Vec<_>>()
     };
     let missed_ones = [(missed, None, true), (missed_expired, None, false)];
@@ -297,10 +293,8 @@ pub(crate) async fn a_replay_is_limited_by_times_events_and_types(fixture: Fixtu
         let events_between =
             ReplaySelection { start_event: bound(2), end_event: bound(4), ..everything.clone() };
         assert_eq!(found(events_between).await, ids[2..=4]);
-        let kinds = ReplaySelection {
-            event_types: vec![EventType::KeyRotated],
-            ..everything.clone()
-        };
+        let kinds =
+            ReplaySelection { event_types: vec![EventType::KeyRotated], ..everything.clone() };
         assert_eq!(found(kinds).await, [ids[1], ids[3], ids[5]]);
         assert_eq!(events(&fixture, &everything, made[3].2).await, ids[..3]);
     }

@@ -50,11 +50,12 @@ pub(super) async fn upsert(
     if replays.is_empty() {
         return Ok(());
     }
-    let bounds = |of: fn(&ReplaySelection) -> Option<keeptrusts_webhooks_domain::replay::ReplayBound>| {
-        let bounds = column(replays, |row| of(&row.request.selection));
-        let ids = column(&bounds, |bound| bound.map(|bound| bound.event_id.to_string()));
-        (ids, column(&bounds, |bound| bound.map(|bound| bound.position.0)))
-    };
+    let bounds =
+        |of: fn(&ReplaySelection) -> Option<keeptrusts_webhooks_domain::replay::ReplayBound>| {
+            let bounds = column(replays, |row| of(&row.request.selection));
+            let ids = column(&bounds, |bound| bound.map(|bound| bound.event_id.to_string()));
+            (ids, column(&bounds, |bound| bound.map(|bound| bound.position.0)))
+        };
     let (start_ids, start_positions) = bounds(|selection| selection.start_event);
     let (end_ids, end_positions) = bounds(|selection| selection.end_event);
     let selections = column(replays, |row| &row.request.selection);

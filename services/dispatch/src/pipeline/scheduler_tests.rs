@@ -243,8 +243,13 @@ struct World {
     /// Answers that have been read from the database but not delivered.
     answers: Vec<Answer>,
     /// Records that the tail of the log has not come to.
-    untailed: Vec<(Delivery, Position)>,
+    untailed: Vec<Untailed>,
     attempts: usize,
+}
+
+enum Untailed {
+    Scheduled(Delivery, Position),
+    Resumed(EndpointId, DueKey),
 }
 
 enum Answer {
@@ -260,6 +265,7 @@ enum Step {
     Finish { which: usize, again: Option<i64> },
     Answer { which: usize },
     AskForRetry { which: usize },
+    Resume { which: usize },
     Pass { seconds: i64 },
     Restart,
 }
@@ -320,11 +326,29 @@ impl World {
                 let id = self.position as u128;
                 let delivery = delivery(id, endpoint(number), at(self.now + delay));
                 self.rows.insert(delivery.id, delivery.clone());
-                self.untailed.push((delivery, Position(self.position)));
+                self.untailed.push(Untailed::Scheduled(delivery, Position(self.position)));
+            }
+            Step::Resume { which } => {
+                let ended = self.rows.values_mut().filter(|row| row.due_time().is_none());
+                let mut ended: Vec<_> = ended.collect();
+                let count = ended.len().max(1);
+                let Some(row) = ended.get_mut(which % count) else { return };
+                self.position += 1;
+                row.version = row.version.next();
+                row.next_attempt_time = Some(at(self.now));
+                let key = due_key(row).expect("it waits");
+                self.untailed.push(Untailed::Resumed(row.endpoint_id, key));
             }
             Step::Tail => {
-                for (delivery, position) in self.untailed.drain(..) {
-                    self.scheduler.scheduled(delivery, position);
+                for record in self.untailed.drain(..) {
+                    match record {
+                        Untailed::Scheduled(delivery, position) => {
+                            self.scheduler.scheduled(delivery, position);
+                        }
+                        Untailed::Resumed(endpoint_id, key) => {
+                            self.scheduler.resumed(&organization(), endpoint_id, key);
+                        }
+                    }
                 }
             }
             Step::End { which, health } => {
@@ -432,6 +456,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(which, again)| Step::Finish { which, again }),
         4 => any::<usize>().prop_map(|which| Step::Answer { which }),
         1 => any::<usize>().prop_map(|which| Step::AskForRetry { which }),
+        2 => any::<usize>().prop_map(|which| Step::Resume { which }),
         2 => (0..10_i64).prop_map(|seconds| Step::Pass { seconds }),
         1 => Just(Step::Restart),
     ];

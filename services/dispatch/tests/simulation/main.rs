@@ -12,6 +12,7 @@ mod disabling;
 mod idling;
 mod isolating;
 mod manual_retries;
+mod replaying;
 mod retrying;
 mod routing;
 mod sealing;
