@@ -152,8 +152,11 @@ async fn invariants_1_to_4_what_a_dead_receiver_failed_to_take_is_recovered_once
     let receiver = alive(0);
     let (port, url) = (receiver.address().port(), receiver.url("/hook"));
     let database = Database::new(backend).await;
-    let mut server =
-        Server::all_in_one(&database).delivering_to(&spare).retrying_after("30ms,60ms").start().await;
+    let mut server = Server::all_in_one(&database)
+        .delivering_to(&spare)
+        .retrying_after("30ms,60ms")
+        .start()
+        .await;
     let client = server.client("acme");
     let endpoint = client.create_endpoint(&url, &["policy.violation"]).await;
 
@@ -412,7 +415,8 @@ async fn what_cannot_be_replayed_is_refused_with_what_to_do() {
 
     let nowhere = v1::ReplayEventsRequest { endpoint_id: format!("ep_{ULID}"), ..wanted.clone() };
     assert_refused(&refuse(nowhere).await, Code::NotFound, "ENDPOINT_NOT_FOUND");
-    let nothing = v1::ReplayEventsRequest { start_event_id: format!("evt_{ULID}"), ..wanted.clone() };
+    let nothing =
+        v1::ReplayEventsRequest { start_event_id: format!("evt_{ULID}"), ..wanted.clone() };
     assert_refused(&refuse(nothing).await, Code::NotFound, "EVENT_NOT_FOUND");
     let request = v1::GetReplayRequest {
         organization_id: client.organization(),
