@@ -241,6 +241,7 @@ async fn what_was_missed_is_counted_first_and_then_comes_to_what_was_counted(bac
     };
     let counted = count(&client, kinds.clone()).await;
     assert_eq!((counted.matched_count, counted.scheduled_count), (40, 40));
+    wait_for_events(&receiver, &published).await;
     assert_eq!(receiver.requests().len(), 5, "nothing is sent by counting");
     let done = wait_until_done(&client, &replay(&client, kinds.clone()).await.id).await;
     assert_eq!(done.scheduled_count, counted.scheduled_count);

@@ -22,6 +22,7 @@ pub(crate) mod fencing_and_leases;
 pub(crate) mod filters;
 pub(crate) mod idempotency;
 pub(crate) mod keys;
+pub(crate) mod migrating;
 pub(crate) mod projections;
 pub(crate) mod queries;
 pub(crate) mod reads;

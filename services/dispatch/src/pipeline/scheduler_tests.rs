@@ -192,6 +192,19 @@ fn a_delivery_that_changed_in_flight_is_read_again_when_its_attempt_has_ended() 
 }
 
 #[test]
+fn deliveries_that_are_resumed_are_fetched_together_and_not_one_by_one() {
+    let mut scheduler = Scheduler::new(LIMITS, Position(0));
+    for number in 1..=100 {
+        let delivery_id = DeliveryId::new(Ulid(number));
+        let key = DueKey { due_time: at(5), delivery_id };
+        scheduler.resumed(&organization(), endpoint(1), key);
+    }
+    let effects = scheduler.poll(at(5));
+    let [Effect::Fetch { after, .. }] = effects[..] else { panic!("one fetch, not {effects:?}") };
+    assert!(after < DueKey { due_time: at(5), delivery_id: DeliveryId::new(Ulid(1)) });
+}
+
+#[test]
 fn a_record_that_the_database_had_already_shown_schedules_nothing_again() {
     let mut scheduler = Scheduler::new(LIMITS, Position(0));
     scheduler.found_waiting(endpoint(1), at(0));
@@ -329,14 +342,15 @@ impl World {
                 self.untailed.push(Untailed::Scheduled(delivery, Position(self.position)));
             }
             Step::Resume { which } => {
-                let ended = self.rows.values_mut().filter(|row| row.due_time().is_none());
+                // A manual attempt may be under way, or yet to come.
+                let ended = self.rows.values_mut().filter(|row| row.next_attempt_time.is_none());
                 let mut ended: Vec<_> = ended.collect();
                 let count = ended.len().max(1);
                 let Some(row) = ended.get_mut(which % count) else { return };
                 self.position += 1;
                 row.version = row.version.next();
                 row.next_attempt_time = Some(at(self.now));
-                let key = due_key(row).expect("it waits");
+                let key = DueKey { due_time: at(self.now), delivery_id: row.id };
                 self.untailed.push(Untailed::Resumed(row.endpoint_id, key));
             }
             Step::Tail => {
@@ -368,7 +382,10 @@ impl World {
                     if sent.retry_request_time.is_some() {
                         row.retry_request_time = None;
                     }
-                    row.next_attempt_time = again.map(|delay| at(self.now + delay));
+                    // A manual attempt leaves the schedule as it is, which may have begun anew.
+                    if sent.next_attempt_time.is_some() {
+                        row.next_attempt_time = again.map(|delay| at(self.now + delay));
+                    }
                     let row = row.clone();
                     self.scheduler.finished(row);
                 }

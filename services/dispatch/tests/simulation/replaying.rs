@@ -123,6 +123,22 @@ async fn an_endpoint_that_was_made_later_gets_everything_from_before() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn invariant_2_what_is_accepted_just_before_a_replay_is_routed_and_not_replayed() {
+    let mut world = World::embedded().await;
+    let siem = world.endpoint("siem").await;
+    world.stop().await;
+    // The next owner reads all of it at once.
+    let mut events = BTreeSet::from_iter(world.publish_many(30).await);
+    let replay = world.replay(siem, ReplayScope::All).await;
+    events.extend(world.publish_many(30).await);
+    world.start().await;
+    world.pass(seconds(5)).await;
+    let expected = ReplayCounts { skipped: 30, ..ReplayCounts::default() };
+    assert_eq!(counts(&world, replay).await, expected);
+    assert_eq!(delivered(&world, siem).await, events);
+}
+
+#[tokio::test(start_paused = true)]
 async fn everything_includes_what_was_cancelled_and_what_was_delivered_only_if_asked() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
