@@ -27,7 +27,7 @@ CREATE TABLE replays (
     endpoint_id            TEXT COLLATE "C" NOT NULL,
     scope                  TEXT    NOT NULL, -- missed, failed, all
     start_time             BIGINT,
-    end_time               BIGINT  NOT NULL,
+    end_time               BIGINT,
     start_event_id         TEXT,
     start_position         BIGINT,
     end_event_id           TEXT,

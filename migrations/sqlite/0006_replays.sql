@@ -27,7 +27,7 @@ CREATE TABLE replays (
     endpoint_id            TEXT NOT NULL,
     scope                  TEXT    NOT NULL, -- missed, failed, all
     start_time             INTEGER,
-    end_time               INTEGER  NOT NULL,
+    end_time               INTEGER,
     start_event_id         TEXT,
     start_position         INTEGER,
     end_event_id           TEXT,

@@ -258,7 +258,9 @@ fn replay_requested(new: &NewReplay) -> Vec<Change> {
     if let Some(time) = selection.start_time {
         set("start_time", time.to_string());
     }
-    set("end_time", selection.end_time.to_string());
+    if let Some(time) = selection.end_time {
+        set("end_time", time.to_string());
+    }
     if let Some(bound) = selection.start_event {
         set("start_event_id", bound.event_id.to_string());
     }

@@ -52,8 +52,9 @@ pub struct ReplaySelection {
     /// Only what happened then or later: an event's acceptance, or, for failed deliveries, the
     /// beginning of the attempt that failed.
     pub start_time: Option<Timestamp>,
-    /// Only what happened before.
-    pub end_time: Timestamp,
+    /// Only what happened before. None: whatever had happened when it was asked for, by the log
+    /// and not by a clock, which may lag behind that of the database.
+    pub end_time: Option<Timestamp>,
     /// Only this event and those accepted after it.
     pub start_event: Option<ReplayBound>,
     /// Only this event and those accepted before it.
@@ -67,7 +68,8 @@ pub struct ReplaySelection {
 impl ReplaySelection {
     /// Whether a time lies between the two.
     pub fn covers_time(&self, time: Timestamp) -> bool {
-        self.start_time.is_none_or(|start| start <= time) && time < self.end_time
+        self.start_time.is_none_or(|start| start <= time)
+            && self.end_time.is_none_or(|end| time < end)
     }
 
     /// Whether an event of this type, accepted at this position, lies between the bounds.
@@ -334,7 +336,7 @@ mod tests {
             endpoint_id: EndpointId::MIN,
             scope,
             start_time: None,
-            end_time: Timestamp::MAX,
+            end_time: None,
             start_event: None,
             end_event: None,
             event_types: Vec::new(),

@@ -95,10 +95,10 @@ impl Ulids {
     pub(crate) fn of(selection: &ReplaySelection) -> Ulids {
         let millis = |time: Timestamp| u64::try_from(time.as_millisecond()).unwrap_or(0);
         let start = selection.start_time.and_then(|time| time.checked_sub(CLOCKS_APART).ok());
-        let end = selection.end_time.checked_add(CLOCKS_APART).unwrap_or(Timestamp::MAX);
+        let end = selection.end_time.and_then(|time| time.checked_add(CLOCKS_APART).ok());
         Ulids {
             first: Ulid::from_parts(start.map_or(0, millis), 0),
-            last: Ulid::from_parts(millis(end), u128::MAX),
+            last: end.map_or(Ulid(u128::MAX), |end| Ulid::from_parts(millis(end), u128::MAX)),
         }
     }
 

@@ -522,7 +522,7 @@ pub(crate) struct ReplayRow {
     pub(crate) endpoint_id: String,
     pub(crate) scope: String,
     pub(crate) start_time: Option<i64>,
-    pub(crate) end_time: i64,
+    pub(crate) end_time: Option<i64>,
     pub(crate) start_event_id: Option<String>,
     pub(crate) start_position: Option<i64>,
     pub(crate) end_event_id: Option<String>,
@@ -563,7 +563,7 @@ impl TryFrom<ReplayRow> for Replay {
                     endpoint_id: parse("endpoint", &row.endpoint_id)?,
                     scope: Word::from_word(&row.scope)?,
                     start_time: optional_time(row.start_time)?,
-                    end_time: time(row.end_time)?,
+                    end_time: optional_time(row.end_time)?,
                     start_event: bound(row.start_event_id, row.start_position)?,
                     end_event: bound(row.end_event_id, row.end_position)?,
                     event_types: names

@@ -33,7 +33,7 @@ pub fn counted_replay(request: &NewReplay, counts: &ReplayCounts) -> v1::Replay 
         endpoint_id: selection.endpoint_id.to_string(),
         scope: v1::ReplayScope::from(selection.scope).into(),
         start_time: selection.start_time.map(timestamp_to_proto),
-        end_time: Some(timestamp_to_proto(selection.end_time)),
+        end_time: selection.end_time.map(timestamp_to_proto),
         start_event_id: event_id(selection.start_event),
         end_event_id: event_id(selection.end_event),
         event_types: names.collect(),

@@ -6,7 +6,7 @@ use keeptrusts_webhooks_domain::replay::{
 };
 
 use super::DecodeError;
-use super::values::{all_parsed, count, optional_timestamp, parsed, timestamp, unsigned, wrong};
+use super::values::{all_parsed, count, optional_timestamp, parsed, unsigned, wrong};
 use crate::log::v1 as pb;
 use crate::log::v1::record_data::Fact as Message;
 use crate::time::timestamp_to_proto;
@@ -63,7 +63,7 @@ impl From<&NewReplay> for pb::ReplayRequested {
             endpoint_id: selection.endpoint_id.to_string(),
             scope: pb::ReplayScope::from(selection.scope).into(),
             start_time: selection.start_time.map(timestamp_to_proto),
-            end_time: Some(timestamp_to_proto(selection.end_time)),
+            end_time: selection.end_time.map(timestamp_to_proto),
             start_event: selection.start_event.map(Into::into),
             end_event: selection.end_event.map(Into::into),
             event_types: names.collect(),
@@ -83,7 +83,7 @@ impl TryFrom<pb::ReplayRequested> for NewReplay {
                 endpoint_id: parsed("endpoint_id", &requested.endpoint_id)?,
                 scope: scope(requested.scope())?,
                 start_time: optional_timestamp("start_time", requested.start_time)?,
-                end_time: timestamp("end_time", requested.end_time)?,
+                end_time: optional_timestamp("end_time", requested.end_time)?,
                 start_event: bound("start_event", requested.start_event)?,
                 end_event: bound("end_event", requested.end_event)?,
                 event_types: all_parsed("event_types", &requested.event_types)?,

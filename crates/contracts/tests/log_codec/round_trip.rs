@@ -229,7 +229,7 @@ fn replay_fact() -> impl Strategy<Value = ReplayFact> {
         })
     };
     let scopes = select(vec![ReplayScope::Missed, ReplayScope::Failed, ReplayScope::All]);
-    let limits = (of(times()), times(), bound(), bound(), vec(any_event_type(), 0..4));
+    let limits = (of(times()), of(times()), bound(), bound(), vec(any_event_type(), 0..4));
     let numbers = (0..=5_000_u32, 0..=i64::MAX as u64, any::<bool>());
     let requested = (endpoint_ids(), scopes, limits, numbers).prop_map(
         |(endpoint_id, scope, limits, numbers)| {

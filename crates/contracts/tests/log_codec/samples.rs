@@ -129,7 +129,7 @@ pub(crate) fn every_kind() -> Vec<Fact> {
                 endpoint_id: endpoint_id(),
                 scope: ReplayScope::All,
                 start_time: Some(time()),
-                end_time: time(),
+                end_time: Some(time()),
                 start_event: Some(bound(7)),
                 end_event: Some(bound(300)),
                 event_types: vec![EventType::PolicyBlock, EventType::KeyRotated],

@@ -83,7 +83,7 @@ pub(crate) fn replay_selection(endpoint_id: EndpointId, scope: ReplayScope) -> R
         endpoint_id,
         scope,
         start_time: None,
-        end_time: time("2100-01-01T00:00:00Z"),
+        end_time: None,
         start_event: None,
         end_event: None,
         event_types: Vec::new(),

@@ -68,7 +68,7 @@ pub(crate) async fn a_replays_row_follows_each_of_its_facts(fixture: Fixture) {
     let bound = |position| Some(ReplayBound { event_id: event_id(), position: Position(position) });
     let selection = ReplaySelection {
         start_time: Some(time("2026-04-23T10:00:00.000001Z")),
-        end_time: time("2026-04-23T11:00:00Z"),
+        end_time: Some(time("2026-04-23T11:00:00Z")),
         start_event: bound(1),
         end_event: bound(9),
         event_types: vec![EventType::PolicyBlock, EventType::KeyRotated],
@@ -282,7 +282,7 @@ pub(crate) async fn a_replay_is_limited_by_times_events_and_types(fixture: Fixtu
         assert_eq!(found(everything.clone()).await, ids);
         let times = ReplaySelection {
             start_time: Some(made[1].1),
-            end_time: made[4].1,
+            end_time: Some(made[4].1),
             ..everything.clone()
         };
         assert_eq!(found(times).await, ids[1..4]);

@@ -90,7 +90,7 @@ pub(super) async fn upsert(
     .bind(column(&selections, |selection| selection.endpoint_id.to_string()))
     .bind(column(&selections, |selection| selection.scope.word()))
     .bind(column(&selections, |selection| selection.start_time.map(micros)))
-    .bind(column(&selections, |selection| micros(selection.end_time)))
+    .bind(column(&selections, |selection| selection.end_time.map(micros)))
     .bind(start_ids)
     .bind(start_positions)
     .bind(end_ids)
@@ -329,5 +329,7 @@ fn push_within(
     if let Some(start) = selection.start_time {
         query.push(" AND ").push(column).push(" >= ").push_bind(micros(start));
     }
-    query.push(" AND ").push(column).push(" < ").push_bind(micros(selection.end_time));
+    if let Some(end) = selection.end_time {
+        query.push(" AND ").push(column).push(" < ").push_bind(micros(end));
+    }
 }

@@ -64,7 +64,7 @@ fn bind_replay(values: &mut Values, shard: Shard, row: &Replay) {
     values.push(selection.endpoint_id.to_string());
     values.push(selection.scope.word());
     values.push(selection.start_time.map(micros));
-    values.push(micros(selection.end_time));
+    values.push(selection.end_time.map(micros));
     for bound in [selection.start_event, selection.end_event] {
         values.push(bound.map(|bound| bound.event_id.to_string()));
         values.push(bound.map(|bound| bound.position.0));
@@ -189,7 +189,7 @@ impl Search<'_> {
         and(&mut query, "events.position <=", last.map(|bound| bound.position.0));
         if selection.scope != ReplayScope::Failed {
             and(&mut query, "events.create_time >=", selection.start_time.map(micros));
-            and(&mut query, "events.create_time <", Some(micros(selection.end_time)));
+            and(&mut query, "events.create_time <", selection.end_time.map(micros));
         }
         if !selection.event_types.is_empty() {
             query.push(" AND events.event_type IN (");
@@ -250,7 +250,7 @@ impl Search<'_> {
                             outcome = 'failed' AND trigger <> 'test'",
                 );
                 and(query, "start_time >=", selection.start_time.map(micros));
-                and(query, "start_time <", Some(micros(selection.end_time)));
+                and(query, "start_time <", selection.end_time.map(micros));
                 query.push(" AS fits FROM attempts INDEXED BY attempts_endpoint WHERE TRUE");
                 and(query, "shard =", Some(number(*shard)));
                 and(query, "endpoint_id =", Some(endpoint));

@@ -141,8 +141,11 @@ impl DispatchApi {
         endpoint: &Endpoint,
     ) -> Result<ReplaySelection, Status> {
         let now = (self.clock)();
-        let end_time = request.end_time.map_or(now, |time| time.min(now));
-        if request.start_time.is_some_and(|start| start >= end_time) {
+        let end_time = request.end_time.filter(|time| *time < now);
+        // Attempts that come of the replay itself begin later. (Events that are accepted later are
+        // left out by their positions.)
+        let end_time = end_time.or((request.scope == ReplayScope::Failed).then_some(now));
+        if request.start_time.is_some_and(|start| start >= end_time.unwrap_or(now)) {
             let description = "is in the future: nothing that happens later is replayed";
             return Err(status::invalid_argument(vec![Violation::new("start_time", description)]));
         }

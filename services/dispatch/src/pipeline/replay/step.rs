@@ -139,7 +139,7 @@ mod tests {
             endpoint_id: EndpointId::MIN,
             scope: ReplayScope::All,
             start_time: None,
-            end_time: Timestamp::MAX,
+            end_time: None,
             start_event: None,
             end_event: None,
             event_types: Vec::new(),

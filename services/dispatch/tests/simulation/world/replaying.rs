@@ -20,7 +20,8 @@ impl World {
             endpoint_id,
             scope,
             start_time: None,
-            end_time: self.now() + std::time::Duration::from_micros(1),
+            // So that attempts that come of it are later.
+            end_time: Some(self.now() + std::time::Duration::from_micros(1)),
             start_event: None,
             end_event: None,
             event_types: Vec::new(),
