@@ -46,11 +46,16 @@ fn permission_for(method: &str) -> Option<Permission> {
 
         "DispatchService/SendTest"
         | "DispatchService/RetryDelivery"
-        | "DispatchService/CancelDelivery" => Permission::Send,
+        | "DispatchService/CancelDelivery"
+        | "DispatchService/ReplayEvents"
+        | "DispatchService/CancelReplay" => Permission::Send,
         "DispatchService/ListDeliveries"
         | "DispatchService/GetDelivery"
         | "DispatchService/ListAttempts"
         | "DispatchService/WatchDeliveries"
+        | "DispatchService/GetReplay"
+        | "DispatchService/ListReplays"
+        | "DispatchService/WatchReplay"
         | "DispatchService/GetEndpointStats"
         | "DispatchService/GetHealthSummary" => Permission::Read,
 

@@ -10,11 +10,13 @@ mod exchange;
 mod key;
 mod metadata;
 mod operator;
+mod replay;
 mod values;
 
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, Fact, OperatorFact};
 use keeptrusts_webhooks_domain::key::KeyFact;
 use keeptrusts_webhooks_domain::log::Stream;
+use keeptrusts_webhooks_domain::replay::ReplayFact;
 use prost::Message;
 
 use crate::log::v1 as pb;
@@ -52,6 +54,7 @@ pub fn encode(fact: &Fact) -> Vec<u8> {
         Fact::DeliveriesScheduled(fact) => fact.into(),
         Fact::Delivery(fact) => fact.into(),
         Fact::Key(fact) => fact.into(),
+        Fact::Replay(fact) => fact.into(),
         Fact::Operator(fact) => fact.into(),
     };
     pb::RecordData { fact: Some(fact) }.encode_to_vec()
@@ -66,6 +69,7 @@ pub fn decode(stream: Stream, data: &[u8]) -> Result<Fact, DecodeError> {
         Stream::Event(_) => event::decode(message),
         Stream::Delivery(_) => delivery::decode(message).map(Fact::Delivery),
         Stream::Key(_) => key::decode(message).map(Fact::Key),
+        Stream::Replay(_) => replay::decode(message).map(Fact::Replay),
         Stream::Operation(_) => operator::decode(message).map(Fact::Operator),
     }
 }
@@ -85,6 +89,8 @@ pub fn kind(fact: &Fact) -> &'static str {
         Fact::EventAccepted(_) => "EventAccepted",
         Fact::DeliveriesScheduled(_) => "DeliveriesScheduled",
         Fact::Delivery(DeliveryFact::TestRequested { .. }) => "TestRequested",
+        Fact::Delivery(DeliveryFact::Replayed { .. }) => "DeliveryReplayed",
+        Fact::Delivery(DeliveryFact::Resumed { .. }) => "DeliveryResumed",
         Fact::Delivery(DeliveryFact::RetryRequested) => "RetryRequested",
         Fact::Delivery(DeliveryFact::CancelRequested) => "CancelRequested",
         Fact::Delivery(DeliveryFact::AttemptSucceeded(_)) => "AttemptSucceeded",
@@ -93,6 +99,10 @@ pub fn kind(fact: &Fact) -> &'static str {
         Fact::Key(KeyFact::Created(_)) => "KeyCreated",
         Fact::Key(KeyFact::Revoked) => "KeyRevoked",
         Fact::Key(KeyFact::SessionEnded) => "SessionEnded",
+        Fact::Replay(ReplayFact::Requested(_)) => "ReplayRequested",
+        Fact::Replay(ReplayFact::Advanced(_)) => "ReplayAdvanced",
+        Fact::Replay(ReplayFact::Ended { .. }) => "ReplayEnded",
+        Fact::Replay(ReplayFact::Cancelled { .. }) => "ReplayCancelled",
         Fact::Operator(OperatorFact::OrganizationErased) => "OrganizationErased",
         Fact::Operator(OperatorFact::MasterKeyRotated { .. }) => "MasterKeyRotated",
     }

@@ -2,9 +2,10 @@
 
 use crate::event_type::EventType;
 use crate::fact::{DeliveryFact, EndpointFact, EndpointUpdate, Fact, OperatorFact};
-use crate::ids::{DeliveryId, EndpointId, EventId, KeyId};
+use crate::ids::{DeliveryId, EndpointId, EventId, KeyId, ReplayId};
 use crate::key::{KeyFact, NewKey};
 use crate::log::Stream;
+use crate::replay::{NewReplay, ReplayFact};
 
 macro_rules! actions {
     ($($(#[$doc:meta])* $variant:ident $name:literal;)*) => {
@@ -61,6 +62,10 @@ actions! {
     SessionCreated "session.created";
     /// Somebody signed out, or was.
     SessionEnded "session.ended";
+    /// A replay was asked for.
+    ReplayRequested "replay.requested";
+    /// A replay's end was asked for.
+    ReplayCancelled "replay.cancelled";
     /// An operator erased the organization.
     OrganizationErased "organization.erased";
     /// An operator replaced the master key.
@@ -122,7 +127,9 @@ pub fn action_of(fact: &Fact) -> Option<AuditAction> {
             DeliveryFact::TestRequested { .. } => AuditAction::TestSent,
             DeliveryFact::RetryRequested => AuditAction::RetryRequested,
             DeliveryFact::CancelRequested => AuditAction::CancelRequested,
-            DeliveryFact::AttemptSucceeded(_)
+            DeliveryFact::Replayed { .. }
+            | DeliveryFact::Resumed { .. }
+            | DeliveryFact::AttemptSucceeded(_)
             | DeliveryFact::AttemptFailed { .. }
             | DeliveryFact::Cancelled { .. } => return None,
         },
@@ -131,6 +138,11 @@ pub fn action_of(fact: &Fact) -> Option<AuditAction> {
             KeyFact::Created(_) => AuditAction::KeyCreated,
             KeyFact::Revoked => AuditAction::KeyRevoked,
             KeyFact::SessionEnded => AuditAction::SessionEnded,
+        },
+        Fact::Replay(fact) => match fact {
+            ReplayFact::Requested(_) => AuditAction::ReplayRequested,
+            ReplayFact::Cancelled { .. } => AuditAction::ReplayCancelled,
+            ReplayFact::Advanced(_) | ReplayFact::Ended { .. } => return None,
         },
         Fact::Operator(OperatorFact::OrganizationErased) => AuditAction::OrganizationErased,
         Fact::Operator(OperatorFact::MasterKeyRotated { .. }) => AuditAction::MasterKeyRotated,
@@ -149,6 +161,8 @@ pub struct Subject {
     pub event_id: Option<EventId>,
     /// The key.
     pub key_id: Option<KeyId>,
+    /// The replay.
+    pub replay_id: Option<ReplayId>,
 }
 
 impl Subject {
@@ -160,6 +174,7 @@ impl Subject {
             Stream::Event(id) => subject.event_id = Some(id),
             Stream::Delivery(id) => subject.delivery_id = Some(id),
             Stream::Key(id) => subject.key_id = Some(id),
+            Stream::Replay(id) => subject.replay_id = Some(id),
             Stream::Operation(_) => {}
         }
         match fact {
@@ -169,6 +184,12 @@ impl Subject {
             ) => subject.delivery_id = Some(*delivery_id),
             Fact::Delivery(DeliveryFact::TestRequested { event_id, endpoint_id, .. }) => {
                 subject.event_id = Some(*event_id);
+                subject.endpoint_id = Some(*endpoint_id);
+            }
+            Fact::Replay(ReplayFact::Requested(new)) => {
+                subject.endpoint_id = Some(new.selection.endpoint_id);
+            }
+            Fact::Replay(ReplayFact::Cancelled { endpoint_id }) => {
                 subject.endpoint_id = Some(*endpoint_id);
             }
             _ => {}
@@ -217,6 +238,7 @@ pub fn changes_of(fact: &Fact) -> Vec<Change> {
             changes.extend(new.expire_time.map(|time| set("expire_time", &time.to_string())));
             changes
         }
+        Fact::Replay(ReplayFact::Requested(new)) => replay_requested(new),
         Fact::Operator(OperatorFact::MasterKeyRotated { previous, current }) => vec![Change {
             field: "master_key_id",
             before: Some(previous.clone()),
@@ -224,6 +246,36 @@ pub fn changes_of(fact: &Fact) -> Vec<Change> {
         }],
         _ => Vec::new(),
     }
+}
+
+fn replay_requested(new: &NewReplay) -> Vec<Change> {
+    let selection = &new.selection;
+    let mut changes = Vec::new();
+    let mut set = |field, after: String| {
+        changes.push(Change { field, before: None, after: Some(after) });
+    };
+    set("scope", selection.scope.name().to_owned());
+    if let Some(time) = selection.start_time {
+        set("start_time", time.to_string());
+    }
+    if let Some(time) = selection.end_time {
+        set("end_time", time.to_string());
+    }
+    if let Some(bound) = selection.start_event {
+        set("start_event_id", bound.event_id.to_string());
+    }
+    if let Some(bound) = selection.end_event {
+        set("end_event_id", bound.event_id.to_string());
+    }
+    if !selection.event_types.is_empty() {
+        set("event_types", names(&selection.event_types));
+    }
+    if selection.include_delivered {
+        set("include_delivered", "true".to_owned());
+    }
+    set("deliveries_per_second", new.deliveries_per_second.to_string());
+    set("matched_count", new.matched_count.to_string());
+    changes
 }
 
 fn status(status: &str, reason: &str) -> Vec<Change> {

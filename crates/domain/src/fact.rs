@@ -6,9 +6,11 @@ use crate::delivery::DeliveryState;
 use crate::event::{ContentDigest, Idempotency};
 use crate::event_type::EventType;
 use crate::health::DisableCause;
-use crate::ids::{DeliveryId, EndpointId, EventId};
+use crate::ids::{DeliveryId, EndpointId, EventId, ReplayId};
 use crate::key::KeyFact;
+use crate::replay::ReplayFact;
 use crate::secret::SealedSecret;
+use crate::trace::TraceContext;
 
 /// Something that happened, never changed once it is in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub enum Fact {
     Delivery(DeliveryFact),
     /// Something happened to a key. Stream: the key.
     Key(KeyFact),
+    /// Something happened to a replay. Stream: the replay.
+    Replay(ReplayFact),
     /// An operator did something with a command. Stream: the operation.
     Operator(OperatorFact),
 }
@@ -127,7 +131,8 @@ pub struct EventAccepted {
     pub idempotency: Option<Idempotency>,
 }
 
-/// An event was routed: these deliveries, and no others, will ever come of it.
+/// An event was routed: these deliveries, and no others, come of its routing. Others come of it
+/// only if somebody asks for a replay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveriesScheduled {
     /// The event's type.
@@ -151,6 +156,26 @@ pub enum DeliveryFact {
         event_time: Timestamp,
         /// The rendered body.
         body: ContentDigest,
+    },
+    /// A replay has made it, of an event that was accepted before.
+    Replayed {
+        /// The replay.
+        replay_id: ReplayId,
+        /// The event.
+        event_id: EventId,
+        /// The event's type.
+        event_type: EventType,
+        /// The endpoint.
+        endpoint_id: EndpointId,
+        /// Where it hangs in the event's trace.
+        trace: Option<TraceContext>,
+    },
+    /// A replay has begun its schedule anew, which had ended without success.
+    Resumed {
+        /// The replay.
+        replay_id: ReplayId,
+        /// The endpoint.
+        endpoint_id: EndpointId,
     },
     /// Somebody asked for one more attempt.
     RetryRequested,

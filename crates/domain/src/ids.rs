@@ -90,6 +90,10 @@ ulid_id!(
     KeyId, "key_", "a key id (`key_` and 26 characters)"
 );
 ulid_id!(
+    /// A replay's id.
+    ReplayId, "rpl_", "a replay id (`rpl_` and 26 characters)"
+);
+ulid_id!(
     /// The id of one append operation, by which a lost answer can be looked up.
     OperationId, "op_", "an operation id (`op_` and 26 characters)"
 );

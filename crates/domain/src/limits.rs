@@ -42,3 +42,9 @@ pub const DEFAULT_SESSION_LIFE: Duration = Duration::from_secs(12 * 60 * 60);
 pub const MAX_SESSION_LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// What a web token calls its subject is cut to so many characters in the audit trail.
 pub const MAX_ACTOR_CHARS: usize = 200;
+/// How many deliveries a second a replay schedules unless the request says otherwise.
+pub const DEFAULT_REPLAY_RATE: u32 = 100;
+/// How many at the most.
+pub const MAX_REPLAY_RATE: u32 = 5_000;
+/// The replays of an organization that may be running.
+pub const MAX_RUNNING_REPLAYS: usize = 10;

@@ -5,7 +5,9 @@ use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
-use crate::ids::{DeliveryId, EndpointId, EventId, InvalidId, KeyId, OperationId, OrganizationId};
+use crate::ids::{
+    DeliveryId, EndpointId, EventId, InvalidId, KeyId, OperationId, OrganizationId, ReplayId,
+};
 
 /// One of the independent logs. Counted from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,7 +75,8 @@ impl Version {
     }
 }
 
-/// The history of one thing: `endpoint/…`, `event/…`, `delivery/…`, `key/…` or `operation/…`.
+/// The history of one thing: `endpoint/…`, `event/…`, `delivery/…`, `key/…`, `replay/…` or
+/// `operation/…`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stream {
     /// An endpoint's.
@@ -84,6 +87,8 @@ pub enum Stream {
     Delivery(DeliveryId),
     /// A key's.
     Key(KeyId),
+    /// A replay's.
+    Replay(ReplayId),
     /// Of what an operator did once: one record.
     Operation(OperationId),
 }
@@ -95,6 +100,7 @@ impl fmt::Display for Stream {
             Stream::Event(id) => write!(f, "event/{id}"),
             Stream::Delivery(id) => write!(f, "delivery/{id}"),
             Stream::Key(id) => write!(f, "key/{id}"),
+            Stream::Replay(id) => write!(f, "replay/{id}"),
             Stream::Operation(id) => write!(f, "operation/{id}"),
         }
     }
@@ -108,6 +114,7 @@ impl FromStr for Stream {
             Some(("endpoint", id)) => id.parse().map(Stream::Endpoint),
             Some(("event", id)) => id.parse().map(Stream::Event),
             Some(("key", id)) => id.parse().map(Stream::Key),
+            Some(("replay", id)) => id.parse().map(Stream::Replay),
             Some(("operation", id)) => id.parse().map(Stream::Operation),
             // Anything else fails as a delivery's id does.
             Some(("delivery", id)) => id.parse().map(Stream::Delivery),
@@ -166,6 +173,7 @@ mod tests {
             Stream::Event(EventId::MAX),
             Stream::Delivery(DeliveryId::MIN),
             Stream::Key(KeyId::MIN),
+            Stream::Replay(ReplayId::MAX),
             Stream::Operation(OperationId::MIN),
         ] {
             let name = RecordName { stream, version: Version(7) };

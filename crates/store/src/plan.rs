@@ -176,6 +176,10 @@ fn next_version(
             let is_ours = existing.is_none_or(|key| key.reach.organization_id() == *organization);
             is_ours.then(|| existing.map_or(Version(0), |key| key.version))
         }
+        Stream::Replay(id) => fold
+            .replay(id)
+            .filter(|row| row.organization_id == *organization)
+            .map(|row| row.version),
         // An event's stream has two records: the step of the checkpoint lets the second in once.
         Stream::Event(_) => Some(Version(1)),
         // It has one record, which is new.

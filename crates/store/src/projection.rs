@@ -11,9 +11,12 @@ use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, Fact};
 use keeptrusts_webhooks_domain::health::Failing;
-use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
+use keeptrusts_webhooks_domain::ids::{
+    DeliveryId, EndpointId, EventId, KeyId, OrganizationId, ReplayId,
+};
 use keeptrusts_webhooks_domain::key::{Key, KeyFact};
 use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
+use keeptrusts_webhooks_domain::replay::{Replay, ReplayFact};
 
 use crate::durations;
 use crate::operation::Record;
@@ -27,6 +30,8 @@ pub struct Loaded {
     pub deliveries: HashMap<DeliveryId, Delivery>,
     /// By id.
     pub keys: HashMap<KeyId, Key>,
+    /// By id.
+    pub replays: HashMap<ReplayId, Replay>,
 }
 
 /// What must be loaded before records can be folded.
@@ -38,6 +43,8 @@ pub struct Touched {
     pub deliveries: Vec<(OrganizationId, DeliveryId)>,
     /// Keys, each once.
     pub keys: Vec<KeyId>,
+    /// Replays, each once.
+    pub replays: Vec<(OrganizationId, ReplayId)>,
 }
 
 impl Touched {
@@ -50,11 +57,14 @@ impl Touched {
             match (stream, fact) {
                 (_, Fact::Endpoint(EndpointFact::Created { .. }))
                 | (_, Fact::Delivery(DeliveryFact::TestRequested { .. }))
+                | (_, Fact::Delivery(DeliveryFact::Replayed { .. }))
+                | (_, Fact::Replay(ReplayFact::Requested(_)))
                 | (Stream::Event(_) | Stream::Operation(_), _) => {}
                 (Stream::Endpoint(id), _) => touched.endpoints.push((organization.clone(), id)),
                 (Stream::Delivery(id), _) => touched.deliveries.push((organization.clone(), id)),
                 // New ones too: some are only made if they are not there.
                 (Stream::Key(id), _) => touched.keys.push(id),
+                (Stream::Replay(id), _) => touched.replays.push((organization.clone(), id)),
             }
         }
         touched.endpoints.sort_unstable();
@@ -63,6 +73,8 @@ impl Touched {
         touched.deliveries.dedup();
         touched.keys.sort_unstable();
         touched.keys.dedup();
+        touched.replays.sort_unstable();
+        touched.replays.dedup();
         touched
     }
 }
@@ -124,6 +136,8 @@ pub struct Changes {
     pub health: BTreeMap<(OrganizationId, EndpointId), HealthChange>,
     /// Rows to insert or replace.
     pub keys: BTreeMap<KeyId, Key>,
+    /// Rows to insert or replace.
+    pub replays: BTreeMap<ReplayId, Replay>,
 }
 
 /// Folds records, one after the other.
@@ -166,6 +180,11 @@ impl Fold {
         self.changes.keys.get(&id).or_else(|| self.loaded.keys.get(&id))
     }
 
+    /// A replay as the records so far leave it.
+    pub fn replay(&self, id: ReplayId) -> Option<&Replay> {
+        self.changes.replays.get(&id).or_else(|| self.loaded.replays.get(&id))
+    }
+
     /// Folds one more record.
     pub fn apply(&mut self, record: &Record) -> Result<(), BrokenLog> {
         match (&record.fact, record.stream) {
@@ -181,6 +200,7 @@ impl Fold {
                     idempotency: accepted.idempotency.clone(),
                     trace_id: record.metadata.trace.map(|trace| trace.trace_id),
                     publisher: record.metadata.actor.clone(),
+                    position: record.position,
                 });
                 Ok(())
             }
@@ -199,6 +219,7 @@ impl Fold {
             }
             (Fact::Delivery(fact), Stream::Delivery(id)) => self.apply_delivery(id, fact, record),
             (Fact::Key(fact), Stream::Key(id)) => self.apply_key(id, fact, record),
+            (Fact::Replay(fact), Stream::Replay(id)) => self.apply_replay(id, fact, record),
             // It tells what was done past the tables.
             (Fact::Operator(_), Stream::Operation(_)) => Ok(()),
             _ => Err(broken(record)),
@@ -275,6 +296,26 @@ impl Fold {
         Ok(())
     }
 
+    fn apply_replay(
+        &mut self,
+        id: ReplayId,
+        fact: &ReplayFact,
+        record: &Record,
+    ) -> Result<(), BrokenLog> {
+        let replay = if let ReplayFact::Requested(new) = fact {
+            let creator = record.metadata.actor.clone();
+            let organization = record.organization_id.clone();
+            let at = (record.position, record.recorded_at);
+            Replay::requested(id, organization, new.clone(), creator, at)
+        } else {
+            let mut replay = self.replay(id).cloned().ok_or_else(|| broken(record))?;
+            replay.apply(fact, record.recorded_at);
+            replay
+        };
+        self.changes.replays.insert(id, replay);
+        Ok(())
+    }
+
     fn apply_delivery(
         &mut self,
         id: DeliveryId,
@@ -292,7 +333,10 @@ impl Fold {
                 idempotency: None,
                 trace_id: record.metadata.trace.map(|trace| trace.trace_id),
                 publisher: record.metadata.actor.clone(),
+                position: record.position,
             });
+        }
+        if let DeliveryFact::TestRequested { .. } | DeliveryFact::Replayed { .. } = fact {
             let deliveries = scheduled_deliveries(record);
             self.changes.new_deliveries.extend(deliveries.map(|delivery| (delivery.id, delivery)));
             return Ok(());
@@ -339,7 +383,7 @@ pub fn hour_of(time: Timestamp) -> Timestamp {
 }
 
 /// The deliveries that come of a record, as they are at their beginning: those of a
-/// DeliveriesScheduled, the one of a TestRequested, none of any other.
+/// DeliveriesScheduled, the one of a TestRequested or a DeliveryReplayed, none of any other.
 pub fn scheduled_deliveries(record: &Record) -> impl Iterator<Item = Delivery> + '_ {
     let (event_id, event_type, ids, version) = match (&record.fact, record.stream) {
         (Fact::DeliveriesScheduled(scheduled), Stream::Event(event_id)) => {
@@ -349,9 +393,17 @@ pub fn scheduled_deliveries(record: &Record) -> impl Iterator<Item = Delivery> +
             Fact::Delivery(DeliveryFact::TestRequested { event_id, endpoint_id, .. }),
             Stream::Delivery(id),
         ) => (*event_id, EventType::Test, vec![(id, *endpoint_id)], Version(1)),
+        (
+            Fact::Delivery(DeliveryFact::Replayed { event_id, event_type, endpoint_id, .. }),
+            Stream::Delivery(id),
+        ) => (*event_id, *event_type, vec![(id, *endpoint_id)], Version(1)),
         _ => (EventId::MIN, EventType::Test, Vec::new(), Version(0)),
     };
     let Record { organization_id, recorded_at, metadata, .. } = record;
+    let trace = match &record.fact {
+        Fact::Delivery(DeliveryFact::Replayed { trace, .. }) => *trace,
+        _ => metadata.trace,
+    };
     ids.into_iter().map(move |(id, endpoint_id)| Delivery {
         id,
         organization_id: organization_id.clone(),
@@ -363,7 +415,7 @@ pub fn scheduled_deliveries(record: &Record) -> impl Iterator<Item = Delivery> +
         automatic_count: 0,
         next_attempt_time: Some(*recorded_at),
         retry_request_time: None,
-        trace: metadata.trace,
+        trace,
         create_time: *recorded_at,
         cancel_reason: String::new(),
         version,

@@ -30,6 +30,7 @@ fn only_rows_that_exist_already_are_to_be_loaded() {
         deliveries: vec![(us.clone(), delivery)],
         endpoints: vec![(us, endpoint)],
         keys: Vec::new(),
+        replays: Vec::new(),
     };
     assert_eq!(Touched::by(facts), expected);
 }

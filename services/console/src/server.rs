@@ -33,7 +33,8 @@ use crate::fields::with_checked_form;
 use crate::flags::{ConsoleFlags, DEFAULT_LISTEN, Trust};
 use crate::notices::Notices;
 use crate::pages::{
-    account, audit, create, delivery, edit, endpoint, events, health, keys, sign_in, webhooks,
+    account, audit, create, delivery, edit, endpoint, events, health, keys, replay, sign_in,
+    webhooks,
 };
 use crate::public_url::PublicUrl;
 use crate::services::Services;
@@ -200,6 +201,8 @@ fn for_those_who_have_signed_in(shared: &Arc<Shared>) -> Pages {
         .route("/deliveries/{delivery}/live", get(live::delivery))
         .route("/deliveries/{delivery}/response", get(delivery::response))
         .route("/health", get(health::show))
+        .route("/replays/{replay}", get(replay::look))
+        .route("/replays/{replay}/live", get(live::replay))
         .route("/events", get(events::list))
         .route("/events/{event}", get(events::show))
         .route("/events/{event}/body", get(events::body));
@@ -213,6 +216,8 @@ fn for_those_who_have_signed_in(shared: &Arc<Shared>) -> Pages {
         .route("/webhooks/{endpoint}/delete", get(endpoint::ask_delete).post(endpoint::delete));
     let sending = Router::new()
         .route("/webhooks/{endpoint}/test", post(endpoint::test))
+        .route("/webhooks/{endpoint}/replay", get(replay::show).post(replay::submit))
+        .route("/replays/{replay}/cancel", post(replay::cancel))
         .route("/deliveries/{delivery}/retry", post(delivery::retry))
         .route("/deliveries/{delivery}/cancel", post(delivery::cancel));
     let keys = Router::new()

@@ -363,6 +363,67 @@ impl Organization {
             .unwrap_or_default())
     }
 
+    /// Asks for a replay, or counts what would come of it.
+    pub(crate) async fn replay(
+        &self,
+        request: v1::ReplayEventsRequest,
+    ) -> Result<v1::Replay, Status> {
+        let request = v1::ReplayEventsRequest { organization_id: self.id.clone(), ..request };
+        let mut client = self.services.dispatch.clone();
+        let answer = client.replay_events(self.asked(request)).await?.into_inner();
+        Ok(answer.replay.unwrap_or_default())
+    }
+
+    pub(crate) async fn look_at_replay(&self, replay_id: &str) -> Result<v1::Replay, Status> {
+        let request = v1::GetReplayRequest {
+            organization_id: self.id.clone(),
+            replay_id: replay_id.to_owned(),
+        };
+        let mut client = self.services.dispatch.clone();
+        let answer = client.get_replay(self.asked(request)).await?.into_inner();
+        Ok(answer.replay.unwrap_or_default())
+    }
+
+    /// The newest replays for an endpoint.
+    pub(crate) async fn newest_replays(
+        &self,
+        endpoint_id: &str,
+        count: i32,
+    ) -> Result<Vec<v1::Replay>, Status> {
+        let request = v1::ListReplaysRequest {
+            organization_id: self.id.clone(),
+            endpoint_id: endpoint_id.to_owned(),
+            page_size: count,
+            ..Default::default()
+        };
+        let mut client = self.services.dispatch.clone();
+        Ok(client.list_replays(self.asked(request)).await?.into_inner().replays)
+    }
+
+    pub(crate) async fn cancel_replay(&self, replay_id: &str) -> Result<v1::Replay, Status> {
+        let request = v1::CancelReplayRequest {
+            organization_id: self.id.clone(),
+            replay_id: replay_id.to_owned(),
+        };
+        let mut client = self.services.dispatch.clone();
+        let answer = client.cancel_replay(self.asked(request)).await?.into_inner();
+        Ok(answer.replay.unwrap_or_default())
+    }
+
+    /// A replay as it stands, and after each of its steps, until it ends.
+    pub(crate) async fn watch_replay(
+        &self,
+        replay_id: &str,
+    ) -> Result<tonic::Streaming<v1::WatchReplayResponse>, Status> {
+        let mut request = Request::new(v1::WatchReplayRequest {
+            organization_id: self.id.clone(),
+            replay_id: replay_id.to_owned(),
+        });
+        self.credentials.show(&mut request);
+        let mut client = self.services.watches.clone();
+        Ok(client.watch_replay(request).await?.into_inner())
+    }
+
     pub(crate) async fn stats(
         &self,
         endpoint_id: &str,

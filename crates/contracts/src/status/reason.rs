@@ -35,6 +35,14 @@ reasons! {
     EndpointDisabled "ENDPOINT_DISABLED";
     /// The endpoint was deleted, and what was asked for would send to it.
     EndpointDeleted "ENDPOINT_DELETED";
+    /// The organization has no such replay.
+    ReplayNotFound "REPLAY_NOT_FOUND";
+    /// The endpoint has a replay that is running.
+    ReplayRunning "REPLAY_RUNNING";
+    /// The organization has as many running replays as it may have.
+    TooManyReplays "TOO_MANY_REPLAYS";
+    /// The replay has ended, so that there is nothing to cancel.
+    ReplayEnded "REPLAY_ENDED";
     /// The delivery has ended, so that there is nothing to cancel.
     DeliveryEnded "DELIVERY_ENDED";
     /// The event's body is gone, so that there is nothing to send.
@@ -94,6 +102,8 @@ pub enum Resource {
     Delivery,
     /// A key.
     Key,
+    /// A replay.
+    Replay,
 }
 
 impl Resource {
@@ -104,6 +114,7 @@ impl Resource {
             Resource::Event => "event",
             Resource::Delivery => "delivery",
             Resource::Key => "key",
+            Resource::Replay => "replay",
         }
     }
 
@@ -113,6 +124,7 @@ impl Resource {
             Resource::Event => Reason::EventNotFound,
             Resource::Delivery => Reason::DeliveryNotFound,
             Resource::Key => Reason::KeyNotFound,
+            Resource::Replay => Reason::ReplayNotFound,
         }
     }
 }

@@ -8,7 +8,7 @@ use keeptrusts_webhooks_domain::endpoint::{Endpoint, NewEndpoint, PreviousSecret
 use keeptrusts_webhooks_domain::event::{ContentDigest, Event, Idempotency, IdempotencyKey};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::AttemptId;
-use keeptrusts_webhooks_domain::log::Version;
+use keeptrusts_webhooks_domain::log::{Position, Version};
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 
 use crate::{delivery_id, endpoint_id, event_id, proto_time, time};
@@ -64,6 +64,7 @@ fn an_event_is_shown_with_or_without_its_body() {
         idempotency: Some(Idempotency { key, request_sha256: [0; 32] }),
         trace_id: TRACE_ID.parse().ok(),
         publisher: "key_1".to_owned(),
+        position: Position(1),
     };
     let listed = v1::Event {
         id: event_id().to_string(),

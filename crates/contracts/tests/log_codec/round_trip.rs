@@ -15,9 +15,15 @@ use keeptrusts_webhooks_domain::fact::{
     DeliveriesScheduled, DeliveryFact, EndpointFact, EndpointUpdate, EventAccepted, Fact,
 };
 use keeptrusts_webhooks_domain::health::DisableCause;
-use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, KeyId};
+use keeptrusts_webhooks_domain::ids::{
+    AttemptId, DeliveryId, EndpointId, EventId, KeyId, ReplayId,
+};
 use keeptrusts_webhooks_domain::key::{KeyFact, NewKey, SessionOrigin, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Position, Stream};
+use keeptrusts_webhooks_domain::replay::{
+    NewReplay, ReplayBound, ReplayCounts, ReplayCursor, ReplayFact, ReplayScope, ReplaySelection,
+    ReplayStep,
+};
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 use keeptrusts_webhooks_domain::trace::{TraceContext, TraceId};
 use proptest::collection::vec;
@@ -91,6 +97,7 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         deliveries_scheduled().prop_map(Fact::DeliveriesScheduled),
         delivery_fact().prop_map(Fact::Delivery),
         key_fact().prop_map(Fact::Key),
+        replay_fact().prop_map(Fact::Replay),
     ]
 }
 
@@ -204,6 +211,71 @@ fn delivery_fact() -> impl Strategy<Value = DeliveryFact> {
         attempts().prop_map(DeliveryFact::AttemptSucceeded),
         failed,
         any::<String>().prop_map(|reason| DeliveryFact::Cancelled { reason }),
+        replayed_or_resumed(),
+    ]
+}
+
+fn replayed_or_resumed() -> impl Strategy<Value = DeliveryFact> {
+    let trace = of((1..=u128::MAX, 1..=u64::MAX, any::<bool>()));
+    let ids = (any::<u128>(), event_ids(), endpoint_ids());
+    (ids, any_event_type(), trace, any::<bool>()).prop_map(|(ids, event_type, trace, is_new)| {
+        let (replay_id, event_id, endpoint_id) = ids;
+        let replay_id = ReplayId::new(Ulid(replay_id));
+        let trace = trace.map(|(trace_id, span_id, sampled)| TraceContext {
+            trace_id: TraceId(trace_id.to_be_bytes()),
+            span_id: span_id.to_be_bytes(),
+            sampled,
+        });
+        match is_new {
+            true => DeliveryFact::Replayed { replay_id, event_id, event_type, endpoint_id, trace },
+            false => DeliveryFact::Resumed { replay_id, endpoint_id },
+        }
+    })
+}
+
+fn replay_fact() -> impl Strategy<Value = ReplayFact> {
+    let bound = || {
+        of((event_ids(), 0..=i64::MAX)).prop_map(|bound| {
+            bound.map(|(event_id, position)| ReplayBound { event_id, position: Position(position) })
+        })
+    };
+    let scopes = select(vec![ReplayScope::Missed, ReplayScope::Failed, ReplayScope::All]);
+    let limits = (of(times()), of(times()), bound(), bound(), vec(any_event_type(), 0..4));
+    let numbers = (0..=5_000_u32, 0..=i64::MAX as u64, any::<bool>());
+    let requested = (endpoint_ids(), scopes, limits, numbers).prop_map(
+        |(endpoint_id, scope, limits, numbers)| {
+            let (start_time, end_time, start_event, end_event, event_types) = limits;
+            let (deliveries_per_second, matched_count, include_delivered) = numbers;
+            let selection = ReplaySelection {
+                endpoint_id,
+                scope,
+                start_time,
+                end_time,
+                start_event,
+                end_event,
+                event_types,
+                include_delivered,
+            };
+            ReplayFact::Requested(NewReplay { selection, deliveries_per_second, matched_count })
+        },
+    );
+    let cursors = prop_oneof![
+        (0..=i64::MAX).prop_map(|position| ReplayCursor::Missed(Position(position))),
+        any::<u128>().prop_map(|id| ReplayCursor::Attempt(AttemptId::new(Ulid(id)))),
+        event_ids().prop_map(ReplayCursor::Event),
+    ];
+    let count = || 0..=i64::MAX as u64;
+    let advanced = (cursors, count(), count(), count(), count()).prop_map(
+        |(cursor, scheduled, resumed, skipped, expired)| {
+            let counts = ReplayCounts { scheduled, resumed, skipped, expired };
+            ReplayFact::Advanced(ReplayStep { cursor, counts })
+        },
+    );
+    prop_oneof![
+        requested,
+        advanced,
+        any::<String>().prop_map(|reason| ReplayFact::Ended { reason }),
+        endpoint_ids().prop_map(|endpoint_id| ReplayFact::Cancelled { endpoint_id }),
     ]
 }
 

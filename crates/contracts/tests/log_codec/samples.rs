@@ -14,10 +14,14 @@ use keeptrusts_webhooks_domain::fact::{
 };
 use keeptrusts_webhooks_domain::health::DisableCause;
 use keeptrusts_webhooks_domain::ids::{
-    AttemptId, DeliveryId, EndpointId, EventId, KeyId, OperationId,
+    AttemptId, DeliveryId, EndpointId, EventId, KeyId, OperationId, ReplayId,
 };
 use keeptrusts_webhooks_domain::key::{KeyFact, NewKey, SessionOrigin, TokenDigest};
-use keeptrusts_webhooks_domain::log::Stream;
+use keeptrusts_webhooks_domain::log::{Position, Stream};
+use keeptrusts_webhooks_domain::replay::{
+    NewReplay, ReplayBound, ReplayCounts, ReplayCursor, ReplayFact, ReplayScope, ReplaySelection,
+    ReplayStep,
+};
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 use ulid::Ulid;
 
@@ -28,6 +32,7 @@ pub(crate) fn stream_of(fact: &Fact) -> Stream {
         Fact::EventAccepted(_) | Fact::DeliveriesScheduled(_) => Stream::Event(EventId::MIN),
         Fact::Delivery(_) => Stream::Delivery(DeliveryId::MIN),
         Fact::Key(_) => Stream::Key(KeyId::MIN),
+        Fact::Replay(_) => Stream::Replay(ReplayId::MIN),
         Fact::Operator(_) => Stream::Operation(OperationId::MIN),
     }
 }
@@ -94,6 +99,14 @@ pub(crate) fn every_kind() -> Vec<Fact> {
             state: DeliveryState::Retrying,
         },
         DeliveryFact::Cancelled { reason: "deleted".to_owned() },
+        DeliveryFact::Replayed {
+            replay_id: replay_id(),
+            event_id: event_id(),
+            event_type: EventType::PolicyViolation,
+            endpoint_id: endpoint_id(),
+            trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().ok(),
+        },
+        DeliveryFact::Resumed { replay_id: replay_id(), endpoint_id: endpoint_id() },
     ];
     let key = [
         KeyFact::Created(NewKey {
@@ -110,11 +123,35 @@ pub(crate) fn every_kind() -> Vec<Fact> {
         OperatorFact::OrganizationErased,
         OperatorFact::MasterKeyRotated { previous: "mk_1".to_owned(), current: "mk_2".to_owned() },
     ];
+    let bound = |position| ReplayBound { event_id: event_id(), position: Position(position) };
+    let replay = [
+        ReplayFact::Requested(NewReplay {
+            selection: ReplaySelection {
+                endpoint_id: endpoint_id(),
+                scope: ReplayScope::All,
+                start_time: Some(time()),
+                end_time: Some(time()),
+                start_event: Some(bound(7)),
+                end_event: Some(bound(300)),
+                event_types: vec![EventType::PolicyBlock, EventType::KeyRotated],
+                include_delivered: true,
+            },
+            deliveries_per_second: 100,
+            matched_count: 12,
+        }),
+        ReplayFact::Advanced(ReplayStep {
+            cursor: ReplayCursor::Event(event_id()),
+            counts: ReplayCounts { scheduled: 1, resumed: 2, skipped: 3, expired: 4 },
+        }),
+        ReplayFact::Ended { reason: "deleted".to_owned() },
+        ReplayFact::Cancelled { endpoint_id: endpoint_id() },
+    ];
+    let replay = replay.into_iter().map(Fact::Replay);
     let endpoint = endpoint.into_iter().map(Fact::Endpoint);
     let delivery = delivery.into_iter().map(Fact::Delivery);
     let key = key.into_iter().map(Fact::Key);
     let operator = operator.into_iter().map(Fact::Operator);
-    endpoint.chain(event).chain(delivery).chain(key).chain(operator).collect()
+    endpoint.chain(event).chain(delivery).chain(key).chain(operator).chain(replay).collect()
 }
 
 pub(crate) fn time() -> Timestamp {
@@ -131,6 +168,10 @@ fn endpoint_id() -> EndpointId {
 
 fn event_id() -> EventId {
     EventId::new(Ulid(3))
+}
+
+fn replay_id() -> ReplayId {
+    ReplayId::new(Ulid(8))
 }
 
 fn digest() -> ContentDigest {

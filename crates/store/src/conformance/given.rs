@@ -15,9 +15,10 @@ use keeptrusts_webhooks_domain::fact::{
     DeliveriesScheduled, DeliveryFact, EndpointFact, EndpointUpdate, EventAccepted, Fact,
 };
 use keeptrusts_webhooks_domain::ids::{
-    AttemptId, DeliveryId, EndpointId, EventId, OperationId, OrganizationId,
+    AttemptId, DeliveryId, EndpointId, EventId, OperationId, OrganizationId, ReplayId,
 };
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard, Stream, Version};
+use keeptrusts_webhooks_domain::replay::{NewReplay, ReplayFact, ReplayScope, ReplaySelection};
 use keeptrusts_webhooks_domain::retry::RetrySchedule;
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 use ulid::Ulid;
@@ -69,6 +70,31 @@ pub(crate) fn delivery_id() -> DeliveryId {
 /// An attempt's id, newer than all before.
 pub(crate) fn attempt_id() -> AttemptId {
     AttemptId::new(next_ulid())
+}
+
+/// A replay's id, newer than all before.
+pub(crate) fn replay_id() -> ReplayId {
+    ReplayId::new(next_ulid())
+}
+
+/// Everything of a scope, without a limit.
+pub(crate) fn replay_selection(endpoint_id: EndpointId, scope: ReplayScope) -> ReplaySelection {
+    ReplaySelection {
+        endpoint_id,
+        scope,
+        start_time: None,
+        end_time: None,
+        start_event: None,
+        end_event: None,
+        event_types: Vec::new(),
+        include_delivered: false,
+    }
+}
+
+/// Asks for a replay.
+pub(crate) fn ask_replay(id: ReplayId, selection: ReplaySelection) -> Operation {
+    let new = NewReplay { selection, deliveries_per_second: 100, matched_count: 1 };
+    operation(Stream::Replay(id), Expected::New, Fact::Replay(ReplayFact::Requested(new)))
 }
 
 /// A secret that looks sealed.

@@ -286,7 +286,8 @@ pub(crate) async fn a_test_is_an_event_and_a_delivery_of_its_own(fixture: Fixtur
     let mut request = request_test(id, event, endpoint);
     request.metadata.actor = "key_1".to_owned();
     request.metadata.trace = Some(TRACE.parse().expect("valid"));
-    let recorded_at = fixture.append(request).await[0].recorded_at;
+    let records = fixture.append(request).await;
+    let recorded_at = records[0].recorded_at;
 
     let row = fixture.store().event(SHARD, &organization(), event).await.expect("reads");
     let expected = Event {
@@ -299,6 +300,7 @@ pub(crate) async fn a_test_is_an_event_and_a_delivery_of_its_own(fixture: Fixtur
         idempotency: None,
         trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736".parse().expect("valid")),
         publisher: "key_1".to_owned(),
+        position: records[0].position,
     };
     assert_eq!(row, Some(expected));
     let row = fixture.delivery(id).await;

@@ -17,12 +17,13 @@ use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 
 use super::columns::{DELIVERY, ENDPOINT, EVENT, KEY, select};
 use super::errors::store_error;
+use super::replays;
 use crate::plan::KeyOwner;
 use crate::projection::{Loaded, Touched};
 use crate::rows::{DeliveryRow, EndpointRow, EventRow, KeyRow, read_all};
 use crate::store::StoreError;
 
-/// The rows that are touched, as far as they exist. At most three statements.
+/// The rows that are touched, as far as they exist. At most four statements.
 pub(super) async fn load(
     connection: &mut PgConnection,
     shard: Shard,
@@ -76,11 +77,15 @@ pub(super) async fn load(
         let rows = sqlx::query_as::<_, KeyRow>(statement)
             .bind(i32::from(shard.0))
             .bind(touched.keys.iter().map(ToString::to_string).collect::<Vec<_>>())
-            .fetch_all(connection)
+            .fetch_all(&mut *connection)
             .await
             .map_err(store_error)?;
         let keys: Vec<Key> = read_all(rows)?;
         loaded.keys = keys.into_iter().map(|key| (key.id, key)).collect();
+    }
+    if !touched.replays.is_empty() {
+        let found = replays::load(connection, shard, &touched.replays).await?;
+        loaded.replays = found.into_iter().map(|replay| (replay.id, replay)).collect();
     }
     Ok(loaded)
 }

@@ -12,6 +12,7 @@ use sqlx::SqliteConnection;
 
 use super::errors::failed;
 use super::number;
+use super::replays;
 use super::set_statement::{SetStatement, Values};
 use crate::plan::KeyOwner;
 use crate::projection::{Loaded, Touched};
@@ -70,6 +71,8 @@ pub(super) async fn touched(
         .map_err(failed)?;
     let keys: Vec<Key> = read_all(found)?;
     loaded.keys.extend(keys.into_iter().map(|row| (row.id, row)));
+    let found = replays::load(connection, shard, &touched.replays).await?;
+    loaded.replays.extend(found.into_iter().map(|row| (row.id, row)));
     Ok(loaded)
 }
 

@@ -12,7 +12,7 @@ use sqlx::SqliteConnection;
 
 use super::errors::failed;
 use super::set_statement::{SetStatement, Values};
-use super::{health, number};
+use super::{health, number, replays};
 use crate::operation::{NewBody, Record};
 use crate::projection::{Changes, CountKey, Missed};
 use crate::rows::{Word, duration_micros, event_types_text, micros};
@@ -42,10 +42,11 @@ static ENDPOINTS: SetStatement = SetStatement::new(
 );
 
 static EVENTS: SetStatement = SetStatement::new(
-    12,
+    13,
     "INSERT INTO events
          (shard, organization_id, event_id, event_type, event_time, create_time,
-          body_sha256, body_size, idempotency_key, request_sha256, trace_id, publisher)
+          body_sha256, body_size, idempotency_key, request_sha256, trace_id, publisher,
+          position)
      VALUES {rows}",
 );
 
@@ -161,7 +162,8 @@ async fn write_changes(
     ATTEMPT_COUNTS.execute(connection, changes.attempt_counts.iter(), bind).await?;
     health::write(connection, shard, changes).await?;
     let bind = |values: &mut Values, row: &Key| bind_key(values, shard, row);
-    KEYS.execute(connection, changes.keys.values(), bind).await
+    KEYS.execute(connection, changes.keys.values(), bind).await?;
+    replays::write(connection, shard, changes.replays.values()).await
 }
 
 fn bind_record(values: &mut Values, shard: Shard, record: &Record) {
@@ -222,6 +224,7 @@ fn bind_event(values: &mut Values, shard: Shard, row: &Event) {
     values.push(idempotency.map(|idempotency| &idempotency.request_sha256[..]));
     values.push(row.trace_id.map(|trace_id| trace_id.to_string()));
     values.push(row.publisher.as_str());
+    values.push(row.position.0);
 }
 
 fn bind_delivery(values: &mut Values, shard: Shard, row: &Delivery) {

@@ -7,6 +7,7 @@ mod cancel;
 mod health;
 mod receiver;
 mod record;
+mod replay;
 mod request;
 mod retention;
 mod route;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_domain::ids::{EndpointId, OperationId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
+use keeptrusts_webhooks_domain::replay::Replay;
 use keeptrusts_webhooks_store::keyring::Keyring;
 use keeptrusts_webhooks_store::projection::Fold;
 use keeptrusts_webhooks_store::{Clock, Log, StoreError, new_ulid};
@@ -115,7 +117,7 @@ async fn abort_at_expiry(shard: Arc<Shard>) {
 
 async fn work_while_leased(shard: &Arc<Shard>) {
     let mut backoff = Backoff::default();
-    let (router, scheduler, checkpoint) = loop {
+    let Prepared { router, scheduler, checkpoint, replays } = loop {
         match prepare(shard).await {
             Ok(prepared) => break prepared,
             Err(error) => {
@@ -130,12 +132,14 @@ async fn work_while_leased(shard: &Arc<Shard>) {
     let (to_schedule, scheduled) = mpsc::channel(STAGE_CAPACITY);
     let (to_record, outcomes) = mpsc::channel(STAGE_CAPACITY);
     let (to_advance, progress) = mpsc::channel(STAGE_CAPACITY);
+    let (to_replay, replays_changed) = mpsc::channel(STAGE_CAPACITY);
     let mut stages = JoinSet::new();
-    let route = route::Route::new(Arc::clone(shard), router, checkpoint, to_schedule);
+    let route = route::Route::new(Arc::clone(shard), router, checkpoint, to_schedule, to_replay);
     stages.spawn(route.run());
     let advance = (to_advance.clone(), progress);
     stages.spawn(schedule::run(Arc::clone(shard), scheduler, scheduled, advance, to_record));
     stages.spawn(record::run(Arc::clone(shard), outcomes, to_advance));
+    stages.spawn(replay::run(Arc::clone(shard), replays, replays_changed));
     stages.spawn(retention::run(Arc::clone(shard)));
     while let Some(ended) = stages.join_next().await {
         if let Err(error) = ended {
@@ -149,8 +153,16 @@ async fn work_while_leased(shard: &Arc<Shard>) {
 /// What one stage may hand to the next before it must wait.
 const STAGE_CAPACITY: usize = 1_024;
 
-/// Brings router and scheduler to where the last owner stopped.
-async fn prepare(shard: &Shard) -> Result<(Router, Scheduler, Position), StoreError> {
+/// Where the last owner stopped.
+struct Prepared {
+    router: Router,
+    scheduler: Scheduler,
+    checkpoint: Position,
+    replays: Vec<Replay>,
+}
+
+/// Brings router, scheduler and replays to where the last owner stopped.
+async fn prepare(shard: &Shard) -> Result<Prepared, StoreError> {
     let store = shard.log.store();
     let number = shard.lease.shard();
     let checkpoint = store.shard_state(number).await?.checkpoint;
@@ -178,7 +190,8 @@ async fn prepare(shard: &Shard) -> Result<(Router, Scheduler, Position), StoreEr
     for (endpoint_id, due_time) in waiting.endpoints {
         scheduler.found_waiting(endpoint_id, due_time);
     }
-    Ok((router, scheduler, checkpoint))
+    let replays = replay::left_behind(shard, checkpoint).await?;
+    Ok(Prepared { router, scheduler, checkpoint, replays })
 }
 
 const ENDPOINTS_PER_PAGE: usize = 500;
@@ -242,9 +255,14 @@ pub(crate) struct Backoff {
 
 impl Backoff {
     pub(crate) async fn wait(&mut self) {
+        tokio::time::sleep(self.next()).await;
+    }
+
+    /// How long the next wait is, for those who have something else to do meanwhile.
+    pub(crate) fn next(&mut self) -> Duration {
         let wait = Duration::from_millis(50).saturating_mul(1 << self.waits.min(6));
         self.waits += 1;
-        tokio::time::sleep(wait.min(Duration::from_secs(2))).await;
+        wait.min(Duration::from_secs(2))
     }
 
     pub(crate) fn reset(&mut self) {

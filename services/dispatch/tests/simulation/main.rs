@@ -13,6 +13,7 @@ mod failing;
 mod idling;
 mod isolating;
 mod manual_retries;
+mod replaying;
 mod retrying;
 mod routing;
 mod sealing;

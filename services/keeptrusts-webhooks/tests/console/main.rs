@@ -17,6 +17,7 @@ mod logs;
 mod looking;
 mod recovering;
 mod refusing;
+mod replaying;
 mod roles;
 mod scriptless;
 mod signing_in;

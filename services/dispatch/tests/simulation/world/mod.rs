@@ -10,6 +10,7 @@ mod keys;
 mod network;
 mod power;
 mod random;
+mod replaying;
 mod weather;
 mod writing;
 

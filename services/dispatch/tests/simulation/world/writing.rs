@@ -210,7 +210,7 @@ impl World {
         id
     }
 
-    async fn append(
+    pub(super) async fn append(
         &self,
         organization: &OrganizationId,
         record: NewRecord,
