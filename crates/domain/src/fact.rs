@@ -7,6 +7,7 @@ use crate::event::{ContentDigest, Idempotency};
 use crate::event_type::EventType;
 use crate::ids::{DeliveryId, EndpointId, EventId};
 use crate::key::KeyFact;
+use crate::payload_format::PayloadFormat;
 use crate::secret::SealedSecret;
 
 /// Something that happened, never changed once it is in the log.
@@ -56,6 +57,8 @@ pub enum EndpointFact {
         event_types: Vec<EventType>,
         /// Its secret.
         secret: SealedSecret,
+        /// In which form it wants its events.
+        payload_format: PayloadFormat,
     },
     /// Its configuration was changed.
     Updated {
@@ -63,6 +66,8 @@ pub enum EndpointFact {
         update: EndpointUpdate,
         /// What was there before, for the audit trail; never a secret. Empty in records of old.
         before: EndpointUpdate,
+        /// The payload format before, if it has changed; without its routing key.
+        payload_before: Option<PayloadFormat<()>>,
     },
     /// Its secret was replaced.
     SecretRotated {
@@ -109,6 +114,8 @@ pub struct EndpointUpdate {
     pub event_types: Option<Vec<EventType>>,
     /// Its secret; ends the overlap of a rotation.
     pub secret: Option<SealedSecret>,
+    /// In which form it wants its events. None in what an update tells of the time before it.
+    pub payload_format: Option<PayloadFormat>,
 }
 
 /// An event was accepted for delivery.

@@ -171,6 +171,17 @@ impl RoutingKey {
         }
     }
 
+    /// In the place of a key, where there is none to be shown: asterisks.
+    pub fn stand_in() -> RoutingKey {
+        let asterisks = Secret::new("*".repeat(ROUTING_KEY_CHARS));
+        RoutingKey(asterisks.expect("as long as a secret may be"))
+    }
+
+    /// A key that was opened.
+    pub fn opened(secret: Secret) -> RoutingKey {
+        RoutingKey(secret)
+    }
+
     /// For sealing, and for the body that PagerDuty is sent.
     pub fn secret(&self) -> &Secret {
         &self.0

@@ -92,6 +92,7 @@ of_organization!(
     ListEventTypes,
     ListEvents,
     ListKeys,
+    PreviewPayload,
     Publish,
     PublishBatch,
     RevokeKey,

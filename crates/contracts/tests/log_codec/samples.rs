@@ -17,6 +17,7 @@ use keeptrusts_webhooks_domain::ids::{
 };
 use keeptrusts_webhooks_domain::key::{KeyFact, NewKey, SessionOrigin, TokenDigest};
 use keeptrusts_webhooks_domain::log::Stream;
+use keeptrusts_webhooks_domain::payload_format::PayloadFormat;
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 use ulid::Ulid;
 
@@ -40,6 +41,7 @@ pub(crate) fn every_kind() -> Vec<Fact> {
             description: "all".to_owned(),
             event_types: vec![EventType::PolicyBlock, EventType::KeyRotated],
             secret: sealed(),
+            payload_format: PayloadFormat::Keeptrusts,
         },
         EndpointFact::Updated {
             update: EndpointUpdate {
@@ -48,9 +50,11 @@ pub(crate) fn every_kind() -> Vec<Fact> {
                 description: Some(String::new()),
                 event_types: Some(vec![EventType::UserInvited]),
                 secret: Some(sealed()),
+                payload_format: None,
             },
             // As in records that were written before there was one.
             before: EndpointUpdate::default(),
+            payload_before: None,
         },
         EndpointFact::SecretRotated { secret: sealed(), previous_expire_time: Some(time()) },
         EndpointFact::Enabled,

@@ -4,6 +4,7 @@
 //! where this one stopped.
 
 mod cancel;
+mod outgoing;
 mod receiver;
 mod record;
 mod request;
