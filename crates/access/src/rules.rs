@@ -37,7 +37,9 @@ fn permission_for(method: &str) -> Option<Permission> {
         | "EndpointService/DisableEndpoint"
         | "EndpointService/DeleteEndpoint"
         | "EndpointService/RotateSecret" => Permission::Manage,
-        "EndpointService/GetEndpoint" | "EndpointService/ListEndpoints" => Permission::Read,
+        "EndpointService/GetEndpoint"
+        | "EndpointService/ListEndpoints"
+        | "EndpointService/PreviewPayload" => Permission::Read,
         "EndpointService/RevealSecret" => Permission::RevealSecrets,
         "EndpointService/ListEventTypes" => Permission::KnowOneself,
 

@@ -17,6 +17,7 @@ mod fields;
 mod ingest_requests;
 mod key;
 mod page;
+mod payload_format;
 mod publish_error;
 mod replay;
 mod replay_requests;
@@ -35,7 +36,7 @@ pub use dispatch_requests::{
 };
 pub use endpoint_requests::{
     CreateEndpoint, DeleteEndpoint, DisableEndpoint, EndpointRef, ListEndpoints, ListEventTypes,
-    RotateSecret, UpdateEndpoint,
+    PreviewPayload, RotateSecret, UpdateEndpoint,
 };
 pub use event::event_with_body;
 pub use ingest_requests::{EventRef, ListEvents, Publish, PublishBatch};

@@ -5,6 +5,7 @@ use crate::fact::{DeliveryFact, EndpointFact, EndpointUpdate, Fact, OperatorFact
 use crate::ids::{DeliveryId, EndpointId, EventId, KeyId, ReplayId};
 use crate::key::{KeyFact, NewKey};
 use crate::log::Stream;
+use crate::payload_format::PayloadFormat;
 use crate::replay::{NewReplay, ReplayFact};
 
 macro_rules! actions {
@@ -100,8 +101,12 @@ pub fn file_of(fact: &Fact) -> Option<&'static str> {
 }
 
 fn is_secret_alone(update: &EndpointUpdate) -> bool {
-    let EndpointUpdate { name, url, description, event_types, secret } = update;
-    let others = name.is_some() || url.is_some() || description.is_some() || event_types.is_some();
+    let EndpointUpdate { name, url, description, event_types, secret, payload_format } = update;
+    let others = name.is_some()
+        || url.is_some()
+        || description.is_some()
+        || event_types.is_some()
+        || payload_format.is_some();
     secret.is_some() && !others
 }
 
@@ -215,14 +220,28 @@ pub fn changes_of(fact: &Fact) -> Vec<Change> {
     let secret = || Change { field: "secret", before: None, after: None };
     match fact {
         Fact::Endpoint(fact) => match fact {
-            EndpointFact::Created { name, url, description, event_types, .. } => {
+            EndpointFact::Created {
+                name,
+                url,
+                description,
+                event_types,
+                payload_format,
+                secret: _,
+            } => {
                 let mut changes = vec![set("name", name), set("url", url)];
                 changes.extend((!description.is_empty()).then(|| set("description", description)));
                 changes.push(set("event_types", &names(event_types)));
                 changes.push(secret());
+                changes.extend(payload_changes(&PayloadFormat::<()>::Keeptrusts, payload_format));
                 changes
             }
-            EndpointFact::Updated { update, before } => updated(update, before),
+            EndpointFact::Updated { update, before, payload_before } => {
+                let mut changes = updated(update, before);
+                if let (Some(before), Some(after)) = (payload_before, &update.payload_format) {
+                    changes.extend(payload_changes(before, after));
+                }
+                changes
+            }
             EndpointFact::SecretRotated { previous_expire_time, .. } => {
                 let overlap = previous_expire_time
                     .map(|time| set("previous_secret_expire_time", &time.to_string()));
@@ -301,6 +320,25 @@ fn updated(update: &EndpointUpdate, before: &EndpointUpdate) -> Vec<Change> {
     changes
 }
 
+/// A format that is as before is not told; a routing key that is there has been set.
+fn payload_changes<K, L>(before: &PayloadFormat<K>, after: &PayloadFormat<L>) -> Vec<Change> {
+    let text = |value: Option<&str>| value.map(str::to_owned);
+    let kind = Change {
+        field: "payload_format",
+        before: Some(before.kind().name().to_owned()),
+        after: Some(after.kind().name().to_owned()),
+    };
+    let template = Change {
+        field: "payload_template",
+        before: text(before.template()),
+        after: text(after.template()),
+    };
+    let routing_key =
+        after.routing_key().map(|_| Change { field: "routing_key", before: None, after: None });
+    let told = [kind, template].into_iter().filter(|change| change.before != change.after);
+    told.chain(routing_key).collect()
+}
+
 fn names(event_types: &[EventType]) -> String {
     event_types.iter().map(|event_type| event_type.name()).collect::<Vec<_>>().join(", ")
 }
@@ -323,6 +361,7 @@ mod tests {
                 url: Some("https://old.example/".to_owned()),
                 ..EndpointUpdate::default()
             },
+            payload_before: None,
         });
         let url = Change {
             field: "url",
@@ -345,9 +384,39 @@ mod tests {
         let fact = Fact::Endpoint(EndpointFact::Updated {
             update: EndpointUpdate { secret: Some(sealed), ..EndpointUpdate::default() },
             before: EndpointUpdate::default(),
+            payload_before: None,
         });
         assert_eq!(action_of(&fact), Some(AuditAction::SecretRotated));
         assert_eq!(file_of(&fact), Some("secret.rotated"));
+    }
+
+    #[test]
+    fn a_payload_format_is_told_without_its_routing_key() {
+        let sealed = SealedSecret { key_id: "k".into(), nonce: [0; 12], ciphertext: vec![1] };
+        let changed = |before: PayloadFormat<()>, after: PayloadFormat| {
+            changes_of(&Fact::Endpoint(EndpointFact::Updated {
+                update: EndpointUpdate { payload_format: Some(after), ..EndpointUpdate::default() },
+                before: EndpointUpdate::default(),
+                payload_before: Some(before),
+            }))
+        };
+        let change = |field, before: Option<&str>, after: Option<&str>| Change {
+            field,
+            before: before.map(str::to_owned),
+            after: after.map(str::to_owned),
+        };
+        let custom = PayloadFormat::Custom { template: "{}".to_owned() };
+        let pager = PayloadFormat::PagerDuty { routing_key: sealed };
+        assert_eq!(
+            changed(custom, pager.clone()),
+            [
+                change("payload_format", Some("custom"), Some("pagerduty")),
+                change("payload_template", Some("{}"), None),
+                change("routing_key", None, None),
+            ]
+        );
+        let another_key = changed(PayloadFormat::PagerDuty { routing_key: () }, pager);
+        assert_eq!(another_key, [change("routing_key", None, None)]);
     }
 
     #[test]

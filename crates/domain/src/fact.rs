@@ -8,6 +8,7 @@ use crate::event_type::EventType;
 use crate::health::DisableCause;
 use crate::ids::{DeliveryId, EndpointId, EventId, ReplayId};
 use crate::key::KeyFact;
+use crate::payload_format::PayloadFormat;
 use crate::replay::ReplayFact;
 use crate::secret::SealedSecret;
 use crate::trace::TraceContext;
@@ -61,6 +62,8 @@ pub enum EndpointFact {
         event_types: Vec<EventType>,
         /// Its secret.
         secret: SealedSecret,
+        /// In which form it wants its events.
+        payload_format: PayloadFormat,
     },
     /// Its configuration was changed.
     Updated {
@@ -68,6 +71,8 @@ pub enum EndpointFact {
         update: EndpointUpdate,
         /// What was there before, for the audit trail; never a secret. Empty in records of old.
         before: EndpointUpdate,
+        /// The payload format before, if it has changed; without its routing key.
+        payload_before: Option<PayloadFormat<()>>,
     },
     /// Its secret was replaced.
     SecretRotated {
@@ -116,6 +121,8 @@ pub struct EndpointUpdate {
     pub event_types: Option<Vec<EventType>>,
     /// Its secret; ends the overlap of a rotation.
     pub secret: Option<SealedSecret>,
+    /// In which form it wants its events. None in what an update tells of the time before it.
+    pub payload_format: Option<PayloadFormat>,
 }
 
 /// An event was accepted for delivery.

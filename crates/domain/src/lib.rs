@@ -24,6 +24,7 @@ pub mod key;
 pub mod key_standing;
 pub mod limits;
 pub mod log;
+pub mod payload_format;
 pub mod replay;
 pub mod retry;
 pub mod secret;

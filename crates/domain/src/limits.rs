@@ -18,6 +18,10 @@ pub const MIN_SECRET_BYTES: usize = 16;
 pub const MAX_SECRET_BYTES: usize = 256;
 /// An event's `data`, in bytes of JSON text.
 pub const MAX_DATA_BYTES: usize = 256 * 1024;
+/// The template of an endpoint's custom payload format, in bytes.
+pub const MAX_TEMPLATE_BYTES: usize = 16 * 1024;
+/// PagerDuty's routing key, in characters.
+pub const ROUTING_KEY_CHARS: usize = 32;
 /// An idempotency key, in bytes.
 pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 256;
 /// The events of one PublishEvents call.

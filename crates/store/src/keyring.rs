@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use crate::key_store::{DataKeyCreation, StoredDataKey, WrappedDataKey};
 use crate::store::{Store, StoreError};
 use data_key::DataKey;
+pub use data_key::Purpose;
 use opened_keys::OpenedKeys;
 use rotation::CaughtUp;
 
@@ -103,6 +104,7 @@ impl Keyring {
         &self,
         organization: &OrganizationId,
         endpoint: EndpointId,
+        purpose: Purpose,
         secret: &Secret,
     ) -> Result<SealedSecret, SecretError> {
         let shard = self.shard_of(organization);
@@ -113,7 +115,7 @@ impl Keyring {
             None => self.create_data_key(shard, organization).await?,
         };
         let key = self.unwrap_or_reload(organization, &stored)?;
-        Ok(key.seal(organization, endpoint, secret))
+        Ok(key.seal(organization, endpoint, purpose, secret))
     }
 
     /// Decrypts an endpoint's secret.
@@ -121,10 +123,11 @@ impl Keyring {
         &self,
         organization: &OrganizationId,
         endpoint: EndpointId,
+        purpose: Purpose,
         sealed: &SealedSecret,
     ) -> Result<Secret, SecretError> {
         let keys = self.data_keys([organization]).await?;
-        Ok(keys.open(organization, endpoint, sealed)?)
+        Ok(keys.open(organization, endpoint, purpose, sealed)?)
     }
 
     /// The data keys of organizations, with one query for each shard that they live on, and none
@@ -246,11 +249,12 @@ impl DataKeys {
         &self,
         organization: &OrganizationId,
         endpoint: EndpointId,
+        purpose: Purpose,
         sealed: &SealedSecret,
     ) -> Result<Secret, KeyProblem> {
         let no_key = || KeyProblem::NoDataKey { organization: organization.clone() };
         let key = self.0.get(organization).ok_or_else(no_key)?;
-        key.as_ref().map_err(Clone::clone)?.open(organization, endpoint, sealed)
+        key.as_ref().map_err(Clone::clone)?.open(organization, endpoint, purpose, sealed)
     }
 }
 

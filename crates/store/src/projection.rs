@@ -237,21 +237,29 @@ impl Fold {
         fact: &EndpointFact,
         record: &Record,
     ) -> Result<(), BrokenLog> {
-        let endpoint =
-            if let EndpointFact::Created { name, url, description, event_types, secret } = fact {
-                let new = NewEndpoint {
-                    name: name.clone(),
-                    url: url.clone(),
-                    description: description.clone(),
-                    event_types: event_types.clone(),
-                    secret: secret.clone(),
-                };
-                Endpoint::created(id, record.organization_id.clone(), new, record.recorded_at)
-            } else {
-                let mut endpoint = self.endpoint(id).cloned().ok_or_else(|| broken(record))?;
-                endpoint.apply(fact, record.recorded_at);
-                endpoint
+        let endpoint = if let EndpointFact::Created {
+            name,
+            url,
+            description,
+            event_types,
+            secret,
+            payload_format,
+        } = fact
+        {
+            let new = NewEndpoint {
+                name: name.clone(),
+                url: url.clone(),
+                description: description.clone(),
+                event_types: event_types.clone(),
+                secret: secret.clone(),
+                payload_format: payload_format.clone(),
             };
+            Endpoint::created(id, record.organization_id.clone(), new, record.recorded_at)
+        } else {
+            let mut endpoint = self.endpoint(id).cloned().ok_or_else(|| broken(record))?;
+            endpoint.apply(fact, record.recorded_at);
+            endpoint
+        };
         self.changes.endpoints.insert(id, endpoint);
         if matches!(fact, EndpointFact::Enabled | EndpointFact::Deleted) {
             self.end_failing(&record.organization_id, id);

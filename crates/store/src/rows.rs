@@ -15,6 +15,7 @@ use keeptrusts_webhooks_domain::health::{Failing, StatusCause};
 use keeptrusts_webhooks_domain::ids::{EndpointId, KeyId, OrganizationId};
 use keeptrusts_webhooks_domain::key::{Key, SessionOrigin, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
+use keeptrusts_webhooks_domain::payload_format::{PayloadFormat, PayloadKind};
 use keeptrusts_webhooks_domain::replay::{
     NewReplay, Replay, ReplayBound, ReplayCounts, ReplayCursor, ReplayScope, ReplaySelection,
     ReplayState,
@@ -203,12 +204,35 @@ pub(crate) struct EndpointRow {
     pub(crate) create_time: i64,
     pub(crate) update_time: i64,
     pub(crate) delete_time: Option<i64>,
+    pub(crate) payload_format: String,
+    pub(crate) payload_template: Option<String>,
+    pub(crate) routing_key_key_id: Option<String>,
+    pub(crate) routing_key_nonce: Option<Vec<u8>>,
+    pub(crate) routing_key_ciphertext: Option<Vec<u8>>,
 }
 
 fn sealed(key_id: String, nonce: Vec<u8>, ciphertext: Vec<u8>) -> Unreadable<SealedSecret> {
     let length = nonce.len();
     let nonce = nonce.try_into().map_err(|_| unreadable("nonce length", length))?;
     Ok(SealedSecret { key_id, nonce, ciphertext })
+}
+
+fn payload_format(
+    kind: PayloadKind,
+    template: Option<String>,
+    routing_key: Option<SealedSecret>,
+) -> Unreadable<PayloadFormat> {
+    let lacking = || unreadable("payload format", format!("{kind} without what belongs to it"));
+    Ok(match kind {
+        PayloadKind::Keeptrusts => PayloadFormat::Keeptrusts,
+        PayloadKind::Slack => PayloadFormat::Slack,
+        PayloadKind::Teams => PayloadFormat::Teams,
+        PayloadKind::CloudEvents => PayloadFormat::CloudEvents,
+        PayloadKind::PagerDuty => {
+            PayloadFormat::PagerDuty { routing_key: routing_key.ok_or_else(lacking)? }
+        }
+        PayloadKind::Custom => PayloadFormat::Custom { template: template.ok_or_else(lacking)? },
+    })
 }
 
 impl TryFrom<EndpointRow> for Endpoint {
@@ -227,6 +251,15 @@ impl TryFrom<EndpointRow> for Endpoint {
             }
             _ => None,
         };
+        let routing_key =
+            match (row.routing_key_key_id, row.routing_key_nonce, row.routing_key_ciphertext) {
+                (Some(key_id), Some(nonce), Some(ciphertext)) => {
+                    Some(sealed(key_id, nonce, ciphertext)?)
+                }
+                _ => None,
+            };
+        let kind = parse("payload format", &row.payload_format)?;
+        let payload_format = payload_format(kind, row.payload_template, routing_key)?;
         let event_types = row.event_types.split(',').map(|name| parse("event type", name));
         Ok(Endpoint {
             id: parse("endpoint", &row.endpoint_id)?,
@@ -237,6 +270,7 @@ impl TryFrom<EndpointRow> for Endpoint {
             event_types: event_types.collect::<Unreadable<_>>()?,
             secret: sealed(row.secret_key_id, row.secret_nonce, row.secret_ciphertext)?,
             previous_secret,
+            payload_format,
             status: Word::from_word(&row.status)?,
             status_reason: row.status_reason,
             status_cause: row.status_cause.map(|word| Word::from_word(&word)).transpose()?,

@@ -193,21 +193,37 @@ impl Organization {
         Ok(client.create_endpoint(self.asked(request)).await?.into_inner())
     }
 
-    /// Changes name, URL, description and event types, if the etag is still the current one.
+    /// Changes everything but the secret, if the etag is still the current one; the routing key
+    /// only if one is given.
     pub(crate) async fn update_endpoint(
         &self,
         endpoint: v1::Endpoint,
+        routing_key: String,
     ) -> Result<v1::Endpoint, Status> {
-        let paths = ["name", "url", "description", "event_types"].map(str::to_owned);
+        let all =
+            ["name", "url", "description", "event_types", "payload_format", "payload_template"];
+        let key = (!routing_key.is_empty()).then_some("routing_key");
+        let paths: Vec<_> = all.into_iter().chain(key).map(str::to_owned).collect();
         let request = v1::UpdateEndpointRequest {
             organization_id: self.id.clone(),
             endpoint: Some(endpoint),
-            update_mask: Some(prost_types::FieldMask { paths: paths.to_vec() }),
+            update_mask: Some(prost_types::FieldMask { paths }),
             secret: String::new(),
+            routing_key,
         };
         let mut client = self.services.endpoints.clone();
         let answer = client.update_endpoint(self.asked(request)).await?.into_inner();
         Ok(answer.endpoint.unwrap_or_default())
+    }
+
+    /// What a format makes of an event; the organization is filled in.
+    pub(crate) async fn preview_payload(
+        &self,
+        asked: v1::PreviewPayloadRequest,
+    ) -> Result<v1::PreviewPayloadResponse, Status> {
+        let request = v1::PreviewPayloadRequest { organization_id: self.id.clone(), ..asked };
+        let mut client = self.services.endpoints.clone();
+        Ok(client.preview_payload(self.asked(request)).await?.into_inner())
     }
 
     /// Replaces the secret; empty: by a generated one.

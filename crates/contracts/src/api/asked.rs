@@ -96,6 +96,7 @@ of_organization!(
     ListEventTypes,
     ListEvents,
     ListKeys,
+    PreviewPayload,
     Publish,
     PublishBatch,
     RevokeKey,

@@ -20,6 +20,7 @@ use keeptrusts_webhooks_domain::ids::{
 };
 use keeptrusts_webhooks_domain::key::{KeyFact, NewKey, SessionOrigin, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Position, Stream};
+use keeptrusts_webhooks_domain::payload_format::PayloadFormat;
 use keeptrusts_webhooks_domain::replay::{
     NewReplay, ReplayBound, ReplayCounts, ReplayCursor, ReplayFact, ReplayScope, ReplaySelection,
     ReplayStep,
@@ -65,8 +66,9 @@ proptest! {
         request_headers in headers(),
         response_headers in headers(),
         response_body in vec(any::<u8>(), 0..64),
+        request_body in of(vec(any::<u8>(), 0..64)),
     ) {
-        let exchange = Exchange { request_headers, response_headers, response_body };
+        let exchange = Exchange { request_headers, response_headers, response_body, request_body };
         prop_assert_eq!(decode_exchange(&encode_exchange(&exchange)), Ok(exchange));
     }
 
@@ -101,24 +103,42 @@ fn any_fact() -> impl Strategy<Value = Fact> {
     ]
 }
 
+fn payload_formats() -> impl Strategy<Value = PayloadFormat> {
+    prop_oneof![
+        Just(PayloadFormat::Keeptrusts),
+        Just(PayloadFormat::Slack),
+        Just(PayloadFormat::Teams),
+        Just(PayloadFormat::CloudEvents),
+        sealed().prop_map(|routing_key| PayloadFormat::PagerDuty { routing_key }),
+        any::<String>().prop_map(|template| PayloadFormat::Custom { template }),
+    ]
+}
+
 fn endpoint_fact() -> impl Strategy<Value = EndpointFact> {
-    let created = (any::<[String; 3]>(), event_types(), sealed()).prop_map(
-        |([name, url, description], event_types, secret)| EndpointFact::Created {
+    let created = (any::<[String; 3]>(), event_types(), sealed(), payload_formats()).prop_map(
+        |([name, url, description], event_types, secret, payload_format)| EndpointFact::Created {
             name,
             url,
             description,
             event_types,
             secret,
+            payload_format,
         },
     );
     let values = || (any::<[Option<String>; 3]>(), of(event_types()));
-    let updated = (values(), of(sealed()), values()).prop_map(|(update, secret, before)| {
-        let ([name, url, description], event_types) = update;
-        let update = EndpointUpdate { name, url, description, event_types, secret };
-        let ([name, url, description], event_types) = before;
-        let before = EndpointUpdate { name, url, description, event_types, secret: None };
-        EndpointFact::Updated { update, before }
-    });
+    let formats = || of(payload_formats());
+    let updated = (values(), of(sealed()), values(), formats(), formats()).prop_map(
+        |(update, secret, before, payload_format, payload_before)| {
+            let ([name, url, description], event_types) = update;
+            let update =
+                EndpointUpdate { name, url, description, event_types, secret, payload_format };
+            let ([name, url, description], event_types) = before;
+            let before =
+                EndpointUpdate { name, url, description, event_types, ..Default::default() };
+            let payload_before = payload_before.map(|format| format.without_key());
+            EndpointFact::Updated { update, before, payload_before }
+        },
+    );
     prop_oneof![
         created,
         updated,

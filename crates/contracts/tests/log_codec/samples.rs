@@ -18,6 +18,7 @@ use keeptrusts_webhooks_domain::ids::{
 };
 use keeptrusts_webhooks_domain::key::{KeyFact, NewKey, SessionOrigin, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Position, Stream};
+use keeptrusts_webhooks_domain::payload_format::PayloadFormat;
 use keeptrusts_webhooks_domain::replay::{
     NewReplay, ReplayBound, ReplayCounts, ReplayCursor, ReplayFact, ReplayScope, ReplaySelection,
     ReplayStep,
@@ -46,6 +47,7 @@ pub(crate) fn every_kind() -> Vec<Fact> {
             description: "all".to_owned(),
             event_types: vec![EventType::PolicyBlock, EventType::KeyRotated],
             secret: sealed(),
+            payload_format: PayloadFormat::Keeptrusts,
         },
         EndpointFact::Updated {
             update: EndpointUpdate {
@@ -54,9 +56,11 @@ pub(crate) fn every_kind() -> Vec<Fact> {
                 description: Some(String::new()),
                 event_types: Some(vec![EventType::UserInvited]),
                 secret: Some(sealed()),
+                payload_format: None,
             },
             // As in records that were written before there was one.
             before: EndpointUpdate::default(),
+            payload_before: None,
         },
         EndpointFact::SecretRotated { secret: sealed(), previous_expire_time: Some(time()) },
         EndpointFact::Enabled,

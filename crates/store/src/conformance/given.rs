@@ -18,6 +18,7 @@ use keeptrusts_webhooks_domain::ids::{
     AttemptId, DeliveryId, EndpointId, EventId, OperationId, OrganizationId, ReplayId,
 };
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard, Stream, Version};
+use keeptrusts_webhooks_domain::payload_format::PayloadFormat;
 use keeptrusts_webhooks_domain::replay::{NewReplay, ReplayFact, ReplayScope, ReplaySelection};
 use keeptrusts_webhooks_domain::retry::RetrySchedule;
 use keeptrusts_webhooks_domain::secret::SealedSecret;
@@ -168,6 +169,7 @@ pub(crate) fn create_endpoint_with(id: EndpointId, name: &str, url: &str) -> Ope
         description: String::new(),
         event_types: vec![EVENT_TYPE],
         secret: sealed("secret"),
+        payload_format: PayloadFormat::Keeptrusts,
     };
     operation(Stream::Endpoint(id), Expected::New, Fact::Endpoint(fact))
 }
@@ -179,7 +181,7 @@ pub(crate) fn change_endpoint(id: EndpointId, expected: Expected, fact: Endpoint
 
 /// A change of an endpoint's configuration.
 pub(crate) fn updated(update: EndpointUpdate) -> EndpointFact {
-    EndpointFact::Updated { update, before: EndpointUpdate::default() }
+    EndpointFact::Updated { update, before: EndpointUpdate::default(), payload_before: None }
 }
 
 /// Renames an endpoint.

@@ -10,6 +10,7 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointUpdate, Fact};
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId, ReplayId};
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Stream};
+use keeptrusts_webhooks_domain::payload_format::PayloadChange;
 use keeptrusts_webhooks_domain::replay::{
     ReplayAction, ReplayBound, ReplayCounts, ReplayFact, ReplayScope, ReplaySelection, ReplayStep,
 };
@@ -137,11 +138,14 @@ impl History {
         let Some(endpoint) = self.random.pick(&endpoints) else { return Vec::new() };
         let expire_time = self.clock.now() + Duration::from_secs(86_400);
         let command = match self.random.below(12) {
-            0..=2 => EndpointCommand::Update(EndpointUpdate {
-                name: Some(format!("name {}", self.random.below(100))),
-                event_types: Some(self.some_event_types()),
-                ..EndpointUpdate::default()
-            }),
+            0..=2 => EndpointCommand::Update {
+                payload: PayloadChange::default(),
+                update: EndpointUpdate {
+                    name: Some(format!("name {}", self.random.below(100))),
+                    event_types: Some(self.some_event_types()),
+                    ..EndpointUpdate::default()
+                },
+            },
             3 => EndpointCommand::RotateSecret {
                 secret: sealed("rotated"),
                 previous_expire_time: self.random.chance(50).then_some(expire_time),

@@ -13,6 +13,15 @@ use super::master_keys::{KEY_BYTES, MasterKey};
 use super::random;
 use crate::key_store::WrappedDataKey;
 
+/// What a secret of an endpoint is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// It signs what the endpoint is sent.
+    Signing,
+    /// PagerDuty's routing key: it is part of what the endpoint is sent.
+    Routing,
+}
+
 /// A data key, in clear. Its memory is wiped on drop; its Debug shows its id only.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct DataKey {
@@ -69,9 +78,10 @@ impl DataKey {
         &self,
         organization: &OrganizationId,
         endpoint: EndpointId,
+        purpose: Purpose,
         secret: &Secret,
     ) -> SealedSecret {
-        let place = secret_place(organization, endpoint);
+        let place = secret_place(organization, endpoint, purpose);
         let (nonce, ciphertext) = encrypt(&self.key, secret.expose().as_bytes(), &place);
         SealedSecret { key_id: self.id.clone(), nonce, ciphertext }
     }
@@ -80,13 +90,14 @@ impl DataKey {
         &self,
         organization: &OrganizationId,
         endpoint: EndpointId,
+        purpose: Purpose,
         sealed: &SealedSecret,
     ) -> Result<Secret, KeyProblem> {
         let unreadable = || KeyProblem::Unreadable { key_id: sealed.key_id.clone() };
         if sealed.key_id != self.id {
             return Err(unreadable());
         }
-        let place = secret_place(organization, endpoint);
+        let place = secret_place(organization, endpoint, purpose);
         let plain = decrypt(&self.key, &sealed.nonce, &sealed.ciphertext, &place);
         let plain = plain.ok_or_else(unreadable)?;
         let text = std::str::from_utf8(&plain).map_err(|_| unreadable())?;
@@ -99,9 +110,13 @@ fn key_place(organization: &OrganizationId, data_key_id: &str) -> Vec<u8> {
     format!("{organization}/{data_key_id}").into_bytes()
 }
 
-/// Ties a ciphertext to its place: moved to another endpoint, it cannot be opened.
-fn secret_place(organization: &OrganizationId, endpoint: EndpointId) -> Vec<u8> {
-    format!("{organization}/{endpoint}").into_bytes()
+/// Ties a ciphertext to its place: moved to another endpoint, or taken for the endpoint's other
+/// secret, it cannot be opened.
+fn secret_place(organization: &OrganizationId, endpoint: EndpointId, purpose: Purpose) -> Vec<u8> {
+    match purpose {
+        Purpose::Signing => format!("{organization}/{endpoint}").into_bytes(),
+        Purpose::Routing => format!("{organization}/{endpoint}/routing_key").into_bytes(),
+    }
 }
 
 /// Nonces are random: far below 2^32 messages under one key, two are as good as never the same
@@ -144,13 +159,27 @@ mod tests {
     fn a_secret_is_opened_only_with_its_key_and_at_its_place() {
         let (key, other) = (DataKey::generate(), DataKey::generate());
         let (acme, globex) = (organization("acme"), organization("globex"));
-        let sealed = key.seal(&acme, EndpointId::MIN, &secret());
-        assert_eq!(key.open(&acme, EndpointId::MIN, &sealed), Ok(secret()));
-        assert!(key.open(&acme, EndpointId::MAX, &sealed).is_err(), "another endpoint's");
-        assert!(key.open(&globex, EndpointId::MIN, &sealed).is_err(), "another organization's");
+        let sealed = key.seal(&acme, EndpointId::MIN, Purpose::Signing, &secret());
+        assert_eq!(key.open(&acme, EndpointId::MIN, Purpose::Signing, &sealed), Ok(secret()));
+        assert!(
+            key.open(&acme, EndpointId::MAX, Purpose::Signing, &sealed).is_err(),
+            "another endpoint's"
+        );
+        let other_use = key.open(&acme, EndpointId::MIN, Purpose::Routing, &sealed);
+        assert!(other_use.is_err(), "the endpoint\'s other secret");
+        assert!(
+            key.open(&globex, EndpointId::MIN, Purpose::Signing, &sealed).is_err(),
+            "another organization's"
+        );
         let renamed = SealedSecret { key_id: other.id.clone(), ..sealed.clone() };
-        assert!(other.open(&acme, EndpointId::MIN, &renamed).is_err(), "another key");
-        assert!(key.open(&acme, EndpointId::MIN, &renamed).is_err(), "not the key that it names");
+        assert!(
+            other.open(&acme, EndpointId::MIN, Purpose::Signing, &renamed).is_err(),
+            "another key"
+        );
+        assert!(
+            key.open(&acme, EndpointId::MIN, Purpose::Signing, &renamed).is_err(),
+            "not the key that it names"
+        );
     }
 
     #[test]
@@ -176,7 +205,7 @@ mod tests {
         let contains = |whole: &[u8], part: &[u8]| {
             whole.windows(8).any(|window| part.windows(8).any(|other| window == other))
         };
-        let sealed = key.seal(&acme, EndpointId::MIN, &secret());
+        let sealed = key.seal(&acme, EndpointId::MIN, Purpose::Signing, &secret());
         assert!(!contains(&sealed.ciphertext, secret().expose().as_bytes()));
         assert!(!contains(&key.wrapped(&acme, &master_key).ciphertext, &key.key[..]));
         assert_eq!(format!("{key:?}"), format!("DataKey({})", key.id));

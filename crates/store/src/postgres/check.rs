@@ -105,7 +105,7 @@ async fn compare(
     let render = |row: &str| {
         format!(
             "(SELECT string_agg(
-                 key || '=' || CASE WHEN key LIKE '%secret_nonce' OR key LIKE '%secret_ciphertext'
+                 key || '=' || CASE WHEN key LIKE '%nonce' OR key LIKE '%ciphertext'
                                     THEN '…' ELSE value::text END,
                  ' ' ORDER BY place)
               FROM json_each(to_json({row})) WITH ORDINALITY AS cell (key, value, place)

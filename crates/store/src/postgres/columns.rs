@@ -13,7 +13,8 @@ pub(super) const ENDPOINT: &str = "
     secret_key_id, secret_nonce, secret_ciphertext,
     previous_secret_key_id, previous_secret_nonce, previous_secret_ciphertext,
     previous_secret_expire_time, status, status_reason, status_cause, status_delivery_id,
-    status_time, config_version, version, create_time, update_time, delete_time";
+    status_time, config_version, version, create_time, update_time, delete_time, payload_format,
+    payload_template, routing_key_key_id, routing_key_nonce, routing_key_ciphertext";
 
 pub(super) const EVENT: &str = "
     organization_id, event_id, event_type, event_time, create_time, body_sha256, body_size,

@@ -30,14 +30,15 @@ static BODIES: SetStatement =
     SetStatement::new(4, "INSERT INTO bodies (shard, id, content, expire_time) VALUES {rows}");
 
 static ENDPOINTS: SetStatement = SetStatement::new(
-    24,
+    29,
     "INSERT OR REPLACE INTO endpoints
          (shard, organization_id, endpoint_id, name, url, description, event_types,
           secret_key_id, secret_nonce, secret_ciphertext,
           previous_secret_key_id, previous_secret_nonce, previous_secret_ciphertext,
           previous_secret_expire_time,
           status, status_reason, status_cause, status_delivery_id, status_time, config_version,
-          version, create_time, update_time, delete_time)
+          version, create_time, update_time, delete_time, payload_format, payload_template,
+          routing_key_key_id, routing_key_nonce, routing_key_ciphertext)
      VALUES {rows}",
 );
 
@@ -208,6 +209,12 @@ fn bind_endpoint(values: &mut Values, shard: Shard, row: &Endpoint) {
     values.push(micros(row.create_time));
     values.push(micros(row.update_time));
     values.push(row.delete_time.map(micros));
+    let routing_key = row.payload_format.routing_key();
+    values.push(row.payload_format.kind().name());
+    values.push(row.payload_format.template());
+    values.push(routing_key.map(|key| key.key_id.as_str()));
+    values.push(routing_key.map(|key| &key.nonce[..]));
+    values.push(routing_key.map(|key| &key.ciphertext[..]));
 }
 
 fn bind_event(values: &mut Values, shard: Shard, row: &Event) {

@@ -2,6 +2,8 @@
 
 use keeptrusts_webhooks_contracts::v1;
 
+use crate::pages::payload;
+
 use super::Badge;
 use super::chart::Statistics;
 use super::time::Moment;
@@ -31,6 +33,9 @@ pub(crate) struct EndpointView {
     pub(crate) url: String,
     pub(crate) description: String,
     pub(crate) event_types: Vec<String>,
+    pub(crate) payload_format: &'static str,
+    /// Empty unless the format is a template.
+    pub(crate) payload_template: String,
     pub(crate) status: Badge,
     pub(crate) is_disabled: bool,
     pub(crate) status_reason: String,
@@ -48,6 +53,8 @@ impl EndpointView {
     pub(crate) fn of(endpoint: v1::Endpoint) -> EndpointView {
         EndpointView {
             status: status(endpoint.status()),
+            payload_format: payload::name(payload::kind_of(&endpoint)),
+            payload_template: endpoint.payload_template.clone(),
             is_disabled: endpoint.status() == v1::EndpointStatus::Disabled,
             status_reason: endpoint.status_reason,
             status_time: Moment::of(endpoint.status_time.as_ref()),

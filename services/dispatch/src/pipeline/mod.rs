@@ -5,6 +5,7 @@
 
 mod cancel;
 mod health;
+mod outgoing;
 mod receiver;
 mod record;
 mod replay;

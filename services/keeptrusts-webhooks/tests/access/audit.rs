@@ -47,6 +47,7 @@ async fn everything_that_people_do_is_in_the_trail_and_no_secret_is(backend: Bac
             paths: vec!["url".to_owned(), "secret".to_owned()],
         }),
         secret: PLANTED.to_owned(),
+        ..Default::default()
     };
     acme.endpoints().update_endpoint(update).await.expect("updated");
     let reveal =

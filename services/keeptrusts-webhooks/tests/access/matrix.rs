@@ -89,6 +89,9 @@ fn rules() -> Vec<Rule> {
             organization_id: org, endpoint_id: endpoint,
         };
         "EndpointService/ListEndpoints" "A-VF" true ListEndpointsRequest { organization_id: org };
+        "EndpointService/PreviewPayload" "A-VF" true PreviewPayloadRequest {
+            organization_id: org, event_type: |_| "user.invited".to_owned(),
+        };
         "EndpointService/UpdateEndpoint" "A--F" true UpdateEndpointRequest {
             organization_id: org,
             endpoint: |things| Some(v1::Endpoint {

@@ -12,6 +12,7 @@ mod auditing;
 mod editing;
 mod following;
 mod forging;
+mod formatting;
 mod hostile;
 mod logs;
 mod looking;

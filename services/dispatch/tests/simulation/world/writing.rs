@@ -11,6 +11,8 @@ use keeptrusts_webhooks_domain::ids::{
     DeliveryId, EndpointId, EventId, OperationId, OrganizationId,
 };
 use keeptrusts_webhooks_domain::log::Stream;
+use keeptrusts_webhooks_domain::payload_format::{PayloadChange, PayloadFormat};
+use keeptrusts_webhooks_store::keyring::Purpose;
 use keeptrusts_webhooks_store::{
     AppendError, Appended, BodyId, Expected, KeyStore, NewBody, NewRecord, Operation, Refusal,
     new_ulid,
@@ -48,7 +50,7 @@ impl World {
         event_type: EventType,
     ) -> Result<EndpointId, AppendError> {
         let id = EndpointId::new(new_ulid(self.now()));
-        let sealed = self.front.keyring.seal(organization, id, &secret()).await;
+        let sealed = self.front.keyring.seal(organization, id, Purpose::Signing, &secret()).await;
         let secret = sealed.map_err(|_| AppendError::Unavailable)?;
         let created = Endpoint::create(NewEndpoint {
             name: name.to_owned(),
@@ -56,6 +58,7 @@ impl World {
             description: String::new(),
             event_types: vec![event_type],
             secret,
+            payload_format: PayloadFormat::Keeptrusts,
         });
         let record = NewRecord {
             stream: Stream::Endpoint(id),
@@ -160,7 +163,11 @@ impl World {
     pub(crate) async fn subscribe(&self, endpoint_id: EndpointId, event_type: EventType) {
         let event_types = Some(vec![event_type]);
         let update = EndpointUpdate { event_types, ..EndpointUpdate::default() };
-        self.command(endpoint_id, EndpointCommand::Update(update)).await;
+        self.command(
+            endpoint_id,
+            EndpointCommand::Update { update, payload: PayloadChange::default() },
+        )
+        .await;
     }
 
     pub(crate) async fn ask_for_retry(&self, delivery_id: DeliveryId) {
