@@ -42,7 +42,7 @@ certificate() { # NAME, ALTERNATIVE NAMES
     -days 825 -extfile "$new/$1.ext" -out "$new/$1.pem" 2>/dev/null
   rm "$new/$1.csr" "$new/$1.ext"
 }
-certificate services "DNS:endpoint,DNS:ingest,DNS:dispatch,DNS:access"
+certificate services "DNS:endpoint,DNS:ingest,DNS:dispatch,DNS:access,DNS:notification"
 certificate localhost "DNS:localhost,IP:127.0.0.1,IP:::1"
 # Nothing else is ever signed with it.
 rm -f "$new/ca.key" "$new"/*.srl

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use prost::Message;
 
 /// Their Debug is written by hand, in `src/redacted.rs`, and does not show the secret.
-const MESSAGES_WITH_SECRET: [&str; 8] = [
+const MESSAGES_WITH_SECRET: [&str; 12] = [
     "CreateEndpointRequest",
     "CreateEndpointResponse",
     "UpdateEndpointRequest",
@@ -14,6 +14,10 @@ const MESSAGES_WITH_SECRET: [&str; 8] = [
     "RevealSecretResponse",
     "CreateKeyResponse",
     "CreateSessionResponse",
+    "SlackDestination",
+    "TeamsDestination",
+    "PagerDutyDestination",
+    "WebhookDestination",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -25,6 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "keeptrusts/webhooks/v1/dispatch_service.proto",
         "keeptrusts/webhooks/v1/access_service.proto",
         "keeptrusts/webhooks/v1/audit_service.proto",
+        "keeptrusts/webhooks/v1/notification_service.proto",
         "keeptrusts/webhooks/log/v1/record.proto",
     ];
     let descriptors = protox::compile(protos, [&root])?;

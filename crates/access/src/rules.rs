@@ -68,6 +68,14 @@ fn permission_for(method: &str) -> Option<Permission> {
             Permission::KnowOneself
         }
 
+        "NotificationService/CreateChannel"
+        | "NotificationService/UpdateChannel"
+        | "NotificationService/DeleteChannel" => Permission::Manage,
+        "NotificationService/TestChannel" => Permission::Send,
+        "NotificationService/GetChannel"
+        | "NotificationService/ListChannels"
+        | "NotificationService/ListNotifications" => Permission::Read,
+
         "AuditService/ListAuditEntries" => Permission::ReadAudit,
         _ => return None,
     })

@@ -16,6 +16,8 @@ mod event;
 mod fields;
 mod ingest_requests;
 mod key;
+mod notification;
+mod notification_requests;
 mod page;
 mod payload_format;
 mod publish_error;
@@ -41,6 +43,10 @@ pub use endpoint_requests::{
 pub use event::event_with_body;
 pub use ingest_requests::{EventRef, ListEvents, Publish, PublishBatch};
 pub use key::key_message;
+pub use notification_requests::{
+    ChannelRef, CreateChannel, DeleteChannel, ListChannels, ListNotifications, NewDestination,
+    UpdateChannel,
+};
 pub use page::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Page, foreign_page_token};
 pub use publish_error::publish_error;
 pub use replay::counted_replay;

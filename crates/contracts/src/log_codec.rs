@@ -3,19 +3,23 @@
 //! Old records stay readable for ever. Encoding cannot fail; decoding fails only on bytes that
 //! no version of ours has written, or that a newer one has.
 
+mod channel;
 mod delivery;
 mod endpoint;
 mod event;
 mod exchange;
 mod key;
 mod metadata;
+mod notification;
 mod operator;
 mod replay;
 mod values;
 
+use keeptrusts_webhooks_domain::channel::ChannelFact;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, Fact, OperatorFact};
 use keeptrusts_webhooks_domain::key::KeyFact;
 use keeptrusts_webhooks_domain::log::Stream;
+use keeptrusts_webhooks_domain::notification::NotificationFact;
 use keeptrusts_webhooks_domain::replay::ReplayFact;
 use prost::Message;
 
@@ -23,6 +27,7 @@ use crate::log::v1 as pb;
 
 pub use exchange::{decode_exchange, encode_exchange};
 pub use metadata::Metadata;
+pub use notification::{decode_summary, encode_summary};
 
 /// Bytes that are not a record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,6 +60,8 @@ pub fn encode(fact: &Fact) -> Vec<u8> {
         Fact::Delivery(fact) => fact.into(),
         Fact::Key(fact) => fact.into(),
         Fact::Replay(fact) => fact.into(),
+        Fact::Channel(fact) => fact.into(),
+        Fact::Notification(fact) => fact.into(),
         Fact::Operator(fact) => fact.into(),
     };
     pb::RecordData { fact: Some(fact) }.encode_to_vec()
@@ -70,6 +77,8 @@ pub fn decode(stream: Stream, data: &[u8]) -> Result<Fact, DecodeError> {
         Stream::Delivery(_) => delivery::decode(message).map(Fact::Delivery),
         Stream::Key(_) => key::decode(message).map(Fact::Key),
         Stream::Replay(_) => replay::decode(message).map(Fact::Replay),
+        Stream::Channel(_) => channel::decode(message).map(Fact::Channel),
+        Stream::Notification(_) => notification::decode(message).map(Fact::Notification),
         Stream::Operation(_) => operator::decode(message).map(Fact::Operator),
     }
 }
@@ -103,6 +112,15 @@ pub fn kind(fact: &Fact) -> &'static str {
         Fact::Replay(ReplayFact::Advanced(_)) => "ReplayAdvanced",
         Fact::Replay(ReplayFact::Ended { .. }) => "ReplayEnded",
         Fact::Replay(ReplayFact::Cancelled { .. }) => "ReplayCancelled",
+        Fact::Channel(ChannelFact::Created(_)) => "ChannelCreated",
+        Fact::Channel(ChannelFact::Updated { .. }) => "ChannelUpdated",
+        Fact::Channel(ChannelFact::Deleted) => "ChannelDeleted",
+        Fact::Channel(ChannelFact::Failing { .. }) => "ChannelFailing",
+        Fact::Channel(ChannelFact::Recovered) => "ChannelRecovered",
+        Fact::Notification(NotificationFact::Raised(_)) => "NotificationRaised",
+        Fact::Notification(NotificationFact::Counted { .. }) => "NotificationCounted",
+        Fact::Notification(NotificationFact::Sent { .. }) => "NotificationSent",
+        Fact::Notification(NotificationFact::Failed { .. }) => "NotificationFailed",
         Fact::Operator(OperatorFact::OrganizationErased) => "OrganizationErased",
         Fact::Operator(OperatorFact::MasterKeyRotated { .. }) => "MasterKeyRotated",
     }

@@ -49,6 +49,34 @@ hide_secret! {
     RotateSecretRequest { organization_id, endpoint_id, overlap };
     RotateSecretResponse { endpoint };
     RevealSecretResponse {};
+    WebhookDestination { url };
+}
+
+macro_rules! hide_url {
+    ($($message:ident),*) => {
+        $(impl fmt::Debug for v1::$message {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let v1::$message { url, address } = self;
+                f.debug_struct(stringify!($message))
+                    .field("url", &hidden(url))
+                    .field("address", address)
+                    .finish()
+            }
+        })*
+    };
+}
+
+hide_url!(SlackDestination, TeamsDestination);
+
+impl fmt::Debug for v1::PagerDutyDestination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let v1::PagerDutyDestination { routing_key, region, url } = self;
+        f.debug_struct("PagerDutyDestination")
+            .field("routing_key", &hidden(routing_key))
+            .field("region", region)
+            .field("url", url)
+            .finish()
+    }
 }
 
 /// The same for requests that can carry two: the endpoint's secret and PagerDuty's routing key.
@@ -104,6 +132,13 @@ mod tests {
             format!("{:?}", v1::RevealSecretResponse { secret: secret() }),
             format!("{:?}", v1::CreateKeyResponse { token: secret(), ..Default::default() }),
             format!("{:?}", v1::CreateSessionResponse { token: secret(), ..Default::default() }),
+            format!("{:?}", v1::SlackDestination { url: secret(), ..Default::default() }),
+            format!("{:?}", v1::TeamsDestination { url: secret(), ..Default::default() }),
+            format!("{:?}", v1::WebhookDestination { secret: secret(), ..Default::default() }),
+            format!(
+                "{:?}",
+                v1::PagerDutyDestination { routing_key: secret(), ..Default::default() }
+            ),
         ];
         for text in shown {
             assert!(text.contains("(hidden)") && !text.contains("horse"), "{text}");

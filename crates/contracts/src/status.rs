@@ -81,7 +81,15 @@ pub fn failed_precondition(reason: Reason, message: impl Into<String>) -> Status
 
 /// ABORTED: somebody else's change came first. AIP-154.
 pub fn aborted_stale_etag() -> Status {
-    let message = "the etag is not the current one: get the endpoint again, decide anew, and send its new etag";
+    aborted_stale_etag_of(Resource::Endpoint)
+}
+
+/// The same for what is no endpoint.
+pub fn aborted_stale_etag_of(resource: Resource) -> Status {
+    let message = format!(
+        "the etag is not the current one: get the {} again, decide anew, and send its new etag",
+        resource.name()
+    );
     plain(Code::Aborted, Reason::StaleEtag, message)
 }
 

@@ -1,10 +1,12 @@
 //! The audit trail: which facts belong into it, and what they tell.
 
+use crate::channel::{ChannelFact, ChannelUpdate, Destination, NewChannel};
 use crate::event_type::EventType;
 use crate::fact::{DeliveryFact, EndpointFact, EndpointUpdate, Fact, OperatorFact};
-use crate::ids::{DeliveryId, EndpointId, EventId, KeyId, ReplayId};
+use crate::ids::{ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId, ReplayId};
 use crate::key::{KeyFact, NewKey};
 use crate::log::Stream;
+use crate::notification::{NotificationFact, NotificationType};
 use crate::payload_format::PayloadFormat;
 use crate::replay::{NewReplay, ReplayFact};
 
@@ -71,6 +73,14 @@ actions! {
     OrganizationErased "organization.erased";
     /// An operator replaced the master key.
     MasterKeyRotated "master_key.rotated";
+    /// A notification channel was created.
+    ChannelCreated "channel.created";
+    /// Its configuration was changed.
+    ChannelUpdated "channel.updated";
+    /// It was deleted.
+    ChannelDeleted "channel.deleted";
+    /// A test was sent to it.
+    ChannelTested "channel.tested";
 }
 
 /// What one change of an endpoint is filed under that has replaced its secret and something else.
@@ -149,6 +159,18 @@ pub fn action_of(fact: &Fact) -> Option<AuditAction> {
             ReplayFact::Cancelled { .. } => AuditAction::ReplayCancelled,
             ReplayFact::Advanced(_) | ReplayFact::Ended { .. } => return None,
         },
+        Fact::Channel(fact) => match fact {
+            ChannelFact::Created(_) => AuditAction::ChannelCreated,
+            ChannelFact::Updated { .. } => AuditAction::ChannelUpdated,
+            ChannelFact::Deleted => AuditAction::ChannelDeleted,
+            ChannelFact::Failing { .. } | ChannelFact::Recovered => return None,
+        },
+        Fact::Notification(NotificationFact::Raised(new))
+            if new.notification_type == NotificationType::Test =>
+        {
+            AuditAction::ChannelTested
+        }
+        Fact::Notification(_) => return None,
         Fact::Operator(OperatorFact::OrganizationErased) => AuditAction::OrganizationErased,
         Fact::Operator(OperatorFact::MasterKeyRotated { .. }) => AuditAction::MasterKeyRotated,
         Fact::EventAccepted(_) | Fact::DeliveriesScheduled(_) => return None,
@@ -168,6 +190,10 @@ pub struct Subject {
     pub key_id: Option<KeyId>,
     /// The replay.
     pub replay_id: Option<ReplayId>,
+    /// The notification channel.
+    pub channel_id: Option<ChannelId>,
+    /// The notification.
+    pub notification_id: Option<NotificationId>,
 }
 
 impl Subject {
@@ -180,6 +206,8 @@ impl Subject {
             Stream::Delivery(id) => subject.delivery_id = Some(id),
             Stream::Key(id) => subject.key_id = Some(id),
             Stream::Replay(id) => subject.replay_id = Some(id),
+            Stream::Channel(id) => subject.channel_id = Some(id),
+            Stream::Notification(id) => subject.notification_id = Some(id),
             Stream::Operation(_) => {}
         }
         match fact {
@@ -196,6 +224,9 @@ impl Subject {
             }
             Fact::Replay(ReplayFact::Cancelled { endpoint_id }) => {
                 subject.endpoint_id = Some(*endpoint_id);
+            }
+            Fact::Notification(NotificationFact::Raised(new)) => {
+                subject.channel_id = Some(new.channel_id);
             }
             _ => {}
         }
@@ -258,6 +289,8 @@ pub fn changes_of(fact: &Fact) -> Vec<Change> {
             changes
         }
         Fact::Replay(ReplayFact::Requested(new)) => replay_requested(new),
+        Fact::Channel(ChannelFact::Created(new)) => channel_created(new),
+        Fact::Channel(ChannelFact::Updated { update, before }) => channel_updated(update, before),
         Fact::Operator(OperatorFact::MasterKeyRotated { previous, current }) => vec![Change {
             field: "master_key_id",
             before: Some(previous.clone()),
@@ -337,6 +370,48 @@ fn payload_changes<K, L>(before: &PayloadFormat<K>, after: &PayloadFormat<L>) ->
         after.routing_key().map(|_| Change { field: "routing_key", before: None, after: None });
     let told = [kind, template].into_iter().filter(|change| change.before != change.after);
     told.chain(routing_key).collect()
+}
+
+fn channel_created(new: &NewChannel) -> Vec<Change> {
+    let NewChannel { name, destination, subscriptions, endpoint_ids } = new.clone();
+    let update = ChannelUpdate {
+        name: Some(name),
+        destination: Some(destination),
+        subscriptions: Some(subscriptions),
+        endpoint_ids: Some(endpoint_ids).filter(|ids| !ids.is_empty()),
+    };
+    let mut changes = channel_updated(&update, &ChannelUpdate::default());
+    let kind = Some(new.destination.kind.name().to_owned());
+    changes.insert(1, Change { field: "kind", before: None, after: kind });
+    changes
+}
+
+fn channel_updated(update: &ChannelUpdate, before: &ChannelUpdate) -> Vec<Change> {
+    let types = |types: &Option<Vec<NotificationType>>| {
+        let names = types.as_ref()?.iter().map(|kind| kind.name());
+        Some(names.collect::<Vec<_>>().join(", "))
+    };
+    let ids = |ids: &Option<Vec<EndpointId>>| {
+        let ids = ids.as_ref()?.iter().map(ToString::to_string);
+        Some(ids.collect::<Vec<_>>().join(", "))
+    };
+    let address = |destination: &Option<Destination>| {
+        destination.as_ref().map(|destination| destination.address.clone())
+    };
+    let fields = [
+        ("name", before.name.clone(), update.name.clone()),
+        ("address", address(&before.destination), address(&update.destination)),
+        ("subscriptions", types(&before.subscriptions), types(&update.subscriptions)),
+        ("endpoint_ids", ids(&before.endpoint_ids), ids(&update.endpoint_ids)),
+    ];
+    let changed =
+        fields.into_iter().filter(|(_, before, after)| after.is_some() && before != after);
+    let mut changes: Vec<_> =
+        changed.map(|(field, before, after)| Change { field, before, after }).collect();
+    if update.destination.as_ref().is_some_and(|destination| destination.secret.is_some()) {
+        changes.push(Change { field: "secret", before: None, after: None });
+    }
+    changes
 }
 
 fn names(event_types: &[EventType]) -> String {

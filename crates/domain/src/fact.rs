@@ -2,12 +2,14 @@
 
 use crate::Timestamp;
 use crate::attempt::AttemptMade;
+use crate::channel::ChannelFact;
 use crate::delivery::DeliveryState;
 use crate::event::{ContentDigest, Idempotency};
 use crate::event_type::EventType;
 use crate::health::DisableCause;
 use crate::ids::{DeliveryId, EndpointId, EventId, ReplayId};
 use crate::key::KeyFact;
+use crate::notification::NotificationFact;
 use crate::payload_format::PayloadFormat;
 use crate::replay::ReplayFact;
 use crate::secret::SealedSecret;
@@ -28,6 +30,10 @@ pub enum Fact {
     Key(KeyFact),
     /// Something happened to a replay. Stream: the replay.
     Replay(ReplayFact),
+    /// Something happened to a notification channel. Stream: the channel.
+    Channel(ChannelFact),
+    /// Something happened to a notification. Stream: the notification.
+    Notification(NotificationFact),
     /// An operator did something with a command. Stream: the operation.
     Operator(OperatorFact),
 }

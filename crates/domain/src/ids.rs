@@ -3,7 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use sha2::{Digest, Sha256};
 use ulid::Ulid;
+
+use crate::Timestamp;
 
 use crate::limits::MAX_ORGANIZATION_ID_CHARS;
 use crate::violation::Violation;
@@ -94,9 +97,27 @@ ulid_id!(
     ReplayId, "rpl_", "a replay id (`rpl_` and 26 characters)"
 );
 ulid_id!(
+    /// A notification channel's id.
+    ChannelId, "chn_", "a channel id (`chn_` and 26 characters)"
+);
+ulid_id!(
+    /// A notification's id.
+    NotificationId, "ntf_", "a notification id (`ntf_` and 26 characters)"
+);
+ulid_id!(
     /// The id of one append operation, by which a lost answer can be looked up.
     OperationId, "op_", "an operation id (`op_` and 26 characters)"
 );
+
+impl NotificationId {
+    /// The id of a channel's summary of the week that ended then: the same for whoever makes it.
+    pub fn of_week(channel: ChannelId, week_end: Timestamp) -> NotificationId {
+        let milliseconds = u64::try_from(week_end.as_millisecond()).unwrap_or(0);
+        let digest = Sha256::digest(format!("weekly summary/{channel}/{milliseconds}"));
+        let random = digest.iter().take(10).fold(0u128, |hash, byte| hash << 8 | u128::from(*byte));
+        NotificationId(Ulid::from_parts(milliseconds, random))
+    }
+}
 
 /// The tenant that everything belongs to: 1 to 64 characters of a-z, 0-9, `-` and `_`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -174,6 +195,20 @@ mod tests {
         for wrong in ["", "ep_", "ep_123", "evt_ep_", "ep_8ZZZZZZZZZZZZZZZZZZZZZZZZZ"] {
             assert!(wrong.parse::<EndpointId>().is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn a_weeks_summary_has_one_id_for_each_channel() {
+        let (monday, next) = ("2026-04-20T00:00:00Z", "2026-04-27T00:00:00Z");
+        let of = |channel: ChannelId, end: &str| {
+            NotificationId::of_week(channel, end.parse().expect("a timestamp"))
+        };
+        assert_eq!(of(ChannelId::MIN, monday), of(ChannelId::MIN, monday));
+        assert_ne!(of(ChannelId::MIN, monday), of(ChannelId::MAX, monday));
+        assert!(of(ChannelId::MIN, monday) < of(ChannelId::MIN, next));
+        // Pinned: with another id, the summary of a week would be sent once more.
+        let pinned = of(ChannelId::MIN, monday).to_string();
+        assert_eq!(pinned, "ntf_01KPM2ZN00KW6TGMQS98G8W0CV");
     }
 
     #[test]

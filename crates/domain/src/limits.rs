@@ -24,6 +24,12 @@ pub const MAX_TEMPLATE_BYTES: usize = 16 * 1024;
 pub const ROUTING_KEY_CHARS: usize = 32;
 /// An idempotency key, in bytes.
 pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 256;
+/// An organization's notification channels.
+pub const MAX_CHANNELS: u64 = 50;
+/// The endpoints that a channel can be limited to.
+pub const MAX_CHANNEL_ENDPOINTS: usize = 100;
+/// The recipients of an e-mail channel.
+pub const MAX_RECIPIENTS: usize = 20;
 /// The events of one PublishEvents call.
 pub const MAX_EVENTS_PER_BATCH: usize = 1_000;
 /// How long an old secret may go on signing beside the new one.

@@ -6,7 +6,8 @@ use std::str::FromStr;
 use sha2::{Digest, Sha256};
 
 use crate::ids::{
-    DeliveryId, EndpointId, EventId, InvalidId, KeyId, OperationId, OrganizationId, ReplayId,
+    ChannelId, DeliveryId, EndpointId, EventId, InvalidId, KeyId, NotificationId, OperationId,
+    OrganizationId, ReplayId,
 };
 
 /// One of the independent logs. Counted from 0.
@@ -75,8 +76,8 @@ impl Version {
     }
 }
 
-/// The history of one thing: `endpoint/…`, `event/…`, `delivery/…`, `key/…`, `replay/…` or
-/// `operation/…`.
+/// The history of one thing: `endpoint/…`, `event/…`, `delivery/…`, `key/…`, `replay/…`,
+/// `channel/…`, `notification/…` or `operation/…`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stream {
     /// An endpoint's.
@@ -89,6 +90,10 @@ pub enum Stream {
     Key(KeyId),
     /// A replay's.
     Replay(ReplayId),
+    /// A notification channel's.
+    Channel(ChannelId),
+    /// A notification's.
+    Notification(NotificationId),
     /// Of what an operator did once: one record.
     Operation(OperationId),
 }
@@ -101,6 +106,8 @@ impl fmt::Display for Stream {
             Stream::Delivery(id) => write!(f, "delivery/{id}"),
             Stream::Key(id) => write!(f, "key/{id}"),
             Stream::Replay(id) => write!(f, "replay/{id}"),
+            Stream::Channel(id) => write!(f, "channel/{id}"),
+            Stream::Notification(id) => write!(f, "notification/{id}"),
             Stream::Operation(id) => write!(f, "operation/{id}"),
         }
     }
@@ -115,6 +122,8 @@ impl FromStr for Stream {
             Some(("event", id)) => id.parse().map(Stream::Event),
             Some(("key", id)) => id.parse().map(Stream::Key),
             Some(("replay", id)) => id.parse().map(Stream::Replay),
+            Some(("channel", id)) => id.parse().map(Stream::Channel),
+            Some(("notification", id)) => id.parse().map(Stream::Notification),
             Some(("operation", id)) => id.parse().map(Stream::Operation),
             // Anything else fails as a delivery's id does.
             Some(("delivery", id)) => id.parse().map(Stream::Delivery),
@@ -174,6 +183,8 @@ mod tests {
             Stream::Delivery(DeliveryId::MIN),
             Stream::Key(KeyId::MIN),
             Stream::Replay(ReplayId::MAX),
+            Stream::Channel(ChannelId::MAX),
+            Stream::Notification(NotificationId::MIN),
             Stream::Operation(OperationId::MIN),
         ] {
             let name = RecordName { stream, version: Version(7) };

@@ -1,4 +1,4 @@
-//! Endpoint secrets: in clear only where a request is signed or an admin is shown one.
+//! Secrets: in clear only where a request is signed or made, or an admin is shown one.
 
 use std::fmt;
 
@@ -30,6 +30,11 @@ impl Secret {
     /// A generated secret: 64 hex digits.
     pub fn from_random(random: [u8; 32]) -> Secret {
         Secret(Zeroizing::new(hex::encode(random)))
+    }
+
+    /// What was once sealed, whatever it is: its rules were checked when it was given.
+    pub fn opened(text: String) -> Secret {
+        Secret(Zeroizing::new(text))
     }
 
     /// The text itself. Only for signing, sealing and showing it to an admin.

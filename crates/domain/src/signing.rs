@@ -1,11 +1,12 @@
 //! The signatures that receivers verify.
 
+use std::fmt::Display;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::ids::EventId;
 use crate::secret::Secret;
 
 type HmacSha256 = Hmac<Sha256>;
@@ -18,16 +19,16 @@ pub fn keeptrusts_signature(secret: &Secret, body: &[u8]) -> String {
 }
 
 /// One entry of `webhook-signature` as Standard Webhooks 1.0 defines it: `v1,` and the base64
-/// HMAC-SHA256 of `{event id}.{timestamp}.{body}`, keyed with the secret's UTF-8 bytes.
+/// HMAC-SHA256 of `{message id}.{timestamp}.{body}`, keyed with the secret's UTF-8 bytes.
 /// `timestamp` is in seconds since the Unix epoch and stands in `webhook-timestamp`.
 pub fn standard_signature(
     secret: &Secret,
-    event_id: EventId,
+    message_id: impl Display,
     timestamp: i64,
     body: &[u8],
 ) -> String {
     let tag = keyed(secret)
-        .chain_update(format!("{event_id}.{timestamp}."))
+        .chain_update(format!("{message_id}.{timestamp}."))
         .chain_update(body)
         .finalize()
         .into_bytes();
@@ -41,6 +42,7 @@ fn keyed(secret: &Secret) -> HmacSha256 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::EventId;
 
     // The expected values are Python's: hmac.new(key, message, "sha256").
     #[test]

@@ -17,7 +17,7 @@ mod source;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
+use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_domain::secret::{SealedSecret, Secret};
 use tokio::time::Instant;
@@ -25,10 +25,10 @@ use tokio::time::Instant;
 use crate::key_store::{DataKeyCreation, StoredDataKey, WrappedDataKey};
 use crate::store::{Store, StoreError};
 use data_key::DataKey;
-pub use data_key::Purpose;
 use opened_keys::OpenedKeys;
 use rotation::CaughtUp;
 
+pub use data_key::SecretOwner;
 pub use error::{KeyProblem, KeyringError, SecretError};
 pub use key_file::KeyFile;
 pub use master_keys::{MAX_MASTER_KEYS, MasterKey, MasterKeys};
@@ -98,13 +98,12 @@ impl Keyring {
         }
     }
 
-    /// Encrypts an endpoint's secret. An organization whose first one it is gets a data key. The
+    /// Encrypts an endpoint's or a channel's secret. An organization whose first one it is gets a data key. The
     /// database is asked each time: nothing is sealed for an organization that was erased.
     pub async fn seal(
         &self,
         organization: &OrganizationId,
-        endpoint: EndpointId,
-        purpose: Purpose,
+        owner: impl Into<SecretOwner>,
         secret: &Secret,
     ) -> Result<SealedSecret, SecretError> {
         let shard = self.shard_of(organization);
@@ -115,19 +114,18 @@ impl Keyring {
             None => self.create_data_key(shard, organization).await?,
         };
         let key = self.unwrap_or_reload(organization, &stored)?;
-        Ok(key.seal(organization, endpoint, purpose, secret))
+        Ok(key.seal(organization, owner.into(), secret))
     }
 
-    /// Decrypts an endpoint's secret.
+    /// Decrypts an endpoint's or a channel's secret.
     pub async fn open(
         &self,
         organization: &OrganizationId,
-        endpoint: EndpointId,
-        purpose: Purpose,
+        owner: impl Into<SecretOwner>,
         sealed: &SealedSecret,
     ) -> Result<Secret, SecretError> {
         let keys = self.data_keys([organization]).await?;
-        Ok(keys.open(organization, endpoint, purpose, sealed)?)
+        Ok(keys.open(organization, owner, sealed)?)
     }
 
     /// The data keys of organizations, with one query for each shard that they live on, and none
@@ -244,17 +242,16 @@ impl Keyring {
 }
 
 impl DataKeys {
-    /// Decrypts an endpoint's secret, if its organization was among those asked for.
+    /// Decrypts an endpoint's or a channel's secret, if its organization was among those asked for.
     pub fn open(
         &self,
         organization: &OrganizationId,
-        endpoint: EndpointId,
-        purpose: Purpose,
+        owner: impl Into<SecretOwner>,
         sealed: &SealedSecret,
     ) -> Result<Secret, KeyProblem> {
         let no_key = || KeyProblem::NoDataKey { organization: organization.clone() };
         let key = self.0.get(organization).ok_or_else(no_key)?;
-        key.as_ref().map_err(Clone::clone)?.open(organization, endpoint, purpose, sealed)
+        key.as_ref().map_err(Clone::clone)?.open(organization, owner.into(), sealed)
     }
 }
 

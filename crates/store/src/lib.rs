@@ -21,6 +21,7 @@ pub mod keyring;
 pub mod log;
 pub mod memory;
 mod metrics;
+mod notification_store;
 pub mod operation;
 pub mod plan;
 pub mod postgres;
@@ -36,6 +37,7 @@ pub use ids::{new_ulid, system_clock};
 pub use key_store::KeyStore;
 pub use log::{AppendError, Follower, Log};
 pub use memory::Clock;
+pub use notification_store::{NotificationStore, Told};
 pub use operation::{
     Advance, Appended, BodyId, Expected, NewBody, NewRecord, Operation, Record, Refusal,
 };

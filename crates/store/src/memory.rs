@@ -2,6 +2,7 @@
 //! run on. Nothing survives the process.
 
 mod data_keys;
+mod notifications;
 mod replays;
 
 use std::collections::{BTreeMap, HashMap};
@@ -14,15 +15,18 @@ use bytes::Bytes;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::Attempt;
 use keeptrusts_webhooks_domain::audit::file_of;
+use keeptrusts_webhooks_domain::channel::Channel;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::health::Failing;
 use keeptrusts_webhooks_domain::ids::{
-    AttemptId, DeliveryId, EndpointId, EventId, KeyId, OperationId, OrganizationId, ReplayId,
+    AttemptId, ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId, OperationId,
+    OrganizationId, ReplayId,
 };
 use keeptrusts_webhooks_domain::key::{Key, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard, Stream, Version};
+use keeptrusts_webhooks_domain::notification::Notification;
 use keeptrusts_webhooks_domain::replay::{Replay, ReplayCursor, ReplaySelection, ReplayState};
 use tokio::sync::mpsc;
 
@@ -79,6 +83,8 @@ struct Tables {
     failing: BTreeMap<(OrganizationId, EndpointId), Failing>,
     keys: BTreeMap<KeyId, Key>,
     replays: BTreeMap<ReplayId, Replay>,
+    channels: BTreeMap<ChannelId, Channel>,
+    notifications: BTreeMap<NotificationId, Notification>,
 }
 
 impl MemoryStore {
@@ -113,11 +119,16 @@ impl ShardData {
         let deliveries = touched.deliveries.iter().filter_map(|(_, id)| tables.deliveries.get(id));
         let keys = touched.keys.iter().filter_map(|id| tables.keys.get(id));
         let replays = touched.replays.iter().filter_map(|(_, id)| tables.replays.get(id));
+        let channels = touched.channels.iter().filter_map(|(_, id)| tables.channels.get(id));
+        let notifications =
+            touched.notifications.iter().filter_map(|(_, id)| tables.notifications.get(id));
         Loaded {
             endpoints: endpoints.map(|endpoint| (endpoint.id, endpoint.clone())).collect(),
             deliveries: deliveries.map(|delivery| (delivery.id, delivery.clone())).collect(),
             keys: keys.map(|key| (key.id, key.clone())).collect(),
             replays: replays.map(|replay| (replay.id, replay.clone())).collect(),
+            channels: channels.map(|row| (row.id, row.clone())).collect(),
+            notifications: notifications.map(|row| (row.id, row.clone())).collect(),
         }
     }
 
@@ -170,6 +181,8 @@ impl Tables {
         }
         self.keys.extend(changes.keys);
         self.replays.extend(changes.replays);
+        self.channels.extend(changes.channels);
+        self.notifications.extend(changes.notifications);
     }
 }
 
@@ -690,7 +703,7 @@ impl Store for MemoryStore {
             }
             Stream::Replay(id) => (data.tables.replays.get(&id))
                 .is_some_and(|row| row.request.selection.endpoint_id == endpoint),
-            Stream::Event(_) | Stream::Key(_) | Stream::Operation(_) => false,
+            _ => false,
         };
         let matches = |record: &&Record| {
             let file = file_of(&record.fact);
@@ -793,6 +806,8 @@ impl Store for MemoryStore {
         compare("deliveries", &stored.deliveries, &rebuilt.deliveries, &mut differences);
         compare("keys", &stored.keys, &rebuilt.keys, &mut differences);
         compare("replays", &stored.replays, &rebuilt.replays, &mut differences);
+        compare("channels", &stored.channels, &rebuilt.channels, &mut differences);
+        compare("notifications", &stored.notifications, &rebuilt.notifications, &mut differences);
         compare("attempts", &stored.attempts, &rebuilt.attempts, &mut differences);
         compare(
             "attempt_counts",

@@ -76,7 +76,7 @@ pub struct NewRecord {
 pub enum Expected {
     /// It has no records. Trusted, not looked up: its id has just been made.
     New,
-    /// It has exactly this many records. A key's may be expected to have none.
+    /// It has exactly this many records. A key's or a notification's may be expected to have none.
     Version(Version),
     /// It exists.
     Any,

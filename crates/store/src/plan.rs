@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::channel::Channel;
 use keeptrusts_webhooks_domain::event::{Idempotency, IdempotencyKey};
 use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
@@ -180,6 +181,16 @@ fn next_version(
             .replay(id)
             .filter(|row| row.organization_id == *organization)
             .map(|row| row.version),
+        Stream::Channel(id) => {
+            let ours = |row: &&Channel| row.organization_id == *organization;
+            fold.channel(id).filter(ours).map(|row| row.version)
+        }
+        // The same as a key: one whose id is computed is raised only if it is not there.
+        Stream::Notification(id) => {
+            let existing = fold.notification(id);
+            let is_ours = existing.is_none_or(|row| row.organization_id == *organization);
+            is_ours.then(|| existing.map_or(Version(0), |row| row.version))
+        }
         // An event's stream has two records: the step of the checkpoint lets the second in once.
         Stream::Event(_) => Some(Version(1)),
         // It has one record, which is new.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptMade, Outcome, Trigger};
+use keeptrusts_webhooks_domain::channel::{Channel, ChannelFact};
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, NewEndpoint};
 use keeptrusts_webhooks_domain::event::Event;
@@ -12,10 +13,11 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, Fact};
 use keeptrusts_webhooks_domain::health::Failing;
 use keeptrusts_webhooks_domain::ids::{
-    DeliveryId, EndpointId, EventId, KeyId, OrganizationId, ReplayId,
+    ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId, OrganizationId, ReplayId,
 };
 use keeptrusts_webhooks_domain::key::{Key, KeyFact};
 use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
+use keeptrusts_webhooks_domain::notification::{Notification, NotificationFact};
 use keeptrusts_webhooks_domain::replay::{Replay, ReplayFact};
 
 use crate::durations;
@@ -32,6 +34,10 @@ pub struct Loaded {
     pub keys: HashMap<KeyId, Key>,
     /// By id.
     pub replays: HashMap<ReplayId, Replay>,
+    /// By id, deleted ones included.
+    pub channels: HashMap<ChannelId, Channel>,
+    /// By id.
+    pub notifications: HashMap<NotificationId, Notification>,
 }
 
 /// What must be loaded before records can be folded.
@@ -45,6 +51,10 @@ pub struct Touched {
     pub keys: Vec<KeyId>,
     /// Replays, each once.
     pub replays: Vec<(OrganizationId, ReplayId)>,
+    /// Channels, each once.
+    pub channels: Vec<(OrganizationId, ChannelId)>,
+    /// Notifications, each once.
+    pub notifications: Vec<(OrganizationId, NotificationId)>,
 }
 
 impl Touched {
@@ -56,6 +66,7 @@ impl Touched {
         for (organization, stream, fact) in facts {
             match (stream, fact) {
                 (_, Fact::Endpoint(EndpointFact::Created { .. }))
+                | (_, Fact::Channel(ChannelFact::Created(_)))
                 | (_, Fact::Delivery(DeliveryFact::TestRequested { .. }))
                 | (_, Fact::Delivery(DeliveryFact::Replayed { .. }))
                 | (_, Fact::Replay(ReplayFact::Requested(_)))
@@ -65,6 +76,11 @@ impl Touched {
                 // New ones too: some are only made if they are not there.
                 (Stream::Key(id), _) => touched.keys.push(id),
                 (Stream::Replay(id), _) => touched.replays.push((organization.clone(), id)),
+                (Stream::Channel(id), _) => touched.channels.push((organization.clone(), id)),
+                // New ones too: a summary is only made if it is not there.
+                (Stream::Notification(id), _) => {
+                    touched.notifications.push((organization.clone(), id));
+                }
             }
         }
         touched.endpoints.sort_unstable();
@@ -75,6 +91,10 @@ impl Touched {
         touched.keys.dedup();
         touched.replays.sort_unstable();
         touched.replays.dedup();
+        touched.channels.sort_unstable();
+        touched.channels.dedup();
+        touched.notifications.sort_unstable();
+        touched.notifications.dedup();
         touched
     }
 }
@@ -138,6 +158,9 @@ pub struct Changes {
     pub keys: BTreeMap<KeyId, Key>,
     /// Rows to insert or replace.
     pub replays: BTreeMap<ReplayId, Replay>,
+    pub channels: BTreeMap<ChannelId, Channel>,
+    /// Rows to insert or replace.
+    pub notifications: BTreeMap<NotificationId, Notification>,
 }
 
 /// Folds records, one after the other.
@@ -185,6 +208,16 @@ impl Fold {
         self.changes.replays.get(&id).or_else(|| self.loaded.replays.get(&id))
     }
 
+    /// A channel as the records so far leave it.
+    pub fn channel(&self, id: ChannelId) -> Option<&Channel> {
+        self.changes.channels.get(&id).or_else(|| self.loaded.channels.get(&id))
+    }
+
+    /// A notification as the records so far leave it.
+    pub fn notification(&self, id: NotificationId) -> Option<&Notification> {
+        self.changes.notifications.get(&id).or_else(|| self.loaded.notifications.get(&id))
+    }
+
     /// Folds one more record.
     pub fn apply(&mut self, record: &Record) -> Result<(), BrokenLog> {
         match (&record.fact, record.stream) {
@@ -220,6 +253,10 @@ impl Fold {
             (Fact::Delivery(fact), Stream::Delivery(id)) => self.apply_delivery(id, fact, record),
             (Fact::Key(fact), Stream::Key(id)) => self.apply_key(id, fact, record),
             (Fact::Replay(fact), Stream::Replay(id)) => self.apply_replay(id, fact, record),
+            (Fact::Channel(fact), Stream::Channel(id)) => self.apply_channel(id, fact, record),
+            (Fact::Notification(fact), Stream::Notification(id)) => {
+                self.apply_notification(id, fact, record)
+            }
             // It tells what was done past the tables.
             (Fact::Operator(_), Stream::Operation(_)) => Ok(()),
             _ => Err(broken(record)),
@@ -321,6 +358,43 @@ impl Fold {
             replay
         };
         self.changes.replays.insert(id, replay);
+        Ok(())
+    }
+
+    fn apply_channel(
+        &mut self,
+        id: ChannelId,
+        fact: &ChannelFact,
+        record: &Record,
+    ) -> Result<(), BrokenLog> {
+        let channel = if let ChannelFact::Created(config) = fact {
+            let organization = record.organization_id.clone();
+            Channel::created(id, organization, config.clone(), record.recorded_at)
+        } else {
+            let mut channel = self.channel(id).cloned().ok_or_else(|| broken(record))?;
+            channel.apply(fact, record.recorded_at);
+            channel
+        };
+        self.changes.channels.insert(id, channel);
+        Ok(())
+    }
+
+    fn apply_notification(
+        &mut self,
+        id: NotificationId,
+        fact: &NotificationFact,
+        record: &Record,
+    ) -> Result<(), BrokenLog> {
+        let cause = record.metadata.causation.unwrap_or(Position::START);
+        let notification = if let NotificationFact::Raised(new) = fact {
+            let (organization, new) = (record.organization_id.clone(), (**new).clone());
+            Notification::raised(id, organization, new, cause, record.recorded_at)
+        } else {
+            let mut notification = self.notification(id).cloned().ok_or_else(|| broken(record))?;
+            notification.apply(fact, cause, record.recorded_at);
+            notification
+        };
+        self.changes.notifications.insert(id, notification);
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use keeptrusts_webhooks_contracts::log_codec;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::access::Role;
 use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptMade, Outcome, Trigger};
+use keeptrusts_webhooks_domain::channel::{ChannelKind, ChannelStatus};
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus, PreviousSecret};
 use keeptrusts_webhooks_domain::event::{ContentDigest, Event, Idempotency, IdempotencyKey};
@@ -15,6 +16,7 @@ use keeptrusts_webhooks_domain::health::{Failing, StatusCause};
 use keeptrusts_webhooks_domain::ids::{EndpointId, KeyId, OrganizationId};
 use keeptrusts_webhooks_domain::key::{Key, SessionOrigin, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
+use keeptrusts_webhooks_domain::notification::{NotificationState, NotificationType};
 use keeptrusts_webhooks_domain::payload_format::{PayloadFormat, PayloadKind};
 use keeptrusts_webhooks_domain::replay::{
     NewReplay, Replay, ReplayBound, ReplayCounts, ReplayCursor, ReplayScope, ReplaySelection,
@@ -106,6 +108,31 @@ words!(Outcome {
     Outcome::Failed => "failed",
 });
 
+words!(ChannelKind {
+    ChannelKind::Slack => "slack",
+    ChannelKind::Teams => "teams",
+    ChannelKind::PagerDuty => "pagerduty",
+    ChannelKind::Webhook => "webhook",
+    ChannelKind::Email => "email",
+});
+words!(ChannelStatus {
+    ChannelStatus::Active => "active",
+    ChannelStatus::Failing => "failing",
+});
+words!(NotificationType {
+    NotificationType::DeliveryExhausted => "delivery_exhausted",
+    NotificationType::EndpointDegraded => "endpoint_degraded",
+    NotificationType::EndpointRecovered => "endpoint_recovered",
+    NotificationType::EndpointDisabled => "endpoint_disabled",
+    NotificationType::WeeklySummary => "weekly_summary",
+    NotificationType::Test => "test",
+});
+words!(NotificationState {
+    NotificationState::Waiting => "waiting",
+    NotificationState::Sent => "sent",
+    NotificationState::Failed => "failed",
+});
+
 /// A time as a column holds it: microseconds since 1970-01-01 UTC.
 pub(crate) fn micros(time: Timestamp) -> i64 {
     time.as_microsecond()
@@ -116,7 +143,7 @@ pub(crate) fn time(micros: i64) -> Unreadable<Timestamp> {
     Timestamp::from_microsecond(micros).map_err(|_| unreadable("time", micros))
 }
 
-fn optional_time(micros: Option<i64>) -> Unreadable<Option<Timestamp>> {
+pub(crate) fn optional_time(micros: Option<i64>) -> Unreadable<Option<Timestamp>> {
     micros.map(time).transpose()
 }
 
@@ -130,11 +157,11 @@ pub(crate) fn event_types_text(event_types: &[EventType]) -> String {
     event_types.iter().map(|event_type| event_type.name()).collect::<Vec<_>>().join(",")
 }
 
-fn parse<T: std::str::FromStr>(what: &'static str, text: &str) -> Unreadable<T> {
+pub(crate) fn parse<T: std::str::FromStr>(what: &'static str, text: &str) -> Unreadable<T> {
     text.parse().map_err(|_| unreadable(what, text))
 }
 
-fn number<T: TryFrom<i64>>(what: &'static str, value: impl Into<i64>) -> Unreadable<T> {
+pub(crate) fn number<T: TryFrom<i64>>(what: &'static str, value: impl Into<i64>) -> Unreadable<T> {
     let value = value.into();
     T::try_from(value).map_err(|_| unreadable(what, value))
 }
@@ -144,7 +171,7 @@ fn sha256(bytes: Vec<u8>) -> Unreadable<[u8; 32]> {
     bytes.try_into().map_err(|_| unreadable("SHA-256 length", length))
 }
 
-fn unreadable(what: &str, value: impl std::fmt::Display) -> StoreError {
+pub(crate) fn unreadable(what: &str, value: impl std::fmt::Display) -> StoreError {
     StoreError::Unreadable(format!("{what} {value}"))
 }
 
@@ -211,7 +238,11 @@ pub(crate) struct EndpointRow {
     pub(crate) routing_key_ciphertext: Option<Vec<u8>>,
 }
 
-fn sealed(key_id: String, nonce: Vec<u8>, ciphertext: Vec<u8>) -> Unreadable<SealedSecret> {
+pub(crate) fn sealed(
+    key_id: String,
+    nonce: Vec<u8>,
+    ciphertext: Vec<u8>,
+) -> Unreadable<SealedSecret> {
     let length = nonce.len();
     let nonce = nonce.try_into().map_err(|_| unreadable("nonce length", length))?;
     Ok(SealedSecret { key_id, nonce, ciphertext })
@@ -708,5 +739,9 @@ mod tests {
         read_back::<Role>(4);
         read_back::<ReplayScope>(3);
         read_back::<ReplayState>(3);
+        read_back::<ChannelKind>(5);
+        read_back::<ChannelStatus>(2);
+        read_back::<NotificationType>(6);
+        read_back::<NotificationState>(3);
     }
 }

@@ -21,6 +21,7 @@ use keeptrusts_webhooks_domain::replay::{Replay, ReplayCursor, ReplaySelection};
 use tokio::sync::mpsc;
 
 use crate::key_store::KeyStore;
+use crate::notification_store::NotificationStore;
 use crate::operation::{Appended, BodyId, Operation, Record, Refusal};
 use crate::projection::{BrokenLog, CountKey, Missed};
 use crate::query::{
@@ -28,7 +29,8 @@ use crate::query::{
 };
 use crate::replay::CandidatePage;
 
-/// The log and its projections, in a database; and, as a [`KeyStore`], the keys of its secrets.
+/// The log and its projections, in a database; channels and notifications as a
+/// [`NotificationStore`]; and, as a [`KeyStore`], the keys of its secrets.
 ///
 /// ```text
 ///            checkpoint: acted on up to here        last position
@@ -61,7 +63,7 @@ use crate::replay::CandidatePage;
 /// - Cancelling the future of a call leaves the database consistent, but whether it happened
 ///   is then unknown; [`find_operations`](Store::find_operations) tells.
 #[async_trait]
-pub trait Store: KeyStore {
+pub trait Store: KeyStore + NotificationStore {
     /// How many shards there are: fixed when the database was created.
     fn shard_count(&self) -> u16;
 

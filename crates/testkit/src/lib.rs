@@ -1,5 +1,6 @@
 //! What end-to-end and conformance tests stand on: throw-away Postgres clusters, an HTTPS
-//! receiver, an OpenID Connect issuer and a DNS server that behave as scripted, our own binaries
+//! receiver, an SMTP server, an OpenID Connect issuer and a DNS server that behave as scripted,
+//! what other vendors demand of messages, our own binaries
 //! as child processes, signature verification by code that is not ours, a collector of traces,
 //! and a browser.
 //!
@@ -19,10 +20,12 @@ pub mod dns;
 pub mod first_key;
 pub mod http;
 pub mod issuer;
+pub mod mail;
 pub mod ports;
 pub mod postgres;
 pub mod process;
 pub mod receiver;
 pub mod tools;
+pub mod vendors;
 pub mod verify;
 mod watchdog;

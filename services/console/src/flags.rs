@@ -153,6 +153,16 @@ pub struct ServiceFlags {
     )]
     pub access_service: Uri,
 
+    /// The notification service
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "KEEPTRUSTS_WEBHOOKS_NOTIFICATION_SERVICE",
+        default_value = "http://127.0.0.1:50056",
+        value_parser = service_address
+    )]
+    pub notification_service: Uri,
+
     /// How to speak TLS with them.
     #[command(flatten)]
     pub tls: ServiceTlsFlags,
@@ -186,14 +196,20 @@ impl ServiceFlags {
             ingest: self.ingest_service.clone(),
             dispatch: self.dispatch_service.clone(),
             access: self.access_service.clone(),
+            notifications: self.notification_service.clone(),
         })
     }
 
-    fn all(&self) -> [&Uri; 4] {
+    fn all(&self) -> [&Uri; 5] {
         let ServiceFlags {
-            endpoint_service, ingest_service, dispatch_service, access_service, ..
+            endpoint_service,
+            ingest_service,
+            dispatch_service,
+            access_service,
+            notification_service,
+            ..
         } = self;
-        [endpoint_service, ingest_service, dispatch_service, access_service]
+        [endpoint_service, ingest_service, dispatch_service, access_service, notification_service]
     }
 }
 

@@ -33,8 +33,8 @@ use crate::fields::with_checked_form;
 use crate::flags::{ConsoleFlags, DEFAULT_LISTEN, Trust};
 use crate::notices::Notices;
 use crate::pages::{
-    account, audit, create, delivery, edit, endpoint, events, health, keys, replay, sign_in,
-    webhooks,
+    account, audit, channels, create, delivery, edit, endpoint, events, health, keys, replay,
+    sign_in, webhooks,
 };
 use crate::public_url::PublicUrl;
 use crate::services::Services;
@@ -200,6 +200,8 @@ fn for_those_who_have_signed_in(shared: &Arc<Shared>) -> Pages {
         .route("/deliveries/{delivery}", get(delivery::show))
         .route("/deliveries/{delivery}/live", get(live::delivery))
         .route("/deliveries/{delivery}/response", get(delivery::response))
+        .route("/channels", get(channels::list))
+        .route("/channels/{channel}", get(channels::show))
         .route("/health", get(health::show))
         .route("/replays/{replay}", get(replay::look))
         .route("/replays/{replay}/live", get(live::replay))
@@ -207,6 +209,9 @@ fn for_those_who_have_signed_in(shared: &Arc<Shared>) -> Pages {
         .route("/events/{event}", get(events::show))
         .route("/events/{event}/body", get(events::body));
     let managing = Router::new()
+        .route("/channels/new", get(channels::ask_create).post(channels::create))
+        .route("/channels/{channel}/edit", get(channels::ask_edit).post(channels::edit))
+        .route("/channels/{channel}/delete", get(channels::ask_delete).post(channels::delete))
         .route("/webhooks/new", get(create::show).post(create::submit))
         .route("/webhooks/{endpoint}/created", get(create::created))
         .route("/webhooks/{endpoint}/secret", get(create::new_secret))
@@ -215,6 +220,7 @@ fn for_those_who_have_signed_in(shared: &Arc<Shared>) -> Pages {
         .route("/webhooks/{endpoint}/edit", get(edit::show).post(edit::submit))
         .route("/webhooks/{endpoint}/delete", get(endpoint::ask_delete).post(endpoint::delete));
     let sending = Router::new()
+        .route("/channels/{channel}/test", post(channels::test))
         .route("/webhooks/{endpoint}/test", post(endpoint::test))
         .route("/webhooks/{endpoint}/replay", get(replay::show).post(replay::submit))
         .route("/replays/{replay}/cancel", post(replay::cancel))

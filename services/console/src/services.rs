@@ -2,6 +2,7 @@
 
 mod access;
 mod audit;
+mod notifications;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use keeptrusts_webhooks_contracts::v1::audit_service_client::AuditServiceClient;
 use keeptrusts_webhooks_contracts::v1::dispatch_service_client::DispatchServiceClient;
 use keeptrusts_webhooks_contracts::v1::endpoint_service_client::EndpointServiceClient;
 use keeptrusts_webhooks_contracts::v1::ingest_service_client::IngestServiceClient;
+use keeptrusts_webhooks_contracts::v1::notification_service_client::NotificationServiceClient;
 use keeptrusts_webhooks_process::grpc_server::InProcess;
 use keeptrusts_webhooks_process::tls::{Reloadable, ServiceConnector};
 use rustls::ClientConfig;
@@ -43,6 +45,8 @@ pub struct Addresses {
     pub dispatch: Uri,
     /// AccessService and AuditService.
     pub access: Uri,
+    /// NotificationService.
+    pub notifications: Uri,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +55,7 @@ enum Service {
     Ingest,
     Dispatch,
     Access,
+    Notifications,
 }
 
 /// The services, over connections that are made when they are first needed.
@@ -63,6 +68,7 @@ pub struct Services {
     watches: DispatchServiceClient<Channel>,
     access: AccessServiceClient<Channel>,
     audit: AuditServiceClient<Channel>,
+    notifications: NotificationServiceClient<Channel>,
 }
 
 impl Services {
@@ -79,6 +85,7 @@ impl Services {
                 Service::Ingest => &addresses.ingest,
                 Service::Dispatch => &addresses.dispatch,
                 Service::Access => &addresses.access,
+                Service::Notifications => &addresses.notifications,
             };
             // A machine that has vanished must not leave a page waiting for news for ever.
             let settle = |endpoint: Endpoint| {
@@ -111,6 +118,7 @@ impl Services {
             access: AccessServiceClient::new(channel(Service::Access)),
             audit: AuditServiceClient::new(channel(Service::Access))
                 .max_decoding_message_size(MAX_ANSWER_BYTES),
+            notifications: NotificationServiceClient::new(channel(Service::Notifications)),
         }
     }
 

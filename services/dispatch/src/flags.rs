@@ -212,6 +212,7 @@ impl DispatchFlags {
         let settings = Settings {
             retry_schedule: self.retry_schedule.clone(),
             disable_failing_after: self.disable_failing_after.0,
+            console_url: None,
             body_retention,
             lease_time_to_live: self.lease_ttl,
             scheduler: SchedulerLimits {
@@ -224,6 +225,7 @@ impl DispatchFlags {
             log: Arc::clone(&database.log),
             keyring: Arc::clone(&database.keyring),
             transport: Arc::new(sender),
+            mailer: None,
             clock,
             settings: Arc::new(settings),
         })

@@ -7,6 +7,7 @@
 pub mod api;
 pub mod flags;
 mod lease;
+pub mod mail;
 mod metrics;
 mod ownership;
 mod pipeline;
@@ -23,12 +24,14 @@ use keeptrusts_webhooks_store::{Clock, Log};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use mail::Mailer;
 pub use pipeline::scheduler;
 pub use settings::Settings;
 pub use transport::Transport;
 
 use api::DispatchApi;
 use lease::HeldLease;
+use mail::SmtpMailer;
 use ownership::Ownership;
 use standing::Standing;
 
@@ -41,6 +44,8 @@ pub struct Parts {
     pub keyring: Arc<Keyring>,
     /// Makes the requests.
     pub transport: Arc<dyn Transport>,
+    /// Sends mail. None: there is no server for it.
+    pub mailer: Option<Arc<dyn Mailer>>,
     /// What time it is.
     pub clock: Clock,
     /// How to work.
@@ -48,9 +53,17 @@ pub struct Parts {
 }
 
 impl Parts {
+    /// The same, with what notifications take: a way for mail, and where the console is
+    /// (`https://host`, with or without a slash at its end).
+    pub fn telling(self, mailer: Option<SmtpMailer>, console_url: Option<&str>) -> Parts {
+        let console_url = console_url.map(|url| url.trim_end_matches('/').to_owned());
+        let settings = Arc::new(Settings { console_url, ..(*self.settings).clone() });
+        let mailer = mailer.map(|mailer| Arc::new(mailer) as Arc<dyn Mailer>);
+        Parts { mailer, settings, ..self }
+    }
+
     fn shard(&self, lease: HeldLease) -> pipeline::Shard {
-        let Parts { log, keyring, transport, clock, settings } = self.clone();
-        pipeline::Shard::new(lease, log, keyring, transport, clock, settings)
+        pipeline::Shard::new(lease, self.clone())
     }
 }
 

@@ -8,6 +8,7 @@ use clap::Parser;
 use keeptrusts_webhooks_access::{ServiceProcess, ServiceProcessFlags};
 use keeptrusts_webhooks_dispatch_service::api::DispatchApi;
 use keeptrusts_webhooks_dispatch_service::flags::DispatchFlags;
+use keeptrusts_webhooks_dispatch_service::mail::SmtpFlags;
 use keeptrusts_webhooks_dispatch_service::{Dispatch, member_name};
 use keeptrusts_webhooks_process::database::RetentionFlags;
 use keeptrusts_webhooks_process::exit;
@@ -34,6 +35,13 @@ struct Flags {
     dispatch: DispatchFlags,
 
     #[command(flatten)]
+    smtp: SmtpFlags,
+
+    /// Where people reach the console, for links in notifications: https://webhooks.example.com.
+    #[arg(long, value_name = "URL", env = "KEEPTRUSTS_WEBHOOKS_CONSOLE_PUBLIC_URL")]
+    console_public_url: Option<String>,
+
+    #[command(flatten)]
     retention: RetentionFlags,
 
     #[command(flatten)]
@@ -49,6 +57,7 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync
     let process = ServiceProcess::open("dispatch-service", flags.listen, flags.process).await?;
     let retention = flags.retention.body_retention;
     let parts = flags.dispatch.parts(&process.database, system_clock(), retention)?;
+    let parts = parts.telling(flags.smtp.mailer()?, flags.console_public_url.as_deref());
     let dispatch = Dispatch::start(member_name(), parts);
     dispatch.needed_by(&process.readiness);
     let (log, shutdown) = (Arc::clone(&process.database.log), process.shutdown.clone());

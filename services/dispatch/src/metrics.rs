@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::Trigger;
+use keeptrusts_webhooks_domain::channel::ChannelKind;
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_outbound::{FailureKind, RefusedFor};
@@ -76,6 +77,11 @@ pub(crate) fn begin() {
         LEASE_CHANGES.add(0, &[change_label(change)]);
     }
     DELIVERIES_SCHEDULED.add(0, &[]);
+    for kind in ChannelKind::ALL.iter().copied() {
+        for what in [Notified::Sent, Notified::Failed] {
+            NOTIFICATIONS.add(0, &[kind_label(kind), notified_label(what)]);
+        }
+    }
 }
 
 /// A request is over.
@@ -85,6 +91,31 @@ pub(crate) fn attempted(result: AttemptResult, trigger: Trigger, duration: Durat
     if let AttemptResult::Failed(FailureKind::Refused(what)) = result {
         ADDRESSES_REFUSED.add(1, &[what_label(what)]);
     }
+}
+
+/// What came of a try at telling a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Notified {
+    Sent,
+    Failed,
+}
+
+/// A channel was told, or could not be. None: it was deleted.
+pub(crate) fn notified(kind: Option<ChannelKind>, what: Notified) {
+    let Some(kind) = kind else { return };
+    NOTIFICATIONS.add(1, &[kind_label(kind), notified_label(what)]);
+}
+
+fn kind_label(kind: ChannelKind) -> KeyValue {
+    KeyValue::new("kind", kind.name())
+}
+
+fn notified_label(what: Notified) -> KeyValue {
+    let result = match what {
+        Notified::Sent => "sent",
+        Notified::Failed => "failed",
+    };
+    KeyValue::new("result", result)
 }
 
 /// Routing has decided, or a replay has.
@@ -179,6 +210,10 @@ static DELIVERIES_ENDED: LazyLock<Counter<u64>> = LazyLock::new(|| {
         "keeptrusts_webhooks.deliveries.ended",
         "deliveries that have ended; one that failed and was then delivered by a manual retry or a replay is both",
     )
+});
+
+static NOTIFICATIONS: LazyLock<Counter<u64>> = LazyLock::new(|| {
+    counter("keeptrusts_webhooks.notifications", "tries at telling a notification channel")
 });
 
 static PUBLISH_TO_DELIVERED: LazyLock<Histogram<f64>> = LazyLock::new(|| {

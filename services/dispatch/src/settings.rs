@@ -13,6 +13,9 @@ pub struct Settings {
     pub retry_schedule: RetrySchedule,
     /// After how long of nothing but failures a degraded endpoint is disabled. None: never.
     pub disable_failing_after: Option<Duration>,
+    /// Where the console is, for links in notifications: without a slash at its end. None: nobody
+    /// has said.
+    pub console_url: Option<String>,
     /// How long exchanges (headers and bodies of attempts) are kept.
     pub body_retention: Duration,
     /// How long a shard's lease lasts without renewal, and so how long a dead process's shards
@@ -28,6 +31,7 @@ impl Default for Settings {
         Settings {
             retry_schedule: RetrySchedule::default(),
             disable_failing_after: Some(Duration::from_secs(5 * DAY)),
+            console_url: None,
             body_retention: Duration::from_secs(30 * DAY),
             lease_time_to_live: Duration::from_secs(10),
             scheduler: SchedulerLimits::default(),

@@ -27,7 +27,7 @@ use keeptrusts_webhooks_domain::payload_format::PayloadFields;
 use keeptrusts_webhooks_formats::sample_data;
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
-use keeptrusts_webhooks_store::keyring::{Keyring, Purpose};
+use keeptrusts_webhooks_store::keyring::Keyring;
 use keeptrusts_webhooks_store::query::EndpointFilter;
 use keeptrusts_webhooks_store::{Clock, Expected, Log, NewRecord, new_ulid};
 use tonic::{Request, Response, Status};
@@ -257,10 +257,7 @@ impl EndpointService for EndpointApi {
         // Recorded first: nobody sees a secret without leaving a trace.
         let command = EndpointCommand::RevealSecret;
         let endpoint = self.execute(&organization_id, endpoint_id, command, None, metadata).await?;
-        let opened = self
-            .keyring
-            .open(&organization_id, endpoint_id, Purpose::Signing, &endpoint.secret)
-            .await;
+        let opened = self.keyring.open(&organization_id, endpoint_id, &endpoint.secret).await;
         let secret = opened.map_err(|error| secrets::failed(&organization_id, error))?;
         Ok(Response::new(v1::RevealSecretResponse { secret: secret.expose().to_owned() }))
     }

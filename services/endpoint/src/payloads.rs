@@ -12,7 +12,7 @@ use keeptrusts_webhooks_domain::payload_format::{
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 use keeptrusts_webhooks_domain::violation::Violation;
 use keeptrusts_webhooks_formats::{Event, FormatError, Formatter, check, sample_event};
-use keeptrusts_webhooks_store::keyring::Purpose;
+use keeptrusts_webhooks_store::keyring::SecretOwner;
 use tonic::Status;
 
 use crate::{EndpointApi, secrets};
@@ -104,7 +104,8 @@ impl EndpointApi {
         id: EndpointId,
         key: &RoutingKey,
     ) -> Result<SealedSecret, Status> {
-        let sealed = self.keyring.seal(organization, id, Purpose::Routing, key.secret()).await;
+        let sealed =
+            self.keyring.seal(organization, SecretOwner::RoutingKey(id), key.secret()).await;
         sealed.map_err(|error| secrets::failed(organization, error))
     }
 }

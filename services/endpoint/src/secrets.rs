@@ -4,7 +4,7 @@ use keeptrusts_webhooks_contracts::status::{self, Reason};
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::secret::{SealedSecret, Secret};
 use keeptrusts_webhooks_process::answer;
-use keeptrusts_webhooks_store::keyring::{KeyProblem, Purpose, SecretError, random};
+use keeptrusts_webhooks_store::keyring::{KeyProblem, SecretError, random};
 use tonic::Status;
 
 use crate::EndpointApi;
@@ -22,7 +22,7 @@ impl EndpointApi {
         id: EndpointId,
         secret: &Secret,
     ) -> Result<SealedSecret, Status> {
-        let sealed = self.keyring.seal(organization, id, Purpose::Signing, secret).await;
+        let sealed = self.keyring.seal(organization, id, secret).await;
         sealed.map_err(|error| failed(organization, error))
     }
 

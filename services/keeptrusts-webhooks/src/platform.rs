@@ -8,11 +8,13 @@ use keeptrusts_webhooks_access::{Access, AccessFlags, AccessSetupError};
 use keeptrusts_webhooks_access_service::{AccessApi, AuditApi};
 use keeptrusts_webhooks_dispatch_service::api::DispatchApi;
 use keeptrusts_webhooks_dispatch_service::flags::{DispatchFlags, DispatchSetupError};
+use keeptrusts_webhooks_dispatch_service::mail::{MailSetupError, SmtpFlags};
 use keeptrusts_webhooks_dispatch_service::{Dispatch, member_name};
 use keeptrusts_webhooks_endpoint_service::EndpointApi;
 use keeptrusts_webhooks_endpoint_service::flags::EndpointFlags;
 use keeptrusts_webhooks_ingest_service::IngestApi;
 use keeptrusts_webhooks_ingest_service::flags::IngestFlags;
+use keeptrusts_webhooks_notification_service::NotificationApi;
 use keeptrusts_webhooks_process::database::{DatabaseError, DatabaseFlags};
 use keeptrusts_webhooks_process::grpc_server::{
     GrpcServer, InProcess, LimitFlags, Listener, ServeError,
@@ -29,6 +31,9 @@ pub(crate) struct PlatformFlags {
     pub(crate) limits: LimitFlags,
     pub(crate) database: DatabaseFlags,
     pub(crate) dispatch: DispatchFlags,
+    pub(crate) smtp: SmtpFlags,
+    /// Where the console is, for links in notifications.
+    pub(crate) console_url: Option<String>,
     pub(crate) body_retention: Duration,
     pub(crate) access: AccessFlags,
     pub(crate) endpoints: EndpointFlags,
@@ -55,6 +60,8 @@ pub(crate) enum StartError {
     #[error(transparent)]
     Dispatch(#[from] DispatchSetupError),
     #[error(transparent)]
+    Mail(#[from] MailSetupError),
+    #[error(transparent)]
     Access(#[from] AccessSetupError),
 }
 
@@ -71,6 +78,7 @@ impl Platform {
         let retention = flags.body_retention;
         let access = flags.access.start(&database, Arc::clone(&clock)).await?;
         let parts = flags.dispatch.parts(&database, Arc::clone(&clock), retention)?;
+        let parts = parts.telling(flags.smtp.mailer()?, flags.console_url.as_deref());
         let (log, keyring) = (database.log, database.keyring);
         let dispatch = Dispatch::start(member_name(), parts);
 
@@ -81,6 +89,13 @@ impl Platform {
         let endpoints =
             EndpointApi::server(Arc::clone(&log), Arc::clone(&keyring), time(), &flags.endpoints);
         let ingest = IngestApi::server(Arc::clone(&log), time(), retention, &flags.ingest);
+        let notifications = NotificationApi::server(
+            Arc::clone(&log),
+            Arc::clone(&keyring),
+            time(),
+            flags.smtp.sends_mail(),
+            shutdown.clone(),
+        );
         let deliveries = DispatchApi::server(Arc::clone(&log), time(), retention, shutdown.clone());
         let server = GrpcServer::new(access.clone())
             .reflection(!flags.access.no_reflection)
@@ -89,6 +104,7 @@ impl Platform {
             .service(endpoints)
             .service(ingest)
             .service(deliveries)
+            .service(notifications)
             .service(AccessApi::server(Arc::clone(&log), time()))
             .service(AuditApi::server(Arc::clone(&log)));
         readiness.started();

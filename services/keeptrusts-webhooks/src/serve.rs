@@ -8,6 +8,7 @@ use keeptrusts_webhooks_access::AccessFlags;
 use keeptrusts_webhooks_console::flags::{ConsoleFlags, Trust};
 use keeptrusts_webhooks_console::{Console, ConsoleError, Services};
 use keeptrusts_webhooks_dispatch_service::flags::DispatchFlags;
+use keeptrusts_webhooks_dispatch_service::mail::SmtpFlags;
 use keeptrusts_webhooks_endpoint_service::flags::EndpointFlags;
 use keeptrusts_webhooks_ingest_service::flags::IngestFlags;
 use keeptrusts_webhooks_process::database::{DatabaseFlags, RetentionFlags};
@@ -54,6 +55,9 @@ pub(crate) struct ServeCommand {
     dispatch: DispatchFlags,
 
     #[command(flatten)]
+    smtp: SmtpFlags,
+
+    #[command(flatten)]
     access: AccessFlags,
 
     #[command(flatten)]
@@ -75,6 +79,8 @@ pub(crate) async fn run(
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let ServeCommand { listen, grpc, console, no_console, database, dispatch, .. } = command;
     let ServeCommand { retention, access, endpoints, ingest, telemetry, monitoring, .. } = command;
+    let smtp = command.smtp;
+    let console_url = console.console_public_url.as_ref().map(ToString::to_string);
     let telemetry = telemetry.start("keeptrusts-webhooks")?;
     let stop = shutdown::on_signals()?;
     let hangups = reload::on_hangup()?;
@@ -91,8 +97,17 @@ pub(crate) async fn run(
     // From now on, so that a long migration is not taken for a process that hangs.
     let monitored = Monitoring::bind(&monitoring).await?.serve(telemetry, readiness.clone());
     let limits = grpc.limits;
-    let flags =
-        PlatformFlags { limits, database, dispatch, body_retention, access, endpoints, ingest };
+    let flags = PlatformFlags {
+        limits,
+        database,
+        dispatch,
+        smtp,
+        console_url,
+        body_retention,
+        access,
+        endpoints,
+        ingest,
+    };
     let platform = Platform::start(listener, &flags, &readiness).await?;
     master_keys::reload_on_hangup(Arc::clone(platform.keyring()), hangups);
     let ran = match console {

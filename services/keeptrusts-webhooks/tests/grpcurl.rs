@@ -18,6 +18,7 @@ const INGEST_SERVICE: &str = "keeptrusts.webhooks.v1.IngestService";
 const DISPATCH_SERVICE: &str = "keeptrusts.webhooks.v1.DispatchService";
 const ACCESS_SERVICE: &str = "keeptrusts.webhooks.v1.AccessService";
 const AUDIT_SERVICE: &str = "keeptrusts.webhooks.v1.AuditService";
+const NOTIFICATION_SERVICE: &str = "keeptrusts.webhooks.v1.NotificationService";
 const HEALTH: &str = "grpc.health.v1.Health";
 const REFLECTION: [&str; 2] =
     ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
@@ -96,7 +97,14 @@ async fn grpcurl_lists_describes_and_calls_every_method() {
     let server =
         Server::all_in_one(&database).delivering_to(&receiver).retrying_after("1h").start().await;
     let seen = Seen::at(server.address());
-    let ours = [ENDPOINT_SERVICE, INGEST_SERVICE, DISPATCH_SERVICE, ACCESS_SERVICE, AUDIT_SERVICE];
+    let ours = [
+        ENDPOINT_SERVICE,
+        INGEST_SERVICE,
+        DISPATCH_SERVICE,
+        ACCESS_SERVICE,
+        AUDIT_SERVICE,
+        NOTIFICATION_SERVICE,
+    ];
     seen.assert_has(&ours).await;
     let message = seen.describe("keeptrusts.webhooks.v1.PublishEventRequest").await;
     assert!(message.contains("string data_json = 4"), "{message}");
@@ -257,11 +265,13 @@ async fn services_in_processes_of_their_own_have_each_its_own_and_work_together(
     let dispatch = Server::service("dispatch-service", &database).delivering_to(&receiver);
     let dispatch = dispatch.start().await;
     let access = Server::service("access-service", &database).start().await;
+    let notifications = Server::service("notification-service", &database).start().await;
     for (server, services) in [
         (&endpoints, [ENDPOINT_SERVICE].as_slice()),
         (&ingest, &[INGEST_SERVICE]),
         (&dispatch, &[DISPATCH_SERVICE]),
         (&access, &[ACCESS_SERVICE, AUDIT_SERVICE]),
+        (&notifications, &[NOTIFICATION_SERVICE]),
     ] {
         Seen::at(server.address()).assert_has(services).await;
     }

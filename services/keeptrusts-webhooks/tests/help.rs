@@ -23,6 +23,7 @@ const COMMANDS: &[&[&str]] = &[
     &["ingest-service"],
     &["dispatch-service"],
     &["access-service"],
+    &["notification-service"],
     &["console"],
 ];
 

@@ -163,7 +163,14 @@ async fn watchers_are_told_what_there_is_and_can_do_nothing_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_process_can_be_watched() {
     let database = Database::new(Backend::Postgres).await;
-    for service in ["endpoint-service", "ingest-service", "dispatch-service", "access-service"] {
+    let services = [
+        "endpoint-service",
+        "ingest-service",
+        "dispatch-service",
+        "access-service",
+        "notification-service",
+    ];
+    for service in services {
         let (_server, url) = watched(Server::service(service, &database)).await;
         let (status, told) = eventually("it is ready", async || {
             Some(seen_at(&url, "/readyz").await).filter(|(status, _)| *status == 200)

@@ -48,6 +48,7 @@ impl Platform {
             Server::service("ingest-service", database),
             dispatch.retrying_after("50ms"),
             Server::service("access-service", database),
+            Server::service("notification-service", database),
         ] {
             let (server, url) = watched(service).await;
             servers.push(server);

@@ -23,8 +23,13 @@ use tokio_rustls::TlsConnector;
 use tonic::Status;
 use tonic::transport::Channel;
 
-const SERVICES: [&str; 4] =
-    ["--endpoint-service", "--ingest-service", "--dispatch-service", "--access-service"];
+const SERVICES: [&str; 5] = [
+    "--endpoint-service",
+    "--ingest-service",
+    "--dispatch-service",
+    "--access-service",
+    "--notification-service",
+];
 
 /// An authority, and the folder where a server's and a client's files are.
 struct Certificates {
@@ -208,6 +213,7 @@ async fn every_process_refuses_to_listen_beyond_this_machine_in_clear() {
         &["ingest-service"],
         &["dispatch-service"],
         &["access-service"],
+        &["notification-service"],
     ] {
         let folder = tempfile::tempdir().expect("a folder");
         let mut process = Launch::binary(command[0])

@@ -77,8 +77,11 @@ macro_rules! of_organization {
 }
 
 of_organization!(
+    ChannelRef,
+    CreateChannel,
     CreateEndpoint,
     CreateKey,
+    DeleteChannel,
     DeleteEndpoint,
     DeliveryRef,
     ReplayEvents,
@@ -91,16 +94,19 @@ of_organization!(
     GetHealthSummary,
     ListAttempts,
     ListAuditEntries,
+    ListChannels,
     ListDeliveries,
     ListEndpoints,
     ListEventTypes,
     ListEvents,
     ListKeys,
     PreviewPayload,
+    ListNotifications,
     Publish,
     PublishBatch,
     RevokeKey,
     RotateSecret,
+    UpdateChannel,
     UpdateEndpoint,
     WatchDeliveries,
 );

@@ -155,4 +155,8 @@ actions!(
     ReplayCancelled,
     OrganizationErased,
     MasterKeyRotated,
+    ChannelCreated,
+    ChannelUpdated,
+    ChannelDeleted,
+    ChannelTested,
 );

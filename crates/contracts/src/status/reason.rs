@@ -27,6 +27,8 @@ reasons! {
     InvalidField "INVALID_FIELD";
     /// The organization has no such endpoint.
     EndpointNotFound "ENDPOINT_NOT_FOUND";
+    /// The organization has no such notification channel.
+    ChannelNotFound "CHANNEL_NOT_FOUND";
     /// The organization has no such event.
     EventNotFound "EVENT_NOT_FOUND";
     /// The organization has no such delivery.
@@ -73,6 +75,10 @@ reasons! {
     PublishQuotaExceeded "PUBLISH_QUOTA_EXCEEDED";
     /// The organization has as many endpoints as it may have.
     TooManyEndpoints "TOO_MANY_ENDPOINTS";
+    /// The organization has as many notification channels as it may have.
+    TooManyChannels "TOO_MANY_CHANNELS";
+    /// An e-mail channel cannot be created, because the server sends no mail.
+    MailNotConfigured "MAIL_NOT_CONFIGURED";
     /// The database cannot be reached.
     DatabaseUnavailable "DATABASE_UNAVAILABLE";
     /// The issuer of web tokens cannot be asked for its keys.
@@ -104,6 +110,8 @@ pub enum Resource {
     Key,
     /// A replay.
     Replay,
+    /// A notification channel.
+    Channel,
 }
 
 impl Resource {
@@ -115,6 +123,7 @@ impl Resource {
             Resource::Delivery => "delivery",
             Resource::Key => "key",
             Resource::Replay => "replay",
+            Resource::Channel => "channel",
         }
     }
 
@@ -125,6 +134,7 @@ impl Resource {
             Resource::Delivery => Reason::DeliveryNotFound,
             Resource::Key => Reason::KeyNotFound,
             Resource::Replay => Reason::ReplayNotFound,
+            Resource::Channel => Reason::ChannelNotFound,
         }
     }
 }

@@ -4,6 +4,7 @@ mod answers;
 mod dispatch_requests;
 mod endpoint_requests;
 mod ingest_requests;
+mod notification_requests;
 mod payload_formats;
 
 use keeptrusts_webhooks_contracts::api::Violations;

@@ -5,6 +5,9 @@ use std::time::Duration;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::access::Role;
 use keeptrusts_webhooks_domain::attempt::{AttemptMade, Trigger};
+use keeptrusts_webhooks_domain::channel::{
+    ChannelFact, ChannelKind, ChannelUpdate, Destination, NewChannel,
+};
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::event::{ContentDigest, Idempotency, IdempotencyKey};
 use keeptrusts_webhooks_domain::event_type::EventType;
@@ -12,12 +15,18 @@ use keeptrusts_webhooks_domain::fact::{
     DeliveriesScheduled, DeliveryFact, EndpointFact, EndpointUpdate, EventAccepted, Fact,
     OperatorFact,
 };
-use keeptrusts_webhooks_domain::health::DisableCause;
+use keeptrusts_webhooks_domain::health::{
+    AttemptTally, DisableCause, EndpointTally, HealthSummary, week_of,
+};
 use keeptrusts_webhooks_domain::ids::{
-    AttemptId, DeliveryId, EndpointId, EventId, KeyId, OperationId, ReplayId,
+    AttemptId, ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId, OperationId,
+    ReplayId,
 };
 use keeptrusts_webhooks_domain::key::{KeyFact, NewKey, SessionOrigin, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Position, Stream};
+use keeptrusts_webhooks_domain::notification::{
+    NewNotification, NotificationAttempt, NotificationFact, NotificationType,
+};
 use keeptrusts_webhooks_domain::payload_format::PayloadFormat;
 use keeptrusts_webhooks_domain::replay::{
     NewReplay, ReplayBound, ReplayCounts, ReplayCursor, ReplayFact, ReplayScope, ReplaySelection,
@@ -34,6 +43,8 @@ pub(crate) fn stream_of(fact: &Fact) -> Stream {
         Fact::Delivery(_) => Stream::Delivery(DeliveryId::MIN),
         Fact::Key(_) => Stream::Key(KeyId::MIN),
         Fact::Replay(_) => Stream::Replay(ReplayId::MIN),
+        Fact::Channel(_) => Stream::Channel(ChannelId::MIN),
+        Fact::Notification(_) => Stream::Notification(NotificationId::MIN),
         Fact::Operator(_) => Stream::Operation(OperationId::MIN),
     }
 }
@@ -151,11 +162,94 @@ pub(crate) fn every_kind() -> Vec<Fact> {
         ReplayFact::Cancelled { endpoint_id: endpoint_id() },
     ];
     let replay = replay.into_iter().map(Fact::Replay);
+    let channel = channel_facts().into_iter().map(Fact::Channel);
+    let notification = notification_facts().into_iter().map(Fact::Notification);
     let endpoint = endpoint.into_iter().map(Fact::Endpoint);
     let delivery = delivery.into_iter().map(Fact::Delivery);
     let key = key.into_iter().map(Fact::Key);
     let operator = operator.into_iter().map(Fact::Operator);
-    endpoint.chain(event).chain(delivery).chain(key).chain(operator).chain(replay).collect()
+    endpoint
+        .chain(event)
+        .chain(delivery)
+        .chain(key)
+        .chain(operator)
+        .chain(replay)
+        .chain(channel)
+        .chain(notification)
+        .collect()
+}
+
+fn channel_facts() -> [ChannelFact; 5] {
+    let update = ChannelUpdate {
+        name: Some("new".to_owned()),
+        destination: Some(destination(ChannelKind::Email, None)),
+        subscriptions: Some(vec![NotificationType::WeeklySummary]),
+        endpoint_ids: Some(Vec::new()),
+    };
+    let before = ChannelUpdate {
+        name: Some("old".to_owned()),
+        destination: Some(destination(ChannelKind::Teams, None)),
+        subscriptions: Some(vec![NotificationType::EndpointDisabled]),
+        endpoint_ids: Some(vec![endpoint_id()]),
+    };
+    [
+        ChannelFact::Created(NewChannel {
+            name: "on call".to_owned(),
+            destination: destination(ChannelKind::PagerDuty, Some(sealed())),
+            subscriptions: vec![
+                NotificationType::DeliveryExhausted,
+                NotificationType::EndpointDegraded,
+                NotificationType::EndpointRecovered,
+            ],
+            endpoint_ids: vec![endpoint_id()],
+        }),
+        ChannelFact::Updated { update, before },
+        ChannelFact::Deleted,
+        ChannelFact::Failing { reason: "no route".to_owned() },
+        ChannelFact::Recovered,
+    ]
+}
+
+fn destination(kind: ChannelKind, secret: Option<SealedSecret>) -> Destination {
+    Destination { kind, address: "https://a.example".to_owned(), secret }
+}
+
+fn notification_facts() -> [NotificationFact; 4] {
+    let attempt = NotificationAttempt {
+        number: 2,
+        start_time: time(),
+        duration: Duration::from_micros(1_250_001),
+        status_code: Some(429),
+    };
+    [
+        NotificationFact::Raised(Box::new(NewNotification {
+            channel_id: ChannelId::new(Ulid(7)),
+            notification_type: NotificationType::WeeklySummary,
+            endpoint_id: Some(endpoint_id()),
+            delivery_id: Some(delivery_id()),
+            count: 3,
+            since: time(),
+            reason: "answered 500".to_owned(),
+            due_time: time(),
+            summary: Some(HealthSummary {
+                week: week_of(time()),
+                total: AttemptTally { delivered: 1_000, retrying: 30, failed: 2 },
+                endpoint_count: 4,
+                worst: vec![EndpointTally {
+                    endpoint_id: endpoint_id(),
+                    tally: AttemptTally { delivered: 5, retrying: 20, failed: 2 },
+                    median_duration: Some(Duration::from_millis(5)),
+                }],
+            }),
+        })),
+        NotificationFact::Counted { count: 999, delivery_id: Some(delivery_id()) },
+        NotificationFact::Sent { attempt: attempt.clone(), count: 1_000 },
+        NotificationFact::Failed {
+            attempt,
+            error: "answered 429".to_owned(),
+            next_attempt_time: Some(time()),
+        },
+    ]
 }
 
 pub(crate) fn time() -> Timestamp {

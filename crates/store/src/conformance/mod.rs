@@ -24,6 +24,7 @@ pub(crate) mod health;
 pub(crate) mod idempotency;
 pub(crate) mod keys;
 pub(crate) mod migrating;
+pub(crate) mod notifications;
 pub(crate) mod projections;
 pub(crate) mod queries;
 pub(crate) mod reads;
@@ -161,6 +162,16 @@ macro_rules! conformance_tests {
                 the_audit_trail_has_what_people_did_and_can_be_filtered,
                 endpoints_are_counted_but_deleted_ones_are_not,
                 keys_are_rebuilt_as_they_were,
+            }
+            notifications {
+                a_channel_is_what_its_records_say,
+                channels_are_listed_and_counted_without_deleted_ones,
+                a_notification_is_what_its_records_say,
+                a_notification_that_is_raised_only_if_it_is_not_there_is_raised_once,
+                notifications_are_listed_newest_first_and_by_channel,
+                what_waits_is_found_by_channel_and_in_the_order_in_which_it_is_due,
+                what_was_told_of_exhausted_deliveries_is_known_while_it_matters,
+                channels_and_notifications_are_rebuilt_as_they_were,
             }
             rebuild {
                 invariant_7_a_long_random_history_is_rebuilt_as_it_was,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Key, Nonce};
-use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
+use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::secret::{SealedSecret, Secret};
 use zeroize::Zeroizing;
 
@@ -12,15 +12,6 @@ use super::error::KeyProblem;
 use super::master_keys::{KEY_BYTES, MasterKey};
 use super::random;
 use crate::key_store::WrappedDataKey;
-
-/// What a secret of an endpoint is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// It signs what the endpoint is sent.
-    Signing,
-    /// PagerDuty's routing key: it is part of what the endpoint is sent.
-    Routing,
-}
 
 /// A data key, in clear. Its memory is wiped on drop; its Debug shows its id only.
 #[derive(Clone, PartialEq, Eq)]
@@ -32,6 +23,29 @@ pub(super) struct DataKey {
 impl fmt::Debug for DataKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "DataKey({})", self.id)
+    }
+}
+
+/// Whose secret it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretOwner {
+    /// An endpoint's.
+    Endpoint(EndpointId),
+    /// An endpoint's too: the routing key of its payload format, if that is PagerDuty's.
+    RoutingKey(EndpointId),
+    /// A notification channel's.
+    Channel(ChannelId),
+}
+
+impl From<EndpointId> for SecretOwner {
+    fn from(id: EndpointId) -> Self {
+        SecretOwner::Endpoint(id)
+    }
+}
+
+impl From<ChannelId> for SecretOwner {
+    fn from(id: ChannelId) -> Self {
+        SecretOwner::Channel(id)
     }
 }
 
@@ -77,11 +91,10 @@ impl DataKey {
     pub(super) fn seal(
         &self,
         organization: &OrganizationId,
-        endpoint: EndpointId,
-        purpose: Purpose,
+        owner: SecretOwner,
         secret: &Secret,
     ) -> SealedSecret {
-        let place = secret_place(organization, endpoint, purpose);
+        let place = secret_place(organization, owner);
         let (nonce, ciphertext) = encrypt(&self.key, secret.expose().as_bytes(), &place);
         SealedSecret { key_id: self.id.clone(), nonce, ciphertext }
     }
@@ -89,19 +102,18 @@ impl DataKey {
     pub(super) fn open(
         &self,
         organization: &OrganizationId,
-        endpoint: EndpointId,
-        purpose: Purpose,
+        owner: SecretOwner,
         sealed: &SealedSecret,
     ) -> Result<Secret, KeyProblem> {
         let unreadable = || KeyProblem::Unreadable { key_id: sealed.key_id.clone() };
         if sealed.key_id != self.id {
             return Err(unreadable());
         }
-        let place = secret_place(organization, endpoint, purpose);
+        let place = secret_place(organization, owner);
         let plain = decrypt(&self.key, &sealed.nonce, &sealed.ciphertext, &place);
         let plain = plain.ok_or_else(unreadable)?;
         let text = std::str::from_utf8(&plain).map_err(|_| unreadable())?;
-        Secret::new(text.to_owned()).map_err(|_| unreadable())
+        Ok(Secret::opened(text.to_owned()))
     }
 }
 
@@ -110,12 +122,14 @@ fn key_place(organization: &OrganizationId, data_key_id: &str) -> Vec<u8> {
     format!("{organization}/{data_key_id}").into_bytes()
 }
 
-/// Ties a ciphertext to its place: moved to another endpoint, or taken for the endpoint's other
-/// secret, it cannot be opened.
-fn secret_place(organization: &OrganizationId, endpoint: EndpointId, purpose: Purpose) -> Vec<u8> {
-    match purpose {
-        Purpose::Signing => format!("{organization}/{endpoint}").into_bytes(),
-        Purpose::Routing => format!("{organization}/{endpoint}/routing_key").into_bytes(),
+/// Ties a ciphertext to its place: moved to another endpoint or channel, or taken for the endpoint's
+/// other secret, it cannot be opened.
+fn secret_place(organization: &OrganizationId, owner: SecretOwner) -> Vec<u8> {
+    // Ids tell by their beginnings what they are of.
+    match owner {
+        SecretOwner::Endpoint(id) => format!("{organization}/{id}").into_bytes(),
+        SecretOwner::RoutingKey(id) => format!("{organization}/{id}/routing_key").into_bytes(),
+        SecretOwner::Channel(id) => format!("{organization}/{id}").into_bytes(),
     }
 }
 
@@ -159,25 +173,20 @@ mod tests {
     fn a_secret_is_opened_only_with_its_key_and_at_its_place() {
         let (key, other) = (DataKey::generate(), DataKey::generate());
         let (acme, globex) = (organization("acme"), organization("globex"));
-        let sealed = key.seal(&acme, EndpointId::MIN, Purpose::Signing, &secret());
-        assert_eq!(key.open(&acme, EndpointId::MIN, Purpose::Signing, &sealed), Ok(secret()));
+        let sealed = key.seal(&acme, EndpointId::MIN.into(), &secret());
+        assert_eq!(key.open(&acme, EndpointId::MIN.into(), &sealed), Ok(secret()));
+        assert!(key.open(&acme, EndpointId::MAX.into(), &sealed).is_err(), "another endpoint's");
+        assert!(key.open(&acme, ChannelId::MIN.into(), &sealed).is_err(), "a channel's");
+        let routing_key = SecretOwner::RoutingKey(EndpointId::MIN);
+        assert!(key.open(&acme, routing_key, &sealed).is_err(), "the endpoint's other secret");
         assert!(
-            key.open(&acme, EndpointId::MAX, Purpose::Signing, &sealed).is_err(),
-            "another endpoint's"
-        );
-        let other_use = key.open(&acme, EndpointId::MIN, Purpose::Routing, &sealed);
-        assert!(other_use.is_err(), "the endpoint\'s other secret");
-        assert!(
-            key.open(&globex, EndpointId::MIN, Purpose::Signing, &sealed).is_err(),
+            key.open(&globex, EndpointId::MIN.into(), &sealed).is_err(),
             "another organization's"
         );
         let renamed = SealedSecret { key_id: other.id.clone(), ..sealed.clone() };
+        assert!(other.open(&acme, EndpointId::MIN.into(), &renamed).is_err(), "another key");
         assert!(
-            other.open(&acme, EndpointId::MIN, Purpose::Signing, &renamed).is_err(),
-            "another key"
-        );
-        assert!(
-            key.open(&acme, EndpointId::MIN, Purpose::Signing, &renamed).is_err(),
+            key.open(&acme, EndpointId::MIN.into(), &renamed).is_err(),
             "not the key that it names"
         );
     }
@@ -205,7 +214,7 @@ mod tests {
         let contains = |whole: &[u8], part: &[u8]| {
             whole.windows(8).any(|window| part.windows(8).any(|other| window == other))
         };
-        let sealed = key.seal(&acme, EndpointId::MIN, Purpose::Signing, &secret());
+        let sealed = key.seal(&acme, EndpointId::MIN.into(), &secret());
         assert!(!contains(&sealed.ciphertext, secret().expose().as_bytes()));
         assert!(!contains(&key.wrapped(&acme, &master_key).ciphertext, &key.key[..]));
         assert_eq!(format!("{key:?}"), format!("DataKey({})", key.id));

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use keeptrusts_webhooks_domain::ids::EndpointId;
+
 use super::*;
 use crate::conformance::given::{organization, other_organization};
 use crate::key_store::{KeyStore, RewrappedDataKey};
@@ -40,11 +42,11 @@ impl Keys {
 }
 
 async fn seal(keyring: &Keyring) -> SealedSecret {
-    keyring.seal(&organization(), ENDPOINT, Purpose::Signing, &secret()).await.expect("sealed")
+    keyring.seal(&organization(), ENDPOINT, &secret()).await.expect("sealed")
 }
 
 async fn open(keyring: &Keyring, sealed: &SealedSecret) -> Result<Secret, SecretError> {
-    keyring.open(&organization(), ENDPOINT, Purpose::Signing, sealed).await
+    keyring.open(&organization(), ENDPOINT, sealed).await
 }
 
 fn problem(outcome: Result<impl std::fmt::Debug, SecretError>) -> KeyProblem {
@@ -65,10 +67,7 @@ async fn what_one_process_seals_another_opens_and_each_organization_has_a_key_of
     let sealed = seal(&one).await;
     assert_eq!(open(&other, &sealed).await.expect("opened"), secret());
     assert_eq!(seal(&other).await.key_id, sealed.key_id);
-    let foreign = one
-        .seal(&other_organization(), ENDPOINT, Purpose::Signing, &secret())
-        .await
-        .expect("sealed");
+    let foreign = one.seal(&other_organization(), ENDPOINT, &secret()).await.expect("sealed");
     assert_ne!(foreign.key_id, sealed.key_id);
     assert!(matches!(problem(open(&one, &foreign).await), KeyProblem::Unreadable { .. }));
 }
@@ -99,10 +98,7 @@ async fn a_process_that_was_told_nothing_reads_its_file_again_when_it_meets_a_ne
     let fresh = keys.keyring(&store).await;
     keys.file().put_first(&MasterKey::generate()).expect("added");
     told.reload().await.expect("reloaded");
-    fresh
-        .seal(&other_organization(), ENDPOINT, Purpose::Signing, &secret())
-        .await
-        .expect("a key is made");
+    fresh.seal(&other_organization(), ENDPOINT, &secret()).await.expect("a key is made");
     assert_eq!(wrapped_under(&store).await.len(), 1, "under the key that is current");
 }
 
@@ -127,7 +123,7 @@ async fn a_key_that_is_in_no_file_is_named_with_what_to_do() {
     assert!(said.contains(new.id()) && said.contains("master.key"), "{said}");
     assert!(said.contains("SIGHUP"), "{said}");
     assert!(matches!(keyring.reload().await, Err(KeyringError::WrongKey { .. })));
-    let outcome = keyring.seal(&other_organization(), ENDPOINT, Purpose::Signing, &secret()).await;
+    let outcome = keyring.seal(&other_organization(), ENDPOINT, &secret()).await;
     assert!(matches!(problem(outcome), KeyProblem::MasterKeyMissing { .. }));
 
     keys.file().add_behind_first(&new).expect("copied");
@@ -198,7 +194,7 @@ async fn an_erased_key_is_used_for_five_minutes_at_most_and_nothing_is_sealed_an
     open(&keyring, &sealed).await.expect("opened, and remembered");
     store.erase_data_key(Shard(0), &organization()).await.expect("erased");
     let erased = KeyProblem::Erased { organization: organization() };
-    let refused = keyring.seal(&organization(), ENDPOINT, Purpose::Signing, &secret()).await;
+    let refused = keyring.seal(&organization(), ENDPOINT, &secret()).await;
     assert_eq!(problem(refused), erased);
 
     tokio::time::advance(OPENED_KEY_LIFETIME - Duration::from_secs(1)).await;

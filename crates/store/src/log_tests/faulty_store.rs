@@ -10,15 +10,18 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::Attempt;
+use keeptrusts_webhooks_domain::channel::Channel;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::health::Failing;
 use keeptrusts_webhooks_domain::ids::{
-    AttemptId, DeliveryId, EndpointId, EventId, KeyId, OperationId, OrganizationId, ReplayId,
+    AttemptId, ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId, OperationId,
+    OrganizationId, ReplayId,
 };
 use keeptrusts_webhooks_domain::key::{Key, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream, Version};
+use keeptrusts_webhooks_domain::notification::Notification;
 use keeptrusts_webhooks_domain::replay::{Replay, ReplayCursor, ReplaySelection};
 use tokio::sync::{Semaphore, mpsc};
 
@@ -26,6 +29,7 @@ use crate::key_store::{
     DataKeyCreation, KeyStore, MasterKeyHistory, RewrappedDataKey, StoredDataKey, WrappedDataKey,
 };
 use crate::memory::MemoryStore;
+use crate::notification_store::{NotificationStore, Told};
 use crate::operation::{Appended, BodyId, Operation, Record};
 use crate::projection::{CountKey, Missed};
 use crate::query::{
@@ -299,4 +303,18 @@ over_inner! {
     async fn rewrap_data_keys(shard: Shard, rewrapped: &[RewrappedDataKey]) -> Result<usize, StoreError>;
     async fn count_data_keys(shard: Shard) -> Result<BTreeMap<String, u64>, StoreError>;
     async fn erase_data_key(shard: Shard, organization: &OrganizationId) -> Result<(), StoreError>;
+}
+
+over_inner! {
+    NotificationStore {}
+    async fn channel(shard: Shard, organization: &OrganizationId, id: ChannelId) -> Result<Option<Channel>, StoreError>;
+    async fn list_channels(shard: Shard, organization: &OrganizationId, before: ChannelId, limit: usize) -> Result<Vec<Channel>, StoreError>;
+    async fn count_channels(shard: Shard, organization: &OrganizationId) -> Result<u64, StoreError>;
+    async fn shard_channels(shard: Shard, after: ChannelId, limit: usize) -> Result<Vec<Channel>, StoreError>;
+    async fn notification(shard: Shard, organization: &OrganizationId, id: NotificationId) -> Result<Option<Notification>, StoreError>;
+    async fn list_notifications(shard: Shard, organization: &OrganizationId, channel: Option<ChannelId>, before: NotificationId, limit: usize) -> Result<Vec<Notification>, StoreError>;
+    async fn waiting_notifications(shard: Shard, channel: ChannelId, limit: usize) -> Result<Vec<Notification>, StoreError>;
+    async fn waiting_channels(shard: Shard) -> Result<Vec<(ChannelId, Timestamp)>, StoreError>;
+    async fn told_of_exhausted(shard: Shard, since: Timestamp) -> Result<Vec<Told>, StoreError>;
+    async fn last_causes(shard: Shard, after: Position) -> Result<Vec<(OrganizationId, Position)>, StoreError>;
 }

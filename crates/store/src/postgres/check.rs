@@ -20,7 +20,7 @@ use crate::store::{RebuildDifference, StoreError};
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// The projections, each with its primary key.
-const TABLES: [(&str, &str); 9] = [
+const TABLES: [(&str, &str); 11] = [
     ("endpoints", "organization_id, endpoint_id"),
     ("events", "organization_id, event_id"),
     ("deliveries", "organization_id, delivery_id"),
@@ -30,6 +30,8 @@ const TABLES: [(&str, &str); 9] = [
     ("failing_endpoints", "organization_id, endpoint_id"),
     ("keys", "key_id"),
     ("replays", "organization_id, replay_id"),
+    ("channels", "organization_id, channel_id"),
+    ("notifications", "organization_id, notification_id"),
 ];
 
 /// Compares the shard's projections with what its log says.

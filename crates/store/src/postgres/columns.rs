@@ -40,6 +40,17 @@ pub(super) const ATTEMPT: &str = "
     automatic_count, trigger, start_time, duration, status_code, exchange_sha256, exchange_size,
     outcome, error, next_attempt_time";
 
+pub(super) const CHANNEL: &str = "
+    organization_id, channel_id, name, kind, address, secret_key_id, secret_nonce,
+    secret_ciphertext, subscriptions, endpoint_ids, status, status_reason, status_time,
+    config_version, version, create_time, update_time, delete_time";
+
+pub(super) const NOTIFICATION: &str = "
+    organization_id, notification_id, channel_id, type, endpoint_id, delivery_id, count,
+    since_time, reason, first_due_time, summary, state, due_time, attempt_count,
+    attempt_start_time, attempt_duration, status_code, error, cause, create_time, end_time,
+    version";
+
 /// The statement that selects these columns from what follows. Both are written in the source,
 /// so nothing can be injected.
 pub(super) fn select(columns: &'static str, rest: &'static str) -> AssertSqlSafe<String> {

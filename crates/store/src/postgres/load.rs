@@ -6,24 +6,28 @@
 
 use std::collections::HashMap;
 
+use keeptrusts_webhooks_domain::channel::Channel;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use keeptrusts_webhooks_domain::key::Key;
 use keeptrusts_webhooks_domain::log::Shard;
+use keeptrusts_webhooks_domain::notification::Notification;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 
-use super::columns::{DELIVERY, ENDPOINT, EVENT, KEY, select};
+use super::columns::{CHANNEL, DELIVERY, ENDPOINT, EVENT, KEY, NOTIFICATION, select};
 use super::errors::store_error;
 use super::replays;
+use crate::notification_store::{ChannelRow, NotificationRow};
 use crate::plan::KeyOwner;
 use crate::projection::{Loaded, Touched};
 use crate::rows::{DeliveryRow, EndpointRow, EventRow, KeyRow, read_all};
 use crate::store::StoreError;
 
-/// The rows that are touched, as far as they exist. At most four statements.
+/// The rows that are touched, as far as they exist. At most six statements, and none for what is
+/// not touched.
 pub(super) async fn load(
     connection: &mut PgConnection,
     shard: Shard,
@@ -86,6 +90,39 @@ pub(super) async fn load(
     if !touched.replays.is_empty() {
         let found = replays::load(connection, shard, &touched.replays).await?;
         loaded.replays = found.into_iter().map(|replay| (replay.id, replay)).collect();
+    }
+    if !touched.channels.is_empty() {
+        let statement = select(
+            CHANNEL,
+            "FROM unnest($2::text[], $3::text[]) AS wanted (owner, id)
+             CROSS JOIN LATERAL (
+                 SELECT *
+                 FROM channels
+                 WHERE shard = $1 AND organization_id = wanted.owner AND channel_id = wanted.id
+                 LIMIT 1
+             ) AS channel",
+        );
+        let wanted = touched.channels.iter().map(|(owner, id)| (owner, id.to_string()));
+        let channels: Vec<Channel> =
+            fetch::<ChannelRow, _>(connection, statement, shard, wanted).await?;
+        loaded.channels = channels.into_iter().map(|channel| (channel.id, channel)).collect();
+    }
+    if !touched.notifications.is_empty() {
+        let statement = select(
+            NOTIFICATION,
+            "FROM unnest($2::text[], $3::text[]) AS wanted (owner, id)
+             CROSS JOIN LATERAL (
+                 SELECT *
+                 FROM notifications
+                 WHERE shard = $1 AND organization_id = wanted.owner
+                   AND notification_id = wanted.id
+                 LIMIT 1
+             ) AS notification",
+        );
+        let wanted = touched.notifications.iter().map(|(owner, id)| (owner, id.to_string()));
+        let notifications: Vec<Notification> =
+            fetch::<NotificationRow, _>(connection, statement, shard, wanted).await?;
+        loaded.notifications = notifications.into_iter().map(|row| (row.id, row)).collect();
     }
     Ok(loaded)
 }

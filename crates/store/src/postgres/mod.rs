@@ -18,6 +18,7 @@ mod keys;
 mod leases;
 mod lists;
 mod load;
+mod notifications;
 mod open;
 mod reads;
 mod rebuild;

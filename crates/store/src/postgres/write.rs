@@ -11,6 +11,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::health;
 use super::keys::upsert_keys;
+use super::notifications::{upsert_channels, upsert_notifications};
 use super::replays;
 use super::write_endpoints::upsert_endpoints;
 use crate::operation::{NewBody, Record};
@@ -93,6 +94,8 @@ pub(super) async fn write_changes(
     let attempt_counts: Vec<_> = changes.attempt_counts.iter().collect();
     let keys: Vec<_> = changes.keys.values().collect();
     let replays: Vec<_> = changes.replays.values().collect();
+    let channels: Vec<_> = changes.channels.values().collect();
+    let notifications: Vec<_> = changes.notifications.values().collect();
     upsert_endpoints(connection, shard, &endpoints).await?;
     insert_events(connection, shard, &changes.events).await?;
     insert_deliveries(connection, shard, &new_deliveries, "").await?;
@@ -102,7 +105,9 @@ pub(super) async fn write_changes(
     add_attempt_counts(connection, shard, &attempt_counts).await?;
     health::write(connection, shard, &changes.health.iter().collect::<Vec<_>>()).await?;
     upsert_keys(connection, shard, &keys).await?;
-    replays::upsert(connection, shard, &replays).await
+    replays::upsert(connection, shard, &replays).await?;
+    upsert_channels(connection, shard, &channels).await?;
+    upsert_notifications(connection, shard, &notifications).await
 }
 
 async fn insert_events(
@@ -287,6 +292,6 @@ async fn add_attempt_counts(
 }
 
 /// A small count as a column holds it.
-fn int(count: u32) -> i32 {
+pub(super) fn int(count: u32) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }

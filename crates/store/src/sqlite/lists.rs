@@ -273,7 +273,7 @@ where
 }
 
 /// What every list begins with: an organization's rows below an id.
-fn and_of(
+pub(super) fn and_of(
     query: &mut QueryBuilder<Sqlite>,
     shard: Shard,
     organization: &OrganizationId,

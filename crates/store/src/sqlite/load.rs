@@ -2,18 +2,22 @@
 
 use std::collections::HashMap;
 
+use keeptrusts_webhooks_domain::channel::Channel;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::{Event, IdempotencyKey};
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
 use keeptrusts_webhooks_domain::key::Key;
 use keeptrusts_webhooks_domain::log::Shard;
+use keeptrusts_webhooks_domain::notification::Notification;
 use sqlx::SqliteConnection;
 
 use super::errors::failed;
+use super::notifications::{LOAD_CHANNELS, LOAD_NOTIFICATIONS};
 use super::number;
 use super::replays;
 use super::set_statement::{SetStatement, Values};
+use crate::notification_store::{ChannelRow, NotificationRow};
 use crate::plan::KeyOwner;
 use crate::projection::{Loaded, Touched};
 use crate::rows::{DeliveryRow, EndpointRow, EventRow, KeyRow, read_all};
@@ -73,6 +77,19 @@ pub(super) async fn touched(
     loaded.keys.extend(keys.into_iter().map(|row| (row.id, row)));
     let found = replays::load(connection, shard, &touched.replays).await?;
     loaded.replays.extend(found.into_iter().map(|row| (row.id, row)));
+    let found = LOAD_CHANNELS
+        .fetch::<_, ChannelRow>(connection, touched.channels.iter(), bind_id, &[number(shard)])
+        .await
+        .map_err(failed)?;
+    let channels: Vec<Channel> = read_all(found)?;
+    loaded.channels.extend(channels.into_iter().map(|row| (row.id, row)));
+    let wanted = touched.notifications.iter();
+    let found = LOAD_NOTIFICATIONS
+        .fetch::<_, NotificationRow>(connection, wanted, bind_id, &[number(shard)])
+        .await
+        .map_err(failed)?;
+    let notifications: Vec<Notification> = read_all(found)?;
+    loaded.notifications.extend(notifications.into_iter().map(|row| (row.id, row)));
     Ok(loaded)
 }
 

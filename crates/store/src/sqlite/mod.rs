@@ -21,6 +21,7 @@ mod lists;
 mod load;
 mod lock_file;
 mod log_reads;
+mod notifications;
 mod open;
 mod rebuild;
 mod replays;

@@ -11,7 +11,7 @@ use crate::projection::{Fold, Touched};
 use crate::store::StoreError;
 
 /// The tables that are nothing but a fold of the log.
-pub(super) const PROJECTIONS: [&str; 9] = [
+pub(super) const PROJECTIONS: [&str; 11] = [
     "endpoints",
     "events",
     "deliveries",
@@ -21,6 +21,8 @@ pub(super) const PROJECTIONS: [&str; 9] = [
     "failing_endpoints",
     "keys",
     "replays",
+    "channels",
+    "notifications",
 ];
 
 pub(super) async fn rebuild(

@@ -3,14 +3,17 @@
 use keeptrusts_webhooks_contracts::log_codec;
 use keeptrusts_webhooks_domain::attempt::Attempt;
 use keeptrusts_webhooks_domain::audit::file_of;
+use keeptrusts_webhooks_domain::channel::Channel;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::key::Key;
 use keeptrusts_webhooks_domain::log::Shard;
+use keeptrusts_webhooks_domain::notification::Notification;
 use sqlx::SqliteConnection;
 
 use super::errors::failed;
+use super::notifications::{CHANNELS, NOTIFICATIONS, bind_channel, bind_notification};
 use super::set_statement::{SetStatement, Values};
 use super::{health, number, replays};
 use crate::operation::{NewBody, Record};
@@ -164,7 +167,11 @@ async fn write_changes(
     health::write(connection, shard, changes).await?;
     let bind = |values: &mut Values, row: &Key| bind_key(values, shard, row);
     KEYS.execute(connection, changes.keys.values(), bind).await?;
-    replays::write(connection, shard, changes.replays.values()).await
+    replays::write(connection, shard, changes.replays.values()).await?;
+    let bind = |values: &mut Values, row: &Channel| bind_channel(values, shard, row);
+    CHANNELS.execute(connection, changes.channels.values(), bind).await?;
+    let bind = |values: &mut Values, row: &Notification| bind_notification(values, shard, row);
+    NOTIFICATIONS.execute(connection, changes.notifications.values(), bind).await
 }
 
 fn bind_record(values: &mut Values, shard: Shard, record: &Record) {

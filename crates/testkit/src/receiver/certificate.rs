@@ -67,7 +67,7 @@ impl Authority {
         (issued.pem(), key.serialize_pem())
     }
 
-    pub(super) fn server_config(
+    pub(crate) fn server_config(
         &self,
         certificate: Certificate,
         http1_only: bool,

@@ -102,7 +102,7 @@ pub(crate) struct Errors {
 impl Errors {
     /// The fields of the API that our forms have, and what they are called there; what else a
     /// service may complain about has no place beside a field.
-    const FIELDS: [(&str, &str); 10] = [
+    const FIELDS: [(&str, &str); 15] = [
         ("name", "name"),
         ("url", "url"),
         ("description", "description"),
@@ -113,6 +113,11 @@ impl Errors {
         ("routing_key", "routing_key"),
         ("role", "role"),
         ("time_to_live", "life"),
+        ("recipients", "recipients"),
+        ("routing_key", "routing_key"),
+        ("subscriptions", "subscriptions"),
+        ("endpoint_ids", "endpoint_ids"),
+        ("region", "region"),
     ];
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -155,8 +160,9 @@ impl Errors {
         let violations = details.into_iter().flat_map(|details| details.field_violations);
         for violation in violations {
             // Of `endpoint.event_types[2]`, the field of the form.
-            let field = violation.field.trim_start_matches("endpoint.");
-            let field = field.split('[').next().unwrap_or(field);
+            // and of `channel.email.recipients[0]`.
+            let field = violation.field.split('[').next().unwrap_or_default();
+            let field = field.rsplit('.').next().unwrap_or(field);
             if let Some((_, ours)) = Errors::FIELDS.iter().find(|(known, _)| *known == field) {
                 errors.add_all([Violation::new(*ours, violation.description)]);
             }
@@ -205,7 +211,10 @@ fn label(field: &str) -> &str {
         "routing_key" => "Routing key",
         "role" => "Role",
         "life" => "Its life",
-        "event_types" => "The selection",
+        "event_types" | "subscriptions" => "The selection",
+        "recipients" => "An address",
+        "routing_key" => "Integration key",
+        "endpoint_ids" => "An id",
         other => other,
     }
 }

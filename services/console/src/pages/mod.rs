@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod audit;
+pub(crate) mod channels;
 pub(crate) mod create;
 pub(crate) mod delivery;
 pub(crate) mod edit;

@@ -113,6 +113,7 @@ pub(crate) struct AuditRow {
     pub(crate) event_id: String,
     pub(crate) key_id: String,
     pub(crate) replay_id: String,
+    pub(crate) channel_id: String,
     pub(crate) changes: Vec<v1::AuditChange>,
 }
 
@@ -131,6 +132,7 @@ impl AuditRow {
             event_id: entry.event_id,
             key_id: entry.key_id,
             replay_id: entry.replay_id,
+            channel_id: entry.channel_id,
             changes: entry.changes,
         }
     }

@@ -11,6 +11,7 @@ use crate::visitor::Visitor;
 pub(crate) enum Section {
     Webhooks,
     Events,
+    Channels,
     Health,
     Keys,
     Audit,
@@ -47,6 +48,10 @@ impl Frame {
 
     pub(crate) fn is_events(&self) -> bool {
         self.section == Section::Events
+    }
+
+    pub(crate) fn is_channels(&self) -> bool {
+        self.section == Section::Channels
     }
 
     pub(crate) fn is_health(&self) -> bool {

@@ -1,6 +1,7 @@
 //! What templates are given: the services' answers in the console's words. Pure.
 
 pub(crate) mod audit;
+pub(crate) mod channel;
 pub(crate) mod chart;
 pub(crate) mod delivery;
 pub(crate) mod endpoint;

@@ -1,10 +1,11 @@
-//! The work of one shard's owner: **tail -> route -> schedule -> send -> record**, one task for
-//! each stage, joined by bounded channels. All that it writes goes through the log, fenced by
+//! The work of one shard's owner: **tail -> route -> schedule -> send -> record**, and beside
+//! them **notify**, one task for each stage, joined by bounded channels. All that it writes goes through the log, fenced by
 //! the lease's epoch; all that it must remember is in the log, so that the next owner goes on
 //! where this one stopped.
 
 mod cancel;
 mod health;
+mod notify;
 mod outgoing;
 mod receiver;
 mod record;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize};
 use std::time::Duration;
 
-use keeptrusts_webhooks_domain::ids::{EndpointId, OperationId, OrganizationId};
+use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, OperationId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
 use keeptrusts_webhooks_domain::replay::Replay;
 use keeptrusts_webhooks_store::keyring::Keyring;
@@ -33,11 +34,14 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::Parts;
 use crate::lease::HeldLease;
+use crate::mail::Mailer;
 use crate::metrics::{self, LeaseChange};
 use crate::settings::Settings;
 use crate::transport::Transport;
 use health::FailingEndpoints;
+use notify::Notify;
 use receiver::{Receiver, Receivers};
 use router::Router;
 use scheduler::Scheduler;
@@ -48,6 +52,7 @@ pub(crate) struct Shard {
     pub(crate) log: Arc<Log>,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) mailer: Option<Arc<dyn Mailer>>,
     pub(crate) clock: Clock,
     pub(crate) settings: Arc<Settings>,
     /// Nothing new is begun any more; what is under way is finished.
@@ -63,20 +68,15 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    pub(crate) fn new(
-        lease: HeldLease,
-        log: Arc<Log>,
-        keyring: Arc<Keyring>,
-        transport: Arc<dyn Transport>,
-        clock: Clock,
-        settings: Arc<Settings>,
-    ) -> Shard {
+    pub(crate) fn new(lease: HeldLease, parts: Parts) -> Shard {
+        let Parts { log, keyring, transport, mailer, clock, settings } = parts;
         let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
         Shard {
             lease,
             log,
             keyring,
             transport,
+            mailer,
             clock,
             settings,
             stop,
@@ -118,7 +118,7 @@ async fn abort_at_expiry(shard: Arc<Shard>) {
 
 async fn work_while_leased(shard: &Arc<Shard>) {
     let mut backoff = Backoff::default();
-    let Prepared { router, scheduler, checkpoint, replays } = loop {
+    let Prepared { router, scheduler, replays, notify, checkpoint } = loop {
         match prepare(shard).await {
             Ok(prepared) => break prepared,
             Err(error) => {
@@ -135,8 +135,11 @@ async fn work_while_leased(shard: &Arc<Shard>) {
     let (to_advance, progress) = mpsc::channel(STAGE_CAPACITY);
     let (to_replay, replays_changed) = mpsc::channel(STAGE_CAPACITY);
     let mut stages = JoinSet::new();
-    let route = route::Route::new(Arc::clone(shard), router, checkpoint, to_schedule, to_replay);
+    let (to_notify, happened) = mpsc::channel(STAGE_CAPACITY);
+    let next = route::NextStages { to_schedule, to_replay, to_notify };
+    let route = route::Route::new(Arc::clone(shard), router, checkpoint, next);
     stages.spawn(route.run());
+    stages.spawn(notify.run(happened));
     let advance = (to_advance.clone(), progress);
     stages.spawn(schedule::run(Arc::clone(shard), scheduler, scheduled, advance, to_record));
     stages.spawn(record::run(Arc::clone(shard), outcomes, to_advance));
@@ -154,16 +157,17 @@ async fn work_while_leased(shard: &Arc<Shard>) {
 /// What one stage may hand to the next before it must wait.
 const STAGE_CAPACITY: usize = 1_024;
 
-/// Where the last owner stopped.
+/// The stages that remember something, where the last owner stopped.
 struct Prepared {
     router: Router,
     scheduler: Scheduler,
-    checkpoint: Position,
     replays: Vec<Replay>,
+    notify: Notify,
+    checkpoint: Position,
 }
 
-/// Brings router, scheduler and replays to where the last owner stopped.
-async fn prepare(shard: &Shard) -> Result<Prepared, StoreError> {
+/// Brings them there.
+async fn prepare(shard: &Arc<Shard>) -> Result<Prepared, StoreError> {
     let store = shard.log.store();
     let number = shard.lease.shard();
     let checkpoint = store.shard_state(number).await?.checkpoint;
@@ -181,7 +185,8 @@ async fn prepare(shard: &Shard) -> Result<Prepared, StoreError> {
         }
     }
     // But events behind the checkpoint are routed as endpoints stood then (invariant 2).
-    for (organization, id) in endpoints_changed_since(shard, checkpoint).await? {
+    let changed = changed_since(shard, checkpoint).await?;
+    for (organization, id) in changed.endpoints {
         rewind(shard, &mut router, &organization, id, checkpoint).await?;
     }
 
@@ -192,25 +197,33 @@ async fn prepare(shard: &Shard) -> Result<Prepared, StoreError> {
         scheduler.found_waiting(endpoint_id, due_time);
     }
     let replays = replay::left_behind(shard, checkpoint).await?;
-    Ok(Prepared { router, scheduler, checkpoint, replays })
+    let notify = notify::prepare(shard, checkpoint, &changed.channels).await?;
+    Ok(Prepared { router, scheduler, replays, notify, checkpoint })
 }
 
 const ENDPOINTS_PER_PAGE: usize = 500;
 const RECORDS_PER_READ: usize = 1_000;
 
-async fn endpoints_changed_since(
-    shard: &Shard,
-    checkpoint: Position,
-) -> Result<HashSet<(OrganizationId, EndpointId)>, StoreError> {
-    let mut changed = HashSet::new();
+/// What has changed behind the checkpoint.
+#[derive(Default)]
+struct Changed {
+    endpoints: HashSet<(OrganizationId, EndpointId)>,
+    channels: HashSet<(OrganizationId, ChannelId)>,
+}
+
+async fn changed_since(shard: &Shard, checkpoint: Position) -> Result<Changed, StoreError> {
+    let mut changed = Changed::default();
     let mut after = checkpoint;
     loop {
         let records = shard.log.read(shard.lease.shard(), after, RECORDS_PER_READ).await?;
         let Some(last) = records.last() else { return Ok(changed) };
         after = last.position;
         for record in records {
-            if let Stream::Endpoint(id) = record.stream {
-                changed.insert((record.organization_id.clone(), id));
+            let organization = record.organization_id.clone();
+            match record.stream {
+                Stream::Endpoint(id) => _ = changed.endpoints.insert((organization, id)),
+                Stream::Channel(id) => _ = changed.channels.insert((organization, id)),
+                _ => {}
             }
         }
     }

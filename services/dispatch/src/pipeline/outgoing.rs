@@ -6,7 +6,7 @@ use keeptrusts_webhooks_domain::attempt::Exchange;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::payload_format::RoutingKey;
 use keeptrusts_webhooks_formats::{Event, Formatter};
-use keeptrusts_webhooks_store::keyring::{DataKeys, KeyProblem, Purpose};
+use keeptrusts_webhooks_store::keyring::{DataKeys, KeyProblem, SecretOwner};
 
 use super::receiver::Receiver;
 
@@ -75,7 +75,7 @@ fn cannot_format(error: &keeptrusts_webhooks_formats::FormatError) -> String {
 fn routing_key(receiver: &Receiver, keys: &DataKeys) -> Result<Option<RoutingKey>, String> {
     let endpoint = &receiver.endpoint;
     let Some(sealed) = endpoint.payload_format.routing_key() else { return Ok(None) };
-    match keys.open(&endpoint.organization_id, endpoint.id, Purpose::Routing, sealed) {
+    match keys.open(&endpoint.organization_id, SecretOwner::RoutingKey(endpoint.id), sealed) {
         Ok(secret) => Ok(Some(RoutingKey::opened(secret))),
         Err(problem) => {
             if !matches!(problem, KeyProblem::Erased { .. }) {

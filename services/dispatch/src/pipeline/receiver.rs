@@ -9,7 +9,7 @@ use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
 use keeptrusts_webhooks_domain::ids::EndpointId;
 use keeptrusts_webhooks_domain::secret::{SealedSecret, Secret};
 use keeptrusts_webhooks_formats::{FormatError, Formatter};
-use keeptrusts_webhooks_store::keyring::{DataKeys, KeyProblem, Purpose};
+use keeptrusts_webhooks_store::keyring::{DataKeys, KeyProblem};
 
 /// An endpoint as the sender sees it.
 pub(crate) struct Receiver {
@@ -43,8 +43,7 @@ impl Receiver {
     /// long, and its organization's key may be erased at any time.
     pub(crate) fn secrets(&self, now: Timestamp, keys: &DataKeys) -> Result<Secrets, KeyProblem> {
         let Endpoint { organization_id, id, secret, previous_secret, .. } = &self.endpoint;
-        let open =
-            |sealed: &SealedSecret| keys.open(organization_id, *id, Purpose::Signing, sealed);
+        let open = |sealed: &SealedSecret| keys.open(organization_id, *id, sealed);
         let previous = previous_secret.as_ref().filter(|previous| now < previous.expire_time);
         Ok(Secrets {
             current: open(secret)?,

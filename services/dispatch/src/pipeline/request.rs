@@ -11,7 +11,7 @@ use keeptrusts_webhooks_domain::trace::TraceContext;
 use super::outgoing::Outgoing;
 use super::receiver::Secrets;
 
-const AGENT: &str = concat!("Keeptrusts-Webhooks/", env!("CARGO_PKG_VERSION"));
+pub(crate) const AGENT: &str = concat!("Keeptrusts-Webhooks/", env!("CARGO_PKG_VERSION"));
 
 /// The headers of one attempt, whose body is signed at `now` with the current secret and, during
 /// a rotation's overlap, with the previous one.

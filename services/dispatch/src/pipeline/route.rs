@@ -12,14 +12,16 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, EventAccepted, Fact};
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId};
 use keeptrusts_webhooks_domain::log::{Position, Stream};
+use keeptrusts_webhooks_domain::notification::{NotificationFact, NotificationType};
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_store::projection::scheduled_deliveries;
 use keeptrusts_webhooks_store::{
     Advance, AppendError, Expected, NewRecord, Operation, Record, Refusal, new_ulid,
 };
 use keeptrusts_webhooks_telemetry::{is_recorded, new_span_id};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
+use super::notify::{Happening, ToNotify};
 use super::receiver::Receiver;
 use super::replay::{self, ToReplay};
 use super::router::Router;
@@ -27,14 +29,22 @@ use super::schedule::{Resumed, ToSchedule};
 use super::{Backoff, RECORDS_PER_READ, Shard, told};
 use crate::metrics;
 
+/// The stages that hear of what the log says.
+pub(crate) struct NextStages {
+    pub(crate) to_schedule: mpsc::Sender<ToSchedule>,
+    pub(crate) to_replay: mpsc::Sender<ToReplay>,
+    pub(crate) to_notify: mpsc::Sender<ToNotify>,
+}
+
 /// The stage's state.
 pub(crate) struct Route {
     shard: Arc<Shard>,
     router: Router,
     /// What has been acted on, as the shard's row has it.
     checkpoint: Position,
-    to_schedule: mpsc::Sender<ToSchedule>,
-    to_replay: mpsc::Sender<ToReplay>,
+    next: NextStages,
+    /// Channels may hear of these; nobody has been told yet.
+    happened: Vec<Happening>,
     /// Decided, not yet appended.
     decided: Vec<Decided>,
 }
@@ -64,10 +74,10 @@ impl Route {
         shard: Arc<Shard>,
         router: Router,
         checkpoint: Position,
-        to_schedule: mpsc::Sender<ToSchedule>,
-        to_replay: mpsc::Sender<ToReplay>,
+        next: NextStages,
     ) -> Route {
-        Route { shard, router, checkpoint, to_schedule, to_replay, decided: Vec::new() }
+        let (happened, decided) = (Vec::new(), Vec::new());
+        Route { shard, router, checkpoint, next, happened, decided }
     }
 
     pub(crate) async fn run(mut self) {
@@ -95,6 +105,7 @@ impl Route {
     async fn act_on(&mut self, records: &[Arc<Record>]) -> Result<(), Ended> {
         let mut found = Found::default();
         for record in records {
+            self.happened.extend(Happening::of(record));
             match (&record.fact, record.stream) {
                 (Fact::EventAccepted(accepted), Stream::Event(id)) => {
                     let decided = self.route(id, accepted, record);
@@ -135,7 +146,18 @@ impl Route {
                     self.append_decided().await?;
                     let organization_id = record.organization_id.clone();
                     let changed = ToReplay::Changed { organization_id, replay_id: id };
-                    self.to_replay.send(changed).await.map_err(|_| Ended)?;
+                    self.next.to_replay.send(changed).await.map_err(|_| Ended)?;
+                }
+                (Fact::Channel(_), Stream::Channel(id)) => {
+                    // In its turn: what comes before it is told to the channels as they stood.
+                    self.tell_of_happened().await?;
+                    self.pass_on_to_notify(ToNotify::Channel(id, Arc::clone(record))).await?;
+                }
+                (Fact::Notification(NotificationFact::Raised(new)), _)
+                    if new.notification_type == NotificationType::Test =>
+                {
+                    let asked = ToNotify::Asked(new.channel_id, new.due_time);
+                    self.pass_on_to_notify(asked).await?;
                 }
                 // What the other stages have appended, they have acted on.
                 _ => {}
@@ -186,7 +208,7 @@ impl Route {
         let receiver = Receiver::new(endpoint);
         let availability = receiver.availability();
         self.shard.receivers.put(receiver);
-        self.to_replay.send(ToReplay::EndpointChanged).await.map_err(|_| Ended)?;
+        self.next.to_replay.send(ToReplay::EndpointChanged).await.map_err(|_| Ended)?;
         self.pass_on(ToSchedule::Availability(id, availability)).await
     }
 
@@ -234,6 +256,8 @@ impl Route {
     /// Appends what was decided, in order. Each operation's step begins where the one before
     /// ends, so that none is skipped when one cannot be appended.
     async fn append_decided(&mut self) -> Result<(), Ended> {
+        // First: what follows is committed before the checkpoint moves past what has happened.
+        self.tell_of_happened().await?;
         let mut backoff = Backoff::default();
         while !self.decided.is_empty() {
             let number = self.shard.lease.shard();
@@ -254,6 +278,21 @@ impl Route {
             }
         }
         Ok(())
+    }
+
+    /// Waits until what follows is committed, for those who are told of it.
+    async fn tell_of_happened(&mut self) -> Result<(), Ended> {
+        if self.happened.is_empty() {
+            return Ok(());
+        }
+        let (told, committed) = oneshot::channel();
+        let happened = std::mem::take(&mut self.happened);
+        self.pass_on_to_notify(ToNotify::Happened(happened, told)).await?;
+        committed.await.map_err(|_| Ended)
+    }
+
+    async fn pass_on_to_notify(&self, message: ToNotify) -> Result<(), Ended> {
+        self.next.to_notify.send(message).await.map_err(|_| Ended)
     }
 
     async fn wait_or_end(&self, error: AppendError, backoff: &mut Backoff) -> Result<(), Ended> {
@@ -328,6 +367,6 @@ impl Route {
     }
 
     async fn pass_on(&self, message: ToSchedule) -> Result<(), Ended> {
-        self.to_schedule.send(message).await.map_err(|_| Ended)
+        self.next.to_schedule.send(message).await.map_err(|_| Ended)
     }
 }

@@ -99,7 +99,7 @@ pub(crate) async fn run(
     while progress.recv().await.is_some() {}
 }
 
-async fn sleep_for(wait: Option<Duration>) {
+pub(crate) async fn sleep_for(wait: Option<Duration>) {
     match wait {
         Some(wait) => tokio::time::sleep(wait).await,
         None => std::future::pending().await,

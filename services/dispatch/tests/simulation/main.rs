@@ -13,6 +13,7 @@ mod failing;
 mod idling;
 mod isolating;
 mod manual_retries;
+mod notifying;
 mod replaying;
 mod retrying;
 mod routing;

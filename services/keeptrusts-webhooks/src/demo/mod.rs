@@ -17,6 +17,7 @@ use keeptrusts_webhooks_contracts::v1::dispatch_service_client::DispatchServiceC
 use keeptrusts_webhooks_contracts::v1::endpoint_service_client::EndpointServiceClient;
 use keeptrusts_webhooks_contracts::v1::ingest_service_client::IngestServiceClient;
 use keeptrusts_webhooks_dispatch_service::flags::{DispatchFlags, Patience};
+use keeptrusts_webhooks_dispatch_service::mail::SmtpFlags;
 use keeptrusts_webhooks_domain::key::Token;
 use keeptrusts_webhooks_endpoint_service::flags::EndpointFlags;
 use keeptrusts_webhooks_ingest_service::flags::IngestFlags;
@@ -85,6 +86,8 @@ fn flags(folder: &Path, authority_file: &Path, key: &Token) -> Result<PlatformFl
             endpoint_concurrency: 64,
             lease_ttl: Duration::from_secs(10),
         },
+        smtp: SmtpFlags::default(),
+        console_url: None,
         body_retention: Duration::from_secs(24 * 60 * 60),
         access: AccessFlags::with_first_key(key.clone()),
         endpoints: EndpointFlags { max_endpoints_per_organization: 10 },

@@ -41,6 +41,9 @@ struct Things {
     key_id: String,
 }
 
+/// A channel that nobody has.
+const CHANNEL: &str = "chn_00000000000000000000000009";
+
 /// `APVF`: a letter for each role that may, a dash for each that may not; `org`: the request
 /// names an organization.
 macro_rules! rules {
@@ -129,6 +132,38 @@ fn rules() -> Vec<Rule> {
             organization_id: org, event_id: event,
         };
         "IngestService/ListEvents" "APVF" true ListEventsRequest { organization_id: org };
+        "NotificationService/CreateChannel" "A--F" true CreateChannelRequest {
+            organization_id: org,
+            channel: |_| Some(v1::Channel {
+                name: "n".to_owned(),
+                destination: Some(v1::channel::Destination::Slack(v1::SlackDestination {
+                    url: "https://a.example/x".to_owned(), ..Default::default()
+                })),
+                subscriptions: vec![v1::NotificationType::EndpointDegraded.into()],
+                ..Default::default()
+            }),
+        };
+        "NotificationService/GetChannel" "A-VF" true GetChannelRequest {
+            organization_id: org, channel_id: |_| CHANNEL.to_owned(),
+        };
+        "NotificationService/ListChannels" "A-VF" true ListChannelsRequest {
+            organization_id: org,
+        };
+        "NotificationService/UpdateChannel" "A--F" true UpdateChannelRequest {
+            organization_id: org,
+            channel: |_| Some(v1::Channel {
+                id: CHANNEL.to_owned(), name: "other".to_owned(), ..Default::default()
+            }),
+        };
+        "NotificationService/DeleteChannel" "A--F" true DeleteChannelRequest {
+            organization_id: org, channel_id: |_| CHANNEL.to_owned(),
+        };
+        "NotificationService/TestChannel" "A--F" true TestChannelRequest {
+            organization_id: org, channel_id: |_| CHANNEL.to_owned(),
+        };
+        "NotificationService/ListNotifications" "A-VF" true ListNotificationsRequest {
+            organization_id: org,
+        };
         "DispatchService/SendTest" "A--F" true SendTestRequest {
             organization_id: org, endpoint_id: |_| "ep_00000000000000000000000009".to_owned(),
         };

@@ -9,6 +9,7 @@ mod platform;
 mod access;
 mod accounts;
 mod auditing;
+mod channels;
 mod editing;
 mod following;
 mod forging;

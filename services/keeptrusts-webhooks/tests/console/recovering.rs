@@ -29,7 +29,7 @@ impl Apart {
         let process = Launch::binary("console")
             .args(["--console-listen", "127.0.0.1:0", "--endpoint-service", &service])
             .args(["--ingest-service", &service, "--dispatch-service", &service])
-            .args(["--access-service", &service])
+            .args(["--access-service", &service, "--notification-service", &service])
             .start();
         let line = process.wait_for_line(|line| console_url(line).is_some(), PATIENCE).await;
         let console = console_url(&line).expect("the line was chosen for its URL").to_owned();

@@ -113,7 +113,7 @@ async fn a_console_whose_services_do_not_answer_says_so_and_offers_to_try_again(
     let console = Launch::binary("console")
         .args(["--console-listen", "127.0.0.1:0", "--endpoint-service", &service])
         .args(["--ingest-service", &service, "--dispatch-service", &service])
-        .args(["--access-service", &service])
+        .args(["--access-service", &service, "--notification-service", &service])
         .start();
     let line = console.wait_for_line(|line| console_url(line).is_some(), PATIENCE).await;
     let url = console_url(&line).expect("the line was chosen for its URL");

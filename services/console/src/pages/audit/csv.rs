@@ -7,7 +7,7 @@ use keeptrusts_webhooks_contracts::time::timestamp_from_proto;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::audit::AuditAction;
 
-const COLUMNS: [&str; 13] = [
+const COLUMNS: [&str; 14] = [
     "time",
     "action",
     "actor",
@@ -21,6 +21,8 @@ const COLUMNS: [&str; 13] = [
     "changes",
     "trace_id",
     "id",
+    // Last: files of old have the others at these places.
+    "channel_id",
 ];
 
 /// Why a file is not whole.
@@ -67,6 +69,7 @@ fn cells(entry: &v1::AuditEntry) -> [String; COLUMNS.len()] {
         entry.changes.iter().map(change).collect::<Vec<_>>().join("\n"),
         entry.trace_id.clone(),
         entry.id.clone(),
+        entry.channel_id.clone(),
     ]
 }
 
@@ -114,7 +117,7 @@ mod tests {
         };
         let text = lines(&[entry]);
         let expected = "1970-01-01T00:00:00Z,endpoint.updated,key_1,\"a \"\"b\"\", c\",,,,,,,\
-             \"name: old -> new\nsecret\",,0-7\r\n";
+             \"name: old -> new\nsecret\",,0-7,\r\n";
         assert_eq!(text, format!("{}\r\n{expected}", COLUMNS.join(",")));
         assert_eq!(written(&[], false).expect("written"), b"", "the header is there once");
     }

@@ -8,9 +8,11 @@ mod asking;
 mod connection;
 mod keys;
 mod network;
+mod notices;
 mod power;
 mod random;
 mod replaying;
+mod telling;
 mod weather;
 mod writing;
 
@@ -36,6 +38,7 @@ use power::Power;
 pub(crate) use connection::Traffic;
 pub(crate) use network::{Answer, Network, REQUEST_TIMEOUT, Request};
 pub(crate) use random::Random;
+pub(crate) use telling::TOLD_OF_ALL;
 pub(crate) use weather::{Away, Weather};
 
 /// What endpoints subscribe to and what is published, unless a test says otherwise.
@@ -102,6 +105,15 @@ impl World {
     /// A database of so many shards. Nobody dispatches yet: see [`World::join`].
     pub(crate) async fn shared(shard_count: u16) -> World {
         World::new(|clock| MemoryStore::shared(shard_count, clock)).await
+    }
+
+    /// One process on a database with one shard, in which a delivery has one attempt. It does not
+    /// dispatch yet.
+    pub(crate) async fn without_retries() -> World {
+        let mut world = World::new(|clock| MemoryStore::new(1, clock)).await;
+        let retry_schedule = "".parse().expect("no retries");
+        world.settings = Arc::new(Settings { retry_schedule, ..Settings::default() });
+        world
     }
 
     async fn new(database: impl FnOnce(Clock) -> MemoryStore) -> World {
@@ -224,6 +236,7 @@ impl World {
             log: Arc::clone(&process.log),
             keyring: Arc::clone(&process.keyring),
             transport: Arc::new(link),
+            mailer: None,
             clock: Arc::clone(&self.clock),
             settings: Arc::clone(&self.settings),
         };

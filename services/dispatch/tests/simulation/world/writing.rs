@@ -12,7 +12,6 @@ use keeptrusts_webhooks_domain::ids::{
 };
 use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::payload_format::{PayloadChange, PayloadFormat};
-use keeptrusts_webhooks_store::keyring::Purpose;
 use keeptrusts_webhooks_store::{
     AppendError, Appended, BodyId, Expected, KeyStore, NewBody, NewRecord, Operation, Refusal,
     new_ulid,
@@ -50,7 +49,7 @@ impl World {
         event_type: EventType,
     ) -> Result<EndpointId, AppendError> {
         let id = EndpointId::new(new_ulid(self.now()));
-        let sealed = self.front.keyring.seal(organization, id, Purpose::Signing, &secret()).await;
+        let sealed = self.front.keyring.seal(organization, id, &secret()).await;
         let secret = sealed.map_err(|_| AppendError::Unavailable)?;
         let created = Endpoint::create(NewEndpoint {
             name: name.to_owned(),

@@ -125,6 +125,7 @@ async fn console_beside(server: &Server, issuer: &Issuer) -> (Process, String) {
     let process = Launch::binary("console")
         .args(["--console-listen", "127.0.0.1:0", "--endpoint-service", &service])
         .args(["--ingest-service", &service, "--dispatch-service", &service])
+        .args(["--notification-service", &service])
         .args(["--access-service", &service, "--oidc-issuer", &issuer.url()])
         .args(["--oidc-client-id", CLIENT_ID, "--oidc-label", "Acme ID", "--oidc-ca"])
         .arg(issuer.ca_file())

@@ -1,0 +1,312 @@
+//! What NotificationService is asked, checked.
+
+use keeptrusts_webhooks_domain::channel::{
+    ChannelKind, check_endpoint_ids, check_recipients, check_subscriptions,
+};
+use keeptrusts_webhooks_domain::endpoint::{check_name, check_url};
+use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, NotificationId, OrganizationId};
+use keeptrusts_webhooks_domain::notification::NotificationType;
+use keeptrusts_webhooks_domain::secret::Secret;
+use keeptrusts_webhooks_domain::violation::Violation;
+
+use super::fields::{id, optional_id};
+use super::notification::PAGER_DUTY;
+use super::{Page, Violations};
+use crate::v1;
+use crate::v1::channel::Destination as Message;
+
+mod update;
+
+pub use update::UpdateChannel;
+
+/// Where a channel is to lead, with its secret in clear.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewDestination {
+    /// To what kind of service.
+    pub kind: ChannelKind,
+    /// What of it may be shown.
+    pub address: String,
+    /// What of it may not. None: there is none, or it stays as it is.
+    pub secret: Option<Secret>,
+}
+
+/// CreateChannel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateChannel {
+    /// Whose it will be.
+    pub organization_id: OrganizationId,
+    /// A label.
+    pub name: String,
+    /// Where it leads.
+    pub destination: NewDestination,
+    /// What it is told of; sorted, not empty.
+    pub subscriptions: Vec<NotificationType>,
+    /// Which endpoints it is told about; sorted. Empty: all.
+    pub endpoint_ids: Vec<EndpointId>,
+}
+
+impl TryFrom<v1::CreateChannelRequest> for CreateChannel {
+    type Error = Violations;
+
+    fn try_from(request: v1::CreateChannelRequest) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        let organization_id = violations.check(request.organization_id.parse());
+        let channel = request.channel.unwrap_or_default();
+        let name = violations.check(check_name("channel.name", channel.name));
+        let destination =
+            violations.check_all(destination(channel.destination, Secrets::AreRequired));
+        let subscriptions = violations.check_all(subscriptions(&channel.subscriptions));
+        let endpoint_ids =
+            violations.check_all(check_endpoint_ids("channel.endpoint_ids", &channel.endpoint_ids));
+        match (organization_id, name, destination, subscriptions, endpoint_ids) {
+            (
+                Some(organization_id),
+                Some(name),
+                Some(destination),
+                Some(subscriptions),
+                Some(endpoint_ids),
+            ) => Ok(CreateChannel {
+                organization_id,
+                name,
+                destination,
+                subscriptions,
+                endpoint_ids,
+            }),
+            _ => Err(violations),
+        }
+    }
+}
+
+/// Whether a secret may be left as it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Secrets {
+    AreRequired,
+    MayStay,
+}
+
+fn destination(
+    destination: Option<Message>,
+    secrets: Secrets,
+) -> Result<NewDestination, Vec<Violation>> {
+    let one = |violation| vec![violation];
+    let Some(destination) = destination else {
+        let description = "is required: one of slack, teams, pagerduty, webhook and email";
+        return Err(one(Violation::new("channel.destination", description)));
+    };
+    match destination {
+        Message::Slack(slack) => {
+            secret_url(ChannelKind::Slack, "channel.slack.url", &slack.url).map_err(one)
+        }
+        Message::Teams(teams) => {
+            secret_url(ChannelKind::Teams, "channel.teams.url", &teams.url).map_err(one)
+        }
+        Message::Pagerduty(pager_duty) => self::pager_duty(pager_duty, secrets),
+        Message::Webhook(webhook) => {
+            let address = check_url("channel.webhook.url", &webhook.url);
+            let secret = secret("channel.webhook.secret", webhook.secret, secrets, Secret::new);
+            both(address, secret, ChannelKind::Webhook)
+        }
+        Message::Email(email) => {
+            let recipients = check_recipients("channel.email.recipients", &email.recipients)?;
+            let address = recipients.join(",");
+            Ok(NewDestination { kind: ChannelKind::Email, address, secret: None })
+        }
+    }
+}
+
+/// A URL that lets everybody write who knows it: only its host is shown.
+fn secret_url(kind: ChannelKind, field: &str, url: &str) -> Result<NewDestination, Violation> {
+    let url = check_url(field, url)?;
+    let end = url.find("://").map_or(0, |at| at + 3);
+    let length = url[end..].find('/').unwrap_or(url.len() - end);
+    let address = url[..end + length].to_owned();
+    Ok(NewDestination { kind, address, secret: Some(Secret::opened(url)) })
+}
+
+fn pager_duty(
+    message: v1::PagerDutyDestination,
+    secrets: Secrets,
+) -> Result<NewDestination, Vec<Violation>> {
+    let region = v1::PagerDutyRegion::try_from(message.region).map_err(|_| {
+        Violation::new("channel.pagerduty.region", "is not one of its values: US or EU")
+    });
+    let address = region.and_then(|region| match message.url.as_str() {
+        "" => {
+            let known = PAGER_DUTY.iter().find(|(candidate, _)| *candidate == region);
+            Ok(known.unwrap_or(&PAGER_DUTY[0]).1.to_owned())
+        }
+        url => check_url("channel.pagerduty.url", url),
+    });
+    let field = "channel.pagerduty.routing_key";
+    let secret = secret(field, message.routing_key, secrets, routing_key);
+    both(address, secret, ChannelKind::PagerDuty)
+}
+
+/// <https://developer.pagerduty.com/docs/send-alert-event>: "This is the 32 character Integration
+/// Key for an integration on a service or on a global ruleset."
+fn routing_key(text: String) -> Result<Secret, Violation> {
+    let text = text.trim();
+    if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        let description = "is not an integration key of 32 letters and digits: copy it from the service's Integrations tab";
+        return Err(Violation::new("routing_key", description));
+    }
+    Ok(Secret::opened(text.to_owned()))
+}
+
+fn secret(
+    field: &str,
+    text: String,
+    secrets: Secrets,
+    check: impl FnOnce(String) -> Result<Secret, Violation>,
+) -> Result<Option<Secret>, Violation> {
+    match (text.is_empty(), secrets) {
+        (true, Secrets::MayStay) => Ok(None),
+        (true, Secrets::AreRequired) => Err(Violation::new(field, "is required")),
+        (false, _) => {
+            let checked = check(text);
+            checked.map(Some).map_err(|violation| Violation::new(field, violation.description))
+        }
+    }
+}
+
+fn both(
+    address: Result<String, Violation>,
+    secret: Result<Option<Secret>, Violation>,
+    kind: ChannelKind,
+) -> Result<NewDestination, Vec<Violation>> {
+    match (address, secret) {
+        (Ok(address), Ok(secret)) => Ok(NewDestination { kind, address, secret }),
+        (address, secret) => Err(address.err().into_iter().chain(secret.err()).collect()),
+    }
+}
+
+fn subscriptions(numbers: &[i32]) -> Result<Vec<NotificationType>, Vec<Violation>> {
+    let (mut types, mut violations) = (Vec::new(), Vec::new());
+    for (index, number) in numbers.iter().enumerate() {
+        let known = v1::NotificationType::try_from(*number).ok();
+        match known.and_then(Into::into) {
+            Some(kind) => types.push(kind),
+            None => violations.push(Violation::new(
+                format!("channel.subscriptions[{index}]"),
+                format!("{number} is not a type of notification"),
+            )),
+        }
+    }
+    if !violations.is_empty() {
+        return Err(violations);
+    }
+    check_subscriptions("channel.subscriptions", types)
+}
+
+/// One channel of an organization: all that GetChannel and TestChannel ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelRef {
+    /// Whose it is.
+    pub organization_id: OrganizationId,
+    /// Which.
+    pub channel_id: ChannelId,
+}
+
+impl ChannelRef {
+    fn new(organization_id: &str, channel_id: &str) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        let organization_id = violations.check(organization_id.parse());
+        let channel_id = violations.check(id("channel_id", channel_id));
+        match (organization_id, channel_id) {
+            (Some(organization_id), Some(channel_id)) => {
+                Ok(ChannelRef { organization_id, channel_id })
+            }
+            _ => Err(violations),
+        }
+    }
+}
+
+impl TryFrom<v1::GetChannelRequest> for ChannelRef {
+    type Error = Violations;
+
+    fn try_from(request: v1::GetChannelRequest) -> Result<Self, Violations> {
+        ChannelRef::new(&request.organization_id, &request.channel_id)
+    }
+}
+
+impl TryFrom<v1::TestChannelRequest> for ChannelRef {
+    type Error = Violations;
+
+    fn try_from(request: v1::TestChannelRequest) -> Result<Self, Violations> {
+        ChannelRef::new(&request.organization_id, &request.channel_id)
+    }
+}
+
+/// DeleteChannel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeleteChannel {
+    /// Whose it is.
+    pub organization_id: OrganizationId,
+    /// Which.
+    pub channel_id: ChannelId,
+    /// Only while this is its etag.
+    pub etag: Option<String>,
+}
+
+impl TryFrom<v1::DeleteChannelRequest> for DeleteChannel {
+    type Error = Violations;
+
+    fn try_from(request: v1::DeleteChannelRequest) -> Result<Self, Violations> {
+        let ChannelRef { organization_id, channel_id } =
+            ChannelRef::new(&request.organization_id, &request.channel_id)?;
+        let etag = (!request.etag.is_empty()).then_some(request.etag);
+        Ok(DeleteChannel { organization_id, channel_id, etag })
+    }
+}
+
+/// ListChannels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListChannels {
+    /// Whose.
+    pub organization_id: OrganizationId,
+    /// Which part of the list.
+    pub page: Page<ChannelId>,
+}
+
+impl TryFrom<v1::ListChannelsRequest> for ListChannels {
+    type Error = Violations;
+
+    fn try_from(request: v1::ListChannelsRequest) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        let organization_id = violations.check(request.organization_id.parse());
+        let page = Page::of(request.page_size, &request.page_token, ChannelId::MAX);
+        match (organization_id, violations.check_all(page)) {
+            (Some(organization_id), Some(page)) => Ok(ListChannels { organization_id, page }),
+            _ => Err(violations),
+        }
+    }
+}
+
+/// ListNotifications.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListNotifications {
+    /// Whose.
+    pub organization_id: OrganizationId,
+    /// Which part of the list.
+    pub page: Page<NotificationId>,
+    /// Only to this channel.
+    pub channel_id: Option<ChannelId>,
+}
+
+impl TryFrom<v1::ListNotificationsRequest> for ListNotifications {
+    type Error = Violations;
+
+    fn try_from(request: v1::ListNotificationsRequest) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        let organization_id = violations.check(request.organization_id.parse());
+        let page = Page::of(request.page_size, &request.page_token, NotificationId::MAX);
+        let page = violations.check_all(page);
+        let channel_id = violations.check(optional_id("channel_id", &request.channel_id));
+        match (organization_id, page, channel_id) {
+            (Some(organization_id), Some(page), Some(channel_id)) => {
+                Ok(ListNotifications { organization_id, page, channel_id })
+            }
+            _ => Err(violations),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+use keeptrusts_webhooks_contracts::api::{
+    ChannelRef, CreateChannel, ListNotifications, UpdateChannel,
+};
+use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_contracts::v1::channel::Destination;
+use keeptrusts_webhooks_domain::channel::ChannelKind;
+use keeptrusts_webhooks_domain::ids::ChannelId;
+use keeptrusts_webhooks_domain::notification::NotificationType;
+use prost_types::FieldMask;
+
+use crate::{endpoint_id, wrong_fields};
+
+const ROUTING_KEY: &str = "0123456789abcdef0123456789ABCDEF";
+
+fn create(destination: Destination) -> v1::CreateChannelRequest {
+    v1::CreateChannelRequest {
+        organization_id: "default".to_owned(),
+        channel: Some(v1::Channel {
+            name: "on call".to_owned(),
+            destination: Some(destination),
+            subscriptions: vec![
+                v1::NotificationType::WeeklySummary.into(),
+                v1::NotificationType::DeliveryExhausted.into(),
+            ],
+            endpoint_ids: vec![endpoint_id().to_string()],
+            ..Default::default()
+        }),
+    }
+}
+
+fn slack(url: &str) -> Destination {
+    Destination::Slack(v1::SlackDestination { url: url.to_owned(), ..Default::default() })
+}
+
+fn pager_duty(key: &str, region: i32, url: &str) -> Destination {
+    let (routing_key, url) = (key.to_owned(), url.to_owned());
+    Destination::Pagerduty(v1::PagerDutyDestination { routing_key, region, url })
+}
+
+fn webhook(url: &str, secret: &str) -> Destination {
+    let (url, secret) = (url.to_owned(), secret.to_owned());
+    Destination::Webhook(v1::WebhookDestination { url, secret })
+}
+
+#[test]
+fn of_a_url_that_is_a_secret_only_the_host_may_be_shown() {
+    for (url, address) in [
+        ("https://hooks.slack.com/services/T/B/x", "https://hooks.slack.com"),
+        ("https://hooks.example:8443/?sig=x", "https://hooks.example:8443"),
+        ("https://hooks.example?sig=x", "https://hooks.example"),
+    ] {
+        let created = CreateChannel::try_from(create(slack(url))).expect("right");
+        assert_eq!(created.destination.address, address);
+        let secret = created.destination.secret.expect("a secret");
+        assert!(secret.expose().starts_with(address) && secret.expose().ends_with('x'));
+        let types = [NotificationType::DeliveryExhausted, NotificationType::WeeklySummary];
+        assert_eq!(created.subscriptions, types);
+        assert_eq!(created.endpoint_ids, [endpoint_id()]);
+    }
+}
+
+#[test]
+fn pager_duty_is_where_the_account_is() {
+    let address = |region: i32, url: &str| {
+        let created = CreateChannel::try_from(create(pager_duty(ROUTING_KEY, region, url)));
+        created.expect("right").destination.address
+    };
+    assert_eq!(address(0, ""), "https://events.pagerduty.com/v2/enqueue");
+    assert_eq!(address(2, ""), "https://events.eu.pagerduty.com/v2/enqueue");
+    assert_eq!(address(2, "https://proxy.example/x"), "https://proxy.example/x");
+}
+
+#[test]
+fn every_wrong_field_of_a_destination_is_named() {
+    let wrong = |destination| wrong_fields(CreateChannel::try_from(create(destination)));
+    assert_eq!(wrong(slack("http://hooks.slack.com/x")), ["channel.slack.url"]);
+    assert_eq!(
+        wrong(pager_duty("short", 9, "")),
+        ["channel.pagerduty.region", "channel.pagerduty.routing_key"]
+    );
+    let fields = ["channel.webhook.url", "channel.webhook.secret"];
+    assert_eq!(wrong(webhook("", "")), fields);
+    assert_eq!(wrong(webhook("x", "short")), fields);
+    let recipients = vec!["a@b.c".to_owned(), "nobody".to_owned()];
+    let email = Destination::Email(v1::EmailDestination { recipients });
+    assert_eq!(wrong(email), ["channel.email.recipients[1]"]);
+    let nothing = v1::CreateChannelRequest::default();
+    let fields =
+        ["organization_id", "channel.name", "channel.destination", "channel.subscriptions"];
+    assert_eq!(wrong_fields(CreateChannel::try_from(nothing)), fields);
+    let mut test = create(slack("https://hooks.example/"));
+    if let Some(channel) = &mut test.channel {
+        channel.subscriptions = vec![v1::NotificationType::Test.into(), 99];
+    }
+    assert_eq!(wrong_fields(CreateChannel::try_from(test)), ["channel.subscriptions[1]"]);
+}
+
+fn update(destination: Option<Destination>, paths: &[&str]) -> v1::UpdateChannelRequest {
+    let mask = FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() };
+    v1::UpdateChannelRequest {
+        organization_id: "default".to_owned(),
+        channel: Some(v1::Channel {
+            id: ChannelId::MIN.to_string(),
+            name: "new".to_owned(),
+            destination,
+            ..Default::default()
+        }),
+        update_mask: (!paths.is_empty()).then_some(mask),
+    }
+}
+
+#[test]
+fn an_update_changes_what_its_mask_names_and_a_secret_that_is_not_said_stays() {
+    let moved = webhook("https://new.example/", "");
+    let implied = UpdateChannel::try_from(update(Some(moved.clone()), &[])).expect("right");
+    assert_eq!((implied.name.as_deref(), implied.subscriptions), (Some("new"), None));
+    let destination = implied.destination.expect("given");
+    assert_eq!((destination.kind, destination.secret), (ChannelKind::Webhook, None));
+    let named = UpdateChannel::try_from(update(Some(moved.clone()), &["name"])).expect("right");
+    assert_eq!(named.destination, None);
+    // All but the destination: what has no value is wrong.
+    let all = wrong_fields(UpdateChannel::try_from(update(Some(moved), &["*"])));
+    assert_eq!(all, ["channel.subscriptions"]);
+    let unknown = wrong_fields(UpdateChannel::try_from(update(None, &["status"])));
+    assert_eq!(unknown, ["update_mask.paths[0]"]);
+    // The URL of a Slack channel is all that there is of it.
+    let slack = wrong_fields(UpdateChannel::try_from(update(Some(slack("")), &[])));
+    assert_eq!(slack, ["channel.slack.url"]);
+}
+
+#[test]
+fn a_channel_is_named_by_its_id() {
+    let request = |channel_id: &str| v1::GetChannelRequest {
+        organization_id: "default".to_owned(),
+        channel_id: channel_id.to_owned(),
+    };
+    let right = ChannelRef::try_from(request(&ChannelId::MAX.to_string())).expect("right");
+    assert_eq!(right.channel_id, ChannelId::MAX);
+    let wrong = ChannelRef::try_from(request(&endpoint_id().to_string()));
+    assert_eq!(wrong_fields(wrong), ["channel_id"]);
+    let list = v1::ListNotificationsRequest {
+        organization_id: "default".to_owned(),
+        channel_id: "chn_1".to_owned(),
+        page_size: -1,
+        ..Default::default()
+    };
+    let wrong = wrong_fields(ListNotifications::try_from(list));
+    assert_eq!(wrong, ["page_size", "channel_id"]);
+}

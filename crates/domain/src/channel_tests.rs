@@ -1,0 +1,131 @@
+use super::*;
+
+fn time(text: &str) -> Timestamp {
+    text.parse().expect("a timestamp")
+}
+
+fn sealed(byte: u8) -> SealedSecret {
+    SealedSecret { key_id: "k".to_owned(), nonce: [0; 12], ciphertext: vec![byte] }
+}
+
+fn channel() -> Channel {
+    let config = NewChannel {
+        name: "on call".to_owned(),
+        destination: Destination {
+            kind: ChannelKind::Webhook,
+            address: "https://hooks.example/".to_owned(),
+            secret: Some(sealed(1)),
+        },
+        subscriptions: vec![NotificationType::EndpointDegraded],
+        endpoint_ids: Vec::new(),
+    };
+    let organization = "acme".parse().expect("valid");
+    Channel::created(ChannelId::MIN, organization, config, time("2026-04-23T10:00:00Z"))
+}
+
+fn after(channel: &Channel, command: ChannelCommand) -> Channel {
+    let mut channel = channel.clone();
+    let fact = channel.decide(command, None).expect("not refused").expect("something to do");
+    channel.apply(&fact, time("2026-04-23T11:00:00Z"));
+    channel
+}
+
+#[test]
+fn only_the_turns_of_a_channels_health_are_told() {
+    let channel = channel();
+    let fail = |reason: &str| ChannelCommand::NoteFailure { reason: reason.to_owned() };
+    assert_eq!(channel.decide(ChannelCommand::NoteSuccess, None), Ok(None));
+    let failing = after(&channel, fail("no route"));
+    assert_eq!(
+        (failing.status, failing.status_reason.as_str()),
+        (ChannelStatus::Failing, "no route")
+    );
+    assert_eq!(failing.status_time, time("2026-04-23T11:00:00Z"));
+    assert_eq!(failing.etag(), channel.etag(), "health is no configuration");
+    assert_eq!(failing.decide(fail("again"), None), Ok(None));
+    let recovered = after(&failing, ChannelCommand::NoteSuccess);
+    assert_eq!((recovered.status, recovered.status_reason.as_str()), (ChannelStatus::Active, ""));
+}
+
+#[test]
+fn a_channel_hears_of_what_it_subscribes_to_about_the_endpoints_that_it_names() {
+    let mut channel = channel();
+    let (degraded, exhausted) =
+        (NotificationType::EndpointDegraded, NotificationType::DeliveryExhausted);
+    assert!(channel.hears_of(degraded, Some(EndpointId::MIN)));
+    assert!(!channel.hears_of(exhausted, Some(EndpointId::MIN)));
+    channel.config.endpoint_ids = vec![EndpointId::MAX];
+    assert!(!channel.hears_of(degraded, Some(EndpointId::MIN)));
+    assert!(channel.hears_of(degraded, Some(EndpointId::MAX)));
+    let deleted = after(&channel, ChannelCommand::Delete);
+    assert!(!deleted.hears_of(degraded, Some(EndpointId::MAX)));
+    assert_eq!(deleted.decide(ChannelCommand::Delete, None), Err(ChannelRefusal::Deleted));
+}
+
+#[test]
+fn an_update_tells_what_was_before_and_never_a_secret() {
+    let channel = channel();
+    let update = ChannelUpdate {
+        name: Some("on call".to_owned()),
+        destination: Some(Destination {
+            kind: ChannelKind::Webhook,
+            address: "https://other.example/".to_owned(),
+            secret: None,
+        }),
+        ..ChannelUpdate::default()
+    };
+    let moved = after(&channel, ChannelCommand::Update(update.clone())).config.destination;
+    assert_eq!((moved.address.as_str(), moved.secret), ("https://other.example/", Some(sealed(1))));
+    let fact = channel.decide(ChannelCommand::Update(update), None).expect("not refused");
+    let Some(ChannelFact::Updated { update, before }) = fact else { panic!("{fact:?}") };
+    assert_eq!(update.name, None, "it did not change");
+    let destination = update.destination.expect("it changed");
+    assert_eq!(destination.secret, None, "what is not said anew stays");
+    let before = before.destination.expect("told");
+    assert_eq!((before.address.as_str(), before.secret), ("https://hooks.example/", None));
+}
+
+#[test]
+fn an_update_is_refused_with_another_etag_or_kind() {
+    let channel = channel();
+    let nothing = ChannelCommand::Update(ChannelUpdate::default());
+    assert_eq!(channel.decide(nothing.clone(), Some("\"7\"")), Err(ChannelRefusal::StaleEtag));
+    assert_eq!(channel.decide(nothing, Some("\"1\"")), Ok(None));
+    let mail =
+        Destination { kind: ChannelKind::Email, address: "a@example.com".to_owned(), secret: None };
+    let update = ChannelUpdate { destination: Some(mail), ..ChannelUpdate::default() };
+    let refused = channel.decide(ChannelCommand::Update(update), None);
+    assert_eq!(refused, Err(ChannelRefusal::OtherKind));
+}
+
+#[test]
+fn subscriptions_and_endpoints_are_sorted_and_have_limits() {
+    let types = vec![
+        NotificationType::WeeklySummary,
+        NotificationType::DeliveryExhausted,
+        NotificationType::WeeklySummary,
+    ];
+    let sorted = check_subscriptions("subscriptions", types);
+    let expected = vec![NotificationType::DeliveryExhausted, NotificationType::WeeklySummary];
+    assert_eq!(sorted, Ok(expected));
+    assert!(check_subscriptions("subscriptions", Vec::new()).is_err());
+    let test = check_subscriptions("subscriptions", vec![NotificationType::Test]);
+    assert_eq!(test.expect_err("refused")[0].field, "subscriptions[0]");
+    let ids = vec![EndpointId::MAX.to_string(), EndpointId::MIN.to_string()];
+    assert_eq!(check_endpoint_ids("ids", &ids), Ok(vec![EndpointId::MIN, EndpointId::MAX]));
+    let wrong = check_endpoint_ids("ids", &["evt_1".to_owned()]);
+    assert_eq!(wrong.expect_err("refused")[0].field, "ids[0]");
+    let many = vec![EndpointId::MIN.to_string(); MAX_CHANNEL_ENDPOINTS + 1];
+    assert!(check_endpoint_ids("ids", &many).is_err());
+}
+
+#[test]
+fn recipients_are_each_checked_and_taken_once() {
+    let of = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    let once = check_recipients("to", &of(&["a@b.c", "d@e.f", "a@b.c"]));
+    assert_eq!(once, Ok(of(&["a@b.c", "d@e.f"])));
+    let wrong = check_recipients("to", &of(&["a@b.c", "nobody"])).expect_err("refused");
+    assert_eq!(wrong[0].field, "to[1]");
+    assert!(check_recipients("to", &[]).is_err());
+    assert!(check_recipients("to", &vec!["a@b.c".to_owned(); MAX_RECIPIENTS + 1]).is_err());
+}

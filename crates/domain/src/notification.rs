@@ -1,0 +1,318 @@
+//! Notifications: what a channel is told of what happened to an organization's endpoints.
+
+use std::time::Duration;
+
+use crate::Timestamp;
+use crate::health::HealthSummary;
+use crate::ids::{ChannelId, DeliveryId, EndpointId, NotificationId, OrganizationId};
+use crate::log::{Position, Version};
+
+macro_rules! types {
+    ($($(#[$doc:meta])* $variant:ident $name:literal;)*) => {
+        /// What a notification tells of.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum NotificationType {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl NotificationType {
+            /// Every type, the test included, in the order of the documentation.
+            pub const ALL: &'static [NotificationType] = &[$(NotificationType::$variant,)*];
+
+            /// Its name, for tables and messages; it never changes.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(NotificationType::$variant => $name,)*
+                }
+            }
+        }
+    };
+}
+
+types! {
+    /// Deliveries of an endpoint ran out of attempts. One message per endpoint and hour at most.
+    DeliveryExhausted "delivery_exhausted";
+    /// An endpoint became degraded.
+    EndpointDegraded "endpoint_degraded";
+    /// A degraded endpoint is active again.
+    EndpointRecovered "endpoint_recovered";
+    /// An endpoint was disabled, and not by a person.
+    EndpointDisabled "endpoint_disabled";
+    /// How a week went.
+    WeeklySummary "weekly_summary";
+    /// Somebody wants to see whether the channel works. Cannot be subscribed to.
+    Test "test";
+}
+
+/// The longest time that exhausted deliveries are collected for before they are told.
+pub const GROUPING: Duration = Duration::from_secs(60 * 60);
+
+/// The waits before a notification is sent again: 1 min, 5 min, 30 min, 2 h, 6 h. Shorter in all
+/// than a delivery's: what is told half a day late helps nobody.
+const RETRY_WAITS: [Duration; 5] = {
+    const MINUTE: u64 = 60;
+    [
+        Duration::from_secs(MINUTE),
+        Duration::from_secs(5 * MINUTE),
+        Duration::from_secs(30 * MINUTE),
+        Duration::from_secs(120 * MINUTE),
+        Duration::from_secs(360 * MINUTE),
+    ]
+};
+
+/// How far a notification has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum NotificationState {
+    /// It was not sent yet, or will be sent again.
+    Waiting,
+    /// The channel's service took it.
+    Sent,
+    /// It is not sent any more.
+    Failed,
+}
+
+/// A notification that is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewNotification {
+    /// Who is told.
+    pub channel_id: ChannelId,
+    /// What of.
+    pub notification_type: NotificationType,
+    /// The endpoint that it is about. None: a test, or a summary.
+    pub endpoint_id: Option<EndpointId>,
+    /// The last delivery that it is about.
+    pub delivery_id: Option<DeliveryId>,
+    /// How many things of the kind happened.
+    pub count: u32,
+    /// When the first of them did. Of a summary: when its week began.
+    pub since: Timestamp,
+    /// What went wrong, for people to read. May be empty.
+    pub reason: String,
+    /// When it is to be sent.
+    pub due_time: Timestamp,
+    /// The figures of a summary.
+    pub summary: Option<HealthSummary>,
+}
+
+/// One try at sending a notification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotificationAttempt {
+    /// 1, 2, 3, … within the notification.
+    pub number: u32,
+    /// When it began.
+    pub start_time: Timestamp,
+    /// How long it took.
+    pub duration: Duration,
+    /// What the service answered: an HTTP status or an SMTP reply code. None: nothing.
+    pub status_code: Option<u16>,
+}
+
+/// Something that happened to a notification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotificationFact {
+    /// Something happened that a channel hears of.
+    Raised(Box<NewNotification>),
+    /// More of the same happened while it waited.
+    Counted {
+        /// How many more.
+        count: u32,
+        /// The last delivery among them.
+        delivery_id: Option<DeliveryId>,
+    },
+    /// The channel's service took it.
+    Sent {
+        /// How.
+        attempt: NotificationAttempt,
+        /// How many things of the kind the message told of.
+        count: u32,
+    },
+    /// It could not be sent.
+    Failed {
+        /// How.
+        attempt: NotificationAttempt,
+        /// What went wrong. Never shows a secret.
+        error: String,
+        /// When it is tried again. None: it is not.
+        next_attempt_time: Option<Timestamp>,
+    },
+}
+
+/// A notification as the tables hold it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notification {
+    /// Its id.
+    pub id: NotificationId,
+    /// Whose it is.
+    pub organization_id: OrganizationId,
+    /// Who is told, what of, and when it is due for the first time.
+    pub new: NewNotification,
+    /// How far it has come.
+    pub state: NotificationState,
+    /// When it is to be sent. None: it has ended.
+    pub due_time: Option<Timestamp>,
+    /// The last attempt.
+    pub last_attempt: Option<NotificationAttempt>,
+    /// What went wrong with it. Empty: nothing.
+    pub error: String,
+    /// The last record, in the same shard, of what it tells of. 0: none.
+    pub cause: Position,
+    /// When it was raised.
+    pub create_time: Timestamp,
+    /// When it was sent, or given up.
+    pub end_time: Option<Timestamp>,
+    /// How many records its stream has.
+    pub version: Version,
+}
+
+impl Notification {
+    /// The notification that a Raised fact makes, which followed from the record at `cause`.
+    pub fn raised(
+        id: NotificationId,
+        organization_id: OrganizationId,
+        new: NewNotification,
+        cause: Position,
+        recorded_at: Timestamp,
+    ) -> Notification {
+        Notification {
+            id,
+            organization_id,
+            due_time: Some(new.due_time),
+            new,
+            state: NotificationState::Waiting,
+            last_attempt: None,
+            error: String::new(),
+            cause,
+            create_time: recorded_at,
+            end_time: None,
+            version: Version(1),
+        }
+    }
+
+    /// The notification after one more fact, which followed from the record at `cause`, if any.
+    pub fn apply(&mut self, fact: &NotificationFact, cause: Position, recorded_at: Timestamp) {
+        self.version = self.version.next();
+        self.cause = self.cause.max(cause);
+        match fact {
+            NotificationFact::Raised(_) => {}
+            NotificationFact::Counted { count, delivery_id } => {
+                self.new.count = self.new.count.saturating_add(*count);
+                self.new.delivery_id = delivery_id.or(self.new.delivery_id);
+            }
+            NotificationFact::Sent { attempt, count } => {
+                self.state = NotificationState::Sent;
+                self.new.count = *count;
+                self.due_time = None;
+                self.last_attempt = Some(attempt.clone());
+                self.error.clear();
+                self.end_time = Some(recorded_at);
+            }
+            NotificationFact::Failed { attempt, error, next_attempt_time } => {
+                self.due_time = *next_attempt_time;
+                self.last_attempt = Some(attempt.clone());
+                self.error.clone_from(error);
+                if next_attempt_time.is_none() {
+                    self.state = NotificationState::Failed;
+                    self.end_time = Some(recorded_at);
+                }
+            }
+        }
+    }
+
+    /// How many times it was tried.
+    pub fn attempt_count(&self) -> u32 {
+        self.last_attempt.as_ref().map_or(0, |attempt| attempt.number)
+    }
+
+    /// When it is tried again after an attempt that ended at `end_time`. None: it is not, because
+    /// it is a test or was tried often enough.
+    pub fn next_attempt_time(&self, number: u32, end_time: Timestamp) -> Option<Timestamp> {
+        if self.new.notification_type == NotificationType::Test {
+            return None;
+        }
+        let wait = RETRY_WAITS.get((number as usize).checked_sub(1)?)?;
+        end_time.checked_add(*wait).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time(text: &str) -> Timestamp {
+        text.parse().expect("a timestamp")
+    }
+
+    fn notification(notification_type: NotificationType) -> Notification {
+        let begin = time("2026-04-23T10:00:00Z");
+        let new = NewNotification {
+            channel_id: ChannelId::MIN,
+            notification_type,
+            endpoint_id: None,
+            delivery_id: None,
+            count: 1,
+            since: begin,
+            reason: String::new(),
+            due_time: begin,
+            summary: None,
+        };
+        let organization = "acme".parse().expect("valid");
+        Notification::raised(NotificationId::MIN, organization, new, Position(7), begin)
+    }
+
+    fn attempt(number: u32) -> NotificationAttempt {
+        NotificationAttempt {
+            number,
+            start_time: time("2026-04-23T10:00:00Z"),
+            duration: Duration::from_millis(3),
+            status_code: None,
+        }
+    }
+
+    #[test]
+    fn a_notification_is_tried_six_times_and_a_test_once() {
+        let end = time("2026-04-23T10:00:00Z");
+        let raised = notification(NotificationType::EndpointDegraded);
+        let waits: Vec<_> = (1..=6)
+            .map(|number| {
+                let next = raised.next_attempt_time(number, end)?;
+                Some(next.duration_since(end).as_secs())
+            })
+            .collect();
+        assert_eq!(waits, [Some(60), Some(300), Some(1_800), Some(7_200), Some(21_600), None]);
+        let test = notification(NotificationType::Test);
+        assert_eq!(test.next_attempt_time(1, end), None);
+    }
+
+    #[test]
+    fn what_is_counted_while_it_waits_is_told_and_what_follows_is_not() {
+        let mut row = notification(NotificationType::DeliveryExhausted);
+        let later = time("2026-04-23T10:05:00Z");
+        let counted = NotificationFact::Counted { count: 4, delivery_id: Some(DeliveryId::MIN) };
+        row.apply(&counted, Position(9), later);
+        assert_eq!((row.new.count, row.cause, row.version), (5, Position(9), Version(2)));
+        let failed = NotificationFact::Failed {
+            attempt: attempt(1),
+            error: "away".to_owned(),
+            next_attempt_time: Some(later),
+        };
+        row.apply(&failed, Position::START, later);
+        assert_eq!((row.state, row.due_time), (NotificationState::Waiting, Some(later)));
+        assert_eq!((row.error.as_str(), row.attempt_count()), ("away", 1));
+        // Two of the five came too late for the message.
+        row.apply(
+            &NotificationFact::Sent { attempt: attempt(2), count: 3 },
+            Position::START,
+            later,
+        );
+        assert_eq!((row.state, row.due_time, row.new.count), (NotificationState::Sent, None, 3));
+        assert_eq!((row.error.as_str(), row.end_time), ("", Some(later)));
+    }
+
+    #[test]
+    fn names_are_told_apart() {
+        let mut names: Vec<_> = NotificationType::ALL.iter().map(|kind| kind.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), NotificationType::ALL.len());
+    }
+}

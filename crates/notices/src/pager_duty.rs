@@ -1,0 +1,104 @@
+//! PagerDuty's Events API v2: <https://developer.pagerduty.com/docs/send-alert-event>.
+
+use keeptrusts_webhooks_domain::notification::NotificationType;
+use keeptrusts_webhooks_domain::secret::Secret;
+use serde_json::{Map, Value, json};
+
+use crate::message::{Message, Severity, Telling};
+use crate::text::cut;
+
+/// `payload.summary`.
+const MAX_SUMMARY_CHARS: usize = 1_024;
+/// Each of the custom details; an event may have 512 KB.
+const MAX_DETAIL_CHARS: usize = 4_000;
+const CLIENT: &str = "Keeptrusts Webhooks";
+
+/// The body of the POST. The key is part of it.
+pub fn body(telling: &Telling<'_>, routing_key: &Secret) -> Vec<u8> {
+    let message = Message::of(telling);
+    let notification = telling.notification;
+    let new = &notification.new;
+    let resolves = new.notification_type == NotificationType::EndpointRecovered;
+    let severity = match message.severity {
+        Severity::Critical => "critical",
+        Severity::Error => "error",
+        Severity::Info => "info",
+    };
+    let mut details: Map<String, Value> = message
+        .facts
+        .iter()
+        .map(|(label, value)| ((*label).to_owned(), json!(cut(value, MAX_DETAIL_CHARS))))
+        .collect();
+    if !message.lines.is_empty() {
+        let lines = cut(&message.lines.join("\n"), MAX_DETAIL_CHARS);
+        details.insert("Endpoints that did worst".to_owned(), json!(lines));
+    }
+    details.insert("What to do".to_owned(), json!(message.advice));
+    let link = message.link.map(|link| json!({"href": link, "text": "Open in the console"}));
+    let mut event = json!({
+        "routing_key": routing_key.expose(),
+        "event_action": if resolves { "resolve" } else { "trigger" },
+        "dedup_key": dedup_key(telling),
+        "payload": {
+            "summary": cut(&message.title, MAX_SUMMARY_CHARS),
+            "source": format!("keeptrusts-webhooks/{}", notification.organization_id),
+            "severity": severity,
+            "timestamp": new.since.to_string(),
+            "component": new.endpoint_id.map(|id| id.to_string()),
+            "group": notification.organization_id.as_str(),
+            "class": new.notification_type.name(),
+            "custom_details": details,
+        },
+        "links": Vec::from_iter(link),
+        "client": CLIENT,
+    });
+    if let (Some(url), Some(event)) = (telling.console_url, event.as_object_mut()) {
+        event.insert("client_url".to_owned(), json!(url));
+    }
+    event.to_string().into_bytes()
+}
+
+/// What happens to an endpoint is one incident, which its recovery resolves. What is about no
+/// endpoint is one of its own. At most 255 characters.
+fn dedup_key(telling: &Telling<'_>) -> String {
+    let notification = telling.notification;
+    let organization = &notification.organization_id;
+    match notification.new.endpoint_id {
+        Some(id) => format!("keeptrusts-webhooks/{organization}/{id}"),
+        None => format!("keeptrusts-webhooks/{organization}/{}", notification.id),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::tests::with_telling;
+
+    fn event(kind: NotificationType) -> Value {
+        let key = Secret::opened("k".repeat(32));
+        let body = with_telling(kind, |telling| body(telling, &key));
+        serde_json::from_slice(&body).expect("JSON")
+    }
+
+    #[test]
+    fn what_happens_to_an_endpoint_is_one_incident_which_its_recovery_resolves() {
+        let triggers = [
+            NotificationType::DeliveryExhausted,
+            NotificationType::EndpointDegraded,
+            NotificationType::EndpointDisabled,
+        ];
+        let resolve = event(NotificationType::EndpointRecovered);
+        assert_eq!(resolve["event_action"], "resolve");
+        for kind in triggers {
+            let trigger = event(kind);
+            assert_eq!(trigger["event_action"], "trigger");
+            assert_eq!(trigger["dedup_key"], resolve["dedup_key"]);
+        }
+        assert_eq!(event(NotificationType::EndpointDisabled)["payload"]["severity"], "critical");
+        for kind in [NotificationType::Test, NotificationType::WeeklySummary] {
+            let other = event(kind);
+            assert_eq!(other["payload"]["severity"], "info");
+            assert_ne!(other["dedup_key"], resolve["dedup_key"]);
+        }
+    }
+}

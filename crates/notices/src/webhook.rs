@@ -1,0 +1,93 @@
+//! A webhook of one's own: the body has the three fields of a delivery's, and `event` begins with
+//! `notification.`.
+
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::health::AttemptTally;
+use keeptrusts_webhooks_domain::notification::Notification;
+use serde_json::{Value, json};
+
+use crate::message::{Message, Telling};
+
+/// What `event` is, for example `notification.endpoint_degraded`.
+pub fn event_name(notification: &Notification) -> String {
+    format!("notification.{}", notification.new.notification_type.name())
+}
+
+/// The body of the POST. It is the same at each attempt, unless more was counted meanwhile.
+pub fn body(telling: &Telling<'_>) -> Vec<u8> {
+    let message = Message::of(telling);
+    let notification = telling.notification;
+    let new = &notification.new;
+    let name = |id| telling.endpoint_names.get(&id).cloned();
+    let summary = new.summary.as_ref().map(|summary| {
+        let endpoints = summary.worst.iter().map(|endpoint| {
+            json!({
+                "endpoint_id": endpoint.endpoint_id.to_string(),
+                "endpoint_name": name(endpoint.endpoint_id),
+                "attempts": tally(endpoint.tally),
+            })
+        });
+        json!({
+            "start_time": summary.week.start.to_string(),
+            "end_time": summary.week.end.to_string(),
+            "attempts": tally(summary.total),
+            "endpoint_count": summary.endpoint_count,
+            "endpoints": endpoints.collect::<Vec<_>>(),
+        })
+    });
+    let data = json!({
+        "notification_id": notification.id.to_string(),
+        "organization_id": notification.organization_id.as_str(),
+        "channel_id": new.channel_id.to_string(),
+        "endpoint_id": new.endpoint_id.map(|id| id.to_string()),
+        "endpoint_name": new.endpoint_id.and_then(name),
+        "delivery_id": new.delivery_id.map(|id| id.to_string()),
+        "count": new.count,
+        "since": new.since.to_string(),
+        "reason": new.reason,
+        "message": message.title,
+        "advice": message.advice,
+        "link": message.link,
+        "summary": summary,
+    });
+    let event = json!({
+        "event": event_name(notification),
+        "timestamp": seconds(notification.create_time),
+        "data": data,
+    });
+    event.to_string().into_bytes()
+}
+
+fn tally(tally: AttemptTally) -> Value {
+    let AttemptTally { delivered, retrying, failed } = tally;
+    json!({"delivered": delivered, "retrying": retrying, "failed": failed})
+}
+
+/// Whole seconds, as deliveries have them.
+fn seconds(time: Timestamp) -> String {
+    Timestamp::from_second(time.as_second()).unwrap_or(time).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use keeptrusts_webhooks_domain::notification::NotificationType;
+
+    use super::*;
+    use crate::message::tests::{NAME, with_telling};
+
+    #[test]
+    fn a_body_has_the_three_fields_of_a_deliverys() {
+        for kind in NotificationType::ALL.iter().copied() {
+            let body = with_telling(kind, body);
+            let parsed: Value = serde_json::from_slice(&body).expect("JSON");
+            let fields: Vec<_> = parsed.as_object().expect("an object").keys().collect();
+            assert_eq!(fields.len(), 3, "{fields:?}");
+            assert_eq!(parsed["event"], format!("notification.{}", kind.name()));
+            assert_eq!(parsed["timestamp"], "2026-04-23T10:30:00Z");
+        }
+        let body = with_telling(NotificationType::DeliveryExhausted, body);
+        let parsed: Value = serde_json::from_slice(&body).expect("JSON");
+        assert_eq!(parsed["data"]["count"], 3);
+        assert_eq!(parsed["data"]["endpoint_name"], NAME);
+    }
+}

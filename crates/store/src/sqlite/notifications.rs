@@ -1,0 +1,295 @@
+//! Channels and notifications.
+
+use async_trait::async_trait;
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::channel::Channel;
+use keeptrusts_webhooks_domain::ids::{ChannelId, NotificationId, OrganizationId};
+use keeptrusts_webhooks_domain::log::{Position, Shard};
+use keeptrusts_webhooks_domain::notification::Notification;
+use sqlx::QueryBuilder;
+
+use super::errors::failed;
+use super::lists::{and, and_of, fetch};
+use super::set_statement::{SetStatement, Values};
+use super::{SqliteStore, number, sql_limit};
+use crate::notification_store::{
+    ChannelRow, NotificationRow, NotificationStore, Told, ToldRow, endpoint_ids_text, last_cause,
+    subscriptions_text, summary_bytes, waiting_channel,
+};
+use crate::rows::{Word, duration_micros, micros, read_all};
+use crate::store::StoreError;
+
+pub(super) static LOAD_CHANNELS: SetStatement = SetStatement::new(
+    2,
+    "WITH wanted (organization_id, channel_id) AS (VALUES {rows})
+     SELECT channels.*
+     FROM wanted CROSS JOIN channels USING (organization_id, channel_id)
+     WHERE channels.shard = ?",
+);
+
+pub(super) static LOAD_NOTIFICATIONS: SetStatement = SetStatement::new(
+    2,
+    "WITH wanted (organization_id, notification_id) AS (VALUES {rows})
+     SELECT notifications.*
+     FROM wanted CROSS JOIN notifications USING (organization_id, notification_id)
+     WHERE notifications.shard = ?",
+);
+
+pub(super) static CHANNELS: SetStatement = SetStatement::new(
+    19,
+    "INSERT OR REPLACE INTO channels
+         (shard, organization_id, channel_id, name, kind, address,
+          secret_key_id, secret_nonce, secret_ciphertext, subscriptions, endpoint_ids,
+          status, status_reason, status_time, config_version, version, create_time, update_time,
+          delete_time)
+     VALUES {rows}",
+);
+
+pub(super) static NOTIFICATIONS: SetStatement = SetStatement::new(
+    23,
+    "INSERT OR REPLACE INTO notifications
+         (shard, organization_id, notification_id, channel_id, type, endpoint_id, delivery_id,
+          count, since_time, reason, first_due_time, summary, state, due_time, attempt_count,
+          attempt_start_time, attempt_duration, status_code, error, cause, create_time, end_time,
+          version)
+     VALUES {rows}",
+);
+
+pub(super) fn bind_channel(values: &mut Values, shard: Shard, row: &Channel) {
+    let destination = &row.config.destination;
+    let secret = destination.secret.as_ref();
+    values.push(number(shard));
+    values.push(row.organization_id.as_str());
+    values.push(row.id.to_string());
+    values.push(row.config.name.as_str());
+    values.push(destination.kind.word());
+    values.push(destination.address.as_str());
+    values.push(secret.map(|secret| secret.key_id.as_str()));
+    values.push(secret.map(|secret| &secret.nonce[..]));
+    values.push(secret.map(|secret| &secret.ciphertext[..]));
+    values.push(subscriptions_text(row));
+    values.push(endpoint_ids_text(row));
+    values.push(row.status.word());
+    values.push(row.status_reason.as_str());
+    values.push(micros(row.status_time));
+    values.push(row.config_version.0);
+    values.push(row.version.0);
+    values.push(micros(row.create_time));
+    values.push(micros(row.update_time));
+    values.push(row.delete_time.map(micros));
+}
+
+pub(super) fn bind_notification(values: &mut Values, shard: Shard, row: &Notification) {
+    let (new, attempt) = (&row.new, row.last_attempt.as_ref());
+    values.push(number(shard));
+    values.push(row.organization_id.as_str());
+    values.push(row.id.to_string());
+    values.push(new.channel_id.to_string());
+    values.push(new.notification_type.word());
+    values.push(new.endpoint_id.map(|id| id.to_string()));
+    values.push(new.delivery_id.map(|id| id.to_string()));
+    values.push(i64::from(new.count));
+    values.push(micros(new.since));
+    values.push(new.reason.as_str());
+    values.push(micros(new.due_time));
+    values.push(summary_bytes(row));
+    values.push(row.state.word());
+    values.push(row.due_time.map(micros));
+    values.push(i64::from(row.attempt_count()));
+    values.push(attempt.map(|attempt| micros(attempt.start_time)));
+    values.push(attempt.map(|attempt| duration_micros(attempt.duration)));
+    values.push(attempt.and_then(|attempt| attempt.status_code).map(i64::from));
+    values.push(row.error.as_str());
+    values.push(row.cause.0);
+    values.push(micros(row.create_time));
+    values.push(row.end_time.map(micros));
+    values.push(row.version.0);
+}
+
+#[async_trait]
+impl NotificationStore for SqliteStore {
+    async fn channel(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        id: ChannelId,
+    ) -> Result<Option<Channel>, StoreError> {
+        let found: Option<ChannelRow> = sqlx::query_as(
+            "SELECT * FROM channels
+             WHERE shard = ? AND organization_id = ? AND channel_id = ?",
+        )
+        .bind(number(shard))
+        .bind(organization.as_str())
+        .bind(id.to_string())
+        .fetch_optional(&self.readers)
+        .await
+        .map_err(failed)?;
+        found.map(Channel::try_from).transpose()
+    }
+
+    async fn list_channels(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        before: ChannelId,
+        limit: usize,
+    ) -> Result<Vec<Channel>, StoreError> {
+        let mut query = QueryBuilder::new("SELECT * FROM channels WHERE delete_time IS NULL");
+        and_of(&mut query, shard, organization, "channel_id <", before);
+        query.push(" ORDER BY channel_id DESC LIMIT ").push_bind(sql_limit(limit));
+        fetch::<ChannelRow, _>(&self.readers, query).await
+    }
+
+    async fn count_channels(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+    ) -> Result<u64, StoreError> {
+        let (count,): (i64,) = sqlx::query_as(
+            "SELECT count(*) FROM channels
+             WHERE shard = ? AND organization_id = ? AND delete_time IS NULL",
+        )
+        .bind(number(shard))
+        .bind(organization.as_str())
+        .fetch_one(&self.readers)
+        .await
+        .map_err(failed)?;
+        Ok(count.unsigned_abs())
+    }
+
+    async fn shard_channels(
+        &self,
+        shard: Shard,
+        after: ChannelId,
+        limit: usize,
+    ) -> Result<Vec<Channel>, StoreError> {
+        let found: Vec<ChannelRow> = sqlx::query_as(
+            "SELECT * FROM channels INDEXED BY channels_id
+             WHERE shard = ? AND channel_id > ? AND delete_time IS NULL
+             ORDER BY channel_id
+             LIMIT ?",
+        )
+        .bind(number(shard))
+        .bind(after.to_string())
+        .bind(sql_limit(limit))
+        .fetch_all(&self.readers)
+        .await
+        .map_err(failed)?;
+        read_all(found)
+    }
+
+    async fn notification(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        id: NotificationId,
+    ) -> Result<Option<Notification>, StoreError> {
+        let found: Option<NotificationRow> = sqlx::query_as(
+            "SELECT * FROM notifications
+             WHERE shard = ? AND organization_id = ? AND notification_id = ?",
+        )
+        .bind(number(shard))
+        .bind(organization.as_str())
+        .bind(id.to_string())
+        .fetch_optional(&self.readers)
+        .await
+        .map_err(failed)?;
+        found.map(Notification::try_from).transpose()
+    }
+
+    async fn list_notifications(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        channel: Option<ChannelId>,
+        before: NotificationId,
+        limit: usize,
+    ) -> Result<Vec<Notification>, StoreError> {
+        let table = match channel {
+            Some(_) => "SELECT * FROM notifications INDEXED BY notifications_channel WHERE TRUE",
+            None => "SELECT * FROM notifications WHERE TRUE",
+        };
+        let mut query = QueryBuilder::new(table);
+        and_of(&mut query, shard, organization, "notification_id <", before);
+        and(&mut query, "channel_id =", channel.map(|id| id.to_string()));
+        query.push(" ORDER BY notification_id DESC LIMIT ").push_bind(sql_limit(limit));
+        fetch::<NotificationRow, _>(&self.readers, query).await
+    }
+
+    async fn waiting_notifications(
+        &self,
+        shard: Shard,
+        channel: ChannelId,
+        limit: usize,
+    ) -> Result<Vec<Notification>, StoreError> {
+        let found: Vec<NotificationRow> = sqlx::query_as(
+            "SELECT * FROM notifications INDEXED BY notifications_due
+             WHERE shard = ? AND channel_id = ? AND due_time IS NOT NULL
+             ORDER BY due_time, notification_id
+             LIMIT ?",
+        )
+        .bind(number(shard))
+        .bind(channel.to_string())
+        .bind(sql_limit(limit))
+        .fetch_all(&self.readers)
+        .await
+        .map_err(failed)?;
+        read_all(found)
+    }
+
+    async fn waiting_channels(
+        &self,
+        shard: Shard,
+    ) -> Result<Vec<(ChannelId, Timestamp)>, StoreError> {
+        let found: Vec<(String, i64)> = sqlx::query_as(
+            "SELECT channel_id, min(due_time) FROM notifications INDEXED BY notifications_due
+             WHERE shard = ? AND due_time IS NOT NULL
+             GROUP BY channel_id",
+        )
+        .bind(number(shard))
+        .fetch_all(&self.readers)
+        .await
+        .map_err(failed)?;
+        found.into_iter().map(waiting_channel).collect()
+    }
+
+    async fn told_of_exhausted(
+        &self,
+        shard: Shard,
+        since: Timestamp,
+    ) -> Result<Vec<Told>, StoreError> {
+        let found: Vec<ToldRow> = sqlx::query_as(
+            "SELECT notification_id, channel_id, endpoint_id, state, end_time, count
+             FROM notifications INDEXED BY notifications_due
+             WHERE shard = ?1 AND due_time IS NOT NULL AND type = 'delivery_exhausted'
+             UNION ALL
+             SELECT notification_id, channel_id, endpoint_id, state, end_time, count
+             FROM notifications INDEXED BY notifications_told
+             WHERE shard = ?1 AND end_time >= ?2 AND type = 'delivery_exhausted'",
+        )
+        .bind(number(shard))
+        .bind(micros(since))
+        .fetch_all(&self.readers)
+        .await
+        .map_err(failed)?;
+        read_all(found)
+    }
+
+    async fn last_causes(
+        &self,
+        shard: Shard,
+        after: Position,
+    ) -> Result<Vec<(OrganizationId, Position)>, StoreError> {
+        let found: Vec<(String, i64)> = sqlx::query_as(
+            "SELECT organization_id, max(cause) FROM notifications INDEXED BY notifications_cause
+             WHERE shard = ? AND cause > ? AND cause > 0
+             GROUP BY organization_id",
+        )
+        .bind(number(shard))
+        .bind(after.0)
+        .fetch_all(&self.readers)
+        .await
+        .map_err(failed)?;
+        found.into_iter().map(last_cause).collect()
+    }
+}

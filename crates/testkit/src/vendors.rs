@@ -1,0 +1,45 @@
+//! What services that take notifications demand of a message, as their documentation says it: a
+//! checker for each, named after the page. Each answers with everything that is wrong.
+
+mod pager_duty;
+mod slack;
+mod teams;
+
+pub use pager_duty::send_alert_event;
+pub use slack::sending_messages_using_incoming_webhooks;
+pub use teams::add_incoming_webhook;
+
+use serde_json::Value;
+
+/// What is wrong with a message.
+#[derive(Debug, Default)]
+struct Faults(Vec<String>);
+
+impl Faults {
+    fn demand(&mut self, is_right: bool, what: impl Into<String>) {
+        if !is_right {
+            self.0.push(what.into());
+        }
+    }
+
+    /// A text of 1 to so many characters.
+    fn text(&mut self, value: &Value, max_chars: usize, what: &str) {
+        let length = value.as_str().map(|text| text.chars().count());
+        self.demand(
+            length.is_some_and(|length| (1..=max_chars).contains(&length)),
+            format!("{what} is a text of 1 to {max_chars} characters, not {value}"),
+        );
+    }
+
+    /// Only these fields.
+    fn only(&mut self, value: &Value, known: &[&str], what: &str) {
+        let fields = value.as_object().into_iter().flat_map(|object| object.keys());
+        for field in fields.filter(|field| !known.contains(&field.as_str())) {
+            self.0.push(format!("{what} has no field {field}"));
+        }
+    }
+
+    fn into_result(self) -> Result<(), String> {
+        if self.0.is_empty() { Ok(()) } else { Err(self.0.join("; ")) }
+    }
+}

@@ -1,0 +1,356 @@
+//! How mail leaves the process: through the operator's SMTP server, or a simulated one.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use clap::{Args, ValueEnum};
+use keeptrusts_webhooks_notices::email::Mail;
+use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::message::{Mailbox, Message};
+use lettre::transport::smtp::PoolConfig;
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
+use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
+
+/// How long connecting, and each command to the server, may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// As many connections as notifications can be under way at once in a shard.
+const MAX_CONNECTIONS: u32 = 16;
+
+/// Sends mail, within limits of its own.
+#[async_trait]
+pub trait Mailer: Send + Sync + 'static {
+    /// Hands a mail to the server. What it answered, and what went wrong.
+    async fn send(&self, mail: &Mail) -> Result<u16, MailFailure>;
+}
+
+/// Why a mail was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{problem}")]
+pub struct MailFailure {
+    /// What the server answered (RFC 5321 section 4.2). None: nothing.
+    pub status_code: Option<u16>,
+    /// For people to read. Shows no password.
+    pub problem: String,
+}
+
+/// How connections to the SMTP server are encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum SmtpTls {
+    /// STARTTLS, which the server must offer.
+    #[default]
+    Starttls,
+    /// TLS from the first byte, as on port 465.
+    Implicit,
+    /// Not at all: for a server on the same machine.
+    None,
+}
+
+/// A server's host and port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SmtpServer {
+    host: String,
+    port: u16,
+}
+
+impl FromStr for SmtpServer {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let wrong = "write HOST:PORT, for example smtp.example.com:587";
+        let (host, port) = text.rsplit_once(':').ok_or(wrong)?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        match (host.is_empty(), port.parse()) {
+            (false, Ok(port)) if port != 0 => Ok(SmtpServer { host: host.to_owned(), port }),
+            _ => Err(wrong),
+        }
+    }
+}
+
+/// A password. Its Debug shows nothing.
+#[derive(Clone)]
+pub struct SmtpPassword(String);
+
+impl From<String> for SmtpPassword {
+    fn from(text: String) -> SmtpPassword {
+        SmtpPassword(text)
+    }
+}
+
+impl fmt::Debug for SmtpPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SmtpPassword")
+    }
+}
+
+/// The SMTP server that notifications by e-mail go through.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "E-mail")]
+pub struct SmtpFlags {
+    /// The SMTP server for notifications by e-mail, as HOST:PORT. Without it, e-mail channels
+    /// cannot be created.
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        env = "KEEPTRUSTS_WEBHOOKS_SMTP_SERVER",
+        requires = "smtp_from"
+    )]
+    pub smtp_server: Option<SmtpServer>,
+
+    /// How the connection to it is encrypted. `starttls` demands it; `none` is for a server on the
+    /// same machine.
+    #[arg(
+        long,
+        value_name = "HOW",
+        env = "KEEPTRUSTS_WEBHOOKS_SMTP_TLS",
+        value_enum,
+        default_value_t
+    )]
+    pub smtp_tls: SmtpTls,
+
+    /// The user name for it.
+    #[arg(long, value_name = "NAME", env = "KEEPTRUSTS_WEBHOOKS_SMTP_USERNAME")]
+    pub smtp_username: Option<String>,
+
+    /// The password for it. Other users of the machine may see flags: prefer the variable, or
+    /// --smtp-password-file.
+    #[arg(
+        long,
+        value_name = "PASSWORD",
+        env = "KEEPTRUSTS_WEBHOOKS_SMTP_PASSWORD",
+        hide_env_values = true,
+        requires = "smtp_username",
+        conflicts_with = "smtp_password_file"
+    )]
+    pub smtp_password: Option<SmtpPassword>,
+
+    /// A file with the password for it.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "KEEPTRUSTS_WEBHOOKS_SMTP_PASSWORD_FILE",
+        requires = "smtp_username"
+    )]
+    pub smtp_password_file: Option<PathBuf>,
+
+    /// Who notifications by e-mail are from, for example webhooks@example.com.
+    #[arg(long, value_name = "ADDRESS", env = "KEEPTRUSTS_WEBHOOKS_SMTP_FROM")]
+    pub smtp_from: Option<Address>,
+
+    /// A PEM file with certificates to trust for it besides the system's.
+    #[arg(long, value_name = "FILE", env = "KEEPTRUSTS_WEBHOOKS_SMTP_CA")]
+    pub smtp_ca: Option<PathBuf>,
+}
+
+/// Why mail cannot be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum MailSetupError {
+    /// A file cannot be read.
+    #[error("cannot read the {flag} file {path}")]
+    Unreadable {
+        /// Whose file.
+        flag: &'static str,
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The flags contradict one another.
+    #[error("{0}")]
+    Flags(&'static str),
+    /// The certificates, or the server's name, are none.
+    #[error("cannot prepare encryption for --smtp-server")]
+    Tls(#[source] lettre::transport::smtp::Error),
+}
+
+impl SmtpFlags {
+    /// Whether mail can be sent.
+    pub fn sends_mail(&self) -> bool {
+        self.smtp_server.is_some()
+    }
+
+    /// What sends it. None: no server is given.
+    pub fn mailer(&self) -> Result<Option<SmtpMailer>, MailSetupError> {
+        let (Some(server), Some(from)) = (&self.smtp_server, &self.smtp_from) else {
+            return Ok(None);
+        };
+        let tls = match self.smtp_tls {
+            SmtpTls::None => Tls::None,
+            SmtpTls::Starttls => Tls::Required(self.tls_parameters(server)?),
+            SmtpTls::Implicit => Tls::Wrapper(self.tls_parameters(server)?),
+        };
+        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&server.host)
+            .port(server.port)
+            .tls(tls)
+            .timeout(Some(TIMEOUT))
+            .pool_config(PoolConfig::new().max_size(MAX_CONNECTIONS));
+        if let Some(credentials) = self.credentials()? {
+            if self.smtp_tls == SmtpTls::None {
+                return Err(MailSetupError::Flags(
+                    "--smtp-tls none would send the password of --smtp-username in the clear: leave one of them out",
+                ));
+            }
+            builder = builder.credentials(credentials);
+        }
+        Ok(Some(SmtpMailer { transport: builder.build(), from: from.clone() }))
+    }
+
+    fn tls_parameters(&self, server: &SmtpServer) -> Result<TlsParameters, MailSetupError> {
+        let mut builder = TlsParameters::builder(server.host.clone());
+        if let Some(path) = &self.smtp_ca {
+            let pem = read("--smtp-ca", path)?;
+            builder = builder
+                .add_root_certificate(Certificate::from_pem(&pem).map_err(MailSetupError::Tls)?);
+        }
+        builder.build_rustls().map_err(MailSetupError::Tls)
+    }
+
+    fn credentials(&self) -> Result<Option<Credentials>, MailSetupError> {
+        let Some(username) = &self.smtp_username else { return Ok(None) };
+        let password = match (&self.smtp_password, &self.smtp_password_file) {
+            (Some(SmtpPassword(text)), _) => text.clone(),
+            (None, Some(path)) => {
+                let bytes = read("--smtp-password-file", path)?;
+                String::from_utf8_lossy(&bytes).trim_end_matches(['\r', '\n']).to_owned()
+            }
+            (None, None) => {
+                return Err(MailSetupError::Flags(
+                    "--smtp-username needs a password: give --smtp-password-file as well",
+                ));
+            }
+        };
+        Ok(Some(Credentials::new(username.clone(), password)))
+    }
+}
+
+fn read(flag: &'static str, path: &PathBuf) -> Result<Vec<u8>, MailSetupError> {
+    std::fs::read(path).map_err(|source| MailSetupError::Unreadable {
+        flag,
+        path: path.clone(),
+        source,
+    })
+}
+
+/// Mail through an SMTP server. Connections are kept for a while.
+pub struct SmtpMailer {
+    transport: AsyncSmtpTransport<Tokio1Executor>,
+    from: Address,
+}
+
+#[async_trait]
+impl Mailer for SmtpMailer {
+    async fn send(&self, mail: &Mail) -> Result<u16, MailFailure> {
+        let message = message(mail, &self.from)
+            .map_err(|problem| MailFailure { status_code: None, problem })?;
+        match self.transport.send(message).await {
+            Ok(response) => Ok(response.code().into()),
+            Err(error) => Err(MailFailure {
+                status_code: error.status().map(Into::into),
+                problem: told(&error),
+            }),
+        }
+    }
+}
+
+/// What went wrong, with its causes: what the server said is one of them.
+fn told(error: &lettre::transport::smtp::Error) -> String {
+    use std::error::Error;
+    let mut text = format!("the mail server did not take it: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let part = error.to_string();
+        if !text.contains(&part) {
+            text.push_str(&format!(": {part}"));
+        }
+        cause = error.source();
+    }
+    let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    plain.take(500).collect()
+}
+
+/// The mail as it goes over the wire. lettre encodes what is not ASCII and what is too long; the
+/// addresses were checked when the channel was made, and are parsed again here.
+fn message(mail: &Mail, from: &Address) -> Result<Message, String> {
+    let id = format!("<{}@{}>", mail.message_id, from.domain());
+    let mut builder = Message::builder()
+        .from(Mailbox::new(Some("Keeptrusts Webhooks".to_owned()), from.clone()))
+        .subject(&mail.subject)
+        .message_id(Some(id))
+        .raw_header(HeaderValue::new(
+            // RFC 3834 section 5: nobody's holiday message should answer it.
+            HeaderName::new_from_ascii_str("Auto-Submitted"),
+            "auto-generated".to_owned(),
+        ))
+        .header(ContentType::TEXT_PLAIN);
+    for recipient in &mail.recipients {
+        let address: Address =
+            recipient.parse().map_err(|error| format!("{recipient} is no address: {error}"))?;
+        builder = builder.to(Mailbox::new(None, address));
+    }
+    builder.body(mail.text.clone()).map_err(|error| format!("the mail cannot be made: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wire(subject: &str) -> String {
+        let mail = Mail {
+            recipients: vec!["a@example.com".to_owned(), "b@example.com".to_owned()],
+            subject: subject.to_owned(),
+            text: "Grüße\n.\nend\n".to_owned(),
+            message_id: "ntf_1".to_owned(),
+        };
+        let from = "webhooks@example.org".parse().expect("an address");
+        let bytes = message(&mail, &from).expect("made").formatted();
+        String::from_utf8(bytes).expect("ASCII")
+    }
+
+    #[test]
+    fn a_mail_says_that_it_is_automatic_and_which_one_it_is() {
+        let wire = wire("[Keeptrusts Webhooks] ü");
+        for header in [
+            "Auto-Submitted: auto-generated\r\n",
+            "Message-ID: <ntf_1@example.org>\r\n",
+            "To: a@example.com, b@example.com\r\n",
+            "Content-Type: text/plain; charset=utf-8\r\n",
+        ] {
+            assert!(wire.contains(header), "{header:?} in {wire}");
+        }
+        assert!(wire.is_ascii());
+    }
+
+    #[test]
+    fn no_header_can_be_put_into_a_mail() {
+        let wire = wire("a\r\nBcc: everybody@example.com\r\n\r\nother text");
+        let (headers, _) = wire.split_once("\r\n\r\n").expect("headers and a body");
+        assert!(!headers.lines().any(|line| line.starts_with("Bcc:")), "{headers}");
+    }
+
+    #[test]
+    fn a_server_is_a_host_and_a_port() {
+        for right in ["smtp.example.com:587", "[::1]:25", "10.0.0.1:2525"] {
+            assert!(right.parse::<SmtpServer>().is_ok(), "{right}");
+        }
+        for wrong in ["smtp.example.com", ":587", "smtp.example.com:0", "smtp.example.com:x"] {
+            assert!(wrong.parse::<SmtpServer>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_never_sent_in_the_clear_nor_shown() {
+        let flags = SmtpFlags {
+            smtp_server: "127.0.0.1:25".parse().ok(),
+            smtp_from: "a@example.com".parse().ok(),
+            smtp_tls: SmtpTls::None,
+            smtp_username: Some("us".to_owned()),
+            smtp_password: Some("correct horse".to_owned().into()),
+            ..SmtpFlags::default()
+        };
+        assert!(matches!(flags.mailer(), Err(MailSetupError::Flags(_))));
+        assert!(!format!("{flags:?}").contains("horse"));
+    }
+}

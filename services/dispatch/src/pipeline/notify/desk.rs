@@ -1,0 +1,324 @@
+//! Who is told what: the channels as they stand at a position of the log, and what each was told
+//! of exhausted deliveries lately. Pure.
+
+use std::collections::{BTreeMap, HashMap};
+
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::channel::Channel;
+use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, NotificationId, OrganizationId};
+use keeptrusts_webhooks_domain::log::Position;
+use keeptrusts_webhooks_domain::notification::{
+    GROUPING, NewNotification, Notification, NotificationFact, NotificationType,
+};
+use keeptrusts_webhooks_store::projection::{BrokenLog, Fold, Loaded};
+use keeptrusts_webhooks_store::{Record, Told};
+
+use super::happening::Happening;
+
+/// A record about a notification that is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Decision {
+    pub(crate) notification_id: NotificationId,
+    pub(crate) channel_id: ChannelId,
+    pub(crate) endpoint_id: EndpointId,
+    pub(crate) fact: NotificationFact,
+}
+
+/// What is known of a shard's channels.
+#[derive(Default)]
+pub(crate) struct Desk {
+    channels: HashMap<OrganizationId, BTreeMap<ChannelId, Channel>>,
+    groups: BTreeMap<(ChannelId, EndpointId), Group>,
+    /// So many groups there may be before those that do not matter any more are forgotten.
+    forget_at: usize,
+    /// What has been told of, by organization: happenings up to there have been decided, because
+    /// they are decided in their order and recorded together.
+    told_until: HashMap<OrganizationId, Position>,
+}
+
+/// What a channel is told of exhausted deliveries of an endpoint: one message an hour.
+#[derive(Debug, Default)]
+struct Group {
+    /// What waits, or is under way.
+    open: Option<Open>,
+    last_sent: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+struct Open {
+    notification_id: NotificationId,
+    /// How many deliveries its records tell of.
+    count: u32,
+    /// Since when some were counted that the message under way may not tell of.
+    newer_since: Option<Timestamp>,
+}
+
+/// No more groups than this are looked through for ones to forget.
+const FIRST_FORGETTING: usize = 1_024;
+
+impl Desk {
+    /// What the last owner has left in the tables.
+    pub(crate) fn restore(&mut self, told: Vec<Told>, causes: Vec<(OrganizationId, Position)>) {
+        for told in told {
+            let group = self.groups.entry((told.channel_id, told.endpoint_id)).or_default();
+            group.last_sent = group.last_sent.max(told.sent_time);
+            if told.is_waiting {
+                group.open = Some(Open {
+                    notification_id: told.notification_id,
+                    count: told.count,
+                    newer_since: None,
+                });
+            }
+        }
+        self.told_until.extend(causes);
+    }
+
+    /// Takes a channel as it stands, in place of what was known of it.
+    pub(crate) fn put(&mut self, channel: Channel) {
+        let channels = self.channels.entry(channel.organization_id.clone()).or_default();
+        match channel.delete_time {
+            None => _ = channels.insert(channel.id, channel),
+            Some(_) => _ = channels.remove(&channel.id),
+        }
+    }
+
+    /// Forgets a channel that did not exist yet.
+    pub(crate) fn remove(&mut self, organization: &OrganizationId, id: ChannelId) {
+        if let Some(channels) = self.channels.get_mut(organization) {
+            channels.remove(&id);
+        }
+    }
+
+    /// Takes in one more record about a channel.
+    pub(crate) fn apply(&mut self, id: ChannelId, record: &Record) -> Result<(), BrokenLog> {
+        let mut loaded = Loaded::default();
+        let known = self.channels.get(&record.organization_id).and_then(|known| known.get(&id));
+        loaded.channels.extend(known.map(|known| (id, known.clone())));
+        let mut fold = Fold::new(loaded);
+        fold.apply(record)?;
+        fold.into_changes().channels.into_values().for_each(|channel| self.put(channel));
+        Ok(())
+    }
+
+    /// How many channels an organization has.
+    pub(crate) fn channels_of(&self, organization: &OrganizationId) -> usize {
+        self.channels.get(organization).map_or(0, BTreeMap::len)
+    }
+
+    /// Whether it was decided before, by us or by an owner before us.
+    pub(crate) fn knows_of(&self, happening: &Happening) -> bool {
+        let until = self.told_until.get(&happening.organization_id);
+        until.is_some_and(|until| happening.position <= *until)
+    }
+
+    /// What follows from happenings in one organization, in their order: records of one operation,
+    /// each of another notification. What was exhausted is counted, not listed.
+    pub(crate) fn decide(
+        &self,
+        happenings: &[Happening],
+        now: Timestamp,
+        mut new_id: impl FnMut() -> NotificationId,
+    ) -> Vec<Decision> {
+        let mut decisions = Vec::<Decision>::new();
+        let mut grouped = HashMap::<(ChannelId, EndpointId), usize>::new();
+        for happening in happenings {
+            let Happening { endpoint_id, notification_type, .. } = *happening;
+            let channels = self.channels.get(&happening.organization_id);
+            let hearing = channels.into_iter().flat_map(BTreeMap::values);
+            for channel in
+                hearing.filter(|channel| channel.hears_of(notification_type, Some(endpoint_id)))
+            {
+                let key = (channel.id, endpoint_id);
+                if notification_type != NotificationType::DeliveryExhausted {
+                    let fact = raised(channel.id, happening, now);
+                    decisions.push(decision(new_id(), key, fact));
+                    continue;
+                }
+                match grouped.get(&key) {
+                    Some(index) => count_one_more(&mut decisions[*index].fact, happening),
+                    None => {
+                        grouped.insert(key, decisions.len());
+                        decisions.push(self.exhausted(key, happening, now, &mut new_id));
+                    }
+                }
+            }
+        }
+        decisions
+    }
+
+    fn exhausted(
+        &self,
+        key: (ChannelId, EndpointId),
+        happening: &Happening,
+        now: Timestamp,
+        new_id: &mut impl FnMut() -> NotificationId,
+    ) -> Decision {
+        let group = self.groups.get(&key);
+        if let Some(open) = group.and_then(|group| group.open.as_ref()) {
+            let fact = NotificationFact::Counted { count: 1, delivery_id: happening.delivery_id };
+            return decision(open.notification_id, key, fact);
+        }
+        let last_sent = group.and_then(|group| group.last_sent);
+        let earliest = last_sent.and_then(|sent| sent.checked_add(GROUPING).ok());
+        let due_time = earliest.map_or(now, |earliest| earliest.max(now));
+        decision(new_id(), key, raised(key.0, happening, due_time))
+    }
+
+    /// What was decided is recorded, happenings up to `until` included.
+    pub(crate) fn recorded(
+        &mut self,
+        organization: &OrganizationId,
+        decisions: &[Decision],
+        until: Position,
+        now: Timestamp,
+    ) {
+        self.told_until.insert(organization.clone(), until);
+        for decision in decisions {
+            let key = (decision.channel_id, decision.endpoint_id);
+            match &decision.fact {
+                NotificationFact::Raised(new)
+                    if new.notification_type == NotificationType::DeliveryExhausted =>
+                {
+                    let notification_id = decision.notification_id;
+                    self.groups.entry(key).or_default().open =
+                        Some(Open { notification_id, count: new.count, newer_since: None });
+                }
+                NotificationFact::Counted { count, .. } => {
+                    let group = self.groups.get_mut(&key);
+                    if let Some(open) = group.and_then(|group| group.open.as_mut()) {
+                        open.count = open.count.saturating_add(*count);
+                        open.newer_since.get_or_insert(now);
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.forget_what_does_not_matter(now);
+    }
+
+    /// A notification is read, to be sent. What is counted from now on may not be in it.
+    pub(crate) fn begins(&mut self, channel: ChannelId) {
+        let of_channel = (channel, EndpointId::MIN)..=(channel, EndpointId::MAX);
+        let groups = self.groups.range_mut(of_channel);
+        for open in groups.filter_map(|(_, group)| group.open.as_mut()) {
+            open.newer_since = None;
+        }
+    }
+
+    /// What is to be told an hour later, because it was counted after the message was written:
+    /// recorded together with the message's being sent at `sent`.
+    pub(crate) fn left_over(
+        &self,
+        notification: &Notification,
+        sent: Timestamp,
+    ) -> Option<NewNotification> {
+        let (key, open) = self.open_of(notification)?;
+        let count = open.count.checked_sub(notification.new.count).filter(|count| *count > 0)?;
+        Some(NewNotification {
+            channel_id: key.0,
+            endpoint_id: Some(key.1),
+            count,
+            since: open.newer_since.unwrap_or(sent),
+            due_time: sent.checked_add(GROUPING).unwrap_or(sent),
+            ..notification.new.clone()
+        })
+    }
+
+    /// A notification was sent, and this was raised with it.
+    pub(crate) fn sent(
+        &mut self,
+        notification: &Notification,
+        sent: Timestamp,
+        left_over: Option<(NotificationId, u32)>,
+    ) {
+        let Some((key, _)) = self.open_of(notification) else { return };
+        let group = self.groups.entry(key).or_default();
+        group.last_sent = Some(sent);
+        group.open = left_over.map(|(notification_id, count)| Open {
+            notification_id,
+            count,
+            newer_since: None,
+        });
+    }
+
+    /// A notification was given up.
+    pub(crate) fn given_up(&mut self, notification: &Notification) {
+        let Some((key, _)) = self.open_of(notification) else { return };
+        self.groups.entry(key).or_default().open = None;
+    }
+
+    /// The channels that are sent a summary of the week that ended then, by organization.
+    pub(crate) fn summarized(&self, week_end: Timestamp) -> Vec<(OrganizationId, Vec<ChannelId>)> {
+        let hears = |channel: &&Channel| {
+            channel.hears_of(NotificationType::WeeklySummary, None)
+                && channel.create_time < week_end
+        };
+        let channels = self.channels.iter().map(|(organization, channels)| {
+            let ids = channels.values().filter(hears).map(|channel| channel.id);
+            (organization.clone(), ids.collect::<Vec<_>>())
+        });
+        channels.filter(|(_, ids)| !ids.is_empty()).collect()
+    }
+
+    fn open_of(&self, notification: &Notification) -> Option<((ChannelId, EndpointId), &Open)> {
+        let new = &notification.new;
+        if new.notification_type != NotificationType::DeliveryExhausted {
+            return None;
+        }
+        let key = (new.channel_id, new.endpoint_id?);
+        let open = self.groups.get(&key)?.open.as_ref()?;
+        (open.notification_id == notification.id).then_some((key, open))
+    }
+
+    fn forget_what_does_not_matter(&mut self, now: Timestamp) {
+        if self.groups.len() < self.forget_at.max(FIRST_FORGETTING) {
+            return;
+        }
+        let matters = |group: &Group| {
+            let ends = group.last_sent.and_then(|sent| sent.checked_add(GROUPING).ok());
+            group.open.is_some() || ends.is_some_and(|end| end > now)
+        };
+        self.groups.retain(|_, group| matters(group));
+        self.forget_at = 2 * self.groups.len();
+    }
+}
+
+fn decision(
+    notification_id: NotificationId,
+    (channel_id, endpoint_id): (ChannelId, EndpointId),
+    fact: NotificationFact,
+) -> Decision {
+    Decision { notification_id, channel_id, endpoint_id, fact }
+}
+
+fn raised(channel_id: ChannelId, happening: &Happening, due_time: Timestamp) -> NotificationFact {
+    NotificationFact::Raised(Box::new(NewNotification {
+        channel_id,
+        notification_type: happening.notification_type,
+        endpoint_id: Some(happening.endpoint_id),
+        delivery_id: happening.delivery_id,
+        count: 1,
+        since: happening.time,
+        reason: happening.reason.clone(),
+        due_time,
+        summary: None,
+    }))
+}
+
+fn count_one_more(fact: &mut NotificationFact, happening: &Happening) {
+    match fact {
+        NotificationFact::Raised(new) => {
+            new.count = new.count.saturating_add(1);
+            new.delivery_id = happening.delivery_id;
+        }
+        NotificationFact::Counted { count, delivery_id } => {
+            *count = count.saturating_add(1);
+            *delivery_id = happening.delivery_id;
+        }
+        NotificationFact::Sent { .. } | NotificationFact::Failed { .. } => {}
+    }
+}
+
+#[cfg(test)]
+#[path = "desk_tests.rs"]
+mod tests;

@@ -1,0 +1,216 @@
+//! Notify: tells channels of what has happened to their organization's endpoints.
+//!
+//! One task has the last word in a shard: it decides what is raised ([`desk`]), whose turn it is
+//! ([`turns`]), and records what came of it. Since nobody else writes about the shard's
+//! notifications, counting what was exhausted and sending what was counted cannot come between
+//! each other. Routing waits until what follows from a happening is committed before it moves the
+//! checkpoint past it; and what has been told of is known by the position of its cause, so that
+//! the next owner, who reads the same records again, raises nothing twice.
+
+mod courier;
+mod desk;
+mod happening;
+mod record;
+mod summary;
+mod turns;
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::ids::{ChannelId, OrganizationId};
+use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
+use keeptrusts_webhooks_domain::notification::GROUPING;
+use keeptrusts_webhooks_store::projection::Fold;
+use keeptrusts_webhooks_store::{Record, StoreError};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{RECORDS_PER_READ, STAGE_CAPACITY, Shard};
+use courier::Turn;
+use desk::Desk;
+use turns::Turns;
+
+pub(crate) use happening::Happening;
+
+/// As many notifications as may be under way at once in a shard: one for each channel at most.
+const AT_ONCE: usize = 16;
+const CHANNELS_PER_PAGE: usize = 500;
+
+/// What the stage hears.
+pub(crate) enum ToNotify {
+    /// Channels may hear of these. Answered when what follows is committed.
+    Happened(Vec<Happening>, oneshot::Sender<()>),
+    /// Something was recorded of a channel.
+    Channel(ChannelId, Arc<Record>),
+    /// Somebody has asked for a test.
+    Asked(ChannelId, Timestamp),
+}
+
+/// The pipeline ends: the lease is lost, or the log is closed.
+struct Ended;
+
+/// The stage's state.
+pub(crate) struct Notify {
+    shard: Arc<Shard>,
+    desk: Desk,
+    turns: Turns,
+    /// When the next week ends that is summarized.
+    next_week: Timestamp,
+    /// The end of a week that is to be summarized at once.
+    week_to_summarize: Option<Timestamp>,
+}
+
+/// Brings the stage to where the last owner stopped: channels that changed behind the checkpoint
+/// are set back to how they stood there, and change again as the log is read.
+pub(crate) async fn prepare(
+    shard: &Arc<Shard>,
+    checkpoint: Position,
+    changed: &HashSet<(OrganizationId, ChannelId)>,
+) -> Result<Notify, StoreError> {
+    let (store, number) = (shard.log.store(), shard.lease.shard());
+    let now = (shard.clock)();
+    let mut desk = Desk::default();
+    let mut after = ChannelId::MIN;
+    loop {
+        let page = store.shard_channels(number, after, CHANNELS_PER_PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = last.id;
+        page.into_iter().for_each(|channel| desk.put(channel));
+    }
+    for (organization, id) in changed {
+        rewind(shard, &mut desk, organization, *id, checkpoint).await?;
+    }
+    let since = now.checked_sub(GROUPING).unwrap_or(Timestamp::MIN);
+    let told = store.told_of_exhausted(number, since).await?;
+    desk.restore(told, store.last_causes(number, checkpoint).await?);
+    let mut turns = Turns::new(AT_ONCE);
+    for (channel, due_time) in store.waiting_channels(number).await? {
+        turns.note(channel, due_time);
+    }
+    let (next_week, week_to_summarize) = summary::weeks(now);
+    Ok(Notify { shard: Arc::clone(shard), desk, turns, next_week, week_to_summarize })
+}
+
+async fn rewind(
+    shard: &Shard,
+    desk: &mut Desk,
+    organization: &OrganizationId,
+    id: ChannelId,
+    position: Position,
+) -> Result<(), StoreError> {
+    let mut fold = Fold::default();
+    let mut after = Version(0);
+    'stream: loop {
+        let (store, stream) = (shard.log.store(), Stream::Channel(id));
+        let number = shard.lease.shard();
+        let records = store.read_stream(number, stream, after, RECORDS_PER_READ).await?;
+        let Some(last) = records.last() else { break };
+        after = last.version;
+        for record in &records {
+            if record.position > position {
+                break 'stream;
+            }
+            fold.apply(record)?;
+        }
+    }
+    match fold.channel(id) {
+        Some(channel) => desk.put(channel.clone()),
+        None => desk.remove(organization, id),
+    }
+    Ok(())
+}
+
+impl Notify {
+    /// Works until routing has ended and what is under way is over.
+    pub(crate) async fn run(mut self, mut messages: mpsc::Receiver<ToNotify>) {
+        let (to_record, mut ended) = mpsc::channel(STAGE_CAPACITY);
+        let stop = self.shard.stop.clone();
+        let mut is_open = true;
+        while is_open || self.turns.under_way() > 0 {
+            let mut alarm = None;
+            if !stop.is_cancelled() && is_open {
+                self.begin_turns(&to_record);
+                let next = self.turns.alarm().into_iter().chain([self.next_week]).min();
+                alarm = next.map(|time| self.until(time));
+                if self.week_to_summarize.is_some() {
+                    alarm = Some(Duration::ZERO);
+                }
+            }
+            let done = tokio::select! {
+                biased;
+                Some(turn) = ended.recv() => self.conclude(turn).await,
+                message = messages.recv(), if is_open => match message {
+                    Some(message) => self.hear(message).await,
+                    None => {
+                        is_open = false;
+                        Ok(())
+                    }
+                },
+                () = super::schedule::sleep_for(alarm) => self.summarize_if_due().await,
+            };
+            if done.is_err() {
+                // Nobody else tells channels of this shard while we own it.
+                self.shard.abort.cancel();
+                return;
+            }
+        }
+    }
+
+    fn begin_turns(&mut self, to_record: &mpsc::Sender<Turn>) {
+        let now = (self.shard.clock)();
+        while let Some(channel) = self.turns.take(now) {
+            self.desk.begins(channel);
+            courier::spawn(&self.shard, channel, to_record.clone());
+        }
+    }
+
+    fn until(&self, time: Timestamp) -> Duration {
+        let wait = time.duration_since((self.shard.clock)());
+        Duration::try_from(wait).unwrap_or(Duration::ZERO)
+    }
+
+    async fn hear(&mut self, message: ToNotify) -> Result<(), Ended> {
+        match message {
+            ToNotify::Happened(happenings, told) => {
+                self.raise(happenings).await?;
+                // Whoever waited may have gone.
+                _ = told.send(());
+            }
+            ToNotify::Channel(id, record) => {
+                if let Err(error) = self.desk.apply(id, &record) {
+                    tracing::error!(shard = %self.shard.lease.shard(), %error, "the log contradicts itself");
+                    return Err(Ended);
+                }
+            }
+            ToNotify::Asked(channel, due_time) => self.turns.note(channel, due_time),
+        }
+        Ok(())
+    }
+
+    /// Raises what follows from happenings, organization by organization.
+    async fn raise(&mut self, happenings: Vec<Happening>) -> Result<(), Ended> {
+        let fresh: Vec<_> =
+            happenings.into_iter().filter(|happening| !self.desk.knows_of(happening)).collect();
+        let organizations: BTreeSet<_> =
+            fresh.iter().map(|happening| happening.organization_id.clone()).collect();
+        for organization in organizations {
+            let channels = self.desk.channels_of(&organization);
+            if channels == 0 {
+                continue;
+            }
+            let of_organization: Vec<_> = fresh
+                .iter()
+                .filter(|happening| happening.organization_id == organization)
+                .cloned()
+                .collect();
+            // An operation has so many records at most, whatever the number of channels.
+            for part in of_organization.chunks((RECORDS_PER_OPERATION / channels).max(1)) {
+                self.raise_part(&organization, part).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+const RECORDS_PER_OPERATION: usize = 1_000;

@@ -1,0 +1,233 @@
+//! What is recorded of notifications: that they are raised, and what came of sending them.
+
+use keeptrusts_webhooks_contracts::log_codec::Metadata;
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::channel::{Channel, ChannelCommand};
+use keeptrusts_webhooks_domain::fact::Fact;
+use keeptrusts_webhooks_domain::ids::{NotificationId, OrganizationId};
+use keeptrusts_webhooks_domain::log::{Position, Stream};
+use keeptrusts_webhooks_domain::notification::{NewNotification, NotificationFact};
+use keeptrusts_webhooks_store::{
+    AppendError, Appended, Expected, NewRecord, Operation, Refusal, new_ulid,
+};
+
+use super::courier::{DELETED, Tried, Turn};
+use super::happening::Happening;
+use super::{Ended, Notify};
+use crate::metrics;
+use crate::pipeline::Backoff;
+
+impl Notify {
+    /// Records what follows from happenings in one organization, all at once.
+    pub(super) async fn raise_part(
+        &mut self,
+        organization: &OrganizationId,
+        happenings: &[Happening],
+    ) -> Result<(), Ended> {
+        let Some(last) = happenings.last() else { return Ok(()) };
+        let now = (self.shard.clock)();
+        let new_id = || NotificationId::new(new_ulid(now));
+        let decisions = self.desk.decide(happenings, now, new_id);
+        if decisions.is_empty() {
+            return Ok(());
+        }
+        let records = decisions.iter().map(|decision| NewRecord {
+            stream: Stream::Notification(decision.notification_id),
+            expected: match decision.fact {
+                NotificationFact::Raised(_) => Expected::New,
+                _ => Expected::Any,
+            },
+            fact: Fact::Notification(decision.fact.clone()),
+        });
+        let correlation = last.endpoint_id.to_string();
+        let operation =
+            self.operation(organization, records.collect(), correlation, Some(last.position));
+        self.append(operation).await?;
+        self.desk.recorded(organization, &decisions, last.position, now);
+        for decision in decisions {
+            if let NotificationFact::Raised(new) = decision.fact {
+                self.turns.note(decision.channel_id, new.due_time);
+            }
+        }
+        Ok(())
+    }
+
+    /// Records what came of a channel's turn.
+    pub(super) async fn conclude(&mut self, turn: Turn) -> Result<(), Ended> {
+        match turn {
+            Turn::Nothing(channel) => self.turns.done(channel),
+            Turn::NotYet(channel, due_time) => {
+                self.turns.done(channel);
+                self.turns.note(channel, due_time);
+            }
+            Turn::Tried(tried) => self.record(*tried).await?,
+        }
+        Ok(())
+    }
+
+    async fn record(&mut self, tried: Tried) -> Result<(), Ended> {
+        let channel_id = tried.notification.new.channel_id;
+        let (fact, left_over) = self.outcome(&tried);
+        let mut known = tried.channel.clone();
+        let mut backoff = Backoff::default();
+        loop {
+            let mut records = vec![NewRecord {
+                stream: Stream::Notification(tried.notification.id),
+                expected: Expected::Any,
+                fact: Fact::Notification(fact.clone()),
+            }];
+            records.extend(left_over.clone().map(|(id, new)| NewRecord {
+                stream: Stream::Notification(id),
+                expected: Expected::New,
+                fact: Fact::Notification(NotificationFact::Raised(Box::new(new))),
+            }));
+            records.extend(known.as_ref().and_then(|channel| health(channel, &tried)));
+            let organization = &tried.notification.organization_id;
+            let correlation = channel_id.to_string();
+            let operation = self.operation(organization, records, correlation, None);
+            let number = self.shard.lease.shard();
+            match self.shard.log.append(number, operation).await {
+                Ok(_) => break,
+                // Somebody has changed the channel meanwhile.
+                Err(AppendError::Refused(
+                    Refusal::StaleVersion { .. } | Refusal::NoSuchStream(_),
+                )) => {
+                    let store = self.shard.log.store();
+                    match store.channel(number, organization, channel_id).await {
+                        Ok(channel) => known = channel,
+                        Err(_) => backoff.wait().await,
+                    }
+                }
+                Err(error) => self.wait_or_end(error, &mut backoff).await?,
+            }
+        }
+        self.note_recorded(&tried, &fact, left_over);
+        Ok(())
+    }
+
+    /// What is recorded of the notification, and what is raised with it.
+    fn outcome(
+        &self,
+        tried: &Tried,
+    ) -> (NotificationFact, Option<(NotificationId, NewNotification)>) {
+        let Tried { notification, attempt, end_time, error, .. } = tried;
+        let attempt = attempt.clone();
+        match error {
+            None => {
+                let fact = NotificationFact::Sent { attempt, count: notification.new.count };
+                let left_over = self.desk.left_over(notification, *end_time);
+                let id = NotificationId::new(new_ulid(*end_time));
+                (fact, left_over.map(|new| (id, new)))
+            }
+            Some(error) => {
+                let is_gone = tried.channel.is_none();
+                let next = notification.next_attempt_time(attempt.number, *end_time);
+                let next_attempt_time = next.filter(|_| !is_gone);
+                let error = error.clone();
+                (NotificationFact::Failed { attempt, error, next_attempt_time }, None)
+            }
+        }
+    }
+
+    fn note_recorded(
+        &mut self,
+        tried: &Tried,
+        fact: &NotificationFact,
+        left_over: Option<(NotificationId, NewNotification)>,
+    ) {
+        let Tried { notification, channel, end_time, next_due_time, .. } = tried;
+        let channel_id = notification.new.channel_id;
+        let kind = channel.as_ref().map(|channel| channel.config.destination.kind);
+        self.turns.done(channel_id);
+        let mut due = vec![*next_due_time];
+        match fact {
+            NotificationFact::Sent { .. } => {
+                due.push(left_over.as_ref().map(|(_, new)| new.due_time));
+                let left_over = left_over.map(|(id, new)| (id, new.count));
+                self.desk.sent(notification, *end_time, left_over);
+                metrics::notified(kind, metrics::Notified::Sent);
+            }
+            NotificationFact::Failed { next_attempt_time, error, .. } => {
+                due.push(*next_attempt_time);
+                if next_attempt_time.is_none() {
+                    self.desk.given_up(notification);
+                }
+                if error != DELETED {
+                    metrics::notified(kind, metrics::Notified::Failed);
+                    let notification_id = notification.id;
+                    tracing::warn!(%channel_id, %notification_id, error, "a channel could not be told");
+                }
+            }
+            NotificationFact::Raised(_) | NotificationFact::Counted { .. } => {}
+        }
+        due.into_iter().flatten().for_each(|time| self.turns.note(channel_id, time));
+    }
+
+    pub(super) fn operation(
+        &self,
+        organization: &OrganizationId,
+        records: Vec<NewRecord>,
+        correlation_id: String,
+        causation: Option<Position>,
+    ) -> Operation {
+        Operation {
+            fence: Some(self.shard.lease.epoch()),
+            ..Operation::recording(
+                organization,
+                records,
+                Metadata {
+                    actor: "dispatch".into(),
+                    correlation_id,
+                    causation,
+                    ..Metadata::default()
+                },
+                self.now(),
+            )
+        }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        (self.shard.clock)()
+    }
+
+    /// Appends, however long the database is away.
+    pub(super) async fn append(&self, operation: Operation) -> Result<Appended, Ended> {
+        let mut backoff = Backoff::default();
+        loop {
+            match self.shard.log.append(self.shard.lease.shard(), operation.clone()).await {
+                Ok(appended) => return Ok(appended),
+                Err(error) => self.wait_or_end(error, &mut backoff).await?,
+            }
+        }
+    }
+
+    pub(super) async fn wait_or_end(
+        &self,
+        error: AppendError,
+        backoff: &mut Backoff,
+    ) -> Result<(), Ended> {
+        match error {
+            AppendError::Unavailable | AppendError::Failed => {
+                tracing::warn!(shard = %self.shard.lease.shard(), %error, "cannot record a notification, waiting");
+                backoff.wait().await;
+                Ok(())
+            }
+            AppendError::Refused(_) | AppendError::InDoubt | AppendError::Closed => Err(Ended),
+        }
+    }
+}
+
+/// Only the turns of a channel's health are recorded, with what they followed from.
+fn health(channel: &Channel, tried: &Tried) -> Option<NewRecord> {
+    let command = match &tried.error {
+        None => ChannelCommand::NoteSuccess,
+        Some(reason) => ChannelCommand::NoteFailure { reason: reason.clone() },
+    };
+    // A channel that was deleted has no health.
+    let fact = channel.decide(command, None).ok()??;
+    Some(NewRecord {
+        stream: Stream::Channel(channel.id),
+        expected: Expected::Version(channel.version),
+        fact: Fact::Channel(fact),
+    })
+}

@@ -1,0 +1,110 @@
+//! Whose turn it is: one notification at a time for each channel, so many in all. Pure.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::ids::ChannelId;
+
+/// The channels that notifications wait for, with the earliest time that one is due. What is due
+/// stays in the table; here is one time for each channel.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    due: HashMap<ChannelId, Timestamp>,
+    by_time: BTreeSet<(Timestamp, ChannelId)>,
+    under_way: HashSet<ChannelId>,
+    at_once: usize,
+}
+
+impl Turns {
+    /// At most so many channels at the same time.
+    pub(crate) fn new(at_once: usize) -> Turns {
+        Turns { due: HashMap::new(), by_time: BTreeSet::new(), under_way: HashSet::new(), at_once }
+    }
+
+    /// A notification is due then.
+    pub(crate) fn note(&mut self, channel: ChannelId, time: Timestamp) {
+        let known = self.due.get(&channel).copied();
+        if known.is_some_and(|known| known <= time) {
+            return;
+        }
+        if let Some(known) = known {
+            self.by_time.remove(&(known, channel));
+        }
+        self.due.insert(channel, time);
+        self.by_time.insert((time, channel));
+    }
+
+    /// The next channel that it is time for. It is under way until [`Turns::done`].
+    pub(crate) fn take(&mut self, now: Timestamp) -> Option<ChannelId> {
+        let (time, channel) = self.next().filter(|(time, _)| *time <= now)?;
+        self.by_time.remove(&(time, channel));
+        self.due.remove(&channel);
+        self.under_way.insert(channel);
+        Some(channel)
+    }
+
+    /// A channel's turn is over.
+    pub(crate) fn done(&mut self, channel: ChannelId) {
+        self.under_way.remove(&channel);
+    }
+
+    /// When [`Turns::take`] will have something. None: only after a `note` or a `done`.
+    pub(crate) fn alarm(&self) -> Option<Timestamp> {
+        self.next().map(|(time, _)| time)
+    }
+
+    /// How many are under way.
+    pub(crate) fn under_way(&self) -> usize {
+        self.under_way.len()
+    }
+
+    fn next(&self) -> Option<(Timestamp, ChannelId)> {
+        if self.under_way.len() >= self.at_once {
+            return None;
+        }
+        // It passes over those that are under way, which are few.
+        self.by_time.iter().copied().find(|(_, channel)| !self.under_way.contains(channel))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ulid::Ulid;
+
+    use super::*;
+
+    fn channel(number: u128) -> ChannelId {
+        ChannelId::new(Ulid(number))
+    }
+
+    fn time(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("in range")
+    }
+
+    #[test]
+    fn a_channel_has_one_turn_at_a_time_and_others_go_before_it() {
+        let mut turns = Turns::new(16);
+        turns.note(channel(1), time(10));
+        turns.note(channel(1), time(5));
+        turns.note(channel(1), time(7));
+        turns.note(channel(2), time(20));
+        assert_eq!((turns.alarm(), turns.take(time(4))), (Some(time(5)), None));
+        assert_eq!(turns.take(time(5)), Some(channel(1)));
+        turns.note(channel(1), time(6));
+        assert_eq!(turns.alarm(), Some(time(20)), "the first is under way");
+        assert_eq!(turns.take(time(30)), Some(channel(2)));
+        assert_eq!(turns.take(time(30)), None);
+        turns.done(channel(1));
+        assert_eq!(turns.take(time(30)), Some(channel(1)));
+    }
+
+    #[test]
+    fn no_more_are_under_way_than_may_be() {
+        let mut turns = Turns::new(2);
+        (0..5).for_each(|number| turns.note(channel(number), time(0)));
+        let taken: Vec<_> = std::iter::from_fn(|| turns.take(time(1))).collect();
+        assert_eq!((taken.len(), turns.under_way(), turns.alarm()), (2, 2, None));
+        turns.done(taken[0]);
+        assert_eq!(turns.take(time(1)), Some(channel(2)));
+    }
+}

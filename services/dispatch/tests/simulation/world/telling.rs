@@ -1,0 +1,149 @@
+//! Notification channels of the simulated world: webhooks that the simulated network answers.
+
+use keeptrusts_webhooks_domain::channel::{
+    Channel, ChannelCommand, ChannelFact, ChannelKind, Destination, NewChannel,
+};
+use keeptrusts_webhooks_domain::fact::Fact;
+use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, NotificationId, OrganizationId};
+use keeptrusts_webhooks_domain::log::Stream;
+use keeptrusts_webhooks_domain::notification::{
+    NewNotification, Notification, NotificationFact, NotificationType,
+};
+use keeptrusts_webhooks_domain::{Timestamp, secret::Secret};
+use keeptrusts_webhooks_store::{Expected, NewRecord, NotificationStore, new_ulid};
+
+use super::{World, secret};
+
+/// Everything that can be subscribed to but the summary.
+pub(crate) const TOLD_OF_ALL: [NotificationType; 4] = [
+    NotificationType::DeliveryExhausted,
+    NotificationType::EndpointDegraded,
+    NotificationType::EndpointRecovered,
+    NotificationType::EndpointDisabled,
+];
+
+/// What a channel was told, as it received it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ToldOf {
+    pub(crate) time: Timestamp,
+    /// `event` without `notification.`.
+    pub(crate) what: String,
+    pub(crate) count: u64,
+    pub(crate) status: Option<u16>,
+}
+
+impl World {
+    /// Creates a channel of the first organization: a webhook of that name.
+    pub(crate) async fn channel(&self, name: &str, types: &[NotificationType]) -> ChannelId {
+        self.channel_for(name, types, &[]).await
+    }
+
+    /// The same, about these endpoints only.
+    pub(crate) async fn channel_for(
+        &self,
+        name: &str,
+        types: &[NotificationType],
+        endpoints: &[EndpointId],
+    ) -> ChannelId {
+        let organization = &self.organizations[0];
+        let id = ChannelId::new(new_ulid(self.now()));
+        let key: Secret = secret();
+        let sealed = self.front.keyring.seal(organization, id, &key).await.expect("sealed");
+        let config = NewChannel {
+            name: name.to_owned(),
+            destination: Destination {
+                kind: ChannelKind::Webhook,
+                address: format!("https://channels.example/{name}"),
+                secret: Some(sealed),
+            },
+            subscriptions: types.to_vec(),
+            endpoint_ids: endpoints.to_vec(),
+        };
+        let fact = ChannelFact::Created(config);
+        self.append_to_channel(organization, id, Expected::New, fact).await;
+        id
+    }
+
+    /// Does something to a channel.
+    pub(crate) async fn command_channel(&self, id: ChannelId, command: ChannelCommand) {
+        let channel = self.look_at_channel(id).await;
+        let decided = channel.decide(command, None).expect("it is there");
+        if let Some(fact) = decided {
+            let expected = Expected::Version(channel.version);
+            self.append_to_channel(&channel.organization_id, id, expected, fact).await;
+        }
+    }
+
+    async fn append_to_channel(
+        &self,
+        organization: &OrganizationId,
+        id: ChannelId,
+        expected: Expected,
+        fact: ChannelFact,
+    ) {
+        let record = NewRecord { stream: Stream::Channel(id), expected, fact: Fact::Channel(fact) };
+        self.append(organization, record, None).await.expect("it is recorded");
+    }
+
+    /// Asks for a test of a channel.
+    pub(crate) async fn test_channel(&self, channel_id: ChannelId) -> NotificationId {
+        let organization = self.look_at_channel(channel_id).await.organization_id;
+        let id = NotificationId::new(new_ulid(self.now()));
+        let new = NewNotification {
+            channel_id,
+            notification_type: NotificationType::Test,
+            endpoint_id: None,
+            delivery_id: None,
+            count: 1,
+            since: self.now(),
+            reason: String::new(),
+            due_time: self.now(),
+            summary: None,
+        };
+        let record = NewRecord {
+            stream: Stream::Notification(id),
+            expected: Expected::New,
+            fact: Fact::Notification(NotificationFact::Raised(Box::new(new))),
+        };
+        self.append(&organization, record, None).await.expect("it is recorded");
+        id
+    }
+
+    /// A channel as it stands.
+    pub(crate) async fn look_at_channel(&self, id: ChannelId) -> Channel {
+        let organization = &self.organizations[0];
+        let shard = self.shard_of(organization);
+        let found = self.database.channel(shard, organization, id).await;
+        found.expect("readable").expect("it exists")
+    }
+
+    /// Every notification, the first one first.
+    pub(crate) async fn notifications(&self) -> Vec<Notification> {
+        let organization = &self.organizations[0];
+        let shard = self.shard_of(organization);
+        let found = self
+            .database
+            .list_notifications(shard, organization, None, NotificationId::MAX, 1_000_000)
+            .await;
+        let mut found = found.expect("readable");
+        found.reverse();
+        found
+    }
+
+    /// What a channel was told.
+    pub(crate) fn told(&self, name: &str) -> Vec<ToldOf> {
+        let requests = self.requests().into_iter().filter(|request| request.to == name);
+        requests
+            .map(|request| {
+                let body: serde_json::Value = serde_json::from_slice(&request.body).expect("JSON");
+                let event = body["event"].as_str().expect("an event");
+                ToldOf {
+                    time: request.time,
+                    what: event.trim_start_matches("notification.").to_owned(),
+                    count: body["data"]["count"].as_u64().expect("a count"),
+                    status: request.status,
+                }
+            })
+            .collect()
+    }
+}

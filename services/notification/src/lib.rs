@@ -1,0 +1,199 @@
+//! The notification service: management of channels, and what was sent to them. Each change is a
+//! decision of the domain, a fact in the log, and what the log's projection then says. Whoever
+//! owns the shard does the sending; see dispatch.
+
+mod commands;
+mod secrets;
+mod testing;
+
+use std::sync::Arc;
+
+use keeptrusts_webhooks_contracts::api::{
+    Asked, ChannelRef, CreateChannel, DeleteChannel, ListChannels, ListNotifications, UpdateChannel,
+};
+use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
+use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_contracts::v1::notification_service_server::{
+    NotificationService, NotificationServiceServer,
+};
+use keeptrusts_webhooks_domain::channel::{
+    Channel, ChannelCommand, ChannelFact, ChannelKind, ChannelUpdate, NewChannel,
+};
+use keeptrusts_webhooks_domain::fact::Fact;
+use keeptrusts_webhooks_domain::ids::{ChannelId, OrganizationId};
+use keeptrusts_webhooks_domain::limits::MAX_CHANNELS;
+use keeptrusts_webhooks_domain::log::Stream;
+use keeptrusts_webhooks_process::answer;
+use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
+use keeptrusts_webhooks_store::keyring::Keyring;
+use keeptrusts_webhooks_store::{AppendError, Clock, Expected, Log, NewRecord, new_ulid};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+/// The gRPC service.
+pub struct NotificationApi {
+    log: Arc<Log>,
+    keyring: Arc<Keyring>,
+    clock: Clock,
+    sends_mail: bool,
+    /// Ends the waiting for a test's outcome, which would otherwise hold up a shutdown.
+    shutdown: CancellationToken,
+}
+
+impl NotificationApi {
+    /// The service on a log; `keyring` seals the channels' secrets, `sends_mail` is whether
+    /// dispatch has a server for mail, and `shutdown` ends the waiting for a test's outcome.
+    pub fn server(
+        log: Arc<Log>,
+        keyring: Arc<Keyring>,
+        clock: Clock,
+        sends_mail: bool,
+        shutdown: CancellationToken,
+    ) -> NotificationServiceServer<Self> {
+        let api = NotificationApi { log, keyring, clock, sends_mail, shutdown };
+        NotificationServiceServer::new(api).max_decoding_message_size(UNLIMITED_HERE)
+    }
+
+    /// Those that are created at the same moment do not see each other, and may exceed the limit
+    /// by their number.
+    async fn refuse_if_full(&self, organization: &OrganizationId) -> Result<(), Status> {
+        let shard = self.log.shard_of(organization);
+        let count = self.log.store().count_channels(shard, organization).await;
+        if count.map_err(answer::query_failed)? < MAX_CHANNELS {
+            return Ok(());
+        }
+        let message = format!(
+            "the organization has {MAX_CHANNELS} notification channels and may not have more: delete some"
+        );
+        Err(status::resource_exhausted(Reason::TooManyChannels, message))
+    }
+
+    fn refuse_without_mail(&self, kind: ChannelKind) -> Result<(), Status> {
+        if kind != ChannelKind::Email || self.sends_mail {
+            return Ok(());
+        }
+        let message = "this server sends no mail, because its operators have given no --smtp-server: choose another kind of channel, or ask them for one";
+        Err(status::failed_precondition(Reason::MailNotConfigured, message))
+    }
+
+    async fn read(&self, organization: &OrganizationId, id: ChannelId) -> Result<Channel, Status> {
+        let shard = self.log.shard_of(organization);
+        let found = self.log.store().channel(shard, organization, id).await;
+        let found = found.map_err(answer::query_failed)?;
+        let existing = found.filter(|channel| channel.delete_time.is_none());
+        existing.ok_or_else(|| status::not_found(Resource::Channel, id))
+    }
+}
+
+#[tonic::async_trait]
+impl NotificationService for NotificationApi {
+    async fn create_channel(
+        &self,
+        request: Request<v1::CreateChannelRequest>,
+    ) -> Result<Response<v1::CreateChannelResponse>, Status> {
+        let asked = Asked::<CreateChannel>::of(request)?;
+        let id = ChannelId::new(new_ulid((self.clock)()));
+        let metadata = asked.metadata(id);
+        let CreateChannel { organization_id, name, destination, subscriptions, endpoint_ids } =
+            asked.request;
+        self.refuse_without_mail(destination.kind)?;
+        self.refuse_if_full(&organization_id).await?;
+        let destination = self.seal(&organization_id, id, destination).await?;
+        let config = NewChannel { name, destination, subscriptions, endpoint_ids };
+        let record = NewRecord {
+            stream: Stream::Channel(id),
+            expected: Expected::New,
+            fact: Fact::Channel(ChannelFact::Created(config.clone())),
+        };
+        let recorded_at = self.append(&organization_id, record, metadata).await?;
+        let recorded_at =
+            recorded_at.map_err(|refusal| answer::append_failed(AppendError::Refused(refusal)))?;
+        let channel = Channel::created(id, organization_id, config, recorded_at);
+        Ok(Response::new(v1::CreateChannelResponse { channel: Some((&channel).into()) }))
+    }
+
+    async fn get_channel(
+        &self,
+        request: Request<v1::GetChannelRequest>,
+    ) -> Result<Response<v1::GetChannelResponse>, Status> {
+        let ChannelRef { organization_id, channel_id } = Asked::of(request)?.request;
+        let channel = self.read(&organization_id, channel_id).await?;
+        Ok(Response::new(v1::GetChannelResponse { channel: Some((&channel).into()) }))
+    }
+
+    async fn list_channels(
+        &self,
+        request: Request<v1::ListChannelsRequest>,
+    ) -> Result<Response<v1::ListChannelsResponse>, Status> {
+        let ListChannels { organization_id, page } = Asked::of(request)?.request;
+        let shard = self.log.shard_of(&organization_id);
+        let store = self.log.store();
+        let read = store.list_channels(shard, &organization_id, page.before, page.limit()).await;
+        let read = read.map_err(answer::query_failed)?;
+        let (channels, next_page_token) = page.split(read, |channel| channel.id);
+        let channels = channels.iter().map(Into::into).collect();
+        Ok(Response::new(v1::ListChannelsResponse { channels, next_page_token }))
+    }
+
+    async fn update_channel(
+        &self,
+        request: Request<v1::UpdateChannelRequest>,
+    ) -> Result<Response<v1::UpdateChannelResponse>, Status> {
+        let asked = Asked::<UpdateChannel>::of(request)?;
+        let metadata = asked.metadata(asked.request.channel_id);
+        let UpdateChannel { organization_id, channel_id, etag, destination, .. } = &asked.request;
+        let (organization, id) = (organization_id.clone(), *channel_id);
+        let destination = match destination.clone() {
+            Some(destination) => {
+                // Whoever names a channel that is not there leaves no data key behind.
+                self.read(&organization, id).await?;
+                Some(self.seal(&organization, id, destination).await?)
+            }
+            None => None,
+        };
+        let command = ChannelCommand::Update(ChannelUpdate {
+            name: asked.request.name.clone(),
+            destination,
+            subscriptions: asked.request.subscriptions.clone(),
+            endpoint_ids: asked.request.endpoint_ids.clone(),
+        });
+        let channel = self.execute(&organization, id, command, etag.as_deref(), metadata).await?;
+        Ok(Response::new(v1::UpdateChannelResponse { channel: Some((&channel).into()) }))
+    }
+
+    async fn delete_channel(
+        &self,
+        request: Request<v1::DeleteChannelRequest>,
+    ) -> Result<Response<v1::DeleteChannelResponse>, Status> {
+        let asked = Asked::<DeleteChannel>::of(request)?;
+        let metadata = asked.metadata(asked.request.channel_id);
+        let DeleteChannel { organization_id, channel_id, etag } = asked.request;
+        let command = ChannelCommand::Delete;
+        self.execute(&organization_id, channel_id, command, etag.as_deref(), metadata).await?;
+        Ok(Response::new(v1::DeleteChannelResponse {}))
+    }
+
+    async fn test_channel(
+        &self,
+        request: Request<v1::TestChannelRequest>,
+    ) -> Result<Response<v1::TestChannelResponse>, Status> {
+        let notification = self.test(Asked::of(request)?).await?;
+        Ok(Response::new(v1::TestChannelResponse { notification: Some((&notification).into()) }))
+    }
+
+    async fn list_notifications(
+        &self,
+        request: Request<v1::ListNotificationsRequest>,
+    ) -> Result<Response<v1::ListNotificationsResponse>, Status> {
+        let ListNotifications { organization_id, page, channel_id } = Asked::of(request)?.request;
+        let shard = self.log.shard_of(&organization_id);
+        let (store, limit) = (self.log.store(), page.limit());
+        let read = store
+            .list_notifications(shard, &organization_id, channel_id, page.before, limit)
+            .await
+            .map_err(answer::query_failed)?;
+        let (notifications, next_page_token) = page.split(read, |row| row.id);
+        let notifications = notifications.iter().map(Into::into).collect();
+        Ok(Response::new(v1::ListNotificationsResponse { notifications, next_page_token }))
+    }
+}

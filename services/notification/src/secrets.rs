@@ -1,0 +1,45 @@
+//! Secrets of channels, on their way into the log. No answer shows them again.
+
+use keeptrusts_webhooks_contracts::api::NewDestination;
+use keeptrusts_webhooks_contracts::status::{self, Reason};
+use keeptrusts_webhooks_domain::channel::Destination;
+use keeptrusts_webhooks_domain::ids::{ChannelId, OrganizationId};
+use keeptrusts_webhooks_process::answer;
+use keeptrusts_webhooks_store::keyring::{KeyProblem, SecretError};
+use tonic::Status;
+
+use crate::NotificationApi;
+
+impl NotificationApi {
+    /// A destination with its secret encrypted, if it has one.
+    pub(crate) async fn seal(
+        &self,
+        organization: &OrganizationId,
+        id: ChannelId,
+        destination: NewDestination,
+    ) -> Result<Destination, Status> {
+        let NewDestination { kind, address, secret } = destination;
+        let secret = match secret {
+            Some(secret) => {
+                let sealed = self.keyring.seal(organization, id, &secret).await;
+                Some(sealed.map_err(|error| failed(organization, error))?)
+            }
+            None => None,
+        };
+        Ok(Destination { kind, address, secret })
+    }
+}
+
+fn failed(organization: &OrganizationId, error: SecretError) -> Status {
+    match error {
+        SecretError::Store(error) => answer::query_failed(error),
+        SecretError::Key(KeyProblem::Erased { .. }) => status::failed_precondition(
+            Reason::OrganizationErased,
+            "the organization was erased, and there are no secrets in it any more: use another organization_id",
+        ),
+        SecretError::Key(problem) => {
+            tracing::error!(%organization, error = %problem, "cannot seal a secret");
+            status::internal()
+        }
+    }
+}
