@@ -9,7 +9,7 @@ pub(crate) mod endpoint;
 pub(crate) mod events;
 mod form;
 pub(crate) mod keys;
-pub(crate) mod payload;
+mod payload;
 pub(crate) mod sign_in;
 pub(crate) mod webhooks;
 

@@ -9,6 +9,7 @@ pub(crate) mod frame;
 pub(crate) mod json;
 pub(crate) mod key;
 pub(crate) mod paging;
+pub(crate) mod payload;
 pub(crate) mod time;
 
 /// A word of state and how it looks.
