@@ -90,8 +90,9 @@ pub(crate) async fn an_endpoints_row_follows_each_of_its_facts(fixture: Fixture)
     };
     let update_secret =
         EndpointUpdate { secret: Some(sealed("third")), ..EndpointUpdate::default() };
-    let format =
-        |format| updated(EndpointUpdate { payload_format: Some(format), ..Default::default() });
+    let format = |format| {
+        updated(EndpointUpdate { payload_format: Some(Box::new(format)), ..Default::default() })
+    };
     let steps: [(EndpointFact, Effect); 12] = [
         (format(PayloadFormat::PagerDuty { routing_key: sealed("key") }), |row| {
             row.payload_format = PayloadFormat::PagerDuty { routing_key: sealed("key") };
