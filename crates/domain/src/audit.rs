@@ -268,7 +268,9 @@ pub fn changes_of(fact: &Fact) -> Vec<Change> {
             }
             EndpointFact::Updated { update, before, payload_before } => {
                 let mut changes = updated(update, before);
-                if let (Some(before), Some(after)) = (payload_before, &update.payload_format) {
+                if let (Some(before), Some(after)) =
+                    (payload_before, update.payload_format.as_deref())
+                {
                     changes.extend(payload_changes(before, after));
                 }
                 changes
@@ -470,7 +472,10 @@ mod tests {
         let sealed = SealedSecret { key_id: "k".into(), nonce: [0; 12], ciphertext: vec![1] };
         let changed = |before: PayloadFormat<()>, after: PayloadFormat| {
             changes_of(&Fact::Endpoint(EndpointFact::Updated {
-                update: EndpointUpdate { payload_format: Some(after), ..EndpointUpdate::default() },
+                update: EndpointUpdate {
+                    payload_format: Some(Box::new(after)),
+                    ..EndpointUpdate::default()
+                },
                 before: EndpointUpdate::default(),
                 payload_before: Some(before),
             }))

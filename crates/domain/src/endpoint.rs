@@ -189,7 +189,8 @@ impl Endpoint {
         Ok(match command {
             EndpointCommand::Update { update, payload } => {
                 let resolved = payload.resolve(&self.payload_format, PayloadFields::IN_ENDPOINT);
-                let payload_format = Some(resolved.map_err(EndpointRefusal::Violations)?);
+                let resolved = resolved.map_err(EndpointRefusal::Violations)?;
+                let payload_format = Some(Box::new(resolved));
                 let update = EndpointUpdate { payload_format, ..update };
                 self.difference(update).map(|update| {
                     let before = self.before(&update);
@@ -290,7 +291,7 @@ impl Endpoint {
                     self.previous_secret = None;
                 }
                 if let Some(payload_format) = update.payload_format {
-                    self.payload_format = payload_format;
+                    self.payload_format = *payload_format;
                 }
             }
             EndpointFact::SecretRotated { secret, previous_expire_time } => {
@@ -359,7 +360,7 @@ impl Endpoint {
             description: update.description.filter(|text| *text != self.description),
             event_types: update.event_types.filter(|types| *types != self.event_types),
             secret: update.secret,
-            payload_format: update.payload_format.filter(|format| *format != self.payload_format),
+            payload_format: update.payload_format.filter(|format| **format != self.payload_format),
         };
         (changed != EndpointUpdate::default()).then_some(changed)
     }

@@ -127,8 +127,9 @@ pub struct EndpointUpdate {
     pub event_types: Option<Vec<EventType>>,
     /// Its secret; ends the overlap of a rotation.
     pub secret: Option<SealedSecret>,
-    /// In which form it wants its events. None in what an update tells of the time before it.
-    pub payload_format: Option<PayloadFormat>,
+    /// In which form it wants its events; apart, since facts are kept small. None in what an update
+    /// tells of the time before it.
+    pub payload_format: Option<Box<PayloadFormat>>,
 }
 
 /// An event was accepted for delivery.

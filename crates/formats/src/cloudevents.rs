@@ -7,8 +7,9 @@ use serde_json::value::RawValue;
 
 use crate::event::Event;
 
-/// Section 3.2.1 of the HTTP binding: the event format's media type, with the charset.
-pub const CONTENT_TYPE: &str = "application/cloudevents+json; charset=UTF-8";
+/// Section 3.2.1 of the HTTP binding: the event format's media type, with the charset. In small
+/// letters: the SDK for JavaScript compares it as a text.
+pub const CONTENT_TYPE: &str = "application/cloudevents+json; charset=utf-8";
 
 /// Reversed DNS, as the specification recommends for types (section 3.1.1, `type`).
 const TYPE_PREFIX: &str = "com.keeptrusts.";

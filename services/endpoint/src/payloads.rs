@@ -36,7 +36,7 @@ pub(crate) fn check_update(endpoint: &Endpoint, fact: &EndpointFact) -> Result<(
     if update.payload_format.is_none() && update.event_types.is_none() {
         return Ok(());
     }
-    let format = update.payload_format.as_ref().unwrap_or(&endpoint.payload_format);
+    let format = update.payload_format.as_deref().unwrap_or(&endpoint.payload_format);
     let event_types = update.event_types.as_ref().unwrap_or(&endpoint.event_types);
     check_template(format, PayloadFields::IN_ENDPOINT, &endpoint.organization_id, event_types)
 }

@@ -50,7 +50,7 @@ impl From<&EndpointFact> for Message {
                         }),
                     payload_format: update
                         .payload_format
-                        .as_ref()
+                        .as_deref()
                         .map(|format| encode_format(format, Some)),
                 })
             }
@@ -105,7 +105,10 @@ pub(super) fn decode(message: Message) -> Result<EndpointFact, DecodeError> {
                     description: updated.description,
                     event_types: some_types(&updated.event_types)?,
                     secret: updated.secret.map(TryInto::try_into).transpose()?,
-                    payload_format: updated.payload_format.map(decode_format).transpose()?,
+                    payload_format: updated
+                        .payload_format
+                        .map(|format| decode_format(format).map(Box::new))
+                        .transpose()?,
                 },
                 before: EndpointUpdate {
                     name: before.name,

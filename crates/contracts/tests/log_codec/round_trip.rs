@@ -130,6 +130,7 @@ fn endpoint_fact() -> impl Strategy<Value = EndpointFact> {
     let updated = (values(), of(sealed()), values(), formats(), formats()).prop_map(
         |(update, secret, before, payload_format, payload_before)| {
             let ([name, url, description], event_types) = update;
+            let payload_format = payload_format.map(Box::new);
             let update =
                 EndpointUpdate { name, url, description, event_types, secret, payload_format };
             let ([name, url, description], event_types) = before;

@@ -16,7 +16,7 @@ pub(crate) fn check(body: &[u8], content_type: &str) {
         #[serde(borrow)]
         data: &'a serde_json::value::RawValue,
     }
-    assert_eq!(content_type, "application/cloudevents+json; charset=UTF-8");
+    assert_eq!(content_type, "application/cloudevents+json; charset=utf-8");
     let event: CloudEvent<'_> = serde_json::from_slice(body).expect("a CloudEvent");
     assert_eq!(event.specversion, "1.0");
     assert!(!event.id.is_empty());

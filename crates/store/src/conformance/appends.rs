@@ -43,10 +43,12 @@ fn one_of_each_kind(endpoint: EndpointId) -> Vec<Operation> {
             description: Some("two\nlines".to_owned()),
             event_types: Some(EventType::ALL.to_vec()),
             secret: Some(sealed("updated")),
-            payload_format: Some(PayloadFormat::Custom { template: "{{ data }}\n%".to_owned() }),
+            payload_format: Some(Box::new(PayloadFormat::Custom {
+                template: "{{ data }}\n%".to_owned(),
+            })),
         }),
         updated(EndpointUpdate {
-            payload_format: Some(PayloadFormat::PagerDuty { routing_key: sealed("key") }),
+            payload_format: Some(Box::new(PayloadFormat::PagerDuty { routing_key: sealed("key") })),
             ..EndpointUpdate::default()
         }),
         updated(EndpointUpdate { description: Some(String::new()), ..EndpointUpdate::default() }),

@@ -99,8 +99,9 @@ pub(crate) async fn an_endpoints_row_follows_each_of_its_facts(fixture: Fixture)
         row.status_reason = String::new();
         (row.status_cause, row.status_delivery) = (None, None);
     };
-    let format =
-        |format| updated(EndpointUpdate { payload_format: Some(format), ..Default::default() });
+    let format = |format| {
+        updated(EndpointUpdate { payload_format: Some(Box::new(format)), ..Default::default() })
+    };
     let steps: [(EndpointFact, Effect); 15] = [
         (format(PayloadFormat::PagerDuty { routing_key: sealed("key") }), |row| {
             row.payload_format = PayloadFormat::PagerDuty { routing_key: sealed("key") };

@@ -15,8 +15,8 @@ use super::payload::{self, FormatChoice, Preview};
 use super::{Page, Visit, render};
 use crate::fields::Fields;
 use crate::notices::{Notice, Tone};
-use crate::view::Choice;
 use crate::view::frame::{Frame, Section};
+use crate::view::{self, Choice};
 
 #[derive(Template)]
 #[template(path = "edit.html")]
@@ -184,8 +184,8 @@ fn differences(form: &EndpointForm, current: &v1::Endpoint) -> Vec<Difference> {
         ("Event types", typed_events.join(", "), current_events.join(", ")),
         (
             "Payload format",
-            payload::name(form.payload.kind).to_owned(),
-            payload::name(payload::kind_of(current)).to_owned(),
+            view::payload::name(form.payload.kind).to_owned(),
+            view::payload::name(view::payload::kind_of(current)).to_owned(),
         ),
         ("Template", form.payload.sent_template(), current.payload_template.clone()),
     ];

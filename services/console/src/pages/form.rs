@@ -213,7 +213,6 @@ fn label(field: &str) -> &str {
         "life" => "Its life",
         "event_types" | "subscriptions" => "The selection",
         "recipients" => "An address",
-        "routing_key" => "Integration key",
         "endpoint_ids" => "An id",
         other => other,
     }

@@ -10,6 +10,7 @@ use super::form::Errors;
 use crate::fields::Fields;
 use crate::trouble::Trouble;
 use crate::view::delivery::Text;
+use crate::view::payload::{explanation, kind_of, name};
 
 /// What stands in the fields.
 #[derive(Default, Clone)]
@@ -35,29 +36,6 @@ pub(crate) struct Preview {
     pub(crate) content_type: String,
     pub(crate) size: i64,
     pub(crate) body: Text,
-}
-
-/// What a format is called on pages.
-pub(crate) fn name(kind: PayloadKind) -> &'static str {
-    match kind {
-        PayloadKind::Keeptrusts => "Keeptrusts",
-        PayloadKind::Slack => "Slack",
-        PayloadKind::Teams => "Microsoft Teams",
-        PayloadKind::PagerDuty => "PagerDuty",
-        PayloadKind::CloudEvents => "CloudEvents",
-        PayloadKind::Custom => "Custom template",
-    }
-}
-
-fn explanation(kind: PayloadKind) -> &'static str {
-    match kind {
-        PayloadKind::Keeptrusts => "event, timestamp and data, for receivers of your own",
-        PayloadKind::Slack => "a message for an incoming webhook",
-        PayloadKind::Teams => "a card for a Workflows webhook",
-        PayloadKind::PagerDuty => "an alert for the Events API v2",
-        PayloadKind::CloudEvents => "version 1.0, structured",
-        PayloadKind::Custom => "whatever your template makes",
-    }
 }
 
 impl PayloadForm {
@@ -135,11 +113,6 @@ impl PayloadForm {
             errors.add_all(violations);
         }
     }
-}
-
-/// An endpoint's format.
-pub(crate) fn kind_of(endpoint: &v1::Endpoint) -> PayloadKind {
-    Option::from(endpoint.payload_format()).unwrap_or_default()
 }
 
 /// What the format would make of a sample. What is wrong with it stands beside its field.

@@ -2,10 +2,9 @@
 
 use keeptrusts_webhooks_contracts::v1;
 
-use crate::pages::payload;
-
 use super::Badge;
 use super::chart::Statistics;
+use super::payload;
 use super::time::Moment;
 
 /// The words of [`v1::EndpointStatus`], as filters have them.
