@@ -28,6 +28,8 @@ use crate::visitor::Visitor;
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// A test's receiver may take as long as a delivery's, and the services need some time as well.
 const TEST_LIMIT: Duration = Duration::from_secs(45);
+/// What a replay comes to is counted event by event: a million take a while.
+const COUNT_LIMIT: Duration = Duration::from_secs(60);
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(10);
@@ -392,9 +394,12 @@ impl Organization {
         &self,
         request: v1::ReplayEventsRequest,
     ) -> Result<v1::Replay, Status> {
-        let request = v1::ReplayEventsRequest { organization_id: self.id.clone(), ..request };
+        let mut request =
+            Request::new(v1::ReplayEventsRequest { organization_id: self.id.clone(), ..request });
+        request.set_timeout(COUNT_LIMIT);
+        self.credentials.show(&mut request);
         let mut client = self.services.dispatch.clone();
-        let answer = client.replay_events(self.asked(request)).await?.into_inner();
+        let answer = client.replay_events(request).await?.into_inner();
         Ok(answer.replay.unwrap_or_default())
     }
 

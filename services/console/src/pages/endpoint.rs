@@ -137,7 +137,8 @@ pub(crate) async fn show(
         ),
         live,
         replays: replays.iter().map(|replay| Progress::of(replay, may_send)).collect(),
-        retry_matching: (filter.is_filtered() && filter.complaint().is_none())
+        retry_matching: filter
+            .can_match_failures()
             .then(|| matching_failures(&filter).address(&summary.endpoint.id)),
         filter,
         summary,

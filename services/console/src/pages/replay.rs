@@ -1,10 +1,13 @@
 //! Replays: counted before they are asked for, and looked at while they run.
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::access::Permission;
+use tokio::time::timeout;
 use tonic::{Code, Status};
 
 use super::{Page, Parameters, Visit, render};
@@ -16,6 +19,9 @@ use crate::view::endpoint::EndpointView;
 use crate::view::frame::{Frame, Section};
 use crate::view::replay::{Progress, ReplayForm, deliveries};
 use crate::view::time::Moment;
+
+/// How long what an endpoint has missed is counted before it is said to be enabled.
+const MISSED_LIMIT: Duration = Duration::from_secs(3);
 
 #[derive(Template)]
 #[template(path = "replay_form.html")]
@@ -162,8 +168,10 @@ pub(crate) async fn missed_notice(visit: &Visit, endpoint: &v1::Endpoint) -> Opt
     }
     let form = ReplayForm { scope: "missed".to_owned(), ..ReplayForm::default() };
     let request = v1::ReplayEventsRequest { validate_only: true, ..form.request(&endpoint.id) };
-    // It is enabled whether this can be counted or not.
-    let missed = visit.organization().replay(request).await.ok()?.matched_count;
+    // It is enabled whether this can be counted or not, and nobody waits long to hear of that.
+    let organization = visit.organization();
+    let counted = timeout(MISSED_LIMIT, organization.replay(request)).await.ok()?;
+    let missed = counted.ok()?.matched_count;
     let events = if missed == 1 { "1 event".to_owned() } else { format!("{missed} events") };
     let text = format!(
         "{} is enabled: deliveries go on. It missed {events} while it was disabled.",

@@ -197,7 +197,6 @@ impl Replays {
                 }
                 self.gone(replay, &counts);
             }
-            Ok(Appended::Duplicate { .. }) => {}
             // Something has happened to a delivery, or somebody has cancelled the replay.
             Err(AppendError::Refused(Refusal::StaleVersion { .. })) => {
                 self.put_off(&replay);
@@ -209,7 +208,12 @@ impl Replays {
                 self.shard.abort.cancel();
                 return Err(Ended);
             }
-            Err(AppendError::Unavailable | AppendError::Failed) => self.put_off(&replay),
+            Err(error @ (AppendError::Unavailable | AppendError::Failed)) => {
+                tracing::warn!(shard = %self.shard.lease.shard(), %error, "cannot go on with a replay, waiting");
+                self.put_off(&replay);
+            }
+            // Only an event can be a duplicate.
+            Ok(Appended::Duplicate { .. }) => self.put_off(&replay),
             Err(AppendError::InDoubt | AppendError::Closed) => return Err(Ended),
         }
         Ok(())

@@ -253,6 +253,8 @@ struct World {
     position: i64,
     rows: BTreeMap<DeliveryId, Delivery>,
     in_flight: HashMap<DeliveryId, Delivery>,
+    /// Deliveries after outcomes that are committed, of which the scheduler has not heard.
+    untold: Vec<Delivery>,
     /// Answers that have been read from the database but not delivered.
     answers: Vec<Answer>,
     /// Records that the tail of the log has not come to.
@@ -276,6 +278,7 @@ enum Step {
     Tail,
     End { which: usize, health: Health },
     Finish { which: usize, again: Option<i64> },
+    Tell,
     Answer { which: usize },
     AskForRetry { which: usize },
     Resume { which: usize },
@@ -291,6 +294,7 @@ impl World {
             position: 0,
             rows: BTreeMap::new(),
             in_flight: HashMap::new(),
+            untold: Vec::new(),
             answers: Vec::new(),
             untailed: Vec::new(),
             attempts: 0,
@@ -386,9 +390,11 @@ impl World {
                     if sent.next_attempt_time.is_some() {
                         row.next_attempt_time = again.map(|delay| at(self.now + delay));
                     }
-                    let row = row.clone();
-                    self.scheduler.finished(row);
+                    self.untold.push(row.clone());
                 }
+            }
+            Step::Tell => {
+                self.untold.drain(..).for_each(|delivery| self.scheduler.finished(delivery));
             }
             Step::Answer { which } => {
                 if !self.answers.is_empty() {
@@ -425,6 +431,7 @@ impl World {
     /// Another owner begins with what is in the database.
     fn restart(&mut self) {
         self.in_flight.clear();
+        self.untold.clear();
         self.answers.clear();
         self.scheduler = Scheduler::new(LIMITS, Position(self.position));
         let mut earliest = BTreeMap::new();
@@ -449,6 +456,7 @@ impl World {
             while !self.in_flight.is_empty() {
                 self.step(Step::Finish { which: 0, again: None });
             }
+            self.step(Step::Tell);
             if self.rows.values().all(|row| row.due_time().is_none()) {
                 return;
             }
@@ -471,6 +479,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(which, health)| Step::End { which, health }),
         6 => (any::<usize>(), prop_oneof![2 => Just(None), 1 => (0..20_i64).prop_map(Some)])
             .prop_map(|(which, again)| Step::Finish { which, again }),
+        6 => Just(Step::Tell),
         4 => any::<usize>().prop_map(|which| Step::Answer { which }),
         1 => any::<usize>().prop_map(|which| Step::AskForRetry { which }),
         2 => any::<usize>().prop_map(|which| Step::Resume { which }),
