@@ -37,7 +37,9 @@ fn permission_for(method: &str) -> Option<Permission> {
         | "EndpointService/DisableEndpoint"
         | "EndpointService/DeleteEndpoint"
         | "EndpointService/RotateSecret" => Permission::Manage,
-        "EndpointService/GetEndpoint" | "EndpointService/ListEndpoints" => Permission::Read,
+        "EndpointService/GetEndpoint"
+        | "EndpointService/ListEndpoints"
+        | "EndpointService/PreviewPayload" => Permission::Read,
         "EndpointService/RevealSecret" => Permission::RevealSecrets,
         "EndpointService/ListEventTypes" => Permission::KnowOneself,
 
@@ -46,11 +48,16 @@ fn permission_for(method: &str) -> Option<Permission> {
 
         "DispatchService/SendTest"
         | "DispatchService/RetryDelivery"
-        | "DispatchService/CancelDelivery" => Permission::Send,
+        | "DispatchService/CancelDelivery"
+        | "DispatchService/ReplayEvents"
+        | "DispatchService/CancelReplay" => Permission::Send,
         "DispatchService/ListDeliveries"
         | "DispatchService/GetDelivery"
         | "DispatchService/ListAttempts"
         | "DispatchService/WatchDeliveries"
+        | "DispatchService/GetReplay"
+        | "DispatchService/ListReplays"
+        | "DispatchService/WatchReplay"
         | "DispatchService/GetEndpointStats"
         | "DispatchService/GetHealthSummary" => Permission::Read,
 

@@ -19,7 +19,10 @@ mod key;
 mod notification;
 mod notification_requests;
 mod page;
+mod payload_format;
 mod publish_error;
+mod replay;
+mod replay_requests;
 mod resume_point;
 mod struct_json;
 mod trace;
@@ -35,7 +38,7 @@ pub use dispatch_requests::{
 };
 pub use endpoint_requests::{
     CreateEndpoint, DeleteEndpoint, DisableEndpoint, EndpointRef, ListEndpoints, ListEventTypes,
-    RotateSecret, UpdateEndpoint,
+    PreviewPayload, RotateSecret, UpdateEndpoint,
 };
 pub use event::event_with_body;
 pub use ingest_requests::{EventRef, ListEvents, Publish, PublishBatch};
@@ -46,6 +49,8 @@ pub use notification_requests::{
 };
 pub use page::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Page, foreign_page_token};
 pub use publish_error::publish_error;
+pub use replay::counted_replay;
+pub use replay_requests::{ListReplays, ReplayEvents, ReplayRef};
 pub use resume_point::ResumePoint;
 pub use struct_json::struct_to_json;
 pub use trace::trace_context_of;

@@ -12,6 +12,7 @@ mod key;
 mod metadata;
 mod notification;
 mod operator;
+mod replay;
 mod values;
 
 use keeptrusts_webhooks_domain::channel::ChannelFact;
@@ -19,6 +20,7 @@ use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, Fact, Operato
 use keeptrusts_webhooks_domain::key::KeyFact;
 use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::notification::NotificationFact;
+use keeptrusts_webhooks_domain::replay::ReplayFact;
 use prost::Message;
 
 use crate::log::v1 as pb;
@@ -57,6 +59,7 @@ pub fn encode(fact: &Fact) -> Vec<u8> {
         Fact::DeliveriesScheduled(fact) => fact.into(),
         Fact::Delivery(fact) => fact.into(),
         Fact::Key(fact) => fact.into(),
+        Fact::Replay(fact) => fact.into(),
         Fact::Channel(fact) => fact.into(),
         Fact::Notification(fact) => fact.into(),
         Fact::Operator(fact) => fact.into(),
@@ -73,6 +76,7 @@ pub fn decode(stream: Stream, data: &[u8]) -> Result<Fact, DecodeError> {
         Stream::Event(_) => event::decode(message),
         Stream::Delivery(_) => delivery::decode(message).map(Fact::Delivery),
         Stream::Key(_) => key::decode(message).map(Fact::Key),
+        Stream::Replay(_) => replay::decode(message).map(Fact::Replay),
         Stream::Channel(_) => channel::decode(message).map(Fact::Channel),
         Stream::Notification(_) => notification::decode(message).map(Fact::Notification),
         Stream::Operation(_) => operator::decode(message).map(Fact::Operator),
@@ -94,6 +98,8 @@ pub fn kind(fact: &Fact) -> &'static str {
         Fact::EventAccepted(_) => "EventAccepted",
         Fact::DeliveriesScheduled(_) => "DeliveriesScheduled",
         Fact::Delivery(DeliveryFact::TestRequested { .. }) => "TestRequested",
+        Fact::Delivery(DeliveryFact::Replayed { .. }) => "DeliveryReplayed",
+        Fact::Delivery(DeliveryFact::Resumed { .. }) => "DeliveryResumed",
         Fact::Delivery(DeliveryFact::RetryRequested) => "RetryRequested",
         Fact::Delivery(DeliveryFact::CancelRequested) => "CancelRequested",
         Fact::Delivery(DeliveryFact::AttemptSucceeded(_)) => "AttemptSucceeded",
@@ -102,6 +108,10 @@ pub fn kind(fact: &Fact) -> &'static str {
         Fact::Key(KeyFact::Created(_)) => "KeyCreated",
         Fact::Key(KeyFact::Revoked) => "KeyRevoked",
         Fact::Key(KeyFact::SessionEnded) => "SessionEnded",
+        Fact::Replay(ReplayFact::Requested(_)) => "ReplayRequested",
+        Fact::Replay(ReplayFact::Advanced(_)) => "ReplayAdvanced",
+        Fact::Replay(ReplayFact::Ended { .. }) => "ReplayEnded",
+        Fact::Replay(ReplayFact::Cancelled { .. }) => "ReplayCancelled",
         Fact::Channel(ChannelFact::Created(_)) => "ChannelCreated",
         Fact::Channel(ChannelFact::Updated { .. }) => "ChannelUpdated",
         Fact::Channel(ChannelFact::Deleted) => "ChannelDeleted",

@@ -45,9 +45,7 @@ macro_rules! hide_secret {
 }
 
 hide_secret! {
-    CreateEndpointRequest { organization_id, name, url, description, event_types };
     CreateEndpointResponse { endpoint };
-    UpdateEndpointRequest { organization_id, endpoint, update_mask };
     RotateSecretRequest { organization_id, endpoint_id, overlap };
     RotateSecretResponse { endpoint };
     RevealSecretResponse {};
@@ -81,6 +79,35 @@ impl fmt::Debug for v1::PagerDutyDestination {
     }
 }
 
+/// The same for requests that can carry two: the endpoint's secret and PagerDuty's routing key.
+macro_rules! hide_secret_and_routing_key {
+    ($($message:ident { $($field:ident),* };)*) => {
+        $(impl fmt::Debug for v1::$message {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let v1::$message { secret, routing_key, $($field),* } = self;
+                f.debug_struct(stringify!($message))
+                    $(.field(stringify!($field), $field))*
+                    .field("secret", &hidden(secret))
+                    .field("routing_key", &hidden(routing_key))
+                    .finish()
+            }
+        })*
+    };
+}
+
+hide_secret_and_routing_key! {
+    CreateEndpointRequest {
+        organization_id,
+        name,
+        url,
+        description,
+        event_types,
+        payload_format,
+        payload_template
+    };
+    UpdateEndpointRequest { organization_id, endpoint, update_mask };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +119,14 @@ mod tests {
             format!("{:?}", v1::CreateEndpointRequest { secret: secret(), ..Default::default() }),
             format!("{:?}", v1::CreateEndpointResponse { secret: secret(), ..Default::default() }),
             format!("{:?}", v1::UpdateEndpointRequest { secret: secret(), ..Default::default() }),
+            format!(
+                "{:?}",
+                v1::CreateEndpointRequest { routing_key: secret(), ..Default::default() }
+            ),
+            format!(
+                "{:?}",
+                v1::UpdateEndpointRequest { routing_key: secret(), ..Default::default() }
+            ),
             format!("{:?}", v1::RotateSecretRequest { secret: secret(), ..Default::default() }),
             format!("{:?}", v1::RotateSecretResponse { secret: secret(), ..Default::default() }),
             format!("{:?}", v1::RevealSecretResponse { secret: secret() }),

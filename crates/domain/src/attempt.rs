@@ -84,7 +84,7 @@ pub struct Attempt {
     pub next_attempt_time: Option<Timestamp>,
 }
 
-/// What went over the wire in one attempt, besides the body of the request.
+/// What went over the wire in one attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Exchange {
     /// As sent, in order.
@@ -93,4 +93,6 @@ pub struct Exchange {
     pub response_headers: Vec<(String, Vec<u8>)>,
     /// The first 16 KiB of the answer.
     pub response_body: Vec<u8>,
+    /// The body that was sent, with secrets masked. None: the event's own.
+    pub request_body: Option<Vec<u8>>,
 }

@@ -3,10 +3,12 @@
 use crate::channel::{ChannelFact, ChannelUpdate, Destination, NewChannel};
 use crate::event_type::EventType;
 use crate::fact::{DeliveryFact, EndpointFact, EndpointUpdate, Fact, OperatorFact};
-use crate::ids::{ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId};
+use crate::ids::{ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId, ReplayId};
 use crate::key::{KeyFact, NewKey};
 use crate::log::Stream;
 use crate::notification::{NotificationFact, NotificationType};
+use crate::payload_format::PayloadFormat;
+use crate::replay::{NewReplay, ReplayFact};
 
 macro_rules! actions {
     ($($(#[$doc:meta])* $variant:ident $name:literal;)*) => {
@@ -63,6 +65,10 @@ actions! {
     SessionCreated "session.created";
     /// Somebody signed out, or was.
     SessionEnded "session.ended";
+    /// A replay was asked for.
+    ReplayRequested "replay.requested";
+    /// A replay's end was asked for.
+    ReplayCancelled "replay.cancelled";
     /// An operator erased the organization.
     OrganizationErased "organization.erased";
     /// An operator replaced the master key.
@@ -105,8 +111,12 @@ pub fn file_of(fact: &Fact) -> Option<&'static str> {
 }
 
 fn is_secret_alone(update: &EndpointUpdate) -> bool {
-    let EndpointUpdate { name, url, description, event_types, secret } = update;
-    let others = name.is_some() || url.is_some() || description.is_some() || event_types.is_some();
+    let EndpointUpdate { name, url, description, event_types, secret, payload_format } = update;
+    let others = name.is_some()
+        || url.is_some()
+        || description.is_some()
+        || event_types.is_some()
+        || payload_format.is_some();
     secret.is_some() && !others
 }
 
@@ -132,7 +142,9 @@ pub fn action_of(fact: &Fact) -> Option<AuditAction> {
             DeliveryFact::TestRequested { .. } => AuditAction::TestSent,
             DeliveryFact::RetryRequested => AuditAction::RetryRequested,
             DeliveryFact::CancelRequested => AuditAction::CancelRequested,
-            DeliveryFact::AttemptSucceeded(_)
+            DeliveryFact::Replayed { .. }
+            | DeliveryFact::Resumed { .. }
+            | DeliveryFact::AttemptSucceeded(_)
             | DeliveryFact::AttemptFailed { .. }
             | DeliveryFact::Cancelled { .. } => return None,
         },
@@ -141,6 +153,11 @@ pub fn action_of(fact: &Fact) -> Option<AuditAction> {
             KeyFact::Created(_) => AuditAction::KeyCreated,
             KeyFact::Revoked => AuditAction::KeyRevoked,
             KeyFact::SessionEnded => AuditAction::SessionEnded,
+        },
+        Fact::Replay(fact) => match fact {
+            ReplayFact::Requested(_) => AuditAction::ReplayRequested,
+            ReplayFact::Cancelled { .. } => AuditAction::ReplayCancelled,
+            ReplayFact::Advanced(_) | ReplayFact::Ended { .. } => return None,
         },
         Fact::Channel(fact) => match fact {
             ChannelFact::Created(_) => AuditAction::ChannelCreated,
@@ -171,6 +188,8 @@ pub struct Subject {
     pub event_id: Option<EventId>,
     /// The key.
     pub key_id: Option<KeyId>,
+    /// The replay.
+    pub replay_id: Option<ReplayId>,
     /// The notification channel.
     pub channel_id: Option<ChannelId>,
     /// The notification.
@@ -186,6 +205,7 @@ impl Subject {
             Stream::Event(id) => subject.event_id = Some(id),
             Stream::Delivery(id) => subject.delivery_id = Some(id),
             Stream::Key(id) => subject.key_id = Some(id),
+            Stream::Replay(id) => subject.replay_id = Some(id),
             Stream::Channel(id) => subject.channel_id = Some(id),
             Stream::Notification(id) => subject.notification_id = Some(id),
             Stream::Operation(_) => {}
@@ -197,6 +217,12 @@ impl Subject {
             ) => subject.delivery_id = Some(*delivery_id),
             Fact::Delivery(DeliveryFact::TestRequested { event_id, endpoint_id, .. }) => {
                 subject.event_id = Some(*event_id);
+                subject.endpoint_id = Some(*endpoint_id);
+            }
+            Fact::Replay(ReplayFact::Requested(new)) => {
+                subject.endpoint_id = Some(new.selection.endpoint_id);
+            }
+            Fact::Replay(ReplayFact::Cancelled { endpoint_id }) => {
                 subject.endpoint_id = Some(*endpoint_id);
             }
             Fact::Notification(NotificationFact::Raised(new)) => {
@@ -225,14 +251,30 @@ pub fn changes_of(fact: &Fact) -> Vec<Change> {
     let secret = || Change { field: "secret", before: None, after: None };
     match fact {
         Fact::Endpoint(fact) => match fact {
-            EndpointFact::Created { name, url, description, event_types, .. } => {
+            EndpointFact::Created {
+                name,
+                url,
+                description,
+                event_types,
+                payload_format,
+                secret: _,
+            } => {
                 let mut changes = vec![set("name", name), set("url", url)];
                 changes.extend((!description.is_empty()).then(|| set("description", description)));
                 changes.push(set("event_types", &names(event_types)));
                 changes.push(secret());
+                changes.extend(payload_changes(&PayloadFormat::<()>::Keeptrusts, payload_format));
                 changes
             }
-            EndpointFact::Updated { update, before } => updated(update, before),
+            EndpointFact::Updated { update, before, payload_before } => {
+                let mut changes = updated(update, before);
+                if let (Some(before), Some(after)) =
+                    (payload_before, update.payload_format.as_deref())
+                {
+                    changes.extend(payload_changes(before, after));
+                }
+                changes
+            }
             EndpointFact::SecretRotated { previous_expire_time, .. } => {
                 let overlap = previous_expire_time
                     .map(|time| set("previous_secret_expire_time", &time.to_string()));
@@ -248,6 +290,7 @@ pub fn changes_of(fact: &Fact) -> Vec<Change> {
             changes.extend(new.expire_time.map(|time| set("expire_time", &time.to_string())));
             changes
         }
+        Fact::Replay(ReplayFact::Requested(new)) => replay_requested(new),
         Fact::Channel(ChannelFact::Created(new)) => channel_created(new),
         Fact::Channel(ChannelFact::Updated { update, before }) => channel_updated(update, before),
         Fact::Operator(OperatorFact::MasterKeyRotated { previous, current }) => vec![Change {
@@ -257,6 +300,36 @@ pub fn changes_of(fact: &Fact) -> Vec<Change> {
         }],
         _ => Vec::new(),
     }
+}
+
+fn replay_requested(new: &NewReplay) -> Vec<Change> {
+    let selection = &new.selection;
+    let mut changes = Vec::new();
+    let mut set = |field, after: String| {
+        changes.push(Change { field, before: None, after: Some(after) });
+    };
+    set("scope", selection.scope.name().to_owned());
+    if let Some(time) = selection.start_time {
+        set("start_time", time.to_string());
+    }
+    if let Some(time) = selection.end_time {
+        set("end_time", time.to_string());
+    }
+    if let Some(bound) = selection.start_event {
+        set("start_event_id", bound.event_id.to_string());
+    }
+    if let Some(bound) = selection.end_event {
+        set("end_event_id", bound.event_id.to_string());
+    }
+    if !selection.event_types.is_empty() {
+        set("event_types", names(&selection.event_types));
+    }
+    if selection.include_delivered {
+        set("include_delivered", "true".to_owned());
+    }
+    set("deliveries_per_second", new.deliveries_per_second.to_string());
+    set("matched_count", new.matched_count.to_string());
+    changes
 }
 
 fn status(status: &str, reason: &str) -> Vec<Change> {
@@ -280,6 +353,25 @@ fn updated(update: &EndpointUpdate, before: &EndpointUpdate) -> Vec<Change> {
         changes.push(Change { field: "secret", before: None, after: None });
     }
     changes
+}
+
+/// A format that is as before is not told; a routing key that is there has been set.
+fn payload_changes<K, L>(before: &PayloadFormat<K>, after: &PayloadFormat<L>) -> Vec<Change> {
+    let text = |value: Option<&str>| value.map(str::to_owned);
+    let kind = Change {
+        field: "payload_format",
+        before: Some(before.kind().name().to_owned()),
+        after: Some(after.kind().name().to_owned()),
+    };
+    let template = Change {
+        field: "payload_template",
+        before: text(before.template()),
+        after: text(after.template()),
+    };
+    let routing_key =
+        after.routing_key().map(|_| Change { field: "routing_key", before: None, after: None });
+    let told = [kind, template].into_iter().filter(|change| change.before != change.after);
+    told.chain(routing_key).collect()
 }
 
 fn channel_created(new: &NewChannel) -> Vec<Change> {
@@ -346,6 +438,7 @@ mod tests {
                 url: Some("https://old.example/".to_owned()),
                 ..EndpointUpdate::default()
             },
+            payload_before: None,
         });
         let url = Change {
             field: "url",
@@ -368,9 +461,42 @@ mod tests {
         let fact = Fact::Endpoint(EndpointFact::Updated {
             update: EndpointUpdate { secret: Some(sealed), ..EndpointUpdate::default() },
             before: EndpointUpdate::default(),
+            payload_before: None,
         });
         assert_eq!(action_of(&fact), Some(AuditAction::SecretRotated));
         assert_eq!(file_of(&fact), Some("secret.rotated"));
+    }
+
+    #[test]
+    fn a_payload_format_is_told_without_its_routing_key() {
+        let sealed = SealedSecret { key_id: "k".into(), nonce: [0; 12], ciphertext: vec![1] };
+        let changed = |before: PayloadFormat<()>, after: PayloadFormat| {
+            changes_of(&Fact::Endpoint(EndpointFact::Updated {
+                update: EndpointUpdate {
+                    payload_format: Some(Box::new(after)),
+                    ..EndpointUpdate::default()
+                },
+                before: EndpointUpdate::default(),
+                payload_before: Some(before),
+            }))
+        };
+        let change = |field, before: Option<&str>, after: Option<&str>| Change {
+            field,
+            before: before.map(str::to_owned),
+            after: after.map(str::to_owned),
+        };
+        let custom = PayloadFormat::Custom { template: "{}".to_owned() };
+        let pager = PayloadFormat::PagerDuty { routing_key: sealed };
+        assert_eq!(
+            changed(custom, pager.clone()),
+            [
+                change("payload_format", Some("custom"), Some("pagerduty")),
+                change("payload_template", Some("{}"), None),
+                change("routing_key", None, None),
+            ]
+        );
+        let another_key = changed(PayloadFormat::PagerDuty { routing_key: () }, pager);
+        assert_eq!(another_key, [change("routing_key", None, None)]);
     }
 
     #[test]

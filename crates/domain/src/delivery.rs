@@ -128,6 +128,10 @@ impl Delivery {
         end_time: Timestamp,
         schedule: &RetrySchedule,
     ) -> DeliveryFact {
+        // Counted from how the delivery stands: a replay may have begun the schedule anew since
+        // the attempt began.
+        let automatic = u32::from(made.trigger == Trigger::Automatic);
+        let made = AttemptMade { automatic_count: self.automatic_count + automatic, ..made };
         let (error, retry_after) = match verdict {
             Verdict::Succeeded => return DeliveryFact::AttemptSucceeded(made),
             Verdict::Failed { error, retry_after } => (error, retry_after),
@@ -151,7 +155,15 @@ impl Delivery {
     pub fn apply(&mut self, fact: &DeliveryFact, recorded_at: Timestamp) {
         self.version = self.version.next();
         match fact {
-            DeliveryFact::TestRequested { .. } | DeliveryFact::CancelRequested => {}
+            DeliveryFact::TestRequested { .. }
+            | DeliveryFact::Replayed { .. }
+            | DeliveryFact::CancelRequested => {}
+            DeliveryFact::Resumed { .. } => {
+                self.state = DeliveryState::Retrying;
+                self.automatic_count = 0;
+                self.next_attempt_time = Some(recorded_at);
+                self.cancel_reason.clear();
+            }
             DeliveryFact::RetryRequested => self.retry_request_time = Some(recorded_at),
             DeliveryFact::AttemptSucceeded(made) => {
                 self.count(made);
@@ -215,7 +227,7 @@ impl DeliveryFact {
 mod tests {
     use super::*;
     use crate::event::ContentDigest;
-    use crate::ids::AttemptId;
+    use crate::ids::{AttemptId, ReplayId};
 
     fn now() -> Timestamp {
         "2026-04-23T10:30:00Z".parse().expect("a timestamp")
@@ -312,6 +324,32 @@ mod tests {
         delivery.apply(&DeliveryFact::Cancelled { reason: "by an operator".to_owned() }, now());
         make(&mut delivery, failure());
         assert_eq!((delivery.state, delivery.due_time()), (DeliveryState::Cancelled, None));
+    }
+
+    #[test]
+    fn invariant_3_a_resumed_delivery_fails_for_good_after_a_whole_schedule_of_its_own() {
+        let mut delivery = delivery();
+        (0..6).for_each(|_| drop(make(&mut delivery, failure())));
+        let (replay_id, endpoint_id) = (ReplayId::MIN, delivery.endpoint_id);
+        delivery.apply(&DeliveryFact::Resumed { replay_id, endpoint_id }, now());
+        assert_eq!((delivery.state, delivery.due_time()), (DeliveryState::Retrying, Some(now())));
+        assert_eq!(delivery.due_trigger(), Trigger::Automatic);
+        (0..5).for_each(|_| assert!(!make(&mut delivery, failure()).is_exhaustion()));
+        assert!(make(&mut delivery, failure()).is_exhaustion());
+        assert_eq!((delivery.attempt_count, delivery.state), (12, DeliveryState::Failed));
+    }
+
+    #[test]
+    fn a_delivery_that_is_resumed_during_a_manual_attempt_keeps_its_new_schedule() {
+        let mut delivery = delivery();
+        (0..6).for_each(|_| drop(make(&mut delivery, failure())));
+        delivery.apply(&DeliveryFact::RetryRequested, now());
+        let under_way = attempt(&delivery);
+        let (replay_id, endpoint_id) = (ReplayId::MIN, delivery.endpoint_id);
+        delivery.apply(&DeliveryFact::Resumed { replay_id, endpoint_id }, now());
+        let fact = delivery.conclude(under_way, failure(), now(), &RetrySchedule::default());
+        delivery.apply(&fact, now());
+        assert_eq!((delivery.state, delivery.due_time()), (DeliveryState::Retrying, Some(now())));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::health::{DisableCause, StatusCause};
 use crate::ids::{DeliveryId, EndpointId, OrganizationId};
 use crate::limits::{MAX_DESCRIPTION_CHARS, MAX_NAME_CHARS, MAX_REASON_CHARS};
 use crate::log::Version;
+use crate::payload_format::{PayloadChange, PayloadFields, PayloadFormat};
 use crate::secret::SealedSecret;
 use crate::text::{check_line, check_lines};
 use crate::violation::Violation;
@@ -52,6 +53,8 @@ pub struct Endpoint {
     pub secret: SealedSecret,
     /// The secret before, during a rotation's overlap.
     pub previous_secret: Option<PreviousSecret>,
+    /// In which form it wants its events.
+    pub payload_format: PayloadFormat,
     /// Its status.
     pub status: EndpointStatus,
     /// Why its status is what it is; empty while active.
@@ -87,13 +90,21 @@ pub struct NewEndpoint {
     pub event_types: Vec<EventType>,
     /// Its secret, sealed.
     pub secret: SealedSecret,
+    /// In which form it wants its events.
+    pub payload_format: PayloadFormat,
 }
 
 /// What may be done to an endpoint that exists. Values have been checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EndpointCommand {
-    /// Change the configuration.
-    Update(EndpointUpdate),
+    /// Change the configuration. The update's own payload format is not looked at: what the change
+    /// makes of the one that is there is decided here.
+    Update {
+        /// What changes.
+        update: EndpointUpdate,
+        /// What changes in the payload format.
+        payload: PayloadChange,
+    },
     /// Replace the secret, and let the old one sign until then.
     RotateSecret {
         /// The new one.
@@ -149,13 +160,16 @@ pub enum EndpointRefusal {
         "the endpoint has changed since it was read: get it again and repeat the change on what it is now"
     )]
     StaleEtag,
+    /// What is there and what is to be changed do not go together.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Violations(Vec<Violation>),
 }
 
 impl Endpoint {
     /// The fact of an endpoint's creation.
     pub fn create(new: NewEndpoint) -> EndpointFact {
-        let NewEndpoint { name, url, description, event_types, secret } = new;
-        EndpointFact::Created { name, url, description, event_types, secret }
+        let NewEndpoint { name, url, description, event_types, secret, payload_format } = new;
+        EndpointFact::Created { name, url, description, event_types, secret, payload_format }
     }
 
     /// What follows from a command: facts, none if there is nothing to do, or a refusal.
@@ -173,10 +187,18 @@ impl Endpoint {
         }
         let disabled = self.status == EndpointStatus::Disabled;
         Ok(match command {
-            EndpointCommand::Update(update) => self.difference(update).map(|update| {
-                let before = self.before(&update);
-                EndpointFact::Updated { update, before }
-            }),
+            EndpointCommand::Update { update, payload } => {
+                let resolved = payload.resolve(&self.payload_format, PayloadFields::IN_ENDPOINT);
+                let resolved = resolved.map_err(EndpointRefusal::Violations)?;
+                let payload_format = Some(Box::new(resolved));
+                let update = EndpointUpdate { payload_format, ..update };
+                self.difference(update).map(|update| {
+                    let before = self.before(&update);
+                    let changed = update.payload_format.as_ref();
+                    let payload_before = changed.map(|_| self.payload_format.without_key());
+                    EndpointFact::Updated { update, before, payload_before }
+                })
+            }
             EndpointCommand::RotateSecret { secret, previous_expire_time } => {
                 Some(EndpointFact::SecretRotated { secret, previous_expire_time })
             }
@@ -221,7 +243,7 @@ impl Endpoint {
         new: NewEndpoint,
         recorded_at: Timestamp,
     ) -> Endpoint {
-        let NewEndpoint { name, url, description, event_types, secret } = new;
+        let NewEndpoint { name, url, description, event_types, secret, payload_format } = new;
         Endpoint {
             id,
             organization_id,
@@ -231,6 +253,7 @@ impl Endpoint {
             event_types,
             secret,
             previous_secret: None,
+            payload_format,
             status: EndpointStatus::Active,
             status_reason: String::new(),
             status_cause: None,
@@ -254,7 +277,7 @@ impl Endpoint {
         let status = self.status;
         match fact {
             EndpointFact::Created { .. } | EndpointFact::SecretRevealed => {}
-            EndpointFact::Updated { update, before: _ } => {
+            EndpointFact::Updated { update, before: _, payload_before: _ } => {
                 self.config_version = self.version;
                 let update = update.clone();
                 self.name = update.name.unwrap_or(std::mem::take(&mut self.name));
@@ -266,6 +289,9 @@ impl Endpoint {
                 if let Some(secret) = update.secret {
                     self.secret = secret;
                     self.previous_secret = None;
+                }
+                if let Some(payload_format) = update.payload_format {
+                    self.payload_format = *payload_format;
                 }
             }
             EndpointFact::SecretRotated { secret, previous_expire_time } => {
@@ -322,6 +348,7 @@ impl Endpoint {
             description: update.description.as_ref().map(|_| self.description.clone()),
             event_types: update.event_types.as_ref().map(|_| self.event_types.clone()),
             secret: None,
+            payload_format: None,
         }
     }
 
@@ -333,6 +360,7 @@ impl Endpoint {
             description: update.description.filter(|text| *text != self.description),
             event_types: update.event_types.filter(|types| *types != self.event_types),
             secret: update.secret,
+            payload_format: update.payload_format.filter(|format| **format != self.payload_format),
         };
         (changed != EndpointUpdate::default()).then_some(changed)
     }

@@ -15,6 +15,7 @@ fn endpoint() -> Endpoint {
         description: String::new(),
         event_types: vec![EventType::PolicyBlock],
         secret: sealed("first"),
+        payload_format: PayloadFormat::Keeptrusts,
     };
     Endpoint::created(EndpointId::MIN, "default".parse().expect("valid"), new, now())
 }
@@ -120,10 +121,16 @@ fn the_etag_follows_the_configuration_and_not_the_health() {
     when(&mut endpoint, exhausted(DeliveryId::MIN));
     assert_eq!(endpoint.etag(), etag);
     let rename = EndpointUpdate { name: Some("new".to_owned()), ..EndpointUpdate::default() };
-    when(&mut endpoint, EndpointCommand::Update(rename.clone()));
+    when(
+        &mut endpoint,
+        EndpointCommand::Update { update: rename.clone(), payload: PayloadChange::default() },
+    );
     assert_ne!(endpoint.etag(), etag);
     assert_eq!(
-        endpoint.decide(EndpointCommand::Update(rename), Some(&etag)),
+        endpoint.decide(
+            EndpointCommand::Update { update: rename, payload: PayloadChange::default() },
+            Some(&etag)
+        ),
         Err(EndpointRefusal::StaleEtag)
     );
 }
@@ -132,7 +139,13 @@ fn the_etag_follows_the_configuration_and_not_the_health() {
 fn an_update_that_changes_nothing_is_no_fact() {
     let mut endpoint = endpoint();
     let same = EndpointUpdate { name: Some("siem".to_owned()), ..EndpointUpdate::default() };
-    assert_eq!(when(&mut endpoint, EndpointCommand::Update(same)), None);
+    assert_eq!(
+        when(
+            &mut endpoint,
+            EndpointCommand::Update { update: same, payload: PayloadChange::default() }
+        ),
+        None
+    );
 }
 
 #[test]

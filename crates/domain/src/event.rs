@@ -7,6 +7,7 @@ use crate::body::EventData;
 use crate::event_type::EventType;
 use crate::ids::{EventId, OrganizationId};
 use crate::limits::MAX_IDEMPOTENCY_KEY_BYTES;
+use crate::log::Position;
 use crate::trace::TraceId;
 use crate::violation::Violation;
 
@@ -100,4 +101,6 @@ pub struct Event {
     pub trace_id: Option<TraceId>,
     /// Who published it, as the log calls its actors.
     pub publisher: String,
+    /// Where in its shard's log it was accepted.
+    pub position: Position,
 }

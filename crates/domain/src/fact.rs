@@ -7,10 +7,13 @@ use crate::delivery::DeliveryState;
 use crate::event::{ContentDigest, Idempotency};
 use crate::event_type::EventType;
 use crate::health::DisableCause;
-use crate::ids::{DeliveryId, EndpointId, EventId};
+use crate::ids::{DeliveryId, EndpointId, EventId, ReplayId};
 use crate::key::KeyFact;
 use crate::notification::NotificationFact;
+use crate::payload_format::PayloadFormat;
+use crate::replay::ReplayFact;
 use crate::secret::SealedSecret;
+use crate::trace::TraceContext;
 
 /// Something that happened, never changed once it is in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub enum Fact {
     Delivery(DeliveryFact),
     /// Something happened to a key. Stream: the key.
     Key(KeyFact),
+    /// Something happened to a replay. Stream: the replay.
+    Replay(ReplayFact),
     /// Something happened to a notification channel. Stream: the channel.
     Channel(ChannelFact),
     /// Something happened to a notification. Stream: the notification.
@@ -63,6 +68,8 @@ pub enum EndpointFact {
         event_types: Vec<EventType>,
         /// Its secret.
         secret: SealedSecret,
+        /// In which form it wants its events.
+        payload_format: PayloadFormat,
     },
     /// Its configuration was changed.
     Updated {
@@ -70,6 +77,8 @@ pub enum EndpointFact {
         update: EndpointUpdate,
         /// What was there before, for the audit trail; never a secret. Empty in records of old.
         before: EndpointUpdate,
+        /// The payload format before, if it has changed; without its routing key.
+        payload_before: Option<PayloadFormat<()>>,
     },
     /// Its secret was replaced.
     SecretRotated {
@@ -118,6 +127,9 @@ pub struct EndpointUpdate {
     pub event_types: Option<Vec<EventType>>,
     /// Its secret; ends the overlap of a rotation.
     pub secret: Option<SealedSecret>,
+    /// In which form it wants its events; apart, since facts are kept small. None in what an update
+    /// tells of the time before it.
+    pub payload_format: Option<Box<PayloadFormat>>,
 }
 
 /// An event was accepted for delivery.
@@ -133,7 +145,8 @@ pub struct EventAccepted {
     pub idempotency: Option<Idempotency>,
 }
 
-/// An event was routed: these deliveries, and no others, will ever come of it.
+/// An event was routed: these deliveries, and no others, come of its routing. Others come of it
+/// only if somebody asks for a replay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveriesScheduled {
     /// The event's type.
@@ -157,6 +170,26 @@ pub enum DeliveryFact {
         event_time: Timestamp,
         /// The rendered body.
         body: ContentDigest,
+    },
+    /// A replay has made it, of an event that was accepted before.
+    Replayed {
+        /// The replay.
+        replay_id: ReplayId,
+        /// The event.
+        event_id: EventId,
+        /// The event's type.
+        event_type: EventType,
+        /// The endpoint.
+        endpoint_id: EndpointId,
+        /// Where it hangs in the event's trace.
+        trace: Option<TraceContext>,
+    },
+    /// A replay has begun its schedule anew, which had ended without success.
+    Resumed {
+        /// The replay.
+        replay_id: ReplayId,
+        /// The endpoint.
+        endpoint_id: EndpointId,
     },
     /// Somebody asked for one more attempt.
     RetryRequested,

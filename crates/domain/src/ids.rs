@@ -93,6 +93,10 @@ ulid_id!(
     KeyId, "key_", "a key id (`key_` and 26 characters)"
 );
 ulid_id!(
+    /// A replay's id.
+    ReplayId, "rpl_", "a replay id (`rpl_` and 26 characters)"
+);
+ulid_id!(
     /// A notification channel's id.
     ChannelId, "chn_", "a channel id (`chn_` and 26 characters)"
 );

@@ -27,6 +27,8 @@ pub mod limits;
 pub mod log;
 pub mod mailbox;
 pub mod notification;
+pub mod payload_format;
+pub mod replay;
 pub mod retry;
 pub mod secret;
 pub mod signing;

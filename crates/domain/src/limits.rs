@@ -18,6 +18,10 @@ pub const MIN_SECRET_BYTES: usize = 16;
 pub const MAX_SECRET_BYTES: usize = 256;
 /// An event's `data`, in bytes of JSON text.
 pub const MAX_DATA_BYTES: usize = 256 * 1024;
+/// The template of an endpoint's custom payload format, in bytes.
+pub const MAX_TEMPLATE_BYTES: usize = 16 * 1024;
+/// PagerDuty's routing key, in characters.
+pub const ROUTING_KEY_CHARS: usize = 32;
 /// An idempotency key, in bytes.
 pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 256;
 /// An organization's notification channels.
@@ -48,3 +52,9 @@ pub const DEFAULT_SESSION_LIFE: Duration = Duration::from_secs(12 * 60 * 60);
 pub const MAX_SESSION_LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// What a web token calls its subject is cut to so many characters in the audit trail.
 pub const MAX_ACTOR_CHARS: usize = 200;
+/// How many deliveries a second a replay schedules unless the request says otherwise.
+pub const DEFAULT_REPLAY_RATE: u32 = 100;
+/// How many at the most.
+pub const MAX_REPLAY_RATE: u32 = 5_000;
+/// The replays of an organization that may be running.
+pub const MAX_RUNNING_REPLAYS: usize = 10;

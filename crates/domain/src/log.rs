@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::ids::{
     ChannelId, DeliveryId, EndpointId, EventId, InvalidId, KeyId, NotificationId, OperationId,
-    OrganizationId,
+    OrganizationId, ReplayId,
 };
 
 /// One of the independent logs. Counted from 0.
@@ -76,8 +76,8 @@ impl Version {
     }
 }
 
-/// The history of one thing: `endpoint/…`, `event/…`, `delivery/…`, `key/…`, `channel/…`,
-/// `notification/…` or `operation/…`.
+/// The history of one thing: `endpoint/…`, `event/…`, `delivery/…`, `key/…`, `replay/…`,
+/// `channel/…`, `notification/…` or `operation/…`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stream {
     /// An endpoint's.
@@ -88,6 +88,8 @@ pub enum Stream {
     Delivery(DeliveryId),
     /// A key's.
     Key(KeyId),
+    /// A replay's.
+    Replay(ReplayId),
     /// A notification channel's.
     Channel(ChannelId),
     /// A notification's.
@@ -103,6 +105,7 @@ impl fmt::Display for Stream {
             Stream::Event(id) => write!(f, "event/{id}"),
             Stream::Delivery(id) => write!(f, "delivery/{id}"),
             Stream::Key(id) => write!(f, "key/{id}"),
+            Stream::Replay(id) => write!(f, "replay/{id}"),
             Stream::Channel(id) => write!(f, "channel/{id}"),
             Stream::Notification(id) => write!(f, "notification/{id}"),
             Stream::Operation(id) => write!(f, "operation/{id}"),
@@ -118,6 +121,7 @@ impl FromStr for Stream {
             Some(("endpoint", id)) => id.parse().map(Stream::Endpoint),
             Some(("event", id)) => id.parse().map(Stream::Event),
             Some(("key", id)) => id.parse().map(Stream::Key),
+            Some(("replay", id)) => id.parse().map(Stream::Replay),
             Some(("channel", id)) => id.parse().map(Stream::Channel),
             Some(("notification", id)) => id.parse().map(Stream::Notification),
             Some(("operation", id)) => id.parse().map(Stream::Operation),
@@ -178,6 +182,7 @@ mod tests {
             Stream::Event(EventId::MAX),
             Stream::Delivery(DeliveryId::MIN),
             Stream::Key(KeyId::MIN),
+            Stream::Replay(ReplayId::MAX),
             Stream::Channel(ChannelId::MAX),
             Stream::Notification(NotificationId::MIN),
             Stream::Operation(OperationId::MIN),

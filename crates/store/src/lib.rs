@@ -27,6 +27,7 @@ pub mod plan;
 pub mod postgres;
 pub mod projection;
 pub mod query;
+pub mod replay;
 mod rows;
 pub mod sqlite;
 mod store;

@@ -3,6 +3,7 @@
 
 mod data_keys;
 mod notifications;
+mod replays;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -21,11 +22,12 @@ use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::health::Failing;
 use keeptrusts_webhooks_domain::ids::{
     AttemptId, ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId, OperationId,
-    OrganizationId,
+    OrganizationId, ReplayId,
 };
 use keeptrusts_webhooks_domain::key::{Key, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard, Stream, Version};
 use keeptrusts_webhooks_domain::notification::Notification;
+use keeptrusts_webhooks_domain::replay::{Replay, ReplayCursor, ReplaySelection, ReplayState};
 use tokio::sync::mpsc;
 
 use crate::key_store::{MasterKeyHistory, StoredDataKey};
@@ -35,6 +37,7 @@ use crate::projection::{Changes, CountKey, Fold, HealthChange, Loaded, Missed, T
 use crate::query::{
     AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
 };
+use crate::replay::CandidatePage;
 use crate::store::{
     AppendedBatch, AttemptSum, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardLease,
     ShardState, Store, StoreError, Survey, TableVersions, WaitingEndpoints,
@@ -79,6 +82,7 @@ struct Tables {
     attempt_counts: BTreeMap<CountKey, u64>,
     failing: BTreeMap<(OrganizationId, EndpointId), Failing>,
     keys: BTreeMap<KeyId, Key>,
+    replays: BTreeMap<ReplayId, Replay>,
     channels: BTreeMap<ChannelId, Channel>,
     notifications: BTreeMap<NotificationId, Notification>,
 }
@@ -114,6 +118,7 @@ impl ShardData {
         let endpoints = touched.endpoints.iter().filter_map(|(_, id)| tables.endpoints.get(id));
         let deliveries = touched.deliveries.iter().filter_map(|(_, id)| tables.deliveries.get(id));
         let keys = touched.keys.iter().filter_map(|id| tables.keys.get(id));
+        let replays = touched.replays.iter().filter_map(|(_, id)| tables.replays.get(id));
         let channels = touched.channels.iter().filter_map(|(_, id)| tables.channels.get(id));
         let notifications =
             touched.notifications.iter().filter_map(|(_, id)| tables.notifications.get(id));
@@ -121,6 +126,7 @@ impl ShardData {
             endpoints: endpoints.map(|endpoint| (endpoint.id, endpoint.clone())).collect(),
             deliveries: deliveries.map(|delivery| (delivery.id, delivery.clone())).collect(),
             keys: keys.map(|key| (key.id, key.clone())).collect(),
+            replays: replays.map(|replay| (replay.id, replay.clone())).collect(),
             channels: channels.map(|row| (row.id, row.clone())).collect(),
             notifications: notifications.map(|row| (row.id, row.clone())).collect(),
         }
@@ -174,6 +180,7 @@ impl Tables {
             }
         }
         self.keys.extend(changes.keys);
+        self.replays.extend(changes.replays);
         self.channels.extend(changes.channels);
         self.notifications.extend(changes.notifications);
     }
@@ -599,6 +606,64 @@ impl Store for MemoryStore {
         Ok(WaitingEndpoints { as_of: data.last_position(), endpoints })
     }
 
+    async fn replay(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        id: ReplayId,
+    ) -> Result<Option<Replay>, StoreError> {
+        let data = self.shard(shard);
+        let found = data.tables.replays.get(&id);
+        Ok(found.filter(|row| row.organization_id == *organization).cloned())
+    }
+
+    async fn list_replays(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        endpoint: Option<EndpointId>,
+        before: ReplayId,
+        limit: usize,
+    ) -> Result<Vec<Replay>, StoreError> {
+        let data = self.shard(shard);
+        let newest_first = data.tables.replays.range(..before).rev().map(|(_, row)| row);
+        let matching = newest_first.filter(|row| {
+            row.organization_id == *organization
+                && endpoint.is_none_or(|id| id == row.request.selection.endpoint_id)
+        });
+        Ok(matching.take(limit).cloned().collect())
+    }
+
+    async fn running_replays(
+        &self,
+        shard: Shard,
+        organization: Option<&OrganizationId>,
+        after: ReplayId,
+        limit: usize,
+    ) -> Result<Vec<Replay>, StoreError> {
+        let data = self.shard(shard);
+        let running = data.tables.replays.values().filter(|row| {
+            row.state == ReplayState::Running
+                && row.id > after
+                && organization.is_none_or(|whose| *whose == row.organization_id)
+        });
+        Ok(running.take(limit).cloned().collect())
+    }
+
+    async fn replay_candidates(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        selection: &ReplaySelection,
+        before: Position,
+        after: ReplayCursor,
+        limit: usize,
+    ) -> Result<CandidatePage, StoreError> {
+        let now = (self.clock)();
+        let data = self.shard(shard);
+        Ok(replays::candidates(&data, now, organization, (selection, before), after, limit))
+    }
+
     async fn table_versions(&self) -> Result<TableVersions, StoreError> {
         // It has none, and needs none.
         Ok(TableVersions { found: 0, needed: 0 })
@@ -636,6 +701,8 @@ impl Store for MemoryStore {
             Stream::Delivery(id) => {
                 data.tables.deliveries.get(&id).is_some_and(|row| row.endpoint_id == endpoint)
             }
+            Stream::Replay(id) => (data.tables.replays.get(&id))
+                .is_some_and(|row| row.request.selection.endpoint_id == endpoint),
             _ => false,
         };
         let matches = |record: &&Record| {
@@ -738,6 +805,7 @@ impl Store for MemoryStore {
         compare("events", &stored.events, &rebuilt.events, &mut differences);
         compare("deliveries", &stored.deliveries, &rebuilt.deliveries, &mut differences);
         compare("keys", &stored.keys, &rebuilt.keys, &mut differences);
+        compare("replays", &stored.replays, &rebuilt.replays, &mut differences);
         compare("channels", &stored.channels, &rebuilt.channels, &mut differences);
         compare("notifications", &stored.notifications, &rebuilt.notifications, &mut differences);
         compare("attempts", &stored.attempts, &rebuilt.attempts, &mut differences);

@@ -177,6 +177,10 @@ fn next_version(
             let is_ours = existing.is_none_or(|key| key.reach.organization_id() == *organization);
             is_ours.then(|| existing.map_or(Version(0), |key| key.version))
         }
+        Stream::Replay(id) => fold
+            .replay(id)
+            .filter(|row| row.organization_id == *organization)
+            .map(|row| row.version),
         Stream::Channel(id) => {
             let ours = |row: &&Channel| row.organization_id == *organization;
             fold.channel(id).filter(ours).map(|row| row.version)

@@ -13,11 +13,12 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, Fact};
 use keeptrusts_webhooks_domain::health::Failing;
 use keeptrusts_webhooks_domain::ids::{
-    ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId, OrganizationId,
+    ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId, OrganizationId, ReplayId,
 };
 use keeptrusts_webhooks_domain::key::{Key, KeyFact};
 use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
 use keeptrusts_webhooks_domain::notification::{Notification, NotificationFact};
+use keeptrusts_webhooks_domain::replay::{Replay, ReplayFact};
 
 use crate::durations;
 use crate::operation::Record;
@@ -31,6 +32,8 @@ pub struct Loaded {
     pub deliveries: HashMap<DeliveryId, Delivery>,
     /// By id.
     pub keys: HashMap<KeyId, Key>,
+    /// By id.
+    pub replays: HashMap<ReplayId, Replay>,
     /// By id, deleted ones included.
     pub channels: HashMap<ChannelId, Channel>,
     /// By id.
@@ -46,6 +49,8 @@ pub struct Touched {
     pub deliveries: Vec<(OrganizationId, DeliveryId)>,
     /// Keys, each once.
     pub keys: Vec<KeyId>,
+    /// Replays, each once.
+    pub replays: Vec<(OrganizationId, ReplayId)>,
     /// Channels, each once.
     pub channels: Vec<(OrganizationId, ChannelId)>,
     /// Notifications, each once.
@@ -63,11 +68,14 @@ impl Touched {
                 (_, Fact::Endpoint(EndpointFact::Created { .. }))
                 | (_, Fact::Channel(ChannelFact::Created(_)))
                 | (_, Fact::Delivery(DeliveryFact::TestRequested { .. }))
+                | (_, Fact::Delivery(DeliveryFact::Replayed { .. }))
+                | (_, Fact::Replay(ReplayFact::Requested(_)))
                 | (Stream::Event(_) | Stream::Operation(_), _) => {}
                 (Stream::Endpoint(id), _) => touched.endpoints.push((organization.clone(), id)),
                 (Stream::Delivery(id), _) => touched.deliveries.push((organization.clone(), id)),
                 // New ones too: some are only made if they are not there.
                 (Stream::Key(id), _) => touched.keys.push(id),
+                (Stream::Replay(id), _) => touched.replays.push((organization.clone(), id)),
                 (Stream::Channel(id), _) => touched.channels.push((organization.clone(), id)),
                 // New ones too: a summary is only made if it is not there.
                 (Stream::Notification(id), _) => {
@@ -81,6 +89,8 @@ impl Touched {
         touched.deliveries.dedup();
         touched.keys.sort_unstable();
         touched.keys.dedup();
+        touched.replays.sort_unstable();
+        touched.replays.dedup();
         touched.channels.sort_unstable();
         touched.channels.dedup();
         touched.notifications.sort_unstable();
@@ -147,6 +157,7 @@ pub struct Changes {
     /// Rows to insert or replace.
     pub keys: BTreeMap<KeyId, Key>,
     /// Rows to insert or replace.
+    pub replays: BTreeMap<ReplayId, Replay>,
     pub channels: BTreeMap<ChannelId, Channel>,
     /// Rows to insert or replace.
     pub notifications: BTreeMap<NotificationId, Notification>,
@@ -192,6 +203,11 @@ impl Fold {
         self.changes.keys.get(&id).or_else(|| self.loaded.keys.get(&id))
     }
 
+    /// A replay as the records so far leave it.
+    pub fn replay(&self, id: ReplayId) -> Option<&Replay> {
+        self.changes.replays.get(&id).or_else(|| self.loaded.replays.get(&id))
+    }
+
     /// A channel as the records so far leave it.
     pub fn channel(&self, id: ChannelId) -> Option<&Channel> {
         self.changes.channels.get(&id).or_else(|| self.loaded.channels.get(&id))
@@ -217,6 +233,7 @@ impl Fold {
                     idempotency: accepted.idempotency.clone(),
                     trace_id: record.metadata.trace.map(|trace| trace.trace_id),
                     publisher: record.metadata.actor.clone(),
+                    position: record.position,
                 });
                 Ok(())
             }
@@ -235,6 +252,7 @@ impl Fold {
             }
             (Fact::Delivery(fact), Stream::Delivery(id)) => self.apply_delivery(id, fact, record),
             (Fact::Key(fact), Stream::Key(id)) => self.apply_key(id, fact, record),
+            (Fact::Replay(fact), Stream::Replay(id)) => self.apply_replay(id, fact, record),
             (Fact::Channel(fact), Stream::Channel(id)) => self.apply_channel(id, fact, record),
             (Fact::Notification(fact), Stream::Notification(id)) => {
                 self.apply_notification(id, fact, record)
@@ -256,21 +274,29 @@ impl Fold {
         fact: &EndpointFact,
         record: &Record,
     ) -> Result<(), BrokenLog> {
-        let endpoint =
-            if let EndpointFact::Created { name, url, description, event_types, secret } = fact {
-                let new = NewEndpoint {
-                    name: name.clone(),
-                    url: url.clone(),
-                    description: description.clone(),
-                    event_types: event_types.clone(),
-                    secret: secret.clone(),
-                };
-                Endpoint::created(id, record.organization_id.clone(), new, record.recorded_at)
-            } else {
-                let mut endpoint = self.endpoint(id).cloned().ok_or_else(|| broken(record))?;
-                endpoint.apply(fact, record.recorded_at);
-                endpoint
+        let endpoint = if let EndpointFact::Created {
+            name,
+            url,
+            description,
+            event_types,
+            secret,
+            payload_format,
+        } = fact
+        {
+            let new = NewEndpoint {
+                name: name.clone(),
+                url: url.clone(),
+                description: description.clone(),
+                event_types: event_types.clone(),
+                secret: secret.clone(),
+                payload_format: payload_format.clone(),
             };
+            Endpoint::created(id, record.organization_id.clone(), new, record.recorded_at)
+        } else {
+            let mut endpoint = self.endpoint(id).cloned().ok_or_else(|| broken(record))?;
+            endpoint.apply(fact, record.recorded_at);
+            endpoint
+        };
         self.changes.endpoints.insert(id, endpoint);
         if matches!(fact, EndpointFact::Enabled | EndpointFact::Deleted) {
             self.end_failing(&record.organization_id, id);
@@ -312,6 +338,26 @@ impl Fold {
             key
         };
         self.changes.keys.insert(id, key);
+        Ok(())
+    }
+
+    fn apply_replay(
+        &mut self,
+        id: ReplayId,
+        fact: &ReplayFact,
+        record: &Record,
+    ) -> Result<(), BrokenLog> {
+        let replay = if let ReplayFact::Requested(new) = fact {
+            let creator = record.metadata.actor.clone();
+            let organization = record.organization_id.clone();
+            let at = (record.position, record.recorded_at);
+            Replay::requested(id, organization, new.clone(), creator, at)
+        } else {
+            let mut replay = self.replay(id).cloned().ok_or_else(|| broken(record))?;
+            replay.apply(fact, record.recorded_at);
+            replay
+        };
+        self.changes.replays.insert(id, replay);
         Ok(())
     }
 
@@ -369,7 +415,10 @@ impl Fold {
                 idempotency: None,
                 trace_id: record.metadata.trace.map(|trace| trace.trace_id),
                 publisher: record.metadata.actor.clone(),
+                position: record.position,
             });
+        }
+        if let DeliveryFact::TestRequested { .. } | DeliveryFact::Replayed { .. } = fact {
             let deliveries = scheduled_deliveries(record);
             self.changes.new_deliveries.extend(deliveries.map(|delivery| (delivery.id, delivery)));
             return Ok(());
@@ -416,7 +465,7 @@ pub fn hour_of(time: Timestamp) -> Timestamp {
 }
 
 /// The deliveries that come of a record, as they are at their beginning: those of a
-/// DeliveriesScheduled, the one of a TestRequested, none of any other.
+/// DeliveriesScheduled, the one of a TestRequested or a DeliveryReplayed, none of any other.
 pub fn scheduled_deliveries(record: &Record) -> impl Iterator<Item = Delivery> + '_ {
     let (event_id, event_type, ids, version) = match (&record.fact, record.stream) {
         (Fact::DeliveriesScheduled(scheduled), Stream::Event(event_id)) => {
@@ -426,9 +475,17 @@ pub fn scheduled_deliveries(record: &Record) -> impl Iterator<Item = Delivery> +
             Fact::Delivery(DeliveryFact::TestRequested { event_id, endpoint_id, .. }),
             Stream::Delivery(id),
         ) => (*event_id, EventType::Test, vec![(id, *endpoint_id)], Version(1)),
+        (
+            Fact::Delivery(DeliveryFact::Replayed { event_id, event_type, endpoint_id, .. }),
+            Stream::Delivery(id),
+        ) => (*event_id, *event_type, vec![(id, *endpoint_id)], Version(1)),
         _ => (EventId::MIN, EventType::Test, Vec::new(), Version(0)),
     };
     let Record { organization_id, recorded_at, metadata, .. } = record;
+    let trace = match &record.fact {
+        Fact::Delivery(DeliveryFact::Replayed { trace, .. }) => *trace,
+        _ => metadata.trace,
+    };
     ids.into_iter().map(move |(id, endpoint_id)| Delivery {
         id,
         organization_id: organization_id.clone(),
@@ -440,7 +497,7 @@ pub fn scheduled_deliveries(record: &Record) -> impl Iterator<Item = Delivery> +
         automatic_count: 0,
         next_attempt_time: Some(*recorded_at),
         retry_request_time: None,
-        trace: metadata.trace,
+        trace,
         create_time: *recorded_at,
         cancel_reason: String::new(),
         version,

@@ -29,7 +29,6 @@ fn only_rows_that_exist_already_are_to_be_loaded() {
     let expected = Touched {
         deliveries: vec![(us.clone(), delivery)],
         endpoints: vec![(us, endpoint)],
-        keys: Vec::new(),
         ..Touched::default()
     };
     assert_eq!(Touched::by(facts), expected);

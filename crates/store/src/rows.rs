@@ -17,11 +17,17 @@ use keeptrusts_webhooks_domain::ids::{EndpointId, KeyId, OrganizationId};
 use keeptrusts_webhooks_domain::key::{Key, SessionOrigin, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
 use keeptrusts_webhooks_domain::notification::{NotificationState, NotificationType};
+use keeptrusts_webhooks_domain::payload_format::{PayloadFormat, PayloadKind};
+use keeptrusts_webhooks_domain::replay::{
+    NewReplay, Replay, ReplayBound, ReplayCounts, ReplayCursor, ReplayScope, ReplaySelection,
+    ReplayState,
+};
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 use sqlx::FromRow;
 
 use crate::operation::Record;
 use crate::projection::{CountKey, Missed};
+use crate::replay::{Candidate, CandidateDelivery, trace_of};
 use crate::store::{AttemptSum, StoreError};
 
 type Unreadable<T> = Result<T, StoreError>;
@@ -85,6 +91,16 @@ words!(Role {
     Role::Publisher => "publisher",
     Role::Viewer => "viewer",
     Role::Platform => "platform",
+});
+words!(ReplayScope {
+    ReplayScope::Missed => "missed",
+    ReplayScope::Failed => "failed",
+    ReplayScope::All => "all",
+});
+words!(ReplayState {
+    ReplayState::Running => "running",
+    ReplayState::Done => "done",
+    ReplayState::Cancelled => "cancelled",
 });
 words!(Outcome {
     Outcome::Delivered => "delivered",
@@ -215,6 +231,11 @@ pub(crate) struct EndpointRow {
     pub(crate) create_time: i64,
     pub(crate) update_time: i64,
     pub(crate) delete_time: Option<i64>,
+    pub(crate) payload_format: String,
+    pub(crate) payload_template: Option<String>,
+    pub(crate) routing_key_key_id: Option<String>,
+    pub(crate) routing_key_nonce: Option<Vec<u8>>,
+    pub(crate) routing_key_ciphertext: Option<Vec<u8>>,
 }
 
 pub(crate) fn sealed(
@@ -225,6 +246,24 @@ pub(crate) fn sealed(
     let length = nonce.len();
     let nonce = nonce.try_into().map_err(|_| unreadable("nonce length", length))?;
     Ok(SealedSecret { key_id, nonce, ciphertext })
+}
+
+fn payload_format(
+    kind: PayloadKind,
+    template: Option<String>,
+    routing_key: Option<SealedSecret>,
+) -> Unreadable<PayloadFormat> {
+    let lacking = || unreadable("payload format", format!("{kind} without what belongs to it"));
+    Ok(match kind {
+        PayloadKind::Keeptrusts => PayloadFormat::Keeptrusts,
+        PayloadKind::Slack => PayloadFormat::Slack,
+        PayloadKind::Teams => PayloadFormat::Teams,
+        PayloadKind::CloudEvents => PayloadFormat::CloudEvents,
+        PayloadKind::PagerDuty => {
+            PayloadFormat::PagerDuty { routing_key: routing_key.ok_or_else(lacking)? }
+        }
+        PayloadKind::Custom => PayloadFormat::Custom { template: template.ok_or_else(lacking)? },
+    })
 }
 
 impl TryFrom<EndpointRow> for Endpoint {
@@ -243,6 +282,15 @@ impl TryFrom<EndpointRow> for Endpoint {
             }
             _ => None,
         };
+        let routing_key =
+            match (row.routing_key_key_id, row.routing_key_nonce, row.routing_key_ciphertext) {
+                (Some(key_id), Some(nonce), Some(ciphertext)) => {
+                    Some(sealed(key_id, nonce, ciphertext)?)
+                }
+                _ => None,
+            };
+        let kind = parse("payload format", &row.payload_format)?;
+        let payload_format = payload_format(kind, row.payload_template, routing_key)?;
         let event_types = row.event_types.split(',').map(|name| parse("event type", name));
         Ok(Endpoint {
             id: parse("endpoint", &row.endpoint_id)?,
@@ -253,6 +301,7 @@ impl TryFrom<EndpointRow> for Endpoint {
             event_types: event_types.collect::<Unreadable<_>>()?,
             secret: sealed(row.secret_key_id, row.secret_nonce, row.secret_ciphertext)?,
             previous_secret,
+            payload_format,
             status: Word::from_word(&row.status)?,
             status_reason: row.status_reason,
             status_cause: row.status_cause.map(|word| Word::from_word(&word)).transpose()?,
@@ -280,6 +329,7 @@ pub(crate) struct EventRow {
     pub(crate) request_sha256: Option<Vec<u8>>,
     pub(crate) trace_id: Option<String>,
     pub(crate) publisher: String,
+    pub(crate) position: i64,
 }
 
 impl TryFrom<EventRow> for Event {
@@ -305,6 +355,7 @@ impl TryFrom<EventRow> for Event {
             idempotency,
             trace_id: row.trace_id.map(|id| parse("trace id", &id)).transpose()?,
             publisher: row.publisher,
+            position: Position(row.position),
         })
     }
 }
@@ -535,6 +586,126 @@ impl TryFrom<KeyUseRow> for (KeyId, Timestamp) {
     }
 }
 
+/// What a replay has looked at. The columns after `event_id` are only filled if it is wanted.
+#[derive(FromRow)]
+pub(crate) struct CandidateRow {
+    pub(crate) cursor: String,
+    pub(crate) wanted: bool,
+    pub(crate) event_id: String,
+    pub(crate) event_type: Option<String>,
+    pub(crate) metadata: Option<Vec<u8>>,
+    pub(crate) delivery_id: Option<String>,
+    pub(crate) delivery_state: Option<String>,
+    pub(crate) delivery_version: Option<i64>,
+    pub(crate) kept: bool,
+}
+
+impl CandidateRow {
+    pub(crate) fn cursor(&self) -> Unreadable<ReplayCursor> {
+        parse("cursor", &self.cursor)
+    }
+}
+
+impl TryFrom<CandidateRow> for Candidate {
+    type Error = StoreError;
+
+    fn try_from(row: CandidateRow) -> Unreadable<Candidate> {
+        let delivery = match (&row.delivery_id, &row.delivery_state, row.delivery_version) {
+            (Some(id), Some(state), Some(version)) => Some(CandidateDelivery {
+                id: parse("delivery", id)?,
+                state: Word::from_word(state)?,
+                version: Version(version),
+            }),
+            _ => None,
+        };
+        Ok(Candidate {
+            cursor: row.cursor()?,
+            event_id: parse("event", &row.event_id)?,
+            event_type: parse("event type", row.event_type.as_deref().unwrap_or_default())?,
+            trace: trace_of(row.metadata.as_deref())?,
+            delivery,
+            is_kept: row.kept,
+        })
+    }
+}
+
+#[derive(FromRow)]
+pub(crate) struct ReplayRow {
+    pub(crate) organization_id: String,
+    pub(crate) replay_id: String,
+    pub(crate) endpoint_id: String,
+    pub(crate) scope: String,
+    pub(crate) start_time: Option<i64>,
+    pub(crate) end_time: Option<i64>,
+    pub(crate) start_event_id: Option<String>,
+    pub(crate) start_position: Option<i64>,
+    pub(crate) end_event_id: Option<String>,
+    pub(crate) end_position: Option<i64>,
+    pub(crate) event_types: String,
+    pub(crate) include_delivered: bool,
+    pub(crate) deliveries_per_second: i32,
+    pub(crate) matched_count: i64,
+    pub(crate) state: String,
+    pub(crate) scheduled_count: i64,
+    pub(crate) resumed_count: i64,
+    pub(crate) skipped_count: i64,
+    pub(crate) expired_count: i64,
+    pub(crate) cursor: String,
+    pub(crate) position: i64,
+    pub(crate) creator: String,
+    pub(crate) create_time: i64,
+    pub(crate) finish_time: Option<i64>,
+    pub(crate) end_reason: String,
+    pub(crate) version: i64,
+}
+
+fn bound(event_id: Option<String>, position: Option<i64>) -> Unreadable<Option<ReplayBound>> {
+    let (Some(event_id), Some(position)) = (event_id, position) else { return Ok(None) };
+    Ok(Some(ReplayBound { event_id: parse("event", &event_id)?, position: Position(position) }))
+}
+
+impl TryFrom<ReplayRow> for Replay {
+    type Error = StoreError;
+
+    fn try_from(row: ReplayRow) -> Unreadable<Replay> {
+        let names = row.event_types.split(',').filter(|name| !name.is_empty());
+        Ok(Replay {
+            id: parse("replay", &row.replay_id)?,
+            organization_id: parse("organization", &row.organization_id)?,
+            request: NewReplay {
+                selection: ReplaySelection {
+                    endpoint_id: parse("endpoint", &row.endpoint_id)?,
+                    scope: Word::from_word(&row.scope)?,
+                    start_time: optional_time(row.start_time)?,
+                    end_time: optional_time(row.end_time)?,
+                    start_event: bound(row.start_event_id, row.start_position)?,
+                    end_event: bound(row.end_event_id, row.end_position)?,
+                    event_types: names
+                        .map(|name| parse("event type", name))
+                        .collect::<Unreadable<_>>()?,
+                    include_delivered: row.include_delivered,
+                },
+                deliveries_per_second: number("rate", row.deliveries_per_second)?,
+                matched_count: number("count", row.matched_count)?,
+            },
+            state: Word::from_word(&row.state)?,
+            counts: ReplayCounts {
+                scheduled: number("count", row.scheduled_count)?,
+                resumed: number("count", row.resumed_count)?,
+                skipped: number("count", row.skipped_count)?,
+                expired: number("count", row.expired_count)?,
+            },
+            cursor: parse("cursor", &row.cursor)?,
+            position: Position(row.position),
+            creator: row.creator,
+            create_time: time(row.create_time)?,
+            finish_time: optional_time(row.finish_time)?,
+            end_reason: row.end_reason,
+            version: Version(row.version),
+        })
+    }
+}
+
 fn organization_or_all(text: &str) -> Unreadable<OrganizationId> {
     OrganizationId::or_all(text).map_err(|_| unreadable("organization", text))
 }
@@ -566,6 +737,8 @@ mod tests {
         read_back::<Trigger>(3);
         read_back::<Outcome>(3);
         read_back::<Role>(4);
+        read_back::<ReplayScope>(3);
+        read_back::<ReplayState>(3);
         read_back::<ChannelKind>(5);
         read_back::<ChannelStatus>(2);
         read_back::<NotificationType>(6);

@@ -13,10 +13,11 @@ use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::health::Failing;
 use keeptrusts_webhooks_domain::ids::{
-    AttemptId, DeliveryId, EndpointId, EventId, KeyId, OperationId, OrganizationId,
+    AttemptId, DeliveryId, EndpointId, EventId, KeyId, OperationId, OrganizationId, ReplayId,
 };
 use keeptrusts_webhooks_domain::key::{Key, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard, Stream, Version};
+use keeptrusts_webhooks_domain::replay::{Replay, ReplayCursor, ReplaySelection};
 use tokio::sync::mpsc;
 
 use crate::key_store::KeyStore;
@@ -26,6 +27,7 @@ use crate::projection::{BrokenLog, CountKey, Missed};
 use crate::query::{
     AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
 };
+use crate::replay::CandidatePage;
 
 /// The log and its projections, in a database; channels and notifications as a
 /// [`NotificationStore`]; and, as a [`KeyStore`], the keys of its secrets.
@@ -288,6 +290,49 @@ pub trait Store: KeyStore + NotificationStore {
     /// Every endpoint that deliveries wait for, with the earliest time that one is due. The list
     /// and its `as_of` are of one snapshot.
     async fn waiting_endpoints(&self, shard: Shard) -> Result<WaitingEndpoints, StoreError>;
+
+    /// A replay.
+    async fn replay(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        id: ReplayId,
+    ) -> Result<Option<Replay>, StoreError>;
+
+    /// An organization's replays, for one endpoint or for all, newest first, with ids below
+    /// `before`.
+    async fn list_replays(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        endpoint: Option<EndpointId>,
+        before: ReplayId,
+        limit: usize,
+    ) -> Result<Vec<Replay>, StoreError>;
+
+    /// The replays that are running, of one organization or of the whole shard, by ascending id,
+    /// with ids above `after`.
+    async fn running_replays(
+        &self,
+        shard: Shard,
+        organization: Option<&OrganizationId>,
+        after: ReplayId,
+        limit: usize,
+    ) -> Result<Vec<Replay>, StoreError>;
+
+    /// What a replay finds behind a cursor, in its order: of the next `limit` missed events, failed
+    /// attempts or events of the endpoint those that it is about, and how far that goes. An event
+    /// counts only if it was accepted below the position `before`. Takes no longer the less is
+    /// found.
+    async fn replay_candidates(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        selection: &ReplaySelection,
+        before: Position,
+        after: ReplayCursor,
+        limit: usize,
+    ) -> Result<CandidatePage, StoreError>;
 
     /// Which migrations were applied, and which this program needs.
     async fn table_versions(&self) -> Result<TableVersions, StoreError>;

@@ -43,6 +43,12 @@ pub fn axe() -> PathBuf {
     present(directory().join("node/node_modules/axe-core/axe.min.js"))
 }
 
+/// The folder of npm's packages: those with the types and schemas that vendors publish, among
+/// others.
+pub fn node_modules() -> PathBuf {
+    present(directory().join("node/node_modules"))
+}
+
 fn directory() -> PathBuf {
     env::var_os("KEEPTRUSTS_TEST_TOOLS").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools"),

@@ -133,6 +133,7 @@ fn message(entry: &Entry, deliveries: &HashMap<DeliveryId, Delivery>) -> v1::Aud
         event_id: text(event_id.map(|id| id.to_string())),
         key_id: text(subject.key_id.map(|id| id.to_string())),
         changes: changes_of(fact).into_iter().map(Into::into).collect(),
+        replay_id: text(subject.replay_id.map(|id| id.to_string())),
         channel_id: text(subject.channel_id.map(|id| id.to_string())),
         trace_id: text(metadata.trace.map(|trace| trace.trace_id.to_string())),
     }

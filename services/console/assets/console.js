@@ -70,7 +70,7 @@ function listen() {
       source = new EventSource(element.dataset.live);
       source.addEventListener("attempt", ({ data }) => place(element, data));
       source.addEventListener("log", ({ data }) => replace(element, data));
-      for (const name of ["recent", "summary", "timeline"]) {
+      for (const name of ["recent", "summary", "timeline", "replay"]) {
         source.addEventListener(name, ({ data }) => replace(document.getElementById(name), data));
       }
       source.addEventListener("session-ended", ({ data }) => {

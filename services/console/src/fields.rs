@@ -12,8 +12,9 @@ use http::request::Parts;
 use crate::session::Session;
 use crate::trouble::Trouble;
 
-/// A form with every name and secret filled in is far below that.
-const MAX_FORM_BYTES: usize = 64 * 1024;
+/// A form with everything filled in is below that: a template has 16 KiB, and each of its bytes may
+/// take three.
+const MAX_FORM_BYTES: usize = 96 * 1024;
 
 /// The fields of a form that this session was given.
 #[derive(Clone)]

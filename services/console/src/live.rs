@@ -28,6 +28,7 @@ use crate::trouble::Trouble;
 use crate::view::chart::Window;
 use crate::view::delivery::AttemptRow;
 use crate::view::filter::LogFilter;
+use crate::view::replay::Progress;
 
 /// Proxies close what is silent for longer.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
@@ -133,6 +134,23 @@ pub(crate) async fn delivery(
                 }
             }
         }
+    }))
+}
+
+/// A replay's page: how far it has come. The stream goes on when the replay has ended, in silence:
+/// browsers connect again to one that ends.
+pub(crate) async fn replay(visit: Visit, Path(id): Path<String>) -> Events {
+    let organization = visit.organization();
+    let may_send = visit.visitor().may(Permission::Send);
+    let known = unless_not_found(organization.look_at_replay(&id).await)?;
+    Ok(stream(&visit, async move |told| {
+        known.ok_or(Over::ForNow)?;
+        let mut watched = organization.watch_replay(&id).await?;
+        while let Some(step) = watched.message().await? {
+            let replay = step.replay.unwrap_or_default();
+            told.part("replay", &Progress::of(&replay, may_send)).await?;
+        }
+        std::future::pending().await
     }))
 }
 

@@ -33,8 +33,8 @@ use crate::fields::with_checked_form;
 use crate::flags::{ConsoleFlags, DEFAULT_LISTEN, Trust};
 use crate::notices::Notices;
 use crate::pages::{
-    account, audit, channels, create, delivery, edit, endpoint, events, health, keys, sign_in,
-    webhooks,
+    account, audit, channels, create, delivery, edit, endpoint, events, health, keys, replay,
+    sign_in, webhooks,
 };
 use crate::public_url::PublicUrl;
 use crate::services::Services;
@@ -203,6 +203,8 @@ fn for_those_who_have_signed_in(shared: &Arc<Shared>) -> Pages {
         .route("/channels", get(channels::list))
         .route("/channels/{channel}", get(channels::show))
         .route("/health", get(health::show))
+        .route("/replays/{replay}", get(replay::look))
+        .route("/replays/{replay}/live", get(live::replay))
         .route("/events", get(events::list))
         .route("/events/{event}", get(events::show))
         .route("/events/{event}/body", get(events::body));
@@ -220,6 +222,8 @@ fn for_those_who_have_signed_in(shared: &Arc<Shared>) -> Pages {
     let sending = Router::new()
         .route("/channels/{channel}/test", post(channels::test))
         .route("/webhooks/{endpoint}/test", post(endpoint::test))
+        .route("/webhooks/{endpoint}/replay", get(replay::show).post(replay::submit))
+        .route("/replays/{replay}/cancel", post(replay::cancel))
         .route("/deliveries/{delivery}/retry", post(delivery::retry))
         .route("/deliveries/{delivery}/cancel", post(delivery::cancel));
     let keys = Router::new()

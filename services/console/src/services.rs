@@ -28,6 +28,8 @@ use crate::visitor::Visitor;
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// A test's receiver may take as long as a delivery's, and the services need some time as well.
 const TEST_LIMIT: Duration = Duration::from_secs(45);
+/// What a replay comes to is counted event by event: a million take a while.
+const COUNT_LIMIT: Duration = Duration::from_secs(60);
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(10);
@@ -201,21 +203,37 @@ impl Organization {
         Ok(client.create_endpoint(self.asked(request)).await?.into_inner())
     }
 
-    /// Changes name, URL, description and event types, if the etag is still the current one.
+    /// Changes everything but the secret, if the etag is still the current one; the routing key
+    /// only if one is given.
     pub(crate) async fn update_endpoint(
         &self,
         endpoint: v1::Endpoint,
+        routing_key: String,
     ) -> Result<v1::Endpoint, Status> {
-        let paths = ["name", "url", "description", "event_types"].map(str::to_owned);
+        let all =
+            ["name", "url", "description", "event_types", "payload_format", "payload_template"];
+        let key = (!routing_key.is_empty()).then_some("routing_key");
+        let paths: Vec<_> = all.into_iter().chain(key).map(str::to_owned).collect();
         let request = v1::UpdateEndpointRequest {
             organization_id: self.id.clone(),
             endpoint: Some(endpoint),
-            update_mask: Some(prost_types::FieldMask { paths: paths.to_vec() }),
+            update_mask: Some(prost_types::FieldMask { paths }),
             secret: String::new(),
+            routing_key,
         };
         let mut client = self.services.endpoints.clone();
         let answer = client.update_endpoint(self.asked(request)).await?.into_inner();
         Ok(answer.endpoint.unwrap_or_default())
+    }
+
+    /// What a format makes of an event; the organization is filled in.
+    pub(crate) async fn preview_payload(
+        &self,
+        asked: v1::PreviewPayloadRequest,
+    ) -> Result<v1::PreviewPayloadResponse, Status> {
+        let request = v1::PreviewPayloadRequest { organization_id: self.id.clone(), ..asked };
+        let mut client = self.services.endpoints.clone();
+        Ok(client.preview_payload(self.asked(request)).await?.into_inner())
     }
 
     /// Replaces the secret; empty: by a generated one.
@@ -369,6 +387,70 @@ impl Organization {
             .into_inner()
             .delivery
             .unwrap_or_default())
+    }
+
+    /// Asks for a replay, or counts what would come of it.
+    pub(crate) async fn replay(
+        &self,
+        request: v1::ReplayEventsRequest,
+    ) -> Result<v1::Replay, Status> {
+        let mut request =
+            Request::new(v1::ReplayEventsRequest { organization_id: self.id.clone(), ..request });
+        request.set_timeout(COUNT_LIMIT);
+        self.credentials.show(&mut request);
+        let mut client = self.services.dispatch.clone();
+        let answer = client.replay_events(request).await?.into_inner();
+        Ok(answer.replay.unwrap_or_default())
+    }
+
+    pub(crate) async fn look_at_replay(&self, replay_id: &str) -> Result<v1::Replay, Status> {
+        let request = v1::GetReplayRequest {
+            organization_id: self.id.clone(),
+            replay_id: replay_id.to_owned(),
+        };
+        let mut client = self.services.dispatch.clone();
+        let answer = client.get_replay(self.asked(request)).await?.into_inner();
+        Ok(answer.replay.unwrap_or_default())
+    }
+
+    /// The newest replays for an endpoint.
+    pub(crate) async fn newest_replays(
+        &self,
+        endpoint_id: &str,
+        count: i32,
+    ) -> Result<Vec<v1::Replay>, Status> {
+        let request = v1::ListReplaysRequest {
+            organization_id: self.id.clone(),
+            endpoint_id: endpoint_id.to_owned(),
+            page_size: count,
+            ..Default::default()
+        };
+        let mut client = self.services.dispatch.clone();
+        Ok(client.list_replays(self.asked(request)).await?.into_inner().replays)
+    }
+
+    pub(crate) async fn cancel_replay(&self, replay_id: &str) -> Result<v1::Replay, Status> {
+        let request = v1::CancelReplayRequest {
+            organization_id: self.id.clone(),
+            replay_id: replay_id.to_owned(),
+        };
+        let mut client = self.services.dispatch.clone();
+        let answer = client.cancel_replay(self.asked(request)).await?.into_inner();
+        Ok(answer.replay.unwrap_or_default())
+    }
+
+    /// A replay as it stands, and after each of its steps, until it ends.
+    pub(crate) async fn watch_replay(
+        &self,
+        replay_id: &str,
+    ) -> Result<tonic::Streaming<v1::WatchReplayResponse>, Status> {
+        let mut request = Request::new(v1::WatchReplayRequest {
+            organization_id: self.id.clone(),
+            replay_id: replay_id.to_owned(),
+        });
+        self.credentials.show(&mut request);
+        let mut client = self.services.watches.clone();
+        Ok(client.watch_replay(request).await?.into_inner())
     }
 
     pub(crate) async fn stats(

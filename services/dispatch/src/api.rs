@@ -1,6 +1,7 @@
 //! The gRPC service: what became of deliveries, and requests to their shard's owner.
 
 mod attempts;
+mod replays;
 mod send_test;
 mod stats;
 mod summary;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::api::{
     Asked, DeliveryRef, GetEndpointStats, GetHealthSummary, ListAttempts, ListDeliveries,
-    WatchDeliveries,
+    ListReplays, ReplayRef, WatchDeliveries,
 };
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
@@ -278,5 +279,48 @@ impl DispatchService for DispatchApi {
         let endpoints = store.endpoints(shard, &organization_id, &ids).await;
         let endpoints = endpoints.map_err(answer::query_failed)?;
         Ok(Response::new(summary::answer(&summary, &endpoints)))
+    }
+
+    async fn replay_events(
+        &self,
+        request: Request<v1::ReplayEventsRequest>,
+    ) -> Result<Response<v1::ReplayEventsResponse>, Status> {
+        let replay = DispatchApi::replay_events(self, Asked::of(request)?).await?;
+        Ok(Response::new(v1::ReplayEventsResponse { replay: Some(replay) }))
+    }
+
+    async fn get_replay(
+        &self,
+        request: Request<v1::GetReplayRequest>,
+    ) -> Result<Response<v1::GetReplayResponse>, Status> {
+        let Asked { request, .. } = Asked::<ReplayRef>::of(request)?;
+        let replay = self.replay(&request.organization_id, request.replay_id).await?;
+        Ok(Response::new(v1::GetReplayResponse { replay: Some((&replay).into()) }))
+    }
+
+    async fn list_replays(
+        &self,
+        request: Request<v1::ListReplaysRequest>,
+    ) -> Result<Response<v1::ListReplaysResponse>, Status> {
+        let Asked { request, .. } = Asked::<ListReplays>::of(request)?;
+        Ok(Response::new(self.replays(request).await?))
+    }
+
+    async fn cancel_replay(
+        &self,
+        request: Request<v1::CancelReplayRequest>,
+    ) -> Result<Response<v1::CancelReplayResponse>, Status> {
+        let replay = DispatchApi::cancel_replay(self, Asked::of(request)?).await?;
+        Ok(Response::new(v1::CancelReplayResponse { replay: Some((&replay).into()) }))
+    }
+
+    type WatchReplayStream = replays::Steps;
+
+    async fn watch_replay(
+        &self,
+        request: Request<v1::WatchReplayRequest>,
+    ) -> Result<Response<Self::WatchReplayStream>, Status> {
+        let Asked { request, .. } = Asked::<ReplayRef>::of(request)?;
+        Ok(Response::new(DispatchApi::watch_replay(self, request).await?))
     }
 }

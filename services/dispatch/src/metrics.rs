@@ -118,7 +118,7 @@ fn notified_label(what: Notified) -> KeyValue {
     KeyValue::new("result", result)
 }
 
-/// Routing has decided.
+/// Routing has decided, or a replay has.
 pub(crate) fn scheduled(deliveries: usize) {
     DELIVERIES_SCHEDULED.add(deliveries as u64, &[]);
 }
@@ -199,13 +199,16 @@ static ADDRESSES_REFUSED: LazyLock<Counter<u64>> = LazyLock::new(|| {
 });
 
 static DELIVERIES_SCHEDULED: LazyLock<Counter<u64>> = LazyLock::new(|| {
-    counter("keeptrusts_webhooks.deliveries.scheduled", "deliveries that routing has decided")
+    counter(
+        "keeptrusts_webhooks.deliveries.scheduled",
+        "deliveries that routing or a replay has made",
+    )
 });
 
 static DELIVERIES_ENDED: LazyLock<Counter<u64>> = LazyLock::new(|| {
     counter(
         "keeptrusts_webhooks.deliveries.ended",
-        "deliveries that have ended; one that failed and was then delivered by a manual retry is both",
+        "deliveries that have ended; one that failed and was then delivered by a manual retry or a replay is both",
     )
 });
 

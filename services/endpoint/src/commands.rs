@@ -11,7 +11,7 @@ use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_store::{Expected, NewRecord, Operation, Refusal};
 use tonic::Status;
 
-use crate::EndpointApi;
+use crate::{EndpointApi, payloads};
 
 impl EndpointApi {
     /// Carries out a command; the endpoint after it. With an etag, only if it is the current one.
@@ -30,8 +30,10 @@ impl EndpointApi {
                 endpoint.decide(command.clone(), etag).map_err(|refusal| match refusal {
                     EndpointRefusal::Deleted => status::not_found(Resource::Endpoint, id),
                     EndpointRefusal::StaleEtag => status::aborted_stale_etag(),
+                    EndpointRefusal::Violations(violations) => status::invalid_argument(violations),
                 })?;
             let Some(fact) = decided else { return Ok(endpoint) };
+            payloads::check_update(&endpoint, &fact)?;
             let record = NewRecord {
                 stream: Stream::Endpoint(id),
                 expected: Expected::Version(endpoint.version),

@@ -3,6 +3,7 @@
 
 mod commands;
 pub mod flags;
+mod payloads;
 mod secrets;
 mod shown;
 
@@ -10,7 +11,7 @@ use std::sync::Arc;
 
 use keeptrusts_webhooks_contracts::api::{
     Asked, CreateEndpoint, DeleteEndpoint, DisableEndpoint, EndpointRef, ListEndpoints,
-    ListEventTypes, RotateSecret, UpdateEndpoint,
+    ListEventTypes, PreviewPayload, RotateSecret, UpdateEndpoint,
 };
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
 use keeptrusts_webhooks_contracts::v1;
@@ -22,6 +23,8 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{EndpointUpdate, Fact};
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Stream;
+use keeptrusts_webhooks_domain::payload_format::PayloadFields;
+use keeptrusts_webhooks_formats::sample_data;
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
 use keeptrusts_webhooks_store::keyring::Keyring;
@@ -90,12 +93,27 @@ impl EndpointService for EndpointApi {
         let asked = Asked::<CreateEndpoint>::of(request)?;
         let id = EndpointId::new(new_ulid((self.clock)()));
         let metadata = asked.metadata(id);
-        let CreateEndpoint { organization_id, name, url, description, event_types, secret } =
-            asked.request;
+        let CreateEndpoint {
+            organization_id,
+            name,
+            url,
+            description,
+            event_types,
+            secret,
+            payload_format,
+        } = asked.request;
+        payloads::check_template(
+            &payload_format,
+            PayloadFields::TOP,
+            &organization_id,
+            &event_types,
+        )?;
         self.refuse_if_full(&organization_id).await?;
         let secret = secret.unwrap_or_else(secrets::generate);
         let sealed = self.seal(&organization_id, id, &secret).await?;
-        let new = NewEndpoint { name, url, description, event_types, secret: sealed };
+        let payload_format = self.seal_format(&organization_id, id, payload_format).await?;
+        let new =
+            NewEndpoint { name, url, description, event_types, secret: sealed, payload_format };
         let record = NewRecord {
             stream: Stream::Endpoint(id),
             expected: Expected::New,
@@ -151,13 +169,16 @@ impl EndpointService for EndpointApi {
             Some(secret) => Some(self.seal_anew(&organization_id, endpoint_id, &secret).await?),
             None => None,
         };
-        let command = EndpointCommand::Update(EndpointUpdate {
+        let payload = self.seal_change(&organization_id, endpoint_id, request.payload).await?;
+        let update = EndpointUpdate {
             name: request.name,
             url: request.url,
             description: request.description,
             event_types: request.event_types,
             secret: sealed,
-        });
+            payload_format: None,
+        };
+        let command = EndpointCommand::Update { update, payload };
         let endpoint =
             self.execute(&organization_id, endpoint_id, command, etag.as_deref(), metadata).await?;
         Ok(Response::new(v1::UpdateEndpointResponse {
@@ -241,12 +262,24 @@ impl EndpointService for EndpointApi {
         Ok(Response::new(v1::RevealSecretResponse { secret: secret.expose().to_owned() }))
     }
 
+    async fn preview_payload(
+        &self,
+        request: Request<v1::PreviewPayloadRequest>,
+    ) -> Result<Response<v1::PreviewPayloadResponse>, Status> {
+        let asked = Asked::<PreviewPayload>::of(request)?;
+        Ok(Response::new(payloads::preview(&asked.request)?))
+    }
+
     async fn list_event_types(
         &self,
         request: Request<v1::ListEventTypesRequest>,
     ) -> Result<Response<v1::ListEventTypesResponse>, Status> {
         Asked::<ListEventTypes>::of(request)?;
-        let event_types = EventType::ALL.iter().copied().map(Into::into).collect();
+        let event_types = EventType::ALL.iter().map(|event_type| v1::EventType {
+            sample_data_json: sample_data(*event_type).to_owned(),
+            ..(*event_type).into()
+        });
+        let event_types = event_types.collect();
         Ok(Response::new(v1::ListEventTypesResponse { event_types }))
     }
 }

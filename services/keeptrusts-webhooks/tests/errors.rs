@@ -119,6 +119,7 @@ async fn an_endpoint_is_not_changed_by_a_wrong_request() {
         endpoint: Some(Endpoint { name: "new".to_owned(), ..before.clone() }),
         update_mask: Some(FieldMask { paths: vec!["name".to_owned()] }),
         secret: String::new(),
+        routing_key: String::new(),
     };
     let wrong: &[Wrong<UpdateEndpointRequest>] = &[
         (|r| r.endpoint = None, "endpoint", ""),

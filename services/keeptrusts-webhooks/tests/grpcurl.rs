@@ -203,6 +203,34 @@ async fn grpcurl_lists_describes_and_calls_every_method() {
     watch.wait_for_line(|line| line.contains(missed), PATIENCE).await;
     watch.kill().await;
 
+    // A replay: counted, begun, watched to its end, and then there is nothing to cancel.
+    let replay = json!({
+        "organizationId": "acme",
+        "endpointId": text(&one, "endpointId"),
+        "scope": "REPLAY_SCOPE_ALL",
+        "includeDelivered": true,
+        "validateOnly": true,
+    });
+    let counted = seen.call(DISPATCH_SERVICE, "ReplayEvents", replay.clone()).await;
+    assert_eq!(text(&counted, "replay.matchedCount"), "2", "the delivered and the cancelled one");
+    receiver.set_script(Script::default());
+    let mut replay = replay;
+    replay["validateOnly"] = false.into();
+    let begun = seen.call(DISPATCH_SERVICE, "ReplayEvents", replay).await;
+    let replay_id = text(&begun, "replay.id");
+    let one_replay = json!({ "organizationId": "acme", "replayId": replay_id });
+    let method = format!("{DISPATCH_SERVICE}/WatchReplay");
+    let (success, steps) = run(&["-d", &one_replay.to_string(), &seen.0, &method]).await;
+    assert!(success && steps.contains("REPLAY_STATE_DONE"), "{steps}");
+    let got = seen.call(DISPATCH_SERVICE, "GetReplay", one_replay.clone()).await;
+    assert_eq!(text(&got, "replay.state"), "REPLAY_STATE_DONE");
+    let listed = seen.call(DISPATCH_SERVICE, "ListReplays", of_acme.clone()).await;
+    assert_eq!(text(&listed["replays"][0], "id"), replay_id);
+    let method = format!("{DISPATCH_SERVICE}/CancelReplay");
+    let (success, error) = run(&["-d", &one_replay.to_string(), &seen.0, &method]).await;
+    assert!(!success && error.contains("FailedPrecondition"), "{error}");
+    assert!(error.contains("there is nothing to cancel"), "{error}");
+
     seen.call(ENDPOINT_SERVICE, "DeleteEndpoint", one).await;
 }
 

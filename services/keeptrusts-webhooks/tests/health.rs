@@ -62,7 +62,7 @@ async fn an_endpoint_of_which_nothing_succeeds_is_disabled_and_can_be_enabled_ag
     let list =
         ListEndpointsRequest { organization_id: client.organization(), ..Default::default() };
     let listed = client.endpoints().list_endpoints(list).await.expect("listed").into_inner();
-    assert_eq!(listed.endpoints, [disabled.clone()]);
+    assert_eq!(listed.endpoints, std::slice::from_ref(&disabled));
     // Nobody asked for it, which the trail says.
     let trail = ListAuditEntriesRequest {
         organization_id: client.organization(),

@@ -1,4 +1,5 @@
-//! Tools from the npm registry: buf, and axe-core for the browser tests.
+//! Tools from the npm registry: buf, axe-core for the browser tests, and what Slack, PagerDuty and
+//! CloudEvents publish of their formats.
 
 use std::fs;
 use std::path::{Path, PathBuf};

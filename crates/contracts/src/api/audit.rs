@@ -151,6 +151,8 @@ actions!(
     KeyRevoked,
     SessionCreated,
     SessionEnded,
+    ReplayRequested,
+    ReplayCancelled,
     OrganizationErased,
     MasterKeyRotated,
     ChannelCreated,

@@ -51,14 +51,16 @@ impl From<&Attempt> for v1::Attempt {
     }
 }
 
-/// An attempt with its headers and bodies, as far as they have not expired. Bytes that are not
+/// An attempt with its headers and bodies, as far as they have not expired. What was sent was the
+/// event's body unless the exchange has another one. Bytes that are not
 /// UTF-8 are replaced: they are a receiver's, and shown to people.
 pub fn attempt_with_content(
     attempt: &Attempt,
     exchange: Option<&Exchange>,
-    request_body: Option<&[u8]>,
+    event_body: Option<&[u8]>,
 ) -> v1::Attempt {
-    let request_body = text(request_body.unwrap_or_default());
+    let sent = exchange.and_then(|exchange| exchange.request_body.as_deref()).or(event_body);
+    let request_body = text(sent.unwrap_or_default());
     let attempt = v1::Attempt { request_body, ..attempt.into() };
     let Some(exchange) = exchange else { return attempt };
     v1::Attempt {

@@ -3,6 +3,7 @@
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::health::StatusCause;
+use keeptrusts_webhooks_domain::payload_format::PayloadKind;
 
 use crate::time::timestamp_to_proto;
 use crate::v1;
@@ -35,6 +36,9 @@ impl From<&Endpoint> for v1::Endpoint {
                 .unwrap_or_default(),
             // Not a column of the endpoint: whoever knows it, adds it.
             failing_since_time: None,
+            payload_format: v1::PayloadFormat::from(endpoint.payload_format.kind()).into(),
+            payload_template: endpoint.payload_format.template().unwrap_or_default().to_owned(),
+            has_routing_key: endpoint.payload_format.routing_key().is_some(),
         }
     }
 }
@@ -72,12 +76,42 @@ impl From<v1::EndpointStatus> for Option<EndpointStatus> {
     }
 }
 
+impl From<PayloadKind> for v1::PayloadFormat {
+    fn from(kind: PayloadKind) -> Self {
+        match kind {
+            PayloadKind::Keeptrusts => v1::PayloadFormat::Keeptrusts,
+            PayloadKind::Slack => v1::PayloadFormat::Slack,
+            PayloadKind::Teams => v1::PayloadFormat::Teams,
+            PayloadKind::PagerDuty => v1::PayloadFormat::Pagerduty,
+            PayloadKind::CloudEvents => v1::PayloadFormat::Cloudevents,
+            PayloadKind::Custom => v1::PayloadFormat::Custom,
+        }
+    }
+}
+
+/// None: unspecified.
+impl From<v1::PayloadFormat> for Option<PayloadKind> {
+    fn from(format: v1::PayloadFormat) -> Self {
+        match format {
+            v1::PayloadFormat::Unspecified => None,
+            v1::PayloadFormat::Keeptrusts => Some(PayloadKind::Keeptrusts),
+            v1::PayloadFormat::Slack => Some(PayloadKind::Slack),
+            v1::PayloadFormat::Teams => Some(PayloadKind::Teams),
+            v1::PayloadFormat::Pagerduty => Some(PayloadKind::PagerDuty),
+            v1::PayloadFormat::Cloudevents => Some(PayloadKind::CloudEvents),
+            v1::PayloadFormat::Custom => Some(PayloadKind::Custom),
+        }
+    }
+}
+
+/// Without the sample, which the service adds.
 impl From<EventType> for v1::EventType {
     fn from(event_type: EventType) -> Self {
         v1::EventType {
             name: event_type.name().to_owned(),
             category: event_type.category().to_owned(),
             description: event_type.description().to_owned(),
+            sample_data_json: String::new(),
         }
     }
 }

@@ -8,16 +8,20 @@ use keeptrusts_webhooks_domain::endpoint::{
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::limits::{DEFAULT_ROTATION_OVERLAP, MAX_ROTATION_OVERLAP};
+use keeptrusts_webhooks_domain::payload_format::{PayloadFormat, RoutingKey};
 use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_domain::violation::Violation;
 
 use super::fields::{id, optional_enum, optional_secret, optional_text};
+use super::payload_format::new_payload_format;
 use super::{Page, Violations};
 use crate::time::duration_from_proto;
 use crate::v1;
 
+mod preview;
 mod update;
 
+pub use preview::PreviewPayload;
 pub use update::UpdateEndpoint;
 
 /// CreateEndpoint.
@@ -35,6 +39,8 @@ pub struct CreateEndpoint {
     pub event_types: Vec<EventType>,
     /// Its secret. None: generate one.
     pub secret: Option<Secret>,
+    /// In which form it wants its events. A template in it has not been compiled yet.
+    pub payload_format: PayloadFormat<RoutingKey>,
 }
 
 impl TryFrom<v1::CreateEndpointRequest> for CreateEndpoint {
@@ -49,7 +55,12 @@ impl TryFrom<v1::CreateEndpointRequest> for CreateEndpoint {
         let event_types =
             violations.check_all(check_event_types("event_types", &request.event_types));
         let secret = violations.check(optional_secret(request.secret));
-        match (organization_id, name, url, description, event_types, secret) {
+        let payload_format = violations.check_all(new_payload_format(
+            request.payload_format,
+            request.payload_template,
+            request.routing_key,
+        ));
+        match (organization_id, name, url, description, event_types, secret, payload_format) {
             (
                 Some(organization_id),
                 Some(name),
@@ -57,9 +68,16 @@ impl TryFrom<v1::CreateEndpointRequest> for CreateEndpoint {
                 Some(description),
                 Some(event_types),
                 Some(secret),
-            ) => {
-                Ok(CreateEndpoint { organization_id, name, url, description, event_types, secret })
-            }
+                Some(payload_format),
+            ) => Ok(CreateEndpoint {
+                organization_id,
+                name,
+                url,
+                description,
+                event_types,
+                secret,
+                payload_format,
+            }),
             _ => Err(violations),
         }
     }

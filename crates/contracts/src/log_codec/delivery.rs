@@ -23,6 +23,21 @@ impl From<&DeliveryFact> for Message {
                     body: Some((*body).into()),
                 })
             }
+            DeliveryFact::Replayed { replay_id, event_id, event_type, endpoint_id, trace } => {
+                Message::DeliveryReplayed(pb::DeliveryReplayed {
+                    replay_id: replay_id.to_string(),
+                    event_id: event_id.to_string(),
+                    event_type: event_type.name().to_owned(),
+                    endpoint_id: endpoint_id.to_string(),
+                    traceparent: trace.map(|trace| trace.to_string()).unwrap_or_default(),
+                })
+            }
+            DeliveryFact::Resumed { replay_id, endpoint_id } => {
+                Message::DeliveryResumed(pb::DeliveryResumed {
+                    replay_id: replay_id.to_string(),
+                    endpoint_id: endpoint_id.to_string(),
+                })
+            }
             DeliveryFact::RetryRequested => Message::RetryRequested(pb::RetryRequested {}),
             DeliveryFact::CancelRequested => Message::CancelRequested(pb::CancelRequested {}),
             DeliveryFact::AttemptSucceeded(made) => {
@@ -50,6 +65,20 @@ pub(super) fn decode(message: Message) -> Result<DeliveryFact, DecodeError> {
             endpoint_id: parsed("endpoint_id", &requested.endpoint_id)?,
             event_time: timestamp("event_time", requested.event_time)?,
             body: digest("body", requested.body)?,
+        },
+        Message::DeliveryReplayed(replayed) => DeliveryFact::Replayed {
+            replay_id: parsed("replay_id", &replayed.replay_id)?,
+            event_id: parsed("event_id", &replayed.event_id)?,
+            event_type: parsed("event_type", &replayed.event_type)?,
+            endpoint_id: parsed("endpoint_id", &replayed.endpoint_id)?,
+            trace: match replayed.traceparent.as_str() {
+                "" => None,
+                text => Some(parsed("traceparent", text)?),
+            },
+        },
+        Message::DeliveryResumed(resumed) => DeliveryFact::Resumed {
+            replay_id: parsed("replay_id", &resumed.replay_id)?,
+            endpoint_id: parsed("endpoint_id", &resumed.endpoint_id)?,
         },
         Message::RetryRequested(pb::RetryRequested {}) => DeliveryFact::RetryRequested,
         Message::CancelRequested(pb::CancelRequested {}) => DeliveryFact::CancelRequested,

@@ -19,6 +19,7 @@ pub fn encode_exchange(exchange: &Exchange) -> Vec<u8> {
         request_headers: headers(&exchange.request_headers),
         response_headers: headers(&exchange.response_headers),
         response_body: exchange.response_body.clone(),
+        request_body: exchange.request_body.clone(),
     };
     message.encode_to_vec()
 }
@@ -33,5 +34,6 @@ pub fn decode_exchange(bytes: &[u8]) -> Result<Exchange, DecodeError> {
         request_headers: headers(message.request_headers),
         response_headers: headers(message.response_headers),
         response_body: message.response_body,
+        request_body: message.request_body,
     })
 }

@@ -37,6 +37,14 @@ reasons! {
     EndpointDisabled "ENDPOINT_DISABLED";
     /// The endpoint was deleted, and what was asked for would send to it.
     EndpointDeleted "ENDPOINT_DELETED";
+    /// The organization has no such replay.
+    ReplayNotFound "REPLAY_NOT_FOUND";
+    /// The endpoint has a replay that is running.
+    ReplayRunning "REPLAY_RUNNING";
+    /// The organization has as many running replays as it may have.
+    TooManyReplays "TOO_MANY_REPLAYS";
+    /// The replay has ended, so that there is nothing to cancel.
+    ReplayEnded "REPLAY_ENDED";
     /// The delivery has ended, so that there is nothing to cancel.
     DeliveryEnded "DELIVERY_ENDED";
     /// The event's body is gone, so that there is nothing to send.
@@ -100,6 +108,8 @@ pub enum Resource {
     Delivery,
     /// A key.
     Key,
+    /// A replay.
+    Replay,
     /// A notification channel.
     Channel,
 }
@@ -112,6 +122,7 @@ impl Resource {
             Resource::Event => "event",
             Resource::Delivery => "delivery",
             Resource::Key => "key",
+            Resource::Replay => "replay",
             Resource::Channel => "channel",
         }
     }
@@ -122,6 +133,7 @@ impl Resource {
             Resource::Event => Reason::EventNotFound,
             Resource::Delivery => Reason::DeliveryNotFound,
             Resource::Key => Reason::KeyNotFound,
+            Resource::Replay => Reason::ReplayNotFound,
             Resource::Channel => Reason::ChannelNotFound,
         }
     }

@@ -8,7 +8,8 @@ use keeptrusts_webhooks_domain::endpoint::{Endpoint, NewEndpoint, PreviousSecret
 use keeptrusts_webhooks_domain::event::{ContentDigest, Event, Idempotency, IdempotencyKey};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::AttemptId;
-use keeptrusts_webhooks_domain::log::Version;
+use keeptrusts_webhooks_domain::log::{Position, Version};
+use keeptrusts_webhooks_domain::payload_format::PayloadFormat;
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 
 use crate::{delivery_id, endpoint_id, event_id, proto_time, time};
@@ -25,6 +26,7 @@ fn an_endpoint_is_shown_without_its_secrets() {
         description: "notes".to_owned(),
         event_types: vec![EventType::PolicyBlock],
         secret: secret.clone(),
+        payload_format: PayloadFormat::PagerDuty { routing_key: secret.clone() },
     };
     let organization = "default".parse().expect("valid");
     let mut endpoint = Endpoint::created(endpoint_id(), organization, new, time());
@@ -46,6 +48,9 @@ fn an_endpoint_is_shown_without_its_secrets() {
         status_cause: v1::EndpointStatusCause::Unspecified.into(),
         status_delivery_id: String::new(),
         failing_since_time: None,
+        payload_format: v1::PayloadFormat::Pagerduty.into(),
+        payload_template: String::new(),
+        has_routing_key: true,
     };
     assert_eq!(v1::Endpoint::from(&endpoint), shown);
 }
@@ -64,6 +69,7 @@ fn an_event_is_shown_with_or_without_its_body() {
         idempotency: Some(Idempotency { key, request_sha256: [0; 32] }),
         trace_id: TRACE_ID.parse().ok(),
         publisher: "key_1".to_owned(),
+        position: Position(1),
     };
     let listed = v1::Event {
         id: event_id().to_string(),
@@ -169,10 +175,14 @@ fn an_attempt_is_shown_with_as_much_content_as_there_is() {
         request_headers: vec![("webhook-id".to_owned(), b"evt".to_vec())],
         response_headers: vec![("x".to_owned(), vec![b'a', 0xff])],
         response_body: vec![b'b', 0xff],
+        request_body: None,
     };
     let shown = attempt_with_content(&attempt, Some(&exchange), Some(b"{}"));
     assert_eq!(shown.request_body, "{}");
     assert_eq!(shown.response_body, "b\u{fffd}", "what is not UTF-8 is replaced");
+    let of_its_own = Exchange { request_body: Some(b"[]".to_vec()), ..exchange.clone() };
+    let other = attempt_with_content(&attempt, Some(&of_its_own), Some(b"{}"));
+    assert_eq!(other.request_body, "[]", "what was sent, and not the event's body");
     assert_eq!(shown.request_headers[0].name, "webhook-id");
     assert_eq!(shown.response_headers[0].value, "a\u{fffd}");
 }

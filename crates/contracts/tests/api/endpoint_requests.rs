@@ -40,6 +40,7 @@ fn update() -> v1::UpdateEndpointRequest {
         endpoint: Some(endpoint),
         update_mask: None,
         secret: SECRET.to_owned(),
+        routing_key: String::new(),
     }
 }
 
@@ -68,10 +69,22 @@ fn all_wrong_fields_of_a_request_are_reported_at_once() {
         description: "d".repeat(1_001),
         event_types: vec!["policy.block".to_owned(), "policy.violated".to_owned()],
         secret: "short".to_owned(),
+        payload_format: 99,
+        payload_template: String::new(),
+        routing_key: "short".to_owned(),
     };
     assert_eq!(
         wrong_fields(CreateEndpoint::try_from(request)),
-        ["organization_id", "name", "url", "description", "event_types[1]", "secret"]
+        [
+            "organization_id",
+            "name",
+            "url",
+            "description",
+            "event_types[1]",
+            "secret",
+            "payload_format",
+            "routing_key"
+        ]
     );
 }
 

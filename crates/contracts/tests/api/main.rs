@@ -5,6 +5,7 @@ mod dispatch_requests;
 mod endpoint_requests;
 mod ingest_requests;
 mod notification_requests;
+mod payload_formats;
 
 use keeptrusts_webhooks_contracts::api::Violations;
 use keeptrusts_webhooks_domain::Timestamp;

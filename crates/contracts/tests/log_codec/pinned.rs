@@ -54,6 +54,7 @@ fn the_bytes_of_an_exchange_are_those_that_are_in_body_tables_already() {
         request_headers: vec![("a".to_owned(), b"1".to_vec())],
         response_headers: vec![("b".to_owned(), vec![0xff])],
         response_body: b"ok".to_vec(),
+        request_body: None,
     };
     let bytes = encode_exchange(&exchange);
     assert_eq!(

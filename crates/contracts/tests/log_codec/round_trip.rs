@@ -15,9 +15,16 @@ use keeptrusts_webhooks_domain::fact::{
     DeliveriesScheduled, DeliveryFact, EndpointFact, EndpointUpdate, EventAccepted, Fact,
 };
 use keeptrusts_webhooks_domain::health::DisableCause;
-use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, KeyId};
+use keeptrusts_webhooks_domain::ids::{
+    AttemptId, DeliveryId, EndpointId, EventId, KeyId, ReplayId,
+};
 use keeptrusts_webhooks_domain::key::{KeyFact, NewKey, SessionOrigin, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Position, Stream};
+use keeptrusts_webhooks_domain::payload_format::PayloadFormat;
+use keeptrusts_webhooks_domain::replay::{
+    NewReplay, ReplayBound, ReplayCounts, ReplayCursor, ReplayFact, ReplayScope, ReplaySelection,
+    ReplayStep,
+};
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 use keeptrusts_webhooks_domain::trace::{TraceContext, TraceId};
 use proptest::collection::vec;
@@ -59,8 +66,9 @@ proptest! {
         request_headers in headers(),
         response_headers in headers(),
         response_body in vec(any::<u8>(), 0..64),
+        request_body in of(vec(any::<u8>(), 0..64)),
     ) {
-        let exchange = Exchange { request_headers, response_headers, response_body };
+        let exchange = Exchange { request_headers, response_headers, response_body, request_body };
         prop_assert_eq!(decode_exchange(&encode_exchange(&exchange)), Ok(exchange));
     }
 
@@ -91,27 +99,47 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         deliveries_scheduled().prop_map(Fact::DeliveriesScheduled),
         delivery_fact().prop_map(Fact::Delivery),
         key_fact().prop_map(Fact::Key),
+        replay_fact().prop_map(Fact::Replay),
+    ]
+}
+
+fn payload_formats() -> impl Strategy<Value = PayloadFormat> {
+    prop_oneof![
+        Just(PayloadFormat::Keeptrusts),
+        Just(PayloadFormat::Slack),
+        Just(PayloadFormat::Teams),
+        Just(PayloadFormat::CloudEvents),
+        sealed().prop_map(|routing_key| PayloadFormat::PagerDuty { routing_key }),
+        any::<String>().prop_map(|template| PayloadFormat::Custom { template }),
     ]
 }
 
 fn endpoint_fact() -> impl Strategy<Value = EndpointFact> {
-    let created = (any::<[String; 3]>(), event_types(), sealed()).prop_map(
-        |([name, url, description], event_types, secret)| EndpointFact::Created {
+    let created = (any::<[String; 3]>(), event_types(), sealed(), payload_formats()).prop_map(
+        |([name, url, description], event_types, secret, payload_format)| EndpointFact::Created {
             name,
             url,
             description,
             event_types,
             secret,
+            payload_format,
         },
     );
     let values = || (any::<[Option<String>; 3]>(), of(event_types()));
-    let updated = (values(), of(sealed()), values()).prop_map(|(update, secret, before)| {
-        let ([name, url, description], event_types) = update;
-        let update = EndpointUpdate { name, url, description, event_types, secret };
-        let ([name, url, description], event_types) = before;
-        let before = EndpointUpdate { name, url, description, event_types, secret: None };
-        EndpointFact::Updated { update, before }
-    });
+    let formats = || of(payload_formats());
+    let updated = (values(), of(sealed()), values(), formats(), formats()).prop_map(
+        |(update, secret, before, payload_format, payload_before)| {
+            let ([name, url, description], event_types) = update;
+            let payload_format = payload_format.map(Box::new);
+            let update =
+                EndpointUpdate { name, url, description, event_types, secret, payload_format };
+            let ([name, url, description], event_types) = before;
+            let before =
+                EndpointUpdate { name, url, description, event_types, ..Default::default() };
+            let payload_before = payload_before.map(|format| format.without_key());
+            EndpointFact::Updated { update, before, payload_before }
+        },
+    );
     prop_oneof![
         created,
         updated,
@@ -204,6 +232,71 @@ fn delivery_fact() -> impl Strategy<Value = DeliveryFact> {
         attempts().prop_map(DeliveryFact::AttemptSucceeded),
         failed,
         any::<String>().prop_map(|reason| DeliveryFact::Cancelled { reason }),
+        replayed_or_resumed(),
+    ]
+}
+
+fn replayed_or_resumed() -> impl Strategy<Value = DeliveryFact> {
+    let trace = of((1..=u128::MAX, 1..=u64::MAX, any::<bool>()));
+    let ids = (any::<u128>(), event_ids(), endpoint_ids());
+    (ids, any_event_type(), trace, any::<bool>()).prop_map(|(ids, event_type, trace, is_new)| {
+        let (replay_id, event_id, endpoint_id) = ids;
+        let replay_id = ReplayId::new(Ulid(replay_id));
+        let trace = trace.map(|(trace_id, span_id, sampled)| TraceContext {
+            trace_id: TraceId(trace_id.to_be_bytes()),
+            span_id: span_id.to_be_bytes(),
+            sampled,
+        });
+        match is_new {
+            true => DeliveryFact::Replayed { replay_id, event_id, event_type, endpoint_id, trace },
+            false => DeliveryFact::Resumed { replay_id, endpoint_id },
+        }
+    })
+}
+
+fn replay_fact() -> impl Strategy<Value = ReplayFact> {
+    let bound = || {
+        of((event_ids(), 0..=i64::MAX)).prop_map(|bound| {
+            bound.map(|(event_id, position)| ReplayBound { event_id, position: Position(position) })
+        })
+    };
+    let scopes = select(vec![ReplayScope::Missed, ReplayScope::Failed, ReplayScope::All]);
+    let limits = (of(times()), of(times()), bound(), bound(), vec(any_event_type(), 0..4));
+    let numbers = (0..=5_000_u32, 0..=i64::MAX as u64, any::<bool>());
+    let requested = (endpoint_ids(), scopes, limits, numbers).prop_map(
+        |(endpoint_id, scope, limits, numbers)| {
+            let (start_time, end_time, start_event, end_event, event_types) = limits;
+            let (deliveries_per_second, matched_count, include_delivered) = numbers;
+            let selection = ReplaySelection {
+                endpoint_id,
+                scope,
+                start_time,
+                end_time,
+                start_event,
+                end_event,
+                event_types,
+                include_delivered,
+            };
+            ReplayFact::Requested(NewReplay { selection, deliveries_per_second, matched_count })
+        },
+    );
+    let cursors = prop_oneof![
+        (0..=i64::MAX).prop_map(|position| ReplayCursor::Missed(Position(position))),
+        any::<u128>().prop_map(|id| ReplayCursor::Attempt(AttemptId::new(Ulid(id)))),
+        event_ids().prop_map(ReplayCursor::Event),
+    ];
+    let count = || 0..=i64::MAX as u64;
+    let advanced = (cursors, count(), count(), count(), count()).prop_map(
+        |(cursor, scheduled, resumed, skipped, expired)| {
+            let counts = ReplayCounts { scheduled, resumed, skipped, expired };
+            ReplayFact::Advanced(ReplayStep { cursor, counts })
+        },
+    );
+    prop_oneof![
+        requested,
+        advanced,
+        any::<String>().prop_map(|reason| ReplayFact::Ended { reason }),
+        endpoint_ids().prop_map(|endpoint_id| ReplayFact::Cancelled { endpoint_id }),
     ]
 }
 

@@ -20,11 +20,17 @@ use keeptrusts_webhooks_domain::health::{
 };
 use keeptrusts_webhooks_domain::ids::{
     AttemptId, ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId, OperationId,
+    ReplayId,
 };
 use keeptrusts_webhooks_domain::key::{KeyFact, NewKey, SessionOrigin, TokenDigest};
-use keeptrusts_webhooks_domain::log::Stream;
+use keeptrusts_webhooks_domain::log::{Position, Stream};
 use keeptrusts_webhooks_domain::notification::{
     NewNotification, NotificationAttempt, NotificationFact, NotificationType,
+};
+use keeptrusts_webhooks_domain::payload_format::PayloadFormat;
+use keeptrusts_webhooks_domain::replay::{
+    NewReplay, ReplayBound, ReplayCounts, ReplayCursor, ReplayFact, ReplayScope, ReplaySelection,
+    ReplayStep,
 };
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 use ulid::Ulid;
@@ -36,6 +42,7 @@ pub(crate) fn stream_of(fact: &Fact) -> Stream {
         Fact::EventAccepted(_) | Fact::DeliveriesScheduled(_) => Stream::Event(EventId::MIN),
         Fact::Delivery(_) => Stream::Delivery(DeliveryId::MIN),
         Fact::Key(_) => Stream::Key(KeyId::MIN),
+        Fact::Replay(_) => Stream::Replay(ReplayId::MIN),
         Fact::Channel(_) => Stream::Channel(ChannelId::MIN),
         Fact::Notification(_) => Stream::Notification(NotificationId::MIN),
         Fact::Operator(_) => Stream::Operation(OperationId::MIN),
@@ -51,6 +58,7 @@ pub(crate) fn every_kind() -> Vec<Fact> {
             description: "all".to_owned(),
             event_types: vec![EventType::PolicyBlock, EventType::KeyRotated],
             secret: sealed(),
+            payload_format: PayloadFormat::Keeptrusts,
         },
         EndpointFact::Updated {
             update: EndpointUpdate {
@@ -59,9 +67,11 @@ pub(crate) fn every_kind() -> Vec<Fact> {
                 description: Some(String::new()),
                 event_types: Some(vec![EventType::UserInvited]),
                 secret: Some(sealed()),
+                payload_format: None,
             },
             // As in records that were written before there was one.
             before: EndpointUpdate::default(),
+            payload_before: None,
         },
         EndpointFact::SecretRotated { secret: sealed(), previous_expire_time: Some(time()) },
         EndpointFact::Enabled,
@@ -104,6 +114,14 @@ pub(crate) fn every_kind() -> Vec<Fact> {
             state: DeliveryState::Retrying,
         },
         DeliveryFact::Cancelled { reason: "deleted".to_owned() },
+        DeliveryFact::Replayed {
+            replay_id: replay_id(),
+            event_id: event_id(),
+            event_type: EventType::PolicyViolation,
+            endpoint_id: endpoint_id(),
+            trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().ok(),
+        },
+        DeliveryFact::Resumed { replay_id: replay_id(), endpoint_id: endpoint_id() },
     ];
     let key = [
         KeyFact::Created(NewKey {
@@ -120,6 +138,30 @@ pub(crate) fn every_kind() -> Vec<Fact> {
         OperatorFact::OrganizationErased,
         OperatorFact::MasterKeyRotated { previous: "mk_1".to_owned(), current: "mk_2".to_owned() },
     ];
+    let bound = |position| ReplayBound { event_id: event_id(), position: Position(position) };
+    let replay = [
+        ReplayFact::Requested(NewReplay {
+            selection: ReplaySelection {
+                endpoint_id: endpoint_id(),
+                scope: ReplayScope::All,
+                start_time: Some(time()),
+                end_time: Some(time()),
+                start_event: Some(bound(7)),
+                end_event: Some(bound(300)),
+                event_types: vec![EventType::PolicyBlock, EventType::KeyRotated],
+                include_delivered: true,
+            },
+            deliveries_per_second: 100,
+            matched_count: 12,
+        }),
+        ReplayFact::Advanced(ReplayStep {
+            cursor: ReplayCursor::Event(event_id()),
+            counts: ReplayCounts { scheduled: 1, resumed: 2, skipped: 3, expired: 4 },
+        }),
+        ReplayFact::Ended { reason: "deleted".to_owned() },
+        ReplayFact::Cancelled { endpoint_id: endpoint_id() },
+    ];
+    let replay = replay.into_iter().map(Fact::Replay);
     let channel = channel_facts().into_iter().map(Fact::Channel);
     let notification = notification_facts().into_iter().map(Fact::Notification);
     let endpoint = endpoint.into_iter().map(Fact::Endpoint);
@@ -131,6 +173,7 @@ pub(crate) fn every_kind() -> Vec<Fact> {
         .chain(delivery)
         .chain(key)
         .chain(operator)
+        .chain(replay)
         .chain(channel)
         .chain(notification)
         .collect()
@@ -223,6 +266,10 @@ fn endpoint_id() -> EndpointId {
 
 fn event_id() -> EventId {
     EventId::new(Ulid(3))
+}
+
+fn replay_id() -> ReplayId {
+    ReplayId::new(Ulid(8))
 }
 
 fn digest() -> ContentDigest {

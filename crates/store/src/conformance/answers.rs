@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId};
+use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, ReplayId};
 use keeptrusts_webhooks_domain::log::Position;
+use keeptrusts_webhooks_domain::replay::{Replay, ReplayCursor};
 
 use super::fixture::read_all;
-use super::given::{SHARD, organization, other_organization};
+use super::given::{SHARD, organization, other_organization, replay_selection};
 use crate::operation::BodyId;
 use crate::query::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter};
 use crate::store::{DueKey, Store};
@@ -55,7 +56,13 @@ impl Answers {
             let mut sums = store.attempt_sums(SHARD, &whose, always).await.expect("reads");
             sums.sort_unstable();
             answers.add(format!("attempt sums of {whose}"), sums);
+            let rows = store.list_replays(SHARD, &whose, None, ReplayId::MAX, ALL).await;
+            for replay in rows.expect("reads") {
+                answers.add_replay(store, &replay).await;
+            }
         }
+        let running = store.running_replays(SHARD, None, ReplayId::MIN, ALL).await;
+        answers.add("running replays", running.expect("reads"));
         let endpoints = store.shard_endpoints(SHARD, EndpointId::MIN, ALL).await.expect("reads");
         for endpoint in endpoints.iter().map(|endpoint| endpoint.id) {
             let due = store.due_deliveries(SHARD, endpoint, DueKey::MIN, ALL).await;
@@ -73,6 +80,20 @@ impl Answers {
         let waiting: BTreeMap<_, _> = waiting.endpoints.into_iter().collect();
         answers.add("waiting endpoints", waiting);
         answers
+    }
+
+    /// What a replay would find from its beginning, and what it would find if it were about all.
+    async fn add_replay(&mut self, store: &dyn Store, replay: &Replay) {
+        self.add(format!("{}", replay.id), [replay]);
+        let selection = &replay.request.selection;
+        let all = replay_selection(selection.endpoint_id, selection.scope);
+        let (whose, start) = (&replay.organization_id, ReplayCursor::start(selection.scope));
+        for (name, selection) in [("selected", selection), ("all", &all)] {
+            let before = replay.position;
+            let page = store.replay_candidates(SHARD, whose, selection, before, start, ALL).await;
+            let found = page.expect("reads").candidates;
+            self.add(format!("{name} of {}", replay.id), found);
+        }
     }
 
     fn add<T: Debug>(&mut self, question: impl Into<String>, answer: impl IntoIterator<Item = T>) {

@@ -10,6 +10,7 @@ use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, EndpointUpdat
 use keeptrusts_webhooks_domain::health::DisableCause;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId};
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Stream, Version};
+use keeptrusts_webhooks_domain::payload_format::PayloadFormat;
 
 use super::Fixture;
 use super::fixture::read_all;
@@ -42,6 +43,13 @@ fn one_of_each_kind(endpoint: EndpointId) -> Vec<Operation> {
             description: Some("two\nlines".to_owned()),
             event_types: Some(EventType::ALL.to_vec()),
             secret: Some(sealed("updated")),
+            payload_format: Some(Box::new(PayloadFormat::Custom {
+                template: "{{ data }}\n%".to_owned(),
+            })),
+        }),
+        updated(EndpointUpdate {
+            payload_format: Some(Box::new(PayloadFormat::PagerDuty { routing_key: sealed("key") })),
+            ..EndpointUpdate::default()
         }),
         updated(EndpointUpdate { description: Some(String::new()), ..EndpointUpdate::default() }),
         EndpointFact::SecretRotated { secret: sealed("1"), previous_expire_time: Some(later) },

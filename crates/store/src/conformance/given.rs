@@ -15,9 +15,11 @@ use keeptrusts_webhooks_domain::fact::{
     DeliveriesScheduled, DeliveryFact, EndpointFact, EndpointUpdate, EventAccepted, Fact,
 };
 use keeptrusts_webhooks_domain::ids::{
-    AttemptId, DeliveryId, EndpointId, EventId, OperationId, OrganizationId,
+    AttemptId, DeliveryId, EndpointId, EventId, OperationId, OrganizationId, ReplayId,
 };
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard, Stream, Version};
+use keeptrusts_webhooks_domain::payload_format::PayloadFormat;
+use keeptrusts_webhooks_domain::replay::{NewReplay, ReplayFact, ReplayScope, ReplaySelection};
 use keeptrusts_webhooks_domain::retry::RetrySchedule;
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 use ulid::Ulid;
@@ -69,6 +71,31 @@ pub(crate) fn delivery_id() -> DeliveryId {
 /// An attempt's id, newer than all before.
 pub(crate) fn attempt_id() -> AttemptId {
     AttemptId::new(next_ulid())
+}
+
+/// A replay's id, newer than all before.
+pub(crate) fn replay_id() -> ReplayId {
+    ReplayId::new(next_ulid())
+}
+
+/// Everything of a scope, without a limit.
+pub(crate) fn replay_selection(endpoint_id: EndpointId, scope: ReplayScope) -> ReplaySelection {
+    ReplaySelection {
+        endpoint_id,
+        scope,
+        start_time: None,
+        end_time: None,
+        start_event: None,
+        end_event: None,
+        event_types: Vec::new(),
+        include_delivered: false,
+    }
+}
+
+/// Asks for a replay.
+pub(crate) fn ask_replay(id: ReplayId, selection: ReplaySelection) -> Operation {
+    let new = NewReplay { selection, deliveries_per_second: 100, matched_count: 1 };
+    operation(Stream::Replay(id), Expected::New, Fact::Replay(ReplayFact::Requested(new)))
 }
 
 /// A secret that looks sealed.
@@ -142,6 +169,7 @@ pub(crate) fn create_endpoint_with(id: EndpointId, name: &str, url: &str) -> Ope
         description: String::new(),
         event_types: vec![EVENT_TYPE],
         secret: sealed("secret"),
+        payload_format: PayloadFormat::Keeptrusts,
     };
     operation(Stream::Endpoint(id), Expected::New, Fact::Endpoint(fact))
 }
@@ -153,7 +181,7 @@ pub(crate) fn change_endpoint(id: EndpointId, expected: Expected, fact: Endpoint
 
 /// A change of an endpoint's configuration.
 pub(crate) fn updated(update: EndpointUpdate) -> EndpointFact {
-    EndpointFact::Updated { update, before: EndpointUpdate::default() }
+    EndpointFact::Updated { update, before: EndpointUpdate::default(), payload_before: None }
 }
 
 /// Renames an endpoint.

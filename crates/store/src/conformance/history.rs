@@ -8,15 +8,20 @@ use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, Verdict};
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand, EndpointStatus};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointUpdate, Fact};
-use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
+use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId, ReplayId};
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Stream};
+use keeptrusts_webhooks_domain::payload_format::PayloadChange;
+use keeptrusts_webhooks_domain::replay::{
+    ReplayAction, ReplayBound, ReplayCounts, ReplayFact, ReplayScope, ReplaySelection, ReplayStep,
+};
 
 use super::given::*;
 use super::random::Random;
 use super::{Fixture, ManualClock};
 use crate::memory::MemoryStore;
 use crate::operation::{Appended, BodyId, Expected, Operation};
-use crate::query::DeliveryFilter;
+use crate::query::{DeliveryFilter, EventFilter};
+use crate::replay::Candidate;
 use crate::store::Store;
 
 const EVENT_TYPES: [EventType; 3] =
@@ -72,7 +77,7 @@ impl History {
         self.checkpoint = state.checkpoint;
         let mut batch = Vec::new();
         for _ in 0..=self.random.below(MAX_OPERATIONS_OF_A_BATCH) {
-            let decided = match self.random.below(20) {
+            let decided = match self.random.below(23) {
                 0 => self.create().await,
                 1 | 2 => self.command().await,
                 3..=6 => vec![self.publish()],
@@ -81,6 +86,8 @@ impl History {
                 16 => self.ask().await,
                 17 => self.cancel().await,
                 18 => self.test().await,
+                19 => self.ask_for_replay().await,
+                20 | 21 => self.replay().await,
                 _ => vec![self.nonsense()],
             };
             batch.extend(decided);
@@ -131,11 +138,14 @@ impl History {
         let Some(endpoint) = self.random.pick(&endpoints) else { return Vec::new() };
         let expire_time = self.clock.now() + Duration::from_secs(86_400);
         let command = match self.random.below(12) {
-            0..=2 => EndpointCommand::Update(EndpointUpdate {
-                name: Some(format!("name {}", self.random.below(100))),
-                event_types: Some(self.some_event_types()),
-                ..EndpointUpdate::default()
-            }),
+            0..=2 => EndpointCommand::Update {
+                payload: PayloadChange::default(),
+                update: EndpointUpdate {
+                    name: Some(format!("name {}", self.random.below(100))),
+                    event_types: Some(self.some_event_types()),
+                    ..EndpointUpdate::default()
+                },
+            },
             3 => EndpointCommand::RotateSecret {
                 secret: sealed("rotated"),
                 previous_expire_time: self.random.chance(50).then_some(expire_time),
@@ -275,6 +285,84 @@ impl History {
         let Some(endpoint) = self.random.pick(&endpoints) else { return Vec::new() };
         let request = request_test(delivery_id(), event_id(), endpoint.id);
         vec![request.of(endpoint.organization_id.clone())]
+    }
+
+    async fn ask_for_replay(&mut self) -> Vec<Operation> {
+        let endpoints = self.endpoints().await;
+        let Some(endpoint) = self.random.pick(&endpoints) else { return Vec::new() };
+        let whose = endpoint.organization_id.clone();
+        let filter = EventFilter::default();
+        let events = self.reference.list_events(SHARD, &whose, &filter, EventId::MAX, 1_000).await;
+        let mut bounds = Vec::new();
+        for event in events.expect("reads") {
+            bounds.push(ReplayBound { event_id: event.id, position: event.position });
+        }
+        let scope =
+            [ReplayScope::Missed, ReplayScope::Failed, ReplayScope::All][self.random.below(3)];
+        let mut bound = || {
+            let bound = self.random.pick(&bounds).copied();
+            bound.filter(|_| self.random.chance(30))
+        };
+        let (start_event, end_event) = (bound(), bound());
+        let selection = ReplaySelection {
+            start_event,
+            end_event,
+            event_types: match self.random.chance(50) {
+                true => self.some_event_types(),
+                false => Vec::new(),
+            },
+            include_delivered: scope == ReplayScope::All && self.random.chance(50),
+            ..replay_selection(endpoint.id, scope)
+        };
+        vec![ask_replay(replay_id(), selection).of(whose)]
+    }
+
+    /// A step of a replay, or its end.
+    async fn replay(&mut self) -> Vec<Operation> {
+        let running = self.reference.running_replays(SHARD, None, ReplayId::MIN, 1_000).await;
+        let running = running.expect("reads");
+        let Some(replay) = self.random.pick(&running) else { return Vec::new() };
+        let (whose, selection) = (&replay.organization_id, &replay.request.selection);
+        let limit = 1 + self.random.below(8);
+        let (before, after) = (replay.position, replay.cursor);
+        let page =
+            self.reference.replay_candidates(SHARD, whose, selection, before, after, limit).await;
+        let page = page.expect("reads");
+        let Some(cursor) = page.next.or(page.candidates.last().map(|last| last.cursor)) else {
+            let ended = Fact::Replay(ReplayFact::Ended { reason: String::new() });
+            let expected = Expected::Version(replay.version);
+            return vec![operation(Stream::Replay(replay.id), expected, ended).of(whose.clone())];
+        };
+        let mut step = ReplayStep { cursor, counts: ReplayCounts::default() };
+        let mut records = Vec::new();
+        let (replay_id, endpoint_id) = (replay.id, selection.endpoint_id);
+        for candidate in &page.candidates {
+            let state = candidate.delivery.map(|delivery| delivery.state);
+            let action = selection.action(state, candidate.is_kept);
+            step.counts.count(action);
+            let Candidate { event_id, event_type, trace, delivery, .. } = *candidate;
+            records.extend(match (action, delivery) {
+                (ReplayAction::Schedule, _) => {
+                    let fact = DeliveryFact::Replayed {
+                        replay_id,
+                        event_id,
+                        event_type,
+                        endpoint_id,
+                        trace,
+                    };
+                    Some(change_delivery(delivery_id(), Expected::New, fact))
+                }
+                (ReplayAction::Resume, Some(delivery)) => {
+                    let fact = DeliveryFact::Resumed { replay_id, endpoint_id };
+                    Some(change_delivery(delivery.id, Expected::Version(delivery.version), fact))
+                }
+                _ => None,
+            });
+        }
+        let fact = Fact::Replay(ReplayFact::Advanced(step));
+        let advance = operation(Stream::Replay(replay.id), Expected::Version(replay.version), fact);
+        let whole = records.into_iter().fold(advance, Operation::and);
+        vec![whole.of(whose.clone()).fenced(self.epoch)]
     }
 
     /// Something that is refused.

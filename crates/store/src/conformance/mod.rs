@@ -23,11 +23,13 @@ pub(crate) mod filters;
 pub(crate) mod health;
 pub(crate) mod idempotency;
 pub(crate) mod keys;
+pub(crate) mod migrating;
 pub(crate) mod notifications;
 pub(crate) mod projections;
 pub(crate) mod queries;
 pub(crate) mod reads;
 pub(crate) mod rebuild;
+pub(crate) mod replays;
 
 pub(crate) use fixture::{Damage, Fixture, ManualClock, without_hanging};
 
@@ -143,6 +145,13 @@ macro_rules! conformance_tests {
                 attempts_are_filtered_by_each_of_their_columns_and_any_two,
                 endpoints_are_searched_by_text_that_means_only_itself,
                 endpoints_are_filtered_by_status_and_text_together,
+            }
+            replays {
+                a_replays_row_follows_each_of_its_facts,
+                replays_are_listed_newest_first_and_running_ones_by_their_ids,
+                invariant_4_a_step_is_appended_as_a_whole_or_not_at_all,
+                each_scope_finds_what_it_is_about_page_by_page,
+                a_replay_is_limited_by_times_events_and_types,
             }
             keys {
                 a_key_is_found_by_its_token_until_for_ever_and_says_what_became_of_it,

@@ -13,6 +13,7 @@ use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, EndpointUpdat
 use keeptrusts_webhooks_domain::health::{DisableCause, StatusCause};
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId};
 use keeptrusts_webhooks_domain::log::Version;
+use keeptrusts_webhooks_domain::payload_format::PayloadFormat;
 
 use super::Fixture;
 use super::due::due;
@@ -68,6 +69,7 @@ pub(crate) async fn an_endpoints_row_follows_each_of_its_facts(fixture: Fixture)
         event_types: vec![EVENT_TYPE],
         secret: sealed("secret"),
         previous_secret: None,
+        payload_format: PayloadFormat::Keeptrusts,
         status: EndpointStatus::Active,
         status_reason: String::new(),
         status_cause: None,
@@ -97,11 +99,26 @@ pub(crate) async fn an_endpoints_row_follows_each_of_its_facts(fixture: Fixture)
         row.status_reason = String::new();
         (row.status_cause, row.status_delivery) = (None, None);
     };
-    let steps: [(EndpointFact, Effect); 12] = [
+    let format = |format| {
+        updated(EndpointUpdate { payload_format: Some(Box::new(format)), ..Default::default() })
+    };
+    let steps: [(EndpointFact, Effect); 15] = [
+        (format(PayloadFormat::PagerDuty { routing_key: sealed("key") }), |row| {
+            row.payload_format = PayloadFormat::PagerDuty { routing_key: sealed("key") };
+            row.config_version = Version(2);
+        }),
+        (format(PayloadFormat::Custom { template: "{}".to_owned() }), |row| {
+            row.payload_format = PayloadFormat::Custom { template: "{}".to_owned() };
+            row.config_version = Version(3);
+        }),
+        (format(PayloadFormat::Slack), |row| {
+            row.payload_format = PayloadFormat::Slack;
+            row.config_version = Version(4);
+        }),
         (updated(update), |row| {
             row.name = "SIEM".to_owned();
             row.event_types = vec![EventType::PolicyBlock, EventType::UserInvited];
-            row.config_version = Version(2);
+            row.config_version = Version(5);
         }),
         (
             EndpointFact::SecretRotated {
@@ -112,13 +129,13 @@ pub(crate) async fn an_endpoints_row_follows_each_of_its_facts(fixture: Fixture)
                 let secret = std::mem::replace(&mut row.secret, sealed("second"));
                 let expire_time = time("2026-05-01T00:00:00.000001Z");
                 row.previous_secret = Some(PreviousSecret { secret, expire_time });
-                row.config_version = Version(3);
+                row.config_version = Version(6);
             },
         ),
         (updated(update_secret), |row| {
             row.secret = sealed("third");
             row.previous_secret = None;
-            row.config_version = Version(4);
+            row.config_version = Version(7);
         }),
         (EndpointFact::Degraded { delivery_id: DeliveryId::MIN, reason: reason() }, |row| {
             row.status = EndpointStatus::Degraded;
@@ -286,7 +303,8 @@ pub(crate) async fn a_test_is_an_event_and_a_delivery_of_its_own(fixture: Fixtur
     let mut request = request_test(id, event, endpoint);
     request.metadata.actor = "key_1".to_owned();
     request.metadata.trace = Some(TRACE.parse().expect("valid"));
-    let recorded_at = fixture.append(request).await[0].recorded_at;
+    let records = fixture.append(request).await;
+    let recorded_at = records[0].recorded_at;
 
     let row = fixture.store().event(SHARD, &organization(), event).await.expect("reads");
     let expected = Event {
@@ -299,6 +317,7 @@ pub(crate) async fn a_test_is_an_event_and_a_delivery_of_its_own(fixture: Fixtur
         idempotency: None,
         trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736".parse().expect("valid")),
         publisher: "key_1".to_owned(),
+        position: records[0].position,
     };
     assert_eq!(row, Some(expected));
     let row = fixture.delivery(id).await;

@@ -31,6 +31,8 @@ impl fmt::Debug for DataKey {
 pub enum SecretOwner {
     /// An endpoint's.
     Endpoint(EndpointId),
+    /// An endpoint's too: the routing key of its payload format, if that is PagerDuty's.
+    RoutingKey(EndpointId),
     /// A notification channel's.
     Channel(ChannelId),
 }
@@ -120,11 +122,13 @@ fn key_place(organization: &OrganizationId, data_key_id: &str) -> Vec<u8> {
     format!("{organization}/{data_key_id}").into_bytes()
 }
 
-/// Ties a ciphertext to its place: moved to another endpoint or channel, it cannot be opened.
+/// Ties a ciphertext to its place: moved to another endpoint or channel, or taken for the endpoint's
+/// other secret, it cannot be opened.
 fn secret_place(organization: &OrganizationId, owner: SecretOwner) -> Vec<u8> {
     // Ids tell by their beginnings what they are of.
     match owner {
         SecretOwner::Endpoint(id) => format!("{organization}/{id}").into_bytes(),
+        SecretOwner::RoutingKey(id) => format!("{organization}/{id}/routing_key").into_bytes(),
         SecretOwner::Channel(id) => format!("{organization}/{id}").into_bytes(),
     }
 }
@@ -173,6 +177,8 @@ mod tests {
         assert_eq!(key.open(&acme, EndpointId::MIN.into(), &sealed), Ok(secret()));
         assert!(key.open(&acme, EndpointId::MAX.into(), &sealed).is_err(), "another endpoint's");
         assert!(key.open(&acme, ChannelId::MIN.into(), &sealed).is_err(), "a channel's");
+        let routing_key = SecretOwner::RoutingKey(EndpointId::MIN);
+        assert!(key.open(&acme, routing_key, &sealed).is_err(), "the endpoint's other secret");
         assert!(
             key.open(&globex, EndpointId::MIN.into(), &sealed).is_err(),
             "another organization's"

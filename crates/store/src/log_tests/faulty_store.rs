@@ -17,11 +17,12 @@ use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::health::Failing;
 use keeptrusts_webhooks_domain::ids::{
     AttemptId, ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId, OperationId,
-    OrganizationId,
+    OrganizationId, ReplayId,
 };
 use keeptrusts_webhooks_domain::key::{Key, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream, Version};
 use keeptrusts_webhooks_domain::notification::Notification;
+use keeptrusts_webhooks_domain::replay::{Replay, ReplayCursor, ReplaySelection};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::key_store::{
@@ -34,6 +35,7 @@ use crate::projection::{CountKey, Missed};
 use crate::query::{
     AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
 };
+use crate::replay::CandidatePage;
 use crate::store::{
     AppendedBatch, AttemptSum, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardState,
     Store, StoreError, Survey, TableVersions, WaitingEndpoints,
@@ -259,6 +261,10 @@ over_inner! {
     async fn due_deliveries(shard: Shard, endpoint: EndpointId, after: DueKey, limit: usize) -> Result<DuePage, StoreError>;
     async fn waiting_endpoints(shard: Shard) -> Result<WaitingEndpoints, StoreError>;
     async fn count_waiting(shard: Shard) -> Result<u64, StoreError>;
+    async fn replay(shard: Shard, organization: &OrganizationId, id: ReplayId) -> Result<Option<Replay>, StoreError>;
+    async fn list_replays(shard: Shard, organization: &OrganizationId, endpoint: Option<EndpointId>, before: ReplayId, limit: usize) -> Result<Vec<Replay>, StoreError>;
+    async fn running_replays(shard: Shard, organization: Option<&OrganizationId>, after: ReplayId, limit: usize) -> Result<Vec<Replay>, StoreError>;
+    async fn replay_candidates(shard: Shard, organization: &OrganizationId, selection: &ReplaySelection, before: Position, after: ReplayCursor, limit: usize) -> Result<CandidatePage, StoreError>;
     async fn table_versions() -> Result<TableVersions, StoreError>;
     async fn count_endpoints(shard: Shard, organization: &OrganizationId)
         -> Result<u64, StoreError>;

@@ -20,7 +20,7 @@ use crate::store::{RebuildDifference, StoreError};
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// The projections, each with its primary key.
-const TABLES: [(&str, &str); 10] = [
+const TABLES: [(&str, &str); 11] = [
     ("endpoints", "organization_id, endpoint_id"),
     ("events", "organization_id, event_id"),
     ("deliveries", "organization_id, delivery_id"),
@@ -29,6 +29,7 @@ const TABLES: [(&str, &str); 10] = [
     ("attempt_counts", "endpoint_id, hour, outcome, duration_bucket"),
     ("failing_endpoints", "organization_id, endpoint_id"),
     ("keys", "key_id"),
+    ("replays", "organization_id, replay_id"),
     ("channels", "organization_id, channel_id"),
     ("notifications", "organization_id, notification_id"),
 ];
@@ -106,7 +107,7 @@ async fn compare(
     let render = |row: &str| {
         format!(
             "(SELECT string_agg(
-                 key || '=' || CASE WHEN key LIKE '%secret_nonce' OR key LIKE '%secret_ciphertext'
+                 key || '=' || CASE WHEN key LIKE '%nonce' OR key LIKE '%ciphertext'
                                     THEN '…' ELSE value::text END,
                  ' ' ORDER BY place)
               FROM json_each(to_json({row})) WITH ORDINALITY AS cell (key, value, place)

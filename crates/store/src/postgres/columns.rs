@@ -13,15 +13,22 @@ pub(super) const ENDPOINT: &str = "
     secret_key_id, secret_nonce, secret_ciphertext,
     previous_secret_key_id, previous_secret_nonce, previous_secret_ciphertext,
     previous_secret_expire_time, status, status_reason, status_cause, status_delivery_id,
-    status_time, config_version, version, create_time, update_time, delete_time";
+    status_time, config_version, version, create_time, update_time, delete_time, payload_format,
+    payload_template, routing_key_key_id, routing_key_nonce, routing_key_ciphertext";
 
 pub(super) const EVENT: &str = "
     organization_id, event_id, event_type, event_time, create_time, body_sha256, body_size,
-    idempotency_key, request_sha256, trace_id, publisher";
+    idempotency_key, request_sha256, trace_id, publisher, position";
 
 pub(super) const KEY: &str = "
     key_id, organization_id, name, role, token_sha256, is_session, parent_key_id, creator,
     create_time, expire_time, revoke_time, version";
+
+pub(super) const REPLAY: &str = "
+    organization_id, replay_id, endpoint_id, scope, start_time, end_time, start_event_id,
+    start_position, end_event_id, end_position, event_types, include_delivered,
+    deliveries_per_second, matched_count, state, scheduled_count, resumed_count, skipped_count,
+    expired_count, cursor, position, creator, create_time, finish_time, end_reason, version";
 
 pub(super) const DELIVERY: &str = "
     organization_id, delivery_id, event_id, event_type, endpoint_id, state, attempt_count,

@@ -131,7 +131,7 @@ pub(super) async fn audit_records(
         list.0.push(" AND audit_action = ANY (").push_bind(action.filed_under()).push(")");
     }
     if let Some(id) = filter.endpoint_id {
-        // What comes after `delivery/`; no other stream's rest looks like a delivery's id.
+        // What comes after `delivery/`, or `replay/`; no other stream's rest looks like such an id.
         list.0.push(" AND (stream = ").push_bind(Stream::Endpoint(id).to_string());
         list.0.push(
             " OR EXISTS (
@@ -140,6 +140,15 @@ pub(super) async fn audit_records(
                    AND deliveries.organization_id = records.organization_id
                    AND deliveries.delivery_id = substr(records.stream, 10)
                    AND deliveries.endpoint_id = ",
+        );
+        list.0.push_bind(id.to_string());
+        list.0.push(
+            ") OR EXISTS (
+                 SELECT FROM replays
+                 WHERE replays.shard = records.shard
+                   AND replays.organization_id = records.organization_id
+                   AND replays.replay_id = substr(records.stream, 8)
+                   AND replays.endpoint_id = ",
         );
         list.0.push_bind(id.to_string()).push("))");
     }

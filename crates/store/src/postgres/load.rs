@@ -19,13 +19,15 @@ use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 
 use super::columns::{CHANNEL, DELIVERY, ENDPOINT, EVENT, KEY, NOTIFICATION, select};
 use super::errors::store_error;
+use super::replays;
 use crate::notification_store::{ChannelRow, NotificationRow};
 use crate::plan::KeyOwner;
 use crate::projection::{Loaded, Touched};
 use crate::rows::{DeliveryRow, EndpointRow, EventRow, KeyRow, read_all};
 use crate::store::StoreError;
 
-/// The rows that are touched, as far as they exist. At most five statements, and none for what is not touched.
+/// The rows that are touched, as far as they exist. At most six statements, and none for what is
+/// not touched.
 pub(super) async fn load(
     connection: &mut PgConnection,
     shard: Shard,
@@ -84,6 +86,10 @@ pub(super) async fn load(
             .map_err(store_error)?;
         let keys: Vec<Key> = read_all(rows)?;
         loaded.keys = keys.into_iter().map(|key| (key.id, key)).collect();
+    }
+    if !touched.replays.is_empty() {
+        let found = replays::load(connection, shard, &touched.replays).await?;
+        loaded.replays = found.into_iter().map(|replay| (replay.id, replay)).collect();
     }
     if !touched.channels.is_empty() {
         let statement = select(

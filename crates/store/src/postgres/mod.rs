@@ -22,6 +22,7 @@ mod notifications;
 mod open;
 mod reads;
 mod rebuild;
+mod replays;
 mod session;
 mod write;
 mod write_endpoints;
@@ -43,10 +44,11 @@ use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::health::Failing;
 use keeptrusts_webhooks_domain::ids::{
-    AttemptId, DeliveryId, EndpointId, EventId, KeyId, OperationId, OrganizationId,
+    AttemptId, DeliveryId, EndpointId, EventId, KeyId, OperationId, OrganizationId, ReplayId,
 };
 use keeptrusts_webhooks_domain::key::{Key, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream, Version};
+use keeptrusts_webhooks_domain::replay::{Replay, ReplayCursor, ReplaySelection};
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::mpsc;
@@ -54,12 +56,14 @@ use tokio::time::timeout;
 
 use self::hints::Hints;
 pub use self::open::OpenError;
+use self::replays::Search;
 use self::session::pool;
 use crate::operation::{Appended, BodyId, Operation, Record};
 use crate::projection::{CountKey, Missed};
 use crate::query::{
     AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
 };
+use crate::replay::CandidatePage;
 use crate::store::{
     AppendedBatch, AttemptSum, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardState,
     Store, StoreError, Survey, TableVersions, WaitingEndpoints,
@@ -367,6 +371,49 @@ impl Store for PostgresStore {
 
     async fn waiting_endpoints(&self, shard: Shard) -> Result<WaitingEndpoints, StoreError> {
         reads::waiting_endpoints(&self.readers, shard).await
+    }
+
+    async fn replay(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        id: ReplayId,
+    ) -> Result<Option<Replay>, StoreError> {
+        replays::by_id(&self.readers, shard, organization, id).await
+    }
+
+    async fn list_replays(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        endpoint: Option<EndpointId>,
+        before: ReplayId,
+        limit: usize,
+    ) -> Result<Vec<Replay>, StoreError> {
+        replays::list(&self.readers, shard, organization, endpoint, before, limit).await
+    }
+
+    async fn running_replays(
+        &self,
+        shard: Shard,
+        organization: Option<&OrganizationId>,
+        after: ReplayId,
+        limit: usize,
+    ) -> Result<Vec<Replay>, StoreError> {
+        replays::running(&self.readers, shard, organization, after, limit).await
+    }
+
+    async fn replay_candidates(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        selection: &ReplaySelection,
+        before: Position,
+        after: ReplayCursor,
+        limit: usize,
+    ) -> Result<CandidatePage, StoreError> {
+        let search = Search { shard, organization, selection, before, after, limit };
+        replays::candidates(&self.readers, &search).await
     }
 
     async fn table_versions(&self) -> Result<TableVersions, StoreError> {

@@ -12,6 +12,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use super::health;
 use super::keys::upsert_keys;
 use super::notifications::{upsert_channels, upsert_notifications};
+use super::replays;
 use super::write_endpoints::upsert_endpoints;
 use crate::operation::{NewBody, Record};
 use crate::projection::{Changes, CountKey, Missed};
@@ -92,6 +93,7 @@ pub(super) async fn write_changes(
     let changed_deliveries: Vec<_> = changes.changed_deliveries.values().collect();
     let attempt_counts: Vec<_> = changes.attempt_counts.iter().collect();
     let keys: Vec<_> = changes.keys.values().collect();
+    let replays: Vec<_> = changes.replays.values().collect();
     let channels: Vec<_> = changes.channels.values().collect();
     let notifications: Vec<_> = changes.notifications.values().collect();
     upsert_endpoints(connection, shard, &endpoints).await?;
@@ -103,6 +105,7 @@ pub(super) async fn write_changes(
     add_attempt_counts(connection, shard, &attempt_counts).await?;
     health::write(connection, shard, &changes.health.iter().collect::<Vec<_>>()).await?;
     upsert_keys(connection, shard, &keys).await?;
+    replays::upsert(connection, shard, &replays).await?;
     upsert_channels(connection, shard, &channels).await?;
     upsert_notifications(connection, shard, &notifications).await
 }
@@ -118,10 +121,11 @@ async fn insert_events(
     sqlx::query(
         "INSERT INTO events (shard, organization_id, event_id, event_type, event_time,
                              create_time, body_sha256, body_size, idempotency_key,
-                             request_sha256, trace_id, publisher)
+                             request_sha256, trace_id, publisher, position)
          SELECT $1, new.*
          FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bytea[],
-                     $8::bigint[], $9::text[], $10::bytea[], $11::text[], $12::text[]) AS new",
+                     $8::bigint[], $9::text[], $10::bytea[], $11::text[], $12::text[],
+                     $13::bigint[]) AS new",
     )
     .bind(i32::from(shard.0))
     .bind(column(events, |event| event.organization_id.as_str()))
@@ -135,6 +139,7 @@ async fn insert_events(
     .bind(column(events, |event| event.idempotency.as_ref().map(|used| used.request_sha256)))
     .bind(column(events, |event| event.trace_id.map(|id| id.to_string())))
     .bind(column(events, |event| event.publisher.as_str()))
+    .bind(column(events, |event| event.position.0))
     .execute(connection)
     .await?;
     Ok(())

@@ -20,6 +20,9 @@ pub(super) async fn upsert_endpoints(
     fn previous(endpoint: &Endpoint) -> Option<&SealedSecret> {
         endpoint.previous_secret.as_ref().map(|previous| &previous.secret)
     }
+    fn routing_key(endpoint: &Endpoint) -> Option<&SealedSecret> {
+        endpoint.payload_format.routing_key()
+    }
     sqlx::query(
         "INSERT INTO endpoints (shard, organization_id, endpoint_id, name, url, description,
                                 event_types, secret_key_id, secret_nonce, secret_ciphertext,
@@ -27,13 +30,15 @@ pub(super) async fn upsert_endpoints(
                                 previous_secret_ciphertext, previous_secret_expire_time,
                                 status, status_reason, status_cause, status_delivery_id,
                                 status_time, config_version, version, create_time,
-                                update_time, delete_time)
+                                update_time, delete_time, payload_format, payload_template,
+                                routing_key_key_id, routing_key_nonce, routing_key_ciphertext)
          SELECT $1, new.*
          FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
                      $8::text[], $9::bytea[], $10::bytea[], $11::text[], $12::bytea[],
                      $13::bytea[], $14::bigint[], $15::text[], $16::text[], $17::text[],
                      $18::text[], $19::bigint[], $20::bigint[], $21::bigint[], $22::bigint[],
-                     $23::bigint[], $24::bigint[]) AS new
+                     $23::bigint[], $24::bigint[], $25::text[], $26::text[], $27::text[],
+                     $28::bytea[], $29::bytea[]) AS new
          ON CONFLICT (shard, organization_id, endpoint_id) DO UPDATE SET
              name = excluded.name,
              url = excluded.url,
@@ -54,7 +59,12 @@ pub(super) async fn upsert_endpoints(
              config_version = excluded.config_version,
              version = excluded.version,
              update_time = excluded.update_time,
-             delete_time = excluded.delete_time",
+             delete_time = excluded.delete_time,
+             payload_format = excluded.payload_format,
+             payload_template = excluded.payload_template,
+             routing_key_key_id = excluded.routing_key_key_id,
+             routing_key_nonce = excluded.routing_key_nonce,
+             routing_key_ciphertext = excluded.routing_key_ciphertext",
     )
     .bind(i32::from(shard.0))
     .bind(column(endpoints, |endpoint| endpoint.organization_id.as_str()))
@@ -84,6 +94,11 @@ pub(super) async fn upsert_endpoints(
     .bind(column(endpoints, |endpoint| micros(endpoint.create_time)))
     .bind(column(endpoints, |endpoint| micros(endpoint.update_time)))
     .bind(column(endpoints, |endpoint| endpoint.delete_time.map(micros)))
+    .bind(column(endpoints, |endpoint| endpoint.payload_format.kind().name()))
+    .bind(column(endpoints, |endpoint| endpoint.payload_format.template()))
+    .bind(column(endpoints, |endpoint| routing_key(endpoint).map(|key| key.key_id.as_str())))
+    .bind(column(endpoints, |endpoint| routing_key(endpoint).map(|key| key.nonce)))
+    .bind(column(endpoints, |endpoint| routing_key(endpoint).map(|key| key.ciphertext.as_slice())))
     .execute(connection)
     .await?;
     Ok(())

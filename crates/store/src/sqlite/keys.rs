@@ -167,7 +167,7 @@ pub(super) fn select_audit_records(
     and(&mut query, "actor =", filter.actor.as_deref());
     and_within(&mut query, "recorded_at", filter.recorded);
     if let Some(id) = filter.endpoint_id {
-        // What comes after `delivery/`; no other stream's rest looks like a delivery's id.
+        // What comes after `delivery/`, or `replay/`; no other stream's rest looks like such an id.
         query.push(" AND (stream = ").push_bind(Stream::Endpoint(id).to_string());
         query.push(
             " OR EXISTS (
@@ -176,6 +176,15 @@ pub(super) fn select_audit_records(
                    AND deliveries.organization_id = records.organization_id
                    AND deliveries.delivery_id = substr(records.stream, 10)
                    AND deliveries.endpoint_id = ",
+        );
+        query.push_bind(id.to_string());
+        query.push(
+            ") OR EXISTS (
+                 SELECT 1 FROM replays
+                 WHERE replays.shard = records.shard
+                   AND replays.organization_id = records.organization_id
+                   AND replays.replay_id = substr(records.stream, 8)
+                   AND replays.endpoint_id = ",
         );
         query.push_bind(id.to_string()).push("))");
     }

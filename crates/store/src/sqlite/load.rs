@@ -15,6 +15,7 @@ use sqlx::SqliteConnection;
 use super::errors::failed;
 use super::notifications::{LOAD_CHANNELS, LOAD_NOTIFICATIONS};
 use super::number;
+use super::replays;
 use super::set_statement::{SetStatement, Values};
 use crate::notification_store::{ChannelRow, NotificationRow};
 use crate::plan::KeyOwner;
@@ -74,6 +75,8 @@ pub(super) async fn touched(
         .map_err(failed)?;
     let keys: Vec<Key> = read_all(found)?;
     loaded.keys.extend(keys.into_iter().map(|row| (row.id, row)));
+    let found = replays::load(connection, shard, &touched.replays).await?;
+    loaded.replays.extend(found.into_iter().map(|row| (row.id, row)));
     let found = LOAD_CHANNELS
         .fetch::<_, ChannelRow>(connection, touched.channels.iter(), bind_id, &[number(shard)])
         .await

@@ -24,6 +24,7 @@ mod log_reads;
 mod notifications;
 mod open;
 mod rebuild;
+mod replays;
 mod set_statement;
 mod write;
 mod writer;
@@ -45,10 +46,11 @@ use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::health::Failing;
 use keeptrusts_webhooks_domain::ids::{
-    AttemptId, DeliveryId, EndpointId, EventId, KeyId, OperationId, OrganizationId,
+    AttemptId, DeliveryId, EndpointId, EventId, KeyId, OperationId, OrganizationId, ReplayId,
 };
 use keeptrusts_webhooks_domain::key::{Key, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream, Version};
+use keeptrusts_webhooks_domain::replay::{Replay, ReplayCursor, ReplaySelection};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, SqlitePool};
 use tokio::sync::mpsc;
@@ -59,6 +61,7 @@ use crate::projection::{CountKey, Missed};
 use crate::query::{
     AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
 };
+use crate::replay::CandidatePage;
 use crate::store::{
     AppendedBatch, AttemptSum, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardState,
     Store, StoreError, Survey, TableVersions, WaitingEndpoints,
@@ -69,6 +72,7 @@ pub use open::{OpenError, SqliteOptions};
 use errors::failed;
 use leases::Leases;
 use lock_file::LockFile;
+use replays::Search;
 use writer::Writer;
 
 /// The log and its projections, in a file.
@@ -350,6 +354,50 @@ impl Store for SqliteStore {
 
     async fn waiting_endpoints(&self, shard: Shard) -> Result<WaitingEndpoints, StoreError> {
         due::endpoints(&self.readers, shard).await
+    }
+
+    async fn replay(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        id: ReplayId,
+    ) -> Result<Option<Replay>, StoreError> {
+        replays::by_id(&self.readers, shard, organization, id).await
+    }
+
+    async fn list_replays(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        endpoint: Option<EndpointId>,
+        before: ReplayId,
+        limit: usize,
+    ) -> Result<Vec<Replay>, StoreError> {
+        replays::list(&self.readers, shard, organization, endpoint, before, limit).await
+    }
+
+    async fn running_replays(
+        &self,
+        shard: Shard,
+        organization: Option<&OrganizationId>,
+        after: ReplayId,
+        limit: usize,
+    ) -> Result<Vec<Replay>, StoreError> {
+        replays::running(&self.readers, shard, organization, after, limit).await
+    }
+
+    async fn replay_candidates(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        selection: &ReplaySelection,
+        before: Position,
+        after: ReplayCursor,
+        limit: usize,
+    ) -> Result<CandidatePage, StoreError> {
+        let now = (self.clock)();
+        let search = Search { shard, organization, selection, before, after, limit, now };
+        replays::candidates(&self.readers, &search).await
     }
 
     async fn table_versions(&self) -> Result<TableVersions, StoreError> {

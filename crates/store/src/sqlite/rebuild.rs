@@ -11,7 +11,7 @@ use crate::projection::{Fold, Touched};
 use crate::store::StoreError;
 
 /// The tables that are nothing but a fold of the log.
-pub(super) const PROJECTIONS: [&str; 10] = [
+pub(super) const PROJECTIONS: [&str; 11] = [
     "endpoints",
     "events",
     "deliveries",
@@ -20,6 +20,7 @@ pub(super) const PROJECTIONS: [&str; 10] = [
     "attempt_counts",
     "failing_endpoints",
     "keys",
+    "replays",
     "channels",
     "notifications",
 ];

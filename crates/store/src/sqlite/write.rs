@@ -15,7 +15,7 @@ use sqlx::SqliteConnection;
 use super::errors::failed;
 use super::notifications::{CHANNELS, NOTIFICATIONS, bind_channel, bind_notification};
 use super::set_statement::{SetStatement, Values};
-use super::{health, number};
+use super::{health, number, replays};
 use crate::operation::{NewBody, Record};
 use crate::projection::{Changes, CountKey, Missed};
 use crate::rows::{Word, duration_micros, event_types_text, micros};
@@ -33,22 +33,24 @@ static BODIES: SetStatement =
     SetStatement::new(4, "INSERT INTO bodies (shard, id, content, expire_time) VALUES {rows}");
 
 static ENDPOINTS: SetStatement = SetStatement::new(
-    24,
+    29,
     "INSERT OR REPLACE INTO endpoints
          (shard, organization_id, endpoint_id, name, url, description, event_types,
           secret_key_id, secret_nonce, secret_ciphertext,
           previous_secret_key_id, previous_secret_nonce, previous_secret_ciphertext,
           previous_secret_expire_time,
           status, status_reason, status_cause, status_delivery_id, status_time, config_version,
-          version, create_time, update_time, delete_time)
+          version, create_time, update_time, delete_time, payload_format, payload_template,
+          routing_key_key_id, routing_key_nonce, routing_key_ciphertext)
      VALUES {rows}",
 );
 
 static EVENTS: SetStatement = SetStatement::new(
-    12,
+    13,
     "INSERT INTO events
          (shard, organization_id, event_id, event_type, event_time, create_time,
-          body_sha256, body_size, idempotency_key, request_sha256, trace_id, publisher)
+          body_sha256, body_size, idempotency_key, request_sha256, trace_id, publisher,
+          position)
      VALUES {rows}",
 );
 
@@ -165,6 +167,7 @@ async fn write_changes(
     health::write(connection, shard, changes).await?;
     let bind = |values: &mut Values, row: &Key| bind_key(values, shard, row);
     KEYS.execute(connection, changes.keys.values(), bind).await?;
+    replays::write(connection, shard, changes.replays.values()).await?;
     let bind = |values: &mut Values, row: &Channel| bind_channel(values, shard, row);
     CHANNELS.execute(connection, changes.channels.values(), bind).await?;
     let bind = |values: &mut Values, row: &Notification| bind_notification(values, shard, row);
@@ -213,6 +216,12 @@ fn bind_endpoint(values: &mut Values, shard: Shard, row: &Endpoint) {
     values.push(micros(row.create_time));
     values.push(micros(row.update_time));
     values.push(row.delete_time.map(micros));
+    let routing_key = row.payload_format.routing_key();
+    values.push(row.payload_format.kind().name());
+    values.push(row.payload_format.template());
+    values.push(routing_key.map(|key| key.key_id.as_str()));
+    values.push(routing_key.map(|key| &key.nonce[..]));
+    values.push(routing_key.map(|key| &key.ciphertext[..]));
 }
 
 fn bind_event(values: &mut Values, shard: Shard, row: &Event) {
@@ -229,6 +238,7 @@ fn bind_event(values: &mut Values, shard: Shard, row: &Event) {
     values.push(idempotency.map(|idempotency| &idempotency.request_sha256[..]));
     values.push(row.trace_id.map(|trace_id| trace_id.to_string()));
     values.push(row.publisher.as_str());
+    values.push(row.position.0);
 }
 
 fn bind_delivery(values: &mut Values, shard: Shard, row: &Delivery) {

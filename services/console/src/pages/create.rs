@@ -4,14 +4,17 @@ use askama::Template;
 use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect};
 use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_domain::payload_format::PayloadKind;
 use keeptrusts_webhooks_domain::secret::Secret;
 use tonic::Status;
 
 use super::form::{Category, EndpointForm, Errors, categories};
+use super::payload::{self, FormatChoice, Preview};
 use super::{Page, Visit, render};
 use crate::fields::Fields;
 use crate::session::random;
 use crate::trouble::Trouble;
+use crate::view::Choice;
 use crate::view::endpoint::EndpointView;
 use crate::view::frame::{Frame, Section};
 
@@ -21,6 +24,9 @@ struct ConfigurationStep {
     frame: Frame,
     form: EndpointForm,
     errors: Errors,
+    formats: Vec<FormatChoice>,
+    previewed: Vec<Choice>,
+    preview: Option<Preview>,
 }
 
 #[derive(Template)]
@@ -58,7 +64,7 @@ const SNIPPETS: [Snippet; 3] = [
 
 pub(crate) async fn show(visit: Visit) -> Page {
     let form = EndpointForm { secret: generated(), ..EndpointForm::default() };
-    configuration_step(&visit, form, Errors::default())
+    configuration_step(&visit, form, Errors::default()).await
 }
 
 pub(crate) async fn submit(visit: Visit, fields: Fields) -> Page {
@@ -66,7 +72,7 @@ pub(crate) async fn submit(visit: Visit, fields: Fields) -> Page {
         Ok(event_types) => event_types,
         Err(status) => {
             let form = EndpointForm::read(&fields, &[]);
-            return configuration_step(&visit, form, Errors::of_status(status)?);
+            return configuration_step(&visit, form, Errors::of_status(status)?).await;
         }
     };
     let mut form = EndpointForm::read(&fields, event_types);
@@ -74,16 +80,25 @@ pub(crate) async fn submit(visit: Visit, fields: Fields) -> Page {
     match fields.get("action") {
         "generate" => {
             form.secret = generated();
-            return configuration_step(&visit, form, errors);
+            return configuration_step(&visit, form, errors).await;
         }
-        "back" => return configuration_step(&visit, form, errors),
+        "back" => return configuration_step(&visit, form, errors).await,
+        "preview" => {
+            let preview = payload::preview(&visit, &form.payload, &mut errors).await?;
+            return configuration_page(&visit, form, errors, preview).await;
+        }
         _ => {}
     }
     // On the second step too: its hidden fields may have been changed.
     form.check_configuration(&mut errors);
     form.check_secret(&mut errors);
+    form.payload.check(false, &mut errors);
+    if errors.is_empty() && form.payload.kind == PayloadKind::Custom {
+        // A template that fails is told here, and not at the end of the second step.
+        payload::preview(&visit, &form.payload, &mut errors).await?;
+    }
     if !errors.is_empty() {
-        return configuration_step(&visit, form, errors);
+        return configuration_step(&visit, form, errors).await;
     }
     match fields.get("action") {
         "select-all" => {
@@ -108,6 +123,9 @@ async fn create(visit: &Visit, form: EndpointForm, event_types: &[v1::EventType]
         description: form.description.clone(),
         event_types: form.event_types.iter().cloned().collect(),
         secret: form.secret.clone(),
+        payload_format: form.payload.format().into(),
+        payload_template: form.payload.sent_template(),
+        routing_key: form.payload.sent_routing_key(),
         ..Default::default()
     };
     // Goes on if the browser does not wait: the secret of what was created must be kept.
@@ -123,7 +141,9 @@ async fn create(visit: &Visit, form: EndpointForm, event_types: &[v1::EventType]
     match creating.await.map_err(|_| Trouble::Internal)? {
         Ok(id) => Ok(Redirect::to(&format!("/webhooks/{id}/created")).into_response()),
         Err(status) => match Errors::of_status(status)? {
-            errors if errors.is_about_configuration() => configuration_step(visit, form, errors),
+            errors if errors.is_about_configuration() => {
+                configuration_step(visit, form, errors).await
+            }
             errors => event_types_step(visit, form, errors, event_types),
         },
     }
@@ -147,9 +167,29 @@ async fn show_secret(visit: &Visit, id: &str, title: fn(&str) -> String) -> Page
     render(&SecretPage { frame, title, endpoint, secret, snippets: SNIPPETS })
 }
 
-fn configuration_step(visit: &Visit, form: EndpointForm, errors: Errors) -> Page {
+async fn configuration_step(visit: &Visit, form: EndpointForm, errors: Errors) -> Page {
+    configuration_page(visit, form, errors, None).await
+}
+
+async fn configuration_page(
+    visit: &Visit,
+    form: EndpointForm,
+    errors: Errors,
+    preview: Option<Preview>,
+) -> Page {
+    // Without them there is nothing to choose a preview from, and the form is as good as before.
+    let event_types = visit.event_types().await.unwrap_or_default();
+    let previewed = previewed(event_types, &form.payload.preview_of);
     let (frame, code) = (visit.frame(Section::Webhooks), errors.status_code());
-    Ok((code, render(&ConfigurationStep { frame, form, errors })?).into_response())
+    let formats = form.payload.choices();
+    let page = ConfigurationStep { frame, form, errors, formats, previewed, preview };
+    Ok((code, render(&page)?).into_response())
+}
+
+/// The samples that a preview can be made of.
+pub(crate) fn previewed(event_types: &[v1::EventType], chosen: &str) -> Vec<Choice> {
+    let names = event_types.iter().map(|event_type| event_type.name.as_str());
+    names.chain(["webhook.test"]).map(|name| Choice::new(name, name, chosen)).collect()
 }
 
 fn event_types_step(

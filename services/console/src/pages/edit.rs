@@ -9,13 +9,14 @@ use http::StatusCode;
 use keeptrusts_webhooks_contracts::v1;
 use tonic::Code;
 
-use super::create::generated;
+use super::create::{generated, previewed};
 use super::form::{Category, EndpointForm, Errors, categories};
+use super::payload::{self, FormatChoice, Preview};
 use super::{Page, Visit, render};
 use crate::fields::Fields;
 use crate::notices::{Notice, Tone};
-use crate::view::Choice;
 use crate::view::frame::{Frame, Section};
+use crate::view::{self, Choice};
 
 #[derive(Template)]
 #[template(path = "edit.html")]
@@ -28,6 +29,9 @@ struct EditPage {
     errors: Errors,
     categories: Vec<Category>,
     overlaps: Vec<Choice>,
+    formats: Vec<FormatChoice>,
+    previewed: Vec<Choice>,
+    preview: Option<Preview>,
     /// What somebody else has changed meanwhile, as it stands now.
     conflict: Option<Vec<Difference>>,
 }
@@ -46,7 +50,7 @@ const DEFAULT_OVERLAP: &str = "24";
 pub(crate) async fn show(visit: Visit, Path(endpoint): Path<String>) -> Page {
     let endpoint = visit.organization().endpoint(&endpoint).await?;
     let form = EndpointForm::of(&endpoint);
-    let typed = Typed { form, overlap: DEFAULT_OVERLAP.to_owned() };
+    let typed = Typed { form, overlap: DEFAULT_OVERLAP.to_owned(), preview: None };
     page(&visit, &endpoint, typed, Errors::default(), None).await
 }
 
@@ -55,6 +59,8 @@ struct Typed {
     /// With an empty secret, the one that there is stays.
     form: EndpointForm,
     overlap: String,
+    /// What was asked to be shown.
+    preview: Option<Preview>,
 }
 
 pub(crate) async fn submit(visit: Visit, Path(id): Path<String>, fields: Fields) -> Page {
@@ -63,6 +69,7 @@ pub(crate) async fn submit(visit: Visit, Path(id): Path<String>, fields: Fields)
     let mut typed = Typed {
         form: EndpointForm::read(&fields, event_types),
         overlap: fields.get("overlap").to_owned(),
+        preview: None,
     };
     let mut errors = Errors::default();
     let is_finished = match fields.get("action") {
@@ -74,11 +81,17 @@ pub(crate) async fn submit(visit: Visit, Path(id): Path<String>, fields: Fields)
             typed.form.secret = generated();
             false
         }
+        "preview" => {
+            typed.preview = payload::preview(&visit, &typed.form.payload, &mut errors).await?;
+            false
+        }
         // "save", and Enter in a field.
         _ => {
             typed.form.check_configuration(&mut errors);
             typed.form.check_event_types(&mut errors);
             typed.form.check_secret(&mut errors);
+            // Whether there is a routing key that can stay, the service knows.
+            typed.form.payload.check(true, &mut errors);
             errors.is_empty()
         }
     };
@@ -88,6 +101,8 @@ pub(crate) async fn submit(visit: Visit, Path(id): Path<String>, fields: Fields)
         url: typed.form.url.clone(),
         description: typed.form.description.clone(),
         event_types: typed.form.event_types.iter().cloned().collect(),
+        payload_format: typed.form.payload.format().into(),
+        payload_template: typed.form.payload.sent_template(),
         // The one that the form was opened with: a change since then is noticed.
         etag: fields.get("etag").to_owned(),
         ..Default::default()
@@ -95,7 +110,10 @@ pub(crate) async fn submit(visit: Visit, Path(id): Path<String>, fields: Fields)
     if !is_finished {
         return page(&visit, &opened, typed, errors, None).await;
     }
-    let saved = match organization.update_endpoint(opened.clone()).await {
+    let saved = match organization
+        .update_endpoint(opened.clone(), typed.form.payload.sent_routing_key())
+        .await
+    {
         Ok(saved) => saved,
         Err(status) if status.code() == Code::Aborted => {
             // The page has the new etag now: whoever saves again has seen what it replaces.
@@ -144,6 +162,9 @@ async fn page(
         title: endpoint.name.clone(),
         etag: endpoint.etag.clone(),
         categories: categories(event_types, &typed.form.event_types),
+        formats: typed.form.payload.choices(),
+        previewed: previewed(event_types, &typed.form.payload.preview_of),
+        preview: typed.preview,
         form: typed.form,
         errors,
         overlaps: overlaps.to_vec(),
@@ -161,6 +182,12 @@ fn differences(form: &EndpointForm, current: &v1::Endpoint) -> Vec<Difference> {
         ("URL", form.url.clone(), current.url.clone()),
         ("Description", form.description.clone(), current.description.clone()),
         ("Event types", typed_events.join(", "), current_events.join(", ")),
+        (
+            "Payload format",
+            view::payload::name(form.payload.kind).to_owned(),
+            view::payload::name(view::payload::kind_of(current)).to_owned(),
+        ),
+        ("Template", form.payload.sent_template(), current.payload_template.clone()),
     ];
     let different = pairs.into_iter().filter(|(_, typed, current)| typed != current);
     different.map(|(field, _, current)| Difference { field, current }).collect()

@@ -10,7 +10,7 @@ use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::access::Permission;
 use tonic::{Code, Status};
 
-use super::{Page, Parameters, Visit, render};
+use super::{Page, Parameters, Visit, render, replay};
 use crate::fields::Fields;
 use crate::notices::{Notice, Tone};
 use crate::services::Organization;
@@ -21,10 +21,12 @@ use crate::view::endpoint::EndpointView;
 use crate::view::filter::LogFilter;
 use crate::view::frame::{Frame, Section};
 use crate::view::paging::{Paging, address};
+use crate::view::replay::{Progress, ReplayForm};
 use crate::view::time::duration_of;
 
 pub(crate) const LOG_PAGE_SIZE: i32 = 25;
 const RECENT_DELIVERIES: i32 = 5;
+const RECENT_REPLAYS: i32 = 3;
 
 #[derive(Template)]
 #[template(path = "endpoint.html")]
@@ -42,6 +44,9 @@ struct EndpointPage {
     paging: Paging,
     /// Where new attempts are told; only on the log's first page.
     live: Option<String>,
+    replays: Vec<Progress>,
+    /// Where the failed deliveries that match the filter are retried.
+    retry_matching: Option<String>,
 }
 
 struct WindowLink {
@@ -95,10 +100,11 @@ pub(crate) async fn show(
 ) -> Page {
     let organization = visit.organization();
     let window = Window::named(&filter.window);
-    let (summary, recent, log, event_types) = try_join!(
+    let (summary, recent, log, replays, event_types) = try_join!(
         Summary::read(&organization, &id, window),
         recent_deliveries(&organization, &id),
         organization.attempts(filter.attempts(&id, LOG_PAGE_SIZE)),
+        organization.newest_replays(&id, RECENT_REPLAYS),
         visit.event_types(),
     )?;
     let path = format!("/webhooks/{}", summary.endpoint.id);
@@ -130,9 +136,24 @@ pub(crate) async fn show(
             "#delivery-log",
         ),
         live,
+        replays: replays.iter().map(|replay| Progress::of(replay, may_send)).collect(),
+        retry_matching: filter
+            .can_match_failures()
+            .then(|| matching_failures(&filter).address(&summary.endpoint.id)),
         filter,
         summary,
     })
+}
+
+/// A replay of what has failed of the entries that a filter shows.
+fn matching_failures(filter: &LogFilter) -> ReplayForm {
+    ReplayForm {
+        scope: "failed".to_owned(),
+        event_type: filter.event_type.clone(),
+        from: filter.from.clone(),
+        to: filter.to.clone(),
+        ..ReplayForm::default()
+    }
 }
 
 pub(crate) async fn test(visit: Visit, Path(id): Path<String>) -> Page {
@@ -169,10 +190,14 @@ fn tested_notice(tested: &v1::SendTestResponse) -> Notice {
 }
 
 pub(crate) async fn enable(visit: Visit, Path(id): Path<String>, fields: Fields) -> Page {
-    let enabled = visit.organization().enable(&id).await;
-    let told = enabled.map(|endpoint| {
-        Notice::new(Tone::Good, format!("{} is enabled: deliveries go on.", endpoint.name))
-    });
+    let told = match visit.organization().enable(&id).await {
+        Ok(endpoint) => {
+            let text = format!("{} is enabled: deliveries go on.", endpoint.name);
+            let missed = replay::missed_notice(&visit, &endpoint).await;
+            Ok(missed.unwrap_or_else(|| Notice::new(Tone::Good, text)))
+        }
+        Err(status) => Err(status),
+    };
     visit.tell(told, back(&id, &fields).as_str())
 }
 

@@ -13,6 +13,7 @@ use keeptrusts_webhooks_domain::violation::Violation;
 use tonic::Status;
 use tonic_types::StatusExt;
 
+use super::payload::PayloadForm;
 use crate::fields::Fields;
 use crate::trouble::{SERVICE_AWAY, Trouble};
 
@@ -24,6 +25,7 @@ pub(crate) struct EndpointForm {
     pub(crate) description: String,
     pub(crate) secret: String,
     pub(crate) event_types: BTreeSet<String>,
+    pub(crate) payload: PayloadForm,
 }
 
 impl EndpointForm {
@@ -39,6 +41,7 @@ impl EndpointForm {
             description: fields.get("description").replace("\r\n", "\n"),
             secret: fields.get("secret").to_owned(),
             event_types: fields.all("event_types").chain(whole).map(str::to_owned).collect(),
+            payload: PayloadForm::read(fields),
         }
     }
 
@@ -53,6 +56,7 @@ impl EndpointForm {
             description: endpoint.description.clone(),
             secret: String::new(),
             event_types: endpoint.event_types.iter().cloned().collect(),
+            payload: PayloadForm::of(endpoint),
         }
     }
 
@@ -98,12 +102,15 @@ pub(crate) struct Errors {
 impl Errors {
     /// The fields of the API that our forms have, and what they are called there; what else a
     /// service may complain about has no place beside a field.
-    const FIELDS: [(&str, &str); 12] = [
+    const FIELDS: [(&str, &str); 15] = [
         ("name", "name"),
         ("url", "url"),
         ("description", "description"),
         ("secret", "secret"),
         ("event_types", "event_types"),
+        ("payload_format", "payload_format"),
+        ("payload_template", "payload_template"),
+        ("routing_key", "routing_key"),
         ("role", "role"),
         ("time_to_live", "life"),
         ("recipients", "recipients"),
@@ -184,7 +191,7 @@ impl Errors {
         self.fields.entry(field.to_owned()).or_insert(sentence);
     }
 
-    fn add_all(&mut self, violations: impl IntoIterator<Item = Violation>) {
+    pub(crate) fn add_all(&mut self, violations: impl IntoIterator<Item = Violation>) {
         for Violation { field, description } in violations {
             let sentence = format!("{} {description}.", label(&field));
             self.add(&field, sentence);
@@ -199,11 +206,13 @@ fn label(field: &str) -> &str {
         "url" => "URL",
         "description" => "Description",
         "secret" => "Secret",
+        "payload_format" => "Format",
+        "payload_template" => "Template",
+        "routing_key" => "Routing key",
         "role" => "Role",
         "life" => "Its life",
         "event_types" | "subscriptions" => "The selection",
         "recipients" => "An address",
-        "routing_key" => "Integration key",
         "endpoint_ids" => "An id",
         other => other,
     }
@@ -228,7 +237,7 @@ pub(crate) fn categories(
 ) -> Vec<Category> {
     let mut categories: Vec<Category> = Vec::new();
     for event_type in event_types {
-        let v1::EventType { name, category, description } = event_type.clone();
+        let v1::EventType { name, category, description, sample_data_json: _ } = event_type.clone();
         if categories.last().is_none_or(|last| last.name != category) {
             categories.push(Category { name: category, event_types: Vec::new() });
         }
@@ -320,6 +329,7 @@ mod tests {
             name: name.to_owned(),
             category: category.to_owned(),
             description: String::new(),
+            sample_data_json: String::new(),
         };
         [("a.one", "A"), ("a.two", "A"), ("b.one", "B")].map(event_type).into()
     }

@@ -11,6 +11,8 @@ pub(crate) mod events;
 mod form;
 pub(crate) mod health;
 pub(crate) mod keys;
+mod payload;
+pub(crate) mod replay;
 pub(crate) mod sign_in;
 pub(crate) mod webhooks;
 

@@ -112,6 +112,7 @@ pub(crate) struct AuditRow {
     pub(crate) delivery_id: String,
     pub(crate) event_id: String,
     pub(crate) key_id: String,
+    pub(crate) replay_id: String,
     pub(crate) channel_id: String,
     pub(crate) changes: Vec<v1::AuditChange>,
 }
@@ -130,6 +131,7 @@ impl AuditRow {
             delivery_id: entry.delivery_id,
             event_id: entry.event_id,
             key_id: entry.key_id,
+            replay_id: entry.replay_id,
             channel_id: entry.channel_id,
             changes: entry.changes,
         }

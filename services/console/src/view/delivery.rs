@@ -175,6 +175,12 @@ impl Text {
         Text { raw: shown.to_owned(), pretty, whole_bytes, whole }
     }
 
+    /// All of a text that has no page of its own.
+    pub(crate) fn complete(body: &str) -> Text {
+        let pretty = super::json::indented(body, usize::MAX);
+        Text { raw: body.to_owned(), pretty, whole_bytes: None, whole: String::new() }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.raw.is_empty()
     }

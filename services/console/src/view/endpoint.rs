@@ -4,6 +4,7 @@ use keeptrusts_webhooks_contracts::v1;
 
 use super::Badge;
 use super::chart::Statistics;
+use super::payload;
 use super::time::Moment;
 
 /// The words of [`v1::EndpointStatus`], as filters have them.
@@ -31,6 +32,9 @@ pub(crate) struct EndpointView {
     pub(crate) url: String,
     pub(crate) description: String,
     pub(crate) event_types: Vec<String>,
+    pub(crate) payload_format: &'static str,
+    /// Empty unless the format is a template.
+    pub(crate) payload_template: String,
     pub(crate) status: Badge,
     pub(crate) is_disabled: bool,
     pub(crate) status_reason: String,
@@ -48,6 +52,8 @@ impl EndpointView {
     pub(crate) fn of(endpoint: v1::Endpoint) -> EndpointView {
         EndpointView {
             status: status(endpoint.status()),
+            payload_format: payload::name(payload::kind_of(&endpoint)),
+            payload_template: endpoint.payload_template.clone(),
             is_disabled: endpoint.status() == v1::EndpointStatus::Disabled,
             status_reason: endpoint.status_reason,
             status_time: Moment::of(endpoint.status_time.as_ref()),

@@ -49,6 +49,13 @@ impl LogFilter {
         [&self.outcome, &self.event_type, &self.from, &self.to].iter().any(|text| !text.is_empty())
     }
 
+    /// Whether it is a choice among which there may be failed deliveries.
+    pub(crate) fn can_match_failures(&self) -> bool {
+        self.is_filtered()
+            && self.complaint().is_none()
+            && matches!(self.outcome.as_str(), "" | "failed")
+    }
+
     /// What of it cannot be read, for the person who typed it.
     pub(crate) fn complaint(&self) -> Option<&'static str> {
         if !self.event_type.is_empty() && self.event_type.parse::<EventType>().is_err() {
@@ -193,5 +200,19 @@ mod tests {
         assert!(!complaint("2026-04-23T10:30", ""));
         assert!(complaint("2026-04-23T10:30", "2026-04-23T10:30"));
         assert!(complaint("soon", ""));
+    }
+
+    #[test]
+    fn what_failed_can_be_retried_together_where_a_filter_may_show_some_of_it() {
+        let filter = |outcome: &str, event_type: &str| LogFilter {
+            outcome: outcome.to_owned(),
+            event_type: event_type.to_owned(),
+            ..LogFilter::default()
+        };
+        assert!(filter("failed", "").can_match_failures());
+        assert!(filter("", "policy.block").can_match_failures());
+        assert!(!filter("delivered", "policy.block").can_match_failures());
+        assert!(!filter("", "").can_match_failures(), "nothing is chosen");
+        assert!(!filter("failed", "policy.x").can_match_failures());
     }
 }

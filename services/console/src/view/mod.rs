@@ -11,6 +11,8 @@ pub(crate) mod health;
 pub(crate) mod json;
 pub(crate) mod key;
 pub(crate) mod paging;
+pub(crate) mod payload;
+pub(crate) mod replay;
 pub(crate) mod time;
 
 /// A word of state and how it looks.

@@ -6,8 +6,10 @@
 mod cancel;
 mod health;
 mod notify;
+mod outgoing;
 mod receiver;
 mod record;
+mod replay;
 mod request;
 mod retention;
 mod route;
@@ -24,6 +26,7 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, OperationId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
+use keeptrusts_webhooks_domain::replay::Replay;
 use keeptrusts_webhooks_store::keyring::Keyring;
 use keeptrusts_webhooks_store::projection::Fold;
 use keeptrusts_webhooks_store::{Clock, Log, StoreError, new_ulid};
@@ -115,7 +118,7 @@ async fn abort_at_expiry(shard: Arc<Shard>) {
 
 async fn work_while_leased(shard: &Arc<Shard>) {
     let mut backoff = Backoff::default();
-    let Prepared { router, scheduler, notify, checkpoint } = loop {
+    let Prepared { router, scheduler, replays, notify, checkpoint } = loop {
         match prepare(shard).await {
             Ok(prepared) => break prepared,
             Err(error) => {
@@ -130,14 +133,17 @@ async fn work_while_leased(shard: &Arc<Shard>) {
     let (to_schedule, scheduled) = mpsc::channel(STAGE_CAPACITY);
     let (to_record, outcomes) = mpsc::channel(STAGE_CAPACITY);
     let (to_advance, progress) = mpsc::channel(STAGE_CAPACITY);
+    let (to_replay, replays_changed) = mpsc::channel(STAGE_CAPACITY);
     let mut stages = JoinSet::new();
     let (to_notify, happened) = mpsc::channel(STAGE_CAPACITY);
-    let route = route::Route::new(Arc::clone(shard), router, checkpoint, to_schedule, to_notify);
+    let next = route::NextStages { to_schedule, to_replay, to_notify };
+    let route = route::Route::new(Arc::clone(shard), router, checkpoint, next);
     stages.spawn(route.run());
     stages.spawn(notify.run(happened));
     let advance = (to_advance.clone(), progress);
     stages.spawn(schedule::run(Arc::clone(shard), scheduler, scheduled, advance, to_record));
     stages.spawn(record::run(Arc::clone(shard), outcomes, to_advance));
+    stages.spawn(replay::run(Arc::clone(shard), replays, replays_changed));
     stages.spawn(retention::run(Arc::clone(shard)));
     while let Some(ended) = stages.join_next().await {
         if let Err(error) = ended {
@@ -155,6 +161,7 @@ const STAGE_CAPACITY: usize = 1_024;
 struct Prepared {
     router: Router,
     scheduler: Scheduler,
+    replays: Vec<Replay>,
     notify: Notify,
     checkpoint: Position,
 }
@@ -189,8 +196,9 @@ async fn prepare(shard: &Arc<Shard>) -> Result<Prepared, StoreError> {
     for (endpoint_id, due_time) in waiting.endpoints {
         scheduler.found_waiting(endpoint_id, due_time);
     }
+    let replays = replay::left_behind(shard, checkpoint).await?;
     let notify = notify::prepare(shard, checkpoint, &changed.channels).await?;
-    Ok(Prepared { router, scheduler, notify, checkpoint })
+    Ok(Prepared { router, scheduler, replays, notify, checkpoint })
 }
 
 const ENDPOINTS_PER_PAGE: usize = 500;
@@ -261,9 +269,14 @@ pub(crate) struct Backoff {
 
 impl Backoff {
     pub(crate) async fn wait(&mut self) {
+        tokio::time::sleep(self.next()).await;
+    }
+
+    /// How long the next wait is, for those who have something else to do meanwhile.
+    pub(crate) fn next(&mut self) -> Duration {
         let wait = Duration::from_millis(50).saturating_mul(1 << self.waits.min(6));
         self.waits += 1;
-        tokio::time::sleep(wait.min(Duration::from_secs(2))).await;
+        wait.min(Duration::from_secs(2))
     }
 
     pub(crate) fn reset(&mut self) {

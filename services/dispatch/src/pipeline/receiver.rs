@@ -1,13 +1,14 @@
-//! What sending to an endpoint takes: its address and its secrets.
+//! What sending to an endpoint takes: its address, its secrets and its format.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use http::Uri;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
 use keeptrusts_webhooks_domain::ids::EndpointId;
 use keeptrusts_webhooks_domain::secret::{SealedSecret, Secret};
+use keeptrusts_webhooks_formats::{FormatError, Formatter};
 use keeptrusts_webhooks_store::keyring::{DataKeys, KeyProblem};
 
 /// An endpoint as the sender sees it.
@@ -15,6 +16,8 @@ pub(crate) struct Receiver {
     pub(crate) endpoint: Endpoint,
     /// None: the URL cannot be requested, which its check at creation should have prevented.
     pub(crate) uri: Option<Uri>,
+    /// Made at the first attempt: most endpoints are not sent to for long, and all are in memory.
+    formatter: OnceLock<Result<Formatter, FormatError>>,
 }
 
 /// The secrets that sign at a time: the current one, and the previous one if it still does.
@@ -25,7 +28,15 @@ pub(crate) struct Secrets {
 
 impl Receiver {
     pub(crate) fn new(endpoint: Endpoint) -> Receiver {
-        Receiver { uri: endpoint.url.parse().ok(), endpoint }
+        Receiver { uri: endpoint.url.parse().ok(), endpoint, formatter: OnceLock::new() }
+    }
+
+    /// The endpoint's format, compiled once. A template that cannot be compiled has been saved by
+    /// a version that had another template engine.
+    pub(crate) fn formatter(&self) -> Result<&Formatter, FormatError> {
+        let compiled =
+            self.formatter.get_or_init(|| Formatter::compile(&self.endpoint.payload_format));
+        compiled.as_ref().map_err(Clone::clone)
     }
 
     /// Opens the secrets for one request. They are not kept: an endpoint may not be sent to for

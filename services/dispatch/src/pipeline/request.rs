@@ -8,22 +8,24 @@ use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_domain::signing::{keeptrusts_signature, standard_signature};
 use keeptrusts_webhooks_domain::trace::TraceContext;
 
+use super::outgoing::Outgoing;
 use super::receiver::Secrets;
 
 pub(crate) const AGENT: &str = concat!("Keeptrusts-Webhooks/", env!("CARGO_PKG_VERSION"));
 
-/// The headers of one attempt at `body`, signed at `now` with the current secret and, during
+/// The headers of one attempt, whose body is signed at `now` with the current secret and, during
 /// a rotation's overlap, with the previous one.
 pub(crate) fn headers(
     delivery: &Delivery,
     number: u32,
-    body: &[u8],
+    outgoing: &Outgoing,
     secrets: &Secrets,
     trace: Option<TraceContext>,
     now: Timestamp,
 ) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let body = &outgoing.body[..];
+    headers.insert(CONTENT_TYPE, outgoing.content_type.clone());
     headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
     let mut put = |name: &'static str, value: String| {
         // Ids, digits, hex and base64: always fit for a header.

@@ -23,10 +23,18 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::notify::{Happening, ToNotify};
 use super::receiver::Receiver;
+use super::replay::{self, ToReplay};
 use super::router::Router;
-use super::schedule::ToSchedule;
+use super::schedule::{Resumed, ToSchedule};
 use super::{Backoff, RECORDS_PER_READ, Shard, told};
 use crate::metrics;
+
+/// The stages that hear of what the log says.
+pub(crate) struct NextStages {
+    pub(crate) to_schedule: mpsc::Sender<ToSchedule>,
+    pub(crate) to_replay: mpsc::Sender<ToReplay>,
+    pub(crate) to_notify: mpsc::Sender<ToNotify>,
+}
 
 /// The stage's state.
 pub(crate) struct Route {
@@ -34,8 +42,7 @@ pub(crate) struct Route {
     router: Router,
     /// What has been acted on, as the shard's row has it.
     checkpoint: Position,
-    to_schedule: mpsc::Sender<ToSchedule>,
-    to_notify: mpsc::Sender<ToNotify>,
+    next: NextStages,
     /// Channels may hear of these; nobody has been told yet.
     happened: Vec<Happening>,
     /// Decided, not yet appended.
@@ -52,6 +59,13 @@ struct Decided {
     start: Timestamp,
 }
 
+/// What records say of deliveries that the scheduler must know.
+#[derive(Default)]
+struct Found {
+    scheduled: Vec<(Delivery, Position)>,
+    resumed: Vec<Resumed>,
+}
+
 /// The pipeline ends: it was stopped, or the lease is lost.
 struct Ended;
 
@@ -60,11 +74,10 @@ impl Route {
         shard: Arc<Shard>,
         router: Router,
         checkpoint: Position,
-        to_schedule: mpsc::Sender<ToSchedule>,
-        to_notify: mpsc::Sender<ToNotify>,
+        next: NextStages,
     ) -> Route {
         let (happened, decided) = (Vec::new(), Vec::new());
-        Route { shard, router, checkpoint, to_schedule, to_notify, happened, decided }
+        Route { shard, router, checkpoint, next, happened, decided }
     }
 
     pub(crate) async fn run(mut self) {
@@ -90,7 +103,7 @@ impl Route {
     }
 
     async fn act_on(&mut self, records: &[Arc<Record>]) -> Result<(), Ended> {
-        let mut scheduled = Vec::new();
+        let mut found = Found::default();
         for record in records {
             self.happened.extend(Happening::of(record));
             match (&record.fact, record.stream) {
@@ -99,21 +112,41 @@ impl Route {
                     self.decided.push(decided);
                 }
                 (Fact::DeliveriesScheduled(_), _)
-                | (Fact::Delivery(DeliveryFact::TestRequested { .. }), _) => {
+                | (Fact::Delivery(DeliveryFact::TestRequested { .. }), _)
+                | (Fact::Delivery(DeliveryFact::Replayed { .. }), _) => {
                     let deliveries = scheduled_deliveries(record);
-                    scheduled.extend(deliveries.map(|delivery| (delivery, record.position)));
+                    found.scheduled.extend(deliveries.map(|delivery| (delivery, record.position)));
                 }
                 (Fact::Endpoint(_), Stream::Endpoint(id)) => self.note_endpoint(id, record).await?,
+                (
+                    Fact::Delivery(DeliveryFact::Resumed { endpoint_id, .. }),
+                    Stream::Delivery(delivery_id),
+                ) => {
+                    found.resumed.push(Resumed {
+                        organization_id: record.organization_id.clone(),
+                        endpoint_id: *endpoint_id,
+                        delivery_id,
+                        due_time: record.recorded_at,
+                    });
+                }
                 (Fact::Delivery(DeliveryFact::RetryRequested), Stream::Delivery(id)) => {
                     // In its turn: the scheduler must know of a delivery before it changes.
-                    self.pass_on_scheduled(&mut scheduled).await?;
+                    self.pass_on_found(&mut found).await?;
                     self.note_retry(id, record).await?;
                 }
                 (Fact::Delivery(DeliveryFact::CancelRequested), Stream::Delivery(id)) => {
                     // In its turn: what comes before it is appended before it.
                     self.append_decided().await?;
-                    self.pass_on_scheduled(&mut scheduled).await?;
+                    self.pass_on_found(&mut found).await?;
                     self.cancel(id, record).await?;
+                }
+                (Fact::Replay(fact), Stream::Replay(id)) if replay::is_news(fact) => {
+                    // What was accepted before it is routed, so that no event that the replay
+                    // finds gets a delivery from the router as well.
+                    self.append_decided().await?;
+                    let organization_id = record.organization_id.clone();
+                    let changed = ToReplay::Changed { organization_id, replay_id: id };
+                    self.next.to_replay.send(changed).await.map_err(|_| Ended)?;
                 }
                 (Fact::Channel(_), Stream::Channel(id)) => {
                     // In its turn: what comes before it is told to the channels as they stood.
@@ -130,7 +163,7 @@ impl Route {
                 _ => {}
             }
         }
-        self.pass_on_scheduled(&mut scheduled).await?;
+        self.pass_on_found(&mut found).await?;
         self.append_decided().await
     }
 
@@ -175,6 +208,7 @@ impl Route {
         let receiver = Receiver::new(endpoint);
         let availability = receiver.availability();
         self.shard.receivers.put(receiver);
+        self.next.to_replay.send(ToReplay::EndpointChanged).await.map_err(|_| Ended)?;
         self.pass_on(ToSchedule::Availability(id, availability)).await
     }
 
@@ -258,7 +292,7 @@ impl Route {
     }
 
     async fn pass_on_to_notify(&self, message: ToNotify) -> Result<(), Ended> {
-        self.to_notify.send(message).await.map_err(|_| Ended)
+        self.next.to_notify.send(message).await.map_err(|_| Ended)
     }
 
     async fn wait_or_end(&self, error: AppendError, backoff: &mut Backoff) -> Result<(), Ended> {
@@ -320,17 +354,19 @@ impl Route {
         }
     }
 
-    async fn pass_on_scheduled(
-        &self,
-        scheduled: &mut Vec<(Delivery, Position)>,
-    ) -> Result<(), Ended> {
-        match std::mem::take(scheduled) {
-            none if none.is_empty() => Ok(()),
-            some => self.pass_on(ToSchedule::Scheduled(some)).await,
+    /// What was scheduled first: whatever was resumed has been scheduled before.
+    async fn pass_on_found(&self, found: &mut Found) -> Result<(), Ended> {
+        let Found { scheduled, resumed } = std::mem::take(found);
+        if !scheduled.is_empty() {
+            self.pass_on(ToSchedule::Scheduled(scheduled)).await?;
         }
+        if !resumed.is_empty() {
+            self.pass_on(ToSchedule::Resumed(resumed)).await?;
+        }
+        Ok(())
     }
 
     async fn pass_on(&self, message: ToSchedule) -> Result<(), Ended> {
-        self.to_schedule.send(message).await.map_err(|_| Ended)
+        self.next.to_schedule.send(message).await.map_err(|_| Ended)
     }
 }

@@ -9,7 +9,7 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Position;
-use keeptrusts_webhooks_store::DuePage;
+use keeptrusts_webhooks_store::{DueKey, DuePage};
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
@@ -24,8 +24,19 @@ pub(crate) enum ToSchedule {
     Scheduled(Vec<(Delivery, Position)>),
     /// Something other than an attempt happened to a delivery.
     Changed { organization_id: OrganizationId, endpoint_id: EndpointId, delivery_id: DeliveryId },
+    /// Replays have begun the schedules of deliveries anew.
+    Resumed(Vec<Resumed>),
     /// An endpoint changed.
     Availability(EndpointId, Availability),
+}
+
+/// A delivery whose schedule has begun anew.
+pub(crate) struct Resumed {
+    pub(crate) organization_id: OrganizationId,
+    pub(crate) endpoint_id: EndpointId,
+    pub(crate) delivery_id: DeliveryId,
+    /// When it is due.
+    pub(crate) due_time: Timestamp,
 }
 
 /// What the database answered.
@@ -145,6 +156,18 @@ impl Schedule {
                 }
                 self.scheduler.changed(&organization_id, endpoint_id, delivery_id);
             }
+            ToSchedule::Resumed(deliveries) => {
+                let mut gone = HashSet::new();
+                for Resumed { organization_id, endpoint_id, delivery_id, due_time } in deliveries {
+                    self.newest_record = self.newest_record.max(due_time);
+                    if self.availability(endpoint_id).is_gone() {
+                        gone.insert(endpoint_id);
+                    }
+                    let key = DueKey { due_time, delivery_id };
+                    self.scheduler.resumed(&organization_id, endpoint_id, key);
+                }
+                gone.into_iter().for_each(|endpoint_id| self.cancel_waiting(endpoint_id));
+            }
             ToSchedule::Availability(endpoint_id, availability) => {
                 self.set_availability(endpoint_id, availability);
             }
@@ -202,13 +225,7 @@ impl Schedule {
         self.spawn(cancel::cancel_waiting(Arc::clone(&self.shard), endpoint_id));
     }
 
-    fn fetch(
-        &self,
-        endpoint_id: EndpointId,
-        fetch_id: u64,
-        after: keeptrusts_webhooks_store::DueKey,
-        limit: usize,
-    ) {
+    fn fetch(&self, endpoint_id: EndpointId, fetch_id: u64, after: DueKey, limit: usize) {
         let (shard, answers) = (Arc::clone(&self.shard), self.answers.clone());
         self.spawn(async move {
             let number = shard.lease.shard();

@@ -244,6 +244,30 @@ impl Scheduler {
         }
     }
 
+    /// A replay has begun a delivery's schedule anew: it is due, as its row says.
+    ///
+    /// It is left to the database, to be fetched together with what comes after it: a replay
+    /// resumes many, and to read each of them would cost a query each.
+    pub fn resumed(
+        &mut self,
+        organization_id: &OrganizationId,
+        endpoint_id: EndpointId,
+        key: DueKey,
+    ) {
+        let queue = self.queues.entry(endpoint_id).or_default();
+        let delivery_id = key.delivery_id;
+        if queue.in_flight.contains_key(&delivery_id) || queue.reloading.contains_key(&delivery_id)
+        {
+            // What becomes of it then may be of before.
+            return self.changed(organization_id, endpoint_id, delivery_id);
+        }
+        // While it is paused, all of it is in the database anyway.
+        if !queue.paused {
+            queue.leave_to_database(just_before(key), key.due_time);
+        }
+        self.give_turn(endpoint_id);
+    }
+
     /// The answer to [`Effect::Reload`]: the row as it stands.
     pub fn reloaded(&mut self, delivery: Delivery) {
         let (endpoint_id, delivery_id) = (delivery.endpoint_id, delivery.id);

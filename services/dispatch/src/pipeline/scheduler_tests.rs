@@ -192,6 +192,19 @@ fn a_delivery_that_changed_in_flight_is_read_again_when_its_attempt_has_ended() 
 }
 
 #[test]
+fn deliveries_that_are_resumed_are_fetched_together_and_not_one_by_one() {
+    let mut scheduler = Scheduler::new(LIMITS, Position(0));
+    for number in 1..=100 {
+        let delivery_id = DeliveryId::new(Ulid(number));
+        let key = DueKey { due_time: at(5), delivery_id };
+        scheduler.resumed(&organization(), endpoint(1), key);
+    }
+    let effects = scheduler.poll(at(5));
+    let [Effect::Fetch { after, .. }] = effects[..] else { panic!("one fetch, not {effects:?}") };
+    assert!(after < DueKey { due_time: at(5), delivery_id: DeliveryId::new(Ulid(1)) });
+}
+
+#[test]
 fn a_record_that_the_database_had_already_shown_schedules_nothing_again() {
     let mut scheduler = Scheduler::new(LIMITS, Position(0));
     scheduler.found_waiting(endpoint(1), at(0));
@@ -240,11 +253,18 @@ struct World {
     position: i64,
     rows: BTreeMap<DeliveryId, Delivery>,
     in_flight: HashMap<DeliveryId, Delivery>,
+    /// Deliveries after outcomes that are committed, of which the scheduler has not heard.
+    untold: Vec<Delivery>,
     /// Answers that have been read from the database but not delivered.
     answers: Vec<Answer>,
     /// Records that the tail of the log has not come to.
-    untailed: Vec<(Delivery, Position)>,
+    untailed: Vec<Untailed>,
     attempts: usize,
+}
+
+enum Untailed {
+    Scheduled(Delivery, Position),
+    Resumed(EndpointId, DueKey),
 }
 
 enum Answer {
@@ -258,8 +278,10 @@ enum Step {
     Tail,
     End { which: usize, health: Health },
     Finish { which: usize, again: Option<i64> },
+    Tell,
     Answer { which: usize },
     AskForRetry { which: usize },
+    Resume { which: usize },
     Pass { seconds: i64 },
     Restart,
 }
@@ -272,6 +294,7 @@ impl World {
             position: 0,
             rows: BTreeMap::new(),
             in_flight: HashMap::new(),
+            untold: Vec::new(),
             answers: Vec::new(),
             untailed: Vec::new(),
             attempts: 0,
@@ -320,11 +343,30 @@ impl World {
                 let id = self.position as u128;
                 let delivery = delivery(id, endpoint(number), at(self.now + delay));
                 self.rows.insert(delivery.id, delivery.clone());
-                self.untailed.push((delivery, Position(self.position)));
+                self.untailed.push(Untailed::Scheduled(delivery, Position(self.position)));
+            }
+            Step::Resume { which } => {
+                // A manual attempt may be under way, or yet to come.
+                let ended = self.rows.values_mut().filter(|row| row.next_attempt_time.is_none());
+                let mut ended: Vec<_> = ended.collect();
+                let count = ended.len().max(1);
+                let Some(row) = ended.get_mut(which % count) else { return };
+                self.position += 1;
+                row.version = row.version.next();
+                row.next_attempt_time = Some(at(self.now));
+                let key = DueKey { due_time: at(self.now), delivery_id: row.id };
+                self.untailed.push(Untailed::Resumed(row.endpoint_id, key));
             }
             Step::Tail => {
-                for (delivery, position) in self.untailed.drain(..) {
-                    self.scheduler.scheduled(delivery, position);
+                for record in self.untailed.drain(..) {
+                    match record {
+                        Untailed::Scheduled(delivery, position) => {
+                            self.scheduler.scheduled(delivery, position);
+                        }
+                        Untailed::Resumed(endpoint_id, key) => {
+                            self.scheduler.resumed(&organization(), endpoint_id, key);
+                        }
+                    }
                 }
             }
             Step::End { which, health } => {
@@ -344,10 +386,15 @@ impl World {
                     if sent.retry_request_time.is_some() {
                         row.retry_request_time = None;
                     }
-                    row.next_attempt_time = again.map(|delay| at(self.now + delay));
-                    let row = row.clone();
-                    self.scheduler.finished(row);
+                    // A manual attempt leaves the schedule as it is, which may have begun anew.
+                    if sent.next_attempt_time.is_some() {
+                        row.next_attempt_time = again.map(|delay| at(self.now + delay));
+                    }
+                    self.untold.push(row.clone());
                 }
+            }
+            Step::Tell => {
+                self.untold.drain(..).for_each(|delivery| self.scheduler.finished(delivery));
             }
             Step::Answer { which } => {
                 if !self.answers.is_empty() {
@@ -384,6 +431,7 @@ impl World {
     /// Another owner begins with what is in the database.
     fn restart(&mut self) {
         self.in_flight.clear();
+        self.untold.clear();
         self.answers.clear();
         self.scheduler = Scheduler::new(LIMITS, Position(self.position));
         let mut earliest = BTreeMap::new();
@@ -408,6 +456,7 @@ impl World {
             while !self.in_flight.is_empty() {
                 self.step(Step::Finish { which: 0, again: None });
             }
+            self.step(Step::Tell);
             if self.rows.values().all(|row| row.due_time().is_none()) {
                 return;
             }
@@ -430,8 +479,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(which, health)| Step::End { which, health }),
         6 => (any::<usize>(), prop_oneof![2 => Just(None), 1 => (0..20_i64).prop_map(Some)])
             .prop_map(|(which, again)| Step::Finish { which, again }),
+        6 => Just(Step::Tell),
         4 => any::<usize>().prop_map(|which| Step::Answer { which }),
         1 => any::<usize>().prop_map(|which| Step::AskForRetry { which }),
+        2 => any::<usize>().prop_map(|which| Step::Resume { which }),
         2 => (0..10_i64).prop_map(|seconds| Step::Pass { seconds }),
         1 => Just(Step::Restart),
     ];

@@ -17,6 +17,7 @@ use keeptrusts_webhooks_store::keyring::{DataKeys, KeyProblem};
 use keeptrusts_webhooks_store::{BodyId, new_ulid};
 use tokio::sync::mpsc;
 
+use super::outgoing::Outgoing;
 use super::record::{Attempted, Outcome, Progress};
 use super::{Backoff, Shard, request};
 use crate::metrics::{self, AttemptResult};
@@ -106,19 +107,22 @@ async fn attempt(
     let trace = delivery.attempt_trace(number);
 
     let mut request_headers = HeaderMap::new();
-    let sent = match (&receiver.uri, receiver.secrets(start_time, keys)) {
-        (Some(uri), Ok(secrets)) => {
+    let outgoing = Outgoing::of(&receiver, &delivery, body, keys);
+    let sent = match (&receiver.uri, receiver.secrets(start_time, keys), &outgoing) {
+        (Some(uri), Ok(secrets), Ok(outgoing)) => {
             request_headers =
-                request::headers(&delivery, number, &body, &secrets, trace, start_time);
+                request::headers(&delivery, number, outgoing, &secrets, trace, start_time);
             drop(secrets);
             // The last moment to notice that this process was frozen past its lease.
             if !shard.lease.is_valid() {
                 return None;
             }
+            let body = outgoing.body.clone();
             Ok(shard.transport.post(uri, request_headers.clone(), body).await)
         }
-        (None, _) => Err("the endpoint's URL cannot be requested: edit it"),
-        (_, Err(problem)) => Err(cannot_sign(&receiver.endpoint, &problem)),
+        (None, _, _) => Err("the endpoint's URL cannot be requested: edit it"),
+        (_, Err(problem), _) => Err(cannot_sign(&receiver.endpoint, &problem)),
+        (_, _, Err(reason)) => Err(reason.as_str()),
     };
     let end_time = (shard.clock)();
     let judged = match sent {
@@ -127,11 +131,17 @@ async fn attempt(
     };
     let Judged { verdict, result, duration, status_code, response_headers, response_body } = judged;
     metrics::attempted(result, trigger, duration);
-    let exchange = Exchange {
+    let mut exchange = Exchange {
         request_headers: listed(&request_headers),
         response_headers: listed(&response_headers),
         response_body: response_body.to_vec(),
+        request_body: None,
     };
+    match outgoing {
+        Ok(outgoing) => outgoing.mask(&mut exchange),
+        // There is no body, not even the event's.
+        Err(_) => exchange.request_body = Some(Vec::new()),
+    }
     let exchange = keeptrusts_webhooks_contracts::log_codec::encode_exchange(&exchange);
     let made = AttemptMade {
         id: AttemptId::new(new_ulid(start_time)),

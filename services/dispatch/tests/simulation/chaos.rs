@@ -14,6 +14,7 @@ use keeptrusts_webhooks_domain::endpoint::{EndpointCommand, EndpointStatus};
 use keeptrusts_webhooks_domain::fact::DeliveryFact;
 use keeptrusts_webhooks_domain::ids::{EndpointId, EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Position;
+use keeptrusts_webhooks_domain::replay::{ReplayScope, ReplayState};
 
 use crate::world::{Answer, EVENT_TYPE, Random, World, hours, minutes, seconds};
 
@@ -97,7 +98,8 @@ impl Chaos {
             35..50 => self.change_receiver(),
             50..60 => self.ask(DeliveryFact::RetryRequested).await,
             60..66 => self.ask(DeliveryFact::CancelRequested).await,
-            66..74 => self.disable_or_enable().await,
+            66..72 => self.disable_or_enable().await,
+            72..74 => self.replay_or_cancel().await,
             74..77 => self.create_endpoint().await,
             77..80 => self.delete_endpoint().await,
             _ if self.processes.is_empty() => self.disturb_the_process().await,
@@ -168,6 +170,21 @@ impl Chaos {
             false => EndpointCommand::Enable,
         };
         _ = self.world.try_command(id, command).await;
+    }
+
+    async fn replay_or_cancel(&mut self) {
+        let replays = self.world.replays().await;
+        if self.random.chance(20)
+            && let Some(replay) = self.random.pick(&replays)
+        {
+            _ = self.world.try_cancel_replay(replay.id).await;
+            return;
+        }
+        let Some(id) = self.pick_endpoint() else { return };
+        let scopes = [ReplayScope::Missed, ReplayScope::Failed, ReplayScope::All];
+        let scope = self.random.pick(&scopes).expect("there are some");
+        let selection = self.world.selection(id, scope);
+        _ = self.world.try_replay(selection, 1 + self.random.below(50) as u32).await;
     }
 
     async fn create_endpoint(&mut self) {
@@ -251,6 +268,10 @@ impl Chaos {
         }
         // The longest wait of the schedule, and more.
         self.world.pass(hours(13)).await;
+        for id in self.endpoints.keys() {
+            self.world.replay(*id, ReplayScope::All).await;
+        }
+        self.world.pass(minutes(5)).await;
         // One more event for everybody: whoever was degraded is shown to be well.
         for organization in self.world.organizations.clone() {
             let published = self.world.try_publish(&organization, EVENT_TYPE).await;
@@ -269,7 +290,26 @@ impl Chaos {
         for id in self.endpoints.keys() {
             assert_eq!(self.world.status(*id).await, EndpointStatus::Active, "{id}");
         }
+        self.check_replays(&deliveries).await;
         self.world.assert_tables_match_the_log().await;
+    }
+
+    /// In the end everything was replayed: each endpoint has got every event of its organization,
+    /// each as one delivery.
+    async fn check_replays(&self, deliveries: &[Delivery]) {
+        for replay in self.world.replays().await {
+            assert_ne!(replay.state, ReplayState::Running, "{replay:?}");
+        }
+        for id in self.endpoints.keys() {
+            let organization = self.world.look_at_endpoint(*id).await.organization_id;
+            let accepted = self.world.events_of(&organization).await;
+            let mut delivered = BTreeSet::new();
+            for delivery in deliveries.iter().filter(|delivery| delivery.endpoint_id == *id) {
+                assert_eq!(delivery.state, DeliveryState::Delivered, "{delivery:?}");
+                assert!(delivered.insert(delivery.event_id), "two of one event: {delivery:?}");
+            }
+            assert_eq!(delivered, accepted, "{id}");
+        }
     }
 
     /// Invariants 1, 2 and 6.

@@ -116,6 +116,7 @@ async fn tell(platform: &Platform, receiver: &Receiver, key: &Token) -> Result<(
             description: "everything that the demo publishes".to_owned(),
             event_types: EVENTS.map(|(event_type, _)| event_type.to_owned()).to_vec(),
             secret: String::new(),
+            ..Default::default()
         })
         .await?
         .into_inner();

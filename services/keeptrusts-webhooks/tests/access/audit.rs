@@ -12,7 +12,10 @@ use crate::platform::{Backend, Database, Server, on_both_backends};
 
 const PLANTED: &str = "planted-secret-0123456789abcdef";
 
-on_both_backends!(everything_that_people_do_is_in_the_trail_and_no_secret_is);
+on_both_backends!(
+    everything_that_people_do_is_in_the_trail_and_no_secret_is,
+    a_replay_and_its_end_are_in_the_trail_of_their_endpoint,
+);
 
 async fn list(
     caller: &Caller,
@@ -44,6 +47,7 @@ async fn everything_that_people_do_is_in_the_trail_and_no_secret_is(backend: Bac
             paths: vec!["url".to_owned(), "secret".to_owned()],
         }),
         secret: PLANTED.to_owned(),
+        ..Default::default()
     };
     acme.endpoints().update_endpoint(update).await.expect("updated");
     let reveal =
@@ -153,4 +157,50 @@ async fn everything_that_people_do_is_in_the_trail_and_no_secret_is(backend: Bac
         (platforms[0].actor.as_str(), platforms[0].action()),
         ("bootstrap", AuditAction::KeyCreated)
     );
+}
+
+async fn a_replay_and_its_end_are_in_the_trail_of_their_endpoint(backend: Backend) {
+    let database = Database::new(backend).await;
+    let server = Server::all_in_one(&database).start().await;
+    let first = Caller::first(&server);
+    let acme = server.client("acme");
+    for _ in 0..5 {
+        acme.publish("user.invited", "{}").await;
+    }
+    let endpoint = acme.create_endpoint("https://receiver.invalid/", &["user.invited"]).await;
+    let request = v1::ReplayEventsRequest {
+        organization_id: acme.organization(),
+        endpoint_id: endpoint.id.clone(),
+        scope: v1::ReplayScope::All.into(),
+        deliveries_per_second: 1,
+        ..Default::default()
+    };
+    let counted = v1::ReplayEventsRequest { validate_only: true, ..request.clone() };
+    acme.dispatch().replay_events(counted).await.expect("counted");
+    let begun = acme.dispatch().replay_events(request).await.expect("begun").into_inner();
+    let replay_id = begun.replay.expect("a replay").id;
+    let (organization_id, replay) = (acme.organization(), replay_id.clone());
+    let request = v1::CancelReplayRequest { organization_id, replay_id: replay };
+    acme.dispatch().cancel_replay(request).await.expect("cancelled");
+
+    let of_endpoint = v1::ListAuditEntriesRequest {
+        organization_id: acme.organization(),
+        endpoint_id: endpoint.id.clone(),
+        ..Default::default()
+    };
+    let trail = list(&first, of_endpoint.clone()).await.entries;
+    let actions: Vec<_> = trail.iter().map(v1::AuditEntry::action).collect();
+    let expected =
+        [AuditAction::ReplayCancelled, AuditAction::ReplayRequested, AuditAction::EndpointCreated];
+    assert_eq!(actions, expected, "what was only counted is not in it, nor what dispatch did");
+    for entry in &trail[..2] {
+        assert_eq!((&entry.replay_id, &entry.endpoint_id), (&replay_id, &endpoint.id));
+        assert_eq!(entry.address, "127.0.0.1");
+    }
+    let fields: Vec<_> = trail[1].changes.iter().map(|change| change.field.as_str()).collect();
+    let expected = ["scope", "event_types", "deliveries_per_second", "matched_count"];
+    assert_eq!(fields, expected);
+    let only =
+        v1::ListAuditEntriesRequest { action: AuditAction::ReplayRequested.into(), ..of_endpoint };
+    assert_eq!(list(&first, only).await.entries, trail[1..2]);
 }

@@ -92,6 +92,9 @@ fn rules() -> Vec<Rule> {
             organization_id: org, endpoint_id: endpoint,
         };
         "EndpointService/ListEndpoints" "A-VF" true ListEndpointsRequest { organization_id: org };
+        "EndpointService/PreviewPayload" "A-VF" true PreviewPayloadRequest {
+            organization_id: org, event_type: |_| "user.invited".to_owned(),
+        };
         "EndpointService/UpdateEndpoint" "A--F" true UpdateEndpointRequest {
             organization_id: org,
             endpoint: |things| Some(v1::Endpoint {
@@ -183,6 +186,20 @@ fn rules() -> Vec<Rule> {
         };
         "DispatchService/GetHealthSummary" "A-VF" true GetHealthSummaryRequest {
             organization_id: org,
+        };
+        "DispatchService/ReplayEvents" "A--F" true ReplayEventsRequest {
+            organization_id: org, endpoint_id: endpoint,
+            scope: |_| v1::ReplayScope::Missed.into(),
+        };
+        "DispatchService/GetReplay" "A-VF" true GetReplayRequest {
+            organization_id: org, replay_id: |_| "rpl_00000000000000000000000009".to_owned(),
+        };
+        "DispatchService/ListReplays" "A-VF" true ListReplaysRequest { organization_id: org };
+        "DispatchService/CancelReplay" "A--F" true CancelReplayRequest {
+            organization_id: org, replay_id: |_| "rpl_00000000000000000000000009".to_owned(),
+        };
+        "DispatchService/WatchReplay" "A-VF" true WatchReplayRequest {
+            organization_id: org, replay_id: |_| "rpl_00000000000000000000000009".to_owned(),
         };
         "AccessService/CreateKey" "A---" true CreateKeyRequest {
             organization_id: org, name: |_| "n".to_owned(), role: |_| v1::Role::Viewer.into(),

@@ -95,7 +95,7 @@ async fn without_scripts_every_kind_of_channel_can_be_created() {
     for (kind, label, value) in [
         ("slack", "Webhook URL", stage.receiver.url(SECRET_PATH)),
         ("teams", "Webhook URL", stage.receiver.url("/workflows/1")),
-        ("pagerduty", "Integration key", "0123456789abcdef0123456789abcdef".to_owned()),
+        ("pagerduty", "Routing key", "0123456789abcdef0123456789abcdef".to_owned()),
         ("webhook", "URL", stage.receiver.url("/hook")),
     ] {
         stage.open(&format!("/channels/new?kind={kind}")).await;

@@ -5,11 +5,13 @@ use keeptrusts_webhooks_domain::endpoint::{
 };
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
+use keeptrusts_webhooks_domain::payload_format::{PayloadChange, PayloadKind, RoutingKey};
 use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_domain::violation::Violation;
 
 use crate::api::Violations;
 use crate::api::fields::id;
+use crate::api::payload_format::{kind, optional_routing_key};
 use crate::v1;
 
 /// UpdateEndpoint. None: stays as it is.
@@ -31,6 +33,8 @@ pub struct UpdateEndpoint {
     pub event_types: Option<Vec<EventType>>,
     /// Its secret.
     pub secret: Option<Secret>,
+    /// In which form it wants its events.
+    pub payload: PayloadChange<RoutingKey>,
 }
 
 impl TryFrom<v1::UpdateEndpointRequest> for UpdateEndpoint {
@@ -62,8 +66,23 @@ impl TryFrom<v1::UpdateEndpointRequest> for UpdateEndpoint {
             .then(|| check_event_types("endpoint.event_types", &endpoint.event_types));
         let event_types = violations.check_all(event_types.transpose());
         let secret = violations.check(mask.secret.then(|| new_secret(request.secret)).transpose());
+        let format = endpoint.payload_format;
+        let payload_kind = violations.check(mask.payload_format.kind(format));
+        let routing_key = mask.routing_key.then(|| new_routing_key(request.routing_key));
+        let routing_key = violations.check(routing_key.transpose());
+        let payload_template = mask.payload_template.then_some(endpoint.payload_template);
+        // `*` with a format that has no template is not a template that is emptied.
+        let payload_template = payload_template
+            .filter(|template| !(template.is_empty() && mask.payload_format == Named::Implied));
+        let payload = match (payload_kind, routing_key) {
+            (Some(kind), Some(routing_key)) => {
+                Some(PayloadChange { kind, template: payload_template, routing_key })
+            }
+            _ => None,
+        };
 
-        match (organization_id, endpoint_id, name, url, description, event_types, secret) {
+        let both = secret.zip(payload);
+        match (organization_id, endpoint_id, name, url, description, event_types, both) {
             (
                 Some(organization_id),
                 Some(endpoint_id),
@@ -71,7 +90,7 @@ impl TryFrom<v1::UpdateEndpointRequest> for UpdateEndpoint {
                 Some(url),
                 Some(description),
                 Some(event_types),
-                Some(secret),
+                Some((secret, payload)),
             ) => Ok(UpdateEndpoint {
                 organization_id,
                 endpoint_id,
@@ -81,6 +100,7 @@ impl TryFrom<v1::UpdateEndpointRequest> for UpdateEndpoint {
                 description,
                 event_types,
                 secret,
+                payload,
             }),
             _ => Err(violations),
         }
@@ -96,6 +116,36 @@ fn new_secret(text: String) -> Result<Secret, Violation> {
     Secret::new(text)
 }
 
+fn new_routing_key(text: String) -> Result<RoutingKey, Violation> {
+    let description = "is required when update_mask names it";
+    let missing = || Violation::new("routing_key", description);
+    optional_routing_key(text)?.ok_or_else(missing)
+}
+
+/// Whether the payload format is to be replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Named {
+    #[default]
+    No,
+    /// It is one of all, or there is no mask: by the one that is given, if one is.
+    Implied,
+    /// By the one that is given.
+    Yes,
+}
+
+impl Named {
+    fn kind(self, format: i32) -> Result<Option<PayloadKind>, Violation> {
+        let field = "endpoint.payload_format";
+        match (self, kind(field, format)?) {
+            (Named::No, _) => Ok(None),
+            (Named::Yes, None) => {
+                Err(Violation::new(field, "is required when update_mask names it"))
+            }
+            (Named::Yes | Named::Implied, kind) => Ok(kind),
+        }
+    }
+}
+
 /// Which fields are to be replaced.
 #[derive(Default)]
 struct Mask {
@@ -104,6 +154,9 @@ struct Mask {
     description: bool,
     event_types: bool,
     secret: bool,
+    payload_format: Named,
+    payload_template: bool,
+    routing_key: bool,
 }
 
 impl Mask {
@@ -124,19 +177,28 @@ impl Mask {
                 "description" => mask.description = true,
                 "event_types" => mask.event_types = true,
                 "secret" => mask.secret = true,
+                "payload_format" => mask.payload_format = Named::Yes,
+                "payload_template" => mask.payload_template = true,
+                "routing_key" => mask.routing_key = true,
                 "*" => {
-                    let secret = mask.secret;
+                    let Mask { secret, routing_key, payload_format, .. } = mask;
                     mask = Mask {
                         name: true,
                         url: true,
                         description: true,
                         event_types: true,
                         secret,
+                        payload_format: match payload_format {
+                            Named::Yes => Named::Yes,
+                            Named::No | Named::Implied => Named::Implied,
+                        },
+                        payload_template: true,
+                        routing_key,
                     };
                 }
                 _ => violations.push(Violation::new(
                     format!("update_mask.paths[{index}]"),
-                    "cannot be updated; name, url, description, event_types, secret and * can",
+                    "cannot be updated; name, url, description, event_types, payload_format, payload_template, secret, routing_key and * can",
                 )),
             }
         }
@@ -153,6 +215,9 @@ impl Mask {
             description: endpoint.is_some_and(|endpoint| given(&endpoint.description)),
             event_types: endpoint.is_some_and(|endpoint| !endpoint.event_types.is_empty()),
             secret: given(&request.secret),
+            payload_format: Named::Implied,
+            payload_template: endpoint.is_some_and(|endpoint| given(&endpoint.payload_template)),
+            routing_key: given(&request.routing_key),
         }
     }
 }

@@ -22,8 +22,7 @@ const FILL: &str = "
     INSERT INTO endpoints
     SELECT shard, organization_id, 'ep_!' || i, name, url, description, event_types,
            secret_key_id, secret_nonce, secret_ciphertext, NULL, NULL, NULL, NULL, status,
-           status_reason, status_time, config_version, version, create_time, update_time, NULL,
-           NULL, NULL
+           status_reason, status_time, config_version, version, create_time, update_time, NULL
     FROM (SELECT * FROM endpoints LIMIT 1) AS one, generate_series(1, 20000) AS i;
     INSERT INTO events
     SELECT shard, organization_id, 'evt_!' || i, event_type, event_time, create_time,

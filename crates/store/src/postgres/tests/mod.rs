@@ -3,6 +3,7 @@
 
 mod crashes;
 mod growth;
+mod migrating;
 mod opening;
 mod proxy;
 mod sharing;

@@ -6,6 +6,7 @@ mod beside;
 mod crashes;
 mod erasing;
 mod failures;
+mod migrating;
 mod opening;
 mod plans;
 

@@ -1,12 +1,15 @@
 //! How SQLite means to run the statements: each by the index that was made for it.
 
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId};
+use keeptrusts_webhooks_domain::log::Position;
+use keeptrusts_webhooks_domain::replay::{ReplayCursor, ReplayScope, ReplaySelection};
 use sqlx::{AssertSqlSafe, Row};
 use tempfile::TempDir;
 
 use super::open;
 use crate::conformance::given::*;
 use crate::query::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter};
+use crate::sqlite::replays::Search;
 use crate::sqlite::{SqliteStore, data_keys, lists, load, log_reads};
 
 /// The steps of a statement's plan.
@@ -94,5 +97,39 @@ async fn lists_are_read_from_the_index_that_their_filter_begins_with() {
     for (sql, step) in lists {
         // The whole plan is this one step: nothing is sorted afterwards.
         assert_eq!(plan(&store, &sql).await, [format!("SEARCH {step}")], "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_replay_looks_at_is_read_from_one_index_and_the_rest_looked_up() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let store = open(&folder.path().join("webhooks.db")).await;
+    let us = organization();
+    for (scope, index) in [
+        (ReplayScope::Missed, "missed_events USING PRIMARY KEY (shard=? AND endpoint_id=?"),
+        (ReplayScope::Failed, "attempts USING INDEX attempts_endpoint (shard=? AND endpoint_id=?"),
+        (ReplayScope::All, "events USING PRIMARY KEY (shard=? AND organization_id=?"),
+    ] {
+        let selection = ReplaySelection {
+            start_time: Some(time("2026-04-23T10:30:00Z")),
+            event_types: vec![EVENT_TYPE],
+            ..replay_selection(EndpointId::MIN, scope)
+        };
+        let search = Search {
+            shard: SHARD,
+            organization: &us,
+            selection: &selection,
+            before: Position(9),
+            after: ReplayCursor::start(scope),
+            limit: 10,
+            now: time("2026-04-23T10:30:00Z"),
+        };
+        let steps = plan(&store, &search.sql().into_string()).await;
+        assert!(
+            steps.iter().any(|step| step.starts_with(&format!("SEARCH {index}"))),
+            "{steps:#?}"
+        );
+        let scans: Vec<_> = steps.iter().filter(|step| step.starts_with("SCAN ")).collect();
+        assert_eq!(scans, ["SCAN seen"], "{steps:#?}");
     }
 }

@@ -14,15 +14,17 @@ use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::health::Failing;
 use keeptrusts_webhooks_domain::ids::{
-    AttemptId, DeliveryId, EndpointId, EventId, KeyId, OperationId, OrganizationId,
+    AttemptId, DeliveryId, EndpointId, EventId, KeyId, OperationId, OrganizationId, ReplayId,
 };
 use keeptrusts_webhooks_domain::key::{Key, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream, Version};
+use keeptrusts_webhooks_domain::replay::{Replay, ReplayCursor, ReplaySelection};
 use keeptrusts_webhooks_store::memory::MemoryStore;
 use keeptrusts_webhooks_store::projection::{CountKey, Missed};
 use keeptrusts_webhooks_store::query::{
     AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
 };
+use keeptrusts_webhooks_store::replay::CandidatePage;
 use keeptrusts_webhooks_store::{
     Appended, AppendedBatch, AttemptSum, BodyId, Clock, DueKey, DuePage, ErasedBodies, Lease,
     Operation, RebuildDifference, Record, Refusal, ShardState, Store, StoreError, Survey,
@@ -413,6 +415,52 @@ impl Store for Connection {
 
     async fn table_versions(&self) -> Result<TableVersions, StoreError> {
         self.call("table_versions", self.database().table_versions()).await
+    }
+
+    async fn replay(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        id: ReplayId,
+    ) -> Result<Option<Replay>, StoreError> {
+        self.call("replay", self.database().replay(shard, organization, id)).await
+    }
+
+    async fn list_replays(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        endpoint: Option<EndpointId>,
+        before: ReplayId,
+        limit: usize,
+    ) -> Result<Vec<Replay>, StoreError> {
+        let work = self.database().list_replays(shard, organization, endpoint, before, limit);
+        self.call("list_replays", work).await
+    }
+
+    async fn running_replays(
+        &self,
+        shard: Shard,
+        organization: Option<&OrganizationId>,
+        after: ReplayId,
+        limit: usize,
+    ) -> Result<Vec<Replay>, StoreError> {
+        let work = self.database().running_replays(shard, organization, after, limit);
+        self.call("running_replays", work).await
+    }
+
+    async fn replay_candidates(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        selection: &ReplaySelection,
+        before: Position,
+        after: ReplayCursor,
+        limit: usize,
+    ) -> Result<CandidatePage, StoreError> {
+        let database = self.database();
+        let work = database.replay_candidates(shard, organization, selection, before, after, limit);
+        self.call("replay_candidates", work).await
     }
 
     async fn count_waiting(&self, shard: Shard) -> Result<u64, StoreError> {

@@ -11,6 +11,7 @@ mod network;
 mod notices;
 mod power;
 mod random;
+mod replaying;
 mod telling;
 mod weather;
 mod writing;

@@ -11,6 +11,7 @@ use keeptrusts_webhooks_domain::ids::{
     DeliveryId, EndpointId, EventId, OperationId, OrganizationId,
 };
 use keeptrusts_webhooks_domain::log::Stream;
+use keeptrusts_webhooks_domain::payload_format::{PayloadChange, PayloadFormat};
 use keeptrusts_webhooks_store::{
     AppendError, Appended, BodyId, Expected, KeyStore, NewBody, NewRecord, Operation, Refusal,
     new_ulid,
@@ -56,6 +57,7 @@ impl World {
             description: String::new(),
             event_types: vec![event_type],
             secret,
+            payload_format: PayloadFormat::Keeptrusts,
         });
         let record = NewRecord {
             stream: Stream::Endpoint(id),
@@ -160,7 +162,11 @@ impl World {
     pub(crate) async fn subscribe(&self, endpoint_id: EndpointId, event_type: EventType) {
         let event_types = Some(vec![event_type]);
         let update = EndpointUpdate { event_types, ..EndpointUpdate::default() };
-        self.command(endpoint_id, EndpointCommand::Update(update)).await;
+        self.command(
+            endpoint_id,
+            EndpointCommand::Update { update, payload: PayloadChange::default() },
+        )
+        .await;
     }
 
     pub(crate) async fn ask_for_retry(&self, delivery_id: DeliveryId) {

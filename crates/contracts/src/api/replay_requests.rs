@@ -1,0 +1,229 @@
+//! What DispatchService is asked about replays, checked.
+
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::endpoint::check_event_types;
+use keeptrusts_webhooks_domain::event_type::EventType;
+use keeptrusts_webhooks_domain::ids::{EndpointId, EventId, OrganizationId, ReplayId};
+use keeptrusts_webhooks_domain::limits::{DEFAULT_REPLAY_RATE, MAX_REPLAY_RATE};
+use keeptrusts_webhooks_domain::replay::ReplayScope;
+use keeptrusts_webhooks_domain::violation::Violation;
+
+use super::fields::{id, interval, optional_enum, optional_id};
+use super::{Page, Violations};
+use crate::v1;
+
+/// ReplayEvents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplayEvents {
+    /// Whose.
+    pub organization_id: OrganizationId,
+    /// To whom.
+    pub endpoint_id: EndpointId,
+    /// What.
+    pub scope: ReplayScope,
+    /// Only what happened then or later.
+    pub start_time: Option<Timestamp>,
+    /// Only what happened before. None: now.
+    pub end_time: Option<Timestamp>,
+    /// The first event.
+    pub start_event_id: Option<EventId>,
+    /// The last event.
+    pub end_event_id: Option<EventId>,
+    /// Only these types; sorted, without repetitions. Empty: as the scope has it.
+    pub event_types: Vec<EventType>,
+    /// Whether what was delivered is sent again.
+    pub include_delivered: bool,
+    /// How many deliveries a second: 1 to 5,000.
+    pub deliveries_per_second: u32,
+    /// Whether it is only counted.
+    pub validate_only: bool,
+}
+
+impl TryFrom<v1::ReplayEventsRequest> for ReplayEvents {
+    type Error = Violations;
+
+    fn try_from(request: v1::ReplayEventsRequest) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        let organization_id = violations.check(request.organization_id.parse());
+        let endpoint_id = violations.check(id("endpoint_id", &request.endpoint_id));
+        let scope = violations.check(scope(request.scope));
+        let interval = violations.check_all(interval(request.start_time, request.end_time));
+        let start_event_id =
+            violations.check(optional_id("start_event_id", &request.start_event_id));
+        let end_event_id = violations.check(optional_id("end_event_id", &request.end_event_id));
+        let event_types = violations.check_all(event_types(&request.event_types));
+        let rate = violations.check(rate(request.deliveries_per_second));
+        if request.include_delivered && !matches!(scope, Some(ReplayScope::All) | None) {
+            let description =
+                "is only for the scope ALL: the others are about what was not delivered";
+            violations.check::<()>(Err(Violation::new("include_delivered", description)));
+            return Err(violations);
+        }
+        match (
+            (organization_id, endpoint_id, scope, interval),
+            (start_event_id, end_event_id, event_types, rate),
+        ) {
+            (
+                (Some(organization_id), Some(endpoint_id), Some(scope), Some(interval)),
+                (
+                    Some(start_event_id),
+                    Some(end_event_id),
+                    Some(event_types),
+                    Some(deliveries_per_second),
+                ),
+            ) => Ok(ReplayEvents {
+                organization_id,
+                endpoint_id,
+                scope,
+                start_time: interval.0,
+                end_time: interval.1,
+                start_event_id,
+                end_event_id,
+                event_types,
+                include_delivered: request.include_delivered,
+                deliveries_per_second,
+                validate_only: request.validate_only,
+            }),
+            _ => Err(violations),
+        }
+    }
+}
+
+fn scope(number: i32) -> Result<ReplayScope, Violation> {
+    let scope = optional_enum::<v1::ReplayScope, _>("scope", number)?;
+    scope.ok_or_else(|| Violation::new("scope", "is required: say MISSED, FAILED or ALL"))
+}
+
+/// None is all, unlike in a subscription.
+fn event_types(names: &[String]) -> Result<Vec<EventType>, Vec<Violation>> {
+    if names.is_empty() { Ok(Vec::new()) } else { check_event_types("event_types", names) }
+}
+
+fn rate(deliveries_per_second: i32) -> Result<u32, Violation> {
+    match u32::try_from(deliveries_per_second) {
+        Ok(0) => Ok(DEFAULT_REPLAY_RATE),
+        Ok(rate) if rate <= MAX_REPLAY_RATE => Ok(rate),
+        _ => {
+            let description = "must be from 1 to 5,000; 0 means 100";
+            Err(Violation::new("deliveries_per_second", description))
+        }
+    }
+}
+
+/// One replay of an organization: all that GetReplay, CancelReplay and WatchReplay ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplayRef {
+    /// Whose it is.
+    pub organization_id: OrganizationId,
+    /// Which.
+    pub replay_id: ReplayId,
+}
+
+macro_rules! only_the_replay {
+    ($($request:ident),*) => {
+        $(impl TryFrom<v1::$request> for ReplayRef {
+            type Error = Violations;
+
+            fn try_from(request: v1::$request) -> Result<Self, Violations> {
+                let mut violations = Violations::default();
+                let organization_id = violations.check(request.organization_id.parse());
+                let replay_id = violations.check(id("replay_id", &request.replay_id));
+                match (organization_id, replay_id) {
+                    (Some(organization_id), Some(replay_id)) => {
+                        Ok(ReplayRef { organization_id, replay_id })
+                    }
+                    _ => Err(violations),
+                }
+            }
+        })*
+    };
+}
+
+only_the_replay!(GetReplayRequest, CancelReplayRequest, WatchReplayRequest);
+
+/// ListReplays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListReplays {
+    /// Whose.
+    pub organization_id: OrganizationId,
+    /// Which part of the list.
+    pub page: Page<ReplayId>,
+    /// Only for this endpoint.
+    pub endpoint_id: Option<EndpointId>,
+}
+
+impl TryFrom<v1::ListReplaysRequest> for ListReplays {
+    type Error = Violations;
+
+    fn try_from(request: v1::ListReplaysRequest) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        let organization_id = violations.check(request.organization_id.parse());
+        let page =
+            violations.check_all(Page::of(request.page_size, &request.page_token, ReplayId::MAX));
+        let endpoint_id = violations.check(optional_id("endpoint_id", &request.endpoint_id));
+        match (organization_id, page, endpoint_id) {
+            (Some(organization_id), Some(page), Some(endpoint_id)) => {
+                Ok(ListReplays { organization_id, page, endpoint_id })
+            }
+            _ => Err(violations),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> v1::ReplayEventsRequest {
+        v1::ReplayEventsRequest {
+            organization_id: "acme".to_owned(),
+            endpoint_id: EndpointId::MIN.to_string(),
+            scope: v1::ReplayScope::All.into(),
+            ..v1::ReplayEventsRequest::default()
+        }
+    }
+
+    fn wrong(request: v1::ReplayEventsRequest) -> Vec<String> {
+        let violations = ReplayEvents::try_from(request).expect_err("it is wrong").into_vec();
+        violations.into_iter().map(|violation| violation.field).collect()
+    }
+
+    #[test]
+    fn what_is_left_out_has_its_default() {
+        let replay = ReplayEvents::try_from(request()).expect("it is right");
+        assert_eq!((replay.deliveries_per_second, replay.end_time), (100, None));
+        assert!(replay.event_types.is_empty() && !replay.validate_only);
+    }
+
+    #[test]
+    fn every_wrong_field_is_named() {
+        let all_wrong = v1::ReplayEventsRequest {
+            scope: 9,
+            start_event_id: "evt_1".to_owned(),
+            end_event_id: "dlv_1".to_owned(),
+            event_types: vec!["policy.block".to_owned(), "webhook.test".to_owned()],
+            deliveries_per_second: 5_001,
+            ..v1::ReplayEventsRequest::default()
+        };
+        assert_eq!(
+            wrong(all_wrong),
+            [
+                "organization_id",
+                "endpoint_id",
+                "scope",
+                "start_event_id",
+                "end_event_id",
+                "event_types[1]",
+                "deliveries_per_second"
+            ]
+        );
+        let unspecified = v1::ReplayEventsRequest { scope: 0, ..request() };
+        assert_eq!(wrong(unspecified), ["scope"]);
+        let duplicates_of_failures = v1::ReplayEventsRequest {
+            scope: v1::ReplayScope::Failed.into(),
+            include_delivered: true,
+            ..request()
+        };
+        assert_eq!(wrong(duplicates_of_failures), ["include_delivered"]);
+    }
+}

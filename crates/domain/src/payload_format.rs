@@ -1,0 +1,297 @@
+//! In which form an endpoint's receiver wants its events.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::limits::{MAX_TEMPLATE_BYTES, ROUTING_KEY_CHARS};
+use crate::secret::{SealedSecret, Secret};
+use crate::violation::Violation;
+
+/// A form, without what belongs to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub enum PayloadKind {
+    /// Our own body: `event`, `timestamp` and `data`.
+    #[default]
+    Keeptrusts,
+    /// A message for an incoming webhook of Slack.
+    Slack,
+    /// A card for a Workflows webhook of Microsoft Teams.
+    Teams,
+    /// An alert for PagerDuty's Events API v2.
+    PagerDuty,
+    /// A CloudEvent 1.0 in structured mode.
+    CloudEvents,
+    /// What a template makes of the event.
+    Custom,
+}
+
+impl PayloadKind {
+    /// Every form, in the order in which people are shown them.
+    pub const ALL: [PayloadKind; 6] = [
+        PayloadKind::Keeptrusts,
+        PayloadKind::Slack,
+        PayloadKind::Teams,
+        PayloadKind::PagerDuty,
+        PayloadKind::CloudEvents,
+        PayloadKind::Custom,
+    ];
+
+    /// Its name in tables, forms and the audit trail; it never changes.
+    pub const fn name(self) -> &'static str {
+        match self {
+            PayloadKind::Keeptrusts => "keeptrusts",
+            PayloadKind::Slack => "slack",
+            PayloadKind::Teams => "teams",
+            PayloadKind::PagerDuty => "pagerduty",
+            PayloadKind::CloudEvents => "cloudevents",
+            PayloadKind::Custom => "custom",
+        }
+    }
+}
+
+impl fmt::Display for PayloadKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A text that is not a payload format's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("is not a payload format")]
+pub struct UnknownPayloadKind;
+
+impl FromStr for PayloadKind {
+    type Err = UnknownPayloadKind;
+
+    fn from_str(name: &str) -> Result<Self, UnknownPayloadKind> {
+        PayloadKind::ALL.into_iter().find(|kind| kind.name() == name).ok_or(UnknownPayloadKind)
+    }
+}
+
+/// A form with what belongs to it, and with nothing else. `K` is PagerDuty's routing key: sealed
+/// in the log and the tables, a [`RoutingKey`] in requests, and `()` where it is not to be seen.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum PayloadFormat<K = SealedSecret> {
+    /// Our own body.
+    #[default]
+    Keeptrusts,
+    /// A message for Slack.
+    Slack,
+    /// A card for Microsoft Teams.
+    Teams,
+    /// An alert for PagerDuty.
+    PagerDuty {
+        /// Which service's integration it is for.
+        routing_key: K,
+    },
+    /// A CloudEvent.
+    CloudEvents,
+    /// What a template makes of the event.
+    Custom {
+        /// The template. It has been compiled once, for a check.
+        template: String,
+    },
+}
+
+impl<K> PayloadFormat<K> {
+    /// Which form it is.
+    pub fn kind(&self) -> PayloadKind {
+        match self {
+            PayloadFormat::Keeptrusts => PayloadKind::Keeptrusts,
+            PayloadFormat::Slack => PayloadKind::Slack,
+            PayloadFormat::Teams => PayloadKind::Teams,
+            PayloadFormat::PagerDuty { .. } => PayloadKind::PagerDuty,
+            PayloadFormat::CloudEvents => PayloadKind::CloudEvents,
+            PayloadFormat::Custom { .. } => PayloadKind::Custom,
+        }
+    }
+
+    /// The template of the custom form.
+    pub fn template(&self) -> Option<&str> {
+        match self {
+            PayloadFormat::Custom { template } => Some(template),
+            _ => None,
+        }
+    }
+
+    /// PagerDuty's routing key.
+    pub fn routing_key(&self) -> Option<&K> {
+        match self {
+            PayloadFormat::PagerDuty { routing_key } => Some(routing_key),
+            _ => None,
+        }
+    }
+
+    /// The same without the routing key.
+    pub fn without_key(&self) -> PayloadFormat<()> {
+        match self {
+            PayloadFormat::Keeptrusts => PayloadFormat::Keeptrusts,
+            PayloadFormat::Slack => PayloadFormat::Slack,
+            PayloadFormat::Teams => PayloadFormat::Teams,
+            PayloadFormat::PagerDuty { .. } => PayloadFormat::PagerDuty { routing_key: () },
+            PayloadFormat::CloudEvents => PayloadFormat::CloudEvents,
+            PayloadFormat::Custom { template } => {
+                PayloadFormat::Custom { template: template.clone() }
+            }
+        }
+    }
+
+    /// The same with this in the place of the routing key, if it has one.
+    pub fn with_key<L>(self, key: Option<L>) -> Option<PayloadFormat<L>> {
+        Some(match self {
+            PayloadFormat::Keeptrusts => PayloadFormat::Keeptrusts,
+            PayloadFormat::Slack => PayloadFormat::Slack,
+            PayloadFormat::Teams => PayloadFormat::Teams,
+            PayloadFormat::PagerDuty { .. } => PayloadFormat::PagerDuty { routing_key: key? },
+            PayloadFormat::CloudEvents => PayloadFormat::CloudEvents,
+            PayloadFormat::Custom { template } => PayloadFormat::Custom { template },
+        })
+    }
+}
+
+/// PagerDuty's integration key in clear: 32 letters and digits. Debug prints nothing of it.
+/// <https://developer.pagerduty.com/docs/send-alert-event>
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoutingKey(Secret);
+
+impl RoutingKey {
+    /// Checks that `text` can be one.
+    pub fn new(field: &str, text: String) -> Result<RoutingKey, Violation> {
+        let fits = text.len() == ROUTING_KEY_CHARS
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let violation = || {
+            let description = format!(
+                "must be {ROUTING_KEY_CHARS} letters and digits: the integration key of an Events API v2 integration in PagerDuty"
+            );
+            Violation::new(field, description)
+        };
+        match fits {
+            true => Secret::new(text).map(RoutingKey).map_err(|_| violation()),
+            false => Err(violation()),
+        }
+    }
+
+    /// In the place of a key, where there is none to be shown: asterisks.
+    pub fn stand_in() -> RoutingKey {
+        let asterisks = Secret::new("*".repeat(ROUTING_KEY_CHARS));
+        RoutingKey(asterisks.expect("as long as a secret may be"))
+    }
+
+    /// A key that was opened.
+    pub fn opened(secret: Secret) -> RoutingKey {
+        RoutingKey(secret)
+    }
+
+    /// For sealing, and for the body that PagerDuty is sent.
+    pub fn secret(&self) -> &Secret {
+        &self.0
+    }
+}
+
+/// What a request says of an endpoint's payload format; None: nothing, so that it stays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PayloadChange<K = SealedSecret> {
+    /// The form.
+    pub kind: Option<PayloadKind>,
+    /// The template; empty: none.
+    pub template: Option<String>,
+    /// PagerDuty's routing key.
+    pub routing_key: Option<K>,
+}
+
+impl<K> Default for PayloadChange<K> {
+    fn default() -> Self {
+        PayloadChange { kind: None, template: None, routing_key: None }
+    }
+}
+
+/// What the fields are called in the request that is judged.
+#[derive(Debug, Clone, Copy)]
+pub struct PayloadFields {
+    /// The template's.
+    pub template: &'static str,
+    /// The routing key's.
+    pub routing_key: &'static str,
+}
+
+impl PayloadFields {
+    /// As CreateEndpoint and PreviewPayload have them.
+    pub const TOP: PayloadFields =
+        PayloadFields { template: "payload_template", routing_key: "routing_key" };
+    /// As UpdateEndpoint has them.
+    pub const IN_ENDPOINT: PayloadFields =
+        PayloadFields { template: "endpoint.payload_template", routing_key: "routing_key" };
+}
+
+impl<K: Clone> PayloadChange<K> {
+    /// The format after the change. Every form has what it needs, and nothing is given to a form
+    /// that has no use for it: what somebody meant by that would be lost.
+    pub fn resolve(
+        self,
+        current: &PayloadFormat<K>,
+        fields: PayloadFields,
+    ) -> Result<PayloadFormat<K>, Vec<Violation>> {
+        let kind = self.kind.unwrap_or(current.kind());
+        let given_template = self.template.clone().filter(|template| !template.is_empty());
+        let mut violations = Vec::new();
+        if kind != PayloadKind::Custom && given_template.is_some() {
+            let description = format!(
+                "is for the custom format only, and the format is {kind}: leave the template out, or choose custom"
+            );
+            violations.push(Violation::new(fields.template, description));
+        }
+        if kind != PayloadKind::PagerDuty && self.routing_key.is_some() {
+            let description = format!(
+                "is for the pagerduty format only, and the format is {kind}: leave it out, or choose pagerduty"
+            );
+            violations.push(Violation::new(fields.routing_key, description));
+        }
+        let resolved = match kind {
+            PayloadKind::Keeptrusts => Some(PayloadFormat::Keeptrusts),
+            PayloadKind::Slack => Some(PayloadFormat::Slack),
+            PayloadKind::Teams => Some(PayloadFormat::Teams),
+            PayloadKind::CloudEvents => Some(PayloadFormat::CloudEvents),
+            PayloadKind::PagerDuty => {
+                let routing_key = self.routing_key.or_else(|| current.routing_key().cloned());
+                if routing_key.is_none() {
+                    let description = "is required for the pagerduty format: the integration key of an Events API v2 integration";
+                    violations.push(Violation::new(fields.routing_key, description));
+                }
+                routing_key.map(|routing_key| PayloadFormat::PagerDuty { routing_key })
+            }
+            PayloadKind::Custom => {
+                let before = current.template().map(str::to_owned);
+                let template = match self.template {
+                    Some(_) => given_template,
+                    None => before,
+                };
+                match &template {
+                    None => violations.push(Violation::new(
+                        fields.template,
+                        "is required for the custom format: for example {\"text\": {{ event }}}",
+                    )),
+                    Some(template) if template.len() > MAX_TEMPLATE_BYTES => {
+                        let description = format!(
+                            "is {} bytes; it may be at most {MAX_TEMPLATE_BYTES}",
+                            template.len()
+                        );
+                        violations.push(Violation::new(fields.template, description));
+                    }
+                    // Postgres takes no NUL in text.
+                    Some(template) if template.contains('\0') => violations
+                        .push(Violation::new(fields.template, "must not contain a NUL character")),
+                    Some(_) => {}
+                }
+                template.map(|template| PayloadFormat::Custom { template })
+            }
+        };
+        match resolved {
+            Some(resolved) if violations.is_empty() => Ok(resolved),
+            _ => Err(violations),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "payload_format_tests.rs"]
+mod tests;

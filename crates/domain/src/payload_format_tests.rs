@@ -1,0 +1,94 @@
+use super::*;
+
+type Change = PayloadChange<&'static str>;
+type Format = PayloadFormat<&'static str>;
+
+const FIELDS: PayloadFields = PayloadFields::TOP;
+
+fn wrong(current: &Format, change: Change) -> Vec<String> {
+    let violations = change.resolve(current, FIELDS).expect_err("a violation");
+    violations.into_iter().map(|violation| violation.field).collect()
+}
+
+fn custom(template: &str) -> Format {
+    PayloadFormat::Custom { template: template.to_owned() }
+}
+
+#[test]
+fn nothing_said_is_nothing_changed() {
+    for current in [
+        Format::Keeptrusts,
+        Format::Slack,
+        PayloadFormat::PagerDuty { routing_key: "key" },
+        custom("{}"),
+    ] {
+        assert_eq!(Change::default().resolve(&current, FIELDS), Ok(current));
+    }
+}
+
+#[test]
+fn a_form_takes_with_it_what_belongs_to_it_and_drops_the_rest() {
+    let pager = PayloadFormat::PagerDuty { routing_key: "old" };
+    let to = |kind| Change { kind: Some(kind), ..Change::default() };
+    assert_eq!(to(PayloadKind::Slack).resolve(&pager, FIELDS), Ok(Format::Slack));
+    assert_eq!(to(PayloadKind::PagerDuty).resolve(&pager, FIELDS), Ok(pager.clone()));
+    let new_key = Change { routing_key: Some("new"), ..Change::default() };
+    let expected = PayloadFormat::PagerDuty { routing_key: "new" };
+    assert_eq!(new_key.resolve(&pager, FIELDS), Ok(expected));
+    let edited = Change { template: Some("[]".to_owned()), ..Change::default() };
+    assert_eq!(edited.resolve(&custom("{}"), FIELDS), Ok(custom("[]")));
+}
+
+#[test]
+fn what_a_form_needs_is_required() {
+    let to = |kind| Change { kind: Some(kind), ..Change::default() };
+    assert_eq!(wrong(&Format::Slack, to(PayloadKind::PagerDuty)), ["routing_key"]);
+    assert_eq!(wrong(&Format::Slack, to(PayloadKind::Custom)), ["payload_template"]);
+    let emptied = Change { template: Some(String::new()), ..Change::default() };
+    assert_eq!(wrong(&custom("{}"), emptied), ["payload_template"]);
+}
+
+#[test]
+fn what_a_form_has_no_use_for_is_refused() {
+    let template = Change { template: Some("{}".to_owned()), ..Change::default() };
+    assert_eq!(wrong(&Format::Slack, template.clone()), ["payload_template"]);
+    let key = Change { routing_key: Some("key"), ..Change::default() };
+    assert_eq!(wrong(&custom("{}"), key), ["routing_key"]);
+    let away = Change { kind: Some(PayloadKind::Teams), ..template };
+    assert_eq!(wrong(&custom("{}"), away), ["payload_template"]);
+    let both = Change {
+        kind: Some(PayloadKind::Keeptrusts),
+        template: Some("{}".to_owned()),
+        routing_key: Some("key"),
+    };
+    assert_eq!(wrong(&Format::Keeptrusts, both), ["payload_template", "routing_key"]);
+}
+
+#[test]
+fn a_template_is_at_most_16_kib() {
+    let sized = |bytes: usize| Change {
+        kind: Some(PayloadKind::Custom),
+        template: Some("1".repeat(bytes)),
+        routing_key: None,
+    };
+    assert!(sized(MAX_TEMPLATE_BYTES).resolve(&Format::Slack, FIELDS).is_ok());
+    assert_eq!(wrong(&Format::Slack, sized(MAX_TEMPLATE_BYTES + 1)), ["payload_template"]);
+}
+
+#[test]
+fn a_routing_key_is_32_letters_and_digits_and_is_not_printed() {
+    let key = RoutingKey::new("routing_key", "R0123456789abcdef0123456789ABCDE".to_owned());
+    assert_eq!(format!("{:?}", key.expect("right")), "RoutingKey(Secret(..))");
+    for wrong in ["", "0123", "0123456789abcdef0123456789abcde-", &"é".repeat(16)] {
+        let violation = RoutingKey::new("routing_key", wrong.to_owned()).expect_err("wrong");
+        assert!(!violation.description.contains(wrong) || wrong.is_empty(), "{violation}");
+    }
+}
+
+#[test]
+fn names_are_read_back() {
+    for kind in PayloadKind::ALL {
+        assert_eq!(kind.name().parse(), Ok(kind));
+    }
+    assert_eq!("Slack".parse::<PayloadKind>(), Err(UnknownPayloadKind));
+}

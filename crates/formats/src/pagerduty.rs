@@ -1,0 +1,71 @@
+//! PagerDuty, Events API v2: <https://developer.pagerduty.com/docs/send-alert-event>. To be sent to
+//! `https://events.pagerduty.com/v2/enqueue`.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::cut::Cutting;
+use crate::event::Event;
+use crate::fields::Fields;
+use crate::payload::Payload;
+use crate::severity::Severity;
+
+/// `payload.summary`, in characters.
+const MAX_SUMMARY: usize = 1_024;
+/// So many fields of the data are in the summary, which is what a phone shows.
+const SUMMARY_FIELDS: usize = 4;
+
+/// The routing key comes first, so that its place in the body is known.
+#[derive(Serialize)]
+struct Alert<'a> {
+    routing_key: &'a str,
+    event_action: &'static str,
+    dedup_key: String,
+    client: &'static str,
+    payload: Details<'a>,
+}
+
+#[derive(Serialize)]
+struct Details<'a> {
+    summary: String,
+    source: String,
+    severity: &'static str,
+    timestamp: String,
+    component: &'static str,
+    group: &'static str,
+    class: &'static str,
+    custom_details: &'a RawValue,
+}
+
+/// An alert. A repeated attempt has the same `dedup_key`, so that it opens no second one. The limit
+/// of 512 KB cannot be reached: an event's data is at most half of it.
+pub(crate) fn alert(event: &Event<'_>, routing_key: &str) -> Payload {
+    let alert = Alert {
+        routing_key,
+        event_action: "trigger",
+        dedup_key: event.id.to_string(),
+        client: "Keeptrusts Webhooks",
+        payload: Details {
+            summary: summary(event),
+            source: format!("webhooks.keeptrusts.com/organizations/{}", event.organization_id),
+            severity: Severity::of(event).name(),
+            timestamp: event.time.to_string(),
+            component: "keeptrusts",
+            group: event.event_type.category(),
+            class: event.event_type.name(),
+            custom_details: event.data,
+        },
+    };
+    let body = serde_json::to_vec(&alert).expect("texts and JSON can be written");
+    // Letters and digits, which JSON does not escape.
+    let start = br#"{"routing_key":""#.len();
+    Payload::with_secret(body, start..start + routing_key.len())
+}
+
+fn summary(event: &Event<'_>) -> String {
+    let mut summary = format!("{}: {}", event.event_type, event.event_type.description());
+    for (name, value) in Fields::of(event.data, SUMMARY_FIELDS).scalars {
+        summary.extend([" ", &*name, "=", &*value]);
+    }
+    Cutting::to(MAX_SUMMARY).cut(&summary)
+}

@@ -1,0 +1,77 @@
+//! Microsoft Teams: an Adaptive Card for the Workflows trigger "When a Teams webhook request is
+//! received", <https://learn.microsoft.com/connectors/teams>, in the schema of
+//! <https://adaptivecards.io/explorer>.
+
+use serde_json::{Value, json};
+
+use crate::cut::Cutting;
+use crate::event::Event;
+use crate::fields::Fields;
+
+/// The version of the schema. Teams shows cards of up to 1.5 on its desktop, and of 1.4 everywhere.
+const CARD_VERSION: &str = "1.4";
+
+// A message may have 28 KB, without a word on how they are counted:
+// <https://learn.microsoft.com/microsoftteams/limits-specifications-teams>. With these limits it
+// has less in UTF-8 and in UTF-16.
+/// The facts of a card.
+const MAX_FACTS: usize = 16;
+/// A fact's title, in bytes: 64 letters.
+const MAX_TITLE: usize = 128;
+/// A fact's value, in bytes: 400 letters.
+const MAX_VALUE: usize = 800;
+/// The block with everything else, in bytes: 4,000 letters.
+const MAX_REST: usize = 8_000;
+
+/// A message with one card.
+pub(crate) fn message(event: &Event<'_>) -> Vec<u8> {
+    let Event { id, organization_id, event_type, time, .. } = event;
+    let fields = Fields::of(event.data, MAX_FACTS);
+    let about = format!("{event_type} | {organization_id} | {time} | {id}");
+    let mut body = vec![
+        json!({
+            "type": "TextBlock",
+            "text": event_type.description(),
+            "size": "Large",
+            "weight": "Bolder",
+            "wrap": true,
+        }),
+        json!({"type": "TextBlock", "text": about, "isSubtle": true, "wrap": true}),
+    ];
+    if !fields.scalars.is_empty() {
+        let facts: Vec<_> = fields.scalars.iter().map(|(name, value)| fact(name, value)).collect();
+        body.push(json!({"type": "FactSet", "facts": facts}));
+    }
+    if !fields.rest.is_empty() {
+        body.push(json!({
+            "type": "TextBlock",
+            "text": plain(&fields.rest, MAX_REST),
+            "fontType": "Monospace",
+            "wrap": true,
+        }));
+    }
+    let message = json!({
+        "type": "message",
+        "attachments": [{
+            "contentType": "application/vnd.microsoft.card.adaptive",
+            "contentUrl": null,
+            "content": {
+                "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+                "type": "AdaptiveCard",
+                "version": CARD_VERSION,
+                "body": body,
+            },
+        }],
+    });
+    serde_json::to_vec(&message).expect("texts can be written")
+}
+
+fn fact(name: &str, value: &str) -> Value {
+    json!({"title": plain(name, MAX_TITLE), "value": plain(value, MAX_VALUE)})
+}
+
+/// Cards read Markdown. A link of data's own would show one address and lead to another; it is
+/// none if its two halves do not touch.
+fn plain(text: &str, limit: usize) -> String {
+    Cutting::to(limit).counting_bytes().cut(&text.replace("](", "] ("))
+}

@@ -1,0 +1,129 @@
+//! Whatever an event's data is, what vendors are sent keeps to what they document.
+
+use keeptrusts_webhooks_domain::event_type::EventType;
+use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
+use keeptrusts_webhooks_domain::limits::MAX_DATA_BYTES;
+use keeptrusts_webhooks_domain::payload_format::{PayloadFormat, RoutingKey};
+use keeptrusts_webhooks_formats::{Event, Formatter, Payload, sample_event};
+use proptest::prelude::*;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use ulid::Ulid;
+
+mod vendors;
+
+use vendors::{cloudevents, pagerduty, slack, teams};
+
+const ROUTING_KEY: &str = "R0123456789abcdef0123456789ABCDE";
+
+fn organization() -> OrganizationId {
+    "acme".parse().expect("valid")
+}
+
+fn payload(format: PayloadFormat<()>, event: &Event<'_>) -> Payload {
+    let key = RoutingKey::new("routing_key", ROUTING_KEY.to_owned()).expect("a key");
+    let formatter = Formatter::compile(&format).expect("a format");
+    let payload = formatter.render(event, Some(&key)).expect("a payload");
+    let again = formatter.render(event, Some(&key)).expect("a payload");
+    assert_eq!(payload, again, "the same event gives the same bytes");
+    payload
+}
+
+fn check_all(event: &Event<'_>) {
+    slack::check(&payload(PayloadFormat::Slack, event).body);
+    teams::check(&payload(PayloadFormat::Teams, event).body);
+    let alert = payload(PayloadFormat::PagerDuty { routing_key: () }, event);
+    pagerduty::check(&alert.body);
+    let masked = String::from_utf8(alert.masked()).expect("UTF-8");
+    assert!(!masked.contains(ROUTING_KEY), "{masked}");
+    assert_eq!(masked.len(), alert.body.len());
+    assert_eq!(masked.replace(&"*".repeat(32), ROUTING_KEY).as_bytes(), alert.body);
+    let cloud_event = payload(PayloadFormat::CloudEvents, event);
+    cloudevents::check(&cloud_event.body, cloud_event.content_type);
+    let text = String::from_utf8(cloud_event.body).expect("UTF-8");
+    assert!(text.ends_with(&format!(r#""data":{}}}"#, event.data.get())), "byte for byte");
+}
+
+#[test]
+fn every_sample_is_within_the_vendors_rules() {
+    let organization = organization();
+    for event_type in EventType::ALL.iter().copied().chain([EventType::Test]) {
+        check_all(&sample_event(&organization, event_type));
+    }
+}
+
+/// JSON as publishers could write it, with what is hard to show: control characters, Markdown,
+/// mentions, characters of four bytes.
+fn json() -> impl Strategy<Value = Value> {
+    let text = prop_oneof![
+        "[ -~]{0,40}",
+        "[\\x00-\\x1f<>&*_`\\[\\]()|\"\\\\\u{80}-\u{10ffff}]{0,600}",
+        "[語🙂]{0,3000}",
+        Just("<!channel> [a](https://b) ``` ".repeat(40)),
+    ];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        text.prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 20, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::hash_map("[ -~é\\n]{0,200}", inner, 0..6)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, max_shrink_iters: 100, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_data_is_within_the_vendors_rules(
+        members in prop::collection::hash_map("[ -~é\\n]{0,200}", json(), 0..24),
+        ulid in any::<u128>(),
+        kind in 0..EventType::ALL.len(),
+        seconds in -60_000_000_000_i64..250_000_000_000,
+    ) {
+        let object = Value::Object(members.into_iter().collect()).to_string();
+        prop_assume!(object.len() <= MAX_DATA_BYTES);
+        let data: &RawValue = serde_json::from_str(&object).expect("JSON");
+        let organization = "x".repeat(64).parse().expect("valid");
+        check_all(&Event {
+            id: EventId::new(Ulid(ulid)),
+            organization_id: &organization,
+            event_type: EventType::ALL[kind],
+            time: keeptrusts_webhooks_domain::Timestamp::from_second(seconds).expect("in range"),
+            data,
+        });
+    }
+}
+
+#[test]
+fn the_largest_data_is_within_the_vendors_rules() {
+    let (organization, sizes) = (organization(), MAX_DATA_BYTES - 20);
+    let many = format!("{{{}\"z\":0}}", "\"a\":1,".repeat(sizes / 6));
+    let deep = format!("{{\"a\":{}{}}}", "[".repeat(sizes / 2), "]".repeat(sizes / 2));
+    let controls = format!("{{\"a\":\"{}\"}}", "\\u0001".repeat(sizes / 6));
+    let long = format!("{{\"severity\":\"{}\",\"severity\":1}}", "語".repeat(sizes / 4));
+    let surrogates = r#"{"\ud800":"\udc00"}"#.to_owned();
+    for data in [many, deep, controls, long, surrogates] {
+        let data: &RawValue = serde_json::from_str(&data).expect("JSON");
+        check_all(&Event { data, ..sample_event(&organization, EventType::PolicyViolation) });
+    }
+}
+
+#[test]
+fn data_can_neither_mention_anybody_nor_hide_a_link() {
+    let data = r#"{"a":"<!channel> <https://evil.example|good>","b":"[good](https://evil.example)","c":["```","<!here>"]}"#;
+    let data: &RawValue = serde_json::from_str(data).expect("JSON");
+    let organization = organization();
+    let event = Event { data, ..sample_event(&organization, EventType::PolicyViolation) };
+    let slack = String::from_utf8(payload(PayloadFormat::Slack, &event).body).expect("UTF-8");
+    assert!(!slack.contains("<!channel>") && !slack.contains("<!here>"), "{slack}");
+    assert!(slack.contains("&lt;https://evil.example|good&gt;"), "{slack}");
+    assert_eq!(slack.matches("```").count(), 2, "{slack}");
+    let teams = String::from_utf8(payload(PayloadFormat::Teams, &event).body).expect("UTF-8");
+    assert!(!teams.contains("](https"), "{teams}");
+}

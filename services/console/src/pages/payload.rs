@@ -1,0 +1,181 @@
+//! The payload format in the forms: what is chosen, what belongs to it, and what it would make.
+
+use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_domain::payload_format::{
+    PayloadChange, PayloadFields, PayloadFormat, PayloadKind, RoutingKey,
+};
+
+use super::Visit;
+use super::form::Errors;
+use crate::fields::Fields;
+use crate::trouble::Trouble;
+use crate::view::delivery::Text;
+use crate::view::payload::{explanation, kind_of, name};
+
+/// What stands in the fields.
+#[derive(Default, Clone)]
+pub(crate) struct PayloadForm {
+    pub(crate) kind: PayloadKind,
+    pub(crate) template: String,
+    pub(crate) routing_key: String,
+    /// The event type that a preview is made of.
+    pub(crate) preview_of: String,
+}
+
+/// A format in the select.
+pub(crate) struct FormatChoice {
+    pub(crate) value: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) explanation: &'static str,
+    pub(crate) chosen: bool,
+}
+
+/// What a receiver would be sent.
+pub(crate) struct Preview {
+    pub(crate) event_type: String,
+    pub(crate) content_type: String,
+    pub(crate) size: i64,
+    pub(crate) body: Text,
+}
+
+impl PayloadForm {
+    pub(crate) fn read(fields: &Fields) -> PayloadForm {
+        PayloadForm {
+            // Nobody but a program sends a name that is not in the select.
+            kind: fields.get("payload_format").parse().unwrap_or_default(),
+            template: fields.get("payload_template").replace("\r\n", "\n"),
+            routing_key: fields.get("routing_key").trim().to_owned(),
+            preview_of: fields.get("preview_of").to_owned(),
+        }
+    }
+
+    pub(crate) fn of(endpoint: &v1::Endpoint) -> PayloadForm {
+        PayloadForm {
+            kind: kind_of(endpoint),
+            template: endpoint.payload_template.clone(),
+            ..PayloadForm::default()
+        }
+    }
+
+    pub(crate) fn format(&self) -> v1::PayloadFormat {
+        self.kind.into()
+    }
+
+    /// The template, if the format has one: what is left in the field of another format is not
+    /// meant.
+    pub(crate) fn sent_template(&self) -> String {
+        match self.kind {
+            PayloadKind::Custom => self.template.clone(),
+            _ => String::new(),
+        }
+    }
+
+    /// The same for the routing key.
+    pub(crate) fn sent_routing_key(&self) -> String {
+        match self.kind {
+            PayloadKind::PagerDuty => self.routing_key.clone(),
+            _ => String::new(),
+        }
+    }
+
+    /// Whether the fields that belong to one format only are to be seen at once.
+    pub(crate) fn has_more(&self) -> bool {
+        matches!(self.kind, PayloadKind::Custom | PayloadKind::PagerDuty)
+    }
+
+    pub(crate) fn choices(&self) -> Vec<FormatChoice> {
+        let choice = |kind: PayloadKind| FormatChoice {
+            value: kind.name(),
+            name: name(kind),
+            explanation: explanation(kind),
+            chosen: kind == self.kind,
+        };
+        PayloadKind::ALL.map(choice).into()
+    }
+
+    /// By the API's own rules. `has_key`: an empty routing key may stand for one that is there.
+    pub(crate) fn check(&self, has_key: bool, errors: &mut Errors) {
+        let mut routing_key = None;
+        let given = self.sent_routing_key();
+        if !given.is_empty() {
+            match RoutingKey::new("routing_key", given) {
+                Ok(_) => routing_key = Some(()),
+                Err(violation) => return errors.check::<()>(Err(violation)),
+            }
+        }
+        let current = match has_key {
+            true => PayloadFormat::PagerDuty { routing_key: () },
+            false => PayloadFormat::Keeptrusts,
+        };
+        let template = Some(self.sent_template());
+        let change = PayloadChange { kind: Some(self.kind), template, routing_key };
+        if let Err(violations) = change.resolve(&current, PayloadFields::TOP) {
+            errors.add_all(violations);
+        }
+    }
+}
+
+/// What the format would make of a sample. What is wrong with it stands beside its field.
+pub(crate) async fn preview(
+    visit: &Visit,
+    form: &PayloadForm,
+    errors: &mut Errors,
+) -> Result<Option<Preview>, Trouble> {
+    let event_type = match form.preview_of.as_str() {
+        "" => "webhook.test",
+        event_type => event_type,
+    };
+    let request = v1::PreviewPayloadRequest {
+        payload_format: form.format().into(),
+        payload_template: form.sent_template(),
+        event_type: event_type.to_owned(),
+        ..Default::default()
+    };
+    match visit.organization().preview_payload(request).await {
+        Ok(made) => Ok(Some(Preview {
+            event_type: event_type.to_owned(),
+            content_type: made.content_type,
+            size: made.size,
+            body: Text::complete(&made.body),
+        })),
+        Err(status) => {
+            *errors = Errors::of_status(status)?;
+            Ok(None)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrong(form: &PayloadForm, has_key: bool) -> Errors {
+        let mut errors = Errors::default();
+        form.check(has_key, &mut errors);
+        errors
+    }
+
+    #[test]
+    fn what_a_format_needs_is_asked_for_beside_its_field() {
+        let custom = PayloadForm { kind: PayloadKind::Custom, ..PayloadForm::default() };
+        let errors = wrong(&custom, false);
+        assert!(errors.of("payload_template").is_some_and(|text| text.starts_with("Template is")));
+        let alert = PayloadForm { kind: PayloadKind::PagerDuty, ..PayloadForm::default() };
+        assert!(wrong(&alert, false).of("routing_key").is_some());
+        assert!(wrong(&alert, true).is_empty(), "the one that is there stays");
+        let short = PayloadForm { routing_key: "0123".to_owned(), ..alert };
+        assert!(wrong(&short, true).of("routing_key").is_some_and(|text| text.contains("32")));
+    }
+
+    #[test]
+    fn what_is_left_in_the_fields_of_other_formats_is_not_sent() {
+        let form = PayloadForm {
+            kind: PayloadKind::Slack,
+            template: "{}".to_owned(),
+            routing_key: "short".to_owned(),
+            preview_of: String::new(),
+        };
+        assert!(wrong(&form, false).is_empty());
+        assert_eq!((form.sent_template(), form.sent_routing_key()), (String::new(), String::new()));
+    }
+}

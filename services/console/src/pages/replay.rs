@@ -1,0 +1,182 @@
+//! Replays: counted before they are asked for, and looked at while they run.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::extract::Path;
+use axum::response::{IntoResponse, Redirect};
+use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_domain::access::Permission;
+use tokio::time::timeout;
+use tonic::{Code, Status};
+
+use super::{Page, Parameters, Visit, render};
+use crate::fields::Fields;
+use crate::notices::{Notice, Tone};
+use crate::trouble::{SERVICE_AWAY, Trouble, sentence};
+use crate::view::Choice;
+use crate::view::endpoint::EndpointView;
+use crate::view::frame::{Frame, Section};
+use crate::view::replay::{Progress, ReplayForm, deliveries};
+use crate::view::time::Moment;
+
+/// How long what an endpoint has missed is counted before it is said to be enabled.
+const MISSED_LIMIT: Duration = Duration::from_secs(3);
+
+#[derive(Template)]
+#[template(path = "replay_form.html")]
+struct FormPage {
+    frame: Frame,
+    endpoint: EndpointView,
+    form: ReplayForm,
+    /// For the part of the form that lists have too.
+    filter: ReplayForm,
+    scopes: Vec<Choice>,
+    event_types: Vec<Choice>,
+    /// What would come of it. None: it cannot be counted.
+    counted: Option<Counted>,
+    /// Why it cannot be counted, or was not begun.
+    refusal: Option<String>,
+}
+
+/// What would come of a replay.
+struct Counted {
+    matched: i64,
+    words: String,
+    scheduled: i64,
+    resumed: i64,
+    skipped: i64,
+    expired: i64,
+}
+
+impl Counted {
+    fn of(replay: &v1::Replay) -> Counted {
+        Counted {
+            matched: replay.matched_count,
+            words: deliveries(replay.matched_count),
+            scheduled: replay.scheduled_count,
+            resumed: replay.resumed_count,
+            skipped: replay.skipped_count,
+            expired: replay.expired_count,
+        }
+    }
+}
+
+pub(crate) async fn show(
+    visit: Visit,
+    Path(id): Path<String>,
+    Parameters(form): Parameters<ReplayForm>,
+) -> Page {
+    page(&visit, &id, form, None).await
+}
+
+pub(crate) async fn submit(visit: Visit, Path(id): Path<String>, fields: Fields) -> Page {
+    let form = ReplayForm::of(&fields);
+    if !form.is_right() {
+        return page(&visit, &id, form, None).await;
+    }
+    match visit.organization().replay(form.request(&id)).await {
+        Ok(replay) => Ok(Redirect::to(&format!("/replays/{}", replay.id)).into_response()),
+        Err(status) => {
+            let refusal = refusal(status)?;
+            page(&visit, &id, form, Some(refusal)).await
+        }
+    }
+}
+
+/// The form as it was filled in, with what would come of it.
+async fn page(visit: &Visit, id: &str, form: ReplayForm, refusal_before: Option<String>) -> Page {
+    let organization = visit.organization();
+    let endpoint = EndpointView::of(organization.endpoint(id).await?);
+    let mut shown = FormPage {
+        frame: visit.frame(Section::Webhooks),
+        scopes: form.scope_choices(),
+        event_types: form.event_type_choices(&endpoint.event_types),
+        filter: form.clone(),
+        endpoint,
+        counted: None,
+        refusal: refusal_before,
+        form,
+    };
+    if shown.form.is_right() && shown.refusal.is_none() {
+        let request = v1::ReplayEventsRequest { validate_only: true, ..shown.form.request(id) };
+        match organization.replay(request).await {
+            Ok(replay) => shown.counted = Some(Counted::of(&replay)),
+            Err(status) => shown.refusal = Some(refusal(status)?),
+        }
+    }
+    render(&shown)
+}
+
+/// What a service says against it, for the page with the form. Other trouble has its own page.
+fn refusal(status: Status) -> Result<String, Trouble> {
+    if status.code() == Code::InvalidArgument {
+        return Ok(sentence(&status));
+    }
+    match Trouble::from(status) {
+        Trouble::Refused(text) => Ok(text),
+        Trouble::Away => Ok(SERVICE_AWAY.to_owned()),
+        trouble => Err(trouble),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "replay.html")]
+struct ReplayPage {
+    frame: Frame,
+    progress: Progress,
+    endpoint_id: String,
+    /// None: it was deleted.
+    endpoint_name: Option<String>,
+    start_time: Option<Moment>,
+    end_time: Option<Moment>,
+    event_types: Vec<String>,
+    include_delivered: bool,
+    deliveries_per_second: i32,
+    creator: String,
+}
+
+pub(crate) async fn look(visit: Visit, Path(id): Path<String>) -> Page {
+    let organization = visit.organization();
+    let replay = organization.look_at_replay(&id).await?;
+    let may_send = visit.visitor().may(Permission::Send);
+    render(&ReplayPage {
+        endpoint_name: organization.endpoint_name(&replay.endpoint_id).await?,
+        frame: visit.frame(Section::Webhooks),
+        progress: Progress::of(&replay, may_send),
+        start_time: Moment::of(replay.start_time.as_ref()),
+        end_time: Moment::of(replay.end_time.as_ref()),
+        endpoint_id: replay.endpoint_id,
+        event_types: replay.event_types,
+        include_delivered: replay.include_delivered,
+        deliveries_per_second: replay.deliveries_per_second,
+        creator: replay.creator,
+    })
+}
+
+pub(crate) async fn cancel(visit: Visit, Path(id): Path<String>) -> Page {
+    let cancelled = visit.organization().cancel_replay(&id).await;
+    let text = "Cancelled: what was scheduled already is delivered, and no more.";
+    let told = cancelled.map(|_| Notice::new(Tone::Neutral, text));
+    visit.tell(told, &format!("/replays/{id}"))
+}
+
+/// What to do next once an endpoint is enabled: what it has missed, if there is something.
+pub(crate) async fn missed_notice(visit: &Visit, endpoint: &v1::Endpoint) -> Option<Notice> {
+    if !visit.visitor().may(Permission::Send) {
+        return None;
+    }
+    let form = ReplayForm { scope: "missed".to_owned(), ..ReplayForm::default() };
+    let request = v1::ReplayEventsRequest { validate_only: true, ..form.request(&endpoint.id) };
+    // It is enabled whether this can be counted or not, and nobody waits long to hear of that.
+    let organization = visit.organization();
+    let counted = timeout(MISSED_LIMIT, organization.replay(request)).await.ok()?;
+    let missed = counted.ok()?.matched_count;
+    let events = if missed == 1 { "1 event".to_owned() } else { format!("{missed} events") };
+    let text = format!(
+        "{} is enabled: deliveries go on. It missed {events} while it was disabled.",
+        endpoint.name
+    );
+    let notice = Notice::new(Tone::Good, text);
+    (missed > 0).then(|| notice.with_link(form.address(&endpoint.id), "Replay missed events"))
+}

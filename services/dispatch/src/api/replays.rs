@@ -1,0 +1,302 @@
+//! Replays: asked for, counted, looked up, cancelled and watched.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use keeptrusts_webhooks_contracts::api::{
+    Asked, ListReplays, ReplayEvents, ReplayRef, counted_replay,
+};
+use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
+use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_domain::endpoint::Endpoint;
+use keeptrusts_webhooks_domain::fact::Fact;
+use keeptrusts_webhooks_domain::ids::{EndpointId, EventId, OrganizationId, ReplayId};
+use keeptrusts_webhooks_domain::limits::MAX_RUNNING_REPLAYS;
+use keeptrusts_webhooks_domain::log::{Shard, Stream as LogStream};
+use keeptrusts_webhooks_domain::replay::{
+    NewReplay, Replay, ReplayBound, ReplayCounts, ReplayCursor, ReplayFact, ReplayScope,
+    ReplaySelection, ReplayState,
+};
+use keeptrusts_webhooks_domain::violation::Violation;
+use keeptrusts_webhooks_process::answer;
+use keeptrusts_webhooks_store::{Expected, Follower, Log, NewRecord, new_ulid};
+use tokio::sync::mpsc;
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+use super::DispatchApi;
+
+/// What WatchReplay streams.
+pub(super) type Steps = Pin<Box<dyn Stream<Item = Result<v1::WatchReplayResponse, Status>> + Send>>;
+
+/// What is counted in one statement.
+const ROWS_PER_COUNT: usize = 2_000;
+const RECORDS_PER_READ: usize = 500;
+/// What a slow client may leave unread before the log waits to be read for it.
+const UNREAD_STEPS: usize = 16;
+
+impl DispatchApi {
+    /// The replay on record, or, if it is only counted, what would come of it.
+    pub(super) async fn replay_events(
+        &self,
+        asked: Asked<ReplayEvents>,
+    ) -> Result<v1::Replay, Status> {
+        let request = &asked.request;
+        let organization = &request.organization_id;
+        let endpoint = self.open_endpoint(organization, request.endpoint_id).await?;
+        let endpoint =
+            endpoint.ok_or_else(|| status::not_found(Resource::Endpoint, request.endpoint_id))?;
+        let selection = self.selection(request, &endpoint).await?;
+        if !request.validate_only {
+            self.check_running(organization, endpoint.id).await?;
+        }
+        let counts = self.count(organization, &selection).await?;
+        let new = NewReplay {
+            selection,
+            deliveries_per_second: request.deliveries_per_second,
+            matched_count: counts.sent(),
+        };
+        if request.validate_only {
+            let organization_id = organization.to_string();
+            return Ok(v1::Replay { organization_id, ..counted_replay(&new, &counts) });
+        }
+        let id = ReplayId::new(new_ulid((self.clock)()));
+        let record = NewRecord {
+            stream: LogStream::Replay(id),
+            expected: Expected::New,
+            fact: Fact::Replay(ReplayFact::Requested(new)),
+        };
+        self.append(organization, record, asked.metadata(endpoint.id), Vec::new()).await?;
+        Ok((&self.replay(organization, id).await?).into())
+    }
+
+    pub(super) async fn replay(
+        &self,
+        organization: &OrganizationId,
+        id: ReplayId,
+    ) -> Result<Replay, Status> {
+        let shard = self.log.shard_of(organization);
+        let found = self.log.store().replay(shard, organization, id).await;
+        found.map_err(answer::query_failed)?.ok_or_else(|| status::not_found(Resource::Replay, id))
+    }
+
+    pub(super) async fn replays(
+        &self,
+        request: ListReplays,
+    ) -> Result<v1::ListReplaysResponse, Status> {
+        let ListReplays { organization_id, page, endpoint_id } = request;
+        let shard = self.log.shard_of(&organization_id);
+        let store = self.log.store();
+        let read =
+            store.list_replays(shard, &organization_id, endpoint_id, page.before, page.limit());
+        let read = read.await.map_err(answer::query_failed)?;
+        let (replays, next_page_token) = page.split(read, |replay| replay.id);
+        let replays = replays.iter().map(Into::into).collect();
+        Ok(v1::ListReplaysResponse { replays, next_page_token })
+    }
+
+    /// The replay afterwards.
+    pub(super) async fn cancel_replay(&self, asked: Asked<ReplayRef>) -> Result<Replay, Status> {
+        let ReplayRef { organization_id, replay_id } = &asked.request;
+        let replay = self.replay(organization_id, *replay_id).await?;
+        if replay.state != ReplayState::Running {
+            return Err(status::failed_precondition(
+                Reason::ReplayEnded,
+                "the replay has ended already: there is nothing to cancel",
+            ));
+        }
+        let endpoint_id = replay.request.selection.endpoint_id;
+        let record = NewRecord {
+            stream: LogStream::Replay(*replay_id),
+            // It goes a step several times a second, and is cancelled wherever it stands.
+            expected: Expected::Any,
+            fact: Fact::Replay(ReplayFact::Cancelled { endpoint_id }),
+        };
+        self.append(organization_id, record, asked.metadata(endpoint_id), Vec::new()).await?;
+        self.replay(organization_id, *replay_id).await
+    }
+
+    pub(super) async fn watch_replay(&self, request: ReplayRef) -> Result<Steps, Status> {
+        let log = Arc::clone(&self.log);
+        let shard = log.shard_of(&request.organization_id);
+        // Before the row is read, so that no step is missed.
+        let follower = log.follow(shard, *log.watch(shard).borrow());
+        let replay = self.replay(&request.organization_id, request.replay_id).await?;
+        let (steps, read) = mpsc::channel(UNREAD_STEPS);
+        let watcher = Watcher { log, shard, request, steps: steps.clone() };
+        tokio::spawn(async move {
+            tokio::select! {
+                () = steps.closed() => {}
+                () = watcher.run(replay, follower) => {}
+            }
+        });
+        Ok(Box::pin(ReceiverStream::new(read)))
+    }
+
+    /// What exactly is asked for, as things stand.
+    async fn selection(
+        &self,
+        request: &ReplayEvents,
+        endpoint: &Endpoint,
+    ) -> Result<ReplaySelection, Status> {
+        let now = (self.clock)();
+        let end_time = request.end_time.filter(|time| *time < now);
+        // Attempts that come of the replay itself begin later. (Events that are accepted later are
+        // left out by their positions.)
+        let end_time = end_time.or((request.scope == ReplayScope::Failed).then_some(now));
+        if request.start_time.is_some_and(|start| start >= end_time.unwrap_or(now)) {
+            let description = "is in the future: nothing that happens later is replayed";
+            return Err(status::invalid_argument(vec![Violation::new("start_time", description)]));
+        }
+        let event_types = match (request.scope, request.event_types.is_empty()) {
+            (ReplayScope::All, true) => endpoint.event_types.clone(),
+            (ReplayScope::All, false) => {
+                check_subscribed(request, endpoint)?;
+                request.event_types.clone()
+            }
+            (ReplayScope::Missed | ReplayScope::Failed, _) => request.event_types.clone(),
+        };
+        let organization = &request.organization_id;
+        Ok(ReplaySelection {
+            endpoint_id: endpoint.id,
+            scope: request.scope,
+            start_time: request.start_time,
+            end_time,
+            start_event: self.bound(organization, request.start_event_id).await?,
+            end_event: self.bound(organization, request.end_event_id).await?,
+            event_types,
+            include_delivered: request.include_delivered,
+        })
+    }
+
+    async fn bound(
+        &self,
+        organization: &OrganizationId,
+        event_id: Option<EventId>,
+    ) -> Result<Option<ReplayBound>, Status> {
+        let Some(event_id) = event_id else { return Ok(None) };
+        let shard = self.log.shard_of(organization);
+        let found = self.log.store().event(shard, organization, event_id).await;
+        let event = found.map_err(answer::query_failed)?;
+        let event = event.ok_or_else(|| status::not_found(Resource::Event, event_id))?;
+        Ok(Some(ReplayBound { event_id, position: event.position }))
+    }
+
+    /// So that nobody asks for more than goes at a time. Should two ask at the same moment, the
+    /// shard's owner lets the later replay of an endpoint wait for the earlier one.
+    async fn check_running(
+        &self,
+        organization: &OrganizationId,
+        endpoint_id: EndpointId,
+    ) -> Result<(), Status> {
+        let (store, shard) = (self.log.store(), self.log.shard_of(organization));
+        let limit = MAX_RUNNING_REPLAYS;
+        let running = store.running_replays(shard, Some(organization), ReplayId::MIN, limit).await;
+        let running = running.map_err(answer::query_failed)?;
+        let of_endpoint =
+            running.iter().find(|replay| replay.request.selection.endpoint_id == endpoint_id);
+        if let Some(replay) = of_endpoint {
+            let message = format!(
+                "the endpoint has a replay that is running, {}: wait until it is done, or cancel it",
+                replay.id
+            );
+            return Err(status::failed_precondition(Reason::ReplayRunning, message));
+        }
+        if running.len() >= limit {
+            let message = format!(
+                "the organization has {limit} replays that are running: wait until one is done, or cancel one"
+            );
+            return Err(status::resource_exhausted(Reason::TooManyReplays, message));
+        }
+        Ok(())
+    }
+
+    /// What would come of it: found and decided as the owner finds and decides it.
+    async fn count(
+        &self,
+        organization: &OrganizationId,
+        selection: &ReplaySelection,
+    ) -> Result<ReplayCounts, Status> {
+        let (store, shard) = (self.log.store(), self.log.shard_of(organization));
+        // Events are accepted all the time; those from now on are not counted.
+        let state = store.shard_state(shard).await.map_err(answer::query_failed)?;
+        let before = state.last_position.next();
+        let mut counts = ReplayCounts::default();
+        let mut after = ReplayCursor::start(selection.scope);
+        loop {
+            let page = store.replay_candidates(
+                shard,
+                organization,
+                selection,
+                before,
+                after,
+                ROWS_PER_COUNT,
+            );
+            let page = page.await.map_err(answer::query_failed)?;
+            for candidate in &page.candidates {
+                let state = candidate.delivery.map(|delivery| delivery.state);
+                counts.count(selection.action(state, candidate.is_kept));
+            }
+            match page.next {
+                Some(next) => after = next,
+                None => return Ok(counts),
+            }
+        }
+    }
+}
+
+/// A type that the endpoint has not asked for is not sent to it.
+fn check_subscribed(request: &ReplayEvents, endpoint: &Endpoint) -> Result<(), Status> {
+    let foreign = request.event_types.iter().filter(|kind| !endpoint.event_types.contains(kind));
+    let names: Vec<_> = foreign.map(|kind| kind.name()).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let description = format!(
+        "must be types that the endpoint subscribes to, which {} is not: subscribe first",
+        names.join(", ")
+    );
+    Err(status::invalid_argument(vec![Violation::new("event_types", description)]))
+}
+
+struct Watcher {
+    log: Arc<Log>,
+    shard: Shard,
+    request: ReplayRef,
+    steps: mpsc::Sender<Result<v1::WatchReplayResponse, Status>>,
+}
+
+impl Watcher {
+    async fn run(self, replay: Replay, mut follower: Follower) {
+        let mut replay = replay;
+        loop {
+            let answer = v1::WatchReplayResponse { replay: Some((&replay).into()) };
+            let is_over = replay.state != ReplayState::Running;
+            if self.steps.send(Ok(answer)).await.is_err() || is_over {
+                return;
+            }
+            match self.next(&mut follower).await {
+                Ok(next) => replay = next,
+                Err(status) => {
+                    _ = self.steps.send(Err(status)).await;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The replay after its next step, or after several.
+    async fn next(&self, follower: &mut Follower) -> Result<Replay, Status> {
+        let ReplayRef { organization_id, replay_id } = &self.request;
+        let stream = LogStream::Replay(*replay_id);
+        loop {
+            let records = follower.next(RECORDS_PER_READ).await.map_err(answer::query_failed)?;
+            if records.iter().any(|record| record.stream == stream) {
+                let found = self.log.store().replay(self.shard, organization_id, *replay_id).await;
+                let found = found.map_err(answer::query_failed)?;
+                return found.ok_or_else(|| status::not_found(Resource::Replay, replay_id));
+            }
+        }
+    }
+}

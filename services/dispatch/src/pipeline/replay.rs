@@ -1,0 +1,295 @@
+//! Replay: schedules again what endpoints missed or what failed, step by step.
+//!
+//! A step is one operation: so many deliveries, and how far the replay has come with them. The
+//! deliveries themselves are learned of by the tail, as all others are. Which deliveries is
+//! decided in [`step`]; here is when. Replays of one endpoint run one after the other, in the order
+//! in which they were asked for, so that no two of them make a delivery of the same event.
+
+mod step;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use keeptrusts_webhooks_contracts::log_codec::Metadata;
+use keeptrusts_webhooks_domain::fact::Fact;
+use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId, ReplayId};
+use keeptrusts_webhooks_domain::log::Position;
+use keeptrusts_webhooks_domain::replay::{Replay, ReplayCounts, ReplayFact, ReplayState};
+use keeptrusts_webhooks_store::{
+    AppendError, Appended, NewRecord, Operation, Refusal, StoreError, new_ulid,
+};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use self::step::Step;
+use super::receiver::Availability;
+use super::{Backoff, Shard};
+use crate::metrics;
+
+/// What the tail of the log has come to.
+pub(crate) enum ToReplay {
+    /// A replay was asked for, or cancelled. Everything that was accepted before is routed.
+    Changed { organization_id: OrganizationId, replay_id: ReplayId },
+    /// An endpoint may have been disabled, enabled or deleted.
+    EndpointChanged,
+}
+
+/// What is looked at, in one statement, for a step.
+const ROWS_AT_ONCE: usize = 500;
+/// How often a step looks if it finds nothing to do: after that it takes down how far it has come.
+const LOOKS_PER_STEP: usize = 20;
+const REPLAYS_PER_PAGE: usize = 500;
+
+/// The replays that the last owner has left, of which all that was accepted before is routed. The
+/// tail of the log will come to the others.
+pub(crate) async fn left_behind(
+    shard: &Shard,
+    checkpoint: Position,
+) -> Result<Vec<Replay>, StoreError> {
+    let (store, number) = (shard.log.store(), shard.lease.shard());
+    let mut found = Vec::new();
+    let mut after = ReplayId::MIN;
+    loop {
+        let page = store.running_replays(number, None, after, REPLAYS_PER_PAGE).await?;
+        let Some(last) = page.last() else { return Ok(found) };
+        after = last.id;
+        found.extend(page.into_iter().filter(|replay| replay.position <= checkpoint));
+    }
+}
+
+pub(crate) async fn run(
+    shard: Arc<Shard>,
+    left_behind: Vec<Replay>,
+    mut messages: mpsc::Receiver<ToReplay>,
+) {
+    let stop = shard.stop.clone();
+    let mut replays = Replays { shard, queues: BTreeMap::new() };
+    left_behind.into_iter().for_each(|replay| replays.put(replay));
+    loop {
+        let next = replays.next();
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            message = messages.recv() => match message {
+                Some(message) => replays.hear(message).await,
+                None => return,
+            },
+            endpoint_id = wait_for(next) => {
+                if replays.step(endpoint_id).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn wait_for(next: Option<(Instant, EndpointId)>) -> EndpointId {
+    match next {
+        Some((time, endpoint_id)) => {
+            tokio::time::sleep_until(time).await;
+            endpoint_id
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// The lease is lost, or the log is closed.
+struct Ended;
+
+struct Replays {
+    shard: Arc<Shard>,
+    /// Of each endpoint those that run, by where they were asked for. The first one's turn it is.
+    queues: BTreeMap<EndpointId, BTreeMap<Position, Running>>,
+}
+
+struct Running {
+    replay: Replay,
+    /// When the next step may be gone.
+    next: Instant,
+    backoff: Backoff,
+}
+
+impl Replays {
+    fn put(&mut self, replay: Replay) {
+        let queue = self.queues.entry(replay.request.selection.endpoint_id).or_default();
+        match queue.get_mut(&replay.position) {
+            Some(known) => known.replay = replay,
+            None => {
+                let (next, backoff) = (Instant::now(), Backoff::default());
+                queue.insert(replay.position, Running { replay, next, backoff });
+            }
+        }
+    }
+
+    fn remove(&mut self, replay: &Replay) {
+        let endpoint_id = replay.request.selection.endpoint_id;
+        if let Some(queue) = self.queues.get_mut(&endpoint_id) {
+            queue.remove(&replay.position);
+            if queue.is_empty() {
+                self.queues.remove(&endpoint_id);
+            }
+        }
+    }
+
+    /// The endpoint whose turn is next, and when. None: nothing runs, or all of it waits for
+    /// endpoints to be enabled.
+    fn next(&self) -> Option<(Instant, EndpointId)> {
+        let open = self.queues.iter().filter(|(id, _)| {
+            let receiver = self.shard.receivers.get(**id);
+            receiver.is_some_and(|receiver| receiver.availability() != Availability::Paused)
+        });
+        let turns = open.filter_map(|(id, queue)| Some((queue.first_key_value()?.1.next, *id)));
+        turns.min()
+    }
+
+    async fn hear(&mut self, message: ToReplay) {
+        match message {
+            ToReplay::Changed { organization_id, replay_id } => {
+                self.look(&organization_id, replay_id).await;
+            }
+            // Whose turn it is will be seen.
+            ToReplay::EndpointChanged => {}
+        }
+    }
+
+    /// Takes a replay as it stands.
+    async fn look(&mut self, organization: &OrganizationId, id: ReplayId) {
+        let (number, mut backoff) = (self.shard.lease.shard(), Backoff::default());
+        while !self.shard.stop.is_cancelled() {
+            match self.shard.log.store().replay(number, organization, id).await {
+                Ok(None) => return,
+                Ok(Some(replay)) if replay.state == ReplayState::Running => {
+                    return self.put(replay);
+                }
+                Ok(Some(replay)) => return self.remove(&replay),
+                Err(error) => {
+                    tracing::warn!(shard = %number, %error, "cannot read a replay, waiting");
+                    backoff.wait().await;
+                }
+            }
+        }
+    }
+
+    /// Goes one step of the endpoint's first replay.
+    async fn step(&mut self, endpoint_id: EndpointId) -> Result<(), Ended> {
+        let queue = self.queues.get(&endpoint_id);
+        let Some((_, Running { replay, .. })) = queue.and_then(|queue| queue.first_key_value())
+        else {
+            return Ok(());
+        };
+        let mut replay = replay.clone();
+        let (records, counts) = match self.decide(&replay).await {
+            Ok(decided) => decided,
+            Err(error) => {
+                let number = self.shard.lease.shard();
+                tracing::warn!(shard = %number, %error, "cannot read what to replay, waiting");
+                self.put_off(&replay);
+                return Ok(());
+            }
+        };
+        let Some(fact) = records.last().map(|record| record.fact.clone()) else { return Ok(()) };
+        let operation = self.operation(&replay, records);
+        match self.shard.log.append(self.shard.lease.shard(), operation).await {
+            Ok(Appended::New { recorded_at, .. }) => {
+                if let Fact::Replay(fact) = &fact {
+                    replay.apply(fact, recorded_at);
+                }
+                self.gone(replay, &counts);
+            }
+            // Something has happened to a delivery, or somebody has cancelled the replay.
+            Err(AppendError::Refused(Refusal::StaleVersion { .. })) => {
+                self.put_off(&replay);
+                let organization = replay.organization_id.clone();
+                self.look(&organization, replay.id).await;
+            }
+            Err(AppendError::Refused(refusal)) => {
+                tracing::warn!(shard = %self.shard.lease.shard(), %refusal, "another process owns the shard");
+                self.shard.abort.cancel();
+                return Err(Ended);
+            }
+            Err(error @ (AppendError::Unavailable | AppendError::Failed)) => {
+                tracing::warn!(shard = %self.shard.lease.shard(), %error, "cannot go on with a replay, waiting");
+                self.put_off(&replay);
+            }
+            // Only an event can be a duplicate.
+            Ok(Appended::Duplicate { .. }) => self.put_off(&replay),
+            Err(AppendError::InDoubt | AppendError::Closed) => return Err(Ended),
+        }
+        Ok(())
+    }
+
+    /// What the next step appends, the record of the replay last, and what is done in it.
+    async fn decide(&self, replay: &Replay) -> Result<(Vec<NewRecord>, ReplayCounts), StoreError> {
+        let selection = &replay.request.selection;
+        let receiver = self.shard.receivers.get(selection.endpoint_id);
+        if receiver.is_some_and(|receiver| receiver.availability().is_gone()) {
+            let reason = "the endpoint was deleted".to_owned();
+            let ended = step::of_replay(replay, ReplayFact::Ended { reason });
+            return Ok((vec![ended], ReplayCounts::default()));
+        }
+        let (store, number) = (self.shard.log.store(), self.shard.lease.shard());
+        let room = step::room(replay.request.deliveries_per_second);
+        let now = (self.shard.clock)();
+        let mut step = Step::of(replay);
+        for _ in 0..LOOKS_PER_STEP {
+            let (whose, before, after) = (&replay.organization_id, replay.position, step.cursor());
+            let page =
+                store.replay_candidates(number, whose, selection, before, after, ROWS_AT_ONCE);
+            let page = page.await?;
+            if !step.take(replay, &page, room, || DeliveryId::new(new_ulid(now))) {
+                break;
+            }
+        }
+        let counts = step.counts();
+        Ok((step.into_records(replay), counts))
+    }
+
+    fn operation(&self, replay: &Replay, records: Vec<NewRecord>) -> Operation {
+        Operation {
+            id: self.shard.new_operation_id(),
+            organization_id: replay.organization_id.clone(),
+            records,
+            metadata: Metadata {
+                actor: "dispatch".into(),
+                correlation_id: replay.id.to_string(),
+                causation: Some(replay.position),
+                ..Metadata::default()
+            },
+            bodies: Vec::new(),
+            fence: Some(self.shard.lease.epoch()),
+            checkpoint: None,
+        }
+    }
+
+    /// A step is committed: this is the replay after it.
+    fn gone(&mut self, replay: Replay, counts: &ReplayCounts) {
+        metrics::scheduled(usize::try_from(counts.scheduled).unwrap_or(usize::MAX));
+        if replay.state != ReplayState::Running {
+            let (replay_id, reason) = (replay.id, &replay.end_reason);
+            let deliveries = replay.counts.sent();
+            tracing::info!(%replay_id, deliveries, reason, "a replay has ended");
+            return self.remove(&replay);
+        }
+        let rate = f64::from(replay.request.deliveries_per_second.max(1));
+        let pause = Duration::from_secs_f64(counts.sent() as f64 / rate);
+        let endpoint_id = replay.request.selection.endpoint_id;
+        let queue = self.queues.entry(endpoint_id).or_default();
+        let next = Instant::now() + pause;
+        queue.insert(replay.position, Running { replay, next, backoff: Backoff::default() });
+    }
+
+    /// Tries again a little later.
+    fn put_off(&mut self, replay: &Replay) {
+        let queue = self.queues.get_mut(&replay.request.selection.endpoint_id);
+        if let Some(running) = queue.and_then(|queue| queue.get_mut(&replay.position)) {
+            running.next = Instant::now() + running.backoff.next();
+        }
+    }
+}
+
+/// Whether a record's replay is to be looked at.
+pub(crate) fn is_news(fact: &ReplayFact) -> bool {
+    // What this task appends itself it knows.
+    matches!(fact, ReplayFact::Requested(_) | ReplayFact::Cancelled { .. })
+}
