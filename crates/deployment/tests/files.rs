@@ -48,7 +48,7 @@ fn services(compose: &str) -> Vec<(String, Yaml<'_>)> {
 fn every_container_is_limited_hardened_and_comes_back() {
     let compose = text("deploy/compose.yaml");
     let services = services(&compose);
-    assert_eq!(services.len(), 11);
+    assert_eq!(services.len(), 12);
     for (name, service) in &services {
         assert_eq!(service["restart"].as_str(), Some("unless-stopped"), "{name}");
         assert_eq!(service["read_only"].as_bool(), Some(true), "{name}");
@@ -92,7 +92,8 @@ fn the_database_is_reached_by_those_who_open_it_only() {
         };
         services(&compose).into_iter().filter_map(member).collect()
     };
-    assert_eq!(on("database"), ["endpoint", "ingest", "dispatch", "access", "postgres"]);
+    let openers = ["endpoint", "ingest", "dispatch", "access", "notification", "postgres"];
+    assert_eq!(on("database"), openers);
     assert_eq!(on("outbound"), ["dispatch"]);
     let documents = Yaml::load_from_str(&compose).expect("YAML");
     for internal in ["database", "services", "telemetry", "backends"] {
@@ -107,7 +108,7 @@ fn all_services_have_the_same_master_key_and_no_secret_is_written_down() {
     let mut with_master_key = 0;
     for (name, service) in services(&compose) {
         let Some(environment) = service.as_mapping_get("environment") else { continue };
-        if ["endpoint", "ingest", "dispatch", "access"].contains(&name.as_str()) {
+        if ["endpoint", "ingest", "dispatch", "access", "notification"].contains(&name.as_str()) {
             let file = environment["KEEPTRUSTS_WEBHOOKS_MASTER_KEY_FILE"].as_str();
             assert_eq!(file, Some("/run/secrets/master.key"), "{name}");
             with_master_key += 1;
@@ -122,7 +123,7 @@ fn all_services_have_the_same_master_key_and_no_secret_is_written_down() {
             assert!(!secret || path, "{name} is told {variable}");
         }
     }
-    assert_eq!(with_master_key, 4);
+    assert_eq!(with_master_key, 5);
 }
 
 #[test]
