@@ -17,6 +17,7 @@ mod formatting;
 mod hostile;
 mod logs;
 mod looking;
+mod overnight;
 mod recovering;
 mod refusing;
 mod replaying;
