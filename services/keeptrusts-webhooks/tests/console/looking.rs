@@ -31,6 +31,9 @@ async fn every_page_is_accessible_fits_its_screen_and_has_nothing_to_complain_ab
     look(&stage, "webhooks-menu", &mut problems).await;
     create(&stage, &mut problems).await;
     collide(&stage, &story.siem, &mut problems).await;
+    preview(&stage, &story.pager, &mut problems).await;
+    recover(&stage, &story, &mut problems).await;
+    notify(&stage, &mut problems).await;
     administrate(&stage, &mut problems).await;
     sign_out_and_in(&stage, &mut problems).await;
     let complaints = stage.browser.complaints().await;
@@ -87,6 +90,7 @@ fn answer(request: &ReceivedRequest) -> Reply {
         "/pagerduty/enqueue" => Reply::status(503)
             .with_header("retry-after", "120")
             .with_body(r#"{"status":"unavailable","message":"maintenance until 12:00 UTC"}"#),
+        "/services/T0/B0/gone" => Reply::status(404).with_body("no_service"),
         "/slack/escalations" if is_first => Reply::status(500).with_body("try again"),
         path if path.starts_with("/siem") => Reply::ok()
             .with_header("content-type", "application/json")
@@ -211,6 +215,55 @@ async fn create(stage: &Stage, problems: &mut Vec<String>) {
     browser.click(Role::Button, "Send Test").await;
     browser.text_when(STATUS, "tells it", |text| text.contains("Test delivered")).await;
     look(stage, "tested", problems).await;
+}
+
+/// The formats of payloads, with an event in one of them.
+async fn preview(stage: &Stage, id: &str, problems: &mut Vec<String>) {
+    let browser = &stage.browser;
+    stage.open(&format!("/webhooks/{id}/edit")).await;
+    browser.choose("Payload format", "Slack: a message for an incoming webhook").await;
+    browser.run("document.querySelector('form details').open = true;", json!([])).await;
+    browser.click(Role::Button, "Preview").await;
+    browser.see(Role::Heading, "What is sent of policy.block").await;
+    look(stage, "edit-preview", problems).await;
+}
+
+/// The pages of replays: counted, and done.
+async fn recover(stage: &Stage, story: &Story, problems: &mut Vec<String>) {
+    let browser = &stage.browser;
+    stage.open(&format!("/webhooks/{}/replay?scope=failed", story.pager)).await;
+    look(stage, "replay-count", problems).await;
+    browser.click(Role::Button, "Replay").await;
+    browser.text_when("#replay", "is done", |text| text.contains("Done")).await;
+    look(stage, "replay", problems).await;
+    stage.open(&format!("/webhooks/{}", story.pager)).await;
+    look(stage, "webhook-replayed", problems).await;
+}
+
+/// The pages of notification channels.
+async fn notify(stage: &Stage, problems: &mut Vec<String>) {
+    let browser = &stage.browser;
+    stage.open("/channels").await;
+    look(stage, "channels-empty", problems).await;
+    browser.click(Role::Button, "Create Channel").await;
+    look(stage, "create-channel-kind", problems).await;
+    for kind in ["slack", "pagerduty", "email"] {
+        stage.open(&format!("/channels/new?kind={kind}")).await;
+        look(stage, &format!("create-channel-{kind}"), problems).await;
+    }
+    stage.open("/channels/new?kind=slack").await;
+    browser.fill("Name", "#webhooks-on-call").await;
+    let gone = stage.receiver.url("/services/T0/B0/gone");
+    browser.fill("Webhook URL", &gone).await;
+    browser.click(Role::Button, "Create").await;
+    browser.see(Role::Heading, "#webhooks-on-call").await;
+    browser.click(Role::Button, "Send Test").await;
+    browser.text_when(STATUS, "tells the outcome", |text| text.contains("Test failed")).await;
+    browser.run("location.reload();", json!([])).await;
+    browser.see(Role::Heading, "#webhooks-on-call").await;
+    look(stage, "channel-failing", problems).await;
+    stage.open("/channels").await;
+    look(stage, "channels", problems).await;
 }
 
 /// The pages of keys.

@@ -81,7 +81,10 @@ async fn a_receiver_that_was_down_is_heard_of_at_once_and_made_good_in_the_morni
     assert_eq!(rows[0][2], "Degraded");
     browser.click(Role::Link, "siem").await;
     let summary = browser.text("#summary").await;
-    assert!(summary.contains("failed after its last retry: the receiver answered 503"), "{summary}");
+    assert!(
+        summary.contains("failed after its last retry: the receiver answered 503"),
+        "{summary}"
+    );
     assert!(summary.contains("Every attempt has failed since"), "{summary}");
     browser.set("Recover failed deliveries since", "2020-01-01T22:00").await;
     browser.click(Role::Button, "Recover…").await;
