@@ -53,7 +53,9 @@ impl PayloadForm {
         PayloadForm {
             kind: kind_of(endpoint),
             template: endpoint.payload_template.clone(),
-            ..PayloadForm::default()
+            routing_key: String::new(),
+            // What it is sent is of more interest than what it is not.
+            preview_of: endpoint.event_types.first().cloned().unwrap_or_default(),
         }
     }
 

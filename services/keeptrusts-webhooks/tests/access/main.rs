@@ -6,6 +6,7 @@ mod platform;
 
 mod audit;
 mod caller;
+mod destinations;
 mod issuer;
 mod keys;
 mod limits;

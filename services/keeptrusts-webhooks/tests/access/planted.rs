@@ -303,7 +303,7 @@ impl Story {
 }
 
 /// An answer with everything that comes with it.
-fn told<T: Debug>(answer: Result<Response<T>, Status>) -> String {
+pub(crate) fn told<T: Debug>(answer: Result<Response<T>, Status>) -> String {
     match answer {
         Ok(answer) => format!("{answer:?}"),
         Err(status) => format!("{status} {status:?} {:?}", status.get_error_details()),

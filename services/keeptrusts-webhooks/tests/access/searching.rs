@@ -28,6 +28,14 @@ impl Planted {
         Planted { what, forms }
     }
 
+    /// A secret of another kind, of 20 characters at least.
+    pub(crate) fn secret(what: &'static str, secret: &str) -> Planted {
+        let mut forms = pieces(secret);
+        forms.extend([hex::encode(secret), hex::encode_upper(secret)]);
+        forms.extend(in_base64(secret.as_bytes()));
+        Planted { what, forms }
+    }
+
     /// In which form it is in `text`, if it is.
     fn found_in(&self, text: &str) -> Option<&str> {
         self.forms.iter().find(|form| text.contains(form.as_str())).map(String::as_str)
