@@ -182,7 +182,7 @@ impl EndpointService for EndpointApi {
         let endpoint =
             self.execute(&organization_id, endpoint_id, command, etag.as_deref(), metadata).await?;
         Ok(Response::new(v1::UpdateEndpointResponse {
-            endpoint: Some(self.shown(&endpoint).await?),
+            endpoint: Some(self.changed(&endpoint).await),
         }))
     }
 
@@ -196,7 +196,7 @@ impl EndpointService for EndpointApi {
         let command = EndpointCommand::Enable;
         let endpoint = self.execute(&organization_id, endpoint_id, command, None, metadata).await?;
         Ok(Response::new(v1::EnableEndpointResponse {
-            endpoint: Some(self.shown(&endpoint).await?),
+            endpoint: Some(self.changed(&endpoint).await),
         }))
     }
 
@@ -210,7 +210,7 @@ impl EndpointService for EndpointApi {
         let command = EndpointCommand::Disable { reason };
         let endpoint = self.execute(&organization_id, endpoint_id, command, None, metadata).await?;
         Ok(Response::new(v1::DisableEndpointResponse {
-            endpoint: Some(self.shown(&endpoint).await?),
+            endpoint: Some(self.changed(&endpoint).await),
         }))
     }
 
@@ -242,7 +242,7 @@ impl EndpointService for EndpointApi {
         let command = EndpointCommand::RotateSecret { secret: sealed, previous_expire_time };
         let endpoint = self.execute(&organization_id, endpoint_id, command, None, metadata).await?;
         Ok(Response::new(v1::RotateSecretResponse {
-            endpoint: Some(self.shown(&endpoint).await?),
+            endpoint: Some(self.changed(&endpoint).await),
             secret: secret.expose().to_owned(),
         }))
     }

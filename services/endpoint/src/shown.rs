@@ -16,6 +16,12 @@ impl EndpointApi {
         Ok(shown.remove(0))
     }
 
+    /// The same after a change, which is committed: a query that fails now (it has been logged)
+    /// must not hide that, nor a new secret that is answered with it.
+    pub(crate) async fn changed(&self, endpoint: &Endpoint) -> v1::Endpoint {
+        self.shown(endpoint).await.unwrap_or_else(|_| endpoint.into())
+    }
+
     /// One query more, whatever the number: few endpoints only fail.
     pub(crate) async fn all_shown(
         &self,
