@@ -10,6 +10,7 @@ use hyper::body::Body;
 
 use crate::failure::SendFailure;
 use crate::limits::{MAX_KEPT_BODY, MAX_KEPT_HEADER_BYTES, MAX_KEPT_HEADERS, MAX_READ_BODY};
+use crate::remark::Remark;
 
 /// One request and what came of it.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub struct Exchange {
     pub duration: Duration,
     /// The answer, or why there is none.
     pub result: Result<Answer, SendFailure>,
+    /// What else is to be told of it; usually nothing.
+    pub remarks: Vec<Remark>,
 }
 
 /// What the receiver answered, with whatever status.
@@ -166,6 +169,7 @@ mod tests {
                 body: Bytes::from_static(b"hidden"),
                 body_truncated: false,
             }),
+            remarks: Vec::new(),
         };
         let debug = format!("{exchange:?}");
         assert!(!debug.contains("hidden"), "{debug}");

@@ -76,7 +76,7 @@ impl Sender {
         let started = Instant::now();
         let deadline = started + self.shared.request_timeout;
         let result = self.answer_by(deadline, url, headers, body).await;
-        Exchange { duration: started.elapsed(), result }
+        Exchange { duration: started.elapsed(), result, remarks: Vec::new() }
     }
 
     async fn answer_by(

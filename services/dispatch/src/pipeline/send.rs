@@ -199,7 +199,7 @@ impl Judged {
 }
 
 /// Success is any 2xx; everything else is not.
-fn judge(Exchanged { result, duration }: Exchanged, now: Timestamp) -> Judged {
+fn judge(Exchanged { result, duration, .. }: Exchanged, now: Timestamp) -> Judged {
     match result {
         Ok(answer) => {
             let verdict = match answer.status.is_success() {

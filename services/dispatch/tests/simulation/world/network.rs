@@ -163,7 +163,7 @@ impl Transport for Link {
         self.network.state().requests[index].status = status;
         self.power.running().await;
         self.network.state().requests[index].has_ended = true;
-        Exchange { duration: begun.elapsed(), result }
+        Exchange { duration: begun.elapsed(), result, remarks: Vec::new() }
     }
 }
 
