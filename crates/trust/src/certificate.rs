@@ -1,0 +1,116 @@
+//! What a certificate says of itself. rustls verifies; this is for what it does not tell.
+
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls_pki_types::{CertificateDer, UnixTime};
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::public_key::PublicKey;
+
+/// The lengths of RSA keys, in bits, whose signatures ring verifies.
+const RSA_KEY_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
+
+/// A certificate that has been read.
+pub(crate) struct Certificate<'a> {
+    parsed: X509Certificate<'a>,
+    names_servers: bool,
+}
+
+/// How a certificate's validity lies to a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dates {
+    Valid,
+    NotYetValid,
+    Expired,
+}
+
+impl<'a> Certificate<'a> {
+    /// None: it cannot be read, or its server names cannot.
+    pub(crate) fn read(der: &'a CertificateDer<'_>) -> Option<Self> {
+        let (_, parsed) = X509Certificate::from_der(der).ok()?;
+        let alternatives = parsed.subject_alternative_name().ok()?;
+        let names_servers = alternatives.is_some_and(|extension| {
+            extension
+                .value
+                .general_names
+                .iter()
+                .any(|name| matches!(name, GeneralName::DNSName(_) | GeneralName::IPAddress(_)))
+        });
+        Some(Self { parsed, names_servers })
+    }
+
+    /// Whether its subjectAltName has a DNS name or an IP address.
+    pub(crate) fn names_servers(&self) -> bool {
+        self.names_servers
+    }
+
+    /// Whether it says that it may issue others (RFC 5280 section 4.2.1.9).
+    pub(crate) fn is_marked_as_authority(&self) -> bool {
+        self.parsed.is_ca()
+    }
+
+    /// Whether its subject is its issuer. That is no proof that it has signed itself.
+    pub(crate) fn is_self_issued(&self) -> bool {
+        self.subject() == self.issuer()
+    }
+
+    pub(crate) fn is_self_signed(&self, algorithms: &WebPkiSupportedAlgorithms) -> bool {
+        self.is_issued_by(self, algorithms)
+    }
+
+    /// Whether it names this issuer, and has been signed with its key.
+    pub(crate) fn is_issued_by(
+        &self,
+        issuer: &Certificate<'_>,
+        algorithms: &WebPkiSupportedAlgorithms,
+    ) -> bool {
+        let key = &issuer.parsed.public_key().subject_public_key.data;
+        let message = self.parsed.tbs_certificate.as_ref();
+        let signature = &self.parsed.signature_value.data;
+        self.issuer() == issuer.subject()
+            // Whichever algorithm it is that verifies it, the key's owner has signed it.
+            && algorithms.all.iter().any(|algorithm| {
+                algorithm.verify_signature(key, message, signature).is_ok()
+            })
+    }
+
+    /// The DER of its own name.
+    pub(crate) fn subject(&self) -> &[u8] {
+        self.parsed.subject().as_raw()
+    }
+
+    /// The DER of its issuer's name.
+    pub(crate) fn issuer(&self) -> &[u8] {
+        self.parsed.issuer().as_raw()
+    }
+
+    /// Whether its key is an RSA key that is too short or too long to verify anything with.
+    pub(crate) fn has_unusable_rsa_key(&self) -> bool {
+        match self.parsed.public_key().parsed() {
+            Ok(PublicKey::RSA(key)) => !RSA_KEY_BITS.contains(&key.key_size()),
+            _ => false,
+        }
+    }
+
+    /// Whether it may be used for a TLS server (RFC 5280 section 4.2.1.12): it says so, or does
+    /// not say for what it may be used.
+    pub(crate) fn is_for_servers(&self) -> bool {
+        match self.parsed.extended_key_usage() {
+            Ok(None) => true,
+            Ok(Some(usage)) => usage.value.server_auth,
+            Err(_) => false,
+        }
+    }
+
+    pub(crate) fn dates_at(&self, now: UnixTime) -> Dates {
+        let validity = self.parsed.validity();
+        // Dates before 1970 are negative here; the present is not.
+        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        if now < validity.not_before.timestamp() {
+            Dates::NotYetValid
+        } else if now > validity.not_after.timestamp() {
+            Dates::Expired
+        } else {
+            Dates::Valid
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Whom we trust when we speak TLS as a client, and why a server is refused.
+//!
+//! Everything of ours that connects by TLS decides by [`Trust`]: deliveries to receivers, requests
+//! to the OpenID Connect issuer, mail, and the console's calls of the services. So a file of
+//! certificates means the same in each of their flags:
+//!
+//! * A certificate that names servers (`dNSName` or `iPAddress` in its subjectAltName) is trusted
+//!   **for itself**: the server that shows this very certificate is believed, for the names and in
+//!   the time that are in it, if it has its key. It is never an issuer. Whoever has the key of
+//!   such a server must not be able to speak for another one, and what `openssl req -x509` makes is
+//!   by default marked as an authority (`CA:TRUE`).
+//! * A certificate that names none is an **authority**, if it is self-issued or marked as one:
+//!   what it has issued is believed. Its own dates are not looked at (RFC 5280 section 6.1.1, input
+//!   d: a trust anchor is a name and a key); the log says when they are over.
+//!
+//! The system's certificates are authorities, and those of them that name servers are believed for
+//! themselves as well, as OpenSSL does.
+//!
+//! [`CertificateProblem`] says what is wrong with a certificate that was refused.
+
+#![deny(missing_docs)]
+
+mod cause;
+mod certificate;
+mod problem;
+mod trusted;
+mod verifier;
+
+pub use cause::cause;
+pub use problem::CertificateProblem;
+pub use trusted::{Trust, UnusableCertificates};

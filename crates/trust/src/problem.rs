@@ -1,0 +1,204 @@
+//! What is wrong with a server's certificate, in words for whoever can mend it.
+
+use std::error::Error;
+use std::fmt;
+
+use rustls::CertificateError;
+
+use crate::cause::cause;
+
+/// Why a server's certificate was refused.
+///
+/// The texts are our own and hold nothing that the server sent. They go on after "the certificate
+/// was rejected:".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CertificateProblem {
+    /// The server showed none.
+    #[error("none was shown")]
+    NoneShown,
+    /// It has signed itself, and nobody has said that it is to be trusted.
+    #[error("it is self-signed, and none of those that are trusted")]
+    SelfSigned,
+    /// No chain leads to a trusted authority.
+    #[error("its issuer is not trusted")]
+    UnknownIssuer,
+    /// Its issuer is trusted, but only as the server that it is itself.
+    #[error(
+        "its issuer is trusted as a server and not as an authority, because it has server names (subjectAltName) of its own"
+    )]
+    IssuerIsServer,
+    /// It has no server names at all.
+    #[error(
+        "it names no server: it has no DNS name or address in subjectAltName, and its common name does not count"
+    )]
+    NoServerNames,
+    /// It is for other names than the one that was asked for.
+    #[error("it is not for the host name or address in the URL")]
+    WrongName,
+    /// Its validity has ended.
+    #[error("it has expired")]
+    Expired,
+    /// Its validity has not begun.
+    #[error("it is not valid yet (check both clocks)")]
+    NotValidYet,
+    /// The validity of one of its issuers has ended.
+    #[error("a certificate between it and its authority has expired")]
+    IssuerExpired,
+    /// The validity of one of its issuers has not begun.
+    #[error("a certificate between it and its authority is not valid yet (check both clocks)")]
+    IssuerNotValidYet,
+    /// It names a trusted authority, but that authority's key has not signed it.
+    #[error(
+        "the trusted issuer that it names did not sign it (if a private authority was made anew, trust its new certificate)"
+    )]
+    NotSignedByIssuer,
+    /// A signature in the chain that the server showed is not by the issuer in that chain.
+    #[error("a certificate in its chain was not signed by the issuer that is served with it")]
+    BrokenChain,
+    /// The one who showed it does not have its key.
+    #[error("the handshake was not signed with its key")]
+    KeyNotProven,
+    /// Its issuer has revoked it.
+    #[error("it has been revoked")]
+    Revoked,
+    /// It, or an issuer in its chain, has an extended key usage without `serverAuth`.
+    #[error(
+        "it, or a certificate between it and its authority, is not meant for TLS servers (its extended key usage lacks serverAuth)"
+    )]
+    NotForServers,
+    /// It is marked as an authority's, and is shown by a server.
+    #[error("it is an authority's certificate (CA:TRUE), not a server's")]
+    AuthorityAsServer,
+    /// An issuer in its chain is not marked as an authority.
+    #[error("a certificate in its chain was issued by one that is not an authority's")]
+    IssuerIsNoAuthority,
+    /// An issuer in its chain may not issue certificates for such names, or not this deep.
+    #[error(
+        "an authority in its chain may not issue such certificates (its constraints forbid it)"
+    )]
+    NotPermitted,
+    /// An RSA key is outside of the lengths that are accepted.
+    #[error(
+        "it or its issuer has an RSA key of a length that is not accepted (2048 to 8192 bits are)"
+    )]
+    UnusableRsaKey,
+    /// It, an issuer's certificate or the handshake is signed by an algorithm that is not accepted.
+    #[error(
+        "a signature of it or of its chain is by an algorithm or a key that is not accepted (RSA with SHA-256, SHA-384 or SHA-512, ECDSA on P-256 or P-384, and Ed25519 are)"
+    )]
+    UnsupportedSignature,
+    /// It is no X.509 certificate of version 3.
+    #[error("it is a certificate of an old version (X.509 version 3 is needed)")]
+    OldVersion,
+    /// A critical extension is not known.
+    #[error("it or its chain has a critical extension that is not supported")]
+    UnknownExtension,
+    /// It does not follow X.509.
+    #[error("it or its chain is malformed")]
+    Malformed,
+    /// None of these.
+    #[error("it was not accepted")]
+    Other,
+}
+
+impl CertificateProblem {
+    /// The problem among the errors that `error` wraps, if it is one with a certificate.
+    pub fn behind(error: &(dyn Error + 'static)) -> Option<Self> {
+        Self::of(cause::<rustls::Error>(error)?)
+    }
+
+    /// The problem that rustls reports, if it is one with a certificate.
+    pub fn of(error: &rustls::Error) -> Option<Self> {
+        match error {
+            rustls::Error::InvalidCertificate(error) => Some(Self::of_certificate(error)),
+            rustls::Error::NoCertificatesPresented => Some(Self::NoneShown),
+            _ => None,
+        }
+    }
+
+    /// The same with what to do about it, for those that may be told of `flag`: the one that names
+    /// further certificates to trust.
+    pub fn with_advice(self, flag: &'static str) -> impl fmt::Display {
+        Advised { problem: self, flag }
+    }
+
+    fn of_certificate(error: &CertificateError) -> Self {
+        #[allow(deprecated)] // A verifier may still report it.
+        match error {
+            CertificateError::UnknownIssuer => Self::UnknownIssuer,
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                Self::NotValidYet
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                Self::WrongName
+            }
+            CertificateError::BadSignature => Self::NotSignedByIssuer,
+            CertificateError::Revoked => Self::Revoked,
+            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+                Self::NotForServers
+            }
+            CertificateError::UnsupportedSignatureAlgorithm
+            | CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+                Self::UnsupportedSignature
+            }
+            CertificateError::BadEncoding => Self::Malformed,
+            CertificateError::UnhandledCriticalExtension => Self::UnknownExtension,
+            CertificateError::Other(other) => {
+                let ours = cause::<Self>(other).copied();
+                ours.or_else(|| cause(other).map(Self::of_webpki)).unwrap_or(Self::Other)
+            }
+            _ => Self::Other,
+        }
+    }
+
+    /// What rustls has no word of its own for.
+    fn of_webpki(error: &webpki::Error) -> Self {
+        use webpki::Error as Webpki;
+        match error {
+            Webpki::CaUsedAsEndEntity => Self::AuthorityAsServer,
+            Webpki::EndEntityUsedAsCa => Self::IssuerIsNoAuthority,
+            Webpki::NameConstraintViolation | Webpki::PathLenConstraintViolated => {
+                Self::NotPermitted
+            }
+            Webpki::EmptyEkuExtension => Self::NotForServers,
+            Webpki::UnsupportedCertVersion => Self::OldVersion,
+            Webpki::UnsupportedCriticalExtension => Self::UnknownExtension,
+            Webpki::ExtensionValueInvalid
+            | Webpki::InvalidNetworkMaskConstraint
+            | Webpki::InvalidSerialNumber
+            | Webpki::MalformedDnsIdentifier
+            | Webpki::MalformedExtensions
+            | Webpki::MalformedNameConstraint
+            | Webpki::SignatureAlgorithmMismatch => Self::Malformed,
+            _ => Self::Other,
+        }
+    }
+}
+
+struct Advised {
+    problem: CertificateProblem,
+    flag: &'static str,
+}
+
+impl fmt::Display for Advised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { problem, flag } = self;
+        write!(f, "{problem}")?;
+        match problem {
+            CertificateProblem::SelfSigned => write!(
+                f,
+                " (serve one that an authority has issued, or have this one named in {flag})"
+            ),
+            CertificateProblem::UnknownIssuer => {
+                write!(f, " (serve the whole chain, or trust the issuer with {flag})")
+            }
+            CertificateProblem::IssuerIsServer => {
+                write!(f, " (an authority in {flag} must have none)")
+            }
+            _ => Ok(()),
+        }
+    }
+}

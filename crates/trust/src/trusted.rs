@@ -1,0 +1,151 @@
+//! The certificates that are trusted, and in what way each of them is.
+
+use std::sync::Arc;
+
+use rustls::client::WantsClientCert;
+use rustls::crypto::CryptoProvider;
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, UnixTime};
+
+use crate::certificate::{Certificate, Dates};
+use crate::verifier::Verifier;
+
+/// Whom a client of TLS trusts.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    authorities: RootCertStore,
+    /// Each is trusted for itself.
+    servers: Vec<CertificateDer<'static>>,
+}
+
+/// Why a file of certificates cannot be used. The texts go on after the file's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnusableCertificates {
+    /// It looks like PEM, and is not.
+    #[error("is not valid PEM: copy it again, it may be cut off")]
+    NotPem,
+    /// There is no certificate in it.
+    #[error("has no certificate in PEM form: there must be a line -----BEGIN CERTIFICATE-----")]
+    NoCertificate,
+    /// One of them is none.
+    #[error("has a certificate that cannot be read (number {number})")]
+    Unreadable {
+        /// Which, from 1.
+        number: usize,
+    },
+    /// Nothing could be verified with one of them.
+    #[error(
+        "has a certificate with an RSA key of a length that is not accepted (number {number}): 2048 to 8192 bits are"
+    )]
+    UnusableRsaKey {
+        /// Which, from 1.
+        number: usize,
+    },
+    /// One of them could vouch for nothing.
+    #[error(
+        "has a certificate that is neither a server's (it has no subjectAltName) nor an authority's (it is not CA:TRUE), number {number}: name the authority that has issued it"
+    )]
+    NeitherServerNorAuthority {
+        /// Which, from 1.
+        number: usize,
+    },
+}
+
+impl Trust {
+    /// In nobody yet.
+    pub fn in_nobody() -> Self {
+        Self { authorities: RootCertStore::empty(), servers: Vec::new() }
+    }
+
+    /// In whom the system trusts. What cannot be read of its certificates is left out with a
+    /// warning: one odd file in a directory of hundreds must not stop the process.
+    pub fn in_system() -> Self {
+        let found = rustls_native_certs::load_native_certs();
+        for error in &found.errors {
+            tracing::warn!(%error, "some of the system's root certificates could not be read");
+        }
+        Self::in_certificates_of_system(found.certs)
+    }
+
+    fn in_certificates_of_system(certificates: Vec<CertificateDer<'static>>) -> Self {
+        let names_servers = |certificate: &CertificateDer<'_>| {
+            Certificate::read(certificate).is_some_and(|read| read.names_servers())
+        };
+        let mut trust = Self::in_nobody();
+        trust.servers = certificates.iter().filter(|it| names_servers(it)).cloned().collect();
+        // Systems ship the odd certificate that is no usable trust anchor; everyone skips them.
+        trust.authorities.add_parsable_certificates(certificates);
+        trust
+    }
+
+    /// Trusts the certificates in a PEM file as well, each in its way. `flag` is what the file was
+    /// named with, for the log.
+    pub fn add_pem(&mut self, flag: &'static str, pem: &[u8]) -> Result<(), UnusableCertificates> {
+        let mut count = 0;
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            count += 1;
+            self.add(flag, count, certificate.map_err(|_| UnusableCertificates::NotPem)?)?;
+        }
+        match count {
+            0 => Err(UnusableCertificates::NoCertificate),
+            _ => Ok(()),
+        }
+    }
+
+    fn add(
+        &mut self,
+        flag: &'static str,
+        number: usize,
+        certificate: CertificateDer<'static>,
+    ) -> Result<(), UnusableCertificates> {
+        let unreadable = UnusableCertificates::Unreadable { number };
+        let read = Certificate::read(&certificate).ok_or(unreadable)?;
+        if read.has_unusable_rsa_key() {
+            return Err(UnusableCertificates::UnusableRsaKey { number });
+        }
+        match read.dates_at(UnixTime::now()) {
+            Dates::Valid => {}
+            dates => {
+                tracing::warn!(flag, number, ?dates, "a certificate to trust is out of its time");
+            }
+        }
+        if read.names_servers() {
+            self.servers.push(certificate);
+        } else if read.is_self_issued() || read.is_marked_as_authority() {
+            self.authorities.add(certificate).map_err(|_| unreadable)?;
+        } else {
+            return Err(UnusableCertificates::NeitherServerNorAuthority { number });
+        }
+        Ok(())
+    }
+
+    /// Whether every server would be refused.
+    pub fn is_empty(&self) -> bool {
+        self.authorities.is_empty() && self.servers.is_empty()
+    }
+
+    /// The beginning of a client's configuration: TLS 1.2 and 1.3 by ring, and servers verified by
+    /// this trust. Early data stays off (rustls' default): an attacker could replay it (RFC 8446
+    /// section 8).
+    ///
+    /// An error would be a defect of ours: ring has all that it takes.
+    pub fn client_config(
+        self,
+    ) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, rustls::Error> {
+        // An explicit provider: the process-wide default depends on who else is linked in.
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = self.verifier(&provider)?;
+        Ok(ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier)))
+    }
+
+    pub(crate) fn verifier(
+        self,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Verifier, rustls::Error> {
+        Verifier::new(self.authorities, self.servers, provider)
+    }
+}
