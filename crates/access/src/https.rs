@@ -1,21 +1,22 @@
 //! Asking an issuer. It is the operator's choice, so that its address is not judged as a
 //! receiver's is; it must still be https, but on this machine itself.
 
+use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::TokioExecutor;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
+use keeptrusts_webhooks_trust::{CertificateProblem, Trust, UnusableCertificates};
 
 use crate::limits::{ISSUER_PATIENCE, MAX_ISSUER_ANSWER_BYTES};
+
+/// Names further certificates that an issuer may have.
+const CA_FLAG: &str = "--oidc-ca";
 
 /// Asks an issuer: within limits of time and size, and without following redirects.
 pub struct Fetcher {
@@ -31,9 +32,12 @@ pub enum FetchError {
     /// It takes too long.
     #[error("no answer within {ISSUER_PATIENCE:?}")]
     TimedOut,
-    /// There is no connection, or none that can be trusted.
+    /// There is a connection, but not to somebody who can be trusted.
+    #[error("the issuer's certificate was rejected: {}", .0.with_advice(CA_FLAG))]
+    NotTrusted(CertificateProblem),
+    /// There is no connection, or no answer.
     #[error("the request failed")]
-    Failed(#[source] hyper_util::client::legacy::Error),
+    Failed(#[source] legacy::Error),
     /// It is not what was asked for.
     #[error("the answer was {0}")]
     Status(StatusCode),
@@ -46,20 +50,20 @@ pub enum FetchError {
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     /// The file cannot be read.
-    #[error("cannot read the certificates in {path}")]
-    File {
+    #[error("cannot read the --oidc-ca file {}", path.display())]
+    Unreadable {
         /// Which file.
         path: PathBuf,
         /// Why not.
-        source: rustls_pki_types::pem::Error,
+        source: io::Error,
     },
-    /// One of the certificates cannot be used.
-    #[error("{path} holds a certificate that cannot be used")]
-    Certificate {
-        /// In which file.
+    /// The file says of nobody that they are to be trusted.
+    #[error("the --oidc-ca file {} {reason}", path.display())]
+    Unusable {
+        /// Which file.
         path: PathBuf,
         /// Why not.
-        source: rustls::Error,
+        reason: UnusableCertificates,
     },
     /// TLS cannot be set up.
     #[error("cannot set up TLS")]
@@ -67,25 +71,16 @@ pub enum TrustError {
 }
 
 impl Fetcher {
-    /// Trusts the system's certificates, and those in the file.
+    /// Trusts whom the system trusts, and the certificates in the file (`--oidc-ca`).
     pub fn new(ca: Option<&PathBuf>) -> Result<Fetcher, TrustError> {
-        let mut roots = RootCertStore::empty();
-        // A system without some of its certificates is still of use.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let mut trust = Trust::in_system();
         if let Some(path) = ca {
-            let unreadable = |source| TrustError::File { path: path.clone(), source };
-            for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
-                let certificate = certificate.map_err(unreadable)?;
-                roots
-                    .add(certificate)
-                    .map_err(|source| TrustError::Certificate { path: path.clone(), source })?;
-            }
+            let unreadable = |source| TrustError::Unreadable { path: path.clone(), source };
+            let pem = std::fs::read(path).map_err(unreadable)?;
+            let unusable = |reason| TrustError::Unusable { path: path.clone(), reason };
+            trust.add_pem(CA_FLAG, &pem).map_err(unusable)?;
         }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let tls = trust.client_config()?.with_no_client_auth();
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http()
@@ -112,12 +107,19 @@ impl Fetcher {
         }
         let answered = async {
             let answer = self.client.request(request.map(Full::new)).await;
-            let (head, body) = answer.map_err(FetchError::Failed)?.into_parts();
+            let (head, body) = answer.map_err(failed)?.into_parts();
             let body = Limited::new(body, MAX_ISSUER_ANSWER_BYTES).collect().await;
             let body = body.map_err(|_| FetchError::Unreadable)?.to_bytes();
             Ok(Response::from_parts(head, body))
         };
         tokio::time::timeout(ISSUER_PATIENCE, answered).await.map_err(|_| FetchError::TimedOut)?
+    }
+}
+
+fn failed(error: legacy::Error) -> FetchError {
+    match CertificateProblem::behind(&error) {
+        Some(problem) => FetchError::NotTrusted(problem),
+        None => FetchError::Failed(error),
     }
 }
 

@@ -92,7 +92,8 @@ pub struct OwnTrustFlags {
     )]
     pub oidc_issuer: Option<String>,
 
-    /// A PEM file with certificates that the issuer may have, besides the system's.
+    /// A PEM file with certificates to trust for the issuer besides the system's: of an authority,
+    /// or of the issuer itself.
     #[arg(long, value_name = "FILE", env = "KEEPTRUSTS_WEBHOOKS_OIDC_CA")]
     pub oidc_ca: Option<PathBuf>,
 }

@@ -1,5 +1,7 @@
 //! The connections of a process that asks services.
 
+use std::error::Error;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -7,6 +9,7 @@ use http::Uri;
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
+use keeptrusts_webhooks_trust::CertificateProblem;
 use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint};
@@ -54,8 +57,8 @@ struct To {
 
 impl Service<Uri> for To {
     type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
-    type Future = <HttpsConnector<HttpConnector> as Service<Uri>>::Future;
+    type Error = Box<dyn Error + Send + Sync>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Service::<Uri>::poll_ready(&mut self.connector.tcp, context).map_err(Into::into)
@@ -63,6 +66,18 @@ impl Service<Uri> for To {
 
     fn call(&mut self, _: Uri) -> Self::Future {
         let ServiceConnector { tcp, tls } = &self.connector;
-        HttpsConnector::from((tcp.clone(), tls.current())).call(self.address.clone())
+        let mut https = HttpsConnector::from((tcp.clone(), tls.current()));
+        let connecting = https.call(self.address.clone());
+        Box::pin(async move {
+            connecting.await.map_err(|error| match CertificateProblem::behind(&*error) {
+                Some(problem) => NotTrusted(problem).into(),
+                None => error,
+            })
+        })
     }
 }
+
+/// The certificate of a service was refused.
+#[derive(Debug, thiserror::Error)]
+#[error("the service's certificate was rejected: {}", .0.with_advice("--services-ca"))]
+struct NotTrusted(CertificateProblem);

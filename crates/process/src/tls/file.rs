@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use keeptrusts_webhooks_trust::{Trust, UnusableCertificates};
 use rustls::RootCertStore;
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -59,6 +60,16 @@ pub enum TlsFileError {
         /// Why not.
         source: rustls::Error,
     },
+    /// Its certificates say of nobody that they are to be trusted.
+    #[error("the {flag} file {path} {reason}", path = path.display())]
+    NotToTrust {
+        /// The flag that names it.
+        flag: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: UnusableCertificates,
+    },
     /// The certificate belongs to another key.
     #[error(
         "the {key_flag} file {key} does not fit the first certificate of the {certificate_flag} file {certificate}: give the key that this certificate was issued for", key = key.display(), certificate = certificate.display()
@@ -107,7 +118,19 @@ impl PemFile {
         })
     }
 
-    /// Its certificates, as authorities.
+    /// Whom its certificates say to trust.
+    pub(super) fn trust(&self) -> Result<Trust, TlsFileError> {
+        let mut trust = Trust::in_nobody();
+        let (flag, path) = (self.flag, &self.path);
+        trust.add_pem(flag, &self.read()?).map_err(|reason| TlsFileError::NotToTrust {
+            flag,
+            path: path.clone(),
+            reason,
+        })?;
+        Ok(trust)
+    }
+
+    /// Its certificates, as authorities of clients.
     pub(super) fn authorities(&self) -> Result<RootCertStore, TlsFileError> {
         let mut roots = RootCertStore::empty();
         for certificate in self.certificates()? {

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use rustls::client::WantsClientCert;
+use keeptrusts_webhooks_trust::Trust;
 use rustls::crypto::CryptoProvider;
 use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, ConfigBuilder, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, ServerConfig};
 
 use super::ALPN_HTTP2;
 use super::certificate::warn_if_out_of_time;
@@ -47,8 +47,8 @@ pub struct ServerTlsFlags {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Services")]
 pub struct ServiceTlsFlags {
-    /// A PEM file with the authorities of the services' certificates, for https
-    /// [default: the system's]
+    /// A PEM file with the authorities of the services' certificates, for https, or with those
+    /// certificates themselves [default: the system's authorities]
     #[arg(long, value_name = "FILE", env = "KEEPTRUSTS_WEBHOOKS_SERVICES_CA")]
     pub services_ca: Option<PathBuf>,
 
@@ -139,15 +139,14 @@ fn client_config(
     authorities: Option<&PemFile>,
     identity: Option<&(PemFile, PemFile)>,
 ) -> Result<ClientConfig, TlsFileError> {
-    let roots = match authorities {
-        Some(file) => file.authorities()?,
-        None => system_roots()?,
+    let trust = match authorities {
+        Some(file) => file.trust()?,
+        None => Trust::in_system(),
     };
-    let config: ConfigBuilder<ClientConfig, WantsClientCert> =
-        ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .map_err(TlsFileError::Setup)?
-            .with_root_certificates(roots);
+    if trust.is_empty() {
+        return Err(TlsFileError::NoSystemRoots);
+    }
+    let config = trust.client_config().map_err(TlsFileError::Setup)?;
     let mut config = match identity {
         None => config.with_no_client_auth(),
         Some((certificate, key)) => {
@@ -160,17 +159,6 @@ fn client_config(
     };
     config.alpn_protocols = vec![ALPN_HTTP2.to_vec()];
     Ok(config)
-}
-
-/// Those that cannot be read are left out, as everybody does: one odd file in a directory of
-/// hundreds must not stop the process.
-fn system_roots() -> Result<RootCertStore, TlsFileError> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        return Err(TlsFileError::NoSystemRoots);
-    }
-    Ok(roots)
 }
 
 /// An explicit provider: the process-wide default depends on who else is linked in.
