@@ -8,9 +8,11 @@ use std::io;
 use std::net::SocketAddr;
 
 use hyper_util::client::legacy;
-use rustls::{AlertDescription, CertificateError, Error as TlsError, InvalidMessage};
+use keeptrusts_webhooks_trust::cause;
+use rustls::Error as TlsError;
 
-use crate::failure::{CertificateProblem, SendFailure, TlsProblem};
+use crate::failure::SendFailure;
+use crate::tls_failure::{TlsProblem, tls_failure};
 
 /// The failure behind a TCP connect that did not succeed.
 pub(crate) fn tcp_failure(address: SocketAddr, error: &io::Error) -> SendFailure {
@@ -28,26 +30,34 @@ pub(crate) fn tcp_failure(address: SocketAddr, error: &io::Error) -> SendFailure
 
 /// The failure behind a connection that was not established: our own from below TLS, or TLS's.
 pub(crate) fn connect_failure(error: &(dyn Error + 'static)) -> SendFailure {
-    if let Some(ours) = find::<SendFailure>(error) {
+    if let Some(ours) = cause::<SendFailure>(error) {
         return ours.clone();
     }
-    match find::<TlsError>(error) {
-        Some(error) => tls_failure(error),
-        None => SendFailure::TlsFailed(TlsProblem::Closed),
+    if let Some(error) = cause::<TlsError>(error) {
+        return tls_failure(error);
     }
+    SendFailure::TlsFailed(match io_kind(error) {
+        Some(
+            io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe,
+        ) => TlsProblem::Closed,
+        _ => TlsProblem::Broken,
+    })
 }
 
 /// The failure behind a request that got no answer.
 pub(crate) fn request_failure(error: &legacy::Error) -> SendFailure {
-    if let Some(ours) = find::<SendFailure>(error) {
+    if let Some(ours) = cause::<SendFailure>(error) {
         return ours.clone();
     }
     // With TLS 1.3 a receiver's verdict on our side of the handshake, such as a missing client
     // certificate, arrives only after the handshake is over (RFC 8446 section 4.4.2.4).
-    if let Some(error) = find::<TlsError>(error) {
+    if let Some(error) = cause::<TlsError>(error) {
         return tls_failure(error);
     }
-    if let Some(error) = find::<hyper::Error>(error) {
+    if let Some(error) = cause::<hyper::Error>(error) {
         if error.is_parse_too_large() {
             return SendFailure::AnswerHeadersTooLarge;
         }
@@ -55,100 +65,40 @@ pub(crate) fn request_failure(error: &legacy::Error) -> SendFailure {
             return SendFailure::ConnectionClosed;
         }
     }
-    match find::<io::Error>(error) {
+    match cause::<io::Error>(error) {
         Some(_) => SendFailure::ConnectionClosed,
         None => SendFailure::ProtocolViolated,
     }
 }
 
-fn tls_failure(error: &TlsError) -> SendFailure {
-    let problem = match error {
-        TlsError::InvalidCertificate(error) => {
-            return SendFailure::CertificateRejected(certificate_problem(error));
-        }
-        TlsError::NoCertificatesPresented => {
-            return SendFailure::CertificateRejected(CertificateProblem::Unsuitable);
-        }
-        TlsError::InvalidMessage(InvalidMessage::InvalidContentType) => TlsProblem::NotTls,
-        TlsError::PeerIncompatible(_) | TlsError::NoApplicationProtocol => {
-            TlsProblem::NothingInCommon
-        }
-        TlsError::AlertReceived(alert) => match alert {
-            AlertDescription::HandshakeFailure
-            | AlertDescription::ProtocolVersion
-            | AlertDescription::InsufficientSecurity
-            | AlertDescription::NoApplicationProtocol => TlsProblem::NothingInCommon,
-            AlertDescription::CertificateRequired => TlsProblem::ClientCertificateRequired,
-            AlertDescription::UnrecognisedName => TlsProblem::UnrecognisedName,
-            _ => TlsProblem::Refused,
-        },
-        _ => TlsProblem::Violated,
-    };
-    SendFailure::TlsFailed(problem)
-}
-
-fn certificate_problem(error: &CertificateError) -> CertificateProblem {
-    match error {
-        CertificateError::UnknownIssuer => CertificateProblem::UnknownIssuer,
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            CertificateProblem::Expired
-        }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            CertificateProblem::NotValidYet
-        }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            CertificateProblem::WrongName
-        }
-        CertificateError::BadSignature => CertificateProblem::BadSignature,
-        CertificateError::Revoked => CertificateProblem::Revoked,
-        _ => CertificateProblem::Unsuitable,
-    }
-}
-
-/// The first error of type `E` in the chain of sources.
-fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    std::iter::successors(Some(error), |error| inner(*error))
-        .find_map(|error| error.downcast_ref::<E>())
-}
-
-/// The next error in the chain. `io::Error::source` skips the error that it wraps and goes on
-/// with that one's source, so the wrapped error has to be asked for.
-fn inner<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
-    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-        Some(wrapped) => Some(wrapped),
-        None => error.source(),
-    }
+/// The kind of the innermost I/O error: libraries wrap it in others, whose kind says nothing.
+fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
+    let error = cause::<io::Error>(error)?;
+    let wrapped = error.get_ref().and_then(|wrapped| io_kind(wrapped));
+    wrapped.or(Some(error.kind()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_error_is_found_below_nested_io_errors() {
-        let nested = io::Error::other(io::Error::new(
-            io::ErrorKind::InvalidData,
-            TlsError::InvalidCertificate(CertificateError::UnknownIssuer),
-        ));
-        assert_eq!(
-            connect_failure(&nested),
-            SendFailure::CertificateRejected(CertificateProblem::UnknownIssuer)
-        );
+    fn handshake_failure(error: impl Into<io::Error>) -> SendFailure {
+        connect_failure(&error.into())
     }
 
     #[test]
-    fn alerts_are_told_apart_as_far_as_they_tell_what_to_do() {
-        let cases = [
-            (AlertDescription::ProtocolVersion, TlsProblem::NothingInCommon),
-            (AlertDescription::HandshakeFailure, TlsProblem::NothingInCommon),
-            (AlertDescription::CertificateRequired, TlsProblem::ClientCertificateRequired),
-            (AlertDescription::UnrecognisedName, TlsProblem::UnrecognisedName),
-            (AlertDescription::InternalError, TlsProblem::Refused),
-        ];
-        for (alert, problem) in cases {
-            let failure = tls_failure(&TlsError::AlertReceived(alert));
-            assert_eq!(failure, SendFailure::TlsFailed(problem));
-        }
+    fn the_end_of_a_handshake_is_told_by_what_ended_it() {
+        let closed = SendFailure::TlsFailed(TlsProblem::Closed);
+        assert_eq!(handshake_failure(io::ErrorKind::UnexpectedEof), closed);
+        assert_eq!(handshake_failure(io::ErrorKind::ConnectionReset), closed);
+        let wrapped = io::Error::other(io::Error::from(io::ErrorKind::UnexpectedEof));
+        assert_eq!(handshake_failure(wrapped), closed);
+        let broken = SendFailure::TlsFailed(TlsProblem::Broken);
+        assert_eq!(handshake_failure(io::ErrorKind::HostUnreachable), broken);
+        assert_eq!(
+            handshake_failure(io::Error::new(io::ErrorKind::InvalidData, TlsError::DecryptError)),
+            SendFailure::TlsFailed(TlsProblem::Violated)
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use keeptrusts_webhooks_trust::UnusableCertificates;
 
 use crate::name_server::NameServer;
 use crate::ports::PortRange;
@@ -22,8 +23,9 @@ pub struct OutboundConfig {
     /// The HTTP proxy to connect through (`--outbound-proxy`). There is none unless it is given
     /// here: the environment's proxy variables are not read.
     pub proxy: Option<OutboundProxy>,
-    /// Contents of PEM files (`--trust-ca`); every certificate in them is trusted as a root, in
-    /// addition to the system's.
+    /// Contents of PEM files (`--trust-ca`). The certificates in them are trusted in addition to
+    /// the system's: as servers if they name some, else as authorities (see
+    /// [`keeptrusts_webhooks_trust`]).
     pub trusted_roots_pem: Vec<Vec<u8>>,
     /// The limit for resolving the name, connecting and shaking hands together. Counts towards
     /// `request_timeout` too.
@@ -73,7 +75,7 @@ pub enum SetupError {
         /// Which one, counted from 1.
         number: usize,
         /// What is wrong with it.
-        reason: &'static str,
+        reason: UnusableCertificates,
     },
     /// Neither the system nor the configuration has a root certificate, so that every receiver
     /// would be rejected.

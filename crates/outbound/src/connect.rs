@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use tower_service::Service;
 
 use crate::classify::connect_failure;
+use crate::client_certificate::noting;
 use crate::failure::SendFailure;
 use crate::network::Network;
 
@@ -53,11 +54,13 @@ impl Service<Uri> for TlsConnector {
         let mut https =
             HttpsConnector::new(tcp, Arc::clone(&self.tls), https_only, self.server_names.clone());
         Box::pin(async move {
-            match timeout_at(deadline, https.call(url)).await {
+            let (connected, was_asked) = noting(timeout_at(deadline, https.call(url))).await;
+            match connected {
                 Ok(Ok(stream)) => Ok(stream),
                 Ok(Err(error)) => {
                     let error: &(dyn Error + 'static) = &*error;
-                    Err(connect_failure(error))
+                    let failure = connect_failure(error);
+                    Err(if was_asked { failure.after_certificate_request() } else { failure })
                 }
                 // What comes before the handshake keeps to the same deadline by itself, and
                 // says what it was that took so long.

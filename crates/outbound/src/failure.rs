@@ -5,11 +5,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::StatusCode;
+use keeptrusts_webhooks_trust::CertificateProblem;
 
 use crate::guard::RefusedAddress;
 use crate::limits::MAX_READ_HEAD;
 use crate::local_names::RefusedName;
 use crate::ports::RefusedPort;
+use crate::tls::TRUST_FLAG;
+use crate::tls_failure::TlsProblem;
 
 /// Why a request ended without a complete answer.
 ///
@@ -51,14 +54,18 @@ pub enum SendFailure {
     #[error(transparent)]
     NameRefused(#[from] RefusedName),
 
-    /// Nothing listens at the address.
-    #[error("{address} refused the connection (nothing is listening on that port)")]
+    /// The address answered that it takes no connections on that port.
+    #[error(
+        "{address} refused the connection (nothing listens on that port, or a firewall refuses it)"
+    )]
     ConnectionRefused {
         /// The address that was tried.
         address: TriedAddress,
     },
-    /// There is no route to the address.
-    #[error("{address} cannot be reached from here (no route to it)")]
+    /// There is no way to the address.
+    #[error(
+        "{address} cannot be reached from here (there is no route to it, or no address of ours that reaches it)"
+    )]
     Unreachable {
         /// The address that was tried.
         address: TriedAddress,
@@ -105,7 +112,7 @@ pub enum SendFailure {
     ProxyViolated,
 
     /// The receiver's certificate was not accepted.
-    #[error("the receiver's certificate was rejected: {0}")]
+    #[error("the receiver's certificate was rejected: {}", .0.with_advice(TRUST_FLAG))]
     CertificateRejected(CertificateProblem),
     /// The TLS handshake failed for a reason other than the certificate.
     #[error("TLS failed: {0}")]
@@ -253,62 +260,6 @@ impl SendFailure {
     }
 }
 
-/// What is wrong with a receiver's certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CertificateProblem {
-    /// No chain leads to a trusted root.
-    #[error(
-        "its issuer is not trusted (serve the whole chain, or trust the issuer with --trust-ca)"
-    )]
-    UnknownIssuer,
-    /// Its validity has ended.
-    #[error("it has expired")]
-    Expired,
-    /// Its validity has not begun.
-    #[error("it is not valid yet (check both clocks)")]
-    NotValidYet,
-    /// It is for other names than the URL's host.
-    #[error("it is not for the URL's host name")]
-    WrongName,
-    /// It names a trusted issuer, but that issuer's key has not signed it.
-    #[error(
-        "the trusted issuer that it names did not sign it (if a private authority was made anew, trust its new certificate)"
-    )]
-    BadSignature,
-    /// Its issuer has revoked it.
-    #[error("it has been revoked")]
-    Revoked,
-    /// It is malformed, or meant for something else than a TLS server.
-    #[error("it is malformed or not meant for a TLS server")]
-    Unsuitable,
-}
-
-/// Why TLS failed, other than by the certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TlsProblem {
-    /// What the receiver sent is not TLS.
-    #[error("the receiver does not speak TLS on that port")]
-    NotTls,
-    /// The receiver supports no protocol version or cipher suite that we accept.
-    #[error("no protocol version or cipher suite in common (TLS 1.2 or 1.3 is needed)")]
-    NothingInCommon,
-    /// The receiver asks for a client certificate, which we do not have.
-    #[error("the receiver asks for a client certificate")]
-    ClientCertificateRequired,
-    /// The receiver does not serve the name that it was asked for.
-    #[error("the receiver does not serve the URL's host name")]
-    UnrecognisedName,
-    /// The receiver ended the handshake with another alert.
-    #[error("the receiver refused the handshake")]
-    Refused,
-    /// The connection ended during the handshake.
-    #[error("the receiver closed the connection during the handshake")]
-    Closed,
-    /// The receiver did not follow the protocol.
-    #[error("the receiver did not follow the protocol")]
-    Violated,
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::IpAddr;
@@ -337,7 +288,8 @@ mod tests {
         }
         assert_eq!(
             SendFailure::ConnectionRefused { address }.without_address().to_string(),
-            "the receiver's address refused the connection (nothing is listening on that port)"
+            "the receiver's address refused the connection (nothing listens on that port, or a \
+             firewall refuses it)"
         );
         assert!(SendFailure::ResolvedAddressRefused.to_string().contains("--allow-network"));
     }

@@ -6,13 +6,15 @@
 //! Nothing is retried here and no redirect is followed; what a status means, and whether to try
 //! again, is the caller's business.
 //!
-//! The crate depends on hyper, rustls and a DNS resolver, and on nothing of ours: it knows no
-//! endpoint, delivery, store or gRPC. It writes no header value and no body to logs or `Debug`.
+//! The crate depends on hyper, rustls and a DNS resolver, and of ours only on the one that says
+//! whom we trust: it knows no endpoint, delivery, store or gRPC. It writes no header value and no
+//! body to logs or `Debug`.
 
 #![deny(missing_docs)]
 
 mod answer;
 mod classify;
+mod client_certificate;
 mod config;
 mod connect;
 mod dial;
@@ -32,17 +34,18 @@ mod sender;
 mod special_networks;
 mod target;
 mod tls;
+mod tls_failure;
 #[cfg(test)]
 mod vectors;
 
 pub use answer::{Answer, Exchange};
 pub use config::{OutboundConfig, SetupError};
-pub use failure::{
-    CertificateProblem, FailureKind, RefusedFor, SendFailure, TlsProblem, TriedAddress,
-};
+pub use failure::{FailureKind, RefusedFor, SendFailure, TriedAddress};
+pub use keeptrusts_webhooks_trust::CertificateProblem;
 pub use local_names::RefusedName;
 pub use name_server::{InvalidNameServer, NameServer};
 pub use ports::{InvalidPortRange, PortRange, RefusedPort};
 pub use proxy::{InvalidProxy, OutboundProxy};
 pub use remark::Remark;
 pub use sender::Sender;
+pub use tls_failure::TlsProblem;

@@ -9,6 +9,7 @@ use http_body_util::Full;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use keeptrusts_webhooks_trust::Trust;
 use tokio::time::{Instant, timeout_at};
 
 use crate::answer::{Answer, Exchange, kept_headers, read_body};
@@ -42,14 +43,14 @@ impl Sender {
     /// A sender with the system's root certificates, hosts file and (unless it is given others)
     /// DNS servers, all read now and not again.
     pub fn new(config: OutboundConfig) -> Result<Self, SetupError> {
-        let roots = tls::trusted_roots(tls::system_roots(), &config.trusted_roots_pem)?;
+        let trust = tls::trust(Trust::in_system(), &config.trusted_roots_pem)?;
         let network = Arc::new(Network {
             resolver: Resolver::from_system(&config.name_servers)?,
             addresses: AddressGuard::new(config.allowed_networks),
             ports: PortGuard::new(config.allowed_ports),
             proxy: config.proxy,
         });
-        let tls = tls::client_config(roots)?;
+        let tls = tls::client_config(trust)?;
         let connector = TlsConnector::new(Arc::clone(&network), tls, config.connect_timeout);
         // Requests that met a pooled connection just being closed are sent again by the client,
         // but only if nothing of them was written (its default).

@@ -33,6 +33,12 @@ impl Authority {
         self.issuer.pem().into_bytes()
     }
 
+    /// An authority that has server names of its own.
+    pub(crate) fn with_server_names(names: &[&str]) -> Self {
+        let key = KeyPair::generate().unwrap();
+        Self { issuer: CertifiedIssuer::self_signed(like_openssl(names), key).unwrap() }
+    }
+
     /// A certificate for receivers on loopback.
     pub(crate) fn identity(&self) -> Identity {
         self.identity_with(&["127.0.0.1", "localhost"], |_| {})
@@ -66,4 +72,22 @@ impl Authority {
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Identity { chain: vec![certificate.into()], key: key.into() }
     }
+}
+
+/// The extensions of `openssl req -x509 -addext subjectAltName=…`: key identifiers and CA:TRUE,
+/// neither key usage nor extended key usage.
+fn like_openssl(names: &[&str]) -> CertificateParams {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut params = CertificateParams::new(names).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.use_authority_key_identifier_extension = true;
+    params
+}
+
+/// What `openssl req -x509` makes of it, and its PEM.
+pub(crate) fn self_signed(names: &[&str]) -> (Identity, Vec<u8>) {
+    let key = KeyPair::generate().unwrap();
+    let certificate = like_openssl(names).self_signed(&key).unwrap();
+    let pem = certificate.pem().into_bytes();
+    (Identity { chain: vec![certificate.into()], key: key.into() }, pem)
 }

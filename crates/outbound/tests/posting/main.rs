@@ -5,6 +5,7 @@
 mod answers;
 mod certificates;
 mod connections;
+mod handshakes;
 mod proxy;
 mod receiver;
 mod refusals;

@@ -1,11 +1,13 @@
 //! Which receivers are trusted, and what happens to the rest.
 
-use keeptrusts_webhooks_outbound::{CertificateProblem, SendFailure, TlsProblem};
+use keeptrusts_webhooks_outbound::{
+    CertificateProblem, OutboundConfig, SendFailure, Sender, TlsProblem,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::certificates::{Authority, Identity};
+use crate::certificates::{Authority, Identity, self_signed};
 use crate::receiver::{HTTP2, Receiver, empty};
-use crate::{answer, failure, sender_for};
+use crate::{answer, config_for, failure, sender_for};
 
 async fn receiver(identity: Identity) -> Receiver {
     Receiver::http(identity, HTTP2, async |_| empty(200)).await
@@ -34,11 +36,43 @@ async fn a_certificate_of_an_unknown_issuer_is_rejected() {
     assert_rejected(&trusted, identity, CertificateProblem::UnknownIssuer).await;
 }
 
+/// A sender that trusts what is in the file, and not the authority of other tests.
+fn sender_trusting(pem: Vec<u8>) -> Sender {
+    let config = config_for(&Authority::new());
+    Sender::new(OutboundConfig { trusted_roots_pem: vec![pem], ..config }).unwrap()
+}
+
+#[tokio::test]
+async fn a_self_signed_certificate_with_server_names_is_accepted_if_it_is_configured() {
+    let (identity, pem) = self_signed(&["127.0.0.1", "receiver.example"]);
+    let receiver = receiver(identity).await;
+    assert_eq!(answer(&sender_trusting(pem), &receiver.url()).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_self_signed_certificate_that_is_not_configured_is_called_so() {
+    let (identity, _) = self_signed(&["127.0.0.1"]);
+    let receiver = receiver(identity).await;
+    let failure = failure(&sender_for(&Authority::new()), &receiver.url()).await;
+    assert_eq!(failure, SendFailure::CertificateRejected(CertificateProblem::SelfSigned));
+    assert_eq!(
+        failure.to_string(),
+        "the receiver's certificate was rejected: it is self-signed, and none of those that are \
+         trusted (serve one that an authority has issued, or have this one named in --trust-ca)"
+    );
+}
+
+#[tokio::test]
+async fn the_key_of_a_configured_server_vouches_for_no_other_one() {
+    let named = Authority::with_server_names(&["receiver.example"]);
+    assert_rejected(&named, named.identity(), CertificateProblem::IssuerIsServer).await;
+}
+
 #[tokio::test]
 async fn a_certificate_of_a_namesake_of_a_trusted_issuer_is_rejected() {
     let (trusted, namesake) = (Authority::new(), Authority::new());
     let identity = namesake.identity();
-    assert_rejected(&trusted, identity, CertificateProblem::BadSignature).await;
+    assert_rejected(&trusted, identity, CertificateProblem::NotSignedByIssuer).await;
 }
 
 #[tokio::test]
@@ -98,7 +132,7 @@ async fn a_receiver_that_speaks_neither_http_version_fails() {
     let receiver = Receiver::tls(authority.identity(), &["imap"], async |_| {}).await;
     assert_eq!(
         failure(&sender_for(&authority), &receiver.url()).await,
-        SendFailure::TlsFailed(TlsProblem::NothingInCommon)
+        SendFailure::TlsFailed(TlsProblem::NoHttp)
     );
 }
 

@@ -1,0 +1,238 @@
+//! Why TLS failed, as far as it was seen.
+
+use keeptrusts_webhooks_trust::CertificateProblem;
+use rustls::{AlertDescription, Error as TlsError, InvalidMessage, PeerIncompatible};
+
+use crate::failure::SendFailure;
+
+/// Why TLS failed, other than by the receiver's certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TlsProblem {
+    /// What the receiver sent is not TLS.
+    #[error("the receiver answered with something that is not TLS (is it the right port?)")]
+    NotTls,
+    /// The receiver's versions of TLS are too old.
+    #[error("the receiver supports neither TLS 1.2 nor TLS 1.3")]
+    VersionTooOld,
+    /// The receiver has chosen what we do not support.
+    #[error("no cipher suite, key exchange or signature algorithm in common")]
+    NothingInCommon,
+    /// The receiver lacks an extension that we need.
+    #[error("the receiver does not support a part of TLS that is needed")]
+    Incompatible,
+    /// The alert of that name, which has many reasons.
+    #[error(
+        "the receiver ended the handshake with the TLS alert handshake_failure, which does not say why (often there is no cipher suite, key exchange or signature algorithm in common)"
+    )]
+    HandshakeFailure,
+    /// The receiver wants stronger encryption than we support.
+    #[error("the receiver requires stronger encryption than is offered to it")]
+    InsufficientSecurity,
+    /// The receiver speaks neither version of HTTP.
+    #[error("the receiver offers neither HTTP/2 nor HTTP/1.1 (by ALPN)")]
+    NoHttp,
+    /// The receiver asked for a client certificate, which we do not have, and that was the end.
+    #[error(
+        "the receiver asked for a client certificate, which deliveries do not have, and ended the connection"
+    )]
+    ClientCertificateRequired,
+    /// The receiver does not serve the name that it was asked for.
+    #[error("the receiver does not serve the URL's host name")]
+    UnrecognisedName,
+    /// The receiver ended the connection with another alert.
+    #[error("the receiver ended the connection with the TLS alert {0}")]
+    Alert(&'static str),
+    /// The receiver ended the connection during the handshake.
+    #[error("the receiver closed the connection during the handshake")]
+    Closed,
+    /// The connection ended during the handshake, by nobody's will.
+    #[error("the connection broke during the handshake")]
+    Broken,
+    /// The receiver did not follow the protocol, or what it sent was changed on the way.
+    #[error("the receiver did not follow the protocol")]
+    Violated,
+    /// Our side of TLS has failed.
+    #[error("it could not be carried on here (an operator can look at this process)")]
+    Internal,
+}
+
+impl SendFailure {
+    /// What it is if the receiver had asked for a client certificate before: ending the connection
+    /// is then its answer to our having none, as far as what it said does not contradict.
+    pub(crate) fn after_certificate_request(self) -> Self {
+        match self {
+            Self::TlsFailed(
+                TlsProblem::HandshakeFailure | TlsProblem::Closed | TlsProblem::Broken,
+            )
+            | Self::ConnectionClosed => Self::TlsFailed(TlsProblem::ClientCertificateRequired),
+            Self::TlsFailed(TlsProblem::Alert(alert)) if ABOUT_CERTIFICATES.contains(&alert) => {
+                Self::TlsFailed(TlsProblem::ClientCertificateRequired)
+            }
+            other => other,
+        }
+    }
+}
+
+/// Alerts that are about our certificate if they are the receiver's (RFC 8446 section 6.2). It is
+/// this that servers say of an empty one, each in its way.
+const ABOUT_CERTIFICATES: [&str; 6] = [
+    "access_denied",
+    "bad_certificate",
+    "certificate_unknown",
+    "no_certificate",
+    "unknown_ca",
+    "unsupported_certificate",
+];
+
+/// The failure behind an error of TLS.
+pub(crate) fn tls_failure(error: &TlsError) -> SendFailure {
+    if let Some(problem) = CertificateProblem::of(error) {
+        return SendFailure::CertificateRejected(problem);
+    }
+    SendFailure::TlsFailed(match error {
+        TlsError::InvalidMessage(InvalidMessage::InvalidContentType) => TlsProblem::NotTls,
+        TlsError::PeerIncompatible(reason) => incompatibility(reason),
+        TlsError::NoApplicationProtocol => TlsProblem::NoHttp,
+        TlsError::AlertReceived(alert) => alert_problem(*alert),
+        TlsError::InappropriateMessage { .. }
+        | TlsError::InappropriateHandshakeMessage { .. }
+        | TlsError::InvalidMessage(_)
+        | TlsError::PeerMisbehaved(_)
+        | TlsError::PeerSentOversizedRecord
+        | TlsError::DecryptError => TlsProblem::Violated,
+        _ => TlsProblem::Internal,
+    })
+}
+
+fn incompatibility(reason: &PeerIncompatible) -> TlsProblem {
+    match reason {
+        PeerIncompatible::ServerDoesNotSupportTls12Or13
+        | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig => TlsProblem::VersionTooOld,
+        PeerIncompatible::NoCipherSuitesInCommon
+        | PeerIncompatible::NoEcPointFormatsInCommon
+        | PeerIncompatible::NoKxGroupsInCommon
+        | PeerIncompatible::NoSignatureSchemesInCommon => TlsProblem::NothingInCommon,
+        _ => TlsProblem::Incompatible,
+    }
+}
+
+fn alert_problem(alert: AlertDescription) -> TlsProblem {
+    match alert {
+        AlertDescription::HandshakeFailure => TlsProblem::HandshakeFailure,
+        AlertDescription::ProtocolVersion => TlsProblem::VersionTooOld,
+        AlertDescription::InsufficientSecurity => TlsProblem::InsufficientSecurity,
+        AlertDescription::NoApplicationProtocol => TlsProblem::NoHttp,
+        AlertDescription::CertificateRequired => TlsProblem::ClientCertificateRequired,
+        AlertDescription::UnrecognisedName => TlsProblem::UnrecognisedName,
+        other => TlsProblem::Alert(alert_name(other)),
+    }
+}
+
+/// An alert as the registry of IANA calls it: that is what people search for.
+fn alert_name(alert: AlertDescription) -> &'static str {
+    match alert {
+        AlertDescription::CloseNotify => "close_notify",
+        AlertDescription::UnexpectedMessage => "unexpected_message",
+        AlertDescription::BadRecordMac => "bad_record_mac",
+        AlertDescription::DecryptionFailed => "decryption_failed",
+        AlertDescription::RecordOverflow => "record_overflow",
+        AlertDescription::DecompressionFailure => "decompression_failure",
+        AlertDescription::HandshakeFailure => "handshake_failure",
+        AlertDescription::NoCertificate => "no_certificate",
+        AlertDescription::BadCertificate => "bad_certificate",
+        AlertDescription::UnsupportedCertificate => "unsupported_certificate",
+        AlertDescription::CertificateRevoked => "certificate_revoked",
+        AlertDescription::CertificateExpired => "certificate_expired",
+        AlertDescription::CertificateUnknown => "certificate_unknown",
+        AlertDescription::IllegalParameter => "illegal_parameter",
+        AlertDescription::UnknownCA => "unknown_ca",
+        AlertDescription::AccessDenied => "access_denied",
+        AlertDescription::DecodeError => "decode_error",
+        AlertDescription::DecryptError => "decrypt_error",
+        AlertDescription::ExportRestriction => "export_restriction",
+        AlertDescription::ProtocolVersion => "protocol_version",
+        AlertDescription::InsufficientSecurity => "insufficient_security",
+        AlertDescription::InternalError => "internal_error",
+        AlertDescription::InappropriateFallback => "inappropriate_fallback",
+        AlertDescription::UserCanceled => "user_canceled",
+        AlertDescription::NoRenegotiation => "no_renegotiation",
+        AlertDescription::MissingExtension => "missing_extension",
+        AlertDescription::UnsupportedExtension => "unsupported_extension",
+        AlertDescription::CertificateUnobtainable => "certificate_unobtainable",
+        AlertDescription::UnrecognisedName => "unrecognized_name",
+        AlertDescription::BadCertificateStatusResponse => "bad_certificate_status_response",
+        AlertDescription::BadCertificateHashValue => "bad_certificate_hash_value",
+        AlertDescription::UnknownPSKIdentity => "unknown_psk_identity",
+        AlertDescription::CertificateRequired => "certificate_required",
+        AlertDescription::NoApplicationProtocol => "no_application_protocol",
+        AlertDescription::EncryptedClientHelloRequired => "ech_required",
+        _ => "of a number that is not known here",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(alert: AlertDescription) -> SendFailure {
+        tls_failure(&TlsError::AlertReceived(alert))
+    }
+
+    #[test]
+    fn alerts_are_told_apart_as_far_as_they_say_something() {
+        for (alert, problem) in [
+            (AlertDescription::ProtocolVersion, TlsProblem::VersionTooOld),
+            (AlertDescription::HandshakeFailure, TlsProblem::HandshakeFailure),
+            (AlertDescription::InsufficientSecurity, TlsProblem::InsufficientSecurity),
+            (AlertDescription::NoApplicationProtocol, TlsProblem::NoHttp),
+            (AlertDescription::CertificateRequired, TlsProblem::ClientCertificateRequired),
+            (AlertDescription::UnrecognisedName, TlsProblem::UnrecognisedName),
+            (AlertDescription::InternalError, TlsProblem::Alert("internal_error")),
+        ] {
+            assert_eq!(after(alert), SendFailure::TlsFailed(problem));
+        }
+    }
+
+    #[test]
+    fn every_alert_has_its_name() {
+        let unknown = alert_name(AlertDescription::Unknown(200));
+        let named =
+            (0..=u8::MAX).map(AlertDescription::from).filter(|alert| alert.as_str().is_some());
+        let mut names: Vec<_> = named.map(alert_name).collect();
+        assert!(!names.contains(&unknown), "{names:?}");
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+        assert!(ABOUT_CERTIFICATES.iter().all(|name| names.contains(name)));
+    }
+
+    #[test]
+    fn the_end_of_a_connection_is_about_the_certificate_that_was_asked_for() {
+        let required = SendFailure::TlsFailed(TlsProblem::ClientCertificateRequired);
+        for alert in [
+            // OpenSSL, Go and Java, in this order, where a certificate is missing.
+            AlertDescription::HandshakeFailure,
+            AlertDescription::BadCertificate,
+            AlertDescription::CertificateUnknown,
+            AlertDescription::CertificateRequired,
+        ] {
+            assert_eq!(after(alert).after_certificate_request(), required);
+        }
+        let closed = SendFailure::TlsFailed(TlsProblem::Closed);
+        assert_eq!(closed.after_certificate_request(), required);
+        assert_eq!(SendFailure::ConnectionClosed.after_certificate_request(), required);
+        // What says otherwise stays.
+        let internal = after(AlertDescription::InternalError);
+        assert_eq!(internal.clone().after_certificate_request(), internal);
+        assert_eq!(SendFailure::TlsTimedOut.after_certificate_request(), SendFailure::TlsTimedOut);
+    }
+
+    #[test]
+    fn what_fails_here_is_not_said_to_be_the_receivers_fault() {
+        let failure = tls_failure(&TlsError::FailedToGetRandomBytes);
+        assert_eq!(failure, SendFailure::TlsFailed(TlsProblem::Internal));
+        let failure = tls_failure(&TlsError::DecryptError);
+        assert_eq!(failure, SendFailure::TlsFailed(TlsProblem::Violated));
+    }
+}
