@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 pub use self::signing_key::{SigningKey, in_seconds, signing_input};
 use self::token_endpoint::Grant;
-use crate::receiver::{ReceivedRequest, Receiver, Reply, Script};
+use crate::receiver::{Authority, ReceivedRequest, Receiver, Reply, Script};
 
 /// The client that is registered at every issuer.
 pub const CLIENT_ID: &str = "keeptrusts-console";
@@ -49,6 +49,11 @@ struct State {
 impl Issuer {
     /// Starts one with a confidential client, and with an account of this organization and role.
     pub fn start(organization: &str, role: &str) -> Self {
+        Self::with(Authority::new(), organization, role)
+    }
+
+    /// Starts the same with a certificate of this authority.
+    pub fn with(authority: Authority, organization: &str, role: &str) -> Self {
         let key = SigningKey::new("k1");
         let state = Arc::new(Mutex::new(State {
             url: String::new(),
@@ -67,7 +72,9 @@ impl Issuer {
         }));
         let asked = Arc::clone(&state);
         let answer = move |request: &ReceivedRequest| lock(&asked).answer(request);
-        let receiver = Receiver::start(Script::new(answer));
+        let authority = Arc::new(authority);
+        let receiver =
+            Receiver::builder().authority(&authority).script(Script::new(answer)).start();
         lock(&state).url = receiver.url("");
         Self { receiver, state }
     }

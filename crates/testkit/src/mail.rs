@@ -51,6 +51,8 @@ impl ReceivedMail {
 pub struct Behaviour {
     /// Does not offer STARTTLS.
     pub without_starttls: bool,
+    /// Speaks TLS from the first byte (RFC 8314 section 3).
+    pub implicit_tls: bool,
     /// Takes mail only from whoever has said this user name and password.
     pub credentials: Option<(String, String)>,
 }
@@ -70,9 +72,18 @@ struct Taken {
 impl MailServer {
     /// Starts it on a free port of 127.0.0.1, with a certificate of this authority.
     pub async fn start(authority: &Authority, behaviour: Behaviour) -> Self {
+        Self::showing(Certificate::Valid, authority, behaviour).await
+    }
+
+    /// Starts it with another certificate of this authority.
+    pub async fn showing(
+        certificate: Certificate,
+        authority: &Authority,
+        behaviour: Behaviour,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let address = listener.local_addr().expect("a listener has an address");
-        let acceptor = TlsAcceptor::from(authority.server_config(Certificate::Valid, true));
+        let acceptor = TlsAcceptor::from(authority.server_config(certificate, true));
         let taken = Arc::new(Taken { mails: Mutex::default(), count: watch::Sender::new(0) });
         let work = tokio::spawn({
             let taken = Arc::clone(&taken);
@@ -132,6 +143,13 @@ async fn converse(
     stream: TcpStream,
     acceptor: TlsAcceptor,
 ) -> io::Result<()> {
+    if session.behaviour.implicit_tls {
+        session.is_encrypted = true;
+        let mut stream = BufStream::new(acceptor.accept(stream).await?);
+        reply(&mut stream, "220 localhost ESMTP").await?;
+        session.run(&mut stream).await?;
+        return Ok(());
+    }
     let mut stream = BufStream::new(stream);
     reply(&mut stream, "220 localhost ESMTP").await?;
     if session.run(&mut stream).await? == End::StartTls {

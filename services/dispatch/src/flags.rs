@@ -54,6 +54,10 @@ pub struct DispatchFlags {
     pub request_timeout: Duration,
 
     /// A PEM file with certificates to trust besides the system's. Can be given several times.
+    ///
+    /// A certificate that names servers (subjectAltName) is trusted for itself: that very server,
+    /// by its names and in its time, self-signed or not. It vouches for no other one. A
+    /// certificate that names none is an authority, and what it has issued is trusted.
     #[arg(long, value_name = "FILE", env = "KEEPTRUSTS_WEBHOOKS_TRUST_CA", value_delimiter = ',')]
     pub trust_ca: Vec<PathBuf>,
 

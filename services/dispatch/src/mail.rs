@@ -1,24 +1,28 @@
 //! How mail leaves the process: through the operator's SMTP server, or a simulated one.
 
+mod transport;
+
+use std::error::Error;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::Duration;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use clap::{Args, ValueEnum};
 use keeptrusts_webhooks_notices::email::Mail;
+use keeptrusts_webhooks_trust::{Trust, UnusableCertificates};
+use lettre::Address;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message};
-use lettre::transport::smtp::PoolConfig;
 use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
-use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
+use rustls::pki_types::ServerName;
+use tokio_rustls::TlsConnector;
 
-/// How long connecting, and each command to the server, may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
-/// As many connections as notifications can be under way at once in a shard.
-const MAX_CONNECTIONS: u32 = 16;
+use self::transport::{Encryption, SmtpTransport, Tls};
+
+/// Names further certificates that the mail server may have.
+const CA_FLAG: &str = "--smtp-ca";
 
 /// Sends mail, within limits of its own.
 #[async_trait]
@@ -140,7 +144,8 @@ pub struct SmtpFlags {
     #[arg(long, value_name = "ADDRESS", env = "KEEPTRUSTS_WEBHOOKS_SMTP_FROM")]
     pub smtp_from: Option<Address>,
 
-    /// A PEM file with certificates to trust for it besides the system's.
+    /// A PEM file with certificates to trust for it besides the system's: of an authority, or of
+    /// the server itself.
     #[arg(long, value_name = "FILE", env = "KEEPTRUSTS_WEBHOOKS_SMTP_CA")]
     pub smtp_ca: Option<PathBuf>,
 }
@@ -161,9 +166,20 @@ pub enum MailSetupError {
     /// The flags contradict one another.
     #[error("{0}")]
     Flags(&'static str),
-    /// The certificates, or the server's name, are none.
-    #[error("cannot prepare encryption for --smtp-server")]
-    Tls(#[source] lettre::transport::smtp::Error),
+    /// A file says of nobody that they are to be trusted.
+    #[error("the {CA_FLAG} file {path} {reason}")]
+    Untrustworthy {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        reason: UnusableCertificates,
+    },
+    /// The server's host is nothing that a certificate could be for.
+    #[error("the host of --smtp-server is not a name or an address: {0}")]
+    ServerName(String),
+    /// A defect of ours: rustls and its provider do not fit.
+    #[error("cannot set up TLS for --smtp-server")]
+    Tls(#[source] rustls::Error),
 }
 
 impl SmtpFlags {
@@ -177,35 +193,32 @@ impl SmtpFlags {
         let (Some(server), Some(from)) = (&self.smtp_server, &self.smtp_from) else {
             return Ok(None);
         };
-        let tls = match self.smtp_tls {
-            SmtpTls::None => Tls::None,
-            SmtpTls::Starttls => Tls::Required(self.tls_parameters(server)?),
-            SmtpTls::Implicit => Tls::Wrapper(self.tls_parameters(server)?),
+        let encryption = match self.smtp_tls {
+            SmtpTls::None => Encryption::None,
+            SmtpTls::Starttls => Encryption::StartTls(self.tls(server)?),
+            SmtpTls::Implicit => Encryption::Implicit(self.tls(server)?),
         };
-        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&server.host)
-            .port(server.port)
-            .tls(tls)
-            .timeout(Some(TIMEOUT))
-            .pool_config(PoolConfig::new().max_size(MAX_CONNECTIONS));
-        if let Some(credentials) = self.credentials()? {
-            if self.smtp_tls == SmtpTls::None {
-                return Err(MailSetupError::Flags(
-                    "--smtp-tls none would send the password of --smtp-username in the clear: leave one of them out",
-                ));
-            }
-            builder = builder.credentials(credentials);
+        let credentials = self.credentials()?;
+        if credentials.is_some() && self.smtp_tls == SmtpTls::None {
+            return Err(MailSetupError::Flags(
+                "--smtp-tls none would send the password of --smtp-username in the clear: leave one of them out",
+            ));
         }
-        Ok(Some(SmtpMailer { transport: builder.build(), from: from.clone() }))
+        let transport = SmtpTransport::new(server.clone(), encryption, credentials);
+        Ok(Some(SmtpMailer { transport, from: from.clone() }))
     }
 
-    fn tls_parameters(&self, server: &SmtpServer) -> Result<TlsParameters, MailSetupError> {
-        let mut builder = TlsParameters::builder(server.host.clone());
+    fn tls(&self, server: &SmtpServer) -> Result<Tls, MailSetupError> {
+        let mut trust = Trust::in_system();
         if let Some(path) = &self.smtp_ca {
-            let pem = read("--smtp-ca", path)?;
-            builder = builder
-                .add_root_certificate(Certificate::from_pem(&pem).map_err(MailSetupError::Tls)?);
+            let pem = read(CA_FLAG, path)?;
+            let refused = |reason| MailSetupError::Untrustworthy { path: path.clone(), reason };
+            trust.add_pem(CA_FLAG, &pem).map_err(refused)?;
         }
-        builder.build_rustls().map_err(MailSetupError::Tls)
+        let config = trust.client_config().map_err(MailSetupError::Tls)?.with_no_client_auth();
+        let server_name = ServerName::try_from(server.host.clone())
+            .map_err(|_| MailSetupError::ServerName(server.host.clone()))?;
+        Ok(Tls { connector: TlsConnector::from(Arc::new(config)), server_name })
     }
 
     fn credentials(&self) -> Result<Option<Credentials>, MailSetupError> {
@@ -234,9 +247,9 @@ fn read(flag: &'static str, path: &PathBuf) -> Result<Vec<u8>, MailSetupError> {
     })
 }
 
-/// Mail through an SMTP server. Connections are kept for a while.
+/// Mail through an SMTP server.
 pub struct SmtpMailer {
-    transport: AsyncSmtpTransport<Tokio1Executor>,
+    transport: SmtpTransport,
     from: Address,
 }
 
@@ -245,19 +258,15 @@ impl Mailer for SmtpMailer {
     async fn send(&self, mail: &Mail) -> Result<u16, MailFailure> {
         let message = message(mail, &self.from)
             .map_err(|problem| MailFailure { status_code: None, problem })?;
-        match self.transport.send(message).await {
-            Ok(response) => Ok(response.code().into()),
-            Err(error) => Err(MailFailure {
-                status_code: error.status().map(Into::into),
-                problem: told(&error),
-            }),
-        }
+        self.transport
+            .send(&message)
+            .await
+            .map_err(|error| MailFailure { status_code: error.status(), problem: told(&error) })
     }
 }
 
 /// What went wrong, with its causes: what the server said is one of them.
-fn told(error: &lettre::transport::smtp::Error) -> String {
-    use std::error::Error;
+fn told(error: &dyn Error) -> String {
     let mut text = format!("the mail server did not take it: {error}");
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -56,7 +56,18 @@ impl Stage {
         behaviour: Behaviour,
         flags: impl FnOnce(ServerBuilder) -> ServerBuilder,
     ) -> Stage {
-        let authority = Arc::new(Authority::new());
+        Self::trusting(Authority::new(), backend, script, behaviour, flags).await
+    }
+
+    /// The same with servers of this authority.
+    async fn trusting(
+        authority: Authority,
+        backend: Backend,
+        script: Script,
+        behaviour: Behaviour,
+        flags: impl FnOnce(ServerBuilder) -> ServerBuilder,
+    ) -> Stage {
+        let authority = Arc::new(authority);
         let receiver = Receiver::builder().script(script).authority(&authority).start();
         let mail = MailServer::start(&authority, behaviour).await;
         let database = Database::new(backend).await;
@@ -306,6 +317,21 @@ async fn a_mail_server_is_asked_for_encryption_and_told_who_we_are() {
     let id = stage.create("ops", email(&["ops@example.com"])).await.id;
     assert_eq!(stage.test(&id).await.state(), NotificationState::Failed);
     assert!(stage.mail.mails().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn receivers_and_a_mail_server_with_self_signed_certificates_are_trusted_if_these_are_named()
+{
+    let own = Authority::self_signed_server();
+    let script = Script::always(Reply::ok());
+    let stage =
+        Stage::trusting(own, Backend::Sqlite, script, Behaviour::default(), |builder| builder)
+            .await;
+    for destination in [email(&["ops@example.com"]), webhook(&stage, "/ops")] {
+        let id = stage.create("ops", destination).await.id;
+        let test = stage.test(&id).await;
+        assert_eq!(test.state(), NotificationState::Sent, "{}", test.error);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

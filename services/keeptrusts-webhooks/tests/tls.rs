@@ -13,7 +13,7 @@ use keeptrusts_webhooks_contracts::v1::endpoint_service_client::EndpointServiceC
 use keeptrusts_webhooks_process::tls::{ServiceConnector, ServiceTlsFlags};
 use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 use keeptrusts_webhooks_testkit::http::{self, Method};
-use keeptrusts_webhooks_testkit::process::{Launch, Signal};
+use keeptrusts_webhooks_testkit::process::{Launch, Process, Signal};
 use keeptrusts_webhooks_testkit::receiver::Authority;
 use platform::{Backend, Database, PATIENCE, Server, ServerBuilder, console_url};
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -39,8 +39,12 @@ struct Certificates {
 
 impl Certificates {
     fn new() -> Certificates {
+        Certificates::of(Authority::new())
+    }
+
+    fn of(authority: Authority) -> Certificates {
         let folder = tempfile::tempdir().expect("a folder");
-        let certificates = Certificates { authority: Authority::new(), folder };
+        let certificates = Certificates { authority, folder };
         certificates.write("ca.pem", certificates.authority.pem());
         certificates.issue("server");
         certificates.issue("client");
@@ -118,6 +122,26 @@ async fn page(console: &str, services: Channel) -> u16 {
     http::Client::new().send(Method::GET, &url, &cookie, "".into()).await.status
 }
 
+/// A page of a console in a process of its own, with these flags and files.
+async fn page_of_own_console(
+    certificates: &Certificates,
+    server: SocketAddr,
+    flags: &[(&str, &str)],
+) -> (u16, Process) {
+    let services = format!("https://localhost:{}", server.port());
+    let mut launch = Launch::binary("console").args(["--console-listen", "127.0.0.1:0"]);
+    for service in SERVICES {
+        launch = launch.args([service, &services]);
+    }
+    for (flag, file) in flags {
+        launch = launch.arg(flag).arg(certificates.path(file));
+    }
+    let process = launch.start();
+    let line = process.wait_for_line(|line| console_url(line).is_some(), PATIENCE).await;
+    let url = console_url(&line).expect("chosen for it").to_owned();
+    (page(&url, certificates.channel(server)).await, process)
+}
+
 async fn endpoints(channel: Channel) -> Result<usize, Status> {
     let request =
         v1::ListEndpointsRequest { organization_id: "default".to_owned(), ..Default::default() };
@@ -174,20 +198,8 @@ async fn a_console_of_its_own_reaches_services_by_mutual_tls() {
     let certificates = Certificates::new();
     let database = Database::new(Backend::Sqlite).await;
     let server = certificates.encrypt_mutually(Server::all_in_one(&database)).start().await;
-    let services = format!("https://localhost:{}", server.address().port());
     let console = async |flags: &[(&str, &str)]| {
-        let mut launch = Launch::binary("console").args(["--console-listen", "127.0.0.1:0"]);
-        for service in SERVICES {
-            launch = launch.args([service, &services]);
-        }
-        for (flag, file) in flags {
-            launch = launch.arg(flag).arg(certificates.path(file));
-        }
-        let process = launch.start();
-        let line = process.wait_for_line(|line| console_url(line).is_some(), PATIENCE).await;
-        let url = console_url(&line).expect("chosen for it").to_owned();
-        let status = page(&url, certificates.channel(server.address())).await;
-        (status, process)
+        page_of_own_console(&certificates, server.address(), flags).await
     };
     let (status, _) = console(&[
         ("--services-ca", "ca.pem"),
@@ -201,8 +213,21 @@ async fn a_console_of_its_own_reaches_services_by_mutual_tls() {
     certificates.write("other.pem", Authority::new().pem());
     let (status, process) = console(&[("--services-ca", "other.pem")]).await;
     assert_eq!(status, 503, "the services are not trusted");
-    let told = |line: &str| line.contains("invalid peer certificate");
+    let told = |line: &str| line.contains("the service's certificate was rejected: its issuer");
     process.wait_for_line(told, PATIENCE).await;
+}
+
+#[tokio::test]
+async fn a_console_of_its_own_trusts_services_whose_self_signed_certificate_is_named() {
+    let certificates = Certificates::of(Authority::self_signed_server());
+    let database = Database::new(Backend::Sqlite).await;
+    let server = certificates.encrypt(Server::all_in_one(&database)).start().await;
+    let named = [("--services-ca", "ca.pem")];
+    let (status, _) = page_of_own_console(&certificates, server.address(), &named).await;
+    assert_eq!(status, 200);
+    let (status, process) = page_of_own_console(&certificates, server.address(), &[]).await;
+    assert_eq!(status, 503, "the services are not trusted");
+    process.wait_for_line(|line| line.contains("self-signed"), PATIENCE).await;
 }
 
 #[tokio::test]

@@ -33,6 +33,21 @@ impl Authority {
         Authority { issuer: CertifiedIssuer::self_signed(params, key).expect("an authority") }
     }
 
+    /// A server's certificate that has signed itself, as `openssl req -x509` makes it.
+    pub(crate) fn self_signed_server() -> Authority {
+        let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
+        let mut params = CertificateParams::new(names).expect("valid names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.use_authority_key_identifier_extension = true;
+        let key = KeyPair::generate().expect("a key");
+        Authority { issuer: CertifiedIssuer::self_signed(params, key).expect("an authority") }
+    }
+
+    /// Its own certificate, for a server to show.
+    pub(crate) fn own_identity(&self) -> Identity {
+        Identity { certificate: self.pem(), key: self.issuer.key().serialize_pem() }
+    }
+
     pub(crate) fn pem(&self) -> String {
         self.issuer.pem()
     }

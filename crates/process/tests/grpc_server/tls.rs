@@ -71,7 +71,27 @@ async fn a_server_of_another_authority_is_not_trusted() {
     let flags = files.server(&authority.identity("server"));
     let (fixture, _) = serve(&flags, LimitFlags::default()).await;
     let stranger = files.client(&Authority::new("another"));
-    peer(client(fixture.address, &stranger)).await.expect_err("it is not trusted");
+    let refused = peer(client(fixture.address, &stranger)).await.expect_err("it is not trusted");
+    let said = format!("{refused:?}");
+    assert!(said.contains("its issuer is not trusted"), "{said}");
+    assert!(said.contains("--services-ca"), "{said}");
+}
+
+#[tokio::test]
+async fn a_self_signed_server_is_trusted_for_itself_if_it_is_named() {
+    let (own, files) = (Authority::self_signed_server(), Files::new());
+    let (fixture, _) = serve(&files.server(&own.own_identity()), LimitFlags::default()).await;
+    peer(client(fixture.address, &files.client(&own))).await.expect("served");
+    let stranger = files.client(&Authority::new("another"));
+    let refused = peer(client(fixture.address, &stranger)).await.expect_err("it is not trusted");
+    let said = format!("{refused:?}");
+    assert!(said.contains("self-signed"), "{said}");
+
+    // Its key vouches for no other server.
+    let (fixture, _) = serve(&files.server(&own.identity("server")), LimitFlags::default()).await;
+    let refused = peer(client(fixture.address, &files.client(&own))).await;
+    let said = format!("{:?}", refused.expect_err("it is not trusted"));
+    assert!(said.contains("not as an authority"), "{said}");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use clap::Parser;
 use keeptrusts_webhooks_process::grpc_server::Listener;
-use keeptrusts_webhooks_process::tls::ServerTlsFlags;
+use keeptrusts_webhooks_process::tls::{ServerTlsFlags, ServiceTlsFlags};
 
 use crate::certificates::{Authority, Files, display};
 
@@ -87,6 +87,20 @@ async fn a_file_that_will_not_do_is_named_with_its_flag() {
         assert_eq!(refusal("127.0.0.1:0", &flags).await, expected);
     }
     assert!(key.is_file());
+}
+
+#[test]
+fn a_file_that_names_no_service_to_trust_is_named_with_its_flag() {
+    let files = Files::new();
+    let load = |path| ServiceTlsFlags { services_ca: Some(path), ..Default::default() }.load();
+    let text = files.write("text.pem", "hello");
+    assert_eq!(
+        load(text.clone()).expect_err("it will not do").to_string(),
+        format!(
+            "the --services-ca file {} has no certificate in PEM form: there must be a line -----BEGIN CERTIFICATE-----",
+            display(&text)
+        )
+    );
 }
 
 /// What is logged meanwhile, on this thread.

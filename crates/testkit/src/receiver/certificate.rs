@@ -8,6 +8,7 @@ use rcgen::{
 };
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 /// Which certificate a receiver shows.
@@ -30,6 +31,8 @@ pub enum Certificate {
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     pem: String,
+    /// Whether servers show its own certificate.
+    is_server: bool,
 }
 
 impl Default for Authority {
@@ -48,7 +51,23 @@ impl Authority {
         let issuer =
             CertifiedIssuer::self_signed(params, new_key()).expect("an authority can be made");
         let pem = issuer.pem();
-        Self { issuer, pem }
+        Self { issuer, pem, is_server: false }
+    }
+
+    /// A server's certificate that has signed itself, with the extensions that
+    /// `openssl req -x509 -addext subjectAltName=DNS:localhost,IP:127.0.0.1` gives it: it is marked
+    /// as an authority, and says of itself what it is for in no other way. Servers show it where
+    /// they would show [`Certificate::Valid`].
+    pub fn self_signed_server() -> Self {
+        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let mut params = CertificateParams::new(names).expect("the names are valid");
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, "localhost");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.use_authority_key_identifier_extension = true;
+        let issuer = CertifiedIssuer::self_signed(params, new_key()).expect("it can sign itself");
+        let pem = issuer.pem();
+        Self { issuer, pem, is_server: true }
     }
 
     /// Its certificate, in PEM.
@@ -58,6 +77,9 @@ impl Authority {
 
     /// A certificate for this machine, and for a client of this name, and its key; in PEM.
     pub fn identity_pem(&self, name: &str) -> (String, String) {
+        if self.is_server {
+            return (self.pem.clone(), self.issuer.key().serialize_pem());
+        }
         let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
         let mut params = CertificateParams::new(names).expect("the names are valid");
         params.distinguished_name = DistinguishedName::new();
@@ -91,6 +113,10 @@ impl Authority {
     }
 
     fn issue(&self, certificate: Certificate) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+        if self.is_server && certificate == Certificate::Valid {
+            let own = CertificateDer::from_pem_slice(self.pem.as_bytes()).expect("its own PEM");
+            return (own, PrivatePkcs8KeyDer::from(self.issuer.key().serialize_der()).into());
+        }
         let mut names = match certificate {
             Certificate::WrongName => vec!["receiver.invalid".to_owned()],
             _ => vec!["127.0.0.1".to_owned(), "localhost".to_owned()],

@@ -4,8 +4,9 @@ use std::process::ExitStatus;
 
 use keeptrusts_webhooks_testkit::issuer::{CLIENT_ID, CLIENT_SECRET, Issuer};
 use keeptrusts_webhooks_testkit::process::Launch;
+use keeptrusts_webhooks_testkit::receiver::Authority;
 
-use super::{Place, SECRET, signs_in};
+use super::{Place, SECRET, press, signs_in};
 use crate::platform::{Backend, Database, PATIENCE, Server};
 use crate::stage::HttpSession;
 
@@ -38,6 +39,26 @@ async fn a_client_proves_who_it_is_as_the_issuer_takes_it() {
     let logged =
         |line: &str| line.contains("invalid_client") && line.contains("--oidc-client-secret");
     place.server.process().wait_for_line(logged, PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issuer_with_a_self_signed_certificate_is_trusted_if_that_is_named() {
+    let issuer = Issuer::with(Authority::self_signed_server(), "acme", "viewer");
+    let place = Place::at(issuer, |serve| serve.env(SECRET, CLIENT_SECRET)).await;
+    assert!(signs_in(&place.begin("").await.come_back(&place.issuer).await));
+
+    let database = Database::new(Backend::Sqlite).await;
+    let server = Server::all_in_one(&database)
+        .flag("--oidc-issuer", &place.issuer.url())
+        .flag("--oidc-audience", CLIENT_ID)
+        .flag("--oidc-client-id", CLIENT_ID)
+        .env(SECRET, CLIENT_SECRET)
+        .start()
+        .await;
+    let nobody = HttpSession::of_nobody(&server.console().await).await;
+    assert!(!signs_in(&press(&nobody, "").await));
+    let told = |line: &str| line.contains("self-signed") && line.contains("--oidc-ca");
+    server.process().wait_for_line(told, PATIENCE).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
