@@ -54,8 +54,11 @@ pub struct Delivery {
     pub attempt_count: u32,
     /// Automatic attempts made: the place in the retry schedule.
     pub automatic_count: u32,
-    /// When the next automatic attempt is due.
+    /// When the next automatic attempt is due, as people are told.
     pub next_attempt_time: Option<Timestamp>,
+    /// The same on the shard's steady clock, which no step of a wall clock moves: this is when it
+    /// is made. None: nothing was said, and it is the time above.
+    pub steady_due_time: Option<Timestamp>,
     /// When a manual retry that has not been made yet was asked for.
     pub retry_request_time: Option<Timestamp>,
     /// Where it hangs in its trace.
@@ -82,13 +85,28 @@ pub enum Verdict {
     },
 }
 
+/// When an attempt is due that somebody asks for, a manual retry or a test: before everything that
+/// waits for a time. Whoever asks may be any process, which knows nothing of the shard's steady
+/// clock; and whoever asks waits for no backlog.
+pub const ON_REQUEST: Timestamp = Timestamp::UNIX_EPOCH;
+
 impl Delivery {
-    /// When the next attempt is due, manual or automatic. None: nothing is waiting.
+    /// The delivery's place in its endpoint's queue: when the next attempt is made, manual or
+    /// automatic, on the shard's steady clock. None: nothing is waiting.
     pub fn due_time(&self) -> Option<Timestamp> {
-        match (self.retry_request_time, self.next_attempt_time) {
-            (Some(manual), Some(automatic)) => Some(manual.min(automatic)),
-            (manual, automatic) => manual.or(automatic),
+        match self.due_trigger() {
+            Trigger::Manual => Some(ON_REQUEST),
+            Trigger::Test => self.expected_attempt_time().map(|_| ON_REQUEST),
+            Trigger::Automatic => {
+                self.next_attempt_time.map(|shown| self.steady_due_time.unwrap_or(shown))
+            }
         }
+    }
+
+    /// When the next attempt is expected, manual or automatic, as people are told: a wall clock's
+    /// time. None: nothing is waiting.
+    pub fn expected_attempt_time(&self) -> Option<Timestamp> {
+        [self.retry_request_time, self.next_attempt_time].into_iter().flatten().min()
     }
 
     /// What causes the attempt that is due.
@@ -117,7 +135,8 @@ impl Delivery {
         self.trace.map(|trace| trace.child(span_id))
     }
 
-    /// The fact that an attempt leaves behind.
+    /// The fact that an attempt leaves behind, which ended at `end_time`; that was at
+    /// `steady_end_time` on the shard's steady clock, on which the next one waits.
     ///
     /// A success always delivers. An automatic failure moves along the schedule; a manual one
     /// leaves schedule and state as they are; a test has no second attempt.
@@ -126,6 +145,7 @@ impl Delivery {
         made: AttemptMade,
         verdict: Verdict,
         end_time: Timestamp,
+        steady_end_time: Timestamp,
         schedule: &RetrySchedule,
     ) -> DeliveryFact {
         // Counted from how the delivery stands: a replay may have begun the schedule anew since
@@ -136,23 +156,33 @@ impl Delivery {
             Verdict::Succeeded => return DeliveryFact::AttemptSucceeded(made),
             Verdict::Failed { error, retry_after } => (error, retry_after),
         };
-        let (state, next_attempt_time) = match made.trigger {
-            _ if self.state == DeliveryState::Cancelled => (DeliveryState::Cancelled, None),
-            Trigger::Manual => (self.state, self.next_attempt_time),
-            Trigger::Test => (DeliveryState::Failed, None),
+        let (state, next_attempt_time, steady_due_time) = match made.trigger {
+            _ if self.state == DeliveryState::Cancelled => (DeliveryState::Cancelled, None, None),
+            Trigger::Manual => (self.state, self.next_attempt_time, self.steady_due_time),
+            Trigger::Test => (DeliveryState::Failed, None, None),
             Trigger::Automatic => {
                 let wait = schedule.wait_after(made.automatic_count, retry_after);
-                match wait.and_then(|wait| end_time.checked_add(wait).ok()) {
-                    Some(time) => (DeliveryState::Retrying, Some(time)),
-                    None => (DeliveryState::Failed, None),
+                let next = wait.and_then(|wait| {
+                    let steady_due_time = steady_end_time.checked_add(wait).ok()?;
+                    Some((end_time.checked_add(wait).ok()?, steady_due_time))
+                });
+                match next {
+                    Some((time, due)) => (DeliveryState::Retrying, Some(time), Some(due)),
+                    None => (DeliveryState::Failed, None, None),
                 }
             }
         };
-        DeliveryFact::AttemptFailed { made, error, next_attempt_time, state }
+        DeliveryFact::AttemptFailed { made, error, next_attempt_time, steady_due_time, state }
     }
 
-    /// The delivery after one more fact, recorded at `recorded_at`.
-    pub fn apply(&mut self, fact: &DeliveryFact, recorded_at: Timestamp) {
+    /// The delivery after one more fact, recorded at `recorded_at`; that was at `steady_time` on
+    /// the shard's steady clock, if its owner has recorded it.
+    pub fn apply(
+        &mut self,
+        fact: &DeliveryFact,
+        recorded_at: Timestamp,
+        steady_time: Option<Timestamp>,
+    ) {
         self.version = self.version.next();
         match fact {
             DeliveryFact::TestRequested { .. }
@@ -162,19 +192,23 @@ impl Delivery {
                 self.state = DeliveryState::Retrying;
                 self.automatic_count = 0;
                 self.next_attempt_time = Some(recorded_at);
+                self.steady_due_time = steady_time;
                 self.cancel_reason.clear();
             }
             DeliveryFact::RetryRequested => self.retry_request_time = Some(recorded_at),
             DeliveryFact::AttemptSucceeded(made) => {
                 self.count(made);
                 self.state = DeliveryState::Delivered;
-                self.next_attempt_time = None;
+                self.stop_waiting();
                 self.cancel_reason.clear();
             }
-            DeliveryFact::AttemptFailed { made, next_attempt_time, state, .. } => {
+            DeliveryFact::AttemptFailed {
+                made, next_attempt_time, steady_due_time, state, ..
+            } => {
                 self.count(made);
                 self.state = *state;
                 self.next_attempt_time = *next_attempt_time;
+                self.steady_due_time = *steady_due_time;
             }
             DeliveryFact::Cancelled { reason } => {
                 // One that has ended is only spared a manual retry that was still to come.
@@ -182,10 +216,15 @@ impl Delivery {
                     self.state = DeliveryState::Cancelled;
                     self.cancel_reason.clone_from(reason);
                 }
-                self.next_attempt_time = None;
+                self.stop_waiting();
                 self.retry_request_time = None;
             }
         }
+    }
+
+    fn stop_waiting(&mut self) {
+        self.next_attempt_time = None;
+        self.steady_due_time = None;
     }
 
     fn count(&mut self, made: &AttemptMade) {
@@ -233,6 +272,11 @@ mod tests {
         "2026-04-23T10:30:00Z".parse().expect("a timestamp")
     }
 
+    /// The wall clock is an hour ahead of the steady one.
+    fn steady_now() -> Timestamp {
+        "2026-04-23T09:30:00Z".parse().expect("a timestamp")
+    }
+
     fn delivery() -> Delivery {
         Delivery {
             id: DeliveryId::MIN,
@@ -244,6 +288,7 @@ mod tests {
             attempt_count: 0,
             automatic_count: 0,
             next_attempt_time: Some(now()),
+            steady_due_time: Some(steady_now()),
             retry_request_time: None,
             trace: None,
             create_time: now(),
@@ -274,8 +319,8 @@ mod tests {
     }
 
     fn make(delivery: &mut Delivery, verdict: Verdict) -> DeliveryFact {
-        let fact = delivery.conclude(attempt(delivery), verdict, now(), &RetrySchedule::default());
-        delivery.apply(&fact, now());
+        let fact = delivery.conclude(attempt(delivery), verdict, now(), steady_now(), &RetrySchedule::default());
+        delivery.apply(&fact, now(), Some(steady_now()));
         fact
     }
 
@@ -296,7 +341,7 @@ mod tests {
         let mut delivery = delivery();
         make(&mut delivery, failure());
         let scheduled = delivery.next_attempt_time;
-        delivery.apply(&DeliveryFact::RetryRequested, now());
+        delivery.apply(&DeliveryFact::RetryRequested, now(), Some(steady_now()));
         assert_eq!(delivery.due_trigger(), Trigger::Manual);
         make(&mut delivery, failure());
         assert_eq!(delivery.next_attempt_time, scheduled);
@@ -310,10 +355,10 @@ mod tests {
         (0..6).for_each(|_| {
             make(&mut delivery, failure());
         });
-        delivery.apply(&DeliveryFact::RetryRequested, now());
+        delivery.apply(&DeliveryFact::RetryRequested, now(), Some(steady_now()));
         make(&mut delivery, failure());
         assert_eq!(delivery.state, DeliveryState::Failed);
-        delivery.apply(&DeliveryFact::RetryRequested, now());
+        delivery.apply(&DeliveryFact::RetryRequested, now(), Some(steady_now()));
         make(&mut delivery, Verdict::Succeeded);
         assert_eq!((delivery.state, delivery.attempt_count), (DeliveryState::Delivered, 8));
     }
@@ -321,7 +366,7 @@ mod tests {
     #[test]
     fn an_attempt_that_was_under_way_when_its_delivery_was_cancelled_does_not_revive_it() {
         let mut delivery = delivery();
-        delivery.apply(&DeliveryFact::Cancelled { reason: "by an operator".to_owned() }, now());
+        delivery.apply(&DeliveryFact::Cancelled { reason: "by an operator".to_owned() }, now(), Some(steady_now()));
         make(&mut delivery, failure());
         assert_eq!((delivery.state, delivery.due_time()), (DeliveryState::Cancelled, None));
     }
@@ -331,8 +376,8 @@ mod tests {
         let mut delivery = delivery();
         (0..6).for_each(|_| drop(make(&mut delivery, failure())));
         let (replay_id, endpoint_id) = (ReplayId::MIN, delivery.endpoint_id);
-        delivery.apply(&DeliveryFact::Resumed { replay_id, endpoint_id }, now());
-        assert_eq!((delivery.state, delivery.due_time()), (DeliveryState::Retrying, Some(now())));
+        delivery.apply(&DeliveryFact::Resumed { replay_id, endpoint_id }, now(), Some(steady_now()));
+        assert_eq!((delivery.state, delivery.due_time()), (DeliveryState::Retrying, Some(steady_now())));
         assert_eq!(delivery.due_trigger(), Trigger::Automatic);
         (0..5).for_each(|_| assert!(!make(&mut delivery, failure()).is_exhaustion()));
         assert!(make(&mut delivery, failure()).is_exhaustion());
@@ -343,13 +388,13 @@ mod tests {
     fn a_delivery_that_is_resumed_during_a_manual_attempt_keeps_its_new_schedule() {
         let mut delivery = delivery();
         (0..6).for_each(|_| drop(make(&mut delivery, failure())));
-        delivery.apply(&DeliveryFact::RetryRequested, now());
+        delivery.apply(&DeliveryFact::RetryRequested, now(), Some(steady_now()));
         let under_way = attempt(&delivery);
         let (replay_id, endpoint_id) = (ReplayId::MIN, delivery.endpoint_id);
-        delivery.apply(&DeliveryFact::Resumed { replay_id, endpoint_id }, now());
-        let fact = delivery.conclude(under_way, failure(), now(), &RetrySchedule::default());
-        delivery.apply(&fact, now());
-        assert_eq!((delivery.state, delivery.due_time()), (DeliveryState::Retrying, Some(now())));
+        delivery.apply(&DeliveryFact::Resumed { replay_id, endpoint_id }, now(), Some(steady_now()));
+        let fact = delivery.conclude(under_way, failure(), now(), steady_now(), &RetrySchedule::default());
+        delivery.apply(&fact, now(), Some(steady_now()));
+        assert_eq!((delivery.state, delivery.due_time()), (DeliveryState::Retrying, Some(steady_now())));
     }
 
     #[test]

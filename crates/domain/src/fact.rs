@@ -203,8 +203,10 @@ pub enum DeliveryFact {
         made: AttemptMade,
         /// What went wrong.
         error: String,
-        /// When the next automatic attempt is due.
+        /// When the next automatic attempt is due, as people are told.
         next_attempt_time: Option<Timestamp>,
+        /// The same on the shard's steady clock.
+        steady_due_time: Option<Timestamp>,
         /// The delivery's state after it.
         state: DeliveryState,
     },

@@ -43,7 +43,7 @@ pub use operation::{
 };
 pub use store::{
     AppendedBatch, AttemptSum, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardLease,
-    ShardState, Store, StoreError, Survey, TableVersions, WaitingEndpoints,
+    ShardState, SteadyTime, Store, StoreError, Survey, TableVersions, WaitingEndpoints,
 };
 
 /// Every limit of the log, in one place.

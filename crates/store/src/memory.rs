@@ -31,7 +31,7 @@ use keeptrusts_webhooks_domain::replay::{Replay, ReplayCursor, ReplaySelection, 
 use tokio::sync::mpsc;
 
 use crate::key_store::{MasterKeyHistory, StoredDataKey};
-use crate::operation::{Appended, BodyId, NewBody, Operation, Record};
+use crate::operation::{Appended, BodyId, NewBody, Operation, Record, newest_steady_time};
 use crate::plan::{Locked, Wanted, plan};
 use crate::projection::{Changes, CountKey, Fold, HealthChange, Loaded, Missed, Touched};
 use crate::query::{
@@ -40,7 +40,7 @@ use crate::query::{
 use crate::replay::CandidatePage;
 use crate::store::{
     AppendedBatch, AttemptSum, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardLease,
-    ShardState, Store, StoreError, Survey, TableVersions, WaitingEndpoints,
+    ShardState, SteadyTime, Store, StoreError, Survey, TableVersions, WaitingEndpoints,
 };
 
 /// What time it is, for the recorded times, the leases and the expiry of bodies.
@@ -65,6 +65,8 @@ struct Database {
 struct ShardData {
     checkpoint: Position,
     epoch: Epoch,
+    /// The newest time of the steady clock, and when it was written by the database's.
+    steady: Option<(Timestamp, Timestamp)>,
     lease: Option<(String, Timestamp)>,
     records: Vec<Record>,
     bodies: HashMap<BodyId, NewBody>,
@@ -202,7 +204,12 @@ impl Store for MemoryStore {
         operations: &[Operation],
     ) -> Result<AppendedBatch, StoreError> {
         let mut data = self.shard(shard);
-        let plan = plan(operations, data.lock_for(operations), (self.clock)())?;
+        let now = (self.clock)();
+        let plan = plan(operations, data.lock_for(operations), now)?;
+        if let Some(time) = newest_steady_time(operations).filter(|_| !plan.records.is_empty()) {
+            let newest = data.steady.map_or(time, |(newest, _)| newest.max(time));
+            data.steady = Some((newest, now));
+        }
         data.checkpoint = plan.checkpoint;
         data.records.extend(plan.records.iter().cloned());
         data.bodies.extend(plan.bodies.into_iter().map(|body| (body.id, body.clone())));
@@ -260,8 +267,13 @@ impl Store for MemoryStore {
 
     async fn shard_state(&self, shard: Shard) -> Result<ShardState, StoreError> {
         let data = self.shard(shard);
-        let ShardData { checkpoint, epoch, .. } = *data;
-        Ok(ShardState { last_position: data.last_position(), checkpoint, epoch })
+        let ShardData { checkpoint, epoch, steady, .. } = *data;
+        let now = (self.clock)();
+        let steady = steady.map(|(time, noted_at)| {
+            let age = Duration::try_from(now.duration_since(noted_at)).unwrap_or(Duration::ZERO);
+            SteadyTime { time, age }
+        });
+        Ok(ShardState { last_position: data.last_position(), checkpoint, epoch, steady })
     }
 
     fn take_hints(&self) -> Option<mpsc::Receiver<(Shard, Position)>> {
@@ -353,6 +365,9 @@ impl Store for MemoryStore {
         let mut database = lock(&self.database);
         database.members.insert(member.to_owned(), now + time_to_live);
         database.members.retain(|_, expire_time| *expire_time > now);
+        let latest = now + 10 * time_to_live;
+        let members = database.members.iter().filter(|(_, expire_time)| **expire_time <= latest);
+        let members = members.map(|(member, _)| member.clone()).collect();
         let shards =
             (0..self.shard_count()).map(Shard).map(|shard| match self.shard(shard).lease.clone() {
                 None => ShardLease { shard, owner: None, expires_in: Duration::ZERO },
@@ -365,7 +380,7 @@ impl Store for MemoryStore {
                     ShardLease { shard, owner: Some(owner), expires_in }
                 }
             });
-        Ok(Survey { members: database.members.keys().cloned().collect(), shards: shards.collect() })
+        Ok(Survey { members, shards: shards.collect() })
     }
 
     async fn leave(&self, member: &str) -> Result<(), StoreError> {

@@ -51,6 +51,11 @@ impl Operation {
     }
 }
 
+/// The newest time of the shard's steady clock that a batch writes down.
+pub(crate) fn newest_steady_time(operations: &[Operation]) -> Option<Timestamp> {
+    operations.iter().filter_map(|operation| operation.metadata.steady_time).max()
+}
+
 /// A step of the checkpoint: refused unless it begins where the checkpoint stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Advance {

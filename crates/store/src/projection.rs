@@ -424,10 +424,10 @@ impl Fold {
             return Ok(());
         }
         if let Some(delivery) = self.changes.new_deliveries.get_mut(&id) {
-            delivery.apply(fact, record.recorded_at);
+            delivery.apply(fact, record.recorded_at, record.metadata.steady_time);
         } else {
             let mut delivery = self.delivery(id).cloned().ok_or_else(|| broken(record))?;
-            delivery.apply(fact, record.recorded_at);
+            delivery.apply(fact, record.recorded_at, record.metadata.steady_time);
             self.changes.changed_deliveries.insert(id, delivery);
         }
         self.add_attempt(id, fact, record);
@@ -496,6 +496,7 @@ pub fn scheduled_deliveries(record: &Record) -> impl Iterator<Item = Delivery> +
         attempt_count: 0,
         automatic_count: 0,
         next_attempt_time: Some(*recorded_at),
+        steady_due_time: metadata.steady_time,
         retry_request_time: None,
         trace,
         create_time: *recorded_at,

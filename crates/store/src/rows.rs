@@ -15,7 +15,7 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::health::{Failing, StatusCause};
 use keeptrusts_webhooks_domain::ids::{EndpointId, KeyId, OrganizationId};
 use keeptrusts_webhooks_domain::key::{Key, SessionOrigin, TokenDigest};
-use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
+use keeptrusts_webhooks_domain::log::{Epoch, Position, Stream, Version};
 use keeptrusts_webhooks_domain::notification::{NotificationState, NotificationType};
 use keeptrusts_webhooks_domain::payload_format::{PayloadFormat, PayloadKind};
 use keeptrusts_webhooks_domain::replay::{
@@ -28,7 +28,7 @@ use sqlx::FromRow;
 use crate::operation::Record;
 use crate::projection::{CountKey, Missed};
 use crate::replay::{Candidate, CandidateDelivery, trace_of};
-use crate::store::{AttemptSum, StoreError};
+use crate::store::{AttemptSum, ShardState, SteadyTime, StoreError};
 
 type Unreadable<T> = Result<T, StoreError>;
 
@@ -207,6 +207,31 @@ impl TryFrom<RecordRow> for Record {
 }
 
 #[derive(FromRow)]
+pub(crate) struct ShardStateRow {
+    pub(crate) last_position: i64,
+    pub(crate) checkpoint: i64,
+    pub(crate) epoch: i64,
+    pub(crate) steady_time: Option<i64>,
+    /// By the database's clock, in microseconds.
+    pub(crate) steady_time_age: Option<i64>,
+}
+
+impl TryFrom<ShardStateRow> for ShardState {
+    type Error = StoreError;
+
+    fn try_from(row: ShardStateRow) -> Unreadable<ShardState> {
+        let age = u64::try_from(row.steady_time_age.unwrap_or(0)).unwrap_or(0);
+        let steady = optional_time(row.steady_time)?;
+        Ok(ShardState {
+            last_position: Position(row.last_position),
+            checkpoint: Position(row.checkpoint),
+            epoch: Epoch(row.epoch),
+            steady: steady.map(|time| SteadyTime { time, age: Duration::from_micros(age) }),
+        })
+    }
+}
+
+#[derive(FromRow)]
 pub(crate) struct EndpointRow {
     pub(crate) organization_id: String,
     pub(crate) endpoint_id: String,
@@ -371,6 +396,7 @@ pub(crate) struct DeliveryRow {
     pub(crate) attempt_count: i32,
     pub(crate) automatic_count: i32,
     pub(crate) next_attempt_time: Option<i64>,
+    pub(crate) steady_due_time: Option<i64>,
     pub(crate) retry_request_time: Option<i64>,
     pub(crate) traceparent: Option<String>,
     pub(crate) create_time: i64,
@@ -392,6 +418,7 @@ impl TryFrom<DeliveryRow> for Delivery {
             attempt_count: number("attempt count", row.attempt_count)?,
             automatic_count: number("attempt count", row.automatic_count)?,
             next_attempt_time: optional_time(row.next_attempt_time)?,
+            steady_due_time: optional_time(row.steady_due_time)?,
             retry_request_time: optional_time(row.retry_request_time)?,
             trace: row.traceparent.map(|text| parse("traceparent", &text)).transpose()?,
             create_time: time(row.create_time)?,

@@ -156,7 +156,9 @@ pub trait Store: KeyStore + NotificationStore {
     async fn release_lease(&self, lease: Lease) -> Result<(), StoreError>;
 
     /// Reports a dispatch process as alive for `time_to_live`, and says what others there are
-    /// and who holds which shard.
+    /// and who holds which shard. A process that would be alive for more than ten times as long
+    /// has reported before the database's clock was set back, and is left out until it reports
+    /// again.
     async fn survey(&self, member: &str, time_to_live: Duration) -> Result<Survey, StoreError>;
 
     /// Takes a dispatch process off the list of those alive.
@@ -437,6 +439,19 @@ pub struct ShardState {
     pub checkpoint: Position,
     /// The current owner's epoch.
     pub epoch: Epoch,
+    /// How far the shard's steady clock has come. None: no owner has written a time of it.
+    pub steady: Option<SteadyTime>,
+}
+
+/// The newest time of a shard's steady clock that was written down: the greatest `steady_time` of
+/// its records' metadata. Waits are measured by this clock ([`Delivery::due_time`]); whoever owns
+/// the shard next goes on from here, so that nothing waits longer than was recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SteadyTime {
+    /// The time.
+    pub time: Timestamp,
+    /// How long ago it was written, by the database's clock; zero if that was set back meanwhile.
+    pub age: Duration,
 }
 
 /// A step of erasing an organization's bodies.

@@ -16,7 +16,7 @@ use keeptrusts_webhooks_process::flags::positive_duration;
 use keeptrusts_webhooks_store::Clock;
 
 use crate::scheduler::SchedulerLimits;
-use crate::{Parts, Settings};
+use crate::{Parts, Settings, machine_uptime};
 
 /// How deliveries are attempted.
 #[derive(Debug, Clone, Args)]
@@ -231,6 +231,7 @@ impl DispatchFlags {
             transport: Arc::new(sender),
             mailer: None,
             clock,
+            uptime: machine_uptime(),
             settings: Arc::new(settings),
         })
     }

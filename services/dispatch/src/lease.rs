@@ -6,26 +6,35 @@ use std::time::Duration;
 use keeptrusts_webhooks_domain::log::{Epoch, Shard};
 use keeptrusts_webhooks_store::Lease;
 use tokio::sync::watch;
-use tokio::time::Instant;
+
+use crate::Uptime;
 
 /// A lease that is held. Clones share its validity.
 #[derive(Clone)]
 pub(crate) struct HeldLease {
     lease: Lease,
-    /// None: it never ends by itself.
-    valid_until: Arc<Mutex<Option<Instant>>>,
+    /// By the uptime. None: it never ends by itself.
+    valid_until: Arc<Mutex<Option<Duration>>>,
     extended: watch::Sender<()>,
+    /// It goes on while this process is frozen, or the machine asleep.
+    uptime: Uptime,
 }
 
 impl HeldLease {
-    /// A lease that was asked for at `asked`, so that it lasts at least until `asked` and its
-    /// time to live, less a margin for what is on its way then. None: for ever.
-    pub(crate) fn new(lease: Lease, asked: Instant, time_to_live: Option<Duration>) -> HeldLease {
+    /// A lease that was asked for at `asked`, by the uptime, so that it lasts at least until
+    /// `asked` and its time to live, less a margin for what is on its way then. None: for ever.
+    pub(crate) fn new(
+        lease: Lease,
+        asked: Duration,
+        time_to_live: Option<Duration>,
+        uptime: Uptime,
+    ) -> HeldLease {
         let valid_until = time_to_live.map(|time_to_live| end(asked, time_to_live));
         HeldLease {
             lease,
             valid_until: Arc::new(Mutex::new(valid_until)),
             extended: watch::Sender::new(()),
+            uptime,
         }
     }
 
@@ -42,24 +51,24 @@ impl HeldLease {
     }
 
     /// It was renewed by a request that was sent at `asked`.
-    pub(crate) fn extend(&self, asked: Instant, time_to_live: Duration) {
+    pub(crate) fn extend(&self, asked: Duration, time_to_live: Duration) {
         *self.valid_until.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(end(asked, time_to_live));
         self.extended.send_replace(());
     }
 
-    /// Whether it may still be relied on. The monotonic clock goes on while a process is frozen.
+    /// Whether it may still be relied on.
     pub(crate) fn is_valid(&self) -> bool {
-        self.ends_at().is_none_or(|end| Instant::now() < end)
+        self.left().is_none_or(|left| !left.is_zero())
     }
 
     /// Waits until it may not be relied on any more.
     pub(crate) async fn expired(&self) {
         let mut extended = self.extended.subscribe();
         loop {
-            let Some(end) = self.ends_at() else { return std::future::pending().await };
+            let Some(left) = self.left() else { return std::future::pending().await };
             tokio::select! {
-                () = tokio::time::sleep_until(end) => {
+                () = tokio::time::sleep(left) => {
                     if !self.is_valid() {
                         return;
                     }
@@ -70,18 +79,20 @@ impl HeldLease {
         }
     }
 
-    fn ends_at(&self) -> Option<Instant> {
-        *self.valid_until.lock().unwrap_or_else(PoisonError::into_inner)
+    fn left(&self) -> Option<Duration> {
+        let end = *self.valid_until.lock().unwrap_or_else(PoisonError::into_inner);
+        end.map(|end| end.saturating_sub((self.uptime)()))
     }
 }
 
-fn end(asked: Instant, time_to_live: Duration) -> Instant {
+fn end(asked: Duration, time_to_live: Duration) -> Duration {
     asked + time_to_live - time_to_live / 10
 }
 
 #[cfg(test)]
 mod tests {
     use keeptrusts_webhooks_domain::log::{Epoch, Shard};
+    use tokio::time::Instant;
 
     use super::*;
 
@@ -89,7 +100,9 @@ mod tests {
 
     fn held() -> HeldLease {
         let lease = Lease { shard: Shard(0), epoch: Epoch(1) };
-        HeldLease::new(lease, Instant::now(), Some(TIME_TO_LIVE))
+        let begun = Instant::now();
+        let uptime: Uptime = Arc::new(move || begun.elapsed());
+        HeldLease::new(lease, uptime(), Some(TIME_TO_LIVE), uptime)
     }
 
     #[tokio::test(start_paused = true)]
@@ -101,6 +114,21 @@ mod tests {
         assert!(!held.is_valid());
     }
 
+    /// Timers stand still meanwhile; whether the lease is valid is asked before each request.
+    #[tokio::test(start_paused = true)]
+    async fn invariant_5_a_lease_that_ran_out_while_the_machine_was_asleep_is_not_valid() {
+        let lease = Lease { shard: Shard(0), epoch: Epoch(1) };
+        let slept = Arc::new(Mutex::new(Duration::ZERO));
+        let uptime: Uptime = {
+            let slept = Arc::clone(&slept);
+            Arc::new(move || *slept.lock().expect("not poisoned"))
+        };
+        let held = HeldLease::new(lease, uptime(), Some(TIME_TO_LIVE), uptime);
+        assert!(held.is_valid());
+        *slept.lock().expect("not poisoned") = TIME_TO_LIVE;
+        assert!(!held.is_valid());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_renewed_lease_lasts_from_when_the_renewal_was_asked_for() {
         let held = held();
@@ -108,7 +136,7 @@ mod tests {
         let expired = held.expired();
         tokio::pin!(expired);
         assert!(tokio::time::timeout(Duration::from_secs(5), &mut expired).await.is_err());
-        held.extend(Instant::now(), TIME_TO_LIVE);
+        held.extend((held.uptime)(), TIME_TO_LIVE);
         expired.await;
         assert!(begun.elapsed() > TIME_TO_LIVE);
     }

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use mail::Mailer;
 pub use pipeline::scheduler;
+pub use pipeline::steady::{Uptime, machine_uptime};
 pub use settings::Settings;
 pub use transport::Transport;
 
@@ -46,8 +47,10 @@ pub struct Parts {
     pub transport: Arc<dyn Transport>,
     /// Sends mail. None: there is no server for it.
     pub mailer: Option<Arc<dyn Mailer>>,
-    /// What time it is.
+    /// What time it is, as people are told.
     pub clock: Clock,
+    /// What time passes by.
+    pub uptime: Uptime,
     /// How to work.
     pub settings: Arc<Settings>,
 }

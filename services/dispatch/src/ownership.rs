@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use keeptrusts_webhooks_domain::log::Shard as ShardNumber;
-use keeptrusts_webhooks_store::{ShardLease, Survey};
+use keeptrusts_webhooks_store::{Lease, ShardLease, Survey};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +23,9 @@ use crate::standing::Standing;
 /// may take by default; only a database that is away makes it take that long.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
 
+/// A lease that ends so much later than it did was renewed: what it takes to ask is no more.
+const RENEWAL_SHOWS: Duration = Duration::from_millis(500);
+
 /// The shards that this process owns.
 pub(crate) struct Ownership {
     /// What this process is called among the others.
@@ -30,6 +33,15 @@ pub(crate) struct Ownership {
     parts: Parts,
     standing: Arc<Standing>,
     held: BTreeMap<ShardNumber, Held>,
+    /// The others' leases as they were last seen.
+    others: BTreeMap<ShardNumber, Unrenewed>,
+}
+
+/// Another's lease, and since when it was not renewed.
+struct Unrenewed {
+    /// When it ends, if the database's clock stays as it is.
+    ends: Instant,
+    since: Instant,
 }
 
 struct Held {
@@ -39,7 +51,8 @@ struct Held {
 
 impl Ownership {
     pub(crate) fn new(member: String, parts: Parts, standing: Arc<Standing>) -> Ownership {
-        Ownership { member, parts, standing, held: BTreeMap::new() }
+        let (held, others) = (BTreeMap::new(), BTreeMap::new());
+        Ownership { member, parts, standing, held, others }
     }
 
     /// Owns shards until told to stop; then finishes what is under way and gives them back.
@@ -81,6 +94,9 @@ impl Ownership {
             false => survey.shards.len(),
         };
         self.give_up_surplus(share);
+        if is_shared {
+            self.release_outlasting(&survey, time_to_live).await;
+        }
         self.take_free(&survey, share, time_to_live).await;
         if !is_shared {
             let all = self.held.len() == survey.shards.len();
@@ -101,7 +117,7 @@ impl Ownership {
         // All at the same time: one after the other, the last ones might come too late.
         let renewals = self.held.values().map(async |held| {
             let lease = &held.shard.lease;
-            let asked = Instant::now();
+            let asked = (self.parts.uptime)();
             match store.renew_lease(lease.lease(), time_to_live).await {
                 Ok(true) if lease.is_valid() => lease.extend(asked, time_to_live),
                 // It ran out here although the database still had it for us: work has stopped.
@@ -127,6 +143,42 @@ impl Ownership {
         }
     }
 
+    /// Releases leases that outlast their owners: if the database's clock is set back, what a dead
+    /// process has left would not run out before the clock is where it was. A lease that lasts
+    /// longer than any can, and was not renewed in twice the time that it lives, is nobody's. The
+    /// next look finds it free; and if its owner lives after all, it is told when it renews.
+    async fn release_outlasting(&mut self, survey: &Survey, time_to_live: Duration) {
+        let now = Instant::now();
+        let mut outlasting = Vec::new();
+        for lease in &survey.shards {
+            let number = lease.shard;
+            let is_anothers = lease.owner.is_some() && !self.held.contains_key(&number);
+            let Some(ends) = now.checked_add(lease.expires_in).filter(|_| is_anothers) else {
+                self.others.remove(&number);
+                continue;
+            };
+            let seen = self.others.entry(number).or_insert(Unrenewed { ends, since: now });
+            if ends > seen.ends + RENEWAL_SHOWS {
+                *seen = Unrenewed { ends, since: now };
+            }
+            let outlasts = lease.expires_in > time_to_live;
+            if outlasts && now.duration_since(seen.since) >= 2 * time_to_live {
+                outlasting.push(number);
+            }
+        }
+        for number in outlasting {
+            tracing::warn!(shard = %number, "a lease was not renewed, but would not run out: the database's clock was set back");
+            let store = self.parts.log.store();
+            let released = async {
+                let epoch = store.shard_state(number).await?.epoch;
+                store.release_lease(Lease { shard: number, epoch }).await
+            };
+            if let Err(error) = released.await {
+                tracing::warn!(shard = %number, %error, "cannot release the lease, trying again");
+            }
+        }
+    }
+
     async fn take_free(&mut self, survey: &Survey, share: usize, time_to_live: Duration) {
         let store = self.parts.log.store();
         // Where there can be no other process, whoever else has a lease is dead.
@@ -142,7 +194,7 @@ impl Ownership {
         }
         // All at the same time: a dead process's shards have waited long enough.
         let taking = wanted.into_iter().map(async |number| {
-            let asked = Instant::now();
+            let asked = (self.parts.uptime)();
             match store.acquire_lease(number, &self.member, time_to_live).await {
                 Ok(lease) => lease.map(|lease| (lease, asked)),
                 Err(error) => {
@@ -155,7 +207,7 @@ impl Ownership {
             tracing::info!(shard = %lease.shard, epoch = %lease.epoch, "took the shard");
             metrics::lease_changed(LeaseChange::Taken);
             let lasts = self.parts.log.store().is_shared().then_some(time_to_live);
-            let held = HeldLease::new(lease, asked, lasts);
+            let held = HeldLease::new(lease, asked, lasts, Arc::clone(&self.parts.uptime));
             let shard = Arc::new(self.parts.shard(held));
             let work = tokio::spawn(pipeline::work(Arc::clone(&shard)));
             self.standing.took(lease.shard, Arc::clone(&shard));

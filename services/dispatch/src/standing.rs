@@ -7,6 +7,8 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::delivery::ON_REQUEST;
 use keeptrusts_webhooks_domain::log::Shard as ShardNumber;
 use keeptrusts_webhooks_store::StoreError;
 use keeptrusts_webhooks_telemetry::{KeyValue, before_collecting, meter};
@@ -125,9 +127,10 @@ async fn look_up(shard: &Shard) -> Result<Stored, StoreError> {
     let (store, number) = (shard.log.store(), shard.lease.shard());
     let waiting = store.count_waiting(number).await?;
     let endpoints = store.waiting_endpoints(number).await?.endpoints;
-    // What waits for a disabled endpoint is not late.
-    let due_times = endpoints.iter().filter(|(id, _)| shard.is_open(*id)).map(|(_, due)| *due);
-    let now = (shard.clock)();
+    // What waits for a disabled endpoint is not late, and what somebody asks for has no due time.
+    let is_late = |(id, due): &&(_, Timestamp)| *due > ON_REQUEST && shard.is_open(*id);
+    let due_times = endpoints.iter().filter(is_late).map(|(_, due)| *due);
+    let now = shard.steady.now();
     let late = due_times.min().map_or(0.0, |due| now.duration_since(due).as_secs_f64().max(0.0));
     Ok(Stored { waiting, oldest_due_seconds: late })
 }

@@ -43,11 +43,14 @@ impl From<&DeliveryFact> for Message {
             DeliveryFact::AttemptSucceeded(made) => {
                 Message::AttemptSucceeded(pb::AttemptSucceeded { attempt: Some(made.into()) })
             }
-            DeliveryFact::AttemptFailed { made, error, next_attempt_time, state } => {
+            DeliveryFact::AttemptFailed {
+                made, error, next_attempt_time, steady_due_time, state
+            } => {
                 Message::AttemptFailed(pb::AttemptFailed {
                     attempt: Some(made.into()),
                     error: error.clone(),
                     next_attempt_time: next_attempt_time.map(timestamp_to_proto),
+                    steady_due_time: steady_due_time.map(timestamp_to_proto),
                     delivery_state: pb::DeliveryState::from(*state).into(),
                 })
             }
@@ -90,6 +93,7 @@ pub(super) fn decode(message: Message) -> Result<DeliveryFact, DecodeError> {
             made: required("attempt", failed.attempt)?.try_into()?,
             error: failed.error,
             next_attempt_time: optional_timestamp("next_attempt_time", failed.next_attempt_time)?,
+            steady_due_time: optional_timestamp("steady_due_time", failed.steady_due_time)?,
         },
         Message::DeliveryCancelled(cancelled) => {
             DeliveryFact::Cancelled { reason: cancelled.reason }

@@ -2,14 +2,16 @@
 
 use std::net::IpAddr;
 
+use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::access::Caller;
 use keeptrusts_webhooks_domain::log::Position;
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use prost::Message;
 
 use super::DecodeError;
-use super::values::parsed;
+use super::values::{optional_timestamp, parsed};
 use crate::log::v1 as pb;
+use crate::time::timestamp_to_proto;
 
 /// The `metadata` of a record.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -26,6 +28,8 @@ pub struct Metadata {
     pub actor_name: String,
     /// Where the call came from. Only where the audit trail shows it.
     pub address: Option<IpAddr>,
+    /// When the shard's owner has written it, on the shard's steady clock. None: somebody else has.
+    pub steady_time: Option<Timestamp>,
 }
 
 impl Metadata {
@@ -38,6 +42,7 @@ impl Metadata {
             trace,
             actor_name: caller.name.as_ref().to_owned(),
             address: caller.address,
+            steady_time: None,
         }
     }
 
@@ -50,6 +55,7 @@ impl Metadata {
             traceparent: self.trace.map(|trace| trace.to_string()).unwrap_or_default(),
             actor_name: self.actor_name.clone(),
             address: self.address.map(|address| address.to_string()).unwrap_or_default(),
+            steady_time: self.steady_time.map(timestamp_to_proto),
         };
         message.encode_to_vec()
     }
@@ -74,6 +80,7 @@ impl Metadata {
             trace,
             actor_name: message.actor_name,
             address,
+            steady_time: optional_timestamp("steady_time", message.steady_time)?,
         })
     }
 }

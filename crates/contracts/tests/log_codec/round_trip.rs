@@ -49,6 +49,7 @@ proptest! {
         trace in of((1..=u128::MAX, 1..=u64::MAX, any::<bool>())),
         actor_name in any::<String>(),
         address in of(any::<std::net::IpAddr>()),
+        steady_time in of(times()),
     ) {
         let trace = trace.map(|(trace_id, span_id, sampled)| TraceContext {
             trace_id: TraceId(trace_id.to_be_bytes()),
@@ -57,7 +58,7 @@ proptest! {
         });
         let causation = causation.map(Position);
         let metadata =
-            Metadata { actor, correlation_id, causation, trace, actor_name, address };
+            Metadata { actor, correlation_id, causation, trace, actor_name, address, steady_time };
         prop_assert_eq!(Metadata::decode(&metadata.encode()), Ok(metadata));
     }
 
@@ -217,11 +218,12 @@ fn delivery_fact() -> impl Strategy<Value = DeliveryFact> {
         DeliveryState::Failed,
         DeliveryState::Cancelled,
     ]);
-    let failed = (attempts(), any::<String>(), of(times()), states).prop_map(
-        |(made, error, next_attempt_time, state)| DeliveryFact::AttemptFailed {
+    let failed = (attempts(), any::<String>(), of(times()), of(times()), states).prop_map(
+        |(made, error, next_attempt_time, steady_due_time, state)| DeliveryFact::AttemptFailed {
             made,
             error,
             next_attempt_time,
+            steady_due_time,
             state,
         },
     );

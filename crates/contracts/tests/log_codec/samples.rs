@@ -111,6 +111,7 @@ pub(crate) fn every_kind() -> Vec<Fact> {
             made: attempt(),
             error: "answered 500".to_owned(),
             next_attempt_time: Some(time()),
+            steady_due_time: Some(time()),
             state: DeliveryState::Retrying,
         },
         DeliveryFact::Cancelled { reason: "deleted".to_owned() },

@@ -65,6 +65,7 @@ fn one_of_each_kind(endpoint: EndpointId) -> Vec<Operation> {
             made: made(Trigger::Automatic, None),
             error: "connection refused".to_owned(),
             next_attempt_time: Some(later),
+            steady_due_time: Some(later),
             state: DeliveryState::Retrying,
         },
         DeliveryFact::RetryRequested,
@@ -72,6 +73,7 @@ fn one_of_each_kind(endpoint: EndpointId) -> Vec<Operation> {
             made: made(Trigger::Manual, Some(301)),
             error: String::new(),
             next_attempt_time: None,
+            steady_due_time: None,
             state: DeliveryState::Failed,
         },
         DeliveryFact::CancelRequested,
@@ -224,7 +226,8 @@ pub(crate) async fn invariant_6_refused_operations_leave_nothing_and_take_no_pos
         let body = crate::BodyId::Event(event);
         assert!(store.bodies(SHARD, &[body]).await.expect("reads").is_empty());
     }
-    let state = ShardState { last_position: Position(5), checkpoint: Position(2), epoch };
+    let state = 
+        ShardState { last_position: Position(5), checkpoint: Position(2), epoch, steady: None };
     assert_eq!(store.shard_state(SHARD).await.expect("reads"), state);
 }
 

@@ -125,6 +125,12 @@ impl Fixture {
     }
 
     /// What time it is in the database. On real clocks: here, which is the same machine.
+    /// The store's clock, if it can be set.
+    pub(crate) fn clock(&self) -> Option<&ManualClock> {
+        self.clock.as_ref()
+    }
+
+    /// What time it is.
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.as_ref().map_or_else(Timestamp::now, ManualClock::now)
     }

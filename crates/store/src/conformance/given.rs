@@ -304,6 +304,13 @@ pub(crate) fn failure() -> Verdict {
 /// What an attempt leaves behind, by the default schedule.
 pub(crate) fn conclude(delivery: &Delivery, made: AttemptMade, verdict: Verdict) -> Operation {
     let end_time = made.start_time + made.duration;
-    let fact = delivery.conclude(made, verdict, end_time, &RetrySchedule::default());
+    let steady_end_time = on_steady_clock(end_time);
+    let fact =
+        delivery.conclude(made, verdict, end_time, steady_end_time, &RetrySchedule::default());
     change_delivery(delivery.id, Expected::Version(delivery.version), fact)
+}
+
+/// A steady clock that is an hour behind all others.
+pub(crate) fn on_steady_clock(time: Timestamp) -> Timestamp {
+    time - Duration::from_secs(3_600)
 }

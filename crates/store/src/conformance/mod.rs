@@ -131,6 +131,9 @@ macro_rules! conformance_tests {
             due {
                 missed_events_are_read_in_the_order_of_the_log,
                 due_deliveries_come_by_time_and_then_by_id_page_by_page,
+                a_retry_waits_on_the_steady_clock_whatever_people_are_told,
+                what_is_asked_for_is_due_before_everything_that_waits_for_a_time,
+                the_steady_clock_never_goes_back_and_its_age_is_the_databases,
             }
             queries {
                 lists_come_newest_first_page_by_page_without_loss_or_repetition,

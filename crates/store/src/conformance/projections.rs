@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptMade, Outcome, Trigger};
-use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, Verdict};
+use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, ON_REQUEST, Verdict};
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus, PreviousSecret};
 use keeptrusts_webhooks_domain::event::{ContentDigest, Event};
 use keeptrusts_webhooks_domain::event_type::EventType;
@@ -220,6 +220,7 @@ pub(crate) async fn an_accepted_event_and_its_delivery_have_rows_with_their_trac
         attempt_count: 0,
         automatic_count: 0,
         next_attempt_time: Some(recorded_at),
+        steady_due_time: None,
         retry_request_time: None,
         trace: Some(TRACE.parse().expect("valid")),
         create_time: recorded_at,
@@ -266,12 +267,14 @@ pub(crate) async fn a_manual_retry_is_due_beside_the_schedule_and_can_deliver(fi
 
     let (row, asked_at) = change(&fixture, id, DeliveryFact::RetryRequested).await;
     assert_eq!(row.retry_request_time, Some(asked_at));
-    assert_eq!((row.next_attempt_time, row.due_time()), (scheduled, Some(asked_at)));
+    assert_eq!((row.next_attempt_time, row.due_time()), (scheduled, Some(ON_REQUEST)));
+    assert_eq!(row.expected_attempt_time(), Some(asked_at));
 
     fixture.append(fail(&row, fixture.now())).await;
     let row = fixture.delivery(id).await;
     assert_eq!((row.state, row.attempt_count), (DeliveryState::Retrying, 2));
-    assert_eq!((row.automatic_count, row.due_time()), (1, scheduled));
+    assert_eq!((row.automatic_count, row.due_time()), (1, scheduled.map(on_steady_clock)));
+    assert_eq!(row.expected_attempt_time(), scheduled);
 
     change(&fixture, id, DeliveryFact::RetryRequested).await;
     fixture.append(succeed(&fixture.delivery(id).await, fixture.now())).await;

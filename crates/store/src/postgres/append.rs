@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::OperationId;
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard};
 use sqlx::{FromRow, PgConnection, PgPool};
@@ -10,9 +11,9 @@ use super::errors::store_error;
 use super::load::{load, used_keys};
 use super::session::{Session, answered, commit};
 use super::write::{insert_bodies, insert_records, write_changes};
-use crate::operation::{Appended, Operation};
+use crate::operation::{Appended, Operation, newest_steady_time};
 use crate::plan::{Locked, Plan, Wanted, plan};
-use crate::rows::time;
+use crate::rows::{micros, time};
 use crate::store::{AppendedBatch, StoreError};
 
 /// Appends a batch. Everything before the commit is undone if it fails or is dropped.
@@ -42,7 +43,8 @@ async fn plan_and_write<'a>(
     operations: &'a [Operation],
 ) -> Result<Plan<'a>, StoreError> {
     let record_count = operations.iter().map(|operation| operation.records.len()).sum::<usize>();
-    let turn = lock(connection, shard, record_count as i64).await?;
+    let steady_time = newest_steady_time(operations);
+    let turn = lock(connection, shard, record_count as i64, steady_time).await?;
     let wanted = Wanted::by(operations);
     let locked = Locked {
         last_position: Position(turn.last_position),
@@ -69,7 +71,8 @@ struct Turn {
     now: i64,
 }
 
-/// Waits for the batches before, and takes `record_count` positions.
+/// Waits for the batches before, takes `record_count` positions, and takes the steady clock's time
+/// down.
 ///
 /// The statements that follow see what the batches before have committed, because each takes
 /// its snapshot after this one has got the lock. For the same reason nothing is read here but
@@ -78,10 +81,17 @@ async fn lock(
     connection: &mut PgConnection,
     shard: Shard,
     record_count: i64,
+    steady_time: Option<Timestamp>,
 ) -> Result<Turn, StoreError> {
+    // `greatest` passes over NULL.
     sqlx::query_as(
         "UPDATE shards
-         SET last_position = last_position + $2
+         SET last_position = last_position + $2,
+             steady_time = greatest(steady_time, $3),
+             steady_time_noted_at = CASE
+                 WHEN $3 IS NULL THEN steady_time_noted_at
+                 ELSE (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+             END
          WHERE shard = $1
          RETURNING last_position - $2 AS last_position, last_position AS bumped_position,
                    checkpoint, epoch,
@@ -89,6 +99,7 @@ async fn lock(
     )
     .bind(i32::from(shard.0))
     .bind(record_count)
+    .bind(steady_time.map(micros))
     .fetch_one(connection)
     .await
     .map_err(store_error)

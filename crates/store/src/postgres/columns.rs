@@ -32,8 +32,8 @@ pub(super) const REPLAY: &str = "
 
 pub(super) const DELIVERY: &str = "
     organization_id, delivery_id, event_id, event_type, endpoint_id, state, attempt_count,
-    automatic_count, next_attempt_time, retry_request_time, traceparent, create_time,
-    cancel_reason, version";
+    automatic_count, next_attempt_time, steady_due_time, retry_request_time, traceparent,
+    create_time, cancel_reason, version";
 
 pub(super) const ATTEMPT: &str = "
     organization_id, attempt_id, delivery_id, event_id, event_type, endpoint_id, number,

@@ -96,7 +96,9 @@ pub(super) async fn survey(
          )
          SELECT member
          FROM dispatch_members
-         WHERE member <> $1 AND expire_time > (SELECT now FROM clock)",
+         WHERE member <> $1
+           AND expire_time > (SELECT now FROM clock)
+           AND expire_time <= (SELECT now FROM clock) + 10 * $2",
     )
     .bind(member)
     .bind(duration_micros(time_to_live));

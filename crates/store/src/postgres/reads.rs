@@ -8,7 +8,7 @@ use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
-use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard, Stream, Version};
+use keeptrusts_webhooks_domain::log::{Position, Shard, Stream, Version};
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgPool, Row};
 
@@ -18,7 +18,8 @@ use super::session::{Query, change, fetch};
 use crate::operation::{BodyId, Record};
 use crate::projection::{CountKey, Missed};
 use crate::rows::{
-    CountRow, DeliveryRow, EndpointRow, EventRow, MissedRow, RecordRow, micros, read_all, time,
+    CountRow, DeliveryRow, EndpointRow, EventRow, MissedRow, RecordRow, ShardStateRow, micros,
+    read_all, time,
 };
 use crate::store::{DueKey, DuePage, ShardState, StoreError, TableVersions, WaitingEndpoints};
 
@@ -76,18 +77,16 @@ pub(super) async fn read_stream(
 }
 
 pub(super) async fn shard_state(readers: &PgPool, shard: Shard) -> Result<ShardState, StoreError> {
-    let query = sqlx::query_as::<_, (i64, i64, i64)>(
-        "SELECT last_position, checkpoint, epoch FROM shards WHERE shard = $1",
+    let query = sqlx::query_as::<_, ShardStateRow>(
+        "SELECT last_position, checkpoint, epoch, steady_time,
+                (extract(epoch FROM clock_timestamp()) * 1000000)::bigint - steady_time_noted_at
+                    AS steady_time_age
+         FROM shards
+         WHERE shard = $1",
     )
     .bind(i32::from(shard.0));
-    let found = fetch(readers, query).await?;
-    let (last_position, checkpoint, epoch) =
-        *found.first().ok_or_else(|| StoreError::Failed("there is no such shard".into()))?;
-    Ok(ShardState {
-        last_position: Position(last_position),
-        checkpoint: Position(checkpoint),
-        epoch: Epoch(epoch),
-    })
+    let found = fetch(readers, query).await?.pop();
+    found.ok_or_else(|| StoreError::Failed("there is no such shard".into()))?.try_into()
 }
 
 pub(super) async fn bodies(
@@ -293,8 +292,8 @@ pub(super) async fn due_deliveries(
          FROM shards
          LEFT JOIN LATERAL (
              SELECT organization_id, delivery_id, event_id, event_type, endpoint_id, state,
-                    attempt_count, automatic_count, next_attempt_time, retry_request_time,
-                    due_time, traceparent, create_time, cancel_reason, version
+                    attempt_count, automatic_count, next_attempt_time, steady_due_time,
+                    retry_request_time, due_time, traceparent, create_time, cancel_reason, version
              FROM deliveries
              WHERE shard = $1 AND endpoint_id = $2 AND due_time IS NOT NULL
                AND (due_time, delivery_id) > ($3, $4)

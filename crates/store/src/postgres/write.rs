@@ -154,6 +154,7 @@ const REPLACE_DELIVERIES: &str = "
         attempt_count = excluded.attempt_count,
         automatic_count = excluded.automatic_count,
         next_attempt_time = excluded.next_attempt_time,
+        steady_due_time = excluded.steady_due_time,
         retry_request_time = excluded.retry_request_time,
         due_time = excluded.due_time,
         cancel_reason = excluded.cancel_reason,
@@ -171,12 +172,12 @@ async fn insert_deliveries(
     let insert = "
         INSERT INTO deliveries (shard, organization_id, delivery_id, event_id, event_type,
                                 endpoint_id, state, attempt_count, automatic_count,
-                                next_attempt_time, retry_request_time, due_time, traceparent,
-                                create_time, cancel_reason, version)
+                                next_attempt_time, steady_due_time, retry_request_time, due_time,
+                                traceparent, create_time, cancel_reason, version)
         SELECT $1, new.*
         FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
                     $8::int[], $9::int[], $10::bigint[], $11::bigint[], $12::bigint[],
-                    $13::text[], $14::bigint[], $15::text[], $16::bigint[]) AS new";
+                    $13::bigint[], $14::text[], $15::bigint[], $16::text[], $17::bigint[]) AS new";
     sqlx::query(AssertSqlSafe(format!("{insert}{on_conflict}")))
         .bind(i32::from(shard.0))
         .bind(column(deliveries, |delivery| delivery.organization_id.as_str()))
@@ -188,6 +189,7 @@ async fn insert_deliveries(
         .bind(column(deliveries, |delivery| int(delivery.attempt_count)))
         .bind(column(deliveries, |delivery| int(delivery.automatic_count)))
         .bind(column(deliveries, |delivery| delivery.next_attempt_time.map(micros)))
+        .bind(column(deliveries, |delivery| delivery.steady_due_time.map(micros)))
         .bind(column(deliveries, |delivery| delivery.retry_request_time.map(micros)))
         .bind(column(deliveries, |delivery| delivery.due_time().map(micros)))
         .bind(column(deliveries, |delivery| delivery.trace.map(|trace| trace.to_string())))

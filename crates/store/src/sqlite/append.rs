@@ -1,5 +1,6 @@
 //! The append: one short transaction.
 
+use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard};
 use sqlx::SqliteConnection;
 
@@ -7,8 +8,9 @@ use super::errors::{commit_failed, failed};
 use super::writer::begin;
 use super::{load, number, write};
 use crate::memory::Clock;
-use crate::operation::Operation;
+use crate::operation::{Operation, newest_steady_time};
 use crate::plan::{Locked, Wanted, plan};
+use crate::rows::micros;
 
 use crate::store::{AppendedBatch, StoreError};
 
@@ -20,14 +22,16 @@ pub(super) async fn append(
 ) -> Result<AppendedBatch, StoreError> {
     let mut transaction = begin(connection).await?;
     let positions = operations.iter().map(|operation| operation.records.len() as i64).sum();
-    let mut locked = lock(&mut transaction, shard, positions).await?;
+    let now = (clock)();
+    let steady_time = newest_steady_time(operations);
+    let mut locked = lock(&mut transaction, shard, positions, steady_time, now).await?;
     let expected_position = Position(locked.last_position.0 + positions);
     let expected_checkpoint = locked.checkpoint;
     let wanted = Wanted::by(operations);
     locked.loaded = load::touched(&mut transaction, shard, &wanted.touched).await?;
     locked.keys = load::idempotency_keys(&mut transaction, shard, &wanted.keys).await?;
 
-    let plan = plan(operations, locked, (clock)())?;
+    let plan = plan(operations, locked, now)?;
     if plan.records.is_empty() {
         transaction.rollback().await.map_err(failed)?;
         return Ok(AppendedBatch { results: plan.results, records: plan.records });
@@ -42,18 +46,26 @@ pub(super) async fn append(
     Ok(AppendedBatch { results: plan.results, records: plan.records })
 }
 
-/// Takes as many positions as the batch has records; says how the shard stood before.
+/// Takes as many positions as the batch has records, and takes the steady clock's time down; says
+/// how the shard stood before.
 async fn lock(
     connection: &mut SqliteConnection,
     shard: Shard,
     positions: i64,
+    steady_time: Option<Timestamp>,
+    now: Timestamp,
 ) -> Result<Locked, StoreError> {
     let locked: (i64, i64, i64) = sqlx::query_as(
-        "UPDATE shards SET last_position = last_position + ?
-         WHERE shard = ?
+        "UPDATE shards
+         SET last_position = last_position + ?1,
+             steady_time = max(coalesce(steady_time, ?2), coalesce(?2, steady_time)),
+             steady_time_noted_at = iif(?2 IS NULL, steady_time_noted_at, ?3)
+         WHERE shard = ?4
          RETURNING last_position, checkpoint, epoch",
     )
     .bind(positions)
+    .bind(steady_time.map(micros))
+    .bind(micros(now))
     .bind(number(shard))
     .fetch_one(connection)
     .await

@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::OperationId;
-use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard, Stream, Version};
+use keeptrusts_webhooks_domain::log::{Position, Shard, Stream, Version};
 use sqlx::{SqliteConnection, SqliteExecutor};
 
 use super::errors::failed;
 use super::set_statement::{SetStatement, Values};
 use super::{number, sql_limit};
 use crate::operation::{Appended, BodyId, Record};
-use crate::rows::{RecordRow, micros, read_all, time};
+use crate::rows::{RecordRow, ShardStateRow, micros, read_all, time};
 use crate::store::{ShardState, StoreError};
 
 pub(super) static OPERATIONS: SetStatement = SetStatement::new(
@@ -103,18 +103,20 @@ pub(super) async fn find_operations(
 pub(super) async fn shard_state(
     executor: impl SqliteExecutor<'_>,
     shard: Shard,
+    now: Timestamp,
 ) -> Result<ShardState, StoreError> {
-    let (last_position, checkpoint, epoch): (i64, i64, i64) =
-        sqlx::query_as("SELECT last_position, checkpoint, epoch FROM shards WHERE shard = ?")
-            .bind(number(shard))
-            .fetch_one(executor)
-            .await
-            .map_err(failed)?;
-    Ok(ShardState {
-        last_position: Position(last_position),
-        checkpoint: Position(checkpoint),
-        epoch: Epoch(epoch),
-    })
+    let row: ShardStateRow = sqlx::query_as(
+        "SELECT last_position, checkpoint, epoch, steady_time,
+                ? - steady_time_noted_at AS steady_time_age
+         FROM shards
+         WHERE shard = ?",
+    )
+    .bind(micros(now))
+    .bind(number(shard))
+    .fetch_one(executor)
+    .await
+    .map_err(failed)?;
+    row.try_into()
 }
 
 pub(super) async fn bodies(

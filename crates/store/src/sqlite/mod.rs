@@ -141,7 +141,7 @@ impl Store for SqliteStore {
     }
 
     async fn shard_state(&self, shard: Shard) -> Result<ShardState, StoreError> {
-        log_reads::shard_state(&self.readers, shard).await
+        log_reads::shard_state(&self.readers, shard, (self.clock)()).await
     }
 
     fn take_hints(&self) -> Option<mpsc::Receiver<(Shard, Position)>> {

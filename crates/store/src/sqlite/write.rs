@@ -55,28 +55,29 @@ static EVENTS: SetStatement = SetStatement::new(
 );
 
 static NEW_DELIVERIES: SetStatement = SetStatement::new(
-    16,
+    17,
     "INSERT INTO deliveries
          (shard, organization_id, delivery_id, event_id, event_type, endpoint_id, state,
-          attempt_count, automatic_count, next_attempt_time, retry_request_time, due_time,
-          traceparent, create_time, cancel_reason, version)
+          attempt_count, automatic_count, next_attempt_time, steady_due_time,
+          retry_request_time, due_time, traceparent, create_time, cancel_reason, version)
      VALUES {rows}",
 );
 
 // Every row exists, so every one conflicts. An UPDATE … FROM (VALUES …) is no faster: what it
 // saves in parameters it spends on the join.
 static CHANGED_DELIVERIES: SetStatement = SetStatement::new(
-    16,
+    17,
     "INSERT INTO deliveries
          (shard, organization_id, delivery_id, event_id, event_type, endpoint_id, state,
-          attempt_count, automatic_count, next_attempt_time, retry_request_time, due_time,
-          traceparent, create_time, cancel_reason, version)
+          attempt_count, automatic_count, next_attempt_time, steady_due_time,
+          retry_request_time, due_time, traceparent, create_time, cancel_reason, version)
      VALUES {rows}
      ON CONFLICT (shard, organization_id, delivery_id) DO UPDATE SET
          state = excluded.state,
          attempt_count = excluded.attempt_count,
          automatic_count = excluded.automatic_count,
          next_attempt_time = excluded.next_attempt_time,
+         steady_due_time = excluded.steady_due_time,
          retry_request_time = excluded.retry_request_time,
          due_time = excluded.due_time,
          cancel_reason = excluded.cancel_reason,
@@ -252,6 +253,7 @@ fn bind_delivery(values: &mut Values, shard: Shard, row: &Delivery) {
     values.push(i64::from(row.attempt_count));
     values.push(i64::from(row.automatic_count));
     values.push(row.next_attempt_time.map(micros));
+    values.push(row.steady_due_time.map(micros));
     values.push(row.retry_request_time.map(micros));
     values.push(row.due_time().map(micros));
     values.push(row.trace.map(|trace| trace.to_string()));

@@ -15,27 +15,58 @@ use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId};
 const GONE: u16 = 410;
 
 /// Endpoints whose attempts have all failed lately: what the table says, ahead of it by what is
-/// in flight. It only has to be right about times that are days ago.
+/// in flight. It only has to be right about times that are days ago; for how long is counted on
+/// the steady clock, so that no endpoint is disabled because somebody set a clock.
 #[derive(Default)]
-pub(crate) struct FailingEndpoints(Mutex<HashMap<EndpointId, Failing>>);
+pub(crate) struct FailingEndpoints(Mutex<HashMap<EndpointId, FailingSince>>);
+
+#[derive(Debug, Clone, Copy)]
+struct FailingSince {
+    failing: Failing,
+    /// The same time on the steady clock.
+    steady_since: Timestamp,
+}
+
+/// An endpoint that only fails, and for how long it has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FailingFor {
+    pub(crate) failing: Failing,
+    pub(crate) lasted: Duration,
+}
 
 impl FailingEndpoints {
-    /// Takes over what the database has.
-    pub(crate) fn put(&self, failing: HashMap<EndpointId, Failing>) {
-        *self.lock() = failing;
+    /// Takes over what the database has. How long ago that was is the wall clock's to say.
+    pub(crate) fn put(
+        &self,
+        failing: HashMap<EndpointId, Failing>,
+        wall_now: Timestamp,
+        steady_now: Timestamp,
+    ) {
+        let since = |failing: Failing| {
+            let steady_since = steady_now.checked_sub(lasted(failing.since, wall_now));
+            FailingSince { failing, steady_since: steady_since.unwrap_or(Timestamp::MIN) }
+        };
+        *self.lock() = failing.into_iter().map(|(id, failing)| (id, since(failing))).collect();
     }
 
-    pub(crate) fn get(&self, id: EndpointId) -> Option<Failing> {
-        self.lock().get(&id).copied()
+    pub(crate) fn get(&self, id: EndpointId, steady_now: Timestamp) -> Option<FailingFor> {
+        let FailingSince { failing, steady_since } = *self.lock().get(&id)?;
+        Some(FailingFor { failing, lasted: lasted(steady_since, steady_now) })
     }
 
     /// An attempt's outcome is committed.
-    pub(crate) fn note(&self, delivery_id: DeliveryId, fact: &DeliveryFact) {
+    pub(crate) fn note(
+        &self,
+        delivery_id: DeliveryId,
+        fact: &DeliveryFact,
+        steady_now: Timestamp,
+    ) {
         match fact {
             DeliveryFact::AttemptSucceeded(made) => self.forget(made.endpoint_id),
             DeliveryFact::AttemptFailed { made, .. } if made.trigger != Trigger::Test => {
                 let failing = Failing { since: made.start_time, delivery_id };
-                self.lock().entry(made.endpoint_id).or_insert(failing);
+                let since = FailingSince { failing, steady_since: steady_now };
+                self.lock().entry(made.endpoint_id).or_insert(since);
             }
             _ => {}
         }
@@ -46,7 +77,7 @@ impl FailingEndpoints {
         self.lock().remove(&id);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<EndpointId, Failing>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<EndpointId, FailingSince>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -58,7 +89,7 @@ pub(crate) fn consequence(
     endpoint: &Endpoint,
     delivery_id: DeliveryId,
     fact: &DeliveryFact,
-    failing: Option<Failing>,
+    failing: Option<FailingFor>,
     patience: Option<Duration>,
 ) -> Option<EndpointFact> {
     let commands = match fact {
@@ -66,8 +97,8 @@ pub(crate) fn consequence(
             [Some(EndpointCommand::NoteSuccess { delivery_id }), None, None]
         }
         DeliveryFact::AttemptFailed { made, error, .. } if made.trigger != Trigger::Test => {
-            let since = failing.map_or(made.start_time, |failing| failing.since);
-            let has_lasted = lasted(since, made.start_time);
+            let since = failing.map_or(made.start_time, |known| known.failing.since);
+            let has_lasted = failing.map_or(Duration::ZERO, |known| known.lasted);
             let is_too_long = patience.is_some_and(|patience| has_lasted >= patience);
             let gone = EndpointCommand::NoteGone { delivery_id };
             let failing = EndpointCommand::NoteFailing { delivery_id, since };

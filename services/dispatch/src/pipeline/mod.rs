@@ -17,6 +17,7 @@ mod router;
 mod schedule;
 pub mod scheduler;
 mod send;
+pub(crate) mod steady;
 mod told;
 
 use std::collections::HashSet;
@@ -29,7 +30,7 @@ use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
 use keeptrusts_webhooks_domain::replay::Replay;
 use keeptrusts_webhooks_store::keyring::Keyring;
 use keeptrusts_webhooks_store::projection::Fold;
-use keeptrusts_webhooks_store::{Clock, Log, StoreError, new_ulid};
+use keeptrusts_webhooks_store::{Clock, Log, ShardState, StoreError, new_ulid};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -45,6 +46,7 @@ use notify::Notify;
 use receiver::{Receiver, Receivers};
 use router::Router;
 use scheduler::Scheduler;
+use steady::SteadyClock;
 
 /// What the stages share.
 pub(crate) struct Shard {
@@ -53,7 +55,9 @@ pub(crate) struct Shard {
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) mailer: Option<Arc<dyn Mailer>>,
+    /// What people are told of time. Nothing waits by it: see [`steady`].
     pub(crate) clock: Clock,
+    pub(crate) steady: SteadyClock,
     pub(crate) settings: Arc<Settings>,
     /// Nothing new is begun any more; what is under way is finished.
     pub(crate) stop: CancellationToken,
@@ -69,7 +73,8 @@ pub(crate) struct Shard {
 
 impl Shard {
     pub(crate) fn new(lease: HeldLease, parts: Parts) -> Shard {
-        let Parts { log, keyring, transport, mailer, clock, settings } = parts;
+        let Parts { log, keyring, transport, mailer, clock, uptime, settings } = parts;
+        let steady = SteadyClock::beginning(clock(), uptime);
         let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
         Shard {
             lease,
@@ -78,6 +83,7 @@ impl Shard {
             transport,
             mailer,
             clock,
+            steady,
             settings,
             stop,
             abort,
@@ -170,7 +176,11 @@ struct Prepared {
 async fn prepare(shard: &Arc<Shard>) -> Result<Prepared, StoreError> {
     let store = shard.log.store();
     let number = shard.lease.shard();
-    let checkpoint = store.shard_state(number).await?.checkpoint;
+    let ShardState { checkpoint, steady, .. } = store.shard_state(number).await?;
+    if let Some(last) = steady {
+        // Before any stage begins, so that nobody sees it step.
+        shard.steady.go_on(last);
+    }
 
     // The endpoints as they stand now; deliveries that wait are sent to these.
     let mut router = Router::default();
@@ -190,7 +200,8 @@ async fn prepare(shard: &Arc<Shard>) -> Result<Prepared, StoreError> {
         rewind(shard, &mut router, &organization, id, checkpoint).await?;
     }
 
-    shard.failing.put(store.failing_endpoints(number, None).await?);
+    let failing = store.failing_endpoints(number, None).await?;
+    shard.failing.put(failing, (shard.clock)(), shard.steady.now());
     let waiting = store.waiting_endpoints(number).await?;
     let mut scheduler = Scheduler::new(shard.settings.scheduler, waiting.as_of);
     for (endpoint_id, due_time) in waiting.endpoints {

@@ -40,6 +40,8 @@ pub(crate) struct Attempted {
     pub(crate) verdict: Verdict,
     pub(crate) result: AttemptResult,
     pub(crate) end_time: Timestamp,
+    /// The same on the steady clock.
+    pub(crate) steady_end_time: Timestamp,
     /// The encoded exchange.
     pub(crate) exchange: Bytes,
     /// The attempt's place in the trace.
@@ -235,8 +237,8 @@ fn finish(shard: &Shard, outcome: Outcome, fact: &Fact, recorded_at: Timestamp) 
     let state_before = before.state;
     let mut delivery = before;
     if let Fact::Delivery(fact) = fact {
-        delivery.apply(fact, recorded_at);
-        shard.failing.note(delivery.id, fact);
+        delivery.apply(fact, recorded_at, None);
+        shard.failing.note(delivery.id, fact, shard.steady.now());
     }
     let end = attempted.as_ref().map_or(recorded_at, |attempted| attempted.end_time);
     metrics::concluded(state_before, &delivery, end);
@@ -270,9 +272,13 @@ fn log_failure(attempted: &Attempted, after: &Delivery) {
 fn operation(shard: &Shard, pending: &Pending, changed: &mut Changed) -> Operation {
     let (delivery, fact, trace, bodies) = match &pending.outcome {
         Outcome::Attempted(attempted) => {
-            let Attempted { delivery, made, verdict, end_time, exchange, trace, .. } = &**attempted;
+            let Attempted {
+                delivery, made, verdict, end_time, steady_end_time, exchange, trace, ..
+            } = &**attempted;
             let schedule = &shard.settings.retry_schedule;
-            let fact = delivery.conclude(made.clone(), verdict.clone(), *end_time, schedule);
+            let (end, steady_end) = (*end_time, *steady_end_time);
+            let fact =
+                delivery.conclude(made.clone(), verdict.clone(), end, steady_end, schedule);
             let expire_time = end_time.checked_add(shard.settings.body_retention);
             let body = NewBody {
                 id: BodyId::Attempt(made.id),
@@ -302,6 +308,7 @@ fn operation(shard: &Shard, pending: &Pending, changed: &mut Changed) -> Operati
             actor: "dispatch".into(),
             correlation_id: delivery.event_id.to_string(),
             trace,
+            steady_time: Some(shard.steady.now()),
             ..Metadata::default()
         },
         bodies,
@@ -322,7 +329,7 @@ fn health_change(
     let known =
         [Some(&receiver.endpoint), pending.endpoint.as_ref(), changed.get(&receiver.endpoint.id)];
     let endpoint = known.into_iter().flatten().max_by_key(|endpoint| endpoint.version)?;
-    let failing = shard.failing.get(endpoint.id);
+    let failing = shard.failing.get(endpoint.id, shard.steady.now());
     let patience = shard.settings.disable_failing_after;
     let fact = health::consequence(endpoint, delivery.id, fact, failing, patience)?;
     let record = NewRecord {

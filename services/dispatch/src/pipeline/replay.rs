@@ -254,6 +254,7 @@ impl Replays {
                 actor: "dispatch".into(),
                 correlation_id: replay.id.to_string(),
                 causation: Some(replay.position),
+                steady_time: Some(self.shard.steady.now()),
                 ..Metadata::default()
             },
             bodies: Vec::new(),

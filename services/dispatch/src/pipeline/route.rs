@@ -126,7 +126,7 @@ impl Route {
                         organization_id: record.organization_id.clone(),
                         endpoint_id: *endpoint_id,
                         delivery_id,
-                        due_time: record.recorded_at,
+                        due_time: record.metadata.steady_time.unwrap_or(record.recorded_at),
                     });
                 }
                 (Fact::Delivery(DeliveryFact::RetryRequested), Stream::Delivery(id)) => {
@@ -156,8 +156,7 @@ impl Route {
                 (Fact::Notification(NotificationFact::Raised(new)), _)
                     if new.notification_type == NotificationType::Test =>
                 {
-                    let asked = ToNotify::Asked(new.channel_id, new.due_time);
-                    self.pass_on_to_notify(asked).await?;
+                    self.pass_on_to_notify(ToNotify::Asked(new.channel_id)).await?;
                 }
                 // What the other stages have appended, they have acted on.
                 _ => {}
@@ -346,6 +345,7 @@ impl Route {
                 correlation_id: event_id.to_string(),
                 causation: Some(cause.position),
                 trace: cause.metadata.trace,
+                steady_time: Some(self.shard.steady.now()),
                 ..Metadata::default()
             },
             bodies: Vec::new(),

@@ -35,7 +35,7 @@ pub(crate) struct Resumed {
     pub(crate) organization_id: OrganizationId,
     pub(crate) endpoint_id: EndpointId,
     pub(crate) delivery_id: DeliveryId,
-    /// When it is due.
+    /// When it is due, on the steady clock.
     pub(crate) due_time: Timestamp,
 }
 
@@ -48,15 +48,16 @@ enum Answer {
 struct Schedule {
     shard: Arc<Shard>,
     scheduler: Scheduler,
-    /// The newest time that the database has put on a record: if this process's clock is behind
-    /// the database's, what is due by the latter does not have to wait for the former.
-    newest_record: Timestamp,
     /// Given to those who send, with whom they tell how far they are.
     to_schedule: mpsc::Sender<Progress>,
     to_record: mpsc::Sender<Outcome>,
     answers: mpsc::Sender<Answer>,
     tasks: TaskTracker,
 }
+
+/// Timers stand still while the machine is asleep, and the steady clock does not: what has become
+/// due meanwhile is noticed this long after at most.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(
     shard: Arc<Shard>,
@@ -67,10 +68,8 @@ pub(crate) async fn run(
 ) {
     let (answers, mut answered) = mpsc::channel(STAGE_CAPACITY);
     let stop = shard.stop.clone();
-    let newest_record = Timestamp::MIN;
     let tasks = TaskTracker::new();
-    let mut schedule =
-        Schedule { shard, scheduler, newest_record, to_schedule, to_record, answers, tasks };
+    let mut schedule = Schedule { shard, scheduler, to_schedule, to_record, answers, tasks };
     schedule.apply_availability();
     loop {
         let alarm = schedule.act();
@@ -107,14 +106,10 @@ pub(crate) async fn sleep_for(wait: Option<Duration>) {
 }
 
 impl Schedule {
-    fn now(&self) -> Timestamp {
-        (self.shard.clock)().max(self.newest_record)
-    }
-
     /// Does what is to be done now; how long until there may be more.
     fn act(&mut self) -> Option<Duration> {
         let mut deliveries = Vec::new();
-        for effect in self.scheduler.poll(self.now()) {
+        for effect in self.scheduler.poll(self.shard.steady.now()) {
             match effect {
                 Effect::Send(delivery) => deliveries.push(*delivery),
                 Effect::Fetch { endpoint_id, fetch_id, after, limit } => {
@@ -132,7 +127,8 @@ impl Schedule {
             self.spawn(send::send_all(shard, deliveries, to_schedule, to_record));
         }
         let alarm = self.scheduler.next_alarm()?;
-        Some(Duration::try_from(alarm.duration_since(self.now())).unwrap_or(Duration::ZERO))
+        let wait = Duration::try_from(alarm.duration_since(self.shard.steady.now()));
+        Some(wait.unwrap_or(Duration::ZERO).min(LONGEST_SLEEP))
     }
 
     fn hear(&mut self, message: ToSchedule) {
@@ -140,7 +136,6 @@ impl Schedule {
             ToSchedule::Scheduled(deliveries) => {
                 let mut gone = HashSet::new();
                 for (delivery, position) in deliveries {
-                    self.newest_record = self.newest_record.max(delivery.create_time);
                     let endpoint_id = delivery.endpoint_id;
                     if self.availability(endpoint_id).is_gone() {
                         // Routed as the endpoint stood before it was deleted.
@@ -159,7 +154,6 @@ impl Schedule {
             ToSchedule::Resumed(deliveries) => {
                 let mut gone = HashSet::new();
                 for Resumed { organization_id, endpoint_id, delivery_id, due_time } in deliveries {
-                    self.newest_record = self.newest_record.max(due_time);
                     if self.availability(endpoint_id).is_gone() {
                         gone.insert(endpoint_id);
                     }

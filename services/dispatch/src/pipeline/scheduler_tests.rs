@@ -42,6 +42,7 @@ fn delivery(number: u128, endpoint_id: EndpointId, due: Timestamp) -> Delivery {
         attempt_count: 0,
         automatic_count: 0,
         next_attempt_time: Some(due),
+        steady_due_time: None,
         retry_request_time: None,
         trace: None,
         create_time: due,

@@ -124,7 +124,7 @@ async fn attempt(
         (_, Err(problem), _) => Err(cannot_sign(&receiver.endpoint, &problem)),
         (_, _, Err(reason)) => Err(reason.as_str()),
     };
-    let end_time = (shard.clock)();
+    let (end_time, steady_end_time) = ((shard.clock)(), shard.steady.now());
     let judged = match sent {
         Ok(exchanged) => judge(exchanged, end_time),
         Err(reason) => Judged::never_sent(reason),
@@ -157,7 +157,16 @@ async fn attempt(
         exchange: ContentDigest::of(&exchange),
     };
     let exchange = exchange.into();
-    Some(Attempted { delivery, made, verdict, result, end_time, exchange, trace })
+    Some(Attempted {
+        delivery,
+        made,
+        verdict,
+        result,
+        end_time,
+        steady_end_time,
+        exchange,
+        trace,
+    })
 }
 
 /// What the delivery log says of a secret that cannot be opened. What operators have to do about

@@ -8,13 +8,17 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use keeptrusts_webhooks_domain::attempt::Outcome;
+use jiff::SignedDuration;
+use keeptrusts_webhooks_dispatch_service::Settings;
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::attempt::{Outcome, Trigger};
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
 use keeptrusts_webhooks_domain::endpoint::{EndpointCommand, EndpointStatus};
 use keeptrusts_webhooks_domain::fact::DeliveryFact;
-use keeptrusts_webhooks_domain::ids::{EndpointId, EventId, OrganizationId};
+use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Position;
 use keeptrusts_webhooks_domain::replay::{ReplayScope, ReplayState};
+use keeptrusts_webhooks_domain::retry::RetrySchedule;
 
 use crate::world::{Answer, EVENT_TYPE, Random, World, hours, minutes, seconds};
 
@@ -39,6 +43,28 @@ fn chaos_among_processes_that_share_a_database() {
                 world.join(name).await;
             }
             Chaos::begin(seed, world, &PROCESSES).await
+        });
+    }
+}
+
+#[test]
+fn chaos_in_one_process_while_clocks_step() {
+    for seed in 200..208 {
+        run(seed, async |seed| {
+            Chaos::begin(seed, World::embedded().await, &[]).await.with_clock_steps()
+        });
+    }
+}
+
+#[test]
+fn chaos_among_processes_while_clocks_step() {
+    for seed in 300..306 {
+        run(seed, async |seed| {
+            let mut world = World::shared(SHARDS).await;
+            for name in PROCESSES {
+                world.join(name).await;
+            }
+            Chaos::begin(seed, world, &PROCESSES).await.with_clock_steps()
         });
     }
 }
@@ -68,6 +94,7 @@ struct Chaos {
     /// None: the world is embedded. Else each process, and how it is.
     processes: BTreeMap<&'static str, Condition>,
     dispatches: bool,
+    steps_clocks: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -84,15 +111,29 @@ impl Chaos {
         world.weather.storm(seed, faults, Duration::from_millis(random.below(30)));
         let processes = processes.iter().map(|name| (*name, Condition::Running)).collect();
         let (endpoints, acknowledged) = (BTreeMap::new(), Vec::new());
-        let mut chaos =
-            Chaos { world, random, endpoints, acknowledged, processes, dispatches: true };
+        let mut chaos = Chaos {
+            world,
+            random,
+            endpoints,
+            acknowledged,
+            processes,
+            dispatches: true,
+            steps_clocks: false,
+        };
         for _ in 0..4 {
             chaos.create_endpoint().await;
         }
         chaos
     }
 
+    fn with_clock_steps(self) -> Chaos {
+        Chaos { steps_clocks: true, ..self }
+    }
+
     async fn step(&mut self) {
+        if self.steps_clocks && self.random.chance(20) {
+            self.step_clocks();
+        }
         match self.random.below(100) {
             0..35 => self.publish().await,
             35..50 => self.change_receiver(),
@@ -112,6 +153,18 @@ impl Chaos {
             _ => minutes(self.random.below(8)),
         };
         self.world.pass(wait).await;
+    }
+
+    /// By up to three hours, forward or back; of processes, of the database, or of all.
+    fn step_clocks(&mut self) {
+        const LONGEST_MILLISECONDS: u64 = 3 * 60 * 60 * 1_000;
+        let step = SignedDuration::from_millis(self.random.below(LONGEST_MILLISECONDS) as i64);
+        let step = if self.random.chance(50) { step } else { -step };
+        match self.random.below(3) {
+            0 => self.world.step_all_clocks(step),
+            1 => self.world.step_database_clock(step),
+            _ => self.world.step_process_clocks(step),
+        }
     }
 
     async fn publish(&mut self) {
@@ -286,6 +339,7 @@ impl Chaos {
         for delivery in &deliveries {
             self.check_delivery(delivery).await;
         }
+        self.check_waits(&deliveries).await;
         self.check_repetitions(&deliveries);
         for id in self.endpoints.keys() {
             assert_eq!(self.world.status(*id).await, EndpointStatus::Active, "{id}");
@@ -343,6 +397,47 @@ impl Chaos {
         }
     }
 
+    /// No automatic attempt is made before its time, whatever becomes of the clocks, unless the
+    /// shard has changed hands meanwhile. (That none is made too late is seen from how much time
+    /// there is for all of them to be made.)
+    async fn check_waits(&self, deliveries: &[Delivery]) {
+        let mut made: HashMap<_, Vec<_>> = HashMap::new();
+        for request in self.world.requests() {
+            made.entry((request.delivery(), request.number())).or_default().push(request.time);
+        }
+        for delivery in deliveries {
+            self.check_waits_of(delivery, &made).await;
+        }
+    }
+
+    async fn check_waits_of(
+        &self,
+        delivery: &Delivery,
+        made: &HashMap<(DeliveryId, u32), Vec<Timestamp>>,
+    ) {
+        let attempts = self.world.attempts(delivery.id).await;
+        let automatic = attempts.iter().filter(|attempt| attempt.made.trigger == Trigger::Automatic);
+        let automatic: Vec<_> = automatic.collect();
+        for pair in automatic.windows(2) {
+            let (one, next) = (&pair[0].made, &pair[1].made);
+            let wait = RetrySchedule::default().wait_after(one.automatic_count, None);
+            let begun_anew = next.automatic_count != one.automatic_count + 1;
+            let (Some(wait), false) = (wait, begun_anew) else { continue };
+            let first = *made[&(delivery.id, one.number)].last().expect("it was made");
+            let again = made[&(delivery.id, next.number)][0];
+            if self.world.changed_hands(&delivery.organization_id, first, again) {
+                continue;
+            }
+            let waited = again.duration_since(first + one.duration);
+            assert!(
+                waited >= SignedDuration::try_from(wait).expect("a short time"),
+                "attempt {} of {} waited {waited} instead of {wait:?}",
+                next.number,
+                delivery.id,
+            );
+        }
+    }
+
     /// Invariant 4: a request is made twice only if its shard changed hands meanwhile; and
     /// every attempt in the log was made.
     fn check_repetitions(&self, deliveries: &[Delivery]) {
@@ -353,8 +448,11 @@ impl Chaos {
             let (delivery, number) = (deliveries[&request.delivery()], request.number());
             if let Some(before) = earlier.insert((delivery.id, number), request.time) {
                 let organization = &delivery.organization_id;
+                // If the database's clock is set forward, a lease ends before its owner knows.
+                let lease = Settings::default().lease_time_to_live;
+                let earliest = if self.steps_clocks { before - lease } else { before };
                 assert!(
-                    self.world.changed_hands(organization, before, request.time),
+                    self.world.changed_hands(organization, earliest, request.time),
                     "attempt {number} of {} was made at {before} and at {}, by one owner",
                     delivery.id,
                     request.time,

@@ -5,11 +5,13 @@
 
 mod cancelling;
 mod chaos;
+mod clock_steps;
 mod crashing;
 mod deleting;
 mod delivering;
 mod disabling;
 mod failing;
+mod headers;
 mod idling;
 mod isolating;
 mod manual_retries;

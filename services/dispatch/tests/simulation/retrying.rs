@@ -8,10 +8,10 @@ use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
 
 use crate::world::{Answer, REQUEST_TIMEOUT, Request, World, hours, minutes, seconds};
 
-const SCHEDULE: [Duration; 5] = [minutes(1), minutes(5), minutes(30), hours(2), hours(12)];
+pub(crate) const SCHEDULE: [Duration; 5] = [minutes(1), minutes(5), minutes(30), hours(2), hours(12)];
 
 /// The times between requests.
-fn gaps(requests: &[Request]) -> Vec<Duration> {
+pub(crate) fn gaps(requests: &[Request]) -> Vec<Duration> {
     let pairs = requests.windows(2);
     let gaps = pairs.map(|pair| Duration::try_from(pair[1].time.duration_since(pair[0].time)));
     gaps.map(|gap| gap.expect("time goes forward")).collect()

@@ -16,6 +16,7 @@ use keeptrusts_webhooks_notices::{Telling, email, pager_duty, slack, teams, webh
 use keeptrusts_webhooks_store::StoreError;
 use keeptrusts_webhooks_store::keyring::{KeyProblem, SecretError};
 
+use super::turns::plausible_due_time;
 use crate::pipeline::request::AGENT;
 use crate::pipeline::{Backoff, Shard};
 
@@ -34,6 +35,7 @@ pub(crate) struct Tried {
     pub(crate) notification: Notification,
     pub(crate) channel: Option<Channel>,
     pub(crate) attempt: NotificationAttempt,
+    /// By the clock that the stage waits by.
     pub(crate) end_time: Timestamp,
     /// What went wrong. None: nothing.
     pub(crate) error: Option<String>,
@@ -53,10 +55,12 @@ pub(crate) async fn have_turn(shard: &Shard, channel_id: ChannelId) -> Option<Tu
     .await
     .into_iter();
     let Some(notification) = waiting.next() else { return Some(Turn::Nothing(channel_id)) };
-    let start_time = (shard.clock)();
-    if let Some(due_time) = notification.due_time.filter(|due_time| *due_time > start_time) {
+    let now = shard.steady.wall();
+    let due_time = notification.due_time.map(|due_time| plausible_due_time(due_time, now));
+    if let Some(due_time) = due_time.filter(|due_time| *due_time > now) {
         return Some(Turn::NotYet(channel_id, due_time));
     }
+    let start_time = (shard.clock)();
     let organization = notification.organization_id.clone();
     let channel = read(shard, || async {
         let store = shard.log.store();
@@ -80,9 +84,12 @@ pub(crate) async fn have_turn(shard: &Shard, channel_id: ChannelId) -> Option<Tu
         notification,
         channel,
         attempt,
-        end_time: (shard.clock)(),
+        end_time: shard.steady.wall(),
         error,
-        next_due_time: waiting.next().and_then(|next| next.due_time),
+        next_due_time: waiting
+            .next()
+            .and_then(|next| next.due_time)
+            .map(|due_time| plausible_due_time(due_time, now)),
     })))
 }
 

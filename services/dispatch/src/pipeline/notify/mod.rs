@@ -29,7 +29,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{RECORDS_PER_READ, STAGE_CAPACITY, Shard};
 use courier::Turn;
 use desk::Desk;
-use turns::Turns;
+use turns::{Turns, plausible_due_time};
 
 pub(crate) use happening::Happening;
 
@@ -44,7 +44,7 @@ pub(crate) enum ToNotify {
     /// Something was recorded of a channel.
     Channel(ChannelId, Arc<Record>),
     /// Somebody has asked for a test.
-    Asked(ChannelId, Timestamp),
+    Asked(ChannelId),
 }
 
 /// The pipeline ends: the lease is lost, or the log is closed.
@@ -69,7 +69,7 @@ pub(crate) async fn prepare(
     changed: &HashSet<(OrganizationId, ChannelId)>,
 ) -> Result<Notify, StoreError> {
     let (store, number) = (shard.log.store(), shard.lease.shard());
-    let now = (shard.clock)();
+    let now = shard.steady.wall();
     let mut desk = Desk::default();
     let mut after = ChannelId::MIN;
     loop {
@@ -86,7 +86,7 @@ pub(crate) async fn prepare(
     desk.restore(told, store.last_causes(number, checkpoint).await?);
     let mut turns = Turns::new(AT_ONCE);
     for (channel, due_time) in store.waiting_channels(number).await? {
-        turns.note(channel, due_time);
+        turns.note(channel, plausible_due_time(due_time, now));
     }
     let (next_week, week_to_summarize) = summary::weeks(now);
     Ok(Notify { shard: Arc::clone(shard), desk, turns, next_week, week_to_summarize })
@@ -158,7 +158,7 @@ impl Notify {
     }
 
     fn begin_turns(&mut self, to_record: &mpsc::Sender<Turn>) {
-        let now = (self.shard.clock)();
+        let now = self.now();
         while let Some(channel) = self.turns.take(now) {
             self.desk.begins(channel);
             courier::spawn(&self.shard, channel, to_record.clone());
@@ -166,7 +166,7 @@ impl Notify {
     }
 
     fn until(&self, time: Timestamp) -> Duration {
-        let wait = time.duration_since((self.shard.clock)());
+        let wait = time.duration_since(self.now());
         Duration::try_from(wait).unwrap_or(Duration::ZERO)
     }
 
@@ -183,7 +183,8 @@ impl Notify {
                     return Err(Ended);
                 }
             }
-            ToNotify::Asked(channel, due_time) => self.turns.note(channel, due_time),
+            // Whoever asks may have another clock.
+            ToNotify::Asked(channel) => self.turns.note(channel, Timestamp::MIN),
         }
         Ok(())
     }

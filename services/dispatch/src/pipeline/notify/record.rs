@@ -25,7 +25,7 @@ impl Notify {
         happenings: &[Happening],
     ) -> Result<(), Ended> {
         let Some(last) = happenings.last() else { return Ok(()) };
-        let now = (self.shard.clock)();
+        let now = self.now();
         let new_id = || NotificationId::new(new_ulid(now));
         let decisions = self.desk.decide(happenings, now, new_id);
         if decisions.is_empty() {
@@ -186,8 +186,10 @@ impl Notify {
         }
     }
 
+    /// What the stage waits by: a wall clock that does not step. What people are told of when
+    /// something happened is the wall clock's to say.
     pub(super) fn now(&self) -> Timestamp {
-        (self.shard.clock)()
+        self.shard.steady.wall()
     }
 
     /// Appends, however long the database is away.

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::ChannelId;
+use keeptrusts_webhooks_domain::notification::LONGEST_WAIT;
 
 /// The channels that notifications wait for, with the earliest time that one is due. What is due
 /// stays in the table; here is one time for each channel.
@@ -67,6 +68,13 @@ impl Turns {
     }
 }
 
+/// When a notification is due whose row says `due_time`. No notification waits longer than
+/// [`LONGEST_WAIT`]: one that seems to was written when a clock was ahead, and is due now.
+pub(crate) fn plausible_due_time(due_time: Timestamp, now: Timestamp) -> Timestamp {
+    let latest = now.checked_add(LONGEST_WAIT).unwrap_or(Timestamp::MAX);
+    if due_time > latest { now } else { due_time }
+}
+
 #[cfg(test)]
 mod tests {
     use ulid::Ulid;
@@ -106,5 +114,13 @@ mod tests {
         assert_eq!((taken.len(), turns.under_way(), turns.alarm()), (2, 2, None));
         turns.done(taken[0]);
         assert_eq!(turns.take(time(1)), Some(channel(2)));
+    }
+    #[test]
+    fn a_due_time_that_no_notification_can_have_is_now() {
+        let now = time(1_000_000);
+        let six_hours = 6 * 3_600;
+        assert_eq!(plausible_due_time(time(999_000), now), time(999_000));
+        assert_eq!(plausible_due_time(time(1_000_000 + six_hours), now), time(1_000_000 + six_hours));
+        assert_eq!(plausible_due_time(time(1_000_001 + six_hours), now), now);
     }
 }

@@ -99,6 +99,13 @@ impl World {
         panic!("{id} does not exist");
     }
 
+    /// The endpoints of the first organization's shard.
+    pub(crate) async fn endpoints(&self) -> Vec<EndpointId> {
+        let shard = self.shard_of(&self.organizations[0]);
+        let found = self.database.shard_endpoints(shard, EndpointId::MIN, ALL).await;
+        found.expect("readable").into_iter().map(|endpoint| endpoint.id).collect()
+    }
+
     pub(crate) async fn status(&self, id: EndpointId) -> EndpointStatus {
         self.look_at_endpoint(id).await.status
     }

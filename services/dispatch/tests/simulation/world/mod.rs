@@ -5,6 +5,7 @@
 //! - [`World::shared`]: any number of dispatch processes share it; events come in by another one.
 
 mod asking;
+mod clocks;
 mod connection;
 mod keys;
 mod network;
@@ -20,7 +21,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keeptrusts_webhooks_dispatch_service::{Dispatch, Parts, Settings};
+use jiff::SignedDuration;
+use keeptrusts_webhooks_dispatch_service::{Dispatch, Parts, Settings, Uptime};
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
@@ -31,6 +33,7 @@ use keeptrusts_webhooks_store::memory::MemoryStore;
 use keeptrusts_webhooks_store::{Clock, Log, Store};
 use tokio::time::Instant;
 
+use clocks::WallClock;
 use connection::{Backbone, Connection};
 use network::Link;
 use power::Power;
@@ -72,7 +75,9 @@ pub(crate) struct World {
     backbone: Backbone,
     /// As it is, whatever the weather.
     database: Arc<MemoryStore>,
+    /// What time it really is.
     clock: Clock,
+    database_clock: WallClock,
     settings: Arc<Settings>,
     /// Takes events, commands and requests in.
     front: Process,
@@ -83,6 +88,7 @@ pub(crate) struct World {
 /// A process: its way to the world and its log.
 #[derive(Clone)]
 struct Process {
+    clock: WallClock,
     power: Arc<Power>,
     traffic: Arc<Traffic>,
     log: Arc<Log>,
@@ -118,7 +124,8 @@ impl World {
 
     async fn new(database: impl FnOnce(Clock) -> MemoryStore) -> World {
         let clock = virtual_clock();
-        let database = Arc::new(database(Arc::clone(&clock)));
+        let database_clock = WallClock::right(Arc::clone(&clock));
+        let database = Arc::new(database(database_clock.as_clock()));
         let network = Arc::new(Network::new(Arc::clone(&clock)));
         let weather = Arc::new(Weather::fair());
         let backbone = Backbone {
@@ -136,6 +143,7 @@ impl World {
             backbone,
             database,
             clock,
+            database_clock,
             settings: Arc::new(Settings::default()),
             front,
             dispatchers: BTreeMap::new(),
@@ -214,6 +222,29 @@ impl World {
         (self.clock)()
     }
 
+    /// Sets every wall clock: the processes' and the database's.
+    pub(crate) fn step_all_clocks(&self, step: SignedDuration) {
+        self.step_database_clock(step);
+        self.step_process_clocks(step);
+    }
+
+    /// Sets the database's clock.
+    pub(crate) fn step_database_clock(&self, step: SignedDuration) {
+        self.database_clock.step(step);
+    }
+
+    /// Sets the clocks of all processes that run.
+    pub(crate) fn step_process_clocks(&self, step: SignedDuration) {
+        self.front.clock.step(step);
+        let others = self.dispatchers.iter().filter(|(name, _)| *name != EMBEDDED);
+        others.for_each(|(_, dispatcher)| dispatcher.process.clock.step(step));
+    }
+
+    /// Sets the clock of one process.
+    pub(crate) fn step_clock_of(&self, name: &str, step: SignedDuration) {
+        self.dispatchers[name].process.clock.step(step);
+    }
+
     /// Lets time pass.
     pub(crate) async fn pass(&self, time: Duration) {
         tokio::time::sleep(time).await;
@@ -237,7 +268,8 @@ impl World {
             keyring: Arc::clone(&process.keyring),
             transport: Arc::new(link),
             mailer: None,
-            clock: Arc::clone(&self.clock),
+            clock: process.clock.as_clock(),
+            uptime: virtual_uptime(),
             settings: Arc::clone(&self.settings),
         };
         // A process that is started again is another member than it was.
@@ -254,6 +286,7 @@ impl World {
 impl Process {
     async fn boot(backbone: &Backbone) -> Process {
         let (power, traffic) = (Arc::new(Power::on()), Arc::default());
+        let clock = WallClock::right(Arc::clone(&backbone.clock));
         let store = Arc::new(Connection {
             backbone: backbone.clone(),
             power: Arc::clone(&power),
@@ -264,7 +297,7 @@ impl Process {
             if let Ok(keyring) = Keyring::start(Arc::clone(&store), master_key()).await
                 && let Ok(log) = Log::start(store).await
             {
-                return Process { power, traffic, log, keyring: Arc::new(keyring) };
+                return Process { clock, power, traffic, log, keyring: Arc::new(keyring) };
             }
             // As whatever supervises a process does when it cannot start.
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -275,6 +308,11 @@ impl Process {
 /// Every process's.
 fn master_key() -> MasterKeySource {
     MasterKeySource::Environment("7".repeat(64).into())
+}
+
+fn virtual_uptime() -> Uptime {
+    let begun = Instant::now();
+    Arc::new(move || begun.elapsed())
 }
 
 fn virtual_clock() -> Clock {

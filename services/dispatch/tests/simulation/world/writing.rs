@@ -1,5 +1,7 @@
 //! What publishers, administrators and operators do: appended to the log as the services do it.
 
+use std::time::Duration;
+
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::body::{EventData, render, test_data};
@@ -12,6 +14,8 @@ use keeptrusts_webhooks_domain::ids::{
 };
 use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::payload_format::{PayloadChange, PayloadFormat};
+use keeptrusts_webhooks_domain::secret::Secret;
+use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_store::{
     AppendError, Appended, BodyId, Expected, KeyStore, NewBody, NewRecord, Operation, Refusal,
     new_ulid,
@@ -85,6 +89,13 @@ impl World {
         self.try_publish(organization, event_type).await.expect("the event is accepted")
     }
 
+    /// Publishes an event that hangs in a trace.
+    pub(crate) async fn publish_traced(&self, trace: TraceContext) -> EventId {
+        let organization = &self.organizations[0];
+        let published = self.try_publish_traced(organization, EVENT_TYPE, Some(trace)).await;
+        published.expect("the event is accepted")
+    }
+
     /// Publishes so many events.
     pub(crate) async fn publish_many(&self, count: usize) -> Vec<EventId> {
         let mut events = Vec::with_capacity(count);
@@ -100,6 +111,15 @@ impl World {
         organization: &OrganizationId,
         event_type: EventType,
     ) -> Result<EventId, AppendError> {
+        self.try_publish_traced(organization, event_type, None).await
+    }
+
+    async fn try_publish_traced(
+        &self,
+        organization: &OrganizationId,
+        event_type: EventType,
+        trace: Option<TraceContext>,
+    ) -> Result<EventId, AppendError> {
         let id = EventId::new(new_ulid(self.now()));
         let data = EventData::new("data", &format!(r#"{{"number": 1.0, "id":"{id}"}}"#));
         let body = render(event_type, self.now(), &data.expect("an object"));
@@ -114,7 +134,7 @@ impl World {
             expected: Expected::New,
             fact: Fact::EventAccepted(accepted),
         };
-        self.append(organization, record, Some(kept(id, body))).await?;
+        self.append_traced(organization, record, Some(kept(id, body)), trace).await?;
         Ok(id)
     }
 
@@ -156,6 +176,24 @@ impl World {
 
     pub(crate) async fn delete(&self, endpoint_id: EndpointId) {
         self.command(endpoint_id, EndpointCommand::Delete).await;
+    }
+
+    /// Gives an endpoint a new secret; the old one signs as well for the overlap. Says when.
+    pub(crate) async fn rotate_secret(
+        &self,
+        endpoint_id: EndpointId,
+        secret: &Secret,
+        overlap: Option<Duration>,
+    ) -> Timestamp {
+        let now = self.now();
+        let organization = self.look_at_endpoint(endpoint_id).await.organization_id;
+        let sealed = self.front.keyring.seal(&organization, endpoint_id, secret).await;
+        let secret = sealed.expect("sealed");
+        let previous_expire_time = overlap.map(|overlap| now + overlap);
+        let rotate = EndpointCommand::RotateSecret { secret, previous_expire_time };
+        self.command(endpoint_id, rotate).await;
+        self.settle().await;
+        now
     }
 
     /// Changes what an endpoint subscribes to.
@@ -222,11 +260,21 @@ impl World {
         record: NewRecord,
         body: Option<NewBody>,
     ) -> Result<Appended, AppendError> {
+        self.append_traced(organization, record, body, None).await
+    }
+
+    async fn append_traced(
+        &self,
+        organization: &OrganizationId,
+        record: NewRecord,
+        body: Option<NewBody>,
+        trace: Option<TraceContext>,
+    ) -> Result<Appended, AppendError> {
         let operation = Operation {
             id: OperationId::new(new_ulid(self.now())),
             organization_id: organization.clone(),
             records: vec![record],
-            metadata: Metadata { actor: "test".to_owned(), ..Metadata::default() },
+            metadata: Metadata { actor: "test".to_owned(), trace, ..Metadata::default() },
             bodies: Vec::from_iter(body),
             fence: None,
             checkpoint: None,

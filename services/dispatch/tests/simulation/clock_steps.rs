@@ -1,0 +1,409 @@
+//! Wall clocks step: forward, back, for a moment or for good; those of processes, the database's,
+//! or both. Within a process no wait is shorter or longer for it. At a change of owner what remains
+//! is between nothing and the wait that was recorded, so that a step costs each delivery at most
+//! one early attempt.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use keeptrusts_webhooks_domain::delivery::DeliveryState;
+use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
+use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId};
+use keeptrusts_webhooks_domain::notification::NotificationType;
+use keeptrusts_webhooks_domain::replay::ReplayScope;
+
+use crate::retrying::{SCHEDULE, gaps};
+use crate::world::{Answer, EVENT_TYPE, World, hours, minutes, seconds};
+
+/// Whose clock is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Processes,
+    Database,
+    All,
+}
+
+const EVERYBODY: [Whose; 3] = [Whose::Processes, Whose::Database, Whose::All];
+
+const STEPS: [SignedDuration; 5] = [
+    SignedDuration::from_secs(-60),
+    SignedDuration::from_hours(-2),
+    SignedDuration::from_secs(1),
+    SignedDuration::from_hours(2),
+    SignedDuration::from_hours(26),
+];
+
+fn set(world: &World, whose: Whose, step: SignedDuration) {
+    match whose {
+        Whose::Processes => world.step_process_clocks(step),
+        Whose::Database => world.step_database_clock(step),
+        Whose::All => world.step_all_clocks(step),
+    }
+}
+
+/// Every clock, every step.
+fn cases() -> impl Iterator<Item = (Whose, SignedDuration)> {
+    EVERYBODY.into_iter().flat_map(|whose| STEPS.map(|step| (whose, step)))
+}
+
+/// One process, alone or with the database as a server, and an endpoint that always fails.
+async fn failing_world(is_shared: bool) -> World {
+    let world = match is_shared {
+        true => {
+            let mut world = World::shared(1).await;
+            world.join("a").await;
+            world
+        }
+        false => World::embedded().await,
+    };
+    world.endpoint("siem").await;
+    world.network.always("siem", Answer::ERROR);
+    world.pass(seconds(1)).await;
+    world
+}
+
+async fn the_endpoint(world: &World) -> EndpointId {
+    world.endpoints().await[0]
+}
+
+fn gaps_of(world: &World, delivery: DeliveryId) -> Vec<Duration> {
+    let requests = world.requests().into_iter().filter(|request| request.delivery() == delivery);
+    gaps(&requests.collect::<Vec<_>>())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_while_a_retry_waits_moves_nothing() {
+    for (whose, step) in cases() {
+        for is_shared in [false, true] {
+            let world = failing_world(is_shared).await;
+            let event = world.publish().await;
+            world.pass(seconds(20)).await;
+            set(&world, whose, step);
+            // Where a lease is renewed every three seconds, hours are many seconds.
+            let (passes, attempts) = if is_shared { (minutes(40), 4) } else { (hours(15), 6) };
+            world.pass(passes).await;
+            let gaps = gaps(&world.requests());
+            assert_eq!(gaps, SCHEDULE[..attempts - 1], "{whose:?} {step} {is_shared}");
+            assert_eq!(world.delivery_of(event).await.attempt_count, attempts as u32);
+        }
+    }
+}
+
+/// Between the records that are written meanwhile, and while nothing is: the clock is ahead, or
+/// behind, for a second of each wait.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_wrong_for_a_moment_in_every_wait_moves_nothing() {
+    for (whose, step) in cases() {
+        let world = failing_world(false).await;
+        let delivery = {
+            let event = world.publish().await;
+            world.settle().await;
+            world.delivery_of(event).await.id
+        };
+        for wait in SCHEDULE {
+            world.pass(wait / 2).await;
+            set(&world, whose, step);
+            // What is recorded now is recorded at a wrong time.
+            let other = world.publish().await;
+            world.settle().await;
+            assert_eq!(world.delivery_of(other).await.attempt_count, 1, "at once");
+            world.pass(seconds(1)).await;
+            set(&world, whose, -step);
+            world.pass(wait - wait / 2 - seconds(1)).await;
+        }
+        world.pass(hours(15)).await;
+        assert_eq!(gaps_of(&world, delivery), SCHEDULE, "{whose:?} {step}");
+        for delivery in world.all_deliveries().await {
+            assert_eq!(gaps_of(&world, delivery.id), SCHEDULE, "{whose:?} {step}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_during_an_attempt_moves_nothing() {
+    for (whose, step) in cases() {
+        let world = failing_world(false).await;
+        world.network.always("siem", Answer::SlowStatus(seconds(4), 500));
+        world.publish().await;
+        for wait in SCHEDULE {
+            world.pass(seconds(2)).await;
+            set(&world, whose, step);
+            world.pass(seconds(2) + wait).await;
+        }
+        world.pass(hours(1)).await;
+        let expected = SCHEDULE.map(|wait| wait + seconds(4));
+        assert_eq!(gaps(&world.requests()), expected, "{whose:?} {step}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_due_at_once_is_made_at_once_whatever_the_clocks_show() {
+    for (whose, step) in cases() {
+        for is_shared in [false, true] {
+            let world = failing_world(is_shared).await;
+            let siem = the_endpoint(&world).await;
+            let failed = world.publish().await;
+            world.pass(minutes(10)).await;
+            let failed = world.delivery_of(failed).await;
+            world.network.heal();
+            set(&world, whose, step);
+
+            world.ask_for_retry(failed.id).await;
+            world.settle().await;
+            assert_eq!(world.state(failed.id).await, DeliveryState::Delivered, "{whose:?} {step}");
+            let event = world.publish().await;
+            let test = world.send_test(siem).await;
+            world.settle().await;
+            let delivery = world.delivery_of(event).await;
+            assert_eq!(delivery.state, DeliveryState::Delivered, "{whose:?} {step}");
+            assert_eq!(world.state(test).await, DeliveryState::Delivered, "{whose:?} {step}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_replayed_is_made_at_once_whatever_the_clocks_show() {
+    for (whose, step) in cases() {
+        let world = failing_world(false).await;
+        let siem = the_endpoint(&world).await;
+        world.publish_many(5).await;
+        world.pass(hours(15)).await;
+        world.network.heal();
+        set(&world, whose, step);
+        world.replay(siem, ReplayScope::Failed).await;
+        world.pass(seconds(2)).await;
+        for delivery in world.deliveries_to(siem).await {
+            assert_eq!(delivery.state, DeliveryState::Delivered, "{whose:?} {step}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_people_are_told_is_what_the_clock_shows() {
+    let world = failing_world(false).await;
+    let ahead = SignedDuration::from_hours(2);
+    world.step_all_clocks(ahead);
+    let begun = world.now();
+    let event = world.publish().await;
+    world.settle().await;
+    let delivery = world.delivery_of(event).await;
+    let attempt = world.attempts(delivery.id).await.remove(0);
+    assert_eq!(attempt.made.start_time, begun + ahead);
+    assert_eq!(attempt.next_attempt_time, Some(begun + ahead + minutes(1)));
+    assert_eq!(delivery.expected_attempt_time(), attempt.next_attempt_time);
+    // It is corrected, and so is what is recorded from now on.
+    world.step_all_clocks(-ahead);
+    world.pass(minutes(1)).await;
+    let attempt = world.attempts(delivery.id).await.remove(1);
+    assert_eq!(attempt.made.start_time, begun + minutes(1));
+    assert_eq!(attempt.next_attempt_time, Some(begun + minutes(6)));
+    let sent = world.requests().remove(1);
+    assert_eq!(sent.header("webhook-timestamp"), sent.time.as_second().to_string());
+    world.assert_tables_match_the_log().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_while_nobody_dispatches_costs_one_early_attempt_and_no_wait_is_longer() {
+    let down = seconds(5);
+    for (whose, step) in cases() {
+        let mut world = failing_world(false).await;
+        let event = world.publish().await;
+        world.settle().await;
+        let delivery = world.delivery_of(event).await.id;
+        for (number, wait) in SCHEDULE.into_iter().enumerate() {
+            if number != 2 {
+                world.pass(wait).await;
+                continue;
+            }
+            world.pass(wait / 2).await;
+            world.kill().await;
+            set(&world, whose, step);
+            world.pass(down).await;
+            world.start().await;
+            world.settle().await;
+            world.pass(wait).await;
+        }
+        world.pass(hours(15)).await;
+        let gaps = gaps_of(&world, delivery);
+        let case = format!("{whose:?} {step}: {gaps:?}");
+        assert_eq!(gaps.len(), 5, "{case}");
+        let (before, after) = (&gaps[..2], &gaps[3..]);
+        assert_eq!((before, after), (&SCHEDULE[..2], &SCHEDULE[3..]), "{case}");
+        let half = SCHEDULE[2] / 2;
+        // What remains is counted from when somebody dispatches again.
+        let range = half + down..half + down + SCHEDULE[2] + seconds(1);
+        assert!(range.contains(&gaps[2]), "{case}");
+        if whose == Whose::Processes {
+            assert_eq!(gaps[2], SCHEDULE[2], "what has passed is the database's to say: {case}");
+        }
+        assert_eq!(world.state(delivery).await, DeliveryState::Failed);
+    }
+}
+
+/// A process that has lived through a step hands on what it knows.
+#[tokio::test(start_paused = true)]
+async fn a_step_that_an_owner_has_lived_through_costs_the_next_one_nothing() {
+    for (whose, step) in cases() {
+        let mut world = failing_world(false).await;
+        world.publish().await;
+        world.pass(seconds(10)).await;
+        set(&world, whose, step);
+        // Something is recorded.
+        world.publish_type(EVENT_TYPE).await;
+        world.settle().await;
+        for _ in 0..3 {
+            world.pass(seconds(5)).await;
+            world.restart().await;
+        }
+        world.pass(hours(15)).await;
+        for delivery in world.all_deliveries().await {
+            assert_eq!(gaps_of(&world, delivery.id), SCHEDULE, "{whose:?} {step}");
+        }
+    }
+}
+
+/// More than fit into memory, so that they wait in the database and come in pages.
+#[tokio::test(start_paused = true)]
+async fn what_waits_in_the_database_waits_as_long_as_what_waits_in_memory() {
+    const MANY: usize = 1_500;
+    for (whose, step) in cases() {
+        let mut world = failing_world(false).await;
+        world.publish_many(MANY / 2).await;
+        world.pass(seconds(20)).await;
+        set(&world, whose, step);
+        world.publish_many(MANY / 2).await;
+        world.pass(seconds(10)).await;
+        set(&world, whose, -step);
+        world.pass(seconds(10)).await;
+        world.restart().await;
+        world.network.heal();
+        world.pass(minutes(2)).await;
+        let deliveries = world.all_deliveries().await;
+        assert_eq!(deliveries.len(), MANY);
+        let mut early = 0;
+        for delivery in deliveries {
+            assert_eq!(delivery.state, DeliveryState::Delivered, "{whose:?} {step}");
+            let gaps = gaps_of(&world, delivery.id);
+            let [gap] = gaps[..] else { panic!("{whose:?} {step}: {gaps:?}") };
+            early += usize::from(gap < minutes(1));
+            assert!(gap < minutes(1) + seconds(2), "{whose:?} {step}: {gap:?}");
+        }
+        if whose == Whose::Processes {
+            assert_eq!(early, 0, "{step}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn processes_whose_clocks_differ_hand_waits_on_as_they_are() {
+    let mut world = World::shared(1).await;
+    world.join("a").await;
+    world.step_clock_of("a", SignedDuration::from_hours(3));
+    world.endpoint("siem").await;
+    world.network.always("siem", Answer::ERROR);
+    world.pass(seconds(1)).await;
+    let event = world.publish().await;
+    world.settle().await;
+    // In each wait the shard passes to a process whose clock is hours ahead or behind.
+    let mut owner = "a";
+    for (next, ahead) in [("b", -5), ("a", 4), ("b", 0), ("a", -1)] {
+        world.pass(seconds(20)).await;
+        world.join(next).await;
+        world.step_clock_of(next, SignedDuration::from_hours(ahead));
+        world.leave(owner).await;
+        owner = next;
+        let attempts = world.requests().len();
+        while world.requests().len() == attempts {
+            world.pass(seconds(1)).await;
+        }
+    }
+    world.pass(hours(15)).await;
+    assert_eq!(gaps(&world.requests()), SCHEDULE);
+    let delivery = world.delivery_of(event).await;
+    assert_eq!((delivery.state, delivery.attempt_count), (DeliveryState::Failed, 6));
+}
+
+/// A lease's end is the database's to say: if its clock is set back, a dead process's leases would
+/// last until it is where it was, and the dead process would keep its share.
+#[tokio::test(start_paused = true)]
+async fn invariant_3_a_dead_process_is_replaced_although_the_databases_clock_was_set_back() {
+    let mut world = World::shared(4).await;
+    for organization in world.organizations.clone() {
+        world.endpoint_of(&organization, "siem", EVENT_TYPE).await;
+    }
+    world.join("a").await;
+    world.join("b").await;
+    world.pass(minutes(1)).await;
+    assert_eq!((world.shards_of("a").await, world.shards_of("b").await), (2, 2));
+    world.crash("a");
+    world.step_database_clock(SignedDuration::from_hours(-2));
+    world.pass(minutes(1)).await;
+    for organization in world.organizations.clone() {
+        world.try_publish(&organization, EVENT_TYPE).await.expect("accepted");
+    }
+    world.pass(minutes(2)).await;
+    for delivery in world.all_deliveries().await {
+        assert_eq!(delivery.state, DeliveryState::Delivered);
+    }
+    assert_eq!(world.shards_of("b").await, 4);
+}
+
+/// Nobody who lives loses a shard because the database's clock was set.
+#[tokio::test(start_paused = true)]
+async fn a_live_owner_keeps_its_shards_whatever_is_done_to_the_databases_clock() {
+    for step in STEPS {
+        let mut world = World::shared(4).await;
+        world.join("a").await;
+        world.join("b").await;
+        world.pass(minutes(1)).await;
+        world.step_database_clock(step);
+        world.pass(minutes(5)).await;
+        assert_eq!((world.shards_of("a").await, world.shards_of("b").await), (2, 2), "{step}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_a_week_ahead_for_a_second_disables_no_endpoint() {
+    for whose in EVERYBODY {
+        let world = failing_world(false).await;
+        let siem = the_endpoint(&world).await;
+        world.publish().await;
+        world.pass(hours(15)).await;
+        assert_eq!(world.status(siem).await, EndpointStatus::Degraded);
+        let week = SignedDuration::from_hours(7 * 24);
+        set(&world, whose, week);
+        world.publish().await;
+        world.settle().await;
+        set(&world, whose, -week);
+        assert_eq!(world.status(siem).await, EndpointStatus::Degraded, "{whose:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_is_told_again_on_its_own_schedule_whatever_the_clocks_show() {
+    for (whose, step) in cases() {
+        let mut world = World::without_retries().await;
+        world.start().await;
+        world.endpoint("siem").await;
+        world.channel("hook", &[NotificationType::DeliveryExhausted]).await;
+        world.network.always("siem", Answer::ERROR);
+        world.network.next("hook", [Answer::ERROR; 2]);
+        world.publish().await;
+        world.settle().await;
+        for _ in 0..2 {
+            set(&world, whose, step);
+            world.pass(minutes(10)).await;
+        }
+        // One more within the hour: told when it is over.
+        world.publish().await;
+        world.pass(hours(8)).await;
+        let times: Vec<_> = world.told("hook").iter().map(|told| told.time).collect();
+        let apart = |one: usize| times[one + 1].duration_since(times[one]);
+        assert_eq!(times.len(), 4, "{whose:?} {step}");
+        let case = format!("{whose:?} {step}");
+        assert_eq!(apart(0), SignedDuration::from_mins(1), "{case}");
+        assert_eq!(apart(1), SignedDuration::from_mins(5), "{case}");
+        let hour = SignedDuration::from_mins(60);
+        assert!((hour..hour + SignedDuration::from_secs(1)).contains(&apart(2)), "{case}");
+    }
+}
