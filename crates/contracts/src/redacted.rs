@@ -45,11 +45,30 @@ macro_rules! hide_secret {
 }
 
 hide_secret! {
-    CreateEndpointResponse { endpoint };
     RotateSecretRequest { organization_id, endpoint_id, overlap };
+    WebhookDestination { url };
+}
+
+/// The same for answers, which show it in two forms.
+macro_rules! hide_shown_secret {
+    ($($message:ident { $($field:ident),* };)*) => {
+        $(impl fmt::Debug for v1::$message {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let v1::$message { secret, standard_webhooks_secret, $($field),* } = self;
+                f.debug_struct(stringify!($message))
+                    $(.field(stringify!($field), $field))*
+                    .field("secret", &hidden(secret))
+                    .field("standard_webhooks_secret", &hidden(standard_webhooks_secret))
+                    .finish()
+            }
+        })*
+    };
+}
+
+hide_shown_secret! {
+    CreateEndpointResponse { endpoint };
     RotateSecretResponse { endpoint };
     RevealSecretResponse {};
-    WebhookDestination { url };
 }
 
 macro_rules! hide_url {
@@ -129,7 +148,25 @@ mod tests {
             ),
             format!("{:?}", v1::RotateSecretRequest { secret: secret(), ..Default::default() }),
             format!("{:?}", v1::RotateSecretResponse { secret: secret(), ..Default::default() }),
-            format!("{:?}", v1::RevealSecretResponse { secret: secret() }),
+            format!("{:?}", v1::RevealSecretResponse { secret: secret(), ..Default::default() }),
+            {
+                let standard_webhooks_secret = secret();
+                let shown =
+                    v1::CreateEndpointResponse { standard_webhooks_secret, ..Default::default() };
+                format!("{shown:?}")
+            },
+            {
+                let standard_webhooks_secret = secret();
+                let shown =
+                    v1::RotateSecretResponse { standard_webhooks_secret, ..Default::default() };
+                format!("{shown:?}")
+            },
+            {
+                let standard_webhooks_secret = secret();
+                let shown =
+                    v1::RevealSecretResponse { standard_webhooks_secret, ..Default::default() };
+                format!("{shown:?}")
+            },
             format!("{:?}", v1::CreateKeyResponse { token: secret(), ..Default::default() }),
             format!("{:?}", v1::CreateSessionResponse { token: secret(), ..Default::default() }),
             format!("{:?}", v1::SlackDestination { url: secret(), ..Default::default() }),

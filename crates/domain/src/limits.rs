@@ -1,5 +1,6 @@
 //! Every limit on what users give us, in one place.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// An organization's id: characters of a-z, 0-9, `-` and `_`.
@@ -16,6 +17,9 @@ pub const MAX_URL_BYTES: usize = 2_048;
 pub const MIN_SECRET_BYTES: usize = 16;
 /// A secret, in bytes of UTF-8.
 pub const MAX_SECRET_BYTES: usize = 256;
+/// The key that stands in base64 behind `whsec_`, in bytes (Standard Webhooks 1.0, "Signature
+/// scheme": "between 24 bytes (192 bits) and 64 bytes (512 bits)").
+pub const STANDARD_KEY_BYTES: RangeInclusive<usize> = 24..=64;
 /// An event's `data`, in bytes of JSON text.
 pub const MAX_DATA_BYTES: usize = 256 * 1024;
 /// The template of an endpoint's custom payload format, in bytes.

@@ -166,15 +166,14 @@ impl RoutingKey {
             Violation::new(field, description)
         };
         match fits {
-            true => Secret::new(text).map(RoutingKey).map_err(|_| violation()),
+            true => Ok(RoutingKey(Secret::opened(text))),
             false => Err(violation()),
         }
     }
 
     /// In the place of a key, where there is none to be shown: asterisks.
     pub fn stand_in() -> RoutingKey {
-        let asterisks = Secret::new("*".repeat(ROUTING_KEY_CHARS));
-        RoutingKey(asterisks.expect("as long as a secret may be"))
+        RoutingKey(Secret::opened("*".repeat(ROUTING_KEY_CHARS)))
     }
 
     /// A key that was opened.

@@ -2,34 +2,65 @@
 
 use std::fmt;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use crate::limits::{MAX_SECRET_BYTES, MIN_SECRET_BYTES};
+use crate::limits::{MAX_SECRET_BYTES, MIN_SECRET_BYTES, STANDARD_KEY_BYTES};
 use crate::violation::Violation;
 
+/// What the secrets of Standard Webhooks begin with: base64 of the key follows.
+const STANDARD_PREFIX: &str = "whsec_";
+
+/// Keys of its asymmetric signatures (ed25519), which we do not make.
+const ASYMMETRIC_PREFIXES: [(&str, &str); 2] = [("whsk_", "private"), ("whpk_", "public")];
+
 /// A shared secret in clear. Debug prints nothing of it, and its memory is wiped on drop.
+///
+/// One text is the key of both signatures that a receiver may verify: `X-Keeptrusts-Signature`
+/// takes its UTF-8 bytes, and `webhook-signature` its [standard key](Secret::standard_key).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// A secret that somebody chose: 16 to 256 bytes of UTF-8.
+    /// A secret that somebody chose: 16 to 256 bytes of UTF-8. One that begins with `whsec_` is
+    /// what libraries of Standard Webhooks would take, or it is refused: standard padded base64 of
+    /// 24 to 64 bytes follows, and nothing else.
     pub fn new(text: String) -> Result<Secret, Violation> {
-        let text = Zeroizing::new(text);
-        if (MIN_SECRET_BYTES..=MAX_SECRET_BYTES).contains(&text.len()) {
-            return Ok(Secret(text));
+        let secret = Secret(Zeroizing::new(text));
+        match secret.problem() {
+            None => Ok(secret),
+            Some(problem) => Err(Violation::new("secret", problem)),
         }
-        Err(Violation::new(
-            "secret",
-            format!(
-                "is {} bytes; it must be {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES}, or empty to have one generated",
-                text.len()
-            ),
-        ))
     }
 
-    /// A generated secret: 64 hex digits.
+    fn problem(&self) -> Option<String> {
+        let text = self.0.as_str();
+        for (prefix, kind) in ASYMMETRIC_PREFIXES {
+            if text.starts_with(prefix) {
+                return Some(format!(
+                    "begins with {prefix}, which is the {kind} key of an asymmetric signature; deliveries are signed with a shared secret: {ADVICE}"
+                ));
+            }
+        }
+        if text.starts_with(STANDARD_PREFIX) && self.decoded().is_none() {
+            return Some(format!(
+                "begins with {STANDARD_PREFIX}, but what follows is not standard base64, with padding, of 24 to 64 bytes: {ADVICE}"
+            ));
+        }
+        if !(MIN_SECRET_BYTES..=MAX_SECRET_BYTES).contains(&text.len()) {
+            return Some(format!(
+                "is {} bytes; it must be {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES}",
+                text.len()
+            ));
+        }
+        None
+    }
+
+    /// A generated secret: `whsec_` and the base64 of the random bytes, as Standard Webhooks 1.0
+    /// writes secrets.
     pub fn from_random(random: [u8; 32]) -> Secret {
-        Secret(Zeroizing::new(hex::encode(random)))
+        Secret(with_prefix(&random))
     }
 
     /// What was once sealed, whatever it is: its rules were checked when it was given.
@@ -41,6 +72,43 @@ impl Secret {
     pub fn expose(&self) -> &str {
         &self.0
     }
+
+    /// The key of `webhook-signature`, such that a library of Standard Webhooks that is given the
+    /// [standard form](Secret::standard_form) has the same: what stands in base64 behind `whsec_`,
+    /// otherwise the UTF-8 bytes. (The log may have secrets that begin with `whsec_` and go on
+    /// with something else, from before that was refused: theirs are the UTF-8 bytes as well.)
+    pub fn standard_key(&self) -> Zeroizing<Vec<u8>> {
+        self.decoded().unwrap_or_else(|| Zeroizing::new(self.0.as_bytes().to_vec()))
+    }
+
+    /// The text that the libraries of Standard Webhooks take: the secret itself if it is one of
+    /// theirs, otherwise `whsec_` and the base64 of its UTF-8 bytes.
+    pub fn standard_form(&self) -> Zeroizing<String> {
+        match self.decoded() {
+            Some(_) => self.0.clone(),
+            None => with_prefix(self.0.as_bytes()),
+        }
+    }
+
+    /// What follows `whsec_`, if it does as it must.
+    fn decoded(&self) -> Option<Zeroizing<Vec<u8>>> {
+        let base64 = self.0.strip_prefix(STANDARD_PREFIX)?;
+        // As much room as it can take, so that no copy is left behind by a larger one.
+        let mut key = Zeroizing::new(Vec::with_capacity(base64.len()));
+        // This engine takes canonical padding only, and no bits that mean nothing.
+        STANDARD.decode_vec(base64, &mut key).ok()?;
+        STANDARD_KEY_BYTES.contains(&key.len()).then_some(key)
+    }
+}
+
+const ADVICE: &str = "give whsec_ and the base64 of 32 random bytes (`openssl rand -base64 32`)";
+
+fn with_prefix(key: &[u8]) -> Zeroizing<String> {
+    let room = STANDARD_PREFIX.len() + key.len().div_ceil(3) * 4;
+    let mut text = Zeroizing::new(String::with_capacity(room));
+    text.push_str(STANDARD_PREFIX);
+    STANDARD.encode_string(key, &mut text);
+    text
 }
 
 impl fmt::Debug for Secret {
@@ -82,5 +150,69 @@ mod tests {
             assert_eq!(Secret::new("s".repeat(length)).is_ok(), valid, "{length} bytes");
         }
         assert!(Secret::new("é".repeat(8)).is_ok(), "bytes count, not characters");
+    }
+
+    /// `whsec_` and the base64 of so many bytes.
+    fn standard(bytes: usize) -> String {
+        with_prefix(&vec![0xa5; bytes]).to_string()
+    }
+
+    #[test]
+    fn a_generated_secret_is_one_that_both_signatures_take_as_it_is_shown() {
+        let secret = Secret::from_random([0xa5; 32]);
+        assert_eq!(secret.expose(), "whsec_paWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaU=");
+        assert_eq!(*secret.standard_key(), [0xa5; 32]);
+        assert_eq!(secret.standard_form().as_str(), secret.expose());
+        assert_eq!(Secret::new(secret.expose().to_owned()), Ok(secret));
+    }
+
+    #[test]
+    fn behind_whsec_stands_canonical_base64_of_24_to_64_bytes_and_nothing_else() {
+        for (bytes, valid) in [(0, false), (23, false), (24, true), (64, true), (65, false)] {
+            assert_eq!(Secret::new(standard(bytes)).is_ok(), valid, "{bytes} bytes");
+        }
+        let good = standard(32);
+        for wrong in [
+            good.trim_end_matches('=').to_owned(),
+            format!("{good}="),
+            format!("{good} "),
+            format!("{good}\n"),
+            good.replacen('_', "_ ", 1),
+            // The last character has bits that belong to no byte.
+            good.replace("U=", "V="),
+            // base64url, and hexadecimal digits: 64 of them are base64 of 48 bytes, and taken.
+            good.replace("paWl", "-_Wl"),
+            format!("whsec_{}", "0f".repeat(16) + "0"),
+            "whsec_correct horse battery staple".to_owned(),
+            "whsec_".to_owned(),
+        ] {
+            let violation = Secret::new(wrong.clone()).expect_err(&wrong);
+            assert!(violation.description.contains("24 to 64 bytes"), "{wrong:?}: {violation:?}");
+        }
+    }
+
+    #[test]
+    fn keys_of_asymmetric_signatures_are_refused_with_what_to_give_instead() {
+        for prefix in ["whsk_", "whpk_"] {
+            let violation = Secret::new(standard(32).replace("whsec_", prefix));
+            let description = violation.expect_err(prefix).description;
+            assert!(description.contains(prefix) && description.contains("give whsec_"));
+        }
+        // These are nobody's prefixes.
+        for text in ["WHSEC_correct horse", "whsec-correct horse", "a whsec_correct horse"] {
+            assert!(Secret::new(text.to_owned()).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn any_other_secret_has_a_standard_form_whose_key_is_its_bytes() {
+        let secret = Secret::new("correct horse – battery".to_owned()).expect("long enough");
+        assert_eq!(secret.standard_form().as_str(), "whsec_Y29ycmVjdCBob3JzZSDigJMgYmF0dGVyeQ==");
+        assert_eq!(*secret.standard_key(), secret.expose().as_bytes());
+        // From before it was refused.
+        let old = Secret::opened("whsec_correct horse battery".to_owned());
+        assert_eq!(*old.standard_key(), old.expose().as_bytes());
+        let form = Secret::opened(old.standard_form().to_string());
+        assert_eq!(form.standard_key(), old.standard_key());
     }
 }

@@ -14,12 +14,13 @@ type HmacSha256 = Hmac<Sha256>;
 /// The value of X-Keeptrusts-Signature: `sha256=` and the hex HMAC-SHA256 of the raw body,
 /// keyed with the secret's UTF-8 bytes.
 pub fn keeptrusts_signature(secret: &Secret, body: &[u8]) -> String {
-    let tag = keyed(secret).chain_update(body).finalize().into_bytes();
+    let tag = keyed(secret.expose().as_bytes()).chain_update(body).finalize().into_bytes();
     format!("sha256={}", hex::encode(tag))
 }
 
 /// One entry of `webhook-signature` as Standard Webhooks 1.0 defines it: `v1,` and the base64
-/// HMAC-SHA256 of `{message id}.{timestamp}.{body}`, keyed with the secret's UTF-8 bytes.
+/// HMAC-SHA256 of `{message id}.{timestamp}.{body}`, keyed with the secret's
+/// [standard key](Secret::standard_key).
 /// `timestamp` is in seconds since the Unix epoch and stands in `webhook-timestamp`.
 pub fn standard_signature(
     secret: &Secret,
@@ -27,7 +28,7 @@ pub fn standard_signature(
     timestamp: i64,
     body: &[u8],
 ) -> String {
-    let tag = keyed(secret)
+    let tag = keyed(&secret.standard_key())
         .chain_update(format!("{message_id}.{timestamp}."))
         .chain_update(body)
         .finalize()
@@ -35,8 +36,8 @@ pub fn standard_signature(
     format!("v1,{}", STANDARD.encode(tag))
 }
 
-fn keyed(secret: &Secret) -> HmacSha256 {
-    HmacSha256::new_from_slice(secret.expose().as_bytes()).expect("HMAC takes keys of any length")
+fn keyed(key: &[u8]) -> HmacSha256 {
+    HmacSha256::new_from_slice(key).expect("HMAC takes keys of any length")
 }
 
 #[cfg(test)]
@@ -57,6 +58,22 @@ mod tests {
         assert_eq!(
             standard_signature(&secret, id, 1_700_000_000, body),
             "v1,K0uXNsNEmwTvb/VJiY/pQJBVaFDWavvneYSZtybyMFU="
+        );
+    }
+
+    #[test]
+    fn of_one_secret_the_text_signs_in_one_scheme_and_its_bytes_in_the_other() {
+        let text = "whsec_paWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaU=";
+        let secret = Secret::new(text.to_owned()).expect("it is one");
+        let body = br#"{"event":"webhook.test"}"#;
+        assert_eq!(
+            keeptrusts_signature(&secret, body),
+            "sha256=186b59f16a48d450c41eea2e1e7e1f03c2dda0b4c76c34e707c813f8b2344e8e"
+        );
+        let id = EventId::new(ulid::Ulid(1));
+        assert_eq!(
+            standard_signature(&secret, id, 1_700_000_000, body),
+            "v1,u/QdMMqkuIryAJMnztwh6/zWQRF4M7Eafh6/UvoOC8w="
         );
     }
 }

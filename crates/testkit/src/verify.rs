@@ -47,7 +47,7 @@ impl<'a> HmacCheck<'a> {
 /// and `webhook-signature`.
 #[derive(Clone, Copy, Debug)]
 pub struct StandardWebhooksCheck<'a> {
-    /// The secret whose UTF-8 bytes are the key.
+    /// The secret as it is shown.
     pub secret: &'a str,
     /// The body's exact bytes.
     pub body: &'a [u8],
@@ -77,8 +77,8 @@ pub fn node_hmac(checks: &[HmacCheck<'_>]) -> Vec<Verdict> {
 /// Verifies Standard Webhooks signatures with the package from PyPI, which also requires
 /// that `webhook-timestamp` is at most five minutes away from now.
 ///
-/// The package takes the key in base64. Our secrets are any text, whose UTF-8 bytes are the
-/// key of both schemes: so it is given the base64 of these bytes, as our receivers do.
+/// The package is given a secret that begins with `whsec_` as it is shown. Any other text is the key
+/// by its UTF-8 bytes, and the package is given `whsec_` and their base64, as our receivers do.
 pub fn standard_webhooks(checks: &[StandardWebhooksCheck<'_>]) -> Vec<Verdict> {
     let lines = checks.iter().map(|check| {
         let headers: serde_json::Map<String, Value> = check
@@ -87,13 +87,20 @@ pub fn standard_webhooks(checks: &[StandardWebhooksCheck<'_>]) -> Vec<Verdict> {
             .map(|(name, value)| (name.clone(), Value::from(value.as_str())))
             .collect();
         json!({
-            "key": BASE64_STANDARD.encode(check.secret),
+            "key": as_the_package_takes_it(check.secret),
             "body": BASE64_STANDARD.encode(check.body),
             "headers": headers,
         })
     });
     let script = include_str!("verify/standard_webhooks.py");
     verify(&tools::python(), ["-c", script], lines.collect())
+}
+
+fn as_the_package_takes_it(secret: &str) -> String {
+    match secret.starts_with("whsec_") {
+        true => secret.to_owned(),
+        false => format!("whsec_{}", BASE64_STANDARD.encode(secret)),
+    }
 }
 
 /// Panics unless both signatures of every request are good.

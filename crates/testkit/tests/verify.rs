@@ -101,6 +101,17 @@ fn standard_webhooks_accepts_what_was_signed_now_and_nothing_else() {
 }
 
 #[test]
+fn a_secret_that_begins_with_whsec_is_given_to_the_package_as_it_is_shown() {
+    // The base64 of this text of 24 bytes.
+    let shown = "whsec_MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1u";
+    let headers = standard_headers("0123456789abcdefghijklmn", seconds_now());
+    let by_text = standard_headers(shown, seconds_now());
+    let check = |headers| StandardWebhooksCheck { secret: shown, body: BODY.as_bytes(), headers };
+    let verdicts = standard_webhooks(&[check(&headers), check(&by_text)]);
+    assert_eq!(accepted(&verdicts), [true, false]);
+}
+
+#[test]
 fn many_checks_take_one_process() {
     let body = vec![b'x'; 4096];
     let checks: Vec<_> =

@@ -144,7 +144,7 @@ function generateSecrets() {
       event.preventDefault();
       const random = crypto.getRandomValues(new Uint8Array(32));
       const field = document.getElementById(button.dataset.generate);
-      field.value = [...random].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+      field.value = `whsec_${btoa(String.fromCharCode(...random))}`;
       field.focus();
     });
   }

@@ -127,6 +127,7 @@ impl EndpointService for EndpointApi {
         Ok(Response::new(v1::CreateEndpointResponse {
             endpoint: Some((&endpoint).into()),
             secret: secret.expose().to_owned(),
+            standard_webhooks_secret: secret.standard_form().to_string(),
         }))
     }
 
@@ -244,6 +245,7 @@ impl EndpointService for EndpointApi {
         Ok(Response::new(v1::RotateSecretResponse {
             endpoint: Some(self.changed(&endpoint).await),
             secret: secret.expose().to_owned(),
+            standard_webhooks_secret: secret.standard_form().to_string(),
         }))
     }
 
@@ -259,7 +261,10 @@ impl EndpointService for EndpointApi {
         let endpoint = self.execute(&organization_id, endpoint_id, command, None, metadata).await?;
         let opened = self.keyring.open(&organization_id, endpoint_id, &endpoint.secret).await;
         let secret = opened.map_err(|error| secrets::failed(&organization_id, error))?;
-        Ok(Response::new(v1::RevealSecretResponse { secret: secret.expose().to_owned() }))
+        Ok(Response::new(v1::RevealSecretResponse {
+            secret: secret.expose().to_owned(),
+            standard_webhooks_secret: secret.standard_form().to_string(),
+        }))
     }
 
     async fn preview_payload(

@@ -99,6 +99,8 @@ async fn an_endpoint_that_breaks_a_rule_is_not_created() {
         (|r| r.event_types.push("webhook.test".to_owned()), "event_types[1]", "subscribed"),
         (|r| r.secret = "x".repeat(15), "secret", "is 15 bytes; it must be 16 to 256"),
         (|r| r.secret = "x".repeat(257), "secret", "is 257 bytes; it must be 16 to 256"),
+        (|r| r.secret = "whsec_correct-horse-battery".to_owned(), "secret", "24 to 64 bytes"),
+        (|r| r.secret = format!("whsk_{}", "A".repeat(44)), "secret", "give whsec_ and the base64"),
     ];
     let create = async |request| client.endpoints().create_endpoint(request).await;
     assert_each_is_refused(right, wrong, create).await;
@@ -143,6 +145,7 @@ async fn an_endpoint_is_not_changed_by_a_wrong_request() {
 
     let wrong: &[Wrong<RotateSecretRequest>] = &[
         (|r| r.secret = "short".to_owned(), "secret", "is 5 bytes"),
+        (|r| r.secret = format!("whpk_{}", "A".repeat(44)), "secret", "public key"),
         (|r| r.overlap = Some(days(31)), "overlap", "from 0 to 30 days"),
     ];
     let rotate = RotateSecretRequest {

@@ -12,6 +12,7 @@ use super::form::{Category, EndpointForm, Errors, categories};
 use super::payload::{self, FormatChoice, Preview};
 use super::{Page, Visit, render};
 use crate::fields::Fields;
+use crate::notices::NewSecret;
 use crate::session::random;
 use crate::trouble::Trouble;
 use crate::view::Choice;
@@ -45,8 +46,26 @@ struct SecretPage {
     title: String,
     endpoint: EndpointView,
     /// None: it has been shown.
-    secret: Option<String>,
+    secret: Option<ShownSecret>,
     snippets: [Snippet; 3],
+}
+
+/// A secret as it is shown once.
+struct ShownSecret {
+    secret: String,
+    /// What libraries of Standard Webhooks take in its place. None: the secret itself.
+    standard: Option<String>,
+}
+
+impl From<NewSecret> for ShownSecret {
+    fn from(new: NewSecret) -> ShownSecret {
+        let secret = Secret::opened(new.secret.as_str().to_owned());
+        let standard = secret.standard_form();
+        ShownSecret {
+            secret: secret.expose().to_owned(),
+            standard: (standard.as_str() != secret.expose()).then(|| standard.to_string()),
+        }
+    }
 }
 
 /// Verification code in a receiver's language.
@@ -162,7 +181,7 @@ pub(crate) async fn new_secret(visit: Visit, Path(endpoint): Path<String>) -> Pa
 async fn show_secret(visit: &Visit, id: &str, title: fn(&str) -> String) -> Page {
     let endpoint = EndpointView::of(visit.organization().endpoint(id).await?);
     let title = title(&endpoint.name);
-    let secret = visit.take_secret(&endpoint.id).map(|new| new.secret.as_str().to_owned());
+    let secret = visit.take_secret(&endpoint.id).map(ShownSecret::from);
     let frame = visit.frame(Section::Webhooks);
     render(&SecretPage { frame, title, endpoint, secret, snippets: SNIPPETS })
 }
@@ -211,6 +230,17 @@ pub(crate) fn generated() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_has_its_form_for_standard_webhooks_beside_it_if_that_is_another() {
+        let shown = |secret: &str| {
+            let new = NewSecret { of: "ep_1".to_owned(), secret: secret.to_owned().into() };
+            ShownSecret::from(new).standard
+        };
+        assert_eq!(shown(&generated()), None);
+        let standard = "whsec_Y29ycmVjdCBob3JzZSBiYXR0ZXJ5".to_owned();
+        assert_eq!(shown("correct horse battery"), Some(standard));
+    }
 
     #[test]
     fn the_readme_shows_the_same_snippets() {

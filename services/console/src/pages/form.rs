@@ -7,7 +7,6 @@ use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::endpoint::{
     check_description, check_event_types, check_name, check_url,
 };
-use keeptrusts_webhooks_domain::limits::{MAX_SECRET_BYTES, MIN_SECRET_BYTES};
 use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_domain::violation::Violation;
 use tonic::Status;
@@ -69,14 +68,8 @@ impl EndpointForm {
 
     /// The secret. Empty is for the page to explain: a new one is made, or the old one stays.
     pub(crate) fn check_secret(&self, errors: &mut Errors) {
-        if !self.secret.is_empty() && Secret::new(self.secret.clone()).is_err() {
-            let bytes = self.secret.len();
-            errors.add(
-                "secret",
-                format!(
-                    "Secret is {bytes} bytes long; it must be {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES}."
-                ),
-            );
+        if !self.secret.is_empty() {
+            errors.check(Secret::new(self.secret.clone()));
         }
     }
 
@@ -283,9 +276,20 @@ mod tests {
         let errors = errors(&bad);
         assert!(errors.of("name").is_some_and(|text| text.starts_with("Name is required")));
         assert!(errors.of("url").is_some_and(|text| text.contains("https")));
-        assert!(errors.of("secret").is_some_and(|text| text.contains("16")));
+        assert_eq!(errors.of("secret"), Some("Secret is 5 bytes; it must be 16 to 256."));
         assert!(errors.of("event_types").is_some());
         assert_eq!(errors.of("description"), None);
+    }
+
+    #[test]
+    fn a_secret_that_standard_webhooks_would_not_take_is_told_before_it_is_sent() {
+        for secret in ["whsec_correct horse battery staple", "whsk_correct horse battery staple"] {
+            let errors = errors(&EndpointForm { secret: secret.to_owned(), ..good() });
+            assert!(
+                errors.of("secret").is_some_and(|text| text.contains("give whsec_")),
+                "{secret}"
+            );
+        }
     }
 
     #[test]

@@ -160,18 +160,20 @@ impl State {
     }
 }
 
-/// Both schemes; Some if both are right. `verify_slice` compares in constant time.
+/// Both schemes; Some if both are right. One takes the secret as it is shown, the other what stands
+/// in base64 behind `whsec_`. `verify_slice` compares in constant time.
 fn verify(secret: &str, headers: &HeaderMap, body: &[u8]) -> Option<()> {
-    let keyed = || Hmac::<Sha256>::new_from_slice(secret.as_bytes()).ok();
+    let keyed = |key: &[u8]| Hmac::<Sha256>::new_from_slice(key).ok();
     let hex_tag = text(headers, "x-keeptrusts-signature")?.strip_prefix("sha256=")?;
-    keyed()?.chain_update(body).verify_slice(&hex::decode(hex_tag).ok()?).ok()?;
+    keyed(secret.as_bytes())?.chain_update(body).verify_slice(&hex::decode(hex_tag).ok()?).ok()?;
 
+    let key = STANDARD.decode(secret.strip_prefix("whsec_")?).ok()?;
     let id = text(headers, "webhook-id")?;
     let timestamp = text(headers, "webhook-timestamp")?;
     let signed = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body].concat();
     text(headers, "webhook-signature")?.split(' ').find_map(|signature| {
         let tag = STANDARD.decode(signature.strip_prefix("v1,")?).ok()?;
-        keyed()?.chain_update(&signed).verify_slice(&tag).ok()
+        keyed(&key)?.chain_update(&signed).verify_slice(&tag).ok()
     })
 }
 

@@ -95,8 +95,9 @@ impl Client {
             ..Default::default()
         };
         let answer = self.endpoints().create_endpoint(request).await;
-        let v1::CreateEndpointResponse { endpoint, secret } =
+        let v1::CreateEndpointResponse { endpoint, secret, standard_webhooks_secret } =
             answer.expect("the endpoint is created").into_inner();
+        assert_eq!(secret, standard_webhooks_secret, "a generated secret has one form");
         Endpoint { id: endpoint.expect("an endpoint").id, secret }
     }
 
