@@ -1,5 +1,7 @@
 //! How mail leaves the process: through the operator's SMTP server, or a simulated one.
 
+mod refusal;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -33,7 +35,7 @@ pub trait Mailer: Send + Sync + 'static {
 pub struct MailFailure {
     /// What the server answered (RFC 5321 section 4.2). None: nothing.
     pub status_code: Option<u16>,
-    /// For people to read. Shows no password.
+    /// For whoever made the channel to read: ours, never what the server said.
     pub problem: String,
 }
 
@@ -247,28 +249,17 @@ impl Mailer for SmtpMailer {
             .map_err(|problem| MailFailure { status_code: None, problem })?;
         match self.transport.send(message).await {
             Ok(response) => Ok(response.code().into()),
-            Err(error) => Err(MailFailure {
-                status_code: error.status().map(Into::into),
-                problem: told(&error),
-            }),
+            Err(error) => {
+                let (message_id, problem) = (&mail.message_id, refusal::words(&error));
+                let error_text = refusal::for_the_log(&error);
+                tracing::warn!(%message_id, error = error_text, "the mail server did not take a mail");
+                Err(MailFailure {
+                    status_code: error.status().map(Into::into),
+                    problem: problem.to_owned(),
+                })
+            }
         }
     }
-}
-
-/// What went wrong, with its causes: what the server said is one of them.
-fn told(error: &lettre::transport::smtp::Error) -> String {
-    use std::error::Error;
-    let mut text = format!("the mail server did not take it: {error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let part = error.to_string();
-        if !text.contains(&part) {
-            text.push_str(&format!(": {part}"));
-        }
-        cause = error.source();
-    }
-    let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    plain.take(500).collect()
 }
 
 /// The mail as it goes over the wire. lettre encodes what is not ASCII and what is too long; the

@@ -7,6 +7,7 @@
 mod asking;
 mod connection;
 mod keys;
+mod mail;
 mod network;
 mod notices;
 mod power;
@@ -20,11 +21,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keeptrusts_webhooks_dispatch_service::{Dispatch, Parts, Settings};
+use keeptrusts_webhooks_dispatch_service::{Dispatch, Mailer, Parts, Settings};
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::Shard;
+use keeptrusts_webhooks_domain::mail_limits::MailLimits;
 use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_store::keyring::{Keyring, MasterKeySource};
 use keeptrusts_webhooks_store::memory::MemoryStore;
@@ -36,6 +38,7 @@ use network::Link;
 use power::Power;
 
 pub(crate) use connection::Traffic;
+pub(crate) use mail::Outbox;
 pub(crate) use network::{Answer, Network, REQUEST_TIMEOUT, Request};
 pub(crate) use random::Random;
 pub(crate) use telling::TOLD_OF_ALL;
@@ -67,6 +70,8 @@ pub(crate) fn secret() -> Secret {
 pub(crate) struct World {
     pub(crate) network: Arc<Network>,
     pub(crate) weather: Arc<Weather>,
+    /// What went out by mail.
+    pub(crate) outbox: Arc<Outbox>,
     /// One on each shard.
     pub(crate) organizations: Vec<OrganizationId>,
     backbone: Backbone,
@@ -116,6 +121,11 @@ impl World {
         world
     }
 
+    /// How much mail may go out for an organization, from the next start on.
+    pub(crate) fn limit_mail(&mut self, mail_limits: MailLimits) {
+        self.settings = Arc::new(Settings { mail_limits, ..(*self.settings).clone() });
+    }
+
     async fn new(database: impl FnOnce(Clock) -> MemoryStore) -> World {
         let clock = virtual_clock();
         let database = Arc::new(database(Arc::clone(&clock)));
@@ -132,6 +142,7 @@ impl World {
         World {
             network,
             weather,
+            outbox: Arc::new(Outbox::new(Arc::clone(&clock))),
             organizations: one_on_each_shard(database.shard_count()),
             backbone,
             database,
@@ -236,7 +247,7 @@ impl World {
             log: Arc::clone(&process.log),
             keyring: Arc::clone(&process.keyring),
             transport: Arc::new(link),
-            mailer: None,
+            mailer: Some(Arc::clone(&self.outbox) as Arc<dyn Mailer>),
             clock: Arc::clone(&self.clock),
             settings: Arc::clone(&self.settings),
         };
