@@ -27,7 +27,9 @@ use crate::log::v1 as pb;
 
 pub use exchange::{decode_exchange, encode_exchange};
 pub use metadata::Metadata;
-pub use notification::{decode_summary, encode_summary};
+pub use notification::{
+    decode_incident_action, decode_summary, encode_incident_action, encode_summary,
+};
 
 /// Bytes that are not a record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -121,6 +123,7 @@ pub fn kind(fact: &Fact) -> &'static str {
         Fact::Notification(NotificationFact::Counted { .. }) => "NotificationCounted",
         Fact::Notification(NotificationFact::Sent { .. }) => "NotificationSent",
         Fact::Notification(NotificationFact::Failed { .. }) => "NotificationFailed",
+        Fact::Notification(NotificationFact::Withdrawn { .. }) => "NotificationWithdrawn",
         Fact::Operator(OperatorFact::OrganizationErased) => "OrganizationErased",
         Fact::Operator(OperatorFact::MasterKeyRotated { .. }) => "MasterKeyRotated",
     }

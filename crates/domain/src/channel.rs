@@ -60,6 +60,16 @@ pub struct Destination {
 }
 
 impl Destination {
+    /// How many people a mail to it goes to. 0: it is no mail.
+    pub fn recipient_count(&self) -> u32 {
+        match self.kind {
+            ChannelKind::Email => {
+                u32::try_from(self.address.split(',').count()).unwrap_or(u32::MAX)
+            }
+            _ => 0,
+        }
+    }
+
     /// Whether two lead to the same place, as far as that can be seen.
     fn looks_like(&self, other: &Destination) -> bool {
         self.kind == other.kind && self.address == other.address
@@ -331,10 +341,15 @@ pub fn check_subscriptions(
         let description = "is required: subscribe to at least one type of notification";
         return Err(vec![Violation::new(field, description)]);
     }
-    let tests = types.iter().enumerate().filter(|(_, kind)| **kind == NotificationType::Test);
-    let violations: Vec<_> = tests
-        .map(|(index, _)| {
-            let description = "cannot be subscribed to: every channel can be sent a test";
+    let others = types.iter().enumerate().filter(|(_, kind)| !kind.can_be_subscribed_to());
+    let violations: Vec<_> = others
+        .map(|(index, kind)| {
+            let description = match kind {
+                NotificationType::Test => {
+                    "cannot be subscribed to: every channel can be sent a test"
+                }
+                _ => "cannot be subscribed to: services that keep incidents are told in any case",
+            };
             Violation::new(format!("{field}[{index}]"), description)
         })
         .collect();

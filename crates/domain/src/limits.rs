@@ -32,7 +32,7 @@ pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 256;
 pub const MAX_CHANNELS: u64 = 50;
 /// The endpoints that a channel can be limited to.
 pub const MAX_CHANNEL_ENDPOINTS: usize = 100;
-/// The recipients of an e-mail channel.
+/// The recipients of an e-mail channel; see also [`crate::mail_limits`].
 pub const MAX_RECIPIENTS: usize = 20;
 /// The events of one PublishEvents call.
 pub const MAX_EVENTS_PER_BATCH: usize = 1_000;

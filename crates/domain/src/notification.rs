@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use crate::Timestamp;
+use crate::channel::ChannelKind;
 use crate::health::HealthSummary;
 use crate::ids::{ChannelId, DeliveryId, EndpointId, NotificationId, OrganizationId};
+use crate::incident::{Incident, IncidentAction};
 use crate::log::{Position, Version};
 
 macro_rules! types {
@@ -42,6 +44,33 @@ types! {
     WeeklySummary "weekly_summary";
     /// Somebody wants to see whether the channel works. Cannot be subscribed to.
     Test "test";
+    /// The trouble of an endpoint is over, told to a service that has an incident open. Cannot be
+    /// subscribed to.
+    IncidentResolved "incident_resolved";
+}
+
+impl NotificationType {
+    /// Whether it can be subscribed to.
+    pub const fn can_be_subscribed_to(self) -> bool {
+        !matches!(self, NotificationType::Test | NotificationType::IncidentResolved)
+    }
+
+    /// Whether it tells of trouble of an endpoint: a service that keeps incidents opens one.
+    pub const fn is_trouble(self) -> bool {
+        matches!(
+            self,
+            NotificationType::DeliveryExhausted
+                | NotificationType::EndpointDegraded
+                | NotificationType::EndpointDisabled
+        )
+    }
+}
+
+impl ChannelKind {
+    /// Whether its service keeps an incident open until it is told that it is over.
+    pub const fn keeps_incidents(self) -> bool {
+        matches!(self, ChannelKind::PagerDuty)
+    }
 }
 
 /// The longest time that exhausted deliveries are collected for before they are told.
@@ -63,6 +92,10 @@ const RETRY_WAITS: [Duration; 5] = {
     ]
 };
 
+/// How many times the closing of an incident is tried: for a week, every 6 hours in the end. Nobody
+/// else closes it.
+const CLOSING_ATTEMPTS: u32 = RETRY_WAITS.len() as u32 + 4 * 7;
+
 /// How far a notification has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum NotificationState {
@@ -72,6 +105,8 @@ pub enum NotificationState {
     Sent,
     /// It is not sent any more.
     Failed,
+    /// It was not sent, because what it tells of was over before.
+    Withdrawn,
 }
 
 /// A notification that is to be.
@@ -95,6 +130,8 @@ pub struct NewNotification {
     pub due_time: Timestamp,
     /// The figures of a summary.
     pub summary: Option<HealthSummary>,
+    /// What it does to the incident of the endpoint. None: the channel's service keeps none.
+    pub incident: Option<IncidentAction>,
 }
 
 /// One try at sending a notification.
@@ -108,6 +145,8 @@ pub struct NotificationAttempt {
     pub duration: Duration,
     /// What the service answered: an HTTP status or an SMTP reply code. None: nothing.
     pub status_code: Option<u16>,
+    /// How many recipients of a mail the mail server was given. 0: it was no mail, or none was sent.
+    pub recipients: u32,
 }
 
 /// Something that happened to a notification.
@@ -137,6 +176,11 @@ pub enum NotificationFact {
         error: String,
         /// When it is tried again. None: it is not.
         next_attempt_time: Option<Timestamp>,
+    },
+    /// It is not sent: what it tells of is over, or the organization may not have it sent now.
+    Withdrawn {
+        /// Why, for people to read.
+        reason: String,
     },
 }
 
@@ -218,6 +262,12 @@ impl Notification {
                     self.end_time = Some(recorded_at);
                 }
             }
+            NotificationFact::Withdrawn { reason } => {
+                self.state = NotificationState::Withdrawn;
+                self.due_time = None;
+                self.error.clone_from(reason);
+                self.end_time = Some(recorded_at);
+            }
         }
     }
 
@@ -232,8 +282,32 @@ impl Notification {
         if self.new.notification_type == NotificationType::Test {
             return None;
         }
-        let wait = RETRY_WAITS.get((number as usize).checked_sub(1)?)?;
+        let step = (number as usize).checked_sub(1)?;
+        let closes =
+            matches!(self.new.incident, Some(IncidentAction::Close | IncidentAction::CloseAt(_)));
+        let last = RETRY_WAITS.last().filter(|_| closes && number < CLOSING_ATTEMPTS);
+        let wait = RETRY_WAITS.get(step).or(last)?;
         end_time.checked_add(*wait).ok()
+    }
+
+    /// What a fact about it, which followed from the record at `cause`, says of the incident of its
+    /// endpoint. `self` is the notification after the fact.
+    pub fn incident_after(&self, fact: &NotificationFact, cause: Position) -> Option<Incident> {
+        match (fact, self.new.incident.as_ref()?) {
+            (NotificationFact::Raised(_), IncidentAction::Open)
+            | (NotificationFact::Counted { .. }, IncidentAction::Open) => {
+                Some(Incident::opened(cause))
+            }
+            (NotificationFact::Raised(_), IncidentAction::Close) => Some(Incident::closing(cause)),
+            // From now on it is up to this notification alone.
+            (NotificationFact::Raised(_), IncidentAction::CloseAt(_)) => {
+                Some(Incident { closing: cause, ..Incident::closed(cause) })
+            }
+            (NotificationFact::Sent { .. }, IncidentAction::Close) => {
+                Some(Incident::closed(self.cause))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -257,6 +331,7 @@ mod tests {
             reason: String::new(),
             due_time: begin,
             summary: None,
+            incident: None,
         };
         let organization = "acme".parse().expect("valid");
         Notification::raised(NotificationId::MIN, organization, new, Position(7), begin)
@@ -268,6 +343,7 @@ mod tests {
             start_time: time("2026-04-23T10:00:00Z"),
             duration: Duration::from_millis(3),
             status_code: None,
+            recipients: 0,
         }
     }
 
@@ -284,6 +360,20 @@ mod tests {
         assert_eq!(waits, [Some(60), Some(300), Some(1_800), Some(7_200), Some(21_600), None]);
         let test = notification(NotificationType::Test);
         assert_eq!(test.next_attempt_time(1, end), None);
+    }
+
+    #[test]
+    fn the_closing_of_an_incident_is_tried_for_a_week() {
+        let end = time("2026-04-23T10:00:00Z");
+        let mut closing = notification(NotificationType::IncidentResolved);
+        closing.new.incident = Some(IncidentAction::Close);
+        let mut last = end;
+        let mut attempts = 1;
+        while let Some(next) = closing.next_attempt_time(attempts, last) {
+            (last, attempts) = (next, attempts + 1);
+        }
+        let days = last.duration_since(end).as_hours() / 24;
+        assert_eq!((attempts, days), (CLOSING_ATTEMPTS, 7));
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub(crate) fn message(event: &Event<'_>) -> Vec<u8> {
     })];
     if !fields.scalars.is_empty() {
         let fields: Vec<_> =
-            fields.scalars.iter().map(|(name, value)| markdown(field(name, value))).collect();
+            fields.scalars.iter().map(|(name, value)| plain(field(name, value))).collect();
         blocks.push(json!({"type": "section", "fields": fields}));
     }
     if !fields.rest.is_empty() {
@@ -43,8 +43,8 @@ pub(crate) fn message(event: &Event<'_>) -> Vec<u8> {
         let text = format!("{CODE}\n{rest}\n{CODE}");
         blocks.push(json!({"type": "section", "text": markdown(text)}));
     }
-    let context = markdown(context(event));
-    blocks.push(json!({"type": "context", "elements": [context]}));
+    let context = [plain(context(event)), markdown(local_time(event))];
+    blocks.push(json!({"type": "context", "elements": context}));
     // A text's length is not limited below 40,000 characters.
     let text = format!("{what} ({})", event.event_type);
     let message = json!({"text": text, "blocks": blocks});
@@ -55,20 +55,27 @@ fn markdown(text: String) -> Value {
     json!({"type": "mrkdwn", "text": text})
 }
 
+/// Text that means what it is: in mrkdwn there is no way to show a `*` or a `_` of data.
+fn plain(text: String) -> Value {
+    json!({"type": "plain_text", "text": text, "emoji": false})
+}
+
 fn field(name: &str, value: &str) -> String {
-    const { assert!(MAX_FIELD_NAME + MAX_FIELD_VALUE + 3 <= MAX_FIELD) };
+    const { assert!(MAX_FIELD_NAME + MAX_FIELD_VALUE < MAX_FIELD) };
     let (name, value) =
-        (escaped_to(MAX_FIELD_NAME).cut(name), escaped_to(MAX_FIELD_VALUE).cut(value));
-    format!("*{name}*\n{value}")
+        (Cutting::to(MAX_FIELD_NAME).cut(name), Cutting::to(MAX_FIELD_VALUE).cut(value));
+    format!("{name}\n{value}")
+}
+
+fn context(event: &Event<'_>) -> String {
+    let Event { id, organization_id, event_type, .. } = event;
+    format!("{event_type} | {organization_id} | {id}")
 }
 
 /// The reader's own time, and for programs ours.
-fn context(event: &Event<'_>) -> String {
-    let Event { id, organization_id, event_type, time, .. } = event;
-    let seconds = time.as_second();
-    format!(
-        "{event_type} | {organization_id} | <!date^{seconds}^{{date_short_pretty}} {{time_secs}}|{time}> | {id}"
-    )
+fn local_time(event: &Event<'_>) -> String {
+    let (time, seconds) = (event.time, event.time.as_second());
+    format!("<!date^{seconds}^{{date_short_pretty}} {{time_secs}}|{time}>")
 }
 
 /// <https://docs.slack.dev/messaging/formatting-message-text>: the three characters that Slack

@@ -114,6 +114,20 @@ fn the_largest_data_is_within_the_vendors_rules() {
     }
 }
 
+/// The texts in which Slack looks for mentions, links and signs of formatting.
+fn texts_that_are_read<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+    match value {
+        Value::Object(fields) if fields.get("type").is_some_and(|kind| kind == "mrkdwn") => {
+            found.extend(fields["text"].as_str());
+        }
+        Value::Object(fields) => {
+            fields.values().for_each(|field| texts_that_are_read(field, found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| texts_that_are_read(item, found)),
+        _ => {}
+    }
+}
+
 #[test]
 fn data_can_neither_mention_anybody_nor_hide_a_link() {
     let data = r#"{"a":"<!channel> <https://evil.example|good>","b":"[good](https://evil.example)","c":["```","<!here>"]}"#;
@@ -121,9 +135,18 @@ fn data_can_neither_mention_anybody_nor_hide_a_link() {
     let organization = organization();
     let event = Event { data, ..sample_event(&organization, EventType::PolicyViolation) };
     let slack = String::from_utf8(payload(PayloadFormat::Slack, &event).body).expect("UTF-8");
-    assert!(!slack.contains("<!channel>") && !slack.contains("<!here>"), "{slack}");
-    assert!(slack.contains("&lt;https://evil.example|good&gt;"), "{slack}");
     assert_eq!(slack.matches("```").count(), 2, "{slack}");
+    let message: Value = serde_json::from_str(&slack).expect("JSON");
+    let mut read = Vec::new();
+    texts_that_are_read(&message["blocks"], &mut read);
+    for text in read {
+        let ours = text.starts_with("<!date^") || !text.contains('<');
+        assert!(
+            ours && !text.contains("good"),
+            "data is plain, or escaped in a code block: {text}"
+        );
+    }
+    assert!(slack.contains("<https://evil.example|good>"), "as it is: {slack}");
     let teams = String::from_utf8(payload(PayloadFormat::Teams, &event).body).expect("UTF-8");
     assert!(!teams.contains("](https"), "{teams}");
 }

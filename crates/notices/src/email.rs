@@ -59,6 +59,7 @@ mod tests {
             notification: &notification,
             channel_name: "on call",
             endpoint_names: &names,
+            endpoint_status: None,
             console_url: None,
         };
         let mail = mail(&telling, "a@example.com,b@example.com");

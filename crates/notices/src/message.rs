@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Unit;
 use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
 use keeptrusts_webhooks_domain::health::{AttemptTally, HealthSummary};
 use keeptrusts_webhooks_domain::ids::EndpointId;
 use keeptrusts_webhooks_domain::notification::{Notification, NotificationType};
@@ -17,6 +18,9 @@ pub struct Telling<'a> {
     pub channel_name: &'a str,
     /// What endpoints are called, as far as they are known.
     pub endpoint_names: &'a HashMap<EndpointId, String>,
+    /// How the endpoint that it is about is now: what has waited says so. None: it is about none,
+    /// or nobody knows.
+    pub endpoint_status: Option<EndpointStatus>,
     /// Where the console is, without a slash at its end. None: nobody has said.
     pub console_url: Option<&'a str>,
 }
@@ -56,11 +60,21 @@ impl Message {
         let new = &notification.new;
         let endpoint = new.endpoint_id.map(|id| name_of(telling, id)).unwrap_or_default();
         let (title, severity, advice) = match new.notification_type {
-            NotificationType::DeliveryExhausted => (
-                format!("{} to {endpoint} failed for good", deliveries(new.count)),
-                Severity::Error,
-                "Look at what the receiver answered, repair it, then retry or replay what it was not sent.",
-            ),
+            NotificationType::DeliveryExhausted => {
+                let title = format!("{} to {endpoint} failed for good", deliveries(new.count));
+                match telling.endpoint_status {
+                    Some(EndpointStatus::Active) => (
+                        title,
+                        Severity::Info,
+                        "The endpoint works again. Retry or replay what it was not sent.",
+                    ),
+                    _ => (
+                        title,
+                        Severity::Error,
+                        "Look at what the receiver answered, repair it, then retry or replay what it was not sent.",
+                    ),
+                }
+            }
             NotificationType::EndpointDegraded => (
                 format!("Endpoint {endpoint} is degraded"),
                 Severity::Error,
@@ -89,6 +103,11 @@ impl Message {
                 format!("Test of the notification channel {}", telling.channel_name),
                 Severity::Info,
                 "Nothing has to be done: somebody wanted to see whether this arrives.",
+            ),
+            NotificationType::IncidentResolved => (
+                format!("Endpoint {endpoint}: the incident is over"),
+                Severity::Info,
+                "Nothing has to be done.",
             ),
         };
         let advice = match &new.summary {
@@ -136,6 +155,11 @@ fn facts(telling: &Telling<'_>) -> Vec<(&'static str, String)> {
         (None, NotificationType::DeliveryExhausted) => {
             facts.push(("Deliveries", new.count.to_string()));
             facts.push(("Since", moment(new.since)));
+            match telling.endpoint_status {
+                Some(EndpointStatus::Active) => facts.push(("Now", "active again".to_owned())),
+                Some(EndpointStatus::Disabled) => facts.push(("Now", "disabled".to_owned())),
+                Some(EndpointStatus::Degraded) | None => {}
+            }
         }
         (None, _) => facts.push(("Since", moment(new.since))),
     }

@@ -6,7 +6,8 @@ use keeptrusts_webhooks_domain::notification::NewNotification;
 use super::*;
 
 /// Hostile to Slack, Markdown and HTML alike.
-pub(crate) const NAME: &str = "siem <!channel> & *all* [x](https://evil.example)";
+pub(crate) const NAME: &str =
+    "siem <!channel> @here & *all* _is_ ~well~ `now` :tada: [x](https://evil.example)";
 
 pub(crate) fn time() -> Timestamp {
     "2026-04-23T10:30:00.25Z".parse().expect("a timestamp")
@@ -36,6 +37,7 @@ pub(crate) fn notification(notification_type: NotificationType) -> Notification 
         reason: if about_one { "the receiver answered 500".to_owned() } else { String::new() },
         due_time: time(),
         summary: (notification_type == NotificationType::WeeklySummary).then_some(summary),
+        incident: None,
     };
     let organization = "acme".parse().expect("valid");
     Notification::raised(NotificationId::MIN, organization, new, Position(1), time())
@@ -55,6 +57,7 @@ pub(crate) fn with_telling<T>(
         notification: &notification,
         channel_name: "on call",
         endpoint_names: &names,
+        endpoint_status: None,
         console_url: Some("https://webhooks.example"),
     })
 }
@@ -90,9 +93,32 @@ fn how_many_is_said_of_exhausted_deliveries() {
         notification: &one,
         channel_name: "on call",
         endpoint_names: &HashMap::new(),
+        endpoint_status: None,
         console_url: None,
     };
     let message = Message::of(&telling);
     assert_eq!(message.title, format!("1 delivery to {} failed for good", EndpointId::MIN));
     assert_eq!(message.link, None);
+}
+
+#[test]
+fn what_has_waited_says_how_the_endpoint_is_now() {
+    let exhausted = notification(NotificationType::DeliveryExhausted);
+    let told = |endpoint_status| {
+        let names = HashMap::new();
+        Message::of(&Telling {
+            notification: &exhausted,
+            channel_name: "on call",
+            endpoint_names: &names,
+            endpoint_status,
+            console_url: None,
+        })
+    };
+    let well = told(Some(EndpointStatus::Active));
+    assert_eq!(well.severity, Severity::Info);
+    assert!(well.facts.contains(&("Now", "active again".to_owned())), "{:?}", well.facts);
+    assert!(well.advice.contains("works again"), "{}", well.advice);
+    for status in [None, Some(EndpointStatus::Degraded), Some(EndpointStatus::Disabled)] {
+        assert_eq!(told(status).severity, Severity::Error, "{status:?}");
+    }
 }

@@ -1,5 +1,6 @@
 //! PagerDuty's Events API v2: <https://developer.pagerduty.com/docs/send-alert-event>.
 
+use keeptrusts_webhooks_domain::incident::IncidentAction;
 use keeptrusts_webhooks_domain::notification::NotificationType;
 use keeptrusts_webhooks_domain::secret::Secret;
 use serde_json::{Map, Value, json};
@@ -15,10 +16,27 @@ const CLIENT: &str = "Keeptrusts Webhooks";
 
 /// The body of the POST. The key is part of it.
 pub fn body(telling: &Telling<'_>, routing_key: &Secret) -> Vec<u8> {
+    let new = &telling.notification.new;
+    let resolves = match &new.incident {
+        Some(IncidentAction::Close | IncidentAction::CloseAt(_)) => true,
+        Some(IncidentAction::Open) => false,
+        None => new.notification_type == NotificationType::EndpointRecovered,
+    };
+    event(telling, routing_key, resolves)
+}
+
+/// The body of a second POST, right after the first: what is about no endpoint has no end that could
+/// close its incident, and would be open for ever. None: an endpoint's incident is closed when its
+/// trouble is over.
+pub fn resolution(telling: &Telling<'_>, routing_key: &Secret) -> Option<Vec<u8>> {
+    let is_about_none = telling.notification.new.endpoint_id.is_none();
+    is_about_none.then(|| event(telling, routing_key, true))
+}
+
+fn event(telling: &Telling<'_>, routing_key: &Secret, resolves: bool) -> Vec<u8> {
     let message = Message::of(telling);
     let notification = telling.notification;
     let new = &notification.new;
-    let resolves = new.notification_type == NotificationType::EndpointRecovered;
     let severity = match message.severity {
         Severity::Critical => "critical",
         Severity::Error => "error",
@@ -72,7 +90,7 @@ fn dedup_key(telling: &Telling<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::tests::with_telling;
+    use crate::message::tests::{names, notification, with_telling};
 
     fn event(kind: NotificationType) -> Value {
         let key = Secret::opened("k".repeat(32));
@@ -99,6 +117,47 @@ mod tests {
             let other = event(kind);
             assert_eq!(other["payload"]["severity"], "info");
             assert_ne!(other["dedup_key"], resolve["dedup_key"]);
+        }
+    }
+
+    #[test]
+    fn the_end_of_trouble_resolves_whatever_it_is_told_as() {
+        let key = Secret::opened("k".repeat(32));
+        let action = |incident| {
+            let mut notification = notification(NotificationType::IncidentResolved);
+            notification.new.incident = incident;
+            let telling = Telling {
+                notification: &notification,
+                channel_name: "on call",
+                endpoint_names: &names(),
+                endpoint_status: None,
+                console_url: None,
+            };
+            let event: Value = serde_json::from_slice(&body(&telling, &key)).expect("JSON");
+            (event["event_action"].clone(), event["dedup_key"].clone())
+        };
+        let trigger = event(NotificationType::EndpointDisabled);
+        let (closes, dedup_key) = action(Some(IncidentAction::Close));
+        assert_eq!((closes, &dedup_key), (json!("resolve"), &trigger["dedup_key"]));
+        assert_eq!(action(Some(IncidentAction::Open)).0, "trigger");
+    }
+
+    #[test]
+    fn what_is_about_no_endpoint_is_resolved_at_once() {
+        let key = Secret::opened("k".repeat(32));
+        for kind in NotificationType::ALL.iter().copied() {
+            let second = with_telling(kind, |telling| resolution(telling, &key));
+            let is_about_none =
+                matches!(kind, NotificationType::Test | NotificationType::WeeklySummary);
+            assert_eq!(second.is_some(), is_about_none, "{kind:?}");
+            let Some(second) = second else { continue };
+            let (first, second): (Value, Value) =
+                (event(kind), serde_json::from_slice(&second).expect("JSON"));
+            assert_eq!(
+                (&first["event_action"], &second["event_action"]),
+                (&json!("trigger"), &json!("resolve"))
+            );
+            assert_eq!(first["dedup_key"], second["dedup_key"]);
         }
     }
 }

@@ -1,19 +1,19 @@
 //! Slack incoming webhooks: <https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>
 //! with Block Kit: <https://docs.slack.dev/reference/block-kit/blocks>.
+//!
+//! Nothing is written in `mrkdwn`, which knows no way to show a `*`, a `_`, a `~` or a backtick as
+//! what it is. The title is plain text, and all else a rich text block, whose elements say for
+//! themselves what is bold and what is a link, and whose texts mean nothing.
 
 use serde_json::{Value, json};
 
 use crate::message::{Message, Telling};
-use crate::text::{chunks, cut};
+use crate::text::cut;
 
 /// A header block's text.
 const MAX_HEADER_CHARS: usize = 150;
-/// A section's text.
-const MAX_SECTION_CHARS: usize = 3_000;
-/// One field of a section.
-const MAX_FIELD_CHARS: usize = 2_000;
-/// The fields of a section.
-const MAX_FIELDS: usize = 10;
+/// A fact's value, and a line. More is hard to read.
+const MAX_TEXT_ELEMENT_CHARS: usize = 500;
 /// `text`, which notifications show instead of the blocks.
 const MAX_TEXT_CHARS: usize = 4_000;
 /// `&amp;` of one character: what is cut to a fifth of a limit is within it when it is escaped.
@@ -22,34 +22,52 @@ const ESCAPED: usize = 5;
 /// The body of the POST.
 pub fn body(telling: &Telling<'_>) -> Vec<u8> {
     let message = Message::of(telling);
-    // Plain text means what it is: nothing is escaped in it.
-    let header = cut(&message.title, MAX_HEADER_CHARS);
-    let mut blocks = vec![json!({
-        "type": "header",
-        "text": {"type": "plain_text", "text": header, "emoji": false},
-    })];
-    let fields = message.facts.iter().map(|(label, value)| {
-        let value = escaped(&cut(value, (MAX_FIELD_CHARS - 100) / ESCAPED));
-        json!({"type": "mrkdwn", "text": format!("*{label}*\n{value}")})
+    let facts = message.facts.iter().map(|(label, value)| {
+        section(vec![bold(&format!("{label}: ")), plain(&cut(value, MAX_TEXT_ELEMENT_CHARS))])
     });
-    let fields: Vec<Value> = fields.take(MAX_FIELDS).collect();
-    blocks.push(json!({"type": "section", "fields": fields}));
-    let lines: Vec<_> = message.lines.iter().map(|line| escaped(&cut(line, 300))).collect();
-    blocks.extend(chunks(&lines, MAX_SECTION_CHARS).into_iter().map(section));
-    let advice = escaped(&message.advice);
-    blocks.push(section(match &message.link {
-        Some(link) => format!("{advice}\n<{}|Open in the console>", escaped(link)),
-        None => advice,
-    }));
-    let text = escaped(&cut(&message.title, MAX_TEXT_CHARS / ESCAPED));
-    json!({"text": text, "blocks": blocks}).to_string().into_bytes()
+    let mut elements: Vec<Value> = facts.collect();
+    if !message.lines.is_empty() {
+        let lines = message.lines.iter();
+        let items: Vec<_> =
+            lines.map(|line| section(vec![plain(&cut(line, MAX_TEXT_ELEMENT_CHARS))])).collect();
+        elements.push(json!({"type": "rich_text_list", "style": "bullet", "elements": items}));
+    }
+    let mut last = vec![plain(&message.advice)];
+    if let Some(link) = &message.link {
+        last.push(plain("\n"));
+        last.push(json!({"type": "link", "url": link, "text": "Open in the console"}));
+    }
+    elements.push(section(last));
+    let header = cut(&message.title, MAX_HEADER_CHARS);
+    json!({
+        "text": escaped(&cut(&message.title, MAX_TEXT_CHARS / ESCAPED)),
+        // Of `text` alone: its `*` and `_` are shown.
+        "mrkdwn": false,
+        "blocks": [
+            {
+                "type": "header",
+                "text": {"type": "plain_text", "text": header, "emoji": false},
+            },
+            {"type": "rich_text", "elements": elements},
+        ],
+    })
+    .to_string()
+    .into_bytes()
 }
 
-fn section(text: String) -> Value {
-    json!({"type": "section", "text": {"type": "mrkdwn", "text": text}})
+fn section(elements: Vec<Value>) -> Value {
+    json!({"type": "rich_text_section", "elements": elements})
 }
 
-/// The three characters that mean something everywhere:
+fn plain(text: &str) -> Value {
+    json!({"type": "text", "text": text})
+}
+
+fn bold(text: &str) -> Value {
+    json!({"type": "text", "text": text, "style": {"bold": true}})
+}
+
+/// The three characters that mean something in `text`, formatted or not:
 /// <https://docs.slack.dev/messaging/formatting-message-text#escaping>. So nobody is mentioned by
 /// what an endpoint is called.
 fn escaped(text: &str) -> String {
@@ -58,23 +76,43 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use keeptrusts_webhooks_domain::ids::EndpointId;
     use keeptrusts_webhooks_domain::notification::NotificationType;
 
     use super::*;
-    use crate::message::tests::{notification, with_telling};
+    use crate::message::tests::{NAME, notification, with_telling};
 
     fn parsed(body: &[u8]) -> Value {
         serde_json::from_slice(body).expect("JSON")
     }
 
+    /// Every text of a message, with the type of what it is in.
+    fn texts(value: &Value, found: &mut Vec<(String, String)>) {
+        if let (Some(kind), Some(text)) = (value["type"].as_str(), value["text"].as_str()) {
+            found.push((kind.to_owned(), text.to_owned()));
+        }
+        match value {
+            Value::Array(items) => items.iter().for_each(|item| texts(item, found)),
+            Value::Object(fields) => fields.values().for_each(|field| texts(field, found)),
+            _ => {}
+        }
+    }
+
     #[test]
-    fn nothing_in_a_name_means_anything_to_slack() {
+    fn what_is_in_a_name_is_shown_and_means_nothing() {
         for kind in NotificationType::ALL.iter().copied() {
             let message = parsed(&with_telling(kind, body));
-            let texts = message["blocks"].to_string() + message["text"].as_str().expect("text");
-            let mrkdwn = texts.replace(&message["blocks"][0].to_string(), "");
-            assert!(!mrkdwn.contains("<!channel>"), "{kind:?}: {mrkdwn}");
-            assert!(mrkdwn.contains("<https://webhooks.example/"), "{kind:?}: the one link");
+            let mut found = Vec::new();
+            texts(&message["blocks"], &mut found);
+            let kinds = ["plain_text", "text", "link"];
+            assert!(found.iter().all(|(kind, _)| kinds.contains(&kind.as_str())), "{found:?}");
+            let is_named = |(kind, text): &&(String, String)| kind != "link" && text.contains(NAME);
+            let names = found.iter().filter(is_named).count();
+            assert_eq!(names > 0, kind != NotificationType::Test, "as it is: {found:?}");
+            assert_eq!(message["mrkdwn"], false);
+            assert!(!message["text"].as_str().expect("text").contains('<'), "{kind:?}");
+            let links: Vec<_> = found.iter().filter(|(kind, _)| kind == "link").collect();
+            assert_eq!(links.len(), 1, "our own: {links:?}");
         }
     }
 
@@ -83,21 +121,21 @@ mod tests {
         let mut long = notification(NotificationType::DeliveryExhausted);
         long.new.reason = "&".repeat(20_000);
         let name = "<".repeat(100);
-        let names = std::collections::HashMap::from([(
-            keeptrusts_webhooks_domain::ids::EndpointId::MIN,
-            name,
-        )]);
+        let names = std::collections::HashMap::from([(EndpointId::MIN, name)]);
         let telling = Telling {
             notification: &long,
             channel_name: "",
             endpoint_names: &names,
+            endpoint_status: None,
             console_url: None,
         };
         let message = parsed(&body(&telling));
         let length = |value: &Value| value.as_str().expect("text").chars().count();
         assert!(length(&message["blocks"][0]["text"]["text"]) <= MAX_HEADER_CHARS);
-        for field in message["blocks"][1]["fields"].as_array().expect("fields") {
-            assert!(length(&field["text"]) <= MAX_FIELD_CHARS);
+        let mut found = Vec::new();
+        texts(&message["blocks"][1], &mut found);
+        for (_, text) in found {
+            assert!((1..=MAX_TEXT_ELEMENT_CHARS).contains(&text.chars().count()));
         }
         assert!(length(&message["text"]) <= MAX_TEXT_CHARS);
     }

@@ -1,6 +1,10 @@
 //! Microsoft Teams, through a workflow's webhook, as an Adaptive Card:
 //! <https://learn.microsoft.com/en-us/microsoftteams/platform/webhooks-and-connectors/how-to/add-incoming-webhook>
 //! and <https://adaptivecards.io/explorer/AdaptiveCard.html>.
+//!
+//! A TextBlock and a fact read Markdown, and a URL in them becomes a link. A TextRun does not
+//! (<https://adaptivecards.io/explorer/TextRun.html>), and says for itself what is bold: everything
+//! is written in these.
 
 use serde_json::{Value, json};
 
@@ -19,18 +23,16 @@ pub fn body(telling: &Telling<'_>) -> Vec<u8> {
         Severity::Critical | Severity::Error => "attention",
         Severity::Info => "default",
     };
-    let facts = message.facts.iter().map(
-        |(label, value)| json!({"title": label, "value": escaped(&cut(value, MAX_FACT_CHARS))}),
-    );
-    let mut elements = vec![
-        json!({
-            "type": "TextBlock", "text": escaped(&cut(&message.title, MAX_TITLE_CHARS)),
-            "size": "large", "weight": "bolder", "color": colour, "wrap": true,
-        }),
-        json!({"type": "FactSet", "facts": facts.collect::<Vec<_>>()}),
-    ];
-    elements.extend(message.lines.iter().map(|line| text(&cut(line, MAX_LINE_CHARS))));
-    elements.push(text(&message.advice));
+    let title = shown(&cut(&message.title, MAX_TITLE_CHARS));
+    let mut elements = vec![rich(vec![json!({
+        "type": "TextRun", "text": title, "size": "large", "weight": "bolder", "color": colour,
+    })])];
+    elements.extend(message.facts.iter().map(|(label, value)| {
+        let label = json!({"type": "TextRun", "text": format!("{label}: "), "weight": "bolder"});
+        rich(vec![label, run(&cut(value, MAX_FACT_CHARS))])
+    }));
+    elements.extend(message.lines.iter().map(|line| rich(vec![run(&cut(line, MAX_LINE_CHARS))])));
+    elements.push(rich(vec![run(&message.advice)]));
     let open = message
         .link
         .map(|link| json!({"type": "Action.OpenUrl", "title": "Open in the console", "url": link}));
@@ -49,24 +51,19 @@ pub fn body(telling: &Telling<'_>) -> Vec<u8> {
     json!({"type": "message", "attachments": [attachment]}).to_string().into_bytes()
 }
 
-fn text(text: &str) -> Value {
-    json!({"type": "TextBlock", "text": escaped(text), "wrap": true})
+fn rich(runs: Vec<Value>) -> Value {
+    json!({"type": "RichTextBlock", "inlines": runs})
 }
 
-/// What means something in the part of Markdown that cards know:
-/// <https://learn.microsoft.com/en-us/adaptive-cards/authoring-cards/text-features>. Dates and
-/// times in braces are the other thing that text can become.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\\' | '*' | '_' | '[' | ']' | '`' | '#' => escaped.extend(['\\', c]),
-            '{' => escaped.push('('),
-            '}' => escaped.push(')'),
-            c => escaped.push(c),
-        }
-    }
-    escaped
+fn run(text: &str) -> Value {
+    json!({"type": "TextRun", "text": shown(text)})
+}
+
+/// `{{DATE(…)}}` and `{{TIME(…)}}` become dates in every text of a card
+/// (<https://learn.microsoft.com/en-us/adaptive-cards/authoring-cards/text-features>), unless
+/// something stands between the braces: a space that has no width.
+fn shown(text: &str) -> String {
+    text.replace("{{", "{\u{200b}{")
 }
 
 #[cfg(test)]
@@ -74,17 +71,21 @@ mod tests {
     use keeptrusts_webhooks_domain::notification::NotificationType;
 
     use super::*;
-    use crate::message::tests::with_telling;
+    use crate::message::tests::{NAME, with_telling};
 
     #[test]
-    fn a_name_becomes_neither_a_link_nor_bold_nor_a_date() {
+    fn what_is_in_a_name_is_shown_and_means_nothing() {
         for kind in NotificationType::ALL.iter().copied() {
             let body = with_telling(kind, body);
             let message: Value = serde_json::from_slice(&body).expect("JSON");
+            let elements = message["attachments"][0]["content"]["body"].as_array().expect("body");
+            for element in elements {
+                assert_eq!(element["type"], "RichTextBlock", "the rest reads Markdown");
+            }
             let card = message["attachments"][0]["content"]["body"].to_string();
-            assert!(!card.contains(" [x](") && !card.contains(" *all*"), "{kind:?}: {card}");
+            assert_eq!(card.contains(NAME), kind != NotificationType::Test, "as it is: {card}");
             assert!(body.len() < 28 * 1024);
         }
-        assert_eq!(escaped("{{DATE(2017-02-14T06:00Z)}}"), "((DATE(2017-02-14T06:00Z)))");
+        assert_eq!(shown("{{DATE(2017-02-14T06:00Z)}}"), "{\u{200b}{DATE(2017-02-14T06:00Z)}}");
     }
 }

@@ -14,6 +14,7 @@ pub mod deadline;
 pub mod exit;
 pub mod flags;
 pub mod grpc_server;
+pub mod mail_limits;
 pub mod master_keys;
 pub mod monitoring;
 pub mod readiness;

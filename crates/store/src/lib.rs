@@ -37,7 +37,7 @@ pub use ids::{new_ulid, system_clock};
 pub use key_store::KeyStore;
 pub use log::{AppendError, Follower, Log};
 pub use memory::Clock;
-pub use notification_store::{NotificationStore, Told};
+pub use notification_store::{KnownIncident, NotificationStore, Told};
 pub use operation::{
     Advance, Appended, BodyId, Expected, NewBody, NewRecord, Operation, Record, Refusal,
 };

@@ -24,6 +24,7 @@ use keeptrusts_webhooks_domain::ids::{
     AttemptId, ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId, OperationId,
     OrganizationId, ReplayId,
 };
+use keeptrusts_webhooks_domain::incident::Incident;
 use keeptrusts_webhooks_domain::key::{Key, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard, Stream, Version};
 use keeptrusts_webhooks_domain::notification::Notification;
@@ -33,7 +34,9 @@ use tokio::sync::mpsc;
 use crate::key_store::{MasterKeyHistory, StoredDataKey};
 use crate::operation::{Appended, BodyId, NewBody, Operation, Record, newest_steady_time};
 use crate::plan::{Locked, Wanted, plan};
-use crate::projection::{Changes, CountKey, Fold, HealthChange, Loaded, Missed, Touched};
+use crate::projection::{
+    Changes, CountKey, Fold, HealthChange, IncidentKey, Loaded, Missed, Touched,
+};
 use crate::query::{
     AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
 };
@@ -87,6 +90,7 @@ struct Tables {
     replays: BTreeMap<ReplayId, Replay>,
     channels: BTreeMap<ChannelId, Channel>,
     notifications: BTreeMap<NotificationId, Notification>,
+    incidents: BTreeMap<IncidentKey, Incident>,
 }
 
 impl MemoryStore {
@@ -185,6 +189,9 @@ impl Tables {
         self.replays.extend(changes.replays);
         self.channels.extend(changes.channels);
         self.notifications.extend(changes.notifications);
+        for (key, incident) in changes.incidents {
+            self.incidents.entry(key).or_default().merge(incident);
+        }
     }
 }
 
@@ -823,6 +830,7 @@ impl Store for MemoryStore {
         compare("replays", &stored.replays, &rebuilt.replays, &mut differences);
         compare("channels", &stored.channels, &rebuilt.channels, &mut differences);
         compare("notifications", &stored.notifications, &rebuilt.notifications, &mut differences);
+        compare("incidents", &stored.incidents, &rebuilt.incidents, &mut differences);
         compare("attempts", &stored.attempts, &rebuilt.attempts, &mut differences);
         compare(
             "attempt_counts",

@@ -5,7 +5,9 @@ use keeptrusts_webhooks_contracts::log_codec;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::channel::{Channel, Destination, NewChannel};
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, NotificationId, OrganizationId};
+use keeptrusts_webhooks_domain::incident::Incident;
 use keeptrusts_webhooks_domain::log::{Position, Shard, Version};
+use keeptrusts_webhooks_domain::mail_limits::MailSent;
 use keeptrusts_webhooks_domain::notification::{
     NewNotification, Notification, NotificationAttempt, NotificationType,
 };
@@ -96,6 +98,77 @@ pub trait NotificationStore: Send + Sync + 'static {
         shard: Shard,
         after: Position,
     ) -> Result<Vec<(OrganizationId, Position)>, StoreError>;
+
+    /// The incidents that services may have open, in no order.
+    async fn open_incidents(&self, shard: Shard) -> Result<Vec<KnownIncident>, StoreError>;
+
+    /// The mails that were sent for an organization at `since` or later, whatever became of them, in
+    /// no order.
+    async fn mail_sent(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        since: Timestamp,
+    ) -> Result<Vec<MailSent>, StoreError>;
+}
+
+/// The incident of an endpoint at a channel's service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownIncident {
+    /// Whose it is.
+    pub organization_id: OrganizationId,
+    /// Whose service keeps it.
+    pub channel_id: ChannelId,
+    /// Of which endpoint.
+    pub endpoint_id: EndpointId,
+    /// How far it has come.
+    pub incident: Incident,
+}
+
+#[derive(FromRow)]
+pub(crate) struct IncidentRow {
+    organization_id: String,
+    channel_id: String,
+    endpoint_id: String,
+    opened: i64,
+    closing: i64,
+    closed: i64,
+}
+
+impl TryFrom<IncidentRow> for KnownIncident {
+    type Error = StoreError;
+
+    fn try_from(row: IncidentRow) -> Result<KnownIncident, StoreError> {
+        Ok(KnownIncident {
+            organization_id: parse("organization", &row.organization_id)?,
+            channel_id: parse("channel", &row.channel_id)?,
+            endpoint_id: parse("endpoint", &row.endpoint_id)?,
+            incident: Incident {
+                opened: Position(row.opened),
+                closing: Position(row.closing),
+                closed: Position(row.closed),
+            },
+        })
+    }
+}
+
+#[derive(FromRow)]
+pub(crate) struct MailRow {
+    attempt_start_time: i64,
+    attempt_count: i32,
+    attempt_recipients: i32,
+}
+
+impl TryFrom<MailRow> for MailSent {
+    type Error = StoreError;
+
+    fn try_from(row: MailRow) -> Result<MailSent, StoreError> {
+        Ok(MailSent {
+            time: time(row.attempt_start_time)?,
+            messages: number("attempt count", row.attempt_count)?,
+            recipients: number("recipients", row.attempt_recipients)?,
+        })
+    }
 }
 
 /// What a channel was told, or is to be told, of exhausted deliveries of an endpoint.
@@ -113,6 +186,10 @@ pub struct Told {
     pub is_waiting: bool,
     /// How many deliveries it tells of.
     pub count: u32,
+    /// The last record that it tells of.
+    pub cause: Position,
+    /// Whether it opens an incident.
+    pub opens_incident: bool,
 }
 
 #[derive(FromRow)]
@@ -123,6 +200,8 @@ pub(crate) struct ToldRow {
     pub(crate) state: String,
     pub(crate) end_time: Option<i64>,
     pub(crate) count: i64,
+    pub(crate) cause: i64,
+    pub(crate) opens_incident: bool,
 }
 
 impl TryFrom<ToldRow> for Told {
@@ -139,6 +218,8 @@ impl TryFrom<ToldRow> for Told {
             sent_time: end_time.filter(|_| state == NotificationState::Sent),
             is_waiting: state == NotificationState::Waiting,
             count: number("count", row.count)?,
+            cause: Position(row.cause),
+            opens_incident: row.opens_incident,
         })
     }
 }
@@ -240,6 +321,8 @@ pub(crate) struct NotificationRow {
     pub(crate) create_time: i64,
     pub(crate) end_time: Option<i64>,
     pub(crate) version: i64,
+    pub(crate) incident: Option<Vec<u8>>,
+    pub(crate) attempt_recipients: i32,
 }
 
 impl TryFrom<NotificationRow> for Notification {
@@ -252,12 +335,17 @@ impl TryFrom<NotificationRow> for Notification {
                 start_time: time(start_time)?,
                 duration: std::time::Duration::from_micros(number("duration", duration)?),
                 status_code: row.status_code.map(|code| number("status code", code)).transpose()?,
+                recipients: number("recipients", row.attempt_recipients)?,
             }),
             _ => None,
         };
         let summary = row.summary.map(|bytes| {
             let decoded = log_codec::decode_summary(&bytes);
             decoded.map_err(|error| unreadable("summary", error))
+        });
+        let incident = row.incident.map(|bytes| {
+            let decoded = log_codec::decode_incident_action(&bytes);
+            decoded.map_err(|error| unreadable("incident", error))
         });
         Ok(Notification {
             id: parse("notification", &row.notification_id)?,
@@ -272,6 +360,7 @@ impl TryFrom<NotificationRow> for Notification {
                 reason: row.reason,
                 due_time: time(row.first_due_time)?,
                 summary: summary.transpose()?,
+                incident: incident.transpose()?,
             },
             state: Word::from_word(&row.state)?,
             due_time: optional_time(row.due_time)?,
@@ -288,6 +377,16 @@ impl TryFrom<NotificationRow> for Notification {
 /// The figures of a summary as a column holds them.
 pub(crate) fn summary_bytes(notification: &Notification) -> Option<Vec<u8>> {
     notification.new.summary.as_ref().map(log_codec::encode_summary)
+}
+
+/// What is done to an incident as a column holds it.
+pub(crate) fn incident_bytes(notification: &Notification) -> Option<Vec<u8>> {
+    notification.new.incident.as_ref().map(log_codec::encode_incident_action)
+}
+
+/// How many recipients the last attempt had.
+pub(crate) fn recipients(notification: &Notification) -> u32 {
+    notification.last_attempt.as_ref().map_or(0, |attempt| attempt.recipients)
 }
 
 /// A channel and a time from their columns.

@@ -15,6 +15,7 @@ use keeptrusts_webhooks_domain::health::Failing;
 use keeptrusts_webhooks_domain::ids::{
     ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId, OrganizationId, ReplayId,
 };
+use keeptrusts_webhooks_domain::incident::Incident;
 use keeptrusts_webhooks_domain::key::{Key, KeyFact};
 use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
 use keeptrusts_webhooks_domain::notification::{Notification, NotificationFact};
@@ -161,7 +162,12 @@ pub struct Changes {
     pub channels: BTreeMap<ChannelId, Channel>,
     /// Rows to insert or replace.
     pub notifications: BTreeMap<NotificationId, Notification>,
+    /// To merge with the rows that stand, which need not be read: an incident is a maximum.
+    pub incidents: BTreeMap<IncidentKey, Incident>,
 }
+
+/// The incident of an endpoint at a channel's service.
+pub type IncidentKey = (OrganizationId, ChannelId, EndpointId);
 
 /// Folds records, one after the other.
 #[derive(Debug, Default)]
@@ -394,6 +400,11 @@ impl Fold {
             notification.apply(fact, cause, record.recorded_at);
             notification
         };
+        let incident = notification.incident_after(fact, cause);
+        if let (Some(incident), Some(endpoint)) = (incident, notification.new.endpoint_id) {
+            let key = (record.organization_id.clone(), notification.new.channel_id, endpoint);
+            self.changes.incidents.entry(key).or_default().merge(incident);
+        }
         self.changes.notifications.insert(id, notification);
         Ok(())
     }

@@ -126,11 +126,13 @@ words!(NotificationType {
     NotificationType::EndpointDisabled => "endpoint_disabled",
     NotificationType::WeeklySummary => "weekly_summary",
     NotificationType::Test => "test",
+    NotificationType::IncidentResolved => "incident_resolved",
 });
 words!(NotificationState {
     NotificationState::Waiting => "waiting",
     NotificationState::Sent => "sent",
     NotificationState::Failed => "failed",
+    NotificationState::Withdrawn => "withdrawn",
 });
 
 /// A time as a column holds it: microseconds since 1970-01-01 UTC.
@@ -768,7 +770,7 @@ mod tests {
         read_back::<ReplayState>(3);
         read_back::<ChannelKind>(5);
         read_back::<ChannelStatus>(2);
-        read_back::<NotificationType>(6);
-        read_back::<NotificationState>(3);
+        read_back::<NotificationType>(7);
+        read_back::<NotificationState>(4);
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use ipnet::IpNet;
+use keeptrusts_webhooks_domain::mail_limits::MailLimits;
 use keeptrusts_webhooks_domain::retry::RetrySchedule;
 use keeptrusts_webhooks_outbound::{
     InvalidProxy, NameServer, OutboundConfig, PortRange, Sender, SetupError,
@@ -217,6 +218,7 @@ impl DispatchFlags {
             retry_schedule: self.retry_schedule.clone(),
             disable_failing_after: self.disable_failing_after.0,
             console_url: None,
+            mail_limits: MailLimits::default(),
             body_retention,
             lease_time_to_live: self.lease_ttl,
             scheduler: SchedulerLimits {

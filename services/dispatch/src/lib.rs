@@ -18,6 +18,7 @@ mod transport;
 use std::sync::Arc;
 
 use keeptrusts_webhooks_contracts::v1::dispatch_service_server::DispatchServiceServer;
+use keeptrusts_webhooks_domain::mail_limits::MailLimits;
 use keeptrusts_webhooks_process::readiness::Readiness;
 use keeptrusts_webhooks_store::keyring::Keyring;
 use keeptrusts_webhooks_store::{Clock, Log};
@@ -56,11 +57,17 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// The same, with what notifications take: a way for mail, and where the console is
-    /// (`https://host`, with or without a slash at its end).
-    pub fn telling(self, mailer: Option<SmtpMailer>, console_url: Option<&str>) -> Parts {
+    /// The same, with what notifications take: a way for mail and how much of it there may be, and
+    /// where the console is (`https://host`, with or without a slash at its end).
+    pub fn telling(
+        self,
+        mailer: Option<SmtpMailer>,
+        mail_limits: MailLimits,
+        console_url: Option<&str>,
+    ) -> Parts {
         let console_url = console_url.map(|url| url.trim_end_matches('/').to_owned());
-        let settings = Arc::new(Settings { console_url, ..(*self.settings).clone() });
+        let settings = Settings { console_url, mail_limits, ..(*self.settings).clone() };
+        let settings = Arc::new(settings);
         let mailer = mailer.map(|mailer| Arc::new(mailer) as Arc<dyn Mailer>);
         Parts { mailer, settings, ..self }
     }

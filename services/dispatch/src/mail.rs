@@ -1,8 +1,8 @@
 //! How mail leaves the process: through the operator's SMTP server, or a simulated one.
 
+mod refusal;
 mod transport;
 
-use std::error::Error;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -37,8 +37,10 @@ pub trait Mailer: Send + Sync + 'static {
 pub struct MailFailure {
     /// What the server answered (RFC 5321 section 4.2). None: nothing.
     pub status_code: Option<u16>,
-    /// For people to read. Shows no password.
+    /// For whoever made the channel to read: ours, never what the server said.
     pub problem: String,
+    /// What the operators of this process are told, with what the server said. Shows no password.
+    pub cause: String,
 }
 
 /// How connections to the SMTP server are encrypted.
@@ -257,27 +259,14 @@ pub struct SmtpMailer {
 impl Mailer for SmtpMailer {
     async fn send(&self, mail: &Mail) -> Result<u16, MailFailure> {
         let message = message(mail, &self.from)
-            .map_err(|problem| MailFailure { status_code: None, problem })?;
-        self.transport
-            .send(&message)
-            .await
-            .map_err(|error| MailFailure { status_code: error.status(), problem: told(&error) })
+            .map_err(|problem| MailFailure { status_code: None, cause: problem.clone(), problem })?;
+        self.transport.send(&message).await.map_err(|error| {
+            let (message_id, cause) = (&mail.message_id, refusal::for_the_log(&error));
+            tracing::warn!(%message_id, error = cause, "the mail server did not take a mail");
+            let problem = refusal::words(&error).to_owned();
+            MailFailure { status_code: error.status(), problem, cause }
+        })
     }
-}
-
-/// What went wrong, with its causes: what the server said is one of them.
-fn told(error: &dyn Error) -> String {
-    let mut text = format!("the mail server did not take it: {error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let part = error.to_string();
-        if !text.contains(&part) {
-            text.push_str(&format!(": {part}"));
-        }
-        cause = error.source();
-    }
-    let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    plain.take(500).collect()
 }
 
 /// The mail as it goes over the wire. lettre encodes what is not ASCII and what is too long; the

@@ -12,6 +12,7 @@ use keeptrusts_webhooks_dispatch_service::mail::SmtpFlags;
 use keeptrusts_webhooks_dispatch_service::{Dispatch, member_name};
 use keeptrusts_webhooks_process::database::RetentionFlags;
 use keeptrusts_webhooks_process::exit;
+use keeptrusts_webhooks_process::mail_limits::MailLimitFlags;
 use keeptrusts_webhooks_store::system_clock;
 
 /// Delivers events and answers questions about deliveries: the dispatch service, on a Postgres
@@ -37,6 +38,9 @@ struct Flags {
     #[command(flatten)]
     smtp: SmtpFlags,
 
+    #[command(flatten)]
+    mail_limits: MailLimitFlags,
+
     /// Where people reach the console, for links in notifications: https://webhooks.example.com.
     #[arg(long, value_name = "URL", env = "KEEPTRUSTS_WEBHOOKS_CONSOLE_PUBLIC_URL")]
     console_public_url: Option<String>,
@@ -57,7 +61,8 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync
     let process = ServiceProcess::open("dispatch-service", flags.listen, flags.process).await?;
     let retention = flags.retention.body_retention;
     let parts = flags.dispatch.parts(&process.database, system_clock(), retention)?;
-    let parts = parts.telling(flags.smtp.mailer()?, flags.console_public_url.as_deref());
+    let (mailer, mail_limits) = (flags.smtp.mailer()?, flags.mail_limits.limits());
+    let parts = parts.telling(mailer, mail_limits, flags.console_public_url.as_deref());
     let dispatch = Dispatch::start(member_name(), parts);
     dispatch.needed_by(&process.readiness);
     let (log, shutdown) = (Arc::clone(&process.database.log), process.shutdown.clone());

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use keeptrusts_webhooks_domain::mail_limits::MailLimits;
 use keeptrusts_webhooks_domain::retry::RetrySchedule;
 
 use crate::pipeline::scheduler::SchedulerLimits;
@@ -16,6 +17,8 @@ pub struct Settings {
     /// Where the console is, for links in notifications: without a slash at its end. None: nobody
     /// has said.
     pub console_url: Option<String>,
+    /// How much mail may go out for an organization.
+    pub mail_limits: MailLimits,
     /// How long exchanges (headers and bodies of attempts) are kept.
     pub body_retention: Duration,
     /// How long a shard's lease lasts without renewal, and so how long a dead process's shards
@@ -32,6 +35,7 @@ impl Default for Settings {
             retry_schedule: RetrySchedule::default(),
             disable_failing_after: Some(Duration::from_secs(5 * DAY)),
             console_url: None,
+            mail_limits: MailLimits::default(),
             body_retention: Duration::from_secs(30 * DAY),
             lease_time_to_live: Duration::from_secs(10),
             scheduler: SchedulerLimits::default(),

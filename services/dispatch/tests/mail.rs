@@ -90,8 +90,8 @@ async fn a_server_that_cannot_be_trusted_gets_no_mail_and_it_is_said_why() {
             let server = MailServer::showing(certificate, &server, behaviour(tls)).await;
             let failure = send(&server, tls, &named).await.expect_err("it is not trusted");
             assert_eq!(failure.status_code, None);
-            let problem = failure.problem;
-            assert!(problem.contains(reason), "{problem}");
+            let cause = failure.cause;
+            assert!(cause.contains(reason), "{cause}");
             assert!(server.mails().is_empty());
         }
     }
@@ -103,7 +103,7 @@ async fn a_server_without_starttls_gets_no_mail() {
     let behaviour = Behaviour { without_starttls: true, ..Behaviour::default() };
     let server = MailServer::start(&authority, behaviour).await;
     let failure = send(&server, SmtpTls::Starttls, authority.pem()).await.expect_err("not sent");
-    assert!(failure.problem.contains("does not offer STARTTLS"), "{}", failure.problem);
+    assert!(failure.cause.contains("does not offer STARTTLS"), "{}", failure.cause);
     assert!(server.mails().is_empty());
 }
 

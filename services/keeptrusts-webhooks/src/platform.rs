@@ -10,6 +10,7 @@ use keeptrusts_webhooks_dispatch_service::api::DispatchApi;
 use keeptrusts_webhooks_dispatch_service::flags::{DispatchFlags, DispatchSetupError};
 use keeptrusts_webhooks_dispatch_service::mail::{MailSetupError, SmtpFlags};
 use keeptrusts_webhooks_dispatch_service::{Dispatch, member_name};
+use keeptrusts_webhooks_domain::mail_limits::MailLimits;
 use keeptrusts_webhooks_endpoint_service::EndpointApi;
 use keeptrusts_webhooks_endpoint_service::flags::EndpointFlags;
 use keeptrusts_webhooks_ingest_service::IngestApi;
@@ -32,6 +33,7 @@ pub(crate) struct PlatformFlags {
     pub(crate) database: DatabaseFlags,
     pub(crate) dispatch: DispatchFlags,
     pub(crate) smtp: SmtpFlags,
+    pub(crate) mail_limits: MailLimits,
     /// Where the console is, for links in notifications.
     pub(crate) console_url: Option<String>,
     pub(crate) body_retention: Duration,
@@ -78,7 +80,8 @@ impl Platform {
         let retention = flags.body_retention;
         let access = flags.access.start(&database, Arc::clone(&clock)).await?;
         let parts = flags.dispatch.parts(&database, Arc::clone(&clock), retention)?;
-        let parts = parts.telling(flags.smtp.mailer()?, flags.console_url.as_deref());
+        let mailer = flags.smtp.mailer()?;
+        let parts = parts.telling(mailer, flags.mail_limits, flags.console_url.as_deref());
         let (log, keyring) = (database.log, database.keyring);
         let dispatch = Dispatch::start(member_name(), parts);
 
@@ -93,7 +96,7 @@ impl Platform {
             Arc::clone(&log),
             Arc::clone(&keyring),
             time(),
-            flags.smtp.sends_mail(),
+            flags.smtp.sends_mail().then_some(flags.mail_limits),
             shutdown.clone(),
         );
         let deliveries = DispatchApi::server(Arc::clone(&log), time(), retention, shutdown.clone());

@@ -13,6 +13,7 @@ use keeptrusts_webhooks_endpoint_service::flags::EndpointFlags;
 use keeptrusts_webhooks_ingest_service::flags::IngestFlags;
 use keeptrusts_webhooks_process::database::{DatabaseFlags, RetentionFlags};
 use keeptrusts_webhooks_process::grpc_server::{GrpcFlags, Listener};
+use keeptrusts_webhooks_process::mail_limits::MailLimitFlags;
 use keeptrusts_webhooks_process::monitoring::{Monitoring, MonitoringFlags};
 use keeptrusts_webhooks_process::readiness::Readiness;
 use keeptrusts_webhooks_process::{master_keys, reload, shutdown, tls};
@@ -58,6 +59,9 @@ pub(crate) struct ServeCommand {
     smtp: SmtpFlags,
 
     #[command(flatten)]
+    mail_limits: MailLimitFlags,
+
+    #[command(flatten)]
     access: AccessFlags,
 
     #[command(flatten)]
@@ -79,7 +83,7 @@ pub(crate) async fn run(
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let ServeCommand { listen, grpc, console, no_console, database, dispatch, .. } = command;
     let ServeCommand { retention, access, endpoints, ingest, telemetry, monitoring, .. } = command;
-    let smtp = command.smtp;
+    let (smtp, mail_limits) = (command.smtp, command.mail_limits.limits());
     let console_url = console.console_public_url.as_ref().map(ToString::to_string);
     let telemetry = telemetry.start("keeptrusts-webhooks")?;
     let stop = shutdown::on_signals()?;
@@ -102,6 +106,7 @@ pub(crate) async fn run(
         database,
         dispatch,
         smtp,
+        mail_limits,
         console_url,
         body_retention,
         access,

@@ -16,6 +16,7 @@ use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 use keeptrusts_webhooks_testkit::mail::{Behaviour, MailServer, ReceivedMail};
 use keeptrusts_webhooks_testkit::receiver::{Authority, ReceivedRequest, Receiver, Reply, Script};
 use keeptrusts_webhooks_testkit::{vendors, verify};
+use tokio::task::JoinSet;
 use tonic::Code;
 use tonic_types::StatusExt;
 
@@ -27,6 +28,7 @@ use crate::platform::{
 on_both_backends! {
     every_kind_of_channel_is_told_of_everything_in_its_own_format,
     a_failing_channel_is_shown_as_failing_until_a_notification_gets_through,
+    mail_goes_out_within_limits_whichever_process_is_asked_and_after_a_restart,
 }
 
 const ROUTING_KEY: &str = "abcdef0123456789abcdef0123456789";
@@ -43,7 +45,7 @@ struct Stage {
     /// Endpoints and channels, told apart by their paths.
     receiver: Receiver,
     mail: MailServer,
-    _database: Database,
+    database: Database,
     server: Server,
     client: Client,
     channels: NotificationServiceClient<AuthorizedChannel>,
@@ -81,7 +83,7 @@ impl Stage {
         let bearer = Bearer::new(FIRST_KEY).expect("a token");
         let channels = NotificationServiceClient::new(bearer.on(channel(server.address())));
         let client = server.client("acme");
-        Stage { receiver, mail, _database: database, server, client, channels }
+        Stage { receiver, mail, database, server, client, channels }
     }
 
     async fn create(&self, name: &str, destination: Destination) -> v1::Channel {
@@ -108,12 +110,30 @@ impl Stage {
     }
 
     async fn test(&self, id: &str) -> v1::Notification {
+        self.try_test(&self.channels, id).await.expect("it has an outcome")
+    }
+
+    /// The same, asked of another process or another time.
+    async fn try_test(
+        &self,
+        channels: &NotificationServiceClient<AuthorizedChannel>,
+        id: &str,
+    ) -> Result<v1::Notification, tonic::Status> {
         let request = v1::TestChannelRequest {
             organization_id: self.client.organization(),
             channel_id: id.to_owned(),
         };
-        let answer = self.channels.clone().test_channel(request).await.expect("it has an outcome");
-        answer.into_inner().notification.expect("a notification")
+        let answer = channels.clone().test_channel(request).await?;
+        Ok(answer.into_inner().notification.expect("a notification"))
+    }
+
+    /// Waits until so many requests have come to a path, and no more.
+    async fn wait_for_told(&self, path: &str, count: usize) {
+        let arrived = |requests: &[Arc<ReceivedRequest>]| {
+            requests.iter().filter(|request| request.path == path).count() >= count
+        };
+        self.receiver.wait_until(arrived, PATIENCE).await;
+        assert_eq!(self.came_to(path).len(), count, "{path}");
     }
 
     async fn look(&self, id: &str) -> v1::Channel {
@@ -203,22 +223,34 @@ async fn every_kind_of_channel_is_told_of_everything_in_its_own_format(backend: 
     }
 
     let endpoint = stage.receiver.url("/endpoint");
-    stage.client.create_endpoint(&endpoint, &["policy.block"]).await;
-    for state in [DeliveryState::Failed, DeliveryState::Delivered, DeliveryState::Failed] {
+    let endpoint = stage.client.create_endpoint(&endpoint, &["policy.block"]).await;
+    // A test; exhausted and degraded; recovered; disabled. The second exhausted one waits its hour,
+    // but opens an incident at once, because the first one is over. A test is over at once.
+    let steps = [
+        (DeliveryState::Failed, 3, 4),
+        (DeliveryState::Delivered, 4, 5),
+        (DeliveryState::Failed, 5, 7),
+    ];
+    for (state, told, incidents) in steps {
         let event = stage.client.publish("policy.block", "{}").await;
         stage.client.wait_for_state(&event, state).await;
+        for path in [SLACK, TEAMS, "/hook"] {
+            stage.wait_for_told(path, told).await;
+        }
+        stage.wait_for_told("/v2/enqueue", incidents).await;
+        stage.mail.wait_for(told, PATIENCE).await;
     }
-    // A test, exhausted, degraded, recovered, disabled; the second exhausted one waits its hour.
-    let told = 5;
-    for path in [SLACK, TEAMS, "/v2/enqueue", "/hook"] {
-        let arrived = |requests: &[Arc<ReceivedRequest>]| {
-            requests.iter().filter(|request| request.path == path).count() >= told
-        };
-        stage.receiver.wait_until(arrived, PATIENCE).await;
-        assert_eq!(stage.came_to(path).len(), told, "{path}");
+    // Whoever enables it need not be told; a service with an incident of it must be.
+    let request = v1::EnableEndpointRequest {
+        organization_id: stage.client.organization(),
+        endpoint_id: endpoint.id,
+    };
+    stage.client.endpoints().enable_endpoint(request).await.expect("it is there");
+    stage.wait_for_told("/v2/enqueue", 8).await;
+    for path in [SLACK, TEAMS, "/hook"] {
+        stage.wait_for_told(path, 5).await;
     }
-    let mails = stage.mail.wait_for(told, PATIENCE).await;
-    check_each_format(&stage, &mails);
+    check_each_format(&stage, &stage.mail.mails());
 }
 
 fn check_each_format(stage: &Stage, mails: &[ReceivedMail]) {
@@ -239,9 +271,12 @@ fn check_each_format(stage: &Stage, mails: &[ReceivedMail]) {
     actions.sort();
     let expected = [
         ("delivery_exhausted", "trigger"),
+        ("delivery_exhausted", "trigger"),
         ("endpoint_degraded", "trigger"),
         ("endpoint_disabled", "trigger"),
         ("endpoint_recovered", "resolve"),
+        ("incident_resolved", "resolve"),
+        ("test", "resolve"),
         ("test", "trigger"),
     ];
     let actions: Vec<_> =
@@ -309,7 +344,12 @@ async fn a_mail_server_is_asked_for_encryption_and_told_who_we_are() {
     let refused = stage.create("nobody", email(&["refused@example.com"])).await;
     let test = stage.test(&refused.id).await;
     assert_eq!((test.state(), test.status_code), (NotificationState::Failed, 550));
-    assert!(test.error.contains("no such mailbox"), "{}", test.error);
+    // What the operator's server says is for the operator.
+    assert!(test.error.starts_with("the mail server refuses a recipient"), "{}", test.error);
+    let shown = format!("{test:?} {:?}", stage.look(&refused.id).await);
+    assert!(!shown.contains("no such mailbox"), "{shown}");
+    let log = stage.server.process().output();
+    assert!(log.contains("no such mailbox"), "{log}");
 
     // A server that does not offer STARTTLS is sent neither the password nor a mail.
     let behaviour = Behaviour { without_starttls: true, ..Behaviour::default() };
@@ -317,6 +357,60 @@ async fn a_mail_server_is_asked_for_encryption_and_told_who_we_are() {
     let id = stage.create("ops", email(&["ops@example.com"])).await.id;
     assert_eq!(stage.test(&id).await.state(), NotificationState::Failed);
     assert!(stage.mail.mails().is_empty());
+}
+
+async fn mail_goes_out_within_limits_whichever_process_is_asked_and_after_a_restart(
+    backend: Backend,
+) {
+    const STRANGERS: usize = 20;
+    let ok = Script::always(Reply::ok());
+    let mut stage = Stage::with(backend, ok, Behaviour::default(), |builder| builder).await;
+    let strangers: Vec<_> =
+        (0..STRANGERS).map(|number| format!("stranger-{number}@example.com")).collect();
+    let strangers: Vec<_> = strangers.iter().map(String::as_str).collect();
+    let id = stage.create("spam", email(&strangers)).await.id;
+    // On Postgres there may be another process that is asked as well.
+    let other = match backend {
+        Backend::Sqlite => None,
+        Backend::Postgres => {
+            let builder = Server::all_in_one(&stage.database)
+                .delivering_to(&stage.receiver)
+                .flag("--smtp-server", &stage.mail.address().to_string())
+                .flag("--smtp-from", "webhooks@example.com")
+                .flag("--smtp-ca", stage.receiver.ca_file().to_str().expect("UTF-8"));
+            Some(builder.start().await)
+        }
+    };
+    let client = |server: &Server| {
+        let bearer = Bearer::new(FIRST_KEY).expect("a token");
+        NotificationServiceClient::new(bearer.on(channel(server.address())))
+    };
+    let clients: Vec<_> =
+        [Some(&stage.server), other.as_ref()].into_iter().flatten().map(client).collect();
+    let mut asked = JoinSet::new();
+    for number in 0..75 {
+        let mut client = clients[number % clients.len()].clone();
+        let request = v1::TestChannelRequest {
+            organization_id: stage.client.organization(),
+            channel_id: id.clone(),
+        };
+        asked.spawn(async move { client.test_channel(request).await });
+    }
+    let answers = asked.join_all().await;
+    // 100 recipients in a minute.
+    assert_eq!(stage.mail.mails().len(), 5);
+    let refused: Vec<_> = answers.into_iter().filter_map(Result::err).collect();
+    assert_eq!(refused.len(), 70);
+    for status in &refused {
+        assert_refused(status, Code::ResourceExhausted, "MAIL_LIMIT_EXCEEDED");
+        let retry = status.get_details_retry_info().and_then(|info| info.retry_delay);
+        assert!(retry.is_some_and(|delay| !delay.is_zero() && delay.as_secs() <= 60), "{retry:?}");
+    }
+    stage.server.kill().await;
+    stage.server.start_again().await;
+    let refused = stage.try_test(&client(&stage.server), &id).await.expect_err("not yet");
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert_eq!(stage.mail.mails().len(), 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -379,7 +473,7 @@ async fn secrets_of_channels_are_seen_by_nobody_again() {
     for secret in ["slacksecret", SIGNING_KEY, ROUTING_KEY] {
         assert!(!answers.contains(secret), "{secret} is answered");
         assert!(!logs.contains(secret), "{secret} is logged");
-        for entry in std::fs::read_dir(stage._database.folder()).expect("the folder") {
+        for entry in std::fs::read_dir(stage.database.folder()).expect("the folder") {
             let bytes = std::fs::read(entry.expect("an entry").path()).unwrap_or_default();
             let found = bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
             assert!(!found, "{secret} is in the database");

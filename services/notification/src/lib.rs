@@ -23,6 +23,7 @@ use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{ChannelId, OrganizationId};
 use keeptrusts_webhooks_domain::limits::MAX_CHANNELS;
 use keeptrusts_webhooks_domain::log::Stream;
+use keeptrusts_webhooks_domain::mail_limits::MailLimits;
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
 use keeptrusts_webhooks_store::keyring::Keyring;
@@ -35,22 +36,23 @@ pub struct NotificationApi {
     log: Arc<Log>,
     keyring: Arc<Keyring>,
     clock: Clock,
-    sends_mail: bool,
+    /// How much mail dispatch sends for an organization. None: it sends none.
+    mail_limits: Option<MailLimits>,
     /// Ends the waiting for a test's outcome, which would otherwise hold up a shutdown.
     shutdown: CancellationToken,
 }
 
 impl NotificationApi {
-    /// The service on a log; `keyring` seals the channels' secrets, `sends_mail` is whether
-    /// dispatch has a server for mail, and `shutdown` ends the waiting for a test's outcome.
+    /// The service on a log; `keyring` seals the channels' secrets, `mail_limits` are dispatch's (none:
+    /// it has no server for mail), and `shutdown` ends the waiting for a test's outcome.
     pub fn server(
         log: Arc<Log>,
         keyring: Arc<Keyring>,
         clock: Clock,
-        sends_mail: bool,
+        mail_limits: Option<MailLimits>,
         shutdown: CancellationToken,
     ) -> NotificationServiceServer<Self> {
-        let api = NotificationApi { log, keyring, clock, sends_mail, shutdown };
+        let api = NotificationApi { log, keyring, clock, mail_limits, shutdown };
         NotificationServiceServer::new(api).max_decoding_message_size(UNLIMITED_HERE)
     }
 
@@ -69,7 +71,7 @@ impl NotificationApi {
     }
 
     fn refuse_without_mail(&self, kind: ChannelKind) -> Result<(), Status> {
-        if kind != ChannelKind::Email || self.sends_mail {
+        if kind != ChannelKind::Email || self.mail_limits.is_some() {
             return Ok(());
         }
         let message = "this server sends no mail, because its operators have given no --smtp-server: choose another kind of channel, or ask them for one";

@@ -9,6 +9,7 @@ use keeptrusts_webhooks_access::{ServiceProcess, ServiceProcessFlags};
 use keeptrusts_webhooks_notification_service::NotificationApi;
 use keeptrusts_webhooks_process::database::Database;
 use keeptrusts_webhooks_process::exit;
+use keeptrusts_webhooks_process::mail_limits::MailLimitFlags;
 use keeptrusts_webhooks_store::system_clock;
 
 /// Manages notification channels: the notification service, on a Postgres database that it shares
@@ -33,6 +34,9 @@ struct Flags {
     smtp_server: Option<String>,
 
     #[command(flatten)]
+    mail_limits: MailLimitFlags,
+
+    #[command(flatten)]
     process: ServiceProcessFlags,
 }
 
@@ -45,7 +49,8 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync
     let process = ServiceProcess::open("notification-service", flags.listen, flags.process).await?;
     let Database { log, keyring, .. } = &process.database;
     let (log, keyring) = (Arc::clone(log), Arc::clone(keyring));
-    let (sends_mail, shutdown) = (flags.smtp_server.is_some(), process.shutdown.clone());
-    let api = NotificationApi::server(log, keyring, system_clock(), sends_mail, shutdown);
+    let shutdown = process.shutdown.clone();
+    let mail_limits = flags.smtp_server.map(|_| flags.mail_limits.limits());
+    let api = NotificationApi::server(log, keyring, system_clock(), mail_limits, shutdown);
     process.serve(|server| server.service(api), async || ()).await
 }

@@ -1,12 +1,16 @@
 //! Send a test and wait for its outcome.
 
+use std::time::Duration;
+
 use keeptrusts_webhooks_contracts::api::{Asked, ChannelRef};
-use keeptrusts_webhooks_contracts::status::{self, Resource};
+use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
+use keeptrusts_webhooks_domain::channel::{ChannelKind, Destination};
 use keeptrusts_webhooks_domain::fact::Fact;
-use keeptrusts_webhooks_domain::ids::NotificationId;
+use keeptrusts_webhooks_domain::ids::{NotificationId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream};
+use keeptrusts_webhooks_domain::mail_limits::MailUsage;
 use keeptrusts_webhooks_domain::notification::{
-    NewNotification, Notification, NotificationFact, NotificationType,
+    NewNotification, Notification, NotificationFact, NotificationState, NotificationType,
 };
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_store::{AppendError, Expected, NewRecord, new_ulid};
@@ -15,12 +19,23 @@ use tonic::Status;
 use crate::NotificationApi;
 
 const RECORDS_PER_READ: usize = 500;
+/// When to try again, if what was sent is not recorded yet.
+const UNTIL_COUNTED: Duration = Duration::from_secs(60);
+
+fn too_much_mail(wait: Duration) -> Status {
+    let message = format!(
+        "the organization has had as many messages or recipients of mail as it may have in a minute or in 24 hours: the next may be sent in {} s",
+        wait.as_secs() + 1
+    );
+    status::resource_exhausted_for(wait, Reason::MailLimitExceeded, message)
+}
 
 impl NotificationApi {
     pub(crate) async fn test(&self, asked: Asked<ChannelRef>) -> Result<Notification, Status> {
         let metadata = asked.metadata(asked.request.channel_id);
         let ChannelRef { organization_id: organization, channel_id } = asked.request;
-        self.read(&organization, channel_id).await?;
+        let destination = self.read(&organization, channel_id).await?.config.destination;
+        self.refuse_if_too_much_mail(&organization, &destination).await?;
         let now = (self.clock)();
         let id = NotificationId::new(new_ulid(now));
         let new = NewNotification {
@@ -33,6 +48,7 @@ impl NotificationApi {
             reason: String::new(),
             due_time: now,
             summary: None,
+            incident: None,
         };
         let record = NewRecord {
             stream: Stream::Notification(id),
@@ -47,7 +63,35 @@ impl NotificationApi {
         self.wait_for_outcome(shard, before, id).await?;
         let found = self.log.store().notification(shard, &organization, id).await;
         let found = found.map_err(answer::query_failed)?;
-        found.ok_or_else(|| status::not_found(Resource::Channel, channel_id))
+        let found = found.ok_or_else(|| status::not_found(Resource::Channel, channel_id))?;
+        if found.state == NotificationState::Withdrawn {
+            // Others were sent meanwhile, which whoever sends has counted before we could.
+            self.refuse_if_too_much_mail(&organization, &destination).await?;
+            return Err(too_much_mail(UNTIL_COUNTED));
+        }
+        Ok(found)
+    }
+
+    /// Refuses what would not be sent. What counts is what whoever sends has recorded, in whatever
+    /// process that is.
+    async fn refuse_if_too_much_mail(
+        &self,
+        organization: &OrganizationId,
+        destination: &Destination,
+    ) -> Result<(), Status> {
+        let Some(limits) = self.mail_limits.filter(|_| destination.kind == ChannelKind::Email)
+        else {
+            return Ok(());
+        };
+        let now = (self.clock)();
+        let (shard, since) = (self.log.shard_of(organization), MailUsage::counts_since(now));
+        let sent = self.log.store().mail_sent(shard, organization, since).await;
+        let usage = MailUsage::of(sent.map_err(answer::query_failed)?);
+        let free_at = usage.free_at(now, destination.recipient_count(), &limits);
+        match Duration::try_from(free_at.duration_since(now)) {
+            Ok(wait) if !wait.is_zero() => Err(too_much_mail(wait)),
+            _ => Ok(()),
+        }
     }
 
     async fn wait_for_outcome(
@@ -60,7 +104,11 @@ impl NotificationApi {
         let ended = |fact: &Fact| {
             matches!(
                 fact,
-                Fact::Notification(NotificationFact::Sent { .. } | NotificationFact::Failed { .. })
+                Fact::Notification(
+                    NotificationFact::Sent { .. }
+                        | NotificationFact::Failed { .. }
+                        | NotificationFact::Withdrawn { .. }
+                )
             )
         };
         loop {

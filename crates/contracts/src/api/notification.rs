@@ -84,6 +84,7 @@ impl From<NotificationType> for v1::NotificationType {
             NotificationType::EndpointDisabled => v1::NotificationType::EndpointDisabled,
             NotificationType::WeeklySummary => v1::NotificationType::WeeklySummary,
             NotificationType::Test => v1::NotificationType::Test,
+            NotificationType::IncidentResolved => v1::NotificationType::IncidentResolved,
         }
     }
 }
@@ -99,6 +100,7 @@ impl From<v1::NotificationType> for Option<NotificationType> {
             v1::NotificationType::EndpointDisabled => Some(NotificationType::EndpointDisabled),
             v1::NotificationType::WeeklySummary => Some(NotificationType::WeeklySummary),
             v1::NotificationType::Test => Some(NotificationType::Test),
+            v1::NotificationType::IncidentResolved => Some(NotificationType::IncidentResolved),
         }
     }
 }
@@ -109,6 +111,7 @@ impl From<NotificationState> for v1::NotificationState {
             NotificationState::Waiting => v1::NotificationState::Waiting,
             NotificationState::Sent => v1::NotificationState::Sent,
             NotificationState::Failed => v1::NotificationState::Failed,
+            NotificationState::Withdrawn => v1::NotificationState::Withdrawn,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Facts about notifications.
 
 use keeptrusts_webhooks_domain::health::{AttemptTally, EndpointTally, HealthSummary};
+use keeptrusts_webhooks_domain::incident::IncidentAction;
 use keeptrusts_webhooks_domain::notification::{
     NewNotification, NotificationAttempt, NotificationFact, NotificationType,
 };
@@ -27,6 +28,7 @@ impl From<&NotificationFact> for Message {
                 reason: new.reason.clone(),
                 due_time: Some(timestamp_to_proto(new.due_time)),
                 summary: new.summary.as_ref().map(Into::into),
+                incident: new.incident.as_ref().map(Into::into),
             }),
             NotificationFact::Counted { count, delivery_id } => {
                 Message::NotificationCounted(pb::NotificationCounted {
@@ -47,6 +49,9 @@ impl From<&NotificationFact> for Message {
                     next_attempt_time: next_attempt_time.map(timestamp_to_proto),
                 })
             }
+            NotificationFact::Withdrawn { reason } => {
+                Message::NotificationWithdrawn(pb::NotificationWithdrawn { reason: reason.clone() })
+            }
         }
     }
 }
@@ -64,6 +69,7 @@ pub(super) fn decode(message: Message) -> Result<NotificationFact, DecodeError> 
                 reason: raised.reason,
                 due_time: timestamp("due_time", raised.due_time)?,
                 summary: raised.summary.map(TryInto::try_into).transpose()?,
+                incident: raised.incident.map(TryInto::try_into).transpose()?,
             }))
         }
         Message::NotificationCounted(counted) => NotificationFact::Counted {
@@ -79,8 +85,50 @@ pub(super) fn decode(message: Message) -> Result<NotificationFact, DecodeError> 
             error: failed.error,
             next_attempt_time: optional_timestamp("next_attempt_time", failed.next_attempt_time)?,
         },
+        Message::NotificationWithdrawn(withdrawn) => {
+            NotificationFact::Withdrawn { reason: withdrawn.reason }
+        }
         _ => return Err(DecodeError::WrongStream),
     })
+}
+
+/// What a notification does to an incident, as the table holds it: the bytes of the log's
+/// NotificationIncident.
+pub fn encode_incident_action(action: &IncidentAction) -> Vec<u8> {
+    pb::NotificationIncident::from(action).encode_to_vec()
+}
+
+/// The action that [`encode_incident_action`] has written.
+pub fn decode_incident_action(bytes: &[u8]) -> Result<IncidentAction, DecodeError> {
+    pb::NotificationIncident::decode(bytes)?.try_into()
+}
+
+impl From<&IncidentAction> for pb::NotificationIncident {
+    fn from(action: &IncidentAction) -> Self {
+        let (action, at) = match action {
+            IncidentAction::Open => (pb::IncidentAction::Open, None),
+            IncidentAction::Close => (pb::IncidentAction::Close, None),
+            IncidentAction::CloseAt(at) => (pb::IncidentAction::Close, Some((&**at).into())),
+        };
+        pb::NotificationIncident { action: action.into(), at }
+    }
+}
+
+impl TryFrom<pb::NotificationIncident> for IncidentAction {
+    type Error = DecodeError;
+
+    fn try_from(message: pb::NotificationIncident) -> Result<Self, DecodeError> {
+        match (message.action(), message.at) {
+            (pb::IncidentAction::Open, _) => Ok(IncidentAction::Open),
+            (pb::IncidentAction::Close, None) => Ok(IncidentAction::Close),
+            (pb::IncidentAction::Close, Some(at)) => {
+                Ok(IncidentAction::CloseAt(Box::new(at.try_into()?)))
+            }
+            (pb::IncidentAction::Unspecified, _) => {
+                Err(wrong("action", "is not one that is known"))
+            }
+        }
+    }
 }
 
 /// The figures of a summary as the table holds them: the bytes of the log's WeekSummary.
@@ -164,6 +212,7 @@ impl From<&NotificationAttempt> for pb::NotificationAttempt {
             start_time: Some(timestamp_to_proto(attempt.start_time)),
             duration: Some(duration_to_proto(attempt.duration)),
             status_code: attempt.status_code.unwrap_or(0).into(),
+            recipients: count(attempt.recipients),
         }
     }
 }
@@ -178,6 +227,7 @@ impl TryFrom<pb::NotificationAttempt> for NotificationAttempt {
             start_time: timestamp("start_time", message.start_time)?,
             duration: duration("duration", message.duration)?,
             status_code: (status_code != 0).then_some(status_code),
+            recipients: unsigned("recipients", message.recipients)?,
         })
     }
 }
@@ -191,6 +241,7 @@ impl From<NotificationType> for pb::NotificationType {
             NotificationType::EndpointDisabled => pb::NotificationType::EndpointDisabled,
             NotificationType::WeeklySummary => pb::NotificationType::WeeklySummary,
             NotificationType::Test => pb::NotificationType::Test,
+            NotificationType::IncidentResolved => pb::NotificationType::IncidentResolved,
         }
     }
 }
@@ -203,6 +254,7 @@ pub(super) fn notification_type(number: i32) -> Result<NotificationType, DecodeE
         Ok(pb::NotificationType::EndpointDisabled) => Ok(NotificationType::EndpointDisabled),
         Ok(pb::NotificationType::WeeklySummary) => Ok(NotificationType::WeeklySummary),
         Ok(pb::NotificationType::Test) => Ok(NotificationType::Test),
+        Ok(pb::NotificationType::IncidentResolved) => Ok(NotificationType::IncidentResolved),
         Ok(pb::NotificationType::Unspecified) | Err(_) => {
             Err(wrong("type", "is not one that is known"))
         }

@@ -79,6 +79,8 @@ reasons! {
     TooManyChannels "TOO_MANY_CHANNELS";
     /// An e-mail channel cannot be created, because the server sends no mail.
     MailNotConfigured "MAIL_NOT_CONFIGURED";
+    /// The organization has had as many messages or recipients of mail as it may have for now.
+    MailLimitExceeded "MAIL_LIMIT_EXCEEDED";
     /// The database cannot be reached.
     DatabaseUnavailable "DATABASE_UNAVAILABLE";
     /// The issuer of web tokens cannot be asked for its keys.

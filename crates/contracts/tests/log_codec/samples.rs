@@ -22,6 +22,7 @@ use keeptrusts_webhooks_domain::ids::{
     AttemptId, ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId, OperationId,
     ReplayId,
 };
+use keeptrusts_webhooks_domain::incident::IncidentAction;
 use keeptrusts_webhooks_domain::key::{KeyFact, NewKey, SessionOrigin, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Position, Stream};
 use keeptrusts_webhooks_domain::notification::{
@@ -215,13 +216,30 @@ fn destination(kind: ChannelKind, secret: Option<SealedSecret>) -> Destination {
     Destination { kind, address: "https://a.example".to_owned(), secret }
 }
 
-fn notification_facts() -> [NotificationFact; 4] {
+fn notification_facts() -> [NotificationFact; 9] {
     let attempt = NotificationAttempt {
         number: 2,
         start_time: time(),
         duration: Duration::from_micros(1_250_001),
         status_code: Some(429),
+        recipients: 0,
     };
+    let mail = NotificationAttempt { recipients: 20, ..attempt.clone() };
+    let incident = |action| {
+        NotificationFact::Raised(Box::new(NewNotification {
+            channel_id: ChannelId::new(Ulid(7)),
+            notification_type: NotificationType::IncidentResolved,
+            endpoint_id: Some(endpoint_id()),
+            delivery_id: None,
+            count: 1,
+            since: time(),
+            reason: String::new(),
+            due_time: time(),
+            summary: None,
+            incident: Some(action),
+        }))
+    };
+    let elsewhere = destination(ChannelKind::PagerDuty, Some(sealed()));
     [
         NotificationFact::Raised(Box::new(NewNotification {
             channel_id: ChannelId::new(Ulid(7)),
@@ -242,6 +260,7 @@ fn notification_facts() -> [NotificationFact; 4] {
                     median_duration: Some(Duration::from_millis(5)),
                 }],
             }),
+            incident: None,
         })),
         NotificationFact::Counted { count: 999, delivery_id: Some(delivery_id()) },
         NotificationFact::Sent { attempt: attempt.clone(), count: 1_000 },
@@ -250,6 +269,11 @@ fn notification_facts() -> [NotificationFact; 4] {
             error: "answered 429".to_owned(),
             next_attempt_time: Some(time()),
         },
+        NotificationFact::Sent { attempt: mail, count: 1 },
+        incident(IncidentAction::Open),
+        incident(IncidentAction::Close),
+        incident(IncidentAction::CloseAt(Box::new(elsewhere))),
+        NotificationFact::Withdrawn { reason: "the endpoint is active again".to_owned() },
     ]
 }
 

@@ -21,13 +21,15 @@ pub(crate) fn check(body: &[u8]) {
                 section.get("text").inspect(|text| text_object(text, "mrkdwn", 3_000));
                 for field in section.get("fields").into_iter().flat_map(|fields| items(fields, 10))
                 {
-                    text_object(field, "mrkdwn", 2_000);
+                    text_object(field, "plain_text", 2_000);
                 }
             }
             "context" => {
                 let context = object(block, &["type", "elements"], &["block_id"]);
                 for element in items(&context["elements"], 10) {
-                    text_object(element, "mrkdwn", 3_000);
+                    let kind = element["type"].as_str().expect("a type");
+                    assert!(["mrkdwn", "plain_text"].contains(&kind), "{kind}");
+                    text_object(element, kind, 3_000);
                 }
             }
             other => panic!("{other} is no block of ours"),

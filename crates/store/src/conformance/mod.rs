@@ -174,6 +174,8 @@ macro_rules! conformance_tests {
                 notifications_are_listed_newest_first_and_by_channel,
                 what_waits_is_found_by_channel_and_in_the_order_in_which_it_is_due,
                 what_was_told_of_exhausted_deliveries_is_known_while_it_matters,
+                an_incident_is_open_until_its_service_was_told_of_the_end,
+                mail_is_known_by_organization_while_it_counts,
                 channels_and_notifications_are_rebuilt_as_they_were,
             }
             rebuild {

@@ -8,7 +8,9 @@ use keeptrusts_webhooks_domain::channel::{
 use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::health::{AttemptTally, EndpointTally, HealthSummary, week_of};
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, NotificationId};
+use keeptrusts_webhooks_domain::incident::{Incident, IncidentAction};
 use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
+use keeptrusts_webhooks_domain::mail_limits::MailSent;
 use keeptrusts_webhooks_domain::notification::{
     NewNotification, Notification, NotificationAttempt, NotificationFact, NotificationState,
     NotificationType,
@@ -17,7 +19,7 @@ use ulid::Ulid;
 
 use super::Fixture;
 use super::given::*;
-use crate::notification_store::Told;
+use crate::notification_store::{KnownIncident, Told};
 use crate::operation::{Expected, Operation, Refusal};
 
 fn channel_id(number: u128) -> ChannelId {
@@ -57,6 +59,7 @@ fn new(channel: ChannelId, notification_type: NotificationType, due: &str) -> Ne
         reason: "answered 500".to_owned(),
         due_time: time(due),
         summary: None,
+        incident: None,
     }
 }
 
@@ -77,6 +80,7 @@ fn attempt(number: u32, status_code: Option<u16>) -> NotificationAttempt {
         start_time: time("2026-04-23T10:30:00.000003Z"),
         duration: Duration::from_micros(1_234_567),
         status_code,
+        recipients: 0,
     }
 }
 
@@ -295,6 +299,8 @@ pub(crate) async fn what_was_told_of_exhausted_deliveries_is_known_while_it_matt
         sent_time,
         is_waiting: sent_time.is_none(),
         count: 1,
+        cause: Position(if number == 2 { 13 } else { 12 }),
+        opens_incident: false,
     };
     assert_eq!(told, [of(2, Some(ended[0].recorded_at)), of(3, None)]);
     let causes = async |after| {
@@ -306,6 +312,121 @@ pub(crate) async fn what_was_told_of_exhausted_deliveries_is_known_while_it_matt
     assert_eq!(causes(0).await, [acme.clone(), globex]);
     assert_eq!(causes(10).await, [acme]);
     assert_eq!(causes(14).await, []);
+}
+
+fn about_incident(channel: u128, action: IncidentAction) -> NewNotification {
+    let kind = match action {
+        IncidentAction::Open => NotificationType::DeliveryExhausted,
+        IncidentAction::Close | IncidentAction::CloseAt(_) => NotificationType::IncidentResolved,
+    };
+    let incident = Some(action);
+    NewNotification { incident, ..new(channel_id(channel), kind, "2026-04-23T10:31:00Z") }
+}
+
+pub(crate) async fn an_incident_is_open_until_its_service_was_told_of_the_end(fixture: Fixture) {
+    let store = fixture.store();
+    let open = async || {
+        let found = store.open_incidents(SHARD).await.expect("reads");
+        let mut found: Vec<_> =
+            found.into_iter().map(|known| (known.channel_id, known.incident)).collect();
+        found.sort_by_key(|(channel, _)| *channel);
+        found
+    };
+    let (opens, closes) = (|| IncidentAction::Open, || IncidentAction::Close);
+    let incident = |opened, closing, closed| Incident {
+        opened: Position(opened),
+        closing: Position(closing),
+        closed: Position(closed),
+    };
+    fixture.append(raise(notification_id(1), about_incident(1, opens()), 11)).await;
+    let known = KnownIncident {
+        organization_id: organization(),
+        channel_id: channel_id(1),
+        endpoint_id: EndpointId::new(Ulid(9)),
+        incident: incident(11, 0, 0),
+    };
+    assert_eq!(store.open_incidents(SHARD).await.expect("reads"), [known]);
+    let counted = NotificationFact::Counted { count: 1, delivery_id: None };
+    let mut counted = note(notification_id(1), Expected::Any, counted);
+    counted.metadata.causation = Some(Position(13));
+    fixture.append(counted).await;
+    fixture.append(raise(notification_id(2), about_incident(1, closes()), 14)).await;
+    assert_eq!(open().await, [(channel_id(1), incident(13, 14, 0))], "it was not told yet");
+    // New trouble, before the end of the old one is told.
+    fixture.append(raise(notification_id(3), about_incident(1, opens()), 15)).await;
+    fixture.append(note(notification_id(2), Expected::Any, sent(1, 1))).await;
+    assert_eq!(open().await, [(channel_id(1), incident(15, 14, 14))]);
+    fixture.append(raise(notification_id(4), about_incident(1, closes()), 16)).await;
+    fixture.append(note(notification_id(4), Expected::Any, sent(1, 1))).await;
+    assert_eq!(open().await, []);
+
+    // What is closed where the channel does not lead any more is up to the notification.
+    let destination = Destination {
+        kind: ChannelKind::PagerDuty,
+        address: "https://old.example/".to_owned(),
+        secret: Some(sealed("old")),
+    };
+    let elsewhere = IncidentAction::CloseAt(Box::new(destination));
+    fixture
+        .append_all(&[
+            raise(notification_id(5), about_incident(2, opens()), 17),
+            raise(notification_id(6), about_incident(2, elsewhere.clone()), 18),
+            raise(notification_id(7), about_incident(3, opens()), 19),
+        ])
+        .await;
+    assert_eq!(read(&fixture, notification_id(6)).await.new.incident, Some(elsewhere));
+    assert_eq!(open().await, [(channel_id(3), incident(19, 0, 0))]);
+    let reason = "it is over".to_owned();
+    let withdrawn = NotificationFact::Withdrawn { reason: reason.clone() };
+    fixture.append(note(notification_id(7), Expected::Any, withdrawn)).await;
+    let row = read(&fixture, notification_id(7)).await;
+    assert_eq!((row.state, row.due_time), (NotificationState::Withdrawn, None));
+    assert_eq!(row.error, reason);
+    // Folded in one batch they are what they were in many.
+    assert_eq!(store.check(SHARD, 9, &|_| ()).await.expect("checked"), []);
+    let before = open().await;
+    store.rebuild(SHARD, &|_| ()).await.expect("rebuilt");
+    assert_eq!(open().await, before);
+}
+
+pub(crate) async fn mail_is_known_by_organization_while_it_counts(fixture: Fixture) {
+    let sent_to = |recipients, number| NotificationFact::Sent {
+        attempt: NotificationAttempt { recipients, ..attempt(number, Some(250)) },
+        count: 1,
+    };
+    for number in 1..=3 {
+        let new = new(channel_id(1), NotificationType::Test, "2026-04-23T10:30:00Z");
+        fixture.append(raise(notification_id(number), new, 0)).await;
+    }
+    let failed = NotificationFact::Failed {
+        attempt: NotificationAttempt { recipients: 2, ..attempt(3, Some(451)) },
+        error: "not now".to_owned(),
+        next_attempt_time: None,
+    };
+    let ended = [
+        note(notification_id(1), Expected::Any, sent_to(7, 1)),
+        note(notification_id(2), Expected::Any, sent_to(0, 1)),
+        note(notification_id(3), Expected::Any, failed),
+    ];
+    fixture.append_all(&ended).await;
+    let store = fixture.store();
+    let begun = attempt(1, None).start_time;
+    let sent = async |organization, since: &str| {
+        let found = store.mail_sent(SHARD, &organization, time(since)).await.expect("reads");
+        let mut found: Vec<_> = found;
+        found.sort_by_key(|sent| sent.messages);
+        found
+    };
+    let expected = [(1, 7), (3, 2)].map(|(messages, recipients)| MailSent {
+        time: begun,
+        messages,
+        recipients,
+    });
+    assert_eq!(sent(organization(), "2026-04-23T10:30:00.000003Z").await, expected);
+    assert_eq!(sent(organization(), "2026-04-23T10:30:00.000004Z").await, []);
+    assert_eq!(sent(other_organization(), "2026-04-23T10:30:00Z").await, []);
+    let row = read(&fixture, notification_id(1)).await;
+    assert_eq!(row.last_attempt.map(|attempt| attempt.recipients), Some(7));
 }
 
 pub(crate) async fn channels_and_notifications_are_rebuilt_as_they_were(fixture: Fixture) {

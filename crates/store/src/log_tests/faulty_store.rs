@@ -21,6 +21,7 @@ use keeptrusts_webhooks_domain::ids::{
 };
 use keeptrusts_webhooks_domain::key::{Key, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream, Version};
+use keeptrusts_webhooks_domain::mail_limits::MailSent;
 use keeptrusts_webhooks_domain::notification::Notification;
 use keeptrusts_webhooks_domain::replay::{Replay, ReplayCursor, ReplaySelection};
 use tokio::sync::{Semaphore, mpsc};
@@ -29,7 +30,7 @@ use crate::key_store::{
     DataKeyCreation, KeyStore, MasterKeyHistory, RewrappedDataKey, StoredDataKey, WrappedDataKey,
 };
 use crate::memory::MemoryStore;
-use crate::notification_store::{NotificationStore, Told};
+use crate::notification_store::{KnownIncident, NotificationStore, Told};
 use crate::operation::{Appended, BodyId, Operation, Record};
 use crate::projection::{CountKey, Missed};
 use crate::query::{
@@ -317,4 +318,6 @@ over_inner! {
     async fn waiting_channels(shard: Shard) -> Result<Vec<(ChannelId, Timestamp)>, StoreError>;
     async fn told_of_exhausted(shard: Shard, since: Timestamp) -> Result<Vec<Told>, StoreError>;
     async fn last_causes(shard: Shard, after: Position) -> Result<Vec<(OrganizationId, Position)>, StoreError>;
+    async fn open_incidents(shard: Shard) -> Result<Vec<KnownIncident>, StoreError>;
+    async fn mail_sent(shard: Shard, organization: &OrganizationId, since: Timestamp) -> Result<Vec<MailSent>, StoreError>;
 }

@@ -7,10 +7,11 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::channel::Channel;
 use keeptrusts_webhooks_domain::ids::{ChannelId, NotificationId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Shard};
+use keeptrusts_webhooks_domain::mail_limits::MailSent;
 use keeptrusts_webhooks_domain::notification::{Notification, NotificationState, NotificationType};
 
 use super::MemoryStore;
-use crate::notification_store::{NotificationStore, Told};
+use crate::notification_store::{KnownIncident, NotificationStore, Told};
 use crate::store::StoreError;
 
 #[async_trait]
@@ -141,6 +142,8 @@ impl NotificationStore for MemoryStore {
                     sent_time: row.end_time.filter(|_| row.state == NotificationState::Sent),
                     is_waiting: row.state == NotificationState::Waiting,
                     count: row.new.count,
+                    cause: row.cause,
+                    opens_incident: row.new.incident.is_some(),
                 })
             });
         Ok(told.collect())
@@ -159,5 +162,36 @@ impl NotificationStore for MemoryStore {
             *entry = (*entry).max(row.cause);
         }
         Ok(last.into_iter().collect())
+    }
+
+    async fn open_incidents(&self, shard: Shard) -> Result<Vec<KnownIncident>, StoreError> {
+        let data = self.shard(shard);
+        let open = data.tables.incidents.iter().filter(|(_, incident)| incident.is_open());
+        let known = open.map(|((organization_id, channel_id, endpoint_id), incident)| {
+            let organization_id = organization_id.clone();
+            let (channel_id, endpoint_id, incident) = (*channel_id, *endpoint_id, *incident);
+            KnownIncident { organization_id, channel_id, endpoint_id, incident }
+        });
+        Ok(known.collect())
+    }
+
+    async fn mail_sent(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        since: Timestamp,
+    ) -> Result<Vec<MailSent>, StoreError> {
+        let data = self.shard(shard);
+        let rows = data.tables.notifications.values();
+        let attempts = rows
+            .filter(|row| row.organization_id == *organization)
+            .filter_map(|row| row.last_attempt.as_ref())
+            .filter(|attempt| attempt.recipients > 0 && attempt.start_time >= since);
+        let sent = attempts.map(|attempt| MailSent {
+            time: attempt.start_time,
+            messages: attempt.number,
+            recipients: attempt.recipients,
+        });
+        Ok(sent.collect())
     }
 }

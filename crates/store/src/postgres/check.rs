@@ -20,7 +20,7 @@ use crate::store::{RebuildDifference, StoreError};
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// The projections, each with its primary key.
-const TABLES: [(&str, &str); 11] = [
+const TABLES: [(&str, &str); 12] = [
     ("endpoints", "organization_id, endpoint_id"),
     ("events", "organization_id, event_id"),
     ("deliveries", "organization_id, delivery_id"),
@@ -32,6 +32,7 @@ const TABLES: [(&str, &str); 11] = [
     ("replays", "organization_id, replay_id"),
     ("channels", "organization_id, channel_id"),
     ("notifications", "organization_id, notification_id"),
+    ("incidents", "organization_id, channel_id, endpoint_id"),
 ];
 
 /// Compares the shard's projections with what its log says.

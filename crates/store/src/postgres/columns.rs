@@ -49,7 +49,7 @@ pub(super) const NOTIFICATION: &str = "
     organization_id, notification_id, channel_id, type, endpoint_id, delivery_id, count,
     since_time, reason, first_due_time, summary, state, due_time, attempt_count,
     attempt_start_time, attempt_duration, status_code, error, cause, create_time, end_time,
-    version";
+    version, incident, attempt_recipients";
 
 /// The statement that selects these columns from what follows. Both are written in the source,
 /// so nothing can be injected.

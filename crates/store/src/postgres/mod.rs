@@ -14,6 +14,7 @@ mod erase;
 mod errors;
 mod health;
 mod hints;
+mod incidents;
 mod keys;
 mod leases;
 mod lists;

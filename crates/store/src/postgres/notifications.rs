@@ -5,19 +5,21 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::channel::Channel;
 use keeptrusts_webhooks_domain::ids::{ChannelId, NotificationId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Shard};
+use keeptrusts_webhooks_domain::mail_limits::MailSent;
 use keeptrusts_webhooks_domain::notification::Notification;
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 use sqlx::PgConnection;
 
-use super::PostgresStore;
 use super::columns::{CHANNEL, NOTIFICATION, select};
 use super::lists::List;
 use super::reads::rows;
 use super::session::fetch;
 use super::write::{column, int};
+use super::{PostgresStore, incidents};
 use crate::notification_store::{
-    ChannelRow, NotificationRow, NotificationStore, Told, ToldRow, endpoint_ids_text, last_cause,
-    subscriptions_text, summary_bytes, waiting_channel,
+    ChannelRow, KnownIncident, MailRow, NotificationRow, NotificationStore, Told, ToldRow,
+    endpoint_ids_text, incident_bytes, last_cause, recipients, subscriptions_text, summary_bytes,
+    waiting_channel,
 };
 use crate::rows::{Word, duration_micros, micros, read_all};
 use crate::store::StoreError;
@@ -162,11 +164,13 @@ impl NotificationStore for PostgresStore {
         since: Timestamp,
     ) -> Result<Vec<Told>, StoreError> {
         let query = sqlx::query_as::<_, ToldRow>(
-            "SELECT notification_id, channel_id, endpoint_id, state, end_time, count
+            "SELECT notification_id, channel_id, endpoint_id, state, end_time, count, cause,
+                    incident IS NOT NULL AS opens_incident
              FROM notifications
              WHERE shard = $1 AND due_time IS NOT NULL AND type = 'delivery_exhausted'
              UNION ALL
-             SELECT notification_id, channel_id, endpoint_id, state, end_time, count
+             SELECT notification_id, channel_id, endpoint_id, state, end_time, count, cause,
+                    incident IS NOT NULL
              FROM notifications
              WHERE shard = $1 AND end_time >= $2 AND type = 'delivery_exhausted'",
         )
@@ -189,6 +193,28 @@ impl NotificationStore for PostgresStore {
         .bind(i32::from(shard.0))
         .bind(after.0);
         fetch(&self.readers, query).await?.into_iter().map(last_cause).collect()
+    }
+
+    async fn open_incidents(&self, shard: Shard) -> Result<Vec<KnownIncident>, StoreError> {
+        incidents::open_incidents(&self.readers, shard).await
+    }
+
+    async fn mail_sent(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        since: Timestamp,
+    ) -> Result<Vec<MailSent>, StoreError> {
+        let query = sqlx::query_as::<_, MailRow>(
+            "SELECT attempt_start_time, attempt_count, attempt_recipients
+             FROM notifications
+             WHERE shard = $1 AND organization_id = $2 AND attempt_start_time >= $3
+                 AND attempt_recipients > 0",
+        )
+        .bind(i32::from(shard.0))
+        .bind(organization.as_str())
+        .bind(micros(since));
+        read_all(fetch(&self.readers, query).await?)
     }
 }
 
@@ -268,13 +294,14 @@ pub(super) async fn upsert_notifications(
                                     endpoint_id, delivery_id, count, since_time, reason,
                                     first_due_time, summary, state, due_time, attempt_count,
                                     attempt_start_time, attempt_duration, status_code, error,
-                                    cause, create_time, end_time, version)
+                                    cause, create_time, end_time, version, incident,
+                                    attempt_recipients)
          SELECT $1, new.*
          FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
                      $8::bigint[], $9::bigint[], $10::text[], $11::bigint[], $12::bytea[],
                      $13::text[], $14::bigint[], $15::int[], $16::bigint[], $17::bigint[],
                      $18::int[], $19::text[], $20::bigint[], $21::bigint[], $22::bigint[],
-                     $23::bigint[]) AS new
+                     $23::bigint[], $24::bytea[], $25::int[]) AS new
          ON CONFLICT (shard, organization_id, notification_id) DO UPDATE SET
              delivery_id = excluded.delivery_id,
              count = excluded.count,
@@ -287,7 +314,8 @@ pub(super) async fn upsert_notifications(
              error = excluded.error,
              cause = excluded.cause,
              end_time = excluded.end_time,
-             version = excluded.version",
+             version = excluded.version,
+             attempt_recipients = excluded.attempt_recipients",
     )
     .bind(i32::from(shard.0))
     .bind(column(notifications, |row| row.organization_id.as_str()))
@@ -318,6 +346,8 @@ pub(super) async fn upsert_notifications(
     .bind(column(notifications, |row| micros(row.create_time)))
     .bind(column(notifications, |row| row.end_time.map(micros)))
     .bind(column(notifications, |row| row.version.0))
+    .bind(column(notifications, |row| incident_bytes(row)))
+    .bind(column(notifications, |row| int(recipients(row))))
     .execute(connection)
     .await?;
     Ok(())

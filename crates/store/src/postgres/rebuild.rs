@@ -32,7 +32,7 @@ pub(super) async fn rebuild(
 
 async fn clear(connection: &mut PgConnection, shard: Shard) -> Result<(), sqlx::Error> {
     const LOCK: &str = "SELECT FROM shards WHERE shard = $1 FOR UPDATE";
-    const DELETIONS: [&str; 11] = [
+    const DELETIONS: [&str; 12] = [
         "DELETE FROM endpoints WHERE shard = $1",
         "DELETE FROM events WHERE shard = $1",
         "DELETE FROM deliveries WHERE shard = $1",
@@ -44,6 +44,7 @@ async fn clear(connection: &mut PgConnection, shard: Shard) -> Result<(), sqlx::
         "DELETE FROM replays WHERE shard = $1",
         "DELETE FROM channels WHERE shard = $1",
         "DELETE FROM notifications WHERE shard = $1",
+        "DELETE FROM incidents WHERE shard = $1",
     ];
     // However many rows there are.
     sqlx::raw_sql("SET LOCAL statement_timeout = 0").execute(&mut *connection).await?;

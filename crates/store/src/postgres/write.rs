@@ -9,11 +9,11 @@ use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::log::Shard;
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::health;
 use super::keys::upsert_keys;
 use super::notifications::{upsert_channels, upsert_notifications};
 use super::replays;
 use super::write_endpoints::upsert_endpoints;
+use super::{health, incidents};
 use crate::operation::{NewBody, Record};
 use crate::projection::{Changes, CountKey, Missed};
 use crate::rows::{Word, duration_micros, micros};
@@ -107,7 +107,8 @@ pub(super) async fn write_changes(
     upsert_keys(connection, shard, &keys).await?;
     replays::upsert(connection, shard, &replays).await?;
     upsert_channels(connection, shard, &channels).await?;
-    upsert_notifications(connection, shard, &notifications).await
+    upsert_notifications(connection, shard, &notifications).await?;
+    incidents::write(connection, shard, &changes.incidents.iter().collect::<Vec<_>>()).await
 }
 
 async fn insert_events(

@@ -15,6 +15,7 @@ mod due;
 mod erase;
 mod errors;
 mod health;
+mod incidents;
 mod keys;
 mod leases;
 mod lists;

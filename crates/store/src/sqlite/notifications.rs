@@ -5,16 +5,18 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::channel::Channel;
 use keeptrusts_webhooks_domain::ids::{ChannelId, NotificationId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Shard};
+use keeptrusts_webhooks_domain::mail_limits::MailSent;
 use keeptrusts_webhooks_domain::notification::Notification;
 use sqlx::QueryBuilder;
 
 use super::errors::failed;
 use super::lists::{and, and_of, fetch};
 use super::set_statement::{SetStatement, Values};
-use super::{SqliteStore, number, sql_limit};
+use super::{SqliteStore, incidents, number, sql_limit};
 use crate::notification_store::{
-    ChannelRow, NotificationRow, NotificationStore, Told, ToldRow, endpoint_ids_text, last_cause,
-    subscriptions_text, summary_bytes, waiting_channel,
+    ChannelRow, KnownIncident, MailRow, NotificationRow, NotificationStore, Told, ToldRow,
+    endpoint_ids_text, incident_bytes, last_cause, recipients, subscriptions_text, summary_bytes,
+    waiting_channel,
 };
 use crate::rows::{Word, duration_micros, micros, read_all};
 use crate::store::StoreError;
@@ -46,12 +48,12 @@ pub(super) static CHANNELS: SetStatement = SetStatement::new(
 );
 
 pub(super) static NOTIFICATIONS: SetStatement = SetStatement::new(
-    23,
+    25,
     "INSERT OR REPLACE INTO notifications
          (shard, organization_id, notification_id, channel_id, type, endpoint_id, delivery_id,
           count, since_time, reason, first_due_time, summary, state, due_time, attempt_count,
           attempt_start_time, attempt_duration, status_code, error, cause, create_time, end_time,
-          version)
+          version, incident, attempt_recipients)
      VALUES {rows}",
 );
 
@@ -104,6 +106,8 @@ pub(super) fn bind_notification(values: &mut Values, shard: Shard, row: &Notific
     values.push(micros(row.create_time));
     values.push(row.end_time.map(micros));
     values.push(row.version.0);
+    values.push(incident_bytes(row));
+    values.push(i64::from(recipients(row)));
 }
 
 #[async_trait]
@@ -259,11 +263,13 @@ impl NotificationStore for SqliteStore {
         since: Timestamp,
     ) -> Result<Vec<Told>, StoreError> {
         let found: Vec<ToldRow> = sqlx::query_as(
-            "SELECT notification_id, channel_id, endpoint_id, state, end_time, count
+            "SELECT notification_id, channel_id, endpoint_id, state, end_time, count, cause,
+                    incident IS NOT NULL AS opens_incident
              FROM notifications INDEXED BY notifications_due
              WHERE shard = ?1 AND due_time IS NOT NULL AND type = 'delivery_exhausted'
              UNION ALL
-             SELECT notification_id, channel_id, endpoint_id, state, end_time, count
+             SELECT notification_id, channel_id, endpoint_id, state, end_time, count, cause,
+                    incident IS NOT NULL
              FROM notifications INDEXED BY notifications_told
              WHERE shard = ?1 AND end_time >= ?2 AND type = 'delivery_exhausted'",
         )
@@ -291,5 +297,30 @@ impl NotificationStore for SqliteStore {
         .await
         .map_err(failed)?;
         found.into_iter().map(last_cause).collect()
+    }
+
+    async fn open_incidents(&self, shard: Shard) -> Result<Vec<KnownIncident>, StoreError> {
+        incidents::open_incidents(&self.readers, shard).await
+    }
+
+    async fn mail_sent(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        since: Timestamp,
+    ) -> Result<Vec<MailSent>, StoreError> {
+        let found: Vec<MailRow> = sqlx::query_as(
+            "SELECT attempt_start_time, attempt_count, attempt_recipients
+             FROM notifications INDEXED BY notifications_mail
+             WHERE shard = ? AND organization_id = ? AND attempt_start_time >= ?
+                 AND attempt_recipients > 0",
+        )
+        .bind(number(shard))
+        .bind(organization.as_str())
+        .bind(micros(since))
+        .fetch_all(&self.readers)
+        .await
+        .map_err(failed)?;
+        read_all(found)
     }
 }

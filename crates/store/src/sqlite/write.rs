@@ -15,7 +15,7 @@ use sqlx::SqliteConnection;
 use super::errors::failed;
 use super::notifications::{CHANNELS, NOTIFICATIONS, bind_channel, bind_notification};
 use super::set_statement::{SetStatement, Values};
-use super::{health, number, replays};
+use super::{health, incidents, number, replays};
 use crate::operation::{NewBody, Record};
 use crate::projection::{Changes, CountKey, Missed};
 use crate::rows::{Word, duration_micros, event_types_text, micros};
@@ -172,7 +172,8 @@ async fn write_changes(
     let bind = |values: &mut Values, row: &Channel| bind_channel(values, shard, row);
     CHANNELS.execute(connection, changes.channels.values(), bind).await?;
     let bind = |values: &mut Values, row: &Notification| bind_notification(values, shard, row);
-    NOTIFICATIONS.execute(connection, changes.notifications.values(), bind).await
+    NOTIFICATIONS.execute(connection, changes.notifications.values(), bind).await?;
+    incidents::write(connection, shard, changes).await
 }
 
 fn bind_record(values: &mut Values, shard: Shard, record: &Record) {

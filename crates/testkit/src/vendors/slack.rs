@@ -9,7 +9,7 @@ use super::Faults;
 pub fn sending_messages_using_incoming_webhooks(body: &[u8]) -> Result<(), String> {
     let message: Value = serde_json::from_slice(body).map_err(|_| "invalid_payload".to_owned())?;
     let mut faults = Faults::default();
-    faults.only(&message, &["text", "blocks"], "a message");
+    faults.only(&message, &["text", "blocks", "mrkdwn"], "a message");
     faults.text(&message["text"], 40_000, "text");
     mrkdwn(&mut faults, &message["text"]);
     let blocks = message["blocks"].as_array().cloned().unwrap_or_default();
@@ -21,31 +21,56 @@ pub fn sending_messages_using_incoming_webhooks(body: &[u8]) -> Result<(), Strin
                 faults.demand(block["text"]["type"] == "plain_text", "a header is plain text");
                 faults.text(&block["text"]["text"], 150, "a header");
             }
-            Some("section") => section(&mut faults, block),
+            Some("rich_text") => rich_text(&mut faults, block),
             other => faults.demand(false, format!("{other:?} is not a block that we send")),
         }
     }
     faults.into_result()
 }
 
-fn section(faults: &mut Faults, block: &Value) {
-    faults.only(block, &["type", "text", "fields", "block_id", "accessory", "expand"], "a section");
-    let fields = block["fields"].as_array();
-    faults.demand(
-        !block["text"].is_null() || fields.is_some_and(|fields| !fields.is_empty()),
-        "a section has a text or fields",
-    );
-    if !block["text"].is_null() {
-        faults.demand(block["text"]["type"] == "mrkdwn", "a section's text is mrkdwn");
-        faults.text(&block["text"]["text"], 3_000, "a section");
-        mrkdwn(faults, &block["text"]["text"]);
+/// <https://docs.slack.dev/reference/block-kit/blocks/rich-text-block>.
+fn rich_text(faults: &mut Faults, block: &Value) {
+    faults.only(block, &["type", "elements", "block_id"], "a rich text block");
+    let elements = block["elements"].as_array().cloned().unwrap_or_default();
+    faults.demand(!elements.is_empty(), "a rich text block has elements");
+    for element in &elements {
+        match element["type"].as_str() {
+            Some("rich_text_section") => section(faults, element),
+            Some("rich_text_list") => {
+                let known = ["type", "style", "elements", "indent", "offset", "border"];
+                faults.only(element, &known, "a list");
+                let style = element["style"].as_str().unwrap_or_default();
+                faults.demand(["bullet", "ordered"].contains(&style), "a list has a style");
+                let items = element["elements"].as_array().cloned().unwrap_or_default();
+                faults.demand(!items.is_empty(), "a list has elements");
+                for item in &items {
+                    let kind = &item["type"];
+                    faults.demand(kind == "rich_text_section", "a list is of sections");
+                    section(faults, item);
+                }
+            }
+            other => faults.demand(false, format!("{other:?} is not an element that we send")),
+        }
     }
-    let fields = fields.cloned().unwrap_or_default();
-    faults.demand(fields.len() <= 10, "a section has at most 10 fields");
-    for field in &fields {
-        faults.demand(field["type"] == "mrkdwn", "a field is mrkdwn");
-        faults.text(&field["text"], 2_000, "a field");
-        mrkdwn(faults, &field["text"]);
+}
+
+fn section(faults: &mut Faults, section: &Value) {
+    faults.only(section, &["type", "elements"], "a section");
+    let elements = section["elements"].as_array().cloned().unwrap_or_default();
+    faults.demand(!elements.is_empty(), "a section has elements");
+    for element in &elements {
+        match element["type"].as_str() {
+            Some("text") => {
+                faults.only(element, &["type", "text", "style"], "a text");
+                faults.text(&element["text"], 4_000, "a text");
+            }
+            Some("link") => {
+                faults.only(element, &["type", "url", "text", "unsafe", "style"], "a link");
+                let url = element["url"].as_str().unwrap_or_default();
+                faults.demand(url.starts_with("https://"), "a link leads to https");
+            }
+            other => faults.demand(false, format!("{other:?} is not an element that we send")),
+        }
     }
 }
 

@@ -34,17 +34,14 @@ fn card(faults: &mut Faults, card: &Value) {
     faults.demand(!elements.is_empty(), "a card has a body");
     for element in &elements {
         match element["type"].as_str() {
-            Some("TextBlock") => {
-                let known = ["type", "text", "size", "weight", "color", "wrap"];
-                faults.only(element, &known, "a TextBlock");
-                faults.text(&element["text"], 10_000, "a TextBlock");
-            }
-            Some("FactSet") => {
-                faults.only(element, &["type", "facts"], "a FactSet");
-                for fact in element["facts"].as_array().into_iter().flatten() {
-                    faults.only(fact, &["title", "value"], "a fact");
-                    faults.text(&fact["title"], 100, "a fact's title");
-                    faults.text(&fact["value"], 10_000, "a fact's value");
+            Some("RichTextBlock") => {
+                faults.only(element, &["type", "inlines"], "a RichTextBlock");
+                let runs = element["inlines"].as_array().cloned().unwrap_or_default();
+                faults.demand(!runs.is_empty(), "a RichTextBlock has inlines");
+                for run in &runs {
+                    faults.demand(run["type"] == "TextRun", "an inline is a TextRun");
+                    faults.only(run, &["type", "text", "size", "weight", "color"], "a TextRun");
+                    faults.text(&run["text"], 10_000, "a TextRun");
                 }
             }
             other => faults.demand(false, format!("{other:?} is not an element that we send")),

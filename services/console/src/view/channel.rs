@@ -42,6 +42,9 @@ pub(crate) const TYPES: [(v1::NotificationType, &str, &str); 5] = [
 
 /// What a type of notification is called.
 pub(crate) fn type_name(kind: v1::NotificationType) -> &'static str {
+    if kind == v1::NotificationType::IncidentResolved {
+        return "Incident resolved";
+    }
     let known = TYPES.iter().find(|(known, ..)| *known == kind);
     known.map_or("Test", |(_, name, _)| name)
 }
@@ -127,6 +130,7 @@ impl NotificationRow {
                 ("Retrying", "warn")
             }
             v1::NotificationState::Waiting => ("Waiting", "neutral"),
+            v1::NotificationState::Withdrawn => ("Withdrawn", "neutral"),
             v1::NotificationState::Unspecified => ("Unknown", "neutral"),
         };
         NotificationRow {

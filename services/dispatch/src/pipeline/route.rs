@@ -151,7 +151,10 @@ impl Route {
                 (Fact::Channel(_), Stream::Channel(id)) => {
                     // In its turn: what comes before it is told to the channels as they stood.
                     self.tell_of_happened().await?;
-                    self.pass_on_to_notify(ToNotify::Channel(id, Arc::clone(record))).await?;
+                    let (told, committed) = oneshot::channel();
+                    let changed = ToNotify::Channel(id, Arc::clone(record), told);
+                    self.pass_on_to_notify(changed).await?;
+                    committed.await.map_err(|_| Ended)?;
                 }
                 (Fact::Notification(NotificationFact::Raised(new)), _)
                     if new.notification_type == NotificationType::Test =>

@@ -19,6 +19,7 @@ use keeptrusts_webhooks_contracts::v1::ingest_service_client::IngestServiceClien
 use keeptrusts_webhooks_dispatch_service::flags::{DispatchFlags, Patience};
 use keeptrusts_webhooks_dispatch_service::mail::SmtpFlags;
 use keeptrusts_webhooks_domain::key::Token;
+use keeptrusts_webhooks_domain::mail_limits::MailLimits;
 use keeptrusts_webhooks_endpoint_service::flags::EndpointFlags;
 use keeptrusts_webhooks_ingest_service::flags::IngestFlags;
 use keeptrusts_webhooks_process::database::DatabaseFlags;
@@ -87,6 +88,7 @@ fn flags(folder: &Path, authority_file: &Path, key: &Token) -> Result<PlatformFl
             lease_ttl: Duration::from_secs(10),
         },
         smtp: SmtpFlags::default(),
+        mail_limits: MailLimits::default(),
         console_url: None,
         body_retention: Duration::from_secs(24 * 60 * 60),
         access: AccessFlags::with_first_key(key.clone()),

@@ -1,5 +1,5 @@
-//! Takes one notification to its channel: reads what is due, puts it into the channel's format,
-//! and sends it.
+//! Takes one notification to its channel: reads what is due, and, when it was judged, puts it into
+//! the channel's format and sends it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,60 +7,79 @@ use std::sync::Arc;
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::channel::{Channel, ChannelKind};
+use keeptrusts_webhooks_domain::channel::{Channel, ChannelKind, Destination};
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId};
+use keeptrusts_webhooks_domain::incident::IncidentAction;
+use keeptrusts_webhooks_domain::mail_limits::{MailSent, MailUsage};
 use keeptrusts_webhooks_domain::notification::{Notification, NotificationAttempt};
-use keeptrusts_webhooks_domain::secret::Secret;
+use keeptrusts_webhooks_domain::secret::{SealedSecret, Secret};
 use keeptrusts_webhooks_domain::signing::{keeptrusts_signature, standard_signature};
 use keeptrusts_webhooks_notices::{Telling, email, pager_duty, slack, teams, webhook};
 use keeptrusts_webhooks_store::StoreError;
 use keeptrusts_webhooks_store::keyring::{KeyProblem, SecretError};
+use tokio::sync::mpsc;
 
 use super::turns::plausible_due_time;
 use crate::pipeline::request::AGENT;
 use crate::pipeline::{Backoff, Shard};
 
-/// What came of a channel's turn.
+/// What comes of a channel's turn, step by step: what is due is read, judged, and sent.
 pub(crate) enum Turn {
     /// Nothing waits for the channel.
     Nothing(ChannelId),
     /// The next one is due then.
     NotYet(ChannelId, Timestamp),
-    /// One was sent, or could not be.
+    /// This one is due.
+    Due(Box<Due>),
+    /// It was sent, or could not be.
     Tried(Box<Tried>),
+}
+
+/// A notification whose turn it is.
+pub(crate) struct Due {
+    pub(crate) notification: Notification,
+    /// The channel as the table has it. None: it was deleted.
+    pub(crate) channel: Option<Channel>,
+    /// What was sent for the organization lately, if the channel leads to people's mail.
+    pub(crate) mail_sent: Vec<MailSent>,
+    /// When the one after it is due, as far as one waits.
+    pub(crate) next_due_time: Option<Timestamp>,
 }
 
 /// A notification that was tried.
 pub(crate) struct Tried {
     pub(crate) notification: Notification,
+    /// Whose health it tells of. None: it was deleted, or it went where the channel led before.
     pub(crate) channel: Option<Channel>,
+    pub(crate) kind: Option<ChannelKind>,
     pub(crate) attempt: NotificationAttempt,
     /// By the clock that the stage waits by.
     pub(crate) end_time: Timestamp,
     /// What went wrong. None: nothing.
     pub(crate) error: Option<String>,
-    /// When the one after it is due, as far as one waits.
     pub(crate) next_due_time: Option<Timestamp>,
 }
 
 /// What goes wrong when a channel is not there any more.
 pub(crate) const DELETED: &str = "the channel was deleted";
 
-/// Has a channel's turn. None: the lease ran out before anything was sent.
-pub(crate) async fn have_turn(shard: &Shard, channel_id: ChannelId) -> Option<Turn> {
+/// What is kept of an error. They are ours, but for the parts that name a peer.
+const MAX_ERROR_CHARS: usize = 500;
+
+/// Reads what is due for a channel.
+pub(crate) async fn look(shard: &Shard, channel_id: ChannelId) -> Turn {
     let mut waiting = read(shard, || async {
         let store = shard.log.store();
         store.waiting_notifications(shard.lease.shard(), channel_id, 2).await
     })
     .await
     .into_iter();
-    let Some(notification) = waiting.next() else { return Some(Turn::Nothing(channel_id)) };
+    let Some(notification) = waiting.next() else { return Turn::Nothing(channel_id) };
     let now = shard.steady.wall();
     let due_time = notification.due_time.map(|due_time| plausible_due_time(due_time, now));
     if let Some(due_time) = due_time.filter(|due_time| *due_time > now) {
-        return Some(Turn::NotYet(channel_id, due_time));
+        return Turn::NotYet(channel_id, due_time);
     }
-    let start_time = (shard.clock)();
     let organization = notification.organization_id.clone();
     let channel = read(shard, || async {
         let store = shard.log.store();
@@ -68,28 +87,56 @@ pub(crate) async fn have_turn(shard: &Shard, channel_id: ChannelId) -> Option<Tu
     })
     .await;
     let channel = channel.filter(|channel| channel.delete_time.is_none());
+    let kind = channel.as_ref().map(|channel| channel.config.destination.kind);
+    let mail_sent = match kind {
+        Some(ChannelKind::Email) => {
+            read(shard, || async {
+                let (store, since) = (shard.log.store(), MailUsage::counts_since(now));
+                store.mail_sent(shard.lease.shard(), &organization, since).await
+            })
+            .await
+        }
+        _ => Vec::new(),
+    };
+    let next_due_time = waiting.next().and_then(|next| next.due_time);
+    let next_due_time = next_due_time.map(|due_time| plausible_due_time(due_time, now));
+    Turn::Due(Box::new(Due { notification, channel, mail_sent, next_due_time }))
+}
+
+/// Sends what is due to a destination. None: the lease ran out before anything was sent.
+async fn tell(shard: &Shard, due: Due, destination: Option<Destination>) -> Option<Turn> {
+    let Due { notification, channel, next_due_time, .. } = due;
+    let start_time = (shard.clock)();
     let begun = tokio::time::Instant::now();
-    let sent = match &channel {
-        Some(channel) => send(shard, &notification, channel, start_time).await?,
+    let (mut recipients, kind) = (0, destination.as_ref().map(|destination| destination.kind));
+    let name = channel.as_ref().map_or("", |channel| channel.config.name.as_str());
+    let sent = match &destination {
+        Some(destination) => {
+            recipients = destination.recipient_count();
+            send(shard, &notification, destination, name, start_time).await?
+        }
         None => Err((None, DELETED.to_owned())),
     };
     let (status_code, error) = match sent {
         Ok(code) => (Some(code), None),
-        Err((code, error)) => (code, Some(error)),
+        Err((code, error)) => (code, Some(error.chars().take(MAX_ERROR_CHARS).collect())),
     };
-    let number = notification.attempt_count() + 1;
-    let attempt =
-        NotificationAttempt { number, start_time, duration: begun.elapsed(), status_code };
+    let attempt = NotificationAttempt {
+        number: notification.attempt_count() + 1,
+        start_time,
+        duration: begun.elapsed(),
+        status_code,
+        recipients: if shard.mailer.is_some() { recipients } else { 0 },
+    };
+    let went_elsewhere = matches!(notification.new.incident, Some(IncidentAction::CloseAt(_)));
     Some(Turn::Tried(Box::new(Tried {
+        channel: channel.filter(|_| !went_elsewhere),
         notification,
-        channel,
+        kind,
         attempt,
         end_time: shard.steady.wall(),
         error,
-        next_due_time: waiting
-            .next()
-            .and_then(|next| next.due_time)
-            .map(|due_time| plausible_due_time(due_time, now)),
+        next_due_time,
     })))
 }
 
@@ -117,21 +164,23 @@ type Sent = Result<u16, (Option<u16>, String)>;
 async fn send(
     shard: &Shard,
     notification: &Notification,
-    channel: &Channel,
+    destination: &Destination,
+    channel_name: &str,
     now: Timestamp,
 ) -> Option<Sent> {
     let names = names(shard, notification);
+    let endpoint = notification.new.endpoint_id.and_then(|id| shard.receivers.get(id));
     let telling = Telling {
         notification,
-        channel_name: &channel.config.name,
+        channel_name,
         endpoint_names: &names,
+        endpoint_status: endpoint.map(|receiver| receiver.endpoint.status),
         console_url: shard.settings.console_url.as_deref(),
     };
-    let destination = &channel.config.destination;
     let secret = match &destination.secret {
         None => None,
         Some(sealed) => {
-            let opened = open(shard, channel, sealed).await;
+            let opened = open(shard, notification, sealed).await;
             match opened {
                 Ok(secret) => Some(secret),
                 Err(reason) => return Some(Err((None, reason.to_owned()))),
@@ -145,7 +194,7 @@ async fn send(
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-    let (url, body) = match (destination.kind, secret) {
+    let (url, body, second) = match (destination.kind, secret) {
         (ChannelKind::Email, _) => {
             let mail = email::mail(&telling, &destination.address);
             return Some(match &shard.mailer {
@@ -156,15 +205,17 @@ async fn send(
                 None => Err((None, NO_MAILER.to_owned())),
             });
         }
-        (ChannelKind::Slack, Some(url)) => (url.expose().parse(), slack::body(&telling)),
-        (ChannelKind::Teams, Some(url)) => (url.expose().parse(), teams::body(&telling)),
-        (ChannelKind::PagerDuty, Some(key)) => {
-            (destination.address.parse(), pager_duty::body(&telling, &key))
-        }
+        (ChannelKind::Slack, Some(url)) => (url.expose().parse(), slack::body(&telling), None),
+        (ChannelKind::Teams, Some(url)) => (url.expose().parse(), teams::body(&telling), None),
+        (ChannelKind::PagerDuty, Some(key)) => (
+            destination.address.parse(),
+            pager_duty::body(&telling, &key),
+            pager_duty::resolution(&telling, &key),
+        ),
         (ChannelKind::Webhook, Some(key)) => {
             let body = webhook::body(&telling);
             sign(&mut headers, notification, &body, &key, now);
-            (destination.address.parse(), body)
+            (destination.address.parse(), body, None)
         }
         (_, None) => return Some(Err((None, NO_SECRET.to_owned()))),
     };
@@ -172,8 +223,17 @@ async fn send(
     let Ok(url) = url else {
         return Some(Err((None, "the channel's URL cannot be requested: edit it".to_owned())));
     };
-    let exchanged = shard.transport.post(&url, headers, body.into()).await;
-    Some(match exchanged.result {
+    let first = post(shard, &url, headers.clone(), body).await;
+    Some(match (first, second) {
+        // Together they are one attempt: what closes is sent again with what it closes.
+        (Ok(_), Some(second)) => post(shard, &url, headers, second).await,
+        (first, _) => first,
+    })
+}
+
+async fn post(shard: &Shard, url: &Uri, headers: HeaderMap, body: Vec<u8>) -> Sent {
+    let exchanged = shard.transport.post(url, headers, body.into()).await;
+    match exchanged.result {
         Ok(answer) if answer.status.is_success() => Ok(answer.status.as_u16()),
         // Not what it has said: that may be what it was sent.
         Ok(answer) => {
@@ -183,7 +243,7 @@ async fn send(
             let status = failure.status().map(|status| status.as_u16());
             Err((status, failure.to_string()))
         }
-    })
+    }
 }
 
 const NO_MAILER: &str =
@@ -216,12 +276,13 @@ fn sign(
 
 async fn open(
     shard: &Shard,
-    channel: &Channel,
-    sealed: &keeptrusts_webhooks_domain::secret::SealedSecret,
+    notification: &Notification,
+    sealed: &SealedSecret,
 ) -> Result<Secret, &'static str> {
+    let channel_id = notification.new.channel_id;
     let mut backoff = Backoff::default();
     loop {
-        match shard.keyring.open(&channel.organization_id, channel.id, sealed).await {
+        match shard.keyring.open(&notification.organization_id, channel_id, sealed).await {
             Ok(secret) => return Ok(secret),
             Err(SecretError::Store(error)) => {
                 tracing::warn!(shard = %shard.lease.shard(), %error, "cannot read data keys, waiting");
@@ -233,7 +294,7 @@ async fn open(
                 );
             }
             Err(SecretError::Key(problem)) => {
-                tracing::error!(channel_id = %channel.id, error = %problem, "cannot tell a channel");
+                tracing::error!(%channel_id, error = %problem, "cannot tell a channel");
                 return Err(
                     "the channel's secret cannot be decrypted now: tell the server's operators, or set a new one",
                 );
@@ -251,19 +312,33 @@ fn names(shard: &Shard, notification: &Notification) -> HashMap<EndpointId, Stri
     named.collect()
 }
 
-/// Has turns in tasks of their own, so that none waits for another.
-pub(crate) fn spawn(
+/// Reads what is due in a task of its own, so that no channel waits for another.
+pub(crate) fn begin(shard: &Arc<Shard>, channel_id: ChannelId, turns: mpsc::Sender<Turn>) {
+    let of_task = Arc::clone(shard);
+    spawn(shard, async move { Some(look(&of_task, channel_id).await) }, turns);
+}
+
+/// Sends what is due, in a task of its own. None: the channel was deleted.
+pub(crate) fn go_on(
     shard: &Arc<Shard>,
-    channel_id: ChannelId,
-    turns: tokio::sync::mpsc::Sender<Turn>,
+    due: Due,
+    destination: Option<Destination>,
+    turns: mpsc::Sender<Turn>,
 ) {
-    let shard = Arc::clone(shard);
+    let of_task = Arc::clone(shard);
+    spawn(shard, async move { tell(&of_task, due, destination).await }, turns);
+}
+
+fn spawn(
+    shard: &Arc<Shard>,
+    turn: impl Future<Output = Option<Turn>> + Send + 'static,
+    turns: mpsc::Sender<Turn>,
+) {
+    let abort = shard.abort.clone();
     tokio::spawn(async move {
-        let abort = shard.abort.clone();
         // A turn that ended without a word would keep its channel silent, for ever.
         let unless_told = abort.clone().drop_guard();
-        let turn = abort.run_until_cancelled(have_turn(&shard, channel_id)).await;
-        if let Some(Some(turn)) = turn {
+        if let Some(Some(turn)) = abort.run_until_cancelled(turn).await {
             _ = turns.send(turn).await;
             unless_told.disarm();
         }

@@ -4,14 +4,16 @@
 use std::collections::{BTreeMap, HashMap};
 
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::channel::Channel;
+use keeptrusts_webhooks_domain::channel::{Channel, ChannelFact};
+use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, NotificationId, OrganizationId};
+use keeptrusts_webhooks_domain::incident::{Incident, IncidentAction};
 use keeptrusts_webhooks_domain::log::Position;
 use keeptrusts_webhooks_domain::notification::{
     GROUPING, NewNotification, Notification, NotificationFact, NotificationType,
 };
 use keeptrusts_webhooks_store::projection::{BrokenLog, Fold, Loaded};
-use keeptrusts_webhooks_store::{Record, Told};
+use keeptrusts_webhooks_store::{KnownIncident, Record, Told};
 
 use super::happening::Happening;
 
@@ -22,6 +24,8 @@ pub(crate) struct Decision {
     pub(crate) channel_id: ChannelId,
     pub(crate) endpoint_id: EndpointId,
     pub(crate) fact: NotificationFact,
+    /// Whether it opens an incident, or adds to one.
+    pub(crate) opens_incident: bool,
 }
 
 /// What is known of a shard's channels.
@@ -29,6 +33,8 @@ pub(crate) struct Decision {
 pub(crate) struct Desk {
     channels: HashMap<OrganizationId, BTreeMap<ChannelId, Channel>>,
     groups: BTreeMap<(ChannelId, EndpointId), Group>,
+    /// The incidents that services may have open.
+    incidents: BTreeMap<(ChannelId, EndpointId), Incident>,
     /// So many groups there may be before those that do not matter any more are forgotten.
     forget_at: usize,
     /// What has been told of, by organization: happenings up to there have been decided, because
@@ -49,6 +55,8 @@ struct Open {
     notification_id: NotificationId,
     /// How many deliveries its records tell of.
     count: u32,
+    /// The last record that they tell of.
+    cause: Position,
     /// Since when some were counted that the message under way may not tell of.
     newer_since: Option<Timestamp>,
 }
@@ -58,14 +66,28 @@ const FIRST_FORGETTING: usize = 1_024;
 
 impl Desk {
     /// What the last owner has left in the tables.
-    pub(crate) fn restore(&mut self, told: Vec<Told>, causes: Vec<(OrganizationId, Position)>) {
+    pub(crate) fn restore(
+        &mut self,
+        told: Vec<Told>,
+        causes: Vec<(OrganizationId, Position)>,
+        incidents: Vec<KnownIncident>,
+    ) {
+        for KnownIncident { channel_id, endpoint_id, incident, .. } in incidents {
+            self.incidents.insert((channel_id, endpoint_id), incident);
+        }
         for told in told {
+            let incident = self.incidents.get(&(told.channel_id, told.endpoint_id));
+            let is_over = !incident.is_some_and(|known| known.may_be_opened_by(told.cause));
+            if told.opens_incident && is_over {
+                continue;
+            }
             let group = self.groups.entry((told.channel_id, told.endpoint_id)).or_default();
             group.last_sent = group.last_sent.max(told.sent_time);
             if told.is_waiting {
                 group.open = Some(Open {
                     notification_id: told.notification_id,
                     count: told.count,
+                    cause: told.cause,
                     newer_since: None,
                 });
             }
@@ -100,6 +122,16 @@ impl Desk {
         Ok(())
     }
 
+    /// A channel as it stands.
+    pub(crate) fn channel(&self, organization: &OrganizationId, id: ChannelId) -> Option<&Channel> {
+        self.channels.get(organization)?.get(&id)
+    }
+
+    /// The incident of an endpoint at a channel's service, if the service may have it open.
+    pub(crate) fn incident(&self, channel: ChannelId, endpoint: EndpointId) -> Option<&Incident> {
+        self.incidents.get(&(channel, endpoint))
+    }
+
     /// How many channels an organization has.
     pub(crate) fn channels_of(&self, organization: &OrganizationId) -> usize {
         self.channels.get(organization).map_or(0, BTreeMap::len)
@@ -107,38 +139,110 @@ impl Desk {
 
     /// Whether it was decided before, by us or by an owner before us.
     pub(crate) fn knows_of(&self, happening: &Happening) -> bool {
-        let until = self.told_until.get(&happening.organization_id);
-        until.is_some_and(|until| happening.position <= *until)
+        self.knows_until(&happening.organization_id, happening.position)
+    }
+
+    fn knows_until(&self, organization: &OrganizationId, position: Position) -> bool {
+        self.told_until.get(organization).is_some_and(|until| position <= *until)
+    }
+
+    /// What follows from a record about a channel that has not been applied yet: if the channel leads
+    /// somewhere else after it, or nowhere, its incidents are closed where they were opened.
+    pub(crate) fn leaves_behind(
+        &mut self,
+        id: ChannelId,
+        record: &Record,
+        now: Timestamp,
+        mut new_id: impl FnMut() -> NotificationId,
+    ) -> Vec<Decision> {
+        let reason = match &record.fact {
+            Fact::Channel(ChannelFact::Updated { update, .. }) if update.destination.is_some() => {
+                "the channel leads somewhere else"
+            }
+            Fact::Channel(ChannelFact::Deleted) => "the channel was deleted",
+            _ => return Vec::new(),
+        };
+        if self.knows_until(&record.organization_id, record.position) {
+            return Vec::new();
+        }
+        let Some(channel) = self.channel(&record.organization_id, id) else { return Vec::new() };
+        let at = channel.config.destination.clone();
+        let of_channel = (id, EndpointId::MIN)..=(id, EndpointId::MAX);
+        let known = self.incidents.range(of_channel);
+        let open: Vec<_> = known
+            .filter(|(_, incident)| incident.may_be_closed_by(record.position))
+            .map(|(key, _)| *key)
+            .collect();
+        let close = |key: (ChannelId, EndpointId)| {
+            self.incidents.remove(&key);
+            let action = IncidentAction::CloseAt(Box::new(at.clone()));
+            let new = NewNotification {
+                channel_id: key.0,
+                notification_type: NotificationType::IncidentResolved,
+                endpoint_id: Some(key.1),
+                delivery_id: None,
+                count: 1,
+                since: record.recorded_at,
+                reason: reason.to_owned(),
+                due_time: now,
+                summary: None,
+                incident: Some(action),
+            };
+            decision(new_id(), key, NotificationFact::Raised(Box::new(new)))
+        };
+        open.into_iter().map(close).collect()
     }
 
     /// What follows from happenings in one organization, in their order: records of one operation,
-    /// each of another notification. What was exhausted is counted, not listed.
+    /// each of another notification. What was exhausted is counted, not listed. Happenings that end
+    /// trouble are decided in operations of their own, whose position is theirs.
+    ///
+    /// `is_left_alone` is whether an endpoint was disabled by hand or deleted: no incident is opened
+    /// for what comes of its last attempts.
     pub(crate) fn decide(
         &self,
         happenings: &[Happening],
         now: Timestamp,
+        is_left_alone: impl Fn(EndpointId) -> bool,
         mut new_id: impl FnMut() -> NotificationId,
     ) -> Vec<Decision> {
         let mut decisions = Vec::<Decision>::new();
         let mut grouped = HashMap::<(ChannelId, EndpointId), usize>::new();
         for happening in happenings {
-            let Happening { endpoint_id, notification_type, .. } = *happening;
+            let endpoint_id = happening.endpoint_id;
             let channels = self.channels.get(&happening.organization_id);
-            let hearing = channels.into_iter().flat_map(BTreeMap::values);
-            for channel in
-                hearing.filter(|channel| channel.hears_of(notification_type, Some(endpoint_id)))
-            {
+            for channel in channels.into_iter().flat_map(BTreeMap::values) {
                 let key = (channel.id, endpoint_id);
+                let kind = happening.notification_type;
+                let told_of = kind.filter(|kind| channel.hears_of(*kind, Some(endpoint_id)));
+                let keeps_incidents = channel.config.destination.kind.keeps_incidents();
+                if keeps_incidents && happening.ends_trouble {
+                    let known = self.incidents.get(&key);
+                    if known.is_some_and(|known| known.may_be_closed_by(happening.position)) {
+                        let fact = closing(channel.id, told_of, happening, now);
+                        decisions.push(decision(new_id(), key, fact));
+                    }
+                    continue;
+                }
+                let Some(notification_type) = told_of else { continue };
+                if keeps_incidents && is_left_alone(endpoint_id) {
+                    continue;
+                }
+                let incident = keeps_incidents.then_some(IncidentAction::Open);
+                let raised = |due_time| {
+                    raised(key.0, notification_type, happening, due_time, incident.clone())
+                };
                 if notification_type != NotificationType::DeliveryExhausted {
-                    let fact = raised(channel.id, happening, now);
-                    decisions.push(decision(new_id(), key, fact));
+                    let decided = decision(new_id(), key, raised(now));
+                    decisions.push(Decision { opens_incident: keeps_incidents, ..decided });
                     continue;
                 }
                 match grouped.get(&key) {
                     Some(index) => count_one_more(&mut decisions[*index].fact, happening),
                     None => {
                         grouped.insert(key, decisions.len());
-                        decisions.push(self.exhausted(key, happening, now, &mut new_id));
+                        let decided = self.exhausted(key, happening, now, raised, &mut new_id);
+                        decisions.push(Decision { opens_incident: keeps_incidents, ..decided });
                     }
                 }
             }
@@ -151,6 +255,7 @@ impl Desk {
         key: (ChannelId, EndpointId),
         happening: &Happening,
         now: Timestamp,
+        raised: impl Fn(Timestamp) -> NotificationFact,
         new_id: &mut impl FnMut() -> NotificationId,
     ) -> Decision {
         let group = self.groups.get(&key);
@@ -161,7 +266,7 @@ impl Desk {
         let last_sent = group.and_then(|group| group.last_sent);
         let earliest = last_sent.and_then(|sent| sent.checked_add(GROUPING).ok());
         let due_time = earliest.map_or(now, |earliest| earliest.max(now));
-        decision(new_id(), key, raised(key.0, happening, due_time))
+        decision(new_id(), key, raised(due_time))
     }
 
     /// What was decided is recorded, happenings up to `until` included.
@@ -177,20 +282,37 @@ impl Desk {
             let key = (decision.channel_id, decision.endpoint_id);
             match &decision.fact {
                 NotificationFact::Raised(new)
+                    if matches!(
+                        new.incident,
+                        Some(IncidentAction::Close | IncidentAction::CloseAt(_))
+                    ) =>
+                {
+                    if let Some(incident) = self.incidents.get_mut(&key) {
+                        incident.merge(Incident::closing(until));
+                    }
+                    // What comes next is another incident, and is told at once.
+                    self.groups.remove(&key);
+                }
+                NotificationFact::Raised(new)
                     if new.notification_type == NotificationType::DeliveryExhausted =>
                 {
                     let notification_id = decision.notification_id;
+                    let (count, cause) = (new.count, until);
                     self.groups.entry(key).or_default().open =
-                        Some(Open { notification_id, count: new.count, newer_since: None });
+                        Some(Open { notification_id, count, cause, newer_since: None });
                 }
                 NotificationFact::Counted { count, .. } => {
                     let group = self.groups.get_mut(&key);
                     if let Some(open) = group.and_then(|group| group.open.as_mut()) {
                         open.count = open.count.saturating_add(*count);
+                        open.cause = until;
                         open.newer_since.get_or_insert(now);
                     }
                 }
                 _ => {}
+            }
+            if decision.opens_incident {
+                self.incidents.entry(key).or_default().merge(Incident::opened(until));
             }
         }
         self.forget_what_does_not_matter(now);
@@ -211,17 +333,18 @@ impl Desk {
         &self,
         notification: &Notification,
         sent: Timestamp,
-    ) -> Option<NewNotification> {
+    ) -> Option<(NewNotification, Position)> {
         let (key, open) = self.open_of(notification)?;
         let count = open.count.checked_sub(notification.new.count).filter(|count| *count > 0)?;
-        Some(NewNotification {
+        let new = NewNotification {
             channel_id: key.0,
             endpoint_id: Some(key.1),
             count,
             since: open.newer_since.unwrap_or(sent),
             due_time: sent.checked_add(GROUPING).unwrap_or(sent),
             ..notification.new.clone()
-        })
+        };
+        Some((new, open.cause))
     }
 
     /// A notification was sent, and this was raised with it.
@@ -231,17 +354,30 @@ impl Desk {
         sent: Timestamp,
         left_over: Option<(NotificationId, u32)>,
     ) {
-        let Some((key, _)) = self.open_of(notification) else { return };
+        if let (Some(IncidentAction::Close), Some(endpoint)) =
+            (&notification.new.incident, notification.new.endpoint_id)
+        {
+            let key = (notification.new.channel_id, endpoint);
+            if let Some(incident) = self.incidents.get_mut(&key) {
+                incident.merge(Incident::closed(notification.cause));
+                if !incident.is_open() {
+                    self.incidents.remove(&key);
+                }
+            }
+        }
+        let Some((key, open)) = self.open_of(notification) else { return };
+        let cause = open.cause;
         let group = self.groups.entry(key).or_default();
         group.last_sent = Some(sent);
         group.open = left_over.map(|(notification_id, count)| Open {
             notification_id,
             count,
+            cause,
             newer_since: None,
         });
     }
 
-    /// A notification was given up.
+    /// A notification was given up, or withdrawn.
     pub(crate) fn given_up(&mut self, notification: &Notification) {
         let Some((key, _)) = self.open_of(notification) else { return };
         self.groups.entry(key).or_default().open = None;
@@ -288,20 +424,51 @@ fn decision(
     (channel_id, endpoint_id): (ChannelId, EndpointId),
     fact: NotificationFact,
 ) -> Decision {
-    Decision { notification_id, channel_id, endpoint_id, fact }
+    Decision { notification_id, channel_id, endpoint_id, fact, opens_incident: false }
 }
 
-fn raised(channel_id: ChannelId, happening: &Happening, due_time: Timestamp) -> NotificationFact {
+fn raised(
+    channel_id: ChannelId,
+    notification_type: NotificationType,
+    happening: &Happening,
+    due_time: Timestamp,
+    incident: Option<IncidentAction>,
+) -> NotificationFact {
+    // Why it is out of trouble is no news to whoever subscribes to that.
+    let reason = if happening.ends_trouble { String::new() } else { happening.reason.clone() };
     NotificationFact::Raised(Box::new(NewNotification {
         channel_id,
-        notification_type: happening.notification_type,
+        notification_type,
+        endpoint_id: Some(happening.endpoint_id),
+        delivery_id: happening.delivery_id,
+        count: 1,
+        since: happening.time,
+        reason,
+        due_time,
+        summary: None,
+        incident,
+    }))
+}
+
+/// The closing word: as the channel is told of it otherwise, or else as what it is.
+fn closing(
+    channel_id: ChannelId,
+    told_of: Option<NotificationType>,
+    happening: &Happening,
+    now: Timestamp,
+) -> NotificationFact {
+    let kind = told_of.unwrap_or(NotificationType::IncidentResolved);
+    NotificationFact::Raised(Box::new(NewNotification {
+        channel_id,
+        notification_type: kind,
         endpoint_id: Some(happening.endpoint_id),
         delivery_id: happening.delivery_id,
         count: 1,
         since: happening.time,
         reason: happening.reason.clone(),
-        due_time,
+        due_time: now,
         summary: None,
+        incident: Some(IncidentAction::Close),
     }))
 }
 
@@ -315,7 +482,9 @@ fn count_one_more(fact: &mut NotificationFact, happening: &Happening) {
             *count = count.saturating_add(1);
             *delivery_id = happening.delivery_id;
         }
-        NotificationFact::Sent { .. } | NotificationFact::Failed { .. } => {}
+        NotificationFact::Sent { .. }
+        | NotificationFact::Failed { .. }
+        | NotificationFact::Withdrawn { .. } => {}
     }
 }
 

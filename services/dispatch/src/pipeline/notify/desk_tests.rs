@@ -1,7 +1,10 @@
-use keeptrusts_webhooks_domain::channel::{ChannelKind, Destination, NewChannel};
-use keeptrusts_webhooks_domain::ids::DeliveryId;
+use keeptrusts_webhooks_contracts::log_codec::Metadata;
+use keeptrusts_webhooks_domain::channel::{ChannelKind, ChannelUpdate, Destination, NewChannel};
+use keeptrusts_webhooks_domain::ids::{DeliveryId, OperationId};
+use keeptrusts_webhooks_domain::log::{Stream, Version};
 use ulid::Ulid;
 
+use super::super::verdict::withdrawn_because;
 use super::*;
 
 fn time(second: i64) -> Timestamp {
@@ -13,13 +16,17 @@ fn organization() -> OrganizationId {
 }
 
 fn channel(number: u128, subscriptions: &[NotificationType]) -> Channel {
+    channel_of(ChannelKind::Email, number, subscriptions)
+}
+
+fn pager(number: u128, subscriptions: &[NotificationType]) -> Channel {
+    channel_of(ChannelKind::PagerDuty, number, subscriptions)
+}
+
+fn channel_of(kind: ChannelKind, number: u128, subscriptions: &[NotificationType]) -> Channel {
     let config = NewChannel {
         name: "on call".to_owned(),
-        destination: Destination {
-            kind: ChannelKind::Email,
-            address: "a@example.com".to_owned(),
-            secret: None,
-        },
+        destination: Destination { kind, address: "a@example.com".to_owned(), secret: None },
         subscriptions: subscriptions.to_vec(),
         endpoint_ids: Vec::new(),
     };
@@ -29,7 +36,8 @@ fn channel(number: u128, subscriptions: &[NotificationType]) -> Channel {
 fn happening(notification_type: NotificationType, position: i64) -> Happening {
     Happening {
         organization_id: organization(),
-        notification_type,
+        notification_type: Some(notification_type),
+        ends_trouble: false,
         endpoint_id: EndpointId::MIN,
         delivery_id: Some(DeliveryId::new(Ulid(position as u128))),
         reason: "answered 500".to_owned(),
@@ -41,10 +49,15 @@ fn happening(notification_type: NotificationType, position: i64) -> Happening {
 /// What is decided at a time, and recorded.
 fn go_on(desk: &mut Desk, happenings: &[Happening], now: i64) -> Vec<Decision> {
     let mut next = now as u128 * 1_000;
-    let decisions = desk.decide(happenings, time(now), || {
-        next += 1;
-        NotificationId::new(Ulid(next))
-    });
+    let decisions = desk.decide(
+        happenings,
+        time(now),
+        |_| false,
+        || {
+            next += 1;
+            NotificationId::new(Ulid(next))
+        },
+    );
     let until = happenings.last().expect("some").position;
     desk.recorded(&organization(), &decisions, until, time(now));
     decisions
@@ -54,6 +67,28 @@ fn row(decision: &Decision) -> Notification {
     let NotificationFact::Raised(new) = &decision.fact else { panic!("{decision:?}") };
     let (id, new) = (decision.notification_id, (**new).clone());
     Notification::raised(id, organization(), new, Position(1), time(0))
+}
+
+/// The trouble is over, and channels are told this of it.
+fn end(notification_type: Option<NotificationType>, position: i64) -> Happening {
+    let reason = "the endpoint was enabled".to_owned();
+    Happening { notification_type, ends_trouble: true, reason, ..happening(EXHAUSTED, position) }
+}
+
+/// The row of what was decided at a position.
+fn row_at(decision: &Decision, position: i64) -> Notification {
+    Notification { cause: Position(position), ..row(decision) }
+}
+
+fn raised_of(decision: &Decision) -> &NewNotification {
+    let NotificationFact::Raised(new) = &decision.fact else { panic!("{decision:?}") };
+    new
+}
+
+/// Why it is not sent, as far as incidents tell.
+fn withdrawn(desk: &Desk, row: &Notification) -> Option<&'static str> {
+    let incident = desk.incident(row.new.channel_id, EndpointId::MIN);
+    withdrawn_because(row, incident, None)
 }
 
 const EXHAUSTED: NotificationType = NotificationType::DeliveryExhausted;
@@ -108,7 +143,8 @@ fn what_came_too_late_for_a_message_is_left_over_for_the_next() {
     desk.begins(of.id);
     let sent = row(&first);
     go_on(&mut desk, &[happening(EXHAUSTED, 2), happening(EXHAUSTED, 3)], 12);
-    let left_over = desk.left_over(&sent, time(20)).expect("two came too late");
+    let (left_over, cause) = desk.left_over(&sent, time(20)).expect("two came too late");
+    assert_eq!(cause, Position(3));
     assert_eq!((left_over.count, left_over.since), (2, time(12)));
     assert_eq!(left_over.due_time, time(20 + 3_600));
     let id = NotificationId::MAX;
@@ -129,13 +165,17 @@ fn the_next_owner_knows_what_waits_and_what_was_told() {
         sent_time,
         is_waiting: sent_time.is_none(),
         count: 3,
+        cause: Position(7),
+        opens_incident: false,
     };
-    desk.restore(vec![told(Some(time(100)))], vec![(organization(), Position(7))]);
+    desk.restore(vec![told(Some(time(100)))], vec![(organization(), Position(7))], Vec::new());
     assert!(desk.knows_of(&happening(EXHAUSTED, 7)) && !desk.knows_of(&happening(EXHAUSTED, 8)));
-    let next = desk.decide(&[happening(EXHAUSTED, 8)], time(200), || NotificationId::MAX);
+    let next =
+        desk.decide(&[happening(EXHAUSTED, 8)], time(200), |_| false, || NotificationId::MAX);
     assert_eq!(row(&next[0]).new.due_time, time(100 + 3_600));
-    desk.restore(vec![told(None)], Vec::new());
-    let next = desk.decide(&[happening(EXHAUSTED, 8)], time(200), || NotificationId::MAX);
+    desk.restore(vec![told(None)], Vec::new(), Vec::new());
+    let next =
+        desk.decide(&[happening(EXHAUSTED, 8)], time(200), |_| false, || NotificationId::MAX);
     assert_eq!(next[0].notification_id, NotificationId::MIN, "it is counted");
 }
 
@@ -151,4 +191,154 @@ fn groups_that_do_not_matter_any_more_are_forgotten() {
         desk.sent(&row(&raised), time(now), None);
     }
     assert!(desk.groups.len() < 2_000, "{} groups", desk.groups.len());
+}
+
+#[test]
+fn what_a_service_was_told_of_is_closed_whatever_its_channel_is_subscribed_to() {
+    let mut desk = Desk::default();
+    desk.put(pager(1, &[EXHAUSTED]));
+    desk.put(pager(2, &[NotificationType::EndpointRecovered]));
+    desk.put(channel(3, &[EXHAUSTED]));
+    let trouble = go_on(&mut desk, &[happening(EXHAUSTED, 1)], 10);
+    assert_eq!(trouble.len(), 2);
+    let trigger = row_at(&trouble[0], 1);
+    assert_eq!(trigger.new.incident, Some(IncidentAction::Open));
+    assert_eq!(row(&trouble[1]).new.incident, None, "mail is told, and that is all");
+    assert_eq!(withdrawn(&desk, &trigger), None);
+
+    let ends = go_on(&mut desk, &[end(None, 5)], 20);
+    assert_eq!(ends.len(), 1, "the one that was told of trouble: {ends:?}");
+    let new = raised_of(&ends[0]);
+    assert_eq!(new.notification_type, NotificationType::IncidentResolved);
+    assert_eq!((&new.incident, new.due_time), (&Some(IncidentAction::Close), time(20)));
+    assert_eq!(withdrawn(&desk, &trigger), Some("it was over before it could be told"));
+    let resolve = row_at(&ends[0], 5);
+    assert_eq!(withdrawn(&desk, &resolve), None);
+    desk.sent(&resolve, time(21), None);
+    assert_eq!(withdrawn(&desk, &resolve), Some("the service has no incident open"));
+    assert_eq!(go_on(&mut desk, &[end(None, 6)], 30), [], "there is nothing to close");
+}
+
+#[test]
+fn a_channel_that_is_subscribed_to_it_hears_of_the_end_once() {
+    let recovered = NotificationType::EndpointRecovered;
+    let mut desk = Desk::default();
+    desk.put(pager(1, &[DEGRADED, recovered]));
+    assert_eq!(go_on(&mut desk, &[end(Some(recovered), 1)], 5), [], "nothing was opened");
+    go_on(&mut desk, &[happening(DEGRADED, 2)], 10);
+    let ends = go_on(&mut desk, &[end(Some(recovered), 3)], 20);
+    let told: Vec<_> = ends.iter().map(|end| raised_of(end).notification_type).collect();
+    assert_eq!(told, [recovered]);
+}
+
+#[test]
+fn an_end_that_was_not_told_is_withdrawn_when_there_is_new_trouble() {
+    let mut desk = Desk::default();
+    desk.put(pager(1, &[EXHAUSTED]));
+    go_on(&mut desk, &[happening(EXHAUSTED, 1)], 10);
+    let resolve = row_at(&go_on(&mut desk, &[end(None, 2)], 20)[0], 2);
+    let again = go_on(&mut desk, &[happening(EXHAUSTED, 3)], 30).remove(0);
+    assert_eq!(raised_of(&again).due_time, time(30), "another incident is told at once");
+    assert_eq!(withdrawn(&desk, &resolve), Some("there is new trouble"));
+    assert_eq!(withdrawn(&desk, &row_at(&again, 3)), None);
+    // It was under way when the new trouble came: what it has closed is open again.
+    desk.sent(&resolve, time(31), None);
+    let last = row_at(&go_on(&mut desk, &[end(None, 4)], 40)[0], 4);
+    assert_eq!(withdrawn(&desk, &last), None);
+}
+
+#[test]
+fn what_is_held_back_is_not_told_of_an_endpoint_that_is_well() {
+    let mut desk = Desk::default();
+    desk.put(pager(1, &[EXHAUSTED]));
+    let first = go_on(&mut desk, &[happening(EXHAUSTED, 1)], 10).remove(0);
+    desk.sent(&row_at(&first, 1), time(11), None);
+    let held_back = go_on(&mut desk, &[happening(EXHAUSTED, 2)], 20).remove(0);
+    assert_eq!(raised_of(&held_back).due_time, time(11 + 3_600));
+    let resolve = row_at(&go_on(&mut desk, &[end(None, 3)], 30)[0], 3);
+    desk.sent(&resolve, time(31), None);
+    assert!(withdrawn(&desk, &row_at(&held_back, 2)).is_some());
+}
+
+#[test]
+fn what_comes_of_the_last_attempts_at_an_endpoint_that_is_left_alone_opens_nothing() {
+    let mut desk = Desk::default();
+    desk.put(pager(1, &[EXHAUSTED]));
+    desk.put(channel(2, &[EXHAUSTED]));
+    let decide =
+        desk.decide(&[happening(EXHAUSTED, 1)], time(10), |_| true, || NotificationId::MAX);
+    let told: Vec<_> = decide.iter().map(|decision| decision.channel_id).collect();
+    assert_eq!(told, [ChannelId::new(Ulid(2))]);
+}
+
+#[test]
+fn a_channel_that_leads_elsewhere_closes_what_was_opened_where_it_led() {
+    for is_deleted in [false, true] {
+        let mut desk = Desk::default();
+        let of = pager(1, &[EXHAUSTED]);
+        desk.put(of.clone());
+        go_on(&mut desk, &[happening(EXHAUSTED, 1)], 10);
+        let before = of.config.destination.clone();
+        let elsewhere =
+            Destination { address: "https://new.example/".to_owned(), ..before.clone() };
+        let update = ChannelUpdate { destination: Some(elsewhere), ..ChannelUpdate::default() };
+        let fact = match is_deleted {
+            true => ChannelFact::Deleted,
+            false => ChannelFact::Updated { update, before: ChannelUpdate::default() },
+        };
+        let record = Record {
+            position: Position(2),
+            stream: Stream::Channel(of.id),
+            version: Version(2),
+            organization_id: organization(),
+            fact: Fact::Channel(fact),
+            metadata: Metadata::default(),
+            recorded_at: time(15),
+            operation_id: OperationId::MIN,
+        };
+        let leave =
+            |desk: &mut Desk| desk.leaves_behind(of.id, &record, time(15), || NotificationId::MAX);
+        let left = leave(&mut desk);
+        assert_eq!(left.len(), 1);
+        let at = IncidentAction::CloseAt(Box::new(before));
+        assert_eq!(raised_of(&left[0]).incident, Some(at));
+        desk.recorded(&organization(), &left, Position(2), time(15));
+        desk.apply(of.id, &record).expect("it follows");
+        assert_eq!(leave(&mut desk), [], "once");
+        assert_eq!(go_on(&mut desk, &[end(None, 3)], 20), [], "nothing is open where it leads");
+    }
+}
+
+#[test]
+fn the_next_owner_knows_what_is_open_and_what_was_over() {
+    let of = pager(1, &[EXHAUSTED]);
+    let known = |incident| KnownIncident {
+        organization_id: organization(),
+        channel_id: of.id,
+        endpoint_id: EndpointId::MIN,
+        incident,
+    };
+    let told = |cause| Told {
+        notification_id: NotificationId::MIN,
+        channel_id: of.id,
+        endpoint_id: EndpointId::MIN,
+        sent_time: Some(time(100)),
+        is_waiting: false,
+        count: 1,
+        cause: Position(cause),
+        opens_incident: true,
+    };
+    let next = |told: Told, incidents: Vec<_>| {
+        let mut desk = Desk::default();
+        desk.put(of.clone());
+        desk.restore(vec![told], vec![(organization(), Position(7))], incidents);
+        let again = go_on(&mut desk, &[happening(EXHAUSTED, 8)], 200).remove(0);
+        let closes = go_on(&mut desk, &[end(None, 9)], 300).len();
+        (raised_of(&again).due_time, closes)
+    };
+    let open = Incident::opened(Position(5));
+    assert_eq!(next(told(5), vec![known(open)]), (time(100 + 3_600), 1), "of the same incident");
+    assert_eq!(next(told(5), Vec::new()), (time(200), 1), "that one was over");
+    let closing = Incident { closing: Position(6), ..open };
+    assert_eq!(next(told(5), vec![known(closing)]), (time(200), 1), "its end is on its way");
 }

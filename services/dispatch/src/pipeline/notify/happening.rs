@@ -2,6 +2,7 @@
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, Fact};
+use keeptrusts_webhooks_domain::health::DisableCause;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Stream};
 use keeptrusts_webhooks_domain::notification::NotificationType;
@@ -11,7 +12,11 @@ use keeptrusts_webhooks_store::Record;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Happening {
     pub(crate) organization_id: OrganizationId,
-    pub(crate) notification_type: NotificationType,
+    /// What channels that are subscribed to it are told. None: they are told nothing.
+    pub(crate) notification_type: Option<NotificationType>,
+    /// Whether the endpoint is out of trouble: services that keep incidents are told, whatever
+    /// their channels are subscribed to.
+    pub(crate) ends_trouble: bool,
     pub(crate) endpoint_id: EndpointId,
     pub(crate) delivery_id: Option<DeliveryId>,
     /// For people to read; may be empty.
@@ -24,22 +29,20 @@ pub(crate) struct Happening {
 impl Happening {
     /// What a record tells of, if channels may hear of it.
     pub(crate) fn of(record: &Record) -> Option<Happening> {
-        let (notification_type, endpoint_id, delivery_id, reason) =
-            match (&record.fact, record.stream) {
-                (Fact::Delivery(fact), Stream::Delivery(id)) if fact.is_exhaustion() => {
-                    let DeliveryFact::AttemptFailed { made, error, .. } = fact else { return None };
-                    let kind = NotificationType::DeliveryExhausted;
-                    (kind, made.endpoint_id, Some(id), error.clone())
-                }
-                (Fact::Endpoint(fact), Stream::Endpoint(id)) => {
-                    let (kind, delivery_id, reason) = of_endpoint(fact)?;
-                    (kind, id, delivery_id, reason)
-                }
-                _ => return None,
-            };
+        let (endpoint_id, told) = match (&record.fact, record.stream) {
+            (Fact::Delivery(fact), Stream::Delivery(id)) if fact.is_exhaustion() => {
+                let DeliveryFact::AttemptFailed { made, error, .. } = fact else { return None };
+                let told = Told::trouble(NotificationType::DeliveryExhausted, id, error);
+                (made.endpoint_id, told)
+            }
+            (Fact::Endpoint(fact), Stream::Endpoint(id)) => (id, of_endpoint(fact)?),
+            _ => return None,
+        };
+        let Told { notification_type, ends_trouble, delivery_id, reason } = told;
         Some(Happening {
             organization_id: record.organization_id.clone(),
             notification_type,
+            ends_trouble,
             endpoint_id,
             delivery_id,
             reason,
@@ -49,25 +52,57 @@ impl Happening {
     }
 }
 
-fn of_endpoint(fact: &EndpointFact) -> Option<(NotificationType, Option<DeliveryId>, String)> {
-    use keeptrusts_webhooks_domain::health::DisableCause;
+/// The part of a happening that depends on what has happened.
+struct Told {
+    notification_type: Option<NotificationType>,
+    ends_trouble: bool,
+    delivery_id: Option<DeliveryId>,
+    reason: String,
+}
+
+impl Told {
+    fn trouble(kind: NotificationType, delivery_id: DeliveryId, reason: &str) -> Told {
+        Told {
+            notification_type: Some(kind),
+            ends_trouble: false,
+            delivery_id: Some(delivery_id),
+            reason: reason.to_owned(),
+        }
+    }
+
+    /// Somebody has taken charge of it, and need not be told.
+    fn end(reason: &str) -> Told {
+        Told {
+            notification_type: None,
+            ends_trouble: true,
+            delivery_id: None,
+            reason: reason.to_owned(),
+        }
+    }
+}
+
+fn of_endpoint(fact: &EndpointFact) -> Option<Told> {
     Some(match fact {
         EndpointFact::Degraded { delivery_id, reason } => {
-            (NotificationType::EndpointDegraded, Some(*delivery_id), reason.clone())
+            Told::trouble(NotificationType::EndpointDegraded, *delivery_id, reason)
         }
-        EndpointFact::Recovered { delivery_id } => {
-            (NotificationType::EndpointRecovered, Some(*delivery_id), String::new())
-        }
-        // Whoever disables an endpoint need not be told.
-        EndpointFact::Disabled { reason, cause } => {
-            let delivery_id = match cause {
-                DisableCause::Requested => return None,
-                DisableCause::Failing { delivery_id, .. } | DisableCause::Gone { delivery_id } => {
-                    *delivery_id
-                }
-            };
-            (NotificationType::EndpointDisabled, Some(delivery_id), reason.clone())
-        }
-        _ => return None,
+        EndpointFact::Recovered { delivery_id } => Told {
+            notification_type: Some(NotificationType::EndpointRecovered),
+            delivery_id: Some(*delivery_id),
+            ..Told::end("a delivery has succeeded")
+        },
+        EndpointFact::Disabled { reason, cause } => match cause {
+            DisableCause::Failing { delivery_id, .. } | DisableCause::Gone { delivery_id } => {
+                Told::trouble(NotificationType::EndpointDisabled, *delivery_id, reason)
+            }
+            // Nothing is sent to it any more because somebody wants that.
+            DisableCause::Requested => Told::end("the endpoint was disabled by hand"),
+        },
+        EndpointFact::Enabled => Told::end("the endpoint was enabled"),
+        EndpointFact::Deleted => Told::end("the endpoint was deleted"),
+        EndpointFact::Created { .. }
+        | EndpointFact::Updated { .. }
+        | EndpointFact::SecretRotated { .. }
+        | EndpointFact::SecretRevealed => return None,
     })
 }

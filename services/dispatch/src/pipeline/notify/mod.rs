@@ -13,14 +13,16 @@ mod happening;
 mod record;
 mod summary;
 mod turns;
+mod verdict;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::{ChannelId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
+use keeptrusts_webhooks_domain::mail_limits::MailUsage;
 use keeptrusts_webhooks_domain::notification::GROUPING;
 use keeptrusts_webhooks_store::projection::Fold;
 use keeptrusts_webhooks_store::{Record, StoreError};
@@ -41,8 +43,8 @@ const CHANNELS_PER_PAGE: usize = 500;
 pub(crate) enum ToNotify {
     /// Channels may hear of these. Answered when what follows is committed.
     Happened(Vec<Happening>, oneshot::Sender<()>),
-    /// Something was recorded of a channel.
-    Channel(ChannelId, Arc<Record>),
+    /// Something was recorded of a channel. Answered when what follows is committed.
+    Channel(ChannelId, Arc<Record>, oneshot::Sender<()>),
     /// Somebody has asked for a test.
     Asked(ChannelId),
 }
@@ -55,6 +57,9 @@ pub(crate) struct Notify {
     shard: Arc<Shard>,
     desk: Desk,
     turns: Turns,
+    /// What was sent by mail in the last 24 hours, by organization: what the tables say, and what
+    /// is under way.
+    mail: HashMap<OrganizationId, MailUsage>,
     /// When the next week ends that is summarized.
     next_week: Timestamp,
     /// The end of a week that is to be summarized at once.
@@ -83,13 +88,15 @@ pub(crate) async fn prepare(
     }
     let since = now.checked_sub(GROUPING).unwrap_or(Timestamp::MIN);
     let told = store.told_of_exhausted(number, since).await?;
-    desk.restore(told, store.last_causes(number, checkpoint).await?);
+    let causes = store.last_causes(number, checkpoint).await?;
+    desk.restore(told, causes, store.open_incidents(number).await?);
     let mut turns = Turns::new(AT_ONCE);
     for (channel, due_time) in store.waiting_channels(number).await? {
         turns.note(channel, plausible_due_time(due_time, now));
     }
     let (next_week, week_to_summarize) = summary::weeks(now);
-    Ok(Notify { shard: Arc::clone(shard), desk, turns, next_week, week_to_summarize })
+    let mail = HashMap::new();
+    Ok(Notify { shard: Arc::clone(shard), desk, turns, mail, next_week, week_to_summarize })
 }
 
 async fn rewind(
@@ -139,7 +146,7 @@ impl Notify {
             }
             let done = tokio::select! {
                 biased;
-                Some(turn) = ended.recv() => self.conclude(turn).await,
+                Some(turn) = ended.recv() => self.conclude(turn, &to_record).await,
                 message = messages.recv(), if is_open => match message {
                     Some(message) => self.hear(message).await,
                     None => {
@@ -161,7 +168,7 @@ impl Notify {
         let now = self.now();
         while let Some(channel) = self.turns.take(now) {
             self.desk.begins(channel);
-            courier::spawn(&self.shard, channel, to_record.clone());
+            courier::begin(&self.shard, channel, to_record.clone());
         }
     }
 
@@ -177,11 +184,13 @@ impl Notify {
                 // Whoever waited may have gone.
                 _ = told.send(());
             }
-            ToNotify::Channel(id, record) => {
+            ToNotify::Channel(id, record, told) => {
+                self.close_what_is_left_behind(id, &record).await?;
                 if let Err(error) = self.desk.apply(id, &record) {
                     tracing::error!(shard = %self.shard.lease.shard(), %error, "the log contradicts itself");
                     return Err(Ended);
                 }
+                _ = told.send(());
             }
             // Whoever asks may have another clock.
             ToNotify::Asked(channel) => self.turns.note(channel, Timestamp::MIN),
@@ -205,9 +214,15 @@ impl Notify {
                 .filter(|happening| happening.organization_id == organization)
                 .cloned()
                 .collect();
-            // An operation has so many records at most, whatever the number of channels.
-            for part in of_organization.chunks((RECORDS_PER_OPERATION / channels).max(1)) {
-                self.raise_part(&organization, part).await?;
+            // What ends trouble has an operation of its own: an incident tells by the positions of
+            // operations' causes what came first.
+            for part in
+                of_organization.chunk_by(|one, next| !one.ends_trouble && !next.ends_trouble)
+            {
+                // An operation has so many records at most, whatever the number of channels.
+                for part in part.chunks((RECORDS_PER_OPERATION / channels).max(1)) {
+                    self.raise_part(&organization, part).await?;
+                }
             }
         }
         Ok(())

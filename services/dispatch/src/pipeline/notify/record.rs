@@ -1,21 +1,50 @@
 //! What is recorded of notifications: that they are raised, and what came of sending them.
 
+use std::time::Duration;
+
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::channel::{Channel, ChannelCommand};
+use keeptrusts_webhooks_domain::channel::{Channel, ChannelCommand, Destination};
 use keeptrusts_webhooks_domain::fact::Fact;
-use keeptrusts_webhooks_domain::ids::{NotificationId, OrganizationId};
+use keeptrusts_webhooks_domain::ids::{ChannelId, NotificationId, OrganizationId};
+use keeptrusts_webhooks_domain::incident::IncidentAction;
 use keeptrusts_webhooks_domain::log::{Position, Stream};
-use keeptrusts_webhooks_domain::notification::{NewNotification, NotificationFact};
-use keeptrusts_webhooks_store::{
-    AppendError, Appended, Expected, NewRecord, Operation, Refusal, new_ulid,
+use keeptrusts_webhooks_domain::mail_limits::MailUsage;
+use keeptrusts_webhooks_domain::notification::{
+    NewNotification, NotificationFact, NotificationType,
 };
+use keeptrusts_webhooks_store::{
+    AppendError, Appended, Expected, NewRecord, Operation, Record, Refusal, new_ulid,
+};
+use tokio::sync::mpsc;
 
-use super::courier::{DELETED, Tried, Turn};
+use super::courier::{self, DELETED, Due, Tried, Turn};
+use super::desk::Decision;
 use super::happening::Happening;
+use super::verdict::{is_left_alone, withdrawn_because};
 use super::{Ended, Notify};
 use crate::metrics;
 use crate::pipeline::Backoff;
+
+/// What becomes of a notification whose turn it is.
+enum Judgement {
+    /// It is sent there. None: the channel was deleted, and it is given up.
+    Send(Option<Destination>),
+    /// It is not sent any more.
+    Withdraw(String),
+    /// Not before then.
+    Wait(Timestamp),
+}
+
+/// The log has not been read to where the channel was created, by a process that has just begun.
+const UNTIL_READ: Duration = Duration::from_secs(1);
+/// Why a test is not sent. Other notifications wait.
+const TOO_MUCH_MAIL: &str =
+    "the organization has had as many messages or recipients of mail as it may have for now";
+
+fn after(time: Timestamp, wait: Duration) -> Timestamp {
+    time.checked_add(wait).unwrap_or(Timestamp::MAX)
+}
 
 impl Notify {
     /// Records what follows from happenings in one organization, all at once.
@@ -27,7 +56,36 @@ impl Notify {
         let Some(last) = happenings.last() else { return Ok(()) };
         let now = self.now();
         let new_id = || NotificationId::new(new_ulid(now));
-        let decisions = self.desk.decide(happenings, now, new_id);
+        let is_left_alone = |id| {
+            let receiver = self.shard.receivers.get(id);
+            receiver.is_some_and(|receiver| is_left_alone(&receiver.endpoint))
+        };
+        let decisions = self.desk.decide(happenings, now, is_left_alone, new_id);
+        let correlation = last.endpoint_id.to_string();
+        self.record_decisions(organization, decisions, last.position, correlation, now).await
+    }
+
+    /// Closes the incidents of a channel that leads somewhere else after a record, or nowhere.
+    pub(super) async fn close_what_is_left_behind(
+        &mut self,
+        id: ChannelId,
+        record: &Record,
+    ) -> Result<(), Ended> {
+        let now = self.now();
+        let new_id = || NotificationId::new(new_ulid(now));
+        let decisions = self.desk.leaves_behind(id, record, now, new_id);
+        let (organization, position) = (&record.organization_id, record.position);
+        self.record_decisions(organization, decisions, position, id.to_string(), now).await
+    }
+
+    async fn record_decisions(
+        &mut self,
+        organization: &OrganizationId,
+        decisions: Vec<Decision>,
+        cause: Position,
+        correlation: String,
+        now: Timestamp,
+    ) -> Result<(), Ended> {
         if decisions.is_empty() {
             return Ok(());
         }
@@ -39,11 +97,9 @@ impl Notify {
             },
             fact: Fact::Notification(decision.fact.clone()),
         });
-        let correlation = last.endpoint_id.to_string();
-        let operation =
-            self.operation(organization, records.collect(), correlation, Some(last.position));
+        let operation = self.operation(organization, records.collect(), correlation, Some(cause));
         self.append(operation).await?;
-        self.desk.recorded(organization, &decisions, last.position, now);
+        self.desk.recorded(organization, &decisions, cause, now);
         for decision in decisions {
             if let NotificationFact::Raised(new) = decision.fact {
                 self.turns.note(decision.channel_id, new.due_time);
@@ -52,22 +108,94 @@ impl Notify {
         Ok(())
     }
 
-    /// Records what came of a channel's turn.
-    pub(super) async fn conclude(&mut self, turn: Turn) -> Result<(), Ended> {
+    /// Goes on with a channel's turn, or records what came of it.
+    pub(super) async fn conclude(
+        &mut self,
+        turn: Turn,
+        to_record: &mpsc::Sender<Turn>,
+    ) -> Result<(), Ended> {
         match turn {
             Turn::Nothing(channel) => self.turns.done(channel),
             Turn::NotYet(channel, due_time) => {
                 self.turns.done(channel);
                 self.turns.note(channel, due_time);
             }
+            Turn::Due(due) => match self.judge(&due) {
+                Judgement::Send(destination) => {
+                    courier::go_on(&self.shard, *due, destination, to_record.clone());
+                }
+                Judgement::Withdraw(reason) => self.withdraw(&due, reason).await?,
+                Judgement::Wait(until) => {
+                    let channel = due.notification.new.channel_id;
+                    self.turns.done(channel);
+                    self.turns.note(channel, until);
+                }
+            },
             Turn::Tried(tried) => self.record(*tried).await?,
         }
         Ok(())
     }
 
+    /// What becomes of a notification whose turn it is, as things stand now.
+    fn judge(&mut self, due: &Due) -> Judgement {
+        let Due { notification, channel, mail_sent, .. } = due;
+        let (new, now) = (&notification.new, self.now());
+        let endpoint = new.endpoint_id.and_then(|id| self.shard.receivers.get(id));
+        let endpoint = endpoint.as_deref().map(|receiver| &receiver.endpoint);
+        let incident = new.endpoint_id.and_then(|id| self.desk.incident(new.channel_id, id));
+        if let Some(reason) = withdrawn_because(notification, incident, endpoint) {
+            return Judgement::Withdraw(reason.to_owned());
+        }
+        if let Some(IncidentAction::CloseAt(at)) = &new.incident {
+            return Judgement::Send(Some((**at).clone()));
+        }
+        let Some(channel) = channel else { return Judgement::Send(None) };
+        let destination = &channel.config.destination;
+        if new.incident.is_some() {
+            // Where the channel led at the last record that was read: what changes it closes what
+            // was opened until then.
+            let known = self.desk.channel(&notification.organization_id, new.channel_id);
+            return match known {
+                Some(known) => Judgement::Send(Some(known.config.destination.clone())),
+                None => Judgement::Wait(after(now, UNTIL_READ)),
+            };
+        }
+        let recipients = destination.recipient_count();
+        if recipients > 0 {
+            let usage = self.mail.entry(notification.organization_id.clone());
+            let usage = usage.or_insert_with(|| MailUsage::of(mail_sent.iter().copied()));
+            let free_at = usage.free_at(now, recipients, &self.shard.settings.mail_limits);
+            if free_at > now {
+                return match new.notification_type {
+                    NotificationType::Test => Judgement::Withdraw(TOO_MUCH_MAIL.to_owned()),
+                    _ => Judgement::Wait(free_at),
+                };
+            }
+            usage.note(now, recipients);
+        }
+        Judgement::Send(Some(destination.clone()))
+    }
+
+    async fn withdraw(&mut self, due: &Due, reason: String) -> Result<(), Ended> {
+        let Due { notification, next_due_time, .. } = due;
+        let channel_id = notification.new.channel_id;
+        let record = NewRecord {
+            stream: Stream::Notification(notification.id),
+            expected: Expected::Any,
+            fact: Fact::Notification(NotificationFact::Withdrawn { reason }),
+        };
+        let organization = &notification.organization_id;
+        let operation = self.operation(organization, vec![record], channel_id.to_string(), None);
+        self.append(operation).await?;
+        self.turns.done(channel_id);
+        self.desk.given_up(notification);
+        next_due_time.iter().for_each(|time| self.turns.note(channel_id, *time));
+        Ok(())
+    }
+
     async fn record(&mut self, tried: Tried) -> Result<(), Ended> {
         let channel_id = tried.notification.new.channel_id;
-        let (fact, left_over) = self.outcome(&tried);
+        let (fact, left_over, cause) = self.outcome(&tried);
         let mut known = tried.channel.clone();
         let mut backoff = Backoff::default();
         loop {
@@ -84,7 +212,7 @@ impl Notify {
             records.extend(known.as_ref().and_then(|channel| health(channel, &tried)));
             let organization = &tried.notification.organization_id;
             let correlation = channel_id.to_string();
-            let operation = self.operation(organization, records, correlation, None);
+            let operation = self.operation(organization, records, correlation, cause);
             let number = self.shard.lease.shard();
             match self.shard.log.append(number, operation).await {
                 Ok(_) => break,
@@ -109,7 +237,7 @@ impl Notify {
     fn outcome(
         &self,
         tried: &Tried,
-    ) -> (NotificationFact, Option<(NotificationId, NewNotification)>) {
+    ) -> (NotificationFact, Option<(NotificationId, NewNotification)>, Option<Position>) {
         let Tried { notification, attempt, end_time, error, .. } = tried;
         let attempt = attempt.clone();
         match error {
@@ -117,14 +245,16 @@ impl Notify {
                 let fact = NotificationFact::Sent { attempt, count: notification.new.count };
                 let left_over = self.desk.left_over(notification, *end_time);
                 let id = NotificationId::new(new_ulid(*end_time));
-                (fact, left_over.map(|new| (id, new)))
+                let cause = left_over.as_ref().map(|(_, cause)| *cause);
+                (fact, left_over.map(|(new, _)| (id, new)), cause)
             }
             Some(error) => {
-                let is_gone = tried.channel.is_none();
+                // Then there was nowhere to send it.
+                let is_gone = tried.kind.is_none();
                 let next = notification.next_attempt_time(attempt.number, *end_time);
                 let next_attempt_time = next.filter(|_| !is_gone);
                 let error = error.clone();
-                (NotificationFact::Failed { attempt, error, next_attempt_time }, None)
+                (NotificationFact::Failed { attempt, error, next_attempt_time }, None, None)
             }
         }
     }
@@ -135,9 +265,9 @@ impl Notify {
         fact: &NotificationFact,
         left_over: Option<(NotificationId, NewNotification)>,
     ) {
-        let Tried { notification, channel, end_time, next_due_time, .. } = tried;
+        let Tried { notification, kind, end_time, next_due_time, .. } = tried;
         let channel_id = notification.new.channel_id;
-        let kind = channel.as_ref().map(|channel| channel.config.destination.kind);
+        let kind = *kind;
         self.turns.done(channel_id);
         let mut due = vec![*next_due_time];
         match fact {
@@ -158,7 +288,9 @@ impl Notify {
                     tracing::warn!(%channel_id, %notification_id, error, "a channel could not be told");
                 }
             }
-            NotificationFact::Raised(_) | NotificationFact::Counted { .. } => {}
+            NotificationFact::Raised(_)
+            | NotificationFact::Counted { .. }
+            | NotificationFact::Withdrawn { .. } => {}
         }
         due.into_iter().flatten().for_each(|time| self.turns.note(channel_id, time));
     }

@@ -110,6 +110,7 @@ impl Notify {
                 reason: String::new(),
                 due_time,
                 summary: Some(summary.clone()),
+                incident: None,
             };
             (id, new)
         };

@@ -8,6 +8,7 @@ mod asking;
 mod clocks;
 mod connection;
 mod keys;
+mod mail;
 mod network;
 mod notices;
 mod power;
@@ -22,11 +23,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use keeptrusts_webhooks_dispatch_service::{Dispatch, Parts, Settings, Uptime};
+use keeptrusts_webhooks_dispatch_service::{Dispatch, Mailer, Parts, Settings, Uptime};
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::Shard;
+use keeptrusts_webhooks_domain::mail_limits::MailLimits;
 use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_store::keyring::{Keyring, MasterKeySource};
 use keeptrusts_webhooks_store::memory::MemoryStore;
@@ -39,6 +41,7 @@ use network::Link;
 use power::Power;
 
 pub(crate) use connection::Traffic;
+pub(crate) use mail::Outbox;
 pub(crate) use network::{Answer, Network, REQUEST_TIMEOUT, Request};
 pub(crate) use random::Random;
 pub(crate) use telling::TOLD_OF_ALL;
@@ -70,6 +73,8 @@ pub(crate) fn secret() -> Secret {
 pub(crate) struct World {
     pub(crate) network: Arc<Network>,
     pub(crate) weather: Arc<Weather>,
+    /// What went out by mail.
+    pub(crate) outbox: Arc<Outbox>,
     /// One on each shard.
     pub(crate) organizations: Vec<OrganizationId>,
     backbone: Backbone,
@@ -122,6 +127,11 @@ impl World {
         world
     }
 
+    /// How much mail may go out for an organization, from the next start on.
+    pub(crate) fn limit_mail(&mut self, mail_limits: MailLimits) {
+        self.settings = Arc::new(Settings { mail_limits, ..(*self.settings).clone() });
+    }
+
     async fn new(database: impl FnOnce(Clock) -> MemoryStore) -> World {
         let clock = virtual_clock();
         let database_clock = WallClock::right(Arc::clone(&clock));
@@ -139,6 +149,7 @@ impl World {
         World {
             network,
             weather,
+            outbox: Arc::new(Outbox::new(Arc::clone(&clock))),
             organizations: one_on_each_shard(database.shard_count()),
             backbone,
             database,
@@ -267,7 +278,7 @@ impl World {
             log: Arc::clone(&process.log),
             keyring: Arc::clone(&process.keyring),
             transport: Arc::new(link),
-            mailer: None,
+            mailer: Some(Arc::clone(&self.outbox) as Arc<dyn Mailer>),
             clock: process.clock.as_clock(),
             uptime: virtual_uptime(),
             settings: Arc::clone(&self.settings),

@@ -5,8 +5,9 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::channel::Channel;
 use keeptrusts_webhooks_domain::ids::{ChannelId, NotificationId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Shard};
+use keeptrusts_webhooks_domain::mail_limits::MailSent;
 use keeptrusts_webhooks_domain::notification::Notification;
-use keeptrusts_webhooks_store::{NotificationStore, StoreError, Told};
+use keeptrusts_webhooks_store::{KnownIncident, NotificationStore, StoreError, Told};
 
 use super::connection::Connection;
 
@@ -55,4 +56,10 @@ over_the_connection! {
     async fn waiting_channels(shard: Shard) -> Vec<(ChannelId, Timestamp)>;
     async fn told_of_exhausted(shard: Shard, since: Timestamp) -> Vec<Told>;
     async fn last_causes(shard: Shard, after: Position) -> Vec<(OrganizationId, Position)>;
+    async fn open_incidents(shard: Shard) -> Vec<KnownIncident>;
+    async fn mail_sent(
+        shard: Shard,
+        organization: &OrganizationId,
+        since: Timestamp
+    ) -> Vec<MailSent>;
 }

@@ -1,5 +1,7 @@
 //! Notification channels of the simulated world: webhooks that the simulated network answers.
 
+use std::collections::BTreeSet;
+
 use keeptrusts_webhooks_domain::channel::{
     Channel, ChannelCommand, ChannelFact, ChannelKind, Destination, NewChannel,
 };
@@ -45,17 +47,54 @@ impl World {
         types: &[NotificationType],
         endpoints: &[EndpointId],
     ) -> ChannelId {
-        let organization = &self.organizations[0];
         let id = ChannelId::new(new_ulid(self.now()));
+        let destination = self.destination(id, ChannelKind::Webhook, name).await;
+        self.create_channel(id, destination, name, types, endpoints).await
+    }
+
+    /// Creates a channel of the first organization to a PagerDuty service of that name.
+    pub(crate) async fn pager(&self, name: &str, types: &[NotificationType]) -> ChannelId {
+        let id = ChannelId::new(new_ulid(self.now()));
+        let destination = self.destination(id, ChannelKind::PagerDuty, name).await;
+        self.create_channel(id, destination, name, types, &[]).await
+    }
+
+    /// Creates a channel of the first organization that writes to so many people.
+    pub(crate) async fn mail(&self, recipients: usize, types: &[NotificationType]) -> ChannelId {
+        let id = ChannelId::new(new_ulid(self.now()));
+        let addresses: Vec<_> =
+            (0..recipients).map(|number| format!("on-call-{number}@example.com")).collect();
+        let (kind, address) = (ChannelKind::Email, addresses.join(","));
+        let destination = Destination { kind, address, secret: None };
+        self.create_channel(id, destination, "mail", types, &[]).await
+    }
+
+    /// Where a channel leads, with a secret of its own.
+    pub(crate) async fn destination(
+        &self,
+        id: ChannelId,
+        kind: ChannelKind,
+        name: &str,
+    ) -> Destination {
+        let organization = &self.organizations[0];
         let key: Secret = secret();
         let sealed = self.front.keyring.seal(organization, id, &key).await.expect("sealed");
+        let address = format!("https://channels.example/{name}");
+        Destination { kind, address, secret: Some(sealed) }
+    }
+
+    async fn create_channel(
+        &self,
+        id: ChannelId,
+        destination: Destination,
+        name: &str,
+        types: &[NotificationType],
+        endpoints: &[EndpointId],
+    ) -> ChannelId {
+        let organization = &self.organizations[0];
         let config = NewChannel {
             name: name.to_owned(),
-            destination: Destination {
-                kind: ChannelKind::Webhook,
-                address: format!("https://channels.example/{name}"),
-                secret: Some(sealed),
-            },
+            destination,
             subscriptions: types.to_vec(),
             endpoint_ids: endpoints.to_vec(),
         };
@@ -99,6 +138,7 @@ impl World {
             reason: String::new(),
             due_time: self.now(),
             summary: None,
+            incident: None,
         };
         let record = NewRecord {
             stream: Stream::Notification(id),
@@ -146,4 +186,47 @@ impl World {
             })
             .collect()
     }
+
+    /// The incidents that a PagerDuty service has open, by their keys, as it has come to have them.
+    /// What it did not answer it has taken all the same.
+    pub(crate) fn open_incidents(&self, name: &str) -> BTreeSet<String> {
+        let mut open = BTreeSet::new();
+        for event in self.incident_events(name) {
+            match event.action.as_str() {
+                "trigger" => _ = open.insert(event.key),
+                "resolve" => _ = open.remove(&event.key),
+                other => panic!("no action of ours: {other}"),
+            }
+        }
+        open
+    }
+
+    /// What a PagerDuty service was sent and took.
+    pub(crate) fn incident_events(&self, name: &str) -> Vec<IncidentEvent> {
+        let requests = self.requests().into_iter().filter(|request| request.to == name);
+        let taken = requests.filter(|request| request.status.is_none_or(|status| status < 300));
+        taken
+            .map(|request| {
+                let body: serde_json::Value = serde_json::from_slice(&request.body).expect("JSON");
+                let text = |value: &serde_json::Value| value.as_str().expect("text").to_owned();
+                IncidentEvent {
+                    time: request.time,
+                    action: text(&body["event_action"]),
+                    class: text(&body["payload"]["class"]),
+                    key: text(&body["dedup_key"]),
+                }
+            })
+            .collect()
+    }
+}
+
+/// What a PagerDuty service was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct IncidentEvent {
+    pub(crate) time: Timestamp,
+    /// `trigger` or `resolve`.
+    pub(crate) action: String,
+    /// The type of the notification.
+    pub(crate) class: String,
+    pub(crate) key: String,
 }

@@ -1,0 +1,68 @@
+//! The flags of how much mail may go out. Both who sends it and who is asked for tests has them.
+
+use clap::Args;
+use keeptrusts_webhooks_domain::limits::MAX_RECIPIENTS;
+use keeptrusts_webhooks_domain::mail_limits::MailLimits;
+
+/// No channel has more recipients; with less, its mails would wait for ever.
+const LEAST_RECIPIENTS: i64 = MAX_RECIPIENTS as i64;
+
+/// How much mail may go out for an organization, tests and repetitions included. Notifications
+/// beyond it wait, tests are refused.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "E-mail")]
+pub struct MailLimitFlags {
+    /// How many messages an organization may have in any minute. Further notifications wait, tests
+    /// are refused. Give it to dispatch and to notification-service alike, as the other three.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "KEEPTRUSTS_WEBHOOKS_MAIL_MESSAGES_PER_MINUTE",
+        default_value_t = MailLimits::default().messages_per_minute,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub mail_messages_per_minute: u32,
+
+    /// How many recipients its messages may have in any minute, in all. At least 20, which is what
+    /// one channel may have.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "KEEPTRUSTS_WEBHOOKS_MAIL_RECIPIENTS_PER_MINUTE",
+        default_value_t = MailLimits::default().recipients_per_minute,
+        value_parser = clap::value_parser!(u32).range(LEAST_RECIPIENTS..)
+    )]
+    pub mail_recipients_per_minute: u32,
+
+    /// How many messages an organization may have in any 24 hours.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "KEEPTRUSTS_WEBHOOKS_MAIL_MESSAGES_PER_DAY",
+        default_value_t = MailLimits::default().messages_per_day,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub mail_messages_per_day: u32,
+
+    /// How many recipients its messages may have in any 24 hours, in all. At least 20.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "KEEPTRUSTS_WEBHOOKS_MAIL_RECIPIENTS_PER_DAY",
+        default_value_t = MailLimits::default().recipients_per_day,
+        value_parser = clap::value_parser!(u32).range(LEAST_RECIPIENTS..)
+    )]
+    pub mail_recipients_per_day: u32,
+}
+
+impl MailLimitFlags {
+    /// The limits.
+    pub fn limits(&self) -> MailLimits {
+        MailLimits {
+            messages_per_minute: self.mail_messages_per_minute,
+            recipients_per_minute: self.mail_recipients_per_minute,
+            messages_per_day: self.mail_messages_per_day,
+            recipients_per_day: self.mail_recipients_per_day,
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Whether what has waited is still sent when its turn comes: told by how things stand then. Pure.
+
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
+use keeptrusts_webhooks_domain::health::StatusCause;
+use keeptrusts_webhooks_domain::incident::{Incident, IncidentAction};
+use keeptrusts_webhooks_domain::notification::{Notification, NotificationType};
+
+/// Why a notification is not sent any more. None: it is.
+///
+/// `incident` is that of its endpoint at the channel's service, if the service may have it open;
+/// `endpoint` is the endpoint as the last records that were read leave it, if it is known.
+pub(crate) fn withdrawn_because(
+    notification: &Notification,
+    incident: Option<&Incident>,
+    endpoint: Option<&Endpoint>,
+) -> Option<&'static str> {
+    let cause = notification.cause;
+    match &notification.new.incident {
+        // By positions of the log alone: the records of trouble and of its end are in one order,
+        // and whatever the end is, it is told after this.
+        Some(IncidentAction::Open) => (!incident
+            .is_some_and(|known| known.may_be_opened_by(cause)))
+        .then_some("it was over before it could be told"),
+        Some(IncidentAction::Close) => match incident {
+            None => Some("the service has no incident open"),
+            Some(known) => (!known.may_be_closed_by(cause)).then_some("there is new trouble"),
+        },
+        Some(IncidentAction::CloseAt(_)) => None,
+        None => of_endpoint(notification.new.notification_type, endpoint?),
+    }
+}
+
+fn of_endpoint(kind: NotificationType, endpoint: &Endpoint) -> Option<&'static str> {
+    let was_deleted = endpoint.delete_time.is_some();
+    let disabled_by_hand = endpoint.status_cause == Some(StatusCause::Requested);
+    let is_true = match kind {
+        // It says how the endpoint is now. What was lost is worth knowing in any case.
+        NotificationType::DeliveryExhausted => true,
+        NotificationType::EndpointDegraded => endpoint.status == EndpointStatus::Degraded,
+        NotificationType::EndpointDisabled => {
+            endpoint.status == EndpointStatus::Disabled && !disabled_by_hand
+        }
+        NotificationType::EndpointRecovered => endpoint.status == EndpointStatus::Active,
+        NotificationType::WeeklySummary
+        | NotificationType::Test
+        | NotificationType::IncidentResolved => return None,
+    };
+    match (was_deleted, is_true) {
+        (true, _) => Some("the endpoint was deleted"),
+        (false, true) => None,
+        (false, false) => Some(match (endpoint.status, disabled_by_hand) {
+            (EndpointStatus::Active, _) => "the endpoint is active again",
+            (EndpointStatus::Degraded, _) => "the endpoint is degraded again",
+            (EndpointStatus::Disabled, true) => "the endpoint was disabled by hand",
+            (EndpointStatus::Disabled, false) => "the endpoint was disabled automatically",
+        }),
+    }
+}
+
+/// Whether an endpoint is left alone by its owners: disabled by hand, or deleted.
+pub(crate) fn is_left_alone(endpoint: &Endpoint) -> bool {
+    endpoint.delete_time.is_some() || endpoint.status_cause == Some(StatusCause::Requested)
+}
