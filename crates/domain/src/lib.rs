@@ -27,6 +27,7 @@ pub mod limits;
 pub mod log;
 pub mod mailbox;
 pub mod notification;
+pub mod pause;
 pub mod payload_format;
 pub mod replay;
 pub mod retry;

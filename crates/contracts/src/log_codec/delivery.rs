@@ -43,12 +43,24 @@ impl From<&DeliveryFact> for Message {
             DeliveryFact::AttemptSucceeded(made) => {
                 Message::AttemptSucceeded(pb::AttemptSucceeded { attempt: Some(made.into()) })
             }
-            DeliveryFact::AttemptFailed { made, error, next_attempt_time, state } => {
-                Message::AttemptFailed(pb::AttemptFailed {
-                    attempt: Some(made.into()),
-                    error: error.clone(),
-                    next_attempt_time: next_attempt_time.map(timestamp_to_proto),
-                    delivery_state: pb::DeliveryState::from(*state).into(),
+            DeliveryFact::AttemptFailed {
+                made,
+                error,
+                next_attempt_time,
+                state,
+                endpoint_pause,
+            } => Message::AttemptFailed(pb::AttemptFailed {
+                attempt: Some(made.into()),
+                error: error.clone(),
+                next_attempt_time: next_attempt_time.map(timestamp_to_proto),
+                delivery_state: pb::DeliveryState::from(*state).into(),
+                endpoint_pause: endpoint_pause.map(duration_to_proto),
+            }),
+            DeliveryFact::Expired { endpoint_id, event_type, reason } => {
+                Message::DeliveryExpired(pb::DeliveryExpired {
+                    endpoint_id: endpoint_id.to_string(),
+                    event_type: event_type.name().to_owned(),
+                    reason: reason.clone(),
                 })
             }
             DeliveryFact::Cancelled { reason } => {
@@ -90,6 +102,15 @@ pub(super) fn decode(message: Message) -> Result<DeliveryFact, DecodeError> {
             made: required("attempt", failed.attempt)?.try_into()?,
             error: failed.error,
             next_attempt_time: optional_timestamp("next_attempt_time", failed.next_attempt_time)?,
+            endpoint_pause: failed
+                .endpoint_pause
+                .map(|pause| duration("endpoint_pause", Some(pause)))
+                .transpose()?,
+        },
+        Message::DeliveryExpired(expired) => DeliveryFact::Expired {
+            endpoint_id: parsed("endpoint_id", &expired.endpoint_id)?,
+            event_type: parsed("event_type", &expired.event_type)?,
+            reason: expired.reason,
         },
         Message::DeliveryCancelled(cancelled) => {
             DeliveryFact::Cancelled { reason: cancelled.reason }

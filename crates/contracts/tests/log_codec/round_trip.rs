@@ -217,12 +217,14 @@ fn delivery_fact() -> impl Strategy<Value = DeliveryFact> {
         DeliveryState::Failed,
         DeliveryState::Cancelled,
     ]);
-    let failed = (attempts(), any::<String>(), of(times()), states).prop_map(
-        |(made, error, next_attempt_time, state)| DeliveryFact::AttemptFailed {
+    let pauses = (0_u64..300_000_000).prop_map(Duration::from_micros);
+    let failed = (attempts(), any::<String>(), of(times()), states, of(pauses)).prop_map(
+        |(made, error, next_attempt_time, state, endpoint_pause)| DeliveryFact::AttemptFailed {
             made,
             error,
             next_attempt_time,
             state,
+            endpoint_pause,
         },
     );
     prop_oneof![
@@ -232,6 +234,13 @@ fn delivery_fact() -> impl Strategy<Value = DeliveryFact> {
         attempts().prop_map(DeliveryFact::AttemptSucceeded),
         failed,
         any::<String>().prop_map(|reason| DeliveryFact::Cancelled { reason }),
+        (endpoint_ids(), any_event_type(), any::<String>()).prop_map(
+            |(endpoint_id, event_type, reason)| DeliveryFact::Expired {
+                endpoint_id,
+                event_type,
+                reason,
+            }
+        ),
         replayed_or_resumed(),
     ]
 }

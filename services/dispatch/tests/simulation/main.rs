@@ -14,6 +14,7 @@ mod idling;
 mod isolating;
 mod manual_retries;
 mod notifying;
+mod pausing;
 mod replaying;
 mod retrying;
 mod routing;

@@ -27,9 +27,15 @@ impl Happening {
         let (notification_type, endpoint_id, delivery_id, reason) =
             match (&record.fact, record.stream) {
                 (Fact::Delivery(fact), Stream::Delivery(id)) if fact.is_exhaustion() => {
-                    let DeliveryFact::AttemptFailed { made, error, .. } = fact else { return None };
+                    let (endpoint_id, reason) = match fact {
+                        DeliveryFact::AttemptFailed { made, error, .. } => {
+                            (made.endpoint_id, error)
+                        }
+                        DeliveryFact::Expired { endpoint_id, reason, .. } => (*endpoint_id, reason),
+                        _ => return None,
+                    };
                     let kind = NotificationType::DeliveryExhausted;
-                    (kind, made.endpoint_id, Some(id), error.clone())
+                    (kind, endpoint_id, Some(id), reason.clone())
                 }
                 (Fact::Endpoint(fact), Stream::Endpoint(id)) => {
                     let (kind, delivery_id, reason) = of_endpoint(fact)?;
