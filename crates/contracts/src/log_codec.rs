@@ -106,6 +106,7 @@ pub fn kind(fact: &Fact) -> &'static str {
         Fact::Delivery(DeliveryFact::CancelRequested) => "CancelRequested",
         Fact::Delivery(DeliveryFact::AttemptSucceeded(_)) => "AttemptSucceeded",
         Fact::Delivery(DeliveryFact::AttemptFailed { .. }) => "AttemptFailed",
+        Fact::Delivery(DeliveryFact::Expired { .. }) => "DeliveryExpired",
         Fact::Delivery(DeliveryFact::Cancelled { .. }) => "DeliveryCancelled",
         Fact::Key(KeyFact::Created(_)) => "KeyCreated",
         Fact::Key(KeyFact::Revoked) => "KeyRevoked",

@@ -146,6 +146,7 @@ pub fn action_of(fact: &Fact) -> Option<AuditAction> {
             | DeliveryFact::Resumed { .. }
             | DeliveryFact::AttemptSucceeded(_)
             | DeliveryFact::AttemptFailed { .. }
+            | DeliveryFact::Expired { .. }
             | DeliveryFact::Cancelled { .. } => return None,
         },
         Fact::Key(fact) => match fact {

@@ -22,7 +22,7 @@ pub enum DeliveryState {
     Retrying,
     /// Answered 2xx.
     Delivered,
-    /// Every attempt of the schedule failed.
+    /// Every attempt of the schedule failed, or there is nothing to send any more.
     Failed,
     /// Ended without success, by an operator or with its endpoint.
     Cancelled,
@@ -65,7 +65,7 @@ pub struct Delivery {
     pub trace: Option<TraceContext>,
     /// When it was scheduled.
     pub create_time: Timestamp,
-    /// Why it was cancelled; empty otherwise.
+    /// Why it was cancelled, or why it failed without another attempt; empty otherwise.
     pub cancel_reason: String,
     /// How many records its stream has.
     pub version: Version,
@@ -82,6 +82,9 @@ pub enum Verdict {
         error: String,
         /// How long the receiver asked to be left alone.
         retry_after: Option<Duration>,
+        /// For how long its endpoint's other deliveries wait because of that; see
+        /// [`Pause::after_answer`](crate::pause::Pause::after_answer).
+        endpoint_pause: Option<Duration>,
     },
 }
 
@@ -152,9 +155,8 @@ impl Delivery {
         // the attempt began.
         let automatic = u32::from(made.trigger == Trigger::Automatic);
         let made = AttemptMade { automatic_count: self.automatic_count + automatic, ..made };
-        let (error, retry_after) = match verdict {
-            Verdict::Succeeded => return DeliveryFact::AttemptSucceeded(made),
-            Verdict::Failed { error, retry_after } => (error, retry_after),
+        let Verdict::Failed { error, retry_after, endpoint_pause } = verdict else {
+            return DeliveryFact::AttemptSucceeded(made);
         };
         let (state, next_attempt_time, steady_due_time) = match made.trigger {
             _ if self.state == DeliveryState::Cancelled => (DeliveryState::Cancelled, None, None),
@@ -172,7 +174,27 @@ impl Delivery {
                 }
             }
         };
-        DeliveryFact::AttemptFailed { made, error, next_attempt_time, steady_due_time, state }
+        DeliveryFact::AttemptFailed {
+            made,
+            error,
+            next_attempt_time,
+            steady_due_time,
+            state,
+            endpoint_pause,
+        }
+    }
+
+    /// The fact that follows when it is due and there is nothing to send any more: it has failed.
+    /// One that has ended is only spared the manual retry that was still to come.
+    pub fn expire(&self) -> DeliveryFact {
+        let reason = "the event's body is no longer kept".to_owned();
+        match self.state.has_ended() {
+            true => DeliveryFact::Cancelled { reason },
+            false => {
+                let Delivery { endpoint_id, event_type, .. } = *self;
+                DeliveryFact::Expired { endpoint_id, event_type, reason }
+            }
+        }
     }
 
     /// The delivery after one more fact, recorded at `recorded_at`; that was at `steady_time` on
@@ -209,6 +231,12 @@ impl Delivery {
                 self.state = *state;
                 self.next_attempt_time = *next_attempt_time;
                 self.steady_due_time = *steady_due_time;
+            }
+            DeliveryFact::Expired { reason, .. } => {
+                self.state = DeliveryState::Failed;
+                self.cancel_reason.clone_from(reason);
+                self.stop_waiting();
+                self.retry_request_time = None;
             }
             DeliveryFact::Cancelled { reason } => {
                 // One that has ended is only spared a manual retry that was still to come.
@@ -252,13 +280,16 @@ impl DeliveryFact {
         }
     }
 
-    /// Whether the fact is that the schedule ran out. A test's failure is not.
+    /// Whether the fact is that the delivery has failed for good: the schedule ran out, or the
+    /// event's body did. A test's failure is not.
     pub fn is_exhaustion(&self) -> bool {
-        matches!(
-            self,
-            DeliveryFact::AttemptFailed { made, state: DeliveryState::Failed, .. }
-                if made.trigger == Trigger::Automatic
-        )
+        match self {
+            DeliveryFact::AttemptFailed { made, state, .. } => {
+                *state == DeliveryState::Failed && made.trigger == Trigger::Automatic
+            }
+            DeliveryFact::Expired { event_type, .. } => *event_type != EventType::Test,
+            _ => false,
+        }
     }
 }
 
@@ -315,7 +346,8 @@ mod tests {
     }
 
     fn failure() -> Verdict {
-        Verdict::Failed { error: "answered 500".to_owned(), retry_after: None }
+        let error = "answered 500".to_owned();
+        Verdict::Failed { error, retry_after: None, endpoint_pause: None }
     }
 
     fn make(delivery: &mut Delivery, verdict: Verdict) -> DeliveryFact {
@@ -395,6 +427,35 @@ mod tests {
         let fact = delivery.conclude(under_way, failure(), now(), steady_now(), &RetrySchedule::default());
         delivery.apply(&fact, now(), Some(steady_now()));
         assert_eq!((delivery.state, delivery.due_time()), (DeliveryState::Retrying, Some(steady_now())));
+    }
+
+    #[test]
+    fn invariant_3_a_delivery_whose_body_has_expired_has_failed_with_that_reason() {
+        for mut delivery in [delivery(), Delivery { state: DeliveryState::Retrying, ..delivery() }]
+        {
+            let fact = delivery.expire();
+            assert!(fact.is_exhaustion(), "somebody has to hear of it");
+            assert_eq!(fact.attempt(), None);
+            delivery.apply(&fact, now(), Some(steady_now()));
+            assert_eq!((delivery.state, delivery.due_time()), (DeliveryState::Failed, None));
+            assert_eq!(delivery.cancel_reason, "the event's body is no longer kept");
+            assert_eq!(delivery.attempt_count, 0);
+        }
+        let test = Delivery { event_type: EventType::Test, ..delivery() };
+        assert!(!test.expire().is_exhaustion(), "a test degrades no endpoint");
+    }
+
+    #[test]
+    fn a_delivery_that_has_ended_does_not_fail_because_its_body_expires_before_a_manual_retry() {
+        for state in [DeliveryState::Delivered, DeliveryState::Failed, DeliveryState::Cancelled] {
+            let retry_request_time = Some(now());
+            let ended = Delivery { state, next_attempt_time: None, ..delivery() };
+            let mut delivery = Delivery { retry_request_time, ..ended };
+            let fact = delivery.expire();
+            assert!(!fact.is_exhaustion());
+            delivery.apply(&fact, now(), Some(steady_now()));
+            assert_eq!((delivery.state, delivery.due_time()), (state, None));
+        }
     }
 
     #[test]

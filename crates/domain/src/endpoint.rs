@@ -130,6 +130,13 @@ pub enum EndpointCommand {
         /// What was wrong with the last of them.
         error: String,
     },
+    /// Note that a delivery has failed because there was nothing to send any more.
+    NoteExpired {
+        /// Which.
+        delivery_id: DeliveryId,
+        /// Why there was not.
+        reason: String,
+    },
     /// Note that nothing but failures has come of it for longer than is put up with.
     NoteFailing {
         /// Whose attempt was the last.
@@ -209,6 +216,11 @@ impl Endpoint {
             EndpointCommand::RevealSecret => Some(EndpointFact::SecretRevealed),
             EndpointCommand::NoteExhausted { delivery_id, error } => {
                 let reason = format!("delivery {delivery_id} failed after its last retry: {error}");
+                (self.status == EndpointStatus::Active)
+                    .then_some(EndpointFact::Degraded { delivery_id, reason })
+            }
+            EndpointCommand::NoteExpired { delivery_id, reason } => {
+                let reason = format!("delivery {delivery_id} failed: {reason}");
                 (self.status == EndpointStatus::Active)
                     .then_some(EndpointFact::Degraded { delivery_id, reason })
             }

@@ -85,6 +85,21 @@ fn a_degraded_endpoint_says_which_delivery_failed_and_why() {
 }
 
 #[test]
+fn a_delivery_that_could_not_be_sent_any_more_degrades_an_active_endpoint_and_says_so() {
+    let mut endpoint = endpoint();
+    let expired = |id| EndpointCommand::NoteExpired {
+        delivery_id: id,
+        reason: "the event's body is no longer kept".to_owned(),
+    };
+    assert!(when(&mut endpoint, expired(DeliveryId::MIN)).is_some());
+    assert_eq!(endpoint.status, EndpointStatus::Degraded);
+    let id = DeliveryId::MIN;
+    let reason = format!("delivery {id} failed: the event's body is no longer kept");
+    assert_eq!(endpoint.status_reason, reason);
+    assert_eq!(when(&mut endpoint, expired(DeliveryId::MAX)), None, "the first is told of");
+}
+
+#[test]
 fn failing_for_too_long_disables_a_degraded_endpoint_and_no_other() {
     let mut endpoint = endpoint();
     let failing = || EndpointCommand::NoteFailing { delivery_id: DeliveryId::MAX, since: now() };

@@ -1,5 +1,7 @@
 //! Facts: what the log's records say, in the past tense.
 
+use std::time::Duration;
+
 use crate::Timestamp;
 use crate::attempt::AttemptMade;
 use crate::channel::ChannelFact;
@@ -209,6 +211,19 @@ pub enum DeliveryFact {
         steady_due_time: Option<Timestamp>,
         /// The delivery's state after it.
         state: DeliveryState,
+        /// For how long the answer has the endpoint's other deliveries wait, from the record's
+        /// time on; see [`Pause`](crate::pause::Pause). None: not at all, or no longer than an
+        /// answer before.
+        endpoint_pause: Option<Duration>,
+    },
+    /// It failed for good without another attempt: there is nothing to send any more.
+    Expired {
+        /// The endpoint.
+        endpoint_id: EndpointId,
+        /// The event's type.
+        event_type: EventType,
+        /// Why.
+        reason: String,
     },
     /// It ended without success.
     Cancelled {

@@ -44,6 +44,8 @@ pub const DEFAULT_ROTATION_OVERLAP: Duration = Duration::from_secs(24 * 60 * 60)
 pub const MAX_RETRIES: usize = 32;
 /// The longest wait of a retry schedule.
 pub const MAX_RETRY_DELAY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// How long one answer may keep an endpoint's other deliveries waiting.
+pub const MAX_ENDPOINT_PAUSE: Duration = Duration::from_secs(5 * 60);
 /// How long a key is valid that does not last for ever.
 pub const MIN_KEY_LIFE: Duration = Duration::from_secs(60);
 /// How long at the most: 10 years.

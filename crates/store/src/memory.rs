@@ -28,6 +28,7 @@ use keeptrusts_webhooks_domain::incident::Incident;
 use keeptrusts_webhooks_domain::key::{Key, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard, Stream, Version};
 use keeptrusts_webhooks_domain::notification::Notification;
+use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::replay::{Replay, ReplayCursor, ReplaySelection, ReplayState};
 use tokio::sync::mpsc;
 
@@ -86,6 +87,7 @@ struct Tables {
     missed: Vec<Missed>,
     attempt_counts: BTreeMap<CountKey, u64>,
     failing: BTreeMap<(OrganizationId, EndpointId), Failing>,
+    pauses: BTreeMap<(OrganizationId, EndpointId), Pause>,
     keys: BTreeMap<KeyId, Key>,
     replays: BTreeMap<ReplayId, Replay>,
     channels: BTreeMap<ChannelId, Channel>,
@@ -183,6 +185,12 @@ impl Tables {
             }
             if let Some(failing) = began {
                 self.failing.entry(key).or_insert(failing);
+            }
+        }
+        for (key, pause) in changes.pauses {
+            match pause {
+                Some(pause) => _ = self.pauses.insert(key, pause),
+                None => _ = self.pauses.remove(&key),
             }
         }
         self.keys.extend(changes.keys);
@@ -582,6 +590,18 @@ impl Store for MemoryStore {
         Ok(theirs.map(|((_, id), failing)| (*id, *failing)).collect())
     }
 
+    async fn endpoint_pauses(
+        &self,
+        shard: Shard,
+        organization: Option<&OrganizationId>,
+    ) -> Result<HashMap<EndpointId, Pause>, StoreError> {
+        let tables = &self.shard(shard).tables;
+        let theirs = tables.pauses.iter().filter(|((owner, _), _)| {
+            organization.is_none_or(|organization| owner == organization)
+        });
+        Ok(theirs.map(|((_, id), pause)| (*id, *pause)).collect())
+    }
+
     async fn missed_events(
         &self,
         shard: Shard,
@@ -839,6 +859,7 @@ impl Store for MemoryStore {
             &mut differences,
         );
         compare("failing_endpoints", &stored.failing, &rebuilt.failing, &mut differences);
+        compare("endpoint_pauses", &stored.pauses, &rebuilt.pauses, &mut differences);
         let numbered = |rows: &[Missed]| {
             rows.iter().map(|row| ((row.endpoint_id, row.position), row.clone())).collect()
         };

@@ -19,6 +19,7 @@ use keeptrusts_webhooks_domain::incident::Incident;
 use keeptrusts_webhooks_domain::key::{Key, KeyFact};
 use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
 use keeptrusts_webhooks_domain::notification::{Notification, NotificationFact};
+use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::replay::{Replay, ReplayFact};
 
 use crate::durations;
@@ -155,6 +156,9 @@ pub struct Changes {
     /// Rows to delete and to insert. What stands is not read before: a success says nothing of
     /// an endpoint that is well, and costs it a look into a small table.
     pub health: BTreeMap<(OrganizationId, EndpointId), HealthChange>,
+    /// Rows to insert or replace; None: to delete. What stands is not read before: who records
+    /// a pause knows whether it is longer than the one before.
+    pub pauses: BTreeMap<(OrganizationId, EndpointId), Option<Pause>>,
     /// Rows to insert or replace.
     pub keys: BTreeMap<KeyId, Key>,
     /// Rows to insert or replace.
@@ -307,6 +311,9 @@ impl Fold {
         if matches!(fact, EndpointFact::Enabled | EndpointFact::Deleted) {
             self.end_failing(&record.organization_id, id);
         }
+        if fact.ends_pause() {
+            self.changes.pauses.insert((record.organization_id.clone(), id), None);
+        }
         Ok(())
     }
 
@@ -331,6 +338,15 @@ impl Fold {
         let key = (record.organization_id.clone(), made.endpoint_id);
         let change = self.changes.health.entry(key).or_default();
         change.began.get_or_insert(Failing { since: made.start_time, delivery_id: delivery });
+    }
+
+    fn note_pause(&mut self, id: DeliveryId, fact: &DeliveryFact, record: &Record) {
+        if let DeliveryFact::AttemptFailed { made, endpoint_pause: Some(wait), .. } = fact {
+            let status_code = made.status_code.unwrap_or_default();
+            let pause = Pause::new(record.recorded_at, *wait, id, status_code);
+            let key = (record.organization_id.clone(), made.endpoint_id);
+            self.changes.pauses.insert(key, Some(pause));
+        }
     }
 
     fn apply_key(&mut self, id: KeyId, fact: &KeyFact, record: &Record) -> Result<(), BrokenLog> {
@@ -456,6 +472,7 @@ impl Fold {
             next_attempt_time,
         });
         self.note_health(made, outcome, delivery_id, record);
+        self.note_pause(delivery_id, fact, record);
         if made.trigger != Trigger::Test {
             let key = CountKey {
                 endpoint_id: made.endpoint_id,

@@ -17,6 +17,7 @@ use keeptrusts_webhooks_domain::ids::{EndpointId, KeyId, OrganizationId};
 use keeptrusts_webhooks_domain::key::{Key, SessionOrigin, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Stream, Version};
 use keeptrusts_webhooks_domain::notification::{NotificationState, NotificationType};
+use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::payload_format::{PayloadFormat, PayloadKind};
 use keeptrusts_webhooks_domain::replay::{
     NewReplay, Replay, ReplayBound, ReplayCounts, ReplayCursor, ReplayScope, ReplaySelection,
@@ -540,6 +541,29 @@ impl TryFrom<FailingRow> for (EndpointId, Failing) {
         let failing =
             Failing { since: time(row.since)?, delivery_id: parse("delivery", &row.delivery_id)? };
         Ok((parse("endpoint", &row.endpoint_id)?, failing))
+    }
+}
+
+#[derive(FromRow)]
+pub(crate) struct PauseRow {
+    pub(crate) endpoint_id: String,
+    pub(crate) start_time: i64,
+    pub(crate) end_time: i64,
+    pub(crate) delivery_id: String,
+    pub(crate) status_code: i32,
+}
+
+impl TryFrom<PauseRow> for (EndpointId, Pause) {
+    type Error = StoreError;
+
+    fn try_from(row: PauseRow) -> Unreadable<(EndpointId, Pause)> {
+        let pause = Pause {
+            start_time: time(row.start_time)?,
+            end_time: time(row.end_time)?,
+            delivery_id: parse("delivery", &row.delivery_id)?,
+            status_code: number("status code", row.status_code)?,
+        };
+        Ok((parse("endpoint", &row.endpoint_id)?, pause))
     }
 }
 

@@ -17,6 +17,7 @@ use keeptrusts_webhooks_domain::ids::{
 };
 use keeptrusts_webhooks_domain::key::{Key, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard, Stream, Version};
+use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::replay::{Replay, ReplayCursor, ReplaySelection};
 use tokio::sync::mpsc;
 
@@ -269,6 +270,14 @@ pub trait Store: KeyStore + NotificationStore {
         shard: Shard,
         organization: Option<&OrganizationId>,
     ) -> Result<HashMap<EndpointId, Failing>, StoreError>;
+
+    /// The last pause that each receiver has asked for, also if it is over: an organization's
+    /// endpoints, or the shard's.
+    async fn endpoint_pauses(
+        &self,
+        shard: Shard,
+        organization: Option<&OrganizationId>,
+    ) -> Result<HashMap<EndpointId, Pause>, StoreError>;
 
     /// Events that an endpoint missed while it was disabled, oldest first, after a position.
     async fn missed_events(

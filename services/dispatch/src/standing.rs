@@ -127,12 +127,16 @@ async fn look_up(shard: &Shard) -> Result<Stored, StoreError> {
     let (store, number) = (shard.log.store(), shard.lease.shard());
     let waiting = store.count_waiting(number).await?;
     let endpoints = store.waiting_endpoints(number).await?.endpoints;
-    // What waits for a disabled endpoint is not late, and what somebody asks for has no due time.
+    // What waits for a disabled endpoint is not late, nor what waits for the end of a pause; and
+    // what somebody asks for has no due time.
     let is_late = |(id, due): &&(_, Timestamp)| *due > ON_REQUEST && shard.is_open(*id);
-    let due_times = endpoints.iter().filter(is_late).map(|(_, due)| *due);
     let now = shard.steady.now();
-    let late = due_times.min().map_or(0.0, |due| now.duration_since(due).as_secs_f64().max(0.0));
-    Ok(Stored { waiting, oldest_due_seconds: late })
+    let late = endpoints.iter().filter(is_late).map(|(id, due)| {
+        let late = now.duration_since(*due).as_secs_f64();
+        let since_pause = shard.pauses.since_end(*id).map(|since| since.as_secs_f64());
+        since_pause.map_or(late, |since| late.min(since))
+    });
+    Ok(Stored { waiting, oldest_due_seconds: late.fold(0.0, f64::max) })
 }
 
 /// Made once: they are told by whatever the figures are then.

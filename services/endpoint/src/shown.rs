@@ -22,17 +22,23 @@ impl EndpointApi {
         self.shown(endpoint).await.unwrap_or_else(|_| endpoint.into())
     }
 
-    /// One query more, whatever the number: few endpoints only fail.
+    /// Two queries more, whatever the number: few endpoints only fail, and few are paused.
     pub(crate) async fn all_shown(
         &self,
         organization: &OrganizationId,
         endpoints: &[Endpoint],
     ) -> Result<Vec<v1::Endpoint>, Status> {
         let shard = self.log.shard_of(organization);
-        let failing = self.log.store().failing_endpoints(shard, Some(organization)).await;
-        let failing = failing.map_err(answer::query_failed)?;
+        let store = self.log.store();
+        let known = tokio::try_join!(
+            store.failing_endpoints(shard, Some(organization)),
+            store.endpoint_pauses(shard, Some(organization)),
+        );
+        let (failing, pauses) = known.map_err(answer::query_failed)?;
+        let now = (self.clock)();
         let shown = endpoints.iter().map(|endpoint| v1::Endpoint {
             failing_since_time: failing.get(&endpoint.id).map(|of| timestamp_to_proto(of.since)),
+            pause: pauses.get(&endpoint.id).and_then(|pause| v1::EndpointPause::of(pause, now)),
             ..endpoint.into()
         });
         Ok(shown.collect())

@@ -12,6 +12,11 @@ impl From<&Delivery> for v1::Delivery {
         let next_attempt_time = 
             delivery.expected_attempt_time().filter(|_| !delivery.state.has_ended());
         let trace_id = delivery.trace.map(|trace| trace.trace_id.to_string());
+        let reason = || delivery.cancel_reason.clone();
+        let (cancel_reason, failure_reason) = match delivery.state {
+            DeliveryState::Failed => (String::new(), reason()),
+            _ => (reason(), String::new()),
+        };
         v1::Delivery {
             id: delivery.id.to_string(),
             organization_id: delivery.organization_id.to_string(),
@@ -24,7 +29,8 @@ impl From<&Delivery> for v1::Delivery {
             trace_id: trace_id.unwrap_or_default(),
             create_time: Some(timestamp_to_proto(delivery.create_time)),
             attempts: Vec::new(),
-            cancel_reason: delivery.cancel_reason.clone(),
+            cancel_reason,
+            failure_reason,
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Endpoints and event types.
 
+use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::health::StatusCause;
+use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::payload_format::PayloadKind;
 
 use crate::time::timestamp_to_proto;
@@ -36,10 +38,25 @@ impl From<&Endpoint> for v1::Endpoint {
                 .unwrap_or_default(),
             // Not a column of the endpoint: whoever knows it, adds it.
             failing_since_time: None,
+            pause: None,
             payload_format: v1::PayloadFormat::from(endpoint.payload_format.kind()).into(),
             payload_template: endpoint.payload_format.template().unwrap_or_default().to_owned(),
             has_routing_key: endpoint.payload_format.routing_key().is_some(),
         }
+    }
+}
+
+impl v1::EndpointPause {
+    /// A pause as it is shown at `now`. None: it is over.
+    pub fn of(pause: &Pause, now: Timestamp) -> Option<Self> {
+        // Not later than was asked for, also if the clock has been set since.
+        let end_time = now.checked_add(pause.remaining(now)?).unwrap_or(Timestamp::MAX);
+        Some(v1::EndpointPause {
+            start_time: Some(timestamp_to_proto(pause.start_time)),
+            end_time: Some(timestamp_to_proto(end_time)),
+            delivery_id: pause.delivery_id.to_string(),
+            status_code: pause.status_code.into(),
+        })
     }
 }
 

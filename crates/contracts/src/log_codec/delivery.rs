@@ -44,14 +44,25 @@ impl From<&DeliveryFact> for Message {
                 Message::AttemptSucceeded(pb::AttemptSucceeded { attempt: Some(made.into()) })
             }
             DeliveryFact::AttemptFailed {
-                made, error, next_attempt_time, steady_due_time, state
-            } => {
-                Message::AttemptFailed(pb::AttemptFailed {
-                    attempt: Some(made.into()),
-                    error: error.clone(),
-                    next_attempt_time: next_attempt_time.map(timestamp_to_proto),
-                    steady_due_time: steady_due_time.map(timestamp_to_proto),
-                    delivery_state: pb::DeliveryState::from(*state).into(),
+                made,
+                error,
+                next_attempt_time,
+                steady_due_time,
+                state,
+                endpoint_pause,
+            } => Message::AttemptFailed(pb::AttemptFailed {
+                attempt: Some(made.into()),
+                error: error.clone(),
+                next_attempt_time: next_attempt_time.map(timestamp_to_proto),
+                steady_due_time: steady_due_time.map(timestamp_to_proto),
+                delivery_state: pb::DeliveryState::from(*state).into(),
+                endpoint_pause: endpoint_pause.map(duration_to_proto),
+            }),
+            DeliveryFact::Expired { endpoint_id, event_type, reason } => {
+                Message::DeliveryExpired(pb::DeliveryExpired {
+                    endpoint_id: endpoint_id.to_string(),
+                    event_type: event_type.name().to_owned(),
+                    reason: reason.clone(),
                 })
             }
             DeliveryFact::Cancelled { reason } => {
@@ -94,6 +105,15 @@ pub(super) fn decode(message: Message) -> Result<DeliveryFact, DecodeError> {
             error: failed.error,
             next_attempt_time: optional_timestamp("next_attempt_time", failed.next_attempt_time)?,
             steady_due_time: optional_timestamp("steady_due_time", failed.steady_due_time)?,
+            endpoint_pause: failed
+                .endpoint_pause
+                .map(|pause| duration("endpoint_pause", Some(pause)))
+                .transpose()?,
+        },
+        Message::DeliveryExpired(expired) => DeliveryFact::Expired {
+            endpoint_id: parsed("endpoint_id", &expired.endpoint_id)?,
+            event_type: parsed("event_type", &expired.event_type)?,
+            reason: expired.reason,
         },
         Message::DeliveryCancelled(cancelled) => {
             DeliveryFact::Cancelled { reason: cancelled.reason }

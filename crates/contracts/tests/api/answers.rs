@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::api::{attempt_with_content, event_with_body};
+use keeptrusts_webhooks_contracts::time::timestamp_to_proto;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptMade, Exchange, Outcome, Trigger};
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
@@ -9,6 +10,7 @@ use keeptrusts_webhooks_domain::event::{ContentDigest, Event, Idempotency, Idemp
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::AttemptId;
 use keeptrusts_webhooks_domain::log::{Position, Version};
+use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::payload_format::PayloadFormat;
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 
@@ -48,6 +50,7 @@ fn an_endpoint_is_shown_without_its_secrets() {
         status_cause: v1::EndpointStatusCause::Unspecified.into(),
         status_delivery_id: String::new(),
         failing_since_time: None,
+        pause: None,
         payload_format: v1::PayloadFormat::Pagerduty.into(),
         payload_template: String::new(),
         has_routing_key: true,
@@ -100,6 +103,7 @@ fn delivery() -> Delivery {
         attempt_count: 3,
         automatic_count: 2,
         next_attempt_time: Some(time() + Duration::from_secs(60)),
+        steady_due_time: None,
         retry_request_time: Some(time()),
         trace: TRACEPARENT.parse().ok(),
         create_time: time(),
@@ -123,10 +127,40 @@ fn a_delivery_shows_when_its_next_attempt_is_due() {
         create_time: Some(proto_time()),
         attempts: Vec::new(),
         cancel_reason: String::new(),
+        failure_reason: String::new(),
     };
     assert_eq!(v1::Delivery::from(&delivery()), shown, "the manual retry comes first");
     let ended = Delivery { state: DeliveryState::Failed, next_attempt_time: None, ..delivery() };
     assert_eq!(v1::Delivery::from(&ended).next_attempt_time, None);
+}
+
+#[test]
+fn why_a_delivery_ended_without_an_attempt_is_told_by_its_state() {
+    let shown = |state| {
+        let reason = "the event's body is no longer kept".to_owned();
+        let delivery = Delivery { state, cancel_reason: reason, ..delivery() };
+        let v1::Delivery { cancel_reason, failure_reason, .. } = (&delivery).into();
+        (cancel_reason, failure_reason)
+    };
+    let reason = "the event's body is no longer kept".to_owned();
+    assert_eq!(shown(DeliveryState::Failed), (String::new(), reason.clone()));
+    assert_eq!(shown(DeliveryState::Cancelled), (reason, String::new()));
+}
+
+#[test]
+fn a_pause_is_shown_as_long_as_it_lasts() {
+    let (delivery_id, status_code) = (delivery_id(), 429);
+    let pause = Pause::new(time(), Duration::from_secs(20), delivery_id, status_code);
+    let shown = |later| v1::EndpointPause::of(&pause, time() + Duration::from_secs(later));
+    let expected = v1::EndpointPause {
+        start_time: Some(timestamp_to_proto(time())),
+        end_time: Some(timestamp_to_proto(time() + Duration::from_secs(20))),
+        delivery_id: delivery_id.to_string(),
+        status_code: 429,
+    };
+    assert_eq!(shown(0), Some(expected.clone()));
+    assert_eq!(shown(19), Some(expected));
+    assert_eq!(shown(20), None);
 }
 
 #[test]

@@ -1,16 +1,20 @@
 //! The bytes themselves. A line of `pinned.txt` never changes: there are logs out there that
 //! hold it. A new field is left empty in the old samples, and gets a sample of its own.
 
+use std::time::Duration;
+
 use keeptrusts_webhooks_contracts::DESCRIPTORS;
 use keeptrusts_webhooks_contracts::log_codec::{
     Metadata, decode, decode_exchange, encode, encode_exchange, kind,
 };
 use keeptrusts_webhooks_domain::attempt::Exchange;
+use keeptrusts_webhooks_domain::delivery::DeliveryState;
+use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
 use keeptrusts_webhooks_domain::log::Position;
 use prost::Message;
 use prost_types::FileDescriptorSet;
 
-use crate::samples::{every_kind, stream_of};
+use crate::samples::{attempt, every_kind, stream_of, time};
 
 #[test]
 fn the_bytes_of_every_kind_of_fact_are_those_that_are_in_logs_already() {
@@ -25,6 +29,22 @@ fn the_bytes_of_every_kind_of_fact_are_those_that_are_in_logs_already() {
         let bytes = hex::decode(bytes).expect("hex");
         assert_eq!(decode(stream_of(&fact), &bytes), Ok(fact));
     }
+}
+
+#[test]
+fn the_bytes_of_an_attempt_that_paused_its_endpoint_are_those_that_are_in_logs_already() {
+    let fact = Fact::Delivery(DeliveryFact::AttemptFailed {
+        made: attempt(),
+        error: "answered 429".to_owned(),
+        next_attempt_time: Some(time()),
+        steady_due_time: None,
+        state: DeliveryState::Retrying,
+        endpoint_pause: Some(Duration::from_secs(20)),
+    });
+    let bytes = encode(&fact);
+    // The last field: 20 seconds.
+    assert_eq!(hex::encode(&bytes[bytes.len() - 4..]), "42020814");
+    assert_eq!(decode(stream_of(&fact), &bytes), Ok(fact));
 }
 
 #[test]

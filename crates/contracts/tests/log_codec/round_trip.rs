@@ -218,13 +218,16 @@ fn delivery_fact() -> impl Strategy<Value = DeliveryFact> {
         DeliveryState::Failed,
         DeliveryState::Cancelled,
     ]);
-    let failed = (attempts(), any::<String>(), of(times()), of(times()), states).prop_map(
-        |(made, error, next_attempt_time, steady_due_time, state)| DeliveryFact::AttemptFailed {
+    let pauses = (0_u64..300_000_000).prop_map(Duration::from_micros);
+    let times_of_next = (of(times()), of(times()));
+    let failed = (attempts(), any::<String>(), times_of_next, states, of(pauses)).prop_map(
+        |(made, error, (next_attempt_time, steady_due_time), state, endpoint_pause)| DeliveryFact::AttemptFailed {
             made,
             error,
             next_attempt_time,
             steady_due_time,
             state,
+            endpoint_pause,
         },
     );
     prop_oneof![
@@ -234,6 +237,13 @@ fn delivery_fact() -> impl Strategy<Value = DeliveryFact> {
         attempts().prop_map(DeliveryFact::AttemptSucceeded),
         failed,
         any::<String>().prop_map(|reason| DeliveryFact::Cancelled { reason }),
+        (endpoint_ids(), any_event_type(), any::<String>()).prop_map(
+            |(endpoint_id, event_type, reason)| DeliveryFact::Expired {
+                endpoint_id,
+                event_type,
+                reason,
+            }
+        ),
         replayed_or_resumed(),
     ]
 }

@@ -114,6 +114,7 @@ pub(crate) fn every_kind() -> Vec<Fact> {
             next_attempt_time: Some(time()),
             steady_due_time: Some(time()),
             state: DeliveryState::Retrying,
+            endpoint_pause: None,
         },
         DeliveryFact::Cancelled { reason: "deleted".to_owned() },
         DeliveryFact::Replayed {
@@ -124,6 +125,11 @@ pub(crate) fn every_kind() -> Vec<Fact> {
             trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().ok(),
         },
         DeliveryFact::Resumed { replay_id: replay_id(), endpoint_id: endpoint_id() },
+        DeliveryFact::Expired {
+            endpoint_id: endpoint_id(),
+            event_type: EventType::PolicyViolation,
+            reason: "too late".to_owned(),
+        },
     ];
     let key = [
         KeyFact::Created(NewKey {

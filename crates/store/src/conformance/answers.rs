@@ -52,6 +52,9 @@ impl Answers {
             let failing = store.failing_endpoints(SHARD, Some(&whose)).await.expect("reads");
             let failing: BTreeMap<_, _> = failing.into_iter().collect();
             answers.add(format!("failing endpoints of {whose}"), failing);
+            let pauses = store.endpoint_pauses(SHARD, Some(&whose)).await.expect("reads");
+            let pauses: BTreeMap<_, _> = pauses.into_iter().collect();
+            answers.add(format!("paused endpoints of {whose}"), pauses);
             let always = Timestamp::MIN..Timestamp::MAX;
             let mut sums = store.attempt_sums(SHARD, &whose, always).await.expect("reads");
             sums.sort_unstable();
@@ -76,6 +79,8 @@ impl Answers {
         answers.add("endpoints of the shard", endpoints);
         let failing = store.failing_endpoints(SHARD, None).await.expect("reads");
         answers.add("failing endpoints", failing.into_iter().collect::<BTreeMap<_, _>>());
+        let pauses = store.endpoint_pauses(SHARD, None).await.expect("reads");
+        answers.add("paused endpoints", pauses.into_iter().collect::<BTreeMap<_, _>>());
         let waiting = store.waiting_endpoints(SHARD).await.expect("reads");
         let waiting: BTreeMap<_, _> = waiting.endpoints.into_iter().collect();
         answers.add("waiting endpoints", waiting);

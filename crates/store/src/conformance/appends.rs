@@ -67,6 +67,7 @@ fn one_of_each_kind(endpoint: EndpointId) -> Vec<Operation> {
             next_attempt_time: Some(later),
             steady_due_time: Some(later),
             state: DeliveryState::Retrying,
+            endpoint_pause: Some(Duration::from_secs(20)),
         },
         DeliveryFact::RetryRequested,
         DeliveryFact::AttemptFailed {
@@ -75,8 +76,14 @@ fn one_of_each_kind(endpoint: EndpointId) -> Vec<Operation> {
             next_attempt_time: None,
             steady_due_time: None,
             state: DeliveryState::Failed,
+            endpoint_pause: None,
         },
         DeliveryFact::CancelRequested,
+        DeliveryFact::Expired {
+            endpoint_id: endpoint,
+            event_type: EVENT_TYPE,
+            reason: "too late".to_owned(),
+        },
         DeliveryFact::Cancelled { reason: "by an operator".to_owned() },
         DeliveryFact::AttemptSucceeded(made(Trigger::Manual, Some(200))),
     ];

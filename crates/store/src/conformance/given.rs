@@ -18,6 +18,7 @@ use keeptrusts_webhooks_domain::ids::{
     AttemptId, DeliveryId, EndpointId, EventId, OperationId, OrganizationId, ReplayId,
 };
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard, Stream, Version};
+use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::payload_format::PayloadFormat;
 use keeptrusts_webhooks_domain::replay::{NewReplay, ReplayFact, ReplayScope, ReplaySelection};
 use keeptrusts_webhooks_domain::retry::RetrySchedule;
@@ -190,6 +191,12 @@ pub(crate) fn rename_endpoint(id: EndpointId, expected: Expected, name: &str) ->
     change_endpoint(id, expected, updated(update))
 }
 
+/// Sends an endpoint's deliveries somewhere else.
+pub(crate) fn move_endpoint(id: EndpointId, url: &str) -> Operation {
+    let update = EndpointUpdate { url: Some(url.to_owned()), ..EndpointUpdate::default() };
+    change_endpoint(id, Expected::Any, updated(update))
+}
+
 /// That a stream has so many records.
 pub(crate) fn version(version: i64) -> Expected {
     Expected::Version(Version(version))
@@ -298,7 +305,25 @@ pub(crate) fn fail(delivery: &Delivery, start_time: Timestamp) -> Operation {
 
 /// A verdict: answered 500.
 pub(crate) fn failure() -> Verdict {
-    Verdict::Failed { error: "answered 500".to_owned(), retry_after: None }
+    let error = "answered 500".to_owned();
+    Verdict::Failed { error, retry_after: None, endpoint_pause: None }
+}
+
+/// An attempt's failure, begun at `start_time`: the receiver answered 429, and asked to be left
+/// alone for `wait`.
+pub(crate) fn fail_with_pause(
+    delivery: &Delivery,
+    start_time: Timestamp,
+    wait: Duration,
+) -> Operation {
+    let made = AttemptMade { status_code: Some(429), ..attempt_of(delivery, start_time) };
+    let endpoint_pause = Pause::after_answer(429, Some(wait));
+    let verdict = Verdict::Failed {
+        error: "answered 429".to_owned(),
+        retry_after: Some(wait),
+        endpoint_pause,
+    };
+    conclude(delivery, made, verdict)
 }
 
 /// What an attempt leaves behind, by the default schedule.

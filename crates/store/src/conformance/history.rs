@@ -10,6 +10,7 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointUpdate, Fact};
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId, ReplayId};
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Stream};
+use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::payload_format::PayloadChange;
 use keeptrusts_webhooks_domain::replay::{
     ReplayAction, ReplayBound, ReplayCounts, ReplayFact, ReplayScope, ReplaySelection, ReplayStep,
@@ -230,9 +231,23 @@ impl History {
         };
         let verdict = match made.status_code {
             Some(200) => Verdict::Succeeded,
+            Some(503) if self.random.chance(50) => {
+                let wait = Duration::from_secs(self.random.below(600) as u64);
+                Verdict::Failed {
+                    error: "answered 503".to_owned(),
+                    retry_after: Some(wait),
+                    endpoint_pause: Pause::after_answer(503, Some(wait)),
+                }
+            }
             _ => failure(),
         };
-        let operation = conclude(delivery, made, verdict);
+        let operation = match self.random.chance(5) {
+            // Its event's body is no longer kept.
+            true => {
+                change_delivery(delivery.id, Expected::Version(delivery.version), delivery.expire())
+            }
+            false => conclude(delivery, made, verdict),
+        };
         let operation = operation.of(delivery.organization_id.clone()).fenced(self.epoch);
         let delivery_id = delivery.id;
         let command = match &operation.records[0].fact {

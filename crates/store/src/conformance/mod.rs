@@ -25,6 +25,7 @@ pub(crate) mod idempotency;
 pub(crate) mod keys;
 pub(crate) mod migrating;
 pub(crate) mod notifications;
+pub(crate) mod pauses;
 pub(crate) mod projections;
 pub(crate) mod queries;
 pub(crate) mod reads;
@@ -127,6 +128,11 @@ macro_rules! conformance_tests {
                 a_tests_failure_does_not_count_and_its_success_does,
                 enabling_begins_anew_and_disabling_does_not,
                 an_organizations_attempts_are_summed_over_hours,
+            }
+            pauses {
+                the_last_pause_of_an_endpoint_counts_until_something_ends_it,
+                pauses_are_their_organizations,
+                an_expired_delivery_has_failed_and_waits_for_nothing,
             }
             due {
                 missed_events_are_read_in_the_order_of_the_log,

@@ -23,6 +23,7 @@ use keeptrusts_webhooks_domain::key::{Key, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream, Version};
 use keeptrusts_webhooks_domain::mail_limits::MailSent;
 use keeptrusts_webhooks_domain::notification::Notification;
+use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::replay::{Replay, ReplayCursor, ReplaySelection};
 use tokio::sync::{Semaphore, mpsc};
 
@@ -257,6 +258,7 @@ over_inner! {
     async fn list_attempts(shard: Shard, organization: &OrganizationId, filter: &AttemptFilter, before: AttemptId, limit: usize) -> Result<Vec<Attempt>, StoreError>;
     async fn attempt_counts(shard: Shard, endpoint: EndpointId, from_hour: Timestamp) -> Result<Vec<(CountKey, u64)>, StoreError>;
     async fn attempt_sums(shard: Shard, organization: &OrganizationId, hours: Range<Timestamp>) -> Result<Vec<AttemptSum>, StoreError>;
+    async fn endpoint_pauses(shard: Shard, organization: Option<&OrganizationId>) -> Result<HashMap<EndpointId, Pause>, StoreError>;
     async fn failing_endpoints(shard: Shard, organization: Option<&OrganizationId>) -> Result<HashMap<EndpointId, Failing>, StoreError>;
     async fn missed_events(shard: Shard, endpoint: EndpointId, after: Position, limit: usize) -> Result<Vec<Missed>, StoreError>;
     async fn due_deliveries(shard: Shard, endpoint: EndpointId, after: DueKey, limit: usize) -> Result<DuePage, StoreError>;

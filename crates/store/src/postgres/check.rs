@@ -20,7 +20,7 @@ use crate::store::{RebuildDifference, StoreError};
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// The projections, each with its primary key.
-const TABLES: [(&str, &str); 12] = [
+const TABLES: [(&str, &str); 13] = [
     ("endpoints", "organization_id, endpoint_id"),
     ("events", "organization_id, event_id"),
     ("deliveries", "organization_id, delivery_id"),
@@ -28,6 +28,7 @@ const TABLES: [(&str, &str); 12] = [
     ("missed_events", "endpoint_id, position"),
     ("attempt_counts", "endpoint_id, hour, outcome, duration_bucket"),
     ("failing_endpoints", "organization_id, endpoint_id"),
+    ("endpoint_pauses", "organization_id, endpoint_id"),
     ("keys", "key_id"),
     ("replays", "organization_id, replay_id"),
     ("channels", "organization_id, channel_id"),

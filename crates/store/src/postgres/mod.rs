@@ -21,6 +21,7 @@ mod lists;
 mod load;
 mod notifications;
 mod open;
+mod pauses;
 mod reads;
 mod rebuild;
 mod replays;
@@ -49,6 +50,7 @@ use keeptrusts_webhooks_domain::ids::{
 };
 use keeptrusts_webhooks_domain::key::{Key, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream, Version};
+use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::replay::{Replay, ReplayCursor, ReplaySelection};
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
@@ -348,6 +350,14 @@ impl Store for PostgresStore {
         organization: Option<&OrganizationId>,
     ) -> Result<HashMap<EndpointId, Failing>, StoreError> {
         health::failing_endpoints(&self.readers, shard, organization).await
+    }
+
+    async fn endpoint_pauses(
+        &self,
+        shard: Shard,
+        organization: Option<&OrganizationId>,
+    ) -> Result<HashMap<EndpointId, Pause>, StoreError> {
+        pauses::endpoint_pauses(&self.readers, shard, organization).await
     }
 
     async fn missed_events(

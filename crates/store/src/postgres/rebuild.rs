@@ -32,7 +32,7 @@ pub(super) async fn rebuild(
 
 async fn clear(connection: &mut PgConnection, shard: Shard) -> Result<(), sqlx::Error> {
     const LOCK: &str = "SELECT FROM shards WHERE shard = $1 FOR UPDATE";
-    const DELETIONS: [&str; 12] = [
+    const DELETIONS: [&str; 13] = [
         "DELETE FROM endpoints WHERE shard = $1",
         "DELETE FROM events WHERE shard = $1",
         "DELETE FROM deliveries WHERE shard = $1",
@@ -40,6 +40,7 @@ async fn clear(connection: &mut PgConnection, shard: Shard) -> Result<(), sqlx::
         "DELETE FROM missed_events WHERE shard = $1",
         "DELETE FROM attempt_counts WHERE shard = $1",
         "DELETE FROM failing_endpoints WHERE shard = $1",
+        "DELETE FROM endpoint_pauses WHERE shard = $1",
         "DELETE FROM keys WHERE shard = $1",
         "DELETE FROM replays WHERE shard = $1",
         "DELETE FROM channels WHERE shard = $1",

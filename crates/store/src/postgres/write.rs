@@ -13,7 +13,7 @@ use super::keys::upsert_keys;
 use super::notifications::{upsert_channels, upsert_notifications};
 use super::replays;
 use super::write_endpoints::upsert_endpoints;
-use super::{health, incidents};
+use super::{health, incidents, pauses};
 use crate::operation::{NewBody, Record};
 use crate::projection::{Changes, CountKey, Missed};
 use crate::rows::{Word, duration_micros, micros};
@@ -104,6 +104,7 @@ pub(super) async fn write_changes(
     insert_missed(connection, shard, &changes.missed).await?;
     add_attempt_counts(connection, shard, &attempt_counts).await?;
     health::write(connection, shard, &changes.health.iter().collect::<Vec<_>>()).await?;
+    pauses::write(connection, shard, changes).await?;
     upsert_keys(connection, shard, &keys).await?;
     replays::upsert(connection, shard, &replays).await?;
     upsert_channels(connection, shard, &channels).await?;

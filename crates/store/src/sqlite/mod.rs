@@ -24,6 +24,7 @@ mod lock_file;
 mod log_reads;
 mod notifications;
 mod open;
+mod pauses;
 mod rebuild;
 mod replays;
 mod set_statement;
@@ -51,6 +52,7 @@ use keeptrusts_webhooks_domain::ids::{
 };
 use keeptrusts_webhooks_domain::key::{Key, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream, Version};
+use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::replay::{Replay, ReplayCursor, ReplaySelection};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, SqlitePool};
@@ -331,6 +333,14 @@ impl Store for SqliteStore {
         organization: Option<&OrganizationId>,
     ) -> Result<HashMap<EndpointId, Failing>, StoreError> {
         health::failing_endpoints(&self.readers, shard, organization).await
+    }
+
+    async fn endpoint_pauses(
+        &self,
+        shard: Shard,
+        organization: Option<&OrganizationId>,
+    ) -> Result<HashMap<EndpointId, Pause>, StoreError> {
+        pauses::endpoint_pauses(&self.readers, shard, organization).await
     }
 
     async fn missed_events(

@@ -11,7 +11,7 @@ use crate::projection::{Fold, Touched};
 use crate::store::StoreError;
 
 /// The tables that are nothing but a fold of the log.
-pub(super) const PROJECTIONS: [&str; 12] = [
+pub(super) const PROJECTIONS: [&str; 13] = [
     "endpoints",
     "events",
     "deliveries",
@@ -19,6 +19,7 @@ pub(super) const PROJECTIONS: [&str; 12] = [
     "missed_events",
     "attempt_counts",
     "failing_endpoints",
+    "endpoint_pauses",
     "keys",
     "replays",
     "channels",

@@ -15,7 +15,7 @@ use sqlx::SqliteConnection;
 use super::errors::failed;
 use super::notifications::{CHANNELS, NOTIFICATIONS, bind_channel, bind_notification};
 use super::set_statement::{SetStatement, Values};
-use super::{health, incidents, number, replays};
+use super::{health, incidents, number, pauses, replays};
 use crate::operation::{NewBody, Record};
 use crate::projection::{Changes, CountKey, Missed};
 use crate::rows::{Word, duration_micros, event_types_text, micros};
@@ -166,6 +166,7 @@ async fn write_changes(
     let bind = |values: &mut Values, row: (&CountKey, &u64)| bind_count(values, shard, row);
     ATTEMPT_COUNTS.execute(connection, changes.attempt_counts.iter(), bind).await?;
     health::write(connection, shard, changes).await?;
+    pauses::write(connection, shard, changes).await?;
     let bind = |values: &mut Values, row: &Key| bind_key(values, shard, row);
     KEYS.execute(connection, changes.keys.values(), bind).await?;
     replays::write(connection, shard, changes.replays.values()).await?;

@@ -48,7 +48,8 @@ pub(crate) struct Timeline {
     is_waiting: bool,
     /// The visitor may end it.
     can_cancel: bool,
-    cancel_reason: String,
+    /// Why it ended, if not with an attempt.
+    end_reason: String,
     create_time: Option<Moment>,
     next_attempt_time: Option<Moment>,
     attempts: Vec<AttemptRow>,
@@ -66,7 +67,8 @@ impl Timeline {
             state: state(delivery.state()),
             is_waiting,
             can_cancel: is_waiting && may_send,
-            cancel_reason: delivery.cancel_reason.clone(),
+            // One of the two at the most.
+            end_reason: delivery.cancel_reason.clone() + &delivery.failure_reason,
             create_time: Moment::of(delivery.create_time.as_ref()),
             next_attempt_time: next_attempt(delivery),
             // Buttons are elsewhere on the page.

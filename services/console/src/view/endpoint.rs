@@ -43,6 +43,8 @@ pub(crate) struct EndpointView {
     pub(crate) delivery_at_fault: Option<String>,
     /// Since when nothing has succeeded.
     pub(crate) failing_since: Option<Moment>,
+    /// What its receiver has asked for.
+    pub(crate) pause: Option<PauseView>,
     pub(crate) create_time: Option<Moment>,
     pub(crate) update_time: Option<Moment>,
     pub(crate) previous_secret_expire_time: Option<Moment>,
@@ -59,6 +61,7 @@ impl EndpointView {
             status_time: Moment::of(endpoint.status_time.as_ref()),
             delivery_at_fault: Some(endpoint.status_delivery_id).filter(|id| !id.is_empty()),
             failing_since: Moment::of(endpoint.failing_since_time.as_ref()),
+            pause: endpoint.pause.and_then(PauseView::of),
             create_time: Moment::of(endpoint.create_time.as_ref()),
             update_time: Moment::of(endpoint.update_time.as_ref()),
             previous_secret_expire_time: Moment::of(endpoint.previous_secret_expire_time.as_ref()),
@@ -73,6 +76,22 @@ impl EndpointView {
     /// Its status was not always so.
     pub(crate) fn has_reason(&self) -> bool {
         !self.status_reason.is_empty()
+    }
+}
+
+/// A receiver has asked to be left alone.
+#[derive(Debug, Clone)]
+pub(crate) struct PauseView {
+    pub(crate) end_time: Moment,
+    pub(crate) status_code: i32,
+    /// The delivery that was answered so.
+    pub(crate) delivery_id: String,
+}
+
+impl PauseView {
+    fn of(pause: v1::EndpointPause) -> Option<PauseView> {
+        let v1::EndpointPause { end_time, status_code, delivery_id, .. } = pause;
+        Some(PauseView { end_time: Moment::of(end_time.as_ref())?, status_code, delivery_id })
     }
 }
 

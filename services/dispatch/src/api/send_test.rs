@@ -77,6 +77,7 @@ impl DispatchApi {
                 Fact::Delivery(
                     DeliveryFact::AttemptSucceeded(_)
                         | DeliveryFact::AttemptFailed { .. }
+                        | DeliveryFact::Expired { .. }
                         | DeliveryFact::Cancelled { .. }
                 )
             )

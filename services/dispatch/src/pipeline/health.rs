@@ -109,6 +109,10 @@ pub(crate) fn consequence(
                 fact.is_exhaustion().then_some(exhausted),
             ]
         }
+        DeliveryFact::Expired { reason, .. } if fact.is_exhaustion() => {
+            let expired = EndpointCommand::NoteExpired { delivery_id, reason: reason.clone() };
+            [Some(expired), None, None]
+        }
         _ => [None, None, None],
     };
     // An endpoint that was deleted has no health.

@@ -7,6 +7,7 @@ mod cancel;
 mod health;
 mod notify;
 mod outgoing;
+mod pauses;
 mod receiver;
 mod record;
 mod replay;
@@ -43,6 +44,7 @@ use crate::settings::Settings;
 use crate::transport::Transport;
 use health::FailingEndpoints;
 use notify::Notify;
+use pauses::Pauses;
 use receiver::{Receiver, Receivers};
 use router::Router;
 use scheduler::Scheduler;
@@ -69,6 +71,7 @@ pub(crate) struct Shard {
     pub(crate) requests_under_way: AtomicUsize,
     receivers: Receivers,
     failing: FailingEndpoints,
+    pub(crate) pauses: Pauses,
 }
 
 impl Shard {
@@ -91,6 +94,7 @@ impl Shard {
             requests_under_way: AtomicUsize::new(0),
             receivers: Receivers::default(),
             failing: FailingEndpoints::default(),
+            pauses: Pauses::default(),
         }
     }
 
@@ -202,6 +206,7 @@ async fn prepare(shard: &Arc<Shard>) -> Result<Prepared, StoreError> {
 
     let failing = store.failing_endpoints(number, None).await?;
     shard.failing.put(failing, (shard.clock)(), shard.steady.now());
+    shard.pauses.put(&store.endpoint_pauses(number, None).await?, (shard.clock)());
     let waiting = store.waiting_endpoints(number).await?;
     let mut scheduler = Scheduler::new(shard.settings.scheduler, waiting.as_of);
     for (endpoint_id, due_time) in waiting.endpoints {

@@ -54,7 +54,7 @@ impl Receiver {
     pub(crate) fn availability(&self) -> Availability {
         match self.endpoint.status {
             _ if self.endpoint.delete_time.is_some() => Availability::Gone,
-            EndpointStatus::Disabled => Availability::Paused,
+            EndpointStatus::Disabled => Availability::Closed,
             EndpointStatus::Active | EndpointStatus::Degraded => Availability::Open,
         }
     }
@@ -64,7 +64,8 @@ impl Receiver {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Availability {
     Open,
-    Paused,
+    /// Not while it is disabled.
+    Closed,
     Gone,
 }
 

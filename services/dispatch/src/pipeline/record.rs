@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -20,6 +21,7 @@ use keeptrusts_webhooks_store::{
     AppendError, Appended, BodyId, Expected, NewBody, NewRecord, Operation, Refusal, StoreError,
 };
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::scheduler::Health;
 use super::{Backoff, Shard, health, told};
@@ -46,6 +48,8 @@ pub(crate) struct Attempted {
     pub(crate) exchange: Bytes,
     /// The attempt's place in the trace.
     pub(crate) trace: Option<TraceContext>,
+    /// When the endpoint's pause ends, if the answer has made it longer.
+    pub(crate) pause_end: Option<Instant>,
 }
 
 impl Attempted {
@@ -54,14 +58,40 @@ impl Attempted {
         let Delivery { endpoint_id, id, .. } = self.delivery;
         let succeeded = self.verdict == Verdict::Succeeded;
         let health = if succeeded { Health::Good } else { Health::Bad };
-        Progress::Ended { endpoint_id, delivery_id: id, health }
+        let pause = match self.verdict {
+            Verdict::Failed { endpoint_pause, .. } => endpoint_pause,
+            Verdict::Succeeded => None,
+        };
+        Progress::Ended { endpoint_id, delivery_id: id, health, pause }
+    }
+}
+
+impl Attempted {
+    /// The verdict as it is recorded: of many answers that ask for a pause only the one counts that
+    /// makes it the longest, so that the last that is recorded is the one that holds.
+    fn verdict_to_record(&self, shard: &Shard) -> Verdict {
+        let endpoint_id = self.delivery.endpoint_id;
+        let is_longest = |end: &Instant| shard.pauses.ends_at(endpoint_id, *end);
+        let mut verdict = self.verdict.clone();
+        if let Verdict::Failed { endpoint_pause, .. } = &mut verdict
+            && self.pause_end.filter(is_longest).is_none()
+        {
+            *endpoint_pause = None;
+        }
+        verdict
     }
 }
 
 /// What the scheduler hears of an attempt, in this order.
 pub(crate) enum Progress {
     /// The request is over; its outcome is not committed yet.
-    Ended { endpoint_id: EndpointId, delivery_id: DeliveryId, health: Health },
+    /// `pause`: for how long the receiver asks to be left alone.
+    Ended {
+        endpoint_id: EndpointId,
+        delivery_id: DeliveryId,
+        health: Health,
+        pause: Option<Duration>,
+    },
     /// The outcome is committed: the delivery after it.
     Finished(Delivery),
 }
@@ -245,6 +275,9 @@ fn finish(shard: &Shard, outcome: Outcome, fact: &Fact, recorded_at: Timestamp) 
     if let Some(attempted) = attempted {
         told::attempted(shard, &attempted, &delivery);
         log_failure(&attempted, &delivery);
+    } else if delivery.state != state_before {
+        let (delivery_id, endpoint_id) = (delivery.id, delivery.endpoint_id);
+        tracing::warn!(%delivery_id, %endpoint_id, reason = delivery.cancel_reason, "a delivery has failed for good");
     }
     delivery
 }
@@ -272,13 +305,12 @@ fn log_failure(attempted: &Attempted, after: &Delivery) {
 fn operation(shard: &Shard, pending: &Pending, changed: &mut Changed) -> Operation {
     let (delivery, fact, trace, bodies) = match &pending.outcome {
         Outcome::Attempted(attempted) => {
-            let Attempted {
-                delivery, made, verdict, end_time, steady_end_time, exchange, trace, ..
-            } = &**attempted;
+            let Attempted { delivery, made, end_time, steady_end_time, exchange, trace, .. } =
+                &**attempted;
             let schedule = &shard.settings.retry_schedule;
-            let (end, steady_end) = (*end_time, *steady_end_time);
+            let verdict = attempted.verdict_to_record(shard);
             let fact =
-                delivery.conclude(made.clone(), verdict.clone(), end, steady_end, schedule);
+                delivery.conclude(made.clone(), verdict, *end_time, *steady_end_time, schedule);
             let expire_time = end_time.checked_add(shard.settings.body_retention);
             let body = NewBody {
                 id: BodyId::Attempt(made.id),
@@ -288,8 +320,7 @@ fn operation(shard: &Shard, pending: &Pending, changed: &mut Changed) -> Operati
             (delivery, fact, *trace, vec![body])
         }
         Outcome::BodyExpired(delivery) => {
-            let reason = "the event's body is no longer kept".to_owned();
-            (&**delivery, DeliveryFact::Cancelled { reason }, delivery.trace, Vec::new())
+            (&**delivery, delivery.expire(), delivery.trace, Vec::new())
         }
     };
     let health = health_change(shard, pending, delivery, &fact, changed);

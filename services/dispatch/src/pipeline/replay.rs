@@ -137,7 +137,7 @@ impl Replays {
     fn next(&self) -> Option<(Instant, EndpointId)> {
         let open = self.queues.iter().filter(|(id, _)| {
             let receiver = self.shard.receivers.get(**id);
-            receiver.is_some_and(|receiver| receiver.availability() != Availability::Paused)
+            receiver.is_some_and(|receiver| receiver.availability() != Availability::Closed)
         });
         let turns = open.filter_map(|(id, queue)| Some((queue.first_key_value()?.1.next, *id)));
         turns.min()

@@ -1,9 +1,12 @@
 //! The request of an attempt: DESIGN's table of what the receiver gets. Pure.
 
-use http::header::{CONTENT_TYPE, USER_AGENT};
+use std::time::Duration;
+
+use http::header::{CONTENT_TYPE, DATE, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::delivery::Delivery;
+use keeptrusts_webhooks_domain::retry_after::requested_wait;
 use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_domain::signing::{keeptrusts_signature, standard_signature};
 use keeptrusts_webhooks_domain::trace::TraceContext;
@@ -58,36 +61,36 @@ pub(crate) fn headers(
     headers
 }
 
-/// How long an answer asks to be left alone (RFC 9110 section 10.2.3): seconds, or a date in
-/// the one form that senders must generate (section 5.6.7).
-pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<std::time::Duration> {
-    let value = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = value.parse::<u32>() {
-        return Some(std::time::Duration::from_secs(seconds.into()));
-    }
-    let date = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
-    std::time::Duration::try_from(date.duration_since(now)).ok()
+/// How long an answer that came `now` asks to be left alone; see [`requested_wait`].
+pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let fields = headers.get_all(RETRY_AFTER).iter().filter_map(|value| value.to_str().ok());
+    let date = headers.get(DATE).and_then(|value| value.to_str().ok());
+    requested_wait(fields, date, now)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
-    fn asked(value: &str) -> Option<Duration> {
-        let now = "2026-04-23T10:30:00Z".parse().expect("a timestamp");
-        let mut headers = HeaderMap::new();
-        headers.insert(http::header::RETRY_AFTER, value.parse().expect("a value"));
-        retry_after(&headers, now)
-    }
-
     #[test]
-    fn retry_after_is_read_as_seconds_or_as_a_date() {
-        assert_eq!(asked("120"), Some(Duration::from_secs(120)));
-        assert_eq!(asked("Thu, 23 Apr 2026 10:31:00 GMT"), Some(Duration::from_secs(60)));
-        assert_eq!(asked("Thu, 23 Apr 2026 10:29:00 GMT"), None, "already over");
-        assert_eq!(asked("soon"), None);
-        assert_eq!(asked("-1"), None);
+    fn retry_after_is_read_from_the_fields_of_an_answer() {
+        let now = "2026-04-23T10:30:00Z".parse().expect("a timestamp");
+        let asked = |fields: &[(HeaderName, &'static [u8])]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in fields {
+                headers.append(name, HeaderValue::from_bytes(value).expect("a value"));
+            }
+            retry_after(&headers, now)
+        };
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!(asked(&[]), None);
+        assert_eq!(asked(&[(RETRY_AFTER, b"120")]), seconds(120));
+        assert_eq!(asked(&[(RETRY_AFTER, b"9999999999")]), seconds(9_999_999_999));
+        assert_eq!(asked(&[(RETRY_AFTER, b"5"), (RETRY_AFTER, b"20")]), seconds(20));
+        assert_eq!(asked(&[(RETRY_AFTER, b"\xff5"), (RETRY_AFTER, b"20")]), seconds(20));
+        let date = b"Thursday, 23-Apr-26 10:31:00 GMT";
+        assert_eq!(asked(&[(RETRY_AFTER, date)]), seconds(60), "by our clock");
+        let own = (DATE, &b"Thu, 23 Apr 2026 10:30:50 GMT"[..]);
+        assert_eq!(asked(&[own, (RETRY_AFTER, date)]), seconds(10), "by the answer's own date");
     }
 }

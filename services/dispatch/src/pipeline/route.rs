@@ -203,6 +203,7 @@ impl Route {
         if matches!(&record.fact, Fact::Endpoint(EndpointFact::Enabled | EndpointFact::Deleted)) {
             self.shard.failing.forget(id);
         }
+        let ends_pause = matches!(&record.fact, Fact::Endpoint(fact) if fact.ends_pause());
         let known = self.shard.receivers.get(id);
         if known.is_some_and(|known| known.endpoint.version >= endpoint.version) {
             return Ok(());
@@ -211,6 +212,10 @@ impl Route {
         let availability = receiver.availability();
         self.shard.receivers.put(receiver);
         self.next.to_replay.send(ToReplay::EndpointChanged).await.map_err(|_| Ended)?;
+        if ends_pause {
+            self.shard.pauses.forget(id);
+            self.pass_on(ToSchedule::PauseEnded(id)).await?;
+        }
         self.pass_on(ToSchedule::Availability(id, availability)).await
     }
 

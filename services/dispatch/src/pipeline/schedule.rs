@@ -28,6 +28,8 @@ pub(crate) enum ToSchedule {
     Resumed(Vec<Resumed>),
     /// An endpoint changed.
     Availability(EndpointId, Availability),
+    /// What an endpoint's receiver asked for does not count any more.
+    PauseEnded(EndpointId),
 }
 
 /// A delivery whose schedule has begun anew.
@@ -71,6 +73,7 @@ pub(crate) async fn run(
     let tasks = TaskTracker::new();
     let mut schedule = Schedule { shard, scheduler, to_schedule, to_record, answers, tasks };
     schedule.apply_availability();
+    schedule.apply_pauses();
     loop {
         let alarm = schedule.act();
         tokio::select! {
@@ -165,12 +168,16 @@ impl Schedule {
             ToSchedule::Availability(endpoint_id, availability) => {
                 self.set_availability(endpoint_id, availability);
             }
+            ToSchedule::PauseEnded(endpoint_id) => self.scheduler.end_pause(endpoint_id),
         }
     }
 
     fn advance(&mut self, progress: Progress) {
         match progress {
-            Progress::Ended { endpoint_id, delivery_id, health } => {
+            Progress::Ended { endpoint_id, delivery_id, health, pause } => {
+                if let Some(pause) = pause {
+                    self.pause(endpoint_id, pause);
+                }
                 self.scheduler.ended(endpoint_id, delivery_id, health);
             }
             Progress::Finished(delivery) => self.scheduler.finished(delivery),
@@ -189,7 +196,19 @@ impl Schedule {
         }
     }
 
-    /// Pauses and cancels what the last owner left that is not to be sent.
+    fn pause(&mut self, endpoint_id: EndpointId, pause: Duration) {
+        let until = self.now().checked_add(pause).unwrap_or(Timestamp::MAX);
+        self.scheduler.pause(endpoint_id, until);
+    }
+
+    /// Goes on with the pauses that receivers have asked the last owner for.
+    fn apply_pauses(&mut self) {
+        for (endpoint_id, remaining) in self.shard.pauses.remaining() {
+            self.pause(endpoint_id, remaining);
+        }
+    }
+
+    /// Closes and cancels what the last owner left that is not to be sent.
     fn apply_availability(&mut self) {
         for receiver in self.shard.receivers.all() {
             let availability = receiver.availability();
@@ -201,10 +220,10 @@ impl Schedule {
 
     fn set_availability(&mut self, endpoint_id: EndpointId, availability: Availability) {
         match availability {
-            Availability::Open => self.scheduler.resume(endpoint_id),
-            Availability::Paused => self.scheduler.pause(endpoint_id),
+            Availability::Open => self.scheduler.open(endpoint_id),
+            Availability::Closed => self.scheduler.close(endpoint_id),
             Availability::Gone => {
-                self.scheduler.pause(endpoint_id);
+                self.scheduler.close(endpoint_id);
                 self.cancel_waiting(endpoint_id);
             }
         }

@@ -14,15 +14,24 @@
 //! A delivery is in flight from the moment when its attempt begins until the outcome is
 //! committed. When the receiver has answered (ended) the next request may begin at once; but
 //! only so many outcomes may wait for their commit, because a crash repeats those attempts.
+//!
+//! A receiver may ask for a pause: then automatic attempts wait for its end, and come back slowly
+//! (see `pace`). What somebody has asked for, a manual retry or a test, is held apart in memory: it
+//! waits neither for a pause nor behind a backlog.
+
+mod pace;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::attempt::Trigger;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Position;
 use keeptrusts_webhooks_store::{DueKey, DuePage};
 use ulid::Ulid;
+
+use pace::Pace;
 
 /// The limits of one shard's scheduler.
 #[derive(Debug, Clone, Copy)]
@@ -134,6 +143,10 @@ struct Queue {
     /// What has been read from the database ahead of the log's tail.
     seen: SeenPages,
     waiting: BTreeMap<DueKey, Delivery>,
+    /// What somebody has asked for; it waits for no pause. In memory beside the rest, also if its
+    /// key is above it.
+    requested: BTreeMap<DueKey, Delivery>,
+    /// Where in one of these two a delivery is.
     keys: HashMap<DeliveryId, DueKey>,
     rest: Option<Rest>,
     fetching: Option<Fetching>,
@@ -145,7 +158,9 @@ struct Queue {
     reloading: HashMap<DeliveryId, bool>,
     /// In flight, and to be read again afterwards: something else happened to them.
     reload_when_finished: HashSet<DeliveryId>,
-    paused: bool,
+    /// Nothing is sent, whatever caused it.
+    closed: bool,
+    pace: Pace,
     has_turn: bool,
     alarm: Option<Timestamp>,
     failures_in_a_row: u32,
@@ -261,8 +276,8 @@ impl Scheduler {
             // What becomes of it then may be of before.
             return self.changed(organization_id, endpoint_id, delivery_id);
         }
-        // While it is paused, all of it is in the database anyway.
-        if !queue.paused {
+        // While it is closed, all of it is in the database anyway.
+        if !queue.closed {
             queue.leave_to_database(just_before(key), key.due_time);
         }
         self.give_turn(endpoint_id);
@@ -292,6 +307,7 @@ impl Scheduler {
             Health::Good => 0,
             Health::Bad => queue.failures_in_a_row.saturating_add(1),
         };
+        queue.pace.ended(health, self.limits.requests_per_endpoint);
         self.give_turn(endpoint_id);
     }
 
@@ -351,18 +367,32 @@ impl Scheduler {
         }
     }
 
+    /// The receiver asks to be left alone until then: automatic attempts wait, and then begin
+    /// with one as a probe. Of several pauses the one that ends last counts.
+    pub fn pause(&mut self, endpoint_id: EndpointId, until: Timestamp) {
+        self.queues.entry(endpoint_id).or_default().pace.pause(until);
+        self.give_turn(endpoint_id);
+    }
+
+    /// Whatever the receiver asked for does not count any more.
+    pub fn end_pause(&mut self, endpoint_id: EndpointId) {
+        let Some(queue) = self.queues.get_mut(&endpoint_id) else { return };
+        queue.pace = Pace::Full;
+        self.give_turn(endpoint_id);
+    }
+
     /// Stops sending to an endpoint. What waits, waits in the database.
-    pub fn pause(&mut self, endpoint_id: EndpointId) {
+    pub fn close(&mut self, endpoint_id: EndpointId) {
         let queue = self.queues.entry(endpoint_id).or_default();
-        queue.paused = true;
+        queue.closed = true;
         queue.forget_waiting();
     }
 
     /// Sends to an endpoint again.
-    pub fn resume(&mut self, endpoint_id: EndpointId) {
+    pub fn open(&mut self, endpoint_id: EndpointId) {
         let Some(queue) = self.queues.get_mut(&endpoint_id) else { return };
         queue.failures_in_a_row = 0;
-        if std::mem::take(&mut queue.paused) {
+        if std::mem::take(&mut queue.closed) {
             queue.leave_to_database(DueKey::MIN, Timestamp::MIN);
             self.give_turn(endpoint_id);
         }
@@ -385,7 +415,7 @@ impl Scheduler {
 
     /// How many deliveries are held in memory.
     pub fn waiting_in_memory(&self) -> usize {
-        self.queues.values().map(|queue| queue.waiting.len()).sum()
+        self.queues.values().map(Queue::in_memory).sum()
     }
 
     /// What is to be done now. Endpoints take turns, so that none waits for another's backlog.
@@ -423,12 +453,13 @@ impl Scheduler {
         const PER_TURN: usize = 8;
         let limit = self.share();
         let Some(queue) = self.queues.get_mut(&endpoint_id) else { return Turn::Over };
+        queue.pace.pass(now);
         let room = queue.room(&self.limits);
         let is_full = |queue: &Queue, in_flight, under_way| {
             in_flight >= self.limits.in_flight || under_way >= self.limits.requests_for(queue)
         };
         let mut sent = 0;
-        while !queue.paused
+        while !queue.closed
             && sent < room.min(PER_TURN)
             && !is_full(queue, self.in_flight, self.under_way)
         {
@@ -449,7 +480,7 @@ impl Scheduler {
         }
         queue.has_turn = false;
         // With no room, the next attempt to end or to be committed gives the next turn.
-        let alarm = if room > sent { queue.next_due() } else { None };
+        let alarm = if room > sent { queue.next_due(limit) } else { None };
         if queue.alarm != alarm {
             let old = std::mem::replace(&mut queue.alarm, alarm);
             old.map(|time| self.alarms.remove(&(time, endpoint_id)));
@@ -521,13 +552,26 @@ impl Queue {
     fn insert(&mut self, delivery: Delivery, share: usize) {
         self.remove(delivery.id);
         let Some(key) = due_key(&delivery) else { return };
-        if self.paused || self.rest.is_some_and(|rest| key > rest.after) {
+        if delivery.due_trigger() != Trigger::Automatic
+            && !self.closed
+            && self.requested.len() < share / 2
+        {
+            self.keys.insert(delivery.id, key);
+            self.requested.insert(key, delivery);
+            return self.shrink(share);
+        }
+        if self.closed || self.rest.is_some_and(|rest| key > rest.after) {
             self.leave_out(key);
             return;
         }
         self.keys.insert(delivery.id, key);
         self.waiting.insert(key, delivery);
-        while self.waiting.len() > share {
+        self.shrink(share);
+    }
+
+    /// Leaves to the database what is more than the endpoint's share of the memory.
+    fn shrink(&mut self, share: usize) {
+        while self.in_memory() > share {
             let Some((last, delivery)) = self.waiting.pop_last() else { break };
             self.keys.remove(&delivery.id);
             self.leave_to_database(just_before(last), last.due_time);
@@ -537,6 +581,7 @@ impl Queue {
     fn remove(&mut self, delivery_id: DeliveryId) {
         if let Some(key) = self.keys.remove(&delivery_id) {
             self.waiting.remove(&key);
+            self.requested.remove(&key);
         }
     }
 
@@ -571,6 +616,7 @@ impl Queue {
 
     fn forget_waiting(&mut self) {
         self.waiting.clear();
+        self.requested.clear();
         self.keys.clear();
         self.rest = None;
         // The answer of a fetch that is under way is not wanted any more.
@@ -584,23 +630,42 @@ impl Queue {
     }
 
     fn take_due(&mut self, now: Timestamp) -> Option<Delivery> {
-        let entry = self.waiting.first_entry().filter(|entry| entry.key().due_time <= now)?;
+        let is_due = |key: &DueKey| key.due_time <= now;
+        let requested = self.requested.first_entry().filter(|entry| is_due(entry.key()));
+        let entry = match requested {
+            Some(entry) => entry,
+            None if self.pace.room(self.in_flight.len() - self.ended) == 0 => return None,
+            None => self.waiting.first_entry().filter(|entry| is_due(entry.key()))?,
+        };
         let delivery = entry.remove();
         self.keys.remove(&delivery.id);
         Some(delivery)
     }
 
     fn has_due(&self, now: Timestamp) -> bool {
-        !self.paused && self.waiting.first_key_value().is_some_and(|(key, _)| key.due_time <= now)
+        self.next_in_memory().is_some_and(|due| due <= now)
     }
 
-    fn next_due(&self) -> Option<Timestamp> {
-        if self.paused {
+    /// When the next of what is in memory may be sent. None: nothing may, or not before another
+    /// attempt has ended.
+    fn next_in_memory(&self) -> Option<Timestamp> {
+        let first = |queue: &BTreeMap<DueKey, Delivery>| {
+            queue.first_key_value().map(|(key, _)| key.due_time)
+        };
+        let automatic = first(&self.waiting).and_then(|due| self.pace.next(due, self.under_way()));
+        let next = [first(&self.requested), automatic].into_iter().flatten().min();
+        next.filter(|_| !self.closed)
+    }
+
+    fn next_due(&self, share: usize) -> Option<Timestamp> {
+        if self.closed {
             return None;
         }
-        let in_memory = self.waiting.first_key_value().map(|(key, _)| key.due_time);
-        let in_database = self.rest.filter(|_| self.fetching.is_none()).map(|rest| rest.due);
-        [in_memory, in_database].into_iter().flatten().min()
+        // During a pause what is in memory is not used up, and nothing is fetched after it.
+        let is_fetched =
+            self.fetching.is_none() && (self.pace == Pace::Full || self.runs_low(share));
+        let in_database = self.rest.filter(|_| is_fetched).map(|rest| rest.due);
+        [self.next_in_memory(), in_database].into_iter().flatten().min()
     }
 
     fn begin_fetch(
@@ -610,8 +675,7 @@ impl Queue {
         share: usize,
     ) -> Option<Effect> {
         let rest = self.rest.filter(|rest| rest.due <= now)?;
-        let runs_low = self.waiting.len() <= share / 4;
-        if self.paused || self.fetching.is_some() || !runs_low {
+        if self.closed || self.fetching.is_some() || !self.runs_low(share) {
             return None;
         }
         self.fetches += 1;
@@ -627,23 +691,38 @@ impl Queue {
         Some(Effect::Fetch { endpoint_id, fetch_id, after: rest.after, limit })
     }
 
-    /// How many more attempts may begin.
+    /// Whether what is in memory will soon be used up.
+    fn runs_low(&self, share: usize) -> bool {
+        self.waiting.len() <= share / 4
+    }
+
+    fn in_memory(&self) -> usize {
+        self.waiting.len() + self.requested.len()
+    }
+
+    /// How many requests are under way.
+    fn under_way(&self) -> usize {
+        self.in_flight.len() - self.ended
+    }
+
+    /// How many more attempts may begin, whatever causes them.
     fn room(&self, limits: &SchedulerLimits) -> usize {
         let most = limits.requests_per_endpoint;
         let least = limits.requests_per_failing_endpoint.min(most);
         let requests = (most >> self.failures_in_a_row.min(16)).clamp(least, most);
-        let under_way = self.in_flight.len() - self.ended;
         let uncommitted = limits.in_flight_per_endpoint.saturating_sub(self.in_flight.len());
-        requests.saturating_sub(under_way).min(uncommitted)
+        requests.saturating_sub(self.under_way()).min(uncommitted)
     }
 
     fn is_idle(&self) -> bool {
         self.waiting.is_empty()
+            && self.requested.is_empty()
             && self.rest.is_none()
             && self.fetching.is_none()
             && self.in_flight.is_empty()
             && self.reloading.is_empty()
-            && !self.paused
+            && !self.closed
+            && self.pace == Pace::Full
             && self.failures_in_a_row == 0
     }
 }

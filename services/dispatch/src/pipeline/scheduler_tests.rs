@@ -168,17 +168,153 @@ fn invariant_9_no_more_outcomes_wait_for_their_commit_than_the_shards_limit() {
 }
 
 #[test]
-fn a_paused_endpoint_is_sent_nothing_and_resumes_from_the_database() {
+fn a_closed_endpoint_is_sent_nothing_and_goes_on_from_the_database() {
     let mut scheduler = Scheduler::new(LIMITS, Position(0));
     scheduler.scheduled(delivery(1, endpoint(1), at(0)), Position(1));
-    scheduler.pause(endpoint(1));
+    scheduler.close(endpoint(1));
     assert_eq!(scheduler.poll(at(0)), []);
     scheduler.scheduled(delivery(2, endpoint(1), at(0)), Position(2));
     assert_eq!(scheduler.poll(at(0)), []);
-    scheduler.resume(endpoint(1));
+    scheduler.open(endpoint(1));
     let effects = scheduler.poll(at(0));
     let [Effect::Fetch { after, .. }] = effects[..] else { panic!("a fetch, not {effects:?}") };
     assert_eq!(after, DueKey::MIN);
+}
+
+/// So many deliveries to endpoint 1, of which as many as may be are in flight.
+fn with_backlog(count: u128) -> (Scheduler, Vec<Delivery>) {
+    let mut scheduler = Scheduler::new(LIMITS, Position(0));
+    for number in 0..count {
+        scheduler.scheduled(delivery(number, endpoint(1), at(0)), Position(1));
+    }
+    let first = sent(&scheduler.poll(at(0)));
+    (scheduler, first)
+}
+
+#[test]
+fn a_pause_holds_the_other_deliveries_and_a_probe_goes_first_when_it_is_over() {
+    let (mut scheduler, first) = with_backlog(8);
+    assert_eq!(first.len(), LIMITS.requests_per_endpoint);
+    // The first answer asks for 20 seconds; of those that were under way one still succeeds.
+    scheduler.pause(endpoint(1), at(20));
+    finish(&mut scheduler, &first[0], Health::Bad);
+    finish(&mut scheduler, &first[1], Health::Good);
+    finish(&mut scheduler, &first[2], Health::Good);
+    finish(&mut scheduler, &first[3], Health::Good);
+    assert_eq!(sent(&scheduler.poll(at(1))), []);
+    assert_eq!(scheduler.next_alarm(), Some(at(20)), "and nobody looks before");
+    assert_eq!(sent(&scheduler.poll(at(19))), []);
+
+    let probe = sent(&scheduler.poll(at(20)));
+    assert_eq!(probe.len(), 1);
+    assert_eq!(scheduler.next_alarm(), None, "the probe's end gives the next turn");
+    assert_eq!(sent(&scheduler.poll(at(29))), []);
+    finish(&mut scheduler, &probe[0], Health::Good);
+    let second = sent(&scheduler.poll(at(29)));
+    assert_eq!(second.len(), 2);
+    finish(&mut scheduler, &second[0], Health::Good);
+    assert_eq!(sent(&scheduler.poll(at(29))).len(), 1, "all that is left");
+}
+
+#[test]
+fn a_probe_that_is_answered_in_the_same_way_begins_the_next_pause() {
+    let (mut scheduler, first) = with_backlog(8);
+    scheduler.pause(endpoint(1), at(20));
+    first.iter().for_each(|delivery| finish(&mut scheduler, delivery, Health::Bad));
+    let probe = sent(&scheduler.poll(at(20)));
+    scheduler.pause(endpoint(1), at(41));
+    finish(&mut scheduler, &probe[0], Health::Bad);
+    assert_eq!(sent(&scheduler.poll(at(40))), []);
+    let probe = sent(&scheduler.poll(at(41)));
+    assert_eq!(probe.len(), 1);
+    // It fails in another way: still one at a time.
+    finish(&mut scheduler, &probe[0], Health::Bad);
+    assert_eq!(sent(&scheduler.poll(at(41))).len(), 1);
+}
+
+#[test]
+fn invariant_8_a_pause_is_one_endpoints() {
+    let (mut scheduler, _) = with_backlog(8);
+    scheduler.pause(endpoint(1), at(20));
+    for number in 100..104 {
+        scheduler.scheduled(delivery(number, endpoint(2), at(0)), Position(2));
+    }
+    let other = sent(&scheduler.poll(at(0)));
+    assert!(other.len() >= 2 && other.iter().all(|it| it.endpoint_id == endpoint(2)), "{other:?}");
+}
+
+#[test]
+fn manual_retries_and_tests_wait_neither_for_a_pause_nor_behind_a_backlog() {
+    let (mut scheduler, first) = with_backlog(30);
+    scheduler.pause(endpoint(1), at(20));
+    first.iter().for_each(|delivery| finish(&mut scheduler, delivery, Health::Bad));
+    assert_eq!(sent(&scheduler.poll(at(1))), []);
+
+    let retry = delivery(200, endpoint(1), at(500));
+    scheduler.changed(&organization(), endpoint(1), retry.id);
+    assert!(matches!(scheduler.poll(at(1))[..], [Effect::Reload { .. }]));
+    scheduler.reloaded(Delivery { retry_request_time: Some(at(1)), ..retry.clone() });
+    let test = delivery(201, endpoint(1), at(1));
+    scheduler.scheduled(Delivery { event_type: EventType::Test, ..test }, Position(2));
+    let mut passed = Vec::new();
+    loop {
+        // An endpoint that keeps failing has few places.
+        let sent = sent(&scheduler.poll(at(1)));
+        let Some(delivery) = sent.first() else { break };
+        passed.push((delivery.id.ulid().0, delivery.due_trigger()));
+        finish(&mut scheduler, delivery, Health::Bad);
+    }
+    assert_eq!(passed, [(200, Trigger::Manual), (201, Trigger::Test)]);
+    assert_eq!(sent(&scheduler.poll(at(19))), []);
+    assert_eq!(sent(&scheduler.poll(at(20))).len(), 1);
+}
+
+#[test]
+fn the_next_owner_finds_a_manual_retry_of_a_paused_endpoint_in_the_database() {
+    let mut scheduler = Scheduler::new(LIMITS, Position(0));
+    scheduler.found_waiting(endpoint(1), at(0));
+    scheduler.pause(endpoint(1), at(20));
+    let [Effect::Fetch { fetch_id, limit, .. }] = scheduler.poll(at(1))[..] else {
+        panic!("a fetch")
+    };
+    let manual = Delivery {
+        retry_request_time: Some(at(0)),
+        next_attempt_time: None,
+        ..delivery(1, endpoint(1), at(0))
+    };
+    let automatic = (2..=limit as u128).map(|number| delivery(number, endpoint(1), at(0)));
+    let deliveries: Vec<_> = std::iter::once(manual).chain(automatic).collect();
+    let page = DuePage { as_of: Position(0), deliveries };
+    scheduler.fetched(endpoint(1), fetch_id, page, limit);
+    let sent = sent(&scheduler.poll(at(1)));
+    assert_eq!(sent.iter().map(|it| it.due_trigger()).collect::<Vec<_>>(), [Trigger::Manual]);
+    // The rest of the backlog is not fetched before it can be sent.
+    finish(&mut scheduler, &sent[0], Health::Bad);
+    assert_eq!(scheduler.poll(at(2)), []);
+    assert_eq!(scheduler.next_alarm(), Some(at(20)));
+}
+
+#[test]
+fn a_pause_that_does_not_count_any_more_is_over_at_once() {
+    let (mut scheduler, first) = with_backlog(8);
+    scheduler.pause(endpoint(1), at(20));
+    first.iter().for_each(|delivery| finish(&mut scheduler, delivery, Health::Good));
+    assert_eq!(sent(&scheduler.poll(at(1))), []);
+    scheduler.end_pause(endpoint(1));
+    assert_eq!(sent(&scheduler.poll(at(1))).len(), LIMITS.requests_per_endpoint);
+}
+
+#[test]
+fn a_delivery_that_was_answered_waits_by_its_own_schedule() {
+    let mut scheduler = Scheduler::new(LIMITS, Position(0));
+    scheduler.scheduled(delivery(1, endpoint(1), at(0)), Position(1));
+    let [answered] = &sent(&scheduler.poll(at(0)))[..] else { panic!("one is sent") };
+    scheduler.pause(endpoint(1), at(20));
+    scheduler.ended(endpoint(1), answered.id, Health::Bad);
+    scheduler.finished(Delivery { next_attempt_time: Some(at(60)), ..answered.clone() });
+    assert_eq!(scheduler.poll(at(20)), []);
+    assert_eq!(scheduler.next_alarm(), Some(at(60)));
+    assert_eq!(sent(&scheduler.poll(at(60))).len(), 1);
 }
 
 #[test]
@@ -261,6 +397,8 @@ struct World {
     /// Records that the tail of the log has not come to.
     untailed: Vec<Untailed>,
     attempts: usize,
+    /// When the pauses of endpoints end.
+    pauses: BTreeMap<EndpointId, i64>,
 }
 
 enum Untailed {
@@ -283,6 +421,8 @@ enum Step {
     Answer { which: usize },
     AskForRetry { which: usize },
     Resume { which: usize },
+    Pause { endpoint: u128, seconds: i64 },
+    EndPause { endpoint: u128 },
     Pass { seconds: i64 },
     Restart,
 }
@@ -299,6 +439,7 @@ impl World {
             answers: Vec::new(),
             untailed: Vec::new(),
             attempts: 0,
+            pauses: BTreeMap::new(),
         }
     }
 
@@ -312,6 +453,12 @@ impl World {
                     assert!(
                         row.due_time().is_some_and(|due| due <= at(self.now)),
                         "sent too early"
+                    );
+                    let pause_end = self.pauses.get(&delivery.endpoint_id).copied();
+                    assert!(
+                        delivery.due_trigger() != Trigger::Automatic
+                            || pause_end.is_none_or(|end| end <= self.now),
+                        "sent during a pause"
                     );
                     self.attempts += 1;
                     let twice = self.in_flight.insert(delivery.id, *delivery);
@@ -333,6 +480,11 @@ impl World {
                 }
             }
         }
+        let alarm = self.scheduler.next_alarm();
+        assert!(
+            alarm.is_none_or(|alarm| alarm > at(self.now)),
+            "it would be woken at once, for nothing"
+        );
         assert!(self.in_flight.len() <= LIMITS.in_flight);
         assert!(self.scheduler.waiting_in_memory() <= 3 * LIMITS.waiting_per_endpoint);
     }
@@ -414,6 +566,16 @@ impl World {
                 self.step(Step::Tail);
                 self.scheduler.changed(&row.organization_id, row.endpoint_id, row.id);
             }
+            Step::Pause { endpoint: number, seconds } => {
+                let end = self.now + seconds;
+                let known = self.pauses.entry(endpoint(number)).or_insert(end);
+                *known = end.max(*known);
+                self.scheduler.pause(endpoint(number), at(end));
+            }
+            Step::EndPause { endpoint: number } => {
+                self.pauses.remove(&endpoint(number));
+                self.scheduler.end_pause(endpoint(number));
+            }
             Step::Pass { seconds } => self.now += seconds,
             Step::Restart => self.restart(),
         }
@@ -444,6 +606,9 @@ impl World {
         }
         for (endpoint_id, due) in earliest {
             self.scheduler.found_waiting(endpoint_id, due);
+        }
+        for (endpoint_id, end) in &self.pauses {
+            self.scheduler.pause(*endpoint_id, at(*end));
         }
     }
 
@@ -484,6 +649,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => any::<usize>().prop_map(|which| Step::Answer { which }),
         1 => any::<usize>().prop_map(|which| Step::AskForRetry { which }),
         2 => any::<usize>().prop_map(|which| Step::Resume { which }),
+        2 => (0..3_u128, 0..30_i64)
+            .prop_map(|(endpoint, seconds)| Step::Pause { endpoint, seconds }),
+        1 => (0..3_u128).prop_map(|endpoint| Step::EndPause { endpoint }),
         2 => (0..10_i64).prop_map(|seconds| Step::Pass { seconds }),
         1 => Just(Step::Restart),
     ];

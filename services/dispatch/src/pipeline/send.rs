@@ -12,6 +12,7 @@ use keeptrusts_webhooks_domain::delivery::{Delivery, Verdict};
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::ContentDigest;
 use keeptrusts_webhooks_domain::ids::AttemptId;
+use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_outbound::Exchange as Exchanged;
 use keeptrusts_webhooks_store::keyring::{DataKeys, KeyProblem};
 use keeptrusts_webhooks_store::{BodyId, new_ulid};
@@ -125,10 +126,14 @@ async fn attempt(
         (_, _, Err(reason)) => Err(reason.as_str()),
     };
     let (end_time, steady_end_time) = ((shard.clock)(), shard.steady.now());
-    let judged = match sent {
+    let mut judged = match sent {
         Ok(exchanged) => judge(exchanged, end_time),
         Err(reason) => Judged::never_sent(reason),
     };
+    let current = shard.receivers.get(delivery.endpoint_id);
+    if current.is_some_and(|current| current.endpoint.url != receiver.endpoint.url) {
+        judged.ignore_retry_after();
+    }
     let Judged { verdict, result, duration, status_code, response_headers, response_body } = judged;
     metrics::attempted(result, trigger, duration);
     let mut exchange = Exchange {
@@ -157,6 +162,12 @@ async fn attempt(
         exchange: ContentDigest::of(&exchange),
     };
     let exchange = exchange.into();
+    let pause_end = match verdict {
+        Verdict::Failed { endpoint_pause: Some(wait), .. } => {
+            shard.pauses.extend(made.endpoint_id, wait)
+        }
+        _ => None,
+    };
     Some(Attempted {
         delivery,
         made,
@@ -166,6 +177,7 @@ async fn attempt(
         steady_end_time,
         exchange,
         trace,
+        pause_end,
     })
 }
 
@@ -197,12 +209,23 @@ struct Judged {
 impl Judged {
     fn never_sent(reason: &str) -> Judged {
         Judged {
-            verdict: Verdict::Failed { error: reason.to_owned(), retry_after: None },
+            verdict: Verdict::Failed {
+                error: reason.to_owned(),
+                retry_after: None,
+                endpoint_pause: None,
+            },
             result: AttemptResult::NotSent,
             duration: Duration::ZERO,
             status_code: None,
             response_headers: HeaderMap::new(),
             response_body: Bytes::new(),
+        }
+    }
+
+    /// The endpoint has another URL by now: who answered is not asked next.
+    fn ignore_retry_after(&mut self) {
+        if let Verdict::Failed { retry_after, endpoint_pause, .. } = &mut self.verdict {
+            (*retry_after, *endpoint_pause) = (None, None);
         }
     }
 }
@@ -213,10 +236,14 @@ fn judge(Exchanged { result, duration, .. }: Exchanged, now: Timestamp) -> Judge
         Ok(answer) => {
             let verdict = match answer.status.is_success() {
                 true => Verdict::Succeeded,
-                false => Verdict::Failed {
-                    error: format!("the receiver answered {}", answer.status),
-                    retry_after: request::retry_after(&answer.headers, now),
-                },
+                false => {
+                    let retry_after = request::retry_after(&answer.headers, now);
+                    Verdict::Failed {
+                        error: format!("the receiver answered {}", answer.status),
+                        retry_after,
+                        endpoint_pause: Pause::after_answer(answer.status.as_u16(), retry_after),
+                    }
+                }
             };
             Judged {
                 verdict,

@@ -18,6 +18,7 @@ mod isolating;
 mod mailing;
 mod manual_retries;
 mod notifying;
+mod pausing;
 mod replaying;
 mod retrying;
 mod routing;

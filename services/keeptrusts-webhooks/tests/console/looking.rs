@@ -26,7 +26,14 @@ async fn every_page_is_accessible_fits_its_screen_and_has_nothing_to_complain_ab
         stage.browser.see(Role::Link, "Webhooks").await;
         look(&stage, name, &mut problems).await;
     }
+    stage.open(&format!("/webhooks/{}", story.busy)).await;
+    let summary = stage.browser.text("#summary").await;
+    let asked = "answered a delivery with 429 and asked to be left alone until";
+    assert!(summary.contains("Active") && summary.contains(asked), "{summary}");
     stage.open("/webhooks").await;
+    let rows = stage.browser.rows("table[aria-label=Endpoints] tbody tr").await;
+    let paused = rows.iter().filter(|row| row[2].contains("asked to be left alone until"));
+    assert_eq!(paused.map(|row| row[0].as_str()).collect::<Vec<_>>(), ["warehouse-imports"]);
     stage.browser.click(Role::Button, "Actions for siem-all-events").await;
     look(&stage, "webhooks-menu", &mut problems).await;
     create(&stage, &mut problems).await;
@@ -88,8 +95,8 @@ fn answer(request: &ReceivedRequest) -> Reply {
     let is_first = request.header("x-keeptrusts-attempt") == Some("1");
     match request.path.as_str() {
         "/pagerduty/enqueue" => Reply::status(503)
-            .with_header("retry-after", "120")
             .with_body(r#"{"status":"unavailable","message":"maintenance until 12:00 UTC"}"#),
+        "/warehouse/busy" => Reply::status(429).with_header("retry-after", "300"),
         "/services/T0/B0/gone" => Reply::status(404).with_body("no_service"),
         "/slack/escalations" if is_first => Reply::status(500).with_body("try again"),
         path if path.starts_with("/siem") => Reply::ok()
@@ -109,6 +116,7 @@ struct Story {
     siem: String,
     pager: String,
     archive: String,
+    busy: String,
     delivered: v1::Delivery,
     failed: v1::Delivery,
     retrying: v1::Delivery,
@@ -123,6 +131,7 @@ impl Story {
             ("webhook-week", format!("/webhooks/{}?window=7d", self.siem)),
             ("webhook-degraded", format!("/webhooks/{}", self.pager)),
             ("webhook-disabled", format!("/webhooks/{}", self.archive)),
+            ("webhook-paused", format!("/webhooks/{}", self.busy)),
             ("health", format!("/health?week={}", today())),
             ("edit", format!("/webhooks/{}/edit", self.siem)),
             ("delete", format!("/webhooks/{}/delete", self.siem)),
@@ -148,6 +157,7 @@ async fn tell(stage: &mut Stage) -> Story {
     let escalations = ["escalation.created", "escalation.resolved"];
     stage.endpoint("slack-escalations", "/slack/escalations", &escalations).await;
     let pager = stage.endpoint("pagerduty-critical", "/pagerduty/enqueue", &["policy.block"]).await;
+    let busy = stage.endpoint("warehouse-imports", "/warehouse/busy", &["export.completed"]).await;
     for (number, event_type) in everything.iter().cycle().take(40).enumerate() {
         let data = format!(
             r#"{{"id":"case-{number}","actor":{{"email":"kim@example.com"}},"tags":["eu","pii"]}}"#
@@ -170,7 +180,7 @@ async fn tell(stage: &mut Stage) -> Story {
     stage.reschedule(FAR_AWAY).await;
     let retrying = stage.client.publish("policy.block", data).await;
     let retrying = delivery_to(stage, &retrying, &pager, |it| it.attempt_count == 1).await;
-    Story { siem, pager, archive, delivered, failed, retrying }
+    Story { siem, pager, archive, busy, delivered, failed, retrying }
 }
 
 async fn ended(stage: &Stage, event_id: &str, endpoint_id: &str) -> v1::Delivery {

@@ -12,8 +12,8 @@ use sqlx::{AssertSqlSafe, Connection};
 use super::proxy::{self, Mischief};
 use super::{connect, database, eventually, open, waiting_session};
 use crate::conformance::given::{
-    SHARD, create_endpoint, delivery_id, endpoint_id, event_id, organization, publish, schedule,
-    succeed, time,
+    SHARD, create_endpoint, delivery_id, endpoint_id, event_id, fail_with_pause, organization,
+    publish, schedule, succeed, time,
 };
 use crate::operation::{BodyId, Operation};
 use crate::postgres::PostgresStore;
@@ -30,12 +30,13 @@ async fn assert_gapless(store: &PostgresStore, count: i64) {
 
 /// A batch that writes to every table, and what it needs: a delivery to conclude.
 async fn batch_for_every_table(store: &PostgresStore) -> Vec<Operation> {
-    let (endpoint, event, delivery) = (endpoint_id(), event_id(), delivery_id());
-    let before =
-        [create_endpoint(endpoint), publish(event), schedule(event, &[(delivery, endpoint)], &[])];
+    let (endpoint, event) = (endpoint_id(), event_id());
+    let deliveries = [delivery_id(), delivery_id()];
+    let scheduled = deliveries.map(|delivery| (delivery, endpoint));
+    let before = [create_endpoint(endpoint), publish(event), schedule(event, &scheduled, &[])];
     store.append(SHARD, &before).await.expect("appends");
-    let found = store.deliveries(SHARD, &organization(), &[delivery]).await.expect("reads");
-    let scheduled: &Delivery = found.first().expect("it is scheduled");
+    let found = store.deliveries(SHARD, &organization(), &deliveries).await.expect("reads");
+    let [first, second]: &[Delivery; 2] = found[..].try_into().expect("they are scheduled");
     let now = time("2026-04-23T10:30:00Z");
     let published = event_id();
     let body = (BodyId::Event(published), "content", time("2126-04-23T10:30:00Z"));
@@ -43,7 +44,8 @@ async fn batch_for_every_table(store: &PostgresStore) -> Vec<Operation> {
         create_endpoint(endpoint_id()),
         publish(published).with_body(body.0, body.1, body.2),
         schedule(published, &[(delivery_id(), endpoint)], &[endpoint]),
-        succeed(scheduled, now),
+        succeed(first, now),
+        fail_with_pause(second, now, Duration::from_secs(20)),
     ]
 }
 
@@ -62,6 +64,7 @@ async fn a_session_that_is_killed_at_any_table_leaves_nothing_of_its_batch() {
         "missed_events",
         "attempt_counts",
         "failing_endpoints",
+        "endpoint_pauses",
     ] {
         let mut blocker = connect(&url).await;
         let mut blocking = blocker.begin().await.expect("begins");
@@ -85,8 +88,8 @@ async fn a_session_that_is_killed_at_any_table_leaves_nothing_of_its_batch() {
         assert_eq!(store.check(SHARD, 10, &|_| ()).await.expect("checks"), [], "{table}");
     }
     let appended = store.append(SHARD, &batch).await.expect("appends");
-    assert_eq!(appended.records.len(), 4);
-    assert_gapless(&store, 7).await;
+    assert_eq!(appended.records.len(), batch.len());
+    assert_gapless(&store, 8).await;
     assert_eq!(store.check(SHARD, 10, &|_| ()).await.expect("checks"), []);
 }
 

@@ -31,9 +31,12 @@ impl Happening {
     pub(crate) fn of(record: &Record) -> Option<Happening> {
         let (endpoint_id, told) = match (&record.fact, record.stream) {
             (Fact::Delivery(fact), Stream::Delivery(id)) if fact.is_exhaustion() => {
-                let DeliveryFact::AttemptFailed { made, error, .. } = fact else { return None };
-                let told = Told::trouble(NotificationType::DeliveryExhausted, id, error);
-                (made.endpoint_id, told)
+                let (endpoint_id, reason) = match fact {
+                    DeliveryFact::AttemptFailed { made, error, .. } => (made.endpoint_id, error),
+                    DeliveryFact::Expired { endpoint_id, reason, .. } => (*endpoint_id, reason),
+                    _ => return None,
+                };
+                (endpoint_id, Told::trouble(NotificationType::DeliveryExhausted, id, reason))
             }
             (Fact::Endpoint(fact), Stream::Endpoint(id)) => (id, of_endpoint(fact)?),
             _ => return None,

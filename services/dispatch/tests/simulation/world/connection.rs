@@ -18,6 +18,7 @@ use keeptrusts_webhooks_domain::ids::{
 };
 use keeptrusts_webhooks_domain::key::{Key, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream, Version};
+use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::replay::{Replay, ReplayCursor, ReplaySelection};
 use keeptrusts_webhooks_store::memory::MemoryStore;
 use keeptrusts_webhooks_store::projection::{CountKey, Missed};
@@ -384,6 +385,15 @@ impl Store for Connection {
     ) -> Result<HashMap<EndpointId, Failing>, StoreError> {
         let work = self.database().failing_endpoints(shard, organization);
         self.call("failing_endpoints", work).await
+    }
+
+    async fn endpoint_pauses(
+        &self,
+        shard: Shard,
+        organization: Option<&OrganizationId>,
+    ) -> Result<HashMap<EndpointId, Pause>, StoreError> {
+        let work = self.database().endpoint_pauses(shard, organization);
+        self.call("endpoint_pauses", work).await
     }
 
     async fn missed_events(

@@ -28,6 +28,8 @@ pub(crate) enum Answer {
     Status(u16),
     /// The same, asking to be left alone for so many seconds.
     RetryAfter(u16, u64),
+    /// The same after a while.
+    SlowRetryAfter(Duration, u16, u64),
     /// Answers 204 after a while.
     Slow(Duration),
     /// Answers this status after a while.
@@ -171,6 +173,7 @@ async fn perform(answer: Answer) -> Result<Answered, SendFailure> {
     let (wait, code, retry_after) = match answer {
         Answer::Status(code) => (Duration::ZERO, code, None),
         Answer::RetryAfter(code, seconds) => (Duration::ZERO, code, Some(seconds)),
+        Answer::SlowRetryAfter(wait, code, seconds) => (wait, code, Some(seconds)),
         Answer::Slow(wait) => (wait, 204, None),
         Answer::SlowStatus(wait, code) => (wait, code, None),
         Answer::Hang => {

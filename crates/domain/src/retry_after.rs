@@ -1,0 +1,235 @@
+//! What a receiver says with Retry-After (RFC 9110 section 10.2.3), in each of its legal spellings.
+
+use std::time::Duration;
+
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+
+/// How long an answer asks to be left alone. None: it does not, or in no spelling that there is.
+///
+/// `fields` are the values of its Retry-After fields. There should be one; of several the longest
+/// counts, because what is asked for is bounded anyway, and whoever asks twice is in trouble.
+///
+/// A date is relative to the answer's own `date` field if that can be read, for the receiver's
+/// clock need not be ours; otherwise to `now`, when the answer came.
+pub fn requested_wait<'a>(
+    fields: impl IntoIterator<Item = &'a str>,
+    date: Option<&str>,
+    now: Timestamp,
+) -> Option<Duration> {
+    let now = now.to_zoned(TimeZone::UTC).datetime();
+    let answered = date.and_then(|date| http_date(date, now)).unwrap_or(now);
+    let waits = fields.into_iter().filter_map(|field| {
+        let field = field.trim_matches(WHITESPACE);
+        delay_seconds(field).or_else(|| until(http_date(field, now)?, answered))
+    });
+    waits.max()
+}
+
+/// What may surround a field's value (RFC 9110 section 5.6.3).
+const WHITESPACE: [char; 2] = [' ', '\t'];
+
+/// `1*DIGIT`, of any length: what no number can hold is as late as possible.
+fn delay_seconds(field: &str) -> Option<Duration> {
+    let is_number = !field.is_empty() && field.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| Duration::from_secs(field.parse().unwrap_or(u64::MAX)))
+}
+
+fn until(date: DateTime, answered: DateTime) -> Option<Duration> {
+    // Negative: it is over.
+    Duration::try_from(date.duration_since(answered)).ok()
+}
+
+/// Reads a date in one of the three forms of RFC 9110 section 5.6.7, in UTC. The day of the week
+/// is not looked at: what it adds can only be wrong.
+///
+/// A civil time and not a [`Timestamp`], which ends a day before the last date that can be written.
+fn http_date(text: &str, now: DateTime) -> Option<DateTime> {
+    let text = text.trim_matches(WHITESPACE);
+    let Some((_, date)) = text.split_once(", ") else {
+        // asctime: "Sun Nov  6 08:49:37 1994"
+        let (_, date) = text.split_once(' ')?;
+        return DateTime::strptime("%b %e %H:%M:%S %Y", date).ok();
+    };
+    // IMF-fixdate: "Sun, 06 Nov 1994 08:49:37 GMT"
+    let fixdate = DateTime::strptime("%d %b %Y %H:%M:%S GMT", date).ok();
+    fixdate.or_else(|| rfc850_date(date, now)).or_else(|| {
+        // Not legal, and sent all the same: another zone.
+        let zoned = jiff::fmt::rfc2822::DateTimeParser::new().parse_zoned(date).ok()?;
+        Some(zoned.with_time_zone(TimeZone::UTC).datetime())
+    })
+}
+
+/// "Sunday, 06-Nov-94 08:49:37 GMT", without the day of the week. A year of two digits is the
+/// latest that makes the date at most 50 years later than now.
+fn rfc850_date(date: &str, now: DateTime) -> Option<DateTime> {
+    let (day_and_month, rest) = date.rsplit_once('-')?;
+    let (year, time) = rest.split_once(' ')?;
+    let year: i16 = year.parse().ok().filter(|_| year.len() == 2)?;
+    let latest = now.checked_add(50.years()).ok()?;
+    let century = now.year() / 100 * 100;
+    let years = [century + 100, century, century - 100].map(|century| century + year);
+    let mut dates = years.into_iter().filter_map(|year| {
+        let text = format!("{day_and_month}-{year:04} {time}");
+        DateTime::strptime("%d-%b-%Y %H:%M:%S GMT", text).ok()
+    });
+    dates.find(|date| *date <= latest)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: &str = "2026-04-23T10:30:00Z";
+
+    fn now() -> Timestamp {
+        NOW.parse().expect("a timestamp")
+    }
+
+    fn asked(field: &str) -> Option<Duration> {
+        requested_wait([field], None, now())
+    }
+
+    fn seconds(seconds: u64) -> Option<Duration> {
+        Some(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn seconds_are_digits_however_many() {
+        for (field, wait) in [
+            ("120", 120),
+            ("0", 0),
+            ("000000000000000000000000000120", 120),
+            (" \t120\t ", 120),
+            ("4294967296", 1 << 32),
+            ("9999999999", 9_999_999_999),
+            ("18446744073709551615", u64::MAX),
+            ("18446744073709551616", u64::MAX),
+            ("99999999999999999999999999999999999999999999", u64::MAX),
+        ] {
+            assert_eq!(asked(field), seconds(wait), "{field:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_neither_seconds_nor_a_date_asks_for_nothing() {
+        for field in [
+            "",
+            " ",
+            "soon",
+            "-1",
+            "+120",
+            "1.5",
+            "1e3",
+            "0x10",
+            "120s",
+            "120, 60",
+            "１２０",
+            "2026-04-23T10:31:00Z",
+            "Thu, 32 Apr 2026 10:31:00 GMT",
+            "Thu, 23 Apr 2026 25:31:00 GMT",
+            "Thursday, 23-Apr-026 10:31:00 GMT",
+            "Thursday, 23-Apr-+6 10:31:00 GMT",
+            "Thu, ",
+            ", -",
+            "Thu Apr",
+        ] {
+            assert_eq!(asked(field), None, "{field:?}");
+        }
+    }
+
+    #[test]
+    fn a_date_may_have_each_of_the_three_forms() {
+        for field in [
+            "Thu, 23 Apr 2026 10:31:00 GMT",
+            "Thursday, 23-Apr-26 10:31:00 GMT",
+            "Thu Apr 23 10:31:00 2026",
+            // What a receiver gets wrong that it need not have sent.
+            "Mon, 23 Apr 2026 10:31:00 GMT",
+            "Thu, 23 Apr 2026 12:31:00 +0200",
+            " Thu, 23 Apr 2026 10:31:00 GMT\t",
+        ] {
+            assert_eq!(asked(field), seconds(60), "{field:?}");
+        }
+        // A day of one digit has a space before it in asctime's form.
+        assert_eq!(asked("Sat May  2 10:30:00 2026"), seconds(9 * 86_400));
+        // A leap second is a second (section 5.6.7), if not one that this calendar has.
+        assert_eq!(asked("Thu, 23 Apr 2026 10:30:60 GMT"), seconds(59));
+        assert_eq!(asked("Thu, 23 Apr 2026 10:29:59 GMT"), None, "it is over");
+        let last = asked("Fri, 31 Dec 9999 23:59:59 GMT").expect("as late as can be written");
+        assert!(last > Duration::from_secs(7_900 * 365 * 86_400), "{last:?}");
+    }
+
+    #[test]
+    fn a_year_of_two_digits_is_at_most_50_years_ahead() {
+        let year = |text: &str, now: &str| {
+            let now = now.parse().expect("a civil time");
+            rfc850_date(text, now).map(|date| date.year())
+        };
+        let now = "2026-04-23T10:30:00";
+        assert_eq!(year("06-Nov-94 08:49:37 GMT", now), Some(1994));
+        assert_eq!(year("06-Nov-75 08:49:37 GMT", now), Some(2075));
+        assert_eq!(year("23-Apr-76 10:30:00 GMT", now), Some(2076), "50 years are not more");
+        assert_eq!(year("23-Apr-76 10:30:01 GMT", now), Some(1976));
+        assert_eq!(year("01-Jan-00 00:00:00 GMT", "2099-12-31T23:59:00"), Some(2100));
+        assert_eq!(
+            year("29-Feb-00 00:00:00 GMT", "2099-12-31T23:59:00"),
+            Some(2000),
+            "2100 has none"
+        );
+    }
+
+    #[test]
+    fn a_date_is_relative_to_the_answers_own() {
+        let field = "Thu, 23 Apr 2026 12:31:00 GMT";
+        let asked = |date| requested_wait([field], date, now());
+        // The receiver's clock is two hours ahead, in whichever form it says so.
+        assert_eq!(asked(Some("Thu, 23 Apr 2026 12:30:30 GMT")), seconds(30));
+        assert_eq!(asked(Some("Thursday, 23-Apr-26 12:30:30 GMT")), seconds(30));
+        assert_eq!(asked(Some("Thu Apr 23 12:30:30 2026")), seconds(30));
+        for unreadable in [None, Some(""), Some("now"), Some("0")] {
+            assert_eq!(asked(unreadable), seconds(2 * 3_600 + 60), "{unreadable:?}");
+        }
+        assert_eq!(asked(Some("Thu, 23 Apr 2026 12:31:01 GMT")), None, "it is over");
+        let date = Some("Thu, 23 Apr 2020 12:30:30 GMT");
+        assert_eq!(requested_wait(["5"], date, now()), seconds(5), "seconds need no date");
+    }
+
+    #[test]
+    fn of_several_fields_the_longest_that_can_be_read_counts() {
+        let asked = |fields: &[&'static str]| requested_wait(fields.iter().copied(), None, now());
+        assert_eq!(asked(&["5", "Thu, 23 Apr 2026 10:31:00 GMT", "soon"]), seconds(60));
+        assert_eq!(asked(&["soon", "5"]), seconds(5));
+        assert_eq!(asked(&[]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_moment_to_come_is_read_alike_in_every_form(ahead in 0_i64..40 * 365 * 86_400) {
+            let time = now() + Duration::from_secs(ahead as u64);
+            for form in ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"] {
+                let field = time.strftime(form).to_string();
+                prop_assert_eq!(asked(&field), seconds(ahead as u64), "{}", field);
+            }
+        }
+
+        #[test]
+        fn digits_are_never_ignored_and_never_less_than_they_say(field in "[0-9]{1,60}") {
+            let wait = asked(&field);
+            prop_assert!(wait.is_some());
+            let least: u64 = field.parse().unwrap_or(u64::MAX);
+            prop_assert_eq!(wait, seconds(least));
+        }
+
+        #[test]
+        fn nothing_that_a_receiver_sends_is_too_much(
+            field in "\\PC{0,40}|[A-Za-z]{0,9},? [0-9A-Za-z: -]{0,30}( GMT)?",
+            date in proptest::option::of("[A-Za-z]{3},? [0-9A-Za-z: -]{0,30}( GMT)?"),
+        ) {
+            requested_wait([field.as_str()], date.as_deref(), now());
+        }
+    }
+}

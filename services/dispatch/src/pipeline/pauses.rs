@@ -1,0 +1,114 @@
+//! Pauses that receivers have asked for, as far as this process knows: what decides which of many
+//! answers make a pause longer, and so are worth recording.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::ids::EndpointId;
+use keeptrusts_webhooks_domain::pause::Pause;
+use tokio::time::Instant;
+
+/// When each endpoint's pause ends or ended. Not by a clock that may be set.
+#[derive(Default)]
+pub(crate) struct Pauses(Mutex<HashMap<EndpointId, Instant>>);
+
+impl Pauses {
+    /// Takes over what the database has at `now`. A pause that has just ended is one of no length,
+    /// after which the receiver is asked slowly, as its last owner would have done.
+    pub(crate) fn put(&self, pauses: &HashMap<EndpointId, Pause>, now: Timestamp) {
+        let left = pauses.iter().filter_map(|(id, pause)| {
+            let just_ended = || pause.has_just_ended(now).then_some(Duration::ZERO);
+            Some((*id, Instant::now() + pause.remaining(now).or_else(just_ended)?))
+        });
+        *self.lock() = left.collect();
+    }
+
+    /// How long each of them lasts yet.
+    pub(crate) fn remaining(&self) -> Vec<(EndpointId, Duration)> {
+        let now = Instant::now();
+        let pauses = self.lock();
+        pauses.iter().map(|(id, end)| (*id, end.saturating_duration_since(now))).collect()
+    }
+
+    /// For how long an endpoint's pause has been over: nothing while it lasts. None: there was none.
+    pub(crate) fn since_end(&self, id: EndpointId) -> Option<Duration> {
+        self.lock().get(&id).map(Instant::elapsed)
+    }
+
+    /// An answer asks for so much from now on. When the pause ends, if that is later than before.
+    pub(crate) fn extend(&self, id: EndpointId, wait: Duration) -> Option<Instant> {
+        let end = Instant::now() + wait;
+        let mut pauses = self.lock();
+        if pauses.get(&id).is_some_and(|before| *before >= end) {
+            return None;
+        }
+        pauses.insert(id, end);
+        Some(end)
+    }
+
+    /// Whether an endpoint's pause still ends then: no answer has made it longer meanwhile.
+    pub(crate) fn ends_at(&self, id: EndpointId, end: Instant) -> bool {
+        self.lock().get(&id) == Some(&end)
+    }
+
+    /// What was asked for does not count any more.
+    pub(crate) fn forget(&self, id: EndpointId) {
+        self.lock().remove(&id);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<EndpointId, Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keeptrusts_webhooks_domain::ids::DeliveryId;
+
+    use super::*;
+
+    const ID: EndpointId = EndpointId::MIN;
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_many_answers_those_that_make_a_pause_longer_count() {
+        let pauses = Pauses::default();
+        let first = pauses.extend(ID, seconds(20)).expect("the first");
+        assert_eq!(pauses.extend(ID, seconds(20)), None, "at the same moment");
+        assert_eq!(pauses.extend(ID, seconds(5)), None);
+        assert!(pauses.ends_at(ID, first));
+        assert_eq!(pauses.since_end(ID), Some(seconds(0)), "it lasts");
+        tokio::time::advance(seconds(1)).await;
+        let second = pauses.extend(ID, seconds(20)).expect("it ends a second later");
+        assert!(!pauses.ends_at(ID, first) && pauses.ends_at(ID, second));
+        tokio::time::advance(seconds(30)).await;
+        assert_eq!(pauses.since_end(ID), Some(seconds(10)));
+        assert!(pauses.extend(ID, seconds(1)).is_some(), "what is over does not count");
+        pauses.forget(ID);
+        assert_eq!(pauses.remaining(), []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_owner_goes_on_with_what_is_left() {
+        let start: Timestamp = "2026-04-23T10:30:00Z".parse().expect("a timestamp");
+        let ids = [1, 2, 3].map(|number| EndpointId::new(ulid::Ulid(number)));
+        let waits = [seconds(300), seconds(20), seconds(1)];
+        let of = |wait| Pause::new(start, wait, DeliveryId::MIN, 429);
+        let stored = ids.into_iter().zip(waits.map(of)).collect();
+        let pauses = Pauses::default();
+        pauses.put(&stored, start + seconds(60));
+        let mut remaining = pauses.remaining();
+        remaining.sort_unstable();
+        assert_eq!(remaining, [(ids[0], seconds(240)), (ids[1], seconds(0)), (ids[2], seconds(0))]);
+        pauses.put(&stored, start + seconds(310));
+        let mut remaining = pauses.remaining();
+        remaining.sort_unstable();
+        let ended = [(ids[0], seconds(0)), (ids[1], seconds(0))];
+        assert_eq!(remaining, ended, "the third has been over for long");
+    }
+}

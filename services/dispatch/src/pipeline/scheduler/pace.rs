@@ -1,0 +1,121 @@
+//! How fast an endpoint's automatic attempts follow each other, other limits apart.
+
+use keeptrusts_webhooks_domain::Timestamp;
+
+use super::Health;
+
+/// A receiver that is asked too much, or that is busy, says for how long it is to be left alone.
+/// What waits then must not come all at once when that is over: one attempt goes first, as a probe,
+/// and for each that succeeds there may be one more at the same time. So their number doubles with
+/// every round trip, as in TCP's slow start (RFC 5681 section 3.1), until the limit is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Pace {
+    /// Nobody has asked for less.
+    #[default]
+    Full,
+    /// None begins before that.
+    Paused { until: Timestamp },
+    /// So many at the same time.
+    Ramping { at_once: usize },
+}
+
+impl Pace {
+    /// The receiver asks to be left alone. Of several pauses the one that ends last counts.
+    pub(super) fn pause(&mut self, until: Timestamp) {
+        let until = match *self {
+            Pace::Paused { until: before } => before.max(until),
+            Pace::Full | Pace::Ramping { .. } => until,
+        };
+        *self = Pace::Paused { until };
+    }
+
+    /// It is `now`: a pause may be over.
+    pub(super) fn pass(&mut self, now: Timestamp) {
+        if let Pace::Paused { until } = *self
+            && until <= now
+        {
+            *self = Pace::Ramping { at_once: 1 };
+        }
+    }
+
+    /// An attempt has ended, of at most `limit` at the same time.
+    pub(super) fn ended(&mut self, health: Health, limit: usize) {
+        // What began before a pause says nothing about what is after it.
+        let Pace::Ramping { at_once } = *self else { return };
+        *self = match health {
+            Health::Good if at_once + 1 >= limit => Pace::Full,
+            Health::Good => Pace::Ramping { at_once: at_once + 1 },
+            Health::Bad => Pace::Ramping { at_once: (at_once / 2).max(1) },
+        };
+    }
+
+    /// How many more may begin, beside those under way.
+    pub(super) fn room(self, under_way: usize) -> usize {
+        match self {
+            Pace::Full => usize::MAX,
+            Pace::Paused { .. } => 0,
+            Pace::Ramping { at_once } => at_once.saturating_sub(under_way),
+        }
+    }
+
+    /// When one that is due at `due` may begin. None: when another has ended.
+    pub(super) fn next(self, due: Timestamp, under_way: usize) -> Option<Timestamp> {
+        match self {
+            Pace::Full => Some(due),
+            Pace::Paused { until } => Some(due.max(until)),
+            Pace::Ramping { .. } => (self.room(under_way) > 0).then_some(due),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("in range")
+    }
+
+    #[test]
+    fn the_pause_that_ends_last_counts() {
+        let mut pace = Pace::default();
+        pace.pause(at(20));
+        pace.pause(at(5));
+        assert_eq!(pace, Pace::Paused { until: at(20) });
+        pace.pass(at(19));
+        assert_eq!(pace.room(0), 0);
+        pace.pass(at(20));
+        assert_eq!((pace.room(0), pace.room(1)), (1, 0));
+        pace.pause(at(21));
+        assert_eq!(pace.room(0), 0, "the probe was answered in the same way");
+    }
+
+    #[test]
+    fn the_number_at_the_same_time_doubles_with_every_round_trip() {
+        let mut pace = Pace::Ramping { at_once: 1 };
+        let mut rounds = Vec::new();
+        while pace != Pace::Full {
+            let round = pace.room(0);
+            rounds.push(round);
+            (0..round).for_each(|_| pace.ended(Health::Good, 64));
+        }
+        assert_eq!(rounds, [1, 2, 4, 8, 16, 32]);
+    }
+
+    #[test]
+    fn failures_halve_it_and_leave_one() {
+        let mut pace = Pace::Ramping { at_once: 9 };
+        pace.ended(Health::Bad, 64);
+        assert_eq!(pace, Pace::Ramping { at_once: 4 });
+        (0..9).for_each(|_| pace.ended(Health::Bad, 64));
+        assert_eq!(pace, Pace::Ramping { at_once: 1 });
+    }
+
+    #[test]
+    fn what_began_before_a_pause_neither_ends_nor_slows_it() {
+        let mut pace = Pace::Paused { until: at(20) };
+        pace.ended(Health::Good, 64);
+        pace.ended(Health::Bad, 64);
+        assert_eq!(pace, Pace::Paused { until: at(20) });
+    }
+}
