@@ -44,16 +44,18 @@ impl From<&DeliveryFact> for Message {
                 Message::AttemptSucceeded(pb::AttemptSucceeded { attempt: Some(made.into()) })
             }
             DeliveryFact::AttemptFailed {
-                made, error, next_attempt_time, steady_due_time, state
-            } => {
-                Message::AttemptFailed(pb::AttemptFailed {
-                    attempt: Some(made.into()),
-                    error: error.clone(),
-                    next_attempt_time: next_attempt_time.map(timestamp_to_proto),
-                    steady_due_time: steady_due_time.map(timestamp_to_proto),
-                    delivery_state: pb::DeliveryState::from(*state).into(),
-                })
-            }
+                made,
+                error,
+                next_attempt_time,
+                steady_due_time,
+                state,
+            } => Message::AttemptFailed(pb::AttemptFailed {
+                attempt: Some(made.into()),
+                error: error.clone(),
+                next_attempt_time: next_attempt_time.map(timestamp_to_proto),
+                steady_due_time: steady_due_time.map(timestamp_to_proto),
+                delivery_state: pb::DeliveryState::from(*state).into(),
+            }),
             DeliveryFact::Cancelled { reason } => {
                 Message::DeliveryCancelled(pb::DeliveryCancelled { reason: reason.clone() })
             }

@@ -345,6 +345,7 @@ pub(crate) async fn what_a_batch_makes_it_may_also_change(fixture: Fixture) {
         attempt_count: 0,
         automatic_count: 0,
         next_attempt_time: Some(fixture.now()),
+        steady_due_time: None,
         retry_request_time: None,
         trace: None,
         create_time: fixture.now(),

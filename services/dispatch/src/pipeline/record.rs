@@ -273,12 +273,18 @@ fn operation(shard: &Shard, pending: &Pending, changed: &mut Changed) -> Operati
     let (delivery, fact, trace, bodies) = match &pending.outcome {
         Outcome::Attempted(attempted) => {
             let Attempted {
-                delivery, made, verdict, end_time, steady_end_time, exchange, trace, ..
+                delivery,
+                made,
+                verdict,
+                end_time,
+                steady_end_time,
+                exchange,
+                trace,
+                ..
             } = &**attempted;
             let schedule = &shard.settings.retry_schedule;
             let (end, steady_end) = (*end_time, *steady_end_time);
-            let fact =
-                delivery.conclude(made.clone(), verdict.clone(), end, steady_end, schedule);
+            let fact = delivery.conclude(made.clone(), verdict.clone(), end, steady_end, schedule);
             let expire_time = end_time.checked_add(shard.settings.body_retention);
             let body = NewBody {
                 id: BodyId::Attempt(made.id),

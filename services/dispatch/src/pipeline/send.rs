@@ -157,16 +157,7 @@ async fn attempt(
         exchange: ContentDigest::of(&exchange),
     };
     let exchange = exchange.into();
-    Some(Attempted {
-        delivery,
-        made,
-        verdict,
-        result,
-        end_time,
-        steady_end_time,
-        exchange,
-        trace,
-    })
+    Some(Attempted { delivery, made, verdict, result, end_time, steady_end_time, exchange, trace })
 }
 
 /// What the delivery log says of a secret that cannot be opened. What operators have to do about

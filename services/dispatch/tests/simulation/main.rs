@@ -14,6 +14,7 @@ mod failing;
 mod headers;
 mod idling;
 mod isolating;
+mod keeping;
 mod manual_retries;
 mod notifying;
 mod replaying;
