@@ -351,7 +351,13 @@ mod tests {
     }
 
     fn make(delivery: &mut Delivery, verdict: Verdict) -> DeliveryFact {
-        let fact = delivery.conclude(attempt(delivery), verdict, now(), steady_now(), &RetrySchedule::default());
+        let fact = delivery.conclude(
+            attempt(delivery),
+            verdict,
+            now(),
+            steady_now(),
+            &RetrySchedule::default(),
+        );
         delivery.apply(&fact, now(), Some(steady_now()));
         fact
     }
@@ -372,11 +378,13 @@ mod tests {
     fn a_manual_retry_neither_consumes_nor_resets_the_schedule() {
         let mut delivery = delivery();
         make(&mut delivery, failure());
-        let scheduled = delivery.next_attempt_time;
+        let (scheduled, due) = (delivery.next_attempt_time, delivery.due_time());
         delivery.apply(&DeliveryFact::RetryRequested, now(), Some(steady_now()));
         assert_eq!(delivery.due_trigger(), Trigger::Manual);
+        assert_eq!(delivery.due_time(), Some(ON_REQUEST), "before all that waits for a time");
         make(&mut delivery, failure());
-        assert_eq!(delivery.next_attempt_time, scheduled);
+        assert_eq!((delivery.next_attempt_time, delivery.due_time()), (scheduled, due));
+        assert_eq!(due, Some(steady_now() + Duration::from_secs(60)));
         assert_eq!((delivery.attempt_count, delivery.automatic_count), (2, 1));
         assert_eq!(delivery.due_trigger(), Trigger::Automatic);
     }
@@ -398,7 +406,11 @@ mod tests {
     #[test]
     fn an_attempt_that_was_under_way_when_its_delivery_was_cancelled_does_not_revive_it() {
         let mut delivery = delivery();
-        delivery.apply(&DeliveryFact::Cancelled { reason: "by an operator".to_owned() }, now(), Some(steady_now()));
+        delivery.apply(
+            &DeliveryFact::Cancelled { reason: "by an operator".to_owned() },
+            now(),
+            Some(steady_now()),
+        );
         make(&mut delivery, failure());
         assert_eq!((delivery.state, delivery.due_time()), (DeliveryState::Cancelled, None));
     }
@@ -408,8 +420,15 @@ mod tests {
         let mut delivery = delivery();
         (0..6).for_each(|_| drop(make(&mut delivery, failure())));
         let (replay_id, endpoint_id) = (ReplayId::MIN, delivery.endpoint_id);
-        delivery.apply(&DeliveryFact::Resumed { replay_id, endpoint_id }, now(), Some(steady_now()));
-        assert_eq!((delivery.state, delivery.due_time()), (DeliveryState::Retrying, Some(steady_now())));
+        delivery.apply(
+            &DeliveryFact::Resumed { replay_id, endpoint_id },
+            now(),
+            Some(steady_now()),
+        );
+        assert_eq!(
+            (delivery.state, delivery.due_time()),
+            (DeliveryState::Retrying, Some(steady_now()))
+        );
         assert_eq!(delivery.due_trigger(), Trigger::Automatic);
         (0..5).for_each(|_| assert!(!make(&mut delivery, failure()).is_exhaustion()));
         assert!(make(&mut delivery, failure()).is_exhaustion());
@@ -423,10 +442,19 @@ mod tests {
         delivery.apply(&DeliveryFact::RetryRequested, now(), Some(steady_now()));
         let under_way = attempt(&delivery);
         let (replay_id, endpoint_id) = (ReplayId::MIN, delivery.endpoint_id);
-        delivery.apply(&DeliveryFact::Resumed { replay_id, endpoint_id }, now(), Some(steady_now()));
-        let fact = delivery.conclude(under_way, failure(), now(), steady_now(), &RetrySchedule::default());
+        delivery.apply(
+            &DeliveryFact::Resumed { replay_id, endpoint_id },
+            now(),
+            Some(steady_now()),
+        );
+        let fact =
+            delivery.conclude(under_way, failure(), now(), steady_now(), &RetrySchedule::default());
         delivery.apply(&fact, now(), Some(steady_now()));
-        assert_eq!((delivery.state, delivery.due_time()), (DeliveryState::Retrying, Some(steady_now())));
+        assert_eq!(
+            (delivery.state, delivery.due_time()),
+            (DeliveryState::Retrying, Some(steady_now()))
+        );
+        assert_eq!(delivery.automatic_count, 0, "all of it is still to come");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::v1;
 /// A delivery as lists have it: without its attempts.
 impl From<&Delivery> for v1::Delivery {
     fn from(delivery: &Delivery) -> Self {
-        let next_attempt_time = 
+        let next_attempt_time =
             delivery.expected_attempt_time().filter(|_| !delivery.state.has_ended());
         let trace_id = delivery.trace.map(|trace| trace.trace_id.to_string());
         let reason = || delivery.cancel_reason.clone();

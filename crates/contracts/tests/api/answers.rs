@@ -103,7 +103,8 @@ fn delivery() -> Delivery {
         attempt_count: 3,
         automatic_count: 2,
         next_attempt_time: Some(time() + Duration::from_secs(60)),
-        steady_due_time: None,
+        // Nobody is shown it.
+        steady_due_time: Some(time() + Duration::from_secs(7_200)),
         retry_request_time: Some(time()),
         trace: TRACEPARENT.parse().ok(),
         create_time: time(),

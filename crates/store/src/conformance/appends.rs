@@ -113,6 +113,7 @@ pub(crate) async fn every_kind_of_fact_is_read_back_as_it_was_appended(fixture: 
             ),
             actor_name: format!("name {index}"),
             address: "2001:db8::7".parse().ok(),
+            steady_time: "2026-04-23T09:30:00.000001Z".parse().ok(),
         };
     }
     let appended = fixture.store().append(SHARD, &operations).await.expect("appends");
@@ -233,7 +234,7 @@ pub(crate) async fn invariant_6_refused_operations_leave_nothing_and_take_no_pos
         let body = crate::BodyId::Event(event);
         assert!(store.bodies(SHARD, &[body]).await.expect("reads").is_empty());
     }
-    let state = 
+    let state =
         ShardState { last_position: Position(5), checkpoint: Position(2), epoch, steady: None };
     assert_eq!(store.shard_state(SHARD).await.expect("reads"), state);
 }

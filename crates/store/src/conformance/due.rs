@@ -132,7 +132,8 @@ pub(crate) async fn what_is_asked_for_is_due_before_everything_that_waits_for_a_
     let second = a_delivery_to(&fixture, endpoint).await;
     fixture.append(change_delivery(second, Expected::Any, DeliveryFact::RetryRequested)).await;
     let page = due(&fixture, endpoint, DueKey::MIN, 10).await;
-    let order: Vec<_> = page.iter().map(|row| (row.id, row.due_time() == Some(ON_REQUEST))).collect();
+    let order: Vec<_> =
+        page.iter().map(|row| (row.id, row.due_time() == Some(ON_REQUEST))).collect();
     assert_eq!(order, [(second, true), (first, false)]);
 }
 

@@ -335,7 +335,7 @@ pub(crate) fn conclude(delivery: &Delivery, made: AttemptMade, verdict: Verdict)
     change_delivery(delivery.id, Expected::Version(delivery.version), fact)
 }
 
-/// A steady clock that is an hour behind all others.
+/// A steady clock that is an hour ahead of all others.
 pub(crate) fn on_steady_clock(time: Timestamp) -> Timestamp {
-    time - Duration::from_secs(3_600)
+    time + Duration::from_secs(3_600)
 }

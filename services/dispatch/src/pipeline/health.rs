@@ -55,12 +55,7 @@ impl FailingEndpoints {
     }
 
     /// An attempt's outcome is committed.
-    pub(crate) fn note(
-        &self,
-        delivery_id: DeliveryId,
-        fact: &DeliveryFact,
-        steady_now: Timestamp,
-    ) {
+    pub(crate) fn note(&self, delivery_id: DeliveryId, fact: &DeliveryFact, steady_now: Timestamp) {
         match fact {
             DeliveryFact::AttemptSucceeded(made) => self.forget(made.endpoint_id),
             DeliveryFact::AttemptFailed { made, .. } if made.trigger != Trigger::Test => {

@@ -3,6 +3,7 @@
 //! is between nothing and the wait that was recorded, so that a step costs each delivery at most
 //! one early attempt.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -13,7 +14,7 @@ use keeptrusts_webhooks_domain::notification::NotificationType;
 use keeptrusts_webhooks_domain::replay::ReplayScope;
 
 use crate::retrying::{SCHEDULE, gaps};
-use crate::world::{Answer, EVENT_TYPE, World, hours, minutes, seconds};
+use crate::world::{Answer, EVENT_TYPE, Request, World, hours, minutes, seconds};
 
 /// Whose clock is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,18 +75,27 @@ fn gaps_of(world: &World, delivery: DeliveryId) -> Vec<Duration> {
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_is_set_while_a_retry_waits_moves_nothing() {
     for (whose, step) in cases() {
-        for is_shared in [false, true] {
-            let world = failing_world(is_shared).await;
-            let event = world.publish().await;
-            world.pass(seconds(20)).await;
-            set(&world, whose, step);
-            // Where a lease is renewed every three seconds, hours are many seconds.
-            let (passes, attempts) = if is_shared { (minutes(40), 4) } else { (hours(15), 6) };
-            world.pass(passes).await;
-            let gaps = gaps(&world.requests());
-            assert_eq!(gaps, SCHEDULE[..attempts - 1], "{whose:?} {step} {is_shared}");
-            assert_eq!(world.delivery_of(event).await.attempt_count, attempts as u32);
-        }
+        let world = failing_world(false).await;
+        let event = world.publish().await;
+        world.pass(seconds(20)).await;
+        set(&world, whose, step);
+        world.pass(hours(15)).await;
+        assert_eq!(gaps(&world.requests()), SCHEDULE, "{whose:?} {step}");
+        let delivery = world.delivery_of(event).await;
+        assert_eq!((delivery.state, delivery.attempt_count), (DeliveryState::Failed, 6));
+    }
+}
+
+/// With leases, which are the database's clock's.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_where_processes_share_the_database_moves_nothing() {
+    for (whose, step) in cases() {
+        let world = failing_world(true).await;
+        world.publish().await;
+        world.pass(seconds(20)).await;
+        set(&world, whose, step);
+        world.pass(minutes(7)).await;
+        assert_eq!(gaps(&world.requests()), SCHEDULE[..2], "{whose:?} {step}");
     }
 }
 
@@ -139,25 +149,37 @@ async fn a_clock_that_is_set_during_an_attempt_moves_nothing() {
 #[tokio::test(start_paused = true)]
 async fn what_is_due_at_once_is_made_at_once_whatever_the_clocks_show() {
     for (whose, step) in cases() {
-        for is_shared in [false, true] {
-            let world = failing_world(is_shared).await;
-            let siem = the_endpoint(&world).await;
-            let failed = world.publish().await;
-            world.pass(minutes(10)).await;
-            let failed = world.delivery_of(failed).await;
-            world.network.heal();
-            set(&world, whose, step);
+        let world = failing_world(false).await;
+        let siem = the_endpoint(&world).await;
+        let failed = world.publish().await;
+        world.pass(minutes(10)).await;
+        let failed = world.delivery_of(failed).await;
+        world.network.heal();
+        set(&world, whose, step);
 
-            world.ask_for_retry(failed.id).await;
-            world.settle().await;
-            assert_eq!(world.state(failed.id).await, DeliveryState::Delivered, "{whose:?} {step}");
-            let event = world.publish().await;
-            let test = world.send_test(siem).await;
-            world.settle().await;
-            let delivery = world.delivery_of(event).await;
-            assert_eq!(delivery.state, DeliveryState::Delivered, "{whose:?} {step}");
-            assert_eq!(world.state(test).await, DeliveryState::Delivered, "{whose:?} {step}");
-        }
+        world.ask_for_retry(failed.id).await;
+        world.settle().await;
+        assert_eq!(world.state(failed.id).await, DeliveryState::Delivered, "{whose:?} {step}");
+        let event = world.publish().await;
+        let test = world.send_test(siem).await;
+        world.settle().await;
+        let delivery = world.delivery_of(event).await;
+        assert_eq!(delivery.state, DeliveryState::Delivered, "{whose:?} {step}");
+        assert_eq!(world.state(test).await, DeliveryState::Delivered, "{whose:?} {step}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_manual_retry_that_fails_leaves_the_schedule_where_it_was() {
+    for (whose, step) in cases() {
+        let world = failing_world(false).await;
+        let event = world.publish().await;
+        world.pass(seconds(20)).await;
+        set(&world, whose, step);
+        world.ask_for_retry(world.delivery_of(event).await.id).await;
+        world.pass(minutes(7)).await;
+        let expected = [seconds(20), seconds(40), minutes(5)];
+        assert_eq!(gaps(&world.requests()), expected, "{whose:?} {step}");
     }
 }
 
@@ -265,8 +287,9 @@ async fn a_step_that_an_owner_has_lived_through_costs_the_next_one_nothing() {
 /// More than fit into memory, so that they wait in the database and come in pages.
 #[tokio::test(start_paused = true)]
 async fn what_waits_in_the_database_waits_as_long_as_what_waits_in_memory() {
-    const MANY: usize = 1_500;
-    for (whose, step) in cases() {
+    const MANY: usize = 1_100;
+    let two_hours = SignedDuration::from_hours(2);
+    for (whose, step) in EVERYBODY.map(|whose| [(whose, two_hours), (whose, -two_hours)]).concat() {
         let mut world = failing_world(false).await;
         world.publish_many(MANY / 2).await;
         world.pass(seconds(20)).await;
@@ -280,10 +303,14 @@ async fn what_waits_in_the_database_waits_as_long_as_what_waits_in_memory() {
         world.pass(minutes(2)).await;
         let deliveries = world.all_deliveries().await;
         assert_eq!(deliveries.len(), MANY);
+        assert!(deliveries.iter().all(|delivery| delivery.state == DeliveryState::Delivered));
+        let mut requests: BTreeMap<DeliveryId, Vec<Request>> = BTreeMap::new();
+        for request in world.requests() {
+            requests.entry(request.delivery()).or_default().push(request);
+        }
         let mut early = 0;
-        for delivery in deliveries {
-            assert_eq!(delivery.state, DeliveryState::Delivered, "{whose:?} {step}");
-            let gaps = gaps_of(&world, delivery.id);
+        for requests in requests.into_values() {
+            let gaps = gaps(&requests);
             let [gap] = gaps[..] else { panic!("{whose:?} {step}: {gaps:?}") };
             early += usize::from(gap < minutes(1));
             assert!(gap < minutes(1) + seconds(2), "{whose:?} {step}: {gap:?}");

@@ -130,6 +130,17 @@ async fn a_failing_test_does_not_disable_an_endpoint() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_failing_test_does_not_begin_the_five_days() {
+    let world = World::embedded().await;
+    let siem = world.endpoint("siem").await;
+    world.network.always("siem", Answer::ERROR);
+    world.send_test(siem).await;
+    world.pass(hours(4 * DAYS)).await;
+    publish_for(&world, 2).await;
+    assert_eq!(why(&world, siem).await, (EndpointStatus::Degraded, Some(StatusCause::Exhausted)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_endpoint_that_answers_410_gone_is_disabled_at_once() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;

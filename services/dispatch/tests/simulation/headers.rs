@@ -18,7 +18,8 @@ const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 fn headers_of(request: &Request) -> BTreeMap<String, String> {
     let headers = request.headers.iter();
-    let text = headers.map(|(name, value)| (name.to_string(), value.to_str().expect("text").into()));
+    let text =
+        headers.map(|(name, value)| (name.to_string(), value.to_str().expect("text").into()));
     text.collect()
 }
 
@@ -135,7 +136,9 @@ async fn deliveries_of_one_event_have_their_own_ids_and_numbers() {
     };
     let to_siem = world.requests_to("siem");
     assert_eq!(to_siem.len(), 2);
-    for (request, number) in to_siem.iter().zip(1..).chain(world.requests_to("pager").iter().zip(1..)) {
+    for (request, number) in
+        to_siem.iter().zip(1..).chain(world.requests_to("pager").iter().zip(1..))
+    {
         let expected = expected(request, number, event, of(request), &[secret()]);
         assert_eq!(headers_of(request), expected, "{} {number}", request.to);
     }
@@ -178,10 +181,20 @@ async fn the_previous_secret_signs_until_the_overlap_is_over_and_not_a_moment_lo
         std::time::Duration::try_from(time.duration_since(world.now())).expect("in the future")
     };
     let end = rotated + overlap;
+    // One that fails within the overlap, and is retried when it is over.
+    world.pass(until(end) - seconds(30)).await;
+    world.network.next("siem", [Answer::ERROR]);
+    let across = world.publish().await;
     world.pass(until(end) - std::time::Duration::from_millis(1)).await;
     events.push(moment(&both, &mut moments).await);
     assert_eq!(world.now(), end, "settling takes a millisecond");
     events.push(moment(&[new_secret(2)], &mut moments).await);
+    world.pass(minutes(1)).await;
+    let retry = world.requests().into_iter().rfind(|one| one.number() == 2).expect("a retry");
+    assert!(retry.time > end);
+    let delivery = world.delivery_of(across).await;
+    let of_retry = expected(&retry, 2, across, &delivery, &[new_secret(2)]);
+    assert_eq!(headers_of(&retry), of_retry);
     world.pass(hours(48)).await;
     events.push(moment(&[new_secret(2)], &mut moments).await);
 

@@ -15,6 +15,7 @@ mod headers;
 mod idling;
 mod incidents;
 mod isolating;
+mod keeping;
 mod mailing;
 mod manual_retries;
 mod notifying;

@@ -8,7 +8,8 @@ use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
 
 use crate::world::{Answer, REQUEST_TIMEOUT, Request, World, hours, minutes, seconds};
 
-pub(crate) const SCHEDULE: [Duration; 5] = [minutes(1), minutes(5), minutes(30), hours(2), hours(12)];
+pub(crate) const SCHEDULE: [Duration; 5] =
+    [minutes(1), minutes(5), minutes(30), hours(2), hours(12)];
 
 /// The times between requests.
 pub(crate) fn gaps(requests: &[Request]) -> Vec<Duration> {

@@ -120,7 +120,10 @@ mod tests {
         let now = time(1_000_000);
         let six_hours = 6 * 3_600;
         assert_eq!(plausible_due_time(time(999_000), now), time(999_000));
-        assert_eq!(plausible_due_time(time(1_000_000 + six_hours), now), time(1_000_000 + six_hours));
+        assert_eq!(
+            plausible_due_time(time(1_000_000 + six_hours), now),
+            time(1_000_000 + six_hours)
+        );
         assert_eq!(plausible_due_time(time(1_000_001 + six_hours), now), now);
     }
 }

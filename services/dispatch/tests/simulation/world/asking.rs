@@ -128,6 +128,22 @@ impl World {
         log_codec::decode_exchange(&encoded).expect("readable")
     }
 
+    /// Whether an attempt's exchange can be read.
+    pub(crate) async fn keeps_exchange_of(&self, attempt: &Attempt) -> bool {
+        let shard = self.shard_of(&attempt.organization_id);
+        let id = BodyId::Attempt(attempt.made.id);
+        self.database.bodies(shard, &[id]).await.expect("readable").contains_key(&id)
+    }
+
+    /// Deletes the bodies that have expired and are still there; says how many.
+    pub(crate) async fn delete_expired(&self) -> usize {
+        let mut deleted = 0;
+        for shard in (0..self.database.shard_count()).map(Shard) {
+            deleted += self.database.delete_expired_bodies(shard, ALL).await.expect("deleted");
+        }
+        deleted
+    }
+
     /// Every shard's log.
     pub(crate) async fn logs(&self) -> Vec<Vec<Record>> {
         let mut logs = Vec::new();
