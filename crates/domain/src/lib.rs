@@ -30,6 +30,7 @@ pub mod notification;
 pub mod payload_format;
 pub mod replay;
 pub mod retry;
+pub mod rfc3339;
 pub mod secret;
 pub mod signing;
 pub mod text;

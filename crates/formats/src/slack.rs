@@ -2,6 +2,7 @@
 //! <https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>, of the blocks of
 //! <https://docs.slack.dev/reference/block-kit/blocks>.
 
+use keeptrusts_webhooks_domain::rfc3339;
 use serde_json::{Value, json};
 
 use crate::cut::Cutting;
@@ -65,7 +66,7 @@ fn field(name: &str, value: &str) -> String {
 /// The reader's own time, and for programs ours.
 fn context(event: &Event<'_>) -> String {
     let Event { id, organization_id, event_type, time, .. } = event;
-    let seconds = time.as_second();
+    let (seconds, time) = (time.as_second(), rfc3339::seconds(*time));
     format!(
         "{event_type} | {organization_id} | <!date^{seconds}^{{date_short_pretty}} {{time_secs}}|{time}> | {id}"
     )

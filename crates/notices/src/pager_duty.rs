@@ -1,6 +1,7 @@
 //! PagerDuty's Events API v2: <https://developer.pagerduty.com/docs/send-alert-event>.
 
 use keeptrusts_webhooks_domain::notification::NotificationType;
+use keeptrusts_webhooks_domain::rfc3339;
 use keeptrusts_webhooks_domain::secret::Secret;
 use serde_json::{Map, Value, json};
 
@@ -43,7 +44,7 @@ pub fn body(telling: &Telling<'_>, routing_key: &Secret) -> Vec<u8> {
             "summary": cut(&message.title, MAX_SUMMARY_CHARS),
             "source": format!("keeptrusts-webhooks/{}", notification.organization_id),
             "severity": severity,
-            "timestamp": new.since.to_string(),
+            "timestamp": rfc3339::seconds(new.since),
             "component": new.endpoint_id.map(|id| id.to_string()),
             "group": notification.organization_id.as_str(),
             "class": new.notification_type.name(),

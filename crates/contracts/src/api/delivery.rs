@@ -10,7 +10,7 @@ use crate::v1;
 impl From<&Delivery> for v1::Delivery {
     fn from(delivery: &Delivery) -> Self {
         let next_attempt_time = delivery.due_time().filter(|_| !delivery.state.has_ended());
-        let trace_id = delivery.trace.map(|trace| trace.trace_id.to_string());
+        let trace_id = delivery.trace.as_ref().map(|trace| trace.trace_id.to_string());
         v1::Delivery {
             id: delivery.id.to_string(),
             organization_id: delivery.organization_id.to_string(),

@@ -44,6 +44,8 @@ pub(crate) struct Attempted {
     pub(crate) exchange: Bytes,
     /// The attempt's place in the trace.
     pub(crate) trace: Option<TraceContext>,
+    /// The recorded call that asked for the attempt, if one did.
+    pub(crate) request_trace: Option<TraceContext>,
 }
 
 impl Attempted {
@@ -251,7 +253,7 @@ fn finish(shard: &Shard, outcome: Outcome, fact: &Fact, recorded_at: Timestamp) 
 fn log_failure(attempted: &Attempted, after: &Delivery) {
     let Verdict::Failed { error, .. } = &attempted.verdict else { return };
     let Attempted { made, trace, .. } = attempted;
-    let trace_id = trace.map(|trace| tracing::field::display(trace.trace_id));
+    let trace_id = trace.as_ref().map(|trace| tracing::field::display(trace.trace_id));
     let (delivery_id, endpoint_id) = (after.id, after.endpoint_id);
     if after.state == DeliveryState::Failed {
         tracing::warn!(
@@ -279,11 +281,11 @@ fn operation(shard: &Shard, pending: &Pending, changed: &mut Changed) -> Operati
                 content: exchange.clone(),
                 expire_time: expire_time.unwrap_or(Timestamp::MAX),
             };
-            (delivery, fact, *trace, vec![body])
+            (delivery, fact, trace.clone(), vec![body])
         }
         Outcome::BodyExpired(delivery) => {
             let reason = "the event's body is no longer kept".to_owned();
-            (&**delivery, DeliveryFact::Cancelled { reason }, delivery.trace, Vec::new())
+            (&**delivery, DeliveryFact::Cancelled { reason }, delivery.trace.clone(), Vec::new())
         }
     };
     let health = health_change(shard, pending, delivery, &fact, changed);
