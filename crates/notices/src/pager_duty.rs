@@ -96,6 +96,7 @@ mod tests {
             assert_eq!(trigger["dedup_key"], resolve["dedup_key"]);
         }
         assert_eq!(event(NotificationType::EndpointDisabled)["payload"]["severity"], "critical");
+        assert_eq!(resolve["payload"]["timestamp"], "2026-04-23T10:30:00Z", "whole seconds");
         for kind in [NotificationType::Test, NotificationType::WeeklySummary] {
             let other = event(kind);
             assert_eq!(other["payload"]["severity"], "info");

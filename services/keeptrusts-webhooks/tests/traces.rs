@@ -363,7 +363,7 @@ async fn attempts_of_a_replay_link_to_the_call_that_asked_for_it(backend: Backen
     let (first, second) = (call_in(FIRST).await, call_in(SECOND).await);
     let spans = spans(&collector, TRACE, &[("POST", 3)]).await;
     let attempts = named(&spans, "POST");
-    assert_eq!(attempts[0].links(), [first.clone()]);
+    assert_eq!(attempts[0].links(), std::slice::from_ref(&first));
     assert_eq!(attempts[1].links(), [attempts[0].id(), first]);
     assert_eq!(attempts[2].links(), [attempts[1].id(), second]);
     assert_eq!(linked_traces(attempts[2]), [TRACE, SECOND]);

@@ -63,7 +63,7 @@ pub(crate) enum Progress {
     /// The request is over; its outcome is not committed yet.
     Ended { endpoint_id: EndpointId, delivery_id: DeliveryId, health: Health },
     /// The outcome is committed: the delivery after it.
-    Finished(Delivery),
+    Finished(Box<Delivery>),
 }
 
 /// An outcome on its way into the log.
@@ -184,7 +184,7 @@ impl<'a> Recorder<'a> {
                 Ok(Appended::New { recorded_at, .. }) => {
                     let delivery = finish(shard, pending.outcome, &fact, recorded_at);
                     // The scheduler is gone when the process is shutting down.
-                    _ = to_schedule.send(Progress::Finished(delivery)).await;
+                    _ = to_schedule.send(Progress::Finished(Box::new(delivery))).await;
                 }
                 Ok(Appended::Duplicate { .. }) => {}
                 Err(AppendError::Refused(Refusal::LeaseLost { .. })) => {

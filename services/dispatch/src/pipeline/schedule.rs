@@ -179,7 +179,7 @@ impl Schedule {
             Progress::Ended { endpoint_id, delivery_id, health } => {
                 self.scheduler.ended(endpoint_id, delivery_id, health);
             }
-            Progress::Finished(delivery) => self.scheduler.finished(delivery),
+            Progress::Finished(delivery) => self.scheduler.finished(*delivery),
         }
     }
 

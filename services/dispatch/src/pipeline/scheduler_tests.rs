@@ -265,11 +265,13 @@ struct World {
     attempts: usize,
 }
 
+#[allow(clippy::large_enum_variant, reason = "the model has few of them")]
 enum Untailed {
     Scheduled(Delivery, Position),
     Resumed(EndpointId, DueKey),
 }
 
+#[allow(clippy::large_enum_variant, reason = "the model has few of them")]
 enum Answer {
     Page(EndpointId, u64, DuePage, usize),
     Row(Delivery),
