@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use crate::Timestamp;
 use crate::event_type::EventType;
 use crate::limits::MAX_DATA_BYTES;
+use crate::rfc3339;
 use crate::violation::Violation;
 
 /// An event's `data`: the text of a JSON object, kept byte for byte.
@@ -37,10 +38,16 @@ impl EventData {
 }
 
 /// The exact bytes of the request's body: three fields, in this order, no white space of ours.
+/// `timestamp` is in whole seconds; the exact time goes into a header.
 pub fn render(event_type: EventType, event_time: Timestamp, data: &EventData) -> Vec<u8> {
-    let data = data.as_str();
+    own_format(event_type, event_time, data.as_str())
+}
+
+/// The same of `data` that was checked before: one JSON object.
+pub fn own_format(event_type: EventType, event_time: Timestamp, data: &str) -> Vec<u8> {
+    let timestamp = rfc3339::seconds(event_time);
     // Neither a type's name nor a timestamp has a character that JSON would escape.
-    format!(r#"{{"event":"{event_type}","timestamp":"{event_time}","data":{data}}}"#).into_bytes()
+    format!(r#"{{"event":"{event_type}","timestamp":"{timestamp}","data":{data}}}"#).into_bytes()
 }
 
 /// The `data` of a test, as documented.
@@ -58,11 +65,15 @@ mod tests {
 
     #[test]
     fn a_body_has_exactly_the_three_documented_fields() {
-        let body = render(EventType::Test, time("2026-04-23T10:30:00Z"), &test_data());
-        assert_eq!(
-            String::from_utf8(body).expect("UTF-8"),
-            r#"{"event":"webhook.test","timestamp":"2026-04-23T10:30:00Z","data":{"message":"This is a test delivery from Keeptrusts."}}"#
-        );
+        for exact in
+            ["2026-04-23T10:30:00Z", "2026-04-23T10:30:00.5Z", "2026-04-23T10:30:00.123456Z"]
+        {
+            let body = render(EventType::Test, time(exact), &test_data());
+            assert_eq!(
+                String::from_utf8(body).expect("UTF-8"),
+                r#"{"event":"webhook.test","timestamp":"2026-04-23T10:30:00Z","data":{"message":"This is a test delivery from Keeptrusts."}}"#
+            );
+        }
     }
 
     #[test]

@@ -46,6 +46,9 @@ pub struct Delivery {
     pub event_id: EventId,
     /// The event's type.
     pub event_type: EventType,
+    /// When the event happened. None: it was scheduled before records said so, and the exact time
+    /// is the `timestamp` of the event's body.
+    pub event_time: Option<Timestamp>,
     /// The endpoint that it is delivered to.
     pub endpoint_id: EndpointId,
     /// How far it has come.
@@ -61,6 +64,10 @@ pub struct Delivery {
     pub steady_due_time: Option<Timestamp>,
     /// When a manual retry that has not been made yet was asked for.
     pub retry_request_time: Option<Timestamp>,
+    /// The call that asked for that retry, if it is recorded.
+    pub retry_request_trace: Option<TraceContext>,
+    /// The call that asked for the replay that has made or resumed the delivery, if it is recorded.
+    pub replay_request_trace: Option<TraceContext>,
     /// Where it hangs in its trace.
     pub trace: Option<TraceContext>,
     /// When it was scheduled.
@@ -135,7 +142,31 @@ impl Delivery {
         span_id.copy_from_slice(&hash[..8]);
         // All zeros would be no span (W3C Trace Context, section 3.2.2.4).
         span_id[7] |= u8::from(span_id == [0; 8]);
-        self.trace.map(|trace| trace.child(span_id))
+        self.trace.as_ref().map(|trace| trace.child(span_id))
+    }
+
+    /// The call that asked for an attempt: for this one, or for the replay that it belongs to.
+    /// None: nobody did, or the call's trace is not recorded. (A test's attempt hangs below its
+    /// call, and needs no link to it.)
+    pub fn request_trace(&self, trigger: Trigger) -> Option<&TraceContext> {
+        match trigger {
+            Trigger::Manual => self.retry_request_trace.as_ref(),
+            Trigger::Automatic => self.replay_request_trace.as_ref(),
+            Trigger::Test => None,
+        }
+    }
+
+    /// Notes which call asked for what a fact begins; `trace` is its record's. Only of calls that
+    /// are recorded: nobody would find another.
+    pub fn note_request(&mut self, fact: &DeliveryFact, trace: Option<&TraceContext>) {
+        let call = || trace.filter(|trace| trace.sampled).map(TraceContext::without_state);
+        match fact {
+            DeliveryFact::RetryRequested => self.retry_request_trace = call(),
+            DeliveryFact::Replayed { .. } | DeliveryFact::Resumed { .. } => {
+                self.replay_request_trace = call();
+            }
+            _ => {}
+        }
     }
 
     /// The fact that an attempt leaves behind, which ended at `end_time`; that was at
@@ -246,6 +277,7 @@ impl Delivery {
                 }
                 self.stop_waiting();
                 self.retry_request_time = None;
+                self.retry_request_trace = None;
             }
         }
     }
@@ -260,6 +292,7 @@ impl Delivery {
         self.automatic_count = made.automatic_count;
         if made.trigger != Trigger::Automatic {
             self.retry_request_time = None;
+            self.retry_request_trace = None;
         }
     }
 }
@@ -314,6 +347,7 @@ mod tests {
             organization_id: "default".parse().expect("valid"),
             event_id: EventId::MIN,
             event_type: EventType::PolicyViolation,
+            event_time: Some(now()),
             endpoint_id: EndpointId::MIN,
             state: DeliveryState::Scheduled,
             attempt_count: 0,
@@ -321,6 +355,8 @@ mod tests {
             next_attempt_time: Some(now()),
             steady_due_time: Some(steady_now()),
             retry_request_time: None,
+            retry_request_trace: None,
+            replay_request_trace: None,
             trace: None,
             create_time: now(),
             cancel_reason: String::new(),
@@ -387,6 +423,34 @@ mod tests {
         assert_eq!(due, Some(steady_now() + Duration::from_secs(60)));
         assert_eq!((delivery.attempt_count, delivery.automatic_count), (2, 1));
         assert_eq!(delivery.due_trigger(), Trigger::Automatic);
+    }
+
+    #[test]
+    fn attempts_know_the_recorded_call_that_asked_for_them() {
+        let call = |text: &str| text.parse::<TraceContext>().expect("a traceparent");
+        let of_retry = call("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        let of_replay = call("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+        let mut delivery = delivery();
+        (0..6).for_each(|_| drop(make(&mut delivery, failure())));
+        let ask = |delivery: &mut Delivery, fact: DeliveryFact, trace: &TraceContext| {
+            delivery.apply(&fact, now(), Some(steady_now()));
+            delivery.note_request(&fact, Some(trace));
+        };
+        let (replay_id, endpoint_id) = (ReplayId::MIN, delivery.endpoint_id);
+        let noted = of_replay.clone().with_state("vendor=1".parse().ok());
+        ask(&mut delivery, DeliveryFact::Resumed { replay_id, endpoint_id }, &noted);
+        ask(&mut delivery, DeliveryFact::RetryRequested, &of_retry);
+        assert_eq!(delivery.request_trace(delivery.due_trigger()), Some(&of_retry));
+        make(&mut delivery, failure());
+        // All further attempts are the replay's.
+        assert_eq!(delivery.request_trace(delivery.due_trigger()), Some(&of_replay));
+        make(&mut delivery, failure());
+        assert_eq!(delivery.request_trace(delivery.due_trigger()), Some(&of_replay));
+        assert_eq!(delivery.request_trace(Trigger::Manual), None, "it was made");
+
+        let unrecorded = TraceContext { sampled: false, ..of_retry };
+        ask(&mut delivery, DeliveryFact::RetryRequested, &unrecorded);
+        assert_eq!(delivery.request_trace(Trigger::Manual), None);
     }
 
     #[test]

@@ -153,6 +153,8 @@ pub struct EventAccepted {
 pub struct DeliveriesScheduled {
     /// The event's type.
     pub event_type: EventType,
+    /// When the event happened. None in records from before it was noted.
+    pub event_time: Option<Timestamp>,
     /// One for each active endpoint that was subscribed.
     pub deliveries: Vec<(DeliveryId, EndpointId)>,
     /// Subscribed, but disabled.
@@ -181,6 +183,8 @@ pub enum DeliveryFact {
         event_id: EventId,
         /// The event's type.
         event_type: EventType,
+        /// When it happened. None in records from before it was noted.
+        event_time: Option<Timestamp>,
         /// The endpoint.
         endpoint_id: EndpointId,
         /// Where it hangs in the event's trace.

@@ -34,6 +34,7 @@ pub mod payload_format;
 pub mod replay;
 pub mod retry;
 pub mod retry_after;
+pub mod rfc3339;
 pub mod secret;
 pub mod signing;
 pub mod text;

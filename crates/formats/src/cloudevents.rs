@@ -2,6 +2,7 @@
 //! event format and the HTTP binding.
 
 use keeptrusts_webhooks_domain::ids::OrganizationId;
+use keeptrusts_webhooks_domain::rfc3339;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -39,7 +40,7 @@ pub(crate) fn structured(event: &Event<'_>) -> Vec<u8> {
         r#type: format!("{TYPE_PREFIX}{}", event.event_type),
         source: source(event.organization_id),
         id: event.id.to_string(),
-        time: event.time.to_string(),
+        time: rfc3339::microseconds(event.time),
         datacontenttype: crate::payload::JSON,
         data: event.data,
     };

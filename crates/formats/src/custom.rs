@@ -8,6 +8,7 @@
 use std::sync::OnceLock;
 
 use keeptrusts_webhooks_domain::limits::MAX_TEMPLATE_BYTES;
+use keeptrusts_webhooks_domain::rfc3339;
 use minijinja::value::ValueKind;
 use minijinja::{
     Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value, context, filters, tests,
@@ -64,7 +65,7 @@ impl CustomTemplate {
             event => event.event_type.name(),
             event_id => event.id.to_string(),
             organization_id => event.organization_id.as_str(),
-            timestamp => event.time.to_string(),
+            timestamp => rfc3339::seconds(event.time),
             data => data,
         };
         let mut body = Bounded::default();

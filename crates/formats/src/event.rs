@@ -17,7 +17,8 @@ pub struct Event<'a> {
     pub organization_id: &'a OrganizationId,
     /// What kind.
     pub event_type: EventType,
-    /// When it happened.
+    /// When it happened. Payloads have it in whole seconds, as our own body has, but for CloudEvents'
+    /// `time`, which has microseconds.
     pub time: Timestamp,
     /// The JSON object that its publisher gave, as its publisher wrote it.
     pub data: &'a RawValue,
@@ -32,17 +33,47 @@ struct Body<'a> {
 }
 
 impl<'a> Event<'a> {
-    /// The event of which `body` was rendered.
+    /// The event of which `body` was rendered. It happened at `time`; None: the body is of a version
+    /// that had the exact time in it.
     pub fn of_body(
         id: EventId,
         organization_id: &'a OrganizationId,
         event_type: EventType,
+        time: Option<Timestamp>,
         body: &'a [u8],
     ) -> Result<Event<'a>, FormatError> {
         let unreadable = |reason: String| FormatError::Body { reason };
         let Body { timestamp, data } =
             serde_json::from_slice(body).map_err(|error| unreadable(error.to_string()))?;
-        let time = timestamp.parse().map_err(|_| unreadable("its timestamp is none".to_owned()))?;
+        let time = time.map_or_else(|| timestamp.parse(), Ok);
+        let time = time.map_err(|_| unreadable("its timestamp is none".to_owned()))?;
         Ok(Event { id, organization_id, event_type, time, data })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_happened_when_its_record_says_or_else_its_body() {
+        let acme: OrganizationId = "acme".parse().expect("an id");
+        let time = |record: Option<&str>, timestamp: &str| {
+            let body =
+                format!(r#"{{"event":"policy.block","timestamp":"{timestamp}","data":{{}}}}"#);
+            let record = record.map(|text| text.parse().expect("a timestamp"));
+            let event = Event::of_body(
+                EventId::MIN,
+                &acme,
+                EventType::PolicyBlock,
+                record,
+                body.as_bytes(),
+            );
+            event.expect("a body").time.to_string()
+        };
+        let exact = "2026-04-23T10:30:00.123456Z";
+        assert_eq!(time(Some(exact), "2026-04-23T10:30:00Z"), exact);
+        // Bodies of before had all the digits.
+        assert_eq!(time(None, exact), exact);
     }
 }

@@ -1,6 +1,7 @@
 //! PagerDuty, Events API v2: <https://developer.pagerduty.com/docs/send-alert-event>. To be sent to
 //! `https://events.pagerduty.com/v2/enqueue`.
 
+use keeptrusts_webhooks_domain::rfc3339;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -49,7 +50,7 @@ pub(crate) fn alert(event: &Event<'_>, routing_key: &str) -> Payload {
             summary: summary(event),
             source: format!("webhooks.keeptrusts.com/organizations/{}", event.organization_id),
             severity: Severity::of(event).name(),
-            timestamp: event.time.to_string(),
+            timestamp: rfc3339::seconds(event.time),
             component: "keeptrusts",
             group: event.event_type.category(),
             class: event.event_type.name(),

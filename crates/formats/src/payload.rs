@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use keeptrusts_webhooks_domain::body;
 use keeptrusts_webhooks_domain::payload_format::{PayloadFormat, RoutingKey};
 
 use crate::custom::CustomTemplate;
@@ -103,6 +104,5 @@ impl Formatter {
 
 /// Only for previews: deliveries send the bytes that are stored.
 fn own_body(event: &Event<'_>) -> Vec<u8> {
-    let Event { event_type, time, data, .. } = event;
-    format!(r#"{{"event":"{event_type}","timestamp":"{time}","data":{data}}}"#).into_bytes()
+    body::own_format(event.event_type, event.time, event.data.get())
 }

@@ -2,6 +2,7 @@
 //! <https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>, of the blocks of
 //! <https://docs.slack.dev/reference/block-kit/blocks>.
 
+use keeptrusts_webhooks_domain::rfc3339;
 use serde_json::{Value, json};
 
 use crate::cut::Cutting;
@@ -74,7 +75,7 @@ fn context(event: &Event<'_>) -> String {
 
 /// The reader's own time, and for programs ours.
 fn local_time(event: &Event<'_>) -> String {
-    let (time, seconds) = (event.time, event.time.as_second());
+    let (time, seconds) = (rfc3339::seconds(event.time), event.time.as_second());
     format!("<!date^{seconds}^{{date_short_pretty}} {{time_secs}}|{time}>")
 }
 

@@ -2,6 +2,7 @@
 //! received", <https://learn.microsoft.com/connectors/teams>, in the schema of
 //! <https://adaptivecards.io/explorer>.
 
+use keeptrusts_webhooks_domain::rfc3339;
 use serde_json::{Value, json};
 
 use crate::cut::Cutting;
@@ -27,6 +28,7 @@ const MAX_REST: usize = 8_000;
 pub(crate) fn message(event: &Event<'_>) -> Vec<u8> {
     let Event { id, organization_id, event_type, time, .. } = event;
     let fields = Fields::of(event.data, MAX_FACTS);
+    let time = rfc3339::seconds(*time);
     let about = format!("{event_type} | {organization_id} | {time} | {id}");
     let mut body = vec![
         json!({

@@ -2,6 +2,7 @@
 
 use keeptrusts_webhooks_domain::incident::IncidentAction;
 use keeptrusts_webhooks_domain::notification::NotificationType;
+use keeptrusts_webhooks_domain::rfc3339;
 use keeptrusts_webhooks_domain::secret::Secret;
 use serde_json::{Map, Value, json};
 
@@ -61,7 +62,7 @@ fn event(telling: &Telling<'_>, routing_key: &Secret, resolves: bool) -> Vec<u8>
             "summary": cut(&message.title, MAX_SUMMARY_CHARS),
             "source": format!("keeptrusts-webhooks/{}", notification.organization_id),
             "severity": severity,
-            "timestamp": new.since.to_string(),
+            "timestamp": rfc3339::seconds(new.since),
             "component": new.endpoint_id.map(|id| id.to_string()),
             "group": notification.organization_id.as_str(),
             "class": new.notification_type.name(),
@@ -113,6 +114,7 @@ mod tests {
             assert_eq!(trigger["dedup_key"], resolve["dedup_key"]);
         }
         assert_eq!(event(NotificationType::EndpointDisabled)["payload"]["severity"], "critical");
+        assert_eq!(resolve["payload"]["timestamp"], "2026-04-23T10:30:00Z", "whole seconds");
         for kind in [NotificationType::Test, NotificationType::WeeklySummary] {
             let other = event(kind);
             assert_eq!(other["payload"]["severity"], "info");

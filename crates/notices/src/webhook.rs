@@ -1,9 +1,9 @@
 //! A webhook of one's own: the body has the three fields of a delivery's, and `event` begins with
 //! `notification.`.
 
-use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::health::AttemptTally;
 use keeptrusts_webhooks_domain::notification::Notification;
+use keeptrusts_webhooks_domain::rfc3339;
 use serde_json::{Value, json};
 
 use crate::message::{Message, Telling};
@@ -28,8 +28,8 @@ pub fn body(telling: &Telling<'_>) -> Vec<u8> {
             })
         });
         json!({
-            "start_time": summary.week.start.to_string(),
-            "end_time": summary.week.end.to_string(),
+            "start_time": rfc3339::seconds(summary.week.start),
+            "end_time": rfc3339::seconds(summary.week.end),
             "attempts": tally(summary.total),
             "endpoint_count": summary.endpoint_count,
             "endpoints": endpoints.collect::<Vec<_>>(),
@@ -43,7 +43,7 @@ pub fn body(telling: &Telling<'_>) -> Vec<u8> {
         "endpoint_name": new.endpoint_id.and_then(name),
         "delivery_id": new.delivery_id.map(|id| id.to_string()),
         "count": new.count,
-        "since": new.since.to_string(),
+        "since": rfc3339::seconds(new.since),
         "reason": new.reason,
         "message": message.title,
         "advice": message.advice,
@@ -52,7 +52,7 @@ pub fn body(telling: &Telling<'_>) -> Vec<u8> {
     });
     let event = json!({
         "event": event_name(notification),
-        "timestamp": seconds(notification.create_time),
+        "timestamp": rfc3339::seconds(notification.create_time),
         "data": data,
     });
     event.to_string().into_bytes()
@@ -61,11 +61,6 @@ pub fn body(telling: &Telling<'_>) -> Vec<u8> {
 fn tally(tally: AttemptTally) -> Value {
     let AttemptTally { delivered, retrying, failed } = tally;
     json!({"delivered": delivered, "retrying": retrying, "failed": failed})
-}
-
-/// Whole seconds, as deliveries have them.
-fn seconds(time: Timestamp) -> String {
-    Timestamp::from_second(time.as_second()).unwrap_or(time).to_string()
 }
 
 #[cfg(test)]
@@ -84,6 +79,7 @@ mod tests {
             assert_eq!(fields.len(), 3, "{fields:?}");
             assert_eq!(parsed["event"], format!("notification.{}", kind.name()));
             assert_eq!(parsed["timestamp"], "2026-04-23T10:30:00Z");
+            assert_eq!(parsed["data"]["since"], "2026-04-23T10:30:00Z");
         }
         let body = with_telling(NotificationType::DeliveryExhausted, body);
         let parsed: Value = serde_json::from_slice(&body).expect("JSON");

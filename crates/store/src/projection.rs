@@ -10,7 +10,7 @@ use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, NewEndpoint};
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::event_type::EventType;
-use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, Fact};
+use keeptrusts_webhooks_domain::fact::{DeliveriesScheduled, DeliveryFact, EndpointFact, Fact};
 use keeptrusts_webhooks_domain::health::Failing;
 use keeptrusts_webhooks_domain::ids::{
     ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId, OrganizationId, ReplayId,
@@ -241,7 +241,7 @@ impl Fold {
                     create_time: record.recorded_at,
                     body: accepted.body,
                     idempotency: accepted.idempotency.clone(),
-                    trace_id: record.metadata.trace.map(|trace| trace.trace_id),
+                    trace_id: record.metadata.trace.as_ref().map(|trace| trace.trace_id),
                     publisher: record.metadata.actor.clone(),
                     position: record.position,
                 });
@@ -440,7 +440,7 @@ impl Fold {
                 create_time: record.recorded_at,
                 body: *body,
                 idempotency: None,
-                trace_id: record.metadata.trace.map(|trace| trace.trace_id),
+                trace_id: record.metadata.trace.as_ref().map(|trace| trace.trace_id),
                 publisher: record.metadata.actor.clone(),
                 position: record.position,
             });
@@ -452,9 +452,11 @@ impl Fold {
         }
         if let Some(delivery) = self.changes.new_deliveries.get_mut(&id) {
             delivery.apply(fact, record.recorded_at, record.metadata.steady_time);
+            delivery.note_request(fact, record.metadata.trace.as_ref());
         } else {
             let mut delivery = self.delivery(id).cloned().ok_or_else(|| broken(record))?;
             delivery.apply(fact, record.recorded_at, record.metadata.steady_time);
+            delivery.note_request(fact, record.metadata.trace.as_ref());
             self.changes.changed_deliveries.insert(id, delivery);
         }
         self.add_attempt(id, fact, record);
@@ -495,41 +497,59 @@ pub fn hour_of(time: Timestamp) -> Timestamp {
 /// The deliveries that come of a record, as they are at their beginning: those of a
 /// DeliveriesScheduled, the one of a TestRequested or a DeliveryReplayed, none of any other.
 pub fn scheduled_deliveries(record: &Record) -> impl Iterator<Item = Delivery> + '_ {
-    let (event_id, event_type, ids, version) = match (&record.fact, record.stream) {
+    let (event_id, event_type, event_time, ids, version) = match (&record.fact, record.stream) {
         (Fact::DeliveriesScheduled(scheduled), Stream::Event(event_id)) => {
-            (event_id, scheduled.event_type, scheduled.deliveries.clone(), Version(0))
+            let DeliveriesScheduled { event_type, event_time, deliveries, .. } = scheduled;
+            (event_id, *event_type, *event_time, deliveries.clone(), Version(0))
         }
         (
-            Fact::Delivery(DeliveryFact::TestRequested { event_id, endpoint_id, .. }),
+            Fact::Delivery(DeliveryFact::TestRequested {
+                event_id, endpoint_id, event_time, ..
+            }),
             Stream::Delivery(id),
-        ) => (*event_id, EventType::Test, vec![(id, *endpoint_id)], Version(1)),
+        ) => (*event_id, EventType::Test, Some(*event_time), vec![(id, *endpoint_id)], Version(1)),
         (
-            Fact::Delivery(DeliveryFact::Replayed { event_id, event_type, endpoint_id, .. }),
+            Fact::Delivery(DeliveryFact::Replayed {
+                event_id,
+                event_type,
+                event_time,
+                endpoint_id,
+                ..
+            }),
             Stream::Delivery(id),
-        ) => (*event_id, *event_type, vec![(id, *endpoint_id)], Version(1)),
-        _ => (EventId::MIN, EventType::Test, Vec::new(), Version(0)),
+        ) => (*event_id, *event_type, *event_time, vec![(id, *endpoint_id)], Version(1)),
+        _ => (EventId::MIN, EventType::Test, None, Vec::new(), Version(0)),
     };
     let Record { organization_id, recorded_at, metadata, .. } = record;
     let trace = match &record.fact {
-        Fact::Delivery(DeliveryFact::Replayed { trace, .. }) => *trace,
-        _ => metadata.trace,
+        Fact::Delivery(DeliveryFact::Replayed { trace, .. }) => trace,
+        _ => &metadata.trace,
     };
-    ids.into_iter().map(move |(id, endpoint_id)| Delivery {
-        id,
-        organization_id: organization_id.clone(),
-        event_id,
-        event_type,
-        endpoint_id,
-        state: DeliveryState::Scheduled,
-        attempt_count: 0,
-        automatic_count: 0,
-        next_attempt_time: Some(*recorded_at),
-        steady_due_time: metadata.steady_time,
-        retry_request_time: None,
-        trace,
-        create_time: *recorded_at,
-        cancel_reason: String::new(),
-        version,
+    ids.into_iter().map(move |(id, endpoint_id)| {
+        let mut delivery = Delivery {
+            id,
+            organization_id: organization_id.clone(),
+            event_id,
+            event_type,
+            event_time,
+            endpoint_id,
+            state: DeliveryState::Scheduled,
+            attempt_count: 0,
+            automatic_count: 0,
+            next_attempt_time: Some(*recorded_at),
+            steady_due_time: metadata.steady_time,
+            retry_request_time: None,
+            retry_request_trace: None,
+            replay_request_trace: None,
+            trace: trace.clone(),
+            create_time: *recorded_at,
+            cancel_reason: String::new(),
+            version,
+        };
+        if let Fact::Delivery(fact) = &record.fact {
+            delivery.note_request(fact, metadata.trace.as_ref());
+        }
+        delivery
     })
 }
 

@@ -23,6 +23,8 @@ pub struct Candidate {
     pub event_id: EventId,
     /// Its type.
     pub event_type: EventType,
+    /// When it happened; always known of a candidate.
+    pub event_time: Option<Timestamp>,
     /// Where its acceptance hangs in a trace.
     pub trace: Option<TraceContext>,
     /// Its delivery to the endpoint. If it has several, one that is on its way, or else one that

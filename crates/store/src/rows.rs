@@ -24,6 +24,7 @@ use keeptrusts_webhooks_domain::replay::{
     ReplayState,
 };
 use keeptrusts_webhooks_domain::secret::SealedSecret;
+use keeptrusts_webhooks_domain::trace::{TraceContext, TraceState};
 use sqlx::FromRow;
 
 use crate::operation::Record;
@@ -394,6 +395,7 @@ pub(crate) struct DeliveryRow {
     pub(crate) delivery_id: String,
     pub(crate) event_id: String,
     pub(crate) event_type: String,
+    pub(crate) event_time: Option<i64>,
     pub(crate) endpoint_id: String,
     pub(crate) state: String,
     pub(crate) attempt_count: i32,
@@ -401,7 +403,10 @@ pub(crate) struct DeliveryRow {
     pub(crate) next_attempt_time: Option<i64>,
     pub(crate) steady_due_time: Option<i64>,
     pub(crate) retry_request_time: Option<i64>,
+    pub(crate) retry_traceparent: Option<String>,
+    pub(crate) replay_traceparent: Option<String>,
     pub(crate) traceparent: Option<String>,
+    pub(crate) tracestate: Option<String>,
     pub(crate) create_time: i64,
     pub(crate) cancel_reason: String,
     pub(crate) version: i64,
@@ -416,6 +421,7 @@ impl TryFrom<DeliveryRow> for Delivery {
             organization_id: parse("organization", &row.organization_id)?,
             event_id: parse("event", &row.event_id)?,
             event_type: parse("event type", &row.event_type)?,
+            event_time: optional_time(row.event_time)?,
             endpoint_id: parse("endpoint", &row.endpoint_id)?,
             state: Word::from_word(&row.state)?,
             attempt_count: number("attempt count", row.attempt_count)?,
@@ -423,12 +429,31 @@ impl TryFrom<DeliveryRow> for Delivery {
             next_attempt_time: optional_time(row.next_attempt_time)?,
             steady_due_time: optional_time(row.steady_due_time)?,
             retry_request_time: optional_time(row.retry_request_time)?,
-            trace: row.traceparent.map(|text| parse("traceparent", &text)).transpose()?,
+            retry_request_trace: trace(row.retry_traceparent, None)?,
+            replay_request_trace: trace(row.replay_traceparent, None)?,
+            trace: trace(row.traceparent, row.tracestate)?,
             create_time: time(row.create_time)?,
             cancel_reason: row.cancel_reason,
             version: Version(row.version),
         })
     }
+}
+
+fn trace(parent: Option<String>, state: Option<String>) -> Unreadable<Option<TraceContext>> {
+    let Some(parent) = parent else { return Ok(None) };
+    let state = state.map(|text| parse("tracestate", &text)).transpose()?;
+    let trace: TraceContext = parse("traceparent", &parent)?;
+    Ok(Some(trace.with_state(state)))
+}
+
+/// The `traceparent` of a column.
+pub(crate) fn traceparent(trace: &Option<TraceContext>) -> Option<String> {
+    trace.as_ref().map(ToString::to_string)
+}
+
+/// The `tracestate` beside it.
+pub(crate) fn tracestate(trace: &Option<TraceContext>) -> Option<&str> {
+    trace.as_ref()?.state.as_ref().map(TraceState::as_str)
 }
 
 #[derive(FromRow)]
@@ -646,6 +671,7 @@ pub(crate) struct CandidateRow {
     pub(crate) wanted: bool,
     pub(crate) event_id: String,
     pub(crate) event_type: Option<String>,
+    pub(crate) event_time: Option<i64>,
     pub(crate) metadata: Option<Vec<u8>>,
     pub(crate) delivery_id: Option<String>,
     pub(crate) delivery_state: Option<String>,
@@ -675,6 +701,7 @@ impl TryFrom<CandidateRow> for Candidate {
             cursor: row.cursor()?,
             event_id: parse("event", &row.event_id)?,
             event_type: parse("event type", row.event_type.as_deref().unwrap_or_default())?,
+            event_time: optional_time(row.event_time)?,
             trace: trace_of(row.metadata.as_deref())?,
             delivery,
             is_kept: row.kept,

@@ -32,7 +32,7 @@ impl Call {
     pub fn begin(method: &str, parent: Option<TraceContext>) -> Call {
         let new = new_trace();
         match started::sampling() {
-            Some(ratio) if ratio.records(parent, new) => Call::recorded(method, parent),
+            Some(ratio) if ratio.records(parent.as_ref(), &new) => Call::recorded(method, parent),
             // Nobody would find a span of ours: what follows hangs where the call hangs.
             _ => Call::unrecorded(method, parent.unwrap_or(new)),
         }
@@ -51,8 +51,8 @@ impl Call {
             rpc.response.status_code = Empty,
             trace_id = Empty,
         );
-        if let Some(parent) = parent {
-            let parent = Context::new().with_remote_span_context(span_context(&parent, true));
+        if let Some(parent) = &parent {
+            let parent = Context::new().with_remote_span_context(span_context(parent, true));
             // It fails only if the logs were started by somebody else, as tests do.
             _ = span.set_parent(parent);
         }
@@ -65,6 +65,7 @@ impl Call {
             trace_id: TraceId(context.trace_id().to_bytes()),
             span_id: context.span_id().to_bytes(),
             sampled: context.is_sampled(),
+            state: parent.and_then(|parent| parent.state),
         };
         span.record("trace_id", tracing::field::display(trace.trace_id));
         Call { trace, span, is_recorded: true }
@@ -76,8 +77,8 @@ impl Call {
     }
 
     /// Where it hangs in its trace; what it causes hangs below.
-    pub fn trace(&self) -> TraceContext {
-        self.trace
+    pub fn trace(&self) -> &TraceContext {
+        &self.trace
     }
 
     /// What is logged within this span belongs to the call.
@@ -115,6 +116,7 @@ pub fn new_trace() -> TraceContext {
         trace_id: TraceId(ids.new_trace_id().to_bytes()),
         span_id: ids.new_span_id().to_bytes(),
         sampled: false,
+        state: None,
     }
 }
 

@@ -22,7 +22,7 @@ impl SamplingRatio {
     }
 
     /// Whether the trace of a call is recorded: a new one, or one that has begun elsewhere.
-    pub(crate) fn records(self, parent: Option<TraceContext>, new: TraceContext) -> bool {
+    pub(crate) fn records(self, parent: Option<&TraceContext>, new: &TraceContext) -> bool {
         match parent {
             Some(parent) => parent.sampled,
             None => self.takes(new.trace_id),
@@ -51,14 +51,14 @@ mod tests {
     use super::*;
 
     fn trace(id: u128, sampled: bool) -> TraceContext {
-        TraceContext { trace_id: TraceId(id.to_be_bytes()), span_id: [1; 8], sampled }
+        TraceContext { trace_id: TraceId(id.to_be_bytes()), span_id: [1; 8], sampled, state: None }
     }
 
     #[test]
     fn whoever_began_a_trace_has_decided() {
         for ratio in [SamplingRatio::NONE, SamplingRatio::ALL] {
-            assert!(ratio.records(Some(trace(1, true)), trace(2, false)));
-            assert!(!ratio.records(Some(trace(1, false)), trace(2, false)));
+            assert!(ratio.records(Some(&trace(1, true)), &trace(2, false)));
+            assert!(!ratio.records(Some(&trace(1, false)), &trace(2, false)));
         }
     }
 
@@ -67,7 +67,7 @@ mod tests {
         let taken = |ratio: SamplingRatio| {
             // Multiples of an odd number go through all remainders: as good as random here.
             let ids = (1..=10_000_u128).map(|number| number * 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced);
-            ids.filter(|id| ratio.records(None, trace(*id, false))).count()
+            ids.filter(|id| ratio.records(None, &trace(*id, false))).count()
         };
         assert_eq!(taken(SamplingRatio::NONE), 0);
         assert_eq!(taken(SamplingRatio::ALL), 10_000);

@@ -6,6 +6,7 @@
 //! recorded: of the others not even the attributes are made.
 
 use std::borrow::Cow;
+use std::str::FromStr;
 use std::time::SystemTime;
 
 use keeptrusts_webhooks_domain::Timestamp;
@@ -34,8 +35,8 @@ pub struct ToldSpan {
     pub end: Timestamp,
     /// What else is known of it; never a secret, a body or an endpoint's path.
     pub attributes: Vec<KeyValue>,
-    /// A span in the same trace that it follows.
-    pub follows: Option<TraceContext>,
+    /// The span in the same trace that it follows, and whose call asked for it, in another.
+    pub links: Vec<TraceContext>,
     /// Why it failed, if it did.
     pub error: Option<String>,
 }
@@ -49,9 +50,10 @@ impl ToldSpan {
         }
         let Some(exporting) = started::exporting() else { return };
         let mut links = SpanLinks::default();
-        links.links.extend(
-            self.follows.map(|before| Link::new(span_context(&before, false), Vec::new(), 0)),
-        );
+        let others = self.links.iter();
+        links
+            .links
+            .extend(others.map(|other| Link::new(span_context(other, false), Vec::new(), 0)));
         exporting.tell(SpanData {
             span_context: span_context(&self.context, false),
             parent_span_id: SpanId::from_bytes(self.parent.span_id),
@@ -71,7 +73,7 @@ impl ToldSpan {
 }
 
 /// Whether spans of this trace go anywhere, so that it is worth while to make one.
-pub fn is_recorded(trace: Option<TraceContext>) -> bool {
+pub fn is_recorded(trace: Option<&TraceContext>) -> bool {
     trace.is_some_and(|trace| trace.sampled) && started::exporting().is_some()
 }
 
@@ -81,10 +83,33 @@ pub(crate) fn span_context(context: &TraceContext, is_remote: bool) -> SpanConte
         SpanId::from_bytes(context.span_id),
         if context.sampled { TraceFlags::SAMPLED } else { TraceFlags::default() },
         is_remote,
-        TraceState::default(),
+        trace_state(context),
     )
+}
+
+/// OpenTelemetry's form. Its grammar is a little narrower than that of W3C: what it does not take is
+/// left out.
+fn trace_state(context: &TraceContext) -> TraceState {
+    let Some(state) = &context.state else { return TraceState::NONE };
+    TraceState::from_str(state.as_str()).unwrap_or_default()
 }
 
 fn system_time(time: Timestamp) -> SystemTime {
     time.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tracestate_is_the_same_in_opentelemetrys_form() {
+        let trace: TraceContext =
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().expect("a context");
+        assert_eq!(span_context(&trace, false).trace_state().header(), "");
+        for text in ["rojo=00f067aa0ba902b7,congo=t61rcWkgMzE", "fw529a3039@dt=FfbI;x:y z"] {
+            let noted = trace.clone().with_state(text.parse().ok());
+            assert_eq!(span_context(&noted, false).trace_state().header(), text);
+        }
+    }
 }

@@ -135,6 +135,6 @@ fn message(entry: &Entry, deliveries: &HashMap<DeliveryId, Delivery>) -> v1::Aud
         changes: changes_of(fact).into_iter().map(Into::into).collect(),
         replay_id: text(subject.replay_id.map(|id| id.to_string())),
         channel_id: text(subject.channel_id.map(|id| id.to_string())),
-        trace_id: text(metadata.trace.map(|trace| trace.trace_id.to_string())),
+        trace_id: text(metadata.trace.as_ref().map(|trace| trace.trace_id.to_string())),
     }
 }

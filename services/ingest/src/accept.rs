@@ -85,7 +85,7 @@ impl IngestApi {
             request_sha256: request_sha256(event_type, event_time, &data),
         });
         let event_id = EventId::new(new_ulid(now));
-        let event_time = event_time.unwrap_or_else(|| to_milliseconds(now));
+        let event_time = event_time.unwrap_or(now);
         let content = body::render(event_type, event_time, &data);
         let accepted = EventAccepted {
             event_type,
@@ -94,10 +94,10 @@ impl IngestApi {
             idempotency,
         };
         let call = trace.unwrap_or_else(new_trace);
-        let trace = told::place(call);
-        let publishing = is_recorded(Some(trace)).then(|| Publishing {
+        let trace = told::place(&call);
+        let publishing = is_recorded(Some(&trace)).then(|| Publishing {
             parent: call,
-            context: trace,
+            context: trace.clone(),
             event_id,
             event_type,
             organization_id: organization_id.clone(),
@@ -156,9 +156,4 @@ pub(crate) fn answered(
         Err(AppendError::Refused(refusal)) => answer(event_id, Err(refusal)),
         Err(error) => Err(answer::append_failed(error)),
     }
-}
-
-/// Clocks are not better than that, and shorter bodies are easier to read.
-fn to_milliseconds(time: Timestamp) -> Timestamp {
-    Timestamp::from_millisecond(time.as_millisecond()).unwrap_or(time)
 }

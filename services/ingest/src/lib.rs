@@ -84,7 +84,7 @@ impl IngestApi {
         let accepted: Vec<Result<_, Status>> = events
             .into_iter()
             .map(|event| {
-                let (accepting, operation) = self.accept(event?, &caller, trace);
+                let (accepting, operation) = self.accept(event?, &caller, trace.clone());
                 operations.push(operation);
                 Ok(accepting)
             })

@@ -23,10 +23,10 @@ pub(crate) struct Publishing {
 
 /// Where an event hangs in the trace of the call that publishes it: below a span of its own, if
 /// that is recorded, so that the events of a batch are told apart.
-pub(crate) fn place(call: TraceContext) -> TraceContext {
+pub(crate) fn place(call: &TraceContext) -> TraceContext {
     match is_recorded(Some(call)) {
         true => call.child(new_span_id()),
-        false => call,
+        false => call.clone(),
     }
 }
 
@@ -36,13 +36,13 @@ impl Publishing {
         let end = (self.clock)();
         let commit = ToldSpan {
             context: self.context.child(new_span_id()),
-            parent: self.context,
+            parent: self.context.clone(),
             name: "commit".into(),
             kind: SpanKind::Internal,
             start: self.start,
             end,
             attributes: Vec::new(),
-            follows: None,
+            links: Vec::new(),
             error: error.map(str::to_owned),
         };
         let event_id = self.event_id.to_string();
@@ -71,7 +71,7 @@ impl Publishing {
             start,
             end,
             attributes,
-            follows: None,
+            links: Vec::new(),
             error: error.map(str::to_owned),
         }
     }

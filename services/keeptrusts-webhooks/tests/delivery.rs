@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::v1::publish_event_request::Payload;
 use keeptrusts_webhooks_contracts::v1::{
-    DeliveryState, ListEventTypesRequest, PublishEventRequest, PublishEventsRequest,
-    RevealSecretRequest, RotateSecretRequest, publish_result,
+    DeliveryState, GetEventRequest, ListEventTypesRequest, PublishEventRequest,
+    PublishEventsRequest, RevealSecretRequest, RotateSecretRequest, publish_result,
 };
 use keeptrusts_webhooks_testkit::receiver::{Authority, ReceivedRequest, Receiver, Script};
 use keeptrusts_webhooks_testkit::verify::{self, HmacCheck, StandardWebhooksCheck};
@@ -33,8 +33,8 @@ on_both_backends! {
 const PECULIAR_JSON: &str =
     r#"{ "z": 1.10,  "amount":12345678901234567890.0, "text":"\u00e9é\/", "a":[ ] }"#;
 
-/// 2026-04-23T10:30:00Z.
-const EVENT_TIME: Timestamp = Timestamp { seconds: 1_776_940_200, nanos: 0 };
+/// 2026-04-23T10:30:00.123456789Z.
+const EVENT_TIME: Timestamp = Timestamp { seconds: 1_776_940_200, nanos: 123_456_789 };
 
 const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PUBLISHER_SPAN: &str = "00f067aa0ba902b7";
@@ -51,6 +51,7 @@ async fn the_receiver_gets_the_documented_request_and_both_signatures_verify(bac
     let mut request = Request::new(PublishEventRequest { event_time: Some(EVENT_TIME), ..event });
     let traceparent = format!("00-{TRACE_ID}-{PUBLISHER_SPAN}-01");
     request.metadata_mut().insert("traceparent", traceparent.parse().expect("ASCII"));
+    request.metadata_mut().insert("tracestate", "internal=yes".parse().expect("ASCII"));
     let answer = client.ingest().publish_event(request).await.expect("accepted").into_inner();
     let event_id = answer.event_id;
     assert!(!answer.duplicate);
@@ -72,6 +73,7 @@ async fn the_receiver_gets_the_documented_request_and_both_signatures_verify(bac
         ("content-type", "application/json"),
         ("user-agent", &format!("Keeptrusts-Webhooks/{version}")),
         ("x-keeptrusts-event", "policy.violation"),
+        ("x-keeptrusts-event-time", "2026-04-23T10:30:00.123456Z"),
         ("x-keeptrusts-delivery", &delivery.id),
         ("x-keeptrusts-attempt", "1"),
         ("webhook-id", &event_id),
@@ -91,9 +93,16 @@ async fn the_receiver_gets_the_documented_request_and_both_signatures_verify(bac
         "x-keeptrusts-attempt",
         "x-keeptrusts-delivery",
         "x-keeptrusts-event",
+        "x-keeptrusts-event-time",
         "x-keeptrusts-signature",
     ];
     assert_eq!(names, documented.into(), "no header is missing, and none is undocumented");
+
+    // The API has the time as exactly as the header.
+    let get = GetEventRequest { organization_id: client.organization(), event_id };
+    let event = client.ingest().get_event(get).await.expect("it is there").into_inner().event;
+    let cut = Timestamp { nanos: 123_456_000, ..EVENT_TIME };
+    assert_eq!(event.expect("an event").event_time, Some(cut));
 
     // The attempt is a span of the publisher's trace, sampled as that is.
     let span = request
@@ -221,6 +230,22 @@ async fn publishing_again_with_the_same_idempotency_key_delivers_once(backend: B
     let again = publish(event(r#"{"id":7}"#)).await.expect("accepted").into_inner();
     assert_eq!((first.duplicate, again.duplicate), (false, true));
     assert_eq!(first.event_id, again.event_id);
+    // Times are microseconds: what is finer makes no other content.
+    let at = |nanos| {
+        let event_time = Some(Timestamp { nanos, ..EVENT_TIME });
+        PublishEventRequest {
+            idempotency_key: "export-8".to_owned(),
+            event_time,
+            ..event(r#"{"id":8}"#)
+        }
+    };
+    let duplicates = [
+        publish(at(123_456_789)).await.expect("accepted").into_inner().duplicate,
+        publish(at(123_456_000)).await.expect("accepted").into_inner().duplicate,
+    ];
+    assert_eq!(duplicates, [false, true]);
+    let refusal = publish(at(123_457_000)).await.expect_err("another microsecond");
+    assert_eq!(refusal.code(), Code::AlreadyExists);
     let refusal = publish(event(r#"{"id":8}"#)).await.expect_err("the key stands for another");
     assert_eq!(refusal.code(), Code::AlreadyExists);
 
@@ -239,7 +264,7 @@ async fn publishing_again_with_the_same_idempotency_key_delivers_once(backend: B
         .iter()
         .filter_map(|request| request.header("webhook-id").map(str::to_owned))
         .collect();
-    assert_eq!(delivered.len(), 2, "{delivered:?}");
+    assert_eq!(delivered.len(), 3, "{delivered:?}");
 }
 
 async fn a_batch_accepts_what_is_right_and_says_what_is_wrong_with_the_rest(backend: Backend) {
@@ -317,7 +342,8 @@ async fn both_secrets_sign_while_a_rotation_overlaps(backend: Backend) {
         };
         client.endpoints().reveal_secret(request).await.expect("revealed").into_inner().secret
     };
-    assert_eq!(endpoint.secret.len(), 64, "32 random bytes in hex");
+    let base64 = endpoint.secret.strip_prefix("whsec_").expect("Standard Webhooks' prefix");
+    assert_eq!((base64.len(), base64.ends_with('=')), (44, true), "32 random bytes");
     assert_eq!(reveal().await, endpoint.secret);
 
     let request = RotateSecretRequest {

@@ -49,7 +49,7 @@ fn request(
 
 async fn create(client: &Client, request: v1::CreateEndpointRequest) -> Endpoint {
     let created = client.endpoints().create_endpoint(request).await.expect("it is created");
-    let v1::CreateEndpointResponse { endpoint, secret } = created.into_inner();
+    let v1::CreateEndpointResponse { endpoint, secret, .. } = created.into_inner();
     Endpoint { id: endpoint.expect("an endpoint").id, secret }
 }
 
@@ -129,6 +129,14 @@ async fn each_format_arrives_as_its_receiver_understands_it_and_signed_as_it_arr
         if format != PayloadFormat::Cloudevents {
             assert_eq!(content_type, "application/json");
         }
+        let exact = request.header("x-keeptrusts-event-time").expect("the exact time");
+        let whole = format!("{}Z", &exact[.."2026-04-23T10:30:00".len()]);
+        let form = if format == PayloadFormat::Cloudevents { exact } else { whole.as_str() };
+        assert!(
+            text(request).contains(form) || format == PayloadFormat::Custom,
+            "{form} is not in {}",
+            text(request)
+        );
         let delivery_id = request.header("x-keeptrusts-delivery").expect("a delivery");
         let shown = platform::eventually("the attempt is recorded", async || {
             client.delivery(delivery_id).await.attempts.pop()

@@ -287,6 +287,10 @@ fn check_each_format(stage: &Stage, mails: &[ReceivedMail]) {
     for hook in &hooks {
         let body: serde_json::Value = serde_json::from_slice(&hook.body).expect("JSON");
         assert_eq!(hook.header("x-keeptrusts-event"), body["event"].as_str());
+        let (whole, exact) = (body["timestamp"].as_str(), hook.header("x-keeptrusts-event-time"));
+        let (whole, exact) = (whole.expect("a time"), exact.expect("the exact time"));
+        assert_eq!((whole.len(), exact.len()), (20, 27), "{whole}, {exact}");
+        assert!(exact.starts_with(whole.trim_end_matches('Z')), "{whole}, {exact}");
     }
     let mut ids: Vec<_> = mails.iter().filter_map(|mail| mail.header("Message-ID")).collect();
     ids.sort();

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use keeptrusts_webhooks_contracts::v1::{
-    CreateEndpointRequest, Delivery, DeliveryState, PublishEventsRequest, RetryDeliveryRequest,
-    SendTestRequest,
+    CreateEndpointRequest, Delivery, DeliveryState, DisableEndpointRequest, EnableEndpointRequest,
+    PublishEventsRequest, ReplayEventsRequest, ReplayScope, RetryDeliveryRequest, SendTestRequest,
 };
 use keeptrusts_webhooks_testkit::collector::{CollectedSpan, Collector};
 use keeptrusts_webhooks_testkit::ports::free_port;
@@ -15,7 +15,7 @@ use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
 use tonic::Request;
 use tonic_types::StatusExt;
 
-use crate::platform::{Backend, Client, Database, PATIENCE, Server, eventually};
+use crate::platform::{Backend, Client, Database, PATIENCE, Server, eventually, on_both_backends};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PUBLISHER: &str = "00f067aa0ba902b7";
@@ -281,7 +281,11 @@ async fn a_test_and_a_manual_retry_are_in_the_trace_of_what_they_send() {
     let spans = spans(&collector, TRACE, &[("POST", 2)]).await;
     let attempts = named(&spans, "POST");
     assert_eq!(attempts[1].attribute("keeptrusts.attempt.trigger"), "manual");
-    assert_eq!(attempts[1].links(), [attempts[0].id()]);
+    let retry_delivery = "keeptrusts.webhooks.v1.DispatchService/RetryDelivery";
+    let call = the_call(&collector, retry_delivery).await;
+    assert_ne!(call.trace(), TRACE, "the call has a trace of its own");
+    assert_eq!(attempts[1].links(), [attempts[0].id(), call.id()]);
+    assert_eq!(linked_traces(attempts[1]), [TRACE.to_owned(), call.trace()]);
 
     let test = SendTestRequest { organization_id: client.organization(), endpoint_id: endpoint.id };
     let answer = client.dispatch().send_test(test).await.expect("it is sent").into_inner();
@@ -293,6 +297,115 @@ async fn a_test_and_a_manual_retry_are_in_the_trace_of_what_they_send() {
     let attempt = only(&spans, "POST");
     assert_eq!(attempt.parent(), call.id());
     assert_eq!(attempt.attribute("keeptrusts.attempt.trigger"), "test");
+}
+
+/// The span of the only call of a method, whatever its trace.
+async fn the_call(collector: &Collector, method: &str) -> CollectedSpan {
+    eventually(method, async || {
+        let spans = collector.spans();
+        named(&spans, method).first().map(|call| CollectedSpan::clone(call))
+    })
+    .await
+}
+
+fn linked_traces(span: &CollectedSpan) -> Vec<String> {
+    span.span.links.iter().map(|link| hex::encode(&link.trace_id)).collect()
+}
+
+on_both_backends! {
+    attempts_of_a_replay_link_to_the_call_that_asked_for_it,
+    what_tracing_systems_have_noted_goes_on_to_every_span_and_to_no_receiver,
+}
+
+/// Of one that makes a delivery, which was missed, and of one that resumes it, which failed.
+async fn attempts_of_a_replay_link_to_the_call_that_asked_for_it(backend: Backend) {
+    let collector = Collector::start();
+    let script = [Reply::status(500), Reply::status(500), Reply::status(200)];
+    let receiver = Receiver::start(Script::sequence(script));
+    let database = Database::new(backend).await;
+    let server = Server::all_in_one(&database).delivering_to(&receiver).retrying_after("100ms");
+    let server = server.flag("--otlp-endpoint", &collector.url()).start().await;
+    let client = server.client("acme");
+    let endpoint = client.create_endpoint(&receiver.url("/hook"), &["policy.block"]).await;
+    let (organization_id, endpoint_id) = (client.organization(), endpoint.id.clone());
+    let disable = DisableEndpointRequest { endpoint_id, ..Default::default() };
+    let disable = DisableEndpointRequest { organization_id, ..disable };
+    client.endpoints().disable_endpoint(disable).await.expect("it is disabled");
+    let event_id = publish_in(&client, "policy.block", &publishers(true)).await;
+    spans(&collector, TRACE, &[("route policy.block", 1)]).await;
+    let (organization_id, endpoint_id) = (client.organization(), endpoint.id.clone());
+    let enable = EnableEndpointRequest { organization_id, endpoint_id };
+    client.endpoints().enable_endpoint(enable).await.expect("it is enabled");
+
+    const FIRST: &str = "0af7651916cd43dd8448eb211c80319c";
+    const SECOND: &str = "1af7651916cd43dd8448eb211c80319c";
+    let replay = async |scope: ReplayScope, trace: &str| {
+        let request = ReplayEventsRequest {
+            organization_id: client.organization(),
+            endpoint_id: endpoint.id.clone(),
+            scope: scope.into(),
+            ..Default::default()
+        };
+        let mut request = Request::new(request);
+        let traceparent = format!("00-{trace}-b7ad6b7169203331-01");
+        request.metadata_mut().insert("traceparent", traceparent.parse().expect("ASCII"));
+        client.dispatch().replay_events(request).await.expect("it is replayed");
+    };
+    replay(ReplayScope::Missed, FIRST).await;
+    client.wait_for_state(&event_id, DeliveryState::Failed).await;
+    replay(ReplayScope::Failed, SECOND).await;
+    client.wait_for_state(&event_id, DeliveryState::Delivered).await;
+
+    let call_in = async |trace: &str| {
+        let replay_events = "keeptrusts.webhooks.v1.DispatchService/ReplayEvents";
+        only(&spans(&collector, trace, &[(replay_events, 1)]).await, replay_events).id()
+    };
+    let (first, second) = (call_in(FIRST).await, call_in(SECOND).await);
+    let spans = spans(&collector, TRACE, &[("POST", 3)]).await;
+    let attempts = named(&spans, "POST");
+    assert_eq!(attempts[0].links(), std::slice::from_ref(&first));
+    assert_eq!(attempts[1].links(), [attempts[0].id(), first]);
+    assert_eq!(attempts[2].links(), [attempts[1].id(), second]);
+    assert_eq!(linked_traces(attempts[2]), [TRACE, SECOND]);
+}
+
+async fn what_tracing_systems_have_noted_goes_on_to_every_span_and_to_no_receiver(
+    backend: Backend,
+) {
+    const STATE: &str = "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE";
+    let collector = Collector::start();
+    let receiver = Receiver::start(Script::sequence([Reply::status(500), Reply::status(200)]));
+    let database = Database::new(backend).await;
+    let server = Server::all_in_one(&database).delivering_to(&receiver).retrying_after("100ms");
+    let mut server = server.flag("--otlp-endpoint", &collector.url()).start().await;
+    let client = server.client("acme");
+    client.create_endpoint(&receiver.url("/hook"), &["policy.block"]).await;
+    let mut request = Request::new(client.event("policy.block", "{}"));
+    request.metadata_mut().insert("traceparent", publishers(true).parse().expect("ASCII"));
+    for part in STATE.split(',') {
+        request.metadata_mut().append("tracestate", part.parse().expect("ASCII"));
+    }
+    let answer = client.ingest().publish_event(request).await.expect("accepted").into_inner();
+    client.wait_for_state(&answer.event_id, DeliveryState::Delivered).await;
+    let publish_event = "keeptrusts.webhooks.v1.IngestService/PublishEvent";
+    let all = [("POST", 2), (publish_event, 1), ("commit", 1), ("route policy.block", 1)];
+    for span in spans(&collector, TRACE, &all).await {
+        assert_eq!(span.span.trace_state, STATE, "{}", span.span.name);
+    }
+    for request in receiver.requests() {
+        assert_eq!(request.header("tracestate"), None);
+        assert!(request.headers.iter().all(|(_, value)| !value.contains("t61rcWkgMzE")));
+    }
+    // What is invalid is left out; the trace goes on.
+    let mut request = Request::new(client.event("policy.block", "{}"));
+    let other = "5bf92f3577b34da6a3ce929d0e0e4736";
+    let traceparent = format!("00-{other}-{PUBLISHER}-01");
+    request.metadata_mut().insert("traceparent", traceparent.parse().expect("ASCII"));
+    request.metadata_mut().insert("tracestate", "rojo=1,rojo=2".parse().expect("ASCII"));
+    client.ingest().publish_event(request).await.expect("accepted");
+    let spans = spans(&collector, other, &[("POST", 1)]).await;
+    assert!(spans.iter().all(|span| span.span.trace_state.is_empty()));
+    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -54,7 +54,7 @@ impl<T> Asked<T> {
 
     /// What the records of this request say of their origin.
     pub fn metadata(&self, correlation_id: impl ToString) -> Metadata {
-        Metadata::of(&self.caller, correlation_id.to_string(), self.trace)
+        Metadata::of(&self.caller, correlation_id.to_string(), self.trace.clone())
     }
 }
 

@@ -11,7 +11,7 @@ impl From<&Delivery> for v1::Delivery {
     fn from(delivery: &Delivery) -> Self {
         let next_attempt_time =
             delivery.expected_attempt_time().filter(|_| !delivery.state.has_ended());
-        let trace_id = delivery.trace.map(|trace| trace.trace_id.to_string());
+        let trace_id = delivery.trace.as_ref().map(|trace| trace.trace_id.to_string());
         let reason = || delivery.cancel_reason.clone();
         let (cancel_reason, failure_reason) = match delivery.state {
             DeliveryState::Failed => (String::new(), reason()),

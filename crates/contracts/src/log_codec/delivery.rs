@@ -6,7 +6,8 @@ use keeptrusts_webhooks_domain::fact::DeliveryFact;
 
 use super::DecodeError;
 use super::values::{
-    count, digest, duration, optional_timestamp, parsed, required, timestamp, unsigned, wrong,
+    count, digest, duration, optional_timestamp, parsed, required, timestamp, trace, traceparent,
+    tracestate, unsigned, wrong,
 };
 use crate::log::v1 as pb;
 use crate::log::v1::record_data::Fact as Message;
@@ -23,15 +24,22 @@ impl From<&DeliveryFact> for Message {
                     body: Some((*body).into()),
                 })
             }
-            DeliveryFact::Replayed { replay_id, event_id, event_type, endpoint_id, trace } => {
-                Message::DeliveryReplayed(pb::DeliveryReplayed {
-                    replay_id: replay_id.to_string(),
-                    event_id: event_id.to_string(),
-                    event_type: event_type.name().to_owned(),
-                    endpoint_id: endpoint_id.to_string(),
-                    traceparent: trace.map(|trace| trace.to_string()).unwrap_or_default(),
-                })
-            }
+            DeliveryFact::Replayed {
+                replay_id,
+                event_id,
+                event_type,
+                event_time,
+                endpoint_id,
+                trace,
+            } => Message::DeliveryReplayed(pb::DeliveryReplayed {
+                replay_id: replay_id.to_string(),
+                event_id: event_id.to_string(),
+                event_type: event_type.name().to_owned(),
+                event_time: event_time.map(timestamp_to_proto),
+                endpoint_id: endpoint_id.to_string(),
+                traceparent: traceparent(trace.as_ref()),
+                tracestate: tracestate(trace.as_ref()),
+            }),
             DeliveryFact::Resumed { replay_id, endpoint_id } => {
                 Message::DeliveryResumed(pb::DeliveryResumed {
                     replay_id: replay_id.to_string(),
@@ -84,11 +92,9 @@ pub(super) fn decode(message: Message) -> Result<DeliveryFact, DecodeError> {
             replay_id: parsed("replay_id", &replayed.replay_id)?,
             event_id: parsed("event_id", &replayed.event_id)?,
             event_type: parsed("event_type", &replayed.event_type)?,
+            event_time: optional_timestamp("event_time", replayed.event_time)?,
             endpoint_id: parsed("endpoint_id", &replayed.endpoint_id)?,
-            trace: match replayed.traceparent.as_str() {
-                "" => None,
-                text => Some(parsed("traceparent", text)?),
-            },
+            trace: trace(&replayed.traceparent, &replayed.tracestate)?,
         },
         Message::DeliveryResumed(resumed) => DeliveryFact::Resumed {
             replay_id: parsed("replay_id", &resumed.replay_id)?,

@@ -4,7 +4,7 @@ use keeptrusts_webhooks_domain::event::{Idempotency, IdempotencyKey};
 use keeptrusts_webhooks_domain::fact::{DeliveriesScheduled, EventAccepted, Fact};
 
 use super::DecodeError;
-use super::values::{all_parsed, digest, exactly, parsed, timestamp, wrong};
+use super::values::{all_parsed, digest, exactly, optional_timestamp, parsed, timestamp, wrong};
 use crate::log::v1 as pb;
 use crate::log::v1::record_data::Fact as Message;
 use crate::time::timestamp_to_proto;
@@ -38,6 +38,7 @@ impl From<&DeliveriesScheduled> for Message {
             deliveries: deliveries.collect(),
             missed_endpoint_ids: fact.missed.iter().map(ToString::to_string).collect(),
             event_type: fact.event_type.name().to_owned(),
+            event_time: fact.event_time.map(timestamp_to_proto),
         })
     }
 }
@@ -57,6 +58,7 @@ pub(super) fn decode(message: Message) -> Result<Fact, DecodeError> {
             };
             Ok(Fact::DeliveriesScheduled(DeliveriesScheduled {
                 event_type: parsed("event_type", &scheduled.event_type)?,
+                event_time: optional_timestamp("event_time", scheduled.event_time)?,
                 deliveries: scheduled.deliveries.iter().map(ids).collect::<Result<_, _>>()?,
                 missed: all_parsed("missed_endpoint_ids", &scheduled.missed_endpoint_ids)?,
             }))

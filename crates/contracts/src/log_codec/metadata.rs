@@ -9,7 +9,7 @@ use keeptrusts_webhooks_domain::trace::TraceContext;
 use prost::Message;
 
 use super::DecodeError;
-use super::values::{optional_timestamp, parsed};
+use super::values::{optional_timestamp, parsed, trace, traceparent, tracestate};
 use crate::log::v1 as pb;
 use crate::time::timestamp_to_proto;
 
@@ -52,7 +52,8 @@ impl Metadata {
             actor: self.actor.clone(),
             correlation_id: self.correlation_id.clone(),
             causation_position: self.causation.unwrap_or(Position::START).0,
-            traceparent: self.trace.map(|trace| trace.to_string()).unwrap_or_default(),
+            traceparent: traceparent(self.trace.as_ref()),
+            tracestate: tracestate(self.trace.as_ref()),
             actor_name: self.actor_name.clone(),
             address: self.address.map(|address| address.to_string()).unwrap_or_default(),
             steady_time: self.steady_time.map(timestamp_to_proto),
@@ -64,10 +65,7 @@ impl Metadata {
     pub fn decode(bytes: &[u8]) -> Result<Metadata, DecodeError> {
         let message = pb::RecordMetadata::decode(bytes)?;
         let causation = Position(message.causation_position);
-        let trace = match message.traceparent.as_str() {
-            "" => None,
-            traceparent => Some(parsed("traceparent", traceparent)?),
-        };
+        let trace = trace(&message.traceparent, &message.tracestate)?;
         let address = match message.address.as_str() {
             "" => None,
             address => Some(parsed("address", address)?),

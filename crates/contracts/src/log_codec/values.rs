@@ -7,6 +7,7 @@ use std::time::Duration;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::event::ContentDigest;
 use keeptrusts_webhooks_domain::secret::SealedSecret;
+use keeptrusts_webhooks_domain::trace::TraceContext;
 
 use super::DecodeError;
 use crate::log::v1 as pb;
@@ -49,6 +50,31 @@ pub(super) fn optional_timestamp(
     value: Option<prost_types::Timestamp>,
 ) -> Result<Option<Timestamp>, DecodeError> {
     value.map(|value| timestamp(field, Some(value))).transpose()
+}
+
+/// What `traceparent` and, beside it, `tracestate` say.
+pub(super) fn trace(
+    traceparent: &str,
+    tracestate: &str,
+) -> Result<Option<TraceContext>, DecodeError> {
+    if traceparent.is_empty() {
+        return Ok(None);
+    }
+    let state = match tracestate {
+        "" => None,
+        text => Some(parsed("tracestate", text)?),
+    };
+    let trace: TraceContext = parsed("traceparent", traceparent)?;
+    Ok(Some(trace.with_state(state)))
+}
+
+pub(super) fn traceparent(trace: Option<&TraceContext>) -> String {
+    trace.map(ToString::to_string).unwrap_or_default()
+}
+
+pub(super) fn tracestate(trace: Option<&TraceContext>) -> String {
+    let state = trace.and_then(|trace| trace.state.as_ref());
+    state.map(|state| state.as_str().to_owned()).unwrap_or_default()
 }
 
 pub(super) fn duration(

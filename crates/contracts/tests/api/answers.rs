@@ -98,6 +98,7 @@ fn delivery() -> Delivery {
         organization_id: "default".parse().expect("valid"),
         event_id: event_id(),
         event_type: EventType::PolicyBlock,
+        event_time: Some(time()),
         endpoint_id: endpoint_id(),
         state: DeliveryState::Retrying,
         attempt_count: 3,
@@ -106,6 +107,8 @@ fn delivery() -> Delivery {
         // Nobody is shown it.
         steady_due_time: Some(time() + Duration::from_secs(7_200)),
         retry_request_time: Some(time()),
+        retry_request_trace: None,
+        replay_request_trace: None,
         trace: TRACEPARENT.parse().ok(),
         create_time: time(),
         cancel_reason: String::new(),

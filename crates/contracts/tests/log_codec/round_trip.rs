@@ -46,16 +46,11 @@ proptest! {
         actor in any::<String>(),
         correlation_id in any::<String>(),
         causation in of(1..=i64::MAX),
-        trace in of((1..=u128::MAX, 1..=u64::MAX, any::<bool>())),
+        trace in of(traces()),
         actor_name in any::<String>(),
         address in of(any::<std::net::IpAddr>()),
         steady_time in of(times()),
     ) {
-        let trace = trace.map(|(trace_id, span_id, sampled)| TraceContext {
-            trace_id: TraceId(trace_id.to_be_bytes()),
-            span_id: span_id.to_be_bytes(),
-            sampled,
-        });
         let causation = causation.map(Position);
         let metadata =
             Metadata { actor, correlation_id, causation, trace, actor_name, address, steady_time };
@@ -197,8 +192,13 @@ fn event_accepted() -> impl Strategy<Value = EventAccepted> {
 
 fn deliveries_scheduled() -> impl Strategy<Value = DeliveriesScheduled> {
     let deliveries = vec((delivery_ids(), endpoint_ids()), 0..5);
-    (any_event_type(), deliveries, vec(endpoint_ids(), 0..5)).prop_map(
-        |(event_type, deliveries, missed)| DeliveriesScheduled { event_type, deliveries, missed },
+    (any_event_type(), of(times()), deliveries, vec(endpoint_ids(), 0..5)).prop_map(
+        |(event_type, event_time, deliveries, missed)| DeliveriesScheduled {
+            event_type,
+            event_time,
+            deliveries,
+            missed,
+        },
     )
 }
 
@@ -249,21 +249,36 @@ fn delivery_fact() -> impl Strategy<Value = DeliveryFact> {
 }
 
 fn replayed_or_resumed() -> impl Strategy<Value = DeliveryFact> {
-    let trace = of((1..=u128::MAX, 1..=u64::MAX, any::<bool>()));
     let ids = (any::<u128>(), event_ids(), endpoint_ids());
-    (ids, any_event_type(), trace, any::<bool>()).prop_map(|(ids, event_type, trace, is_new)| {
+    let event = (any_event_type(), of(times()), of(traces()));
+    (ids, event, any::<bool>()).prop_map(|(ids, event, is_new)| {
         let (replay_id, event_id, endpoint_id) = ids;
         let replay_id = ReplayId::new(Ulid(replay_id));
-        let trace = trace.map(|(trace_id, span_id, sampled)| TraceContext {
-            trace_id: TraceId(trace_id.to_be_bytes()),
-            span_id: span_id.to_be_bytes(),
-            sampled,
-        });
+        let (event_type, event_time, trace) = event;
         match is_new {
-            true => DeliveryFact::Replayed { replay_id, event_id, event_type, endpoint_id, trace },
+            true => DeliveryFact::Replayed {
+                replay_id,
+                event_id,
+                event_type,
+                event_time,
+                endpoint_id,
+                trace,
+            },
             false => DeliveryFact::Resumed { replay_id, endpoint_id },
         }
     })
+}
+
+fn traces() -> impl Strategy<Value = TraceContext> {
+    let state = of("[a-z]{1,8}(@[a-z]{1,4})?=[!-+]{1,9}");
+    (1..=u128::MAX, 1..=u64::MAX, any::<bool>(), state).prop_map(
+        |(trace_id, span_id, sampled, state)| TraceContext {
+            trace_id: TraceId(trace_id.to_be_bytes()),
+            span_id: span_id.to_be_bytes(),
+            sampled,
+            state: state.map(|text| text.parse().expect("a tracestate")),
+        },
+    )
 }
 
 fn replay_fact() -> impl Strategy<Value = ReplayFact> {

@@ -34,6 +34,7 @@ use keeptrusts_webhooks_domain::replay::{
     ReplayStep,
 };
 use keeptrusts_webhooks_domain::secret::SealedSecret;
+use keeptrusts_webhooks_domain::trace::TraceContext;
 use ulid::Ulid;
 
 /// The stream that a fact belongs to.
@@ -94,6 +95,13 @@ pub(crate) fn every_kind() -> Vec<Fact> {
         }),
         Fact::DeliveriesScheduled(DeliveriesScheduled {
             event_type: EventType::PolicyViolation,
+            event_time: None,
+            deliveries: vec![(delivery_id(), endpoint_id())],
+            missed: vec![EndpointId::new(Ulid(5))],
+        }),
+        Fact::DeliveriesScheduled(DeliveriesScheduled {
+            event_type: EventType::PolicyViolation,
+            event_time: Some(time()),
             deliveries: vec![(delivery_id(), endpoint_id())],
             missed: vec![EndpointId::new(Ulid(5))],
         }),
@@ -121,8 +129,17 @@ pub(crate) fn every_kind() -> Vec<Fact> {
             replay_id: replay_id(),
             event_id: event_id(),
             event_type: EventType::PolicyViolation,
+            event_time: None,
             endpoint_id: endpoint_id(),
-            trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().ok(),
+            trace: trace(None),
+        },
+        DeliveryFact::Replayed {
+            replay_id: replay_id(),
+            event_id: event_id(),
+            event_type: EventType::PolicyViolation,
+            event_time: Some(time()),
+            endpoint_id: endpoint_id(),
+            trace: trace(Some("rojo=1")),
         },
         DeliveryFact::Resumed { replay_id: replay_id(), endpoint_id: endpoint_id() },
         DeliveryFact::Expired {
@@ -325,4 +342,10 @@ pub(crate) fn attempt() -> AttemptMade {
         status_code: Some(500),
         exchange: digest(),
     }
+}
+
+fn trace(state: Option<&str>) -> Option<TraceContext> {
+    let trace: TraceContext =
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().expect("a traceparent");
+    Some(trace.with_state(state.map(|text| text.parse().expect("a tracestate"))))
 }

@@ -17,7 +17,7 @@ fn render_with(template: &str, data: &str) -> Result<String, FormatError> {
         id: EventId::MIN,
         organization_id,
         event_type: EventType::PolicyBlock,
-        time: "2026-04-23T10:30:00Z".parse().expect("a timestamp"),
+        time: "2026-04-23T10:30:00.25Z".parse().expect("a timestamp"),
         data,
     };
     let rendered = CustomTemplate::compile(template)?.render(&event)?;

@@ -27,6 +27,7 @@ pub(crate) fn check(body: &[u8], content_type: &str) {
     );
     assert!(event.r#type.starts_with("com.keeptrusts."), "{}", event.r#type);
     event.time.parse::<Timestamp>().expect("RFC 3339");
+    assert_eq!(event.time.len(), "2026-04-23T10:30:00.000000Z".len(), "{}", event.time);
     assert_eq!(event.datacontenttype, "application/json");
     assert!(event.data.get().starts_with('{'));
 }

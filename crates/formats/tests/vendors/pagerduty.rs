@@ -31,7 +31,9 @@ pub(crate) fn check(body: &[u8]) {
     text(&payload["summary"], 1_024);
     text(&payload["source"], 1_024);
     one_of(&payload["severity"], &["critical", "error", "warning", "info"]);
-    text(&payload["timestamp"], 40).parse::<Timestamp>().expect("ISO 8601");
+    let timestamp = text(&payload["timestamp"], 40);
+    timestamp.parse::<Timestamp>().expect("ISO 8601");
+    assert_eq!(timestamp.len(), "2026-04-23T10:30:00Z".len(), "{timestamp}");
     for name in optional {
         text(&payload[name], 255);
     }

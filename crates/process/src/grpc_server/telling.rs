@@ -33,7 +33,7 @@ impl Telling {
     pub(super) fn begin(request: &mut Request<Body>) -> Telling {
         let method = known_method(request.uri().path());
         let call = Call::begin(method, trace_context_of(request.headers()));
-        request.extensions_mut().insert(call.trace());
+        request.extensions_mut().insert(call.trace().clone());
         Telling { call, method, began: Instant::now(), is_over: false }
     }
 

@@ -33,6 +33,9 @@ pub(crate) const SHARD: Shard = Shard(0);
 /// What every event's type is, unless a check says otherwise.
 pub(crate) const EVENT_TYPE: EventType = EventType::PolicyViolation;
 
+/// When every event happened, unless a check says otherwise.
+pub(crate) const EVENT_TIME: &str = "2026-04-23T10:29:59.123456Z";
+
 /// Whose everything is, unless a check says otherwise.
 pub(crate) fn organization() -> OrganizationId {
     "acme".parse().expect("an organization's id")
@@ -222,7 +225,7 @@ pub(crate) fn publish_with_key(id: EventId, key: &str, content: &str) -> Operati
 fn accept(id: EventId, event_type: EventType, idempotency: Option<Idempotency>) -> Operation {
     let accepted = EventAccepted {
         event_type,
-        event_time: time("2026-04-23T10:29:59.123456Z"),
+        event_time: time(EVENT_TIME),
         body: ContentDigest::of(id.to_string().as_bytes()),
         idempotency,
     };
@@ -247,6 +250,7 @@ pub(crate) fn schedule_type(
 ) -> Operation {
     let scheduled = DeliveriesScheduled {
         event_type,
+        event_time: Some(time(EVENT_TIME)),
         deliveries: deliveries.to_vec(),
         missed: missed.to_vec(),
     };

@@ -355,15 +355,16 @@ impl History {
             let state = candidate.delivery.map(|delivery| delivery.state);
             let action = selection.action(state, candidate.is_kept);
             step.counts.count(action);
-            let Candidate { event_id, event_type, trace, delivery, .. } = *candidate;
+            let Candidate { event_id, event_type, event_time, delivery, .. } = *candidate;
             records.extend(match (action, delivery) {
                 (ReplayAction::Schedule, _) => {
                     let fact = DeliveryFact::Replayed {
                         replay_id,
                         event_id,
                         event_type,
+                        event_time,
                         endpoint_id,
-                        trace,
+                        trace: candidate.trace.clone(),
                     };
                     Some(change_delivery(delivery_id(), Expected::New, fact))
                 }

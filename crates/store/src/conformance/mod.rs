@@ -117,6 +117,7 @@ macro_rules! conformance_tests {
                 an_endpoints_row_follows_each_of_its_facts,
                 an_accepted_event_and_its_delivery_have_rows_with_their_trace,
                 a_delivery_retries_until_it_fails_and_each_attempt_has_a_row,
+                a_delivery_knows_the_calls_that_asked_for_its_attempts,
                 a_manual_retry_is_due_beside_the_schedule_and_can_deliver,
                 a_cancelled_delivery_waits_for_nothing,
                 a_test_is_an_event_and_a_delivery_of_its_own,

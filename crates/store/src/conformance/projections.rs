@@ -14,6 +14,7 @@ use keeptrusts_webhooks_domain::health::{DisableCause, StatusCause};
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId};
 use keeptrusts_webhooks_domain::log::Version;
 use keeptrusts_webhooks_domain::payload_format::PayloadFormat;
+use keeptrusts_webhooks_domain::trace::TraceContext;
 
 use super::Fixture;
 use super::due::due;
@@ -196,14 +197,14 @@ pub(crate) async fn an_accepted_event_and_its_delivery_have_rows_with_their_trac
     let mut batch =
         [publish_with_key(event, "key", "content"), schedule(event, &[(delivery, endpoint)], &[])];
     for operation in &mut batch {
-        operation.metadata.trace = Some(TRACE.parse().expect("valid"));
+        operation.metadata.trace = Some(noted());
     }
     let recorded_at = fixture.append_all(&batch).await[0].recorded_at;
 
     let row = fixture.store().event(SHARD, &organization(), event).await.expect("reads");
     let row = row.expect("the event exists");
     assert_eq!((row.id, row.event_type, row.create_time), (event, EVENT_TYPE, recorded_at));
-    assert_eq!(row.event_time, time("2026-04-23T10:29:59.123456Z"));
+    assert_eq!(row.event_time, time(EVENT_TIME));
     assert_eq!(row.body, ContentDigest::of(event.to_string().as_bytes()));
     let idempotency = row.idempotency.expect("it has a key");
     assert_eq!(idempotency.key.as_str(), "key");
@@ -215,6 +216,7 @@ pub(crate) async fn an_accepted_event_and_its_delivery_have_rows_with_their_trac
         organization_id: organization(),
         event_id: event,
         event_type: EVENT_TYPE,
+        event_time: Some(time(EVENT_TIME)),
         endpoint_id: endpoint,
         state: DeliveryState::Scheduled,
         attempt_count: 0,
@@ -222,7 +224,9 @@ pub(crate) async fn an_accepted_event_and_its_delivery_have_rows_with_their_trac
         next_attempt_time: Some(recorded_at),
         steady_due_time: None,
         retry_request_time: None,
-        trace: Some(TRACE.parse().expect("valid")),
+        retry_request_trace: None,
+        replay_request_trace: None,
+        trace: Some(noted()),
         create_time: recorded_at,
         cancel_reason: String::new(),
         version: Version(0),
@@ -257,6 +261,38 @@ pub(crate) async fn a_delivery_retries_until_it_fails_and_each_attempt_has_a_row
     assert_eq!(first.made, made);
     let last = &attempts[0];
     assert_eq!((last.outcome, last.next_attempt_time), (Outcome::Failed, None));
+}
+
+/// A trace of which another system has noted something.
+fn noted() -> TraceContext {
+    let trace: TraceContext = TRACE.parse().expect("valid");
+    trace.with_state("rojo=00f067aa0ba902b7,congo=t61rcWkgMzE".parse().ok())
+}
+
+pub(crate) async fn a_delivery_knows_the_calls_that_asked_for_its_attempts(fixture: Fixture) {
+    let endpoint = an_endpoint(&fixture).await;
+    let id = a_delivery_to(&fixture, endpoint).await;
+    let asked = async |fact: DeliveryFact, trace: TraceContext| {
+        let mut operation = change_delivery(id, Expected::Any, fact);
+        operation.metadata.trace = Some(trace);
+        fixture.append(operation).await;
+        fixture.delivery(id).await
+    };
+    while !fixture.delivery(id).await.state.has_ended() {
+        fixture.append(fail(&fixture.delivery(id).await, fixture.now())).await;
+    }
+    let resumed = DeliveryFact::Resumed { replay_id: replay_id(), endpoint_id: endpoint };
+    let row = asked(resumed, noted()).await;
+    let of_replay = Some(noted().without_state());
+    assert_eq!((&row.replay_request_trace, &row.retry_request_trace), (&of_replay, &None));
+    let of_retry = noted().child([7; 8]);
+    let row = asked(DeliveryFact::RetryRequested, of_retry.clone()).await;
+    assert_eq!(row.retry_request_trace, Some(of_retry.without_state()));
+    fixture.append(fail(&row, fixture.now())).await;
+    let row = fixture.delivery(id).await;
+    assert_eq!((&row.replay_request_trace, &row.retry_request_trace), (&of_replay, &None));
+    // What is due is read with all of it.
+    assert_eq!(due(&fixture, endpoint, DueKey::MIN, 10).await, [row]);
 }
 
 pub(crate) async fn a_manual_retry_is_due_beside_the_schedule_and_can_deliver(fixture: Fixture) {
@@ -340,6 +376,7 @@ pub(crate) async fn what_a_batch_makes_it_may_also_change(fixture: Fixture) {
         organization_id: organization(),
         event_id: event,
         event_type: EVENT_TYPE,
+        event_time: Some(time(EVENT_TIME)),
         endpoint_id: endpoint,
         state: DeliveryState::Scheduled,
         attempt_count: 0,
@@ -347,6 +384,8 @@ pub(crate) async fn what_a_batch_makes_it_may_also_change(fixture: Fixture) {
         next_attempt_time: Some(fixture.now()),
         steady_due_time: None,
         retry_request_time: None,
+        retry_request_trace: None,
+        replay_request_trace: None,
         trace: None,
         create_time: fixture.now(),
         cancel_reason: String::new(),

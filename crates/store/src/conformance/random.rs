@@ -46,6 +46,12 @@ impl Random {
     pub(crate) fn trace(&mut self) -> TraceContext {
         let id = (u128::from(self.next()) << 64) | 1;
         let span_id = (self.next() | 1).to_be_bytes();
-        TraceContext { trace_id: TraceId(id.to_be_bytes()), span_id, sampled: self.chance(50) }
+        let state = self.chance(50).then(|| format!("vendor={}", self.next()));
+        TraceContext {
+            trace_id: TraceId(id.to_be_bytes()),
+            span_id,
+            sampled: self.chance(50),
+            state: state.map(|text| text.parse().expect("a tracestate")),
+        }
     }
 }

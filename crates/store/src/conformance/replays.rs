@@ -12,6 +12,7 @@ use keeptrusts_webhooks_domain::replay::{
     NewReplay, Replay, ReplayBound, ReplayCounts, ReplayCursor, ReplayFact, ReplayScope,
     ReplaySelection, ReplayState, ReplayStep,
 };
+use keeptrusts_webhooks_domain::trace::TraceContext;
 
 use super::Fixture;
 use super::due::due;
@@ -151,13 +152,16 @@ pub(crate) async fn invariant_4_a_step_is_appended_as_a_whole_or_not_at_all(fixt
     let (event, new, id) = (event_id(), delivery_id(), replay_id());
     fixture.append(publish(event)).await;
     fixture.append(ask_replay(id, replay_selection(endpoint, ReplayScope::All))).await;
-    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().ok();
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse();
+    let trace: TraceContext = trace.expect("a traceparent");
+    let trace = Some(trace.with_state("rojo=1".parse().ok()));
     let replayed = DeliveryFact::Replayed {
         replay_id: id,
         event_id: event,
         event_type: EVENT_TYPE,
+        event_time: Some(time(EVENT_TIME)),
         endpoint_id: endpoint,
-        trace,
+        trace: trace.clone(),
     };
     let resumed = DeliveryFact::Resumed { replay_id: id, endpoint_id: endpoint };
     let before = fixture.delivery(failed).await.version;
@@ -177,7 +181,8 @@ pub(crate) async fn invariant_4_a_step_is_appended_as_a_whole_or_not_at_all(fixt
     let row = fixture.delivery(new).await;
     assert_eq!((row.event_id, row.event_type, row.endpoint_id), (event, EVENT_TYPE, endpoint));
     assert_eq!((row.state, row.version), (DeliveryState::Scheduled, Version(1)));
-    assert_eq!((row.trace, row.due_time()), (trace, Some(records[0].recorded_at)));
+    assert_eq!(row.due_time(), Some(records[0].recorded_at));
+    assert_eq!((row.trace, row.event_time), (trace, Some(time(EVENT_TIME))));
     let row = fixture.delivery(failed).await;
     assert_eq!((row.state, row.automatic_count), (DeliveryState::Retrying, 0));
     assert_eq!((row.attempt_count, row.due_time()), (6, Some(records[1].recorded_at)));
@@ -233,6 +238,7 @@ pub(crate) async fn each_scope_finds_what_it_is_about_page_by_page(fixture: Fixt
             assert_eq!(candidates(&fixture, &selection, before, limit).await, all);
         }
         assert!(all.iter().all(|candidate| candidate.trace.is_some()));
+        assert!(all.iter().all(|candidate| candidate.event_time == Some(time(EVENT_TIME))));
         let brief = all
             .into_iter()
             .map(|row| (row.event_id, row.delivery.map(|delivery| delivery.state), row.is_kept));

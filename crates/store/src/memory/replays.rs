@@ -115,7 +115,8 @@ impl Look<'_> {
             cursor,
             event_id: event.id,
             event_type: event.event_type,
-            trace: record.metadata.trace,
+            event_time: Some(event.event_time),
+            trace: record.metadata.trace.clone(),
             delivery: delivery.map(|row| CandidateDelivery {
                 id: row.id,
                 state: row.state,

@@ -31,9 +31,10 @@ pub(super) const REPLAY: &str = "
     expired_count, cursor, position, creator, create_time, finish_time, end_reason, version";
 
 pub(super) const DELIVERY: &str = "
-    organization_id, delivery_id, event_id, event_type, endpoint_id, state, attempt_count,
-    automatic_count, next_attempt_time, steady_due_time, retry_request_time, traceparent,
-    create_time, cancel_reason, version";
+    organization_id, delivery_id, event_id, event_type, event_time, endpoint_id, state,
+    attempt_count, automatic_count, next_attempt_time, steady_due_time, retry_request_time,
+    retry_traceparent, replay_traceparent, traceparent, tracestate, create_time, cancel_reason,
+    version";
 
 pub(super) const ATTEMPT: &str = "
     organization_id, attempt_id, delivery_id, event_id, event_type, endpoint_id, number,

@@ -291,9 +291,10 @@ pub(super) async fn due_deliveries(
         "SELECT shards.last_position, due.delivery_id IS NOT NULL AS found, due.*
          FROM shards
          LEFT JOIN LATERAL (
-             SELECT organization_id, delivery_id, event_id, event_type, endpoint_id, state,
-                    attempt_count, automatic_count, next_attempt_time, steady_due_time,
-                    retry_request_time, due_time, traceparent, create_time, cancel_reason, version
+             SELECT organization_id, delivery_id, event_id, event_type, event_time, endpoint_id,
+                    state, attempt_count, automatic_count, next_attempt_time, steady_due_time,
+                    retry_request_time, retry_traceparent, replay_traceparent, due_time,
+                    traceparent, tracestate, create_time, cancel_reason, version
              FROM deliveries
              WHERE shard = $1 AND endpoint_id = $2 AND due_time IS NOT NULL
                AND (due_time, delivery_id) > ($3, $4)

@@ -196,8 +196,8 @@ impl Search<'_> {
         self.push_seen(&mut query);
         query.push(
             ")
-             SELECT seen.cursor, seen.event_id, event.event_type, record.metadata,
-                    delivery.delivery_id, delivery.state AS delivery_state,
+             SELECT seen.cursor, seen.event_id, event.event_type, event.event_time,
+                    record.metadata, delivery.delivery_id, delivery.state AS delivery_state,
                     delivery.version AS delivery_version,
                     event.event_id IS NOT NULL AND body.id IS NOT NULL AS kept,
                     event.event_id IS NOT NULL",
@@ -209,7 +209,7 @@ impl Search<'_> {
             " AS wanted
              FROM seen
              LEFT JOIN LATERAL (
-                 SELECT event_id, event_type, position
+                 SELECT event_id, event_type, event_time, position
                  FROM events
                  WHERE seen.fits AND event_id = seen.event_id AND shard = ",
         );

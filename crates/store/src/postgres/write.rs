@@ -16,7 +16,7 @@ use super::write_endpoints::upsert_endpoints;
 use super::{health, incidents, pauses};
 use crate::operation::{NewBody, Record};
 use crate::projection::{Changes, CountKey, Missed};
-use crate::rows::{Word, duration_micros, micros};
+use crate::rows::{Word, duration_micros, micros, traceparent, tracestate};
 
 /// One column of many rows, as UNNEST takes it.
 pub(super) fn column<'a, Row, Value>(
@@ -159,6 +159,8 @@ const REPLACE_DELIVERIES: &str = "
         steady_due_time = excluded.steady_due_time,
         retry_request_time = excluded.retry_request_time,
         due_time = excluded.due_time,
+        retry_traceparent = excluded.retry_traceparent,
+        replay_traceparent = excluded.replay_traceparent,
         cancel_reason = excluded.cancel_reason,
         version = excluded.version";
 
@@ -175,11 +177,13 @@ async fn insert_deliveries(
         INSERT INTO deliveries (shard, organization_id, delivery_id, event_id, event_type,
                                 endpoint_id, state, attempt_count, automatic_count,
                                 next_attempt_time, steady_due_time, retry_request_time, due_time,
-                                traceparent, create_time, cancel_reason, version)
+                                traceparent, create_time, cancel_reason, version, event_time,
+                                tracestate, retry_traceparent, replay_traceparent)
         SELECT $1, new.*
         FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
                     $8::int[], $9::int[], $10::bigint[], $11::bigint[], $12::bigint[],
-                    $13::bigint[], $14::text[], $15::bigint[], $16::text[], $17::bigint[]) AS new";
+                    $13::bigint[], $14::text[], $15::bigint[], $16::text[], $17::bigint[],
+                    $18::bigint[], $19::text[], $20::text[], $21::text[]) AS new";
     sqlx::query(AssertSqlSafe(format!("{insert}{on_conflict}")))
         .bind(i32::from(shard.0))
         .bind(column(deliveries, |delivery| delivery.organization_id.as_str()))
@@ -194,10 +198,14 @@ async fn insert_deliveries(
         .bind(column(deliveries, |delivery| delivery.steady_due_time.map(micros)))
         .bind(column(deliveries, |delivery| delivery.retry_request_time.map(micros)))
         .bind(column(deliveries, |delivery| delivery.due_time().map(micros)))
-        .bind(column(deliveries, |delivery| delivery.trace.map(|trace| trace.to_string())))
+        .bind(column(deliveries, |delivery| traceparent(&delivery.trace)))
         .bind(column(deliveries, |delivery| micros(delivery.create_time)))
         .bind(column(deliveries, |delivery| delivery.cancel_reason.as_str()))
         .bind(column(deliveries, |delivery| delivery.version.0))
+        .bind(column(deliveries, |delivery| delivery.event_time.map(micros)))
+        .bind(column(deliveries, |delivery| tracestate(&delivery.trace)))
+        .bind(column(deliveries, |delivery| traceparent(&delivery.retry_request_trace)))
+        .bind(column(deliveries, |delivery| traceparent(&delivery.replay_request_trace)))
         .execute(connection)
         .await?;
     Ok(())

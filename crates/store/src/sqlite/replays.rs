@@ -161,8 +161,8 @@ impl Search<'_> {
         self.push_seen(&mut query);
         query.push(
             ")
-             SELECT seen.cursor, seen.event_id, events.event_type, records.metadata,
-                    deliveries.delivery_id, deliveries.state AS delivery_state,
+             SELECT seen.cursor, seen.event_id, events.event_type, events.event_time,
+                    records.metadata, deliveries.delivery_id, deliveries.state AS delivery_state,
                     deliveries.version AS delivery_version, events.event_id IS NOT NULL",
         );
         if selection.scope == ReplayScope::Failed {

@@ -18,7 +18,7 @@ use super::set_statement::{SetStatement, Values};
 use super::{health, incidents, number, pauses, replays};
 use crate::operation::{NewBody, Record};
 use crate::projection::{Changes, CountKey, Missed};
-use crate::rows::{Word, duration_micros, event_types_text, micros};
+use crate::rows::{Word, duration_micros, event_types_text, micros, traceparent, tracestate};
 use crate::store::StoreError;
 
 static RECORDS: SetStatement = SetStatement::new(
@@ -55,22 +55,24 @@ static EVENTS: SetStatement = SetStatement::new(
 );
 
 static NEW_DELIVERIES: SetStatement = SetStatement::new(
-    17,
+    21,
     "INSERT INTO deliveries
          (shard, organization_id, delivery_id, event_id, event_type, endpoint_id, state,
           attempt_count, automatic_count, next_attempt_time, steady_due_time,
-          retry_request_time, due_time, traceparent, create_time, cancel_reason, version)
+          retry_request_time, due_time, traceparent, create_time, cancel_reason, version,
+          event_time, tracestate, retry_traceparent, replay_traceparent)
      VALUES {rows}",
 );
 
 // Every row exists, so every one conflicts. An UPDATE … FROM (VALUES …) is no faster: what it
 // saves in parameters it spends on the join.
 static CHANGED_DELIVERIES: SetStatement = SetStatement::new(
-    17,
+    21,
     "INSERT INTO deliveries
          (shard, organization_id, delivery_id, event_id, event_type, endpoint_id, state,
           attempt_count, automatic_count, next_attempt_time, steady_due_time,
-          retry_request_time, due_time, traceparent, create_time, cancel_reason, version)
+          retry_request_time, due_time, traceparent, create_time, cancel_reason, version,
+          event_time, tracestate, retry_traceparent, replay_traceparent)
      VALUES {rows}
      ON CONFLICT (shard, organization_id, delivery_id) DO UPDATE SET
          state = excluded.state,
@@ -80,6 +82,8 @@ static CHANGED_DELIVERIES: SetStatement = SetStatement::new(
          steady_due_time = excluded.steady_due_time,
          retry_request_time = excluded.retry_request_time,
          due_time = excluded.due_time,
+         retry_traceparent = excluded.retry_traceparent,
+         replay_traceparent = excluded.replay_traceparent,
          cancel_reason = excluded.cancel_reason,
          version = excluded.version",
 );
@@ -258,10 +262,14 @@ fn bind_delivery(values: &mut Values, shard: Shard, row: &Delivery) {
     values.push(row.steady_due_time.map(micros));
     values.push(row.retry_request_time.map(micros));
     values.push(row.due_time().map(micros));
-    values.push(row.trace.map(|trace| trace.to_string()));
+    values.push(traceparent(&row.trace));
     values.push(micros(row.create_time));
     values.push(row.cancel_reason.as_str());
     values.push(row.version.0);
+    values.push(row.event_time.map(micros));
+    values.push(tracestate(&row.trace));
+    values.push(traceparent(&row.retry_request_trace));
+    values.push(traceparent(&row.replay_request_trace));
 }
 
 fn bind_attempt(values: &mut Values, shard: Shard, row: &Attempt) {

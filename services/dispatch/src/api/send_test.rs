@@ -31,13 +31,11 @@ impl DispatchApi {
         endpoint.ok_or_else(|| status::not_found(Resource::Endpoint, endpoint_id))?;
         let now = (self.clock)();
         let (event_id, delivery_id) = (EventId::new(new_ulid(now)), DeliveryId::new(new_ulid(now)));
-        // Whole seconds, as documented.
-        let event_time = Timestamp::from_second(now.as_second()).unwrap_or(now);
-        let content = body::render(EventType::Test, event_time, &body::test_data());
+        let content = body::render(EventType::Test, now, &body::test_data());
         let requested = DeliveryFact::TestRequested {
             event_id,
             endpoint_id,
-            event_time,
+            event_time: now,
             body: ContentDigest::of(&content),
         };
         let record = NewRecord {

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::HeaderValue;
+use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::Exchange;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::payload_format::RoutingKey;
@@ -14,6 +15,8 @@ use super::receiver::Receiver;
 pub(crate) struct Outgoing {
     pub(crate) content_type: HeaderValue,
     pub(crate) body: Bytes,
+    /// When the event happened.
+    pub(crate) event_time: Timestamp,
     /// What the attempt's record has of it, with the secret masked, if it is not the event's own body.
     kept: Option<Vec<u8>>,
     routing_key: Option<RoutingKey>,
@@ -29,19 +32,25 @@ impl Outgoing {
         keys: &DataKeys,
     ) -> Result<Outgoing, String> {
         let formatter = receiver.formatter().map_err(|error| cannot_format(&error))?;
+        let Delivery { event_id, organization_id, event_type, event_time, .. } = delivery;
+        let read = || Event::of_body(*event_id, organization_id, *event_type, *event_time, &body);
         if let Formatter::Keeptrusts = formatter {
+            let event_time = match event_time {
+                Some(time) => *time,
+                None => read().map_err(|error| cannot_format(&error))?.time,
+            };
             let content_type = HeaderValue::from_static("application/json");
-            return Ok(Outgoing { content_type, body, kept: None, routing_key: None });
+            return Ok(Outgoing { content_type, body, event_time, kept: None, routing_key: None });
         }
         let routing_key = routing_key(receiver, keys)?;
-        let Delivery { event_id, organization_id, event_type, .. } = delivery;
-        let payload = Event::of_body(*event_id, organization_id, *event_type, &body)
-            .and_then(|event| formatter.render(&event, routing_key.as_ref()))
+        let (event_time, payload) = read()
+            .and_then(|event| Ok((event.time, formatter.render(&event, routing_key.as_ref())?)))
             .map_err(|error| cannot_format(&error))?;
         Ok(Outgoing {
             content_type: HeaderValue::from_static(payload.content_type),
             kept: Some(payload.masked()),
             body: payload.body.into(),
+            event_time,
             routing_key,
         })
     }

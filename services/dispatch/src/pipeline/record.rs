@@ -50,6 +50,8 @@ pub(crate) struct Attempted {
     pub(crate) trace: Option<TraceContext>,
     /// When the endpoint's pause ends, if the answer has made it longer.
     pub(crate) pause_end: Option<Instant>,
+    /// The recorded call that asked for the attempt, if one did.
+    pub(crate) request_trace: Option<TraceContext>,
 }
 
 impl Attempted {
@@ -93,7 +95,7 @@ pub(crate) enum Progress {
         pause: Option<Duration>,
     },
     /// The outcome is committed: the delivery after it.
-    Finished(Delivery),
+    Finished(Box<Delivery>),
 }
 
 /// An outcome on its way into the log.
@@ -214,7 +216,7 @@ impl<'a> Recorder<'a> {
                 Ok(Appended::New { recorded_at, .. }) => {
                     let delivery = finish(shard, pending.outcome, &fact, recorded_at);
                     // The scheduler is gone when the process is shutting down.
-                    _ = to_schedule.send(Progress::Finished(delivery)).await;
+                    _ = to_schedule.send(Progress::Finished(Box::new(delivery))).await;
                 }
                 Ok(Appended::Duplicate { .. }) => {}
                 Err(AppendError::Refused(Refusal::LeaseLost { .. })) => {
@@ -286,7 +288,7 @@ fn finish(shard: &Shard, outcome: Outcome, fact: &Fact, recorded_at: Timestamp) 
 fn log_failure(attempted: &Attempted, after: &Delivery) {
     let Verdict::Failed { error, .. } = &attempted.verdict else { return };
     let Attempted { made, trace, .. } = attempted;
-    let trace_id = trace.map(|trace| tracing::field::display(trace.trace_id));
+    let trace_id = trace.as_ref().map(|trace| tracing::field::display(trace.trace_id));
     let (delivery_id, endpoint_id) = (after.id, after.endpoint_id);
     if after.state == DeliveryState::Failed {
         tracing::warn!(
@@ -317,10 +319,10 @@ fn operation(shard: &Shard, pending: &Pending, changed: &mut Changed) -> Operati
                 content: exchange.clone(),
                 expire_time: expire_time.unwrap_or(Timestamp::MAX),
             };
-            (delivery, fact, *trace, vec![body])
+            (delivery, fact, trace.clone(), vec![body])
         }
         Outcome::BodyExpired(delivery) => {
-            (&**delivery, delivery.expire(), delivery.trace, Vec::new())
+            (&**delivery, delivery.expire(), delivery.trace.clone(), Vec::new())
         }
     };
     let health = health_change(shard, pending, delivery, &fact, changed);

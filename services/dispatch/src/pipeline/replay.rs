@@ -14,8 +14,9 @@ use std::time::Duration;
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId, ReplayId};
-use keeptrusts_webhooks_domain::log::Position;
+use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
 use keeptrusts_webhooks_domain::replay::{Replay, ReplayCounts, ReplayFact, ReplayState};
+use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_store::{
     AppendError, Appended, NewRecord, Operation, Refusal, StoreError, new_ulid,
 };
@@ -105,6 +106,8 @@ struct Replays {
 
 struct Running {
     replay: Replay,
+    /// The call that asked for it, once its record was read.
+    request_trace: Option<Option<TraceContext>>,
     /// When the next step may be gone.
     next: Instant,
     backoff: Backoff,
@@ -117,7 +120,8 @@ impl Replays {
             Some(known) => known.replay = replay,
             None => {
                 let (next, backoff) = (Instant::now(), Backoff::default());
-                queue.insert(replay.position, Running { replay, next, backoff });
+                let running = Running { request_trace: None, next, backoff, replay };
+                queue.insert(running.replay.position, running);
             }
         }
     }
@@ -174,14 +178,23 @@ impl Replays {
     /// Goes one step of the endpoint's first replay.
     async fn step(&mut self, endpoint_id: EndpointId) -> Result<(), Ended> {
         let queue = self.queues.get(&endpoint_id);
-        let Some((_, Running { replay, .. })) = queue.and_then(|queue| queue.first_key_value())
+        let Some((_, Running { replay, request_trace, .. })) =
+            queue.and_then(|queue| queue.first_key_value())
         else {
             return Ok(());
         };
-        let mut replay = replay.clone();
-        let (records, counts) = match self.decide(&replay).await {
+        let (mut replay, known) = (replay.clone(), request_trace.clone());
+        let decided = async {
+            let request_trace = match known {
+                Some(known) => known,
+                None => self.read_request_trace(replay.id).await?,
+            };
+            Ok((self.decide(&replay).await?, request_trace))
+        };
+        let ((records, counts), request_trace) = match decided.await {
             Ok(decided) => decided,
             Err(error) => {
+                let error: StoreError = error;
                 let number = self.shard.lease.shard();
                 tracing::warn!(shard = %number, %error, "cannot read what to replay, waiting");
                 self.put_off(&replay);
@@ -189,13 +202,13 @@ impl Replays {
             }
         };
         let Some(fact) = records.last().map(|record| record.fact.clone()) else { return Ok(()) };
-        let operation = self.operation(&replay, records);
+        let operation = self.operation(&replay, request_trace.clone(), records);
         match self.shard.log.append(self.shard.lease.shard(), operation).await {
             Ok(Appended::New { recorded_at, .. }) => {
                 if let Fact::Replay(fact) = &fact {
                     replay.apply(fact, recorded_at);
                 }
-                self.gone(replay, &counts);
+                self.gone(replay, request_trace, &counts);
             }
             // Something has happened to a delivery, or somebody has cancelled the replay.
             Err(AppendError::Refused(Refusal::StaleVersion { .. })) => {
@@ -245,7 +258,19 @@ impl Replays {
         Ok((step.into_records(replay), counts))
     }
 
-    fn operation(&self, replay: &Replay, records: Vec<NewRecord>) -> Operation {
+    /// Where the call that asked for a replay hangs in its trace: attempts link to it.
+    async fn read_request_trace(&self, id: ReplayId) -> Result<Option<TraceContext>, StoreError> {
+        let (store, number) = (self.shard.log.store(), self.shard.lease.shard());
+        let records = store.read_stream(number, Stream::Replay(id), Version(0), 1).await?;
+        Ok(records.first().and_then(|requested| requested.metadata.trace.clone()))
+    }
+
+    fn operation(
+        &self,
+        replay: &Replay,
+        request_trace: Option<TraceContext>,
+        records: Vec<NewRecord>,
+    ) -> Operation {
         Operation {
             id: self.shard.new_operation_id(),
             organization_id: replay.organization_id.clone(),
@@ -255,6 +280,7 @@ impl Replays {
                 correlation_id: replay.id.to_string(),
                 causation: Some(replay.position),
                 steady_time: Some(self.shard.steady.now()),
+                trace: request_trace,
                 ..Metadata::default()
             },
             bodies: Vec::new(),
@@ -264,7 +290,7 @@ impl Replays {
     }
 
     /// A step is committed: this is the replay after it.
-    fn gone(&mut self, replay: Replay, counts: &ReplayCounts) {
+    fn gone(&mut self, replay: Replay, request_trace: Option<TraceContext>, counts: &ReplayCounts) {
         metrics::scheduled(usize::try_from(counts.scheduled).unwrap_or(usize::MAX));
         if replay.state != ReplayState::Running {
             let (replay_id, reason) = (replay.id, &replay.end_reason);
@@ -277,7 +303,8 @@ impl Replays {
         let endpoint_id = replay.request.selection.endpoint_id;
         let queue = self.queues.entry(endpoint_id).or_default();
         let next = Instant::now() + pause;
-        queue.insert(replay.position, Running { replay, next, backoff: Backoff::default() });
+        let (request_trace, backoff) = (Some(request_trace), Backoff::default());
+        queue.insert(replay.position, Running { replay, request_trace, next, backoff });
     }
 
     /// Tries again a little later.

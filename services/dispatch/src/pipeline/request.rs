@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::retry_after::requested_wait;
+use keeptrusts_webhooks_domain::rfc3339;
 use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_domain::signing::{keeptrusts_signature, standard_signature};
 use keeptrusts_webhooks_domain::trace::TraceContext;
@@ -23,7 +24,7 @@ pub(crate) fn headers(
     number: u32,
     outgoing: &Outgoing,
     secrets: &Secrets,
-    trace: Option<TraceContext>,
+    trace: Option<&TraceContext>,
     now: Timestamp,
 ) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -42,6 +43,7 @@ pub(crate) fn headers(
         put("x-keeptrusts-signature-previous", keeptrusts_signature(previous, body));
     }
     put("x-keeptrusts-event", delivery.event_type.to_string());
+    put("x-keeptrusts-event-time", rfc3339::microseconds(outgoing.event_time));
     put("x-keeptrusts-delivery", delivery.id.to_string());
     put("x-keeptrusts-attempt", number.to_string());
 
@@ -55,6 +57,7 @@ pub(crate) fn headers(
     put("webhook-id", delivery.event_id.to_string());
     put("webhook-timestamp", timestamp.to_string());
     put("webhook-signature", signatures);
+    // Not its `tracestate`, which is a matter of tracing systems that the receiver has no part in.
     if let Some(trace) = trace {
         put("traceparent", trace.to_string());
     }

@@ -172,7 +172,8 @@ impl Route {
     fn route(&self, event_id: EventId, accepted: &EventAccepted, record: &Record) -> Decided {
         let now = (self.shard.clock)();
         let new_id = || DeliveryId::new(new_ulid(now));
-        let routed = self.router.route(&record.organization_id, accepted.event_type, new_id);
+        let event = (accepted.event_type, accepted.event_time);
+        let routed = self.router.route(&record.organization_id, event, new_id);
         let deliveries = routed.deliveries.len();
         let mut operation = self.operation(record, event_id);
         operation.records.push(NewRecord {
@@ -182,10 +183,10 @@ impl Route {
         });
         let from = self.last_step().unwrap_or(self.checkpoint);
         operation.checkpoint = Some(Advance { from, to: record.position });
-        let parent = record.metadata.trace;
-        if is_recorded(parent) {
+        let parent = record.metadata.trace.clone();
+        if is_recorded(parent.as_ref()) {
             // What is attempted hangs below a span of the routing's own.
-            operation.metadata.trace = parent.map(|parent| parent.child(new_span_id()));
+            operation.metadata.trace = parent.as_ref().map(|parent| parent.child(new_span_id()));
         }
         let event = (event_id, accepted.event_type);
         Decided { operation, parent, event, deliveries, start: now }
@@ -352,7 +353,7 @@ impl Route {
                 actor: "dispatch".into(),
                 correlation_id: event_id.to_string(),
                 causation: Some(cause.position),
-                trace: cause.metadata.trace,
+                trace: cause.metadata.trace.clone(),
                 steady_time: Some(self.shard.steady.now()),
                 ..Metadata::default()
             },

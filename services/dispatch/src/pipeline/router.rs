@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::DeliveriesScheduled;
@@ -60,7 +61,7 @@ impl Router {
     pub(crate) fn route(
         &self,
         organization: &OrganizationId,
-        event_type: EventType,
+        (event_type, event_time): (EventType, Timestamp),
         mut new_id: impl FnMut() -> DeliveryId,
     ) -> DeliveriesScheduled {
         let subscribed = self.subscribers.get(&(organization.clone(), event_type));
@@ -73,6 +74,6 @@ impl Router {
                 }
             }
         }
-        DeliveriesScheduled { event_type, deliveries, missed }
+        DeliveriesScheduled { event_type, event_time: Some(event_time), deliveries, missed }
     }
 }

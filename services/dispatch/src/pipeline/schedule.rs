@@ -180,7 +180,7 @@ impl Schedule {
                 }
                 self.scheduler.ended(endpoint_id, delivery_id, health);
             }
-            Progress::Finished(delivery) => self.scheduler.finished(delivery),
+            Progress::Finished(delivery) => self.scheduler.finished(*delivery),
         }
     }
 

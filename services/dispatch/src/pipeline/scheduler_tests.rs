@@ -37,6 +37,7 @@ fn delivery(number: u128, endpoint_id: EndpointId, due: Timestamp) -> Delivery {
         organization_id: organization(),
         event_id: EventId::MIN,
         event_type: EventType::PolicyBlock,
+        event_time: Some(due),
         endpoint_id,
         state: DeliveryState::Scheduled,
         attempt_count: 0,
@@ -44,6 +45,8 @@ fn delivery(number: u128, endpoint_id: EndpointId, due: Timestamp) -> Delivery {
         next_attempt_time: Some(due),
         steady_due_time: None,
         retry_request_time: None,
+        retry_request_trace: None,
+        replay_request_trace: None,
         trace: None,
         create_time: due,
         cancel_reason: String::new(),
@@ -401,11 +404,13 @@ struct World {
     pauses: BTreeMap<EndpointId, i64>,
 }
 
+#[allow(clippy::large_enum_variant, reason = "the model has few of them")]
 enum Untailed {
     Scheduled(Delivery, Position),
     Resumed(EndpointId, DueKey),
 }
 
+#[allow(clippy::large_enum_variant, reason = "the model has few of them")]
 enum Answer {
     Page(EndpointId, u64, DuePage, usize),
     Row(Delivery),

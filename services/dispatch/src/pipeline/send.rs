@@ -106,13 +106,14 @@ async fn attempt(
     let number = delivery.attempt_count + 1;
     let automatic_count = delivery.automatic_count + u32::from(trigger == Trigger::Automatic);
     let trace = delivery.attempt_trace(number);
+    let request_trace = delivery.request_trace(trigger).cloned();
 
     let mut request_headers = HeaderMap::new();
     let outgoing = Outgoing::of(&receiver, &delivery, body, keys);
     let sent = match (&receiver.uri, receiver.secrets(start_time, keys), &outgoing) {
         (Some(uri), Ok(secrets), Ok(outgoing)) => {
             request_headers =
-                request::headers(&delivery, number, outgoing, &secrets, trace, start_time);
+                request::headers(&delivery, number, outgoing, &secrets, trace.as_ref(), start_time);
             drop(secrets);
             // The last moment to notice that this process was frozen past its lease.
             if !shard.lease.is_valid() {
@@ -177,6 +178,7 @@ async fn attempt(
         steady_end_time,
         exchange,
         trace,
+        request_trace,
         pause_end,
     })
 }

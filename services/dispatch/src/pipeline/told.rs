@@ -25,9 +25,10 @@ pub(crate) fn routed(
     deliveries: usize,
     (start, end): (Timestamp, Timestamp),
 ) {
-    let Some(context) = operation.metadata.trace.filter(|trace| is_recorded(Some(*trace))) else {
+    let Some(context) = operation.metadata.trace.clone() else { return };
+    if !is_recorded(Some(&context)) {
         return;
-    };
+    }
     let mut attributes = message(event_id.to_string(), event_type, &operation.organization_id);
     attributes.push(KeyValue::new("messaging.operation.name", "route"));
     attributes.push(KeyValue::new("messaging.operation.type", "process"));
@@ -40,7 +41,7 @@ pub(crate) fn routed(
         start,
         end,
         attributes,
-        follows: None,
+        links: Vec::new(),
         error: None,
     };
     span.tell();
@@ -48,13 +49,15 @@ pub(crate) fn routed(
 
 /// An attempt was made: its outcome is committed, and this is the delivery after it.
 pub(crate) fn attempted(shard: &Shard, attempted: &Attempted, after: &Delivery) {
-    let Some(parent) = attempted.delivery.trace.filter(|trace| is_recorded(Some(*trace))) else {
+    let Some(parent) = attempted.delivery.trace.clone() else { return };
+    if !is_recorded(Some(&parent)) {
         return;
-    };
+    }
     let made = &attempted.made;
     let Some(context) = after.attempt_trace(made.number) else { return };
     let before = made.number.checked_sub(1).filter(|number| *number > 0);
     let follows = before.and_then(|number| after.attempt_trace(number));
+    let links = follows.into_iter().chain(attempted.request_trace.clone()).collect();
 
     let mut attributes =
         message(made.event_id.to_string(), made.event_type, &after.organization_id);
@@ -109,7 +112,7 @@ pub(crate) fn attempted(shard: &Shard, attempted: &Attempted, after: &Delivery) 
         start: made.start_time,
         end: attempted.end_time,
         attributes,
-        follows,
+        links,
         error,
     };
     span.tell();

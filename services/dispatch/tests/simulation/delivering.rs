@@ -3,6 +3,7 @@
 use keeptrusts_webhooks_domain::attempt::Trigger;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::event_type::EventType;
+use keeptrusts_webhooks_domain::rfc3339;
 use keeptrusts_webhooks_domain::signing::{keeptrusts_signature, standard_signature};
 
 use crate::world::{EVENT_TYPE, World, secret};
@@ -52,6 +53,8 @@ async fn a_request_says_what_it_is_and_both_its_signatures_are_right() {
     let delivery = world.delivery_of(event).await;
     assert_eq!(request.header("content-type"), "application/json");
     assert_eq!(request.header("x-keeptrusts-event"), EVENT_TYPE.name());
+    let event_time = rfc3339::microseconds(delivery.event_time.expect("it is known"));
+    assert_eq!(request.header("x-keeptrusts-event-time"), event_time);
     assert_eq!(request.header("x-keeptrusts-delivery"), delivery.id.to_string());
     assert_eq!(request.header("x-keeptrusts-attempt"), "1");
     assert_eq!(request.header("webhook-id"), event.to_string());

@@ -1,5 +1,7 @@
 //! The product's tutorial, "Configuring Webhooks in Console", step by step.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use keeptrusts_webhooks_contracts::v1::{DeliveryState, EndpointStatus};
 use keeptrusts_webhooks_testkit::browser::Role;
 use keeptrusts_webhooks_testkit::receiver::{Reply, Script};
@@ -230,6 +232,8 @@ async fn edit_the_webhook(stage: &Stage) {
     browser.fill("Secret", CUSTOM_SECRET).await;
     browser.click(Role::Button, "Save").await;
     assert_eq!(browser.text("#secret").await, CUSTOM_SECRET, "a new secret is shown once");
+    let standard = format!("whsec_{}", STANDARD.encode(CUSTOM_SECRET));
+    assert_eq!(browser.text("#standard-secret").await, standard, "and its form for libraries");
     browser.click(Role::Link, "Go to the webhook").await;
     browser.see(Role::Heading, NAME).await;
 

@@ -12,6 +12,7 @@ use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId};
 use keeptrusts_webhooks_domain::incident::IncidentAction;
 use keeptrusts_webhooks_domain::mail_limits::{MailSent, MailUsage};
 use keeptrusts_webhooks_domain::notification::{Notification, NotificationAttempt};
+use keeptrusts_webhooks_domain::rfc3339;
 use keeptrusts_webhooks_domain::secret::{SealedSecret, Secret};
 use keeptrusts_webhooks_domain::signing::{keeptrusts_signature, standard_signature};
 use keeptrusts_webhooks_notices::{Telling, email, pager_duty, slack, teams, webhook};
@@ -267,6 +268,7 @@ fn sign(
     let timestamp = now.as_second();
     put("x-keeptrusts-signature", keeptrusts_signature(key, body));
     put("x-keeptrusts-event", webhook::event_name(notification));
+    put("x-keeptrusts-event-time", rfc3339::microseconds(notification.create_time));
     put("x-keeptrusts-notification", notification.id.to_string());
     put("x-keeptrusts-attempt", (notification.attempt_count() + 1).to_string());
     put("webhook-id", notification.id.to_string());

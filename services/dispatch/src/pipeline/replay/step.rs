@@ -108,8 +108,9 @@ fn record(
                 replay_id,
                 event_id: candidate.event_id,
                 event_type: candidate.event_type,
+                event_time: candidate.event_time,
                 endpoint_id,
-                trace: candidate.trace,
+                trace: candidate.trace.clone(),
             }),
         }),
         (ReplayAction::Resume, Some(delivery)) => Some(NewRecord {
@@ -161,6 +162,7 @@ mod tests {
             cursor: cursor(number),
             event_id: EventId::new(Ulid(number)),
             event_type: EventType::PolicyBlock,
+            event_time: Some(Timestamp::UNIX_EPOCH),
             trace: None,
             delivery: state.map(|state| CandidateDelivery { id, state, version: Version(7) }),
             is_kept: true,
