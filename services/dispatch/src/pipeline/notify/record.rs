@@ -36,7 +36,7 @@ enum Judgement {
     Wait(Timestamp),
 }
 
-/// The log has not been read to where the channel was created, by a process that has just begun.
+/// A process that has just begun has not read the log to where a channel was created or changed.
 const UNTIL_READ: Duration = Duration::from_secs(1);
 /// Why a test is not sent. Other notifications wait.
 const TOO_MUCH_MAIL: &str =
@@ -152,10 +152,10 @@ impl Notify {
         let Some(channel) = channel else { return Judgement::Send(None) };
         let destination = &channel.config.destination;
         if new.incident.is_some() {
-            // Where the channel led at the last record that was read: what changes it closes what
-            // was opened until then.
+            // Where the channel led when the cause was read: what changes it closes what was opened
+            // until then. The owner before us may have read further than we have.
             let known = self.desk.channel(&notification.organization_id, new.channel_id);
-            return match known {
+            return match known.filter(|_| self.desk.has_come_to(notification.cause)) {
                 Some(known) => Judgement::Send(Some(known.config.destination.clone())),
                 None => Judgement::Wait(after(now, UNTIL_READ)),
             };
