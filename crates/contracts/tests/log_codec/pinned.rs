@@ -78,6 +78,8 @@ fn every_kind_has_a_sample_and_is_named_as_its_message() {
         .collect();
     let mut kinds: Vec<_> = every_kind().iter().map(kind).collect();
     kinds.sort_unstable();
+    // New fields have samples of their own.
+    kinds.dedup();
     named.sort_unstable();
     assert_eq!(kinds, named);
 }
