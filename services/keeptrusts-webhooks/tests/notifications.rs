@@ -406,7 +406,9 @@ async fn mail_goes_out_within_limits_whichever_process_is_asked_and_after_a_rest
     let refused: Vec<_> = answers.into_iter().filter_map(Result::err).collect();
     assert_eq!(refused.len(), 70);
     for status in &refused {
-        assert_refused(status, Code::ResourceExhausted, "MAIL_LIMIT_EXCEEDED");
+        assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+        let info = status.get_details_error_info().expect("a reason");
+        assert_eq!(info.reason, "MAIL_LIMIT_EXCEEDED");
         let retry = status.get_details_retry_info().and_then(|info| info.retry_delay);
         assert!(retry.is_some_and(|delay| !delay.is_zero() && delay.as_secs() <= 60), "{retry:?}");
     }

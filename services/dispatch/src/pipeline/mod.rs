@@ -198,6 +198,7 @@ async fn prepare(shard: &Arc<Shard>) -> Result<Prepared, StoreError> {
             router.put(endpoint);
         }
     }
+    let channels = notify::channels(shard).await?;
     // But events behind the checkpoint are routed as endpoints stood then (invariant 2).
     let changed = changed_since(shard, checkpoint).await?;
     for (organization, id) in changed.endpoints {
@@ -213,7 +214,7 @@ async fn prepare(shard: &Arc<Shard>) -> Result<Prepared, StoreError> {
         scheduler.found_waiting(endpoint_id, due_time);
     }
     let replays = replay::left_behind(shard, checkpoint).await?;
-    let notify = notify::prepare(shard, checkpoint, &changed.channels).await?;
+    let notify = notify::prepare(shard, checkpoint, channels, &changed.channels).await?;
     Ok(Prepared { router, scheduler, replays, notify, checkpoint })
 }
 

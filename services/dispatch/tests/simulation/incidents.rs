@@ -182,9 +182,8 @@ async fn a_test_is_over_when_it_was_sent() {
 async fn what_waits_for_other_services_is_checked_when_it_is_sent() {
     let (world, ..) = given(&EXHAUSTED).await;
     world.channel("hook", &TOLD_OF_ALL).await;
-    world.network.next("hook", [Answer::ERROR]);
-    publish(&world, Answer::ERROR).await;
     world.network.always("hook", Answer::ERROR);
+    publish(&world, Answer::ERROR).await;
     world.pass(minutes(1)).await;
     publish(&world, Answer::OK).await;
     world.network.always("hook", Answer::OK);
@@ -207,7 +206,7 @@ fn is_in_trouble(endpoint: &Endpoint) -> bool {
 /// Endpoints, a service and its owner at random, then time to come to rest.
 #[test]
 fn whatever_happens_incidents_are_in_the_end_what_the_endpoints_are() {
-    for seed in 0..60 {
+    for seed in 0..40 {
         println!("seed {seed}");
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime");

@@ -37,6 +37,8 @@ pub(crate) struct Desk {
     incidents: BTreeMap<(ChannelId, EndpointId), Incident>,
     /// So many groups there may be before those that do not matter any more are forgotten.
     forget_at: usize,
+    /// The channels are what they were after the record there, at least.
+    read_until: Position,
     /// What has been told of, by organization: happenings up to there have been decided, because
     /// they are decided in their order and recorded together.
     told_until: HashMap<OrganizationId, Position>,
@@ -135,6 +137,16 @@ impl Desk {
     /// How many channels an organization has.
     pub(crate) fn channels_of(&self, organization: &OrganizationId) -> usize {
         self.channels.get(organization).map_or(0, BTreeMap::len)
+    }
+
+    /// The log was read to there.
+    pub(crate) fn has_read(&mut self, position: Position) {
+        self.read_until = self.read_until.max(position);
+    }
+
+    /// Whether the channels are what they were when something happened there, or later.
+    pub(crate) fn has_come_to(&self, position: Position) -> bool {
+        self.read_until >= position
     }
 
     /// Whether it was decided before, by us or by an owner before us.

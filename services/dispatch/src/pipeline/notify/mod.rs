@@ -1,7 +1,7 @@
 //! Notify: tells channels of what has happened to their organization's endpoints.
 //!
 //! One task has the last word in a shard: it decides what is raised ([`desk`]), whose turn it is
-//! ([`turns`]), and records what came of it. Since nobody else writes about the shard's
+//! ([`turns`]), whether what has waited is still sent ([`judge`]), and records what came of it. Since nobody else writes about the shard's
 //! notifications, counting what was exhausted and sending what was counted cannot come between
 //! each other. Routing waits until what follows from a happening is committed before it moves the
 //! checkpoint past it; and what has been told of is known by the position of its cause, so that
@@ -10,6 +10,7 @@
 mod courier;
 mod desk;
 mod happening;
+mod judge;
 mod record;
 mod summary;
 mod turns;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::channel::Channel;
 use keeptrusts_webhooks_domain::ids::{ChannelId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
 use keeptrusts_webhooks_domain::mail_limits::MailUsage;
@@ -66,29 +68,39 @@ pub(crate) struct Notify {
     week_to_summarize: Option<Timestamp>,
 }
 
+/// The shard's channels as they stand. Read before what has changed is looked for, so that a change
+/// that comes between is found, and taken back, and not missed.
+pub(crate) async fn channels(shard: &Shard) -> Result<Vec<Channel>, StoreError> {
+    let (store, number) = (shard.log.store(), shard.lease.shard());
+    let mut channels = Vec::new();
+    let mut after = ChannelId::MIN;
+    loop {
+        let page = store.shard_channels(number, after, CHANNELS_PER_PAGE).await?;
+        let Some(last) = page.last() else { return Ok(channels) };
+        after = last.id;
+        channels.extend(page);
+    }
+}
+
 /// Brings the stage to where the last owner stopped: channels that changed behind the checkpoint
 /// are set back to how they stood there, and change again as the log is read.
 pub(crate) async fn prepare(
     shard: &Arc<Shard>,
     checkpoint: Position,
+    channels: Vec<Channel>,
     changed: &HashSet<(OrganizationId, ChannelId)>,
 ) -> Result<Notify, StoreError> {
     let (store, number) = (shard.log.store(), shard.lease.shard());
     let now = shard.steady.wall();
     let mut desk = Desk::default();
-    let mut after = ChannelId::MIN;
-    loop {
-        let page = store.shard_channels(number, after, CHANNELS_PER_PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after = last.id;
-        page.into_iter().for_each(|channel| desk.put(channel));
-    }
+    channels.into_iter().for_each(|channel| desk.put(channel));
     for (organization, id) in changed {
         rewind(shard, &mut desk, organization, *id, checkpoint).await?;
     }
     let since = now.checked_sub(GROUPING).unwrap_or(Timestamp::MIN);
     let told = store.told_of_exhausted(number, since).await?;
     let causes = store.last_causes(number, checkpoint).await?;
+    desk.has_read(checkpoint);
     desk.restore(told, causes, store.open_incidents(number).await?);
     let mut turns = Turns::new(AT_ONCE);
     for (channel, due_time) in store.waiting_channels(number).await? {
@@ -180,7 +192,9 @@ impl Notify {
     async fn hear(&mut self, message: ToNotify) -> Result<(), Ended> {
         match message {
             ToNotify::Happened(happenings, told) => {
+                let until = happenings.last().map(|happening| happening.position);
                 self.raise(happenings).await?;
+                until.into_iter().for_each(|position| self.desk.has_read(position));
                 // Whoever waited may have gone.
                 _ = told.send(());
             }
@@ -190,6 +204,7 @@ impl Notify {
                     tracing::error!(shard = %self.shard.lease.shard(), %error, "the log contradicts itself");
                     return Err(Ended);
                 }
+                self.desk.has_read(record.position);
                 _ = told.send(());
             }
             // Whoever asks may have another clock.

@@ -105,11 +105,16 @@ impl World {
 
     /// Does something to a channel.
     pub(crate) async fn command_channel(&self, id: ChannelId, command: ChannelCommand) {
-        let channel = self.look_at_channel(id).await;
-        let decided = channel.decide(command, None).expect("it is there");
-        if let Some(fact) = decided {
-            let expected = Expected::Version(channel.version);
-            self.append_to_channel(&channel.organization_id, id, expected, fact).await;
+        loop {
+            let channel = self.look_at_channel(id).await;
+            let decided = channel.decide(command.clone(), None).expect("it is there");
+            let Some(fact) = decided else { return };
+            let (stream, expected) = (Stream::Channel(id), Expected::Version(channel.version));
+            let record = NewRecord { stream, expected, fact: Fact::Channel(fact) };
+            // Its health may be noted at this moment; then it is looked at again.
+            if self.append(&channel.organization_id, record, None).await.is_ok() {
+                return;
+            }
         }
     }
 

@@ -1,0 +1,75 @@
+//! What becomes of a notification whose turn it is: it is sent somewhere, waits, or is withdrawn.
+
+use std::time::Duration;
+
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::channel::Destination;
+use keeptrusts_webhooks_domain::incident::IncidentAction;
+use keeptrusts_webhooks_domain::mail_limits::MailUsage;
+use keeptrusts_webhooks_domain::notification::NotificationType;
+
+use super::Notify;
+use super::courier::Due;
+use super::verdict::withdrawn_because;
+
+/// What becomes of a notification whose turn it is.
+pub(super) enum Judgement {
+    /// It is sent there. None: the channel was deleted, and it is given up.
+    Send(Option<Destination>),
+    /// It is not sent any more.
+    Withdraw(String),
+    /// Not before then.
+    Wait(Timestamp),
+}
+
+/// A process that has just begun has not read the log to where a channel was created or changed.
+const UNTIL_READ: Duration = Duration::from_secs(1);
+/// Why a test is not sent. Other notifications wait.
+const TOO_MUCH_MAIL: &str =
+    "the organization has had as many messages or recipients of mail as it may have for now";
+
+fn after(time: Timestamp, wait: Duration) -> Timestamp {
+    time.checked_add(wait).unwrap_or(Timestamp::MAX)
+}
+
+impl Notify {
+    /// What becomes of a notification whose turn it is, as things stand now.
+    pub(super) fn judge(&mut self, due: &Due) -> Judgement {
+        let Due { notification, channel, mail_sent, .. } = due;
+        let (new, now) = (&notification.new, self.now());
+        let endpoint = new.endpoint_id.and_then(|id| self.shard.receivers.get(id));
+        let endpoint = endpoint.as_deref().map(|receiver| &receiver.endpoint);
+        let incident = new.endpoint_id.and_then(|id| self.desk.incident(new.channel_id, id));
+        if let Some(reason) = withdrawn_because(notification, incident, endpoint) {
+            return Judgement::Withdraw(reason.to_owned());
+        }
+        if let Some(IncidentAction::CloseAt(at)) = &new.incident {
+            return Judgement::Send(Some((**at).clone()));
+        }
+        let Some(channel) = channel else { return Judgement::Send(None) };
+        let destination = &channel.config.destination;
+        if new.incident.is_some() {
+            // Where the channel led when the cause was read: what changes it closes what was opened
+            // until then. The owner before us may have read further than we have.
+            let known = self.desk.channel(&notification.organization_id, new.channel_id);
+            return match known.filter(|_| self.desk.has_come_to(notification.cause)) {
+                Some(known) => Judgement::Send(Some(known.config.destination.clone())),
+                None => Judgement::Wait(after(now, UNTIL_READ)),
+            };
+        }
+        let recipients = destination.recipient_count();
+        if recipients > 0 {
+            let usage = self.mail.entry(notification.organization_id.clone());
+            let usage = usage.or_insert_with(|| MailUsage::of(mail_sent.iter().copied()));
+            let free_at = usage.free_at(now, recipients, &self.shard.settings.mail_limits);
+            if free_at > now {
+                return match new.notification_type {
+                    NotificationType::Test => Judgement::Withdraw(TOO_MUCH_MAIL.to_owned()),
+                    _ => Judgement::Wait(free_at),
+                };
+            }
+            usage.note(now, recipients);
+        }
+        Judgement::Send(Some(destination.clone()))
+    }
+}
