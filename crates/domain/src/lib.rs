@@ -21,6 +21,7 @@ pub mod event_type;
 pub mod fact;
 pub mod health;
 pub mod ids;
+pub mod json;
 pub mod key;
 pub mod key_standing;
 pub mod limits;
