@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use keeptrusts_webhooks_contracts::v1::dispatch_service_server::DispatchServiceServer;
 use keeptrusts_webhooks_process::readiness::Readiness;
+use keeptrusts_webhooks_rendering::Renderer;
 use keeptrusts_webhooks_store::keyring::Keyring;
 use keeptrusts_webhooks_store::{Clock, Log};
 use tokio::task::JoinHandle;
@@ -50,6 +51,8 @@ pub struct Parts {
     pub clock: Clock,
     /// How to work.
     pub settings: Arc<Settings>,
+    /// Renders templates.
+    pub renderer: Renderer,
 }
 
 impl Parts {

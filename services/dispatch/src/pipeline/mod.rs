@@ -27,6 +27,7 @@ use std::time::Duration;
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, OperationId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
 use keeptrusts_webhooks_domain::replay::Replay;
+use keeptrusts_webhooks_rendering::Renderer;
 use keeptrusts_webhooks_store::keyring::Keyring;
 use keeptrusts_webhooks_store::projection::Fold;
 use keeptrusts_webhooks_store::{Clock, Log, StoreError, new_ulid};
@@ -55,6 +56,7 @@ pub(crate) struct Shard {
     pub(crate) mailer: Option<Arc<dyn Mailer>>,
     pub(crate) clock: Clock,
     pub(crate) settings: Arc<Settings>,
+    pub(crate) renderer: Renderer,
     /// Nothing new is begun any more; what is under way is finished.
     pub(crate) stop: CancellationToken,
     /// The lease is lost: everything is dropped where it stands.
@@ -69,7 +71,7 @@ pub(crate) struct Shard {
 
 impl Shard {
     pub(crate) fn new(lease: HeldLease, parts: Parts) -> Shard {
-        let Parts { log, keyring, transport, mailer, clock, settings } = parts;
+        let Parts { log, keyring, transport, mailer, clock, settings, renderer } = parts;
         let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
         Shard {
             lease,
@@ -79,6 +81,7 @@ impl Shard {
             mailer,
             clock,
             settings,
+            renderer,
             stop,
             abort,
             acted_on: AtomicI64::new(0),

@@ -1,11 +1,16 @@
 //! What an attempt sends: the event in the form in which the endpoint wants it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::HeaderValue;
 use keeptrusts_webhooks_domain::attempt::Exchange;
 use keeptrusts_webhooks_domain::delivery::Delivery;
-use keeptrusts_webhooks_domain::payload_format::RoutingKey;
-use keeptrusts_webhooks_formats::{Event, Formatter};
+use keeptrusts_webhooks_domain::event_type::EventType;
+use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
+use keeptrusts_webhooks_domain::payload_format::{PayloadFormat, RoutingKey};
+use keeptrusts_webhooks_formats::{Event, FormatError, Formatter, Interrupt, Payload};
+use keeptrusts_webhooks_rendering::Renderer;
 use keeptrusts_webhooks_store::keyring::{DataKeys, KeyProblem, SecretOwner};
 
 use super::receiver::Receiver;
@@ -20,24 +25,42 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    /// Renders an event for its receiver. Our own format is the event's bytes as they are. An
-    /// error is for the delivery log: nothing can be sent, and what to do about it.
-    pub(crate) fn of(
-        receiver: &Receiver,
+    /// Renders an event for its receiver. Our own format is the event's bytes as they are, and the
+    /// vendors' are made at once; only a template waits for its turn at the renderer. An error is
+    /// for the delivery log: nothing can be sent, and what to do about it.
+    pub(crate) async fn of(
+        receiver: &Arc<Receiver>,
         delivery: &Delivery,
         body: Bytes,
         keys: &DataKeys,
+        renderer: &Renderer,
     ) -> Result<Outgoing, String> {
-        let formatter = receiver.formatter().map_err(|error| cannot_format(&error))?;
-        if let Formatter::Keeptrusts = formatter {
-            let content_type = HeaderValue::from_static("application/json");
-            return Ok(Outgoing { content_type, body, kept: None, routing_key: None });
-        }
-        let routing_key = routing_key(receiver, keys)?;
-        let Delivery { event_id, organization_id, event_type, .. } = delivery;
-        let payload = Event::of_body(*event_id, organization_id, *event_type, &body)
-            .and_then(|event| formatter.render(&event, routing_key.as_ref()))
-            .map_err(|error| cannot_format(&error))?;
+        let payload = match &receiver.endpoint.payload_format {
+            PayloadFormat::Keeptrusts => {
+                let content_type = HeaderValue::from_static("application/json");
+                return Ok(Outgoing { content_type, body, kept: None, routing_key: None });
+            }
+            PayloadFormat::Custom { .. } => {
+                let event = Facts::of(delivery, body);
+                let receiver = Arc::clone(receiver);
+                let render = move |interrupt: &Interrupt| {
+                    event.render(receiver.formatter()?, None, interrupt)
+                };
+                let rendered = renderer.run(&delivery.organization_id, render).await;
+                rendered.map_err(|error| cannot_format(&error))?.map(|payload| (payload, None))
+            }
+            PayloadFormat::Slack
+            | PayloadFormat::Teams
+            | PayloadFormat::PagerDuty { .. }
+            | PayloadFormat::CloudEvents => {
+                let key = routing_key(receiver, keys)?;
+                let event = Facts::of(delivery, body);
+                let formatter = receiver.formatter().map_err(|error| cannot_format(&error))?;
+                let payload = event.render(formatter, key.as_ref(), &Interrupt::default());
+                payload.map(|payload| (payload, key))
+            }
+        };
+        let (payload, routing_key) = payload.map_err(|error| cannot_format(&error))?;
         Ok(Outgoing {
             content_type: HeaderValue::from_static(payload.content_type),
             kept: Some(payload.masked()),
@@ -58,6 +81,33 @@ impl Outgoing {
     }
 }
 
+/// What a rendering needs of a delivery.
+struct Facts {
+    event_id: EventId,
+    organization_id: OrganizationId,
+    event_type: EventType,
+    body: Bytes,
+}
+
+impl Facts {
+    fn of(delivery: &Delivery, body: Bytes) -> Facts {
+        let Delivery { event_id, organization_id, event_type, .. } = delivery;
+        let (event_id, event_type) = (*event_id, *event_type);
+        Facts { event_id, organization_id: organization_id.clone(), event_type, body }
+    }
+
+    fn render(
+        &self,
+        formatter: &Formatter,
+        routing_key: Option<&RoutingKey>,
+        interrupt: &Interrupt,
+    ) -> Result<Payload, FormatError> {
+        let Facts { event_id, organization_id, event_type, body } = self;
+        let event = Event::of_body(*event_id, organization_id, *event_type, body)?;
+        formatter.render(&event, routing_key, interrupt)
+    }
+}
+
 /// Puts asterisks wherever the key stands.
 fn mask(bytes: &mut [u8], key: &[u8]) {
     let mut rest = bytes;
@@ -68,7 +118,7 @@ fn mask(bytes: &mut [u8], key: &[u8]) {
     }
 }
 
-fn cannot_format(error: &keeptrusts_webhooks_formats::FormatError) -> String {
+fn cannot_format(error: &dyn std::error::Error) -> String {
     format!("nothing was sent, because the payload cannot be made: {error}")
 }
 

@@ -26,6 +26,7 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_domain::secret::Secret;
+use keeptrusts_webhooks_rendering::{Renderer, RendererLimits};
 use keeptrusts_webhooks_store::keyring::{Keyring, MasterKeySource};
 use keeptrusts_webhooks_store::memory::MemoryStore;
 use keeptrusts_webhooks_store::{Clock, Log, Store};
@@ -239,6 +240,7 @@ impl World {
             mailer: None,
             clock: Arc::clone(&self.clock),
             settings: Arc::clone(&self.settings),
+            renderer: Renderer::new(RendererLimits::of_this_machine(None)),
         };
         // A process that is started again is another member than it was.
         let dispatch = Dispatch::start(format!("{name}-{}", self.starts), parts);
