@@ -22,6 +22,7 @@ pub mod fact;
 pub mod health;
 pub mod ids;
 pub mod incident;
+pub mod json;
 pub mod key;
 pub mod key_standing;
 pub mod limits;

@@ -1,30 +1,42 @@
 //! The custom format: a template of the endpoint's owner, in minijinja's language, that makes JSON.
 //!
 //! Templates are programs of customers that run in our process, so they get nothing that is not
-//! bounded: a part of the language ([`language`]), the filters and tests of two lists here, so many
-//! steps as the engine's fuel allows, and a result that our own writer bounds. Macros, includes and
-//! imports are not even compiled in.
+//! bounded: a part of the language ([`language`]), the filters and tests of two lists
+//! ([`builtins`]), operators of ours ([`operators`]), and so many steps as the engine's fuel allows,
+//! where everything that reads or makes more than a little costs more than a step ([`cost`]).
+//! Macros, includes and imports are not even compiled in.
 
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
-use keeptrusts_webhooks_domain::limits::MAX_TEMPLATE_BYTES;
+use keeptrusts_webhooks_domain::limits::{MAX_DATA_BYTES, MAX_TEMPLATE_BYTES};
 use keeptrusts_webhooks_domain::rfc3339;
-use minijinja::value::ValueKind;
+use minijinja::machinery::{CodeGenerator, eval, make_string_output};
 use minijinja::{
-    Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value, context, filters, tests,
+    AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value,
 };
 use serde::de::IgnoredAny;
 
 use crate::FormatError;
 use crate::event::Event;
 
+mod builtins;
+mod cost;
+mod data;
 mod language;
+mod operators;
+mod write;
 
-/// What a template may make, in bytes. As much as an event's data may have.
-pub const MAX_CUSTOM_BODY_BYTES: usize = 256 * 1024;
+pub use cost::Interrupt;
+use cost::{RENDERING, Rendering};
+
+/// What a template may make, in bytes: as much as an event's data may have, and once more as much as
+/// a template may have, so that whatever is published fits into what is written around it.
+pub const MAX_CUSTOM_BODY_BYTES: usize = MAX_DATA_BYTES + MAX_TEMPLATE_BYTES;
 
 /// What a template may use up in one rendering: a step is one, and so are 64 bytes that it reads or
-/// makes. It bounds time (some ten milliseconds) and memory (6 MiB).
+/// makes, and 4 bytes of an array or object that it writes as JSON. It bounds time (some ten
+/// milliseconds) and memory (6 MiB).
 pub const MAX_STEPS: u64 = 100_000;
 
 /// How deeply loops and blocks of a template may be nested, recursion included.
@@ -35,8 +47,11 @@ const MAX_REASON_CHARS: usize = 300;
 
 const NAME: &str = "payload";
 
-/// A compiled template.
-pub struct CustomTemplate(Environment<'static>);
+/// A template that keeps to the language. It is compiled for each rendering, since what the engine
+/// compiles borrows from its source; that takes a small part of the time that rendering does.
+pub struct CustomTemplate {
+    source: String,
+}
 
 impl std::fmt::Debug for CustomTemplate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -50,39 +65,61 @@ impl CustomTemplate {
         if template.len() > MAX_TEMPLATE_BYTES {
             return Err(FormatError::TooLarge { limit: MAX_TEMPLATE_BYTES });
         }
-        language::check(template)?;
-        let mut environment = environment().clone();
-        let added = environment.add_template_owned(NAME, template.to_owned());
-        added.map_err(|error| failed(&error))?;
-        Ok(CustomTemplate(environment))
+        language::read(template)?;
+        Ok(CustomTemplate { source: template.to_owned() })
     }
 
-    /// JSON, or an error.
-    pub(crate) fn render(&self, event: &Event<'_>) -> Result<Vec<u8>, FormatError> {
-        let data: Value = serde_json::from_str(event.data.get())
-            .map_err(|error| FormatError::Data { reason: error.to_string() })?;
-        let variables = context! {
-            event => event.event_type.name(),
-            event_id => event.id.to_string(),
-            organization_id => event.organization_id.as_str(),
-            timestamp => rfc3339::seconds(event.time),
-            data => data,
-        };
-        let mut body = Bounded::default();
-        let template = self.0.get_template(NAME).map_err(|error| failed(&error))?;
-        let rendered = template.render_captured_to(variables, &mut body);
-        if body.is_full {
+    /// JSON, or an error. It may take some ten milliseconds, unless it is interrupted.
+    pub(crate) fn render(
+        &self,
+        event: &Event<'_>,
+        interrupt: &Interrupt,
+    ) -> Result<Vec<u8>, FormatError> {
+        let (body, _) = self.run(event, interrupt)?;
+        if body.len() > MAX_CUSTOM_BODY_BYTES {
             return Err(FormatError::TooLarge { limit: MAX_CUSTOM_BODY_BYTES });
         }
-        rendered.map_err(|error| failed(&error))?;
-        match serde_json::from_slice::<IgnoredAny>(&body.bytes) {
-            Ok(IgnoredAny) => Ok(body.bytes),
+        match serde_json::from_str::<IgnoredAny>(&body) {
+            Ok(IgnoredAny) => Ok(body.into_bytes()),
             Err(error) => Err(FormatError::NotJson { reason: error.to_string() }),
         }
     }
+
+    /// What the template makes, and how many steps it took.
+    fn run(&self, event: &Event<'_>, interrupt: &Interrupt) -> Result<(String, u64), FormatError> {
+        let data = data::value(event.data.get())
+            .map_err(|error| FormatError::Data { reason: error.to_string() })?;
+        let rendering = Arc::new(Rendering::new(interrupt.clone()));
+        let variables = Value::from_pairs([
+            ("event", Value::from(event.event_type.name())),
+            ("event_id", Value::from(event.id.to_string())),
+            ("organization_id", Value::from(event.organization_id.as_str())),
+            ("timestamp", Value::from(rfc3339::seconds(event.time))),
+            ("data", data),
+            (RENDERING, Value::from_dyn_object(Arc::clone(&rendering))),
+        ]);
+        let mut generator = CodeGenerator::new(NAME, &self.source);
+        generator.compile_stmt(&language::read(&self.source)?);
+        let (instructions, _) = generator.finish();
+        let mut body = String::new();
+        let mut output = make_string_output(&mut body);
+        // There are no blocks in the language.
+        let blocks = BTreeMap::new();
+        let done =
+            eval(environment(), &instructions, variables, &blocks, &mut output, AutoEscape::None);
+        let steps = match done {
+            Ok((_, state)) => state.fuel_levels().map_or(0, |(used, _)| used),
+            Err(_) if interrupt.is_raised() => return Err(FormatError::Interrupted),
+            Err(_) if rendering.is_full() => {
+                return Err(FormatError::TooLarge { limit: MAX_CUSTOM_BODY_BYTES });
+            }
+            Err(error) => return Err(failed(&error)),
+        };
+        Ok((body, steps))
+    }
 }
 
-/// What templates have. It is made once; a clone shares the lists.
+/// What templates have. It is made once.
 fn environment() -> &'static Environment<'static> {
     static ENVIRONMENT: OnceLock<Environment<'static>> = OnceLock::new();
     ENVIRONMENT.get_or_init(|| {
@@ -92,118 +129,23 @@ fn environment() -> &'static Environment<'static> {
         // Events may lack any field: `{{ data.a.b }}` is null then.
         environment.set_undefined_behavior(UndefinedBehavior::Chainable);
         environment.set_formatter(write_json);
-        add_filters(&mut environment);
-        add_tests(&mut environment);
+        builtins::add_to(&mut environment);
+        operators::add_to(&mut environment);
         environment
     })
 }
 
-/// Filters whose result is no larger than what they are given, or that ask for fuel before they
-/// make it larger (`join`, `replace`).
-fn add_filters(environment: &mut Environment<'static>) {
-    environment.add_filter("abs", filters::abs);
-    environment.add_filter("capitalize", filters::capitalize);
-    environment.add_filter("default", filters::default);
-    environment.add_filter("first", filters::first);
-    environment.add_filter("float", filters::float);
-    environment.add_filter("int", filters::int);
-    environment.add_filter("items", filters::items);
-    environment.add_filter("join", filters::join);
-    environment.add_filter("length", filters::length);
-    environment.add_filter("lower", filters::lower);
-    environment.add_filter("replace", filters::replace);
-    environment.add_filter("round", filters::round);
-    environment.add_filter("title", filters::title);
-    environment.add_filter("trim", filters::trim);
-    environment.add_filter("upper", filters::upper);
-    environment.add_filter("json_text", json_text);
-    environment.add_filter("tojson", |value: Value| value);
-    environment.add_filter("truncate", truncate);
-}
-
-fn add_tests(environment: &mut Environment<'static>) {
-    environment.add_test("defined", tests::is_defined);
-    environment.add_test("undefined", tests::is_undefined);
-    environment.add_test("none", tests::is_none);
-    environment.add_test("boolean", tests::is_boolean);
-    environment.add_test("number", tests::is_number);
-    environment.add_test("string", tests::is_string);
-    environment.add_test("mapping", tests::is_mapping);
-    environment.add_test("sequence", tests::is_sequence);
-    environment.add_test("startingwith", tests::is_startingwith);
-    environment.add_test("endingwith", tests::is_endingwith);
-}
-
 /// Whatever is printed is printed as JSON: a text with its quotation marks, what is missing as
-/// null. `{{ data }}` and `{{ data|tojson }}` are the same.
-fn write_json(
-    out: &mut Output<'_>,
-    _state: &mut State<'_, '_>,
-    value: &Value,
-) -> Result<(), Error> {
-    out.write_str(&json(value)?)?;
+/// null. `{{ data }}` and `{{ data|tojson }}` are the same. The engine charges for it.
+fn write_json(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
+    let rendering = cost::rendering(state)?;
+    rendering.go_on()?;
+    let json = write::uncharged_json(value)?;
+    if !rendering.print(json.len()) {
+        return Err(Error::new(ErrorKind::OutOfFuel, "it prints too much"));
+    }
+    out.write_str(&json)?;
     Ok(())
-}
-
-/// The JSON of a value as a text, for a text around it: `{{ "data: " ~ data|json_text }}`.
-fn json_text(value: &Value) -> Result<String, Error> {
-    json(value)
-}
-
-/// The first characters of a text, and an ellipsis in the place of the last one if it is longer.
-fn truncate(state: &State<'_, '_>, value: &Value, length: usize) -> Result<Value, Error> {
-    if value.is_undefined() || value.is_none() {
-        return Ok(value.clone());
-    }
-    let Some(text) = value.as_str() else {
-        let detail = format!("truncate takes a text, not a {}", value.kind());
-        return Err(Error::new(ErrorKind::InvalidOperation, detail));
-    };
-    state.consume_fuel(text.len() as u64 / 64)?;
-    Ok(match text.char_indices().nth(length) {
-        None => value.clone(),
-        Some(_) => {
-            let kept = text.chars().take(length.saturating_sub(1));
-            Value::from(kept.chain(['…']).collect::<String>())
-        }
-    })
-}
-
-/// Values can be small and have much to say, `[a, a]` of `[b, b]` of…: no more of it is written
-/// than may be sent.
-fn json(value: &Value) -> Result<String, Error> {
-    if value.kind() == ValueKind::Undefined {
-        return Ok("null".to_owned());
-    }
-    let mut written = Bounded::default();
-    serde_json::to_writer(&mut written, value).map_err(|error| match written.is_full {
-        true => Error::new(ErrorKind::OutOfFuel, "its JSON is too long"),
-        false => Error::new(ErrorKind::BadSerialization, error.to_string()),
-    })?;
-    String::from_utf8(written.bytes)
-        .map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))
-}
-
-/// Takes as much as may be sent, and no more.
-#[derive(Default)]
-struct Bounded {
-    bytes: Vec<u8>,
-    is_full: bool,
-}
-
-impl std::io::Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        if bytes.len() > MAX_CUSTOM_BODY_BYTES - self.bytes.len() {
-            self.is_full = true;
-            return Err(std::io::Error::other("it is too long"));
-        }
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }
 
 fn failed(error: &Error) -> FormatError {

@@ -20,7 +20,7 @@ mod slack;
 mod teams;
 
 pub use cloudevents::{CONTENT_TYPE as CLOUDEVENTS_CONTENT_TYPE, source as cloudevents_source};
-pub use custom::{MAX_CUSTOM_BODY_BYTES, MAX_NESTING, MAX_STEPS};
+pub use custom::{Interrupt, MAX_CUSTOM_BODY_BYTES, MAX_NESTING, MAX_STEPS};
 pub use event::Event;
 pub use payload::{Formatter, Payload};
 pub use samples::{sample_data, sample_event};
@@ -54,8 +54,8 @@ pub enum FormatError {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// The event's data cannot be read by a template: it is nested more deeply than JSON libraries
-    /// follow, or has a text that is not Unicode.
+    /// The event's data cannot be read by a template: it was accepted by a version that was less
+    /// strict than [`keeptrusts_webhooks_domain::json`].
     #[error("the event's data cannot be given to a template: {reason}")]
     Data {
         /// Why.
@@ -67,6 +67,9 @@ pub enum FormatError {
         /// Why.
         reason: String,
     },
+    /// The rendering was interrupted.
+    #[error("the template was interrupted")]
+    Interrupted,
     /// PagerDuty is sent nothing without a key.
     #[error("the endpoint has no PagerDuty routing key: set one")]
     NoRoutingKey,
@@ -75,20 +78,21 @@ pub enum FormatError {
 /// Whether an endpoint with these subscriptions can be sent its events in this format: only a
 /// template can fail. It is tried with a sample of each type, of the test, and with an event
 /// without any data, since no field of an event is certain. In the order of `event_types`, what
-/// is wrong.
+/// is wrong. It renders a template twice for each type.
 pub fn check<K>(
     format: &PayloadFormat<K>,
     organization: &OrganizationId,
     event_types: &[EventType],
+    interrupt: &Interrupt,
 ) -> Result<(), String> {
     let PayloadFormat::Custom { template } = format else { return Ok(()) };
     let formatter = custom::CustomTemplate::compile(template).map_err(|error| error.to_string())?;
     for event_type in event_types.iter().copied().chain([EventType::Test]) {
         let event = samples::sample_event(organization, event_type);
-        let tried = formatter.render(&event);
+        let tried = formatter.render(&event, interrupt);
         tried.map_err(|error| format!("{error}, with the sample of {event_type}"))?;
         let bare = Event { data: samples::no_data(), ..event };
-        formatter.render(&bare).map_err(|error| {
+        formatter.render(&bare, interrupt).map_err(|error| {
             format!(
                 "{error}, with a {event_type} whose data is empty: give what may be missing a value, as in {{{{ data.count|default(0) }}}}"
             )

@@ -5,7 +5,7 @@ use std::ops::Range;
 use keeptrusts_webhooks_domain::body;
 use keeptrusts_webhooks_domain::payload_format::{PayloadFormat, RoutingKey};
 
-use crate::custom::CustomTemplate;
+use crate::custom::{CustomTemplate, Interrupt};
 use crate::event::Event;
 use crate::{FormatError, cloudevents, pagerduty, slack, teams};
 
@@ -81,10 +81,12 @@ impl Formatter {
     }
 
     /// What is sent of an event. PagerDuty needs the endpoint's routing key, nobody else does.
+    /// Nothing but a template is interrupted, and nothing but a template fails if there is a key.
     pub fn render(
         &self,
         event: &Event<'_>,
         routing_key: Option<&RoutingKey>,
+        interrupt: &Interrupt,
     ) -> Result<Payload, FormatError> {
         Ok(match self {
             Formatter::Keeptrusts => Payload::new(JSON, own_body(event)),
@@ -97,7 +99,7 @@ impl Formatter {
             Formatter::CloudEvents => {
                 Payload::new(cloudevents::CONTENT_TYPE, cloudevents::structured(event))
             }
-            Formatter::Custom(template) => Payload::new(JSON, template.render(event)?),
+            Formatter::Custom(template) => Payload::new(JSON, template.render(event, interrupt)?),
         })
     }
 }

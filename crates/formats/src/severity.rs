@@ -1,11 +1,9 @@
 //! How serious an event is, for receivers that ask.
 
-use std::borrow::Cow;
-
 use keeptrusts_webhooks_domain::event_type::EventType;
-use serde::Deserialize;
 
 use crate::event::Event;
+use crate::fields::Fields;
 
 /// PagerDuty's four.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,13 +27,10 @@ impl Severity {
     /// What the publisher says in `data.severity`, if it is a word that we know; otherwise what
     /// events of the type are.
     pub(crate) fn of(event: &Event<'_>) -> Severity {
-        #[derive(Deserialize)]
-        struct Told<'a> {
-            #[serde(borrow)]
-            severity: Cow<'a, str>,
-        }
-        let told = serde_json::from_str(event.data.get()).ok();
-        let named = told.and_then(|Told { severity }| named(&severity.to_lowercase()));
+        let fields = Fields::of(event.data, usize::MAX);
+        let mut scalars = fields.scalars.iter();
+        let told = scalars.find(|(name, _)| name == "severity");
+        let named = told.and_then(|(_, severity)| named(&severity.to_lowercase()));
         named.unwrap_or(of_type(event.event_type))
     }
 }

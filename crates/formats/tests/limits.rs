@@ -1,10 +1,12 @@
 //! Whatever an event's data is, what vendors are sent keeps to what they document.
 
+use keeptrusts_webhooks_domain::body::EventData;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
-use keeptrusts_webhooks_domain::limits::MAX_DATA_BYTES;
+use keeptrusts_webhooks_domain::json::{self, Json};
+use keeptrusts_webhooks_domain::limits::{MAX_DATA_BYTES, MAX_JSON_DEPTH};
 use keeptrusts_webhooks_domain::payload_format::{PayloadFormat, RoutingKey};
-use keeptrusts_webhooks_formats::{Event, Formatter, Payload, sample_event};
+use keeptrusts_webhooks_formats::{Event, Formatter, Interrupt, Payload, sample_event};
 use proptest::prelude::*;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -23,8 +25,8 @@ fn organization() -> OrganizationId {
 fn payload(format: PayloadFormat<()>, event: &Event<'_>) -> Payload {
     let key = RoutingKey::new("routing_key", ROUTING_KEY.to_owned()).expect("a key");
     let formatter = Formatter::compile(&format).expect("a format");
-    let payload = formatter.render(event, Some(&key)).expect("a payload");
-    let again = formatter.render(event, Some(&key)).expect("a payload");
+    let payload = formatter.render(event, Some(&key), &Interrupt::default()).expect("a payload");
+    let again = formatter.render(event, Some(&key), &Interrupt::default()).expect("a payload");
     assert_eq!(payload, again, "the same event gives the same bytes");
     payload
 }
@@ -42,6 +44,28 @@ fn check_all(event: &Event<'_>) {
     cloudevents::check(&cloud_event.body, cloud_event.content_type);
     let text = String::from_utf8(cloud_event.body).expect("UTF-8");
     assert!(text.ends_with(&format!(r#""data":{}}}"#, event.data.get())), "byte for byte");
+    let template = r#"{"type":{{ event }},"of":{{ data }}}"#.to_owned();
+    let custom = String::from_utf8(payload(PayloadFormat::Custom { template }, event).body);
+    let custom = custom.expect("UTF-8");
+    let start = format!(r#"{{"type":"{}","of":"#, event.event_type);
+    let data = custom.strip_prefix(&start).and_then(|rest| rest.strip_suffix('}'));
+    let data = data.unwrap_or_else(|| panic!("{custom}"));
+    assert_eq!(data, plain(event.data.get()), "numbers as they were written, and in their order");
+}
+
+/// The same JSON without white space, with every string escaped in the same way.
+fn plain(text: &str) -> String {
+    let made = json::read(text, |text, json: Json<'_, String>| match json {
+        Json::Null | Json::Boolean(_) | Json::Number => text.to_owned(),
+        Json::String(string) => Value::from(string).to_string(),
+        Json::Array(elements) => format!("[{}]", elements.join(",")),
+        Json::Object(members) => {
+            let member =
+                |it: &json::Member<'_, String>| format!("{}:{}", Value::from(&*it.name), it.value);
+            format!("{{{}}}", members.iter().map(member).collect::<Vec<_>>().join(","))
+        }
+    });
+    made.unwrap_or_else(|error| panic!("{text} {error}"))
 }
 
 #[test]
@@ -100,16 +124,56 @@ proptest! {
     }
 }
 
+/// JSON as text, with what values of a library cannot say: numbers of any size and precision, every
+/// escape, and now and then something that is none.
+fn json_text() -> impl Strategy<Value = String> {
+    let number = r"-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,9})?";
+    let string = r#""([ -!#-\[\]-~é🙂]|\\u[0-9a-fA-F]{4}|\\[nrtbf/"\\]){0,20}""#;
+    let words =
+        prop_oneof![Just("null".to_owned()), Just("true".to_owned()), Just("01".to_owned())];
+    let leaf = prop_oneof![10 => number, 10 => string, 2 => words];
+    leaf.prop_recursive(4, 30, 6, move |inner| {
+        let member = (string, inner.clone()).prop_map(|(name, value)| format!("{name} : {value}"));
+        prop_oneof![
+            prop::collection::vec(inner, 0..6)
+                .prop_map(|items| format!("[{}]", items.join(" ,\n"))),
+            prop::collection::vec(member, 0..6)
+                .prop_map(|items| format!("{{{}}}", items.join(","))),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_accepted_is_rendered_in_every_format(value in json_text(), kind in 0..EventType::ALL.len()) {
+        let text = format!("{{\"a\":{value}}}");
+        let Ok(data) = EventData::new("data_json", &text) else {
+            // Something of it no format has to read.
+            return Ok(());
+        };
+        let data: &RawValue = serde_json::from_str(data.as_str()).expect("JSON");
+        let organization = organization();
+        check_all(&Event { data, ..sample_event(&organization, EventType::ALL[kind]) });
+    }
+}
+
 #[test]
 fn the_largest_data_is_within_the_vendors_rules() {
     let (organization, sizes) = (organization(), MAX_DATA_BYTES - 20);
-    let many = format!("{{{}\"z\":0}}", "\"a\":1,".repeat(sizes / 6));
-    let deep = format!("{{\"a\":{}{}}}", "[".repeat(sizes / 2), "]".repeat(sizes / 2));
+    let names: String = (0..sizes / 11).map(|index| format!("\"{index:06}\":1,")).collect();
+    let many = format!("{{{names}\"z\":0}}");
+    let depth = MAX_JSON_DEPTH - 1;
+    let deep = format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
+    let wide = format!("{{\"a\":[{}0]}}", "[],".repeat(sizes / 3));
     let controls = format!("{{\"a\":\"{}\"}}", "\\u0001".repeat(sizes / 6));
-    let long = format!("{{\"severity\":\"{}\",\"severity\":1}}", "語".repeat(sizes / 4));
-    let surrogates = r#"{"\ud800":"\udc00"}"#.to_owned();
-    for data in [many, deep, controls, long, surrogates] {
-        let data: &RawValue = serde_json::from_str(&data).expect("JSON");
+    let long = format!("{{\"severity\":\"{}\",\"Severity\":1}}", "語".repeat(sizes / 4));
+    let digits = format!("{{\"a\":{}}}", "1".repeat(sizes));
+    let pairs = format!("{{\"a\":\"{}\"}}", "\\ud83d\\ude42".repeat(sizes / 12));
+    for data in [many, deep, wide, controls, long, digits, pairs] {
+        let accepted = EventData::new("data_json", &data).expect("it is accepted");
+        let data: &RawValue = serde_json::from_str(accepted.as_str()).expect("JSON");
         check_all(&Event { data, ..sample_event(&organization, EventType::PolicyViolation) });
     }
 }

@@ -9,7 +9,9 @@ use std::process::Command;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::payload_format::{PayloadFormat, RoutingKey};
-use keeptrusts_webhooks_formats::{CLOUDEVENTS_CONTENT_TYPE, Event, Formatter, sample_event};
+use keeptrusts_webhooks_formats::{
+    CLOUDEVENTS_CONTENT_TYPE, Event, Formatter, Interrupt, sample_event,
+};
 use keeptrusts_webhooks_testkit::tools;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -21,7 +23,8 @@ fn bodies(format: PayloadFormat<()>) -> Vec<String> {
     let key = RoutingKey::new("routing_key", "0123456789abcdef0123456789ABCDEF".to_owned());
     let key = key.expect("a key");
     let rendered = |event: Event<'_>| {
-        let payload = formatter.render(&event, Some(&key)).expect("a payload");
+        let payload =
+            formatter.render(&event, Some(&key), &Interrupt::default()).expect("a payload");
         String::from_utf8(payload.body).expect("UTF-8")
     };
     let samples = EventType::ALL.iter().copied().chain([EventType::Test]);

@@ -17,6 +17,7 @@ mod peer;
 mod places;
 mod reflection;
 mod telling;
+mod undecodable;
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -14,6 +14,7 @@ use keeptrusts_webhooks_outbound::{
 };
 use keeptrusts_webhooks_process::database::Database;
 use keeptrusts_webhooks_process::flags::positive_duration;
+use keeptrusts_webhooks_rendering::{Renderer, RendererLimits};
 use keeptrusts_webhooks_store::Clock;
 
 use crate::scheduler::SchedulerLimits;
@@ -235,6 +236,8 @@ impl DispatchFlags {
             clock,
             uptime: machine_uptime(),
             settings: Arc::new(settings),
+            // What waits for a rendering is a delivery under way, and those are limited.
+            renderer: Renderer::new(RendererLimits::of_this_machine(None)),
         })
     }
 }

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use keeptrusts_webhooks_contracts::v1::dispatch_service_server::DispatchServiceServer;
 use keeptrusts_webhooks_domain::mail_limits::MailLimits;
 use keeptrusts_webhooks_process::readiness::Readiness;
+use keeptrusts_webhooks_rendering::Renderer;
 use keeptrusts_webhooks_store::keyring::Keyring;
 use keeptrusts_webhooks_store::{Clock, Log};
 use tokio::task::JoinHandle;
@@ -54,6 +55,8 @@ pub struct Parts {
     pub uptime: Uptime,
     /// How to work.
     pub settings: Arc<Settings>,
+    /// Renders templates.
+    pub renderer: Renderer,
 }
 
 impl Parts {

@@ -33,7 +33,7 @@ impl EndpointApi {
                     EndpointRefusal::Violations(violations) => status::invalid_argument(violations),
                 })?;
             let Some(fact) = decided else { return Ok(endpoint) };
-            payloads::check_update(&endpoint, &fact)?;
+            payloads::check_update(&self.renderer, &endpoint, &fact).await?;
             let record = NewRecord {
                 stream: Stream::Endpoint(id),
                 expected: Expected::Version(endpoint.version),

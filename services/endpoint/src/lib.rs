@@ -27,6 +27,7 @@ use keeptrusts_webhooks_domain::payload_format::PayloadFields;
 use keeptrusts_webhooks_formats::sample_data;
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
+use keeptrusts_webhooks_rendering::{Renderer, RendererLimits};
 use keeptrusts_webhooks_store::keyring::Keyring;
 use keeptrusts_webhooks_store::query::EndpointFilter;
 use keeptrusts_webhooks_store::{Clock, Expected, Log, NewRecord, new_ulid};
@@ -40,6 +41,7 @@ pub struct EndpointApi {
     keyring: Arc<Keyring>,
     clock: Clock,
     max_endpoints: u32,
+    renderer: Renderer,
 }
 
 impl EndpointApi {
@@ -52,7 +54,9 @@ impl EndpointApi {
         flags: &EndpointFlags,
     ) -> EndpointServiceServer<Self> {
         let max_endpoints = flags.max_endpoints_per_organization;
-        EndpointServiceServer::new(EndpointApi { log, keyring, clock, max_endpoints })
+        let limits = RendererLimits::of_this_machine(Some(payloads::MAX_WAITING));
+        let renderer = Renderer::new(limits);
+        EndpointServiceServer::new(EndpointApi { log, keyring, clock, max_endpoints, renderer })
             .max_decoding_message_size(UNLIMITED_HERE)
     }
 
@@ -103,11 +107,13 @@ impl EndpointService for EndpointApi {
             payload_format,
         } = asked.request;
         payloads::check_template(
+            &self.renderer,
             &payload_format,
             PayloadFields::TOP,
             &organization_id,
             &event_types,
-        )?;
+        )
+        .await?;
         self.refuse_if_full(&organization_id).await?;
         let secret = secret.unwrap_or_else(secrets::generate);
         let sealed = self.seal(&organization_id, id, &secret).await?;
@@ -272,7 +278,7 @@ impl EndpointService for EndpointApi {
         request: Request<v1::PreviewPayloadRequest>,
     ) -> Result<Response<v1::PreviewPayloadResponse>, Status> {
         let asked = Asked::<PreviewPayload>::of(request)?;
-        Ok(Response::new(payloads::preview(&asked.request)?))
+        Ok(Response::new(payloads::preview(&self.renderer, asked.request).await?))
     }
 
     async fn list_event_types(

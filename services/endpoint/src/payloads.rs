@@ -1,7 +1,10 @@
 //! Payload formats: what is tried before it is saved, what is sealed, and what is shown.
 
+use std::time::Duration;
+
 use keeptrusts_webhooks_contracts::api::PreviewPayload;
-use keeptrusts_webhooks_contracts::{status, v1};
+use keeptrusts_webhooks_contracts::status::{self, Reason};
+use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::EndpointFact;
@@ -11,38 +14,72 @@ use keeptrusts_webhooks_domain::payload_format::{
 };
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 use keeptrusts_webhooks_domain::violation::Violation;
-use keeptrusts_webhooks_formats::{Event, FormatError, Formatter, check, sample_event};
+use keeptrusts_webhooks_formats::{Event, FormatError, Formatter, Interrupt, check, sample_event};
+use keeptrusts_webhooks_rendering::{Renderer, RenderingError};
 use keeptrusts_webhooks_store::keyring::SecretOwner;
 use tonic::Status;
 
 use crate::{EndpointApi, secrets};
 
+/// So many previews and checks of an organization wait for their turn.
+pub(crate) const MAX_WAITING: usize = 16;
+
+/// When somebody who was refused may try again.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+
 /// Refuses a template that fails for one of the types.
-pub(crate) fn check_template<K>(
+pub(crate) async fn check_template<K>(
+    renderer: &Renderer,
     format: &PayloadFormat<K>,
     fields: PayloadFields,
     organization: &OrganizationId,
     event_types: &[EventType],
 ) -> Result<(), Status> {
-    check(format, organization, event_types)
+    let PayloadFormat::Custom { template } = format else { return Ok(()) };
+    let format = PayloadFormat::<()>::Custom { template: template.clone() };
+    let (owner, event_types) = (organization.clone(), event_types.to_vec());
+    let check = move |interrupt: &Interrupt| check(&format, &owner, &event_types, interrupt);
+    let checked = renderer.run(organization, check).await;
+    let checked = checked.map_err(|error| not_rendered(error, fields.template))?;
+    checked
         .map_err(|problem| status::invalid_argument(vec![Violation::new(fields.template, problem)]))
 }
 
 /// Refuses an update after which the endpoint's template fails for one of its types: because it is
 /// another template, or because there are other types. What does not touch them is not held up by
 /// a template that was saved when more was allowed.
-pub(crate) fn check_update(endpoint: &Endpoint, fact: &EndpointFact) -> Result<(), Status> {
+pub(crate) async fn check_update(
+    renderer: &Renderer,
+    endpoint: &Endpoint,
+    fact: &EndpointFact,
+) -> Result<(), Status> {
     let EndpointFact::Updated { update, .. } = fact else { return Ok(()) };
     if update.payload_format.is_none() && update.event_types.is_none() {
         return Ok(());
     }
     let format = update.payload_format.as_deref().unwrap_or(&endpoint.payload_format);
     let event_types = update.event_types.as_ref().unwrap_or(&endpoint.event_types);
-    check_template(format, PayloadFields::IN_ENDPOINT, &endpoint.organization_id, event_types)
+    let organization = &endpoint.organization_id;
+    check_template(renderer, format, PayloadFields::IN_ENDPOINT, organization, event_types).await
 }
 
-/// What an endpoint of the format would be sent.
-pub(crate) fn preview(asked: &PreviewPayload) -> Result<v1::PreviewPayloadResponse, Status> {
+/// What an endpoint of the format would be sent. Only a template waits for its turn.
+pub(crate) async fn preview(
+    renderer: &Renderer,
+    asked: PreviewPayload,
+) -> Result<v1::PreviewPayloadResponse, Status> {
+    let PayloadFormat::Custom { .. } = asked.payload_format else {
+        return rendered(&asked, &Interrupt::default());
+    };
+    let organization = asked.organization_id.clone();
+    let made = renderer.run(&organization, move |interrupt| rendered(&asked, interrupt)).await;
+    made.map_err(|error| not_rendered(error, PayloadFields::TOP.template))?
+}
+
+fn rendered(
+    asked: &PreviewPayload,
+    interrupt: &Interrupt,
+) -> Result<v1::PreviewPayloadResponse, Status> {
     let PreviewPayload { organization_id, payload_format, event_type, data } = asked;
     let failed = |error: FormatError| {
         let field = match error {
@@ -58,10 +95,23 @@ pub(crate) fn preview(asked: &PreviewPayload) -> Result<v1::PreviewPayloadRespon
     let formatter = Formatter::compile(payload_format).map_err(failed)?;
     // Whoever looks at a preview has no key, and need not have one.
     let masked = RoutingKey::stand_in();
-    let payload = formatter.render(&event, Some(&masked)).map_err(failed)?;
+    let payload = formatter.render(&event, Some(&masked), interrupt).map_err(failed)?;
     let body = String::from_utf8(payload.masked()).map_err(|_| status::internal())?;
     let size = i64::try_from(body.len()).unwrap_or(i64::MAX);
     Ok(v1::PreviewPayloadResponse { content_type: payload.content_type.to_owned(), body, size })
+}
+
+fn not_rendered(error: RenderingError, field: &str) -> Status {
+    match error {
+        RenderingError::TooSlow => {
+            status::invalid_argument(vec![Violation::new(field, error.to_string())])
+        }
+        RenderingError::Busy => {
+            let message = error.to_string();
+            status::resource_exhausted_for(RETRY_DELAY, Reason::Overloaded, message)
+        }
+        RenderingError::Failed => status::internal(),
+    }
 }
 
 impl EndpointApi {

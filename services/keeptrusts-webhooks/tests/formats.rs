@@ -17,6 +17,8 @@ use tonic_types::StatusExt;
 on_both_backends! {
     each_format_arrives_as_its_receiver_understands_it_and_signed_as_it_arrives,
     a_failing_template_fails_the_attempt_and_a_retry_after_its_repair_succeeds,
+    what_is_accepted_reaches_every_format_and_what_is_not_is_refused_with_its_field,
+    invariant_8_costly_templates_fail_soon_and_nobody_else_waits_for_them,
     invariant_10_a_routing_key_is_nowhere_but_at_its_receiver,
     what_does_not_go_together_is_refused_field_by_field,
 }
@@ -198,6 +200,131 @@ async fn a_failing_template_fails_the_attempt_and_a_retry_after_its_repair_succe
     let received = receiver.requests();
     assert_eq!(text(&received[0]), r#"{"count": "a few"}"#);
     verify::assert_signed(&endpoint.secret, &received);
+}
+
+async fn what_is_accepted_reaches_every_format_and_what_is_not_is_refused_with_its_field(
+    backend: Backend,
+) {
+    let receiver = Receiver::start(Script::default());
+    let database = Database::new(backend).await;
+    let server = Server::all_in_one(&database).delivering_to(&receiver).start().await;
+    let client = server.client("acme");
+    let formats = [
+        PayloadFormat::Keeptrusts,
+        PayloadFormat::Slack,
+        PayloadFormat::Teams,
+        PayloadFormat::Pagerduty,
+        PayloadFormat::Cloudevents,
+        PayloadFormat::Custom,
+    ];
+    for format in formats {
+        let mut request = request(&client, &receiver, format);
+        if format == PayloadFormat::Custom {
+            request.payload_template = "{{ data }}".to_owned();
+        }
+        create(&client, request).await;
+    }
+    let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    let published = format!(
+        r#"{{"z":12345678901234567890123,"n":[1.10,-0,1E5,1e400,1e999999999],"a":"\u0000\ud83d\ude42","deep":{}}}"#,
+        deep(59)
+    );
+    client.publish("policy.violation", &published).await;
+    let received = receiver.wait_for(formats.len(), PATIENCE).await;
+    for format in formats {
+        let path = format!("/{}", format.as_str_name());
+        let request = received.iter().find(|it| it.path == path).expect("every format arrives");
+        let sent = text(request);
+        assert!(serde_json::from_str::<&serde_json::value::RawValue>(sent).is_ok(), "{sent}");
+        if format == PayloadFormat::Custom {
+            assert_eq!(sent, published.replace(r"\ud83d\ude42", "🙂"));
+        } else {
+            assert!(sent.contains("12345678901234567890123"), "{sent}");
+        }
+    }
+
+    let publish = async |json: String| {
+        let request = v1::PublishEventRequest {
+            organization_id: client.organization(),
+            event_type: "policy.violation".to_owned(),
+            payload: Some(v1::publish_event_request::Payload::DataJson(json)),
+            ..Default::default()
+        };
+        client.ingest().publish_event(request).await
+    };
+    for refused in [
+        r#"{"a":1,"a":2}"#.to_owned(),
+        r#"{"a":"\ud800"}"#.to_owned(),
+        "\u{feff}{}".to_owned(),
+        format!("{{\"a\":{}}}", deep(60)),
+        format!("{{\"a\":{}}}", deep(50_000)),
+    ] {
+        assert_wrong(publish(refused).await, "data_json");
+    }
+    // Deeper than Protocol Buffers are read at all.
+    let leaf = prost_types::Value { kind: Some(prost_types::value::Kind::BoolValue(true)) };
+    let nested = (0..200).fold(leaf, |value, _| prost_types::Value {
+        kind: Some(prost_types::value::Kind::ListValue(prost_types::ListValue {
+            values: vec![value],
+        })),
+    });
+    let data = prost_types::Struct { fields: [("a".to_owned(), nested)].into_iter().collect() };
+    let request = v1::PublishEventRequest {
+        organization_id: client.organization(),
+        event_type: "policy.violation".to_owned(),
+        payload: Some(v1::publish_event_request::Payload::Data(data)),
+        ..Default::default()
+    };
+    assert_wrong(client.ingest().publish_event(request).await, "data");
+}
+
+async fn invariant_8_costly_templates_fail_soon_and_nobody_else_waits_for_them(backend: Backend) {
+    let receiver = Receiver::start(Script::default());
+    let database = Database::new(backend).await;
+    let server = Server::all_in_one(&database).delivering_to(&receiver);
+    let server = server.retrying_after("1h").start().await;
+    let (costly, other) = (server.client("acme"), server.client("globex"));
+    let list = (0..12_000).map(|index| index.to_string()).collect::<Vec<_>>().join(",");
+    let data = format!(r#"{{"m":[{list}],"l":[{list}]}}"#);
+    // As costly as the steps allow.
+    let template = "{% for x in data.l %}{% if data.m|json_text == x %}1{% endif %}{% endfor %}1";
+    let endpoint = v1::CreateEndpointRequest {
+        payload_template: template.to_owned(),
+        ..request(&costly, &receiver, PayloadFormat::Custom)
+    };
+    create(&costly, endpoint).await;
+    let preview = v1::PreviewPayloadRequest {
+        organization_id: costly.organization(),
+        payload_format: PayloadFormat::Custom.into(),
+        payload_template: template.to_owned(),
+        event_type: "policy.violation".to_owned(),
+        data_json: data.clone(),
+    };
+    let mut previews = tokio::task::JoinSet::new();
+    for _ in 0..10 {
+        let (mut endpoints, preview) = (costly.endpoints(), preview.clone());
+        previews.spawn(async move { endpoints.preview_payload(preview).await });
+    }
+    let mut event_ids = Vec::new();
+    for _ in 0..3 {
+        event_ids.push(costly.publish("policy.violation", &data).await);
+    }
+
+    create(&other, request(&other, &receiver, PayloadFormat::Custom)).await;
+    other.publish("policy.violation", DATA).await;
+    let received = receiver.wait_for(1, PATIENCE).await;
+    assert_eq!(text(&received[0]), r#"{"text": "Policy pii in globex"}"#);
+
+    while let Some(preview) = previews.join_next().await {
+        let refused = preview.expect("no panic");
+        assert_wrong(refused, "payload_template");
+    }
+    for event_id in event_ids {
+        let failed = costly.wait_for_state(&event_id, DeliveryState::Retrying).await;
+        let [attempt] = &failed.attempts[..] else { panic!("one attempt: {failed:?}") };
+        assert!(attempt.error.contains("too many steps"), "{}", attempt.error);
+        assert_eq!(attempt.request_body, "");
+    }
 }
 
 async fn invariant_10_a_routing_key_is_nowhere_but_at_its_receiver(backend: Backend) {

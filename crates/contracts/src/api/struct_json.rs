@@ -7,11 +7,15 @@ use prost_types::{Struct, Value};
 /// From here on, a double no longer tells neighbouring integers apart.
 const TWO_TO_THE_53: f64 = 9_007_199_254_740_992.0;
 
+/// A violation's path is cut to so many characters: names can be as long as the data.
+const MAX_PATH_CHARS: usize = 200;
+
 /// The JSON text of a Struct, without white space, fields sorted by name.
 ///
-/// Doubles that are integers below 2⁵³ are written as integers, as people write them; others in
-/// the shortest form that reads back as the same double. `field` is what the Struct is called
-/// in the request; a violation names the path below it, for example `data.a.b[2]`.
+/// Doubles that are integers below 2⁵³ are written as integers, as people write them (minus zero as
+/// 0); others in the shortest form that reads back as the same double, with a fraction or an
+/// exponent. `field` is what the Struct is called in the request; a violation names the path below
+/// it, for example `data.a.b[2]`, cut where names make it long.
 pub fn struct_to_json(field: &str, data: &Struct) -> Result<String, Violation> {
     let mut writer = Writer { path: field.to_owned(), json: String::new() };
     writer.object(data)?;
@@ -69,11 +73,17 @@ impl Writer {
             Some(Kind::StructValue(object)) => return self.object(object),
             Some(Kind::ListValue(list)) => return self.array(&list.values),
             // struct.proto: "absence of any variant indicates an error".
-            None => {
-                return Err(Violation::new(&self.path, "has no value; send null_value for null"));
-            }
+            None => return Err(self.violation("has no value; send null_value for null")),
         }
         Ok(())
+    }
+
+    fn violation(&self, description: impl Into<String>) -> Violation {
+        let path = match self.path.char_indices().nth(MAX_PATH_CHARS) {
+            Some((end, _)) => format!("{}…", &self.path[..end]),
+            None => self.path.clone(),
+        };
+        Violation::new(path, description)
     }
 
     fn number(&mut self, number: f64) -> Result<(), Violation> {
@@ -81,9 +91,8 @@ impl Writer {
             self.json.push_str(&(number as i64).to_string());
             return Ok(());
         }
-        let number = serde_json::Number::from_f64(number).ok_or_else(|| {
-            Violation::new(&self.path, format!("is {number}, which JSON has no number for"))
-        })?;
+        let number = serde_json::Number::from_f64(number)
+            .ok_or_else(|| self.violation(format!("is {number}, which JSON has no number for")))?;
         self.json.push_str(&number.to_string());
         Ok(())
     }
@@ -162,5 +171,8 @@ mod tests {
             assert_eq!(wrong_at(value(Kind::NumberValue(wrong))), "data.a.b[1]");
         }
         assert_eq!(wrong_at(Value { kind: None }), "data.a.b[1]");
+        let fields = [("é".repeat(100_000), Value { kind: None })].into_iter().collect();
+        let violation = struct_to_json("data", &Struct { fields }).expect_err("no value");
+        assert_eq!(violation.field, format!("data.{}…", "é".repeat(195)));
     }
 }

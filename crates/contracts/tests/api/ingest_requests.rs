@@ -49,6 +49,49 @@ fn wrong_data_is_named_by_the_form_and_path_that_it_has() {
 }
 
 #[test]
+fn data_that_some_format_or_receiver_could_not_read_is_refused_when_it_is_published() {
+    let publish = |json: &str| {
+        Publish::try_from(v1::PublishEventRequest {
+            payload: Some(Payload::DataJson(json.to_owned())),
+            ..publish()
+        })
+    };
+    let deep = |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
+    for json in [
+        r#"{"a":1,"a":2}"#,
+        r#"{"a":"\ud800"}"#,
+        r#"{"a":"\udc00\ud800"}"#,
+        "\u{feff}{}",
+        "{\"a\":\"\u{0}\"}",
+        r#"{"a":NaN}"#,
+        r#"{"a":01}"#,
+        r#"{"a":1} {}"#,
+        &deep(60),
+        &deep(10_000),
+    ] {
+        assert_eq!(wrong_fields(publish(json)), ["data_json"], "{:.40}", json);
+    }
+    for json in [
+        r#"{"a":12345678901234567890123,"b":1.10,"c":-0,"d":1E5,"e":1e400,"f":1e999999999}"#,
+        r#"{"a":"\u0000\ud83d\ude42","A":{"a":[]}}"#,
+        &deep(59),
+    ] {
+        assert_eq!(publish(json).expect("it is right").data.as_str(), json);
+    }
+    // What a structure cannot be given in either.
+    let nested = |depth: usize| {
+        let leaf = Value { kind: Some(Kind::NullValue(0)) };
+        (0..depth).fold(leaf, |value, _| {
+            let list = prost_types::ListValue { values: vec![value] };
+            Value { kind: Some(Kind::ListValue(list)) }
+        })
+    };
+    let deep = Struct { fields: BTreeMap::from([("a".to_owned(), nested(60))]) };
+    let request = v1::PublishEventRequest { payload: Some(Payload::Data(deep)), ..self::publish() };
+    assert_eq!(wrong_fields(Publish::try_from(request)), ["data"]);
+}
+
+#[test]
 fn a_test_cannot_be_published() {
     let request = v1::PublishEventRequest { event_type: "webhook.test".to_owned(), ..publish() };
     let violations = Publish::try_from(request).expect_err("not published").into_vec();

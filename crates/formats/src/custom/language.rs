@@ -5,18 +5,25 @@
 //! container by its length and not by what it contains. With `{% set a = [a, a] %}`, sixty times,
 //! a list of two elements has more leaves than anybody can print or compare; `[0] * 90000000` is
 //! printed for minutes. So templates make no containers, and everything that they are given is a
-//! tree that is no larger than the event. What is left costs no more than what it is charged.
+//! tree that is no larger than the event.
 //!
 //! - Lists can be written of constants only (`in ["high", "critical"]`), maps and tuples not at all.
 //! - Arithmetic takes what is surely a number, since `+` and `*` work on lists as well.
 //! - Comparisons have something on one side that is surely no container.
 //! - Nothing is called, recursion included; no text is captured; nothing is sliced.
+//!
+//! What is left still reads its operands, and the engine does not know numbers that keep their
+//! text. So the operators of a template become filters of ours ([`super::operators`]), which know
+//! them and charge for what they read.
 
-use minijinja::machinery::ast::{BinOpKind, CallArg, CompareOpKind, Expr, Stmt};
+use minijinja::Value;
+use minijinja::machinery::ast::{
+    self, BinOpKind, CallArg, CompareOpKind, Expr, Spanned, Stmt, UnaryOpKind,
+};
 use minijinja::machinery::{Span, Token, parse, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
-use super::failed;
+use super::{builtins, failed, operators};
 use crate::FormatError;
 
 /// The tokens between `{{` and `}}`, or `{%` and `%}`. The engine follows expressions by recursion;
@@ -47,8 +54,8 @@ const SCALAR_FILTERS: [&str; 14] = [
     "upper",
 ];
 
-/// Whether a template keeps to the language.
-pub(super) fn check(template: &str) -> Result<(), FormatError> {
+/// Reads a template that keeps to the language. What comes back can be compiled.
+pub(super) fn read(template: &str) -> Result<Stmt<'_>, FormatError> {
     check_lengths(template)?;
     let parsed = parse(template, super::NAME, SyntaxConfig::default());
     statement(&parsed.map_err(|error| failed(&error))?)
@@ -83,80 +90,115 @@ fn refused(span: Span, reason: impl Into<String>) -> FormatError {
     FormatError::Template { line: span.start_line.into(), reason: reason.into() }
 }
 
-fn statements(statements: &[Stmt<'_>]) -> Result<(), FormatError> {
-    statements.iter().try_for_each(statement)
+fn statements<'a>(statements: &[Stmt<'a>]) -> Result<Vec<Stmt<'a>>, FormatError> {
+    statements.iter().map(statement).collect()
 }
 
-fn statement(stmt: &Stmt<'_>) -> Result<(), FormatError> {
-    match stmt {
-        Stmt::Template(template) => statements(&template.children),
-        Stmt::EmitRaw(_) => Ok(()),
-        Stmt::EmitExpr(emitted) => expression(&emitted.expr),
+fn statement<'a>(stmt: &Stmt<'a>) -> Result<Stmt<'a>, FormatError> {
+    Ok(match stmt {
+        Stmt::Template(template) => {
+            let children = statements(&template.children)?;
+            Stmt::Template(Spanned::new(ast::Template { children }, template.span()))
+        }
+        Stmt::EmitRaw(text) => {
+            Stmt::EmitRaw(Spanned::new(ast::EmitRaw { raw: text.raw }, text.span()))
+        }
+        Stmt::EmitExpr(emitted) => {
+            let expr = expression(&emitted.expr)?;
+            Stmt::EmitExpr(Spanned::new(ast::EmitExpr { expr }, emitted.span()))
+        }
         Stmt::ForLoop(repeated) => {
             if repeated.recursive {
                 return Err(refused(repeated.span(), "loops cannot be recursive here"));
             }
-            expression(&repeated.iter)?;
-            repeated.filter_expr.as_ref().map_or(Ok(()), expression)?;
-            statements(&repeated.body)?;
-            statements(&repeated.else_body)
+            let lowered = ast::ForLoop {
+                target: target(&repeated.target)?,
+                iter: expression(&repeated.iter)?,
+                filter_expr: repeated.filter_expr.as_ref().map(expression).transpose()?,
+                recursive: false,
+                body: statements(&repeated.body)?,
+                else_body: statements(&repeated.else_body)?,
+            };
+            Stmt::ForLoop(Spanned::new(lowered, repeated.span()))
         }
         Stmt::IfCond(condition) => {
-            expression(&condition.expr)?;
-            statements(&condition.true_body)?;
-            statements(&condition.false_body)
+            let lowered = ast::IfCond {
+                expr: expression(&condition.expr)?,
+                true_body: statements(&condition.true_body)?,
+                false_body: statements(&condition.false_body)?,
+            };
+            Stmt::IfCond(Spanned::new(lowered, condition.span()))
         }
         Stmt::WithBlock(with) => {
-            with.assignments.iter().try_for_each(|(_, value)| expression(value))?;
-            statements(&with.body)
+            let assignments = with.assignments.iter();
+            let assignments =
+                assignments.map(|(name, value)| Ok((target(name)?, expression(value)?)));
+            let lowered = ast::WithBlock {
+                assignments: assignments.collect::<Result<_, FormatError>>()?,
+                body: statements(&with.body)?,
+            };
+            Stmt::WithBlock(Spanned::new(lowered, with.span()))
         }
-        Stmt::Set(set) => expression(&set.expr),
-        Stmt::SetBlock(block) => Err(refused(
-            block.span(),
-            "a block cannot be set here: join texts with ~, as in {% set text = \"a\" ~ data.b %}",
-        )),
+        Stmt::Set(set) => {
+            let lowered = ast::Set { target: target(&set.target)?, expr: expression(&set.expr)? };
+            Stmt::Set(Spanned::new(lowered, set.span()))
+        }
+        Stmt::SetBlock(block) => {
+            return Err(refused(
+                block.span(),
+                "a block cannot be set here: join texts with ~, as in {% set text = \"a\" ~ data.b %}",
+            ));
+        }
         Stmt::FilterBlock(block) => {
-            Err(refused(block.span(), "filter blocks cannot be used here: filter the values"))
+            return Err(refused(
+                block.span(),
+                "filter blocks cannot be used here: filter the values",
+            ));
         }
         Stmt::AutoEscape(block) => {
-            Err(refused(block.span(), "autoescape cannot be changed: values are printed as JSON"))
+            return Err(refused(
+                block.span(),
+                "autoescape cannot be changed: values are printed as JSON",
+            ));
         }
-        Stmt::Do(call) => Err(refused(call.span(), "nothing can be called here")),
-    }
+        Stmt::Do(call) => return Err(refused(call.span(), "nothing can be called here")),
+    })
 }
 
-fn expression(expr: &Expr<'_>) -> Result<(), FormatError> {
-    match expr {
-        Expr::Var(_) | Expr::Const(_) => Ok(()),
-        Expr::UnaryOp(operation) => expression(&operation.expr),
-        Expr::BinOp(operation) => {
-            let (left, right) = (&operation.left, &operation.right);
-            expression(left)?;
-            expression(right)?;
-            let allowed = match operation.op {
-                BinOpKind::Concat | BinOpKind::ScAnd | BinOpKind::ScOr => return Ok(()),
-                BinOpKind::Add
-                | BinOpKind::Sub
-                | BinOpKind::Mul
-                | BinOpKind::Div
-                | BinOpKind::FloorDiv
-                | BinOpKind::Rem
-                | BinOpKind::Pow => is_scalar(left) && is_scalar(right),
-                BinOpKind::Eq
-                | BinOpKind::Ne
-                | BinOpKind::Lt
-                | BinOpKind::Lte
-                | BinOpKind::Gt
-                | BinOpKind::Gte => is_scalar(left) || is_scalar(right),
-                BinOpKind::In => is_scalar(left) || is_list_of_constants(right),
-            };
-            allowed.then_some(()).ok_or_else(|| refused(operation.span(), CONVERT))
+/// What is assigned to: a name, or several in `for name, value in data|items`.
+fn target<'a>(expr: &Expr<'a>) -> Result<Expr<'a>, FormatError> {
+    let targets = |items: &[Expr<'a>]| items.iter().map(target).collect::<Result<Vec<_>, _>>();
+    Ok(match expr {
+        Expr::Var(name) => Expr::Var(Spanned::new(ast::Var { id: name.id }, name.span())),
+        Expr::List(list) => {
+            Expr::List(Spanned::new(ast::List { items: targets(&list.items)? }, list.span()))
         }
-        Expr::Compare(comparison) => {
-            expression(&comparison.expr)?;
-            let mut left = &comparison.expr;
-            for compared in &comparison.ops {
-                expression(&compared.expr)?;
+        Expr::Tuple(tuple) => {
+            Expr::Tuple(Spanned::new(ast::Tuple { items: targets(&tuple.items)? }, tuple.span()))
+        }
+        other => return Err(refused(other.span(), "only a name can be set")),
+    })
+}
+
+fn expression<'a>(expr: &Expr<'a>) -> Result<Expr<'a>, FormatError> {
+    Ok(match expr {
+        Expr::Var(name) => Expr::Var(Spanned::new(ast::Var { id: name.id }, name.span())),
+        Expr::Const(constant) => literal(constant.value.clone(), constant.span()),
+        Expr::UnaryOp(operation) => {
+            let inner = expression(&operation.expr)?;
+            let lowered = match operation.op {
+                UnaryOpKind::Not => ast::UnaryOp { op: UnaryOpKind::Not, expr: inner },
+                UnaryOpKind::Neg => {
+                    ast::UnaryOp { op: UnaryOpKind::Neg, expr: number(inner, operation.span()) }
+                }
+            };
+            Expr::UnaryOp(Spanned::new(lowered, operation.span()))
+        }
+        Expr::BinOp(operation) => binary(operation)?,
+        Expr::Compare(chain) => {
+            let mut comparisons = Vec::with_capacity(chain.ops.len());
+            let mut left = &chain.expr;
+            for compared in &chain.ops {
                 let right = &compared.expr;
                 let allowed = match compared.op {
                     CompareOpKind::In | CompareOpKind::NotIn => {
@@ -165,28 +207,50 @@ fn expression(expr: &Expr<'_>) -> Result<(), FormatError> {
                     _ => is_scalar(left) || is_scalar(right),
                 };
                 if !allowed {
-                    return Err(refused(comparison.span(), CONVERT));
+                    return Err(refused(chain.span(), CONVERT));
                 }
+                comparisons.push((compared.op, expression(right)?));
                 left = right;
             }
-            Ok(())
+            compared(expression(&chain.expr)?, comparisons, chain.span())
         }
         Expr::IfExpr(condition) => {
-            expression(&condition.test_expr)?;
-            expression(&condition.true_expr)?;
-            condition.false_expr.as_ref().map_or(Ok(()), expression)
+            let lowered = ast::IfExpr {
+                test_expr: expression(&condition.test_expr)?,
+                true_expr: expression(&condition.true_expr)?,
+                false_expr: condition.false_expr.as_ref().map(expression).transpose()?,
+            };
+            Expr::IfExpr(Spanned::new(lowered, condition.span()))
         }
         Expr::Filter(filter) => {
-            filter.expr.as_ref().map_or(Ok(()), expression)?;
-            arguments(&filter.args, filter.span())
+            if !builtins::FILTERS.contains(&filter.name) {
+                let reason = format!("unknown filter: there is no filter {}", filter.name);
+                return Err(refused(filter.span(), reason));
+            }
+            let lowered = ast::Filter {
+                name: filter.name,
+                expr: filter.expr.as_ref().map(expression).transpose()?,
+                args: arguments(&filter.args, filter.span())?,
+            };
+            Expr::Filter(Spanned::new(lowered, filter.span()))
         }
         Expr::Test(test) => {
-            expression(&test.expr)?;
-            arguments(&test.args, test.span())
+            if !builtins::TESTS.contains(&test.name) {
+                let reason = format!("unknown test: there is no test {}", test.name);
+                return Err(refused(test.span(), reason));
+            }
+            let lowered = ast::Test {
+                name: test.name,
+                expr: expression(&test.expr)?,
+                args: arguments(&test.args, test.span())?,
+            };
+            Expr::Test(Spanned::new(lowered, test.span()))
         }
-        Expr::GetAttr(attribute) => expression(&attribute.expr),
+        Expr::GetAttr(attribute) => {
+            let lowered = ast::GetAttr { expr: expression(&attribute.expr)?, name: attribute.name };
+            Expr::GetAttr(Spanned::new(lowered, attribute.span()))
+        }
         Expr::GetItem(item) => {
-            expression(&item.expr)?;
             let Expr::Const(index) = &item.subscript_expr else {
                 return Err(refused(
                     item.span(),
@@ -194,38 +258,138 @@ fn expression(expr: &Expr<'_>) -> Result<(), FormatError> {
                 ));
             };
             match (index.value.as_str(), index.value.as_i64()) {
-                (Some(_), _) | (None, Some(0..MAX_INDEX)) => Ok(()),
+                (Some(_), _) | (None, Some(0..MAX_INDEX)) => {}
                 _ => {
                     let reason =
                         format!("an index must be a text, or a number from 0 to {}", MAX_INDEX - 1);
-                    Err(refused(item.span(), reason))
+                    return Err(refused(item.span(), reason));
                 }
             }
+            let index = literal(index.value.clone(), index.span());
+            operator(operators::ITEM, index, vec![expression(&item.expr)?], item.span())
         }
-        Expr::List(_) if is_list_of_constants(expr) => Ok(()),
-        Expr::List(list) => Err(refused(list.span(), "a list can be made of constants only")),
-        Expr::Tuple(tuple) => Err(refused(tuple.span(), NO_CONTAINERS)),
-        Expr::Map(map) => Err(refused(map.span(), NO_CONTAINERS)),
+        Expr::List(list) if is_list_of_constants(expr) => {
+            let items = list.items.iter().map(expression).collect::<Result<_, _>>()?;
+            Expr::List(Spanned::new(ast::List { items }, list.span()))
+        }
+        Expr::List(list) => {
+            return Err(refused(list.span(), "a list can be made of constants only"));
+        }
+        Expr::Tuple(tuple) => return Err(refused(tuple.span(), NO_CONTAINERS)),
+        Expr::Map(map) => return Err(refused(map.span(), NO_CONTAINERS)),
         Expr::Slice(slice) => {
-            Err(refused(slice.span(), "nothing can be sliced here: use the filter truncate"))
+            return Err(refused(
+                slice.span(),
+                "nothing can be sliced here: use the filter truncate",
+            ));
         }
-        Expr::Call(call) => Err(refused(
-            call.span(),
-            "nothing can be called here: use filters, as in data.user|upper",
-        )),
+        Expr::Call(call) => {
+            return Err(refused(
+                call.span(),
+                "nothing can be called here: use filters, as in data.user|upper",
+            ));
+        }
+    })
+}
+
+fn binary<'a>(operation: &Spanned<ast::BinOp<'a>>) -> Result<Expr<'a>, FormatError> {
+    let (span, op) = (operation.span(), operation.op);
+    let (left, right) = (&operation.left, &operation.right);
+    let allowed = match op {
+        BinOpKind::Concat | BinOpKind::ScAnd | BinOpKind::ScOr => true,
+        BinOpKind::Add
+        | BinOpKind::Sub
+        | BinOpKind::Mul
+        | BinOpKind::Div
+        | BinOpKind::FloorDiv
+        | BinOpKind::Rem
+        | BinOpKind::Pow => is_scalar(left) && is_scalar(right),
+        BinOpKind::Eq
+        | BinOpKind::Ne
+        | BinOpKind::Lt
+        | BinOpKind::Lte
+        | BinOpKind::Gt
+        | BinOpKind::Gte => is_scalar(left) || is_scalar(right),
+        BinOpKind::In => is_scalar(left) || is_list_of_constants(right),
+    };
+    let (lowered_left, lowered_right) = (expression(left)?, expression(right)?);
+    if !allowed {
+        return Err(refused(span, CONVERT));
+    }
+    let compared = |op, left, right| compared(left, vec![(op, right)], span);
+    let (left, right) = (lowered_left, lowered_right);
+    Ok(match op {
+        BinOpKind::Eq => compared(CompareOpKind::Eq, left, right),
+        BinOpKind::Ne => compared(CompareOpKind::Ne, left, right),
+        BinOpKind::Lt => compared(CompareOpKind::Lt, left, right),
+        BinOpKind::Lte => compared(CompareOpKind::Lte, left, right),
+        BinOpKind::Gt => compared(CompareOpKind::Gt, left, right),
+        BinOpKind::Gte => compared(CompareOpKind::Gte, left, right),
+        BinOpKind::In => compared(CompareOpKind::In, left, right),
+        BinOpKind::Concat => operator(operators::CONCAT, left, vec![right], span),
+        BinOpKind::ScAnd | BinOpKind::ScOr => {
+            Expr::BinOp(Spanned::new(ast::BinOp { op, left, right }, span))
+        }
+        BinOpKind::Add
+        | BinOpKind::Sub
+        | BinOpKind::Mul
+        | BinOpKind::Div
+        | BinOpKind::FloorDiv
+        | BinOpKind::Rem
+        | BinOpKind::Pow => {
+            let (left, right) = (number(left, span), number(right, span));
+            Expr::BinOp(Spanned::new(ast::BinOp { op, left, right }, span))
+        }
+    })
+}
+
+fn literal<'a>(value: Value, span: Span) -> Expr<'a> {
+    Expr::Const(Spanned::new(ast::Const { value }, span))
+}
+
+/// One of our filters that no template can name.
+fn operator<'a>(
+    name: &'static str,
+    value: Expr<'a>,
+    arguments: Vec<Expr<'a>>,
+    span: Span,
+) -> Expr<'a> {
+    let args = arguments.into_iter().map(CallArg::Pos).collect();
+    Expr::Filter(Spanned::new(ast::Filter { name, expr: Some(value), args }, span))
+}
+
+/// The operands of a comparison are arguments, for whose texts the engine does not charge.
+fn compared<'a>(
+    first: Expr<'a>,
+    comparisons: Vec<(CompareOpKind, Expr<'a>)>,
+    span: Span,
+) -> Expr<'a> {
+    let names = comparisons.iter().map(|(op, _)| operators::comparison(*op));
+    let names = literal(names.collect::<Vec<_>>().into(), span);
+    let operands = [first].into_iter().chain(comparisons.into_iter().map(|(_, right)| right));
+    operator(operators::COMPARE, names, operands.collect(), span)
+}
+
+/// What the engine can compute with.
+fn number(expr: Expr<'_>, span: Span) -> Expr<'_> {
+    match expr {
+        Expr::Const(_) => expr,
+        other => operator(operators::NUMBER, other, Vec::new(), span),
     }
 }
 
 const CONVERT: &str = "say what kind of value this is: data.count|int + 1, or data.kind == \"high\" with a constant on one side, or data.a|json_text == data.b|json_text";
 const NO_CONTAINERS: &str = "maps and tuples cannot be made here: write the JSON around the values";
 
-fn arguments(arguments: &[CallArg<'_>], span: Span) -> Result<(), FormatError> {
-    arguments.iter().try_for_each(|argument| match argument {
-        CallArg::Pos(expr) | CallArg::Kwarg(_, expr) => expression(expr),
+fn arguments<'a>(arguments: &[CallArg<'a>], span: Span) -> Result<Vec<CallArg<'a>>, FormatError> {
+    let lowered = arguments.iter().map(|argument| match argument {
+        CallArg::Pos(expr) => Ok(CallArg::Pos(expression(expr)?)),
+        CallArg::Kwarg(name, expr) => Ok(CallArg::Kwarg(name, expression(expr)?)),
         CallArg::PosSplat(_) | CallArg::KwargSplat(_) => {
             Err(refused(span, "arguments cannot be unpacked here"))
         }
-    })
+    });
+    lowered.collect()
 }
 
 /// Whether it is a text, a number or a truth value, whatever the event has.

@@ -20,6 +20,8 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 use tracing::Span;
 
+use super::undecodable;
+
 /// A call that is told about when it has been answered, or when its caller has gone.
 pub(super) struct Telling {
     call: Call,
@@ -45,7 +47,7 @@ impl Telling {
     /// The answer as it goes out. It ends the call at once if it is an error, otherwise when its
     /// last byte has gone.
     pub(super) fn answer(mut self, response: Response<Body>) -> Response<Body> {
-        match Status::from_header_map(response.headers()) {
+        match Status::from_header_map(response.headers()).map(undecodable::answer) {
             Some(status) if status.code() != Code::Ok => {
                 self.over(status.code());
                 self.findable(status).unwrap_or(response)

@@ -29,6 +29,7 @@ use std::time::Duration;
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, OperationId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
 use keeptrusts_webhooks_domain::replay::Replay;
+use keeptrusts_webhooks_rendering::Renderer;
 use keeptrusts_webhooks_store::keyring::Keyring;
 use keeptrusts_webhooks_store::projection::Fold;
 use keeptrusts_webhooks_store::{Clock, Log, ShardState, StoreError, new_ulid};
@@ -61,6 +62,7 @@ pub(crate) struct Shard {
     pub(crate) clock: Clock,
     pub(crate) steady: SteadyClock,
     pub(crate) settings: Arc<Settings>,
+    pub(crate) renderer: Renderer,
     /// Nothing new is begun any more; what is under way is finished.
     pub(crate) stop: CancellationToken,
     /// The lease is lost: everything is dropped where it stands.
@@ -76,7 +78,7 @@ pub(crate) struct Shard {
 
 impl Shard {
     pub(crate) fn new(lease: HeldLease, parts: Parts) -> Shard {
-        let Parts { log, keyring, transport, mailer, clock, uptime, settings } = parts;
+        let Parts { log, keyring, transport, mailer, clock, uptime, settings, renderer } = parts;
         let steady = SteadyClock::beginning(clock(), uptime);
         let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
         Shard {
@@ -88,6 +90,7 @@ impl Shard {
             clock,
             steady,
             settings,
+            renderer,
             stop,
             abort,
             acted_on: AtomicI64::new(0),

@@ -1,12 +1,17 @@
 //! What an attempt sends: the event in the form in which the endpoint wants it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::HeaderValue;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::Exchange;
 use keeptrusts_webhooks_domain::delivery::Delivery;
-use keeptrusts_webhooks_domain::payload_format::RoutingKey;
-use keeptrusts_webhooks_formats::{Event, Formatter};
+use keeptrusts_webhooks_domain::event_type::EventType;
+use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
+use keeptrusts_webhooks_domain::payload_format::{PayloadFormat, RoutingKey};
+use keeptrusts_webhooks_formats::{Event, FormatError, Formatter, Interrupt, Payload};
+use keeptrusts_webhooks_rendering::Renderer;
 use keeptrusts_webhooks_store::keyring::{DataKeys, KeyProblem, SecretOwner};
 
 use super::receiver::Receiver;
@@ -23,29 +28,51 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    /// Renders an event for its receiver. Our own format is the event's bytes as they are. An
-    /// error is for the delivery log: nothing can be sent, and what to do about it.
-    pub(crate) fn of(
-        receiver: &Receiver,
+    /// Renders an event for its receiver. Our own format is the event's bytes as they are, and the
+    /// vendors' are made at once; only a template waits for its turn at the renderer. An error is
+    /// for the delivery log: nothing can be sent, and what to do about it.
+    pub(crate) async fn of(
+        receiver: &Arc<Receiver>,
         delivery: &Delivery,
         body: Bytes,
         keys: &DataKeys,
+        renderer: &Renderer,
     ) -> Result<Outgoing, String> {
-        let formatter = receiver.formatter().map_err(|error| cannot_format(&error))?;
-        let Delivery { event_id, organization_id, event_type, event_time, .. } = delivery;
-        let read = || Event::of_body(*event_id, organization_id, *event_type, *event_time, &body);
-        if let Formatter::Keeptrusts = formatter {
-            let event_time = match event_time {
-                Some(time) => *time,
-                None => read().map_err(|error| cannot_format(&error))?.time,
-            };
-            let content_type = HeaderValue::from_static("application/json");
-            return Ok(Outgoing { content_type, body, event_time, kept: None, routing_key: None });
-        }
-        let routing_key = routing_key(receiver, keys)?;
-        let (event_time, payload) = read()
-            .and_then(|event| Ok((event.time, formatter.render(&event, routing_key.as_ref())?)))
-            .map_err(|error| cannot_format(&error))?;
+        let rendered = match &receiver.endpoint.payload_format {
+            PayloadFormat::Keeptrusts => {
+                let event_time = match delivery.event_time {
+                    Some(time) => time,
+                    None => {
+                        let facts = Facts::of(delivery, body.clone());
+                        facts.event().map_err(|error| cannot_format(&error))?.time
+                    }
+                };
+                let content_type = HeaderValue::from_static("application/json");
+                let (kept, routing_key) = (None, None);
+                return Ok(Outgoing { content_type, body, event_time, kept, routing_key });
+            }
+            PayloadFormat::Custom { .. } => {
+                let facts = Facts::of(delivery, body);
+                let receiver = Arc::clone(receiver);
+                let render = move |interrupt: &Interrupt| {
+                    facts.render(receiver.formatter()?, None, interrupt)
+                };
+                let rendered = renderer.run(&delivery.organization_id, render).await;
+                rendered.map_err(|error| cannot_format(&error))?.map(|rendered| (rendered, None))
+            }
+            PayloadFormat::Slack
+            | PayloadFormat::Teams
+            | PayloadFormat::PagerDuty { .. }
+            | PayloadFormat::CloudEvents => {
+                let key = routing_key(receiver, keys)?;
+                let facts = Facts::of(delivery, body);
+                let formatter = receiver.formatter().map_err(|error| cannot_format(&error))?;
+                let rendered = facts.render(formatter, key.as_ref(), &Interrupt::default());
+                rendered.map(|rendered| (rendered, key))
+            }
+        };
+        let ((event_time, payload), routing_key) =
+            rendered.map_err(|error| cannot_format(&error))?;
         Ok(Outgoing {
             content_type: HeaderValue::from_static(payload.content_type),
             kept: Some(payload.masked()),
@@ -67,6 +94,43 @@ impl Outgoing {
     }
 }
 
+/// What a rendering needs of a delivery.
+struct Facts {
+    event_id: EventId,
+    organization_id: OrganizationId,
+    event_type: EventType,
+    event_time: Option<Timestamp>,
+    body: Bytes,
+}
+
+impl Facts {
+    fn of(delivery: &Delivery, body: Bytes) -> Facts {
+        Facts {
+            event_id: delivery.event_id,
+            organization_id: delivery.organization_id.clone(),
+            event_type: delivery.event_type,
+            event_time: delivery.event_time,
+            body,
+        }
+    }
+
+    fn event(&self) -> Result<Event<'_>, FormatError> {
+        let Facts { event_id, organization_id, event_type, event_time, body } = self;
+        Event::of_body(*event_id, organization_id, *event_type, *event_time, body)
+    }
+
+    /// When the event happened, and what its receiver is sent of it.
+    fn render(
+        &self,
+        formatter: &Formatter,
+        routing_key: Option<&RoutingKey>,
+        interrupt: &Interrupt,
+    ) -> Result<(Timestamp, Payload), FormatError> {
+        let event = self.event()?;
+        Ok((event.time, formatter.render(&event, routing_key, interrupt)?))
+    }
+}
+
 /// Puts asterisks wherever the key stands.
 fn mask(bytes: &mut [u8], key: &[u8]) {
     let mut rest = bytes;
@@ -77,7 +141,7 @@ fn mask(bytes: &mut [u8], key: &[u8]) {
     }
 }
 
-fn cannot_format(error: &keeptrusts_webhooks_formats::FormatError) -> String {
+fn cannot_format(error: &dyn std::error::Error) -> String {
     format!("nothing was sent, because the payload cannot be made: {error}")
 }
 

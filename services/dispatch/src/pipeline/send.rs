@@ -101,6 +101,8 @@ async fn attempt(
     keys: &DataKeys,
 ) -> Option<Attempted> {
     let receiver = shard.receivers.get(delivery.endpoint_id)?;
+    // The attempt begins when there is something to send: waiting for a template is our own.
+    let outgoing = Outgoing::of(&receiver, &delivery, body, keys, &shard.renderer).await;
     let start_time = (shard.clock)();
     let trigger = delivery.due_trigger();
     let number = delivery.attempt_count + 1;
@@ -109,7 +111,6 @@ async fn attempt(
     let request_trace = delivery.request_trace(trigger).cloned();
 
     let mut request_headers = HeaderMap::new();
-    let outgoing = Outgoing::of(&receiver, &delivery, body, keys);
     let sent = match (&receiver.uri, receiver.secrets(start_time, keys), &outgoing) {
         (Some(uri), Ok(secrets), Ok(outgoing)) => {
             request_headers =

@@ -30,6 +30,7 @@ use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_domain::mail_limits::MailLimits;
 use keeptrusts_webhooks_domain::secret::Secret;
+use keeptrusts_webhooks_rendering::{Renderer, RendererLimits};
 use keeptrusts_webhooks_store::keyring::{Keyring, MasterKeySource};
 use keeptrusts_webhooks_store::memory::MemoryStore;
 use keeptrusts_webhooks_store::{Clock, Log, Store};
@@ -282,6 +283,7 @@ impl World {
             clock: process.clock.as_clock(),
             uptime: virtual_uptime(),
             settings: Arc::clone(&self.settings),
+            renderer: Renderer::new(RendererLimits::of_this_machine(None)),
         };
         // A process that is started again is another member than it was.
         let dispatch = Dispatch::start(format!("{name}-{}", self.starts), parts);

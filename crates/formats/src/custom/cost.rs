@@ -1,0 +1,123 @@
+//! What templates pay for what they read, and whether they may go on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use minijinja::value::Object;
+use minijinja::{Error, ErrorKind, State};
+
+use super::MAX_CUSTOM_BODY_BYTES;
+
+/// So many bytes are read or copied for a step; the engine's own measure.
+const BYTES_PER_STEP: usize = 64;
+/// So many bytes of JSON are written for a step; the engine's own measure.
+const JSON_BYTES_PER_STEP: usize = 4;
+
+/// Under this name a template's variables have its [`Rendering`]. No template can name it.
+pub(super) const RENDERING: &str = "this rendering";
+
+/// Stops a rendering from outside: because it takes too long, or because nobody waits for it.
+/// Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub struct Interrupt(Arc<AtomicBool>);
+
+impl Interrupt {
+    /// Stops the rendering with its next step that reads or makes anything.
+    pub fn raise(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was.
+    pub fn is_raised(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What a rendering's filters and operators have in common.
+#[derive(Debug, Default)]
+pub(super) struct Rendering {
+    pub(super) interrupt: Interrupt,
+    printed: AtomicUsize,
+}
+
+impl Rendering {
+    pub(super) fn new(interrupt: Interrupt) -> Rendering {
+        Rendering { interrupt, printed: AtomicUsize::new(0) }
+    }
+
+    /// Counts bytes that a value was printed as. Whether there is still place for them.
+    pub(super) fn print(&self, bytes: usize) -> bool {
+        let before = self.printed.fetch_add(bytes, Ordering::Relaxed);
+        before.saturating_add(bytes) <= MAX_CUSTOM_BODY_BYTES
+    }
+
+    /// Whether the rendering may go on.
+    pub(super) fn go_on(&self) -> Result<(), Error> {
+        match self.interrupt.is_raised() {
+            true => Err(Error::new(ErrorKind::InvalidOperation, "it was interrupted")),
+            false => Ok(()),
+        }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.printed.load(Ordering::Relaxed) > MAX_CUSTOM_BODY_BYTES
+    }
+}
+
+impl Object for Rendering {}
+
+pub(super) fn rendering(state: &State<'_, '_>) -> Result<Arc<Rendering>, Error> {
+    let rendering = state.lookup(RENDERING).and_then(|value| value.downcast_object());
+    rendering.ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "outside of a rendering"))
+}
+
+/// Charges for bytes that are read, before they are.
+pub(super) fn charge(state: &State<'_, '_>, bytes: usize) -> Result<(), Error> {
+    pay(state, bytes / BYTES_PER_STEP)
+}
+
+/// Charges for JSON that is written.
+pub(super) fn charge_json(state: &State<'_, '_>, bytes: usize) -> Result<(), Error> {
+    pay(state, bytes / JSON_BYTES_PER_STEP)
+}
+
+/// Charges steps. What costs none is not looked at more closely: the engine's own steps limit how
+/// often it happens.
+pub(super) fn pay(state: &State<'_, '_>, steps: usize) -> Result<(), Error> {
+    if steps == 0 {
+        return Ok(());
+    }
+    rendering(state)?.go_on()?;
+    state.consume_fuel(steps as u64)
+}
+
+/// Charges for items that are small and many.
+pub(super) struct Meter<'a, 'b, 'c> {
+    state: &'a State<'b, 'c>,
+    unpaid: usize,
+}
+
+/// An item costs as much as so many bytes; the engine's own measure.
+const ITEM_BYTES: usize = 32;
+/// So many bytes are paid at once.
+const UNPAID_BYTES: usize = 4 * 1024;
+
+impl<'a, 'b, 'c> Meter<'a, 'b, 'c> {
+    pub(super) fn new(state: &'a State<'b, 'c>) -> Meter<'a, 'b, 'c> {
+        Meter { state, unpaid: 0 }
+    }
+
+    /// Charges for an item, and for so many bytes of it that are read or made.
+    pub(super) fn item(&mut self, bytes: usize) -> Result<(), Error> {
+        self.unpaid = self.unpaid.saturating_add(ITEM_BYTES).saturating_add(bytes);
+        if self.unpaid >= UNPAID_BYTES {
+            charge(self.state, std::mem::take(&mut self.unpaid))?;
+        }
+        Ok(())
+    }
+
+    /// Charges for the last items.
+    pub(super) fn finish(self) -> Result<(), Error> {
+        charge(self.state, self.unpaid)
+    }
+}

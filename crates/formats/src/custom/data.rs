@@ -1,0 +1,212 @@
+//! An event's data as the engine sees it. The values are ours, so that nothing is lost on the way:
+//! numbers keep their text, and objects the order of their members. They are made by the reader
+//! that checked the event when it was published, and so there is none that cannot be made.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use keeptrusts_webhooks_domain::json::{self, Json, JsonError, Member};
+use minijinja::Value;
+use minijinja::value::{Enumerator, Object, ObjectExt, ObjectRepr};
+
+/// Data for a template.
+pub(super) fn value(data: &str) -> Result<Value, JsonError> {
+    json::read(data, |text, json| match json {
+        Json::Null => Value::from(()),
+        Json::Boolean(value) => Value::from(value),
+        Json::Number => number(text),
+        Json::String(text) => Value::from(text),
+        Json::Array(items) => Value::from_object(Array { items, size: text.len() }),
+        Json::Object(members) => Value::from_object(Map::new(members, text.len())),
+    })
+}
+
+/// The integers that the engine has and writes as they were written are its own; everything else
+/// keeps its text.
+fn number(text: &str) -> Value {
+    match text.parse::<i64>() {
+        Ok(number) if text != "-0" => Value::from(number),
+        _ => Value::from_object(Number::new(text)),
+    }
+}
+
+/// How long the JSON of an array or an object is, if it is one of an event.
+pub(super) fn size(value: &Value) -> Option<usize> {
+    let array = value.downcast_object_ref::<Array>().map(|array| array.size);
+    array.or_else(|| value.downcast_object_ref::<Map>().map(|map| map.size))
+}
+
+/// A number as its publisher wrote it.
+pub(super) struct Number {
+    text: Box<str>,
+    /// What is computed with: the integer if the engine has it, the nearest double otherwise,
+    /// which is infinite if there is none.
+    native: Value,
+}
+
+impl Number {
+    fn new(text: &str) -> Number {
+        let native = match text.parse::<i128>() {
+            Ok(integer) if text != "-0" => Value::from(integer),
+            // Every number of JSON is one of Rust's.
+            _ => Value::from(text.parse::<f64>().unwrap_or(f64::NAN)),
+        };
+        Number { text: text.into(), native }
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What the engine computes with.
+    pub(super) fn native(&self) -> &Value {
+        &self.native
+    }
+
+    /// Whether what the engine computes with is a number at all.
+    pub(super) fn is_finite(&self) -> bool {
+        self.native.is_integer() || f64::try_from(self.native.clone()).is_ok_and(f64::is_finite)
+    }
+
+    /// The number without its sign, otherwise as it was written.
+    pub(super) fn absolute(&self) -> Value {
+        number(self.text.trim_start_matches('-'))
+    }
+}
+
+impl fmt::Debug for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Object for Number {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn is_true(self: &Arc<Self>) -> bool {
+        self.native.is_true()
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// An array of an event.
+pub(super) struct Array {
+    items: Vec<Value>,
+    size: usize,
+}
+
+impl Array {
+    pub(super) fn items(&self) -> &[Value] {
+        &self.items
+    }
+}
+
+impl fmt::Debug for Array {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an array of {}", self.items.len())
+    }
+}
+
+impl Object for Array {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Seq
+    }
+
+    fn get_value(self: &Arc<Self>, index: &Value) -> Option<Value> {
+        self.items.get(index.as_usize()?).cloned()
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Seq(self.items.len())
+    }
+
+    fn enumerator_len(self: &Arc<Self>) -> Option<usize> {
+        Some(self.items.len())
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// An object of an event.
+pub(super) struct Map {
+    members: Vec<(Value, Value)>,
+    /// The members' places, ordered by the lengths of their names and then by the names, so that a
+    /// look-up compares names of one length only. Made by the first look-up.
+    index: OnceLock<Vec<usize>>,
+    size: usize,
+}
+
+/// So many members are looked through one by one.
+const MAX_UNINDEXED: usize = 8;
+
+impl Map {
+    fn new(members: Vec<Member<'_, Value>>, size: usize) -> Map {
+        let members = members.into_iter().map(|member| (Value::from(member.name), member.value));
+        Map { members: members.collect(), index: OnceLock::new(), size }
+    }
+
+    /// The members, in the order in which they were written.
+    pub(super) fn members(&self) -> &[(Value, Value)] {
+        &self.members
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&Value> {
+        let place = match self.members.len() {
+            0..=MAX_UNINDEXED => self.members.iter().position(|(it, _)| it.as_str() == Some(name)),
+            _ => {
+                let index = self.index.get_or_init(|| {
+                    let mut index: Vec<_> = (0..self.members.len()).collect();
+                    index.sort_unstable_by(|a, b| compare(self.name(*a), self.name(*b)));
+                    index
+                });
+                let found = index.binary_search_by(|place| compare(self.name(*place), name));
+                found.ok().map(|found| index[found])
+            }
+        };
+        place.map(|place| &self.members[place].1)
+    }
+
+    fn name(&self, place: usize) -> &str {
+        self.members[place].0.as_str().unwrap_or_default()
+    }
+}
+
+fn compare(a: &str, b: &str) -> Ordering {
+    a.len().cmp(&b.len()).then_with(|| a.cmp(b))
+}
+
+impl fmt::Debug for Map {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an object of {}", self.members.len())
+    }
+}
+
+impl Object for Map {
+    fn get_value(self: &Arc<Self>, name: &Value) -> Option<Value> {
+        self.get(name.as_str()?).cloned()
+    }
+
+    fn get_value_by_str(self: &Arc<Self>, name: &str) -> Option<Value> {
+        self.get(name).cloned()
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        self.mapped_enumerator(|map| Box::new(map.members.iter().map(|(name, _)| name.clone())))
+    }
+
+    fn enumerator_len(self: &Arc<Self>) -> Option<usize> {
+        Some(self.members.len())
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}

@@ -1,0 +1,184 @@
+//! The operators of the language, as filters that no template can name. They know numbers that keep
+//! their text, and charge for what they read.
+
+use minijinja::machinery::ast::CompareOpKind;
+use minijinja::value::{Rest, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, State, Value};
+
+use super::cost::{Meter, charge, pay};
+use super::data::{Array, Map, Number};
+use super::write::text;
+
+/// `a < b`, `a in b`, and chains of them.
+pub(super) const COMPARE: &str = "operator:compare";
+/// `a ~ b`.
+pub(super) const CONCAT: &str = "operator:concat";
+/// `a[0]`, `a["b"]`.
+pub(super) const ITEM: &str = "operator:item";
+/// An operand of arithmetic.
+pub(super) const NUMBER: &str = "operator:number";
+
+/// All of them, sorted.
+#[cfg(test)]
+pub(super) const NAMES: [&str; 4] = [COMPARE, CONCAT, ITEM, NUMBER];
+
+pub(super) fn add_to(environment: &mut Environment<'static>) {
+    environment.add_filter(COMPARE, compare);
+    environment.add_filter(CONCAT, concat);
+    environment.add_filter(ITEM, item);
+    environment.add_filter(NUMBER, |value: &Value| number(value));
+}
+
+/// What [`COMPARE`] calls a comparison.
+pub(super) fn comparison(operator: CompareOpKind) -> &'static str {
+    match operator {
+        CompareOpKind::Eq => "==",
+        CompareOpKind::Ne => "!=",
+        CompareOpKind::Lt => "<",
+        CompareOpKind::Lte => "<=",
+        CompareOpKind::Gt => ">",
+        CompareOpKind::Gte => ">=",
+        CompareOpKind::In => "in",
+        CompareOpKind::NotIn => "not in",
+    }
+}
+
+/// What the engine computes with; what is no number stays as it is.
+pub(super) fn number(value: &Value) -> Value {
+    value.downcast_object_ref::<Number>().map_or_else(|| value.clone(), |it| it.native().clone())
+}
+
+/// A chain of operands is true if each of its comparisons is.
+fn compare(
+    state: &State<'_, '_>,
+    comparisons: &Value,
+    operands: Rest<Value>,
+) -> Result<bool, Error> {
+    for (comparison, pair) in comparisons.try_iter()?.zip(operands.windows(2)) {
+        let [left, right] = pair else { continue };
+        let holds = match comparison.as_str() {
+            Some("in") => contains(state, right, left)?,
+            Some("not in") => !contains(state, right, left)?,
+            Some("==") => equals(state, left, right)?,
+            Some("!=") => !equals(state, left, right)?,
+            Some("<") => order(state, left, right)?.is_lt(),
+            Some("<=") => order(state, left, right)?.is_le(),
+            Some(">") => order(state, left, right)?.is_gt(),
+            Some(">=") => order(state, left, right)?.is_ge(),
+            _ => return Err(Error::new(ErrorKind::InvalidOperation, "unknown comparison")),
+        };
+        if !holds {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn equals(state: &State<'_, '_>, left: &Value, right: &Value) -> Result<bool, Error> {
+    charge_comparison(state, left, right)?;
+    Ok(number(left) == number(right))
+}
+
+fn order(state: &State<'_, '_>, left: &Value, right: &Value) -> Result<std::cmp::Ordering, Error> {
+    charge_comparison(state, left, right)?;
+    Ok(number(left).cmp(&number(right)))
+}
+
+fn is_container(value: &Value) -> bool {
+    matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable | ValueKind::Map)
+}
+
+/// Of texts the common beginning is read. Two containers are never compared: the language sees to
+/// it that one side is none.
+fn charge_comparison(state: &State<'_, '_>, left: &Value, right: &Value) -> Result<(), Error> {
+    if is_container(left) && is_container(right) {
+        let detail = "lists and objects cannot be compared: compare their json_text";
+        return Err(Error::new(ErrorKind::InvalidOperation, detail));
+    }
+    match (left.as_str(), right.as_str()) {
+        (Some(left), Some(right)) => charge(state, left.len().min(right.len())),
+        _ => Ok(()),
+    }
+}
+
+fn contains(state: &State<'_, '_>, container: &Value, sought: &Value) -> Result<bool, Error> {
+    if let Some(whole) = container.as_str() {
+        charge(state, whole.len())?;
+        return Ok(whole.contains(&*text(state, sought)?));
+    }
+    if let Some(map) = container.downcast_object_ref::<Map>() {
+        let Some(name) = sought.as_str() else { return Ok(false) };
+        charge(state, name.len())?;
+        return Ok(map.get(name).is_some());
+    }
+    if let Some(array) = container.downcast_object_ref::<Array>() {
+        return is_any(state, array.items().iter(), sought);
+    }
+    match container.kind() {
+        ValueKind::Undefined | ValueKind::None => Ok(false),
+        ValueKind::Seq | ValueKind::Iterable => {
+            let items: Vec<_> = container.try_iter()?.collect();
+            is_any(state, items.iter(), sought)
+        }
+        other => {
+            let detail =
+                format!("nothing can be in a {other}: \"in\" takes a text, list or object");
+            Err(Error::new(ErrorKind::InvalidOperation, detail))
+        }
+    }
+}
+
+fn is_any<'a>(
+    state: &State<'_, '_>,
+    items: impl Iterator<Item = &'a Value>,
+    sought: &Value,
+) -> Result<bool, Error> {
+    let mut meter = Meter::new(state);
+    for item in items {
+        meter.item(0)?;
+        if !is_container(item) && equals(state, item, sought)? {
+            meter.finish()?;
+            return Ok(true);
+        }
+    }
+    meter.finish()?;
+    Ok(false)
+}
+
+pub(super) fn is_number(value: &Value) -> bool {
+    value.kind() == ValueKind::Number || value.downcast_object_ref::<Number>().is_some()
+}
+
+/// All in one text, which is paid before it is made.
+fn concat(state: &State<'_, '_>, first: &Value, others: Rest<Value>) -> Result<String, Error> {
+    let parts = [first].into_iter().chain(others.iter());
+    let mut joined = String::new();
+    for part in parts {
+        let part = text(state, part)?;
+        charge(state, part.len())?;
+        joined.push_str(&part);
+    }
+    Ok(joined)
+}
+
+fn item(state: &State<'_, '_>, index: &Value, value: &Value) -> Result<Value, Error> {
+    let Some(index) = index.as_usize() else {
+        let name = index.as_str().unwrap_or_default();
+        charge(state, name.len())?;
+        return Ok(value.get_attr(name).unwrap_or_default());
+    };
+    if let Some(text) = value.as_str() {
+        charge(state, index)?;
+        return Ok(text.chars().nth(index).map_or(Value::UNDEFINED, Value::from));
+    }
+    if let Some(array) = value.downcast_object_ref::<Array>() {
+        return Ok(array.items().get(index).cloned().unwrap_or_default());
+    }
+    match value.kind() {
+        ValueKind::Seq | ValueKind::Iterable => {
+            pay(state, index)?;
+            Ok(value.try_iter()?.nth(index).unwrap_or_default())
+        }
+        _ => Ok(Value::UNDEFINED),
+    }
+}

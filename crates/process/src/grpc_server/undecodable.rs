@@ -1,0 +1,114 @@
+//! Requests that are no messages: text that is not UTF-8, structures nested more deeply than
+//! Protocol Buffers are read, bytes that are something else. tonic answers them INTERNAL, as
+//! gRPC's own table of status codes has it, which to callers means that the fault is ours; it is
+//! theirs, and they are told in which field.
+
+use keeptrusts_webhooks_contracts::status;
+use keeptrusts_webhooks_domain::violation::Violation;
+use tonic::{Code, Status};
+
+/// How prost's errors begin, which tonic passes on.
+const UNDECODABLE: &str = "failed to decode Protobuf message: ";
+
+/// What the caller is told instead of tonic's status, if that is about the request's bytes. No
+/// status of ours has such a text: what is our fault is logged and not told.
+pub(super) fn answer(status: Status) -> Status {
+    let told = (status.code() == Code::Internal).then_some(status.message());
+    let Some(reason) = told.and_then(|message| message.strip_prefix(UNDECODABLE)) else {
+        return status;
+    };
+    // `Message.field: ` for each level, the innermost first, and then what is wrong.
+    let levels: Vec<_> = reason.split(": ").take_while(|level| is_level(level)).collect();
+    let what = reason.split(": ").skip(levels.len()).collect::<Vec<_>>().join(": ");
+    let description = format!("cannot be read: {what}");
+    status::invalid_argument(vec![Violation::new(field(&levels), description)])
+}
+
+fn is_level(text: &str) -> bool {
+    let is_name = |name: &str| {
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    text.split_once('.').is_some_and(|(message, field)| is_name(message) && is_name(field))
+}
+
+/// The field of the request. A oneof is not one: of an event's `payload` the structure has levels
+/// below it, and the text has none.
+fn field(levels: &[&str]) -> String {
+    let Some((outermost, inner)) = levels.split_last() else { return "request".to_owned() };
+    match outermost.split_once('.').map_or(*outermost, |(_, field)| field) {
+        "payload" if inner.is_empty() => "data_json".to_owned(),
+        "payload" => "data".to_owned(),
+        "events" if !inner.is_empty() => format!("events[].{}", field(inner)),
+        other => other.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use keeptrusts_webhooks_contracts::v1;
+    use keeptrusts_webhooks_contracts::v1::publish_event_request::Payload;
+    use prost::Message;
+    use prost_types::value::Kind;
+    use prost_types::{ListValue, Struct, Value};
+    use tonic_types::StatusExt;
+
+    use super::*;
+
+    /// What is answered to bytes that are no message, as tonic hands it on.
+    fn answered<M: Message + Default>(bytes: &[u8]) -> (String, String) {
+        let error = M::decode(bytes).expect_err("no message");
+        let status = answer(Status::internal(error.to_string()));
+        assert_eq!(status.code(), Code::InvalidArgument, "{error}");
+        let details = status.get_details_bad_request().expect("fields").field_violations;
+        (details[0].field.clone(), details[0].description.clone())
+    }
+
+    fn without_utf8(message: &impl Message) -> Vec<u8> {
+        let mut bytes = message.encode_to_vec();
+        let place = bytes.iter().rposition(|byte| *byte == b'~').expect("a mark");
+        bytes[place] = 0xff;
+        bytes
+    }
+
+    #[test]
+    fn the_field_is_named_whose_bytes_are_not_what_they_should_be() {
+        let text = v1::PublishEventRequest {
+            payload: Some(Payload::DataJson("{\"a\":\"~\"}".to_owned())),
+            ..Default::default()
+        };
+        let (field, description) = answered::<v1::PublishEventRequest>(&without_utf8(&text));
+        assert_eq!(field, "data_json");
+        assert!(description.contains("UTF-8"), "{description}");
+        let batch = v1::PublishEventsRequest { events: vec![text], ..Default::default() };
+        assert_eq!(
+            answered::<v1::PublishEventsRequest>(&without_utf8(&batch)).0,
+            "events[].data_json"
+        );
+
+        let key = v1::PublishEventRequest { event_type: "~".to_owned(), ..Default::default() };
+        assert_eq!(answered::<v1::PublishEventRequest>(&without_utf8(&key)).0, "event_type");
+
+        let leaf = Value { kind: Some(Kind::NullValue(0)) };
+        let nested = (0..200).fold(leaf, |value, _| Value {
+            kind: Some(Kind::ListValue(ListValue { values: vec![value] })),
+        });
+        let data = Struct { fields: BTreeMap::from([("a".to_owned(), nested)]) };
+        let deep =
+            v1::PublishEventRequest { payload: Some(Payload::Data(data)), ..Default::default() };
+        let (field, description) = answered::<v1::PublishEventRequest>(&deep.encode_to_vec());
+        assert_eq!(field, "data");
+        assert!(description.contains("recursion limit"), "{description}");
+        assert_eq!(answered::<v1::PublishEventRequest>(b"{}").0, "request");
+    }
+
+    #[test]
+    fn other_statuses_stay_as_they_are() {
+        for status in [Status::internal("something else"), Status::not_found(UNDECODABLE)] {
+            let (code, message) = (status.code(), status.message().to_owned());
+            let answered = answer(status);
+            assert_eq!((answered.code(), answered.message()), (code, &*message));
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Whose turn it is. Pure: it counts who runs and remembers who waits.
+
+use std::collections::{HashMap, VecDeque};
+
+use keeptrusts_webhooks_domain::ids::OrganizationId;
+
+/// Places, and queues of what waits for them, one for each organization.
+#[derive(Debug)]
+pub(crate) struct Turns<W> {
+    free: usize,
+    /// How many places an organization may have.
+    share: usize,
+    /// How long its queue may be.
+    max_waiting: Option<usize>,
+    organizations: HashMap<OrganizationId, Organization<W>>,
+    /// Those with a queue, in the order of their turns.
+    order: VecDeque<OrganizationId>,
+}
+
+#[derive(Debug)]
+struct Organization<W> {
+    running: usize,
+    waiting: VecDeque<W>,
+}
+
+/// What becomes of who enters.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// It has a place.
+    Begins,
+    /// It is in the queue.
+    Waits,
+    /// The queue is full.
+    Refused,
+}
+
+impl<W> Turns<W> {
+    pub(crate) fn new(places: usize, share: usize, max_waiting: Option<usize>) -> Turns<W> {
+        Turns {
+            free: places,
+            share,
+            max_waiting,
+            organizations: HashMap::new(),
+            order: VecDeque::new(),
+        }
+    }
+
+    /// Takes a place, or remembers who waits. Nobody is overtaken by their own organization, and
+    /// nobody of another one waits for a place that they could have.
+    pub(crate) fn enter(&mut self, id: &OrganizationId, waiting: W) -> Entry {
+        let organization = self.organizations.entry(id.clone()).or_default();
+        let is_first = organization.waiting.is_empty();
+        if is_first && self.free > 0 && organization.running < self.share {
+            organization.running += 1;
+            self.free -= 1;
+            return Entry::Begins;
+        }
+        if self.max_waiting.is_some_and(|most| organization.waiting.len() >= most) {
+            return Entry::Refused;
+        }
+        organization.waiting.push_back(waiting);
+        if is_first {
+            self.order.push_back(id.clone());
+        }
+        Entry::Waits
+    }
+
+    /// Gives a place back.
+    pub(crate) fn leave(&mut self, id: &OrganizationId) {
+        self.free += 1;
+        if let Some(organization) = self.organizations.get_mut(id) {
+            organization.running = organization.running.saturating_sub(1);
+        }
+        self.forget(id);
+    }
+
+    /// Gives the free places to those whose turn it is. Those that are not `wanted` any more are
+    /// left out.
+    pub(crate) fn begin(&mut self, wanted: impl Fn(&W) -> bool) -> Vec<(OrganizationId, W)> {
+        let mut begun = Vec::new();
+        // So many could not begin one after the other.
+        let mut passed = 0;
+        while self.free > 0 && passed < self.order.len() {
+            let Some(id) = self.order.pop_front() else { break };
+            let Some(organization) = self.organizations.get_mut(&id) else { continue };
+            while organization.waiting.front().is_some_and(|waiting| !wanted(waiting)) {
+                organization.waiting.pop_front();
+            }
+            let may_run = organization.running < self.share;
+            match organization.waiting.pop_front() {
+                None => {}
+                Some(next) if may_run => {
+                    organization.running += 1;
+                    self.free -= 1;
+                    begun.push((id.clone(), next));
+                    passed = 0;
+                }
+                Some(next) => {
+                    organization.waiting.push_front(next);
+                    passed += 1;
+                }
+            }
+            if organization.waiting.is_empty() {
+                self.forget(&id);
+            } else {
+                self.order.push_back(id);
+            }
+        }
+        begun
+    }
+
+    /// Nothing is kept of an organization that has nothing here.
+    fn forget(&mut self, id: &OrganizationId) {
+        let is_idle = |it: &Organization<W>| it.running == 0 && it.waiting.is_empty();
+        if self.organizations.get(id).is_some_and(is_idle) {
+            self.organizations.remove(id);
+        }
+    }
+}
+
+impl<W> Default for Organization<W> {
+    fn default() -> Self {
+        Organization { running: 0, waiting: VecDeque::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(name: &str) -> OrganizationId {
+        name.parse().expect("an id")
+    }
+
+    fn begun(turns: &mut Turns<u32>) -> Vec<(String, u32)> {
+        turns.begin(|_| true).into_iter().map(|(id, it)| (id.to_string(), it)).collect()
+    }
+
+    #[test]
+    fn invariant_8_no_organization_has_all_places_and_they_take_turns() {
+        let mut turns = Turns::new(4, 2, None);
+        let busy: Vec<_> = (0..6).map(|it| turns.enter(&id("busy"), it)).collect();
+        assert_eq!(busy[..2], [Entry::Begins, Entry::Begins]);
+        assert_eq!(busy[2..], [Entry::Waits, Entry::Waits, Entry::Waits, Entry::Waits]);
+        assert_eq!(begun(&mut turns), [], "its share is used up, and two places stay free");
+        assert_eq!(turns.enter(&id("other"), 10), Entry::Begins);
+        assert_eq!(turns.enter(&id("third"), 20), Entry::Begins);
+        for it in 11..14 {
+            assert_eq!(turns.enter(&id("other"), it), Entry::Waits);
+        }
+        turns.leave(&id("third"));
+        assert_eq!(begun(&mut turns), [("other".to_owned(), 11)], "the first is at its share");
+        turns.leave(&id("busy"));
+        turns.leave(&id("other"));
+        assert_eq!(begun(&mut turns), [("busy".to_owned(), 2), ("other".to_owned(), 12)]);
+    }
+
+    #[test]
+    fn queues_are_limited_and_forgotten() {
+        let mut turns = Turns::new(1, 1, Some(1));
+        assert_eq!(turns.enter(&id("a"), 1), Entry::Begins);
+        assert_eq!(turns.enter(&id("a"), 2), Entry::Waits);
+        assert_eq!(turns.enter(&id("a"), 3), Entry::Refused);
+        assert_eq!(turns.enter(&id("b"), 4), Entry::Waits);
+        turns.leave(&id("a"));
+        let begun = turns.begin(|it| *it != 2);
+        assert_eq!(begun, [(id("b"), 4)], "who stopped waiting has no turn");
+        turns.leave(&id("b"));
+        assert!(turns.organizations.is_empty() && turns.order.is_empty());
+        assert_eq!(turns.free, 1);
+    }
+}
