@@ -126,6 +126,9 @@ fn a_delivery_shows_when_its_next_attempt_is_due() {
     };
     assert_eq!(v1::Delivery::from(&delivery()), shown, "the manual retry comes first");
     let ended = Delivery { state: DeliveryState::Failed, next_attempt_time: None, ..delivery() };
+    let shown = v1::Delivery::from(&ended).next_attempt_time;
+    assert_eq!(shown, Some(proto_time()), "somebody has asked for a retry");
+    let ended = Delivery { retry_request_time: None, ..ended };
     assert_eq!(v1::Delivery::from(&ended).next_attempt_time, None);
 }
 
@@ -143,6 +146,7 @@ fn an_attempt_is_shown_with_as_much_content_as_there_is() {
         duration: Duration::from_millis(1_250),
         status_code: Some(503),
         exchange: ContentDigest::of(b""),
+        remark: "the answer's body ended early".to_owned(),
     };
     let attempt = Attempt {
         organization_id: "default".parse().expect("valid"),
@@ -166,6 +170,7 @@ fn an_attempt_is_shown_with_as_much_content_as_there_is() {
         error: "answered 503".to_owned(),
         outcome: v1::AttemptOutcome::Retrying.into(),
         next_attempt_time: Some(proto_time()),
+        remark: "the answer's body ended early".to_owned(),
         ..Default::default()
     };
     assert_eq!(v1::Attempt::from(&attempt), listed);
