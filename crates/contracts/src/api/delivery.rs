@@ -97,13 +97,15 @@ fn answer_text(exchange: &Exchange) -> String {
     }
 }
 
-/// Whether bytes are no text in any encoding that reads like text here: more than one in eight
-/// would be shown as a replacement or is a control character that texts do not have.
+/// Whether bytes do not read like text: they hold a NUL, or more than two in five characters would
+/// be shown as a replacement or are control characters that texts do not have. (Of random bytes six
+/// in ten would; of a text in Latin-1 few.)
 fn is_binary(bytes: &[u8]) -> bool {
     let shown = String::from_utf8_lossy(bytes);
     let is_odd =
         |c: &char| *c == char::REPLACEMENT_CHARACTER || (c.is_control() && !c.is_whitespace());
-    shown.chars().filter(is_odd).count() > shown.chars().count() / 8
+    let odd = shown.chars().filter(is_odd).count();
+    bytes.contains(&0) || 5 * odd > 2 * shown.chars().count()
 }
 
 fn text(bytes: &[u8]) -> String {

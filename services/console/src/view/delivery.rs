@@ -133,16 +133,16 @@ pub(crate) struct AttemptView {
 
 impl AttemptView {
     pub(crate) fn of(attempt: &v1::Attempt) -> AttemptView {
+        let whole = |part: &str| {
+            format!("/deliveries/{}/{part}?attempt={}&", attempt.delivery_id, attempt.number)
+        };
         AttemptView {
             // The button is elsewhere on the page.
             row: AttemptRow::of(attempt, false),
             request_headers: attempt.request_headers.clone(),
             response_headers: attempt.response_headers.clone(),
-            request: Text::of(&attempt.request_body, format!("/events/{}/body?", attempt.event_id)),
-            response: Text::of(
-                &attempt.response_body,
-                format!("/deliveries/{}/response?attempt={}&", attempt.delivery_id, attempt.number),
-            ),
+            request: Text::of(&attempt.request_body, whole("request")),
+            response: Text::of(&attempt.response_body, whole("response")),
         }
     }
 
