@@ -53,6 +53,7 @@ fn permission_for(method: &str) -> Option<Permission> {
         | "DispatchService/CancelReplay" => Permission::Send,
         "DispatchService/ListDeliveries"
         | "DispatchService/GetDelivery"
+        | "DispatchService/GetAttempt"
         | "DispatchService/ListAttempts"
         | "DispatchService/WatchDeliveries"
         | "DispatchService/GetReplay"

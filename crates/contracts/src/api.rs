@@ -6,6 +6,7 @@
 //! [`Asked`] is the door through which handlers get them, together with who asks.
 
 mod access_requests;
+mod answer_size;
 mod asked;
 mod audit;
 mod delivery;
@@ -29,12 +30,13 @@ mod trace;
 mod violations;
 
 pub use access_requests::{CreateKey, CreateSession, ListKeys, Nothing, RevokeKey};
+pub use answer_size::{AnswerRoom, MAX_ANSWER_BYTES};
 pub use asked::{Asked, OfOrganization, caller_of};
 pub use audit::{AuditCursor, ListAuditEntries};
-pub use delivery::attempt_with_content;
+pub use delivery::{attempt_with_content, attempt_without_content};
 pub use dispatch_requests::{
-    DEFAULT_STATS_WINDOW, DeliveryRef, GetEndpointStats, GetHealthSummary, ListAttempts,
-    ListDeliveries, MAX_STATS_WINDOW, WatchDeliveries, foreign_resume_token,
+    AttemptRef, DEFAULT_STATS_WINDOW, DeliveryRef, GetEndpointStats, GetHealthSummary,
+    ListAttempts, ListDeliveries, MAX_STATS_WINDOW, WatchDeliveries, foreign_resume_token,
 };
 pub use endpoint_requests::{
     CreateEndpoint, DeleteEndpoint, DisableEndpoint, EndpointRef, ListEndpoints, ListEventTypes,

@@ -65,6 +65,9 @@ pub struct AttemptMade {
     pub status_code: Option<u16>,
     /// What went over the wire.
     pub exchange: ContentDigest,
+    /// What was out of the ordinary, whatever came of the attempt, for people to read. Empty:
+    /// nothing.
+    pub remark: String,
 }
 
 /// An attempt as the tables hold it: a line of the delivery log.

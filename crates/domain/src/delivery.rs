@@ -378,6 +378,7 @@ mod tests {
             duration: Duration::from_millis(5),
             status_code: Some(500),
             exchange: ContentDigest::of(b""),
+            remark: String::new(),
         }
     }
 

@@ -236,6 +236,35 @@ impl SendFailure {
         }
     }
 
+    /// Whether the receiver may have got the request, or a part of it. Otherwise there was no
+    /// connection to write it to.
+    pub fn may_have_been_sent(&self) -> bool {
+        !matches!(
+            self,
+            Self::NotHttps
+                | Self::UnusableUrl { .. }
+                | Self::NoAddress
+                | Self::ResolutionFailed
+                | Self::ResolutionTimedOut
+                | Self::AddressRefused(_)
+                | Self::ResolvedAddressRefused
+                | Self::PortRefused(_)
+                | Self::NameRefused(_)
+                | Self::ConnectionRefused { .. }
+                | Self::Unreachable { .. }
+                | Self::ConnectTimedOut { .. }
+                | Self::ConnectFailed { .. }
+                | Self::ProxyUnreachable
+                | Self::ProxyWantsCredentials
+                | Self::ProxyRefused { .. }
+                | Self::ProxyTimedOut { .. }
+                | Self::ProxyViolated
+                | Self::CertificateRejected(_)
+                | Self::TlsFailed(_)
+                | Self::TlsTimedOut
+        )
+    }
+
     /// The status of the answer, if one had arrived before the failure.
     pub fn status(&self) -> Option<StatusCode> {
         match self {

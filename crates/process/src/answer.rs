@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::status::{self, Reason};
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::log::Shard;
+use keeptrusts_webhooks_domain::log::{Position, Shard};
 use keeptrusts_webhooks_store::{AppendError, Appended, Log, Operation, Refusal, StoreError};
 use tonic::Status;
 
@@ -62,8 +62,17 @@ pub async fn record(
     shard: Shard,
     operation: Operation,
 ) -> Result<Result<Timestamp, Refusal>, Status> {
+    Ok(record_at(log, shard, operation).await?.map(|(_, recorded_at)| recorded_at))
+}
+
+/// The same, with the position of the first record.
+pub async fn record_at(
+    log: &Log,
+    shard: Shard,
+    operation: Operation,
+) -> Result<Result<(Position, Timestamp), Refusal>, Status> {
     Ok(match append(log, shard, operation).await? {
-        Ok(Appended::New { recorded_at, .. }) => Ok(recorded_at),
+        Ok(Appended::New { first, recorded_at, .. }) => Ok((first, recorded_at)),
         Ok(Appended::Duplicate { .. }) => {
             tracing::error!("only an event can be a duplicate");
             return Err(status::internal());

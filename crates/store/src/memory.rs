@@ -522,6 +522,17 @@ impl Store for MemoryStore {
         Ok(newest_first.map(|(_, row)| row).filter(matches).take(limit).cloned().collect())
     }
 
+    async fn attempt(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        id: AttemptId,
+    ) -> Result<Option<Attempt>, StoreError> {
+        let data = self.shard(shard);
+        let found = data.tables.attempts.get(&id);
+        Ok(found.filter(|attempt| attempt.organization_id == *organization).cloned())
+    }
+
     async fn list_attempts(
         &self,
         shard: Shard,

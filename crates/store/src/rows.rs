@@ -475,6 +475,7 @@ pub(crate) struct AttemptRow {
     pub(crate) outcome: String,
     pub(crate) error: String,
     pub(crate) next_attempt_time: Option<i64>,
+    pub(crate) remark: String,
 }
 
 impl TryFrom<AttemptRow> for Attempt {
@@ -496,6 +497,7 @@ impl TryFrom<AttemptRow> for Attempt {
                 sha256: sha256(row.exchange_sha256)?,
                 size: number("exchange size", row.exchange_size)?,
             },
+            remark: row.remark,
         };
         Ok(Attempt {
             organization_id: parse("organization", &row.organization_id)?,

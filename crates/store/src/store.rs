@@ -237,6 +237,14 @@ pub trait Store: KeyStore + NotificationStore {
         limit: usize,
     ) -> Result<Vec<Delivery>, StoreError>;
 
+    /// An attempt.
+    async fn attempt(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        id: AttemptId,
+    ) -> Result<Option<Attempt>, StoreError>;
+
     /// Attempts, newest first, with ids below `before`.
     async fn list_attempts(
         &self,

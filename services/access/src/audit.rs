@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use keeptrusts_webhooks_contracts::api::{Asked, ListAuditEntries, foreign_page_token};
+use keeptrusts_webhooks_contracts::api::{
+    Asked, AuditCursor, ListAuditEntries, foreign_page_token,
+};
 use keeptrusts_webhooks_contracts::status;
 use keeptrusts_webhooks_contracts::time::timestamp_to_proto;
 use keeptrusts_webhooks_contracts::v1;
@@ -31,9 +33,14 @@ impl AuditApi {
         AuditServiceServer::new(AuditApi { log }).max_decoding_message_size(UNLIMITED_HERE)
     }
 
-    /// What both logs have below the page's cursor, as far as a page may need it.
-    async fn read(&self, asked: &ListAuditEntries) -> Result<Vec<Entry>, Status> {
-        let ListAuditEntries { organization_id, page, action, actor, endpoint_id, .. } = asked;
+    /// The first entries that both logs have below a cursor.
+    async fn read(
+        &self,
+        asked: &ListAuditEntries,
+        from: AuditCursor,
+        limit: usize,
+    ) -> Result<Vec<Entry>, Status> {
+        let ListAuditEntries { organization_id, action, actor, endpoint_id, .. } = asked;
         let filter = AuditFilter {
             action: *action,
             actor: actor.clone(),
@@ -41,7 +48,6 @@ impl AuditApi {
             recorded: Interval { start: asked.start_time, end: asked.end_time },
         };
         let store = self.log.store();
-        let (from, limit) = (page.before, page.limit());
         // What is of every organization is in the keys' log only.
         let own_shard = match organization_id.is_all() {
             true => Shard::OF_KEYS,
@@ -59,7 +65,10 @@ impl AuditApi {
                 keys.await.map_err(answer::query_failed)?
             }
         };
-        Ok(merge(own, keys, from))
+        let mut entries = merge(own, keys, from);
+        // What is further down may lack entries of the log whose records ended before.
+        entries.truncate(limit);
+        Ok(entries)
     }
 
     /// What a log is read from below of, to go on after a record.
@@ -104,10 +113,14 @@ impl AuditService for AuditApi {
         request: Request<v1::ListAuditEntriesRequest>,
     ) -> Result<Response<v1::ListAuditEntriesResponse>, Status> {
         let Asked { request, .. } = Asked::<ListAuditEntries>::of(request)?;
-        let read = self.read(&request).await?;
-        let (entries, next_page_token) = request.page.split(read, |entry| entry.after);
-        let deliveries = self.deliveries(&request.organization_id, &entries).await?;
-        let entries = entries.iter().map(|entry| message(entry, &deliveries)).collect();
+        let asked = &request;
+        let read = |from, limit| async move {
+            let entries = self.read(asked, from, limit).await?;
+            let deliveries = self.deliveries(&asked.organization_id, &entries).await?;
+            let shown = entries.iter().map(|entry| (entry.after, message(entry, &deliveries)));
+            Ok::<_, Status>(shown.collect())
+        };
+        let (entries, next_page_token) = request.page.fill(read).await?;
         Ok(Response::new(v1::ListAuditEntriesResponse { entries, next_page_token }))
     }
 }

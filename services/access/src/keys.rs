@@ -171,11 +171,14 @@ impl AccessService for AccessApi {
         let Asked { request, .. } = Asked::<ListKeys>::of(request)?;
         let ListKeys { organization_id, page, sessions } = request;
         let filter = KeyFilter { sessions };
-        let store = self.log.store();
-        let read = store.list_keys(&organization_id, filter, page.before, page.limit()).await;
-        let read = read.map_err(answer::query_failed)?;
-        let (keys, next_page_token) = page.split(read, |key| key.id);
-        let keys = self.shown(&keys).await?;
+        let organization = &organization_id;
+        let read = |before, limit| async move {
+            let keys = self.log.store().list_keys(organization, filter, before, limit).await;
+            let keys = keys.map_err(answer::query_failed)?;
+            let shown = self.shown(&keys).await?;
+            Ok::<_, Status>(keys.iter().map(|key| key.id).zip(shown).collect())
+        };
+        let (keys, next_page_token) = page.fill(read).await?;
         Ok(Response::new(v1::ListKeysResponse { keys, next_page_token }))
     }
 

@@ -199,6 +199,7 @@ fn for_those_who_have_signed_in(shared: &Arc<Shared>) -> Pages {
         .route("/webhooks/{endpoint}/live", get(live::endpoint))
         .route("/deliveries/{delivery}", get(delivery::show))
         .route("/deliveries/{delivery}/live", get(live::delivery))
+        .route("/deliveries/{delivery}/request", get(delivery::request))
         .route("/deliveries/{delivery}/response", get(delivery::response))
         .route("/channels", get(channels::list))
         .route("/channels/{channel}", get(channels::show))

@@ -33,8 +33,6 @@ const COUNT_LIMIT: Duration = Duration::from_secs(60);
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(10);
-/// A delivery's attempts come with up to 2 MiB of request bodies, and 24 KiB of answer each.
-const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
 /// Where the services are.
 #[derive(Debug, Clone)]
@@ -114,12 +112,10 @@ impl Services {
         Services {
             endpoints: EndpointServiceClient::new(channel(Service::Endpoints)),
             ingest: IngestServiceClient::new(channel(Service::Ingest)),
-            dispatch: DispatchServiceClient::new(channel(Service::Dispatch))
-                .max_decoding_message_size(MAX_ANSWER_BYTES),
+            dispatch: DispatchServiceClient::new(channel(Service::Dispatch)),
             watches: DispatchServiceClient::new(channel(Service::Dispatch)),
             access: AccessServiceClient::new(channel(Service::Access)),
-            audit: AuditServiceClient::new(channel(Service::Access))
-                .max_decoding_message_size(MAX_ANSWER_BYTES),
+            audit: AuditServiceClient::new(channel(Service::Access)),
             notifications: NotificationServiceClient::new(channel(Service::Notifications)),
         }
     }
@@ -321,7 +317,7 @@ impl Organization {
         Ok(client.list_deliveries(self.asked(request)).await?.into_inner())
     }
 
-    /// A delivery with its attempts.
+    /// A delivery with its attempts, of which the older ones may come without content.
     pub(crate) async fn delivery(&self, delivery_id: &str) -> Result<v1::Delivery, Status> {
         let request = v1::GetDeliveryRequest {
             organization_id: self.id.clone(),
@@ -334,6 +330,17 @@ impl Organization {
             .into_inner()
             .delivery
             .unwrap_or_default())
+    }
+
+    /// An attempt with its content.
+    pub(crate) async fn attempt(&self, attempt_id: &str) -> Result<v1::Attempt, Status> {
+        let request = v1::GetAttemptRequest {
+            organization_id: self.id.clone(),
+            attempt_id: attempt_id.to_owned(),
+        };
+        let mut client = self.services.dispatch.clone();
+        let answer = client.get_attempt(self.asked(request)).await?.into_inner();
+        Ok(answer.attempt.unwrap_or_default())
     }
 
     pub(crate) async fn attempts(

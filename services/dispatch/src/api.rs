@@ -1,6 +1,8 @@
 //! The gRPC service: what became of deliveries, and requests to their shard's owner.
 
 mod attempts;
+mod cancel;
+mod delivery_states;
 mod replays;
 mod send_test;
 mod stats;
@@ -11,8 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::api::{
-    Asked, DeliveryRef, GetEndpointStats, GetHealthSummary, ListAttempts, ListDeliveries,
-    ListReplays, ReplayRef, WatchDeliveries,
+    Asked, AttemptRef, DeliveryRef, GetEndpointStats, GetHealthSummary, ListAttempts,
+    ListDeliveries, ListReplays, ReplayRef, WatchDeliveries,
 };
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
@@ -20,18 +22,19 @@ use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::dispatch_service_server::{
     DispatchService, DispatchServiceServer,
 };
+use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
 use keeptrusts_webhooks_domain::health::{last_week, week_of};
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
-use keeptrusts_webhooks_domain::log::Stream;
+use keeptrusts_webhooks_domain::log::{Position, Stream};
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
 use keeptrusts_webhooks_store::health::summarize;
 use keeptrusts_webhooks_store::query::{AttemptFilter, DeliveryFilter, Interval};
 use keeptrusts_webhooks_store::{
-    AppendError, BodyId, Clock, Expected, Log, NewBody, NewRecord, Operation,
+    BodyId, Clock, Expected, Log, NewBody, NewRecord, Operation, Refusal,
 };
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -88,35 +91,47 @@ impl DispatchApi {
         Ok(existing)
     }
 
-    /// Appends a request for the shard's owner.
+    /// Appends a request for the shard's owner; the delivery after it. `allowed` says what a
+    /// delivery must be for that, and is asked of the very state that the request follows.
     async fn ask(
         &self,
-        delivery: &Delivery,
+        DeliveryRef { organization_id, delivery_id }: &DeliveryRef,
         fact: DeliveryFact,
-        metadata: Metadata,
-    ) -> Result<(), Status> {
-        let record = NewRecord {
-            stream: Stream::Delivery(delivery.id),
-            expected: Expected::Any,
-            fact: Fact::Delivery(fact),
-        };
-        let organization = &delivery.organization_id;
-        self.append(organization, record, metadata, Vec::new()).await
+        metadata: impl Fn(&Delivery) -> Metadata,
+        allowed: impl Fn(&Delivery) -> Result<(), Status>,
+    ) -> Result<Delivery, Status> {
+        let mut attempts = answer::Attempts::default();
+        loop {
+            let mut delivery = self.delivery(organization_id, *delivery_id).await?;
+            allowed(&delivery)?;
+            let record = NewRecord {
+                stream: Stream::Delivery(delivery.id),
+                expected: Expected::Version(delivery.version),
+                fact: Fact::Delivery(fact.clone()),
+            };
+            match self.append(organization_id, record, metadata(&delivery), Vec::new()).await? {
+                Ok((_, recorded_at)) => {
+                    delivery.apply(&fact, recorded_at);
+                    return Ok(delivery);
+                }
+                // An attempt has ended at that moment.
+                Err(refusal) => attempts.again(refusal, answer::in_doubt)?,
+            }
+        }
     }
 
+    /// Where and when it was recorded, unless it was refused.
     async fn append(
         &self,
         organization: &OrganizationId,
         record: NewRecord,
         metadata: Metadata,
         bodies: Vec<NewBody>,
-    ) -> Result<(), Status> {
+    ) -> Result<Result<(Position, Timestamp), Refusal>, Status> {
         let operation = Operation::recording(organization, vec![record], metadata, (self.clock)());
         let operation = Operation { bodies, ..operation };
-        let recorded =
-            answer::record(&self.log, self.log.shard_of(organization), operation).await?;
-        recorded.map_err(|refusal| answer::append_failed(AppendError::Refused(refusal)))?;
-        Ok(())
+        let shard = self.log.shard_of(organization);
+        answer::record_at(&self.log, shard, operation).await
     }
 }
 
@@ -142,14 +157,14 @@ impl DispatchService for DispatchApi {
             organization_id, page, endpoint_id, event_id, event_type, state, ..
         } = request;
         let scheduled = Interval { start: request.start_time, end: request.end_time };
-        let filter = DeliveryFilter { endpoint_id, event_id, event_type, state, scheduled };
-        let shard = self.log.shard_of(&organization_id);
-        let store = self.log.store();
-        let read =
-            store.list_deliveries(shard, &organization_id, &filter, page.before, page.limit());
-        let read = read.await.map_err(answer::query_failed)?;
-        let (deliveries, next_page_token) = page.split(read, |delivery| delivery.id);
-        let deliveries = deliveries.iter().map(Into::into).collect();
+        let filter = &DeliveryFilter { endpoint_id, event_id, event_type, state, scheduled };
+        let (store, shard) = (self.log.store(), self.log.shard_of(&organization_id));
+        let organization = &organization_id;
+        let read = |before, limit| async move {
+            let deliveries = store.list_deliveries(shard, organization, filter, before, limit);
+            Ok(deliveries.await?.iter().map(|delivery| (delivery.id, delivery.into())).collect())
+        };
+        let (deliveries, next_page_token) = page.fill(read).await.map_err(answer::query_failed)?;
         Ok(Response::new(v1::ListDeliveriesResponse { deliveries, next_page_token }))
     }
 
@@ -160,9 +175,18 @@ impl DispatchService for DispatchApi {
         let asked = Asked::<DeliveryRef>::of(request)?;
         let DeliveryRef { organization_id, delivery_id } = asked.request;
         let delivery = self.delivery(&organization_id, delivery_id).await?;
-        let attempts = self.attempts_with_content(&delivery).await?;
+        let attempts = self.attempts_of(&delivery).await?;
         let delivery = v1::Delivery { attempts, ..(&delivery).into() };
         Ok(Response::new(v1::GetDeliveryResponse { delivery: Some(delivery) }))
+    }
+
+    async fn get_attempt(
+        &self,
+        request: Request<v1::GetAttemptRequest>,
+    ) -> Result<Response<v1::GetAttemptResponse>, Status> {
+        let Asked { request, .. } = Asked::<AttemptRef>::of(request)?;
+        let attempt = self.attempt(&request).await?;
+        Ok(Response::new(v1::GetAttemptResponse { attempt: Some(attempt) }))
     }
 
     async fn list_attempts(
@@ -180,13 +204,14 @@ impl DispatchService for DispatchApi {
             ..
         } = request;
         let begun = Interval { start: request.start_time, end: request.end_time };
-        let filter = AttemptFilter { endpoint_id, delivery_id, event_type, outcome, begun };
-        let shard = self.log.shard_of(&organization_id);
-        let store = self.log.store();
-        let read = store.list_attempts(shard, &organization_id, &filter, page.before, page.limit());
-        let read = read.await.map_err(answer::query_failed)?;
-        let (attempts, next_page_token) = page.split(read, |attempt| attempt.made.id);
-        let attempts = attempts.iter().map(Into::into).collect();
+        let filter = &AttemptFilter { endpoint_id, delivery_id, event_type, outcome, begun };
+        let (store, shard) = (self.log.store(), self.log.shard_of(&organization_id));
+        let organization = &organization_id;
+        let read = |before, limit| async move {
+            let attempts = store.list_attempts(shard, organization, filter, before, limit);
+            Ok(attempts.await?.iter().map(|attempt| (attempt.made.id, attempt.into())).collect())
+        };
+        let (attempts, next_page_token) = page.fill(read).await.map_err(answer::query_failed)?;
         Ok(Response::new(v1::ListAttemptsResponse { attempts, next_page_token }))
     }
 
@@ -212,9 +237,9 @@ impl DispatchService for DispatchApi {
                 "the event's body is no longer kept: publish the event anew",
             ));
         }
-        let metadata = asked.metadata(delivery.event_id);
-        self.ask(&delivery, DeliveryFact::RetryRequested, metadata).await?;
-        let delivery = self.delivery(&organization_id, delivery_id).await?;
+        let metadata = |delivery: &Delivery| asked.metadata(delivery.event_id);
+        let fact = DeliveryFact::RetryRequested;
+        let delivery = self.ask(&asked.request, fact, metadata, |_| Ok(())).await?;
         Ok(Response::new(v1::RetryDeliveryResponse { delivery: Some((&delivery).into()) }))
     }
 
@@ -223,17 +248,7 @@ impl DispatchService for DispatchApi {
         request: Request<v1::CancelDeliveryRequest>,
     ) -> Result<Response<v1::CancelDeliveryResponse>, Status> {
         let asked = Asked::<DeliveryRef>::of(request)?;
-        let DeliveryRef { organization_id, delivery_id } = asked.request.clone();
-        let delivery = self.delivery(&organization_id, delivery_id).await?;
-        if delivery.state.has_ended() {
-            return Err(status::failed_precondition(
-                Reason::DeliveryEnded,
-                "the delivery has ended already: there is nothing to cancel",
-            ));
-        }
-        let metadata = asked.metadata(delivery.event_id);
-        self.ask(&delivery, DeliveryFact::CancelRequested, metadata).await?;
-        let delivery = self.delivery(&organization_id, delivery_id).await?;
+        let delivery = self.cancel(&asked).await?;
         Ok(Response::new(v1::CancelDeliveryResponse { delivery: Some((&delivery).into()) }))
     }
 

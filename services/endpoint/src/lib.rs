@@ -153,14 +153,15 @@ impl EndpointService for EndpointApi {
     ) -> Result<Response<v1::ListEndpointsResponse>, Status> {
         let asked = Asked::<ListEndpoints>::of(request)?;
         let ListEndpoints { organization_id, page, status, search } = asked.request;
-        let shard = self.log.shard_of(&organization_id);
-        let filter = EndpointFilter { status, search };
-        let store = self.log.store();
-        let read =
-            store.list_endpoints(shard, &organization_id, &filter, page.before, page.limit());
-        let read = read.await.map_err(answer::query_failed)?;
-        let (endpoints, next_page_token) = page.split(read, |endpoint| endpoint.id);
-        let endpoints = self.all_shown(&organization_id, &endpoints).await?;
+        let (store, shard) = (self.log.store(), self.log.shard_of(&organization_id));
+        let (organization, filter) = (&organization_id, &EndpointFilter { status, search });
+        let read = |before, limit| async move {
+            let endpoints = store.list_endpoints(shard, organization, filter, before, limit).await;
+            let endpoints = endpoints.map_err(answer::query_failed)?;
+            let shown = self.all_shown(organization, &endpoints).await?;
+            Ok::<_, Status>(endpoints.iter().map(|endpoint| endpoint.id).zip(shown).collect())
+        };
+        let (endpoints, next_page_token) = page.fill(read).await?;
         Ok(Response::new(v1::ListEndpointsResponse { endpoints, next_page_token }))
     }
 

@@ -157,15 +157,16 @@ impl IngestService for IngestApi {
     ) -> Result<Response<v1::ListEventsResponse>, Status> {
         let Asked { request, caller, .. } = Asked::<ListEvents>::of(request)?;
         let ListEvents { organization_id, page, event_type, start_time, end_time } = request;
-        let shard = self.log.shard_of(&organization_id);
+        let (store, shard) = (self.log.store(), self.log.shard_of(&organization_id));
         let accepted = Interval { start: start_time, end: end_time };
         let publisher = caller.only_events_of().map(str::to_owned);
-        let filter = EventFilter { event_type, accepted, publisher };
-        let store = self.log.store();
-        let read = store.list_events(shard, &organization_id, &filter, page.before, page.limit());
-        let read = read.await.map_err(answer::query_failed)?;
-        let (events, next_page_token) = page.split(read, |event| event.id);
-        let events = events.iter().map(Into::into).collect();
+        let filter = &EventFilter { event_type, accepted, publisher };
+        let organization = &organization_id;
+        let read = |before, limit| async move {
+            let events = store.list_events(shard, organization, filter, before, limit).await?;
+            Ok(events.iter().map(|event| (event.id, event.into())).collect())
+        };
+        let (events, next_page_token) = page.fill(read).await.map_err(answer::query_failed)?;
         Ok(Response::new(v1::ListEventsResponse { events, next_page_token }))
     }
 }

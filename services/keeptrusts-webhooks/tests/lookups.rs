@@ -3,12 +3,16 @@
 
 mod platform;
 
+use std::collections::BTreeMap;
+
 use keeptrusts_webhooks_contracts::v1::{
-    Attempt, AttemptOutcome, AttemptTrigger, Delivery, DeliveryState, EndpointStatus, Event,
-    GetEndpointStatsRequest, GetEventRequest, ListAttemptsRequest, ListDeliveriesRequest,
-    ListEndpointsRequest, ListEventsRequest, SendTestRequest, SendTestResponse,
-    WatchDeliveriesRequest, WatchDeliveriesResponse,
+    Attempt, AttemptOutcome, AttemptTrigger, CancelDeliveryRequest, Delivery, DeliveryState,
+    EndpointStatus, Event, GetEndpointStatsRequest, GetEventRequest, ListAttemptsRequest,
+    ListDeliveriesRequest, ListEndpointsRequest, ListEventsRequest, PublishEventsRequest,
+    ReplayEventsRequest, ReplayScope, ReplayState, RetryDeliveryRequest, SendTestRequest,
+    SendTestResponse, WatchDeliveriesRequest, WatchDeliveriesResponse,
 };
+use keeptrusts_webhooks_testkit::ports::free_port;
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
 use keeptrusts_webhooks_testkit::verify;
 use tokio::time::timeout;
@@ -24,6 +28,9 @@ on_both_backends! {
     a_delivery_shows_what_went_over_the_wire,
     a_test_is_sent_once_and_its_outcome_awaited,
     changes_are_watched_as_they_are_committed_and_resumed_where_a_client_left,
+    every_change_is_told_as_it_left_its_delivery,
+    answers_show_what_they_have_done,
+    an_attempt_says_what_came_back_and_whether_anything_was_sent,
     statistics_count_attempts_by_outcome_and_leave_tests_out,
 }
 
@@ -250,7 +257,7 @@ async fn changes_are_watched_as_they_are_committed_and_resumed_where_a_client_le
 
     // One record has scheduled both deliveries: a client that has seen the first of the two
     // changes is told both again, one that has seen the second neither. Nobody answers the
-    // attempts: the outcome of one would be told in place of the change before it.
+    // attempts, so that nothing else is told meanwhile.
     let others = server.client("globex");
     for _ in 0..2 {
         others.create_endpoint(&receiver.url("/silent"), &["config.updated"]).await;
@@ -285,6 +292,170 @@ async fn changes_are_watched_as_they_are_committed_and_resumed_where_a_client_le
     assert_refused(&refused, Code::InvalidArgument, "INVALID_FIELD");
     let details = refused.get_details_bad_request().expect("field violations");
     assert_eq!(details.field_violations[0].field, "resume_token");
+}
+
+async fn every_change_is_told_as_it_left_its_delivery(backend: Backend) {
+    const DELIVERIES: usize = 80;
+    let receiver = Receiver::start(Script::default());
+    let database = Database::new(backend).await;
+    let server = Server::all_in_one(&database).delivering_to(&receiver).start().await;
+    let client = server.client("acme");
+    client.create_endpoint(&receiver.url("/"), &["config.updated"]).await;
+    let request = |resume_token: &str| WatchDeliveriesRequest {
+        organization_id: client.organization(),
+        resume_token: resume_token.to_owned(),
+        ..Default::default()
+    };
+    let begin = async |resume_token: &str| {
+        let changes = client.dispatch().watch_deliveries(request(resume_token)).await;
+        changes.expect("it begins").into_inner()
+    };
+    let read = async |changes: &mut Streaming<WatchDeliveriesResponse>, count: usize| {
+        let mut seen = Vec::new();
+        while seen.len() < count {
+            let change = timeout(PATIENCE, changes.message()).await.expect("a change, in time");
+            seen.push(change.expect("goes on").expect("goes on"));
+        }
+        seen
+    };
+    // All at once, so that what schedules a delivery and what ends it are read together.
+    let publish = async || {
+        let events = vec![client.event("config.updated", "{}"); DELIVERIES];
+        let request = PublishEventsRequest { organization_id: client.organization(), events };
+        client.ingest().publish_events(request).await.expect("accepted");
+    };
+    let mut changes = begin("").await;
+    publish().await;
+    let seen = read(&mut changes, 2 * DELIVERIES).await;
+    let mut by_delivery = BTreeMap::<_, Vec<_>>::new();
+    for change in &seen {
+        let delivery = change.delivery.as_ref().expect("a delivery");
+        let told = (delivery.state(), delivery.attempt_count, change.attempt.is_some());
+        by_delivery.entry(&delivery.id).or_default().push(told);
+    }
+    assert_eq!(by_delivery.len(), DELIVERIES);
+    let (scheduled, delivered) = (DeliveryState::Scheduled, DeliveryState::Delivered);
+    for (id, told) in by_delivery {
+        assert_eq!(told, [(scheduled, 0, false), (delivered, 1, true)], "{id}");
+    }
+    // The rows are far ahead of what a client that comes back is told.
+    let again = read(&mut begin(&seen[0].resume_token).await, 2 * DELIVERIES - 1).await;
+    assert_eq!(again, seen[1..]);
+}
+
+async fn answers_show_what_they_have_done(backend: Backend) {
+    let receiver = Receiver::start(Script::always(Reply::status(500)));
+    let database = Database::new(backend).await;
+    let server = Server::all_in_one(&database).delivering_to(&receiver);
+    let server = server.retrying_after("1ms").start().await;
+    let client = server.client("acme");
+    let endpoint = client.create_endpoint(&receiver.url("/"), &["config.updated"]).await;
+    let event_id = client.publish("config.updated", "{}").await;
+    let failed = client.wait_for_state(&event_id, DeliveryState::Failed).await;
+    assert_eq!(failed.next_attempt_time, None);
+
+    // The attempt is over in a few milliseconds; what is answered is what was asked for.
+    for attempt_count in 2..12 {
+        let request = RetryDeliveryRequest {
+            organization_id: client.organization(),
+            delivery_id: failed.id.clone(),
+        };
+        let answer = client.dispatch().retry_delivery(request).await.expect("asked for");
+        let retried = answer.into_inner().delivery.expect("a delivery");
+        assert!(retried.next_attempt_time.is_some(), "{retried:?}");
+        assert_eq!((retried.state(), retried.attempt_count), (failed.state(), attempt_count));
+        client
+            .wait_for_delivery(&event_id, "was retried", |delivery| {
+                delivery.attempt_count == attempt_count + 1
+            })
+            .await;
+    }
+
+    let request = ReplayEventsRequest {
+        organization_id: client.organization(),
+        endpoint_id: endpoint.id.clone(),
+        scope: ReplayScope::Failed.into(),
+        deliveries_per_second: 5_000,
+        ..Default::default()
+    };
+    let answer = client.dispatch().replay_events(request).await.expect("begun");
+    let replay = answer.into_inner().replay.expect("a replay");
+    assert_eq!(replay.state(), ReplayState::Running, "at its beginning");
+    assert_eq!((replay.matched_count, replay.resumed_count, replay.finish_time), (1, 0, None));
+    drop(server);
+
+    let database = Database::new(backend).await;
+    let server = Server::all_in_one(&database).delivering_to(&receiver);
+    let server = server.retrying_after("1h").start().await;
+    let client = server.client("acme");
+    client.create_endpoint(&receiver.url("/"), &["config.updated"]).await;
+    let event_id = client.publish("config.updated", "{}").await;
+    let waits = client.wait_for_state(&event_id, DeliveryState::Retrying).await;
+    let request =
+        CancelDeliveryRequest { organization_id: client.organization(), delivery_id: waits.id };
+    let answer = client.dispatch().cancel_delivery(request).await.expect("cancelled");
+    let cancelled = answer.into_inner().delivery.expect("a delivery");
+    assert_eq!(cancelled.state(), DeliveryState::Cancelled);
+    assert_eq!(cancelled.next_attempt_time, None);
+}
+
+async fn an_attempt_says_what_came_back_and_whether_anything_was_sent(backend: Backend) {
+    let gzipped = [&[0x1f, 0x8b, 8, 0][..], &[0xff; 60]].concat();
+    let zipped = |status| {
+        Reply::status(status).with_header("content-encoding", "gzip").with_body(gzipped.clone())
+    };
+    let receiver = Receiver::start(Script::by_path([
+        ("/moved", Script::always(Reply::redirect("/new?token=geheim"))),
+        ("/lost", Script::always(Reply::status(302))),
+        ("/cached", Script::always(Reply::status(304))),
+        ("/zipped", Script::always(zipped(500))),
+        ("/zipped-ok", Script::always(zipped(200))),
+        ("/image", Script::always(Reply::status(500).with_body(vec![0xff; 100]))),
+    ]));
+    let database = Database::new(backend).await;
+    let server = Server::all_in_one(&database).delivering_to(&receiver);
+    let server = server.retrying_after("1h").start().await;
+    let client = server.client("acme");
+    let tested = async |url: &str| {
+        let endpoint = client.create_endpoint(url, &["config.updated"]).await;
+        send_test(&client, &endpoint.id).await.1
+    };
+    let attempt = tested(&receiver.url("/moved")).await;
+    let moved = format!(
+        "the receiver answered 302 Found; redirects are not followed: enter the new URL, {}?…",
+        receiver.url("/new")
+    );
+    assert_eq!(attempt.error, moved);
+    let attempt = tested(&receiver.url("/lost")).await;
+    assert!(attempt.error.contains("does not say where to"), "{}", attempt.error);
+    let attempt = tested(&receiver.url("/cached")).await;
+    assert!(attempt.error.contains("should answer 2xx"), "{}", attempt.error);
+
+    let remark = "the answer's body is encoded (gzip), which nobody asked for, and is not shown";
+    for path in ["/zipped", "/zipped-ok"] {
+        let attempt = tested(&receiver.url(path)).await;
+        assert_eq!(attempt.remark, remark);
+        assert_eq!(attempt.response_body, "[64 bytes, encoded: gzip]");
+        let request = ListAttemptsRequest {
+            organization_id: client.organization(),
+            delivery_id: attempt.delivery_id,
+            ..Default::default()
+        };
+        let listed = client.dispatch().list_attempts(request).await.expect("listed").into_inner();
+        assert_eq!(listed.attempts[0].remark, remark, "in lists as well");
+    }
+    let attempt = tested(&receiver.url("/image")).await;
+    assert_eq!((attempt.remark.as_str(), attempt.status_code), ("", 500));
+    assert_eq!(attempt.response_body, "[100 bytes that are not text]");
+    assert!(!attempt.request_headers.is_empty() && !attempt.request_body.is_empty());
+
+    // Nothing was sent: to a port that may not be reached, and to one where nobody listens.
+    let closed = free_port();
+    for url in ["https://127.0.0.1:9/".to_owned(), format!("https://127.0.0.1:{closed}/")] {
+        let attempt = tested(&url).await;
+        assert!(!attempt.error.is_empty());
+        assert_eq!((attempt.request_headers, attempt.request_body), (vec![], String::new()));
+    }
 }
 
 async fn changes_until_delivered(

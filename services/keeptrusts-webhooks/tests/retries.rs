@@ -56,7 +56,11 @@ async fn outlives_every_kind_of_bad_answer(backend: Backend, http1_only: bool, c
             "status 200 arrived, but the body was not complete within 1s",
         ),
         (Reply::Close, 0, closed),
-        (Reply::redirect("/elsewhere"), 302, "the receiver answered 302 Found"),
+        (
+            Reply::redirect("https://new.example/hook"),
+            302,
+            "the receiver answered 302 Found; redirects are not followed: enter the new URL, https://new.example/hook",
+        ),
         (Reply::status(409), 409, "the receiver answered 409 Conflict"),
         (
             Reply::status(429).with_header("retry-after", "1"),

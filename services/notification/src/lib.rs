@@ -128,12 +128,13 @@ impl NotificationService for NotificationApi {
         request: Request<v1::ListChannelsRequest>,
     ) -> Result<Response<v1::ListChannelsResponse>, Status> {
         let ListChannels { organization_id, page } = Asked::of(request)?.request;
-        let shard = self.log.shard_of(&organization_id);
-        let store = self.log.store();
-        let read = store.list_channels(shard, &organization_id, page.before, page.limit()).await;
-        let read = read.map_err(answer::query_failed)?;
-        let (channels, next_page_token) = page.split(read, |channel| channel.id);
-        let channels = channels.iter().map(Into::into).collect();
+        let (store, shard) = (self.log.store(), self.log.shard_of(&organization_id));
+        let organization = &organization_id;
+        let read = |before, limit| async move {
+            let channels = store.list_channels(shard, organization, before, limit).await?;
+            Ok(channels.iter().map(|channel| (channel.id, channel.into())).collect())
+        };
+        let (channels, next_page_token) = page.fill(read).await.map_err(answer::query_failed)?;
         Ok(Response::new(v1::ListChannelsResponse { channels, next_page_token }))
     }
 
@@ -188,14 +189,14 @@ impl NotificationService for NotificationApi {
         request: Request<v1::ListNotificationsRequest>,
     ) -> Result<Response<v1::ListNotificationsResponse>, Status> {
         let ListNotifications { organization_id, page, channel_id } = Asked::of(request)?.request;
-        let shard = self.log.shard_of(&organization_id);
-        let (store, limit) = (self.log.store(), page.limit());
-        let read = store
-            .list_notifications(shard, &organization_id, channel_id, page.before, limit)
-            .await
-            .map_err(answer::query_failed)?;
-        let (notifications, next_page_token) = page.split(read, |row| row.id);
-        let notifications = notifications.iter().map(Into::into).collect();
+        let (store, shard) = (self.log.store(), self.log.shard_of(&organization_id));
+        let organization = &organization_id;
+        let read = |before, limit| async move {
+            let rows = store.list_notifications(shard, organization, channel_id, before, limit);
+            Ok(rows.await?.iter().map(|row| (row.id, row.into())).collect())
+        };
+        let (notifications, next_page_token) =
+            page.fill(read).await.map_err(answer::query_failed)?;
         Ok(Response::new(v1::ListNotificationsResponse { notifications, next_page_token }))
     }
 }

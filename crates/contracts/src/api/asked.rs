@@ -77,6 +77,7 @@ macro_rules! of_organization {
 }
 
 of_organization!(
+    AttemptRef,
     ChannelRef,
     CreateChannel,
     CreateEndpoint,

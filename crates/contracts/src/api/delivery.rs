@@ -1,6 +1,7 @@
 //! Deliveries and attempts.
 
 use keeptrusts_webhooks_domain::attempt::{Attempt, Exchange, Outcome, Trigger};
+use keeptrusts_webhooks_domain::content_encoding::ContentEncoding;
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
 
 use crate::time::{duration_to_proto, timestamp_to_proto};
@@ -9,8 +10,6 @@ use crate::v1;
 /// A delivery as lists have it: without its attempts.
 impl From<&Delivery> for v1::Delivery {
     fn from(delivery: &Delivery) -> Self {
-        let next_attempt_time =
-            delivery.expected_attempt_time().filter(|_| !delivery.state.has_ended());
         let trace_id = delivery.trace.as_ref().map(|trace| trace.trace_id.to_string());
         let reason = || delivery.cancel_reason.clone();
         let (cancel_reason, failure_reason) = match delivery.state {
@@ -25,7 +24,7 @@ impl From<&Delivery> for v1::Delivery {
             endpoint_id: delivery.endpoint_id.to_string(),
             state: v1::DeliveryState::from(delivery.state).into(),
             attempt_count: count(delivery.attempt_count),
-            next_attempt_time: next_attempt_time.map(timestamp_to_proto),
+            next_attempt_time: delivery.expected_attempt_time().map(timestamp_to_proto),
             trace_id: trace_id.unwrap_or_default(),
             create_time: Some(timestamp_to_proto(delivery.create_time)),
             attempts: Vec::new(),
@@ -53,14 +52,20 @@ impl From<&Attempt> for v1::Attempt {
             error: attempt.error.clone(),
             outcome: v1::AttemptOutcome::from(attempt.outcome).into(),
             next_attempt_time: attempt.next_attempt_time.map(timestamp_to_proto),
+            remark: made.remark.clone(),
             ..v1::Attempt::default()
         }
     }
 }
 
+/// An attempt without headers and bodies, for which an answer had no more room.
+pub fn attempt_without_content(attempt: &Attempt) -> v1::Attempt {
+    v1::Attempt { content_omitted: true, ..attempt.into() }
+}
+
 /// An attempt with its headers and bodies, as far as they have not expired. What was sent was the
-/// event's body unless the exchange has another one. Bytes that are not
-/// UTF-8 are replaced: they are a receiver's, and shown to people.
+/// event's body unless the exchange has another one. Bytes that are not UTF-8 are replaced: they
+/// are a receiver's, and shown to people.
 pub fn attempt_with_content(
     attempt: &Attempt,
     exchange: Option<&Exchange>,
@@ -73,7 +78,7 @@ pub fn attempt_with_content(
     v1::Attempt {
         request_headers: headers(&exchange.request_headers),
         response_headers: headers(&exchange.response_headers),
-        response_body: text(&exchange.response_body),
+        response_body: answer_text(exchange),
         ..attempt
     }
 }
@@ -82,6 +87,31 @@ fn headers(headers: &[(String, Vec<u8>)]) -> Vec<v1::Header> {
     let header =
         |(name, value): &(String, Vec<u8>)| v1::Header { name: name.clone(), value: text(value) };
     headers.iter().map(header).collect()
+}
+
+/// A receiver's answer for people: its text, or what it is if it is none.
+fn answer_text(exchange: &Exchange) -> String {
+    let body = &exchange.response_body;
+    let length = body.len();
+    let encoded = exchange.response_headers.iter().filter_map(|(name, value)| {
+        name.eq_ignore_ascii_case("content-encoding").then_some(value.as_slice())
+    });
+    match ContentEncoding::of(encoded) {
+        Some(encoding) if length > 0 => format!("[{length} bytes, encoded: {encoding}]"),
+        _ if is_binary(body) => format!("[{length} bytes that are not text]"),
+        _ => text(body),
+    }
+}
+
+/// Whether bytes do not read like text: they hold a NUL, or more than two in five characters would
+/// be shown as a replacement or are control characters that texts do not have. (Of random bytes six
+/// in ten would; of a text in Latin-1 few.)
+fn is_binary(bytes: &[u8]) -> bool {
+    let shown = String::from_utf8_lossy(bytes);
+    let is_odd =
+        |c: &char| *c == char::REPLACEMENT_CHARACTER || (c.is_control() && !c.is_whitespace());
+    let odd = shown.chars().filter(is_odd).count();
+    bytes.contains(&0) || 5 * odd > 2 * shown.chars().count()
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -54,6 +54,31 @@ macro_rules! only_the_delivery {
 
 only_the_delivery!(GetDeliveryRequest, RetryDeliveryRequest, CancelDeliveryRequest);
 
+/// GetAttempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptRef {
+    /// Whose it is.
+    pub organization_id: OrganizationId,
+    /// Which.
+    pub attempt_id: AttemptId,
+}
+
+impl TryFrom<v1::GetAttemptRequest> for AttemptRef {
+    type Error = Violations;
+
+    fn try_from(request: v1::GetAttemptRequest) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        let organization_id = violations.check(request.organization_id.parse());
+        let attempt_id = violations.check(id("attempt_id", &request.attempt_id));
+        match (organization_id, attempt_id) {
+            (Some(organization_id), Some(attempt_id)) => {
+                Ok(AttemptRef { organization_id, attempt_id })
+            }
+            _ => Err(violations),
+        }
+    }
+}
+
 /// ListDeliveries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListDeliveries {

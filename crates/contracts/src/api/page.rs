@@ -1,16 +1,23 @@
 //! Pages of a list, as AIP-158 describes them.
 
 use std::fmt::Display;
+use std::future::Future;
 use std::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keeptrusts_webhooks_domain::violation::Violation;
+use prost::Message;
+
+use super::answer_size::AnswerRoom;
 
 /// How many things a page has unless the request says otherwise.
 pub const DEFAULT_PAGE_SIZE: usize = 50;
 /// How many it has at the most. Larger wishes are lowered to it.
 pub const MAX_PAGE_SIZE: usize = 1_000;
+/// How many things are read at a time. A page of the largest things that can be stored is full
+/// long before it has as many as were asked for, and what was read beyond that was read in vain.
+const THINGS_PER_READ: usize = 100;
 
 /// Which part of a list to return: `size` things older than `before`. Lists are newest first,
 /// and ids sort by time.
@@ -31,18 +38,38 @@ impl<Id: Copy + Display + FromStr> Page<Id> {
         }
     }
 
-    /// How many things to read: one more than the page has, to see whether another follows.
-    pub fn limit(&self) -> usize {
-        self.size + 1
-    }
-
-    /// The page's things and its `next_page_token`, from what was read with [`Page::limit`].
-    pub fn split<T>(&self, mut read: Vec<T>, id: impl Fn(&T) -> Id) -> (Vec<T>, String) {
-        let more_follows = read.len() > self.size;
-        read.truncate(self.size);
-        let last = read.last().filter(|_| more_follows);
-        let token = last.map(|last| URL_SAFE_NO_PAD.encode(id(last).to_string()));
-        (read, token.unwrap_or_default())
+    /// The page's things and its `next_page_token`. The page ends early, with a token, when
+    /// another thing would make the answer larger than clients read.
+    ///
+    /// `read` is given an id and a limit, and answers with the first things of the list that are
+    /// older, no more than the limit; fewer only at the list's end. No other way leads to a token,
+    /// so that no list forgets the limit.
+    pub async fn fill<Thing: Message, Error, Reading>(
+        &self,
+        read: impl Fn(Id, usize) -> Reading,
+    ) -> Result<(Vec<Thing>, String), Error>
+    where
+        Reading: Future<Output = Result<Vec<(Id, Thing)>, Error>>,
+    {
+        let (mut things, mut room, mut before) = (Vec::new(), AnswerRoom::new(), self.before);
+        loop {
+            // One more than the page has, to see whether another follows.
+            let limit = (self.size + 1 - things.len()).min(THINGS_PER_READ);
+            let found = read(before, limit).await?;
+            let is_end = found.len() < limit;
+            for (id, thing) in found {
+                // One thing is a page, however large, so that a list always goes on.
+                let fits = room.take(&thing) || things.is_empty();
+                if things.len() == self.size || !fits {
+                    return Ok((things, URL_SAFE_NO_PAD.encode(before.to_string())));
+                }
+                before = id;
+                things.push(thing);
+            }
+            if is_end {
+                return Ok((things, String::new()));
+            }
+        }
     }
 }
 
@@ -72,10 +99,16 @@ pub fn foreign_page_token() -> Violation {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::future::ready;
+
+    use futures_util::FutureExt;
     use keeptrusts_webhooks_domain::ids::{EndpointId, EventId};
     use ulid::Ulid;
 
     use super::*;
+    use crate::api::MAX_ANSWER_BYTES;
+    use crate::v1;
 
     fn id(number: u128) -> EndpointId {
         EndpointId::new(Ulid(number))
@@ -88,25 +121,82 @@ mod tests {
         assert_eq!(size(-1).map_err(|wrong| wrong.field), Err("page_size".to_owned()));
     }
 
+    /// Fills a page from a list of so many endpoints, each of so many bytes.
+    fn filled(page: &Page<EndpointId>, list: u128, bytes: usize) -> (Vec<v1::Endpoint>, String) {
+        let reads = Cell::new(0);
+        let read = |before: EndpointId, limit: usize| {
+            reads.set(reads.get() + limit);
+            let older = (1..=list).rev().map(id).filter(move |id| *id < before).take(limit);
+            let shown = older.map(|id| {
+                let description = "d".repeat(bytes);
+                (id, v1::Endpoint { id: id.to_string(), description, ..Default::default() })
+            });
+            ready(Ok::<_, ()>(shown.collect()))
+        };
+        let filled = page.fill(read).now_or_never().expect("nothing waits").expect("reads");
+        let in_vain = reads.get() - filled.0.len();
+        assert!(in_vain <= THINGS_PER_READ, "{in_vain} were read and not shown");
+        filled
+    }
+
+    fn ids(endpoints: &[v1::Endpoint]) -> Vec<EndpointId> {
+        endpoints.iter().map(|endpoint| endpoint.id.parse().expect("an id")).collect()
+    }
+
     #[test]
     fn a_token_leads_to_the_things_after_the_last_one() {
         let page = Page { before: EndpointId::MAX, size: 2 };
-        let (ids, token) = page.split(vec![id(9), id(8), id(7)], |id| *id);
-        assert_eq!(ids, [id(9), id(8)]);
-        assert_eq!(before(&token, EndpointId::MAX), Ok(id(8)));
+        let (endpoints, token) = filled(&page, 3, 0);
+        assert_eq!(ids(&endpoints), [id(3), id(2)]);
+        assert_eq!(before(&token, EndpointId::MAX), Ok(id(2)));
     }
 
     #[test]
     fn the_last_page_has_no_token() {
         let page = Page { before: EndpointId::MAX, size: 2 };
-        assert_eq!(page.split(vec![id(2), id(1)], |id| *id), (vec![id(2), id(1)], String::new()));
-        assert_eq!(page.split(Vec::new(), |id| *id), (Vec::new(), String::new()));
+        let (endpoints, token) = filled(&page, 2, 0);
+        assert_eq!((ids(&endpoints), token), (vec![id(2), id(1)], String::new()));
+        let (endpoints, token) = filled(&page, 0, 0);
+        assert_eq!((ids(&endpoints), token), (Vec::new(), String::new()));
+        let page = Page { before: EndpointId::MAX, size: MAX_PAGE_SIZE };
+        for list in [THINGS_PER_READ - 1, THINGS_PER_READ, THINGS_PER_READ + 1, MAX_PAGE_SIZE] {
+            let (endpoints, token) = filled(&page, list as u128, 0);
+            assert_eq!((endpoints.len(), token), (list, String::new()));
+        }
+    }
+
+    #[test]
+    fn a_page_of_large_things_ends_early_and_the_next_one_goes_on() {
+        let mut page = Page { before: EndpointId::MAX, size: MAX_PAGE_SIZE };
+        let (mut seen, mut pages) = (Vec::new(), 0);
+        loop {
+            let (endpoints, next_page_token) = filled(&page, 1_000, 20_000);
+            seen.extend(ids(&endpoints));
+            pages += 1;
+            let token = next_page_token.clone();
+            let answer = v1::ListEndpointsResponse { endpoints, next_page_token };
+            assert!(answer.encoded_len() <= MAX_ANSWER_BYTES, "{}", answer.encoded_len());
+            if token.is_empty() {
+                break;
+            }
+            page.before = before(&token, EndpointId::MAX).expect("a token of ours");
+        }
+        assert!(seen.into_iter().eq((1..=1_000).rev().map(id)));
+        assert_eq!(pages, 5, "as much as fits, at 200 of 20,000 bytes");
+    }
+
+    #[test]
+    fn a_thing_that_fits_nowhere_is_a_page_of_its_own() {
+        let page = Page { before: EndpointId::MAX, size: 10 };
+        let (endpoints, token) = filled(&page, 2, MAX_ANSWER_BYTES);
+        assert_eq!(ids(&endpoints), [id(2)]);
+        assert_eq!(before(&token, EndpointId::MAX), Ok(id(2)));
     }
 
     #[test]
     fn a_token_of_another_list_or_of_nobody_is_refused() {
         let page = Page { before: EndpointId::MAX, size: 1 };
-        let (_, token) = page.split(vec![id(2), id(1)], |id| *id);
+        let (_, token) = filled(&page, 2, 0);
         let wrong = before(&token, EventId::MAX).expect_err("not an event's id");
         assert_eq!(wrong.field, "page_token");
         for token in ["!", "2", "_w", &id(1).to_string()] {

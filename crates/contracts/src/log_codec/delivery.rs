@@ -142,6 +142,7 @@ impl From<&AttemptMade> for pb::Attempt {
             status_code: made.status_code.map_or(0, i32::from),
             exchange: Some(made.exchange.into()),
             automatic_count: count(made.automatic_count),
+            remark: made.remark.clone(),
         }
     }
 }
@@ -163,6 +164,7 @@ impl TryFrom<pb::Attempt> for AttemptMade {
             duration: duration("duration", attempt.duration)?,
             status_code: (status_code != 0).then_some(status_code),
             exchange: digest("exchange", attempt.exchange)?,
+            remark: attempt.remark,
         })
     }
 }

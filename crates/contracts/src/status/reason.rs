@@ -33,6 +33,8 @@ reasons! {
     EventNotFound "EVENT_NOT_FOUND";
     /// The organization has no such delivery.
     DeliveryNotFound "DELIVERY_NOT_FOUND";
+    /// The organization has no such attempt.
+    AttemptNotFound "ATTEMPT_NOT_FOUND";
     /// The endpoint is disabled, and what was asked for would send to it.
     EndpointDisabled "ENDPOINT_DISABLED";
     /// The endpoint was deleted, and what was asked for would send to it.
@@ -108,6 +110,8 @@ pub enum Resource {
     Event,
     /// A delivery.
     Delivery,
+    /// An attempt.
+    Attempt,
     /// A key.
     Key,
     /// A replay.
@@ -123,6 +127,7 @@ impl Resource {
             Resource::Endpoint => "endpoint",
             Resource::Event => "event",
             Resource::Delivery => "delivery",
+            Resource::Attempt => "attempt",
             Resource::Key => "key",
             Resource::Replay => "replay",
             Resource::Channel => "channel",
@@ -134,6 +139,7 @@ impl Resource {
             Resource::Endpoint => Reason::EndpointNotFound,
             Resource::Event => Reason::EventNotFound,
             Resource::Delivery => Reason::DeliveryNotFound,
+            Resource::Attempt => Reason::AttemptNotFound,
             Resource::Key => Reason::KeyNotFound,
             Resource::Replay => Reason::ReplayNotFound,
             Resource::Channel => Reason::ChannelNotFound,

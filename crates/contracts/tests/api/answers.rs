@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use keeptrusts_webhooks_contracts::api::{attempt_with_content, event_with_body};
+use keeptrusts_webhooks_contracts::api::{
+    attempt_with_content, attempt_without_content, event_with_body,
+};
 use keeptrusts_webhooks_contracts::time::timestamp_to_proto;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptMade, Exchange, Outcome, Trigger};
@@ -135,6 +137,9 @@ fn a_delivery_shows_when_its_next_attempt_is_due() {
     };
     assert_eq!(v1::Delivery::from(&delivery()), shown, "the manual retry comes first");
     let ended = Delivery { state: DeliveryState::Failed, next_attempt_time: None, ..delivery() };
+    let shown = v1::Delivery::from(&ended).next_attempt_time;
+    assert_eq!(shown, Some(proto_time()), "somebody has asked for a retry");
+    let ended = Delivery { retry_request_time: None, ..ended };
     assert_eq!(v1::Delivery::from(&ended).next_attempt_time, None);
 }
 
@@ -181,6 +186,7 @@ fn an_attempt_is_shown_with_as_much_content_as_there_is() {
         duration: Duration::from_millis(1_250),
         status_code: Some(503),
         exchange: ContentDigest::of(b""),
+        remark: "the answer's body ended early".to_owned(),
     };
     let attempt = Attempt {
         organization_id: "default".parse().expect("valid"),
@@ -204,6 +210,7 @@ fn an_attempt_is_shown_with_as_much_content_as_there_is() {
         error: "answered 503".to_owned(),
         outcome: v1::AttemptOutcome::Retrying.into(),
         next_attempt_time: Some(proto_time()),
+        remark: "the answer's body ended early".to_owned(),
         ..Default::default()
     };
     assert_eq!(v1::Attempt::from(&attempt), listed);
@@ -212,17 +219,34 @@ fn an_attempt_is_shown_with_as_much_content_as_there_is() {
     let exchange = Exchange {
         request_headers: vec![("webhook-id".to_owned(), b"evt".to_vec())],
         response_headers: vec![("x".to_owned(), vec![b'a', 0xff])],
-        response_body: vec![b'b', 0xff],
+        response_body: b"Gr\xf6\xdfe".to_vec(),
         request_body: None,
     };
     let shown = attempt_with_content(&attempt, Some(&exchange), Some(b"{}"));
     assert_eq!(shown.request_body, "{}");
-    assert_eq!(shown.response_body, "b\u{fffd}", "what is not UTF-8 is replaced");
+    assert_eq!(shown.response_body, "Gr\u{fffd}\u{fffd}e", "what is not UTF-8 is replaced");
     let of_its_own = Exchange { request_body: Some(b"[]".to_vec()), ..exchange.clone() };
     let other = attempt_with_content(&attempt, Some(&of_its_own), Some(b"{}"));
     assert_eq!(other.request_body, "[]", "what was sent, and not the event's body");
     assert_eq!(shown.request_headers[0].name, "webhook-id");
     assert_eq!(shown.response_headers[0].value, "a\u{fffd}");
+
+    assert!(!shown.content_omitted);
+    let without = attempt_without_content(&attempt);
+    assert_eq!(without, v1::Attempt { content_omitted: true, ..listed });
+    let answered = |encoding: Option<&str>, body: &[u8]| {
+        let encoding = encoding.map(|name| ("content-encoding".to_owned(), name.into()));
+        let response_headers = encoding.into_iter().collect();
+        let exchange =
+            Exchange { response_headers, response_body: body.to_vec(), ..exchange.clone() };
+        attempt_with_content(&attempt, Some(&exchange), None).response_body
+    };
+    assert_eq!(answered(Some("br"), b"\x0b\x02"), "[2 bytes, encoded: br]");
+    assert_eq!(answered(Some("identity"), b"ok"), "ok");
+    assert_eq!(answered(Some("gzip"), b""), "");
+    assert_eq!(answered(None, b"\x89PNG\r\n\x1a\n\0"), "[9 bytes that are not text]");
+    assert_eq!(answered(None, &[0xfe; 16]), "[16 bytes that are not text]");
+    assert_eq!(answered(None, "tab\tand\r\nline, ünïcödé".as_bytes()), "tab\tand\r\nline, ünïcödé");
 }
 
 #[test]

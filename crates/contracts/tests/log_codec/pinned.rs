@@ -7,7 +7,7 @@ use keeptrusts_webhooks_contracts::DESCRIPTORS;
 use keeptrusts_webhooks_contracts::log_codec::{
     Metadata, decode, decode_exchange, encode, encode_exchange, kind,
 };
-use keeptrusts_webhooks_domain::attempt::Exchange;
+use keeptrusts_webhooks_domain::attempt::{AttemptMade, Exchange};
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
 use keeptrusts_webhooks_domain::log::Position;
@@ -83,6 +83,17 @@ fn the_bytes_of_an_exchange_are_those_that_are_in_body_tables_already() {
          0a01621201ff1a026f6b"
     );
     assert_eq!(decode_exchange(&bytes), Ok(exchange));
+}
+
+#[test]
+fn an_attempts_remark_is_a_field_after_those_that_are_in_logs_already() {
+    let fact = |remark: &str| {
+        let made = AttemptMade { remark: remark.to_owned(), ..attempt() };
+        Fact::Delivery(DeliveryFact::AttemptSucceeded(made))
+    };
+    let bytes = hex::encode(encode(&fact("early")));
+    assert!(bytes.ends_with("580262056561726c79"), "{bytes}");
+    assert!(hex::encode(encode(&fact(""))).ends_with("5802"));
 }
 
 #[test]

@@ -332,8 +332,9 @@ fn attempts() -> impl Strategy<Value = AttemptMade> {
     let counts = (0..=i32::MAX as u32, 0..=i32::MAX as u32, of(1..=u16::MAX));
     let triggers = select(vec![Trigger::Automatic, Trigger::Manual, Trigger::Test]);
     let micros = 0..10_000_000_000_u64;
-    (ids, counts, triggers, times(), micros, digests()).prop_map(
-        |(ids, counts, trigger, start_time, micros, exchange)| {
+    let remarks = any::<String>();
+    (ids, counts, triggers, times(), micros, digests(), remarks).prop_map(
+        |(ids, counts, trigger, start_time, micros, exchange, remark)| {
             let (id, event_id, endpoint_id, event_type) = ids;
             let (number, automatic_count, status_code) = counts;
             AttemptMade {
@@ -348,6 +349,7 @@ fn attempts() -> impl Strategy<Value = AttemptMade> {
                 duration: Duration::from_micros(micros),
                 status_code,
                 exchange,
+                remark,
             }
         },
     )

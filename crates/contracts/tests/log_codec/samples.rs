@@ -341,6 +341,7 @@ pub(crate) fn attempt() -> AttemptMade {
         duration: Duration::from_micros(1_250_001),
         status_code: Some(500),
         exchange: digest(),
+        remark: String::new(),
     }
 }
 

@@ -48,7 +48,12 @@ impl Answers {
             answers.add(format!("deliveries of {whose}"), rows.expect("reads"));
             let filter = AttemptFilter::default();
             let rows = store.list_attempts(SHARD, &whose, &filter, AttemptId::MAX, ALL).await;
-            answers.add(format!("attempts of {whose}"), rows.expect("reads"));
+            let rows = rows.expect("reads");
+            for row in &rows {
+                let by_id = store.attempt(SHARD, &whose, row.made.id).await.expect("reads");
+                assert_eq!(by_id.as_ref(), Some(row), "the same by its id");
+            }
+            answers.add(format!("attempts of {whose}"), rows);
             let failing = store.failing_endpoints(SHARD, Some(&whose)).await.expect("reads");
             let failing: BTreeMap<_, _> = failing.into_iter().collect();
             answers.add(format!("failing endpoints of {whose}"), failing);

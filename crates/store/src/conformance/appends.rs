@@ -35,6 +35,7 @@ fn one_of_each_kind(endpoint: EndpointId) -> Vec<Operation> {
         duration: Duration::from_micros(1_234_567),
         status_code,
         exchange: keeptrusts_webhooks_domain::event::ContentDigest::of(b"x"),
+        remark: String::new(),
     };
     let of_endpoint = [
         updated(EndpointUpdate {

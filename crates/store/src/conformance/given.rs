@@ -292,6 +292,7 @@ pub(crate) fn attempt_of(delivery: &Delivery, start_time: Timestamp) -> AttemptM
         duration: Duration::from_millis(5),
         status_code: None,
         exchange: ContentDigest::of(b"exchange"),
+        remark: format!("a remark on attempt {}", delivery.attempt_count + 1),
     }
 }
 

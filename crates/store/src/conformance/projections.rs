@@ -258,9 +258,19 @@ pub(crate) async fn a_delivery_retries_until_it_fails_and_each_attempt_has_a_row
     assert_eq!(first.next_attempt_time, Some(time("2026-04-23T11:01:00.004999Z")));
     let made = AttemptMade { id: first.made.id, ..attempt_of(&row, start_time) };
     let made = AttemptMade { number: 1, automatic_count: 1, status_code: Some(500), ..made };
+    let made = AttemptMade { remark: "a remark on attempt 1".to_owned(), ..made };
     assert_eq!(first.made, made);
     let last = &attempts[0];
     assert_eq!((last.outcome, last.next_attempt_time), (Outcome::Failed, None));
+
+    let store = fixture.store();
+    let found = store.attempt(SHARD, &organization(), first.made.id).await.expect("reads");
+    assert_eq!(found.as_ref(), Some(first));
+    let strangers = "another".parse().expect("an id");
+    let found = store.attempt(SHARD, &strangers, first.made.id).await.expect("reads");
+    assert_eq!(found, None, "it is of one organization");
+    let found = store.attempt(SHARD, &organization(), AttemptId::MIN).await.expect("reads");
+    assert_eq!(found, None);
 }
 
 /// A trace of which another system has noted something.

@@ -255,6 +255,7 @@ over_inner! {
     async fn list_events(shard: Shard, organization: &OrganizationId, filter: &EventFilter, before: EventId, limit: usize) -> Result<Vec<Event>, StoreError>;
     async fn deliveries(shard: Shard, organization: &OrganizationId, ids: &[DeliveryId]) -> Result<Vec<Delivery>, StoreError>;
     async fn list_deliveries(shard: Shard, organization: &OrganizationId, filter: &DeliveryFilter, before: DeliveryId, limit: usize) -> Result<Vec<Delivery>, StoreError>;
+    async fn attempt(shard: Shard, organization: &OrganizationId, id: AttemptId) -> Result<Option<Attempt>, StoreError>;
     async fn list_attempts(shard: Shard, organization: &OrganizationId, filter: &AttemptFilter, before: AttemptId, limit: usize) -> Result<Vec<Attempt>, StoreError>;
     async fn attempt_counts(shard: Shard, endpoint: EndpointId, from_hour: Timestamp) -> Result<Vec<(CountKey, u64)>, StoreError>;
     async fn attempt_sums(shard: Shard, organization: &OrganizationId, hours: Range<Timestamp>) -> Result<Vec<AttemptSum>, StoreError>;

@@ -39,7 +39,7 @@ pub(super) const DELIVERY: &str = "
 pub(super) const ATTEMPT: &str = "
     organization_id, attempt_id, delivery_id, event_id, event_type, endpoint_id, number,
     automatic_count, trigger, start_time, duration, status_code, exchange_sha256, exchange_size,
-    outcome, error, next_attempt_time";
+    outcome, error, next_attempt_time, remark";
 
 pub(super) const CHANNEL: &str = "
     organization_id, channel_id, name, kind, address, secret_key_id, secret_nonce,

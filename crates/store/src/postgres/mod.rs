@@ -315,6 +315,15 @@ impl Store for PostgresStore {
         lists::list_deliveries(&self.readers, shard, organization, filter, before, limit).await
     }
 
+    async fn attempt(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        id: AttemptId,
+    ) -> Result<Option<Attempt>, StoreError> {
+        reads::attempt(&self.readers, shard, organization, id).await
+    }
+
     async fn list_attempts(
         &self,
         shard: Shard,

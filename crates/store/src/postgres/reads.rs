@@ -4,21 +4,23 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::attempt::Attempt;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::Event;
-use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
+use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream, Version};
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgPool, Row};
 
-use super::columns::{DELIVERY, ENDPOINT, EVENT, RECORD, select};
+use super::columns::{ATTEMPT, DELIVERY, ENDPOINT, EVENT, RECORD, select};
 use super::open::MIGRATIONS;
 use super::session::{Query, change, fetch};
 use crate::operation::{BodyId, Record};
 use crate::projection::{CountKey, Missed};
 use crate::rows::{
-    CountRow, DeliveryRow, EndpointRow, EventRow, MissedRow, RecordRow, ShardStateRow, micros,
+    AttemptRow, CountRow, DeliveryRow, EndpointRow, EventRow, MissedRow, RecordRow, ShardStateRow,
+    micros,
     read_all, time,
 };
 use crate::store::{DueKey, DuePage, ShardState, StoreError, TableVersions, WaitingEndpoints};
@@ -169,6 +171,22 @@ pub(super) async fn shard_endpoints(
     .bind(after.to_string())
     .bind(rows(limit));
     read_all(fetch(readers, query).await?)
+}
+
+pub(super) async fn attempt(
+    readers: &PgPool,
+    shard: Shard,
+    organization: &OrganizationId,
+    id: AttemptId,
+) -> Result<Option<Attempt>, StoreError> {
+    let query = sqlx::query_as::<_, AttemptRow>(select(
+        ATTEMPT,
+        "FROM attempts WHERE shard = $1 AND organization_id = $2 AND attempt_id = $3",
+    ))
+    .bind(i32::from(shard.0))
+    .bind(organization.as_str())
+    .bind(id.to_string());
+    fetch(readers, query).await?.pop().map(Attempt::try_from).transpose()
 }
 
 pub(super) async fn event(

@@ -223,12 +223,12 @@ async fn insert_attempts(
         "INSERT INTO attempts (shard, organization_id, attempt_id, delivery_id, event_id,
                                event_type, endpoint_id, number, automatic_count, trigger,
                                start_time, duration, status_code, exchange_sha256,
-                               exchange_size, outcome, error, next_attempt_time)
+                               exchange_size, outcome, error, next_attempt_time, remark)
          SELECT $1, new.*
          FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
                      $8::int[], $9::int[], $10::text[], $11::bigint[], $12::bigint[],
                      $13::int[], $14::bytea[], $15::bigint[], $16::text[], $17::text[],
-                     $18::bigint[]) AS new",
+                     $18::bigint[], $19::text[]) AS new",
     )
     .bind(i32::from(shard.0))
     .bind(column(attempts, |attempt| attempt.organization_id.as_str()))
@@ -248,6 +248,7 @@ async fn insert_attempts(
     .bind(column(attempts, |attempt| attempt.outcome.word()))
     .bind(column(attempts, |attempt| attempt.error.as_str()))
     .bind(column(attempts, |attempt| attempt.next_attempt_time.map(micros)))
+    .bind(column(attempts, |attempt| attempt.made.remark.as_str()))
     .execute(connection)
     .await?;
     Ok(())

@@ -179,6 +179,25 @@ pub(super) fn select_deliveries(
     query
 }
 
+pub(super) async fn attempt(
+    readers: &SqlitePool,
+    shard: Shard,
+    organization: &OrganizationId,
+    id: AttemptId,
+) -> Result<Option<Attempt>, StoreError> {
+    let found: Option<AttemptRow> = sqlx::query_as(
+        "SELECT * FROM attempts
+         WHERE shard = ? AND organization_id = ? AND attempt_id = ?",
+    )
+    .bind(number(shard))
+    .bind(organization.as_str())
+    .bind(id.to_string())
+    .fetch_optional(readers)
+    .await
+    .map_err(failed)?;
+    found.map(Attempt::try_from).transpose()
+}
+
 pub(super) async fn attempts(
     readers: &SqlitePool,
     shard: Shard,

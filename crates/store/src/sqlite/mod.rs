@@ -298,6 +298,15 @@ impl Store for SqliteStore {
         lists::deliveries(&self.readers, shard, organization, filter, before, limit).await
     }
 
+    async fn attempt(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        id: AttemptId,
+    ) -> Result<Option<Attempt>, StoreError> {
+        lists::attempt(&self.readers, shard, organization, id).await
+    }
+
     async fn list_attempts(
         &self,
         shard: Shard,

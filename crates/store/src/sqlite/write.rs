@@ -89,11 +89,11 @@ static CHANGED_DELIVERIES: SetStatement = SetStatement::new(
 );
 
 static ATTEMPTS: SetStatement = SetStatement::new(
-    18,
+    19,
     "INSERT INTO attempts
          (shard, organization_id, attempt_id, delivery_id, event_id, event_type, endpoint_id,
           number, automatic_count, trigger, start_time, duration, status_code,
-          exchange_sha256, exchange_size, outcome, error, next_attempt_time)
+          exchange_sha256, exchange_size, outcome, error, next_attempt_time, remark)
      VALUES {rows}",
 );
 
@@ -292,6 +292,7 @@ fn bind_attempt(values: &mut Values, shard: Shard, row: &Attempt) {
     values.push(row.outcome.word());
     values.push(row.error.as_str());
     values.push(row.next_attempt_time.map(micros));
+    values.push(made.remark.as_str());
 }
 
 fn bind_key(values: &mut Values, shard: Shard, row: &Key) {

@@ -22,6 +22,13 @@ pub(crate) struct Chosen {
     attempt: Option<i32>,
 }
 
+impl Chosen {
+    /// The attempt of a delivery that was chosen.
+    fn of<'a>(&self, delivery: &'a v1::Delivery) -> Option<&'a v1::Attempt> {
+        delivery.attempts.iter().find(|attempt| self.attempt == Some(attempt.number))
+    }
+}
+
 #[derive(Template)]
 #[template(path = "delivery.html")]
 struct DeliveryPage {
@@ -90,16 +97,19 @@ pub(crate) async fn show(
     let organization = visit.organization();
     let delivery = organization.delivery(&id).await?;
     let endpoint_name = organization.endpoint_name(&delivery.endpoint_id).await?;
-    let is_chosen = |attempt: &&v1::Attempt| chosen.attempt == Some(attempt.number);
-    let attempt = delivery.attempts.iter().find(is_chosen).or(delivery.attempts.last());
-    let chosen = attempt.map_or(0, |attempt| attempt.number);
+    let attempt = chosen.of(&delivery).or(delivery.attempts.last());
+    let attempt = match attempt {
+        Some(attempt) => Some(with_content(&visit, attempt).await?),
+        None => None,
+    };
+    let chosen = attempt.as_ref().map_or(0, |attempt| attempt.number);
     let may_send = visit.visitor().may(Permission::Send);
     render(&DeliveryPage {
         frame: visit.frame(Section::Webhooks),
         timeline: Timeline::of(&delivery, chosen, may_send),
         can_retry: may_send && endpoint_name.is_some() && delivery.event_type != "webhook.test",
         endpoint_name,
-        attempt: attempt.map(AttemptView::of),
+        attempt: attempt.as_ref().map(AttemptView::of),
         event_id: delivery.event_id,
         event_type: delivery.event_type,
         trace_id: delivery.trace_id,
@@ -115,9 +125,28 @@ pub(crate) async fn response(
     Parameters(view): Parameters<View>,
 ) -> Page {
     let delivery = visit.organization().delivery(&id).await?;
-    let is_chosen = |attempt: &v1::Attempt| chosen.attempt == Some(attempt.number);
-    let attempt = delivery.attempts.into_iter().find(is_chosen).ok_or(Trouble::NotFound)?;
-    whole_text(attempt.response_body, &view)
+    let attempt = chosen.of(&delivery).ok_or(Trouble::NotFound)?;
+    whole_text(with_content(&visit, attempt).await?.response_body, &view)
+}
+
+/// The whole of what was sent.
+pub(crate) async fn request(
+    visit: Visit,
+    Path(id): Path<String>,
+    Parameters(chosen): Parameters<Chosen>,
+    Parameters(view): Parameters<View>,
+) -> Page {
+    let delivery = visit.organization().delivery(&id).await?;
+    let attempt = chosen.of(&delivery).ok_or(Trouble::NotFound)?;
+    whole_text(with_content(&visit, attempt).await?.request_body, &view)
+}
+
+/// An attempt with the content that a delivery's answer had no room for.
+async fn with_content(visit: &Visit, attempt: &v1::Attempt) -> Result<v1::Attempt, Status> {
+    match attempt.content_omitted {
+        true => visit.organization().attempt(&attempt.id).await,
+        false => Ok(attempt.clone()),
+    }
 }
 
 pub(crate) async fn retry(visit: Visit, Path(id): Path<String>, fields: Fields) -> Page {

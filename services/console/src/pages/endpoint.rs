@@ -172,15 +172,22 @@ pub(crate) async fn test(visit: Visit, Path(id): Path<String>) -> Page {
 fn tested_notice(tested: &v1::SendTestResponse) -> Notice {
     let attempt = tested.attempt.clone().unwrap_or_default();
     let took = duration_of(attempt.duration.as_ref()).unwrap_or_default();
+    let remark = match attempt.remark.as_str() {
+        "" => String::new(),
+        remark => format!(" Remark: {remark}."),
+    };
     let notice = match attempt.outcome() {
         v1::AttemptOutcome::Delivered => Notice::new(
             Tone::Good,
-            format!("Test delivered: the receiver answered {} in {took}.", attempt.status_code),
+            format!(
+                "Test delivered: the receiver answered {} in {took}.{remark}",
+                attempt.status_code
+            ),
         ),
         other => Notice::new(
             Tone::Bad,
             format!(
-                "Test {}: {}, after {took}.",
+                "Test {}: {}, after {took}.{remark}",
                 outcome(other).word.to_lowercase(),
                 attempt.error
             ),

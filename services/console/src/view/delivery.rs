@@ -57,6 +57,8 @@ pub(crate) struct AttemptRow {
     pub(crate) special_trigger: Option<&'static str>,
     pub(crate) status: String,
     pub(crate) error: String,
+    /// What was out of the ordinary, whatever came of it.
+    pub(crate) remark: String,
     pub(crate) duration: String,
     pub(crate) outcome: Badge,
     /// Whether it makes sense to offer another attempt, to this visitor.
@@ -78,6 +80,7 @@ impl AttemptRow {
             special_trigger: special_trigger(attempt.trigger()),
             status: status(attempt.status_code),
             error: attempt.error.clone(),
+            remark: attempt.remark.clone(),
             duration: duration_of(attempt.duration.as_ref()).unwrap_or_default(),
             outcome: outcome(attempt.outcome()),
             can_retry,
@@ -130,16 +133,16 @@ pub(crate) struct AttemptView {
 
 impl AttemptView {
     pub(crate) fn of(attempt: &v1::Attempt) -> AttemptView {
+        let whole = |part: &str| {
+            format!("/deliveries/{}/{part}?attempt={}&", attempt.delivery_id, attempt.number)
+        };
         AttemptView {
             // The button is elsewhere on the page.
             row: AttemptRow::of(attempt, false),
             request_headers: attempt.request_headers.clone(),
             response_headers: attempt.response_headers.clone(),
-            request: Text::of(&attempt.request_body, format!("/events/{}/body?", attempt.event_id)),
-            response: Text::of(
-                &attempt.response_body,
-                format!("/deliveries/{}/response?attempt={}&", attempt.delivery_id, attempt.number),
-            ),
+            request: Text::of(&attempt.request_body, whole("request")),
+            response: Text::of(&attempt.response_body, whole("response")),
         }
     }
 
@@ -224,11 +227,25 @@ mod tests {
         let attempt = v1::Attempt {
             event_type: "<script>alert(1)</script>".to_owned(),
             error: "\" onmouseover=\"alert(1)".to_owned(),
+            remark: "\" onmouseover=\"alert(2)".to_owned(),
             ..Default::default()
         };
         let html = AttemptRow::of(&attempt, true).to_string();
         assert!(!html.contains("<script>"), "{html}");
         assert!(!html.contains("\" onmouseover"), "{html}");
+    }
+
+    #[test]
+    fn a_remark_is_marked_also_on_an_attempt_that_was_delivered() {
+        let plain = v1::Attempt {
+            status_code: 200,
+            outcome: v1::AttemptOutcome::Delivered.into(),
+            ..Default::default()
+        };
+        let remarkable = v1::Attempt { remark: "it ended early".to_owned(), ..plain.clone() };
+        assert!(!AttemptRow::of(&plain, true).to_string().contains("Remark"));
+        let html = AttemptRow::of(&remarkable, true).to_string();
+        assert!(html.contains("title=\"it ended early\">Remark<"), "{html}");
     }
 
     #[test]

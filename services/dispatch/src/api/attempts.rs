@@ -1,10 +1,15 @@
-//! A delivery's attempts with what went over the wire.
+//! Attempts with what went over the wire.
 
-use keeptrusts_webhooks_contracts::api::attempt_with_content;
+use keeptrusts_webhooks_contracts::api::{
+    AnswerRoom, AttemptRef, attempt_with_content, attempt_without_content,
+};
 use keeptrusts_webhooks_contracts::log_codec::decode_exchange;
+use keeptrusts_webhooks_contracts::status::{self, Resource};
 use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_domain::attempt::Attempt;
 use keeptrusts_webhooks_domain::delivery::Delivery;
-use keeptrusts_webhooks_domain::ids::AttemptId;
+use keeptrusts_webhooks_domain::ids::{AttemptId, EventId};
+use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_store::BodyId;
 use keeptrusts_webhooks_store::query::AttemptFilter;
@@ -12,14 +17,14 @@ use tonic::Status;
 
 use super::DispatchApi;
 
-/// With bodies of up to 16 KiB each, and the request's on top, an answer must not grow without
-/// end. A delivery has more attempts only if somebody has retried it by hand that often.
+/// The attempts of a delivery that GetDelivery tells of: the newest ones. It has more only if
+/// somebody has retried it by hand that often.
 const MAX_ATTEMPTS: usize = 100;
-/// The request's body is shown with every attempt, as long as all of them stay below this.
-const MAX_REQUEST_BODIES: usize = 2 * 1024 * 1024;
 
 impl DispatchApi {
-    pub(super) async fn attempts_with_content(
+    /// A delivery's attempts in the order of their numbers, with content as far as an answer has
+    /// room for it, the newest first.
+    pub(super) async fn attempts_of(
         &self,
         delivery: &Delivery,
     ) -> Result<Vec<v1::Attempt>, Status> {
@@ -30,22 +35,63 @@ impl DispatchApi {
         let attempts =
             store.list_attempts(shard, organization, &filter, AttemptId::MAX, MAX_ATTEMPTS).await;
         let mut attempts = attempts.map_err(answer::query_failed)?;
-        attempts.sort_by_key(|attempt| attempt.made.number);
+        attempts.sort_by_key(|attempt| std::cmp::Reverse(attempt.made.number));
 
-        let event = BodyId::Event(delivery.event_id);
+        let mut shown: Vec<_> = attempts.iter().map(attempt_without_content).collect();
+        let mut room = AnswerRoom::new();
+        // Without content all of them fit.
+        for attempt in &shown {
+            room.take(attempt);
+        }
+        let read = as_far_as_read(&attempts, room.left());
+        let contents = self.with_content(shard, delivery.event_id, read).await?;
+        let fitting = contents.into_iter().take_while(|attempt| room.take(attempt));
+        shown.iter_mut().zip(fitting).for_each(|(shown, with_content)| *shown = with_content);
+        shown.reverse();
+        Ok(shown)
+    }
+
+    /// One attempt with its content.
+    pub(super) async fn attempt(&self, asked: &AttemptRef) -> Result<v1::Attempt, Status> {
+        let AttemptRef { organization_id, attempt_id } = asked;
+        let shard = self.log.shard_of(organization_id);
+        let found = self.log.store().attempt(shard, organization_id, *attempt_id).await;
+        let attempt = found.map_err(answer::query_failed)?;
+        let attempt = attempt.ok_or_else(|| status::not_found(Resource::Attempt, attempt_id))?;
+        let event_id = attempt.made.event_id;
+        let shown = self.with_content(shard, event_id, std::slice::from_ref(&attempt)).await?;
+        Ok(shown.into_iter().next().unwrap_or_else(|| (&attempt).into()))
+    }
+
+    /// Attempts of one event with their content, in the order in which they are given.
+    async fn with_content(
+        &self,
+        shard: Shard,
+        event_id: EventId,
+        attempts: &[Attempt],
+    ) -> Result<Vec<v1::Attempt>, Status> {
+        let event = BodyId::Event(event_id);
         let exchanges = attempts.iter().map(|attempt| BodyId::Attempt(attempt.made.id));
         let ids: Vec<_> = exchanges.chain([event]).collect();
         let bodies = self.log.bodies(shard, &ids).await.map_err(answer::query_failed)?;
-        let request_body = bodies.get(&event).map(AsRef::as_ref);
-        let shown =
-            request_body.map_or(0, |body: &[u8]| MAX_REQUEST_BODIES / body.len().max(1)).max(1);
-        let first_shown = attempts.len().saturating_sub(shown);
-        let with_content = attempts.iter().enumerate().map(|(index, attempt)| {
+        let event_body = bodies.get(&event).map(AsRef::as_ref);
+        let with_content = attempts.iter().map(|attempt| {
             let exchange = bodies.get(&BodyId::Attempt(attempt.made.id));
             let exchange = exchange.and_then(|exchange| decode_exchange(exchange).ok());
-            let request_body = request_body.filter(|_| index >= first_shown);
-            attempt_with_content(attempt, exchange.as_ref(), request_body)
+            attempt_with_content(attempt, exchange.as_ref(), event_body)
         });
         Ok(with_content.collect())
     }
+}
+
+/// The first attempts, as many as an answer can have room for: what would be left out of it is not
+/// read either. What is stored of an attempt is at the most as long as it is shown.
+fn as_far_as_read(attempts: &[Attempt], room: usize) -> &[Attempt] {
+    let mut left = room;
+    let fits = |attempt: &&Attempt| {
+        let rest = left.checked_sub(attempt.made.exchange.size as usize);
+        left = rest.unwrap_or(0);
+        rest.is_some()
+    };
+    &attempts[..attempts.iter().take_while(fits).count()]
 }

@@ -19,7 +19,7 @@ use keeptrusts_webhooks_domain::replay::{
 };
 use keeptrusts_webhooks_domain::violation::Violation;
 use keeptrusts_webhooks_process::answer;
-use keeptrusts_webhooks_store::{Expected, Follower, Log, NewRecord, new_ulid};
+use keeptrusts_webhooks_store::{AppendError, Expected, Follower, Log, NewRecord, new_ulid};
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -65,10 +65,15 @@ impl DispatchApi {
         let record = NewRecord {
             stream: LogStream::Replay(id),
             expected: Expected::New,
-            fact: Fact::Replay(ReplayFact::Requested(new)),
+            fact: Fact::Replay(ReplayFact::Requested(new.clone())),
         };
-        self.append(organization, record, asked.metadata(endpoint.id), Vec::new()).await?;
-        Ok((&self.replay(organization, id).await?).into())
+        let metadata = asked.metadata(endpoint.id);
+        let creator = metadata.actor.clone();
+        let appended = self.append(organization, record, metadata, Vec::new()).await?;
+        let recorded =
+            appended.map_err(|refusal| answer::append_failed(AppendError::Refused(refusal)))?;
+        // At its beginning, however far it has come by now.
+        Ok((&Replay::requested(id, organization.clone(), new, creator, recorded)).into())
     }
 
     pub(super) async fn replay(
@@ -86,13 +91,13 @@ impl DispatchApi {
         request: ListReplays,
     ) -> Result<v1::ListReplaysResponse, Status> {
         let ListReplays { organization_id, page, endpoint_id } = request;
-        let shard = self.log.shard_of(&organization_id);
-        let store = self.log.store();
-        let read =
-            store.list_replays(shard, &organization_id, endpoint_id, page.before, page.limit());
-        let read = read.await.map_err(answer::query_failed)?;
-        let (replays, next_page_token) = page.split(read, |replay| replay.id);
-        let replays = replays.iter().map(Into::into).collect();
+        let (store, shard) = (self.log.store(), self.log.shard_of(&organization_id));
+        let organization = &organization_id;
+        let read = |before, limit| async move {
+            let replays = store.list_replays(shard, organization, endpoint_id, before, limit);
+            Ok(replays.await?.iter().map(|replay| (replay.id, replay.into())).collect())
+        };
+        let (replays, next_page_token) = page.fill(read).await.map_err(answer::query_failed)?;
         Ok(v1::ListReplaysResponse { replays, next_page_token })
     }
 
@@ -113,7 +118,9 @@ impl DispatchApi {
             expected: Expected::Any,
             fact: Fact::Replay(ReplayFact::Cancelled { endpoint_id }),
         };
-        self.append(organization_id, record, asked.metadata(endpoint_id), Vec::new()).await?;
+        let metadata = asked.metadata(endpoint_id);
+        let appended = self.append(organization_id, record, metadata, Vec::new()).await?;
+        appended.map_err(|refusal| answer::append_failed(AppendError::Refused(refusal)))?;
         self.replay(organization_id, *replay_id).await
     }
 

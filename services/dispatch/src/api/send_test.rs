@@ -12,7 +12,7 @@ use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EventId};
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream};
 use keeptrusts_webhooks_process::answer;
-use keeptrusts_webhooks_store::{BodyId, Expected, NewBody, NewRecord, new_ulid};
+use keeptrusts_webhooks_store::{AppendError, BodyId, Expected, NewBody, NewRecord, new_ulid};
 use keeptrusts_webhooks_telemetry::new_trace;
 use tonic::Status;
 
@@ -53,43 +53,46 @@ impl DispatchApi {
         let shard = self.log.shard_of(organization);
         // Read before the request is appended, so that the outcome cannot be missed.
         let before = *self.log.watch(shard).borrow();
-        self.append(organization, record, metadata, vec![body]).await?;
-        self.wait_for_outcome(shard, before, delivery_id).await?;
+        let appended = self.append(organization, record, metadata, vec![body]).await?;
+        appended.map_err(|refusal| answer::append_failed(AppendError::Refused(refusal)))?;
+        self.wait_for(shard, before, delivery_id, is_outcome).await?;
         let delivery = self.delivery(organization, delivery_id).await?;
-        let attempt = self.attempts_with_content(&delivery).await?.pop();
+        let attempt = self.attempts_of(&delivery).await?.pop();
         // A test that was cancelled (its endpoint was deleted meanwhile) has no attempt.
         let attempt = attempt.ok_or_else(|| status::not_found(Resource::Endpoint, endpoint_id))?;
         Ok((delivery, attempt))
     }
 
-    async fn wait_for_outcome(
+    /// Waits for a delivery's next record that satisfies the predicate, from after a position.
+    pub(super) async fn wait_for(
         &self,
         shard: Shard,
         before: Position,
         delivery_id: DeliveryId,
+        satisfies: impl Fn(&Fact) -> bool,
     ) -> Result<(), Status> {
         let mut follower = self.log.follow(shard, before);
-        let ended = |fact: &Fact| {
-            matches!(
-                fact,
-                Fact::Delivery(
-                    DeliveryFact::AttemptSucceeded(_)
-                        | DeliveryFact::AttemptFailed { .. }
-                        | DeliveryFact::Expired { .. }
-                        | DeliveryFact::Cancelled { .. }
-                )
-            )
-        };
         loop {
             let next = self.shutdown.run_until_cancelled(follower.next(RECORDS_PER_READ)).await;
-            let records = next.ok_or_else(|| {
-                answer::append_failed(keeptrusts_webhooks_store::AppendError::Closed)
-            })?;
+            let records = next.ok_or_else(|| answer::append_failed(AppendError::Closed))?;
             let records = records.map_err(answer::query_failed)?;
             let stream = Stream::Delivery(delivery_id);
-            if records.iter().any(|record| record.stream == stream && ended(&record.fact)) {
+            if records.iter().any(|record| record.stream == stream && satisfies(&record.fact)) {
                 return Ok(());
             }
         }
     }
+}
+
+/// Whether a fact is what a test's delivery ends with.
+fn is_outcome(fact: &Fact) -> bool {
+    matches!(
+        fact,
+        Fact::Delivery(
+            DeliveryFact::AttemptSucceeded(_)
+                | DeliveryFact::AttemptFailed { .. }
+                | DeliveryFact::Expired { .. }
+                | DeliveryFact::Cancelled { .. }
+        )
+    )
 }

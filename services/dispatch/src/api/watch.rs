@@ -1,6 +1,5 @@
 //! Changes of deliveries as they are committed, straight from the log.
 
-use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -9,17 +8,17 @@ use keeptrusts_webhooks_contracts::status;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::attempt::Attempt;
 use keeptrusts_webhooks_domain::fact::Fact;
-use keeptrusts_webhooks_domain::ids::{DeliveryId, OrganizationId};
-use keeptrusts_webhooks_domain::log::{Position, RecordName, Shard, Stream as LogStream};
+use keeptrusts_webhooks_domain::ids::OrganizationId;
+use keeptrusts_webhooks_domain::log::{Position, RecordName, Stream as LogStream};
 use keeptrusts_webhooks_process::answer;
-use keeptrusts_webhooks_store::projection::scheduled_deliveries;
-use keeptrusts_webhooks_store::{Follower, Log, Record};
+use keeptrusts_webhooks_store::{Follower, Record};
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use super::DispatchApi;
+use super::delivery_states::DeliveryStates;
 
 /// What the method streams.
 pub(super) type Changes =
@@ -29,11 +28,13 @@ const RECORDS_PER_READ: usize = 500;
 /// What a slow client may leave unread before the log waits to be read for it.
 const UNREAD_CHANGES: usize = 256;
 
-/// A change of a delivery: the record that it comes of, and the attempt that caused it.
+/// A change of a delivery: the record that it comes of, the delivery after it, and the attempt that
+/// caused it.
 struct Change {
     position: Position,
     record: RecordName,
-    attempt: Option<Attempt>,
+    delivery: v1::Delivery,
+    attempt: Option<v1::Attempt>,
 }
 
 impl DispatchApi {
@@ -54,7 +55,8 @@ impl DispatchApi {
         let follower = log.follow(shard, after);
         let (changes, read) = mpsc::channel(UNREAD_CHANGES);
         tokio::spawn(async move {
-            let watcher = Watcher { log, shard, request, changes: changes.clone() };
+            let states = DeliveryStates::new(Arc::clone(&log), shard);
+            let watcher = Watcher { states, request, changes: changes.clone() };
             // A shutdown is the server's to tell: if the stream just ended here, the client would
             // take it for complete.
             tokio::select! {
@@ -67,14 +69,13 @@ impl DispatchApi {
 }
 
 struct Watcher {
-    log: Arc<Log>,
-    shard: Shard,
+    states: DeliveryStates,
     request: WatchDeliveries,
     changes: mpsc::Sender<Result<v1::WatchDeliveriesResponse, Status>>,
 }
 
 impl Watcher {
-    async fn run(self, mut follower: Follower) {
+    async fn run(mut self, mut follower: Follower) {
         loop {
             let told = match follower.next(RECORDS_PER_READ).await {
                 Ok(records) => self.tell(&records).await,
@@ -88,38 +89,34 @@ impl Watcher {
         }
     }
 
-    async fn tell(&self, records: &[Arc<Record>]) -> Result<(), Status> {
+    /// Tells every change, in the log's order, so that the last one that was received is one to
+    /// resume from.
+    async fn tell(&mut self, records: &[Arc<Record>]) -> Result<(), Status> {
         let organization = &self.request.organization_id;
-        let mut changed = BTreeMap::<DeliveryId, Vec<Change>>::new();
-        for record in records.iter().filter(|record| record.organization_id == *organization) {
-            for (id, change) in changes_in(record) {
-                let changes = changed.entry(id).or_default();
-                // Every attempt is told. What no attempt has caused is told by what follows it.
-                changes.pop_if(|change| change.attempt.is_none());
-                changes.push(change);
-            }
+        let own: Vec<_> =
+            records.iter().filter(|record| record.organization_id == *organization).collect();
+        let wanted = self.request.endpoint_id;
+        let mut changes = Vec::new();
+        let after = self.states.after(organization, &own).await.map_err(answer::query_failed)?;
+        for (record, deliveries) in own.iter().zip(after) {
+            let deliveries = deliveries
+                .iter()
+                .filter(|delivery| wanted.is_none_or(|wanted| wanted == delivery.endpoint_id));
+            changes.extend(deliveries.map(|delivery| Change {
+                position: record.position,
+                record: record.name(),
+                delivery: delivery.into(),
+                attempt: attempt_of(record).as_ref().map(Into::into),
+            }));
         }
-        if changed.is_empty() {
-            return Ok(());
-        }
-        let ids: Vec<_> = changed.keys().copied().collect();
-        let deliveries = self.log.store().deliveries(self.shard, organization, &ids).await;
-        let deliveries = deliveries.map_err(answer::query_failed)?;
-        let wanted = |endpoint| self.request.endpoint_id.is_none_or(|wanted| wanted == endpoint);
-        let mut told = Vec::new();
-        for delivery in deliveries.iter().filter(|delivery| wanted(delivery.endpoint_id)) {
-            let changes = changed.remove(&delivery.id).unwrap_or_default();
-            told.extend(changes.into_iter().map(|change| (delivery, change)));
-        }
-        // In the log's order, so that the last change that was received is one to resume from.
-        told.sort_by_key(|(_, change)| change.position);
-        for (index, (delivery, change)) in told.iter().enumerate() {
+        let mut changes = changes.into_iter().peekable();
+        while let Some(change) = changes.next() {
             // Of several changes by one record, only the last one lets a client skip the record.
-            let next = told.get(index + 1);
-            let is_finished = next.is_none_or(|(_, next)| next.position != change.position);
+            let next = changes.peek();
+            let is_finished = next.is_none_or(|next| next.position != change.position);
             let answer = v1::WatchDeliveriesResponse {
-                delivery: Some((*delivery).into()),
-                attempt: change.attempt.as_ref().map(Into::into),
+                delivery: Some(change.delivery),
+                attempt: change.attempt,
                 resume_token: ResumePoint { record: change.record, is_finished }.token(),
             };
             if self.changes.send(Ok(answer)).await.is_err() {
@@ -130,20 +127,18 @@ impl Watcher {
     }
 }
 
-fn changes_in(record: &Record) -> Vec<(DeliveryId, Change)> {
-    let change = |attempt| Change { position: record.position, record: record.name(), attempt };
-    let scheduled = scheduled_deliveries(record).map(|delivery| (delivery.id, change(None)));
-    let mut changes: Vec<_> = scheduled.collect();
-    if let (Fact::Delivery(fact), LogStream::Delivery(id)) = (&record.fact, record.stream) {
-        let attempt = fact.attempt().map(|(made, outcome, error, next_attempt_time)| Attempt {
-            organization_id: OrganizationId::clone(&record.organization_id),
-            delivery_id: id,
-            made: made.clone(),
-            outcome,
-            error: error.to_owned(),
-            next_attempt_time,
-        });
-        changes.push((id, change(attempt)));
-    }
-    changes
+/// The attempt that a record tells of.
+fn attempt_of(record: &Record) -> Option<Attempt> {
+    let (Fact::Delivery(fact), LogStream::Delivery(delivery_id)) = (&record.fact, record.stream)
+    else {
+        return None;
+    };
+    fact.attempt().map(|(made, outcome, error, next_attempt_time)| Attempt {
+        organization_id: OrganizationId::clone(&record.organization_id),
+        delivery_id,
+        made: made.clone(),
+        outcome,
+        error: error.to_owned(),
+        next_attempt_time,
+    })
 }

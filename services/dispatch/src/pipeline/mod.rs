@@ -3,6 +3,7 @@
 //! the lease's epoch; all that it must remember is in the log, so that the next owner goes on
 //! where this one stopped.
 
+mod answered;
 mod cancel;
 mod health;
 mod notify;

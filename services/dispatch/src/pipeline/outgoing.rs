@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::Exchange;
-use keeptrusts_webhooks_domain::delivery::Delivery;
+use keeptrusts_webhooks_domain::delivery::{Delivery, Verdict};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use keeptrusts_webhooks_domain::payload_format::{PayloadFormat, RoutingKey};
@@ -84,12 +84,17 @@ impl Outgoing {
 
     /// Completes the record of the attempt: with what was sent, if it was not the event's own body,
     /// and without the routing key, which some receivers echo.
-    pub(crate) fn mask(self, exchange: &mut Exchange) {
+    pub(crate) fn mask(self, exchange: &mut Exchange, verdict: &mut Verdict) {
         exchange.request_body = self.kept;
         if let Some(key) = self.routing_key {
-            let key = key.secret().expose().as_bytes();
-            mask(&mut exchange.response_body, key);
-            exchange.response_headers.iter_mut().for_each(|(_, value)| mask(value, key));
+            let key = key.secret().expose();
+            mask(&mut exchange.response_body, key.as_bytes());
+            let headers = exchange.response_headers.iter_mut();
+            headers.for_each(|(_, value)| mask(value, key.as_bytes()));
+            // It tells where a redirect leads.
+            if let Verdict::Failed { error, .. } = verdict {
+                *error = error.replace(key, &"*".repeat(key.len()));
+            }
         }
     }
 }

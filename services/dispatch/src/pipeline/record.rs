@@ -82,6 +82,19 @@ impl Attempted {
         }
         verdict
     }
+
+    /// What went wrong, for logs and spans. Of an answer only the status: the delivery log shows
+    /// where a redirect leads, and paths of receivers' URLs are secrets of a kind.
+    pub(crate) fn failure(&self) -> Option<String> {
+        match (&self.verdict, self.result) {
+            (Verdict::Succeeded, _) => None,
+            (_, AttemptResult::Answered(code)) => {
+                let status = http::StatusCode::from_u16(code).map(|status| status.to_string());
+                Some(format!("the receiver answered {}", status.unwrap_or(code.to_string())))
+            }
+            (Verdict::Failed { error, .. }, _) => Some(error.clone()),
+        }
+    }
 }
 
 /// What the scheduler hears of an attempt, in this order.
@@ -286,7 +299,7 @@ fn finish(shard: &Shard, outcome: Outcome, fact: &Fact, recorded_at: Timestamp) 
 
 /// A delivery that succeeds is not worth a line; one that never will is.
 fn log_failure(attempted: &Attempted, after: &Delivery) {
-    let Verdict::Failed { error, .. } = &attempted.verdict else { return };
+    let Some(error) = attempted.failure() else { return };
     let Attempted { made, trace, .. } = attempted;
     let trace_id = trace.as_ref().map(|trace| tracing::field::display(trace.trace_id));
     let (delivery_id, endpoint_id) = (after.id, after.endpoint_id);

@@ -13,14 +13,14 @@ use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::ContentDigest;
 use keeptrusts_webhooks_domain::ids::AttemptId;
 use keeptrusts_webhooks_domain::pause::Pause;
-use keeptrusts_webhooks_outbound::Exchange as Exchanged;
+use keeptrusts_webhooks_outbound::{Exchange as Exchanged, Remark};
 use keeptrusts_webhooks_store::keyring::{DataKeys, KeyProblem};
 use keeptrusts_webhooks_store::{BodyId, new_ulid};
 use tokio::sync::mpsc;
 
 use super::outgoing::Outgoing;
 use super::record::{Attempted, Outcome, Progress};
-use super::{Backoff, Shard, request};
+use super::{Backoff, Shard, answered, request};
 use crate::metrics::{self, AttemptResult};
 
 /// Attempts deliveries, all at the same time; their outcomes go to the recorder. The scheduler
@@ -128,26 +128,39 @@ async fn attempt(
         (_, _, Err(reason)) => Err(reason.as_str()),
     };
     let (end_time, steady_end_time) = ((shard.clock)(), shard.steady.now());
+    let remarks = sent.as_ref().map(|exchanged| exchanged.remarks.clone()).unwrap_or_default();
     let mut judged = match sent {
-        Ok(exchanged) => judge(exchanged, end_time),
+        Ok(exchanged) => judge(exchanged, &receiver.endpoint.url, end_time),
         Err(reason) => Judged::never_sent(reason),
     };
     let current = shard.receivers.get(delivery.endpoint_id);
     if current.is_some_and(|current| current.endpoint.url != receiver.endpoint.url) {
         judged.ignore_retry_after();
     }
-    let Judged { verdict, result, duration, status_code, response_headers, response_body } = judged;
+    let remark =
+        joined(&remarks, answered::remark(&judged.response_headers, &judged.response_body));
+    let Judged {
+        mut verdict,
+        result,
+        duration,
+        status_code,
+        response_headers,
+        response_body,
+        was_sent,
+    } = judged;
     metrics::attempted(result, trigger, duration);
     let mut exchange = Exchange {
-        request_headers: listed(&request_headers),
+        request_headers: if was_sent { listed(&request_headers) } else { Vec::new() },
         response_headers: listed(&response_headers),
         response_body: response_body.to_vec(),
         request_body: None,
     };
-    match outgoing {
-        Ok(outgoing) => outgoing.mask(&mut exchange),
+    if let Ok(outgoing) = outgoing {
+        outgoing.mask(&mut exchange, &mut verdict);
+    }
+    if !was_sent {
         // There is no body, not even the event's.
-        Err(_) => exchange.request_body = Some(Vec::new()),
+        exchange.request_body = Some(Vec::new());
     }
     let exchange = keeptrusts_webhooks_contracts::log_codec::encode_exchange(&exchange);
     let made = AttemptMade {
@@ -162,6 +175,7 @@ async fn attempt(
         duration,
         status_code,
         exchange: ContentDigest::of(&exchange),
+        remark,
     };
     let exchange = exchange.into();
     let pause_end = match verdict {
@@ -182,6 +196,12 @@ async fn attempt(
         request_trace,
         pause_end,
     })
+}
+
+/// What was out of the ordinary, in one text.
+fn joined(remarks: &[Remark], of_answer: Option<String>) -> String {
+    let remarks = remarks.iter().map(ToString::to_string).chain(of_answer);
+    remarks.collect::<Vec<_>>().join("; ")
 }
 
 /// What the delivery log says of a secret that cannot be opened. What operators have to do about
@@ -207,6 +227,8 @@ struct Judged {
     status_code: Option<u16>,
     response_headers: HeaderMap,
     response_body: Bytes,
+    /// Whether anything of the request went to the receiver, as far as is known.
+    was_sent: bool,
 }
 
 impl Judged {
@@ -222,6 +244,7 @@ impl Judged {
             status_code: None,
             response_headers: HeaderMap::new(),
             response_body: Bytes::new(),
+            was_sent: false,
         }
     }
 
@@ -234,7 +257,7 @@ impl Judged {
 }
 
 /// Success is any 2xx; everything else is not.
-fn judge(Exchanged { result, duration, .. }: Exchanged, now: Timestamp) -> Judged {
+fn judge(Exchanged { result, duration, .. }: Exchanged, url: &str, now: Timestamp) -> Judged {
     match result {
         Ok(answer) => {
             let verdict = match answer.status.is_success() {
@@ -242,7 +265,7 @@ fn judge(Exchanged { result, duration, .. }: Exchanged, now: Timestamp) -> Judge
                 false => {
                     let retry_after = request::retry_after(&answer.headers, now);
                     Verdict::Failed {
-                        error: format!("the receiver answered {}", answer.status),
+                        error: answered::refusal(answer.status, &answer.headers, url),
                         retry_after,
                         endpoint_pause: Pause::after_answer(answer.status.as_u16(), retry_after),
                     }
@@ -255,12 +278,14 @@ fn judge(Exchanged { result, duration, .. }: Exchanged, now: Timestamp) -> Judge
                 status_code: Some(answer.status.as_u16()),
                 response_headers: answer.headers,
                 response_body: answer.body,
+                was_sent: true,
             }
         }
         Err(failure) => Judged {
             result: AttemptResult::Failed(failure.kind()),
             duration,
             status_code: failure.status().map(|status| status.as_u16()),
+            was_sent: failure.may_have_been_sent(),
             ..Judged::never_sent(&failure.to_string())
         },
     }

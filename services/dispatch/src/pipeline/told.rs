@@ -6,7 +6,7 @@
 //! lets one in (Slack's, for example), and secrets do not go into traces.
 
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, Verdict};
+use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::EventId;
 use keeptrusts_webhooks_domain::trace::TraceContext;
@@ -74,6 +74,9 @@ pub(crate) fn attempted(shard: &Shard, attempted: &Attempted, after: &Delivery) 
     if let Some(next) = after.next_attempt_time {
         add("keeptrusts.attempt.next_attempt_time", next.to_string());
     }
+    if !made.remark.is_empty() {
+        add("keeptrusts.attempt.remark", made.remark.clone());
+    }
     let receiver = shard.receivers.get(made.endpoint_id);
     let uri = receiver.as_ref().and_then(|receiver| receiver.uri.as_ref());
     let host = uri.and_then(|uri| uri.host()).unwrap_or_default();
@@ -93,17 +96,14 @@ pub(crate) fn attempted(shard: &Shard, attempted: &Attempted, after: &Delivery) 
         let status_code = i64::from(status_code);
         attributes.push(KeyValue::new("http.response.status_code", status_code));
     }
-    let error = match &attempted.verdict {
-        Verdict::Succeeded => None,
-        Verdict::Failed { error, .. } => {
-            let kind = match attempted.result {
-                AttemptResult::Answered(status_code) => status_code.to_string(),
-                other => other.name().to_owned(),
-            };
-            attributes.push(KeyValue::new("error.type", kind));
-            Some(error.clone())
-        }
-    };
+    let error = attempted.failure();
+    if error.is_some() {
+        let kind = match attempted.result {
+            AttemptResult::Answered(status_code) => status_code.to_string(),
+            other => other.name().to_owned(),
+        };
+        attributes.push(KeyValue::new("error.type", kind));
+    }
     let span = ToldSpan {
         context,
         parent,

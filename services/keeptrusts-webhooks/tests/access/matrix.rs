@@ -38,6 +38,7 @@ struct Things {
     endpoint_id: String,
     event_id: String,
     delivery_id: String,
+    attempt_id: String,
     key_id: String,
 }
 
@@ -170,6 +171,9 @@ fn rules() -> Vec<Rule> {
         "DispatchService/ListDeliveries" "A-VF" true ListDeliveriesRequest { organization_id: org };
         "DispatchService/GetDelivery" "A-VF" true GetDeliveryRequest {
             organization_id: org, delivery_id: delivery,
+        };
+        "DispatchService/GetAttempt" "A-VF" true GetAttemptRequest {
+            organization_id: org, attempt_id: |things: &Things| things.attempt_id.clone(),
         };
         "DispatchService/ListAttempts" "A-VF" true ListAttemptsRequest { organization_id: org };
         "DispatchService/RetryDelivery" "A--F" true RetryDeliveryRequest {
@@ -308,6 +312,7 @@ async fn furnish(client: &Client, admin: &Caller) -> Things {
         organization_id: client.organization(),
         endpoint_id: endpoint.id,
         event_id,
+        attempt_id: delivery.attempts[0].id.clone(),
         delivery_id: delivery.id,
         key_id: key.key.expect("a key").id,
     }

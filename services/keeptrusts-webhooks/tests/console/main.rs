@@ -15,6 +15,7 @@ mod following;
 mod forging;
 mod formatting;
 mod hostile;
+mod large;
 mod logs;
 mod looking;
 mod overnight;

@@ -346,6 +346,15 @@ impl Store for Connection {
         self.call("list_deliveries", work).await
     }
 
+    async fn attempt(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        id: AttemptId,
+    ) -> Result<Option<Attempt>, StoreError> {
+        self.call("attempt", self.database().attempt(shard, organization, id)).await
+    }
+
     async fn list_attempts(
         &self,
         shard: Shard,

@@ -1,0 +1,129 @@
+//! Where a receiver that answers with a redirect wants to be asked, as far as it may be shown.
+
+use url::Url;
+
+/// What is shown of a redirect's target at the most, in characters.
+const MAX_TARGET_CHARS: usize = 300;
+
+/// Where a redirect leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RedirectTarget {
+    /// To another https URL.
+    Https(String),
+    /// To a URL that is not https.
+    NotHttps(String),
+    /// To the URL that was requested.
+    Same,
+    /// To something that is no web address.
+    Unreadable,
+}
+
+impl RedirectTarget {
+    /// Reads a `Location` (RFC 9110 section 10.2.2), which may be relative to what was requested.
+    ///
+    /// It is the receiver's text and is shown to people, so it is taken in the URL Standard's
+    /// normal form, which is printable ASCII, and no longer than 300 characters. User name,
+    /// password, query and fragment are left out, because receivers put tokens there; `?…` says
+    /// that there was a query.
+    pub fn of(requested: &str, location: &[u8]) -> RedirectTarget {
+        let location = std::str::from_utf8(location).ok();
+        let base = Url::parse(requested).ok();
+        let target = location.zip(base).and_then(|(location, base)| {
+            let target = base.join(location.trim()).ok()?;
+            let is_web = matches!(target.scheme(), "https" | "http") && target.has_host();
+            is_web.then_some((base, target))
+        });
+        let Some((mut base, mut target)) = target else { return RedirectTarget::Unreadable };
+        base.set_fragment(None);
+        target.set_fragment(None);
+        if base == target {
+            return RedirectTarget::Same;
+        }
+        let has_query = target.query().is_some();
+        target.set_query(None);
+        // Neither fails for a URL that has a host.
+        _ = target.set_username("");
+        _ = target.set_password(None);
+        let is_https = target.scheme() == "https";
+        let mut shown = String::from(target);
+        if shown.len() > MAX_TARGET_CHARS {
+            shown.truncate(MAX_TARGET_CHARS);
+            shown.push('…');
+        } else if has_query {
+            shown.push_str("?…");
+        }
+        match is_https {
+            true => RedirectTarget::Https(shown),
+            false => RedirectTarget::NotHttps(shown),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const REQUESTED: &str = "https://old.example/hooks/siem?key=1";
+
+    fn target(location: &str) -> RedirectTarget {
+        RedirectTarget::of(REQUESTED, location.as_bytes())
+    }
+
+    #[test]
+    fn a_target_is_resolved_against_what_was_requested() {
+        for (location, shown) in [
+            ("https://new.example/hook", "https://new.example/hook"),
+            ("//new.example/hook", "https://new.example/hook"),
+            ("/login", "https://old.example/login"),
+            ("siem/", "https://old.example/hooks/siem/"),
+            (" https://NEW.example:443/ ", "https://new.example/"),
+            ("https://xn--bcher-kva.example/", "https://xn--bcher-kva.example/"),
+            ("https://bücher.example/ü", "https://xn--bcher-kva.example/%C3%BC"),
+        ] {
+            assert_eq!(target(location), RedirectTarget::Https(shown.to_owned()), "{location}");
+        }
+        let http = target("http://new.example/hook");
+        assert_eq!(http, RedirectTarget::NotHttps("http://new.example/hook".to_owned()));
+    }
+
+    #[test]
+    fn a_redirect_to_the_same_url_is_told_apart() {
+        for location in [REQUESTED, "?key=1", "#top", "/hooks/siem?key=1"] {
+            assert_eq!(target(location), RedirectTarget::Same, "{location}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_a_secret_is_not_shown() {
+        let shown = target("https://user:pass@new.example/hook?token=geheim#geheim");
+        assert_eq!(shown, RedirectTarget::Https("https://new.example/hook?…".to_owned()));
+    }
+
+    #[test]
+    fn what_is_no_web_address_is_not_shown() {
+        for location in
+            ["javascript:alert(1)", "data:text/html,x", "https://", "mailto:a@b.example"]
+        {
+            assert_eq!(target(location), RedirectTarget::Unreadable, "{location}");
+        }
+        assert_eq!(RedirectTarget::of(REQUESTED, b"/\xff"), RedirectTarget::Unreadable);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_receiver_sends_is_shown_short_and_printable(location: Vec<u8>, path in "\\PC{0,400}") {
+            let path = format!("https://new.example/{path}");
+            for location in [&location[..], path.as_bytes()] {
+                match RedirectTarget::of(REQUESTED, location) {
+                    RedirectTarget::Https(shown) | RedirectTarget::NotHttps(shown) => {
+                        prop_assert!(shown.chars().count() <= MAX_TARGET_CHARS + 2);
+                        prop_assert!(shown.chars().all(|c| c.is_ascii_graphic() || c == '…'));
+                    }
+                    RedirectTarget::Same | RedirectTarget::Unreadable => {}
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Ends a delivery, and waits a moment for that.
+
+use std::time::Duration;
+
+use keeptrusts_webhooks_contracts::api::{Asked, DeliveryRef};
+use keeptrusts_webhooks_contracts::status::{self, Reason};
+use keeptrusts_webhooks_domain::delivery::Delivery;
+use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
+use tonic::Status;
+
+use super::DispatchApi;
+
+/// How long the answer waits for the shard's owner to act. It takes a commit; without an owner the
+/// request is on record, and is acted on by the next one.
+const OWNER_PATIENCE: Duration = Duration::from_secs(1);
+
+impl DispatchApi {
+    /// The delivery afterwards: cancelled, unless its shard has no owner now or an attempt came
+    /// first.
+    pub(super) async fn cancel(&self, asked: &Asked<DeliveryRef>) -> Result<Delivery, Status> {
+        let DeliveryRef { organization_id, delivery_id } = &asked.request;
+        let allowed = |delivery: &Delivery| match delivery.state.has_ended() {
+            false => Ok(()),
+            true => Err(status::failed_precondition(
+                Reason::DeliveryEnded,
+                "the delivery has ended already: there is nothing to cancel",
+            )),
+        };
+        let shard = self.log.shard_of(organization_id);
+        // Read before the request is appended, so that what follows cannot be missed.
+        let before = *self.log.watch(shard).borrow();
+        let metadata = |delivery: &Delivery| asked.metadata(delivery.event_id);
+        let fact = DeliveryFact::CancelRequested;
+        let requested = self.ask(&asked.request, fact, metadata, allowed).await?;
+        let is_end = |fact: &Fact| {
+            let Fact::Delivery(fact) = fact else { return false };
+            matches!(fact, DeliveryFact::Cancelled { .. } | DeliveryFact::AttemptSucceeded(_))
+        };
+        let ended = self.wait_for(shard, before, *delivery_id, is_end);
+        match tokio::time::timeout(OWNER_PATIENCE, ended).await {
+            Ok(Ok(())) => self.delivery(organization_id, *delivery_id).await,
+            // It is on record, whatever keeps us from seeing what follows.
+            Ok(Err(_)) | Err(_) => Ok(requested),
+        }
+    }
+}

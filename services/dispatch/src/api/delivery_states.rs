@@ -1,0 +1,123 @@
+//! Deliveries as records leave them, for whoever reads the log along.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use keeptrusts_webhooks_domain::delivery::Delivery;
+use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
+use keeptrusts_webhooks_domain::ids::{DeliveryId, OrganizationId};
+use keeptrusts_webhooks_domain::log::{Shard, Stream, Version};
+use keeptrusts_webhooks_store::projection::scheduled_deliveries;
+use keeptrusts_webhooks_store::{Log, Record, StoreError};
+
+/// Waiting deliveries that are remembered from one read to the next.
+const MAX_REMEMBERED: usize = 1_000;
+/// An event's stream has its acceptance and its routing.
+const EVENT_RECORDS: usize = 2;
+
+/// Folds the records of one shard, in order. The row in the table may be ahead of the log as it is
+/// read: it is taken only where it is as old as the record.
+pub(super) struct DeliveryStates {
+    log: Arc<Log>,
+    shard: Shard,
+    remembered: HashMap<DeliveryId, Delivery>,
+}
+
+impl DeliveryStates {
+    /// Knows of no delivery yet.
+    pub(super) fn new(log: Arc<Log>, shard: Shard) -> DeliveryStates {
+        DeliveryStates { log, shard, remembered: HashMap::new() }
+    }
+
+    /// For each of an organization's next records, the deliveries that it changed, after it.
+    pub(super) async fn after(
+        &mut self,
+        organization: &OrganizationId,
+        records: &[&Arc<Record>],
+    ) -> Result<Vec<Vec<Delivery>>, StoreError> {
+        let rows = self.rows(organization, records).await?;
+        let mut after = Vec::with_capacity(records.len());
+        for record in records {
+            let mut changed: Vec<_> = scheduled_deliveries(record).collect();
+            if let (Fact::Delivery(fact), Stream::Delivery(id), true) =
+                (&record.fact, record.stream, changed.is_empty())
+                && let Some(delivery) = self.next(id, fact, record, rows.get(&id)).await?
+            {
+                changed.push(delivery);
+            }
+            self.remembered.extend(changed.iter().map(|delivery| (delivery.id, delivery.clone())));
+            after.push(changed);
+        }
+        self.remembered.retain(|_, delivery| !delivery.state.has_ended());
+        if self.remembered.len() > MAX_REMEMBERED {
+            self.remembered.clear();
+        }
+        Ok(after)
+    }
+
+    /// The rows of the deliveries that are neither remembered nor made by one of the records.
+    async fn rows(
+        &self,
+        organization: &OrganizationId,
+        records: &[&Arc<Record>],
+    ) -> Result<HashMap<DeliveryId, Delivery>, StoreError> {
+        let made = records.iter().flat_map(|record| scheduled_deliveries(record));
+        let made: HashSet<_> = made.map(|delivery| delivery.id).collect();
+        let changed = records.iter().filter_map(|record| match record.stream {
+            Stream::Delivery(id) => Some(id),
+            _ => None,
+        });
+        let mut ids: Vec<_> =
+            changed.filter(|id| !self.remembered.contains_key(id) && !made.contains(id)).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let rows = self.log.store().deliveries(self.shard, organization, &ids).await?;
+        Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+    }
+
+    /// A delivery after a record of its own. None: there is none, and never was.
+    async fn next(
+        &self,
+        id: DeliveryId,
+        fact: &DeliveryFact,
+        record: &Record,
+        row: Option<&Delivery>,
+    ) -> Result<Option<Delivery>, StoreError> {
+        let before = self.remembered.get(&id);
+        if let Some(before) = before.filter(|before| before.version.next() == record.version) {
+            let mut after = before.clone();
+            after.apply(fact, record.recorded_at);
+            return Ok(Some(after));
+        }
+        match row {
+            Some(row) if row.version == record.version => Ok(Some(row.clone())),
+            Some(row) => self.folded(row, record.version).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// A delivery as it was at a version, from its whole history.
+    async fn folded(&self, row: &Delivery, version: Version) -> Result<Delivery, StoreError> {
+        let store = self.log.store();
+        let limit = usize::try_from(version.0).unwrap_or(0);
+        let own =
+            store.read_stream(self.shard, Stream::Delivery(row.id), Version(0), limit).await?;
+        let event = Stream::Event(row.event_id);
+        let event = store.read_stream(self.shard, event, Version(0), EVENT_RECORDS).await?;
+        let mut made =
+            event.iter().chain(own.first()).flat_map(|record| scheduled_deliveries(record));
+        let Some(mut delivery) = made.find(|made| made.id == row.id) else {
+            return Ok(row.clone());
+        };
+        let first = delivery.version;
+        for record in own.iter().filter(|record| record.version > first) {
+            if let Fact::Delivery(fact) = &record.fact {
+                delivery.apply(fact, record.recorded_at);
+            }
+        }
+        Ok(delivery)
+    }
+}
