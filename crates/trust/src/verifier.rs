@@ -16,6 +16,10 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use crate::certificate::{Certificate, Dates};
 use crate::problem::CertificateProblem;
 
+/// How many of a server's further certificates are looked at to say what is wrong. webpki builds no
+/// longer chains; a server that sends hundreds must not have us verify them one against the other.
+const MAX_INTERMEDIATES_EXPLAINED: usize = 6;
+
 /// Accepts the servers that are trusted for themselves, and whoever has a certificate of an
 /// authority: the latter is webpki's to judge.
 #[derive(Debug)]
@@ -106,7 +110,8 @@ impl Verifier {
                 false => CertificateProblem::NoServerNames,
             });
         }
-        let intermediates: Vec<_> = intermediates.iter().filter_map(Certificate::read).collect();
+        let intermediates = intermediates.iter().take(MAX_INTERMEDIATES_EXPLAINED);
+        let intermediates: Vec<_> = intermediates.filter_map(Certificate::read).collect();
         match error {
             CertificateError::UnknownIssuer => {
                 let servers: Vec<_> = self.servers.iter().filter_map(Certificate::read).collect();
