@@ -2,14 +2,17 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod addresses;
 mod answers;
 mod certificates;
 mod connections;
+mod http2;
 mod proxy;
 mod receiver;
 mod refusals;
 mod time_limits;
 mod tls;
+mod untidy;
 
 use std::time::Duration;
 
