@@ -176,3 +176,121 @@ impl<Stream: AsyncWrite + Unpin> AsyncWrite for ObservedStream<Stream> {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use bytes::Bytes;
+    use http::{Request, StatusCode};
+    use http_body_util::{BodyExt, Full};
+    use hyper::client::conn::http1;
+    use hyper_util::rt::TokioIo;
+
+    use super::*;
+
+    /// A stream whose other side has answered, and reads no more.
+    struct AnsweredAndClosed {
+        answer: &'static [u8],
+        /// How it ends after that.
+        end: fn() -> io::Result<()>,
+        accepted: usize,
+        reader: Option<Waker>,
+    }
+
+    impl AsyncRead for AnsweredAndClosed {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            // The answer comes only when sending has failed.
+            if self.accepted > 0 {
+                self.reader = Some(context.waker().clone());
+                return Poll::Pending;
+            }
+            if self.answer.is_empty() {
+                return Poll::Ready((self.end)());
+            }
+            buffer.put_slice(self.answer);
+            self.answer = b"";
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for AnsweredAndClosed {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let accepted = self.accepted.min(bytes.len());
+            self.accepted -= accepted;
+            if self.accepted == 0
+                && let Some(reader) = self.reader.take()
+            {
+                reader.wake();
+            }
+            Poll::Ready(match accepted {
+                0 => Err(io::ErrorKind::BrokenPipe.into()),
+                _ => Ok(accepted),
+            })
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// What hyper makes of it, and whether writing has failed.
+    async fn exchange(
+        answer: &'static [u8],
+        end: fn() -> io::Result<()>,
+    ) -> (Result<(StatusCode, Bytes), hyper::Error>, bool) {
+        let observer = Observer::new(false);
+        observer.begin_answer();
+        let stream = AnsweredAndClosed { answer, end, accepted: 100, reader: None };
+        let stream = TokioIo::new(ObservedStream::new(stream, Arc::clone(&observer)));
+        let (mut requests, connection) = http1::handshake(stream).await.expect("no bytes yet");
+        tokio::spawn(connection);
+        let body = Full::new(Bytes::from(vec![b'x'; 100_000]));
+        let answering = async {
+            let answer = requests.send_request(Request::post("/").body(body).expect("one")).await?;
+            let status = answer.status();
+            Ok((status, answer.into_body().collect().await?.to_bytes()))
+        };
+        (answering.await, observer.observed().write_failed)
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_was_there_before_writing_failed_is_read() {
+        for answer in [
+            &b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 4\r\n\r\nlong"[..],
+            b"HTTP/1.1 413 Content Too Large\r\n\r\nlong",
+        ] {
+            let (answered, write_failed) = exchange(answer, || Ok(())).await;
+            let expected = (StatusCode::PAYLOAD_TOO_LARGE, Bytes::from_static(b"long"));
+            assert_eq!(answered.expect("an answer"), expected);
+            assert!(write_failed);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_end_without_tls_farewell_is_an_end() {
+        let end = || Err(io::ErrorKind::UnexpectedEof.into());
+        let (answered, _) = exchange(b"HTTP/1.1 200 OK\r\n\r\nall of it", end).await;
+        let expected = (StatusCode::OK, Bytes::from_static(b"all of it"));
+        assert_eq!(answered.expect("an answer"), expected);
+    }
+
+    #[tokio::test]
+    async fn without_an_answer_the_connection_was_closed_while_it_was_written_to() {
+        let (answered, write_failed) =
+            exchange(b"", || Err(io::ErrorKind::ConnectionReset.into())).await;
+        assert!(answered.is_err() && write_failed);
+    }
+}

@@ -116,9 +116,11 @@ impl Posting<'_> {
         let route = Route { group, authority: post.authority().clone() };
 
         let mut wanted = Wanted::Any;
+        let mut sent_again = None;
         for _ in 0..=MAX_SENT_AGAIN {
             let used = self.connection(&route, wanted).await?;
             let Some(connection) = used.connection() else { continue };
+            self.remark_once(sent_again.take());
             let was_used = used.was_used();
             match connection.exchange(&post, self.stopwatch.deadline(), was_used).await {
                 Outcome::Answered(answered) => {
@@ -126,18 +128,18 @@ impl Posting<'_> {
                         true => Ended::Reusable { idle_time: answered.idle_time },
                         false => Ended::Unusable,
                     });
-                    self.remarks.extend(answered.remark);
+                    self.remark_once(answered.remark);
                     return Ok(answered.answer);
                 }
                 Outcome::NotSent => used.end(Ended::Unusable),
                 Outcome::NotProcessed => {
                     used.end(Ended::NotProcessed);
-                    self.remark_once(Remark::SentAgainNotProcessed);
+                    sent_again = Some(Remark::SentAgainNotProcessed);
                 }
                 // Once: what it does on a new connection is its answer.
                 Outcome::ClosedAfterUse(_) if wanted == Wanted::Any => {
                     used.end(Ended::Unusable);
-                    self.remark_once(Remark::SentAgainMaybeProcessed);
+                    sent_again = Some(Remark::SentAgainMaybeProcessed);
                     wanted = Wanted::New;
                 }
                 Outcome::ClosedAfterUse(failure) | Outcome::Failed(failure) => {
@@ -154,10 +156,9 @@ impl Posting<'_> {
         Err(SendFailure::NeverProcessed { connections: MAX_SENT_AGAIN + 1 })
     }
 
-    fn remark_once(&mut self, remark: Remark) {
-        if !self.remarks.contains(&remark) {
-            self.remarks.push(remark);
-        }
+    fn remark_once(&mut self, remark: Option<Remark>) {
+        let remark = remark.filter(|remark| !self.remarks.contains(remark));
+        self.remarks.extend(remark);
     }
 
     /// A connection of the route, which may have to be opened.

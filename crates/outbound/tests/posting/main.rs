@@ -2,15 +2,18 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod addresses;
 mod answers;
 mod certificates;
 mod connections;
 mod handshakes;
+mod http2;
 mod proxy;
 mod receiver;
 mod refusals;
 mod time_limits;
 mod tls;
+mod untidy;
 
 use std::time::Duration;
 

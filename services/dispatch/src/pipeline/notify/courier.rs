@@ -13,6 +13,7 @@ use keeptrusts_webhooks_domain::notification::{Notification, NotificationAttempt
 use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_domain::signing::{keeptrusts_signature, standard_signature};
 use keeptrusts_webhooks_notices::{Telling, email, pager_duty, slack, teams, webhook};
+use keeptrusts_webhooks_outbound::ConnectionGroup;
 use keeptrusts_webhooks_store::StoreError;
 use keeptrusts_webhooks_store::keyring::{KeyProblem, SecretError};
 
@@ -165,17 +166,15 @@ async fn send(
     let Ok(url) = url else {
         return Some(Err((None, "the channel's URL cannot be requested: edit it".to_owned())));
     };
-    let exchanged = shard.transport.post(&url, headers, body.into()).await;
+    let connections = ConnectionGroup::new(channel.id.ulid().0);
+    let exchanged = shard.transport.post(connections, &url, headers, body.into()).await;
     Some(match exchanged.result {
         Ok(answer) if answer.status.is_success() => Ok(answer.status.as_u16()),
         // Not what it has said: that may be what it was sent.
         Ok(answer) => {
             Err((Some(answer.status.as_u16()), format!("the service answered {}", answer.status)))
         }
-        Err(failure) => {
-            let status = failure.status().map(|status| status.as_u16());
-            Err((status, failure.to_string()))
-        }
+        Err(failure) => Err((None, failure.to_string())),
     })
 }
 
