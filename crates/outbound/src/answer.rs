@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use http_body_util::BodyExt;
-use hyper::body::Body;
 
 use crate::failure::SendFailure;
 use crate::limits::{MAX_KEPT_BODY, MAX_KEPT_HEADER_BYTES, MAX_KEPT_HEADERS, MAX_READ_BODY};
@@ -50,33 +48,32 @@ impl fmt::Debug for Answer {
 }
 
 /// The part of a body that is kept.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct KeptBody {
-    pub(crate) bytes: Bytes,
-    pub(crate) truncated: bool,
+    // Copied, because a slice would hold the connection's whole read buffer in memory.
+    kept: Vec<u8>,
+    bytes_read: usize,
 }
 
-/// Reads a body to its end or to [`MAX_READ_BODY`] bytes, whichever comes first; the last frame
-/// may go beyond the limit. The caller drops what is left, and with it the stream that it came
-/// on.
-pub(crate) async fn read_body<B>(body: &mut B) -> Result<KeptBody, B::Error>
-where
-    B: Body<Data = Bytes> + Unpin,
-{
-    // Copied out, because a slice would hold the connection's whole read buffer in memory.
-    let mut kept = Vec::new();
-    let mut bytes_read = 0;
-    while bytes_read < MAX_READ_BODY {
-        let Some(frame) = body.frame().await else {
-            break;
-        };
-        if let Ok(data) = frame?.into_data() {
-            let room = MAX_KEPT_BODY - kept.len();
-            kept.extend_from_slice(&data[..data.len().min(room)]);
-            bytes_read += data.len();
-        }
+impl KeptBody {
+    pub(crate) fn read(&mut self, data: &[u8]) {
+        let room = MAX_KEPT_BODY - self.kept.len();
+        self.kept.extend_from_slice(&data[..data.len().min(room)]);
+        self.bytes_read += data.len();
     }
-    Ok(KeptBody { truncated: bytes_read > kept.len(), bytes: kept.into() })
+
+    /// Whether [`MAX_READ_BODY`] bytes have been read. The last piece may go beyond that.
+    pub(crate) fn is_enough(&self) -> bool {
+        self.bytes_read >= MAX_READ_BODY
+    }
+
+    pub(crate) fn is_truncated(&self) -> bool {
+        self.bytes_read > self.kept.len()
+    }
+
+    pub(crate) fn into_bytes(self) -> Bytes {
+        self.kept.into()
+    }
 }
 
 /// The headers that are kept: from the first on, until a limit is met.
@@ -102,28 +99,39 @@ pub(crate) fn kept_headers(headers: HeaderMap) -> HeaderMap {
 #[cfg(test)]
 mod tests {
     use http::{HeaderName, HeaderValue};
-    use http_body_util::Full;
 
     use super::*;
 
-    async fn read(size: usize) -> KeptBody {
-        let Ok(kept) = read_body(&mut Full::new(Bytes::from(vec![b'x'; size]))).await;
-        kept
+    /// A body of so many bytes, as far as it is read, in pieces of any size.
+    fn read(size: usize, piece: usize) -> KeptBody {
+        let mut body = KeptBody::default();
+        for data in vec![b'x'; size].chunks(piece) {
+            if !body.is_enough() {
+                body.read(data);
+            }
+        }
+        body
     }
 
-    #[tokio::test]
-    async fn a_body_up_to_the_limit_is_kept_whole() {
+    #[test]
+    fn a_body_up_to_the_limit_is_kept_whole() {
         for size in [0, 1, MAX_KEPT_BODY] {
-            let kept = read(size).await;
-            assert_eq!((kept.bytes.len(), kept.truncated), (size, false));
+            for piece in [1, 1000, MAX_KEPT_BODY] {
+                let body = read(size, piece);
+                assert_eq!((body.is_truncated(), body.into_bytes().len()), (false, size));
+            }
         }
     }
 
-    #[tokio::test]
-    async fn a_longer_body_is_truncated() {
-        for size in [MAX_KEPT_BODY + 1, MAX_READ_BODY, MAX_READ_BODY + 1] {
-            let kept = read(size).await;
-            assert_eq!((kept.bytes.len(), kept.truncated), (MAX_KEPT_BODY, true));
+    #[test]
+    fn a_longer_body_is_truncated() {
+        for size in [MAX_KEPT_BODY + 1, MAX_READ_BODY, 2 * MAX_READ_BODY] {
+            for piece in [1, 1000, MAX_READ_BODY] {
+                let body = read(size, piece);
+                assert_eq!(body.is_enough(), size >= MAX_READ_BODY);
+                assert!(body.bytes_read < MAX_READ_BODY + piece);
+                assert_eq!((body.is_truncated(), body.into_bytes().len()), (true, MAX_KEPT_BODY));
+            }
         }
     }
 

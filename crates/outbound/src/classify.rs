@@ -7,7 +7,6 @@ use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 
-use hyper_util::client::legacy;
 use keeptrusts_webhooks_trust::cause;
 use rustls::Error as TlsError;
 
@@ -16,6 +15,9 @@ use crate::tls_failure::{TlsProblem, tls_failure};
 
 /// The failure behind a TCP connect that did not succeed.
 pub(crate) fn tcp_failure(address: SocketAddr, error: &io::Error) -> SendFailure {
+    if is_out_of_sockets(error) {
+        return SendFailure::OutOfSockets;
+    }
     let address = address.into();
     match error.kind() {
         io::ErrorKind::ConnectionRefused => SendFailure::ConnectionRefused { address },
@@ -28,13 +30,16 @@ pub(crate) fn tcp_failure(address: SocketAddr, error: &io::Error) -> SendFailure
     }
 }
 
-/// The failure behind a connection that was not established: our own from below TLS, or TLS's.
+/// Whether an error says that there are too many sockets already: EMFILE or ENFILE, which have no
+/// `ErrorKind`, and which all Unix systems number alike.
+pub(crate) fn is_out_of_sockets(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(23 | 24))
+}
+
+/// The failure behind a TLS handshake that did not succeed.
 pub(crate) fn connect_failure(error: &(dyn Error + 'static)) -> SendFailure {
-    if let Some(ours) = cause::<SendFailure>(error) {
-        return ours.clone();
-    }
-    if let Some(error) = cause::<TlsError>(error) {
-        return tls_failure(error);
+    if let Some(failure) = tls_failure_within(error) {
+        return failure;
     }
     SendFailure::TlsFailed(match io_kind(error) {
         Some(
@@ -47,28 +52,11 @@ pub(crate) fn connect_failure(error: &(dyn Error + 'static)) -> SendFailure {
     })
 }
 
-/// The failure behind a request that got no answer.
-pub(crate) fn request_failure(error: &legacy::Error) -> SendFailure {
-    if let Some(ours) = cause::<SendFailure>(error) {
-        return ours.clone();
-    }
-    // With TLS 1.3 a receiver's verdict on our side of the handshake, such as a missing client
-    // certificate, arrives only after the handshake is over (RFC 8446 section 4.4.2.4).
-    if let Some(error) = cause::<TlsError>(error) {
-        return tls_failure(error);
-    }
-    if let Some(error) = cause::<hyper::Error>(error) {
-        if error.is_parse_too_large() {
-            return SendFailure::AnswerHeadersTooLarge;
-        }
-        if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
-            return SendFailure::ConnectionClosed;
-        }
-    }
-    match cause::<io::Error>(error) {
-        Some(_) => SendFailure::ConnectionClosed,
-        None => SendFailure::ProtocolViolated,
-    }
+/// What TLS has to say about an error. With TLS 1.3 a receiver's verdict on our side of the
+/// handshake, such as a missing client certificate, arrives only after the handshake is over (RFC
+/// 8446 section 4.4.2.4).
+pub(crate) fn tls_failure_within(error: &(dyn Error + 'static)) -> Option<SendFailure> {
+    cause::<TlsError>(error).map(tls_failure)
 }
 
 /// The kind of the innermost I/O error: libraries wrap it in others, whose kind says nothing.
@@ -115,6 +103,10 @@ mod tests {
         for (kind, failure) in cases {
             assert!(failure.to_string().contains("192.0.2.1:443"));
             assert_eq!(tcp_failure(address, &kind.into()), failure);
+        }
+        for number in [23, 24] {
+            let error = io::Error::from_raw_os_error(number);
+            assert_eq!(tcp_failure(address, &error), SendFailure::OutOfSockets);
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use keeptrusts_webhooks_trust::UnusableCertificates;
 
+use crate::limits::MAX_CONNECTIONS;
 use crate::name_server::NameServer;
 use crate::ports::PortRange;
 use crate::proxy::OutboundProxy;
@@ -31,13 +32,17 @@ pub struct OutboundConfig {
     /// `request_timeout` too.
     pub connect_timeout: Duration,
     /// The limit for the whole request, from the start to the last byte of the answer's body
-    /// that is read.
+    /// that is read. What a request waits for a connection that this process may not open yet
+    /// does not count.
     pub request_timeout: Duration,
+    /// How many connections there may be at a time, but no more than half of the files that this
+    /// process may have open.
+    pub max_connections: usize,
 }
 
 impl Default for OutboundConfig {
     /// No exceptions to the guard, the system's DNS servers and roots, no proxy, 5 s to connect and
-    /// 10 s in all.
+    /// 10 s in all, and the most connections.
     fn default() -> Self {
         Self {
             allowed_networks: Vec::new(),
@@ -47,6 +52,7 @@ impl Default for OutboundConfig {
             trusted_roots_pem: Vec::new(),
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(10),
+            max_connections: MAX_CONNECTIONS,
         }
     }
 }
@@ -62,6 +68,7 @@ impl fmt::Debug for OutboundConfig {
             .field("trusted_root_files", &self.trusted_roots_pem.len())
             .field("connect_timeout", &self.connect_timeout)
             .field("request_timeout", &self.request_timeout)
+            .field("max_connections", &self.max_connections)
             .finish()
     }
 }

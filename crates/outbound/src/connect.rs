@@ -1,96 +1,219 @@
-//! Opens connections: resolve, ask the guard, TCP (and a proxy's tunnel), TLS; all of it within
-//! the connect timeout.
+//! Opens connections: everything that comes before a request is written, at one address of the
+//! receiver after the other.
 
-use std::error::Error;
+use std::convert::Infallible;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Uri;
-use hyper_rustls::{DefaultServerNameResolver, HttpsConnector, MaybeHttpsStream};
-use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
-use tower_service::Service;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::addresses::{AddressBook, NameAndPort};
 use crate::classify::connect_failure;
 use crate::client_certificate::noting;
+use crate::dial::first_to_connect;
+use crate::exchange::Outcome;
 use crate::failure::SendFailure;
+use crate::http1::{self, Http1};
+use crate::http2::{self, Http2};
+use crate::limits::MAX_CLOSING_TIME;
 use crate::network::Network;
+use crate::observed::Observer;
+use crate::pool::Pooled;
+use crate::request::Post;
+use crate::target::Host;
 
-type Connecting<Stream> = Pin<Box<dyn Future<Output = Result<Stream, SendFailure>> + Send>>;
+pub(crate) type TlsStream = tokio_rustls::client::TlsStream<TcpStream>;
+
+/// What moves a connection on; to be run as a task. It ends when the connection does, or soon
+/// after its last user has gone.
+pub(crate) struct Driver(Pin<Box<dyn Future<Output = ()> + Send>>);
+
+impl Driver {
+    pub(crate) fn new(
+        connection: impl Future<Output = ()> + Send + 'static,
+        unused: oneshot::Receiver<Infallible>,
+    ) -> Self {
+        Self(Box::pin(async move {
+            let mut connection = std::pin::pin!(connection);
+            tokio::select! {
+                () = &mut connection => {}
+                // The libraries notice as well, and say goodbye.
+                _ = unused => {
+                    _ = timeout(MAX_CLOSING_TIME, connection).await;
+                }
+            }
+        }))
+    }
+
+    pub(crate) async fn run(self) {
+        self.0.await;
+    }
+}
+
+/// A connection to a receiver, in the version of HTTP that it has chosen.
+#[derive(Clone)]
+pub(crate) enum Connection {
+    Http1(Http1),
+    Http2(Http2),
+}
+
+impl Connection {
+    pub(crate) async fn exchange(&self, post: &Post, deadline: Instant, was_used: bool) -> Outcome {
+        let (outcome, observer) = match self {
+            Connection::Http1(connection) => {
+                (connection.exchange(post, deadline, was_used).await, connection.observer())
+            }
+            Connection::Http2(connection) => {
+                (connection.exchange(post, deadline, was_used).await, connection.observer())
+            }
+        };
+        match observer.was_asked_for_certificate() {
+            true => outcome.after_certificate_request(),
+            false => outcome,
+        }
+    }
+}
+
+impl Pooled for Connection {
+    fn capacity(&self) -> usize {
+        match self {
+            Connection::Http1(_) => 1,
+            Connection::Http2(connection) => connection.capacity(),
+        }
+    }
+
+    fn is_shared(&self) -> bool {
+        matches!(self, Connection::Http2(_))
+    }
+
+    fn is_open(&self) -> bool {
+        match self {
+            Connection::Http1(connection) => connection.is_open(),
+            Connection::Http2(connection) => connection.is_open(),
+        }
+    }
+}
 
 /// Opens TLS connections to permitted addresses.
-#[derive(Clone)]
-pub(crate) struct TlsConnector {
+pub(crate) struct Opener {
     network: Arc<Network>,
-    tls: Arc<ClientConfig>,
-    server_names: Arc<DefaultServerNameResolver>,
+    tls: tokio_rustls::TlsConnector,
+    addresses: AddressBook,
     connect_timeout: Duration,
 }
 
-impl TlsConnector {
+impl Opener {
     pub(crate) fn new(network: Arc<Network>, tls: ClientConfig, connect_timeout: Duration) -> Self {
-        Self { network, tls: Arc::new(tls), server_names: Arc::default(), connect_timeout }
-    }
-}
-
-impl Service<Uri> for TlsConnector {
-    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
-    type Error = SendFailure;
-    type Future = Connecting<Self::Response>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
+        let tls = tokio_rustls::TlsConnector::from(Arc::new(tls));
+        Self { network, tls, addresses: AddressBook::default(), connect_timeout }
     }
 
-    fn call(&mut self, url: Uri) -> Self::Future {
-        let deadline = Instant::now() + self.connect_timeout;
-        let tcp = TcpConnector { network: Arc::clone(&self.network), deadline };
-        let https_only = true;
-        let mut https =
-            HttpsConnector::new(tcp, Arc::clone(&self.tls), https_only, self.server_names.clone());
-        Box::pin(async move {
-            let (connected, was_asked) = noting(timeout_at(deadline, https.call(url))).await;
-            match connected {
-                Ok(Ok(stream)) => Ok(stream),
-                Ok(Err(error)) => {
-                    let error: &(dyn Error + 'static) = &*error;
-                    let failure = connect_failure(error);
-                    Err(if was_asked { failure.after_certificate_request() } else { failure })
+    /// Opens one connection to where the URL leads, by the deadline and within the connect
+    /// timeout. If its host is a name, what it resolved to is told to the log and not to the
+    /// caller.
+    pub(crate) async fn open(
+        &self,
+        url: &Uri,
+        deadline: Instant,
+    ) -> Result<(Connection, Driver), SendFailure> {
+        let deadline = deadline.min(Instant::now() + self.connect_timeout);
+        let failure = match self.open_first(url, deadline).await {
+            Ok(opened) => return Ok(opened),
+            Err(failure) => failure,
+        };
+        match self.network.target(url)?.host {
+            Host::Address(_) => Err(failure),
+            Host::Name(name) => {
+                match failure {
+                    SendFailure::AddressRefused(_) => tracing::info!(name, %failure, "not sent"),
+                    _ => tracing::debug!(name, %failure, "not sent"),
                 }
-                // What comes before the handshake keeps to the same deadline by itself, and
-                // says what it was that took so long.
-                Err(_) => Err(SendFailure::TlsTimedOut),
+                Err(failure.without_address())
             }
+        }
+    }
+
+    async fn open_first(
+        &self,
+        url: &Uri,
+        deadline: Instant,
+    ) -> Result<(Connection, Driver), SendFailure> {
+        let addresses = self.network.addresses(url, deadline).await?;
+        let target = self.network.target(url)?;
+        let server_name = server_name(target.host)?;
+        let known = match target.host {
+            Host::Address(_) => None,
+            Host::Name(name) => Some(self.addresses.of(NameAndPort::new(name, target.port))),
+        };
+        let ordered = match &known {
+            Some(known) => known.in_turn(addresses, Instant::now()),
+            None => addresses,
+        };
+        first_to_connect(&ordered, deadline, async |address, deadline| {
+            let opened = self.open_at(address, server_name.clone(), deadline).await;
+            if let Some(known) = &known {
+                let is_its_fault =
+                    opened.as_ref().is_err_and(|failure| !failure.is_before_address());
+                known.tried(address, is_its_fault, Instant::now());
+            }
+            opened
+        })
+        .await
+    }
+
+    async fn open_at(
+        &self,
+        address: SocketAddr,
+        server_name: ServerName<'static>,
+        deadline: Instant,
+    ) -> Result<(Connection, Driver), SendFailure> {
+        let stream = self.network.connect(address, deadline).await?;
+        let shaking = self.tls.connect(server_name, stream);
+        let (shaken, was_asked) = noting(timeout_at(deadline, shaking)).await;
+        let opened = match shaken {
+            Ok(Ok(stream)) => begin(stream, Observer::new(was_asked), deadline).await,
+            Ok(Err(error)) => Err(connect_failure(&error)),
+            Err(_) => Err(SendFailure::TlsTimedOut),
+        };
+        opened.map_err(|failure| match was_asked {
+            true => failure.after_certificate_request(),
+            false => failure,
         })
     }
 }
 
-/// Opens one TCP connection to a permitted address, by the deadline.
-struct TcpConnector {
-    network: Arc<Network>,
+/// Begins with the version of HTTP that the receiver has chosen by ALPN (RFC 7301): HTTP/1.1 if it
+/// does not know of that.
+async fn begin(
+    stream: TlsStream,
+    observer: Arc<Observer>,
     deadline: Instant,
+) -> Result<(Connection, Driver), SendFailure> {
+    match stream.get_ref().1.alpn_protocol() {
+        Some(b"h2") => match timeout_at(deadline, http2::begin(stream, observer)).await {
+            Ok(begun) => begun.map(|(http2, driver)| (Connection::Http2(http2), driver)),
+            Err(_) => Err(SendFailure::Http2TimedOut),
+        },
+        _ => {
+            let (http1, driver) = http1::begin(stream, observer).await?;
+            Ok((Connection::Http1(http1), driver))
+        }
+    }
 }
 
-impl Service<Uri> for TcpConnector {
-    type Response = TokioIo<TcpStream>;
-    type Error = SendFailure;
-    type Future = Connecting<Self::Response>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, url: Uri) -> Self::Future {
-        let network = Arc::clone(&self.network);
-        let deadline = self.deadline;
-        Box::pin(async move {
-            let stream = network.connect(&url, deadline).await?;
-            Ok(TokioIo::new(stream))
-        })
+/// The name that the receiver's certificate has to be for.
+fn server_name(host: Host<'_>) -> Result<ServerName<'static>, SendFailure> {
+    match host {
+        Host::Address(address) => Ok(ServerName::IpAddress(address.into())),
+        Host::Name(name) => ServerName::try_from(name.to_owned())
+            .map_err(|_| SendFailure::UnusableUrl { reason: "its host is not a valid name" }),
     }
 }

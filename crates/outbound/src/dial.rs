@@ -1,47 +1,51 @@
 //! Tries the addresses of a name one after the other, within the time there is.
 
-use std::future::Future;
 use std::net::SocketAddr;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use crate::failure::SendFailure;
 
-/// Connects to the first address that accepts.
+/// Connects to the first address that is well, all the way to where a request can be written.
 ///
 /// Each address may use an equal share of the time that is left, so that one whose packets are
 /// dropped does not keep us from the next; what an address does not use, the later ones share.
-/// If all fail, the first one's failure is reported: it is the address that everyone would try.
-/// `timed_out` says what failure it is if an address has used up its share.
-pub(crate) async fn first_to_connect<Connect, Connecting, Stream>(
+/// `connect` keeps to the deadline that it is given. If all fail, the failure that came furthest
+/// is reported, which has the most to say: an expired certificate rather than an address without
+/// a route. Of several, the first.
+pub(crate) async fn first_to_connect<Connect, Connecting, Opened>(
     addresses: &[SocketAddr],
     deadline: Instant,
-    timed_out: impl Fn(SocketAddr) -> SendFailure,
     connect: Connect,
-) -> Result<Stream, SendFailure>
+) -> Result<Opened, SendFailure>
 where
-    Connect: Fn(SocketAddr) -> Connecting,
-    Connecting: Future<Output = Result<Stream, SendFailure>>,
+    Connect: Fn(SocketAddr, Instant) -> Connecting,
+    Connecting: Future<Output = Result<Opened, SendFailure>>,
 {
-    let mut first_failure = None;
+    let mut reported: Option<SendFailure> = None;
     let mut addresses_left = addresses.len() as u32;
     for &address in addresses {
-        let time_left = deadline.saturating_duration_since(Instant::now());
-        let failure = match timeout(time_left / addresses_left, connect(address)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(failure)) => failure,
-            Err(_) => timed_out(address),
-        };
-        first_failure.get_or_insert(failure);
+        let now = Instant::now();
+        let share = deadline.saturating_duration_since(now) / addresses_left;
+        match connect(address, now + share).await {
+            Ok(opened) => return Ok(opened),
+            Err(failure) => {
+                let is_first = reported.as_ref().is_none_or(|r| failure.stage() > r.stage());
+                if is_first {
+                    reported = Some(failure);
+                }
+            }
+        }
         addresses_left -= 1;
     }
-    Err(first_failure.unwrap_or(SendFailure::NoAddress))
+    Err(reported.unwrap_or(SendFailure::NoAddress))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::future::pending;
     use std::time::Duration;
+
+    use tokio::time::sleep_until;
 
     use super::*;
 
@@ -55,6 +59,12 @@ mod tests {
         SendFailure::ConnectTimedOut { address: address.into() }
     }
 
+    /// What becomes of an address that never answers.
+    async fn silent(address: SocketAddr, deadline: Instant) -> Result<SocketAddr, SendFailure> {
+        sleep_until(deadline).await;
+        Err(timed_out(address))
+    }
+
     fn address(last: u8) -> SocketAddr {
         SocketAddr::from(([192, 0, 2, last], 443))
     }
@@ -64,9 +74,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_first_address_that_accepts_is_used() {
+    async fn the_first_address_that_is_well_is_used() {
         let connected =
-            first_to_connect(&addresses(3), Instant::now() + LIMIT, timed_out, async |tried| {
+            first_to_connect(&addresses(3), Instant::now() + LIMIT, async |tried, _| {
                 match tried == address(1) {
                     true => Err(refused(tried)),
                     false => Ok(tried),
@@ -79,14 +89,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_silent_address_uses_up_only_its_share_of_the_time() {
         let started = Instant::now();
-        let connected =
-            first_to_connect(&addresses(3), started + LIMIT, timed_out, async |tried| {
-                match tried == address(1) {
-                    true => pending().await,
-                    false => Ok(tried),
-                }
-            })
-            .await;
+        let connected = first_to_connect(&addresses(3), started + LIMIT, async |tried, until| {
+            match tried == address(1) {
+                true => silent(tried, until).await,
+                false => Ok(tried),
+            }
+        })
+        .await;
         assert_eq!(connected, Ok(address(2)));
         assert_eq!(started.elapsed(), LIMIT / 3);
     }
@@ -94,23 +103,28 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn silent_addresses_together_use_no_more_than_the_limit() {
         let started = Instant::now();
-        let connected: Result<(), _> =
-            first_to_connect(&addresses(4), started + LIMIT, timed_out, async |_| pending().await)
-                .await;
+        let connected = first_to_connect(&addresses(4), started + LIMIT, silent).await;
         assert_eq!(connected, Err(timed_out(address(1))));
         assert_eq!(started.elapsed(), LIMIT);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_first_failure_is_the_one_reported() {
-        let connected: Result<(), _> =
-            first_to_connect(&addresses(2), Instant::now() + LIMIT, timed_out, async |tried| {
-                Err(match tried == address(1) {
-                    true => refused(tried),
-                    false => SendFailure::Unreachable { address: tried.into() },
+    async fn the_failure_that_came_furthest_is_the_one_reported() {
+        let failures = [
+            refused(address(1)),
+            SendFailure::Unreachable { address: address(2).into() },
+            SendFailure::TlsTimedOut,
+            SendFailure::Http2NotBegun,
+        ];
+        for (count, expected) in [(1, 0), (2, 0), (3, 2), (4, 2)] {
+            let deadline = Instant::now() + LIMIT;
+            let connected: Result<(), _> =
+                first_to_connect(&addresses(count), deadline, async |tried, _| {
+                    let index = addresses(count).iter().position(|address| *address == tried);
+                    Err(failures[index.expect("one of them")].clone())
                 })
-            })
-            .await;
-        assert_eq!(connected, Err(refused(address(1))));
+                .await;
+            assert_eq!(connected, Err(failures[expected].clone()));
+        }
     }
 }

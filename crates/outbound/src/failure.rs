@@ -8,13 +8,13 @@ use http::StatusCode;
 use keeptrusts_webhooks_trust::CertificateProblem;
 
 use crate::guard::RefusedAddress;
-use crate::limits::MAX_READ_HEAD;
+use crate::limits::{MAX_INFORMATIONAL_ANSWERS, MAX_READ_HEAD};
 use crate::local_names::RefusedName;
 use crate::ports::RefusedPort;
 use crate::tls::TRUST_FLAG;
 use crate::tls_failure::TlsProblem;
 
-/// Why a request ended without a complete answer.
+/// Why a request ended without an answer.
 ///
 /// The texts are our own and hold nothing that the receiver sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -83,6 +83,12 @@ pub enum SendFailure {
         address: TriedAddress,
     },
 
+    /// This process, or its machine, has no socket left.
+    #[error(
+        "this server has too many files and connections open to make another (an operator can raise its limit of open files)"
+    )]
+    OutOfSockets,
+
     /// No connection to the outbound proxy.
     #[error("the outbound proxy cannot be reached (an operator can check --outbound-proxy)")]
     ProxyUnreachable,
@@ -121,34 +127,62 @@ pub enum SendFailure {
     #[error("the TLS handshake took too long")]
     TlsTimedOut,
 
+    /// The receiver has chosen HTTP/2 (by ALPN), and closed the connection instead of beginning.
+    #[error(
+        "the receiver closed the connection before a request was sent (it had agreed to HTTP/2)"
+    )]
+    Http2NotBegun,
+    /// The receiver has chosen HTTP/2 (by ALPN), and did not begin in time.
+    #[error("the receiver agreed to HTTP/2 but did not send its settings in time")]
+    Http2TimedOut,
+
     /// The connection ended before an answer arrived. The receiver may have got the request.
     #[error("the receiver closed the connection before it answered")]
     ConnectionClosed,
-    /// The answer's status and headers are larger than we read.
-    #[error("the answer's headers are too large (more than {} KiB or 100 fields)", MAX_READ_HEAD / 1024)]
+    /// The connection ended while the request was being sent, and there was no answer. There may
+    /// have been one: what has arrived is lost with the connection if more is sent on it.
+    #[error(
+        "the receiver closed the connection while it was being sent the request (does it limit the size of bodies?)"
+    )]
+    ClosedWhileSending,
+    /// The connection went silent: the receiver answered neither the request nor a PING.
+    #[error(
+        "the connection to the receiver broke: it answered neither the request nor an HTTP/2 PING"
+    )]
+    ConnectionSilent,
+    /// The receiver reset the request, without an answer (HTTP/2).
+    #[error("the receiver reset the request without answering it (HTTP/2 RST_STREAM)")]
+    RequestReset,
+    /// The receiver said of a request that it had not processed it, again and again.
+    #[error(
+        "the receiver did not process the request on any of {connections} connections (HTTP/2 GOAWAY or REFUSED_STREAM, or closed at once)"
+    )]
+    NeverProcessed {
+        /// On how many connections it was sent.
+        connections: usize,
+    },
+    /// The answer's headers are larger than we read, and its status is not known.
+    #[error("the answer's headers are too large (more than {} KiB)", MAX_READ_HEAD / 1024)]
     AnswerHeadersTooLarge,
-    /// The receiver did not follow HTTP, or reset an HTTP/2 request.
-    #[error("the receiver reset the request or answered with something that is not HTTP")]
-    ProtocolViolated,
+    /// The receiver went on sending informational answers.
+    #[error(
+        "the receiver sent more than {MAX_INFORMATIONAL_ANSWERS} informational (1xx) answers and no final one"
+    )]
+    TooManyInformational,
+    /// What the receiver answered is not HTTP.
+    #[error("the receiver answered with something that is not HTTP")]
+    NotHttp,
+    /// The receiver did not follow HTTP/2, or its headers are larger than we read.
+    #[error(
+        "the answer breaks the rules of HTTP/2, or its headers are larger than {} KiB",
+        MAX_READ_HEAD / 1024
+    )]
+    Http2Violated,
     /// No answer arrived in time. The receiver may have got the request.
     #[error("no answer within {after:?}")]
     AnswerTimedOut {
         /// The limit for the whole request.
         after: Duration,
-    },
-    /// A status arrived in time, but the body did not.
-    #[error("status {status} arrived, but the body was not complete within {after:?}", status = status.as_u16())]
-    BodyTimedOut {
-        /// The status that had arrived.
-        status: StatusCode,
-        /// The limit for the whole request.
-        after: Duration,
-    },
-    /// A status arrived, but the body broke off.
-    #[error("status {status} arrived, but the body broke off", status = status.as_u16())]
-    BodyBrokeOff {
-        /// The status that had arrived.
-        status: StatusCode,
     },
 }
 
@@ -214,8 +248,9 @@ impl SendFailure {
             | Self::ConnectTimedOut { .. }
             | Self::ProxyTimedOut { .. }
             | Self::TlsTimedOut
-            | Self::AnswerTimedOut { .. }
-            | Self::BodyTimedOut { .. } => FailureKind::Timeout,
+            | Self::Http2TimedOut
+            | Self::ConnectionSilent
+            | Self::AnswerTimedOut { .. } => FailureKind::Timeout,
             Self::NotHttps
             | Self::UnusableUrl { .. }
             | Self::NoAddress
@@ -223,54 +258,87 @@ impl SendFailure {
             | Self::ConnectionRefused { .. }
             | Self::Unreachable { .. }
             | Self::ConnectFailed { .. }
+            | Self::OutOfSockets
             | Self::ProxyUnreachable
             | Self::ProxyWantsCredentials
             | Self::ProxyRefused { .. }
             | Self::ProxyViolated
             | Self::CertificateRejected(_)
             | Self::TlsFailed(_)
+            | Self::Http2NotBegun
             | Self::ConnectionClosed
+            | Self::ClosedWhileSending
+            | Self::RequestReset
+            | Self::NeverProcessed { .. }
             | Self::AnswerHeadersTooLarge
-            | Self::ProtocolViolated
-            | Self::BodyBrokeOff { .. } => FailureKind::Connection,
+            | Self::TooManyInformational
+            | Self::NotHttp
+            | Self::Http2Violated => FailureKind::Connection,
         }
     }
 
     /// Whether the receiver may have got the request, or a part of it. Otherwise there was no
     /// connection to write it to.
     pub fn may_have_been_sent(&self) -> bool {
-        !matches!(
-            self,
+        match self {
+            Self::ConnectionClosed
+            | Self::ClosedWhileSending
+            | Self::ConnectionSilent
+            | Self::RequestReset
+            | Self::NeverProcessed { .. }
+            | Self::AnswerHeadersTooLarge
+            | Self::TooManyInformational
+            | Self::NotHttp
+            | Self::Http2Violated
+            | Self::AnswerTimedOut { .. } => true,
             Self::NotHttps
-                | Self::UnusableUrl { .. }
-                | Self::NoAddress
-                | Self::ResolutionFailed
-                | Self::ResolutionTimedOut
-                | Self::AddressRefused(_)
-                | Self::ResolvedAddressRefused
-                | Self::PortRefused(_)
-                | Self::NameRefused(_)
-                | Self::ConnectionRefused { .. }
-                | Self::Unreachable { .. }
-                | Self::ConnectTimedOut { .. }
-                | Self::ConnectFailed { .. }
-                | Self::ProxyUnreachable
-                | Self::ProxyWantsCredentials
-                | Self::ProxyRefused { .. }
-                | Self::ProxyTimedOut { .. }
-                | Self::ProxyViolated
-                | Self::CertificateRejected(_)
-                | Self::TlsFailed(_)
-                | Self::TlsTimedOut
-        )
+            | Self::UnusableUrl { .. }
+            | Self::NoAddress
+            | Self::ResolutionFailed
+            | Self::ResolutionTimedOut
+            | Self::AddressRefused(_)
+            | Self::ResolvedAddressRefused
+            | Self::PortRefused(_)
+            | Self::NameRefused(_)
+            | Self::ConnectionRefused { .. }
+            | Self::Unreachable { .. }
+            | Self::ConnectTimedOut { .. }
+            | Self::ConnectFailed { .. }
+            | Self::OutOfSockets
+            | Self::ProxyUnreachable
+            | Self::ProxyWantsCredentials
+            | Self::ProxyRefused { .. }
+            | Self::ProxyTimedOut { .. }
+            | Self::ProxyViolated
+            | Self::CertificateRejected(_)
+            | Self::TlsFailed(_)
+            | Self::TlsTimedOut
+            | Self::Http2NotBegun
+            | Self::Http2TimedOut => false,
+        }
     }
 
-    /// The status of the answer, if one had arrived before the failure.
-    pub fn status(&self) -> Option<StatusCode> {
+    /// How far a connection had come that could not be opened.
+    pub(crate) fn stage(&self) -> u8 {
         match self {
-            Self::BodyTimedOut { status, .. } | Self::BodyBrokeOff { status } => Some(*status),
-            _ => None,
+            Self::CertificateRejected(_)
+            | Self::TlsFailed(_)
+            | Self::TlsTimedOut
+            | Self::Http2NotBegun
+            | Self::Http2TimedOut => 1,
+            _ => 0,
         }
+    }
+
+    /// Whether it is the outbound proxy's or our own, and says nothing about the address.
+    pub(crate) fn is_before_address(&self) -> bool {
+        matches!(
+            self,
+            Self::ProxyUnreachable
+                | Self::ProxyWantsCredentials
+                | Self::ProxyViolated
+                | Self::OutOfSockets
+        )
     }
 
     /// The failure of a connection to a name: it tells of no address.

@@ -3,8 +3,13 @@
 //!
 //! [`Sender::post`] makes one request and reports what came of it: an [`Answer`] with whatever
 //! status the receiver chose, or a [`SendFailure`] whose text an administrator can act on.
-//! Nothing is retried here and no redirect is followed; what a status means, and whether to try
-//! again, is the caller's business.
+//! No redirect is followed, and no failure is tried again; what a status means, and whether to
+//! try again, is the caller's business. Only a request that its receiver has not processed, or that
+//! met a kept connection just being closed, goes out once more, and a [`Remark`] says so.
+//!
+//! In the order in which a request meets them: `sender` has the last word on it, `pool` finds
+//! it a connection, `connect` opens one (`addresses`, `dial`, `network`, TLS), and `http1` or
+//! `http2` send it and read the answer (`observed`, `head`).
 //!
 //! The crate depends on hyper, rustls and a DNS resolver, and of ours only on the one that says
 //! whom we trust: it knows no endpoint, delivery, store or gRPC. It writes no header value and no
@@ -12,26 +17,35 @@
 
 #![deny(missing_docs)]
 
+mod addresses;
 mod answer;
 mod classify;
 mod client_certificate;
 mod config;
 mod connect;
 mod dial;
+mod exchange;
 mod failure;
 pub mod guard;
+mod head;
+mod http1;
+mod http2;
 pub mod limits;
 mod local_names;
 mod name_server;
 mod network;
+mod observed;
 #[cfg(test)]
 mod one_reading;
+mod pool;
 mod ports;
 mod proxy;
 mod remark;
+mod request;
 mod resolve;
 mod sender;
 mod special_networks;
+mod stopwatch;
 mod target;
 mod tls;
 mod tls_failure;
@@ -44,6 +58,7 @@ pub use failure::{FailureKind, RefusedFor, SendFailure, TriedAddress};
 pub use keeptrusts_webhooks_trust::CertificateProblem;
 pub use local_names::RefusedName;
 pub use name_server::{InvalidNameServer, NameServer};
+pub use pool::ConnectionGroup;
 pub use ports::{InvalidPortRange, PortRange, RefusedPort};
 pub use proxy::{InvalidProxy, OutboundProxy};
 pub use remark::Remark;

@@ -6,11 +6,11 @@ use http::Uri;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use crate::classify::tcp_failure;
+use crate::classify::{is_out_of_sockets, tcp_failure};
 use crate::dial::first_to_connect;
 use crate::failure::SendFailure;
 use crate::guard::AddressGuard;
-use crate::limits::MAX_ADDRESSES_TRIED;
+use crate::limits::MAX_ADDRESSES_KNOWN;
 use crate::local_names::check_public;
 use crate::ports::PortGuard;
 use crate::proxy::OutboundProxy;
@@ -36,34 +36,7 @@ impl Network {
         Ok(target)
     }
 
-    /// Opens one connection to where the URL leads, directly or through the proxy. If its host is
-    /// a name, what it resolved to is told to the log and not to the caller.
-    pub(crate) async fn connect(
-        &self,
-        url: &Uri,
-        deadline: Instant,
-    ) -> Result<TcpStream, SendFailure> {
-        let connecting = async {
-            let addresses = self.addresses(url, deadline).await?;
-            self.connect_to_first(&addresses, deadline).await
-        };
-        let failure = match connecting.await {
-            Ok(stream) => return Ok(stream),
-            Err(failure) => failure,
-        };
-        match self.target(url)?.host {
-            Host::Address(_) => Err(failure),
-            Host::Name(name) => {
-                match failure {
-                    SendFailure::AddressRefused(_) => tracing::info!(name, %failure, "not sent"),
-                    _ => tracing::debug!(name, %failure, "not sent"),
-                }
-                Err(failure.without_address())
-            }
-        }
-    }
-
-    /// The addresses to try for one new connection, at least one, all permitted. A name is
+    /// The addresses for one new connection, at least one, all permitted. A name is
     /// resolved each time (from memory only for as long as its records say) and what comes of it
     /// judged each time, so that no connection relies on an earlier one's judgement.
     pub(crate) async fn addresses(
@@ -82,33 +55,32 @@ impl Network {
         Ok(permitted.into_iter().map(|address| SocketAddr::new(address, target.port)).collect())
     }
 
-    /// Connects to the first of `addresses` that accepts, directly or through the proxy.
-    async fn connect_to_first(
+    /// Connects to a permitted address, directly or through the proxy.
+    pub(crate) async fn connect(
         &self,
-        addresses: &[SocketAddr],
+        address: SocketAddr,
         deadline: Instant,
     ) -> Result<TcpStream, SendFailure> {
         let Some(proxy) = &self.proxy else {
-            let timed_out =
-                |address: SocketAddr| SendFailure::ConnectTimedOut { address: address.into() };
-            return first_to_connect(addresses, deadline, timed_out, async |address| {
-                open(address).await.map_err(|error| tcp_failure(address, &error))
-            })
-            .await;
+            return match timeout_at(deadline, open(address)).await {
+                Ok(opened) => opened.map_err(|error| tcp_failure(address, &error)),
+                Err(_) => Err(SendFailure::ConnectTimedOut { address: address.into() }),
+            };
         };
         let found = timeout_at(deadline, proxy.addresses(&self.resolver)).await;
         let proxies = found.map_err(|_| SendFailure::ProxyUnreachable)??;
-        let timed_out =
-            |address: SocketAddr| SendFailure::ProxyTimedOut { address: address.into() };
-        first_to_connect(addresses, deadline, timed_out, async |address| {
-            let unreachable = |_| SendFailure::ProxyUnreachable;
-            let stream = first_to_connect(&proxies, deadline, unreachable, async |proxy| {
-                open(proxy).await.map_err(|_| SendFailure::ProxyUnreachable)
+        let stream =
+            first_to_connect(&proxies, deadline, async |proxy, deadline| {
+                match timeout_at(deadline, open(proxy)).await {
+                    Ok(Err(error)) if is_out_of_sockets(&error) => Err(SendFailure::OutOfSockets),
+                    Ok(Ok(stream)) => Ok(stream),
+                    _ => Err(SendFailure::ProxyUnreachable),
+                }
             })
             .await?;
-            proxy.tunnel(stream, address).await
-        })
-        .await
+        timeout_at(deadline, proxy.tunnel(stream, address))
+            .await
+            .map_err(|_| SendFailure::ProxyTimedOut { address: address.into() })?
     }
 
     async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, SendFailure> {
@@ -131,8 +103,8 @@ async fn open(address: SocketAddr) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// The addresses that the guard permits, in order, each once and not more than we try; if it
-/// permits none, its first refusal.
+/// The addresses that the guard permits, in order, each once and not more than are remembered;
+/// if it permits none, its first refusal.
 ///
 /// A refused address beside permitted ones does not condemn the name: it is as unreachable as
 /// one where nothing listens, and a receiver may well have an address for its own network too.
@@ -148,7 +120,7 @@ fn permitted(guard: &AddressGuard, found: Vec<IpAddr>) -> Result<Vec<IpAddr>, Se
             }
         }
         // An answer may have thousands.
-        if permitted.len() == MAX_ADDRESSES_TRIED {
+        if permitted.len() == MAX_ADDRESSES_KNOWN {
             break;
         }
     }
@@ -186,11 +158,12 @@ mod tests {
     }
 
     #[test]
-    fn no_more_addresses_are_tried_than_the_limit_and_none_twice() {
-        let found = addresses(&["8.8.8.8", "8.8.8.8", "8.8.8.1", "8.8.8.2", "8.8.8.3", "8.8.8.4"]);
+    fn no_more_addresses_are_known_than_the_limit_and_none_twice() {
+        let all: Vec<IpAddr> = (0..=u8::MAX).map(|last| [8, 8, 8, last].into()).collect();
+        let twice = all.iter().flat_map(|address| [*address; 2]).collect();
         assert_eq!(
-            permitted(&AddressGuard::default(), found),
-            Ok(addresses(&["8.8.8.8", "8.8.8.1", "8.8.8.2", "8.8.8.3"]))
+            permitted(&AddressGuard::default(), twice),
+            Ok(all[..MAX_ADDRESSES_KNOWN].to_vec())
         );
     }
 

@@ -4,38 +4,40 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Uri};
-use http_body_util::Full;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use http::{HeaderMap, Uri};
 use keeptrusts_webhooks_trust::Trust;
-use tokio::time::{Instant, timeout_at};
+use rustix::process::{Resource, getrlimit};
+use tokio::time::sleep;
 
-use crate::answer::{Answer, Exchange, kept_headers, read_body};
-use crate::classify::request_failure;
+use crate::answer::{Answer, Exchange};
 use crate::config::{OutboundConfig, SetupError};
-use crate::connect::TlsConnector;
+use crate::connect::{Connection, Opener};
+use crate::exchange::Outcome;
 use crate::failure::SendFailure;
 use crate::guard::AddressGuard;
 use crate::limits::{
-    HTTP2_CONNECTION_WINDOW, HTTP2_STREAM_WINDOW, MAX_READ_HEAD, POOL_IDLE_TIMEOUT,
-    POOL_MAX_IDLE_PER_HOST,
+    GROUP_SHARE_OF_CONNECTIONS, MAX_IDLE_TIME, MAX_SENT_AGAIN, MAX_SOCKET_RETRIES,
+    SOCKET_RETRY_PAUSE,
 };
 use crate::network::Network;
+use crate::pool::{ConnectionGroup, Ended, InUse, Pool, PoolLimits, Route, Turn, Wanted};
 use crate::ports::PortGuard;
+use crate::remark::Remark;
+use crate::request::Post;
 use crate::resolve::Resolver;
+use crate::stopwatch::Stopwatch;
 use crate::tls;
 
-/// Posts to https URLs. Clones share one pool of connections.
+/// Posts to https URLs. Clones share their connections.
 #[derive(Clone)]
 pub struct Sender {
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    client: Client<TlsConnector, Full<Bytes>>,
     network: Arc<Network>,
+    opener: Opener,
+    pool: Pool<Connection>,
     request_timeout: Duration,
 }
 
@@ -51,82 +53,144 @@ impl Sender {
             proxy: config.proxy,
         });
         let tls = tls::client_config(trust)?;
-        let connector = TlsConnector::new(Arc::clone(&network), tls, config.connect_timeout);
-        // Requests that met a pooled connection just being closed are sent again by the client,
-        // but only if nothing of them was written (its default).
-        let client = Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-            .pool_max_idle_per_host(POOL_MAX_IDLE_PER_HOST)
-            .http1_max_buf_size(MAX_READ_HEAD)
-            .http2_max_header_list_size(MAX_READ_HEAD as u32)
-            .http2_initial_stream_window_size(HTTP2_STREAM_WINDOW)
-            .http2_initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
-            .build(connector);
+        let opener = Opener::new(Arc::clone(&network), tls, config.connect_timeout);
+        let connections = config.max_connections.min(max_open_files() / 2).max(1);
+        let pool = Pool::new(PoolLimits {
+            connections,
+            per_group: (connections / GROUP_SHARE_OF_CONNECTIONS).max(1),
+            idle_time: MAX_IDLE_TIME,
+        });
         let request_timeout = config.request_timeout;
-        Ok(Self { shared: Arc::new(Shared { client, network, request_timeout }) })
+        Ok(Self { shared: Arc::new(Shared { network, opener, pool, request_timeout }) })
     }
 
     /// Posts `body` with `headers` to `url` and waits for the answer, for at most the request
-    /// timeout. `Host` and `Content-Length` are added.
+    /// timeout, on a connection of `group` alone. `Host` and `Content-Length` are added.
+    ///
+    /// Before its time begins, the request may wait for a connection that this process may open;
+    /// how long depends on the requests that are under way, each of which has its own time.
     ///
     /// Must be called within a tokio runtime. If the future is dropped the request is abandoned,
     /// and the receiver may or may not have got it.
-    pub async fn post(&self, url: &Uri, headers: HeaderMap, body: Bytes) -> Exchange {
-        let started = Instant::now();
-        let deadline = started + self.shared.request_timeout;
-        let result = self.answer_by(deadline, url, headers, body).await;
-        Exchange { duration: started.elapsed(), result, remarks: Vec::new() }
-    }
-
-    async fn answer_by(
+    pub async fn post(
         &self,
-        deadline: Instant,
+        group: ConnectionGroup,
         url: &Uri,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Exchange {
+        let mut stopwatch = Stopwatch::start(self.shared.request_timeout);
+        let mut remarks = Vec::new();
+        let posting =
+            Posting { shared: &self.shared, url, stopwatch: &mut stopwatch, remarks: &mut remarks };
+        let result = posting.post(group, headers, body).await;
+        Exchange { duration: stopwatch.elapsed(), result, remarks }
+    }
+}
+
+/// How many files this process may have open: each connection is one.
+fn max_open_files() -> usize {
+    let limit = getrlimit(Resource::Nofile).current;
+    limit.and_then(|limit| limit.try_into().ok()).unwrap_or(usize::MAX)
+}
+
+/// A request, until there is an answer or a failure.
+struct Posting<'a> {
+    shared: &'a Shared,
+    url: &'a Uri,
+    stopwatch: &'a mut Stopwatch,
+    remarks: &'a mut Vec<Remark>,
+}
+
+impl Posting<'_> {
+    async fn post(
+        mut self,
+        group: ConnectionGroup,
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Answer, SendFailure> {
         // Before the pool is asked. A connection in the pool was judged when it was opened, and
         // leads where it led then.
-        self.shared.network.target(url)?;
-        let after = self.shared.request_timeout;
+        self.shared.network.target(self.url)?;
+        let post = Post::new(self.url, headers, body)?;
+        let route = Route { group, authority: post.authority().clone() };
 
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = url.clone();
-        *request.headers_mut() = headers;
-        let connection = capture_connection(&mut request);
-
-        let answering = self.shared.client.request(request);
-        let response = match timeout_at(deadline, answering).await {
-            Ok(answered) => answered.map_err(|error| request_failure(&error))?,
-            Err(_) => {
-                use_no_more(&connection);
-                return Err(SendFailure::AnswerTimedOut { after });
+        let mut wanted = Wanted::Any;
+        let mut sent_again = None;
+        for _ in 0..=MAX_SENT_AGAIN {
+            let used = self.connection(&route, wanted).await?;
+            let Some(connection) = used.connection() else { continue };
+            self.remark_once(sent_again.take());
+            let was_used = used.was_used();
+            match connection.exchange(&post, self.stopwatch.deadline(), was_used).await {
+                Outcome::Answered(answered) => {
+                    used.end(match answered.is_reusable {
+                        true => Ended::Reusable { idle_time: answered.idle_time },
+                        false => Ended::Unusable,
+                    });
+                    self.remark_once(answered.remark);
+                    return Ok(answered.answer);
+                }
+                Outcome::NotSent => used.end(Ended::Unusable),
+                Outcome::NotProcessed => {
+                    used.end(Ended::NotProcessed);
+                    sent_again = Some(Remark::SentAgainNotProcessed);
+                }
+                // Once: what it does on a new connection is its answer.
+                Outcome::ClosedAfterUse(_) if wanted == Wanted::Any => {
+                    used.end(Ended::Unusable);
+                    sent_again = Some(Remark::SentAgainMaybeProcessed);
+                    wanted = Wanted::New;
+                }
+                Outcome::ClosedAfterUse(failure) | Outcome::Failed(failure) => {
+                    used.end(Ended::Unusable);
+                    return Err(failure);
+                }
+                Outcome::TimedOut => {
+                    used.end(Ended::Unusable);
+                    let after = self.shared.request_timeout;
+                    return Err(SendFailure::AnswerTimedOut { after });
+                }
             }
-        };
-
-        let (head, mut body) = response.into_parts();
-        let status = head.status;
-        let kept_body = match timeout_at(deadline, read_body(&mut body)).await {
-            Ok(read) => read.map_err(|_| SendFailure::BodyBrokeOff { status })?,
-            Err(_) => return Err(SendFailure::BodyTimedOut { status, after }),
-        };
-        Ok(Answer {
-            status,
-            headers: kept_headers(head.headers),
-            body: kept_body.bytes,
-            body_truncated: kept_body.truncated,
-        })
+        }
+        Err(SendFailure::NeverProcessed { connections: MAX_SENT_AGAIN + 1 })
     }
-}
 
-/// Takes a connection out of the pool. Requests on an HTTP/2 connection whose peer has vanished
-/// would all time out until TCP gives up on it, many minutes later; after the first such
-/// timeout the next request opens a new one. Requests in flight on it are left alone.
-fn use_no_more(connection: &CaptureConnection) {
-    if let Some(connected) = &*connection.connection_metadata() {
-        connected.poison();
+    fn remark_once(&mut self, remark: Option<Remark>) {
+        let remark = remark.filter(|remark| !self.remarks.contains(remark));
+        self.remarks.extend(remark);
+    }
+
+    /// A connection of the route, which may have to be opened.
+    async fn connection(
+        &mut self,
+        route: &Route,
+        wanted: Wanted,
+    ) -> Result<InUse<Connection>, SendFailure> {
+        let mut socket_retries = 0;
+        loop {
+            let turn = self.shared.pool.turn(route, wanted);
+            let mut place = match self.stopwatch.standing_still(turn).await {
+                Turn::Use(used) => return Ok(used),
+                Turn::Open(place) => place,
+            };
+            match self.shared.opener.open(self.url, self.stopwatch.deadline()).await {
+                Ok((connection, driver)) => {
+                    let used = place.opened(connection);
+                    tokio::spawn(async move {
+                        driver.run().await;
+                        drop(place);
+                    });
+                    return Ok(used);
+                }
+                // Nobody else's fault: others may soon be done with theirs.
+                Err(SendFailure::OutOfSockets) if socket_retries < MAX_SOCKET_RETRIES => {
+                    drop(place);
+                    socket_retries += 1;
+                    self.stopwatch.standing_still(sleep(SOCKET_RETRY_PAUSE)).await;
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ use http::uri::Scheme;
 use crate::failure::SendFailure;
 
 /// The port of `https` (RFC 9110 section 4.2.2).
-const DEFAULT_PORT: u16 = 443;
+pub(crate) const DEFAULT_PORT: u16 = 443;
 
 /// Whom to connect to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -64,7 +64,9 @@ impl SendFailure {
             Self::TlsFailed(
                 TlsProblem::HandshakeFailure | TlsProblem::Closed | TlsProblem::Broken,
             )
-            | Self::ConnectionClosed => Self::TlsFailed(TlsProblem::ClientCertificateRequired),
+            | Self::Http2NotBegun
+            | Self::ConnectionClosed
+            | Self::ClosedWhileSending => Self::TlsFailed(TlsProblem::ClientCertificateRequired),
             Self::TlsFailed(TlsProblem::Alert(alert)) if ABOUT_CERTIFICATES.contains(&alert) => {
                 Self::TlsFailed(TlsProblem::ClientCertificateRequired)
             }

@@ -19,6 +19,7 @@ pub mod collector;
 pub mod dns;
 pub mod first_key;
 pub mod http;
+pub mod http2;
 pub mod issuer;
 pub mod mail;
 pub mod ports;

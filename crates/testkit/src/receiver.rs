@@ -6,6 +6,7 @@
 mod certificate;
 mod request;
 mod script;
+mod scripted;
 mod server;
 
 use std::fs;
@@ -22,6 +23,7 @@ use tokio::time::timeout;
 pub use self::certificate::{Authority, Certificate};
 pub use self::request::ReceivedRequest;
 pub use self::script::{Reply, Script};
+pub use self::scripted::ScriptedReceiver;
 use self::server::Shared;
 
 /// How to start a receiver.

@@ -13,8 +13,8 @@
 //!   what it has issued is believed. Its own dates are not looked at (RFC 5280 section 6.1.1, input
 //!   d: a trust anchor is a name and a key); the log says when they are over.
 //!
-//! The system's certificates are authorities, and those of them that name servers are believed for
-//! themselves as well, as OpenSSL does.
+//! The system's certificates are what OpenSSL takes them for: those that name servers are believed
+//! for themselves, and are authorities only if they are marked as such.
 //!
 //! [`CertificateProblem`] says what is wrong with a certificate that was refused.
 

@@ -69,13 +69,22 @@ impl Trust {
     }
 
     fn in_certificates_of_system(certificates: Vec<CertificateDer<'static>>) -> Self {
-        let names_servers = |certificate: &CertificateDer<'_>| {
-            Certificate::read(certificate).is_some_and(|read| read.names_servers())
-        };
         let mut trust = Self::in_nobody();
-        trust.servers = certificates.iter().filter(|it| names_servers(it)).cloned().collect();
-        // Systems ship the odd certificate that is no usable trust anchor; everyone skips them.
-        trust.authorities.add_parsable_certificates(certificates);
+        for certificate in certificates {
+            let read = Certificate::read(&certificate);
+            let names_servers = read.as_ref().is_some_and(Certificate::names_servers);
+            let is_marked = read.as_ref().is_some_and(Certificate::is_marked_as_authority);
+            if names_servers {
+                trust.servers.push(certificate.clone());
+            }
+            // Debian's ssl-cert-snakeoil lies among the authorities, and whoever has its key must
+            // not speak for others; OpenSSL takes it for no issuer, for want of CA:TRUE.
+            if is_marked || !names_servers {
+                // Systems ship the odd certificate that is no usable trust anchor; everyone skips
+                // them.
+                trust.authorities.add_parsable_certificates([certificate]);
+            }
+        }
         trust
     }
 
@@ -147,5 +156,36 @@ impl Trust {
         provider: &Arc<CryptoProvider>,
     ) -> Result<Verifier, rustls::Error> {
         Verifier::new(self.authorities, self.servers, provider)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+
+    use super::*;
+
+    #[test]
+    fn a_server_among_the_systems_authorities_is_none_unless_it_is_marked_as_one() {
+        let authority = IsCa::Ca(BasicConstraints::Unconstrained);
+        for (is_ca, names, authorities, servers) in [
+            (authority.clone(), vec![], 1, 0),
+            (authority, vec!["localhost".to_owned()], 1, 1),
+            (IsCa::ExplicitNoCa, vec!["localhost".to_owned()], 0, 1),
+            (IsCa::NoCa, vec![], 1, 0),
+        ] {
+            let mut params = CertificateParams::new(names).expect("names");
+            params.is_ca = is_ca;
+            let key = KeyPair::generate().expect("a key");
+            let certificate = params.self_signed(&key).expect("a certificate").into();
+            let trust = Trust::in_certificates_of_system(vec![certificate]);
+            assert_eq!((trust.authorities.len(), trust.servers.len()), (authorities, servers));
+        }
+    }
+
+    #[test]
+    fn what_is_no_certificate_among_the_systems_is_left_out() {
+        let trust = Trust::in_certificates_of_system(vec![vec![0; 8].into()]);
+        assert!(trust.is_empty());
     }
 }

@@ -16,6 +16,10 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use crate::certificate::{Certificate, Dates};
 use crate::problem::CertificateProblem;
 
+/// How many of a server's further certificates are looked at to say what is wrong. webpki builds no
+/// longer chains; a server that sends hundreds must not have us verify them one against the other.
+const MAX_INTERMEDIATES_EXPLAINED: usize = 6;
+
 /// Accepts the servers that are trusted for themselves, and whoever has a certificate of an
 /// authority: the latter is webpki's to judge.
 #[derive(Debug)]
@@ -106,32 +110,25 @@ impl Verifier {
                 false => CertificateProblem::NoServerNames,
             });
         }
-        let intermediates: Vec<_> = intermediates.iter().filter_map(Certificate::read).collect();
+        let intermediates = intermediates.iter().take(MAX_INTERMEDIATES_EXPLAINED);
+        let intermediates: Vec<_> = intermediates.filter_map(Certificate::read).collect();
         match error {
-            CertificateError::UnknownIssuer => {
-                let servers: Vec<_> = self.servers.iter().filter_map(Certificate::read).collect();
-                let is_issued_by_server = |certificate: &Certificate<'_>| {
-                    servers.iter().any(|it| certificate.is_issued_by(it, &self.algorithms))
-                };
-                let found =
-                    is_issued_by_server(server) || intermediates.iter().any(is_issued_by_server);
-                found.then_some(CertificateProblem::IssuerIsServer)
+            CertificateError::UnknownIssuer => self
+                .is_issued_by_named_server(server, &intermediates)
+                .then_some(CertificateProblem::IssuerIsServer),
+            // ring reports a key that it does not take as a signature that is wrong.
+            CertificateError::BadSignature
+                if intermediates.iter().any(Certificate::has_unusable_rsa_key) =>
+            {
+                Some(CertificateProblem::UnusableRsaKey)
             }
-            CertificateError::BadSignature => {
-                // ring reports a key that it does not take as a signature that is wrong.
-                if intermediates.iter().any(Certificate::has_unusable_rsa_key) {
-                    return Some(CertificateProblem::UnusableRsaKey);
-                }
-                let authorities = self.authorities.subjects();
-                let is_broken = |certificate: &Certificate<'_>| {
-                    let is_named = |it: &&Certificate<'_>| it.subject() == certificate.issuer();
-                    let mut served = intermediates.iter().filter(is_named).peekable();
-                    served.peek().is_some()
-                        && !served.any(|it| certificate.is_issued_by(it, &self.algorithms))
-                        && !authorities.iter().any(|it| it.as_ref() == certificate.issuer())
-                };
-                let found = is_broken(server) || intermediates.iter().any(is_broken);
-                found.then_some(CertificateProblem::BrokenChain)
+            CertificateError::BadSignature => Some(self.wrong_issuer(server, &intermediates)),
+            // The key is one that is accepted, and the signature of another kind: by another key.
+            CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext {
+                public_key_algorithm_id: key,
+                ..
+            } if self.algorithms.all.iter().any(|it| it.public_key_alg_id().as_ref() == key) => {
+                Some(self.wrong_issuer(server, &intermediates))
             }
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                 (server.dates_at(now) != Dates::Expired)
@@ -146,6 +143,42 @@ impl Verifier {
             }
             _ => None,
         }
+    }
+
+    /// What is wrong with a chain in which somebody has not signed what is said to be theirs.
+    fn wrong_issuer(
+        &self,
+        server: &Certificate<'_>,
+        intermediates: &[Certificate<'_>],
+    ) -> CertificateProblem {
+        if self.is_issued_by_named_server(server, intermediates) {
+            return CertificateProblem::IssuerIsServer;
+        }
+        let authorities = self.authorities.subjects();
+        let is_broken = |certificate: &Certificate<'_>| {
+            let is_named = |it: &&Certificate<'_>| it.subject() == certificate.issuer();
+            let mut served = intermediates.iter().filter(is_named).peekable();
+            served.peek().is_some()
+                && !served.any(|it| certificate.is_issued_by(it, &self.algorithms))
+                && !authorities.iter().any(|it| it.as_ref() == certificate.issuer())
+        };
+        match is_broken(server) || intermediates.iter().any(is_broken) {
+            true => CertificateProblem::BrokenChain,
+            false => CertificateProblem::NotSignedByIssuer,
+        }
+    }
+
+    /// Whether a chain comes from a server that is trusted for itself only.
+    fn is_issued_by_named_server(
+        &self,
+        server: &Certificate<'_>,
+        intermediates: &[Certificate<'_>],
+    ) -> bool {
+        let named: Vec<_> = self.servers.iter().filter_map(Certificate::read).collect();
+        let is_issued = |certificate: &Certificate<'_>| {
+            named.iter().any(|it| certificate.is_issued_by(it, &self.algorithms))
+        };
+        is_issued(server) || intermediates.iter().any(is_issued)
     }
 
     /// What is wrong with a handshake whose signature was refused. rustls has the same errors for

@@ -111,7 +111,7 @@ impl DispatchApi {
             };
             match self.append(organization_id, record, metadata(&delivery), Vec::new()).await? {
                 Ok((_, recorded_at)) => {
-                    delivery.apply(&fact, recorded_at);
+                    delivery.apply(&fact, recorded_at, None);
                     return Ok(delivery);
                 }
                 // An attempt has ended at that moment.

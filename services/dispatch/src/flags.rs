@@ -213,6 +213,7 @@ impl DispatchFlags {
             trusted_roots_pem: self.trust_ca.iter().map(read).collect::<Result<_, _>>()?,
             request_timeout: self.request_timeout,
             connect_timeout: OutboundConfig::default().connect_timeout.min(self.request_timeout),
+            ..OutboundConfig::default()
         })?;
         let endpoint_concurrency = usize::from(self.endpoint_concurrency);
         let settings = Settings {

@@ -3,18 +3,31 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Uri};
-use keeptrusts_webhooks_outbound::{Exchange, Sender};
+use keeptrusts_webhooks_outbound::{ConnectionGroup, Exchange, Sender};
 
 /// Posts a request and waits for its answer, within limits of its own.
 #[async_trait]
 pub trait Transport: Send + Sync + 'static {
-    /// Posts `body` with `headers` to `url`.
-    async fn post(&self, url: &Uri, headers: HeaderMap, body: Bytes) -> Exchange;
+    /// Posts `body` with `headers` to `url`, on connections of the group only: an endpoint or a
+    /// notification channel, by its id.
+    async fn post(
+        &self,
+        group: ConnectionGroup,
+        url: &Uri,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Exchange;
 }
 
 #[async_trait]
 impl Transport for Sender {
-    async fn post(&self, url: &Uri, headers: HeaderMap, body: Bytes) -> Exchange {
-        Sender::post(self, url, headers, body).await
+    async fn post(
+        &self,
+        group: ConnectionGroup,
+        url: &Uri,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Exchange {
+        Sender::post(self, group, url, headers, body).await
     }
 }

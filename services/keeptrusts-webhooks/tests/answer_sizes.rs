@@ -172,10 +172,14 @@ fn template(first: char) -> String {
 /// Endpoints as large as they can be, each changed once.
 async fn make_endpoints(client: &Client, url: &str) {
     let url = format!("{url}{}", "u".repeat(2_048 - url.len()));
+    let organization_id = client.organization();
     let all_types = client
         .endpoints()
-        .list_event_types(v1::ListEventTypesRequest { organization_id: client.organization() });
-    let all_types = all_types.await.expect("listed").into_inner().event_types;
+        .list_event_types(v1::ListEventTypesRequest { organization_id })
+        .await
+        .expect("listed")
+        .into_inner()
+        .event_types;
     let event_types: Vec<_> = all_types.into_iter().map(|event_type| event_type.name).collect();
     let mut making = JoinSet::new();
     for _ in 0..ENDPOINTS {

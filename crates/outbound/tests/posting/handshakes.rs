@@ -1,11 +1,13 @@
 //! Handshakes that the receiver ends, and what can be said of the reason.
 
+use std::future::Future;
 use std::io;
 use std::sync::Arc;
 
-use keeptrusts_webhooks_outbound::{SendFailure, TlsProblem};
+use keeptrusts_webhooks_outbound::{Remark, SendFailure, TlsProblem};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -14,10 +16,11 @@ use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{
     RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion,
 };
+use tokio_rustls::server::TlsStream;
 
 use crate::certificates::Authority;
-use crate::receiver::Receiver;
-use crate::{failure, sender_for};
+use crate::receiver::{Receiver, read_request};
+use crate::{failure, post, sender_for};
 
 /// Fatal alerts in clear (RFC 5246 section 7.2), by their numbers.
 const HANDSHAKE_FAILURE: u8 = 40;
@@ -162,11 +165,7 @@ async fn hanging_up_is_about_the_client_certificate_only_if_one_was_asked_for() 
 async fn a_receiver_that_requires_a_client_certificate_is_told_of_with_either_version_of_tls() {
     let authority = Authority::new();
     for version in [&TLS12, &TLS13] {
-        let acceptor = tokio_rustls::TlsAcceptor::from(config(
-            &authority,
-            version,
-            ClientCertificates::Required,
-        ));
+        let acceptor = TlsAcceptor::from(config(&authority, version, ClientCertificates::Required));
         let receiver = Receiver::tcp(move |stream| {
             let acceptor = acceptor.clone();
             async move {
@@ -188,5 +187,73 @@ async fn a_receiver_that_requires_a_client_certificate_is_told_of_with_either_ve
             "TLS failed: the receiver asked for a client certificate, which deliveries do not \
              have, and ended the connection"
         );
+    }
+}
+
+/// Shakes hands without a client certificate, and does with the connection as the test likes.
+async fn asking<Serving>(
+    authority: &Authority,
+    version: &'static SupportedProtocolVersion,
+    clients: ClientCertificates,
+    serve: fn(TlsStream<TcpStream>) -> Serving,
+) -> Receiver
+where
+    Serving: Future<Output = ()> + Send + 'static,
+{
+    let acceptor = TlsAcceptor::from(config(authority, version, clients));
+    Receiver::tcp(move |stream| {
+        let acceptor = acceptor.clone();
+        async move { serve(acceptor.accept(stream).await.unwrap()).await }
+    })
+    .await
+}
+
+async fn hang_up(mut stream: TlsStream<TcpStream>) {
+    assert!(read_request(&mut stream).await);
+}
+
+#[tokio::test]
+async fn hanging_up_after_the_handshake_is_about_the_certificate_that_was_asked_for() {
+    let authority = Authority::new();
+    for version in [&TLS12, &TLS13] {
+        for (clients, expected) in [
+            (
+                ClientCertificates::AskedFor,
+                SendFailure::TlsFailed(TlsProblem::ClientCertificateRequired),
+            ),
+            (ClientCertificates::NotAskedFor, SendFailure::ConnectionClosed),
+        ] {
+            let receiver = asking(&authority, version, clients, hang_up).await;
+            assert_eq!(failure(&sender_for(&authority), &receiver.url()).await, expected);
+        }
+    }
+}
+
+/// What some proxies do (nginx's status 496 is sent as 400): the handshake is fine, the answer says
+/// that there was no certificate.
+#[tokio::test]
+async fn an_answer_after_a_certificate_was_asked_for_has_a_remark_unless_it_is_a_success() {
+    async fn bad_request(mut stream: TlsStream<TcpStream>) {
+        assert!(read_request(&mut stream).await);
+        let answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
+        stream.write_all(answer).await.unwrap();
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    }
+    async fn no_content(mut stream: TlsStream<TcpStream>) {
+        assert!(read_request(&mut stream).await);
+        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    }
+    let authority = Authority::new();
+    let (asked, not_asked) = (ClientCertificates::AskedFor, ClientCertificates::NotAskedFor);
+    for version in [&TLS12, &TLS13] {
+        let remarks =
+            async |receiver: Receiver| post(&sender_for(&authority), &receiver.url()).await.remarks;
+        let receiver = asking(&authority, version, asked, bad_request).await;
+        assert_eq!(remarks(receiver).await, [Remark::AskedForCertificate]);
+        let receiver = asking(&authority, version, not_asked, bad_request).await;
+        assert_eq!(remarks(receiver).await, []);
+        let receiver = asking(&authority, version, asked, no_content).await;
+        assert_eq!(remarks(receiver).await, []);
     }
 }

@@ -2,22 +2,27 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod addresses;
 mod answers;
 mod certificates;
 mod connections;
 mod handshakes;
+mod http2;
 mod proxy;
 mod receiver;
 mod refusals;
 mod time_limits;
 mod tls;
+mod untidy;
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use certificates::Authority;
 use http::{HeaderMap, Uri};
-use keeptrusts_webhooks_outbound::{Answer, Exchange, OutboundConfig, SendFailure, Sender};
+use keeptrusts_webhooks_outbound::{
+    Answer, ConnectionGroup, Exchange, OutboundConfig, SendFailure, Sender,
+};
 
 /// Long enough for a busy machine; a test that waits this long has failed.
 const GENEROUS: Duration = Duration::from_secs(20);
@@ -37,9 +42,16 @@ fn sender_for(authority: &Authority) -> Sender {
     Sender::new(config_for(authority)).unwrap()
 }
 
+/// The group of the tests in which there is one.
+const GROUP: ConnectionGroup = ConnectionGroup::new(1);
+
 async fn post(sender: &Sender, url: &Uri) -> Exchange {
+    post_as(GROUP, sender, url).await
+}
+
+async fn post_as(group: ConnectionGroup, sender: &Sender, url: &Uri) -> Exchange {
     let body = Bytes::from_static(b"{}");
-    sender.post(url, HeaderMap::new(), body).await
+    sender.post(group, url, HeaderMap::new(), body).await
 }
 
 async fn answer(sender: &Sender, url: &Uri) -> Answer {

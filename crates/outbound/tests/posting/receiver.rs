@@ -121,7 +121,7 @@ impl Drop for Receiver {
     }
 }
 
-fn acceptor(identity: Identity, alpn: &[&str]) -> TlsAcceptor {
+pub(crate) fn acceptor(identity: Identity, alpn: &[&str]) -> TlsAcceptor {
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()

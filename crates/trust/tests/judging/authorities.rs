@@ -152,6 +152,16 @@ fn issuers_are_told_apart_by_their_keys() {
 }
 
 #[test]
+fn a_namesake_with_a_key_of_another_kind_is_told_as_one() {
+    let trusted = self_signed(&like_openssl("private", &[]), &rsa_key());
+    let namesake = Authority::named("private").issue(&server());
+    assert_eq!(
+        handshake(&trust(&trusted.pem()), &namesake, "localhost"),
+        Err(CertificateProblem::NotSignedByIssuer)
+    );
+}
+
+#[test]
 fn a_chain_with_the_wrong_intermediate_is_not_blamed_on_a_trusted_issuer() {
     let root = Authority::named("root");
     let intermediate = |name| root.intermediate(like_openssl(name, &[]));

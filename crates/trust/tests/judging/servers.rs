@@ -45,6 +45,11 @@ fn the_key_of_a_named_server_speaks_for_no_other_host() {
     let mut forged = below.issue(&params("bank.example", &["bank.example"]));
     forged.chain.push(below.der());
     assert_eq!(handshake(&trust, &forged, "bank.example"), refused);
+    // Nor if an authority is trusted that has the name of the server.
+    let namesake = self_signed(&like_openssl("localhost", &[]), &rsa_key());
+    let mut both = trust.clone();
+    both.add_pem("--trust-ca", namesake.pem().as_bytes()).expect("an authority");
+    assert_eq!(handshake(&both, &forged, "bank.example"), refused);
     // Not even for its own name.
     let again = named.issue(&params("localhost", &["localhost"]));
     assert_eq!(handshake(&trust, &again, "localhost"), refused);

@@ -89,7 +89,7 @@ impl DeliveryStates {
         let before = self.remembered.get(&id);
         if let Some(before) = before.filter(|before| before.version.next() == record.version) {
             let mut after = before.clone();
-            after.apply(fact, record.recorded_at);
+            after.apply(fact, record.recorded_at, record.metadata.steady_time);
             return Ok(Some(after));
         }
         match row {
@@ -115,7 +115,7 @@ impl DeliveryStates {
         let first = delivery.version;
         for record in own.iter().filter(|record| record.version > first) {
             if let Fact::Delivery(fact) = &record.fact {
-                delivery.apply(fact, record.recorded_at);
+                delivery.apply(fact, record.recorded_at, record.metadata.steady_time);
             }
         }
         Ok(delivery)

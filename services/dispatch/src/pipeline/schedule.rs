@@ -197,7 +197,7 @@ impl Schedule {
     }
 
     fn pause(&mut self, endpoint_id: EndpointId, pause: Duration) {
-        let until = self.now().checked_add(pause).unwrap_or(Timestamp::MAX);
+        let until = self.shard.steady.now().checked_add(pause).unwrap_or(Timestamp::MAX);
         self.scheduler.pause(endpoint_id, until);
     }
 

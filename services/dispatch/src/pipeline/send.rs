@@ -13,7 +13,7 @@ use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::ContentDigest;
 use keeptrusts_webhooks_domain::ids::AttemptId;
 use keeptrusts_webhooks_domain::pause::Pause;
-use keeptrusts_webhooks_outbound::{Exchange as Exchanged, Remark};
+use keeptrusts_webhooks_outbound::{ConnectionGroup, Exchange as Exchanged, Remark};
 use keeptrusts_webhooks_store::keyring::{DataKeys, KeyProblem};
 use keeptrusts_webhooks_store::{BodyId, new_ulid};
 use tokio::sync::mpsc;
@@ -121,7 +121,8 @@ async fn attempt(
                 return None;
             }
             let body = outgoing.body.clone();
-            Ok(shard.transport.post(uri, request_headers.clone(), body).await)
+            let connections = ConnectionGroup::new(delivery.endpoint_id.ulid().0);
+            Ok(shard.transport.post(connections, uri, request_headers.clone(), body).await)
         }
         (None, _, _) => Err("the endpoint's URL cannot be requested: edit it"),
         (_, Err(problem), _) => Err(cannot_sign(&receiver.endpoint, &problem)),
@@ -284,7 +285,6 @@ fn judge(Exchanged { result, duration, .. }: Exchanged, url: &str, now: Timestam
         Err(failure) => Judged {
             result: AttemptResult::Failed(failure.kind()),
             duration,
-            status_code: failure.status().map(|status| status.as_u16()),
             was_sent: failure.may_have_been_sent(),
             ..Judged::never_sent(&failure.to_string())
         },

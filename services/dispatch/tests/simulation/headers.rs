@@ -65,7 +65,7 @@ async fn every_header_of_every_attempt_is_right_from_the_first_to_the_last() {
     // An attempt takes a while: its begin is not its end.
     world.network.always("siem", Answer::SlowStatus(seconds(7), 503));
     let published: TraceContext = TRACE.parse().expect("a trace");
-    let event = world.publish_traced(published).await;
+    let event = world.publish_traced(published.clone()).await;
     world.pass(hours(15)).await;
     let delivery = world.delivery_of(event).await;
     // By hand, and all over again: the numbers go on, and so does the time.

@@ -16,6 +16,7 @@ use keeptrusts_webhooks_domain::rfc3339;
 use keeptrusts_webhooks_domain::secret::{SealedSecret, Secret};
 use keeptrusts_webhooks_domain::signing::{keeptrusts_signature, standard_signature};
 use keeptrusts_webhooks_notices::{Telling, email, pager_duty, slack, teams, webhook};
+use keeptrusts_webhooks_outbound::ConnectionGroup;
 use keeptrusts_webhooks_store::StoreError;
 use keeptrusts_webhooks_store::keyring::{KeyProblem, SecretError};
 use tokio::sync::mpsc;
@@ -224,26 +225,30 @@ async fn send(
     let Ok(url) = url else {
         return Some(Err((None, "the channel's URL cannot be requested: edit it".to_owned())));
     };
-    let first = post(shard, &url, headers.clone(), body).await;
+    let connections = ConnectionGroup::new(notification.new.channel_id.ulid().0);
+    let first = post(shard, connections, &url, headers.clone(), body).await;
     Some(match (first, second) {
         // Together they are one attempt: what closes is sent again with what it closes.
-        (Ok(_), Some(second)) => post(shard, &url, headers, second).await,
+        (Ok(_), Some(second)) => post(shard, connections, &url, headers, second).await,
         (first, _) => first,
     })
 }
 
-async fn post(shard: &Shard, url: &Uri, headers: HeaderMap, body: Vec<u8>) -> Sent {
-    let exchanged = shard.transport.post(url, headers, body.into()).await;
+async fn post(
+    shard: &Shard,
+    connections: ConnectionGroup,
+    url: &Uri,
+    headers: HeaderMap,
+    body: Vec<u8>,
+) -> Sent {
+    let exchanged = shard.transport.post(connections, url, headers, body.into()).await;
     match exchanged.result {
         Ok(answer) if answer.status.is_success() => Ok(answer.status.as_u16()),
         // Not what it has said: that may be what it was sent.
         Ok(answer) => {
             Err((Some(answer.status.as_u16()), format!("the service answered {}", answer.status)))
         }
-        Err(failure) => {
-            let status = failure.status().map(|status| status.as_u16());
-            Err((status, failure.to_string()))
-        }
+        Err(failure) => Err((None, failure.to_string())),
     }
 }
 

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use keeptrusts_webhooks_dispatch_service::Transport;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::DeliveryId;
-use keeptrusts_webhooks_outbound::{Answer as Answered, Exchange, SendFailure};
+use keeptrusts_webhooks_outbound::{Answer as Answered, ConnectionGroup, Exchange, SendFailure};
 use keeptrusts_webhooks_store::Clock;
 use tokio::time::Instant;
 
@@ -148,7 +148,13 @@ pub(crate) struct Link {
 
 #[async_trait]
 impl Transport for Link {
-    async fn post(&self, url: &Uri, headers: HeaderMap, body: Bytes) -> Exchange {
+    async fn post(
+        &self,
+        _: ConnectionGroup,
+        url: &Uri,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Exchange {
         self.power.running().await;
         let begun = Instant::now();
         let (index, answer) = self.network.receive(Request {

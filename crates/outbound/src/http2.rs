@@ -1,0 +1,313 @@
+//! Requests by HTTP/2, over h2: many at a time on each connection.
+//!
+//! hyper's client does not tell which requests the receiver has not processed, cannot limit
+//! informational answers, and does not say how many streams there may be.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::Bytes;
+use h2::client::{Builder, Connection, ResponseFuture, SendRequest};
+use h2::{Ping, PingPong, Reason, RecvStream};
+use http::Response;
+use http::response::Parts;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use crate::answer::KeptBody;
+use crate::connect::{Driver, TlsStream};
+use crate::exchange::{Answered, BodyEnd, Outcome};
+use crate::failure::SendFailure;
+use crate::limits::{
+    HTTP2_CONNECTION_WINDOW, HTTP2_STREAM_WINDOW, MAX_INFORMATIONAL_ANSWERS, MAX_PONG_TIME,
+    MAX_READ_HEAD, MAX_STREAMS, PING_AFTER,
+};
+use crate::observed::{ObservedStream, Observer};
+use crate::request::Post;
+
+type Stream = ObservedStream<TlsStream>;
+
+/// A connection. Clones are the same one; it is closed with the last of them.
+#[derive(Clone)]
+pub(crate) struct Http2 {
+    requests: SendRequest<Bytes>,
+    state: Arc<ConnectionState>,
+    observer: Arc<Observer>,
+    _open: Arc<oneshot::Sender<Infallible>>,
+}
+
+/// What the connection's task and its requests tell each other.
+#[derive(Default)]
+struct ConnectionState {
+    under_way: AtomicUsize,
+    /// Whether it has ever answered a request.
+    has_answered: AtomicBool,
+    /// Whether it has left a PING unanswered.
+    is_silent: AtomicBool,
+}
+
+/// Begins with HTTP/2 on a stream: exchanges the prefaces (RFC 9113 section 3.4). The receiver's
+/// is waited for, although requests could be sent before: it says how many there may be, and a
+/// receiver that breaks before that has got no request. The driver is to be run as a task.
+pub(crate) async fn begin(
+    stream: TlsStream,
+    observer: Arc<Observer>,
+) -> Result<(Http2, Driver), SendFailure> {
+    let stream = ObservedStream::new(stream, Arc::clone(&observer));
+    let broken = |observer: &Observer| {
+        observer.observed().tls_failure.clone().unwrap_or(SendFailure::Http2NotBegun)
+    };
+    let (requests, mut connection) = Builder::new()
+        // None until the receiver's preface says how many.
+        .initial_max_send_streams(0)
+        .max_header_list_size(MAX_READ_HEAD as u32)
+        .initial_window_size(HTTP2_STREAM_WINDOW)
+        .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
+        .enable_push(false)
+        .handshake::<_, Bytes>(stream)
+        .await
+        .map_err(|_| broken(&observer))?;
+    poll_fn(|context| match Pin::new(&mut connection).poll(context) {
+        Poll::Ready(_) => Poll::Ready(Err(broken(&observer))),
+        Poll::Pending if requests.current_max_send_streams() > 0 => Poll::Ready(Ok(())),
+        Poll::Pending => Poll::Pending,
+    })
+    .await?;
+    let state = Arc::new(ConnectionState::default());
+    let (open, closed) = oneshot::channel();
+    let driver = drive(connection, Arc::clone(&state), Arc::clone(&observer));
+    let http2 = Http2 { requests, state, observer, _open: Arc::new(open) };
+    Ok((http2, Driver::new(driver, closed)))
+}
+
+/// Moves the connection on until it ends, or leaves a PING unanswered. Whether it does is asked
+/// only if nothing has come in for a while although requests are under way; a connection that
+/// has never answered a request is then not used for others, but not closed either: its
+/// receiver may be one that does one thing at a time.
+async fn drive(
+    mut connection: Connection<Stream, Bytes>,
+    state: Arc<ConnectionState>,
+    observer: Arc<Observer>,
+) {
+    let mut ping_pong = connection.ping_pong();
+    let mut connection = pin!(connection);
+    let mut pinged: Option<Instant> = None;
+    loop {
+        let look = sleep_until(Instant::now() + PING_AFTER / 2);
+        tokio::select! {
+            _ = &mut connection => return,
+            () = look => {}
+        }
+        let last_read = observer.observed().last_read;
+        let Some(ping_pong) = &mut ping_pong else { continue };
+        match pinged {
+            Some(at) if last_read > at => {
+                take_pong(ping_pong);
+                pinged = None;
+            }
+            Some(at) if at.elapsed() >= MAX_PONG_TIME => {
+                state.is_silent.store(true, Ordering::Relaxed);
+                if state.has_answered.load(Ordering::Relaxed) {
+                    return;
+                }
+            }
+            Some(_) => {}
+            None => {
+                let is_quiet = last_read.elapsed() >= PING_AFTER;
+                let is_waited_for = state.under_way.load(Ordering::Relaxed) > 0;
+                if is_quiet && is_waited_for && ping_pong.send_ping(Ping::opaque()).is_ok() {
+                    pinged = Some(Instant::now());
+                }
+            }
+        }
+    }
+}
+
+/// The answer to the PING is whatever has come in; h2 wants it taken before the next one.
+fn take_pong(ping_pong: &mut PingPong) {
+    _ = ping_pong.poll_pong(&mut Context::from_waker(Waker::noop()));
+}
+
+/// What has been read of an answer, kept when reading is broken off.
+#[derive(Default)]
+struct Progress {
+    head: Option<Parts>,
+    body: KeptBody,
+}
+
+/// Counts a request as long as it is under way.
+struct UnderWay<'a>(&'a AtomicUsize);
+
+impl<'a> UnderWay<'a> {
+    fn begin(under_way: &'a AtomicUsize) -> Self {
+        under_way.fetch_add(1, Ordering::Relaxed);
+        Self(under_way)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Http2 {
+    /// How many requests there may be at a time.
+    pub(crate) fn capacity(&self) -> usize {
+        self.requests.current_max_send_streams().min(MAX_STREAMS)
+    }
+
+    pub(crate) fn observer(&self) -> &Observer {
+        &self.observer
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        // After a GOAWAY, or the end, it is an error (RFC 9113 section 6.8).
+        let accepts = self.requests.clone().poll_ready(&mut context);
+        matches!(accepts, Poll::Ready(Ok(()))) && !self.state.is_silent.load(Ordering::Relaxed)
+    }
+
+    /// Sends a request and reads the answer, until the deadline.
+    pub(crate) async fn exchange(&self, post: &Post, deadline: Instant, was_used: bool) -> Outcome {
+        let _under_way = UnderWay::begin(&self.state.under_way);
+        let Ok(mut requests) = self.requests.clone().ready().await else {
+            return Outcome::NotSent;
+        };
+        let has_no_body = post.body.is_empty();
+        let Ok((response, mut stream)) = requests.send_request(post.for_http2(), has_no_body)
+        else {
+            return Outcome::NotSent;
+        };
+        // h2 writes it as the receiver lets it (RFC 9113 section 5.2), and if the receiver answers
+        // first, goes on until it has read the answer. If it cannot, the answer's side says why.
+        if !has_no_body {
+            _ = stream.send_data(post.body.clone(), true);
+        }
+        let mut progress = Progress::default();
+        let ended = read_answer(response, &mut progress, deadline).await;
+        drop(stream);
+        let Some(head) = progress.head else {
+            return match ended {
+                Ended::TimedOut => Outcome::TimedOut,
+                Ended::TooManyInformational => Outcome::Failed(SendFailure::TooManyInformational),
+                Ended::Error(error) => self.without_answer(&error, was_used),
+                // An answer without a head does not come this far.
+                Ended::Whole | Ended::Cut => Outcome::Failed(SendFailure::Http2Violated),
+            };
+        };
+        self.state.has_answered.store(true, Ordering::Relaxed);
+        let body_end = match ended {
+            Ended::Whole => BodyEnd::Whole,
+            Ended::Cut | Ended::TooManyInformational => BodyEnd::Cut,
+            Ended::TimedOut => BodyEnd::TimedOut,
+            // The receiver wants no more of the request, and its answer is whole (RFC 9113
+            // section 8.1).
+            Ended::Error(error) if error.is_remote() && is_no_error_reset(&error) => BodyEnd::Whole,
+            Ended::Error(_) => BodyEnd::Early,
+        };
+        let mut answered = Answered::new(head.status, head.headers, progress.body, body_end);
+        // A stream that is given up leaves the others alone; a connection that was too slow, or
+        // broke, is not used again.
+        answered.is_reusable = matches!(body_end, BodyEnd::Whole | BodyEnd::Cut);
+        Outcome::Answered(answered)
+    }
+
+    fn without_answer(&self, error: &h2::Error, was_used: bool) -> Outcome {
+        // h2 gives this error to streams above the last one that a GOAWAY names, and to requests
+        // for which there is no stream any more.
+        let is_given_back = error.is_remote() && error.is_go_away();
+        let is_refused = error.is_remote() && error.reason() == Some(Reason::REFUSED_STREAM);
+        if is_given_back || is_refused {
+            return Outcome::NotProcessed;
+        }
+        if error.is_reset() && error.is_remote() {
+            return Outcome::Failed(SendFailure::RequestReset);
+        }
+        if error.is_library() {
+            return Outcome::Failed(SendFailure::Http2Violated);
+        }
+        let observed = self.observer.observed();
+        let is_silent = self.state.is_silent.load(Ordering::Relaxed);
+        let failure = match &observed.tls_failure {
+            Some(failure) => failure.clone(),
+            None if is_silent => SendFailure::ConnectionSilent,
+            None if observed.write_failed => SendFailure::ClosedWhileSending,
+            None => SendFailure::ConnectionClosed,
+        };
+        match was_used || is_silent {
+            true => Outcome::ClosedAfterUse(failure),
+            false => Outcome::Failed(failure),
+        }
+    }
+}
+
+fn is_no_error_reset(error: &h2::Error) -> bool {
+    error.is_reset() && error.reason() == Some(Reason::NO_ERROR)
+}
+
+/// How reading an answer has ended.
+enum Ended {
+    Whole,
+    Cut,
+    TimedOut,
+    TooManyInformational,
+    Error(h2::Error),
+}
+
+async fn read_answer(
+    mut response: ResponseFuture,
+    progress: &mut Progress,
+    deadline: Instant,
+) -> Ended {
+    let reading = async {
+        let head = match read_head(&mut response).await {
+            Ok(Some(head)) => head,
+            Ok(None) => return Ended::TooManyInformational,
+            Err(error) => return Ended::Error(error),
+        };
+        let (head, mut body) = head.into_parts();
+        progress.head = Some(head);
+        while !progress.body.is_enough() {
+            match body.data().await {
+                Some(Ok(data)) => {
+                    progress.body.read(&data);
+                    _ = body.flow_control().release_capacity(data.len());
+                }
+                Some(Err(error)) => return Ended::Error(error),
+                None => {
+                    // Trailers, which may be an error as well.
+                    return match body.trailers().await {
+                        Ok(_) => Ended::Whole,
+                        Err(error) => Ended::Error(error),
+                    };
+                }
+            }
+        }
+        Ended::Cut
+    };
+    timeout_at(deadline, reading).await.unwrap_or(Ended::TimedOut)
+}
+
+/// The final answer; none if too many others came before it.
+async fn read_head(
+    response: &mut ResponseFuture,
+) -> Result<Option<Response<RecvStream>>, h2::Error> {
+    let mut informational_answers = 0;
+    poll_fn(|context| {
+        while let Poll::Ready(Some(informational)) = response.poll_informational(context) {
+            informational?;
+            informational_answers += 1;
+            if informational_answers > MAX_INFORMATIONAL_ANSWERS {
+                return Poll::Ready(Ok(None));
+            }
+        }
+        let final_answer = ready!(Pin::new(&mut *response).poll(context));
+        Poll::Ready(final_answer.map(Some))
+    })
+    .await
+}

@@ -1,0 +1,296 @@
+//! What passes between an HTTP library and the TLS stream below it, observed.
+//!
+//! * A write that fails does not end the conversation: the receiver may have answered before it
+//!   stopped to read (RFC 9112 section 9.5 tells clients to look for that), so what is written
+//!   from then on is thrown away, and reading goes on until the receiver's side ends as well.
+//! * An end of the connection without TLS' `close_notify` is an ordinary end. Whoever cuts a
+//!   connection can shorten an answer that has no length, but not its head; and no more than the
+//!   status is made of it (RFC 9112 section 9.8).
+//! * The heads of HTTP/1.1 answers are read along, see [`HeadReader`].
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use crate::classify::tls_failure_within;
+use crate::failure::SendFailure;
+use crate::head::{HeadProblem, HeadReader};
+
+/// What has been observed on one connection.
+pub(crate) struct Observer {
+    was_asked_for_certificate: bool,
+    observed: Mutex<Observed>,
+}
+
+pub(crate) struct Observed {
+    /// The answer that is being read; none if its library needs no help.
+    pub(crate) answer: Option<HeadReader>,
+    /// Why no more of it is read.
+    pub(crate) problem: Option<HeadProblem>,
+    /// Whether anything has come in since the request began.
+    pub(crate) has_read: bool,
+    /// When anything has come in.
+    pub(crate) last_read: Instant,
+    /// Whether what was written has been thrown away.
+    pub(crate) write_failed: bool,
+    /// What TLS had to say about the receiver's end of the handshake, which with TLS 1.3 comes
+    /// after ours (RFC 8446 section 4.4.2.4).
+    pub(crate) tls_failure: Option<SendFailure>,
+}
+
+impl Observer {
+    pub(crate) fn new(was_asked_for_certificate: bool) -> Arc<Self> {
+        let observed = Mutex::new(Observed {
+            answer: None,
+            problem: None,
+            has_read: false,
+            last_read: Instant::now(),
+            write_failed: false,
+            tls_failure: None,
+        });
+        Arc::new(Self { was_asked_for_certificate, observed })
+    }
+
+    /// Whether the receiver asked for a client certificate in the handshake.
+    pub(crate) fn was_asked_for_certificate(&self) -> bool {
+        self.was_asked_for_certificate
+    }
+
+    /// Begins with the answer to a new request by HTTP/1.1.
+    pub(crate) fn begin_answer(&self) {
+        let mut observed = self.observed();
+        observed.answer = Some(HeadReader::default());
+        observed.has_read = false;
+    }
+
+    pub(crate) fn observed(&self) -> MutexGuard<'_, Observed> {
+        self.observed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observed {
+    fn read(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.has_read = true;
+        self.last_read = Instant::now();
+        let Some(answer) = &mut self.answer else { return Ok(()) };
+        answer.read(bytes).map_err(|problem| {
+            self.problem = Some(problem);
+            io::Error::other(problem)
+        })
+    }
+}
+
+/// A stream that is observed.
+pub(crate) struct ObservedStream<Stream> {
+    stream: Stream,
+    observer: Arc<Observer>,
+}
+
+impl<Stream> ObservedStream<Stream> {
+    pub(crate) fn new(stream: Stream, observer: Arc<Observer>) -> Self {
+        Self { stream, observer }
+    }
+
+    /// What to say of a write. If it has failed, nothing more is written.
+    fn written<T>(&self, result: io::Result<T>, if_failed: T) -> io::Result<T> {
+        result.or_else(|_| {
+            self.observer.observed().write_failed = true;
+            Ok(if_failed)
+        })
+    }
+
+    fn throws_away(&self) -> bool {
+        self.observer.observed().write_failed
+    }
+}
+
+impl<Stream: AsyncRead + Unpin> AsyncRead for ObservedStream<Stream> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let filled_before = buffer.filled().len();
+        let result = ready!(Pin::new(&mut self.stream).poll_read(context, buffer));
+        let mut observed = self.observer.observed();
+        Poll::Ready(match result {
+            Ok(()) => observed.read(&buffer.filled()[filled_before..]),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
+            Err(error) => {
+                observed.tls_failure = tls_failure_within(&error);
+                Err(error)
+            }
+        })
+    }
+}
+
+impl<Stream: AsyncWrite + Unpin> AsyncWrite for ObservedStream<Stream> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.throws_away() {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        let result = ready!(Pin::new(&mut self.stream).poll_write(context, bytes));
+        Poll::Ready(self.written(result, bytes.len()))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let size = pieces.iter().map(|piece| piece.len()).sum();
+        if self.throws_away() {
+            return Poll::Ready(Ok(size));
+        }
+        let result = ready!(Pin::new(&mut self.stream).poll_write_vectored(context, pieces));
+        Poll::Ready(self.written(result, size))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.throws_away() {
+            return Poll::Ready(Ok(()));
+        }
+        let result = ready!(Pin::new(&mut self.stream).poll_flush(context));
+        Poll::Ready(self.written(result, ()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.throws_away() {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use bytes::Bytes;
+    use http::{Request, StatusCode};
+    use http_body_util::{BodyExt, Full};
+    use hyper::client::conn::http1;
+    use hyper_util::rt::TokioIo;
+
+    use super::*;
+
+    /// A stream whose other side has answered, and reads no more.
+    struct AnsweredAndClosed {
+        answer: &'static [u8],
+        /// How it ends after that.
+        end: fn() -> io::Result<()>,
+        accepted: usize,
+        reader: Option<Waker>,
+    }
+
+    impl AsyncRead for AnsweredAndClosed {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            // The answer comes only when sending has failed.
+            if self.accepted > 0 {
+                self.reader = Some(context.waker().clone());
+                return Poll::Pending;
+            }
+            if self.answer.is_empty() {
+                return Poll::Ready((self.end)());
+            }
+            buffer.put_slice(self.answer);
+            self.answer = b"";
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for AnsweredAndClosed {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let accepted = self.accepted.min(bytes.len());
+            self.accepted -= accepted;
+            if self.accepted == 0
+                && let Some(reader) = self.reader.take()
+            {
+                reader.wake();
+            }
+            Poll::Ready(match accepted {
+                0 => Err(io::ErrorKind::BrokenPipe.into()),
+                _ => Ok(accepted),
+            })
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// What hyper makes of it, and whether writing has failed.
+    async fn exchange(
+        answer: &'static [u8],
+        end: fn() -> io::Result<()>,
+    ) -> (Result<(StatusCode, Bytes), hyper::Error>, bool) {
+        let observer = Observer::new(false);
+        observer.begin_answer();
+        let stream = AnsweredAndClosed { answer, end, accepted: 100, reader: None };
+        let stream = TokioIo::new(ObservedStream::new(stream, Arc::clone(&observer)));
+        let (mut requests, connection) = http1::handshake(stream).await.expect("no bytes yet");
+        tokio::spawn(connection);
+        let body = Full::new(Bytes::from(vec![b'x'; 100_000]));
+        let answering = async {
+            let answer = requests.send_request(Request::post("/").body(body).expect("one")).await?;
+            let status = answer.status();
+            Ok((status, answer.into_body().collect().await?.to_bytes()))
+        };
+        (answering.await, observer.observed().write_failed)
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_was_there_before_writing_failed_is_read() {
+        for answer in [
+            &b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 4\r\n\r\nlong"[..],
+            b"HTTP/1.1 413 Content Too Large\r\n\r\nlong",
+        ] {
+            let (answered, write_failed) = exchange(answer, || Ok(())).await;
+            let expected = (StatusCode::PAYLOAD_TOO_LARGE, Bytes::from_static(b"long"));
+            assert_eq!(answered.expect("an answer"), expected);
+            assert!(write_failed);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_end_without_tls_farewell_is_an_end() {
+        let end = || Err(io::ErrorKind::UnexpectedEof.into());
+        let (answered, _) = exchange(b"HTTP/1.1 200 OK\r\n\r\nall of it", end).await;
+        let expected = (StatusCode::OK, Bytes::from_static(b"all of it"));
+        assert_eq!(answered.expect("an answer"), expected);
+    }
+
+    #[tokio::test]
+    async fn without_an_answer_the_connection_was_closed_while_it_was_written_to() {
+        let (answered, write_failed) =
+            exchange(b"", || Err(io::ErrorKind::ConnectionReset.into())).await;
+        assert!(answered.is_err() && write_failed);
+    }
+}

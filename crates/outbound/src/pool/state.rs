@@ -1,0 +1,360 @@
+//! What the pool knows, and decides. Takes the time as an argument and wakes nobody.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::{Ended, Granted, PoolLimits, Pooled, Right, Route, Waiting, Wanted};
+use crate::limits::MAX_STREAMS;
+
+pub(super) struct State<Connection: Pooled> {
+    limits: PoolLimits,
+    /// Connections that are open or being opened.
+    places: usize,
+    routes: HashMap<Route, Connections<Connection>>,
+    /// Those whose requests wait for a place.
+    without_place: HashSet<Route>,
+    next_id: u64,
+    released: Vec<Released<Connection>>,
+    /// Whether somebody closes idle connections.
+    is_swept: bool,
+    has_idle: bool,
+}
+
+/// What is to be done when the state is free again.
+pub(super) enum Released<Connection: Pooled> {
+    Granted { waiting: Waiting<Connection>, route: Route, right: Right<Connection> },
+    Connection(Connection),
+}
+
+/// The connections of one route, and the requests that wait for one.
+struct Connections<Connection: Pooled> {
+    places: usize,
+    opening: usize,
+    open: Vec<Entry<Connection>>,
+    waiting: VecDeque<(Wanted, Waiting<Connection>)>,
+    sharing: Sharing,
+}
+
+struct Entry<Connection> {
+    id: u64,
+    /// None: it takes no other request, and is closed with the last that is on it.
+    connection: Option<Connection>,
+    users: usize,
+    answered: usize,
+    idle_until: Instant,
+}
+
+/// Whether requests share connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sharing {
+    /// There has been no connection yet.
+    Unknown,
+    /// Each has one to itself.
+    No,
+    /// So many at a time go on one. Fewer if a receiver leaves requests unprocessed, and one more
+    /// with each answer.
+    Yes(usize),
+}
+
+impl<Connection: Pooled> Connections<Connection> {
+    fn new() -> Self {
+        Self {
+            places: 0,
+            opening: 0,
+            open: Vec::new(),
+            waiting: VecDeque::new(),
+            sharing: Sharing::Unknown,
+        }
+    }
+
+    /// How many requests will find room on the connections that are being opened, besides those
+    /// that open them.
+    fn room_expected(&self) -> usize {
+        let room = match self.sharing {
+            Sharing::Unknown => usize::MAX,
+            Sharing::No => 0,
+            Sharing::Yes(streams) => streams.saturating_sub(1),
+        };
+        self.opening.saturating_mul(room)
+    }
+
+    /// The entry for the next request: the one that was used last, so that the others can be
+    /// given up.
+    fn free(&mut self, now: Instant) -> Option<usize> {
+        let streams = match self.sharing {
+            Sharing::Yes(streams) => streams,
+            Sharing::Unknown | Sharing::No => MAX_STREAMS,
+        };
+        self.open.iter().rposition(|entry| {
+            entry.connection.as_ref().is_some_and(|connection| {
+                entry.users < connection.capacity().min(streams)
+                    && (entry.users > 0 || now < entry.idle_until)
+                    && connection.is_open()
+            })
+        })
+    }
+
+    fn is_unused(&self) -> bool {
+        self.places == 0 && self.opening == 0 && self.open.is_empty() && self.waiting.is_empty()
+    }
+}
+
+impl<Connection: Pooled> State<Connection> {
+    pub(super) fn new(limits: PoolLimits) -> Self {
+        Self {
+            limits,
+            places: 0,
+            routes: HashMap::new(),
+            without_place: HashSet::new(),
+            next_id: 0,
+            released: Vec::new(),
+            is_swept: false,
+            has_idle: false,
+        }
+    }
+
+    pub(super) fn take_released(&mut self) -> Vec<Released<Connection>> {
+        std::mem::take(&mut self.released)
+    }
+
+    /// Whether there is nothing that it remembers.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.places == 0 && self.routes.is_empty() && self.without_place.is_empty()
+    }
+
+    /// Whether somebody has to begin closing idle connections.
+    pub(super) fn begin_sweeping(&mut self) -> bool {
+        let begins = self.has_idle && !self.is_swept;
+        self.is_swept |= begins;
+        begins
+    }
+
+    /// A request waits for its turn, which may have come already.
+    pub(super) fn request(
+        &mut self,
+        route: &Route,
+        wanted: Wanted,
+    ) -> oneshot::Receiver<Granted<Connection>> {
+        let (waiting, turn) = oneshot::channel();
+        let connections = self.routes.entry(route.clone()).or_insert_with(Connections::new);
+        connections.waiting.push_back((wanted, waiting));
+        self.serve(route);
+        turn
+    }
+
+    /// A connection that was being opened is open, and its request is on it.
+    pub(super) fn opened(&mut self, route: &Route, connection: Connection) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        if let Some(connections) = self.routes.get_mut(route) {
+            connections.opening -= 1;
+            connections.sharing = match (connection.is_shared(), connections.sharing) {
+                (false, _) => Sharing::No,
+                (true, Sharing::Yes(streams)) => Sharing::Yes(streams),
+                (true, _) => Sharing::Yes(MAX_STREAMS),
+            };
+            connections.open.push(Entry {
+                id,
+                connection: Some(connection),
+                users: 1,
+                answered: 0,
+                idle_until: Instant::now(),
+            });
+        }
+        self.serve(route);
+        id
+    }
+
+    /// A connection is closed, or could not be opened.
+    pub(super) fn place_freed(&mut self, route: &Route, was_opening: bool) {
+        self.places -= 1;
+        if let Some(connections) = self.routes.get_mut(route) {
+            connections.places -= 1;
+            if was_opening {
+                connections.opening -= 1;
+                // Those that have waited for it try by themselves, all at the same time.
+                connections.sharing = Sharing::No;
+            }
+        }
+        self.serve_without_place();
+        self.serve(route);
+        if self.routes.get(route).is_some_and(Connections::is_unused) {
+            self.routes.remove(route);
+            self.without_place.remove(route);
+        }
+    }
+
+    /// A request was granted a connection, but had been abandoned before.
+    pub(super) fn not_used(&mut self, route: &Route, id: u64) {
+        let Some(connections) = self.routes.get_mut(route) else { return };
+        if let Some(entry) = connections.open.iter_mut().find(|entry| entry.id == id) {
+            entry.users -= 1;
+            self.has_idle |= entry.users == 0;
+        }
+        self.serve(route);
+    }
+
+    /// A request on a connection has ended.
+    pub(super) fn ended(&mut self, route: &Route, id: u64, ended: Ended, now: Instant) {
+        let must_share_places = self.must_share_places(route);
+        let Some(connections) = self.routes.get_mut(route) else { return };
+        let Some(index) = connections.open.iter().position(|entry| entry.id == id) else { return };
+        let mut entry = connections.open.remove(index);
+        entry.users -= 1;
+        let is_idle = entry.users == 0;
+        let takes_others = match ended {
+            Ended::Reusable { idle_time } => {
+                entry.answered += 1;
+                entry.idle_until = now + idle_time.min(self.limits.idle_time);
+                if let Sharing::Yes(streams) = &mut connections.sharing {
+                    *streams = (*streams + 1).min(MAX_STREAMS);
+                }
+                !(is_idle && must_share_places)
+            }
+            Ended::Unusable => false,
+            Ended::NotProcessed => {
+                let processed = entry.answered.max(entry.users).max(1);
+                if let Sharing::Yes(streams) = &mut connections.sharing {
+                    *streams = (*streams).min(processed);
+                }
+                false
+            }
+        };
+        if !takes_others {
+            self.released.extend(entry.connection.take().map(Released::Connection));
+        }
+        // The one that was used last is at the end.
+        if entry.users > 0 || entry.connection.is_some() {
+            self.has_idle |= is_idle;
+            connections.open.push(entry);
+        }
+        self.serve(route);
+    }
+
+    /// Closes what has been idle for too long, and says when to look again.
+    pub(super) fn close_idle(&mut self, now: Instant) -> Option<Instant> {
+        let mut next: Option<Instant> = None;
+        for connections in self.routes.values_mut() {
+            let ended = connections.open.extract_if(.., |entry| {
+                entry.users == 0
+                    && (entry.idle_until <= now
+                        || entry.connection.as_ref().is_none_or(|c| !c.is_open()))
+            });
+            self.released
+                .extend(ended.filter_map(|entry| entry.connection).map(Released::Connection));
+            let idle = connections.open.iter().filter(|entry| entry.users == 0);
+            next = idle.map(|entry| entry.idle_until).chain(next).min();
+        }
+        self.routes.retain(|_, connections| !connections.is_unused());
+        self.has_idle = next.is_some();
+        self.is_swept = self.has_idle;
+        next
+    }
+
+    /// Grants what there is to the requests of a route that wait, in their order.
+    fn serve(&mut self, route: &Route) {
+        let now = Instant::now();
+        loop {
+            let Some(connections) = self.routes.get_mut(route) else { return };
+            let Some((wanted, waiting)) = connections.waiting.pop_front() else { break };
+            if waiting.is_closed() {
+                continue;
+            }
+            let free = match wanted {
+                Wanted::Any => connections.free(now),
+                Wanted::New => None,
+            };
+            let entry = free.and_then(|index| connections.open.get_mut(index));
+            let used = entry.and_then(|entry| {
+                let connection = entry.connection.clone()?;
+                entry.users += 1;
+                Some(Right::Use { id: entry.id, connection, was_used: entry.answered > 0 })
+            });
+            let right = match used {
+                Some(right) => right,
+                None => match self.may_open(route, wanted, now) {
+                    true => Right::Open,
+                    false => {
+                        if let Some(connections) = self.routes.get_mut(route) {
+                            connections.waiting.push_front((wanted, waiting));
+                        }
+                        return;
+                    }
+                },
+            };
+            self.released.push(Released::Granted { waiting, route: route.clone(), right });
+        }
+        self.without_place.remove(route);
+    }
+
+    /// Takes a place for the request that is first of its route, if it is to open a connection.
+    fn may_open(&mut self, route: &Route, wanted: Wanted, now: Instant) -> bool {
+        let Some(connections) = self.routes.get_mut(route) else { return false };
+        // Besides this request itself.
+        let is_worth_it =
+            wanted == Wanted::New || connections.waiting.len() >= connections.room_expected();
+        if !is_worth_it {
+            self.without_place.remove(route);
+            return false;
+        }
+        if connections.places >= self.limits.per_group {
+            // One that is idle although it is needed: the request wants a new one.
+            self.give_up_idle(now, |other| other == route);
+            self.without_place.remove(route);
+            return false;
+        }
+        if self.places >= self.limits.connections {
+            self.without_place.insert(route.clone());
+            self.give_up_idle(now, |_| true);
+            return false;
+        }
+        self.places += 1;
+        connections.places += 1;
+        connections.opening += 1;
+        true
+    }
+
+    /// Grants free places to the routes that wait for one; those with the fewest are first.
+    fn serve_without_place(&mut self) {
+        while self.places < self.limits.connections {
+            let places_of = |route: &&Route| {
+                self.routes.get(*route).map_or(0, |connections| connections.places)
+            };
+            let Some(route) = self.without_place.iter().min_by_key(places_of).cloned() else {
+                return;
+            };
+            let before = self.places;
+            self.serve(&route);
+            if self.places == before {
+                // It needs none any more.
+                self.without_place.remove(&route);
+            }
+        }
+    }
+
+    /// Whether a route has so many connections that one of its own is for those who wait.
+    fn must_share_places(&self, route: &Route) -> bool {
+        let places_of =
+            |route: &Route| self.routes.get(route).map_or(0, |connections| connections.places);
+        let others = self.without_place.iter().filter(|other| *other != route);
+        others.map(places_of).min().is_some_and(|fewest| fewest + 1 < places_of(route))
+    }
+
+    /// Gives up the connection that has been idle for longest. Its place is free when it is
+    /// closed.
+    fn give_up_idle(&mut self, now: Instant, of: impl Fn(&Route) -> bool) {
+        let idle = self.routes.iter().filter(|(route, _)| of(route)).flat_map(|(route, all)| {
+            let idle = all.open.iter().filter(|e| e.users == 0 && e.connection.is_some());
+            idle.map(move |entry| (entry.idle_until.max(now), route, entry.id))
+        });
+        let Some((_, route, id)) = idle.min_by_key(|(until, ..)| *until) else { return };
+        let route = route.clone();
+        let Some(connections) = self.routes.get_mut(&route) else { return };
+        let given_up = connections.open.extract_if(.., |entry| entry.id == id);
+        self.released
+            .extend(given_up.filter_map(|entry| entry.connection).map(Released::Connection));
+    }
+}
