@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
@@ -78,6 +78,11 @@ impl Http1 {
         };
 
         let (head, mut body) = answer.into_parts();
+        // What some servers say to an idle connection that they close, whether or not a request
+        // is just on its way (RFC 9110 section 15.5.9).
+        if was_used && head.status == StatusCode::REQUEST_TIMEOUT && is_last(&head.headers) {
+            return Outcome::ClosedAfterUse(SendFailure::ConnectionClosed);
+        }
         let mut kept = KeptBody::default();
         let body_end = read_body(&mut body, &mut kept, deadline).await;
         drop(body);
@@ -160,6 +165,12 @@ impl Http1 {
         let answered = Answered::with_part_of_head(head.status()?, head.headers(), remark);
         Some(Outcome::Answered(answered))
     }
+}
+
+/// Whether the receiver says that it closes the connection after this answer.
+fn is_last(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case("close"))
 }
 
 /// How long the receiver lets the connection be idle, less a margin: `Keep-Alive: timeout=5`

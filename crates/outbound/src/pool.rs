@@ -6,8 +6,8 @@
 //!
 //! * A group whose requests need a connection, when all places are taken, gets the place of the
 //!   connection that has been idle for longest; or else the next one that becomes free. If
-//!   several wait, the group with the fewest places is first, and a group with more gives up
-//!   connections, as its requests end, until they have as many. So none can keep others out.
+//!   several wait, the group with the fewest places is first, and those with more give up
+//!   connections as their requests end. So none can keep others out.
 //! * A group has a share of the places at most ([`PoolLimits::per_group`]).
 //!
 //! Requests that wait are as many as callers have under way; they wait in the order of their

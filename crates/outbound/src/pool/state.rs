@@ -212,7 +212,7 @@ impl<Connection: Pooled> State<Connection> {
                 if let Sharing::Yes(streams) = &mut connections.sharing {
                     *streams = (*streams + 1).min(MAX_STREAMS);
                 }
-                !(is_idle && must_share_places)
+                !must_share_places
             }
             Ended::Unusable => false,
             Ended::NotProcessed => {
@@ -335,12 +335,16 @@ impl<Connection: Pooled> State<Connection> {
         }
     }
 
-    /// Whether a route has so many connections that one of its own is for those who wait.
+    /// Whether a connection of the route is for others, who wait for a place: if they have none
+    /// at all, or two fewer (with one fewer, two would take it from each other for ever), or if
+    /// the route does not need it now.
     fn must_share_places(&self, route: &Route) -> bool {
-        let places_of =
-            |route: &Route| self.routes.get(route).map_or(0, |connections| connections.places);
+        let Some(connections) = self.routes.get(route) else { return false };
+        let places_of = |route: &Route| self.routes.get(route).map_or(0, |other| other.places);
         let others = self.without_place.iter().filter(|other| *other != route);
-        others.map(places_of).min().is_some_and(|fewest| fewest + 1 < places_of(route))
+        others.map(places_of).min().is_some_and(|fewest| {
+            fewest == 0 || fewest + 1 < connections.places || connections.waiting.is_empty()
+        })
     }
 
     /// Gives up the connection that has been idle for longest. Its place is free when it is

@@ -304,6 +304,37 @@ async fn the_connection_that_is_idle_for_longest_is_given_up_for_a_group_without
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_is_for_a_group_that_waits_as_soon_as_its_request_has_ended() {
+    for streams in [None, Some(100)] {
+        let mut world = World::new(1, 1, streams);
+        let used = world.request(1).await;
+        let own = world.wait(1, Wanted::New);
+        let other = world.wait(2, Wanted::Any);
+        settle().await;
+        used.end(KEPT);
+        settle().await;
+        assert!(other.is_finished());
+        assert!(!own.is_finished());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shared_connection_that_is_always_in_use_keeps_nobody_out() {
+    let mut world = World::new(1, 1, Some(100));
+    let mut used = vec![world.request(1).await, world.request(1).await];
+    let other = world.wait(2, Wanted::Any);
+    settle().await;
+    used.remove(0).end(KEPT);
+    // It takes no more requests of its own group, and is closed with the last that it has.
+    let own = world.wait(1, Wanted::Any);
+    settle().await;
+    assert!(!own.is_finished() && !other.is_finished());
+    used.remove(0).end(KEPT);
+    settle().await;
+    assert!(other.is_finished() && !own.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_group_has_its_share_of_the_places_at_most() {
     let mut world = World::new(8, 2, None);
     let mut used = vec![world.request(1).await];

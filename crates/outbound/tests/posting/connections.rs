@@ -100,6 +100,33 @@ async fn a_request_that_meets_a_kept_connection_being_closed_is_sent_once_more_o
     assert_eq!(receiver.connections(), 2);
 }
 
+#[tokio::test]
+async fn a_kept_connection_that_is_closed_with_408_counts_as_closed_without_an_answer() {
+    const TOO_LATE: &[u8] =
+        b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    for first_answer in [&b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"[..], TOO_LATE] {
+        let authority = Authority::new();
+        let receiver = Receiver::tls(authority.identity(), HTTP1, move |mut stream| async move {
+            read_request(&mut stream).await;
+            stream.write_all(first_answer).await.unwrap();
+            if read_request(&mut stream).await {
+                stream.write_all(TOO_LATE).await.unwrap();
+            }
+            stream.shutdown().await.unwrap();
+        })
+        .await;
+        let sender = sender_for(&authority);
+        let first = post(&sender, &receiver.url()).await;
+        let second = post(&sender, &receiver.url()).await;
+        assert_eq!(first.remarks, []);
+        assert_eq!(second.result.unwrap().status, first.result.as_ref().unwrap().status);
+        // As the first answer on its connection it is the receiver's, and final.
+        let is_repeated = first.result.unwrap().status == StatusCode::OK;
+        assert_eq!(second.remarks.contains(&Remark::SentAgainMaybeProcessed), is_repeated);
+        assert_eq!(receiver.connections(), 2);
+    }
+}
+
 #[test]
 fn a_post_can_be_spawned() {
     fn is_send<T: Send>(_: &T) {}
