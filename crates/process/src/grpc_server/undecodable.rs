@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     /// What is answered to bytes that are no message, as tonic hands it on.
-    fn answered<M: Message + Default>(bytes: &[u8]) -> (String, String) {
+    fn answered<M: Message + Default + std::fmt::Debug>(bytes: &[u8]) -> (String, String) {
         let error = M::decode(bytes).expect_err("no message");
         let status = answer(Status::internal(error.to_string()));
         assert_eq!(status.code(), Code::InvalidArgument, "{error}");
