@@ -92,8 +92,8 @@ async fn a_queue_that_is_full_refuses_and_a_panic_gives_its_place_back() {
     go.send(()).expect("it waits");
     assert_eq!(first.await.expect("no panic"), Ok(()));
     // A panic, without the backtrace, which takes longer than renderings may.
-    let panicking = renderer.run(&id("a"), |_| -> () { std::panic::resume_unwind(Box::new(())) });
-    let panicking = panicking.await;
+    let broken = |_: &Interrupt| -> () { std::panic::resume_unwind(Box::new(())) };
+    let panicking = renderer.run(&id("a"), broken).await;
     assert_eq!(panicking, Err(RenderingError::Failed));
     assert_eq!(renderer.run(&id("a"), |_| 1).await, Ok(1));
 }
