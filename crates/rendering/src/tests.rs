@@ -62,8 +62,10 @@ async fn what_nobody_waits_for_stops_and_does_not_begin() {
     }
     let second = task(stopped);
     tokio::task::yield_now().await;
-    second.abort();
-    first.abort();
+    for abandoned in [second, first] {
+        abandoned.abort();
+        assert!(abandoned.await.is_err_and(|error| error.is_cancelled()));
+    }
     ended.recv_timeout(Duration::from_secs(1)).expect("it stopped long before its time was over");
     // The place is free again.
     assert_eq!(renderer.run(&id("a"), |_| ()).await, Ok(()));
@@ -89,7 +91,9 @@ async fn a_queue_that_is_full_refuses_and_a_panic_gives_its_place_back() {
     assert_eq!(renderer.run(&id("a"), |_| ()).await, Err(RenderingError::Busy));
     go.send(()).expect("it waits");
     assert_eq!(first.await.expect("no panic"), Ok(()));
-    let panicking = renderer.run(&id("a"), |_| -> () { panic!("a bug") }).await;
+    // A panic, without the backtrace, which takes longer than renderings may.
+    let broken = |_: &Interrupt| -> () { std::panic::resume_unwind(Box::new(())) };
+    let panicking = renderer.run(&id("a"), broken).await;
     assert_eq!(panicking, Err(RenderingError::Failed));
     assert_eq!(renderer.run(&id("a"), |_| 1).await, Ok(1));
 }
