@@ -120,7 +120,8 @@ pub(crate) fn every_kind() -> Vec<Fact> {
             made: attempt(),
             error: "answered 500".to_owned(),
             next_attempt_time: Some(time()),
-            steady_due_time: Some(time()),
+            // As in logs of before.
+            steady_due_time: None,
             state: DeliveryState::Retrying,
             endpoint_pause: None,
         },

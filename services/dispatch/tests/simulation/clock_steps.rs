@@ -313,7 +313,12 @@ async fn what_waits_in_the_database_waits_as_long_as_what_waits_in_memory() {
             let gaps = gaps(&requests);
             let [gap] = gaps[..] else { panic!("{whose:?} {step}: {gaps:?}") };
             early += usize::from(gap < minutes(1));
-            assert!(gap < minutes(1) + seconds(2), "{whose:?} {step}: {gap:?}");
+            // If the database's clock was set meanwhile, it is counted from the change of owner.
+            let longest = match whose {
+                Whose::Processes => minutes(1),
+                Whose::Database | Whose::All => seconds(40) + minutes(1),
+            };
+            assert!(gap < longest + seconds(2), "{whose:?} {step}: {gap:?}");
         }
         if whose == Whose::Processes {
             assert_eq!(early, 0, "{step}");
