@@ -1,13 +1,13 @@
 //! A delivery whose attempts are more than an answer of the services holds.
 
-use keeptrusts_webhooks_contracts::v1::{CreateEndpointRequest, DeliveryState, PayloadFormat};
+use keeptrusts_webhooks_contracts::v1::{CreateEndpointRequest, PayloadFormat};
 use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
 
 use crate::platform::{Backend, Database, Server};
 use crate::stage::{HttpSession, ORGANIZATION};
 
-const ATTEMPTS: usize = 20;
+const ATTEMPTS: usize = 17;
 const DATA_BYTES: usize = 250 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -29,7 +29,7 @@ async fn each_attempt_of_a_delivery_too_large_for_one_answer_is_shown_in_full() 
     api.endpoints().create_endpoint(request).await.expect("created");
     let data = format!(r#"{{"text":"{}"}}"#, "d".repeat(DATA_BYTES));
     let event_id = api.publish("export.completed", &data).await;
-    let delivery = api.wait_for_state(&event_id, DeliveryState::Failed).await;
+    let delivery = api.wait_for_failure(&event_id).await;
     assert!(delivery.attempts[0].content_omitted);
 
     let session = HttpSession::open(&server.console().await, FIRST_KEY).await;

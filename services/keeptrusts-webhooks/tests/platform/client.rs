@@ -186,6 +186,26 @@ impl Client {
         .await
     }
 
+    /// Waits until the event's one delivery has failed for good, without reading attempts that are
+    /// large; the delivery with its attempts.
+    pub(crate) async fn wait_for_failure(&self, event_id: &str) -> v1::Delivery {
+        let mut attempt_count = 0;
+        loop {
+            let next = eventually(&format!("{event_id} is attempted again"), async || {
+                let delivery = self.deliveries_of(event_id).await.pop();
+                delivery.filter(|delivery| {
+                    delivery.attempt_count > attempt_count
+                        || delivery.state() == v1::DeliveryState::Failed
+                })
+            })
+            .await;
+            if next.state() == v1::DeliveryState::Failed {
+                return self.delivery(&next.id).await;
+            }
+            attempt_count = next.attempt_count;
+        }
+    }
+
     /// Waits until the event's one delivery is in a state; the delivery with its attempts.
     pub(crate) async fn wait_for_state(
         &self,
