@@ -258,8 +258,11 @@ pub struct SmtpMailer {
 #[async_trait]
 impl Mailer for SmtpMailer {
     async fn send(&self, mail: &Mail) -> Result<u16, MailFailure> {
-        let message = message(mail, &self.from)
-            .map_err(|problem| MailFailure { status_code: None, cause: problem.clone(), problem })?;
+        let message = message(mail, &self.from).map_err(|problem| MailFailure {
+            status_code: None,
+            cause: problem.clone(),
+            problem,
+        })?;
         self.transport.send(&message).await.map_err(|error| {
             let (message_id, cause) = (&mail.message_id, refusal::for_the_log(&error));
             tracing::warn!(%message_id, error = cause, "the mail server did not take a mail");

@@ -221,13 +221,15 @@ fn delivery_fact() -> impl Strategy<Value = DeliveryFact> {
     let pauses = (0_u64..300_000_000).prop_map(Duration::from_micros);
     let times_of_next = (of(times()), of(times()));
     let failed = (attempts(), any::<String>(), times_of_next, states, of(pauses)).prop_map(
-        |(made, error, (next_attempt_time, steady_due_time), state, endpoint_pause)| DeliveryFact::AttemptFailed {
-            made,
-            error,
-            next_attempt_time,
-            steady_due_time,
-            state,
-            endpoint_pause,
+        |(made, error, (next_attempt_time, steady_due_time), state, endpoint_pause)| {
+            DeliveryFact::AttemptFailed {
+                made,
+                error,
+                next_attempt_time,
+                steady_due_time,
+                state,
+                endpoint_pause,
+            }
         },
     );
     prop_oneof![

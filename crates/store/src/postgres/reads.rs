@@ -20,8 +20,7 @@ use crate::operation::{BodyId, Record};
 use crate::projection::{CountKey, Missed};
 use crate::rows::{
     AttemptRow, CountRow, DeliveryRow, EndpointRow, EventRow, MissedRow, RecordRow, ShardStateRow,
-    micros,
-    read_all, time,
+    micros, read_all, time,
 };
 use crate::store::{DueKey, DuePage, ShardState, StoreError, TableVersions, WaitingEndpoints};
 

@@ -8,6 +8,7 @@ use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::ids::EventId;
 use keeptrusts_webhooks_domain::notification::NotificationType;
 use keeptrusts_webhooks_domain::replay::ReplayScope;
+use keeptrusts_webhooks_domain::rfc3339::microseconds;
 use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_domain::signing::{keeptrusts_signature, standard_signature};
 use keeptrusts_webhooks_domain::trace::TraceContext;
@@ -40,6 +41,7 @@ fn expected(
             ("user-agent", format!("Keeptrusts-Webhooks/{}", env!("CARGO_PKG_VERSION"))),
             ("x-keeptrusts-signature", keeptrusts_signature(&secrets[0], body)),
             ("x-keeptrusts-event", EVENT_TYPE.name().to_owned()),
+            ("x-keeptrusts-event-time", microseconds(delivery.event_time.expect("it has one"))),
             ("x-keeptrusts-delivery", delivery.id.to_string()),
             ("x-keeptrusts-attempt", number.to_string()),
             ("webhook-id", event.to_string()),
@@ -238,6 +240,7 @@ async fn every_header_of_every_attempt_to_tell_a_channel_is_right() {
                 ("user-agent", format!("Keeptrusts-Webhooks/{}", env!("CARGO_PKG_VERSION"))),
                 ("x-keeptrusts-signature", keeptrusts_signature(&secret(), body)),
                 ("x-keeptrusts-event", "notification.delivery_exhausted".to_owned()),
+                ("x-keeptrusts-event-time", microseconds(notification.create_time)),
                 ("x-keeptrusts-notification", notification.id.to_string()),
                 ("x-keeptrusts-attempt", number.to_string()),
                 ("webhook-id", notification.id.to_string()),
