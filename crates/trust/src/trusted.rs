@@ -169,7 +169,7 @@ mod tests {
     fn a_server_among_the_systems_authorities_is_none_unless_it_is_marked_as_one() {
         let authority = IsCa::Ca(BasicConstraints::Unconstrained);
         for (is_ca, names, authorities, servers) in [
-            (authority.clone(), vec![], 1, 0),
+            (authority, vec![], 1, 0),
             (authority, vec!["localhost".to_owned()], 1, 1),
             (IsCa::ExplicitNoCa, vec!["localhost".to_owned()], 0, 1),
             (IsCa::NoCa, vec![], 1, 0),

@@ -43,6 +43,8 @@ macro_rules! lists {
         const LISTS: &[&str] = &[$($method),*];
 
         /// Reads a list to its end; how many things each page has.
+        // Some requests have further fields, filters.
+        #[allow(clippy::needless_update)]
         async fn pages_of(
             method: &str,
             organization: &str,

@@ -83,7 +83,7 @@ async fn half_a_handshake(stream: &mut TcpStream, config: Arc<ServerConfig>) -> 
         server.write_tls(&mut flight)?;
     }
     stream.write_all(&flight).await?;
-    stream.read(&mut buffer).await?;
+    let _next_flight = stream.read(&mut buffer).await?;
     Ok(())
 }
 

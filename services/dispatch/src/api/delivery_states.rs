@@ -107,8 +107,7 @@ impl DeliveryStates {
             store.read_stream(self.shard, Stream::Delivery(row.id), Version(0), limit).await?;
         let event = Stream::Event(row.event_id);
         let event = store.read_stream(self.shard, event, Version(0), EVENT_RECORDS).await?;
-        let mut made =
-            event.iter().chain(own.first()).flat_map(|record| scheduled_deliveries(record));
+        let mut made = event.iter().chain(own.first()).flat_map(scheduled_deliveries);
         let Some(mut delivery) = made.find(|made| made.id == row.id) else {
             return Ok(row.clone());
         };
