@@ -140,7 +140,7 @@ async fn a_delivery_outlives_refused_connections_and_bad_certificates(backend: B
         .await;
     let client = server.client("acme");
 
-    let refused = "refused the connection (nothing is listening on that port)";
+    let refused = "refused the connection (nothing listens on that port, or a firewall refuses it)";
     for (event_type, url, error) in [
         ("export.failed", nobody.url("/"), format!("127.0.0.1:{} {refused}", nobody.port())),
         (
@@ -150,7 +150,11 @@ async fn a_delivery_outlives_refused_connections_and_bad_certificates(backend: B
                 "the trusted issuer that it names did not sign it (if a private authority was made anew, trust its new certificate)",
             ),
         ),
-        ("key.revoked", wrong_name.url("/"), rejected("it is not for the URL's host name")),
+        (
+            "key.revoked",
+            wrong_name.url("/"),
+            rejected("it is not for the host name or address in the URL"),
+        ),
         ("user.invited", expired.url("/"), rejected("it has expired")),
     ] {
         client.create_endpoint(&url, &[event_type]).await;

@@ -213,7 +213,8 @@ async fn a_console_of_its_own_reaches_services_by_mutual_tls() {
     certificates.write("other.pem", Authority::new().pem());
     let (status, process) = console(&[("--services-ca", "other.pem")]).await;
     assert_eq!(status, 503, "the services are not trusted");
-    let told = |line: &str| line.contains("the service's certificate was rejected: its issuer");
+    let told =
+        |line: &str| line.contains("the service's certificate was rejected: the trusted issuer");
     process.wait_for_line(told, PATIENCE).await;
 }
 

@@ -124,7 +124,7 @@ async fn every_attempt_sends_the_same_bytes_with_the_next_number() {
             (
                 None,
                 Duration::ZERO,
-                "192.0.2.1:443 refused the connection (nothing is listening on that port)"
+                "192.0.2.1:443 refused the connection (nothing listens on that port, or a firewall refuses it)"
             ),
             (Some(204), Duration::ZERO, ""),
         ]
