@@ -178,6 +178,9 @@ pub enum SendFailure {
         MAX_READ_HEAD / 1024
     )]
     Http2Violated,
+    /// The receiver sent far more by HTTP/2 than its answers can have.
+    #[error("the receiver sent HTTP/2 frames without end instead of an answer")]
+    Flooded,
     /// No answer arrived in time. The receiver may have got the request.
     #[error("no answer within {after:?}")]
     AnswerTimedOut {
@@ -273,7 +276,8 @@ impl SendFailure {
             | Self::AnswerHeadersTooLarge
             | Self::TooManyInformational
             | Self::NotHttp
-            | Self::Http2Violated => FailureKind::Connection,
+            | Self::Http2Violated
+            | Self::Flooded => FailureKind::Connection,
         }
     }
 
@@ -290,6 +294,7 @@ impl SendFailure {
             | Self::TooManyInformational
             | Self::NotHttp
             | Self::Http2Violated
+            | Self::Flooded
             | Self::AnswerTimedOut { .. } => true,
             Self::NotHttps
             | Self::UnusableUrl { .. }

@@ -57,9 +57,15 @@ pub(crate) async fn begin(
     stream: TlsStream,
     observer: Arc<Observer>,
 ) -> Result<(Http2, Driver), SendFailure> {
+    observer.begin_http2();
     let stream = ObservedStream::new(stream, Arc::clone(&observer));
     let broken = |observer: &Observer| {
-        observer.observed().tls_failure.clone().unwrap_or(SendFailure::Http2NotBegun)
+        let observed = observer.observed();
+        match (&observed.tls_failure, observed.is_flooded) {
+            (Some(failure), _) => failure.clone(),
+            (None, true) => SendFailure::Flooded,
+            (None, false) => SendFailure::Http2NotBegun,
+        }
     };
     let (requests, mut connection) = Builder::new()
         // None until the receiver's preface says how many.
@@ -175,6 +181,7 @@ impl Http2 {
     /// Sends a request and reads the answer, until the deadline.
     pub(crate) async fn exchange(&self, post: &Post, deadline: Instant, was_used: bool) -> Outcome {
         let _under_way = UnderWay::begin(&self.state.under_way);
+        self.observer.begin_http2_answer(self.state.under_way.load(Ordering::Relaxed));
         let Ok(mut requests) = self.requests.clone().ready().await else {
             return Outcome::NotSent;
         };
@@ -232,6 +239,9 @@ impl Http2 {
             return Outcome::Failed(SendFailure::Http2Violated);
         }
         let observed = self.observer.observed();
+        if observed.is_flooded {
+            return Outcome::Failed(SendFailure::Flooded);
+        }
         let is_silent = self.state.is_silent.load(Ordering::Relaxed);
         let failure = match &observed.tls_failure {
             Some(failure) => failure.clone(),

@@ -78,6 +78,15 @@ pub const HTTP2_STREAM_WINDOW: u32 = MAX_READ_BODY as u32;
 /// How much an HTTP/2 receiver may send on all streams of one connection before we read it.
 pub const HTTP2_CONNECTION_WINDOW: u32 = 1024 * 1024;
 
+/// How many bytes may come in on an HTTP/2 connection besides those of its answers: settings, PINGs
+/// and whatever else carries nothing. A receiver that sends more is not waited for: each frame costs
+/// us something, and a flood of them would take it from everybody's deliveries.
+pub const HTTP2_CONNECTION_ALLOWANCE: usize = 256 * 1024;
+
+/// How many more may come in for each request that is begun: twice what is read of an answer, for
+/// what was on its way when we had read enough, and for framing.
+pub const HTTP2_ANSWER_ALLOWANCE: usize = 2 * (MAX_READ_BODY + MAX_READ_HEAD);
+
 /// The most addresses of one name that are tried for one connection, so that each gets a useful
 /// share of the connect timeout.
 pub const MAX_ADDRESSES_TRIED: usize = 4;

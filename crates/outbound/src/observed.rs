@@ -8,7 +8,7 @@
 //!   status is made of it (RFC 9112 section 9.8).
 //! * The heads of HTTP/1.1 answers are read along, see [`HeadReader`].
 
-use std::io;
+use std::io::{self, Read};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -17,8 +17,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use crate::classify::tls_failure_within;
+use crate::connect::TlsStream;
 use crate::failure::SendFailure;
 use crate::head::{HeadProblem, HeadReader};
+use crate::limits::{HTTP2_ANSWER_ALLOWANCE, HTTP2_CONNECTION_ALLOWANCE};
 
 /// What has been observed on one connection.
 pub(crate) struct Observer {
@@ -35,6 +37,10 @@ pub(crate) struct Observed {
     pub(crate) has_read: bool,
     /// When anything has come in.
     pub(crate) last_read: Instant,
+    /// How many more bytes may come in. None: the answer's own limits hold (HTTP/1.1).
+    allowance: Option<usize>,
+    /// Whether more came in than that.
+    pub(crate) is_flooded: bool,
     /// Whether what was written has been thrown away.
     pub(crate) write_failed: bool,
     /// What TLS had to say about the receiver's end of the handshake, which with TLS 1.3 comes
@@ -49,6 +55,8 @@ impl Observer {
             problem: None,
             has_read: false,
             last_read: Instant::now(),
+            allowance: None,
+            is_flooded: false,
             write_failed: false,
             tls_failure: None,
         });
@@ -67,6 +75,20 @@ impl Observer {
         observed.has_read = false;
     }
 
+    /// Begins with HTTP/2, where frames that carry nothing may come at any time.
+    pub(crate) fn begin_http2(&self) {
+        self.observed().allowance = Some(HTTP2_CONNECTION_ALLOWANCE);
+    }
+
+    /// Begins with the answer to a new request by HTTP/2, one of so many under way. What earlier
+    /// answers have left unused is not saved up.
+    pub(crate) fn begin_http2_answer(&self, under_way: usize) {
+        let most = HTTP2_CONNECTION_ALLOWANCE + under_way * HTTP2_ANSWER_ALLOWANCE;
+        let mut observed = self.observed();
+        let left = observed.allowance.unwrap_or_default();
+        observed.allowance = Some((left + HTTP2_ANSWER_ALLOWANCE).min(most));
+    }
+
     pub(crate) fn observed(&self) -> MutexGuard<'_, Observed> {
         self.observed.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -79,6 +101,13 @@ impl Observed {
         }
         self.has_read = true;
         self.last_read = Instant::now();
+        if let Some(allowance) = &mut self.allowance {
+            let Some(left) = allowance.checked_sub(bytes.len()) else {
+                self.is_flooded = true;
+                return Err(io::Error::other("the receiver sends more than its answers can have"));
+            };
+            *allowance = left;
+        }
         let Some(answer) = &mut self.answer else { return Ok(()) };
         answer.read(bytes).map_err(|problem| {
             self.problem = Some(problem);
@@ -87,15 +116,31 @@ impl Observed {
     }
 }
 
+/// A stream that may hold something that it has read when reading on fails.
+pub(crate) trait Buffering {
+    /// Takes out what it holds, as far as there is room.
+    fn take_buffered(&mut self, buffer: &mut ReadBuf<'_>);
+}
+
+impl Buffering for TlsStream {
+    fn take_buffered(&mut self, buffer: &mut ReadBuf<'_>) {
+        let (_, session) = self.get_mut();
+        let size = session.reader().read(buffer.initialize_unfilled()).unwrap_or(0);
+        buffer.advance(size);
+    }
+}
+
 /// A stream that is observed.
 pub(crate) struct ObservedStream<Stream> {
     stream: Stream,
     observer: Arc<Observer>,
+    /// What reading has ended with, to be told after what came before.
+    read_error: Option<io::Error>,
 }
 
 impl<Stream> ObservedStream<Stream> {
     pub(crate) fn new(stream: Stream, observer: Arc<Observer>) -> Self {
-        Self { stream, observer }
+        Self { stream, observer, read_error: None }
     }
 
     /// What to say of a write. If it has failed, nothing more is written.
@@ -111,14 +156,25 @@ impl<Stream> ObservedStream<Stream> {
     }
 }
 
-impl<Stream: AsyncRead + Unpin> AsyncRead for ObservedStream<Stream> {
+impl<Stream: AsyncRead + Buffering + Unpin> AsyncRead for ObservedStream<Stream> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let filled_before = buffer.filled().len();
-        let result = ready!(Pin::new(&mut self.stream).poll_read(context, buffer));
+        let mut result = match self.read_error.take() {
+            Some(error) => Err(error),
+            None => ready!(Pin::new(&mut self.stream).poll_read(context, buffer)),
+        };
+        // A record that TLS cannot read takes nothing back of those before it, which may have come
+        // in the same packet.
+        if result.is_err() {
+            self.stream.take_buffered(buffer);
+            if buffer.filled().len() > filled_before {
+                self.read_error = std::mem::replace(&mut result, Ok(())).err();
+            }
+        }
         let mut observed = self.observer.observed();
         Poll::Ready(match result {
             Ok(()) => observed.read(&buffer.filled()[filled_before..]),
@@ -196,6 +252,10 @@ mod tests {
         end: fn() -> io::Result<()>,
         accepted: usize,
         reader: Option<Waker>,
+    }
+
+    impl Buffering for AnsweredAndClosed {
+        fn take_buffered(&mut self, _: &mut ReadBuf<'_>) {}
     }
 
     impl AsyncRead for AnsweredAndClosed {

@@ -81,6 +81,14 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> Connection<Stream> {
         self.write(RST_STREAM, 0, stream, &error.to_be_bytes()).await
     }
 
+    /// Sends PINGs in one go, whose answers nobody reads.
+    pub async fn pings(&mut self, count: usize) -> io::Result<()> {
+        let mut frame = vec![0, 0, 8, PING, 0];
+        frame.extend([0; 4 + 8]);
+        self.stream.write_all(&frame.repeat(count)).await?;
+        self.stream.flush().await
+    }
+
     /// Says that no request after `last_stream` has been processed, nor will be.
     pub async fn go_away(&mut self, last_stream: u32, error: u32) -> io::Result<()> {
         let payload = [last_stream.to_be_bytes(), error.to_be_bytes()].concat();

@@ -225,6 +225,48 @@ async fn an_endless_run_of_informational_answers_is_given_up() {
 }
 
 #[tokio::test]
+async fn invariant_8_a_flood_of_frames_that_carry_nothing_is_given_up() {
+    let authority = Authority::new();
+    let sent = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&sent);
+    let receiver = receiver(&authority, &[], move |mut frames, _| {
+        let count = Arc::clone(&count);
+        async move {
+            frames.request().await?;
+            loop {
+                frames.pings(100).await?;
+                count.fetch_add(100, Ordering::SeqCst);
+            }
+        }
+    })
+    .await;
+    let exchange = post(&sender_for(&authority), &receiver.url()).await;
+    assert_eq!(exchange.result, Err(SendFailure::Flooded));
+    assert_eq!(exchange.remarks, [], "it is not sent again");
+    // 17 bytes each, and what lies in the buffers of the network.
+    assert!(sent.load(Ordering::SeqCst) < 1_000_000, "{sent:?}");
+}
+
+#[tokio::test]
+async fn pings_among_answers_are_no_flood() {
+    let authority = Authority::new();
+    let receiver = receiver(&authority, &[], async |mut frames, _| {
+        loop {
+            let stream = frames.request().await?;
+            frames.pings(1_000).await?;
+            frames.answer(stream, 200, false).await?;
+        }
+    })
+    .await;
+    let sender = sender_for(&authority);
+    for _ in 0..200 {
+        let exchange = post(&sender, &receiver.url()).await;
+        assert_eq!(exchange.result.unwrap().status, StatusCode::OK);
+        assert_eq!(exchange.remarks, []);
+    }
+}
+
+#[tokio::test]
 async fn a_few_informational_answers_are_skipped() {
     let authority = Authority::new();
     let receiver = receiver(&authority, &[], async |mut frames, _| {

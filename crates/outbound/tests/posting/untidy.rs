@@ -1,5 +1,6 @@
 //! Answers whose status is in order and the rest is not: the status counts.
 
+use std::io::Write;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -74,6 +75,40 @@ async fn exchange(answer: &str, how: End) -> Exchange {
     let config =
         OutboundConfig { request_timeout: Duration::from_secs(2), ..config_for(&authority) };
     post(&Sender::new(config).unwrap(), &receiver.url()).await
+}
+
+#[tokio::test]
+async fn what_is_no_tls_behind_an_answer_takes_nothing_of_it_back() {
+    let undecryptable = [&[0x17, 3, 3, 0, 32][..], &[0xaa; 32]].concat();
+    let alert_in_clear = vec![0x15, 3, 3, 0, 2, 2, 40];
+    let http_in_clear = b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec();
+    for junk in [undecryptable, alert_in_clear, http_in_clear] {
+        let authority = Authority::new();
+        let sent = junk.clone();
+        let receiver = Receiver::tls(authority.identity(), HTTP1, move |mut stream| {
+            let junk = sent.clone();
+            async move {
+                read_request(&mut stream).await;
+                let (tcp, session) = stream.get_mut();
+                let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+                session.writer().write_all(answer).unwrap();
+                let mut packet = Vec::new();
+                while session.wants_write() {
+                    session.write_tls(&mut packet).unwrap();
+                }
+                packet.extend(junk);
+                tcp.write_all(&packet).await.unwrap();
+                end(stream, End::WithoutCloseNotify).await;
+            }
+        })
+        .await;
+        let sender = sender_for(&authority);
+        for _ in 0..2 {
+            let answer = post(&sender, &receiver.url()).await.result.unwrap();
+            assert_eq!((answer.status, &answer.body[..]), (StatusCode::OK, &b"ok"[..]), "{junk:?}");
+        }
+        assert_eq!(receiver.connections(), 2, "the connection is not used again");
+    }
 }
 
 #[tokio::test]
