@@ -7,7 +7,9 @@ use keeptrusts_webhooks_domain::redirect::RedirectTarget;
 
 /// Why an answer that is not 2xx has not delivered what was sent to `url`.
 pub(crate) fn refusal(status: StatusCode, headers: &HeaderMap, url: &str) -> String {
-    let answered = format!("the receiver answered {status}");
+    // Many codes have no name.
+    let name = status.canonical_reason().map(|name| format!(" {name}")).unwrap_or_default();
+    let answered = format!("the receiver answered {}{name}", status.as_u16());
     if status == StatusCode::NOT_MODIFIED {
         return format!(
             "{answered}, which does not say that the event was accepted: it should answer 2xx"
@@ -84,6 +86,7 @@ mod tests {
         let text = refused(304, Some("/new"));
         assert!(!text.contains("redirect") && text.contains("it should answer 2xx"), "{text}");
         assert_eq!(refused(500, Some("/new")), "the receiver answered 500 Internal Server Error");
+        assert_eq!(refused(599, None), "the receiver answered 599");
     }
 
     #[test]
