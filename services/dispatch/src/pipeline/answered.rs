@@ -5,11 +5,17 @@ use http::{HeaderMap, StatusCode};
 use keeptrusts_webhooks_domain::content_encoding::ContentEncoding;
 use keeptrusts_webhooks_domain::redirect::RedirectTarget;
 
+/// A status as people are told it: `503 Service Unavailable`, or its number if it has no name.
+pub(crate) fn status_text(status: StatusCode) -> String {
+    match status.canonical_reason() {
+        Some(name) => format!("{} {name}", status.as_u16()),
+        None => status.as_u16().to_string(),
+    }
+}
+
 /// Why an answer that is not 2xx has not delivered what was sent to `url`.
 pub(crate) fn refusal(status: StatusCode, headers: &HeaderMap, url: &str) -> String {
-    // Many codes have no name.
-    let name = status.canonical_reason().map(|name| format!(" {name}")).unwrap_or_default();
-    let answered = format!("the receiver answered {}{name}", status.as_u16());
+    let answered = format!("the receiver answered {}", status_text(status));
     if status == StatusCode::NOT_MODIFIED {
         return format!(
             "{answered}, which does not say that the event was accepted: it should answer 2xx"

@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::scheduler::Health;
-use super::{Backoff, Shard, health, told};
+use super::{Backoff, Shard, answered, health, told};
 use crate::metrics::{self, AttemptResult};
 
 /// What became of a delivery whose turn it was.
@@ -66,9 +66,7 @@ impl Attempted {
         };
         Progress::Ended { endpoint_id, delivery_id: id, health, pause }
     }
-}
 
-impl Attempted {
     /// The verdict as it is recorded: of many answers that ask for a pause only the one counts that
     /// makes it the longest, so that the last that is recorded is the one that holds.
     fn verdict_to_record(&self, shard: &Shard) -> Verdict {
@@ -89,7 +87,7 @@ impl Attempted {
         match (&self.verdict, self.result) {
             (Verdict::Succeeded, _) => None,
             (_, AttemptResult::Answered(code)) => {
-                let status = http::StatusCode::from_u16(code).map(|status| status.to_string());
+                let status = http::StatusCode::from_u16(code).map(answered::status_text);
                 Some(format!("the receiver answered {}", status.unwrap_or(code.to_string())))
             }
             (Verdict::Failed { error, .. }, _) => Some(error.clone()),

@@ -22,6 +22,7 @@ use keeptrusts_webhooks_store::keyring::{KeyProblem, SecretError};
 use tokio::sync::mpsc;
 
 use super::turns::plausible_due_time;
+use crate::pipeline::answered::status_text;
 use crate::pipeline::request::AGENT;
 use crate::pipeline::{Backoff, Shard};
 
@@ -246,7 +247,8 @@ async fn post(
         Ok(answer) if answer.status.is_success() => Ok(answer.status.as_u16()),
         // Not what it has said: that may be what it was sent.
         Ok(answer) => {
-            Err((Some(answer.status.as_u16()), format!("the service answered {}", answer.status)))
+            let status = answer.status;
+            Err((Some(status.as_u16()), format!("the service answered {}", status_text(status))))
         }
         Err(failure) => Err((None, failure.to_string())),
     }
