@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use crate::limits::{MAX_SECRET_BYTES, MIN_SECRET_BYTES, STANDARD_KEY_BYTES};
+use crate::text::first_hidden;
 use crate::violation::Violation;
 
 /// What the secrets of Standard Webhooks begin with: base64 of the key follows.
@@ -25,7 +26,9 @@ pub struct Secret(Zeroizing<String>);
 impl Secret {
     /// A secret that somebody chose: 16 to 256 bytes of UTF-8. One that begins with `whsec_` is
     /// what libraries of Standard Webhooks would take, or it is refused: standard padded base64 of
-    /// 24 to 64 bytes follows, and nothing else.
+    /// 24 to 64 bytes follows, and nothing else. What does not show (a blank or a line break at an
+    /// end, control and format characters) is refused: it was copied along, and the receiver's key
+    /// would not have it.
     pub fn new(text: String) -> Result<Secret, Violation> {
         let secret = Secret(Zeroizing::new(text));
         match secret.problem() {
@@ -47,6 +50,15 @@ impl Secret {
             return Some(format!(
                 "begins with {STANDARD_PREFIX}, but what follows is not standard base64, with padding, of 24 to 64 bytes: {ADVICE}"
             ));
+        }
+        if let Some(hidden) = first_hidden(text) {
+            return Some(format!(
+                "has {}, which does not show: leave it out, and type the secret anew if it was copied",
+                hidden_name(hidden)
+            ));
+        }
+        if text.trim() != text {
+            return Some("begins or ends with a blank: leave it out".to_owned());
         }
         if !(MIN_SECRET_BYTES..=MAX_SECRET_BYTES).contains(&text.len()) {
             return Some(format!(
@@ -101,6 +113,18 @@ impl Secret {
     }
 }
 
+/// What to call a character that does not show. That it is there tells nothing of the secret.
+fn hidden_name(hidden: char) -> String {
+    let code = format!("U+{:04X}", u32::from(hidden));
+    match hidden {
+        '\n' | '\r' | '\u{2028}' | '\u{2029}' => format!("a line break ({code})"),
+        '\t' => format!("a tab ({code})"),
+        '\u{FEFF}' => format!("a byte order mark ({code})"),
+        _ if hidden.is_control() => format!("a control character ({code})"),
+        _ => format!("an invisible character ({code})"),
+    }
+}
+
 const ADVICE: &str = "give whsec_ and the base64 of 32 random bytes (`openssl rand -base64 32`)";
 
 fn with_prefix(key: &[u8]) -> Zeroizing<String> {
@@ -150,6 +174,48 @@ mod tests {
             assert_eq!(Secret::new("s".repeat(length)).is_ok(), valid, "{length} bytes");
         }
         assert!(Secret::new("é".repeat(8)).is_ok(), "bytes count, not characters");
+    }
+
+    #[test]
+    fn what_does_not_show_in_a_secret_is_refused_and_named() {
+        let text = "correct horse battery";
+        for (wrong, what) in [
+            (format!(" {text}"), "begins or ends with a blank"),
+            (format!("{text} "), "begins or ends with a blank"),
+            (format!("{text}\u{A0}"), "begins or ends with a blank"),
+            (format!("\u{3000}{text}"), "begins or ends with a blank"),
+            (format!("{text}\n"), "a line break (U+000A)"),
+            (format!("{text}\r\n"), "a line break (U+000D)"),
+            (format!("{text}\u{2028}{text}"), "a line break (U+2028)"),
+            (format!("\t{text}"), "a tab (U+0009)"),
+            (format!("{text}\0"), "a control character (U+0000)"),
+            (format!("{text}\u{1b}[0m"), "a control character (U+001B)"),
+            (format!("{text}\u{85}"), "a control character (U+0085)"),
+            (format!("\u{FEFF}{text}"), "a byte order mark (U+FEFF)"),
+            (format!("{text}\u{200B}{text}"), "an invisible character (U+200B)"),
+            (format!("\u{202E}{text}"), "an invisible character (U+202E)"),
+            (format!("{text}\u{3164}"), "an invisible character (U+3164)"),
+            // Before the prefix, where it would be no secret of Standard Webhooks any more.
+            (format!(" {}", standard(32)), "begins or ends with a blank"),
+            (format!("\u{FEFF}{}", standard(32)), "a byte order mark (U+FEFF)"),
+        ] {
+            let violation = Secret::new(wrong.clone()).expect_err(&wrong);
+            assert!(violation.description.contains(what), "{wrong:?}: {}", violation.description);
+            assert_eq!(
+                Secret::opened(wrong.clone()).expose(),
+                wrong,
+                "one that is stored works on"
+            );
+        }
+        for right in [
+            text,
+            "a  b c – d ! # ~ \u{A0} e",
+            "حصان صحيح بطارية",
+            "正確な馬の電池",
+            "👩\u{200D}💻 correct",
+        ] {
+            assert!(Secret::new(right.to_owned()).is_ok(), "{right:?}");
+        }
     }
 
     /// `whsec_` and the base64 of so many bytes.

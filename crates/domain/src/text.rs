@@ -14,25 +14,34 @@ const NON_JOINER: char = '\u{200C}';
 /// ZERO WIDTH JOINER, the same, and what joins emoji to one.
 const JOINER: char = '\u{200D}';
 
+/// Characters that are neither control nor format characters and show nothing all the same:
+/// COMBINING GRAPHEME JOINER, the fillers of Hangul, and the blank of Braille.
+const BLANKS: [char; 6] = ['\u{034F}', '\u{115F}', '\u{1160}', '\u{2800}', '\u{3164}', '\u{FFA0}'];
+
 /// Checks text of one line: no control and no format characters, no separators of lines.
 pub fn check_line(field: &str, text: &str) -> Result<(), Violation> {
-    match is_plain(text, |_| false) {
-        true => Ok(()),
-        false => Err(violation(field, "line breaks, control characters")),
+    match first_hidden(text) {
+        None => Ok(()),
+        Some(_) => Err(violation(field, "line breaks, control characters")),
     }
 }
 
 /// The same for text that may have line breaks and tabs.
 pub fn check_lines(field: &str, text: &str) -> Result<(), Violation> {
-    match is_plain(text, |c| matches!(c, '\n' | '\r' | '\t')) {
-        true => Ok(()),
-        false => Err(violation(field, "control characters")),
+    match first_not_plain(text, |c| matches!(c, '\n' | '\r' | '\t')) {
+        None => Ok(()),
+        Some(_) => Err(violation(field, "control characters")),
     }
 }
 
 /// Whether text of one line is as [`check_line`] wants it.
 pub fn is_line(text: &str) -> bool {
-    is_plain(text, |_| false)
+    first_hidden(text).is_none()
+}
+
+/// The first character for which a text is not as [`check_line`] wants it.
+pub fn first_hidden(text: &str) -> Option<char> {
+    first_not_plain(text, |_| false)
 }
 
 fn violation(field: &str, what: &str) -> Violation {
@@ -42,7 +51,7 @@ fn violation(field: &str, what: &str) -> Violation {
     Violation::new(field, description)
 }
 
-fn is_plain(text: &str, is_allowed: impl Fn(char) -> bool) -> bool {
+fn first_not_plain(text: &str, is_allowed: impl Fn(char) -> bool) -> Option<char> {
     let mut before = None;
     let mut characters = text.chars().peekable();
     while let Some(c) = characters.next() {
@@ -51,11 +60,11 @@ fn is_plain(text: &str, is_allowed: impl Fn(char) -> bool) -> bool {
             c => is_allowed(c) || shows(c),
         };
         if !is_plain {
-            return false;
+            return Some(c);
         }
         before = Some(c);
     }
-    true
+    None
 }
 
 /// Whether a joiner can mean something beside a character. None of the scripts that need joiners,
@@ -65,13 +74,14 @@ fn joins(neighbour: Option<char>) -> bool {
 }
 
 fn shows(c: char) -> bool {
-    !matches!(
-        c.general_category(),
-        GeneralCategory::Control
-            | GeneralCategory::Format
-            | GeneralCategory::LineSeparator
-            | GeneralCategory::ParagraphSeparator
-    )
+    !BLANKS.contains(&c)
+        && !matches!(
+            c.general_category(),
+            GeneralCategory::Control
+                | GeneralCategory::Format
+                | GeneralCategory::LineSeparator
+                | GeneralCategory::ParagraphSeparator
+        )
 }
 
 #[cfg(test)]
@@ -94,6 +104,9 @@ mod tests {
             "\u{200C}می",        // one that joins nothing
             "می\u{200C}",
             "می\u{200C}\u{200C}خواهم",
+            "\u{3164}",     // HANGUL FILLER, as a whole name
+            "si\u{034F}em", // COMBINING GRAPHEME JOINER
+            "si\u{2800}em", // BRAILLE PATTERN BLANK
             "a\u{2028}b",
             "a\u{85}b",
             "a\0b",
