@@ -10,7 +10,11 @@ const MAX_LOCAL_BYTES: usize = 64;
 
 /// Checks a mail address: `local@domain` as RFC 5321 section 4.1.2 has it, without quoted strings,
 /// address literals and characters beyond ASCII. So it has no space, no line end and no comma, and
-/// stands in a header or a command for nothing but itself.
+/// stands in a header or a command for nothing but itself; nor has it a hyphen at its beginning,
+/// which programs behind a mail server have taken for an option.
+///
+/// The domain is a full name, for which a mail server can be found: names of one label (`localhost`)
+/// mean a machine of the operator's, and RFC 5321 section 2.3.5 does not allow them.
 pub fn check_mailbox(field: &str, address: &str) -> Result<String, Violation> {
     let address = address.trim();
     let wrong = |description: &str| Err(Violation::new(field, description));
@@ -25,9 +29,12 @@ pub fn check_mailbox(field: &str, address: &str) -> Result<String, Violation> {
             "has something before the @ that is not letters, digits and the signs that mail addresses may have",
         );
     }
+    if local.starts_with('-') {
+        return wrong("begins with a hyphen, which some mail programs take for an option");
+    }
     if !is_domain(domain) {
         return wrong(
-            "has something after the @ that is not a domain's name, such as example.com; write names in other scripts in punycode",
+            "has something after the @ that is not a domain's full name, such as example.com; write names in other scripts in punycode",
         );
     }
     Ok(address.to_owned())
@@ -47,7 +54,9 @@ fn is_domain(domain: &str) -> bool {
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
-    domain.split('.').all(is_label)
+    let Some((_, top)) = domain.rsplit_once('.') else { return false };
+    // No domain at the top is a number (RFC 3696 section 2): it would be an IPv4 address.
+    domain.split('.').all(is_label) && !top.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -56,8 +65,13 @@ mod tests {
 
     #[test]
     fn an_address_stands_for_nothing_but_itself() {
-        for right in ["a@b", "on-call+webhooks@example.com", "o'neil.x@mail.example.org", " a@b.c "]
-        {
+        for right in [
+            "a@b.c",
+            "x-@y.example",
+            "on-call+webhooks@example.com",
+            "o'neil.x@mail.example.org",
+            " a@b.c ",
+        ] {
             assert_eq!(check_mailbox("to", right).as_deref(), Ok(right.trim()), "{right:?}");
         }
         let long = format!("{}@example.com", "a".repeat(65));
@@ -77,6 +91,13 @@ mod tests {
             "Ann <a@b.c>",
             "\"a b\"@c.d",
             "a@[127.0.0.1]",
+            "a@127.0.0.1",
+            "a@b",
+            "a@localhost",
+            "a@localhost.",
+            "-oX@example.com",
+            "-@example.com",
+            "--@example.com",
             "a..b@c.d",
             ".a@c.d",
             "a@-b.c",
