@@ -46,8 +46,8 @@ pub use event::event_with_body;
 pub use ingest_requests::{EventRef, ListEvents, Publish, PublishBatch};
 pub use key::key_message;
 pub use notification_requests::{
-    ChannelRef, CreateChannel, DeleteChannel, ListChannels, ListNotifications, NewDestination,
-    UpdateChannel,
+    CHANNEL_ENDPOINT_IDS, ChannelRef, CreateChannel, DeleteChannel, ListChannels,
+    ListNotifications, NewDestination, UpdateChannel, channel_secret_field,
 };
 pub use page::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Page, foreign_page_token};
 pub use publish_error::publish_error;

@@ -79,6 +79,15 @@ pub fn failed_precondition(reason: Reason, message: impl Into<String>) -> Status
     plain(Code::FailedPrecondition, reason, message)
 }
 
+/// FAILED_PRECONDITION: a stored credential would go to another server than the one that it was
+/// given for. `field` is where the request has it, `description` what is wrong.
+pub fn failed_precondition_credential(field: &str, description: impl Into<String>) -> Status {
+    let (message, violations) = brief::of(&[Violation::new(field, description)]);
+    let mut details = ErrorDetails::with_bad_request(violations);
+    details.set_error_info(Reason::CredentialRequired.name(), ERROR_DOMAIN, HashMap::new());
+    Status::with_error_details(Code::FailedPrecondition, message, details)
+}
+
 /// ABORTED: somebody else's change came first. AIP-154.
 pub fn aborted_stale_etag() -> Status {
     aborted_stale_etag_of(Resource::Endpoint)
@@ -179,8 +188,12 @@ mod tests {
     fn the_others_have_the_codes_and_reasons_of_the_contract() {
         let disabled = failed_precondition(Reason::EndpointDisabled, "enable it first");
         let too_large = resource_exhausted(Reason::RequestTooLarge, "send less at a time");
+        let credential = failed_precondition_credential("routing_key", "must be given again");
+        let named = credential.get_details_bad_request().expect("a field violation");
+        assert_eq!(named.field_violations[0].field, "routing_key");
         for (status, code, expected) in [
             (disabled, Code::FailedPrecondition, "ENDPOINT_DISABLED"),
+            (credential, Code::FailedPrecondition, "CREDENTIAL_REQUIRED"),
             (too_large, Code::ResourceExhausted, "REQUEST_TOO_LARGE"),
             (aborted_stale_etag(), Code::Aborted, "STALE_ETAG"),
             (already_exists_idempotency_key(), Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED"),

@@ -1,6 +1,7 @@
 //! Notification channels: where an organization's people are told of their endpoints.
 
 use crate::Timestamp;
+use crate::credential::{CredentialRequired, check_same_server};
 use crate::ids::{ChannelId, EndpointId, OrganizationId};
 use crate::limits::{MAX_CHANNEL_ENDPOINTS, MAX_RECIPIENTS};
 use crate::log::Version;
@@ -44,6 +45,16 @@ impl ChannelKind {
             ChannelKind::Email => "email",
         }
     }
+
+    /// Whether whoever is sent something learns the secret: a routing key is in the body, and the
+    /// URLs of Slack and Teams are secrets themselves. The key of a webhook's signatures never
+    /// leaves us, and may sign for whatever server the channel leads to next.
+    const fn sends_secret(self) -> bool {
+        match self {
+            ChannelKind::Slack | ChannelKind::Teams | ChannelKind::PagerDuty => true,
+            ChannelKind::Webhook | ChannelKind::Email => false,
+        }
+    }
 }
 
 /// Where a channel leads.
@@ -73,6 +84,14 @@ impl Destination {
     /// Whether two lead to the same place, as far as that can be seen.
     fn looks_like(&self, other: &Destination) -> bool {
         self.kind == other.kind && self.address == other.address
+    }
+
+    /// Refuses what takes this one's secret to another server.
+    fn check_move(&self, new: &Destination) -> Result<(), CredentialRequired> {
+        match self.kind.sends_secret() && new.secret.is_none() {
+            true => check_same_server(&self.address, &new.address),
+            false => Ok(()),
+        }
     }
 }
 
@@ -191,6 +210,9 @@ pub enum ChannelRefusal {
     /// An update would make it another kind of channel.
     #[error("a channel keeps its kind: create another one")]
     OtherKind,
+    /// The secret that is there would go to another server.
+    #[error(transparent)]
+    CredentialRequired(#[from] CredentialRequired),
 }
 
 impl Channel {
@@ -209,9 +231,12 @@ impl Channel {
         }
         Ok(match command {
             ChannelCommand::Update(update) => {
-                let kind = update.destination.as_ref().map(|destination| destination.kind);
-                if kind.is_some_and(|kind| kind != self.config.destination.kind) {
-                    return Err(ChannelRefusal::OtherKind);
+                let current = &self.config.destination;
+                if let Some(new) = &update.destination {
+                    if new.kind != current.kind {
+                        return Err(ChannelRefusal::OtherKind);
+                    }
+                    current.check_move(new)?;
                 }
                 self.difference(update).map(|update| {
                     let before = self.before(&update);
@@ -362,7 +387,8 @@ pub fn check_subscriptions(
     Ok(types)
 }
 
-/// Checks the endpoints that a channel is told about: at most 100. Sorted, each once.
+/// Checks the endpoints that a channel is told about: at most 100. In the order in which they are
+/// given; see [`each_once`].
 pub fn check_endpoint_ids(field: &str, ids: &[String]) -> Result<Vec<EndpointId>, Vec<Violation>> {
     if ids.len() > MAX_CHANNEL_ENDPOINTS {
         let description = format!(
@@ -381,12 +407,34 @@ pub fn check_endpoint_ids(field: &str, ids: &[String]) -> Result<Vec<EndpointId>
             )),
         }
     }
-    if !violations.is_empty() {
-        return Err(violations);
-    }
-    parsed.sort_unstable();
-    parsed.dedup();
-    Ok(parsed)
+    if violations.is_empty() { Ok(parsed) } else { Err(violations) }
+}
+
+/// Endpoints as a channel has them: sorted, each once.
+pub fn each_once(mut ids: Vec<EndpointId>) -> Vec<EndpointId> {
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
+/// What is wrong with endpoints of which the organization has only `existing`. One that the channel
+/// is told about already may have been deleted since.
+pub fn check_endpoints_exist(
+    field: &str,
+    ids: &[EndpointId],
+    existing: &[EndpointId],
+    current: &[EndpointId],
+) -> Result<(), Vec<Violation>> {
+    let unknown =
+        ids.iter().enumerate().filter(|(_, id)| !existing.contains(id) && !current.contains(id));
+    let violations: Vec<_> = unknown
+        .map(|(index, id)| {
+            let description =
+                format!("{id} is no endpoint of the organization; deleted ones are none either");
+            Violation::new(format!("{field}[{index}]"), description)
+        })
+        .collect();
+    if violations.is_empty() { Ok(()) } else { Err(violations) }
 }
 
 /// Checks the recipients of an e-mail channel: 1 to 20 addresses. Each once, in their order.

@@ -86,6 +86,35 @@ fn an_update_tells_what_was_before_and_never_a_secret() {
 }
 
 #[test]
+fn a_secret_that_is_sent_goes_to_no_server_that_it_was_not_given_for() {
+    let moved = |kind, address: &str, secret| {
+        let mut channel = channel();
+        let current = "https://hooks.example/a".to_owned();
+        channel.config.destination =
+            Destination { kind, address: current, secret: Some(sealed(1)) };
+        let destination = Some(Destination { kind, address: address.to_owned(), secret });
+        let update = ChannelUpdate { destination, ..ChannelUpdate::default() };
+        channel.decide(ChannelCommand::Update(update), None).map(|fact| fact.is_some())
+    };
+    for (kind, is_sent) in [
+        (ChannelKind::Slack, true),
+        (ChannelKind::Teams, true),
+        (ChannelKind::PagerDuty, true),
+        (ChannelKind::Webhook, false),
+    ] {
+        assert_eq!(moved(kind, "https://hooks.example/b", None), Ok(true), "the same server");
+        assert_eq!(moved(kind, "https://evil.example/", Some(sealed(2))), Ok(true), "given anew");
+        for other in ["https://evil.example/a", "https://hooks.example:8443/a"] {
+            let expected = match is_sent {
+                true => Err(ChannelRefusal::CredentialRequired(CredentialRequired)),
+                false => Ok(true),
+            };
+            assert_eq!(moved(kind, other, None), expected, "{kind:?} to {other}");
+        }
+    }
+}
+
+#[test]
 fn an_update_is_refused_with_another_etag_or_kind() {
     let channel = channel();
     let nothing = ChannelCommand::Update(ChannelUpdate::default());
@@ -96,6 +125,19 @@ fn an_update_is_refused_with_another_etag_or_kind() {
     let update = ChannelUpdate { destination: Some(mail), ..ChannelUpdate::default() };
     let refused = channel.decide(ChannelCommand::Update(update), None);
     assert_eq!(refused, Err(ChannelRefusal::OtherKind));
+}
+
+#[test]
+fn an_endpoint_that_is_not_there_is_named_by_where_it_stands() {
+    let (deleted, other) = (EndpointId::MIN, EndpointId::MAX);
+    let check = |ids: &[EndpointId], existing: &[EndpointId], current: &[EndpointId]| {
+        check_endpoints_exist("ids", ids, existing, current)
+    };
+    let wrong = check(&[deleted, other, deleted], &[other], &[]).expect_err("refused");
+    let fields: Vec<_> = wrong.iter().map(|violation| violation.field.as_str()).collect();
+    assert_eq!(fields, ["ids[0]", "ids[2]"]);
+    assert_eq!(check(&[deleted, other], &[other], &[deleted]), Ok(()), "it was there before");
+    assert_eq!(check(&[], &[], &[]), Ok(()));
 }
 
 #[test]
@@ -112,7 +154,10 @@ fn subscriptions_and_endpoints_are_sorted_and_have_limits() {
     let test = check_subscriptions("subscriptions", vec![NotificationType::Test]);
     assert_eq!(test.expect_err("refused")[0].field, "subscriptions[0]");
     let ids = vec![EndpointId::MAX.to_string(), EndpointId::MIN.to_string()];
-    assert_eq!(check_endpoint_ids("ids", &ids), Ok(vec![EndpointId::MIN, EndpointId::MAX]));
+    let checked = check_endpoint_ids("ids", &ids).expect("ids");
+    assert_eq!(checked, [EndpointId::MAX, EndpointId::MIN], "so that their places can be told");
+    let twice = [checked.clone(), checked].concat();
+    assert_eq!(each_once(twice), [EndpointId::MIN, EndpointId::MAX]);
     let wrong = check_endpoint_ids("ids", &["evt_1".to_owned()]);
     assert_eq!(wrong.expect_err("refused")[0].field, "ids[0]");
     let many = vec![EndpointId::MIN.to_string(); MAX_CHANNEL_ENDPOINTS + 1];

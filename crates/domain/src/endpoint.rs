@@ -1,6 +1,7 @@
 //! Endpoints: webhook receivers, and what may be done to them.
 
 use crate::Timestamp;
+use crate::credential::{CredentialRequired, check_same_server};
 use crate::event_type::EventType;
 use crate::fact::{EndpointFact, EndpointUpdate};
 use crate::health::{DisableCause, StatusCause};
@@ -170,6 +171,9 @@ pub enum EndpointRefusal {
     /// What is there and what is to be changed do not go together.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Violations(Vec<Violation>),
+    /// The routing key that is there would go to another server.
+    #[error(transparent)]
+    CredentialRequired(#[from] CredentialRequired),
 }
 
 impl Endpoint {
@@ -195,8 +199,13 @@ impl Endpoint {
         let disabled = self.status == EndpointStatus::Disabled;
         Ok(match command {
             EndpointCommand::Update { update, payload } => {
+                let keeps_key = payload.routing_key.is_none();
                 let resolved = payload.resolve(&self.payload_format, PayloadFields::IN_ENDPOINT);
                 let resolved = resolved.map_err(EndpointRefusal::Violations)?;
+                if let (true, Some(_), Some(url)) = (keeps_key, resolved.routing_key(), &update.url)
+                {
+                    check_same_server(&self.url, url)?;
+                }
                 let payload_format = Some(Box::new(resolved));
                 let update = EndpointUpdate { payload_format, ..update };
                 self.difference(update).map(|update| {

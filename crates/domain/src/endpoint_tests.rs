@@ -1,4 +1,5 @@
 use super::*;
+use crate::payload_format::PayloadKind;
 
 fn now() -> Timestamp {
     "2026-04-23T10:30:00Z".parse().expect("a timestamp")
@@ -199,4 +200,40 @@ fn every_wrong_subscription_is_named() {
     let fields: Vec<_> = violations.iter().map(|violation| violation.field.as_str()).collect();
     assert_eq!(fields, ["event_types[1]", "event_types[2]"]);
     assert!(check_event_types("event_types", &[]).is_err());
+}
+
+/// An endpoint for PagerDuty, after it was asked to go to a URL by a change of its format.
+fn moved(url: &str, payload: PayloadChange) -> Result<Option<EndpointFact>, EndpointRefusal> {
+    let alerts = Endpoint {
+        url: "https://events.example/v2".to_owned(),
+        payload_format: PayloadFormat::PagerDuty { routing_key: sealed("key") },
+        // What is not sent now would be sent when it is enabled.
+        status: EndpointStatus::Disabled,
+        ..endpoint()
+    };
+    let update = EndpointUpdate { url: Some(url.to_owned()), ..EndpointUpdate::default() };
+    alerts.decide(EndpointCommand::Update { update, payload }, None)
+}
+
+#[test]
+fn a_routing_key_goes_to_no_server_that_it_was_not_given_for() {
+    let kept = PayloadChange::default;
+    let refused = Err(EndpointRefusal::CredentialRequired(CredentialRequired));
+    assert_eq!(moved("https://evil.example/v2", kept()), refused);
+    let named = PayloadChange { kind: Some(PayloadKind::PagerDuty), ..kept() };
+    assert_eq!(moved("https://events.example:8443/v2", named), refused, "another port");
+    let path = moved("https://events.example/v3", kept()).expect("the same server");
+    assert!(path.is_some());
+    let given = PayloadChange { routing_key: Some(sealed("another")), ..kept() };
+    assert!(moved("https://other.example/v2", given).expect("it is given anew").is_some());
+    // The key stays behind, and must be given when the format is PagerDuty's again.
+    let ours = PayloadChange { kind: Some(PayloadKind::Keeptrusts), ..kept() };
+    let fact = moved("https://other.example/v2", ours).expect("nothing is sent").expect("a change");
+    let mut left = endpoint();
+    left.payload_format = PayloadFormat::PagerDuty { routing_key: sealed("key") };
+    left.apply(&fact, now());
+    let back = PayloadChange { kind: Some(PayloadKind::PagerDuty), ..kept() };
+    let update = EndpointUpdate::default();
+    let back = left.decide(EndpointCommand::Update { update, payload: back }, None);
+    assert!(matches!(back, Err(EndpointRefusal::Violations(_))), "{back:?}");
 }

@@ -7,6 +7,7 @@ use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand, EndpointRe
 use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Stream;
+use keeptrusts_webhooks_domain::payload_format::PayloadFields;
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_store::{Expected, NewRecord, Operation, Refusal};
 use tonic::Status;
@@ -31,6 +32,10 @@ impl EndpointApi {
                     EndpointRefusal::Deleted => status::not_found(Resource::Endpoint, id),
                     EndpointRefusal::StaleEtag => status::aborted_stale_etag(),
                     EndpointRefusal::Violations(violations) => status::invalid_argument(violations),
+                    EndpointRefusal::CredentialRequired(why) => {
+                        let field = PayloadFields::IN_ENDPOINT.routing_key;
+                        status::failed_precondition_credential(field, why.to_string())
+                    }
                 })?;
             let Some(fact) = decided else { return Ok(endpoint) };
             payloads::check_update(&self.renderer, &endpoint, &fact).await?;

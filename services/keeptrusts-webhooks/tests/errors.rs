@@ -3,18 +3,23 @@
 
 mod platform;
 
+use keeptrusts_webhooks_contracts::client::Bearer;
+use keeptrusts_webhooks_contracts::v1::channel::Destination;
+use keeptrusts_webhooks_contracts::v1::notification_service_client::NotificationServiceClient;
 use keeptrusts_webhooks_contracts::v1::publish_event_request::Payload;
 use keeptrusts_webhooks_contracts::v1::{
-    CreateEndpointRequest, DeleteEndpointRequest, Endpoint, GetEndpointStatsRequest,
-    ListAttemptsRequest, ListDeliveriesRequest, ListEndpointsRequest, ListEventsRequest,
-    PublishEventRequest, PublishEventsRequest, RotateSecretRequest, UpdateEndpointRequest,
-    WatchDeliveriesRequest,
+    Channel, CreateChannelRequest, CreateEndpointRequest, DeleteEndpointRequest, Endpoint,
+    GetEndpointStatsRequest, ListAttemptsRequest, ListDeliveriesRequest, ListEndpointsRequest,
+    ListEventsRequest, NotificationType, PublishEventRequest, PublishEventsRequest,
+    RotateSecretRequest, UpdateChannelRequest, UpdateEndpointRequest, WatchDeliveriesRequest,
+    WebhookDestination,
 };
+use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 use prost_types::FieldMask;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::platform::{Backend, Client, Database, Server, assert_refused, data_json};
+use crate::platform::{Backend, Client, Database, Server, assert_refused, channel, data_json};
 
 /// What is changed in a request that is right, the field that must be named for it, and some
 /// of the words.
@@ -101,6 +106,8 @@ async fn an_endpoint_that_breaks_a_rule_is_not_created() {
         (|r| r.secret = "x".repeat(257), "secret", "is 257 bytes; it must be 16 to 256"),
         (|r| r.secret = "whsec_correct-horse-battery".to_owned(), "secret", "24 to 64 bytes"),
         (|r| r.secret = format!("whsk_{}", "A".repeat(44)), "secret", "give whsec_ and the base64"),
+        (|r| r.secret = " correct horse battery".to_owned(), "secret", "ends with a blank"),
+        (|r| r.secret = "correct horse battery\n".to_owned(), "secret", "a line break (U+000A)"),
     ];
     let create = async |request| client.endpoints().create_endpoint(request).await;
     assert_each_is_refused(right, wrong, create).await;
@@ -132,6 +139,14 @@ async fn an_endpoint_is_not_changed_by_a_wrong_request() {
         (|r| mask(r, "secret"), "secret", "RotateSecret"),
         (
             |r| {
+                mask(r, "secret");
+                r.secret = "\u{FEFF}correct horse battery".to_owned();
+            },
+            "secret",
+            "a byte order mark (U+FEFF)",
+        ),
+        (
+            |r| {
                 mask(r, "url");
                 changed(r).url = "http://example.com/".to_owned();
             },
@@ -145,6 +160,7 @@ async fn an_endpoint_is_not_changed_by_a_wrong_request() {
 
     let wrong: &[Wrong<RotateSecretRequest>] = &[
         (|r| r.secret = "short".to_owned(), "secret", "is 5 bytes"),
+        (|r| r.secret = "correct horse\0battery".to_owned(), "secret", "character (U+0000)"),
         (|r| r.secret = format!("whpk_{}", "A".repeat(44)), "secret", "public key"),
         (|r| r.overlap = Some(days(31)), "overlap", "from 0 to 30 days"),
     ];
@@ -180,6 +196,74 @@ fn mask(request: &mut UpdateEndpointRequest, path: &str) {
 
 fn days(days: i64) -> prost_types::Duration {
     prost_types::Duration { seconds: days * 24 * 60 * 60, nanos: 0 }
+}
+
+#[tokio::test]
+async fn a_channel_is_told_about_endpoints_of_its_own_organization_only() {
+    let (server, client, _database) = start().await;
+    let own = client.create_endpoint("https://example.com/", &["key.revoked"]).await.id;
+    let gone = client.create_endpoint("https://example.com/gone", &["key.revoked"]).await.id;
+    let others = server.client("other");
+    let foreign = others.create_endpoint("https://example.com/", &["key.revoked"]).await.id;
+    let nobodys = "ep_01ARZ3NDEKTSV4RRFFQ69G5FAV".to_owned();
+    let bearer = Bearer::new(FIRST_KEY).expect("a token");
+    let channels = NotificationServiceClient::new(bearer.on(channel(server.address())));
+    let right = Channel {
+        name: "on call".to_owned(),
+        destination: Some(Destination::Webhook(WebhookDestination {
+            url: "https://example.com/".to_owned(),
+            secret: "correct horse battery".to_owned(),
+        })),
+        subscriptions: vec![NotificationType::EndpointDegraded.into()],
+        endpoint_ids: vec![own.clone(), gone.clone(), own.clone()],
+        ..Default::default()
+    };
+    let organization_id = client.organization();
+    let create = async |channel: Channel| {
+        let organization_id = organization_id.clone();
+        let request = CreateChannelRequest { organization_id, channel: Some(channel) };
+        channels.clone().create_channel(request).await
+    };
+    let update = async |channel: Channel| {
+        let organization_id = organization_id.clone();
+        let request =
+            UpdateChannelRequest { organization_id, channel: Some(channel), update_mask: None };
+        channels.clone().update_channel(request).await
+    };
+    let created = create(right.clone()).await.expect("both are there").into_inner();
+    let created = created.channel.expect("a channel");
+    assert_eq!(created.endpoint_ids, [own.clone(), gone.clone()]);
+    let request = DeleteEndpointRequest {
+        organization_id: organization_id.clone(),
+        endpoint_id: gone.clone(),
+        ..Default::default()
+    };
+    client.endpoints().delete_endpoint(request).await.expect("deleted");
+    let kept = Channel { id: created.id.clone(), ..right.clone() };
+    update(kept.clone()).await.expect("what was deleted since need not be taken out");
+
+    for (wrong, place) in [(&foreign, 1), (&nobodys, 0), (&gone, 0)] {
+        let mut endpoint_ids = vec![own.clone()];
+        endpoint_ids.insert(place, wrong.clone());
+        let refused = create(Channel { endpoint_ids: endpoint_ids.clone(), ..right.clone() }).await;
+        assert_no_endpoint(&refused.expect_err("created"), place, wrong);
+        if *wrong != gone {
+            let refused = update(Channel { endpoint_ids, ..kept.clone() }).await;
+            assert_no_endpoint(&refused.expect_err("updated"), place, wrong);
+        }
+    }
+}
+
+/// Whoever else has the endpoint, the words are the same.
+#[track_caller]
+fn assert_no_endpoint(status: &Status, place: usize, id: &str) {
+    assert_refused(status, Code::InvalidArgument, "INVALID_FIELD");
+    let details = status.get_details_bad_request().expect("field violations");
+    let [violation] = details.field_violations.as_slice() else { panic!("{details:?}") };
+    assert_eq!(violation.field, format!("channel.endpoint_ids[{place}]"));
+    let description =
+        format!("{id} is no endpoint of the organization; deleted ones are none either");
+    assert_eq!(violation.description, description);
 }
 
 #[tokio::test]

@@ -1,11 +1,14 @@
 //! From a command to a fact in the log: read, decide, append, and again if somebody was faster.
 
+use keeptrusts_webhooks_contracts::api::{CHANNEL_ENDPOINT_IDS, channel_secret_field};
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_contracts::status::{self, Resource};
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::channel::{Channel, ChannelCommand, ChannelRefusal};
+use keeptrusts_webhooks_domain::channel::{
+    Channel, ChannelCommand, ChannelRefusal, check_endpoints_exist,
+};
 use keeptrusts_webhooks_domain::fact::Fact;
-use keeptrusts_webhooks_domain::ids::{ChannelId, OrganizationId};
+use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::violation::Violation;
 use keeptrusts_webhooks_process::answer;
@@ -36,6 +39,10 @@ impl NotificationApi {
                         let violation = Violation::new("channel.destination", description);
                         status::invalid_argument(vec![violation])
                     }
+                    ChannelRefusal::CredentialRequired(why) => {
+                        let field = channel_secret_field(channel.config.destination.kind);
+                        status::failed_precondition_credential(field, why.to_string())
+                    }
                 })?;
             let Some(fact) = decided else { return Ok(channel) };
             let record = NewRecord {
@@ -51,6 +58,23 @@ impl NotificationApi {
                 Err(refusal) => attempts.again(refusal, stale_etag)?,
             }
         }
+    }
+
+    /// Refuses endpoints that the organization does not have, whoever else has them. The channel is
+    /// told about the `current` ones already: one that was deleted since need not be taken out.
+    pub(crate) async fn refuse_unknown_endpoints(
+        &self,
+        organization: &OrganizationId,
+        ids: &[EndpointId],
+        current: &[EndpointId],
+    ) -> Result<(), Status> {
+        let shard = self.log.shard_of(organization);
+        let found = self.log.store().endpoints(shard, organization, ids).await;
+        let found = found.map_err(answer::query_failed)?;
+        let existing = found.iter().filter(|endpoint| endpoint.delete_time.is_none());
+        let existing: Vec<_> = existing.map(|endpoint| endpoint.id).collect();
+        check_endpoints_exist(CHANNEL_ENDPOINT_IDS, ids, &existing, current)
+            .map_err(status::invalid_argument)
     }
 
     /// Appends one record; the time it was recorded at.

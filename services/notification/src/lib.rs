@@ -17,7 +17,7 @@ use keeptrusts_webhooks_contracts::v1::notification_service_server::{
     NotificationService, NotificationServiceServer,
 };
 use keeptrusts_webhooks_domain::channel::{
-    Channel, ChannelCommand, ChannelFact, ChannelKind, ChannelUpdate, NewChannel,
+    Channel, ChannelCommand, ChannelFact, ChannelKind, ChannelUpdate, NewChannel, each_once,
 };
 use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{ChannelId, OrganizationId};
@@ -100,7 +100,9 @@ impl NotificationService for NotificationApi {
             asked.request;
         self.refuse_without_mail(destination.kind)?;
         self.refuse_if_full(&organization_id).await?;
+        self.refuse_unknown_endpoints(&organization_id, &endpoint_ids, &[]).await?;
         let destination = self.seal(&organization_id, id, destination).await?;
+        let endpoint_ids = each_once(endpoint_ids);
         let config = NewChannel { name, destination, subscriptions, endpoint_ids };
         let record = NewRecord {
             stream: Stream::Channel(id),
@@ -144,21 +146,30 @@ impl NotificationService for NotificationApi {
     ) -> Result<Response<v1::UpdateChannelResponse>, Status> {
         let asked = Asked::<UpdateChannel>::of(request)?;
         let metadata = asked.metadata(asked.request.channel_id);
-        let UpdateChannel { organization_id, channel_id, etag, destination, .. } = &asked.request;
-        let (organization, id) = (organization_id.clone(), *channel_id);
-        let destination = match destination.clone() {
-            Some(destination) => {
-                // Whoever names a channel that is not there leaves no data key behind.
-                self.read(&organization, id).await?;
-                Some(self.seal(&organization, id, destination).await?)
-            }
+        let UpdateChannel {
+            organization_id: organization,
+            channel_id: id,
+            etag,
+            name,
+            destination,
+            subscriptions,
+            endpoint_ids,
+        } = asked.request;
+        // Whoever names a channel that is not there leaves no data key behind.
+        let current = self.read(&organization, id).await?.config;
+        if let Some(ids) = &endpoint_ids {
+            self.refuse_unknown_endpoints(&organization, ids, &current.endpoint_ids).await?;
+        }
+        let destination = match destination {
+            Some(destination) => Some(self.seal(&organization, id, destination).await?),
             None => None,
         };
+        let endpoint_ids = endpoint_ids.map(each_once);
         let command = ChannelCommand::Update(ChannelUpdate {
-            name: asked.request.name.clone(),
+            name,
             destination,
-            subscriptions: asked.request.subscriptions.clone(),
-            endpoint_ids: asked.request.endpoint_ids.clone(),
+            subscriptions,
+            endpoint_ids,
         });
         let channel = self.execute(&organization, id, command, etag.as_deref(), metadata).await?;
         Ok(Response::new(v1::UpdateChannelResponse { channel: Some((&channel).into()) }))

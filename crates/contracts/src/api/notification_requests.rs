@@ -19,6 +19,25 @@ mod update;
 
 pub use update::UpdateChannel;
 
+/// The endpoints that a channel is told about.
+pub const CHANNEL_ENDPOINT_IDS: &str = "channel.endpoint_ids";
+
+const SLACK_URL: &str = "channel.slack.url";
+const TEAMS_URL: &str = "channel.teams.url";
+const PAGER_DUTY_ROUTING_KEY: &str = "channel.pagerduty.routing_key";
+const WEBHOOK_SECRET: &str = "channel.webhook.secret";
+
+/// Where a request has the secret of a kind of channel. Empty: it has none.
+pub const fn channel_secret_field(kind: ChannelKind) -> &'static str {
+    match kind {
+        ChannelKind::Slack => SLACK_URL,
+        ChannelKind::Teams => TEAMS_URL,
+        ChannelKind::PagerDuty => PAGER_DUTY_ROUTING_KEY,
+        ChannelKind::Webhook => WEBHOOK_SECRET,
+        ChannelKind::Email => "",
+    }
+}
+
 /// Where a channel is to lead, with its secret in clear.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewDestination {
@@ -41,7 +60,7 @@ pub struct CreateChannel {
     pub destination: NewDestination,
     /// What it is told of; sorted, not empty.
     pub subscriptions: Vec<NotificationType>,
-    /// Which endpoints it is told about; sorted. Empty: all.
+    /// Which endpoints it is told about, as they are given. Empty: all.
     pub endpoint_ids: Vec<EndpointId>,
 }
 
@@ -57,7 +76,7 @@ impl TryFrom<v1::CreateChannelRequest> for CreateChannel {
             violations.check_all(destination(channel.destination, Secrets::AreRequired));
         let subscriptions = violations.check_all(subscriptions(&channel.subscriptions));
         let endpoint_ids =
-            violations.check_all(check_endpoint_ids("channel.endpoint_ids", &channel.endpoint_ids));
+            violations.check_all(check_endpoint_ids(CHANNEL_ENDPOINT_IDS, &channel.endpoint_ids));
         match (organization_id, name, destination, subscriptions, endpoint_ids) {
             (
                 Some(organization_id),
@@ -94,16 +113,12 @@ fn destination(
         return Err(one(Violation::new("channel.destination", description)));
     };
     match destination {
-        Message::Slack(slack) => {
-            secret_url(ChannelKind::Slack, "channel.slack.url", &slack.url).map_err(one)
-        }
-        Message::Teams(teams) => {
-            secret_url(ChannelKind::Teams, "channel.teams.url", &teams.url).map_err(one)
-        }
+        Message::Slack(slack) => secret_url(ChannelKind::Slack, SLACK_URL, &slack.url).map_err(one),
+        Message::Teams(teams) => secret_url(ChannelKind::Teams, TEAMS_URL, &teams.url).map_err(one),
         Message::Pagerduty(pager_duty) => self::pager_duty(pager_duty, secrets),
         Message::Webhook(webhook) => {
             let address = check_url("channel.webhook.url", &webhook.url);
-            let secret = secret("channel.webhook.secret", webhook.secret, secrets, Secret::new);
+            let secret = secret(WEBHOOK_SECRET, webhook.secret, secrets, Secret::new);
             both(address, secret, ChannelKind::Webhook)
         }
         Message::Email(email) => {
@@ -137,8 +152,7 @@ fn pager_duty(
         }
         url => check_url("channel.pagerduty.url", url),
     });
-    let field = "channel.pagerduty.routing_key";
-    let secret = secret(field, message.routing_key, secrets, routing_key);
+    let secret = secret(PAGER_DUTY_ROUTING_KEY, message.routing_key, secrets, routing_key);
     both(address, secret, ChannelKind::PagerDuty)
 }
 

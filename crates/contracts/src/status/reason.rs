@@ -55,6 +55,8 @@ reasons! {
     OrganizationErased "ORGANIZATION_ERASED";
     /// The endpoint's configuration has changed since it was read.
     StaleEtag "STALE_ETAG";
+    /// A stored credential would go to another server; see the BadRequest.
+    CredentialRequired "CREDENTIAL_REQUIRED";
     /// The idempotency key stands for an event with other content.
     IdempotencyKeyReused "IDEMPOTENCY_KEY_REUSED";
     /// The caller has no such organization.

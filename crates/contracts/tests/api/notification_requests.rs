@@ -81,6 +81,8 @@ fn every_wrong_field_of_a_destination_is_named() {
     let fields = ["channel.webhook.url", "channel.webhook.secret"];
     assert_eq!(wrong(webhook("", "")), fields);
     assert_eq!(wrong(webhook("x", "short")), fields);
+    let copied = webhook("https://hooks.example/", "correct horse battery\n");
+    assert_eq!(wrong(copied), ["channel.webhook.secret"]);
     let recipients = vec!["a@b.c".to_owned(), "nobody".to_owned()];
     let email = Destination::Email(v1::EmailDestination { recipients });
     assert_eq!(wrong(email), ["channel.email.recipients[1]"]);

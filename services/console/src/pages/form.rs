@@ -95,7 +95,7 @@ pub(crate) struct Errors {
 impl Errors {
     /// The fields of the API that our forms have, and what they are called there; what else a
     /// service may complain about has no place beside a field.
-    const FIELDS: [(&str, &str); 15] = [
+    const FIELDS: [(&str, &str); 14] = [
         ("name", "name"),
         ("url", "url"),
         ("description", "description"),
@@ -107,7 +107,6 @@ impl Errors {
         ("role", "role"),
         ("time_to_live", "life"),
         ("recipients", "recipients"),
-        ("routing_key", "routing_key"),
         ("subscriptions", "subscriptions"),
         ("endpoint_ids", "endpoint_ids"),
         ("region", "region"),
@@ -152,8 +151,7 @@ impl Errors {
         let details = status.get_details_bad_request();
         let violations = details.into_iter().flat_map(|details| details.field_violations);
         for violation in violations {
-            // Of `endpoint.event_types[2]`, the field of the form.
-            // and of `channel.email.recipients[0]`.
+            // Of `endpoint.event_types[2]` and `channel.email.recipients[0]`, the form's fields.
             let field = violation.field.split('[').next().unwrap_or_default();
             let field = field.rsplit('.').next().unwrap_or(field);
             if let Some((_, ours)) = Errors::FIELDS.iter().find(|(known, _)| *known == field) {
@@ -301,6 +299,19 @@ mod tests {
         let errors = Errors::of_status(status).expect("field violations");
         assert_eq!(errors.of("event_types"), Some("The selection is not an event type."));
         assert!(!errors.is_about_configuration());
+    }
+
+    #[test]
+    fn a_credential_that_must_be_given_again_is_asked_for_in_its_field() {
+        for field in ["routing_key", "channel.pagerduty.routing_key"] {
+            let status = keeptrusts_webhooks_contracts::status::failed_precondition_credential(
+                field,
+                "must be given again",
+            );
+            let errors = Errors::of_status(status).expect("the form is kept");
+            assert_eq!(errors.of("routing_key"), Some("Routing key must be given again."));
+            assert_eq!((errors.general(), errors.status_code().as_u16()), (None, 422));
+        }
     }
 
     #[test]

@@ -110,6 +110,15 @@ async fn without_scripts_every_kind_of_channel_can_be_created() {
     browser.click(Role::Button, "Send Test").await;
     let outcome = browser.text(STATUS).await;
     assert!(outcome.contains("Test sent: the service answered 200"), "{outcome}");
+    let pager = channels(&stage).await.into_iter().find(|found| found.name == "pagerduty");
+    stage.open(&format!("/channels/{}/edit", pager.expect("it is there").id)).await;
+    browser.choose("Region of the account", "EU").await;
+    browser.click(Role::Button, "Save").await;
+    let error = browser.text("#routing_key-error").await;
+    assert!(error.starts_with("Routing key must be given again"), "{error}");
+    browser.fill("Routing key", "0123456789abcdef0123456789ABCDEF").await;
+    browser.click(Role::Button, "Save").await;
+    browser.see(Role::Heading, "pagerduty").await;
     // Without a mail server the form says so, and keeps what was typed.
     stage.open("/channels/new?kind=email").await;
     browser.fill("Name", "ops").await;

@@ -80,6 +80,15 @@ async fn a_routing_key_is_taken_and_never_shown_again() {
     let endpoint = stage.endpoints().await.remove(0);
     assert_eq!(endpoint.payload_format(), v1::PayloadFormat::Pagerduty, "it stays");
 
+    // Another server is not sent it: the form asks for one, and keeps what was typed.
+    stage.open(&path).await;
+    browser.fill("URL", "https://other.example/v2/enqueue").await;
+    browser.click(Role::Button, "Save").await;
+    let error = browser.text("#routing_key-error").await;
+    assert!(error.starts_with("Routing key must be given again"), "{error}");
+    assert_eq!(browser.value("URL").await, "https://other.example/v2/enqueue");
+    assert_eq!(browser.value("Routing key").await, "");
+
     let event_id = stage.client.publish("policy.violation", r#"{"policy":"pii"}"#).await;
     let delivered = v1::DeliveryState::Delivered;
     let delivery = stage.client.wait_for_state(&event_id, delivered).await;

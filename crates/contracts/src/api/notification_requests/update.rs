@@ -6,7 +6,7 @@ use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::notification::NotificationType;
 use keeptrusts_webhooks_domain::violation::Violation;
 
-use super::{NewDestination, Secrets, destination, subscriptions};
+use super::{CHANNEL_ENDPOINT_IDS, NewDestination, Secrets, destination, subscriptions};
 use crate::api::Violations;
 use crate::api::fields::id;
 use crate::v1;
@@ -26,7 +26,7 @@ pub struct UpdateChannel {
     pub destination: Option<NewDestination>,
     /// What it is told of; sorted, not empty.
     pub subscriptions: Option<Vec<NotificationType>>,
-    /// Which endpoints it is told about; sorted. Empty: all.
+    /// Which endpoints it is told about, as they are given. Empty: all.
     pub endpoint_ids: Option<Vec<EndpointId>>,
 }
 
@@ -55,7 +55,7 @@ impl TryFrom<v1::UpdateChannelRequest> for UpdateChannel {
         let subscriptions = violations.check_all(subscriptions.transpose());
         let endpoint_ids = mask
             .endpoint_ids
-            .then(|| check_endpoint_ids("channel.endpoint_ids", &channel.endpoint_ids));
+            .then(|| check_endpoint_ids(CHANNEL_ENDPOINT_IDS, &channel.endpoint_ids));
         let endpoint_ids = violations.check_all(endpoint_ids.transpose());
 
         match (organization_id, channel_id, name, destination, subscriptions, endpoint_ids) {
