@@ -313,6 +313,12 @@ impl DeliveryFact {
         }
     }
 
+    /// Whether a delivery looks different after the fact. After a request to cancel it does not: what
+    /// comes of that is a fact of its own. (A request to retry is shown as the next attempt.)
+    pub fn is_seen(&self) -> bool {
+        !matches!(self, DeliveryFact::CancelRequested)
+    }
+
     /// Whether the fact is that the delivery has failed for good: the schedule ran out, or the
     /// event's body did. A test's failure is not.
     pub fn is_exhaustion(&self) -> bool {

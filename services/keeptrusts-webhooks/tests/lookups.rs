@@ -287,6 +287,27 @@ async fn changes_are_watched_as_they_are_committed_and_resumed_where_a_client_le
     let next = next.and_then(|change| change.delivery).expect("a change");
     assert_eq!(next.event_id, later, "nothing twice");
 
+    // Cancelling takes two records, of which one is seen. Live, and resumed behind both.
+    let cancel = CancelDeliveryRequest {
+        organization_id: others.organization(),
+        delivery_id: next.id.clone(),
+    };
+    others.dispatch().cancel_delivery(cancel).await.expect("it waits");
+    let mut resumed = watch(&second.resume_token).await.expect("it begins");
+    for (changes, told) in [(&mut after, 1), (&mut resumed, 2)] {
+        let mut states = Vec::new();
+        while states.len() < told {
+            let change = timeout(PATIENCE, changes.message()).await.expect("in time");
+            let delivery = change.expect("goes on").and_then(|change| change.delivery);
+            let delivery = delivery.expect("a change");
+            if delivery.id == next.id {
+                states.push(delivery.state());
+            }
+        }
+        let all = [DeliveryState::Scheduled, DeliveryState::Cancelled];
+        assert_eq!(states, all[all.len() - told..]);
+    }
+
     // Another organization's token leads nowhere.
     let refused = watch(&left_at).await.expect_err("it is acme's");
     assert_refused(&refused, Code::InvalidArgument, "INVALID_FIELD");

@@ -29,7 +29,7 @@ impl DeliveryStates {
         DeliveryStates { log, shard, remembered: HashMap::new() }
     }
 
-    /// For each of an organization's next records, the deliveries that it changed, after it.
+    /// For each of an organization's next records, the deliveries that look different after it.
     pub(super) async fn after(
         &mut self,
         organization: &OrganizationId,
@@ -43,7 +43,11 @@ impl DeliveryStates {
                 (&record.fact, record.stream, changed.is_empty())
                 && let Some(delivery) = self.next(id, fact, record, rows.get(&id)).await?
             {
-                changed.push(delivery);
+                match fact.is_seen() {
+                    true => changed.push(delivery),
+                    // Its version is another one, by which the next record is judged.
+                    false => drop(self.remembered.insert(id, delivery)),
+                }
             }
             self.remembered.extend(changed.iter().map(|delivery| (delivery.id, delivery.clone())));
             after.push(changed);
