@@ -1,7 +1,9 @@
 //! Every answer fits into the 4 MiB that clients read unless somebody has told them otherwise, with
 //! the largest things that can be stored. All clients here have that limit; grpcurl, too.
 
+#[path = "../platform/mod.rs"]
 mod platform;
+mod stored;
 
 use std::collections::BTreeSet;
 
@@ -160,6 +162,26 @@ fn every_method_of_the_contracts_is_known_here_by_how_large_its_answer_can_be() 
     assert_eq!(lists, known, "a new list is measured here");
     let known: BTreeSet<_> = LARGE.iter().chain(&SMALL).map(|it| (*it).to_owned()).collect();
     assert_eq!(others, known, "say how large the answer of a new method can be");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_of_rows_with_long_texts_come_in_pages_that_fit() {
+    let database = Database::new(Backend::Sqlite).await;
+    stored::fill(&database, "acme").await;
+    let server = Server::all_in_one(&database).start().await;
+    let channel = first_keys_channel(&server);
+    for method in LISTS {
+        let pages = pages_of(method, "acme", &channel).await;
+        let total = pages.iter().sum::<usize>();
+        match *method {
+            // Nobody has made an endpoint. What was written into the log by hand is in the trail as
+            // far as people do such things.
+            "EndpointService/ListEndpoints" => assert_eq!(total, 0),
+            "AuditService/ListAuditEntries" => assert!(total >= stored::ROWS, "{total}"),
+            _ => assert_eq!(total, stored::ROWS, "{method}: nothing twice, nothing lost"),
+        }
+        assert!(pages.len() > 1 || total == 0, "{method}: {pages:?} in 4 MiB");
+    }
 }
 
 fn first_keys_channel(server: &Server) -> AuthorizedChannel {
