@@ -65,10 +65,7 @@ impl AuditApi {
                 keys.await.map_err(answer::query_failed)?
             }
         };
-        let mut entries = merge(own, keys, from);
-        // What is further down may lack entries of the log whose records ended before.
-        entries.truncate(limit);
-        Ok(entries)
+        Ok(merge(own, keys, from, limit))
     }
 
     /// What a log is read from below of, to go on after a record.

@@ -14,8 +14,15 @@ pub(crate) struct Entry {
     pub(crate) after: AuditCursor,
 }
 
-/// Merges what was read of each log, both newest first, both from below `from`.
-pub(crate) fn merge(own: Vec<Record>, keys: Vec<Record>, from: AuditCursor) -> Vec<Entry> {
+/// Merges what was read of each log, both newest first, both from below `from`: the first `limit`
+/// of them, if no fewer were read of a log that has them. What is further down may lack entries of
+/// the log whose records ended before.
+pub(crate) fn merge(
+    own: Vec<Record>,
+    keys: Vec<Record>,
+    from: AuditCursor,
+    limit: usize,
+) -> Vec<Entry> {
     let mut own = own.into_iter().peekable();
     let mut keys = keys.into_iter().peekable();
     let mut after = from;
@@ -27,6 +34,9 @@ pub(crate) fn merge(own: Vec<Record>, keys: Vec<Record>, from: AuditCursor) -> V
             false => after.keys = Some(record.name()),
         }
         merged.push(Entry { record, after });
+        if merged.len() == limit {
+            break;
+        }
     }
     merged
 }
@@ -71,7 +81,7 @@ mod tests {
     fn two_logs_are_read_as_one_and_any_entry_can_be_gone_on_from() {
         let own = || vec![record(9, 50), record(4, 30), record(2, 10)];
         let keys = || vec![record(7, 40), record(3, 30)];
-        let all = merge(own(), keys(), AuditCursor::END);
+        let all = merge(own(), keys(), AuditCursor::END, usize::MAX);
         let order: Vec<_> = all.iter().map(|entry| entry.record.position.0).collect();
         assert_eq!(order, [9, 7, 4, 3, 2]);
 
@@ -81,10 +91,20 @@ mod tests {
                 let end = last.and_then(position).map_or(i64::MAX, |record| record.position.0);
                 records.into_iter().filter(|record| record.position.0 < end).collect()
             };
-            let rest =
-                merge(below(own(), entry.after.own), below(keys(), entry.after.keys), entry.after);
+            let (own, keys) = (below(own(), entry.after.own), below(keys(), entry.after.keys));
+            let rest = merge(own, keys, entry.after, usize::MAX);
             let rest = rest.iter().map(|entry| entry.record.position);
             assert!(rest.eq(all[index + 1..].iter().map(|entry| entry.record.position)));
         }
+    }
+
+    #[test]
+    fn of_logs_that_were_read_in_part_no_entry_comes_before_a_newer_one() {
+        // Two were read of each; the organization's own log goes on at second 45.
+        let (own, keys) = (vec![record(9, 60), record(8, 50)], vec![record(7, 40), record(3, 30)]);
+        let first = merge(own, keys, AuditCursor::END, 2);
+        let order: Vec<_> = first.iter().map(|entry| entry.record.position.0).collect();
+        assert_eq!(order, [9, 8]);
+        assert_eq!(first[1].after.keys, None, "the keys' log is read from there again");
     }
 }

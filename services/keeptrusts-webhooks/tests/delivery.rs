@@ -103,6 +103,17 @@ async fn the_receiver_gets_the_documented_request_and_both_signatures_verify(bac
     let event = client.ingest().get_event(get).await.expect("it is there").into_inner().event;
     let cut = Timestamp { nanos: 123_456_000, ..EVENT_TIME };
     assert_eq!(event.expect("an event").event_time, Some(cut));
+    // Without a time it is that of its acceptance, to the microsecond as well. Of eight, one ends
+    // with a whole millisecond by chance, but not all.
+    let mut is_exact = false;
+    for _ in 0..8 {
+        let event_id = client.publish("key.revoked", "{}").await;
+        let get = GetEventRequest { organization_id: client.organization(), event_id };
+        let event = client.ingest().get_event(get).await.expect("it is there").into_inner().event;
+        let time = event.and_then(|event| event.event_time).expect("a time");
+        is_exact |= time.nanos % 1_000_000 != 0;
+    }
+    assert!(is_exact, "no time is cut to the millisecond");
 
     // The attempt is a span of the publisher's trace, sampled as that is.
     let span = request

@@ -123,6 +123,14 @@ fn an_update_changes_what_its_mask_names_and_a_secret_that_is_not_said_stays() {
     // All but the destination: what has no value is wrong.
     let all = wrong_fields(UpdateChannel::try_from(update(Some(moved), &["*"])));
     assert_eq!(all, ["channel.subscriptions"]);
+    for both in [["destination", "*"], ["*", "destination"]] {
+        let mut request = update(Some(webhook("https://new.example/", "")), &both);
+        if let Some(channel) = &mut request.channel {
+            channel.subscriptions = vec![v1::NotificationType::EndpointDegraded.into()];
+        }
+        let updated = UpdateChannel::try_from(request).expect("right");
+        assert!(updated.destination.is_some() && updated.endpoint_ids.is_some(), "{both:?}");
+    }
     let unknown = wrong_fields(UpdateChannel::try_from(update(None, &["status"])));
     assert_eq!(unknown, ["update_mask.paths[0]"]);
     // The URL of a Slack channel is all that there is of it.

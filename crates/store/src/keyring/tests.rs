@@ -224,3 +224,17 @@ async fn debug_output_shows_the_ids_of_master_keys_only() {
     let id = keys.file().keys()[0].id().to_owned();
     assert_eq!(format!("{keyring:?}"), format!("Keyring([MasterKey({id})])"));
 }
+
+/// Its rules are those of the day on which it was given. A stricter one that judged it when it is
+/// opened would stop its deliveries.
+#[tokio::test]
+async fn a_secret_that_would_be_refused_today_is_opened_as_it_was_sealed() {
+    let (store, keys) = (store(), Keys::new());
+    let keyring = keys.keyring(&store).await;
+    for text in ["short", "copied along with a line end\n", "whsec_not base64", "\u{FEFF}first"] {
+        assert!(Secret::new(text.to_owned()).is_err(), "{text:?}");
+        let old = Secret::opened(text.to_owned());
+        let sealed = keyring.seal(&organization(), ENDPOINT, &old).await.expect("sealed");
+        assert_eq!(open(&keyring, &sealed).await.expect("opened").expose(), text);
+    }
+}
