@@ -15,6 +15,7 @@ use hickory_resolver::proto::rr::{Name, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
 use hickory_resolver::{Hosts, TokioResolver};
 
+use crate::classify::is_out_of_sockets;
 use crate::config::SetupError;
 use crate::failure::SendFailure;
 use crate::limits::{DNS_NEGATIVE_TTL, DNS_QUERY_TIMEOUT};
@@ -91,6 +92,9 @@ impl Resolver {
         let found: Vec<IpAddr> = match self.dns.lookup_ip(absolute(name)?).await {
             Ok(found) => found.iter().collect(),
             Err(error) if error.is_no_records_found() => return Err(SendFailure::NoAddress),
+            Err(NetError::Io(error)) if is_out_of_sockets(&error) => {
+                return Err(SendFailure::OutOfSockets);
+            }
             Err(NetError::Timeout) => return Err(SendFailure::ResolutionTimedOut),
             Err(_) => return Err(SendFailure::ResolutionFailed),
         };

@@ -21,10 +21,10 @@ use crate::certificates::Authority;
 use crate::receiver::{HTTP2, Receiver, empty};
 use crate::{GROUP, config_for, post, post_as, sender_for};
 
-type Frames = Connection<TlsStream<TcpStream>>;
+pub(crate) type Frames = Connection<TlsStream<TcpStream>>;
 
 /// A receiver that serves each connection by frames, told the connection's number from 1 on.
-async fn receiver<Serve, Serving>(
+pub(crate) async fn receiver<Serve, Serving>(
     authority: &Authority,
     settings: &'static [(u16, u32)],
     serve: Serve,
