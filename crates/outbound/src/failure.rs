@@ -360,6 +360,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_address_is_blamed_for_what_is_not_its_fault() {
+        let address = SocketAddr::from(([192, 0, 2, 1], 443)).into();
+        for blameless in [
+            SendFailure::OutOfSockets,
+            SendFailure::ProxyUnreachable,
+            SendFailure::ProxyWantsCredentials,
+            SendFailure::ProxyViolated,
+            SendFailure::Http1Wanted,
+        ] {
+            assert!(blameless.is_not_of_address(), "{blameless}");
+        }
+        for its_fault in [
+            SendFailure::ConnectionRefused { address },
+            SendFailure::ProxyTimedOut { address },
+            SendFailure::TlsTimedOut,
+            SendFailure::Http2NotBegun,
+            SendFailure::Http2WithoutStreams,
+        ] {
+            assert!(!its_fault.is_not_of_address(), "{its_fault}");
+        }
+    }
+
+    #[test]
     fn the_failure_of_a_name_shows_no_address_and_says_what_to_do() {
         let address = SocketAddr::from(([10, 1, 2, 3], 8443)).into();
         let refused =

@@ -165,6 +165,7 @@ fn take_pong(ping_pong: &mut PingPong) {
 /// What has been read of an answer, kept when reading is broken off.
 #[derive(Default)]
 struct Progress {
+    informational_answers: usize,
     head: Option<Parts>,
     body: KeptBody,
 }
@@ -229,6 +230,7 @@ impl Http2 {
         };
         drop(stream);
         let seen = self.observer.observed().frames.take_status(id);
+        let has_begun = progress.informational_answers > 0;
         match (progress.head, seen) {
             (Some(head), _) => self.answered(head, progress.body, &ended),
             (None, Some(seen)) => self.answered_by_status(seen, &ended),
@@ -236,7 +238,7 @@ impl Http2 {
                 Ended::TimedOut if !unsent.is_empty() => Outcome::Failed(SendFailure::BodyNotTaken),
                 Ended::TimedOut => Outcome::TimedOut,
                 Ended::TooManyInformational => Outcome::Failed(SendFailure::TooManyInformational),
-                Ended::Error(error) => self.without_answer(&error, was_used),
+                Ended::Error(error) => self.without_answer(&error, was_used, has_begun),
                 // An answer without a head does not come this far.
                 Ended::Whole | Ended::Cut => Outcome::Failed(SendFailure::Http2Violated),
             },
@@ -278,7 +280,7 @@ impl Http2 {
         Outcome::Answered(Answered::with_part_of_head(seen.status, HeaderMap::new(), remark))
     }
 
-    fn without_answer(&self, error: &h2::Error, was_used: bool) -> Outcome {
+    fn without_answer(&self, error: &h2::Error, was_used: bool, has_begun: bool) -> Outcome {
         if wants_http1(error) {
             return Outcome::Http1Wanted;
         }
@@ -306,7 +308,8 @@ impl Http2 {
             None if observed.write_failed => SendFailure::ClosedWhileSending,
             None => SendFailure::ConnectionClosed,
         };
-        match was_used || is_silent {
+        // A receiver that has begun to answer has the request.
+        match (was_used || is_silent) && !has_begun {
             true => Outcome::ClosedAfterUse(failure),
             false => Outcome::Failed(failure),
         }
@@ -356,7 +359,7 @@ async fn read_answer(
     deadline: Instant,
 ) -> Ended {
     let reading = async {
-        let head = match read_head(&mut response).await {
+        let head = match read_head(&mut response, &mut progress.informational_answers).await {
             Ok(Some(head)) => head,
             Ok(None) => return Ended::TooManyInformational,
             Err(error) => return Ended::Error(error),
@@ -387,13 +390,13 @@ async fn read_answer(
 /// The final answer; none if too many others came before it.
 async fn read_head(
     response: &mut ResponseFuture,
+    informational_answers: &mut usize,
 ) -> Result<Option<Response<RecvStream>>, h2::Error> {
-    let mut informational_answers = 0;
     poll_fn(|context| {
         while let Poll::Ready(Some(informational)) = response.poll_informational(context) {
             informational?;
-            informational_answers += 1;
-            if informational_answers > MAX_INFORMATIONAL_ANSWERS {
+            *informational_answers += 1;
+            if *informational_answers > MAX_INFORMATIONAL_ANSWERS {
                 return Poll::Ready(Ok(None));
             }
         }

@@ -57,9 +57,11 @@ async fn a_want_of_sockets_is_no_receivers_time_and_no_receivers_failure() {
     let failure = exchange.result.unwrap_err();
     assert!(matches!(failure, SendFailure::CertificateRejected(_)), "{failure}");
 
-    // And so does the way to a proxy: the receiver is none, and it is asked.
-    let proxy = Some(format!("http://127.0.0.1:{port}").parse().unwrap());
-    let sender = Sender::new(OutboundConfig { proxy, ..config }).unwrap();
-    let exchange = post_without_sockets(&sender, 3, &receiver.url("/hook")).await;
-    assert_eq!(exchange.result.unwrap_err(), SendFailure::ProxyViolated);
+    // And so does the way to a proxy, and to its name: the receiver is none, and it is asked.
+    for proxy in ["127.0.0.1", "proxy.example.test"] {
+        let proxy = Some(format!("http://{proxy}:{port}").parse().unwrap());
+        let sender = Sender::new(OutboundConfig { proxy, ..config.clone() }).unwrap();
+        let exchange = post_without_sockets(&sender, 3, &receiver.url("/hook")).await;
+        assert_eq!(exchange.result.unwrap_err(), SendFailure::ProxyViolated);
+    }
 }

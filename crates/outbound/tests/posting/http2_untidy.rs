@@ -244,6 +244,20 @@ async fn what_a_receiver_begins_http_2_with_is_told_as_it_was_seen() {
 }
 
 #[tokio::test]
+async fn invariant_8_a_flood_instead_of_settings_is_given_up() {
+    let authority = Authority::new();
+    let receiver = Receiver::tls(authority.identity(), HTTP2, async |mut stream| {
+        // PING, without end.
+        let ping = [0, 0, 8, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        while stream.write_all(&ping.repeat(100)).await.is_ok() {}
+    })
+    .await;
+    let exchange = post(&sender_for(&authority), &receiver.url()).await;
+    assert_eq!(exchange.result, Err(SendFailure::Flooded));
+    assert!(!exchange.was_sent);
+}
+
+#[tokio::test]
 async fn a_receiver_that_lets_no_body_be_sent_is_called_that() {
     let authority = Authority::new();
     let receiver = receiver(&authority, &[(INITIAL_WINDOW_SIZE, 0)], async |mut frames, _| {
@@ -255,6 +269,25 @@ async fn a_receiver_that_lets_no_body_be_sent_is_called_that() {
     let exchange = post(&impatient(&authority), &receiver.url()).await;
     assert_eq!(exchange.result, Err(SendFailure::BodyNotTaken));
     assert!(exchange.was_sent);
+}
+
+#[tokio::test]
+async fn a_connection_on_which_a_body_was_too_slow_is_not_used_again() {
+    let authority = Authority::new();
+    let receiver = receiver(&authority, &[], async |mut frames, _| {
+        let stream = frames.request().await?;
+        frames.answer(stream, 201, true).await?;
+        frames.request().await?;
+        Ok(())
+    })
+    .await;
+    let sender = impatient(&authority);
+    for connections in [1, 2] {
+        let exchange = post(&sender, &receiver.url()).await;
+        assert_eq!(exchange.result.unwrap().status, StatusCode::CREATED);
+        assert_eq!(exchange.remarks, [Remark::BodyTookTooLong]);
+        assert_eq!(receiver.connections(), connections);
+    }
 }
 
 #[tokio::test]
