@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::Timestamp;
 use crate::access::{Reach, Role};
+use crate::counted::counted;
 use crate::ids::{KeyId, OrganizationId};
 use crate::limits::{
     DEFAULT_SESSION_LIFE, MAX_KEY_LIFE, MAX_SESSION_LIFE, MIN_KEY_LIFE, MIN_SESSION_LIFE,
@@ -224,8 +225,9 @@ pub fn check_outlives_not(
         Some(wanted) => Ok(Some(wanted)),
         None => {
             let seconds = end.duration_since(now).as_secs().max(0);
+            let seconds = counted(seconds, "second", "seconds");
             let description = format!(
-                "must end with the key that makes it, which is valid until {end}: give at most {seconds} seconds"
+                "must end with the key that makes it, which is valid until {end}: give at most {seconds}"
             );
             Err(Violation::new(field, description))
         }

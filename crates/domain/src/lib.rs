@@ -14,6 +14,7 @@ pub mod audit;
 pub mod body;
 pub mod channel;
 pub mod content_encoding;
+pub mod counted;
 pub mod credential;
 pub mod delivery;
 pub mod endpoint;

@@ -5,6 +5,12 @@ use url::Url;
 /// What is shown of a redirect's target at the most, in characters.
 const MAX_TARGET_CHARS: usize = 300;
 
+/// What stands in the place of a query.
+const QUERY_NOT_SHOWN: &str = "?… (its query is not shown, because it may hold a secret)";
+
+/// What stands in the place of the rest of a target that is too long.
+const CUT_OFF: &str = "… (the rest is not shown)";
+
 /// Where a redirect leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RedirectTarget {
@@ -23,8 +29,8 @@ impl RedirectTarget {
     ///
     /// It is the receiver's text and is shown to people, so it is taken in the URL Standard's
     /// normal form, which is printable ASCII, and no longer than 300 characters. User name,
-    /// password, query and fragment are left out, because receivers put tokens there; `?…` says
-    /// that there was a query.
+    /// password, query and fragment are left out, because receivers put tokens there. Words after
+    /// it say that a query, or the rest, is not shown.
     pub fn of(requested: &str, location: &[u8]) -> RedirectTarget {
         let location = std::str::from_utf8(location).ok();
         let base = Url::parse(requested).ok();
@@ -48,9 +54,9 @@ impl RedirectTarget {
         let mut shown = String::from(target);
         if shown.len() > MAX_TARGET_CHARS {
             shown.truncate(MAX_TARGET_CHARS);
-            shown.push('…');
+            shown.push_str(CUT_OFF);
         } else if has_query {
-            shown.push_str("?…");
+            shown.push_str(QUERY_NOT_SHOWN);
         }
         match is_https {
             true => RedirectTarget::Https(shown),
@@ -98,7 +104,18 @@ mod tests {
     #[test]
     fn what_may_be_a_secret_is_not_shown() {
         let shown = target("https://user:pass@new.example/hook?token=geheim#geheim");
-        assert_eq!(shown, RedirectTarget::Https("https://new.example/hook?…".to_owned()));
+        let expected = "https://new.example/hook?… (its query is not shown, because it may hold a \
+                        secret)";
+        assert_eq!(shown, RedirectTarget::Https(expected.to_owned()));
+    }
+
+    #[test]
+    fn a_target_that_is_cut_off_says_so() {
+        let path = "x".repeat(MAX_TARGET_CHARS);
+        let RedirectTarget::Https(shown) = target(&format!("/{path}?token=geheim")) else {
+            panic!("it is https");
+        };
+        assert_eq!(shown.strip_suffix(CUT_OFF).map(str::len), Some(MAX_TARGET_CHARS), "{shown}");
     }
 
     #[test]
@@ -118,8 +135,10 @@ mod tests {
             for location in [&location[..], path.as_bytes()] {
                 match RedirectTarget::of(REQUESTED, location) {
                     RedirectTarget::Https(shown) | RedirectTarget::NotHttps(shown) => {
-                        prop_assert!(shown.chars().count() <= MAX_TARGET_CHARS + 2);
-                        prop_assert!(shown.chars().all(|c| c.is_ascii_graphic() || c == '…'));
+                        let url = shown.strip_suffix(QUERY_NOT_SHOWN).unwrap_or(&shown);
+                        let url = url.strip_suffix(CUT_OFF).unwrap_or(url);
+                        prop_assert!(url.len() <= MAX_TARGET_CHARS);
+                        prop_assert!(url.chars().all(|c| c.is_ascii_graphic()));
                     }
                     RedirectTarget::Same | RedirectTarget::Unreadable => {}
                 }

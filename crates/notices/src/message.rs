@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Unit;
 use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::counted::counted;
 use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
 use keeptrusts_webhooks_domain::health::{AttemptTally, HealthSummary};
 use keeptrusts_webhooks_domain::ids::EndpointId;
@@ -187,8 +188,8 @@ fn lines(telling: &Telling<'_>, summary: &HealthSummary) -> Vec<String> {
         let AttemptTally { delivered, retrying, failed } = endpoint.tally;
         let name = name_of(telling, endpoint.endpoint_id);
         format!(
-            "{name}: {delivered} delivered, {} attempts failed, {failed} failed for good",
-            retrying + failed
+            "{name}: {delivered} delivered, {} failed, {failed} failed for good",
+            counted(retrying + failed, "attempt", "attempts")
         )
     };
     summary.worst.iter().map(line).collect()
@@ -211,7 +212,7 @@ fn name_of(telling: &Telling<'_>, id: EndpointId) -> String {
 }
 
 fn deliveries(count: u32) -> String {
-    if count == 1 { "1 delivery".to_owned() } else { format!("{count} deliveries") }
+    counted(count, "delivery", "deliveries")
 }
 
 /// To the second, in UTC.

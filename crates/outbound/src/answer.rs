@@ -17,6 +17,8 @@ pub struct Exchange {
     pub duration: Duration,
     /// The answer, or why there is none.
     pub result: Result<Answer, SendFailure>,
+    /// Whether the receiver may have got the request, or a part of it, whatever came of it last.
+    pub was_sent: bool,
     /// What else is to be told of it; usually nothing.
     pub remarks: Vec<Remark>,
 }
@@ -76,18 +78,20 @@ impl KeptBody {
     }
 }
 
+/// The bytes of all names and values.
+pub(crate) fn header_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
+}
+
 /// The headers that are kept: from the first on, until a limit is met.
 pub(crate) fn kept_headers(headers: HeaderMap) -> HeaderMap {
-    let size =
-        |(name, value): (&http::HeaderName, &http::HeaderValue)| name.as_str().len() + value.len();
-    let all_bytes: usize = headers.iter().map(size).sum();
-    if headers.len() <= MAX_KEPT_HEADERS && all_bytes <= MAX_KEPT_HEADER_BYTES {
+    if headers.len() <= MAX_KEPT_HEADERS && header_bytes(&headers) <= MAX_KEPT_HEADER_BYTES {
         return headers;
     }
     let mut kept = HeaderMap::new();
     let mut kept_bytes = 0;
     for (name, value) in headers.iter().take(MAX_KEPT_HEADERS) {
-        kept_bytes += size((name, value));
+        kept_bytes += name.as_str().len() + value.len();
         if kept_bytes > MAX_KEPT_HEADER_BYTES {
             break;
         }
@@ -177,6 +181,7 @@ mod tests {
                 body: Bytes::from_static(b"hidden"),
                 body_truncated: false,
             }),
+            was_sent: true,
             remarks: Vec::new(),
         };
         let debug = format!("{exchange:?}");

@@ -8,6 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use keeptrusts_webhooks_trust::cause;
+use rustix::io::Errno;
 use rustls::Error as TlsError;
 
 use crate::failure::SendFailure;
@@ -30,10 +31,12 @@ pub(crate) fn tcp_failure(address: SocketAddr, error: &io::Error) -> SendFailure
     }
 }
 
-/// Whether an error says that there are too many sockets already: EMFILE or ENFILE, which have no
-/// `ErrorKind`, and which all Unix systems number alike.
+/// Whether an error says that there are too many sockets already, in this process or on its
+/// machine, or no memory for another: which has no `ErrorKind` as a whole.
 pub(crate) fn is_out_of_sockets(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(23 | 24))
+    const OURS: [Errno; 4] = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    let number = error.raw_os_error();
+    OURS.iter().any(|ours| number == Some(ours.raw_os_error()))
 }
 
 /// The failure behind a TLS handshake that did not succeed.
@@ -104,8 +107,10 @@ mod tests {
             assert!(failure.to_string().contains("192.0.2.1:443"));
             assert_eq!(tcp_failure(address, &kind.into()), failure);
         }
-        for number in [23, 24] {
-            let error = io::Error::from_raw_os_error(number);
+        // EMFILE as Unix systems number it.
+        assert_eq!(Errno::MFILE.raw_os_error(), 24);
+        for number in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
+            let error = io::Error::from(number);
             assert_eq!(tcp_failure(address, &error), SendFailure::OutOfSockets);
         }
     }

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::Uri;
@@ -14,6 +15,7 @@ use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::TlsConnector;
 
 use crate::addresses::{AddressBook, NameAndPort};
 use crate::classify::connect_failure;
@@ -27,8 +29,10 @@ use crate::limits::MAX_CLOSING_TIME;
 use crate::network::Network;
 use crate::observed::Observer;
 use crate::pool::Pooled;
+use crate::remark::Remark;
 use crate::request::Post;
 use crate::target::Host;
+use crate::tls;
 
 pub(crate) type TlsStream = tokio_rustls::client::TlsStream<TcpStream>;
 
@@ -102,18 +106,37 @@ impl Pooled for Connection {
     }
 }
 
+/// A connection that has just been opened.
+pub(crate) struct Opened {
+    pub(crate) connection: Connection,
+    pub(crate) driver: Driver,
+    /// That other addresses have failed before, if they have.
+    pub(crate) remark: Option<Remark>,
+}
+
+/// Which versions of HTTP the receiver may choose from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Versions {
+    /// HTTP/2 and HTTP/1.1.
+    All,
+    /// HTTP/1.1.
+    Http1,
+}
+
 /// Opens TLS connections to permitted addresses.
 pub(crate) struct Opener {
     network: Arc<Network>,
-    tls: tokio_rustls::TlsConnector,
+    tls: TlsConnector,
+    tls_for_http1: TlsConnector,
     addresses: AddressBook,
     connect_timeout: Duration,
 }
 
 impl Opener {
     pub(crate) fn new(network: Arc<Network>, tls: ClientConfig, connect_timeout: Duration) -> Self {
-        let tls = tokio_rustls::TlsConnector::from(Arc::new(tls));
-        Self { network, tls, addresses: AddressBook::default(), connect_timeout }
+        let tls_for_http1 = TlsConnector::from(Arc::new(tls::for_http1(&tls)));
+        let tls = TlsConnector::from(Arc::new(tls));
+        Self { network, tls, tls_for_http1, addresses: AddressBook::default(), connect_timeout }
     }
 
     /// Opens one connection to where the URL leads, by the deadline and within the connect
@@ -122,10 +145,11 @@ impl Opener {
     pub(crate) async fn open(
         &self,
         url: &Uri,
+        versions: Versions,
         deadline: Instant,
-    ) -> Result<(Connection, Driver), SendFailure> {
+    ) -> Result<Opened, SendFailure> {
         let deadline = deadline.min(Instant::now() + self.connect_timeout);
-        let failure = match self.open_first(url, deadline).await {
+        let failure = match self.open_first(url, versions, deadline).await {
             Ok(opened) => return Ok(opened),
             Err(failure) => failure,
         };
@@ -144,9 +168,11 @@ impl Opener {
     async fn open_first(
         &self,
         url: &Uri,
+        versions: Versions,
         deadline: Instant,
-    ) -> Result<(Connection, Driver), SendFailure> {
+    ) -> Result<Opened, SendFailure> {
         let addresses = self.network.addresses(url, deadline).await?;
+        let of = addresses.len();
         let target = self.network.target(url)?;
         let server_name = server_name(target.host)?;
         let known = match target.host {
@@ -157,27 +183,38 @@ impl Opener {
             Some(known) => known.in_turn(addresses, Instant::now()),
             None => addresses,
         };
-        first_to_connect(&ordered, deadline, async |address, deadline| {
-            let opened = self.open_at(address, server_name.clone(), deadline).await;
-            if let Some(known) = &known {
+        let passed_over = AtomicUsize::new(0);
+        let (connection, driver) =
+            first_to_connect(&ordered, deadline, async |address, deadline| {
+                let opened = self.open_at(address, server_name.clone(), versions, deadline).await;
                 let is_its_fault =
-                    opened.as_ref().is_err_and(|failure| !failure.is_before_address());
-                known.tried(address, is_its_fault, Instant::now());
-            }
-            opened
-        })
-        .await
+                    opened.as_ref().is_err_and(|failure| !failure.is_not_of_address());
+                passed_over.fetch_add(usize::from(is_its_fault), Ordering::Relaxed);
+                if let Some(known) = &known {
+                    known.tried(address, is_its_fault, Instant::now());
+                }
+                opened
+            })
+            .await?;
+        let passed_over = passed_over.into_inner();
+        let remark = Remark::AddressesPassedOver { passed_over, of };
+        Ok(Opened { connection, driver, remark: (passed_over > 0).then_some(remark) })
     }
 
     async fn open_at(
         &self,
         address: SocketAddr,
         server_name: ServerName<'static>,
+        versions: Versions,
         deadline: Instant,
     ) -> Result<(Connection, Driver), SendFailure> {
         let stream = self.network.connect(address, deadline).await?;
-        let shaking = self.tls.connect(server_name, stream);
-        let (shaken, was_asked) = noting(timeout_at(deadline, shaking)).await;
+        let tls = match versions {
+            Versions::All => &self.tls,
+            Versions::Http1 => &self.tls_for_http1,
+        };
+        let (shaken, was_asked) =
+            noting(timeout_at(deadline, tls.connect(server_name, stream))).await;
         let opened = match shaken {
             Ok(Ok(stream)) => begin(stream, Observer::new(was_asked), deadline).await,
             Ok(Err(error)) => Err(connect_failure(&error)),
@@ -198,10 +235,13 @@ async fn begin(
     deadline: Instant,
 ) -> Result<(Connection, Driver), SendFailure> {
     match stream.get_ref().1.alpn_protocol() {
-        Some(b"h2") => match timeout_at(deadline, http2::begin(stream, observer)).await {
-            Ok(begun) => begun.map(|(http2, driver)| (Connection::Http2(http2), driver)),
-            Err(_) => Err(SendFailure::Http2TimedOut),
-        },
+        Some(b"h2") => {
+            let beginning = http2::begin(stream, Arc::clone(&observer));
+            match timeout_at(deadline, beginning).await {
+                Ok(begun) => begun.map(|(http2, driver)| (Connection::Http2(http2), driver)),
+                Err(_) => Err(http2::not_begun_in_time(&observer)),
+            }
+        }
         _ => {
             let (http1, driver) = http1::begin(stream, observer).await?;
             Ok((Connection::Http1(http1), driver))

@@ -13,13 +13,16 @@ use crate::failure::SendFailure;
 /// `connect` keeps to the deadline that it is given. If all fail, the failure that came furthest
 /// is reported, which has the most to say: an expired certificate rather than an address without
 /// a route. Of several, the first.
+///
+/// What would be the same at the others ends it at once, and is reported whatever came before: that
+/// we have no socket left, or that the receiver wants HTTP/1.1.
 pub(crate) async fn first_to_connect<Connect, Connecting, Opened>(
     addresses: &[SocketAddr],
     deadline: Instant,
-    connect: Connect,
+    mut connect: Connect,
 ) -> Result<Opened, SendFailure>
 where
-    Connect: Fn(SocketAddr, Instant) -> Connecting,
+    Connect: FnMut(SocketAddr, Instant) -> Connecting,
     Connecting: Future<Output = Result<Opened, SendFailure>>,
 {
     let mut reported: Option<SendFailure> = None;
@@ -29,6 +32,9 @@ where
         let share = deadline.saturating_duration_since(now) / addresses_left;
         match connect(address, now + share).await {
             Ok(opened) => return Ok(opened),
+            Err(failure @ (SendFailure::OutOfSockets | SendFailure::Http1Wanted)) => {
+                return Err(failure);
+            }
             Err(failure) => {
                 let is_first = reported.as_ref().is_none_or(|r| failure.stage() > r.stage());
                 if is_first {
@@ -106,6 +112,21 @@ mod tests {
         let connected = first_to_connect(&addresses(4), started + LIMIT, silent).await;
         assert_eq!(connected, Err(timed_out(address(1))));
         assert_eq!(started.elapsed(), LIMIT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_want_of_sockets_is_told_whatever_came_of_the_addresses_before() {
+        let mut tried = 0;
+        let connected: Result<(), _> =
+            first_to_connect(&addresses(3), Instant::now() + LIMIT, |address, _| {
+                tried += 1;
+                std::future::ready(Err(match tried {
+                    1 => refused(address),
+                    _ => SendFailure::OutOfSockets,
+                }))
+            })
+            .await;
+        assert_eq!((connected, tried), (Err(SendFailure::OutOfSockets), 2));
     }
 
     #[tokio::test(start_paused = true)]

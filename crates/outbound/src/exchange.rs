@@ -21,6 +21,8 @@ pub(crate) enum Outcome {
     NotSent,
     /// The receiver says that it has not processed the request (RFC 9113 section 8.7).
     NotProcessed,
+    /// The same, and that it wants HTTP/1.1 (RFC 9113 section 7).
+    Http1Wanted,
     /// A connection that had been used before broke without one byte of an answer: the receiver
     /// may have given it up just when the request was sent (RFC 9110 section 9.2.2).
     ClosedAfterUse(SendFailure),
@@ -41,7 +43,7 @@ impl Outcome {
             Self::ClosedAfterUse(failure) => {
                 Self::ClosedAfterUse(failure.after_certificate_request())
             }
-            Self::TimedOut | Self::NotSent | Self::NotProcessed => self,
+            Self::TimedOut | Self::NotSent | Self::NotProcessed | Self::Http1Wanted => self,
         }
     }
 }

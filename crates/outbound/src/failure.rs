@@ -8,7 +8,7 @@ use http::StatusCode;
 use keeptrusts_webhooks_trust::CertificateProblem;
 
 use crate::guard::RefusedAddress;
-use crate::limits::{MAX_INFORMATIONAL_ANSWERS, MAX_READ_HEAD};
+use crate::limits::{HTTP2_MAX_HEAD, MAX_INFORMATIONAL_ANSWERS, MAX_READ_HEAD};
 use crate::local_names::RefusedName;
 use crate::ports::RefusedPort;
 use crate::tls::TRUST_FLAG;
@@ -83,7 +83,7 @@ pub enum SendFailure {
         address: TriedAddress,
     },
 
-    /// This process, or its machine, has no socket left.
+    /// This process, or its machine, has no socket left. No request ends with it: it waits.
     #[error(
         "this server has too many files and connections open to make another (an operator can raise its limit of open files)"
     )]
@@ -132,6 +132,22 @@ pub enum SendFailure {
         "the receiver closed the connection before a request was sent (it had agreed to HTTP/2)"
     )]
     Http2NotBegun,
+    /// The receiver has chosen HTTP/2 (by ALPN), and answered by HTTP/1.
+    #[error("the receiver agreed to HTTP/2 (by ALPN) and then spoke HTTP/1.1")]
+    Http1InsteadOfHttp2,
+    /// The receiver has chosen HTTP/2 (by ALPN), and began with what breaks its rules.
+    #[error(
+        "the receiver agreed to HTTP/2, but what it began with breaks the rules of HTTP/2 (its settings, or what came instead of them)"
+    )]
+    Http2BegunWrongly,
+    /// The receiver has chosen HTTP/2 (by ALPN), and allowed no request until the time was over.
+    #[error(
+        "the receiver agreed to HTTP/2 but allows no requests (its SETTINGS_MAX_CONCURRENT_STREAMS is 0)"
+    )]
+    Http2WithoutStreams,
+    /// The receiver has chosen HTTP/2 (by ALPN), and then said that it wants HTTP/1.1.
+    #[error("the receiver agreed to HTTP/2 and then asked for HTTP/1.1 (HTTP_1_1_REQUIRED)")]
+    Http1Wanted,
     /// The receiver has chosen HTTP/2 (by ALPN), and did not begin in time.
     #[error("the receiver agreed to HTTP/2 but did not send its settings in time")]
     Http2TimedOut,
@@ -150,6 +166,11 @@ pub enum SendFailure {
         "the connection to the receiver broke: it answered neither the request nor an HTTP/2 PING"
     )]
     ConnectionSilent,
+    /// The time was over, and the receiver had not let the whole request be sent (HTTP/2).
+    #[error(
+        "the receiver did not let the whole request be sent in time (HTTP/2 flow control: it opened no window for the body)"
+    )]
+    BodyNotTaken,
     /// The receiver reset the request, without an answer (HTTP/2).
     #[error("the receiver reset the request without answering it (HTTP/2 RST_STREAM)")]
     RequestReset,
@@ -172,10 +193,11 @@ pub enum SendFailure {
     /// What the receiver answered is not HTTP.
     #[error("the receiver answered with something that is not HTTP")]
     NotHttp,
-    /// The receiver did not follow HTTP/2, or its headers are larger than we read.
+    /// The receiver did not follow HTTP/2, or its headers are larger than h2 reads: its error is the
+    /// same for both. The status had not come, or could not be read.
     #[error(
         "the answer breaks the rules of HTTP/2, or its headers are larger than {} KiB",
-        MAX_READ_HEAD / 1024
+        HTTP2_MAX_HEAD / 1024
     )]
     Http2Violated,
     /// The receiver sent far more by HTTP/2 than its answers can have.
@@ -252,6 +274,8 @@ impl SendFailure {
             | Self::ProxyTimedOut { .. }
             | Self::TlsTimedOut
             | Self::Http2TimedOut
+            | Self::Http2WithoutStreams
+            | Self::BodyNotTaken
             | Self::ConnectionSilent
             | Self::AnswerTimedOut { .. } => FailureKind::Timeout,
             Self::NotHttps
@@ -269,6 +293,9 @@ impl SendFailure {
             | Self::CertificateRejected(_)
             | Self::TlsFailed(_)
             | Self::Http2NotBegun
+            | Self::Http1InsteadOfHttp2
+            | Self::Http2BegunWrongly
+            | Self::Http1Wanted
             | Self::ConnectionClosed
             | Self::ClosedWhileSending
             | Self::RequestReset
@@ -281,68 +308,32 @@ impl SendFailure {
         }
     }
 
-    /// Whether the receiver may have got the request, or a part of it. Otherwise there was no
-    /// connection to write it to.
-    pub fn may_have_been_sent(&self) -> bool {
-        match self {
-            Self::ConnectionClosed
-            | Self::ClosedWhileSending
-            | Self::ConnectionSilent
-            | Self::RequestReset
-            | Self::NeverProcessed { .. }
-            | Self::AnswerHeadersTooLarge
-            | Self::TooManyInformational
-            | Self::NotHttp
-            | Self::Http2Violated
-            | Self::Flooded
-            | Self::AnswerTimedOut { .. } => true,
-            Self::NotHttps
-            | Self::UnusableUrl { .. }
-            | Self::NoAddress
-            | Self::ResolutionFailed
-            | Self::ResolutionTimedOut
-            | Self::AddressRefused(_)
-            | Self::ResolvedAddressRefused
-            | Self::PortRefused(_)
-            | Self::NameRefused(_)
-            | Self::ConnectionRefused { .. }
-            | Self::Unreachable { .. }
-            | Self::ConnectTimedOut { .. }
-            | Self::ConnectFailed { .. }
-            | Self::OutOfSockets
-            | Self::ProxyUnreachable
-            | Self::ProxyWantsCredentials
-            | Self::ProxyRefused { .. }
-            | Self::ProxyTimedOut { .. }
-            | Self::ProxyViolated
-            | Self::CertificateRejected(_)
-            | Self::TlsFailed(_)
-            | Self::TlsTimedOut
-            | Self::Http2NotBegun
-            | Self::Http2TimedOut => false,
-        }
-    }
-
     /// How far a connection had come that could not be opened.
     pub(crate) fn stage(&self) -> u8 {
         match self {
             Self::CertificateRejected(_)
             | Self::TlsFailed(_)
             | Self::TlsTimedOut
+            | Self::Http1InsteadOfHttp2
+            | Self::Http2BegunWrongly
+            | Self::Http2WithoutStreams
+            | Self::Http1Wanted
             | Self::Http2NotBegun
             | Self::Http2TimedOut => 1,
             _ => 0,
         }
     }
 
-    /// Whether it is the outbound proxy's or our own, and says nothing about the address.
-    pub(crate) fn is_before_address(&self) -> bool {
+    /// Whether it says nothing against the address: it is the outbound proxy's or our own, or the
+    /// receiver is well and wants to be asked in another way.
+    pub(crate) fn is_not_of_address(&self) -> bool {
         matches!(
             self,
             Self::ProxyUnreachable
                 | Self::ProxyWantsCredentials
                 | Self::ProxyViolated
                 | Self::OutOfSockets
+                | Self::Http1Wanted
         )
     }
 
@@ -367,6 +358,29 @@ mod tests {
     use std::net::IpAddr;
 
     use super::*;
+
+    #[test]
+    fn no_address_is_blamed_for_what_is_not_its_fault() {
+        let address = SocketAddr::from(([192, 0, 2, 1], 443)).into();
+        for blameless in [
+            SendFailure::OutOfSockets,
+            SendFailure::ProxyUnreachable,
+            SendFailure::ProxyWantsCredentials,
+            SendFailure::ProxyViolated,
+            SendFailure::Http1Wanted,
+        ] {
+            assert!(blameless.is_not_of_address(), "{blameless}");
+        }
+        for its_fault in [
+            SendFailure::ConnectionRefused { address },
+            SendFailure::ProxyTimedOut { address },
+            SendFailure::TlsTimedOut,
+            SendFailure::Http2NotBegun,
+            SendFailure::Http2WithoutStreams,
+        ] {
+            assert!(!its_fault.is_not_of_address(), "{its_fault}");
+        }
+    }
 
     #[test]
     fn the_failure_of_a_name_shows_no_address_and_says_what_to_do() {

@@ -12,21 +12,23 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use h2::client::{Builder, Connection, ResponseFuture, SendRequest};
-use h2::{Ping, PingPong, Reason, RecvStream};
-use http::Response;
+use h2::{Ping, PingPong, Reason, RecvStream, SendStream};
 use http::response::Parts;
+use http::{HeaderMap, Response};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::answer::KeptBody;
+use crate::answer::{KeptBody, header_bytes};
 use crate::connect::{Driver, TlsStream};
 use crate::exchange::{Answered, BodyEnd, Outcome};
 use crate::failure::SendFailure;
+use crate::frames::{Beginning, StatusSeen};
 use crate::limits::{
-    HTTP2_CONNECTION_WINDOW, HTTP2_STREAM_WINDOW, MAX_INFORMATIONAL_ANSWERS, MAX_PONG_TIME,
-    MAX_READ_HEAD, MAX_STREAMS, PING_AFTER,
+    HTTP2_CONNECTION_WINDOW, HTTP2_MAX_HEAD, HTTP2_STREAM_WINDOW, MAX_INFORMATIONAL_ANSWERS,
+    MAX_PONG_TIME, MAX_READ_HEAD, MAX_STREAMS, PING_AFTER,
 };
 use crate::observed::{ObservedStream, Observer};
+use crate::remark::Remark;
 use crate::request::Post;
 
 type Stream = ObservedStream<TlsStream>;
@@ -59,26 +61,20 @@ pub(crate) async fn begin(
 ) -> Result<(Http2, Driver), SendFailure> {
     observer.begin_http2();
     let stream = ObservedStream::new(stream, Arc::clone(&observer));
-    let broken = |observer: &Observer| {
-        let observed = observer.observed();
-        match (&observed.tls_failure, observed.is_flooded) {
-            (Some(failure), _) => failure.clone(),
-            (None, true) => SendFailure::Flooded,
-            (None, false) => SendFailure::Http2NotBegun,
-        }
-    };
     let (requests, mut connection) = Builder::new()
         // None until the receiver's preface says how many.
         .initial_max_send_streams(0)
-        .max_header_list_size(MAX_READ_HEAD as u32)
+        // None, so that each head can be read by itself: see `frames`.
+        .header_table_size(0)
+        .max_header_list_size(HTTP2_MAX_HEAD as u32)
         .initial_window_size(HTTP2_STREAM_WINDOW)
         .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
         .enable_push(false)
         .handshake::<_, Bytes>(stream)
         .await
-        .map_err(|_| broken(&observer))?;
+        .map_err(|error| not_begun(&observer, Some(&error)))?;
     poll_fn(|context| match Pin::new(&mut connection).poll(context) {
-        Poll::Ready(_) => Poll::Ready(Err(broken(&observer))),
+        Poll::Ready(ended) => Poll::Ready(Err(not_begun(&observer, ended.err().as_ref()))),
         Poll::Pending if requests.current_max_send_streams() > 0 => Poll::Ready(Ok(())),
         Poll::Pending => Poll::Pending,
     })
@@ -88,6 +84,34 @@ pub(crate) async fn begin(
     let driver = drive(connection, Arc::clone(&state), Arc::clone(&observer));
     let http2 = Http2 { requests, state, observer, _open: Arc::new(open) };
     Ok((http2, Driver::new(driver, closed)))
+}
+
+/// Why a connection that is broken has not been begun.
+fn not_begun(observer: &Observer, error: Option<&h2::Error>) -> SendFailure {
+    let observed = observer.observed();
+    match (&observed.tls_failure, observed.frames.beginning()) {
+        (Some(failure), _) => failure.clone(),
+        _ if observed.is_flooded => SendFailure::Flooded,
+        (None, Beginning::Http1) => SendFailure::Http1InsteadOfHttp2,
+        _ if error.is_some_and(wants_http1) => SendFailure::Http1Wanted,
+        _ if error.is_some_and(h2::Error::is_library) => SendFailure::Http2BegunWrongly,
+        _ => SendFailure::Http2NotBegun,
+    }
+}
+
+/// Why a connection has not been begun when the time was over.
+pub(crate) fn not_begun_in_time(observer: &Observer) -> SendFailure {
+    match observer.observed().frames.beginning() {
+        Beginning::Settings => SendFailure::Http2WithoutStreams,
+        Beginning::Http1 => SendFailure::Http1InsteadOfHttp2,
+        Beginning::Nothing | Beginning::Other => SendFailure::Http2TimedOut,
+    }
+}
+
+/// Whether the receiver says, of a request or of all, that HTTP/1.1 is to be used (RFC 9113 section
+/// 7). Such a request has not been processed.
+fn wants_http1(error: &h2::Error) -> bool {
+    error.is_remote() && error.reason() == Some(Reason::HTTP_1_1_REQUIRED)
 }
 
 /// Moves the connection on until it ends, or leaves a PING unanswered. Whether it does is asked
@@ -141,6 +165,7 @@ fn take_pong(ping_pong: &mut PingPong) {
 /// What has been read of an answer, kept when reading is broken off.
 #[derive(Default)]
 struct Progress {
+    informational_answers: usize,
     head: Option<Parts>,
     body: KeptBody,
 }
@@ -182,31 +207,45 @@ impl Http2 {
     pub(crate) async fn exchange(&self, post: &Post, deadline: Instant, was_used: bool) -> Outcome {
         let _under_way = UnderWay::begin(&self.state.under_way);
         self.observer.begin_http2_answer(self.state.under_way.load(Ordering::Relaxed));
-        let Ok(mut requests) = self.requests.clone().ready().await else {
-            return Outcome::NotSent;
+        let mut requests = match self.requests.clone().ready().await {
+            Ok(requests) => requests,
+            Err(error) => return not_sent(&error),
         };
         let has_no_body = post.body.is_empty();
-        let Ok((response, mut stream)) = requests.send_request(post.for_http2(), has_no_body)
-        else {
-            return Outcome::NotSent;
+        let (response, mut stream) = match requests.send_request(post.for_http2(), has_no_body) {
+            Ok(begun) => begun,
+            Err(error) => return not_sent(&error),
         };
-        // h2 writes it as the receiver lets it (RFC 9113 section 5.2), and if the receiver answers
-        // first, goes on until it has read the answer. If it cannot, the answer's side says why.
-        if !has_no_body {
-            _ = stream.send_data(post.body.clone(), true);
-        }
+        let id = response.stream_id().as_u32();
+        let mut unsent = post.body.clone();
         let mut progress = Progress::default();
-        let ended = read_answer(response, &mut progress, deadline).await;
+        // If the body cannot be sent, the answer's side says why.
+        let ended = {
+            let mut answer = pin!(read_answer(response, &mut progress, deadline));
+            tokio::select! {
+                biased;
+                () = send_body(&mut stream, &mut unsent) => answer.await,
+                ended = &mut answer => ended,
+            }
+        };
         drop(stream);
-        let Some(head) = progress.head else {
-            return match ended {
+        let seen = self.observer.observed().frames.take_status(id);
+        let has_begun = progress.informational_answers > 0;
+        match (progress.head, seen) {
+            (Some(head), _) => self.answered(head, progress.body, &ended),
+            (None, Some(seen)) => self.answered_by_status(seen, &ended),
+            (None, None) => match ended {
+                Ended::TimedOut if !unsent.is_empty() => Outcome::Failed(SendFailure::BodyNotTaken),
                 Ended::TimedOut => Outcome::TimedOut,
                 Ended::TooManyInformational => Outcome::Failed(SendFailure::TooManyInformational),
-                Ended::Error(error) => self.without_answer(&error, was_used),
+                Ended::Error(error) => self.without_answer(&error, was_used, has_begun),
                 // An answer without a head does not come this far.
                 Ended::Whole | Ended::Cut => Outcome::Failed(SendFailure::Http2Violated),
-            };
-        };
+            },
+        }
+    }
+
+    fn answered(&self, head: Parts, body: KeptBody, ended: &Ended) -> Outcome {
         self.state.has_answered.store(true, Ordering::Relaxed);
         let body_end = match ended {
             Ended::Whole => BodyEnd::Whole,
@@ -214,17 +253,37 @@ impl Http2 {
             Ended::TimedOut => BodyEnd::TimedOut,
             // The receiver wants no more of the request, and its answer is whole (RFC 9113
             // section 8.1).
-            Ended::Error(error) if error.is_remote() && is_no_error_reset(&error) => BodyEnd::Whole,
+            Ended::Error(error) if error.is_remote() && is_no_error_reset(error) => BodyEnd::Whole,
             Ended::Error(_) => BodyEnd::Early,
         };
-        let mut answered = Answered::new(head.status, head.headers, progress.body, body_end);
+        let is_head_too_large = header_bytes(&head.headers) > MAX_READ_HEAD;
+        let mut answered = Answered::new(head.status, head.headers, body, body_end);
+        if is_head_too_large {
+            answered.remark = answered.remark.or(Some(Remark::HeadersTooLarge));
+        }
         // A stream that is given up leaves the others alone; a connection that was too slow, or
         // broke, is not used again.
         answered.is_reusable = matches!(body_end, BodyEnd::Whole | BodyEnd::Cut);
         Outcome::Answered(answered)
     }
 
-    fn without_answer(&self, error: &h2::Error, was_used: bool) -> Outcome {
+    /// The answer by its status alone: h2 has refused the rest of its head, or that has not come.
+    fn answered_by_status(&self, seen: StatusSeen, ended: &Ended) -> Outcome {
+        self.state.has_answered.store(true, Ordering::Relaxed);
+        let remark = match ended {
+            Ended::TimedOut => Remark::HeadersTookTooLong,
+            // h2 has the same error for either.
+            _ if seen.head_size > MAX_READ_HEAD => Remark::HeadersTooLarge,
+            Ended::Error(error) if error.is_library() => Remark::HeadersUnreadable,
+            _ => Remark::HeadersEndedEarly,
+        };
+        Outcome::Answered(Answered::with_part_of_head(seen.status, HeaderMap::new(), remark))
+    }
+
+    fn without_answer(&self, error: &h2::Error, was_used: bool, has_begun: bool) -> Outcome {
+        if wants_http1(error) {
+            return Outcome::Http1Wanted;
+        }
         // h2 gives this error to streams above the last one that a GOAWAY names, and to requests
         // for which there is no stream any more.
         let is_given_back = error.is_remote() && error.is_go_away();
@@ -249,9 +308,34 @@ impl Http2 {
             None if observed.write_failed => SendFailure::ClosedWhileSending,
             None => SendFailure::ConnectionClosed,
         };
-        match was_used || is_silent {
+        // A receiver that has begun to answer has the request.
+        match (was_used || is_silent) && !has_begun {
             true => Outcome::ClosedAfterUse(failure),
             false => Outcome::Failed(failure),
+        }
+    }
+}
+
+/// What came of a request that the connection takes no more.
+fn not_sent(error: &h2::Error) -> Outcome {
+    match wants_http1(error) {
+        true => Outcome::Http1Wanted,
+        false => Outcome::NotSent,
+    }
+}
+
+/// Sends the body as the receiver lets it (RFC 9113 section 5.2). What is not sent stays in `unsent`.
+async fn send_body(stream: &mut SendStream<Bytes>, unsent: &mut Bytes) {
+    while !unsent.is_empty() {
+        stream.reserve_capacity(unsent.len());
+        if stream.capacity() == 0 {
+            let Some(Ok(_)) = poll_fn(|context| stream.poll_capacity(context)).await else {
+                return std::future::pending().await;
+            };
+        }
+        let piece = unsent.split_to(stream.capacity().min(unsent.len()));
+        if stream.send_data(piece, unsent.is_empty()).is_err() {
+            return std::future::pending().await;
         }
     }
 }
@@ -275,7 +359,7 @@ async fn read_answer(
     deadline: Instant,
 ) -> Ended {
     let reading = async {
-        let head = match read_head(&mut response).await {
+        let head = match read_head(&mut response, &mut progress.informational_answers).await {
             Ok(Some(head)) => head,
             Ok(None) => return Ended::TooManyInformational,
             Err(error) => return Ended::Error(error),
@@ -306,13 +390,13 @@ async fn read_answer(
 /// The final answer; none if too many others came before it.
 async fn read_head(
     response: &mut ResponseFuture,
+    informational_answers: &mut usize,
 ) -> Result<Option<Response<RecvStream>>, h2::Error> {
-    let mut informational_answers = 0;
     poll_fn(|context| {
         while let Poll::Ready(Some(informational)) = response.poll_informational(context) {
             informational?;
-            informational_answers += 1;
-            if informational_answers > MAX_INFORMATIONAL_ANSWERS {
+            *informational_answers += 1;
+            if *informational_answers > MAX_INFORMATIONAL_ANSWERS {
                 return Poll::Ready(Ok(None));
             }
         }

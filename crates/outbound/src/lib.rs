@@ -9,7 +9,7 @@
 //!
 //! In the order in which a request meets them: `sender` has the last word on it, `pool` finds
 //! it a connection, `connect` opens one (`addresses`, `dial`, `network`, TLS), and `http1` or
-//! `http2` send it and read the answer (`observed`, `head`).
+//! `http2` send it and read the answer (`observed`, `head`, `frames`).
 //!
 //! The crate depends on hyper, rustls and a DNS resolver, and of ours only on the one that says
 //! whom we trust: it knows no endpoint, delivery, store or gRPC. It writes no header value and no
@@ -26,6 +26,7 @@ mod connect;
 mod dial;
 mod exchange;
 mod failure;
+mod frames;
 pub mod guard;
 mod head;
 mod http1;

@@ -11,9 +11,14 @@ pub const MAX_READ_BODY: usize = 64 * 1024;
 pub const MAX_KEPT_BODY: usize = 16 * 1024;
 
 /// The most bytes of an answer's status line and headers that are read, however they arrive.
-/// Browsers and proxies stop between 8 and 256 KiB. By HTTP/1.1 the status counts nevertheless,
-/// if its line has arrived.
+/// Browsers and proxies stop between 8 and 256 KiB. The status counts nevertheless, if it has
+/// arrived.
 pub const MAX_READ_HEAD: usize = 64 * 1024;
+
+/// The most bytes of an answer's head that h2 reads, with 32 for each field (RFC 9113 section
+/// 6.5.2), and which receivers are told. More than [`MAX_READ_HEAD`], although no more counts: of a
+/// head that h2 refuses there is nothing but the status.
+pub const HTTP2_MAX_HEAD: usize = 4 * MAX_READ_HEAD;
 
 /// The most header fields that an answer by HTTP/1.1 may have. Others allow 100 (curl 5,000).
 pub const MAX_READ_HEADERS: usize = 1_000;
@@ -39,10 +44,9 @@ pub const IDLE_TIME_MARGIN: Duration = Duration::from_secs(1);
 /// More than the requests that a shard's scheduler has under way.
 pub const MAX_CONNECTIONS: usize = 4_096;
 
-/// How long to wait for a socket if the machine has none left, and how often.
+/// How long a request waits before it tries again to get a socket, if this process or its machine
+/// has none left. It tries as long as it takes, as for a place among the connections.
 pub const SOCKET_RETRY_PAUSE: Duration = Duration::from_millis(100);
-/// See [`SOCKET_RETRY_PAUSE`].
-pub const MAX_SOCKET_RETRIES: usize = 100;
 
 /// Which part of all connections one group may have at most. Its requests beyond that wait.
 pub const GROUP_SHARE_OF_CONNECTIONS: usize = 4;
@@ -64,6 +68,12 @@ pub const PING_AFTER: Duration = Duration::from_secs(2);
 /// How long the answer to a PING may take before the connection counts as broken. Not shorter:
 /// some receivers answer no PING while they work on a request.
 pub const MAX_PONG_TIME: Duration = Duration::from_secs(4);
+
+/// For how long a receiver that wants HTTP/1.1 although it offers HTTP/2 is not asked for HTTP/2.
+pub const HTTP1_MEMORY: Duration = Duration::from_secs(600);
+
+/// Of how many receivers that is remembered.
+pub const HTTP1_ROUTES_REMEMBERED: u64 = 10_000;
 
 /// How long an address that failed is tried after all others of its name.
 pub const FAILED_ADDRESS_MEMORY: Duration = Duration::from_secs(60);

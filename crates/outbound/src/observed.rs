@@ -6,7 +6,8 @@
 //! * An end of the connection without TLS' `close_notify` is an ordinary end. Whoever cuts a
 //!   connection can shorten an answer that has no length, but not its head; and no more than the
 //!   status is made of it (RFC 9112 section 9.8).
-//! * The heads of HTTP/1.1 answers are read along, see [`HeadReader`].
+//! * The heads of HTTP/1.1 answers are read along, see [`HeadReader`], and so are the frames of
+//!   HTTP/2, see [`FrameReader`].
 
 use std::io::{self, Read};
 use std::pin::Pin;
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 use crate::classify::tls_failure_within;
 use crate::connect::TlsStream;
 use crate::failure::SendFailure;
+use crate::frames::FrameReader;
 use crate::head::{HeadProblem, HeadReader};
 use crate::limits::{HTTP2_ANSWER_ALLOWANCE, HTTP2_CONNECTION_ALLOWANCE};
 
@@ -29,8 +31,10 @@ pub(crate) struct Observer {
 }
 
 pub(crate) struct Observed {
-    /// The answer that is being read; none if its library needs no help.
+    /// The answer that is being read by HTTP/1.1.
     pub(crate) answer: Option<HeadReader>,
+    /// What is being read by HTTP/2.
+    pub(crate) frames: FrameReader,
     /// Why no more of it is read.
     pub(crate) problem: Option<HeadProblem>,
     /// Whether anything has come in since the request began.
@@ -52,6 +56,7 @@ impl Observer {
     pub(crate) fn new(was_asked_for_certificate: bool) -> Arc<Self> {
         let observed = Mutex::new(Observed {
             answer: None,
+            frames: FrameReader::default(),
             problem: None,
             has_read: false,
             last_read: Instant::now(),
@@ -102,6 +107,7 @@ impl Observed {
         self.has_read = true;
         self.last_read = Instant::now();
         if let Some(allowance) = &mut self.allowance {
+            self.frames.read(bytes);
             let Some(left) = allowance.checked_sub(bytes.len()) else {
                 self.is_flooded = true;
                 return Err(io::Error::other("the receiver sends more than its answers can have"));

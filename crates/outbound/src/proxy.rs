@@ -95,7 +95,10 @@ impl OutboundProxy {
             Host::Ipv4(address) => vec![IpAddr::V4(*address)],
             Host::Ipv6(address) => vec![IpAddr::V6(*address)],
             Host::Domain(name) => {
-                resolver.resolve(name).await.map_err(|_| SendFailure::ProxyUnreachable)?
+                resolver.resolve(name).await.map_err(|failure| match failure {
+                    SendFailure::OutOfSockets => failure,
+                    _ => SendFailure::ProxyUnreachable,
+                })?
             }
         };
         Ok(addresses.into_iter().map(|address| SocketAddr::new(address, self.port)).collect())

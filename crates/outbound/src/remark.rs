@@ -32,6 +32,19 @@ pub enum Remark {
     /// A connection that had been used before was closed without an answer, and the request was
     /// sent again on a new one. The receiver may have processed it twice.
     SentAgainMaybeProcessed,
+    /// A connection that had been used before was closed without an answer, and no new one could be
+    /// opened. The receiver may have processed the request.
+    MaybeProcessed,
+    /// The receiver wants HTTP/1.1 although it offers HTTP/2 (RFC 9113 section 7), and the request
+    /// was sent again so.
+    SentAgainByHttp1,
+    /// Addresses of the receiver's name could not be connected to, and another one could.
+    AddressesPassedOver {
+        /// How many were passed over.
+        passed_over: usize,
+        /// How many the name has, of those that are permitted.
+        of: usize,
+    },
     /// The receiver asked for a client certificate in the handshake, went on without, and answered
     /// with a status other than 2xx.
     AskedForCertificate,
@@ -49,7 +62,7 @@ impl fmt::Display for Remark {
             Remark::HeadersTooLarge => {
                 return write!(
                     f,
-                    "the answer's headers are too large: only the first {} KiB were read",
+                    "the answer's headers are too large: no more than their first {} KiB count",
                     MAX_READ_HEAD / 1024
                 );
             }
@@ -61,6 +74,19 @@ impl fmt::Display for Remark {
             }
             Remark::SentAgainNotProcessed => {
                 "the receiver gave the request back unprocessed (HTTP/2 GOAWAY or REFUSED_STREAM), and it was sent again on another connection"
+            }
+            Remark::SentAgainByHttp1 => {
+                "the receiver offers HTTP/2 but asked for HTTP/1.1 (HTTP_1_1_REQUIRED), and the request was sent again so"
+            }
+            Remark::AddressesPassedOver { passed_over, of } => {
+                let verb = if *passed_over == 1 { "was" } else { "were" };
+                return write!(
+                    f,
+                    "{passed_over} of the {of} addresses of the URL's host name could not be connected to and {verb} passed over"
+                );
+            }
+            Remark::MaybeProcessed => {
+                "a kept connection was closed without an answer: the receiver may have got the request"
             }
             Remark::AskedForCertificate => {
                 "the receiver asked for a client certificate, which deliveries do not have"

@@ -3,7 +3,7 @@
 //! The configuration of both is read once, when the resolver is made. The hosts file is the
 //! operator's word on names that DNS does not know; what it says is judged like all else.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 use hickory_resolver::config::{
     LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
@@ -15,6 +15,7 @@ use hickory_resolver::proto::rr::{Name, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
 use hickory_resolver::{Hosts, TokioResolver};
 
+use crate::classify::is_out_of_sockets;
 use crate::config::SetupError;
 use crate::failure::SendFailure;
 use crate::limits::{DNS_NEGATIVE_TTL, DNS_QUERY_TIMEOUT};
@@ -91,6 +92,7 @@ impl Resolver {
         let found: Vec<IpAddr> = match self.dns.lookup_ip(absolute(name)?).await {
             Ok(found) => found.iter().collect(),
             Err(error) if error.is_no_records_found() => return Err(SendFailure::NoAddress),
+            Err(_) if is_without_sockets() => return Err(SendFailure::OutOfSockets),
             Err(NetError::Timeout) => return Err(SendFailure::ResolutionTimedOut),
             Err(_) => return Err(SendFailure::ResolutionFailed),
         };
@@ -121,6 +123,12 @@ impl Resolver {
             })
             .collect()
     }
+}
+
+/// Whether there is no socket to ask a DNS server with. hickory has one error for everything that
+/// keeps it from asking.
+fn is_without_sockets() -> bool {
+    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).is_err_and(|error| is_out_of_sockets(&error))
 }
 
 /// The name as it stands in a URL, with or without a dot at its end, is complete: the system's

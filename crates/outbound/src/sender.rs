@@ -1,23 +1,25 @@
 //! Makes requests, on connections that are kept for the next ones.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Uri};
 use keeptrusts_webhooks_trust::Trust;
+use moka::sync::Cache;
 use rustix::process::{Resource, getrlimit};
 use tokio::time::sleep;
 
 use crate::answer::{Answer, Exchange};
 use crate::config::{OutboundConfig, SetupError};
-use crate::connect::{Connection, Opener};
+use crate::connect::{Connection, Opened, Opener, Versions};
 use crate::exchange::Outcome;
 use crate::failure::SendFailure;
 use crate::guard::AddressGuard;
 use crate::limits::{
-    GROUP_SHARE_OF_CONNECTIONS, MAX_IDLE_TIME, MAX_SENT_AGAIN, MAX_SOCKET_RETRIES,
-    SOCKET_RETRY_PAUSE,
+    GROUP_SHARE_OF_CONNECTIONS, HTTP1_MEMORY, HTTP1_ROUTES_REMEMBERED, MAX_IDLE_TIME,
+    MAX_SENT_AGAIN, SOCKET_RETRY_PAUSE,
 };
 use crate::network::Network;
 use crate::pool::{ConnectionGroup, Ended, InUse, Pool, PoolLimits, Route, Turn, Wanted};
@@ -38,6 +40,10 @@ struct Shared {
     network: Arc<Network>,
     opener: Opener,
     pool: Pool<Connection>,
+    /// Whose receivers offer HTTP/2 and have said that they want HTTP/1.1.
+    want_http1: Cache<Route, ()>,
+    /// Whether the last connection could not be opened for want of a socket.
+    is_out_of_sockets: AtomicBool,
     request_timeout: Duration,
 }
 
@@ -60,8 +66,18 @@ impl Sender {
             per_group: (connections / GROUP_SHARE_OF_CONNECTIONS).max(1),
             idle_time: MAX_IDLE_TIME,
         });
-        let request_timeout = config.request_timeout;
-        Ok(Self { shared: Arc::new(Shared { network, opener, pool, request_timeout }) })
+        let want_http1 =
+            Cache::builder().max_capacity(HTTP1_ROUTES_REMEMBERED).time_to_live(HTTP1_MEMORY);
+        Ok(Self {
+            shared: Arc::new(Shared {
+                network,
+                opener,
+                pool,
+                want_http1: want_http1.build(),
+                is_out_of_sockets: AtomicBool::new(false),
+                request_timeout: config.request_timeout,
+            }),
+        })
     }
 
     /// Posts `body` with `headers` to `url` and waits for the answer, for at most the request
@@ -79,12 +95,16 @@ impl Sender {
         headers: HeaderMap,
         body: Bytes,
     ) -> Exchange {
-        let mut stopwatch = Stopwatch::start(self.shared.request_timeout);
-        let mut remarks = Vec::new();
-        let posting =
-            Posting { shared: &self.shared, url, stopwatch: &mut stopwatch, remarks: &mut remarks };
+        let mut posting = Posting {
+            shared: &self.shared,
+            url,
+            stopwatch: Stopwatch::start(self.shared.request_timeout),
+            was_sent: false,
+            remarks: Vec::new(),
+        };
         let result = posting.post(group, headers, body).await;
-        Exchange { duration: stopwatch.elapsed(), result, remarks }
+        let Posting { stopwatch, was_sent, remarks, .. } = posting;
+        Exchange { duration: stopwatch.elapsed(), result, was_sent, remarks }
     }
 }
 
@@ -98,13 +118,15 @@ fn max_open_files() -> usize {
 struct Posting<'a> {
     shared: &'a Shared,
     url: &'a Uri,
-    stopwatch: &'a mut Stopwatch,
-    remarks: &'a mut Vec<Remark>,
+    stopwatch: Stopwatch,
+    /// Whether the receiver may have got it, or a part of it, on any connection.
+    was_sent: bool,
+    remarks: Vec<Remark>,
 }
 
 impl Posting<'_> {
     async fn post(
-        mut self,
+        &mut self,
         group: ConnectionGroup,
         headers: HeaderMap,
         body: Bytes,
@@ -118,11 +140,20 @@ impl Posting<'_> {
         let mut wanted = Wanted::Any;
         let mut sent_again = None;
         for _ in 0..=MAX_SENT_AGAIN {
-            let used = self.connection(&route, wanted).await?;
+            let used = match self.connection(&route, wanted).await {
+                Ok(used) => used,
+                Err(failure) => {
+                    let repeated = sent_again == Some(Remark::SentAgainMaybeProcessed);
+                    self.remark_once(repeated.then_some(Remark::MaybeProcessed));
+                    return Err(failure);
+                }
+            };
             let Some(connection) = used.connection() else { continue };
             self.remark_once(sent_again.take());
             let was_used = used.was_used();
-            match connection.exchange(&post, self.stopwatch.deadline(), was_used).await {
+            let outcome = connection.exchange(&post, self.stopwatch.deadline(), was_used).await;
+            self.was_sent |= !matches!(outcome, Outcome::NotSent);
+            match outcome {
                 Outcome::Answered(answered) => {
                     used.end(match answered.is_reusable {
                         true => Ended::Reusable { idle_time: answered.idle_time },
@@ -135,6 +166,12 @@ impl Posting<'_> {
                 Outcome::NotProcessed => {
                     used.end(Ended::NotProcessed);
                     sent_again = Some(Remark::SentAgainNotProcessed);
+                }
+                Outcome::Http1Wanted => {
+                    used.end(Ended::Unusable);
+                    self.shared.want_http1.insert(route.clone(), ());
+                    sent_again = Some(Remark::SentAgainByHttp1);
+                    wanted = Wanted::New;
                 }
                 // Once: what it does on a new connection is its answer.
                 Outcome::ClosedAfterUse(_) if wanted == Wanted::Any => {
@@ -167,15 +204,22 @@ impl Posting<'_> {
         route: &Route,
         wanted: Wanted,
     ) -> Result<InUse<Connection>, SendFailure> {
-        let mut socket_retries = 0;
         loop {
             let turn = self.shared.pool.turn(route, wanted);
             let mut place = match self.stopwatch.standing_still(turn).await {
                 Turn::Use(used) => return Ok(used),
                 Turn::Open(place) => place,
             };
-            match self.shared.opener.open(self.url, self.stopwatch.deadline()).await {
-                Ok((connection, driver)) => {
+            let versions = match self.shared.want_http1.contains_key(route) {
+                true => Versions::Http1,
+                false => Versions::All,
+            };
+            let deadline = self.stopwatch.deadline();
+            let opened = self.shared.opener.open(self.url, versions, deadline).await;
+            self.shared.note_whether_out_of_sockets(opened.as_ref().err());
+            match opened {
+                Ok(Opened { connection, driver, remark }) => {
+                    self.remark_once(remark);
                     let used = place.opened(connection);
                     tokio::spawn(async move {
                         driver.run().await;
@@ -184,13 +228,29 @@ impl Posting<'_> {
                     return Ok(used);
                 }
                 // Nobody else's fault: others may soon be done with theirs.
-                Err(SendFailure::OutOfSockets) if socket_retries < MAX_SOCKET_RETRIES => {
+                Err(SendFailure::OutOfSockets) => {
                     drop(place);
-                    socket_retries += 1;
                     self.stopwatch.standing_still(sleep(SOCKET_RETRY_PAUSE)).await;
+                }
+                Err(SendFailure::Http1Wanted) if versions == Versions::All => {
+                    self.shared.want_http1.insert(route.clone(), ());
                 }
                 Err(failure) => return Err(failure),
             }
+        }
+    }
+}
+
+impl Shared {
+    /// Tells the log, once, when there begin to be too few sockets.
+    fn note_whether_out_of_sockets(&self, failure: Option<&SendFailure>) {
+        let is_out = failure == Some(&SendFailure::OutOfSockets);
+        // Other failures say nothing of sockets.
+        if (is_out || failure.is_none())
+            && self.is_out_of_sockets.swap(is_out, Ordering::Relaxed) != is_out
+            && is_out
+        {
+            tracing::warn!("{}: deliveries wait", SendFailure::OutOfSockets);
         }
     }
 }

@@ -11,6 +11,9 @@ use crate::config::SetupError;
 /// The flag that names the files with further certificates to trust.
 pub(crate) const TRUST_FLAG: &str = "--trust-ca";
 
+/// HTTP/1.1, as it is called by ALPN (RFC 7301 section 6).
+const HTTP1: &[u8] = b"http/1.1";
+
 /// TLS 1.2 and 1.3, certificates always verified, HTTP/2 preferred to HTTP/1.1.
 ///
 /// Early data stays off (rustls' default): an attacker could replay it (RFC 8446 section 8), and
@@ -18,8 +21,15 @@ pub(crate) const TRUST_FLAG: &str = "--trust-ca";
 pub(crate) fn client_config(trust: Trust) -> Result<ClientConfig, SetupError> {
     let config = trust.client_config().map_err(|_| SetupError::Tls)?;
     let mut config = config.with_client_cert_resolver(Arc::new(NoCertificate));
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"h2".to_vec(), HTTP1.to_vec()];
     Ok(config)
+}
+
+/// The same for receivers that offer HTTP/2 and want HTTP/1.1. Sessions are kept with the others.
+pub(crate) fn for_http1(config: &ClientConfig) -> ClientConfig {
+    let mut config = config.clone();
+    config.alpn_protocols = vec![HTTP1.to_vec()];
+    config
 }
 
 /// Whom the system trusts, and what is in the configured PEM files.

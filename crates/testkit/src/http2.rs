@@ -11,18 +11,25 @@ const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
+const CONTINUATION: u8 = 9;
+/// What a frame may carry unless the client allows more (section 6.5.2).
+const MAX_FRAME: usize = 16_384;
 const END_STREAM: u8 = 1;
 const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
 
 /// `SETTINGS_MAX_CONCURRENT_STREAMS` (section 6.5.2).
 pub const MAX_CONCURRENT_STREAMS: u16 = 3;
+/// `SETTINGS_INITIAL_WINDOW_SIZE` (section 6.5.2).
+pub const INITIAL_WINDOW_SIZE: u16 = 4;
 /// The error code of a graceful end (section 7).
 pub const NO_ERROR: u32 = 0;
 /// The error code of a fault of the receiver's own (section 7).
 pub const INTERNAL_ERROR: u32 = 2;
 /// The error code of a request that was not processed (section 7).
 pub const REFUSED_STREAM: u32 = 7;
+/// The error code of a request, or of all, that are to be made by HTTP/1.1 (section 7).
+pub const HTTP_1_1_REQUIRED: u32 = 13;
 
 /// One connection, after the client's preface.
 pub struct Connection<Stream> {
@@ -46,6 +53,15 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> Connection<Stream> {
 
     /// The stream of the next request, once it has arrived whole; an error when there is none.
     pub async fn request(&mut self) -> io::Result<u32> {
+        self.request_until(END_STREAM).await
+    }
+
+    /// The stream of the next request, once its head has arrived.
+    pub async fn request_head(&mut self) -> io::Result<u32> {
+        self.request_until(END_HEADERS).await
+    }
+
+    async fn request_until(&mut self, end: u8) -> io::Result<u32> {
         loop {
             let mut head = [0; 9];
             self.stream.read_exact(&mut head).await?;
@@ -53,7 +69,7 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> Connection<Stream> {
             let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
             self.stream.read_exact(&mut payload).await?;
             match kind {
-                HEADERS | DATA if flags & END_STREAM != 0 => return Ok(u32::from_be_bytes(id)),
+                HEADERS | DATA if flags & end != 0 => return Ok(u32::from_be_bytes(id)),
                 SETTINGS if flags & ACK == 0 => self.write(SETTINGS, ACK, 0, &[]).await?,
                 PING if flags & ACK == 0 && self.answers_pings => {
                     self.write(PING, ACK, 0, &payload).await?;
@@ -69,6 +85,35 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> Connection<Stream> {
         // A literal field whose name is entry 8 of the static table, `:status` (RFC 7541).
         let field = [&[0x08, 3], status.to_string().as_bytes()].concat();
         self.write(HEADERS, END_HEADERS | end, stream, &field).await
+    }
+
+    /// Sends a head of these bytes, as many frames as it takes, and nothing after it.
+    pub async fn head(&mut self, stream: u32, fields: &[u8]) -> io::Result<()> {
+        let count = fields.chunks(MAX_FRAME).count();
+        for (index, piece) in fields.chunks(MAX_FRAME).enumerate() {
+            let (kind, end) = match index {
+                0 => (HEADERS, END_STREAM),
+                _ => (CONTINUATION, 0),
+            };
+            let end_of_head = if index + 1 == count { END_HEADERS } else { 0 };
+            self.write(kind, end | end_of_head, stream, piece).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends a head of which so many bytes more are announced than there are.
+    pub async fn part_of_head(
+        &mut self,
+        stream: u32,
+        fields: &[u8],
+        missing: u8,
+    ) -> io::Result<()> {
+        let size = fields.len() as u8 + missing;
+        let mut frame = vec![0, 0, size, HEADERS, END_HEADERS];
+        frame.extend(stream.to_be_bytes());
+        frame.extend(fields);
+        self.stream.write_all(&frame).await?;
+        self.stream.flush().await
     }
 
     /// Sends a part of a body.

@@ -16,6 +16,9 @@
 //! The system's certificates are what OpenSSL takes them for: those that name servers are believed
 //! for themselves, and are authorities only if they are marked as such.
 //!
+//! Servers that ask their clients for a certificate take [`authorities_of_pem`] from a file, by the
+//! same rule, and nobody for itself.
+//!
 //! [`CertificateProblem`] says what is wrong with a certificate that was refused.
 
 #![deny(missing_docs)]
@@ -28,4 +31,4 @@ mod verifier;
 
 pub use cause::cause;
 pub use problem::CertificateProblem;
-pub use trusted::{Trust, UnusableCertificates};
+pub use trusted::{Trust, UnusableCertificates, authorities_of_pem};

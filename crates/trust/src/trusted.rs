@@ -42,6 +42,14 @@ pub enum UnusableCertificates {
         /// Which, from 1.
         number: usize,
     },
+    /// One of them is a server's, where authorities are named.
+    #[error(
+        "has a certificate with server names (subjectAltName), number {number}: name the authority that issues the clients' certificates, which must have none"
+    )]
+    ServerAsAuthority {
+        /// Which, from 1.
+        number: usize,
+    },
     /// One of them could vouch for nothing.
     #[error(
         "has a certificate that is neither a server's (it has no subjectAltName) nor an authority's (it is not CA:TRUE), number {number}: name the authority that has issued it"
@@ -91,15 +99,10 @@ impl Trust {
     /// Trusts the certificates in a PEM file as well, each in its way. `flag` is what the file was
     /// named with, for the log.
     pub fn add_pem(&mut self, flag: &'static str, pem: &[u8]) -> Result<(), UnusableCertificates> {
-        let mut count = 0;
-        for certificate in CertificateDer::pem_slice_iter(pem) {
-            count += 1;
-            self.add(flag, count, certificate.map_err(|_| UnusableCertificates::NotPem)?)?;
+        for (certificate, number) in certificates_in(pem)?.into_iter().zip(1..) {
+            self.add(flag, number, certificate)?;
         }
-        match count {
-            0 => Err(UnusableCertificates::NoCertificate),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     fn add(
@@ -108,23 +111,12 @@ impl Trust {
         number: usize,
         certificate: CertificateDer<'static>,
     ) -> Result<(), UnusableCertificates> {
-        let unreadable = UnusableCertificates::Unreadable { number };
-        let read = Certificate::read(&certificate).ok_or(unreadable)?;
-        if read.has_unusable_rsa_key() {
-            return Err(UnusableCertificates::UnusableRsaKey { number });
-        }
-        match read.dates_at(UnixTime::now()) {
-            Dates::Valid => {}
-            dates => {
-                tracing::warn!(flag, number, ?dates, "a certificate to trust is out of its time");
-            }
-        }
-        if read.names_servers() {
-            self.servers.push(certificate);
-        } else if read.is_self_issued() || read.is_marked_as_authority() {
-            self.authorities.add(certificate).map_err(|_| unreadable)?;
-        } else {
-            return Err(UnusableCertificates::NeitherServerNorAuthority { number });
+        match kind_of(flag, number, &certificate)? {
+            Kind::Server => self.servers.push(certificate),
+            Kind::Authority => self
+                .authorities
+                .add(certificate)
+                .map_err(|_| UnusableCertificates::Unreadable { number })?,
         }
         Ok(())
     }
@@ -156,6 +148,67 @@ impl Trust {
         provider: &Arc<CryptoProvider>,
     ) -> Result<Verifier, rustls::Error> {
         Verifier::new(self.authorities, self.servers, provider)
+    }
+}
+
+/// The authorities in a PEM file whose certificates a server's clients must show. `flag` is what the
+/// file was named with, for the log.
+///
+/// A certificate with server names is refused: as an authority, its key could make a client of any
+/// name.
+pub fn authorities_of_pem(
+    flag: &'static str,
+    pem: &[u8],
+) -> Result<RootCertStore, UnusableCertificates> {
+    let mut authorities = RootCertStore::empty();
+    for (certificate, number) in certificates_in(pem)?.into_iter().zip(1..) {
+        match kind_of(flag, number, &certificate)? {
+            Kind::Server => return Err(UnusableCertificates::ServerAsAuthority { number }),
+            Kind::Authority => authorities
+                .add(certificate)
+                .map_err(|_| UnusableCertificates::Unreadable { number })?,
+        }
+    }
+    Ok(authorities)
+}
+
+/// The certificates in a PEM file, at least one.
+fn certificates_in(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, UnusableCertificates> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match found {
+        Ok(found) if found.is_empty() => Err(UnusableCertificates::NoCertificate),
+        Ok(found) => Ok(found),
+        Err(_) => Err(UnusableCertificates::NotPem),
+    }
+}
+
+/// What a certificate in a file is trusted as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Server,
+    Authority,
+}
+
+fn kind_of(
+    flag: &'static str,
+    number: usize,
+    certificate: &CertificateDer<'_>,
+) -> Result<Kind, UnusableCertificates> {
+    let unreadable = UnusableCertificates::Unreadable { number };
+    let read = Certificate::read(certificate).ok_or(unreadable)?;
+    if read.has_unusable_rsa_key() {
+        return Err(UnusableCertificates::UnusableRsaKey { number });
+    }
+    match read.dates_at(UnixTime::now()) {
+        Dates::Valid => {}
+        dates => tracing::warn!(flag, number, ?dates, "a certificate to trust is out of its time"),
+    }
+    if read.names_servers() {
+        Ok(Kind::Server)
+    } else if read.is_self_issued() || read.is_marked_as_authority() {
+        Ok(Kind::Authority)
+    } else {
+        Err(UnusableCertificates::NeitherServerNorAuthority { number })
     }
 }
 

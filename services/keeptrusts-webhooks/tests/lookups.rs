@@ -443,7 +443,7 @@ async fn an_attempt_says_what_came_back_and_whether_anything_was_sent(backend: B
     };
     let attempt = tested(&receiver.url("/moved")).await;
     let moved = format!(
-        "the receiver answered 302 Found; redirects are not followed: enter the new URL, {}?…",
+        "the receiver answered 302 Found; redirects are not followed: enter the new URL, {}?… (its query is not shown, because it may hold a secret)",
         receiver.url("/new")
     );
     assert_eq!(attempt.error, moved);

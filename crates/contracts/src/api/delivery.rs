@@ -2,6 +2,7 @@
 
 use keeptrusts_webhooks_domain::attempt::{Attempt, Exchange, Outcome, Trigger};
 use keeptrusts_webhooks_domain::content_encoding::ContentEncoding;
+use keeptrusts_webhooks_domain::counted::counted;
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
 
 use crate::time::{duration_to_proto, timestamp_to_proto};
@@ -93,12 +94,16 @@ fn headers(headers: &[(String, Vec<u8>)]) -> Vec<v1::Header> {
 fn answer_text(exchange: &Exchange) -> String {
     let body = &exchange.response_body;
     let length = body.len();
+    let size = counted(length, "byte", "bytes");
     let encoded = exchange.response_headers.iter().filter_map(|(name, value)| {
         name.eq_ignore_ascii_case("content-encoding").then_some(value.as_slice())
     });
     match ContentEncoding::of(encoded) {
-        Some(encoding) if length > 0 => format!("[{length} bytes, encoded: {encoding}]"),
-        _ if is_binary(body) => format!("[{length} bytes that are not text]"),
+        Some(encoding) if length > 0 => format!("[{size}, encoded: {encoding}]"),
+        _ if is_binary(body) => match length {
+            1 => format!("[{size} that is not text]"),
+            _ => format!("[{size} that are not text]"),
+        },
         _ => text(body),
     }
 }

@@ -242,6 +242,8 @@ fn an_attempt_is_shown_with_as_much_content_as_there_is() {
         attempt_with_content(&attempt, Some(&exchange), None).response_body
     };
     assert_eq!(answered(Some("br"), b"\x0b\x02"), "[2 bytes, encoded: br]");
+    assert_eq!(answered(Some("br"), b"\x06"), "[1 byte, encoded: br]");
+    assert_eq!(answered(None, b"\0"), "[1 byte that is not text]");
     assert_eq!(answered(Some("identity"), b"ok"), "ok");
     assert_eq!(answered(Some("gzip"), b""), "");
     assert_eq!(answered(None, b"\x89PNG\r\n\x1a\n\0"), "[9 bytes that are not text]");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::{StatusCode, Uri};
-use keeptrusts_webhooks_outbound::{ConnectionGroup, OutboundConfig, SendFailure, Sender};
+use keeptrusts_webhooks_outbound::{ConnectionGroup, OutboundConfig, Remark, SendFailure, Sender};
 use keeptrusts_webhooks_testkit::dns::{Answer, DnsServer};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -121,6 +121,28 @@ async fn an_address_with_another_certificate_or_a_broken_preface_is_passed_over(
         }
         assert!(broken.connections() <= 1, "{}", broken.connections());
     }
+}
+
+#[tokio::test]
+async fn an_address_that_was_passed_over_is_a_remark_which_does_not_tell_it() {
+    let authority = Authority::new();
+    let dns = dns();
+    let identity = authority.identity_for("two.example.test");
+    let receiver = Receiver::http(identity, HTTP1, async |_| empty(200)).await;
+    let (sender, url) = (sender(&authority, &dns), url(&receiver));
+    let mut remarks = Vec::new();
+    // The second on the connection of the first, the third on one that begins at the healthy one.
+    for group in [1, 1, 2] {
+        let exchange = post_as(ConnectionGroup::new(group), &sender, &url).await;
+        assert_eq!(exchange.result.unwrap().status, StatusCode::OK);
+        remarks.push(exchange.remarks);
+    }
+    let passed_over = Remark::AddressesPassedOver { passed_over: 1, of: 2 };
+    assert_eq!(remarks, [vec![passed_over], vec![], vec![]]);
+    assert_eq!(
+        passed_over.to_string(),
+        "1 of the 2 addresses of the URL's host name could not be connected to and was passed over"
+    );
 }
 
 #[tokio::test]

@@ -101,6 +101,32 @@ async fn a_request_that_meets_a_kept_connection_being_closed_is_sent_once_more_o
 }
 
 #[tokio::test]
+async fn a_kept_connection_that_is_closed_may_have_had_the_request_also_if_there_is_no_new_one() {
+    let authority = Authority::new();
+    let receiver = Receiver::tls(authority.identity(), HTTP1, async |mut stream| {
+        read_request(&mut stream).await;
+        let head = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        stream.write_all(head).await.unwrap();
+        read_request(&mut stream).await;
+        stream.shutdown().await.unwrap();
+    })
+    .await;
+    let sender = sender_for(&authority);
+    let url = receiver.url();
+    assert!(post(&sender, &url).await.was_sent);
+    drop(receiver);
+    // The listener is closed when its task has ended.
+    tokio::task::yield_now().await;
+    let second = post(&sender, &url).await;
+    assert!(matches!(second.result, Err(SendFailure::ConnectionRefused { .. })), "{second:?}");
+    assert!(second.was_sent);
+    assert_eq!(second.remarks, [Remark::MaybeProcessed]);
+    let third = post(&sender, &url).await;
+    assert!(third.result.is_err() && !third.was_sent, "{third:?}");
+    assert_eq!(third.remarks, []);
+}
+
+#[tokio::test]
 async fn a_kept_connection_that_is_closed_with_408_counts_as_closed_without_an_answer() {
     const TOO_LATE: &[u8] =
         b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";

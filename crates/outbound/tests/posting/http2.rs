@@ -14,6 +14,7 @@ use keeptrusts_webhooks_outbound::{
 };
 use keeptrusts_webhooks_testkit::http2::{Connection, INTERNAL_ERROR, NO_ERROR, REFUSED_STREAM};
 use tokio::net::TcpStream;
+use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 use tokio_rustls::server::TlsStream;
 
@@ -21,10 +22,10 @@ use crate::certificates::Authority;
 use crate::receiver::{HTTP2, Receiver, empty};
 use crate::{GROUP, config_for, post, post_as, sender_for};
 
-type Frames = Connection<TlsStream<TcpStream>>;
+pub(crate) type Frames = Connection<TlsStream<TcpStream>>;
 
 /// A receiver that serves each connection by frames, told the connection's number from 1 on.
-async fn receiver<Serve, Serving>(
+pub(crate) async fn receiver<Serve, Serving>(
     authority: &Authority,
     settings: &'static [(u16, u32)],
     serve: Serve,
@@ -166,17 +167,44 @@ async fn a_request_that_meets_a_used_connection_being_closed_is_sent_once_more()
 }
 
 #[tokio::test]
+async fn a_request_is_not_sent_again_if_its_answer_had_begun() {
+    let authority = Authority::new();
+    let receiver = receiver(&authority, &[], async |mut frames, _| {
+        let first = frames.request().await?;
+        frames.answer(first, 200, false).await?;
+        let second = frames.request().await?;
+        frames.answer(second, 103, true).await?;
+        frames.end().await;
+        Ok(())
+    })
+    .await;
+    let sender = sender_for(&authority);
+    post(&sender, &receiver.url()).await.result.unwrap();
+    let second = post(&sender, &receiver.url()).await;
+    assert_eq!(second.result, Err(SendFailure::ConnectionClosed));
+    assert_eq!((second.remarks, receiver.connections()), (vec![], 1));
+}
+
+#[tokio::test]
 async fn no_more_requests_are_on_a_connection_than_the_receiver_allows() {
     let authority = Authority::new();
-    let receiver = Receiver::tls(authority.identity(), HTTP2, async |stream| {
-        let service = service_fn(async |_| {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            Ok::<_, Infallible>(empty(200))
-        });
-        // Refuses those that are too many.
-        let mut server = http2::Builder::new(TokioExecutor::new());
-        server.max_concurrent_streams(4);
-        let _ = server.serve_connection(TokioIo::new(stream), service).await;
+    // None is answered before all are there.
+    let all_are_there = Arc::new(Barrier::new(20));
+    let receiver = Receiver::tls(authority.identity(), HTTP2, move |stream| {
+        let all_are_there = Arc::clone(&all_are_there);
+        async move {
+            let service = service_fn(|_| {
+                let all_are_there = Arc::clone(&all_are_there);
+                async move {
+                    all_are_there.wait().await;
+                    Ok::<_, Infallible>(empty(200))
+                }
+            });
+            // Refuses those that are too many.
+            let mut server = http2::Builder::new(TokioExecutor::new());
+            server.max_concurrent_streams(4);
+            let _ = server.serve_connection(TokioIo::new(stream), service).await;
+        }
     })
     .await;
     for exchange in burst(&sender_for(&authority), &receiver, 20).await {
@@ -306,6 +334,30 @@ async fn a_connection_that_went_silent_is_found_and_its_requests_are_sent_again(
         assert_eq!(exchange.remarks, [Remark::SentAgainMaybeProcessed]);
         assert!(exchange.duration < Duration::from_secs(10), "{:?}", exchange.duration);
     }
+}
+
+#[tokio::test]
+async fn a_connection_that_went_silent_with_its_first_requests_is_found_as_well() {
+    let authority = Authority::new();
+    let receiver = receiver(&authority, &[], async |mut frames, number| {
+        let first = frames.request().await?;
+        if number == 1 {
+            frames.request().await?;
+            frames.answers_pings = false;
+        }
+        frames.answer(first, 200, false).await?;
+        frames.request().await?;
+        Ok(())
+    })
+    .await;
+    let exchanges = burst(&sender_for(&authority), &receiver, 2).await;
+    let mut remarks = Vec::new();
+    for exchange in exchanges {
+        assert_eq!(exchange.result.unwrap().status, StatusCode::OK);
+        remarks.extend(exchange.remarks);
+    }
+    assert_eq!(remarks, [Remark::SentAgainMaybeProcessed]);
+    assert_eq!(receiver.connections(), 2);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod certificates;
 mod connections;
 mod handshakes;
 mod http2;
+mod http2_untidy;
 mod proxy;
 mod receiver;
 mod refusals;

@@ -6,13 +6,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::StatusCode;
-use keeptrusts_webhooks_outbound::{OutboundConfig, SendFailure, Sender};
+use keeptrusts_webhooks_outbound::{
+    ConnectionGroup, OutboundConfig, Remark, SendFailure, Sender, TriedAddress,
+};
+use keeptrusts_webhooks_testkit::dns::{Answer, DnsServer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;
 
 use crate::certificates::Authority;
 use crate::receiver::{HTTP1, HTTP2, Receiver, empty};
-use crate::{answer, config_for, failure};
+use crate::{answer, config_for, failure, post, post_as};
 
 /// A proxy, and the requests that it got.
 struct Proxy {
@@ -37,6 +40,29 @@ impl Proxy {
                     // Fails when either side hangs up without TLS' farewell.
                     let _ = copy_bidirectional(&mut stream, &mut onward).await;
                 }
+            }
+        })
+        .await;
+        Self { receiver, requests }
+    }
+
+    /// A proxy that connects where it can, and says 502 where it cannot.
+    async fn connecting() -> Self {
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&requests);
+        let receiver = Receiver::tcp(move |mut stream| {
+            let seen = Arc::clone(&seen);
+            async move {
+                let request = read_head(&mut stream).await;
+                let target = request.split(' ').nth(1).unwrap().to_owned();
+                seen.lock().unwrap().push(target.clone());
+                let Ok(mut onward) = TcpStream::connect(target).await else {
+                    let refusal = b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n";
+                    stream.write_all(refusal).await.unwrap();
+                    return;
+                };
+                stream.write_all(ESTABLISHED.as_bytes()).await.unwrap();
+                let _ = copy_bidirectional(&mut stream, &mut onward).await;
             }
         })
         .await;
@@ -98,6 +124,35 @@ async fn a_tunnel_is_used_for_the_next_request_to_the_same_receiver_and_no_other
     }
     assert_eq!((first.connections(), second.connections()), (1, 1));
     assert_eq!(proxy.receiver.connections(), 2);
+}
+
+#[tokio::test]
+async fn the_proxy_is_asked_for_one_address_after_the_other_and_for_none_that_is_refused() {
+    let authority = Authority::new();
+    let identity = authority.identity_for("two.example.test");
+    let receiver = Receiver::http(identity, HTTP2, async |_| empty(200)).await;
+    let proxy = Proxy::connecting().await;
+    let dns =
+        DnsServer::start(|_, _| Some(Answer::addresses(["127.0.0.2", "10.0.0.1", "127.0.0.1"])));
+    let sender = Sender::new(OutboundConfig {
+        proxy: Some(format!("http://{}", proxy.receiver.address).parse().unwrap()),
+        name_servers: vec![dns.address().to_string().parse().unwrap()],
+        ..config_for(&authority)
+    })
+    .unwrap();
+    let exchange = post(&sender, &receiver.url_for("two.example.test")).await;
+    assert_eq!(exchange.result.unwrap().status, StatusCode::OK);
+    assert_eq!(exchange.remarks, [Remark::AddressesPassedOver { passed_over: 1, of: 2 }]);
+    let port = receiver.address.port();
+    assert_eq!(proxy.requests(), [format!("127.0.0.2:{port}"), format!("127.0.0.1:{port}")]);
+
+    let url = receiver.url_for("two.example.test");
+    drop(receiver);
+    let other = post_as(ConnectionGroup::new(9), &sender, &url).await;
+    let address = TriedAddress::Resolved;
+    let status = StatusCode::BAD_GATEWAY;
+    assert_eq!(other.result, Err(SendFailure::ProxyRefused { address, status }));
+    assert_eq!(proxy.requests().len(), 4, "both were tried");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use keeptrusts_webhooks_trust::{Trust, UnusableCertificates};
+use keeptrusts_webhooks_trust::{Trust, UnusableCertificates, authorities_of_pem};
 use rustls::RootCertStore;
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -121,22 +121,17 @@ impl PemFile {
     /// Whom its certificates say to trust.
     pub(super) fn trust(&self) -> Result<Trust, TlsFileError> {
         let mut trust = Trust::in_nobody();
-        let (flag, path) = (self.flag, &self.path);
-        trust.add_pem(flag, &self.read()?).map_err(|reason| TlsFileError::NotToTrust {
-            flag,
-            path: path.clone(),
-            reason,
-        })?;
+        trust.add_pem(self.flag, &self.read()?).map_err(|reason| self.not_to_trust(reason))?;
         Ok(trust)
     }
 
     /// Its certificates, as authorities of clients.
     pub(super) fn authorities(&self) -> Result<RootCertStore, TlsFileError> {
-        let mut roots = RootCertStore::empty();
-        for certificate in self.certificates()? {
-            roots.add(certificate).map_err(|source| self.unusable(source))?;
-        }
-        Ok(roots)
+        authorities_of_pem(self.flag, &self.read()?).map_err(|reason| self.not_to_trust(reason))
+    }
+
+    fn not_to_trust(&self, reason: UnusableCertificates) -> TlsFileError {
+        TlsFileError::NotToTrust { flag: self.flag, path: self.path.clone(), reason }
     }
 
     pub(super) fn unusable(&self, source: rustls::Error) -> TlsFileError {

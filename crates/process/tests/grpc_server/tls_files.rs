@@ -31,6 +31,7 @@ async fn a_file_that_will_not_do_is_named_with_its_flag() {
         change(&mut flags);
         flags
     };
+    let server = files.write("self-signed.pem", &Authority::self_signed_server().pem());
     for (flags, expected) in [
         (
             with(&|flags| flags.tls_cert = Some(missing.clone())),
@@ -73,7 +74,17 @@ async fn a_file_that_will_not_do_is_named_with_its_flag() {
         ),
         (
             with(&|flags| flags.tls_client_ca = Some(nonsense.clone())),
-            format!("the --tls-client-ca file {} cannot be used", display(&nonsense)),
+            format!(
+                "the --tls-client-ca file {} has a certificate that cannot be read (number 1)",
+                display(&nonsense)
+            ),
+        ),
+        (
+            with(&|flags| flags.tls_client_ca = Some(server.clone())),
+            format!(
+                "the --tls-client-ca file {} has a certificate with server names (subjectAltName), number 1: name the authority that issues the clients' certificates, which must have none",
+                display(&server)
+            ),
         ),
         (
             with(&|flags| flags.tls_key = Some(other_key.clone())),

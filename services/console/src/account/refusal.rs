@@ -1,6 +1,7 @@
 //! Why somebody is not signed in who wanted to be with an account, in words for them.
 
 use http::StatusCode;
+use keeptrusts_webhooks_domain::counted::counted;
 use tonic::{Code, Status};
 
 use crate::trouble::{SERVICE_AWAY, Trouble, retry_delay};
@@ -136,7 +137,8 @@ impl Refusal {
             Refusal::TooOften(seconds) => (
                 StatusCode::TOO_MANY_REQUESTS,
                 format!(
-                    "Too many sign-ins from your address have failed. Try again in {seconds} seconds."
+                    "Too many sign-ins from your address have failed. Try again in {}.",
+                    counted(*seconds, "second", "seconds")
                 ),
             ),
             Refusal::ServicesAway => (StatusCode::SERVICE_UNAVAILABLE, SERVICE_AWAY.to_owned()),

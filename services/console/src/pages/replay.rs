@@ -7,6 +7,7 @@ use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::access::Permission;
+use keeptrusts_webhooks_domain::counted::counted;
 use tokio::time::timeout;
 use tonic::{Code, Status};
 
@@ -170,9 +171,9 @@ pub(crate) async fn missed_notice(visit: &Visit, endpoint: &v1::Endpoint) -> Opt
     let request = v1::ReplayEventsRequest { validate_only: true, ..form.request(&endpoint.id) };
     // It is enabled whether this can be counted or not, and nobody waits long to hear of that.
     let organization = visit.organization();
-    let counted = timeout(MISSED_LIMIT, organization.replay(request)).await.ok()?;
-    let missed = counted.ok()?.matched_count;
-    let events = if missed == 1 { "1 event".to_owned() } else { format!("{missed} events") };
+    let replay = timeout(MISSED_LIMIT, organization.replay(request)).await.ok()?;
+    let missed = replay.ok()?.matched_count;
+    let events = counted(missed, "event", "events");
     let text = format!(
         "{} is enabled: deliveries go on. It missed {events} while it was disabled.",
         endpoint.name

@@ -12,6 +12,7 @@ use http::request::Parts;
 use jiff::Timestamp;
 use keeptrusts_webhooks_contracts::time::timestamp_from_proto;
 use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_domain::counted::counted;
 use keeptrusts_webhooks_domain::key::Token;
 use serde::Deserialize;
 use tonic::{Code, Status};
@@ -158,7 +159,8 @@ impl From<Status> for NotOpened {
             Code::ResourceExhausted => {
                 let seconds = retry_delay(&status).map_or(60, |delay| delay.as_secs().max(1));
                 let text = format!(
-                    "Too many wrong keys have come from your address. Try again in {seconds} seconds."
+                    "Too many wrong keys have come from your address. Try again in {}.",
+                    counted(seconds, "second", "seconds")
                 );
                 let code = StatusCode::TOO_MANY_REQUESTS;
                 NotOpened { retry_after: Some(seconds), ..NotOpened::of(code, None, text) }

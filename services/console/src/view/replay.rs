@@ -2,6 +2,7 @@
 
 use askama::Template;
 use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_domain::counted::counted;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::limits::{DEFAULT_REPLAY_RATE, MAX_REPLAY_RATE};
 use serde::Deserialize;
@@ -194,7 +195,7 @@ impl Progress {
 
 /// `1 delivery`, `40 deliveries`.
 pub(crate) fn deliveries(count: i64) -> String {
-    if count == 1 { "1 delivery".to_owned() } else { format!("{count} deliveries") }
+    counted(count, "delivery", "deliveries")
 }
 
 #[cfg(test)]

@@ -258,7 +258,11 @@ impl Judged {
 }
 
 /// Success is any 2xx; everything else is not.
-fn judge(Exchanged { result, duration, .. }: Exchanged, url: &str, now: Timestamp) -> Judged {
+fn judge(
+    Exchanged { result, duration, was_sent, .. }: Exchanged,
+    url: &str,
+    now: Timestamp,
+) -> Judged {
     match result {
         Ok(answer) => {
             let verdict = match answer.status.is_success() {
@@ -279,13 +283,13 @@ fn judge(Exchanged { result, duration, .. }: Exchanged, url: &str, now: Timestam
                 status_code: Some(answer.status.as_u16()),
                 response_headers: answer.headers,
                 response_body: answer.body,
-                was_sent: true,
+                was_sent,
             }
         }
         Err(failure) => Judged {
             result: AttemptResult::Failed(failure.kind()),
             duration,
-            was_sent: failure.may_have_been_sent(),
+            was_sent,
             ..Judged::never_sent(&failure.to_string())
         },
     }

@@ -171,7 +171,7 @@ impl Transport for Link {
         self.network.state().requests[index].status = status;
         self.power.running().await;
         self.network.state().requests[index].has_ended = true;
-        Exchange { duration: begun.elapsed(), result, remarks: Vec::new() }
+        Exchange { duration: begun.elapsed(), result, was_sent: true, remarks: Vec::new() }
     }
 }
 
