@@ -29,6 +29,11 @@ impl Pace {
         *self = Pace::Paused { until };
     }
 
+    /// Whatever the receiver asked for does not count any more.
+    pub(super) fn end_pause(&mut self) {
+        *self = Pace::Full;
+    }
+
     /// It is `now`: a pause may be over.
     pub(super) fn pass(&mut self, now: Timestamp) {
         if let Pace::Paused { until } = *self
