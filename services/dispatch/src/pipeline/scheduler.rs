@@ -16,7 +16,7 @@
 //! only so many outcomes may wait for their commit, because a crash repeats those attempts.
 //!
 //! A receiver may ask for a pause: then automatic attempts wait for its end, and come back slowly
-//! (see `pace`). What somebody has asked for, a manual retry or a test, is held apart in memory: it
+//! (see `pace`). What somebody has asked for, a manual retry or a test, is due before all else: it
 //! waits neither for a pause nor behind a backlog.
 
 mod limits;

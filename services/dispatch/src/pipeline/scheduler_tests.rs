@@ -5,6 +5,7 @@ use keeptrusts_webhooks_domain::ids::EventId;
 use keeptrusts_webhooks_domain::log::Version;
 use ulid::Ulid;
 
+use super::queue::due_key;
 use super::*;
 
 pub(super) const LIMITS: SchedulerLimits = SchedulerLimits {
@@ -18,8 +19,12 @@ pub(super) const LIMITS: SchedulerLimits = SchedulerLimits {
     waiting: 24,
 };
 
+pub(super) const BEGIN: i64 = 1_776_940_200;
+
+/// Seconds after a time in our days: what waits for a time is due after
+/// [`ON_REQUEST`](keeptrusts_webhooks_domain::delivery::ON_REQUEST).
 pub(super) fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(second).expect("in range")
+    Timestamp::from_second(BEGIN + second).expect("in range")
 }
 
 pub(super) fn organization() -> OrganizationId {
@@ -294,6 +299,46 @@ fn the_next_owner_finds_a_manual_retry_of_a_paused_endpoint_in_the_database() {
     finish(&mut scheduler, &sent[0], Health::Bad);
     assert_eq!(scheduler.poll(at(2)), []);
     assert_eq!(scheduler.next_alarm(), Some(at(20)));
+}
+
+#[test]
+fn any_number_of_manual_retries_passes_a_pause() {
+    let mut scheduler = Scheduler::new(LIMITS, Position(0));
+    scheduler.found_waiting(endpoint(1), at(0));
+    scheduler.pause(endpoint(1), at(20));
+    let manual = |number| Delivery {
+        retry_request_time: Some(at(0)),
+        ..delivery(number, endpoint(1), at(500))
+    };
+    // More than are in memory at once, then what is automatic.
+    let mut rows: Vec<_> = (1..=20).map(manual).collect();
+    rows.extend((30..60).map(|number| delivery(number, endpoint(1), at(0))));
+    let mut passed = Vec::new();
+    loop {
+        let effects = scheduler.poll(at(1));
+        if effects.is_empty() {
+            break;
+        }
+        for effect in effects {
+            match effect {
+                Effect::Fetch { fetch_id, after, limit, .. } => {
+                    let above =
+                        rows.iter().filter(|row| due_key(row).is_some_and(|key| key > after));
+                    let deliveries = above.take(limit).cloned().collect();
+                    let page = DuePage { as_of: Position(0), deliveries };
+                    scheduler.fetched(endpoint(1), fetch_id, page, limit);
+                }
+                Effect::Send(delivery) => {
+                    passed.push(delivery.id.ulid().0);
+                    rows.retain(|row| row.id != delivery.id);
+                    finish(&mut scheduler, &delivery, Health::Good);
+                }
+                Effect::Reload { .. } => unreachable!("nothing has changed"),
+            }
+        }
+    }
+    assert_eq!(passed, (1..=20).collect::<Vec<_>>());
+    assert_eq!(scheduler.next_alarm(), Some(at(20)), "and nobody looks before");
 }
 
 #[test]

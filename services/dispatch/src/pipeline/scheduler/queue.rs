@@ -19,11 +19,10 @@ use super::{Effect, Health, SchedulerLimits};
 pub(super) struct Queue {
     /// What has been read from the database ahead of the log's tail.
     seen: SeenPages,
+    /// What somebody has asked for comes first: it has been due since
+    /// [`ON_REQUEST`](keeptrusts_webhooks_domain::delivery::ON_REQUEST).
     waiting: BTreeMap<DueKey, Delivery>,
-    /// What somebody has asked for; it waits for no pause. In memory beside the rest, also if its
-    /// key is above it.
-    requested: BTreeMap<DueKey, Delivery>,
-    /// Where in one of these two a delivery is.
+    /// Where in there a delivery is.
     keys: HashMap<DeliveryId, DueKey>,
     rest: Option<Rest>,
     fetching: Option<Fetching>,
@@ -151,7 +150,6 @@ impl Queue {
     pub(super) fn close(&mut self) {
         self.closed = true;
         self.waiting.clear();
-        self.requested.clear();
         self.keys.clear();
         self.rest = None;
         // The answer of a fetch that is under way is not wanted any more.
@@ -172,14 +170,6 @@ impl Queue {
     pub(super) fn insert(&mut self, delivery: Delivery, share: usize) {
         self.remove(delivery.id);
         let Some(key) = due_key(&delivery) else { return };
-        if delivery.due_trigger() != Trigger::Automatic
-            && !self.closed
-            && self.requested.len() < share / 2
-        {
-            self.keys.insert(delivery.id, key);
-            self.requested.insert(key, delivery);
-            return self.shrink(share);
-        }
         if self.closed || self.rest.is_some_and(|rest| key > rest.after) {
             self.leave_out(key);
             return;
@@ -191,7 +181,7 @@ impl Queue {
 
     /// Leaves to the database what is more than the endpoint's share of the memory.
     fn shrink(&mut self, share: usize) {
-        while self.in_memory() > share {
+        while self.waiting.len() > share {
             let Some((last, delivery)) = self.waiting.pop_last() else { break };
             self.keys.remove(&delivery.id);
             self.leave_to_database(just_before(last), last.due_time);
@@ -201,7 +191,6 @@ impl Queue {
     fn remove(&mut self, delivery_id: DeliveryId) {
         if let Some(key) = self.keys.remove(&delivery_id) {
             self.waiting.remove(&key);
-            self.requested.remove(&key);
         }
     }
 
@@ -242,14 +231,11 @@ impl Queue {
 
     /// Takes what is to be sent next, if anything is due and may be sent.
     pub(super) fn take_due(&mut self, now: Timestamp) -> Option<Delivery> {
-        let is_due = |key: &DueKey| key.due_time <= now;
-        let room = self.pace.room(self.under_way());
-        let requested = self.requested.first_entry().filter(|entry| is_due(entry.key()));
-        let entry = match requested {
-            Some(entry) => entry,
-            None if room == 0 => return None,
-            None => self.waiting.first_entry().filter(|entry| is_due(entry.key()))?,
-        };
+        let under_way = self.under_way();
+        let entry = self.waiting.first_entry().filter(|entry| entry.key().due_time <= now)?;
+        if waits_for_a_pause(entry.get()) && self.pace.room(under_way) == 0 {
+            return None;
+        }
         let delivery = entry.remove();
         self.keys.remove(&delivery.id);
         Some(delivery)
@@ -263,12 +249,11 @@ impl Queue {
     /// When the next of what is in memory may be sent. None: nothing may, or not before another
     /// attempt has ended.
     fn next_in_memory(&self) -> Option<Timestamp> {
-        let first = |queue: &BTreeMap<DueKey, Delivery>| {
-            queue.first_key_value().map(|(key, _)| key.due_time)
-        };
-        let automatic = first(&self.waiting).and_then(|due| self.pace.next(due, self.under_way()));
-        let next = [first(&self.requested), automatic].into_iter().flatten().min();
-        next.filter(|_| !self.closed)
+        let (key, delivery) = self.waiting.first_key_value()?;
+        match waits_for_a_pause(delivery) {
+            true => self.pace.next(key.due_time, self.under_way()),
+            false => Some(key.due_time),
+        }
     }
 
     /// When the next turn is of use. None: when an attempt has ended.
@@ -347,8 +332,9 @@ impl Queue {
         self.waiting.len() <= share / 4
     }
 
+    /// How many deliveries are in memory.
     pub(super) fn in_memory(&self) -> usize {
-        self.waiting.len() + self.requested.len()
+        self.waiting.len()
     }
 
     /// How many requests are under way.
@@ -379,7 +365,6 @@ impl Queue {
     /// has read ahead of the log must not forget that it has.
     pub(super) fn is_idle(&self, last_scheduled: Position) -> bool {
         self.waiting.is_empty()
-            && self.requested.is_empty()
             && self.rest.is_none()
             && self.fetching.is_none()
             && self.in_flight.is_empty()
@@ -389,6 +374,11 @@ impl Queue {
             && self.failures_in_a_row == 0
             && self.seen.is_up_to(last_scheduled)
     }
+}
+
+/// Whether a receiver may put it off. What somebody has asked for is sent all the same.
+fn waits_for_a_pause(delivery: &Delivery) -> bool {
+    delivery.due_trigger() == Trigger::Automatic
 }
 
 pub(super) fn due_key(delivery: &Delivery) -> Option<DueKey> {
