@@ -198,7 +198,7 @@ impl Scheduler {
         if queue.reload_when_finished.remove(&delivery_id) {
             self.changed(&delivery.organization_id, endpoint_id, delivery_id);
         } else {
-            queue.insert(delivery, share);
+            queue.come_back(delivery, share);
         }
         self.give_turn(endpoint_id);
     }

@@ -39,7 +39,7 @@ pub(super) fn delivery(number: u128, endpoint_id: EndpointId, due: Timestamp) ->
     Delivery {
         id: DeliveryId::new(Ulid(number)),
         organization_id: organization(),
-        event_id: EventId::MIN,
+        event_id: EventId::new(Ulid(number)),
         event_type: EventType::PolicyBlock,
         event_time: Some(due),
         endpoint_id,
@@ -362,6 +362,49 @@ fn a_delivery_that_was_answered_waits_by_its_own_schedule() {
     assert_eq!(scheduler.poll(at(20)), []);
     assert_eq!(scheduler.next_alarm(), Some(at(60)));
     assert_eq!(sent(&scheduler.poll(at(60))).len(), 1);
+}
+
+/// What a receiver's answer leaves behind that asks for `wait` seconds from second 1 on.
+fn answered(delivery: &Delivery, wait: i64) -> Delivery {
+    let state = DeliveryState::Retrying;
+    Delivery { state, next_attempt_time: Some(at(1 + wait)), ..delivery.clone() }
+}
+
+#[test]
+fn the_oldest_event_that_was_answered_is_the_probe_if_its_own_wait_is_over() {
+    // More than are in memory at once, and all due before what was answered.
+    let (mut scheduler, first) = with_backlog(30);
+    scheduler.pause(endpoint(1), at(21));
+    for (which, wait) in [(2, 20), (0, 60), (1, 20), (3, 19)] {
+        scheduler.ended(endpoint(1), first[which].id, Health::Bad);
+        scheduler.finished(answered(&first[which], wait));
+    }
+    assert_eq!(scheduler.poll(at(20)), []);
+    let probe = sent(&scheduler.poll(at(21)));
+    let ids: Vec<_> = probe.iter().map(|it| it.id).collect();
+    assert_eq!(ids, [first[1].id], "0 has a longer wait of its own");
+    // All others come in their order.
+    finish(&mut scheduler, &probe[0], Health::Good);
+    let second = sent(&scheduler.poll(at(21)));
+    assert_eq!(second.iter().map(|it| it.id.ulid().0).collect::<Vec<_>>(), [4, 5]);
+}
+
+#[test]
+fn a_probe_to_be_that_is_cancelled_or_whose_endpoint_is_closed_is_not_sent() {
+    let paused = || {
+        let (mut scheduler, first) = with_backlog(1);
+        scheduler.pause(endpoint(1), at(21));
+        scheduler.ended(endpoint(1), first[0].id, Health::Bad);
+        scheduler.finished(answered(&first[0], 20));
+        (scheduler, first[0].id)
+    };
+    let (mut scheduler, id) = paused();
+    assert_eq!(scheduler.waiting_in_memory(), 1);
+    scheduler.changed(&organization(), endpoint(1), id);
+    assert!(matches!(scheduler.poll(at(21))[..], [Effect::Reload { .. }]));
+    let (mut scheduler, _) = paused();
+    scheduler.close(endpoint(1));
+    assert_eq!((scheduler.poll(at(21)), scheduler.waiting_in_memory()), (vec![], 0));
 }
 
 #[test]

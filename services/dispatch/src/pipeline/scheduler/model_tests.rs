@@ -1,8 +1,9 @@
 //! A model of everything that happens to a scheduler, in any order.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use keeptrusts_webhooks_domain::attempt::Trigger;
+use keeptrusts_webhooks_domain::ids::EventId;
 use proptest::prelude::*;
 
 use super::queue::due_key;
@@ -17,7 +18,7 @@ struct World {
     rows: BTreeMap<DeliveryId, Delivery>,
     in_flight: HashMap<DeliveryId, Delivery>,
     /// Deliveries after outcomes that are committed, of which the scheduler has not heard.
-    untold: Vec<Delivery>,
+    untold: Vec<Untold>,
     /// Answers that have been read from the database but not delivered.
     answers: Vec<Answer>,
     /// Records that the tail of the log has not come to.
@@ -25,6 +26,8 @@ struct World {
     attempts: usize,
     /// When the pauses of endpoints end.
     pauses: BTreeMap<EndpointId, i64>,
+    /// The events of deliveries that came back during a pause and wait no longer than it.
+    answered: BTreeMap<EndpointId, BTreeSet<EventId>>,
 }
 
 #[allow(clippy::large_enum_variant, reason = "the model has few of them")]
@@ -37,6 +40,12 @@ enum Untailed {
 enum Answer {
     Page(EndpointId, u64, DuePage, usize),
     Row(Delivery),
+}
+
+/// A delivery after an attempt.
+struct Untold {
+    delivery: Delivery,
+    trigger: Trigger,
 }
 
 #[derive(Debug, Clone)]
@@ -68,6 +77,7 @@ impl World {
             untailed: Vec::new(),
             attempts: 0,
             pauses: BTreeMap::new(),
+            answered: BTreeMap::new(),
         }
     }
 
@@ -88,6 +98,14 @@ impl World {
                             || pause_end.is_none_or(|end| end <= self.now),
                         "sent during a pause"
                     );
+                    if delivery.due_trigger() == Trigger::Automatic {
+                        let answered = self.answered.remove(&delivery.endpoint_id);
+                        let oldest = answered.and_then(|events| events.first().copied());
+                        assert!(
+                            oldest.is_none_or(|oldest| delivery.event_id <= oldest),
+                            "a newer event than the one that was answered goes first"
+                        );
+                    }
                     self.attempts += 1;
                     let twice = self.in_flight.insert(delivery.id, *delivery);
                     assert!(twice.is_none(), "sent twice at the same time");
@@ -171,11 +189,15 @@ impl World {
                     if sent.next_attempt_time.is_some() {
                         row.next_attempt_time = again.map(|delay| at(self.now + delay));
                     }
-                    self.untold.push(row.clone());
+                    let trigger = sent.due_trigger();
+                    self.untold.push(Untold { delivery: row.clone(), trigger });
                 }
             }
             Step::Tell => {
-                self.untold.drain(..).for_each(|delivery| self.scheduler.finished(delivery));
+                for untold in std::mem::take(&mut self.untold) {
+                    self.note_answered(&untold);
+                    self.scheduler.finished(untold.delivery);
+                }
             }
             Step::Answer { which } => {
                 if !self.answers.is_empty() {
@@ -190,6 +212,8 @@ impl World {
                 row.version = row.version.next();
                 row.retry_request_time = Some(at(self.now));
                 let row = row.clone();
+                // It is read again, and then one of many.
+                self.answered.remove(&row.endpoint_id);
                 // The log is read in order.
                 self.step(Step::Tail);
                 self.scheduler.changed(&row.organization_id, row.endpoint_id, row.id);
@@ -202,12 +226,27 @@ impl World {
             }
             Step::EndPause { endpoint: number } => {
                 self.pauses.remove(&endpoint(number));
+                self.answered.remove(&endpoint(number));
                 self.scheduler.end_pause(endpoint(number));
             }
             Step::Pass { seconds } => self.now += seconds,
             Step::Restart => self.restart(),
         }
         self.act();
+    }
+
+    /// A delivery's attempt has ended. If that is during a pause, it may be the probe.
+    fn note_answered(&mut self, Untold { delivery, trigger }: &Untold) {
+        let row = &self.rows[&delivery.id];
+        let pause_end = self.pauses.get(&delivery.endpoint_id).filter(|end| **end > self.now);
+        // One that was resumed during a manual attempt is read again.
+        if *trigger == Trigger::Automatic
+            && row.version == delivery.version
+            && delivery.due_trigger() == Trigger::Automatic
+            && pause_end.zip(delivery.due_time()).is_some_and(|(end, due)| due <= at(*end))
+        {
+            self.answered.entry(delivery.endpoint_id).or_default().insert(delivery.event_id);
+        }
     }
 
     fn deliver(&mut self, answer: Answer) {
@@ -223,6 +262,7 @@ impl World {
     fn restart(&mut self) {
         self.in_flight.clear();
         self.untold.clear();
+        self.answered.clear();
         self.answers.clear();
         self.scheduler = Scheduler::new(LIMITS, Position(self.position));
         let mut earliest = BTreeMap::new();

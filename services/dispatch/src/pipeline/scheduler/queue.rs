@@ -22,7 +22,10 @@ pub(super) struct Queue {
     /// What somebody has asked for comes first: it has been due since
     /// [`ON_REQUEST`](keeptrusts_webhooks_domain::delivery::ON_REQUEST).
     waiting: BTreeMap<DueKey, Delivery>,
-    /// Where in there a delivery is.
+    /// Goes first when a pause is over: a delivery that came back while it lasted. In memory beside
+    /// the rest, also if its key is above it.
+    probe: Option<Delivery>,
+    /// The keys of all of these.
     keys: HashMap<DeliveryId, DueKey>,
     rest: Option<Rest>,
     fetching: Option<Fetching>,
@@ -150,6 +153,7 @@ impl Queue {
     pub(super) fn close(&mut self) {
         self.closed = true;
         self.waiting.clear();
+        self.probe = None;
         self.keys.clear();
         self.rest = None;
         // The answer of a fetch that is under way is not wanted any more.
@@ -164,6 +168,29 @@ impl Queue {
             self.leave_to_database(DueKey::MIN, Timestamp::MIN);
         }
         was_closed
+    }
+
+    /// Puts a delivery where it belongs whose attempt has ended.
+    ///
+    /// A receiver that asks for a pause has not had the event that it was asked with. If that
+    /// delivery waits no longer than the pause, it is the probe, before all that is newer; of
+    /// several the one with the oldest event.
+    pub(super) fn come_back(&mut self, delivery: Delivery, share: usize) {
+        let is_due_then = |until| delivery.due_time().is_some_and(|due| due <= until);
+        let is_older = self.probe.as_ref().is_none_or(|it| delivery.event_id < it.event_id);
+        if self.closed
+            || !waits_for_a_pause(&delivery)
+            || !is_older
+            || !self.pace.paused_until().is_some_and(is_due_then)
+        {
+            return self.insert(delivery, share);
+        }
+        self.remove(delivery.id);
+        self.keys.extend(due_key(&delivery).map(|key| (delivery.id, key)));
+        if let Some(newer) = self.probe.replace(delivery) {
+            self.insert(newer, share);
+        }
+        self.shrink(share);
     }
 
     /// Puts a waiting delivery where it belongs: in memory, or left to the database.
@@ -181,7 +208,7 @@ impl Queue {
 
     /// Leaves to the database what is more than the endpoint's share of the memory.
     fn shrink(&mut self, share: usize) {
-        while self.waiting.len() > share {
+        while self.in_memory() > share {
             let Some((last, delivery)) = self.waiting.pop_last() else { break };
             self.keys.remove(&delivery.id);
             self.leave_to_database(just_before(last), last.due_time);
@@ -191,6 +218,7 @@ impl Queue {
     fn remove(&mut self, delivery_id: DeliveryId) {
         if let Some(key) = self.keys.remove(&delivery_id) {
             self.waiting.remove(&key);
+            self.probe.take_if(|probe| probe.id == delivery_id);
         }
     }
 
@@ -231,14 +259,15 @@ impl Queue {
 
     /// Takes what is to be sent next, if anything is due and may be sent.
     pub(super) fn take_due(&mut self, now: Timestamp) -> Option<Delivery> {
-        let under_way = self.under_way();
-        let entry = self.waiting.first_entry().filter(|entry| entry.key().due_time <= now)?;
-        if waits_for_a_pause(entry.get()) && self.pace.room(under_way) == 0 {
-            return None;
-        }
-        let delivery = entry.remove();
-        self.keys.remove(&delivery.id);
-        Some(delivery)
+        let may_be_sent =
+            |delivery: &&Delivery| self.may_be_sent_at(delivery).is_some_and(|time| time <= now);
+        let first = self.waiting.first_key_value().map(|(_, delivery)| delivery);
+        let on_request = first.filter(|delivery| !waits_for_a_pause(delivery));
+        let next =
+            [on_request, self.probe.as_ref(), first].into_iter().flatten().find(may_be_sent)?;
+        let id = next.id;
+        let key = self.keys.remove(&id)?;
+        self.probe.take_if(|probe| probe.id == id).or_else(|| self.waiting.remove(&key))
     }
 
     /// Whether something is due that may be sent.
@@ -249,10 +278,18 @@ impl Queue {
     /// When the next of what is in memory may be sent. None: nothing may, or not before another
     /// attempt has ended.
     fn next_in_memory(&self) -> Option<Timestamp> {
-        let (key, delivery) = self.waiting.first_key_value()?;
+        let first = self.waiting.first_key_value().map(|(_, delivery)| delivery);
+        let next = [first, self.probe.as_ref()].into_iter().flatten();
+        next.filter_map(|delivery| self.may_be_sent_at(delivery)).min()
+    }
+
+    /// When a delivery in memory may be sent. None: not before another attempt has ended, or the
+    /// queue is opened.
+    fn may_be_sent_at(&self, delivery: &Delivery) -> Option<Timestamp> {
+        let due = delivery.due_time().filter(|_| !self.closed)?;
         match waits_for_a_pause(delivery) {
-            true => self.pace.next(key.due_time, self.under_way()),
-            false => Some(key.due_time),
+            true => self.pace.next(due, self.under_way()),
+            false => Some(due),
         }
     }
 
@@ -334,7 +371,7 @@ impl Queue {
 
     /// How many deliveries are in memory.
     pub(super) fn in_memory(&self) -> usize {
-        self.waiting.len()
+        self.waiting.len() + usize::from(self.probe.is_some())
     }
 
     /// How many requests are under way.
@@ -365,6 +402,7 @@ impl Queue {
     /// has read ahead of the log must not forget that it has.
     pub(super) fn is_idle(&self, last_scheduled: Position) -> bool {
         self.waiting.is_empty()
+            && self.probe.is_none()
             && self.rest.is_none()
             && self.fetching.is_none()
             && self.in_flight.is_empty()
