@@ -28,6 +28,8 @@ struct World {
     pauses: BTreeMap<EndpointId, i64>,
     /// The events of deliveries that came back during a pause and wait no longer than it.
     answered: BTreeMap<EndpointId, BTreeSet<EventId>>,
+    /// Read again when their attempt has ended: the tail came to their resumption only then.
+    read_again: BTreeSet<DeliveryId>,
 }
 
 #[allow(clippy::large_enum_variant, reason = "the model has few of them")]
@@ -78,6 +80,7 @@ impl World {
             attempts: 0,
             pauses: BTreeMap::new(),
             answered: BTreeMap::new(),
+            read_again: BTreeSet::new(),
         }
     }
 
@@ -163,6 +166,7 @@ impl World {
                             self.scheduler.scheduled(delivery, position);
                         }
                         Untailed::Resumed(endpoint_id, key) => {
+                            self.read_again.insert(key.delivery_id);
                             self.scheduler.resumed(&organization(), endpoint_id, key);
                         }
                     }
@@ -239,8 +243,9 @@ impl World {
     fn note_answered(&mut self, Untold { delivery, trigger }: &Untold) {
         let row = &self.rows[&delivery.id];
         let pause_end = self.pauses.get(&delivery.endpoint_id).filter(|end| **end > self.now);
-        // One that was resumed during a manual attempt is read again.
-        if *trigger == Trigger::Automatic
+        let is_read_again = self.read_again.remove(&delivery.id);
+        if !is_read_again
+            && *trigger == Trigger::Automatic
             && row.version == delivery.version
             && delivery.due_trigger() == Trigger::Automatic
             && pause_end.zip(delivery.due_time()).is_some_and(|(end, due)| due <= at(*end))
@@ -263,6 +268,7 @@ impl World {
         self.in_flight.clear();
         self.untold.clear();
         self.answered.clear();
+        self.read_again.clear();
         self.answers.clear();
         self.scheduler = Scheduler::new(LIMITS, Position(self.position));
         let mut earliest = BTreeMap::new();
