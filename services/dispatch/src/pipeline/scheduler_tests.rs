@@ -53,7 +53,7 @@ pub(super) fn delivery(number: u128, endpoint_id: EndpointId, due: Timestamp) ->
         replay_request_trace: None,
         trace: None,
         create_time: due,
-        cancel_reason: String::new(),
+        end_reason: String::new(),
         version: Version(0),
     }
 }
