@@ -64,16 +64,18 @@ pub struct Delivery {
     pub steady_due_time: Option<Timestamp>,
     /// When a manual retry that has not been made yet was asked for.
     pub retry_request_time: Option<Timestamp>,
-    /// The call that asked for that retry, if it is recorded.
-    pub retry_request_trace: Option<TraceContext>,
+    /// The call that asked for that retry, if it is recorded. Boxed, as few deliveries have one and
+    /// many are in memory.
+    pub retry_request_trace: Option<Box<TraceContext>>,
     /// The call that asked for the replay that has made or resumed the delivery, if it is recorded.
-    pub replay_request_trace: Option<TraceContext>,
+    pub replay_request_trace: Option<Box<TraceContext>>,
     /// Where it hangs in its trace.
     pub trace: Option<TraceContext>,
     /// When it was scheduled.
     pub create_time: Timestamp,
-    /// Why it was cancelled, or why it failed without another attempt; empty otherwise.
-    pub cancel_reason: String,
+    /// Why it ended without an attempt that says so: why it was cancelled, or, of one that has failed,
+    /// why there was nothing to send. Empty otherwise. The API tells the two apart by the state.
+    pub end_reason: String,
     /// How many records its stream has.
     pub version: Version,
 }
@@ -150,8 +152,8 @@ impl Delivery {
     /// call, and needs no link to it.)
     pub fn request_trace(&self, trigger: Trigger) -> Option<&TraceContext> {
         match trigger {
-            Trigger::Manual => self.retry_request_trace.as_ref(),
-            Trigger::Automatic => self.replay_request_trace.as_ref(),
+            Trigger::Manual => self.retry_request_trace.as_deref(),
+            Trigger::Automatic => self.replay_request_trace.as_deref(),
             Trigger::Test => None,
         }
     }
@@ -159,7 +161,8 @@ impl Delivery {
     /// Notes which call asked for what a fact begins; `trace` is its record's. Only of calls that
     /// are recorded: nobody would find another.
     pub fn note_request(&mut self, fact: &DeliveryFact, trace: Option<&TraceContext>) {
-        let call = || trace.filter(|trace| trace.sampled).map(TraceContext::without_state);
+        let recorded = || trace.filter(|trace| trace.sampled);
+        let call = || recorded().map(|trace| Box::new(trace.without_state()));
         match fact {
             DeliveryFact::RetryRequested => self.retry_request_trace = call(),
             DeliveryFact::Replayed { .. } | DeliveryFact::Resumed { .. } => {
@@ -246,14 +249,14 @@ impl Delivery {
                 self.automatic_count = 0;
                 self.next_attempt_time = Some(recorded_at);
                 self.steady_due_time = steady_time;
-                self.cancel_reason.clear();
+                self.end_reason.clear();
             }
             DeliveryFact::RetryRequested => self.retry_request_time = Some(recorded_at),
             DeliveryFact::AttemptSucceeded(made) => {
                 self.count(made);
                 self.state = DeliveryState::Delivered;
                 self.stop_waiting();
-                self.cancel_reason.clear();
+                self.end_reason.clear();
             }
             DeliveryFact::AttemptFailed {
                 made, next_attempt_time, steady_due_time, state, ..
@@ -265,19 +268,18 @@ impl Delivery {
             }
             DeliveryFact::Expired { reason, .. } => {
                 self.state = DeliveryState::Failed;
-                self.cancel_reason.clone_from(reason);
+                self.end_reason.clone_from(reason);
                 self.stop_waiting();
-                self.retry_request_time = None;
+                self.end_retry_request();
             }
             DeliveryFact::Cancelled { reason } => {
                 // One that has ended is only spared a manual retry that was still to come.
                 if !self.state.has_ended() {
                     self.state = DeliveryState::Cancelled;
-                    self.cancel_reason.clone_from(reason);
+                    self.end_reason.clone_from(reason);
                 }
                 self.stop_waiting();
-                self.retry_request_time = None;
-                self.retry_request_trace = None;
+                self.end_retry_request();
             }
         }
     }
@@ -287,12 +289,17 @@ impl Delivery {
         self.steady_due_time = None;
     }
 
+    /// A manual retry was made, or will not be.
+    fn end_retry_request(&mut self) {
+        self.retry_request_time = None;
+        self.retry_request_trace = None;
+    }
+
     fn count(&mut self, made: &AttemptMade) {
         self.attempt_count = made.number;
         self.automatic_count = made.automatic_count;
         if made.trigger != Trigger::Automatic {
-            self.retry_request_time = None;
-            self.retry_request_trace = None;
+            self.end_retry_request();
         }
     }
 }
@@ -365,7 +372,7 @@ mod tests {
             replay_request_trace: None,
             trace: None,
             create_time: now(),
-            cancel_reason: String::new(),
+            end_reason: String::new(),
             version: Version(0),
         }
     }
@@ -537,7 +544,7 @@ mod tests {
             assert_eq!(fact.attempt(), None);
             delivery.apply(&fact, now(), Some(steady_now()));
             assert_eq!((delivery.state, delivery.due_time()), (DeliveryState::Failed, None));
-            assert_eq!(delivery.cancel_reason, "the event's body is no longer kept");
+            assert_eq!(delivery.end_reason, "the event's body is no longer kept");
             assert_eq!(delivery.attempt_count, 0);
         }
         let test = Delivery { event_type: EventType::Test, ..delivery() };
@@ -555,6 +562,38 @@ mod tests {
             delivery.apply(&fact, now(), Some(steady_now()));
             assert_eq!((delivery.state, delivery.due_time()), (state, None));
         }
+    }
+
+    #[test]
+    fn whatever_ends_a_manual_retry_ends_all_that_is_known_of_its_request() {
+        let reason = || "by an operator".to_owned();
+        let (endpoint_id, event_type) = (EndpointId::MIN, EventType::PolicyViolation);
+        let ends: [&dyn Fn(&mut Delivery); 4] = [
+            &|it| drop(make(it, failure())),
+            &|it| drop(make(it, Verdict::Succeeded)),
+            &|it| it.apply(&DeliveryFact::Cancelled { reason: reason() }, now(), None),
+            &|it| {
+                let fact = DeliveryFact::Expired { endpoint_id, event_type, reason: reason() };
+                it.apply(&fact, now(), None);
+            },
+        ];
+        for end in ends {
+            let mut delivery = delivery();
+            let call = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".parse().ok();
+            delivery.apply(&DeliveryFact::RetryRequested, now(), None);
+            delivery.note_request(&DeliveryFact::RetryRequested, call.as_ref());
+            assert!(delivery.request_trace(Trigger::Manual).is_some());
+            end(&mut delivery);
+            let known = (delivery.retry_request_time, delivery.request_trace(Trigger::Manual));
+            assert_eq!(known, (None, None));
+        }
+    }
+
+    #[test]
+    fn invariant_9_a_delivery_that_waits_in_memory_is_small() {
+        // Tens of thousands of them may wait in a shard.
+        let bytes = size_of::<Delivery>();
+        assert!(bytes <= 288, "{bytes}");
     }
 
     #[test]

@@ -543,7 +543,7 @@ pub fn scheduled_deliveries(record: &Record) -> impl Iterator<Item = Delivery> +
             replay_request_trace: None,
             trace: trace.clone(),
             create_time: *recorded_at,
-            cancel_reason: String::new(),
+            end_reason: String::new(),
             version,
         };
         if let Fact::Delivery(fact) = &record.fact {

@@ -408,6 +408,7 @@ pub(crate) struct DeliveryRow {
     pub(crate) traceparent: Option<String>,
     pub(crate) tracestate: Option<String>,
     pub(crate) create_time: i64,
+    /// The end reason: the column has the name of the first one that it had to hold.
     pub(crate) cancel_reason: String,
     pub(crate) version: i64,
 }
@@ -429,11 +430,11 @@ impl TryFrom<DeliveryRow> for Delivery {
             next_attempt_time: optional_time(row.next_attempt_time)?,
             steady_due_time: optional_time(row.steady_due_time)?,
             retry_request_time: optional_time(row.retry_request_time)?,
-            retry_request_trace: trace(row.retry_traceparent, None)?,
-            replay_request_trace: trace(row.replay_traceparent, None)?,
+            retry_request_trace: trace(row.retry_traceparent, None)?.map(Box::new),
+            replay_request_trace: trace(row.replay_traceparent, None)?.map(Box::new),
             trace: trace(row.traceparent, row.tracestate)?,
             create_time: time(row.create_time)?,
-            cancel_reason: row.cancel_reason,
+            end_reason: row.cancel_reason,
             version: Version(row.version),
         })
     }
@@ -447,8 +448,8 @@ fn trace(parent: Option<String>, state: Option<String>) -> Unreadable<Option<Tra
 }
 
 /// The `traceparent` of a column.
-pub(crate) fn traceparent(trace: &Option<TraceContext>) -> Option<String> {
-    trace.as_ref().map(ToString::to_string)
+pub(crate) fn traceparent(trace: Option<&TraceContext>) -> Option<String> {
+    trace.map(ToString::to_string)
 }
 
 /// The `tracestate` beside it.

@@ -11,6 +11,7 @@ use askama::Template;
 use axum::extract::Path;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::Stream;
+use jiff::Timestamp;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::access::Permission;
 use serde::Deserialize;
@@ -27,6 +28,7 @@ use crate::pages::{NoticePart, Parameters, Visit};
 use crate::trouble::Trouble;
 use crate::view::chart::Window;
 use crate::view::delivery::AttemptRow;
+use crate::view::endpoint::PauseView;
 use crate::view::filter::LogFilter;
 use crate::view::replay::Progress;
 
@@ -75,8 +77,11 @@ pub(crate) async fn endpoint(
             }
             told.rows("recent", recent_deliveries(&organization, &id).await?).await?;
             let window = Window::named(&filter.window);
-            told.part("summary", &Summary::read(&organization, &id, window).await?).await?;
-            news = next_news(&mut watched, &filter).await?;
+            let summary = Summary::read(&organization, &id, window).await?;
+            told.part("summary", &summary).await?;
+            let pause = summary.endpoint.pause.as_ref();
+            let redrawn = pause.map(|pause| Instant::now() + until_over(pause, Timestamp::now()));
+            news = next_news(&mut watched, &filter, redrawn).await?;
         }
     }))
 }
@@ -89,14 +94,30 @@ enum News {
     TooMany,
 }
 
+/// How long until a pause is over: nothing is recorded then that would be watched. While services
+/// by another clock say that it lasts, they are asked again every second.
+fn until_over(pause: &PauseView, now: Timestamp) -> Duration {
+    let left = Duration::try_from(pause.end_time.0.duration_since(now));
+    left.unwrap_or_default().max(Duration::from_secs(1))
+}
+
 /// What the next change brings, and all that follow it closely: however many there are, what is
-/// told of them is limited, and so is what is read for it.
+/// told of them is limited, and so is what is read for it. Nothing, if there is none before the
+/// page is redrawn.
 async fn next_news(
     watched: &mut Streaming<v1::WatchDeliveriesResponse>,
     filter: &LogFilter,
+    redrawn: Option<Instant>,
 ) -> Result<News, Over> {
     let mut news = News::Attempts(Vec::new());
-    let mut change = watched.message().await?;
+    let first = watched.message();
+    let mut change = match redrawn {
+        Some(redrawn) => match timeout_at(redrawn, first).await {
+            Ok(change) => change?,
+            Err(_) => return Ok(news),
+        },
+        None => first.await?,
+    };
     let until = Instant::now() + CLOSELY;
     loop {
         let attempt = change.ok_or(Over::ForNow)?.attempt.filter(|attempt| filter.admits(attempt));
@@ -240,4 +261,22 @@ where
     let first = tokio_stream::once(Event::default().retry(RECONNECT));
     let events: Untold = Box::pin(first.chain(ReceiverStream::new(receiver)).map(Ok));
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::time::Moment;
+
+    #[test]
+    fn a_page_is_redrawn_when_a_pause_is_over_and_not_all_the_time() {
+        let now: Timestamp = "2026-04-23T10:30:00Z".parse().expect("a timestamp");
+        let pause = |seconds: i64| {
+            let end_time = Moment(now + jiff::SignedDuration::from_secs(seconds));
+            PauseView { end_time, status_code: 429, delivery_id: String::new() }
+        };
+        assert_eq!(until_over(&pause(20), now), Duration::from_secs(20));
+        assert_eq!(until_over(&pause(0), now), Duration::from_secs(1));
+        assert_eq!(until_over(&pause(-60), now), Duration::from_secs(1), "our clock is ahead");
+    }
 }

@@ -12,7 +12,7 @@ use crate::v1;
 impl From<&Delivery> for v1::Delivery {
     fn from(delivery: &Delivery) -> Self {
         let trace_id = delivery.trace.as_ref().map(|trace| trace.trace_id.to_string());
-        let reason = || delivery.cancel_reason.clone();
+        let reason = || delivery.end_reason.clone();
         let (cancel_reason, failure_reason) = match delivery.state {
             DeliveryState::Failed => (String::new(), reason()),
             _ => (reason(), String::new()),

@@ -113,7 +113,7 @@ fn delivery() -> Delivery {
         replay_request_trace: None,
         trace: TRACEPARENT.parse().ok(),
         create_time: time(),
-        cancel_reason: String::new(),
+        end_reason: String::new(),
         version: Version(3),
     }
 }
@@ -147,7 +147,7 @@ fn a_delivery_shows_when_its_next_attempt_is_due() {
 fn why_a_delivery_ended_without_an_attempt_is_told_by_its_state() {
     let shown = |state| {
         let reason = "the event's body is no longer kept".to_owned();
-        let delivery = Delivery { state, cancel_reason: reason, ..delivery() };
+        let delivery = Delivery { state, end_reason: reason, ..delivery() };
         let v1::Delivery { cancel_reason, failure_reason, .. } = (&delivery).into();
         (cancel_reason, failure_reason)
     };

@@ -110,7 +110,7 @@ pub(crate) async fn an_expired_delivery_has_failed_and_waits_for_nothing(fixture
     fixture.append(expired).await;
     let row = fixture.delivery(delivery.id).await;
     assert_eq!((row.state, row.attempt_count), (DeliveryState::Failed, 0));
-    assert_eq!(row.cancel_reason, "the event's body is no longer kept");
+    assert_eq!(row.end_reason, "the event's body is no longer kept");
     let due = fixture.store().due_deliveries(SHARD, endpoint, DueKey::MIN, 10).await;
     assert_eq!(due.expect("reads").deliveries, []);
 }

@@ -228,7 +228,7 @@ pub(crate) async fn an_accepted_event_and_its_delivery_have_rows_with_their_trac
         replay_request_trace: None,
         trace: Some(noted()),
         create_time: recorded_at,
-        cancel_reason: String::new(),
+        end_reason: String::new(),
         version: Version(0),
     };
     assert_eq!(fixture.delivery(delivery).await, expected);
@@ -293,11 +293,11 @@ pub(crate) async fn a_delivery_knows_the_calls_that_asked_for_its_attempts(fixtu
     }
     let resumed = DeliveryFact::Resumed { replay_id: replay_id(), endpoint_id: endpoint };
     let row = asked(resumed, noted()).await;
-    let of_replay = Some(noted().without_state());
+    let of_replay = Some(Box::new(noted().without_state()));
     assert_eq!((&row.replay_request_trace, &row.retry_request_trace), (&of_replay, &None));
     let of_retry = noted().child([7; 8]);
     let row = asked(DeliveryFact::RetryRequested, of_retry.clone()).await;
-    assert_eq!(row.retry_request_trace, Some(of_retry.without_state()));
+    assert_eq!(row.retry_request_trace, Some(Box::new(of_retry.without_state())));
     fixture.append(fail(&row, fixture.now())).await;
     let row = fixture.delivery(id).await;
     assert_eq!((&row.replay_request_trace, &row.retry_request_trace), (&of_replay, &None));
@@ -340,7 +340,7 @@ pub(crate) async fn a_cancelled_delivery_waits_for_nothing(fixture: Fixture) {
     assert_eq!(asked.state, DeliveryState::Scheduled, "asking is not yet doing");
     let reason = "by an operator".to_owned();
     let (row, _) = change(&fixture, id, DeliveryFact::Cancelled { reason: reason.clone() }).await;
-    assert_eq!((row.state, row.cancel_reason.clone()), (DeliveryState::Cancelled, reason));
+    assert_eq!((row.state, row.end_reason.clone()), (DeliveryState::Cancelled, reason));
     assert_eq!((row.due_time(), row.version), (None, Version(3)));
     assert!(due(&fixture, endpoint, DueKey::MIN, 10).await.is_empty());
     assert!(fixture.store().waiting_endpoints(SHARD).await.expect("reads").endpoints.is_empty());
@@ -398,7 +398,7 @@ pub(crate) async fn what_a_batch_makes_it_may_also_change(fixture: Fixture) {
         replay_request_trace: None,
         trace: None,
         create_time: fixture.now(),
-        cancel_reason: String::new(),
+        end_reason: String::new(),
         version: Version(0),
     };
     let retrying = Delivery {

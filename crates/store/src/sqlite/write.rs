@@ -262,14 +262,14 @@ fn bind_delivery(values: &mut Values, shard: Shard, row: &Delivery) {
     values.push(row.steady_due_time.map(micros));
     values.push(row.retry_request_time.map(micros));
     values.push(row.due_time().map(micros));
-    values.push(traceparent(&row.trace));
+    values.push(traceparent(row.trace.as_ref()));
     values.push(micros(row.create_time));
-    values.push(row.cancel_reason.as_str());
+    values.push(row.end_reason.as_str());
     values.push(row.version.0);
     values.push(row.event_time.map(micros));
     values.push(tracestate(&row.trace));
-    values.push(traceparent(&row.retry_request_trace));
-    values.push(traceparent(&row.replay_request_trace));
+    values.push(traceparent(row.retry_request_trace.as_deref()));
+    values.push(traceparent(row.replay_request_trace.as_deref()));
 }
 
 fn bind_attempt(values: &mut Values, shard: Shard, row: &Attempt) {

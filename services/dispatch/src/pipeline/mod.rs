@@ -6,6 +6,7 @@
 mod answered;
 mod cancel;
 mod health;
+mod judged;
 mod notify;
 mod outgoing;
 mod pauses;

@@ -290,7 +290,7 @@ fn finish(shard: &Shard, outcome: Outcome, fact: &Fact, recorded_at: Timestamp) 
         log_failure(&attempted, &delivery);
     } else if delivery.state != state_before {
         let (delivery_id, endpoint_id) = (delivery.id, delivery.endpoint_id);
-        tracing::warn!(%delivery_id, %endpoint_id, reason = delivery.cancel_reason, "a delivery has failed for good");
+        tracing::warn!(%delivery_id, %endpoint_id, reason = delivery.end_reason, "a delivery has failed for good");
     }
     delivery
 }

@@ -1,14 +1,14 @@
-use std::collections::{BTreeMap, HashMap};
-
+use keeptrusts_webhooks_domain::attempt::Trigger;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::EventId;
 use keeptrusts_webhooks_domain::log::Version;
-use proptest::prelude::*;
+use ulid::Ulid;
 
+use super::queue::due_key;
 use super::*;
 
-const LIMITS: SchedulerLimits = SchedulerLimits {
+pub(super) const LIMITS: SchedulerLimits = SchedulerLimits {
     requests_per_endpoint: 4,
     requests_per_failing_endpoint: 1,
     requests: 8,
@@ -19,23 +19,27 @@ const LIMITS: SchedulerLimits = SchedulerLimits {
     waiting: 24,
 };
 
-fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(second).expect("in range")
+pub(super) const BEGIN: i64 = 1_776_940_200;
+
+/// Seconds after a time in our days: what waits for a time is due after
+/// [`ON_REQUEST`](keeptrusts_webhooks_domain::delivery::ON_REQUEST).
+pub(super) fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(BEGIN + second).expect("in range")
 }
 
-fn organization() -> OrganizationId {
+pub(super) fn organization() -> OrganizationId {
     "default".parse().expect("valid")
 }
 
-fn endpoint(number: u128) -> EndpointId {
+pub(super) fn endpoint(number: u128) -> EndpointId {
     EndpointId::new(Ulid(number))
 }
 
-fn delivery(number: u128, endpoint_id: EndpointId, due: Timestamp) -> Delivery {
+pub(super) fn delivery(number: u128, endpoint_id: EndpointId, due: Timestamp) -> Delivery {
     Delivery {
         id: DeliveryId::new(Ulid(number)),
         organization_id: organization(),
-        event_id: EventId::MIN,
+        event_id: EventId::new(Ulid(number)),
         event_type: EventType::PolicyBlock,
         event_time: Some(due),
         endpoint_id,
@@ -49,7 +53,7 @@ fn delivery(number: u128, endpoint_id: EndpointId, due: Timestamp) -> Delivery {
         replay_request_trace: None,
         trace: None,
         create_time: due,
-        cancel_reason: String::new(),
+        end_reason: String::new(),
         version: Version(0),
     }
 }
@@ -298,6 +302,46 @@ fn the_next_owner_finds_a_manual_retry_of_a_paused_endpoint_in_the_database() {
 }
 
 #[test]
+fn any_number_of_manual_retries_passes_a_pause() {
+    let mut scheduler = Scheduler::new(LIMITS, Position(0));
+    scheduler.found_waiting(endpoint(1), at(0));
+    scheduler.pause(endpoint(1), at(20));
+    let manual = |number| Delivery {
+        retry_request_time: Some(at(0)),
+        ..delivery(number, endpoint(1), at(500))
+    };
+    // More than are in memory at once, then what is automatic.
+    let mut rows: Vec<_> = (1..=20).map(manual).collect();
+    rows.extend((30..60).map(|number| delivery(number, endpoint(1), at(0))));
+    let mut passed = Vec::new();
+    loop {
+        let effects = scheduler.poll(at(1));
+        if effects.is_empty() {
+            break;
+        }
+        for effect in effects {
+            match effect {
+                Effect::Fetch { fetch_id, after, limit, .. } => {
+                    let above =
+                        rows.iter().filter(|row| due_key(row).is_some_and(|key| key > after));
+                    let deliveries = above.take(limit).cloned().collect();
+                    let page = DuePage { as_of: Position(0), deliveries };
+                    scheduler.fetched(endpoint(1), fetch_id, page, limit);
+                }
+                Effect::Send(delivery) => {
+                    passed.push(delivery.id.ulid().0);
+                    rows.retain(|row| row.id != delivery.id);
+                    finish(&mut scheduler, &delivery, Health::Good);
+                }
+                Effect::Reload { .. } => unreachable!("nothing has changed"),
+            }
+        }
+    }
+    assert_eq!(passed, (1..=20).collect::<Vec<_>>());
+    assert_eq!(scheduler.next_alarm(), Some(at(20)), "and nobody looks before");
+}
+
+#[test]
 fn a_pause_that_does_not_count_any_more_is_over_at_once() {
     let (mut scheduler, first) = with_backlog(8);
     scheduler.pause(endpoint(1), at(20));
@@ -318,6 +362,49 @@ fn a_delivery_that_was_answered_waits_by_its_own_schedule() {
     assert_eq!(scheduler.poll(at(20)), []);
     assert_eq!(scheduler.next_alarm(), Some(at(60)));
     assert_eq!(sent(&scheduler.poll(at(60))).len(), 1);
+}
+
+/// What a receiver's answer leaves behind that asks for `wait` seconds from second 1 on.
+fn answered(delivery: &Delivery, wait: i64) -> Delivery {
+    let state = DeliveryState::Retrying;
+    Delivery { state, next_attempt_time: Some(at(1 + wait)), ..delivery.clone() }
+}
+
+#[test]
+fn the_oldest_event_that_was_answered_is_the_probe_if_its_own_wait_is_over() {
+    // More than are in memory at once, and all due before what was answered.
+    let (mut scheduler, first) = with_backlog(30);
+    scheduler.pause(endpoint(1), at(21));
+    for (which, wait) in [(2, 20), (0, 60), (1, 20), (3, 19)] {
+        scheduler.ended(endpoint(1), first[which].id, Health::Bad);
+        scheduler.finished(answered(&first[which], wait));
+    }
+    assert_eq!(scheduler.poll(at(20)), []);
+    let probe = sent(&scheduler.poll(at(21)));
+    let ids: Vec<_> = probe.iter().map(|it| it.id).collect();
+    assert_eq!(ids, [first[1].id], "0 has a longer wait of its own");
+    // All others come in their order.
+    finish(&mut scheduler, &probe[0], Health::Good);
+    let second = sent(&scheduler.poll(at(21)));
+    assert_eq!(second.iter().map(|it| it.id.ulid().0).collect::<Vec<_>>(), [4, 5]);
+}
+
+#[test]
+fn a_probe_to_be_that_is_cancelled_or_whose_endpoint_is_closed_is_not_sent() {
+    let paused = || {
+        let (mut scheduler, first) = with_backlog(1);
+        scheduler.pause(endpoint(1), at(21));
+        scheduler.ended(endpoint(1), first[0].id, Health::Bad);
+        scheduler.finished(answered(&first[0], 20));
+        (scheduler, first[0].id)
+    };
+    let (mut scheduler, id) = paused();
+    assert_eq!(scheduler.waiting_in_memory(), 1);
+    scheduler.changed(&organization(), endpoint(1), id);
+    assert!(matches!(scheduler.poll(at(21))[..], [Effect::Reload { .. }]));
+    let (mut scheduler, _) = paused();
+    scheduler.close(endpoint(1));
+    assert_eq!((scheduler.poll(at(21)), scheduler.waiting_in_memory()), (vec![], 0));
 }
 
 #[test]
@@ -384,294 +471,4 @@ fn a_record_that_lies_below_what_was_fetched_is_not_taken_for_seen() {
     assert_eq!(sent(&scheduler.poll(at(100))).len(), 1);
     scheduler.scheduled(delivery(2, endpoint(1), at(60)), Position(9));
     assert_eq!(sent(&scheduler.poll(at(100))).len(), 0, "it was on the page");
-}
-
-/// A database with one row for each waiting delivery, and answers that come late.
-struct World {
-    scheduler: Scheduler,
-    now: i64,
-    position: i64,
-    rows: BTreeMap<DeliveryId, Delivery>,
-    in_flight: HashMap<DeliveryId, Delivery>,
-    /// Deliveries after outcomes that are committed, of which the scheduler has not heard.
-    untold: Vec<Delivery>,
-    /// Answers that have been read from the database but not delivered.
-    answers: Vec<Answer>,
-    /// Records that the tail of the log has not come to.
-    untailed: Vec<Untailed>,
-    attempts: usize,
-    /// When the pauses of endpoints end.
-    pauses: BTreeMap<EndpointId, i64>,
-}
-
-#[allow(clippy::large_enum_variant, reason = "the model has few of them")]
-enum Untailed {
-    Scheduled(Delivery, Position),
-    Resumed(EndpointId, DueKey),
-}
-
-#[allow(clippy::large_enum_variant, reason = "the model has few of them")]
-enum Answer {
-    Page(EndpointId, u64, DuePage, usize),
-    Row(Delivery),
-}
-
-#[derive(Debug, Clone)]
-enum Step {
-    Publish { endpoint: u128, delay: i64 },
-    Tail,
-    End { which: usize, health: Health },
-    Finish { which: usize, again: Option<i64> },
-    Tell,
-    Answer { which: usize },
-    AskForRetry { which: usize },
-    Resume { which: usize },
-    Pause { endpoint: u128, seconds: i64 },
-    EndPause { endpoint: u128 },
-    Pass { seconds: i64 },
-    Restart,
-}
-
-impl World {
-    fn new() -> World {
-        World {
-            scheduler: Scheduler::new(LIMITS, Position(0)),
-            now: 0,
-            position: 0,
-            rows: BTreeMap::new(),
-            in_flight: HashMap::new(),
-            untold: Vec::new(),
-            answers: Vec::new(),
-            untailed: Vec::new(),
-            attempts: 0,
-            pauses: BTreeMap::new(),
-        }
-    }
-
-    fn act(&mut self) {
-        for effect in self.scheduler.poll(at(self.now)) {
-            match effect {
-                Effect::Send(delivery) => {
-                    let row = &self.rows[&delivery.id];
-                    let counts = (row.attempt_count, delivery.attempt_count);
-                    assert_eq!(counts.0, counts.1, "sent from before its last attempt");
-                    assert!(
-                        row.due_time().is_some_and(|due| due <= at(self.now)),
-                        "sent too early"
-                    );
-                    let pause_end = self.pauses.get(&delivery.endpoint_id).copied();
-                    assert!(
-                        delivery.due_trigger() != Trigger::Automatic
-                            || pause_end.is_none_or(|end| end <= self.now),
-                        "sent during a pause"
-                    );
-                    self.attempts += 1;
-                    let twice = self.in_flight.insert(delivery.id, *delivery);
-                    assert!(twice.is_none(), "sent twice at the same time");
-                }
-                Effect::Fetch { endpoint_id, fetch_id, after, limit } => {
-                    let of_endpoint =
-                        self.rows.values().filter(|row| row.endpoint_id == endpoint_id);
-                    let mut due: Vec<_> =
-                        of_endpoint.filter_map(|row| Some((due_key(row)?, row.clone()))).collect();
-                    due.sort_by_key(|(key, _)| *key);
-                    let page = due.into_iter().filter(|(key, _)| *key > after).take(limit);
-                    let deliveries = page.map(|(_, row)| row).collect();
-                    let page = DuePage { as_of: Position(self.position), deliveries };
-                    self.answers.push(Answer::Page(endpoint_id, fetch_id, page, limit));
-                }
-                Effect::Reload { delivery_id, .. } => {
-                    self.answers.push(Answer::Row(self.rows[&delivery_id].clone()));
-                }
-            }
-        }
-        let alarm = self.scheduler.next_alarm();
-        assert!(
-            alarm.is_none_or(|alarm| alarm > at(self.now)),
-            "it would be woken at once, for nothing"
-        );
-        assert!(self.in_flight.len() <= LIMITS.in_flight);
-        assert!(self.scheduler.waiting_in_memory() <= 3 * LIMITS.waiting_per_endpoint);
-    }
-
-    fn step(&mut self, step: Step) {
-        match step {
-            Step::Publish { endpoint: number, delay } => {
-                self.position += 1;
-                let id = self.position as u128;
-                let delivery = delivery(id, endpoint(number), at(self.now + delay));
-                self.rows.insert(delivery.id, delivery.clone());
-                self.untailed.push(Untailed::Scheduled(delivery, Position(self.position)));
-            }
-            Step::Resume { which } => {
-                // A manual attempt may be under way, or yet to come.
-                let ended = self.rows.values_mut().filter(|row| row.next_attempt_time.is_none());
-                let mut ended: Vec<_> = ended.collect();
-                let count = ended.len().max(1);
-                let Some(row) = ended.get_mut(which % count) else { return };
-                self.position += 1;
-                row.version = row.version.next();
-                row.next_attempt_time = Some(at(self.now));
-                let key = DueKey { due_time: at(self.now), delivery_id: row.id };
-                self.untailed.push(Untailed::Resumed(row.endpoint_id, key));
-            }
-            Step::Tail => {
-                for record in self.untailed.drain(..) {
-                    match record {
-                        Untailed::Scheduled(delivery, position) => {
-                            self.scheduler.scheduled(delivery, position);
-                        }
-                        Untailed::Resumed(endpoint_id, key) => {
-                            self.scheduler.resumed(&organization(), endpoint_id, key);
-                        }
-                    }
-                }
-            }
-            Step::End { which, health } => {
-                let ids: Vec<_> = self.in_flight.keys().copied().collect();
-                if let Some(id) = ids.get(which % ids.len().max(1)) {
-                    self.scheduler.ended(self.in_flight[id].endpoint_id, *id, health);
-                }
-            }
-            Step::Finish { which, again } => {
-                let ids: Vec<_> = self.in_flight.keys().copied().collect();
-                if let Some(id) = ids.get(which % ids.len().max(1)) {
-                    let sent = self.in_flight.remove(id).expect("in flight");
-                    let row = self.rows.get_mut(id).expect("a row");
-                    row.version = row.version.next();
-                    row.attempt_count += 1;
-                    // A retry that was asked for meanwhile is still to come.
-                    if sent.retry_request_time.is_some() {
-                        row.retry_request_time = None;
-                    }
-                    // A manual attempt leaves the schedule as it is, which may have begun anew.
-                    if sent.next_attempt_time.is_some() {
-                        row.next_attempt_time = again.map(|delay| at(self.now + delay));
-                    }
-                    self.untold.push(row.clone());
-                }
-            }
-            Step::Tell => {
-                self.untold.drain(..).for_each(|delivery| self.scheduler.finished(delivery));
-            }
-            Step::Answer { which } => {
-                if !self.answers.is_empty() {
-                    let answer = self.answers.remove(which % self.answers.len());
-                    self.deliver(answer);
-                }
-            }
-            Step::AskForRetry { which } => {
-                let ids: Vec<_> = self.rows.keys().copied().collect();
-                let Some(id) = ids.get(which % ids.len().max(1)) else { return };
-                let row = self.rows.get_mut(id).expect("a row");
-                row.version = row.version.next();
-                row.retry_request_time = Some(at(self.now));
-                let row = row.clone();
-                // The log is read in order.
-                self.step(Step::Tail);
-                self.scheduler.changed(&row.organization_id, row.endpoint_id, row.id);
-            }
-            Step::Pause { endpoint: number, seconds } => {
-                let end = self.now + seconds;
-                let known = self.pauses.entry(endpoint(number)).or_insert(end);
-                *known = end.max(*known);
-                self.scheduler.pause(endpoint(number), at(end));
-            }
-            Step::EndPause { endpoint: number } => {
-                self.pauses.remove(&endpoint(number));
-                self.scheduler.end_pause(endpoint(number));
-            }
-            Step::Pass { seconds } => self.now += seconds,
-            Step::Restart => self.restart(),
-        }
-        self.act();
-    }
-
-    fn deliver(&mut self, answer: Answer) {
-        match answer {
-            Answer::Page(endpoint_id, fetch_id, page, limit) => {
-                self.scheduler.fetched(endpoint_id, fetch_id, page, limit);
-            }
-            Answer::Row(row) => self.scheduler.reloaded(row),
-        }
-    }
-
-    /// Another owner begins with what is in the database.
-    fn restart(&mut self) {
-        self.in_flight.clear();
-        self.untold.clear();
-        self.answers.clear();
-        self.scheduler = Scheduler::new(LIMITS, Position(self.position));
-        let mut earliest = BTreeMap::new();
-        for row in self.rows.values() {
-            if let Some(due) = row.due_time() {
-                let entry = earliest.entry(row.endpoint_id).or_insert(due);
-                *entry = due.min(*entry);
-            }
-        }
-        for (endpoint_id, due) in earliest {
-            self.scheduler.found_waiting(endpoint_id, due);
-        }
-        for (endpoint_id, end) in &self.pauses {
-            self.scheduler.pause(*endpoint_id, at(*end));
-        }
-    }
-
-    /// Lets everything come to its end: every receiver answers well from now on.
-    fn finish(&mut self) {
-        for _ in 0..10_000 {
-            self.step(Step::Tail);
-            while !self.answers.is_empty() {
-                self.step(Step::Answer { which: 0 });
-            }
-            while !self.in_flight.is_empty() {
-                self.step(Step::Finish { which: 0, again: None });
-            }
-            self.step(Step::Tell);
-            if self.rows.values().all(|row| row.due_time().is_none()) {
-                return;
-            }
-            if let Some(alarm) = self.scheduler.next_alarm() {
-                self.now = self.now.max(alarm.as_second());
-            }
-            self.act();
-        }
-        let forgotten: Vec<_> = self.rows.values().filter(|row| row.due_time().is_some()).collect();
-        panic!("forgotten: {forgotten:?}");
-    }
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = prop_oneof![
-        8 => (0..3_u128, prop_oneof![4 => Just(0), 1 => 0..30_i64])
-            .prop_map(|(endpoint, delay)| Step::Publish { endpoint, delay }),
-        4 => Just(Step::Tail),
-        4 => (any::<usize>(), prop_oneof![Just(Health::Good), Just(Health::Bad)])
-            .prop_map(|(which, health)| Step::End { which, health }),
-        6 => (any::<usize>(), prop_oneof![2 => Just(None), 1 => (0..20_i64).prop_map(Some)])
-            .prop_map(|(which, again)| Step::Finish { which, again }),
-        6 => Just(Step::Tell),
-        4 => any::<usize>().prop_map(|which| Step::Answer { which }),
-        1 => any::<usize>().prop_map(|which| Step::AskForRetry { which }),
-        2 => any::<usize>().prop_map(|which| Step::Resume { which }),
-        2 => (0..3_u128, 0..30_i64)
-            .prop_map(|(endpoint, seconds)| Step::Pause { endpoint, seconds }),
-        1 => (0..3_u128).prop_map(|endpoint| Step::EndPause { endpoint }),
-        2 => (0..10_i64).prop_map(|seconds| Step::Pass { seconds }),
-        1 => Just(Step::Restart),
-    ];
-    prop::collection::vec(step, 0..200)
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
-
-    #[test]
-    fn invariants_3_4_and_9_no_delivery_is_forgotten_sent_twice_or_hoarded(steps in steps()) {
-        let mut world = World::new();
-        for step in steps {
-            world.step(step);
-        }
-        world.finish();
-    }
 }

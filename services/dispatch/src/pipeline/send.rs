@@ -2,26 +2,27 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, Uri};
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::{AttemptMade, Exchange, Trigger};
 use keeptrusts_webhooks_domain::delivery::{Delivery, Verdict};
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::ContentDigest;
 use keeptrusts_webhooks_domain::ids::AttemptId;
-use keeptrusts_webhooks_domain::pause::Pause;
-use keeptrusts_webhooks_outbound::{ConnectionGroup, Exchange as Exchanged, Remark};
+use keeptrusts_webhooks_domain::trace::TraceContext;
+use keeptrusts_webhooks_outbound::ConnectionGroup;
 use keeptrusts_webhooks_store::keyring::{DataKeys, KeyProblem};
 use keeptrusts_webhooks_store::{BodyId, new_ulid};
 use tokio::sync::mpsc;
 
+use super::judged::Judged;
 use super::outgoing::Outgoing;
+use super::receiver::Receiver;
 use super::record::{Attempted, Outcome, Progress};
-use super::{Backoff, Shard, answered, request};
-use crate::metrics::{self, AttemptResult};
+use super::{Backoff, Shard, request};
+use crate::metrics;
 
 /// Attempts deliveries, all at the same time; their outcomes go to the recorder. The scheduler
 /// hears of each as soon as its request is over.
@@ -105,104 +106,119 @@ async fn attempt(
     let outgoing = Outgoing::of(&receiver, &delivery, body, keys, &shard.renderer).await;
     let start_time = (shard.clock)();
     let trigger = delivery.due_trigger();
-    let number = delivery.attempt_count + 1;
-    let automatic_count = delivery.automatic_count + u32::from(trigger == Trigger::Automatic);
-    let trace = delivery.attempt_trace(number);
-    let request_trace = delivery.request_trace(trigger).cloned();
+    let trace = delivery.attempt_trace(delivery.attempt_count + 1);
+    let request = prepare(&receiver, &delivery, &outgoing, keys, trace.as_ref(), start_time);
 
-    let mut request_headers = HeaderMap::new();
-    let sent = match (&receiver.uri, receiver.secrets(start_time, keys), &outgoing) {
-        (Some(uri), Ok(secrets), Ok(outgoing)) => {
-            request_headers =
-                request::headers(&delivery, number, outgoing, &secrets, trace.as_ref(), start_time);
-            drop(secrets);
+    let (sent, request_headers) = match request {
+        Ok(Request { uri, headers, body }) => {
             // The last moment to notice that this process was frozen past its lease.
             if !shard.lease.is_valid() {
                 return None;
             }
-            let body = outgoing.body.clone();
-            let connections = ConnectionGroup::new(delivery.endpoint_id.ulid().0);
-            Ok(shard.transport.post(connections, uri, request_headers.clone(), body).await)
+            let (connections, kept) = (connections_of(&delivery), listed(&headers));
+            (Ok(shard.transport.post(connections, uri, headers, body).await), kept)
         }
-        (None, _, _) => Err("the endpoint's URL cannot be requested: edit it"),
-        (_, Err(problem), _) => Err(cannot_sign(&receiver.endpoint, &problem)),
-        (_, _, Err(reason)) => Err(reason.as_str()),
+        Err(reason) => (Err(reason), Vec::new()),
     };
     let (end_time, steady_end_time) = ((shard.clock)(), shard.steady.now());
-    let remarks = sent.as_ref().map(|exchanged| exchanged.remarks.clone()).unwrap_or_default();
     let mut judged = match sent {
-        Ok(exchanged) => judge(exchanged, &receiver.endpoint.url, end_time),
+        Ok(exchanged) => Judged::of(exchanged, &receiver.endpoint.url, end_time),
         Err(reason) => Judged::never_sent(reason),
     };
     let current = shard.receivers.get(delivery.endpoint_id);
     if current.is_some_and(|current| current.endpoint.url != receiver.endpoint.url) {
         judged.ignore_retry_after();
     }
-    let remark =
-        joined(&remarks, answered::remark(&judged.response_headers, &judged.response_body));
-    let Judged {
-        mut verdict,
-        result,
-        duration,
-        status_code,
-        response_headers,
-        response_body,
-        was_sent,
-    } = judged;
-    metrics::attempted(result, trigger, duration);
-    let mut exchange = Exchange {
-        request_headers: if was_sent { listed(&request_headers) } else { Vec::new() },
-        response_headers: listed(&response_headers),
-        response_body: response_body.to_vec(),
-        request_body: None,
-    };
-    if let Ok(outgoing) = outgoing {
-        outgoing.mask(&mut exchange, &mut verdict);
-    }
-    if !was_sent {
-        // There is no body, not even the event's.
-        exchange.request_body = Some(Vec::new());
-    }
-    let exchange = keeptrusts_webhooks_contracts::log_codec::encode_exchange(&exchange);
+    metrics::attempted(judged.result, trigger, judged.duration);
+    let exchange = encoded_exchange(outgoing.ok(), request_headers, &mut judged);
     let made = AttemptMade {
         id: AttemptId::new(new_ulid(start_time)),
         event_id: delivery.event_id,
         event_type: delivery.event_type,
         endpoint_id: delivery.endpoint_id,
-        number,
-        automatic_count,
+        number: delivery.attempt_count + 1,
+        automatic_count: delivery.automatic_count + u32::from(trigger == Trigger::Automatic),
         trigger,
         start_time,
-        duration,
-        status_code,
+        duration: judged.duration,
+        status_code: judged.status_code,
         exchange: ContentDigest::of(&exchange),
-        remark,
+        remark: judged.remark,
     };
-    let exchange = exchange.into();
-    let pause_end = match verdict {
+    let pause_end = match judged.verdict {
         Verdict::Failed { endpoint_pause: Some(wait), .. } => {
             shard.pauses.extend(made.endpoint_id, wait)
         }
         _ => None,
     };
     Some(Attempted {
+        request_trace: delivery.request_trace(trigger).cloned(),
         delivery,
         made,
-        verdict,
-        result,
+        verdict: judged.verdict,
+        result: judged.result,
         end_time,
         steady_end_time,
         exchange,
         trace,
-        request_trace,
         pause_end,
     })
 }
 
-/// What was out of the ordinary, in one text.
-fn joined(remarks: &[Remark], of_answer: Option<String>) -> String {
-    let remarks = remarks.iter().map(ToString::to_string).chain(of_answer);
-    remarks.collect::<Vec<_>>().join("; ")
+/// A request that is ready to be sent.
+struct Request<'a> {
+    uri: &'a Uri,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// Signs what goes out. An error is for the delivery log: nothing can be sent.
+fn prepare<'a>(
+    receiver: &'a Receiver,
+    delivery: &Delivery,
+    outgoing: &'a Result<Outgoing, String>,
+    keys: &DataKeys,
+    trace: Option<&TraceContext>,
+    start_time: Timestamp,
+) -> Result<Request<'a>, &'a str> {
+    let uri = receiver.uri.as_ref().ok_or("the endpoint's URL cannot be requested: edit it")?;
+    let secrets = receiver.secrets(start_time, keys);
+    let secrets = secrets.map_err(|problem| cannot_sign(&receiver.endpoint, &problem))?;
+    let outgoing = outgoing.as_ref().map_err(String::as_str)?;
+    let number = delivery.attempt_count + 1;
+    let headers = request::headers(delivery, number, outgoing, &secrets, trace, start_time);
+    Ok(Request { uri, headers, body: outgoing.body.clone() })
+}
+
+/// Connections belong to an endpoint.
+fn connections_of(delivery: &Delivery) -> ConnectionGroup {
+    ConnectionGroup::new(delivery.endpoint_id.ulid().0)
+}
+
+/// What was sent and answered, as the log keeps it: without what is secret in a format.
+fn encoded_exchange(
+    outgoing: Option<Outgoing>,
+    request_headers: Vec<(String, Vec<u8>)>,
+    judged: &mut Judged,
+) -> Bytes {
+    let mut exchange = Exchange {
+        request_headers: if judged.was_sent { request_headers } else { Vec::new() },
+        response_headers: listed(&judged.response_headers),
+        response_body: judged.response_body.to_vec(),
+        request_body: None,
+    };
+    if let Some(outgoing) = outgoing {
+        outgoing.mask(&mut exchange, &mut judged.verdict);
+    }
+    if !judged.was_sent {
+        // There is no body, not even the event's.
+        exchange.request_body = Some(Vec::new());
+    }
+    keeptrusts_webhooks_contracts::log_codec::encode_exchange(&exchange).into()
+}
+
+fn listed(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
+    headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect()
 }
 
 /// What the delivery log says of a secret that cannot be opened. What operators have to do about
@@ -218,83 +234,4 @@ fn cannot_sign(endpoint: &Endpoint, problem: &KeyProblem) -> &'static str {
         }
         _ => "the endpoint's secret cannot be decrypted: set a new one",
     }
-}
-
-/// What came of a request, and what we make of it.
-struct Judged {
-    verdict: Verdict,
-    result: AttemptResult,
-    duration: Duration,
-    status_code: Option<u16>,
-    response_headers: HeaderMap,
-    response_body: Bytes,
-    /// Whether anything of the request went to the receiver, as far as is known.
-    was_sent: bool,
-}
-
-impl Judged {
-    fn never_sent(reason: &str) -> Judged {
-        Judged {
-            verdict: Verdict::Failed {
-                error: reason.to_owned(),
-                retry_after: None,
-                endpoint_pause: None,
-            },
-            result: AttemptResult::NotSent,
-            duration: Duration::ZERO,
-            status_code: None,
-            response_headers: HeaderMap::new(),
-            response_body: Bytes::new(),
-            was_sent: false,
-        }
-    }
-
-    /// The endpoint has another URL by now: who answered is not asked next.
-    fn ignore_retry_after(&mut self) {
-        if let Verdict::Failed { retry_after, endpoint_pause, .. } = &mut self.verdict {
-            (*retry_after, *endpoint_pause) = (None, None);
-        }
-    }
-}
-
-/// Success is any 2xx; everything else is not.
-fn judge(
-    Exchanged { result, duration, was_sent, .. }: Exchanged,
-    url: &str,
-    now: Timestamp,
-) -> Judged {
-    match result {
-        Ok(answer) => {
-            let verdict = match answer.status.is_success() {
-                true => Verdict::Succeeded,
-                false => {
-                    let retry_after = request::retry_after(&answer.headers, now);
-                    Verdict::Failed {
-                        error: answered::refusal(answer.status, &answer.headers, url),
-                        retry_after,
-                        endpoint_pause: Pause::after_answer(answer.status.as_u16(), retry_after),
-                    }
-                }
-            };
-            Judged {
-                verdict,
-                result: AttemptResult::Answered(answer.status.as_u16()),
-                duration,
-                status_code: Some(answer.status.as_u16()),
-                response_headers: answer.headers,
-                response_body: answer.body,
-                was_sent,
-            }
-        }
-        Err(failure) => Judged {
-            result: AttemptResult::Failed(failure.kind()),
-            duration,
-            was_sent,
-            ..Judged::never_sent(&failure.to_string())
-        },
-    }
-}
-
-fn listed(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
-    headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect()
 }

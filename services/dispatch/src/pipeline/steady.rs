@@ -66,8 +66,10 @@ impl SteadyClock {
         self.since(self.base.load(Ordering::Relaxed))
     }
 
-    /// What the wall clock showed when the owner began, and since then without steps: for what is
-    /// waited for by a time that people are told as well. The next owner begins with its own.
+    /// What the wall clock showed when the owner began, and since then without steps: for
+    /// notifications, whose due times are stored without the steady time, and for weeks, which end
+    /// by the calendar. The next owner begins with its own, and waits no longer than the longest
+    /// wait for what it finds.
     pub(crate) fn wall(&self) -> Timestamp {
         self.since(self.wall_base)
     }

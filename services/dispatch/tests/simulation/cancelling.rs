@@ -17,7 +17,7 @@ async fn a_cancelled_delivery_is_not_tried_again() {
     world.pass(hours(24)).await;
     let delivery = world.look_at_delivery(delivery.id).await;
     assert_eq!((delivery.state, delivery.due_time()), (DeliveryState::Cancelled, None));
-    assert_eq!(delivery.cancel_reason, "cancelled on request");
+    assert_eq!(delivery.end_reason, "cancelled on request");
     assert_eq!(world.requests().len(), 1);
 }
 

@@ -393,7 +393,7 @@ impl Chaos {
         match delivery.state {
             DeliveryState::Delivered => assert!(succeeded, "{delivery:?}"),
             DeliveryState::Failed => assert_eq!(delivery.automatic_count, 6, "{delivery:?}"),
-            _ => assert!(!delivery.cancel_reason.is_empty(), "{delivery:?}"),
+            _ => assert!(!delivery.end_reason.is_empty(), "{delivery:?}"),
         }
     }
 

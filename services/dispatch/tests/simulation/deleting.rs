@@ -24,7 +24,7 @@ fn assert_all_cancelled(deliveries: &[Delivery]) {
     for delivery in deliveries {
         assert_eq!(delivery.state, DeliveryState::Cancelled);
         assert_eq!(delivery.due_time(), None);
-        assert_eq!(delivery.cancel_reason, "the endpoint was deleted");
+        assert_eq!(delivery.end_reason, "the endpoint was deleted");
     }
 }
 

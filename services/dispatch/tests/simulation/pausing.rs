@@ -308,7 +308,7 @@ async fn invariant_3_a_delivery_that_is_held_until_its_body_expires_has_failed()
     world.pass(minutes(6)).await;
     let delivery = world.delivery_of(held).await;
     assert_eq!((delivery.state, delivery.attempt_count), (DeliveryState::Failed, 0));
-    assert_eq!(delivery.cancel_reason, "the event's body is no longer kept");
+    assert_eq!(delivery.end_reason, "the event's body is no longer kept");
     assert_eq!(world.delivery_of(retried).await.state, DeliveryState::Delivered);
     // People hear of it, and of its end: the next success, which has come before the turn of the
     // message that the endpoint was degraded.

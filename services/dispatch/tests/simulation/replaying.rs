@@ -157,7 +157,7 @@ async fn everything_includes_what_was_cancelled_and_what_was_delivered_only_if_a
     let expected = ReplayCounts { resumed: 1, skipped: 1, ..ReplayCounts::default() };
     assert_eq!(counts(&world, replay).await, expected);
     let resumed = world.look_at_delivery(id).await;
-    assert_eq!((resumed.state, resumed.cancel_reason.as_str()), (DeliveryState::Delivered, ""));
+    assert_eq!((resumed.state, resumed.end_reason.as_str()), (DeliveryState::Delivered, ""));
 
     let selection = world.selection(siem, ReplayScope::All);
     let selection = ReplaySelection { include_delivered: true, ..selection };

@@ -77,6 +77,23 @@ async fn an_open_delivery_log_keeps_to_its_filter() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_open_page_shows_when_a_receivers_pause_is_over() {
+    let busy = Script::new(|_| Reply::status(429).with_header("retry-after", "5"));
+    let stage = Stage::set(busy, FAR_AWAY).await;
+    let browser = &stage.browser;
+    let id = stage.endpoint("siem", "/hook", &["policy.block"]).await;
+    stage.open(&format!("/webhooks/{id}")).await;
+    stage.mark_page().await;
+    stage.client.publish("policy.block", "{}").await;
+    let asked = "asked to be left alone until";
+    browser.text_when("#summary", "tells of the pause", |text| text.contains(asked)).await;
+    // Nothing happens then that would be recorded.
+    browser.text_when("#summary", "tells of it no more", |text| !text.contains(asked)).await;
+    stage.assert_not_loaded_again().await;
+    stage.assert_no_complaints().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_open_delivery_shows_its_next_attempt_when_it_is_made() {
     let replies = [Reply::status(500), Reply::ok()];
     let stage = Stage::set(Script::sequence(replies), FAR_AWAY).await;

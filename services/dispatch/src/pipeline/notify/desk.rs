@@ -1,11 +1,10 @@
-//! Who is told what: the channels as they stand at a position of the log, and what each was told
-//! of exhausted deliveries lately. Pure.
+//! What is known of who is told: the channels as they stand at a position of the log, their open
+//! incidents, and what each was told of exhausted deliveries lately. Pure.
 
 use std::collections::{BTreeMap, HashMap};
 
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::channel::{Channel, ChannelFact};
-use keeptrusts_webhooks_domain::fact::Fact;
+use keeptrusts_webhooks_domain::channel::Channel;
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, NotificationId, OrganizationId};
 use keeptrusts_webhooks_domain::incident::{Incident, IncidentAction};
 use keeptrusts_webhooks_domain::log::Position;
@@ -15,26 +14,16 @@ use keeptrusts_webhooks_domain::notification::{
 use keeptrusts_webhooks_store::projection::{BrokenLog, Fold, Loaded};
 use keeptrusts_webhooks_store::{KnownIncident, Record, Told};
 
+use super::decisions::Decision;
 use super::happening::Happening;
-
-/// A record about a notification that is to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Decision {
-    pub(crate) notification_id: NotificationId,
-    pub(crate) channel_id: ChannelId,
-    pub(crate) endpoint_id: EndpointId,
-    pub(crate) fact: NotificationFact,
-    /// Whether it opens an incident, or adds to one.
-    pub(crate) opens_incident: bool,
-}
 
 /// What is known of a shard's channels.
 #[derive(Default)]
 pub(crate) struct Desk {
-    channels: HashMap<OrganizationId, BTreeMap<ChannelId, Channel>>,
-    groups: BTreeMap<(ChannelId, EndpointId), Group>,
+    pub(super) channels: HashMap<OrganizationId, BTreeMap<ChannelId, Channel>>,
+    pub(super) groups: BTreeMap<(ChannelId, EndpointId), Group>,
     /// The incidents that services may have open.
-    incidents: BTreeMap<(ChannelId, EndpointId), Incident>,
+    pub(super) incidents: BTreeMap<(ChannelId, EndpointId), Incident>,
     /// So many groups there may be before those that do not matter any more are forgotten.
     forget_at: usize,
     /// The channels are what they were after the record there, at least.
@@ -46,15 +35,15 @@ pub(crate) struct Desk {
 
 /// What a channel is told of exhausted deliveries of an endpoint: one message an hour.
 #[derive(Debug, Default)]
-struct Group {
+pub(super) struct Group {
     /// What waits, or is under way.
-    open: Option<Open>,
-    last_sent: Option<Timestamp>,
+    pub(super) open: Option<Open>,
+    pub(super) last_sent: Option<Timestamp>,
 }
 
 #[derive(Debug)]
-struct Open {
-    notification_id: NotificationId,
+pub(super) struct Open {
+    pub(super) notification_id: NotificationId,
     /// How many deliveries its records tell of.
     count: u32,
     /// The last record that they tell of.
@@ -154,131 +143,8 @@ impl Desk {
         self.knows_until(&happening.organization_id, happening.position)
     }
 
-    fn knows_until(&self, organization: &OrganizationId, position: Position) -> bool {
+    pub(super) fn knows_until(&self, organization: &OrganizationId, position: Position) -> bool {
         self.told_until.get(organization).is_some_and(|until| position <= *until)
-    }
-
-    /// What follows from a record about a channel that has not been applied yet: if the channel leads
-    /// somewhere else after it, or nowhere, its incidents are closed where they were opened.
-    pub(crate) fn leaves_behind(
-        &mut self,
-        id: ChannelId,
-        record: &Record,
-        now: Timestamp,
-        mut new_id: impl FnMut() -> NotificationId,
-    ) -> Vec<Decision> {
-        let reason = match &record.fact {
-            Fact::Channel(ChannelFact::Updated { update, .. }) if update.destination.is_some() => {
-                "the channel leads somewhere else"
-            }
-            Fact::Channel(ChannelFact::Deleted) => "the channel was deleted",
-            _ => return Vec::new(),
-        };
-        if self.knows_until(&record.organization_id, record.position) {
-            return Vec::new();
-        }
-        let Some(channel) = self.channel(&record.organization_id, id) else { return Vec::new() };
-        let at = channel.config.destination.clone();
-        let of_channel = (id, EndpointId::MIN)..=(id, EndpointId::MAX);
-        let known = self.incidents.range(of_channel);
-        let open: Vec<_> = known
-            .filter(|(_, incident)| incident.may_be_closed_by(record.position))
-            .map(|(key, _)| *key)
-            .collect();
-        let close = |key: (ChannelId, EndpointId)| {
-            self.incidents.remove(&key);
-            let action = IncidentAction::CloseAt(Box::new(at.clone()));
-            let new = NewNotification {
-                channel_id: key.0,
-                notification_type: NotificationType::IncidentResolved,
-                endpoint_id: Some(key.1),
-                delivery_id: None,
-                count: 1,
-                since: record.recorded_at,
-                reason: reason.to_owned(),
-                due_time: now,
-                summary: None,
-                incident: Some(action),
-            };
-            decision(new_id(), key, NotificationFact::Raised(Box::new(new)))
-        };
-        open.into_iter().map(close).collect()
-    }
-
-    /// What follows from happenings in one organization, in their order: records of one operation,
-    /// each of another notification. What was exhausted is counted, not listed. Happenings that end
-    /// trouble are decided in operations of their own, whose position is theirs.
-    ///
-    /// `is_left_alone` is whether an endpoint was disabled by hand or deleted: no incident is opened
-    /// for what comes of its last attempts.
-    pub(crate) fn decide(
-        &self,
-        happenings: &[Happening],
-        now: Timestamp,
-        is_left_alone: impl Fn(EndpointId) -> bool,
-        mut new_id: impl FnMut() -> NotificationId,
-    ) -> Vec<Decision> {
-        let mut decisions = Vec::<Decision>::new();
-        let mut grouped = HashMap::<(ChannelId, EndpointId), usize>::new();
-        for happening in happenings {
-            let endpoint_id = happening.endpoint_id;
-            let channels = self.channels.get(&happening.organization_id);
-            for channel in channels.into_iter().flat_map(BTreeMap::values) {
-                let key = (channel.id, endpoint_id);
-                let kind = happening.notification_type;
-                let told_of = kind.filter(|kind| channel.hears_of(*kind, Some(endpoint_id)));
-                let keeps_incidents = channel.config.destination.kind.keeps_incidents();
-                if keeps_incidents && happening.ends_trouble {
-                    let known = self.incidents.get(&key);
-                    if known.is_some_and(|known| known.may_be_closed_by(happening.position)) {
-                        let fact = closing(channel.id, told_of, happening, now);
-                        decisions.push(decision(new_id(), key, fact));
-                    }
-                    continue;
-                }
-                let Some(notification_type) = told_of else { continue };
-                if keeps_incidents && is_left_alone(endpoint_id) {
-                    continue;
-                }
-                let incident = keeps_incidents.then_some(IncidentAction::Open);
-                let raised = |due_time| {
-                    raised(key.0, notification_type, happening, due_time, incident.clone())
-                };
-                if notification_type != NotificationType::DeliveryExhausted {
-                    let decided = decision(new_id(), key, raised(now));
-                    decisions.push(Decision { opens_incident: keeps_incidents, ..decided });
-                    continue;
-                }
-                match grouped.get(&key) {
-                    Some(index) => count_one_more(&mut decisions[*index].fact, happening),
-                    None => {
-                        grouped.insert(key, decisions.len());
-                        let decided = self.exhausted(key, happening, now, raised, &mut new_id);
-                        decisions.push(Decision { opens_incident: keeps_incidents, ..decided });
-                    }
-                }
-            }
-        }
-        decisions
-    }
-
-    fn exhausted(
-        &self,
-        key: (ChannelId, EndpointId),
-        happening: &Happening,
-        now: Timestamp,
-        raised: impl Fn(Timestamp) -> NotificationFact,
-        new_id: &mut impl FnMut() -> NotificationId,
-    ) -> Decision {
-        let group = self.groups.get(&key);
-        if let Some(open) = group.and_then(|group| group.open.as_ref()) {
-            let fact = NotificationFact::Counted { count: 1, delivery_id: happening.delivery_id };
-            return decision(open.notification_id, key, fact);
-        }
-        let last_sent = group.and_then(|group| group.last_sent);
-        let earliest = last_sent.and_then(|sent| sent.checked_add(GROUPING).ok());
-        let due_time = earliest.map_or(now, |earliest| earliest.max(now));
-        decision(new_id(), key, raised(due_time))
     }
 
     /// What was decided is recorded, happenings up to `until` included.
@@ -428,75 +294,6 @@ impl Desk {
         };
         self.groups.retain(|_, group| matters(group));
         self.forget_at = 2 * self.groups.len();
-    }
-}
-
-fn decision(
-    notification_id: NotificationId,
-    (channel_id, endpoint_id): (ChannelId, EndpointId),
-    fact: NotificationFact,
-) -> Decision {
-    Decision { notification_id, channel_id, endpoint_id, fact, opens_incident: false }
-}
-
-fn raised(
-    channel_id: ChannelId,
-    notification_type: NotificationType,
-    happening: &Happening,
-    due_time: Timestamp,
-    incident: Option<IncidentAction>,
-) -> NotificationFact {
-    // Why it is out of trouble is no news to whoever subscribes to that.
-    let reason = if happening.ends_trouble { String::new() } else { happening.reason.clone() };
-    NotificationFact::Raised(Box::new(NewNotification {
-        channel_id,
-        notification_type,
-        endpoint_id: Some(happening.endpoint_id),
-        delivery_id: happening.delivery_id,
-        count: 1,
-        since: happening.time,
-        reason,
-        due_time,
-        summary: None,
-        incident,
-    }))
-}
-
-/// The closing word: as the channel is told of it otherwise, or else as what it is.
-fn closing(
-    channel_id: ChannelId,
-    told_of: Option<NotificationType>,
-    happening: &Happening,
-    now: Timestamp,
-) -> NotificationFact {
-    let kind = told_of.unwrap_or(NotificationType::IncidentResolved);
-    NotificationFact::Raised(Box::new(NewNotification {
-        channel_id,
-        notification_type: kind,
-        endpoint_id: Some(happening.endpoint_id),
-        delivery_id: happening.delivery_id,
-        count: 1,
-        since: happening.time,
-        reason: happening.reason.clone(),
-        due_time: now,
-        summary: None,
-        incident: Some(IncidentAction::Close),
-    }))
-}
-
-fn count_one_more(fact: &mut NotificationFact, happening: &Happening) {
-    match fact {
-        NotificationFact::Raised(new) => {
-            new.count = new.count.saturating_add(1);
-            new.delivery_id = happening.delivery_id;
-        }
-        NotificationFact::Counted { count, delivery_id } => {
-            *count = count.saturating_add(1);
-            *delivery_id = happening.delivery_id;
-        }
-        NotificationFact::Sent { .. }
-        | NotificationFact::Failed { .. }
-        | NotificationFact::Withdrawn { .. } => {}
     }
 }
 

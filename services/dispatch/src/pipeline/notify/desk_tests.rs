@@ -1,5 +1,8 @@
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
-use keeptrusts_webhooks_domain::channel::{ChannelKind, ChannelUpdate, Destination, NewChannel};
+use keeptrusts_webhooks_domain::channel::{
+    ChannelFact, ChannelKind, ChannelUpdate, Destination, NewChannel,
+};
+use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, OperationId};
 use keeptrusts_webhooks_domain::log::{Stream, Version};
 use ulid::Ulid;

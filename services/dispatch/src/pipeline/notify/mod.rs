@@ -1,13 +1,15 @@
 //! Notify: tells channels of what has happened to their organization's endpoints.
 //!
-//! One task has the last word in a shard: it decides what is raised ([`desk`]), whose turn it is
-//! ([`turns`]), whether what has waited is still sent ([`judge`]), and records what came of it. Since nobody else writes about the shard's
+//! One task has the last word in a shard: it decides what is raised ([`decisions`]) from what it
+//! knows ([`desk`]), whose turn it is ([`turns`]), whether what has waited is still sent
+//! ([`judge`]), and records what came of it. Since nobody else writes about the shard's
 //! notifications, counting what was exhausted and sending what was counted cannot come between
 //! each other. Routing waits until what follows from a happening is committed before it moves the
 //! checkpoint past it; and what has been told of is known by the position of its cause, so that
 //! the next owner, who reads the same records again, raises nothing twice.
 
 mod courier;
+mod decisions;
 mod desk;
 mod happening;
 mod judge;

@@ -13,7 +13,7 @@ use keeptrusts_webhooks_store::{
 use tokio::sync::mpsc;
 
 use super::courier::{self, DELETED, Due, Tried, Turn};
-use super::desk::Decision;
+use super::decisions::Decision;
 use super::happening::Happening;
 use super::judge::Judgement;
 use super::verdict::is_left_alone;

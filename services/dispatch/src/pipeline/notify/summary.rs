@@ -1,4 +1,8 @@
 //! The weekly summary: on Mondays at 00:00 UTC, once, whoever owns the shard then.
+//!
+//! A week ends by the calendar, which the steady clock does not know: it may differ from every wall
+//! clock. So an owner whose wall clock was ahead when it began summarizes a week too early, but
+//! once, because the summary's id is the channel's and the week's.
 
 use std::time::Duration;
 

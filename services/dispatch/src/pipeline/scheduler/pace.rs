@@ -29,6 +29,19 @@ impl Pace {
         *self = Pace::Paused { until };
     }
 
+    /// Whatever the receiver asked for does not count any more.
+    pub(super) fn end_pause(&mut self) {
+        *self = Pace::Full;
+    }
+
+    /// When the pause is over, while it lasts.
+    pub(super) fn paused_until(self) -> Option<Timestamp> {
+        match self {
+            Pace::Paused { until } => Some(until),
+            Pace::Full | Pace::Ramping { .. } => None,
+        }
+    }
+
     /// It is `now`: a pause may be over.
     pub(super) fn pass(&mut self, now: Timestamp) {
         if let Pace::Paused { until } = *self

@@ -1,0 +1,95 @@
+//! What came of a request, and what we make of it. Pure.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::delivery::Verdict;
+use keeptrusts_webhooks_domain::pause::Pause;
+use keeptrusts_webhooks_outbound::{Answer, Exchange as Exchanged, Remark};
+
+use super::{answered, request};
+use crate::metrics::AttemptResult;
+
+/// What came of a request, and what we make of it.
+pub(crate) struct Judged {
+    pub(crate) verdict: Verdict,
+    pub(crate) result: AttemptResult,
+    pub(crate) duration: Duration,
+    pub(crate) status_code: Option<u16>,
+    pub(crate) response_headers: HeaderMap,
+    pub(crate) response_body: Bytes,
+    /// What was out of the ordinary, in one text; usually empty.
+    pub(crate) remark: String,
+    /// Whether anything of the request went to the receiver, as far as is known.
+    pub(crate) was_sent: bool,
+}
+
+impl Judged {
+    /// What came of a request to `url` that ended `now`. Success is any 2xx; everything else is not.
+    pub(crate) fn of(exchanged: Exchanged, url: &str, now: Timestamp) -> Judged {
+        let Exchanged { result, duration, remarks, was_sent } = exchanged;
+        match result {
+            Ok(Answer { status, headers, body, .. }) => Judged {
+                verdict: verdict(status, &headers, url, now),
+                result: AttemptResult::Answered(status.as_u16()),
+                duration,
+                status_code: Some(status.as_u16()),
+                remark: joined(&remarks, answered::remark(&headers, &body)),
+                response_headers: headers,
+                response_body: body,
+                was_sent,
+            },
+            Err(failure) => Judged {
+                result: AttemptResult::Failed(failure.kind()),
+                duration,
+                remark: joined(&remarks, None),
+                was_sent,
+                ..Judged::never_sent(&failure.to_string())
+            },
+        }
+    }
+
+    /// There was nothing that could be sent.
+    pub(crate) fn never_sent(reason: &str) -> Judged {
+        Judged {
+            verdict: Verdict::Failed {
+                error: reason.to_owned(),
+                retry_after: None,
+                endpoint_pause: None,
+            },
+            result: AttemptResult::NotSent,
+            duration: Duration::ZERO,
+            status_code: None,
+            response_headers: HeaderMap::new(),
+            response_body: Bytes::new(),
+            remark: String::new(),
+            was_sent: false,
+        }
+    }
+
+    /// The endpoint has another URL by now: who answered is not asked next.
+    pub(crate) fn ignore_retry_after(&mut self) {
+        if let Verdict::Failed { retry_after, endpoint_pause, .. } = &mut self.verdict {
+            (*retry_after, *endpoint_pause) = (None, None);
+        }
+    }
+}
+
+fn verdict(status: StatusCode, headers: &HeaderMap, url: &str, now: Timestamp) -> Verdict {
+    if status.is_success() {
+        return Verdict::Succeeded;
+    }
+    let retry_after = request::retry_after(headers, now);
+    Verdict::Failed {
+        error: answered::refusal(status, headers, url),
+        retry_after,
+        endpoint_pause: Pause::after_answer(status.as_u16(), retry_after),
+    }
+}
+
+fn joined(remarks: &[Remark], of_answer: Option<String>) -> String {
+    let remarks = remarks.iter().map(ToString::to_string).chain(of_answer);
+    remarks.collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,51 @@
+//! How much a shard's scheduler may have under way and hold in memory.
+
+/// The limits of one shard's scheduler.
+#[derive(Debug, Clone, Copy)]
+pub struct SchedulerLimits {
+    /// Requests under way to one endpoint, as long as it answers well.
+    pub requests_per_endpoint: usize,
+    /// The same for an endpoint that keeps failing: a hanging one occupies no more.
+    pub requests_per_failing_endpoint: usize,
+    /// Requests under way in all.
+    pub requests: usize,
+    /// Of these, how many are kept for endpoints that have none in flight: others, however many
+    /// of them hang, leave them room.
+    pub requests_reserved: usize,
+    /// Attempts at one endpoint whose outcome is not committed: those under way, and those that
+    /// have ended. A crash repeats them. A commit under load takes many times as long as a
+    /// request: with too few of these, requests wait for commits.
+    pub in_flight_per_endpoint: usize,
+    /// The same in all.
+    pub in_flight: usize,
+    /// Deliveries of one endpoint held in memory.
+    pub waiting_per_endpoint: usize,
+    /// Deliveries held in memory in all: many endpoints share it evenly.
+    pub waiting: usize,
+}
+
+impl Default for SchedulerLimits {
+    fn default() -> Self {
+        SchedulerLimits {
+            requests_per_endpoint: 64,
+            requests_per_failing_endpoint: 4,
+            requests: 2_048,
+            requests_reserved: 1_024,
+            in_flight_per_endpoint: 512,
+            in_flight: 4_096,
+            waiting_per_endpoint: 512,
+            waiting: 65_536,
+        }
+    }
+}
+
+impl SchedulerLimits {
+    /// How many requests may be under way in all for an endpoint to begin another: its first, or
+    /// one beside others.
+    pub(super) fn requests_for(&self, is_first: bool) -> usize {
+        match is_first {
+            true => self.requests,
+            false => self.requests.saturating_sub(self.requests_reserved),
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! A model of everything that happens to a scheduler, in any order.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use keeptrusts_webhooks_domain::attempt::Trigger;
+use keeptrusts_webhooks_domain::ids::EventId;
+use proptest::prelude::*;
+
+use super::queue::due_key;
+use super::tests::{BEGIN, LIMITS, at, delivery, endpoint, organization};
+use super::*;
+
+/// A database with one row for each waiting delivery, and answers that come late.
+struct World {
+    scheduler: Scheduler,
+    now: i64,
+    position: i64,
+    rows: BTreeMap<DeliveryId, Delivery>,
+    in_flight: HashMap<DeliveryId, Delivery>,
+    /// Deliveries after outcomes that are committed, of which the scheduler has not heard.
+    untold: Vec<Untold>,
+    /// Answers that have been read from the database but not delivered.
+    answers: Vec<Answer>,
+    /// Records that the tail of the log has not come to.
+    untailed: Vec<Untailed>,
+    attempts: usize,
+    /// When the pauses of endpoints end.
+    pauses: BTreeMap<EndpointId, i64>,
+    /// The events of deliveries that came back during a pause and wait no longer than it.
+    answered: BTreeMap<EndpointId, BTreeSet<EventId>>,
+    /// Read again when their attempt has ended: the tail came to their resumption only then.
+    read_again: BTreeSet<DeliveryId>,
+}
+
+#[allow(clippy::large_enum_variant, reason = "the model has few of them")]
+enum Untailed {
+    Scheduled(Delivery, Position),
+    Resumed(EndpointId, DueKey),
+}
+
+#[allow(clippy::large_enum_variant, reason = "the model has few of them")]
+enum Answer {
+    Page(EndpointId, u64, DuePage, usize),
+    Row(Delivery),
+}
+
+/// A delivery after an attempt.
+struct Untold {
+    delivery: Delivery,
+    trigger: Trigger,
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Publish { endpoint: u128, delay: i64 },
+    Tail,
+    End { which: usize, health: Health },
+    Finish { which: usize, again: Option<i64> },
+    Tell,
+    Answer { which: usize },
+    AskForRetry { which: usize },
+    Resume { which: usize },
+    Pause { endpoint: u128, seconds: i64 },
+    EndPause { endpoint: u128 },
+    Pass { seconds: i64 },
+    Restart,
+}
+
+impl World {
+    fn new() -> World {
+        World {
+            scheduler: Scheduler::new(LIMITS, Position(0)),
+            now: 0,
+            position: 0,
+            rows: BTreeMap::new(),
+            in_flight: HashMap::new(),
+            untold: Vec::new(),
+            answers: Vec::new(),
+            untailed: Vec::new(),
+            attempts: 0,
+            pauses: BTreeMap::new(),
+            answered: BTreeMap::new(),
+            read_again: BTreeSet::new(),
+        }
+    }
+
+    fn act(&mut self) {
+        for effect in self.scheduler.poll(at(self.now)) {
+            match effect {
+                Effect::Send(delivery) => {
+                    let row = &self.rows[&delivery.id];
+                    let counts = (row.attempt_count, delivery.attempt_count);
+                    assert_eq!(counts.0, counts.1, "sent from before its last attempt");
+                    assert!(
+                        row.due_time().is_some_and(|due| due <= at(self.now)),
+                        "sent too early"
+                    );
+                    let pause_end = self.pauses.get(&delivery.endpoint_id).copied();
+                    assert!(
+                        delivery.due_trigger() != Trigger::Automatic
+                            || pause_end.is_none_or(|end| end <= self.now),
+                        "sent during a pause"
+                    );
+                    if delivery.due_trigger() == Trigger::Automatic {
+                        let answered = self.answered.remove(&delivery.endpoint_id);
+                        let oldest = answered.and_then(|events| events.first().copied());
+                        assert!(
+                            oldest.is_none_or(|oldest| delivery.event_id <= oldest),
+                            "a newer event than the one that was answered goes first"
+                        );
+                    }
+                    self.attempts += 1;
+                    let twice = self.in_flight.insert(delivery.id, *delivery);
+                    assert!(twice.is_none(), "sent twice at the same time");
+                }
+                Effect::Fetch { endpoint_id, fetch_id, after, limit } => {
+                    let of_endpoint =
+                        self.rows.values().filter(|row| row.endpoint_id == endpoint_id);
+                    let mut due: Vec<_> =
+                        of_endpoint.filter_map(|row| Some((due_key(row)?, row.clone()))).collect();
+                    due.sort_by_key(|(key, _)| *key);
+                    let page = due.into_iter().filter(|(key, _)| *key > after).take(limit);
+                    let deliveries = page.map(|(_, row)| row).collect();
+                    let page = DuePage { as_of: Position(self.position), deliveries };
+                    self.answers.push(Answer::Page(endpoint_id, fetch_id, page, limit));
+                }
+                Effect::Reload { delivery_id, .. } => {
+                    self.answers.push(Answer::Row(self.rows[&delivery_id].clone()));
+                }
+            }
+        }
+        let alarm = self.scheduler.next_alarm();
+        assert!(
+            alarm.is_none_or(|alarm| alarm > at(self.now)),
+            "it would be woken at once, for nothing"
+        );
+        assert!(self.in_flight.len() <= LIMITS.in_flight);
+        assert!(self.scheduler.waiting_in_memory() <= 3 * LIMITS.waiting_per_endpoint);
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Publish { endpoint: number, delay } => {
+                self.position += 1;
+                let id = self.position as u128;
+                let delivery = delivery(id, endpoint(number), at(self.now + delay));
+                self.rows.insert(delivery.id, delivery.clone());
+                self.untailed.push(Untailed::Scheduled(delivery, Position(self.position)));
+            }
+            Step::Resume { which } => {
+                // A manual attempt may be under way, or yet to come.
+                let ended = self.rows.values_mut().filter(|row| row.next_attempt_time.is_none());
+                let mut ended: Vec<_> = ended.collect();
+                let count = ended.len().max(1);
+                let Some(row) = ended.get_mut(which % count) else { return };
+                self.position += 1;
+                row.version = row.version.next();
+                row.next_attempt_time = Some(at(self.now));
+                let key = DueKey { due_time: at(self.now), delivery_id: row.id };
+                self.untailed.push(Untailed::Resumed(row.endpoint_id, key));
+            }
+            Step::Tail => {
+                for record in self.untailed.drain(..) {
+                    match record {
+                        Untailed::Scheduled(delivery, position) => {
+                            self.scheduler.scheduled(delivery, position);
+                        }
+                        Untailed::Resumed(endpoint_id, key) => {
+                            self.read_again.insert(key.delivery_id);
+                            self.scheduler.resumed(&organization(), endpoint_id, key);
+                        }
+                    }
+                }
+            }
+            Step::End { which, health } => {
+                let ids: Vec<_> = self.in_flight.keys().copied().collect();
+                if let Some(id) = ids.get(which % ids.len().max(1)) {
+                    self.scheduler.ended(self.in_flight[id].endpoint_id, *id, health);
+                }
+            }
+            Step::Finish { which, again } => {
+                let ids: Vec<_> = self.in_flight.keys().copied().collect();
+                if let Some(id) = ids.get(which % ids.len().max(1)) {
+                    let sent = self.in_flight.remove(id).expect("in flight");
+                    let row = self.rows.get_mut(id).expect("a row");
+                    row.version = row.version.next();
+                    row.attempt_count += 1;
+                    // A retry that was asked for meanwhile is still to come.
+                    if sent.retry_request_time.is_some() {
+                        row.retry_request_time = None;
+                    }
+                    // A manual attempt leaves the schedule as it is, which may have begun anew.
+                    if sent.next_attempt_time.is_some() {
+                        row.next_attempt_time = again.map(|delay| at(self.now + delay));
+                    }
+                    let trigger = sent.due_trigger();
+                    self.untold.push(Untold { delivery: row.clone(), trigger });
+                }
+            }
+            Step::Tell => {
+                for untold in std::mem::take(&mut self.untold) {
+                    self.note_answered(&untold);
+                    self.scheduler.finished(untold.delivery);
+                }
+            }
+            Step::Answer { which } => {
+                if !self.answers.is_empty() {
+                    let answer = self.answers.remove(which % self.answers.len());
+                    self.deliver(answer);
+                }
+            }
+            Step::AskForRetry { which } => {
+                let ids: Vec<_> = self.rows.keys().copied().collect();
+                let Some(id) = ids.get(which % ids.len().max(1)) else { return };
+                let row = self.rows.get_mut(id).expect("a row");
+                row.version = row.version.next();
+                row.retry_request_time = Some(at(self.now));
+                let row = row.clone();
+                // It is read again, and then one of many.
+                self.answered.remove(&row.endpoint_id);
+                // The log is read in order.
+                self.step(Step::Tail);
+                self.scheduler.changed(&row.organization_id, row.endpoint_id, row.id);
+            }
+            Step::Pause { endpoint: number, seconds } => {
+                let end = self.now + seconds;
+                let known = self.pauses.entry(endpoint(number)).or_insert(end);
+                *known = end.max(*known);
+                self.scheduler.pause(endpoint(number), at(end));
+            }
+            Step::EndPause { endpoint: number } => {
+                self.pauses.remove(&endpoint(number));
+                self.answered.remove(&endpoint(number));
+                self.scheduler.end_pause(endpoint(number));
+            }
+            Step::Pass { seconds } => self.now += seconds,
+            Step::Restart => self.restart(),
+        }
+        self.act();
+    }
+
+    /// A delivery's attempt has ended. If that is during a pause, it may be the probe.
+    fn note_answered(&mut self, Untold { delivery, trigger }: &Untold) {
+        let row = &self.rows[&delivery.id];
+        let pause_end = self.pauses.get(&delivery.endpoint_id).filter(|end| **end > self.now);
+        let is_read_again = self.read_again.remove(&delivery.id);
+        if !is_read_again
+            && *trigger == Trigger::Automatic
+            && row.version == delivery.version
+            && delivery.due_trigger() == Trigger::Automatic
+            && pause_end.zip(delivery.due_time()).is_some_and(|(end, due)| due <= at(*end))
+        {
+            self.answered.entry(delivery.endpoint_id).or_default().insert(delivery.event_id);
+        }
+    }
+
+    fn deliver(&mut self, answer: Answer) {
+        match answer {
+            Answer::Page(endpoint_id, fetch_id, page, limit) => {
+                self.scheduler.fetched(endpoint_id, fetch_id, page, limit);
+            }
+            Answer::Row(row) => self.scheduler.reloaded(row),
+        }
+    }
+
+    /// Another owner begins with what is in the database.
+    fn restart(&mut self) {
+        self.in_flight.clear();
+        self.untold.clear();
+        self.answered.clear();
+        self.read_again.clear();
+        self.answers.clear();
+        self.scheduler = Scheduler::new(LIMITS, Position(self.position));
+        let mut earliest = BTreeMap::new();
+        for row in self.rows.values() {
+            if let Some(due) = row.due_time() {
+                let entry = earliest.entry(row.endpoint_id).or_insert(due);
+                *entry = due.min(*entry);
+            }
+        }
+        for (endpoint_id, due) in earliest {
+            self.scheduler.found_waiting(endpoint_id, due);
+        }
+        for (endpoint_id, end) in &self.pauses {
+            self.scheduler.pause(*endpoint_id, at(*end));
+        }
+    }
+
+    /// Lets everything come to its end: every receiver answers well from now on.
+    fn finish(&mut self) {
+        for _ in 0..10_000 {
+            self.step(Step::Tail);
+            while !self.answers.is_empty() {
+                self.step(Step::Answer { which: 0 });
+            }
+            while !self.in_flight.is_empty() {
+                self.step(Step::Finish { which: 0, again: None });
+            }
+            self.step(Step::Tell);
+            if self.rows.values().all(|row| row.due_time().is_none()) {
+                return;
+            }
+            let is_quiet = self.answers.is_empty() && self.in_flight.is_empty();
+            let is_asked_for = |row: &Delivery| row.retry_request_time.is_some();
+            assert!(!is_quiet || !self.rows.values().any(is_asked_for), "a manual retry waits");
+            if let Some(alarm) = self.scheduler.next_alarm() {
+                self.now = self.now.max(alarm.as_second() - BEGIN);
+            }
+            self.act();
+        }
+        let forgotten: Vec<_> = self.rows.values().filter(|row| row.due_time().is_some()).collect();
+        panic!("forgotten: {forgotten:?}");
+    }
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        8 => (0..3_u128, prop_oneof![4 => Just(0), 1 => 0..30_i64])
+            .prop_map(|(endpoint, delay)| Step::Publish { endpoint, delay }),
+        4 => Just(Step::Tail),
+        4 => (any::<usize>(), prop_oneof![Just(Health::Good), Just(Health::Bad)])
+            .prop_map(|(which, health)| Step::End { which, health }),
+        6 => (any::<usize>(), prop_oneof![2 => Just(None), 1 => (0..20_i64).prop_map(Some)])
+            .prop_map(|(which, again)| Step::Finish { which, again }),
+        6 => Just(Step::Tell),
+        4 => any::<usize>().prop_map(|which| Step::Answer { which }),
+        1 => any::<usize>().prop_map(|which| Step::AskForRetry { which }),
+        2 => any::<usize>().prop_map(|which| Step::Resume { which }),
+        2 => (0..3_u128, 0..30_i64)
+            .prop_map(|(endpoint, seconds)| Step::Pause { endpoint, seconds }),
+        1 => (0..3_u128).prop_map(|endpoint| Step::EndPause { endpoint }),
+        2 => (0..10_i64).prop_map(|seconds| Step::Pass { seconds }),
+        1 => Just(Step::Restart),
+    ];
+    prop::collection::vec(step, 0..200)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn invariants_3_4_and_9_no_delivery_is_forgotten_sent_twice_or_hoarded(steps in steps()) {
+        let mut world = World::new();
+        for step in steps {
+            world.step(step);
+        }
+        world.finish();
+    }
+}

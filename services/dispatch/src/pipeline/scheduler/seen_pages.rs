@@ -1,0 +1,38 @@
+//! What has been read from the database ahead of the log's tail.
+
+use std::collections::VecDeque;
+
+use keeptrusts_webhooks_domain::log::Position;
+use keeptrusts_webhooks_store::DueKey;
+
+/// Pages that were read from the database, as far as they are ahead of the log's tail: a
+/// delivery on one of them must not be taken for new when the tail comes to its record.
+///
+/// A page shows what lies above `after` as of a position. Kept in ascending order of both: a
+/// page that was read later and from further below shows all that an earlier one does.
+#[derive(Debug, Default)]
+pub(super) struct SeenPages(VecDeque<(Position, DueKey)>);
+
+impl SeenPages {
+    pub(super) fn add(&mut self, as_of: Position, after: DueKey) {
+        while self.0.back().is_some_and(|(_, earlier)| *earlier >= after) {
+            self.0.pop_back();
+        }
+        self.0.push_back((as_of, after));
+    }
+
+    pub(super) fn contains(&self, position: Position, key: DueKey) -> bool {
+        let first = self.0.partition_point(|(as_of, _)| *as_of < position);
+        self.0.get(first).is_some_and(|(_, after)| key > *after)
+    }
+
+    pub(super) fn forget_up_to(&mut self, position: Position) {
+        while self.0.front().is_some_and(|(as_of, _)| *as_of < position) {
+            self.0.pop_front();
+        }
+    }
+
+    pub(super) fn is_up_to(&self, position: Position) -> bool {
+        self.0.back().is_none_or(|(as_of, _)| *as_of <= position)
+    }
+}
