@@ -9,13 +9,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use keeptrusts_webhooks_domain::limits::{MAX_DATA_BYTES, MAX_TEMPLATE_BYTES};
+use keeptrusts_webhooks_domain::json::{self, JsonError};
+use keeptrusts_webhooks_domain::limits::{MAX_DATA_BYTES, MAX_PAYLOAD_DEPTH, MAX_TEMPLATE_BYTES};
 use keeptrusts_webhooks_domain::rfc3339;
 use minijinja::machinery::{CodeGenerator, eval, make_string_output};
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value,
 };
-use serde::de::IgnoredAny;
 
 use crate::FormatError;
 use crate::event::Event;
@@ -39,7 +39,7 @@ pub const MAX_CUSTOM_BODY_BYTES: usize = MAX_DATA_BYTES + MAX_TEMPLATE_BYTES;
 /// milliseconds) and memory (6 MiB).
 pub const MAX_STEPS: u64 = 100_000;
 
-/// How deeply loops and blocks of a template may be nested, recursion included.
+/// How deeply loops and blocks of a template may be nested.
 pub const MAX_NESTING: usize = 64;
 
 /// An error's text is cut to so many characters: it may quote the event's data.
@@ -79,9 +79,9 @@ impl CustomTemplate {
         if body.len() > MAX_CUSTOM_BODY_BYTES {
             return Err(FormatError::TooLarge { limit: MAX_CUSTOM_BODY_BYTES });
         }
-        match serde_json::from_str::<IgnoredAny>(&body) {
-            Ok(IgnoredAny) => Ok(body.into_bytes()),
-            Err(error) => Err(FormatError::NotJson { reason: error.to_string() }),
+        match json::check(&body, MAX_PAYLOAD_DEPTH) {
+            Ok(()) => Ok(body.into_bytes()),
+            Err(error) => Err(not_json(&body, &error)),
         }
     }
 
@@ -146,6 +146,26 @@ fn write_json(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) ->
     }
     out.write_str(&json)?;
     Ok(())
+}
+
+/// Authors do not see what they cannot send, so they are shown what is before the place.
+fn not_json(body: &str, error: &JsonError) -> FormatError {
+    const SHOWN_CHARS: usize = 40;
+    let before = &body[..error.position()];
+    let line = before.split('\n').count();
+    let shown = before.rsplit('\n').next().unwrap_or_default();
+    let start = shown.char_indices().rev().nth(SHOWN_CHARS - 1).map_or(0, |(start, _)| start);
+    let ellipsis = if start > 0 { "…" } else { "" };
+    let shown = shown[start..].replace(char::is_control, " ");
+    let place = match shown.trim() {
+        "" => format!("in line {line} of it"),
+        shown => format!("in line {line} of it, after {ellipsis}{shown}"),
+    };
+    let hint = match error.is_of_grammar() {
+        true => ": values bring their own quotation marks, as in {\"text\": {{ event }}}",
+        false => "",
+    };
+    FormatError::NotJson { reason: format!("{error} ({place}){hint}") }
 }
 
 fn failed(error: &Error) -> FormatError {

@@ -119,9 +119,8 @@ fn what_is_wrong_is_told_with_its_line() {
     let error = refused("{\n\n\"a\": {{ data.policy|no_such }}}");
     assert!(error.starts_with("the template fails in line 3: unknown filter"), "{error}");
     let error = refused(r#"{"text": "{{ data.policy }}"}"#);
-    assert!(error.starts_with("what the template makes is not JSON ("), "{error}");
-    assert!(refused("").contains("not JSON"));
-    assert!(refused("{} {}").contains("not JSON"));
+    assert!(error.starts_with("what the template makes is not JSON: a comma or }"), "{error}");
+    assert!(error.contains("values bring their own quotation marks"), "{error}");
     for absent in [
         "{% include 'x' %}",
         "{% import 'x' as y %}",
@@ -262,6 +261,54 @@ fn an_interrupted_rendering_stops() {
     assert!(template.render(&event, &interrupt).is_ok());
     interrupt.raise();
     assert_eq!(template.render(&event, &interrupt), Err(FormatError::Interrupted));
+}
+
+#[test]
+fn what_is_made_is_json_as_publishers_may_write_it_and_where_it_is_not_is_told() {
+    for (template, reason) in [
+        ("", "is not JSON: a value was expected at byte 0"),
+        ("{} {}", "is not JSON: the end was expected at byte 3"),
+        ("[01]", "is not JSON: a comma or ] was expected at byte 2"),
+        ("\u{feff}{}", "is not JSON: it begins with a byte order mark"),
+        (
+            r#"{"a":{{ data.count }},"\u0061":2}"#,
+            r#"has the name "a" twice in one object, again at byte 7"#,
+        ),
+        (r#"{"a":{"b":[{"c":1,"c":2}]}}"#, r#"has the name "c" twice"#),
+        (r#"["\ud83d"]"#, "has half of a surrogate pair at byte 2"),
+        (r#"{"\udc00":1}"#, "has half of a surrogate pair at byte 2"),
+        ("{% for name in data %}[{% endfor %}", "is not JSON: a value was expected at byte 7"),
+    ] {
+        let error = refused(template);
+        let told =
+            error.strip_prefix("what the template makes ").unwrap_or_else(|| panic!("{error}"));
+        assert!(told.starts_with(reason), "{template}: {error}");
+    }
+    let error = refused(
+        "{\n \"first\": {{ data.users }},\n \"second\": {{ data.policy }} {{ data.ok }}\n}",
+    );
+    assert!(error.contains(r#" (in line 3 of it, after "second": "no \"pii\" <b>")"#), "{error}");
+    assert!(refused("x").contains(" (in line 1 of it): values bring"));
+    let error = refused(&format!("[\"{}\",\"\\ud800\"]", "語".repeat(100)));
+    assert!(error.ends_with(&format!(", after …{}\",\")", "語".repeat(37))), "{error}");
+}
+
+#[test]
+fn a_template_may_put_levels_around_data_until_receivers_would_stop() {
+    let data =
+        |levels: usize| format!("{{\"a\":{}{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1));
+    let around = |levels: usize, data: &str| {
+        let template = format!("{}{{{{ data }}}}{}", "[".repeat(levels), "]".repeat(levels));
+        render_with(&template, data)
+    };
+    assert!(around(MAX_PAYLOAD_DEPTH - 60, &data(60)).is_ok());
+    assert!(around(MAX_PAYLOAD_DEPTH - 1, "{}").is_ok());
+    for (levels, data) in [(MAX_PAYLOAD_DEPTH - 59, data(60)), (MAX_PAYLOAD_DEPTH, "{}".to_owned())]
+    {
+        let error = around(levels, &data).expect_err("a level too many").to_string();
+        assert!(error.contains("is nested more than 64 levels deep at byte"), "{error}");
+        assert!(!error.contains("quotation marks"), "{error}");
+    }
 }
 
 /// Each would take minutes, gigabytes or the stack if nothing stopped it. With them the piece that
