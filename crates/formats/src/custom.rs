@@ -23,8 +23,11 @@ use crate::event::Event;
 mod builtins;
 mod cost;
 mod data;
+mod decimal;
 mod language;
+mod numbers;
 mod operators;
+mod wording;
 mod write;
 
 pub use cost::Interrupt;

@@ -22,12 +22,12 @@ pub(super) fn value(data: &str) -> Result<Value, JsonError> {
     })
 }
 
-/// The integers that the engine has and writes as they were written are its own; everything else
-/// keeps its text.
-fn number(text: &str) -> Value {
+/// A number of JSON. The integers that the engine writes as they were written are its own;
+/// everything else keeps its text.
+pub(super) fn number(text: &str) -> Value {
     match text.parse::<i64>() {
         Ok(number) if text != "-0" => Value::from(number),
-        _ => Value::from_object(Number::new(text)),
+        _ => Value::from_object(Number(text.into())),
     }
 }
 
@@ -37,47 +37,18 @@ pub(super) fn size(value: &Value) -> Option<usize> {
     array.or_else(|| value.downcast_object_ref::<Map>().map(|map| map.size))
 }
 
-/// A number as its publisher wrote it.
-pub(super) struct Number {
-    text: Box<str>,
-    /// What is computed with: the integer if the engine has it, the nearest double otherwise,
-    /// which is infinite if there is none.
-    native: Value,
-}
+/// A number as it was written, or computed.
+pub(super) struct Number(Box<str>);
 
 impl Number {
-    fn new(text: &str) -> Number {
-        let native = match text.parse::<i128>() {
-            Ok(integer) if text != "-0" => Value::from(integer),
-            // Every number of JSON is one of Rust's.
-            _ => Value::from(text.parse::<f64>().unwrap_or(f64::NAN)),
-        };
-        Number { text: text.into(), native }
-    }
-
     pub(super) fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// What the engine computes with.
-    pub(super) fn native(&self) -> &Value {
-        &self.native
-    }
-
-    /// Whether what the engine computes with is a number at all.
-    pub(super) fn is_finite(&self) -> bool {
-        self.native.is_integer() || f64::try_from(self.native.clone()).is_ok_and(f64::is_finite)
-    }
-
-    /// The number without its sign, otherwise as it was written.
-    pub(super) fn absolute(&self) -> Value {
-        number(self.text.trim_start_matches('-'))
+        &self.0
     }
 }
 
 impl fmt::Debug for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&self.0)
     }
 }
 
@@ -87,11 +58,12 @@ impl Object for Number {
     }
 
     fn is_true(self: &Arc<Self>) -> bool {
-        self.native.is_true()
+        let mut mantissa = self.0.bytes().take_while(|byte| !matches!(byte, b'e' | b'E'));
+        mantissa.any(|byte| matches!(byte, b'1'..=b'9'))
     }
 
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&self.0)
     }
 }
 
