@@ -13,6 +13,7 @@ use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::ContentDigest;
 use keeptrusts_webhooks_domain::ids::AttemptId;
 use keeptrusts_webhooks_domain::pause::Pause;
+use keeptrusts_webhooks_domain::retry_after::RetryAfter;
 use keeptrusts_webhooks_outbound::{ConnectionGroup, Exchange as Exchanged, Remark};
 use keeptrusts_webhooks_store::keyring::{DataKeys, KeyProblem};
 use keeptrusts_webhooks_store::{BodyId, new_ulid};
@@ -138,8 +139,6 @@ async fn attempt(
     if current.is_some_and(|current| current.endpoint.url != receiver.endpoint.url) {
         judged.ignore_retry_after();
     }
-    let remark =
-        joined(&remarks, answered::remark(&judged.response_headers, &judged.response_body));
     let Judged {
         mut verdict,
         result,
@@ -147,6 +146,7 @@ async fn attempt(
         status_code,
         response_headers,
         response_body,
+        remarks: of_answer,
         was_sent,
     } = judged;
     metrics::attempted(result, trigger, duration);
@@ -176,7 +176,7 @@ async fn attempt(
         duration,
         status_code,
         exchange: ContentDigest::of(&exchange),
-        remark,
+        remark: joined(&remarks, of_answer),
     };
     let exchange = exchange.into();
     let pause_end = match verdict {
@@ -200,7 +200,7 @@ async fn attempt(
 }
 
 /// What was out of the ordinary, in one text.
-fn joined(remarks: &[Remark], of_answer: Option<String>) -> String {
+fn joined(remarks: &[Remark], of_answer: Vec<String>) -> String {
     let remarks = remarks.iter().map(ToString::to_string).chain(of_answer);
     remarks.collect::<Vec<_>>().join("; ")
 }
@@ -228,6 +228,8 @@ struct Judged {
     status_code: Option<u16>,
     response_headers: HeaderMap,
     response_body: Bytes,
+    /// What was out of the ordinary about the answer.
+    remarks: Vec<String>,
     /// Whether anything of the request went to the receiver, as far as is known.
     was_sent: bool,
 }
@@ -245,6 +247,7 @@ impl Judged {
             status_code: None,
             response_headers: HeaderMap::new(),
             response_body: Bytes::new(),
+            remarks: Vec::new(),
             was_sent: false,
         }
     }
@@ -261,10 +264,15 @@ impl Judged {
 fn judge(Exchanged { result, duration, .. }: Exchanged, url: &str, now: Timestamp) -> Judged {
     match result {
         Ok(answer) => {
+            let mut remarks = Vec::from_iter(answered::remark(&answer.headers, &answer.body));
             let verdict = match answer.status.is_success() {
                 true => Verdict::Succeeded,
                 false => {
-                    let retry_after = request::retry_after(&answer.headers, now);
+                    let RetryAfter { wait: retry_after, is_unreadable } =
+                        request::retry_after(&answer.headers, now);
+                    if is_unreadable {
+                        remarks.push(answered::UNREADABLE_RETRY_AFTER.to_owned());
+                    }
                     Verdict::Failed {
                         error: answered::refusal(answer.status, &answer.headers, url),
                         retry_after,
@@ -279,6 +287,7 @@ fn judge(Exchanged { result, duration, .. }: Exchanged, url: &str, now: Timestam
                 status_code: Some(answer.status.as_u16()),
                 response_headers: answer.headers,
                 response_body: answer.body,
+                remarks,
                 was_sent: true,
             }
         }
