@@ -38,7 +38,7 @@ use cost::{RENDERING, Rendering};
 pub const MAX_CUSTOM_BODY_BYTES: usize = MAX_DATA_BYTES + MAX_TEMPLATE_BYTES;
 
 /// What a template may use up in one rendering: a step is one, and so are 64 bytes that it reads or
-/// makes, and 4 bytes of an array or object that it writes as JSON. It bounds time (some ten
+/// makes, and 4 bytes of an array or object that it writes as JSON. It bounds time (some fifty
 /// milliseconds) and memory (6 MiB).
 pub const MAX_STEPS: u64 = 100_000;
 
@@ -72,7 +72,7 @@ impl CustomTemplate {
         Ok(CustomTemplate { source: template.to_owned() })
     }
 
-    /// JSON, or an error. It may take some ten milliseconds, unless it is interrupted.
+    /// JSON, or an error. It may take some fifty milliseconds, unless it is interrupted.
     pub(crate) fn render(
         &self,
         event: &Event<'_>,

@@ -2,10 +2,13 @@
 //! reading it; the engine's own are used where they read nothing. What numbers have is in
 //! [`numbers`].
 
+use std::borrow::Cow;
+
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Environment, Error, State, Value, filters, tests};
 
 use super::cost::{Meter, charge, pay};
+use super::data::Map;
 use super::numbers::{self, is_number};
 use super::wording::{whole_number, wrong};
 use super::write::{json, text};
@@ -63,18 +66,18 @@ fn add_filters(environment: &mut Environment<'static>) {
     environment.add_filter("json_text", json);
     environment.add_filter("length", length);
     environment.add_filter("lower", |state: &State<'_, '_>, value: &Value| {
-        Ok::<_, Error>(text(state, value)?.to_lowercase())
+        Ok::<_, Error>(letters(state, value)?.to_lowercase())
     });
     environment.add_filter("replace", replace);
     environment.add_filter("round", numbers::round);
     environment.add_filter("title", |state: &State<'_, '_>, value: &Value| {
-        Ok::<_, Error>(filters::title(text(state, value)?))
+        Ok::<_, Error>(filters::title(letters(state, value)?))
     });
     environment.add_filter("tojson", |value: Value| value);
     environment.add_filter("trim", trim);
     environment.add_filter("truncate", truncate);
     environment.add_filter("upper", |state: &State<'_, '_>, value: &Value| {
-        Ok::<_, Error>(text(state, value)?.to_uppercase())
+        Ok::<_, Error>(letters(state, value)?.to_uppercase())
     });
 }
 
@@ -111,11 +114,18 @@ fn both_texts(
     }
 }
 
-fn capitalize(state: &State<'_, '_>, value: &Value) -> Result<String, Error> {
+/// A text whose letters are looked up one by one, which takes longer than copying it.
+fn letters<'a>(state: &State<'_, '_>, value: &'a Value) -> Result<Cow<'a, str>, Error> {
     let text = text(state, value)?;
+    charge(state, text.len())?;
+    Ok(text)
+}
+
+fn capitalize(state: &State<'_, '_>, value: &Value) -> Result<String, Error> {
+    let text = letters(state, value)?;
     let mut characters = text.chars();
     let first = characters.next().into_iter().flat_map(char::to_uppercase);
-    Ok(first.chain(characters.as_str().chars().flat_map(char::to_lowercase)).collect())
+    Ok(first.collect::<String>() + &characters.as_str().to_lowercase())
 }
 
 fn first(value: &Value) -> Result<Value, Error> {
@@ -158,15 +168,18 @@ fn join(
         | ValueKind::String => {}
         _ => return Err(wrong("join", "a list, an object or a text", value)),
     }
+    let name = attribute.as_ref().and_then(|name| name.as_str()).unwrap_or_default();
+    let bytes_to_find = Map::bytes_to_find(name);
     let mut joined = String::new();
     let mut meter = Meter::new(state);
     for (index, item) in value.try_iter()?.enumerate() {
+        meter.item(bytes_to_find)?;
         let item = match &attribute {
             Some(name) => item.get_item(name).unwrap_or_default(),
             None => item,
         };
         let item = text(state, &item)?;
-        meter.item(joiner.len() + item.len())?;
+        meter.bytes(joiner.len() + item.len())?;
         if index > 0 {
             joined.push_str(&joiner);
         }

@@ -27,7 +27,7 @@ pub(super) fn value(data: &str) -> Result<Value, JsonError> {
 pub(super) fn number(text: &str) -> Value {
     match text.parse::<i64>() {
         Ok(number) if text != "-0" => Value::from(number),
-        _ => Value::from_object(Number(text.into())),
+        _ => Value::from_object(Number::new(text)),
     }
 }
 
@@ -38,17 +38,26 @@ pub(super) fn size(value: &Value) -> Option<usize> {
 }
 
 /// A number as it was written, or computed.
-pub(super) struct Number(Box<str>);
+pub(super) struct Number {
+    text: Box<str>,
+    /// Found once, because the engine asks again and again, at no charge.
+    is_zero: bool,
+}
 
 impl Number {
+    fn new(text: &str) -> Number {
+        let mut mantissa = text.bytes().take_while(|byte| !matches!(byte, b'e' | b'E'));
+        Number { text: text.into(), is_zero: !mantissa.any(|byte| matches!(byte, b'1'..=b'9')) }
+    }
+
     pub(super) fn text(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
 
 impl fmt::Debug for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -58,12 +67,11 @@ impl Object for Number {
     }
 
     fn is_true(self: &Arc<Self>) -> bool {
-        let mut mantissa = self.0.bytes().take_while(|byte| !matches!(byte, b'e' | b'E'));
-        mantissa.any(|byte| matches!(byte, b'1'..=b'9'))
+        !self.is_zero
     }
 
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -128,6 +136,12 @@ impl Map {
     /// The members, in the order in which they were written.
     pub(super) fn members(&self) -> &[(Value, Value)] {
         &self.members
+    }
+
+    /// How many bytes may be compared to find a name, at the most: a few more than this if there are
+    /// thousands of members with names as long.
+    pub(super) fn bytes_to_find(name: &str) -> usize {
+        name.len().saturating_mul(MAX_UNINDEXED)
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&Value> {

@@ -38,6 +38,9 @@ const MAX_STATEMENTS: usize = 300;
 /// `data.list[7]` counts characters if it is a text.
 const MAX_INDEX: i64 = 1_000;
 
+/// The engine finds an attribute at no charge, whatever its name; longer ones we find.
+const MAX_FREE_NAME_BYTES: usize = 64;
+
 /// Filters that make a text or a number of whatever they are given.
 const SCALAR_FILTERS: [&str; 14] = [
     "abs",
@@ -265,6 +268,11 @@ impl<'a> Reading<'a> {
                     args: self.arguments(&test.args, test.span())?,
                 };
                 Expr::Test(Spanned::new(lowered, test.span()))
+            }
+            Expr::GetAttr(attribute) if attribute.name.len() > MAX_FREE_NAME_BYTES => {
+                let name = literal(attribute.name.into(), attribute.span());
+                let of = vec![self.expression(&attribute.expr)?];
+                operator(operators::ITEM, name, of, attribute.span())
             }
             Expr::GetAttr(attribute) => {
                 let lowered =

@@ -17,7 +17,7 @@ use super::write::text;
 pub(super) const COMPARE: &str = "operator:compare";
 /// `a ~ b`.
 pub(super) const CONCAT: &str = "operator:concat";
-/// `a[0]`, `a["b"]`.
+/// `a[0]`, `a["b"]`, and `a.b` if the name is long.
 pub(super) const ITEM: &str = "operator:item";
 /// `a + b`, and the others that compute.
 pub(super) const ARITHMETIC: &str = "operator:arithmetic";
@@ -124,7 +124,7 @@ fn contains(state: &State<'_, '_>, container: &Value, sought: &Value) -> Result<
     }
     if let Some(map) = container.downcast_object_ref::<Map>() {
         let Some(name) = sought.as_str() else { return Ok(false) };
-        charge(state, name.len())?;
+        charge(state, Map::bytes_to_find(name))?;
         return Ok(map.get(name).is_some());
     }
     if let Some(array) = container.downcast_object_ref::<Array>() {
@@ -177,7 +177,7 @@ fn concat(state: &State<'_, '_>, first: &Value, others: Rest<Value>) -> Result<S
 fn item(state: &State<'_, '_>, index: &Value, value: &Value) -> Result<Value, Error> {
     let Some(index) = index.as_usize() else {
         let name = index.as_str().unwrap_or_default();
-        charge(state, name.len())?;
+        charge(state, Map::bytes_to_find(name))?;
         return Ok(value.get_attr(name).unwrap_or_default());
     };
     if let Some(text) = value.as_str() {

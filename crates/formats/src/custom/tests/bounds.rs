@@ -81,7 +81,7 @@ fn bombs() -> Vec<(&'static str, String)> {
 }
 
 /// Each looks cheap and reads much, again and again.
-const REPEATED: [&str; 18] = [
+const REPEATED: [&str; 22] = [
     "data.policy|length",
     "data.policy|first",
     "data.policy|upper",
@@ -100,20 +100,34 @@ const REPEATED: [&str; 18] = [
     "data.users|length",
     "data.users|json_text",
     "data.users[999]",
+    "data.zeros",
+    "not data.zeros or -data.zeros",
+    "data.NAME or data.NAME",
+    "data.named|join(attribute=data.names.NAME)",
 ];
 
 #[test]
 fn no_template_takes_much_time_or_memory() {
     let many = (0..60_000).map(|index| index.to_string()).collect::<Vec<_>>().join(",");
-    let large = format!(r#"{{"policy":"{}","users":[{many}]}}"#, "p".repeat(100_000));
-    assert!(large.len() < 512 * 1024);
+    // Looked for among others of its length that differ at their ends.
+    let name = "n".repeat(3_000);
+    let named: Vec<_> = (0..7).map(|index| format!(r#""{name}{index}":1"#)).collect();
+    let named = named.join(",");
+    let large = format!(
+        r#"{{"policy":"{}","users":[{many}],"zeros":0.{},"named":[{{{named}}},{{{named}}}],"names":{{"{name}x":"{name}x"}},{named}}}"#,
+        "p".repeat(100_000),
+        "0".repeat(100_000),
+    );
+    assert!(large.len() < 768 * 1024);
     let repeated = REPEATED.map(|expression| {
+        let expression = expression.replace("NAME", &format!("{name}x"));
         let template = format!(
             "{{% for x in data.users %}}{{% if {expression} %}}{{% endif %}}{{% endfor %}}1"
         );
-        (expression, template)
+        (format!("{expression:.40}"), template)
     });
-    for (name, template) in bombs().into_iter().chain(repeated) {
+    let bombs = bombs().into_iter().map(|(name, template)| (name.to_owned(), template));
+    for (name, template) in bombs.chain(repeated) {
         for data in [DATA, &large] {
             let start = Instant::now();
             let made = render_with(&template, data);
