@@ -86,7 +86,8 @@ fn http_date(text: &str, now: DateTime) -> Option<DateTime> {
 fn rfc850_date(date: &str, now: DateTime) -> Option<DateTime> {
     let (day_and_month, rest) = date.rsplit_once('-')?;
     let (year, time) = rest.split_once(' ')?;
-    let year: i16 = year.parse().ok().filter(|_| year.len() == 2)?;
+    let has_two_digits = year.len() == 2 && year.bytes().all(|byte| byte.is_ascii_digit());
+    let year: i16 = has_two_digits.then(|| year.parse().ok()).flatten()?;
     let latest = now.checked_add(50.years()).ok()?;
     let century = now.year() / 100 * 100;
     let years = [century + 100, century, century - 100].map(|century| century + year);
@@ -234,6 +235,7 @@ mod tests {
         };
         let date = "Thu, 23 Apr 2026 10:31:00 GMT";
         assert_eq!(asked(&["5", date]), (seconds(60), false));
+        assert_eq!(asked(&[date, "5", "0"]), (seconds(60), false));
         assert_eq!(asked(&["5", date, "soon"]), (seconds(60), true));
         assert_eq!(asked(&["soon", "5"]), (seconds(5), true));
         assert_eq!(asked(&[]), (None, false));
