@@ -17,7 +17,7 @@ fn computed(operation: Operation, left: &str, right: &str) -> String {
 
 #[test]
 fn arithmetic_is_exact() {
-    let operations: [(&str, Operation, &str, &str); 33] = [
+    let operations: [(&str, Operation, &str, &str); 35] = [
         ("0.1", Decimal::add, "0.2", "0.3"),
         ("1.10", Decimal::add, "1", "2.10"),
         ("9007199254740993", Decimal::add, "0.5", "9007199254740993.5"),
@@ -40,6 +40,8 @@ fn arithmetic_is_exact() {
         ("1", Decimal::divide, "3", "0.3333333333333333333333333333"),
         ("2", Decimal::divide, "3", "0.6666666666666666666666666667"),
         ("1e400", Decimal::divide, "1e399", "10.0"),
+        ("2000000000000000000000000003", Decimal::divide, "2", "1000000000000000000000000002.0"),
+        ("2000000000000000000000000001", Decimal::divide, "2", "1000000000000000000000000000.0"),
         (
             "1",
             Decimal::divide,

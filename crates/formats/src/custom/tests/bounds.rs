@@ -351,6 +351,31 @@ fn every_operator_is_charged_for_what_it_reads() {
     }
 }
 
+#[test]
+fn finding_a_name_costs_what_may_be_compared_for_it() {
+    let data = kinds(SMALL);
+    let name = "n".repeat(2_000);
+    for expression in [
+        format!("data.{name}"),
+        format!("data['{name}']"),
+        format!("'{name}' in data"),
+        format!("data.list|join(attribute='{name}')"),
+    ] {
+        let cost = cost(&expression, &data).expect("it is taken");
+        assert!(cost >= 8 * 2_000 / 64, "{expression:.30} costs {cost}");
+    }
+}
+
+#[test]
+fn changing_the_case_of_letters_costs_more_than_reading_them() {
+    let data = kinds(LARGE);
+    let cost = |filter: &str| cost(&format!("data.text|{filter}"), &data).expect("it is taken");
+    for filter in ["capitalize", "lower", "title", "upper"] {
+        let (cost, read) = (cost(filter), cost("trim"));
+        assert!(cost >= read + LARGE as u64 / 64, "{filter} costs {cost}, and reading {read}");
+    }
+}
+
 /// 80 bytes that were not over after nine seconds.
 #[test]
 fn asking_a_container_for_its_beginning_again_and_again_costs_steps_and_no_time() {

@@ -85,7 +85,7 @@ const LARGEST: &str = "340282366920938463463374607431768211456";
 fn nothing_is_silently_wrong_of_numbers_that_no_machine_has() {
     let digits = "7".repeat(60);
     let data = format!(
-        r#"{{"large":{LARGEST},"digits":{digits},"fraction":0.{digits},"exact":9007199254740993,"tiny":1e-400,"huge":-1e400,"int":9223372036854775807,"far":1e99999999999999999999,"text":"{digits}.5","minus":-0}}"#
+        r#"{{"large":{LARGEST},"digits":{digits},"fraction":0.{digits},"exact":9007199254740993,"tiny":1e-400,"zero":0e5,"huge":-1e400,"int":9223372036854775807,"far":1e99999999999999999999,"text":"{digits}.5","minus":-0}}"#
     );
     let value = |expression: &str| render_with(&format!("{{{{ {expression} }}}}"), &data);
     for (expression, made) in [
@@ -130,6 +130,7 @@ fn nothing_is_silently_wrong_of_numbers_that_no_machine_has() {
         ("data.tiny > 0", "true"),
         ("data.tiny == 0", "false"),
         ("1 if data.tiny else 2", "1"),
+        ("1 if data.zero else 2", "2"),
         ("data.huge < -1e399", "true"),
         ("data.digits in [1, 2]", "false"),
         ("1 == true", "true"),
