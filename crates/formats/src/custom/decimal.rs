@@ -166,7 +166,7 @@ impl Decimal {
         }
         let quotient = i128::try_from(quotient).map_err(|_| Problem::TooManyDigits)?;
         let quotient = Decimal::of(if negative { -quotient } else { quotient }, exponent)?;
-        Ok(quotient.as_fraction())
+        Ok(quotient.into_fraction())
     }
 
     /// The whole quotient below the exact one.
@@ -231,11 +231,11 @@ impl Decimal {
         };
         let digits = if is_up { incremented(kept) } else { kept.to_owned() };
         let rounded = Decimal { negative: self.negative, digits, exponent: -precision };
-        if self.exponent < 0 { rounded.as_fraction() } else { rounded }
+        if self.exponent < 0 { rounded.into_fraction() } else { rounded }
     }
 
     /// The same number with a digit behind its point, unless it is too large to be written so.
-    pub(super) fn as_fraction(mut self) -> Decimal {
+    pub(super) fn into_fraction(mut self) -> Decimal {
         if self.exponent < 0 || self.exponent > MAX_ZEROS {
             return self;
         }

@@ -224,7 +224,7 @@ proptest! {
         let read = decimal(&text);
         prop_assert_eq!(decimal(&read.to_string()).compare(&read), Ordering::Equal);
         prop_assert!(serde_json::from_str::<&serde_json::value::RawValue>(&read.to_string()).is_ok());
-        let fraction = read.clone().as_fraction();
+        let fraction = read.clone().into_fraction();
         prop_assert_eq!(fraction.compare(&read), Ordering::Equal);
     }
 

@@ -55,10 +55,11 @@ pub(super) fn compare(
     right: &Value,
 ) -> Result<Option<Ordering>, Error> {
     let is_own = |value: &Value| value.kind() == ValueKind::Number;
-    if is_own(left) && is_own(right) {
-        if let (Some(left), Some(right)) = (left.as_i64(), right.as_i64()) {
-            return Ok(Some(left.cmp(&right)));
-        }
+    if is_own(left)
+        && is_own(right)
+        && let (Some(left), Some(right)) = (left.as_i64(), right.as_i64())
+    {
+        return Ok(Some(left.cmp(&right)));
     }
     let is_numeric = |value: &Value| is_number(value) || value.kind() == ValueKind::Bool;
     if !is_numeric(left) || !is_numeric(right) {
@@ -203,7 +204,7 @@ pub(super) fn float(
 ) -> Result<Value, Error> {
     let default = or_keyword(default, &kwargs, "default")?;
     kwargs.assert_all_used()?;
-    converted(state, "float", value, default, data::number("0.0"), Decimal::as_fraction)
+    converted(state, "float", value, default, data::number("0.0"), Decimal::into_fraction)
 }
 
 fn or_keyword(given: Option<Value>, kwargs: &Kwargs, name: &str) -> Result<Option<Value>, Error> {
