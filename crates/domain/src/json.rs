@@ -1,5 +1,6 @@
 //! The one reader of JSON: what it reads can be published, and everything that is made of an event
-//! later is made through it, so that no event is accepted here and cannot be read there.
+//! later is made through it, so that no event is accepted here and cannot be read there. What a
+//! template makes is held to it too.
 //!
 //! It is stricter than the grammar of RFC 8259 where receivers are known to disagree: on names that
 //! an object has twice (section 4; RFC 7493, section 2.3, forbids them), on halves of surrogate
@@ -10,7 +11,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
-use crate::limits::MAX_JSON_DEPTH;
+use crate::limits::MAX_DATA_DEPTH;
 
 /// A value that has been read, with what became of the values inside of it.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,12 +43,25 @@ pub struct Member<'a, V> {
 
 /// Reads one value, with white space around it. `make` is given every value from the inside out,
 /// first as it is written, without the white space around it; what it makes of the outermost one is
-/// the result. It takes time in proportion to the text.
+/// the result. It takes time in proportion to the text. There are at most [`MAX_DATA_DEPTH`] levels.
 pub fn read<'a, V>(
     text: &'a str,
     make: impl FnMut(&'a str, Json<'a, V>) -> V,
 ) -> Result<V, JsonError> {
-    let mut reader = Reader { text, at: 0, depth: 0, make };
+    read_within(MAX_DATA_DEPTH, text, make)
+}
+
+/// Whether [`read`] would read it, if it were allowed `max_depth` levels of objects and arrays.
+pub fn check(text: &str, max_depth: usize) -> Result<(), JsonError> {
+    read_within(max_depth, text, |_, _| ())
+}
+
+fn read_within<'a, V>(
+    max_depth: usize,
+    text: &'a str,
+    make: impl FnMut(&'a str, Json<'a, V>) -> V,
+) -> Result<V, JsonError> {
+    let mut reader = Reader { text, at: 0, depth: 0, max_depth, make };
     if text.starts_with('\u{feff}') {
         return Err(reader.error(Problem::ByteOrderMark));
     }
@@ -77,7 +91,20 @@ enum Problem {
     Escape,
     Expected(&'static str),
     Surrogate,
-    TooDeep,
+    /// More than so many levels.
+    TooDeep(usize),
+}
+
+impl JsonError {
+    /// Where in the text, in bytes from 0; at most its length, and between two characters.
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
+    /// Whether the text breaks the grammar, and not only what is asked beyond it.
+    pub fn is_of_grammar(&self) -> bool {
+        !matches!(self.problem, Problem::Duplicate(_) | Problem::Surrogate | Problem::TooDeep(_))
+    }
 }
 
 /// How much of a name is quoted, in characters.
@@ -106,19 +133,20 @@ impl fmt::Display for JsonError {
                 f,
                 "has half of a surrogate pair at byte {at}, which is no character: write the pair, or leave it out"
             ),
-            Problem::TooDeep => write!(
+            Problem::TooDeep(max_depth) => write!(
                 f,
-                "is nested more than {MAX_JSON_DEPTH} levels deep at byte {at}: many receivers could not read it"
+                "is nested more than {max_depth} levels deep at byte {at}: many receivers could not read it"
             ),
         }
     }
 }
 
-/// Recursion is bounded by [`MAX_JSON_DEPTH`].
+/// Recursion is bounded by `max_depth`.
 struct Reader<'a, M> {
     text: &'a str,
     at: usize,
     depth: usize,
+    max_depth: usize,
     make: M,
 }
 
@@ -266,8 +294,8 @@ impl<'a, M> Reader<'a, M> {
     }
 
     fn enter(&mut self) -> Result<(), JsonError> {
-        if self.depth == MAX_JSON_DEPTH {
-            return Err(self.error(Problem::TooDeep));
+        if self.depth == self.max_depth {
+            return Err(self.error(Problem::TooDeep(self.max_depth)));
         }
         self.depth += 1;
         self.at += 1;

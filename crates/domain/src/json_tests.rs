@@ -1,7 +1,13 @@
 use super::*;
 
 fn check(text: &str) -> Result<(), JsonError> {
-    read(text, |_, _: Json<'_, ()>| ())
+    let read = read(text, |_, _: Json<'_, ()>| ());
+    assert_eq!(super::check(text, MAX_DATA_DEPTH), read, "{text:.100}");
+    if let Err(error) = &read {
+        assert!(text.is_char_boundary(error.position()), "{error}");
+        assert_eq!(error.is_of_grammar(), error.to_string().starts_with("is not JSON"), "{error}");
+    }
+    read
 }
 
 /// The text without white space, with strings as Rust writes them.
@@ -52,9 +58,12 @@ fn numbers_of_any_size_and_precision_stay_as_they_are_written() {
 #[test]
 fn what_receivers_disagree_on_is_refused_with_its_place() {
     let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-    assert_eq!(check(&deep(MAX_JSON_DEPTH)), Ok(()));
-    assert!(refusal(&deep(MAX_JSON_DEPTH + 1)).starts_with("is nested more than"));
+    assert_eq!(check(&deep(MAX_DATA_DEPTH)), Ok(()));
+    assert!(refusal(&deep(MAX_DATA_DEPTH + 1)).starts_with("is nested more than"));
     assert!(refusal(&"[".repeat(100_000)).starts_with("is nested more than"));
+    assert_eq!(super::check(&deep(3), 3), Ok(()));
+    let deeper = super::check(&deep(4), 3).expect_err("a level too many").to_string();
+    assert!(deeper.starts_with("is nested more than 3 levels deep at byte 3"), "{deeper}");
     // Siblings are not nested.
     assert_eq!(check(&format!("[{}1]", "[[]],".repeat(1_000))), Ok(()));
     assert_eq!(
@@ -63,7 +72,10 @@ fn what_receivers_disagree_on_is_refused_with_its_place() {
     );
     let many: String = (0..1_000).map(|index| format!("\"{index}\":0,")).collect();
     assert_eq!(check(&format!("{{{many}\"z\":0}}")), Ok(()));
-    assert!(refusal(&format!("{{{many}\"999\":0}}")).contains("\"999\" twice"));
+    for again in [0, 1, 15, 16, 17, 999] {
+        let refused = refusal(&format!("{{{many}\"{again}\":0}}"));
+        assert!(refused.contains(&format!("\"{again}\" twice")), "{refused}");
+    }
     assert_eq!(check(r#"{"a":{"a":1},"b":{"a":2}}"#), Ok(()));
     for half in
         [r#""\ud800""#, r#""\udc00""#, r#""\ud800\u0041""#, r#"{"\ud83d":1}"#, r#""\ud83dx""#]

@@ -22,10 +22,11 @@ pub const MAX_SECRET_BYTES: usize = 256;
 pub const STANDARD_KEY_BYTES: RangeInclusive<usize> = 24..=64;
 /// An event's `data`, in bytes of JSON text.
 pub const MAX_DATA_BYTES: usize = 256 * 1024;
-/// The levels of objects and arrays in it, itself included. With the few that a format puts around
-/// it, what receivers get is read by those that stop at 64 levels (System.Text.Json unless told
-/// otherwise), and by others.
-pub const MAX_JSON_DEPTH: usize = 60;
+/// The levels of objects and arrays in what a receiver is sent, itself included: some stop there
+/// (System.Text.Json unless told otherwise).
+pub const MAX_PAYLOAD_DEPTH: usize = 64;
+/// The same in an event's `data`, so that every format can put a few around it.
+pub const MAX_DATA_DEPTH: usize = MAX_PAYLOAD_DEPTH - 4;
 /// The template of an endpoint's custom payload format, in bytes.
 pub const MAX_TEMPLATE_BYTES: usize = 16 * 1024;
 /// PagerDuty's routing key, in characters.

@@ -6,25 +6,45 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
-/// How long an answer asks to be left alone. None: it does not, or in no spelling that there is.
-///
-/// `fields` are the values of its Retry-After fields. There should be one; of several the longest
-/// counts, because what is asked for is bounded anyway, and whoever asks twice is in trouble.
-///
-/// A date is relative to the answer's own `date` field if that can be read, for the receiver's
-/// clock need not be ours; otherwise to `now`, when the answer came.
-pub fn requested_wait<'a>(
-    fields: impl IntoIterator<Item = &'a str>,
-    date: Option<&str>,
-    now: Timestamp,
-) -> Option<Duration> {
-    let now = now.to_zoned(TimeZone::UTC).datetime();
-    let answered = date.and_then(|date| http_date(date, now)).unwrap_or(now);
-    let waits = fields.into_iter().filter_map(|field| {
-        let field = field.trim_matches(WHITESPACE);
-        delay_seconds(field).or_else(|| until(http_date(field, now)?, answered))
-    });
-    waits.max()
+/// What an answer's Retry-After fields say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RetryAfter {
+    /// How long it asks to be left alone. None: it does not, or the date is over.
+    pub wait: Option<Duration>,
+    /// Whether a field is neither seconds nor a date.
+    pub is_unreadable: bool,
+}
+
+impl RetryAfter {
+    /// Reads the values of an answer's Retry-After fields. There should be one; of several the
+    /// longest counts, because what is asked for is bounded anyway, and whoever asks twice is in
+    /// trouble.
+    ///
+    /// A date is relative to the answer's own `date` field if that can be read, for the receiver's
+    /// clock need not be ours; otherwise to `now`, when the answer came.
+    pub fn of<'a>(
+        fields: impl IntoIterator<Item = &'a [u8]>,
+        date: Option<&str>,
+        now: Timestamp,
+    ) -> RetryAfter {
+        let now = now.to_zoned(TimeZone::UTC).datetime();
+        let answered = date.and_then(|date| http_date(date, now)).unwrap_or(now);
+        let mut read = RetryAfter::default();
+        for field in fields {
+            match std::str::from_utf8(field).ok().and_then(|field| asked(field, answered, now)) {
+                Some(wait) => read.wait = read.wait.max(wait),
+                None => read.is_unreadable = true,
+            }
+        }
+        read
+    }
+}
+
+/// What one field asks for: no wait if its date is over. None: it cannot be read.
+fn asked(field: &str, answered: DateTime, now: DateTime) -> Option<Option<Duration>> {
+    let field = field.trim_matches(WHITESPACE);
+    let wait = delay_seconds(field).map(Some);
+    wait.or_else(|| http_date(field, now).map(|date| until(date, answered)))
 }
 
 /// What may surround a field's value (RFC 9110 section 5.6.3).
@@ -66,7 +86,8 @@ fn http_date(text: &str, now: DateTime) -> Option<DateTime> {
 fn rfc850_date(date: &str, now: DateTime) -> Option<DateTime> {
     let (day_and_month, rest) = date.rsplit_once('-')?;
     let (year, time) = rest.split_once(' ')?;
-    let year: i16 = year.parse().ok().filter(|_| year.len() == 2)?;
+    let has_two_digits = year.len() == 2 && year.bytes().all(|byte| byte.is_ascii_digit());
+    let year: i16 = has_two_digits.then(|| year.parse().ok()).flatten()?;
     let latest = now.checked_add(50.years()).ok()?;
     let century = now.year() / 100 * 100;
     let years = [century + 100, century, century - 100].map(|century| century + year);
@@ -89,8 +110,12 @@ mod tests {
         NOW.parse().expect("a timestamp")
     }
 
+    fn read(fields: &[&str], date: Option<&str>) -> RetryAfter {
+        RetryAfter::of(fields.iter().map(|field| field.as_bytes()), date, now())
+    }
+
     fn asked(field: &str) -> Option<Duration> {
-        requested_wait([field], None, now())
+        read(&[field], None).wait
     }
 
     fn seconds(seconds: u64) -> Option<Duration> {
@@ -137,8 +162,10 @@ mod tests {
             ", -",
             "Thu Apr",
         ] {
-            assert_eq!(asked(field), None, "{field:?}");
+            let unreadable = RetryAfter { wait: None, is_unreadable: true };
+            assert_eq!(read(&[field], None), unreadable, "{field:?}");
         }
+        assert!(RetryAfter::of([&b"12\xff"[..]], None, now()).is_unreadable);
     }
 
     #[test]
@@ -152,13 +179,15 @@ mod tests {
             "Thu, 23 Apr 2026 12:31:00 +0200",
             " Thu, 23 Apr 2026 10:31:00 GMT\t",
         ] {
-            assert_eq!(asked(field), seconds(60), "{field:?}");
+            let wait = RetryAfter { wait: seconds(60), is_unreadable: false };
+            assert_eq!(read(&[field], None), wait, "{field:?}");
         }
         // A day of one digit has a space before it in asctime's form.
         assert_eq!(asked("Sat May  2 10:30:00 2026"), seconds(9 * 86_400));
         // A leap second is a second (section 5.6.7), if not one that this calendar has.
         assert_eq!(asked("Thu, 23 Apr 2026 10:30:60 GMT"), seconds(59));
-        assert_eq!(asked("Thu, 23 Apr 2026 10:29:59 GMT"), None, "it is over");
+        let over = read(&["Thu, 23 Apr 2026 10:29:59 GMT"], None);
+        assert_eq!(over, RetryAfter::default(), "it is over, and was read");
         let last = asked("Fri, 31 Dec 9999 23:59:59 GMT").expect("as late as can be written");
         assert!(last > Duration::from_secs(7_900 * 365 * 86_400), "{last:?}");
     }
@@ -185,7 +214,7 @@ mod tests {
     #[test]
     fn a_date_is_relative_to_the_answers_own() {
         let field = "Thu, 23 Apr 2026 12:31:00 GMT";
-        let asked = |date| requested_wait([field], date, now());
+        let asked = |date| read(&[field], date).wait;
         // The receiver's clock is two hours ahead, in whichever form it says so.
         assert_eq!(asked(Some("Thu, 23 Apr 2026 12:30:30 GMT")), seconds(30));
         assert_eq!(asked(Some("Thursday, 23-Apr-26 12:30:30 GMT")), seconds(30));
@@ -195,15 +224,21 @@ mod tests {
         }
         assert_eq!(asked(Some("Thu, 23 Apr 2026 12:31:01 GMT")), None, "it is over");
         let date = Some("Thu, 23 Apr 2020 12:30:30 GMT");
-        assert_eq!(requested_wait(["5"], date, now()), seconds(5), "seconds need no date");
+        assert_eq!(read(&["5"], date).wait, seconds(5), "seconds need no date");
     }
 
     #[test]
     fn of_several_fields_the_longest_that_can_be_read_counts() {
-        let asked = |fields: &[&'static str]| requested_wait(fields.iter().copied(), None, now());
-        assert_eq!(asked(&["5", "Thu, 23 Apr 2026 10:31:00 GMT", "soon"]), seconds(60));
-        assert_eq!(asked(&["soon", "5"]), seconds(5));
-        assert_eq!(asked(&[]), None);
+        let asked = |fields: &[&str]| {
+            let RetryAfter { wait, is_unreadable } = read(fields, None);
+            (wait, is_unreadable)
+        };
+        let date = "Thu, 23 Apr 2026 10:31:00 GMT";
+        assert_eq!(asked(&["5", date]), (seconds(60), false));
+        assert_eq!(asked(&[date, "5", "0"]), (seconds(60), false));
+        assert_eq!(asked(&["5", date, "soon"]), (seconds(60), true));
+        assert_eq!(asked(&["soon", "5"]), (seconds(5), true));
+        assert_eq!(asked(&[]), (None, false));
     }
 
     proptest! {
@@ -229,7 +264,7 @@ mod tests {
             field in "\\PC{0,40}|[A-Za-z]{0,9},? [0-9A-Za-z: -]{0,30}( GMT)?",
             date in proptest::option::of("[A-Za-z]{3},? [0-9A-Za-z: -]{0,30}( GMT)?"),
         ) {
-            requested_wait([field.as_str()], date.as_deref(), now());
+            read(&[&field], date.as_deref());
         }
     }
 }

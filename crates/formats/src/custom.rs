@@ -9,13 +9,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use keeptrusts_webhooks_domain::limits::{MAX_DATA_BYTES, MAX_TEMPLATE_BYTES};
+use keeptrusts_webhooks_domain::json::{self, JsonError};
+use keeptrusts_webhooks_domain::limits::{MAX_DATA_BYTES, MAX_PAYLOAD_DEPTH, MAX_TEMPLATE_BYTES};
 use keeptrusts_webhooks_domain::rfc3339;
 use minijinja::machinery::{CodeGenerator, eval, make_string_output};
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value,
 };
-use serde::de::IgnoredAny;
 
 use crate::FormatError;
 use crate::event::Event;
@@ -23,8 +23,11 @@ use crate::event::Event;
 mod builtins;
 mod cost;
 mod data;
+mod decimal;
 mod language;
+mod numbers;
 mod operators;
+mod wording;
 mod write;
 
 pub use cost::Interrupt;
@@ -35,11 +38,11 @@ use cost::{RENDERING, Rendering};
 pub const MAX_CUSTOM_BODY_BYTES: usize = MAX_DATA_BYTES + MAX_TEMPLATE_BYTES;
 
 /// What a template may use up in one rendering: a step is one, and so are 64 bytes that it reads or
-/// makes, and 4 bytes of an array or object that it writes as JSON. It bounds time (some ten
+/// makes, and 4 bytes of an array or object that it writes as JSON. It bounds time (some fifty
 /// milliseconds) and memory (6 MiB).
 pub const MAX_STEPS: u64 = 100_000;
 
-/// How deeply loops and blocks of a template may be nested, recursion included.
+/// How deeply loops and blocks of a template may be nested.
 pub const MAX_NESTING: usize = 64;
 
 /// An error's text is cut to so many characters: it may quote the event's data.
@@ -69,7 +72,7 @@ impl CustomTemplate {
         Ok(CustomTemplate { source: template.to_owned() })
     }
 
-    /// JSON, or an error. It may take some ten milliseconds, unless it is interrupted.
+    /// JSON, or an error. It may take some fifty milliseconds, unless it is interrupted.
     pub(crate) fn render(
         &self,
         event: &Event<'_>,
@@ -79,9 +82,9 @@ impl CustomTemplate {
         if body.len() > MAX_CUSTOM_BODY_BYTES {
             return Err(FormatError::TooLarge { limit: MAX_CUSTOM_BODY_BYTES });
         }
-        match serde_json::from_str::<IgnoredAny>(&body) {
-            Ok(IgnoredAny) => Ok(body.into_bytes()),
-            Err(error) => Err(FormatError::NotJson { reason: error.to_string() }),
+        match json::check(&body, MAX_PAYLOAD_DEPTH) {
+            Ok(()) => Ok(body.into_bytes()),
+            Err(error) => Err(not_json(&body, &error)),
         }
     }
 
@@ -146,6 +149,26 @@ fn write_json(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) ->
     }
     out.write_str(&json)?;
     Ok(())
+}
+
+/// Authors do not see what they cannot send, so they are shown what is before the place.
+fn not_json(body: &str, error: &JsonError) -> FormatError {
+    const SHOWN_CHARS: usize = 40;
+    let before = &body[..error.position()];
+    let line = before.split('\n').count();
+    let shown = before.rsplit('\n').next().unwrap_or_default();
+    let start = shown.char_indices().rev().nth(SHOWN_CHARS - 1).map_or(0, |(start, _)| start);
+    let ellipsis = if start > 0 { "…" } else { "" };
+    let shown = shown[start..].replace(char::is_control, " ");
+    let place = match shown.trim() {
+        "" => format!("in line {line} of it"),
+        shown => format!("in line {line} of it, after {ellipsis}{shown}"),
+    };
+    let hint = match error.is_of_grammar() {
+        true => ": values bring their own quotation marks, as in {\"text\": {{ event }}}",
+        false => "",
+    };
+    FormatError::NotJson { reason: format!("{error} ({place}){hint}") }
 }
 
 fn failed(error: &Error) -> FormatError {

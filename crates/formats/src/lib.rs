@@ -40,12 +40,12 @@ pub enum FormatError {
         /// What is wrong there.
         reason: String,
     },
-    /// What the template makes is not JSON.
-    #[error(
-        "what the template makes is not JSON ({reason}): values bring their own quotation marks, as in {{\"text\": {{{{ event }}}}}}"
-    )]
+    /// What the template makes is not JSON as receivers agree on it: what publishing an event
+    /// refuses ([`keeptrusts_webhooks_domain::json`]), or more than
+    /// [`keeptrusts_webhooks_domain::limits::MAX_PAYLOAD_DEPTH`] levels.
+    #[error("what the template makes {reason}")]
     NotJson {
-        /// What is wrong, with its line and column in the result.
+        /// What is wrong, where in the result, and what is before it.
         reason: String,
     },
     /// What the template makes is too large.

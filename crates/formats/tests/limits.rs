@@ -4,7 +4,7 @@ use keeptrusts_webhooks_domain::body::EventData;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use keeptrusts_webhooks_domain::json::{self, Json};
-use keeptrusts_webhooks_domain::limits::{MAX_DATA_BYTES, MAX_JSON_DEPTH};
+use keeptrusts_webhooks_domain::limits::{MAX_DATA_BYTES, MAX_DATA_DEPTH, MAX_PAYLOAD_DEPTH};
 use keeptrusts_webhooks_domain::payload_format::{PayloadFormat, RoutingKey};
 use keeptrusts_webhooks_formats::{Event, Formatter, Interrupt, Payload, sample_event};
 use proptest::prelude::*;
@@ -28,6 +28,8 @@ fn payload(format: PayloadFormat<()>, event: &Event<'_>) -> Payload {
     let payload = formatter.render(event, Some(&key), &Interrupt::default()).expect("a payload");
     let again = formatter.render(event, Some(&key), &Interrupt::default()).expect("a payload");
     assert_eq!(payload, again, "the same event gives the same bytes");
+    let body = std::str::from_utf8(&payload.body).expect("UTF-8");
+    assert_eq!(json::check(body, MAX_PAYLOAD_DEPTH), Ok(()), "{format:?} of {event:?}");
     payload
 }
 
@@ -164,7 +166,7 @@ fn the_largest_data_is_within_the_vendors_rules() {
     let (organization, sizes) = (organization(), MAX_DATA_BYTES - 20);
     let names: String = (0..sizes / 11).map(|index| format!("\"{index:06}\":1,")).collect();
     let many = format!("{{{names}\"z\":0}}");
-    let depth = MAX_JSON_DEPTH - 1;
+    let depth = MAX_DATA_DEPTH - 1;
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
     let wide = format!("{{\"a\":[{}0]}}", "[],".repeat(sizes / 3));
     let controls = format!("{{\"a\":\"{}\"}}", "\\u0001".repeat(sizes / 6));

@@ -1,7 +1,7 @@
 //! Where templates of customers are rendered: on a few of tokio's threads for blocking work, so that
 //! nothing else in the process waits for them.
 //!
-//! A rendering takes some ten milliseconds at the worst, which is long for a thread that others'
+//! A rendering takes some fifty milliseconds at the worst, which is long for a thread that others'
 //! requests share. So no rendering runs on such a thread; so many run at a time as there are
 //! [places](RendererLimits::places); an organization has [half](RendererLimits::share) of them, and
 //! those that wait take turns, one organization after the other ([`turns`], which is pure).

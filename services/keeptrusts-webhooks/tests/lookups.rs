@@ -432,6 +432,7 @@ async fn an_attempt_says_what_came_back_and_whether_anything_was_sent(backend: B
         ("/zipped", Script::always(zipped(500))),
         ("/zipped-ok", Script::always(zipped(200))),
         ("/image", Script::always(Reply::status(500).with_body(vec![0xff; 100]))),
+        ("/later", Script::always(Reply::status(503).with_header("retry-after", "soon"))),
     ]));
     let database = Database::new(backend).await;
     let server = Server::all_in_one(&database).delivering_to(&receiver);
@@ -465,6 +466,8 @@ async fn an_attempt_says_what_came_back_and_whether_anything_was_sent(backend: B
         let listed = client.dispatch().list_attempts(request).await.expect("listed").into_inner();
         assert_eq!(listed.attempts[0].remark, remark, "in lists as well");
     }
+    let attempt = tested(&receiver.url("/later")).await;
+    assert!(attempt.remark.contains("Retry-After could not be read"), "{}", attempt.remark);
     let attempt = tested(&receiver.url("/image")).await;
     assert_eq!((attempt.remark.as_str(), attempt.status_code), ("", 500));
     assert_eq!(attempt.response_body, "[100 bytes that are not text]");

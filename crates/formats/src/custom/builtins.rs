@@ -1,12 +1,16 @@
 //! The filters and tests that templates have. None converts an argument before it has paid for
-//! reading it; the engine's own are used where they read nothing but numbers.
+//! reading it; the engine's own are used where they read nothing. What numbers have is in
+//! [`numbers`].
+
+use std::borrow::Cow;
 
 use minijinja::value::{Kwargs, ValueKind};
-use minijinja::{Environment, Error, ErrorKind, State, Value, filters, tests};
+use minijinja::{Environment, Error, State, Value, filters, tests};
 
 use super::cost::{Meter, charge, pay};
-use super::data::Number;
-use super::operators::{is_number, number};
+use super::data::Map;
+use super::numbers::{self, is_number};
+use super::wording::{whole_number, wrong};
 use super::write::{json, text};
 
 /// The filters, sorted.
@@ -51,29 +55,29 @@ pub(super) fn add_to(environment: &mut Environment<'static>) {
 }
 
 fn add_filters(environment: &mut Environment<'static>) {
-    environment.add_filter("abs", abs);
+    environment.add_filter("abs", numbers::abs);
     environment.add_filter("capitalize", capitalize);
     environment.add_filter("default", filters::default);
     environment.add_filter("first", first);
-    environment.add_filter("float", float);
-    environment.add_filter("int", int);
+    environment.add_filter("float", numbers::float);
+    environment.add_filter("int", numbers::int);
     environment.add_filter("items", items);
     environment.add_filter("join", join);
     environment.add_filter("json_text", json);
     environment.add_filter("length", length);
     environment.add_filter("lower", |state: &State<'_, '_>, value: &Value| {
-        Ok::<_, Error>(text(state, value)?.to_lowercase())
+        Ok::<_, Error>(letters(state, value)?.to_lowercase())
     });
     environment.add_filter("replace", replace);
-    environment.add_filter("round", round);
+    environment.add_filter("round", numbers::round);
     environment.add_filter("title", |state: &State<'_, '_>, value: &Value| {
-        Ok::<_, Error>(filters::title(text(state, value)?))
+        Ok::<_, Error>(filters::title(letters(state, value)?))
     });
     environment.add_filter("tojson", |value: Value| value);
     environment.add_filter("trim", trim);
     environment.add_filter("truncate", truncate);
     environment.add_filter("upper", |state: &State<'_, '_>, value: &Value| {
-        Ok::<_, Error>(text(state, value)?.to_uppercase())
+        Ok::<_, Error>(letters(state, value)?.to_uppercase())
     });
 }
 
@@ -110,23 +114,18 @@ fn both_texts(
     }
 }
 
-fn wrong(filter: &str, takes: &str, value: &Value) -> Error {
-    let detail = format!("{filter} takes {takes}, not a {}", value.kind());
-    Error::new(ErrorKind::InvalidOperation, detail)
-}
-
-fn abs(value: &Value) -> Result<Value, Error> {
-    match value.downcast_object_ref::<Number>() {
-        Some(number) => Ok(number.absolute()),
-        None => filters::abs(value.clone()),
-    }
+/// A text whose letters are looked up one by one, which takes longer than copying it.
+fn letters<'a>(state: &State<'_, '_>, value: &'a Value) -> Result<Cow<'a, str>, Error> {
+    let text = text(state, value)?;
+    charge(state, text.len())?;
+    Ok(text)
 }
 
 fn capitalize(state: &State<'_, '_>, value: &Value) -> Result<String, Error> {
-    let text = text(state, value)?;
+    let text = letters(state, value)?;
     let mut characters = text.chars();
     let first = characters.next().into_iter().flat_map(char::to_uppercase);
-    Ok(first.chain(characters.as_str().chars().flat_map(char::to_lowercase)).collect())
+    Ok(first.collect::<String>() + &characters.as_str().to_lowercase())
 }
 
 fn first(value: &Value) -> Result<Value, Error> {
@@ -140,38 +139,6 @@ fn first(value: &Value) -> Result<Value, Error> {
         }
         _ => Err(wrong("first", "a list, an object or a text", value)),
     }
-}
-
-/// A number that no double comes near stays as it is.
-fn float(
-    state: &State<'_, '_>,
-    value: &Value,
-    default: Option<Value>,
-    kwargs: Kwargs,
-) -> Result<Value, Error> {
-    match value.downcast_object_ref::<Number>() {
-        Some(number) if !number.is_finite() => Ok(value.clone()),
-        _ => filters::float(state, &number(value), default, kwargs),
-    }
-}
-
-/// A number of which the engine has no integer stays as it is.
-fn int(
-    state: &State<'_, '_>,
-    value: &Value,
-    default: Option<Value>,
-    base: Option<u32>,
-    kwargs: Kwargs,
-) -> Result<Value, Error> {
-    /// The engine's integers go up to 2¹²⁷.
-    const LIMIT: f64 = 1.7e38;
-    let native = number(value);
-    let is_own = value.downcast_object_ref::<Number>().is_some();
-    let is_integer = native.is_integer();
-    if is_own && !is_integer && !f64::try_from(native.clone()).is_ok_and(|it| it.abs() < LIMIT) {
-        return Ok(value.clone());
-    }
-    filters::int(state, &native, default, base, kwargs)
 }
 
 fn items(value: &Value) -> Result<Value, Error> {
@@ -199,17 +166,20 @@ fn join(
         | ValueKind::Iterable
         | ValueKind::Map
         | ValueKind::String => {}
-        _ => return Err(wrong("join", "a list", value)),
+        _ => return Err(wrong("join", "a list, an object or a text", value)),
     }
+    let name = attribute.as_ref().and_then(|name| name.as_str()).unwrap_or_default();
+    let bytes_to_find = Map::bytes_to_find(name);
     let mut joined = String::new();
     let mut meter = Meter::new(state);
     for (index, item) in value.try_iter()?.enumerate() {
+        meter.item(bytes_to_find)?;
         let item = match &attribute {
             Some(name) => item.get_item(name).unwrap_or_default(),
             None => item,
         };
         let item = text(state, &item)?;
-        meter.item(joiner.len() + item.len())?;
+        meter.bytes(joiner.len() + item.len())?;
         if index > 0 {
             joined.push_str(&joiner);
         }
@@ -240,28 +210,6 @@ fn replace(
     Ok(value.replace(&*from, &to))
 }
 
-/// A number that no double comes near stays as it is.
-fn round(
-    state: &State<'_, '_>,
-    value: &Value,
-    precision: Option<i32>,
-    method: Option<&str>,
-    kwargs: Kwargs,
-) -> Result<Value, Error> {
-    /// A double is written in decimal digits to be rounded.
-    const DIGITS_PER_STEP: usize = 4;
-    if value.downcast_object_ref::<Number>().is_some_and(|number| !number.is_finite()) {
-        return Ok(value.clone());
-    }
-    let precision = match precision {
-        Some(precision) => Some(precision),
-        None => kwargs.get("precision")?,
-    };
-    let digits = precision.unwrap_or_default().unsigned_abs() as usize;
-    pay(state, 16 + digits / DIGITS_PER_STEP)?;
-    filters::round(number(value), precision, method, kwargs)
-}
-
 fn trim(state: &State<'_, '_>, value: &Value, characters: Option<Value>) -> Result<String, Error> {
     const SORTED_PER_STEP: usize = 8;
     let whole = text(state, value)?;
@@ -276,7 +224,10 @@ fn trim(state: &State<'_, '_>, value: &Value, characters: Option<Value>) -> Resu
 }
 
 /// The first characters of a text, and an ellipsis in the place of the last one if it is longer.
-fn truncate(state: &State<'_, '_>, value: &Value, length: usize) -> Result<Value, Error> {
+fn truncate(state: &State<'_, '_>, value: &Value, length: &Value) -> Result<Value, Error> {
+    let Some(length) = whole_number::<usize>("truncate", "length", Some(length))? else {
+        return Err(wrong("truncate", "a whole number as its length", length));
+    };
     if value.is_undefined() || value.is_none() {
         return Ok(value.clone());
     }

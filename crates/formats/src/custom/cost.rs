@@ -109,7 +109,12 @@ impl<'a, 'b, 'c> Meter<'a, 'b, 'c> {
 
     /// Charges for an item, and for so many bytes of it that are read or made.
     pub(super) fn item(&mut self, bytes: usize) -> Result<(), Error> {
-        self.unpaid = self.unpaid.saturating_add(ITEM_BYTES).saturating_add(bytes);
+        self.bytes(bytes.saturating_add(ITEM_BYTES))
+    }
+
+    /// Charges for more bytes of an item.
+    pub(super) fn bytes(&mut self, bytes: usize) -> Result<(), Error> {
+        self.unpaid = self.unpaid.saturating_add(bytes);
         if self.unpaid >= UNPAID_BYTES {
             charge(self.state, std::mem::take(&mut self.unpaid))?;
         }

@@ -22,9 +22,9 @@ pub(super) fn value(data: &str) -> Result<Value, JsonError> {
     })
 }
 
-/// The integers that the engine has and writes as they were written are its own; everything else
-/// keeps its text.
-fn number(text: &str) -> Value {
+/// A number of JSON. The integers that the engine writes as they were written are its own;
+/// everything else keeps its text.
+pub(super) fn number(text: &str) -> Value {
     match text.parse::<i64>() {
         Ok(number) if text != "-0" => Value::from(number),
         _ => Value::from_object(Number::new(text)),
@@ -37,41 +37,21 @@ pub(super) fn size(value: &Value) -> Option<usize> {
     array.or_else(|| value.downcast_object_ref::<Map>().map(|map| map.size))
 }
 
-/// A number as its publisher wrote it.
+/// A number as it was written, or computed.
 pub(super) struct Number {
     text: Box<str>,
-    /// What is computed with: the integer if the engine has it, the nearest double otherwise,
-    /// which is infinite if there is none.
-    native: Value,
+    /// Found once, because the engine asks again and again, at no charge.
+    is_zero: bool,
 }
 
 impl Number {
     fn new(text: &str) -> Number {
-        let native = match text.parse::<i128>() {
-            Ok(integer) if text != "-0" => Value::from(integer),
-            // Every number of JSON is one of Rust's.
-            _ => Value::from(text.parse::<f64>().unwrap_or(f64::NAN)),
-        };
-        Number { text: text.into(), native }
+        let mut mantissa = text.bytes().take_while(|byte| !matches!(byte, b'e' | b'E'));
+        Number { text: text.into(), is_zero: !mantissa.any(|byte| matches!(byte, b'1'..=b'9')) }
     }
 
     pub(super) fn text(&self) -> &str {
         &self.text
-    }
-
-    /// What the engine computes with.
-    pub(super) fn native(&self) -> &Value {
-        &self.native
-    }
-
-    /// Whether what the engine computes with is a number at all.
-    pub(super) fn is_finite(&self) -> bool {
-        self.native.is_integer() || f64::try_from(self.native.clone()).is_ok_and(f64::is_finite)
-    }
-
-    /// The number without its sign, otherwise as it was written.
-    pub(super) fn absolute(&self) -> Value {
-        number(self.text.trim_start_matches('-'))
     }
 }
 
@@ -87,7 +67,7 @@ impl Object for Number {
     }
 
     fn is_true(self: &Arc<Self>) -> bool {
-        self.native.is_true()
+        !self.is_zero
     }
 
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -156,6 +136,12 @@ impl Map {
     /// The members, in the order in which they were written.
     pub(super) fn members(&self) -> &[(Value, Value)] {
         &self.members
+    }
+
+    /// How many bytes may be compared to find a name, at the most: a few more than this if there are
+    /// thousands of members with names as long.
+    pub(super) fn bytes_to_find(name: &str) -> usize {
+        name.len().saturating_mul(MAX_UNINDEXED)
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&Value> {

@@ -2,31 +2,41 @@
 //! their text, and charge for what they read.
 
 use minijinja::machinery::ast::CompareOpKind;
+use std::cmp::Ordering;
+
 use minijinja::value::{Rest, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
 use super::cost::{Meter, charge, pay};
-use super::data::{Array, Map, Number};
+use super::data::{Array, Map};
+use super::numbers::{self, is_number};
+use super::wording::kind_of;
 use super::write::text;
 
 /// `a < b`, `a in b`, and chains of them.
 pub(super) const COMPARE: &str = "operator:compare";
 /// `a ~ b`.
 pub(super) const CONCAT: &str = "operator:concat";
-/// `a[0]`, `a["b"]`.
+/// `a[0]`, `a["b"]`, and `a.b` if the name is long.
 pub(super) const ITEM: &str = "operator:item";
-/// An operand of arithmetic.
-pub(super) const NUMBER: &str = "operator:number";
+/// `a + b`, and the others that compute.
+pub(super) const ARITHMETIC: &str = "operator:arithmetic";
+/// `-a`.
+pub(super) const NEGATE: &str = "operator:negate";
+/// What `{% for %}` goes through.
+pub(super) const ITERATE: &str = "operator:iterate";
 
 /// All of them, sorted.
 #[cfg(test)]
-pub(super) const NAMES: [&str; 4] = [COMPARE, CONCAT, ITEM, NUMBER];
+pub(super) const NAMES: [&str; 6] = [ARITHMETIC, COMPARE, CONCAT, ITEM, ITERATE, NEGATE];
 
 pub(super) fn add_to(environment: &mut Environment<'static>) {
+    environment.add_filter(ARITHMETIC, numbers::arithmetic);
     environment.add_filter(COMPARE, compare);
     environment.add_filter(CONCAT, concat);
     environment.add_filter(ITEM, item);
-    environment.add_filter(NUMBER, |value: &Value| number(value));
+    environment.add_filter(ITERATE, iterate);
+    environment.add_filter(NEGATE, numbers::negate);
 }
 
 /// What [`COMPARE`] calls a comparison.
@@ -41,11 +51,6 @@ pub(super) fn comparison(operator: CompareOpKind) -> &'static str {
         CompareOpKind::In => "in",
         CompareOpKind::NotIn => "not in",
     }
-}
-
-/// What the engine computes with; what is no number stays as it is.
-pub(super) fn number(value: &Value) -> Value {
-    value.downcast_object_ref::<Number>().map_or_else(|| value.clone(), |it| it.native().clone())
 }
 
 /// A chain of operands is true if each of its comparisons is.
@@ -76,12 +81,23 @@ fn compare(
 
 fn equals(state: &State<'_, '_>, left: &Value, right: &Value) -> Result<bool, Error> {
     charge_comparison(state, left, right)?;
-    Ok(number(left) == number(right))
+    match numbers::compare(state, left, right)? {
+        Some(order) => Ok(order.is_eq()),
+        None => Ok(left == right),
+    }
 }
 
-fn order(state: &State<'_, '_>, left: &Value, right: &Value) -> Result<std::cmp::Ordering, Error> {
+/// Values of different kinds are ordered by their kinds, as the engine does.
+fn order(state: &State<'_, '_>, left: &Value, right: &Value) -> Result<Ordering, Error> {
     charge_comparison(state, left, right)?;
-    Ok(number(left).cmp(&number(right)))
+    let kind_only = |value: &Value| match is_number(value) {
+        true => Value::from(0),
+        false => value.clone(),
+    };
+    match numbers::compare(state, left, right)? {
+        Some(order) => Ok(order),
+        None => Ok(kind_only(left).cmp(&kind_only(right))),
+    }
 }
 
 fn is_container(value: &Value) -> bool {
@@ -108,7 +124,7 @@ fn contains(state: &State<'_, '_>, container: &Value, sought: &Value) -> Result<
     }
     if let Some(map) = container.downcast_object_ref::<Map>() {
         let Some(name) = sought.as_str() else { return Ok(false) };
-        charge(state, name.len())?;
+        charge(state, Map::bytes_to_find(name))?;
         return Ok(map.get(name).is_some());
     }
     if let Some(array) = container.downcast_object_ref::<Array>() {
@@ -120,9 +136,10 @@ fn contains(state: &State<'_, '_>, container: &Value, sought: &Value) -> Result<
             let items: Vec<_> = container.try_iter()?.collect();
             is_any(state, items.iter(), sought)
         }
-        other => {
+        _ => {
+            let container = kind_of(container);
             let detail =
-                format!("nothing can be in a {other}: \"in\" takes a text, list or object");
+                format!("nothing is in {container}: \"in\" takes a text, a list or an object");
             Err(Error::new(ErrorKind::InvalidOperation, detail))
         }
     }
@@ -145,10 +162,6 @@ fn is_any<'a>(
     Ok(false)
 }
 
-pub(super) fn is_number(value: &Value) -> bool {
-    value.kind() == ValueKind::Number || value.downcast_object_ref::<Number>().is_some()
-}
-
 /// All in one text, which is paid before it is made.
 fn concat(state: &State<'_, '_>, first: &Value, others: Rest<Value>) -> Result<String, Error> {
     let parts = [first].into_iter().chain(others.iter());
@@ -164,7 +177,7 @@ fn concat(state: &State<'_, '_>, first: &Value, others: Rest<Value>) -> Result<S
 fn item(state: &State<'_, '_>, index: &Value, value: &Value) -> Result<Value, Error> {
     let Some(index) = index.as_usize() else {
         let name = index.as_str().unwrap_or_default();
-        charge(state, name.len())?;
+        charge(state, Map::bytes_to_find(name))?;
         return Ok(value.get_attr(name).unwrap_or_default());
     };
     if let Some(text) = value.as_str() {
@@ -180,5 +193,22 @@ fn item(state: &State<'_, '_>, index: &Value, value: &Value) -> Result<Value, Er
             Ok(value.try_iter()?.nth(index).unwrap_or_default())
         }
         _ => Ok(Value::UNDEFINED),
+    }
+}
+
+/// What can be gone through, as it is. What is missing has nothing.
+fn iterate(value: &Value) -> Result<Value, Error> {
+    match value.kind() {
+        ValueKind::Undefined
+        | ValueKind::None
+        | ValueKind::String
+        | ValueKind::Seq
+        | ValueKind::Iterable
+        | ValueKind::Map => Ok(value.clone()),
+        _ => {
+            let detail =
+                format!("a loop takes a list, an object or a text, not {}", kind_of(value));
+            Err(Error::new(ErrorKind::InvalidOperation, detail))
+        }
     }
 }

@@ -45,6 +45,10 @@ pub(crate) fn refusal(status: StatusCode, headers: &HeaderMap, url: &str) -> Str
     }
 }
 
+/// The remark on an answer that asked to be left alone, nobody knows for how long. What it said is in
+/// its headers.
+pub(crate) const UNREADABLE_RETRY_AFTER: &str = "the answer's Retry-After could not be read, and was not followed: it is neither seconds nor a date of HTTP";
+
 /// What was out of the ordinary about the form of an answer.
 pub(crate) fn remark(headers: &HeaderMap, body: &[u8]) -> Option<String> {
     let encoded = headers.get_all(CONTENT_ENCODING);

@@ -7,6 +7,7 @@ use http::{HeaderMap, StatusCode};
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::delivery::Verdict;
 use keeptrusts_webhooks_domain::pause::Pause;
+use keeptrusts_webhooks_domain::retry_after::RetryAfter;
 use keeptrusts_webhooks_outbound::{Answer, Exchange as Exchanged, Remark};
 
 use super::{answered, request};
@@ -31,20 +32,27 @@ impl Judged {
     pub(crate) fn of(exchanged: Exchanged, url: &str, now: Timestamp) -> Judged {
         let Exchanged { result, duration, remarks, was_sent } = exchanged;
         match result {
-            Ok(Answer { status, headers, body, .. }) => Judged {
-                verdict: verdict(status, &headers, url, now),
-                result: AttemptResult::Answered(status.as_u16()),
-                duration,
-                status_code: Some(status.as_u16()),
-                remark: joined(&remarks, answered::remark(&headers, &body)),
-                response_headers: headers,
-                response_body: body,
-                was_sent,
-            },
+            Ok(Answer { status, headers, body, .. }) => {
+                let mut of_answer = Vec::from_iter(answered::remark(&headers, &body));
+                let verdict = match status.is_success() {
+                    true => Verdict::Succeeded,
+                    false => refused(status, &headers, url, now, &mut of_answer),
+                };
+                Judged {
+                    verdict,
+                    result: AttemptResult::Answered(status.as_u16()),
+                    duration,
+                    status_code: Some(status.as_u16()),
+                    remark: joined(&remarks, of_answer),
+                    response_headers: headers,
+                    response_body: body,
+                    was_sent,
+                }
+            }
             Err(failure) => Judged {
                 result: AttemptResult::Failed(failure.kind()),
                 duration,
-                remark: joined(&remarks, None),
+                remark: joined(&remarks, Vec::new()),
                 was_sent,
                 ..Judged::never_sent(&failure.to_string())
             },
@@ -77,11 +85,18 @@ impl Judged {
     }
 }
 
-fn verdict(status: StatusCode, headers: &HeaderMap, url: &str, now: Timestamp) -> Verdict {
-    if status.is_success() {
-        return Verdict::Succeeded;
+/// What an answer means that is no success; what is odd about it is added to the remarks.
+fn refused(
+    status: StatusCode,
+    headers: &HeaderMap,
+    url: &str,
+    now: Timestamp,
+    remarks: &mut Vec<String>,
+) -> Verdict {
+    let RetryAfter { wait: retry_after, is_unreadable } = request::retry_after(headers, now);
+    if is_unreadable {
+        remarks.push(answered::UNREADABLE_RETRY_AFTER.to_owned());
     }
-    let retry_after = request::retry_after(headers, now);
     Verdict::Failed {
         error: answered::refusal(status, headers, url),
         retry_after,
@@ -89,7 +104,7 @@ fn verdict(status: StatusCode, headers: &HeaderMap, url: &str, now: Timestamp) -
     }
 }
 
-fn joined(remarks: &[Remark], of_answer: Option<String>) -> String {
+fn joined(remarks: &[Remark], of_answer: Vec<String>) -> String {
     let remarks = remarks.iter().map(ToString::to_string).chain(of_answer);
     remarks.collect::<Vec<_>>().join("; ")
 }

@@ -1,12 +1,10 @@
 //! The request of an attempt: DESIGN's table of what the receiver gets. Pure.
 
-use std::time::Duration;
-
 use http::header::{CONTENT_TYPE, DATE, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::delivery::Delivery;
-use keeptrusts_webhooks_domain::retry_after::requested_wait;
+use keeptrusts_webhooks_domain::retry_after::RetryAfter;
 use keeptrusts_webhooks_domain::rfc3339;
 use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_domain::signing::{keeptrusts_signature, standard_signature};
@@ -64,15 +62,17 @@ pub(crate) fn headers(
     headers
 }
 
-/// How long an answer that came `now` asks to be left alone; see [`requested_wait`].
-pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let fields = headers.get_all(RETRY_AFTER).iter().filter_map(|value| value.to_str().ok());
+/// How long an answer that came `now` asks to be left alone.
+pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> RetryAfter {
+    let fields = headers.get_all(RETRY_AFTER).iter().map(HeaderValue::as_bytes);
     let date = headers.get(DATE).and_then(|value| value.to_str().ok());
-    requested_wait(fields, date, now)
+    RetryAfter::of(fields, date, now)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -83,7 +83,7 @@ mod tests {
             for (name, value) in fields {
                 headers.append(name, HeaderValue::from_bytes(value).expect("a value"));
             }
-            retry_after(&headers, now)
+            retry_after(&headers, now).wait
         };
         let seconds = |seconds| Some(Duration::from_secs(seconds));
         assert_eq!(asked(&[]), None);
