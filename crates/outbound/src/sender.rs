@@ -244,12 +244,14 @@ impl Posting<'_> {
 impl Shared {
     /// Tells the log, once, when there begin to be too few sockets.
     fn note_whether_out_of_sockets(&self, failure: Option<&SendFailure>) {
-        let is_out = failure == Some(&SendFailure::OutOfSockets);
-        // Other failures say nothing of sockets.
-        if (is_out || failure.is_none())
-            && self.is_out_of_sockets.swap(is_out, Ordering::Relaxed) != is_out
-            && is_out
-        {
+        let is_out = match failure {
+            None => false,
+            Some(SendFailure::OutOfSockets) => true,
+            // Says nothing of sockets.
+            Some(_) => return,
+        };
+        let was_out = self.is_out_of_sockets.swap(is_out, Ordering::Relaxed);
+        if is_out && !was_out {
             tracing::warn!("{}: deliveries wait", SendFailure::OutOfSockets);
         }
     }
