@@ -131,6 +131,19 @@ async fn invariant_5_a_frozen_process_commits_nothing_once_its_shards_have_passe
 }
 
 #[tokio::test(start_paused = true)]
+async fn invariant_5_a_machine_that_wakes_up_past_its_lease_sends_nothing() {
+    let world = two_processes().await;
+    let organization = world.organization_of("a").await;
+    world.wake("a", minutes(5));
+    let event = world.try_publish(&organization, EVENT_TYPE).await.expect("it is accepted");
+    world.settle().await;
+    assert_eq!(world.requests().len(), 0, "by now the shard may be another's");
+    world.pass(minutes(1)).await;
+    assert_eq!(world.delivery_of(event).await.state, DeliveryState::Delivered);
+    assert_eq!(world.requests().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn invariant_5_what_a_frozen_process_had_on_its_way_to_the_database_is_refused() {
     let world = two_processes().await;
     let before = world.appends_of("a");

@@ -20,6 +20,7 @@ mod writing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -95,6 +96,8 @@ pub(crate) struct World {
 #[derive(Clone)]
 struct Process {
     clock: WallClock,
+    /// For how many seconds its machine has been asleep.
+    slept: Arc<AtomicU64>,
     power: Arc<Power>,
     traffic: Arc<Traffic>,
     log: Arc<Log>,
@@ -257,6 +260,12 @@ impl World {
         self.dispatchers[name].process.clock.step(step);
     }
 
+    /// A process's machine has been asleep for so long. Timers stood still meanwhile; its uptime did
+    /// not.
+    pub(crate) fn wake(&self, name: &str, slept: Duration) {
+        self.dispatchers[name].process.slept.fetch_add(slept.as_secs(), Ordering::Relaxed);
+    }
+
     /// Lets time pass.
     pub(crate) async fn pass(&self, time: Duration) {
         tokio::time::sleep(time).await;
@@ -281,7 +290,7 @@ impl World {
             transport: Arc::new(link),
             mailer: Some(Arc::clone(&self.outbox) as Arc<dyn Mailer>),
             clock: process.clock.as_clock(),
-            uptime: virtual_uptime(),
+            uptime: uptime_of(&process),
             settings: Arc::clone(&self.settings),
             renderer: Renderer::new(RendererLimits::of_this_machine(None)),
         };
@@ -310,7 +319,8 @@ impl Process {
             if let Ok(keyring) = Keyring::start(Arc::clone(&store), master_key()).await
                 && let Ok(log) = Log::start(store).await
             {
-                return Process { clock, power, traffic, log, keyring: Arc::new(keyring) };
+                let (slept, keyring) = (Arc::default(), Arc::new(keyring));
+                return Process { clock, slept, power, traffic, log, keyring };
             }
             // As whatever supervises a process does when it cannot start.
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -323,9 +333,9 @@ fn master_key() -> MasterKeySource {
     MasterKeySource::Environment("7".repeat(64).into())
 }
 
-fn virtual_uptime() -> Uptime {
-    let begun = Instant::now();
-    Arc::new(move || begun.elapsed())
+fn uptime_of(process: &Process) -> Uptime {
+    let (begun, slept) = (Instant::now(), Arc::clone(&process.slept));
+    Arc::new(move || begun.elapsed() + seconds(slept.load(Ordering::Relaxed)))
 }
 
 fn virtual_clock() -> Clock {
