@@ -180,8 +180,16 @@ impl Client {
             available(self.try_deliveries_of(event_id).await)?.pop().map(|delivery| delivery.id)
         })
         .await;
+        let mut told = 0;
         eventually(&format!("{id} {what}"), async || {
-            available(self.try_delivery(&id).await).filter(&satisfied)
+            let delivery = available(self.try_delivery(&id).await)?;
+            // Who reads why a test has failed wants to know what became of it instead.
+            for attempt in delivery.attempts.iter().skip(told) {
+                let v1::Attempt { number, error, remark, .. } = attempt;
+                println!("{id}, attempt {number}: {error:?}, remark {remark:?}");
+            }
+            told = delivery.attempts.len();
+            Some(delivery).filter(&satisfied)
         })
         .await
     }
