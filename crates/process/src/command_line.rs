@@ -65,6 +65,13 @@ fn variable_of(argument: &Arg) -> Option<(String, OsString)> {
 fn naming_variables(mut error: Error, command: &Command, arguments: &[OsString]) -> Error {
     let command = command_of(command, arguments);
     let set = FromEnvironment::set_for(command, arguments);
+    if let Some(ContextValue::String(usage)) = error.get(ContextKind::InvalidArg)
+        && argument_of(command, usage).is_some_and(Arg::is_hide_env_values_set)
+    {
+        // What help does not show is shown to nobody.
+        let hidden = ContextValue::String("(not shown)".to_owned());
+        error.insert(ContextKind::InvalidValue, hidden);
+    }
     for kind in [ContextKind::InvalidArg, ContextKind::PriorArg] {
         let named = match error.get(kind) {
             Some(ContextValue::String(text)) => ContextValue::String(set.name_for(text)),
@@ -82,6 +89,17 @@ fn naming_variables(mut error: Error, command: &Command, arguments: &[OsString])
         }
     }
     error
+}
+
+/// The argument that clap's errors write as `--listen <ADDRESS>`.
+fn argument_of<'a>(command: &'a Command, usage: &str) -> Option<&'a Arg> {
+    let flag = flag_in(usage).strip_prefix("--")?;
+    command.get_arguments().find(|argument| argument.get_long() == Some(flag))
+}
+
+/// `--listen` of `--listen <ADDRESS>`.
+fn flag_in(usage: &str) -> &str {
+    usage.split([' ', '=', '[']).next().unwrap_or(usage)
 }
 
 /// The subcommand that the arguments lead to.
@@ -146,8 +164,7 @@ impl FromEnvironment {
 
     /// `KEEPTRUSTS_WEBHOOKS_LISTEN` for clap's `--listen <ADDRESS>`.
     fn name_for(&self, usage: &str) -> String {
-        let flag = usage.split([' ', '=', '[']).next().unwrap_or(usage);
-        self.variable(flag).unwrap_or(usage).to_owned()
+        self.variable(flag_in(usage)).unwrap_or(usage).to_owned()
     }
 
     /// What is missing may be needed because of a variable: those of the same kind are named.
@@ -159,11 +176,7 @@ impl FromEnvironment {
         let Some(ContextValue::Strings(missing)) = error.get(ContextKind::InvalidArg) else {
             return Vec::new();
         };
-        let heading_of = |flag: &str| {
-            let flag = flag.split([' ', '=']).next()?.strip_prefix("--")?;
-            let mut arguments = command.get_arguments();
-            arguments.find(|argument| argument.get_long() == Some(flag))?.get_help_heading()
-        };
+        let heading_of = |usage: &str| argument_of(command, usage)?.get_help_heading();
         let headings: Vec<_> = missing.iter().filter_map(|flag| heading_of(flag)).collect();
         let related = self.variables.iter().filter(|variable| {
             heading_of(&variable.flag).is_some_and(|heading| headings.contains(&heading))

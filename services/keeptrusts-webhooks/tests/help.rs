@@ -222,6 +222,18 @@ async fn variables_that_are_empty_are_not_given() {
 }
 
 #[tokio::test]
+async fn what_help_does_not_show_of_a_variable_no_error_shows() {
+    let mut process = Launch::binary("keeptrusts-webhooks")
+        .arg("serve")
+        .env("KEEPTRUSTS_WEBHOOKS_BOOTSTRAP_ADMIN_KEY", "kt_geheim")
+        .start();
+    assert!(!process.wait_exit(PATIENCE).await.success());
+    let said = process.output();
+    assert!(said.contains("KEEPTRUSTS_WEBHOOKS_BOOTSTRAP_ADMIN_KEY"), "{said}");
+    assert!(said.contains("write kt_ and 64 hex digits") && !said.contains("geheim"), "{said}");
+}
+
+#[tokio::test]
 async fn the_proxys_password_is_shown_neither_by_help_nor_by_an_error() {
     for arguments in [&["--help"][..], &["--listen", "127.0.0.1:0"]] {
         let database = Database::new(Backend::Sqlite).await;
