@@ -45,8 +45,8 @@ fn described(process_id: u32, line: Option<String>) -> Holder {
 }
 
 fn name_of(process_id: u32) -> Option<String> {
-    let name = fs::read_to_string(format!("/proc/{process_id}/comm")).ok()?;
-    Some(name.trim().to_owned())
+    let program = fs::read_link(format!("/proc/{process_id}/exe")).ok()?;
+    Some(program.file_name()?.to_string_lossy().into_owned())
 }
 
 /// Among the processes that can be looked at, see proc_pid_fdinfo(5).

@@ -83,7 +83,7 @@ impl DatabaseLock {
     pub(super) fn keep_in(self: &Arc<Self>, options: SqliteConnectOptions) -> SqliteConnectOptions {
         let kept = Arc::clone(self);
         options.collation("keeps_the_lock", move |left, right| {
-            debug_assert!(Arc::strong_count(&kept) > 0);
+            let _ = &kept;
             left.cmp(right)
         })
     }
