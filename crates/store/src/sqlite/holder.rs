@@ -64,7 +64,7 @@ fn process_that_locks(id: FileId) -> Option<u32> {
     })
 }
 
-/// `lock:	1: FLOCK  ADVISORY  WRITE 1234 08:02:1234567 0 EOF`
+/// `lock: 1: FLOCK  ADVISORY  WRITE 1234 08:02:1234567 0 EOF`
 fn is_flock_of(line: &str, process_id: u32) -> bool {
     let Some(lock) = line.strip_prefix("lock:") else { return false };
     let mut words = lock.split_whitespace().skip(1);
