@@ -118,6 +118,12 @@ pub struct AccessFlags {
     pub no_reflection: bool,
 }
 
+/// Flags that have been checked: see [`AccessFlags::prepare`].
+pub struct PreparedAccess {
+    flags: AccessFlags,
+    web_tokens: Option<WebTokens>,
+}
+
 /// Why there is no gate.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessSetupError {
@@ -146,35 +152,9 @@ impl AccessFlags {
         }
     }
 
-    /// The gate of a process that has this database open. A first key that had to be made is
-    /// printed on standard output: once, and not in the logs.
-    pub async fn start(
-        &self,
-        database: &Database,
-        clock: Clock,
-    ) -> Result<Arc<Access>, AccessSetupError> {
-        let given = self.bootstrap_admin_key.as_ref();
-        if let Some(token) = first_key::ensure(&database.log, &clock, given).await? {
-            println!(
-                "The first key, an admin's of all organizations. It is shown only now:\n\n  {}\n",
-                token.expose()
-            );
-        }
-        let keys = Arc::new(Keys::new(Arc::clone(&database.log), Arc::clone(&clock)));
-        let stop = CancellationToken::new();
-        let noting = {
-            let (keys, stop) = (Arc::clone(&keys), stop.clone());
-            tokio::spawn(async move { keys.note_uses(stop).await })
-        };
-        Ok(Arc::new(Access {
-            keys,
-            web_tokens: self.web_tokens()?,
-            failures: Failures::per_minute(self.failed_logins_per_minute),
-            trusted_proxies: self.trusted_proxy.clone(),
-            clock,
-            stop,
-            noting: Some(noting).into(),
-        }))
+    /// Checks what can be checked before a database is opened, and perhaps made.
+    pub fn prepare(&self) -> Result<PreparedAccess, AccessSetupError> {
+        Ok(PreparedAccess { flags: self.clone(), web_tokens: self.web_tokens()? })
     }
 
     /// The issuer of the accounts whose tokens are accepted. None: tokens are accepted of nobody,
@@ -201,6 +181,40 @@ impl AccessFlags {
             role: self.oidc_role_claim.clone(),
         };
         Ok(Some(WebTokens::new(tokens, names)))
+    }
+}
+
+impl PreparedAccess {
+    /// The gate of a process that has this database open. A first key that had to be made is
+    /// printed on standard output: once, and not in the logs.
+    pub async fn start(
+        self,
+        database: &Database,
+        clock: Clock,
+    ) -> Result<Arc<Access>, AccessSetupError> {
+        let PreparedAccess { flags, web_tokens } = self;
+        let given = flags.bootstrap_admin_key.as_ref();
+        if let Some(token) = first_key::ensure(&database.log, &clock, given).await? {
+            println!(
+                "The first key, an admin's of all organizations. It is shown only now:\n\n  {}\n",
+                token.expose()
+            );
+        }
+        let keys = Arc::new(Keys::new(Arc::clone(&database.log), Arc::clone(&clock)));
+        let stop = CancellationToken::new();
+        let noting = {
+            let (keys, stop) = (Arc::clone(&keys), stop.clone());
+            tokio::spawn(async move { keys.note_uses(stop).await })
+        };
+        Ok(Arc::new(Access {
+            keys,
+            web_tokens,
+            failures: Failures::per_minute(flags.failed_logins_per_minute),
+            trusted_proxies: flags.trusted_proxy,
+            clock,
+            stop,
+            noting: Some(noting).into(),
+        }))
     }
 }
 

@@ -65,22 +65,35 @@ impl ServiceProcess {
         listen: SocketAddr,
         flags: ServiceProcessFlags,
     ) -> Result<ServiceProcess, Failure> {
+        let (process, ()) = ServiceProcess::open_prepared(name, listen, flags, || Ok(())).await?;
+        Ok(process)
+    }
+
+    /// The same for a service with flags that can be wrong: `prepare` checks them when the logs
+    /// have been started, and before the database is opened and perhaps made.
+    pub async fn open_prepared<T>(
+        name: &'static str,
+        listen: SocketAddr,
+        flags: ServiceProcessFlags,
+        prepare: impl FnOnce() -> Result<T, Failure>,
+    ) -> Result<(ServiceProcess, T), Failure> {
         let ServiceProcessFlags { access, grpc, database, telemetry, monitoring } = flags;
         let telemetry = telemetry.start(name)?;
         let shutdown = shutdown::on_signals()?;
         let hangups = reload::on_hangup()?;
         let listener = Listener::bind_secured(listen, "--listen", &grpc.tls).await?;
         tls::reload_on_hangup(listener.tls().cloned(), hangups.clone());
+        let (prepared, gate) = (prepare()?, access.prepare()?);
         let readiness = Readiness::new(shutdown.clone());
         // From now on, so that a long migration is not taken for a process that hangs.
         let monitored = Monitoring::bind(&monitoring).await?.serve(telemetry, readiness.clone());
         let database = database.open_shared().await?;
         master_keys::reload_on_hangup(Arc::clone(&database.keyring), hangups);
-        let gate = access.start(&database, system_clock()).await?;
+        let gate = gate.start(&database, system_clock()).await?;
         let server = GrpcServer::new(gate.clone());
         let server = server.reflection(!access.no_reflection).limits(grpc.limits);
         readiness.needs_database(&database.log);
-        Ok(ServiceProcess {
+        let process = ServiceProcess {
             database,
             shutdown,
             readiness,
@@ -88,7 +101,8 @@ impl ServiceProcess {
             listener,
             monitored,
             server,
-        })
+        };
+        Ok((process, prepared))
     }
 
     /// Serves until the process is asked to stop. Then what was asked is answered, `end` finishes

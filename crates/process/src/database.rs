@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::flags::positive_duration;
 use clap::Args;
-use keeptrusts_webhooks_store::keyring::{Keyring, KeyringError};
+use keeptrusts_webhooks_store::keyring::{Keyring, KeyringError, MasterKeySource};
 use keeptrusts_webhooks_store::postgres::{self, PostgresOptions, PostgresStore};
 use keeptrusts_webhooks_store::sqlite::{self, SqliteOptions, SqliteStore};
 use keeptrusts_webhooks_store::{Log, Store, StoreError};
@@ -39,7 +39,8 @@ pub struct DatabaseFlags {
     /// The file with the master keys, under which the keys of endpoint secrets are encrypted: 64
     /// hex digits a line, the current one first. The others are still read with.
     ///
-    /// The default is master.key in the data folder, made at the first start, mode 0600. All
+    /// The default is master.key in the data folder, made at the first start of a new database,
+    /// mode 0600. All
     /// processes on one database need the same keys. Keep a copy: without it the secrets are
     /// lost. `keeptrusts-webhooks rotate-master-key` puts a new one in the first's place; SIGHUP
     /// makes a process read the file again. Instead of a file, the environment variable
@@ -120,12 +121,20 @@ pub enum DatabaseError {
 }
 
 impl DatabaseFlags {
-    /// Opens whatever database the flags name, brings its tables up to date, checks the key.
+    /// Opens whatever database the flags name, brings its tables up to date, checks the key. A
+    /// key that cannot be one is refused before anything is made.
     pub async fn open(&self) -> Result<Database, DatabaseError> {
+        let source = self.master_key_source()?;
+        source.check()?;
         let (store, description) = self.open_store().await?;
-        let keyring = Keyring::start(Arc::clone(&store), self.master_key_source()?).await?;
-        let log = Log::start(store).await?;
-        Ok(Database { log, keyring: Arc::new(keyring), description })
+        match start(&store, source).await {
+            Ok((log, keyring)) => Ok(Database { log, keyring, description }),
+            Err(error) => {
+                // Otherwise the next start would find that it was not.
+                store.close().await;
+                Err(error)
+            }
+        }
     }
 
     /// The same for a service that shares its database with others: Postgres only.
@@ -168,6 +177,15 @@ impl DatabaseFlags {
             Err(error) => Err(error),
         }
     }
+}
+
+async fn start(
+    store: &Arc<dyn Store>,
+    source: MasterKeySource,
+) -> Result<(Arc<Log>, Arc<Keyring>), DatabaseError> {
+    let keyring = Keyring::start(Arc::clone(store), source).await?;
+    let log = Log::start(Arc::clone(store)).await?;
+    Ok((log, Arc::new(keyring)))
 }
 
 async fn open_sqlite(path: &Path) -> Result<(Arc<dyn Store>, String), DatabaseError> {

@@ -4,12 +4,15 @@ use std::error::Error;
 use std::fmt::Write;
 use std::process::ExitCode;
 
-/// The exit status of a `main`: 0, or 1 with the error and what caused it on stderr.
-pub fn with(result: Result<(), Box<dyn Error + Send + Sync>>) -> ExitCode {
+use crate::command_line::FromEnvironment;
+
+/// The exit status of a `main`: 0, or 1 with the error and what caused it on stderr, in which
+/// flags that the environment has given are called by their variables' names.
+pub fn with(result: Result<(), Box<dyn Error + Send + Sync>>, given: &FromEnvironment) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{}", explained(error.as_ref()));
+            eprintln!("{}", given.name_in(&explained(error.as_ref())));
             ExitCode::FAILURE
         }
     }

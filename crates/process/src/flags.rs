@@ -4,6 +4,7 @@
 //!
 //! [`RetrySchedule`]: keeptrusts_webhooks_domain::retry::RetrySchedule
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::retry::parse_duration;
@@ -24,6 +25,28 @@ pub fn positive_duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// Where to listen: an IP address and a port. `localhost:50051` is this machine alone (RFC 6761
+/// section 6.3), and `:50051` every IPv4 address that it has.
+pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let (host, port) = text.rsplit_once(':').ok_or(WRITE_AN_ADDRESS)?;
+    let host = match host {
+        "" => Ipv4Addr::UNSPECIFIED,
+        host if host.eq_ignore_ascii_case("localhost") => Ipv4Addr::LOCALHOST,
+        _ => return Err(WRITE_AN_ADDRESS.to_owned()),
+    };
+    // `parse` would take a sign.
+    if !port.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(WRITE_AN_ADDRESS.to_owned());
+    }
+    let port = port.parse().map_err(|_| WRITE_AN_ADDRESS)?;
+    Ok(SocketAddr::new(IpAddr::V4(host), port))
+}
+
+const WRITE_AN_ADDRESS: &str = "write an IP address and a port: 127.0.0.1:50051 (or localhost:50051) for this machine alone, 0.0.0.0:50051 (or :50051) for every IPv4 address, [::]:50051 for IPv6 as well";
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -42,6 +65,24 @@ mod tests {
     fn error(flag: &str) -> String {
         let error = Flags::try_parse_from(["program", flag]).expect_err("wrong");
         error.to_string().lines().next().expect("a line").to_owned()
+    }
+
+    #[test]
+    fn an_address_to_listen_on_is_read_or_said_how_to_write() {
+        for (text, address) in [
+            ("127.0.0.1:50051", "127.0.0.1:50051"),
+            ("localhost:50051", "127.0.0.1:50051"),
+            ("LocalHost:0", "127.0.0.1:0"),
+            (":50051", "0.0.0.0:50051"),
+            ("[::]:50051", "[::]:50051"),
+        ] {
+            assert_eq!(listen_address(text).map(|it| it.to_string()).as_deref(), Ok(address));
+        }
+        for text in
+            ["localhost", "50051", "127.0.0.1", "::1", "example.com:1", ":+1", ":65536", ":", ""]
+        {
+            assert_eq!(listen_address(text), Err(WRITE_AN_ADDRESS.to_owned()), "{text}");
+        }
     }
 
     #[test]

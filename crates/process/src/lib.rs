@@ -9,6 +9,7 @@
 #![deny(missing_docs)]
 
 pub mod answer;
+pub mod command_line;
 pub mod database;
 pub mod deadline;
 pub mod exit;

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::flags::listen_address;
 use crate::readiness::Readiness;
 
 /// Watchers are few: a Prometheus or two, an orchestrator.
@@ -36,7 +37,12 @@ pub struct MonitoringFlags {
     /// Where to serve metrics for Prometheus (/metrics) and health (/livez, /readyz), for example
     /// 127.0.0.1:9464. Not served by default. Plain HTTP without a key: let only those reach it
     /// who watch.
-    #[arg(long, value_name = "ADDRESS", env = "KEEPTRUSTS_WEBHOOKS_METRICS_LISTEN")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "KEEPTRUSTS_WEBHOOKS_METRICS_LISTEN",
+        value_parser = listen_address
+    )]
     pub metrics_listen: Option<SocketAddr>,
 }
 

@@ -60,13 +60,16 @@ impl std::fmt::Debug for Keyring {
 pub struct DataKeys(HashMap<OrganizationId, Result<Arc<DataKey>, KeyProblem>>);
 
 impl Keyring {
-    /// Reads the master keys, or makes a first one if there is no file; checks that they are this
-    /// database's; and goes on with a rotation where it was left.
+    /// Reads the master keys, or makes a first one if there is no file and the database has none;
+    /// checks that they are this database's; and goes on with a rotation where it was left.
     pub async fn start(
         store: Arc<dyn Store>,
         source: MasterKeySource,
     ) -> Result<Keyring, KeyringError> {
-        let master_keys = source.load_or_create()?;
+        let master_keys = match source.load_if_there()? {
+            Some(master_keys) => master_keys,
+            None => first_master_keys(store.as_ref(), &source).await?,
+        };
         store.claim_master_key(master_keys.first().id()).await?;
         rotation::prove(store.as_ref(), &master_keys, &source).await?;
         let keyring = Keyring {
@@ -252,6 +255,30 @@ impl DataKeys {
         let no_key = || KeyProblem::NoDataKey { organization: organization.clone() };
         let key = self.0.get(organization).ok_or_else(no_key)?;
         key.as_ref().map_err(Clone::clone)?.open(organization, owner.into(), sealed)
+    }
+}
+
+/// Makes a file with a first key for a database that has none.
+async fn first_master_keys(
+    store: &dyn Store,
+    source: &MasterKeySource,
+) -> Result<MasterKeys, KeyringError> {
+    if let Some(expected) = store.master_keys().await?.current {
+        return Err(KeyringError::Missing { place: source.to_string(), expected });
+    }
+    let mut made = source.create()?;
+    // What is in the file counts: another process may have been faster.
+    let master_keys = source.load()?;
+    let claimed = store.claim_master_key(master_keys.first().id()).await;
+    // Also when it is not known what became of it: the database may have the key now.
+    if !claimed.as_ref().is_ok_and(|current| master_keys.get(current).is_none()) {
+        made.keep();
+    }
+    let expected = claimed?;
+    match master_keys.get(&expected) {
+        Some(_) => Ok(master_keys),
+        // A process with another file was faster, on another machine perhaps.
+        None => Err(KeyringError::Missing { place: source.to_string(), expected }),
     }
 }
 

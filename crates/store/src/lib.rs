@@ -19,6 +19,7 @@ mod ids;
 pub mod key_store;
 pub mod keyring;
 pub mod log;
+mod made;
 pub mod memory;
 mod metrics;
 mod notification_store;

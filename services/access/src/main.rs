@@ -7,7 +7,8 @@ use std::sync::Arc;
 use clap::Parser;
 use keeptrusts_webhooks_access::{ServiceProcess, ServiceProcessFlags};
 use keeptrusts_webhooks_access_service::{AccessApi, AuditApi};
-use keeptrusts_webhooks_process::exit;
+use keeptrusts_webhooks_process::flags::listen_address;
+use keeptrusts_webhooks_process::{command_line, exit};
 use keeptrusts_webhooks_store::system_clock;
 
 /// Makes and revokes keys, and shows the audit trail: the access service, on a Postgres database
@@ -22,7 +23,8 @@ struct Flags {
         long,
         value_name = "ADDRESS",
         env = "KEEPTRUSTS_WEBHOOKS_LISTEN",
-        default_value = "127.0.0.1:50055"
+        default_value = "127.0.0.1:50055",
+        value_parser = listen_address
     )]
     listen: SocketAddr,
 
@@ -32,7 +34,8 @@ struct Flags {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    exit::with(run(Flags::parse()).await)
+    let (flags, given) = command_line::read();
+    exit::with(run(flags).await, &given)
 }
 
 async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {

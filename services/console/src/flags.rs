@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use keeptrusts_webhooks_access::issuer::IssuerSettings;
 use keeptrusts_webhooks_access::issuer_address;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
+use keeptrusts_webhooks_process::flags::listen_address;
 use keeptrusts_webhooks_process::tls::{Reloadable, ServiceTlsFlags, TlsFileError};
 use rustls::ClientConfig;
 use tonic::transport::Uri;
@@ -31,7 +32,12 @@ pub struct ConsoleFlags {
     /// Where the console listens for browsers. It speaks plain HTTP, so that it must be an address
     /// of this machine's own (loopback), unless --console-public-url is given [default:
     /// 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDRESS", env = "KEEPTRUSTS_WEBHOOKS_CONSOLE_LISTEN")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "KEEPTRUSTS_WEBHOOKS_CONSOLE_LISTEN",
+        value_parser = listen_address
+    )]
     pub console_listen: Option<SocketAddr>,
 
     /// Where browsers find the console, if a proxy stands before it that terminates TLS. With it

@@ -23,6 +23,7 @@ mod live;
 mod notices;
 mod pages;
 mod public_url;
+mod routes;
 mod server;
 mod services;
 mod session;
@@ -31,5 +32,6 @@ mod view;
 mod visitor;
 
 pub use account::AccountsError;
+pub use routes::shown_paths;
 pub use server::{Console, ConsoleError};
 pub use services::Services;

@@ -7,7 +7,7 @@ use keeptrusts_webhooks_console::flags::{ConsoleFlags, OwnTrustFlags, ServiceFla
 use keeptrusts_webhooks_console::{Console, Services};
 use keeptrusts_webhooks_process::monitoring::{Monitoring, MonitoringFlags};
 use keeptrusts_webhooks_process::readiness::Readiness;
-use keeptrusts_webhooks_process::{exit, reload, shutdown, tls};
+use keeptrusts_webhooks_process::{command_line, exit, reload, shutdown, tls};
 use keeptrusts_webhooks_telemetry::TelemetryFlags;
 
 /// Shows webhooks in the browser: create endpoints, send tests, read the delivery log, retry.
@@ -39,7 +39,8 @@ struct Flags {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    exit::with(run(Flags::parse()).await)
+    let (flags, given) = command_line::read();
+    exit::with(run(flags).await, &given)
 }
 
 async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {

@@ -1,4 +1,4 @@
-//! Routes, and what stands before every page.
+//! The server, and what stands before every page.
 
 use std::future::IntoFuture;
 use std::io;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::serve::ListenerExt;
 use http::header::{
@@ -19,7 +19,6 @@ use http::uri::Authority;
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use keeptrusts_webhooks_contracts::v1;
-use keeptrusts_webhooks_domain::access::Permission;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_process::grpc_server::{ListenError, Listener};
 use tokio::sync::OnceCell;
@@ -27,20 +26,18 @@ use tokio_util::sync::CancellationToken;
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use crate::account::{Accounts, AccountsError, CALLBACK};
+use crate::account::{Accounts, AccountsError};
+use crate::assets;
 use crate::door::{SIGN_OUT, for_anybody, for_visitors, only_with};
 use crate::fields::with_checked_form;
 use crate::flags::{ConsoleFlags, DEFAULT_LISTEN, Trust};
 use crate::notices::Notices;
-use crate::pages::{
-    account, audit, channels, create, delivery, edit, endpoint, events, health, keys, replay,
-    sign_in, webhooks,
-};
+use crate::pages::sign_in;
 use crate::public_url::PublicUrl;
+use crate::routes::{self, Pages};
 use crate::services::Services;
 use crate::trouble::Trouble;
 use crate::visitor::LastSeen;
-use crate::{assets, live};
 
 /// Everything from here, nothing from elsewhere; no script and no style inside of a page.
 const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
@@ -187,62 +184,12 @@ fn router(shared: Arc<Shared>) -> Router {
         .layer(header(CACHE_CONTROL, "no-store"))
 }
 
-type Pages = Router<Arc<Shared>>;
-
-/// Each group of routes behind the permission that it takes, so that what a page does not offer
-/// cannot be asked for either.
 fn for_those_who_have_signed_in(shared: &Arc<Shared>) -> Pages {
-    let reading = Router::new()
-        .route("/", get(async || Redirect::to("/webhooks")))
-        .route("/webhooks", get(webhooks::show))
-        .route("/webhooks/{endpoint}", get(endpoint::show))
-        .route("/webhooks/{endpoint}/live", get(live::endpoint))
-        .route("/deliveries/{delivery}", get(delivery::show))
-        .route("/deliveries/{delivery}/live", get(live::delivery))
-        .route("/deliveries/{delivery}/request", get(delivery::request))
-        .route("/deliveries/{delivery}/response", get(delivery::response))
-        .route("/channels", get(channels::list))
-        .route("/channels/{channel}", get(channels::show))
-        .route("/health", get(health::show))
-        .route("/replays/{replay}", get(replay::look))
-        .route("/replays/{replay}/live", get(live::replay))
-        .route("/events", get(events::list))
-        .route("/events/{event}", get(events::show))
-        .route("/events/{event}/body", get(events::body));
-    let managing = Router::new()
-        .route("/channels/new", get(channels::ask_create).post(channels::create))
-        .route("/channels/{channel}/edit", get(channels::ask_edit).post(channels::edit))
-        .route("/channels/{channel}/delete", get(channels::ask_delete).post(channels::delete))
-        .route("/webhooks/new", get(create::show).post(create::submit))
-        .route("/webhooks/{endpoint}/created", get(create::created))
-        .route("/webhooks/{endpoint}/secret", get(create::new_secret))
-        .route("/webhooks/{endpoint}/enable", post(endpoint::enable))
-        .route("/webhooks/{endpoint}/disable", post(endpoint::disable))
-        .route("/webhooks/{endpoint}/edit", get(edit::show).post(edit::submit))
-        .route("/webhooks/{endpoint}/delete", get(endpoint::ask_delete).post(endpoint::delete));
-    let sending = Router::new()
-        .route("/channels/{channel}/test", post(channels::test))
-        .route("/webhooks/{endpoint}/test", post(endpoint::test))
-        .route("/webhooks/{endpoint}/replay", get(replay::show).post(replay::submit))
-        .route("/replays/{replay}/cancel", post(replay::cancel))
-        .route("/deliveries/{delivery}/retry", post(delivery::retry))
-        .route("/deliveries/{delivery}/cancel", post(delivery::cancel));
-    let keys = Router::new()
-        .route("/keys", get(keys::list))
-        .route("/keys/new", get(keys::show).post(keys::submit))
-        .route("/keys/{key}/created", get(keys::created))
-        .route("/keys/{key}/revoke", get(keys::ask_revoke).post(keys::revoke));
-    let audit =
-        Router::new().route("/audit", get(audit::list)).route("/audit.csv", get(audit::export));
-    let with = |pages: Pages, permission: Permission| {
-        pages.route_layer(from_fn_with_state(permission, only_with))
-    };
-    with(reading, Permission::Read)
-        .merge(with(managing, Permission::Manage))
-        .merge(with(sending, Permission::Send))
-        .merge(with(keys, Permission::ManageKeys))
-        .merge(with(audit, Permission::ReadAudit))
-        .route(SIGN_OUT, post(sign_in::sign_out))
+    let mut pages = Router::new().route(SIGN_OUT, post(sign_in::sign_out));
+    for (permission, routes) in routes::by_permission() {
+        pages = pages.merge(routes.pages.route_layer(from_fn_with_state(permission, only_with)));
+    }
+    pages
         .fallback(async || Trouble::NotFound)
         .method_not_allowed_fallback(async || Trouble::NotFound)
         .layer(from_fn(with_checked_form))
@@ -250,10 +197,8 @@ fn for_those_who_have_signed_in(shared: &Arc<Shared>) -> Pages {
 }
 
 fn for_those_who_sign_in(shared: &Arc<Shared>) -> Pages {
-    Router::new()
-        .route("/sign-in", get(sign_in::show).post(sign_in::submit))
-        .route("/sign-in/account", post(account::start))
-        .route(CALLBACK, get(account::callback))
+    let pages = routes::for_signing_in().pages;
+    pages
         .method_not_allowed_fallback(async || Trouble::NotFound)
         .layer(from_fn(with_checked_form))
         .layer(from_fn_with_state(Arc::clone(shared), for_anybody))

@@ -184,14 +184,19 @@ pub enum DispatchSetupError {
     Outbound(#[from] SetupError),
 }
 
+/// Flags that have been checked, with all that they name read: nothing can be wrong any more, so
+/// that a database may be opened, and made.
+pub struct PreparedDispatch {
+    sender: Sender,
+    settings: Settings,
+}
+
 impl DispatchFlags {
-    /// What working on shards of this database takes.
-    pub fn parts(
+    /// Checks them.
+    pub fn prepare(
         &self,
-        database: &Database,
-        clock: Clock,
         body_retention: Duration,
-    ) -> Result<Parts, DispatchSetupError> {
+    ) -> Result<PreparedDispatch, DispatchSetupError> {
         if self.lease_ttl < Duration::from_secs(1) {
             return Err(DispatchSetupError::OutOfRange("--lease-ttl must be at least 1s"));
         }
@@ -229,16 +234,23 @@ impl DispatchFlags {
                 ..SchedulerLimits::default()
             },
         };
-        Ok(Parts {
+        Ok(PreparedDispatch { sender, settings })
+    }
+}
+
+impl PreparedDispatch {
+    /// What working on shards of this database takes.
+    pub fn parts(self, database: &Database, clock: Clock) -> Parts {
+        Parts {
             log: Arc::clone(&database.log),
             keyring: Arc::clone(&database.keyring),
-            transport: Arc::new(sender),
+            transport: Arc::new(self.sender),
             mailer: None,
             clock,
             uptime: machine_uptime(),
-            settings: Arc::new(settings),
+            settings: Arc::new(self.settings),
             // What waits for a rendering is a delivery under way, and those are limited.
             renderer: Renderer::new(RendererLimits::of_this_machine(None)),
-        })
+        }
     }
 }

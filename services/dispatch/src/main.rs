@@ -11,8 +11,9 @@ use keeptrusts_webhooks_dispatch_service::flags::DispatchFlags;
 use keeptrusts_webhooks_dispatch_service::mail::SmtpFlags;
 use keeptrusts_webhooks_dispatch_service::{Dispatch, member_name};
 use keeptrusts_webhooks_process::database::RetentionFlags;
-use keeptrusts_webhooks_process::exit;
+use keeptrusts_webhooks_process::flags::listen_address;
 use keeptrusts_webhooks_process::mail_limits::MailLimitFlags;
+use keeptrusts_webhooks_process::{command_line, exit};
 use keeptrusts_webhooks_store::system_clock;
 
 /// Delivers events and answers questions about deliveries: the dispatch service, on a Postgres
@@ -28,7 +29,8 @@ struct Flags {
         long,
         value_name = "ADDRESS",
         env = "KEEPTRUSTS_WEBHOOKS_LISTEN",
-        default_value = "127.0.0.1:50054"
+        default_value = "127.0.0.1:50054",
+        value_parser = listen_address
     )]
     listen: SocketAddr,
 
@@ -54,14 +56,19 @@ struct Flags {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    exit::with(run(Flags::parse()).await)
+    let (flags, given) = command_line::read();
+    exit::with(run(flags).await, &given)
 }
 
 async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let process = ServiceProcess::open("dispatch-service", flags.listen, flags.process).await?;
     let retention = flags.retention.body_retention;
-    let parts = flags.dispatch.parts(&process.database, system_clock(), retention)?;
-    let (mailer, mail_limits) = (flags.smtp.mailer()?, flags.mail_limits.limits());
+    let (dispatch, smtp) = (flags.dispatch, flags.smtp);
+    let prepare = || Ok((dispatch.prepare(retention)?, smtp.mailer()?));
+    let opened =
+        ServiceProcess::open_prepared("dispatch-service", flags.listen, flags.process, prepare);
+    let (process, (dispatch, mailer)) = opened.await?;
+    let mail_limits = flags.mail_limits.limits();
+    let parts = dispatch.parts(&process.database, system_clock());
     let parts = parts.telling(mailer, mail_limits, flags.console_public_url.as_deref());
     let dispatch = Dispatch::start(member_name(), parts);
     dispatch.needed_by(&process.readiness);

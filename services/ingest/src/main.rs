@@ -9,7 +9,8 @@ use keeptrusts_webhooks_access::{ServiceProcess, ServiceProcessFlags};
 use keeptrusts_webhooks_ingest_service::IngestApi;
 use keeptrusts_webhooks_ingest_service::flags::IngestFlags;
 use keeptrusts_webhooks_process::database::RetentionFlags;
-use keeptrusts_webhooks_process::exit;
+use keeptrusts_webhooks_process::flags::listen_address;
+use keeptrusts_webhooks_process::{command_line, exit};
 use keeptrusts_webhooks_store::system_clock;
 
 /// Accepts events and makes them durable: the ingest service, on a Postgres database that it
@@ -24,7 +25,8 @@ struct Flags {
         long,
         value_name = "ADDRESS",
         env = "KEEPTRUSTS_WEBHOOKS_LISTEN",
-        default_value = "127.0.0.1:50053"
+        default_value = "127.0.0.1:50053",
+        value_parser = listen_address
     )]
     listen: SocketAddr,
 
@@ -40,7 +42,8 @@ struct Flags {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    exit::with(run(Flags::parse()).await)
+    let (flags, given) = command_line::read();
+    exit::with(run(flags).await, &given)
 }
 
 async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {

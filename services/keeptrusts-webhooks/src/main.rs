@@ -11,7 +11,7 @@ mod serve;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use keeptrusts_webhooks_process::exit;
+use keeptrusts_webhooks_process::{command_line, exit};
 
 /// Keeptrusts Webhooks: delivers what happens in Keeptrusts as signed HTTPS requests.
 ///
@@ -55,15 +55,17 @@ enum LogCommand {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match Program::parse().command {
-        Command::Serve(command) => exit::with(serve::run(*command).await),
-        Command::Demo(_) => exit::with(demo::run().await),
-        Command::RotateMasterKey(command) => exit::with(rotate_master_key::run(command).await),
-        Command::Organization(command) => exit::with(organization::run(command).await),
+    let (program, given) = command_line::read::<Program>();
+    let ran = match program.command {
+        Command::Serve(command) => serve::run(*command).await,
+        Command::Demo(_) => demo::run().await,
+        Command::RotateMasterKey(command) => rotate_master_key::run(command).await,
+        Command::Organization(command) => organization::run(command).await,
         Command::Log(LogCommand::Rebuild(command)) => match rebuild::run(command).await {
-            Ok(rebuild::Found::AsTheLogSays) => ExitCode::SUCCESS,
-            Ok(rebuild::Found::Differences) => ExitCode::FAILURE,
-            Err(error) => exit::with(Err(error)),
+            Ok(rebuild::Found::AsTheLogSays) => Ok(()),
+            Ok(rebuild::Found::Differences) => return ExitCode::FAILURE,
+            Err(error) => Err(error),
         },
-    }
+    };
+    exit::with(ran, &given)
 }

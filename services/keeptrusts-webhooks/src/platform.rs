@@ -74,13 +74,16 @@ impl Platform {
         readiness: &Readiness,
     ) -> Result<Platform, StartError> {
         let address = listener.local_address();
+        let retention = flags.body_retention;
+        // What can be wrong with flags is found before a database and a key are made.
+        let access = flags.access.prepare()?;
+        let dispatch = flags.dispatch.prepare(retention)?;
+        let mailer = flags.smtp.mailer()?;
         let database = flags.database.open().await?;
         tracing::info!(database = %database.description, "opened the database");
         let clock = system_clock();
-        let retention = flags.body_retention;
-        let access = flags.access.start(&database, Arc::clone(&clock)).await?;
-        let parts = flags.dispatch.parts(&database, Arc::clone(&clock), retention)?;
-        let mailer = flags.smtp.mailer()?;
+        let access = access.start(&database, Arc::clone(&clock)).await?;
+        let parts = dispatch.parts(&database, Arc::clone(&clock));
         let parts = parts.telling(mailer, flags.mail_limits, flags.console_url.as_deref());
         let (log, keyring) = (database.log, database.keyring);
         let dispatch = Dispatch::start(member_name(), parts);

@@ -12,6 +12,7 @@ use keeptrusts_webhooks_dispatch_service::mail::SmtpFlags;
 use keeptrusts_webhooks_endpoint_service::flags::EndpointFlags;
 use keeptrusts_webhooks_ingest_service::flags::IngestFlags;
 use keeptrusts_webhooks_process::database::{DatabaseFlags, RetentionFlags};
+use keeptrusts_webhooks_process::flags::listen_address;
 use keeptrusts_webhooks_process::grpc_server::{GrpcFlags, Listener};
 use keeptrusts_webhooks_process::mail_limits::MailLimitFlags;
 use keeptrusts_webhooks_process::monitoring::{Monitoring, MonitoringFlags};
@@ -32,7 +33,8 @@ pub(crate) struct ServeCommand {
         long,
         value_name = "ADDRESS",
         env = "KEEPTRUSTS_WEBHOOKS_LISTEN",
-        default_value = "127.0.0.1:50051"
+        default_value = "127.0.0.1:50051",
+        value_parser = listen_address
     )]
     listen: SocketAddr,
 

@@ -142,30 +142,95 @@ async fn a_wrong_value_is_refused_with_what_would_be_right() {
         ("RETRY_SCHEDULE", "soon", "for example `1m,5m,30m,2h,12h`"),
         ("REQUEST_TIMEOUT", "10", "for example 500ms, 10s, 1h30m or 30d"),
         ("REQUEST_TIMEOUT", "0s", "must be longer than zero"),
-        ("ALLOW_NETWORK", "127.0.0.1.5", "--allow-network"),
+        ("ALLOW_NETWORK", "127.0.0.1.5", "invalid value '127.0.0.1.5'"),
         ("ALLOW_PORT", "https", "a port from 1 to 65535 or a range of them"),
         ("DNS_SERVER", "dns.example", "the IP address of a DNS server"),
-        ("OUTBOUND_PROXY", "proxy.example:3128", "--outbound-proxy must be http://host:port"),
-        ("LISTEN", "localhost", "--listen"),
+        ("OUTBOUND_PROXY", "proxy.example:3128", "must be http://host:port"),
+        ("LISTEN", "localhost", "127.0.0.1:50051 (or localhost:50051)"),
+        ("LISTEN", ":0", "cannot listen on 0.0.0.0:0 without TLS"),
+        ("METRICS_LISTEN", "9464", "write an IP address and a port"),
+        ("CONSOLE_LISTEN", ":0", "it speaks plain HTTP"),
         ("DATABASE_URL", "mysql://db/webhooks", "must begin with postgres:// or sqlite:"),
-        ("TRUST_CA", "/does/not/exist.pem", "cannot read the --trust-ca file /does/not/exist.pem"),
+        ("TRUST_CA", "/does/not/exist.pem", "file /does/not/exist.pem"),
         ("BODY_RETENTION", "1h", "must be longer than the whole --retry-schedule"),
         ("LEASE_TTL", "10ms", "must be at least 1s"),
         ("TLS_CERT", "server.pem", "--tls-key <FILE>"),
+        ("NO_CONSOLE", "true", "cannot be used with"),
+        ("MASTER_KEY_FILE", "/dev/null", "master key"),
+        ("SMTP_CA", "/does/not/exist.pem", "file /does/not/exist.pem"),
         ("MAX_CONNECTIONS", "0", "0 is not in 1.."),
     ] {
         let database = Database::new(Backend::Sqlite).await;
+        let data = database.folder().join("data");
+        let name = format!("KEEPTRUSTS_WEBHOOKS_{variable}");
         let mut process = Launch::binary("keeptrusts-webhooks")
             .args(["serve", "--data-dir"])
-            .arg(database.folder())
+            .arg(&data)
             .env("KEEPTRUSTS_WEBHOOKS_LISTEN", "127.0.0.1:0")
             .env("KEEPTRUSTS_WEBHOOKS_CONSOLE_LISTEN", "127.0.0.1:0")
-            .env(format!("KEEPTRUSTS_WEBHOOKS_{variable}"), value)
+            .env("KEEPTRUSTS_WEBHOOKS_SMTP_SERVER", "smtp.example:587")
+            .env("KEEPTRUSTS_WEBHOOKS_SMTP_FROM", "webhooks@example.com")
+            .env(&name, value)
             .start();
         let status = process.wait_exit(PATIENCE).await;
+        let said = process.output();
         assert!(!status.success(), "{variable}={value}");
-        assert!(process.output().contains(words), "{variable}={value}\n{}", process.output());
+        assert!(said.contains(words), "{variable}={value}\n{said}");
+        if !without_its_name(variable) {
+            assert!(said.contains(&name), "{name} is at fault\n{said}");
+        }
+        let flag = format!("--{} ", variable.to_lowercase().replace('_', "-"));
+        let mut lines = said.lines().filter(|line| !line.starts_with("Usage:"));
+        assert!(lines.all(|line| !line.contains(&flag)), "nobody has given {flag}\n{said}");
+        assert!(!data.exists(), "{variable}={value} has left something\n{said}");
     }
+}
+
+/// What is wrong is a file or an address, and the error names that.
+fn without_its_name(variable: &str) -> bool {
+    ["CONSOLE_LISTEN", "LISTEN", "MASTER_KEY_FILE"].contains(&variable)
+}
+
+#[tokio::test]
+async fn variables_that_are_empty_are_not_given() {
+    let database = Database::new(Backend::Sqlite).await;
+    let help = said_by(&["keeptrusts-webhooks", "serve"], "--help").await;
+    let mut variables: BTreeSet<_> = help.split("[env: ").skip(1).collect();
+    variables = variables.iter().filter_map(|text| text.split(['=', ']']).next()).collect();
+    assert!(variables.len() > 60, "{variables:?}");
+    let mut launch = Launch::binary("keeptrusts-webhooks").arg("serve");
+    for variable in variables.iter().chain(&["KEEPTRUSTS_WEBHOOKS_MASTER_KEY"]) {
+        launch = launch.env(variable, "");
+    }
+    let emptied = launch.clone();
+    let mut process = launch
+        .env("KEEPTRUSTS_WEBHOOKS_DATA_DIR", database.folder())
+        .env("KEEPTRUSTS_WEBHOOKS_LISTEN", "localhost:0")
+        .arg("--no-console")
+        .start();
+    process.wait_for_listening(PATIENCE).await;
+    process.signal(Signal::Term);
+    assert!(process.wait_exit(PATIENCE).await.success());
+    assert!(database.folder().join("webhooks.db").is_file());
+
+    let mut process = emptied.arg("--help").start();
+    assert!(process.wait_exit(PATIENCE).await.success());
+    let help = process.output();
+    for variable in variables {
+        assert!(help.contains(&format!("[env: {variable}")), "{variable}\n{help}");
+    }
+}
+
+#[tokio::test]
+async fn what_help_does_not_show_of_a_variable_no_error_shows() {
+    let mut process = Launch::binary("keeptrusts-webhooks")
+        .arg("serve")
+        .env("KEEPTRUSTS_WEBHOOKS_BOOTSTRAP_ADMIN_KEY", "kt_geheim")
+        .start();
+    assert!(!process.wait_exit(PATIENCE).await.success());
+    let said = process.output();
+    assert!(said.contains("KEEPTRUSTS_WEBHOOKS_BOOTSTRAP_ADMIN_KEY"), "{said}");
+    assert!(said.contains("write kt_ and 64 hex digits") && !said.contains("geheim"), "{said}");
 }
 
 #[tokio::test]
@@ -181,6 +246,6 @@ async fn the_proxys_password_is_shown_neither_by_help_nor_by_an_error() {
             .start();
         process.wait_exit(PATIENCE).await;
         let output = process.output();
-        assert!(output.contains("--outbound-proxy") && !output.contains("geheim"), "{output}");
+        assert!(output.contains("OUTBOUND_PROXY") && !output.contains("geheim"), "{output}");
     }
 }

@@ -33,7 +33,65 @@ async fn a_second_process_on_the_same_file_is_told_which_one_has_it_and_what_to_
     assert_eq!(second.client("acme").endpoint(&created.id).await.url, URL);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hard_link_to_the_file_lets_no_second_process_in() {
+    let database = Database::new(Backend::Sqlite).await;
+    let elsewhere = Database::new(Backend::Sqlite).await;
+    let serve = Server::all_in_one(&database);
+    let first = serve.start().await;
+    let client = first.client("acme");
+    let created = client.create_endpoint(URL, &["key.rotated"]).await;
+    let link = elsewhere.folder().join("webhooks.db");
+    fs::hard_link(database.folder().join("webhooks.db"), &link).expect("a link");
+    let mut second = Server::all_in_one(&elsewhere).start_process();
+    assert_eq!(second.wait_exit(PATIENCE).await.code(), Some(1));
+    let said = second.output();
+    assert!(said.contains(&format!("is in use by process {} ", first.process().id())), "{said}");
+    let left = fs::read_dir(elsewhere.folder()).expect("a folder").count();
+    assert_eq!(left, 1, "no key, and no write-ahead log beside the link");
+    client.publish("key.rotated", "{}").await;
+    assert_eq!(client.endpoint(&created.id).await.url, URL);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_after_an_unclean_end_says_what_it_found() {
+    let database = Database::new(Backend::Sqlite).await;
+    let mut server = Server::all_in_one(&database).on_a_fixed_port().start().await;
+    let killed = server.process().id();
+    server.client("acme").create_endpoint(URL, &["key.rotated"]).await;
+    server.kill().await;
+    server.start_again().await;
+    let found = |line: &str| line.contains("the database was not closed the last time");
+    let line = server.process().wait_for_line(found, PATIENCE).await;
+    for part in [&format!("process {killed} (keeptrusts-webhooks"), "recovered_records=", "bytes="]
+    {
+        assert!(line.contains(part), "{line}");
+    }
+    server.stop().await;
+    server.start_again().await;
+    assert!(!server.process().output().lines().any(found), "it was closed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_was_replaced_is_told_and_takes_no_events() {
+    let database = Database::new(Backend::Sqlite).await;
+    let server = Server::all_in_one(&database).start().await;
+    let client = server.client("acme");
+    client.publish("key.rotated", "{}").await;
+    let path = database.folder().join("webhooks.db");
+    fs::rename(&path, database.folder().join("aside")).expect("moved");
+    fs::write(&path, "a backup").expect("written");
+    let event = client.event("key.rotated", "{}");
+    let mut request = tonic::Request::new(event);
+    request.set_timeout(std::time::Duration::from_secs(2));
+    client.ingest().publish_event(request).await.expect_err("it would be lost");
+    let told = |line: &str| line.contains("was replaced or removed while the database was open");
+    server.process().wait_for_line(told, PATIENCE).await;
+    assert_eq!(fs::read(&path).expect("read"), b"a backup");
+}
+
 on_both_backends!(
+    a_database_without_its_master_key_is_not_started_and_no_key_is_made,
     a_process_with_another_master_key_does_not_start,
     a_master_key_file_that_holds_no_key_is_refused,
 );
@@ -54,6 +112,21 @@ async fn a_master_key_file_that_holds_no_key_is_refused(backend: Backend) {
     let said = refusal_of_key(&database, "correct horse battery staple").await;
     assert!(said.contains("is not a master key: it must hold 64 hex digits"), "{said}");
     assert!(!said.contains("horse"), "the file's content is not shown: {said}");
+}
+
+async fn a_database_without_its_master_key_is_not_started_and_no_key_is_made(backend: Backend) {
+    let database = Database::new(backend).await;
+    let serve = Server::all_in_one(&database);
+    serve.clone().start().await.stop().await;
+    let (key, safe) = (database.folder().join("master.key"), database.folder().join("safe"));
+    fs::rename(&key, &safe).expect("as if it were not in the backup");
+    let mut process = serve.start_process();
+    assert_eq!(process.wait_exit(PATIENCE).await.code(), Some(1));
+    let said = process.output();
+    assert!(said.contains("there is no master key file") && said.contains(text(&key)), "{said}");
+    assert!(!key.exists(), "another key would be in the way of the right one");
+    fs::rename(&safe, &key).expect("found");
+    serve.start().await.stop().await;
 }
 
 /// What a process says that is given this master key and does not start.

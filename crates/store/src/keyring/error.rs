@@ -76,6 +76,16 @@ pub enum KeyringError {
         /// The id that the database expects.
         expected: String,
     },
+    /// There is no file, and the database has its keys already.
+    #[error(
+        "there is no master key file {place}, and this database's secrets are sealed with master key {expected}: put the file there that was made with the database, from a backup or another machine, or name it with --master-key-file"
+    )]
+    Missing {
+        /// Which file.
+        place: String,
+        /// The id of the key that the database expects.
+        expected: String,
+    },
     /// Another process changes the file.
     #[error(
         "another process changes the master key file {}: wait until it has finished, and try again",

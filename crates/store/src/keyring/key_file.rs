@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use super::error::KeyringError;
 use super::master_keys::{MasterKey, MasterKeys, key_parts};
+use crate::made::{Made, sync_folder_of};
 
 /// Far more than the most keys and a comment for each take.
 const MAX_FILE_BYTES: u64 = 64 * 1_024;
@@ -15,18 +16,6 @@ const MAX_FILE_BYTES: u64 = 64 * 1_024;
 /// Reads the keys of a file that only its owner may read.
 pub(super) fn load(path: &Path) -> Result<MasterKeys, KeyringError> {
     MasterKeys::parse(&read(path)?, &path.display().to_string())
-}
-
-/// Reads the keys, or makes a file with one (mode 0600) if there is none.
-pub(super) fn load_or_create(path: &Path) -> Result<MasterKeys, KeyringError> {
-    match load(path) {
-        Err(KeyringError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            create(path)?;
-            // What is in the file counts: another process may have been faster.
-            load(path)
-        }
-        loaded => loaded,
-    }
 }
 
 /// A key file that this process alone may change now. It can be read all the time.
@@ -165,22 +154,39 @@ fn read(path: &Path) -> Result<Zeroizing<String>, KeyringError> {
     Ok(text)
 }
 
-fn create(path: &Path) -> Result<(), KeyringError> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        fs::create_dir_all(folder).map_err(failed("make the folder of", path))?;
+/// Makes a file with one key (mode 0600), unless there is one by now: another process may have
+/// been faster. What was made is removed again unless it is kept.
+pub(super) fn create(path: &Path) -> Result<Made, KeyringError> {
+    let mut made = Made::default();
+    if let Some(folder) = path.parent() {
+        made.folder(folder).map_err(failed("make the folder of", path))?;
     }
     // Written beside and linked into place, so that nobody ever reads half a key and of two
     // processes that start at once one wins.
     let draft = draft_of(path);
     let text = Zeroizing::new(format!("{}\n", Entry::of(&MasterKey::generate()).text.as_str()));
-    let made = write_draft(&draft, &text).and_then(|()| fs::hard_link(&draft, path));
+    let linked = write_draft(&draft, &text).and_then(|()| fs::hard_link(&draft, path));
     _ = fs::remove_file(&draft);
-    match made {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            Err(failed("make", path)(error))
-        }
-        _ => sync_folder_of(path).map_err(failed("make", path)),
+    match linked {
+        Ok(()) => made.file(path.to_owned()),
+        // Its maker's, not ours to remove.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(failed("make", path)(error)),
     }
+    sync_folder_of(path).map_err(failed("make", path))?;
+    Ok(made)
+}
+
+/// Whether a file could be made, so that nothing else is made if it could not. Leaves nothing.
+pub(super) fn check_place(path: &Path) -> Result<(), KeyringError> {
+    let mut made = Made::default();
+    if let Some(folder) = path.parent() {
+        made.folder(folder).map_err(failed("make the folder of", path))?;
+    }
+    let draft = draft_of(path);
+    let written = write_draft(&draft, "");
+    _ = fs::remove_file(&draft);
+    written.map_err(failed("make", path))
 }
 
 fn draft_of(path: &Path) -> PathBuf {
@@ -216,12 +222,6 @@ fn give_to_the_owner_of(original: &Path, copy: &Path) -> io::Result<()> {
         return Ok(());
     }
     chown(copy, Some(original.uid()), Some(original.gid()))
-}
-
-/// Until the folder is synced, a crash may bring the old name back, or none.
-fn sync_folder_of(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn lock(path: &Path) -> Result<File, KeyringError> {

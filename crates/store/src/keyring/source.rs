@@ -1,6 +1,7 @@
 //! Where master keys come from.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use zeroize::Zeroizing;
@@ -8,6 +9,7 @@ use zeroize::Zeroizing;
 use super::error::KeyringError;
 use super::key_file;
 use super::master_keys::MasterKeys;
+use crate::made::Made;
 
 /// The environment variable that may hold the master keys in the place of a file.
 pub const MASTER_KEY_VARIABLE: &str = "KEEPTRUSTS_WEBHOOKS_MASTER_KEY";
@@ -45,11 +47,30 @@ impl MasterKeySource {
         }
     }
 
-    /// The same, and makes a file with a first key (mode 0600) if there is none.
-    pub fn load_or_create(&self) -> Result<MasterKeys, KeyringError> {
+    /// The same, but none if there is no file yet.
+    pub(super) fn load_if_there(&self) -> Result<Option<MasterKeys>, KeyringError> {
+        match self.load() {
+            Err(KeyringError::File { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                Ok(None)
+            }
+            loaded => loaded.map(Some),
+        }
+    }
+
+    /// Reads the keys, or sees whether a file with a first one could be made: before a database is
+    /// opened, and perhaps made. Leaves nothing.
+    pub fn check(&self) -> Result<(), KeyringError> {
+        match (self.load_if_there()?, self) {
+            (None, MasterKeySource::File(path)) => key_file::check_place(path),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes a file with a first key (mode 0600). It is gone again unless what was made is kept.
+    pub(super) fn create(&self) -> Result<Made, KeyringError> {
         match self {
-            MasterKeySource::File(path) => key_file::load_or_create(path),
-            MasterKeySource::Environment(_) => self.load(),
+            MasterKeySource::File(path) => key_file::create(path),
+            MasterKeySource::Environment(_) => Ok(Made::default()),
         }
     }
 }

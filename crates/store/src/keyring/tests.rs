@@ -149,6 +149,7 @@ async fn an_old_file_does_not_bring_a_replaced_key_back() {
 async fn keys_that_are_not_the_databases_are_refused_at_start() {
     let (store, keys, others) = (store(), Keys::new(), Keys::new());
     seal(&keys.keyring(&store).await).await;
+    others.keyring(&self::store()).await;
     let refused = Keyring::start(store.clone() as Arc<dyn Store>, others.source()).await;
     assert!(matches!(refused, Err(KeyringError::WrongKey { .. })), "{refused:?}");
 
@@ -166,6 +167,20 @@ async fn keys_that_are_not_the_databases_are_refused_at_start() {
     };
     let refused = refused.expect_err("nothing can be unwrapped").to_string();
     assert_eq!(refused, damaged.to_string());
+}
+
+#[tokio::test]
+async fn a_database_without_its_key_file_is_refused_before_another_one_is_made() {
+    let (store, keys, elsewhere) = (store(), Keys::new(), Keys::new());
+    seal(&keys.keyring(&store).await).await;
+    let refused = Keyring::start(store.clone() as Arc<dyn Store>, elsewhere.source()).await;
+    let refused = refused.expect_err("its key is somewhere else").to_string();
+    for part in [keys.file().keys()[0].id(), "master.key", "backup", "--master-key-file"] {
+        assert!(refused.contains(part), "{refused}");
+    }
+    let left = std::fs::read_dir(elsewhere.folder.path()).expect("a folder").count();
+    assert_eq!(left, 0, "no key was made");
+    keys.keyring(&store).await;
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use super::SqliteStore;
 use super::open::{
     MIGRATIONS, OpenError, SqliteOptions, describe, is_ours, shard_count, writing_options,
 };
+use super::place::failed;
 
 impl SqliteStore {
     /// Opens a database beside the process that has it open, for administration: the keys of
@@ -23,18 +24,14 @@ impl SqliteStore {
         path: &Path,
         options: SqliteOptions,
     ) -> Result<SqliteStore, OpenError> {
-        let found = fs::canonicalize(path);
-        let path = found.map_err(|source| {
-            let path = path.to_owned();
-            OpenError::File { action: "find", path, source }
-        })?;
-        let describe = |source| describe(&path, source);
-        let mut connection = writing_options(&path).connect().await.map_err(describe)?;
-        if !has_these_tables(&mut connection).await.map_err(describe)? {
+        let path = fs::canonicalize(path).map_err(failed("find", path))?;
+        let connection = writing_options(&path).connect().await;
+        let mut connection = connection.map_err(describe(&path))?;
+        if !has_these_tables(&mut connection).await.map_err(describe(&path))? {
             return Err(OpenError::OtherVersion { path });
         }
-        let shard_count = shard_count(&mut connection).await.map_err(describe)?;
-        Ok(Self::with(&path, connection, shard_count, options.clock, None))
+        let shard_count = shard_count(&mut connection).await.map_err(describe(&path))?;
+        Self::with(&path, connection, shard_count, options.clock, None)
     }
 }
 

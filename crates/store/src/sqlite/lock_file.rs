@@ -1,35 +1,27 @@
-//! One process to a database: a lock on a file beside it, which says who holds it.
-//!
-//! Not on the database's own file: SQLite locks that one with POSIX locks, all of which a
-//! process loses when it closes any handle of the file.
+//! The file beside a database that says who has it open.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use keeptrusts_webhooks_domain::Timestamp;
 
-/// Held from opening to drop. The operating system releases it when the process ends, however
-/// it ends.
+/// What is read of it: its first line, within reason.
+const MAX_BYTES: u64 = 256;
+
+/// Held from opening to drop. The file stays when the lock goes: if it were removed, two
+/// processes could each lock a file of their own.
 #[derive(Debug)]
 pub(super) struct LockFile {
-    _locked: File,
-}
-
-/// The process that has the lock.
-#[derive(Debug)]
-pub(super) struct Holder {
-    /// Which one, as it says itself.
-    pub(super) description: String,
-    /// Its id, if the operating system says so too.
-    pub(super) process_id: Option<u32>,
+    locked: File,
 }
 
 /// Why the lock was not had.
 #[derive(Debug)]
 pub(super) enum NotLocked {
     /// Another process has it.
-    Held(Holder),
+    Held,
     /// The file cannot be used.
     Io(io::Error),
 }
@@ -40,59 +32,47 @@ impl From<io::Error> for NotLocked {
     }
 }
 
-/// The lock file of a database.
-pub(super) fn path_of(database: &Path) -> PathBuf {
-    let mut path = database.as_os_str().to_owned();
-    path.push(".lock");
-    path.into()
-}
-
 impl LockFile {
-    /// Takes the lock, or says who has it. The file stays when the lock goes: if it were
-    /// removed, two processes could each lock a file of their own.
-    pub(super) fn take(path: &Path, program: &str) -> Result<LockFile, NotLocked> {
+    /// Takes the lock and writes who has it. Also says what stood there.
+    pub(super) fn take(
+        path: &Path,
+        program: &str,
+    ) -> Result<(LockFile, Option<String>), NotLocked> {
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let mut file = options.open(path)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(NotLocked::Held(holder(path, &mut file)?)),
+            Err(TryLockError::WouldBlock) => return Err(NotLocked::Held),
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
+        let left = first_line(&mut file)?;
         // What a dead process has left is overwritten in one write, so that nobody reads half.
         let started = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
         let text = format!("process {} ({program}, since {started})\n", std::process::id());
         file.rewind()?;
         file.write_all(text.as_bytes())?;
         file.set_len(text.len() as u64)?;
-        Ok(LockFile { _locked: file })
+        Ok((LockFile { locked: file }, left))
+    }
+
+    /// Whoever takes the lock next finds nothing: this one has ended as it should.
+    pub(super) fn forget(&self) {
+        if let Err(error) = self.locked.set_len(0) {
+            tracing::debug!(%error, "the lock file keeps its content");
+        }
     }
 }
 
-/// What the holder has written: its first line, within reason.
-fn holder(path: &Path, file: &mut File) -> io::Result<Holder> {
-    const MAX_BYTES: u64 = 256;
+/// The line in a lock file, if it says anything.
+pub(super) fn line_in(path: &Path) -> Option<String> {
+    first_line(&mut File::open(path).ok()?).ok()?
+}
+
+fn first_line(file: &mut File) -> io::Result<Option<String>> {
     let mut bytes = Vec::new();
     file.take(MAX_BYTES).read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);
     let line = text.lines().next().unwrap_or_default().trim();
-    let process_id = line.strip_prefix("process ").and_then(|rest| {
-        let id = rest.split(' ').next()?.parse().ok()?;
-        has_open(id, path).then_some(id)
-    });
-    let description = match line {
-        "" => "another process".to_owned(),
-        line => line.to_owned(),
-    };
-    Ok(Holder { description, process_id })
-}
-
-/// Whether a process has a file open. One that is just starting has the lock before it has
-/// written who it is; what a dead process has left in the file must not be taken for it.
-fn has_open(process_id: u32, path: &Path) -> bool {
-    let Ok(path) = fs::canonicalize(path) else { return false };
-    let Ok(open_files) = fs::read_dir(format!("/proc/{process_id}/fd")) else { return false };
-    open_files.flatten().any(|file| fs::read_link(file.path()).is_ok_and(|target| target == path))
+    Ok((!line.is_empty()).then(|| line.to_owned()))
 }

@@ -15,17 +15,22 @@ mod due;
 mod erase;
 mod errors;
 mod health;
+mod holder;
 mod incidents;
 mod keys;
 mod leases;
 mod lists;
 mod load;
+mod lock;
 mod lock_file;
 mod log_reads;
+mod names;
 mod notifications;
 mod open;
 mod pauses;
+mod place;
 mod rebuild;
+mod remains;
 mod replays;
 mod set_statement;
 mod write;
@@ -36,7 +41,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -74,7 +79,7 @@ pub use open::{OpenError, SqliteOptions};
 
 use errors::failed;
 use leases::Leases;
-use lock_file::LockFile;
+use lock::DatabaseLock;
 use replays::Search;
 use writer::Writer;
 
@@ -87,8 +92,8 @@ pub struct SqliteStore {
     /// A check writes into temporary tables, which readers cannot.
     checking: SqliteConnectOptions,
     leases: Leases,
-    /// Until the store is closed.
-    lock: Mutex<Option<LockFile>>,
+    /// Until the store is closed. None: another process has it.
+    lock: Option<Arc<DatabaseLock>>,
 }
 
 #[async_trait]
@@ -421,6 +426,7 @@ impl Store for SqliteStore {
     }
 
     async fn table_versions(&self) -> Result<TableVersions, StoreError> {
+        self.writer.check_names()?;
         open::table_versions(&self.readers).await
     }
 
@@ -508,6 +514,7 @@ impl Store for SqliteStore {
         limit: usize,
         progress: &(dyn Fn(Position) + Sync),
     ) -> Result<Vec<RebuildDifference>, StoreError> {
+        self.writer.check_names()?;
         let connection = self.checking.connect().await.map_err(failed)?;
         check::check(connection, shard, limit, progress).await
     }
@@ -516,7 +523,9 @@ impl Store for SqliteStore {
     async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
-        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(lock) = &self.lock {
+            lock.release();
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! Opening the file: alone, in the right mode, with the current tables.
 
-use std::fs::{self, DirBuilder, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,12 +8,15 @@ use std::time::Duration;
 use keeptrusts_webhooks_domain::Timestamp;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use super::SqliteStore;
 use super::errors::{says_damaged, says_not_a_database};
 use super::leases::Leases;
-use super::lock_file::{self, Holder, LockFile, NotLocked};
+use super::lock::DatabaseLock;
+use super::names::Names;
+use super::place::{Place, failed};
+use super::remains::Remains;
 use super::writer::Writer;
 use crate::memory::Clock;
 use crate::rows;
@@ -64,6 +66,26 @@ pub enum OpenError {
         holder: String,
         /// Its id, if it is certain: on Linux, to those who may look at that process.
         process_id: Option<u32>,
+    },
+    /// A file with several names is opened by one that it was not opened by before.
+    #[error(
+        "the database {} has {names} names (hard links), and this is not one by which it was opened before: what was committed last may be in the write-ahead log beside another one; use that one, or remove the others",
+        path.display()
+    )]
+    AnotherName {
+        /// Which file.
+        path: PathBuf,
+        /// How many names it has.
+        names: u32,
+    },
+    /// A file is mounted without its folder.
+    #[error(
+        "the database {} is mounted without its folder, where its write-ahead log belongs: mount the folder",
+        path.display()
+    )]
+    MountedAlone {
+        /// Which file.
+        path: PathBuf,
     },
     /// A file or folder cannot be made or used.
     #[error("cannot {action} {}", path.display())]
@@ -132,20 +154,28 @@ pub enum OpenError {
 impl SqliteStore {
     /// Opens the database in a file, which is made if it is missing (mode 0600), and its folder
     /// with it (0700). Only one process can have it open: `<file>.lock` beside it says which.
+    /// What was made is gone again if it is not opened after all.
     pub async fn open(path: &Path, options: SqliteOptions) -> Result<SqliteStore, OpenError> {
-        let path = prepare_file(path)?;
-        let lock = lock(&path, &options.program)?;
-        let describe = |source| describe(&path, source);
-
-        let mut connection = writing_options(&path).connect().await.map_err(describe)?;
-        if !is_ours(&mut connection).await.map_err(describe)? {
-            return Err(OpenError::NotOurs { path });
-        }
-        let migrated = MIGRATIONS.run(&mut connection).await;
-        migrated.map_err(|error| describe_migration(&path, error))?;
-        let shard_count = first_rows(&mut connection).await.map_err(describe)?;
-
-        Ok(Self::with(&path, connection, shard_count, options.clock, Some(lock)))
+        let mut place = Place::prepare(path)?;
+        let (lock, left) = DatabaseLock::take(&mut place, &options.program)?;
+        let path = place.path.clone();
+        let remains = Remains::find(&path, left).await;
+        refuse_what_is_not_ours(&path).await?;
+        let mut connection =
+            lock.keep_in(writing_options(&path)).connect().await.map_err(describe(&path))?;
+        let prepared = prepare_tables(&path, &mut connection, remains).await;
+        let shard_count = match prepared {
+            Ok(shard_count) => shard_count,
+            Err(error) => {
+                // Before the lock goes, and what was made.
+                _ = connection.close().await;
+                return Err(error);
+            }
+        };
+        let store = Self::with(&path, connection, shard_count, options.clock, Some(lock))?;
+        open_readers(&store.readers).await.map_err(describe(&path))?;
+        place.made.keep();
+        Ok(store)
     }
 
     pub(super) fn with(
@@ -153,9 +183,14 @@ impl SqliteStore {
         connection: SqliteConnection,
         shard_count: u16,
         clock: Clock,
-        lock: Option<LockFile>,
-    ) -> SqliteStore {
-        let reading = connect_options(path).pragma("query_only", "ON");
+        lock: Option<Arc<DatabaseLock>>,
+    ) -> Result<SqliteStore, OpenError> {
+        let kept = |options| match &lock {
+            Some(lock) => lock.keep_in(options),
+            None => options,
+        };
+        let names = Names::of(path).map_err(failed("find", path))?;
+        let reading = kept(connect_options(path).pragma("query_only", "ON"));
         // No connection ever idles out, so nothing wakes up to look for such ones.
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
@@ -163,55 +198,54 @@ impl SqliteStore {
             .max_lifetime(None)
             .test_before_acquire(false)
             .connect_lazy_with(reading);
-        SqliteStore {
+        Ok(SqliteStore {
             shard_count,
             clock: Arc::new(move || in_microseconds(clock())),
-            writer: Writer::new(writing_options(path), connection),
+            writer: Writer::new(kept(writing_options(path)), connection, names),
             readers,
-            checking: writing_options(path),
+            checking: kept(writing_options(path)),
             leases: Leases::new(shard_count),
-            lock: lock.into(),
-        }
+            lock,
+        })
     }
 }
 
-/// The file's one true path: of whatever links lead to it, all must meet at one lock.
-fn prepare_file(path: &Path) -> Result<PathBuf, OpenError> {
-    let failed = |action, path: &Path| {
-        let path = path.to_owned();
-        move |source| OpenError::File { action, path, source }
-    };
-    // SQLite would take a relative path such as "file:x" for a URI.
-    let path = std::path::absolute(path).map_err(failed("find", path))?;
-    if let Some(folder) = path.parent() {
-        let mut builder = DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(folder).map_err(failed("make the folder", folder))?;
+/// All of them now: one that is opened later would go where the name leads then.
+async fn open_readers(readers: &sqlx::SqlitePool) -> Result<(), sqlx::Error> {
+    let mut opened = Vec::with_capacity(READERS as usize);
+    for _ in 0..READERS {
+        opened.push(readers.acquire().await?);
     }
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    // SQLite gives the files that it makes beside it the same mode.
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(&path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            return Err(failed("make the file", &path)(error));
-        }
-        _ => {}
-    }
-    fs::canonicalize(&path).map_err(failed("find", &path))
+    Ok(())
 }
 
-fn lock(path: &Path, program: &str) -> Result<LockFile, OpenError> {
-    let lock_path = lock_file::path_of(path);
-    LockFile::take(&lock_path, program).map_err(|not_locked| match not_locked {
-        NotLocked::Held(Holder { description, process_id }) => {
-            OpenError::InUse { path: path.to_owned(), holder: description, process_id }
-        }
-        NotLocked::Io(source) => OpenError::File { action: "lock", path: lock_path, source },
-    })
+/// Looks before anything is changed: also the journal mode would be a change of somebody else's
+/// database.
+async fn refuse_what_is_not_ours(path: &Path) -> Result<(), OpenError> {
+    let looking = SqliteConnectOptions::new().filename(path).read_only(true);
+    let looking = looking.busy_timeout(BUSY_TIMEOUT).disable_statement_logging();
+    let mut connection = looking.connect().await.map_err(describe(path))?;
+    let is_ours = is_ours(&mut connection).await;
+    connection.close().await.map_err(describe(path))?;
+    match is_ours.map_err(describe(path))? {
+        true => Ok(()),
+        false => Err(OpenError::NotOurs { path: path.to_owned() }),
+    }
+}
+
+/// Brings the tables up to date; answers with the number of shards.
+async fn prepare_tables(
+    path: &Path,
+    connection: &mut SqliteConnection,
+    remains: Option<Remains>,
+) -> Result<u16, OpenError> {
+    let migrated = MIGRATIONS.run(&mut *connection).await;
+    migrated.map_err(|error| describe_migration(path, error))?;
+    let shard_count = first_rows(connection).await.map_err(describe(path))?;
+    if let Some(remains) = remains {
+        remains.tell(path, connection).await.map_err(describe(path))?;
+    }
+    Ok(shard_count)
 }
 
 fn connect_options(path: &Path) -> SqliteConnectOptions {
@@ -268,14 +302,16 @@ pub(super) async fn shard_count(connection: &mut SqliteConnection) -> Result<u16
     sqlx::query_scalar("SELECT shard_count FROM database").fetch_one(connection).await
 }
 
-pub(super) fn describe(path: &Path, source: sqlx::Error) -> OpenError {
+pub(super) fn describe(path: &Path) -> impl FnOnce(sqlx::Error) -> OpenError + use<> {
     let path = path.to_owned();
-    if says_not_a_database(&source) {
-        return OpenError::NotOurs { path };
-    }
-    match says_damaged(&source) {
-        true => OpenError::Damaged { path, source },
-        false => OpenError::Database { path, source },
+    move |source| {
+        if says_not_a_database(&source) {
+            return OpenError::NotOurs { path };
+        }
+        match says_damaged(&source) {
+            true => OpenError::Damaged { path, source },
+            false => OpenError::Database { path, source },
+        }
     }
 }
 
@@ -285,7 +321,7 @@ fn describe_migration(path: &Path, error: MigrateError) -> OpenError {
         MigrateError::VersionMissing(migration) if migration > known => {
             OpenError::Newer { path: path.to_owned(), migration, known }
         }
-        MigrateError::Execute(source) => describe(path, source),
+        MigrateError::Execute(source) => describe(path)(source),
         source => OpenError::Migration { path: path.to_owned(), source },
     }
 }

@@ -5,6 +5,7 @@ use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::errors::failed;
+use super::names::{Names, Replaced};
 use crate::store::StoreError;
 
 /// Whoever wants to write waits for a turn, first come first served.
@@ -12,9 +13,13 @@ use crate::store::StoreError;
 /// A caller who goes away in the middle leaves its commands, and then a ROLLBACK, in the
 /// connection's queue; whoever has the next turn comes after them. So a turn also waits for
 /// every transaction before it.
+///
+/// A turn begins only if the file still has its name: what is written to a file that was replaced
+/// is nowhere after the next start, so that nothing may be acknowledged that was written there.
 pub(super) struct Writer {
     options: SqliteConnectOptions,
     slot: Mutex<Slot>,
+    names: Names,
 }
 
 enum Slot {
@@ -25,17 +30,33 @@ enum Slot {
 
 impl Writer {
     /// Writes with this connection, and with others like it if it should break.
-    pub(super) fn new(options: SqliteConnectOptions, connection: SqliteConnection) -> Writer {
-        Writer { options, slot: Mutex::new(Slot::Open(connection)) }
+    pub(super) fn new(
+        options: SqliteConnectOptions,
+        connection: SqliteConnection,
+        names: Names,
+    ) -> Writer {
+        Writer { options, slot: Mutex::new(Slot::Open(connection)), names }
     }
 
     /// Waits for a turn.
     pub(super) async fn turn(&self) -> Result<Turn<'_>, StoreError> {
         let mut slot = self.slot.lock().await;
-        if let Slot::Broken = *slot {
-            *slot = Slot::Open(self.options.connect().await.map_err(failed)?);
+        match *slot {
+            Slot::Open(_) => self.names.check()?,
+            Slot::Broken => {
+                // A new connection would go where the name leads, without a lock.
+                self.names.check_database()?;
+                *slot = Slot::Open(self.options.connect().await.map_err(failed)?);
+                self.names.note_log();
+            }
+            Slot::Closed => {}
         }
         Ok(Turn { slot })
+    }
+
+    /// Whether what is written lands where the next start looks for it.
+    pub(super) fn check_names(&self) -> Result<(), StoreError> {
+        Ok(self.names.check()?)
     }
 
     /// Closes the connection after the turns before, for good.
@@ -75,6 +96,13 @@ impl Turn<'_> {
             *self.slot = Slot::Broken;
         }
         outcome
+    }
+}
+
+impl From<Replaced> for StoreError {
+    /// Nothing was changed, and who puts the file back can go on.
+    fn from(replaced: Replaced) -> StoreError {
+        StoreError::Unavailable(replaced.into())
     }
 }
 

@@ -262,3 +262,34 @@ async fn invariant_5_a_process_that_cannot_renew_its_lease_stops_sending_before_
     let deliveries = world.all_deliveries().await;
     assert!(deliveries.iter().all(|delivery| delivery.state == DeliveryState::Delivered));
 }
+
+#[tokio::test(start_paused = true)]
+async fn invariant_5_a_lease_lasts_from_when_its_renewal_was_asked_for_however_late_the_answer() {
+    let mut world = World::shared(1).await;
+    world.endpoint("siem").await;
+    world.network.always("siem", Answer::ERROR);
+    world.join("a").await;
+    world.settle().await;
+    // From here on a retry becomes due every second.
+    for _ in 0..90 {
+        world.publish().await;
+        world.pass(seconds(1)).await;
+    }
+    let renewals = || world.traffic_of("a").calls()["renew_lease"];
+    let before = renewals();
+    let on_the_way = Duration::from_millis(2_500);
+    world.weather.slow(on_the_way);
+    while renewals() == before {
+        world.settle().await;
+    }
+    // The database renews it now, and says so as much later.
+    world.pass(on_the_way + Duration::from_millis(10)).await;
+    let lease = world.leases().await.remove(0);
+    let lease_ends = world.now() + lease.expires_in;
+    assert!(lease.expires_in > Settings::default().lease_time_to_live - seconds(1), "just renewed");
+    world.weather.set_away(Some(Away::ForWrites));
+    world.pass(minutes(3)).await;
+    let last = world.requests().pop().expect("there are requests").time;
+    assert!(last < lease_ends, "{last}, though the lease ended at {lease_ends}");
+    assert!(last > lease_ends - seconds(6), "{last}: it was relied on until then");
+}

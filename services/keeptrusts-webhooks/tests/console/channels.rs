@@ -1,6 +1,6 @@
 //! Notification channels, from the first to the last of their pages; with and without scripts.
 
-use keeptrusts_webhooks_contracts::client::Bearer;
+use keeptrusts_webhooks_contracts::client::{AuthorizedChannel, Bearer};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::notification_service_client::NotificationServiceClient;
 use keeptrusts_webhooks_testkit::browser::Role;
@@ -13,9 +13,29 @@ use crate::stage::{FAR_AWAY, ORGANIZATION, STATUS, Stage};
 
 const SECRET_PATH: &str = "/services/T0/B0/slacksecret";
 
-async fn channels(stage: &Stage) -> Vec<v1::Channel> {
+fn service(stage: &Stage) -> NotificationServiceClient<AuthorizedChannel> {
     let bearer = Bearer::new(FIRST_KEY).expect("a token");
-    let mut client = NotificationServiceClient::new(bearer.on(channel(stage.server.address())));
+    NotificationServiceClient::new(bearer.on(channel(stage.server.address())))
+}
+
+/// Creates a channel to Slack through the API; its id.
+pub(crate) async fn create_channel(stage: &Stage, name: &str) -> String {
+    let url = stage.receiver.url(SECRET_PATH);
+    let slack = v1::SlackDestination { url, ..Default::default() };
+    let channel = v1::Channel {
+        name: name.to_owned(),
+        destination: Some(v1::channel::Destination::Slack(slack)),
+        subscriptions: vec![v1::NotificationType::EndpointDegraded.into()],
+        ..Default::default()
+    };
+    let organization_id = ORGANIZATION.to_owned();
+    let request = v1::CreateChannelRequest { organization_id, channel: Some(channel) };
+    let created = service(stage).create_channel(request).await.expect("it is created");
+    created.into_inner().channel.expect("a channel").id
+}
+
+async fn channels(stage: &Stage) -> Vec<v1::Channel> {
+    let mut client = service(stage);
     let request =
         v1::ListChannelsRequest { organization_id: ORGANIZATION.to_owned(), ..Default::default() };
     client.list_channels(request).await.expect("listed").into_inner().channels

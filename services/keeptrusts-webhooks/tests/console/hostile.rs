@@ -1,13 +1,18 @@
 //! Names, data and answers that would like to be more than text.
 
+use keeptrusts_webhooks_console::shown_paths;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_testkit::browser::{Role, Size};
+use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 use keeptrusts_webhooks_testkit::receiver::{Reply, Script};
 use serde_json::{Value, json};
 
-use crate::stage::{FAR_AWAY, LOG, ORGANIZATION, STATUS, Stage};
+use crate::access::AccessClient;
+use crate::channels::create_channel;
+use crate::stage::{FAR_AWAY, HttpSession, LOG, ORGANIZATION, STATUS, Stage};
 
 const NAME: &str = r#"<script>window.owned = 1</script> & "quotes" 'n' &lt;b&gt;"#;
+const OTHER_NAME: &str = r#"<img src="/x" onerror="window.owned = 7"> or <b>bold</b>"#;
 const DESCRIPTION: &str = r#"</textarea><img src="/x" onerror="window.owned = 2">&amp;"#;
 const DATA: &str = r#"{"html":"</script><script>window.owned = 3</script>","a":"\"'&quot;"}"#;
 const ANSWER: &str = r#"<!doctype html><script>window.owned = 4; alert(4)</script><h1>&copy;</h1>"#;
@@ -56,6 +61,111 @@ async fn hostile_names_data_and_answers_are_shown_as_they_are_and_do_nothing() {
         assert_inert(&stage, path, &[]).await;
     }
     stage.assert_no_complaints_but_of_status(&[400, 404]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_page_that_there_is_makes_markup_of_what_people_wrote() {
+    let answer = Reply::status(500).with_header("x-evil", NAME).with_body(ANSWER);
+    let stage = Stage::set(Script::always(answer), FAR_AWAY).await;
+    let places = Places::fill(&stage).await;
+    let session = HttpSession::open(&stage.console, FIRST_KEY).await;
+    let mut opened = Vec::new();
+    for route in shown_paths() {
+        // What they send is made by the templates of the pages that listen to them.
+        if route.ends_with("/live") {
+            continue;
+        }
+        let path = places.put_into(route);
+        let answer = session.get(&path).await;
+        let kind = answer.header("content-type").unwrap_or_default().to_owned();
+        if (300..400).contains(&answer.status) {
+            continue;
+        }
+        if !kind.starts_with("text/html") {
+            assert!(
+                kind.starts_with("text/plain") || kind.starts_with("text/csv"),
+                "{path}: {kind}"
+            );
+            assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
+            continue;
+        }
+        stage.open(&path).await;
+        let seen: &[&str] = match route {
+            "/audit" => &[NAME, OTHER_NAME, DESCRIPTION],
+            "/keys" | "/keys/{key}/revoke" | "/channels" | "/channels/{channel}" => &[NAME],
+            "/webhooks" | "/webhooks/{endpoint}" => &[OTHER_NAME],
+            _ => &[],
+        };
+        assert_inert(&stage, &path, seen).await;
+        opened.push(route);
+    }
+    assert!(opened.len() > 20, "{opened:?}");
+    stage.assert_no_complaints_but_of_status(&[400, 404]).await;
+}
+
+/// One of everything, with names that would like to be more.
+struct Places {
+    endpoint: String,
+    event: String,
+    delivery: String,
+    replay: String,
+    channel: String,
+    key: String,
+}
+
+impl Places {
+    async fn fill(stage: &Stage) -> Places {
+        let client = &stage.client;
+        let endpoint = create(stage, NAME, DESCRIPTION).await;
+        let organization_id = ORGANIZATION.to_owned();
+        let renamed = v1::UpdateEndpointRequest {
+            organization_id: organization_id.clone(),
+            endpoint: Some(v1::Endpoint {
+                organization_id: organization_id.clone(),
+                id: endpoint.clone(),
+                name: OTHER_NAME.to_owned(),
+                ..Default::default()
+            }),
+            update_mask: Some(prost_types::FieldMask { paths: vec!["name".to_owned()] }),
+            ..Default::default()
+        };
+        client.endpoints().update_endpoint(renamed).await.expect("it is renamed");
+        let event = client.publish("policy.block", DATA).await;
+        let tried = |delivery: &v1::Delivery| delivery.attempt_count == 1;
+        let delivery = client.wait_for_delivery(&event, "was tried", tried).await.id;
+        let replay = v1::ReplayEventsRequest {
+            organization_id: organization_id.clone(),
+            endpoint_id: endpoint.clone(),
+            scope: v1::ReplayScope::All.into(),
+            ..Default::default()
+        };
+        let replay = client.dispatch().replay_events(replay).await.expect("it is replayed");
+        let access = AccessClient::new(&stage.server);
+        access.create_key(NAME, v1::Role::Viewer).await;
+        let keys = access.list(ORGANIZATION, v1::KeyKind::ApiKey).await;
+        let key = keys.into_iter().find(|key| key.name == NAME).expect("it was made").id;
+        Places {
+            endpoint,
+            event,
+            delivery,
+            replay: replay.into_inner().replay.expect("a replay").id,
+            channel: create_channel(stage, NAME).await,
+            key,
+        }
+    }
+
+    /// A route with the ids of what there is. A new kind of thing has to be added here.
+    fn put_into(&self, route: &str) -> String {
+        let path = route
+            .replace("{endpoint}", &self.endpoint)
+            .replace("{event}", &self.event)
+            .replace("{delivery}", &self.delivery)
+            .replace("{replay}", &self.replay)
+            .replace("{channel}", &self.channel)
+            .replace("{key}", &self.key);
+        assert!(!path.contains('{'), "nothing hostile is at {route} yet");
+        path
+    }
 }
 
 /// What is to be seen is there, letter for letter, and nothing of it has become markup.

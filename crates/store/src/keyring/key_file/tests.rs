@@ -12,6 +12,10 @@ fn write(path: &Path, text: &str) {
     write_draft(path, text).expect("written");
 }
 
+fn make(path: &Path) {
+    create(path).expect("made").keep();
+}
+
 fn ids(keys: &[MasterKey]) -> Vec<&str> {
     keys.iter().map(MasterKey::id).collect()
 }
@@ -20,11 +24,34 @@ fn ids(keys: &[MasterKey]) -> Vec<&str> {
 fn a_key_file_is_made_once_and_only_its_owner_may_read_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("data/master.key");
-    let made = load_or_create(&path).expect("made");
-    assert_eq!(load_or_create(&path).expect("read"), made);
+    make(&path);
+    let made = load(&path).expect("read");
+    make(&path);
+    assert_eq!(load(&path).expect("read"), made, "whoever comes second makes none");
     #[cfg(unix)]
     assert_eq!(mode(&path), 0o600);
     assert_eq!(fs::read_dir(folder.path().join("data")).expect("a folder").count(), 1);
+}
+
+#[test]
+fn a_key_file_that_is_not_kept_is_gone_with_its_folder_and_only_its_maker_removes_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("data/deeper/master.key");
+    drop(create(&path).expect("made"));
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0);
+    make(&path);
+    drop(create(&path).expect("there is one"));
+    load(&path).expect("it is still there");
+}
+
+#[test]
+fn whether_a_file_could_be_made_is_known_without_making_anything() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("data/master.key");
+    check_place(&path).expect("it could");
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0);
+    write(&folder.path().join("data"), "in the way");
+    assert!(matches!(check_place(&path), Err(KeyringError::File { .. })));
 }
 
 #[cfg(unix)]
@@ -32,7 +59,7 @@ fn a_key_file_is_made_once_and_only_its_owner_may_read_it() {
 fn a_file_that_others_may_read_is_refused_with_the_command_that_mends_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("master.key");
-    load_or_create(&path).expect("made");
+    make(&path);
     for exposed in [0o640, 0o604, 0o644, 0o620] {
         fs::set_permissions(&path, fs::Permissions::from_mode(exposed)).expect("changed");
         let error = load(&path).expect_err("exposed");
@@ -49,7 +76,7 @@ fn a_file_that_holds_no_key_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("master.key");
     write(&path, "secret");
-    assert!(matches!(load_or_create(&path), Err(KeyringError::NotAKey { .. })));
+    assert!(matches!(load(&path), Err(KeyringError::NotAKey { .. })));
     assert!(matches!(KeyFile::open(&path), Err(KeyringError::NotAKey { .. })));
     assert_eq!(fs::read_to_string(&path).expect("read"), "secret");
     write(&path, &"#".repeat(MAX_FILE_BYTES as usize + 1));
@@ -103,7 +130,7 @@ fn keys_on_one_line_get_lines_of_their_own() {
 fn one_at_a_time_changes_a_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("master.key");
-    load_or_create(&path).expect("made");
+    make(&path);
     let file = KeyFile::open(&path).expect("opened");
     assert!(matches!(KeyFile::open(&path), Err(KeyringError::FileInUse { .. })));
     load(&path).expect("it can be read meanwhile");
@@ -116,7 +143,7 @@ fn one_at_a_time_changes_a_file() {
 fn through_a_link_the_file_itself_is_changed() {
     let folder = tempfile::tempdir().expect("a folder");
     let (path, link) = (folder.path().join("master.key"), folder.path().join("link.key"));
-    load_or_create(&path).expect("made");
+    make(&path);
     std::os::unix::fs::symlink(&path, &link).expect("linked");
     let key = MasterKey::generate();
     KeyFile::open(&link).expect("opened").put_first(&key).expect("added");

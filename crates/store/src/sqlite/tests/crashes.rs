@@ -121,7 +121,7 @@ async fn append(store: &SqliteStore, mut batch: Vec<Operation>) -> Vec<Delivery>
     appended.records.iter().flat_map(scheduled_deliveries).collect()
 }
 
-fn start_appending(path: &Path) -> Child {
+pub(super) fn start_appending(path: &Path) -> Child {
     let this_test = module_path!().split_once("::").expect("the crate's name and the path").1;
     Command::new(std::env::current_exe().expect("this program"))
         .args(["--exact", &format!("{this_test}::appends_until_it_is_killed")])
@@ -132,7 +132,7 @@ fn start_appending(path: &Path) -> Child {
         .expect("this program starts once more")
 }
 
-fn first_answer(child: &mut Child) -> (OperationId, impl BufRead + use<>) {
+pub(super) fn first_answer(child: &mut Child) -> (OperationId, impl BufRead + use<>) {
     let mut lines = BufReader::new(child.stdout.take().expect("a pipe"));
     loop {
         let mut line = String::new();

@@ -8,7 +8,9 @@ mod erasing;
 mod failures;
 mod migrating;
 mod opening;
+mod owning;
 mod plans;
+mod power_cut;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -122,6 +122,30 @@ async fn a_file_that_is_something_else_is_refused_and_left_alone() {
         .await
         .expect("reads");
     assert_eq!(tables, [("songs".to_owned(),)]);
+    let (journal,): (String,) =
+        sqlx::query_as("PRAGMA journal_mode").fetch_one(&mut connection).await.expect("reads");
+    assert_eq!(journal, "delete", "as it was");
+    let mut left: Vec<_> = fs::read_dir(folder.path()).expect("a folder").flatten().collect();
+    left.sort_by_key(|entry| entry.file_name());
+    let left: Vec<_> = left.iter().map(|entry| entry.file_name()).collect();
+    assert_eq!(left, ["foreign.db", "notes.txt"], "nothing was left beside them");
+}
+
+#[tokio::test]
+async fn an_opening_that_fails_leaves_nothing_behind() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    // What is in the way is found when the database has been made.
+    fs::create_dir_all(data.join("webhooks.db.lock")).expect("a folder");
+    let error = refusal(&data.join("webhooks.db")).await;
+    assert!(matches!(error, OpenError::File { action: "lock", .. }), "{error}");
+    let left: Vec<_> = fs::read_dir(&data).expect("a folder").flatten().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+
+    let new = folder.path().join("new/data");
+    let error = refusal(&new.join("..")).await;
+    assert!(matches!(error, OpenError::File { .. }), "{error}");
+    assert!(!folder.path().join("new").exists());
 }
 
 #[tokio::test]

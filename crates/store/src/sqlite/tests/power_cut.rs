@@ -1,0 +1,127 @@
+//! Power cuts: what was answered is there, whatever the disk has kept of what was not synced.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use keeptrusts_webhooks_domain::ids::OperationId;
+use keeptrusts_webhooks_domain::log::Position;
+use keeptrusts_webhooks_power_cut::{Disk, Kept, Operation, note, operations, record};
+use tempfile::TempDir;
+
+use super::{open, run};
+use crate::conformance::given::*;
+use crate::operation::BodyId;
+use crate::store::Store;
+
+const APPENDS: usize = 150;
+/// The power is cut after so many of the answers, and of all that was done to files.
+const CUTS: usize = 30;
+const SEED: u64 = 0x5eed;
+
+/// The layer below SQLite is a whole process's, so that the test is one of its own.
+#[tokio::test]
+async fn invariant_1_whatever_was_answered_before_a_power_cut_is_in_the_log() {
+    let this_test = module_path!().split_once("::").expect("the crate's name and the path").1;
+    let output = Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", &format!("{this_test}::cuts_the_power"), "--ignored", "--nocapture"])
+        .stdin(Stdio::null())
+        .output()
+        .expect("this program starts once more");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "run by the test above, in a process of its own"]
+async fn cuts_the_power() {
+    record();
+    let folder = TempDir::new().expect("a temporary folder");
+    let mut random = Random(SEED);
+    let answered = append(&folder.path().join("webhooks.db"), &mut random).await;
+    let done = operations();
+    let synced = done.iter().filter(|done| is_sync_of(done, "webhooks.db")).count();
+    assert!(synced > 3, "the log was moved into the file several times: {synced}");
+
+    let (mut disk, mut acknowledged, mut cuts, mut notes) = (Disk::default(), 0, 0, 0);
+    for operation in &done {
+        disk.apply(operation);
+        let cut_here = match operation {
+            Operation::Note(number) => {
+                acknowledged = *number;
+                notes += 1;
+                notes % (APPENDS / CUTS) == 0
+            }
+            // When the file has just been synced, and the log begins anew.
+            Operation::Sync { .. } => is_sync_of(operation, "webhooks.db"),
+            _ => random.below(done.len() / CUTS) == 0,
+        };
+        if cut_here {
+            cuts += 1;
+            let answered = &answered[..acknowledged];
+            assert_whole(disk.after_power_cut(|| Kept::Nothing), answered).await;
+            let anything = [Kept::Nothing, Kept::FirstSector, Kept::All];
+            let torn = disk.after_power_cut(|| anything[random.below(3)]);
+            assert_whole(torn, answered).await;
+        }
+    }
+    assert!(cuts > CUTS, "{cuts}");
+}
+
+/// Appends, and notes each answer. What was answered, in that order.
+async fn append(path: &Path, random: &mut Random) -> Vec<OperationId> {
+    let store = open(path).await;
+    // As after much more than what is appended here.
+    run(&store, "PRAGMA wal_autocheckpoint = 64").await;
+    let mut answered = Vec::new();
+    for _ in 0..APPENDS {
+        let batch: Vec<_> = (0..1 + random.below(3))
+            .map(|_| {
+                let event = event_id();
+                let body = vec![b'x'; random.below(6_000)];
+                let expire_time = time("2100-01-01T00:00:00Z");
+                publish(event).with_body(BodyId::Event(event), body, expire_time)
+            })
+            .collect();
+        let appended = store.append(SHARD, &batch).await.expect("appends");
+        assert!(appended.results.iter().all(Result::is_ok));
+        answered.extend(batch.iter().map(|operation| operation.id));
+        note(answered.len());
+    }
+    store.close().await;
+    answered
+}
+
+fn is_sync_of(operation: &Operation, name: &str) -> bool {
+    matches!(operation, Operation::Sync { file } if file.ends_with(name))
+}
+
+/// The product opens what is left, and finds what was answered, and nothing by halves.
+async fn assert_whole(files: Vec<(Arc<Path>, Vec<u8>)>, answered: &[OperationId]) {
+    let folder = TempDir::new().expect("a temporary folder");
+    for (path, bytes) in files {
+        let name = path.file_name().expect("a file");
+        std::fs::write(folder.path().join(name), bytes).expect("written");
+    }
+    let store = open(&folder.path().join("webhooks.db")).await;
+    let log = store.read(SHARD, Position::START, usize::MAX).await.expect("reads");
+    assert!(log.iter().map(|record| record.position.0).eq(1..=log.len() as i64), "no gap");
+    let there: Vec<_> = log.iter().map(|record| record.operation_id).collect();
+    let lost = answered.iter().filter(|id| !there.contains(id)).count();
+    assert_eq!(lost, 0, "of {} that were answered {lost} are lost", answered.len());
+    assert_eq!(store.check(SHARD, 10, &|_| ()).await.expect("checks"), []);
+    store.close().await;
+}
+
+/// The same numbers for the same seed: Marsaglia's xorshift.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % limit as u64) as usize
+    }
+}
