@@ -245,7 +245,7 @@ async fn a_row_that_somebody_holds_for_longer_than_a_lease_stops_one_shard_and_n
     let pair = Pair::start(&receiver, &[]).await;
     let before = shards(pair.cluster, &pair.database).await;
     // A person who has begun a transaction and gone to lunch.
-    let seconds = (LEASE_TIME + SLACK).as_secs();
+    let seconds = (LEASE_TIME * 3 / 2).as_secs();
     let hold = format!(
         "BEGIN; SELECT FROM shards WHERE shard = 0 FOR UPDATE; SELECT pg_sleep({seconds}); COMMIT"
     );
@@ -274,10 +274,10 @@ async fn a_row_that_somebody_holds_for_longer_than_a_lease_stops_one_shard_and_n
             acknowledged.push(Acknowledged { organization, event_id, at: Instant::now() });
         }
         wait_until_received(&receiver, &acknowledged, PATIENCE).await;
-        // One wait for a lock at the most, and what a busy machine takes.
-        assert!(asked.elapsed() < 2 * SLACK, "round {rounds} took {:?}", asked.elapsed());
+        // Nobody waits for a lease to end; a busy machine may take some time all the same.
+        let took = asked.elapsed();
+        assert!(took < LEASE_TIME - SLACK, "round {rounds} took {took:?}");
     }
-    assert!(rounds > 1);
     let after = shards(pair.cluster, &pair.database).await;
     for (before, after) in before.iter().zip(&after).skip(1) {
         assert_eq!(before, after, "its lease was never lost");
