@@ -132,7 +132,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "unit",
         about: "unit tests of every package",
-        tools: &[Tool::Postgres],
+        tools: &[Tool::PgBouncer, Tool::Postgres],
         needs_build: true,
         on_request: false,
         command: || cargo(&["test", "--workspace", "--lib", "--bins"]),

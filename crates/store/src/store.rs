@@ -505,6 +505,8 @@ pub struct ShardLease {
     pub shard: Shard,
     /// Who took it and has not given it back, expired or not.
     pub owner: Option<String>,
+    /// Whose turn that is. None: there is no owner.
+    pub epoch: Option<Epoch>,
     /// How long the lease still lasts, by the database's clock. Zero if it has expired or there
     /// is no owner. On a store that is not shared leases never expire: `Duration::MAX`.
     pub expires_in: Duration,
@@ -607,5 +609,20 @@ impl StoreError {
     /// Whether the same call may well succeed later.
     pub fn is_transient(&self) -> bool {
         matches!(self, StoreError::Unavailable(_) | StoreError::Unknown(_))
+    }
+}
+
+/// An error with what caused it, on one line: for logs.
+pub struct Causes<'a>(pub &'a dyn std::error::Error);
+
+impl std::fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
     }
 }

@@ -1,5 +1,5 @@
-//! What end-to-end and conformance tests stand on: throw-away Postgres clusters, an HTTPS
-//! receiver, an SMTP server, an OpenID Connect issuer and a DNS server that behave as scripted,
+//! What end-to-end and conformance tests stand on: throw-away Postgres clusters, a pooler and a
+//! relay that falls silent before them, an HTTPS receiver, an SMTP server, an OpenID Connect issuer and a DNS server that behave as scripted,
 //! what other vendors demand of messages, our own binaries
 //! as child processes, signature verification by code that is not ours, a collector of traces,
 //! and a browser.
@@ -22,10 +22,12 @@ pub mod http;
 pub mod http2;
 pub mod issuer;
 pub mod mail;
+pub mod pooler;
 pub mod ports;
 pub mod postgres;
 pub mod process;
 pub mod receiver;
+pub mod relay;
 pub mod tools;
 pub mod vendors;
 pub mod verify;

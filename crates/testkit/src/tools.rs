@@ -13,6 +13,11 @@ pub fn postgres_bin() -> PathBuf {
     present(directory).canonicalize().expect("a directory that exists has a canonical path")
 }
 
+/// PgBouncer.
+pub fn pgbouncer() -> PathBuf {
+    present(directory().join("pgbouncer"))
+}
+
 /// The Python interpreter that has the `standardwebhooks` package.
 pub fn python() -> PathBuf {
     present(directory().join("python/bin/python"))

@@ -100,7 +100,8 @@ impl Dispatch {
         Dispatch { stop, standing, work }
     }
 
-    /// The service is ready only while the leases are looked after.
+    /// The service is ready only while the leases are looked after, and while this process can work
+    /// on whatever shard it takes.
     pub fn needed_by(&self, readiness: &Readiness) {
         let (standing, ended) = (Arc::clone(&self.standing), self.work.abort_handle());
         readiness.needs_for::<DispatchServiceServer<DispatchApi>, _>("leases", move || {
@@ -110,6 +111,10 @@ impl Dispatch {
                 false => standing.is_tended(),
             };
             std::future::ready(seen)
+        });
+        let standing = Arc::clone(&self.standing);
+        readiness.needs_for::<DispatchServiceServer<DispatchApi>, _>("shards", move || {
+            std::future::ready(standing.is_fit())
         });
     }
 

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use keeptrusts_webhooks_domain::log::Shard as ShardNumber;
-use keeptrusts_webhooks_store::{Lease, ShardLease, Survey};
+use keeptrusts_webhooks_store::{Causes, Lease, ShardLease, Survey};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,9 @@ const STOP_PATIENCE: Duration = Duration::from_secs(30);
 /// A lease that ends so much later than it did was renewed: what it takes to ask is no more.
 const RENEWAL_SHOWS: Duration = Duration::from_millis(500);
 
+/// How long a shard that this process could not work on is left to the others.
+const UNFIT_REST: Duration = Duration::from_secs(60);
+
 /// The shards that this process owns.
 pub(crate) struct Ownership {
     /// What this process is called among the others.
@@ -35,6 +39,10 @@ pub(crate) struct Ownership {
     held: BTreeMap<ShardNumber, Held>,
     /// The others' leases as they were last seen.
     others: BTreeMap<ShardNumber, Unrenewed>,
+    /// Since when shards were seen without an owner.
+    unclaimed: BTreeMap<ShardNumber, Instant>,
+    /// Shards that this process could not work on, and until when it does not try again.
+    unfit: BTreeMap<ShardNumber, Instant>,
 }
 
 /// Another's lease, and since when it was not renewed.
@@ -47,12 +55,21 @@ struct Unrenewed {
 struct Held {
     shard: Arc<Shard>,
     work: JoinHandle<()>,
+    /// Nobody took it whose share it would have been.
+    was_unclaimed: bool,
 }
 
 impl Ownership {
     pub(crate) fn new(member: String, parts: Parts, standing: Arc<Standing>) -> Ownership {
-        let (held, others) = (BTreeMap::new(), BTreeMap::new());
-        Ownership { member, parts, standing, held, others }
+        Ownership {
+            member,
+            parts,
+            standing,
+            held: BTreeMap::new(),
+            others: BTreeMap::new(),
+            unclaimed: BTreeMap::new(),
+            unfit: BTreeMap::new(),
+        }
     }
 
     /// Owns shards until told to stop; then finishes what is under way and gives them back.
@@ -77,13 +94,16 @@ impl Ownership {
     /// Renews, gives up, takes; how long until it must be done again.
     async fn tend(&mut self) -> Option<Duration> {
         let time_to_live = self.parts.settings.lease_time_to_live;
-        let interval = time_to_live / 3;
         self.collect_ended().await;
-        self.renew_all(time_to_live).await;
+        let interval = match self.renew_all(time_to_live).await {
+            true => time_to_live / 3,
+            // Several attempts before the lease ends.
+            false => time_to_live / 10,
+        };
         let survey = match self.parts.log.store().survey(&self.member, time_to_live).await {
             Ok(survey) => survey,
             Err(error) => {
-                tracing::warn!(%error, "cannot see who owns which shard, trying again");
+                tracing::warn!(error = %Causes(&error), "cannot see who owns which shard, trying again");
                 return Some(interval.min(Duration::from_secs(1)));
             }
         };
@@ -95,6 +115,7 @@ impl Ownership {
         };
         self.give_up_surplus(share);
         if is_shared {
+            self.note_unclaimed(&survey);
             self.release_outlasting(&survey, time_to_live).await;
         }
         self.take_free(&survey, share, time_to_live).await;
@@ -109,10 +130,11 @@ impl Ownership {
         Some(soonest.map_or(interval, |wait| interval.min(wait + margin)))
     }
 
-    async fn renew_all(&mut self, time_to_live: Duration) {
+    /// Whether all of them could be renewed, or have passed to others.
+    async fn renew_all(&mut self, time_to_live: Duration) -> bool {
         let store = self.parts.log.store();
         if !store.is_shared() {
-            return;
+            return true;
         }
         // All at the same time: one after the other, the last ones might come too late.
         let renewals = self.held.values().map(async |held| {
@@ -127,16 +149,21 @@ impl Ownership {
                     held.shard.abort.cancel();
                 }
                 Err(error) => {
-                    tracing::warn!(shard = %lease.shard(), %error, "cannot renew a lease");
+                    tracing::warn!(shard = %lease.shard(), error = %Causes(&error), "cannot renew a lease");
+                    return false;
                 }
             }
+            true
         });
-        join_all(renewals).await;
+        join_all(renewals).await.into_iter().all(|renewed| renewed)
     }
 
     fn give_up_surplus(&self, share: usize) {
         let working = self.held.values().filter(|held| !held.shard.stop.is_cancelled());
-        for held in working.skip(share) {
+        let mut working: Vec<_> = working.collect();
+        // What nobody else took is kept: the others may not be able to work on it.
+        working.sort_by_key(|held| !held.was_unclaimed);
+        for held in working.into_iter().skip(share) {
             tracing::info!(shard = %held.shard.lease.shard(), "giving the shard to another process");
             // Given back when what is under way has finished; renewed until then.
             held.shard.stop.cancel();
@@ -162,19 +189,30 @@ impl Ownership {
                 *seen = Unrenewed { ends, since: now };
             }
             let outlasts = lease.expires_in > time_to_live;
-            if outlasts && now.duration_since(seen.since) >= 2 * time_to_live {
-                outlasting.push(number);
+            let is_nobodys = outlasts && now.duration_since(seen.since) >= 2 * time_to_live;
+            if let Some(epoch) = lease.epoch.filter(|_| is_nobodys) {
+                outlasting.push(Lease { shard: number, epoch });
             }
         }
-        for number in outlasting {
-            tracing::warn!(shard = %number, "a lease was not renewed, but would not run out: the database's clock was set back");
-            let store = self.parts.log.store();
-            let released = async {
-                let epoch = store.shard_state(number).await?.epoch;
-                store.release_lease(Lease { shard: number, epoch }).await
-            };
-            if let Err(error) = released.await {
-                tracing::warn!(shard = %number, %error, "cannot release the lease, trying again");
+        let store = self.parts.log.store();
+        let releases = outlasting.into_iter().map(async |lease: Lease| {
+            tracing::warn!(shard = %lease.shard, "a lease was not renewed, but would not run out: the database's clock was set back");
+            if let Err(error) = store.release_lease(lease).await {
+                let error = Causes(&error);
+                tracing::warn!(shard = %lease.shard, %error, "cannot release the lease, trying again");
+            }
+        });
+        join_all(releases).await;
+    }
+
+    /// Notes which shards have no owner. One that stays so was left by a process that could not
+    /// work on it, and that it would be the share of.
+    fn note_unclaimed(&mut self, survey: &Survey) {
+        let now = Instant::now();
+        for lease in &survey.shards {
+            match lease.owner {
+                Some(_) => _ = self.unclaimed.remove(&lease.shard),
+                None => _ = self.unclaimed.entry(lease.shard).or_insert(now),
             }
         }
     }
@@ -183,27 +221,35 @@ impl Ownership {
         let store = self.parts.log.store();
         // Where there can be no other process, whoever else has a lease is dead.
         let is_free = |lease: &&ShardLease| lease.is_free() || !store.is_shared();
+        let now = Instant::now();
+        let is_unclaimed = |shard: &ShardNumber| {
+            let since = self.unclaimed.get(shard);
+            since.is_some_and(|since| now.duration_since(*since) >= time_to_live)
+        };
         let mut wanted = Vec::new();
         for candidate in survey.shards.iter().filter(is_free) {
-            // What a dead process has left is taken whatever the share: it cannot wait.
-            let is_orphan = candidate.owner.is_some();
+            // What a dead process has left, or one that cannot work on it, is taken whatever the
+            // share: it cannot wait.
+            let was_unclaimed = is_unclaimed(&candidate.shard);
+            let is_orphan = candidate.owner.is_some() || was_unclaimed;
             let has_room = self.held.len() + wanted.len() < share;
-            if !self.held.contains_key(&candidate.shard) && (has_room || is_orphan) {
-                wanted.push(candidate.shard);
+            let is_left = self.unfit.get(&candidate.shard).is_some_and(|until| now < *until);
+            if !self.held.contains_key(&candidate.shard) && !is_left && (has_room || is_orphan) {
+                wanted.push((candidate.shard, was_unclaimed));
             }
         }
         // All at the same time: a dead process's shards have waited long enough.
-        let taking = wanted.into_iter().map(async |number| {
+        let taking = wanted.into_iter().map(async |(number, was_unclaimed)| {
             let asked = (self.parts.uptime)();
             match store.acquire_lease(number, &self.member, time_to_live).await {
-                Ok(lease) => lease.map(|lease| (lease, asked)),
+                Ok(lease) => lease.map(|lease| (lease, asked, was_unclaimed)),
                 Err(error) => {
-                    tracing::warn!(shard = %number, %error, "cannot take the shard");
+                    tracing::warn!(shard = %number, error = %Causes(&error), "cannot take the shard");
                     None
                 }
             }
         });
-        for (lease, asked) in join_all(taking).await.into_iter().flatten() {
+        for (lease, asked, was_unclaimed) in join_all(taking).await.into_iter().flatten() {
             tracing::info!(shard = %lease.shard, epoch = %lease.epoch, "took the shard");
             metrics::lease_changed(LeaseChange::Taken);
             let lasts = self.parts.log.store().is_shared().then_some(time_to_live);
@@ -211,7 +257,7 @@ impl Ownership {
             let shard = Arc::new(self.parts.shard(held));
             let work = tokio::spawn(pipeline::work(Arc::clone(&shard)));
             self.standing.took(lease.shard, Arc::clone(&shard));
-            self.held.insert(lease.shard, Held { shard, work });
+            self.held.insert(lease.shard, Held { shard, work, was_unclaimed });
         }
     }
 
@@ -223,11 +269,20 @@ impl Ownership {
             .filter(|(_, held)| held.work.is_finished())
             .map(|(number, _)| *number)
             .collect();
-        for number in ended {
-            if let Some(held) = self.held.remove(&number) {
-                self.give_back(held).await;
+        let ended: Vec<_> =
+            ended.iter().filter_map(|number| self.held.remove_entry(number)).collect();
+        for (number, held) in &ended {
+            if held.shard.unfit.is_cancelled() {
+                self.unfit.insert(*number, Instant::now() + UNFIT_REST);
             }
         }
+        // What it works on again is no trouble any more.
+        self.unfit.retain(|number, _| {
+            let held = self.held.get(number);
+            held.is_none_or(|held| !held.shard.is_prepared.load(Ordering::Relaxed))
+        });
+        self.standing.set_unfit(self.unfit.keys().copied().collect());
+        join_all(ended.into_iter().map(|(_, held)| self.give_back(held))).await;
     }
 
     async fn give_back(&self, held: Held) {
@@ -240,7 +295,9 @@ impl Ownership {
                 metrics::lease_changed(LeaseChange::GivenBack);
                 tracing::info!(shard = %number, "gave the shard back");
             }
-            Err(error) => tracing::warn!(shard = %number, %error, "cannot give the shard back"),
+            Err(error) => {
+                tracing::warn!(shard = %number, error = %Causes(&error), "cannot give the shard back");
+            }
         }
     }
 
@@ -261,6 +318,7 @@ impl Ownership {
         }
         // First, so that the others' shares grow: they take each shard as it is given back.
         if let Err(error) = self.parts.log.store().leave(&self.member).await {
+            let error = Causes(&error);
             tracing::warn!(%error, "cannot leave the list of processes; the entry will expire");
         }
         let deadline = Instant::now() + STOP_PATIENCE;
@@ -298,6 +356,7 @@ mod tests {
             let shards = (0..16).map(|number| ShardLease {
                 shard: ShardNumber(number),
                 owner: None,
+                epoch: None,
                 expires_in: Duration::ZERO,
             });
             let survey = Survey { members: members.clone(), shards: shards.collect() };

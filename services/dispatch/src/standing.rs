@@ -1,7 +1,7 @@
 //! How dispatch stands, for those who watch: which shards this process owns, how far behind they
 //! are, and whether its leases are looked after.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -27,6 +27,8 @@ pub(crate) struct Standing {
 struct Seen {
     shards: BTreeMap<ShardNumber, Arc<Shard>>,
     tended: Option<Instant>,
+    /// Shards that this process cannot work on.
+    unfit: Vec<ShardNumber>,
 }
 
 impl Standing {
@@ -57,6 +59,26 @@ impl Standing {
             }
             (Some(_), _) => Ok(()),
         }
+    }
+
+    /// Which shards this process cannot work on.
+    pub(crate) fn set_unfit(&self, shards: Vec<ShardNumber>) {
+        self.seen().unfit = shards;
+    }
+
+    /// Whether there is none; otherwise what to make of it.
+    pub(crate) fn is_fit(&self) -> Result<(), String> {
+        let seen = self.seen();
+        let given_up = seen.shards.iter().filter(|(_, shard)| shard.unfit.is_cancelled());
+        let unfit: BTreeSet<_> = given_up.map(|(number, _)| number).chain(&seen.unfit).collect();
+        if unfit.is_empty() {
+            return Ok(());
+        }
+        let unfit: Vec<_> = unfit.into_iter().map(ToString::to_string).collect();
+        Err(format!(
+            "this process cannot work on shard {}, its log says why; another version may be able to",
+            unfit.join(", ")
+        ))
     }
 
     fn owned(&self) -> Vec<Arc<Shard>> {

@@ -86,6 +86,8 @@ async fn serve_has_the_documented_flags_and_defaults() {
         ("--retry-schedule", "1m,5m,30m,2h,12h"),
         ("--request-timeout", "10s"),
         ("--lease-ttl", "10s"),
+        ("--database-connections", "10"),
+        ("--database-timeout", "5s"),
         ("--max-request-bytes", "4194304"),
         ("--max-requests-in-flight", "4096"),
         ("--max-connections", "4096"),

@@ -5,6 +5,7 @@ mod chaos;
 mod platform;
 
 use std::collections::BTreeSet;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use chaos::{
@@ -15,6 +16,7 @@ use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_testkit::postgres::Cluster;
 use keeptrusts_webhooks_testkit::process::Signal;
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
+use keeptrusts_webhooks_testkit::tools::postgres_bin;
 use platform::{Backend, Client, Database, PATIENCE, Server, eventually};
 use tokio::time::{sleep, sleep_until};
 
@@ -235,4 +237,54 @@ async fn sigterm_hands_the_shards_over_without_repeating_anything() {
     pair.assert_every_event_delivered_once_recorded(&acknowledged).await;
     let repeated = repeated_requests(&receiver.requests());
     assert!(repeated.is_empty(), "sent twice: {repeated:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_somebody_holds_for_longer_than_a_lease_stops_one_shard_and_no_other() {
+    let receiver = Receiver::start(Script::default());
+    let pair = Pair::start(&receiver, &[]).await;
+    let before = shards(pair.cluster, &pair.database).await;
+    // A person who has begun a transaction and gone to lunch.
+    let seconds = (LEASE_TIME * 3 / 2).as_secs();
+    let hold = format!(
+        "BEGIN; SELECT FROM shards WHERE shard = 0 FOR UPDATE; SELECT pg_sleep({seconds}); COMMIT"
+    );
+    let mut holder = Command::new(postgres_bin().join("psql"))
+        .arg(pair.database.url().expect("the database is on Postgres"))
+        .args(["--no-psqlrc", "--command", &hold])
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("psql can be started");
+    let name = pair.database.name_in_cluster().expect("the database is on Postgres");
+    eventually("the row is held", async || {
+        let sql = "SELECT count(*) FROM pg_stat_activity
+                   WHERE datname = current_database() AND wait_event = 'PgSleep'";
+        (pair.cluster.query(name, sql).await.trim() == "1").then_some(())
+    })
+    .await;
+
+    let mut acknowledged = Vec::new();
+    let mut rounds = 0;
+    while holder.try_wait().expect("a child can be asked").is_none() {
+        rounds += 1;
+        let asked = Instant::now();
+        for client in &pair.clients[1..] {
+            let event_id = client.publish("policy.violation", "{}").await;
+            let organization = client.organization();
+            acknowledged.push(Acknowledged { organization, event_id, at: Instant::now() });
+        }
+        wait_until_received(&receiver, &acknowledged, PATIENCE).await;
+        // Nobody waits for a lease to end; a busy machine may take some time all the same.
+        let took = asked.elapsed();
+        assert!(took < LEASE_TIME - SLACK, "round {rounds} took {took:?}");
+    }
+    let after = shards(pair.cluster, &pair.database).await;
+    for (before, after) in before.iter().zip(&after).skip(1) {
+        assert_eq!(before, after, "its lease was never lost");
+    }
+    // And the one goes on by itself.
+    let all = pair.publish_everywhere().await;
+    wait_until_received(&receiver, &all, PATIENCE).await;
+    acknowledged.extend(all);
+    pair.assert_every_event_delivered_once_recorded(&acknowledged).await;
 }

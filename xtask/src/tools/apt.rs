@@ -1,8 +1,11 @@
 //! Debian's packages, where we may install them.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
-use crate::failure::{Failure, Result};
+use crate::failure::{Context, Failure, Result};
 use crate::shell;
 
 /// Installs the packages that `missing` comes in, if we are root on a machine with apt;
@@ -20,6 +23,31 @@ pub(super) fn install(missing: &str, packages: &[&str]) -> Result {
     shell::run_quietly(
         apt_get().args(["install", "--yes", "--no-install-recommends"]).args(packages),
     )?;
+    Ok(())
+}
+
+/// Debian asks it before it starts what it has installed; 101 means no.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// Installs a package that brings a server with it, which Debian would start at once and at each
+/// boot. A machine should not get a server by running tests.
+pub(super) fn install_without_a_server(missing: &str, package: &str) -> Result {
+    let policy = Path::new(POLICY);
+    // Whoever has a policy knows what should be started.
+    let needs_policy = can_install() && !policy.exists();
+    if needs_policy {
+        fs::write(policy, "#!/bin/sh\nexit 101\n").context(|| format!("write {POLICY}"))?;
+        fs::set_permissions(policy, fs::Permissions::from_mode(0o755))
+            .context(|| format!("make {POLICY} executable"))?;
+    }
+    let outcome = install(missing, &[package]);
+    if needs_policy {
+        fs::remove_file(policy).context(|| format!("remove {POLICY}"))?;
+    }
+    outcome?;
+    // Without systemd there is nothing to disable.
+    let unit = format!("{package}.service");
+    shell::succeeds(Command::new("systemctl").args(["disable", &unit]));
     Ok(())
 }
 

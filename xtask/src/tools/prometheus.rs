@@ -3,7 +3,7 @@
 
 use std::env;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -11,15 +11,12 @@ use super::apt;
 use crate::failure::{Context, Failure, Result};
 use crate::shell;
 
-/// Debian asks it before it starts what it has installed; 101 means no.
-const POLICY: &str = "/usr/sbin/policy-rc.d";
-
 /// Makes `link` lead to promtool.
 pub(super) fn prepare(link: &Path) -> Result<String> {
     let program = match find() {
         Some(program) => program,
         None => {
-            install_without_a_server()?;
+            apt::install_without_a_server("promtool (in PATH)", "prometheus")?;
             find().ok_or_else(|| {
                 Failure::new("prometheus was installed, but promtool is not in PATH")
             })?
@@ -40,25 +37,4 @@ fn find() -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?)
         .map(|directory| directory.join("promtool"))
         .find(|program| program.is_file())
-}
-
-/// Debian's package starts a Prometheus when it is installed, and at each boot. A machine should
-/// not get a server by running tests.
-fn install_without_a_server() -> Result {
-    let policy = Path::new(POLICY);
-    // Whoever has a policy knows what should be started.
-    let needs_policy = apt::can_install() && !policy.exists();
-    if needs_policy {
-        fs::write(policy, "#!/bin/sh\nexit 101\n").context(|| format!("write {POLICY}"))?;
-        fs::set_permissions(policy, fs::Permissions::from_mode(0o755))
-            .context(|| format!("make {POLICY} executable"))?;
-    }
-    let outcome = apt::install("promtool (in PATH)", &["prometheus"]);
-    if needs_policy {
-        fs::remove_file(policy).context(|| format!("remove {POLICY}"))?;
-    }
-    outcome?;
-    // Without systemd there is nothing to disable.
-    shell::succeeds(Command::new("systemctl").args(["disable", "prometheus.service"]));
-    Ok(())
 }

@@ -1,14 +1,17 @@
 //! Appending: one short transaction that begins with the shard's row.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::OperationId;
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard};
-use sqlx::{FromRow, PgConnection, PgPool};
+use sqlx::{FromRow, PgConnection};
 
-use super::errors::store_error;
+use super::errors::{is_locked_out, store_error};
 use super::load::{load, used_keys};
+use super::pool::Pool;
 use super::session::{Session, answered, commit};
 use super::write::{insert_bodies, insert_records, write_changes};
 use crate::operation::{Appended, Operation, newest_steady_time};
@@ -16,9 +19,48 @@ use crate::plan::{Locked, Plan, Wanted, plan};
 use crate::rows::{micros, time};
 use crate::store::{AppendedBatch, StoreError};
 
+/// How long is waited for a row that was held the last time for longer than a session waits.
+const HELD_ROW_PATIENCE: Duration = Duration::from_millis(100);
+
+/// The shards whose row somebody held too long the last time: a process that stopped in the middle
+/// of a transaction, or a person with a prompt. Whoever waits for it has one of a few connections,
+/// which the other shards' batches need: so nobody waits long for such a row again.
+pub(super) struct HeldRows(Vec<AtomicBool>);
+
+impl HeldRows {
+    /// None is held, as far as is known.
+    pub(super) fn new(shard_count: u16) -> HeldRows {
+        HeldRows((0..shard_count).map(|_| AtomicBool::new(false)).collect())
+    }
+
+    /// Has a transaction wait no longer than is due.
+    async fn limit_wait(
+        &self,
+        shard: Shard,
+        connection: &mut PgConnection,
+    ) -> Result<(), StoreError> {
+        if !self.0[usize::from(shard.0)].load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let limit = format!("{}ms", HELD_ROW_PATIENCE.as_millis());
+        let query = sqlx::query("SELECT set_config('lock_timeout', $1, true)").bind(limit);
+        query.execute(connection).await.map(drop).map_err(store_error)
+    }
+
+    fn note<T>(&self, shard: Shard, outcome: &Result<T, StoreError>) {
+        let held = match outcome {
+            Ok(_) => false,
+            Err(error) if is_locked_out(error) => true,
+            Err(_) => return,
+        };
+        self.0[usize::from(shard.0)].store(held, Ordering::Relaxed);
+    }
+}
+
 /// Appends a batch. Everything before the commit is undone if it fails or is dropped.
 pub(super) async fn append(
-    writers: &PgPool,
+    writers: &Pool,
+    held_rows: &HeldRows,
     shard: Shard,
     operations: &[Operation],
 ) -> Result<AppendedBatch, StoreError> {
@@ -26,14 +68,25 @@ pub(super) async fn append(
         return Ok(AppendedBatch { results: Vec::new(), records: Vec::new() });
     }
     let mut session = Session::of(writers).await?;
+    let limit = session.answer_limit();
     let mut transaction = session.begin().await?;
-    let plan = answered(plan_and_write(&mut transaction, shard, operations)).await?;
-    if plan.records.is_empty() {
-        answered(async { transaction.rollback().await.map_err(store_error) }).await?;
+    let planned = answered(limit, async {
+        held_rows.limit_wait(shard, &mut transaction).await?;
+        plan_and_write(&mut transaction, shard, operations).await
+    })
+    .await;
+    held_rows.note(shard, &planned);
+    let commits = planned.as_ref().is_ok_and(|plan| !plan.records.is_empty());
+    if commits {
+        commit(limit, transaction).await?;
+    } else if planned.as_ref().map_or_else(is_locked_out, |_| true) {
+        answered(limit, async { transaction.rollback().await.map_err(store_error) }).await?;
     } else {
-        commit(transaction).await?;
+        // What has failed otherwise may have left the session in any state.
+        return planned.map(|_| AppendedBatch { results: Vec::new(), records: Vec::new() });
     }
     session.finish();
+    let plan = planned?;
     Ok(AppendedBatch { results: plan.results, records: plan.records })
 }
 
@@ -137,39 +190,53 @@ struct FoundRow {
 /// Looks for operations, once no batch is under way: a commit that was sent, but whose answer
 /// was lost, holds the shard's row until it has ended.
 pub(super) async fn find_operations(
-    writers: &PgPool,
+    writers: &Pool,
+    held_rows: &HeldRows,
     shard: Shard,
     after: Position,
     operations: &[OperationId],
 ) -> Result<HashMap<OperationId, Appended>, StoreError> {
     let mut session = Session::of(writers).await?;
+    let limit = session.answer_limit();
     let mut transaction = session.begin().await?;
-    let rows = answered(async {
-        sqlx::query("SELECT FROM shards WHERE shard = $1 FOR UPDATE")
-            .bind(i32::from(shard.0))
-            .execute(&mut *transaction)
-            .await
-            .map_err(store_error)?;
-        let ids: Vec<_> = operations.iter().map(OperationId::to_string).collect();
-        let rows: Vec<FoundRow> = sqlx::query_as(
-            "SELECT operation_id, min(position) AS first_position, max(position) AS last_position,
-                    min(recorded_at) AS recorded_at
-             FROM records
-             WHERE shard = $1 AND position > $2 AND operation_id = ANY ($3)
-             GROUP BY operation_id",
-        )
+    let rows = answered(limit, async {
+        held_rows.limit_wait(shard, &mut transaction).await?;
+        find_when_unlocked(&mut transaction, shard, after, operations).await
+    })
+    .await;
+    held_rows.note(shard, &rows);
+    if rows.as_ref().map_or_else(is_locked_out, |_| true) {
+        answered(limit, async { transaction.rollback().await.map_err(store_error) }).await?;
+        session.finish();
+    }
+    rows?.into_iter().map(found).collect()
+}
+
+async fn find_when_unlocked(
+    connection: &mut PgConnection,
+    shard: Shard,
+    after: Position,
+    operations: &[OperationId],
+) -> Result<Vec<FoundRow>, StoreError> {
+    sqlx::query("SELECT FROM shards WHERE shard = $1 FOR UPDATE")
         .bind(i32::from(shard.0))
-        .bind(after.0)
-        .bind(ids)
-        .fetch_all(&mut *transaction)
+        .execute(&mut *connection)
         .await
         .map_err(store_error)?;
-        transaction.rollback().await.map_err(store_error)?;
-        Ok(rows)
-    })
-    .await?;
-    session.finish();
-    rows.into_iter().map(found).collect()
+    let ids: Vec<_> = operations.iter().map(OperationId::to_string).collect();
+    sqlx::query_as(
+        "SELECT operation_id, min(position) AS first_position, max(position) AS last_position,
+                min(recorded_at) AS recorded_at
+         FROM records
+         WHERE shard = $1 AND position > $2 AND operation_id = ANY ($3)
+         GROUP BY operation_id",
+    )
+    .bind(i32::from(shard.0))
+    .bind(after.0)
+    .bind(ids)
+    .fetch_all(connection)
+    .await
+    .map_err(store_error)
 }
 
 fn found(row: FoundRow) -> Result<(OperationId, Appended), StoreError> {

@@ -7,14 +7,13 @@
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::log::{Position, Shard};
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
-use tokio::time::timeout;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use super::errors::{store_error, unreachable};
+use super::connector::{Connector, SessionLimits};
+use super::errors::store_error;
 use super::reads::rows;
 use super::rebuild::fold;
-use super::session::set_up;
+use super::session::{Scope, without_limits};
 use crate::store::{RebuildDifference, StoreError};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -41,14 +40,14 @@ const TABLES: [(&str, &str); 13] = [
 /// On a connection of its own: statements that a pooled one has prepared might still mean the
 /// tables that stand.
 pub(super) async fn check(
-    connect_options: &PgConnectOptions,
+    connector: &Connector,
+    limits: &SessionLimits,
     shard: Shard,
     limit: usize,
     progress: &(dyn Fn(Position) + Sync),
 ) -> Result<Vec<RebuildDifference>, StoreError> {
-    let connected = timeout(CONNECT_LIMIT, connect_options.connect()).await;
-    let connected = connected.map_err(|elapsed| StoreError::Unavailable(elapsed.into()))?;
-    let mut connection = connected.map_err(unreachable)?;
+    let connected = connector.connect(limits, CONNECT_LIMIT).await;
+    let mut connection = connected.map_err(|error| StoreError::Unavailable(error.into()))?;
     let checked = check_on(&mut connection, shard, limit, progress).await;
     // The answer stands, whatever becomes of the connection.
     let _ = connection.close().await;
@@ -78,8 +77,7 @@ async fn check_on(
 /// Makes the temporary tables; they go with the connection. Answers with the schema, quoted,
 /// that those which stand are in.
 async fn shadow(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
-    set_up(connection).await?;
-    sqlx::raw_sql("SET statement_timeout = 0").execute(&mut *connection).await?;
+    without_limits(connection, Scope::Session).await?;
     let schema: String = sqlx::query_scalar(
         "SELECT quote_ident(nspname)
          FROM pg_class

@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, HashMap};
 use async_trait::async_trait;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::Shard;
-use sqlx::PgPool;
 
 use super::PostgresStore;
+use super::pool::Pool;
 use super::session::{change, fetch};
 use super::write::column;
 use crate::key_store::{
@@ -143,7 +143,7 @@ impl KeyStore for PostgresStore {
 }
 
 /// One statement, so one snapshot.
-async fn master_keys(pool: &PgPool) -> Result<MasterKeyHistory, StoreError> {
+async fn master_keys(pool: &Pool) -> Result<MasterKeyHistory, StoreError> {
     let query = sqlx::query_as::<_, (Option<String>, Option<String>)>(
         "SELECT database.master_key_id, replaced_master_keys.master_key_id
          FROM database LEFT JOIN replaced_master_keys ON true
@@ -158,7 +158,7 @@ async fn master_keys(pool: &PgPool) -> Result<MasterKeyHistory, StoreError> {
 }
 
 async fn data_keys(
-    pool: &PgPool,
+    pool: &Pool,
     shard: Shard,
     organizations: &[OrganizationId],
 ) -> Result<HashMap<OrganizationId, StoredDataKey>, StoreError> {
@@ -175,7 +175,7 @@ async fn data_keys(
 /// Two statements: what the first has not inserted because somebody else was faster, only the
 /// next one's snapshot shows.
 async fn create_data_key(
-    writers: &PgPool,
+    writers: &Pool,
     shard: Shard,
     organization: &OrganizationId,
     key: &WrappedDataKey,
@@ -212,7 +212,7 @@ async fn create_data_key(
 /// The rows are locked in the order of their keys first, so that two processes that do the same
 /// wait for each other and do not deadlock.
 async fn rewrap_data_keys(
-    writers: &PgPool,
+    writers: &Pool,
     shard: Shard,
     rewrapped: &[RewrappedDataKey],
 ) -> Result<usize, StoreError> {

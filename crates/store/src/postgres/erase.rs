@@ -5,8 +5,8 @@
 
 use keeptrusts_webhooks_domain::ids::{AttemptId, EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Shard;
-use sqlx::PgPool;
 
+use super::pool::Pool;
 use super::session::change;
 use crate::operation::BodyId;
 use crate::store::{ErasedBodies, StoreError};
@@ -45,7 +45,7 @@ const OF_ATTEMPTS: &str = r#"
 
 /// Erases the bodies of a page of an organization's events, or of its attempts.
 pub(super) async fn bodies(
-    writers: &PgPool,
+    writers: &Pool,
     shard: Shard,
     organization: &OrganizationId,
     after: Option<BodyId>,

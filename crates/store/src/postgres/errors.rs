@@ -1,7 +1,5 @@
 //! What a database error means for the caller.
 
-use std::error::Error;
-
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use crate::store::StoreError;
@@ -60,11 +58,9 @@ pub(super) fn store_error(error: sqlx::Error) -> StoreError {
         };
     }
     match error {
-        sqlx::Error::Io(_)
-        | sqlx::Error::Tls(_)
-        | sqlx::Error::PoolTimedOut
-        | sqlx::Error::PoolClosed
-        | sqlx::Error::BeginFailed => StoreError::Unavailable(error.into()),
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::BeginFailed => {
+            StoreError::Unavailable(error.into())
+        }
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
             StoreError::Unreadable(error.to_string())
         }
@@ -82,16 +78,12 @@ pub(super) fn commit_error(error: sqlx::Error) -> StoreError {
     }
 }
 
-/// Anything that keeps us from having a connection.
-pub(super) fn unreachable(error: sqlx::Error) -> StoreError {
-    StoreError::Unavailable(without_detail(error))
-}
-
-fn without_detail(error: sqlx::Error) -> Box<dyn Error + Send + Sync> {
-    match ServerError::of(&error) {
-        Some(error) => error.into(),
-        None => error.into(),
-    }
+/// Whether a statement was ended because somebody else held what it waited for. Its session goes
+/// on.
+pub(super) fn is_locked_out(error: &StoreError) -> bool {
+    const LOCK_NOT_AVAILABLE: &str = "55P03";
+    let StoreError::Unavailable(cause) = error else { return false };
+    cause.downcast_ref::<ServerError>().is_some_and(|error| error.code == LOCK_NOT_AVAILABLE)
 }
 
 #[cfg(test)]

@@ -7,8 +7,9 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::health::Failing;
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Shard;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
+use super::pool::Pool;
 use super::session::fetch;
 use super::write::column;
 use crate::projection::HealthChange;
@@ -58,7 +59,7 @@ pub(super) async fn write(
 }
 
 pub(super) async fn failing_endpoints(
-    readers: &PgPool,
+    readers: &Pool,
     shard: Shard,
     organization: Option<&OrganizationId>,
 ) -> Result<HashMap<EndpointId, Failing>, StoreError> {
@@ -74,7 +75,7 @@ pub(super) async fn failing_endpoints(
 }
 
 pub(super) async fn attempt_sums(
-    readers: &PgPool,
+    readers: &Pool,
     shard: Shard,
     organization: &OrganizationId,
     hours: Range<Timestamp>,

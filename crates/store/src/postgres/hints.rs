@@ -2,25 +2,29 @@
 //! whoever needs to know looks at the positions now and then, too.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::io;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::log::{Position, Shard};
-use sqlx::PgPool;
-use sqlx::postgres::PgListener;
+use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::connector::{Connector, SessionLimits};
+use super::pool::Pool;
 use super::session::change;
-use crate::store::StoreError;
+use crate::store::{Causes, StoreError};
 
 const CHANNEL: &str = "keeptrusts_webhooks_log";
 /// The connections that hints take: one listens, one notifies.
 pub(super) const CONNECTIONS: u32 = 2;
+/// How long connecting may take, for the one that listens.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// The hints that wait for the receiver; more are dropped.
 const MAX_WAITING_HINTS: usize = 1_024;
 /// The time between two notifications. What happens meanwhile goes into the second one.
@@ -29,9 +33,9 @@ const NOTIFY_INTERVAL: Duration = Duration::from_millis(2);
 const NOTIFY_REST: Duration = Duration::from_secs(1);
 /// The first wait before listening again, and the longest.
 const LISTEN_BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
-/// After how much silence the connection is tested: a machine that vanished is silent, too.
-const TESTED_SILENCE: Duration = Duration::from_secs(60);
-const TEST_LIMIT: Duration = Duration::from_secs(5);
+/// How long the connection may take for a test. It is tested after the time that a statement may
+/// take: a machine that vanished is silent, too.
+const TEST_LIMIT: Duration = Duration::from_secs(1);
 
 /// The two tasks, and what stands between them and the store.
 pub(super) struct Hints {
@@ -49,13 +53,18 @@ struct Announcements {
 
 impl Hints {
     /// Starts listening and notifying.
-    pub(super) fn start(pool: PgPool, shard_count: u16) -> Hints {
+    pub(super) fn start(
+        connector: Arc<Connector>,
+        limits: SessionLimits,
+        shard_count: u16,
+    ) -> Hints {
         let positions = (0..shard_count).map(|_| AtomicI64::new(0)).collect();
         let announcements = Arc::new(Announcements { positions, news: Notify::new() });
         let (hints, heard) = mpsc::channel(MAX_WAITING_HINTS);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let (listen, notify) =
-            (listen(pool.clone(), hints), notify(pool, Arc::clone(&announcements)));
+        let pool = Pool::new(Arc::clone(&connector), limits, CONNECTIONS - 1);
+        let listen = listen(connector, limits, hints);
+        let notify = notify(pool, Arc::clone(&announcements));
         let (stop_listening, stop_notifying) = (stop.clone(), stop.clone());
         tasks.spawn(async move { stop_listening.run_until_cancelled(listen).await });
         tasks.spawn(async move { stop_notifying.run_until_cancelled(notify).await });
@@ -104,14 +113,14 @@ impl Announcements {
     }
 }
 
-async fn notify(pool: PgPool, announcements: Arc<Announcements>) {
+async fn notify(pool: Pool, announcements: Arc<Announcements>) {
     loop {
         announcements.news.notified().await;
         let payloads = announcements.take();
         let rest = match send(&pool, payloads).await {
             Ok(()) => NOTIFY_INTERVAL,
             Err(error) => {
-                tracing::debug!(%error, "other processes were not told of an append");
+                tracing::debug!(error = %Causes(&error), "other processes were not told of an append");
                 NOTIFY_REST
             }
         };
@@ -119,7 +128,7 @@ async fn notify(pool: PgPool, announcements: Arc<Announcements>) {
     }
 }
 
-async fn send(pool: &PgPool, payloads: Vec<String>) -> Result<(), StoreError> {
+async fn send(pool: &Pool, payloads: Vec<String>) -> Result<(), StoreError> {
     if payloads.is_empty() {
         return Ok(());
     }
@@ -132,12 +141,17 @@ async fn send(pool: &PgPool, payloads: Vec<String>) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn listen(pool: PgPool, hints: mpsc::Sender<(Shard, Position)>) {
+async fn listen(
+    connector: Arc<Connector>,
+    limits: SessionLimits,
+    hints: mpsc::Sender<(Shard, Position)>,
+) {
     let (first, longest) = LISTEN_BACKOFF;
     let mut backoff = first;
     while !hints.is_closed() {
-        let Err(error) = listen_once(&pool, &hints, || backoff = first).await;
-        tracing::debug!(%error, "does not hear of other processes' appends, listening again");
+        let listening = || backoff = first;
+        let Err(error) = listen_once(&connector, &limits, &hints, listening).await;
+        tracing::debug!(error = %Causes(&*error), "does not hear of other processes' appends, listening again");
         sleep(backoff).await;
         backoff = (backoff * 2).min(longest);
     }
@@ -145,17 +159,29 @@ async fn listen(pool: PgPool, hints: mpsc::Sender<(Shard, Position)>) {
 
 /// Listens until the connection is lost.
 async fn listen_once(
-    pool: &PgPool,
+    connector: &Connector,
+    limits: &SessionLimits,
     hints: &mpsc::Sender<(Shard, Position)>,
     listening: impl FnOnce(),
-) -> Result<Infallible, sqlx::Error> {
+) -> Result<Infallible, Box<dyn Error + Send + Sync>> {
     let lost = || sqlx::Error::Io(io::ErrorKind::ConnectionAborted.into());
-    let mut listener = PgListener::connect_with(pool).await?;
+    // sqlx listens on connections of its own pools only: the host is found by another one.
+    drop(connector.connect(limits, CONNECT_LIMIT).await?);
+    let settings = limits.settings();
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(CONNECT_LIMIT)
+        .after_connect(move |connection, _| {
+            let settings = sqlx::AssertSqlSafe(settings.clone());
+            Box::pin(async { sqlx::raw_sql(settings).execute(connection).await.map(drop) })
+        })
+        .connect_lazy_with(connector.preferred().clone());
+    let mut listener = PgListener::connect_with(&pool).await?;
     listener.eager_reconnect(false);
     listener.listen(CHANNEL).await?;
     listening();
     loop {
-        match timeout(TESTED_SILENCE, listener.try_recv()).await {
+        match timeout(limits.statement, listener.try_recv()).await {
             Ok(received) => {
                 let notification = received?.ok_or_else(lost)?;
                 if let Some(hint) = parse(notification.payload()) {

@@ -2,8 +2,9 @@
 
 use keeptrusts_webhooks_domain::incident::Incident;
 use keeptrusts_webhooks_domain::log::Shard;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
+use super::pool::Pool;
 use super::session::fetch;
 use super::write::column;
 use crate::notification_store::{IncidentRow, KnownIncident};
@@ -43,7 +44,7 @@ pub(super) async fn write(
 }
 
 pub(super) async fn open_incidents(
-    readers: &PgPool,
+    readers: &Pool,
     shard: Shard,
 ) -> Result<Vec<KnownIncident>, StoreError> {
     let query = sqlx::query_as::<_, IncidentRow>(

@@ -6,10 +6,11 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
 use keeptrusts_webhooks_domain::key::{Key, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use super::columns::{KEY, RECORD, select};
 use super::lists::List;
+use super::pool::Pool;
 use super::session::{change, fetch};
 use super::write::column;
 use crate::operation::Record;
@@ -20,7 +21,7 @@ use crate::store::StoreError;
 const SHARD: i32 = Shard::OF_KEYS.0 as i32;
 
 pub(super) async fn by_token(
-    readers: &PgPool,
+    readers: &Pool,
     token: TokenDigest,
 ) -> Result<Option<Key>, StoreError> {
     let statement = select(KEY, "FROM keys WHERE shard = $1 AND token_sha256 = $2");
@@ -28,14 +29,14 @@ pub(super) async fn by_token(
     fetch(readers, query).await?.pop().map(Key::try_from).transpose()
 }
 
-pub(super) async fn by_id(readers: &PgPool, id: KeyId) -> Result<Option<Key>, StoreError> {
+pub(super) async fn by_id(readers: &Pool, id: KeyId) -> Result<Option<Key>, StoreError> {
     let statement = select(KEY, "FROM keys WHERE shard = $1 AND key_id = $2");
     let query = sqlx::query_as::<_, KeyRow>(statement).bind(SHARD).bind(id.to_string());
     fetch(readers, query).await?.pop().map(Key::try_from).transpose()
 }
 
 pub(super) async fn list(
-    readers: &PgPool,
+    readers: &Pool,
     organization: &OrganizationId,
     filter: KeyFilter,
     before: KeyId,
@@ -48,7 +49,7 @@ pub(super) async fn list(
     read_all(fetch::<KeyRow>(readers, query.build_query_as()).await?)
 }
 
-pub(super) async fn by_ids(readers: &PgPool, ids: &[KeyId]) -> Result<Vec<Key>, StoreError> {
+pub(super) async fn by_ids(readers: &Pool, ids: &[KeyId]) -> Result<Vec<Key>, StoreError> {
     let statement = select(KEY, "FROM keys WHERE shard = $1 AND key_id = ANY ($2)");
     let query =
         sqlx::query_as::<_, KeyRow>(statement).bind(SHARD).bind(column(ids, ToString::to_string));
@@ -56,7 +57,7 @@ pub(super) async fn by_ids(readers: &PgPool, ids: &[KeyId]) -> Result<Vec<Key>, 
 }
 
 pub(super) async fn made_by(
-    readers: &PgPool,
+    readers: &Pool,
     maker: KeyId,
     before: KeyId,
     limit: usize,
@@ -76,7 +77,7 @@ pub(super) async fn made_by(
     read_all(fetch(readers, query).await?)
 }
 
-pub(super) async fn exist(readers: &PgPool) -> Result<bool, StoreError> {
+pub(super) async fn exist(readers: &Pool) -> Result<bool, StoreError> {
     let query = sqlx::query_as::<_, (bool,)>(
         "SELECT EXISTS (SELECT FROM keys WHERE shard = $1 AND NOT is_session)",
     )
@@ -85,7 +86,7 @@ pub(super) async fn exist(readers: &PgPool) -> Result<bool, StoreError> {
 }
 
 pub(super) async fn note_uses(
-    writers: &PgPool,
+    writers: &Pool,
     uses: &[(KeyId, Timestamp)],
 ) -> Result<(), StoreError> {
     let query = sqlx::query_as::<_, (i32,)>(
@@ -104,7 +105,7 @@ pub(super) async fn note_uses(
 }
 
 pub(super) async fn uses(
-    readers: &PgPool,
+    readers: &Pool,
     ids: &[KeyId],
 ) -> Result<HashMap<KeyId, Timestamp>, StoreError> {
     let query = sqlx::query_as::<_, KeyUseRow>(
@@ -116,7 +117,7 @@ pub(super) async fn uses(
 }
 
 pub(super) async fn audit_records(
-    readers: &PgPool,
+    readers: &Pool,
     shard: Shard,
     organization: &OrganizationId,
     filter: &AuditFilter,
@@ -157,7 +158,7 @@ pub(super) async fn audit_records(
 }
 
 pub(super) async fn count_endpoints(
-    readers: &PgPool,
+    readers: &Pool,
     shard: Shard,
     organization: &OrganizationId,
 ) -> Result<u64, StoreError> {

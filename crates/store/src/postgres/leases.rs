@@ -1,27 +1,104 @@
 //! Leases, and who is there to take them. The database's clock judges, so that skewed machines
 //! cannot both own a shard.
+//!
+//! No lease waits for another: each has a statement of its own, which gives up soon when somebody
+//! holds the shard's row, on connections that nothing else uses.
 
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::log::{Epoch, Shard};
-use sqlx::{FromRow, PgPool};
+use sqlx::FromRow;
+use tokio::time::timeout;
 
-use super::session::{change, fetch};
+use super::connector::SessionLimits;
+use super::errors::is_locked_out;
+use super::pool::Pool;
+use super::session::{NoAnswer, Query, change, fetch};
 use crate::rows::duration_micros;
 use crate::store::{Lease, ShardLease, StoreError, Survey};
 
+/// What giving something back waits for at most.
+const LIMITS: SessionLimits = SessionLimits {
+    statement: Duration::from_secs(1),
+    lock: Duration::from_millis(500),
+    peer: Duration::from_secs(5),
+    answer: Duration::from_secs(2),
+};
+
+/// What sessions for lease work are limited to, at the most.
+pub(super) fn session_limits(timeout: Duration) -> SessionLimits {
+    let SessionLimits { statement, lock, answer, .. } = LIMITS;
+    SessionLimits { statement: statement.min(timeout), lock, peer: timeout, answer }
+}
+
+/// How long lease work waits, as it is long compared with the time that leases last: several
+/// attempts must fit between a renewal and the end of the lease.
+struct Patience {
+    /// For one row that somebody else holds.
+    lock: Duration,
+    /// For everything, a new connection included.
+    answer: Duration,
+}
+
+/// However short leases are: a busy machine needs some time to make a connection.
+const SHORTEST_PATIENCE: Patience =
+    Patience { lock: Duration::from_millis(50), answer: Duration::from_secs(1) };
+
+impl Patience {
+    fn of(time_to_live: Duration) -> Patience {
+        Patience {
+            lock: (time_to_live / 20).clamp(SHORTEST_PATIENCE.lock, LIMITS.lock),
+            answer: (time_to_live / 5).clamp(SHORTEST_PATIENCE.answer, LIMITS.answer),
+        }
+    }
+
+    /// For `set_config`.
+    fn lock_timeout(&self) -> String {
+        format!("{}ms", self.lock.as_millis().max(1))
+    }
+}
+
+/// The rows of a statement that commits itself, if it does so in time.
+async fn change_within<Row>(
+    limit: Duration,
+    leases: &Pool,
+    query: Query<'_, Row>,
+) -> Result<Vec<Row>, StoreError>
+where
+    Row: for<'r> FromRow<'r, sqlx::postgres::PgRow> + Send + Unpin,
+{
+    let changed = timeout(limit, change(leases, query)).await;
+    changed.unwrap_or_else(|_| Err(StoreError::Unknown(NoAnswer(limit).into())))
+}
+
+async fn fetch_within<Row>(
+    limit: Duration,
+    leases: &Pool,
+    query: Query<'_, Row>,
+) -> Result<Vec<Row>, StoreError>
+where
+    Row: for<'r> FromRow<'r, sqlx::postgres::PgRow> + Send + Unpin,
+{
+    let fetched = timeout(limit, fetch(leases, query)).await;
+    fetched.unwrap_or_else(|_| Err(StoreError::Unavailable(NoAnswer(limit).into())))
+}
+
 pub(super) async fn acquire(
-    writers: &PgPool,
+    leases: &Pool,
     shard: Shard,
     owner: &str,
     time_to_live: Duration,
 ) -> Result<Option<Lease>, StoreError> {
+    let patience = Patience::of(time_to_live);
+    // The limit is set before a row is found, and the row is waited for after that.
     let query = sqlx::query_as::<_, (i64,)>(
-        "UPDATE shards
+        "WITH patience AS MATERIALIZED (SELECT set_config('lock_timeout', $4, true))
+         UPDATE shards
          SET epoch = epoch + 1,
              lease_owner = $2,
              lease_expire_time =
                  (extract(epoch FROM clock_timestamp()) * 1000000)::bigint + $3
+         FROM patience
          WHERE shard = $1
            AND (lease_owner IS NULL
                 OR lease_expire_time <=
@@ -30,30 +107,35 @@ pub(super) async fn acquire(
     )
     .bind(i32::from(shard.0))
     .bind(owner)
-    .bind(duration_micros(time_to_live));
-    let epoch = change(writers, query).await?.pop();
+    .bind(duration_micros(time_to_live))
+    .bind(patience.lock_timeout());
+    let epoch = change_within(patience.answer, leases, query).await?.pop();
     Ok(epoch.map(|(epoch,)| Lease { shard, epoch: Epoch(epoch) }))
 }
 
 pub(super) async fn renew(
-    writers: &PgPool,
+    leases: &Pool,
     lease: Lease,
     time_to_live: Duration,
 ) -> Result<bool, StoreError> {
+    let patience = Patience::of(time_to_live);
     let query = sqlx::query_as::<_, (i64,)>(
-        "UPDATE shards
+        "WITH patience AS MATERIALIZED (SELECT set_config('lock_timeout', $4, true))
+         UPDATE shards
          SET lease_expire_time =
                  (extract(epoch FROM clock_timestamp()) * 1000000)::bigint + $3
+         FROM patience
          WHERE shard = $1 AND epoch = $2 AND lease_owner IS NOT NULL
          RETURNING epoch",
     )
     .bind(i32::from(lease.shard.0))
     .bind(lease.epoch.0)
-    .bind(duration_micros(time_to_live));
-    Ok(!change(writers, query).await?.is_empty())
+    .bind(duration_micros(time_to_live))
+    .bind(patience.lock_timeout());
+    Ok(!change_within(patience.answer, leases, query).await?.is_empty())
 }
 
-pub(super) async fn release(writers: &PgPool, lease: Lease) -> Result<(), StoreError> {
+pub(super) async fn release(leases: &Pool, lease: Lease) -> Result<(), StoreError> {
     let query = sqlx::query_as::<_, (i64,)>(
         "UPDATE shards
          SET lease_owner = NULL, lease_expire_time = NULL
@@ -62,7 +144,7 @@ pub(super) async fn release(writers: &PgPool, lease: Lease) -> Result<(), StoreE
     )
     .bind(i32::from(lease.shard.0))
     .bind(lease.epoch.0);
-    change(writers, query).await?;
+    change_within(LIMITS.answer, leases, query).await?;
     Ok(())
 }
 
@@ -70,29 +152,90 @@ pub(super) async fn release(writers: &PgPool, lease: Lease) -> Result<(), StoreE
 struct LeaseRow {
     shard: i32,
     lease_owner: Option<String>,
+    epoch: i64,
     expires_in: i64,
 }
 
-/// Two statements, each of which reads or writes one table: where the tables are distributed,
-/// they are on different nodes.
+/// Statements each of which reads or writes one table: where the tables are distributed, they are
+/// on different nodes.
 pub(super) async fn survey(
-    writers: &PgPool,
+    leases: &Pool,
     member: &str,
     time_to_live: Duration,
 ) -> Result<Survey, StoreError> {
-    // The rows that are read do not show what the same statement writes.
+    let patience = Patience::of(time_to_live);
+    match report(leases, member, time_to_live, &patience).await {
+        // Who else is there can be read all the same.
+        Err(error) if is_locked_out(&error) => {
+            tracing::warn!(%member, "cannot report as alive: the row of dispatch_members is locked");
+        }
+        reported => reported?,
+    }
+    let others = others(leases, member, time_to_live, &patience).await?;
+    let others = others.into_iter().map(|(other,)| other);
+    let mut members: Vec<_> = others.chain([member.to_owned()]).collect();
+    members.sort_unstable();
+
+    let query = sqlx::query_as::<_, LeaseRow>(
+        "SELECT shard, lease_owner, epoch,
+                greatest(0, coalesce(lease_expire_time, 0)
+                    - (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS expires_in
+         FROM shards
+         ORDER BY shard",
+    );
+    let shards = fetch_within(patience.answer, leases, query).await?.into_iter().map(|row| {
+        let unreadable = |_| StoreError::Unreadable(format!("shard {}", row.shard));
+        Ok(ShardLease {
+            shard: Shard(u16::try_from(row.shard).map_err(unreadable)?),
+            epoch: row.lease_owner.as_ref().map(|_| Epoch(row.epoch)),
+            owner: row.lease_owner,
+            expires_in: Duration::from_micros(row.expires_in.unsigned_abs()),
+        })
+    });
+    Ok(Survey { members, shards: shards.collect::<Result<_, StoreError>>()? })
+}
+
+/// Reports a member, and forgets those that are long gone.
+async fn report(
+    leases: &Pool,
+    member: &str,
+    time_to_live: Duration,
+    patience: &Patience,
+) -> Result<(), StoreError> {
     let query = sqlx::query_as::<_, (String,)>(
         "WITH clock AS MATERIALIZED (
-             SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now
-         ),
-         reported AS (
-             INSERT INTO dispatch_members (member, expire_time)
-             SELECT $1, now + $2 FROM clock
-             ON CONFLICT (member) DO UPDATE SET expire_time = excluded.expire_time
+             SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now,
+                    set_config('lock_timeout', $3, true)
          ),
          forgotten AS (
              DELETE FROM dispatch_members
-             WHERE member <> $1 AND expire_time < (SELECT now FROM clock) - 3600000000
+             WHERE member = ANY (ARRAY(
+                 SELECT member
+                 FROM dispatch_members
+                 WHERE member <> $1 AND expire_time < (SELECT now FROM clock) - 3600000000
+                 FOR UPDATE SKIP LOCKED))
+         )
+         INSERT INTO dispatch_members (member, expire_time)
+         SELECT $1, now + $2 FROM clock
+         ON CONFLICT (member) DO UPDATE SET expire_time = excluded.expire_time
+         RETURNING member",
+    )
+    .bind(member)
+    .bind(duration_micros(time_to_live))
+    .bind(patience.lock_timeout());
+    change_within(patience.answer, leases, query).await?;
+    Ok(())
+}
+
+async fn others(
+    leases: &Pool,
+    member: &str,
+    time_to_live: Duration,
+    patience: &Patience,
+) -> Result<Vec<(String,)>, StoreError> {
+    let query = sqlx::query_as::<_, (String,)>(
+        "WITH clock AS MATERIALIZED (
+             SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now
          )
          SELECT member
          FROM dispatch_members
@@ -102,33 +245,14 @@ pub(super) async fn survey(
     )
     .bind(member)
     .bind(duration_micros(time_to_live));
-    let others = change(writers, query).await?.into_iter().map(|(other,)| other);
-    let mut members: Vec<_> = others.chain([member.to_owned()]).collect();
-    members.sort_unstable();
-
-    let query = sqlx::query_as::<_, LeaseRow>(
-        "SELECT shard, lease_owner,
-                greatest(0, coalesce(lease_expire_time, 0)
-                    - (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS expires_in
-         FROM shards
-         ORDER BY shard",
-    );
-    let shards = fetch(writers, query).await?.into_iter().map(|row| {
-        let unreadable = |_| StoreError::Unreadable(format!("shard {}", row.shard));
-        Ok(ShardLease {
-            shard: Shard(u16::try_from(row.shard).map_err(unreadable)?),
-            owner: row.lease_owner,
-            expires_in: Duration::from_micros(row.expires_in.unsigned_abs()),
-        })
-    });
-    Ok(Survey { members, shards: shards.collect::<Result<_, StoreError>>()? })
+    fetch_within(patience.answer, leases, query).await
 }
 
-pub(super) async fn leave(writers: &PgPool, member: &str) -> Result<(), StoreError> {
+pub(super) async fn leave(leases: &Pool, member: &str) -> Result<(), StoreError> {
     let query = sqlx::query_as::<_, (String,)>(
         "DELETE FROM dispatch_members WHERE member = $1 RETURNING member",
     )
     .bind(member);
-    change(writers, query).await?;
+    change_within(LIMITS.answer, leases, query).await?;
     Ok(())
 }

@@ -7,9 +7,10 @@ use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Shard;
-use sqlx::{PgPool, Postgres, QueryBuilder};
+use sqlx::{Postgres, QueryBuilder};
 
 use super::columns::{ATTEMPT, DELIVERY, ENDPOINT, EVENT};
+use super::pool::Pool;
 use super::reads::rows;
 use super::session::fetch;
 use crate::query::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter, Interval};
@@ -68,7 +69,7 @@ impl List {
 }
 
 pub(super) async fn list_endpoints(
-    readers: &PgPool,
+    readers: &Pool,
     shard: Shard,
     organization: &OrganizationId,
     filter: &EndpointFilter,
@@ -89,7 +90,7 @@ pub(super) async fn list_endpoints(
 }
 
 pub(super) async fn list_events(
-    readers: &PgPool,
+    readers: &Pool,
     shard: Shard,
     organization: &OrganizationId,
     filter: &EventFilter,
@@ -106,7 +107,7 @@ pub(super) async fn list_events(
 }
 
 pub(super) async fn list_deliveries(
-    readers: &PgPool,
+    readers: &Pool,
     shard: Shard,
     organization: &OrganizationId,
     filter: &DeliveryFilter,
@@ -125,7 +126,7 @@ pub(super) async fn list_deliveries(
 }
 
 pub(super) async fn list_attempts(
-    readers: &PgPool,
+    readers: &Pool,
     shard: Shard,
     organization: &OrganizationId,
     filter: &AttemptFilter,

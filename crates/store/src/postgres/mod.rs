@@ -4,11 +4,12 @@
 //! `session`. Nothing depends on what only a single node can do (sequences across shards,
 //! foreign keys, advisory locks after the start), so that the tables can be distributed by
 //! shard. Sessions are set up and statements prepared, so a pooler in between must pool
-//! sessions, not transactions.
+//! sessions, not transactions: see `pooler`.
 
 mod append;
 mod check;
 mod columns;
+mod connector;
 mod data_keys;
 mod erase;
 mod errors;
@@ -22,10 +23,13 @@ mod load;
 mod notifications;
 mod open;
 mod pauses;
+mod pool;
+mod pooler;
 mod reads;
 mod rebuild;
 mod replays;
 mod session;
+mod url;
 mod write;
 mod write_endpoints;
 
@@ -34,7 +38,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -52,15 +56,15 @@ use keeptrusts_webhooks_domain::key::{Key, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream, Version};
 use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::replay::{Replay, ReplayCursor, ReplaySelection};
-use sqlx::PgPool;
-use sqlx::postgres::PgConnectOptions;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use self::append::HeldRows;
+use self::connector::{Connector, SessionLimits};
 use self::hints::Hints;
-pub use self::open::OpenError;
+pub use self::open::{InvalidUrl, OpenError};
+use self::pool::Pool;
 use self::replays::Search;
-use self::session::pool;
 use crate::operation::{Appended, BodyId, Operation, Record};
 use crate::projection::{CountKey, Missed};
 use crate::query::{
@@ -78,29 +82,59 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 /// How a process uses the database.
 #[derive(Debug, Clone)]
 pub struct PostgresOptions {
-    /// The connections that write: appends and leases. Each works on one shard at a time.
-    pub writers: u32,
-    /// The connections that only read. Apart from those that write, so that a flood of queries
-    /// keeps no append waiting.
-    pub readers: u32,
+    /// How many connections it has at most; at least [`MIN_CONNECTIONS`]. They are made when they
+    /// are needed.
+    pub connections: u32,
+    /// How long a statement may take, and how long a session may stop in the middle of a
+    /// transaction. A connection that is cut without a word is found a second later at most.
+    pub statement_timeout: Duration,
     /// What the process is called in `pg_stat_activity`, unless the URL says.
     pub application_name: String,
 }
 
+/// The fewest connections that a process can work with: one of each kind.
+pub const MIN_CONNECTIONS: u32 = hints::CONNECTIONS + 3;
+
 impl Default for PostgresOptions {
-    /// With the two connections for hints, 14 connections at most.
     fn default() -> Self {
-        let application_name = "keeptrusts-webhooks".to_owned();
-        PostgresOptions { writers: 4, readers: 8, application_name }
+        PostgresOptions {
+            connections: 10,
+            statement_timeout: Duration::from_secs(5),
+            application_name: "keeptrusts-webhooks".to_owned(),
+        }
+    }
+}
+
+/// How many connections of a process are for what, beside those for hints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shares {
+    /// For lease work, which waits for nothing else. Made by dispatch processes only.
+    leases: u32,
+    /// Those that write. Each works on one shard at a time.
+    writers: u32,
+    /// Those that only read. Apart from those that write, so that a flood of queries keeps no
+    /// append waiting.
+    readers: u32,
+}
+
+impl Shares {
+    fn of(connections: u32) -> Shares {
+        let connections = connections.max(MIN_CONNECTIONS) - hints::CONNECTIONS;
+        let leases = if connections < 6 { 1 } else { 2 };
+        let writers = (connections - leases) / 2;
+        Shares { leases, writers, readers: connections - leases - writers }
     }
 }
 
 /// A store in a Postgres database.
 pub struct PostgresStore {
-    connect_options: PgConnectOptions,
+    connector: Arc<Connector>,
+    limits: SessionLimits,
     shard_count: u16,
-    writers: PgPool,
-    readers: PgPool,
+    leases: Pool,
+    writers: Pool,
+    readers: Pool,
+    held_rows: HeldRows,
     hints: Hints,
 }
 
@@ -108,26 +142,30 @@ impl PostgresStore {
     /// Opens a database, and brings it up to date first: any number of processes may start at
     /// once. Must be called within a tokio runtime.
     ///
-    /// The URL is as Postgres' own clients have it (`postgres://user:password@host:port/database`);
-    /// `sslmode` and `sslrootcert` say how the connection is encrypted. Commits are only durable
-    /// if the server runs with `fsync`, as it does unless told otherwise; `synchronous_commit` is
-    /// set here. Once open, the store outlives restarts and failovers of the server: calls fail
-    /// with [`StoreError::Unavailable`] meanwhile.
+    /// The URL is as Postgres' own clients have it (`postgres://user:password@host:port/database`,
+    /// with several hosts for a database that fails over); `sslmode` and `sslrootcert` say how the
+    /// connection is encrypted. Commits are only durable if the server runs with `fsync`, as it
+    /// does unless told otherwise; `synchronous_commit` is set here. Once open, the store outlives
+    /// restarts and failovers of the server: calls fail with [`StoreError::Unavailable`] meanwhile.
     pub async fn open(url: &str, options: PostgresOptions) -> Result<PostgresStore, OpenError> {
-        let connect_options = PgConnectOptions::from_str(url);
-        let mut connect_options =
-            connect_options.map_err(|error| OpenError::InvalidUrl(error.to_string()))?;
-        if connect_options.get_application_name().is_none() {
-            connect_options = connect_options.application_name(&options.application_name);
-        }
-        let shard_count = open::prepare(&connect_options).await?;
-        let pool = |connections| pool(connect_options.clone(), connections);
+        let hosts = url::parse(url)?.into_iter().map(|host| match host.get_application_name() {
+            Some(_) => host,
+            None => host.application_name(&options.application_name),
+        });
+        let connector = Arc::new(Connector::new(hosts.collect()));
+        let limits = SessionLimits::of(options.statement_timeout);
+        let shard_count = open::prepare(&connector, &limits).await?;
+        let Shares { leases, writers, readers } = Shares::of(options.connections);
+        let pool = |limits, size| Pool::new(Arc::clone(&connector), limits, size);
         Ok(PostgresStore {
             shard_count,
-            writers: pool(options.writers.max(1)),
-            readers: pool(options.readers.max(1)),
-            hints: Hints::start(pool(hints::CONNECTIONS), shard_count),
-            connect_options,
+            leases: pool(leases::session_limits(options.statement_timeout), leases),
+            writers: pool(limits, writers),
+            readers: pool(limits, readers),
+            held_rows: HeldRows::new(shard_count),
+            hints: Hints::start(Arc::clone(&connector), limits, shard_count),
+            limits,
+            connector,
         })
     }
 }
@@ -147,7 +185,7 @@ impl Store for PostgresStore {
         shard: Shard,
         operations: &[Operation],
     ) -> Result<AppendedBatch, StoreError> {
-        append::append(&self.writers, shard, operations).await
+        append::append(&self.writers, &self.held_rows, shard, operations).await
     }
 
     async fn find_operations(
@@ -156,7 +194,7 @@ impl Store for PostgresStore {
         after: Position,
         operations: &[OperationId],
     ) -> Result<HashMap<OperationId, Appended>, StoreError> {
-        append::find_operations(&self.writers, shard, after, operations).await
+        append::find_operations(&self.writers, &self.held_rows, shard, after, operations).await
     }
 
     async fn read(
@@ -218,23 +256,23 @@ impl Store for PostgresStore {
         owner: &str,
         time_to_live: Duration,
     ) -> Result<Option<Lease>, StoreError> {
-        leases::acquire(&self.writers, shard, owner, time_to_live).await
+        leases::acquire(&self.leases, shard, owner, time_to_live).await
     }
 
     async fn renew_lease(&self, lease: Lease, time_to_live: Duration) -> Result<bool, StoreError> {
-        leases::renew(&self.writers, lease, time_to_live).await
+        leases::renew(&self.leases, lease, time_to_live).await
     }
 
     async fn release_lease(&self, lease: Lease) -> Result<(), StoreError> {
-        leases::release(&self.writers, lease).await
+        leases::release(&self.leases, lease).await
     }
 
     async fn survey(&self, member: &str, time_to_live: Duration) -> Result<Survey, StoreError> {
-        leases::survey(&self.writers, member, time_to_live).await
+        leases::survey(&self.leases, member, time_to_live).await
     }
 
     async fn leave(&self, member: &str) -> Result<(), StoreError> {
-        leases::leave(&self.writers, member).await
+        leases::leave(&self.leases, member).await
     }
 
     async fn endpoint(
@@ -520,13 +558,13 @@ impl Store for PostgresStore {
         limit: usize,
         progress: &(dyn Fn(Position) + Sync),
     ) -> Result<Vec<RebuildDifference>, StoreError> {
-        check::check(&self.connect_options, shard, limit, progress).await
+        check::check(&self.connector, &self.limits, shard, limit, progress).await
     }
 
     async fn close(&self) {
         let closed = async {
             self.hints.stop().await;
-            tokio::join!(self.writers.close(), self.readers.close());
+            tokio::join!(self.leases.close(), self.writers.close(), self.readers.close());
         };
         if timeout(CLOSE_LIMIT, closed).await.is_err() {
             tracing::warn!("gave up on connections to Postgres that do not end");

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Connection, PgConnection};
-use tokio::time::timeout;
+use sqlx::{Connection, PgConnection};
 
+use super::connector::{Connector, HostCause, HostFailure, NoHost, SessionLimits, address};
 use super::errors::ServerError;
-use super::session::set_up;
+use super::pooler::{self, Pooling};
+use super::session::{Scope, without_limits};
+pub use super::url::InvalidUrl;
 use crate::limits::POSTGRES_SHARDS;
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/postgres");
@@ -23,7 +25,18 @@ pub enum OpenError {
     #[error(
         "the database URL is not valid: {0}; it should look like postgres://user:password@host:5432/database"
     )]
-    InvalidUrl(String),
+    InvalidUrl(#[from] InvalidUrl),
+    /// None of several hosts is of use.
+    #[error("no host of the database URL can be written to: {0}")]
+    NoHost(String),
+    /// Something in between gives each transaction another session.
+    #[error(
+        "a pooler between this process and Postgres at {address} gives each transaction another session, so that neither prepared statements nor settings such as synchronous_commit hold: set pool_mode = session for this database (PgBouncer), or connect to Postgres itself"
+    )]
+    TransactionPooling {
+        /// Host and port, or the socket.
+        address: String,
+    },
     /// Nothing answers there.
     #[error(
         "cannot reach Postgres at {address}: {reason}; check that it is running and that host and port of the database URL are right"
@@ -119,13 +132,18 @@ pub enum OpenError {
 /// which a distributed Postgres may not know across its nodes, and which needs a session of its
 /// own (a pooler must pool sessions, not transactions): nothing else does, and nothing does once
 /// the process has started.
-pub(super) async fn prepare(connect_options: &PgConnectOptions) -> Result<u16, OpenError> {
-    let place = Place { connect_options };
-    let mut connection = match timeout(CONNECT_LIMIT, connect_options.connect()).await {
-        Ok(connected) => connected.map_err(|error| place.connect_error(error))?,
-        Err(_) => return Err(place.unreachable(format!("no answer within {CONNECT_LIMIT:?}"))),
+pub(super) async fn prepare(
+    connector: &Connector,
+    limits: &SessionLimits,
+) -> Result<u16, OpenError> {
+    let connected = connector.connect(limits, CONNECT_LIMIT).await;
+    let mut connection = connected.map_err(open_error)?;
+    let place = Place { connect_options: connector.preferred() };
+    let pooling = pooler::find(&mut connection, connector, limits, CONNECT_LIMIT).await;
+    let prepared = match pooling.map_err(open_error)? {
+        Pooling::Sessions => set_up_schema(&mut connection, &place).await,
+        Pooling::Transactions => Err(OpenError::TransactionPooling { address: place.address() }),
     };
-    let prepared = set_up_schema(&mut connection, &place).await;
     // The schema stands, or not, whatever becomes of this connection.
     let _ = connection.close().await;
     prepared
@@ -133,23 +151,18 @@ pub(super) async fn prepare(connect_options: &PgConnectOptions) -> Result<u16, O
 
 async fn set_up_schema(connection: &mut PgConnection, place: &Place<'_>) -> Result<u16, OpenError> {
     let failed = |error| place.statement_error(error);
-    set_up(connection).await.map_err(failed)?;
     // Other processes may be migrating, and a migration may take long.
-    let patience = "SET statement_timeout = 0; SET lock_timeout = '10min'";
+    without_limits(connection, Scope::Session).await.map_err(failed)?;
+    let patience = "SET lock_timeout = '10min'; SET idle_in_transaction_session_timeout = 0";
     sqlx::raw_sql(patience).execute(&mut *connection).await.map_err(failed)?;
 
-    let (encoding, read_only, fsync): (String, String, String) = sqlx::query_as(
-        "SELECT current_setting('server_encoding'), current_setting('transaction_read_only'),
-                current_setting('fsync')",
-    )
-    .fetch_one(&mut *connection)
-    .await
-    .map_err(failed)?;
+    let (encoding, fsync): (String, String) =
+        sqlx::query_as("SELECT current_setting('server_encoding'), current_setting('fsync')")
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(failed)?;
     if encoding != "UTF8" {
         return Err(OpenError::Encoding(encoding));
-    }
-    if read_only == "on" {
-        return Err(OpenError::ReadOnly { address: place.address() });
     }
     if fsync == "off" {
         tracing::warn!(
@@ -183,6 +196,22 @@ async fn make_shards(connection: &mut PgConnection) -> Result<i32, sqlx::Error> 
     sqlx::query_scalar("SELECT shard_count FROM database WHERE id = 1").fetch_one(connection).await
 }
 
+/// What to make of it that there is no connection.
+fn open_error(error: NoHost) -> OpenError {
+    if error.0.len() > 1 {
+        return OpenError::NoHost(error.to_string());
+    }
+    let Some(HostFailure { options, cause }) = error.0.into_iter().next() else {
+        return OpenError::Failed("no host was tried".to_owned());
+    };
+    let place = Place { connect_options: &options };
+    match cause {
+        HostCause::ReadOnly => OpenError::ReadOnly { address: place.address() },
+        HostCause::Failed(error) => place.connect_error(error),
+        HostCause::Silent(_) => place.unreachable(cause.to_string()),
+    }
+}
+
 /// Where the database is, for messages.
 struct Place<'a> {
     connect_options: &'a PgConnectOptions,
@@ -190,14 +219,7 @@ struct Place<'a> {
 
 impl Place<'_> {
     fn address(&self) -> String {
-        match self.connect_options.get_socket() {
-            Some(socket) => socket.display().to_string(),
-            None => {
-                let (host, port) =
-                    (self.connect_options.get_host(), self.connect_options.get_port());
-                format!("{host}:{port}")
-            }
-        }
+        address(self.connect_options)
     }
 
     fn user(&self) -> String {

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_domain::pause::Pause;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
+use super::pool::Pool;
 use super::session::fetch;
 use super::write::column;
 use crate::projection::Changes;
@@ -64,7 +65,7 @@ pub(super) async fn write(
 }
 
 pub(super) async fn endpoint_pauses(
-    readers: &PgPool,
+    readers: &Pool,
     shard: Shard,
     organization: Option<&OrganizationId>,
 ) -> Result<HashMap<EndpointId, Pause>, StoreError> {

@@ -11,10 +11,11 @@ use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream, Version};
 use sqlx::postgres::PgRow;
-use sqlx::{FromRow, PgPool, Row};
+use sqlx::{FromRow, Row};
 
 use super::columns::{ATTEMPT, DELIVERY, ENDPOINT, EVENT, RECORD, select};
 use super::open::MIGRATIONS;
+use super::pool::Pool;
 use super::session::{Query, change, fetch};
 use crate::operation::{BodyId, Record};
 use crate::projection::{CountKey, Missed};
@@ -48,7 +49,7 @@ pub(super) fn records_query(
 }
 
 pub(super) async fn read(
-    readers: &PgPool,
+    readers: &Pool,
     shard: Shard,
     after: Position,
     limit: usize,
@@ -57,7 +58,7 @@ pub(super) async fn read(
 }
 
 pub(super) async fn read_stream(
-    readers: &PgPool,
+    readers: &Pool,
     shard: Shard,
     stream: Stream,
     after: Version,
@@ -77,7 +78,7 @@ pub(super) async fn read_stream(
     read_all(fetch(readers, query).await?)
 }
 
-pub(super) async fn shard_state(readers: &PgPool, shard: Shard) -> Result<ShardState, StoreError> {
+pub(super) async fn shard_state(readers: &Pool, shard: Shard) -> Result<ShardState, StoreError> {
     let query = sqlx::query_as::<_, ShardStateRow>(
         "SELECT last_position, checkpoint, epoch, steady_time,
                 (extract(epoch FROM clock_timestamp()) * 1000000)::bigint - steady_time_noted_at
@@ -91,7 +92,7 @@ pub(super) async fn shard_state(readers: &PgPool, shard: Shard) -> Result<ShardS
 }
 
 pub(super) async fn bodies(
-    readers: &PgPool,
+    readers: &Pool,
     shard: Shard,
     ids: &[BodyId],
 ) -> Result<HashMap<BodyId, Bytes>, StoreError> {
@@ -110,7 +111,7 @@ pub(super) async fn bodies(
 
 /// Processes may do this at once: what one of them is deleting, the others leave to it.
 pub(super) async fn delete_expired_bodies(
-    writers: &PgPool,
+    writers: &Pool,
     shard: Shard,
     limit: usize,
 ) -> Result<usize, StoreError> {
@@ -138,7 +139,7 @@ pub(super) async fn delete_expired_bodies(
 }
 
 pub(super) async fn endpoint(
-    readers: &PgPool,
+    readers: &Pool,
     shard: Shard,
     organization: &OrganizationId,
     id: EndpointId,
@@ -154,7 +155,7 @@ pub(super) async fn endpoint(
 }
 
 pub(super) async fn shard_endpoints(
-    readers: &PgPool,
+    readers: &Pool,
     shard: Shard,
     after: EndpointId,
     limit: usize,
@@ -173,7 +174,7 @@ pub(super) async fn shard_endpoints(
 }
 
 pub(super) async fn attempt(
-    readers: &PgPool,
+    readers: &Pool,
     shard: Shard,
     organization: &OrganizationId,
     id: AttemptId,
@@ -189,7 +190,7 @@ pub(super) async fn attempt(
 }
 
 pub(super) async fn event(
-    readers: &PgPool,
+    readers: &Pool,
     shard: Shard,
     organization: &OrganizationId,
     id: EventId,
@@ -205,7 +206,7 @@ pub(super) async fn event(
 }
 
 pub(super) async fn deliveries(
-    readers: &PgPool,
+    readers: &Pool,
     shard: Shard,
     organization: &OrganizationId,
     ids: &[DeliveryId],
@@ -222,7 +223,7 @@ pub(super) async fn deliveries(
 }
 
 pub(super) async fn endpoints(
-    readers: &PgPool,
+    readers: &Pool,
     shard: Shard,
     organization: &OrganizationId,
     ids: &[EndpointId],
@@ -239,7 +240,7 @@ pub(super) async fn endpoints(
 }
 
 pub(super) async fn attempt_counts(
-    readers: &PgPool,
+    readers: &Pool,
     shard: Shard,
     endpoint: EndpointId,
     from_hour: Timestamp,
@@ -257,7 +258,7 @@ pub(super) async fn attempt_counts(
 }
 
 pub(super) async fn missed_events(
-    readers: &PgPool,
+    readers: &Pool,
     shard: Shard,
     endpoint: EndpointId,
     after: Position,
@@ -298,7 +299,7 @@ fn split<T>(rows: Vec<AsOf<T>>) -> (Position, Vec<T>) {
 
 /// One statement, so one snapshot.
 pub(super) async fn due_deliveries(
-    readers: &PgPool,
+    readers: &Pool,
     shard: Shard,
     endpoint: EndpointId,
     after: DueKey,
@@ -333,7 +334,7 @@ pub(super) async fn due_deliveries(
 /// Goes from endpoint to endpoint through the index of what is due, and so takes a look for
 /// each endpoint, not for each delivery. One statement, so one snapshot.
 pub(super) async fn waiting_endpoints(
-    readers: &PgPool,
+    readers: &Pool,
     shard: Shard,
 ) -> Result<WaitingEndpoints, StoreError> {
     let query = sqlx::query_as::<_, AsOf<(String, i64)>>(
@@ -373,7 +374,7 @@ pub(super) async fn waiting_endpoints(
     Ok(WaitingEndpoints { as_of, endpoints: endpoints.collect::<Result<_, StoreError>>()? })
 }
 
-pub(super) async fn count_waiting(readers: &PgPool, shard: Shard) -> Result<u64, StoreError> {
+pub(super) async fn count_waiting(readers: &Pool, shard: Shard) -> Result<u64, StoreError> {
     let query = sqlx::query_as::<_, (i64,)>(
         "SELECT count(*)
          FROM deliveries
@@ -383,7 +384,7 @@ pub(super) async fn count_waiting(readers: &PgPool, shard: Shard) -> Result<u64,
     Ok(fetch(readers, query).await?.first().map_or(0, |(count,)| count.unsigned_abs()))
 }
 
-pub(super) async fn table_versions(readers: &PgPool) -> Result<TableVersions, StoreError> {
+pub(super) async fn table_versions(readers: &Pool) -> Result<TableVersions, StoreError> {
     let query = sqlx::query_as::<_, (i64,)>(
         "SELECT coalesce(max(version), 0)
          FROM _sqlx_migrations

@@ -1,12 +1,13 @@
 //! Folding the log again, with the same functions that appends use.
 
 use keeptrusts_webhooks_domain::log::{Position, Shard};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use super::errors::store_error;
 use super::load::load;
+use super::pool::Pool;
 use super::reads::records_query;
-use super::session::{Session, commit};
+use super::session::{Scope, Session, commit, without_limits};
 use super::write::write_changes;
 use crate::limits::REBUILD_STEP;
 use crate::operation::Record;
@@ -17,15 +18,16 @@ use crate::store::StoreError;
 /// Drops the shard's projections and folds them again. Appends wait for the shard's row as long
 /// as they wait for any lock, and are then told to try again.
 pub(super) async fn rebuild(
-    writers: &PgPool,
+    writers: &Pool,
     shard: Shard,
     progress: &(dyn Fn(Position) + Sync),
 ) -> Result<(), StoreError> {
     let mut session = Session::of(writers).await?;
+    let limit = session.answer_limit();
     let mut transaction = session.begin().await?;
     clear(&mut transaction, shard).await.map_err(store_error)?;
     fold(&mut transaction, shard, progress).await?;
-    commit(transaction).await?;
+    commit(limit, transaction).await?;
     session.finish();
     Ok(())
 }
@@ -47,8 +49,7 @@ async fn clear(connection: &mut PgConnection, shard: Shard) -> Result<(), sqlx::
         "DELETE FROM notifications WHERE shard = $1",
         "DELETE FROM incidents WHERE shard = $1",
     ];
-    // However many rows there are.
-    sqlx::raw_sql("SET LOCAL statement_timeout = 0").execute(&mut *connection).await?;
+    without_limits(connection, Scope::Transaction).await?;
     for statement in [LOCK].into_iter().chain(DELETIONS) {
         sqlx::query(statement).bind(i32::from(shard.0)).execute(&mut *connection).await?;
     }

@@ -3,11 +3,12 @@
 use keeptrusts_webhooks_domain::ids::{AttemptId, EndpointId, EventId, OrganizationId, ReplayId};
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 use keeptrusts_webhooks_domain::replay::{Replay, ReplayCursor, ReplayScope, ReplaySelection};
-use sqlx::{PgConnection, PgPool, Postgres, QueryBuilder};
+use sqlx::{PgConnection, Postgres, QueryBuilder};
 
 use super::columns::{REPLAY, select};
 use super::errors::store_error;
 use super::lists::List;
+use super::pool::Pool;
 use super::reads::rows;
 use super::session::fetch;
 use super::write::column;
@@ -118,7 +119,7 @@ pub(super) async fn upsert(
 }
 
 pub(super) async fn by_id(
-    readers: &PgPool,
+    readers: &Pool,
     shard: Shard,
     organization: &OrganizationId,
     id: ReplayId,
@@ -134,7 +135,7 @@ pub(super) async fn by_id(
 }
 
 pub(super) async fn list(
-    readers: &PgPool,
+    readers: &Pool,
     shard: Shard,
     organization: &OrganizationId,
     endpoint: Option<EndpointId>,
@@ -149,7 +150,7 @@ pub(super) async fn list(
 }
 
 pub(super) async fn running(
-    readers: &PgPool,
+    readers: &Pool,
     shard: Shard,
     organization: Option<&OrganizationId>,
     after: ReplayId,
@@ -177,7 +178,7 @@ pub(super) struct Search<'a> {
 }
 
 pub(super) async fn candidates(
-    readers: &PgPool,
+    readers: &Pool,
     search: &Search<'_>,
 ) -> Result<CandidatePage, StoreError> {
     let mut query = search.sql();

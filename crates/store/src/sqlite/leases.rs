@@ -48,6 +48,7 @@ impl Leases {
         let shards = holders.iter().zip(0..).map(|(holder, shard)| ShardLease {
             shard: Shard(shard),
             owner: holder.as_ref().map(|holder| holder.owner.clone()),
+            epoch: holder.as_ref().map(|holder| holder.lease.epoch),
             expires_in: holder.as_ref().map_or(Duration::ZERO, |_| Duration::MAX),
         });
         Survey { members: vec![member.to_owned()], shards: shards.collect() }

@@ -25,7 +25,7 @@ mod told;
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, OperationId, OrganizationId};
@@ -34,7 +34,7 @@ use keeptrusts_webhooks_domain::replay::Replay;
 use keeptrusts_webhooks_rendering::Renderer;
 use keeptrusts_webhooks_store::keyring::Keyring;
 use keeptrusts_webhooks_store::projection::Fold;
-use keeptrusts_webhooks_store::{Clock, Log, ShardState, StoreError, new_ulid};
+use keeptrusts_webhooks_store::{Causes, Clock, Log, ShardState, StoreError, new_ulid};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -69,6 +69,10 @@ pub(crate) struct Shard {
     pub(crate) stop: CancellationToken,
     /// The lease is lost: everything is dropped where it stands.
     pub(crate) abort: CancellationToken,
+    /// This process cannot work on the shard; another one may be able to.
+    pub(crate) unfit: CancellationToken,
+    /// What the last owner has left was read.
+    pub(crate) is_prepared: AtomicBool,
     /// The last record of the log that was acted on.
     pub(crate) acted_on: AtomicI64,
     /// How many requests are under way.
@@ -95,6 +99,8 @@ impl Shard {
             renderer,
             stop,
             abort,
+            unfit: CancellationToken::new(),
+            is_prepared: AtomicBool::new(false),
             acted_on: AtomicI64::new(0),
             requests_under_way: AtomicUsize::new(0),
             receivers: Receivers::default(),
@@ -109,6 +115,35 @@ impl Shard {
         receiver.is_some_and(|receiver| receiver.availability() == receiver::Availability::Open)
     }
 
+    /// Waits for a database that is away. An error that no wait helps against (a record of a newer
+    /// version, a row that is damaged) has this process give the shard up: for as long as it kept
+    /// the lease, nobody would deliver anything.
+    pub(crate) async fn wait_or_give_up(
+        &self,
+        what: &'static str,
+        error: &StoreError,
+        backoff: &mut Backoff,
+    ) {
+        match error.is_transient() {
+            true => {
+                let (shard, error) = (self.lease.shard(), Causes(error));
+                tracing::warn!(%shard, %error, "{what}, waiting");
+            }
+            false => self.give_up(what, error),
+        }
+        backoff.wait().await;
+    }
+
+    /// Finishes what is under way, and has the shard given back.
+    pub(crate) fn give_up(&self, what: &'static str, error: &dyn std::error::Error) {
+        if !self.unfit.is_cancelled() {
+            let (shard, error) = (self.lease.shard(), Causes(error));
+            tracing::error!(%shard, %error, "{what}: this process cannot work on the shard, giving it back");
+            self.unfit.cancel();
+            self.stop.cancel();
+        }
+    }
+
     fn new_operation_id(&self) -> OperationId {
         OperationId::new(new_ulid((self.clock)()))
     }
@@ -116,18 +151,30 @@ impl Shard {
 
 /// Works on a shard until it is told to stop, or until the lease is lost.
 pub(crate) async fn work(shard: Arc<Shard>) {
-    let expiry = tokio::spawn(abort_at_expiry(Arc::clone(&shard)));
+    let expiry = tokio::spawn(abort_at_last(Arc::clone(&shard)));
     let abort = shard.abort.clone();
-    if abort.run_until_cancelled(work_while_leased(&shard)).await.is_none() {
+    let was_aborted = abort.run_until_cancelled(work_while_leased(&shard)).await.is_none();
+    if was_aborted && !shard.unfit.is_cancelled() {
         tracing::warn!(shard = %shard.lease.shard(), "the lease is lost, stopped working on the shard");
         metrics::lease_changed(LeaseChange::Lost);
     }
     expiry.abort();
 }
 
+/// How long a shard that is given up may take to finish what is under way: longer than a request
+/// does by default. What cannot be read may be what a stage waits for.
+const GIVE_UP_PATIENCE: Duration = Duration::from_secs(30);
+
 /// A process that cannot renew its lease stops before another may take it.
-async fn abort_at_expiry(shard: Arc<Shard>) {
-    shard.lease.expired().await;
+async fn abort_at_last(shard: Arc<Shard>) {
+    let given_up = async {
+        shard.unfit.cancelled().await;
+        tokio::time::sleep(GIVE_UP_PATIENCE).await;
+    };
+    tokio::select! {
+        () = shard.lease.expired() => {}
+        () = given_up => {}
+    }
     shard.abort.cancel();
 }
 
@@ -137,14 +184,19 @@ async fn work_while_leased(shard: &Arc<Shard>) {
         match prepare(shard).await {
             Ok(prepared) => break prepared,
             Err(error) => {
-                tracing::warn!(shard = %shard.lease.shard(), %error, "cannot begin working on the shard yet");
+                let what = "cannot begin working on the shard";
                 tokio::select! {
-                    () = shard.stop.cancelled() => return,
-                    () = backoff.wait() => {}
+                    biased;
+                    () = shard.wait_or_give_up(what, &error, &mut backoff) => {}
+                    () = shard.stop.cancelled() => {}
+                }
+                if shard.stop.is_cancelled() {
+                    return;
                 }
             }
         }
     };
+    shard.is_prepared.store(true, Ordering::Relaxed);
     let (to_schedule, scheduled) = mpsc::channel(STAGE_CAPACITY);
     let (to_record, outcomes) = mpsc::channel(STAGE_CAPACITY);
     let (to_advance, progress) = mpsc::channel(STAGE_CAPACITY);
@@ -162,12 +214,14 @@ async fn work_while_leased(shard: &Arc<Shard>) {
     stages.spawn(retention::run(Arc::clone(shard)));
     while let Some(ended) = stages.join_next().await {
         if let Err(error) = ended {
-            // A defect of ours. The shard is given up, and whoever takes it begins anew.
-            tracing::error!(shard = %shard.lease.shard(), %error, "a stage failed");
+            // A defect of ours, which is there again when this process begins anew.
+            shard.give_up("a stage failed", &error);
             shard.abort.cancel();
         }
     }
 }
+
+const CANNOT_READ_DELIVERY: &str = "cannot read a delivery";
 
 /// What one stage may hand to the next before it must wait.
 const STAGE_CAPACITY: usize = 1_024;

@@ -236,6 +236,9 @@ impl<'a> Recorder<'a> {
                 }
                 Err(AppendError::InDoubt | AppendError::Closed) => return Err(Ended),
                 Err(error) => {
+                    if error == AppendError::Failed {
+                        shard.give_up("cannot record outcomes", &error);
+                    }
                     tracing::debug!(shard = %shard.lease.shard(), %error, "recording an outcome again");
                     again.database_is_away |= !matches!(error, AppendError::Refused(_));
                     again.pending.push(pending);
@@ -261,8 +264,7 @@ impl<'a> Recorder<'a> {
                 match refresh(shard, pending).await {
                     Ok(refreshed) => return Step::ReadAgain(refreshed),
                     Err((kept, error)) => {
-                        tracing::warn!(shard = %shard.lease.shard(), %error, "cannot record outcomes, waiting");
-                        backoff.wait().await;
+                        shard.wait_or_give_up("cannot record outcomes", &error, &mut backoff).await;
                         pending = kept;
                     }
                 }

@@ -26,7 +26,7 @@ use super::receiver::Receiver;
 use super::replay::{self, ToReplay};
 use super::router::Router;
 use super::schedule::{Resumed, ToSchedule};
-use super::{Backoff, RECORDS_PER_READ, Shard, told};
+use super::{Backoff, CANNOT_READ_DELIVERY, RECORDS_PER_READ, Shard, told};
 use crate::metrics;
 
 /// The stages that hear of what the log says.
@@ -95,8 +95,7 @@ impl Route {
                     self.shard.acted_on.store(follower.position().0, Ordering::Relaxed);
                 }
                 Err(error) => {
-                    tracing::warn!(shard = %self.shard.lease.shard(), %error, "cannot read the log, waiting");
-                    backoff.wait().await;
+                    self.shard.wait_or_give_up("cannot read the log", &error, &mut backoff).await;
                 }
             }
         }
@@ -197,7 +196,7 @@ impl Route {
         let endpoint: Endpoint = match self.router.apply(id, record) {
             Ok(endpoint) => endpoint.clone(),
             Err(error) => {
-                tracing::error!(shard = %self.shard.lease.shard(), %error, "the log contradicts itself");
+                self.shard.give_up("the log contradicts itself", &error);
                 return Err(Ended);
             }
         };
@@ -306,10 +305,14 @@ impl Route {
     async fn wait_or_end(&self, error: AppendError, backoff: &mut Backoff) -> Result<(), Ended> {
         let number = self.shard.lease.shard();
         match error {
-            AppendError::Unavailable | AppendError::Failed => {
+            AppendError::Unavailable => {
                 tracing::warn!(shard = %number, %error, "cannot append, waiting");
                 backoff.wait().await;
                 Ok(())
+            }
+            AppendError::Failed => {
+                self.shard.give_up("cannot append", &error);
+                Err(Ended)
             }
             AppendError::Refused(refusal) => {
                 // Somebody else routes this shard. Whatever was decided here counts for nothing.
@@ -333,8 +336,7 @@ impl Route {
             match store.deliveries(number, &record.organization_id, &[id]).await {
                 Ok(mut deliveries) => return Ok(deliveries.pop()),
                 Err(error) => {
-                    tracing::warn!(shard = %number, %error, "cannot read a delivery, waiting");
-                    backoff.wait().await;
+                    self.shard.wait_or_give_up(CANNOT_READ_DELIVERY, &error, &mut backoff).await;
                 }
             }
         }

@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::receiver::Availability;
 use super::record::{Outcome, Progress};
 use super::scheduler::{Effect, Scheduler};
-use super::{Backoff, STAGE_CAPACITY, Shard, cancel, send};
+use super::{Backoff, CANNOT_READ_DELIVERY, STAGE_CAPACITY, Shard, cancel, send};
 
 /// What the stage before has found in the log.
 pub(crate) enum ToSchedule {
@@ -246,8 +246,9 @@ impl Schedule {
             let page = match store.due_deliveries(number, endpoint_id, after, limit).await {
                 Ok(page) => Some(page),
                 Err(error) => {
-                    tracing::warn!(shard = %number, %error, "cannot fetch waiting deliveries, waiting");
-                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    let mut backoff = Backoff::default();
+                    let what = "cannot fetch waiting deliveries";
+                    shard.wait_or_give_up(what, &error, &mut backoff).await;
                     None
                 }
             };
@@ -269,8 +270,7 @@ impl Schedule {
                         return;
                     }
                     Err(error) => {
-                        tracing::warn!(shard = %number, %error, "cannot read a delivery, waiting");
-                        backoff.wait().await;
+                        shard.wait_or_give_up(CANNOT_READ_DELIVERY, &error, &mut backoff).await;
                     }
                 }
             }

@@ -72,8 +72,7 @@ async fn read_bodies(shard: &Shard, deliveries: &[Delivery]) -> HashMap<BodyId, 
         match shard.log.bodies(shard.lease.shard(), &ids).await {
             Ok(bodies) => return bodies,
             Err(error) => {
-                tracing::warn!(shard = %shard.lease.shard(), %error, "cannot read bodies, waiting");
-                backoff.wait().await;
+                shard.wait_or_give_up("cannot read bodies", &error, &mut backoff).await;
             }
         }
     }

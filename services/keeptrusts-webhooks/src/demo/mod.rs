@@ -72,6 +72,9 @@ fn flags(folder: &Path, authority_file: &Path, key: &Token) -> Result<PlatformFl
         database: DatabaseFlags {
             data_dir: folder.to_owned(),
             database_url: None,
+            // There is no connection.
+            database_connections: 0,
+            database_timeout: Duration::ZERO,
             master_key_file: None,
         },
         dispatch: DispatchFlags {

@@ -2,11 +2,15 @@
 //! a database of its own in a throw-away cluster.
 
 mod crashes;
+mod failing_over;
 mod growth;
+mod held_rows;
 mod migrating;
 mod opening;
+mod pooling;
 mod proxy;
 mod sharing;
+mod silence;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

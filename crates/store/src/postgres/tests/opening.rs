@@ -8,6 +8,8 @@ use tokio::task::JoinSet;
 
 use super::{connect, database, open};
 use crate::conformance::given::{SHARD, event_id, publish};
+use crate::postgres::pool::Pool;
+use crate::postgres::session::fetch;
 use crate::postgres::{OpenError, PostgresOptions, PostgresStore};
 use crate::store::Store;
 
@@ -16,6 +18,12 @@ async fn error_of(url: &str) -> OpenError {
         Ok(_) => panic!("the database was opened"),
         Err(error) => error,
     }
+}
+
+/// A setting of one of a pool's sessions.
+async fn setting(pool: &Pool, name: &str) -> String {
+    let query = sqlx::query_as::<_, (String,)>("SELECT current_setting($1)").bind(name);
+    fetch(pool, query).await.expect("answers").remove(0).0
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,23 +68,26 @@ async fn every_session_is_set_up_whatever_the_url_and_the_database_say() {
     let mut connection = connect(&url).await;
     sqlx::raw_sql(AssertSqlSafe(careless)).execute(&mut connection).await.expect("changes");
     let store = open(&format!("{url}?options=-c%20lock_timeout%3D0")).await;
-    for pool in [&store.writers, &store.readers] {
+    for pool in [&store.writers, &store.readers, &store.leases] {
         for (name, value) in [
             ("synchronous_commit", "on"),
             ("default_transaction_isolation", "read committed"),
-            ("statement_timeout", "20s"),
-            ("lock_timeout", "10s"),
-            ("idle_in_transaction_session_timeout", "30s"),
-            ("tcp_keepalives_idle", "10"),
-            ("tcp_user_timeout", "25000"),
+            ("idle_in_transaction_session_timeout", "5s"),
+            ("tcp_keepalives_idle", "2"),
+            ("tcp_keepalives_interval", "1"),
+            ("tcp_user_timeout", "5000"),
             ("enable_seqscan", "off"),
             ("jit", "off"),
             ("application_name", "keeptrusts-webhooks"),
         ] {
-            let query = sqlx::query_scalar("SELECT current_setting($1)").bind(name);
-            let is: String = query.fetch_one(pool).await.expect("answers");
-            assert_eq!(is, value, "{name}");
+            assert_eq!(setting(pool, name).await, value, "{name}");
         }
+    }
+    for (pool, statement, lock) in
+        [(&store.writers, "5s", "2s"), (&store.readers, "5s", "2s"), (&store.leases, "1s", "500ms")]
+    {
+        assert_eq!(setting(pool, "statement_timeout").await, statement);
+        assert_eq!(setting(pool, "lock_timeout").await, lock);
     }
 }
 
@@ -84,9 +95,7 @@ async fn every_session_is_set_up_whatever_the_url_and_the_database_say() {
 async fn a_stricter_durability_is_kept() {
     let store =
         open(&format!("{}?options[synchronous_commit]=remote_apply", database().await)).await;
-    let query = sqlx::query_scalar("SELECT current_setting('synchronous_commit')");
-    let is: String = query.fetch_one(&store.writers).await.expect("answers");
-    assert_eq!(is, "remote_apply");
+    assert_eq!(setting(&store.writers, "synchronous_commit").await, "remote_apply");
 }
 
 #[tokio::test(flavor = "multi_thread")]

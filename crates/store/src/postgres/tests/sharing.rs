@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::{connect, database, open, waiting_session};
 use crate::conformance::given::{SHARD, create_endpoint, endpoint_id, event_id, publish};
 use crate::operation::Refusal;
+use crate::postgres::session::fetch;
 use crate::store::Store;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -66,14 +67,15 @@ async fn a_flood_of_reads_keeps_no_append_and_no_lease_waiting() {
     let mut reads = JoinSet::new();
     for _ in 0..20 {
         let readers = store.readers.clone();
-        reads.spawn(async move { sqlx::query("SELECT pg_sleep(2)").execute(&readers).await });
+        let sleep = sqlx::query_as::<_, (String,)>("SELECT pg_sleep(2)::text");
+        reads.spawn(async move { fetch(&readers, sleep).await });
     }
     let mut connection = connect(&url).await;
     super::eventually("the readers are busy", async || {
         let sql = "SELECT count(*) FROM pg_stat_activity
                    WHERE datname = current_database() AND wait_event = 'PgSleep'";
         let count: i64 = sqlx::query_scalar(sql).fetch_one(&mut connection).await.expect("answers");
-        (count == 8).then_some(())
+        (count == i64::from(store.readers.size())).then_some(())
     })
     .await;
 

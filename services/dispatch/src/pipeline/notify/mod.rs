@@ -203,7 +203,7 @@ impl Notify {
             ToNotify::Channel(id, record, told) => {
                 self.close_what_is_left_behind(id, &record).await?;
                 if let Err(error) = self.desk.apply(id, &record) {
-                    tracing::error!(shard = %self.shard.lease.shard(), %error, "the log contradicts itself");
+                    self.shard.give_up("the log contradicts itself", &error);
                     return Err(Ended);
                 }
                 self.desk.has_read(record.position);

@@ -168,6 +168,11 @@ impl World {
         self.leases().await.iter().filter(|lease| !lease.is_free()).filter(is_its).count()
     }
 
+    /// How often shards were taken, by whomever.
+    pub(crate) fn acquisition_count(&self) -> usize {
+        self.backbone.acquisitions.all().len()
+    }
+
     /// Whether somebody has taken the shard of a delivery in this time.
     pub(crate) fn changed_hands(
         &self,

@@ -1,6 +1,6 @@
 //! The database as one process sees it: through a connection that counts, and that can fail.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -113,6 +113,25 @@ pub(crate) struct Connection {
     pub(crate) backbone: Backbone,
     pub(crate) power: Arc<Power>,
     pub(crate) traffic: Arc<Traffic>,
+    pub(crate) ignorance: Arc<Ignorance>,
+}
+
+/// The shards whose log this process cannot read: records of a newer version are in it.
+#[derive(Default)]
+pub(crate) struct Ignorance(Mutex<BTreeSet<Shard>>);
+
+impl Ignorance {
+    pub(crate) fn set(&self, shard: Shard, is_ignorant: bool) {
+        let mut shards = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match is_ignorant {
+            true => _ = shards.insert(shard),
+            false => _ = shards.remove(&shard),
+        }
+    }
+
+    fn is_of(&self, shard: Shard) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&shard)
+    }
 }
 
 impl Connection {
@@ -182,7 +201,11 @@ impl Store for Connection {
         after: Position,
         limit: usize,
     ) -> Result<Vec<Record>, StoreError> {
-        self.call("read", self.database().read(shard, after, limit)).await
+        let records = self.call("read", self.database().read(shard, after, limit)).await?;
+        match self.ignorance.is_of(shard) && !records.is_empty() {
+            true => Err(StoreError::Unreadable("a record of an unknown kind".to_owned())),
+            false => Ok(records),
+        }
     }
 
     async fn read_stream(

@@ -31,14 +31,16 @@ use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_domain::mail_limits::MailLimits;
 use keeptrusts_webhooks_domain::secret::Secret;
+use keeptrusts_webhooks_process::readiness::Readiness;
 use keeptrusts_webhooks_rendering::{Renderer, RendererLimits};
 use keeptrusts_webhooks_store::keyring::{Keyring, MasterKeySource};
 use keeptrusts_webhooks_store::memory::MemoryStore;
 use keeptrusts_webhooks_store::{Clock, Log, Store};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use clocks::WallClock;
-use connection::{Backbone, Connection};
+use connection::{Backbone, Connection, Ignorance};
 use network::Link;
 use power::Power;
 
@@ -100,6 +102,7 @@ struct Process {
     slept: Arc<AtomicU64>,
     power: Arc<Power>,
     traffic: Arc<Traffic>,
+    ignorance: Arc<Ignorance>,
     log: Arc<Log>,
     keyring: Arc<Keyring>,
 }
@@ -231,6 +234,19 @@ impl World {
         &self.dispatchers[name].process.traffic
     }
 
+    /// From now on a process can, or cannot, read what is in a shard's log.
+    pub(crate) fn set_ignorant(&self, name: &str, shard: Shard, is_ignorant: bool) {
+        self.dispatchers[name].process.ignorance.set(shard, is_ignorant);
+    }
+
+    /// What a process tells those who ask whether it is ready.
+    pub(crate) async fn readiness_of(&self, name: &str) -> String {
+        let readiness = Readiness::new(CancellationToken::new());
+        self.dispatchers[name].dispatch.needed_by(&readiness);
+        readiness.started();
+        readiness.report().await.to_string()
+    }
+
     // --- time ---
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -308,11 +324,13 @@ impl World {
 impl Process {
     async fn boot(backbone: &Backbone) -> Process {
         let (power, traffic) = (Arc::new(Power::on()), Arc::default());
+        let ignorance = Arc::default();
         let clock = WallClock::right(Arc::clone(&backbone.clock));
         let store = Arc::new(Connection {
             backbone: backbone.clone(),
             power: Arc::clone(&power),
             traffic: Arc::clone(&traffic),
+            ignorance: Arc::clone(&ignorance),
         });
         loop {
             let store: Arc<dyn Store> = store.clone();
@@ -320,7 +338,7 @@ impl Process {
                 && let Ok(log) = Log::start(store).await
             {
                 let (slept, keyring) = (Arc::default(), Arc::new(keyring));
-                return Process { clock, slept, power, traffic, log, keyring };
+                return Process { clock, slept, power, traffic, ignorance, log, keyring };
             }
             // As whatever supervises a process does when it cannot start.
             tokio::time::sleep(Duration::from_secs(1)).await;

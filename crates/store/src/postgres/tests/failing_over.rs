@@ -1,0 +1,127 @@
+//! Which host is taken, how many connections, and why there is none.
+
+use std::error::Error;
+
+use keeptrusts_webhooks_domain::log::Position;
+use keeptrusts_webhooks_testkit::ports::refused_port;
+use keeptrusts_webhooks_testkit::postgres::Cluster;
+use sqlx::Connection;
+use tokio::task::JoinSet;
+
+use super::{connect, database, eventually, open};
+use crate::conformance::given::{SHARD, event_id, publish};
+use crate::postgres::session::fetch;
+use crate::postgres::{MIN_CONNECTIONS, OpenError, PostgresOptions, PostgresStore};
+use crate::store::{Causes, Store};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_several_hosts_the_one_that_can_be_written_to_is_taken_and_followed() {
+    let (one, other) = (Cluster::shared().await, Cluster::builder().fsync(false).create().await);
+    let name = "fails_over";
+    for cluster in [one, &other] {
+        let url = cluster.create_database(name).await;
+        open(&url).await.close().await;
+    }
+    let read_only =
+        |on: &str| format!("ALTER DATABASE {name} SET default_transaction_read_only = {on}");
+    one.query("postgres", &read_only("on")).await;
+    let refused = refused_port();
+    let hosts = format!("127.0.0.1:{},127.0.0.1:{}", one.port(), other.port());
+    let url = format!("postgres://postgres@127.0.0.1:{},{hosts}/{name}", refused.port());
+    let store = open(&url).await;
+    store.append(SHARD, &[publish(event_id())]).await.expect("appends");
+    assert_eq!(store.shard_state(SHARD).await.expect("reads").last_position, Position(1));
+
+    // The other one becomes what a standby is, its sessions included.
+    one.query("postgres", &read_only("off")).await;
+    let demote = "ALTER SYSTEM SET default_transaction_read_only = on";
+    other.query("postgres", demote).await;
+    other.query("postgres", "SELECT pg_reload_conf()").await;
+    eventually("appends go to the first host", async || {
+        _ = store.append(SHARD, &[publish(event_id())]).await;
+        one.query(name, "SELECT count(*) > 0 FROM records").await.trim().eq("t").then_some(())
+    })
+    .await;
+    let records = |count: String| count.trim().parse::<i64>().expect("a number");
+    let on_first = records(one.query(name, "SELECT count(*) FROM records").await);
+    let state = store.shard_state(SHARD).await.expect("reads");
+    assert_eq!(state.last_position, Position(on_first), "readers have followed");
+    store.close().await;
+
+    one.query("postgres", &read_only("on")).await;
+    let error = PostgresStore::open(&url, PostgresOptions::default()).await.err();
+    let error = error.expect("none can be written to");
+    assert!(matches!(error, OpenError::NoHost(_)), "{error}");
+    for told in [one.port(), other.port(), refused.port()] {
+        assert!(error.to_string().contains(&format!("127.0.0.1:{told}: ")), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_server_takes_no_more_connections_its_reason_is_told() {
+    let url = database().await;
+    let name = url.rsplit('/').next().expect("a name").to_owned();
+    let cluster = Cluster::shared().await;
+    let role = format!("{name}_user");
+    cluster.query(&name, &format!("CREATE ROLE {role} LOGIN")).await;
+    cluster.query(&name, &format!("ALTER DATABASE {name} OWNER TO {role}")).await;
+    cluster.query(&name, &format!("GRANT ALL ON SCHEMA public TO {role}")).await;
+    let store = open(&url.replace("//postgres@", &format!("//{role}@"))).await;
+    cluster.query(&name, &format!("ALTER ROLE {role} CONNECTION LIMIT 0")).await;
+
+    let expected = format!("too many connections for role \"{role}\"");
+    for outcome in [
+        store.shard_state(SHARD).await.map(drop),
+        store.append(SHARD, &[publish(event_id())]).await.map(drop),
+    ] {
+        let error = outcome.expect_err("there is no connection");
+        assert!(Causes(&error).to_string().contains(&expected), "{}", Causes(&error));
+        assert!(error.is_transient());
+    }
+    cluster.query(&name, &format!("ALTER ROLE {role} CONNECTION LIMIT 50")).await;
+    store.append(SHARD, &[publish(event_id())]).await.expect("appends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_has_no_more_connections_than_it_may_and_says_when_all_are_in_use() {
+    let url = database().await;
+    for connections in [MIN_CONNECTIONS, 6, 10] {
+        let options = PostgresOptions {
+            connections,
+            application_name: format!("of {connections}"),
+            ..PostgresOptions::default()
+        };
+        let store = PostgresStore::open(&url, options).await.expect("the database is opened");
+        let mut busy = JoinSet::new();
+        for pool in [&store.leases, &store.writers, &store.readers] {
+            for _ in 0..=pool.size() {
+                let pool = pool.clone();
+                let sleep = sqlx::query_as::<_, (String,)>("SELECT pg_sleep(0.9)::text");
+                busy.spawn(async move { fetch(&pool, sleep).await });
+            }
+        }
+        store.announce(SHARD, Position(1));
+        let mut connection = connect(&url).await;
+        eventually("all connections are there", async || {
+            let count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1";
+            let query = sqlx::query_scalar(count).bind(format!("of {connections}"));
+            let count: i64 = query.fetch_one(&mut connection).await.expect("answers");
+            assert!(count <= i64::from(connections), "{count} of {connections}");
+            (count == i64::from(connections)).then_some(())
+        })
+        .await;
+        let _ = connection.close().await;
+        for outcome in busy.join_all().await {
+            outcome.expect("answers");
+        }
+        store.close().await;
+    }
+
+    let store = open(&url).await;
+    let taken = (0..store.readers.size()).map(|_| store.readers.acquire());
+    let taken = futures_util::future::join_all(taken).await;
+    let error = store.shard_state(SHARD).await.expect_err("all are taken");
+    let cause = error.source().expect("a cause").to_string();
+    assert!(cause.contains("in use") && cause.contains("--database-connections"), "{cause}");
+    drop(taken);
+}

@@ -1,0 +1,73 @@
+//! Connections that are cut without a word.
+
+use std::time::{Duration, Instant};
+
+use keeptrusts_webhooks_domain::log::Position;
+use keeptrusts_webhooks_testkit::postgres::Cluster;
+use keeptrusts_webhooks_testkit::relay::Relay;
+
+use super::{database, eventually, open};
+use crate::conformance::given::{SHARD, event_id, publish};
+use crate::postgres::{PostgresOptions, PostgresStore};
+use crate::store::{Store, StoreError};
+
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(1);
+const TIME_TO_LIVE: Duration = Duration::from_secs(10);
+
+/// Calls until it is answered; how long that took.
+async fn until_answered<T>(call: impl AsyncFn() -> Result<T, StoreError>) -> Duration {
+    let asked = Instant::now();
+    while let Err(error) = call().await {
+        assert!(error.is_transient(), "{error:?}");
+        assert!(asked.elapsed() < TIME_TO_LIVE, "{error:?}");
+    }
+    asked.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_are_cut_without_a_word_are_replaced_within_a_leases_time() {
+    let url = database().await;
+    let server_port = Cluster::shared().await.port();
+    let relay = Relay::start(server_port).await;
+    let relayed = url.replace(&format!(":{server_port}/"), &format!(":{}/", relay.port()));
+    let options =
+        PostgresOptions { statement_timeout: STATEMENT_TIMEOUT, ..PostgresOptions::default() };
+    let store = PostgresStore::open(&relayed, options).await.expect("the database is opened");
+    let other = open(&url).await;
+    let mut hints = store.take_hints().expect("another process");
+    let lease = store.acquire_lease(SHARD, "us", TIME_TO_LIVE).await.expect("asks");
+    let lease = lease.expect("it is free");
+    eventually("hints are heard", async || {
+        other.announce(SHARD, Position(1));
+        hints.try_recv().ok()
+    })
+    .await;
+
+    for idles in [false, true] {
+        // Those that lie idle are tested before they are used, the others are in use.
+        if idles {
+            tokio::time::sleep(Duration::from_millis(1_100)).await;
+        } else {
+            store.append(SHARD, &[publish(event_id())]).await.expect("appends");
+            store.shard_state(SHARD).await.expect("reads");
+            assert!(store.renew_lease(lease, TIME_TO_LIVE).await.expect("asks"));
+        }
+        relay.fall_silent();
+        let (appended, read, renewed) = tokio::join!(
+            until_answered(async || store.append(SHARD, &[publish(event_id())]).await),
+            until_answered(async || store.shard_state(SHARD).await),
+            until_answered(async || store.renew_lease(lease, TIME_TO_LIVE).await),
+        );
+        let limit = 2 * (STATEMENT_TIMEOUT + Duration::from_secs(1));
+        assert!(appended.max(read) < limit, "{appended:?} {read:?}");
+        assert!(renewed < TIME_TO_LIVE / 2, "{renewed:?}");
+    }
+    while hints.try_recv().is_ok() {}
+    let mut announced = 1;
+    eventually("hints are heard again", async || {
+        announced += 1;
+        other.announce(SHARD, Position(announced));
+        hints.try_recv().ok()
+    })
+    .await;
+}
