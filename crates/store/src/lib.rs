@@ -11,6 +11,7 @@
 //! tokio.
 //! Never on tonic servers or HTTP.
 
+mod commits;
 #[cfg(test)]
 mod conformance;
 pub mod durations;
@@ -32,6 +33,7 @@ mod rows;
 pub mod sqlite;
 mod store;
 mod tail;
+mod trouble;
 
 pub use ids::{new_ulid, system_clock};
 pub use key_store::KeyStore;
@@ -45,6 +47,7 @@ pub use store::{
     AppendedBatch, AttemptSum, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardLease,
     ShardState, SteadyTime, Store, StoreError, Survey, TableVersions, WaitingEndpoints,
 };
+pub use trouble::Trouble;
 
 /// Every limit of the log, in one place.
 pub mod limits {

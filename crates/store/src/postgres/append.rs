@@ -9,7 +9,7 @@ use sqlx::{FromRow, PgConnection, PgPool};
 
 use super::errors::store_error;
 use super::load::{load, used_keys};
-use super::session::{Session, answered, commit};
+use super::session::{Session, answered, change, commit};
 use super::write::{insert_bodies, insert_records, write_changes};
 use crate::operation::{Appended, Operation, newest_steady_time};
 use crate::plan::{Locked, Plan, Wanted, plan};
@@ -35,6 +35,15 @@ pub(super) async fn append(
     }
     session.finish();
     Ok(AppendedBatch { results: plan.results, records: plan.records })
+}
+
+/// Writes the shard's row as it stands.
+pub(super) async fn try_commit(writers: &PgPool, shard: Shard) -> Result<(), StoreError> {
+    let query = sqlx::query_as::<_, (i64,)>(
+        "UPDATE shards SET last_position = last_position WHERE shard = $1 RETURNING last_position",
+    );
+    change(writers, query.bind(i32::from(shard.0))).await?;
+    Ok(())
 }
 
 async fn plan_and_write<'a>(

@@ -46,6 +46,20 @@ pub(super) async fn append(
     Ok(AppendedBatch { results: plan.results, records: plan.records })
 }
 
+/// Writes the shard's row as it stands, which takes a page of the write-ahead log.
+pub(super) async fn try_commit(
+    connection: &mut SqliteConnection,
+    shard: Shard,
+) -> Result<(), StoreError> {
+    let mut transaction = begin(connection).await?;
+    sqlx::query("UPDATE shards SET last_position = last_position WHERE shard = ?")
+        .bind(number(shard))
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed)?;
+    transaction.commit().await.map_err(commit_failed)
+}
+
 /// Takes as many positions as the batch has records, and takes the steady clock's time down; says
 /// how the shard stood before.
 async fn lock(

@@ -306,7 +306,7 @@ impl Route {
     async fn wait_or_end(&self, error: AppendError, backoff: &mut Backoff) -> Result<(), Ended> {
         let number = self.shard.lease.shard();
         match error {
-            AppendError::Unavailable | AppendError::Failed => {
+            AppendError::Unavailable(_) | AppendError::Failed => {
                 tracing::warn!(shard = %number, %error, "cannot append, waiting");
                 backoff.wait().await;
                 Ok(())
