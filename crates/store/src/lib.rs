@@ -69,6 +69,9 @@ pub mod limits {
     pub const POSTGRES_SHARDS: u16 = 16;
     /// How often positions are read in case a notification was lost.
     pub const SLOW_POLL: Duration = Duration::from_secs(15);
+    /// How often in a row a batch's commit may end without an answer, and turn out not to have
+    /// happened, before its callers are told so. A disk that fails at each fsync does that at once.
+    pub const MAX_LOST_ANSWERS: u32 = 3;
     /// The first wait before an uncertain commit is looked up, and the longest.
     pub const LOOKUP_BACKOFF: (Duration, Duration) =
         (Duration::from_millis(50), Duration::from_secs(2));

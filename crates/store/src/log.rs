@@ -18,7 +18,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::commits::{Commits, Evidence};
 use crate::limits::{
-    LOOKUP_BACKOFF, MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS, MAX_WAITING_OPERATIONS, SLOW_POLL,
+    LOOKUP_BACKOFF, MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS, MAX_LOST_ANSWERS,
+    MAX_WAITING_OPERATIONS, SLOW_POLL,
 };
 use crate::metrics;
 use crate::operation::{Appended, BodyId, Operation, Record, Refusal};
@@ -364,6 +365,7 @@ impl Appender {
         let batch = batch.into_iter().filter(|submission| !submission.answer.is_closed());
         let (mut operations, mut answers): (Vec<_>, Vec<_>) =
             batch.map(|submission| (submission.operation, submission.answer)).unzip();
+        let mut lost_answers = 0;
         while !operations.is_empty() {
             // What this transaction appends can only be above what is known before it begins.
             let known = *self.seen.position.borrow();
@@ -377,12 +379,16 @@ impl Appender {
                 Err(StoreError::Unknown(error)) => {
                     tracing::warn!(shard = %self.shard, %error, "a commit's answer was lost, looking it up");
                     (operations, answers) = self.look_up(known, operations, answers).await;
+                    lost_answers += 1;
+                    if lost_answers == MAX_LOST_ANSWERS {
+                        // It fails, rather than its answers: what is left did not happen.
+                        let reason = self.give_up(&StoreError::Unknown(error));
+                        return tell_all(answers, &reason);
+                    }
                 }
                 Err(error) if error.is_transient() || operations.len() == 1 => {
                     let reason = self.give_up(&error);
-                    return answers
-                        .into_iter()
-                        .for_each(|answer| _ = answer.send(Err(reason.clone())));
+                    return tell_all(answers, &reason);
                 }
                 Err(error) => {
                     // One of them brought the others down: each for itself.
@@ -488,6 +494,10 @@ impl Appender {
 }
 
 type Answer = oneshot::Sender<Result<Appended, AppendError>>;
+
+fn tell_all(answers: Vec<Answer>, error: &AppendError) {
+    answers.into_iter().for_each(|answer| _ = answer.send(Err(error.clone())));
+}
 
 /// An error with what caused it, on one line.
 struct Causes<'a>(&'a dyn std::error::Error);

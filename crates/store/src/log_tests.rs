@@ -231,6 +231,16 @@ async fn a_commit_that_did_not_happen_when_its_answer_was_lost_is_repeated() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_commit_that_never_happens_though_its_answer_is_lost_each_time_is_given_up() {
+    let store = FaultyStore::new([Fault::LostBefore; 10]);
+    let log = start(&store).await;
+    let unavailable = AppendError::Unavailable(Trouble::Unreachable);
+    assert_eq!(log.append(SHARD, publish(event_id())).await, Err(unavailable));
+    assert_eq!(store.batches(), [1; 3], "it does not go on for ever");
+    assert!(logged(&store).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_a_lost_answer_what_was_refused_or_a_duplicate_is_so_again() {
     let store = FaultyStore::new([Fault::LostAfter]);
     let log = start(&store).await;
