@@ -35,9 +35,9 @@ struct Flags {
     process: ServiceProcessFlags,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    exit::with(run(Flags::parse()).await)
+fn main() -> ExitCode {
+    let flags = Flags::parse();
+    exit::run(async { exit::with(run(flags).await) })
 }
 
 async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
@@ -45,5 +45,5 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync
     let Database { log, keyring, .. } = &process.database;
     let (log, keyring) = (Arc::clone(log), Arc::clone(keyring));
     let api = EndpointApi::server(log, keyring, system_clock(), &flags.endpoints);
-    process.serve(|server| server.service(api), async || ()).await
+    process.serve(|server| server.service(api), async |_| ()).await
 }

@@ -38,14 +38,14 @@ struct Flags {
     process: ServiceProcessFlags,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    exit::with(run(Flags::parse()).await)
+fn main() -> ExitCode {
+    let flags = Flags::parse();
+    exit::run(async { exit::with(run(flags).await) })
 }
 
 async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let process = ServiceProcess::open("ingest-service", flags.listen, flags.process).await?;
     let (log, retention) = (Arc::clone(&process.database.log), flags.retention.body_retention);
     let api = IngestApi::server(log, system_clock(), retention, &flags.ingest);
-    process.serve(|server| server.service(api), async || ()).await
+    process.serve(|server| server.service(api), async |_| ()).await
 }

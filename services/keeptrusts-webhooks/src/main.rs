@@ -53,9 +53,15 @@ enum LogCommand {
     Rebuild(rebuild::RebuildCommand),
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     match Program::parse().command {
+        command @ Command::Serve(_) => exit::run(run(command)),
+        command => exit::run_command(run(command)),
+    }
+}
+
+async fn run(command: Command) -> ExitCode {
+    match command {
         Command::Serve(command) => exit::with(serve::run(*command).await),
         Command::Demo(_) => exit::with(demo::run().await),
         Command::RotateMasterKey(command) => exit::with(rotate_master_key::run(command).await),
