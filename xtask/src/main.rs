@@ -3,7 +3,7 @@
 //! One file per subcommand; what several of them share is in `step` (what a step is and
 //! how it is run) and `tools` (what is found or installed first). Depends on clap only,
 //! so that it builds in seconds before everything else does.
-
+#![allow(clippy::print_stderr, clippy::print_stdout, reason = "for a developer or CI, who read it")]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
 mod bench;

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use keeptrusts_webhooks_domain::key::Token;
 use keeptrusts_webhooks_process::database::Database;
 use keeptrusts_webhooks_store::Clock;
+use keeptrusts_webhooks_telemetry::print_stdout;
 use tokio_util::sync::CancellationToken;
 
 use crate::failures::Failures;
@@ -195,7 +196,7 @@ impl PreparedAccess {
         let PreparedAccess { flags, web_tokens } = self;
         let given = flags.bootstrap_admin_key.as_ref();
         if let Some(token) = first_key::ensure(&database.log, &clock, given).await? {
-            println!(
+            print_stdout!(
                 "The first key, an admin's of all organizations. It is shown only now:\n\n  {}\n",
                 token.expose()
             );

@@ -34,12 +34,13 @@ pub struct Access {
 }
 
 impl Access {
-    /// Notes what is still to be noted. Before the log is closed.
-    pub async fn stop(&self) {
+    /// Notes what is still to be noted, if the database takes it within `patience`. Before the log
+    /// is closed.
+    pub async fn stop(&self, patience: Duration) {
         self.stop.cancel();
         if let Some(noting) = self.noting.lock().await.take() {
             // An error says that it panicked, which has been logged.
-            let _ = noting.await;
+            _ = tokio::time::timeout(patience, noting).await;
         }
     }
 

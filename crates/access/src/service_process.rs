@@ -4,16 +4,17 @@
 use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use keeptrusts_webhooks_process::database::{Database, DatabaseFlags};
 use keeptrusts_webhooks_process::grpc_server::{GrpcFlags, GrpcServer, Listener};
 use keeptrusts_webhooks_process::monitoring::{Monitored, Monitoring, MonitoringFlags};
 use keeptrusts_webhooks_process::readiness::Readiness;
+use keeptrusts_webhooks_process::shutdown::{Phase, Shutdown, ShutdownFlags};
 use keeptrusts_webhooks_process::{master_keys, reload, shutdown, tls};
 use keeptrusts_webhooks_store::system_clock;
 use keeptrusts_webhooks_telemetry::TelemetryFlags;
-use tokio_util::sync::CancellationToken;
 
 use crate::flags::AccessFlags;
 use crate::gate::Access;
@@ -40,14 +41,18 @@ pub struct ServiceProcessFlags {
     /// Where that can be seen.
     #[command(flatten)]
     pub monitoring: MonitoringFlags,
+
+    /// How it ends.
+    #[command(flatten)]
+    pub shutdown: ShutdownFlags,
 }
 
 /// A process that is ready to serve.
 pub struct ServiceProcess {
     /// The database.
     pub database: Database,
-    /// Cancelled when the process is asked to stop.
-    pub shutdown: CancellationToken,
+    /// The end of the process, when it is asked to stop.
+    pub shutdown: Shutdown,
     /// What it needs to work; add to it what the service needs besides.
     pub readiness: Readiness,
     access: Arc<Access>,
@@ -77,14 +82,14 @@ impl ServiceProcess {
         flags: ServiceProcessFlags,
         prepare: impl FnOnce() -> Result<T, Failure>,
     ) -> Result<(ServiceProcess, T), Failure> {
-        let ServiceProcessFlags { access, grpc, database, telemetry, monitoring } = flags;
+        let ServiceProcessFlags { access, grpc, database, telemetry, monitoring, .. } = flags;
         let telemetry = telemetry.start(name)?;
-        let shutdown = shutdown::on_signals()?;
+        let shutdown = shutdown::on_signals(&flags.shutdown)?;
         let hangups = reload::on_hangup()?;
         let listener = Listener::bind_secured(listen, "--listen", &grpc.tls).await?;
         tls::reload_on_hangup(listener.tls().cloned(), hangups.clone());
         let (prepared, gate) = (prepare()?, access.prepare()?);
-        let readiness = Readiness::new(shutdown.clone());
+        let readiness = Readiness::new(shutdown.asked().clone());
         // From now on, so that a long migration is not taken for a process that hangs.
         let monitored = Monitoring::bind(&monitoring).await?.serve(telemetry, readiness.clone());
         let database = database.open_shared().await?;
@@ -92,6 +97,7 @@ impl ServiceProcess {
         let gate = gate.start(&database, system_clock()).await?;
         let server = GrpcServer::new(gate.clone());
         let server = server.reflection(!access.no_reflection).limits(grpc.limits);
+        let server = server.grace_period(shutdown.grace_period());
         readiness.needs_database(&database.log);
         let process = ServiceProcess {
             database,
@@ -106,20 +112,21 @@ impl ServiceProcess {
     }
 
     /// Serves until the process is asked to stop. Then what was asked is answered, `end` finishes
-    /// what else is under way, and the database is closed.
+    /// what else is under way in the time that it is given, and the database is closed.
     pub async fn serve(
         self,
         services: impl FnOnce(GrpcServer) -> GrpcServer,
-        end: impl AsyncFnOnce(),
+        end: impl AsyncFnOnce(Duration),
     ) -> Result<(), Failure> {
         let ServiceProcess { database, shutdown, readiness, access, listener, .. } = self;
         let ServiceProcess { monitored, server, .. } = self;
         readiness.started();
-        let served = services(server).readiness(readiness).serve(listener, shutdown).await;
-        access.stop().await;
-        end().await;
-        database.log.close(shutdown::APPENDS_PATIENCE).await;
-        monitored.stop().await;
+        let asked = shutdown.asked().clone();
+        let served = services(server).readiness(readiness).serve(listener, asked).await;
+        access.stop(shutdown.left(Phase::Attempts)).await;
+        end(shutdown.left(Phase::Attempts)).await;
+        database.log.close(shutdown.left(Phase::Appends)).await;
+        monitored.stop(shutdown.left(Phase::Telemetry)).await;
         Ok(served?)
     }
 }

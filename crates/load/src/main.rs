@@ -7,6 +7,7 @@
 //! of the same machine when it did nothing else.
 //!
 //! Read [`run`] first; the other modules are its parts.
+#![allow(clippy::print_stderr, clippy::print_stdout, reason = "for whoever has started it")]
 
 mod disk;
 mod ledger;

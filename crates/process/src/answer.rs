@@ -5,7 +5,9 @@ use std::time::Duration;
 use keeptrusts_webhooks_contracts::status::{self, Reason};
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::log::{Position, Shard};
-use keeptrusts_webhooks_store::{AppendError, Appended, Log, Operation, Refusal, StoreError};
+use keeptrusts_webhooks_store::{
+    AppendError, Appended, Log, Operation, Refusal, StoreError, Trouble,
+};
 use tonic::Status;
 
 /// How long a caller waits for a commit before it is told to try again.
@@ -19,7 +21,7 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 pub fn query_failed(error: StoreError) -> Status {
     if error.is_transient() {
         tracing::warn!(error = &error as &dyn std::error::Error, "a query failed");
-        return database_unavailable();
+        return database_unavailable(error.trouble().unwrap_or(Trouble::Unreachable));
     }
     tracing::error!(error = &error as &dyn std::error::Error, "a query failed");
     status::internal()
@@ -28,7 +30,7 @@ pub fn query_failed(error: StoreError) -> Status {
 /// The status of an append that failed, and was not refused for a reason of its own.
 pub fn append_failed(error: AppendError) -> Status {
     match error {
-        AppendError::Unavailable => database_unavailable(),
+        AppendError::Unavailable(trouble) => database_unavailable(trouble),
         AppendError::Closed => status::unavailable(
             Reason::ShuttingDown,
             "this process is shutting down and has not done it: try again, another one will answer",
@@ -112,10 +114,10 @@ pub fn in_doubt() -> Status {
     )
 }
 
-fn database_unavailable() -> Status {
+fn database_unavailable(trouble: Trouble) -> Status {
     status::unavailable(
         Reason::DatabaseUnavailable,
-        "the database is not available and nothing was changed: try again",
+        format!("the database is not available, {trouble}, and nothing was changed: try again"),
         RETRY_DELAY,
     )
 }

@@ -1,10 +1,45 @@
-//! A process's last word.
+//! The frame of a `main`, and a process's last word.
 
 use std::error::Error;
 use std::fmt::Write;
+use std::future::Future;
 use std::process::ExitCode;
+use std::time::Duration;
+
+use keeptrusts_webhooks_telemetry::{output, print_stderr};
+use tokio::runtime;
 
 use crate::command_line::FromEnvironment;
+
+/// How long the last lines may take to be written.
+pub const LAST_LINES: Duration = Duration::from_millis(500);
+
+/// Runs a process that serves. When it has ended nothing is waited for any more but its last
+/// lines, and those for [`LAST_LINES`]: not a thread that asks a name server or a collector, and
+/// not whoever should read its output.
+pub fn run(main: impl Future<Output = ExitCode>) -> ExitCode {
+    let code = run_alone(main);
+    output::finish(LAST_LINES);
+    code
+}
+
+/// Runs a command. Its results are waited for until they are read.
+pub fn run_command(main: impl Future<Output = ExitCode>) -> ExitCode {
+    let code = run_alone(main);
+    output::finish_results(LAST_LINES);
+    code
+}
+
+fn run_alone(main: impl Future<Output = ExitCode>) -> ExitCode {
+    let runtime = match runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return with(Err(error.into()), &FromEnvironment::default()),
+    };
+    let code = runtime.block_on(main);
+    // Dropped, it would wait for every blocking call that is under way.
+    runtime.shutdown_background();
+    code
+}
 
 /// The exit status of a `main`: 0, or 1 with the error and what caused it on stderr, in which
 /// flags that the environment has given are called by their variables' names.
@@ -12,7 +47,7 @@ pub fn with(result: Result<(), Box<dyn Error + Send + Sync>>, given: &FromEnviro
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{}", given.name_in(&explained(error.as_ref())));
+            print_stderr!("{}", given.name_in(&explained(error.as_ref())));
             ExitCode::FAILURE
         }
     }

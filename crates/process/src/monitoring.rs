@@ -93,13 +93,13 @@ pub struct Monitored {
 
 impl Monitored {
     /// The process has nothing left to do: nobody is answered any more, and what has not been
-    /// exported yet is.
-    pub async fn stop(self) {
+    /// exported yet is, within `patience`.
+    pub async fn stop(self, patience: Duration) {
         self.stop.cancel();
         if let Some(answering) = self.answering {
             _ = answering.await;
         }
-        self.telemetry.stop().await;
+        self.telemetry.stop(patience).await;
     }
 }
 

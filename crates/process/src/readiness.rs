@@ -130,7 +130,8 @@ impl Readiness {
         self.inner.checks.lock().unwrap_or_else(PoisonError::into_inner).push(check);
     }
 
-    /// The database is needed, with its tables as this program knows them.
+    /// The database is needed, with its tables as this program knows them: it must answer, and
+    /// take commits.
     pub fn needs_database(&self, log: &Arc<Log>) {
         let answering = Arc::clone(log);
         self.needs("database", move || {
@@ -138,7 +139,9 @@ impl Readiness {
             async move {
                 let read = log.store().shard_state(Shard(0)).await;
                 // What a database says is for the logs.
-                read.map(drop).map_err(|_| "it does not answer".to_owned())
+                read.map_err(|_| "it does not answer".to_owned())?;
+                let commits = log.can_commit().await;
+                commits.map_err(|trouble| format!("it takes no commits: {trouble}"))
             }
         });
         let migrated = Arc::clone(log);

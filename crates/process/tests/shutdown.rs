@@ -1,20 +1,26 @@
 //! Signals, sent to a process of their own: this very program, running only the ignored test.
+#![allow(clippy::print_stdout, reason = "a test is read by whoever runs it")]
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use keeptrusts_webhooks_process::shutdown;
+use keeptrusts_webhooks_process::shutdown::{self, ShutdownFlags};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Whether the process stays after the first signal.
 const STAYS: &str = "TEST_STAYS_AFTER_THE_FIRST_SIGNAL";
+/// How long it may take to end then, in milliseconds.
+const LIMIT: &str = "TEST_SHUTDOWN_LIMIT";
 
 #[tokio::test]
 #[ignore = "is the process that the other tests send signals to"]
 async fn process_under_test() {
-    let token = shutdown::on_signals().expect("handlers");
+    let limit = std::env::var(LIMIT).map_or(60_000, |text| text.parse().expect("milliseconds"));
+    let flags = ShutdownFlags { shutdown_timeout: Duration::from_millis(limit) };
+    let shutdown = shutdown::on_signals(&flags).expect("handlers");
     println!("\nready");
-    token.cancelled().await;
+    shutdown.asked().cancelled().await;
     println!("asked to stop");
     if std::env::var_os(STAYS).is_some() {
         std::future::pending::<()>().await;
@@ -28,8 +34,13 @@ struct Process {
 
 impl Process {
     fn start(stays: bool) -> Process {
+        Process::ending_within(stays, 60_000)
+    }
+
+    fn ending_within(stays: bool, limit: u32) -> Process {
         let mut command = Command::new(std::env::current_exe().expect("this program"));
         command.args(["--exact", "process_under_test", "--ignored", "--nocapture"]);
+        command.env(LIMIT, limit.to_string());
         if stays {
             command.env(STAYS, "yes");
         }
@@ -78,4 +89,12 @@ fn the_second_signal_ends_it_at_once() {
         process.send(second);
         assert_eq!(process.exit_status(), Some(status));
     }
+}
+
+#[test]
+fn what_does_not_end_by_itself_is_ended_at_the_limit() {
+    let mut process = Process::ending_within(true, 100);
+    process.send(Signal::TERM);
+    process.says("asked to stop");
+    assert_eq!(process.exit_status(), Some(1));
 }

@@ -11,6 +11,7 @@
 //! tokio.
 //! Never on tonic servers or HTTP.
 
+mod commits;
 #[cfg(test)]
 mod conformance;
 pub mod durations;
@@ -33,6 +34,7 @@ mod rows;
 pub mod sqlite;
 mod store;
 mod tail;
+mod trouble;
 
 pub use ids::{new_ulid, system_clock};
 pub use key_store::KeyStore;
@@ -46,6 +48,7 @@ pub use store::{
     AppendedBatch, AttemptSum, Causes, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference,
     ShardLease, ShardState, SteadyTime, Store, StoreError, Survey, TableVersions, WaitingEndpoints,
 };
+pub use trouble::Trouble;
 
 /// Every limit of the log, in one place.
 pub mod limits {
@@ -67,6 +70,9 @@ pub mod limits {
     pub const POSTGRES_SHARDS: u16 = 16;
     /// How often positions are read in case a notification was lost.
     pub const SLOW_POLL: Duration = Duration::from_secs(15);
+    /// How often in a row a batch's commit may end without an answer, and turn out not to have
+    /// happened, before its callers are told so. A disk that fails at each fsync does that at once.
+    pub const MAX_LOST_ANSWERS: u32 = 3;
     /// The first wait before an uncertain commit is looked up, and the longest.
     pub const LOOKUP_BACKOFF: (Duration, Duration) =
         (Duration::from_millis(50), Duration::from_secs(2));

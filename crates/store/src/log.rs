@@ -12,17 +12,23 @@ use bytes::Bytes;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::{Position, RecordName, Shard, Version};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::commits::{Commits, Evidence};
 use crate::limits::{
-    LOOKUP_BACKOFF, MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS, MAX_WAITING_OPERATIONS, SLOW_POLL,
+    LOOKUP_BACKOFF, MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS, MAX_LOST_ANSWERS,
+    MAX_WAITING_OPERATIONS, SLOW_POLL,
 };
 use crate::metrics;
 use crate::operation::{Appended, BodyId, Operation, Record, Refusal};
 use crate::store::{AppendedBatch, Causes, Store, StoreError};
 use crate::tail::Tail;
+use crate::trouble::Trouble;
+
+/// What closing the database may take in any case.
+const CLOSING: Duration = Duration::from_millis(500);
 
 /// The log of every shard.
 pub struct Log {
@@ -44,6 +50,7 @@ struct ShardLog {
 struct Seen {
     position: watch::Sender<Position>,
     tail: Mutex<Tail>,
+    commits: Commits,
 }
 
 struct Submission {
@@ -58,8 +65,8 @@ pub enum AppendError {
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// The database is not available. It was not appended; try again.
-    #[error("the database is not available")]
-    Unavailable,
+    #[error("the database is not available: {0}")]
+    Unavailable(Trouble),
     /// The log was closed before it could be learned whether it was appended.
     #[error("it is not known whether the database committed")]
     InDoubt,
@@ -81,7 +88,8 @@ impl Log {
             let state = store.shard_state(shard).await?;
             let (submissions, waiting) = mpsc::channel(MAX_WAITING_OPERATIONS);
             let position = watch::Sender::new(state.last_position);
-            let seen = Arc::new(Seen { position, tail: Mutex::default() });
+            let seen =
+                Arc::new(Seen { position, tail: Mutex::default(), commits: Commits::default() });
             let appender = Appender { store: Arc::clone(&store), shard, seen: Arc::clone(&seen) };
             let run = appender.run(waiting, stop.clone());
             tasks.spawn(abandon.clone().run_until_cancelled_owned(run));
@@ -200,15 +208,36 @@ impl Log {
         Ok(bodies)
     }
 
+    /// Whether appends can be committed, as far as the last ones say. If one failed it is tried
+    /// whether the trouble has passed, by a write that changes nothing; otherwise the database is
+    /// not asked. The error: what it lacks.
+    pub async fn can_commit(&self) -> Result<(), Trouble> {
+        for (number, shard) in (0..).zip(&self.shards) {
+            let commits = &shard.seen.commits;
+            let failures = match commits.evidence() {
+                Evidence::Good => continue,
+                Evidence::Silent => return Err(Trouble::Silent),
+                Evidence::Failed { failures } => failures,
+            };
+            let tried = self.store.try_commit(Shard(number)).await;
+            tried.map_err(|error| error.trouble().unwrap_or(Trouble::Unreachable))?;
+            commits.passed(failures);
+        }
+        Ok(())
+    }
+
     /// Takes nothing new, finishes what waits (for at most `patience`), closes the database.
     pub async fn close(&self, patience: Duration) {
+        let end = Instant::now() + patience;
         self.stop.cancel();
         self.tasks.close();
-        if tokio::time::timeout(patience, self.tasks.wait()).await.is_err() {
+        if timeout_at(end, self.tasks.wait()).await.is_err() {
             tracing::warn!("gave up on appends whose outcome the database did not tell");
             self.abandon.cancel();
         }
-        self.store.close().await;
+        if timeout_at(end.max(Instant::now() + CLOSING), self.store.close()).await.is_err() {
+            tracing::warn!("gave up on closing the database");
+        }
     }
 
     async fn submit(
@@ -336,23 +365,30 @@ impl Appender {
         let batch = batch.into_iter().filter(|submission| !submission.answer.is_closed());
         let (mut operations, mut answers): (Vec<_>, Vec<_>) =
             batch.map(|submission| (submission.operation, submission.answer)).unzip();
+        let mut lost_answers = 0;
         while !operations.is_empty() {
             // What this transaction appends can only be above what is known before it begins.
             let known = *self.seen.position.borrow();
             let began = Instant::now();
+            self.seen.commits.begin();
             let appended = self.store.append(self.shard, &operations).await;
             metrics::transaction(operations.len(), began.elapsed(), &appended);
+            self.note(&appended);
             match appended {
                 Ok(appended) => return self.answer(operations, answers, appended),
                 Err(StoreError::Unknown(error)) => {
                     tracing::warn!(shard = %self.shard, %error, "a commit's answer was lost, looking it up");
                     (operations, answers) = self.look_up(known, operations, answers).await;
+                    lost_answers += 1;
+                    if lost_answers == MAX_LOST_ANSWERS {
+                        // It fails, rather than its answers: what is left did not happen.
+                        let reason = self.give_up(&StoreError::Unknown(error));
+                        return tell_all(answers, &reason);
+                    }
                 }
                 Err(error) if error.is_transient() || operations.len() == 1 => {
                     let reason = self.give_up(&error);
-                    return answers
-                        .into_iter()
-                        .for_each(|answer| _ = answer.send(Err(reason.clone())));
+                    return tell_all(answers, &reason);
                 }
                 Err(error) => {
                     // One of them brought the others down: each for itself.
@@ -360,6 +396,23 @@ impl Appender {
                     return self.append_one_by_one(operations, answers).await;
                 }
             }
+        }
+    }
+
+    /// What the end of a transaction says of the database.
+    fn note(&self, appended: &Result<AppendedBatch, StoreError>) {
+        let commits = &self.seen.commits;
+        match appended {
+            Ok(batch) if batch.records.is_empty() => commits.end(),
+            Ok(_) => {
+                if commits.succeeded() {
+                    tracing::info!(shard = %self.shard, "appends are committed again");
+                }
+            }
+            Err(error) => match error.trouble() {
+                Some(trouble) => commits.failed(trouble),
+                None => commits.end(),
+            },
         }
     }
 
@@ -382,12 +435,18 @@ impl Appender {
             match self.store.find_operations(self.shard, known, &ids).await {
                 Ok(found) => break found,
                 Err(error) => {
+                    if let Some(trouble) = error.trouble() {
+                        self.seen.commits.failed(trouble);
+                    }
                     tracing::warn!(shard = %self.shard, error = %Causes(&error), "cannot look up a commit yet");
                     tokio::time::sleep(backoff).await;
                     backoff = (backoff * 2).min(longest);
                 }
             }
         };
+        if !found.is_empty() {
+            self.seen.commits.succeeded();
+        }
         let mut others = (Vec::new(), Vec::new());
         for (operation, answer) in operations.into_iter().zip(answers) {
             match found.remove(&operation.id) {
@@ -425,9 +484,9 @@ impl Appender {
     }
 
     fn give_up(&self, error: &StoreError) -> AppendError {
-        if error.is_transient() {
-            tracing::warn!(shard = %self.shard, error = %Causes(error), "cannot append");
-            return AppendError::Unavailable;
+        if let Some(trouble) = error.trouble() {
+            tracing::warn!(shard = %self.shard, %trouble, error = %Causes(error), "cannot append");
+            return AppendError::Unavailable(trouble);
         }
         tracing::error!(shard = %self.shard, error = %Causes(error), "an operation failed");
         AppendError::Failed
@@ -435,6 +494,10 @@ impl Appender {
 }
 
 type Answer = oneshot::Sender<Result<Appended, AppendError>>;
+
+fn tell_all(answers: Vec<Answer>, error: &AppendError) {
+    answers.into_iter().for_each(|answer| _ = answer.send(Err(error.clone())));
+}
 
 fn split_by_size(batch: impl Iterator<Item = Submission>) -> Vec<Vec<Submission>> {
     let mut parts = Vec::new();

@@ -143,11 +143,60 @@ async fn refusals_reach_those_whom_they_concern() {
 async fn while_the_database_is_away_callers_hear_it_and_later_appends_work() {
     let store = FaultyStore::new([Fault::Unavailable, Fault::Unavailable]);
     let log = start(&store).await;
-    assert_eq!(log.append(SHARD, publish(event_id())).await, Err(AppendError::Unavailable));
+    let unavailable = AppendError::Unavailable(Trouble::Unreachable);
+    assert_eq!(log.append(SHARD, publish(event_id())).await, Err(unavailable.clone()));
     let results = log.append_all(SHARD, events(3)).await;
-    assert!(results.iter().all(|result| *result == Err(AppendError::Unavailable)), "{results:?}");
+    let all_are_told = results.iter().all(|result| *result == Err(unavailable.clone()));
+    assert!(all_are_told, "{results:?}");
     assert!(logged(&store).await.is_empty());
     assert_eq!(positions(&log.append_all(SHARD, events(2)).await), [1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn invariant_11_whether_the_database_commits_is_tried_only_while_the_last_commit_failed() {
+    let store = FaultyStore::new([Fault::Unavailable, Fault::Unavailable]);
+    let log = start(&store).await;
+    assert_eq!(log.can_commit().await, Ok(()));
+    assert_eq!(store.tries(), 0, "nothing has failed");
+
+    log.append(SHARD, publish(event_id())).await.expect_err("it is away");
+    assert_eq!(log.can_commit().await, Err(Trouble::Unreachable), "and still is");
+    assert_eq!(log.can_commit().await, Ok(()), "it is there again, though nobody has appended");
+    assert_eq!(log.can_commit().await, Ok(()));
+    assert_eq!(store.tries(), 2, "once more for each look while it had failed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_that_succeeds_says_that_the_database_can_be_written_to() {
+    let store = FaultyStore::new([Fault::Unavailable]);
+    let log = start(&store).await;
+    log.append(SHARD, publish(event_id())).await.expect_err("it is away");
+    // It is rolled back, and says nothing.
+    let refused = rename_endpoint(endpoint_id(), Expected::Any, "absent");
+    log.append(SHARD, refused).await.expect_err("there is none");
+    assert_eq!(log.can_commit().await, Ok(()));
+    assert_eq!(store.tries(), 1);
+
+    store.faults.lock().unwrap().push_back(Fault::Unavailable);
+    log.append(SHARD, publish(event_id())).await.expect_err("it is away");
+    log.append(SHARD, publish(event_id())).await.expect("appended");
+    assert_eq!(log.can_commit().await, Ok(()));
+    assert_eq!(store.tries(), 1, "the commit has said it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_that_is_not_answered_is_known_without_asking() {
+    let store = FaultyStore::new([Fault::Slow]);
+    let log = start(&store).await;
+    let slow = append(&log, publish(event_id()));
+    settle().await;
+    assert_eq!(log.can_commit().await, Ok(()));
+    tokio::time::advance(Duration::from_secs(5)).await;
+    assert_eq!(log.can_commit().await, Err(Trouble::Silent));
+    assert_eq!(store.tries(), 0);
+    store.open_gate();
+    slow.await.unwrap().expect("appended");
+    assert_eq!(log.can_commit().await, Ok(()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -179,6 +228,16 @@ async fn a_commit_that_did_not_happen_when_its_answer_was_lost_is_repeated() {
     assert_eq!(positions(&log.append_all(SHARD, operations).await), [1, 2, 3]);
     assert_eq!(store.batches(), [3, 3, 3]);
     assert_eq!(logged(&store).await, ids);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_that_never_happens_though_its_answer_is_lost_each_time_is_given_up() {
+    let store = FaultyStore::new([Fault::LostBefore; 10]);
+    let log = start(&store).await;
+    let unavailable = AppendError::Unavailable(Trouble::Unreachable);
+    assert_eq!(log.append(SHARD, publish(event_id())).await, Err(unavailable));
+    assert_eq!(store.batches(), [1; 3], "it does not go on for ever");
+    assert!(logged(&store).await.is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -291,6 +291,10 @@ impl Store for MemoryStore {
         Ok(ShardState { last_position: data.last_position(), checkpoint, epoch, steady })
     }
 
+    async fn try_commit(&self, _shard: Shard) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn take_hints(&self) -> Option<mpsc::Receiver<(Shard, Position)>> {
         None
     }

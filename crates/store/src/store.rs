@@ -29,6 +29,7 @@ use crate::query::{
     AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
 };
 use crate::replay::CandidatePage;
+use crate::trouble::Trouble;
 
 /// The log and its projections, in a database; channels and notifications as a
 /// [`NotificationStore`]; and, as a [`KeyStore`], the keys of its secrets.
@@ -116,6 +117,10 @@ pub trait Store: KeyStore + NotificationStore {
 
     /// Tells other processes of a position. Must not fail or block; may drop it.
     fn announce(&self, shard: Shard, position: Position);
+
+    /// Commits a write that changes nothing, as durably as an append: whether appends to the shard
+    /// can be committed. For when they could not.
+    async fn try_commit(&self, shard: Shard) -> Result<(), StoreError>;
 
     // --- bodies ---
 
@@ -606,6 +611,16 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Why it is not available, for people who may not see what it has said. None: it is not that.
+    pub fn trouble(&self) -> Option<Trouble> {
+        match self {
+            StoreError::Unavailable(error) | StoreError::Unknown(error) => {
+                Some(Trouble::behind(error.as_ref()))
+            }
+            StoreError::BrokenLog(_) | StoreError::Unreadable(_) | StoreError::Failed(_) => None,
+        }
+    }
+
     /// Whether the same call may well succeed later.
     pub fn is_transient(&self) -> bool {
         matches!(self, StoreError::Unavailable(_) | StoreError::Unknown(_))

@@ -33,8 +33,6 @@ const MOST_WAITING_SPANS: usize = 1_048_576;
 /// How many go out at once (OTEL_BSP_MAX_EXPORT_BATCH_SIZE). Far below the 4 MiB that a collector
 /// takes.
 const MAX_BATCH_SPANS: usize = 2_048;
-/// How long a process waits for its last spans at its end.
-const LAST_SPANS: Duration = Duration::from_secs(5);
 /// A collector that is away is complained about so often.
 const COMPLAINT_PAUSE: Duration = Duration::from_secs(60);
 
@@ -76,12 +74,12 @@ impl Exporting {
         self.scope.clone()
     }
 
-    /// Exports what waits, if that does not take long.
-    pub(crate) async fn stop(&self) {
+    /// Exports what waits, for at most `patience`.
+    pub(crate) async fn stop(&self, patience: Duration) {
         self.stop.cancel();
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(task) = task
-            && timeout(LAST_SPANS, task).await.is_err()
+            && timeout(patience, task).await.is_err()
         {
             tracing::warn!("the last spans were not exported: the collector does not answer");
         }

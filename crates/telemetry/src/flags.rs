@@ -15,7 +15,7 @@ use tracing_subscriber::util::TryInitError;
 use crate::environment::{self, is, is_set, variable};
 use crate::export;
 use crate::logging::LoggingFlags;
-use crate::metrics::{SCOPE, Scrape};
+use crate::metrics::{SCOPE, Scrape, tell_of_log_lines};
 use crate::refresh;
 use crate::resource::resource;
 use crate::sampling::SamplingRatio;
@@ -108,6 +108,7 @@ impl TelemetryFlags {
         };
         let meters = meters.build();
         global::set_meter_provider(meters.clone());
+        tell_of_log_lines();
         let pushing = exports.metrics.then(|| tokio::spawn(refresh_for_pushes()).abort_handle());
         if exports.metrics {
             tracing::info!(collector = self.collector(), "sending metrics");

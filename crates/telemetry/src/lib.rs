@@ -8,6 +8,8 @@
 //!   processes, keeps to that.
 //! * [`ToldSpan`] is a span that is told when it is over, from what the log says of it: an event's
 //!   commit, its routing, each attempt.
+//! * [`print_stdout!`] and [`print_stderr!`] print lines, and [`output::finish`] waits for them at
+//!   the end. Nothing else writes to these two, so that nobody waits for a reader.
 //! * [`counter`], [`seconds`], [`counts`] and [`meter`] make instruments. Each crate has its own,
 //!   in a module called `metrics`.
 //!
@@ -24,7 +26,10 @@ mod flags;
 mod logging;
 mod message;
 mod metrics;
+pub mod output;
+mod panics;
 mod refresh;
+mod repeats;
 mod resource;
 mod sampling;
 mod started;

@@ -1,4 +1,5 @@
-//! Logs: structured, to stderr.
+//! Logs: structured, to stderr, off the threads that do the work ([`crate::output`]), and without
+//! endless repetitions ([`crate::repeats`]).
 
 use std::fmt;
 use std::io::{IsTerminal, stderr};
@@ -13,7 +14,9 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer};
 
-use crate::call;
+use crate::output::LogLines;
+use crate::repeats::Unrepeated;
+use crate::{call, panics, repeats};
 
 /// The flags of the logs; flatten them into a process's own.
 #[derive(Debug, Clone, Args)]
@@ -84,7 +87,7 @@ impl LoggingFlags {
     /// Starts the logs, and beside them the traces of what tracing sees. An error if this process
     /// has done so before.
     pub(crate) fn start(&self, tracer: Option<SdkTracer>) -> Result<(), TryInitError> {
-        let lines = tracing_subscriber::fmt::layer().with_writer(stderr);
+        let lines = tracing_subscriber::fmt::layer().with_writer(|| LogLines);
         let lines = match self.log_format {
             LogFormat::Human => lines.with_ansi(wants_colours()).boxed(),
             // The span is the call's: its trace id is what lines are looked for by.
@@ -93,7 +96,9 @@ impl LoggingFlags {
         // What OpenTelemetry tells of itself at info is for its developers.
         let quiet =
             if self.log_level.0.contains("opentelemetry") { "" } else { ",opentelemetry=warn" };
-        let lines = lines.with_filter(EnvFilter::new(format!("{}{quiet}", self.log_level.0)));
+        // What is left out of the log is told whatever else is chosen.
+        let level = format!("{}{quiet},{}=info", self.log_level.0, repeats::TARGET);
+        let lines = Unrepeated(lines).with_filter(EnvFilter::new(level));
         let traces = tracer.map(|tracer| {
             let traces = tracing_opentelemetry::layer().with_tracer(tracer);
             // Where it happened and on which thread is the logs' to say.
@@ -103,7 +108,9 @@ impl LoggingFlags {
             let filter = filter_fn(is_for_traces).with_max_level_hint(LevelFilter::INFO);
             traces.with_filter(filter)
         });
-        tracing_subscriber::registry().with(lines).with(traces).try_init()
+        tracing_subscriber::registry().with(lines).with(traces).try_init()?;
+        panics::log_them();
+        Ok(())
     }
 }
 

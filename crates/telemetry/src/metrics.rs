@@ -3,11 +3,11 @@
 //! No label takes values that grow with use: organizations, endpoints and events are in spans
 //! and in the API, not here.
 
-use opentelemetry::global;
 use opentelemetry::metrics::{Counter, Histogram, Meter};
+use opentelemetry::{KeyValue, global};
 use prometheus::{Registry, TextEncoder};
 
-use crate::refresh;
+use crate::{output, refresh, repeats};
 
 /// Something that is counted. Instruments are made when they are first used, and not before:
 /// those that are made before the telemetry has started do nothing.
@@ -31,6 +31,19 @@ pub fn counts(name: &'static str, about: &'static str) -> Histogram<u64> {
 /// What makes the instruments that are more than that.
 pub fn meter() -> Meter {
     global::meter(SCOPE)
+}
+
+/// What is not in the log. Observed when metrics are collected: what counts while a line is logged
+/// must not log itself.
+pub(crate) fn tell_of_log_lines() {
+    meter()
+        .u64_observable_counter("keeptrusts_webhooks.log.lines_left_out")
+        .with_description("log lines that nobody read in time, and those that were summed up")
+        .with_callback(|observer| {
+            observer.observe(output::lost_lines(), &[KeyValue::new("reason", "lost")]);
+            observer.observe(repeats::summed_up_lines(), &[KeyValue::new("reason", "repeated")]);
+        })
+        .build();
 }
 
 /// Bounds for what takes milliseconds: a commit, a call, a request.

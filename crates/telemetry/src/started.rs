@@ -1,9 +1,11 @@
 //! What this process has started, for everybody to use.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 use crate::export::Exporting;
 use crate::metrics::Scrape;
@@ -50,22 +52,26 @@ impl Telemetry {
         self.scrape.clone()
     }
 
-    /// Exports what has not been exported yet, if that does not take long.
-    pub async fn stop(self) {
+    /// Exports what has not been exported yet, for at most `patience`.
+    pub async fn stop(self, patience: Duration) {
         let Telemetry { exporting, meters, pushing, .. } = self;
         if let Some(pushing) = pushing {
             pushing.abort();
         }
         let last_spans = async {
             if let Some(exporting) = exporting {
-                exporting.stop().await;
+                exporting.stop(patience).await;
             }
         };
         // It waits for a thread of its own.
         let last_metrics = tokio::task::spawn_blocking(move || meters.shutdown());
-        let ((), stopped) = tokio::join!(last_spans, last_metrics);
-        if let Ok(Err(error)) = stopped {
-            tracing::debug!(%error, "the last metrics were not exported");
+        let ((), stopped) = tokio::join!(last_spans, timeout(patience, last_metrics));
+        match stopped {
+            Ok(Ok(Err(error))) => tracing::debug!(%error, "the last metrics were not exported"),
+            Ok(_) => {}
+            Err(_) => {
+                tracing::warn!("the last metrics were not exported: the collector does not answer")
+            }
         }
     }
 }

@@ -7,10 +7,11 @@ mod output;
 
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::io::{self, PipeWriter};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ pub struct Launch {
     program: PathBuf,
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
+    stderr: Option<Arc<PipeWriter>>,
 }
 
 impl Launch {
@@ -48,7 +50,12 @@ impl Launch {
 
     /// Any other program, by path or to be looked for in PATH.
     pub fn program(program: impl Into<PathBuf>) -> Self {
-        Self { program: program.into(), arguments: Vec::new(), environment: Vec::new() }
+        Self {
+            program: program.into(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            stderr: None,
+        }
     }
 
     /// Adds an argument.
@@ -69,6 +76,21 @@ impl Launch {
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.environment.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
         self
+    }
+
+    /// Has its standard error in a pipe of the test's, which need not read it; not in
+    /// [`Process::output`].
+    pub fn stderr(mut self, pipe: &Arc<PipeWriter>) -> Self {
+        self.stderr = Some(Arc::clone(pipe));
+        self
+    }
+
+    /// Starts it from a shell that has run `script` before, such as `ulimit -n 64`.
+    pub fn after(self, script: &str) -> Self {
+        let mut arguments = vec!["-c".into(), format!("{script}; exec \"$0\" \"$@\"").into()];
+        arguments.push(self.program.into_os_string());
+        arguments.extend(self.arguments);
+        Self { program: "sh".into(), arguments, ..self }
     }
 
     /// Starts the process. Must be called in a tokio runtime, the one that will wait for it.
@@ -145,7 +167,11 @@ impl Process {
         // One pipe for both, so that lines keep their order.
         let (reader, writer) = io::pipe().expect("a pipe can be made");
         let mut command = launch.command();
-        command.stdout(writer.try_clone().expect("a pipe's end can be cloned")).stderr(writer);
+        command.stdout(writer.try_clone().expect("a pipe's end can be cloned"));
+        command.stderr(match &launch.stderr {
+            Some(pipe) => pipe.try_clone().expect("a pipe's end can be cloned"),
+            None => writer,
+        });
         let mut watchdog = Watchdog::start("KILL", None);
         let child = command.spawn().unwrap_or_else(|error| {
             panic!("could not start {}: {error}", launch.program.display())

@@ -1,4 +1,5 @@
 //! Throw-away clusters: their life, and their end with the test.
+#![allow(clippy::print_stdout, reason = "a test is read by whoever runs it")]
 
 use std::path::Path;
 use std::time::Duration;

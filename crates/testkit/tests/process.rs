@@ -1,4 +1,5 @@
 //! Child processes: output, signals, ends.
+#![allow(clippy::print_stdout, reason = "a test is read by whoever runs it")]
 
 use std::fs;
 use std::time::Duration;

@@ -32,15 +32,14 @@ struct Flags {
     process: ServiceProcessFlags,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let (flags, given) = command_line::read();
-    exit::with(run(flags).await, &given)
+    exit::run(async { exit::with(run(flags).await, &given) })
 }
 
 async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let process = ServiceProcess::open("access-service", flags.listen, flags.process).await?;
     let keys = AccessApi::server(Arc::clone(&process.database.log), system_clock());
     let audit = AuditApi::server(Arc::clone(&process.database.log));
-    process.serve(|server| server.service(keys).service(audit), async || ()).await
+    process.serve(|server| server.service(keys).service(audit), async |_| ()).await
 }

@@ -7,6 +7,7 @@ use keeptrusts_webhooks_console::flags::{ConsoleFlags, OwnTrustFlags, ServiceFla
 use keeptrusts_webhooks_console::{Console, Services};
 use keeptrusts_webhooks_process::monitoring::{Monitoring, MonitoringFlags};
 use keeptrusts_webhooks_process::readiness::Readiness;
+use keeptrusts_webhooks_process::shutdown::{Phase, ShutdownFlags};
 use keeptrusts_webhooks_process::{command_line, exit, reload, shutdown, tls};
 use keeptrusts_webhooks_telemetry::TelemetryFlags;
 
@@ -35,27 +36,29 @@ struct Flags {
 
     #[command(flatten)]
     monitoring: MonitoringFlags,
+
+    #[command(flatten)]
+    shutdown: ShutdownFlags,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let (flags, given) = command_line::read();
-    exit::with(run(flags).await, &given)
+    exit::run(async { exit::with(run(flags).await, &given) })
 }
 
 async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let telemetry = flags.telemetry.start("console")?;
-    let shutdown = shutdown::on_signals()?;
+    let ending = shutdown::on_signals(&flags.shutdown)?;
     let monitoring = Monitoring::bind(&flags.monitoring).await?;
     let addresses = flags.services.addresses()?;
     let service_tls = flags.services.load_tls()?;
     tls::reload_on_hangup(service_tls.clone(), reload::on_hangup()?);
     let services = Services::connect_lazily(&addresses, service_tls);
     let console = Console::bind(&flags.console, flags.trust.trust()).await?;
-    let readiness = Readiness::new(shutdown.clone());
+    let readiness = Readiness::new(ending.asked().clone());
     readiness.started();
     let monitored = monitoring.serve(telemetry, readiness);
-    let served = console.serve(services, shutdown).await;
-    monitored.stop().await;
+    let served = console.serve(services, ending.clone()).await;
+    monitored.stop(ending.left(Phase::Telemetry)).await;
     Ok(served?)
 }

@@ -4,7 +4,6 @@ use std::future::IntoFuture;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -21,6 +20,7 @@ use ipnet::IpNet;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_process::grpc_server::{ListenError, Listener};
+use keeptrusts_webhooks_process::shutdown::{Phase, Shutdown};
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use tower_http::csrf::{CsrfLayer, ProtectionError};
@@ -43,9 +43,6 @@ use crate::visitor::LastSeen;
 const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; \
      frame-ancestors 'none'";
-
-/// What pages under way may take when the process is asked to stop.
-const GRACE_PERIOD: Duration = Duration::from_secs(5);
 
 /// A console that listens, and does not answer yet.
 pub struct Console {
@@ -121,12 +118,9 @@ impl Console {
         self.listener.local_address()
     }
 
-    /// Serves until `shutdown` is cancelled; pages under way are finished.
-    pub async fn serve(
-        self,
-        services: Services,
-        shutdown: CancellationToken,
-    ) -> Result<(), ConsoleError> {
+    /// Serves until the process is asked to stop; pages under way are finished.
+    pub async fn serve(self, services: Services, ending: Shutdown) -> Result<(), ConsoleError> {
+        let shutdown = ending.asked().clone();
         match &self.flags.console_public_url {
             Some(url) => tracing::info!(listening = %self.address(), "the console is at {url}/"),
             None => tracing::info!("the console is at http://{}/", self.address()),
@@ -159,7 +153,7 @@ impl Console {
             .with_graceful_shutdown(shutdown.clone().cancelled_owned());
         let out_of_patience = async {
             shutdown.cancelled().await;
-            tokio::time::sleep(GRACE_PERIOD).await;
+            tokio::time::sleep(ending.left(Phase::Pages)).await;
         };
         tokio::select! {
             served = served.into_future() => Ok(served?),

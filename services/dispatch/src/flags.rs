@@ -200,11 +200,6 @@ impl DispatchFlags {
         if self.lease_ttl < Duration::from_secs(1) {
             return Err(DispatchSetupError::OutOfRange("--lease-ttl must be at least 1s"));
         }
-        if database.statement_timeout.is_some_and(|timeout| timeout >= self.lease_ttl) {
-            tracing::warn!(
-                "--database-timeout is not shorter than --lease-ttl: a connection that is cut without a word may stop deliveries for longer than a lease"
-            );
-        }
         if body_retention <= self.retry_schedule.total() {
             return Err(DispatchSetupError::OutOfRange(
                 "--body-retention must be longer than the whole --retry-schedule: there would be nothing left to send",
@@ -246,6 +241,12 @@ impl DispatchFlags {
 impl PreparedDispatch {
     /// What working on shards of this database takes.
     pub fn parts(self, database: &Database, clock: Clock) -> Parts {
+        let lease = self.settings.lease_time_to_live;
+        if database.statement_timeout.is_some_and(|timeout| timeout >= lease) {
+            tracing::warn!(
+                "--database-timeout is not shorter than --lease-ttl: a connection that is cut without a word may stop deliveries for longer than a lease"
+            );
+        }
         Parts {
             log: Arc::clone(&database.log),
             keyring: Arc::clone(&database.keyring),

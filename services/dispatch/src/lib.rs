@@ -16,6 +16,7 @@ mod standing;
 mod transport;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::v1::dispatch_service_server::DispatchServiceServer;
 use keeptrusts_webhooks_domain::mail_limits::MailLimits;
@@ -24,6 +25,7 @@ use keeptrusts_webhooks_rendering::Renderer;
 use keeptrusts_webhooks_store::keyring::Keyring;
 use keeptrusts_webhooks_store::{Clock, Log};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 pub use mail::Mailer;
@@ -80,9 +82,13 @@ impl Parts {
     }
 }
 
+/// What the database may take to release the leases of a process that has given up.
+const GIVING_BACK: Duration = Duration::from_millis(500);
+
 /// The dispatch work of one process.
 pub struct Dispatch {
     stop: CancellationToken,
+    give_up: CancellationToken,
     standing: Arc<Standing>,
     work: JoinHandle<()>,
 }
@@ -96,8 +102,9 @@ impl Dispatch {
         let standing = Standing::new(lasts);
         standing::show_before_collecting(&standing);
         let ownership = Ownership::new(member, parts, Arc::clone(&standing));
-        let work = tokio::spawn(ownership.run(stop.clone()));
-        Dispatch { stop, standing, work }
+        let give_up = CancellationToken::new();
+        let work = tokio::spawn(ownership.run(stop.clone(), give_up.clone()));
+        Dispatch { stop, give_up, standing, work }
     }
 
     /// The service is ready only while the leases are looked after, and while this process can work
@@ -118,10 +125,26 @@ impl Dispatch {
         });
     }
 
-    /// Begins nothing new, finishes the attempts under way, gives the shards back.
-    pub async fn stop(self) {
-        self.stop.cancel();
-        if let Err(error) = self.work.await {
+    /// Begins nothing new, finishes the attempts under way and records them, gives the shards
+    /// back. Attempts that are not recorded after `patience` are repeated by the next owner.
+    pub async fn stop(self, patience: Duration) {
+        let Dispatch { stop, give_up, mut work, .. } = self;
+        stop.cancel();
+        let ended = match timeout(patience, &mut work).await {
+            Ok(ended) => ended,
+            Err(_) => {
+                give_up.cancel();
+                match timeout(GIVING_BACK, work).await {
+                    Ok(ended) => ended,
+                    Err(_) => {
+                        return tracing::warn!(
+                            "cannot give the shards back; their leases will expire"
+                        );
+                    }
+                }
+            }
+        };
+        if let Err(error) = ended {
             tracing::error!(%error, "dispatch failed");
         }
     }

@@ -54,10 +54,9 @@ struct Flags {
     process: ServiceProcessFlags,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let (flags, given) = command_line::read();
-    exit::with(run(flags).await, &given)
+    exit::run(async { exit::with(run(flags).await, &given) })
 }
 
 async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
@@ -72,7 +71,7 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync
     let parts = parts.telling(mailer, mail_limits, flags.console_public_url.as_deref());
     let dispatch = Dispatch::start(member_name(), parts);
     dispatch.needed_by(&process.readiness);
-    let (log, shutdown) = (Arc::clone(&process.database.log), process.shutdown.clone());
+    let (log, shutdown) = (Arc::clone(&process.database.log), process.shutdown.asked().clone());
     let api = DispatchApi::server(log, system_clock(), retention, shutdown);
-    process.serve(|server| server.service(api), async || dispatch.stop().await).await
+    process.serve(|server| server.service(api), async |left| dispatch.stop(left).await).await
 }

@@ -20,10 +20,6 @@ use crate::metrics::{self, LeaseChange};
 use crate::pipeline::{self, Shard};
 use crate::standing::Standing;
 
-/// How long a process that was asked to stop waits for what is under way. Longer than a request
-/// may take by default; only a database that is away makes it take that long.
-const STOP_PATIENCE: Duration = Duration::from_secs(30);
-
 /// A lease that ends so much later than it did was renewed: what it takes to ask is no more.
 const RENEWAL_SHOWS: Duration = Duration::from_millis(500);
 
@@ -72,8 +68,9 @@ impl Ownership {
         }
     }
 
-    /// Owns shards until told to stop; then finishes what is under way and gives them back.
-    pub(crate) async fn run(mut self, stop: CancellationToken) {
+    /// Owns shards until told to stop; then finishes what is under way, until told to give up,
+    /// and gives them back.
+    pub(crate) async fn run(mut self, stop: CancellationToken, give_up: CancellationToken) {
         loop {
             let next = self.tend().await;
             // Where nobody else can take a lease there is nothing to renew, ever (invariant 11).
@@ -88,7 +85,7 @@ impl Ownership {
                 () = wait => {}
             }
         }
-        self.give_back_all().await;
+        self.give_back_all(give_up).await;
     }
 
     /// Renews, gives up, takes; how long until it must be done again.
@@ -312,28 +309,34 @@ impl Ownership {
         .await;
     }
 
-    async fn give_back_all(&mut self) {
+    async fn give_back_all(&mut self, give_up: CancellationToken) {
         for held in self.held.values() {
             held.shard.stop.cancel();
         }
         // First, so that the others' shares grow: they take each shard as it is given back.
-        if let Err(error) = self.parts.log.store().leave(&self.member).await {
+        let leaving = self.parts.log.store().leave(&self.member);
+        if let Some(Err(error)) = give_up.run_until_cancelled(leaving).await {
             let error = Causes(&error);
             tracing::warn!(%error, "cannot leave the list of processes; the entry will expire");
         }
-        let deadline = Instant::now() + STOP_PATIENCE;
         let time_to_live = self.parts.settings.lease_time_to_live;
-        while !self.held.is_empty() {
-            if Instant::now() >= deadline {
-                tracing::warn!(
-                    "outcomes cannot be recorded; the next owner repeats those attempts"
-                );
-                self.held.values().for_each(|held| held.shard.abort.cancel());
+        let finished = give_up.run_until_cancelled(async {
+            while !self.held.is_empty() {
+                // Attempts under way may take up to the request timeout: the leases must last.
+                self.renew_all(time_to_live).await;
+                _ = tokio::time::timeout(time_to_live / 3, self.first_to_finish()).await;
+                self.collect_ended().await;
             }
-            // Attempts under way may take up to the request timeout: the leases must last.
-            self.renew_all(time_to_live).await;
-            _ = tokio::time::timeout(time_to_live / 3, self.first_to_finish()).await;
-            self.collect_ended().await;
+        });
+        if finished.await.is_none() {
+            tracing::warn!(
+                "outcomes were not recorded in time; the next owner repeats those attempts"
+            );
+            self.held.values().for_each(|held| held.shard.abort.cancel());
+            while !self.held.is_empty() {
+                self.first_to_finish().await;
+                self.collect_ended().await;
+            }
         }
     }
 }

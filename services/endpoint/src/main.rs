@@ -37,10 +37,9 @@ struct Flags {
     process: ServiceProcessFlags,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let (flags, given) = command_line::read();
-    exit::with(run(flags).await, &given)
+    exit::run(async { exit::with(run(flags).await, &given) })
 }
 
 async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
@@ -48,5 +47,5 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync
     let Database { log, keyring, .. } = &process.database;
     let (log, keyring) = (Arc::clone(log), Arc::clone(keyring));
     let api = EndpointApi::server(log, keyring, system_clock(), &flags.endpoints);
-    process.serve(|server| server.service(api), async || ()).await
+    process.serve(|server| server.service(api), async |_| ()).await
 }

@@ -40,15 +40,14 @@ struct Flags {
     process: ServiceProcessFlags,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let (flags, given) = command_line::read();
-    exit::with(run(flags).await, &given)
+    exit::run(async { exit::with(run(flags).await, &given) })
 }
 
 async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let process = ServiceProcess::open("ingest-service", flags.listen, flags.process).await?;
     let (log, retention) = (Arc::clone(&process.database.log), flags.retention.body_retention);
     let api = IngestApi::server(log, system_clock(), retention, &flags.ingest);
-    process.serve(|server| server.service(api), async || ()).await
+    process.serve(|server| server.service(api), async |_| ()).await
 }

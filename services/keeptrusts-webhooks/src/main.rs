@@ -11,7 +11,8 @@ mod serve;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use keeptrusts_webhooks_process::{command_line, exit};
+use keeptrusts_webhooks_process::command_line::{self, FromEnvironment};
+use keeptrusts_webhooks_process::exit;
 
 /// Keeptrusts Webhooks: delivers what happens in Keeptrusts as signed HTTPS requests.
 ///
@@ -53,10 +54,16 @@ enum LogCommand {
     Rebuild(rebuild::RebuildCommand),
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let (program, given) = command_line::read::<Program>();
-    let ran = match program.command {
+    match program.command {
+        command @ Command::Serve(_) => exit::run(run(command, &given)),
+        command => exit::run_command(run(command, &given)),
+    }
+}
+
+async fn run(command: Command, given: &FromEnvironment) -> ExitCode {
+    let ran = match command {
         Command::Serve(command) => serve::run(*command).await,
         Command::Demo(_) => demo::run().await,
         Command::RotateMasterKey(command) => rotate_master_key::run(command).await,
@@ -67,5 +74,5 @@ async fn main() -> ExitCode {
             Err(error) => Err(error),
         },
     };
-    exit::with(ran, &given)
+    exit::with(ran, given)
 }

@@ -11,6 +11,7 @@ use keeptrusts_webhooks_process::reload;
 use keeptrusts_webhooks_store::query::{EventFilter, KeyFilter};
 use keeptrusts_webhooks_store::{Store, StoreError};
 use keeptrusts_webhooks_telemetry::LoggingFlags;
+use keeptrusts_webhooks_telemetry::{print_stderr, print_stdout};
 
 use crate::operator;
 
@@ -112,30 +113,32 @@ pub(crate) async fn run(
     if !exists(store.as_ref(), shard, &organization).await? {
         return Err(NoSuchOrganization { organization, description }.into());
     }
-    eprintln!("erasing organization {organization} in {description}");
+    print_stderr!("erasing organization {organization} in {description}");
     operator::record(store.as_ref(), shard, &organization, OperatorFact::OrganizationErased)
         .await?;
     // Nobody of the organization comes between.
     let revoked = revoke::all_keys(store.as_ref(), &organization).await?;
-    println!("{revoked} keys and sessions of organization {organization} were revoked");
+    print_stdout!("{revoked} keys and sessions of organization {organization} were revoked");
     // The key next: whatever interrupts the rest, the secrets are gone.
     store.erase_data_key(shard, &organization).await?;
-    println!("the data key of organization {organization} was erased");
+    print_stdout!("the data key of organization {organization} was erased");
     let (mut after, mut total) = (None, 0);
     loop {
         let erased = store.erase_bodies(shard, &organization, after, BODIES_AT_ONCE).await?;
         total += erased.deleted;
         if erased.deleted > 0 {
-            eprintln!("{total} bodies erased");
+            print_stderr!("{total} bodies erased");
         }
         after = erased.next;
         if after.is_none() {
             break;
         }
     }
-    println!("{total} bodies of its events and attempts were erased");
+    print_stdout!("{total} bodies of its events and attempts were erased");
     if store.is_shared() || holder.is_some() {
-        println!("running processes use its key for 5 minutes more at most, until SIGHUP at best");
+        print_stdout!(
+            "running processes use its key for 5 minutes more at most, until SIGHUP at best"
+        );
     }
     store.close().await;
     Ok(())

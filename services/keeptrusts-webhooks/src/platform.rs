@@ -21,7 +21,7 @@ use keeptrusts_webhooks_process::grpc_server::{
     GrpcServer, InProcess, LimitFlags, Listener, ServeError,
 };
 use keeptrusts_webhooks_process::readiness::Readiness;
-use keeptrusts_webhooks_process::shutdown;
+use keeptrusts_webhooks_process::shutdown::{Phase, Shutdown};
 use keeptrusts_webhooks_store::keyring::Keyring;
 use keeptrusts_webhooks_store::{Log, system_clock};
 use tokio::task::JoinHandle;
@@ -40,6 +40,7 @@ pub(crate) struct PlatformFlags {
     pub(crate) access: AccessFlags,
     pub(crate) endpoints: EndpointFlags,
     pub(crate) ingest: IngestFlags,
+    pub(crate) ending: Shutdown,
 }
 
 /// A platform that runs.
@@ -51,7 +52,10 @@ pub(crate) struct Platform {
     keyring: Arc<Keyring>,
     dispatch: Dispatch,
     server: JoinHandle<Result<(), ServeError>>,
+    /// Nothing new is taken.
     shutdown: CancellationToken,
+    /// How long everything may take then.
+    ending: Shutdown,
 }
 
 /// Why it does not.
@@ -88,7 +92,7 @@ impl Platform {
         let (log, keyring) = (database.log, database.keyring);
         let dispatch = Dispatch::start(member_name(), parts);
 
-        let shutdown = CancellationToken::new();
+        let (shutdown, ending) = (CancellationToken::new(), flags.ending.clone());
         readiness.needs_database(&log);
         dispatch.needed_by(readiness);
         let time = || Arc::clone(&clock);
@@ -106,6 +110,7 @@ impl Platform {
         let server = GrpcServer::new(access.clone())
             .reflection(!flags.access.no_reflection)
             .limits(flags.limits.clone())
+            .grace_period(ending.grace_period())
             .readiness(readiness.clone())
             .service(endpoints)
             .service(ingest)
@@ -116,7 +121,17 @@ impl Platform {
         readiness.started();
         let in_process = server.in_process();
         let server = tokio::spawn(server.serve(listener, shutdown.clone()));
-        Ok(Platform { address, in_process, log, access, keyring, dispatch, server, shutdown })
+        Ok(Platform {
+            address,
+            in_process,
+            log,
+            access,
+            keyring,
+            dispatch,
+            server,
+            shutdown,
+            ending,
+        })
     }
 
     /// Where it listens.
@@ -143,9 +158,7 @@ impl Platform {
         match failed {
             None => self.stop().await,
             Some(ended) => {
-                self.dispatch.stop().await;
-                self.access.stop().await;
-                self.log.close(shutdown::APPENDS_PATIENCE).await;
+                close(self.dispatch, &self.access, &self.log, &self.ending).await;
                 ended.unwrap_or(Ok(()))?;
             }
         }
@@ -160,8 +173,12 @@ impl Platform {
             Ok(Err(error)) => tracing::error!(%error, "the gRPC server failed"),
             Err(error) => tracing::error!(%error, "the gRPC server failed"),
         }
-        self.dispatch.stop().await;
-        self.access.stop().await;
-        self.log.close(shutdown::APPENDS_PATIENCE).await;
+        close(self.dispatch, &self.access, &self.log, &self.ending).await;
     }
+}
+
+async fn close(dispatch: Dispatch, access: &Access, log: &Log, ending: &Shutdown) {
+    dispatch.stop(ending.left(Phase::Attempts)).await;
+    access.stop(ending.left(Phase::Appends)).await;
+    log.close(ending.left(Phase::Appends)).await;
 }

@@ -6,6 +6,7 @@ use keeptrusts_webhooks_process::database::DatabaseFlags;
 use keeptrusts_webhooks_process::reload;
 use keeptrusts_webhooks_store::{RebuildDifference, Store};
 use keeptrusts_webhooks_telemetry::LoggingFlags;
+use keeptrusts_webhooks_telemetry::{print_stderr, print_stdout};
 
 /// The tables that are read from (endpoints, events, deliveries, attempts, counts) are computed
 /// from the log. This computes them again, shard by shard, each in one transaction.
@@ -42,12 +43,12 @@ pub(crate) async fn run(
     // Who means the server that has the database open may meet this process.
     let _hangups = reload::on_hangup()?;
     let (store, description) = command.database.open_store().await?;
-    eprintln!("{} {description}", if command.check { "checking" } else { "rebuilding" });
+    print_stderr!("{} {description}", if command.check { "checking" } else { "rebuilding" });
     let mut found = Found::AsTheLogSays;
     for shard in (0..store.shard_count()).map(Shard) {
         let last = store.shard_state(shard).await?.last_position;
         let progress = |position: Position| {
-            eprintln!("shard {shard}: {position} of {last} records");
+            print_stderr!("shard {shard}: {position} of {last} records");
         };
         if !command.check {
             store.rebuild(shard, &progress).await?;
@@ -57,10 +58,12 @@ pub(crate) async fn run(
     }
     store.close().await;
     match (&found, command.check) {
-        (Found::AsTheLogSays, true) => println!("every row is what the log says"),
-        (Found::AsTheLogSays, false) => println!("every table was rebuilt from the log"),
+        (Found::AsTheLogSays, true) => print_stdout!("every row is what the log says"),
+        (Found::AsTheLogSays, false) => print_stdout!("every table was rebuilt from the log"),
         (Found::Differences, _) => {
-            println!("the tables are not what the log says: run `keeptrusts-webhooks log rebuild`");
+            print_stdout!(
+                "the tables are not what the log says: run `keeptrusts-webhooks log rebuild`"
+            );
         }
     }
     Ok(found)
@@ -74,12 +77,14 @@ async fn check(
 ) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
     let differences = store.check(shard, MAX_DIFFERENCES, progress).await?;
     for RebuildDifference { table, stored, rebuilt } in &differences {
-        println!("shard {shard}, {table}:");
-        println!("  stored   {}", stored.as_deref().unwrap_or("no such row"));
-        println!("  rebuilt  {}", rebuilt.as_deref().unwrap_or("no such row"));
+        print_stdout!("shard {shard}, {table}:");
+        print_stdout!("  stored   {}", stored.as_deref().unwrap_or("no such row"));
+        print_stdout!("  rebuilt  {}", rebuilt.as_deref().unwrap_or("no such row"));
     }
     if differences.len() == MAX_DIFFERENCES {
-        println!("shard {shard}: there may be more; only the first {MAX_DIFFERENCES} are shown");
+        print_stdout!(
+            "shard {shard}: there may be more; only the first {MAX_DIFFERENCES} are shown"
+        );
     }
     Ok(differences.is_empty())
 }

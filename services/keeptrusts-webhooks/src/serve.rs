@@ -17,6 +17,7 @@ use keeptrusts_webhooks_process::grpc_server::{GrpcFlags, Listener};
 use keeptrusts_webhooks_process::mail_limits::MailLimitFlags;
 use keeptrusts_webhooks_process::monitoring::{Monitoring, MonitoringFlags};
 use keeptrusts_webhooks_process::readiness::Readiness;
+use keeptrusts_webhooks_process::shutdown::{Phase, Shutdown, ShutdownFlags};
 use keeptrusts_webhooks_process::{master_keys, reload, shutdown, tls};
 use keeptrusts_webhooks_telemetry::TelemetryFlags;
 use tokio_util::sync::CancellationToken;
@@ -77,6 +78,9 @@ pub(crate) struct ServeCommand {
 
     #[command(flatten)]
     monitoring: MonitoringFlags,
+
+    #[command(flatten)]
+    shutdown: ShutdownFlags,
 }
 
 /// Serves until the process is asked to stop.
@@ -88,7 +92,8 @@ pub(crate) async fn run(
     let (smtp, mail_limits) = (command.smtp, command.mail_limits.limits());
     let console_url = console.console_public_url.as_ref().map(ToString::to_string);
     let telemetry = telemetry.start("keeptrusts-webhooks")?;
-    let stop = shutdown::on_signals()?;
+    let ending = shutdown::on_signals(&command.shutdown)?;
+    let stop = ending.asked().clone();
     let hangups = reload::on_hangup()?;
     let trust = Trust {
         proxies: access.trusted_proxy.clone(),
@@ -114,14 +119,15 @@ pub(crate) async fn run(
         access,
         endpoints,
         ingest,
+        ending: ending.clone(),
     };
     let platform = Platform::start(listener, &flags, &readiness).await?;
     master_keys::reload_on_hangup(Arc::clone(platform.keyring()), hangups);
     let ran = match console {
-        Some(console) => run_with_console(platform, console, stop).await,
+        Some(console) => run_with_console(platform, console, &ending).await,
         None => platform.run_until(stop).await.map_err(Into::into),
     };
-    monitored.stop().await;
+    monitored.stop(ending.left(Phase::Telemetry)).await;
     ran
 }
 
@@ -129,13 +135,13 @@ pub(crate) async fn run(
 async fn run_with_console(
     platform: Platform,
     console: Console,
-    stop: CancellationToken,
+    ending: &Shutdown,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let services = Services::of_this_process(platform.in_process());
     let console_ended = CancellationToken::new();
     let console = {
         let ended = console_ended.clone().drop_guard();
-        let served = console.serve(services, stop.clone());
+        let served = console.serve(services, ending.clone());
         tokio::spawn(async move {
             let served = served.await;
             drop(ended);
@@ -144,7 +150,7 @@ async fn run_with_console(
     };
     let ran = platform.run_until(console_ended).await;
     // If it was the platform that ended.
-    stop.cancel();
+    ending.asked().cancel();
     console.await??;
     Ok(ran?)
 }

@@ -1,4 +1,5 @@
 //! `kill -9` at random moments under load. The moments are printed with their seed.
+#![allow(clippy::print_stdout, reason = "a test is read by whoever runs it")]
 
 mod chaos;
 mod platform;

@@ -1,5 +1,6 @@
 //! Two dispatch processes on one Postgres database: they share its shards, and each takes over
 //! from the other, however that one ends.
+#![allow(clippy::print_stdout, reason = "a test is read by whoever runs it")]
 
 mod chaos;
 mod platform;

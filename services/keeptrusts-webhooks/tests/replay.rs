@@ -1,5 +1,6 @@
 //! Recovery: what an endpoint missed, what failed, or everything, is replayed; and the ledgers of
 //! publishers and of a receiver that removes duplicates by delivery id agree afterwards.
+#![allow(clippy::print_stdout, reason = "a test is read by whoever runs it")]
 
 mod chaos;
 mod platform;

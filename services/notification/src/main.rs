@@ -42,18 +42,17 @@ struct Flags {
     process: ServiceProcessFlags,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let (flags, given) = command_line::read();
-    exit::with(run(flags).await, &given)
+    exit::run(async { exit::with(run(flags).await, &given) })
 }
 
 async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let process = ServiceProcess::open("notification-service", flags.listen, flags.process).await?;
     let Database { log, keyring, .. } = &process.database;
     let (log, keyring) = (Arc::clone(log), Arc::clone(keyring));
-    let shutdown = process.shutdown.clone();
+    let shutdown = process.shutdown.asked().clone();
     let mail_limits = flags.smtp_server.map(|_| flags.mail_limits.limits());
     let api = NotificationApi::server(log, keyring, system_clock(), mail_limits, shutdown);
-    process.serve(|server| server.service(api), async || ()).await
+    process.serve(|server| server.service(api), async |_| ()).await
 }

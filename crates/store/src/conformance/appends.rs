@@ -374,3 +374,15 @@ pub(crate) async fn an_event_with_3_000_deliveries_is_routed_and_concluded(fixtu
     let due = fixture.store().due_deliveries(SHARD, endpoints[2_999], DueKey::MIN, 10).await;
     assert_eq!(due.expect("reads").deliveries.len(), 1);
 }
+
+pub(crate) async fn a_commit_that_is_only_tried_changes_nothing(fixture: Fixture) {
+    let store = fixture.store();
+    store.append(SHARD, &[publish(event_id())]).await.expect("appends");
+    let before = store.shard_state(SHARD).await.expect("reads");
+    for _ in 0..2 {
+        store.try_commit(SHARD).await.expect("commits");
+    }
+    assert_eq!(store.shard_state(SHARD).await.expect("reads"), before);
+    let appended = store.append(SHARD, &[publish(event_id())]).await.expect("appends");
+    assert_eq!(appended.records[0].position, Position(2));
+}

@@ -46,6 +46,7 @@ macro_rules! conformance_tests {
                 an_operation_sees_those_before_it_in_its_batch,
                 what_is_another_organizations_cannot_be_changed,
                 an_append_without_operations_changes_nothing,
+                a_commit_that_is_only_tried_changes_nothing,
                 a_batch_of_2_000_operations_is_appended,
                 an_event_with_3_000_deliveries_is_routed_and_concluded,
             }

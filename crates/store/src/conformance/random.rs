@@ -1,4 +1,5 @@
 //! Random numbers that can be had again.
+#![allow(clippy::print_stdout, reason = "a test is read by whoever runs it")]
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 

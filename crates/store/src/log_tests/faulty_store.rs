@@ -74,6 +74,7 @@ pub(super) struct FaultyStore {
     reads: AtomicUsize,
     states: AtomicUsize,
     closed: AtomicUsize,
+    tries: AtomicUsize,
 }
 
 impl FaultyStore {
@@ -89,6 +90,7 @@ impl FaultyStore {
             reads: AtomicUsize::new(0),
             states: AtomicUsize::new(0),
             closed: AtomicUsize::new(0),
+            tries: AtomicUsize::new(0),
         })
     }
 
@@ -110,6 +112,11 @@ impl FaultyStore {
     /// How often a shard's state was read.
     pub(super) fn states(&self) -> usize {
         self.states.load(Ordering::SeqCst)
+    }
+
+    /// How often it was tried whether the database commits.
+    pub(super) fn tries(&self) -> usize {
+        self.tries.load(Ordering::SeqCst)
     }
 
     /// Whether the connections are closed.
@@ -186,6 +193,14 @@ over_inner! {
                     self.wait_at_gate().await;
                     Err(lost())
                 }
+            }
+        }
+
+        async fn try_commit(&self, _shard: Shard) -> Result<(), StoreError> {
+            self.tries.fetch_add(1, Ordering::SeqCst);
+            match self.faults.lock().expect("not poisoned").pop_front() {
+                Some(_) => Err(unavailable()),
+                None => Ok(()),
             }
         }
 

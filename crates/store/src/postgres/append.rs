@@ -12,7 +12,7 @@ use sqlx::{FromRow, PgConnection};
 use super::errors::{is_locked_out, store_error};
 use super::load::{load, used_keys};
 use super::pool::Pool;
-use super::session::{Session, answered, commit};
+use super::session::{Session, answered, change, commit};
 use super::write::{insert_bodies, insert_records, write_changes};
 use crate::operation::{Appended, Operation, newest_steady_time};
 use crate::plan::{Locked, Plan, Wanted, plan};
@@ -88,6 +88,15 @@ pub(super) async fn append(
     session.finish();
     let plan = planned?;
     Ok(AppendedBatch { results: plan.results, records: plan.records })
+}
+
+/// Writes the shard's row as it stands.
+pub(super) async fn try_commit(writers: &Pool, shard: Shard) -> Result<(), StoreError> {
+    let query = sqlx::query_as::<_, (i64,)>(
+        "UPDATE shards SET last_position = last_position WHERE shard = $1 RETURNING last_position",
+    );
+    change(writers, query.bind(i32::from(shard.0))).await?;
+    Ok(())
 }
 
 async fn plan_and_write<'a>(

@@ -1,8 +1,10 @@
 //! What a database error means for the caller.
 
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
+use tokio::time::error::Elapsed;
 
 use crate::store::StoreError;
+use crate::trouble::Trouble;
 
 /// An error of the server, without its DETAIL, which quotes rows.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +41,17 @@ impl ServerError {
             || CODES.contains(&self.code.as_str())
     }
 
+    /// What the server lacks.
+    fn trouble(&self) -> Option<Trouble> {
+        match self.code.as_str() {
+            "53100" => Some(Trouble::DiskFull),
+            "25006" => Some(Trouble::ReadOnly),
+            code if code.starts_with("53") => Some(Trouble::Overloaded),
+            code if code.starts_with("58") => Some(Trouble::FilesFail),
+            _ => None,
+        }
+    }
+
     /// Whether a commit that ends so has certainly not happened. A server that goes down may
     /// end the session after it has committed.
     fn says_rolled_back(&self) -> bool {
@@ -47,6 +60,16 @@ impl ServerError {
         const UNKNOWN: [&str; 2] = ["08007", "40003"];
         self.severity == PgSeverity::Error && !UNKNOWN.contains(&self.code.as_str())
     }
+}
+
+/// What Postgres lacks, if it has said so, or that it has not answered in time.
+pub(crate) fn trouble_of(
+    error: &(dyn std::error::Error + Send + Sync + 'static),
+) -> Option<Trouble> {
+    if error.is::<Elapsed>() {
+        return Some(Trouble::Silent);
+    }
+    error.downcast_ref::<ServerError>()?.trouble()
 }
 
 /// An error before a commit was sent: nothing was changed.
@@ -114,6 +137,22 @@ mod tests {
         for code in ["23505", "42601", "42P01", "22021", "XX001"] {
             assert!(!server_error(code, PgSeverity::Error).is_transient(), "{code}");
         }
+    }
+
+    #[test]
+    fn what_the_server_lacks_is_known_by_its_code() {
+        for (code, trouble) in [
+            ("53100", Trouble::DiskFull),
+            ("25006", Trouble::ReadOnly),
+            ("53300", Trouble::Overloaded),
+            ("58030", Trouble::FilesFail),
+            ("57P01", Trouble::Unreachable),
+        ] {
+            let error = StoreError::Unavailable(server_error(code, PgSeverity::Error).into());
+            assert_eq!(error.trouble(), Some(trouble), "{code}");
+        }
+        let defect = StoreError::Failed(server_error("42601", PgSeverity::Error).into());
+        assert_eq!(defect.trouble(), None);
     }
 
     #[test]

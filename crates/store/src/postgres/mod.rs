@@ -36,6 +36,8 @@ mod write_endpoints;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use errors::trouble_of;
+
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -218,6 +220,10 @@ impl Store for PostgresStore {
 
     async fn shard_state(&self, shard: Shard) -> Result<ShardState, StoreError> {
         reads::shard_state(&self.readers, shard).await
+    }
+
+    async fn try_commit(&self, shard: Shard) -> Result<(), StoreError> {
+        append::try_commit(&self.writers, shard).await
     }
 
     fn take_hints(&self) -> Option<mpsc::Receiver<(Shard, Position)>> {

@@ -46,6 +46,24 @@ pub(super) async fn append(
     Ok(AppendedBatch { results: plan.results, records: plan.records })
 }
 
+/// Changes the shard's row and changes it back, which takes a page of the write-ahead log. (An update
+/// to the same value writes nothing.)
+pub(super) async fn try_commit(
+    connection: &mut SqliteConnection,
+    shard: Shard,
+) -> Result<(), StoreError> {
+    let mut transaction = begin(connection).await?;
+    for step in [1, -1] {
+        sqlx::query("UPDATE shards SET last_position = last_position + ? WHERE shard = ?")
+            .bind(step)
+            .bind(number(shard))
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
+    }
+    transaction.commit().await.map_err(commit_failed)
+}
+
 /// Takes as many positions as the batch has records, and takes the steady clock's time down; says
 /// how the shard stood before.
 async fn lock(

@@ -3,6 +3,7 @@
 use sqlx::Error;
 
 use crate::store::StoreError;
+use crate::trouble::Trouble;
 
 /// SQLite's primary result codes: <https://www.sqlite.org/rescode.html>.
 mod code {
@@ -47,6 +48,20 @@ pub(super) fn commit_failed(error: Error) -> StoreError {
         Some(code::BUSY | code::FULL) => StoreError::Unavailable(error.into()),
         // The pages may have been written, and only fsync have failed.
         _ => StoreError::Unknown(error.into()),
+    }
+}
+
+/// What the machine lacks, if it was SQLite that said so.
+pub(crate) fn trouble_of(
+    error: &(dyn std::error::Error + Send + Sync + 'static),
+) -> Option<Trouble> {
+    let error: &Error = error.downcast_ref()?;
+    match primary_code(error)? {
+        code::FULL => Some(Trouble::DiskFull),
+        code::READONLY => Some(Trouble::ReadOnly),
+        code::IOERR | code::CANTOPEN => Some(Trouble::FilesFail),
+        code::NOMEM | code::BUSY | code::LOCKED => Some(Trouble::Overloaded),
+        _ => None,
     }
 }
 

@@ -75,6 +75,7 @@ use crate::store::{
     Store, StoreError, Survey, TableVersions, WaitingEndpoints,
 };
 
+pub(crate) use errors::trouble_of;
 pub use open::{OpenError, SqliteOptions};
 
 use errors::failed;
@@ -150,6 +151,12 @@ impl Store for SqliteStore {
 
     async fn shard_state(&self, shard: Shard) -> Result<ShardState, StoreError> {
         log_reads::shard_state(&self.readers, shard, (self.clock)()).await
+    }
+
+    async fn try_commit(&self, shard: Shard) -> Result<(), StoreError> {
+        let mut turn = self.writer.turn().await?;
+        let tried = append::try_commit(turn.connection()?, shard).await;
+        turn.end(tried)
     }
 
     fn take_hints(&self) -> Option<mpsc::Receiver<(Shard, Position)>> {

@@ -63,7 +63,7 @@ pub(crate) async fn cancel_waiting(shard: Arc<Shard>, endpoint_id: EndpointId) {
             }
             // An attempt ended at that moment: read again.
             Err(AppendError::Refused(Refusal::StaleVersion { .. })) => backoff.reset(),
-            Err(AppendError::Unavailable | AppendError::Failed) => backoff.wait().await,
+            Err(AppendError::Unavailable(_) | AppendError::Failed) => backoff.wait().await,
             Err(AppendError::Refused(_) | AppendError::InDoubt | AppendError::Closed) => return,
         }
     }

@@ -221,7 +221,7 @@ impl Replays {
                 self.shard.abort.cancel();
                 return Err(Ended);
             }
-            Err(error @ (AppendError::Unavailable | AppendError::Failed)) => {
+            Err(error @ (AppendError::Unavailable(_) | AppendError::Failed)) => {
                 tracing::warn!(shard = %self.shard.lease.shard(), %error, "cannot go on with a replay, waiting");
                 self.put_off(&replay);
             }

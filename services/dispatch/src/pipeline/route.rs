@@ -305,7 +305,7 @@ impl Route {
     async fn wait_or_end(&self, error: AppendError, backoff: &mut Backoff) -> Result<(), Ended> {
         let number = self.shard.lease.shard();
         match error {
-            AppendError::Unavailable => {
+            AppendError::Unavailable(_) => {
                 tracing::warn!(shard = %number, %error, "cannot append, waiting");
                 backoff.wait().await;
                 Ok(())

@@ -4,6 +4,7 @@
 //!
 //! The seed decides what happens; it is printed. What follows from it may differ a little from
 //! run to run, since ids have random bits of their own.
+#![allow(clippy::print_stdout, reason = "a test is read by whoever runs it")]
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;

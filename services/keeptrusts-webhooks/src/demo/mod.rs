@@ -25,7 +25,9 @@ use keeptrusts_webhooks_ingest_service::flags::IngestFlags;
 use keeptrusts_webhooks_process::database::DatabaseFlags;
 use keeptrusts_webhooks_process::grpc_server::{LimitFlags, Listener};
 use keeptrusts_webhooks_process::readiness::Readiness;
+use keeptrusts_webhooks_process::shutdown::Shutdown;
 use keeptrusts_webhooks_store::keyring::random;
+use keeptrusts_webhooks_telemetry::print_stdout;
 use tonic::transport::Channel;
 
 use crate::platform::{Platform, PlatformFlags};
@@ -97,6 +99,7 @@ fn flags(folder: &Path, authority_file: &Path, key: &Token) -> Result<PlatformFl
         access: AccessFlags::with_first_key(key.clone()),
         endpoints: EndpointFlags { max_endpoints_per_organization: 10 },
         ingest: IngestFlags { publish_quota: NonZeroU32::MAX },
+        ending: Shutdown::within(Duration::from_secs(9)),
     })
 }
 
@@ -107,11 +110,11 @@ async fn tell(platform: &Platform, receiver: &Receiver, key: &Token) -> Result<(
     let mut endpoints = EndpointServiceClient::new(channel.clone());
     let mut ingest = IngestServiceClient::new(channel.clone());
     let mut dispatch = DispatchServiceClient::new(channel);
-    println!("Keeptrusts Webhooks, the whole story");
-    println!("  platform   grpc on {}, SQLite in a temporary folder", platform.address());
-    println!("  receiver   https://{}, verifies both signatures itself", receiver.address);
-    println!("  retries    after {RETRY_SCHEDULE} (in production 1m, 5m, 30m, 2h, 12h)");
-    println!();
+    print_stdout!("Keeptrusts Webhooks, the whole story");
+    print_stdout!("  platform   grpc on {}, SQLite in a temporary folder", platform.address());
+    print_stdout!("  receiver   https://{}, verifies both signatures itself", receiver.address);
+    print_stdout!("  retries    after {RETRY_SCHEDULE} (in production 1m, 5m, 30m, 2h, 12h)");
+    print_stdout!("");
 
     let created = endpoints
         .create_endpoint(v1::CreateEndpointRequest {
@@ -127,7 +130,7 @@ async fn tell(platform: &Platform, receiver: &Receiver, key: &Token) -> Result<(
         .into_inner();
     receiver.expect_secret(&created.secret);
     let endpoint = created.endpoint.ok_or("no endpoint in the answer")?;
-    println!("CreateEndpoint  {} subscribes to all 16 event types", endpoint.id);
+    print_stdout!("CreateEndpoint  {} subscribes to all 16 event types", endpoint.id);
 
     // Begins now, so that nothing is missed.
     let changes = dispatch
@@ -145,7 +148,7 @@ async fn tell(platform: &Platform, receiver: &Receiver, key: &Token) -> Result<(
         .await?
         .into_inner();
     let attempt = test.attempt.ok_or("no attempt in the answer")?;
-    println!("SendTest        the receiver answered {}", attempt.status_code);
+    print_stdout!("SendTest        the receiver answered {}", attempt.status_code);
 
     let started = Instant::now();
     for (event_type, data) in EVENTS {
@@ -159,8 +162,8 @@ async fn tell(platform: &Platform, receiver: &Receiver, key: &Token) -> Result<(
             .await?;
     }
     let accepted = started.elapsed();
-    println!("PublishEvent    16 events accepted, durably, in {} ms", accepted.as_millis());
-    println!();
+    print_stdout!("PublishEvent    16 events accepted, durably, in {} ms", accepted.as_millis());
+    print_stdout!("");
 
     let expected = Expected {
         deliveries: EVENTS.len() + 1,
@@ -168,6 +171,6 @@ async fn tell(platform: &Platform, receiver: &Receiver, key: &Token) -> Result<(
     };
     let mut log = Log::begin();
     log.follow(changes, &expected).await?;
-    println!();
+    print_stdout!("");
     log.conclude(&expected, receiver.report(), started.elapsed())
 }

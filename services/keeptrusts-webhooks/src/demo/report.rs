@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::{AttemptOutcome, DeliveryState};
+use keeptrusts_webhooks_telemetry::print_stdout;
 use tonic::Streaming;
 
 use super::Problem;
@@ -29,9 +30,12 @@ pub(super) struct Log {
 
 impl Log {
     pub(super) fn begin() -> Log {
-        println!(
+        print_stdout!(
             "{:<26}{:<22}{:>11}{:>10}  Outcome",
-            "Timestamp", "Event", "Status Code", "Duration"
+            "Timestamp",
+            "Event",
+            "Status Code",
+            "Duration"
         );
         Log::default()
     }
@@ -76,7 +80,7 @@ impl Log {
                 format!("Failed: {}", attempt.error)
             }
         };
-        println!(
+        print_stdout!(
             "{:<26}{:<22}{:>11}{:>7.1} ms  {outcome}",
             format!("{start:.3}"),
             attempt.event_type,
@@ -97,22 +101,24 @@ impl Log {
         let delivered = delivered.count();
         self.durations.sort_unstable();
         let median = self.durations.get(self.durations.len() / 2).copied().unwrap_or_default();
-        println!(
+        print_stdout!(
             "Delivered       {delivered} of {} (16 events and a test), each once, in {:.1} s with all retries",
             expected.deliveries,
             took.as_secs_f64()
         );
-        println!(
+        print_stdout!(
             "Attempts        {}: {} refused by the receiver on purpose and retried on schedule",
-            receiver.requests, receiver.failed_on_purpose
+            receiver.requests,
+            receiver.failed_on_purpose
         );
-        println!(
+        print_stdout!(
             "Duration        median {:.1} ms from request to answer",
             median.as_secs_f64() * 1e3
         );
-        println!(
+        print_stdout!(
             "Signatures      {} of {} requests verified by the receiver, both schemes",
-            receiver.verified, receiver.requests
+            receiver.verified,
+            receiver.requests
         );
         let checks = [
             ("every delivery is delivered", delivered == expected.deliveries),
@@ -128,7 +134,7 @@ impl Log {
         let broken: Vec<_> =
             checks.iter().filter(|(_, held)| !held).map(|(name, _)| *name).collect();
         if broken.is_empty() {
-            println!("All of it held.");
+            print_stdout!("All of it held.");
             return Ok(());
         }
         Err(format!("this did not hold: {}", broken.join("; ")).into())

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_process::database::Holder;
 use keeptrusts_webhooks_store::Store;
+use keeptrusts_webhooks_telemetry::print_stderr;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep};
 
@@ -27,12 +28,12 @@ pub(super) async fn until_done(
 ) -> Result<(), RotationError> {
     let patience = match hang_up(server) {
         Ok(()) => {
-            eprintln!("told {} to read the file", server.description);
+            print_stderr!("told {} to read the file", server.description);
             PATIENCE
         }
         Err(reason) => {
-            eprintln!("cannot send SIGHUP to {}: {reason}", server.description);
-            eprintln!("send it yourself now, for example by `systemctl kill -s HUP`; waiting");
+            print_stderr!("cannot send SIGHUP to {}: {reason}", server.description);
+            print_stderr!("send it yourself now, for example by `systemctl kill -s HUP`; waiting");
             PATIENCE_WITH_PEOPLE
         }
     };
@@ -46,7 +47,7 @@ pub(super) async fn until_done(
             return Ok(());
         }
         if seen != Some((current.clone(), done)) {
-            eprintln!("{done} of {all} data keys done");
+            print_stderr!("{done} of {all} data keys done");
             (seen, changed) = (Some((current, done)), Instant::now());
         }
         if changed.elapsed() > patience {

@@ -16,6 +16,7 @@ use keeptrusts_webhooks_store::keyring::{
 };
 use keeptrusts_webhooks_store::{Store, StoreError};
 use keeptrusts_webhooks_telemetry::LoggingFlags;
+use keeptrusts_webhooks_telemetry::{print_stderr, print_stdout};
 
 use crate::operator::{self, RecordError};
 use plan::{Plan, Standing};
@@ -138,7 +139,7 @@ pub(crate) async fn run(
     let MasterKeySource::File(path) = &source else { return Err(RotationError::NoFile.into()) };
     let mut file = KeyFile::open(path)?;
     let Administered { store, description, holder } = database.open_for_administration().await?;
-    eprintln!("master keys in {}, data keys in {description}", path.display());
+    print_stderr!("master keys in {}, data keys in {description}", path.display());
     let rotation = Rotation { store: store.as_ref(), source: &source, path, holder };
     let done = match (prepare, retire) {
         (true, _) => rotation.prepare(&mut file).await,
@@ -168,9 +169,11 @@ impl Rotation<'_> {
                 prepared
             }
         };
-        println!("master key {} is prepared in {}", prepared.id(), self.path.display());
-        println!("nothing is encrypted with it yet: copy the file to every machine, mode 0600,");
-        println!("send each process SIGHUP, then run `keeptrusts-webhooks rotate-master-key`");
+        print_stdout!("master key {} is prepared in {}", prepared.id(), self.path.display());
+        print_stdout!(
+            "nothing is encrypted with it yet: copy the file to every machine, mode 0600,"
+        );
+        print_stdout!("send each process SIGHUP, then run `keeptrusts-webhooks rotate-master-key`");
         Ok(())
     }
 
@@ -192,7 +195,7 @@ impl Rotation<'_> {
             operator::record(self.store, Shard::OF_KEYS, &everybody, rotated).await?;
         }
         file.put_first(&target)?;
-        println!("master key {} is the first in {}", target.id(), self.path.display());
+        print_stdout!("master key {} is the first in {}", target.id(), self.path.display());
         match &self.holder {
             Some(server) => follow::until_done(self.store, server, target.id(), self.path).await?,
             None => self.rewrap().await?,
@@ -203,24 +206,27 @@ impl Rotation<'_> {
             return Err(RotationError::Incomplete { remaining });
         }
         let all: u64 = standing.counts.values().sum();
-        println!("all {all} data keys are encrypted with master key {}", standing.current);
+        print_stdout!("all {all} data keys are encrypted with master key {}", standing.current);
         let removable = standing.removable(&file.keys());
         if !removable.is_empty() {
             let removable = removable.join(", ");
-            println!("nothing is encrypted with these master keys any more: {removable}");
-            println!(
+            print_stdout!("nothing is encrypted with these master keys any more: {removable}");
+            print_stdout!(
                 "`keeptrusts-webhooks rotate-master-key --retire` removes them from the file;"
             );
-            println!("backups of the database from before still need them");
+            print_stdout!("backups of the database from before still need them");
         }
         Ok(())
     }
 
     async fn rewrap(&self) -> Result<(), RotationError> {
-        let progress = |count: u64| eprintln!("{count} data keys done");
+        let progress = |count: u64| print_stderr!("{count} data keys done");
         let keys = self.source.load()?;
         let caught_up = rotation::catch_up(self.store, &keys, self.source, &progress).await?;
-        caught_up.problems.iter().for_each(|problem: &KeyProblem| eprintln!("problem: {problem}"));
+        caught_up
+            .problems
+            .iter()
+            .for_each(|problem: &KeyProblem| print_stderr!("problem: {problem}"));
         Ok(())
     }
 
@@ -229,15 +235,15 @@ impl Rotation<'_> {
         bring_up_to_date(file, &standing)?;
         let removable = standing.removable(&file.keys());
         if removable.is_empty() {
-            println!("there is nothing to remove from {}", self.path.display());
+            print_stdout!("there is nothing to remove from {}", self.path.display());
             return Ok(());
         }
         file.remove(&removable)?;
         for id in removable {
-            println!("master key {id} was removed from {}", self.path.display());
+            print_stdout!("master key {id} was removed from {}", self.path.display());
         }
         if self.store.is_shared() {
-            println!("copy the file to every machine");
+            print_stdout!("copy the file to every machine");
         }
         Ok(())
     }

@@ -1,7 +1,10 @@
 //! Our binaries, serving.
 
+use std::io::PipeWriter;
 use std::net::SocketAddr;
 use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::Duration;
 
 use keeptrusts_webhooks_testkit::first_key::{self, FIRST_KEY};
 use keeptrusts_webhooks_testkit::ports::free_port;
@@ -22,6 +25,8 @@ pub(crate) struct ServerBuilder {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     port: u16,
+    stderr: Option<Arc<PipeWriter>>,
+    script: Option<&'static str>,
 }
 
 impl ServerBuilder {
@@ -35,6 +40,23 @@ impl ServerBuilder {
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Has its logs in a pipe of the test's: it is not known from them where it listens.
+    pub(crate) fn logging_to(mut self, pipe: &Arc<PipeWriter>) -> Self {
+        self.stderr = Some(Arc::clone(pipe));
+        self
+    }
+
+    /// Starts it from a shell that has run `script` before.
+    pub(crate) fn after(mut self, script: &'static str) -> Self {
+        self.script = Some(script);
+        self
+    }
+
+    /// Where it will listen, if it is on a fixed port.
+    pub(crate) fn fixed_address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
     /// Trusts the receiver's authority, and allows deliveries to this machine.
@@ -71,7 +93,16 @@ impl ServerBuilder {
         let launch = Launch::binary(self.binary).env(first_key::VARIABLE, FIRST_KEY);
         let launch = launch.args(&self.arguments).arg("--listen").arg(listen);
         let set = |launch: Launch, (name, value): &(String, String)| launch.env(name, value);
-        self.environment.iter().fold(launch, set).start()
+        let launch = self.environment.iter().fold(launch, set);
+        let launch = match &self.stderr {
+            Some(pipe) => launch.stderr(pipe),
+            None => launch,
+        };
+        let launch = match self.script {
+            Some(script) => launch.after(script),
+            None => launch,
+        };
+        launch.start()
     }
 
     async fn launch(&self) -> (Process, SocketAddr) {
@@ -100,7 +131,14 @@ impl Server {
 
     /// A service in a process of its own: `dispatch-service`, for example.
     pub(crate) fn service(binary: &'static str, database: &Database) -> ServerBuilder {
-        ServerBuilder { binary, arguments: database.flags(), environment: Vec::new(), port: 0 }
+        ServerBuilder {
+            binary,
+            arguments: database.flags(),
+            environment: Vec::new(),
+            port: 0,
+            stderr: None,
+            script: None,
+        }
     }
 
     /// Where it listens.
@@ -139,6 +177,11 @@ impl Server {
     pub(crate) async fn end_by(&mut self, signal: Signal) -> ExitStatus {
         self.process.signal(signal);
         self.process.wait_exit(PATIENCE).await
+    }
+
+    /// Waits until it has ended, after it was asked to. Panics if `within` passes.
+    pub(crate) async fn wait_exit(&mut self, within: Duration) -> ExitStatus {
+        self.process.wait_exit(within).await
     }
 
     /// Starts it again, after it has ended, with the same flags.

@@ -10,6 +10,7 @@ use super::{open, run};
 use crate::conformance::given::*;
 use crate::operation::{BodyId, Operation};
 use crate::store::{Store, StoreError};
+use crate::trouble::Trouble;
 
 fn publish_with_body(bytes: usize) -> Operation {
     let event = event_id();
@@ -27,6 +28,7 @@ async fn a_full_disk_is_told_and_appends_go_on_when_there_is_room_again() {
         run(&store, "PRAGMA max_page_count = 1").await;
         let error = store.append(SHARD, &[publish_with_body(100_000)]).await.expect_err("full");
         assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+        assert_eq!(error.trouble(), Some(Trouble::DiskFull), "{error:?}");
         store.append(SHARD, &[publish_with_body(100_000)]).await.expect("there is room again");
     }
     let log = store.read(SHARD, Position::START, 10).await.expect("reads");

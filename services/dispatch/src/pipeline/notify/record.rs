@@ -276,7 +276,7 @@ impl Notify {
         backoff: &mut Backoff,
     ) -> Result<(), Ended> {
         match error {
-            AppendError::Unavailable | AppendError::Failed => {
+            AppendError::Unavailable(_) | AppendError::Failed => {
                 tracing::warn!(shard = %self.shard.lease.shard(), %error, "cannot record a notification, waiting");
                 backoff.wait().await;
                 Ok(())

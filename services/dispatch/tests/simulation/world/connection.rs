@@ -185,6 +185,10 @@ impl Store for Connection {
         Ok(batch)
     }
 
+    async fn try_commit(&self, shard: Shard) -> Result<(), StoreError> {
+        self.call("try_commit", self.database().try_commit(shard)).await
+    }
+
     async fn find_operations(
         &self,
         shard: Shard,

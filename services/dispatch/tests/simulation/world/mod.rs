@@ -210,7 +210,7 @@ impl World {
     /// A process ends, gracefully.
     pub(crate) async fn leave(&mut self, name: &str) {
         let dispatcher = self.dispatchers.remove(name).expect("it dispatches");
-        dispatcher.dispatch.stop().await;
+        dispatcher.dispatch.stop(Duration::from_secs(30)).await;
     }
 
     /// Kills a process.

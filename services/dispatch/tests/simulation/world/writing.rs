@@ -18,7 +18,7 @@ use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_store::{
     AppendError, Appended, BodyId, Expected, KeyStore, NewBody, NewRecord, Operation, Refusal,
-    new_ulid,
+    Trouble, new_ulid,
 };
 
 use super::{EVENT_TYPE, World, secret};
@@ -54,7 +54,7 @@ impl World {
     ) -> Result<EndpointId, AppendError> {
         let id = EndpointId::new(new_ulid(self.now()));
         let sealed = self.front.keyring.seal(organization, id, &secret()).await;
-        let secret = sealed.map_err(|_| AppendError::Unavailable)?;
+        let secret = sealed.map_err(|_| AppendError::Unavailable(Trouble::Unreachable))?;
         let created = Endpoint::create(NewEndpoint {
             name: name.to_owned(),
             url: format!("https://receiver.example/{name}"),

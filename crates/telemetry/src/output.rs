@@ -1,0 +1,366 @@
+//! Standard output and standard error of a process that must not stop because nobody reads them.
+//!
+//! A pipe that nobody reads (a log driver that is stuck, a terminal that was halted) takes 64 KiB,
+//! and then stops whoever writes to it. So nobody writes here but a thread of its own for each of
+//! the two. What is to be written waits in a queue that is bounded in bytes; what finds no room on
+//! standard error is dropped and counted, and a line tells of it when the lines flow again.
+//!
+//! tracing-appender has such a queue as well. At the end of the process, with its queue full, it
+//! says so on standard output: by `println!`, which waits for ever.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::repeats;
+
+/// What may wait to be written, with what is being written: some thousand lines.
+const MAX_WAITING_BYTES: usize = 1024 * 1024;
+/// What a line in the queue takes besides its text.
+const LINE_OVERHEAD: usize = 32;
+/// Between two attempts to write to a file that others have set to `O_NONBLOCK`.
+const NOT_READY_PAUSE: Duration = Duration::from_millis(10);
+
+static STDERR: OnceLock<Output> = OnceLock::new();
+static STDOUT: OnceLock<Output> = OnceLock::new();
+/// Of all lines that were to be written to standard error.
+static LOST_LINES: AtomicU64 = AtomicU64::new(0);
+
+/// How many log lines were lost because nobody read them, since the process began.
+pub(crate) fn lost_lines() -> u64 {
+    LOST_LINES.load(Ordering::Relaxed)
+}
+
+/// Prints a line to standard output, as `println!` does, for the results of a command. Waits while
+/// a megabyte waits to be read; does not fail when nobody reads any more.
+#[macro_export]
+macro_rules! print_stdout {
+    ($($text:tt)*) => { $crate::output::result_line(format_args!($($text)*)) };
+}
+
+/// Prints a line to standard error, as `eprintln!` does. Never waits and never fails.
+#[macro_export]
+macro_rules! print_stderr {
+    ($($text:tt)*) => { $crate::output::note_line(format_args!($($text)*)) };
+}
+
+/// See [`print_stdout!`](crate::print_stdout).
+pub fn result_line(text: fmt::Arguments<'_>) {
+    stdout().push_waiting(format!("{text}\n").into_bytes());
+}
+
+/// See [`print_stderr!`](crate::print_stderr).
+pub fn note_line(text: fmt::Arguments<'_>) {
+    stderr().push(format!("{text}\n").into_bytes());
+}
+
+/// Waits until everything is written, `limit` for all of it at most: for the end of a process.
+/// Blocks its thread.
+pub fn finish(limit: Duration) {
+    repeats::tell_all();
+    let end = Instant::now() + limit;
+    for output in [&STDERR, &STDOUT].into_iter().filter_map(OnceLock::get) {
+        output.wait_until_written(Some(end));
+    }
+}
+
+/// The same for a command, whose results are waited for as long as their reader takes.
+pub fn finish_results(limit: Duration) {
+    if let Some(output) = STDOUT.get() {
+        output.wait_until_written(None);
+    }
+    finish(limit);
+}
+
+/// Where log lines are written to: a line is one call of `write`.
+pub(crate) struct LogLines;
+
+impl Write for LogLines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        stderr().push(line.to_vec());
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn stderr() -> &'static Output {
+    STDERR.get_or_init(|| Output::start("stderr", || own_file(io::stderr()), &LOST_LINES))
+}
+
+fn stdout() -> &'static Output {
+    static UNCOUNTED: AtomicU64 = AtomicU64::new(0);
+    STDOUT.get_or_init(|| Output::start("stdout", || own_file(io::stdout()), &UNCOUNTED))
+}
+
+/// Without std's lock and buffer, at which the process would wait when it ends.
+fn own_file(stream: impl AsFd) -> io::Result<File> {
+    Ok(File::from(stream.as_fd().try_clone_to_owned()?))
+}
+
+/// A queue of lines, and a thread that writes them.
+struct Output {
+    queue: Arc<Queue>,
+}
+
+struct Queue {
+    state: Mutex<State>,
+    /// There is something to write, or there is room again, or everything is written.
+    changed: Condvar,
+    /// Of this output, ever.
+    lost_in_all: &'static AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    lines: VecDeque<Vec<u8>>,
+    /// Of the lines that wait and of those that are being written.
+    bytes: usize,
+    /// Lines that were lost and that nobody has been told of.
+    lost: u64,
+}
+
+impl Output {
+    /// Begins to write, to what `open` opens. Without a thread or a file all lines are lost.
+    fn start<W: Write>(
+        name: &str,
+        open: impl FnOnce() -> io::Result<W> + Send + 'static,
+        lost_in_all: &'static AtomicU64,
+    ) -> Output {
+        let (state, changed) = (Mutex::default(), Condvar::new());
+        let queue = Arc::new(Queue { state, changed, lost_in_all });
+        let written = Arc::clone(&queue);
+        let write = move || {
+            let mut file = open().ok();
+            written.write_all(|line| match &mut file {
+                Some(file) => write_line(file, line),
+                None => Err(ErrorKind::NotConnected.into()),
+            });
+        };
+        // If there is no thread, the queue fills, and lines are dropped.
+        _ = thread::Builder::new().name(name.to_owned()).spawn(write);
+        Output { queue }
+    }
+
+    /// Takes a line, or drops it if there is no room.
+    fn push(&self, line: Vec<u8>) {
+        let mut state = self.queue.state();
+        if state.has_room_for(&line) {
+            state.take(line);
+            self.queue.changed.notify_all();
+        } else {
+            state.lost += 1;
+            self.queue.lost_in_all.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes a line when there is room.
+    fn push_waiting(&self, line: Vec<u8>) {
+        let mut state = self.queue.state();
+        while !state.has_room_for(&line) {
+            state = self.queue.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.take(line);
+        self.queue.changed.notify_all();
+    }
+
+    /// Waits until nothing waits, and nothing is being written; until `end` at most.
+    fn wait_until_written(&self, end: Option<Instant>) {
+        let mut state = self.queue.state();
+        while state.bytes > 0 {
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            let changed = &self.queue.changed;
+            state = match left {
+                Some(Duration::ZERO) => return,
+                Some(left) => {
+                    let waited = changed.wait_timeout(state, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+}
+
+impl Queue {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes whatever comes, for ever.
+    fn write_all(&self, mut write: impl FnMut(&[u8]) -> io::Result<()>) {
+        loop {
+            let line = self.next();
+            let written = write(&line);
+            let mut state = self.state();
+            state.bytes -= cost(&line);
+            if written.is_err() {
+                state.lost += 1;
+                self.lost_in_all.fetch_add(1, Ordering::Relaxed);
+            }
+            // Told when there is room, and by a line that is not lost as well.
+            let flows = written.is_ok() && state.bytes < MAX_WAITING_BYTES / 2;
+            let lost = if flows { std::mem::take(&mut state.lost) } else { 0 };
+            drop(state);
+            self.changed.notify_all();
+            if lost > 0 {
+                repeats::tell_of_lost(lost);
+            }
+        }
+    }
+
+    fn next(&self) -> Vec<u8> {
+        let mut state = self.state();
+        loop {
+            if let Some(line) = state.lines.pop_front() {
+                return line;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl State {
+    /// However long the first line is, there is room for it.
+    fn has_room_for(&self, line: &[u8]) -> bool {
+        self.bytes == 0 || self.bytes + cost(line) <= MAX_WAITING_BYTES
+    }
+
+    fn take(&mut self, line: Vec<u8>) {
+        self.bytes += cost(&line);
+        self.lines.push_back(line);
+    }
+}
+
+fn cost(line: &[u8]) -> usize {
+    line.len() + LINE_OVERHEAD
+}
+
+/// As `write_all` does, but waits if the file cannot take more now.
+fn write_line(file: &mut impl Write, mut line: &[u8]) -> io::Result<()> {
+    while !line.is_empty() {
+        match file.write(line) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(count) => line = &line[count..],
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(NOT_READY_PAUSE),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    static LOST: AtomicU64 = AtomicU64::new(0);
+
+    /// A file that takes nothing before it is told to.
+    struct Stuck {
+        flows: mpsc::Receiver<()>,
+        written: mpsc::Sender<Vec<u8>>,
+    }
+
+    impl Write for Stuck {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            // An error: it flows from now on.
+            _ = self.flows.recv();
+            _ = self.written.send(line.to_vec());
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn stuck() -> (Output, mpsc::Sender<()>, mpsc::Receiver<Vec<u8>>) {
+        let (flow, flows) = mpsc::channel();
+        let (written, lines) = mpsc::channel();
+        (Output::start("stuck", || Ok(Stuck { flows, written }), &LOST), flow, lines)
+    }
+
+    fn soon() -> Option<Instant> {
+        Some(Instant::now() + Duration::from_millis(20))
+    }
+
+    #[test]
+    fn whoever_writes_waits_for_nobody_and_what_has_no_room_is_counted() {
+        let (output, flow, lines) = stuck();
+        let count = 4 * MAX_WAITING_BYTES / 1_000;
+        for _ in 0..count {
+            output.push(vec![b'x'; 1_000]);
+        }
+        output.wait_until_written(soon());
+        let (waiting, lost) = {
+            let state = output.queue.state();
+            assert!(state.bytes <= MAX_WAITING_BYTES, "{}", state.bytes);
+            (state.bytes / cost(&[0; 1_000]), state.lost)
+        };
+        assert_eq!(waiting as u64 + lost, count as u64);
+        assert!(LOST.load(Ordering::Relaxed) >= lost);
+        drop(flow);
+        output.wait_until_written(None);
+        assert_eq!(lines.try_iter().count(), waiting);
+        assert_eq!(output.queue.state().lost, 0, "they were told of");
+    }
+
+    #[test]
+    fn the_end_waits_for_what_is_written_and_not_for_what_is_stuck() {
+        let (output, flow, lines) = stuck();
+        output.push(b"the last line\n".to_vec());
+        output.wait_until_written(soon());
+        assert!(lines.try_recv().is_err(), "it is stuck, and is not waited for");
+        flow.send(()).expect("the thread lives");
+        output.wait_until_written(None);
+        assert_eq!(lines.try_recv().as_deref(), Ok(b"the last line\n".as_slice()));
+    }
+
+    #[test]
+    fn results_wait_for_room_and_none_is_lost() {
+        let (output, flow, lines) = stuck();
+        let output = Arc::new(output);
+        let count = 2 * MAX_WAITING_BYTES / 1_000;
+        let pushing = {
+            let output = Arc::clone(&output);
+            thread::spawn(move || (0..count).for_each(|_| output.push_waiting(vec![b'x'; 1_000])))
+        };
+        drop(flow);
+        pushing.join().expect("it does not fail");
+        output.wait_until_written(None);
+        assert_eq!(lines.try_iter().count(), count);
+    }
+
+    #[test]
+    fn a_file_that_others_made_non_blocking_gets_the_whole_line() {
+        struct NotReady(Vec<u8>, bool);
+        impl Write for NotReady {
+            fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+                self.1 = !self.1;
+                if self.1 {
+                    return Err(ErrorKind::WouldBlock.into());
+                }
+                self.0.push(line[0]);
+                Ok(1)
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut file = NotReady(Vec::new(), false);
+        write_line(&mut file, b"whole\n").expect("written");
+        assert_eq!(file.0, b"whole\n");
+    }
+}

@@ -1,0 +1,257 @@
+//! What goes wrong around a process: its log is stuck, its disk is full, its database takes no
+//! writes, its collector hangs. It says so, does what it can, and ends when it is asked to.
+
+mod platform;
+
+use std::io::{self, Write as _};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use keeptrusts_webhooks_contracts::v1::DeliveryState;
+use keeptrusts_webhooks_testkit::postgres::Cluster;
+use keeptrusts_webhooks_testkit::process::{Process, Signal};
+use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+use tokio::time::timeout;
+use tonic::{Code, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::platform::{
+    Backend, Client, Database, Server, ServerBuilder, channel, eventually, seen_at, watched,
+};
+
+/// How long a process may take to end here, and how long that is on a busy machine.
+const LIMIT: &str = "4s";
+const ENDED_WITHIN: Duration = Duration::from_secs(9);
+/// As many calls as filled the log of the process that it stopped.
+const REFUSED_CALLS: usize = 270;
+/// What a pipe holds that nobody reads (pipe(7)).
+const PIPE_CAPACITY: usize = 64 * 1024;
+
+fn all_in_one(database: &Database) -> ServerBuilder {
+    Server::all_in_one(database).flag("--shutdown-timeout", LIMIT)
+}
+
+async fn end(process: &mut Process) {
+    process.signal(Signal::Term);
+    let status = process.wait_exit(ENDED_WITHIN).await;
+    assert!(status.success(), "{status}");
+}
+
+/// Publishes without a valid key.
+async fn be_refused(client: &Client) {
+    let mut ingest = client.ingest();
+    let refused = ingest.publish_event(client.event("policy.block", "{}"));
+    let refused = timeout(ENDED_WITHIN, refused).await.expect("nobody waits for the log");
+    assert_eq!(refused.expect_err("the key is wrong").code(), Code::Unauthenticated);
+}
+
+fn with_a_wrong_key(address: std::net::SocketAddr) -> Client {
+    let token = format!("kt_{}", "0".repeat(64));
+    Client::with_token("acme", [address; 3].map(channel), &token)
+}
+
+/// What `/readyz` says if it says what gRPC's health service does, and whether it is ready.
+async fn readiness(url: &str, address: std::net::SocketAddr) -> Option<(bool, String)> {
+    let (status, told) = seen_at(url, "/readyz").await;
+    let asked = HealthCheckRequest::default();
+    let answer = HealthClient::new(channel(address)).check(asked).await.expect("health answers");
+    let serves = answer.into_inner().status() == ServingStatus::Serving;
+    ((status == 200) == serves).then_some((serves, told))
+}
+
+async fn becomes(ready: bool, url: &str, address: std::net::SocketAddr) -> String {
+    eventually(&format!("ready: {ready}"), async || {
+        readiness(url, address).await.filter(|(is_ready, _)| *is_ready == ready)
+    })
+    .await
+    .1
+}
+
+/// How a publisher is told of it.
+async fn refused(client: &Client, because: &str) -> Status {
+    eventually(&format!("publishing is refused because {because}"), async || {
+        let answer = client.ingest().publish_event(client.event("policy.block", "{}")).await;
+        answer.err().filter(|status| status.message().contains(because))
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_nobody_reads_stops_neither_calls_nor_the_end() {
+    let (unread, pipe) = io::pipe().expect("a pipe");
+    (&pipe).write_all(&[b'\n'; PIPE_CAPACITY]).expect("the pipe takes it");
+    let pipe = Arc::new(pipe);
+    let database = Database::new(Backend::Sqlite).await;
+    let server = all_in_one(&database).on_a_fixed_port().logging_to(&pipe);
+    let server = server.flag("--log-level", "debug");
+    let address = server.fixed_address();
+    let mut process = server.start_process();
+    let client = Client::new("acme", address, address, address);
+    eventually("it accepts events", async || {
+        client.ingest().publish_event(client.event("policy.block", "{}")).await.ok()
+    })
+    .await;
+
+    let stranger = with_a_wrong_key(address);
+    for _ in 0..REFUSED_CALLS {
+        be_refused(&stranger).await;
+    }
+    client.publish("policy.block", "{}").await;
+    let mut health = HealthClient::new(channel(address));
+    let answer = health.check(HealthCheckRequest::default()).await.expect("health answers");
+    assert_eq!(answer.into_inner().status(), ServingStatus::Serving);
+    end(&mut process).await;
+    drop(unread);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_a_process_whose_log_is_stuck() {
+    let (unread, pipe) = io::pipe().expect("a pipe");
+    (&pipe).write_all(&[b'\n'; PIPE_CAPACITY]).expect("the pipe takes it");
+    let pipe = Arc::new(pipe);
+    let receiver = Receiver::start(Script::always(Reply::Hang));
+    let database = Database::new(Backend::Sqlite).await;
+    let server = Server::all_in_one(&database).delivering_to(&receiver).on_a_fixed_port();
+    let server = server.flag("--shutdown-timeout", "1h").logging_to(&pipe);
+    let address = server.fixed_address();
+    let mut process = server.start_process();
+    let client = Client::new("acme", address, address, address);
+    eventually("it answers", async || {
+        client.ingest().publish_event(client.event("policy.block", "{}")).await.ok()
+    })
+    .await;
+    client.create_endpoint(&receiver.url("/"), &["policy.block"]).await;
+    client.publish("policy.block", "{}").await;
+    receiver.wait_for(1, ENDED_WITHIN).await;
+    process.signal(Signal::Term);
+    eventually("it takes no more", async || {
+        client.ingest().publish_event(client.event("policy.block", "{}")).await.err()
+    })
+    .await;
+    process.signal(Signal::Term);
+    assert_eq!(process.wait_exit(ENDED_WITHIN).await.code(), Some(143));
+    drop(unread);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_without_a_valid_key_cannot_fill_the_log() {
+    let database = Database::new(Backend::Sqlite).await;
+    let mut server = all_in_one(&database).start().await;
+    let stranger = with_a_wrong_key(server.address());
+    for _ in 0..50 {
+        be_refused(&stranger).await;
+    }
+    server.stop().await;
+    let output = server.process().output();
+    let lines = output.lines().filter(|line| line.contains("refused a call without a valid token"));
+    let (sums, shown): (Vec<_>, Vec<_>) =
+        lines.partition(|line| line.contains("more lines like this one were left out"));
+    assert_eq!(shown.len(), 20, "{output}");
+    assert!(shown.iter().all(|line| line.contains("trace_id=")), "{shown:?}");
+    assert!(sums.len() == 1 && sums[0].contains("lines=30"), "{sums:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_takes_connections_and_says_nothing_stops_neither_work_nor_the_end() {
+    let collector = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", collector.local_addr().expect("an address"));
+    let receiver = Receiver::start(Script::default());
+    let database = Database::new(Backend::Sqlite).await;
+    let server = all_in_one(&database).delivering_to(&receiver);
+    let mut server = server.flag("--otlp-endpoint", &url).start().await;
+    let client = server.client("acme");
+    client.create_endpoint(&receiver.url("/"), &["policy.block"]).await;
+    let event_id = client.publish("policy.block", "{}").await;
+    client.wait_for_state(&event_id, DeliveryState::Delivered).await;
+    let status = {
+        server.process().signal(Signal::Term);
+        server.wait_exit(ENDED_WITHIN).await
+    };
+    assert!(status.success(), "{status}");
+}
+
+/// Lets a process write files of `size` bytes; None: of any size.
+fn limit_files(process: &Process, size: Option<u64>) {
+    let pid = Pid::from_raw(process.id()).expect("it has an id");
+    let maximum = getrlimit(Resource::Fsize).maximum;
+    let limit = Rlimit { current: size.or(maximum), maximum };
+    prlimit(Some(pid), Resource::Fsize, limit).expect("the limit is set");
+}
+
+/// A limit of the size of files stands for the full disk here, which only root could make: to the
+/// process both are writes that fail. (The store's own tests have SQLite's full disk.)
+#[tokio::test(flavor = "multi_thread")]
+async fn while_its_files_cannot_be_written_a_process_says_so_and_recovers_by_itself() {
+    let late = Reply::ok().after(Duration::from_secs(1));
+    let receiver = Receiver::start(Script::always(late));
+    let database = Database::new(Backend::Sqlite).await;
+    // Otherwise the signal would end the process, not the write (setrlimit(2)).
+    let server = all_in_one(&database).delivering_to(&receiver).after("trap '' XFSZ");
+    let (mut server, url) = watched(server).await;
+    let (client, address) = (server.client("acme"), server.address());
+    client.create_endpoint(&receiver.url("/"), &["policy.block"]).await;
+    becomes(true, &url, address).await;
+
+    limit_files(server.process(), Some(1));
+    let status = refused(&client, "its files cannot be read or written").await;
+    assert_eq!(status.code(), Code::Unavailable);
+    let told = becomes(false, &url, address).await;
+    let line = "not ok: database: it takes no commits: its files cannot be read or written\n";
+    assert!(told.contains(line), "{told}");
+    let is_told = |line: &str| line.contains("trouble=its files cannot be read or written");
+    server.process().wait_for_line(is_told, ENDED_WITHIN).await;
+
+    limit_files(server.process(), None);
+    becomes(true, &url, address).await;
+    let event_id = client.publish("policy.block", "{}").await;
+
+    // An attempt is under way, and what comes of it cannot be recorded.
+    receiver.wait_for(1, ENDED_WITHIN).await;
+    limit_files(server.process(), Some(1));
+    let waits = |line: &str| line.contains("cannot record outcomes, waiting");
+    server.process().wait_for_line(waits, ENDED_WITHIN).await;
+    server.process().signal(Signal::Term);
+    let status = server.wait_exit(ENDED_WITHIN).await;
+    assert!(status.success(), "{status}");
+
+    server.start_again().await;
+    server.client("acme").wait_for_state(&event_id, DeliveryState::Delivered).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_postgres_is_read_only_a_process_says_so_and_recovers_by_itself() {
+    let cluster = Cluster::create().await;
+    let database = Database::in_cluster(&cluster).await;
+    let name = database.name_in_cluster().expect("it is on Postgres");
+    let (mut server, url) = watched(all_in_one(&database)).await;
+    let (client, address) = (server.client("acme"), server.address());
+    becomes(true, &url, address).await;
+    let set_read_only = async |value: &str| {
+        let set = format!("ALTER DATABASE {name} SET default_transaction_read_only = {value}");
+        cluster.query("postgres", &set).await;
+        let end = format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+        );
+        cluster.query("postgres", &end).await;
+    };
+
+    set_read_only("on").await;
+    let status = refused(&client, "it is read-only").await;
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(!status.message().to_lowercase().contains("sqlstate"), "{status:?}");
+    let told = becomes(false, &url, address).await;
+    assert!(told.contains("not ok: database: it takes no commits: it is read-only\n"), "{told}");
+
+    set_read_only("off").await;
+    becomes(true, &url, address).await;
+    client.publish("policy.block", "{}").await;
+
+    set_read_only("on").await;
+    server.process().signal(Signal::Term);
+    let status = server.wait_exit(ENDED_WITHIN).await;
+    assert!(status.success(), "{status}");
+}
