@@ -26,4 +26,5 @@ mod routing;
 mod sealing;
 mod sharing;
 mod testing;
+mod watching;
 mod world;
