@@ -34,6 +34,8 @@ use crate::view::replay::Progress;
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// When a browser tries again after the stream has ended.
 const RECONNECT: Duration = Duration::from_secs(2);
+/// When it does if as many pages are open as may be: another one has to be closed first.
+const RECONNECT_LATER: Duration = Duration::from_secs(30);
 /// What follows a change within this time is told together with it.
 const CLOSELY: Duration = Duration::from_millis(250);
 /// Entries of the log that are told one by one.
@@ -178,6 +180,8 @@ enum Over {
     /// The browser has gone, the service ends it, or the process does. A browser that is still
     /// there connects again.
     ForNow,
+    /// As much is watched as may be.
+    ForLonger,
     /// The visitor's session has ended.
     ForGood,
 }
@@ -187,6 +191,7 @@ impl From<Status> for Over {
         tracing::debug!(code = ?status.code(), "a watched stream ended");
         match status.code() {
             Code::Unauthenticated => Over::ForGood,
+            Code::ResourceExhausted => Over::ForLonger,
             _ => Over::ForNow,
         }
     }
@@ -214,6 +219,25 @@ impl Told {
     }
 }
 
+/// What the browser is told at the end, so that it does not connect again and again. Errors say
+/// that it has gone.
+async fn tell_end(browser: Told, told: Result<(), Over>) {
+    match told {
+        Err(Over::ForGood) => {
+            let notice = Notice::new(
+                Tone::Bad,
+                "Your session has ended, so that this page is not up to date any more.",
+            );
+            let notice = notice.with_link("/sign-in".to_owned(), "Sign in");
+            let _ = browser.part("session-ended", &NoticePart { notice: &notice }).await;
+        }
+        Err(Over::ForLonger) => {
+            let _ = browser.0.send(Event::default().retry(RECONNECT_LATER)).await;
+        }
+        Ok(()) | Err(Over::ForNow) => {}
+    }
+}
+
 /// A stream of what `tell` tells, until it ends, the browser goes, or the process stops.
 fn stream<Tell, Telling>(visit: &Visit, tell: Tell) -> Sse<KeptAlive>
 where
@@ -228,13 +252,7 @@ where
         tokio::select! {
             () = gone.closed() => {}
             () = shutdown.cancelled() => {}
-            told = telling => if let Err(Over::ForGood) = told {
-                // The browser must not connect again and again.
-                let notice = Notice::new(Tone::Bad, "Your session has ended, so that this page is not up to date any more.");
-                let notice = notice.with_link("/sign-in".to_owned(), "Sign in");
-                // An error says that the browser has gone.
-                let _ = Told(last).part("session-ended", &NoticePart { notice: &notice }).await;
-            },
+            told = telling => tell_end(Told(last), told).await,
         }
     });
     let first = tokio_stream::once(Event::default().retry(RECONNECT));
