@@ -18,7 +18,6 @@ mod peer;
 mod places;
 mod receiving;
 mod reflection;
-mod shares;
 mod sharing;
 mod telling;
 mod undecodable;

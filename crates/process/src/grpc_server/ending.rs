@@ -18,7 +18,7 @@ use tonic::body::Body;
 
 use super::gate::Gate;
 use super::guard::shutting_down;
-use super::shares::Share;
+use super::sharing::Share;
 use crate::deadline::Deadline;
 
 /// The body of an answer. It is passed on as it is; but when there is nothing to pass on, and

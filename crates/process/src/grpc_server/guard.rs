@@ -27,10 +27,10 @@ use super::message_size::MeasuredBody;
 use super::methods::{self, Kind};
 use super::peer::Peer;
 use super::receiving::receive;
-use super::shares::{Holder, Purpose, Share};
-use super::sharing::{Sharing, What};
+use super::sharing::{Holder, Share, Sharing, What};
 use super::telling::Telling;
 use crate::deadline::{self, Deadline};
+use crate::shares::Purpose;
 
 #[derive(Clone)]
 pub(super) struct Guard {

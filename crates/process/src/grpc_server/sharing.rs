@@ -1,15 +1,63 @@
 //! What requests take while they are received and answered, and what becomes of those for which
 //! there is nothing left.
 
+use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 
 use keeptrusts_webhooks_contracts::status::{self, Reason};
-use keeptrusts_webhooks_domain::access::Caller;
+use keeptrusts_webhooks_domain::access::{Caller, Reach};
+use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_telemetry::{Counter, KeyValue, counter};
 use tonic::Status;
 
 use super::limits::{LimitFlags, MAX_OPEN_CALLS, RETRY_DELAY, SMALLEST_MEMORY, WAITING_PART};
-use super::shares::{Exhausted, Holder, Pool, Purpose, Share};
+use super::peer::Peer;
+use super::places::network_of;
+use crate::shares::{Exhausted, Purpose};
+
+type Pool = crate::shares::Pool<Holder>;
+
+/// What a request has of what all share.
+pub(super) type Share = crate::shares::Share<Holder>;
+
+/// Who has a share.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Holder {
+    /// Whoever is at an address (or an IPv6 network of 64 bits), as long as no key is known. None:
+    /// this process.
+    Address(Option<IpAddr>),
+    /// All keys of an organization together.
+    Organization(OrganizationId),
+    /// Whoever acts with one key or web token, in every organization or in one.
+    Actor(Arc<str>),
+}
+
+impl Holder {
+    pub(super) fn at(peer: Option<&Peer>) -> Holder {
+        let address = peer.and_then(|peer| peer.address);
+        Holder::Address(address.map(|address| network_of(address.ip())))
+    }
+
+    /// The organization that a caller belongs to; the caller itself, if it belongs to none.
+    pub(super) fn of(caller: &Caller) -> Holder {
+        match &caller.reach {
+            Reach::Organization(id) => Holder::Organization(id.clone()),
+            Reach::Everywhere => Holder::Actor(Arc::clone(&caller.actor)),
+        }
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Holder::Address(Some(address)) => write!(f, "address {address}"),
+            Holder::Address(None) => f.write_str("this process"),
+            Holder::Organization(id) => write!(f, "organization {id}"),
+            Holder::Actor(actor) => write!(f, "caller {actor}"),
+        }
+    }
+}
 
 /// What there is to share.
 #[derive(Debug)]

@@ -6,57 +6,12 @@
 //! those who are not there. Nobody waits: who gets nothing is told when to ask again.
 
 use std::collections::HashMap;
-use std::fmt;
-use std::net::IpAddr;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use keeptrusts_webhooks_domain::access::{Caller, Reach};
-use keeptrusts_webhooks_domain::ids::OrganizationId;
-
-use super::peer::Peer;
-use super::places::network_of;
-
-/// Who has a share.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Holder {
-    /// Whoever is at an address (or an IPv6 network of 64 bits), as long as no key is known. None:
-    /// this process.
-    Address(Option<IpAddr>),
-    /// All keys of an organization together.
-    Organization(OrganizationId),
-    /// Whoever acts with one key or web token, in every organization or in one.
-    Actor(Arc<str>),
-}
-
-impl Holder {
-    pub(super) fn at(peer: Option<&Peer>) -> Holder {
-        let address = peer.and_then(|peer| peer.address);
-        Holder::Address(address.map(|address| network_of(address.ip())))
-    }
-
-    /// The organization that a caller belongs to; the caller itself, if it belongs to none.
-    pub(super) fn of(caller: &Caller) -> Holder {
-        match &caller.reach {
-            Reach::Organization(id) => Holder::Organization(id.clone()),
-            Reach::Everywhere => Holder::Actor(Arc::clone(&caller.actor)),
-        }
-    }
-}
-
-impl fmt::Display for Holder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Holder::Address(Some(address)) => write!(f, "address {address}"),
-            Holder::Address(None) => f.write_str("this process"),
-            Holder::Organization(id) => write!(f, "organization {id}"),
-            Holder::Actor(actor) => write!(f, "caller {actor}"),
-        }
-    }
-}
 
 /// What a share is taken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub enum Purpose {
     /// Publishing, for which a part of the pool is kept.
     Publishing,
     /// Everything else.
@@ -65,61 +20,63 @@ pub(super) enum Purpose {
 
 /// Why there is nothing to take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Exhausted {
+pub enum Exhausted {
     /// The holder has its share.
     Own,
     /// All of it is taken, by others.
     All,
 }
 
-/// So many of something: places, bytes.
+/// So many of something, places or bytes, and who has how many. What a holder is called is for whoever
+/// makes the pool to say.
 #[derive(Debug)]
-pub(super) struct Pool {
+pub struct Pool<H> {
     capacity: u64,
     /// What only publishing may take.
     reserve: u64,
     /// What one holder may have, however much is left.
     max_each: u64,
-    taken: Mutex<Taken>,
+    taken: Mutex<Taken<H>>,
 }
 
-#[derive(Debug, Default)]
-struct Taken {
+#[derive(Debug)]
+struct Taken<H> {
     all: u64,
-    by_holder: HashMap<Holder, u64>,
+    by_holder: HashMap<H, u64>,
 }
 
 /// What a holder has of a pool; dropping it gives it back.
 #[derive(Debug)]
-pub(super) struct Share {
-    pool: Arc<Pool>,
-    holder: Holder,
+pub struct Share<H: Eq + Hash> {
+    pool: Arc<Pool<H>>,
+    holder: H,
     amount: u64,
 }
 
-impl Pool {
+impl<H: Clone + Eq + Hash> Pool<H> {
     /// A pool without a part that is kept for anything.
-    pub(super) fn new(capacity: u64) -> Arc<Pool> {
-        Arc::new(Pool { capacity, reserve: 0, max_each: u64::MAX, taken: Mutex::default() })
+    pub fn new(capacity: u64) -> Arc<Pool<H>> {
+        Arc::new(Pool { capacity, reserve: 0, max_each: u64::MAX, taken: Taken::nothing() })
     }
 
     /// A pool a quarter of which is kept for publishing.
-    pub(super) fn with_reserve(capacity: u64) -> Arc<Pool> {
+    pub fn with_reserve(capacity: u64) -> Arc<Pool<H>> {
         let reserve = capacity / 4;
-        Arc::new(Pool { capacity, reserve, max_each: u64::MAX, taken: Mutex::default() })
+        Arc::new(Pool { capacity, reserve, max_each: u64::MAX, taken: Taken::nothing() })
     }
 
     /// Any number of holders, each with the same limit.
-    pub(super) fn for_each(max_each: u64) -> Arc<Pool> {
-        Arc::new(Pool { capacity: u64::MAX, reserve: 0, max_each, taken: Mutex::default() })
+    pub fn for_each(max_each: u64) -> Arc<Pool<H>> {
+        Arc::new(Pool { capacity: u64::MAX, reserve: 0, max_each, taken: Taken::nothing() })
     }
 
-    pub(super) fn take(
+    /// A share of so many.
+    pub fn take(
         self: &Arc<Self>,
-        holder: Holder,
+        holder: H,
         purpose: Purpose,
         amount: u64,
-    ) -> Result<Share, Exhausted> {
+    ) -> Result<Share<H>, Exhausted> {
         let mut share = Share::nothing_of(self, holder);
         share.grow(purpose, amount)?;
         Ok(share)
@@ -136,24 +93,27 @@ impl Pool {
             _ => Err(Exhausted::Own),
         }
     }
+}
 
-    fn taken(&self) -> MutexGuard<'_, Taken> {
+impl<H> Pool<H> {
+    fn taken(&self) -> MutexGuard<'_, Taken<H>> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Share {
+impl<H: Clone + Eq + Hash> Share<H> {
     /// None of a pool yet.
-    pub(super) fn nothing_of(pool: &Arc<Pool>, holder: Holder) -> Share {
+    pub fn nothing_of(pool: &Arc<Pool<H>>, holder: H) -> Share<H> {
         Share { pool: Arc::clone(pool), holder, amount: 0 }
     }
 
-    pub(super) fn holder(&self) -> &Holder {
+    /// Who has it.
+    pub fn holder(&self) -> &H {
         &self.holder
     }
 
     /// Takes more. What it has stays if there is no more.
-    pub(super) fn grow(&mut self, purpose: Purpose, amount: u64) -> Result<(), Exhausted> {
+    pub fn grow(&mut self, purpose: Purpose, amount: u64) -> Result<(), Exhausted> {
         if amount == 0 {
             return Ok(());
         }
@@ -166,7 +126,7 @@ impl Share {
     }
 
     /// What it has becomes another holder's, if that may have it.
-    pub(super) fn pass_to(mut self, holder: &Holder, purpose: Purpose) -> Result<Share, Exhausted> {
+    pub fn pass_to(mut self, holder: &H, purpose: Purpose) -> Result<Share<H>, Exhausted> {
         if self.holder == *holder {
             return Ok(self);
         }
@@ -182,20 +142,16 @@ impl Share {
     }
 }
 
-impl Taken {
-    fn of(&self, holder: &Holder) -> u64 {
+impl<H: Eq + Hash> Taken<H> {
+    fn nothing() -> Mutex<Taken<H>> {
+        Mutex::new(Taken { all: 0, by_holder: HashMap::new() })
+    }
+
+    fn of(&self, holder: &H) -> u64 {
         self.by_holder.get(holder).copied().unwrap_or(0)
     }
 
-    fn add(&mut self, holder: &Holder, amount: u64) {
-        self.all += amount;
-        match self.by_holder.get_mut(holder) {
-            Some(own) => *own += amount,
-            None => drop(self.by_holder.insert(holder.clone(), amount)),
-        }
-    }
-
-    fn remove(&mut self, holder: &Holder, amount: u64) {
+    fn remove(&mut self, holder: &H, amount: u64) {
         self.all -= amount;
         if let Some(own) = self.by_holder.get_mut(holder) {
             *own -= amount;
@@ -206,7 +162,17 @@ impl Taken {
     }
 }
 
-impl Drop for Share {
+impl<H: Clone + Eq + Hash> Taken<H> {
+    fn add(&mut self, holder: &H, amount: u64) {
+        self.all += amount;
+        match self.by_holder.get_mut(holder) {
+            Some(own) => *own += amount,
+            None => drop(self.by_holder.insert(holder.clone(), amount)),
+        }
+    }
+}
+
+impl<H: Eq + Hash> Drop for Share<H> {
     fn drop(&mut self) {
         if self.amount == 0 {
             return;
@@ -219,12 +185,16 @@ impl Drop for Share {
 mod tests {
     use super::*;
 
-    fn organization(name: &str) -> Holder {
-        Holder::Organization(name.parse().expect("an id"))
+    fn organization(name: &str) -> String {
+        name.to_owned()
     }
 
     /// Takes one place after the other until there is none.
-    fn take_all(pool: &Arc<Pool>, name: &str, purpose: Purpose) -> (Vec<Share>, Exhausted) {
+    fn take_all(
+        pool: &Arc<Pool<String>>,
+        name: &str,
+        purpose: Purpose,
+    ) -> (Vec<Share<String>>, Exhausted) {
         let mut shares = Vec::new();
         loop {
             match pool.take(organization(name), purpose, 1) {
@@ -247,7 +217,7 @@ mod tests {
     #[test]
     fn those_that_compete_come_to_have_equal_shares() {
         let pool = Pool::new(90);
-        let mut shares: [Vec<Share>; 2] = Default::default();
+        let mut shares: [Vec<Share<String>>; 2] = Default::default();
         // Each gives one back and takes what it can, in turns.
         for round in 0..200 {
             let mine = &mut shares[round % 2];
@@ -283,7 +253,7 @@ mod tests {
     #[test]
     fn a_share_can_become_another_holders() {
         let pool = Pool::new(4);
-        let address = Holder::Address(None);
+        let address = organization("an address");
         let share = pool.take(address.clone(), Purpose::Other, 1).expect("there is room");
         let share = share.pass_to(&organization("a"), Purpose::Other).expect("there is room");
         assert_eq!(pool.taken().of(&address), 0);
