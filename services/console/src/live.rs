@@ -5,6 +5,7 @@
 //! that may have been missed, and a browser that connects again misses nothing.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
@@ -13,6 +14,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::Stream;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::access::Permission;
+use keeptrusts_webhooks_process::shares::{Pool, Purpose};
 use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
@@ -40,12 +42,20 @@ const RECONNECT_LATER: Duration = Duration::from_secs(30);
 const CLOSELY: Duration = Duration::from_millis(250);
 /// Entries of the log that are told one by one.
 const MAX_ATTEMPTS: usize = LOG_PAGE_SIZE as usize;
+/// Pages that are kept up to date, shared between organizations. Fewer than the streams that one
+/// connection to a service may have (1,024), on which the pages of all of them are.
+const MAX_LIVE_PAGES: u64 = 512;
 /// What a slow browser may be behind before the stream waits for it.
 const WAITING_EVENTS: usize = 64;
 
 type Events = Result<Sse<KeptAlive>, Trouble>;
 type KeptAlive = axum::response::sse::KeepAliveStream<Untold>;
 type Untold = std::pin::Pin<Box<dyn Stream<Item = Result<Event, Infallible>> + Send>>;
+
+/// The places of pages that are kept up to date, by organization.
+pub(crate) fn live_pages() -> Arc<Pool<String>> {
+    Pool::new(MAX_LIVE_PAGES)
+}
 
 /// An endpoint's page: new entries of its log, recent deliveries, status and statistics.
 pub(crate) async fn endpoint(
@@ -244,11 +254,18 @@ where
     Tell: FnOnce(Told) -> Telling,
     Telling: Future<Output = Result<(), Over>> + Send + 'static,
 {
+    let organization = &visit.visitor().organization;
+    let place = visit.shared().live_pages.take(organization.clone(), Purpose::Other, 1);
+    let Ok(place) = place else {
+        tracing::warn!(%organization, "as many pages are open as may be: one is not kept up to date");
+        return kept_alive(tokio_stream::once(Event::default().retry(RECONNECT_LATER)));
+    };
     let (sender, receiver) = mpsc::channel(WAITING_EVENTS);
     let shutdown = visit.shared().shutdown.clone();
     let (gone, last) = (sender.clone(), sender.clone());
     let telling = tell(Told(sender));
     tokio::spawn(async move {
+        let _place = place;
         tokio::select! {
             () = gone.closed() => {}
             () = shutdown.cancelled() => {}
@@ -256,6 +273,10 @@ where
         }
     });
     let first = tokio_stream::once(Event::default().retry(RECONNECT));
-    let events: Untold = Box::pin(first.chain(ReceiverStream::new(receiver)).map(Ok));
+    kept_alive(first.chain(ReceiverStream::new(receiver)))
+}
+
+fn kept_alive(events: impl Stream<Item = Event> + Send + 'static) -> Sse<KeptAlive> {
+    let events: Untold = Box::pin(events.map(Ok));
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
 }

@@ -22,6 +22,7 @@ use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::access::Permission;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_process::grpc_server::{ListenError, Listener};
+use keeptrusts_webhooks_process::shares::Pool;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use tower_http::csrf::{CsrfLayer, ProtectionError};
@@ -92,6 +93,8 @@ pub(crate) struct Shared {
     pub(crate) last_seen: LastSeen,
     /// The event types, once a service has told them: they are the same as long as it runs.
     pub(crate) event_types: OnceCell<Vec<v1::EventType>>,
+    /// The places of pages that are kept up to date.
+    pub(crate) live_pages: Arc<Pool<String>>,
     /// Streams that would go on for ever end.
     pub(crate) shutdown: CancellationToken,
 }
@@ -150,6 +153,7 @@ impl Console {
             notices: Notices::default(),
             last_seen: LastSeen::default(),
             event_types: OnceCell::new(),
+            live_pages: live::live_pages(),
             shutdown: shutdown.clone(),
         };
         // Small answers must not wait for the acknowledgement of earlier ones.
