@@ -191,7 +191,7 @@ enum Over {
     /// there connects again.
     ForNow,
     /// As much is watched as may be.
-    ForLonger,
+    TooMany,
     /// The visitor's session has ended.
     ForGood,
 }
@@ -201,7 +201,7 @@ impl From<Status> for Over {
         tracing::debug!(code = ?status.code(), "a watched stream ended");
         match status.code() {
             Code::Unauthenticated => Over::ForGood,
-            Code::ResourceExhausted => Over::ForLonger,
+            Code::ResourceExhausted => Over::TooMany,
             _ => Over::ForNow,
         }
     }
@@ -241,7 +241,7 @@ async fn tell_end(browser: Told, told: Result<(), Over>) {
             let notice = notice.with_link("/sign-in".to_owned(), "Sign in");
             let _ = browser.part("session-ended", &NoticePart { notice: &notice }).await;
         }
-        Err(Over::ForLonger) => {
+        Err(Over::TooMany) => {
             let _ = browser.0.send(Event::default().retry(RECONNECT_LATER)).await;
         }
         Ok(()) | Err(Over::ForNow) => {}

@@ -9,6 +9,7 @@ use keeptrusts_webhooks_contracts::v1::dispatch_service_client::DispatchServiceC
 use keeptrusts_webhooks_contracts::v1::dispatch_service_server::DispatchServiceServer;
 use keeptrusts_webhooks_dispatch_service::api::DispatchApi;
 use keeptrusts_webhooks_domain::access::{Caller, Credential, Reach, Role};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::service::interceptor::InterceptedService;
 use tonic::{Request, Status, Streaming};
@@ -16,6 +17,8 @@ use tonic::{Request, Status, Streaming};
 use crate::world::World;
 
 const WATCHERS: usize = 100;
+/// Of virtual time.
+const PATIENCE: Duration = Duration::from_secs(3_600);
 const EVENTS: usize = 20;
 
 type Api = InterceptedService<
@@ -63,7 +66,8 @@ async fn client_watch(
 async fn read(watched: &mut Streaming<v1::WatchDeliveriesResponse>, delivered: usize) -> usize {
     let (mut seen, mut changes) = (0, 0);
     while seen < delivered {
-        let change = watched.message().await.expect("goes on").expect("a change");
+        let change = timeout(PATIENCE, watched.message()).await.expect("a change is told");
+        let change = change.expect("goes on").expect("a change");
         let state = change.delivery.expect("a delivery").state;
         seen += usize::from(state == v1::DeliveryState::Delivered as i32);
         changes += 1;
