@@ -1,7 +1,8 @@
 //! API keys and sessions: looked up by their token, remembered for a moment.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::future::pending;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::access::{Caller, Credential};
@@ -10,7 +11,7 @@ use keeptrusts_webhooks_domain::key::{Key, SessionOrigin, Token, TokenDigest};
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_store::{Clock, Log};
 use moka::future::Cache;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
@@ -24,6 +25,8 @@ pub(crate) struct Keys {
     /// costs the database nothing.
     remembered: Cache<TokenDigest, Option<Caller>>,
     uses: Uses,
+    /// Keys for whose end somebody waits: whether they are valid.
+    in_use: Mutex<HashMap<KeyId, watch::Sender<bool>>>,
 }
 
 /// When keys were used, until it is noted.
@@ -37,7 +40,7 @@ impl Keys {
     pub(crate) fn new(log: Arc<Log>, clock: Clock) -> Keys {
         let remembered =
             Cache::builder().max_capacity(MAX_KEYS_REMEMBERED).time_to_live(KEY_MEMORY).build();
-        Keys { log, clock, remembered, uses: Uses::default() }
+        Keys { log, clock, remembered, uses: Uses::default(), in_use: Mutex::default() }
     }
 
     /// Whose a token is. None: it is wrong, revoked or expired.
@@ -49,8 +52,60 @@ impl Keys {
         Ok(self.used(caller))
     }
 
+    /// Waits until a key that was valid is so no longer. However many wait for one key, it is looked
+    /// up once every [`KEY_MEMORY`].
+    pub(crate) async fn is_revoked(self: &Arc<Self>, id: KeyId) {
+        let mut validity = self.validity(id);
+        // An error: whoever looked has panicked, which is no reason to end anything.
+        if validity.wait_for(|is_valid| !is_valid).await.is_err() {
+            pending().await
+        }
+    }
+
+    fn validity(self: &Arc<Self>, id: KeyId) -> watch::Receiver<bool> {
+        let mut in_use = self.in_use();
+        if let Some(validity) = in_use.get(&id) {
+            return validity.subscribe();
+        }
+        let (sender, receiver) = watch::channel(true);
+        in_use.insert(id, sender);
+        tokio::spawn(Arc::clone(self).look_at(id));
+        receiver
+    }
+
+    /// Looks whether a key is still valid, for as long as somebody waits.
+    async fn look_at(self: Arc<Self>, id: KeyId) {
+        loop {
+            tokio::time::sleep(KEY_MEMORY).await;
+            if self.is_unused(id) {
+                return;
+            }
+            // A database that does not answer revokes nothing.
+            if matches!(self.is_still_valid(id).await, Ok(false)) {
+                if let Some(validity) = self.in_use().remove(&id) {
+                    validity.send_replace(false);
+                }
+                return;
+            }
+        }
+    }
+
+    /// Whether nobody waits for a key any more, which is then forgotten.
+    fn is_unused(&self, id: KeyId) -> bool {
+        let mut in_use = self.in_use();
+        let is_unused = in_use.get(&id).is_none_or(|validity| validity.receiver_count() == 0);
+        if is_unused {
+            in_use.remove(&id);
+        }
+        is_unused
+    }
+
+    fn in_use(&self) -> MutexGuard<'_, HashMap<KeyId, watch::Sender<bool>>> {
+        self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether a key that was valid still is.
-    pub(crate) async fn is_still_valid(&self, id: KeyId) -> Result<bool, Status> {
+    async fn is_still_valid(&self, id: KeyId) -> Result<bool, Status> {
         let key = self.log.store().key(id).await.map_err(answer::query_failed)?;
         Ok(match key {
             Some(key) => self.valid_until(&key).await?.is_some(),

@@ -141,3 +141,44 @@ async fn uses_are_noted_when_the_process_stops() {
     let uses = stage.log.store().key_uses(&[id]).await.expect("reads");
     assert_eq!(uses.get(&id).map(|time| time.as_second()), Some(1_000));
 }
+
+#[tokio::test(start_paused = true)]
+async fn however_many_wait_for_a_keys_end_it_is_looked_up_once_at_a_time() {
+    let stage = Stage::new().await;
+    stage.create(1, None, None).await;
+    // Each look at a key asks what time it is.
+    let looks = Arc::new(AtomicI64::new(0));
+    let (counted, clock) = (Arc::clone(&looks), Stage::clock_of(&stage.second));
+    let clock: Clock = Arc::new(move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        clock()
+    });
+    let keys = Arc::new(Keys::new(Arc::clone(&stage.log), clock));
+    let id = KeyId::new(Ulid(1));
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let keys = Arc::clone(&keys);
+        waiting.spawn(async move { keys.is_revoked(id).await });
+    }
+    let long = KEY_MEMORY * 10 + KEY_MEMORY / 2;
+    assert!(tokio::time::timeout(long, waiting.join_next()).await.is_err(), "it is valid");
+    assert_eq!(looks.load(Ordering::SeqCst), 10);
+
+    stage.revoke(1).await;
+    let ended = tokio::time::timeout(KEY_MEMORY, async {
+        let mut ended = 0;
+        while waiting.join_next().await.is_some() {
+            ended += 1;
+        }
+        ended
+    });
+    assert_eq!(ended.await.expect("within the time that a key is remembered"), 100);
+    assert!(keys.in_use().is_empty());
+
+    // Who has gone is not looked for any more.
+    let begun = looks.load(Ordering::SeqCst);
+    assert!(tokio::time::timeout(KEY_MEMORY / 2, keys.is_revoked(id)).await.is_err());
+    tokio::time::sleep(KEY_MEMORY * 10).await;
+    assert_eq!(looks.load(Ordering::SeqCst), begun);
+    assert!(keys.in_use().is_empty());
+}

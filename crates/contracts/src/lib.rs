@@ -10,6 +10,7 @@ pub mod log_codec;
 mod redacted;
 pub mod status;
 pub mod time;
+pub mod wire;
 
 /// The services and resources: `proto/keeptrusts/webhooks/v1`.
 pub mod v1 {

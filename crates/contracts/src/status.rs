@@ -123,6 +123,11 @@ pub fn unavailable(reason: Reason, message: impl Into<String>, retry_delay: Dura
 /// DEADLINE_EXCEEDED: the caller's deadline passed first.
 pub fn deadline_exceeded() -> Status {
     let message = "the deadline passed before there was an answer, and what was asked for may still happen: look it up, or repeat it with a longer deadline";
+    deadline_exceeded_for(message)
+}
+
+/// DEADLINE_EXCEEDED: something took longer than it may; `message` says what.
+pub fn deadline_exceeded_for(message: impl Into<String>) -> Status {
     plain(Code::DeadlineExceeded, Reason::DeadlineExceeded, message)
 }
 

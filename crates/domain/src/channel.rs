@@ -8,7 +8,7 @@ use crate::log::Version;
 use crate::mailbox::check_mailbox;
 use crate::notification::NotificationType;
 use crate::secret::SealedSecret;
-use crate::violation::Violation;
+use crate::violation::{Violation, WrongEntries};
 
 /// What kind of service a channel leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -366,25 +366,17 @@ pub fn check_subscriptions(
         let description = "is required: subscribe to at least one type of notification";
         return Err(vec![Violation::new(field, description)]);
     }
-    let others = types.iter().enumerate().filter(|(_, kind)| !kind.can_be_subscribed_to());
-    let violations: Vec<_> = others
-        .map(|(index, kind)| {
-            let description = match kind {
-                NotificationType::Test => {
-                    "cannot be subscribed to: every channel can be sent a test"
-                }
-                _ => "cannot be subscribed to: services that keep incidents are told in any case",
-            };
-            Violation::new(format!("{field}[{index}]"), description)
-        })
-        .collect();
-    if !violations.is_empty() {
-        return Err(violations);
+    let mut wrong = WrongEntries::of(field);
+    for (index, kind) in types.iter().enumerate().filter(|(_, kind)| !kind.can_be_subscribed_to()) {
+        wrong.push(index, || match kind {
+            NotificationType::Test => "cannot be subscribed to: every channel can be sent a test",
+            _ => "cannot be subscribed to: services that keep incidents are told in any case",
+        });
     }
     let mut types = types;
     types.sort();
     types.dedup();
-    Ok(types)
+    wrong.unless(types)
 }
 
 /// Checks the endpoints that a channel is told about: at most 100. In the order in which they are
@@ -397,17 +389,14 @@ pub fn check_endpoint_ids(field: &str, ids: &[String]) -> Result<Vec<EndpointId>
         );
         return Err(vec![Violation::new(field, description)]);
     }
-    let (mut parsed, mut violations) = (Vec::new(), Vec::new());
+    let (mut parsed, mut wrong) = (Vec::new(), WrongEntries::of(field));
     for (index, id) in ids.iter().enumerate() {
         match id.parse() {
             Ok(id) => parsed.push(id),
-            Err(error) => violations.push(Violation::new(
-                format!("{field}[{index}]"),
-                crate::ids::InvalidId::to_string(&error),
-            )),
+            Err(error) => wrong.push(index, || crate::ids::InvalidId::to_string(&error)),
         }
     }
-    if violations.is_empty() { Ok(parsed) } else { Err(violations) }
+    wrong.unless(parsed)
 }
 
 /// Endpoints as a channel has them: sorted, each once.
@@ -425,16 +414,15 @@ pub fn check_endpoints_exist(
     existing: &[EndpointId],
     current: &[EndpointId],
 ) -> Result<(), Vec<Violation>> {
-    let unknown =
-        ids.iter().enumerate().filter(|(_, id)| !existing.contains(id) && !current.contains(id));
-    let violations: Vec<_> = unknown
-        .map(|(index, id)| {
-            let description =
-                format!("{id} is no endpoint of the organization; deleted ones are none either");
-            Violation::new(format!("{field}[{index}]"), description)
-        })
-        .collect();
-    if violations.is_empty() { Ok(()) } else { Err(violations) }
+    let mut wrong = WrongEntries::of(field);
+    for (index, id) in ids.iter().enumerate() {
+        if !existing.contains(id) && !current.contains(id) {
+            wrong.push(index, || {
+                format!("{id} is no endpoint of the organization; deleted ones are none either")
+            });
+        }
+    }
+    wrong.unless(())
 }
 
 /// Checks the recipients of an e-mail channel: 1 to 20 addresses. Each once, in their order.

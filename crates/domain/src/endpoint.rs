@@ -11,7 +11,7 @@ use crate::log::Version;
 use crate::payload_format::{PayloadChange, PayloadFields, PayloadFormat};
 use crate::secret::SealedSecret;
 use crate::text::{check_line, check_lines};
-use crate::violation::Violation;
+use crate::violation::{Violation, WrongEntries};
 
 pub use crate::endpoint_url::check_url;
 
@@ -431,26 +431,22 @@ pub fn check_event_types(field: &str, names: &[String]) -> Result<Vec<EventType>
         return Err(vec![Violation::new(field, description)]);
     }
     let mut event_types = Vec::new();
-    let mut violations = Vec::new();
+    let mut wrong = WrongEntries::of(field);
     for (index, name) in names.iter().enumerate() {
         match name.parse() {
-            Ok(EventType::Test) => violations.push(Violation::new(
-                format!("{field}[{index}]"),
-                "webhook.test cannot be subscribed to: every endpoint can be sent a test",
-            )),
+            Ok(EventType::Test) => wrong.push(
+                index,
+                || "webhook.test cannot be subscribed to: every endpoint can be sent a test",
+            ),
             Ok(event_type) => event_types.push(event_type),
-            Err(_) => violations.push(Violation::new(
-                format!("{field}[{index}]"),
-                format!("{name:?} is not an event type (see ListEventTypes)"),
-            )),
+            Err(_) => {
+                wrong.push(index, || format!("{name:?} is not an event type (see ListEventTypes)"))
+            }
         }
-    }
-    if !violations.is_empty() {
-        return Err(violations);
     }
     event_types.sort();
     event_types.dedup();
-    Ok(event_types)
+    wrong.unless(event_types)
 }
 
 #[cfg(test)]

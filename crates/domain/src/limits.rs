@@ -31,6 +31,8 @@ pub const MAX_DATA_DEPTH: usize = MAX_PAYLOAD_DEPTH - 4;
 pub const MAX_TEMPLATE_BYTES: usize = 16 * 1024;
 /// PagerDuty's routing key, in characters.
 pub const ROUTING_KEY_CHARS: usize = 32;
+/// The values in an event's `data` when it is given as a structure: in JSON each takes two bytes.
+pub const MAX_DATA_VALUES: usize = MAX_DATA_BYTES / 2;
 /// An idempotency key, in bytes.
 pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 256;
 /// An organization's notification channels.
@@ -39,6 +41,12 @@ pub const MAX_CHANNELS: u64 = 50;
 pub const MAX_CHANNEL_ENDPOINTS: usize = 100;
 /// The recipients of an e-mail channel; see also [`crate::mail_limits`].
 pub const MAX_RECIPIENTS: usize = 20;
+/// The event types of a request, repetitions counted. There are fewer.
+pub const MAX_EVENT_TYPES: usize = 100;
+/// The types of notifications that a channel's request names, repetitions counted. There are fewer.
+pub const MAX_SUBSCRIPTIONS: usize = 100;
+/// The fields that an update's mask names, repetitions counted. There are fewer.
+pub const MAX_MASK_PATHS: usize = 100;
 /// The events of one PublishEvents call.
 pub const MAX_EVENTS_PER_BATCH: usize = 1_000;
 /// How long an old secret may go on signing beside the new one.

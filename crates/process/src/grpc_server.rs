@@ -13,9 +13,12 @@ mod in_process;
 pub mod limits;
 mod listener;
 mod message_size;
+mod methods;
 mod peer;
 mod places;
+mod receiving;
 mod reflection;
+mod sharing;
 mod telling;
 mod undecodable;
 

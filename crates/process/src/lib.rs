@@ -20,6 +20,7 @@ pub mod master_keys;
 pub mod monitoring;
 pub mod readiness;
 pub mod reload;
+pub mod shares;
 pub mod shutdown;
 pub mod tls;
 

@@ -15,6 +15,7 @@ mod commits;
 #[cfg(test)]
 mod conformance;
 pub mod durations;
+mod feed;
 pub mod health;
 mod ids;
 pub mod key_store;
@@ -36,6 +37,7 @@ mod store;
 mod tail;
 mod trouble;
 
+pub use feed::{OrganizationFollower, OwnRecords};
 pub use ids::{new_ulid, system_clock};
 pub use key_store::KeyStore;
 pub use log::{AppendError, Follower, Log};
@@ -64,6 +66,11 @@ pub mod limits {
     pub const MAX_TAIL_RECORDS: usize = 8_192;
     /// The bodies kept with them, in bytes.
     pub const MAX_TAIL_BYTES: usize = 16 * 1024 * 1024;
+    /// The records of a shard that are read at once for those who follow an organization.
+    pub const FEED_RECORDS: usize = 500;
+    /// What an organization's followers may leave unread before they read the log by themselves:
+    /// so many times the records that one of them has in [`FEED_RECORDS`].
+    pub const FEED_BATCHES: usize = 32;
     /// The records of one step of a rebuild.
     pub const REBUILD_STEP: usize = 1_000;
     /// The shards of a Postgres database, fixed when it is created.

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::commits::{Commits, Evidence};
+use crate::feed::{Feeds, OrganizationFollower};
 use crate::limits::{
     LOOKUP_BACKOFF, MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS, MAX_LOST_ANSWERS,
     MAX_WAITING_OPERATIONS, SLOW_POLL,
@@ -34,6 +35,7 @@ const CLOSING: Duration = Duration::from_millis(500);
 pub struct Log {
     store: Arc<dyn Store>,
     shards: Vec<ShardLog>,
+    feeds: Feeds,
     tasks: TaskTracker,
     /// Nothing new is taken.
     stop: CancellationToken,
@@ -95,7 +97,7 @@ impl Log {
             tasks.spawn(abandon.clone().run_until_cancelled_owned(run));
             shards.push(ShardLog { submissions, seen });
         }
-        let log = Arc::new(Log { store, shards, tasks, stop, abandon });
+        let log = Arc::new(Log { store, shards, feeds: Feeds::default(), tasks, stop, abandon });
         if let Some(hints) = log.store.take_hints() {
             log.tasks.spawn(listen(Arc::clone(&log), hints));
         }
@@ -150,6 +152,21 @@ impl Log {
     /// Reads along, from after a position.
     pub fn follow(self: &Arc<Self>, shard: Shard, after: Position) -> Follower {
         Follower { log: Arc::clone(self), shard, after, position: self.watch(shard) }
+    }
+
+    /// Reads along what is an organization's own, from after a position. However many do so, a
+    /// shard's log is read once for all of them.
+    pub fn follow_organization(
+        self: &Arc<Self>,
+        shard: Shard,
+        organization: &OrganizationId,
+        after: Position,
+    ) -> OrganizationFollower {
+        OrganizationFollower::new(self, &self.feeds, shard, organization, after)
+    }
+
+    pub(crate) fn feeds(&self) -> &Feeds {
+        &self.feeds
     }
 
     /// Up to `limit` records after a position: from memory if they are remembered.

@@ -5,6 +5,8 @@
 
 #[path = "log_tests/faulty_store.rs"]
 mod faulty_store;
+#[path = "log_tests/following.rs"]
+mod following;
 #[path = "log_tests/reading.rs"]
 mod reading;
 

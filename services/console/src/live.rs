@@ -5,6 +5,7 @@
 //! that may have been missed, and a browser that connects again misses nothing.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
@@ -14,6 +15,7 @@ use futures_util::Stream;
 use jiff::Timestamp;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::access::Permission;
+use keeptrusts_webhooks_process::shares::{Pool, Purpose};
 use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
@@ -36,16 +38,26 @@ use crate::view::replay::Progress;
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// When a browser tries again after the stream has ended.
 const RECONNECT: Duration = Duration::from_secs(2);
+/// When it does if as many pages are open as may be: another one has to be closed first.
+const RECONNECT_LATER: Duration = Duration::from_secs(30);
 /// What follows a change within this time is told together with it.
 const CLOSELY: Duration = Duration::from_millis(250);
 /// Entries of the log that are told one by one.
 const MAX_ATTEMPTS: usize = LOG_PAGE_SIZE as usize;
+/// Pages that are kept up to date, shared between organizations. Fewer than the streams that one
+/// connection to a service may have (1,024), on which the pages of all of them are.
+const MAX_LIVE_PAGES: u64 = 512;
 /// What a slow browser may be behind before the stream waits for it.
 const WAITING_EVENTS: usize = 64;
 
 type Events = Result<Sse<KeptAlive>, Trouble>;
 type KeptAlive = axum::response::sse::KeepAliveStream<Untold>;
 type Untold = std::pin::Pin<Box<dyn Stream<Item = Result<Event, Infallible>> + Send>>;
+
+/// The places of pages that are kept up to date, by organization.
+pub(crate) fn live_pages() -> Arc<Pool<String>> {
+    Pool::new(MAX_LIVE_PAGES)
+}
 
 /// An endpoint's page: new entries of its log, recent deliveries, status and statistics.
 pub(crate) async fn endpoint(
@@ -199,6 +211,8 @@ enum Over {
     /// The browser has gone, the service ends it, or the process does. A browser that is still
     /// there connects again.
     ForNow,
+    /// As much is watched as may be.
+    TooMany,
     /// The visitor's session has ended.
     ForGood,
 }
@@ -208,6 +222,7 @@ impl From<Status> for Over {
         tracing::debug!(code = ?status.code(), "a watched stream ended");
         match status.code() {
             Code::Unauthenticated => Over::ForGood,
+            Code::ResourceExhausted => Over::TooMany,
             _ => Over::ForNow,
         }
     }
@@ -235,31 +250,55 @@ impl Told {
     }
 }
 
+/// What the browser is told at the end, so that it does not connect again and again. Errors say
+/// that it has gone.
+async fn tell_end(browser: Told, told: Result<(), Over>) {
+    match told {
+        Err(Over::ForGood) => {
+            let notice = Notice::new(
+                Tone::Bad,
+                "Your session has ended, so that this page is not up to date any more.",
+            );
+            let notice = notice.with_link("/sign-in".to_owned(), "Sign in");
+            let _ = browser.part("session-ended", &NoticePart { notice: &notice }).await;
+        }
+        Err(Over::TooMany) => {
+            let _ = browser.0.send(Event::default().retry(RECONNECT_LATER)).await;
+        }
+        Ok(()) | Err(Over::ForNow) => {}
+    }
+}
+
 /// A stream of what `tell` tells, until it ends, the browser goes, or the process stops.
 fn stream<Tell, Telling>(visit: &Visit, tell: Tell) -> Sse<KeptAlive>
 where
     Tell: FnOnce(Told) -> Telling,
     Telling: Future<Output = Result<(), Over>> + Send + 'static,
 {
+    let organization = &visit.visitor().organization;
+    let place = visit.shared().live_pages.take(organization.clone(), Purpose::Other, 1);
+    let Ok(place) = place else {
+        tracing::warn!(%organization, "as many pages are open as may be: one is not kept up to date");
+        return kept_alive(tokio_stream::once(Event::default().retry(RECONNECT_LATER)));
+    };
     let (sender, receiver) = mpsc::channel(WAITING_EVENTS);
     let shutdown = visit.shared().shutdown.clone();
     let (gone, last) = (sender.clone(), sender.clone());
     let telling = tell(Told(sender));
     tokio::spawn(async move {
+        let _place = place;
         tokio::select! {
             () = gone.closed() => {}
             () = shutdown.cancelled() => {}
-            told = telling => if let Err(Over::ForGood) = told {
-                // The browser must not connect again and again.
-                let notice = Notice::new(Tone::Bad, "Your session has ended, so that this page is not up to date any more.");
-                let notice = notice.with_link("/sign-in".to_owned(), "Sign in");
-                // An error says that the browser has gone.
-                let _ = Told(last).part("session-ended", &NoticePart { notice: &notice }).await;
-            },
+            told = telling => tell_end(Told(last), told).await,
         }
     });
     let first = tokio_stream::once(Event::default().retry(RECONNECT));
-    let events: Untold = Box::pin(first.chain(ReceiverStream::new(receiver)).map(Ok));
+    kept_alive(first.chain(ReceiverStream::new(receiver)))
+}
+
+fn kept_alive(events: impl Stream<Item = Event> + Send + 'static) -> Sse<KeptAlive> {
+    let events: Untold = Box::pin(events.map(Ok));
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
 }
 

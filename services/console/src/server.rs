@@ -20,6 +20,7 @@ use ipnet::IpNet;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_process::grpc_server::{ListenError, Listener};
+use keeptrusts_webhooks_process::shares::Pool;
 use keeptrusts_webhooks_process::shutdown::{Phase, Shutdown};
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +32,7 @@ use crate::assets;
 use crate::door::{SIGN_OUT, for_anybody, for_visitors, only_with};
 use crate::fields::with_checked_form;
 use crate::flags::{ConsoleFlags, DEFAULT_LISTEN, Trust};
+use crate::live;
 use crate::notices::Notices;
 use crate::pages::sign_in;
 use crate::public_url::PublicUrl;
@@ -86,6 +88,8 @@ pub(crate) struct Shared {
     pub(crate) last_seen: LastSeen,
     /// The event types, once a service has told them: they are the same as long as it runs.
     pub(crate) event_types: OnceCell<Vec<v1::EventType>>,
+    /// The places of pages that are kept up to date.
+    pub(crate) live_pages: Arc<Pool<String>>,
     /// Streams that would go on for ever end.
     pub(crate) shutdown: CancellationToken,
 }
@@ -141,6 +145,7 @@ impl Console {
             notices: Notices::default(),
             last_seen: LastSeen::default(),
             event_types: OnceCell::new(),
+            live_pages: live::live_pages(),
             shutdown: shutdown.clone(),
         };
         // Small answers must not wait for the acknowledgement of earlier ones.

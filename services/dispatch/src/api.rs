@@ -2,6 +2,7 @@
 
 mod attempts;
 mod cancel;
+mod changes;
 mod delivery_states;
 mod replays;
 mod send_test;
@@ -39,11 +40,14 @@ use keeptrusts_webhooks_store::{
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
+use changes::WatchedOrganizations;
+
 /// The gRPC service. Answers on any replica, whoever owns the shard.
 pub struct DispatchApi {
     log: Arc<Log>,
     clock: Clock,
     body_retention: Duration,
+    watched: WatchedOrganizations,
     /// Ends the waiting for a test's outcome, which would otherwise hold up a shutdown.
     shutdown: CancellationToken,
 }
@@ -57,7 +61,8 @@ impl DispatchApi {
         body_retention: Duration,
         shutdown: CancellationToken,
     ) -> DispatchServiceServer<Self> {
-        DispatchServiceServer::new(DispatchApi { log, clock, body_retention, shutdown })
+        let watched = WatchedOrganizations::default();
+        DispatchServiceServer::new(DispatchApi { log, clock, body_retention, watched, shutdown })
             .max_decoding_message_size(UNLIMITED_HERE)
     }
 
@@ -252,7 +257,7 @@ impl DispatchService for DispatchApi {
         Ok(Response::new(v1::CancelDeliveryResponse { delivery: Some((&delivery).into()) }))
     }
 
-    type WatchDeliveriesStream = watch::Changes;
+    type WatchDeliveriesStream = watch::Answers;
 
     async fn watch_deliveries(
         &self,

@@ -318,7 +318,7 @@ async fn an_event_that_breaks_a_rule_is_not_accepted() {
     let wrong: &[Wrong<PublishEventsRequest>] = &[
         (|r| r.organization_id.clear(), "organization_id", "required"),
         (|r| r.events.clear(), "events", "has 0 events; it must have 1 to 1000"),
-        (|r| r.events = vec![r.events[0].clone(); 1_001], "events", "has 1001 events"),
+        (|r| r.events = vec![r.events[0].clone(); 1_001], "events", "has more than 1000 entries"),
     ];
     let publish = async |request| client.ingest().publish_events(request).await;
     assert_each_is_refused(batch, wrong, publish).await;

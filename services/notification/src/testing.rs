@@ -18,7 +18,6 @@ use tonic::Status;
 
 use crate::NotificationApi;
 
-const RECORDS_PER_READ: usize = 500;
 /// When to try again, if what was sent is not recorded yet.
 const UNTIL_COUNTED: Duration = Duration::from_secs(60);
 
@@ -60,7 +59,7 @@ impl NotificationApi {
         let before = *self.log.watch(shard).borrow();
         let appended = self.append(&organization, record, metadata).await?;
         appended.map_err(|refusal| answer::append_failed(AppendError::Refused(refusal)))?;
-        self.wait_for_outcome(shard, before, id).await?;
+        self.wait_for_outcome(shard, &organization, before, id).await?;
         let found = self.log.store().notification(shard, &organization, id).await;
         let found = found.map_err(answer::query_failed)?;
         let found = found.ok_or_else(|| status::not_found(Resource::Channel, channel_id))?;
@@ -97,10 +96,11 @@ impl NotificationApi {
     async fn wait_for_outcome(
         &self,
         shard: Shard,
+        organization: &OrganizationId,
         before: Position,
         id: NotificationId,
     ) -> Result<(), Status> {
-        let mut follower = self.log.follow(shard, before);
+        let mut follower = self.log.follow_organization(shard, organization, before);
         let ended = |fact: &Fact| {
             matches!(
                 fact,
@@ -112,9 +112,9 @@ impl NotificationApi {
             )
         };
         loop {
-            let next = self.shutdown.run_until_cancelled(follower.next(RECORDS_PER_READ)).await;
-            let records = next.ok_or_else(|| answer::append_failed(AppendError::Closed))?;
-            let records = records.map_err(answer::query_failed)?;
+            let next = self.shutdown.run_until_cancelled(follower.next()).await;
+            let own = next.ok_or_else(|| answer::append_failed(AppendError::Closed))?;
+            let records = own.map_err(answer::query_failed)?.records;
             let stream = Stream::Notification(id);
             if records.iter().any(|record| record.stream == stream && ended(&record.fact)) {
                 return Ok(());

@@ -7,7 +7,7 @@ use keeptrusts_webhooks_domain::endpoint::{check_name, check_url};
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, NotificationId, OrganizationId};
 use keeptrusts_webhooks_domain::notification::NotificationType;
 use keeptrusts_webhooks_domain::secret::Secret;
-use keeptrusts_webhooks_domain::violation::Violation;
+use keeptrusts_webhooks_domain::violation::{Violation, WrongEntries};
 
 use super::fields::{id, optional_id};
 use super::notification::PAGER_DUTY;
@@ -195,21 +195,16 @@ fn both(
 }
 
 fn subscriptions(numbers: &[i32]) -> Result<Vec<NotificationType>, Vec<Violation>> {
-    let (mut types, mut violations) = (Vec::new(), Vec::new());
+    let mut types = Vec::new();
+    let mut wrong = WrongEntries::of("channel.subscriptions");
     for (index, number) in numbers.iter().enumerate() {
         let known = v1::NotificationType::try_from(*number).ok();
         match known.and_then(Into::into) {
             Some(kind) => types.push(kind),
-            None => violations.push(Violation::new(
-                format!("channel.subscriptions[{index}]"),
-                format!("{number} is not a type of notification"),
-            )),
+            None => wrong.push(index, || format!("{number} is not a type of notification")),
         }
     }
-    if !violations.is_empty() {
-        return Err(violations);
-    }
-    check_subscriptions("channel.subscriptions", types)
+    check_subscriptions("channel.subscriptions", wrong.unless(types)?)
 }
 
 /// One channel of an organization: all that GetChannel and TestChannel ask for.

@@ -91,6 +91,10 @@ reasons! {
     IssuerUnavailable "ISSUER_UNAVAILABLE";
     /// Too much is waiting.
     Overloaded "OVERLOADED";
+    /// The organization, caller or address has as many requests in flight as it may have.
+    TooManyRequests "TOO_MANY_REQUESTS";
+    /// The key or the organization watches as much as it may.
+    TooManyWatches "TOO_MANY_WATCHES";
     /// The request is larger than this server takes.
     RequestTooLarge "REQUEST_TOO_LARGE";
     /// The request has more headers than this server takes.

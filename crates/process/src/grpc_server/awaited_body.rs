@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
@@ -12,7 +13,6 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::gate::Gate;
-use super::limits::REQUEST_BODY_PATIENCE;
 
 /// Who was let in by the headers of a request has not sent its body yet. It is waited for, but
 /// not for ever, and only as long as its caller may be there: otherwise a request whose headers
@@ -21,13 +21,20 @@ pub(super) struct AwaitedBody {
     body: Body,
     gate: Arc<dyn Gate>,
     caller: Option<Caller>,
+    /// How long it is waited for, from when there is something to wait for.
+    patience: Duration,
     /// Once there was something to wait for.
     end: Option<Pin<Box<dyn Future<Output = Status> + Send>>>,
 }
 
 impl AwaitedBody {
-    pub(super) fn new(body: Body, gate: Arc<dyn Gate>, caller: Option<Caller>) -> AwaitedBody {
-        AwaitedBody { body, gate, caller, end: None }
+    pub(super) fn new(
+        body: Body,
+        gate: Arc<dyn Gate>,
+        caller: Option<Caller>,
+        patience: Duration,
+    ) -> AwaitedBody {
+        AwaitedBody { body, gate, caller, patience, end: None }
     }
 }
 
@@ -49,7 +56,7 @@ impl http_body::Body for AwaitedBody {
             return Poll::Ready(frame);
         }
         if self.end.is_none() {
-            let mut end = Box::pin(end(Arc::clone(&self.gate), self.caller.clone()));
+            let mut end = Box::pin(end(Arc::clone(&self.gate), self.caller.clone(), self.patience));
             // So that it wakes whoever waits for the body.
             let polled = end.as_mut().poll(context);
             self.end = Some(end);
@@ -67,7 +74,7 @@ impl http_body::Body for AwaitedBody {
     }
 }
 
-async fn end(gate: Arc<dyn Gate>, caller: Option<Caller>) -> Status {
+async fn end(gate: Arc<dyn Gate>, caller: Option<Caller>, patience: Duration) -> Status {
     let lapse = async {
         match caller {
             Some(caller) => gate.lapse(caller).await,
@@ -76,8 +83,14 @@ async fn end(gate: Arc<dyn Gate>, caller: Option<Caller>) -> Status {
     };
     tokio::select! {
         status = lapse => status,
-        () = tokio::time::sleep(REQUEST_BODY_PATIENCE) => status::deadline_exceeded(),
+        () = tokio::time::sleep(patience) => too_slow(patience),
     }
+}
+
+fn too_slow(patience: Duration) -> Status {
+    status::deadline_exceeded_for(format!(
+        "the request had not come after {patience:?}, and nothing was done: send all of it at once; operators can permit more with --request-body-timeout"
+    ))
 }
 
 #[cfg(test)]
@@ -91,6 +104,7 @@ mod tests {
     use tonic::Code;
 
     use super::*;
+    use crate::grpc_server::limits::REQUEST_BODY_TIMEOUT;
 
     /// Lets callers lapse when it is told to.
     #[derive(Default)]
@@ -143,16 +157,26 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_body_that_does_not_come_is_not_waited_for_for_ever() {
         let begun = tokio::time::Instant::now();
-        let mut body = AwaitedBody::new(Body::new(Nothing), Arc::<Revoking>::default(), None);
+        let mut body = AwaitedBody::new(
+            Body::new(Nothing),
+            Arc::<Revoking>::default(),
+            None,
+            REQUEST_BODY_TIMEOUT,
+        );
         assert_eq!(ends_with(&mut body).await, Code::DeadlineExceeded);
-        assert_eq!(begun.elapsed(), REQUEST_BODY_PATIENCE);
+        assert_eq!(begun.elapsed(), REQUEST_BODY_TIMEOUT);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_body_is_not_waited_for_when_its_caller_may_not_be_there_any_more() {
         let gate = Arc::<Revoking>::default();
-        let mut body = AwaitedBody::new(Body::new(Nothing), gate.clone(), Some(caller()));
-        let waited = tokio::time::timeout(REQUEST_BODY_PATIENCE / 2, ends_with(&mut body)).await;
+        let mut body = AwaitedBody::new(
+            Body::new(Nothing),
+            gate.clone(),
+            Some(caller()),
+            REQUEST_BODY_TIMEOUT,
+        );
+        let waited = tokio::time::timeout(REQUEST_BODY_TIMEOUT / 2, ends_with(&mut body)).await;
         assert!(waited.is_err(), "it still may be");
         gate.0.notify_one();
         assert_eq!(ends_with(&mut body).await, Code::Unauthenticated);
@@ -161,7 +185,12 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_is_there_is_passed_on() {
         let there = Body::new(http_body_util::Full::new(Bytes::from_static(b"request")));
-        let mut body = AwaitedBody::new(there, Arc::<Revoking>::default(), Some(caller()));
+        let mut body = AwaitedBody::new(
+            there,
+            Arc::<Revoking>::default(),
+            Some(caller()),
+            REQUEST_BODY_TIMEOUT,
+        );
         let frame = poll_fn(|context| http_body::Body::poll_frame(Pin::new(&mut body), context));
         let data = frame.await.expect("a frame").expect("no error").into_data();
         assert_eq!(data.expect("data"), "request");

@@ -18,6 +18,7 @@ use tonic::body::Body;
 
 use super::gate::Gate;
 use super::guard::shutting_down;
+use super::sharing::Share;
 use crate::deadline::Deadline;
 
 /// The body of an answer. It is passed on as it is; but when there is nothing to pass on, and
@@ -29,6 +30,7 @@ use crate::deadline::Deadline;
 pub(super) struct EndingBody {
     body: Body,
     state: State,
+    _held: Vec<Share>,
 }
 
 enum State {
@@ -54,11 +56,14 @@ pub(super) struct Ends {
     /// Asked about the caller, if there is one.
     pub(super) gate: Arc<dyn Gate>,
     pub(super) caller: Option<Caller>,
+    /// What the call takes of what all share.
+    pub(super) held: Vec<Share>,
 }
 
 impl EndingBody {
-    pub(super) fn new(body: Body, ends: Ends) -> Self {
-        EndingBody { body, state: State::Flowing(ends) }
+    pub(super) fn new(body: Body, mut ends: Ends) -> Self {
+        let held = std::mem::take(&mut ends.held);
+        EndingBody { body, state: State::Flowing(ends), _held: held }
     }
 
     /// Ends the stream with a status.

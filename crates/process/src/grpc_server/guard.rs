@@ -6,10 +6,11 @@ use std::future::{Future, pending};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use keeptrusts_webhooks_contracts::status::{self, Reason};
-use tokio::sync::Semaphore;
+use keeptrusts_webhooks_domain::access::Caller;
 use tokio::time::{Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -23,16 +24,22 @@ use super::ending::{EndingBody, Ends};
 use super::gate::Gate;
 use super::limits::{LimitFlags, RETRY_DELAY};
 use super::message_size::MeasuredBody;
+use super::methods::{self, Kind};
+use super::peer::Peer;
+use super::receiving::receive;
+use super::sharing::{Holder, Share, Sharing, What};
 use super::telling::Telling;
 use crate::deadline::{self, Deadline};
+use crate::shares::Purpose;
 
 #[derive(Clone)]
 pub(super) struct Guard {
     routes: Routes,
     gate: Arc<dyn Gate>,
-    in_flight: Arc<Semaphore>,
+    sharing: Arc<Sharing>,
     max_headers: u32,
     max_request_bytes: u32,
+    request_body_timeout: Duration,
     shutdown: CancellationToken,
     grace_over: CancellationToken,
 }
@@ -45,10 +52,17 @@ impl Guard {
         shutdown: CancellationToken,
         grace_over: CancellationToken,
     ) -> Self {
-        let in_flight = Arc::new(Semaphore::new(limits.max_requests_in_flight as usize));
-        let LimitFlags { max_headers, max_request_bytes, .. } = *limits;
-        let routes = routes.prepare();
-        Guard { routes, gate, in_flight, max_headers, max_request_bytes, shutdown, grace_over }
+        let LimitFlags { max_headers, max_request_bytes, request_body_timeout, .. } = *limits;
+        Guard {
+            routes: routes.prepare(),
+            gate,
+            sharing: Sharing::new(limits),
+            max_headers,
+            max_request_bytes,
+            request_body_timeout,
+            shutdown,
+            grace_over,
+        }
     }
 }
 
@@ -65,27 +79,15 @@ impl Service<Request<Body>> for Guard {
         if let Some(refused) = not_grpc(&request) {
             return Box::pin(async { Ok(refused) });
         }
-        // Whether a process is alive must be answered when it is busy, too.
-        let is_health = request.uri().path().starts_with("/grpc.health.v1.Health/");
         let mut request = request;
-        // It is asked for every few seconds, by orchestrators that trace nothing.
+        // Health is asked for every few seconds, by orchestrators that trace nothing.
+        let is_health = methods::is_health(request.uri().path());
         let telling = (!is_health).then(|| Telling::begin(&mut request));
         let headers = request.headers().len();
         if headers > self.max_headers as usize {
             let refused = too_many_headers(headers, self.max_headers).into_http();
             return Box::pin(async { Ok(told(telling, refused)) });
         }
-        // And it must not take anybody's place: it takes no token.
-        let admitted = match is_health {
-            true => None,
-            false => match self.in_flight.clone().try_acquire_owned() {
-                Ok(place) => Some(place),
-                Err(_) => {
-                    let refused = overloaded().into_http();
-                    return Box::pin(async { Ok(told(telling, refused)) });
-                }
-            },
-        };
 
         let max_request_bytes = self.max_request_bytes;
         let mut request = request.map(|body| Body::new(MeasuredBody::new(body, max_request_bytes)));
@@ -96,16 +98,13 @@ impl Service<Request<Body>> for Guard {
         // Set here and not in the future: tonic sets its own after this call, so that ours is
         // the first to ring and the answer is DEADLINE_EXCEEDED, not tonic's CANCELLED.
         let alarm = deadline.map(|Deadline(time)| sleep_until(time));
-        let gate = Arc::clone(&self.gate);
-        let ends = Ends { shutdown: self.shutdown.clone(), deadline, gate, caller: None };
         let span = telling.as_ref().map_or_else(Span::none, Telling::span);
-        let answer = answer(self.routes.clone(), request, ends).instrument(span);
+        let answer = self.clone().answer(request, deadline).instrument(span);
         let grace_over = self.grace_over.clone();
         Box::pin(async move {
-            let _admitted = admitted;
             let response = tokio::select! {
                 biased;
-                answer = answer => answer?,
+                answer = answer => answer.unwrap_or_else(Status::into_http),
                 () = rings(alarm) => status::deadline_exceeded().into_http(),
                 () = grace_over.cancelled() => shutting_down().into_http(),
             };
@@ -121,23 +120,77 @@ fn told(telling: Option<Telling>, response: Response<Body>) -> Response<Body> {
     }
 }
 
-/// Asks the gate, and then the service.
-async fn answer(
-    mut routes: Routes,
-    request: Request<Body>,
-    mut ends: Ends,
-) -> Result<Response<Body>, Infallible> {
-    let (mut parts, body) = request.into_parts();
-    ends.caller = match ends.gate.admit(&parts).await {
-        Ok(caller) => caller,
-        Err(status) => return Ok(status.into_http()),
-    };
-    if let Some(caller) = &ends.caller {
-        parts.extensions.insert(caller.clone());
+impl Guard {
+    /// Asks the gate, receives all of the request, and asks the service then. What the request
+    /// takes is its address's until the gate has said whose it is.
+    async fn answer(
+        mut self,
+        request: Request<Body>,
+        deadline: Option<Deadline>,
+    ) -> Result<Response<Body>, Status> {
+        let (mut parts, body) = request.into_parts();
+        let kind = methods::kind_of(parts.uri.path());
+        let purpose = match kind {
+            Kind::Publish => Purpose::Publishing,
+            _ => Purpose::Other,
+        };
+        let address = Holder::at(Peer::of(&parts.extensions));
+        // Whether a process is alive must be answered when it is busy, too: what needs no key has
+        // places of its own.
+        let what = match kind {
+            Kind::Open => What::Open,
+            Kind::Health => What::Health,
+            _ => What::Arriving,
+        };
+        let share = self.sharing.take(what, &address, purpose)?;
+        let caller = self.gate.admit(&parts).await?;
+        let gate = Arc::clone(&self.gate);
+        let body = AwaitedBody::new(body, gate, caller.clone(), self.request_body_timeout);
+        if let Some(caller) = &caller {
+            parts.extensions.insert(caller.clone());
+        }
+        if what != What::Arriving {
+            let request = Request::from_parts(parts, Body::new(body));
+            return self.call(request, caller, deadline, vec![share]).await;
+        }
+
+        let holder = caller.as_ref().map_or(address, Holder::of);
+        let arriving = self.sharing.pass(share, what, &holder, purpose)?;
+        let mut memory = self.sharing.memory(holder.clone(), purpose);
+        let method = methods::of(parts.uri.path());
+        let body = receive(body, method, self.max_request_bytes, &mut memory).await?;
+        drop(arriving);
+
+        let running = self.sharing.take(What::Running, &holder, purpose)?;
+        let request = Request::from_parts(parts, body);
+        match (kind, &caller) {
+            (Kind::Watch, Some(watcher)) => {
+                let held = self.sharing.watch(&holder, watcher)?;
+                let answer = self.call(request, caller, deadline, held.into()).await;
+                drop(running);
+                answer
+            }
+            (Kind::Wait, _) => {
+                let waiting = self.sharing.take(What::Waiting, &holder, purpose)?;
+                self.call(request, caller, deadline, vec![running, waiting]).await
+            }
+            _ => self.call(request, caller, deadline, vec![running]).await,
+        }
     }
-    let body = AwaitedBody::new(body, Arc::clone(&ends.gate), ends.caller.clone());
-    let answer = routes.call(Request::from_parts(parts, Body::new(body))).await?;
-    Ok(answer.map(|body| Body::new(EndingBody::new(body, ends))))
+
+    /// Asks the service. What is held is so to the end of the answer.
+    async fn call(
+        &mut self,
+        request: Request<Body>,
+        caller: Option<Caller>,
+        deadline: Option<Deadline>,
+        held: Vec<Share>,
+    ) -> Result<Response<Body>, Status> {
+        let Ok(answer) = self.routes.call(request).await;
+        let (shutdown, gate) = (self.shutdown.clone(), Arc::clone(&self.gate));
+        let ends = Ends { shutdown, deadline, gate, caller, held };
+        Ok(answer.map(|body| Body::new(EndingBody::new(body, ends))))
+    }
 }
 
 /// What a request is answered that is none of gRPC: in HTTP's words, since it does not know ours.
@@ -172,11 +225,6 @@ async fn rings(alarm: Option<Sleep>) {
         Some(alarm) => alarm.await,
         None => pending().await,
     }
-}
-
-fn overloaded() -> Status {
-    let message = "too many requests are in flight: send fewer at a time, and this one again later";
-    status::unavailable(Reason::Overloaded, message, RETRY_DELAY)
 }
 
 fn too_many_headers(headers: usize, max_headers: u32) -> Status {

@@ -13,6 +13,14 @@ pub const MAX_REQUEST_BYTES: u32 = 4 * 1024 * 1024;
 pub const MAX_STREAMS_PER_CONNECTION: u32 = 1_024;
 /// The requests in flight on all of them.
 pub const MAX_REQUESTS_IN_FLIGHT: u32 = 4_096;
+/// What the requests in flight take up, in bytes: their messages, as sent and as read.
+pub const MAX_REQUEST_MEMORY: u32 = 512 * 1024 * 1024;
+/// Streams (WatchDeliveries, WatchReplay).
+pub const MAX_WATCHES: u32 = 2_048;
+/// Streams of one key, or of one subject of web tokens.
+pub const MAX_WATCHES_PER_KEY: u32 = 256;
+/// How long the body of a request is waited for.
+pub const REQUEST_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The headers of a request. gRPC itself needs about ten.
 pub const MAX_HEADERS: u32 = 100;
 /// The headers of a request, in bytes.
@@ -43,9 +51,13 @@ pub const MAX_STREAM_ERRORS: u32 = 1_024;
 /// otherwise: [`LimitFlags::max_request_bytes`] holds for all services of a process, and is
 /// checked before they see anything.
 pub const UNLIMITED_HERE: usize = usize::MAX;
-/// How long the body of a request is waited for. (A call that sends a stream would need another
-/// limit; there is none yet.)
-pub const REQUEST_BODY_PATIENCE: Duration = Duration::from_secs(30);
+/// The streams that need no key and are open, and as many calls that ask for the health.
+pub const MAX_OPEN_CALLS: u64 = 1_024;
+/// The part of the requests in flight that may wait for what somebody else does (SendTest,
+/// TestChannel, PreviewPayload): one in so many.
+pub const WAITING_PART: u64 = 8;
+/// The memory of requests is at least so many times what one may have.
+pub const SMALLEST_MEMORY: u64 = 16;
 /// How long requests in flight may take to finish when the process shuts down.
 pub const GRACE_PERIOD: Duration = Duration::from_secs(15);
 /// How long the answers to those that did not finish have to reach their callers.
@@ -75,9 +87,13 @@ pub struct LimitFlags {
     )]
     pub max_request_bytes: u32,
 
-    /// How many requests may be in flight in all; more are answered UNAVAILABLE.
+    /// How many requests may be in flight in all, from when all of a request has come to its
+    /// answer; more are answered UNAVAILABLE.
     ///
-    /// A stream counts until its first answer.
+    /// An organization (before its key is known, an address) may have as many as are left for
+    /// others, half of them if it is alone; more are answered RESOURCE_EXHAUSTED. A quarter is
+    /// kept for publishing. As many again may be on their way, and are shared in the same way. A
+    /// stream counts until its first answer.
     #[arg(
         long,
         value_name = "NUMBER",
@@ -86,6 +102,47 @@ pub struct LimitFlags {
         value_parser = clap::value_parser!(u32).range(1..)
     )]
     pub max_requests_in_flight: u32,
+
+    /// How many bytes the requests in flight may take up, as sent and as read; shared as they are.
+    #[arg(
+        long,
+        value_name = "BYTES",
+        env = "KEEPTRUSTS_WEBHOOKS_MAX_REQUEST_MEMORY",
+        default_value_t = MAX_REQUEST_MEMORY,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub max_request_memory: u32,
+
+    /// How long the body of a request may take to come; then the answer is DEADLINE_EXCEEDED.
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "KEEPTRUSTS_WEBHOOKS_REQUEST_BODY_TIMEOUT",
+        default_value = "30s",
+        value_parser = positive_duration
+    )]
+    pub request_body_timeout: Duration,
+
+    /// How many streams (WatchDeliveries, WatchReplay) there may be; an organization may have as
+    /// many as are left for others. More are answered RESOURCE_EXHAUSTED.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "KEEPTRUSTS_WEBHOOKS_MAX_WATCHES",
+        default_value_t = MAX_WATCHES,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub max_watches: u32,
+
+    /// How many of them one key may have, or one subject of web tokens, its sessions included.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "KEEPTRUSTS_WEBHOOKS_MAX_WATCHES_PER_KEY",
+        default_value_t = MAX_WATCHES_PER_KEY,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub max_watches_per_key: u32,
 
     /// How many requests may be in flight on one connection; clients hold further ones back.
     #[arg(
@@ -229,6 +286,10 @@ impl Default for LimitFlags {
         LimitFlags {
             max_request_bytes: MAX_REQUEST_BYTES,
             max_requests_in_flight: MAX_REQUESTS_IN_FLIGHT,
+            max_request_memory: MAX_REQUEST_MEMORY,
+            request_body_timeout: REQUEST_BODY_TIMEOUT,
+            max_watches: MAX_WATCHES,
+            max_watches_per_key: MAX_WATCHES_PER_KEY,
             max_streams_per_connection: MAX_STREAMS_PER_CONNECTION,
             max_headers: MAX_HEADERS,
             max_header_bytes: MAX_HEADER_BYTES,

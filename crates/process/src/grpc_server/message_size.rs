@@ -11,7 +11,7 @@ use tonic::body::Body;
 
 /// Before each message: whether it is compressed, and its length in four bytes.
 /// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#requests>
-const PREFIX_BYTES: usize = 5;
+pub(super) const PREFIX_BYTES: usize = 5;
 
 /// The body of a request. It is passed on as it is, until a message says that it is larger than
 /// it may be: then the service is given our status in its place, which is what it answers.
@@ -79,7 +79,7 @@ impl Next {
     }
 }
 
-fn too_large(length: u32, max_bytes: u32) -> Status {
+pub(super) fn too_large(length: u32, max_bytes: u32) -> Status {
     let message = format!(
         "the request has {length} bytes and may have {max_bytes}: send less at a time; operators can permit more with --max-request-bytes"
     );

@@ -35,7 +35,7 @@ impl Places {
     }
 
     pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Result<Place, NoPlace> {
-        let peer = peer_of(address);
+        let peer = network_of(address);
         let mut taken = self.taken();
         if taken.all >= self.max {
             return Err(NoPlace("--max-connections"));
@@ -70,7 +70,7 @@ impl Drop for Place {
 
 /// Whoever has one IPv6 address has a whole network of 64 bits (RFC 4291 section 2.5.4), and
 /// would be nobody twice.
-fn peer_of(address: IpAddr) -> IpAddr {
+pub(super) fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),

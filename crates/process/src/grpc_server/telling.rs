@@ -1,7 +1,6 @@
 //! What is told of each call: its span, how long it took, and, in errors, by which trace it can
 //! be found.
 
-use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::LazyLock;
 use std::task::{Context, Poll, ready};
@@ -10,17 +9,14 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body::{Frame, SizeHint};
-use keeptrusts_webhooks_contracts::DESCRIPTORS;
 use keeptrusts_webhooks_contracts::api::trace_context_of;
 use keeptrusts_webhooks_telemetry::{Call, Histogram, KeyValue, SHORT_SECONDS, code_name, seconds};
-use prost::Message;
-use prost_types::FileDescriptorSet;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 use tracing::Span;
 
-use super::undecodable;
+use super::{methods, undecodable};
 
 /// A call that is told about when it has been answered, or when its caller has gone.
 pub(super) struct Telling {
@@ -131,19 +127,8 @@ fn code_of(trailers: &HeaderMap) -> Code {
 /// The method of a path; one word for all that we do not have, as callers can make up as many as
 /// they like.
 fn known_method(path: &str) -> &'static str {
-    static KNOWN: LazyLock<HashSet<String>> = LazyLock::new(|| {
-        let files = FileDescriptorSet::decode(DESCRIPTORS).unwrap_or_default().file;
-        let methods = files.iter().flat_map(|file| {
-            file.service.iter().flat_map(|service| {
-                let service_name = format!("{}.{}", file.package(), service.name());
-                service.method.iter().map(move |method| format!("{service_name}/{}", method.name()))
-            })
-        });
-        methods.collect()
-    });
-    let method = path.strip_prefix('/').unwrap_or(path);
     // `_OTHER` is what the semantic conventions for RPC say.
-    KNOWN.get(method).map_or("_OTHER", String::as_str)
+    methods::of(path).map_or("_OTHER", |method| method.name.as_str())
 }
 
 /// Semantic conventions for RPC, metric `rpc.server.call.duration`.

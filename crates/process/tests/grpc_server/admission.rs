@@ -9,8 +9,6 @@ use keeptrusts_webhooks_process::grpc_server::limits::MAX_REQUEST_BYTES;
 use keeptrusts_webhooks_process::grpc_server::{LimitFlags, Listener};
 use tonic::body::Body;
 use tonic::{Code, Request};
-use tonic_health::pb::HealthCheckRequest;
-use tonic_health::pb::health_client::HealthClient;
 
 use crate::fixture::{Fixture, listener, reason};
 
@@ -111,41 +109,6 @@ async fn a_handler_can_ask_how_much_time_is_left() {
     assert_eq!(answer.into_inner().next_page_token, "Some(3599)");
     let answer = client.list_events(v1::ListEventsRequest::default()).await.expect("an answer");
     assert_eq!(answer.into_inner().next_page_token, "None");
-}
-
-#[tokio::test]
-async fn more_requests_than_may_be_in_flight_are_turned_away_but_health_is_told() {
-    const IN_FLIGHT: usize = 20;
-    const STREAMS: usize = 8;
-    let limits = LimitFlags {
-        max_requests_in_flight: IN_FLIGHT as u32,
-        max_streams_per_connection: STREAMS as u32,
-        ..LimitFlags::default()
-    };
-    let fixture = Fixture::with_limits(limits).await;
-    let mut clients = Vec::new();
-    for _ in 0..=IN_FLIGHT / STREAMS {
-        clients.push(fixture.client().await);
-    }
-    let requests: Vec<_> = (0..IN_FLIGHT)
-        .map(|index| {
-            let mut client = clients[index % clients.len()].clone();
-            tokio::spawn(async move { client.get_event(v1::GetEventRequest::default()).await })
-        })
-        .collect();
-    for _ in 0..IN_FLIGHT {
-        fixture.gate.arrival().await;
-    }
-    let refused = clients[0].publish_event(publish(0)).await.expect_err("one too many");
-    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unavailable, "OVERLOADED"));
-    let mut health = HealthClient::new(fixture.connect().await);
-    assert!(health.check(HealthCheckRequest::default()).await.is_ok());
-
-    fixture.gate.open();
-    for request in requests {
-        request.await.expect("no panic").expect("an answer");
-    }
-    clients[0].publish_event(publish(0)).await.expect("there is room again");
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod in_process;
 mod not_grpc;
 mod raw;
 mod reflection;
+mod sharing;
 mod shutdown;
 mod tls;
 mod tls_files;

@@ -67,6 +67,8 @@ pub(super) struct FaultyStore {
     pub(super) culprit: Mutex<Option<OperationId>>,
     /// So many look-ups fail.
     pub(super) failing_lookups: AtomicUsize,
+    /// So many reads of records fail.
+    pub(super) failing_reads: AtomicUsize,
     /// What other processes announce.
     pub(super) hints: Mutex<Option<mpsc::Receiver<(Shard, Position)>>>,
     gate: Semaphore,
@@ -84,6 +86,7 @@ impl FaultyStore {
             faults: Mutex::new(faults.into_iter().collect()),
             culprit: Mutex::default(),
             failing_lookups: AtomicUsize::new(0),
+            failing_reads: AtomicUsize::new(0),
             hints: Mutex::default(),
             gate: Semaphore::new(0),
             batches: Mutex::default(),
@@ -225,6 +228,11 @@ over_inner! {
             limit: usize,
         ) -> Result<Vec<Record>, StoreError> {
             self.reads.fetch_add(1, Ordering::SeqCst);
+            let one_less = |left: usize| left.checked_sub(1);
+            let failing = &self.failing_reads;
+            if failing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
+                return Err(unavailable());
+            }
             self.inner.read(shard, after, limit).await
         }
 

@@ -36,7 +36,7 @@ impl DispatchApi {
             let Fact::Delivery(fact) = fact else { return false };
             matches!(fact, DeliveryFact::Cancelled { .. } | DeliveryFact::AttemptSucceeded(_))
         };
-        let ended = self.wait_for(shard, before, *delivery_id, is_end);
+        let ended = self.wait_for(shard, organization_id, before, *delivery_id, is_end);
         match tokio::time::timeout(OWNER_PATIENCE, ended).await {
             Ok(Ok(())) => self.delivery(organization_id, *delivery_id).await,
             // It is on record, whatever keeps us from seeing what follows.

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use futures_util::stream::unfold;
 use keeptrusts_webhooks_contracts::api::{
     Asked, ListReplays, ReplayEvents, ReplayRef, counted_replay,
 };
@@ -12,29 +13,25 @@ use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{EndpointId, EventId, OrganizationId, ReplayId};
 use keeptrusts_webhooks_domain::limits::MAX_RUNNING_REPLAYS;
-use keeptrusts_webhooks_domain::log::{Shard, Stream as LogStream};
+use keeptrusts_webhooks_domain::log::Stream as LogStream;
 use keeptrusts_webhooks_domain::replay::{
     NewReplay, Replay, ReplayBound, ReplayCounts, ReplayCursor, ReplayFact, ReplayScope,
     ReplaySelection, ReplayState,
 };
 use keeptrusts_webhooks_domain::violation::Violation;
 use keeptrusts_webhooks_process::answer;
-use keeptrusts_webhooks_store::{AppendError, Expected, Follower, Log, NewRecord, new_ulid};
-use tokio::sync::mpsc;
+use keeptrusts_webhooks_store::{AppendError, Expected, NewRecord, OrganizationFollower, new_ulid};
 use tokio_stream::Stream;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use super::DispatchApi;
+use super::changes::Changes;
 
 /// What WatchReplay streams.
 pub(super) type Steps = Pin<Box<dyn Stream<Item = Result<v1::WatchReplayResponse, Status>> + Send>>;
 
 /// What is counted in one statement.
 const ROWS_PER_COUNT: usize = 2_000;
-const RECORDS_PER_READ: usize = 500;
-/// What a slow client may leave unread before the log waits to be read for it.
-const UNREAD_STEPS: usize = 16;
 
 impl DispatchApi {
     /// The replay on record, or, if it is only counted, what would come of it.
@@ -125,20 +122,14 @@ impl DispatchApi {
     }
 
     pub(super) async fn watch_replay(&self, request: ReplayRef) -> Result<Steps, Status> {
-        let log = Arc::clone(&self.log);
-        let shard = log.shard_of(&request.organization_id);
+        let ReplayRef { organization_id: organization, replay_id } = request;
+        let shard = self.log.shard_of(&organization);
         // Before the row is read, so that no step is missed.
-        let follower = log.follow(shard, *log.watch(shard).borrow());
-        let replay = self.replay(&request.organization_id, request.replay_id).await?;
-        let (steps, read) = mpsc::channel(UNREAD_STEPS);
-        let watcher = Watcher { log, shard, request, steps: steps.clone() };
-        tokio::spawn(async move {
-            tokio::select! {
-                () = steps.closed() => {}
-                () = watcher.run(replay, follower) => {}
-            }
-        });
-        Ok(Box::pin(ReceiverStream::new(read)))
+        let before = *self.log.watch(shard).borrow();
+        let follower = self.log.follow_organization(shard, &organization, before);
+        let replay = self.replay(&organization, replay_id).await?;
+        let changes = self.watched.changes(&self.log, &organization);
+        Ok(steps(Watcher { follower, changes, replay_id, replay }))
     }
 
     /// What exactly is asked for, as things stand.
@@ -268,42 +259,45 @@ fn check_subscribed(request: &ReplayEvents, endpoint: &Endpoint) -> Result<(), S
 }
 
 struct Watcher {
-    log: Arc<Log>,
-    shard: Shard,
-    request: ReplayRef,
-    steps: mpsc::Sender<Result<v1::WatchReplayResponse, Status>>,
+    follower: OrganizationFollower,
+    changes: Arc<Changes>,
+    replay_id: ReplayId,
+    /// As it is to be told next.
+    replay: Replay,
 }
 
 impl Watcher {
-    async fn run(self, replay: Replay, mut follower: Follower) {
-        let mut replay = replay;
+    /// Reads until the replay has made a step, or several.
+    async fn step(&mut self) -> Result<(), Status> {
+        let stream = LogStream::Replay(self.replay_id);
         loop {
-            let answer = v1::WatchReplayResponse { replay: Some((&replay).into()) };
-            let is_over = replay.state != ReplayState::Running;
-            if self.steps.send(Ok(answer)).await.is_err() || is_over {
-                return;
-            }
-            match self.next(&mut follower).await {
-                Ok(next) => replay = next,
-                Err(status) => {
-                    _ = self.steps.send(Err(status)).await;
-                    return;
-                }
-            }
-        }
-    }
-
-    /// The replay after its next step, or after several.
-    async fn next(&self, follower: &mut Follower) -> Result<Replay, Status> {
-        let ReplayRef { organization_id, replay_id } = &self.request;
-        let stream = LogStream::Replay(*replay_id);
-        loop {
-            let records = follower.next(RECORDS_PER_READ).await.map_err(answer::query_failed)?;
-            if records.iter().any(|record| record.stream == stream) {
-                let found = self.log.store().replay(self.shard, organization_id, *replay_id).await;
+            let records = self.follower.next().await.map_err(answer::query_failed)?.records;
+            let step = records.iter().rfind(|record| record.stream == stream);
+            if let Some(step) = step {
+                let found = self.changes.replay(self.replay_id, step.position).await;
                 let found = found.map_err(answer::query_failed)?;
-                return found.ok_or_else(|| status::not_found(Resource::Replay, replay_id));
+                self.replay =
+                    found.ok_or_else(|| status::not_found(Resource::Replay, self.replay_id))?;
+                return Ok(());
             }
         }
     }
+}
+
+/// The replay as it stands, and after each step; ends with the replay, or with an error.
+fn steps(watcher: Watcher) -> Steps {
+    let first = (Some(watcher), false);
+    Box::pin(unfold(first, async |(watcher, is_told)| {
+        let mut watcher = watcher?;
+        if is_told {
+            if watcher.replay.state != ReplayState::Running {
+                return None;
+            }
+            if let Err(status) = watcher.step().await {
+                return Some((Err(status), (None, true)));
+            }
+        }
+        let answer = v1::WatchReplayResponse { replay: Some((&watcher.replay).into()) };
+        Some((Ok(answer), (Some(watcher), true)))
+    }))
 }

@@ -9,7 +9,7 @@ use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::event::ContentDigest;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
-use keeptrusts_webhooks_domain::ids::{DeliveryId, EventId};
+use keeptrusts_webhooks_domain::ids::{DeliveryId, EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream};
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_store::{AppendError, BodyId, Expected, NewBody, NewRecord, new_ulid};
@@ -17,8 +17,6 @@ use keeptrusts_webhooks_telemetry::new_trace;
 use tonic::Status;
 
 use super::DispatchApi;
-
-const RECORDS_PER_READ: usize = 500;
 
 impl DispatchApi {
     pub(super) async fn test(
@@ -55,7 +53,7 @@ impl DispatchApi {
         let before = *self.log.watch(shard).borrow();
         let appended = self.append(organization, record, metadata, vec![body]).await?;
         appended.map_err(|refusal| answer::append_failed(AppendError::Refused(refusal)))?;
-        self.wait_for(shard, before, delivery_id, is_outcome).await?;
+        self.wait_for(shard, organization, before, delivery_id, is_outcome).await?;
         let delivery = self.delivery(organization, delivery_id).await?;
         let attempt = self.attempts_of(&delivery).await?.pop();
         // A test that was cancelled (its endpoint was deleted meanwhile) has no attempt.
@@ -67,15 +65,16 @@ impl DispatchApi {
     pub(super) async fn wait_for(
         &self,
         shard: Shard,
+        organization: &OrganizationId,
         before: Position,
         delivery_id: DeliveryId,
         satisfies: impl Fn(&Fact) -> bool,
     ) -> Result<(), Status> {
-        let mut follower = self.log.follow(shard, before);
+        let mut follower = self.log.follow_organization(shard, organization, before);
         loop {
-            let next = self.shutdown.run_until_cancelled(follower.next(RECORDS_PER_READ)).await;
-            let records = next.ok_or_else(|| answer::append_failed(AppendError::Closed))?;
-            let records = records.map_err(answer::query_failed)?;
+            let next = self.shutdown.run_until_cancelled(follower.next()).await;
+            let own = next.ok_or_else(|| answer::append_failed(AppendError::Closed))?;
+            let records = own.map_err(answer::query_failed)?.records;
             let stream = Stream::Delivery(delivery_id);
             if records.iter().any(|record| record.stream == stream && satisfies(&record.fact)) {
                 return Ok(());

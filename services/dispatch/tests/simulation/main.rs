@@ -27,4 +27,5 @@ mod sealing;
 mod sharing;
 mod testing;
 mod unreadable;
+mod watching;
 mod world;

@@ -16,4 +16,5 @@ mod operators;
 mod planted;
 mod searching;
 mod sessions;
+mod shares;
 mod web_tokens;

@@ -1,10 +1,13 @@
 //! An open page follows what happens.
 
+use keeptrusts_webhooks_contracts::v1::WatchDeliveriesRequest;
 use keeptrusts_webhooks_testkit::browser::Role;
+use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 use keeptrusts_webhooks_testkit::receiver::{Reply, Script};
 use serde_json::json;
 
-use crate::stage::{FAR_AWAY, LOG, Stage, column, having};
+use crate::platform::{Backend, Database, Server};
+use crate::stage::{FAR_AWAY, HttpSession, LOG, ORGANIZATION, Stage, column, having};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_published_appears_in_the_delivery_log_without_loading_the_page_again() {
@@ -138,4 +141,23 @@ async fn times_are_those_of_the_viewers_zone_and_exact_when_pointed_at() {
     }
     assert_ne!(texts[0], texts[1]);
     stage.assert_no_complaints().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_may_not_watch_any_more_is_told_to_come_back_later() {
+    let database = Database::new(Backend::Sqlite).await;
+    let server = Server::all_in_one(&database).flag("--max-watches-per-key", "1").start().await;
+    let console = server.console().await;
+    let api = server.client(ORGANIZATION);
+    let endpoint = api.create_endpoint("https://hooks.example.com/x", &["policy.block"]).await;
+    let organization_id = ORGANIZATION.to_owned();
+    let request = WatchDeliveriesRequest { organization_id, ..Default::default() };
+    let _watched = api.dispatch().watch_deliveries(request).await.expect("the key's only one");
+
+    let session = HttpSession::open(&console, FIRST_KEY).await;
+    let told = session.get(&format!("/webhooks/{}/live", endpoint.id)).await;
+    assert_eq!(told.status, 200);
+    let retries: Vec<_> =
+        told.text().lines().filter(|line| line.starts_with("retry:")).map(str::to_owned).collect();
+    assert_eq!(retries, ["retry: 2000", "retry: 30000"], "the last one holds");
 }

@@ -7,7 +7,7 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::payload_format::{PayloadChange, PayloadKind, RoutingKey};
 use keeptrusts_webhooks_domain::secret::Secret;
-use keeptrusts_webhooks_domain::violation::Violation;
+use keeptrusts_webhooks_domain::violation::{Violation, WrongEntries};
 
 use crate::api::Violations;
 use crate::api::fields::id;
@@ -169,7 +169,7 @@ impl Mask {
 
     fn named(paths: &[String]) -> Result<Mask, Vec<Violation>> {
         let mut mask = Mask::default();
-        let mut violations = Vec::new();
+        let mut wrong = WrongEntries::of("update_mask.paths");
         for (index, path) in paths.iter().enumerate() {
             match path.as_str() {
                 "name" => mask.name = true,
@@ -196,13 +196,12 @@ impl Mask {
                         routing_key,
                     };
                 }
-                _ => violations.push(Violation::new(
-                    format!("update_mask.paths[{index}]"),
-                    "cannot be updated; name, url, description, event_types, payload_format, payload_template, secret, routing_key and * can",
-                )),
+                _ => wrong.push(index, || {
+                    "cannot be updated; name, url, description, event_types, payload_format, payload_template, secret, routing_key and * can"
+                }),
             }
         }
-        if violations.is_empty() { Ok(mask) } else { Err(violations) }
+        wrong.unless(mask)
     }
 
     /// No mask: whatever is not empty.

@@ -4,7 +4,7 @@ use keeptrusts_webhooks_domain::channel::check_endpoint_ids;
 use keeptrusts_webhooks_domain::endpoint::check_name;
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::notification::NotificationType;
-use keeptrusts_webhooks_domain::violation::Violation;
+use keeptrusts_webhooks_domain::violation::{Violation, WrongEntries};
 
 use super::{CHANNEL_ENDPOINT_IDS, NewDestination, Secrets, destination, subscriptions};
 use crate::api::Violations;
@@ -99,7 +99,7 @@ impl Mask {
 
     fn named(paths: &[String]) -> Result<Mask, Vec<Violation>> {
         let mut mask = Mask::default();
-        let mut violations = Vec::new();
+        let mut wrong = WrongEntries::of("update_mask.paths");
         for (index, path) in paths.iter().enumerate() {
             match path.as_str() {
                 "name" => mask.name = true,
@@ -111,13 +111,12 @@ impl Mask {
                     mask =
                         Mask { name: true, subscriptions: true, endpoint_ids: true, destination };
                 }
-                _ => violations.push(Violation::new(
-                    format!("update_mask.paths[{index}]"),
-                    "cannot be updated; name, destination, subscriptions, endpoint_ids and * can",
-                )),
+                _ => wrong.push(index, || {
+                    "cannot be updated; name, destination, subscriptions, endpoint_ids and * can"
+                }),
             }
         }
-        if violations.is_empty() { Ok(mask) } else { Err(violations) }
+        wrong.unless(mask)
     }
 
     /// No mask: whatever is not empty.

@@ -194,7 +194,12 @@ impl World {
         self.start().await;
     }
 
-    /// What the embedded process asks of its database.
+    /// The log of the process that takes events in.
+    pub(crate) fn front_log(&self) -> &Arc<Log> {
+        &self.front.log
+    }
+
+    /// What the embedded process, or the one that takes events in, asks of its database.
     pub(crate) fn traffic(&self) -> &Traffic {
         &self.front.traffic
     }

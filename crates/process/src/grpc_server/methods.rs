@@ -1,0 +1,132 @@
+//! What the server knows of a method before it is called, from the contracts' descriptors.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use keeptrusts_webhooks_contracts::DESCRIPTORS;
+use prost::Message;
+use prost_types::{FileDescriptorSet, MethodDescriptorProto};
+
+/// A method of the contracts.
+#[derive(Debug)]
+pub(super) struct Method {
+    /// `package.Service/Method`.
+    pub(super) name: String,
+    /// Its request message, by its full name.
+    pub(super) request: String,
+    /// What a call of it takes.
+    pub(super) kind: Kind,
+}
+
+/// What a call takes, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Publishes: has a reserve.
+    Publish,
+    /// Answers as soon as it can.
+    Answer,
+    /// Waits for something that somebody else does: a receiver, a renderer.
+    Wait,
+    /// Streams until its caller has enough.
+    Watch,
+    /// Reflection and whoever watches the health, which need no key.
+    Open,
+    /// Asks for the health.
+    Health,
+}
+
+/// The calls that publish, and those that wait. That a call streams is in its descriptor.
+const KINDS: [(&str, Kind); 5] = [
+    ("IngestService/PublishEvent", Kind::Publish),
+    ("IngestService/PublishEvents", Kind::Publish),
+    ("DispatchService/SendTest", Kind::Wait),
+    ("NotificationService/TestChannel", Kind::Wait),
+    ("EndpointService/PreviewPayload", Kind::Wait),
+];
+const PACKAGE: &str = "keeptrusts.webhooks.v1.";
+const HEALTH: &str = "/grpc.health.v1.Health/";
+const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
+const REFLECTION: [&str; 2] =
+    ["/grpc.reflection.v1.ServerReflection/", "/grpc.reflection.v1alpha.ServerReflection/"];
+
+/// The method of a path (`/package.Service/Method`). None: the contracts have no such method.
+pub(super) fn of(path: &str) -> Option<&'static Method> {
+    static METHODS: LazyLock<HashMap<String, Method>> = LazyLock::new(read);
+    METHODS.get(path.strip_prefix('/')?)
+}
+
+/// What a call of a path takes.
+pub(super) fn kind_of(path: &str) -> Kind {
+    match of(path) {
+        Some(method) => method.kind,
+        None if path == HEALTH_CHECK => Kind::Health,
+        None if is_health(path) || REFLECTION.iter().any(|it| path.starts_with(it)) => Kind::Open,
+        None => Kind::Answer,
+    }
+}
+
+pub(super) fn is_health(path: &str) -> bool {
+    path.starts_with(HEALTH)
+}
+
+fn read() -> HashMap<String, Method> {
+    let files = FileDescriptorSet::decode(DESCRIPTORS).unwrap_or_default().file;
+    let services = files
+        .iter()
+        .flat_map(|file| file.service.iter().map(move |service| (file.package(), service)));
+    let methods = services.flat_map(|(package, service)| {
+        let service_name = format!("{package}.{}", service.name());
+        service.method.iter().map(move |method| {
+            let name = format!("{service_name}/{}", method.name());
+            let request = method.input_type().trim_start_matches('.').to_owned();
+            let kind = kind(&name, method);
+            (name.clone(), Method { name, request, kind })
+        })
+    });
+    methods.collect()
+}
+
+fn kind(name: &str, method: &MethodDescriptorProto) -> Kind {
+    let short = name.strip_prefix(PACKAGE).unwrap_or(name);
+    match KINDS.iter().find(|(known, _)| *known == short) {
+        Some((_, kind)) => *kind,
+        None if method.server_streaming() => Kind::Watch,
+        None => Kind::Answer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_call_takes_is_known_from_its_path() {
+        let kind = |method: &str| kind_of(&format!("/{PACKAGE}{method}"));
+        for (method, expected) in KINDS {
+            assert!(of(&format!("/{PACKAGE}{method}")).is_some(), "{method} is in the contracts");
+            assert_eq!(kind(method), expected, "{method}");
+        }
+        assert_eq!(kind("DispatchService/WatchDeliveries"), Kind::Watch);
+        assert_eq!(kind("DispatchService/WatchReplay"), Kind::Watch);
+        assert_eq!(kind("IngestService/GetEvent"), Kind::Answer);
+        assert_eq!(kind("IngestService/Nothing"), Kind::Answer);
+        assert_eq!(kind_of("/grpc.health.v1.Health/Watch"), Kind::Open);
+        assert_eq!(kind_of("/grpc.health.v1.Health/Check"), Kind::Health);
+        assert_eq!(
+            kind_of("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"),
+            Kind::Open
+        );
+    }
+
+    #[test]
+    fn no_request_is_a_stream() {
+        // Requests are received whole before they take a place; one that streams would need
+        // another way.
+        let files = FileDescriptorSet::decode(DESCRIPTORS).expect("descriptors").file;
+        let methods = files.iter().flat_map(|file| &file.service).flat_map(|it| &it.method);
+        assert!(methods.clone().count() > 25);
+        for method in methods {
+            assert!(!method.client_streaming(), "{}", method.name());
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! A request is received whole before it takes the place of another one.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+
+use bytes::{Bytes, BytesMut};
+use http_body::Body as _;
+use http_body_util::Full;
+use keeptrusts_webhooks_contracts::{status, wire};
+use tonic::Status;
+use tonic::body::Body;
+
+use super::awaited_body::AwaitedBody;
+use super::message_size::{PREFIX_BYTES, too_large};
+use super::methods::Method;
+use super::sharing::Memory;
+
+/// Reads a body to its end, which takes memory as it grows, and looks at what is in the message
+/// before anybody decodes it. The body again, for the service.
+pub(super) async fn receive(
+    body: AwaitedBody,
+    method: Option<&Method>,
+    max_message_bytes: u32,
+    memory: &mut Memory,
+) -> Result<Body, Status> {
+    let bytes = read(body, max_message_bytes, memory).await?;
+    if let (Some(method), Some(message)) = (method, message(&bytes)) {
+        let needed = wire::examine(&method.request, message);
+        let needed = needed.map_err(|violation| status::invalid_argument(vec![violation]))?;
+        // What is still compressed or encoded is there besides what is made of it.
+        memory.grow(needed)?;
+    }
+    Ok(Body::new(Full::new(bytes)))
+}
+
+async fn read(
+    mut body: AwaitedBody,
+    max_message_bytes: u32,
+    memory: &mut Memory,
+) -> Result<Bytes, Status> {
+    let mut first = Bytes::new();
+    let mut all = BytesMut::new();
+    let mut length = 0_usize;
+    // The message after the first is nobody's: a call has one.
+    let max_bytes = max_message_bytes as usize + PREFIX_BYTES;
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let Ok(data) = frame?.into_data() else { continue };
+        length += data.len();
+        if length > max_bytes {
+            let length = u32::try_from(length).unwrap_or(u32::MAX);
+            return Err(too_large(length, max_message_bytes));
+        }
+        memory.grow(data.len())?;
+        if first.is_empty() && all.is_empty() {
+            first = data;
+        } else {
+            // More than one frame: they are put together.
+            if all.is_empty() {
+                all.extend_from_slice(&std::mem::take(&mut first));
+            }
+            all.extend_from_slice(&data);
+        }
+    }
+    Ok(if all.is_empty() { first } else { all.freeze() })
+}
+
+/// The first message, unless it is compressed, which no service takes.
+fn message(body: &[u8]) -> Option<&[u8]> {
+    let (prefix, rest) = body.split_first_chunk::<PREFIX_BYTES>()?;
+    let [0, length @ ..] = *prefix else { return None };
+    rest.get(..u32::from_be_bytes(length) as usize)
+}

@@ -1,0 +1,278 @@
+//! What requests take while they are received and answered, and what becomes of those for which
+//! there is nothing left.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, LazyLock};
+
+use keeptrusts_webhooks_contracts::status::{self, Reason};
+use keeptrusts_webhooks_domain::access::{Caller, Reach};
+use keeptrusts_webhooks_domain::ids::OrganizationId;
+use keeptrusts_webhooks_telemetry::{Counter, KeyValue, counter};
+use tonic::Status;
+
+use super::limits::{LimitFlags, MAX_OPEN_CALLS, RETRY_DELAY, SMALLEST_MEMORY, WAITING_PART};
+use super::peer::Peer;
+use super::places::network_of;
+use crate::shares::{Exhausted, Purpose};
+
+type Pool = crate::shares::Pool<Holder>;
+
+/// What a request has of what all share.
+pub(super) type Share = crate::shares::Share<Holder>;
+
+/// Who has a share.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Holder {
+    /// Whoever is at an address (or an IPv6 network of 64 bits), as long as no key is known. None:
+    /// this process.
+    Address(Option<IpAddr>),
+    /// All keys of an organization together.
+    Organization(OrganizationId),
+    /// Whoever acts with one key or web token, in every organization or in one.
+    Actor(Arc<str>),
+}
+
+impl Holder {
+    pub(super) fn at(peer: Option<&Peer>) -> Holder {
+        let address = peer.and_then(|peer| peer.address);
+        Holder::Address(address.map(|address| network_of(address.ip())))
+    }
+
+    /// The organization that a caller belongs to; the caller itself, if it belongs to none.
+    pub(super) fn of(caller: &Caller) -> Holder {
+        match &caller.reach {
+            Reach::Organization(id) => Holder::Organization(id.clone()),
+            Reach::Everywhere => Holder::Actor(Arc::clone(&caller.actor)),
+        }
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Holder::Address(Some(address)) => write!(f, "address {address}"),
+            Holder::Address(None) => f.write_str("this process"),
+            Holder::Organization(id) => write!(f, "organization {id}"),
+            Holder::Actor(actor) => write!(f, "caller {actor}"),
+        }
+    }
+}
+
+/// What there is to share.
+#[derive(Debug)]
+pub(super) struct Sharing {
+    arriving: Arc<Pool>,
+    memory: Arc<Pool>,
+    running: Arc<Pool>,
+    waiting: Arc<Pool>,
+    watches: Arc<Pool>,
+    watches_of_caller: Arc<Pool>,
+    open: Arc<Pool>,
+    health: Arc<Pool>,
+}
+
+/// A part of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    /// Requests whose headers have come, and not all of their body.
+    Arriving,
+    /// What bodies, and the messages that are made of them, take up, in bytes.
+    Memory,
+    /// Requests that have come and are not answered yet.
+    Running,
+    /// Those among them that wait for what somebody else does.
+    Waiting,
+    /// Streams, of all callers of an organization.
+    Watches,
+    /// Streams of one caller.
+    WatchesOfCaller,
+    /// Streams that need no key: reflection, and those who watch the health.
+    Open,
+    /// Whoever asks for the health.
+    Health,
+}
+
+impl What {
+    const ALL: [What; 8] = [
+        What::Arriving,
+        What::Memory,
+        What::Running,
+        What::Waiting,
+        What::Watches,
+        What::WatchesOfCaller,
+        What::Open,
+        What::Health,
+    ];
+
+    /// For metrics and logs.
+    fn name(self) -> &'static str {
+        match self {
+            What::Arriving => "arriving",
+            What::Memory => "memory",
+            What::Running => "running",
+            What::Waiting => "waiting",
+            What::Watches => "watches",
+            What::WatchesOfCaller => "watches_of_caller",
+            What::Open => "open",
+            What::Health => "health",
+        }
+    }
+
+    /// What operators change to permit more.
+    fn flag(self) -> &'static str {
+        match self {
+            What::Arriving | What::Running | What::Waiting => "--max-requests-in-flight",
+            What::Memory => "--max-request-memory",
+            What::Watches => "--max-watches",
+            What::WatchesOfCaller => "--max-watches-per-key",
+            What::Open | What::Health => "nothing, it is fixed",
+        }
+    }
+}
+
+impl Sharing {
+    pub(super) fn new(limits: &LimitFlags) -> Arc<Sharing> {
+        begin();
+        let requests = u64::from(limits.max_requests_in_flight);
+        // One request must fit, whatever else is set.
+        let smallest = SMALLEST_MEMORY * u64::from(limits.max_request_bytes);
+        let memory = u64::from(limits.max_request_memory).max(smallest);
+        Arc::new(Sharing {
+            arriving: Pool::with_reserve(requests),
+            memory: Pool::with_reserve(memory),
+            running: Pool::with_reserve(requests),
+            waiting: Pool::new(requests.div_ceil(WAITING_PART)),
+            watches: Pool::new(u64::from(limits.max_watches)),
+            watches_of_caller: Pool::for_each(u64::from(limits.max_watches_per_key)),
+            open: Pool::new(MAX_OPEN_CALLS),
+            health: Pool::new(MAX_OPEN_CALLS),
+        })
+    }
+
+    /// A share of one. The status with which a request is turned away: RESOURCE_EXHAUSTED if its
+    /// holder has its share, UNAVAILABLE if others have all of it.
+    pub(super) fn take(
+        &self,
+        what: What,
+        holder: &Holder,
+        purpose: Purpose,
+    ) -> Result<Share, Status> {
+        let taken = self.pool(what).take(holder.clone(), purpose, 1);
+        taken.map_err(|exhausted| refused(what, holder, exhausted))
+    }
+
+    /// A share that a caller's address had is the caller's now.
+    pub(super) fn pass(
+        &self,
+        share: Share,
+        what: What,
+        holder: &Holder,
+        purpose: Purpose,
+    ) -> Result<Share, Status> {
+        let passed = share.pass_to(holder, purpose);
+        passed.map_err(|exhausted| refused(what, holder, exhausted))
+    }
+
+    /// A stream's share, of its organization's and of its caller's.
+    pub(super) fn watch(&self, holder: &Holder, caller: &Caller) -> Result<[Share; 2], Status> {
+        let own = Holder::Actor(Arc::clone(&caller.actor));
+        Ok([
+            self.take(What::WatchesOfCaller, &own, Purpose::Other)?,
+            self.take(What::Watches, holder, Purpose::Other)?,
+        ])
+    }
+
+    fn pool(&self, what: What) -> &Arc<Pool> {
+        match what {
+            What::Arriving => &self.arriving,
+            What::Memory => &self.memory,
+            What::Running => &self.running,
+            What::Waiting => &self.waiting,
+            What::Watches => &self.watches,
+            What::WatchesOfCaller => &self.watches_of_caller,
+            What::Open => &self.open,
+            What::Health => &self.health,
+        }
+    }
+
+    /// What a request takes up in memory: nothing yet.
+    pub(super) fn memory(&self, holder: Holder, purpose: Purpose) -> Memory {
+        Memory { share: Share::nothing_of(&self.memory, holder), purpose }
+    }
+}
+
+/// What a request takes up in memory.
+#[derive(Debug)]
+pub(super) struct Memory {
+    share: Share,
+    purpose: Purpose,
+}
+
+impl Memory {
+    pub(super) fn grow(&mut self, bytes: usize) -> Result<(), Status> {
+        let grown = self.share.grow(self.purpose, bytes as u64);
+        grown.map_err(|exhausted| refused(What::Memory, self.share.holder(), exhausted))
+    }
+}
+
+/// Nothing is hidden from operators: not who has taken what there was, and not how often it
+/// happens.
+fn refused(what: What, holder: &Holder, exhausted: Exhausted) -> Status {
+    let (name, flag) = (what.name(), what.flag());
+    REFUSED.add(1, &labels(what, exhausted));
+    match exhausted {
+        Exhausted::Own => tracing::warn!(
+            what = name, %holder,
+            "requests are refused: their sender has its share already, see {flag}"
+        ),
+        Exhausted::All => tracing::warn!(
+            what = name, %holder,
+            "requests are refused: there are too many of all senders together, see {flag}"
+        ),
+    }
+    match (exhausted, what) {
+        (Exhausted::All, _) => status::unavailable(
+            Reason::Overloaded,
+            "too many requests are in flight: send fewer at a time, and this one again later",
+            RETRY_DELAY,
+        ),
+        (Exhausted::Own, What::Watches | What::WatchesOfCaller) => status::resource_exhausted_for(
+            RETRY_DELAY,
+            Reason::TooManyWatches,
+            "as much is watched by this key, or by the organization, as may be: end a stream, or share one among those who look",
+        ),
+        (Exhausted::Own, What::Memory) => status::resource_exhausted_for(
+            RETRY_DELAY,
+            Reason::TooManyRequests,
+            "the requests in flight take up as much memory as they may: send smaller ones or fewer at a time, and this one again later",
+        ),
+        (Exhausted::Own, _) => status::resource_exhausted_for(
+            RETRY_DELAY,
+            Reason::TooManyRequests,
+            "as many requests are in flight as one organization, caller or address may have: send fewer at a time, and this one again later",
+        ),
+    }
+}
+
+/// Has the counters there before something is refused, with 0: `rate()` needs two values.
+fn begin() {
+    for what in What::ALL {
+        for exhausted in [Exhausted::Own, Exhausted::All] {
+            REFUSED.add(0, &labels(what, exhausted));
+        }
+    }
+}
+
+fn labels(what: What, exhausted: Exhausted) -> [KeyValue; 2] {
+    let limit = match exhausted {
+        Exhausted::Own => "share",
+        Exhausted::All => "total",
+    };
+    [KeyValue::new("what", what.name()), KeyValue::new("limit", limit)]
+}
+
+static REFUSED: LazyLock<Counter<u64>> = LazyLock::new(|| {
+    let about = "requests refused because their sender had its share, or because all was taken";
+    counter("keeptrusts_webhooks.requests.refused", about)
+});

@@ -1,0 +1,255 @@
+//! Organizations share what the server has: one that takes all it can get is in nobody's way.
+
+use std::time::Duration;
+
+use h2::SendStream;
+use h2::client::SendRequest;
+use http::Request as HttpRequest;
+use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_contracts::v1::ingest_service_client::IngestServiceClient;
+use keeptrusts_webhooks_process::grpc_server::LimitFlags;
+use keeptrusts_webhooks_process::grpc_server::limits::MAX_OPEN_CALLS;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tonic::transport::Channel;
+use tonic::{Code, Request, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_types::StatusExt;
+
+use crate::fixture::{Fixture, ORGANIZATION, PATIENCE, SERVICE, reason};
+
+/// Of 20 requests 5 are kept for publishing; of the other 15 one organization gets 8 or, if others
+/// have as many, fewer.
+const IN_FLIGHT: u32 = 20;
+const SHARE: usize = 8;
+
+fn limits() -> LimitFlags {
+    LimitFlags { max_requests_in_flight: IN_FLIGHT, ..LimitFlags::default() }
+}
+
+fn by<T>(organization: &str, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert(ORGANIZATION, organization.parse().expect("a value"));
+    request
+}
+
+async fn publish(
+    client: &mut IngestServiceClient<Channel>,
+    organization: &str,
+) -> Result<(), Status> {
+    let request = by(organization, v1::PublishEventRequest::default());
+    client.publish_event(request).await.map(|_| ())
+}
+
+async fn list(client: &mut IngestServiceClient<Channel>, organization: &str) -> Result<(), Status> {
+    let request = by(organization, v1::ListEventsRequest::default());
+    client.list_events(request).await.map(|_| ())
+}
+
+fn is_share_exhausted(status: &Status) {
+    assert_eq!(
+        (status.code(), reason(status).as_str()),
+        (Code::ResourceExhausted, "TOO_MANY_REQUESTS"),
+        "{status}"
+    );
+    let retry = status.get_details_retry_info().expect("says when to try again");
+    assert!(retry.retry_delay.is_some());
+}
+
+/// A client that can leave requests unfinished.
+async fn unfinished_client(fixture: &Fixture) -> SendRequest<bytes::Bytes> {
+    let stream = TcpStream::connect(fixture.address).await.expect("the server accepts");
+    let (client, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
+    tokio::spawn(connection);
+    client
+}
+
+struct Unfinished {
+    answer: h2::client::ResponseFuture,
+    _body: SendStream<bytes::Bytes>,
+}
+
+impl Unfinished {
+    /// The headers of a request, and no end of it.
+    async fn begin(
+        client: &mut SendRequest<bytes::Bytes>,
+        path: &str,
+        organization: Option<&str>,
+    ) -> Unfinished {
+        let mut request = HttpRequest::post(format!("http://server{path}"))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers");
+        if let Some(organization) = organization {
+            request = request.header(ORGANIZATION, organization);
+        }
+        let request = request.body(()).expect("a request");
+        *client = client.clone().ready().await.expect("the connection goes on");
+        let (answer, body) = client.send_request(request, false).expect("sent");
+        Unfinished { answer, _body: body }
+    }
+
+    /// The status that it is answered with although it has not come.
+    async fn status(self) -> Status {
+        let answer = timeout(PATIENCE, self.answer).await.expect("in time").expect("an answer");
+        Status::from_header_map(answer.headers()).expect("without a message")
+    }
+}
+
+fn path(method: &str) -> String {
+    format!("/{SERVICE}/{method}")
+}
+
+#[tokio::test]
+async fn a_request_that_does_not_come_takes_nobodys_place() {
+    let fixture = Fixture::with_limits(limits()).await;
+    let mut hog = unfinished_client(&fixture).await;
+    let mut begun = Vec::new();
+    for _ in 0..SHARE {
+        begun.push(Unfinished::begin(&mut hog, &path("ListEvents"), Some("hog")).await);
+    }
+    let one_more = Unfinished::begin(&mut hog, &path("ListEvents"), Some("hog")).await;
+    is_share_exhausted(&one_more.status().await);
+
+    let mut client = fixture.client().await;
+    for _ in 0..100 {
+        publish(&mut client, "other").await.expect("there is room for others");
+        list(&mut client, "other").await.expect("also to read");
+    }
+    publish(&mut client, "hog").await.expect("and for its own publishing");
+    drop(begun);
+    while let Err(status) = list(&mut client, "hog").await {
+        // Until the server has seen that they are gone.
+        is_share_exhausted(&status);
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_does_not_come_ends_in_time() {
+    let request_body_timeout = Duration::from_millis(50);
+    let fixture = Fixture::with_limits(LimitFlags { request_body_timeout, ..limits() }).await;
+    let mut client = unfinished_client(&fixture).await;
+    let begun = Unfinished::begin(&mut client, &path("PublishEvent"), Some("slow")).await;
+    let status = begun.status().await;
+    assert_eq!(
+        (status.code(), reason(&status).as_str()),
+        (Code::DeadlineExceeded, "DEADLINE_EXCEEDED")
+    );
+    assert!(status.message().contains("--request-body-timeout"), "{status}");
+}
+
+#[tokio::test]
+async fn an_organization_that_waits_for_answers_leaves_places_for_others_and_health_is_told() {
+    let fixture = Fixture::with_limits(limits()).await;
+    let mut client = fixture.client().await;
+    let asking = client.clone();
+    let ask = |organization: &'static str| {
+        let mut client = asking.clone();
+        let request = by(organization, v1::GetEventRequest::default());
+        tokio::spawn(async move { client.get_event(request).await })
+    };
+    let mut requests = Vec::new();
+    for _ in 0..SHARE {
+        requests.push(ask("hog"));
+        fixture.gate.arrival().await;
+    }
+    is_share_exhausted(&list(&mut client, "hog").await.expect_err("one too many"));
+    // Others go on taking smaller and smaller parts of what is left.
+    for (organization, share) in [("second", 4), ("third", 2), ("fourth", 1)] {
+        for _ in 0..share {
+            requests.push(ask(organization));
+            fixture.gate.arrival().await;
+        }
+    }
+    let refused = list(&mut client, "fifth").await.expect_err("all is taken");
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unavailable, "OVERLOADED"));
+    for organization in ["fifth", "sixth"] {
+        publish(&mut client, organization).await.expect("a part is kept for publishing");
+    }
+    let mut health = HealthClient::new(fixture.connect().await);
+    assert!(health.check(HealthCheckRequest::default()).await.is_ok());
+
+    fixture.gate.open();
+    for request in requests {
+        request.await.expect("no panic").expect("an answer");
+    }
+    list(&mut client, "hog").await.expect("there is room again");
+}
+
+#[tokio::test]
+async fn before_its_key_is_known_a_request_is_its_addresss() {
+    let fixture = Fixture::with_limits(limits()).await;
+    let mut hog = unfinished_client(&fixture).await;
+    let mut begun = Vec::new();
+    for _ in 0..SHARE {
+        begun.push(Unfinished::begin(&mut hog, &path("ListEvents"), None).await);
+    }
+    let one_more = Unfinished::begin(&mut hog, &path("ListEvents"), None).await;
+    is_share_exhausted(&one_more.status().await);
+}
+
+#[tokio::test]
+async fn streams_that_need_no_key_are_limited_by_address_and_health_is_told() {
+    let fixture = Fixture::with_limits(LimitFlags::default()).await;
+    let reflection = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    let mut hog = unfinished_client(&fixture).await;
+    let mut begun = Vec::new();
+    for _ in 0..MAX_OPEN_CALLS / 2 {
+        begun.push(Unfinished::begin(&mut hog, reflection, None).await);
+    }
+    let one_more = Unfinished::begin(&mut hog, reflection, None).await;
+    is_share_exhausted(&one_more.status().await);
+    let watch = Unfinished::begin(&mut hog, "/grpc.health.v1.Health/Watch", None).await;
+    is_share_exhausted(&watch.status().await);
+    let mut health = HealthClient::new(fixture.connect().await);
+    assert!(health.check(HealthCheckRequest::default()).await.is_ok());
+    publish(&mut fixture.client().await, "other").await.expect("others have their places");
+}
+
+#[tokio::test]
+async fn what_requests_take_up_in_memory_is_shared_as_well() {
+    // Half of it is less than three requests, of which each counts once as sent and once as read.
+    const REQUEST_BYTES: u32 = 64 * 1024;
+    let max_request_memory = REQUEST_BYTES * 16;
+    let limits = LimitFlags {
+        max_request_bytes: REQUEST_BYTES + 64,
+        max_request_memory,
+        ..LimitFlags::default()
+    };
+    let fixture = Fixture::with_limits(limits).await;
+    let mut client = fixture.client().await;
+    let page_token = "x".repeat(REQUEST_BYTES as usize);
+    let large = v1::GetEventRequest { event_id: page_token, ..Default::default() };
+    let mut requests = Vec::new();
+    let refused = loop {
+        let mut client = client.clone();
+        let request = by("hog", large.clone());
+        let mut asking = tokio::spawn(async move { client.get_event(request).await });
+        tokio::select! {
+            answer = &mut asking => break answer.expect("no panic").expect_err("refused"),
+            () = fixture.gate.arrival() => requests.push(asking),
+        }
+    };
+    is_share_exhausted(&refused);
+    assert!((2..=4).contains(&requests.len()), "{}", requests.len());
+    publish(&mut client, "other").await.expect("there is room for others");
+    fixture.gate.open();
+    for request in requests {
+        request.await.expect("no panic").expect("an answer");
+    }
+    let answer = client.get_event(by("hog", large)).await;
+    answer.expect("there is room again");
+}
+
+#[tokio::test]
+async fn entries_are_counted_before_they_are_made() {
+    let fixture = Fixture::with_limits(LimitFlags::default()).await;
+    let mut client = fixture.client().await;
+    let events = vec![v1::PublishEventRequest::default(); 1_001];
+    let request = v1::PublishEventsRequest { events, ..Default::default() };
+    let status = client.publish_events(request).await.expect_err("too many");
+    assert_eq!(status.code(), Code::InvalidArgument);
+    let violations = status.get_details_bad_request().expect("the field").field_violations;
+    assert_eq!(violations[0].field, "events");
+}

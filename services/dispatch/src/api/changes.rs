@@ -1,0 +1,199 @@
+//! What an organization's records change, worked out once for all who watch it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_domain::attempt::Attempt;
+use keeptrusts_webhooks_domain::fact::Fact;
+use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId, ReplayId};
+use keeptrusts_webhooks_domain::log::{Position, RecordName, Shard, Stream};
+use keeptrusts_webhooks_domain::replay::Replay;
+use keeptrusts_webhooks_store::{Log, OwnRecords, Record, StoreError};
+
+use super::delivery_states::DeliveryStates;
+
+/// The changes of an organization that are remembered for those who are a little behind.
+const MAX_REMEMBERED_CHANGES: usize = 4_096;
+/// The replays of an organization that are remembered as they last were.
+const MAX_REMEMBERED_REPLAYS: usize = 64;
+
+/// A change of a delivery: the record that it comes of, the delivery after it, and the attempt that
+/// caused it.
+pub(super) struct Change {
+    pub(super) position: Position,
+    pub(super) record: RecordName,
+    pub(super) endpoint_id: EndpointId,
+    pub(super) delivery: v1::Delivery,
+    pub(super) attempt: Option<v1::Attempt>,
+}
+
+/// The changes of the organizations that somebody watches.
+#[derive(Default)]
+pub(super) struct WatchedOrganizations(Mutex<HashMap<OrganizationId, Weak<Changes>>>);
+
+/// What changes in one organization. Whoever watches asks for what its own records change; the
+/// first that does so works it out, with the queries that it takes, and the others are given the
+/// same. Whoever is far behind works it out alone.
+pub(super) struct Changes {
+    log: Arc<Log>,
+    shard: Shard,
+    organization: OrganizationId,
+    known: tokio::sync::Mutex<Known>,
+}
+
+struct Known {
+    states: DeliveryStates,
+    /// Everything up to here went into the states.
+    position: Position,
+    /// What the newest records changed.
+    changes: VecDeque<(Position, Arc<[Change]>)>,
+    count: usize,
+    /// Replays, and after which record they were looked up.
+    replays: HashMap<ReplayId, (Position, Option<Replay>)>,
+}
+
+impl WatchedOrganizations {
+    /// An organization's changes, the same for all who ask while somebody has them.
+    pub(super) fn changes(&self, log: &Arc<Log>, organization: &OrganizationId) -> Arc<Changes> {
+        let mut watched = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(changes) = watched.get(organization).and_then(Weak::upgrade) {
+            return changes;
+        }
+        watched.retain(|_, changes| changes.strong_count() > 0);
+        let changes = Arc::new(Changes::new(Arc::clone(log), organization.clone()));
+        watched.insert(organization.clone(), Arc::downgrade(&changes));
+        changes
+    }
+}
+
+impl Changes {
+    fn new(log: Arc<Log>, organization: OrganizationId) -> Changes {
+        let shard = log.shard_of(&organization);
+        let known = tokio::sync::Mutex::new(Known::nothing(&log, shard));
+        Changes { log, shard, organization, known }
+    }
+
+    /// What each of the organization's next records changes.
+    pub(super) async fn of(&self, own: &OwnRecords) -> Result<Vec<Arc<[Change]>>, StoreError> {
+        let mut known = self.known.lock().await;
+        let new_from = own.records.partition_point(|record| record.position <= known.position);
+        let (old, new) = own.records.split_at(new_from);
+        let Some(mut changes) = known.remembered(old) else {
+            // Nobody else waits for what is long over.
+            drop(known);
+            let mut states = DeliveryStates::new(Arc::clone(&self.log), self.shard);
+            return self.work_out(&mut states, &own.records).await;
+        };
+        if new.is_empty() {
+            return Ok(changes);
+        }
+        if old.is_empty() && own.after > known.position {
+            // There may be records in between that nobody has asked for.
+            known.forget(&self.log, self.shard);
+        }
+        let worked_out = self.work_out(&mut known.states, new).await;
+        if worked_out.is_err() {
+            known.forget(&self.log, self.shard);
+        }
+        let worked_out = worked_out?;
+        known.remember(new, &worked_out);
+        changes.extend(worked_out);
+        Ok(changes)
+    }
+
+    /// A replay after one of the organization's records, or later.
+    pub(super) async fn replay(
+        &self,
+        id: ReplayId,
+        after: Position,
+    ) -> Result<Option<Replay>, StoreError> {
+        let mut known = self.known.lock().await;
+        if let Some((position, replay)) = known.replays.get(&id)
+            && *position >= after
+        {
+            return Ok(replay.clone());
+        }
+        let replay = self.log.store().replay(self.shard, &self.organization, id).await?;
+        if known.replays.len() >= MAX_REMEMBERED_REPLAYS {
+            known.replays.clear();
+        }
+        known.replays.insert(id, (after, replay.clone()));
+        Ok(replay)
+    }
+
+    async fn work_out(
+        &self,
+        states: &mut DeliveryStates,
+        records: &[Arc<Record>],
+    ) -> Result<Vec<Arc<[Change]>>, StoreError> {
+        let records: Vec<_> = records.iter().collect();
+        let after = states.after(&self.organization, &records).await?;
+        let changes = records.iter().zip(after).map(|(record, deliveries)| {
+            let attempt: Option<v1::Attempt> = attempt_of(record).as_ref().map(Into::into);
+            let changes = deliveries.iter().map(|delivery| Change {
+                position: record.position,
+                record: record.name(),
+                endpoint_id: delivery.endpoint_id,
+                delivery: delivery.into(),
+                attempt: attempt.clone(),
+            });
+            changes.collect()
+        });
+        Ok(changes.collect())
+    }
+}
+
+impl Known {
+    fn nothing(log: &Arc<Log>, shard: Shard) -> Known {
+        Known {
+            states: DeliveryStates::new(Arc::clone(log), shard),
+            position: Position::START,
+            changes: VecDeque::new(),
+            count: 0,
+            replays: HashMap::new(),
+        }
+    }
+
+    fn forget(&mut self, log: &Arc<Log>, shard: Shard) {
+        *self = Known::nothing(log, shard);
+    }
+
+    /// What these records changed. None: one of them is not remembered.
+    fn remembered(&self, records: &[Arc<Record>]) -> Option<Vec<Arc<[Change]>>> {
+        let find = |record: &Arc<Record>| {
+            let at = self.changes.binary_search_by_key(&record.position, |(at, _)| *at).ok()?;
+            Some(Arc::clone(&self.changes[at].1))
+        };
+        records.iter().map(find).collect()
+    }
+
+    fn remember(&mut self, records: &[Arc<Record>], changes: &[Arc<[Change]>]) {
+        for (record, changes) in records.iter().zip(changes) {
+            self.position = record.position;
+            self.count += changes.len().max(1);
+            self.changes.push_back((record.position, Arc::clone(changes)));
+        }
+        while self.count > MAX_REMEMBERED_CHANGES
+            && let Some((_, forgotten)) = self.changes.pop_front()
+        {
+            self.count -= forgotten.len().max(1);
+        }
+    }
+}
+
+/// The attempt that a record tells of.
+fn attempt_of(record: &Record) -> Option<Attempt> {
+    let (Fact::Delivery(fact), Stream::Delivery(delivery_id)) = (&record.fact, record.stream)
+    else {
+        return None;
+    };
+    fact.attempt().map(|(made, outcome, error, next_attempt_time)| Attempt {
+        organization_id: OrganizationId::clone(&record.organization_id),
+        delivery_id,
+        made: made.clone(),
+        outcome,
+        error: error.to_owned(),
+        next_attempt_time,
+    })
+}

@@ -1,0 +1,123 @@
+//! Watching deliveries and replays: what it costs does not grow with those who watch.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_contracts::v1::dispatch_service_client::DispatchServiceClient;
+use keeptrusts_webhooks_contracts::v1::dispatch_service_server::DispatchServiceServer;
+use keeptrusts_webhooks_dispatch_service::api::DispatchApi;
+use keeptrusts_webhooks_domain::access::{Caller, Credential, Reach, Role};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tonic::service::interceptor::InterceptedService;
+use tonic::{Request, Status, Streaming};
+
+use crate::world::World;
+
+const WATCHERS: usize = 100;
+/// Of virtual time.
+const PATIENCE: Duration = Duration::from_secs(3_600);
+const EVENTS: usize = 20;
+
+type Api = InterceptedService<
+    DispatchServiceServer<DispatchApi>,
+    fn(Request<()>) -> Result<Request<()>, Status>,
+>;
+
+/// The service in the process that takes events in, asked by somebody who may do everything.
+fn client(world: &World) -> DispatchServiceClient<Api> {
+    let log = Arc::clone(world.front_log());
+    let clock = Arc::new(jiff::Timestamp::now);
+    let service =
+        DispatchApi::server(log, clock, Duration::from_secs(3_600), CancellationToken::new());
+    DispatchServiceClient::new(InterceptedService::new(service, let_in))
+}
+
+#[allow(clippy::unnecessary_wraps)]
+fn let_in(mut request: Request<()>) -> Result<Request<()>, Status> {
+    request.extensions_mut().insert(Caller {
+        actor: "key_1".into(),
+        name: "key".into(),
+        role: Role::Platform,
+        reach: Reach::Everywhere,
+        expire_time: None,
+        credential: Credential::WebToken,
+        address: None,
+    });
+    Ok(request)
+}
+
+async fn watch(world: &World) -> Streaming<v1::WatchDeliveriesResponse> {
+    let organization_id = world.organizations[0].to_string();
+    let request = v1::WatchDeliveriesRequest { organization_id, ..Default::default() };
+    client_watch(&mut client(world), request).await
+}
+
+async fn client_watch(
+    client: &mut DispatchServiceClient<Api>,
+    request: v1::WatchDeliveriesRequest,
+) -> Streaming<v1::WatchDeliveriesResponse> {
+    client.watch_deliveries(request).await.expect("it may watch").into_inner()
+}
+
+/// Reads until so many deliveries were told as delivered; how many changes that took.
+async fn read(watched: &mut Streaming<v1::WatchDeliveriesResponse>, delivered: usize) -> usize {
+    let (mut seen, mut changes) = (0, 0);
+    while seen < delivered {
+        let change = timeout(PATIENCE, watched.message()).await.expect("a change is told");
+        let change = change.expect("goes on").expect("a change");
+        let state = change.delivery.expect("a delivery").state;
+        seen += usize::from(state == v1::DeliveryState::Delivered as i32);
+        changes += 1;
+    }
+    changes
+}
+
+/// How often the process has read records, and rows of deliveries, for so many that watch.
+async fn reads_for(watchers: usize) -> usize {
+    let mut world = World::shared(1).await;
+    world.join("dispatcher").await;
+    world.endpoint("receiver").await;
+    world.settle().await;
+    let mut client = client(&world);
+    let organization_id = world.organizations[0].to_string();
+    let request = v1::WatchDeliveriesRequest { organization_id, ..Default::default() };
+    let mut watched = Vec::new();
+    for _ in 0..watchers {
+        watched.push(client_watch(&mut client, request.clone()).await);
+    }
+    let before = world.traffic().calls();
+    for _ in 0..EVENTS {
+        world.publish().await;
+        world.settle().await;
+        let changes = join_all(watched.iter_mut().map(|watched| read(watched, 1))).await;
+        assert!(changes.iter().all(|count| *count == 2), "scheduled, delivered: {changes:?}");
+    }
+    let after = world.traffic().calls();
+    let count = |name| after.get(name).unwrap_or(&0) - before.get(name).unwrap_or(&0);
+    count("read") + count("deliveries") + count("read_stream")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_that_watch_cost_what_one_costs() {
+    let for_one = reads_for(1).await;
+    assert!(for_one > 0, "the other process's records are read from the database");
+    assert_eq!(reads_for(WATCHERS).await, for_one);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_far_behind_is_told_every_change_all_the_same() {
+    let world = World::embedded().await;
+    world.endpoint("receiver").await;
+    let (mut slow, mut quick) = (watch(&world).await, watch(&world).await);
+    for _ in 0..10 * EVENTS {
+        world.publish().await;
+        world.settle().await;
+        assert_eq!(read(&mut quick, 1).await, 2);
+    }
+    assert_eq!(read(&mut slow, 10 * EVENTS).await, 20 * EVENTS);
+    world.publish().await;
+    assert_eq!(read(&mut slow, 1).await, 2);
+}
