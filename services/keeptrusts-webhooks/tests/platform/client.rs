@@ -170,6 +170,7 @@ impl Client {
 
     /// Waits until the event's one delivery satisfies the predicate; the delivery with its
     /// attempts. Asks again as often as the server says UNAVAILABLE.
+    #[expect(clippy::print_stdout, reason = "shown when a test has failed")]
     pub(crate) async fn wait_for_delivery(
         &self,
         event_id: &str,
