@@ -136,8 +136,9 @@ async fn a_process_is_ready_while_its_database_answers_and_alive_also_when_it_do
         ((status == 200) == serving).then_some((serving, told))
     };
     let ready = eventually("it is ready", async || is_ready().await.filter(|(ready, _)| *ready));
-    let told =
-        "ok: database\nok: migrations\nok: leases (keeptrusts.webhooks.v1.DispatchService)\n";
+    let told = "ok: database\nok: migrations\n\
+                ok: leases (keeptrusts.webhooks.v1.DispatchService)\n\
+                ok: shards (keeptrusts.webhooks.v1.DispatchService)\n";
     assert_eq!(ready.await.1, told);
 
     cluster.stop().await;
