@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use keeptrusts_webhooks_domain::log::Shard;
-use keeptrusts_webhooks_store::{Log, TableVersions};
+use keeptrusts_webhooks_store::{Log, TableVersions, Trouble};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -138,8 +138,8 @@ impl Readiness {
             let log = Arc::clone(&answering);
             async move {
                 let read = log.store().shard_state(Shard(0)).await;
-                // What a database says is for the logs.
-                read.map_err(|_| "it does not answer".to_owned())?;
+                // What a database says besides is for the logs.
+                read.map_err(|error| error.trouble().unwrap_or(Trouble::Unreachable).to_string())?;
                 let commits = log.can_commit().await;
                 commits.map_err(|trouble| format!("it takes no commits: {trouble}"))
             }

@@ -11,6 +11,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Row};
 use tokio::time::timeout;
 
 use super::errors::ServerError;
+use crate::trouble::Trouble;
 
 /// How long sessions wait for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,13 +196,28 @@ impl NoHost {
     pub(super) fn is_passing(&self) -> bool {
         self.0.iter().any(|failure| match &failure.cause {
             HostCause::Silent(_) => false,
-            HostCause::ReadOnly => true,
+            // Another host may be about to take over; a single one stays what it is until somebody
+            // changes that, and callers had better know it at once.
+            HostCause::ReadOnly => self.0.len() > 1,
             HostCause::Failed(sqlx::Error::Io(error)) => {
                 error.kind() == io::ErrorKind::ConnectionRefused
             }
             HostCause::Failed(error) => ServerError::of(error)
                 .is_some_and(|error| ["53300", "57P03"].contains(&error.code.as_str())),
         })
+    }
+}
+
+impl NoHost {
+    /// What the hosts lack: what one that answered said, before that others did not answer.
+    pub(super) fn trouble(&self) -> Option<Trouble> {
+        let said = self.0.iter().find_map(|failure| match &failure.cause {
+            HostCause::ReadOnly => Some(Trouble::ReadOnly),
+            HostCause::Failed(error) => ServerError::of(error)?.trouble(),
+            HostCause::Silent(_) => None,
+        });
+        let is_silent = |failure: &HostFailure| matches!(failure.cause, HostCause::Silent(_));
+        said.or_else(|| self.0.iter().any(is_silent).then_some(Trouble::Silent))
     }
 }
 
@@ -253,5 +269,19 @@ mod tests {
         assert!(NoHost(vec![refused()]).is_passing());
         assert!(NoHost(vec![unknown(), failure(HostCause::ReadOnly)]).is_passing());
         assert!(!NoHost(vec![unknown(), unknown()]).is_passing());
+        assert!(!NoHost(vec![failure(HostCause::ReadOnly)]).is_passing());
+    }
+
+    #[test]
+    fn what_a_host_said_is_told_before_the_silence_of_others() {
+        let failure =
+            |cause| HostFailure { options: PgConnectOptions::new_without_pgpass(), cause };
+        let silent = || failure(HostCause::Silent(Duration::from_secs(1)));
+        let refused = io::ErrorKind::ConnectionRefused.into();
+        let refused = failure(HostCause::Failed(sqlx::Error::Io(refused)));
+        let read_only = NoHost(vec![silent(), failure(HostCause::ReadOnly)]);
+        assert_eq!(read_only.trouble(), Some(Trouble::ReadOnly));
+        assert_eq!(NoHost(vec![silent()]).trouble(), Some(Trouble::Silent));
+        assert_eq!(NoHost(vec![refused]).trouble(), None);
     }
 }

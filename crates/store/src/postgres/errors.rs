@@ -1,8 +1,9 @@
 //! What a database error means for the caller.
 
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
-use tokio::time::error::Elapsed;
 
+use super::pool::NoConnection;
+use super::session::NoAnswer;
 use crate::store::StoreError;
 use crate::trouble::Trouble;
 
@@ -42,7 +43,7 @@ impl ServerError {
     }
 
     /// What the server lacks.
-    fn trouble(&self) -> Option<Trouble> {
+    pub(super) fn trouble(&self) -> Option<Trouble> {
         match self.code.as_str() {
             "53100" => Some(Trouble::DiskFull),
             "25006" => Some(Trouble::ReadOnly),
@@ -62,14 +63,20 @@ impl ServerError {
     }
 }
 
-/// What Postgres lacks, if it has said so, or that it has not answered in time.
+/// What Postgres lacks, if it has said so or there is no way to it, or that it has not answered in
+/// time.
 pub(crate) fn trouble_of(
     error: &(dyn std::error::Error + Send + Sync + 'static),
 ) -> Option<Trouble> {
-    if error.is::<Elapsed>() {
+    if error.is::<NoAnswer>() {
         return Some(Trouble::Silent);
     }
-    error.downcast_ref::<ServerError>()?.trouble()
+    match error.downcast_ref::<NoConnection>() {
+        Some(NoConnection::InUse(_)) => Some(Trouble::Overloaded),
+        Some(NoConnection::NoHost(no_host)) => no_host.trouble(),
+        Some(NoConnection::Closed) => None,
+        None => error.downcast_ref::<ServerError>()?.trouble(),
+    }
 }
 
 /// An error before a commit was sent: nothing was changed.
