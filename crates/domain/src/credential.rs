@@ -7,7 +7,7 @@ use url::Url;
 /// A stored credential would go to another server than the one that it was given for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "must be given again with a URL of another scheme, host or port: the current one is for the server of before, and no other is sent it"
+    "must be given again: the current one is for the server of before (its scheme, host, port or region), and no other is sent it"
 )]
 pub struct CredentialRequired;
 

@@ -11,7 +11,7 @@ use jiff::{Timestamp, ToSpan};
 pub struct RetryAfter {
     /// How long it asks to be left alone. None: it does not, or the date is over.
     pub wait: Option<Duration>,
-    /// Whether a field is neither seconds nor a date.
+    /// Whether there are fields, and none is seconds or a date.
     pub is_unreadable: bool,
 }
 
@@ -29,14 +29,14 @@ impl RetryAfter {
     ) -> RetryAfter {
         let now = now.to_zoned(TimeZone::UTC).datetime();
         let answered = date.and_then(|date| http_date(date, now)).unwrap_or(now);
-        let mut read = RetryAfter::default();
+        let (mut wait, mut readable, mut unreadable) = (None, false, false);
         for field in fields {
             match std::str::from_utf8(field).ok().and_then(|field| asked(field, answered, now)) {
-                Some(wait) => read.wait = read.wait.max(wait),
-                None => read.is_unreadable = true,
+                Some(asked) => (wait, readable) = (wait.max(asked), true),
+                None => unreadable = true,
             }
         }
-        read
+        RetryAfter { wait, is_unreadable: unreadable && !readable }
     }
 }
 
@@ -236,8 +236,9 @@ mod tests {
         let date = "Thu, 23 Apr 2026 10:31:00 GMT";
         assert_eq!(asked(&["5", date]), (seconds(60), false));
         assert_eq!(asked(&[date, "5", "0"]), (seconds(60), false));
-        assert_eq!(asked(&["5", date, "soon"]), (seconds(60), true));
-        assert_eq!(asked(&["soon", "5"]), (seconds(5), true));
+        assert_eq!(asked(&["5", date, "soon"]), (seconds(60), false));
+        assert_eq!(asked(&["soon", "5"]), (seconds(5), false));
+        assert_eq!(asked(&["soon", "later"]), (None, true));
         assert_eq!(asked(&[]), (None, false));
     }
 

@@ -9,7 +9,7 @@
 //! `SETTINGS_HEADER_TABLE_SIZE` is 0). Of the other fields nothing is read here: they take a whole
 //! decoder, h2's, and that has refused them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use http::StatusCode;
 
@@ -69,6 +69,8 @@ pub(crate) struct FrameReader {
     head: Vec<u8>,
     head_size: usize,
     statuses: BTreeMap<u32, StatusSeen>,
+    /// Streams on which a head has begun to arrive.
+    begun: BTreeSet<u32>,
 }
 
 impl FrameReader {
@@ -79,6 +81,11 @@ impl FrameReader {
     /// The final status of the answer on a stream, if it has arrived. It is forgotten.
     pub(crate) fn take_status(&mut self, stream: u32) -> Option<StatusSeen> {
         self.statuses.remove(&stream)
+    }
+
+    /// Whether a head has begun to arrive on a stream. It is forgotten.
+    pub(crate) fn take_begun(&mut self, stream: u32) -> bool {
+        self.begun.remove(&stream)
     }
 
     /// Takes what has arrived.
@@ -125,8 +132,12 @@ impl FrameReader {
         }
         let [a, b, c, ..] = self.frame_head[..] else { return };
         self.left = u32::from_be_bytes([0, a, b, c]) as usize;
-        let (kind, flags, _) = self.frame();
+        let (kind, flags, stream) = self.frame();
         if kind == HEADERS {
+            self.begun.insert(stream);
+            if self.begun.len() > KNOWN_STREAMS {
+                self.begun.pop_first();
+            }
             // RFC 9113 section 6.2.
             let padding = usize::from(flags & PADDED != 0);
             let priority = if flags & PRIORITY != 0 { 5 } else { 0 };
@@ -171,8 +182,10 @@ impl FrameReader {
     }
 }
 
-/// The status in a head's first field, if that has arrived (RFC 7541 section 6). Its name is always
-/// one of the static table: there is no shorter way to write it.
+/// `:status` as a literal name (RFC 7541 section 5.2), plain and in Huffman code.
+const STATUS_NAMES: [&[u8]; 2] = [b"\x07:status", b"\x85\xb8\x84\x8d\x36\xa3"];
+
+/// The status in a head's first field, if that has arrived (RFC 7541 section 6).
 fn first_status(head: &[u8]) -> Option<StatusCode> {
     match *without_size_updates(head)? {
         // Indexed: the static table has seven of them, from entry 8 on (appendix A).
@@ -182,6 +195,11 @@ fn first_status(head: &[u8]) -> Option<StatusCode> {
         }
         // Literal: with indexing, without, and never.
         [0x48..=0x4e | 0x08..=0x0e | 0x18..=0x1e, ref value @ ..] => literal_status(value),
+        // The same with a name that is written out, though the table has it.
+        [0x40 | 0x00 | 0x10, ref field @ ..] => {
+            let value = STATUS_NAMES.iter().find_map(|name| field.strip_prefix(*name))?;
+            literal_status(value)
+        }
         _ => None,
     }
 }
@@ -257,6 +275,9 @@ mod tests {
             (&[0x48, 0x83, 0x64, 0x0e, 0xff], 307),
             (b"\x08\x03201\x0f", 201),
             (b"\x18\x03599", 599),
+            (b"\x00\x07:status\x03202", 202),
+            (b"\x10\x07:status\x82\x64\x02", 302),
+            (b"\x40\x85\xb8\x84\x8d\x36\xa3\x03201", 201),
             (&[0x20, 0x88], 200),
             (&[0x3f, 0xe1, 0x1f, 0x20, 0x89], 204),
         ] {

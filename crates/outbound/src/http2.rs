@@ -229,18 +229,28 @@ impl Http2 {
             }
         };
         drop(stream);
-        let seen = self.observer.observed().frames.take_status(id);
-        let has_begun = progress.informational_answers > 0;
+        let (seen, has_begun) = {
+            let frames = &mut self.observer.observed().frames;
+            (frames.take_status(id), frames.take_begun(id))
+        };
         match (progress.head, seen) {
+            // What came after too many others is no answer.
+            (None, _) if matches!(ended, Ended::TooManyInformational) => {
+                Outcome::Failed(SendFailure::TooManyInformational)
+            }
             (Some(head), _) => self.answered(head, progress.body, &ended),
             (None, Some(seen)) => self.answered_by_status(seen, &ended),
             (None, None) => match ended {
+                Ended::TimedOut if self.requests.current_max_send_streams() == 0 => {
+                    Outcome::Failed(SendFailure::Http2WithoutStreams)
+                }
                 Ended::TimedOut if !unsent.is_empty() => Outcome::Failed(SendFailure::BodyNotTaken),
                 Ended::TimedOut => Outcome::TimedOut,
-                Ended::TooManyInformational => Outcome::Failed(SendFailure::TooManyInformational),
                 Ended::Error(error) => self.without_answer(&error, was_used, has_begun),
                 // An answer without a head does not come this far.
-                Ended::Whole | Ended::Cut => Outcome::Failed(SendFailure::Http2Violated),
+                Ended::Whole | Ended::Cut | Ended::TooManyInformational => {
+                    Outcome::Failed(SendFailure::Http2Violated)
+                }
             },
         }
     }
@@ -295,7 +305,12 @@ impl Http2 {
             return Outcome::Failed(SendFailure::RequestReset);
         }
         if error.is_library() {
-            return Outcome::Failed(SendFailure::Http2Violated);
+            // An answer that h2 cannot decode ends the connection, with all that is under way on it.
+            // Those that had no part in it are as on a connection that was closed.
+            return match error.is_go_away() && !has_begun {
+                true => Outcome::ClosedAfterUse(SendFailure::Http2Violated),
+                false => Outcome::Failed(SendFailure::Http2Violated),
+            };
         }
         let observed = self.observer.observed();
         if observed.is_flooded {

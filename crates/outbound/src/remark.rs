@@ -38,7 +38,8 @@ pub enum Remark {
     /// The receiver wants HTTP/1.1 although it offers HTTP/2 (RFC 9113 section 7), and the request
     /// was sent again so.
     SentAgainByHttp1,
-    /// Addresses of the receiver's name could not be connected to, and another one could.
+    /// Addresses of the receiver's name failed before the request was sent (TCP, TLS, HTTP/2's
+    /// beginning), and another one did not.
     AddressesPassedOver {
         /// How many were passed over.
         passed_over: usize,
@@ -82,7 +83,7 @@ impl fmt::Display for Remark {
                 let verb = if *passed_over == 1 { "was" } else { "were" };
                 return write!(
                     f,
-                    "{passed_over} of the {of} addresses of the URL's host name could not be connected to and {verb} passed over"
+                    "{passed_over} of the {of} addresses of the URL's host name failed before the request was sent and {verb} passed over"
                 );
             }
             Remark::MaybeProcessed => {

@@ -196,12 +196,17 @@ fn item(state: &State<'_, '_>, index: &Value, value: &Value) -> Result<Value, Er
     }
 }
 
-/// What can be gone through, as it is. What is missing has nothing.
-fn iterate(value: &Value) -> Result<Value, Error> {
+/// What can be gone through, as it is; a text as the list of its characters, for of a text the engine
+/// does not know which is the last. What is missing has nothing.
+fn iterate(state: &State<'_, '_>, value: &Value) -> Result<Value, Error> {
+    if let Some(text) = value.as_str() {
+        // Each character becomes a value.
+        charge(state, 8 * text.len())?;
+        return Ok(text.chars().map(Value::from).collect());
+    }
     match value.kind() {
         ValueKind::Undefined
         | ValueKind::None
-        | ValueKind::String
         | ValueKind::Seq
         | ValueKind::Iterable
         | ValueKind::Map => Ok(value.clone()),

@@ -99,6 +99,12 @@ fn conditions_loops_and_filters_work() {
         ),
         r#"["ANN","BOB"]"#
     );
+    assert_eq!(
+        rendered(
+            r#"[{% for c in "aé😀" %}{{ loop.length ~ c }}{% if not loop.last %},{% endif %}{% endfor %}]"#
+        ),
+        r#"["3a","3é","3😀"]"#
+    );
     assert_eq!(rendered(r#"{% if data.count > 2 %}"many"{% else %}"few"{% endif %}"#), r#""many""#);
     assert_eq!(rendered(r#"{{ data.users|join(", ") }}"#), r#""ann, bob""#);
     assert_eq!(rendered(r#"{{ data.policy|truncate(4) }}"#), r#""no …""#);

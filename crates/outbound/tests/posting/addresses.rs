@@ -141,7 +141,7 @@ async fn an_address_that_was_passed_over_is_a_remark_which_does_not_tell_it() {
     assert_eq!(remarks, [vec![passed_over], vec![], vec![]]);
     assert_eq!(
         passed_over.to_string(),
-        "1 of the 2 addresses of the URL's host name could not be connected to and was passed over"
+        "1 of the 2 addresses of the URL's host name failed before the request was sent and was passed over"
     );
 }
 

@@ -48,7 +48,7 @@ where
     .await
 }
 
-async fn burst(sender: &Sender, receiver: &Receiver, count: usize) -> Vec<Exchange> {
+pub(crate) async fn burst(sender: &Sender, receiver: &Receiver, count: usize) -> Vec<Exchange> {
     let mut posts = JoinSet::new();
     for _ in 0..count {
         let (sender, url) = (sender.clone(), receiver.url());

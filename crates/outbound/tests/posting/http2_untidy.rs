@@ -13,7 +13,7 @@ use keeptrusts_webhooks_testkit::http2::{
 use tokio::io::AsyncWriteExt;
 
 use crate::certificates::Authority;
-use crate::http2::{Frames, receiver};
+use crate::http2::{Frames, burst, receiver};
 use crate::receiver::{HTTP2, Receiver, empty, read_request};
 use crate::{GROUP, config_for, post, sender_for};
 
@@ -65,6 +65,31 @@ async fn the_status_counts_whatever_is_wrong_with_the_rest_of_its_head() {
         assert_eq!(exchange.result.unwrap().status, StatusCode::CREATED, "{rest:x?}");
         assert_eq!(exchange.remarks, [Remark::HeadersUnreadable], "{rest:x?}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_read_fails_no_other_request_on_its_connection() {
+    let authority = Authority::new();
+    let receiver = receiver(&authority, &[], async |mut frames: Frames, connection| {
+        let first = frames.request().await?;
+        if connection > 1 {
+            frames.answer(first, 201, false).await?;
+        } else {
+            let second = frames.request().await?;
+            let unreadable = [literal(":status", "abc"), literal("X-Capital", "1")].concat();
+            frames.head(first.min(second), &unreadable).await?;
+        }
+        frames.end().await;
+        Ok(())
+    })
+    .await;
+    let exchanges = burst(&sender_for(&authority), &receiver, 2).await;
+    let (failed, others): (Vec<_>, Vec<_>) =
+        exchanges.into_iter().partition(|exchange| exchange.result.is_err());
+    assert_eq!(failed.len(), 1);
+    assert_eq!(failed[0].result, Err(SendFailure::Http2Violated));
+    assert_eq!(others[0].result.as_ref().unwrap().status, StatusCode::CREATED);
+    assert_eq!(others[0].remarks, [Remark::SentAgainMaybeProcessed]);
 }
 
 #[tokio::test]
