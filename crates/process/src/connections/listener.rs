@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::limits::ACCEPT_PAUSE;
+use super::ACCEPT_PAUSE;
 use crate::tls::{Reloadable, ServerTlsFlags, TlsFileError};
 
 /// A bound address. Connections wait in the kernel's queue until the server serves.
