@@ -54,7 +54,7 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync
     let readiness = Readiness::new(shutdown.clone());
     readiness.started();
     let monitored = monitoring.serve(telemetry, readiness);
-    let served = console.serve(services, shutdown).await;
+    console.serve(services, shutdown).await;
     monitored.stop().await;
-    Ok(served?)
+    Ok(())
 }

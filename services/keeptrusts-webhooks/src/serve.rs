@@ -135,15 +135,14 @@ async fn run_with_console(
         let ended = console_ended.clone().drop_guard();
         let served = console.serve(services, stop.clone());
         tokio::spawn(async move {
-            let served = served.await;
+            served.await;
             drop(ended);
-            served
         })
     };
     let ran = platform.run_until(console_ended).await;
     // If it was the platform that ended.
     stop.cancel();
-    console.await??;
+    console.await?;
     Ok(ran?)
 }
 

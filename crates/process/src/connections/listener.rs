@@ -86,11 +86,6 @@ impl Listener {
         self.address
     }
 
-    /// The socket, for a server of another kind.
-    pub fn into_socket(self) -> TcpListener {
-        self.socket
-    }
-
     /// What it is encrypted with, for [`reload_on_hangup`](crate::tls::reload_on_hangup). None:
     /// it is not.
     pub fn tls(&self) -> Option<&Arc<Reloadable<ServerConfig>>> {
