@@ -1,12 +1,13 @@
 //! Peers whose tokens keep being wrong have to slow down.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use governor::clock::{Clock, MonotonicClock};
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
+use keeptrusts_webhooks_process::connections::network_of;
 use moka::sync::Cache;
 
 use crate::limits::MAX_PEERS;
@@ -47,14 +48,6 @@ impl Failures {
             self.limiter.retain_recent();
             self.limiter.shrink_to_fit();
         }
-    }
-}
-
-/// Who has one IPv6 address has 2⁶⁴ of them (RFC 4291 section 2.5.4), and counts as one.
-fn network_of(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
     }
 }
 

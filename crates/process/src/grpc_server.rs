@@ -11,11 +11,9 @@ mod guard;
 mod health;
 mod in_process;
 pub mod limits;
-mod listener;
 mod message_size;
 mod methods;
 mod peer;
-mod places;
 mod receiving;
 mod reflection;
 mod sharing;
@@ -40,12 +38,13 @@ pub use gate::Gate;
 pub use health::Health;
 pub use in_process::InProcess;
 pub use limits::LimitFlags;
-pub use listener::{ListenError, Listener};
 pub use peer::Peer;
 
-use accepting::{Accepting, Admission};
+use accepting::Accepting;
 use connection::Connection;
 use guard::Guard;
+
+pub use crate::connections::{ListenError, Listener};
 
 use crate::readiness::Readiness;
 use crate::tls::ServerTlsFlags;
@@ -176,12 +175,8 @@ impl GrpcServer {
         tracing::info!(%address, tls, services = ?self.service_names, "listening");
         let accepting_ends = shutdown.child_token();
         let _accepting_ends_with_us = accepting_ends.clone().drop_guard();
-        let accepting = Accepting {
-            listener,
-            admission: Admission::new(self.limits.clone()),
-            server: self.incoming,
-            shutdown: accepting_ends,
-        };
+        let limits = self.limits.clone();
+        let accepting = Accepting::new(listener, limits, self.incoming, accepting_ends);
         tokio::spawn(accepting.run());
 
         let health = self.health.clone();

@@ -10,11 +10,13 @@
 
 pub mod answer;
 pub mod command_line;
+pub mod connections;
 pub mod database;
 pub mod deadline;
 pub mod exit;
 pub mod flags;
 pub mod grpc_server;
+pub mod http_server;
 pub mod mail_limits;
 pub mod master_keys;
 pub mod monitoring;

@@ -4,31 +4,36 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use clap::Args;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use keeptrusts_webhooks_telemetry::{Scrape, Telemetry};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tower_service::Service;
 
+use crate::connections::{Limit, ListenError, Listener};
 use crate::flags::listen_address;
+use crate::http_server::{self, HttpLimits, TimedBody};
 use crate::readiness::Readiness;
 
+/// The flag that limits who reaches it.
+const LISTEN_FLAG: &str = "--metrics-listen";
 /// Watchers are few: a Prometheus or two, an orchestrator.
-const MAX_CONNECTIONS: usize = 64;
-/// From connecting to the end of the answer.
-const CONNECTION_PATIENCE: Duration = Duration::from_secs(30);
-/// How long a request's head may take.
-const HEAD_PATIENCE: Duration = Duration::from_secs(5);
-/// What a request's head may take up. (hyper's least.)
-const MAX_HEAD_BYTES: usize = 8 * 1024;
+const MAX_CONNECTIONS: u32 = 64;
+/// So that one that misbehaves does not keep the others out.
+const MAX_CONNECTIONS_PER_PEER: u32 = 16;
+/// How long a request's head may take. Watchers send it at once.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Their requests have none.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+/// What answers under way may take when the process has nothing left to do.
+const GRACE_PERIOD: Duration = Duration::from_millis(200);
 
 /// Where a process is watched.
 #[derive(Debug, Clone, Args)]
@@ -46,39 +51,30 @@ pub struct MonitoringFlags {
     pub metrics_listen: Option<SocketAddr>,
 }
 
-/// The address cannot be listened on.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address} (--metrics-listen)")]
-pub struct MonitoringError {
-    address: SocketAddr,
-    source: std::io::Error,
-}
-
 /// A listener for watchers.
 #[derive(Debug)]
 pub struct Monitoring {
-    listener: Option<TcpListener>,
+    listener: Option<Listener>,
 }
 
 impl Monitoring {
     /// Listens where the flags say, if they do.
-    pub async fn bind(flags: &MonitoringFlags) -> Result<Monitoring, MonitoringError> {
+    pub async fn bind(flags: &MonitoringFlags) -> Result<Monitoring, ListenError> {
         let Some(address) = flags.metrics_listen else { return Ok(Monitoring { listener: None }) };
-        let listener = TcpListener::bind(address).await;
-        let listener = listener.map_err(|source| MonitoringError { address, source })?;
-        if let Ok(address) = listener.local_addr() {
-            tracing::info!(%address, "serving metrics and health");
-        }
+        let listener = Listener::bind(address, LISTEN_FLAG).await?;
+        tracing::info!(address = %listener.local_address(), "serving metrics and health");
         Ok(Monitoring { listener: Some(listener) })
     }
 
     /// Answers, in a task of its own, until it is stopped.
     pub fn serve(self, telemetry: Telemetry, readiness: Readiness) -> Monitored {
         let stop = CancellationToken::new();
-        let watched = Arc::new(Watched { scrape: telemetry.scrape(), readiness });
-        let answering = self
-            .listener
-            .map(|listener| tokio::spawn(accept_until(stop.clone(), listener, watched)));
+        let watched = Watched(Arc::new(Shown { scrape: telemetry.scrape(), readiness }));
+        let answering = self.listener.map(|listener| {
+            let served =
+                http_server::serve(listener, limits(), watched, stop.clone(), || GRACE_PERIOD);
+            tokio::spawn(served)
+        });
         Monitored { telemetry, stop, answering }
     }
 }
@@ -103,48 +99,43 @@ impl Monitored {
     }
 }
 
-async fn accept_until(stop: CancellationToken, listener: TcpListener, watched: Arc<Watched>) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
-        let Ok((stream, _)) = accepted else {
-            // Out of file descriptors, most likely: others must end first.
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
-        let (watched, stop) = (Arc::clone(&watched), stop.clone());
-        tokio::spawn(async move {
-            let answered = timeout(CONNECTION_PATIENCE, watched.answer_all(stream));
-            _ = stop.run_until_cancelled(answered).await;
-            drop(place);
-        });
+fn limits() -> HttpLimits {
+    let limit = |number| Limit { number, flag: LISTEN_FLAG };
+    HttpLimits {
+        max_connections: limit(MAX_CONNECTIONS),
+        max_connections_per_peer: limit(MAX_CONNECTIONS_PER_PEER),
+        proxies: Vec::new(),
+        header_timeout: HEADER_TIMEOUT,
+        body_timeout: BODY_TIMEOUT,
     }
 }
 
+/// A process, as its watchers see it.
+#[derive(Clone)]
+struct Watched(Arc<Shown>);
+
 /// What is shown to watchers.
-struct Watched {
+struct Shown {
     scrape: Scrape,
     readiness: Readiness,
 }
 
-impl Watched {
-    async fn answer_all(self: Arc<Self>, stream: TcpStream) {
-        let service = hyper::service::service_fn(move |request: Request<_>| {
-            let watched = Arc::clone(&self);
-            async move {
-                let path = request.uri().path().to_owned();
-                Ok::<_, Infallible>(watched.answer(request.method(), &path).await)
-            }
-        });
-        let connection = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_PATIENCE)
-            .max_buf_size(MAX_HEAD_BYTES)
-            .serve_connection(TokioIo::new(stream), service);
-        // A watcher that breaks off is its own affair.
-        _ = connection.await;
+impl Service<Request<TimedBody>> for Watched {
+    type Response = Response<String>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<String>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
     }
 
+    fn call(&mut self, request: Request<TimedBody>) -> Self::Future {
+        let shown = Arc::clone(&self.0);
+        Box::pin(async move { Ok(shown.answer(request.method(), request.uri().path()).await) })
+    }
+}
+
+impl Shown {
     async fn answer(&self, method: &Method, path: &str) -> Response<String> {
         if !matches!(*method, Method::GET | Method::HEAD) {
             let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "use GET\n".to_owned());

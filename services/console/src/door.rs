@@ -1,10 +1,10 @@
 //! Who is let in, and to what. Two doors: one before the pages of those who have signed in, one
 //! before the pages on which one signs in.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use http::StatusCode;
@@ -12,6 +12,7 @@ use http::header::{ACCEPT, SET_COOKIE};
 use http::request::Parts;
 use keeptrusts_webhooks_access::forwarded_for;
 use keeptrusts_webhooks_domain::access::Permission;
+use keeptrusts_webhooks_process::grpc_server::Peer;
 use tonic::Code;
 
 use crate::credentials::Credentials;
@@ -48,14 +49,11 @@ pub(crate) struct BrowserAddress(pub(crate) Option<IpAddr>);
 impl BrowserAddress {
     /// The peer, or whom a trusted proxy says that it asks for.
     fn of(request: &Request, shared: &Shared) -> BrowserAddress {
-        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        let peer = Peer::of(request.extensions()).and_then(|peer| peer.address);
         // An unknown peer is not one that may speak for others.
-        let address = peer.and_then(|ConnectInfo(peer)| {
-            forwarded_for(
-                request.headers(),
-                Some(peer.ip().to_canonical()),
-                &shared.trusted_proxies,
-            )
+        let address = peer.and_then(|peer| {
+            let peer = Some(peer.ip().to_canonical());
+            forwarded_for(request.headers(), peer, &shared.trusted_proxies)
         });
         BrowserAddress(address)
     }

@@ -1,5 +1,6 @@
 //! What a form was sent with.
 
+use std::error::Error;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -8,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::request::Parts;
+use keeptrusts_webhooks_process::http_server::TimedBodyError;
 
 use crate::session::Session;
 use crate::trouble::Trouble;
@@ -53,9 +55,14 @@ pub(crate) async fn with_checked_form(request: Request, next: Next) -> Response 
         return next.run(request).await;
     }
     let (mut parts, body) = request.into_parts();
-    let Ok(body) = axum::body::to_bytes(body, MAX_FORM_BYTES).await else {
-        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    let body = match axum::body::to_bytes(body, MAX_FORM_BYTES).await {
+        Ok(body) => body,
+        Err(error) if is_too_slow(&error) => return StatusCode::REQUEST_TIMEOUT.into_response(),
+        Err(_) => return StatusCode::PAYLOAD_TOO_LARGE.into_response(),
     };
+    if Session::of(&parts.headers).is_none() {
+        return Trouble::NoCookie.into_response();
+    }
     let fields = Fields::parse(&body);
     let session = parts.extensions.get::<Session>();
     if !session.is_some_and(|session| session.is_form_token(fields.get("csrf"))) {
@@ -63,6 +70,12 @@ pub(crate) async fn with_checked_form(request: Request, next: Next) -> Response 
     }
     parts.extensions.insert(fields);
     next.run(Request::from_parts(parts, Body::empty())).await
+}
+
+fn is_too_slow(error: &axum::Error) -> bool {
+    let first: &(dyn Error + 'static) = error;
+    let mut causes = std::iter::successors(Some(first), |&error| error.source());
+    causes.any(|cause| matches!(cause.downcast_ref(), Some(TimedBodyError::TooSlow)))
 }
 
 #[cfg(test)]

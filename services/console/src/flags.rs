@@ -1,6 +1,7 @@
 //! The console's flags.
 
 mod accounts;
+mod limits;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use rustls::ClientConfig;
 use tonic::transport::Uri;
 
 pub use accounts::{AccountFlags, ClientSecret, NoSecret};
+pub use limits::ConsoleLimitFlags;
 
 use crate::public_url::PublicUrl;
 use crate::services::Addresses;
@@ -41,8 +43,8 @@ pub struct ConsoleFlags {
     pub console_listen: Option<SocketAddr>,
 
     /// Where browsers find the console, if a proxy stands before it that terminates TLS. With it
-    /// the console may listen on any address, answers to that name as well, and its cookie is
-    /// sent over TLS only
+    /// the console may listen on any address, takes forms from pages at that address, whatever
+    /// Host the proxy passes on, and its cookie is sent over TLS only
     #[arg(long, value_name = "URL", env = "KEEPTRUSTS_WEBHOOKS_CONSOLE_PUBLIC_URL")]
     pub console_public_url: Option<PublicUrl>,
 
@@ -59,6 +61,10 @@ pub struct ConsoleFlags {
     /// Who else may sign in but the owners of keys.
     #[command(flatten)]
     pub accounts: AccountFlags,
+
+    /// What its server puts up with.
+    #[command(flatten)]
+    pub limits: ConsoleLimitFlags,
 }
 
 /// What a console shares with the gate of its process. A console in a process of its own has

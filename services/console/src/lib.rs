@@ -14,6 +14,8 @@
 
 mod account;
 mod assets;
+mod compression;
+mod confidential;
 mod credentials;
 mod destination;
 mod door;
@@ -21,6 +23,7 @@ mod fields;
 pub mod flags;
 mod live;
 mod notices;
+mod origin;
 mod pages;
 mod public_url;
 mod routes;

@@ -11,7 +11,9 @@ use std::time::Duration;
 use askama::Template;
 use axum::extract::Path;
 use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
+use http::header::CACHE_CONTROL;
 use jiff::Timestamp;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::access::Permission;
@@ -23,6 +25,7 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
+use crate::confidential::AS_IT_IS;
 use crate::notices::{Notice, Tone};
 use crate::pages::delivery::Timeline;
 use crate::pages::endpoint::{LOG_PAGE_SIZE, Summary, recent_deliveries};
@@ -50,8 +53,7 @@ const MAX_LIVE_PAGES: u64 = 512;
 /// What a slow browser may be behind before the stream waits for it.
 const WAITING_EVENTS: usize = 64;
 
-type Events = Result<Sse<KeptAlive>, Trouble>;
-type KeptAlive = axum::response::sse::KeepAliveStream<Untold>;
+type Events = Result<Response, Trouble>;
 type Untold = std::pin::Pin<Box<dyn Stream<Item = Result<Event, Infallible>> + Send>>;
 
 /// The places of pages that are kept up to date, by organization.
@@ -270,7 +272,7 @@ async fn tell_end(browser: Told, told: Result<(), Over>) {
 }
 
 /// A stream of what `tell` tells, until it ends, the browser goes, or the process stops.
-fn stream<Tell, Telling>(visit: &Visit, tell: Tell) -> Sse<KeptAlive>
+fn stream<Tell, Telling>(visit: &Visit, tell: Tell) -> Response
 where
     Tell: FnOnce(Told) -> Telling,
     Telling: Future<Output = Result<(), Over>> + Send + 'static,
@@ -297,9 +299,12 @@ where
     kept_alive(first.chain(ReceiverStream::new(receiver)))
 }
 
-fn kept_alive(events: impl Stream<Item = Event> + Send + 'static) -> Sse<KeptAlive> {
+fn kept_alive(events: impl Stream<Item = Event> + Send + 'static) -> Response {
     let events: Untold = Box::pin(events.map(Ok));
-    Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
+    // nginx holds answers back until its buffers are full, unless it is told not to.
+    let headers = [("x-accel-buffering", "no"), (CACHE_CONTROL.as_str(), AS_IT_IS)];
+    let kept_alive = KeepAlive::new().interval(KEEP_ALIVE);
+    (headers, Sse::new(events).keep_alive(kept_alive)).into_response()
 }
 
 #[cfg(test)]

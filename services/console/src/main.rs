@@ -58,7 +58,7 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync
     let readiness = Readiness::new(ending.asked().clone());
     readiness.started();
     let monitored = monitoring.serve(telemetry, readiness);
-    let served = console.serve(services, ending.clone()).await;
+    console.serve(services, ending.clone()).await;
     monitored.stop(ending.left(Phase::Telemetry)).await;
-    Ok(served?)
+    Ok(())
 }

@@ -8,8 +8,8 @@ use http::Uri;
 /// `https://` and a host, and possibly a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicUrl {
+    /// Without TLS' own port, which browsers leave out (HTML, "ASCII serialization of an origin").
     authority: String,
-    host: String,
 }
 
 /// A text that is none.
@@ -18,9 +18,10 @@ pub struct PublicUrl {
 pub struct InvalidPublicUrl;
 
 impl PublicUrl {
-    /// Whether a request's host is this one, whatever its port: proxies change it.
-    pub(crate) fn is_host(&self, host: &str) -> bool {
-        self.host.eq_ignore_ascii_case(host)
+    /// Whether it is the origin of a page, as browsers write it.
+    pub(crate) fn is_origin(&self, origin: &str) -> bool {
+        let authority = origin.strip_prefix("https://");
+        authority.is_some_and(|authority| self.authority.eq_ignore_ascii_case(authority))
     }
 }
 
@@ -32,10 +33,13 @@ impl FromStr for PublicUrl {
         let is_root = matches!(url.path(), "" | "/") && url.query().is_none();
         let authority = url.authority().filter(|authority| !authority.as_str().contains('@'));
         match (url.scheme_str(), authority) {
-            (Some("https"), Some(authority)) if is_root => Ok(PublicUrl {
-                authority: authority.to_string(),
-                host: authority.host().trim_matches(['[', ']']).to_owned(),
-            }),
+            (Some("https"), Some(authority)) if is_root => {
+                let authority = match authority.port_u16() {
+                    Some(443) => authority.host(),
+                    _ => authority.as_str(),
+                };
+                Ok(PublicUrl { authority: authority.to_owned() })
+            }
             _ => Err(InvalidPublicUrl),
         }
     }
@@ -56,7 +60,12 @@ mod tests {
     fn it_is_an_https_host_at_whose_root_the_console_is() {
         let url: PublicUrl = "https://Hooks.example.com:8443/".parse().expect("a URL");
         assert_eq!(url.to_string(), "https://Hooks.example.com:8443");
-        assert!(url.is_host("hooks.EXAMPLE.com") && !url.is_host("example.com"));
+        assert!(url.is_origin("https://hooks.EXAMPLE.com:8443"));
+        for other in ["https://hooks.example.com", "http://hooks.example.com:8443", "null", ""] {
+            assert!(!url.is_origin(other), "{other}");
+        }
+        let url: PublicUrl = "https://hooks.example.com:443".parse().expect("a URL");
+        assert!(url.is_origin("https://hooks.example.com"));
         for wrong in [
             "",
             "hooks.example.com",

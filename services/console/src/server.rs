@@ -1,8 +1,6 @@
 //! The server, and what stands before every page.
 
-use std::future::IntoFuture;
-use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -10,36 +8,34 @@ use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::serve::ListenerExt;
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
-use http::uri::Authority;
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
-use keeptrusts_webhooks_process::grpc_server::{ListenError, Listener};
+use keeptrusts_webhooks_process::connections::{ListenError, Listener, WarningInterval};
+use keeptrusts_webhooks_process::http_server;
 use keeptrusts_webhooks_process::shares::Pool;
 use keeptrusts_webhooks_process::shutdown::{Phase, Shutdown};
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
-use tower_http::csrf::{CsrfLayer, ProtectionError};
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::account::{Accounts, AccountsError};
-use crate::assets;
 use crate::door::{SIGN_OUT, for_anybody, for_visitors, only_with};
 use crate::fields::with_checked_form;
 use crate::flags::{ConsoleFlags, DEFAULT_LISTEN, Trust};
-use crate::live;
 use crate::notices::Notices;
+use crate::origin;
 use crate::pages::sign_in;
 use crate::public_url::PublicUrl;
 use crate::routes::{self, Pages};
 use crate::services::Services;
 use crate::trouble::Trouble;
 use crate::visitor::LastSeen;
+use crate::{assets, compression, live};
 
 /// Everything from here, nothing from elsewhere; no script and no style inside of a page.
 const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
@@ -68,9 +64,6 @@ pub enum ConsoleError {
     /// Nobody could sign in with an account.
     #[error(transparent)]
     Accounts(#[from] AccountsError),
-    /// The listening socket failed.
-    #[error("the console's server failed")]
-    Serve(#[from] io::Error),
 }
 
 /// What all pages share.
@@ -92,6 +85,8 @@ pub(crate) struct Shared {
     pub(crate) live_pages: Arc<Pool<String>>,
     /// Streams that would go on for ever end.
     pub(crate) shutdown: CancellationToken,
+    /// Of requests that a proxy, or another site, has sent.
+    warnings: WarningInterval,
 }
 
 impl Shared {
@@ -123,7 +118,7 @@ impl Console {
     }
 
     /// Serves until the process is asked to stop; pages under way are finished.
-    pub async fn serve(self, services: Services, ending: Shutdown) -> Result<(), ConsoleError> {
+    pub async fn serve(self, services: Services, ending: Shutdown) {
         let shutdown = ending.asked().clone();
         match &self.flags.console_public_url {
             Some(url) => tracing::info!(listening = %self.address(), "the console is at {url}/"),
@@ -136,6 +131,7 @@ impl Console {
                 accounts.name()
             );
         }
+        let limits = self.flags.limits.limits(self.trust.proxies.clone());
         let shared = Shared {
             organization: self.flags.organization,
             public_url: self.flags.console_public_url,
@@ -147,23 +143,11 @@ impl Console {
             event_types: OnceCell::new(),
             live_pages: live::live_pages(),
             shutdown: shutdown.clone(),
+            warnings: WarningInterval::default(),
         };
-        // Small answers must not wait for the acknowledgement of earlier ones.
-        let listener = self.listener.into_socket().tap_io(|connection| {
-            _ = connection.set_nodelay(true);
-        });
         let router = router(Arc::new(shared));
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        let served = axum::serve(listener, service)
-            .with_graceful_shutdown(shutdown.clone().cancelled_owned());
-        let out_of_patience = async {
-            shutdown.cancelled().await;
-            tokio::time::sleep(ending.left(Phase::Pages)).await;
-        };
-        tokio::select! {
-            served = served.into_future() => Ok(served?),
-            () = out_of_patience => Ok(()),
-        }
+        let grace_period = move || ending.left(Phase::Pages);
+        http_server::serve(self.listener, limits, router, shutdown, grace_period).await;
     }
 }
 
@@ -172,15 +156,12 @@ fn router(shared: Arc<Shared>) -> Router {
         .merge(for_those_who_sign_in(&shared))
         .with_state(Arc::clone(&shared))
         .route("/assets/{digest}/{file}", get(assets::serve))
-        .layer(CsrfLayer::new().with_rejection_response(|error: ProtectionError| {
-            tracing::warn!(%error, "refused a form of another site");
-            Trouble::ForeignForm.into_response()
-        }))
-        .layer(from_fn_with_state(shared, only_under_its_own_name))
+        .layer(from_fn_with_state(shared, only_from_itself))
         .layer(header(CONTENT_SECURITY_POLICY, CONTENT_POLICY))
         .layer(header(X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(header(REFERRER_POLICY, "same-origin"))
         .layer(header(CACHE_CONTROL, "no-store"))
+        .layer(compression::layer())
 }
 
 fn for_those_who_have_signed_in(shared: &Arc<Shared>) -> Pages {
@@ -208,27 +189,43 @@ fn header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<Heade
     SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
 }
 
-/// A page of another site whose name has been made to resolve to 127.0.0.1 (DNS rebinding) is
-/// of the console's origin as far as a browser can tell; the name gives it away.
-async fn only_under_its_own_name(
+/// Answers only to its own name, and takes only forms of its own pages. What is wrong may be the
+/// proxy, or what was said of it: the page and the log name both sides.
+async fn only_from_itself(
     State(shared): State<Arc<Shared>>,
     request: Request,
     next: Next,
 ) -> Response {
-    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-    if host.is_some_and(|host| is_own_name(host, shared.public_url.as_ref())) {
-        return next.run(request).await;
+    match check_source(&request, shared.public_url.as_ref()) {
+        Ok(()) => next.run(request).await,
+        Err(trouble) => {
+            // Whoever causes them must not fill the disk.
+            if shared.warnings.is_due() {
+                let reason = trouble.text();
+                tracing::warn!(
+                    reason,
+                    "refused a request; this is said once in {:?}",
+                    WarningInterval::LENGTH
+                );
+            }
+            trouble.into_response()
+        }
     }
-    Trouble::ForeignHost.into_response()
 }
 
-/// This machine's own names, and the one that the operator has given the console.
-fn is_own_name(authority: &str, public_url: Option<&PublicUrl>) -> bool {
-    let Ok(authority) = authority.parse::<Authority>() else { return false };
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
-        || public_url.is_some_and(|url| url.is_host(host))
+/// With a public URL, who asks under another name has no cookie of the console's (it is that
+/// URL's, and sent over TLS only), and so gets nothing but the sign-in page; and a proxy may pass
+/// on any name. Without, the name is what tells DNS rebinding.
+fn check_source(request: &Request, public_url: Option<&PublicUrl>) -> Result<(), Trouble> {
+    let host = origin::shown_host(request.headers());
+    if public_url.is_none() && !origin::is_this_machine(&host) {
+        return Err(Trouble::foreign_host(&host));
+    }
+    if request.method().is_safe() {
+        return Ok(());
+    }
+    let checked = origin::check(request.headers(), public_url);
+    checked.map_err(|foreign| Trouble::foreign_form(&foreign, &host, public_url))
 }
 
 #[cfg(test)]
@@ -236,21 +233,23 @@ mod tests {
     use keeptrusts_webhooks_access::issuer::IssuerSettings;
 
     use super::*;
-    use crate::flags::AccountFlags;
+    use crate::flags::{AccountFlags, ConsoleLimitFlags};
+
+    fn source(host: &str, public_url: Option<&str>) -> Result<(), String> {
+        let request = Request::builder().header(http::header::HOST, host);
+        let request = request.body(axum::body::Body::empty()).expect("a request");
+        let public_url = public_url.map(|url| url.parse().expect("a URL"));
+        check_source(&request, public_url.as_ref()).map_err(|trouble| trouble.text().to_owned())
+    }
 
     #[test]
-    fn a_name_that_is_not_its_own_is_refused() {
-        for host in ["localhost", "localhost:8080", "127.0.0.1:8080", "[::1]:8080", "LocalHost"] {
-            assert!(is_own_name(host, None), "{host}");
+    fn a_name_that_is_not_its_own_is_refused_unless_a_proxy_may_pass_it_on() {
+        assert_eq!(source("127.0.0.1:8080", None), Ok(()));
+        let said = source("hooks.example.com", None).expect_err("it may be another site's");
+        assert!(said.contains("--console-public-url https://hooks.example.com"), "{said}");
+        for host in ["hooks.example.com", "console:8080", "127.0.0.1:8080"] {
+            assert_eq!(source(host, Some("https://hooks.example.com")), Ok(()), "{host}");
         }
-        let public_url = "https://hooks.example.com".parse().ok();
-        assert!(is_own_name("hooks.example.com", public_url.as_ref()));
-        assert!(is_own_name("127.0.0.1:8080", public_url.as_ref()), "for its own machine's checks");
-        for host in ["attacker.example", "attacker.example:8080", "localhost.attacker.example", ""]
-        {
-            assert!(!is_own_name(host, public_url.as_ref()), "{host}");
-        }
-        assert!(!is_own_name("hooks.example.com", None));
     }
 
     #[tokio::test]
@@ -260,6 +259,7 @@ mod tests {
             console_public_url: None,
             organization: "default".parse().expect("an id"),
             accounts: accounts(None),
+            limits: ConsoleLimitFlags::default(),
         };
         let bound = Console::bind(&flags, Trust::default()).await;
         assert!(matches!(bound, Err(ConsoleError::NotLoopback(_))));
@@ -285,6 +285,7 @@ mod tests {
                 console_public_url: None,
                 organization: "default".parse().expect("an id"),
                 accounts: accounts(Some("console")),
+                limits: ConsoleLimitFlags::default(),
             };
             let issuer = issuer.map(|identifier| IssuerSettings {
                 identifier: identifier.to_owned(),

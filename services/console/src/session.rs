@@ -16,6 +16,8 @@ use zeroize::Zeroizing;
 /// Cookies know no ports: a plainer name would be that of some other program on this machine.
 const COOKIE_NAME: &str = "keeptrusts_console";
 const ID_BYTES: usize = 32;
+/// HMAC-SHA256.
+const FORM_TAG_BYTES: usize = 32;
 
 /// A browser's session. The cookie's value is a secret of that browser's.
 #[derive(Clone, PartialEq, Eq)]
@@ -61,13 +63,23 @@ impl Session {
     }
 
     /// What every form of this session's carries: another site can neither read nor compute it.
+    /// It is masked with a random number, which goes before it, anew for each page, so that a page
+    /// can be compressed: nothing in it that is secret is twice the same (BREACH).
     pub(crate) fn form_token(&self) -> String {
-        hex::encode(self.form_mac().finalize().into_bytes())
+        let mask = random::<FORM_TAG_BYTES>();
+        let tag: [u8; FORM_TAG_BYTES] = self.form_mac().finalize().into_bytes().into();
+        hex::encode([mask, xor(mask, tag)].concat())
     }
 
     /// Whether a form is one that this session was given.
     pub(crate) fn is_form_token(&self, token: &str) -> bool {
-        hex::decode(token).is_ok_and(|tag| self.form_mac().verify_slice(&tag).is_ok())
+        let mut bytes = [0; 2 * FORM_TAG_BYTES];
+        if hex::decode_to_slice(token, &mut bytes).is_err() {
+            return false;
+        }
+        let [mask, masked] =
+            [0, FORM_TAG_BYTES].map(|start| std::array::from_fn(|index| bytes[start + index]));
+        self.form_mac().verify_slice(&xor(mask, masked)).is_ok()
     }
 
     fn form_mac(&self) -> Hmac<Sha256> {
@@ -106,6 +118,10 @@ pub(crate) fn set_cookie(
     HeaderValue::from_str(&cookie.to_string()).expect("what we put into cookies is ASCII")
 }
 
+fn xor(mask: [u8; FORM_TAG_BYTES], tag: [u8; FORM_TAG_BYTES]) -> [u8; FORM_TAG_BYTES] {
+    std::array::from_fn(|index| mask[index] ^ tag[index])
+}
+
 /// Bytes that nobody can guess.
 pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
@@ -142,7 +158,19 @@ mod tests {
         assert!(one.is_form_token(&one.form_token()));
         assert!(!one.is_form_token(&other.form_token()));
         assert!(!one.is_form_token(&Session::signed_in(&token()).form_token()));
-        assert!(!one.is_form_token(""));
+        for wrong in [String::new(), "00".repeat(64), "00".repeat(32), one.form_token() + "00"] {
+            assert!(!one.is_form_token(&wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn no_two_pages_of_a_session_have_a_token_in_common() {
+        let session = Session::anonymous();
+        let (one, other) = (session.form_token(), session.form_token());
+        let same = one.bytes().zip(other.bytes()).filter(|(one, other)| one == other).count();
+        // Of 128 digits, 8 are equal by chance.
+        assert!(same < 40, "{one} {other}");
+        assert!(session.is_form_token(&one) && session.is_form_token(&other));
     }
 
     #[test]

@@ -11,6 +11,8 @@ use http::header::RETRY_AFTER;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+use crate::origin::Foreign;
+use crate::public_url::PublicUrl;
 use crate::view::frame::Frame;
 
 /// To the person at the browser, when a service or its database is not available.
@@ -25,8 +27,12 @@ pub(crate) enum Trouble {
     Unreadable,
     /// A form that this session was not given.
     ForeignForm,
-    /// The request named a host that is not this machine.
-    ForeignHost,
+    /// A form that came without any session.
+    NoCookie,
+    /// A form of a page that is not the console's, as far as can be told: from where.
+    ForeignOrigin(String),
+    /// The request named a host that is not this machine: which one.
+    ForeignHost(String),
     /// There is no session any more, so that a form or a stream is not taken.
     SessionEnded,
     /// The visitor's role may not do it.
@@ -134,11 +140,17 @@ impl Trouble {
                 "This form is not valid any more",
                 "It was opened in another session, or did not come from this console. Go back, reload the page, and send it again.",
             ),
-            Trouble::ForeignHost => (
+            Trouble::NoCookie => (
                 StatusCode::FORBIDDEN,
-                "Not at this address",
-                "The console answers only under its own name: on this machine as localhost or 127.0.0.1, elsewhere as --console-public-url says.",
+                "The console's cookie is missing",
+                "Nothing was changed. The browser may refuse cookies, or the page was opened over http:// although --console-public-url is https://, or a proxy does not pass on the headers Cookie and Set-Cookie.",
             ),
+            Trouble::ForeignOrigin(text) => {
+                (StatusCode::FORBIDDEN, "This form did not come from this console", text.as_str())
+            }
+            Trouble::ForeignHost(text) => {
+                (StatusCode::FORBIDDEN, "Not at this address", text.as_str())
+            }
             // Not 401, which browsers would take for a question of their own (RFC 9110 section
             // 15.5.2).
             Trouble::SessionEnded => (
@@ -171,6 +183,37 @@ impl Trouble {
                 "It is our fault, and has been logged. If it happens again, tell the operators when it did.",
             ),
         }
+    }
+
+    /// A request that names a host without leave.
+    pub(crate) fn foreign_host(host: &str) -> Trouble {
+        Trouble::ForeignHost(format!(
+            "The request names the host \u{201c}{host}\u{201d}, but this console answers as localhost or 127.0.0.1 only. If a proxy serves it under that name, start it with --console-public-url https://{host}."
+        ))
+    }
+
+    /// A form from elsewhere, which may be the proxy's mistake or ours about it.
+    pub(crate) fn foreign_form(
+        foreign: &Foreign,
+        host: &str,
+        public_url: Option<&PublicUrl>,
+    ) -> Trouble {
+        Trouble::ForeignOrigin(match (foreign, public_url) {
+            (Foreign::Site(site), _) => format!(
+                "Nothing was changed. The browser says that a page of another site sent it (Sec-Fetch-Site: {site}). Open the console itself, and send the form from there."
+            ),
+            (Foreign::Origin(origin), Some(url)) => format!(
+                "Nothing was changed. It was sent from a page at {origin}, but this console is at {url} (--console-public-url). Open it there; or, if {origin} is right, correct the flag."
+            ),
+            (Foreign::Origin(origin), None) => format!(
+                "Nothing was changed. It was sent from a page at {origin}, but the request names the host \u{201c}{host}\u{201d}. If a proxy serves the console at {origin}, start it with --console-public-url and that address, which must be https://."
+            ),
+        })
+    }
+
+    /// What it means.
+    pub(crate) fn text(&self) -> &str {
+        self.words().2
     }
 
     /// The page that says so.

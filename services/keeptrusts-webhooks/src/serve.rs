@@ -143,15 +143,14 @@ async fn run_with_console(
         let ended = console_ended.clone().drop_guard();
         let served = console.serve(services, ending.clone());
         tokio::spawn(async move {
-            let served = served.await;
+            served.await;
             drop(ended);
-            served
         })
     };
     let ran = platform.run_until(console_ended).await;
     // If it was the platform that ended.
     ending.asked().cancel();
-    console.await??;
+    console.await?;
     Ok(ran?)
 }
 

@@ -9,11 +9,14 @@ use keeptrusts_webhooks_testkit::collector::Collector;
 use keeptrusts_webhooks_testkit::http::{Client as Watcher, Method};
 use keeptrusts_webhooks_testkit::postgres::Cluster;
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::timeout;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::platform::{Backend, Database, Server, channel, eventually, seen_at, watched};
+use crate::platform::{Backend, Database, PATIENCE, Server, channel, eventually, seen_at, watched};
 
 /// The value of a series, such as `name{label="value"}`.
 fn value(metrics: &str, series: &str) -> Option<f64> {
@@ -181,4 +184,28 @@ async fn every_process_can_be_watched() {
         let (_, metrics) = seen_at(&url, "/metrics").await;
         assert!(metrics.contains(&format!("service_name=\"{service}\"")), "{metrics}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watcher_that_says_nothing_does_not_keep_others_out() {
+    let database = Database::new(Backend::Sqlite).await;
+    let (_server, url) = watched(Server::all_in_one(&database)).await;
+    let address = url.trim_start_matches("http://");
+    let connect = async || TcpStream::connect(address).await.expect("it listens");
+    let mut silent = Vec::new();
+    for _ in 0..16 {
+        silent.push(connect().await);
+    }
+    let mut rest = Vec::new();
+    let mut refused = connect().await;
+    let closed = timeout(PATIENCE, refused.read_to_end(&mut rest)).await;
+    _ = closed.expect("there are no more places for this address");
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind("127.0.0.2:0".parse().expect("an address")).expect("it is loopback's");
+    let address = address.parse().expect("an address");
+    let mut other = socket.connect(address).await.expect("it listens");
+    other.write_all(b"GET /livez HTTP/1.0\r\n\r\n").await.expect("it is sent");
+    let mut answer = String::new();
+    timeout(PATIENCE, other.read_to_string(&mut answer)).await.expect("in time").expect("text");
+    assert!(answer.starts_with("HTTP/1.0 200"), "{answer}");
 }

@@ -2,56 +2,72 @@
 //! and has its TLS handshake in a task of its own, so that slow ones hold up nobody.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{Connection, Handshake};
 use super::frames::FrameMeter;
-use super::limits::{LimitFlags, WARNING_INTERVAL};
-use super::listener::Listener;
-use super::places::{NoPlace, Place, Places};
+use super::limits::LimitFlags;
+use crate::connections::{Admission, Limit, Listener, Place};
 use crate::tls::Reloadable;
 
 /// Accepts until `shutdown` is cancelled, and closes the socket then.
 pub(super) struct Accepting {
-    pub(super) listener: Listener,
-    pub(super) admission: Admission,
-    pub(super) server: mpsc::Sender<Connection>,
-    pub(super) shutdown: CancellationToken,
-}
-
-/// Who is let in.
-pub(super) struct Admission {
+    listener: Listener,
     limits: LimitFlags,
-    places: Arc<Places>,
+    admission: Admission,
     handshakes: Arc<Semaphore>,
-    warned: Mutex<Option<Instant>>,
+    server: mpsc::Sender<Connection>,
+    shutdown: CancellationToken,
 }
 
 impl Accepting {
+    pub(super) fn new(
+        listener: Listener,
+        limits: LimitFlags,
+        server: mpsc::Sender<Connection>,
+        shutdown: CancellationToken,
+    ) -> Accepting {
+        let max = Limit { number: limits.max_connections, flag: "--max-connections" };
+        let max_per_peer =
+            Limit { number: limits.max_connections_per_peer, flag: "--max-connections-per-peer" };
+        Accepting {
+            listener,
+            admission: Admission::new(max, max_per_peer, Vec::new()),
+            handshakes: Arc::new(Semaphore::new(limits.max_handshakes as usize)),
+            limits,
+            server,
+            shutdown,
+        }
+    }
+
     pub(super) async fn run(self) {
-        while let Some((stream, address)) =
-            self.shutdown.run_until_cancelled(self.listener.accept()).await
+        while let Some((stream, address, place)) =
+            self.shutdown.run_until_cancelled(self.admission.accept(&self.listener)).await
         {
-            let admitted = match self.admission.admit(address) {
-                Ok(admitted) => admitted,
-                Err(NoPlace(flag)) => {
-                    self.admission.warn(address, flag);
-                    continue;
-                }
+            let Some(handshake) = self.begin_handshake() else {
+                self.admission.turned_away(address, "--max-handshakes");
+                continue;
             };
-            let meter = FrameMeter::new(self.admission.limits.max_control_frames);
+            let meter = FrameMeter::new(self.limits.max_control_frames);
+            let admitted = (place, handshake);
             match self.listener.tls() {
                 None => self.hand_over(Connection::plain(stream, address, admitted, meter)).await,
                 Some(tls) => self.spawn_handshake(tls, stream, address, admitted, meter),
             }
         }
+    }
+
+    /// None: too many are in theirs.
+    fn begin_handshake(&self) -> Option<Handshake> {
+        let permit = Arc::clone(&self.handshakes).try_acquire_owned().ok()?;
+        Some(Handshake { end: Box::pin(sleep(self.limits.handshake_timeout)), _permit: permit })
     }
 
     fn spawn_handshake(
@@ -90,34 +106,5 @@ impl Accepting {
         let handed_over = self.server.send(connection);
         // An error: the server has ended.
         _ = self.shutdown.run_until_cancelled(handed_over).await;
-    }
-}
-
-impl Admission {
-    pub(super) fn new(limits: LimitFlags) -> Admission {
-        Admission {
-            places: Places::new(limits.max_connections, limits.max_connections_per_peer),
-            handshakes: Arc::new(Semaphore::new(limits.max_handshakes as usize)),
-            warned: Mutex::default(),
-            limits,
-        }
-    }
-
-    fn admit(&self, address: SocketAddr) -> Result<(Place, Handshake), NoPlace> {
-        let place = self.places.take(address.ip())?;
-        let permit = Arc::clone(&self.handshakes).try_acquire_owned();
-        let permit = permit.map_err(|_| NoPlace("--max-handshakes"))?;
-        let end = Box::pin(sleep(self.limits.handshake_timeout));
-        Ok((place, Handshake { end, _permit: permit }))
-    }
-
-    /// A line for each connection would let anybody fill the disk.
-    fn warn(&self, address: SocketAddr, flag: &'static str) {
-        tracing::debug!(peer = %address, "turned a connection away, see {flag}");
-        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
-        if warned.is_none_or(|before| before.elapsed() >= WARNING_INTERVAL) {
-            *warned = Some(Instant::now());
-            tracing::warn!(peer = %address, "connections are turned away, see {flag}; this is said once in {WARNING_INTERVAL:?}");
-        }
     }
 }

@@ -14,7 +14,7 @@ use tonic::transport::server::Connected;
 
 use super::frames::{Flood, FrameMeter};
 use super::peer::Peer;
-use super::places::Place;
+use crate::connections::Place;
 use crate::tls::ClientCertificate;
 
 /// A connection that is ready for HTTP/2.

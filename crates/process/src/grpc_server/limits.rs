@@ -64,10 +64,6 @@ pub const GRACE_PERIOD: Duration = Duration::from_secs(15);
 pub const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// When a caller that was turned away should try again.
 pub const RETRY_DELAY: Duration = Duration::from_secs(1);
-/// The pause after a connection could not be accepted, most often for want of file descriptors.
-pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Between two warnings that connections are turned away, however many are.
-pub const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 /// Connections that wait for the server to take them.
 pub const WAITING_CONNECTIONS: usize = 64;
 /// What one side of a connection within the process may be ahead of the other, in bytes.

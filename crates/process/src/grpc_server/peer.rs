@@ -22,7 +22,8 @@ pub struct Peer {
 
 impl Peer {
     /// The peer of a request, by the request's extensions. None only for a request that did not
-    /// come through a [`GrpcServer`](super::GrpcServer).
+    /// come through a [`GrpcServer`](super::GrpcServer) or an
+    /// [HTTP server](crate::http_server).
     pub fn of(extensions: &Extensions) -> Option<&Peer> {
         extensions.get()
     }

@@ -13,7 +13,7 @@ use tonic::Status;
 
 use super::limits::{LimitFlags, MAX_OPEN_CALLS, RETRY_DELAY, SMALLEST_MEMORY, WAITING_PART};
 use super::peer::Peer;
-use super::places::network_of;
+use crate::connections::network_of;
 use crate::shares::{Exhausted, Purpose};
 
 type Pool = crate::shares::Pool<Holder>;

@@ -11,6 +11,7 @@ use tonic::Status;
 use super::form::{Category, EndpointForm, Errors, categories};
 use super::payload::{self, FormatChoice, Preview};
 use super::{Page, Visit, render};
+use crate::confidential::Confidential;
 use crate::fields::Fields;
 use crate::notices::NewSecret;
 use crate::session::random;
@@ -52,9 +53,9 @@ struct SecretPage {
 
 /// A secret as it is shown once.
 struct ShownSecret {
-    secret: String,
+    secret: Confidential,
     /// What libraries of Standard Webhooks take in its place. None: the secret itself.
-    standard: Option<String>,
+    standard: Option<Confidential>,
 }
 
 impl From<NewSecret> for ShownSecret {
@@ -62,8 +63,8 @@ impl From<NewSecret> for ShownSecret {
         let secret = Secret::opened(new.secret.as_str().to_owned());
         let standard = secret.standard_form();
         ShownSecret {
-            secret: secret.expose().to_owned(),
-            standard: (standard.as_str() != secret.expose()).then(|| standard.to_string()),
+            secret: secret.expose().to_owned().into(),
+            standard: (standard.as_str() != secret.expose()).then(|| standard.to_string().into()),
         }
     }
 }
@@ -82,7 +83,7 @@ const SNIPPETS: [Snippet; 3] = [
 ];
 
 pub(crate) async fn show(visit: Visit) -> Page {
-    let form = EndpointForm { secret: generated(), ..EndpointForm::default() };
+    let form = EndpointForm { secret: generated().into(), ..EndpointForm::default() };
     configuration_step(&visit, form, Errors::default()).await
 }
 
@@ -98,7 +99,7 @@ pub(crate) async fn submit(visit: Visit, fields: Fields) -> Page {
     let mut errors = Errors::default();
     match fields.get("action") {
         "generate" => {
-            form.secret = generated();
+            form.secret = generated().into();
             return configuration_step(&visit, form, errors).await;
         }
         "back" => return configuration_step(&visit, form, errors).await,
@@ -141,7 +142,7 @@ async fn create(visit: &Visit, form: EndpointForm, event_types: &[v1::EventType]
         url: form.url.clone(),
         description: form.description.clone(),
         event_types: form.event_types.iter().cloned().collect(),
-        secret: form.secret.clone(),
+        secret: form.secret.expose().to_owned(),
         payload_format: form.payload.format().into(),
         payload_template: form.payload.sent_template(),
         routing_key: form.payload.sent_routing_key(),
@@ -235,7 +236,7 @@ mod tests {
     fn a_secret_has_its_form_for_standard_webhooks_beside_it_if_that_is_another() {
         let shown = |secret: &str| {
             let new = NewSecret { of: "ep_1".to_owned(), secret: secret.to_owned().into() };
-            ShownSecret::from(new).standard
+            ShownSecret::from(new).standard.map(|standard| standard.expose().to_owned())
         };
         assert_eq!(shown(&generated()), None);
         let standard = "whsec_Y29ycmVjdCBob3JzZSBiYXR0ZXJ5".to_owned();

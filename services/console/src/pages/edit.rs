@@ -78,7 +78,7 @@ pub(crate) async fn submit(visit: Visit, Path(id): Path<String>, fields: Fields)
             false
         }
         "generate" => {
-            typed.form.secret = generated();
+            typed.form.secret = generated().into();
             false
         }
         "preview" => {
@@ -131,7 +131,7 @@ pub(crate) async fn submit(visit: Visit, Path(id): Path<String>, fields: Fields)
         visit.keep_notice(Notice::new(Tone::Good, "Saved."));
         return Ok(Redirect::to(&back).into_response());
     }
-    let (secret, overlap) = (typed.form.secret.clone(), overlap(&typed.overlap));
+    let (secret, overlap) = (typed.form.secret.expose().to_owned(), overlap(&typed.overlap));
     match organization.rotate_secret(&id, secret, overlap).await {
         Ok(rotated) => {
             visit.keep_secret(&id, rotated.secret);

@@ -13,6 +13,7 @@ use tonic::Status;
 use tonic_types::StatusExt;
 
 use super::payload::PayloadForm;
+use crate::confidential::Confidential;
 use crate::fields::Fields;
 use crate::trouble::{SERVICE_AWAY, Trouble};
 
@@ -22,7 +23,7 @@ pub(crate) struct EndpointForm {
     pub(crate) name: String,
     pub(crate) url: String,
     pub(crate) description: String,
-    pub(crate) secret: String,
+    pub(crate) secret: Confidential,
     pub(crate) event_types: BTreeSet<String>,
     pub(crate) payload: PayloadForm,
 }
@@ -38,7 +39,7 @@ impl EndpointForm {
             url: fields.get("url").trim().to_owned(),
             // Browsers send lines with CR LF (HTML, "form-urlencoded").
             description: fields.get("description").replace("\r\n", "\n"),
-            secret: fields.get("secret").to_owned(),
+            secret: fields.get("secret").to_owned().into(),
             event_types: fields.all("event_types").chain(whole).map(str::to_owned).collect(),
             payload: PayloadForm::read(fields),
         }
@@ -53,7 +54,7 @@ impl EndpointForm {
             name: endpoint.name.clone(),
             url: endpoint.url.clone(),
             description: endpoint.description.clone(),
-            secret: String::new(),
+            secret: Confidential::default(),
             event_types: endpoint.event_types.iter().cloned().collect(),
             payload: PayloadForm::of(endpoint),
         }
@@ -69,7 +70,7 @@ impl EndpointForm {
     /// The secret. Empty is for the page to explain: a new one is made, or the old one stays.
     pub(crate) fn check_secret(&self, errors: &mut Errors) {
         if !self.secret.is_empty() {
-            errors.check(Secret::new(self.secret.clone()));
+            errors.check(Secret::new(self.secret.expose().to_owned()));
         }
     }
 
@@ -267,7 +268,7 @@ mod tests {
         let bad = EndpointForm {
             name: String::new(),
             url: "http://siem.example".to_owned(),
-            secret: "short".to_owned(),
+            secret: "short".to_owned().into(),
             event_types: BTreeSet::new(),
             ..good()
         };
@@ -282,7 +283,7 @@ mod tests {
     #[test]
     fn a_secret_that_standard_webhooks_would_not_take_is_told_before_it_is_sent() {
         for secret in ["whsec_correct horse battery staple", "whsk_correct horse battery staple"] {
-            let errors = errors(&EndpointForm { secret: secret.to_owned(), ..good() });
+            let errors = errors(&EndpointForm { secret: secret.to_owned().into(), ..good() });
             assert!(
                 errors.of("secret").is_some_and(|text| text.contains("give whsec_")),
                 "{secret}"

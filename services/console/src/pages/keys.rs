@@ -13,6 +13,7 @@ use tonic::Status;
 
 use super::form::Errors;
 use super::{Page, Parameters, Visit, render};
+use crate::confidential::Confidential;
 use crate::fields::Fields;
 use crate::notices::{Notice, Tone};
 use crate::services::PageOf;
@@ -158,14 +159,14 @@ struct KeyCreatedPage {
     frame: Frame,
     key: KeyRow,
     /// None: it has been shown.
-    token: Option<String>,
+    token: Option<Confidential>,
 }
 
 /// After the redirect, so that a reload makes no other key; the token is shown the first time
 /// only.
 pub(crate) async fn created(visit: Visit, Path(id): Path<String>) -> Page {
     let key = find(&visit, &id).await?;
-    let token = visit.take_secret(&key.id).map(|new| new.secret.as_str().to_owned());
+    let token = visit.take_secret(&key.id).map(|new| new.secret.as_str().to_owned().into());
     render(&KeyCreatedPage { frame: visit.frame(Section::Keys), key, token })
 }
 

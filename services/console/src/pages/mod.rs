@@ -30,6 +30,7 @@ use serde::de::DeserializeOwned;
 use tonic::Status;
 
 use crate::assets::ASSETS;
+use crate::confidential;
 use crate::credentials::Credentials;
 use crate::notices::{NewSecret, Notice, Tone};
 use crate::server::Shared;
@@ -144,7 +145,7 @@ pub(crate) struct NoticePart<'a> {
 }
 
 fn render(page: &impl Template) -> Page {
-    Ok(Html(page.render()?).into_response())
+    Ok(confidential::answer(page)?)
 }
 
 /// An address's parameters; those that cannot be read are left out, as if they were not there.

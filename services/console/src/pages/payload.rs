@@ -7,6 +7,7 @@ use keeptrusts_webhooks_domain::payload_format::{
 
 use super::Visit;
 use super::form::Errors;
+use crate::confidential::Confidential;
 use crate::fields::Fields;
 use crate::trouble::Trouble;
 use crate::view::delivery::Text;
@@ -17,7 +18,7 @@ use crate::view::payload::{explanation, kind_of, name};
 pub(crate) struct PayloadForm {
     pub(crate) kind: PayloadKind,
     pub(crate) template: String,
-    pub(crate) routing_key: String,
+    pub(crate) routing_key: Confidential,
     /// The event type that a preview is made of.
     pub(crate) preview_of: String,
 }
@@ -44,7 +45,7 @@ impl PayloadForm {
             // Nobody but a program sends a name that is not in the select.
             kind: fields.get("payload_format").parse().unwrap_or_default(),
             template: fields.get("payload_template").replace("\r\n", "\n"),
-            routing_key: fields.get("routing_key").trim().to_owned(),
+            routing_key: fields.get("routing_key").trim().to_owned().into(),
             preview_of: fields.get("preview_of").to_owned(),
         }
     }
@@ -53,7 +54,7 @@ impl PayloadForm {
         PayloadForm {
             kind: kind_of(endpoint),
             template: endpoint.payload_template.clone(),
-            routing_key: String::new(),
+            routing_key: Confidential::default(),
             // What it is sent is of more interest than what it is not.
             preview_of: endpoint.event_types.first().cloned().unwrap_or_default(),
         }
@@ -75,7 +76,7 @@ impl PayloadForm {
     /// The same for the routing key.
     pub(crate) fn sent_routing_key(&self) -> String {
         match self.kind {
-            PayloadKind::PagerDuty => self.routing_key.clone(),
+            PayloadKind::PagerDuty => self.routing_key.expose().to_owned(),
             _ => String::new(),
         }
     }
@@ -165,7 +166,7 @@ mod tests {
         let alert = PayloadForm { kind: PayloadKind::PagerDuty, ..PayloadForm::default() };
         assert!(wrong(&alert, false).of("routing_key").is_some());
         assert!(wrong(&alert, true).is_empty(), "the one that is there stays");
-        let short = PayloadForm { routing_key: "0123".to_owned(), ..alert };
+        let short = PayloadForm { routing_key: "0123".to_owned().into(), ..alert };
         assert!(wrong(&short, true).of("routing_key").is_some_and(|text| text.contains("32")));
     }
 
@@ -174,7 +175,7 @@ mod tests {
         let form = PayloadForm {
             kind: PayloadKind::Slack,
             template: "{}".to_owned(),
-            routing_key: "short".to_owned(),
+            routing_key: "short".to_owned().into(),
             preview_of: String::new(),
         };
         assert!(wrong(&form, false).is_empty());

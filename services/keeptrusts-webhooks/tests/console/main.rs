@@ -19,6 +19,7 @@ mod large;
 mod logs;
 mod looking;
 mod overnight;
+mod proxied;
 mod recovering;
 mod refusing;
 mod replaying;

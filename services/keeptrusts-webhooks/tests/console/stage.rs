@@ -192,7 +192,8 @@ impl HttpSession {
         token
     }
 
-    async fn send(
+    /// Sends a request with these headers besides the cookie.
+    pub(crate) async fn send(
         &self,
         method: http::Method,
         path: &str,

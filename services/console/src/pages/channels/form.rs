@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::channel::Destination;
 
+use crate::confidential::Confidential;
 use crate::fields::Fields;
 use crate::view::channel::{KINDS, TYPES, destination};
 
@@ -19,10 +20,11 @@ pub(crate) struct ChannelForm {
     /// What may be shown of where the channel leads now.
     pub(crate) current_address: String,
     pub(crate) name: String,
-    pub(crate) url: String,
-    pub(crate) routing_key: String,
+    /// Whoever knows it can post there, with Slack and Teams.
+    pub(crate) url: Confidential,
+    pub(crate) routing_key: Confidential,
     pub(crate) region: String,
-    pub(crate) secret: String,
+    pub(crate) secret: Confidential,
     /// One address in each line.
     pub(crate) recipients: String,
     /// One id in each line. Empty: all endpoints.
@@ -61,10 +63,10 @@ impl ChannelForm {
             etag: fields.get("etag").to_owned(),
             current_address: fields.get("current_address").to_owned(),
             name: fields.get("name").to_owned(),
-            url: trimmed("url"),
-            routing_key: trimmed("routing_key"),
+            url: trimmed("url").into(),
+            routing_key: trimmed("routing_key").into(),
             region: fields.get("region").to_owned(),
-            secret: fields.get("secret").to_owned(),
+            secret: fields.get("secret").to_owned().into(),
             // Browsers send lines with CR LF (HTML, "form-urlencoded").
             recipients: fields.get("recipients").replace("\r\n", "\n"),
             endpoints: fields.get("endpoints").replace("\r\n", "\n"),
@@ -85,9 +87,9 @@ impl ChannelForm {
         let types = channel.subscriptions();
         form.subscriptions = types.map(|kind| kind.as_str_name().to_owned()).collect();
         match &channel.destination {
-            Some(Destination::Webhook(webhook)) => form.url.clone_from(&webhook.url),
+            Some(Destination::Webhook(webhook)) => form.url = webhook.url.clone().into(),
             Some(Destination::Pagerduty(pager_duty)) => {
-                form.url.clone_from(&pager_duty.url);
+                form.url = pager_duty.url.clone().into();
                 let is_eu = pager_duty.region() == v1::PagerDutyRegion::Eu;
                 form.region = if is_eu { "eu" } else { "us" }.to_owned();
             }
@@ -128,7 +130,7 @@ impl ChannelForm {
 
     /// None: it stays as it is, because its secret was not typed anew.
     fn destination(&self) -> Option<Destination> {
-        let url = self.url.clone();
+        let url = self.url.expose().to_owned();
         let is_kept = !self.is_new() && url.is_empty();
         Some(match self.kind.as_str() {
             "slack" | "teams" if is_kept => return None,
@@ -140,13 +142,13 @@ impl ChannelForm {
                     _ => v1::PagerDutyRegion::Us,
                 };
                 Destination::Pagerduty(v1::PagerDutyDestination {
-                    routing_key: self.routing_key.clone(),
+                    routing_key: self.routing_key.expose().to_owned(),
                     region: region.into(),
                     url,
                 })
             }
             "webhook" => {
-                let secret = self.secret.clone();
+                let secret = self.secret.expose().to_owned();
                 Destination::Webhook(v1::WebhookDestination { url, secret })
             }
             _ => Destination::Email(v1::EmailDestination { recipients: lines(&self.recipients) }),
@@ -197,7 +199,7 @@ mod tests {
             v1::Channel { destination: Some(Destination::Slack(slack)), ..Default::default() };
         let form = ChannelForm::of(&channel);
         assert_eq!(
-            (form.url.as_str(), form.current_address.as_str()),
+            (form.url.expose(), form.current_address.as_str()),
             ("", "https://hooks.slack.com")
         );
     }

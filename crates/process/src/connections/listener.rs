@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::limits::ACCEPT_PAUSE;
+use super::ACCEPT_PAUSE;
 use crate::tls::{Reloadable, ServerTlsFlags, TlsFileError};
 
 /// A bound address. Connections wait in the kernel's queue until the server serves.
@@ -84,11 +84,6 @@ impl Listener {
     /// The address with its actual port.
     pub fn local_address(&self) -> SocketAddr {
         self.address
-    }
-
-    /// The socket, for a server of another kind.
-    pub fn into_socket(self) -> TcpListener {
-        self.socket
     }
 
     /// What it is encrypted with, for [`reload_on_hangup`](crate::tls::reload_on_hangup). None:

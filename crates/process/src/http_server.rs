@@ -1,0 +1,151 @@
+//! An HTTP/1 server that nobody can hold up: the console's, and that of those who watch a process.
+//! Who opens connections and says nothing, sends half a head or half a body, or does not read the
+//! answer, is dropped in time, and has no more connections than its share.
+
+mod timed_body;
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use ipnet::IpNet;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower_service::Service;
+
+pub use timed_body::{TimedBody, TimedBodyError};
+
+use crate::connections::{Admission, Limit, Listener, StallGuard};
+use crate::grpc_server::Peer;
+
+/// How long a connection on which there was a request may wait for the next one, and how long
+/// that one's head may take. Longer than proxies keep connections (a minute, most often), so that
+/// they do not send a request into one that we are closing.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+/// How long a client may take none of an answer.
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// What a request's head may take up, in bytes. One that takes more is answered 431.
+const MAX_HEAD_BYTES: usize = 32 * 1024;
+
+/// What a server puts up with.
+#[derive(Debug, Clone)]
+pub struct HttpLimits {
+    /// Connections in all; further ones are closed at once.
+    pub max_connections: Limit,
+    /// Connections from one address, or from one IPv6 network of 64 bits.
+    pub max_connections_per_peer: Limit,
+    /// Networks of proxies: their connections count in all only.
+    pub proxies: Vec<IpNet>,
+    /// From connecting to the end of the first request's head.
+    pub header_timeout: Duration,
+    /// From the end of a request's head to the end of its body.
+    pub body_timeout: Duration,
+}
+
+/// Serves until `shutdown` is cancelled. Then no connection is accepted, idle ones are closed, and
+/// requests under way have the grace period, which is asked for then, to finish.
+///
+/// The service finds the [`Peer`] among a request's extensions. It is always ready.
+pub async fn serve<S, B>(
+    listener: Listener,
+    limits: HttpLimits,
+    service: S,
+    shutdown: CancellationToken,
+    grace_period: impl FnOnce() -> Duration,
+) where
+    S: Service<Request<TimedBody>, Response = Response<B>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let HttpLimits { max_connections, max_connections_per_peer, proxies, .. } = limits.clone();
+    let admission = Admission::new(max_connections, max_connections_per_peer, proxies);
+    // Connections end with this future, even if it is dropped.
+    let end = CancellationToken::new();
+    let _connections_end = end.clone().drop_guard();
+    let connections = TaskTracker::new();
+    while let Some((stream, address, place)) =
+        shutdown.run_until_cancelled(admission.accept(&listener)).await
+    {
+        let served =
+            serve_connection(stream, address, limits.clone(), service.clone(), shutdown.clone());
+        let end = end.clone();
+        connections.spawn(async move {
+            _ = end.run_until_cancelled(served).await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    connections.close();
+    if timeout(grace_period(), connections.wait()).await.is_err() {
+        tracing::debug!("connections of HTTP are still open; closing them");
+    }
+}
+
+async fn serve_connection<S, B>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    limits: HttpLimits,
+    service: S,
+    shutdown: CancellationToken,
+) where
+    S: Service<Request<TimedBody>, Response = Response<B>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let begun = CancellationToken::new();
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE_TIMEOUT)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .serve_connection(
+            TokioIo::new(StallGuard::new(stream, STALL_TIMEOUT)),
+            service_fn({
+                let begun = begun.clone();
+                move |request: Request<Incoming>| {
+                    begun.cancel();
+                    let mut request = request.map(|body| TimedBody::new(body, limits.body_timeout));
+                    let peer = Peer { address: Some(peer), certificate: None };
+                    request.extensions_mut().insert(peer);
+                    // Services here are always ready.
+                    service.clone().call(request)
+                }
+            }),
+        );
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = first_head_is_late(limits.header_timeout, begun) => {
+            tracing::debug!(%peer, "closed a connection without a request");
+            return;
+        }
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    // A client that breaks off is its own affair.
+    if let Err(error) = ended {
+        tracing::debug!(%peer, error = &error as &dyn Error, "a connection of HTTP ended");
+    }
+}
+
+/// Never ends once a request has begun.
+async fn first_head_is_late(patience: Duration, begun: CancellationToken) {
+    if timeout(patience, begun.cancelled()).await.is_ok() {
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,214 @@
+//! The HTTP server against clients that hold it up.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use keeptrusts_webhooks_process::connections::{Limit, Listener};
+use keeptrusts_webhooks_process::grpc_server::Peer;
+use keeptrusts_webhooks_process::http_server::{HttpLimits, TimedBody, TimedBodyError, serve};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tower_service::Service;
+
+/// Far more than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// A limit that is not meant to be met.
+const LONG: Duration = Duration::from_secs(600);
+/// One that is.
+const SHORT: Duration = Duration::from_millis(200);
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+const HALF_A_HEAD: &str = "GET / HTTP/1.1\r\nHost: x\r\n";
+const HALF_A_BODY: &str = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345";
+
+/// Answers with how many bytes it was sent, and by whom.
+#[derive(Clone)]
+struct Counting;
+
+impl Service<Request<TimedBody>> for Counting {
+    type Response = Response<String>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<String>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<TimedBody>) -> Self::Future {
+        Box::pin(async move {
+            let peer = Peer::of(request.extensions()).map(ToString::to_string);
+            let (code, text) = match request.into_body().collect().await {
+                Ok(body) => {
+                    let size = body.to_bytes().len();
+                    (StatusCode::OK, format!("{size} bytes of {}", peer.unwrap_or_default()))
+                }
+                Err(TimedBodyError::TooSlow) => (StatusCode::REQUEST_TIMEOUT, String::new()),
+                Err(error) => (StatusCode::BAD_REQUEST, error.to_string()),
+            };
+            let mut response = Response::new(text);
+            *response.status_mut() = code;
+            Ok(response)
+        })
+    }
+}
+
+struct Server {
+    address: SocketAddr,
+    shutdown: CancellationToken,
+    served: JoinHandle<()>,
+}
+
+impl Server {
+    async fn start(change: impl FnOnce(&mut HttpLimits)) -> Server {
+        let limit = |number| Limit { number, flag: "--max" };
+        let mut limits = HttpLimits {
+            max_connections: limit(100),
+            max_connections_per_peer: limit(100),
+            proxies: Vec::new(),
+            header_timeout: LONG,
+            body_timeout: LONG,
+        };
+        change(&mut limits);
+        let address = "127.0.0.1:0".parse().expect("an address");
+        let listener = Listener::bind(address, "--listen").await.expect("a free port");
+        let address = listener.local_address();
+        let shutdown = CancellationToken::new();
+        let served = serve(listener, limits, Counting, shutdown.clone(), || LONG);
+        Server { address, shutdown, served: tokio::spawn(served) }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.expect("it listens")
+    }
+
+    /// A connection on which something was sent.
+    async fn sent(&self, text: &str) -> TcpStream {
+        let mut connection = self.connect().await;
+        connection.write_all(text.as_bytes()).await.expect("it is sent");
+        connection
+    }
+
+    async fn assert_answers(&self) {
+        let mut connection = self.sent(GET).await;
+        let head = read_some(&mut connection).await.expect("an answer");
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    }
+}
+
+/// What comes next; empty at the end.
+async fn read_some(connection: &mut TcpStream) -> Result<String, Box<dyn Error>> {
+    let mut bytes = vec![0; 4_096];
+    let count = timeout(PATIENCE, connection.read(&mut bytes)).await??;
+    bytes.truncate(count);
+    Ok(String::from_utf8(bytes)?)
+}
+
+/// A connection that is closed may be reset, if it had sent something.
+async fn assert_is_closed(connection: &mut TcpStream) {
+    let mut rest = Vec::new();
+    let read = timeout(PATIENCE, connection.read_to_end(&mut rest)).await;
+    _ = read.expect("it is closed");
+    assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
+}
+
+#[tokio::test]
+async fn who_says_nothing_or_half_a_head_is_dropped_in_time() {
+    let server = Server::start(|limits| limits.header_timeout = SHORT).await;
+    let (mut silent, mut half) = (server.connect().await, server.sent(HALF_A_HEAD).await);
+    assert_is_closed(&mut silent).await;
+    assert_is_closed(&mut half).await;
+    server.assert_answers().await;
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let server = Server::start(|limits| limits.body_timeout = SHORT).await;
+    let mut half = server.sent(HALF_A_BODY).await;
+    let head = read_some(&mut half).await.expect("an answer");
+    assert!(head.starts_with("HTTP/1.1 408"), "{head}");
+    assert_is_closed(&mut half).await;
+}
+
+#[tokio::test]
+async fn a_body_that_comes_later_than_a_connection_may_be_silent_is_taken() {
+    let server = Server::start(|limits| limits.header_timeout = SHORT).await;
+    let mut slow = server.sent(HALF_A_BODY).await;
+    let mut other = server.connect().await;
+    // By now the time for its head is over as well.
+    assert_is_closed(&mut other).await;
+    slow.write_all(b"67890").await.expect("it is still taken");
+    let answer = read_some(&mut slow).await.expect("an answer");
+    let address = slow.local_addr().expect("an address");
+    assert!(answer.ends_with(&format!("10 bytes of {address}")), "{answer}");
+}
+
+#[tokio::test]
+async fn half_open_requests_keep_nobody_else_out() {
+    let server = Server::start(|limits| limits.max_connections_per_peer.number = 5).await;
+    let mut held = Vec::new();
+    for _ in 0..5 {
+        held.push(server.sent(HALF_A_HEAD).await);
+    }
+    for _ in 0..20 {
+        let mut refused = server.connect().await;
+        assert_is_closed(&mut refused).await;
+    }
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind("127.0.0.2:0".parse().expect("an address")).expect("it is loopback's");
+    let mut other = socket.connect(server.address).await.expect("it listens");
+    other.write_all(GET.as_bytes()).await.expect("it is sent");
+    assert!(read_some(&mut other).await.expect("an answer").starts_with("HTTP/1.1 200"));
+
+    held.clear();
+    // Its places come back as the server notices.
+    let answered = async {
+        loop {
+            let mut again = server.sent(GET).await;
+            if read_some(&mut again).await.is_ok_and(|head| head.starts_with("HTTP/1.1 200")) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, answered).await.expect("there are places again");
+}
+
+#[tokio::test]
+async fn a_proxys_connections_count_in_all_only() {
+    let server = Server::start(|limits| {
+        limits.max_connections_per_peer.number = 1;
+        limits.max_connections.number = 3;
+        limits.proxies = vec!["127.0.0.0/8".parse().expect("a network")];
+    });
+    let server = server.await;
+    let _held = [server.sent(HALF_A_HEAD).await, server.sent(HALF_A_HEAD).await];
+    let mut third = server.sent(GET).await;
+    assert!(read_some(&mut third).await.expect("an answer").starts_with("HTTP/1.1 200"));
+    assert_is_closed(&mut server.connect().await).await;
+}
+
+#[tokio::test]
+async fn a_request_under_way_may_finish_when_the_server_ends_and_an_idle_connection_is_closed() {
+    let server = Server::start(|_| {}).await;
+    let mut idle = server.sent(GET).await;
+    assert!(read_some(&mut idle).await.expect("an answer").starts_with("HTTP/1.1 200"));
+    let mut under_way = server
+        .sent("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n")
+        .await;
+    assert!(read_some(&mut under_way).await.expect("it goes on").starts_with("HTTP/1.1 100"));
+    server.shutdown.cancel();
+    assert_is_closed(&mut idle).await;
+    under_way.write_all(b"x").await.expect("it is taken");
+    let answer = read_some(&mut under_way).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    timeout(PATIENCE, server.served).await.expect("it ends").expect("in order");
+}

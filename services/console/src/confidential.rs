@@ -1,0 +1,93 @@
+//! Secrets in pages. A page that shows one is not compressed: the length of what is compressed
+//! tells what of it is twice there, and so gives a secret away to whoever can put guesses into the
+//! page and watch the wire (BREACH, CVE-2013-3587).
+
+use std::cell::Cell;
+use std::fmt;
+
+use askama::Template;
+use axum::response::{Html, IntoResponse, Response};
+use http::HeaderValue;
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING};
+use zeroize::Zeroizing;
+
+/// For answers that neither we nor a proxy may compress (RFC 9111 section 5.2.2.6).
+pub(crate) const AS_IT_IS: &str = "no-store, no-transform";
+
+thread_local! {
+    /// Whether a secret was shown by the template that is being rendered on this thread.
+    static SHOWN: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A secret that a template may show: a key, a signing secret, an address that is one. That it
+/// was shown is noted where it is written, so that no page can forget to say so.
+#[derive(Clone, Default)]
+pub(crate) struct Confidential(Zeroizing<String>);
+
+impl From<String> for Confidential {
+    fn from(text: String) -> Confidential {
+        Confidential(Zeroizing::new(text))
+    }
+}
+
+impl Confidential {
+    /// The text, for what is not a page.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// For templates.
+impl fmt::Display for Confidential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.0.is_empty() {
+            SHOWN.set(true);
+        }
+        f.write_str(&self.0)
+    }
+}
+
+/// A page as it is answered: if it shows a secret, with [`AS_IT_IS`], and with a Content-Encoding
+/// that means none. That is not customary (RFC 9110 section 8.4.1 has it in requests only), but
+/// nginx, which compresses pages as it is installed, does not heed `no-transform`.
+pub(crate) fn answer(page: &impl Template) -> askama::Result<Response> {
+    SHOWN.set(false);
+    let mut response = Html(page.render()?).into_response();
+    if SHOWN.take() {
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static(AS_IT_IS));
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("identity"));
+    }
+    Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Template)]
+    #[template(
+        source = "<p>{{ name }}</p>{% if !secret.is_empty() %}<b>{{ secret }}</b>{% endif %}",
+        ext = "html"
+    )]
+    struct Shown {
+        name: String,
+        secret: Confidential,
+    }
+
+    #[test]
+    fn a_page_that_shows_a_secret_says_so_and_no_other() {
+        let page =
+            |secret: &str| Shown { name: "siem".to_owned(), secret: secret.to_owned().into() };
+        for (secret, is_marked) in [("whsec_1", true), ("", false), ("whsec_2", true), ("", false)]
+        {
+            let answer = answer(&page(secret)).expect("it renders");
+            let caching = answer.headers().get(CACHE_CONTROL);
+            assert_eq!(caching.is_some_and(|caching| caching == AS_IT_IS), is_marked, "{secret}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Flags for what the console's server puts up with.
+
+use std::time::Duration;
+
+use clap::Args;
+use ipnet::IpNet;
+use keeptrusts_webhooks_process::connections::Limit;
+use keeptrusts_webhooks_process::flags::positive_duration;
+use keeptrusts_webhooks_process::http_server::HttpLimits;
+
+/// Connections. A page that is open keeps one, for what changes.
+const MAX_CONNECTIONS: u32 = 1_024;
+/// Connections from one address: those of some hundred people behind one router.
+const MAX_CONNECTIONS_PER_PEER: u32 = 256;
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The console's own limits: what browsers take is not taken from gRPC's.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Console, limits")]
+pub struct ConsoleLimitFlags {
+    /// How many connections the console may have; further ones are closed at once. An open page
+    /// keeps one
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "KEEPTRUSTS_WEBHOOKS_CONSOLE_MAX_CONNECTIONS",
+        default_value_t = MAX_CONNECTIONS,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub console_max_connections: u32,
+
+    /// How many of them may come from one address, or from one IPv6 network of 64 bits. Not for a
+    /// --trusted-proxy, which stands for many
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "KEEPTRUSTS_WEBHOOKS_CONSOLE_MAX_CONNECTIONS_PER_PEER",
+        default_value_t = MAX_CONNECTIONS_PER_PEER,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub console_max_connections_per_peer: u32,
+
+    /// How long a browser may take from connecting to the end of its first request's headers
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "KEEPTRUSTS_WEBHOOKS_CONSOLE_HEADER_TIMEOUT",
+        default_value = "10s",
+        value_parser = positive_duration
+    )]
+    pub console_header_timeout: Duration,
+
+    /// How long it may take to send a form after its headers; one that takes longer is answered
+    /// with the HTTP status 408
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "KEEPTRUSTS_WEBHOOKS_CONSOLE_BODY_TIMEOUT",
+        default_value = "30s",
+        value_parser = positive_duration
+    )]
+    pub console_body_timeout: Duration,
+}
+
+impl Default for ConsoleLimitFlags {
+    fn default() -> ConsoleLimitFlags {
+        ConsoleLimitFlags {
+            console_max_connections: MAX_CONNECTIONS,
+            console_max_connections_per_peer: MAX_CONNECTIONS_PER_PEER,
+            console_header_timeout: HEADER_TIMEOUT,
+            console_body_timeout: BODY_TIMEOUT,
+        }
+    }
+}
+
+impl ConsoleLimitFlags {
+    /// The server's limits, with proxies at these networks.
+    pub(crate) fn limits(&self, proxies: Vec<IpNet>) -> HttpLimits {
+        let limit = |number, flag| Limit { number, flag };
+        HttpLimits {
+            max_connections: limit(self.console_max_connections, "--console-max-connections"),
+            max_connections_per_peer: limit(
+                self.console_max_connections_per_peer,
+                "--console-max-connections-per-peer",
+            ),
+            proxies,
+            header_timeout: self.console_header_timeout,
+            body_timeout: self.console_body_timeout,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[test]
+    fn the_flags_have_the_defaults_of_a_console_without_flags() {
+        #[derive(Debug, Parser)]
+        struct Flags {
+            #[command(flatten)]
+            limits: ConsoleLimitFlags,
+        }
+        let flags = Flags::try_parse_from(["program"]).expect("defaults");
+        assert_eq!(format!("{:?}", flags.limits), format!("{:?}", ConsoleLimitFlags::default()));
+        for flag in ["--console-max-connections=0", "--console-header-timeout=0s"] {
+            assert!(Flags::try_parse_from(["program", flag]).is_err(), "{flag}");
+        }
+    }
+}
