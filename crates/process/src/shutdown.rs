@@ -19,22 +19,29 @@ pub const APPENDS_PATIENCE: Duration = Duration::from_secs(10);
 /// From this call on the signals no longer end the process by themselves. Must be called
 /// within a tokio runtime; fails only if the operating system refuses a handler.
 pub fn on_signals() -> io::Result<CancellationToken> {
+    let asked = CancellationToken::new();
+    let token = asked.clone();
+    on_first_signal(move |_| asked.cancel())?;
+    Ok(token)
+}
+
+/// Calls `stop` when the process is asked to stop, as [`on_signals`] has it, with the status to
+/// exit with: 143 (SIGTERM) or 130 (SIGINT), as shells report for a process that a signal has
+/// ended.
+pub fn on_first_signal(stop: impl FnOnce(u8) + Send + 'static) -> io::Result<()> {
     let mut signals = Signals {
         terminate: signal(SignalKind::terminate())?,
         interrupt: signal(SignalKind::interrupt())?,
     };
-    let asked = CancellationToken::new();
-    let token = asked.clone();
     tokio::spawn(async move {
-        let (first, _) = signals.next().await;
+        let (first, status) = signals.next().await;
         tracing::info!(signal = first, "shutting down; a second signal ends the process at once");
-        asked.cancel();
-        let (second, number) = signals.next().await;
+        stop(status);
+        let (second, status) = signals.next().await;
         tracing::warn!(signal = second, "ending at once");
-        // What shells report for a process that a signal has ended.
-        exit(128 + number);
+        exit(i32::from(status));
     });
-    Ok(token)
+    Ok(())
 }
 
 struct Signals {
@@ -43,11 +50,11 @@ struct Signals {
 }
 
 impl Signals {
-    /// The name and number of the next one.
-    async fn next(&mut self) -> (&'static str, i32) {
+    /// The name of the next one, and the exit status.
+    async fn next(&mut self) -> (&'static str, u8) {
         tokio::select! {
-            _ = self.terminate.recv() => ("SIGTERM", SignalKind::terminate().as_raw_value()),
-            _ = self.interrupt.recv() => ("SIGINT", SignalKind::interrupt().as_raw_value()),
+            _ = self.terminate.recv() => ("SIGTERM", 143),
+            _ = self.interrupt.recv() => ("SIGINT", 130),
         }
     }
 }

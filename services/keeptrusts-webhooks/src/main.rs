@@ -1,9 +1,11 @@
 //! `keeptrusts-webhooks`: all services in one process.
 
 mod demo;
+mod interruption;
 mod operator;
 mod organization;
 mod platform;
+mod progress;
 mod rebuild;
 mod rotate_master_key;
 mod serve;
@@ -12,6 +14,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use keeptrusts_webhooks_process::exit;
+
+use crate::interruption::exit_status;
 
 /// Keeptrusts Webhooks: delivers what happens in Keeptrusts as signed HTTPS requests.
 ///
@@ -50,6 +54,9 @@ enum LogCommand {
     /// The tables that are read from (endpoints, events, deliveries, attempts, counts) are
     /// computed from the log. This computes them again, shard by shard, each in one transaction;
     /// appends to that shard wait meanwhile. Bodies are left alone.
+    ///
+    /// It can be interrupted: the shard under way stays as it was. Run it again then, and it begins
+    /// with the first shard.
     Rebuild(rebuild::RebuildCommand),
 }
 
@@ -58,12 +65,19 @@ async fn main() -> ExitCode {
     match Program::parse().command {
         Command::Serve(command) => exit::with(serve::run(*command).await),
         Command::Demo(_) => exit::with(demo::run().await),
-        Command::RotateMasterKey(command) => exit::with(rotate_master_key::run(command).await),
-        Command::Organization(command) => exit::with(organization::run(command).await),
+        Command::RotateMasterKey(command) => end(rotate_master_key::run(command).await),
+        Command::Organization(command) => end(organization::run(command).await),
         Command::Log(LogCommand::Rebuild(command)) => match rebuild::run(command).await {
             Ok(rebuild::Found::AsTheLogSays) => ExitCode::SUCCESS,
             Ok(rebuild::Found::Differences) => ExitCode::FAILURE,
-            Err(error) => exit::with(Err(error)),
+            Err(error) => end(Err(error)),
         },
     }
+}
+
+/// The exit status of a long command: an interrupted one has that of the signal.
+fn end(result: Result<(), Box<dyn std::error::Error + Send + Sync>>) -> ExitCode {
+    let interrupted = result.as_ref().err().and_then(|error| exit_status(error.as_ref()));
+    let status = exit::with(result);
+    interrupted.unwrap_or(status)
 }

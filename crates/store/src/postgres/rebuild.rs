@@ -32,6 +32,12 @@ pub(super) async fn rebuild(
 
 async fn clear(connection: &mut PgConnection, shard: Shard) -> Result<(), sqlx::Error> {
     const LOCK: &str = "SELECT FROM shards WHERE shard = $1 FOR UPDATE";
+    // The server looks for a client that was interrupted meanwhile, and would otherwise finish.
+    const LONG_STATEMENTS: &str = "
+        SELECT set_config(wanted.name, wanted.value, true)
+        FROM (VALUES ('statement_timeout', '0'), ('client_connection_check_interval', '1s'))
+                 AS wanted (name, value)
+        JOIN pg_settings USING (name)";
     const DELETIONS: [&str; 13] = [
         "DELETE FROM endpoints WHERE shard = $1",
         "DELETE FROM events WHERE shard = $1",
@@ -48,7 +54,7 @@ async fn clear(connection: &mut PgConnection, shard: Shard) -> Result<(), sqlx::
         "DELETE FROM incidents WHERE shard = $1",
     ];
     // However many rows there are.
-    sqlx::raw_sql("SET LOCAL statement_timeout = 0").execute(&mut *connection).await?;
+    sqlx::raw_sql(LONG_STATEMENTS).execute(&mut *connection).await?;
     for statement in [LOCK].into_iter().chain(DELETIONS) {
         sqlx::query(statement).bind(i32::from(shard.0)).execute(&mut *connection).await?;
     }
