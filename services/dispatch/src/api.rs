@@ -3,6 +3,7 @@
 mod attempts;
 mod cancel;
 mod delivery_states;
+mod heavy_reads;
 mod replays;
 mod send_test;
 mod stats;
@@ -39,6 +40,8 @@ use keeptrusts_webhooks_store::{
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
+use heavy_reads::HeavyReads;
+
 /// The gRPC service. Answers on any replica, whoever owns the shard.
 pub struct DispatchApi {
     log: Arc<Log>,
@@ -46,6 +49,7 @@ pub struct DispatchApi {
     body_retention: Duration,
     /// Ends the waiting for a test's outcome, which would otherwise hold up a shutdown.
     shutdown: CancellationToken,
+    heavy_reads: HeavyReads,
 }
 
 impl DispatchApi {
@@ -57,8 +61,9 @@ impl DispatchApi {
         body_retention: Duration,
         shutdown: CancellationToken,
     ) -> DispatchServiceServer<Self> {
-        DispatchServiceServer::new(DispatchApi { log, clock, body_retention, shutdown })
-            .max_decoding_message_size(UNLIMITED_HERE)
+        let heavy_reads = HeavyReads::default();
+        let api = DispatchApi { log, clock, body_retention, shutdown, heavy_reads };
+        DispatchServiceServer::new(api).max_decoding_message_size(UNLIMITED_HERE)
     }
 
     async fn delivery(
