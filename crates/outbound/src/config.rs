@@ -15,7 +15,7 @@ use crate::proxy::OutboundProxy;
 #[derive(Clone)]
 pub struct OutboundConfig {
     /// Networks that may be connected to although the guard refuses them by default
-    /// (`--allow-network`). An IPv4 network also covers its IPv4-mapped IPv6 form.
+    /// (`--allow-network`); see [`crate::guard::AddressGuard::new`].
     pub allowed_networks: Vec<IpNet>,
     /// Ports that may be connected to besides 443 and those over 1023 (`--allow-port`).
     pub allowed_ports: Vec<PortRange>,

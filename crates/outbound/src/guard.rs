@@ -5,15 +5,17 @@
 //! metadata service. The guard judges addresses, not names, and it judges them at connect time,
 //! because a name that was checked before can point elsewhere by now (DNS rebinding).
 //!
-//! A network may translate IPv6 to IPv4 under a prefix of its own choice (RFC 6052 section 2.2).
-//! Such a prefix cannot be told from other public addresses, and what it may reach is for its
-//! gateway to limit.
+//! Some IPv6 addresses stand for IPv4 addresses ([`crate::translations`]); those are judged by
+//! what they stand for. A network may also translate under a prefix of its own choice (RFC 6052
+//! section 2.2). Such a prefix cannot be told from other public addresses, and what it may reach
+//! is for its gateway to limit; only a cloud's metadata address is recognised behind any prefix.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::special_networks::{CLOUD_METADATA, GLOBAL_UNICAST_V6, IPV4, IPV6, NAT64_WELL_KNOWN};
+use crate::translations::{could_stand_for, stands_for};
 
 /// Refuses addresses outside the public Internet, with configured exceptions.
 #[derive(Clone, Debug, Default)]
@@ -35,20 +37,27 @@ pub struct RefusedAddress {
 }
 
 impl AddressGuard {
-    /// A guard that permits public addresses and all addresses in `allowed`. An IPv4 network
-    /// there also covers its IPv4-mapped form (`::ffff:10.0.0.0/104` for `10.0.0.0/8`).
+    /// A guard that permits public addresses and all addresses in `allowed`.
+    ///
+    /// An IPv4-mapped network there (`::ffff:10.0.0.0/104`) is the IPv4 network (`10.0.0.0/8`),
+    /// and an IPv4 network covers its mapped form. Any other address that stands for an IPv4
+    /// address is permitted only if both are: `64:ff9b::/96` by itself opens nothing, and
+    /// together with `10.0.0.0/8` it opens `64:ff9b::10.0.0.1`.
     ///
     /// A cloud's metadata address is permitted only if it is allowed by itself (`/32`, `/128`),
-    /// never as one of many in a wider network.
+    /// never as one of many in a wider network. An address that is allowed by itself is
+    /// permitted, whatever it stands for.
     pub fn new(allowed: Vec<IpNet>) -> Self {
-        Self { allowed }
+        Self { allowed: allowed.into_iter().map(unmapped).collect() }
     }
 
     /// Whether `address` may be connected to.
     pub fn check(&self, address: IpAddr) -> Result<(), RefusedAddress> {
-        match forbidden_because(address) {
-            Some(reason) if !self.is_allowed(address) => Err(RefusedAddress { address, reason }),
-            _ => Ok(()),
+        // A socket connected to ::ffff:127.0.0.1 speaks IPv4 to 127.0.0.1 (RFC 4291 section
+        // 2.5.5.2), so the IPv4 address inside is the one to judge.
+        match self.refused_because(address.to_canonical()) {
+            Some(reason) => Err(RefusedAddress { address, reason }),
+            None => Ok(()),
         }
     }
 
@@ -57,62 +66,97 @@ impl AddressGuard {
         !self.allowed.is_empty()
     }
 
-    fn is_allowed(&self, address: IpAddr) -> bool {
-        let unmapped = address.to_canonical();
-        let must_be_named = CLOUD_METADATA.contains(&unmapped);
-        self.allowed.iter().any(|network| {
-            let covers = network.contains(&address) || network.contains(&unmapped);
-            covers && (!must_be_named || network.prefix_len() == network.max_prefix_len())
-        })
+    fn refused_because(&self, address: IpAddr) -> Option<&'static str> {
+        if self.allows_by_itself(address) {
+            return None;
+        }
+        if self.may_lead_to_metadata(address) {
+            return Some("cloud metadata address");
+        }
+        let mut reason = special_because(address)?;
+        for network in self.allowed.iter().filter(|network| network.contains(&address)) {
+            // Networks of one family only contain addresses of that family.
+            let refused = match (address, network) {
+                (IpAddr::V6(address), IpNet::V6(network)) => {
+                    self.translation_refused_because(address, *network)
+                }
+                _ => None,
+            };
+            reason = refused?;
+        }
+        Some(reason)
+    }
+
+    /// Why what `address` stands for is refused, if it stands for anything. `allowed` is the
+    /// network by which the IPv6 address would be permitted.
+    fn translation_refused_because(
+        &self,
+        address: Ipv6Addr,
+        allowed: Ipv6Net,
+    ) -> Option<&'static str> {
+        // Where the length of a prefix is not known, zeros that only fill up look like an
+        // address of "this network", which no translator takes a packet to.
+        let (filling, meant): (Vec<_>, Vec<_>) =
+            stands_for(address, allowed).into_iter().partition(|meant| meant.octets()[0] == 0);
+        let judged = if meant.is_empty() { filling } else { meant };
+        judged.into_iter().find_map(|address| self.refused_because(IpAddr::V4(address)))
+    }
+
+    fn may_lead_to_metadata(&self, address: IpAddr) -> bool {
+        let shut =
+            |address: IpAddr| CLOUD_METADATA.contains(&address) && !self.allows_by_itself(address);
+        let behind = match address {
+            IpAddr::V6(address) => could_stand_for(address).any(|meant| shut(IpAddr::V4(meant))),
+            IpAddr::V4(_) => false,
+        };
+        shut(address) || behind
+    }
+
+    fn allows_by_itself(&self, address: IpAddr) -> bool {
+        self.allowed.contains(&IpNet::from(address))
+    }
+}
+
+/// The IPv4 network that an IPv4-mapped network is; any other network as it is.
+fn unmapped(network: IpNet) -> IpNet {
+    match (network.addr().to_canonical(), network.prefix_len()) {
+        (IpAddr::V4(address), length @ 96..) if network.addr().is_ipv6() => {
+            Ipv4Net::new(address, length - 96).map_or(network, IpNet::V4)
+        }
+        _ => network,
     }
 }
 
 /// Why an address is not for us to connect to; `None` for an ordinary public address.
-fn forbidden_because(address: IpAddr) -> Option<&'static str> {
-    if CLOUD_METADATA.contains(&address) {
-        return Some("cloud metadata address");
-    }
+fn special_because(address: IpAddr) -> Option<&'static str> {
     match address {
-        IpAddr::V4(address) => forbidden_v4(address),
-        IpAddr::V6(address) => forbidden_v6(address),
+        IpAddr::V4(address) => special_v4(address),
+        IpAddr::V6(address) => special_v6(address),
     }
 }
 
-fn forbidden_v4(address: Ipv4Addr) -> Option<&'static str> {
+fn special_v4(address: Ipv4Addr) -> Option<&'static str> {
+    if CLOUD_METADATA.contains(&IpAddr::V4(address)) {
+        return Some("cloud metadata address");
+    }
     IPV4.iter().find(|(network, _)| network.contains(&address)).map(|(_, reason)| *reason)
 }
 
-fn forbidden_v6(address: Ipv6Addr) -> Option<&'static str> {
-    // A socket connected to ::ffff:127.0.0.1 speaks IPv4 to 127.0.0.1 (RFC 4291 section
-    // 2.5.5.2), so the IPv4 address inside is the one to judge.
-    if let Some(mapped) = address.to_ipv4_mapped() {
-        return forbidden_because(IpAddr::V4(mapped));
+fn special_v6(address: Ipv6Addr) -> Option<&'static str> {
+    // On a network that has only IPv6 this is the way to public IPv4 receivers, so it is not
+    // refused altogether.
+    if !NAT64_WELL_KNOWN.contains(&address) {
+        if let Some((_, reason)) = IPV6.iter().find(|(network, _)| network.contains(&address)) {
+            return Some(reason);
+        }
+        if !GLOBAL_UNICAST_V6.contains(&address) {
+            return Some("not a global unicast address");
+        }
     }
-    // A NAT64 gateway does the same on the network's behalf (RFC 6052). On a network that has
-    // only IPv6 this is the way to public IPv4 receivers, so it is not refused altogether.
-    if NAT64_WELL_KNOWN.contains(&address) {
-        return forbidden_because(IpAddr::V4(last_32_bits(address)));
-    }
-    if let Some((_, reason)) = IPV6.iter().find(|(network, _)| network.contains(&address)) {
-        return Some(reason);
-    }
-    if is_isatap(address) {
-        return forbidden_because(IpAddr::V4(last_32_bits(address)));
-    }
-    (!GLOBAL_UNICAST_V6.contains(&address)).then_some("not a global unicast address")
-}
-
-/// Whether the interface identifier is ISATAP's (RFC 5214 section 6.1): the site's router takes
-/// such a packet, whatever its prefix, to the IPv4 address at its end.
-fn is_isatap(address: Ipv6Addr) -> bool {
-    // The bit that may be set says that the IPv4 address is globally unique.
-    matches!(address.segments(), [_, _, _, _, 0 | 0x200, 0x5efe, _, _])
-}
-
-fn last_32_bits(address: Ipv6Addr) -> Ipv4Addr {
-    let [.., a, b, c, d] = address.octets();
-    Ipv4Addr::new(a, b, c, d)
+    stands_for(address, Ipv6Net::from(address)).into_iter().find_map(special_v4)
 }
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod translation_tests;

@@ -50,6 +50,7 @@ mod stopwatch;
 mod target;
 mod tls;
 mod tls_failure;
+mod translations;
 #[cfg(test)]
 mod vectors;
 

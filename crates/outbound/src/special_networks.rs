@@ -76,8 +76,7 @@ pub(crate) const IPV6: &[(Ipv6Net, &str)] = &[
     (v6([0, 0, 0, 0, 0, 0, 0, 0], 128), "unspecified address"),
     (v6([0, 0, 0, 0, 0, 0, 0, 1], 128), "loopback address"),
     (v6([0, 0, 0, 0, 0, 0, 0, 0], 96), "IPv4-compatible address (deprecated)"),
-    // RFC 8215: translation inside one network, possibly to its private IPv4 addresses.
-    (v6([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48), "local NAT64 address"),
+    (NAT64_LOCAL_USE, "local NAT64 address"),
     // RFC 6666, RFC 9780.
     (v6([0x100, 0, 0, 0, 0, 0, 0, 0], 64), "discard-only address"),
     (v6([0x100, 0, 0, 1, 0, 0, 0, 0], 64), "dummy address"),
@@ -110,6 +109,10 @@ pub(crate) const IPV6: &[(Ipv6Net, &str)] = &[
 /// The well-known prefix of NAT64 (RFC 6052 section 2.1): the last 32 bits are an IPv4 address.
 pub(crate) const NAT64_WELL_KNOWN: Ipv6Net = v6([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96);
 
+/// Where a network's own translators have their prefixes, of any length from here on (RFC 8215):
+/// possibly to its private IPv4 addresses.
+pub(crate) const NAT64_LOCAL_USE: Ipv6Net = v6([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48);
+
 /// The only IPv6 space from which IANA allocates public addresses (RFC 4291 section 2.4 and the
 /// IANA IPv6 Address Space registry).
 pub(crate) const GLOBAL_UNICAST_V6: Ipv6Net = v6([0x2000, 0, 0, 0, 0, 0, 0, 0], 3);
@@ -118,6 +121,6 @@ const fn v4([a, b, c, d]: [u8; 4], prefix_length: u8) -> Ipv4Net {
     Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix_length)
 }
 
-const fn v6([a, b, c, d, e, f, g, h]: [u16; 8], prefix_length: u8) -> Ipv6Net {
+pub(crate) const fn v6([a, b, c, d, e, f, g, h]: [u16; 8], prefix_length: u8) -> Ipv6Net {
     Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, d, e, f, g, h), prefix_length)
 }

@@ -112,10 +112,7 @@ impl Shutdown {
 /// From this call on the signals no longer end the process by themselves. Must be called
 /// within a tokio runtime; fails only if the operating system refuses a handler.
 pub fn on_signals(flags: &ShutdownFlags) -> io::Result<Shutdown> {
-    let mut signals = Signals {
-        terminate: signal(SignalKind::terminate())?,
-        interrupt: signal(SignalKind::interrupt())?,
-    };
+    let mut signals = Signals::listen()?;
     let shutdown = Shutdown::within(flags.shutdown_timeout);
     let begun = shutdown.clone();
     tokio::spawn(async move {
@@ -128,10 +125,9 @@ pub fn on_signals(flags: &ShutdownFlags) -> io::Result<Shutdown> {
         );
         begun.begin();
         let status = tokio::select! {
-            (second, number) = signals.next() => {
+            (second, status) = signals.next() => {
                 tracing::warn!(signal = second, "ending at once");
-                // What shells report for a process that a signal has ended.
-                128 + number
+                i32::from(status)
             }
             () = tokio::time::sleep(limit) => {
                 tracing::error!(?limit, "ending now, see --shutdown-timeout; not all was finished");
@@ -144,17 +140,41 @@ pub fn on_signals(flags: &ShutdownFlags) -> io::Result<Shutdown> {
     Ok(shutdown)
 }
 
+/// Calls `stop` when a command is asked to stop, as [`on_signals`] has it but without a limit, with
+/// the status to exit with.
+pub fn on_first_signal(stop: impl FnOnce(u8) + Send + 'static) -> io::Result<()> {
+    let mut signals = Signals::listen()?;
+    tokio::spawn(async move {
+        let (first, status) = signals.next().await;
+        tracing::info!(signal = first, "stopping; a second signal ends the process at once");
+        stop(status);
+        let (second, status) = signals.next().await;
+        tracing::warn!(signal = second, "ending at once");
+        output::finish(LAST_LINES);
+        exit(i32::from(status));
+    });
+    Ok(())
+}
+
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    /// The name and number of the next one.
-    async fn next(&mut self) -> (&'static str, i32) {
+    fn listen() -> io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// The name of the next one, and the exit status that shells report for a process that it has
+    /// ended.
+    async fn next(&mut self) -> (&'static str, u8) {
         tokio::select! {
-            _ = self.terminate.recv() => ("SIGTERM", SignalKind::terminate().as_raw_value()),
-            _ = self.interrupt.recv() => ("SIGINT", SignalKind::interrupt().as_raw_value()),
+            _ = self.terminate.recv() => ("SIGTERM", 143),
+            _ = self.interrupt.recv() => ("SIGINT", 130),
         }
     }
 }

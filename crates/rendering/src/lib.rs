@@ -8,16 +8,15 @@
 //! Whoever stops waiting stops the rendering, and so does [`MAX_RENDERING_TIME`].
 #![deny(missing_docs)]
 
+mod places;
 mod turns;
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_formats::Interrupt;
-use tokio::sync::oneshot;
 
-use turns::{Entry, Turns};
+pub use places::{Place, Places, QueueFull};
 
 /// What a rendering may take, of the time on the clock, from when it has a place. Its steps are
 /// limited to far less; this is for what nobody foresaw. It is long enough for a process that is
@@ -48,7 +47,7 @@ impl RendererLimits {
 
 /// Renders templates. Clones share the places.
 #[derive(Debug, Clone)]
-pub struct Renderer(Arc<Mutex<Turns<oneshot::Sender<Place>>>>);
+pub struct Renderer(Places);
 
 /// Why a rendering has no result of its own. The text may be shown to the endpoint's owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -67,13 +66,6 @@ pub enum RenderingError {
     Failed,
 }
 
-/// The right to run, given back when it is dropped.
-#[derive(Debug)]
-struct Place {
-    renderer: Renderer,
-    organization: OrganizationId,
-}
-
 /// Stops a rendering that nobody waits for any more.
 struct StopWhenDropped(Interrupt);
 
@@ -86,8 +78,7 @@ impl Drop for StopWhenDropped {
 impl Renderer {
     /// A renderer with places of its own.
     pub fn new(limits: RendererLimits) -> Renderer {
-        let turns = Turns::new(limits.places.max(2), limits.share(), limits.waiting);
-        Renderer(Arc::new(Mutex::new(turns)))
+        Renderer(Places::new(limits.places.max(2), limits.share(), limits.waiting))
     }
 
     /// Renders for an organization, when it is its turn. `render` has to end soon after the
@@ -98,7 +89,7 @@ impl Renderer {
         organization: &OrganizationId,
         render: impl FnOnce(&Interrupt) -> T + Send + 'static,
     ) -> Result<T, RenderingError> {
-        let place = self.place(organization).await?;
+        let place = self.0.take(organization).await.map_err(|QueueFull| RenderingError::Busy)?;
         let interrupt = Interrupt::default();
         let stop = StopWhenDropped(interrupt.clone());
         let rendering = tokio::task::spawn_blocking(move || {
@@ -115,38 +106,6 @@ impl Renderer {
                 Err(RenderingError::Failed)
             }
             Err(_) => Err(RenderingError::TooSlow),
-        }
-    }
-
-    async fn place(&self, organization: &OrganizationId) -> Result<Place, RenderingError> {
-        let (turn, turned) = oneshot::channel();
-        let entry = self.turns(|turns| turns.enter(organization, turn));
-        match entry {
-            Entry::Begins => Ok(self.place_of(organization)),
-            Entry::Waits => turned.await.map_err(|_| RenderingError::Failed),
-            Entry::Refused => Err(RenderingError::Busy),
-        }
-    }
-
-    fn place_of(&self, organization: &OrganizationId) -> Place {
-        Place { renderer: self.clone(), organization: organization.clone() }
-    }
-
-    fn turns<R>(&self, act: impl FnOnce(&mut Turns<oneshot::Sender<Place>>) -> R) -> R {
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let next = self.renderer.turns(|turns| {
-            turns.leave(&self.organization);
-            // Those that have stopped waiting have no turn.
-            turns.begin(|waiting| !waiting.is_closed())
-        });
-        for (organization, turn) in next {
-            // Who stopped waiting just now gives the place back by dropping it.
-            _ = turn.send(self.renderer.place_of(&organization));
         }
     }
 }

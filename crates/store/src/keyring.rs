@@ -15,6 +15,7 @@ pub mod rotation;
 mod source;
 
 use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use keeptrusts_webhooks_domain::ids::OrganizationId;
@@ -94,7 +95,8 @@ impl Keyring {
 
     async fn catch_up(&self) -> Result<CaughtUp, KeyringError> {
         let (store, master_keys) = (self.store.as_ref(), self.master_keys());
-        let caught_up = rotation::catch_up(store, &master_keys, &self.source, &|_| {}).await?;
+        let all = |_| ControlFlow::Continue(());
+        let caught_up = rotation::catch_up(store, &master_keys, &self.source, &all).await?;
         match caught_up.problems.iter().find(|problem| problem.is_missing_master_key()) {
             Some(missing) => Err(missing.clone().into()),
             None => Ok(caught_up),

@@ -324,6 +324,17 @@ impl Store for MemoryStore {
         Ok(expired.len())
     }
 
+    async fn count_events_and_attempts(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+    ) -> Result<u64, StoreError> {
+        let tables = &self.shard(shard).tables;
+        let events = tables.events.values().filter(|row| row.organization_id == *organization);
+        let attempts = tables.attempts.values().filter(|row| row.organization_id == *organization);
+        Ok((events.count() + attempts.count()) as u64)
+    }
+
     async fn erase_bodies(
         &self,
         shard: Shard,
@@ -340,7 +351,7 @@ impl Store for MemoryStore {
             .chain(attempts.map(|attempt| BodyId::Attempt(attempt.made.id)));
         let page: Vec<_> = ids.filter(|id| Some(*id) > after).take(limit).collect();
         let deleted = page.iter().filter(|id| data.bodies.remove(id).is_some()).count();
-        Ok(ErasedBodies { deleted, next: page.last().copied() })
+        Ok(ErasedBodies { examined: page.len(), deleted, next: page.last().copied() })
     }
 
     async fn acquire_lease(

@@ -134,6 +134,13 @@ pub trait Store: KeyStore + NotificationStore {
     /// Deletes up to `limit` bodies that have expired by the database's clock; says how many.
     async fn delete_expired_bodies(&self, shard: Shard, limit: usize) -> Result<usize, StoreError>;
 
+    /// How many events and attempts an organization has: so many [`Store::erase_bodies`] looks at.
+    async fn count_events_and_attempts(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+    ) -> Result<u64, StoreError>;
+
     /// Deletes the bodies of an organization's events and attempts, expired or not: those of up
     /// to `limit` of them, in the order of their ids, after `after`.
     async fn erase_bodies(
@@ -423,7 +430,8 @@ pub trait Store: KeyStore + NotificationStore {
     // --- administration ---
 
     /// Drops the shard's projections and folds them from the log again, in one transaction.
-    /// Appends wait meanwhile. `progress` is told how many records have been folded.
+    /// Appends wait meanwhile. `progress` is told how many records have been folded. If the future
+    /// is dropped, nothing has changed.
     async fn rebuild(
         &self,
         shard: Shard,
@@ -479,6 +487,8 @@ pub struct SteadyTime {
 /// A step of erasing an organization's bodies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ErasedBodies {
+    /// How many events or attempts were looked at.
+    pub examined: usize,
     /// How many were deleted.
     pub deleted: usize,
     /// Where the next step begins. None: there is nothing after it.

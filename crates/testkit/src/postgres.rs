@@ -95,7 +95,9 @@ impl Cluster {
     /// `|`. Panics if the SQL fails.
     pub async fn query(&self, database: &str, sql: &str) -> String {
         let (database, sql) = (database.to_owned(), sql.to_owned());
-        self.with_server(move |server| server.query(&database, &sql)).await
+        let mut psql = self.with_server(move |server| server.query(&database, &sql)).await;
+        // Without the lock, so that one query may wait for another.
+        blocking(move || server::run(&mut psql)).await
     }
 
     /// Stops the server: connections are cut, transactions in progress are rolled back.

@@ -4,6 +4,7 @@ mod attempts;
 mod cancel;
 mod changes;
 mod delivery_states;
+mod heavy_reads;
 mod replays;
 mod send_test;
 mod stats;
@@ -41,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use changes::WatchedOrganizations;
+use heavy_reads::HeavyReads;
 
 /// The gRPC service. Answers on any replica, whoever owns the shard.
 pub struct DispatchApi {
@@ -50,6 +52,7 @@ pub struct DispatchApi {
     watched: WatchedOrganizations,
     /// Ends the waiting for a test's outcome, which would otherwise hold up a shutdown.
     shutdown: CancellationToken,
+    heavy_reads: HeavyReads,
 }
 
 impl DispatchApi {
@@ -62,8 +65,9 @@ impl DispatchApi {
         shutdown: CancellationToken,
     ) -> DispatchServiceServer<Self> {
         let watched = WatchedOrganizations::default();
-        DispatchServiceServer::new(DispatchApi { log, clock, body_retention, watched, shutdown })
-            .max_decoding_message_size(UNLIMITED_HERE)
+        let heavy_reads = HeavyReads::default();
+        let api = DispatchApi { log, clock, body_retention, watched, shutdown, heavy_reads };
+        DispatchServiceServer::new(api).max_decoding_message_size(UNLIMITED_HERE)
     }
 
     async fn delivery(

@@ -67,7 +67,9 @@ pub struct DispatchFlags {
     /// special, for example 10.20.0.0/16. Can be given several times.
     ///
     /// A cloud's metadata address, such as 169.254.169.254, is reached only if it is given by
-    /// itself (169.254.169.254/32), not with a network around it.
+    /// itself (169.254.169.254/32), not with a network around it. An IPv6 address that stands for
+    /// an IPv4 address, such as 64:ff9b::10.0.0.1 (NAT64), is reached only if that is permitted,
+    /// too.
     #[arg(
         long,
         value_name = "CIDR",

@@ -1,9 +1,11 @@
 //! `keeptrusts-webhooks`: all services in one process.
 
 mod demo;
+mod interruption;
 mod operator;
 mod organization;
 mod platform;
+mod progress;
 mod rebuild;
 mod rotate_master_key;
 mod serve;
@@ -13,6 +15,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use keeptrusts_webhooks_process::command_line::{self, FromEnvironment};
 use keeptrusts_webhooks_process::exit;
+
+use crate::interruption::exit_status;
 
 /// Keeptrusts Webhooks: delivers what happens in Keeptrusts as signed HTTPS requests.
 ///
@@ -51,6 +55,9 @@ enum LogCommand {
     /// The tables that are read from (endpoints, events, deliveries, attempts, counts) are
     /// computed from the log. This computes them again, shard by shard, each in one transaction;
     /// appends to that shard wait meanwhile. Bodies are left alone.
+    ///
+    /// It can be interrupted: the shard under way stays as it was. Run it again then, and it begins
+    /// with the first shard.
     Rebuild(rebuild::RebuildCommand),
 }
 
@@ -74,5 +81,8 @@ async fn run(command: Command, given: &FromEnvironment) -> ExitCode {
             Err(error) => Err(error),
         },
     };
-    exit::with(ran, given)
+    // A long command that was interrupted has the exit status of the signal.
+    let interrupted = ran.as_ref().err().and_then(|error| exit_status(error.as_ref()));
+    let status = exit::with(ran, given);
+    interrupted.unwrap_or(status)
 }

@@ -13,7 +13,9 @@ use keeptrusts_webhooks_store::{Store, StoreError};
 use keeptrusts_webhooks_telemetry::LoggingFlags;
 use keeptrusts_webhooks_telemetry::{print_stderr, print_stdout};
 
+use crate::interruption::Interruption;
 use crate::operator;
+use crate::progress::Progress;
 
 /// The events or attempts whose bodies are deleted in one transaction.
 ///
@@ -44,6 +46,8 @@ pub(crate) enum OrganizationCommand {
     ///
     /// First delete the organization's endpoints and stop publishing its events: what is published
     /// later has a body again. What still waits to be delivered cannot be signed, and fails.
+    ///
+    /// It can be interrupted, and run again: it is done when it says so and ends with status 0.
     ///
     /// It may be done while servers run, on SQLite too. They use a data key that they have in
     /// memory for 5 minutes more at most, unless SIGHUP makes them forget it at once. Bodies of
@@ -108,6 +112,7 @@ pub(crate) async fn run(
     }
     // Who means the server that has the database open may meet this process.
     let _hangups = reload::on_hangup()?;
+    let interruption = Interruption::listen()?;
     let Administered { store, description, holder } = database.open_for_administration().await?;
     let shard = Shard::of(&organization, store.shard_count());
     if !exists(store.as_ref(), shard, &organization).await? {
@@ -122,19 +127,11 @@ pub(crate) async fn run(
     // The key next: whatever interrupts the rest, the secrets are gone.
     store.erase_data_key(shard, &organization).await?;
     print_stdout!("the data key of organization {organization} was erased");
-    let (mut after, mut total) = (None, 0);
-    loop {
-        let erased = store.erase_bodies(shard, &organization, after, BODIES_AT_ONCE).await?;
-        total += erased.deleted;
-        if erased.deleted > 0 {
-            print_stderr!("{total} bodies erased");
-        }
-        after = erased.next;
-        if after.is_none() {
-            break;
-        }
+    let erased = erase_bodies(store.as_ref(), shard, &organization, &interruption).await;
+    if erased.is_err() {
+        store.close().await;
     }
-    print_stdout!("{total} bodies of its events and attempts were erased");
+    print_stdout!("{} bodies of its events and attempts were erased", erased?);
     if store.is_shared() || holder.is_some() {
         print_stdout!(
             "running processes use its key for 5 minutes more at most, until SIGHUP at best"
@@ -142,6 +139,31 @@ pub(crate) async fn run(
     }
     store.close().await;
     Ok(())
+}
+
+/// Erases the bodies; how many there were.
+async fn erase_bodies(
+    store: &dyn Store,
+    shard: Shard,
+    organization: &OrganizationId,
+    interruption: &Interruption,
+) -> Result<usize, Box<dyn std::error::Error + Send + Sync>> {
+    let in_all = store.count_events_and_attempts(shard, organization).await?;
+    let progress = Progress::new(in_all, "events and attempts");
+    let (mut after, mut examined, mut deleted) = (None, 0, 0);
+    loop {
+        let erased = store.erase_bodies(shard, organization, after, BODIES_AT_ONCE).await?;
+        deleted += erased.deleted;
+        examined += erased.examined as u64;
+        progress.reached(examined);
+        after = erased.next;
+        if after.is_none() {
+            return Ok(deleted);
+        }
+        interruption.check(|| {
+            format!("{deleted} bodies were erased, and others are left; run the command again")
+        })?;
+    }
 }
 
 /// Whether an organization has, or has had, a data key or a key, or has an event.

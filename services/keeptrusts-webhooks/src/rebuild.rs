@@ -4,9 +4,12 @@ use clap::Args;
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 use keeptrusts_webhooks_process::database::DatabaseFlags;
 use keeptrusts_webhooks_process::reload;
-use keeptrusts_webhooks_store::{RebuildDifference, Store};
+use keeptrusts_webhooks_store::{RebuildDifference, Store, StoreError};
 use keeptrusts_webhooks_telemetry::LoggingFlags;
 use keeptrusts_webhooks_telemetry::{print_stderr, print_stdout};
+
+use crate::interruption::Interruption;
+use crate::progress::Progress;
 
 /// The tables that are read from (endpoints, events, deliveries, attempts, counts) are computed
 /// from the log. This computes them again, shard by shard, each in one transaction.
@@ -42,21 +45,12 @@ pub(crate) async fn run(
     command.logging.start_alone()?;
     // Who means the server that has the database open may meet this process.
     let _hangups = reload::on_hangup()?;
+    let interruption = Interruption::listen()?;
     let (store, description) = command.database.open_store().await?;
     print_stderr!("{} {description}", if command.check { "checking" } else { "rebuilding" });
-    let mut found = Found::AsTheLogSays;
-    for shard in (0..store.shard_count()).map(Shard) {
-        let last = store.shard_state(shard).await?.last_position;
-        let progress = |position: Position| {
-            print_stderr!("shard {shard}: {position} of {last} records");
-        };
-        if !command.check {
-            store.rebuild(shard, &progress).await?;
-        } else if !check(store.as_ref(), shard, &progress).await? {
-            found = Found::Differences;
-        }
-    }
+    let done = go_through(store.as_ref(), command.check, &interruption).await;
     store.close().await;
+    let found = done?;
     match (&found, command.check) {
         (Found::AsTheLogSays, true) => print_stdout!("every row is what the log says"),
         (Found::AsTheLogSays, false) => print_stdout!("every table was rebuilt from the log"),
@@ -69,14 +63,50 @@ pub(crate) async fn run(
     Ok(found)
 }
 
-/// Prints the differences; whether there were none.
-async fn check(
+/// Rebuilds or checks shard by shard.
+async fn go_through(
     store: &dyn Store,
-    shard: Shard,
-    progress: &(dyn Fn(Position) + Sync),
-) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
-    let differences = store.check(shard, MAX_DIFFERENCES, progress).await?;
-    for RebuildDifference { table, stored, rebuilt } in &differences {
+    check_only: bool,
+    interruption: &Interruption,
+) -> Result<Found, Box<dyn std::error::Error + Send + Sync>> {
+    let shards = || (0..store.shard_count()).map(Shard);
+    let mut total = 0;
+    for shard in shards() {
+        total += records_of(store, shard).await?;
+    }
+    let progress = Progress::new(total, "records");
+    let mut found = Found::AsTheLogSays;
+    let mut before = 0;
+    for shard in shards() {
+        let reached = |position: Position| progress.reached(before + position.0.unsigned_abs());
+        let of_shard = records_of(store, shard).await?;
+        if check_only {
+            let unchanged = || "nothing was changed, and not everything is checked".to_owned();
+            let work = store.check(shard, MAX_DIFFERENCES, &reached);
+            let differences = interruption.or(work, unchanged).await??;
+            if !differences.is_empty() {
+                found = Found::Differences;
+                progress.beside(|| print(shard, &differences));
+            }
+        } else {
+            let left = || {
+                format!(
+                    "shard {shard} and those after it are as they were before; run the command again, which begins with the first shard"
+                )
+            };
+            interruption.or(store.rebuild(shard, &reached), left).await??;
+        }
+        before += of_shard;
+    }
+    Ok(found)
+}
+
+async fn records_of(store: &dyn Store, shard: Shard) -> Result<u64, StoreError> {
+    Ok(store.shard_state(shard).await?.last_position.0.unsigned_abs())
+}
+
+fn print(shard: Shard, differences: &[RebuildDifference]) {
+    for RebuildDifference { table, stored, rebuilt } in differences {
         print_stdout!("shard {shard}, {table}:");
         print_stdout!("  stored   {}", stored.as_deref().unwrap_or("no such row"));
         print_stdout!("  rebuilt  {}", rebuilt.as_deref().unwrap_or("no such row"));
@@ -86,5 +116,4 @@ async fn check(
             "shard {shard}: there may be more; only the first {MAX_DIFFERENCES} are shown"
         );
     }
-    Ok(differences.is_empty())
 }

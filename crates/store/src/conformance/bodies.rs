@@ -149,12 +149,14 @@ pub(crate) async fn an_organizations_bodies_are_erased_page_by_page_and_nobody_e
     fixture.append(expired).await;
     fixture.store().delete_expired_bodies(SHARD, 10).await.expect("deletes");
 
-    let (mut after, mut deleted, mut pages) = (None, 0, 0);
+    let in_all = fixture.store().count_events_and_attempts(SHARD, &organization()).await;
+    let (mut after, mut deleted, mut examined, mut pages) = (None, 0, 0, 0);
     loop {
         let erased = fixture.store().erase_bodies(SHARD, &organization(), after, 2).await;
         let erased = erased.expect("erases");
         assert!(erased.deleted <= 2);
         (deleted, pages) = (deleted + erased.deleted, pages + 1);
+        examined += erased.examined;
         match erased.next {
             Some(next) => after = Some(next),
             None => break,
@@ -162,6 +164,7 @@ pub(crate) async fn an_organizations_bodies_are_erased_page_by_page_and_nobody_e
     }
     assert_eq!(deleted, ours.len());
     assert!(pages <= 9, "{pages} pages");
+    assert_eq!(in_all.expect("counts"), examined as u64);
     assert!(read(&fixture, &ours).await.is_empty());
     assert_eq!(read(&fixture, &[theirs]).await.len(), 1);
 

@@ -192,6 +192,7 @@ macro_rules! conformance_tests {
                 invariant_7_a_check_finds_what_the_log_does_not_say_and_changes_nothing,
                 an_empty_shard_is_checked_and_rebuilt,
                 progress_grows_to_the_last_position,
+                an_interrupted_rebuild_or_check_has_changed_nothing,
                 nothing_that_is_appended_during_a_rebuild_is_lost,
                 a_rebuild_leaves_the_log_the_lease_and_the_checkpoint_alone,
                 a_rebuild_concerns_its_shard_only,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_domain::fact::EndpointFact;
 use keeptrusts_webhooks_domain::log::{Position, Shard};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::answers::Answers;
@@ -120,6 +121,33 @@ pub(crate) async fn progress_grows_to_the_last_position(fixture: Fixture) {
     assert!(of_check.is_sorted(), "{of_check:?}");
     assert!(of_rebuild.is_sorted(), "{of_rebuild:?}");
     assert_eq!(of_rebuild.last(), Some(&Position(2_500)));
+}
+
+pub(crate) async fn an_interrupted_rebuild_or_check_has_changed_nothing(fixture: Fixture) {
+    let mut history = History::begin(&fixture, Random::of_seed(4)).await;
+    while (fixture.last_position().await.0 as usize) < REBUILD_STEP + 1 {
+        history.go_on(&fixture, 20).await;
+    }
+    let before = Answers::of(fixture.store()).await;
+    let in_the_middle = Notify::new();
+    let progress = |_| in_the_middle.notify_one();
+    for checks in [false, true] {
+        let work = async {
+            match checks {
+                true => fixture.store().check(SHARD, MANY, &progress).await.map(|_| ()),
+                false => fixture.store().rebuild(SHARD, &progress).await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = in_the_middle.notified() => {}
+            done = work => done.expect("ends before it is interrupted"),
+        }
+        Answers::of(fixture.other_store()).await.assert_same_as(&before);
+        assert_eq!(check(&fixture).await, []);
+    }
+    rebuild(&fixture).await;
+    assert_eq!(check(&fixture).await, []);
 }
 
 pub(crate) async fn nothing_that_is_appended_during_a_rebuild_is_lost(fixture: Fixture) {

@@ -3,6 +3,8 @@
 //! What a step leaves undone, whoever comes next does: each of them can be repeated, and by
 //! several processes at once.
 
+use std::ops::ControlFlow;
+
 use super::data_key::DataKey;
 use super::error::{KeyProblem, KeyringError};
 use super::master_keys::MasterKeys;
@@ -66,18 +68,26 @@ pub async fn prove(
 }
 
 /// Makes the first master key current if it is new, and wraps under the current one what is
-/// wrapped under others. `progress` is told how many data keys were wrapped anew so far.
+/// wrapped under others. `progress` is told how many data keys were wrapped anew so far, and may
+/// end it there: whoever comes next goes on.
 pub async fn catch_up(
     store: &dyn Store,
     master_keys: &MasterKeys,
     source: &MasterKeySource,
-    progress: &(dyn Fn(u64) + Sync),
+    progress: &(dyn Fn(u64) -> ControlFlow<()> + Sync),
 ) -> Result<CaughtUp, KeyringError> {
     let current = make_first_current(store, master_keys, source).await?;
     let mut caught_up = CaughtUp { current, rewrapped: 0, problems: Vec::new() };
     for shard in (0..store.shard_count()).map(Shard) {
         // What somebody else wrapped under yet another key meanwhile is wrapped again.
-        while !rewrap_shard(store, shard, master_keys, source, &mut caught_up, progress).await? {}
+        let mut is_complete = false;
+        while !is_complete {
+            let done = rewrap_shard(store, shard, master_keys, source, &mut caught_up, progress);
+            match done.await? {
+                ControlFlow::Continue(all) => is_complete = all,
+                ControlFlow::Break(()) => return Ok(caught_up),
+            }
+        }
     }
     Ok(caught_up)
 }
@@ -126,15 +136,19 @@ async fn rewrap_shard(
     master_keys: &MasterKeys,
     source: &MasterKeySource,
     caught_up: &mut CaughtUp,
-    progress: &(dyn Fn(u64) + Sync),
-) -> Result<bool, KeyringError> {
-    let Some(current) = master_keys.get(&caught_up.current) else { return Ok(true) };
+    progress: &(dyn Fn(u64) -> ControlFlow<()> + Sync),
+) -> Result<ControlFlow<(), bool>, KeyringError> {
+    let Some(current) = master_keys.get(&caught_up.current) else {
+        return Ok(ControlFlow::Continue(true));
+    };
     let mut after = None;
     let mut is_complete = true;
     loop {
         let except = Some(current.id());
         let page = store.wrapped_data_keys(shard, except, after.as_ref(), KEYS_PER_PAGE).await?;
-        let Some((last, _)) = page.last() else { return Ok(is_complete) };
+        let Some((last, _)) = page.last() else {
+            return Ok(ControlFlow::Continue(is_complete));
+        };
         after = Some(last.clone());
         let mut rewrapped = Vec::with_capacity(page.len());
         for (organization_id, wrapped) in page {
@@ -158,7 +172,9 @@ async fn rewrap_shard(
         let changed = store.rewrap_data_keys(shard, &rewrapped).await?;
         is_complete &= changed == rewrapped.len();
         caught_up.rewrapped += changed as u64;
-        progress(caught_up.rewrapped);
+        if progress(caught_up.rewrapped).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
     }
 }
 

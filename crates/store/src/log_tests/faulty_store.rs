@@ -264,6 +264,7 @@ over_inner! {
     }
     async fn read_stream(shard: Shard, stream: Stream, after: Version, limit: usize) -> Result<Vec<Record>, StoreError>;
     async fn delete_expired_bodies(shard: Shard, limit: usize) -> Result<usize, StoreError>;
+    async fn count_events_and_attempts(shard: Shard, organization: &OrganizationId) -> Result<u64, StoreError>;
     async fn erase_bodies(shard: Shard, organization: &OrganizationId, after: Option<BodyId>, limit: usize) -> Result<ErasedBodies, StoreError>;
     async fn acquire_lease(shard: Shard, owner: &str, time_to_live: Duration) -> Result<Option<Lease>, StoreError>;
     async fn renew_lease(lease: Lease, time_to_live: Duration) -> Result<bool, StoreError>;

@@ -7,7 +7,7 @@ use keeptrusts_webhooks_domain::ids::{AttemptId, EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Shard;
 
 use super::pool::Pool;
-use super::session::change;
+use super::session::{change, fetch};
 use crate::operation::BodyId;
 use crate::store::{ErasedBodies, StoreError};
 
@@ -43,6 +43,22 @@ const OF_ATTEMPTS: &str = r#"
     SELECT (SELECT count(*) FROM page), (SELECT count(*) FROM deleted),
            (SELECT max(id COLLATE "C") FROM page)"#;
 
+/// How many rows [`bodies`] goes through in all.
+pub(super) async fn count(
+    readers: &Pool,
+    shard: Shard,
+    organization: &OrganizationId,
+) -> Result<u64, StoreError> {
+    let query = sqlx::query_as::<_, (i64,)>(
+        "SELECT (SELECT count(*) FROM events WHERE shard = $1 AND organization_id = $2)
+              + (SELECT count(*) FROM attempts WHERE shard = $1 AND organization_id = $2)",
+    )
+    .bind(i32::from(shard.0))
+    .bind(organization.as_str());
+    let counts = fetch(readers, query).await?;
+    Ok(counts.into_iter().map(|(count,)| count.unsigned_abs()).sum())
+}
+
 /// Erases the bodies of a page of an organization's events, or of its attempts.
 pub(super) async fn bodies(
     writers: &Pool,
@@ -74,5 +90,9 @@ pub(super) async fn bodies(
             BodyId::Attempt(_) => None,
         },
     };
-    Ok(ErasedBodies { deleted: usize::try_from(deleted).unwrap_or(0), next })
+    Ok(ErasedBodies {
+        examined: usize::try_from(count).unwrap_or(0),
+        deleted: usize::try_from(deleted).unwrap_or(0),
+        next,
+    })
 }

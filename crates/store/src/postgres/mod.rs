@@ -246,6 +246,14 @@ impl Store for PostgresStore {
         reads::delete_expired_bodies(&self.writers, shard, limit).await
     }
 
+    async fn count_events_and_attempts(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+    ) -> Result<u64, StoreError> {
+        erase::count(&self.readers, shard, organization).await
+    }
+
     async fn erase_bodies(
         &self,
         shard: Shard,

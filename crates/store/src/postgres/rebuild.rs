@@ -34,6 +34,12 @@ pub(super) async fn rebuild(
 
 async fn clear(connection: &mut PgConnection, shard: Shard) -> Result<(), sqlx::Error> {
     const LOCK: &str = "SELECT FROM shards WHERE shard = $1 FOR UPDATE";
+    // However many rows there are; a client that was interrupted meanwhile is looked for, since the
+    // server would otherwise finish. (Not every server can.)
+    const NOTICE_CLIENTS_THAT_GO: &str = "
+        SELECT set_config(name, '1s', true)
+        FROM pg_settings
+        WHERE name = 'client_connection_check_interval'";
     const DELETIONS: [&str; 13] = [
         "DELETE FROM endpoints WHERE shard = $1",
         "DELETE FROM events WHERE shard = $1",
@@ -50,6 +56,7 @@ async fn clear(connection: &mut PgConnection, shard: Shard) -> Result<(), sqlx::
         "DELETE FROM incidents WHERE shard = $1",
     ];
     without_limits(connection, Scope::Transaction).await?;
+    sqlx::raw_sql(NOTICE_CLIENTS_THAT_GO).execute(&mut *connection).await?;
     for statement in [LOCK].into_iter().chain(DELETIONS) {
         sqlx::query(statement).bind(i32::from(shard.0)).execute(&mut *connection).await?;
     }

@@ -49,6 +49,24 @@ pub(super) async fn data_key(
     empty_wal(connection).await
 }
 
+/// How many rows [`bodies`] goes through in all.
+pub(super) async fn count(
+    readers: impl SqliteExecutor<'_>,
+    shard: Shard,
+    organization: &OrganizationId,
+) -> Result<u64, StoreError> {
+    let (count,): (i64,) = sqlx::query_as(
+        "SELECT (SELECT count(*) FROM events WHERE shard = ?1 AND organization_id = ?2)
+              + (SELECT count(*) FROM attempts WHERE shard = ?1 AND organization_id = ?2)",
+    )
+    .bind(number(shard))
+    .bind(organization.as_str())
+    .fetch_one(readers)
+    .await
+    .map_err(failed)?;
+    Ok(count.unsigned_abs())
+}
+
 /// Erases the bodies of a page of an organization's events, or of its attempts.
 pub(super) async fn bodies(
     connection: &mut SqliteConnection,
@@ -94,7 +112,11 @@ pub(super) async fn bodies(
     if next.is_none() {
         empty_wal(connection).await?;
     }
-    Ok(ErasedBodies { deleted: deleted.rows_affected() as usize, next })
+    Ok(ErasedBodies {
+        examined: usize::try_from(count).unwrap_or(0),
+        deleted: deleted.rows_affected() as usize,
+        next,
+    })
 }
 
 /// What bodies are found by: their ids do not say whose they are.

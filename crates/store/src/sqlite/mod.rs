@@ -181,6 +181,14 @@ impl Store for SqliteStore {
         turn.end(deleted)
     }
 
+    async fn count_events_and_attempts(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+    ) -> Result<u64, StoreError> {
+        erase::count(&self.readers, shard, organization).await
+    }
+
     async fn erase_bodies(
         &self,
         shard: Shard,

@@ -116,15 +116,16 @@ impl Server {
         self.end(Signal::QUIT);
     }
 
-    pub(super) fn query(&mut self, database: &str, sql: &str) -> String {
+    /// psql with some SQL, to be [run].
+    pub(super) fn query(&self, database: &str, sql: &str) -> Command {
         assert!(self.running.is_some(), "postgres does not run");
         let port = self.port.to_string();
-        run(self
-            .command("psql")
-            .args(["--host=127.0.0.1", "--port", &port, "--username=postgres"])
+        let mut psql = self.command("psql");
+        psql.args(["--host=127.0.0.1", "--port", &port, "--username=postgres"])
             .args(["--dbname", database])
             .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"])
-            .args(["--set=ON_ERROR_STOP=1", "--command", sql]))
+            .args(["--set=ON_ERROR_STOP=1", "--command", sql]);
+        psql
     }
 
     /// Starts the server and waits until it accepts connections; its log if it ends instead.
@@ -230,7 +231,7 @@ fn accepts_connections(programs: &std::path::Path, port: u16) -> bool {
 }
 
 /// Runs a program to its end and returns what it printed; panics with all of it if it fails.
-fn run(command: &mut Command) -> String {
+pub(super) fn run(command: &mut Command) -> String {
     let output = command
         .output()
         .unwrap_or_else(|error| panic!("could not start {:?}: {error}", command.get_program()));

@@ -48,7 +48,8 @@ impl DispatchApi {
         if !request.validate_only {
             self.check_running(organization, endpoint.id).await?;
         }
-        let counts = self.count(organization, &selection).await?;
+        let count = self.count(organization, &selection);
+        let counts = self.heavy_reads.run(organization, count).await?;
         let new = NewReplay {
             selection,
             deliveries_per_second: request.deliveries_per_second,

@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep};
 
 use super::{RotationError, count_data_keys};
+use crate::progress::Progress;
 
 /// Between two looks at the database.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
@@ -37,6 +38,7 @@ pub(super) async fn until_done(
             PATIENCE_WITH_PEOPLE
         }
     };
+    let mut progress = None;
     let (mut seen, mut changed) = (None, Instant::now());
     loop {
         let current = store.master_keys().await?.current;
@@ -47,7 +49,7 @@ pub(super) async fn until_done(
             return Ok(());
         }
         if seen != Some((current.clone(), done)) {
-            print_stderr!("{done} of {all} data keys done");
+            progress.get_or_insert_with(|| Progress::new(all, "data keys")).reached(done);
             (seen, changed) = (Some((current, done)), Instant::now());
         }
         if changed.elapsed() > patience {

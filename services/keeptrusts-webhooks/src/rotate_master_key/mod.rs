@@ -4,6 +4,7 @@ mod follow;
 mod plan;
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -18,7 +19,9 @@ use keeptrusts_webhooks_store::{Store, StoreError};
 use keeptrusts_webhooks_telemetry::LoggingFlags;
 use keeptrusts_webhooks_telemetry::{print_stderr, print_stdout};
 
+use crate::interruption::{Interrupted, Interruption};
 use crate::operator::{self, RecordError};
+use crate::progress::Progress;
 use plan::{Plan, Standing};
 
 /// Put a new master key in the place of the current one, without downtime
@@ -127,6 +130,8 @@ enum RotationError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Record(#[from] RecordError),
+    #[error("the master key is not completely rotated")]
+    Interrupted(#[from] Interrupted),
 }
 
 /// Prepares, rotates or retires.
@@ -140,7 +145,8 @@ pub(crate) async fn run(
     let mut file = KeyFile::open(path)?;
     let Administered { store, description, holder } = database.open_for_administration().await?;
     print_stderr!("master keys in {}, data keys in {description}", path.display());
-    let rotation = Rotation { store: store.as_ref(), source: &source, path, holder };
+    let interruption = Interruption::listen()?;
+    let rotation = Rotation { store: store.as_ref(), source: &source, path, holder, interruption };
     let done = match (prepare, retire) {
         (true, _) => rotation.prepare(&mut file).await,
         (_, true) => rotation.retire(&mut file).await,
@@ -155,6 +161,7 @@ struct Rotation<'a> {
     source: &'a MasterKeySource,
     path: &'a Path,
     holder: Option<Holder>,
+    interruption: Interruption,
 }
 
 impl Rotation<'_> {
@@ -197,12 +204,22 @@ impl Rotation<'_> {
         file.put_first(&target)?;
         print_stdout!("master key {} is the first in {}", target.id(), self.path.display());
         match &self.holder {
-            Some(server) => follow::until_done(self.store, server, target.id(), self.path).await?,
-            None => self.rewrap().await?,
+            Some(server) => {
+                let work = follow::until_done(self.store, server, target.id(), self.path);
+                let what =
+                    || format!("{} goes on; run this again to see how far", server.description);
+                self.interruption.or(work, what).await??;
+            }
+            None => self.rewrap(target.id()).await?,
         }
         let standing = self.standing(file).await?;
         let remaining = standing.remaining();
         if remaining > 0 {
+            self.interruption.check(|| {
+                format!(
+                    "{remaining} data keys are left; run this again, which goes on where it was left"
+                )
+            })?;
             return Err(RotationError::Incomplete { remaining });
         }
         let all: u64 = standing.counts.values().sum();
@@ -219,10 +236,21 @@ impl Rotation<'_> {
         Ok(())
     }
 
-    async fn rewrap(&self) -> Result<(), RotationError> {
-        let progress = |count: u64| print_stderr!("{count} data keys done");
+    async fn rewrap(&self, target: &str) -> Result<(), RotationError> {
+        let counts = count_data_keys(self.store).await?;
+        let others = counts.iter().filter(|(id, _)| *id != target);
+        let progress = Progress::new(others.map(|(_, count)| count).sum(), "data keys");
+        progress.reached(0);
+        let reached = |count: u64| {
+            progress.reached(count);
+            match self.interruption.is_asked() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        };
         let keys = self.source.load()?;
-        let caught_up = rotation::catch_up(self.store, &keys, self.source, &progress).await?;
+        let caught_up = rotation::catch_up(self.store, &keys, self.source, &reached).await?;
+        drop(progress);
         caught_up
             .problems
             .iter()

@@ -249,6 +249,15 @@ impl Store for Connection {
         self.call("delete_expired_bodies", work).await
     }
 
+    async fn count_events_and_attempts(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+    ) -> Result<u64, StoreError> {
+        let work = self.database().count_events_and_attempts(shard, organization);
+        self.call("count_events_and_attempts", work).await
+    }
+
     async fn erase_bodies(
         &self,
         shard: Shard,

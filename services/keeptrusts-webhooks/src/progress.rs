@@ -1,0 +1,165 @@
+//! How far a long command is: a bar on a terminal, a line every few seconds elsewhere. On stderr,
+//! so that what a command finds out is alone on stdout.
+
+use std::fmt;
+use std::io::{IsTerminal, stderr};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use keeptrusts_webhooks_telemetry::print_stderr;
+
+/// Between two lines.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+const BAR: &str = "{wide_bar} {human_pos} of {human_len} {prefix} ({percent} %), {per_sec}, {msg}";
+/// Before it, an estimate says more of the start than of the work.
+const NO_ESTIMATE_BEFORE: Duration = Duration::from_secs(1);
+
+/// The progress of a command. It may be told of from several threads.
+pub(crate) struct Progress {
+    counted: &'static str,
+    total: u64,
+    state: Mutex<State>,
+    bar: Option<ProgressBar>,
+}
+
+/// When it began, and from where: what was done before says nothing of the pace.
+struct State {
+    began: Instant,
+    first: Option<u64>,
+    last_line: Instant,
+}
+
+impl Progress {
+    /// Of so many in all of what is counted, for example "records".
+    pub(crate) fn new(total: u64, counted: &'static str) -> Progress {
+        let now = Instant::now();
+        Progress {
+            counted,
+            total,
+            state: Mutex::new(State { began: now, first: None, last_line: now }),
+            bar: stderr().is_terminal().then(|| bar(total, counted)),
+        }
+    }
+
+    /// So many are done.
+    pub(crate) fn reached(&self, done: u64) {
+        let now = Instant::now();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = *state.first.get_or_insert(done);
+        let at = At {
+            counted: self.counted,
+            first,
+            done,
+            total: self.total.max(done),
+            elapsed: now - state.began,
+        };
+        if let Some(bar) = &self.bar {
+            bar.set_length(at.total);
+            bar.set_position(done);
+            bar.set_message(at.left());
+        } else if now - state.last_line >= LINE_EVERY || done == self.total {
+            state.last_line = now;
+            print_stderr!("{at}");
+        }
+    }
+
+    /// Prints something while the bar makes room for it.
+    pub(crate) fn beside(&self, print: impl FnOnce()) {
+        match &self.bar {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+}
+
+/// The bar stays where it was, above what is printed next.
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.abandon();
+        }
+    }
+}
+
+fn bar(total: u64, counted: &'static str) -> ProgressBar {
+    let bar = ProgressBar::new(total).with_prefix(counted);
+    // The template is ours: a test parses it.
+    if let Ok(style) = ProgressStyle::with_template(BAR) {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// How far something is at a moment.
+struct At {
+    counted: &'static str,
+    /// What was done when the time began to run.
+    first: u64,
+    done: u64,
+    total: u64,
+    elapsed: Duration,
+}
+
+impl At {
+    fn left(&self) -> String {
+        let here = self.done.saturating_sub(self.first);
+        if self.done >= self.total {
+            return "finishing".to_owned();
+        }
+        if here == 0 || self.elapsed < NO_ESTIMATE_BEFORE {
+            return "no estimate yet".to_owned();
+        }
+        let rest = (self.total - self.done) as f64;
+        let seconds = self.elapsed.as_secs_f64() * rest / here as f64;
+        format!("about {} left", rounded(seconds.ceil() as u64))
+    }
+}
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let At { counted, done, total, .. } = self;
+        let percent = (done * 100).checked_div(*total).unwrap_or(100);
+        write!(f, "{done} of {total} {counted} ({percent} %), {}", self.left())
+    }
+}
+
+/// Seconds below two minutes, minutes below two hours, then hours and minutes.
+fn rounded(seconds: u64) -> String {
+    let minutes = seconds.div_ceil(60);
+    match seconds {
+        ..120 => format!("{seconds} s"),
+        120..7_200 => format!("{minutes} min"),
+        _ => format!("{} h {} min", minutes / 60, minutes % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(first: u64, done: u64, total: u64, seconds: u64) -> String {
+        let elapsed = Duration::from_secs(seconds);
+        At { counted: "records", first, done, total, elapsed }.to_string()
+    }
+
+    #[test]
+    fn a_line_says_how_much_is_done_and_how_long_the_rest_takes() {
+        assert_eq!(line(0, 0, 200, 9), "0 of 200 records (0 %), no estimate yet");
+        assert_eq!(line(0, 50, 200, 10), "50 of 200 records (25 %), about 30 s left");
+        assert_eq!(line(0, 1, 200, 10), "1 of 200 records (0 %), about 34 min left");
+        assert_eq!(line(0, 1, 1_000, 10), "1 of 1000 records (0 %), about 2 h 47 min left");
+        assert_eq!(line(0, 200, 200, 10), "200 of 200 records (100 %), finishing");
+        assert_eq!(line(0, 0, 0, 0), "0 of 0 records (100 %), finishing");
+    }
+
+    #[test]
+    fn what_was_done_before_does_not_make_the_estimate_short() {
+        assert_eq!(line(100, 150, 200, 10), "150 of 200 records (75 %), about 10 s left");
+    }
+
+    #[test]
+    fn the_bar_has_a_template_that_indicatif_reads() {
+        assert!(ProgressStyle::with_template(BAR).is_ok());
+    }
+}
