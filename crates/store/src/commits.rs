@@ -10,14 +10,19 @@ use crate::trouble::Trouble;
 /// How long a commit may take before it counts as one that is not answered.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long the last failure must be ago before a write of ours, which is smaller than what is
+/// appended, is believed: a disk may have room for the one and not for the other. As long as appends
+/// go on failing the database is not ready.
+const DOUBT: Duration = Duration::from_secs(10);
+
 /// The commits of one shard's appender.
 #[derive(Debug, Default)]
 pub(crate) struct Commits(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Why the last one failed; None: it did not.
-    trouble: Option<Trouble>,
+    /// Why the last one failed, and when; None: it did not.
+    trouble: Option<(Trouble, Instant)>,
     /// How many have failed, ever.
     failures: u64,
     /// Since when one is under way.
@@ -57,16 +62,20 @@ impl Commits {
     pub(crate) fn failed(&self, trouble: Trouble) {
         let mut state = self.state();
         state.under_way = None;
-        state.trouble = Some(trouble);
+        state.trouble = Some((trouble, Instant::now()));
         state.failures += 1;
     }
 
-    /// A write that was only to see whether the trouble has passed has succeeded; what has failed
-    /// since it began stands.
-    pub(crate) fn passed(&self, seen: u64) {
+    /// A write that was only to see whether the trouble has passed has succeeded. The error: what
+    /// stands all the same, because it is too fresh, or has failed since.
+    pub(crate) fn passed(&self, seen: u64) -> Result<(), Trouble> {
         let mut state = self.state();
-        if state.failures == seen {
-            state.trouble = None;
+        match state.trouble {
+            Some((trouble, at)) if state.failures != seen || at.elapsed() < DOUBT => Err(trouble),
+            _ => {
+                state.trouble = None;
+                Ok(())
+            }
         }
     }
 

@@ -238,7 +238,7 @@ impl Log {
             };
             let tried = self.store.try_commit(Shard(number)).await;
             tried.map_err(|error| error.trouble().unwrap_or(Trouble::Unreachable))?;
-            commits.passed(failures);
+            commits.passed(failures)?;
         }
         Ok(())
     }

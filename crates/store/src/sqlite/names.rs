@@ -27,7 +27,7 @@ struct Name {
 /// A name leads to another file, or to none.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{} was replaced or removed while the database was open, so that what is written would be lost: put the file back, or restart this process to use what is there now",
+    "{0} was replaced or removed while the database was open, so that what is written would be lost: put the file back; or, to use what is there now, stop this process, remove {0}-wal and {0}-shm, which belong to the file that was there before, and start again",
     path.display()
 )]
 pub(super) struct Replaced {
