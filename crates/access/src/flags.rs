@@ -19,6 +19,7 @@ use crate::gate::Access;
 use crate::https::{TrustError, is_acceptable};
 use crate::issuer::{IssuerKeys, IssuerSettings, SignedTokens, Source};
 use crate::keys::Keys;
+use crate::refusals::Refusals;
 use crate::web_tokens::{ClaimNames, WebTokens};
 
 /// Who may ask.
@@ -211,6 +212,7 @@ impl PreparedAccess {
             keys,
             web_tokens,
             failures: Failures::per_minute(flags.failed_logins_per_minute),
+            refusals: Refusals::default(),
             trusted_proxies: flags.trusted_proxy,
             clock,
             stop,

@@ -5,7 +5,10 @@ use keeptrusts_webhooks_domain::access::{Caller, Credential, Reach, Role};
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::limits::MAX_ACTOR_CHARS;
 use keeptrusts_webhooks_domain::text::is_line;
-use serde_json::{Map, Value};
+use serde_json::Value;
+
+use super::NoCaller;
+use crate::issuer::{Claims, Defect};
 
 /// In which claims the organization and the role are.
 #[derive(Debug, Clone)]
@@ -15,14 +18,33 @@ pub(crate) struct ClaimNames {
 }
 
 impl ClaimNames {
-    /// Whose a token is, whose signature, audience and times have been checked. None: its subject
-    /// is none that could be named. An error: it does not say what its subject may do.
-    pub(crate) fn caller(&self, claims: &Map<String, Value>) -> Result<Option<Caller>, String> {
-        let Some(subject) = text(claims, "sub").filter(|text| is_nameable(text)) else {
-            return Ok(None);
-        };
+    /// Whose a token is, whose signature, audience and times have been checked.
+    pub(crate) fn caller(&self, claims: &Claims) -> Result<Caller, NoCaller> {
+        let invalid = |claim, wanted| NoCaller::Invalid(Defect::claim(claims, claim, wanted));
+        let subject = text(claims, "sub").filter(|text| is_nameable(text));
+        let subject = subject.ok_or_else(|| {
+            invalid("sub", format!("a line of 1 to {MAX_ACTOR_CHARS} visible characters"))
+        })?;
         // An end that no clock will ever show is none that the issuer can have meant.
-        let Some(expire_time) = expire_time(claims) else { return Ok(None) };
+        let expire_time = expire_time(claims);
+        let expire_time =
+            expire_time.ok_or_else(|| invalid("exp", "a time before the year 10000".to_owned()))?;
+        let (role, reach) = self.place(claims).map_err(NoCaller::Insufficient)?;
+        let named = ["email", "preferred_username", "name"].iter();
+        let name = named.filter_map(|claim| text(claims, claim)).find(|text| is_nameable(text));
+        Ok(Caller {
+            actor: format!("oidc:{subject}").into(),
+            name: name.unwrap_or(subject).into(),
+            role,
+            reach,
+            expire_time: Some(expire_time),
+            credential: Credential::WebToken,
+            address: None,
+        })
+    }
+
+    /// What its subject may do, and where. The error: what the token lacks.
+    fn place(&self, claims: &Claims) -> Result<(Role, Reach), String> {
         let role = self.role(claims)?;
         let reach = Reach::from(self.organization(claims)?);
         if role == Role::Platform && reach != Reach::Everywhere {
@@ -31,20 +53,10 @@ impl ClaimNames {
                 self.organization
             ));
         }
-        let named = ["email", "preferred_username", "name"].iter();
-        let name = named.filter_map(|claim| text(claims, claim)).find(|text| is_nameable(text));
-        Ok(Some(Caller {
-            actor: format!("oidc:{subject}").into(),
-            name: name.unwrap_or(subject).into(),
-            role,
-            reach,
-            expire_time: Some(expire_time),
-            credential: Credential::WebToken,
-            address: None,
-        }))
+        Ok((role, reach))
     }
 
-    fn organization(&self, claims: &Map<String, Value>) -> Result<OrganizationId, String> {
+    fn organization(&self, claims: &Claims) -> Result<OrganizationId, String> {
         let name = &self.organization;
         let id = text(claims, name)
             .ok_or_else(|| format!("the token has no claim `{name}` that names an organization"))?;
@@ -53,7 +65,7 @@ impl ClaimNames {
     }
 
     /// A role's name, or a list with exactly one: of two, who could say which is meant?
-    fn role(&self, claims: &Map<String, Value>) -> Result<Role, String> {
+    fn role(&self, claims: &Claims) -> Result<Role, String> {
         let claim = claims.get(&self.role);
         let names: Vec<&str> = match claim {
             Some(Value::String(name)) => vec![name],
@@ -71,7 +83,7 @@ impl ClaimNames {
     }
 }
 
-fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+fn text<'a>(claims: &'a Claims, name: &str) -> Option<&'a str> {
     claims.get(name).and_then(Value::as_str)
 }
 
@@ -81,7 +93,7 @@ fn is_nameable(text: &str) -> bool {
 }
 
 /// RFC 7519 section 2: seconds since 1970, possibly with a fraction.
-fn expire_time(claims: &Map<String, Value>) -> Option<Timestamp> {
+fn expire_time(claims: &Claims) -> Option<Timestamp> {
     let seconds = claims.get("exp")?.as_f64()?;
     // `as` would cut what is too large.
     let fits = seconds.abs() < Timestamp::MAX.as_second() as f64;
@@ -94,7 +106,7 @@ mod tests {
 
     use super::*;
 
-    fn caller(claims: Value) -> Result<Option<Caller>, String> {
+    fn caller(claims: Value) -> Result<Caller, NoCaller> {
         let names = ClaimNames { organization: "organization".to_owned(), role: "role".to_owned() };
         names.caller(claims.as_object().expect("an object"))
     }
@@ -105,7 +117,7 @@ mod tests {
             "sub": "u-1", "email": "ann@acme.example", "organization": "acme",
             "role": ["offline_access", "viewer"], "exp": 4_000_000_000.5,
         });
-        let caller = caller(claims).expect("enough is said").expect("a subject");
+        let caller = caller(claims).expect("enough is said");
         assert_eq!((&*caller.actor, &*caller.name), ("oidc:u-1", "ann@acme.example"));
         assert_eq!(caller.role, Role::Viewer);
         assert_eq!(caller.reach.to_string(), "acme");
@@ -114,9 +126,9 @@ mod tests {
 
     #[test]
     fn a_token_that_does_not_say_enough_is_told_what_it_lacks() {
-        let says = |claims, what: &str| {
-            let error = caller(claims).expect_err("not enough");
-            assert!(error.contains(what), "{error}");
+        let says = |claims, what: &str| match caller(claims).expect_err("not enough") {
+            NoCaller::Insufficient(lacks) => assert!(lacks.contains(what), "{lacks}"),
+            other => panic!("{other:?}"),
         };
         says(json!({"sub": "u", "exp": 4e9, "role": "viewer"}), "`organization`");
         says(
@@ -140,7 +152,8 @@ mod tests {
         for end in [json!(9_223_372_036_854_775_808_u64), json!(1e300), json!(-1e300), json!("4e9")]
         {
             let claims = json!({"sub": "u", "exp": end, "organization": "acme", "role": "viewer"});
-            assert_eq!(caller(claims), Ok(None));
+            let Err(NoCaller::Invalid(defect)) = caller(claims) else { panic!("it has no end") };
+            assert_eq!(defect.kind(), "exp", "{defect}");
         }
     }
 
@@ -149,7 +162,8 @@ mod tests {
         for subject in [json!(""), json!("a\nb"), json!("x".repeat(201)), json!(7)] {
             let claims =
                 json!({"sub": subject, "exp": 4e9, "organization": "acme", "role": "viewer"});
-            assert_eq!(caller(claims), Ok(None));
+            let Err(NoCaller::Invalid(defect)) = caller(claims) else { panic!("it is nobody's") };
+            assert_eq!(defect.kind(), "sub", "{defect}");
         }
     }
 }
