@@ -33,6 +33,7 @@ pub use flags::{AccessFlags, AccessSetupError, issuer_address};
 pub use gate::Access;
 pub use rules::{Rule, rule_of};
 pub use service_process::{ServiceProcess, ServiceProcessFlags};
+pub use web_tokens::RoleName;
 
 /// Every limit of the gate, in one place.
 pub mod limits {

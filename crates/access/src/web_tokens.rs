@@ -1,10 +1,12 @@
 //! JSON Web Tokens of an OpenID Connect issuer, as the gate reads them.
 
 mod claims;
+mod places;
 
 use keeptrusts_webhooks_domain::access::Caller;
 
 pub(crate) use claims::ClaimNames;
+pub use places::RoleName;
 
 use crate::issuer::{Defect, NotVerified, SignedTokens};
 

@@ -14,6 +14,7 @@
 
 mod account;
 mod assets;
+mod choices;
 mod credentials;
 mod destination;
 mod door;

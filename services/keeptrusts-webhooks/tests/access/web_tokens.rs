@@ -69,6 +69,24 @@ async fn a_token_of_the_issuer_says_who_where_and_what() {
     let several = with(several, "role", json!(["offline_access", "admin"]));
     assert!(Caller::with(&server, &key.sign(&several)).who_am_i().await.is_ok());
 
+    let organizations = json!({"acme": {"id": "1"}, "globex": {"id": "2"}});
+    let both = with(issuer.claims("", "viewer"), "organization", organizations);
+    let both = Caller::with(&server, &key.sign(&both));
+    let told = both.who_am_i().await.expect("it is valid");
+    assert_eq!(
+        (told.organization_id.as_str(), told.organization_ids),
+        ("", vec!["acme".to_owned(), "globex".to_owned()])
+    );
+    let open =
+        |id: &str| v1::CreateSessionRequest { organization_id: id.to_owned(), time_to_live: None };
+    let refused = both.access().create_session(open("")).await.expect_err("for which?");
+    assert_refused(&refused, Code::InvalidArgument, "INVALID_FIELD");
+    let refused = both.access().create_session(open("initech")).await.expect_err("not among them");
+    assert_refused(&refused, Code::NotFound, "ORGANIZATION_NOT_FOUND");
+    let opened = both.access().create_session(open("globex")).await.expect("a session");
+    let told = Caller::with(&server, &opened.into_inner().token).who_am_i().await.expect("valid");
+    assert_eq!((told.organization_id.as_str(), told.organization_ids.len()), ("globex", 0));
+
     let opened = caller
         .access()
         .create_session(v1::CreateSessionRequest::default())
@@ -180,7 +198,7 @@ async fn what_others_sign_and_what_is_not_in_order_is_refused() {
         ("a wrong organization", with(good(), "organization", json!("A B"))),
         ("no role", without(good(), "role")),
         ("an unknown role", with(good(), "role", json!("root"))),
-        ("two roles", with(good(), "role", json!(["viewer", "admin"]))),
+        ("two roles", with(good(), "role", json!(["viewer", "publisher"]))),
     ] {
         let answer = Caller::with(&server, &key.sign(&claims)).who_am_i().await;
         assert_refused(&answer.expect_err(what), Code::PermissionDenied, "PERMISSION_DENIED");
