@@ -1,7 +1,7 @@
 //! The token of a request: the metadata `authorization: Bearer …` (RFC 6750 section 2.1).
 
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
 use keeptrusts_webhooks_domain::key::{TOKEN_PREFIX, Token};
 
 use crate::limits::MAX_TOKEN_BYTES;
@@ -12,30 +12,57 @@ pub(crate) enum Bearer<'a> {
     Key(Token),
     /// What looks like a JSON Web Token.
     WebToken(&'a str),
-    /// Something that is neither.
-    Unreadable,
+    /// Something that is neither; why.
+    Unreadable(Unreadable),
     /// Nothing.
     Missing,
+}
+
+/// Why what a request shows is no token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unreadable {
+    #[error("there are several headers `authorization`, wanted is one")]
+    Several,
+    #[error("the header `authorization` is not `Bearer` and a token")]
+    NotBearer,
+    #[error(
+        "the token is longer than {MAX_TOKEN_BYTES} bytes: have the issuer put fewer claims into it"
+    )]
+    TooLong,
+    #[error(
+        "the token begins like a key's, wanted is {TOKEN_PREFIX} and 64 hex digits in lower case"
+    )]
+    NoKey,
+    #[error("the token is neither a key's ({TOKEN_PREFIX}…) nor a JSON Web Token (three parts)")]
+    NoToken,
 }
 
 /// The token of a request. Several are as good as none that can be read.
 pub(crate) fn bearer(headers: &HeaderMap) -> Bearer<'_> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Bearer::Missing };
-    let text = value.to_str().ok().filter(|_| values.next().is_none());
-    let token = text.and_then(|text| {
-        let (scheme, token) = text.split_once(' ')?;
-        let token = token.trim_matches(' ');
-        let is_bearer = scheme.eq_ignore_ascii_case("bearer");
-        (is_bearer && token.len() <= MAX_TOKEN_BYTES).then_some(token)
-    });
-    match token {
-        Some(token) if token.starts_with(TOKEN_PREFIX) => {
-            token.parse().map_or(Bearer::Unreadable, Bearer::Key)
+    let read = match values.next() {
+        Some(_) => Err(Unreadable::Several),
+        None => token_in(value),
+    };
+    match read {
+        Ok(token) if token.starts_with(TOKEN_PREFIX) => {
+            token.parse().map_or(Bearer::Unreadable(Unreadable::NoKey), Bearer::Key)
         }
-        Some(token) if token.split('.').count() == 3 => Bearer::WebToken(token),
-        _ => Bearer::Unreadable,
+        Ok(token) if token.split('.').count() == 3 => Bearer::WebToken(token),
+        Ok(_) => Bearer::Unreadable(Unreadable::NoToken),
+        Err(unreadable) => Bearer::Unreadable(unreadable),
     }
+}
+
+fn token_in(value: &HeaderValue) -> Result<&str, Unreadable> {
+    let text = value.to_str().map_err(|_| Unreadable::NotBearer)?;
+    let (scheme, token) = text.split_once(' ').ok_or(Unreadable::NotBearer)?;
+    let token = token.trim_matches(' ');
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(Unreadable::NotBearer);
+    }
+    if token.len() > MAX_TOKEN_BYTES { Err(Unreadable::TooLong) } else { Ok(token) }
 }
 
 #[cfg(test)]
@@ -50,7 +77,7 @@ mod tests {
         match bearer(&headers) {
             Bearer::Key(_) => "key",
             Bearer::WebToken(_) => "web token",
-            Bearer::Unreadable => "unreadable",
+            Bearer::Unreadable(_) => "unreadable",
             Bearer::Missing => "missing",
         }
     }

@@ -13,7 +13,8 @@ use moka::sync::Cache;
 use crate::limits::MAX_PEERS;
 
 /// Counts failures by peer. Who fails more often than allowed is blocked until the next failure
-/// would be allowed; what it sends meanwhile is not looked up.
+/// would be allowed: wrong tokens that it sends meanwhile are answered that it has to wait, and do
+/// not make it wait longer. A token is looked up all the same, and a right one opens as ever.
 pub(crate) struct Failures {
     limiter: RateLimiter<IpAddr, HashMapStateStore<IpAddr>, MonotonicClock>,
     blocked: Cache<IpAddr, Instant>,

@@ -19,7 +19,8 @@ use crate::gate::Access;
 use crate::https::{TrustError, is_acceptable};
 use crate::issuer::{IssuerKeys, IssuerSettings, SignedTokens, Source};
 use crate::keys::Keys;
-use crate::web_tokens::{ClaimNames, WebTokens};
+use crate::refusals::Refusals;
+use crate::web_tokens::{ClaimNames, RoleName, WebTokens};
 
 /// Who may ask.
 #[derive(Debug, Clone, Args)]
@@ -75,7 +76,8 @@ pub struct AccessFlags {
     #[arg(long, value_name = "FILE", env = "KEEPTRUSTS_WEBHOOKS_OIDC_CA")]
     pub oidc_ca: Option<PathBuf>,
 
-    /// The claim that names the organization; * is all of them.
+    /// The claim that names the organization, or several in a list or a map; * is all of them.
+    /// A claim within others is named by the path to it, with dots.
     #[arg(
         long,
         value_name = "CLAIM",
@@ -84,7 +86,8 @@ pub struct AccessFlags {
     )]
     pub oidc_organization_claim: String,
 
-    /// The claim that names the role: admin, publisher, viewer or platform, or a list with one.
+    /// The claim that names the role: admin, publisher, viewer or platform; or a list or a map of
+    /// names. A claim within others is named by the path to it, with dots: realm_access.roles.
     #[arg(
         long,
         value_name = "CLAIM",
@@ -92,6 +95,16 @@ pub struct AccessFlags {
         default_value = "role"
     )]
     pub oidc_role_claim: String,
+
+    /// What the issuer calls a role: Webhooks.Read=viewer. Can be given several times; the roles'
+    /// own names then mean nothing in tokens.
+    #[arg(
+        long,
+        value_name = "NAME=ROLE",
+        env = "KEEPTRUSTS_WEBHOOKS_OIDC_ROLE_MAP",
+        value_delimiter = ','
+    )]
+    pub oidc_role_map: Vec<RoleName>,
 
     /// How many wrong tokens an address may send a minute; further ones are answered
     /// RESOURCE_EXHAUSTED.
@@ -147,6 +160,7 @@ impl AccessFlags {
             oidc_ca: None,
             oidc_organization_claim: "organization".to_owned(),
             oidc_role_claim: "role".to_owned(),
+            oidc_role_map: Vec::new(),
             failed_logins_per_minute: const { NonZeroU32::new(600).expect("not zero") },
             trusted_proxy: Vec::new(),
             no_reflection: false,
@@ -180,6 +194,7 @@ impl AccessFlags {
         let names = ClaimNames {
             organization: self.oidc_organization_claim.clone(),
             role: self.oidc_role_claim.clone(),
+            role_map: self.oidc_role_map.clone(),
         };
         Ok(Some(WebTokens::new(tokens, names)))
     }
@@ -211,6 +226,7 @@ impl PreparedAccess {
             keys,
             web_tokens,
             failures: Failures::per_minute(flags.failed_logins_per_minute),
+            refusals: Refusals::default(),
             trusted_proxies: flags.trusted_proxy,
             clock,
             stop,

@@ -1,5 +1,6 @@
 //! The gate: from a request to the caller that may make it.
 
+use std::fmt::Display;
 use std::future::pending;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,15 +20,17 @@ use crate::address;
 use crate::bearer::{Bearer, bearer};
 use crate::failures::Failures;
 use crate::keys::Keys;
-use crate::limits::KEY_MEMORY;
+use crate::limits::{ISSUER_KEYS_PAUSE, KEY_MEMORY};
+use crate::refusals::Refusals;
 use crate::rules::{Rule, rule_of};
-use crate::web_tokens::WebTokens;
+use crate::web_tokens::{NoCaller, WebTokens};
 
 /// Who may ask what in this process.
 pub struct Access {
     pub(crate) keys: Arc<Keys>,
     pub(crate) web_tokens: Option<WebTokens>,
     pub(crate) failures: Failures,
+    pub(crate) refusals: Refusals,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) clock: Clock,
     pub(crate) stop: CancellationToken,
@@ -51,34 +54,58 @@ impl Access {
         // Failures are counted by whom a call is made for: one browser's wrong keys must not
         // keep out everybody who uses the same console.
         let address = address::caller(request, peer, &self.trusted_proxies);
+        let wrong = |kind, why: &dyn Display| self.failed(address, kind, why);
         let found = match bearer(&request.headers) {
-            Bearer::Key(token) => self.keys.caller(&token).await?,
-            Bearer::WebToken(token) => match &self.web_tokens {
-                Some(web_tokens) => web_tokens.caller(token).await?,
-                None => None,
+            Bearer::Key(token) => match self.keys.caller(&token).await? {
+                Some(caller) => Ok(caller),
+                None => Err(wrong("key", &"the key or session is unknown, over or revoked")),
             },
-            Bearer::Unreadable => None,
+            Bearer::WebToken(token) => match &self.web_tokens {
+                Some(web_tokens) => {
+                    web_tokens.caller(token).await.map_err(|why| self.no_caller(address, why))
+                }
+                None => Err(wrong("flags", &"web tokens are accepted with --oidc-issuer only")),
+            },
+            Bearer::Unreadable(why) => Err(wrong("authorization", &why)),
             // Who shows nothing guesses nothing.
             Bearer::Missing => return Err(status::unauthenticated(NO_TOKEN)),
         };
-        let caller = found.ok_or_else(|| self.failed(address))?;
-        Ok(Caller { address, ..caller })
+        Ok(Caller { address, ..found? })
     }
 
-    /// Counts a wrong token; the answer to it. A right one is always right: whoever shares an
-    /// address with somebody who guesses is not locked out. (Guessing 256 bits is hopeless; the
-    /// limit is for the noise that it makes, and for programs that should look at their token.)
-    fn failed(&self, address: Option<IpAddr>) -> Status {
-        let Some(address) = address else { return status::unauthenticated(WRONG_TOKEN) };
-        if let Some(left) = self.failures.blocked_for(address) {
+    /// The answer to a web token that makes nobody a caller.
+    fn no_caller(&self, address: Option<IpAddr>, why: NoCaller) -> Status {
+        match why {
+            NoCaller::Invalid(defect) => self.failed(address, defect.kind(), &defect),
+            NoCaller::Insufficient(lacks) => {
+                self.refusals.tell("place", &lacks, address);
+                status::permission_denied(lacks)
+            }
+            NoCaller::NoKeys => {
+                let message =
+                    "the keys of the issuer of web tokens cannot be had: try again, or use a key";
+                status::unavailable(Reason::IssuerUnavailable, message, ISSUER_KEYS_PAUSE)
+            }
+        }
+    }
+
+    /// Counts a wrong token, and tells the operator why it is; the answer to it, which does not. A
+    /// right one is always right: whoever shares an address with somebody who guesses is not locked
+    /// out. (Guessing 256 bits is hopeless; the limit is for the noise that it makes, and for
+    /// programs that should look at their token.)
+    fn failed(&self, address: Option<IpAddr>, kind: &'static str, why: &dyn Display) -> Status {
+        if let Some(left) = address.and_then(|address| self.failures.blocked_for(address)) {
             let message =
                 "too many tokens from this address were wrong: wait, and correct the token";
             // Whole seconds, so that nobody tries a moment too early.
             let delay = Duration::from_secs(left.as_secs() + 1);
             return status::resource_exhausted_for(delay, Reason::TooManyFailedLogins, message);
         }
-        self.failures.note(address);
-        tracing::info!(%address, "refused a call without a valid token");
+        self.refusals.tell(kind, why, address);
+        if let Some(address) = address {
+            self.failures.note(address);
+            tracing::info!(%address, "refused a call without a valid token");
+        }
         status::unauthenticated(WRONG_TOKEN)
     }
 }

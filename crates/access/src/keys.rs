@@ -23,10 +23,19 @@ pub(crate) struct Keys {
     clock: Clock,
     /// What became of the tokens that were seen last. Wrong ones, too, so that repeating one
     /// costs the database nothing.
-    remembered: Cache<TokenDigest, Option<Caller>>,
+    remembered: Cache<TokenDigest, Option<Known>>,
     uses: Uses,
     /// Keys for whose end somebody waits: whether they are valid.
     in_use: Mutex<HashMap<KeyId, watch::Sender<bool>>>,
+}
+
+/// A key that was valid when it was looked up.
+#[derive(Clone)]
+struct Known {
+    caller: Caller,
+    id: KeyId,
+    /// The key that it ends with.
+    parent: Option<KeyId>,
 }
 
 /// When keys were used, until it is noted.
@@ -48,12 +57,17 @@ impl Keys {
         let digest = token.digest();
         // Of many that ask at once, one looks it up.
         let found = self.remembered.try_get_with(digest, self.look_up(digest)).await;
-        let caller = found.map_err(|status| Status::clone(&status))?;
-        Ok(self.used(caller))
+        let known = found.map_err(|status| Status::clone(&status))?;
+        // What this process has ended is over at once, whatever is remembered, or was read before.
+        let has_ended = |known: &Known| {
+            self.log.has_ended(known.id) || known.parent.is_some_and(|id| self.log.has_ended(id))
+        };
+        let valid = known.filter(|known| !has_ended(known));
+        Ok(self.used(valid.map(|known| known.caller)))
     }
 
     /// Waits until a key that was valid is so no longer. However many wait for one key, it is looked
-    /// up once every [`KEY_MEMORY`].
+    /// up once every [`KEY_MEMORY`]; what this process ends itself is known at once.
     pub(crate) async fn is_revoked(self: &Arc<Self>, id: KeyId) {
         let mut validity = self.validity(id);
         // An error: whoever looked has panicked, which is no reason to end anything.
@@ -75,13 +89,18 @@ impl Keys {
 
     /// Looks whether a key is still valid, for as long as somebody waits.
     async fn look_at(self: Arc<Self>, id: KeyId) {
+        let mut ended = self.log.ended_keys();
         loop {
-            tokio::time::sleep(KEY_MEMORY).await;
+            let has_ended = async {
+                // An error: the log is gone, and with it this process.
+                while !self.log.has_ended(id) && ended.changed().await.is_ok() {}
+            };
+            _ = tokio::time::timeout(KEY_MEMORY, has_ended).await;
             if self.is_unused(id) {
                 return;
             }
             // A database that does not answer revokes nothing.
-            if matches!(self.is_still_valid(id).await, Ok(false)) {
+            if self.log.has_ended(id) || matches!(self.is_still_valid(id).await, Ok(false)) {
                 if let Some(validity) = self.in_use().remove(&id) {
                     validity.send_replace(false);
                 }
@@ -134,10 +153,11 @@ impl Keys {
         }
     }
 
-    async fn look_up(&self, digest: TokenDigest) -> Result<Option<Caller>, Status> {
+    async fn look_up(&self, digest: TokenDigest) -> Result<Option<Known>, Status> {
         let key = self.log.store().key_by_token(digest).await.map_err(answer::query_failed)?;
         let Some(key) = key else { return Ok(None) };
         let Some(until) = self.valid_until(&key).await? else { return Ok(None) };
+        let (id, parent) = (key.id, key.parent());
         let credential = match key.session {
             Some(_) => Credential::Session(key.id),
             None => Credential::Key(key.id),
@@ -147,7 +167,7 @@ impl Keys {
             Some(_) => key.creator,
             None => key.id.to_string(),
         };
-        Ok(Some(Caller {
+        let caller = Caller {
             actor: actor.into(),
             name: key.name.into(),
             role: key.role,
@@ -155,7 +175,8 @@ impl Keys {
             expire_time: (until != Timestamp::MAX).then_some(until),
             credential,
             address: None,
-        }))
+        };
+        Ok(Some(Known { caller, id, parent }))
     }
 
     /// Until when a key is valid, unless it is revoked: with the key that it was opened with, if

@@ -14,6 +14,7 @@ use super::*;
 
 /// A log, and a clock that stands until it is moved.
 struct Stage {
+    store: Arc<MemoryStore>,
     log: Arc<Log>,
     second: Arc<AtomicI64>,
 }
@@ -21,8 +22,15 @@ struct Stage {
 impl Stage {
     async fn new() -> Stage {
         let second = Arc::new(AtomicI64::new(1_000));
-        let store = MemoryStore::new(1, Self::clock_of(&second));
-        Stage { log: Log::start(Arc::new(store)).await.expect("starts"), second }
+        let store = Arc::new(MemoryStore::new(1, Self::clock_of(&second)));
+        let log = Log::start(store.clone()).await.expect("starts");
+        Stage { store, log, second }
+    }
+
+    /// Another process on the same database.
+    async fn elsewhere(&self) -> Stage {
+        let (store, second) = (Arc::clone(&self.store), Arc::clone(&self.second));
+        Stage { log: Log::start(store.clone()).await.expect("starts"), store, second }
     }
 
     fn clock_of(second: &Arc<AtomicI64>) -> Clock {
@@ -109,6 +117,33 @@ async fn a_revoked_key_is_refused_by_who_looks_it_up() {
     assert!(!stage.keys().is_still_valid(KeyId::MAX).await.expect("answers"), "there is none");
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_this_process_ends_is_refused_from_that_moment_on_though_it_is_remembered() {
+    let stage = Stage::new().await;
+    stage.create(1, None, None).await;
+    stage.create(2, None, Some(1)).await;
+    stage.create(3, None, Some(1)).await;
+    stage.create(4, None, None).await;
+    let keys = Arc::new(stage.keys());
+    for number in 1..=4 {
+        assert!(is_valid(&keys, number).await, "and it is remembered");
+    }
+    let stream = tokio::spawn({
+        let keys = Arc::clone(&keys);
+        async move { keys.is_revoked(KeyId::new(Ulid(2))).await }
+    });
+    tokio::time::sleep(KEY_MEMORY / 10).await;
+    let end = tokio::time::Instant::now();
+    stage.append(KeyId::new(Ulid(2)), KeyFact::SessionEnded).await;
+    assert!(!is_valid(&keys, 2).await, "signed out");
+    stream.await.expect("its streams end");
+    assert_eq!(end.elapsed(), std::time::Duration::ZERO);
+    assert!(is_valid(&keys, 3).await && is_valid(&keys, 1).await, "others are as they were");
+    stage.revoke(1).await;
+    assert!(!is_valid(&keys, 1).await && !is_valid(&keys, 3).await, "with its sessions");
+    assert!(is_valid(&keys, 4).await);
+}
+
 #[tokio::test]
 async fn a_session_is_valid_no_longer_than_its_parent() {
     let stage = Stage::new().await;
@@ -164,7 +199,7 @@ async fn however_many_wait_for_a_keys_end_it_is_looked_up_once_at_a_time() {
     assert!(tokio::time::timeout(long, waiting.join_next()).await.is_err(), "it is valid");
     assert_eq!(looks.load(Ordering::SeqCst), 10);
 
-    stage.revoke(1).await;
+    stage.elsewhere().await.revoke(1).await;
     let ended = tokio::time::timeout(KEY_MEMORY, async {
         let mut ended = 0;
         while waiting.join_next().await.is_some() {

@@ -21,6 +21,7 @@ mod gate;
 mod https;
 pub mod issuer;
 mod keys;
+mod refusals;
 mod ring_provider;
 mod rules;
 mod service_process;
@@ -32,6 +33,7 @@ pub use flags::{AccessFlags, AccessSetupError, issuer_address};
 pub use gate::Access;
 pub use rules::{Rule, rule_of};
 pub use service_process::{ServiceProcess, ServiceProcessFlags};
+pub use web_tokens::RoleName;
 
 /// Every limit of the gate, in one place.
 pub mod limits {
@@ -52,6 +54,9 @@ pub mod limits {
     pub const MAX_PEERS: u64 = 100_000;
     /// How old an issuer's keys may be before they are fetched again.
     pub const ISSUER_KEYS_LIFE: Duration = Duration::from_secs(600);
+    /// For how long an issuer's keys are relied on that cannot be fetched again, because it does
+    /// not answer. A key that was withdrawn is refused within this time.
+    pub const ISSUER_KEYS_TRUST: Duration = Duration::from_secs(3600);
     /// The shortest time between two looks for a key that is not known.
     pub const ISSUER_KEYS_PAUSE: Duration = Duration::from_secs(10);
     /// The shortest time between two looks for what an issuer says of itself, if it has not

@@ -1,15 +1,14 @@
 //! JSON Web Tokens of an OpenID Connect issuer, as the gate reads them.
 
 mod claims;
+mod places;
 
-use keeptrusts_webhooks_contracts::status::{self, Reason};
 use keeptrusts_webhooks_domain::access::Caller;
-use tonic::Status;
 
 pub(crate) use claims::ClaimNames;
+pub use places::RoleName;
 
-use crate::issuer::{NotVerified, SignedTokens};
-use crate::limits::ISSUER_KEYS_PAUSE;
+use crate::issuer::{Defect, NotVerified, SignedTokens};
 
 /// Whose tokens are accepted, and what they must say.
 pub(crate) struct WebTokens {
@@ -17,22 +16,28 @@ pub(crate) struct WebTokens {
     names: ClaimNames,
 }
 
+/// Why a token makes nobody a caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NoCaller {
+    /// It is not valid. That is the operator's to know, and not the sender's.
+    Invalid(Defect),
+    /// It is valid, but does not say what its subject may do; what it lacks.
+    Insufficient(String),
+    /// The issuer's keys cannot be had.
+    NoKeys,
+}
+
 impl WebTokens {
     pub(crate) fn new(tokens: SignedTokens, names: ClaimNames) -> WebTokens {
         WebTokens { tokens, names }
     }
 
-    /// Whose a token is. None: it is not valid. PERMISSION_DENIED: it is, but says nothing of an
-    /// organization or a role.
-    pub(crate) async fn caller(&self, token: &str) -> Result<Option<Caller>, Status> {
+    /// Whose a token is.
+    pub(crate) async fn caller(&self, token: &str) -> Result<Caller, NoCaller> {
         match self.tokens.verify(token).await {
-            Ok(verified) => self.names.caller(&verified.claims).map_err(status::permission_denied),
-            Err(NotVerified::Invalid) => Ok(None),
-            Err(NotVerified::NoKeys) => {
-                let message =
-                    "the keys of the issuer of web tokens cannot be had: try again, or use a key";
-                Err(status::unavailable(Reason::IssuerUnavailable, message, ISSUER_KEYS_PAUSE))
-            }
+            Ok(verified) => self.names.caller(&verified.claims),
+            Err(NotVerified::Invalid(defect)) => Err(NoCaller::Invalid(defect)),
+            Err(NotVerified::NoKeys) => Err(NoCaller::NoKeys),
         }
     }
 }

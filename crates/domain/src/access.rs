@@ -96,6 +96,8 @@ pub enum Reach {
     Everywhere,
     /// In one.
     Organization(OrganizationId),
+    /// In several: at least two. A web token's; a key is for one, or for all.
+    Several(Arc<[OrganizationId]>),
 }
 
 impl Reach {
@@ -105,15 +107,22 @@ impl Reach {
         match self {
             Reach::Everywhere => true,
             Reach::Organization(own) => own == organization,
+            Reach::Several(own) => own.contains(organization),
         }
     }
 
-    /// The reach as an organization's id: `*` for everywhere.
-    pub fn organization_id(&self) -> OrganizationId {
+    /// The reach as an organization's id: `*` for everywhere. None: there are several.
+    pub fn organization_id(&self) -> Option<OrganizationId> {
         match self {
-            Reach::Everywhere => OrganizationId::all(),
-            Reach::Organization(id) => id.clone(),
+            Reach::Everywhere => Some(OrganizationId::all()),
+            Reach::Organization(id) => Some(id.clone()),
+            Reach::Several(_) => None,
         }
+    }
+
+    /// Whether it is an organization's, or that of all, and of nobody else.
+    pub fn is_of(&self, organization: &OrganizationId) -> bool {
+        self.organization_id().as_ref() == Some(organization)
     }
 }
 
@@ -125,7 +134,14 @@ impl From<OrganizationId> for Reach {
 
 impl fmt::Display for Reach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.organization_id().fmt(f)
+        match self {
+            Reach::Everywhere => OrganizationId::all().fmt(f),
+            Reach::Organization(id) => id.fmt(f),
+            Reach::Several(ids) => {
+                let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
+                f.write_str(&ids.join(", "))
+            }
+        }
     }
 }
 
@@ -207,5 +223,10 @@ mod tests {
             Reach::Everywhere.covers(&other) && Reach::Everywhere.covers(&OrganizationId::all())
         );
         assert_eq!(Reach::from(OrganizationId::all()), Reach::Everywhere);
+        let third: OrganizationId = "initech".parse().expect("an id");
+        let several = Reach::Several([own.clone(), other.clone()].into());
+        assert!(several.covers(&own) && several.covers(&other) && !several.covers(&third));
+        assert!(!several.covers(&OrganizationId::all()));
+        assert_eq!((several.organization_id(), several.to_string()), (None, "acme, globex".into()));
     }
 }

@@ -193,7 +193,7 @@ impl Key {
 pub fn check_role(role: Option<Role>, reach: &Reach) -> Result<Role, Violation> {
     match (role, reach) {
         (None, _) => Err(Violation::new("role", "is required")),
-        (Some(Role::Platform), Reach::Organization(_)) => Err(Violation::new(
+        (Some(Role::Platform), Reach::Organization(_) | Reach::Several(_)) => Err(Violation::new(
             "role",
             "is platform, which is for every organization: give * as organization_id, or another role",
         )),

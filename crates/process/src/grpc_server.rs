@@ -2,7 +2,9 @@
 //! deadlines, TLS, and an orderly end.
 
 mod accepting;
+mod answer_body;
 mod awaited_body;
+mod compression;
 mod connection;
 mod ending;
 mod frames;

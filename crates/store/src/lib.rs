@@ -18,6 +18,7 @@ pub mod durations;
 mod feed;
 pub mod health;
 mod ids;
+mod key_ends;
 pub mod key_store;
 pub mod keyring;
 pub mod log;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use keeptrusts_webhooks_domain::ids::OrganizationId;
+use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, RecordName, Shard, Version};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::commits::{Commits, Evidence};
 use crate::feed::{Feeds, OrganizationFollower};
+use crate::key_ends::KeyEnds;
 use crate::limits::{
     LOOKUP_BACKOFF, MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS, MAX_LOST_ANSWERS,
     MAX_WAITING_OPERATIONS, SLOW_POLL,
@@ -53,6 +54,7 @@ struct Seen {
     position: watch::Sender<Position>,
     tail: Mutex<Tail>,
     commits: Commits,
+    key_ends: KeyEnds,
 }
 
 struct Submission {
@@ -90,8 +92,8 @@ impl Log {
             let state = store.shard_state(shard).await?;
             let (submissions, waiting) = mpsc::channel(MAX_WAITING_OPERATIONS);
             let position = watch::Sender::new(state.last_position);
-            let seen =
-                Arc::new(Seen { position, tail: Mutex::default(), commits: Commits::default() });
+            let (tail, commits, key_ends) = Default::default();
+            let seen = Arc::new(Seen { position, tail, commits, key_ends });
             let appender = Appender { store: Arc::clone(&store), shard, seen: Arc::clone(&seen) };
             let run = appender.run(waiting, stop.clone());
             tasks.spawn(abandon.clone().run_until_cancelled_owned(run));
@@ -147,6 +149,17 @@ impl Log {
     /// The position of the last record that this process knows of, as it grows.
     pub fn watch(&self, shard: Shard) -> watch::Receiver<Position> {
         self.seen(shard).position.subscribe()
+    }
+
+    /// Whether this process has ended a key or a session a moment ago. It is known before whoever
+    /// has asked for the end hears of it.
+    pub fn has_ended(&self, key: KeyId) -> bool {
+        self.seen(Shard::OF_KEYS).key_ends.contains(key)
+    }
+
+    /// How many keys and sessions this process has ended, as it grows.
+    pub fn ended_keys(&self) -> watch::Receiver<u64> {
+        self.seen(Shard::OF_KEYS).key_ends.watch()
     }
 
     /// Reads along, from after a position.
@@ -468,6 +481,7 @@ impl Appender {
         for (operation, answer) in operations.into_iter().zip(answers) {
             match found.remove(&operation.id) {
                 Some(appended) => {
+                    self.seen.key_ends.note(&operation);
                     if let Appended::New { last, .. } = appended {
                         self.seen.raise(last);
                         self.store.announce(self.shard, last);
@@ -490,7 +504,9 @@ impl Appender {
                 |result: &Result<Appended, Refusal>| matches!(result, Ok(Appended::New { .. }));
             let accepted =
                 operations.into_iter().zip(&results).filter(|(_, result)| is_new(result));
-            let bodies = accepted.flat_map(|(operation, _)| operation.bodies);
+            let accepted = accepted.map(|(operation, _)| operation);
+            let accepted = accepted.inspect(|operation| self.seen.key_ends.note(operation));
+            let bodies = accepted.flat_map(|operation| operation.bodies);
             self.seen.tail().extend(records, bodies);
             self.seen.raise(last);
             self.store.announce(self.shard, last);

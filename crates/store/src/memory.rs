@@ -805,7 +805,7 @@ impl Store for MemoryStore {
     ) -> Result<Vec<Key>, StoreError> {
         let data = self.shard(Shard::OF_KEYS);
         let matches = |key: &&Key| {
-            key.reach.organization_id() == *organization
+            key.reach.is_of(organization)
                 && filter.sessions.is_none_or(|sessions| sessions == key.session.is_some())
         };
         let newest_first = data.tables.keys.range(..before).rev();

@@ -174,7 +174,7 @@ fn next_version(
         // A key may be there or not: whoever expects version 0 makes it only if it is not.
         Stream::Key(id) => {
             let existing = fold.key(id);
-            let is_ours = existing.is_none_or(|key| key.reach.organization_id() == *organization);
+            let is_ours = existing.is_none_or(|key| key.reach.is_of(organization));
             is_ours.then(|| existing.map_or(Version(0), |key| key.version))
         }
         Stream::Replay(id) => fold

@@ -256,7 +256,7 @@ impl AccessService for AccessApi {
                 "the token is not a session's: to end a key, use RevokeKey",
             ));
         };
-        let organization = asked.caller.reach.organization_id();
+        let organization = asked.caller.reach.organization_id().ok_or_else(status::internal)?;
         self.revoke(&organization, id, asked.metadata(id)).await?;
         Ok(Response::new(v1::EndSessionResponse {}))
     }
@@ -271,9 +271,9 @@ fn session_organization(
         (Some(named), _) if caller.reaches(named) => Ok(named.clone()),
         (Some(named), _) => Err(status::organization_not_found(named)),
         (None, Reach::Organization(own)) => Ok(own.clone()),
-        (None, Reach::Everywhere) => {
+        (None, Reach::Everywhere | Reach::Several(_)) => {
             let description =
-                "is required: the key is for every organization, a session is for one";
+                "is required: the key or token is for several organizations, a session is for one";
             Err(status::invalid_argument(vec![Violation::new("organization_id", description)]))
         }
     }

@@ -64,7 +64,8 @@ impl AccessApi {
                 let mut made = read.map_err(answer::query_failed)?;
                 let Some(last) = made.last().map(|key| key.id) else { break };
                 // Nobody makes what reaches further than itself, so that this leaves nothing out.
-                made.retain(|key| caller.reaches(&key.reach.organization_id()));
+                let is_within = |id: OrganizationId| caller.reaches(&id);
+                made.retain(|key| key.reach.organization_id().is_some_and(is_within));
                 if let Err(refusal) = self.revoke_together(&made, &metadata).await? {
                     attempts.again(refusal, answer::in_doubt)?;
                     continue;
@@ -87,7 +88,9 @@ impl AccessApi {
         let mut of = BTreeMap::<OrganizationId, Vec<NewRecord>>::new();
         for key in keys {
             let Some(fact) = key.revoke() else { continue };
-            of.entry(key.reach.organization_id()).or_default().push(NewRecord {
+            // A key is of one organization, or of all.
+            let Some(organization) = key.reach.organization_id() else { continue };
+            of.entry(organization).or_default().push(NewRecord {
                 stream: Stream::Key(key.id),
                 expected: Expected::Version(key.version),
                 fact: Fact::Key(fact),
@@ -103,7 +106,7 @@ impl AccessApi {
 
     async fn read(&self, organization: &OrganizationId, id: KeyId) -> Result<Key, Status> {
         let found = self.log.store().key(id).await.map_err(answer::query_failed)?;
-        let own = found.filter(|key| key.reach.organization_id() == *organization);
+        let own = found.filter(|key| key.reach.is_of(organization));
         own.ok_or_else(|| status::not_found(Resource::Key, id))
     }
 }

@@ -199,9 +199,7 @@ impl Accounts {
         }
         let verified = self.tokens.verify(&tokens.id_token).await.map_err(|why| match why {
             NotVerified::NoKeys => Refusal::IssuerAway,
-            NotVerified::Invalid => not_in_order(
-                &"its signature, issuer (iss), audience (aud), subject (sub) or times (exp, nbf) are not right",
-            ),
+            NotVerified::Invalid(defect) => not_in_order(&defect),
         })?;
         let expected = Expected {
             client_id: &self.registration.client_id,

@@ -14,6 +14,7 @@
 
 mod account;
 mod assets;
+mod choices;
 mod compression;
 mod confidential;
 mod credentials;

@@ -12,8 +12,8 @@ use keeptrusts_webhooks_domain::access::Permission;
 use crate::account::CALLBACK;
 use crate::live;
 use crate::pages::{
-    account, audit, channels, create, delivery, edit, endpoint, events, health, keys, replay,
-    sign_in, webhooks,
+    account, audit, channels, create, delivery, edit, endpoint, events, health, keys, organization,
+    replay, sign_in, webhooks,
 };
 use crate::server::Shared;
 
@@ -87,6 +87,7 @@ pub(crate) fn for_signing_in() -> Routes {
         .form("/sign-in", sign_in::show, sign_in::submit)
         .action("/sign-in/account", account::start)
         .page(CALLBACK, account::callback)
+        .form("/sign-in/organization", organization::show, organization::submit)
 }
 
 fn reading() -> Routes {

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::account::{Accounts, AccountsError};
+use crate::choices::Choices;
 use crate::door::{SIGN_OUT, for_anybody, for_visitors, only_with};
 use crate::fields::with_checked_form;
 use crate::flags::{ConsoleFlags, DEFAULT_LISTEN, Trust};
@@ -79,6 +80,7 @@ pub(crate) struct Shared {
     pub(crate) accounts: Option<Accounts>,
     pub(crate) notices: Notices,
     pub(crate) last_seen: LastSeen,
+    pub(crate) choices: Choices,
     /// The event types, once a service has told them: they are the same as long as it runs.
     pub(crate) event_types: OnceCell<Vec<v1::EventType>>,
     /// The places of pages that are kept up to date.
@@ -140,6 +142,7 @@ impl Console {
             accounts: self.accounts,
             notices: Notices::default(),
             last_seen: LastSeen::default(),
+            choices: Choices::default(),
             event_types: OnceCell::new(),
             live_pages: live::live_pages(),
             shutdown: shutdown.clone(),

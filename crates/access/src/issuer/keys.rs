@@ -1,12 +1,15 @@
 //! An issuer's keys: fetched when they are needed, remembered, and fetched again when they are
-//! old or when a token names one that is not known.
+//! old or when a token names one that is not known. An issuer that does not answer makes no token
+//! wrong, for a while: then its keys are not relied on any more, since they may be withdrawn.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use jsonwebtoken::DecodingKey;
 use jsonwebtoken::jwk::{Jwk, JwkSet};
+use serde_json::Value;
 
+use super::defect::shown;
 use super::discovery::{DiscoveryError, discover, fetch};
 use super::remembered::Remembered;
 use crate::https::Fetcher;
@@ -26,9 +29,17 @@ pub(crate) struct IssuerKeys {
     remembered: Remembered<JwkSet>,
 }
 
-/// The issuer's keys have never been had.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct NoKeys;
+/// Why a key is not found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NotFound {
+    /// The issuer's keys have never been had, or not for too long to be relied on.
+    NoKeys,
+    /// The issuer has none that is meant.
+    Unknown {
+        /// The ids of those that would fit, as they are shown to people.
+        known: String,
+    },
+}
 
 /// Why there are no keys.
 #[derive(Debug, thiserror::Error)]
@@ -50,23 +61,24 @@ impl IssuerKeys {
         self: &Arc<Self>,
         kid: Option<&str>,
         fits: impl Fn(&Jwk) -> bool,
-    ) -> Result<Option<DecodingKey>, NoKeys> {
+    ) -> Result<DecodingKey, NotFound> {
         let known = self.remembered.known().await;
         let found = known.as_ref().and_then(|known| choose(&known.what, kid, &fits));
         let is_fresh = known.as_ref().is_some_and(|known| known.is_fresh());
         match found {
-            Some(key) if is_fresh => Ok(Some(key)),
-            // It stays good while the issuer is asked, and while it does not answer.
+            Some(key) if is_fresh => Ok(key),
+            // It stays good for a while, whether the issuer answers or not.
             Some(key) => {
                 let keys = Arc::clone(self);
                 tokio::spawn(async move { keys.refresh().await });
-                Ok(Some(key))
+                Ok(key)
             }
-            None => match (self.refresh().await, known) {
-                (Some(keys), _) => Ok(choose(&keys, kid, &fits)),
-                (None, Some(_)) => Ok(None),
-                (None, None) => Err(NoKeys),
-            },
+            None => {
+                let keys = self.refresh().await.or(known.map(|known| known.what));
+                let keys = keys.ok_or(NotFound::NoKeys)?;
+                let unknown = || NotFound::Unknown { known: ids(&keys, &fits) };
+                choose(&keys, kid, &fits).ok_or_else(unknown)
+            }
         }
     }
 
@@ -107,6 +119,15 @@ fn choose(keys: &JwkSet, kid: Option<&str>, fits: impl Fn(&Jwk) -> bool) -> Opti
     DecodingKey::from_jwk(key).ok()
 }
 
+/// The ids of the first keys that fit.
+fn ids(keys: &JwkSet, fits: impl Fn(&Jwk) -> bool) -> String {
+    const MAX_IDS: usize = 8;
+    let fitting = keys.keys.iter().filter(|key| fits(key)).take(MAX_IDS);
+    let ids = fitting.map(|key| shown(key.common.key_id.clone().map(Value::String).as_ref()));
+    let ids = ids.collect::<Vec<_>>().join(", ");
+    if ids.is_empty() { "there is none".to_owned() } else { ids }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -114,7 +135,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::limits::ISSUER_KEYS_LIFE;
+    use crate::limits::{ISSUER_KEYS_LIFE, ISSUER_KEYS_TRUST};
 
     fn write(path: &std::path::Path, kids: &[&str]) {
         // RFC 8037 appendix A.2.
@@ -132,8 +153,7 @@ mod tests {
         let path = folder.path().join("keys.json");
         write(&path, &["one"]);
         let keys = IssuerKeys::new(Source::File(path.clone()));
-        let knows =
-            async |kid| keys.find(Some(kid), |_| true).await.expect("keys are had").is_some();
+        let knows = async |kid| keys.find(Some(kid), |_| true).await.is_ok();
         assert!(knows("one").await);
         write(&path, &["two"]);
         assert!(!knows("two").await, "it was looked for a moment ago");
@@ -147,12 +167,16 @@ mod tests {
         let path = folder.path().join("keys.json");
         write(&path, &["one"]);
         let keys = IssuerKeys::new(Source::File(path.clone()));
-        let knows =
-            async |kid| keys.find(Some(kid), |_| true).await.expect("keys are had").is_some();
+        let knows = async |kid| keys.find(Some(kid), |_| true).await.is_ok();
         assert!(knows("one").await);
         tokio::time::advance(ISSUER_KEYS_LIFE + Duration::from_secs(1)).await;
         std::fs::remove_file(&path).expect("removed");
         assert!(knows("one").await, "nobody has said that it is not one any more");
+        tokio::time::advance(ISSUER_KEYS_TRUST).await;
+        let found = keys.find(Some("one"), |_| true).await;
+        assert_eq!(found.err(), Some(NotFound::NoKeys), "it may have been withdrawn long ago");
+        let found = keys.find(Some("one"), |_| true).await;
+        assert_eq!(found.err(), Some(NotFound::NoKeys), "nor a moment after nothing was found");
         write(&path, &["two"]);
         tokio::time::advance(2 * ISSUER_KEYS_PAUSE).await;
         assert!(knows("two").await && !knows("one").await);
@@ -161,7 +185,7 @@ mod tests {
     #[tokio::test]
     async fn an_issuer_that_was_never_reached_makes_no_token_wrong() {
         let keys = IssuerKeys::new(Source::File("/nowhere/keys.json".into()));
-        assert_eq!(keys.find(Some("one"), |_| true).await.err(), Some(NoKeys));
+        assert_eq!(keys.find(Some("one"), |_| true).await.err(), Some(NotFound::NoKeys));
     }
 
     #[tokio::test]
@@ -170,9 +194,9 @@ mod tests {
         let path = folder.path().join("keys.json");
         write(&path, &["one", "two"]);
         let keys = IssuerKeys::new(Source::File(path));
-        let found =
-            async |fits: fn(&Jwk) -> bool| keys.find(None, fits).await.expect("keys are had");
-        assert!(found(|_| true).await.is_none(), "which of them?");
-        assert!(found(|key| key.common.key_id.as_deref() == Some("two")).await.is_some());
+        let found = async |fits: fn(&Jwk) -> bool| keys.find(None, fits).await.err();
+        let unknown = NotFound::Unknown { known: r#""one", "two""#.to_owned() };
+        assert_eq!(found(|_| true).await, Some(unknown), "which of them?");
+        assert_eq!(found(|key| key.common.key_id.as_deref() == Some("two")).await, None);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, RwLock};
 use tokio::time::Instant;
 
-use crate::limits::ISSUER_KEYS_LIFE;
+use crate::limits::{ISSUER_KEYS_LIFE, ISSUER_KEYS_TRUST};
 
 /// Something that an issuer publishes.
 pub(crate) struct Remembered<T> {
@@ -34,6 +34,11 @@ impl<T> Known<T> {
     pub(crate) fn is_fresh(&self) -> bool {
         self.since.elapsed() < ISSUER_KEYS_LIFE
     }
+
+    /// Whether it is young enough to be relied on, while there is no news.
+    fn is_trusted(&self) -> bool {
+        self.since.elapsed() < ISSUER_KEYS_TRUST
+    }
 }
 
 impl<T> Remembered<T> {
@@ -41,9 +46,9 @@ impl<T> Remembered<T> {
         Remembered { known: RwLock::default(), last_look: Mutex::default(), pause }
     }
 
-    /// What was found last.
+    /// What was found last, unless that is too long ago to be relied on.
     pub(crate) async fn known(&self) -> Option<Known<T>> {
-        self.known.read().await.clone()
+        self.known.read().await.clone().filter(Known::is_trusted)
     }
 
     /// Looks for it again, unless somebody has done so a moment ago. None: no news.
@@ -54,7 +59,7 @@ impl<T> Remembered<T> {
         let mut last_look = self.last_look.lock().await;
         if last_look.is_some_and(|time| time.elapsed() < self.pause) {
             // Somebody may have found it while this one waited for its turn.
-            return Ok(self.known.read().await.as_ref().map(|known| Arc::clone(&known.what)));
+            return Ok(self.known().await.map(|known| known.what));
         }
         let looked = look().await;
         // From the end of the look: one that hangs must not be followed by the next at once.
@@ -101,5 +106,9 @@ mod tests {
         tokio::time::advance(ISSUER_KEYS_LIFE).await;
         assert_eq!(remembered.refresh(async || Err("away")).await, Err("away"));
         assert!(remembered.known().await.is_some_and(|known| !known.is_fresh()));
+        tokio::time::advance(ISSUER_KEYS_TRUST - ISSUER_KEYS_LIFE).await;
+        assert!(remembered.known().await.is_none(), "not for ever");
+        assert_eq!(remembered.refresh(async || Err("away")).await, Err("away"));
+        assert_eq!(remembered.refresh(unasked).await, Ok(None));
     }
 }

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::errors::{Error, ErrorKind};
 use jsonwebtoken::jwk::{Jwk, KeyAlgorithm, PublicKeyUse};
-use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
+use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header};
+use keeptrusts_webhooks_domain::Timestamp;
 use ring::digest;
 use serde_json::{Map, Value};
 
-use super::keys::{IssuerKeys, NoKeys};
+use super::defect::{Defect, part, shown};
+use super::keys::{IssuerKeys, NotFound};
 use crate::limits::CLOCK_SKEW;
 use crate::ring_provider::{self, ALGORITHMS};
 
@@ -47,13 +50,13 @@ impl Verified {
 }
 
 /// Why a token says nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotVerified {
-    /// Whatever is wrong with it.
-    #[error("the token is not valid")]
-    Invalid,
+    /// It is not in order, for a reason that concerns the operator and nobody else.
+    #[error("the token is not valid: {0}")]
+    Invalid(#[from] Defect),
     /// It cannot be told.
-    #[error("the issuer's keys have never been had")]
+    #[error("the issuer's keys cannot be had, or have not been had for too long")]
     NoKeys,
 }
 
@@ -69,14 +72,23 @@ impl SignedTokens {
 
     /// What a token says, if it is one of these.
     pub async fn verify(&self, token: &str) -> Result<Verified, NotVerified> {
-        let header = decode_header(token).map_err(|_| NotVerified::Invalid)?;
+        let header = decode_header(token).map_err(|_| unusable_header(token))?;
+        if !ALGORITHMS.contains(&header.alg) {
+            return Err(unusable_header(token).into());
+        }
         // RFC 7515 section 4.1.11: what must be understood, and is not, makes it invalid.
-        if !ALGORITHMS.contains(&header.alg) || header.crit.is_some() {
-            return Err(NotVerified::Invalid);
+        if header.crit.is_some() {
+            return Err(Defect::Extensions.into());
         }
         let fits = |key: &Jwk| is_for(key, header.alg.into());
         let found = self.keys.find(header.kid.as_deref(), fits).await;
-        let key = found.map_err(|NoKeys| NotVerified::NoKeys)?.ok_or(NotVerified::Invalid)?;
+        let key = found.map_err(|not_found| match not_found {
+            NotFound::NoKeys => NotVerified::NoKeys,
+            NotFound::Unknown { known } => {
+                let (found, algorithm) = (key_id(&header), format!("{:?}", header.alg));
+                Defect::Key { found, algorithm, known }.into()
+            }
+        })?;
         // The key's own algorithm has been compared; this holds the token to the header's.
         let mut validation = Validation::new(header.alg);
         validation.leeway = CLOCK_SKEW.as_secs();
@@ -89,9 +101,61 @@ impl SignedTokens {
         }
         validation.set_required_spec_claims(&required);
         let decoded = decode::<Claims>(token, &key, &validation);
-        let claims = decoded.map_err(|_| NotVerified::Invalid)?.claims;
-        Ok(Verified { claims, algorithm: header.alg })
+        match decoded {
+            Ok(decoded) => Ok(Verified { claims: decoded.claims, algorithm: header.alg }),
+            Err(error) => Err(self.defect(token, &header, &error).into()),
+        }
     }
+
+    /// What the library has refused a token for. It looks at the signature before the claims.
+    fn defect(&self, token: &str, header: &Header, error: &Error) -> Defect {
+        let claim = match error.kind() {
+            ErrorKind::InvalidSignature => return Defect::Signature { key: key_id(header) },
+            ErrorKind::ExpiredSignature => "exp",
+            ErrorKind::ImmatureSignature => "nbf",
+            ErrorKind::InvalidIssuer => "iss",
+            ErrorKind::InvalidAudience => "aud",
+            ErrorKind::MissingRequiredClaim(name) | ErrorKind::InvalidClaimFormat(name) => name,
+            _ => return Defect::Unreadable,
+        };
+        let claims = part(token, 1).unwrap_or_default();
+        let now = Timestamp::now();
+        let skew = CLOCK_SKEW.as_secs();
+        let at = format!("it is {now:.0}, and clocks may be {skew} s apart");
+        match claim {
+            "exp" => {
+                Defect::claim(&claims, "exp", format!("a time to come: {}, {at}", now.as_second()))
+            }
+            "nbf" => {
+                Defect::claim(&claims, "nbf", format!("a time past: {}, {at}", now.as_second()))
+            }
+            "iss" => Defect::claim(
+                &claims,
+                "iss",
+                format!("{:?}", self.issuer.as_deref().unwrap_or_default()),
+            ),
+            "aud" => Defect::claim(&claims, "aud", format!("one of {:?}", self.audiences)),
+            _ => Defect::claim(&claims, "sub", "a text"),
+        }
+    }
+}
+
+/// A header that is no header of ours: most often its algorithm is another one.
+fn unusable_header(token: &str) -> Defect {
+    match part(token, 0) {
+        Some(header) if token.split('.').count() == 3 => {
+            let known = ALGORITHMS.iter().map(|algorithm| format!("{algorithm:?}"));
+            match header.get("alg").and_then(Value::as_str) {
+                Some(name) if known.into_iter().any(|known| known == name) => Defect::Unreadable,
+                _ => Defect::Algorithm { found: shown(header.get("alg")) },
+            }
+        }
+        _ => Defect::Unreadable,
+    }
+}
+
+fn key_id(header: &Header) -> String {
+    shown(header.kid.clone().map(Value::String).as_ref())
 }
 
 /// Whether a key verifies signatures of this algorithm (RFC 7517 sections 4.2 and 4.4).

@@ -1,39 +1,43 @@
 //! What a token's claims say of its subject.
 
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::access::{Caller, Credential, Reach, Role};
-use keeptrusts_webhooks_domain::ids::OrganizationId;
+use keeptrusts_webhooks_domain::access::{Caller, Credential};
+use keeptrusts_webhooks_domain::access::{Reach, Role};
 use keeptrusts_webhooks_domain::limits::MAX_ACTOR_CHARS;
 use keeptrusts_webhooks_domain::text::is_line;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-/// In which claims the organization and the role are.
+use super::NoCaller;
+use super::places::{RoleName, claim_at, reach_in, role_in};
+use crate::issuer::{Claims, Defect};
+
+/// In which claims the organization and the role are, and what roles are called there.
 #[derive(Debug, Clone)]
 pub(crate) struct ClaimNames {
+    /// A claim's name, or a path to one in others: `realm_access.roles`.
     pub(crate) organization: String,
+    /// The same.
     pub(crate) role: String,
+    /// A provider's own names. Empty: roles are called what they are called here.
+    pub(crate) role_map: Vec<RoleName>,
 }
 
 impl ClaimNames {
-    /// Whose a token is, whose signature, audience and times have been checked. None: its subject
-    /// is none that could be named. An error: it does not say what its subject may do.
-    pub(crate) fn caller(&self, claims: &Map<String, Value>) -> Result<Option<Caller>, String> {
-        let Some(subject) = text(claims, "sub").filter(|text| is_nameable(text)) else {
-            return Ok(None);
-        };
+    /// Whose a token is, whose signature, audience and times have been checked.
+    pub(crate) fn caller(&self, claims: &Claims) -> Result<Caller, NoCaller> {
+        let invalid = |claim, wanted| NoCaller::Invalid(Defect::claim(claims, claim, wanted));
+        let subject = text(claims, "sub").filter(|text| is_nameable(text));
+        let subject = subject.ok_or_else(|| {
+            invalid("sub", format!("a line of 1 to {MAX_ACTOR_CHARS} visible characters"))
+        })?;
         // An end that no clock will ever show is none that the issuer can have meant.
-        let Some(expire_time) = expire_time(claims) else { return Ok(None) };
-        let role = self.role(claims)?;
-        let reach = Reach::from(self.organization(claims)?);
-        if role == Role::Platform && reach != Reach::Everywhere {
-            return Err(format!(
-                "the token's role is platform, which is for every organization: its claim `{}` must be *",
-                self.organization
-            ));
-        }
+        let expire_time = expire_time(claims);
+        let expire_time =
+            expire_time.ok_or_else(|| invalid("exp", "a time before the year 10000".to_owned()))?;
+        let (role, reach) = self.place(claims).map_err(NoCaller::Insufficient)?;
         let named = ["email", "preferred_username", "name"].iter();
         let name = named.filter_map(|claim| text(claims, claim)).find(|text| is_nameable(text));
-        Ok(Some(Caller {
+        Ok(Caller {
             actor: format!("oidc:{subject}").into(),
             name: name.unwrap_or(subject).into(),
             role,
@@ -41,37 +45,27 @@ impl ClaimNames {
             expire_time: Some(expire_time),
             credential: Credential::WebToken,
             address: None,
-        }))
+        })
     }
 
-    fn organization(&self, claims: &Map<String, Value>) -> Result<OrganizationId, String> {
-        let name = &self.organization;
-        let id = text(claims, name)
-            .ok_or_else(|| format!("the token has no claim `{name}` that names an organization"))?;
-        OrganizationId::or_all(id)
-            .map_err(|_| format!("the token's claim `{name}` is not an organization's id"))
-    }
-
-    /// A role's name, or a list with exactly one: of two, who could say which is meant?
-    fn role(&self, claims: &Map<String, Value>) -> Result<Role, String> {
-        let claim = claims.get(&self.role);
-        let names: Vec<&str> = match claim {
-            Some(Value::String(name)) => vec![name],
-            Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
-            _ => Vec::new(),
-        };
-        let mut roles = names.into_iter().filter_map(|name| name.parse::<Role>().ok());
-        match (roles.next(), roles.next()) {
-            (Some(role), None) => Ok(role),
-            _ => Err(format!(
-                "the token's claim `{}` does not name exactly one of the roles admin, publisher, viewer and platform",
-                self.role
-            )),
+    /// What its subject may do, and where. The error: what the token lacks.
+    fn place(&self, claims: &Claims) -> Result<(Role, Reach), String> {
+        let named = |name: &str| claim_at(claims, name);
+        let role = role_in(named(&self.role), &self.role_map)
+            .map_err(|lacks| format!("the token's claim `{}` {lacks}", self.role))?;
+        let reach = reach_in(named(&self.organization))
+            .map_err(|lacks| format!("the token's claim `{}` {lacks}", self.organization))?;
+        if role == Role::Platform && reach != Reach::Everywhere {
+            return Err(format!(
+                "the token's role is platform, which is for every organization: its claim `{}` must be *",
+                self.organization
+            ));
         }
+        Ok((role, reach))
     }
 }
 
-fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+fn text<'a>(claims: &'a Claims, name: &str) -> Option<&'a str> {
     claims.get(name).and_then(Value::as_str)
 }
 
@@ -81,7 +75,7 @@ fn is_nameable(text: &str) -> bool {
 }
 
 /// RFC 7519 section 2: seconds since 1970, possibly with a fraction.
-fn expire_time(claims: &Map<String, Value>) -> Option<Timestamp> {
+fn expire_time(claims: &Claims) -> Option<Timestamp> {
     let seconds = claims.get("exp")?.as_f64()?;
     // `as` would cut what is too large.
     let fits = seconds.abs() < Timestamp::MAX.as_second() as f64;
@@ -89,67 +83,5 @@ fn expire_time(claims: &Map<String, Value>) -> Option<Timestamp> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn caller(claims: Value) -> Result<Option<Caller>, String> {
-        let names = ClaimNames { organization: "organization".to_owned(), role: "role".to_owned() };
-        names.caller(claims.as_object().expect("an object"))
-    }
-
-    #[test]
-    fn claims_say_who_where_and_what() {
-        let claims = json!({
-            "sub": "u-1", "email": "ann@acme.example", "organization": "acme",
-            "role": ["offline_access", "viewer"], "exp": 4_000_000_000.5,
-        });
-        let caller = caller(claims).expect("enough is said").expect("a subject");
-        assert_eq!((&*caller.actor, &*caller.name), ("oidc:u-1", "ann@acme.example"));
-        assert_eq!(caller.role, Role::Viewer);
-        assert_eq!(caller.reach.to_string(), "acme");
-        assert_eq!(caller.expire_time.map(|time| time.as_second()), Some(4_000_000_000));
-    }
-
-    #[test]
-    fn a_token_that_does_not_say_enough_is_told_what_it_lacks() {
-        let says = |claims, what: &str| {
-            let error = caller(claims).expect_err("not enough");
-            assert!(error.contains(what), "{error}");
-        };
-        says(json!({"sub": "u", "exp": 4e9, "role": "viewer"}), "`organization`");
-        says(
-            json!({"sub": "u", "exp": 4e9, "role": "viewer", "organization": "No Id"}),
-            "organization's id",
-        );
-        says(json!({"sub": "u", "exp": 4e9, "organization": "acme"}), "`role`");
-        says(json!({"sub": "u", "exp": 4e9, "organization": "acme", "role": "root"}), "`role`");
-        says(
-            json!({"sub": "u", "exp": 4e9, "organization": "acme", "role": ["viewer", "admin"]}),
-            "exactly",
-        );
-        says(
-            json!({"sub": "u", "exp": 4e9, "organization": "acme", "role": "platform"}),
-            "must be *",
-        );
-    }
-
-    #[test]
-    fn an_end_that_no_clock_will_show_is_none() {
-        for end in [json!(9_223_372_036_854_775_808_u64), json!(1e300), json!(-1e300), json!("4e9")]
-        {
-            let claims = json!({"sub": "u", "exp": end, "organization": "acme", "role": "viewer"});
-            assert_eq!(caller(claims), Ok(None));
-        }
-    }
-
-    #[test]
-    fn a_subject_that_cannot_be_named_is_nobody() {
-        for subject in [json!(""), json!("a\nb"), json!("x".repeat(201)), json!(7)] {
-            let claims =
-                json!({"sub": subject, "exp": 4e9, "organization": "acme", "role": "viewer"});
-            assert_eq!(caller(claims), Ok(None));
-        }
-    }
-}
+#[path = "claims_tests.rs"]
+mod tests;

@@ -1,7 +1,7 @@
 //! Keys and callers.
 
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::access::{Caller, Credential, Role};
+use keeptrusts_webhooks_domain::access::{Caller, Credential, Reach, Role};
 use keeptrusts_webhooks_domain::key::Key;
 use keeptrusts_webhooks_domain::key_standing::{KeyStanding, KeyState};
 
@@ -43,7 +43,15 @@ impl From<&Caller> for v1::WhoAmIResponse {
             actor: caller.actor.as_ref().to_owned(),
             name: caller.name.as_ref().to_owned(),
             role: v1::Role::from(caller.role).into(),
-            organization_id: caller.reach.to_string(),
+            organization_id: caller
+                .reach
+                .organization_id()
+                .map(|id| id.to_string())
+                .unwrap_or_default(),
+            organization_ids: match &caller.reach {
+                Reach::Several(ids) => ids.iter().map(ToString::to_string).collect(),
+                Reach::Everywhere | Reach::Organization(_) => Vec::new(),
+            },
             expire_time: caller.expire_time.map(timestamp_to_proto),
             is_session: matches!(caller.credential, Credential::Session(_)),
         }

@@ -19,7 +19,9 @@ use tonic::service::Routes;
 use tower_service::Service;
 use tracing::{Instrument, Span};
 
+use super::answer_body::CompressedBody;
 use super::awaited_body::AwaitedBody;
+use super::compression::{ENCODING, Encoding};
 use super::ending::{EndingBody, Ends};
 use super::gate::Gate;
 use super::limits::{LimitFlags, RETRY_DELAY};
@@ -158,7 +160,15 @@ impl Guard {
         let arriving = self.sharing.pass(share, what, &holder, purpose)?;
         let mut memory = self.sharing.memory(holder.clone(), purpose);
         let method = methods::of(parts.uri.path());
-        let body = receive(body, method, self.max_request_bytes, &mut memory).await?;
+        let encoding = Encoding::of_request(&parts.headers)?;
+        let body = receive(body, method, encoding, self.max_request_bytes, &mut memory).await?;
+        // What the service reads is not compressed any more, and it compresses nothing itself.
+        parts.headers.remove(ENCODING);
+        let answer_encoding = match method {
+            Some(method) if !method.answers_secrets => Encoding::for_answer(&parts.headers),
+            _ => None,
+        };
+        parts.extensions.insert(answer_encoding);
         drop(arriving);
 
         let running = self.sharing.take(What::Running, &holder, purpose)?;
@@ -186,11 +196,24 @@ impl Guard {
         deadline: Option<Deadline>,
         held: Vec<Share>,
     ) -> Result<Response<Body>, Status> {
+        let encoding = request.extensions().get::<Option<Encoding>>().copied().flatten();
         let Ok(answer) = self.routes.call(request).await;
+        let answer = compressing(answer, encoding);
         let (shutdown, gate) = (self.shutdown.clone(), Arc::clone(&self.gate));
         let ends = Ends { shutdown, deadline, gate, caller, held };
         Ok(answer.map(|body| Body::new(EndingBody::new(body, ends))))
     }
+}
+
+/// The answer, with its messages compressed in this way.
+fn compressing(mut answer: Response<Body>, encoding: Option<Encoding>) -> Response<Body> {
+    let Some(encoding) = encoding else { return answer };
+    // A status without a message.
+    if answer.headers().contains_key("grpc-status") {
+        return answer;
+    }
+    answer.headers_mut().insert(ENCODING, encoding.header());
+    answer.map(|body| Body::new(CompressedBody::new(body, encoding)))
 }
 
 /// What a request is answered that is none of gRPC: in HTTP's words, since it does not know ours.

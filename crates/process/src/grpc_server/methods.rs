@@ -5,7 +5,10 @@ use std::sync::LazyLock;
 
 use keeptrusts_webhooks_contracts::DESCRIPTORS;
 use prost::Message;
-use prost_types::{FileDescriptorSet, MethodDescriptorProto};
+use prost_types::{
+    DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet,
+    MethodDescriptorProto,
+};
 
 /// A method of the contracts.
 #[derive(Debug)]
@@ -16,6 +19,8 @@ pub(super) struct Method {
     pub(super) request: String,
     /// What a call of it takes.
     pub(super) kind: Kind,
+    /// Its answer can have a secret in it.
+    pub(super) answers_secrets: bool,
 }
 
 /// What a call takes, and for how long.
@@ -71,19 +76,66 @@ pub(super) fn is_health(path: &str) -> bool {
 
 fn read() -> HashMap<String, Method> {
     let files = FileDescriptorSet::decode(DESCRIPTORS).unwrap_or_default().file;
+    let secretive = Secretive::of(&files);
     let services = files
         .iter()
         .flat_map(|file| file.service.iter().map(move |service| (file.package(), service)));
     let methods = services.flat_map(|(package, service)| {
         let service_name = format!("{package}.{}", service.name());
+        let secretive = &secretive;
         service.method.iter().map(move |method| {
+            let answers_secrets = secretive.contains(method.output_type(), MAX_LEVELS);
             let name = format!("{service_name}/{}", method.name());
             let request = method.input_type().trim_start_matches('.').to_owned();
             let kind = kind(&name, method);
-            (name.clone(), Method { name, request, kind })
+            (name.clone(), Method { name, request, kind, answers_secrets })
         })
     });
     methods.collect()
+}
+
+/// How deep messages are looked into; ours do not contain themselves.
+const MAX_LEVELS: usize = 16;
+
+/// Fields that are credentials, by their names. (Tokens of pages and of watches are none.)
+fn is_secret(field: &FieldDescriptorProto) -> bool {
+    let name = field.name();
+    name == "token" || name == "routing_key" || name.ends_with("secret")
+}
+
+/// The messages of the contracts, by their full names with a dot before, as fields have them.
+struct Secretive<'a>(HashMap<String, &'a DescriptorProto>);
+
+impl<'a> Secretive<'a> {
+    fn of(files: &'a [FileDescriptorProto]) -> Secretive<'a> {
+        let mut messages = HashMap::new();
+        let mut left: Vec<_> = files
+            .iter()
+            .flat_map(|file| {
+                file.message_type.iter().map(|it| (format!(".{}", file.package()), it))
+            })
+            .collect();
+        while let Some((scope, message)) = left.pop() {
+            let name = format!("{scope}.{}", message.name());
+            left.extend(message.nested_type.iter().map(|nested| (name.clone(), nested)));
+            messages.insert(name, message);
+        }
+        Secretive(messages)
+    }
+
+    /// Whether a message has a secret in it. What is too deep to be looked at counts as one.
+    fn contains(&self, message: &str, levels: usize) -> bool {
+        if message.starts_with(".google.protobuf.") {
+            return false;
+        }
+        let Some(levels) = levels.checked_sub(1) else { return true };
+        self.0.get(message).is_some_and(|message| {
+            message
+                .field
+                .iter()
+                .any(|field| is_secret(field) || self.contains(field.type_name(), levels))
+        })
+    }
 }
 
 fn kind(name: &str, method: &MethodDescriptorProto) -> Kind {
@@ -116,6 +168,24 @@ mod tests {
             kind_of("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"),
             Kind::Open
         );
+    }
+
+    #[test]
+    fn answers_with_secrets_are_known_from_the_contracts() {
+        let files = FileDescriptorSet::decode(DESCRIPTORS).expect("descriptors").file;
+        let secretive = Secretive::of(&files);
+        let methods = files.iter().flat_map(|file| &file.service).flat_map(|it| &it.method);
+        let secret: Vec<_> = methods
+            .filter(|method| secretive.contains(method.output_type(), MAX_LEVELS))
+            .map(MethodDescriptorProto::name)
+            .collect();
+        for name in ["CreateEndpoint", "RotateSecret", "RevealSecret", "CreateKey", "CreateSession"]
+        {
+            assert!(secret.contains(&name), "{name}: {secret:?}");
+        }
+        for name in ["ListEndpoints", "GetEndpoint", "ListDeliveries", "ListEvents", "ListKeys"] {
+            assert!(!secret.contains(&name), "{name}: {secret:?}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::awaited_body::AwaitedBody;
+use super::compression::{Encoding, inflated};
 use super::message_size::{PREFIX_BYTES, too_large};
 use super::methods::Method;
 use super::sharing::Memory;
@@ -20,14 +21,16 @@ use super::sharing::Memory;
 pub(super) async fn receive(
     body: AwaitedBody,
     method: Option<&Method>,
+    encoding: Option<Encoding>,
     max_message_bytes: u32,
     memory: &mut Memory,
 ) -> Result<Body, Status> {
     let bytes = read(body, max_message_bytes, memory).await?;
+    let bytes = inflated(bytes, encoding, max_message_bytes, memory)?;
     if let (Some(method), Some(message)) = (method, message(&bytes)) {
         let needed = wire::examine(&method.request, message);
         let needed = needed.map_err(|violation| status::invalid_argument(vec![violation]))?;
-        // What is still compressed or encoded is there besides what is made of it.
+        // What is still encoded is there besides what is made of it.
         memory.grow(needed)?;
     }
     Ok(Body::new(Full::new(bytes)))
@@ -64,7 +67,7 @@ async fn read(
     Ok(if all.is_empty() { first } else { all.freeze() })
 }
 
-/// The first message, unless it is compressed, which no service takes.
+/// The first message.
 fn message(body: &[u8]) -> Option<&[u8]> {
     let (prefix, rest) = body.split_first_chunk::<PREFIX_BYTES>()?;
     let [0, length @ ..] = *prefix else { return None };

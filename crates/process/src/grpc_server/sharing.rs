@@ -39,11 +39,12 @@ impl Holder {
         Holder::Address(address.map(|address| network_of(address.ip())))
     }
 
-    /// The organization that a caller belongs to; the caller itself, if it belongs to none.
+    /// The organization that a caller belongs to; the caller itself, if it
+    /// belongs to none or to several: which one is in the body only.
     pub(super) fn of(caller: &Caller) -> Holder {
         match &caller.reach {
             Reach::Organization(id) => Holder::Organization(id.clone()),
-            Reach::Everywhere => Holder::Actor(Arc::clone(&caller.actor)),
+            Reach::Everywhere | Reach::Several(_) => Holder::Actor(Arc::clone(&caller.actor)),
         }
     }
 }

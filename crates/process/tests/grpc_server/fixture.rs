@@ -198,8 +198,8 @@ impl IngestService for GatedIngest {
         Ok(Response::new(v1::GetEventResponse { event: Some(event) }))
     }
 
-    /// Answers at once; the token is the time that is left, in seconds, and the one event has
-    /// the peer's name as its id.
+    /// Answers at once; the token is the time that is left, in seconds, and the events, as many as
+    /// are asked for and at least one, have the peer's name as their id.
     async fn list_events(
         &self,
         request: Request<v1::ListEventsRequest>,
@@ -208,6 +208,7 @@ impl IngestService for GatedIngest {
         let next_page_token = format!("{remaining:?}");
         let peer = Peer::of(request.extensions()).expect("every request has a peer");
         let event = v1::Event { id: peer.to_string(), ..Default::default() };
-        Ok(Response::new(v1::ListEventsResponse { events: vec![event], next_page_token }))
+        let events = vec![event; request.get_ref().page_size.max(1) as usize];
+        Ok(Response::new(v1::ListEventsResponse { events, next_page_token }))
     }
 }

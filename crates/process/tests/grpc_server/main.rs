@@ -2,6 +2,7 @@
 
 mod admission;
 mod certificates;
+mod compression;
 mod connections;
 mod fixture;
 mod floods;

@@ -10,6 +10,7 @@ use super::Page;
 use super::form::Errors;
 use super::sign_in::Guest;
 use crate::account::{Accounts, Answer, Begun, Flow, Refusal, make_room};
+use crate::choices::Choice;
 use crate::fields::Fields;
 use crate::trouble::Trouble;
 use crate::view::frame::Frame;
@@ -79,12 +80,17 @@ async fn signed_in(
     let token = accounts.finish(answer, flow, now).await?;
     // For an account of all organizations.
     let organization = guest.shared().organization.to_string();
+    let organizations = guest.organizations_of(&token).await?;
+    if !organizations.is_empty() {
+        let next = flow.next.clone();
+        return Ok(guest.let_choose(Choice { token, organizations, next }));
+    }
     let opened = guest.open(&token, &organization).await?;
     Ok(opened.lead_to(&flow.next))
 }
 
 /// The sign-in page, where one can try again.
-fn refused(guest: &Guest, accounts: &Accounts, refusal: &Refusal, next: &str) -> Page {
+pub(super) fn refused(guest: &Guest, accounts: &Accounts, refusal: &Refusal, next: &str) -> Page {
     let (code, sentence) = refusal.words(accounts.name(), accounts.home());
     let mut errors = Errors::default();
     errors.note(&sentence);

@@ -11,6 +11,7 @@ pub(crate) mod events;
 mod form;
 pub(crate) mod health;
 pub(crate) mod keys;
+pub(crate) mod organization;
 mod payload;
 pub(crate) mod replay;
 pub(crate) mod sign_in;

@@ -20,8 +20,9 @@ use tonic_types::StatusExt;
 use zeroize::Zeroizing;
 
 use super::form::Errors;
-use super::{Page, Parameters, Visit, render};
+use super::{Page, Parameters, Visit, organization, render};
 use crate::account::Accounts;
+use crate::choices::Choice;
 use crate::credentials::Credentials;
 use crate::destination::local;
 use crate::door::{BrowserAddress, Given};
@@ -186,14 +187,15 @@ impl Guest {
         self.shared.accounts.as_ref()
     }
 
-    /// Opens a session with a token; `organization` matters only if it is valid in all of them.
+    /// Opens a session with a token; `organization` matters only if it is valid in several
+    /// or in all.
     pub(super) async fn open(&self, token: &str, organization: &str) -> Result<Opened, Status> {
         let credentials = Credentials::new(token, self.address.0);
         let credentials = credentials.map_err(|_| Status::unauthenticated(""))?;
         let services = &self.shared.services;
         let who = services.who_am_i(&credentials).await?;
-        let is_everywhere = who.organization_id == "*";
-        let organization = if is_everywhere { organization.to_owned() } else { String::new() };
+        let has_a_choice = who.organization_id == "*" || !who.organization_ids.is_empty();
+        let organization = if has_a_choice { organization.to_owned() } else { String::new() };
         let created = services.create_session(&credentials, organization).await?;
         let token: Token = created.token.parse().map_err(|_| {
             tracing::error!("a session's token is not one that this console knows");
@@ -201,6 +203,33 @@ impl Guest {
         })?;
         let max_age = created.session.as_ref().and_then(seconds_left);
         Ok(Opened(Given { session: Session::signed_in(&token), max_age }))
+    }
+
+    /// The organizations between which a token leaves the choice. Empty: there is none, or they
+    /// are all.
+    pub(super) async fn organizations_of(&self, token: &str) -> Result<Vec<String>, Status> {
+        let credentials = Credentials::new(token, self.address.0);
+        let credentials = credentials.map_err(|_| Status::unauthenticated(""))?;
+        Ok(self.shared.services.who_am_i(&credentials).await?.organization_ids)
+    }
+
+    /// The choice that this browser has.
+    pub(super) fn choice(&self) -> Option<Arc<Choice>> {
+        self.shared.choices.get(&self.session)
+    }
+
+    /// Has this browser asked which organization is meant: in a session that nobody else can have
+    /// put there before (session fixation), since it opens the account.
+    pub(super) fn let_choose(&self, choice: Choice) -> Response {
+        let given = Given::anonymous();
+        self.shared.choices.put(&given.session, choice);
+        let mut response = Redirect::to(organization::PATH).into_response();
+        response.extensions_mut().insert(given);
+        response
+    }
+
+    pub(super) fn forget_choice(&self) {
+        self.shared.choices.forget(&self.session);
     }
 
     pub(super) fn refused(

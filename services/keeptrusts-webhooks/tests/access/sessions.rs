@@ -36,7 +36,8 @@ async fn a_session_may_do_what_its_key_may_in_one_organization_until_it_ends() {
     eventually("the session is known again", async || session.who_am_i().await.ok()).await;
 
     session.access().end_session(v1::EndSessionRequest {}).await.expect("it ends");
-    eventually("the session is refused", async || session.who_am_i().await.err()).await;
+    let refused = session.who_am_i().await.expect_err("from that moment on");
+    assert_refused(&refused, Code::Unauthenticated, "UNAUTHENTICATED");
     assert!(first.who_am_i().await.is_ok(), "its key is not");
     let refused = first.access().end_session(v1::EndSessionRequest {}).await.expect_err("a key");
     assert_refused(&refused, Code::FailedPrecondition, "NOT_A_SESSION");

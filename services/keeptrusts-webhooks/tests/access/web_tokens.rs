@@ -1,5 +1,7 @@
 //! JSON Web Tokens: those of the issuer, and those of everybody else.
 
+use std::collections::BTreeSet;
+
 use hmac::{Hmac, KeyInit, Mac};
 use keeptrusts_webhooks_contracts::v1;
 use serde_json::{Value, json};
@@ -11,13 +13,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::caller::{Caller, client};
 use super::issuer::{AUDIENCE, Issuer, SigningKey, in_seconds, signing_input};
-use crate::platform::{Backend, Database, Server, assert_refused};
+use crate::platform::{Backend, Database, Server, assert_refused, eventually};
 
 async fn serving(issuer: &Issuer, database: &Database) -> Server {
     Server::all_in_one(database)
         .flag("--oidc-issuer", &issuer.url())
         .flag("--oidc-audience", AUDIENCE)
         .flag("--failed-logins-per-minute", "100000")
+        .flag("--log-level", "debug")
         .start()
         .await
 }
@@ -66,6 +69,24 @@ async fn a_token_of_the_issuer_says_who_where_and_what() {
     let several = with(several, "role", json!(["offline_access", "admin"]));
     assert!(Caller::with(&server, &key.sign(&several)).who_am_i().await.is_ok());
 
+    let organizations = json!({"acme": {"id": "1"}, "globex": {"id": "2"}});
+    let both = with(issuer.claims("", "viewer"), "organization", organizations);
+    let both = Caller::with(&server, &key.sign(&both));
+    let told = both.who_am_i().await.expect("it is valid");
+    assert_eq!(
+        (told.organization_id.as_str(), told.organization_ids),
+        ("", vec!["acme".to_owned(), "globex".to_owned()])
+    );
+    let open =
+        |id: &str| v1::CreateSessionRequest { organization_id: id.to_owned(), time_to_live: None };
+    let refused = both.access().create_session(open("")).await.expect_err("for which?");
+    assert_refused(&refused, Code::InvalidArgument, "INVALID_FIELD");
+    let refused = both.access().create_session(open("initech")).await.expect_err("not among them");
+    assert_refused(&refused, Code::NotFound, "ORGANIZATION_NOT_FOUND");
+    let opened = both.access().create_session(open("globex")).await.expect("a session");
+    let told = Caller::with(&server, &opened.into_inner().token).who_am_i().await.expect("valid");
+    assert_eq!((told.organization_id.as_str(), told.organization_ids.len()), ("globex", 0));
+
     let opened = caller
         .access()
         .create_session(v1::CreateSessionRequest::default())
@@ -96,51 +117,98 @@ async fn what_others_sign_and_what_is_not_in_order_is_refused() {
     hmac.update(hmac_input.as_bytes());
     let hmac = URL_SAFE_NO_PAD.encode(hmac.finalize().into_bytes());
     let forgeries = [
-        ("no algorithm", format!("{}.", signing_input(&header("none", "k1"), &good()))),
-        ("no algorithm, kept signature", {
+        (
+            "no algorithm",
+            r#"its algorithm (alg) is "none""#,
+            format!("{}.", signing_input(&header("none", "k1"), &good())),
+        ),
+        ("no algorithm, kept signature", r#"its algorithm (alg) is "None""#, {
             format!("{}.{signature}", signing_input(&header("None", "k1"), &good()))
         }),
-        ("the public key as a secret", format!("{hmac_input}.{hmac}")),
-        ("another's signature", forger.sign(&good())),
-        ("a key that is sent along", {
+        (
+            "the public key as a secret",
+            r#"its algorithm (alg) is "HS256""#,
+            format!("{hmac_input}.{hmac}"),
+        ),
+        (
+            "another's signature",
+            r#"its signature is not by the issuer's key "k1""#,
+            forger.sign(&good()),
+        ),
+        ("a key that is sent along", r#"its key id (kid) is "k9""#, {
             let mut header = header("ES256", "k9");
             header["jwk"] = forger.jwk();
             forger.sign_with(&header, &good())
         }),
-        ("an unknown key", key.sign_with(&header("ES256", "k9"), &good())),
-        ("another algorithm", key.sign_with(&header("RS256", "k1"), &good())),
-        ("other claims", format!("{tampered}.{signature}")),
-        ("no signature", format!("{signed}.")),
-        ("a cut signature", format!("{signed}.{}", &signature[..10])),
-        ("no claims", format!("{head}..{signature}")),
-        ("another audience", key.sign(&with(good(), "aud", json!("somebody-else")))),
-        ("no audience", key.sign(&without(good(), "aud"))),
-        ("another issuer", key.sign(&with(good(), "iss", json!("https://evil.example")))),
-        ("no issuer", key.sign(&without(good(), "iss"))),
-        ("expired", key.sign(&with(good(), "exp", json!(in_seconds(-120))))),
-        ("no end", key.sign(&without(good(), "exp"))),
-        ("an end that is a text", key.sign(&with(good(), "exp", json!("9999999999")))),
-        ("not yet valid", key.sign(&with(good(), "nbf", json!(in_seconds(600))))),
-        ("a beginning that is a text", key.sign(&with(good(), "nbf", json!("x")))),
-        ("no subject", key.sign(&without(good(), "sub"))),
+        (
+            "an unknown key",
+            r#"its key id (kid) is "k9", wanted is one of the issuer's keys for ES256: "k1""#,
+            key.sign_with(&header("ES256", "k9"), &good()),
+        ),
+        (
+            "another algorithm",
+            "keys for RS256: there is none",
+            key.sign_with(&header("RS256", "k1"), &good()),
+        ),
+        ("other claims", "its signature is not by", format!("{tampered}.{signature}")),
+        ("no signature", "its signature is not by", format!("{signed}.")),
+        ("a cut signature", "its signature is not by", format!("{signed}.{}", &signature[..10])),
+        ("no claims", "its signature is not by", format!("{head}..{signature}")),
+        (
+            "another audience",
+            r#"its claim `aud` is "somebody-else", wanted is one of ["keeptrusts-webhooks"]"#,
+            key.sign(&with(good(), "aud", json!("somebody-else"))),
+        ),
+        ("no audience", "its claim `aud` is missing", key.sign(&without(good(), "aud"))),
+        (
+            "another issuer",
+            r#"its claim `iss` is "https://evil.example", wanted is "http://127.0.0.1:"#,
+            key.sign(&with(good(), "iss", json!("https://evil.example"))),
+        ),
+        ("no issuer", "its claim `iss` is missing", key.sign(&without(good(), "iss"))),
+        ("expired", "its claim `exp` is ", key.sign(&with(good(), "exp", json!(in_seconds(-120))))),
+        ("no end", "its claim `exp` is missing", key.sign(&without(good(), "exp"))),
+        (
+            "an end that is a text",
+            r#"its claim `exp` is "9999999999""#,
+            key.sign(&with(good(), "exp", json!("9999999999"))),
+        ),
+        (
+            "not yet valid",
+            "its claim `nbf` is ",
+            key.sign(&with(good(), "nbf", json!(in_seconds(600)))),
+        ),
+        (
+            "a beginning that is a text",
+            r#"its claim `nbf` is "x""#,
+            key.sign(&with(good(), "nbf", json!("x"))),
+        ),
+        ("no subject", "its claim `sub` is missing", key.sign(&without(good(), "sub"))),
     ];
-    for (what, token) in &forgeries {
+    let mut words = BTreeSet::new();
+    for (what, _, token) in &forgeries {
         let answer = Caller::with(&server, token).who_am_i().await;
         let refused = answer.expect_err(what);
         assert_eq!(refused.code(), Code::Unauthenticated, "{what}: {refused}");
+        words.insert(refused.message().to_owned());
     }
+    assert_eq!(words.len(), 1, "who sends them learns nothing");
     for (what, claims) in [
         ("no organization", without(good(), "organization")),
         ("a wrong organization", with(good(), "organization", json!("A B"))),
         ("no role", without(good(), "role")),
         ("an unknown role", with(good(), "role", json!("root"))),
-        ("two roles", with(good(), "role", json!(["viewer", "admin"]))),
+        ("two roles", with(good(), "role", json!(["viewer", "publisher"]))),
     ] {
         let answer = Caller::with(&server, &key.sign(&claims)).who_am_i().await;
         assert_refused(&answer.expect_err(what), Code::PermissionDenied, "PERMISSION_DENIED");
     }
     assert!(Caller::with(&server, &valid).who_am_i().await.is_ok(), "the good one still is");
     assert!(issuer.fetches() <= 2, "forgeries do not make us ask again and again");
+    for (what, why, _) in &forgeries {
+        let is_told = async || server.process().output().contains(why).then_some(());
+        eventually(&format!("the operator is told of {what}: {why}"), is_told).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

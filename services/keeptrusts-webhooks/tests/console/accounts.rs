@@ -1,7 +1,8 @@
 //! Signing in with an account of an OpenID Connect issuer.
 //!
-//! [`telling`] is what people see in their browsers, [`refusing`] what is not let in.
+//! [`choosing`] is about accounts of several organizations, [`telling`] is what people see in their browsers, [`refusing`] what is not let in.
 
+mod choosing;
 mod configuring;
 mod refusing;
 mod telling;

@@ -1,0 +1,63 @@
+use serde_json::json;
+
+use super::*;
+
+fn caller(claims: Value) -> Result<Caller, NoCaller> {
+    let names = ClaimNames {
+        organization: "organization".to_owned(),
+        role: "role".to_owned(),
+        role_map: Vec::new(),
+    };
+    names.caller(claims.as_object().expect("an object"))
+}
+
+#[test]
+fn claims_say_who_where_and_what() {
+    let claims = json!({
+        "sub": "u-1", "email": "ann@acme.example", "organization": "acme",
+        "role": ["offline_access", "viewer"], "exp": 4_000_000_000.5,
+    });
+    let caller = caller(claims).expect("enough is said");
+    assert_eq!((&*caller.actor, &*caller.name), ("oidc:u-1", "ann@acme.example"));
+    assert_eq!(caller.role, Role::Viewer);
+    assert_eq!(caller.reach.to_string(), "acme");
+    assert_eq!(caller.expire_time.map(|time| time.as_second()), Some(4_000_000_000));
+}
+
+#[test]
+fn a_token_that_does_not_say_enough_is_told_what_it_lacks() {
+    let says = |claims, what: &str| match caller(claims).expect_err("not enough") {
+        NoCaller::Insufficient(lacks) => assert!(lacks.contains(what), "{lacks}"),
+        other => panic!("{other:?}"),
+    };
+    says(json!({"sub": "u", "exp": 4e9, "role": "viewer"}), "`organization`");
+    says(
+        json!({"sub": "u", "exp": 4e9, "role": "viewer", "organization": "No Id"}),
+        "organization's id",
+    );
+    says(json!({"sub": "u", "exp": 4e9, "organization": "acme"}), "`role`");
+    says(json!({"sub": "u", "exp": 4e9, "organization": "acme", "role": "root"}), "`role`");
+    says(
+        json!({"sub": "u", "exp": 4e9, "organization": "acme", "role": ["viewer", "publisher"]}),
+        "publisher and viewer",
+    );
+    says(json!({"sub": "u", "exp": 4e9, "organization": "acme", "role": "platform"}), "must be *");
+}
+
+#[test]
+fn an_end_that_no_clock_will_show_is_none() {
+    for end in [json!(9_223_372_036_854_775_808_u64), json!(1e300), json!(-1e300), json!("4e9")] {
+        let claims = json!({"sub": "u", "exp": end, "organization": "acme", "role": "viewer"});
+        let Err(NoCaller::Invalid(defect)) = caller(claims) else { panic!("it has no end") };
+        assert_eq!(defect.kind(), "exp", "{defect}");
+    }
+}
+
+#[test]
+fn a_subject_that_cannot_be_named_is_nobody() {
+    for subject in [json!(""), json!("a\nb"), json!("x".repeat(201)), json!(7)] {
+        let claims = json!({"sub": subject, "exp": 4e9, "organization": "acme", "role": "viewer"});
+        let Err(NoCaller::Invalid(defect)) = caller(claims) else { panic!("it is nobody's") };
+        assert_eq!(defect.kind(), "sub", "{defect}");
+    }
+}

@@ -1,0 +1,288 @@
+//! Compressed messages, <https://github.com/grpc/grpc/blob/master/doc/compression.md>: requests
+//! are inflated before anything else is done with them, within the limits that hold for those that
+//! come as they are; answers are compressed for who asks for that.
+//!
+//! One place for all services, so that neither a limit nor a secret can be forgotten: an answer
+//! with a secret in it is never compressed, since its length would tell of it to whoever sees the
+//! connection and chooses a part of what is answered (CRIME, BREACH).
+
+use std::io::{self, Read, Write};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use flate2::bufread::GzDecoder;
+use flate2::write::GzEncoder;
+use http::{HeaderMap, HeaderValue};
+use keeptrusts_webhooks_contracts::status::{self, Reason};
+use keeptrusts_webhooks_domain::violation::Violation;
+use tonic::Status;
+use tonic::metadata::MetadataValue;
+
+use super::message_size::PREFIX_BYTES;
+use super::sharing::Memory;
+
+/// The header that says how a message is compressed.
+pub(super) const ENCODING: &str = "grpc-encoding";
+/// The header that says what its sender reads.
+pub(super) const ACCEPTED: &str = "grpc-accept-encoding";
+const ALL_ACCEPTED: &str = "identity,gzip,zstd";
+/// What is inflated at a time, and charged to its sender, in bytes.
+const CHUNK_BYTES: usize = 16 * 1024;
+/// How many times its length a message may grow to, but for the first [`RATIO_FREE_BYTES`]. Events
+/// of a kind, a thousand in a batch, reach some 50.
+const MAX_RATIO: usize = 200;
+const RATIO_FREE_BYTES: usize = 64 * 1024;
+/// The most memory that zstd may ask for by itself: 8 MiB, as RFC 8878 section 3.1.1.1.2 has it.
+const MAX_WINDOW_LOG: u32 = 23;
+/// Shorter messages are answered as they are.
+const MIN_COMPRESSED_BYTES: usize = 1024;
+/// Fast; the next levels cost twice the time for a few percent.
+const ZSTD_LEVEL: i32 = 1;
+
+/// How messages are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Encoding {
+    Gzip,
+    Zstd,
+}
+
+impl Encoding {
+    /// In the order in which we like them.
+    const ALL: [Encoding; 2] = [Encoding::Zstd, Encoding::Gzip];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Encoding::Gzip => "gzip",
+            Encoding::Zstd => "zstd",
+        }
+    }
+
+    /// How a request says that its message may be compressed. None: it is not.
+    pub(super) fn of_request(headers: &HeaderMap) -> Result<Option<Encoding>, Status> {
+        let Some(name) = headers.get(ENCODING) else { return Ok(None) };
+        if name == "identity" {
+            return Ok(None);
+        }
+        match Encoding::ALL.into_iter().find(|encoding| name == encoding.name()) {
+            Some(encoding) => Ok(Some(encoding)),
+            None => {
+                let message = format!("messages can be compressed by these only: {ALL_ACCEPTED}");
+                let mut status = Status::unimplemented(message);
+                let accepted = MetadataValue::from_static(ALL_ACCEPTED);
+                status.metadata_mut().insert(ACCEPTED, accepted);
+                Err(status)
+            }
+        }
+    }
+
+    /// The one of those that a caller reads that we like best. None: none of them.
+    pub(super) fn for_answer(headers: &HeaderMap) -> Option<Encoding> {
+        let accepted: Vec<&str> = headers
+            .get_all(ACCEPTED)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|names| names.split(','))
+            .map(str::trim)
+            .collect();
+        Encoding::ALL.into_iter().find(|encoding| accepted.contains(&encoding.name()))
+    }
+
+    pub(super) fn header(self) -> HeaderValue {
+        HeaderValue::from_static(self.name())
+    }
+}
+
+/// The body of a request with its message as it was before it was compressed. What it grows to is
+/// charged while it grows.
+pub(super) fn inflated(
+    body: Bytes,
+    encoding: Option<Encoding>,
+    max_bytes: u32,
+    memory: &mut Memory,
+) -> Result<Bytes, Status> {
+    let Some(([1, length @ ..], rest)) = body.split_first_chunk::<PREFIX_BYTES>() else {
+        return Ok(body);
+    };
+    // "If a message is compressed and there is no grpc-encoding, it is INTERNAL"; the fault is the
+    // caller's, and is told as all of its faults are.
+    let encoding = encoding.ok_or_else(|| unreadable("it is compressed and does not say how"))?;
+    let length = u32::from_be_bytes(*length) as usize;
+    // A message that is cut off is its service's to refuse.
+    let Some(compressed) = rest.get(..length) else { return Ok(body) };
+    let charge = |bytes| memory.grow(bytes);
+    let message = match encoding {
+        Encoding::Gzip => grow(GzDecoder::new(compressed), length, max_bytes, charge)?,
+        Encoding::Zstd => {
+            let decoder = zstd::Decoder::with_buffer(compressed).and_then(|mut decoder| {
+                decoder.window_log_max(MAX_WINDOW_LOG)?;
+                Ok(decoder)
+            });
+            let decoder = decoder.map_err(|_| unreadable("zstd cannot begin with it"))?;
+            grow(decoder, length, max_bytes, charge)?
+        }
+    };
+    Ok(message)
+}
+
+/// Inflates a message, which has `compressed` bytes, into one with its prefix.
+fn grow(
+    mut from: impl Read,
+    compressed: usize,
+    max_bytes: u32,
+    mut charge: impl FnMut(usize) -> Result<(), Status>,
+) -> Result<Bytes, Status> {
+    let mut message = BytesMut::zeroed(PREFIX_BYTES);
+    let mut chunk = [0; CHUNK_BYTES];
+    loop {
+        let read = match from.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(_) => return Err(unreadable("its compressed bytes are damaged")),
+        };
+        let length = message.len() - PREFIX_BYTES + read;
+        if length > max_bytes as usize {
+            return Err(grows_too_much(format!("more than {max_bytes} bytes")));
+        }
+        if length > RATIO_FREE_BYTES && length > compressed.saturating_mul(MAX_RATIO) {
+            return Err(grows_too_much(format!("more than {MAX_RATIO} times its length")));
+        }
+        charge(read)?;
+        message.extend_from_slice(&chunk[..read]);
+    }
+    let length = (message.len() - PREFIX_BYTES) as u32;
+    message[1..PREFIX_BYTES].copy_from_slice(&length.to_be_bytes());
+    Ok(message.freeze())
+}
+
+fn unreadable(why: &str) -> Status {
+    status::invalid_argument(vec![Violation::new("request", format!("cannot be read: {why}"))])
+}
+
+fn grows_too_much(how: String) -> Status {
+    let message = format!(
+        "the request inflates to {how}: send less at a time, or uncompressed; operators can permit more bytes with --max-request-bytes"
+    );
+    status::resource_exhausted(Reason::RequestTooLarge, message)
+}
+
+/// A message of an answer with its prefix: compressed, if that makes it shorter.
+pub(super) fn compressed(message: Bytes, encoding: Encoding) -> Bytes {
+    if message.len() < MIN_COMPRESSED_BYTES {
+        return message;
+    }
+    let content = &message[PREFIX_BYTES..];
+    let shorter = match encoding {
+        Encoding::Gzip => {
+            let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(content).and_then(|()| encoder.finish())
+        }
+        Encoding::Zstd => zstd::encode_all(content, ZSTD_LEVEL),
+    };
+    match shorter {
+        Ok(shorter) if shorter.len() < content.len() => {
+            let mut framed = BytesMut::with_capacity(PREFIX_BYTES + shorter.len());
+            framed.put_u8(1);
+            framed.put_u32(shorter.len() as u32);
+            framed.extend_from_slice(&shorter);
+            framed.freeze()
+        }
+        _ => message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAX_BYTES: u32 = 1024 * 1024;
+
+    fn squeezed(content: &[u8], encoding: Encoding) -> Vec<u8> {
+        match encoding {
+            Encoding::Gzip => {
+                let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::best());
+                encoder.write_all(content).expect("into memory");
+                encoder.finish().expect("into memory")
+            }
+            Encoding::Zstd => zstd::encode_all(content, 19).expect("into memory"),
+        }
+    }
+
+    /// The message, or what its sender is told; and how many bytes were charged.
+    fn inflate(bytes: &[u8], encoding: Encoding) -> (Result<Bytes, Status>, usize) {
+        let mut charged = 0;
+        let charge = |bytes| {
+            charged += bytes;
+            Ok(())
+        };
+        let message = match encoding {
+            Encoding::Gzip => grow(GzDecoder::new(bytes), bytes.len(), MAX_BYTES, charge),
+            Encoding::Zstd => {
+                let decoder = zstd::Decoder::with_buffer(bytes).expect("it begins");
+                grow(decoder, bytes.len(), MAX_BYTES, charge)
+            }
+        };
+        (message, charged)
+    }
+
+    #[test]
+    fn a_message_is_what_it_was_and_is_charged_as_what_it_is() {
+        let content: Vec<u8> = (0..100_000_u32).flat_map(u32::to_be_bytes).collect();
+        for encoding in Encoding::ALL {
+            let (message, charged) = inflate(&squeezed(&content, encoding), encoding);
+            let message = message.expect("it is in order");
+            assert_eq!(message[..PREFIX_BYTES], [0, 0, 6, 26, 128], "400,000 bytes, as they are");
+            assert!(message[PREFIX_BYTES..] == content[..] && charged == content.len());
+        }
+    }
+
+    #[test]
+    fn what_grows_too_much_is_stopped_before_it_has_grown() {
+        let bomb = vec![0; 100 * 1024 * 1024];
+        let large: Vec<u8> = (0..MAX_BYTES).flat_map(u32::to_be_bytes).collect();
+        for encoding in Encoding::ALL {
+            let (stopped, charged) = inflate(&squeezed(&bomb, encoding), encoding);
+            let status = stopped.expect_err("a bomb");
+            assert!(status.message().contains("inflates to more than"), "{status}");
+            assert!(charged <= MAX_BYTES as usize, "{charged}");
+            // The ratio holds long before the limit.
+            let small = squeezed(&bomb[..1024 * 1024], encoding);
+            let (stopped, charged) = inflate(&small, encoding);
+            assert!(stopped.expect_err("200 times").message().contains("200 times its length"));
+            assert!(charged <= RATIO_FREE_BYTES.max(small.len() * MAX_RATIO), "{charged}");
+            let (stopped, charged) = inflate(&squeezed(&large, encoding), encoding);
+            assert!(stopped.expect_err("large").message().contains("more than 1048576 bytes"));
+            assert!(charged <= MAX_BYTES as usize, "{charged}");
+        }
+    }
+
+    #[test]
+    fn damaged_bytes_are_the_senders_fault() {
+        for encoding in Encoding::ALL {
+            let mut bytes = squeezed(&[7; 5_000], encoding);
+            bytes.truncate(bytes.len() - 3);
+            let (refused, _) = inflate(&bytes, encoding);
+            assert_eq!(refused.expect_err("cut").code(), tonic::Code::InvalidArgument);
+        }
+    }
+
+    #[test]
+    fn encodings_are_chosen_by_what_both_sides_read() {
+        let headers = |name: &'static str, value: &'static str| {
+            HeaderMap::from_iter([(
+                http::HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            )])
+        };
+        let answer = |accepted| Encoding::for_answer(&headers(ACCEPTED, accepted));
+        assert_eq!(answer("identity,deflate,gzip"), Some(Encoding::Gzip));
+        assert_eq!(answer("gzip, zstd"), Some(Encoding::Zstd));
+        assert_eq!(answer("identity"), None);
+        assert_eq!(Encoding::for_answer(&HeaderMap::new()), None);
+        let request = |name| Encoding::of_request(&headers(ENCODING, name));
+        assert_eq!(request("gzip").expect("known"), Some(Encoding::Gzip));
+        assert_eq!(request("identity").expect("known"), None);
+        let refused = request("deflate").expect_err("not known");
+        assert_eq!(refused.code(), tonic::Code::Unimplemented);
+        assert_eq!(refused.metadata().get(ACCEPTED).expect("says which"), ALL_ACCEPTED);
+    }
+}

@@ -1,0 +1,47 @@
+//! Sign-ins with accounts of several organizations, until their owners have chosen one.
+//!
+//! Kept in memory, bounded, and for a short while, since what is chosen with is a token that
+//! belongs into no page and no cookie: whoever loses it (after a restart, or at another replica)
+//! signs in again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::sync::Cache;
+use zeroize::Zeroizing;
+
+use crate::session::Session;
+
+const KEPT_FOR: Duration = Duration::from_secs(5 * 60);
+const MAX_CHOICES: u64 = 1_000;
+
+/// Between what somebody may choose, and where they wanted to go.
+pub(crate) struct Choice {
+    /// The ID token of the account.
+    pub(crate) token: Zeroizing<String>,
+    pub(crate) organizations: Vec<String>,
+    pub(crate) next: String,
+}
+
+/// The choices that have not been made, by the session of nobody that the browser has meanwhile.
+pub(crate) struct Choices(Cache<String, Arc<Choice>>);
+
+impl Default for Choices {
+    fn default() -> Choices {
+        Choices(Cache::builder().max_capacity(MAX_CHOICES).time_to_live(KEPT_FOR).build())
+    }
+}
+
+impl Choices {
+    pub(crate) fn put(&self, session: &Session, choice: Choice) {
+        self.0.insert(session.key().to_owned(), Arc::new(choice));
+    }
+
+    pub(crate) fn get(&self, session: &Session) -> Option<Arc<Choice>> {
+        self.0.get(session.key())
+    }
+
+    pub(crate) fn forget(&self, session: &Session) {
+        self.0.invalidate(session.key());
+    }
+}

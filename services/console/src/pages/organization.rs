@@ -1,0 +1,60 @@
+//! Which organization somebody wants to see whose account is of several.
+
+use askama::Template;
+use axum::response::{IntoResponse, Redirect, Response};
+use http::StatusCode;
+
+use super::form::Errors;
+use super::sign_in::Guest;
+use super::{Page, render};
+use crate::account::Refusal;
+use crate::choices::Choice;
+use crate::fields::Fields;
+use crate::trouble::Trouble;
+use crate::view::frame::Frame;
+
+/// Where it is asked.
+pub(super) const PATH: &str = "/sign-in/organization";
+
+#[derive(Template)]
+#[template(path = "organization.html")]
+struct OrganizationPage<'a> {
+    frame: Frame,
+    organizations: &'a [String],
+    errors: Errors,
+}
+
+pub(crate) async fn show(guest: Guest) -> Page {
+    match guest.choice() {
+        Some(choice) => ask(&guest, &choice, Errors::default()),
+        None => Ok(Redirect::to("/sign-in").into_response()),
+    }
+}
+
+pub(crate) async fn submit(guest: Guest, fields: Fields) -> Page {
+    let accounts = guest.accounts().ok_or(Trouble::NotFound)?;
+    let Some(choice) = guest.choice() else {
+        return super::account::refused(&guest, accounts, &Refusal::NotBegun, "");
+    };
+    let chosen = fields.get("organization");
+    if !choice.organizations.iter().any(|organization| organization == chosen) {
+        let mut errors = Errors::default();
+        errors.add("organization", "Choose one of your organizations.".to_owned());
+        let page = ask(&guest, &choice, errors)?;
+        return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
+    }
+    match guest.open(&choice.token, chosen).await {
+        Ok(opened) => {
+            guest.forget_choice();
+            Ok(opened.lead_to(&choice.next))
+        }
+        Err(status) => {
+            super::account::refused(&guest, accounts, &Refusal::from(status), &choice.next)
+        }
+    }
+}
+
+fn ask(guest: &Guest, choice: &Choice, errors: Errors) -> Result<Response, Trouble> {
+    let (frame, organizations) = (guest.frame(), &choice.organizations);
+    render(&OrganizationPage { frame, organizations, errors })
+}
