@@ -115,7 +115,7 @@ async fn an_interrupted_erasure_ends_after_a_step_and_goes_on() {
     let command = ["organization", "erase", "acme", "--yes"];
     let locked = Locked::rows(database, "FROM bodies").await;
     let process = locked.interrupt(database, &command).await;
-    process.wait_for_line(|line| line.contains("shutting down"), PATIENCE).await;
+    process.wait_for_line(|line| line.contains("stopping"), PATIENCE).await;
     locked.let_go().await;
     assert_interrupted(process, "interrupted: 1 bodies were erased, and others are left").await;
     succeeds(database, &command).await;
@@ -131,7 +131,7 @@ async fn an_interrupted_rotation_of_the_master_key_goes_on() {
     succeeds(database, &["rotate-master-key", "--prepare"]).await;
     let locked = Locked::rows(database, "FROM data_keys").await;
     let process = locked.interrupt(database, &["rotate-master-key"]).await;
-    process.wait_for_line(|line| line.contains("shutting down"), PATIENCE).await;
+    process.wait_for_line(|line| line.contains("stopping"), PATIENCE).await;
     locked.let_go().await;
     assert_interrupted(process, "run this again, which goes on where it was left").await;
     let mut process = start(database, &["rotate-master-key"]);
