@@ -191,7 +191,7 @@ const VECTORS: &[(&str, Expected)] = &[
     ("https://[64:ff9b:1::10.0.0.1]/",              NotReached("local NAT64 address")),
     ("https://[64:ff9b:1::8.8.8.8]/",               NotReached("local NAT64 address")),
     ("https://[2002:7f00:1::]/",                    NotReached("6to4 address")),
-    ("https://[2002:a9fe:a9fe::1]/",                NotReached("6to4 address")),
+    ("https://[2002:a9fe:a9fe::1]/",                NotReached(METADATA)),
     ("https://[2002:808:808::1]/",                  NotReached("6to4 address")),
     ("https://[2001:0:7f00:1::]/",                  NotReached("Teredo address")),
     ("https://[2001::80ff:fffe]/",                  NotReached("Teredo address")),
