@@ -181,7 +181,7 @@ const VECTORS: &[(&str, Expected)] = &[
     ("https://[::ffff:169.254.169.254]/",           NotReached(METADATA)),
     ("https://[::ffff:0.0.0.0]/",                   NotReached(UNSPECIFIED)),
     ("https://[::127.0.0.1]/",                      NotReached(COMPATIBLE)),
-    ("https://[::169.254.169.254]/",                NotReached(COMPATIBLE)),
+    ("https://[::169.254.169.254]/",                NotReached(METADATA)),
     ("https://[::7f00:1]/",                         NotReached(COMPATIBLE)),
     ("https://[::8.8.8.8]/",                        NotReached(COMPATIBLE)),
     ("https://[::ffff:0:127.0.0.1]/",               NotReached("not a global unicast address")),
