@@ -4,6 +4,7 @@
 //! No lease waits for another: each has a statement of its own, which gives up soon when somebody
 //! holds the shard's row, on connections that nothing else uses.
 
+use std::error::Error;
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::log::{Epoch, Shard};
@@ -13,7 +14,7 @@ use tokio::time::timeout;
 use super::connector::SessionLimits;
 use super::errors::is_locked_out;
 use super::pool::Pool;
-use super::session::{NoAnswer, Query, change, fetch};
+use super::session::{NoAnswer, change, fetch};
 use crate::rows::duration_micros;
 use crate::store::{Lease, ShardLease, StoreError, Survey};
 
@@ -58,29 +59,15 @@ impl Patience {
     }
 }
 
-/// The rows of a statement that commits itself, if it does so in time.
-async fn change_within<Row>(
+/// What comes of a statement, if it comes in time. Otherwise it is the `silence` of the server: what a
+/// statement that changes something has done is then [`StoreError::Unknown`].
+async fn within<T>(
     limit: Duration,
-    leases: &Pool,
-    query: Query<'_, Row>,
-) -> Result<Vec<Row>, StoreError>
-where
-    Row: for<'r> FromRow<'r, sqlx::postgres::PgRow> + Send + Unpin,
-{
-    let changed = timeout(limit, change(leases, query)).await;
-    changed.unwrap_or_else(|_| Err(StoreError::Unknown(NoAnswer(limit).into())))
-}
-
-async fn fetch_within<Row>(
-    limit: Duration,
-    leases: &Pool,
-    query: Query<'_, Row>,
-) -> Result<Vec<Row>, StoreError>
-where
-    Row: for<'r> FromRow<'r, sqlx::postgres::PgRow> + Send + Unpin,
-{
-    let fetched = timeout(limit, fetch(leases, query)).await;
-    fetched.unwrap_or_else(|_| Err(StoreError::Unavailable(NoAnswer(limit).into())))
+    statement: impl Future<Output = Result<T, StoreError>>,
+    silence: fn(Box<dyn Error + Send + Sync>) -> StoreError,
+) -> Result<T, StoreError> {
+    let answered = timeout(limit, statement).await;
+    answered.unwrap_or_else(|_| Err(silence(NoAnswer(limit).into())))
 }
 
 pub(super) async fn acquire(
@@ -109,7 +96,7 @@ pub(super) async fn acquire(
     .bind(owner)
     .bind(duration_micros(time_to_live))
     .bind(patience.lock_timeout());
-    let epoch = change_within(patience.answer, leases, query).await?.pop();
+    let epoch = within(patience.answer, change(leases, query), StoreError::Unknown).await?.pop();
     Ok(epoch.map(|(epoch,)| Lease { shard, epoch: Epoch(epoch) }))
 }
 
@@ -132,7 +119,7 @@ pub(super) async fn renew(
     .bind(lease.epoch.0)
     .bind(duration_micros(time_to_live))
     .bind(patience.lock_timeout());
-    Ok(!change_within(patience.answer, leases, query).await?.is_empty())
+    Ok(!within(patience.answer, change(leases, query), StoreError::Unknown).await?.is_empty())
 }
 
 pub(super) async fn release(leases: &Pool, lease: Lease) -> Result<(), StoreError> {
@@ -144,7 +131,7 @@ pub(super) async fn release(leases: &Pool, lease: Lease) -> Result<(), StoreErro
     )
     .bind(i32::from(lease.shard.0))
     .bind(lease.epoch.0);
-    change_within(LIMITS.answer, leases, query).await?;
+    within(LIMITS.answer, change(leases, query), StoreError::Unknown).await?;
     Ok(())
 }
 
@@ -183,15 +170,18 @@ pub(super) async fn survey(
          FROM shards
          ORDER BY shard",
     );
-    let shards = fetch_within(patience.answer, leases, query).await?.into_iter().map(|row| {
-        let unreadable = |_| StoreError::Unreadable(format!("shard {}", row.shard));
-        Ok(ShardLease {
-            shard: Shard(u16::try_from(row.shard).map_err(unreadable)?),
-            epoch: row.lease_owner.as_ref().map(|_| Epoch(row.epoch)),
-            owner: row.lease_owner,
-            expires_in: Duration::from_micros(row.expires_in.unsigned_abs()),
-        })
-    });
+    let shards = within(patience.answer, fetch(leases, query), StoreError::Unavailable)
+        .await?
+        .into_iter()
+        .map(|row| {
+            let unreadable = |_| StoreError::Unreadable(format!("shard {}", row.shard));
+            Ok(ShardLease {
+                shard: Shard(u16::try_from(row.shard).map_err(unreadable)?),
+                epoch: row.lease_owner.as_ref().map(|_| Epoch(row.epoch)),
+                owner: row.lease_owner,
+                expires_in: Duration::from_micros(row.expires_in.unsigned_abs()),
+            })
+        });
     Ok(Survey { members, shards: shards.collect::<Result<_, StoreError>>()? })
 }
 
@@ -223,7 +213,7 @@ async fn report(
     .bind(member)
     .bind(duration_micros(time_to_live))
     .bind(patience.lock_timeout());
-    change_within(patience.answer, leases, query).await?;
+    within(patience.answer, change(leases, query), StoreError::Unknown).await?;
     Ok(())
 }
 
@@ -245,7 +235,7 @@ async fn others(
     )
     .bind(member)
     .bind(duration_micros(time_to_live));
-    fetch_within(patience.answer, leases, query).await
+    within(patience.answer, fetch(leases, query), StoreError::Unavailable).await
 }
 
 pub(super) async fn leave(leases: &Pool, member: &str) -> Result<(), StoreError> {
@@ -253,6 +243,6 @@ pub(super) async fn leave(leases: &Pool, member: &str) -> Result<(), StoreError>
         "DELETE FROM dispatch_members WHERE member = $1 RETURNING member",
     )
     .bind(member);
-    change_within(LIMITS.answer, leases, query).await?;
+    within(LIMITS.answer, change(leases, query), StoreError::Unknown).await?;
     Ok(())
 }
