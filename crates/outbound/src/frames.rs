@@ -9,7 +9,7 @@
 //! `SETTINGS_HEADER_TABLE_SIZE` is 0). Of the other fields nothing is read here: they take a whole
 //! decoder, h2's, and that has refused them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use http::StatusCode;
 
@@ -68,9 +68,8 @@ pub(crate) struct FrameReader {
     /// The beginning of the head that is being read, from HEADERS and CONTINUATION.
     head: Vec<u8>,
     head_size: usize,
-    statuses: BTreeMap<u32, StatusSeen>,
-    /// Streams on which a head has begun to arrive.
-    begun: BTreeSet<u32>,
+    /// Of the streams on which a head has begun to arrive. None: its final status has not.
+    statuses: BTreeMap<u32, Option<StatusSeen>>,
 }
 
 impl FrameReader {
@@ -78,14 +77,14 @@ impl FrameReader {
         self.beginning
     }
 
-    /// The final status of the answer on a stream, if it has arrived. It is forgotten.
-    pub(crate) fn take_status(&mut self, stream: u32) -> Option<StatusSeen> {
-        self.statuses.remove(&stream)
+    /// Whether a head has begun to arrive on a stream.
+    pub(crate) fn has_begun(&self, stream: u32) -> bool {
+        self.statuses.contains_key(&stream)
     }
 
-    /// Whether a head has begun to arrive on a stream. It is forgotten.
-    pub(crate) fn take_begun(&mut self, stream: u32) -> bool {
-        self.begun.remove(&stream)
+    /// The final status of the answer on a stream, if it has arrived. The stream is forgotten.
+    pub(crate) fn take_status(&mut self, stream: u32) -> Option<StatusSeen> {
+        self.statuses.remove(&stream).flatten()
     }
 
     /// Takes what has arrived.
@@ -134,9 +133,9 @@ impl FrameReader {
         self.left = u32::from_be_bytes([0, a, b, c]) as usize;
         let (kind, flags, stream) = self.frame();
         if kind == HEADERS {
-            self.begun.insert(stream);
-            if self.begun.len() > KNOWN_STREAMS {
-                self.begun.pop_first();
+            self.statuses.entry(stream).or_default();
+            if self.statuses.len() > KNOWN_STREAMS {
+                self.statuses.pop_first();
             }
             // RFC 9113 section 6.2.
             let padding = usize::from(flags & PADDED != 0);
@@ -155,21 +154,18 @@ impl FrameReader {
         let (before, fields) = payload.split_at(self.before_fields.min(payload.len()));
         self.before_fields -= before.len();
         self.head_size += fields.len();
-        if let Some(seen) = self.statuses.get_mut(&stream) {
+        if let Some(Some(seen)) = self.statuses.get_mut(&stream) {
             seen.head_size = self.head_size;
             return;
         }
         let room = KEPT_HEAD - self.head.len();
         self.head.extend_from_slice(&fields[..fields.len().min(room)]);
-        match first_status(&self.head) {
-            Some(status) if !status.is_informational() => {
-                let seen = StatusSeen { status, head_size: self.head_size };
-                self.statuses.insert(stream, seen);
-            }
-            _ => {}
-        }
-        if self.statuses.len() > KNOWN_STREAMS {
-            self.statuses.pop_first();
+        // A frame that goes on with a head of which nothing is known is h2's to refuse.
+        if let Some(status) = first_status(&self.head)
+            && !status.is_informational()
+            && let Some(seen) = self.statuses.get_mut(&stream)
+        {
+            *seen = Some(StatusSeen { status, head_size: self.head_size });
         }
     }
 

@@ -229,9 +229,9 @@ impl Http2 {
             }
         };
         drop(stream);
-        let (seen, has_begun) = {
+        let (has_begun, seen) = {
             let frames = &mut self.observer.observed().frames;
-            (frames.take_status(id), frames.take_begun(id))
+            (frames.has_begun(id), frames.take_status(id))
         };
         match (progress.head, seen) {
             // What came after too many others is no answer.

@@ -81,17 +81,22 @@ async fn a_connection_closed_instead_of_an_answer_fails_and_nothing_is_sent_agai
     assert_eq!(receiver.connections(), 1);
 }
 
-#[tokio::test]
-async fn a_request_that_meets_a_kept_connection_being_closed_is_sent_once_more_on_a_new_one() {
-    let authority = Authority::new();
-    let receiver = Receiver::tls(authority.identity(), HTTP1, async |mut stream| {
+/// Answers the first request of each connection, and closes it when there is another one.
+async fn closing_at_the_second_request(authority: &Authority) -> Receiver {
+    Receiver::tls(authority.identity(), HTTP1, async |mut stream| {
         read_request(&mut stream).await;
         let head = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
         stream.write_all(head).await.unwrap();
         read_request(&mut stream).await;
         stream.shutdown().await.unwrap();
     })
-    .await;
+    .await
+}
+
+#[tokio::test]
+async fn a_request_that_meets_a_kept_connection_being_closed_is_sent_once_more_on_a_new_one() {
+    let authority = Authority::new();
+    let receiver = closing_at_the_second_request(&authority).await;
     let sender = sender_for(&authority);
     assert_eq!(post(&sender, &receiver.url()).await.remarks, []);
     let second = post(&sender, &receiver.url()).await;
@@ -103,14 +108,7 @@ async fn a_request_that_meets_a_kept_connection_being_closed_is_sent_once_more_o
 #[tokio::test]
 async fn a_kept_connection_that_is_closed_may_have_had_the_request_also_if_there_is_no_new_one() {
     let authority = Authority::new();
-    let receiver = Receiver::tls(authority.identity(), HTTP1, async |mut stream| {
-        read_request(&mut stream).await;
-        let head = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
-        stream.write_all(head).await.unwrap();
-        read_request(&mut stream).await;
-        stream.shutdown().await.unwrap();
-    })
-    .await;
+    let receiver = closing_at_the_second_request(&authority).await;
     let sender = sender_for(&authority);
     let url = receiver.url();
     assert!(post(&sender, &url).await.was_sent);
