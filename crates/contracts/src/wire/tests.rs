@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use prost::Message;
+use prost::encoding::encode_varint;
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::value::Kind;
 use prost_types::{
-    DescriptorProto, FieldMask, FileDescriptorProto, FileDescriptorSet, ListValue, Struct, Value,
+    DescriptorProto, FieldDescriptorProto, FieldMask, FileDescriptorProto, FileDescriptorSet,
+    ListValue, Struct, Value,
 };
 
 use super::*;
@@ -229,6 +231,84 @@ fn every_repeated_field_of_every_request_has_a_limit() {
         .map(|(message, field, _)| ((*message).to_owned(), (*field).to_owned()))
         .collect();
     assert_eq!(repeated_fields_of_requests(), known);
+}
+
+/// A field that has bytes (wire type 2): a text, a message, or numbers packed together.
+fn field_of_bytes(number: i32, content: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode_varint(u64::try_from(number).expect("a number") << 3 | 2, &mut bytes);
+    encode_varint(content.len() as u64, &mut bytes);
+    bytes.extend_from_slice(content);
+    bytes
+}
+
+/// So many entries of a repeated field, each as short as it can be.
+fn entries(field: &FieldDescriptorProto, count: usize) -> Vec<u8> {
+    match field.r#type() {
+        Type::String | Type::Bytes | Type::Message => {
+            field_of_bytes(field.number(), &[]).repeat(count)
+        }
+        _ => field_of_bytes(field.number(), &vec![1; count]),
+    }
+}
+
+/// From a message to each repeated field in it, however deep.
+fn paths_to_repeated_fields<'a>(
+    message: &str,
+    messages: &HashMap<String, &'a DescriptorProto>,
+    path: &[(String, &'a FieldDescriptorProto)],
+    found: &mut Vec<Vec<(String, &'a FieldDescriptorProto)>>,
+) {
+    let is_looked_at = message == ".google.protobuf.Struct"
+        || path[..path.len().saturating_sub(1)].iter().any(|(known, _)| known == message);
+    for field in messages[message].field.iter().filter(|_| !is_looked_at) {
+        let path = [path, &[(message.to_owned(), field)]].concat();
+        if field.label() == Label::Repeated {
+            found.push(path.clone());
+        }
+        if field.r#type() == Type::Message {
+            paths_to_repeated_fields(field.type_name(), messages, &path, found);
+        }
+    }
+}
+
+#[test]
+fn each_repeated_field_of_each_request_is_counted_wherever_it_is() {
+    let files = files();
+    let messages = messages(&files);
+    let requests: HashSet<_> = files
+        .iter()
+        .flat_map(|file| &file.service)
+        .flat_map(|service| &service.method)
+        .map(|method| method.input_type())
+        .collect();
+    let mut counted = 0;
+    for request in requests {
+        let mut paths = Vec::new();
+        paths_to_repeated_fields(request, &messages, &[], &mut paths);
+        for path in paths {
+            let ((message, field), before) = path.split_last().expect("a field at its end");
+            let limit = limits::of(message, field.name()).expect("it has one");
+            let of = |count| {
+                let innermost = entries(field, count);
+                before
+                    .iter()
+                    .rev()
+                    .fold(innermost, |inner, (_, outer)| field_of_bytes(outer.number(), &inner))
+            };
+            let name = |(_, field): &(String, &FieldDescriptorProto)| match field.label() {
+                Label::Repeated => format!("{}[0].", field.name()),
+                _ => format!("{}.", field.name()),
+            };
+            let place = before.iter().map(name).collect::<String>() + field.name();
+            let examined = |count| examine(request.trim_start_matches('.'), &of(count));
+            assert!(examined(limit).is_ok(), "{request}: {place}");
+            let refused = examined(limit + 1).expect_err(&format!("{request}: {place}"));
+            assert_eq!(refused.field, place, "{request}");
+            counted += 1;
+        }
+    }
+    assert!(counted >= limits::LIMITS.len(), "{counted}");
 }
 
 #[test]
