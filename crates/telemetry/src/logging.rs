@@ -98,7 +98,7 @@ impl LoggingFlags {
             if self.log_level.0.contains("opentelemetry") { "" } else { ",opentelemetry=warn" };
         // What is left out of the log is told whatever else is chosen.
         let level = format!("{}{quiet},{}=info", self.log_level.0, repeats::TARGET);
-        let lines = Unrepeated(lines).with_filter(EnvFilter::new(level));
+        let lines = Unrepeated::new(lines).with_filter(EnvFilter::new(level));
         let traces = tracer.map(|tracer| {
             let traces = tracing_opentelemetry::layer().with_tracer(tracer);
             // Where it happened and on which thread is the logs' to say.

@@ -8,11 +8,12 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tracing::callsite::Identifier;
+use tracing::dispatcher::{self, Dispatch, WeakDispatch};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -29,7 +30,8 @@ const MAX_MESSAGE_CHARS: usize = 200;
 /// The target of the lines that tell what is not in the log.
 pub(crate) const TARGET: &str = "keeptrusts_webhooks::log";
 
-static KINDS: Mutex<Option<Kinds>> = Mutex::new(None);
+/// Of this process.
+static REPEATS: Repeats = Repeats::over(WINDOW);
 static SUMMED_UP: AtomicU64 = AtomicU64::new(0);
 
 /// How many lines were not shown but summed up, since the process began.
@@ -42,66 +44,64 @@ pub(crate) fn summed_up_lines() -> u64 {
 /// Not a filter, though one may look at an event's content: tracing-subscriber 0.3.23 does not clear
 /// what a filter of one layer has said about an event that no other layer wants, and applies it to
 /// the next one.
-pub(crate) struct Unrepeated<L>(pub(crate) L);
+pub(crate) struct Unrepeated<L> {
+    lines: L,
+    repeats: &'static Repeats,
+    /// Where sums are told.
+    log: OnceLock<WeakDispatch>,
+}
 
-impl<S: Subscriber, L: Layer<S>> Layer<S> for Unrepeated<L> {
-    fn on_layer(&mut self, subscriber: &mut S) {
-        self.0.on_layer(subscriber);
+impl<L> Unrepeated<L> {
+    pub(crate) fn new(lines: L) -> Unrepeated<L> {
+        Unrepeated::with(lines, &REPEATS)
     }
 
-    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        self.0.on_new_span(attributes, id, context);
-    }
-
-    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
-        self.0.on_record(id, values, context);
-    }
-
-    fn on_enter(&self, id: &Id, context: Context<'_, S>) {
-        self.0.on_enter(id, context);
-    }
-
-    fn on_exit(&self, id: &Id, context: Context<'_, S>) {
-        self.0.on_exit(id, context);
-    }
-
-    fn on_close(&self, id: Id, context: Context<'_, S>) {
-        self.0.on_close(id, context);
-    }
-
-    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        if is_shown(event) {
-            self.0.on_event(event, context);
-        }
+    fn with(lines: L, repeats: &'static Repeats) -> Unrepeated<L> {
+        Unrepeated { lines, repeats, log: OnceLock::new() }
     }
 }
 
-/// Whether a line is shown; otherwise it is counted.
-fn is_shown(event: &Event<'_>) -> bool {
-    let metadata = event.metadata();
-    if *metadata.level() > Level::INFO || metadata.target() == TARGET {
-        return true;
+impl<S: Subscriber, L: Layer<S>> Layer<S> for Unrepeated<L> {
+    fn on_register_dispatch(&self, log: &Dispatch) {
+        self.lines.on_register_dispatch(log);
+        // It is registered once.
+        _ = self.log.set(log.downgrade());
     }
-    let admitted = with_kinds(|kinds| kinds.admit(metadata, Instant::now()));
-    match admitted {
-        Admitted::Shown => return true,
-        Admitted::LeftOut => {}
-        Admitted::FirstLeftOut => {
-            // Not under the lock: whatever makes a message may panic, and that is logged.
-            let message = message(event);
-            with_kinds(|kinds| {
-                kinds.describe(metadata, message);
-                kinds.watch();
-            });
+
+    fn on_layer(&mut self, subscriber: &mut S) {
+        self.lines.on_layer(subscriber);
+    }
+
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        self.lines.on_new_span(attributes, id, context);
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        self.lines.on_record(id, values, context);
+    }
+
+    fn on_enter(&self, id: &Id, context: Context<'_, S>) {
+        self.lines.on_enter(id, context);
+    }
+
+    fn on_exit(&self, id: &Id, context: Context<'_, S>) {
+        self.lines.on_exit(id, context);
+    }
+
+    fn on_close(&self, id: Id, context: Context<'_, S>) {
+        self.lines.on_close(id, context);
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        if self.repeats.is_shown(event, &self.log) {
+            self.lines.on_event(event, context);
         }
     }
-    SUMMED_UP.fetch_add(1, Ordering::Relaxed);
-    false
 }
 
 /// Tells of all lines that were left out and not told of yet: at the end of the process.
 pub(crate) fn tell_all() {
-    with_kinds(|kinds| kinds.take(|_| true)).iter().for_each(Sum::tell);
+    REPEATS.tell_all();
 }
 
 /// Tells that lines were lost because nobody read them.
@@ -109,29 +109,82 @@ pub(crate) fn tell_of_lost(lines: u64) {
     tracing::warn!(target: TARGET, lines, "log lines were lost: nobody read them");
 }
 
-/// Lives for as long as there is something to tell of later.
-fn tell_when_due() {
-    loop {
-        let now = Instant::now();
-        let (due, next) = with_kinds(|kinds| {
-            let due = kinds.take(|kind| kind.end() <= now);
-            let next = kinds.next_end();
-            kinds.is_watched = next.is_some();
-            (due, next)
-        });
-        due.iter().for_each(Sum::tell);
-        let Some(next) = next else { return };
-        thread::sleep(next.saturating_duration_since(now));
+/// What repeats in a log, and who tells of it.
+struct Repeats {
+    /// For how long lines of a kind count together.
+    window: Duration,
+    kinds: Mutex<Option<Kinds>>,
+}
+
+impl Repeats {
+    const fn over(window: Duration) -> Repeats {
+        Repeats { window, kinds: Mutex::new(None) }
+    }
+
+    /// Whether a line is shown; otherwise it is counted.
+    fn is_shown(&'static self, event: &Event<'_>, log: &OnceLock<WeakDispatch>) -> bool {
+        let metadata = event.metadata();
+        if *metadata.level() > Level::INFO || metadata.target() == TARGET {
+            return true;
+        }
+        match self.with_kinds(|kinds| kinds.admit(metadata, Instant::now())) {
+            Admitted::Shown => return true,
+            Admitted::LeftOut => {}
+            Admitted::FirstLeftOut => {
+                // Not under the lock: whatever makes a message may panic, and that is logged.
+                let message = message(event);
+                let must_watch = self.with_kinds(|kinds| {
+                    kinds.describe(metadata, message);
+                    !std::mem::replace(&mut kinds.is_watched, true)
+                });
+                if must_watch {
+                    self.watch(log.get().and_then(WeakDispatch::upgrade).unwrap_or_default());
+                }
+            }
+        }
+        SUMMED_UP.fetch_add(1, Ordering::Relaxed);
+        false
+    }
+
+    fn tell_all(&self) {
+        self.with_kinds(|kinds| kinds.take(|_| true)).iter().for_each(Sum::tell);
+    }
+
+    /// Has a thread that tells when it is time.
+    fn watch(&'static self, log: Dispatch) {
+        let tell = move || dispatcher::with_default(&log, || self.tell_when_due());
+        let thread = thread::Builder::new().name("repeats".to_owned()).spawn(tell);
+        if thread.is_err() {
+            // It is told at the end of the process, or a later line has better luck.
+            self.with_kinds(|kinds| kinds.is_watched = false);
+        }
+    }
+
+    /// Goes on for as long as there is something to tell of later.
+    fn tell_when_due(&self) {
+        loop {
+            let now = Instant::now();
+            let (due, next) = self.with_kinds(|kinds| {
+                let due = kinds.take(|kind| kind.end <= now);
+                let next = kinds.next_end();
+                kinds.is_watched = next.is_some();
+                (due, next)
+            });
+            due.iter().for_each(Sum::tell);
+            let Some(next) = next else { return };
+            thread::sleep(next.saturating_duration_since(now));
+        }
+    }
+
+    fn with_kinds<T>(&self, act: impl FnOnce(&mut Kinds) -> T) -> T {
+        let mut kinds: MutexGuard<'_, _> =
+            self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        act(kinds.get_or_insert_with(|| Kinds::over(self.window)))
     }
 }
 
-fn with_kinds<T>(act: impl FnOnce(&mut Kinds) -> T) -> T {
-    let mut kinds: MutexGuard<'_, _> = KINDS.lock().unwrap_or_else(PoisonError::into_inner);
-    act(kinds.get_or_insert_default())
-}
-
-#[derive(Default)]
 struct Kinds {
+    window: Duration,
     by_place: HashMap<Identifier, Kind>,
     /// There is a thread that will tell.
     is_watched: bool,
@@ -139,7 +192,8 @@ struct Kinds {
 
 /// Lines from one place in the code.
 struct Kind {
-    began: Instant,
+    /// When its lines are summed up.
+    end: Instant,
     shown: u32,
     left_out: u64,
     metadata: &'static Metadata<'static>,
@@ -166,18 +220,22 @@ struct Sum {
 }
 
 impl Kinds {
+    fn over(window: Duration) -> Kinds {
+        Kinds { window, by_place: HashMap::new(), is_watched: false }
+    }
+
     /// What becomes of a line, which is counted.
     fn admit(&mut self, metadata: &'static Metadata<'static>, now: Instant) -> Admitted {
         let kind = self.by_place.entry(metadata.callsite()).or_insert_with(|| Kind {
-            began: now,
+            end: now + self.window,
             shown: 0,
             left_out: 0,
             metadata,
             message: String::new(),
         });
         // What was left out in the last minute is told before a new one begins.
-        if kind.end() <= now && kind.left_out == 0 {
-            (kind.began, kind.shown) = (now, 0);
+        if kind.end <= now && kind.left_out == 0 {
+            (kind.end, kind.shown) = (now + self.window, 0);
         }
         if kind.shown < SHOWN {
             kind.shown += 1;
@@ -194,15 +252,6 @@ impl Kinds {
         }
     }
 
-    /// Has a thread that tells when it is time.
-    fn watch(&mut self) {
-        if !self.is_watched {
-            let thread = thread::Builder::new().name("repeats".to_owned());
-            // Without one it is told at the end of the process, or with the next line.
-            self.is_watched = thread.spawn(tell_when_due).is_ok();
-        }
-    }
-
     /// Takes what was left out of the kinds that are chosen.
     fn take(&mut self, is_chosen: impl Fn(&Kind) -> bool) -> Vec<Sum> {
         let kinds = self.by_place.values_mut();
@@ -213,15 +262,11 @@ impl Kinds {
     /// When there is something to tell of next.
     fn next_end(&self) -> Option<Instant> {
         let kinds = self.by_place.values();
-        kinds.filter(|kind| kind.left_out > 0).map(Kind::end).min()
+        kinds.filter(|kind| kind.left_out > 0).map(|kind| kind.end).min()
     }
 }
 
 impl Kind {
-    fn end(&self) -> Instant {
-        self.began + WINDOW
-    }
-
     fn sum(&mut self) -> Sum {
         Sum {
             level: *self.metadata.level(),
@@ -309,7 +354,7 @@ mod tests {
             tracing::warn!("failed");
         });
         let [refused, failed] = refused_and_failed[..] else { panic!("two places") };
-        let (mut kinds, begin) = (Kinds::default(), Instant::now());
+        let (mut kinds, begin) = (Kinds::over(WINDOW), Instant::now());
         for _ in 0..SHOWN {
             assert_eq!(kinds.admit(refused, begin), Admitted::Shown);
         }
@@ -329,7 +374,7 @@ mod tests {
             message: "refused".to_owned(),
             lines: 10,
         };
-        assert_eq!(kinds.take(|kind| kind.end() <= end), [sum]);
+        assert_eq!(kinds.take(|kind| kind.end <= end), [sum]);
         assert_eq!(kinds.next_end(), None);
         assert_eq!(kinds.admit(refused, end), Admitted::Shown, "a new minute");
     }
@@ -341,7 +386,7 @@ mod tests {
                 tracing::info!(caller, "refused a call of {caller}");
             }
         });
-        let (mut kinds, now) = (Kinds::default(), Instant::now());
+        let (mut kinds, now) = (Kinds::over(WINDOW), Instant::now());
         let shown = places.iter().filter(|place| kinds.admit(place, now) == Admitted::Shown);
         assert_eq!(shown.count(), SHOWN as usize);
         assert_eq!(kinds.by_place.len(), 1);
@@ -354,14 +399,15 @@ mod tests {
             let seen = seen.clone();
             tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || seen.clone())
         };
-        let lines = Unrepeated(lines).with_filter(LevelFilter::DEBUG);
+        static REPEATS: Repeats = Repeats::over(WINDOW);
+        let lines = Unrepeated::with(lines, &REPEATS).with_filter(LevelFilter::DEBUG);
         let subscriber = tracing_subscriber::registry().with(lines);
         tracing::subscriber::with_default(subscriber, || {
             for caller in 0..50 {
                 tracing::warn!("refused a call of {caller}");
                 tracing::debug!("answered");
             }
-            tell_all();
+            REPEATS.tell_all();
         });
         let text = String::from_utf8(seen.0.lock().expect("not poisoned").1.clone());
         let text = text.expect("text");
@@ -371,5 +417,33 @@ mod tests {
         for part in [" WARN ", "like=\"refused a call of 20\"", "lines=30", "repeats::tests"] {
             assert!(sum.contains(part), "{part:?} in {sum}");
         }
+    }
+
+    #[test]
+    fn the_sum_is_told_when_its_time_is_over_whether_more_lines_come_or_not() {
+        static REPEATS: Repeats = Repeats::over(Duration::from_millis(50));
+        let (told, sums) = std::sync::mpsc::channel();
+        struct Telling(Mutex<std::sync::mpsc::Sender<(Level, String)>>);
+        impl<S: Subscriber> Layer<S> for Telling {
+            fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+                let line = (*event.metadata().level(), message(event));
+                // An error: the test is over.
+                _ = self.0.lock().expect("not poisoned").send(line);
+            }
+        }
+        let before = summed_up_lines();
+        let lines = Unrepeated::with(Telling(Mutex::new(told)), &REPEATS);
+        let subscriber = tracing_subscriber::registry().with(lines);
+        tracing::subscriber::with_default(subscriber, || {
+            for _ in 0..SHOWN + 3 {
+                tracing::info!("refused");
+            }
+        });
+        for _ in 0..SHOWN {
+            assert_eq!(sums.recv().expect("shown").1, "refused");
+        }
+        let sum = sums.recv_timeout(Duration::from_secs(30)).expect("it is told by itself");
+        assert_eq!(sum, (Level::INFO, "more lines like this one were left out".to_owned()));
+        assert!(summed_up_lines() >= before + 3);
     }
 }
