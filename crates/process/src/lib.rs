@@ -21,6 +21,7 @@ pub mod mail_limits;
 pub mod master_keys;
 pub mod monitoring;
 pub mod readiness;
+pub mod refusals;
 pub mod reload;
 pub mod shares;
 pub mod shutdown;

@@ -107,6 +107,11 @@ impl<H: Clone + Eq + Hash> Share<H> {
         Share { pool: Arc::clone(pool), holder, amount: 0 }
     }
 
+    /// None yet of the same pool, for the same holder.
+    pub fn another(&self) -> Share<H> {
+        Share::nothing_of(&self.pool, self.holder.clone())
+    }
+
     /// Who has it.
     pub fn holder(&self) -> &H {
         &self.holder

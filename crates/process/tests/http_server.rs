@@ -15,7 +15,7 @@ use keeptrusts_webhooks_process::http_server::{HttpLimits, TimedBody, TimedBodyE
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
@@ -30,7 +30,10 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 const HALF_A_HEAD: &str = "GET / HTTP/1.1\r\nHost: x\r\n";
 const HALF_A_BODY: &str = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345";
 
-/// Answers with how many bytes it was sent, and by whom.
+/// More than the buffers between two sockets take.
+const LARGE_BYTES: usize = 32 * 1024 * 1024;
+
+/// Answers with how many bytes it was sent, and by whom; at `/large`, with many.
 #[derive(Clone)]
 struct Counting;
 
@@ -46,6 +49,9 @@ impl Service<Request<TimedBody>> for Counting {
     fn call(&mut self, request: Request<TimedBody>) -> Self::Future {
         Box::pin(async move {
             let peer = Peer::of(request.extensions()).map(ToString::to_string);
+            if request.uri().path() == "/large" {
+                return Ok(Response::new("x".repeat(LARGE_BYTES)));
+            }
             let (code, text) = match request.into_body().collect().await {
                 Ok(body) => {
                     let size = body.to_bytes().len();
@@ -127,6 +133,45 @@ async fn who_says_nothing_or_half_a_head_is_dropped_in_time() {
     assert_is_closed(&mut silent).await;
     assert_is_closed(&mut half).await;
     server.assert_answers().await;
+}
+
+/// Time is paused: it passes when nobody has anything to do.
+#[tokio::test(start_paused = true)]
+async fn a_connection_is_kept_for_longer_than_proxies_keep_theirs_and_not_for_ever() {
+    let server = Server::start(|_| {}).await;
+    for more in ["", HALF_A_HEAD] {
+        let mut idle = server.sent(GET).await;
+        assert!(read_some(&mut idle).await.expect("an answer").starts_with("HTTP/1.1 200"));
+        idle.write_all(more.as_bytes()).await.expect("it is sent");
+        let since = Instant::now();
+        _ = idle.read_to_end(&mut Vec::new()).await;
+        let kept_for = since.elapsed();
+        let allowed = Duration::from_secs(61)..Duration::from_secs(120);
+        assert!(allowed.contains(&kept_for), "{kept_for:?} with {more:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_read_the_answer_is_dropped_in_time() {
+    let server = Server::start(|_| {}).await;
+    let mut deaf = server.sent("GET /large HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let mut rest = Vec::new();
+    _ = deaf.read_to_end(&mut rest).await;
+    assert!(rest.len() < LARGE_BYTES, "all of it was sent after two minutes");
+    let mut reader = server.sent("GET /large HTTP/1.0\r\nHost: x\r\n\r\n").await;
+    let mut all = Vec::new();
+    reader.read_to_end(&mut all).await.expect("all of it");
+    assert!(all.len() > LARGE_BYTES, "{}", all.len());
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_long_is_refused() {
+    let server = Server::start(|_| {}).await;
+    let long = "x".repeat(40 * 1024);
+    let mut talker = server.sent(&format!("GET / HTTP/1.1\r\nHost: x\r\nX-Long: {long}")).await;
+    let head = read_some(&mut talker).await.expect("an answer");
+    assert!(head.starts_with("HTTP/1.1 431"), "{head}");
 }
 
 #[tokio::test]

@@ -123,6 +123,22 @@ impl CertificateProblem {
         Advised { problem: self, flag }
     }
 
+    /// The problem with a certificate that a client has shown, or was to show.
+    pub fn of_client(self) -> String {
+        match self {
+            Self::NoneShown => "none was shown, and one is needed".to_owned(),
+            Self::AuthorityAsServer => {
+                "it is an authority's certificate (CA:TRUE): have it issue one for the client"
+                    .to_owned()
+            }
+            Self::NotForServers => {
+                "it, or a certificate between it and its authority, is not meant for TLS clients (its extended key usage lacks clientAuth)"
+                    .to_owned()
+            }
+            other => other.to_string(),
+        }
+    }
+
     fn of_certificate(error: &CertificateError) -> Self {
         #[allow(deprecated)] // A verifier may still report it.
         match error {

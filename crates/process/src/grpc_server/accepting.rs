@@ -1,9 +1,11 @@
 //! From the socket to connections that are ready for HTTP/2: each is admitted or turned away,
 //! and has its TLS handshake in a task of its own, so that slow ones hold up nobody.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use keeptrusts_webhooks_trust::CertificateProblem;
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
@@ -86,7 +88,7 @@ impl Accepting {
                 accepted = accepted => match accepted {
                     Ok(stream) => stream,
                     Err(error) => {
-                        tracing::debug!(peer = %address, %error, "a TLS handshake failed");
+                        tell_failed_handshake(address, &error);
                         return;
                     }
                 },
@@ -106,5 +108,18 @@ impl Accepting {
         let handed_over = self.server.send(connection);
         // An error: the server has ended.
         _ = self.shutdown.run_until_cancelled(handed_over).await;
+    }
+}
+
+/// Who operates a client whose certificate is refused learns no more than that, and asks here. What
+/// else strangers send is nobody's to mend.
+fn tell_failed_handshake(peer: SocketAddr, error: &io::Error) {
+    match CertificateProblem::behind(error) {
+        Some(problem) => tracing::info!(
+            %peer,
+            reason = problem.of_client(),
+            "refused a client for its certificate, see --tls-client-ca"
+        ),
+        None => tracing::debug!(%peer, %error, "a TLS handshake failed"),
     }
 }

@@ -16,6 +16,7 @@ use keeptrusts_webhooks_contracts::status::{self, Reason};
 use keeptrusts_webhooks_domain::violation::Violation;
 use tonic::Status;
 use tonic::metadata::MetadataValue;
+use zstd::zstd_safe;
 
 use super::message_size::PREFIX_BYTES;
 use super::sharing::Memory;
@@ -31,8 +32,9 @@ const CHUNK_BYTES: usize = 16 * 1024;
 /// of a kind, a thousand in a batch, reach some 50.
 const MAX_RATIO: usize = 200;
 const RATIO_FREE_BYTES: usize = 64 * 1024;
-/// The most memory that zstd may ask for by itself: 8 MiB, as RFC 8878 section 3.1.1.1.2 has it.
-const MAX_WINDOW_LOG: u32 = 23;
+/// The most memory that zstd may ask for by itself, as RFC 8878 section 3.1.1.1.2 has it; more only
+/// for messages that may be longer.
+const MAX_WINDOW_BYTES: u64 = 8 * 1024 * 1024;
 /// Shorter messages are answered as they are.
 const MIN_COMPRESSED_BYTES: usize = 1024;
 /// Fast; the next levels cost twice the time for a few percent.
@@ -108,16 +110,22 @@ pub(super) fn inflated(
     let length = u32::from_be_bytes(*length) as usize;
     // A message that is cut off is its service's to refuse.
     let Some(compressed) = rest.get(..length) else { return Ok(body) };
-    let charge = |bytes| memory.grow(bytes);
     let message = match encoding {
-        Encoding::Gzip => grow(GzDecoder::new(compressed), length, max_bytes, charge)?,
+        Encoding::Gzip => {
+            grow(GzDecoder::new(compressed), length, max_bytes, |bytes| memory.grow(bytes))?
+        }
         Encoding::Zstd => {
+            let window = window_of(compressed).ok_or_else(damaged)?;
+            if window > MAX_WINDOW_BYTES.max(u64::from(max_bytes)) {
+                return Err(unreadable("its zstd window is too large: 8 MiB are enough"));
+            }
+            let _window = memory.borrow(window)?;
             let decoder = zstd::Decoder::with_buffer(compressed).and_then(|mut decoder| {
-                decoder.window_log_max(MAX_WINDOW_LOG)?;
+                decoder.window_log_max(window.next_power_of_two().ilog2().max(10))?;
                 Ok(decoder)
             });
             let decoder = decoder.map_err(|_| unreadable("zstd cannot begin with it"))?;
-            grow(decoder, length, max_bytes, charge)?
+            grow(decoder, length, max_bytes, |bytes| memory.grow(bytes))?
         }
     };
     Ok(message)
@@ -137,7 +145,7 @@ fn grow(
             Ok(0) => break,
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(_) => return Err(unreadable("its compressed bytes are damaged")),
+            Err(_) => return Err(damaged()),
         };
         let length = message.len() - PREFIX_BYTES + read;
         if length > max_bytes as usize {
@@ -152,6 +160,40 @@ fn grow(
     let length = (message.len() - PREFIX_BYTES) as u32;
     message[1..PREFIX_BYTES].copy_from_slice(&length.to_be_bytes());
     Ok(message.freeze())
+}
+
+/// The largest window among zstd's frames, in bytes: what inflating them one after the other takes
+/// up besides the message. None: they are no frames.
+fn window_of(mut frames: &[u8]) -> Option<u64> {
+    let mut largest = 0;
+    while !frames.is_empty() {
+        largest = largest.max(window_of_frame(frames)?);
+        frames = frames.get(zstd_safe::find_frame_compressed_size(frames).ok()?..)?;
+    }
+    Some(largest)
+}
+
+/// RFC 8878 section 3.1.1.1.
+fn window_of_frame(frame: &[u8]) -> Option<u64> {
+    const MAGIC: [u8; 4] = 0xfd2f_b528_u32.to_le_bytes();
+    const SINGLE_SEGMENT: u8 = 0x20;
+    let (magic, header) = frame.split_first_chunk::<4>()?;
+    match header {
+        // One that is skipped.
+        _ if *magic != MAGIC => Some(0),
+        [descriptor, ..] if descriptor & SINGLE_SEGMENT != 0 => {
+            zstd_safe::get_frame_content_size(frame).ok().flatten()
+        }
+        [_, window, ..] => {
+            let base = 1_u64 << (10 + (window >> 3));
+            Some(base + base / 8 * u64::from(window & 7))
+        }
+        _ => None,
+    }
+}
+
+fn damaged() -> Status {
+    unreadable("its compressed bytes are damaged")
 }
 
 fn unreadable(why: &str) -> Status {
@@ -192,7 +234,10 @@ pub(super) fn compressed(message: Bytes, encoding: Encoding) -> Bytes {
 
 #[cfg(test)]
 mod tests {
+    use super::super::limits::LimitFlags;
+    use super::super::sharing::{Holder, Sharing};
     use super::*;
+    use crate::shares::Purpose;
 
     const MAX_BYTES: u32 = 1024 * 1024;
 
@@ -253,6 +298,57 @@ mod tests {
             assert!(stopped.expect_err("large").message().contains("more than 1048576 bytes"));
             assert!(charged <= MAX_BYTES as usize, "{charged}");
         }
+    }
+
+    /// A frame of somebody who does not know how long it becomes.
+    fn streamed(content: &[u8], window_log: u32) -> Vec<u8> {
+        let mut encoder = zstd::Encoder::new(Vec::new(), 1).expect("it begins");
+        encoder.window_log(window_log).expect("a window");
+        encoder.write_all(content).expect("into memory");
+        encoder.finish().expect("into memory")
+    }
+
+    #[test]
+    fn what_zstd_takes_up_besides_the_message_is_charged_meanwhile_and_bounded() {
+        const WINDOW_LOG: u32 = 20;
+        let content: Vec<u8> = (0..2_000_u32).flat_map(u32::to_be_bytes).collect();
+        let limits = |max_request_memory| LimitFlags {
+            max_request_bytes: 128 * 1024,
+            max_request_memory,
+            ..LimitFlags::default()
+        };
+        let inflate = |frames: &[u8], memory: &mut Memory| {
+            let mut body = vec![1];
+            body.extend_from_slice(&(frames.len() as u32).to_be_bytes());
+            body.extend_from_slice(frames);
+            inflated(body.into(), Some(Encoding::Zstd), MAX_BYTES, memory)
+        };
+        let memory =
+            |bytes| Sharing::new(&limits(bytes)).memory(Holder::Address(None), Purpose::Publishing);
+
+        // Half of it is for one holder, and twenty windows are more.
+        let mut few = memory(4 << WINDOW_LOG);
+        for _ in 0..20 {
+            let message =
+                inflate(&streamed(&content, WINDOW_LOG), &mut few).expect("there is room");
+            assert!(message[PREFIX_BYTES..] == content[..]);
+        }
+        let refused = inflate(&streamed(&content, 23), &mut few).expect_err("8 MiB are too many");
+        assert_eq!(refused.code(), tonic::Code::ResourceExhausted, "{refused}");
+        // Whichever frame has it, and whatever is skipped before.
+        let mut frames = [&[0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0][..], b"skp"].concat();
+        frames.extend(streamed(b"short", 10));
+        assert_eq!(window_of(&frames), Some(1 << 10));
+        assert_eq!(inflate(&frames, &mut few).expect("there is room")[PREFIX_BYTES..], *b"short");
+        frames.extend(streamed(&content, 23));
+        assert_eq!(window_of(&frames), Some(1 << 23));
+        let refused = inflate(&frames, &mut few).expect_err("8 MiB are too many");
+        assert_eq!(refused.code(), tonic::Code::ResourceExhausted, "{refused}");
+
+        let mut much = memory(1 << 30);
+        assert!(inflate(&frames, &mut much).is_ok());
+        let refused = inflate(&streamed(&content, 24), &mut much).expect_err("nobody needs that");
+        assert!(refused.message().contains("window is too large"), "{refused}");
     }
 
     #[test]

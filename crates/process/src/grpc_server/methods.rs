@@ -149,6 +149,8 @@ fn kind(name: &str, method: &MethodDescriptorProto) -> Kind {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -186,6 +188,46 @@ mod tests {
         for name in ["ListEndpoints", "GetEndpoint", "ListDeliveries", "ListEvents", "ListKeys"] {
             assert!(!secret.contains(&name), "{name}: {secret:?}");
         }
+    }
+
+    /// Fields that sound like credentials and are none.
+    const NO_SECRETS: [&str; 8] = [
+        "has_routing_key",
+        "idempotency_key",
+        "key",
+        "key_id",
+        "keys",
+        "next_page_token",
+        "previous_secret_expire_time",
+        "resume_token",
+    ];
+
+    #[test]
+    fn every_field_of_an_answer_that_sounds_like_a_credential_is_one_or_is_known_to_be_none() {
+        let files = FileDescriptorSet::decode(DESCRIPTORS).expect("descriptors").file;
+        let messages = Secretive::of(&files).0;
+        let methods = files.iter().flat_map(|file| &file.service).flat_map(|it| &it.method);
+        let mut waiting: Vec<_> = methods.map(|it| it.output_type().to_owned()).collect();
+        let (mut seen, mut found) = (HashSet::new(), HashSet::new());
+        while let Some(name) = waiting.pop() {
+            let Some(message) = messages.get(&name).filter(|_| seen.insert(name.clone())) else {
+                continue;
+            };
+            for field in &message.field {
+                waiting.push(field.type_name().to_owned());
+                let sounds = ["secret", "token", "key", "password", "credential", "signature"];
+                if sounds.iter().any(|word| field.name().contains(word)) {
+                    found.insert((field.name().to_owned(), is_secret(field)));
+                }
+            }
+        }
+        let named = |is_secret: bool| {
+            let named = found.iter().filter(move |(_, it)| *it == is_secret);
+            named.map(|(name, _)| name.as_str()).collect::<HashSet<_>>()
+        };
+        assert_eq!(named(false), HashSet::from(NO_SECRETS), "say of a new field what it is");
+        let secrets = ["routing_key", "secret", "standard_webhooks_secret", "token"];
+        assert_eq!(named(true), HashSet::from(secrets));
     }
 
     #[test]

@@ -3,17 +3,17 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use keeptrusts_webhooks_contracts::status::{self, Reason};
 use keeptrusts_webhooks_domain::access::{Caller, Reach};
 use keeptrusts_webhooks_domain::ids::OrganizationId;
-use keeptrusts_webhooks_telemetry::{Counter, KeyValue, counter};
 use tonic::Status;
 
 use super::limits::{LimitFlags, MAX_OPEN_CALLS, RETRY_DELAY, SMALLEST_MEMORY, WAITING_PART};
 use super::peer::Peer;
 use crate::connections::network_of;
+use crate::refusals;
 use crate::shares::{Exhausted, Purpose};
 
 type Pool = crate::shares::Pool<Holder>;
@@ -134,7 +134,7 @@ impl What {
 
 impl Sharing {
     pub(super) fn new(limits: &LimitFlags) -> Arc<Sharing> {
-        begin();
+        What::ALL.into_iter().for_each(|what| refusals::begin(what.name()));
         let requests = u64::from(limits.max_requests_in_flight);
         // One request must fit, whatever else is set.
         let smallest = SMALLEST_MEMORY * u64::from(limits.max_request_bytes);
@@ -215,23 +215,19 @@ impl Memory {
         let grown = self.share.grow(self.purpose, bytes as u64);
         grown.map_err(|exhausted| refused(What::Memory, self.share.holder(), exhausted))
     }
+
+    /// What is needed for a moment besides: it is given back when it is dropped.
+    pub(super) fn borrow(&self, bytes: u64) -> Result<Share, Status> {
+        let mut borrowed = self.share.another();
+        let grown = borrowed.grow(self.purpose, bytes);
+        grown.map_err(|exhausted| refused(What::Memory, self.share.holder(), exhausted))?;
+        Ok(borrowed)
+    }
 }
 
-/// Nothing is hidden from operators: not who has taken what there was, and not how often it
-/// happens.
+/// The status of a request for which there is nothing left, which the operator is told of.
 fn refused(what: What, holder: &Holder, exhausted: Exhausted) -> Status {
-    let (name, flag) = (what.name(), what.flag());
-    REFUSED.add(1, &labels(what, exhausted));
-    match exhausted {
-        Exhausted::Own => tracing::warn!(
-            what = name, %holder,
-            "requests are refused: their sender has its share already, see {flag}"
-        ),
-        Exhausted::All => tracing::warn!(
-            what = name, %holder,
-            "requests are refused: there are too many of all senders together, see {flag}"
-        ),
-    }
+    refusals::tell(what.name(), holder, exhausted, what.flag());
     match (exhausted, what) {
         (Exhausted::All, _) => status::unavailable(
             Reason::Overloaded,
@@ -256,24 +252,30 @@ fn refused(what: What, holder: &Holder, exhausted: Exhausted) -> Status {
     }
 }
 
-/// Has the counters there before something is refused, with 0: `rate()` needs two values.
-fn begin() {
-    for what in What::ALL {
-        for exhausted in [Exhausted::Own, Exhausted::All] {
-            REFUSED.add(0, &labels(what, exhausted));
+#[cfg(test)]
+mod tests {
+    use keeptrusts_webhooks_domain::access::{Credential, Role};
+
+    use super::*;
+
+    #[test]
+    fn whoever_reaches_several_organizations_is_a_holder_of_its_own() {
+        let organization = |name: &str| name.parse::<OrganizationId>().expect("an id");
+        let holder = |reach| {
+            Holder::of(&Caller {
+                actor: "oidc:ann".into(),
+                name: "ann".into(),
+                role: Role::Viewer,
+                reach,
+                expire_time: None,
+                credential: Credential::WebToken,
+                address: None,
+            })
+        };
+        let (acme, globex) = (organization("acme"), organization("globex"));
+        assert_eq!(holder(Reach::Organization(acme.clone())), Holder::Organization(acme.clone()));
+        for reach in [Reach::Everywhere, Reach::Several([acme, globex].into())] {
+            assert_eq!(holder(reach), Holder::Actor("oidc:ann".into()));
         }
     }
 }
-
-fn labels(what: What, exhausted: Exhausted) -> [KeyValue; 2] {
-    let limit = match exhausted {
-        Exhausted::Own => "share",
-        Exhausted::All => "total",
-    };
-    [KeyValue::new("what", what.name()), KeyValue::new("limit", limit)]
-}
-
-static REFUSED: LazyLock<Counter<u64>> = LazyLock::new(|| {
-    let about = "requests refused because their sender had its share, or because all was taken";
-    counter("keeptrusts_webhooks.requests.refused", about)
-});

@@ -8,6 +8,7 @@ use flate2::write::GzEncoder;
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, Full};
 use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_process::grpc_server::LimitFlags;
 use prost::Message;
 use tonic::body::Body;
 use tonic::transport::Channel;
@@ -33,9 +34,17 @@ async fn call(
     headers: &[(&str, &str)],
     body: Bytes,
 ) -> (HeaderMap, Bytes, HeaderMap) {
-    let mut request = Request::post(format!("/{SERVICE}/{method}"))
-        .header("content-type", "application/grpc")
-        .header("te", "trailers");
+    call_path(channel, &format!("/{SERVICE}/{method}"), headers, body).await
+}
+
+async fn call_path(
+    channel: &mut Channel,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Bytes,
+) -> (HeaderMap, Bytes, HeaderMap) {
+    let mut request =
+        Request::post(path).header("content-type", "application/grpc").header("te", "trailers");
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -80,6 +89,31 @@ async fn a_compressed_request_is_what_it_was_and_held_to_the_same_limits() {
     assert_eq!(status(&head, "grpc-status"), Some(b"12".to_vec()), "UNIMPLEMENTED {head:?}");
     let accepted = status(&head, "grpc-accept-encoding");
     assert_eq!(accepted, Some(b"identity,gzip,zstd".to_vec()));
+}
+
+#[tokio::test]
+async fn what_follows_the_first_message_counts_as_well() {
+    let limits = LimitFlags { max_request_bytes: 10_000, ..LimitFlags::default() };
+    let fixture = Fixture::with_limits(limits).await;
+    let mut channel = fixture.connect().await;
+    let message = framed(0, &publish(9_000));
+    let (_, _, trailers) = call(&mut channel, "PublishEvent", &[], message.clone()).await;
+    assert_eq!(trailers.get("grpc-status").expect("a status"), "0");
+    let twice = [&message[..], &message].concat();
+    let (head, ..) = call(&mut channel, "PublishEvent", &[], twice.into()).await;
+    assert_eq!(head.get("grpc-status").expect("a status"), "8", "RESOURCE_EXHAUSTED");
+}
+
+#[tokio::test]
+async fn health_takes_no_compressed_requests_and_says_so() {
+    let fixture = Fixture::start().await;
+    let mut channel = fixture.connect().await;
+    let request = framed(1, &gzip(b""));
+    let headers = [("grpc-encoding", "gzip")];
+    let (head, ..) =
+        call_path(&mut channel, "/grpc.health.v1.Health/Check", &headers, request).await;
+    assert_eq!(head.get("grpc-status").expect("a status"), "12", "UNIMPLEMENTED");
+    assert_eq!(head.get("grpc-accept-encoding").expect("says which"), "identity");
 }
 
 #[tokio::test]

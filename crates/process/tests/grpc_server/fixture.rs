@@ -41,6 +41,8 @@ struct LetsAllIn;
 
 /// The metadata that says which.
 pub(crate) const ORGANIZATION: &str = "x-organization";
+/// One whose key is let in and revoked at once.
+pub(crate) const REVOKED: &str = "revoked";
 
 #[tonic::async_trait]
 impl keeptrusts_webhooks_process::grpc_server::Gate for LetsAllIn {
@@ -58,8 +60,11 @@ impl keeptrusts_webhooks_process::grpc_server::Gate for LetsAllIn {
         }))
     }
 
-    async fn lapse(&self, _: Caller) -> Status {
-        std::future::pending().await
+    async fn lapse(&self, caller: Caller) -> Status {
+        if &*caller.actor != REVOKED {
+            std::future::pending::<()>().await;
+        }
+        Status::unauthenticated("revoked")
     }
 }
 

@@ -9,7 +9,7 @@ use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::ingest_service_client::IngestServiceClient;
 use keeptrusts_webhooks_process::grpc_server::LimitFlags;
 use keeptrusts_webhooks_process::grpc_server::limits::MAX_OPEN_CALLS;
-use tokio::net::TcpStream;
+use tokio::net::TcpSocket;
 use tokio::time::timeout;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
@@ -17,7 +17,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt;
 
-use crate::fixture::{Fixture, ORGANIZATION, PATIENCE, SERVICE, reason};
+use crate::fixture::{Fixture, ORGANIZATION, PATIENCE, REVOKED, SERVICE, reason};
 
 /// Of 20 requests 5 are kept for publishing; of the other 15 one organization gets 8 or, if others
 /// have as many, fewer.
@@ -59,7 +59,14 @@ fn is_share_exhausted(status: &Status) {
 
 /// A client that can leave requests unfinished.
 async fn unfinished_client(fixture: &Fixture) -> SendRequest<bytes::Bytes> {
-    let stream = TcpStream::connect(fixture.address).await.expect("the server accepts");
+    unfinished_client_at(fixture, "127.0.0.1:0").await
+}
+
+/// The same at another address of this machine.
+async fn unfinished_client_at(fixture: &Fixture, address: &str) -> SendRequest<bytes::Bytes> {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(address.parse().expect("an address")).expect("it is loopback's");
+    let stream = socket.connect(fixture.address).await.expect("the server accepts");
     let (client, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
     tokio::spawn(connection);
     client
@@ -87,6 +94,12 @@ impl Unfinished {
         *client = client.clone().ready().await.expect("the connection goes on");
         let (answer, body) = client.send_request(request, false).expect("sent");
         Unfinished { answer, _body: body }
+    }
+
+    /// Whether its answer begins although it has not come: it has a place.
+    async fn is_let_in(self) -> bool {
+        let answer = timeout(PATIENCE, self.answer).await.expect("in time").expect("an answer");
+        Status::from_header_map(answer.headers()).is_none()
     }
 
     /// The status that it is answered with although it has not come.
@@ -140,6 +153,14 @@ async fn a_request_that_does_not_come_ends_in_time() {
 }
 
 #[tokio::test]
+async fn a_request_whose_key_is_revoked_meanwhile_is_not_waited_for() {
+    let fixture = Fixture::with_limits(limits()).await;
+    let mut client = unfinished_client(&fixture).await;
+    let begun = Unfinished::begin(&mut client, &path("PublishEvent"), Some(REVOKED)).await;
+    assert_eq!(begun.status().await.code(), Code::Unauthenticated);
+}
+
+#[tokio::test]
 async fn an_organization_that_waits_for_answers_leaves_places_for_others_and_health_is_told() {
     let fixture = Fixture::with_limits(limits()).await;
     let mut client = fixture.client().await;
@@ -187,6 +208,17 @@ async fn before_its_key_is_known_a_request_is_its_addresss() {
     }
     let one_more = Unfinished::begin(&mut hog, &path("ListEvents"), None).await;
     is_share_exhausted(&one_more.status().await);
+    // Another address has its own share, and takes it until it is refused for that.
+    let mut other = unfinished_client_at(&fixture, "127.0.0.2:0").await;
+    for _ in 0..SHARE / 2 {
+        begun.push(Unfinished::begin(&mut other, &path("ListEvents"), None).await);
+    }
+    let one_more = Unfinished::begin(&mut other, &path("ListEvents"), None).await;
+    is_share_exhausted(&one_more.status().await);
+    for begun in &mut begun {
+        let refused = timeout(Duration::ZERO, &mut begun.answer).await;
+        assert!(refused.is_err(), "it is still waited for");
+    }
 }
 
 #[tokio::test]
@@ -205,6 +237,8 @@ async fn streams_that_need_no_key_are_limited_by_address_and_health_is_told() {
     let mut health = HealthClient::new(fixture.connect().await);
     assert!(health.check(HealthCheckRequest::default()).await.is_ok());
     publish(&mut fixture.client().await, "other").await.expect("others have their places");
+    let mut other = unfinished_client_at(&fixture, "127.0.0.2:0").await;
+    assert!(Unfinished::begin(&mut other, reflection, None).await.is_let_in().await);
 }
 
 #[tokio::test]

@@ -78,7 +78,7 @@ impl Authority {
     /// A certificate for this machine, and for a client of this name, and its key; in PEM.
     pub fn identity_pem(&self, name: &str) -> (String, String) {
         if self.is_server {
-            return (self.pem.clone(), self.issuer.key().serialize_pem());
+            return self.own_identity_pem();
         }
         let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
         let mut params = CertificateParams::new(names).expect("the names are valid");
@@ -87,6 +87,11 @@ impl Authority {
         let key = new_key();
         let issued = params.signed_by(&key, &self.issuer).expect("a certificate can be issued");
         (issued.pem(), key.serialize_pem())
+    }
+
+    /// Its own certificate and key, in PEM.
+    pub fn own_identity_pem(&self) -> (String, String) {
+        (self.pem.clone(), self.issuer.key().serialize_pem())
     }
 
     pub(crate) fn server_config(
