@@ -25,8 +25,8 @@ use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::payload_format::PayloadFields;
 use keeptrusts_webhooks_formats::sample_data;
-use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
+use keeptrusts_webhooks_process::{answer, refusals};
 use keeptrusts_webhooks_rendering::{Renderer, RendererLimits};
 use keeptrusts_webhooks_store::keyring::Keyring;
 use keeptrusts_webhooks_store::query::EndpointFilter;
@@ -56,6 +56,7 @@ impl EndpointApi {
         let max_endpoints = flags.max_endpoints_per_organization;
         let limits = RendererLimits::of_this_machine(Some(payloads::MAX_WAITING));
         let renderer = Renderer::new(limits);
+        refusals::begin(payloads::RENDERINGS);
         EndpointServiceServer::new(EndpointApi { log, keyring, clock, max_endpoints, renderer })
             .max_decoding_message_size(UNLIMITED_HERE)
     }

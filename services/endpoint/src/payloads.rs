@@ -15,6 +15,8 @@ use keeptrusts_webhooks_domain::payload_format::{
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 use keeptrusts_webhooks_domain::violation::Violation;
 use keeptrusts_webhooks_formats::{Event, FormatError, Formatter, Interrupt, check, sample_event};
+use keeptrusts_webhooks_process::refusals;
+use keeptrusts_webhooks_process::shares::Exhausted;
 use keeptrusts_webhooks_rendering::{Renderer, RenderingError};
 use keeptrusts_webhooks_store::keyring::SecretOwner;
 use tonic::Status;
@@ -23,6 +25,9 @@ use crate::{EndpointApi, secrets};
 
 /// So many previews and checks of an organization wait for their turn.
 pub(crate) const MAX_WAITING: usize = 16;
+
+/// What has run out then, for metrics.
+pub(crate) const RENDERINGS: &str = "renderings";
 
 /// When somebody who was refused may try again.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -40,7 +45,7 @@ pub(crate) async fn check_template<K>(
     let (owner, event_types) = (organization.clone(), event_types.to_vec());
     let check = move |interrupt: &Interrupt| check(&format, &owner, &event_types, interrupt);
     let checked = renderer.run(organization, check).await;
-    let checked = checked.map_err(|error| not_rendered(error, fields.template))?;
+    let checked = checked.map_err(|error| not_rendered(error, fields.template, organization))?;
     checked
         .map_err(|problem| status::invalid_argument(vec![Violation::new(fields.template, problem)]))
 }
@@ -73,7 +78,7 @@ pub(crate) async fn preview(
     };
     let organization = asked.organization_id.clone();
     let made = renderer.run(&organization, move |interrupt| rendered(&asked, interrupt)).await;
-    made.map_err(|error| not_rendered(error, PayloadFields::TOP.template))?
+    made.map_err(|error| not_rendered(error, PayloadFields::TOP.template, &organization))?
 }
 
 fn rendered(
@@ -101,12 +106,13 @@ fn rendered(
     Ok(v1::PreviewPayloadResponse { content_type: payload.content_type.to_owned(), body, size })
 }
 
-fn not_rendered(error: RenderingError, field: &str) -> Status {
+fn not_rendered(error: RenderingError, field: &str, organization: &OrganizationId) -> Status {
     match error {
         RenderingError::TooSlow => {
             status::invalid_argument(vec![Violation::new(field, error.to_string())])
         }
         RenderingError::Busy => {
+            refusals::tell(RENDERINGS, organization, Exhausted::Own, "nothing, it is fixed");
             let message = error.to_string();
             status::resource_exhausted_for(RETRY_DELAY, Reason::Overloaded, message)
         }
