@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use http::Uri;
 use ipnet::IpNet;
 use keeptrusts_webhooks_domain::key::Token;
@@ -22,9 +22,12 @@ use crate::keys::Keys;
 use crate::refusals::Refusals;
 use crate::web_tokens::{ClaimNames, RoleName, WebTokens};
 
+/// What makes web tokens acceptable: without it nobody would read what else is said of them.
+const WEB_TOKENS: &str = "web_tokens";
+
 /// Who may ask.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Access")]
+#[command(next_help_heading = "Access", group = ArgGroup::new(WEB_TOKENS).multiple(true))]
 pub struct AccessFlags {
     /// The token of the first key, an admin's of all organizations: kt_ and 64 hex digits.
     ///
@@ -46,6 +49,7 @@ pub struct AccessFlags {
         long,
         value_name = "URL",
         env = "KEEPTRUSTS_WEBHOOKS_OIDC_ISSUER",
+        group = WEB_TOKENS,
         requires = "oidc_audience",
         value_parser = issuer_address
     )]
@@ -57,6 +61,7 @@ pub struct AccessFlags {
         long,
         value_name = "NAME",
         env = "KEEPTRUSTS_WEBHOOKS_OIDC_AUDIENCE",
+        requires = WEB_TOKENS,
         value_delimiter = ','
     )]
     pub oidc_audience: Vec<String>,
@@ -67,13 +72,19 @@ pub struct AccessFlags {
         long,
         value_name = "FILE",
         env = "KEEPTRUSTS_WEBHOOKS_OIDC_JWKS_FILE",
+        group = WEB_TOKENS,
         requires = "oidc_audience"
     )]
     pub oidc_jwks_file: Option<PathBuf>,
 
     /// A PEM file with certificates to trust for the issuer besides the system's: of an authority,
     /// or of the issuer itself.
-    #[arg(long, value_name = "FILE", env = "KEEPTRUSTS_WEBHOOKS_OIDC_CA")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "KEEPTRUSTS_WEBHOOKS_OIDC_CA",
+        requires = "oidc_issuer"
+    )]
     pub oidc_ca: Option<PathBuf>,
 
     /// The claim that names the organization, or several in a list or a map; * is all of them.
@@ -82,6 +93,7 @@ pub struct AccessFlags {
         long,
         value_name = "CLAIM",
         env = "KEEPTRUSTS_WEBHOOKS_OIDC_ORGANIZATION_CLAIM",
+        requires = WEB_TOKENS,
         default_value = "organization"
     )]
     pub oidc_organization_claim: String,
@@ -92,6 +104,7 @@ pub struct AccessFlags {
         long,
         value_name = "CLAIM",
         env = "KEEPTRUSTS_WEBHOOKS_OIDC_ROLE_CLAIM",
+        requires = WEB_TOKENS,
         default_value = "role"
     )]
     pub oidc_role_claim: String,
@@ -102,6 +115,7 @@ pub struct AccessFlags {
         long,
         value_name = "NAME=ROLE",
         env = "KEEPTRUSTS_WEBHOOKS_OIDC_ROLE_MAP",
+        requires = WEB_TOKENS,
         value_delimiter = ','
     )]
     pub oidc_role_map: Vec<RoleName>,
@@ -250,5 +264,47 @@ pub fn issuer_address(text: &str) -> Result<String, String> {
         false => {
             Err("write https://host/path, as the tokens have it in their claim `iss`".to_owned())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Flags {
+        #[command(flatten)]
+        access: AccessFlags,
+    }
+
+    #[test]
+    fn what_is_said_of_web_tokens_is_refused_if_none_would_be_accepted() {
+        let parsed = |flags: &[&str]| {
+            Flags::try_parse_from(["program"].iter().chain(flags))
+                .map_err(|error| error.to_string())
+        };
+        for flag in [
+            "--oidc-audience=api",
+            "--oidc-organization-claim=org",
+            "--oidc-role-claim=roles",
+            "--oidc-role-map=Readers=viewer",
+            "--oidc-ca=ca.pem",
+        ] {
+            let refused = parsed(&[flag]).expect_err(flag);
+            assert!(refused.contains("--oidc-issuer"), "{flag}: {refused}");
+            let issuer = ["--oidc-issuer=https://id.example", "--oidc-audience=console", flag];
+            assert!(parsed(&issuer).is_ok(), "{flag}");
+        }
+        let file = ["--oidc-jwks-file=keys.json", "--oidc-audience=api"];
+        assert!(parsed(&[&file[..], &["--oidc-role-map=Readers=viewer"]].concat()).is_ok());
+        let unread = parsed(&[&file[..], &["--oidc-ca=ca.pem"]].concat());
+        assert!(unread.is_err_and(|error| error.contains("--oidc-issuer")), "nothing is fetched");
+        let both = ["--oidc-issuer=https://id.example", "--oidc-audience=api"];
+        assert!(
+            parsed(&[&file[..1], &both[..]].concat()).is_ok(),
+            "keys from a file, of an issuer"
+        );
     }
 }

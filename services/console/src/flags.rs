@@ -106,7 +106,12 @@ pub struct OwnTrustFlags {
 
     /// A PEM file with certificates to trust for the issuer besides the system's: of an authority,
     /// or of the issuer itself.
-    #[arg(long, value_name = "FILE", env = "KEEPTRUSTS_WEBHOOKS_OIDC_CA")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "KEEPTRUSTS_WEBHOOKS_OIDC_CA",
+        requires = "oidc_issuer"
+    )]
     pub oidc_ca: Option<PathBuf>,
 }
 

@@ -113,12 +113,18 @@ pub struct SmtpFlags {
         value_name = "HOW",
         env = "KEEPTRUSTS_WEBHOOKS_SMTP_TLS",
         value_enum,
-        default_value_t
+        default_value_t,
+        requires = "smtp_server"
     )]
     pub smtp_tls: SmtpTls,
 
     /// The user name for it.
-    #[arg(long, value_name = "NAME", env = "KEEPTRUSTS_WEBHOOKS_SMTP_USERNAME")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "KEEPTRUSTS_WEBHOOKS_SMTP_USERNAME",
+        requires = "smtp_server"
+    )]
     pub smtp_username: Option<String>,
 
     /// The password for it. Other users of the machine may see flags: prefer the variable, or
@@ -143,12 +149,22 @@ pub struct SmtpFlags {
     pub smtp_password_file: Option<PathBuf>,
 
     /// Who notifications by e-mail are from, for example webhooks@example.com.
-    #[arg(long, value_name = "ADDRESS", env = "KEEPTRUSTS_WEBHOOKS_SMTP_FROM")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "KEEPTRUSTS_WEBHOOKS_SMTP_FROM",
+        requires = "smtp_server"
+    )]
     pub smtp_from: Option<Address>,
 
     /// A PEM file with certificates to trust for it besides the system's: of an authority, or of
     /// the server itself.
-    #[arg(long, value_name = "FILE", env = "KEEPTRUSTS_WEBHOOKS_SMTP_CA")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "KEEPTRUSTS_WEBHOOKS_SMTP_CA",
+        requires = "smtp_server"
+    )]
     pub smtp_ca: Option<PathBuf>,
 }
 
@@ -195,6 +211,11 @@ impl SmtpFlags {
         let (Some(server), Some(from)) = (&self.smtp_server, &self.smtp_from) else {
             return Ok(None);
         };
+        if self.smtp_ca.is_some() && self.smtp_tls == SmtpTls::None {
+            return Err(MailSetupError::Flags(
+                "--smtp-ca is of no use with --smtp-tls none, which shows no certificate: leave one of them out",
+            ));
+        }
         let encryption = match self.smtp_tls {
             SmtpTls::None => Encryption::None,
             SmtpTls::Starttls => Encryption::StartTls(self.tls(server)?),
@@ -339,6 +360,34 @@ mod tests {
         for wrong in ["smtp.example.com", ":587", "smtp.example.com:0", "smtp.example.com:x"] {
             assert!(wrong.parse::<SmtpServer>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_is_said_of_mail_is_refused_without_a_server_for_it() {
+        #[derive(Debug, clap::Parser)]
+        struct Flags {
+            #[command(flatten)]
+            _smtp: SmtpFlags,
+        }
+        let parsed = |flags: &[&str]| {
+            let flags = ["program"].iter().chain(flags);
+            <Flags as clap::Parser>::try_parse_from(flags).map_err(|error| error.to_string())
+        };
+        for flag in [
+            "--smtp-from=a@example.com",
+            "--smtp-tls=implicit",
+            "--smtp-username=us",
+            "--smtp-ca=ca.pem",
+        ] {
+            let refused = parsed(&[flag]).expect_err(flag);
+            assert!(refused.contains("--smtp-server"), "{flag}: {refused}");
+            let from = match flag.starts_with("--smtp-from") {
+                true => &[][..],
+                false => &["--smtp-from=b@example.com"],
+            };
+            assert!(parsed(&[&["--smtp-server=mail:587", flag], from].concat()).is_ok(), "{flag}");
+        }
+        assert!(parsed(&[]).is_ok());
     }
 
     #[test]

@@ -25,7 +25,7 @@ async fn send(server: &MailServer, tls: SmtpTls, pem: &str) -> Result<u16, MailF
         smtp_server: Some(server.address().to_string().parse().expect("host and port")),
         smtp_tls: tls,
         smtp_from: Some("webhooks@example.com".parse().expect("an address")),
-        smtp_ca: Some(ca),
+        smtp_ca: (tls != SmtpTls::None).then_some(ca),
         ..SmtpFlags::default()
     };
     let mailer = flags.mailer().expect("the flags are right").expect("there is a server");
@@ -129,4 +129,7 @@ fn a_file_that_names_nobody_to_trust_is_refused_at_the_start() {
     let Err(error) = flags.mailer() else { panic!("there is no certificate in it") };
     let expected = format!("the --smtp-ca file {} has no certificate", ca.display());
     assert!(error.to_string().starts_with(&expected), "{error}");
+    let in_clear = SmtpFlags { smtp_tls: SmtpTls::None, ..flags };
+    let Err(error) = in_clear.mailer() else { panic!("nobody would read it") };
+    assert!(error.to_string().contains("--smtp-ca is of no use with --smtp-tls none"), "{error}");
 }

@@ -171,6 +171,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_key_is_for_signatures_and_for_its_own_algorithm() {
+        let fits = |further: serde_json::Value| {
+            let mut key = serde_json::json!({
+                "kty": "OKP", "crv": "Ed25519", "kid": "one",
+                "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+            });
+            let object = key.as_object_mut().expect("an object");
+            object.extend(further.as_object().expect("an object").clone());
+            let key: Jwk = serde_json::from_value(key).expect("a key");
+            is_for(&key, KeyAlgorithm::EdDSA)
+        };
+        assert!(fits(serde_json::json!({})));
+        assert!(fits(serde_json::json!({"use": "sig", "alg": "EdDSA"})));
+        assert!(!fits(serde_json::json!({"use": "enc"})));
+        assert!(!fits(serde_json::json!({"alg": "ES256"})));
+    }
+
+    #[test]
     fn another_token_is_named_by_half_of_its_digest() {
         // The access token and its at_hash of OpenID Connect Core 1.0 appendix A.3.
         let verified = Verified { claims: Claims::new(), algorithm: Algorithm::RS256 };

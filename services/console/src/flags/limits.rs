@@ -98,6 +98,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_flag_limits_what_it_is_called() {
+        let flags = ConsoleLimitFlags {
+            console_max_connections: 1,
+            console_max_connections_per_peer: 2,
+            console_header_timeout: Duration::from_secs(3),
+            console_body_timeout: Duration::from_secs(4),
+        };
+        let proxies = vec!["192.0.2.0/24".parse().expect("a network")];
+        let limits = flags.limits(proxies.clone());
+        let all = Limit { number: 1, flag: "--console-max-connections" };
+        let per_peer = Limit { number: 2, flag: "--console-max-connections-per-peer" };
+        assert_eq!((limits.max_connections, limits.max_connections_per_peer), (all, per_peer));
+        assert_eq!(limits.header_timeout, Duration::from_secs(3));
+        assert_eq!(limits.body_timeout, Duration::from_secs(4));
+        assert_eq!(limits.proxies, proxies);
+    }
+
+    #[test]
     fn the_flags_have_the_defaults_of_a_console_without_flags() {
         #[derive(Debug, Parser)]
         struct Flags {
