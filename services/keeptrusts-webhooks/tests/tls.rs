@@ -218,6 +218,29 @@ async fn a_console_of_its_own_reaches_services_by_mutual_tls() {
     process.wait_for_line(told, PATIENCE).await;
 }
 
+/// A self-signed certificate of a client is its own authority, as `openssl req -x509` makes it: the
+/// file can be named, and the client is refused all the same.
+#[tokio::test]
+async fn a_client_that_is_refused_for_its_certificate_is_told_of_in_the_log() {
+    let certificates = Certificates::new();
+    let database = Database::new(Backend::Sqlite).await;
+    let server = certificates.encrypt_mutually(Server::all_in_one(&database)).start().await;
+    for ((certificate, key), reason) in [
+        (certificates.authority.own_identity_pem(), "(CA:TRUE)"),
+        (Authority::new().identity_pem("client"), "its issuer is not trusted"),
+    ] {
+        certificates.write("client.pem", &certificate);
+        certificates.write("client.key", &key);
+        endpoints(certificates.channel(server.address())).await.expect_err("it is refused");
+        let is_told = |line: &str| {
+            line.contains(" INFO ")
+                && line.contains("refused a client for its certificate, see --tls-client-ca")
+                && line.contains(reason)
+        };
+        server.process().wait_for_line(is_told, PATIENCE).await;
+    }
+}
+
 #[tokio::test]
 async fn a_console_of_its_own_trusts_services_whose_self_signed_certificate_is_named() {
     let certificates = Certificates::of(Authority::self_signed_server());

@@ -6,6 +6,7 @@ mod platform;
 
 mod audit;
 mod caller;
+mod compressed;
 mod destinations;
 mod issuer;
 mod keys;

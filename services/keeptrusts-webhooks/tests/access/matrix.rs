@@ -16,24 +16,24 @@ use tonic_types::StatusExt;
 use super::caller::Caller;
 use crate::platform::{Backend, Client, Database, Server, data_json};
 
-const PACKAGE: &str = "keeptrusts.webhooks.v1";
+pub(super) const PACKAGE: &str = "keeptrusts.webhooks.v1";
 
 /// Which roles may call a method: admin, publisher, viewer, platform. And whether its request
 /// names an organization.
-struct Rule {
-    method: &'static str,
+pub(super) struct Rule {
+    pub(super) method: &'static str,
     admin: bool,
     publisher: bool,
     viewer: bool,
     platform: bool,
     names_organization: bool,
     /// A request that would be right, as bytes.
-    request: fn(&Things) -> Vec<u8>,
+    pub(super) request: fn(&Things) -> Vec<u8>,
 }
 
 /// What requests name: somebody's endpoint, event, delivery.
 #[derive(Clone, Debug)]
-struct Things {
+pub(super) struct Things {
     organization_id: String,
     endpoint_id: String,
     event_id: String,
@@ -83,7 +83,7 @@ fn delivery(things: &Things) -> String {
     things.delivery_id.clone()
 }
 
-fn rules() -> Vec<Rule> {
+pub(super) fn rules() -> Vec<Rule> {
     rules! {
         "EndpointService/CreateEndpoint" "A--F" true CreateEndpointRequest {
             organization_id: org, name: |_| "n".to_owned(), url: |_| "https://a.example".to_owned(),
@@ -301,7 +301,7 @@ impl Message for Encoded {
 }
 
 /// Makes things that exist in an organization.
-async fn furnish(client: &Client, admin: &Caller) -> Things {
+pub(super) async fn furnish(client: &Client, admin: &Caller) -> Things {
     let url = "https://receiver.invalid/";
     let endpoint = client.create_endpoint(url, &["policy.violation"]).await;
     let event_id = client.publish("policy.violation", "{}").await;

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::caller::{Caller, client};
 use super::issuer::{AUDIENCE, Issuer, SigningKey, in_seconds, signing_input};
-use crate::platform::{Backend, Database, Server, assert_refused, eventually};
+use crate::platform::{Backend, Database, PATIENCE, Server, assert_refused, eventually};
 
 async fn serving(issuer: &Issuer, database: &Database) -> Server {
     Server::all_in_one(database)
@@ -86,6 +86,24 @@ async fn a_token_of_the_issuer_says_who_where_and_what() {
     let opened = both.access().create_session(open("globex")).await.expect("a session");
     let told = Caller::with(&server, &opened.into_inner().token).who_am_i().await.expect("valid");
     assert_eq!((told.organization_id.as_str(), told.organization_ids.len()), ("globex", 0));
+
+    let both = client(
+        &server,
+        "acme",
+        &key.sign(&with(issuer.claims("", "viewer"), "organization", json!(["acme", "globex"]))),
+    );
+    for organization in ["acme", "globex"] {
+        assert!(both.endpoints().list_endpoints(list(organization)).await.is_ok());
+    }
+    let refused = both.endpoints().list_endpoints(list("initech")).await.expect_err("no other");
+    assert_refused(&refused, Code::NotFound, "ORGANIZATION_NOT_FOUND");
+    // Clocks may be apart.
+    for claims in [
+        with(issuer.claims("acme", "viewer"), "exp", json!(in_seconds(-15))),
+        with(issuer.claims("acme", "viewer"), "nbf", json!(in_seconds(15))),
+    ] {
+        assert!(Caller::with(&server, &key.sign(&claims)).who_am_i().await.is_ok(), "{claims}");
+    }
 
     let opened = caller
         .access()
@@ -184,6 +202,11 @@ async fn what_others_sign_and_what_is_not_in_order_is_refused() {
             key.sign(&with(good(), "nbf", json!("x"))),
         ),
         ("no subject", "its claim `sub` is missing", key.sign(&without(good(), "sub"))),
+        ("extensions that must be understood", "it demands extensions (crit)", {
+            let mut header = header("ES256", "k1");
+            header["crit"] = json!(["b64"]);
+            key.sign_with(&header, &good())
+        }),
     ];
     let mut words = BTreeSet::new();
     for (what, _, token) in &forgeries {
@@ -208,6 +231,48 @@ async fn what_others_sign_and_what_is_not_in_order_is_refused() {
     for (what, why, _) in &forgeries {
         let is_told = async || server.process().output().contains(why).then_some(());
         eventually(&format!("the operator is told of {what}: {why}"), is_told).await;
+    }
+}
+
+/// As Keycloak has them. What is in the claims of other flags' defaults means nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_are_read_where_the_flags_say_and_roles_are_called_what_they_say() {
+    let (issuer, key) = (Issuer::start().await, SigningKey::new("k1"));
+    issuer.publish(&[&key]);
+    let database = Database::new(Backend::Sqlite).await;
+    let server = Server::all_in_one(&database)
+        .flag("--oidc-issuer", &issuer.url())
+        .flag("--oidc-audience", AUDIENCE)
+        .flag("--oidc-organization-claim", "tenant.id")
+        .flag("--oidc-role-claim", "realm_access.roles")
+        .flag("--oidc-role-map", "Webhooks.Read=viewer,Webhooks.Write=publisher")
+        .start()
+        .await;
+    let claims = |roles: Value| {
+        let claims = issuer.claims("globex", "admin");
+        let claims = with(claims, "tenant", json!({"id": "acme"}));
+        with(claims, "realm_access", json!({ "roles": roles }))
+    };
+    let told = Caller::with(&server, &key.sign(&claims(json!(["offline", "Webhooks.Read"]))));
+    let told = told.who_am_i().await.expect("it is valid");
+    assert_eq!((told.organization_id.as_str(), told.role()), ("acme", v1::Role::Viewer));
+
+    for roles in [json!(["admin"]), json!(["Webhooks.Read", "Webhooks.Write"])] {
+        let caller = Caller::with(&server, &key.sign(&claims(roles)));
+        let refused = caller.who_am_i().await.expect_err("no role, or one too many");
+        assert_refused(&refused, Code::PermissionDenied, "PERMISSION_DENIED");
+    }
+    let expired = key.sign(&with(claims(json!("Webhooks.Read")), "exp", json!(in_seconds(-120))));
+    Caller::with(&server, &expired).who_am_i().await.expect_err("its time is over");
+    // Without --log-level debug the operator sees one of each kind.
+    for (kind, words) in [("place", "realm_access.roles"), ("exp", "its claim `exp` is ")] {
+        let is_told = |line: &str| {
+            line.contains(" INFO ")
+                && line.contains("refused a token")
+                && line.contains(&format!("kind=\"{kind}\""))
+                && line.contains(words)
+        };
+        server.process().wait_for_line(is_told, PATIENCE).await;
     }
 }
 
