@@ -149,9 +149,9 @@ pub(crate) fn answer(
 /// The same for one of a batch.
 pub(crate) fn answered(
     event_id: EventId,
-    appended: Option<Result<Appended, AppendError>>,
+    appended: Result<Appended, AppendError>,
 ) -> Result<v1::PublishEventResponse, Status> {
-    match appended.ok_or_else(status::internal)? {
+    match appended {
         Ok(appended) => answer(event_id, Ok(appended)),
         Err(AppendError::Refused(refusal)) => answer(event_id, Err(refusal)),
         Err(error) => Err(answer::append_failed(error)),

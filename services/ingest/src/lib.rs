@@ -4,6 +4,7 @@
 mod accept;
 pub mod flags;
 mod metrics;
+mod places;
 mod quota;
 mod told;
 
@@ -19,14 +20,24 @@ use keeptrusts_webhooks_contracts::v1::ingest_service_server::{
     IngestService, IngestServiceServer,
 };
 use keeptrusts_webhooks_domain::event::Event;
+use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
 use keeptrusts_webhooks_store::query::{EventFilter, Interval};
-use keeptrusts_webhooks_store::{BodyId, Clock, Log};
+use keeptrusts_webhooks_store::{AppendError, Appended, BodyId, Clock, Log, Operation};
 use tonic::{Request, Response, Status};
 
 use crate::flags::IngestFlags;
+use crate::places::{CommitPlaces, MAX_EVENTS_AT_ONCE};
 use crate::quota::Quota;
+
+/// What became of a batch.
+struct Appending {
+    /// Of the first events.
+    results: Vec<Result<Appended, AppendError>>,
+    /// Why there is none of the rest.
+    ended: Option<Status>,
+}
 
 /// The gRPC service.
 pub struct IngestApi {
@@ -34,6 +45,7 @@ pub struct IngestApi {
     clock: Clock,
     body_retention: Duration,
     quota: Quota,
+    places: CommitPlaces,
 }
 
 impl IngestApi {
@@ -47,8 +59,14 @@ impl IngestApi {
     ) -> IngestServiceServer<Self> {
         metrics::begin();
         let quota = Quota::new(flags.publish_quota);
-        IngestServiceServer::new(IngestApi { log, clock, body_retention, quota })
-            .max_decoding_message_size(UNLIMITED_HERE)
+        IngestServiceServer::new(IngestApi {
+            log,
+            clock,
+            body_retention,
+            quota,
+            places: CommitPlaces::new(),
+        })
+        .max_decoding_message_size(UNLIMITED_HERE)
     }
 }
 
@@ -61,6 +79,8 @@ impl IngestApi {
         let Asked { request: publish, caller, trace } = asked.inspect_err(metrics::not_accepted)?;
         let taken = self.quota.take(&publish.organization_id, 1);
         taken.inspect_err(metrics::not_accepted)?;
+        let places = self.places.take(&publish.organization_id, 1).await;
+        let _places = places.inspect_err(metrics::not_accepted)?;
         let shard = self.log.shard_of(&publish.organization_id);
         let (accepting, operation) = self.accept(publish, &caller, trace);
         let appended = answer::append(&self.log, shard, operation).await;
@@ -79,7 +99,6 @@ impl IngestApi {
         let PublishBatch { organization_id, events } = request;
         let taken = self.quota.take(&organization_id, events.len());
         taken.inspect_err(metrics::not_accepted)?;
-        let shard = self.log.shard_of(&organization_id);
         let mut operations = Vec::with_capacity(events.len());
         let accepted: Vec<Result<_, Status>> = events
             .into_iter()
@@ -89,22 +108,46 @@ impl IngestApi {
                 Ok(accepting)
             })
             .collect();
-        // All of them wait for the same few commits.
-        let appended = self.log.append_all(shard, operations);
-        let appended = tokio::time::timeout(answer::COMMIT_PATIENCE, appended).await;
-        let mut appended = appended.map(Vec::into_iter);
+        let Appending { results, ended } = self.append(&organization_id, operations).await;
+        let is_any_known = !results.is_empty();
+        let mut results = results.into_iter();
         let answers = accepted.into_iter().map(|item| {
             let accepting = item.inspect_err(metrics::not_accepted)?;
-            let answer = match &mut appended {
-                Ok(appended) => accept::answered(accepting.event_id, appended.next()),
-                Err(_) => Err(answer::in_doubt()),
+            let answer = match (results.next(), &ended) {
+                (Some(result), _) => accept::answered(accepting.event_id, result),
+                (None, Some(status)) => Err(status.clone()),
+                (None, None) => Err(status::internal()),
             };
             accepting.over(&answer);
             answer
         });
         let answers = answers.collect();
-        // All are in doubt, and the caller hears it once.
-        appended.map(|_| answers).map_err(|_| answer::in_doubt())
+        match ended {
+            // It is the same for all of them, and the caller hears it once.
+            Some(status) if !is_any_known => Err(status),
+            _ => Ok(answers),
+        }
+    }
+
+    /// Appends a batch, some events at a time so that others have their turn, until the first of
+    /// them is not known to be appended.
+    async fn append(&self, organization: &OrganizationId, operations: Vec<Operation>) -> Appending {
+        let shard = self.log.shard_of(organization);
+        let mut results = Vec::with_capacity(operations.len());
+        let mut operations = operations.into_iter();
+        while operations.len() > 0 {
+            let part: Vec<_> = operations.by_ref().take(MAX_EVENTS_AT_ONCE).collect();
+            let _places = match self.places.take(organization, part.len()).await {
+                Ok(places) => places,
+                Err(status) => return Appending { results, ended: Some(status) },
+            };
+            let appended = self.log.append_all(shard, part);
+            match tokio::time::timeout(answer::COMMIT_PATIENCE, appended).await {
+                Ok(appended) => results.extend(appended),
+                Err(_) => return Appending { results, ended: Some(answer::in_doubt()) },
+            }
+        }
+        Appending { results, ended: None }
     }
 }
 
