@@ -35,6 +35,7 @@ pub mod replay;
 mod rows;
 pub mod sqlite;
 mod store;
+mod tables;
 mod tail;
 mod trouble;
 

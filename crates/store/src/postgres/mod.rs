@@ -8,7 +8,6 @@
 
 mod append;
 mod check;
-mod columns;
 mod connector;
 mod data_keys;
 mod erase;
@@ -28,10 +27,10 @@ mod pooler;
 mod reads;
 mod rebuild;
 mod replays;
+mod select;
 mod session;
 mod url;
 mod write;
-mod write_endpoints;
 
 #[cfg(test)]
 mod tests;

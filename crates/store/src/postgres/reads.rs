@@ -13,17 +13,15 @@ use keeptrusts_webhooks_domain::log::{Position, Shard, Stream, Version};
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};
 
-use super::columns::{ATTEMPT, DELIVERY, ENDPOINT, EVENT, RECORD, select};
 use super::open::MIGRATIONS;
 use super::pool::Pool;
+use super::select::select;
 use super::session::{Query, change, fetch};
 use crate::operation::{BodyId, Record};
 use crate::projection::{CountKey, Missed};
-use crate::rows::{
-    AttemptRow, CountRow, DeliveryRow, EndpointRow, EventRow, MissedRow, RecordRow, ShardStateRow,
-    micros, read_all, time,
-};
+use crate::rows::ShardStateRow;
 use crate::store::{DueKey, DuePage, ShardState, StoreError, TableVersions, WaitingEndpoints};
+use crate::tables::{ReadableRow, Stored, micros, read_all, time};
 
 /// A limit as LIMIT takes it.
 pub(super) fn rows(limit: usize) -> i64 {
@@ -35,9 +33,8 @@ pub(super) fn records_query(
     shard: Shard,
     after: Position,
     limit: usize,
-) -> Query<'static, RecordRow> {
-    sqlx::query_as(select(
-        RECORD,
+) -> Query<'static, Stored<Record>> {
+    sqlx::query_as(select::<Record>(
         "FROM records
          WHERE shard = $1 AND position > $2
          ORDER BY position
@@ -64,8 +61,7 @@ pub(super) async fn read_stream(
     after: Version,
     limit: usize,
 ) -> Result<Vec<Record>, StoreError> {
-    let query = sqlx::query_as::<_, RecordRow>(select(
-        RECORD,
+    let query = sqlx::query_as::<_, Stored<Record>>(select::<Record>(
         "FROM records
          WHERE shard = $1 AND stream = $2 AND version > $3
          ORDER BY version
@@ -88,7 +84,7 @@ pub(super) async fn shard_state(readers: &Pool, shard: Shard) -> Result<ShardSta
     )
     .bind(i32::from(shard.0));
     let found = fetch(readers, query).await?.pop();
-    found.ok_or_else(|| StoreError::Failed("there is no such shard".into()))?.try_into()
+    found.ok_or_else(|| StoreError::Failed("there is no such shard".into()))?.value()
 }
 
 pub(super) async fn bodies(
@@ -144,14 +140,13 @@ pub(super) async fn endpoint(
     organization: &OrganizationId,
     id: EndpointId,
 ) -> Result<Option<Endpoint>, StoreError> {
-    let query = sqlx::query_as::<_, EndpointRow>(select(
-        ENDPOINT,
+    let query = sqlx::query_as::<_, Stored<Endpoint>>(select::<Endpoint>(
         "FROM endpoints WHERE shard = $1 AND organization_id = $2 AND endpoint_id = $3",
     ))
     .bind(i32::from(shard.0))
     .bind(organization.as_str())
     .bind(id.to_string());
-    fetch(readers, query).await?.pop().map(Endpoint::try_from).transpose()
+    fetch(readers, query).await?.pop().map(Stored::value).transpose()
 }
 
 pub(super) async fn shard_endpoints(
@@ -160,8 +155,7 @@ pub(super) async fn shard_endpoints(
     after: EndpointId,
     limit: usize,
 ) -> Result<Vec<Endpoint>, StoreError> {
-    let query = sqlx::query_as::<_, EndpointRow>(select(
-        ENDPOINT,
+    let query = sqlx::query_as::<_, Stored<Endpoint>>(select::<Endpoint>(
         "FROM endpoints
          WHERE shard = $1 AND endpoint_id > $2
          ORDER BY endpoint_id
@@ -179,14 +173,13 @@ pub(super) async fn attempt(
     organization: &OrganizationId,
     id: AttemptId,
 ) -> Result<Option<Attempt>, StoreError> {
-    let query = sqlx::query_as::<_, AttemptRow>(select(
-        ATTEMPT,
+    let query = sqlx::query_as::<_, Stored<Attempt>>(select::<Attempt>(
         "FROM attempts WHERE shard = $1 AND organization_id = $2 AND attempt_id = $3",
     ))
     .bind(i32::from(shard.0))
     .bind(organization.as_str())
     .bind(id.to_string());
-    fetch(readers, query).await?.pop().map(Attempt::try_from).transpose()
+    fetch(readers, query).await?.pop().map(Stored::value).transpose()
 }
 
 pub(super) async fn event(
@@ -195,14 +188,13 @@ pub(super) async fn event(
     organization: &OrganizationId,
     id: EventId,
 ) -> Result<Option<Event>, StoreError> {
-    let query = sqlx::query_as::<_, EventRow>(select(
-        EVENT,
+    let query = sqlx::query_as::<_, Stored<Event>>(select::<Event>(
         "FROM events WHERE shard = $1 AND organization_id = $2 AND event_id = $3",
     ))
     .bind(i32::from(shard.0))
     .bind(organization.as_str())
     .bind(id.to_string());
-    fetch(readers, query).await?.pop().map(Event::try_from).transpose()
+    fetch(readers, query).await?.pop().map(Stored::value).transpose()
 }
 
 pub(super) async fn deliveries(
@@ -211,8 +203,7 @@ pub(super) async fn deliveries(
     organization: &OrganizationId,
     ids: &[DeliveryId],
 ) -> Result<Vec<Delivery>, StoreError> {
-    let query = sqlx::query_as::<_, DeliveryRow>(select(
-        DELIVERY,
+    let query = sqlx::query_as::<_, Stored<Delivery>>(select::<Delivery>(
         "FROM deliveries
          WHERE shard = $1 AND organization_id = $2 AND delivery_id = ANY ($3)",
     ))
@@ -228,8 +219,7 @@ pub(super) async fn endpoints(
     organization: &OrganizationId,
     ids: &[EndpointId],
 ) -> Result<Vec<Endpoint>, StoreError> {
-    let query = sqlx::query_as::<_, EndpointRow>(select(
-        ENDPOINT,
+    let query = sqlx::query_as::<_, Stored<Endpoint>>(select::<Endpoint>(
         "FROM endpoints
          WHERE shard = $1 AND organization_id = $2 AND endpoint_id = ANY ($3)",
     ))
@@ -245,7 +235,7 @@ pub(super) async fn attempt_counts(
     endpoint: EndpointId,
     from_hour: Timestamp,
 ) -> Result<Vec<(CountKey, u64)>, StoreError> {
-    let query = sqlx::query_as::<_, CountRow>(
+    let query = sqlx::query_as::<_, Stored<(CountKey, u64)>>(
         "SELECT endpoint_id, hour, outcome, duration_bucket, count
          FROM attempt_counts
          WHERE shard = $1 AND endpoint_id = $2 AND hour >= $3
@@ -264,7 +254,7 @@ pub(super) async fn missed_events(
     after: Position,
     limit: usize,
 ) -> Result<Vec<Missed>, StoreError> {
-    let query = sqlx::query_as::<_, MissedRow>(
+    let query = sqlx::query_as::<_, Stored<Missed>>(
         "SELECT organization_id, endpoint_id, event_id, position
          FROM missed_events
          WHERE shard = $1 AND endpoint_id = $2 AND position > $3
@@ -305,7 +295,7 @@ pub(super) async fn due_deliveries(
     after: DueKey,
     limit: usize,
 ) -> Result<DuePage, StoreError> {
-    let query = sqlx::query_as::<_, AsOf<DeliveryRow>>(
+    let query = sqlx::query_as::<_, AsOf<Stored<Delivery>>>(
         "SELECT shards.last_position, due.delivery_id IS NOT NULL AS found, due.*
          FROM shards
          LEFT JOIN LATERAL (

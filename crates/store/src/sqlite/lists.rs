@@ -20,10 +20,8 @@ use super::errors::failed;
 use super::{number, sql_limit};
 use crate::projection::{CountKey, Missed};
 use crate::query::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter, Interval};
-use crate::rows::{
-    AttemptRow, CountRow, DeliveryRow, EndpointRow, EventRow, MissedRow, Word, micros, read_all,
-};
 use crate::store::StoreError;
+use crate::tables::{ReadableRow, Stored, Word, micros, read_all};
 
 pub(super) async fn endpoint(
     readers: &SqlitePool,
@@ -31,7 +29,7 @@ pub(super) async fn endpoint(
     organization: &OrganizationId,
     id: EndpointId,
 ) -> Result<Option<Endpoint>, StoreError> {
-    let found: Option<EndpointRow> = sqlx::query_as(
+    let found: Option<Stored<Endpoint>> = sqlx::query_as(
         "SELECT * FROM endpoints
          WHERE shard = ? AND organization_id = ? AND endpoint_id = ?",
     )
@@ -41,7 +39,7 @@ pub(super) async fn endpoint(
     .fetch_optional(readers)
     .await
     .map_err(failed)?;
-    found.map(Endpoint::try_from).transpose()
+    found.map(Stored::value).transpose()
 }
 
 pub(super) async fn endpoints(
@@ -52,7 +50,7 @@ pub(super) async fn endpoints(
     before: EndpointId,
     limit: usize,
 ) -> Result<Vec<Endpoint>, StoreError> {
-    fetch::<EndpointRow, _>(readers, select_endpoints(shard, organization, filter, before, limit))
+    fetch::<Stored<Endpoint>>(readers, select_endpoints(shard, organization, filter, before, limit))
         .await
 }
 
@@ -82,7 +80,7 @@ pub(super) async fn shard_endpoints(
     after: EndpointId,
     limit: usize,
 ) -> Result<Vec<Endpoint>, StoreError> {
-    let found: Vec<EndpointRow> = sqlx::query_as(
+    let found: Vec<Stored<Endpoint>> = sqlx::query_as(
         "SELECT * FROM endpoints INDEXED BY endpoints_id
          WHERE shard = ? AND endpoint_id > ?
          ORDER BY endpoint_id
@@ -103,7 +101,7 @@ pub(super) async fn event(
     organization: &OrganizationId,
     id: EventId,
 ) -> Result<Option<Event>, StoreError> {
-    let found: Option<EventRow> = sqlx::query_as(
+    let found: Option<Stored<Event>> = sqlx::query_as(
         "SELECT * FROM events
          WHERE shard = ? AND organization_id = ? AND event_id = ?",
     )
@@ -113,7 +111,7 @@ pub(super) async fn event(
     .fetch_optional(readers)
     .await
     .map_err(failed)?;
-    found.map(Event::try_from).transpose()
+    found.map(Stored::value).transpose()
 }
 
 pub(super) async fn events(
@@ -124,7 +122,7 @@ pub(super) async fn events(
     before: EventId,
     limit: usize,
 ) -> Result<Vec<Event>, StoreError> {
-    fetch::<EventRow, _>(readers, select_events(shard, organization, filter, before, limit)).await
+    fetch::<Stored<Event>>(readers, select_events(shard, organization, filter, before, limit)).await
 }
 
 pub(super) fn select_events(
@@ -151,8 +149,11 @@ pub(super) async fn deliveries(
     before: DeliveryId,
     limit: usize,
 ) -> Result<Vec<Delivery>, StoreError> {
-    fetch::<DeliveryRow, _>(readers, select_deliveries(shard, organization, filter, before, limit))
-        .await
+    fetch::<Stored<Delivery>>(
+        readers,
+        select_deliveries(shard, organization, filter, before, limit),
+    )
+    .await
 }
 
 pub(super) fn select_deliveries(
@@ -185,7 +186,7 @@ pub(super) async fn attempt(
     organization: &OrganizationId,
     id: AttemptId,
 ) -> Result<Option<Attempt>, StoreError> {
-    let found: Option<AttemptRow> = sqlx::query_as(
+    let found: Option<Stored<Attempt>> = sqlx::query_as(
         "SELECT * FROM attempts
          WHERE shard = ? AND organization_id = ? AND attempt_id = ?",
     )
@@ -195,7 +196,7 @@ pub(super) async fn attempt(
     .fetch_optional(readers)
     .await
     .map_err(failed)?;
-    found.map(Attempt::try_from).transpose()
+    found.map(Stored::value).transpose()
 }
 
 pub(super) async fn attempts(
@@ -206,7 +207,7 @@ pub(super) async fn attempts(
     before: AttemptId,
     limit: usize,
 ) -> Result<Vec<Attempt>, StoreError> {
-    fetch::<AttemptRow, _>(readers, select_attempts(shard, organization, filter, before, limit))
+    fetch::<Stored<Attempt>>(readers, select_attempts(shard, organization, filter, before, limit))
         .await
 }
 
@@ -240,7 +241,7 @@ pub(super) async fn attempt_counts(
     endpoint: EndpointId,
     from_hour: Timestamp,
 ) -> Result<Vec<(CountKey, u64)>, StoreError> {
-    let found: Vec<CountRow> = sqlx::query_as(
+    let found: Vec<Stored<(CountKey, u64)>> = sqlx::query_as(
         "SELECT endpoint_id, hour, outcome, duration_bucket, count
          FROM attempt_counts
          WHERE shard = ? AND endpoint_id = ? AND hour >= ?",
@@ -261,7 +262,7 @@ pub(super) async fn missed_events(
     after: Position,
     limit: usize,
 ) -> Result<Vec<Missed>, StoreError> {
-    let found: Vec<MissedRow> = sqlx::query_as(
+    let found: Vec<Stored<Missed>> = sqlx::query_as(
         "SELECT organization_id, endpoint_id, event_id, position
          FROM missed_events
          WHERE shard = ? AND endpoint_id = ? AND position > ?
@@ -279,13 +280,12 @@ pub(super) async fn missed_events(
 }
 
 /// The rows that a list's query finds.
-pub(super) async fn fetch<Row, T>(
+pub(super) async fn fetch<Row>(
     readers: &SqlitePool,
     mut query: QueryBuilder<Sqlite>,
-) -> Result<Vec<T>, StoreError>
+) -> Result<Vec<Row::Value>, StoreError>
 where
-    Row: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
-    T: TryFrom<Row, Error = StoreError>,
+    Row: ReadableRow + for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
 {
     let found = query.build_query_as::<Row>().fetch_all(readers).await;
     read_all(found.map_err(failed)?)

@@ -253,7 +253,7 @@ impl Store for SqliteStore {
     ) -> Result<Vec<Endpoint>, StoreError> {
         let mut connection = self.readers.acquire().await.map_err(failed)?;
         let ids: Vec<_> = ids.iter().map(|id| (organization.clone(), *id)).collect();
-        load::endpoints(&mut connection, shard, &ids).await
+        load::by_key(&mut connection, shard, &ids).await
     }
 
     async fn list_endpoints(
@@ -304,7 +304,7 @@ impl Store for SqliteStore {
     ) -> Result<Vec<Delivery>, StoreError> {
         let mut connection = self.readers.acquire().await.map_err(failed)?;
         let ids: Vec<_> = ids.iter().map(|id| (organization.clone(), *id)).collect();
-        load::deliveries(&mut connection, shard, &ids).await
+        load::by_key(&mut connection, shard, &ids).await
     }
 
     async fn list_deliveries(
