@@ -29,12 +29,6 @@ pub(super) async fn by_token(
     fetch(readers, query).await?.pop().map(Stored::value).transpose()
 }
 
-pub(super) async fn by_id(readers: &Pool, id: KeyId) -> Result<Option<Key>, StoreError> {
-    let statement = select::<Key>("FROM keys WHERE shard = $1 AND key_id = $2");
-    let query = sqlx::query_as::<_, Stored<Key>>(statement).bind(SHARD).bind(id.to_string());
-    fetch(readers, query).await?.pop().map(Stored::value).transpose()
-}
-
 pub(super) async fn list(
     readers: &Pool,
     organization: &OrganizationId,
@@ -47,14 +41,6 @@ pub(super) async fn list(
         .with_any("is_session =", filter.sessions)
         .newest_first("key_id", limit);
     read_all(fetch::<Stored<Key>>(readers, query.build_query_as()).await?)
-}
-
-pub(super) async fn by_ids(readers: &Pool, ids: &[KeyId]) -> Result<Vec<Key>, StoreError> {
-    let statement = select::<Key>("FROM keys WHERE shard = $1 AND key_id = ANY ($2)");
-    let query = sqlx::query_as::<_, Stored<Key>>(statement)
-        .bind(SHARD)
-        .bind(column(ids, ToString::to_string));
-    read_all(fetch(readers, query).await?)
 }
 
 pub(super) async fn made_by(

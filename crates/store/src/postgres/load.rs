@@ -19,6 +19,8 @@ use sqlx::postgres::PgArguments;
 use sqlx::{Arguments, AssertSqlSafe, PgConnection};
 
 use super::errors::store_error;
+use super::pool::Pool;
+use super::session;
 use super::write::{key_arguments, of_shard, unnest};
 use crate::plan::KeyOwner;
 use crate::projection::{Loaded, Touched};
@@ -82,10 +84,8 @@ async fn by_key<Row: Entity, RowKey: TableKey>(
     if keys.is_empty() {
         return Ok(Vec::new());
     }
-    let columns: Vec<_> = Row::TABLE.key().map(|column| column.name).collect();
-    let sql = lookup::<Row>(&unnest(Row::TABLE.key()), &columns);
     let arguments = key_arguments::<Row, _>(shard, keys).map_err(store_error)?;
-    fetch(connection, sql, arguments).await
+    fetch(connection, lookup_by_key::<Row>(), arguments).await
 }
 
 /// A row of the shard for each of the wanted values of these columns, as far as there is one.
@@ -100,6 +100,31 @@ fn lookup<Row: Entity>(wanted: &str, columns: &[&str]) -> String {
          FROM {wanted} AS wanted ({names})
          CROSS JOIN LATERAL (SELECT * FROM {table} WHERE shard = $1{equal} LIMIT 1) AS found"
     )
+}
+
+/// The rows that exist of those with these keys, read by themselves.
+pub(super) async fn rows<Row: Entity, RowKey: TableKey>(
+    readers: &Pool,
+    shard: Shard,
+    keys: &[RowKey],
+) -> Result<Vec<Row>, StoreError> {
+    let arguments = key_arguments::<Row, _>(shard, keys).map_err(store_error)?;
+    let query = sqlx::query_as_with(AssertSqlSafe(lookup_by_key::<Row>()), arguments);
+    read_all(session::fetch::<Stored<Row>>(readers, query).await?)
+}
+
+/// The row with this key, if it exists, read by itself.
+pub(super) async fn row<Row: Entity, RowKey: TableKey>(
+    readers: &Pool,
+    shard: Shard,
+    key: RowKey,
+) -> Result<Option<Row>, StoreError> {
+    Ok(rows(readers, shard, &[key]).await?.pop())
+}
+
+fn lookup_by_key<Row: Entity>() -> String {
+    let columns: Vec<_> = Row::TABLE.key().map(|column| column.name).collect();
+    lookup::<Row>(&unnest(Row::TABLE.key()), &columns)
 }
 
 async fn fetch<Row: Entity>(

@@ -76,6 +76,7 @@ use crate::store::{
     AppendedBatch, AttemptSum, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardState,
     Store, StoreError, Survey, TableVersions, WaitingEndpoints,
 };
+use crate::tables::with_owner;
 
 /// How long closing waits for connections that are in use.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
@@ -294,7 +295,7 @@ impl Store for PostgresStore {
         organization: &OrganizationId,
         id: EndpointId,
     ) -> Result<Option<Endpoint>, StoreError> {
-        reads::endpoint(&self.readers, shard, organization, id).await
+        load::row(&self.readers, shard, (organization.clone(), id)).await
     }
 
     async fn endpoints(
@@ -303,7 +304,7 @@ impl Store for PostgresStore {
         organization: &OrganizationId,
         ids: &[EndpointId],
     ) -> Result<Vec<Endpoint>, StoreError> {
-        reads::endpoints(&self.readers, shard, organization, ids).await
+        load::rows(&self.readers, shard, &with_owner(organization, ids)).await
     }
 
     async fn list_endpoints(
@@ -332,7 +333,7 @@ impl Store for PostgresStore {
         organization: &OrganizationId,
         id: EventId,
     ) -> Result<Option<Event>, StoreError> {
-        reads::event(&self.readers, shard, organization, id).await
+        load::row(&self.readers, shard, (organization.clone(), id)).await
     }
 
     async fn list_events(
@@ -352,7 +353,7 @@ impl Store for PostgresStore {
         organization: &OrganizationId,
         ids: &[DeliveryId],
     ) -> Result<Vec<Delivery>, StoreError> {
-        reads::deliveries(&self.readers, shard, organization, ids).await
+        load::rows(&self.readers, shard, &with_owner(organization, ids)).await
     }
 
     async fn list_deliveries(
@@ -372,7 +373,7 @@ impl Store for PostgresStore {
         organization: &OrganizationId,
         id: AttemptId,
     ) -> Result<Option<Attempt>, StoreError> {
-        reads::attempt(&self.readers, shard, organization, id).await
+        load::row(&self.readers, shard, (organization.clone(), id)).await
     }
 
     async fn list_attempts(
@@ -450,7 +451,7 @@ impl Store for PostgresStore {
         organization: &OrganizationId,
         id: ReplayId,
     ) -> Result<Option<Replay>, StoreError> {
-        replays::by_id(&self.readers, shard, organization, id).await
+        load::row(&self.readers, shard, (organization.clone(), id)).await
     }
 
     async fn list_replays(
@@ -519,7 +520,7 @@ impl Store for PostgresStore {
     }
 
     async fn key(&self, id: KeyId) -> Result<Option<Key>, StoreError> {
-        keys::by_id(&self.readers, id).await
+        load::row(&self.readers, Shard::OF_KEYS, id).await
     }
 
     async fn list_keys(
@@ -533,7 +534,7 @@ impl Store for PostgresStore {
     }
 
     async fn keys(&self, ids: &[KeyId]) -> Result<Vec<Key>, StoreError> {
-        keys::by_ids(&self.readers, ids).await
+        load::rows(&self.readers, Shard::OF_KEYS, ids).await
     }
 
     async fn keys_made_by(

@@ -12,7 +12,7 @@ use super::lists::List;
 use super::reads::rows;
 use super::select::select;
 use super::session::fetch;
-use super::{PostgresStore, incidents};
+use super::{PostgresStore, incidents, load};
 use crate::notification_store::{
     KnownIncident, MailRow, NotificationStore, Told, ToldRow, last_cause, waiting_channel,
 };
@@ -28,14 +28,7 @@ impl NotificationStore for PostgresStore {
         organization: &OrganizationId,
         id: ChannelId,
     ) -> Result<Option<Channel>, StoreError> {
-        let statement = select::<Channel>(
-            "FROM channels WHERE shard = $1 AND organization_id = $2 AND channel_id = $3",
-        );
-        let query = sqlx::query_as::<_, Stored<Channel>>(statement)
-            .bind(i32::from(shard.0))
-            .bind(organization.as_str())
-            .bind(id.to_string());
-        fetch(&self.readers, query).await?.pop().map(Stored::value).transpose()
+        load::row(&self.readers, shard, (organization.clone(), id)).await
     }
 
     async fn list_channels(
@@ -91,15 +84,7 @@ impl NotificationStore for PostgresStore {
         organization: &OrganizationId,
         id: NotificationId,
     ) -> Result<Option<Notification>, StoreError> {
-        let statement = select::<Notification>(
-            "FROM notifications
-             WHERE shard = $1 AND organization_id = $2 AND notification_id = $3",
-        );
-        let query = sqlx::query_as::<_, Stored<Notification>>(statement)
-            .bind(i32::from(shard.0))
-            .bind(organization.as_str())
-            .bind(id.to_string());
-        fetch(&self.readers, query).await?.pop().map(Stored::value).transpose()
+        load::row(&self.readers, shard, (organization.clone(), id)).await
     }
 
     async fn list_notifications(

@@ -4,11 +4,9 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::Attempt;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
-use keeptrusts_webhooks_domain::event::Event;
-use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, OrganizationId};
+use keeptrusts_webhooks_domain::ids::EndpointId;
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream, Version};
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};
@@ -134,21 +132,6 @@ pub(super) async fn delete_expired_bodies(
     Ok(usize::try_from(count).unwrap_or(0))
 }
 
-pub(super) async fn endpoint(
-    readers: &Pool,
-    shard: Shard,
-    organization: &OrganizationId,
-    id: EndpointId,
-) -> Result<Option<Endpoint>, StoreError> {
-    let query = sqlx::query_as::<_, Stored<Endpoint>>(select::<Endpoint>(
-        "FROM endpoints WHERE shard = $1 AND organization_id = $2 AND endpoint_id = $3",
-    ))
-    .bind(i32::from(shard.0))
-    .bind(organization.as_str())
-    .bind(id.to_string());
-    fetch(readers, query).await?.pop().map(Stored::value).transpose()
-}
-
 pub(super) async fn shard_endpoints(
     readers: &Pool,
     shard: Shard,
@@ -164,68 +147,6 @@ pub(super) async fn shard_endpoints(
     .bind(i32::from(shard.0))
     .bind(after.to_string())
     .bind(rows(limit));
-    read_all(fetch(readers, query).await?)
-}
-
-pub(super) async fn attempt(
-    readers: &Pool,
-    shard: Shard,
-    organization: &OrganizationId,
-    id: AttemptId,
-) -> Result<Option<Attempt>, StoreError> {
-    let query = sqlx::query_as::<_, Stored<Attempt>>(select::<Attempt>(
-        "FROM attempts WHERE shard = $1 AND organization_id = $2 AND attempt_id = $3",
-    ))
-    .bind(i32::from(shard.0))
-    .bind(organization.as_str())
-    .bind(id.to_string());
-    fetch(readers, query).await?.pop().map(Stored::value).transpose()
-}
-
-pub(super) async fn event(
-    readers: &Pool,
-    shard: Shard,
-    organization: &OrganizationId,
-    id: EventId,
-) -> Result<Option<Event>, StoreError> {
-    let query = sqlx::query_as::<_, Stored<Event>>(select::<Event>(
-        "FROM events WHERE shard = $1 AND organization_id = $2 AND event_id = $3",
-    ))
-    .bind(i32::from(shard.0))
-    .bind(organization.as_str())
-    .bind(id.to_string());
-    fetch(readers, query).await?.pop().map(Stored::value).transpose()
-}
-
-pub(super) async fn deliveries(
-    readers: &Pool,
-    shard: Shard,
-    organization: &OrganizationId,
-    ids: &[DeliveryId],
-) -> Result<Vec<Delivery>, StoreError> {
-    let query = sqlx::query_as::<_, Stored<Delivery>>(select::<Delivery>(
-        "FROM deliveries
-         WHERE shard = $1 AND organization_id = $2 AND delivery_id = ANY ($3)",
-    ))
-    .bind(i32::from(shard.0))
-    .bind(organization.as_str())
-    .bind(ids.iter().map(DeliveryId::to_string).collect::<Vec<_>>());
-    read_all(fetch(readers, query).await?)
-}
-
-pub(super) async fn endpoints(
-    readers: &Pool,
-    shard: Shard,
-    organization: &OrganizationId,
-    ids: &[EndpointId],
-) -> Result<Vec<Endpoint>, StoreError> {
-    let query = sqlx::query_as::<_, Stored<Endpoint>>(select::<Endpoint>(
-        "FROM endpoints
-         WHERE shard = $1 AND organization_id = $2 AND endpoint_id = ANY ($3)",
-    ))
-    .bind(i32::from(shard.0))
-    .bind(organization.as_str())
-    .bind(ids.iter().map(EndpointId::to_string).collect::<Vec<_>>());
     read_all(fetch(readers, query).await?)
 }
 

@@ -8,28 +8,12 @@ use sqlx::{Postgres, QueryBuilder};
 use super::lists::List;
 use super::pool::Pool;
 use super::reads::rows;
-use super::select::select;
 use super::session::fetch;
 use super::write::column;
 use crate::replay::{CandidatePage, RANK, Ulids};
 use crate::rows::CandidateRow;
 use crate::store::StoreError;
 use crate::tables::{Entity, Stored, micros, read_all};
-
-pub(super) async fn by_id(
-    readers: &Pool,
-    shard: Shard,
-    organization: &OrganizationId,
-    id: ReplayId,
-) -> Result<Option<Replay>, StoreError> {
-    let query = sqlx::query_as::<_, Stored<Replay>>(select::<Replay>(
-        "FROM replays WHERE shard = $1 AND organization_id = $2 AND replay_id = $3",
-    ))
-    .bind(i32::from(shard.0))
-    .bind(organization.as_str())
-    .bind(id.to_string());
-    fetch(readers, query).await?.pop().map(Stored::value).transpose()
-}
 
 pub(super) async fn list(
     readers: &Pool,

@@ -11,7 +11,7 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
 use super::errors::failed;
 use super::lists::{and, and_within, fetch};
 use super::set_statement::{SetStatement, Values};
-use super::{load, number, sql_limit};
+use super::{number, sql_limit};
 use crate::operation::Record;
 use crate::query::{AuditFilter, KeyFilter};
 use crate::rows::KeyUseRow;
@@ -47,17 +47,6 @@ pub(super) async fn by_token(
     found.map(Stored::value).transpose()
 }
 
-pub(super) async fn by_id(readers: &SqlitePool, id: KeyId) -> Result<Option<Key>, StoreError> {
-    let found: Option<Stored<Key>> =
-        sqlx::query_as("SELECT * FROM keys WHERE shard = ? AND key_id = ?")
-            .bind(number(Shard::OF_KEYS))
-            .bind(id.to_string())
-            .fetch_optional(readers)
-            .await
-            .map_err(failed)?;
-    found.map(Stored::value).transpose()
-}
-
 pub(super) async fn list(
     readers: &SqlitePool,
     organization: &OrganizationId,
@@ -72,11 +61,6 @@ pub(super) async fn list(
     and(&mut query, "is_session =", filter.sessions);
     query.push(" ORDER BY key_id DESC LIMIT ").push_bind(sql_limit(limit));
     fetch::<Stored<Key>>(readers, query).await
-}
-
-pub(super) async fn by_ids(readers: &SqlitePool, ids: &[KeyId]) -> Result<Vec<Key>, StoreError> {
-    let mut connection = readers.acquire().await.map_err(failed)?;
-    load::by_key(&mut connection, Shard::OF_KEYS, ids).await
 }
 
 pub(super) async fn made_by(

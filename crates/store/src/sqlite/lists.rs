@@ -23,25 +23,6 @@ use crate::query::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter, I
 use crate::store::StoreError;
 use crate::tables::{ReadableRow, Stored, Word, micros, read_all};
 
-pub(super) async fn endpoint(
-    readers: &SqlitePool,
-    shard: Shard,
-    organization: &OrganizationId,
-    id: EndpointId,
-) -> Result<Option<Endpoint>, StoreError> {
-    let found: Option<Stored<Endpoint>> = sqlx::query_as(
-        "SELECT * FROM endpoints
-         WHERE shard = ? AND organization_id = ? AND endpoint_id = ?",
-    )
-    .bind(number(shard))
-    .bind(organization.as_str())
-    .bind(id.to_string())
-    .fetch_optional(readers)
-    .await
-    .map_err(failed)?;
-    found.map(Stored::value).transpose()
-}
-
 pub(super) async fn endpoints(
     readers: &SqlitePool,
     shard: Shard,
@@ -93,25 +74,6 @@ pub(super) async fn shard_endpoints(
     .await
     .map_err(failed)?;
     read_all(found)
-}
-
-pub(super) async fn event(
-    readers: &SqlitePool,
-    shard: Shard,
-    organization: &OrganizationId,
-    id: EventId,
-) -> Result<Option<Event>, StoreError> {
-    let found: Option<Stored<Event>> = sqlx::query_as(
-        "SELECT * FROM events
-         WHERE shard = ? AND organization_id = ? AND event_id = ?",
-    )
-    .bind(number(shard))
-    .bind(organization.as_str())
-    .bind(id.to_string())
-    .fetch_optional(readers)
-    .await
-    .map_err(failed)?;
-    found.map(Stored::value).transpose()
 }
 
 pub(super) async fn events(
@@ -178,25 +140,6 @@ pub(super) fn select_deliveries(
     and_within(&mut query, "create_time", filter.scheduled);
     query.push(" ORDER BY delivery_id DESC LIMIT ").push_bind(sql_limit(limit));
     query
-}
-
-pub(super) async fn attempt(
-    readers: &SqlitePool,
-    shard: Shard,
-    organization: &OrganizationId,
-    id: AttemptId,
-) -> Result<Option<Attempt>, StoreError> {
-    let found: Option<Stored<Attempt>> = sqlx::query_as(
-        "SELECT * FROM attempts
-         WHERE shard = ? AND organization_id = ? AND attempt_id = ?",
-    )
-    .bind(number(shard))
-    .bind(organization.as_str())
-    .bind(id.to_string())
-    .fetch_optional(readers)
-    .await
-    .map_err(failed)?;
-    found.map(Stored::value).transpose()
 }
 
 pub(super) async fn attempts(

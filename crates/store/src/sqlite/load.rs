@@ -11,7 +11,7 @@ use keeptrusts_webhooks_domain::key::Key;
 use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_domain::notification::Notification;
 use keeptrusts_webhooks_domain::replay::Replay;
-use sqlx::SqliteConnection;
+use sqlx::{SqliteConnection, SqlitePool};
 
 use super::errors::failed;
 use super::number;
@@ -66,7 +66,7 @@ pub(super) async fn idempotency_keys(
 }
 
 /// The rows that exist of those with these keys.
-pub(super) async fn by_key<Row: Entity, RowKey: TableKey>(
+async fn by_key<Row: Entity, RowKey: TableKey>(
     connection: &mut SqliteConnection,
     shard: Shard,
     keys: &[RowKey],
@@ -79,6 +79,25 @@ pub(super) async fn by_key<Row: Entity, RowKey: TableKey>(
         .await
         .map_err(failed)?;
     read_all(found)
+}
+
+/// The same, read by themselves.
+pub(super) async fn rows<Row: Entity, RowKey: TableKey>(
+    readers: &SqlitePool,
+    shard: Shard,
+    keys: &[RowKey],
+) -> Result<Vec<Row>, StoreError> {
+    let mut connection = readers.acquire().await.map_err(failed)?;
+    by_key(&mut connection, shard, keys).await
+}
+
+/// The row with this key, if it exists, read by itself.
+pub(super) async fn row<Row: Entity, RowKey: TableKey>(
+    readers: &SqlitePool,
+    shard: Shard,
+    key: RowKey,
+) -> Result<Option<Row>, StoreError> {
+    Ok(rows(readers, shard, &[key]).await?.pop())
 }
 
 /// The statement that looks rows up by their keys. Its last parameter is the shard.

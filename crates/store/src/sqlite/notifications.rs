@@ -11,7 +11,7 @@ use sqlx::QueryBuilder;
 
 use super::errors::failed;
 use super::lists::{and, and_of, fetch};
-use super::{SqliteStore, incidents, number, sql_limit};
+use super::{SqliteStore, incidents, load, number, sql_limit};
 use crate::notification_store::{
     KnownIncident, MailRow, NotificationStore, Told, ToldRow, last_cause, waiting_channel,
 };
@@ -27,17 +27,7 @@ impl NotificationStore for SqliteStore {
         organization: &OrganizationId,
         id: ChannelId,
     ) -> Result<Option<Channel>, StoreError> {
-        let found: Option<Stored<Channel>> = sqlx::query_as(
-            "SELECT * FROM channels
-             WHERE shard = ? AND organization_id = ? AND channel_id = ?",
-        )
-        .bind(number(shard))
-        .bind(organization.as_str())
-        .bind(id.to_string())
-        .fetch_optional(&self.readers)
-        .await
-        .map_err(failed)?;
-        found.map(Stored::value).transpose()
+        load::row(&self.readers, shard, (organization.clone(), id)).await
     }
 
     async fn list_channels(
@@ -97,17 +87,7 @@ impl NotificationStore for SqliteStore {
         organization: &OrganizationId,
         id: NotificationId,
     ) -> Result<Option<Notification>, StoreError> {
-        let found: Option<Stored<Notification>> = sqlx::query_as(
-            "SELECT * FROM notifications
-             WHERE shard = ? AND organization_id = ? AND notification_id = ?",
-        )
-        .bind(number(shard))
-        .bind(organization.as_str())
-        .bind(id.to_string())
-        .fetch_optional(&self.readers)
-        .await
-        .map_err(failed)?;
-        found.map(Stored::value).transpose()
+        load::row(&self.readers, shard, (organization.clone(), id)).await
     }
 
     async fn list_notifications(

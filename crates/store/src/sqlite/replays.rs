@@ -8,21 +8,11 @@ use sqlx::{QueryBuilder, Sqlite, SqlitePool};
 
 use super::errors::failed;
 use super::lists::{and, fetch};
-use super::{load, number, sql_limit};
+use super::{number, sql_limit};
 use crate::replay::{CandidatePage, RANK, Ulids};
 use crate::rows::CandidateRow;
 use crate::store::StoreError;
 use crate::tables::{Stored, micros};
-
-pub(super) async fn by_id(
-    readers: &SqlitePool,
-    shard: Shard,
-    organization: &OrganizationId,
-    id: ReplayId,
-) -> Result<Option<Replay>, StoreError> {
-    let mut connection = readers.acquire().await.map_err(failed)?;
-    Ok(load::by_key(&mut connection, shard, &[(organization.clone(), id)]).await?.pop())
-}
 
 pub(super) async fn list(
     readers: &SqlitePool,

@@ -110,6 +110,14 @@ impl TableKey for KeyId {
     }
 }
 
+/// Keys of rows of one organization.
+pub(crate) fn with_owner<Id: Copy>(
+    owner: &OrganizationId,
+    ids: &[Id],
+) -> Vec<(OrganizationId, Id)> {
+    ids.iter().map(|id| (owner.clone(), *id)).collect()
+}
+
 impl<Row> Table<Row> {
     /// The columns that say which row it is.
     pub(crate) fn key(&self) -> impl Iterator<Item = &'static Column<Row>> + use<Row> {
