@@ -4,7 +4,7 @@
 //! specification, and the conformance suite holds every implementation to it: [`memory`] (for
 //! simulation), [`sqlite`] (embedded) and [`postgres`] (many processes). What they share is
 //! pure and stands apart from them: [`plan`] decides what becomes of a batch of operations,
-//! [`projection`] folds records into rows. [`Log`] is what services use: it groups waiting
+//! [`projection`] folds records into rows, and `tables` says what of them lies in which column. [`Log`] is what services use: it groups waiting
 //! operations into one transaction, remembers the newest records, and lets readers watch.
 //!
 //! May depend on: the domain, the contracts (for the encoding of records), the telemetry, sqlx and
@@ -35,6 +35,7 @@ pub mod replay;
 mod rows;
 pub mod sqlite;
 mod store;
+mod tables;
 mod tail;
 mod trouble;
 

@@ -1,21 +1,17 @@
 //! What a database must do for notification channels and what they are told.
 
 use async_trait::async_trait;
-use keeptrusts_webhooks_contracts::log_codec;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::channel::{Channel, Destination, NewChannel};
+use keeptrusts_webhooks_domain::channel::Channel;
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, NotificationId, OrganizationId};
 use keeptrusts_webhooks_domain::incident::Incident;
-use keeptrusts_webhooks_domain::log::{Position, Shard, Version};
+use keeptrusts_webhooks_domain::log::{Position, Shard};
 use keeptrusts_webhooks_domain::mail_limits::MailSent;
-use keeptrusts_webhooks_domain::notification::{
-    NewNotification, Notification, NotificationAttempt, NotificationType,
-};
-use keeptrusts_webhooks_domain::secret::SealedSecret;
+use keeptrusts_webhooks_domain::notification::Notification;
 use sqlx::FromRow;
 
-use crate::rows::{Word, number, optional_time, parse, sealed, time, unreadable};
 use crate::store::StoreError;
+use crate::tables::{ReadableRow, Word, number, parse, time};
 
 /// Channels and notifications, read. They are projections, as endpoints and deliveries are.
 #[async_trait]
@@ -126,47 +122,20 @@ pub struct KnownIncident {
 }
 
 #[derive(FromRow)]
-pub(crate) struct IncidentRow {
-    organization_id: String,
-    channel_id: String,
-    endpoint_id: String,
-    opened: i64,
-    closing: i64,
-    closed: i64,
-}
-
-impl TryFrom<IncidentRow> for KnownIncident {
-    type Error = StoreError;
-
-    fn try_from(row: IncidentRow) -> Result<KnownIncident, StoreError> {
-        Ok(KnownIncident {
-            organization_id: parse("organization", &row.organization_id)?,
-            channel_id: parse("channel", &row.channel_id)?,
-            endpoint_id: parse("endpoint", &row.endpoint_id)?,
-            incident: Incident {
-                opened: Position(row.opened),
-                closing: Position(row.closing),
-                closed: Position(row.closed),
-            },
-        })
-    }
-}
-
-#[derive(FromRow)]
 pub(crate) struct MailRow {
     attempt_start_time: i64,
     attempt_count: i32,
     attempt_recipients: i32,
 }
 
-impl TryFrom<MailRow> for MailSent {
-    type Error = StoreError;
+impl ReadableRow for MailRow {
+    type Value = MailSent;
 
-    fn try_from(row: MailRow) -> Result<MailSent, StoreError> {
+    fn value(self) -> Result<MailSent, StoreError> {
         Ok(MailSent {
-            time: time(row.attempt_start_time)?,
-            messages: number("attempt count", row.attempt_count)?,
-            recipients: number("recipients", row.attempt_recipients)?,
+            time: time(self.attempt_start_time)?,
+            messages: number("attempt count", self.attempt_count)?,
+            recipients: number("recipients", self.attempt_recipients)?,
         })
     }
 }
@@ -204,189 +173,24 @@ pub(crate) struct ToldRow {
     pub(crate) opens_incident: bool,
 }
 
-impl TryFrom<ToldRow> for Told {
-    type Error = StoreError;
+impl ReadableRow for ToldRow {
+    type Value = Told;
 
-    fn try_from(row: ToldRow) -> Result<Told, StoreError> {
+    fn value(self) -> Result<Told, StoreError> {
         use keeptrusts_webhooks_domain::notification::NotificationState;
-        let state = NotificationState::from_word(&row.state)?;
-        let end_time = optional_time(row.end_time)?;
+        let state = NotificationState::from_word(&self.state)?;
+        let end_time = self.end_time.map(time).transpose()?;
         Ok(Told {
-            notification_id: parse("notification", &row.notification_id)?,
-            channel_id: parse("channel", &row.channel_id)?,
-            endpoint_id: parse("endpoint", &row.endpoint_id)?,
+            notification_id: parse("notification", &self.notification_id)?,
+            channel_id: parse("channel", &self.channel_id)?,
+            endpoint_id: parse("endpoint", &self.endpoint_id)?,
             sent_time: end_time.filter(|_| state == NotificationState::Sent),
             is_waiting: state == NotificationState::Waiting,
-            count: number("count", row.count)?,
-            cause: Position(row.cause),
-            opens_incident: row.opens_incident,
+            count: number("count", self.count)?,
+            cause: Position(self.cause),
+            opens_incident: self.opens_incident,
         })
     }
-}
-
-#[derive(FromRow)]
-pub(crate) struct ChannelRow {
-    pub(crate) organization_id: String,
-    pub(crate) channel_id: String,
-    pub(crate) name: String,
-    pub(crate) kind: String,
-    pub(crate) address: String,
-    pub(crate) secret_key_id: Option<String>,
-    pub(crate) secret_nonce: Option<Vec<u8>>,
-    pub(crate) secret_ciphertext: Option<Vec<u8>>,
-    pub(crate) subscriptions: String,
-    pub(crate) endpoint_ids: String,
-    pub(crate) status: String,
-    pub(crate) status_reason: String,
-    pub(crate) status_time: i64,
-    pub(crate) config_version: i64,
-    pub(crate) version: i64,
-    pub(crate) create_time: i64,
-    pub(crate) update_time: i64,
-    pub(crate) delete_time: Option<i64>,
-}
-
-impl TryFrom<ChannelRow> for Channel {
-    type Error = StoreError;
-
-    fn try_from(row: ChannelRow) -> Result<Channel, StoreError> {
-        let secret: Option<SealedSecret> =
-            match (row.secret_key_id, row.secret_nonce, row.secret_ciphertext) {
-                (Some(key_id), Some(nonce), Some(ciphertext)) => {
-                    Some(sealed(key_id, nonce, ciphertext)?)
-                }
-                _ => None,
-            };
-        let types = row.subscriptions.split(',').map(NotificationType::from_word);
-        let ids = row.endpoint_ids.split(',').filter(|id| !id.is_empty());
-        Ok(Channel {
-            id: parse("channel", &row.channel_id)?,
-            organization_id: parse("organization", &row.organization_id)?,
-            config: NewChannel {
-                name: row.name,
-                destination: Destination {
-                    kind: Word::from_word(&row.kind)?,
-                    address: row.address,
-                    secret,
-                },
-                subscriptions: types.collect::<Result<_, _>>()?,
-                endpoint_ids: ids.map(|id| parse("endpoint", id)).collect::<Result<_, _>>()?,
-            },
-            status: Word::from_word(&row.status)?,
-            status_reason: row.status_reason,
-            status_time: time(row.status_time)?,
-            config_version: Version(row.config_version),
-            version: Version(row.version),
-            create_time: time(row.create_time)?,
-            update_time: time(row.update_time)?,
-            delete_time: optional_time(row.delete_time)?,
-        })
-    }
-}
-
-/// Subscriptions as a column holds them.
-pub(crate) fn subscriptions_text(channel: &Channel) -> String {
-    let types = channel.config.subscriptions.iter().map(|kind| kind.word());
-    types.collect::<Vec<_>>().join(",")
-}
-
-/// The endpoints that a channel is limited to as a column holds them.
-pub(crate) fn endpoint_ids_text(channel: &Channel) -> String {
-    let ids = channel.config.endpoint_ids.iter().map(ToString::to_string);
-    ids.collect::<Vec<_>>().join(",")
-}
-
-#[derive(FromRow)]
-pub(crate) struct NotificationRow {
-    pub(crate) organization_id: String,
-    pub(crate) notification_id: String,
-    pub(crate) channel_id: String,
-    #[sqlx(rename = "type")]
-    pub(crate) notification_type: String,
-    pub(crate) endpoint_id: Option<String>,
-    pub(crate) delivery_id: Option<String>,
-    pub(crate) count: i64,
-    pub(crate) since_time: i64,
-    pub(crate) reason: String,
-    pub(crate) first_due_time: i64,
-    pub(crate) summary: Option<Vec<u8>>,
-    pub(crate) state: String,
-    pub(crate) due_time: Option<i64>,
-    pub(crate) attempt_count: i32,
-    pub(crate) attempt_start_time: Option<i64>,
-    pub(crate) attempt_duration: Option<i64>,
-    pub(crate) status_code: Option<i32>,
-    pub(crate) error: String,
-    pub(crate) cause: i64,
-    pub(crate) create_time: i64,
-    pub(crate) end_time: Option<i64>,
-    pub(crate) version: i64,
-    pub(crate) incident: Option<Vec<u8>>,
-    pub(crate) attempt_recipients: i32,
-}
-
-impl TryFrom<NotificationRow> for Notification {
-    type Error = StoreError;
-
-    fn try_from(row: NotificationRow) -> Result<Notification, StoreError> {
-        let last_attempt = match (row.attempt_start_time, row.attempt_duration) {
-            (Some(start_time), Some(duration)) => Some(NotificationAttempt {
-                number: number("attempt count", row.attempt_count)?,
-                start_time: time(start_time)?,
-                duration: std::time::Duration::from_micros(number("duration", duration)?),
-                status_code: row.status_code.map(|code| number("status code", code)).transpose()?,
-                recipients: number("recipients", row.attempt_recipients)?,
-            }),
-            _ => None,
-        };
-        let summary = row.summary.map(|bytes| {
-            let decoded = log_codec::decode_summary(&bytes);
-            decoded.map_err(|error| unreadable("summary", error))
-        });
-        let incident = row.incident.map(|bytes| {
-            let decoded = log_codec::decode_incident_action(&bytes);
-            decoded.map_err(|error| unreadable("incident", error))
-        });
-        Ok(Notification {
-            id: parse("notification", &row.notification_id)?,
-            organization_id: parse("organization", &row.organization_id)?,
-            new: NewNotification {
-                channel_id: parse("channel", &row.channel_id)?,
-                notification_type: Word::from_word(&row.notification_type)?,
-                endpoint_id: row.endpoint_id.map(|id| parse("endpoint", &id)).transpose()?,
-                delivery_id: row.delivery_id.map(|id| parse("delivery", &id)).transpose()?,
-                count: number("count", row.count)?,
-                since: time(row.since_time)?,
-                reason: row.reason,
-                due_time: time(row.first_due_time)?,
-                summary: summary.transpose()?,
-                incident: incident.transpose()?,
-            },
-            state: Word::from_word(&row.state)?,
-            due_time: optional_time(row.due_time)?,
-            last_attempt,
-            error: row.error,
-            cause: Position(row.cause),
-            create_time: time(row.create_time)?,
-            end_time: optional_time(row.end_time)?,
-            version: Version(row.version),
-        })
-    }
-}
-
-/// The figures of a summary as a column holds them.
-pub(crate) fn summary_bytes(notification: &Notification) -> Option<Vec<u8>> {
-    notification.new.summary.as_ref().map(log_codec::encode_summary)
-}
-
-/// What is done to an incident as a column holds it.
-pub(crate) fn incident_bytes(notification: &Notification) -> Option<Vec<u8>> {
-    notification.new.incident.as_ref().map(log_codec::encode_incident_action)
-}
-
-/// How many recipients the last attempt had.
-pub(crate) fn recipients(notification: &Notification) -> u32 {
-    notification.last_attempt.as_ref().map_or(0, |attempt| attempt.recipients)
 }
 
 /// A channel and a time from their columns.

@@ -23,7 +23,9 @@ use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::replay::{Replay, ReplayFact};
 
 use crate::durations;
+use crate::notification_store::KnownIncident;
 use crate::operation::Record;
+use crate::tables::{FailingEndpoint, PausedEndpoint};
 
 /// Rows that exist and that the records at hand may change.
 #[derive(Debug, Default, Clone)]
@@ -168,6 +170,54 @@ pub struct Changes {
     pub notifications: BTreeMap<NotificationId, Notification>,
     /// To merge with the rows that stand, which need not be read: an incident is a maximum.
     pub incidents: BTreeMap<IncidentKey, Incident>,
+}
+
+/// The rows of what is not kept as rows.
+impl Changes {
+    pub(crate) fn attempt_counts(&self) -> Vec<(CountKey, u64)> {
+        self.attempt_counts.iter().map(|(key, count)| (*key, *count)).collect()
+    }
+
+    pub(crate) fn recovered_endpoints(&self) -> Vec<(OrganizationId, EndpointId)> {
+        self.health.iter().filter(|(_, change)| change.ended).map(|(key, _)| key.clone()).collect()
+    }
+
+    pub(crate) fn failing_endpoints(&self) -> Vec<FailingEndpoint> {
+        let begun = self.health.iter().filter_map(|((organization, endpoint), change)| {
+            let (organization_id, endpoint_id) = (organization.clone(), *endpoint);
+            Some(FailingEndpoint { organization_id, endpoint_id, failing: change.began? })
+        });
+        begun.collect()
+    }
+
+    pub(crate) fn ended_pauses(&self) -> Vec<(OrganizationId, EndpointId)> {
+        self.pauses
+            .iter()
+            .filter(|(_, pause)| pause.is_none())
+            .map(|(key, _)| key.clone())
+            .collect()
+    }
+
+    pub(crate) fn begun_pauses(&self) -> Vec<PausedEndpoint> {
+        let begun = self.pauses.iter().filter_map(|((organization, endpoint), pause)| {
+            let (organization_id, endpoint_id) = (organization.clone(), *endpoint);
+            Some(PausedEndpoint { organization_id, endpoint_id, pause: (*pause)? })
+        });
+        begun.collect()
+    }
+
+    pub(crate) fn incidents(&self) -> Vec<KnownIncident> {
+        let incidents =
+            self.incidents.iter().map(|((organization, channel, endpoint), incident)| {
+                KnownIncident {
+                    organization_id: organization.clone(),
+                    channel_id: *channel,
+                    endpoint_id: *endpoint,
+                    incident: *incident,
+                }
+            });
+        incidents.collect()
+    }
 }
 
 /// The incident of an endpoint at a channel's service.

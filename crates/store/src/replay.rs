@@ -13,6 +13,7 @@ use ulid::Ulid;
 
 use crate::rows::CandidateRow;
 use crate::store::StoreError;
+use crate::tables::ReadableRow;
 
 /// An event that a replay is about, and how it stands with the endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +61,7 @@ impl CandidatePage {
         let last = rows.last().filter(|_| rows.len() >= limit);
         let next = last.map(CandidateRow::cursor).transpose()?;
         let wanted = rows.into_iter().filter(|row| row.wanted);
-        let candidates = wanted.map(Candidate::try_from).collect::<Result<_, _>>()?;
+        let candidates = wanted.map(CandidateRow::value).collect::<Result<_, _>>()?;
         Ok(CandidatePage { candidates, next })
     }
 }
@@ -136,7 +137,7 @@ mod tests {
 
     #[test]
     fn sql_and_rust_prefer_the_same_delivery() {
-        use crate::rows::Word;
+        use crate::tables::Word;
         for (state, word) in DeliveryState::WORDS {
             let expected = match RANK.split_once(&format!("'{word}' THEN ")) {
                 Some((_, rest)) => rest[..1].parse().expect("a digit"),

@@ -16,8 +16,8 @@ use super::session::{Session, answered, change, commit};
 use super::write::{insert_bodies, insert_records, write_changes};
 use crate::operation::{Appended, Operation, newest_steady_time};
 use crate::plan::{Locked, Plan, Wanted, plan};
-use crate::rows::{micros, time};
 use crate::store::{AppendedBatch, StoreError};
+use crate::tables::{micros, time};
 
 /// How long is waited for a row that was held the last time for longer than a session waits.
 const HELD_ROW_PATIENCE: Duration = Duration::from_millis(100);

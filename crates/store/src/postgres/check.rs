@@ -15,25 +15,9 @@ use super::reads::rows;
 use super::rebuild::fold;
 use super::session::{Scope, without_limits};
 use crate::store::{RebuildDifference, StoreError};
+use crate::tables::{Projection, projections};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-
-/// The projections, each with its primary key.
-const TABLES: [(&str, &str); 13] = [
-    ("endpoints", "organization_id, endpoint_id"),
-    ("events", "organization_id, event_id"),
-    ("deliveries", "organization_id, delivery_id"),
-    ("attempts", "organization_id, attempt_id"),
-    ("missed_events", "endpoint_id, position"),
-    ("attempt_counts", "endpoint_id, hour, outcome, duration_bucket"),
-    ("failing_endpoints", "organization_id, endpoint_id"),
-    ("endpoint_pauses", "organization_id, endpoint_id"),
-    ("keys", "key_id"),
-    ("replays", "organization_id, replay_id"),
-    ("channels", "organization_id, channel_id"),
-    ("notifications", "organization_id, notification_id"),
-    ("incidents", "organization_id, channel_id, endpoint_id"),
-];
 
 /// Compares the shard's projections with what its log says.
 ///
@@ -65,9 +49,9 @@ async fn check_on(
     let mut snapshot = connection.begin_with(begin).await.map_err(store_error)?;
     fold(&mut snapshot, shard, progress).await?;
     let mut differences = Vec::new();
-    for (table, key) in TABLES {
+    for Projection { name, key_columns } in projections() {
         let room = limit.saturating_sub(differences.len());
-        let found = compare(&mut snapshot, &schema, table, key, shard, room).await;
+        let found = compare(&mut snapshot, &schema, name, &key_columns, shard, room).await;
         differences.extend(found.map_err(store_error)?);
     }
     snapshot.rollback().await.map_err(store_error)?;
@@ -86,7 +70,7 @@ async fn shadow(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
     )
     .fetch_one(&mut *connection)
     .await?;
-    for (table, _) in TABLES {
+    for Projection { name: table, .. } in projections() {
         let create =
             format!("CREATE TEMPORARY TABLE {table} (LIKE {schema}.{table} INCLUDING INDEXES)");
         sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *connection).await?;
@@ -100,7 +84,7 @@ async fn compare(
     connection: &mut PgConnection,
     schema: &str,
     table: &'static str,
-    key: &'static str,
+    key: &str,
     shard: Shard,
     limit: usize,
 ) -> Result<Vec<RebuildDifference>, sqlx::Error> {

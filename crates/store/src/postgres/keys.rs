@@ -6,17 +6,17 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
 use keeptrusts_webhooks_domain::key::{Key, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream};
-use sqlx::PgConnection;
 
-use super::columns::{KEY, RECORD, select};
 use super::lists::List;
 use super::pool::Pool;
+use super::select::select;
 use super::session::{change, fetch};
 use super::write::column;
 use crate::operation::Record;
 use crate::query::{AuditFilter, KeyFilter};
-use crate::rows::{KeyRow, KeyUseRow, RecordRow, Word, micros, read_all};
+use crate::rows::KeyUseRow;
 use crate::store::StoreError;
+use crate::tables::{Stored, micros, read_all};
 
 const SHARD: i32 = Shard::OF_KEYS.0 as i32;
 
@@ -24,15 +24,9 @@ pub(super) async fn by_token(
     readers: &Pool,
     token: TokenDigest,
 ) -> Result<Option<Key>, StoreError> {
-    let statement = select(KEY, "FROM keys WHERE shard = $1 AND token_sha256 = $2");
-    let query = sqlx::query_as::<_, KeyRow>(statement).bind(SHARD).bind(token.0);
-    fetch(readers, query).await?.pop().map(Key::try_from).transpose()
-}
-
-pub(super) async fn by_id(readers: &Pool, id: KeyId) -> Result<Option<Key>, StoreError> {
-    let statement = select(KEY, "FROM keys WHERE shard = $1 AND key_id = $2");
-    let query = sqlx::query_as::<_, KeyRow>(statement).bind(SHARD).bind(id.to_string());
-    fetch(readers, query).await?.pop().map(Key::try_from).transpose()
+    let statement = select::<Key>("FROM keys WHERE shard = $1 AND token_sha256 = $2");
+    let query = sqlx::query_as::<_, Stored<Key>>(statement).bind(SHARD).bind(token.0);
+    fetch(readers, query).await?.pop().map(Stored::value).transpose()
 }
 
 pub(super) async fn list(
@@ -42,18 +36,11 @@ pub(super) async fn list(
     before: KeyId,
     limit: usize,
 ) -> Result<Vec<Key>, StoreError> {
-    let mut query = List::of(KEY, "keys", Shard::OF_KEYS, organization)
+    let mut query = List::of::<Key>(Shard::OF_KEYS, organization)
         .with("key_id <", before.to_string())
         .with_any("is_session =", filter.sessions)
         .newest_first("key_id", limit);
-    read_all(fetch::<KeyRow>(readers, query.build_query_as()).await?)
-}
-
-pub(super) async fn by_ids(readers: &Pool, ids: &[KeyId]) -> Result<Vec<Key>, StoreError> {
-    let statement = select(KEY, "FROM keys WHERE shard = $1 AND key_id = ANY ($2)");
-    let query =
-        sqlx::query_as::<_, KeyRow>(statement).bind(SHARD).bind(column(ids, ToString::to_string));
-    read_all(fetch(readers, query).await?)
+    read_all(fetch::<Stored<Key>>(readers, query.build_query_as()).await?)
 }
 
 pub(super) async fn made_by(
@@ -62,14 +49,13 @@ pub(super) async fn made_by(
     before: KeyId,
     limit: usize,
 ) -> Result<Vec<Key>, StoreError> {
-    let statement = select(
-        KEY,
+    let statement = select::<Key>(
         "FROM keys
          WHERE shard = $1 AND creator = $2 AND key_id < $3
          ORDER BY key_id DESC
          LIMIT $4",
     );
-    let query = sqlx::query_as::<_, KeyRow>(statement)
+    let query = sqlx::query_as::<_, Stored<Key>>(statement)
         .bind(SHARD)
         .bind(maker.to_string())
         .bind(before.to_string())
@@ -124,7 +110,7 @@ pub(super) async fn audit_records(
     before: Position,
     limit: usize,
 ) -> Result<Vec<Record>, StoreError> {
-    let mut list = List::of(RECORD, "records", shard, organization)
+    let mut list = List::of::<Record>(shard, organization)
         .with("audit_action IS NOT NULL AND position <", before.0)
         .with_any("actor =", filter.actor.as_deref())
         .within("recorded_at >=", "recorded_at <", filter.recorded);
@@ -154,7 +140,7 @@ pub(super) async fn audit_records(
         list.0.push_bind(id.to_string()).push("))");
     }
     let mut query = list.newest_first("position", limit);
-    read_all(fetch::<RecordRow>(readers, query.build_query_as()).await?)
+    read_all(fetch::<Stored<Record>>(readers, query.build_query_as()).await?)
 }
 
 pub(super) async fn count_endpoints(
@@ -170,44 +156,4 @@ pub(super) async fn count_endpoints(
     .bind(i32::from(shard.0))
     .bind(organization.as_str());
     Ok(fetch(readers, query).await?.first().map_or(0, |(count,)| count.unsigned_abs()))
-}
-
-/// Inserts or replaces keys.
-pub(super) async fn upsert_keys(
-    connection: &mut PgConnection,
-    shard: Shard,
-    keys: &[&Key],
-) -> Result<(), sqlx::Error> {
-    if keys.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "INSERT INTO keys (shard, key_id, organization_id, name, role, token_sha256, is_session,
-                           parent_key_id, creator, create_time, expire_time, revoke_time, version)
-         SELECT $1, new.*
-         FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::bool[],
-                     $8::text[], $9::text[], $10::bigint[], $11::bigint[], $12::bigint[],
-                     $13::bigint[]) AS new
-         ON CONFLICT (shard, key_id) DO UPDATE SET
-             revoke_time = excluded.revoke_time,
-             version = excluded.version",
-    )
-    .bind(i32::from(shard.0))
-    .bind(column(keys, |key| key.id.to_string()))
-    .bind(column(keys, |key| key.reach.to_string()))
-    .bind(column(keys, |key| key.name.as_str()))
-    .bind(column(keys, |key| key.role.word()))
-    .bind(column(keys, |key| key.token.0))
-    .bind(column(keys, |key| key.session.is_some()))
-    .bind(column(keys, |key| {
-        key.session.and_then(|session| session.parent).map(|id| id.to_string())
-    }))
-    .bind(column(keys, |key| key.creator.as_str()))
-    .bind(column(keys, |key| micros(key.create_time)))
-    .bind(column(keys, |key| key.expire_time.map(micros)))
-    .bind(column(keys, |key| key.revoke_time.map(micros)))
-    .bind(column(keys, |key| key.version.0))
-    .execute(connection)
-    .await?;
-    Ok(())
 }

@@ -15,8 +15,8 @@ use super::connector::SessionLimits;
 use super::errors::is_locked_out;
 use super::pool::Pool;
 use super::session::{NoAnswer, change, fetch};
-use crate::rows::duration_micros;
 use crate::store::{Lease, ShardLease, StoreError, Survey};
+use crate::tables::duration_micros;
 
 /// What giving something back waits for at most.
 const LIMITS: SessionLimits = SessionLimits {

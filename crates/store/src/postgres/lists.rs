@@ -9,24 +9,19 @@ use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId
 use keeptrusts_webhooks_domain::log::Shard;
 use sqlx::{Postgres, QueryBuilder};
 
-use super::columns::{ATTEMPT, DELIVERY, ENDPOINT, EVENT};
 use super::pool::Pool;
 use super::reads::rows;
 use super::session::fetch;
 use crate::query::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter, Interval};
-use crate::rows::{AttemptRow, DeliveryRow, EndpointRow, EventRow, Word, micros, read_all};
 use crate::store::StoreError;
+use crate::tables::{Entity, Stored, Word, micros, read_all};
 
 /// A statement that lists rows of one organization.
 pub(super) struct List(pub(super) QueryBuilder<Postgres>);
 
 impl List {
-    pub(super) fn of(
-        columns: &str,
-        table: &str,
-        shard: Shard,
-        organization: &OrganizationId,
-    ) -> List {
+    pub(super) fn of<Row: Entity>(shard: Shard, organization: &OrganizationId) -> List {
+        let (columns, table) = (Row::TABLE.read_columns(), Row::TABLE.name);
         let mut sql = QueryBuilder::new(format!("SELECT {columns} FROM {table} WHERE shard = "));
         sql.push_bind(i32::from(shard.0));
         List(sql).with("organization_id =", organization.as_str())
@@ -77,7 +72,7 @@ pub(super) async fn list_endpoints(
     limit: usize,
 ) -> Result<Vec<Endpoint>, StoreError> {
     let search = filter.search.as_ref().map(|text| text.to_ascii_lowercase());
-    let mut list = List::of(ENDPOINT, "endpoints", shard, organization)
+    let mut list = List::of::<Endpoint>(shard, organization)
         .with("delete_time IS NULL AND endpoint_id <", before.to_string())
         .with_any("status =", filter.status.map(Word::word));
     if let Some(text) = search {
@@ -86,7 +81,7 @@ pub(super) async fn list_endpoints(
         list.0.push(") > 0 OR strpos(lower(url COLLATE \"C\"), ").push_bind(text).push(") > 0)");
     }
     let mut query = list.newest_first("endpoint_id", limit);
-    read_all(fetch::<EndpointRow>(readers, query.build_query_as()).await?)
+    read_all(fetch::<Stored<Endpoint>>(readers, query.build_query_as()).await?)
 }
 
 pub(super) async fn list_events(
@@ -97,13 +92,13 @@ pub(super) async fn list_events(
     before: EventId,
     limit: usize,
 ) -> Result<Vec<Event>, StoreError> {
-    let mut query = List::of(EVENT, "events", shard, organization)
+    let mut query = List::of::<Event>(shard, organization)
         .with("event_id <", before.to_string())
         .with_any("event_type =", filter.event_type.map(|kind| kind.name()))
         .within("create_time >=", "create_time <", filter.accepted)
         .with_any("publisher =", filter.publisher.as_deref())
         .newest_first("event_id", limit);
-    read_all(fetch::<EventRow>(readers, query.build_query_as()).await?)
+    read_all(fetch::<Stored<Event>>(readers, query.build_query_as()).await?)
 }
 
 pub(super) async fn list_deliveries(
@@ -114,7 +109,7 @@ pub(super) async fn list_deliveries(
     before: DeliveryId,
     limit: usize,
 ) -> Result<Vec<Delivery>, StoreError> {
-    let mut query = List::of(DELIVERY, "deliveries", shard, organization)
+    let mut query = List::of::<Delivery>(shard, organization)
         .with("delivery_id <", before.to_string())
         .with_any("endpoint_id =", filter.endpoint_id.map(|id| id.to_string()))
         .with_any("event_id =", filter.event_id.map(|id| id.to_string()))
@@ -122,7 +117,7 @@ pub(super) async fn list_deliveries(
         .with_any("state =", filter.state.map(Word::word))
         .within("create_time >=", "create_time <", filter.scheduled)
         .newest_first("delivery_id", limit);
-    read_all(fetch::<DeliveryRow>(readers, query.build_query_as()).await?)
+    read_all(fetch::<Stored<Delivery>>(readers, query.build_query_as()).await?)
 }
 
 pub(super) async fn list_attempts(
@@ -133,7 +128,7 @@ pub(super) async fn list_attempts(
     before: AttemptId,
     limit: usize,
 ) -> Result<Vec<Attempt>, StoreError> {
-    let mut query = List::of(ATTEMPT, "attempts", shard, organization)
+    let mut query = List::of::<Attempt>(shard, organization)
         .with("attempt_id <", before.to_string())
         .with_any("endpoint_id =", filter.endpoint_id.map(|id| id.to_string()))
         .with_any("delivery_id =", filter.delivery_id.map(|id| id.to_string()))
@@ -141,5 +136,5 @@ pub(super) async fn list_attempts(
         .with_any("outcome =", filter.outcome.map(Word::word))
         .within("start_time >=", "start_time <", filter.begun)
         .newest_first("attempt_id", limit);
-    read_all(fetch::<AttemptRow>(readers, query.build_query_as()).await?)
+    read_all(fetch::<Stored<Attempt>>(readers, query.build_query_as()).await?)
 }

@@ -10,120 +10,43 @@ use keeptrusts_webhooks_domain::channel::Channel;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::Event;
-use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
+use keeptrusts_webhooks_domain::ids::EventId;
 use keeptrusts_webhooks_domain::key::Key;
 use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_domain::notification::Notification;
-use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, FromRow, PgConnection};
+use keeptrusts_webhooks_domain::replay::Replay;
+use sqlx::postgres::PgArguments;
+use sqlx::{Arguments, AssertSqlSafe, PgConnection};
 
-use super::columns::{CHANNEL, DELIVERY, ENDPOINT, EVENT, KEY, NOTIFICATION, select};
 use super::errors::store_error;
-use super::replays;
-use crate::notification_store::{ChannelRow, NotificationRow};
+use super::pool::Pool;
+use super::session;
+use super::write::{key_arguments, of_shard, unnest};
 use crate::plan::KeyOwner;
 use crate::projection::{Loaded, Touched};
-use crate::rows::{DeliveryRow, EndpointRow, EventRow, KeyRow, read_all};
 use crate::store::StoreError;
+use crate::tables::{Entity, Stored, TableKey, listed, read_all};
 
-/// The rows that are touched, as far as they exist. At most six statements, and none for what is
-/// not touched.
+/// The rows that are touched, as far as they exist. A statement for each table, and none for what
+/// is not touched.
 pub(super) async fn load(
     connection: &mut PgConnection,
     shard: Shard,
     touched: &Touched,
 ) -> Result<Loaded, StoreError> {
     let mut loaded = Loaded::default();
-    if !touched.endpoints.is_empty() {
-        let statement = select(
-            ENDPOINT,
-            "FROM unnest($2::text[], $3::text[]) AS wanted (owner, id)
-             CROSS JOIN LATERAL (
-                 SELECT *
-                 FROM endpoints
-                 WHERE shard = $1 AND organization_id = wanted.owner AND endpoint_id = wanted.id
-                 LIMIT 1
-             ) AS endpoint",
-        );
-        let wanted = touched.endpoints.iter().map(|(owner, id)| (owner, id.to_string()));
-        let endpoints: Vec<Endpoint> =
-            fetch::<EndpointRow, _>(connection, statement, shard, wanted).await?;
-        loaded.endpoints = endpoints.into_iter().map(|endpoint| (endpoint.id, endpoint)).collect();
-    }
-    if !touched.deliveries.is_empty() {
-        let statement = select(
-            DELIVERY,
-            "FROM unnest($2::text[], $3::text[]) AS wanted (owner, id)
-             CROSS JOIN LATERAL (
-                 SELECT *
-                 FROM deliveries
-                 WHERE shard = $1 AND organization_id = wanted.owner AND delivery_id = wanted.id
-                 LIMIT 1
-             ) AS delivery",
-        );
-        let wanted = touched.deliveries.iter().map(|(owner, id)| (owner, id.to_string()));
-        let deliveries: Vec<Delivery> =
-            fetch::<DeliveryRow, _>(connection, statement, shard, wanted).await?;
-        loaded.deliveries =
-            deliveries.into_iter().map(|delivery| (delivery.id, delivery)).collect();
-    }
-    if !touched.keys.is_empty() {
-        let statement = select(
-            KEY,
-            "FROM unnest($2::text[]) AS wanted (id)
-             CROSS JOIN LATERAL (
-                 SELECT *
-                 FROM keys
-                 WHERE shard = $1 AND key_id = wanted.id
-                 LIMIT 1
-             ) AS key",
-        );
-        let rows = sqlx::query_as::<_, KeyRow>(statement)
-            .bind(i32::from(shard.0))
-            .bind(touched.keys.iter().map(ToString::to_string).collect::<Vec<_>>())
-            .fetch_all(&mut *connection)
-            .await
-            .map_err(store_error)?;
-        let keys: Vec<Key> = read_all(rows)?;
-        loaded.keys = keys.into_iter().map(|key| (key.id, key)).collect();
-    }
-    if !touched.replays.is_empty() {
-        let found = replays::load(connection, shard, &touched.replays).await?;
-        loaded.replays = found.into_iter().map(|replay| (replay.id, replay)).collect();
-    }
-    if !touched.channels.is_empty() {
-        let statement = select(
-            CHANNEL,
-            "FROM unnest($2::text[], $3::text[]) AS wanted (owner, id)
-             CROSS JOIN LATERAL (
-                 SELECT *
-                 FROM channels
-                 WHERE shard = $1 AND organization_id = wanted.owner AND channel_id = wanted.id
-                 LIMIT 1
-             ) AS channel",
-        );
-        let wanted = touched.channels.iter().map(|(owner, id)| (owner, id.to_string()));
-        let channels: Vec<Channel> =
-            fetch::<ChannelRow, _>(connection, statement, shard, wanted).await?;
-        loaded.channels = channels.into_iter().map(|channel| (channel.id, channel)).collect();
-    }
-    if !touched.notifications.is_empty() {
-        let statement = select(
-            NOTIFICATION,
-            "FROM unnest($2::text[], $3::text[]) AS wanted (owner, id)
-             CROSS JOIN LATERAL (
-                 SELECT *
-                 FROM notifications
-                 WHERE shard = $1 AND organization_id = wanted.owner
-                   AND notification_id = wanted.id
-                 LIMIT 1
-             ) AS notification",
-        );
-        let wanted = touched.notifications.iter().map(|(owner, id)| (owner, id.to_string()));
-        let notifications: Vec<Notification> =
-            fetch::<NotificationRow, _>(connection, statement, shard, wanted).await?;
-        loaded.notifications = notifications.into_iter().map(|row| (row.id, row)).collect();
-    }
+    let found: Vec<Endpoint> = by_key(connection, shard, &touched.endpoints).await?;
+    loaded.endpoints = found.into_iter().map(|row| (row.id, row)).collect();
+    let found: Vec<Delivery> = by_key(connection, shard, &touched.deliveries).await?;
+    loaded.deliveries = found.into_iter().map(|row| (row.id, row)).collect();
+    let found: Vec<Key> = by_key(connection, shard, &touched.keys).await?;
+    loaded.keys = found.into_iter().map(|row| (row.id, row)).collect();
+    let found: Vec<Replay> = by_key(connection, shard, &touched.replays).await?;
+    loaded.replays = found.into_iter().map(|row| (row.id, row)).collect();
+    let found: Vec<Channel> = by_key(connection, shard, &touched.channels).await?;
+    loaded.channels = found.into_iter().map(|row| (row.id, row)).collect();
+    let found: Vec<Notification> = by_key(connection, shard, &touched.notifications).await?;
+    loaded.notifications = found.into_iter().map(|row| (row.id, row)).collect();
     Ok(loaded)
 }
 
@@ -136,18 +59,14 @@ pub(super) async fn used_keys(
     if keys.is_empty() {
         return Ok(HashMap::new());
     }
-    let statement = select(
-        EVENT,
-        "FROM unnest($2::text[], $3::text[]) AS wanted (owner, key)
-         CROSS JOIN LATERAL (
-             SELECT *
-             FROM events
-             WHERE shard = $1 AND organization_id = wanted.owner AND idempotency_key = wanted.key
-             LIMIT 1
-         ) AS event",
-    );
-    let wanted = keys.iter().map(|(owner, key)| (owner, key.as_str().to_owned()));
-    let events: Vec<Event> = fetch::<EventRow, _>(connection, statement, shard, wanted).await?;
+    let mut arguments = of_shard(shard).map_err(store_error)?;
+    let (owners, names): (Vec<_>, Vec<_>) =
+        keys.iter().map(|(owner, key)| (owner.as_str(), key.as_str())).unzip();
+    let added = arguments.add(owners).and_then(|()| arguments.add(names));
+    added.map_err(|error| store_error(sqlx::Error::Encode(error)))?;
+    let looked_up =
+        lookup::<Event>("unnest($2::text[], $3::text[])", &["organization_id", "idempotency_key"]);
+    let events: Vec<Event> = fetch(connection, looked_up, arguments).await?;
     let used = events.into_iter().filter_map(|event| {
         let idempotency = event.idempotency?;
         let owner = (event.organization_id, idempotency.key);
@@ -156,23 +75,64 @@ pub(super) async fn used_keys(
     Ok(used.collect())
 }
 
-/// The rows of a shard that are wanted: by owner ($2) and by what they are called there ($3).
-async fn fetch<'w, Row, T>(
+/// The rows that exist of those with these keys.
+async fn by_key<Row: Entity, RowKey: TableKey>(
     connection: &mut PgConnection,
-    statement: AssertSqlSafe<String>,
     shard: Shard,
-    wanted: impl Iterator<Item = (&'w OrganizationId, String)>,
-) -> Result<Vec<T>, StoreError>
-where
-    Row: for<'r> FromRow<'r, PgRow> + Send + Unpin,
-    T: TryFrom<Row, Error = StoreError>,
-{
-    let (owners, names): (Vec<_>, Vec<_>) =
-        wanted.map(|(owner, name)| (owner.as_str(), name)).unzip();
-    let rows = sqlx::query_as::<_, Row>(statement)
-        .bind(i32::from(shard.0))
-        .bind(owners)
-        .bind(names)
+    keys: &[RowKey],
+) -> Result<Vec<Row>, StoreError> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let arguments = key_arguments::<Row, _>(shard, keys).map_err(store_error)?;
+    fetch(connection, lookup_by_key::<Row>(), arguments).await
+}
+
+/// A row of the shard for each of the wanted values of these columns, as far as there is one.
+fn lookup<Row: Entity>(wanted: &str, columns: &[&str]) -> String {
+    let (table, read) = (Row::TABLE.name, Row::TABLE.read_columns());
+    let names = listed((0..columns.len()).map(|index| format!("value_{index}")));
+    let equal = columns.iter().enumerate();
+    let equal = equal.map(|(index, column)| format!(" AND {column} = wanted.value_{index}"));
+    let equal: String = equal.collect();
+    format!(
+        "SELECT {read}
+         FROM {wanted} AS wanted ({names})
+         CROSS JOIN LATERAL (SELECT * FROM {table} WHERE shard = $1{equal} LIMIT 1) AS found"
+    )
+}
+
+/// The rows that exist of those with these keys, read by themselves.
+pub(super) async fn rows<Row: Entity, RowKey: TableKey>(
+    readers: &Pool,
+    shard: Shard,
+    keys: &[RowKey],
+) -> Result<Vec<Row>, StoreError> {
+    let arguments = key_arguments::<Row, _>(shard, keys).map_err(store_error)?;
+    let query = sqlx::query_as_with(AssertSqlSafe(lookup_by_key::<Row>()), arguments);
+    read_all(session::fetch::<Stored<Row>>(readers, query).await?)
+}
+
+/// The row with this key, if it exists, read by itself.
+pub(super) async fn row<Row: Entity, RowKey: TableKey>(
+    readers: &Pool,
+    shard: Shard,
+    key: RowKey,
+) -> Result<Option<Row>, StoreError> {
+    Ok(rows(readers, shard, &[key]).await?.pop())
+}
+
+fn lookup_by_key<Row: Entity>() -> String {
+    let columns: Vec<_> = Row::TABLE.key().map(|column| column.name).collect();
+    lookup::<Row>(&unnest(Row::TABLE.key()), &columns)
+}
+
+async fn fetch<Row: Entity>(
+    connection: &mut PgConnection,
+    sql: String,
+    arguments: PgArguments,
+) -> Result<Vec<Row>, StoreError> {
+    let rows = sqlx::query_as_with::<_, Stored<Row>, _>(AssertSqlSafe(sql), arguments)
         .fetch_all(connection)
         .await
         .map_err(store_error)?;

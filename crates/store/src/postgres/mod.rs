@@ -8,7 +8,6 @@
 
 mod append;
 mod check;
-mod columns;
 mod connector;
 mod data_keys;
 mod erase;
@@ -28,10 +27,10 @@ mod pooler;
 mod reads;
 mod rebuild;
 mod replays;
+mod select;
 mod session;
 mod url;
 mod write;
-mod write_endpoints;
 
 #[cfg(test)]
 mod tests;
@@ -77,6 +76,7 @@ use crate::store::{
     AppendedBatch, AttemptSum, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardState,
     Store, StoreError, Survey, TableVersions, WaitingEndpoints,
 };
+use crate::tables::with_owner;
 
 /// How long closing waits for connections that are in use.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
@@ -295,7 +295,7 @@ impl Store for PostgresStore {
         organization: &OrganizationId,
         id: EndpointId,
     ) -> Result<Option<Endpoint>, StoreError> {
-        reads::endpoint(&self.readers, shard, organization, id).await
+        load::row(&self.readers, shard, (organization.clone(), id)).await
     }
 
     async fn endpoints(
@@ -304,7 +304,7 @@ impl Store for PostgresStore {
         organization: &OrganizationId,
         ids: &[EndpointId],
     ) -> Result<Vec<Endpoint>, StoreError> {
-        reads::endpoints(&self.readers, shard, organization, ids).await
+        load::rows(&self.readers, shard, &with_owner(organization, ids)).await
     }
 
     async fn list_endpoints(
@@ -333,7 +333,7 @@ impl Store for PostgresStore {
         organization: &OrganizationId,
         id: EventId,
     ) -> Result<Option<Event>, StoreError> {
-        reads::event(&self.readers, shard, organization, id).await
+        load::row(&self.readers, shard, (organization.clone(), id)).await
     }
 
     async fn list_events(
@@ -353,7 +353,7 @@ impl Store for PostgresStore {
         organization: &OrganizationId,
         ids: &[DeliveryId],
     ) -> Result<Vec<Delivery>, StoreError> {
-        reads::deliveries(&self.readers, shard, organization, ids).await
+        load::rows(&self.readers, shard, &with_owner(organization, ids)).await
     }
 
     async fn list_deliveries(
@@ -373,7 +373,7 @@ impl Store for PostgresStore {
         organization: &OrganizationId,
         id: AttemptId,
     ) -> Result<Option<Attempt>, StoreError> {
-        reads::attempt(&self.readers, shard, organization, id).await
+        load::row(&self.readers, shard, (organization.clone(), id)).await
     }
 
     async fn list_attempts(
@@ -451,7 +451,7 @@ impl Store for PostgresStore {
         organization: &OrganizationId,
         id: ReplayId,
     ) -> Result<Option<Replay>, StoreError> {
-        replays::by_id(&self.readers, shard, organization, id).await
+        load::row(&self.readers, shard, (organization.clone(), id)).await
     }
 
     async fn list_replays(
@@ -520,7 +520,7 @@ impl Store for PostgresStore {
     }
 
     async fn key(&self, id: KeyId) -> Result<Option<Key>, StoreError> {
-        keys::by_id(&self.readers, id).await
+        load::row(&self.readers, Shard::OF_KEYS, id).await
     }
 
     async fn list_keys(
@@ -534,7 +534,7 @@ impl Store for PostgresStore {
     }
 
     async fn keys(&self, ids: &[KeyId]) -> Result<Vec<Key>, StoreError> {
-        keys::by_ids(&self.readers, ids).await
+        load::rows(&self.readers, Shard::OF_KEYS, ids).await
     }
 
     async fn keys_made_by(

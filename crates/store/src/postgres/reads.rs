@@ -4,26 +4,22 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::Attempt;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
-use keeptrusts_webhooks_domain::event::Event;
-use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, OrganizationId};
+use keeptrusts_webhooks_domain::ids::EndpointId;
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream, Version};
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};
 
-use super::columns::{ATTEMPT, DELIVERY, ENDPOINT, EVENT, RECORD, select};
 use super::open::MIGRATIONS;
 use super::pool::Pool;
+use super::select::select;
 use super::session::{Query, change, fetch};
 use crate::operation::{BodyId, Record};
 use crate::projection::{CountKey, Missed};
-use crate::rows::{
-    AttemptRow, CountRow, DeliveryRow, EndpointRow, EventRow, MissedRow, RecordRow, ShardStateRow,
-    micros, read_all, time,
-};
+use crate::rows::ShardStateRow;
 use crate::store::{DueKey, DuePage, ShardState, StoreError, TableVersions, WaitingEndpoints};
+use crate::tables::{ReadableRow, Stored, micros, read_all, time};
 
 /// A limit as LIMIT takes it.
 pub(super) fn rows(limit: usize) -> i64 {
@@ -35,9 +31,8 @@ pub(super) fn records_query(
     shard: Shard,
     after: Position,
     limit: usize,
-) -> Query<'static, RecordRow> {
-    sqlx::query_as(select(
-        RECORD,
+) -> Query<'static, Stored<Record>> {
+    sqlx::query_as(select::<Record>(
         "FROM records
          WHERE shard = $1 AND position > $2
          ORDER BY position
@@ -64,8 +59,7 @@ pub(super) async fn read_stream(
     after: Version,
     limit: usize,
 ) -> Result<Vec<Record>, StoreError> {
-    let query = sqlx::query_as::<_, RecordRow>(select(
-        RECORD,
+    let query = sqlx::query_as::<_, Stored<Record>>(select::<Record>(
         "FROM records
          WHERE shard = $1 AND stream = $2 AND version > $3
          ORDER BY version
@@ -88,7 +82,7 @@ pub(super) async fn shard_state(readers: &Pool, shard: Shard) -> Result<ShardSta
     )
     .bind(i32::from(shard.0));
     let found = fetch(readers, query).await?.pop();
-    found.ok_or_else(|| StoreError::Failed("there is no such shard".into()))?.try_into()
+    found.ok_or_else(|| StoreError::Failed("there is no such shard".into()))?.value()
 }
 
 pub(super) async fn bodies(
@@ -138,30 +132,13 @@ pub(super) async fn delete_expired_bodies(
     Ok(usize::try_from(count).unwrap_or(0))
 }
 
-pub(super) async fn endpoint(
-    readers: &Pool,
-    shard: Shard,
-    organization: &OrganizationId,
-    id: EndpointId,
-) -> Result<Option<Endpoint>, StoreError> {
-    let query = sqlx::query_as::<_, EndpointRow>(select(
-        ENDPOINT,
-        "FROM endpoints WHERE shard = $1 AND organization_id = $2 AND endpoint_id = $3",
-    ))
-    .bind(i32::from(shard.0))
-    .bind(organization.as_str())
-    .bind(id.to_string());
-    fetch(readers, query).await?.pop().map(Endpoint::try_from).transpose()
-}
-
 pub(super) async fn shard_endpoints(
     readers: &Pool,
     shard: Shard,
     after: EndpointId,
     limit: usize,
 ) -> Result<Vec<Endpoint>, StoreError> {
-    let query = sqlx::query_as::<_, EndpointRow>(select(
-        ENDPOINT,
+    let query = sqlx::query_as::<_, Stored<Endpoint>>(select::<Endpoint>(
         "FROM endpoints
          WHERE shard = $1 AND endpoint_id > $2
          ORDER BY endpoint_id
@@ -173,79 +150,13 @@ pub(super) async fn shard_endpoints(
     read_all(fetch(readers, query).await?)
 }
 
-pub(super) async fn attempt(
-    readers: &Pool,
-    shard: Shard,
-    organization: &OrganizationId,
-    id: AttemptId,
-) -> Result<Option<Attempt>, StoreError> {
-    let query = sqlx::query_as::<_, AttemptRow>(select(
-        ATTEMPT,
-        "FROM attempts WHERE shard = $1 AND organization_id = $2 AND attempt_id = $3",
-    ))
-    .bind(i32::from(shard.0))
-    .bind(organization.as_str())
-    .bind(id.to_string());
-    fetch(readers, query).await?.pop().map(Attempt::try_from).transpose()
-}
-
-pub(super) async fn event(
-    readers: &Pool,
-    shard: Shard,
-    organization: &OrganizationId,
-    id: EventId,
-) -> Result<Option<Event>, StoreError> {
-    let query = sqlx::query_as::<_, EventRow>(select(
-        EVENT,
-        "FROM events WHERE shard = $1 AND organization_id = $2 AND event_id = $3",
-    ))
-    .bind(i32::from(shard.0))
-    .bind(organization.as_str())
-    .bind(id.to_string());
-    fetch(readers, query).await?.pop().map(Event::try_from).transpose()
-}
-
-pub(super) async fn deliveries(
-    readers: &Pool,
-    shard: Shard,
-    organization: &OrganizationId,
-    ids: &[DeliveryId],
-) -> Result<Vec<Delivery>, StoreError> {
-    let query = sqlx::query_as::<_, DeliveryRow>(select(
-        DELIVERY,
-        "FROM deliveries
-         WHERE shard = $1 AND organization_id = $2 AND delivery_id = ANY ($3)",
-    ))
-    .bind(i32::from(shard.0))
-    .bind(organization.as_str())
-    .bind(ids.iter().map(DeliveryId::to_string).collect::<Vec<_>>());
-    read_all(fetch(readers, query).await?)
-}
-
-pub(super) async fn endpoints(
-    readers: &Pool,
-    shard: Shard,
-    organization: &OrganizationId,
-    ids: &[EndpointId],
-) -> Result<Vec<Endpoint>, StoreError> {
-    let query = sqlx::query_as::<_, EndpointRow>(select(
-        ENDPOINT,
-        "FROM endpoints
-         WHERE shard = $1 AND organization_id = $2 AND endpoint_id = ANY ($3)",
-    ))
-    .bind(i32::from(shard.0))
-    .bind(organization.as_str())
-    .bind(ids.iter().map(EndpointId::to_string).collect::<Vec<_>>());
-    read_all(fetch(readers, query).await?)
-}
-
 pub(super) async fn attempt_counts(
     readers: &Pool,
     shard: Shard,
     endpoint: EndpointId,
     from_hour: Timestamp,
 ) -> Result<Vec<(CountKey, u64)>, StoreError> {
-    let query = sqlx::query_as::<_, CountRow>(
+    let query = sqlx::query_as::<_, Stored<(CountKey, u64)>>(
         "SELECT endpoint_id, hour, outcome, duration_bucket, count
          FROM attempt_counts
          WHERE shard = $1 AND endpoint_id = $2 AND hour >= $3
@@ -264,7 +175,7 @@ pub(super) async fn missed_events(
     after: Position,
     limit: usize,
 ) -> Result<Vec<Missed>, StoreError> {
-    let query = sqlx::query_as::<_, MissedRow>(
+    let query = sqlx::query_as::<_, Stored<Missed>>(
         "SELECT organization_id, endpoint_id, event_id, position
          FROM missed_events
          WHERE shard = $1 AND endpoint_id = $2 AND position > $3
@@ -305,7 +216,7 @@ pub(super) async fn due_deliveries(
     after: DueKey,
     limit: usize,
 ) -> Result<DuePage, StoreError> {
-    let query = sqlx::query_as::<_, AsOf<DeliveryRow>>(
+    let query = sqlx::query_as::<_, AsOf<Stored<Delivery>>>(
         "SELECT shards.last_position, due.delivery_id IS NOT NULL AS found, due.*
          FROM shards
          LEFT JOIN LATERAL (

@@ -1,7 +1,7 @@
 //! Folding the log again, with the same functions that appends use.
 
 use keeptrusts_webhooks_domain::log::{Position, Shard};
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::errors::store_error;
 use super::load::load;
@@ -12,8 +12,9 @@ use super::write::write_changes;
 use crate::limits::REBUILD_STEP;
 use crate::operation::Record;
 use crate::projection::{Fold, Touched};
-use crate::rows::read_all;
 use crate::store::StoreError;
+use crate::tables::projections;
+use crate::tables::read_all;
 
 /// Drops the shard's projections and folds them again. Appends wait for the shard's row as long
 /// as they wait for any lock, and are then told to try again.
@@ -40,25 +41,14 @@ async fn clear(connection: &mut PgConnection, shard: Shard) -> Result<(), sqlx::
         SELECT set_config(name, '1s', true)
         FROM pg_settings
         WHERE name = 'client_connection_check_interval'";
-    const DELETIONS: [&str; 13] = [
-        "DELETE FROM endpoints WHERE shard = $1",
-        "DELETE FROM events WHERE shard = $1",
-        "DELETE FROM deliveries WHERE shard = $1",
-        "DELETE FROM attempts WHERE shard = $1",
-        "DELETE FROM missed_events WHERE shard = $1",
-        "DELETE FROM attempt_counts WHERE shard = $1",
-        "DELETE FROM failing_endpoints WHERE shard = $1",
-        "DELETE FROM endpoint_pauses WHERE shard = $1",
-        "DELETE FROM keys WHERE shard = $1",
-        "DELETE FROM replays WHERE shard = $1",
-        "DELETE FROM channels WHERE shard = $1",
-        "DELETE FROM notifications WHERE shard = $1",
-        "DELETE FROM incidents WHERE shard = $1",
-    ];
     without_limits(connection, Scope::Transaction).await?;
     sqlx::raw_sql(NOTICE_CLIENTS_THAT_GO).execute(&mut *connection).await?;
-    for statement in [LOCK].into_iter().chain(DELETIONS) {
-        sqlx::query(statement).bind(i32::from(shard.0)).execute(&mut *connection).await?;
+    sqlx::query(LOCK).bind(i32::from(shard.0)).execute(&mut *connection).await?;
+    for table in projections() {
+        sqlx::query(AssertSqlSafe(format!("DELETE FROM {} WHERE shard = $1", table.name)))
+            .bind(i32::from(shard.0))
+            .execute(&mut *connection)
+            .await?;
     }
     Ok(())
 }

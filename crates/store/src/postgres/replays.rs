@@ -3,136 +3,17 @@
 use keeptrusts_webhooks_domain::ids::{AttemptId, EndpointId, EventId, OrganizationId, ReplayId};
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 use keeptrusts_webhooks_domain::replay::{Replay, ReplayCursor, ReplayScope, ReplaySelection};
-use sqlx::{PgConnection, Postgres, QueryBuilder};
+use sqlx::{Postgres, QueryBuilder};
 
-use super::columns::{REPLAY, select};
-use super::errors::store_error;
 use super::lists::List;
 use super::pool::Pool;
 use super::reads::rows;
 use super::session::fetch;
 use super::write::column;
 use crate::replay::{CandidatePage, RANK, Ulids};
-use crate::rows::{CandidateRow, ReplayRow, Word, event_types_text, micros, read_all};
+use crate::rows::CandidateRow;
 use crate::store::StoreError;
-
-/// Those that exist of these.
-pub(super) async fn load(
-    connection: &mut PgConnection,
-    shard: Shard,
-    ids: &[(OrganizationId, ReplayId)],
-) -> Result<Vec<Replay>, StoreError> {
-    let statement = select(
-        REPLAY,
-        "FROM unnest($2::text[], $3::text[]) AS wanted (owner, id)
-         CROSS JOIN LATERAL (
-             SELECT *
-             FROM replays
-             WHERE shard = $1 AND organization_id = wanted.owner AND replay_id = wanted.id
-             LIMIT 1
-         ) AS replay",
-    );
-    let rows = sqlx::query_as::<_, ReplayRow>(statement)
-        .bind(i32::from(shard.0))
-        .bind(column(ids, |(owner, _)| owner.as_str()))
-        .bind(column(ids, |(_, id)| id.to_string()))
-        .fetch_all(connection)
-        .await
-        .map_err(store_error)?;
-    read_all(rows)
-}
-
-/// Inserts or replaces rows. Of one that is there only its progress can differ.
-pub(super) async fn upsert(
-    connection: &mut PgConnection,
-    shard: Shard,
-    replays: &[&Replay],
-) -> Result<(), sqlx::Error> {
-    if replays.is_empty() {
-        return Ok(());
-    }
-    let bounds =
-        |of: fn(&ReplaySelection) -> Option<keeptrusts_webhooks_domain::replay::ReplayBound>| {
-            let bounds = column(replays, |row| of(&row.request.selection));
-            let ids = column(&bounds, |bound| bound.map(|bound| bound.event_id.to_string()));
-            (ids, column(&bounds, |bound| bound.map(|bound| bound.position.0)))
-        };
-    let (start_ids, start_positions) = bounds(|selection| selection.start_event);
-    let (end_ids, end_positions) = bounds(|selection| selection.end_event);
-    let selections = column(replays, |row| &row.request.selection);
-    sqlx::query(
-        "INSERT INTO replays (shard, organization_id, replay_id, endpoint_id, scope, start_time,
-                              end_time, start_event_id, start_position, end_event_id,
-                              end_position, event_types, include_delivered,
-                              deliveries_per_second, matched_count, state, scheduled_count,
-                              resumed_count, skipped_count, expired_count, cursor, position,
-                              creator, create_time, finish_time, end_reason, version)
-         SELECT $1, new.*
-         FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[],
-                     $8::text[], $9::bigint[], $10::text[], $11::bigint[], $12::text[],
-                     $13::boolean[], $14::int[], $15::bigint[], $16::text[], $17::bigint[],
-                     $18::bigint[], $19::bigint[], $20::bigint[], $21::text[], $22::bigint[],
-                     $23::text[], $24::bigint[], $25::bigint[], $26::text[],
-                     $27::bigint[]) AS new
-         ON CONFLICT (shard, organization_id, replay_id) DO UPDATE SET
-             state = excluded.state,
-             scheduled_count = excluded.scheduled_count,
-             resumed_count = excluded.resumed_count,
-             skipped_count = excluded.skipped_count,
-             expired_count = excluded.expired_count,
-             cursor = excluded.cursor,
-             finish_time = excluded.finish_time,
-             end_reason = excluded.end_reason,
-             version = excluded.version",
-    )
-    .bind(i32::from(shard.0))
-    .bind(column(replays, |row| row.organization_id.as_str()))
-    .bind(column(replays, |row| row.id.to_string()))
-    .bind(column(&selections, |selection| selection.endpoint_id.to_string()))
-    .bind(column(&selections, |selection| selection.scope.word()))
-    .bind(column(&selections, |selection| selection.start_time.map(micros)))
-    .bind(column(&selections, |selection| selection.end_time.map(micros)))
-    .bind(start_ids)
-    .bind(start_positions)
-    .bind(end_ids)
-    .bind(end_positions)
-    .bind(column(&selections, |selection| event_types_text(&selection.event_types)))
-    .bind(column(&selections, |selection| selection.include_delivered))
-    // A rate is at most 5,000, and no table counts beyond 63 bits.
-    .bind(column(replays, |row| row.request.deliveries_per_second as i32))
-    .bind(column(replays, |row| row.request.matched_count as i64))
-    .bind(column(replays, |row| row.state.word()))
-    .bind(column(replays, |row| row.counts.scheduled as i64))
-    .bind(column(replays, |row| row.counts.resumed as i64))
-    .bind(column(replays, |row| row.counts.skipped as i64))
-    .bind(column(replays, |row| row.counts.expired as i64))
-    .bind(column(replays, |row| row.cursor.to_string()))
-    .bind(column(replays, |row| row.position.0))
-    .bind(column(replays, |row| row.creator.as_str()))
-    .bind(column(replays, |row| micros(row.create_time)))
-    .bind(column(replays, |row| row.finish_time.map(micros)))
-    .bind(column(replays, |row| row.end_reason.as_str()))
-    .bind(column(replays, |row| row.version.0))
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-pub(super) async fn by_id(
-    readers: &Pool,
-    shard: Shard,
-    organization: &OrganizationId,
-    id: ReplayId,
-) -> Result<Option<Replay>, StoreError> {
-    let query = sqlx::query_as::<_, ReplayRow>(select(
-        REPLAY,
-        "FROM replays WHERE shard = $1 AND organization_id = $2 AND replay_id = $3",
-    ))
-    .bind(i32::from(shard.0))
-    .bind(organization.as_str())
-    .bind(id.to_string());
-    fetch(readers, query).await?.pop().map(Replay::try_from).transpose()
-}
+use crate::tables::{Entity, Stored, micros, read_all};
 
 pub(super) async fn list(
     readers: &Pool,
@@ -142,11 +23,11 @@ pub(super) async fn list(
     before: ReplayId,
     limit: usize,
 ) -> Result<Vec<Replay>, StoreError> {
-    let mut query = List::of(REPLAY, "replays", shard, organization)
+    let mut query = List::of::<Replay>(shard, organization)
         .with("replay_id <", before.to_string())
         .with_any("endpoint_id =", endpoint.map(|id| id.to_string()))
         .newest_first("replay_id", limit);
-    read_all(fetch::<ReplayRow>(readers, query.build_query_as()).await?)
+    read_all(fetch::<Stored<Replay>>(readers, query.build_query_as()).await?)
 }
 
 pub(super) async fn running(
@@ -157,13 +38,15 @@ pub(super) async fn running(
     limit: usize,
 ) -> Result<Vec<Replay>, StoreError> {
     let mut query = QueryBuilder::<Postgres>::new("SELECT ");
-    query.push(REPLAY).push(" FROM replays WHERE state = 'running' AND shard = ");
+    query
+        .push(Replay::TABLE.read_columns())
+        .push(" FROM replays WHERE state = 'running' AND shard = ");
     query.push_bind(i32::from(shard.0)).push(" AND replay_id > ").push_bind(after.to_string());
     if let Some(organization) = organization {
         query.push(" AND organization_id = ").push_bind(organization.as_str());
     }
     query.push(" ORDER BY replay_id LIMIT ").push_bind(rows(limit));
-    read_all(fetch::<ReplayRow>(readers, query.build_query_as()).await?)
+    read_all(fetch::<Stored<Replay>>(readers, query.build_query_as()).await?)
 }
 
 /// What is looked for.

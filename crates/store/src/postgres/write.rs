@@ -1,22 +1,16 @@
 //! Writing what a plan or a fold says: one statement for each table, whatever the number of
 //! rows, and none for a table that nothing is written to.
 
-use keeptrusts_webhooks_contracts::log_codec;
-use keeptrusts_webhooks_domain::attempt::Attempt;
-use keeptrusts_webhooks_domain::audit::file_of;
-use keeptrusts_webhooks_domain::delivery::Delivery;
-use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::log::Shard;
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::error::BoxDynError;
+use sqlx::postgres::PgArguments;
+use sqlx::{Arguments, AssertSqlSafe, PgConnection};
 
-use super::keys::upsert_keys;
-use super::notifications::{upsert_channels, upsert_notifications};
-use super::replays;
-use super::write_endpoints::upsert_endpoints;
-use super::{health, incidents, pauses};
 use crate::operation::{NewBody, Record};
-use crate::projection::{Changes, CountKey, Missed};
-use crate::rows::{Word, duration_micros, micros, traceparent, tracestate};
+use crate::projection::Changes;
+use crate::tables::{
+    BODIES, Cell, Column, Entity, FailingEndpoint, Kind, PausedEndpoint, Table, TableKey, listed,
+};
 
 /// One column of many rows, as UNNEST takes it.
 pub(super) fn column<'a, Row, Value>(
@@ -32,31 +26,7 @@ pub(super) async fn insert_records(
     shard: Shard,
     records: &[Record],
 ) -> Result<(), sqlx::Error> {
-    if records.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "INSERT INTO records (shard, position, stream, version, kind, organization_id, data,
-                              metadata, recorded_at, operation_id, audit_action, actor)
-         SELECT $1, new.*
-         FROM unnest($2::bigint[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::bytea[],
-                     $8::bytea[], $9::bigint[], $10::text[], $11::text[], $12::text[]) AS new",
-    )
-    .bind(i32::from(shard.0))
-    .bind(column(records, |record| record.position.0))
-    .bind(column(records, |record| record.stream.to_string()))
-    .bind(column(records, |record| record.version.0))
-    .bind(column(records, |record| log_codec::kind(&record.fact)))
-    .bind(column(records, |record| record.organization_id.as_str()))
-    .bind(column(records, |record| log_codec::encode(&record.fact)))
-    .bind(column(records, |record| record.metadata.encode()))
-    .bind(column(records, |record| micros(record.recorded_at)))
-    .bind(column(records, |record| record.operation_id.to_string()))
-    .bind(column(records, |record| file_of(&record.fact)))
-    .bind(column(records, |record| file_of(&record.fact).map(|_| record.metadata.actor.as_str())))
-    .execute(connection)
-    .await?;
-    Ok(())
+    insert(connection, shard, records.iter()).await
 }
 
 /// Adds content that expires.
@@ -65,21 +35,7 @@ pub(super) async fn insert_bodies(
     shard: Shard,
     bodies: &[&NewBody],
 ) -> Result<(), sqlx::Error> {
-    if bodies.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "INSERT INTO bodies (shard, id, content, expire_time)
-         SELECT $1, new.*
-         FROM unnest($2::text[], $3::bytea[], $4::bigint[]) AS new",
-    )
-    .bind(i32::from(shard.0))
-    .bind(column(bodies, |body| body.id.to_string()))
-    .bind(column(bodies, |body| body.content.as_ref()))
-    .bind(column(bodies, |body| micros(body.expire_time)))
-    .execute(connection)
-    .await?;
-    Ok(())
+    write(connection, shard, &BODIES, bodies, WhenThere::Fails).await
 }
 
 /// Brings the projections up to date.
@@ -88,223 +44,164 @@ pub(super) async fn write_changes(
     shard: Shard,
     changes: &Changes,
 ) -> Result<(), sqlx::Error> {
-    let endpoints: Vec<_> = changes.endpoints.values().collect();
-    let new_deliveries: Vec<_> = changes.new_deliveries.values().collect();
-    let changed_deliveries: Vec<_> = changes.changed_deliveries.values().collect();
-    let attempt_counts: Vec<_> = changes.attempt_counts.iter().collect();
-    let keys: Vec<_> = changes.keys.values().collect();
-    let replays: Vec<_> = changes.replays.values().collect();
-    let channels: Vec<_> = changes.channels.values().collect();
-    let notifications: Vec<_> = changes.notifications.values().collect();
-    upsert_endpoints(connection, shard, &endpoints).await?;
-    insert_events(connection, shard, &changes.events).await?;
-    insert_deliveries(connection, shard, &new_deliveries, "").await?;
-    insert_deliveries(connection, shard, &changed_deliveries, REPLACE_DELIVERIES).await?;
-    insert_attempts(connection, shard, &changes.attempts).await?;
-    insert_missed(connection, shard, &changes.missed).await?;
-    add_attempt_counts(connection, shard, &attempt_counts).await?;
-    health::write(connection, shard, &changes.health.iter().collect::<Vec<_>>()).await?;
-    pauses::write(connection, shard, changes).await?;
-    upsert_keys(connection, shard, &keys).await?;
-    replays::upsert(connection, shard, &replays).await?;
-    upsert_channels(connection, shard, &channels).await?;
-    upsert_notifications(connection, shard, &notifications).await?;
-    incidents::write(connection, shard, &changes.incidents.iter().collect::<Vec<_>>()).await
+    upsert(connection, shard, changes.endpoints.values()).await?;
+    insert(connection, shard, changes.events.iter()).await?;
+    insert(connection, shard, changes.new_deliveries.values()).await?;
+    // An UPDATE would do the same, but leaves the planner a choice: see `super::load`.
+    upsert(connection, shard, changes.changed_deliveries.values()).await?;
+    insert(connection, shard, changes.attempts.iter()).await?;
+    insert(connection, shard, changes.missed.iter()).await?;
+    upsert(connection, shard, changes.attempt_counts().iter()).await?;
+    delete::<FailingEndpoint, _>(connection, shard, &changes.recovered_endpoints()).await?;
+    upsert(connection, shard, changes.failing_endpoints().iter()).await?;
+    delete::<PausedEndpoint, _>(connection, shard, &changes.ended_pauses()).await?;
+    upsert(connection, shard, changes.begun_pauses().iter()).await?;
+    upsert(connection, shard, changes.keys.values()).await?;
+    upsert(connection, shard, changes.replays.values()).await?;
+    upsert(connection, shard, changes.channels.values()).await?;
+    upsert(connection, shard, changes.notifications.values()).await?;
+    upsert(connection, shard, changes.incidents().iter()).await
 }
 
-async fn insert_events(
+/// What to do about a row that is there already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum WhenThere {
+    Fails,
+    Changes,
+}
+
+async fn insert<'a, Row: Entity>(
     connection: &mut PgConnection,
     shard: Shard,
-    events: &[Event],
+    rows: impl Iterator<Item = &'a Row>,
 ) -> Result<(), sqlx::Error> {
-    if events.is_empty() {
+    let rows: Vec<_> = rows.collect();
+    write(connection, shard, &Row::TABLE, &rows, WhenThere::Fails).await
+}
+
+async fn upsert<'a, Row: Entity>(
+    connection: &mut PgConnection,
+    shard: Shard,
+    rows: impl Iterator<Item = &'a Row>,
+) -> Result<(), sqlx::Error> {
+    let rows: Vec<_> = rows.collect();
+    write(connection, shard, &Row::TABLE, &rows, WhenThere::Changes).await
+}
+
+async fn write<Row>(
+    connection: &mut PgConnection,
+    shard: Shard,
+    table: &Table<Row>,
+    rows: &[&Row],
+    when_there: WhenThere,
+) -> Result<(), sqlx::Error> {
+    if rows.is_empty() {
         return Ok(());
     }
-    sqlx::query(
-        "INSERT INTO events (shard, organization_id, event_id, event_type, event_time,
-                             create_time, body_sha256, body_size, idempotency_key,
-                             request_sha256, trace_id, publisher, position)
-         SELECT $1, new.*
-         FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bytea[],
-                     $8::bigint[], $9::text[], $10::bytea[], $11::text[], $12::text[],
-                     $13::bigint[]) AS new",
-    )
-    .bind(i32::from(shard.0))
-    .bind(column(events, |event| event.organization_id.as_str()))
-    .bind(column(events, |event| event.id.to_string()))
-    .bind(column(events, |event| event.event_type.name()))
-    .bind(column(events, |event| micros(event.event_time)))
-    .bind(column(events, |event| micros(event.create_time)))
-    .bind(column(events, |event| event.body.sha256))
-    .bind(column(events, |event| i64::from(event.body.size)))
-    .bind(column(events, |event| event.idempotency.as_ref().map(|used| used.key.as_str())))
-    .bind(column(events, |event| event.idempotency.as_ref().map(|used| used.request_sha256)))
-    .bind(column(events, |event| event.trace_id.map(|id| id.to_string())))
-    .bind(column(events, |event| event.publisher.as_str()))
-    .bind(column(events, |event| event.position.0))
-    .execute(connection)
-    .await?;
+    let (name, columns) = (table.name, table.all_columns());
+    let values = unnest(table.columns.iter());
+    let on_conflict = match when_there {
+        WhenThere::Fails => String::new(),
+        WhenThere::Changes => table.on_conflict("greatest"),
+    };
+    let sql = format!(
+        "INSERT INTO {name} (shard, {columns}) SELECT $1, new.* FROM {values} AS new {on_conflict}"
+    );
+    let mut arguments = of_shard(shard)?;
+    for column in table.columns {
+        let cells: Vec<_> = rows.iter().map(|row| (column.cell)(row)).collect();
+        add_column(&mut arguments, column.kind, &cells).map_err(sqlx::Error::Encode)?;
+    }
+    sqlx::query_with(AssertSqlSafe(sql), arguments).execute(connection).await?;
     Ok(())
 }
 
-/// Replaces the rows of deliveries that exist, in what of them can change.
-///
-/// An UPDATE would do the same, but leaves the planner a choice: see [`super::load`].
-const REPLACE_DELIVERIES: &str = "
-    ON CONFLICT (shard, organization_id, delivery_id) DO UPDATE SET
-        state = excluded.state,
-        attempt_count = excluded.attempt_count,
-        automatic_count = excluded.automatic_count,
-        next_attempt_time = excluded.next_attempt_time,
-        steady_due_time = excluded.steady_due_time,
-        retry_request_time = excluded.retry_request_time,
-        due_time = excluded.due_time,
-        retry_traceparent = excluded.retry_traceparent,
-        replay_traceparent = excluded.replay_traceparent,
-        cancel_reason = excluded.cancel_reason,
-        version = excluded.version";
-
-async fn insert_deliveries(
+/// Deletes the rows of these keys, as far as they exist.
+async fn delete<Row: Entity, Key: TableKey>(
     connection: &mut PgConnection,
     shard: Shard,
-    deliveries: &[&Delivery],
-    on_conflict: &'static str,
+    keys: &[Key],
 ) -> Result<(), sqlx::Error> {
-    if deliveries.is_empty() {
+    if keys.is_empty() {
         return Ok(());
     }
-    let insert = "
-        INSERT INTO deliveries (shard, organization_id, delivery_id, event_id, event_type,
-                                endpoint_id, state, attempt_count, automatic_count,
-                                next_attempt_time, steady_due_time, retry_request_time, due_time,
-                                traceparent, create_time, cancel_reason, version, event_time,
-                                tracestate, retry_traceparent, replay_traceparent)
-        SELECT $1, new.*
-        FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-                    $8::int[], $9::int[], $10::bigint[], $11::bigint[], $12::bigint[],
-                    $13::bigint[], $14::text[], $15::bigint[], $16::text[], $17::bigint[],
-                    $18::bigint[], $19::text[], $20::text[], $21::text[]) AS new";
-    sqlx::query(AssertSqlSafe(format!("{insert}{on_conflict}")))
-        .bind(i32::from(shard.0))
-        .bind(column(deliveries, |delivery| delivery.organization_id.as_str()))
-        .bind(column(deliveries, |delivery| delivery.id.to_string()))
-        .bind(column(deliveries, |delivery| delivery.event_id.to_string()))
-        .bind(column(deliveries, |delivery| delivery.event_type.name()))
-        .bind(column(deliveries, |delivery| delivery.endpoint_id.to_string()))
-        .bind(column(deliveries, |delivery| delivery.state.word()))
-        .bind(column(deliveries, |delivery| int(delivery.attempt_count)))
-        .bind(column(deliveries, |delivery| int(delivery.automatic_count)))
-        .bind(column(deliveries, |delivery| delivery.next_attempt_time.map(micros)))
-        .bind(column(deliveries, |delivery| delivery.steady_due_time.map(micros)))
-        .bind(column(deliveries, |delivery| delivery.retry_request_time.map(micros)))
-        .bind(column(deliveries, |delivery| delivery.due_time().map(micros)))
-        .bind(column(deliveries, |delivery| traceparent(delivery.trace.as_ref())))
-        .bind(column(deliveries, |delivery| micros(delivery.create_time)))
-        .bind(column(deliveries, |delivery| delivery.end_reason.as_str()))
-        .bind(column(deliveries, |delivery| delivery.version.0))
-        .bind(column(deliveries, |delivery| delivery.event_time.map(micros)))
-        .bind(column(deliveries, |delivery| tracestate(&delivery.trace)))
-        .bind(column(deliveries, |delivery| traceparent(delivery.retry_request_trace.as_deref())))
-        .bind(column(deliveries, |delivery| traceparent(delivery.replay_request_trace.as_deref())))
+    let (name, key, values) = (Row::TABLE.name, Row::TABLE.key_columns(), unnest(Row::TABLE.key()));
+    let sql = format!(
+        "DELETE FROM {name} USING {values} AS gone ({key})
+         WHERE {name}.shard = $1 AND {}",
+        equal_keys(&Row::TABLE, "gone"),
+    );
+    sqlx::query_with(AssertSqlSafe(sql), key_arguments::<Row, _>(shard, keys)?)
         .execute(connection)
         .await?;
     Ok(())
 }
 
-async fn insert_attempts(
-    connection: &mut PgConnection,
-    shard: Shard,
-    attempts: &[Attempt],
-) -> Result<(), sqlx::Error> {
-    if attempts.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "INSERT INTO attempts (shard, organization_id, attempt_id, delivery_id, event_id,
-                               event_type, endpoint_id, number, automatic_count, trigger,
-                               start_time, duration, status_code, exchange_sha256,
-                               exchange_size, outcome, error, next_attempt_time, remark)
-         SELECT $1, new.*
-         FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-                     $8::int[], $9::int[], $10::text[], $11::bigint[], $12::bigint[],
-                     $13::int[], $14::bytea[], $15::bigint[], $16::text[], $17::text[],
-                     $18::bigint[], $19::text[]) AS new",
-    )
-    .bind(i32::from(shard.0))
-    .bind(column(attempts, |attempt| attempt.organization_id.as_str()))
-    .bind(column(attempts, |attempt| attempt.made.id.to_string()))
-    .bind(column(attempts, |attempt| attempt.delivery_id.to_string()))
-    .bind(column(attempts, |attempt| attempt.made.event_id.to_string()))
-    .bind(column(attempts, |attempt| attempt.made.event_type.name()))
-    .bind(column(attempts, |attempt| attempt.made.endpoint_id.to_string()))
-    .bind(column(attempts, |attempt| int(attempt.made.number)))
-    .bind(column(attempts, |attempt| int(attempt.made.automatic_count)))
-    .bind(column(attempts, |attempt| attempt.made.trigger.word()))
-    .bind(column(attempts, |attempt| micros(attempt.made.start_time)))
-    .bind(column(attempts, |attempt| duration_micros(attempt.made.duration)))
-    .bind(column(attempts, |attempt| attempt.made.status_code.map(i32::from)))
-    .bind(column(attempts, |attempt| attempt.made.exchange.sha256))
-    .bind(column(attempts, |attempt| i64::from(attempt.made.exchange.size)))
-    .bind(column(attempts, |attempt| attempt.outcome.word()))
-    .bind(column(attempts, |attempt| attempt.error.as_str()))
-    .bind(column(attempts, |attempt| attempt.next_attempt_time.map(micros)))
-    .bind(column(attempts, |attempt| attempt.made.remark.as_str()))
-    .execute(connection)
-    .await?;
-    Ok(())
+/// Whether a row's key is that of another, in SQL.
+fn equal_keys<Row>(table: &Table<Row>, other: &str) -> String {
+    let name = table.name;
+    let equal = table.key().map(|column| format!("{name}.{0} = {other}.{0}", column.name));
+    equal.collect::<Vec<_>>().join(" AND ")
 }
 
-async fn insert_missed(
-    connection: &mut PgConnection,
-    shard: Shard,
-    missed: &[Missed],
-) -> Result<(), sqlx::Error> {
-    if missed.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "INSERT INTO missed_events (shard, endpoint_id, position, organization_id, event_id)
-         SELECT $1, new.*
-         FROM unnest($2::text[], $3::bigint[], $4::text[], $5::text[]) AS new",
-    )
-    .bind(i32::from(shard.0))
-    .bind(column(missed, |missed| missed.endpoint_id.to_string()))
-    .bind(column(missed, |missed| missed.position.0))
-    .bind(column(missed, |missed| missed.organization_id.as_str()))
-    .bind(column(missed, |missed| missed.event_id.to_string()))
-    .execute(connection)
-    .await?;
-    Ok(())
+/// The values of these columns, from `$2` on, an array for each, as a table.
+pub(super) fn unnest<Row: 'static>(columns: impl Iterator<Item = &'static Column<Row>>) -> String {
+    let arrays = columns.enumerate().map(|(index, column)| {
+        let element = match column.kind {
+            Kind::Text => "text",
+            Kind::Integer => "bigint",
+            Kind::Small => "int",
+            Kind::Boolean => "bool",
+            Kind::Bytes => "bytea",
+        };
+        format!("${}::{element}[]", index + 2)
+    });
+    format!("unnest({})", listed(arrays))
 }
 
-async fn add_attempt_counts(
-    connection: &mut PgConnection,
+/// The parameters of a statement about rows by their keys.
+pub(super) fn key_arguments<Row: Entity, Key: TableKey>(
     shard: Shard,
-    counts: &[(&CountKey, &u64)],
-) -> Result<(), sqlx::Error> {
-    if counts.is_empty() {
-        return Ok(());
+    keys: &[Key],
+) -> Result<PgArguments, sqlx::Error> {
+    let mut arguments = of_shard(shard)?;
+    let keys: Vec<_> = keys.iter().map(TableKey::cells).collect();
+    for (index, column) in Row::TABLE.key().enumerate() {
+        let cells: Vec<_> = keys.iter().map(|key| key[index].clone()).collect();
+        add_column(&mut arguments, column.kind, &cells).map_err(sqlx::Error::Encode)?;
     }
-    sqlx::query(
-        "INSERT INTO attempt_counts (shard, endpoint_id, hour, outcome, duration_bucket, count)
-         SELECT $1, new.*
-         FROM unnest($2::text[], $3::bigint[], $4::text[], $5::int[], $6::bigint[]) AS new
-         ON CONFLICT (shard, endpoint_id, hour, outcome, duration_bucket)
-         DO UPDATE SET count = attempt_counts.count + excluded.count",
-    )
-    .bind(i32::from(shard.0))
-    .bind(column(counts, |(key, _)| key.endpoint_id.to_string()))
-    .bind(column(counts, |(key, _)| micros(key.hour)))
-    .bind(column(counts, |(key, _)| key.outcome.word()))
-    .bind(column(counts, |(key, _)| i32::from(key.duration_bucket)))
-    // No table counts beyond 63 bits.
-    .bind(column(counts, |(_, count)| **count as i64))
-    .execute(connection)
-    .await?;
-    Ok(())
+    Ok(arguments)
+}
+
+pub(super) fn of_shard(shard: Shard) -> Result<PgArguments, sqlx::Error> {
+    let mut arguments = PgArguments::default();
+    arguments.add(i32::from(shard.0)).map_err(sqlx::Error::Encode)?;
+    Ok(arguments)
+}
+
+fn add_column(
+    arguments: &mut PgArguments,
+    kind: Kind,
+    cells: &[Cell<'_>],
+) -> Result<(), BoxDynError> {
+    // A cell of another kind than its column's would be a defect of the table's description; the
+    // database refuses the NULL that becomes of it, or a test misses the value.
+    fn all<'a, T>(
+        cells: &'a [Cell<'a>],
+        value: impl Fn(&'a Cell<'a>) -> Option<T>,
+    ) -> Vec<Option<T>> {
+        cells.iter().map(value).collect()
+    }
+    match kind {
+        Kind::Text => arguments.add(all(cells, Cell::as_text)),
+        Kind::Integer => arguments.add(all(cells, Cell::as_integer)),
+        Kind::Small => arguments.add(all(cells, |cell| cell.as_integer().map(small))),
+        Kind::Boolean => arguments.add(all(cells, Cell::as_boolean)),
+        Kind::Bytes => arguments.add(all(cells, Cell::as_bytes)),
+    }
 }
 
 /// A small count as a column holds it.
-pub(super) fn int(count: u32) -> i32 {
+fn small(count: i64) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }

@@ -7,8 +7,8 @@ use sqlx::SqliteConnection;
 use super::errors::{commit_failed, failed};
 use super::writer::begin;
 use super::{number, sql_limit};
-use crate::rows::micros;
 use crate::store::StoreError;
+use crate::tables::micros;
 
 /// Begins the shard's next epoch.
 pub(super) async fn next_epoch(

@@ -10,7 +10,7 @@ use super::{load, number, write};
 use crate::memory::Clock;
 use crate::operation::{Operation, newest_steady_time};
 use crate::plan::{Locked, Wanted, plan};
-use crate::rows::micros;
+use crate::tables::micros;
 
 use crate::store::{AppendedBatch, StoreError};
 

@@ -10,9 +10,10 @@ use keeptrusts_webhooks_domain::log::{Position, Shard};
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 
 use super::errors::failed;
-use super::rebuild::{PROJECTIONS, fold_log};
+use super::rebuild::fold_log;
 use super::{number, sql_limit};
 use crate::store::{RebuildDifference, StoreError};
+use crate::tables::projections;
 
 pub(super) async fn check(
     mut connection: SqliteConnection,
@@ -21,12 +22,12 @@ pub(super) async fn check(
     progress: &(dyn Fn(Position) + Sync),
 ) -> Result<Vec<RebuildDifference>, StoreError> {
     let mut transaction = connection.begin().await.map_err(failed)?;
-    for table in PROJECTIONS {
+    for table in projections().map(|table| table.name) {
         create_shadow(&mut transaction, table).await?;
     }
     fold_log(&mut transaction, shard, progress).await?;
     let mut differences = Vec::new();
-    for table in PROJECTIONS {
+    for table in projections().map(|table| table.name) {
         let rest = limit - differences.len();
         differences.extend(compare(&mut transaction, table, shard, rest).await?);
     }

@@ -16,8 +16,8 @@ use crate::key_store::{
     DataKeyCreation, DataKeyRow, KeyStore, MasterKeyHistory, RewrappedDataKey, StoredDataKey,
     WrappedDataKey,
 };
-use crate::rows::micros;
 use crate::store::StoreError;
+use crate::tables::micros;
 
 pub(super) static DATA_KEYS: SetStatement = SetStatement::new(
     1,

@@ -9,8 +9,8 @@ use sqlx::{FromRow, Row, SqlitePool};
 
 use super::errors::failed;
 use super::{number, sql_limit};
-use crate::rows::{DeliveryRow, micros, time};
 use crate::store::{DueKey, DuePage, StoreError, WaitingEndpoints};
+use crate::tables::{Stored, micros, time};
 
 /// One statement, so that the page and the position are of one snapshot.
 pub(super) async fn page(
@@ -43,20 +43,20 @@ pub(super) async fn page(
     .map_err(failed)?;
     let as_of = found.first().map_or(Position::START, |row| Position(row.last_position));
     let rows = found.into_iter().filter_map(|row| row.delivery);
-    let deliveries = rows.map(Delivery::try_from).collect::<Result<_, _>>()?;
+    let deliveries = rows.map(Stored::value).collect::<Result<_, _>>()?;
     Ok(DuePage { as_of, deliveries })
 }
 
 /// A delivery, or none: then the row is there for the position only.
 struct DueRow {
     last_position: i64,
-    delivery: Option<DeliveryRow>,
+    delivery: Option<Stored<Delivery>>,
 }
 
 impl FromRow<'_, SqliteRow> for DueRow {
     fn from_row(row: &SqliteRow) -> Result<DueRow, sqlx::Error> {
         let delivery_id: Option<&str> = row.try_get("delivery_id")?;
-        let delivery = delivery_id.map(|_| DeliveryRow::from_row(row)).transpose()?;
+        let delivery = delivery_id.map(|_| Stored::from_row(row)).transpose()?;
         Ok(DueRow { last_position: row.try_get("last_position")?, delivery })
     }
 }

@@ -17,8 +17,8 @@ use super::errors::{commit_failed, failed};
 use super::writer::begin;
 use super::{number, sql_limit};
 use crate::operation::BodyId;
-use crate::rows::micros;
 use crate::store::{ErasedBodies, StoreError};
+use crate::tables::micros;
 
 /// Erases an organization's data key, and leaves a row that says so.
 pub(super) async fn data_key(

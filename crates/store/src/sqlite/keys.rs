@@ -10,13 +10,13 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
 
 use super::errors::failed;
 use super::lists::{and, and_within, fetch};
-use super::load::KEYS;
 use super::set_statement::{SetStatement, Values};
 use super::{number, sql_limit};
 use crate::operation::Record;
 use crate::query::{AuditFilter, KeyFilter};
-use crate::rows::{KeyRow, KeyUseRow, RecordRow, micros, read_all};
+use crate::rows::KeyUseRow;
 use crate::store::StoreError;
+use crate::tables::{Stored, micros, read_all};
 
 pub(super) static USES: SetStatement = SetStatement::new(
     1,
@@ -37,24 +37,14 @@ pub(super) async fn by_token(
     readers: &SqlitePool,
     token: TokenDigest,
 ) -> Result<Option<Key>, StoreError> {
-    let found: Option<KeyRow> =
+    let found: Option<Stored<Key>> =
         sqlx::query_as("SELECT * FROM keys WHERE shard = ? AND token_sha256 = ?")
             .bind(number(Shard::OF_KEYS))
             .bind(&token.0[..])
             .fetch_optional(readers)
             .await
             .map_err(failed)?;
-    found.map(Key::try_from).transpose()
-}
-
-pub(super) async fn by_id(readers: &SqlitePool, id: KeyId) -> Result<Option<Key>, StoreError> {
-    let found: Option<KeyRow> = sqlx::query_as("SELECT * FROM keys WHERE shard = ? AND key_id = ?")
-        .bind(number(Shard::OF_KEYS))
-        .bind(id.to_string())
-        .fetch_optional(readers)
-        .await
-        .map_err(failed)?;
-    found.map(Key::try_from).transpose()
+    found.map(Stored::value).transpose()
 }
 
 pub(super) async fn list(
@@ -70,15 +60,7 @@ pub(super) async fn list(
     and(&mut query, "key_id <", Some(before.to_string()));
     and(&mut query, "is_session =", filter.sessions);
     query.push(" ORDER BY key_id DESC LIMIT ").push_bind(sql_limit(limit));
-    fetch::<KeyRow, _>(readers, query).await
-}
-
-pub(super) async fn by_ids(readers: &SqlitePool, ids: &[KeyId]) -> Result<Vec<Key>, StoreError> {
-    let mut connection = readers.acquire().await.map_err(failed)?;
-    let bind = |values: &mut Values, id: &KeyId| values.push(id.to_string());
-    let shard = [number(Shard::OF_KEYS)];
-    let found = KEYS.fetch::<_, KeyRow>(&mut connection, ids.iter(), bind, &shard).await;
-    read_all(found.map_err(failed)?)
+    fetch::<Stored<Key>>(readers, query).await
 }
 
 pub(super) async fn made_by(
@@ -92,7 +74,7 @@ pub(super) async fn made_by(
     and(&mut query, "creator =", Some(maker.to_string()));
     and(&mut query, "key_id <", Some(before.to_string()));
     query.push(" ORDER BY key_id DESC LIMIT ").push_bind(sql_limit(limit));
-    fetch::<KeyRow, _>(readers, query).await
+    fetch::<Stored<Key>>(readers, query).await
 }
 
 pub(super) async fn exist(readers: &SqlitePool) -> Result<bool, StoreError> {
@@ -137,7 +119,7 @@ pub(super) async fn audit_records(
     limit: usize,
 ) -> Result<Vec<Record>, StoreError> {
     let query = select_audit_records(shard, organization, filter, before, limit);
-    fetch::<RecordRow, _>(readers, query).await
+    fetch::<Stored<Record>>(readers, query).await
 }
 
 pub(super) fn select_audit_records(

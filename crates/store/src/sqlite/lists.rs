@@ -20,29 +20,8 @@ use super::errors::failed;
 use super::{number, sql_limit};
 use crate::projection::{CountKey, Missed};
 use crate::query::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter, Interval};
-use crate::rows::{
-    AttemptRow, CountRow, DeliveryRow, EndpointRow, EventRow, MissedRow, Word, micros, read_all,
-};
 use crate::store::StoreError;
-
-pub(super) async fn endpoint(
-    readers: &SqlitePool,
-    shard: Shard,
-    organization: &OrganizationId,
-    id: EndpointId,
-) -> Result<Option<Endpoint>, StoreError> {
-    let found: Option<EndpointRow> = sqlx::query_as(
-        "SELECT * FROM endpoints
-         WHERE shard = ? AND organization_id = ? AND endpoint_id = ?",
-    )
-    .bind(number(shard))
-    .bind(organization.as_str())
-    .bind(id.to_string())
-    .fetch_optional(readers)
-    .await
-    .map_err(failed)?;
-    found.map(Endpoint::try_from).transpose()
-}
+use crate::tables::{ReadableRow, Stored, Word, micros, read_all};
 
 pub(super) async fn endpoints(
     readers: &SqlitePool,
@@ -52,7 +31,7 @@ pub(super) async fn endpoints(
     before: EndpointId,
     limit: usize,
 ) -> Result<Vec<Endpoint>, StoreError> {
-    fetch::<EndpointRow, _>(readers, select_endpoints(shard, organization, filter, before, limit))
+    fetch::<Stored<Endpoint>>(readers, select_endpoints(shard, organization, filter, before, limit))
         .await
 }
 
@@ -82,7 +61,7 @@ pub(super) async fn shard_endpoints(
     after: EndpointId,
     limit: usize,
 ) -> Result<Vec<Endpoint>, StoreError> {
-    let found: Vec<EndpointRow> = sqlx::query_as(
+    let found: Vec<Stored<Endpoint>> = sqlx::query_as(
         "SELECT * FROM endpoints INDEXED BY endpoints_id
          WHERE shard = ? AND endpoint_id > ?
          ORDER BY endpoint_id
@@ -97,25 +76,6 @@ pub(super) async fn shard_endpoints(
     read_all(found)
 }
 
-pub(super) async fn event(
-    readers: &SqlitePool,
-    shard: Shard,
-    organization: &OrganizationId,
-    id: EventId,
-) -> Result<Option<Event>, StoreError> {
-    let found: Option<EventRow> = sqlx::query_as(
-        "SELECT * FROM events
-         WHERE shard = ? AND organization_id = ? AND event_id = ?",
-    )
-    .bind(number(shard))
-    .bind(organization.as_str())
-    .bind(id.to_string())
-    .fetch_optional(readers)
-    .await
-    .map_err(failed)?;
-    found.map(Event::try_from).transpose()
-}
-
 pub(super) async fn events(
     readers: &SqlitePool,
     shard: Shard,
@@ -124,7 +84,7 @@ pub(super) async fn events(
     before: EventId,
     limit: usize,
 ) -> Result<Vec<Event>, StoreError> {
-    fetch::<EventRow, _>(readers, select_events(shard, organization, filter, before, limit)).await
+    fetch::<Stored<Event>>(readers, select_events(shard, organization, filter, before, limit)).await
 }
 
 pub(super) fn select_events(
@@ -151,8 +111,11 @@ pub(super) async fn deliveries(
     before: DeliveryId,
     limit: usize,
 ) -> Result<Vec<Delivery>, StoreError> {
-    fetch::<DeliveryRow, _>(readers, select_deliveries(shard, organization, filter, before, limit))
-        .await
+    fetch::<Stored<Delivery>>(
+        readers,
+        select_deliveries(shard, organization, filter, before, limit),
+    )
+    .await
 }
 
 pub(super) fn select_deliveries(
@@ -179,25 +142,6 @@ pub(super) fn select_deliveries(
     query
 }
 
-pub(super) async fn attempt(
-    readers: &SqlitePool,
-    shard: Shard,
-    organization: &OrganizationId,
-    id: AttemptId,
-) -> Result<Option<Attempt>, StoreError> {
-    let found: Option<AttemptRow> = sqlx::query_as(
-        "SELECT * FROM attempts
-         WHERE shard = ? AND organization_id = ? AND attempt_id = ?",
-    )
-    .bind(number(shard))
-    .bind(organization.as_str())
-    .bind(id.to_string())
-    .fetch_optional(readers)
-    .await
-    .map_err(failed)?;
-    found.map(Attempt::try_from).transpose()
-}
-
 pub(super) async fn attempts(
     readers: &SqlitePool,
     shard: Shard,
@@ -206,7 +150,7 @@ pub(super) async fn attempts(
     before: AttemptId,
     limit: usize,
 ) -> Result<Vec<Attempt>, StoreError> {
-    fetch::<AttemptRow, _>(readers, select_attempts(shard, organization, filter, before, limit))
+    fetch::<Stored<Attempt>>(readers, select_attempts(shard, organization, filter, before, limit))
         .await
 }
 
@@ -240,7 +184,7 @@ pub(super) async fn attempt_counts(
     endpoint: EndpointId,
     from_hour: Timestamp,
 ) -> Result<Vec<(CountKey, u64)>, StoreError> {
-    let found: Vec<CountRow> = sqlx::query_as(
+    let found: Vec<Stored<(CountKey, u64)>> = sqlx::query_as(
         "SELECT endpoint_id, hour, outcome, duration_bucket, count
          FROM attempt_counts
          WHERE shard = ? AND endpoint_id = ? AND hour >= ?",
@@ -261,7 +205,7 @@ pub(super) async fn missed_events(
     after: Position,
     limit: usize,
 ) -> Result<Vec<Missed>, StoreError> {
-    let found: Vec<MissedRow> = sqlx::query_as(
+    let found: Vec<Stored<Missed>> = sqlx::query_as(
         "SELECT organization_id, endpoint_id, event_id, position
          FROM missed_events
          WHERE shard = ? AND endpoint_id = ? AND position > ?
@@ -279,13 +223,12 @@ pub(super) async fn missed_events(
 }
 
 /// The rows that a list's query finds.
-pub(super) async fn fetch<Row, T>(
+pub(super) async fn fetch<Row>(
     readers: &SqlitePool,
     mut query: QueryBuilder<Sqlite>,
-) -> Result<Vec<T>, StoreError>
+) -> Result<Vec<Row::Value>, StoreError>
 where
-    Row: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
-    T: TryFrom<Row, Error = StoreError>,
+    Row: ReadableRow + for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
 {
     let found = query.build_query_as::<Row>().fetch_all(readers).await;
     read_all(found.map_err(failed)?)

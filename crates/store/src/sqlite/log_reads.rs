@@ -12,8 +12,9 @@ use super::errors::failed;
 use super::set_statement::{SetStatement, Values};
 use super::{number, sql_limit};
 use crate::operation::{Appended, BodyId, Record};
-use crate::rows::{RecordRow, ShardStateRow, micros, read_all, time};
+use crate::rows::ShardStateRow;
 use crate::store::{ShardState, StoreError};
+use crate::tables::{ReadableRow, Stored, micros, read_all, time};
 
 pub(super) static OPERATIONS: SetStatement = SetStatement::new(
     1,
@@ -37,7 +38,7 @@ pub(super) async fn read(
     after: Position,
     limit: usize,
 ) -> Result<Vec<Record>, StoreError> {
-    let found: Vec<RecordRow> = sqlx::query_as(
+    let found: Vec<Stored<Record>> = sqlx::query_as(
         "SELECT position, stream, version, organization_id, data, metadata, recorded_at,
                 operation_id
          FROM records
@@ -61,7 +62,7 @@ pub(super) async fn read_stream(
     after: Version,
     limit: usize,
 ) -> Result<Vec<Record>, StoreError> {
-    let found: Vec<RecordRow> = sqlx::query_as(
+    let found: Vec<Stored<Record>> = sqlx::query_as(
         "SELECT position, stream, version, organization_id, data, metadata, recorded_at,
                 operation_id
          FROM records
@@ -116,7 +117,7 @@ pub(super) async fn shard_state(
     .fetch_one(executor)
     .await
     .map_err(failed)?;
-    row.try_into()
+    row.value()
 }
 
 pub(super) async fn bodies(

@@ -74,6 +74,7 @@ use crate::store::{
     AppendedBatch, AttemptSum, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardState,
     Store, StoreError, Survey, TableVersions, WaitingEndpoints,
 };
+use crate::tables::with_owner;
 
 pub(crate) use errors::trouble_of;
 pub use open::{OpenError, SqliteOptions};
@@ -242,7 +243,7 @@ impl Store for SqliteStore {
         organization: &OrganizationId,
         id: EndpointId,
     ) -> Result<Option<Endpoint>, StoreError> {
-        lists::endpoint(&self.readers, shard, organization, id).await
+        load::row(&self.readers, shard, (organization.clone(), id)).await
     }
 
     async fn endpoints(
@@ -251,9 +252,7 @@ impl Store for SqliteStore {
         organization: &OrganizationId,
         ids: &[EndpointId],
     ) -> Result<Vec<Endpoint>, StoreError> {
-        let mut connection = self.readers.acquire().await.map_err(failed)?;
-        let ids: Vec<_> = ids.iter().map(|id| (organization.clone(), *id)).collect();
-        load::endpoints(&mut connection, shard, &ids).await
+        load::rows(&self.readers, shard, &with_owner(organization, ids)).await
     }
 
     async fn list_endpoints(
@@ -282,7 +281,7 @@ impl Store for SqliteStore {
         organization: &OrganizationId,
         id: EventId,
     ) -> Result<Option<Event>, StoreError> {
-        lists::event(&self.readers, shard, organization, id).await
+        load::row(&self.readers, shard, (organization.clone(), id)).await
     }
 
     async fn list_events(
@@ -302,9 +301,7 @@ impl Store for SqliteStore {
         organization: &OrganizationId,
         ids: &[DeliveryId],
     ) -> Result<Vec<Delivery>, StoreError> {
-        let mut connection = self.readers.acquire().await.map_err(failed)?;
-        let ids: Vec<_> = ids.iter().map(|id| (organization.clone(), *id)).collect();
-        load::deliveries(&mut connection, shard, &ids).await
+        load::rows(&self.readers, shard, &with_owner(organization, ids)).await
     }
 
     async fn list_deliveries(
@@ -324,7 +321,7 @@ impl Store for SqliteStore {
         organization: &OrganizationId,
         id: AttemptId,
     ) -> Result<Option<Attempt>, StoreError> {
-        lists::attempt(&self.readers, shard, organization, id).await
+        load::row(&self.readers, shard, (organization.clone(), id)).await
     }
 
     async fn list_attempts(
@@ -402,7 +399,7 @@ impl Store for SqliteStore {
         organization: &OrganizationId,
         id: ReplayId,
     ) -> Result<Option<Replay>, StoreError> {
-        replays::by_id(&self.readers, shard, organization, id).await
+        load::row(&self.readers, shard, (organization.clone(), id)).await
     }
 
     async fn list_replays(
@@ -473,7 +470,7 @@ impl Store for SqliteStore {
     }
 
     async fn key(&self, id: KeyId) -> Result<Option<Key>, StoreError> {
-        keys::by_id(&self.readers, id).await
+        load::row(&self.readers, Shard::OF_KEYS, id).await
     }
 
     async fn list_keys(
@@ -487,7 +484,7 @@ impl Store for SqliteStore {
     }
 
     async fn keys(&self, ids: &[KeyId]) -> Result<Vec<Key>, StoreError> {
-        keys::by_ids(&self.readers, ids).await
+        load::rows(&self.readers, Shard::OF_KEYS, ids).await
     }
 
     async fn keys_made_by(

@@ -11,104 +11,13 @@ use sqlx::QueryBuilder;
 
 use super::errors::failed;
 use super::lists::{and, and_of, fetch};
-use super::set_statement::{SetStatement, Values};
-use super::{SqliteStore, incidents, number, sql_limit};
+use super::{SqliteStore, incidents, load, number, sql_limit};
 use crate::notification_store::{
-    ChannelRow, KnownIncident, MailRow, NotificationRow, NotificationStore, Told, ToldRow,
-    endpoint_ids_text, incident_bytes, last_cause, recipients, subscriptions_text, summary_bytes,
-    waiting_channel,
+    KnownIncident, MailRow, NotificationStore, Told, ToldRow, last_cause, waiting_channel,
 };
-use crate::rows::{Word, duration_micros, micros, read_all};
 use crate::store::StoreError;
-
-pub(super) static LOAD_CHANNELS: SetStatement = SetStatement::new(
-    2,
-    "WITH wanted (organization_id, channel_id) AS (VALUES {rows})
-     SELECT channels.*
-     FROM wanted CROSS JOIN channels USING (organization_id, channel_id)
-     WHERE channels.shard = ?",
-);
-
-pub(super) static LOAD_NOTIFICATIONS: SetStatement = SetStatement::new(
-    2,
-    "WITH wanted (organization_id, notification_id) AS (VALUES {rows})
-     SELECT notifications.*
-     FROM wanted CROSS JOIN notifications USING (organization_id, notification_id)
-     WHERE notifications.shard = ?",
-);
-
-pub(super) static CHANNELS: SetStatement = SetStatement::new(
-    19,
-    "INSERT OR REPLACE INTO channels
-         (shard, organization_id, channel_id, name, kind, address,
-          secret_key_id, secret_nonce, secret_ciphertext, subscriptions, endpoint_ids,
-          status, status_reason, status_time, config_version, version, create_time, update_time,
-          delete_time)
-     VALUES {rows}",
-);
-
-pub(super) static NOTIFICATIONS: SetStatement = SetStatement::new(
-    25,
-    "INSERT OR REPLACE INTO notifications
-         (shard, organization_id, notification_id, channel_id, type, endpoint_id, delivery_id,
-          count, since_time, reason, first_due_time, summary, state, due_time, attempt_count,
-          attempt_start_time, attempt_duration, status_code, error, cause, create_time, end_time,
-          version, incident, attempt_recipients)
-     VALUES {rows}",
-);
-
-pub(super) fn bind_channel(values: &mut Values, shard: Shard, row: &Channel) {
-    let destination = &row.config.destination;
-    let secret = destination.secret.as_ref();
-    values.push(number(shard));
-    values.push(row.organization_id.as_str());
-    values.push(row.id.to_string());
-    values.push(row.config.name.as_str());
-    values.push(destination.kind.word());
-    values.push(destination.address.as_str());
-    values.push(secret.map(|secret| secret.key_id.as_str()));
-    values.push(secret.map(|secret| &secret.nonce[..]));
-    values.push(secret.map(|secret| &secret.ciphertext[..]));
-    values.push(subscriptions_text(row));
-    values.push(endpoint_ids_text(row));
-    values.push(row.status.word());
-    values.push(row.status_reason.as_str());
-    values.push(micros(row.status_time));
-    values.push(row.config_version.0);
-    values.push(row.version.0);
-    values.push(micros(row.create_time));
-    values.push(micros(row.update_time));
-    values.push(row.delete_time.map(micros));
-}
-
-pub(super) fn bind_notification(values: &mut Values, shard: Shard, row: &Notification) {
-    let (new, attempt) = (&row.new, row.last_attempt.as_ref());
-    values.push(number(shard));
-    values.push(row.organization_id.as_str());
-    values.push(row.id.to_string());
-    values.push(new.channel_id.to_string());
-    values.push(new.notification_type.word());
-    values.push(new.endpoint_id.map(|id| id.to_string()));
-    values.push(new.delivery_id.map(|id| id.to_string()));
-    values.push(i64::from(new.count));
-    values.push(micros(new.since));
-    values.push(new.reason.as_str());
-    values.push(micros(new.due_time));
-    values.push(summary_bytes(row));
-    values.push(row.state.word());
-    values.push(row.due_time.map(micros));
-    values.push(i64::from(row.attempt_count()));
-    values.push(attempt.map(|attempt| micros(attempt.start_time)));
-    values.push(attempt.map(|attempt| duration_micros(attempt.duration)));
-    values.push(attempt.and_then(|attempt| attempt.status_code).map(i64::from));
-    values.push(row.error.as_str());
-    values.push(row.cause.0);
-    values.push(micros(row.create_time));
-    values.push(row.end_time.map(micros));
-    values.push(row.version.0);
-    values.push(incident_bytes(row));
-    values.push(i64::from(recipients(row)));
-}
+use crate::tables::Stored;
+use crate::tables::{micros, read_all};
 
 #[async_trait]
 impl NotificationStore for SqliteStore {
@@ -118,17 +27,7 @@ impl NotificationStore for SqliteStore {
         organization: &OrganizationId,
         id: ChannelId,
     ) -> Result<Option<Channel>, StoreError> {
-        let found: Option<ChannelRow> = sqlx::query_as(
-            "SELECT * FROM channels
-             WHERE shard = ? AND organization_id = ? AND channel_id = ?",
-        )
-        .bind(number(shard))
-        .bind(organization.as_str())
-        .bind(id.to_string())
-        .fetch_optional(&self.readers)
-        .await
-        .map_err(failed)?;
-        found.map(Channel::try_from).transpose()
+        load::row(&self.readers, shard, (organization.clone(), id)).await
     }
 
     async fn list_channels(
@@ -141,7 +40,7 @@ impl NotificationStore for SqliteStore {
         let mut query = QueryBuilder::new("SELECT * FROM channels WHERE delete_time IS NULL");
         and_of(&mut query, shard, organization, "channel_id <", before);
         query.push(" ORDER BY channel_id DESC LIMIT ").push_bind(sql_limit(limit));
-        fetch::<ChannelRow, _>(&self.readers, query).await
+        fetch::<Stored<Channel>>(&self.readers, query).await
     }
 
     async fn count_channels(
@@ -167,7 +66,7 @@ impl NotificationStore for SqliteStore {
         after: ChannelId,
         limit: usize,
     ) -> Result<Vec<Channel>, StoreError> {
-        let found: Vec<ChannelRow> = sqlx::query_as(
+        let found: Vec<Stored<Channel>> = sqlx::query_as(
             "SELECT * FROM channels INDEXED BY channels_id
              WHERE shard = ? AND channel_id > ? AND delete_time IS NULL
              ORDER BY channel_id
@@ -188,17 +87,7 @@ impl NotificationStore for SqliteStore {
         organization: &OrganizationId,
         id: NotificationId,
     ) -> Result<Option<Notification>, StoreError> {
-        let found: Option<NotificationRow> = sqlx::query_as(
-            "SELECT * FROM notifications
-             WHERE shard = ? AND organization_id = ? AND notification_id = ?",
-        )
-        .bind(number(shard))
-        .bind(organization.as_str())
-        .bind(id.to_string())
-        .fetch_optional(&self.readers)
-        .await
-        .map_err(failed)?;
-        found.map(Notification::try_from).transpose()
+        load::row(&self.readers, shard, (organization.clone(), id)).await
     }
 
     async fn list_notifications(
@@ -217,7 +106,7 @@ impl NotificationStore for SqliteStore {
         and_of(&mut query, shard, organization, "notification_id <", before);
         and(&mut query, "channel_id =", channel.map(|id| id.to_string()));
         query.push(" ORDER BY notification_id DESC LIMIT ").push_bind(sql_limit(limit));
-        fetch::<NotificationRow, _>(&self.readers, query).await
+        fetch::<Stored<Notification>>(&self.readers, query).await
     }
 
     async fn waiting_notifications(
@@ -226,7 +115,7 @@ impl NotificationStore for SqliteStore {
         channel: ChannelId,
         limit: usize,
     ) -> Result<Vec<Notification>, StoreError> {
-        let found: Vec<NotificationRow> = sqlx::query_as(
+        let found: Vec<Stored<Notification>> = sqlx::query_as(
             "SELECT * FROM notifications INDEXED BY notifications_due
              WHERE shard = ? AND channel_id = ? AND due_time IS NOT NULL
              ORDER BY due_time, notification_id

@@ -19,8 +19,8 @@ use super::place::{Place, failed};
 use super::remains::Remains;
 use super::writer::Writer;
 use crate::memory::Clock;
-use crate::rows;
 use crate::store::{StoreError, TableVersions};
+use crate::tables;
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
 
@@ -328,7 +328,7 @@ fn describe_migration(path: &Path, error: MigrateError) -> OpenError {
 
 /// What the tables can hold.
 fn in_microseconds(time: Timestamp) -> Timestamp {
-    rows::time(rows::micros(time)).unwrap_or(time)
+    tables::time(tables::micros(time)).unwrap_or(time)
 }
 
 /// Which migrations were applied, and which this program needs.

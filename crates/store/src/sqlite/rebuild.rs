@@ -9,23 +9,7 @@ use super::{load, log_reads, number, write};
 use crate::limits::REBUILD_STEP;
 use crate::projection::{Fold, Touched};
 use crate::store::StoreError;
-
-/// The tables that are nothing but a fold of the log.
-pub(super) const PROJECTIONS: [&str; 13] = [
-    "endpoints",
-    "events",
-    "deliveries",
-    "attempts",
-    "missed_events",
-    "attempt_counts",
-    "failing_endpoints",
-    "endpoint_pauses",
-    "keys",
-    "replays",
-    "channels",
-    "notifications",
-    "incidents",
-];
+use crate::tables::projections;
 
 pub(super) async fn rebuild(
     connection: &mut SqliteConnection,
@@ -33,8 +17,8 @@ pub(super) async fn rebuild(
     progress: &(dyn Fn(Position) + Sync),
 ) -> Result<(), StoreError> {
     let mut transaction = begin(connection).await?;
-    for table in PROJECTIONS {
-        sqlx::query(AssertSqlSafe(format!("DELETE FROM {table} WHERE shard = ?")))
+    for table in projections() {
+        sqlx::query(AssertSqlSafe(format!("DELETE FROM {} WHERE shard = ?", table.name)))
             .bind(number(shard))
             .execute(&mut *transaction)
             .await

@@ -4,98 +4,15 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::{AttemptId, EndpointId, EventId, OrganizationId, ReplayId};
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 use keeptrusts_webhooks_domain::replay::{Replay, ReplayCursor, ReplayScope, ReplaySelection};
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
+use sqlx::{QueryBuilder, Sqlite, SqlitePool};
 
 use super::errors::failed;
 use super::lists::{and, fetch};
-use super::set_statement::{SetStatement, Values};
 use super::{number, sql_limit};
 use crate::replay::{CandidatePage, RANK, Ulids};
-use crate::rows::{CandidateRow, ReplayRow, Word, event_types_text, micros, read_all};
+use crate::rows::CandidateRow;
 use crate::store::StoreError;
-
-pub(super) static REPLAYS: SetStatement = SetStatement::new(
-    2,
-    "WITH wanted (organization_id, replay_id) AS (VALUES {rows})
-     SELECT replays.*
-     FROM wanted CROSS JOIN replays USING (organization_id, replay_id)
-     WHERE replays.shard = ?",
-);
-
-static UPSERT: SetStatement = SetStatement::new(
-    27,
-    "INSERT OR REPLACE INTO replays
-         (shard, organization_id, replay_id, endpoint_id, scope, start_time, end_time,
-          start_event_id, start_position, end_event_id, end_position, event_types,
-          include_delivered, deliveries_per_second, matched_count, state, scheduled_count,
-          resumed_count, skipped_count, expired_count, cursor, position, creator, create_time,
-          finish_time, end_reason, version)
-     VALUES {rows}",
-);
-
-/// Those that exist of these.
-pub(super) async fn load(
-    connection: &mut SqliteConnection,
-    shard: Shard,
-    ids: &[(OrganizationId, ReplayId)],
-) -> Result<Vec<Replay>, StoreError> {
-    let bind = |values: &mut Values, (organization, id): &(OrganizationId, ReplayId)| {
-        values.push(organization.as_str());
-        values.push(id.to_string());
-    };
-    let found = REPLAYS.fetch::<_, ReplayRow>(connection, ids.iter(), bind, &[number(shard)]).await;
-    read_all(found.map_err(failed)?)
-}
-
-pub(super) async fn write<'a>(
-    connection: &mut SqliteConnection,
-    shard: Shard,
-    rows: impl ExactSizeIterator<Item = &'a Replay> + Send,
-) -> Result<(), sqlx::Error> {
-    let bind = |values: &mut Values, row: &Replay| bind_replay(values, shard, row);
-    UPSERT.execute(connection, rows, bind).await
-}
-
-fn bind_replay(values: &mut Values, shard: Shard, row: &Replay) {
-    let (selection, counts) = (&row.request.selection, &row.counts);
-    values.push(number(shard));
-    values.push(row.organization_id.as_str());
-    values.push(row.id.to_string());
-    values.push(selection.endpoint_id.to_string());
-    values.push(selection.scope.word());
-    values.push(selection.start_time.map(micros));
-    values.push(selection.end_time.map(micros));
-    for bound in [selection.start_event, selection.end_event] {
-        values.push(bound.map(|bound| bound.event_id.to_string()));
-        values.push(bound.map(|bound| bound.position.0));
-    }
-    values.push(event_types_text(&selection.event_types));
-    values.push(selection.include_delivered);
-    values.push(i64::from(row.request.deliveries_per_second));
-    // No table counts beyond 63 bits.
-    values.push(row.request.matched_count as i64);
-    values.push(row.state.word());
-    for count in [counts.scheduled, counts.resumed, counts.skipped, counts.expired] {
-        values.push(count as i64);
-    }
-    values.push(row.cursor.to_string());
-    values.push(row.position.0);
-    values.push(row.creator.as_str());
-    values.push(micros(row.create_time));
-    values.push(row.finish_time.map(micros));
-    values.push(row.end_reason.as_str());
-    values.push(row.version.0);
-}
-
-pub(super) async fn by_id(
-    readers: &SqlitePool,
-    shard: Shard,
-    organization: &OrganizationId,
-    id: ReplayId,
-) -> Result<Option<Replay>, StoreError> {
-    let mut connection = readers.acquire().await.map_err(failed)?;
-    Ok(load(&mut connection, shard, &[(organization.clone(), id)]).await?.pop())
-}
+use crate::tables::{Stored, micros};
 
 pub(super) async fn list(
     readers: &SqlitePool,
@@ -111,7 +28,7 @@ pub(super) async fn list(
     and(&mut query, "replay_id <", Some(before.to_string()));
     and(&mut query, "endpoint_id =", endpoint.map(|id| id.to_string()));
     query.push(" ORDER BY replay_id DESC LIMIT ").push_bind(sql_limit(limit));
-    fetch::<ReplayRow, _>(readers, query).await
+    fetch::<Stored<Replay>>(readers, query).await
 }
 
 pub(super) async fn running(
@@ -128,7 +45,7 @@ pub(super) async fn running(
     and(&mut query, "organization_id =", organization.map(|whose| whose.as_str()));
     and(&mut query, "replay_id >", Some(after.to_string()));
     query.push(" ORDER BY replay_id LIMIT ").push_bind(sql_limit(limit));
-    fetch::<ReplayRow, _>(readers, query).await
+    fetch::<Stored<Replay>>(readers, query).await
 }
 
 /// What is looked for.

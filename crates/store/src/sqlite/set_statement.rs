@@ -4,6 +4,7 @@
 //! powers of two: any number of rows takes few statements, of which few kinds exist, so that
 //! the connection's cache has each of them compiled.
 
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 use sqlx::encode::Encode;
@@ -12,6 +13,8 @@ use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::types::Type;
 use sqlx::{Arguments, AssertSqlSafe, FromRow, Sqlite, SqliteConnection};
 
+use crate::tables::Cell;
+
 /// The largest part that a set is cut into is this power of two: 64 rows. With the widest
 /// table's 29 columns it stays far below SQLite's limit of 32,766 parameters.
 const LARGEST_EXPONENT: u32 = 6;
@@ -19,7 +22,7 @@ const LARGEST_EXPONENT: u32 = 6;
 /// A statement with `{rows}` where the rows' values belong.
 pub(super) struct SetStatement {
     columns: usize,
-    template: &'static str,
+    template: Cow<'static, str>,
     /// The statement for 2^index rows, once it has been needed.
     sized: [OnceLock<Arc<str>>; LARGEST_EXPONENT as usize + 1],
 }
@@ -28,6 +31,11 @@ impl SetStatement {
     /// `{rows}` in `template` becomes `(?, …), (?, …), …` with so many columns a row. Its other
     /// parameters come after the rows.
     pub(super) const fn new(columns: usize, template: &'static str) -> SetStatement {
+        SetStatement::of(columns, Cow::Borrowed(template))
+    }
+
+    /// The same, of a template that was made.
+    pub(super) const fn of(columns: usize, template: Cow<'static, str>) -> SetStatement {
         let sized = [const { OnceLock::new() }; LARGEST_EXPONENT as usize + 1];
         SetStatement { columns, template, sized }
     }
@@ -105,6 +113,18 @@ impl Values {
     pub(super) fn push<'t>(&mut self, value: impl Encode<'t, Sqlite> + Type<Sqlite>) {
         if let Err(error) = self.arguments.add(value) {
             self.error.get_or_insert(error);
+        }
+    }
+
+    pub(super) fn push_cell(&mut self, cell: Cell<'_>) {
+        match cell {
+            Cell::Null => self.push(None::<i64>),
+            Cell::Text(Cow::Borrowed(text)) => self.push(text),
+            Cell::Text(Cow::Owned(text)) => self.push(text),
+            Cell::Integer(number) => self.push(number),
+            Cell::Boolean(flag) => self.push(flag),
+            Cell::Bytes(Cow::Borrowed(bytes)) => self.push(bytes),
+            Cell::Bytes(Cow::Owned(bytes)) => self.push(bytes),
         }
     }
 

@@ -1,0 +1,16 @@
+//! `bodies`: content that expires. Not a projection: a rebuild leaves it alone.
+
+use super::{Cell, Table};
+use crate::operation::NewBody;
+
+type Column = super::Column<NewBody>;
+
+/// Bodies are read by other statements than rows of the rest.
+pub(crate) const BODIES: Table<NewBody> = Table {
+    name: "bodies",
+    columns: &[
+        Column::text("id", |row| Cell::shown(&row.id)).key(),
+        Column::bytes("content", |row| row.content.as_ref().into()),
+        Column::integer("expire_time", |row| row.expire_time.into()),
+    ],
+};

@@ -1,0 +1,109 @@
+//! What one column of one row holds, as both databases take it.
+
+use std::borrow::Cow;
+use std::fmt::Display;
+use std::time::Duration;
+
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::log::{Position, Version};
+
+/// A value of a column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Cell<'row> {
+    Null,
+    Text(Cow<'row, str>),
+    Integer(i64),
+    Boolean(bool),
+    Bytes(Cow<'row, [u8]>),
+}
+
+/// A time as a column holds it: microseconds since 1970-01-01 UTC.
+pub(crate) fn micros(time: Timestamp) -> i64 {
+    time.as_microsecond()
+}
+
+/// A duration as a column holds it: microseconds.
+pub(crate) fn duration_micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+impl Cell<'_> {
+    pub(crate) fn as_text(&self) -> Option<&str> {
+        match self {
+            Cell::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn as_integer(&self) -> Option<i64> {
+        match self {
+            Cell::Integer(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn as_boolean(&self) -> Option<bool> {
+        match self {
+            Cell::Boolean(flag) => Some(*flag),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn as_bytes(&self) -> Option<&[u8]> {
+        match self {
+            Cell::Bytes(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// The text that a value is shown as.
+    pub(crate) fn shown(value: impl Display) -> Cell<'static> {
+        Cell::Text(Cow::Owned(value.to_string()))
+    }
+
+    /// Several of them, separated by commas.
+    pub(crate) fn shown_all(values: impl IntoIterator<Item = impl Display>) -> Cell<'static> {
+        let values = values.into_iter().map(|value| value.to_string());
+        Cell::Text(Cow::Owned(values.collect::<Vec<_>>().join(",")))
+    }
+}
+
+macro_rules! cell_from {
+    ($($type:ty => |$value:ident| $cell:expr;)*) => {$(
+        impl<'row> From<$type> for Cell<'row> {
+            fn from($value: $type) -> Cell<'row> {
+                $cell
+            }
+        }
+    )*};
+}
+
+cell_from! {
+    &'row str => |text| Cell::Text(Cow::Borrowed(text));
+    &'row [u8] => |bytes| Cell::Bytes(Cow::Borrowed(bytes));
+    &'row [u8; 32] => |bytes| Cell::Bytes(Cow::Borrowed(bytes));
+    &'row [u8; 12] => |bytes| Cell::Bytes(Cow::Borrowed(bytes));
+    &'row Vec<u8> => |bytes| Cell::Bytes(Cow::Borrowed(bytes));
+    Vec<u8> => |bytes| Cell::Bytes(Cow::Owned(bytes));
+    i64 => |number| Cell::Integer(number);
+    u32 => |number| Cell::Integer(number.into());
+    u16 => |number| Cell::Integer(number.into());
+    bool => |flag| Cell::Boolean(flag);
+    Version => |version| Cell::Integer(version.0);
+    Position => |position| Cell::Integer(position.0);
+    Timestamp => |time| Cell::Integer(micros(time));
+    Duration => |duration| Cell::Integer(duration_micros(duration));
+}
+
+// No table counts beyond 63 bits.
+impl From<u64> for Cell<'_> {
+    fn from(number: u64) -> Self {
+        Cell::Integer(i64::try_from(number).unwrap_or(i64::MAX))
+    }
+}
+
+impl<'row, Value: Into<Cell<'row>>> From<Option<Value>> for Cell<'row> {
+    fn from(value: Option<Value>) -> Cell<'row> {
+        value.map_or(Cell::Null, Into::into)
+    }
+}

@@ -1,0 +1,38 @@
+//! `failing_endpoints`: endpoints whose attempts have all failed since a time.
+
+use keeptrusts_webhooks_domain::health::Failing;
+use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
+
+use super::{Cell, Entity, StoredRow, Table};
+use crate::store::StoreError;
+
+type Column = super::Column<FailingEndpoint>;
+
+/// An endpoint that only fails.
+pub(crate) struct FailingEndpoint {
+    pub(crate) organization_id: OrganizationId,
+    pub(crate) endpoint_id: EndpointId,
+    pub(crate) failing: Failing,
+}
+
+impl Entity for FailingEndpoint {
+    const TABLE: Table<FailingEndpoint> = Table {
+        name: "failing_endpoints",
+        columns: &[
+            Column::text("organization_id", |row| row.organization_id.as_str().into()).key(),
+            Column::text("endpoint_id", |row| Cell::shown(row.endpoint_id)).key(),
+            Column::integer("since", |row| row.failing.since.into()).kept(),
+            Column::text("delivery_id", |row| Cell::shown(row.failing.delivery_id)).kept(),
+        ],
+    };
+
+    fn read(row: &impl StoredRow) -> Result<FailingEndpoint, StoreError> {
+        let failing =
+            Failing { since: row.time("since")?, delivery_id: row.parsed("delivery_id")? };
+        Ok(FailingEndpoint {
+            organization_id: row.parsed("organization_id")?,
+            endpoint_id: row.parsed("endpoint_id")?,
+            failing,
+        })
+    }
+}

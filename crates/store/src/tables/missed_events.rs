@@ -1,0 +1,28 @@
+//! `missed_events`: events that a disabled endpoint was not sent.
+
+use super::{Cell, Entity, StoredRow, Table};
+use crate::projection::Missed;
+use crate::store::StoreError;
+
+type Column = super::Column<Missed>;
+
+impl Entity for Missed {
+    const TABLE: Table<Missed> = Table {
+        name: "missed_events",
+        columns: &[
+            Column::text("endpoint_id", |row| Cell::shown(row.endpoint_id)).key(),
+            Column::integer("position", |row| row.position.into()).key(),
+            Column::text("organization_id", |row| row.organization_id.as_str().into()),
+            Column::text("event_id", |row| Cell::shown(row.event_id)),
+        ],
+    };
+
+    fn read(row: &impl StoredRow) -> Result<Missed, StoreError> {
+        Ok(Missed {
+            organization_id: row.parsed("organization_id")?,
+            endpoint_id: row.parsed("endpoint_id")?,
+            event_id: row.parsed("event_id")?,
+            position: row.position("position")?,
+        })
+    }
+}

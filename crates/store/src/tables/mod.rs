@@ -1,0 +1,263 @@
+//! The tables, each described once: its columns, what they hold of an entity, and how the entity
+//! is read back. Both databases derive from this what they write and read.
+//!
+//! A column more is a line in its table's file, a line where the entity is read, and a migration.
+
+mod attempt_counts;
+mod attempts;
+mod bodies;
+mod cell;
+mod channels;
+mod deliveries;
+mod endpoints;
+mod events;
+mod failing_endpoints;
+mod incidents;
+mod keys;
+mod missed_events;
+mod notifications;
+mod pauses;
+mod records;
+mod replays;
+mod stored;
+mod words;
+
+use keeptrusts_webhooks_domain::attempt::Attempt;
+use keeptrusts_webhooks_domain::channel::Channel;
+use keeptrusts_webhooks_domain::delivery::Delivery;
+use keeptrusts_webhooks_domain::endpoint::Endpoint;
+use keeptrusts_webhooks_domain::event::Event;
+use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
+use keeptrusts_webhooks_domain::key::Key;
+use keeptrusts_webhooks_domain::notification::Notification;
+use keeptrusts_webhooks_domain::replay::Replay;
+
+pub(crate) use self::bodies::BODIES;
+pub(crate) use self::cell::{Cell, duration_micros, micros};
+pub(crate) use self::failing_endpoints::FailingEndpoint;
+pub(crate) use self::pauses::PausedEndpoint;
+pub(crate) use self::stored::{
+    ReadableRow, Stored, StoredRow, number, parse, read_all, time, unreadable,
+};
+pub(crate) use self::words::Word;
+use crate::notification_store::KnownIncident;
+use crate::projection::{CountKey, Missed};
+use crate::store::StoreError;
+
+/// A table. Each begins with the column `shard`, which is not listed: it is the first one of every
+/// key.
+pub(crate) struct Table<Row: 'static> {
+    pub(crate) name: &'static str,
+    pub(crate) columns: &'static [Column<Row>],
+}
+
+/// A column, and what it holds.
+pub(crate) struct Column<Row> {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) change: Change,
+    /// Whether the entity is read from it. If not, it is there for statements to search by.
+    pub(crate) is_read: bool,
+    pub(crate) cell: for<'row> fn(&'row Row) -> Cell<'row>,
+}
+
+/// What a column can hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Text,
+    /// 64 bits.
+    Integer,
+    /// 32 bits on Postgres.
+    Small,
+    Boolean,
+    Bytes,
+}
+
+/// What becomes of a column when a row is written that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// It says which row it is.
+    Key,
+    /// It stays as it was.
+    Kept,
+    Replaced,
+    Added,
+    /// The greater value stays.
+    Maximum,
+}
+
+/// What a row of a table is.
+pub(crate) trait Entity: Sized + Send + Sync + Unpin + 'static {
+    const TABLE: Table<Self>;
+
+    fn read(row: &impl StoredRow) -> Result<Self, StoreError>;
+}
+
+/// The values of a row's key, in the order of the table's columns.
+pub(crate) trait TableKey: Send + Sync {
+    fn cells(&self) -> Vec<Cell<'_>>;
+}
+
+impl<Id: std::fmt::Display + Send + Sync> TableKey for (OrganizationId, Id) {
+    fn cells(&self) -> Vec<Cell<'_>> {
+        vec![self.0.as_str().into(), Cell::shown(&self.1)]
+    }
+}
+
+impl TableKey for KeyId {
+    fn cells(&self) -> Vec<Cell<'_>> {
+        vec![Cell::shown(self)]
+    }
+}
+
+/// Keys of rows of one organization.
+pub(crate) fn with_owner<Id: Copy>(
+    owner: &OrganizationId,
+    ids: &[Id],
+) -> Vec<(OrganizationId, Id)> {
+    ids.iter().map(|id| (owner.clone(), *id)).collect()
+}
+
+impl<Row> Table<Row> {
+    /// The columns that say which row it is.
+    pub(crate) fn key(&self) -> impl Iterator<Item = &'static Column<Row>> + use<Row> {
+        self.columns.iter().filter(|column| column.change == Change::Key)
+    }
+
+    /// The columns that an entity is read from, separated by commas.
+    pub(crate) fn read_columns(&self) -> String {
+        listed(self.columns.iter().filter(|column| column.is_read).map(|column| column.name))
+    }
+
+    /// The columns, separated by commas.
+    pub(crate) fn all_columns(&self) -> String {
+        listed(self.columns.iter().map(|column| column.name))
+    }
+
+    /// The columns of the key, separated by commas.
+    pub(crate) fn key_columns(&self) -> String {
+        listed(self.key().map(|column| column.name))
+    }
+
+    /// What an INSERT does where the row is there already. `maximum` is the function of two values
+    /// that answers with the greater one.
+    pub(crate) fn on_conflict(&self, maximum: &str) -> String {
+        let name = self.name;
+        let assignments = self.columns.iter().filter_map(|column| {
+            let column_name = column.name;
+            let (stands, new) =
+                (format!("{name}.{column_name}"), format!("excluded.{column_name}"));
+            let value = match column.change {
+                Change::Key | Change::Kept => return None,
+                Change::Replaced => new,
+                Change::Added => format!("{stands} + {new}"),
+                Change::Maximum => format!("{maximum}({stands}, {new})"),
+            };
+            Some(format!("{column_name} = {value}"))
+        });
+        let assignments = listed(assignments);
+        let action = match assignments.is_empty() {
+            true => "NOTHING".to_owned(),
+            false => format!("UPDATE SET {assignments}"),
+        };
+        format!("ON CONFLICT (shard, {}) DO {action}", self.key_columns())
+    }
+}
+
+/// A table that is nothing but a fold of the log: what a rebuild and a check need to know of it.
+pub(crate) struct Projection {
+    pub(crate) name: &'static str,
+    pub(crate) key_columns: String,
+}
+
+/// All tables that are nothing but a fold of the log.
+pub(crate) fn projections() -> [Projection; 13] {
+    fn of<Row: Entity>() -> Projection {
+        Projection { name: Row::TABLE.name, key_columns: Row::TABLE.key_columns() }
+    }
+    [
+        of::<Endpoint>(),
+        of::<Event>(),
+        of::<Delivery>(),
+        of::<Attempt>(),
+        of::<Missed>(),
+        of::<(CountKey, u64)>(),
+        of::<FailingEndpoint>(),
+        of::<PausedEndpoint>(),
+        of::<Key>(),
+        of::<Replay>(),
+        of::<Channel>(),
+        of::<Notification>(),
+        of::<KnownIncident>(),
+    ]
+}
+
+pub(crate) fn listed(parts: impl Iterator<Item = impl AsRef<str>>) -> String {
+    let mut list = String::new();
+    for part in parts {
+        if !list.is_empty() {
+            list.push_str(", ");
+        }
+        list.push_str(part.as_ref());
+    }
+    list
+}
+
+impl<Row> Column<Row> {
+    const fn new(
+        name: &'static str,
+        kind: Kind,
+        cell: for<'row> fn(&'row Row) -> Cell<'row>,
+    ) -> Column<Row> {
+        Column { name, kind, change: Change::Replaced, is_read: true, cell }
+    }
+
+    /// A column of text, and so on. What rows hold there may be replaced, unless the column is
+    /// said to be [`key`](Column::key) or [`kept`](Column::kept).
+    const fn text(name: &'static str, cell: for<'row> fn(&'row Row) -> Cell<'row>) -> Column<Row> {
+        Column::new(name, Kind::Text, cell)
+    }
+
+    const fn integer(
+        name: &'static str,
+        cell: for<'row> fn(&'row Row) -> Cell<'row>,
+    ) -> Column<Row> {
+        Column::new(name, Kind::Integer, cell)
+    }
+
+    const fn small(name: &'static str, cell: for<'row> fn(&'row Row) -> Cell<'row>) -> Column<Row> {
+        Column::new(name, Kind::Small, cell)
+    }
+
+    const fn boolean(
+        name: &'static str,
+        cell: for<'row> fn(&'row Row) -> Cell<'row>,
+    ) -> Column<Row> {
+        Column::new(name, Kind::Boolean, cell)
+    }
+
+    const fn bytes(name: &'static str, cell: for<'row> fn(&'row Row) -> Cell<'row>) -> Column<Row> {
+        Column::new(name, Kind::Bytes, cell)
+    }
+
+    const fn key(self) -> Column<Row> {
+        Column { change: Change::Key, ..self }
+    }
+
+    const fn kept(self) -> Column<Row> {
+        Column { change: Change::Kept, ..self }
+    }
+
+    const fn added(self) -> Column<Row> {
+        Column { change: Change::Added, ..self }
+    }
+
+    const fn maximum(self) -> Column<Row> {
+        Column { change: Change::Maximum, ..self }
+    }
+
+    /// Entities are not read from it.
+    const fn for_searching(self) -> Column<Row> {
+        Column { is_read: false, ..self }
+    }
+}
