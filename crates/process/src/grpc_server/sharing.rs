@@ -120,14 +120,14 @@ impl What {
         }
     }
 
-    /// What operators change to permit more.
-    fn flag(self) -> &'static str {
+    /// Where operators find the limit, for logs.
+    fn limit(self) -> &'static str {
         match self {
-            What::Arriving | What::Running | What::Waiting => "--max-requests-in-flight",
-            What::Memory => "--max-request-memory",
-            What::Watches => "--max-watches",
-            What::WatchesOfCaller => "--max-watches-per-key",
-            What::Open | What::Health => "nothing, it is fixed",
+            What::Arriving | What::Running | What::Waiting => "see --max-requests-in-flight",
+            What::Memory => "see --max-request-memory",
+            What::Watches => "see --max-watches",
+            What::WatchesOfCaller => "see --max-watches-per-key",
+            What::Open | What::Health => "whose limit is fixed",
         }
     }
 }
@@ -220,19 +220,24 @@ impl Memory {
 /// Nothing is hidden from operators: not who has taken what there was, and not how often it
 /// happens.
 fn refused(what: What, holder: &Holder, exhausted: Exhausted) -> Status {
-    let (name, flag) = (what.name(), what.flag());
+    let (name, limit) = (what.name(), what.limit());
     REFUSED.add(1, &labels(what, exhausted));
     match exhausted {
         Exhausted::Own => tracing::warn!(
             what = name, %holder,
-            "requests are refused: their sender has its share already, see {flag}"
+            "requests are refused: their sender has its share already, {limit}"
         ),
         Exhausted::All => tracing::warn!(
             what = name, %holder,
-            "requests are refused: there are too many of all senders together, see {flag}"
+            "requests are refused: there are too many of all senders together, {limit}"
         ),
     }
     match (exhausted, what) {
+        (Exhausted::All, What::Watches | What::WatchesOfCaller) => status::unavailable(
+            Reason::Overloaded,
+            "as much is watched as this server can tell of: try again later",
+            RETRY_DELAY,
+        ),
         (Exhausted::All, _) => status::unavailable(
             Reason::Overloaded,
             "too many requests are in flight: send fewer at a time, and this one again later",
