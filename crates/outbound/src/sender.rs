@@ -100,6 +100,7 @@ impl Sender {
             url,
             stopwatch: Stopwatch::start(self.shared.request_timeout),
             was_sent: false,
+            versions: Versions::All,
             remarks: Vec::new(),
         };
         let result = posting.post(group, headers, body).await;
@@ -121,6 +122,8 @@ struct Posting<'a> {
     stopwatch: Stopwatch,
     /// Whether the receiver may have got it, or a part of it, on any connection.
     was_sent: bool,
+    /// Which versions are offered from now on: the route's memory may be short.
+    versions: Versions,
     remarks: Vec<Remark>,
 }
 
@@ -169,7 +172,7 @@ impl Posting<'_> {
                 }
                 Outcome::Http1Wanted => {
                     used.end(Ended::Unusable);
-                    self.shared.want_http1.insert(route.clone(), ());
+                    self.note_http1_wanted(&route);
                     sent_again = Some(Remark::SentAgainByHttp1);
                     wanted = Wanted::New;
                 }
@@ -210,12 +213,11 @@ impl Posting<'_> {
                 Turn::Use(used) => return Ok(used),
                 Turn::Open(place) => place,
             };
-            let versions = match self.shared.want_http1.contains_key(route) {
-                true => Versions::Http1,
-                false => Versions::All,
-            };
+            if self.shared.want_http1.contains_key(route) {
+                self.versions = Versions::Http1;
+            }
             let deadline = self.stopwatch.deadline();
-            let opened = self.shared.opener.open(self.url, versions, deadline).await;
+            let opened = self.shared.opener.open(self.url, self.versions, deadline).await;
             self.shared.note_whether_out_of_sockets(opened.as_ref().err());
             match opened {
                 Ok(Opened { connection, driver, remark }) => {
@@ -232,12 +234,18 @@ impl Posting<'_> {
                     drop(place);
                     self.stopwatch.standing_still(sleep(SOCKET_RETRY_PAUSE)).await;
                 }
-                Err(SendFailure::Http1Wanted) if versions == Versions::All => {
-                    self.shared.want_http1.insert(route.clone(), ());
+                Err(SendFailure::Http1Wanted) if self.versions == Versions::All => {
+                    self.note_http1_wanted(route);
                 }
                 Err(failure) => return Err(failure),
             }
         }
+    }
+
+    /// The receiver wants HTTP/1.1, of this request and of those to come.
+    fn note_http1_wanted(&mut self, route: &Route) {
+        self.versions = Versions::Http1;
+        self.shared.want_http1.insert(route.clone(), ());
     }
 }
 

@@ -10,7 +10,6 @@ mod stalls;
 use std::time::Duration;
 
 pub(crate) use admission::Admission;
-pub use admission::WarningInterval;
 pub use listener::{ListenError, Listener};
 pub(crate) use places::Place;
 pub use places::{Limit, network_of};

@@ -51,7 +51,7 @@ pub struct DatabaseFlags {
     )]
     pub database_connections: u32,
 
-    /// How long Postgres may take for a statement, at least 1s; keep it below --lease-ttl.
+    /// How long Postgres may take for a statement, from 1s to 1h; keep it below --lease-ttl.
     ///
     /// It is also how long the server lets a process of ours hold locks that has stopped in the
     /// middle of a transaction, or whose machine is gone. A connection that was cut without a word
@@ -234,12 +234,28 @@ async fn open_sqlite(path: &Path) -> Result<(Arc<dyn Store>, String), DatabaseEr
 
 fn statement_timeout(text: &str) -> Result<Duration, String> {
     let time = positive_duration(text)?;
-    match time < Duration::from_secs(1) {
-        true => Err("must be at least 1s".to_owned()),
-        false => Ok(time),
+    // A multiple of it in milliseconds is a 32-bit number of the server's.
+    match (Duration::from_secs(1)..=Duration::from_secs(60 * 60)).contains(&time) {
+        true => Ok(time),
+        false => Err("must be from 1s to 1h".to_owned()),
     }
 }
 
 fn is_postgres(url: &str) -> bool {
     url.starts_with("postgres://") || url.starts_with("postgresql://")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_may_take_what_the_server_can_count() {
+        for (text, time) in [("1s", 1), ("1h", 3_600)] {
+            assert_eq!(statement_timeout(text), Ok(Duration::from_secs(time)));
+        }
+        for text in ["999ms", "61m", "600000h"] {
+            assert_eq!(statement_timeout(text), Err("must be from 1s to 1h".to_owned()), "{text}");
+        }
+    }
 }

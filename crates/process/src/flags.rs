@@ -9,11 +9,18 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_domain::retry::parse_duration;
 
+/// No flag means more than this: a thousand years. Sums and parts of it can be computed.
+const MAX_DURATION: Duration = Duration::from_secs(1_000 * 366 * 24 * 60 * 60);
+
 /// A duration: `500ms`, `10s`, `1h30m`, `30d`. Zero is one.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text).ok_or_else(|| {
+    let duration = parse_duration(text).ok_or_else(|| {
         "write a number and ms, s, m, h or d, for example 500ms, 10s, 1h30m or 30d".to_owned()
-    })
+    })?;
+    if duration > MAX_DURATION {
+        return Err("must be at most 366000d".to_owned());
+    }
+    Ok(duration)
 }
 
 /// A duration that is longer than nothing: a limit, an interval.
@@ -53,6 +60,7 @@ mod tests {
     use keeptrusts_webhooks_domain::retry::RetrySchedule;
 
     use super::*;
+    use crate::shutdown::Shutdown;
 
     #[derive(Debug, Parser)]
     struct Flags {
@@ -83,6 +91,17 @@ mod tests {
         {
             assert_eq!(listen_address(text), Err(WRITE_AN_ADDRESS.to_owned()), "{text}");
         }
+    }
+
+    #[test]
+    fn durations_can_be_multiplied_and_added_up() {
+        assert_eq!(duration("366000d"), Ok(MAX_DURATION));
+        for text in ["366001d", "2000000000000000h"] {
+            assert_eq!(duration(text), Err("must be at most 366000d".to_owned()), "{text}");
+        }
+        let shutdown = Shutdown::within(MAX_DURATION);
+        assert!(shutdown.grace_period() < MAX_DURATION);
+        assert!(tokio::time::Instant::now().checked_add(MAX_DURATION).is_some());
     }
 
     #[test]

@@ -16,17 +16,17 @@ pub fn begin(what: &'static str) {
 }
 
 /// Counts and logs that a request of `holder` was refused. `what` has run out, in a word for metrics;
-/// `limit` is the flag that permits more of it.
+/// `limit` says what permits more of it: "see --flag", or that nothing does.
 pub fn tell(what: &'static str, holder: &dyn Display, exhausted: Exhausted, limit: &str) {
     REFUSED.add(1, &labels(what, exhausted));
     match exhausted {
         Exhausted::Own => tracing::warn!(
             what, %holder,
-            "requests are refused: their sender has its share already, see {limit}"
+            "requests are refused: their sender has its share already, {limit}"
         ),
         Exhausted::All => tracing::warn!(
             what, %holder,
-            "requests are refused: there are too many of all senders together, see {limit}"
+            "requests are refused: there are too many of all senders together, {limit}"
         ),
     }
 }

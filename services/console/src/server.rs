@@ -15,7 +15,7 @@ use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
-use keeptrusts_webhooks_process::connections::{ListenError, Listener, WarningInterval};
+use keeptrusts_webhooks_process::connections::{ListenError, Listener};
 use keeptrusts_webhooks_process::http_server;
 use keeptrusts_webhooks_process::shares::Pool;
 use keeptrusts_webhooks_process::shutdown::{Phase, Shutdown};
@@ -87,8 +87,6 @@ pub(crate) struct Shared {
     pub(crate) live_pages: Arc<Pool<String>>,
     /// Streams that would go on for ever end.
     pub(crate) shutdown: CancellationToken,
-    /// Of requests that a proxy, or another site, has sent.
-    warnings: WarningInterval,
 }
 
 impl Shared {
@@ -146,7 +144,6 @@ impl Console {
             event_types: OnceCell::new(),
             live_pages: live::live_pages(),
             shutdown: shutdown.clone(),
-            warnings: WarningInterval::default(),
         };
         let router = router(Arc::new(shared));
         let grace_period = move || ending.left(Phase::Pages);
@@ -202,15 +199,7 @@ async fn only_from_itself(
     match check_source(&request, shared.public_url.as_ref()) {
         Ok(()) => next.run(request).await,
         Err(trouble) => {
-            // Whoever causes them must not fill the disk.
-            if shared.warnings.is_due() {
-                let reason = trouble.text();
-                tracing::warn!(
-                    reason,
-                    "refused a request; this is said once in {:?}",
-                    WarningInterval::LENGTH
-                );
-            }
+            tracing::warn!(reason = trouble.text(), "refused a request");
             trouble.into_response()
         }
     }

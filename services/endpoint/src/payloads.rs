@@ -112,7 +112,7 @@ fn not_rendered(error: RenderingError, field: &str, organization: &OrganizationI
             status::invalid_argument(vec![Violation::new(field, error.to_string())])
         }
         RenderingError::Busy => {
-            refusals::tell(RENDERINGS, organization, Exhausted::Own, "nothing, it is fixed");
+            refusals::tell(RENDERINGS, organization, Exhausted::Own, "whose limit is fixed");
             let message = error.to_string();
             status::resource_exhausted_for(RETRY_DELAY, Reason::Overloaded, message)
         }

@@ -54,7 +54,7 @@ impl CommitPlaces {
             // Nobody closes it.
             Ok(Err(_closed)) => Err(status::internal()),
             Err(_elapsed) => {
-                refusals::tell(COMMIT_PLACES, organization, Exhausted::Own, "nothing, it is fixed");
+                refusals::tell(COMMIT_PLACES, organization, Exhausted::Own, "whose limit is fixed");
                 Err(too_many())
             }
         }

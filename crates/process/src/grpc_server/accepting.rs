@@ -54,7 +54,7 @@ impl Accepting {
             self.shutdown.run_until_cancelled(self.admission.accept(&self.listener)).await
         {
             let Some(handshake) = self.begin_handshake() else {
-                self.admission.turned_away(address, "--max-handshakes");
+                Admission::turned_away(address, "--max-handshakes");
                 continue;
             };
             let meter = FrameMeter::new(self.limits.max_control_frames);

@@ -108,7 +108,7 @@ pub(super) fn inflated(
     // caller's, and is told as all of its faults are.
     let encoding = encoding.ok_or_else(|| unreadable("it is compressed and does not say how"))?;
     let length = u32::from_be_bytes(*length) as usize;
-    // A message that is cut off is its service's to refuse.
+    // Only of a method that is not known: no service reads it.
     let Some(compressed) = rest.get(..length) else { return Ok(body) };
     let message = match encoding {
         Encoding::Gzip => {
@@ -196,7 +196,8 @@ fn damaged() -> Status {
     unreadable("its compressed bytes are damaged")
 }
 
-fn unreadable(why: &str) -> Status {
+/// INVALID_ARGUMENT: the request is not what gRPC has, for this reason.
+pub(super) fn unreadable(why: &str) -> Status {
     status::invalid_argument(vec![Violation::new("request", format!("cannot be read: {why}"))])
 }
 

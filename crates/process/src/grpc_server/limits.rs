@@ -119,8 +119,10 @@ pub struct LimitFlags {
     )]
     pub request_body_timeout: Duration,
 
-    /// How many streams (WatchDeliveries, WatchReplay) there may be; an organization may have as
-    /// many as are left for others. More are answered RESOURCE_EXHAUSTED.
+    /// How many streams (WatchDeliveries, WatchReplay) there may be; more are answered UNAVAILABLE.
+    ///
+    /// An organization may have as many as are left for others; more are answered
+    /// RESOURCE_EXHAUSTED.
     #[arg(
         long,
         value_name = "NUMBER",

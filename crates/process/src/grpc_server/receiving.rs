@@ -1,5 +1,6 @@
 //! A request is received whole before it takes the place of another one.
 
+use std::cmp::Ordering;
 use std::future::poll_fn;
 use std::pin::Pin;
 
@@ -11,7 +12,7 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::awaited_body::AwaitedBody;
-use super::compression::{Encoding, inflated};
+use super::compression::{Encoding, inflated, unreadable};
 use super::message_size::{PREFIX_BYTES, too_large};
 use super::methods::Method;
 use super::sharing::Memory;
@@ -26,6 +27,9 @@ pub(super) async fn receive(
     memory: &mut Memory,
 ) -> Result<Body, Status> {
     let bytes = read(body, max_message_bytes, memory).await?;
+    if method.is_some() {
+        check_framing(&bytes)?;
+    }
     let bytes = inflated(bytes, encoding, max_message_bytes, memory)?;
     if let (Some(method), Some(message)) = (method, message(&bytes)) {
         let needed = wire::examine(&method.request, message);
@@ -44,7 +48,6 @@ async fn read(
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     let mut length = 0_usize;
-    // The message after the first is nobody's: a call has one.
     let max_bytes = max_message_bytes as usize + PREFIX_BYTES;
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         let Ok(data) = frame?.into_data() else { continue };
@@ -67,7 +70,23 @@ async fn read(
     Ok(if all.is_empty() { first } else { all.freeze() })
 }
 
-/// The first message.
+/// Refuses what is not exactly one message. tonic would decode every further one, which nobody has
+/// looked at, and blame itself for a body that ends early (INTERNAL).
+fn check_framing(body: &[u8]) -> Result<(), Status> {
+    let Some(([flag, length @ ..], rest)) = body.split_first_chunk::<PREFIX_BYTES>() else {
+        return Err(unreadable("there is no message"));
+    };
+    if *flag > 1 {
+        return Err(unreadable("its first byte must be 0, or 1 if it is compressed"));
+    }
+    match rest.len().cmp(&(u32::from_be_bytes(*length) as usize)) {
+        Ordering::Less => Err(unreadable("it ends before its message does")),
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(unreadable("there is more than one message")),
+    }
+}
+
+/// The message, if it is whole and not compressed.
 fn message(body: &[u8]) -> Option<&[u8]> {
     let (prefix, rest) = body.split_first_chunk::<PREFIX_BYTES>()?;
     let [0, length @ ..] = *prefix else { return None };

@@ -120,14 +120,14 @@ impl What {
         }
     }
 
-    /// What operators change to permit more.
-    fn flag(self) -> &'static str {
+    /// Where operators find the limit, for logs.
+    fn limit(self) -> &'static str {
         match self {
-            What::Arriving | What::Running | What::Waiting => "--max-requests-in-flight",
-            What::Memory => "--max-request-memory",
-            What::Watches => "--max-watches",
-            What::WatchesOfCaller => "--max-watches-per-key",
-            What::Open | What::Health => "nothing, it is fixed",
+            What::Arriving | What::Running | What::Waiting => "see --max-requests-in-flight",
+            What::Memory => "see --max-request-memory",
+            What::Watches => "see --max-watches",
+            What::WatchesOfCaller => "see --max-watches-per-key",
+            What::Open | What::Health => "whose limit is fixed",
         }
     }
 }
@@ -227,8 +227,13 @@ impl Memory {
 
 /// The status of a request for which there is nothing left, which the operator is told of.
 fn refused(what: What, holder: &Holder, exhausted: Exhausted) -> Status {
-    refusals::tell(what.name(), holder, exhausted, what.flag());
+    refusals::tell(what.name(), holder, exhausted, what.limit());
     match (exhausted, what) {
+        (Exhausted::All, What::Watches | What::WatchesOfCaller) => status::unavailable(
+            Reason::Overloaded,
+            "as much is watched as this server can tell of: try again later",
+            RETRY_DELAY,
+        ),
         (Exhausted::All, _) => status::unavailable(
             Reason::Overloaded,
             "too many requests are in flight: send fewer at a time, and this one again later",

@@ -16,7 +16,8 @@ use tower_service::Service;
 
 use crate::fixture::{Fixture, SERVICE};
 
-fn framed(flag: u8, message: &[u8]) -> Bytes {
+/// A message with its prefix.
+pub(crate) fn framed(flag: u8, message: &[u8]) -> Bytes {
     let length = u32::try_from(message.len()).expect("a message");
     [&[flag][..], &length.to_be_bytes(), message].concat().into()
 }
@@ -28,7 +29,7 @@ fn gzip(message: &[u8]) -> Vec<u8> {
 }
 
 /// Calls a method with such headers; the answer's headers, body and trailers.
-async fn call(
+pub(crate) async fn call(
     channel: &mut Channel,
     method: &str,
     headers: &[(&str, &str)],
@@ -56,7 +57,7 @@ async fn call_path(
     (head.headers, body.to_bytes(), trailers)
 }
 
-fn publish(bytes: usize) -> Vec<u8> {
+pub(crate) fn publish(bytes: usize) -> Vec<u8> {
     let payload = v1::publish_event_request::Payload::DataJson("x".repeat(bytes));
     let request = v1::PublishEventRequest { payload: Some(payload), ..Default::default() };
     request.encode_to_vec()

@@ -6,6 +6,7 @@ mod compression;
 mod connections;
 mod fixture;
 mod floods;
+mod framing;
 mod health;
 mod in_process;
 mod not_grpc;

@@ -92,11 +92,11 @@ impl Changes {
             // There may be records in between that nobody has asked for.
             known.forget(&self.log, self.shard);
         }
-        let worked_out = self.work_out(&mut known.states, new).await;
-        if worked_out.is_err() {
-            known.forget(&self.log, self.shard);
-        }
-        let worked_out = worked_out?;
+        // Put back only when all of it is worked out. Whoever asks may go meanwhile, and records that
+        // have changed states already must not be applied to them again.
+        let mut states = known.states.take();
+        let worked_out = self.work_out(&mut states, new).await?;
+        known.states = states;
         known.remember(new, &worked_out);
         changes.extend(worked_out);
         Ok(changes)

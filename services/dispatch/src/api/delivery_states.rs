@@ -29,6 +29,12 @@ impl DeliveryStates {
         DeliveryStates { log, shard, remembered: HashMap::new() }
     }
 
+    /// All that is known of deliveries; nothing is then.
+    pub(super) fn take(&mut self) -> DeliveryStates {
+        let remembered = std::mem::take(&mut self.remembered);
+        DeliveryStates { log: Arc::clone(&self.log), shard: self.shard, remembered }
+    }
+
     /// For each of an organization's next records, the deliveries that look different after it.
     pub(super) async fn after(
         &mut self,

@@ -121,3 +121,50 @@ async fn who_is_far_behind_is_told_every_change_all_the_same() {
     world.publish().await;
     assert_eq!(read(&mut slow, 1).await, 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_goes_while_changes_are_worked_out_takes_none_from_the_others() {
+    const CALL: Duration = Duration::from_millis(20);
+    // Between any two of the calls that it takes: for the rows, and for the history of each.
+    for calls in 0..8 {
+        let world = World::embedded().await;
+        world.endpoint("receiver").await;
+        let organization_id = world.organizations[0].to_string();
+        let request = v1::WatchDeliveriesRequest {
+            organization_id: organization_id.clone(),
+            ..Default::default()
+        };
+        let mut client = client(&world);
+        let mut watched = client_watch(&mut client, request.clone()).await;
+        for _ in 0..2 {
+            world.publish().await;
+        }
+        let (mut resume_token, mut delivered) = (String::new(), Vec::new());
+        while delivered.len() < 2 {
+            let change = watched.message().await.expect("goes on").expect("a change");
+            let delivery = change.delivery.expect("a delivery");
+            let is_over = delivery.state == v1::DeliveryState::Delivered as i32;
+            delivered.extend(is_over.then_some(delivery.id));
+            resume_token = change.resume_token;
+        }
+        // What has ended is not remembered, and the rows are ahead of what comes of it now.
+        for delivery_id in delivered {
+            let organization_id = organization_id.clone();
+            let retry = v1::RetryDeliveryRequest { organization_id, delivery_id };
+            client.retry_delivery(retry).await.expect("it can be retried");
+        }
+        world.settle().await;
+        let request = v1::WatchDeliveriesRequest { resume_token, ..request };
+        let mut hasty = client_watch(&mut client, request.clone()).await;
+        let mut patient = client_watch(&mut client, request).await;
+        world.weather.slow(CALL / 2);
+        _ = timeout(CALL * calls + CALL / 2, hasty.message()).await;
+        drop(hasty);
+        world.weather.calm();
+        // Each retry, and what came of it.
+        for change in 1..=4 {
+            let told = timeout(PATIENCE, patient.message()).await;
+            assert!(told.is_ok(), "change {change} is missing after {calls} calls");
+        }
+    }
+}
