@@ -17,6 +17,7 @@ pub mod exit;
 pub mod flags;
 pub mod grpc_server;
 pub mod http_server;
+pub mod lanes;
 pub mod mail_limits;
 pub mod master_keys;
 pub mod monitoring;

@@ -24,7 +24,7 @@ use super::awaited_body::AwaitedBody;
 use super::compression::{ENCODING, Encoding};
 use super::ending::{EndingBody, Ends};
 use super::gate::Gate;
-use super::limits::{LimitFlags, RETRY_DELAY};
+use super::limits::{CALLS_AT_ONCE, LimitFlags, RETRY_DELAY};
 use super::message_size::MeasuredBody;
 use super::methods::{self, Kind};
 use super::peer::Peer;
@@ -32,6 +32,7 @@ use super::receiving::receive;
 use super::sharing::{Holder, Share, Sharing, What};
 use super::telling::Telling;
 use crate::deadline::{self, Deadline};
+use crate::lanes::Lanes;
 use crate::shares::Purpose;
 
 #[derive(Clone)]
@@ -39,6 +40,7 @@ pub(super) struct Guard {
     routes: Routes,
     gate: Arc<dyn Gate>,
     sharing: Arc<Sharing>,
+    lanes: Arc<Lanes<Holder>>,
     max_headers: u32,
     max_request_bytes: u32,
     request_body_timeout: Duration,
@@ -59,6 +61,7 @@ impl Guard {
             routes: routes.prepare(),
             gate,
             sharing: Sharing::new(limits),
+            lanes: Arc::new(Lanes::new(CALLS_AT_ONCE)),
             max_headers,
             max_request_bytes,
             request_body_timeout,
@@ -183,6 +186,12 @@ impl Guard {
             (Kind::Wait, _) => {
                 let waiting = self.sharing.take(What::Waiting, &holder, purpose)?;
                 self.call(request, caller, deadline, vec![running, waiting]).await
+            }
+            (Kind::Answer, _) => {
+                // What an organization asks for waits for what it has asked for before, and so
+                // leaves the connections to the database to others, whatever they read.
+                let _lane = self.lanes.enter(&holder, 1).await;
+                self.call(request, caller, deadline, vec![running]).await
             }
             _ => self.call(request, caller, deadline, vec![running]).await,
         }

@@ -53,6 +53,9 @@ pub const MAX_STREAM_ERRORS: u32 = 1_024;
 pub const UNLIMITED_HERE: usize = usize::MAX;
 /// The streams that need no key and are open, and as many calls that ask for the health.
 pub const MAX_OPEN_CALLS: u64 = 1_024;
+/// The calls of one organization that are answered at the same time, but for those that publish,
+/// watch or wait for what somebody else does; the others wait.
+pub const CALLS_AT_ONCE: u32 = 32;
 /// The part of the requests in flight that may wait for what somebody else does (SendTest,
 /// TestChannel, PreviewPayload): one in so many.
 pub const WAITING_PART: u64 = 8;

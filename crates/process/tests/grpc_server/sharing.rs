@@ -8,7 +8,7 @@ use http::Request as HttpRequest;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::ingest_service_client::IngestServiceClient;
 use keeptrusts_webhooks_process::grpc_server::LimitFlags;
-use keeptrusts_webhooks_process::grpc_server::limits::MAX_OPEN_CALLS;
+use keeptrusts_webhooks_process::grpc_server::limits::{CALLS_AT_ONCE, MAX_OPEN_CALLS};
 use tokio::net::TcpSocket;
 use tokio::time::timeout;
 use tonic::transport::Channel;
@@ -196,6 +196,34 @@ async fn an_organization_that_waits_for_answers_leaves_places_for_others_and_hea
         request.await.expect("no panic").expect("an answer");
     }
     list(&mut client, "hog").await.expect("there is room again");
+}
+
+#[tokio::test]
+async fn an_organization_asks_so_much_at_once_and_its_other_calls_wait_for_these_alone() {
+    let fixture = Fixture::with_limits(LimitFlags::default()).await;
+    let mut client = fixture.client().await;
+    let asking = client.clone();
+    let ask = || {
+        let mut client = asking.clone();
+        let request = by("hog", v1::GetEventRequest::default());
+        tokio::spawn(async move { client.get_event(request).await })
+    };
+    let mut requests = Vec::new();
+    for _ in 0..CALLS_AT_ONCE {
+        requests.push(ask());
+        fixture.gate.arrival().await;
+    }
+    requests.push(ask());
+    for _ in 0..100 {
+        list(&mut client, "other").await.expect("it waits for nobody");
+    }
+    publish(&mut client, "hog").await.expect("publishing has nothing to do with it");
+    assert!(timeout(Duration::ZERO, fixture.gate.arrival()).await.is_err(), "it waits");
+
+    fixture.gate.open();
+    for request in requests {
+        request.await.expect("no panic").expect("an answer");
+    }
 }
 
 #[tokio::test]
