@@ -144,7 +144,8 @@ mod tests {
             "the database cannot do this just now: another transaction holds what is needed. Nothing was changed: try again"
         );
         let away = query_failed(StoreError::Unavailable(Trouble::Silent.into()));
-        let told = "the database is not available, it does not answer, and nothing was changed: try again";
+        let told =
+            "the database is not available, it does not answer, and nothing was changed: try again";
         assert_eq!(away.message(), told);
     }
 

@@ -195,7 +195,8 @@ impl Judgement {
     /// Whether a write of ours would tell more.
     pub(crate) fn is_open(&self) -> bool {
         let Judgement { recovering, are_others_recovering, stuck, witnesses, .. } = self;
-        *are_others_recovering || !(recovering.is_empty() && stuck.is_empty() && witnesses.is_empty())
+        *are_others_recovering
+            || !(recovering.is_empty() && stuck.is_empty() && witnesses.is_empty())
     }
 }
 

@@ -46,7 +46,8 @@ async fn a_stuck_shard_whose_others_are_idle_is_judged_by_what_they_say() {
 #[tokio::test]
 async fn a_database_whose_every_shard_is_stuck_does_not_commit() {
     let now = now();
-    let locked = Evidence { succeeded: Some(now - SECOND), ..failed(Trouble::Locked, SECOND / 2, now) };
+    let locked =
+        Evidence { succeeded: Some(now - SECOND), ..failed(Trouble::Locked, SECOND / 2, now) };
     let judgement = judge(&[locked, locked], None, now);
     assert_eq!(judgement.verdict, Err(Trouble::Locked), "they are no proof of each other");
     let silent = Evidence { is_silent: true, succeeded: Some(now - 6 * SECOND), failure: None };
@@ -67,7 +68,8 @@ async fn what_the_database_lacks_stands_until_it_is_refuted() {
     assert_eq!(judge(&full, None, now).recovering, [Shard(0)]);
 
     // One connection was cut.
-    let cut = |commit_ago| [failed(Trouble::Unreachable, 2 * SECOND, now), committed(commit_ago, now)];
+    let cut =
+        |commit_ago| [failed(Trouble::Unreachable, 2 * SECOND, now), committed(commit_ago, now)];
     assert_eq!(judge(&cut(SECOND), None, now).verdict, Ok(()));
     assert_eq!(judge(&cut(3 * SECOND), None, now).verdict, Err(Trouble::Unreachable));
 }

@@ -102,7 +102,15 @@ impl Log {
             tasks.spawn(abandon.clone().run_until_cancelled_owned(run));
             shards.push(ShardLog { submissions, seen });
         }
-        let log = Arc::new(Log { store, shards, feeds: Feeds::default(), probes: Probes::default(), tasks, stop, abandon });
+        let log = Arc::new(Log {
+            store,
+            shards,
+            feeds: Feeds::default(),
+            probes: Probes::default(),
+            tasks,
+            stop,
+            abandon,
+        });
         if let Some(hints) = log.store.take_hints() {
             log.spawn(listen(Arc::clone(&log), hints));
             log.spawn(poll_slowly(Arc::clone(&log)));

@@ -50,6 +50,7 @@ static COMMIT_OPERATIONS: LazyLock<Histogram<u64>> = LazyLock::new(|| {
 });
 
 static SHARD_BUSY: LazyLock<Counter<u64>> = LazyLock::new(|| {
-    let about = "append transactions that failed because others held rows of the shard, or took too long";
+    let about =
+        "append transactions that failed because others held rows of the shard, or took too long";
     counter("keeptrusts_webhooks.shard.busy", about)
 });

@@ -233,8 +233,7 @@ mod tests {
         standing.not_tended(Some(Trouble::NoMoreConnections));
         assert_eq!(standing.is_tended(), Ok(()), "they last a while");
         tokio::time::advance(lasts).await;
-        let told =
-            "the leases were not looked after for 10 s (the database: it takes no more connections)";
+        let told = "the leases were not looked after for 10 s (the database: it takes no more connections)";
         assert_eq!(standing.is_tended(), Err(told.to_owned()));
         standing.tended();
         tokio::time::advance(lasts).await;

@@ -327,7 +327,8 @@ async fn a_row_that_somebody_holds_is_one_shards_trouble_and_the_process_stays_r
         other.wait_for_state(&event_id, DeliveryState::Delivered).await;
     }
     let is_told = |line: &str| {
-        line.contains("cannot append") && line.contains(&format!("shard={STUCK} "))
+        line.contains("cannot append")
+            && line.contains(&format!("shard={STUCK} "))
             && line.contains("trouble=another transaction holds what is needed")
     };
     server.process().wait_for_line(is_told, ENDED_WITHIN).await;

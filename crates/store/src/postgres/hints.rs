@@ -185,7 +185,9 @@ async fn listen_once(
     listening();
     // What was announced while nobody listened.
     let positions = sqlx::query_as::<_, (i32, i64)>("SELECT shard, last_position FROM shards");
-    for (shard, position) in timeout(limits.answer, positions.fetch_all(&mut listener)).await.map_err(|_| lost())?? {
+    for (shard, position) in
+        timeout(limits.answer, positions.fetch_all(&mut listener)).await.map_err(|_| lost())??
+    {
         if let Ok(shard) = u16::try_from(shard) {
             let _ = hints.try_send((Shard(shard), Position(position)));
         }

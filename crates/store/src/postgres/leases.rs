@@ -152,18 +152,15 @@ pub(super) async fn survey(
          FROM shards
          ORDER BY shard",
     );
-    let shards = fetch_within(patience.answer, leases, query)
-        .await?
-        .into_iter()
-        .map(|row| {
-            let unreadable = |_| StoreError::Unreadable(format!("shard {}", row.shard));
-            Ok(ShardLease {
-                shard: Shard(u16::try_from(row.shard).map_err(unreadable)?),
-                epoch: row.lease_owner.as_ref().map(|_| Epoch(row.epoch)),
-                owner: row.lease_owner,
-                expires_in: Duration::from_micros(row.expires_in.unsigned_abs()),
-            })
-        });
+    let shards = fetch_within(patience.answer, leases, query).await?.into_iter().map(|row| {
+        let unreadable = |_| StoreError::Unreadable(format!("shard {}", row.shard));
+        Ok(ShardLease {
+            shard: Shard(u16::try_from(row.shard).map_err(unreadable)?),
+            epoch: row.lease_owner.as_ref().map(|_| Epoch(row.epoch)),
+            owner: row.lease_owner,
+            expires_in: Duration::from_micros(row.expires_in.unsigned_abs()),
+        })
+    });
     Ok(Survey { members, shards: shards.collect::<Result<_, StoreError>>()? })
 }
 

@@ -104,7 +104,10 @@ impl Turn<'_> {
     /// Ends the turn of an append, or of what belongs to appends, which the log notes. After a failure the connection is given up: SQLite rolls back by itself
     /// when, for example, the disk is full, and sqlx would go on believing that the connection
     /// is inside of a transaction.
-    pub(super) fn end_of_append<T>(mut self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(super) fn end_of_append<T>(
+        mut self,
+        outcome: Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         if outcome.is_err()
             && let Slot::Open(_) = *self.slot
         {

@@ -157,7 +157,8 @@ async fn a_lease_that_cannot_be_written_is_told_of_as_an_append_is() {
     let cluster = Cluster::shared().await;
     let set = format!("ALTER DATABASE {name} SET default_transaction_read_only = on");
     cluster.query("postgres", &set).await;
-    let end = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
+    let end =
+        format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
     cluster.query("postgres", &end).await;
     eventually("leases cannot be renewed", async || {
         store.renew_lease(lease, Duration::from_secs(10)).await.err()?;

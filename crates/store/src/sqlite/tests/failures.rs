@@ -44,7 +44,8 @@ async fn a_full_disk_is_told_and_appends_go_on_when_there_is_room_again() {
 async fn a_key_that_cannot_be_written_is_told_of_as_an_append_is() {
     let folder = TempDir::new().expect("a temporary folder");
     let store = open(&folder.path().join("webhooks.db")).await;
-    let uses: Vec<_> = (0..1_000).map(|number| (KeyId::new(Ulid(number)), Timestamp::MIN)).collect();
+    let uses: Vec<_> =
+        (0..1_000).map(|number| (KeyId::new(Ulid(number)), Timestamp::MIN)).collect();
     run(&store, "PRAGMA max_page_count = 1").await;
     store.append(SHARD, &[publish_with_body(100_000)]).await.expect_err("full");
     assert_eq!(store.other_writes().failure(), None, "an append is told of by the log");

@@ -28,8 +28,8 @@ use keeptrusts_webhooks_store::query::{
 use keeptrusts_webhooks_store::replay::CandidatePage;
 use keeptrusts_webhooks_store::{
     Appended, AppendedBatch, AttemptSum, BodyId, Clock, DueKey, DuePage, ErasedBodies, Lease,
-    Operation, OtherWrites, RebuildDifference, Record, Refusal, ShardState, Store, StoreError, Survey,
-    TableVersions, WaitingEndpoints,
+    Operation, OtherWrites, RebuildDifference, Record, Refusal, ShardState, Store, StoreError,
+    Survey, TableVersions, WaitingEndpoints,
 };
 use tokio::sync::mpsc;
 
