@@ -86,17 +86,33 @@ async fn when_the_server_takes_no_more_connections_its_reason_is_told() {
         assert!(Causes(&error).to_string().contains(&expected), "{}", Causes(&error));
         assert!(error.is_transient());
     }
-    // Others are told of an append as soon as they can be.
-    let mut hints = open(&url).await.take_hints().expect("another process");
-    store.announce(Shard(3), Position(1_000));
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    assert!(hints.try_recv().is_err(), "there is no connection");
     cluster.query(&name, &format!("ALTER ROLE {role} CONNECTION LIMIT 50")).await;
-    eventually("the announcement is made after all", async || {
-        hints.try_recv().ok().filter(|hint| *hint == (Shard(3), Position(1_000)))
+    store.append(SHARD, &[publish(event_id())]).await.expect("appends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_that_could_not_be_announced_is_announced_as_soon_as_it_can_be() {
+    let url = database().await;
+    let name = url.rsplit('/').next().expect("a name").to_owned();
+    let cluster = Cluster::shared().await;
+    let role = format!("{name}_user");
+    cluster.query(&name, &format!("CREATE ROLE {role} LOGIN SUPERUSER")).await;
+    let store = open(&url.replace("//postgres@", &format!("//{role}@"))).await;
+    let other = open(&url).await;
+    let mut hints = other.take_hints().expect("another process");
+    // What it announces with is connected when there is something to announce, and then refused.
+    cluster.query(&name, &format!("ALTER ROLE {role} NOLOGIN")).await;
+    let news = (Shard(3), Position(1_000));
+    store.announce(news.0, news.1);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    while let Ok(hint) = hints.try_recv() {
+        assert_ne!(hint, news);
+    }
+    cluster.query(&name, &format!("ALTER ROLE {role} LOGIN")).await;
+    eventually("it is announced after all", async || {
+        hints.try_recv().ok().filter(|hint| *hint == news)
     })
     .await;
-    store.append(SHARD, &[publish(event_id())]).await.expect("appends");
 }
 
 #[tokio::test(flavor = "multi_thread")]
