@@ -140,7 +140,8 @@ impl Gate for Access {
         };
         let is_revoked = async {
             match caller.credential {
-                Credential::Key(id) | Credential::Session(id) => self.keys.is_revoked(id).await,
+                Credential::Key(id) => self.keys.is_revoked(id, None).await,
+                Credential::Session { id, parent } => self.keys.is_revoked(id, parent).await,
                 Credential::WebToken => pending().await,
             }
         };

@@ -59,48 +59,51 @@ impl Keys {
         let found = self.remembered.try_get_with(digest, self.look_up(digest)).await;
         let known = found.map_err(|status| Status::clone(&status))?;
         // What this process has ended is over at once, whatever is remembered, or was read before.
-        let has_ended = |known: &Known| {
-            self.log.has_ended(known.id) || known.parent.is_some_and(|id| self.log.has_ended(id))
-        };
-        let valid = known.filter(|known| !has_ended(known));
+        let valid = known.filter(|known| !self.has_ended(known.id, known.parent));
         Ok(self.used(valid.map(|known| known.caller)))
     }
 
-    /// Waits until a key that was valid is so no longer. However many wait for one key, it is looked
-    /// up once every [`KEY_MEMORY`]; what this process ends itself is known at once.
-    pub(crate) async fn is_revoked(self: &Arc<Self>, id: KeyId) {
-        let mut validity = self.validity(id);
+    /// Whether this process has ended a key a moment ago, or the one that it ends with.
+    fn has_ended(&self, id: KeyId, parent: Option<KeyId>) -> bool {
+        self.log.has_ended(id) || parent.is_some_and(|parent| self.log.has_ended(parent))
+    }
+
+    /// Waits until a key that was valid is so no longer, by itself or with its `parent`. However many
+    /// wait for one key, it is looked up once every [`KEY_MEMORY`]; what this process ends itself is
+    /// known at once.
+    pub(crate) async fn is_revoked(self: &Arc<Self>, id: KeyId, parent: Option<KeyId>) {
+        let mut validity = self.validity(id, parent);
         // An error: whoever looked has panicked, which is no reason to end anything.
         if validity.wait_for(|is_valid| !is_valid).await.is_err() {
             pending().await
         }
     }
 
-    fn validity(self: &Arc<Self>, id: KeyId) -> watch::Receiver<bool> {
+    fn validity(self: &Arc<Self>, id: KeyId, parent: Option<KeyId>) -> watch::Receiver<bool> {
         let mut in_use = self.in_use();
         if let Some(validity) = in_use.get(&id) {
             return validity.subscribe();
         }
         let (sender, receiver) = watch::channel(true);
         in_use.insert(id, sender);
-        tokio::spawn(Arc::clone(self).look_at(id));
+        tokio::spawn(Arc::clone(self).look_at(id, parent));
         receiver
     }
 
     /// Looks whether a key is still valid, for as long as somebody waits.
-    async fn look_at(self: Arc<Self>, id: KeyId) {
+    async fn look_at(self: Arc<Self>, id: KeyId, parent: Option<KeyId>) {
         let mut ended = self.log.ended_keys();
         loop {
             let has_ended = async {
                 // An error: the log is gone, and with it this process.
-                while !self.log.has_ended(id) && ended.changed().await.is_ok() {}
+                while !self.has_ended(id, parent) && ended.changed().await.is_ok() {}
             };
             _ = tokio::time::timeout(KEY_MEMORY, has_ended).await;
             if self.is_unused(id) {
                 return;
             }
             // A database that does not answer revokes nothing.
-            if self.log.has_ended(id) || matches!(self.is_still_valid(id).await, Ok(false)) {
+            if self.has_ended(id, parent) || matches!(self.is_still_valid(id).await, Ok(false)) {
                 if let Some(validity) = self.in_use().remove(&id) {
                     validity.send_replace(false);
                 }
@@ -159,7 +162,7 @@ impl Keys {
         let Some(until) = self.valid_until(&key).await? else { return Ok(None) };
         let (id, parent) = (key.id, key.parent());
         let credential = match key.session {
-            Some(_) => Credential::Session(key.id),
+            Some(_) => Credential::Session { id, parent },
             None => Credential::Key(key.id),
         };
         // Whoever has opened a session acts in it: the key, or the subject of a web token.
@@ -200,7 +203,7 @@ impl Keys {
         if caller.expire_time.is_some_and(|expire_time| expire_time <= now) {
             return None;
         }
-        if let Credential::Key(id) | Credential::Session(id) = caller.credential {
+        if let Credential::Key(id) | Credential::Session { id, .. } = caller.credential {
             let mut waiting = self.uses.waiting();
             if waiting.is_empty() {
                 self.uses.some.notify_one();

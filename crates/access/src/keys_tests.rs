@@ -66,7 +66,6 @@ impl Stage {
 
     /// Makes a key or a session, whose token is made of its number.
     async fn create(&self, number: u8, expire_second: Option<i64>, parent: Option<u8>) {
-        let id = |number: u8| KeyId::new(Ulid(number.into()));
         let new = NewKey {
             name: format!("key {number}"),
             role: Role::Viewer,
@@ -81,6 +80,10 @@ impl Stage {
     async fn revoke(&self, number: u8) {
         self.append(KeyId::new(Ulid(number.into())), KeyFact::Revoked).await;
     }
+}
+
+fn id(number: u8) -> KeyId {
+    KeyId::new(Ulid(number.into()))
 }
 
 fn token(number: u8) -> Token {
@@ -130,7 +133,7 @@ async fn what_this_process_ends_is_refused_from_that_moment_on_though_it_is_reme
     }
     let stream = tokio::spawn({
         let keys = Arc::clone(&keys);
-        async move { keys.is_revoked(KeyId::new(Ulid(2))).await }
+        async move { keys.is_revoked(id(2), Some(id(1))).await }
     });
     tokio::time::sleep(KEY_MEMORY / 10).await;
     let end = tokio::time::Instant::now();
@@ -139,8 +142,16 @@ async fn what_this_process_ends_is_refused_from_that_moment_on_though_it_is_reme
     stream.await.expect("its streams end");
     assert_eq!(end.elapsed(), std::time::Duration::ZERO);
     assert!(is_valid(&keys, 3).await && is_valid(&keys, 1).await, "others are as they were");
+    let stream = tokio::spawn({
+        let keys = Arc::clone(&keys);
+        async move { keys.is_revoked(id(3), Some(id(1))).await }
+    });
+    tokio::time::sleep(KEY_MEMORY / 10).await;
+    let revoked = tokio::time::Instant::now();
     stage.revoke(1).await;
     assert!(!is_valid(&keys, 1).await && !is_valid(&keys, 3).await, "with its sessions");
+    stream.await.expect("its sessions' streams end");
+    assert_eq!(revoked.elapsed(), std::time::Duration::ZERO, "without waiting for a look");
     assert!(is_valid(&keys, 4).await);
 }
 
@@ -150,7 +161,7 @@ async fn a_session_is_valid_no_longer_than_its_parent() {
     stage.create(1, Some(3_000), None).await;
     stage.create(2, Some(9_000), Some(1)).await;
     let caller = stage.keys().caller(&token(2)).await.expect("answers").expect("valid");
-    assert_eq!(caller.credential, Credential::Session(KeyId::new(Ulid(2))));
+    assert_eq!(caller.credential, Credential::Session { id: id(2), parent: Some(id(1)) });
     assert_eq!(caller.expire_time.map(|time| time.as_second()), Some(3_000), "its parent's end");
     stage.revoke(1).await;
     assert!(!is_valid(&stage.keys(), 2).await);
@@ -193,7 +204,7 @@ async fn however_many_wait_for_a_keys_end_it_is_looked_up_once_at_a_time() {
     let mut waiting = tokio::task::JoinSet::new();
     for _ in 0..100 {
         let keys = Arc::clone(&keys);
-        waiting.spawn(async move { keys.is_revoked(id).await });
+        waiting.spawn(async move { keys.is_revoked(id, None).await });
     }
     let long = KEY_MEMORY * 10 + KEY_MEMORY / 2;
     assert!(tokio::time::timeout(long, waiting.join_next()).await.is_err(), "it is valid");
@@ -212,7 +223,7 @@ async fn however_many_wait_for_a_keys_end_it_is_looked_up_once_at_a_time() {
 
     // Who has gone is not looked for any more.
     let begun = looks.load(Ordering::SeqCst);
-    assert!(tokio::time::timeout(KEY_MEMORY / 2, keys.is_revoked(id)).await.is_err());
+    assert!(tokio::time::timeout(KEY_MEMORY / 2, keys.is_revoked(id, None)).await.is_err());
     tokio::time::sleep(KEY_MEMORY * 10).await;
     assert_eq!(looks.load(Ordering::SeqCst), begun);
     assert!(keys.in_use().is_empty());

@@ -170,7 +170,12 @@ pub enum Credential {
     /// An API key.
     Key(KeyId),
     /// A session's token.
-    Session(KeyId),
+    Session {
+        /// The session.
+        id: KeyId,
+        /// The key that it ends with. None: it was opened with a web token.
+        parent: Option<KeyId>,
+    },
     /// A JSON Web Token of an OpenID Connect issuer.
     WebToken,
 }

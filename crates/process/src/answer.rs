@@ -6,7 +6,7 @@ use keeptrusts_webhooks_contracts::status::{self, Reason};
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 use keeptrusts_webhooks_store::{
-    AppendError, Appended, Log, Operation, Refusal, StoreError, Trouble,
+    AppendError, Appended, Log, Operation, Refusal, Scope, StoreError, Trouble,
 };
 use tonic::Status;
 
@@ -115,11 +115,16 @@ pub fn in_doubt() -> Status {
 }
 
 fn database_unavailable(trouble: Trouble) -> Status {
-    status::unavailable(
-        Reason::DatabaseUnavailable,
-        format!("the database is not available, {trouble}, and nothing was changed: try again"),
-        RETRY_DELAY,
-    )
+    let told = match trouble.scope() {
+        Scope::Database => {
+            format!("the database is not available, {trouble}, and nothing was changed: try again")
+        }
+        // It is there, and others are served.
+        Scope::Rows => format!(
+            "the database cannot do this just now: {trouble}. Nothing was changed: try again"
+        ),
+    };
+    status::unavailable(Reason::DatabaseUnavailable, told, RETRY_DELAY)
 }
 
 #[cfg(test)]
@@ -129,6 +134,20 @@ mod tests {
     use tonic::Code;
 
     use super::*;
+
+    #[test]
+    fn a_database_that_is_there_is_not_called_unavailable() {
+        let locked = append_failed(AppendError::Unavailable(Trouble::Locked));
+        assert_eq!(locked.code(), Code::Unavailable, "it is to be tried again");
+        assert_eq!(
+            locked.message(),
+            "the database cannot do this just now: another transaction holds what is needed. Nothing was changed: try again"
+        );
+        let away = query_failed(StoreError::Unavailable(Trouble::Silent.into()));
+        let told =
+            "the database is not available, it does not answer, and nothing was changed: try again";
+        assert_eq!(away.message(), told);
+    }
 
     #[test]
     fn what_came_too_late_is_decided_again_but_not_for_ever() {

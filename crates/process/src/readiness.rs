@@ -9,15 +9,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use keeptrusts_webhooks_domain::log::Shard;
-use keeptrusts_webhooks_store::{Log, TableVersions, Trouble};
+use keeptrusts_webhooks_store::{Causes, Log, StoreError, TableVersions};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::server::NamedService;
 
 /// How long a look takes at most: something that hangs is not ready.
-const LOOK_PATIENCE: Duration = Duration::from_secs(2);
+const LOOK_PATIENCE: Duration = Duration::from_secs(3);
+/// How long of it the database may take for an answer: what keeps it from one is then known, and
+/// there is time to see whether it commits.
+const ANSWER_PATIENCE: Duration = Duration::from_millis(1_800);
 /// How long what was seen is believed, however many ask.
 const BELIEVED_FOR: Duration = Duration::from_secs(1);
 
@@ -137,9 +139,8 @@ impl Readiness {
         self.needs("database", move || {
             let log = Arc::clone(&answering);
             async move {
-                let read = log.store().shard_state(Shard(0)).await;
-                // What a database says besides is for the logs.
-                read.map_err(|error| error.trouble().unwrap_or(Trouble::Unreachable).to_string())?;
+                let answers = log.store().answers(ANSWER_PATIENCE).await;
+                answers.map_err(|error| no_answer(&error))?;
                 let commits = log.can_commit().await;
                 commits.map_err(|trouble| format!("it takes no commits: {trouble}"))
             }
@@ -194,6 +195,15 @@ impl Readiness {
     }
 }
 
+/// Why the database does not answer: what it says besides is for the logs.
+fn no_answer(error: &StoreError) -> String {
+    tracing::warn!(error = %Causes(error), "the database does not answer as it should");
+    match error.trouble() {
+        Some(trouble) => trouble.to_string(),
+        None => "it answers, but not as it should: the log says what".to_owned(),
+    }
+}
+
 impl Check {
     async fn look(&self) -> Seen {
         let result = timeout(LOOK_PATIENCE, (self.look)()).await;
@@ -224,7 +234,7 @@ mod tests {
         let report = readiness.report().await;
         assert!(!report.is_ready());
         let told =
-            "ok: good\nnot ok: hanging: nothing is known after 2s\nnot ok: bad: it is away\n";
+            "ok: good\nnot ok: hanging: nothing is known after 3s\nnot ok: bad: it is away\n";
         assert_eq!(report.to_string(), told);
     }
 

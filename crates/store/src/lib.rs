@@ -29,6 +29,7 @@ mod notification_store;
 pub mod operation;
 pub mod plan;
 pub mod postgres;
+mod probes;
 pub mod projection;
 pub mod query;
 pub mod replay;
@@ -39,6 +40,7 @@ mod tables;
 mod tail;
 mod trouble;
 
+pub use commits::OtherWrites;
 pub use feed::{OrganizationFollower, OwnRecords};
 pub use ids::{new_ulid, system_clock};
 pub use key_store::KeyStore;
@@ -52,7 +54,7 @@ pub use store::{
     AppendedBatch, AttemptSum, Causes, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference,
     ShardLease, ShardState, SteadyTime, Store, StoreError, Survey, TableVersions, WaitingEndpoints,
 };
-pub use trouble::Trouble;
+pub use trouble::{Scope, Trouble};
 
 /// Every limit of the log, in one place.
 pub mod limits {
@@ -77,6 +79,8 @@ pub mod limits {
     pub const REBUILD_STEP: usize = 1_000;
     /// The shards of a Postgres database, fixed when it is created.
     pub const POSTGRES_SHARDS: u16 = 16;
+    /// The least time between two tries whether a database that has failed commits again.
+    pub const PROBE_INTERVAL: Duration = Duration::from_secs(3);
     /// How often positions are read in case a notification was lost.
     pub const SLOW_POLL: Duration = Duration::from_secs(15);
     /// How often in a row a batch's commit may end without an answer, and turn out not to have

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::commits::{Commits, Evidence};
+use crate::commits::{Commits, Judgement, judge};
 use crate::feed::{Feeds, OrganizationFollower};
 use crate::key_ends::KeyEnds;
 use crate::limits::{
@@ -25,6 +25,7 @@ use crate::limits::{
 };
 use crate::metrics;
 use crate::operation::{Appended, BodyId, Operation, Record, Refusal};
+use crate::probes::Probes;
 use crate::store::{AppendedBatch, Causes, Store, StoreError};
 use crate::tail::Tail;
 use crate::trouble::Trouble;
@@ -37,6 +38,7 @@ pub struct Log {
     store: Arc<dyn Store>,
     shards: Vec<ShardLog>,
     feeds: Feeds,
+    probes: Probes,
     tasks: TaskTracker,
     /// Nothing new is taken.
     stop: CancellationToken,
@@ -68,8 +70,8 @@ pub enum AppendError {
     /// It was refused, for a reason of its own.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The database is not available. It was not appended; try again.
-    #[error("the database is not available: {0}")]
+    /// The database does not do it now. It was not appended; try again.
+    #[error("the database did not append it: {0}")]
     Unavailable(Trouble),
     /// The log was closed before it could be learned whether it was appended.
     #[error("it is not known whether the database committed")]
@@ -88,6 +90,7 @@ impl Log {
         let tasks = TaskTracker::new();
         let (stop, abandon) = (CancellationToken::new(), CancellationToken::new());
         let mut shards = Vec::new();
+        metrics::begin(store.shard_count());
         for shard in (0..store.shard_count()).map(Shard) {
             let state = store.shard_state(shard).await?;
             let (submissions, waiting) = mpsc::channel(MAX_WAITING_OPERATIONS);
@@ -99,9 +102,18 @@ impl Log {
             tasks.spawn(abandon.clone().run_until_cancelled_owned(run));
             shards.push(ShardLog { submissions, seen });
         }
-        let log = Arc::new(Log { store, shards, feeds: Feeds::default(), tasks, stop, abandon });
+        let log = Arc::new(Log {
+            store,
+            shards,
+            feeds: Feeds::default(),
+            probes: Probes::default(),
+            tasks,
+            stop,
+            abandon,
+        });
         if let Some(hints) = log.store.take_hints() {
-            log.tasks.spawn(listen(Arc::clone(&log), hints));
+            log.spawn(listen(Arc::clone(&log), hints));
+            log.spawn(poll_slowly(Arc::clone(&log)));
         }
         Ok(log)
     }
@@ -238,22 +250,24 @@ impl Log {
         Ok(bodies)
     }
 
-    /// Whether appends can be committed, as far as the last ones say. If one failed it is tried
-    /// whether the trouble has passed, by a write that changes nothing; otherwise the database is
-    /// not asked. The error: what it lacks.
-    pub async fn can_commit(&self) -> Result<(), Trouble> {
-        for (number, shard) in (0..).zip(&self.shards) {
-            let commits = &shard.seen.commits;
-            let failures = match commits.evidence() {
-                Evidence::Good => continue,
-                Evidence::Silent => return Err(Trouble::Silent),
-                Evidence::Failed { failures } => failures,
-            };
-            let tried = self.store.try_commit(Shard(number)).await;
-            tried.map_err(|error| error.trouble().unwrap_or(Trouble::Unreachable))?;
-            commits.passed(failures)?;
+    /// Whether appends can be committed, as far as the last writes say. If some failed it is tried
+    /// whether the trouble has passed, or whether other shards have it as well, by writes that change
+    /// nothing: however many ask, not more often than every
+    /// [`PROBE_INTERVAL`](crate::limits::PROBE_INTERVAL), and not before such a
+    /// write would be believed. Otherwise the database is not asked. The error: what it lacks. One
+    /// shard that is stuck is not its trouble.
+    pub async fn can_commit(self: &Arc<Self>) -> Result<(), Trouble> {
+        let judgement = self.judge();
+        if judgement.is_open() {
+            self.probes.run(self).await;
         }
-        Ok(())
+        self.judge().verdict
+    }
+
+    pub(crate) fn judge(&self) -> Judgement {
+        let shards: Vec<_> =
+            self.shards.iter().map(|shard| shard.seen.commits.evidence()).collect();
+        judge(&shards, self.store.other_writes().failure(), Instant::now())
     }
 
     /// Takes nothing new, finishes what waits (for at most `patience`), closes the database.
@@ -268,6 +282,15 @@ impl Log {
         if timeout_at(end.max(Instant::now() + CLOSING), self.store.close()).await.is_err() {
             tracing::warn!("gave up on closing the database");
         }
+    }
+
+    pub(crate) fn commits(&self, shard: Shard) -> &Commits {
+        &self.seen(shard).commits
+    }
+
+    /// Runs something until the log is closed.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(work));
     }
 
     async fn submit(
@@ -333,29 +356,27 @@ impl Follower {
     }
 }
 
-/// Raises positions as other processes announce them; looks for itself now and then where
-/// somebody is reading along, because announcements may be lost.
+/// Raises positions as other processes announce them.
 async fn listen(log: Arc<Log>, mut hints: mpsc::Receiver<(Shard, Position)>) {
+    while let Some((shard, position)) = hints.recv().await {
+        if shard.0 < log.store.shard_count() {
+            log.seen(shard).raise(position);
+        }
+    }
+}
+
+/// Looks now and then where somebody is reading along, because announcements may be lost. Beside
+/// those who listen: a database that takes its time for this must not keep announcements waiting.
+async fn poll_slowly(log: Arc<Log>) {
     let mut slow_poll = tokio::time::interval(SLOW_POLL);
     slow_poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            () = log.stop.cancelled() => return,
-            hint = hints.recv() => match hint {
-                Some((shard, position)) if shard.0 < log.store.shard_count() => {
-                    log.seen(shard).raise(position);
-                }
-                Some(_) => {}
-                None => return,
-            },
-            _ = slow_poll.tick() => {
-                for shard in (0..log.store.shard_count()).map(Shard) {
-                    if log.seen(shard).position.receiver_count() > 0
-                        && let Ok(state) = log.store.shard_state(shard).await
-                    {
-                        log.seen(shard).raise(state.last_position);
-                    }
-                }
+        slow_poll.tick().await;
+        for shard in (0..log.store.shard_count()).map(Shard) {
+            if log.seen(shard).position.receiver_count() > 0
+                && let Ok(state) = log.store.shard_state(shard).await
+            {
+                log.seen(shard).raise(state.last_position);
             }
         }
     }
@@ -435,12 +456,16 @@ impl Appender {
         match appended {
             Ok(batch) if batch.records.is_empty() => commits.end(),
             Ok(_) => {
+                self.store.other_writes().passed();
                 if commits.succeeded() {
                     tracing::info!(shard = %self.shard, "appends are committed again");
                 }
             }
             Err(error) => match error.trouble() {
-                Some(trouble) => commits.failed(trouble),
+                Some(trouble) => {
+                    metrics::failed(self.shard, trouble);
+                    commits.failed(trouble);
+                }
                 None => commits.end(),
             },
         }

@@ -22,9 +22,12 @@ use tokio::time::Instant;
 use self::faulty_store::{Fault, FaultyStore};
 use super::*;
 use crate::conformance::given::*;
+use crate::limits::PROBE_INTERVAL;
 use crate::operation::Expected;
 
 const PATIENCE: Duration = Duration::from_secs(60);
+/// For how long after a failure no try would be believed.
+const DOUBT: Duration = Duration::from_secs(10);
 
 async fn start(store: &Arc<FaultyStore>) -> Arc<Log> {
     Log::start(Arc::clone(store) as Arc<dyn Store>).await.expect("the log starts")
@@ -46,6 +49,11 @@ fn append_all(
 ) -> JoinHandle<Vec<Result<Appended, AppendError>>> {
     let log = Arc::clone(log);
     tokio::spawn(async move { log.append_all(SHARD, operations).await })
+}
+
+fn asks(log: &Arc<Log>) -> JoinHandle<Result<(), Trouble>> {
+    let log = Arc::clone(log);
+    tokio::spawn(async move { log.can_commit().await })
 }
 
 fn events(count: usize) -> Vec<Operation> {
@@ -162,13 +170,103 @@ async fn invariant_11_whether_the_database_commits_is_tried_only_while_the_last_
     assert_eq!(store.tries(), 0, "nothing has failed");
 
     log.append(SHARD, publish(event_id())).await.expect_err("it is away");
-    assert_eq!(log.can_commit().await, Err(Trouble::Unreachable), "and still is");
-    let fresh = log.can_commit().await;
-    assert_eq!(fresh, Err(Trouble::Unreachable), "a small write has room where others have none");
-    tokio::time::advance(Duration::from_secs(10)).await;
+    assert_eq!(log.can_commit().await, Err(Trouble::Unreachable));
+    assert_eq!(store.tries(), 0, "a small write has room where others have none: not asked");
+    tokio::time::advance(DOUBT).await;
+    assert_eq!(log.can_commit().await, Err(Trouble::Unreachable), "it still is");
+    assert_eq!(store.tries(), 1);
+    tokio::time::advance(PROBE_INTERVAL).await;
     assert_eq!(log.can_commit().await, Ok(()), "it is there again, though nobody has appended");
     assert_eq!(log.can_commit().await, Ok(()));
-    assert_eq!(store.tries(), 3, "once more for each look while it had failed");
+    assert_eq!(store.tries(), 2, "once, and then no more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_many_ask_it_is_tried_once_at_a_time_and_not_more_often_than_allowed() {
+    let store = FaultyStore::new([Fault::Unavailable, Fault::Slow, Fault::Unavailable]);
+    let log = start(&store).await;
+    log.append(SHARD, publish(event_id())).await.expect_err("it is away");
+    tokio::time::advance(DOUBT).await;
+    // The try hangs: they are answered all the same, with what is known.
+    let asking: Vec<_> = (0..20).map(|_| asks(&log)).collect();
+    for asked in asking {
+        assert_eq!(asked.await.unwrap(), Err(Trouble::Unreachable));
+    }
+    tokio::time::advance(10 * PROBE_INTERVAL).await;
+    assert_eq!(log.can_commit().await, Err(Trouble::Unreachable));
+    assert_eq!(store.tries(), 1, "one at a time, however long it takes");
+    store.open_gate();
+    settle().await;
+    assert_eq!(log.can_commit().await, Ok(()), "it said so in the end");
+
+    store.faults.lock().unwrap().push_front(Fault::Unavailable);
+    log.append(SHARD, publish(event_id())).await.expect_err("it is away");
+    tokio::time::advance(DOUBT).await;
+    for _ in 0..20 {
+        assert_eq!(log.can_commit().await, Err(Trouble::Unreachable));
+    }
+    assert_eq!(store.tries(), 2, "the second has failed, and the third is not due");
+    tokio::time::advance(PROBE_INTERVAL).await;
+    assert_eq!(log.can_commit().await, Ok(()));
+    assert_eq!(store.tries(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_locked_row_is_its_shards_trouble_and_not_the_databases() {
+    let store = FaultyStore::of_shards(4, []);
+    let log = start(&store).await;
+    store.lock_rows([0]);
+    let busy = AppendError::Unavailable(Trouble::Locked);
+    assert_eq!(log.append(SHARD, publish(event_id())).await, Err(busy.clone()));
+    assert_eq!(log.can_commit().await, Ok(()), "another shard was tried");
+    assert_eq!(store.tries(), 2, "the other one, and whether it still is locked");
+    for _ in 0..20 {
+        log.append(SHARD, publish(event_id())).await.expect_err("locked");
+        assert_eq!(log.can_commit().await, Ok(()));
+    }
+    assert_eq!(store.tries(), 2, "what another shard has said counts for a while");
+    log.append(Shard(1), publish(event_id())).await.expect("appended");
+
+    // If all of them are, it is the database after all.
+    store.lock_rows(0..4);
+    for shard in 0..4 {
+        assert_eq!(log.append(Shard(shard), publish(event_id())).await, Err(busy.clone()));
+    }
+    tokio::time::advance(PROBE_INTERVAL).await;
+    assert_eq!(log.can_commit().await, Err(Trouble::Locked));
+    store.lock_rows([]);
+    tokio::time::advance(PROBE_INTERVAL).await;
+    assert_eq!(log.can_commit().await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_database_that_locks_every_row_is_found_though_only_one_shard_is_written_to() {
+    let store = FaultyStore::of_shards(4, []);
+    let log = start(&store).await;
+    store.lock_rows(0..4);
+    log.append(SHARD, publish(event_id())).await.expect_err("locked");
+    assert_eq!(log.can_commit().await, Err(Trouble::Locked));
+    assert_eq!(log.can_commit().await, Err(Trouble::Locked));
+    store.lock_rows([0]);
+    tokio::time::advance(PROBE_INTERVAL).await;
+    assert_eq!(log.can_commit().await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_is_no_append_and_failed_is_known_and_tried_again() {
+    let store = FaultyStore::new([]);
+    let log = start(&store).await;
+    let renewed = Err::<(), _>(StoreError::Unknown(Trouble::DiskFull.into()));
+    store.other_writes().note(&renewed);
+    assert_eq!(log.can_commit().await, Err(Trouble::DiskFull));
+    assert_eq!(store.tries(), 0);
+    tokio::time::advance(DOUBT).await;
+    assert_eq!(log.can_commit().await, Ok(()));
+    assert_eq!(store.tries(), 1);
+    store.other_writes().note(&renewed);
+    log.append(SHARD, publish(event_id())).await.expect("appended");
+    assert_eq!(log.can_commit().await, Ok(()), "an append was committed");
+    assert_eq!(store.tries(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -179,7 +277,7 @@ async fn a_commit_that_succeeds_says_that_the_database_can_be_written_to() {
     // It is rolled back, and says nothing.
     let refused = rename_endpoint(endpoint_id(), Expected::Any, "absent");
     log.append(SHARD, refused).await.expect_err("there is none");
-    tokio::time::advance(Duration::from_secs(10)).await;
+    tokio::time::advance(DOUBT).await;
     assert_eq!(log.can_commit().await, Ok(()));
     assert_eq!(store.tries(), 1);
 

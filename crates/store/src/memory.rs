@@ -32,6 +32,7 @@ use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::replay::{Replay, ReplayCursor, ReplaySelection, ReplayState};
 use tokio::sync::mpsc;
 
+use crate::commits::OtherWrites;
 use crate::key_store::{MasterKeyHistory, StoredDataKey};
 use crate::operation::{Appended, BodyId, NewBody, Operation, Record, newest_steady_time};
 use crate::plan::{Locked, Wanted, plan};
@@ -56,6 +57,8 @@ pub struct MemoryStore {
     shared: bool,
     database: Mutex<Database>,
     shards: Vec<Mutex<ShardData>>,
+    /// None fails.
+    other_writes: OtherWrites,
 }
 
 #[derive(Default)]
@@ -99,7 +102,8 @@ impl MemoryStore {
     /// An empty store whose leases never expire, as in an embedded database.
     pub fn new(shard_count: u16, clock: Clock) -> MemoryStore {
         let shards = (0..shard_count).map(|_| Mutex::default()).collect();
-        MemoryStore { clock, shared: false, database: Mutex::default(), shards }
+        let (database, other_writes) = Default::default();
+        MemoryStore { clock, shared: false, database, shards, other_writes }
     }
 
     /// An empty store that several simulated processes share: leases expire by the clock.
@@ -289,6 +293,14 @@ impl Store for MemoryStore {
             SteadyTime { time, age }
         });
         Ok(ShardState { last_position: data.last_position(), checkpoint, epoch, steady })
+    }
+
+    async fn answers(&self, _limit: Duration) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn other_writes(&self) -> &OtherWrites {
+        &self.other_writes
     }
 
     async fn try_commit(&self, _shard: Shard) -> Result<(), StoreError> {

@@ -3,9 +3,19 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use keeptrusts_webhooks_telemetry::{Histogram, KeyValue, SHORT_SECONDS, counts, seconds};
+use keeptrusts_webhooks_domain::log::Shard;
+use keeptrusts_webhooks_telemetry::{
+    Counter, Histogram, KeyValue, SHORT_SECONDS, counter, counts, seconds,
+};
 
 use crate::store::StoreError;
+use crate::trouble::{Scope, Trouble};
+
+/// Has what is counted there before it happens, with 0: `rate()` needs two values, so that a
+/// counter that appears with the first failure hides that one.
+pub(crate) fn begin(shard_count: u16) {
+    (0..shard_count).for_each(|shard| SHARD_BUSY.add(0, &[shard_label(Shard(shard))]));
+}
 
 /// One append transaction is over, as far as is known.
 pub(crate) fn transaction<T>(operations: usize, took: Duration, end: &Result<T, StoreError>) {
@@ -19,6 +29,17 @@ pub(crate) fn transaction<T>(operations: usize, took: Duration, end: &Result<T, 
     COMMIT_OPERATIONS.record(operations as u64, &[]);
 }
 
+/// An append transaction failed. What stops the database is every shard's, and in the log.
+pub(crate) fn failed(shard: Shard, trouble: Trouble) {
+    if trouble.scope() == Scope::Rows {
+        SHARD_BUSY.add(1, &[shard_label(shard)]);
+    }
+}
+
+fn shard_label(shard: Shard) -> KeyValue {
+    KeyValue::new("shard", i64::from(shard.0))
+}
+
 static COMMIT_DURATION: LazyLock<Histogram<f64>> = LazyLock::new(|| {
     let about = "append transactions, from their begin to the commit";
     seconds("keeptrusts_webhooks.commit.duration", about, SHORT_SECONDS)
@@ -26,4 +47,10 @@ static COMMIT_DURATION: LazyLock<Histogram<f64>> = LazyLock::new(|| {
 
 static COMMIT_OPERATIONS: LazyLock<Histogram<u64>> = LazyLock::new(|| {
     counts("keeptrusts_webhooks.commit.operations", "operations in one append transaction")
+});
+
+static SHARD_BUSY: LazyLock<Counter<u64>> = LazyLock::new(|| {
+    let about =
+        "append transactions that failed because others held rows of the shard, or took too long";
+    counter("keeptrusts_webhooks.shard.busy", about)
 });

@@ -21,6 +21,7 @@ use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::replay::{Replay, ReplayCursor, ReplaySelection};
 use tokio::sync::mpsc;
 
+use crate::commits::OtherWrites;
 use crate::key_store::KeyStore;
 use crate::notification_store::NotificationStore;
 use crate::operation::{Appended, BodyId, Operation, Record, Refusal};
@@ -73,6 +74,10 @@ pub trait Store: KeyStore + NotificationStore {
     /// need no renewal.
     fn is_shared(&self) -> bool;
 
+    /// Whether it answers a query, in this time. The error, when the time is over: what has kept it
+    /// from that.
+    async fn answers(&self, limit: Duration) -> Result<(), StoreError>;
+
     // --- the log ---
 
     /// Appends a batch.
@@ -121,6 +126,10 @@ pub trait Store: KeyStore + NotificationStore {
     /// Commits a write that changes nothing, as durably as an append: whether appends to the shard
     /// can be committed. For when they could not.
     async fn try_commit(&self, shard: Shard) -> Result<(), StoreError>;
+
+    /// What has come of the writes that are no appends (leases, keys), each of which the store notes
+    /// when it ends. [`try_commit`](Store::try_commit) is none of them.
+    fn other_writes(&self) -> &OtherWrites;
 
     // --- bodies ---
 
@@ -603,8 +612,9 @@ pub struct RebuildDifference {
 /// Why the database did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// It cannot be reached, or is overloaded. Nothing was changed. Try again.
-    #[error("the database is not available")]
+    /// It cannot be reached, is overloaded, or others hold what is needed. Nothing was changed. Try
+    /// again.
+    #[error("the database does not do it now")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The answer of a commit was lost: it may have happened or not.
     #[error("the database did not say whether it committed")]
@@ -621,7 +631,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Why it is not available, for people who may not see what it has said. None: it is not that.
+    /// Why it does not do it now, for people who may not see what it has said. None: it is not that.
     pub fn trouble(&self) -> Option<Trouble> {
         match self {
             StoreError::Unavailable(error) | StoreError::Unknown(error) => {

@@ -15,21 +15,70 @@ pub enum Trouble {
     ReadOnly,
     /// The operating system reports errors of its files.
     FilesFail,
-    /// It has too many connections, or too little memory.
+    /// It has too little memory, or all connections of this process are in use.
     Overloaded,
+    /// It takes no more connections: of anybody, or of our role.
+    NoMoreConnections,
+    /// It does not accept the role or the password of this process.
+    AccessDenied,
     /// It has not said anything for longer than it should take.
     Silent,
     /// Anything else: it is away, or about to be.
     Unreachable,
+    /// Another transaction holds a row (on SQLite: the file) for longer than is waited for it.
+    Locked,
+    /// Other transactions came first: a deadlock, or a serialization failure.
+    Conflict,
+    /// One statement, or one transaction, took longer than it may.
+    TooSlow,
+}
+
+/// What a trouble stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything that is asked of the database.
+    Database,
+    /// What is asked of some rows: a shard, or one query. The database does its work otherwise.
+    Rows,
 }
 
 impl Trouble {
     /// What lies behind an error of either database.
     pub(crate) fn behind(error: &(dyn Error + Send + Sync + 'static)) -> Trouble {
+        if let Some(trouble) = error.downcast_ref() {
+            return *trouble;
+        }
         let said = postgres::trouble_of(error).or_else(|| sqlite::trouble_of(error));
         said.unwrap_or(Trouble::Unreachable)
     }
+
+    /// What it stops.
+    pub fn scope(self) -> Scope {
+        match self {
+            Trouble::DiskFull
+            | Trouble::ReadOnly
+            | Trouble::FilesFail
+            | Trouble::Overloaded
+            | Trouble::NoMoreConnections
+            | Trouble::AccessDenied
+            | Trouble::Silent
+            | Trouble::Unreachable => Scope::Database,
+            Trouble::Locked | Trouble::Conflict | Trouble::TooSlow => Scope::Rows,
+        }
+    }
+
+    /// Whether it stops whoever writes, and nobody who reads.
+    pub(crate) fn is_of_writes(self) -> bool {
+        matches!(self, Trouble::DiskFull | Trouble::ReadOnly | Trouble::FilesFail)
+    }
+
+    /// Whether a small write may succeed where a larger one fails.
+    pub(crate) fn depends_on_size(self) -> bool {
+        matches!(self, Trouble::DiskFull | Trouble::FilesFail)
+    }
 }
+
+impl Error for Trouble {}
 
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -38,8 +87,13 @@ impl fmt::Display for Trouble {
             Trouble::ReadOnly => "it is read-only",
             Trouble::FilesFail => "its files cannot be read or written",
             Trouble::Overloaded => "it is overloaded",
+            Trouble::NoMoreConnections => "it takes no more connections",
+            Trouble::AccessDenied => "it does not let this process in",
             Trouble::Silent => "it does not answer",
             Trouble::Unreachable => "it cannot be reached",
+            Trouble::Locked => "another transaction holds what is needed",
+            Trouble::Conflict => "other transactions were in the way",
+            Trouble::TooSlow => "a statement took too long",
         })
     }
 }

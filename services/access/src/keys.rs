@@ -112,7 +112,7 @@ impl AccessApi {
     /// key that was revoked a moment ago makes no other one.
     async fn makers_end(&self, caller: &Caller) -> Result<Option<Timestamp>, Status> {
         let id = match caller.credential {
-            Credential::Key(id) | Credential::Session(id) => id,
+            Credential::Key(id) | Credential::Session { id, .. } => id,
             // It is short-lived, but its issuer gives new ones.
             Credential::WebToken => return Ok(None),
         };
@@ -214,7 +214,7 @@ impl AccessService for AccessApi {
         let parent = match caller.credential {
             Credential::Key(id) => Some(id),
             Credential::WebToken => None,
-            Credential::Session(_) => {
+            Credential::Session { .. } => {
                 return Err(status::failed_precondition(
                     Reason::AlreadyASession,
                     "the token is a session's already: open another one with the key itself",
@@ -250,7 +250,7 @@ impl AccessService for AccessApi {
         request: Request<v1::EndSessionRequest>,
     ) -> Result<Response<v1::EndSessionResponse>, Status> {
         let asked = Asked::<Nothing>::anywhere(request)?;
-        let Credential::Session(id) = asked.caller.credential else {
+        let Credential::Session { id, .. } = asked.caller.credential else {
             return Err(status::failed_precondition(
                 Reason::NotASession,
                 "the token is not a session's: to end a key, use RevokeKey",

@@ -101,6 +101,7 @@ impl Ownership {
             Ok(survey) => survey,
             Err(error) => {
                 tracing::warn!(error = %Causes(&error), "cannot see who owns which shard, trying again");
+                self.standing.not_tended(error.trouble());
                 return Some(interval.min(Duration::from_secs(1)));
             }
         };

@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::delivery::ON_REQUEST;
 use keeptrusts_webhooks_domain::log::Shard as ShardNumber;
-use keeptrusts_webhooks_store::StoreError;
+use keeptrusts_webhooks_store::{StoreError, Trouble};
 use keeptrusts_webhooks_telemetry::{KeyValue, before_collecting, meter};
 use tokio::time::Instant;
 
@@ -27,6 +27,8 @@ pub(crate) struct Standing {
 struct Seen {
     shards: BTreeMap<ShardNumber, Arc<Shard>>,
     tended: Option<Instant>,
+    /// Why they were not since then, if the database has kept it from that.
+    trouble: Option<Trouble>,
     /// Shards that this process cannot work on.
     unfit: Vec<ShardNumber>,
 }
@@ -46,16 +48,25 @@ impl Standing {
 
     /// The leases were just looked after.
     pub(crate) fn tended(&self) {
-        self.seen().tended = Some(Instant::now());
+        let mut seen = self.seen();
+        (seen.tended, seen.trouble) = (Some(Instant::now()), None);
+    }
+
+    /// They could not be.
+    pub(crate) fn not_tended(&self, trouble: Option<Trouble>) {
+        self.seen().trouble = trouble;
     }
 
     /// Whether they were in the time that a lease lasts; otherwise what to make of it.
     pub(crate) fn is_tended(&self) -> Result<(), String> {
-        let tended = self.seen().tended;
+        let Seen { tended, trouble, .. } = *self.seen();
+        let because = trouble.map(|trouble| format!(" (the database: {trouble})"));
+        let because = because.unwrap_or_default();
         match (tended, self.leases_last) {
-            (None, _) => Err("no shard was looked for yet".to_owned()),
+            (None, _) => Err(format!("no shard was looked for yet{because}")),
             (Some(time), Some(lasts)) if time.elapsed() >= lasts => {
-                Err(format!("the leases were not looked after for {} s", time.elapsed().as_secs()))
+                let seconds = time.elapsed().as_secs();
+                Err(format!("the leases were not looked after for {seconds} s{because}"))
             }
             (Some(_), _) => Ok(()),
         }
@@ -206,3 +217,27 @@ static GAUGES: LazyLock<()> = LazyLock::new(|| {
             .build();
     }
 });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn leases_that_are_not_looked_after_are_told_with_what_keeps_us_from_it() {
+        let lasts = Duration::from_secs(10);
+        let standing = Standing::new(Some(lasts));
+        standing.not_tended(Some(Trouble::Silent));
+        let told = "no shard was looked for yet (the database: it does not answer)";
+        assert_eq!(standing.is_tended(), Err(told.to_owned()));
+        standing.tended();
+        standing.not_tended(Some(Trouble::NoMoreConnections));
+        assert_eq!(standing.is_tended(), Ok(()), "they last a while");
+        tokio::time::advance(lasts).await;
+        let told = "the leases were not looked after for 10 s (the database: it takes no more connections)";
+        assert_eq!(standing.is_tended(), Err(told.to_owned()));
+        standing.tended();
+        tokio::time::advance(lasts).await;
+        let told = "the leases were not looked after for 10 s";
+        assert_eq!(standing.is_tended(), Err(told.to_owned()), "what was before is over");
+    }
+}

@@ -5,13 +5,16 @@ mod platform;
 
 use std::io::{self, Write as _};
 use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::v1::DeliveryState;
+use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_testkit::postgres::Cluster;
 use keeptrusts_webhooks_testkit::process::{Process, Signal};
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
+use keeptrusts_webhooks_testkit::tools::postgres_bin;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use tokio::time::timeout;
 use tonic::{Code, Status};
@@ -254,4 +257,96 @@ async fn while_postgres_is_read_only_a_process_says_so_and_recovers_by_itself() 
     server.process().signal(Signal::Term);
     let status = server.wait_exit(ENDED_WITHIN).await;
     assert!(status.success(), "{status}");
+}
+
+/// The shard of [`StuckRow`], and the organizations that live on it and on another one.
+const STUCK: Shard = Shard(5);
+const ELSEWHERE: Shard = Shard(6);
+
+fn organization_on(shard: Shard) -> String {
+    let mut names = (0..).map(|number| format!("organization-{number}"));
+    let lives_there = |name: &String| Shard::of(&name.parse().expect("an id"), 16) == shard;
+    names.find(lives_there).expect("some live there")
+}
+
+/// A person who has begun a transaction and gone to lunch.
+struct StuckRow(Child);
+
+impl StuckRow {
+    async fn hold(database: &Database, cluster: &Cluster) -> StuckRow {
+        let hold = format!(
+            "BEGIN; SELECT FROM shards WHERE shard = {STUCK} FOR UPDATE; SELECT pg_sleep(600)"
+        );
+        let holder = Command::new(postgres_bin().join("psql"))
+            .arg(database.url().expect("it is on Postgres"))
+            .args(["--no-psqlrc", "--command", &hold])
+            .stdout(Stdio::null())
+            .spawn();
+        let holder = StuckRow(holder.expect("psql can be started"));
+        let name = database.name_in_cluster().expect("it is on Postgres");
+        eventually("the row is held", async || {
+            let sql = "SELECT count(*) FROM pg_stat_activity
+                       WHERE datname = current_database() AND wait_event = 'PgSleep'";
+            (cluster.query(name, sql).await.trim() == "1").then_some(())
+        })
+        .await;
+        holder
+    }
+
+    /// The server notices that its client is gone only when it is done.
+    async fn let_go(mut self, database: &Database, cluster: &Cluster) {
+        let name = database.name_in_cluster().expect("it is on Postgres");
+        let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                   WHERE datname = current_database() AND wait_event = 'PgSleep'";
+        cluster.query(name, sql).await;
+        self.0.wait().expect("a child can be waited for");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_somebody_holds_is_one_shards_trouble_and_the_process_stays_ready() {
+    let receiver = Receiver::start(Script::default());
+    let cluster = Cluster::shared().await;
+    let database = Database::new(Backend::Postgres).await;
+    let (server, url) = watched(all_in_one(&database).delivering_to(&receiver)).await;
+    let address = server.address();
+    let (stuck, other) =
+        (server.client(&organization_on(STUCK)), server.client(&organization_on(ELSEWHERE)));
+    other.create_endpoint(&receiver.url("/"), &["policy.block"]).await;
+    becomes(true, &url, address).await;
+
+    let row = StuckRow::hold(&database, cluster).await;
+    for _ in 0..4 {
+        let status = refused(&stuck, "another transaction holds what is needed").await;
+        assert_eq!(status.code(), Code::Unavailable, "to be tried again: {status:?}");
+        let told = status.message();
+        assert!(!told.contains("reached") && !told.contains("SQLSTATE"), "{told}");
+        let (is_ready, told) = readiness(&url, address).await.expect("both say the same");
+        assert!(is_ready && told.contains("ok: database\n"), "{told}");
+        let event_id = other.publish("policy.block", "{}").await;
+        other.wait_for_state(&event_id, DeliveryState::Delivered).await;
+    }
+    let is_told = |line: &str| {
+        line.contains("cannot append")
+            && line.contains(&format!("shard={STUCK} "))
+            && line.contains("trouble=another transaction holds what is needed")
+    };
+    server.process().wait_for_line(is_told, ENDED_WITHIN).await;
+    let (_, metrics) = seen_at(&url, "/metrics").await;
+    let busy = |shard: Shard| {
+        let mut lines = metrics.lines().filter(|line| {
+            line.starts_with("keeptrusts_webhooks_shard_busy_total{")
+                && line.contains(&format!("shard=\"{shard}\""))
+        });
+        let line = lines.next().expect("it is counted").to_owned();
+        line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok()).expect("a number")
+    };
+    assert!(busy(STUCK) >= 4.0, "{metrics}");
+    assert!(busy(ELSEWHERE) == 0.0, "{metrics}");
+
+    row.let_go(&database, cluster).await;
+    eventually("its events are accepted again", async || {
+        stuck.ingest().publish_event(stuck.event("policy.block", "{}")).await.ok()
+    })
+    .await;
 }

@@ -53,7 +53,7 @@ impl From<&Caller> for v1::WhoAmIResponse {
                 Reach::Everywhere | Reach::Organization(_) => Vec::new(),
             },
             expire_time: caller.expire_time.map(timestamp_to_proto),
-            is_session: matches!(caller.credential, Credential::Session(_)),
+            is_session: matches!(caller.credential, Credential::Session { .. }),
         }
     }
 }

@@ -85,7 +85,7 @@ reasons! {
     MailNotConfigured "MAIL_NOT_CONFIGURED";
     /// The organization has had as many messages or recipients of mail as it may have for now.
     MailLimitExceeded "MAIL_LIMIT_EXCEEDED";
-    /// The database cannot be reached.
+    /// The database cannot be reached, or cannot do this now; the message says why.
     DatabaseUnavailable "DATABASE_UNAVAILABLE";
     /// The issuer of web tokens cannot be asked for its keys.
     IssuerUnavailable "ISSUER_UNAVAILABLE";

@@ -1,6 +1,6 @@
 //! A memory store that fails when it is told to, and counts what it is asked.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -27,6 +27,7 @@ use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::replay::{Replay, ReplayCursor, ReplaySelection};
 use tokio::sync::{Semaphore, mpsc};
 
+use crate::commits::OtherWrites;
 use crate::key_store::{
     DataKeyCreation, KeyStore, MasterKeyHistory, RewrappedDataKey, StoredDataKey, WrappedDataKey,
 };
@@ -42,6 +43,7 @@ use crate::store::{
     AppendedBatch, AttemptSum, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardState,
     Store, StoreError, Survey, TableVersions, WaitingEndpoints,
 };
+use crate::trouble::Trouble;
 
 /// What happens to one append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +65,8 @@ pub(super) struct FaultyStore {
     pub(super) inner: MemoryStore,
     /// What happens to the next appends; nothing to those that come after.
     pub(super) faults: Mutex<VecDeque<Fault>>,
+    /// Shards whose row somebody holds.
+    pub(super) locked: Mutex<BTreeSet<Shard>>,
     /// A batch with this operation fails as a whole.
     pub(super) culprit: Mutex<Option<OperationId>>,
     /// So many look-ups fail.
@@ -81,9 +85,18 @@ pub(super) struct FaultyStore {
 
 impl FaultyStore {
     pub(super) fn new(faults: impl IntoIterator<Item = Fault>) -> Arc<FaultyStore> {
+        FaultyStore::of_shards(1, faults)
+    }
+
+    /// With so many shards; the faults are of whichever appends first.
+    pub(super) fn of_shards(
+        count: u16,
+        faults: impl IntoIterator<Item = Fault>,
+    ) -> Arc<FaultyStore> {
         Arc::new(FaultyStore {
-            inner: MemoryStore::shared(1, Arc::new(Timestamp::now)),
+            inner: MemoryStore::shared(count, Arc::new(Timestamp::now)),
             faults: Mutex::new(faults.into_iter().collect()),
+            locked: Mutex::default(),
             culprit: Mutex::default(),
             failing_lookups: AtomicUsize::new(0),
             failing_reads: AtomicUsize::new(0),
@@ -125,6 +138,18 @@ impl FaultyStore {
     /// Whether the connections are closed.
     pub(super) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst) > 0
+    }
+
+    /// Has somebody hold the rows of these shards, and of no others.
+    pub(super) fn lock_rows(&self, shards: impl IntoIterator<Item = u16>) {
+        *self.locked.lock().expect("not poisoned") = shards.into_iter().map(Shard).collect();
+    }
+
+    fn check_lock(&self, shard: Shard) -> Result<(), StoreError> {
+        match self.locked.lock().expect("not poisoned").contains(&shard) {
+            true => Err(StoreError::Unavailable(Trouble::Locked.into())),
+            false => Ok(()),
+        }
     }
 
     async fn wait_at_gate(&self) {
@@ -172,6 +197,7 @@ over_inner! {
             shard: Shard,
             operations: &[Operation],
         ) -> Result<AppendedBatch, StoreError> {
+            self.check_lock(shard)?;
             self.batches.lock().expect("not poisoned").push(operations.len());
             let culprit = *self.culprit.lock().expect("not poisoned");
             if operations.iter().any(|operation| Some(operation.id) == culprit) {
@@ -199,9 +225,23 @@ over_inner! {
             }
         }
 
-        async fn try_commit(&self, _shard: Shard) -> Result<(), StoreError> {
+        async fn answers(&self, limit: Duration) -> Result<(), StoreError> {
+            self.inner.answers(limit).await
+        }
+
+        fn other_writes(&self) -> &OtherWrites {
+            self.inner.other_writes()
+        }
+
+        async fn try_commit(&self, shard: Shard) -> Result<(), StoreError> {
             self.tries.fetch_add(1, Ordering::SeqCst);
-            match self.faults.lock().expect("not poisoned").pop_front() {
+            self.check_lock(shard)?;
+            let fault = self.faults.lock().expect("not poisoned").pop_front();
+            match fault {
+                Some(Fault::Slow) => {
+                    self.wait_at_gate().await;
+                    Ok(())
+                }
                 Some(_) => Err(unavailable()),
                 None => Ok(()),
             }

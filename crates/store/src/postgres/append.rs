@@ -12,7 +12,7 @@ use sqlx::{FromRow, PgConnection};
 use super::errors::{is_locked_out, store_error};
 use super::load::{load, used_keys};
 use super::pool::Pool;
-use super::session::{Session, answered, change, commit};
+use super::session::{Session, answered, commit, lock_timeout, try_change};
 use super::write::{insert_bodies, insert_records, write_changes};
 use crate::operation::{Appended, Operation, newest_steady_time};
 use crate::plan::{Locked, Plan, Wanted, plan};
@@ -21,6 +21,9 @@ use crate::tables::{micros, time};
 
 /// How long is waited for a row that was held the last time for longer than a session waits.
 const HELD_ROW_PATIENCE: Duration = Duration::from_millis(100);
+
+/// How long a try waits for a row: longer than batches take that are in its way.
+const TRY_PATIENCE: Duration = Duration::from_millis(500);
 
 /// The shards whose row somebody held too long the last time: a process that stopped in the middle
 /// of a transaction, or a person with a prompt. Whoever waits for it has one of a few connections,
@@ -42,8 +45,8 @@ impl HeldRows {
         if !self.0[usize::from(shard.0)].load(Ordering::Relaxed) {
             return Ok(());
         }
-        let limit = format!("{}ms", HELD_ROW_PATIENCE.as_millis());
-        let query = sqlx::query("SELECT set_config('lock_timeout', $1, true)").bind(limit);
+        let query = sqlx::query("SELECT set_config('lock_timeout', $1, true)")
+            .bind(lock_timeout(HELD_ROW_PATIENCE));
         query.execute(connection).await.map(drop).map_err(store_error)
     }
 
@@ -90,12 +93,20 @@ pub(super) async fn append(
     Ok(AppendedBatch { results: plan.results, records: plan.records })
 }
 
-/// Writes the shard's row as it stands.
+/// Writes the shard's row as it stands. Whoever holds the row is not waited for.
 pub(super) async fn try_commit(writers: &Pool, shard: Shard) -> Result<(), StoreError> {
+    // The limit is set before the row is found, and the row is waited for after that.
     let query = sqlx::query_as::<_, (i64,)>(
-        "UPDATE shards SET last_position = last_position WHERE shard = $1 RETURNING last_position",
-    );
-    change(writers, query.bind(i32::from(shard.0))).await?;
+        "WITH patience AS MATERIALIZED (SELECT set_config('lock_timeout', $2, true))
+         UPDATE shards
+         SET last_position = last_position
+         FROM patience
+         WHERE shard = $1
+         RETURNING last_position",
+    )
+    .bind(i32::from(shard.0))
+    .bind(lock_timeout(TRY_PATIENCE));
+    try_change(writers, query).await?;
     Ok(())
 }
 

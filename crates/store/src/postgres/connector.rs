@@ -11,6 +11,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Row};
 use tokio::time::timeout;
 
 use super::errors::ServerError;
+use crate::commits::OtherWrites;
 use crate::trouble::Trouble;
 
 /// How long sessions wait for what.
@@ -93,18 +94,26 @@ pub(super) struct Connector {
     /// The host that could be written to the last time; tried first.
     preferred: AtomicUsize,
     last_failure: Mutex<Option<Instant>>,
+    /// Of all sessions.
+    other_writes: OtherWrites,
 }
 
 impl Connector {
     /// To the first of these that can be written to; there is at least one.
     pub(super) fn new(hosts: Vec<PgConnectOptions>) -> Connector {
-        Connector { hosts, preferred: AtomicUsize::new(0), last_failure: Mutex::default() }
+        let (last_failure, other_writes) = Default::default();
+        Connector { hosts, preferred: AtomicUsize::new(0), last_failure, other_writes }
     }
 
     /// A session has ended before its work was finished. What lay idle at that moment may be cut
     /// as well: a server that restarts cuts all of its connections.
     pub(super) fn note_failure(&self) {
         *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// What came of the writes that are no appends.
+    pub(super) fn other_writes(&self) -> &OtherWrites {
+        &self.other_writes
     }
 
     /// How long ago that was.

@@ -47,6 +47,15 @@ impl ServerError {
         match self.code.as_str() {
             "53100" => Some(Trouble::DiskFull),
             "25006" => Some(Trouble::ReadOnly),
+            "53300" => Some(Trouble::NoMoreConnections),
+            "55P03" => Some(Trouble::Locked),
+            // Whether a commit happened that ends so is another question.
+            "40001" | "40P01" => Some(Trouble::Conflict),
+            // The limits of a statement, of a transaction that idles and of one that runs. An
+            // operator who cancels a statement has the same code.
+            "57014" | "25P03" | "25P04" => Some(Trouble::TooSlow),
+            // No such role, a wrong password, not from this machine; no such database.
+            code if code.starts_with("28") || code == "3D000" => Some(Trouble::AccessDenied),
             code if code.starts_with("53") => Some(Trouble::Overloaded),
             code if code.starts_with("58") => Some(Trouble::FilesFail),
             _ => None,
@@ -72,7 +81,7 @@ pub(crate) fn trouble_of(
         return Some(Trouble::Silent);
     }
     match error.downcast_ref::<NoConnection>() {
-        Some(NoConnection::InUse(_)) => Some(Trouble::Overloaded),
+        Some(NoConnection::InUse { .. }) => Some(Trouble::Overloaded),
         Some(NoConnection::NoHost(no_host)) => no_host.trouble(),
         Some(NoConnection::Closed) => None,
         None => error.downcast_ref::<ServerError>()?.trouble(),
@@ -121,6 +130,7 @@ mod tests {
     use std::io;
 
     use super::*;
+    use crate::trouble::Scope;
 
     fn server_error(code: &str, severity: PgSeverity) -> ServerError {
         let message = "something happened".to_owned();
@@ -151,15 +161,34 @@ mod tests {
         for (code, trouble) in [
             ("53100", Trouble::DiskFull),
             ("25006", Trouble::ReadOnly),
-            ("53300", Trouble::Overloaded),
+            ("53200", Trouble::Overloaded),
+            ("53300", Trouble::NoMoreConnections),
+            ("28P01", Trouble::AccessDenied),
             ("58030", Trouble::FilesFail),
             ("57P01", Trouble::Unreachable),
+            ("55P03", Trouble::Locked),
+            ("40P01", Trouble::Conflict),
+            ("57014", Trouble::TooSlow),
         ] {
             let error = StoreError::Unavailable(server_error(code, PgSeverity::Error).into());
             assert_eq!(error.trouble(), Some(trouble), "{code}");
         }
         let defect = StoreError::Failed(server_error("42601", PgSeverity::Error).into());
         assert_eq!(defect.trouble(), None);
+    }
+
+    #[test]
+    fn what_one_statement_meets_is_not_the_databases_trouble() {
+        let scope = |code| {
+            let error = server_error(code, PgSeverity::Error);
+            StoreError::Unavailable(error.into()).trouble().map(Trouble::scope)
+        };
+        for code in ["55P03", "40001", "40P01", "57014", "25P03", "25P04"] {
+            assert_eq!(scope(code), Some(Scope::Rows), "{code}");
+        }
+        for code in ["53100", "25006", "53300", "58030", "57P01", "08006"] {
+            assert_eq!(scope(code), Some(Scope::Database), "{code}");
+        }
     }
 
     #[test]

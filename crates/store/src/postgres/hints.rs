@@ -79,10 +79,7 @@ impl Hints {
 
     /// Has a position announced soon.
     pub(super) fn announce(&self, shard: Shard, position: Position) {
-        let slot = self.announcements.positions.get(usize::from(shard.0));
-        if slot.is_some_and(|slot| slot.fetch_max(position.0, Ordering::AcqRel) < position.0) {
-            self.announcements.news.notify_one();
-        }
+        self.announcements.add(usize::from(shard.0), position.0);
     }
 
     /// Ends the tasks.
@@ -99,27 +96,31 @@ impl Drop for Hints {
 }
 
 impl Announcements {
-    /// What is to be announced, as text.
-    fn take(&self) -> Vec<String> {
-        let taken = self
-            .positions
-            .iter()
-            .enumerate()
-            .map(|(shard, position)| (shard, position.swap(0, Ordering::AcqRel)));
-        taken
-            .filter(|(_, position)| *position > 0)
-            .map(|(shard, position)| format!("{shard}:{position}"))
-            .collect()
+    fn add(&self, shard: usize, position: i64) {
+        let slot = self.positions.get(shard);
+        if slot.is_some_and(|slot| slot.fetch_max(position, Ordering::AcqRel) < position) {
+            self.news.notify_one();
+        }
+    }
+
+    /// What is to be announced: shards and positions.
+    fn take(&self) -> Vec<(usize, i64)> {
+        let slots = self.positions.iter().enumerate();
+        let taken = slots.map(|(shard, position)| (shard, position.swap(0, Ordering::AcqRel)));
+        taken.filter(|(_, position)| *position > 0).collect()
     }
 }
 
 async fn notify(pool: Pool, announcements: Arc<Announcements>) {
     loop {
         announcements.news.notified().await;
-        let payloads = announcements.take();
-        let rest = match send(&pool, payloads).await {
+        let taken = announcements.take();
+        let rest = match send(&pool, &taken).await {
             Ok(()) => NOTIFY_INTERVAL,
             Err(error) => {
+                // Once more, with what is appended meanwhile: others would look by themselves only
+                // much later.
+                taken.into_iter().for_each(|(shard, position)| announcements.add(shard, position));
                 tracing::debug!(error = %Causes(&error), "other processes were not told of an append");
                 NOTIFY_REST
             }
@@ -128,7 +129,9 @@ async fn notify(pool: Pool, announcements: Arc<Announcements>) {
     }
 }
 
-async fn send(pool: &Pool, payloads: Vec<String>) -> Result<(), StoreError> {
+async fn send(pool: &Pool, positions: &[(usize, i64)]) -> Result<(), StoreError> {
+    let payloads: Vec<_> =
+        positions.iter().map(|(shard, position)| format!("{shard}:{position}")).collect();
     if payloads.is_empty() {
         return Ok(());
     }
@@ -180,6 +183,15 @@ async fn listen_once(
     listener.eager_reconnect(false);
     listener.listen(CHANNEL).await?;
     listening();
+    // What was announced while nobody listened.
+    let positions = sqlx::query_as::<_, (i32, i64)>("SELECT shard, last_position FROM shards");
+    for (shard, position) in
+        timeout(limits.answer, positions.fetch_all(&mut listener)).await.map_err(|_| lost())??
+    {
+        if let Ok(shard) = u16::try_from(shard) {
+            let _ = hints.try_send((Shard(shard), Position(position)));
+        }
+    }
     loop {
         match timeout(limits.statement, listener.try_recv()).await {
             Ok(received) => {
@@ -217,7 +229,7 @@ mod tests {
         for (shard, position) in [(2, 7), (0, 3), (2, 9), (2, 8)] {
             announcements.positions[shard].fetch_max(position, Ordering::AcqRel);
         }
-        assert_eq!(announcements.take(), ["0:3", "2:9"]);
+        assert_eq!(announcements.take(), [(0, 3), (2, 9)]);
         assert!(announcements.take().is_empty());
     }
 

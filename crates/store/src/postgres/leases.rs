@@ -4,17 +4,15 @@
 //! No lease waits for another: each has a statement of its own, which gives up soon when somebody
 //! holds the shard's row, on connections that nothing else uses.
 
-use std::error::Error;
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::log::{Epoch, Shard};
 use sqlx::FromRow;
-use tokio::time::timeout;
 
 use super::connector::SessionLimits;
 use super::errors::is_locked_out;
 use super::pool::Pool;
-use super::session::{NoAnswer, change, fetch};
+use super::session::{change_within, fetch_within, lock_timeout};
 use crate::store::{Lease, ShardLease, StoreError, Survey};
 use crate::tables::duration_micros;
 
@@ -52,22 +50,6 @@ impl Patience {
             answer: (time_to_live / 5).clamp(SHORTEST_PATIENCE.answer, LIMITS.answer),
         }
     }
-
-    /// For `set_config`.
-    fn lock_timeout(&self) -> String {
-        format!("{}ms", self.lock.as_millis().max(1))
-    }
-}
-
-/// What comes of a statement, if it comes in time. Otherwise it is the `silence` of the server: what a
-/// statement that changes something has done is then [`StoreError::Unknown`].
-async fn within<T>(
-    limit: Duration,
-    statement: impl Future<Output = Result<T, StoreError>>,
-    silence: fn(Box<dyn Error + Send + Sync>) -> StoreError,
-) -> Result<T, StoreError> {
-    let answered = timeout(limit, statement).await;
-    answered.unwrap_or_else(|_| Err(silence(NoAnswer(limit).into())))
 }
 
 pub(super) async fn acquire(
@@ -95,8 +77,8 @@ pub(super) async fn acquire(
     .bind(i32::from(shard.0))
     .bind(owner)
     .bind(duration_micros(time_to_live))
-    .bind(patience.lock_timeout());
-    let epoch = within(patience.answer, change(leases, query), StoreError::Unknown).await?.pop();
+    .bind(lock_timeout(patience.lock));
+    let epoch = change_within(patience.answer, leases, query).await?.pop();
     Ok(epoch.map(|(epoch,)| Lease { shard, epoch: Epoch(epoch) }))
 }
 
@@ -118,8 +100,8 @@ pub(super) async fn renew(
     .bind(i32::from(lease.shard.0))
     .bind(lease.epoch.0)
     .bind(duration_micros(time_to_live))
-    .bind(patience.lock_timeout());
-    Ok(!within(patience.answer, change(leases, query), StoreError::Unknown).await?.is_empty())
+    .bind(lock_timeout(patience.lock));
+    Ok(!change_within(patience.answer, leases, query).await?.is_empty())
 }
 
 pub(super) async fn release(leases: &Pool, lease: Lease) -> Result<(), StoreError> {
@@ -131,7 +113,7 @@ pub(super) async fn release(leases: &Pool, lease: Lease) -> Result<(), StoreErro
     )
     .bind(i32::from(lease.shard.0))
     .bind(lease.epoch.0);
-    within(LIMITS.answer, change(leases, query), StoreError::Unknown).await?;
+    change_within(LIMITS.answer, leases, query).await?;
     Ok(())
 }
 
@@ -170,18 +152,15 @@ pub(super) async fn survey(
          FROM shards
          ORDER BY shard",
     );
-    let shards = within(patience.answer, fetch(leases, query), StoreError::Unavailable)
-        .await?
-        .into_iter()
-        .map(|row| {
-            let unreadable = |_| StoreError::Unreadable(format!("shard {}", row.shard));
-            Ok(ShardLease {
-                shard: Shard(u16::try_from(row.shard).map_err(unreadable)?),
-                epoch: row.lease_owner.as_ref().map(|_| Epoch(row.epoch)),
-                owner: row.lease_owner,
-                expires_in: Duration::from_micros(row.expires_in.unsigned_abs()),
-            })
-        });
+    let shards = fetch_within(patience.answer, leases, query).await?.into_iter().map(|row| {
+        let unreadable = |_| StoreError::Unreadable(format!("shard {}", row.shard));
+        Ok(ShardLease {
+            shard: Shard(u16::try_from(row.shard).map_err(unreadable)?),
+            epoch: row.lease_owner.as_ref().map(|_| Epoch(row.epoch)),
+            owner: row.lease_owner,
+            expires_in: Duration::from_micros(row.expires_in.unsigned_abs()),
+        })
+    });
     Ok(Survey { members, shards: shards.collect::<Result<_, StoreError>>()? })
 }
 
@@ -212,8 +191,8 @@ async fn report(
     )
     .bind(member)
     .bind(duration_micros(time_to_live))
-    .bind(patience.lock_timeout());
-    within(patience.answer, change(leases, query), StoreError::Unknown).await?;
+    .bind(lock_timeout(patience.lock));
+    change_within(patience.answer, leases, query).await?;
     Ok(())
 }
 
@@ -235,7 +214,7 @@ async fn others(
     )
     .bind(member)
     .bind(duration_micros(time_to_live));
-    within(patience.answer, fetch(leases, query), StoreError::Unavailable).await
+    fetch_within(patience.answer, leases, query).await
 }
 
 pub(super) async fn leave(leases: &Pool, member: &str) -> Result<(), StoreError> {
@@ -243,6 +222,6 @@ pub(super) async fn leave(leases: &Pool, member: &str) -> Result<(), StoreError>
         "DELETE FROM dispatch_members WHERE member = $1 RETURNING member",
     )
     .bind(member);
-    within(LIMITS.answer, change(leases, query), StoreError::Unknown).await?;
+    change_within(LIMITS.answer, leases, query).await?;
     Ok(())
 }

@@ -66,6 +66,7 @@ use self::hints::Hints;
 pub use self::open::{InvalidUrl, OpenError};
 use self::pool::Pool;
 use self::replays::Search;
+use crate::commits::OtherWrites;
 use crate::operation::{Appended, BodyId, Operation, Record};
 use crate::projection::{CountKey, Missed};
 use crate::query::{
@@ -220,6 +221,14 @@ impl Store for PostgresStore {
 
     async fn shard_state(&self, shard: Shard) -> Result<ShardState, StoreError> {
         reads::shard_state(&self.readers, shard).await
+    }
+
+    async fn answers(&self, limit: Duration) -> Result<(), StoreError> {
+        reads::answers(&self.readers, limit).await
+    }
+
+    fn other_writes(&self) -> &OtherWrites {
+        self.connector.other_writes()
     }
 
     async fn try_commit(&self, shard: Shard) -> Result<(), StoreError> {

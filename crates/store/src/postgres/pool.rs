@@ -12,10 +12,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
 use super::connector::{Connector, NoHost, SessionLimits, can_write};
+use crate::store::StoreError;
 
-/// How long a call waits for a connection, connecting included. A restart of the server that
-/// takes less is not noticed by callers.
-const ACQUIRE_LIMIT: Duration = Duration::from_secs(3);
+/// How long a call waits for a connection, connecting included, unless it has less time. A restart of
+/// the server that takes less is not noticed by callers.
+pub(super) const ACQUIRE_LIMIT: Duration = Duration::from_secs(3);
 /// The first wait before connecting again to a server that takes no connection, and the longest.
 const CONNECT_BACKOFF: (Duration, Duration) =
     (Duration::from_millis(10), Duration::from_millis(600));
@@ -55,8 +56,13 @@ struct Resting {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NoConnection {
     /// Others had all of them.
-    #[error("all {0} connections were in use for {ACQUIRE_LIMIT:?} (--database-connections)")]
-    InUse(u32),
+    #[error("all {size} connections were in use for {limit:?} (--database-connections)")]
+    InUse {
+        /// How many there are.
+        size: u32,
+        /// How long was waited for one.
+        limit: Duration,
+    },
     /// None could be made.
     #[error("no connection to Postgres: {0}")]
     NoHost(#[from] NoHost),
@@ -84,18 +90,24 @@ impl Pool {
         self.inner.size
     }
 
-    /// A connection that is there, or a new one.
-    pub(super) async fn acquire(&self) -> Result<Pooled, NoConnection> {
-        let deadline = Instant::now() + ACQUIRE_LIMIT;
-        let place = timeout(ACQUIRE_LIMIT, Arc::clone(&self.inner.places).acquire_owned()).await;
-        let place = place.map_err(|_| NoConnection::InUse(self.inner.size))?;
+    /// A connection that is there, or a new one. The error, when the time is over: what has kept it
+    /// from being had.
+    pub(super) async fn acquire(&self, limit: Duration) -> Result<Pooled, NoConnection> {
+        let deadline = Instant::now() + limit;
+        let place = timeout(limit, Arc::clone(&self.inner.places).acquire_owned()).await;
+        let place = place.map_err(|_| NoConnection::InUse { size: self.inner.size, limit })?;
         let place = place.map_err(|_| NoConnection::Closed)?;
-        let (connection, made) = match self.inner.take_idle().await {
+        let (connection, made) = match self.inner.take_idle(limit).await {
             Some(resting) => (resting.connection, resting.made),
             None => (self.inner.connect(deadline).await?, Instant::now()),
         };
         let use_of_it = Use { pool: Arc::clone(&self.inner), is_finished: false };
         Ok(Pooled { connection, made, use_of_it, _place: place })
+    }
+
+    /// Notes what came of a write that is no append.
+    pub(super) fn note_write<T>(&self, outcome: &Result<T, StoreError>) {
+        self.inner.connector.other_writes().note(outcome);
     }
 
     /// Waits for those that are in use, and closes all.
@@ -117,7 +129,7 @@ impl Inner {
 
     /// The next idle connection that works. One that does not answer its test costs a new one, and
     /// no test of another.
-    async fn take_idle(&self) -> Option<Resting> {
+    async fn take_idle(&self, limit: Duration) -> Option<Resting> {
         let (mut resting, trusted) = {
             let mut idle = self.idle();
             idle.retain(|resting| resting.since.elapsed() < IDLE_LIMIT);
@@ -129,7 +141,9 @@ impl Inner {
         if trusted {
             return Some(resting);
         }
-        let tested = timeout(TEST_LIMIT, can_write(&mut resting.connection)).await;
+        // The rest of the time is for a new one.
+        let limit = TEST_LIMIT.min(limit / 2);
+        let tested = timeout(limit, can_write(&mut resting.connection)).await;
         matches!(tested, Ok(Ok(true))).then_some(resting)
     }
 

@@ -1,7 +1,7 @@
 //! How connections are used and given back, and how long is waited for what.
 
 use std::ops::{Deref, DerefMut};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::QueryAs;
@@ -9,7 +9,7 @@ use sqlx::{Connection, FromRow, PgConnection, Postgres, Transaction};
 use tokio::time::timeout;
 
 use super::errors::{commit_error, is_locked_out, store_error};
-use super::pool::{Pool, Pooled};
+use super::pool::{ACQUIRE_LIMIT, Pool, Pooled};
 use crate::store::StoreError;
 
 /// A pooled connection that goes back to the pool only when its work was finished.
@@ -25,7 +25,12 @@ pub(super) struct Session {
 impl Session {
     /// A session of this pool's.
     pub(super) async fn of(pool: &Pool) -> Result<Session, StoreError> {
-        let connection = pool.acquire().await;
+        Session::within(pool, ACQUIRE_LIMIT).await
+    }
+
+    /// The same, if it can be had in that time.
+    async fn within(pool: &Pool, limit: Duration) -> Result<Session, StoreError> {
+        let connection = pool.acquire(limit).await;
         let connection = connection.map_err(|error| StoreError::Unavailable(error.into()))?;
         Ok(Session { connection, answer_limit: pool.limits().answer })
     }
@@ -94,6 +99,12 @@ pub(super) async fn commit(
     committed(limit, transaction.commit()).await
 }
 
+/// A value for `set_config('lock_timeout', …)`.
+pub(super) fn lock_timeout(limit: Duration) -> String {
+    // 0 would be no limit.
+    format!("{}ms", limit.as_millis().max(1))
+}
+
 /// For how long something is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {
@@ -126,9 +137,34 @@ pub(super) async fn fetch<Row>(pool: &Pool, query: Query<'_, Row>) -> Result<Vec
 where
     Row: for<'r> FromRow<'r, PgRow> + Send + Unpin,
 {
-    let mut session = Session::of(pool).await?;
+    let session = Session::of(pool).await?;
+    fetch_in(session, pool.limits().answer, query).await
+}
+
+/// The same within this time, a new connection included.
+pub(super) async fn fetch_within<Row>(
+    limit: Duration,
+    pool: &Pool,
+    query: Query<'_, Row>,
+) -> Result<Vec<Row>, StoreError>
+where
+    Row: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+{
+    let deadline = Instant::now() + limit;
+    let session = Session::within(pool, limit).await?;
+    fetch_in(session, left(deadline, pool), query).await
+}
+
+async fn fetch_in<Row>(
+    mut session: Session,
+    limit: Duration,
+    query: Query<'_, Row>,
+) -> Result<Vec<Row>, StoreError>
+where
+    Row: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+{
     let rows = async { query.fetch_all(&mut *session).await.map_err(store_error) };
-    let rows = answered(pool.limits().answer, rows).await?;
+    let rows = answered(limit, rows).await?;
     session.finish();
     Ok(rows)
 }
@@ -138,10 +174,57 @@ pub(super) async fn change<Row>(pool: &Pool, query: Query<'_, Row>) -> Result<Ve
 where
     Row: for<'r> FromRow<'r, PgRow> + Send + Unpin,
 {
-    let mut session = Session::of(pool).await?;
-    let rows = committed(pool.limits().answer, query.fetch_all(&mut *session)).await;
+    let changed = try_change(pool, query).await;
+    pool.note_write(&changed);
+    changed
+}
+
+/// The same within this time, a new connection included.
+pub(super) async fn change_within<Row>(
+    limit: Duration,
+    pool: &Pool,
+    query: Query<'_, Row>,
+) -> Result<Vec<Row>, StoreError>
+where
+    Row: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+{
+    let deadline = Instant::now() + limit;
+    let changed = match Session::within(pool, limit).await {
+        Ok(session) => change_in(session, left(deadline, pool), query).await,
+        Err(error) => Err(error),
+    };
+    pool.note_write(&changed);
+    changed
+}
+
+/// The same as [`change`] for a statement that is none of the work, whose end is not noted.
+pub(super) async fn try_change<Row>(
+    pool: &Pool,
+    query: Query<'_, Row>,
+) -> Result<Vec<Row>, StoreError>
+where
+    Row: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+{
+    let session = Session::of(pool).await?;
+    change_in(session, pool.limits().answer, query).await
+}
+
+async fn change_in<Row>(
+    mut session: Session,
+    limit: Duration,
+    query: Query<'_, Row>,
+) -> Result<Vec<Row>, StoreError>
+where
+    Row: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+{
+    let rows = committed(limit, query.fetch_all(&mut *session)).await;
     if rows.as_ref().map_or_else(is_locked_out, |_| true) {
         session.finish();
     }
     rows
+}
+
+/// How long an answer is waited for if there is no more time than until then.
+fn left(deadline: Instant, pool: &Pool) -> Duration {
+    pool.limits().answer.min(deadline.saturating_duration_since(Instant::now()))
 }

@@ -60,7 +60,9 @@ pub(crate) fn trouble_of(
         code::FULL => Some(Trouble::DiskFull),
         code::READONLY => Some(Trouble::ReadOnly),
         code::IOERR | code::CANTOPEN => Some(Trouble::FilesFail),
-        code::NOMEM | code::BUSY | code::LOCKED => Some(Trouble::Overloaded),
+        code::NOMEM => Some(Trouble::Overloaded),
+        // Another program is in the middle of a transaction.
+        code::BUSY | code::LOCKED => Some(Trouble::Locked),
         _ => None,
     }
 }

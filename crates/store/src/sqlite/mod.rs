@@ -62,7 +62,9 @@ use keeptrusts_webhooks_domain::replay::{Replay, ReplayCursor, ReplaySelection};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, SqlitePool};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
+use crate::commits::OtherWrites;
 use crate::memory::Clock;
 use crate::operation::{Appended, BodyId, Operation, Record};
 use crate::projection::{CountKey, Missed};
@@ -75,6 +77,7 @@ use crate::store::{
     Store, StoreError, Survey, TableVersions, WaitingEndpoints,
 };
 use crate::tables::with_owner;
+use crate::trouble::Trouble;
 
 pub(crate) use errors::trouble_of;
 pub use open::{OpenError, SqliteOptions};
@@ -115,7 +118,7 @@ impl Store for SqliteStore {
     ) -> Result<AppendedBatch, StoreError> {
         let mut turn = self.writer.turn().await?;
         let appended = append::append(turn.connection()?, &self.clock, shard, operations).await;
-        turn.end(appended)
+        turn.end_of_append(appended)
     }
 
     /// On the writer's connection, after all that it was told before.
@@ -128,7 +131,7 @@ impl Store for SqliteStore {
         let mut turn = self.writer.turn().await?;
         let connection = turn.connection()?;
         let found = log_reads::find_operations(connection, shard, after, operations).await;
-        turn.end(found)
+        turn.end_of_append(found)
     }
 
     async fn read(
@@ -154,10 +157,20 @@ impl Store for SqliteStore {
         log_reads::shard_state(&self.readers, shard, (self.clock)()).await
     }
 
+    async fn answers(&self, limit: Duration) -> Result<(), StoreError> {
+        let read = log_reads::shard_state(&self.readers, Shard(0), (self.clock)());
+        let answered = timeout(limit, read).await;
+        answered.map_err(|_| StoreError::Unavailable(Trouble::Silent.into()))?.map(drop)
+    }
+
+    fn other_writes(&self) -> &OtherWrites {
+        self.writer.other_writes()
+    }
+
     async fn try_commit(&self, shard: Shard) -> Result<(), StoreError> {
         let mut turn = self.writer.turn().await?;
         let tried = append::try_commit(turn.connection()?, shard).await;
-        turn.end(tried)
+        turn.end_of_append(tried)
     }
 
     fn take_hints(&self) -> Option<mpsc::Receiver<(Shard, Position)>> {

@@ -6,6 +6,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::errors::failed;
 use super::names::{Names, Replaced};
+use crate::commits::OtherWrites;
 use crate::store::StoreError;
 
 /// Whoever wants to write waits for a turn, first come first served.
@@ -20,6 +21,7 @@ pub(super) struct Writer {
     options: SqliteConnectOptions,
     slot: Mutex<Slot>,
     names: Names,
+    other_writes: OtherWrites,
 }
 
 enum Slot {
@@ -35,7 +37,8 @@ impl Writer {
         connection: SqliteConnection,
         names: Names,
     ) -> Writer {
-        Writer { options, slot: Mutex::new(Slot::Open(connection)), names }
+        let slot = Mutex::new(Slot::Open(connection));
+        Writer { options, slot, names, other_writes: OtherWrites::default() }
     }
 
     /// Waits for a turn.
@@ -51,7 +54,12 @@ impl Writer {
             }
             Slot::Closed => {}
         }
-        Ok(Turn { slot })
+        Ok(Turn { slot, other_writes: &self.other_writes })
+    }
+
+    /// What came of the writes that are no appends.
+    pub(super) fn other_writes(&self) -> &OtherWrites {
+        &self.other_writes
     }
 
     /// Whether what is written lands where the next start looks for it.
@@ -73,6 +81,7 @@ impl Writer {
 /// The right to write, for now.
 pub(super) struct Turn<'a> {
     slot: MutexGuard<'a, Slot>,
+    other_writes: &'a OtherWrites,
 }
 
 impl Turn<'_> {
@@ -86,10 +95,19 @@ impl Turn<'_> {
         }
     }
 
-    /// Ends the turn. After a failure the connection is given up: SQLite rolls back by itself
+    /// Ends the turn of a write that is no append, and notes what came of it.
+    pub(super) fn end<T>(self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
+        self.other_writes.note(&outcome);
+        self.end_of_append(outcome)
+    }
+
+    /// Ends the turn of an append, or of what belongs to appends, which the log notes. After a failure the connection is given up: SQLite rolls back by itself
     /// when, for example, the disk is full, and sqlx would go on believing that the connection
     /// is inside of a transaction.
-    pub(super) fn end<T>(mut self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(super) fn end_of_append<T>(
+        mut self,
+        outcome: Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         if outcome.is_err()
             && let Slot::Open(_) = *self.slot
         {

@@ -1,8 +1,9 @@
 //! Which host is taken, how many connections, and why there is none.
 
 use std::error::Error;
+use std::time::Duration;
 
-use keeptrusts_webhooks_domain::log::Position;
+use keeptrusts_webhooks_domain::log::{Position, Shard};
 use keeptrusts_webhooks_testkit::ports::refused_port;
 use keeptrusts_webhooks_testkit::postgres::Cluster;
 use sqlx::Connection;
@@ -10,9 +11,11 @@ use tokio::task::JoinSet;
 
 use super::{connect, database, eventually, open};
 use crate::conformance::given::{SHARD, event_id, publish};
+use crate::postgres::pool::ACQUIRE_LIMIT;
 use crate::postgres::session::fetch;
 use crate::postgres::{MIN_CONNECTIONS, OpenError, PostgresOptions, PostgresStore};
 use crate::store::{Causes, Store};
+use crate::trouble::Trouble;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_several_hosts_the_one_that_can_be_written_to_is_taken_and_followed() {
@@ -73,13 +76,43 @@ async fn when_the_server_takes_no_more_connections_its_reason_is_told() {
     for outcome in [
         store.shard_state(SHARD).await.map(drop),
         store.append(SHARD, &[publish(event_id())]).await.map(drop),
+        // What has less time hears it as well: how leases are, and whether the database answers.
+        store.acquire_lease(SHARD, "us", Duration::from_secs(10)).await.map(drop),
+        store.survey("us", Duration::from_secs(4)).await.map(drop),
+        store.answers(Duration::from_secs(1)).await,
     ] {
         let error = outcome.expect_err("there is no connection");
+        assert_eq!(error.trouble(), Some(Trouble::NoMoreConnections), "{}", Causes(&error));
         assert!(Causes(&error).to_string().contains(&expected), "{}", Causes(&error));
         assert!(error.is_transient());
     }
     cluster.query(&name, &format!("ALTER ROLE {role} CONNECTION LIMIT 50")).await;
     store.append(SHARD, &[publish(event_id())]).await.expect("appends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_that_could_not_be_announced_is_announced_as_soon_as_it_can_be() {
+    let url = database().await;
+    let name = url.rsplit('/').next().expect("a name").to_owned();
+    let cluster = Cluster::shared().await;
+    let role = format!("{name}_user");
+    cluster.query(&name, &format!("CREATE ROLE {role} LOGIN SUPERUSER")).await;
+    let store = open(&url.replace("//postgres@", &format!("//{role}@"))).await;
+    let other = open(&url).await;
+    let mut hints = other.take_hints().expect("another process");
+    // What it announces with is connected when there is something to announce, and then refused.
+    cluster.query(&name, &format!("ALTER ROLE {role} NOLOGIN")).await;
+    let news = (Shard(3), Position(1_000));
+    store.announce(news.0, news.1);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    while let Ok(hint) = hints.try_recv() {
+        assert_ne!(hint, news);
+    }
+    cluster.query(&name, &format!("ALTER ROLE {role} LOGIN")).await;
+    eventually("it is announced after all", async || {
+        hints.try_recv().ok().filter(|hint| *hint == news)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,10 +154,32 @@ async fn a_process_has_no_more_connections_than_it_may_and_says_when_all_are_in_
     }
 
     let store = open(&url).await;
-    let taken = (0..store.readers.size()).map(|_| store.readers.acquire());
+    let taken = (0..store.readers.size()).map(|_| store.readers.acquire(ACQUIRE_LIMIT));
     let taken = futures_util::future::join_all(taken).await;
     let error = store.shard_state(SHARD).await.expect_err("all are taken");
     let cause = error.source().expect("a cause").to_string();
     assert!(cause.contains("in use") && cause.contains("--database-connections"), "{cause}");
     drop(taken);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_cannot_be_written_is_told_of_as_an_append_is() {
+    let url = database().await;
+    let name = url.rsplit('/').next().expect("a name").to_owned();
+    let store = open(&url).await;
+    let lease = store.acquire_lease(SHARD, "us", Duration::from_secs(10)).await.expect("asks");
+    let lease = lease.expect("it is free");
+    assert_eq!(store.other_writes().failure(), None);
+    let cluster = Cluster::shared().await;
+    let set = format!("ALTER DATABASE {name} SET default_transaction_read_only = on");
+    cluster.query("postgres", &set).await;
+    let end =
+        format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
+    cluster.query("postgres", &end).await;
+    eventually("leases cannot be renewed", async || {
+        store.renew_lease(lease, Duration::from_secs(10)).await.err()?;
+        let failure = store.other_writes().failure()?;
+        (failure.trouble == Trouble::ReadOnly).then_some(())
+    })
+    .await;
 }

@@ -14,6 +14,7 @@ use crate::conformance::given::{event_id, publish};
 use crate::postgres::session::Session;
 use crate::postgres::{PostgresOptions, PostgresStore};
 use crate::store::{AppendedBatch, Store, StoreError};
+use crate::trouble::Trouble;
 
 const TIME_TO_LIVE: Duration = Duration::from_secs(10);
 
@@ -126,4 +127,24 @@ async fn a_process_that_stops_in_a_transaction_holds_nobody_up_for_longer_than_i
     let asked = Instant::now();
     open(&url).await.append(Shard(0), &[publish(event_id())]).await.expect("appends");
     assert!(asked.elapsed() < 2 * patience, "{:?}", asked.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_is_held_is_told_as_that_and_a_try_does_not_wait_for_it() {
+    let url = database().await;
+    let store = open(&url).await;
+    let mut holder = connect(&url).await;
+    let holding = hold(&mut holder, 1).await;
+    let error = append(&store, Shard(0)).await.expect_err("it is held");
+    assert_eq!(error.trouble(), Some(Trouble::Locked), "{error:?}");
+    let asked = Instant::now();
+    let error = store.try_commit(Shard(0)).await.expect_err("it is held");
+    assert_eq!(error.trouble(), Some(Trouble::Locked), "{error:?}");
+    assert!(asked.elapsed() < store.limits.lock, "{:?}", asked.elapsed());
+    store.try_commit(Shard(1)).await.expect("another one is not");
+    let lease = store.acquire_lease(Shard(0), "us", TIME_TO_LIVE).await;
+    assert_eq!(lease.expect_err("it is held").trouble(), Some(Trouble::Locked));
+    assert_eq!(store.other_writes().failure(), None, "one row is not the database");
+    holding.rollback().await.expect("lets go");
+    store.try_commit(Shard(0)).await.expect("commits");
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use keeptrusts_webhooks_domain::log::Position;
+use keeptrusts_webhooks_domain::log::{Position, Shard};
 use keeptrusts_webhooks_testkit::postgres::Cluster;
 use keeptrusts_webhooks_testkit::relay::Relay;
 
@@ -63,11 +63,22 @@ async fn connections_that_are_cut_without_a_word_are_replaced_within_a_leases_ti
         assert!(renewed < TIME_TO_LIVE / 2, "{renewed:?}");
     }
     while hints.try_recv().is_ok() {}
-    let mut announced = 1;
+    // Beyond every position that is looked up.
+    let mut announced = 1_000;
     eventually("hints are heard again", async || {
         announced += 1;
         other.announce(SHARD, Position(announced));
-        hints.try_recv().ok()
+        hints.try_recv().ok().filter(|(_, position)| position.0 > 1_000)
+    })
+    .await;
+
+    // What is announced while nobody hears it is looked up by who listens again.
+    relay.fall_silent();
+    let elsewhere = Shard(5);
+    other.append(elsewhere, &[publish(event_id())]).await.expect("appends");
+    other.announce(elsewhere, Position(1));
+    eventually("what was missed is heard of", async || {
+        hints.try_recv().ok().filter(|hint| *hint == (elsewhere, Position(1)))
     })
     .await;
 }

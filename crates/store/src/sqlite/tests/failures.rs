@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::ids::KeyId;
 use keeptrusts_webhooks_domain::log::Position;
 use tempfile::TempDir;
+use ulid::Ulid;
 
 use super::{open, run};
 use crate::conformance::given::*;
@@ -35,6 +38,21 @@ async fn a_full_disk_is_told_and_appends_go_on_when_there_is_room_again() {
     let positions: Vec<_> = log.iter().map(|record| record.position.0).collect();
     assert_eq!(positions, [1, 2, 3, 4]);
     assert_eq!(store.check(SHARD, 10, &|_| ()).await.expect("checks"), []);
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_written_is_told_of_as_an_append_is() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let store = open(&folder.path().join("webhooks.db")).await;
+    let uses: Vec<_> =
+        (0..1_000).map(|number| (KeyId::new(Ulid(number)), Timestamp::MIN)).collect();
+    run(&store, "PRAGMA max_page_count = 1").await;
+    store.append(SHARD, &[publish_with_body(100_000)]).await.expect_err("full");
+    assert_eq!(store.other_writes().failure(), None, "an append is told of by the log");
+    run(&store, "PRAGMA max_page_count = 1").await;
+    store.note_key_uses(&uses).await.expect_err("full");
+    let failure = store.other_writes().failure().map(|failure| failure.trouble);
+    assert_eq!(failure, Some(Trouble::DiskFull));
 }
 
 #[tokio::test]

@@ -28,8 +28,8 @@ use keeptrusts_webhooks_store::query::{
 use keeptrusts_webhooks_store::replay::CandidatePage;
 use keeptrusts_webhooks_store::{
     Appended, AppendedBatch, AttemptSum, BodyId, Clock, DueKey, DuePage, ErasedBodies, Lease,
-    Operation, RebuildDifference, Record, Refusal, ShardState, Store, StoreError, Survey,
-    TableVersions, WaitingEndpoints,
+    Operation, OtherWrites, RebuildDifference, Record, Refusal, ShardState, Store, StoreError,
+    Survey, TableVersions, WaitingEndpoints,
 };
 use tokio::sync::mpsc;
 
@@ -183,6 +183,14 @@ impl Store for Connection {
         let fenced_off = batch.results.iter().filter(is_fenced_off).count();
         self.traffic.count(|counts| counts.fenced_off += fenced_off);
         Ok(batch)
+    }
+
+    async fn answers(&self, limit: Duration) -> Result<(), StoreError> {
+        self.call("answers", self.database().answers(limit)).await
+    }
+
+    fn other_writes(&self) -> &OtherWrites {
+        self.database().other_writes()
     }
 
     async fn try_commit(&self, shard: Shard) -> Result<(), StoreError> {
