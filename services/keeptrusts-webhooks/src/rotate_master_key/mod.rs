@@ -140,7 +140,7 @@ pub(crate) async fn run(
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let RotateMasterKeyCommand { prepare, retire, database, logging } = command;
     logging.start_alone()?;
-    let source = database.master_key_source()?;
+    let source = database.checked_master_key_source()?;
     let MasterKeySource::File(path) = &source else { return Err(RotationError::NoFile.into()) };
     let mut file = KeyFile::open(path)?;
     let Administered { store, description, holder } = database.open_for_administration().await?;
