@@ -201,7 +201,7 @@ impl DatabaseFlags {
     }
 
     /// Where the master keys are, or can be made.
-    pub fn checked_master_key_source(&self) -> Result<MasterKeySource, DatabaseError> {
+    fn checked_master_key_source(&self) -> Result<MasterKeySource, DatabaseError> {
         let source = self.master_key_source()?;
         if let MasterKeySource::File(path) = &source {
             match &self.master_key_file {
@@ -214,7 +214,7 @@ impl DatabaseFlags {
     }
 
     /// Who has named a file is told that it was this one.
-    fn naming_the_key_file(&self, error: DatabaseError) -> DatabaseError {
+    pub fn naming_the_key_file(&self, error: DatabaseError) -> DatabaseError {
         match (error, &self.master_key_file) {
             (DatabaseError::Keyring(error), Some(_)) if error.is_about_the_keys_place() => {
                 DatabaseError::MasterKeyFile(error)
