@@ -174,6 +174,8 @@ impl Found {
         }
         let commits = i64::try_from(commits).unwrap_or(i64::MAX);
         match (&self.file, &self.both) {
+            // A file that was closed is whole; the log makes nonsense of it.
+            (file, Known::Nothing) if file.is_closed() => false,
             // What is wrong is told by what opens it.
             (Known::Nothing, _) | (_, Known::Nothing) | (Known::NoTables, Known::NoTables) => true,
             (Known::Marks(_), Known::NoTables) => false,

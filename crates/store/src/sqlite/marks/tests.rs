@@ -67,6 +67,7 @@ fn a_log_of_another_state_of_the_file_is_refused() {
         ("fewer records with the log", of_an_older_version(300), of_an_older_version(204)),
         ("a log from before there were tables", row(45, "B", "A"), Known::NoTables),
         ("a new file", Known::NoTables, row(50, "B", "A")),
+        ("a file with other pages", closed(row(45, "X", "A")), Known::Nothing),
     ] {
         let found = with_log(10, file, both);
         assert_eq!(found.check(), Err(Mismatch::ForeignLog), "{what}");
@@ -91,6 +92,7 @@ fn what_a_crash_leaves_of_first_starts_and_of_upgrades_is_opened() {
         ("a part of the tables in the log", Known::NoTables, Known::Nothing),
         ("no table yet", Known::NoTables, Known::NoTables),
         ("a page of two halves", Known::Nothing, row(50, "B", "A")),
+        ("nothing that can be read", row(45, "B", "A"), Known::Nothing),
         ("an older version's", of_an_older_version(40), of_an_older_version(50)),
         ("the columns in the log", of_an_older_version(40), row(50, "", "")),
     ] {

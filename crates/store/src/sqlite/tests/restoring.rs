@@ -133,6 +133,10 @@ async fn a_file_that_was_put_in_the_place_of_the_logs_own_is_refused() {
     store_of_it.close().await;
     copy(&another.database(), &backups.path("another one that counts alike"));
     fs::write(backups.path("empty"), "").expect("written");
+    let tried = Folder::new();
+    copy(&vacuumed, &tried.database());
+    tried.assert_records(4).await;
+    copy(&tried.database(), &backups.path("vacuumed and opened since"));
 
     for backup in fs::read_dir(backups.0.path()).expect("a folder") {
         let backup = backup.expect("an entry");
