@@ -281,18 +281,16 @@ pub(super) async fn begin_opening(
     connection: &mut SqliteConnection,
     new: &str,
 ) -> Result<Option<String>, sqlx::Error> {
-    set_closed(connection).await?;
-    let is_busy: bool =
-        sqlx::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *connection).await?;
+    let is_new = end_log(connection).await?;
     sqlx::query(
         "UPDATE shards
          SET commits = commits + 1,
-             previous_opening = iif(?1, previous_opening, opening),
-             opening = iif(?1, opening, ?2),
+             previous_opening = iif(?1, opening, previous_opening),
+             opening = iif(?1, ?2, opening),
              is_closed = FALSE
          WHERE shard = 0",
     )
-    .bind(is_busy)
+    .bind(is_new)
     .bind(new)
     .execute(&mut *connection)
     .await?;
@@ -300,6 +298,15 @@ pub(super) async fn begin_opening(
     sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&mut *connection).await?;
     let opening = "SELECT opening FROM shards WHERE shard = 0";
     sqlx::query_scalar(opening).fetch_one(connection).await
+}
+
+/// Moves all of the write-ahead log into the file, which then says that it has none. Not if
+/// somebody reads it for too long; says whether it was done.
+async fn end_log(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    set_closed(connection).await?;
+    let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+    let is_busy: bool = sqlx::query_scalar(checkpoint).fetch_one(connection).await?;
+    Ok(!is_busy)
 }
 
 /// Notes that what is in the write-ahead log is about to be moved into the file.

@@ -144,6 +144,20 @@ async fn small(path: &Path) -> SqliteConnection {
     connection
 }
 
+/// The file without its log, copied by a process of its own: this one's locks go with any
+/// descriptor that it closes.
+fn copy_alone(path: &Path, name: &str) -> std::path::PathBuf {
+    let copy = path.with_file_name(name);
+    let copied = std::process::Command::new("cp").args([path, &copy]).status();
+    assert!(copied.expect("cp runs").success());
+    copy
+}
+
+async fn known_alone(path: &Path) -> Known {
+    let alone = SqliteConnectOptions::new().filename(path).immutable(true);
+    known(alone).await.unwrap_or(Known::Nothing)
+}
+
 #[tokio::test]
 async fn an_opening_begins_a_new_log_and_is_in_the_file_itself() {
     let folder = TempDir::new().expect("a temporary folder");
@@ -152,17 +166,49 @@ async fn an_opening_begins_a_new_log_and_is_in_the_file_itself() {
     for (new, before) in [("A", None), ("B", Some("A"))] {
         let begun = begin_opening(&mut connection, new).await.expect("begins");
         assert_eq!(begun.as_deref(), Some(new));
-        // A process of its own: this one's locks go with any descriptor.
-        let copy = folder.path().join(new);
-        let copied = std::process::Command::new("cp").args([&path, &copy]).status();
-        assert!(copied.expect("cp runs").success());
-        let file = known(SqliteConnectOptions::new().filename(&copy).immutable(true)).await;
-        let Known::Marks(Marks { openings: Some(openings), .. }) = file.expect("reads") else {
+        let Known::Marks(Marks { openings: Some(openings), .. }) =
+            known_alone(&copy_alone(&path, new)).await
+        else {
             panic!("all of it is in the file")
         };
         assert_eq!(openings.opening.as_deref(), Some(new));
         assert_eq!(openings.previous_opening.as_deref(), before);
         assert!(!openings.is_closed);
+
+        count_commit(&mut connection).await.expect("writes");
+        assert!(end_log(&mut connection).await.expect("nobody reads"));
+        let ended = known_alone(&copy_alone(&path, "ended")).await;
+        assert!(ended.is_closed(), "a kill now leaves no log, and none is missing: {ended:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_was_written_by_halves_says_nothing() {
+    const PAGE: usize = 4_096;
+    const SECTOR: usize = 512;
+    let folder = TempDir::new().expect("a temporary folder");
+    let path = folder.path().join("some.db");
+    let mut connection = small(&path).await;
+    begin_opening(&mut connection, "01M8MQ9EDJT0Q1F3YECJ0477HV").await.expect("begins");
+    let mut copies = Vec::new();
+    for commits in [127, 128, 40_000] {
+        let set = sqlx::query("UPDATE shards SET commits = ?").bind(commits);
+        set.execute(&mut connection).await.expect("writes");
+        assert!(end_log(&mut connection).await.expect("nobody reads"));
+        let copy = copy_alone(&path, &commits.to_string());
+        assert!(matches!(known_alone(&copy).await, Known::Marks(_)));
+        copies.push(std::fs::read(copy).expect("read"));
+    }
+    let root = sqlx::query_scalar("SELECT rootpage FROM sqlite_schema WHERE name = 'shards'");
+    let root: i64 = root.fetch_one(&mut connection).await.expect("reads");
+    let begin = (root as usize - 1) * PAGE;
+    for [before, after] in [[0, 1], [1, 2], [0, 2]] {
+        let mut torn = copies[before].clone();
+        let half = begin..begin + SECTOR;
+        torn[half.clone()].copy_from_slice(&copies[after][half]);
+        let path = folder.path().join("torn.db");
+        std::fs::write(&path, torn).expect("written");
+        assert_eq!(known_alone(&path).await, Known::Nothing, "{before} {after}");
     }
 }
 

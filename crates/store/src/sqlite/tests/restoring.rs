@@ -4,10 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::ids::KeyId;
 use tempfile::TempDir;
 
 use super::{open, run};
 use crate::conformance::given::*;
+use crate::key_store::{KeyStore, RewrappedDataKey, WrappedDataKey};
 use crate::sqlite::{OpenError, SqliteOptions, SqliteStore};
 use crate::store::Store;
 
@@ -249,4 +252,53 @@ async fn a_file_of_which_everything_is_in_a_log_somewhere_else_is_refused() {
 
     fs::write(folder.lock_file(), "").expect("written");
     open(&folder.database()).await.close().await;
+}
+
+#[tokio::test]
+async fn every_transaction_that_writes_counts_itself_once() {
+    let folder = Folder::new();
+    let store = open(&folder.database()).await;
+    let counted = async || {
+        let commits = sqlx::query_scalar("SELECT commits FROM shards").fetch_one(&store.readers);
+        let commits: i64 = commits.await.expect("reads");
+        commits
+    };
+    let (id, event) = (organization(), event_id());
+    let key = WrappedDataKey {
+        data_key_id: "dk".to_owned(),
+        master_key_id: "first".to_owned(),
+        nonce: [1; 12],
+        ciphertext: b"wrapped".to_vec(),
+    };
+    let uses = [(KeyId::new(crate::new_ulid(Timestamp::now())), Timestamp::now())];
+    let rewrapped = RewrappedDataKey {
+        organization_id: id.clone(),
+        previous_master_key_id: "first".to_owned(),
+        key: key.clone(),
+    };
+    let mut before = counted().await;
+    macro_rules! counts {
+        ($($call:expr),* $(,)?) => {$(
+            $call.await.expect("it writes");
+            let now = counted().await;
+            assert_eq!(now, before + 1, stringify!($call));
+            before = now;
+        )*};
+    }
+    counts!(
+        store.append(SHARD, &[publish(event)]),
+        store.append(SHARD, &[publish(event_id()), publish(event_id())]),
+        store.try_commit(SHARD),
+        store.acquire_lease(SHARD, "us", std::time::Duration::from_secs(10)),
+        store.note_key_uses(&uses),
+        store.claim_master_key("first"),
+        store.create_data_key(SHARD, &id, &key),
+        store.rewrap_data_keys(SHARD, &[rewrapped]),
+        store.replace_master_key("first", "second"),
+        store.erase_data_key(SHARD, &id),
+        store.delete_expired_bodies(SHARD, 10),
+        store.erase_bodies(SHARD, &id, None, 10),
+        store.rebuild(SHARD, &|_| ()),
+    );
+    assert_eq!(before, counted().await, "reading does not count");
 }
