@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::time::Duration;
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::KeyId;
@@ -13,6 +13,8 @@ use crate::conformance::given::*;
 use crate::key_store::{KeyStore, RewrappedDataKey, WrappedDataKey};
 use crate::sqlite::{OpenError, SqliteOptions, SqliteStore};
 use crate::store::Store;
+
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Copies of the files of a database, and where they are.
 struct Folder(TempDir);
@@ -49,9 +51,22 @@ impl Folder {
         left
     }
 
+    /// Opens it. A process that another test starts has a copy of every descriptor, and so the
+    /// locks, until it runs its program.
+    async fn open(&self) -> Result<SqliteStore, OpenError> {
+        let opening = async {
+            loop {
+                match SqliteStore::open(&self.database(), SqliteOptions::default()).await {
+                    Err(OpenError::InUse { .. }) => tokio::task::yield_now().await,
+                    opened => return opened,
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, opening).await.expect("nobody has it")
+    }
+
     async fn refusal(&self) -> OpenError {
-        let opened = SqliteStore::open(&self.database(), SqliteOptions::default()).await;
-        opened.err().expect("it is refused")
+        self.open().await.err().expect("it is refused")
     }
 
     /// It is refused, as often as somebody tries, and nothing is changed.
@@ -67,7 +82,7 @@ impl Folder {
 
     /// It is opened, whole, and has so many records.
     async fn assert_records(&self, records: i64) {
-        let store = open(&self.database()).await;
+        let store = self.open().await.expect("the database opens");
         let state = store.shard_state(SHARD).await.expect("reads");
         assert_eq!(state.last_position.0, records);
         assert_eq!(store.check(SHARD, 10, &|_| ()).await.expect("checks"), []);
@@ -75,10 +90,10 @@ impl Folder {
     }
 }
 
-/// In a process of its own: one that closes a file's descriptor loses its locks.
+/// A process that closes a file's descriptor loses SQLite's locks on it; here no other process
+/// has the file open, so that it needs none.
 fn copy(from: &Path, to: &Path) {
-    let status = Command::new("cp").args([from, to]).status().expect("cp runs");
-    assert!(status.success());
+    fs::copy(from, to).expect("copied");
 }
 
 async fn publish_one(store: &SqliteStore) {
@@ -289,7 +304,7 @@ async fn every_transaction_that_writes_counts_itself_once() {
         store.append(SHARD, &[publish(event)]),
         store.append(SHARD, &[publish(event_id()), publish(event_id())]),
         store.try_commit(SHARD),
-        store.acquire_lease(SHARD, "us", std::time::Duration::from_secs(10)),
+        store.acquire_lease(SHARD, "us", Duration::from_secs(10)),
         store.note_key_uses(&uses),
         store.claim_master_key("first"),
         store.create_data_key(SHARD, &id, &key),
