@@ -141,13 +141,19 @@ pub enum DatabaseError {
     )]
     UnknownUrl,
     /// The URL names no file.
-    #[error("--database-url names no file: write the file's path behind sqlite:, for example sqlite:/var/lib/keeptrusts-webhooks/webhooks.db")]
+    #[error(
+        "--database-url names no file: write the file's path behind sqlite:, for example sqlite:/var/lib/keeptrusts-webhooks/webhooks.db"
+    )]
     NoSqliteFile,
     /// What is acknowledged is kept.
-    #[error("--database-url names a SQLite database in memory, which would keep nothing: write the path of a file behind sqlite:, for example sqlite:/var/lib/keeptrusts-webhooks/webhooks.db")]
+    #[error(
+        "--database-url names a SQLite database in memory, which would keep nothing: write the path of a file behind sqlite:, for example sqlite:/var/lib/keeptrusts-webhooks/webhooks.db"
+    )]
     SqliteInMemory,
     /// A file is named by its path.
-    #[error("--database-url has {what}, which is not supported for SQLite: write the file's path behind sqlite:, and nothing else")]
+    #[error(
+        "--database-url has {what}, which is not supported for SQLite: write the file's path behind sqlite:, and nothing else"
+    )]
     SqliteUrl {
         /// What is too much.
         what: &'static str,

@@ -23,4 +23,3 @@ pub struct IngestFlags {
     )]
     pub publish_quota: NonZeroU32,
 }
-

@@ -116,12 +116,12 @@ impl Found {
         let file = match header.is_empty {
             // There is nothing to read, and SQLite must not see the log: it would remove it.
             true => Known::NoTables,
-            false => known(alone).await.unwrap_or(Known::Nothing),
+            false => known(alone).await,
         };
         let both = match wal {
             Some(wal) if wal.commits > 0 && !header.is_empty => {
                 let both = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_TIMEOUT);
-                known(both).await.unwrap_or(Known::Nothing)
+                known(both).await
             }
             _ => file.clone(),
         };
@@ -217,12 +217,15 @@ impl Openings {
     }
 }
 
-async fn known(options: SqliteConnectOptions) -> Result<Known, sqlx::Error> {
+/// After a power cut in the middle of a checkpoint some pages are older than others, and a page
+/// may be half a page: what cannot be read says nothing.
+async fn known(options: SqliteConnectOptions) -> Known {
     let options = options.read_only(true).disable_statement_logging();
-    let mut connection = options.connect().await?;
+    let Ok(mut connection) = options.connect().await else { return Known::Nothing };
     let known = read(&mut connection).await;
-    connection.close().await?;
-    known
+    // Nothing was written.
+    _ = connection.close().await;
+    known.unwrap_or(Known::Nothing)
 }
 
 async fn read(connection: &mut SqliteConnection) -> Result<Known, sqlx::Error> {
@@ -234,7 +237,7 @@ async fn read(connection: &mut SqliteConnection) -> Result<Known, sqlx::Error> {
     if !has_tables {
         return Ok(Known::NoTables);
     }
-    if !has_shards || !is_whole(connection).await? {
+    if !has_shards {
         return Ok(Known::Nothing);
     }
     let last_position = last_position(connection).await?;
@@ -243,13 +246,6 @@ async fn read(connection: &mut SqliteConnection) -> Result<Known, sqlx::Error> {
         false => None,
     };
     Ok(Known::Marks(Marks { last_position, openings }))
-}
-
-/// After a power cut in the middle of a checkpoint a page may be half a page.
-async fn is_whole(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
-    let found: String =
-        sqlx::query_scalar("PRAGMA integrity_check('shards')").fetch_one(connection).await?;
-    Ok(found == "ok")
 }
 
 async fn has_openings(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {

@@ -102,11 +102,7 @@ fn is_sync_of(operation: &Operation, name: &str) -> bool {
 
 /// The product opens what is left, and finds what was answered, and nothing by halves. The name of
 /// the lock file is durable, and its content is not.
-async fn assert_whole(
-    files: Vec<(Arc<Path>, Vec<u8>)>,
-    lock_file: &str,
-    answered: &[OperationId],
-) {
+async fn assert_whole(files: Vec<(Arc<Path>, Vec<u8>)>, lock_file: &str, answered: &[OperationId]) {
     let folder = TempDir::new().expect("a temporary folder");
     std::fs::write(folder.path().join("webhooks.db.lock"), lock_file).expect("written");
     for (path, bytes) in files {
