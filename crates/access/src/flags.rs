@@ -9,6 +9,7 @@ use http::Uri;
 use ipnet::IpNet;
 use keeptrusts_webhooks_domain::key::Token;
 use keeptrusts_webhooks_process::database::Database;
+use keeptrusts_webhooks_process::flags::positive_number;
 use keeptrusts_webhooks_store::Clock;
 use keeptrusts_webhooks_telemetry::print_stdout;
 use tokio_util::sync::CancellationToken;
@@ -126,7 +127,8 @@ pub struct AccessFlags {
         long,
         value_name = "NUMBER",
         env = "KEEPTRUSTS_WEBHOOKS_FAILED_LOGINS_PER_MINUTE",
-        default_value = "600"
+        default_value = "600",
+        value_parser = positive_number(1)
     )]
     pub failed_logins_per_minute: NonZeroU32,
 

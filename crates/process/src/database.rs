@@ -4,30 +4,37 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::flags::positive_duration;
+use crate::flags::{positive_duration, whole_number};
 use clap::Args;
 use keeptrusts_webhooks_store::keyring::{Keyring, KeyringError, MasterKeySource};
 use keeptrusts_webhooks_store::postgres::{self, MIN_CONNECTIONS, PostgresOptions, PostgresStore};
 use keeptrusts_webhooks_store::sqlite::{self, SqliteOptions, SqliteStore};
 use keeptrusts_webhooks_store::{Log, Store, StoreError};
 
+/// The data folder of who names none: it is made at the first start.
+const DEFAULT_DATA_DIR: &str = "keeptrusts-webhooks-data";
+
 /// Which database, and the key that its secrets are sealed with.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Database")]
 pub struct DatabaseFlags {
     /// The folder for what this process keeps in files: the SQLite database and the master key.
+    ///
+    /// The default one is made at the first start. Another one must exist, so that a mistyped
+    /// path is not taken for a new database.
     #[arg(
         long,
         value_name = "FOLDER",
         env = "KEEPTRUSTS_WEBHOOKS_DATA_DIR",
-        default_value = "keeptrusts-webhooks-data"
+        default_value = DEFAULT_DATA_DIR
     )]
     pub data_dir: PathBuf,
 
     /// Where the log is kept: postgres://user@host/database, or sqlite:FILE.
     ///
-    /// The default is sqlite:webhooks.db in the data folder. A SQLite file belongs to one
-    /// process; several processes share a Postgres database.
+    /// The default is sqlite:webhooks.db in the data folder. A SQLite file is made if it is
+    /// missing, in a folder that exists. It belongs to one process; several processes share a
+    /// Postgres database.
     #[arg(
         long,
         value_name = "URL",
@@ -47,7 +54,7 @@ pub struct DatabaseFlags {
         value_name = "NUMBER",
         env = "KEEPTRUSTS_WEBHOOKS_DATABASE_CONNECTIONS",
         default_value_t = PostgresOptions::default().connections,
-        value_parser = clap::value_parser!(u32).range(i64::from(MIN_CONNECTIONS)..=1_000)
+        value_parser = whole_number::<u32>(u64::from(MIN_CONNECTIONS)..=1_000)
     )]
     pub database_connections: u32,
 
@@ -133,6 +140,35 @@ pub enum DatabaseError {
         "--database-url must begin with postgres:// or sqlite:, for example postgres://webhooks@localhost/webhooks"
     )]
     UnknownUrl,
+    /// The URL names no file.
+    #[error(
+        "--database-url names no file: write the file's path behind sqlite:, for example sqlite:/var/lib/keeptrusts-webhooks/webhooks.db"
+    )]
+    NoSqliteFile,
+    /// What is acknowledged is kept.
+    #[error(
+        "--database-url names a SQLite database in memory, which would keep nothing: write the path of a file behind sqlite:, for example sqlite:/var/lib/keeptrusts-webhooks/webhooks.db"
+    )]
+    SqliteInMemory,
+    /// A file is named by its path.
+    #[error(
+        "--database-url has {what}, which is not supported for SQLite: write the file's path behind sqlite:, and nothing else"
+    )]
+    SqliteUrl {
+        /// What is too much.
+        what: &'static str,
+    },
+    /// A folder that was named is not there.
+    #[error("the folder {} that {flag} names does not exist: make it, or correct {flag}", folder.display())]
+    NoFolder {
+        /// Which folder.
+        folder: PathBuf,
+        /// The flag that names it or something in it.
+        flag: &'static str,
+    },
+    /// The file with the master keys that was named.
+    #[error("the keys of --master-key-file cannot be used")]
+    MasterKeyFile(#[source] KeyringError),
     /// Services of their own cannot share a file.
     #[error(
         "a SQLite database belongs to one process, and this service is one of several: give --database-url postgres://…, or run `keeptrusts-webhooks serve`, which is all of them in one process"
@@ -156,8 +192,7 @@ impl DatabaseFlags {
     /// Opens whatever database the flags name, brings its tables up to date, checks the key. A
     /// key that cannot be one is refused before anything is made.
     pub async fn open(&self) -> Result<Database, DatabaseError> {
-        let source = self.master_key_source()?;
-        source.check()?;
+        let source = self.checked_master_key_source()?;
         let (store, description) = self.open_store().await?;
         let is_remote = self.database_url.as_deref().is_some_and(is_postgres);
         let statement_timeout = is_remote.then_some(self.database_timeout);
@@ -166,8 +201,38 @@ impl DatabaseFlags {
             Err(error) => {
                 // Otherwise the next start would find that it was not.
                 store.close().await;
-                Err(error)
+                Err(self.naming_the_key_file(error))
             }
+        }
+    }
+
+    /// Where the master keys are, or can be made.
+    fn checked_master_key_source(&self) -> Result<MasterKeySource, DatabaseError> {
+        let source = self.master_key_source()?;
+        if let MasterKeySource::File(path) = &source {
+            match &self.master_key_file {
+                Some(_) => check_folder_of(path, "--master-key-file")?,
+                None => self.check_data_dir()?,
+            }
+        }
+        source.check().map_err(|error| self.naming_the_key_file(error.into()))?;
+        Ok(source)
+    }
+
+    /// Who has named a file is told that it was this one.
+    pub fn naming_the_key_file(&self, error: DatabaseError) -> DatabaseError {
+        match (error, &self.master_key_file) {
+            (DatabaseError::Keyring(error), Some(_)) if error.is_about_the_keys_place() => {
+                DatabaseError::MasterKeyFile(error)
+            }
+            (error, _) => error,
+        }
+    }
+
+    fn check_data_dir(&self) -> Result<(), DatabaseError> {
+        match self.data_dir == Path::new(DEFAULT_DATA_DIR) {
+            true => Ok(()),
+            false => check_folder(&self.data_dir, "--data-dir"),
         }
     }
 
@@ -193,10 +258,14 @@ impl DatabaseFlags {
                 Ok((Arc::new(store), "postgres".to_owned()))
             }
             Some(url) => {
-                let path = url.strip_prefix("sqlite:").ok_or(DatabaseError::UnknownUrl)?;
-                open_sqlite(Path::new(path.strip_prefix("//").unwrap_or(path))).await
+                let path = sqlite_path(url)?;
+                check_folder_of(path, "--database-url")?;
+                open_sqlite(path).await
             }
-            None => open_sqlite(&self.data_dir.join("webhooks.db")).await,
+            None => {
+                self.check_data_dir()?;
+                open_sqlite(&self.data_dir.join("webhooks.db")).await
+            }
         }
     }
 
@@ -232,6 +301,42 @@ async fn open_sqlite(path: &Path) -> Result<(Arc<dyn Store>, String), DatabaseEr
     Ok((Arc::new(store), format!("sqlite {}", path.display())))
 }
 
+/// The file that a URL names.
+fn sqlite_path(url: &str) -> Result<&Path, DatabaseError> {
+    let path = url.strip_prefix("sqlite:").ok_or(DatabaseError::UnknownUrl)?;
+    let path = path.strip_prefix("//").unwrap_or(path);
+    if path.is_empty() {
+        return Err(DatabaseError::NoSqliteFile);
+    }
+    if path.contains(":memory:") || path.contains("mode=memory") {
+        return Err(DatabaseError::SqliteInMemory);
+    }
+    if path.starts_with("file:") {
+        return Err(DatabaseError::SqliteUrl { what: "a URI (file:)" });
+    }
+    if path.contains(['?', '#']) {
+        return Err(DatabaseError::SqliteUrl { what: "parameters (? or #)" });
+    }
+    Ok(Path::new(path))
+}
+
+fn check_folder_of(file: &Path, flag: &'static str) -> Result<(), DatabaseError> {
+    match file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => check_folder(folder, flag),
+        None => Ok(()),
+    }
+}
+
+/// What else may be wrong with it is told by what opens something in it.
+fn check_folder(folder: &Path, flag: &'static str) -> Result<(), DatabaseError> {
+    match std::fs::metadata(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(DatabaseError::NoFolder { folder: folder.to_owned(), flag })
+        }
+        _ => Ok(()),
+    }
+}
+
 fn statement_timeout(text: &str) -> Result<Duration, String> {
     let time = positive_duration(text)?;
     // A multiple of it in milliseconds is a 32-bit number of the server's.
@@ -256,6 +361,29 @@ mod tests {
         }
         for text in ["999ms", "61m", "600000h"] {
             assert_eq!(statement_timeout(text), Err("must be from 1s to 1h".to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_sqlite_url_is_a_path_and_nothing_else() {
+        for (url, path) in [
+            ("sqlite:webhooks.db", "webhooks.db"),
+            ("sqlite://webhooks.db", "webhooks.db"),
+            ("sqlite:///var/lib/webhooks.db", "/var/lib/webhooks.db"),
+            ("sqlite:/var/lib/webhooks.db", "/var/lib/webhooks.db"),
+        ] {
+            assert_eq!(sqlite_path(url).expect("a path"), Path::new(path), "{url}");
+        }
+        for url in ["sqlite::memory:", "sqlite://:memory:", "sqlite:file::memory:?cache=shared"] {
+            let refused = sqlite_path(url);
+            assert!(matches!(refused, Err(DatabaseError::SqliteInMemory)), "{url}: {refused:?}");
+        }
+        for url in ["sqlite:file:webhooks.db", "sqlite:webhooks.db?mode=rwc", "sqlite:a.db#b"] {
+            let refused = sqlite_path(url);
+            assert!(matches!(refused, Err(DatabaseError::SqliteUrl { .. })), "{url}: {refused:?}");
+        }
+        for url in ["sqlite:", "sqlite://"] {
+            assert!(matches!(sqlite_path(url), Err(DatabaseError::NoSqliteFile)), "{url}");
         }
     }
 }

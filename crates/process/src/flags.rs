@@ -5,6 +5,8 @@
 //! [`RetrySchedule`]: keeptrusts_webhooks_domain::retry::RetrySchedule
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::ops::{Bound, RangeBounds};
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::retry::parse_duration;
@@ -30,6 +32,41 @@ pub fn positive_duration(text: &str) -> Result<Duration, String> {
         return Err("must be longer than zero, for example 10s".to_owned());
     }
     Ok(duration)
+}
+
+/// A whole number in a range, which errors tell. (clap's own parser tells what Rust's says of a
+/// wrong digit.)
+pub fn whole_number<N: TryFrom<u64>>(
+    range: impl RangeBounds<u64> + Clone + Send + Sync + 'static,
+) -> impl Fn(&str) -> Result<N, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        let number = number.and_then(|number| N::try_from(number).ok());
+        number.ok_or_else(|| write_a_number(&range))
+    }
+}
+
+fn write_a_number(range: &impl RangeBounds<u64>) -> String {
+    let least = match range.start_bound() {
+        Bound::Included(least) => *least,
+        Bound::Excluded(below) => below.saturating_add(1),
+        Bound::Unbounded => 0,
+    };
+    match range.end_bound() {
+        Bound::Included(most) => format!("write a whole number from {least} to {most}"),
+        Bound::Excluded(above) => {
+            format!("write a whole number from {least} to {}", above.saturating_sub(1))
+        }
+        Bound::Unbounded => format!("write a whole number, {least} or more"),
+    }
+}
+
+/// A whole number, so much or more, but at least 1.
+pub fn positive_number(
+    least: u32,
+) -> impl Fn(&str) -> Result<NonZeroU32, String> + Clone + Send + Sync + 'static {
+    let number = whole_number::<u32>(u64::from(least.max(1))..);
+    move |text| number(text).map(|number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN))
 }
 
 /// Where to listen: an IP address and a port. `localhost:50051` is this machine alone (RFC 6761
@@ -102,6 +139,21 @@ mod tests {
         let shutdown = Shutdown::within(MAX_DURATION);
         assert!(shutdown.grace_period() < MAX_DURATION);
         assert!(tokio::time::Instant::now().checked_add(MAX_DURATION).is_some());
+    }
+
+    #[test]
+    fn a_number_is_read_or_said_how_to_write() {
+        let any = whole_number::<u32>(1..);
+        assert_eq!(any("4294967295"), Ok(u32::MAX));
+        for text in ["", "0", "-1", "1.5", "many", "4294967296", "99999999999999999999"] {
+            assert_eq!(any(text), Err("write a whole number, 1 or more".to_owned()), "{text}");
+        }
+        let some = whole_number::<u16>(1..=64);
+        assert_eq!((some("1"), some("64")), (Ok(1), Ok(64)));
+        assert_eq!(some("65"), Err("write a whole number from 1 to 64".to_owned()));
+        let quota = positive_number(1_000);
+        assert_eq!(quota("1000").map(NonZeroU32::get), Ok(1_000));
+        assert_eq!(quota("999"), Err("write a whole number, 1000 or more".to_owned()));
     }
 
     #[test]

@@ -4,8 +4,10 @@ use clap::Args;
 use keeptrusts_webhooks_domain::limits::MAX_RECIPIENTS;
 use keeptrusts_webhooks_domain::mail_limits::MailLimits;
 
+use crate::flags::whole_number;
+
 /// No channel has more recipients; with less, its mails would wait for ever.
-const LEAST_RECIPIENTS: i64 = MAX_RECIPIENTS as i64;
+const LEAST_RECIPIENTS: u64 = MAX_RECIPIENTS as u64;
 
 /// How much mail may go out for an organization, tests and repetitions included. Notifications
 /// beyond it wait, tests are refused.
@@ -19,7 +21,7 @@ pub struct MailLimitFlags {
         value_name = "NUMBER",
         env = "KEEPTRUSTS_WEBHOOKS_MAIL_MESSAGES_PER_MINUTE",
         default_value_t = MailLimits::default().messages_per_minute,
-        value_parser = clap::value_parser!(u32).range(1..)
+        value_parser = whole_number::<u32>(1..)
     )]
     pub mail_messages_per_minute: u32,
 
@@ -30,7 +32,7 @@ pub struct MailLimitFlags {
         value_name = "NUMBER",
         env = "KEEPTRUSTS_WEBHOOKS_MAIL_RECIPIENTS_PER_MINUTE",
         default_value_t = MailLimits::default().recipients_per_minute,
-        value_parser = clap::value_parser!(u32).range(LEAST_RECIPIENTS..)
+        value_parser = whole_number::<u32>(LEAST_RECIPIENTS..)
     )]
     pub mail_recipients_per_minute: u32,
 
@@ -40,7 +42,7 @@ pub struct MailLimitFlags {
         value_name = "NUMBER",
         env = "KEEPTRUSTS_WEBHOOKS_MAIL_MESSAGES_PER_DAY",
         default_value_t = MailLimits::default().messages_per_day,
-        value_parser = clap::value_parser!(u32).range(1..)
+        value_parser = whole_number::<u32>(1..)
     )]
     pub mail_messages_per_day: u32,
 
@@ -50,7 +52,7 @@ pub struct MailLimitFlags {
         value_name = "NUMBER",
         env = "KEEPTRUSTS_WEBHOOKS_MAIL_RECIPIENTS_PER_DAY",
         default_value_t = MailLimits::default().recipients_per_day,
-        value_parser = clap::value_parser!(u32).range(LEAST_RECIPIENTS..)
+        value_parser = whole_number::<u32>(LEAST_RECIPIENTS..)
     )]
     pub mail_recipients_per_day: u32,
 }

@@ -13,7 +13,7 @@ use keeptrusts_webhooks_outbound::{
     InvalidProxy, NameServer, OutboundConfig, PortRange, Sender, SetupError,
 };
 use keeptrusts_webhooks_process::database::Database;
-use keeptrusts_webhooks_process::flags::positive_duration;
+use keeptrusts_webhooks_process::flags::{positive_duration, whole_number};
 use keeptrusts_webhooks_rendering::{Renderer, RendererLimits};
 use keeptrusts_webhooks_store::Clock;
 
@@ -118,7 +118,7 @@ pub struct DispatchFlags {
         value_name = "NUMBER",
         env = "KEEPTRUSTS_WEBHOOKS_ENDPOINT_CONCURRENCY",
         default_value_t = 64,
-        value_parser = clap::value_parser!(u16).range(1..=64)
+        value_parser = whole_number::<u16>(1..=64)
     )]
     pub endpoint_concurrency: u16,
 

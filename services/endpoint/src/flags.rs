@@ -1,6 +1,7 @@
 //! The endpoint service's flags.
 
 use clap::Args;
+use keeptrusts_webhooks_process::flags::whole_number;
 
 /// What organizations may have.
 #[derive(Debug, Clone, Args)]
@@ -12,7 +13,7 @@ pub struct EndpointFlags {
         value_name = "NUMBER",
         env = "KEEPTRUSTS_WEBHOOKS_MAX_ENDPOINTS_PER_ORGANIZATION",
         default_value_t = 1_000,
-        value_parser = clap::value_parser!(u32).range(1..)
+        value_parser = whole_number::<u32>(1..)
     )]
     pub max_endpoints_per_organization: u32,
 }

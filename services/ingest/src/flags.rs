@@ -3,6 +3,10 @@
 use std::num::NonZeroU32;
 
 use clap::Args;
+use keeptrusts_webhooks_process::flags::positive_number;
+
+/// A smaller quota would refuse a whole batch for ever.
+const LARGEST_BATCH: u32 = 1_000;
 
 /// What organizations may do.
 #[derive(Debug, Clone, Args)]
@@ -15,12 +19,7 @@ pub struct IngestFlags {
         value_name = "NUMBER",
         env = "KEEPTRUSTS_WEBHOOKS_PUBLISH_QUOTA",
         default_value = "20000",
-        value_parser = quota
+        value_parser = positive_number(LARGEST_BATCH)
     )]
     pub publish_quota: NonZeroU32,
-}
-
-fn quota(text: &str) -> Result<NonZeroU32, String> {
-    let number: Option<u32> = text.parse().ok().filter(|number| *number >= 1_000);
-    number.and_then(NonZeroU32::new).ok_or_else(|| "write a number, 1000 or more".to_owned())
 }

@@ -3,6 +3,7 @@
 mod platform;
 
 use std::collections::BTreeSet;
+use std::fs;
 
 use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 use keeptrusts_webhooks_testkit::process::{Launch, Signal};
@@ -160,14 +161,21 @@ async fn a_wrong_value_is_refused_with_what_would_be_right() {
         ("NO_CONSOLE", "true", "cannot be used with"),
         ("MASTER_KEY_FILE", "/dev/null", "master key"),
         ("SMTP_CA", "/does/not/exist.pem", "file /does/not/exist.pem"),
-        ("MAX_CONNECTIONS", "0", "0 is not in 1.."),
+        ("MASTER_KEY_FILE", "/does/not/exist/master.key", "the folder /does/not/exist that"),
+        ("DATABASE_URL", "sqlite:/does/not/exist/webhooks.db", "the folder /does/not/exist that"),
+        ("DATABASE_URL", "sqlite::memory:", "in memory, which would keep nothing"),
+        ("DATABASE_URL", "sqlite:webhooks.db?mode=rwc", "has parameters (? or #)"),
+        ("MAX_CONNECTIONS", "0", "write a whole number, 1 or more"),
+        ("MAX_CONNECTIONS", "many", "write a whole number, 1 or more"),
+        ("ENDPOINT_CONCURRENCY", "65", "write a whole number from 1 to 64"),
+        ("FAILED_LOGINS_PER_MINUTE", "0", "write a whole number, 1 or more"),
     ] {
         let database = Database::new(Backend::Sqlite).await;
-        let data = database.folder().join("data");
+        let data = database.folder();
         let name = format!("KEEPTRUSTS_WEBHOOKS_{variable}");
         let mut process = Launch::binary("keeptrusts-webhooks")
             .args(["serve", "--data-dir"])
-            .arg(&data)
+            .arg(data)
             .env("KEEPTRUSTS_WEBHOOKS_LISTEN", "127.0.0.1:0")
             .env("KEEPTRUSTS_WEBHOOKS_CONSOLE_LISTEN", "127.0.0.1:0")
             .env("KEEPTRUSTS_WEBHOOKS_SMTP_SERVER", "smtp.example:587")
@@ -184,13 +192,58 @@ async fn a_wrong_value_is_refused_with_what_would_be_right() {
         let flag = format!("--{} ", variable.to_lowercase().replace('_', "-"));
         let mut lines = said.lines().filter(|line| !line.starts_with("Usage:"));
         assert!(lines.all(|line| !line.contains(&flag)), "nobody has given {flag}\n{said}");
-        assert!(!data.exists(), "{variable}={value} has left something\n{said}");
+        let left = fs::read_dir(data).expect("a folder").count();
+        assert_eq!(left, 0, "{variable}={value} has left something\n{said}");
     }
 }
 
 /// What is wrong is a file or an address, and the error names that.
 fn without_its_name(variable: &str) -> bool {
-    ["CONSOLE_LISTEN", "LISTEN", "MASTER_KEY_FILE"].contains(&variable)
+    ["CONSOLE_LISTEN", "LISTEN"].contains(&variable)
+}
+
+#[tokio::test]
+async fn every_number_is_refused_with_what_would_be_right() {
+    let mut numbers = 0;
+    for command in COMMANDS {
+        let help = said_by(command, "--help").await;
+        for line in help.lines().filter(|line| line.trim_start().starts_with("--")) {
+            let mut words = line.split_whitespace();
+            let (Some(flag), Some(value)) = (words.next(), words.next()) else { continue };
+            if !["<NUMBER>", "<BYTES>"].contains(&value) {
+                continue;
+            }
+            numbers += 1;
+            for wrong in ["many", "1.5", "99999999999999999999"] {
+                let mut process =
+                    Launch::binary(command[0]).args(&command[1..]).args([flag, wrong]).start();
+                assert_eq!(process.wait_exit(PATIENCE).await.code(), Some(2));
+                let said = process.output();
+                assert!(said.contains("write a whole number"), "{flag}={wrong}\n{said}");
+            }
+        }
+    }
+    assert!(numbers > 40, "{numbers}");
+}
+
+#[tokio::test]
+async fn only_the_default_data_folder_is_made() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let serve = Launch::binary("keeptrusts-webhooks")
+        .args(["serve", "--no-console", "--listen", "127.0.0.1:0"])
+        .after(&format!("cd '{}'", folder.path().display()));
+    let mut process = serve.clone().args(["--data-dir", "keeptrusts-webhook-data"]).start();
+    assert_eq!(process.wait_exit(PATIENCE).await.code(), Some(1));
+    let said = process.output();
+    let words = "the folder keeptrusts-webhook-data that --data-dir names does not exist";
+    assert!(said.contains(words), "{said}");
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0);
+
+    let mut process = serve.start();
+    process.wait_for_listening(PATIENCE).await;
+    process.signal(Signal::Term);
+    assert!(process.wait_exit(PATIENCE).await.success());
+    assert!(folder.path().join("keeptrusts-webhooks-data/webhooks.db").is_file());
 }
 
 #[tokio::test]

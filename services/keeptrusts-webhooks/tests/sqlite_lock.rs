@@ -5,6 +5,7 @@ mod platform;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use keeptrusts_webhooks_testkit::process::Launch;
 use platform::{Backend, Database, PATIENCE, Server, on_both_backends};
@@ -88,6 +89,90 @@ async fn a_file_that_was_replaced_is_told_and_takes_no_events() {
     let told = |line: &str| line.contains("was replaced or removed while the database was open");
     server.process().wait_for_line(told, PATIENCE).await;
     assert_eq!(fs::read(&path).expect("read"), b"a backup");
+}
+
+/// Copies a database's files with a process of its own, as a kill would leave them.
+fn copy(from: &Path, to: &Path) {
+    let status = Command::new("cp").args([from, to]).status().expect("cp runs");
+    assert!(status.success(), "{} to {}", from.display(), to.display());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_made_while_the_process_runs_and_restored() {
+    let database = Database::new(Backend::Sqlite).await;
+    let mut server = Server::all_in_one(&database).start().await;
+    let client = server.client("acme");
+    let created = client.create_endpoint(URL, &["key.rotated"]).await;
+    let path = database.folder().join("webhooks.db");
+    let elsewhere = [Database::new(Backend::Sqlite).await, Database::new(Backend::Sqlite).await];
+    let sql = [
+        "source.backup(sqlite3.connect(sys.argv[2]))",
+        "source.execute('VACUUM INTO ?', [sys.argv[2]])",
+    ];
+    for (elsewhere, sql) in elsewhere.iter().zip(sql) {
+        let script = format!("import sqlite3, sys; source = sqlite3.connect(sys.argv[1]); {sql}");
+        let backup = elsewhere.folder().join("webhooks.db");
+        let made = Command::new("python3").args(["-c", &script]).args([&path, &backup]).status();
+        assert!(made.expect("Python runs").success(), "{sql}");
+        copy(&database.folder().join("master.key"), &elsewhere.folder().join("master.key"));
+        client.publish("key.rotated", "{}").await;
+    }
+    server.stop().await;
+    for elsewhere in &elsewhere {
+        let mut restored = Server::all_in_one(elsewhere).start().await;
+        assert_eq!(restored.client("acme").endpoint(&created.id).await.url, URL);
+        let told = |line: &str| line.contains("the database is a copy of one that was open");
+        restored.process().wait_for_line(told, PATIENCE).await;
+        restored.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_beside_the_log_of_the_file_that_it_replaces_is_refused_with_what_to_do() {
+    let database = Database::new(Backend::Sqlite).await;
+    let mut server = Server::all_in_one(&database).on_a_fixed_port().start().await;
+    let created = server.client("acme").create_endpoint(URL, &["key.rotated"]).await;
+    server.stop().await;
+    let beside = |ending| database.folder().join(format!("webhooks.db{ending}"));
+    let backup = database.folder().join("backup.db");
+    copy(&beside(""), &backup);
+    server.start_again().await;
+    server.client("acme").publish("key.rotated", "{}").await;
+    server.kill().await;
+
+    copy(&backup, &beside(""));
+    let log = fs::read(beside("-wal")).expect("it was killed");
+    let mut refused = Server::all_in_one(&database).start_process();
+    assert_eq!(refused.wait_exit(PATIENCE).await.code(), Some(1));
+    let said = refused.output();
+    for part in ["was not written for the file", "move ", "-wal, ", "-shm and ", ".lock somewhere"]
+    {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert_eq!(fs::read(beside("-wal")).expect("there"), log, "nothing of it is lost");
+
+    for ending in ["-wal", "-shm", ".lock"] {
+        fs::remove_file(beside(ending)).expect("removed, as it says");
+    }
+    server.start_again().await;
+    assert_eq!(server.client("acme").endpoint(&created.id).await.url, URL);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_was_removed_after_a_kill_is_missed() {
+    let database = Database::new(Backend::Sqlite).await;
+    let mut server = Server::all_in_one(&database).start().await;
+    server.client("acme").create_endpoint(URL, &["key.rotated"]).await;
+    server.kill().await;
+    let log = database.folder().join("webhooks.db-wal");
+    let aside = database.folder().join("aside");
+    fs::rename(&log, &aside).expect("moved");
+    let mut refused = Server::all_in_one(&database).start_process();
+    assert_eq!(refused.wait_exit(PATIENCE).await.code(), Some(1));
+    let said = refused.output();
+    assert!(said.contains("-wal is gone") && said.contains("put that file back"), "{said}");
+    fs::rename(&aside, &log).expect("moved back");
+    Server::all_in_one(&database).start().await.stop().await;
 }
 
 on_both_backends!(

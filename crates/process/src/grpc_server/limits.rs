@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::flags::positive_duration;
+use crate::flags::{positive_duration, whole_number};
 
 /// A request message, in bytes. A whole PublishEvents batch has to fit.
 pub const MAX_REQUEST_BYTES: u32 = 4 * 1024 * 1024;
@@ -82,7 +82,7 @@ pub struct LimitFlags {
         value_name = "BYTES",
         env = "KEEPTRUSTS_WEBHOOKS_MAX_REQUEST_BYTES",
         default_value_t = MAX_REQUEST_BYTES,
-        value_parser = clap::value_parser!(u32).range(1..)
+        value_parser = whole_number::<u32>(1..)
     )]
     pub max_request_bytes: u32,
 
@@ -98,7 +98,7 @@ pub struct LimitFlags {
         value_name = "NUMBER",
         env = "KEEPTRUSTS_WEBHOOKS_MAX_REQUESTS_IN_FLIGHT",
         default_value_t = MAX_REQUESTS_IN_FLIGHT,
-        value_parser = clap::value_parser!(u32).range(1..)
+        value_parser = whole_number::<u32>(1..)
     )]
     pub max_requests_in_flight: u32,
 
@@ -108,7 +108,7 @@ pub struct LimitFlags {
         value_name = "BYTES",
         env = "KEEPTRUSTS_WEBHOOKS_MAX_REQUEST_MEMORY",
         default_value_t = MAX_REQUEST_MEMORY,
-        value_parser = clap::value_parser!(u32).range(1..)
+        value_parser = whole_number::<u32>(1..)
     )]
     pub max_request_memory: u32,
 
@@ -131,7 +131,7 @@ pub struct LimitFlags {
         value_name = "NUMBER",
         env = "KEEPTRUSTS_WEBHOOKS_MAX_WATCHES",
         default_value_t = MAX_WATCHES,
-        value_parser = clap::value_parser!(u32).range(1..)
+        value_parser = whole_number::<u32>(1..)
     )]
     pub max_watches: u32,
 
@@ -141,7 +141,7 @@ pub struct LimitFlags {
         value_name = "NUMBER",
         env = "KEEPTRUSTS_WEBHOOKS_MAX_WATCHES_PER_KEY",
         default_value_t = MAX_WATCHES_PER_KEY,
-        value_parser = clap::value_parser!(u32).range(1..)
+        value_parser = whole_number::<u32>(1..)
     )]
     pub max_watches_per_key: u32,
 
@@ -151,7 +151,7 @@ pub struct LimitFlags {
         value_name = "NUMBER",
         env = "KEEPTRUSTS_WEBHOOKS_MAX_STREAMS_PER_CONNECTION",
         default_value_t = MAX_STREAMS_PER_CONNECTION,
-        value_parser = clap::value_parser!(u32).range(1..)
+        value_parser = whole_number::<u32>(1..)
     )]
     pub max_streams_per_connection: u32,
 
@@ -161,7 +161,7 @@ pub struct LimitFlags {
         value_name = "NUMBER",
         env = "KEEPTRUSTS_WEBHOOKS_MAX_HEADERS",
         default_value_t = MAX_HEADERS,
-        value_parser = clap::value_parser!(u32).range(1..)
+        value_parser = whole_number::<u32>(1..)
     )]
     pub max_headers: u32,
 
@@ -172,7 +172,7 @@ pub struct LimitFlags {
         value_name = "BYTES",
         env = "KEEPTRUSTS_WEBHOOKS_MAX_HEADER_BYTES",
         default_value_t = MAX_HEADER_BYTES,
-        value_parser = clap::value_parser!(u32).range(1024..)
+        value_parser = whole_number::<u32>(1024..)
     )]
     pub max_header_bytes: u32,
 
@@ -184,7 +184,7 @@ pub struct LimitFlags {
         value_name = "NUMBER",
         env = "KEEPTRUSTS_WEBHOOKS_MAX_CONNECTIONS",
         default_value_t = MAX_CONNECTIONS,
-        value_parser = clap::value_parser!(u32).range(1..)
+        value_parser = whole_number::<u32>(1..)
     )]
     pub max_connections: u32,
 
@@ -194,7 +194,7 @@ pub struct LimitFlags {
         value_name = "NUMBER",
         env = "KEEPTRUSTS_WEBHOOKS_MAX_CONNECTIONS_PER_PEER",
         default_value_t = MAX_CONNECTIONS_PER_PEER,
-        value_parser = clap::value_parser!(u32).range(1..)
+        value_parser = whole_number::<u32>(1..)
     )]
     pub max_connections_per_peer: u32,
 
@@ -205,7 +205,7 @@ pub struct LimitFlags {
         value_name = "NUMBER",
         env = "KEEPTRUSTS_WEBHOOKS_MAX_HANDSHAKES",
         default_value_t = MAX_HANDSHAKES,
-        value_parser = clap::value_parser!(u32).range(1..)
+        value_parser = whole_number::<u32>(1..)
     )]
     pub max_handshakes: u32,
 
@@ -256,7 +256,7 @@ pub struct LimitFlags {
         value_name = "NUMBER",
         env = "KEEPTRUSTS_WEBHOOKS_MAX_CONTROL_FRAMES",
         default_value_t = MAX_CONTROL_FRAMES,
-        value_parser = clap::value_parser!(u32).range(1..)
+        value_parser = whole_number::<u32>(1..)
     )]
     pub max_control_frames: u32,
 
@@ -267,7 +267,7 @@ pub struct LimitFlags {
         value_name = "NUMBER",
         env = "KEEPTRUSTS_WEBHOOKS_MAX_EARLY_RESETS",
         default_value_t = MAX_EARLY_RESETS,
-        value_parser = clap::value_parser!(u32).range(1..)
+        value_parser = whole_number::<u32>(1..)
     )]
     pub max_early_resets: u32,
 
@@ -277,7 +277,7 @@ pub struct LimitFlags {
         value_name = "NUMBER",
         env = "KEEPTRUSTS_WEBHOOKS_MAX_STREAM_ERRORS",
         default_value_t = MAX_STREAM_ERRORS,
-        value_parser = clap::value_parser!(u32).range(1..)
+        value_parser = whole_number::<u32>(1..)
     )]
     pub max_stream_errors: u32,
 }

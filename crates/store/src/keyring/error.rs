@@ -104,6 +104,23 @@ pub enum KeyringError {
 }
 
 impl KeyringError {
+    /// Whether the place that the keys are in has to be corrected, or what is in it.
+    pub fn is_about_the_keys_place(&self) -> bool {
+        match self {
+            KeyringError::File { .. }
+            | KeyringError::Exposed { .. }
+            | KeyringError::NotAKey { .. }
+            | KeyringError::Empty { .. }
+            | KeyringError::TooMany { .. }
+            | KeyringError::WrongKey { .. }
+            | KeyringError::Missing { .. } => true,
+            KeyringError::TwoSources
+            | KeyringError::FileInUse { .. }
+            | KeyringError::Problem(_)
+            | KeyringError::Store(_) => false,
+        }
+    }
+
     /// Whether the same call may well succeed later.
     pub fn is_transient(&self) -> bool {
         matches!(self, KeyringError::Store(error) if error.is_transient())

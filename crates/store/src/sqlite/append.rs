@@ -5,7 +5,7 @@ use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard};
 use sqlx::SqliteConnection;
 
 use super::errors::{commit_failed, failed};
-use super::writer::begin;
+use super::writer::{begin, begin_uncounted};
 use super::{load, number, write};
 use crate::memory::Clock;
 use crate::operation::{Operation, newest_steady_time};
@@ -20,7 +20,7 @@ pub(super) async fn append(
     shard: Shard,
     operations: &[Operation],
 ) -> Result<AppendedBatch, StoreError> {
-    let mut transaction = begin(connection).await?;
+    let mut transaction = begin_uncounted(connection).await?;
     let positions = operations.iter().map(|operation| operation.records.len() as i64).sum();
     let now = (clock)();
     let steady_time = newest_steady_time(operations);
@@ -46,21 +46,9 @@ pub(super) async fn append(
     Ok(AppendedBatch { results: plan.results, records: plan.records })
 }
 
-/// Changes the shard's row and changes it back, which takes a page of the write-ahead log. (An update
-/// to the same value writes nothing.)
-pub(super) async fn try_commit(
-    connection: &mut SqliteConnection,
-    shard: Shard,
-) -> Result<(), StoreError> {
-    let mut transaction = begin(connection).await?;
-    for step in [1, -1] {
-        sqlx::query("UPDATE shards SET last_position = last_position + ? WHERE shard = ?")
-            .bind(step)
-            .bind(number(shard))
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed)?;
-    }
+/// Counts itself, which takes a page of the write-ahead log, and does nothing else.
+pub(super) async fn try_commit(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let transaction = begin(connection).await?;
     transaction.commit().await.map_err(commit_failed)
 }
 
@@ -76,6 +64,7 @@ async fn lock(
     let locked: (i64, i64, i64) = sqlx::query_as(
         "UPDATE shards
          SET last_position = last_position + ?1,
+             commits = commits + 1,
              steady_time = max(coalesce(steady_time, ?2), coalesce(?2, steady_time)),
              steady_time_noted_at = iif(?2 IS NULL, steady_time_noted_at, ?3)
          WHERE shard = ?4

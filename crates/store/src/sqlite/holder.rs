@@ -20,7 +20,7 @@ pub(super) struct Holder {
 /// holder is just starting, of a dead one; and if it has opened the file by another path, of
 /// whoever opened it by this one.
 pub(super) fn of(database: &Path, id: FileId) -> Holder {
-    let line = lock_file::line_in(&lock_file_of(database));
+    let line = lock_file::holder_in(&lock_file_of(database));
     match (process_that_locks(id), line) {
         (Some(process_id), line) => described(process_id, line),
         // Another user's, or in another container: nobody says which.
@@ -31,7 +31,7 @@ pub(super) fn of(database: &Path, id: FileId) -> Holder {
 
 /// This process, which has it open already.
 pub(super) fn this_process(database: &Path) -> Holder {
-    described(std::process::id(), lock_file::line_in(&lock_file_of(database)))
+    described(std::process::id(), lock_file::holder_in(&lock_file_of(database)))
 }
 
 fn described(process_id: u32, line: Option<String>) -> Holder {

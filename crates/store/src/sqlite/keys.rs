@@ -8,9 +8,10 @@ use keeptrusts_webhooks_domain::key::{Key, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
 
-use super::errors::failed;
+use super::errors::{commit_failed, failed};
 use super::lists::{and, and_within, fetch};
 use super::set_statement::{SetStatement, Values};
+use super::writer::begin;
 use super::{number, sql_limit};
 use crate::operation::Record;
 use crate::query::{AuditFilter, KeyFilter};
@@ -96,7 +97,9 @@ pub(super) async fn note_uses(
         values.push(id.to_string());
         values.push(micros(*time));
     };
-    NOTE_USES.execute(connection, uses.iter(), bind).await.map_err(failed)
+    let mut transaction = begin(connection).await?;
+    NOTE_USES.execute(&mut transaction, uses.iter(), bind).await.map_err(failed)?;
+    transaction.commit().await.map_err(commit_failed)
 }
 
 pub(super) async fn uses(

@@ -19,9 +19,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sqlx::sqlite::SqliteConnectOptions;
 
 use super::holder::{self, Holder};
-use super::lock_file::{LockFile, NotLocked};
+use super::lock_file::{Left, LockFile, NotLocked};
+use super::marks::Header;
 use super::open::OpenError;
 use super::place::{FileId, Place, beside, failed};
+use crate::made::sync_folder_of;
 
 /// What this process has locked. Looked at before a file is opened, because the descriptor of a
 /// second opening could not be closed again.
@@ -29,6 +31,9 @@ static OURS: Mutex<BTreeSet<FileId>> = Mutex::new(BTreeSet::new());
 
 /// How every file of SQLite begins: <https://www.sqlite.org/fileformat2.html#magic_header_string>.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+/// Where it says how it is written and read, and what it says in WAL mode.
+const VERSIONS: std::ops::Range<usize> = 18..20;
+const WAL_VERSIONS: [u8; 2] = [2, 2];
 
 /// Held until it is released or dropped. The operating system releases it when the process ends,
 /// however it ends.
@@ -40,18 +45,21 @@ pub(super) struct DatabaseLock {
 
 #[derive(Debug)]
 struct Held {
+    /// The database's.
+    path: PathBuf,
+    /// Whether SQLite may have changed anything.
+    is_opened: bool,
     beside: LockFile,
     /// The last to be closed: whoever comes next begins with this one.
     _database: File,
 }
 
 impl DatabaseLock {
-    /// Takes both locks. Also says what the last holder has left in the lock file, which is
-    /// nothing if it has released the lock.
+    /// Takes both locks. Also says what it has found of the database before.
     pub(super) fn take(
         place: &mut Place,
         program: &str,
-    ) -> Result<(Arc<DatabaseLock>, Option<String>), OpenError> {
+    ) -> Result<(Arc<DatabaseLock>, Before), OpenError> {
         let path = place.path.clone();
         let mut ours = ours();
         let (id, database) = open_alone(&path, &ours)?;
@@ -60,21 +68,46 @@ impl DatabaseLock {
             Err(TryLockError::WouldBlock) => return Err(in_use(&path, holder::of(&path, id))),
             Err(TryLockError::Error(error)) => return Err(failed("lock", &path)(error)),
         }
-        if !is_empty_or_sqlite(&database).map_err(failed("read", &path))? {
+        let Some(header) = header_of(&database).map_err(failed("read", &path))? else {
             return Err(OpenError::NotOurs { path });
-        }
+        };
         let lock_path = beside(&path, ".lock");
-        if !lock_path.exists() {
+        let was_here = lock_path.exists();
+        if !was_here {
             refuse_another_name(&path)?;
             place.made.file(lock_path.clone());
         }
-        let (beside, left) = LockFile::take(&lock_path, program).map_err(|error| match error {
+        let beside = LockFile::take(&lock_path, program).map_err(|error| match error {
             NotLocked::Held => in_use(&path, holder::of(&path, id)),
             NotLocked::Io(source) => failed("lock", &lock_path)(source),
         })?;
+        if !was_here {
+            // After a power cut too it is known that the database was here.
+            sync_folder_of(&lock_path).map_err(failed("lock", &lock_path))?;
+        }
         ours.insert(id);
-        let held = Held { beside, _database: database };
-        Ok((Arc::new(DatabaseLock { id, held: Mutex::new(Some(held)) }), left))
+        let before = Before { header, was_here, left: beside.left().clone() };
+        let held = Held { path, is_opened: false, beside, _database: database };
+        Ok((Arc::new(DatabaseLock { id, held: Mutex::new(Some(held)) }), before))
+    }
+
+    /// SQLite may change the database from now on.
+    pub(super) fn note_opened(&self) {
+        if let Some(held) = &mut *self.held() {
+            held.is_opened = true;
+        }
+    }
+
+    /// Notes by which opening the database is now written.
+    pub(super) fn note_opening(&self, opening: Option<&str>) -> std::io::Result<()> {
+        match &*self.held() {
+            Some(held) => held.beside.note_opening(opening),
+            None => Ok(()),
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Options of connections that keep the lock for as long as they have the file open, also if
@@ -92,7 +125,8 @@ impl DatabaseLock {
     /// closed the file.
     pub(super) fn release(&self) {
         let mut ours = ours();
-        if let Some(held) = self.held.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        let held = self.held().take();
+        if let Some(held) = held {
             held.beside.forget();
             drop(held);
             ours.remove(&self.id);
@@ -103,10 +137,34 @@ impl DatabaseLock {
 impl Drop for DatabaseLock {
     fn drop(&mut self) {
         let mut ours = ours();
-        if self.held.get_mut().unwrap_or_else(PoisonError::into_inner).take().is_some() {
+        if let Some(held) = self.held.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            held.note_end();
+            drop(held);
             ours.remove(&self.id);
         }
     }
+}
+
+impl Held {
+    /// Nobody has said that the database was closed, and SQLite has closed its files by now. The
+    /// last connection removes the write-ahead log once all of it is in the file.
+    fn note_end(&self) {
+        if !self.is_opened {
+            self.beside.put_back();
+        } else if !beside(&self.path, "-wal").exists() {
+            self.beside.forget();
+        }
+    }
+}
+
+/// What there was of a database before this process.
+#[derive(Debug)]
+pub(super) struct Before {
+    pub(super) header: Header,
+    /// Whether there was a lock file.
+    pub(super) was_here: bool,
+    /// What was in it.
+    pub(super) left: Left,
 }
 
 fn ours() -> MutexGuard<'static, BTreeSet<FileId>> {
@@ -134,13 +192,16 @@ fn in_use(path: &Path, Holder { description, process_id }: Holder) -> OpenError 
     OpenError::InUse { path: path.to_owned(), holder: description, process_id }
 }
 
-fn is_empty_or_sqlite(file: &File) -> std::io::Result<bool> {
-    let mut beginning = [0; MAGIC.len()];
+/// None: it is neither empty nor SQLite's.
+fn header_of(file: &File) -> std::io::Result<Option<Header>> {
+    let mut beginning = [0; VERSIONS.end];
     match file.metadata()?.len() {
-        0 => Ok(true),
-        length if length < MAGIC.len() as u64 => Ok(false),
-        _ => file.read_exact_at(&mut beginning, 0).map(|()| beginning == *MAGIC),
+        0 => return Ok(Some(Header { is_empty: true, is_in_wal_mode: false })),
+        length if length < beginning.len() as u64 => return Ok(None),
+        _ => file.read_exact_at(&mut beginning, 0)?,
     }
+    let header = Header { is_empty: false, is_in_wal_mode: beginning[VERSIONS] == WAL_VERSIONS };
+    Ok(beginning.starts_with(MAGIC).then_some(header))
 }
 
 /// What is committed and not yet in the file is in the write-ahead log, beside the name by which

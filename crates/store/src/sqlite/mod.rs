@@ -24,6 +24,7 @@ mod load;
 mod lock;
 mod lock_file;
 mod log_reads;
+mod marks;
 mod names;
 mod notifications;
 mod open;
@@ -33,6 +34,7 @@ mod rebuild;
 mod remains;
 mod replays;
 mod set_statement;
+mod wal;
 mod write;
 mod writer;
 
@@ -167,9 +169,9 @@ impl Store for SqliteStore {
         self.writer.other_writes()
     }
 
-    async fn try_commit(&self, shard: Shard) -> Result<(), StoreError> {
+    async fn try_commit(&self, _shard: Shard) -> Result<(), StoreError> {
         let mut turn = self.writer.turn().await?;
-        let tried = append::try_commit(turn.connection()?, shard).await;
+        let tried = append::try_commit(turn.connection()?).await;
         turn.end_of_append(tried)
     }
 
@@ -547,7 +549,7 @@ impl Store for SqliteStore {
     /// The writer last: the last connection moves what is in the WAL into the file.
     async fn close(&self) {
         self.readers.close().await;
-        self.writer.close().await;
+        self.writer.close(self.lock.is_some()).await;
         if let Some(lock) = &self.lock {
             lock.release();
         }

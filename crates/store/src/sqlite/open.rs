@@ -8,17 +8,19 @@ use std::time::Duration;
 use keeptrusts_webhooks_domain::Timestamp;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
 
 use super::SqliteStore;
 use super::errors::{says_damaged, says_not_a_database};
 use super::leases::Leases;
 use super::lock::DatabaseLock;
+use super::marks::{Found, Mismatch, begin_opening};
 use super::names::Names;
 use super::place::{Place, failed};
 use super::remains::Remains;
 use super::writer::Writer;
 use crate::memory::Clock;
+use crate::new_ulid;
 use crate::store::{StoreError, TableVersions};
 use crate::tables;
 
@@ -31,7 +33,9 @@ const READERS: u32 = 4;
 /// Statements that a connection keeps compiled: every size of every set-based one, and then some.
 const COMPILED_STATEMENTS: usize = 200;
 /// Only a backup or a person with a shell can hold the file's lock.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// A checkpoint every 16 MiB: then pages that change often are written to the file less often.
+const PAGES_BETWEEN_CHECKPOINTS: u32 = 4_096;
 
 /// How a database is opened.
 #[derive(Clone)]
@@ -87,6 +91,33 @@ pub enum OpenError {
         /// Which file.
         path: PathBuf,
     },
+    /// The write-ahead log beside a file was written for another one.
+    #[error(
+        "the write-ahead log {0}-wal was not written for the file {0} that is there now: one of them was replaced or restored without the other, and together they would be damaged; put back the two that belong together; or, to go on from what is in {0} alone (a backup), move {0}-wal, {0}-shm and {0}.lock somewhere else and start again",
+        path.display()
+    )]
+    ForeignLog {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The write-ahead log of a file that was not closed is gone.
+    #[error(
+        "the database {0} was not closed the last time, and its write-ahead log {0}-wal is gone, with what was committed last: put that file back; or, to go on without it (from a backup), remove {0}.lock and start again",
+        path.display()
+    )]
+    LogIsGone {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// A file has no tables, and was made somewhere else.
+    #[error(
+        "the database {0} has no tables, and was not made here: if it is a copy of one that was in use, all of it is in the write-ahead log beside the original (its -wal file): copy both; if there is nothing to keep, remove {0}, and a new one is made",
+        path.display()
+    )]
+    NoTables {
+        /// Which file.
+        path: PathBuf,
+    },
     /// A file or folder cannot be made or used.
     #[error("cannot {action} {}", path.display())]
     File {
@@ -104,7 +135,10 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// The file is a database that contradicts itself.
-    #[error("the database {} is damaged: restore it from a backup", path.display())]
+    #[error(
+        "the database {0} is damaged, or has a write-ahead log {0}-wal beside it that is another file's: restore it from a backup",
+        path.display()
+    )]
     Damaged {
         /// Which file.
         path: PathBuf,
@@ -157,13 +191,18 @@ impl SqliteStore {
     /// What was made is gone again if it is not opened after all.
     pub async fn open(path: &Path, options: SqliteOptions) -> Result<SqliteStore, OpenError> {
         let mut place = Place::prepare(path)?;
-        let (lock, left) = DatabaseLock::take(&mut place, &options.program)?;
+        let (lock, before) = DatabaseLock::take(&mut place, &options.program)?;
         let path = place.path.clone();
-        let remains = Remains::find(&path, left).await;
+        let noted_opening = before.left.opening.clone();
+        let found = Found::at(&path, before.header, before.was_here, noted_opening).await;
+        let found = found.map_err(failed("read the write-ahead log of", &path))?;
+        found.check().map_err(describe_mismatch(&path))?;
         refuse_what_is_not_ours(&path).await?;
+        lock.note_opened();
         let mut connection =
             lock.keep_in(writing_options(&path)).connect().await.map_err(describe(&path))?;
-        let prepared = prepare_tables(&path, &mut connection, remains).await;
+        let remains = Remains::of(&found, &before.left);
+        let prepared = prepare(&path, &mut connection, remains, &options.clock, &lock).await;
         let shard_count = match prepared {
             Ok(shard_count) => shard_count,
             Err(error) => {
@@ -233,19 +272,35 @@ async fn refuse_what_is_not_ours(path: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// Brings the tables up to date; answers with the number of shards.
-async fn prepare_tables(
+/// Brings the tables up to date and begins a new opening; answers with the number of shards.
+async fn prepare(
     path: &Path,
     connection: &mut SqliteConnection,
     remains: Option<Remains>,
+    clock: &Clock,
+    lock: &DatabaseLock,
 ) -> Result<u16, OpenError> {
+    // Migrations are not counted, and so must all be in one round of the write-ahead log.
+    checkpoint_every(connection, 0).await.map_err(describe(path))?;
     let migrated = MIGRATIONS.run(&mut *connection).await;
     migrated.map_err(|error| describe_migration(path, error))?;
     let shard_count = first_rows(connection).await.map_err(describe(path))?;
     if let Some(remains) = remains {
         remains.tell(path, connection).await.map_err(describe(path))?;
     }
+    let opening = begin_opening(connection, &new_ulid(clock()).to_string()).await;
+    let opening = opening.map_err(describe(path))?;
+    lock.note_opening(opening.as_deref()).map_err(failed("write the lock file of", path))?;
+    checkpoint_every(connection, PAGES_BETWEEN_CHECKPOINTS).await.map_err(describe(path))?;
     Ok(shard_count)
+}
+
+async fn checkpoint_every(
+    connection: &mut SqliteConnection,
+    pages: u32,
+) -> Result<(), sqlx::Error> {
+    let set = AssertSqlSafe(format!("PRAGMA wal_autocheckpoint = {pages}"));
+    sqlx::raw_sql(set).execute(connection).await.map(|_| ())
 }
 
 fn connect_options(path: &Path) -> SqliteConnectOptions {
@@ -262,13 +317,12 @@ fn connect_options(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
-/// With room for the pages that every append changes, and with a checkpoint every 16 MiB: then
-/// pages that change often are written to the file less often.
+/// With room for the pages that every append changes.
 pub(super) fn writing_options(path: &Path) -> SqliteConnectOptions {
     connect_options(path)
         .pragma("secure_delete", "FAST") // see `erase`
         .pragma("cache_size", "-16384") // KiB
-        .pragma("wal_autocheckpoint", "4096") // pages of 4 KiB
+        .pragma("wal_autocheckpoint", PAGES_BETWEEN_CHECKPOINTS.to_string()) // of 4 KiB
 }
 
 /// Whether the database is empty, or has been made by this program.
@@ -312,6 +366,15 @@ pub(super) fn describe(path: &Path) -> impl FnOnce(sqlx::Error) -> OpenError + u
             true => OpenError::Damaged { path, source },
             false => OpenError::Database { path, source },
         }
+    }
+}
+
+fn describe_mismatch(path: &Path) -> impl FnOnce(Mismatch) -> OpenError + use<> {
+    let path = path.to_owned();
+    move |mismatch| match mismatch {
+        Mismatch::ForeignLog => OpenError::ForeignLog { path },
+        Mismatch::LogIsGone => OpenError::LogIsGone { path },
+        Mismatch::NoTables => OpenError::NoTables { path },
     }
 }
 

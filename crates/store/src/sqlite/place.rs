@@ -54,12 +54,13 @@ impl Place {
         if let Some(folder) = path.parent() {
             made.folder(folder).map_err(failed("make the folder", folder))?;
         }
+        // What is there of these is not ours to remove.
+        let new = ["", "-wal", "-shm"].map(|ending| beside(&path, ending));
+        let new: Vec<_> = new.into_iter().filter(|path| !path.exists()).collect();
         // SQLite gives the files that it makes beside it the same mode.
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
             Ok(_) => {
-                for ending in ["", "-wal", "-shm"] {
-                    made.file(beside(&path, ending));
-                }
+                new.into_iter().for_each(|path| made.file(path));
                 // Until its folder is synced, a power cut may take the file away as a whole.
                 sync_folder_of(&path).map_err(failed("make the file", &path))?;
             }

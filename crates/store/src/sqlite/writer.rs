@@ -5,6 +5,7 @@ use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::errors::failed;
+use super::marks::{count_commit, set_closed};
 use super::names::{Names, Replaced};
 use crate::commits::OtherWrites;
 use crate::store::StoreError;
@@ -67,12 +68,18 @@ impl Writer {
         Ok(self.names.check()?)
     }
 
-    /// Closes the connection after the turns before, for good.
-    pub(super) async fn close(&self) {
+    /// Closes the connection after the turns before, for good. The owner of the database notes
+    /// in it that it is closed, unless it is not there any more.
+    pub(super) async fn close(&self, is_owner: bool) {
         let slot = std::mem::replace(&mut *self.slot.lock().await, Slot::Closed);
-        if let Slot::Open(connection) = slot
-            && let Err(error) = connection.close().await
+        let Slot::Open(mut connection) = slot else { return };
+        if is_owner
+            && self.names.check().is_ok()
+            && let Err(error) = set_closed(&mut connection).await
         {
+            tracing::debug!(%error, "the database does not say that it is closed");
+        }
+        if let Err(error) = connection.close().await {
             tracing::warn!(%error, "the database was not closed properly");
         }
     }
@@ -124,8 +131,18 @@ impl From<Replaced> for StoreError {
     }
 }
 
-/// Begins a transaction that writes, so that it waits for its lock here and not in the middle.
+/// Begins a transaction that writes, and counts it (see [`marks`](super::marks)).
 pub(super) async fn begin(
+    connection: &mut SqliteConnection,
+) -> Result<Transaction<'_, Sqlite>, StoreError> {
+    let mut transaction = begin_uncounted(connection).await?;
+    count_commit(&mut transaction).await.map_err(failed)?;
+    Ok(transaction)
+}
+
+/// The same for one that counts itself with what else it changes in the row. It waits for its lock
+/// here and not in the middle.
+pub(super) async fn begin_uncounted(
     connection: &mut SqliteConnection,
 ) -> Result<Transaction<'_, Sqlite>, StoreError> {
     let begun = connection.begin_with("BEGIN IMMEDIATE").await;

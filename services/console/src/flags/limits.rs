@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use ipnet::IpNet;
 use keeptrusts_webhooks_process::connections::Limit;
-use keeptrusts_webhooks_process::flags::positive_duration;
+use keeptrusts_webhooks_process::flags::{positive_duration, whole_number};
 use keeptrusts_webhooks_process::http_server::HttpLimits;
 
 /// Connections. A page that is open keeps one, for what changes.
@@ -26,7 +26,7 @@ pub struct ConsoleLimitFlags {
         value_name = "NUMBER",
         env = "KEEPTRUSTS_WEBHOOKS_CONSOLE_MAX_CONNECTIONS",
         default_value_t = MAX_CONNECTIONS,
-        value_parser = clap::value_parser!(u32).range(1..)
+        value_parser = whole_number::<u32>(1..)
     )]
     pub console_max_connections: u32,
 
@@ -37,7 +37,7 @@ pub struct ConsoleLimitFlags {
         value_name = "NUMBER",
         env = "KEEPTRUSTS_WEBHOOKS_CONSOLE_MAX_CONNECTIONS_PER_PEER",
         default_value_t = MAX_CONNECTIONS_PER_PEER,
-        value_parser = clap::value_parser!(u32).range(1..)
+        value_parser = whole_number::<u32>(1..)
     )]
     pub console_max_connections_per_peer: u32,
 

@@ -142,7 +142,8 @@ pub(crate) async fn run(
     logging.start_alone()?;
     let source = database.master_key_source()?;
     let MasterKeySource::File(path) = &source else { return Err(RotationError::NoFile.into()) };
-    let mut file = KeyFile::open(path)?;
+    let file = KeyFile::open(path);
+    let mut file = file.map_err(|error| database.naming_the_key_file(error.into()))?;
     let Administered { store, description, holder } = database.open_for_administration().await?;
     print_stderr!("master keys in {}, data keys in {description}", path.display());
     let interruption = Interruption::listen()?;

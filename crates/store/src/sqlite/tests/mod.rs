@@ -11,6 +11,7 @@ mod opening;
 mod owning;
 mod plans;
 mod power_cut;
+mod restoring;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -39,7 +39,7 @@ async fn cuts_the_power() {
     record();
     let folder = TempDir::new().expect("a temporary folder");
     let mut random = Random(SEED);
-    let answered = append(&folder.path().join("webhooks.db"), &mut random).await;
+    let (answered, lock_file) = append(&folder.path().join("webhooks.db"), &mut random).await;
     let done = operations();
     let synced = done.iter().filter(|done| is_sync_of(done, "webhooks.db")).count();
     assert!(synced > 3, "the log was moved into the file several times: {synced}");
@@ -60,17 +60,18 @@ async fn cuts_the_power() {
         if cut_here {
             cuts += 1;
             let answered = &answered[..acknowledged];
-            assert_whole(disk.after_power_cut(|| Kept::Nothing), answered).await;
+            assert_whole(disk.after_power_cut(|| Kept::Nothing), "", answered).await;
             let anything = [Kept::Nothing, Kept::FirstSector, Kept::All];
             let torn = disk.after_power_cut(|| anything[random.below(3)]);
-            assert_whole(torn, answered).await;
+            assert_whole(torn, &lock_file, answered).await;
         }
     }
     assert!(cuts > CUTS, "{cuts}");
 }
 
-/// Appends, and notes each answer. What was answered, in that order.
-async fn append(path: &Path, random: &mut Random) -> Vec<OperationId> {
+/// Appends, and notes each answer. What was answered, in that order, and what stood in the lock
+/// file meanwhile.
+async fn append(path: &Path, random: &mut Random) -> (Vec<OperationId>, String) {
     let store = open(path).await;
     // As after much more than what is appended here.
     run(&store, "PRAGMA wal_autocheckpoint = 64").await;
@@ -89,17 +90,21 @@ async fn append(path: &Path, random: &mut Random) -> Vec<OperationId> {
         answered.extend(batch.iter().map(|operation| operation.id));
         note(answered.len());
     }
+    let lock_file = std::fs::read_to_string(path.with_extension("db.lock")).expect("it is there");
+    assert!(lock_file.contains("\nopening "), "{lock_file}");
     store.close().await;
-    answered
+    (answered, lock_file)
 }
 
 fn is_sync_of(operation: &Operation, name: &str) -> bool {
     matches!(operation, Operation::Sync { file } if file.ends_with(name))
 }
 
-/// The product opens what is left, and finds what was answered, and nothing by halves.
-async fn assert_whole(files: Vec<(Arc<Path>, Vec<u8>)>, answered: &[OperationId]) {
+/// The product opens what is left, and finds what was answered, and nothing by halves. The name of
+/// the lock file is durable, and its content is not.
+async fn assert_whole(files: Vec<(Arc<Path>, Vec<u8>)>, lock_file: &str, answered: &[OperationId]) {
     let folder = TempDir::new().expect("a temporary folder");
+    std::fs::write(folder.path().join("webhooks.db.lock"), lock_file).expect("written");
     for (path, bytes) in files {
         let name = path.file_name().expect("a file");
         std::fs::write(folder.path().join(name), bytes).expect("written");

@@ -1,0 +1,127 @@
+//! The write-ahead log's own format, as far as it tells how many transactions are in it:
+//! <https://www.sqlite.org/fileformat2.html#the_write_ahead_log>.
+
+use std::fs::File;
+use std::io::{self, BufReader, ErrorKind, Read, Seek};
+use std::path::Path;
+
+use super::place::beside;
+
+const HEADER_BYTES: usize = 32;
+const FRAME_HEADER_BYTES: usize = 24;
+/// The last bit says how checksums are to be read, which are not looked at.
+const MAGIC: u32 = 0x377f_0682;
+/// Sizes of pages are powers of two, from 512 bytes to 64 KiB.
+const MAX_PAGE_BYTES: u32 = 65_536;
+
+/// A write-ahead log beside a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Wal {
+    /// How long the file is.
+    pub(super) bytes: u64,
+    /// How many transactions are in it, or a few more: whether the last ones are whole is not
+    /// looked at. Of what is left of an earlier round of the log none are counted.
+    pub(super) commits: u64,
+}
+
+impl Wal {
+    /// The one beside a database, if there is a file. SQLite must not have the database open.
+    pub(super) fn beside(database: &Path) -> io::Result<Option<Wal>> {
+        match File::open(beside(database, "-wal")) {
+            Ok(file) => {
+                let bytes = file.metadata()?.len();
+                let commits = count_commits(BufReader::new(file))?;
+                Ok(Some(Wal { bytes, commits }))
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Frames belong to the log's current round if they have the salts of its header. The last frame
+/// of a transaction has the size of the database behind its page number, the others zero.
+fn count_commits(mut log: BufReader<impl Read + Seek>) -> io::Result<u64> {
+    let Some(header) = read_header::<HEADER_BYTES>(&mut log)? else { return Ok(0) };
+    let (magic, page_bytes) = (number(&header, 0), number(&header, 8));
+    let is_page_size = page_bytes.is_power_of_two() && (512..=MAX_PAGE_BYTES).contains(&page_bytes);
+    if magic & !1 != MAGIC || !is_page_size {
+        return Ok(0);
+    }
+    let mut commits = 0;
+    while let Some(frame) = read_header::<FRAME_HEADER_BYTES>(&mut log)? {
+        if frame[8..16] != header[16..24] {
+            break;
+        }
+        commits += u64::from(number(&frame, 4) != 0);
+        log.seek_relative(i64::from(page_bytes))?;
+    }
+    Ok(commits)
+}
+
+/// So many bytes, if there are as many.
+fn read_header<const BYTES: usize>(log: &mut impl Read) -> io::Result<Option<[u8; BYTES]>> {
+    let mut header = [0; BYTES];
+    match log.read_exact(&mut header) {
+        Ok(()) => Ok(Some(header)),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The big-endian number at an offset of a header that is long enough.
+fn number(header: &[u8], offset: usize) -> u32 {
+    let bytes = header[offset..].iter().take(4);
+    bytes.fold(0, |number, byte| number << 8 | u32::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    fn log(frames: &[(u32, u64)]) -> Vec<u8> {
+        let mut log = Vec::new();
+        for word in [MAGIC | 1, 3_007_000, 512, 0] {
+            log.extend(word.to_be_bytes());
+        }
+        log.extend(SALTS.to_be_bytes());
+        log.extend([0; 8]);
+        for (size, salts) in frames {
+            log.extend(1_u32.to_be_bytes());
+            log.extend(size.to_be_bytes());
+            log.extend(salts.to_be_bytes());
+            log.extend([0; 8 + 512]);
+        }
+        log
+    }
+
+    const SALTS: u64 = 0x0123_4567_89ab_cdef;
+
+    fn commits(log: &[u8]) -> u64 {
+        count_commits(BufReader::new(Cursor::new(log))).expect("reads")
+    }
+
+    #[test]
+    fn transactions_are_counted_by_their_last_frames() {
+        assert_eq!(commits(&log(&[])), 0);
+        assert_eq!(commits(&log(&[(0, SALTS), (7, SALTS), (8, SALTS), (0, SALTS)])), 2);
+    }
+
+    #[test]
+    fn what_an_earlier_round_has_left_is_not_counted() {
+        assert_eq!(commits(&log(&[(7, SALTS), (8, SALTS - 1), (9, SALTS)])), 1);
+    }
+
+    #[test]
+    fn what_is_no_log_has_no_transactions() {
+        assert_eq!(commits(b""), 0);
+        let whole = log(&[(7, SALTS)]);
+        assert_eq!(commits(&whole[..HEADER_BYTES + 10]), 0);
+        assert_eq!(commits(&[0; 4_096]), 0);
+        let mut no_page_size = whole;
+        no_page_size[8..12].fill(0);
+        assert_eq!(commits(&no_page_size), 0);
+    }
+}
