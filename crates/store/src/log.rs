@@ -23,6 +23,7 @@ use crate::limits::{
     LOOKUP_BACKOFF, MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS, MAX_LOST_ANSWERS,
     MAX_WAITING_OPERATIONS, SLOW_POLL,
 };
+use crate::long_reads::LongReads;
 use crate::metrics;
 use crate::operation::{Appended, BodyId, Operation, Record, Refusal};
 use crate::store::{AppendedBatch, Causes, Store, StoreError};
@@ -37,6 +38,7 @@ pub struct Log {
     store: Arc<dyn Store>,
     shards: Vec<ShardLog>,
     feeds: Feeds,
+    long_reads: LongReads,
     tasks: TaskTracker,
     /// Nothing new is taken.
     stop: CancellationToken,
@@ -85,6 +87,7 @@ pub enum AppendError {
 impl Log {
     /// Starts the appenders on a store.
     pub async fn start(store: Arc<dyn Store>) -> Result<Arc<Log>, StoreError> {
+        metrics::begin();
         let tasks = TaskTracker::new();
         let (stop, abandon) = (CancellationToken::new(), CancellationToken::new());
         let mut shards = Vec::new();
@@ -99,7 +102,8 @@ impl Log {
             tasks.spawn(abandon.clone().run_until_cancelled_owned(run));
             shards.push(ShardLog { submissions, seen });
         }
-        let log = Arc::new(Log { store, shards, feeds: Feeds::default(), tasks, stop, abandon });
+        let (feeds, long_reads) = Default::default();
+        let log = Arc::new(Log { store, shards, feeds, long_reads, tasks, stop, abandon });
         if let Some(hints) = log.store.take_hints() {
             log.tasks.spawn(listen(Arc::clone(&log), hints));
         }
@@ -109,6 +113,11 @@ impl Log {
     /// The database beneath, for queries.
     pub fn store(&self) -> &dyn Store {
         self.store.as_ref()
+    }
+
+    /// The lines in which long reads wait, the same for all services of the process.
+    pub fn long_reads(&self) -> &LongReads {
+        &self.long_reads
     }
 
     /// The shard that an organization lives on.

@@ -728,6 +728,7 @@ pub(crate) struct ReplayRow {
     pub(crate) include_delivered: bool,
     pub(crate) deliveries_per_second: i32,
     pub(crate) matched_count: i64,
+    pub(crate) may_match_more: bool,
     pub(crate) state: String,
     pub(crate) scheduled_count: i64,
     pub(crate) resumed_count: i64,
@@ -770,6 +771,7 @@ impl TryFrom<ReplayRow> for Replay {
                 },
                 deliveries_per_second: number("rate", row.deliveries_per_second)?,
                 matched_count: number("count", row.matched_count)?,
+                may_match_more: row.may_match_more,
             },
             state: Word::from_word(&row.state)?,
             counts: ReplayCounts {

@@ -27,7 +27,7 @@ pub(super) const KEY: &str = "
 pub(super) const REPLAY: &str = "
     organization_id, replay_id, endpoint_id, scope, start_time, end_time, start_event_id,
     start_position, end_event_id, end_position, event_types, include_delivered,
-    deliveries_per_second, matched_count, state, scheduled_count, resumed_count, skipped_count,
+    deliveries_per_second, matched_count, may_match_more, state, scheduled_count, resumed_count, skipped_count,
     expired_count, cursor, position, creator, create_time, finish_time, end_reason, version";
 
 pub(super) const DELIVERY: &str = "

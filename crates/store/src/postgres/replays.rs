@@ -12,7 +12,8 @@ use super::pool::Pool;
 use super::reads::rows;
 use super::session::fetch;
 use super::write::column;
-use crate::replay::{CandidatePage, RANK, Ulids};
+use crate::query::Ulids;
+use crate::replay::{CandidatePage, RANK};
 use crate::rows::{CandidateRow, ReplayRow, Word, event_types_text, micros, read_all};
 use crate::store::StoreError;
 
@@ -66,14 +67,15 @@ pub(super) async fn upsert(
                               end_position, event_types, include_delivered,
                               deliveries_per_second, matched_count, state, scheduled_count,
                               resumed_count, skipped_count, expired_count, cursor, position,
-                              creator, create_time, finish_time, end_reason, version)
+                              creator, create_time, finish_time, end_reason, version,
+                              may_match_more)
          SELECT $1, new.*
          FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[],
                      $8::text[], $9::bigint[], $10::text[], $11::bigint[], $12::text[],
                      $13::boolean[], $14::int[], $15::bigint[], $16::text[], $17::bigint[],
                      $18::bigint[], $19::bigint[], $20::bigint[], $21::text[], $22::bigint[],
                      $23::text[], $24::bigint[], $25::bigint[], $26::text[],
-                     $27::bigint[]) AS new
+                     $27::bigint[], $28::boolean[]) AS new
          ON CONFLICT (shard, organization_id, replay_id) DO UPDATE SET
              state = excluded.state,
              scheduled_count = excluded.scheduled_count,
@@ -113,6 +115,7 @@ pub(super) async fn upsert(
     .bind(column(replays, |row| row.finish_time.map(micros)))
     .bind(column(replays, |row| row.end_reason.as_str()))
     .bind(column(replays, |row| row.version.0))
+    .bind(column(replays, |row| row.request.may_match_more))
     .execute(connection)
     .await?;
     Ok(())

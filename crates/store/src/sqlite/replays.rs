@@ -10,7 +10,8 @@ use super::errors::failed;
 use super::lists::{and, fetch};
 use super::set_statement::{SetStatement, Values};
 use super::{number, sql_limit};
-use crate::replay::{CandidatePage, RANK, Ulids};
+use crate::query::Ulids;
+use crate::replay::{CandidatePage, RANK};
 use crate::rows::{CandidateRow, ReplayRow, Word, event_types_text, micros, read_all};
 use crate::store::StoreError;
 
@@ -23,13 +24,13 @@ pub(super) static REPLAYS: SetStatement = SetStatement::new(
 );
 
 static UPSERT: SetStatement = SetStatement::new(
-    27,
+    28,
     "INSERT OR REPLACE INTO replays
          (shard, organization_id, replay_id, endpoint_id, scope, start_time, end_time,
           start_event_id, start_position, end_event_id, end_position, event_types,
           include_delivered, deliveries_per_second, matched_count, state, scheduled_count,
           resumed_count, skipped_count, expired_count, cursor, position, creator, create_time,
-          finish_time, end_reason, version)
+          finish_time, end_reason, version, may_match_more)
      VALUES {rows}",
 );
 
@@ -85,6 +86,7 @@ fn bind_replay(values: &mut Values, shard: Shard, row: &Replay) {
     values.push(row.finish_time.map(micros));
     values.push(row.end_reason.as_str());
     values.push(row.version.0);
+    values.push(row.request.may_match_more);
 }
 
 pub(super) async fn by_id(

@@ -93,7 +93,7 @@ impl World {
         let (shard, filter) = (self.shard_of(organization), EventFilter::default());
         let (database, all) = (&self.database, usize::MAX);
         let found = database.list_events(shard, organization, &filter, EventId::MAX, all).await;
-        found.expect("readable").into_iter().map(|event| event.id).collect()
+        found.expect("readable").rows.into_iter().map(|event| event.id).collect()
     }
 
     /// Every replay.
