@@ -20,7 +20,9 @@ pub const MAX_PAGE_SIZE: usize = 1_000;
 pub const MAX_READS_PER_PAGE: usize = 100;
 /// How many things are read at a time. A page of the largest things that can be stored is full
 /// long before it has as many as were asked for, and what was read beyond that was read in vain.
-const THINGS_PER_READ: usize = 100;
+const THINGS_PER_READ: usize = LONGEST_SHORT_PAGE + 1;
+/// A page of so many things, of a list that passes nothing over, is done with one read.
+const LONGEST_SHORT_PAGE: usize = 100;
 
 /// Which part of a list to return: `size` things older than `before`. Lists are newest first,
 /// and ids sort by time.
@@ -224,6 +226,20 @@ mod tests {
         assert_eq!(looked_through(&page, 900).2, 0);
         assert_eq!(looked_through(&page, 1_001).2, 1);
         assert_eq!(looked_through(&page, 50_000).2, 1);
+    }
+
+    #[test]
+    fn a_page_of_100_things_is_no_long_one() {
+        for (size, waits) in [(LONGEST_SHORT_PAGE, false), (LONGEST_SHORT_PAGE + 1, true)] {
+            let page = Page { before: EndpointId::MAX, size };
+            let read = |before: EndpointId, limit: usize| {
+                let older = (1..=1_000).rev().map(id).filter(move |id| *id < before).take(limit);
+                let things = older.map(|id| (id, v1::Endpoint::default())).collect();
+                ready(Ok::<_, ()>(Read::of_all(things, limit)))
+            };
+            let refused = page.fill(ready(Err::<(), _>(())), read).now_or_never();
+            assert_eq!(refused.expect("nothing waits").is_err(), waits, "{size}");
+        }
     }
 
     #[test]
