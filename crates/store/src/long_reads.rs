@@ -9,8 +9,7 @@ use keeptrusts_webhooks_fair_queue::{FairQueue, Place};
 use tokio::time::timeout;
 
 use crate::limits::{
-    CATCH_UPS, LONG_READS, LONG_READS_PER_ORGANIZATION, MAX_LONG_READ_WAIT,
-    MAX_WAITING_LONG_READS,
+    CATCH_UPS, LONG_READS, LONG_READS_PER_ORGANIZATION, MAX_LONG_READ_WAIT, MAX_WAITING_LONG_READS,
 };
 use crate::metrics::{self, LongRead};
 

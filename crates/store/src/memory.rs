@@ -495,16 +495,15 @@ impl Store for MemoryStore {
         limit: usize,
     ) -> Result<Found<Event, EventId>, StoreError> {
         let data = self.shard(shard);
-        let is_walked = |event: &&Event| {
-            event.organization_id == *organization
-        };
+        let is_walked = |event: &&Event| event.organization_id == *organization;
         let matches = |event: &&Event| {
             filter.event_type.is_none_or(|kind| kind == event.event_type)
                 && filter.accepted.contains(event.create_time)
                 && filter.publisher.as_ref().is_none_or(|publisher| *publisher == event.publisher)
         };
         let ulids = filter.accepted.ulids();
-        let (first, before) = (EventId::new(ulids.first), EventId::new(ulids.before(before.ulid())));
+        let (first, before) =
+            (EventId::new(ulids.first), EventId::new(ulids.before(before.ulid())));
         let newest_first = data.tables.events.range(first.min(before)..before).rev();
         let walked = newest_first.map(|(_, row)| row).filter(is_walked);
         let id = |row: &Event| row.id;
@@ -542,7 +541,8 @@ impl Store for MemoryStore {
                 && filter.scheduled.contains(delivery.create_time)
         };
         let ulids = filter.scheduled.ulids();
-        let (first, before) = (DeliveryId::new(ulids.first), DeliveryId::new(ulids.before(before.ulid())));
+        let (first, before) =
+            (DeliveryId::new(ulids.first), DeliveryId::new(ulids.before(before.ulid())));
         let newest_first = data.tables.deliveries.range(first.min(before)..before).rev();
         let walked = newest_first.map(|(_, row)| row).filter(is_walked);
         let id = |row: &Delivery| row.id;
@@ -580,7 +580,8 @@ impl Store for MemoryStore {
                 && filter.begun.contains(attempt.made.start_time)
         };
         let ulids = filter.begun.ulids();
-        let (first, before) = (AttemptId::new(ulids.first), AttemptId::new(ulids.before(before.ulid())));
+        let (first, before) =
+            (AttemptId::new(ulids.first), AttemptId::new(ulids.before(before.ulid())));
         let newest_first = data.tables.attempts.range(first.min(before)..before).rev();
         let walked = newest_first.map(|(_, row)| row).filter(is_walked);
         let id = |row: &Attempt| row.made.id;
@@ -798,9 +799,9 @@ impl Store for MemoryStore {
         };
         let matches = |record: &&Record| {
             let file = file_of(&record.fact);
-            filter.action.is_none_or(|action| {
-                file.is_some_and(|file| action.filed_under().contains(&file))
-            })
+            filter
+                .action
+                .is_none_or(|action| file.is_some_and(|file| action.filed_under().contains(&file)))
                 && filter.actor.as_ref().is_none_or(|actor| *actor == record.metadata.actor)
                 && filter.endpoint_id.is_none_or(|id| is_about(record, id))
                 && filter.recorded.contains(record.recorded_at)

@@ -128,7 +128,8 @@ mod tests {
             let end = Some(records[1].clone());
             Part { records: records.into(), end }
         };
-        let (own, keys) = (part([record(9, 60), record(8, 50)]), part([record(7, 40), record(3, 30)]));
+        let (own, keys) =
+            (part([record(9, 60), record(8, 50)]), part([record(7, 40), record(3, 30)]));
         let first = merge(own, keys, AuditCursor::END, 10);
         let order: Vec<_> = first.entries.iter().map(|entry| entry.record.position.0).collect();
         assert_eq!(order, [9, 8]);

@@ -5,11 +5,10 @@ mod platform;
 
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_testkit::postgres::Cluster;
-use platform::{
-    Backend, Client, Database, Server, assert_refused, eventually, on_both_backends,
-};
+use platform::{Backend, Client, Database, Server, eventually, on_both_backends};
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
+use tonic_types::StatusExt;
 
 on_both_backends!(a_rare_event_is_found_behind_more_than_are_looked_at_at_once);
 
@@ -25,8 +24,7 @@ async fn a_rare_event_is_found_behind_more_than_are_looked_at_at_once(backend: B
     let rare = client.publish("key.rotated", "{}").await;
     for _ in 0..2 {
         let events = vec![client.event("policy.violation", "{}"); 600];
-        let request =
-            v1::PublishEventsRequest { organization_id: client.organization(), events };
+        let request = v1::PublishEventsRequest { organization_id: client.organization(), events };
         client.ingest().publish_events(request).await.expect("they are published");
     }
     let request = v1::ListEventsRequest {
@@ -94,7 +92,12 @@ async fn invariant_8_an_organizations_long_reads_leave_others_their_places() {
     }
     for _ in 0..TOO_MANY {
         let refused = counts.join_next().await.expect("there are more").expect("no panic");
-        assert_refused(&refused.expect_err("too many"), Code::ResourceExhausted, "OVERLOADED");
+        let status = refused.expect_err("too many");
+        assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+        let info = status.get_details_error_info().expect("it has a reason");
+        assert_eq!(info.reason, "OVERLOADED");
+        let retry = status.get_details_retry_info().expect("it says when to try again");
+        assert!(retry.retry_delay.is_some());
     }
     until_waiting(cluster, name, 1).await;
     // Another one publishes, and has a place for a long read of its own.

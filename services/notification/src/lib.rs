@@ -9,7 +9,8 @@ mod testing;
 use std::sync::Arc;
 
 use keeptrusts_webhooks_contracts::api::{
-    Asked, ChannelRef, CreateChannel, DeleteChannel, ListChannels, ListNotifications, Read, UpdateChannel,
+    Asked, ChannelRef, CreateChannel, DeleteChannel, ListChannels, ListNotifications, Read,
+    UpdateChannel,
 };
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
 use keeptrusts_webhooks_contracts::v1;
@@ -206,7 +207,8 @@ impl NotificationService for NotificationApi {
         let (store, shard) = (self.log.store(), self.log.shard_of(&organization_id));
         let organization = &organization_id;
         let read = |before, limit| async move {
-            let rows = store.list_notifications(shard, organization, channel_id, before, limit).await;
+            let rows =
+                store.list_notifications(shard, organization, channel_id, before, limit).await;
             let rows = rows.map_err(answer::query_failed)?;
             Ok(Read::of_all(rows.iter().map(|row| (row.id, row.into())).collect(), limit))
         };

@@ -192,7 +192,8 @@ mod tests {
             let from = before.ulid().0.min(rows + 1);
             let floor = from.saturating_sub(1_000).max(1);
             let shown = [rows, 1].into_iter().filter(|row| (floor..from).contains(row)).map(id);
-            let things = shown.map(|id| (id, v1::Endpoint { id: id.to_string(), ..Default::default() }));
+            let things =
+                shown.map(|id| (id, v1::Endpoint { id: id.to_string(), ..Default::default() }));
             let next = (floor > 1).then(|| id(floor));
             ready(Ok::<_, ()>(Read { things: things.collect(), next }))
         };

@@ -83,9 +83,7 @@ pub(crate) async fn a_list_of_deliveries_looks_at_so_many_and_says_how_far_it_ca
     }
 }
 
-pub(crate) async fn a_list_of_attempts_looks_at_so_many_and_says_how_far_it_came(
-    fixture: Fixture,
-) {
+pub(crate) async fn a_list_of_attempts_looks_at_so_many_and_says_how_far_it_came(fixture: Fixture) {
     let (rare, common, endpoint) = rare_and_common_deliveries(&fixture).await;
     let store = fixture.store();
     let rows = store.deliveries(SHARD, &organization(), &[rare]).await.expect("reads");
@@ -103,7 +101,8 @@ pub(crate) async fn a_list_of_attempts_looks_at_so_many_and_says_how_far_it_came
     let mut attempts = list(None, None, AttemptId::MAX, 2 * MANY).await.rows;
     attempts.reverse();
     for endpoint_id in [None, Some(endpoint)] {
-        let delivered = async |before| list(Some(Outcome::Delivered), endpoint_id, before, 10).await;
+        let delivered =
+            async |before| list(Some(Outcome::Delivered), endpoint_id, before, 10).await;
         let (rare, common) = (attempts[0], &attempts[1..]);
         assert_found_in_two_looks(delivered, AttemptId::MAX, common, rare).await;
     }

@@ -196,11 +196,12 @@ pub(super) async fn list_deliveries(
     let first = filter.scheduled.start.map(|_| DeliveryId::new(ulids.first));
     let endpoint = filter.endpoint_id;
     let walk = Walk { shard, organization, endpoint, before, first };
-    let floor = match walk.reach(readers, "deliveries", "delivery_id", filter.looks_at(limit)).await? {
-        Reach::Foreign => return Ok(Found::nothing()),
-        Reach::Until(floor) => Some(floor),
-        Reach::End => None,
-    };
+    let floor =
+        match walk.reach(readers, "deliveries", "delivery_id", filter.looks_at(limit)).await? {
+            Reach::Foreign => return Ok(Found::nothing()),
+            Reach::Until(floor) => Some(floor),
+            Reach::End => None,
+        };
     let mut query = List::of(DELIVERY, "deliveries", shard, organization)
         .with("delivery_id <", before.to_string())
         .with_any("delivery_id >=", floor.or(first).map(|id| id.to_string()))

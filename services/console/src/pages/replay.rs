@@ -179,5 +179,6 @@ pub(crate) async fn missed_notice(visit: &Visit, endpoint: &v1::Endpoint) -> Opt
         endpoint.name
     );
     let notice = Notice::new(Tone::Good, text);
-    (replay.matched_count > 0).then(|| notice.with_link(form.address(&endpoint.id), "Replay missed events"))
+    (replay.matched_count > 0)
+        .then(|| notice.with_link(form.address(&endpoint.id), "Replay missed events"))
 }

@@ -4,9 +4,7 @@ use askama::Template;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::counted::counted;
 use keeptrusts_webhooks_domain::event_type::EventType;
-use keeptrusts_webhooks_domain::limits::{
-    DEFAULT_REPLAY_RATE, MAX_REPLAY_COUNT, MAX_REPLAY_RATE,
-};
+use keeptrusts_webhooks_domain::limits::{DEFAULT_REPLAY_RATE, MAX_REPLAY_COUNT, MAX_REPLAY_RATE};
 use serde::Deserialize;
 
 use super::filter::{interval, interval_complaint};

@@ -396,7 +396,10 @@ mod tests {
         }
         assert_eq!(count.counts.sent(), MAX_REPLAY_COUNT);
         let ended = count.add(&selection(), &page(1, true)).expect_err("there is one more");
-        assert_eq!((ended, count.counts.sent()), (CountEnded { is_whole: false }, MAX_REPLAY_COUNT));
+        assert_eq!(
+            (ended, count.counts.sent()),
+            (CountEnded { is_whole: false }, MAX_REPLAY_COUNT)
+        );
     }
 
     #[test]

@@ -60,11 +60,19 @@ async fn lists_are_read_from_the_index_that_their_filter_begins_with() {
     };
     let deliveries = |endpoint_id, event_id, least: Option<Ulid>| {
         let filter = DeliveryFilter { endpoint_id, event_id, ..DeliveryFilter::default() };
-        lists::select_deliveries(SHARD, &us, &filter, (DeliveryId::MAX, least.map(DeliveryId::new)), 10).into_string()
+        lists::select_deliveries(
+            SHARD,
+            &us,
+            &filter,
+            (DeliveryId::MAX, least.map(DeliveryId::new)),
+            10,
+        )
+        .into_string()
     };
     let attempts = |endpoint_id, delivery_id, least: Option<Ulid>| {
         let filter = AttemptFilter { endpoint_id, delivery_id, ..AttemptFilter::default() };
-        lists::select_attempts(SHARD, &us, &filter, (AttemptId::MAX, least.map(AttemptId::new)), 10).into_string()
+        lists::select_attempts(SHARD, &us, &filter, (AttemptId::MAX, least.map(AttemptId::new)), 10)
+            .into_string()
     };
     let endpoints =
         lists::select_endpoints(SHARD, &us, &EndpointFilter::default(), EndpointId::MAX, 10);
@@ -80,10 +88,7 @@ async fn lists_are_read_from_the_index_that_their_filter_begins_with() {
             endpoints.into_string(),
             "endpoints USING PRIMARY KEY (shard=? AND organization_id=? AND endpoint_id<?)",
         ),
-        (
-            events(None),
-            "events USING PRIMARY KEY (shard=? AND organization_id=? AND event_id<?)",
-        ),
+        (events(None), "events USING PRIMARY KEY (shard=? AND organization_id=? AND event_id<?)"),
         (
             deliveries(None, None, None),
             "deliveries USING PRIMARY KEY (shard=? AND organization_id=? AND delivery_id<?)",

@@ -43,12 +43,8 @@ impl World {
     ) -> Result<ReplayId, AppendError> {
         let organization = self.look_at_endpoint(selection.endpoint_id).await.organization_id;
         let id = ReplayId::new(new_ulid(self.now()));
-        let new = NewReplay {
-            selection,
-            deliveries_per_second,
-            matched_count: 0,
-            may_match_more: false,
-        };
+        let new =
+            NewReplay { selection, deliveries_per_second, matched_count: 0, may_match_more: false };
         let record = NewRecord {
             stream: Stream::Replay(id),
             expected: Expected::New,
