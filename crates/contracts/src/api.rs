@@ -49,7 +49,9 @@ pub use notification_requests::{
     CHANNEL_ENDPOINT_IDS, ChannelRef, CreateChannel, DeleteChannel, ListChannels,
     ListNotifications, NewDestination, UpdateChannel, channel_secret_field,
 };
-pub use page::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Page, foreign_page_token};
+pub use page::{
+    DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, MAX_READS_PER_PAGE, Page, Read, foreign_page_token,
+};
 pub use publish_error::publish_error;
 pub use replay::counted_replay;
 pub use replay_requests::{ListReplays, ReplayEvents, ReplayRef};

@@ -329,7 +329,8 @@ fn replay_requested(new: &NewReplay) -> Vec<Change> {
         set("include_delivered", "true".to_owned());
     }
     set("deliveries_per_second", new.deliveries_per_second.to_string());
-    set("matched_count", new.matched_count.to_string());
+    let more = if new.may_match_more { " or more" } else { "" };
+    set("matched_count", format!("{}{more}", new.matched_count));
     changes
 }
 

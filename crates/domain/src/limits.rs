@@ -75,5 +75,10 @@ pub const MAX_ACTOR_CHARS: usize = 200;
 pub const DEFAULT_REPLAY_RATE: u32 = 100;
 /// How many at the most.
 pub const MAX_REPLAY_RATE: u32 = 5_000;
+/// How many deliveries of a replay are counted beforehand; beyond that there are just more.
+pub const MAX_REPLAY_COUNT: u64 = 100_000;
+/// How many missed events, attempts or events are looked at for that, whether the replay is about
+/// them or not.
+pub const MAX_REPLAY_ROWS_COUNTED: usize = 500_000;
 /// The replays of an organization that may be running.
 pub const MAX_RUNNING_REPLAYS: usize = 10;

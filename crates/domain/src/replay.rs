@@ -209,6 +209,8 @@ pub struct NewReplay {
     pub deliveries_per_second: u32,
     /// How many deliveries it was found to come to.
     pub matched_count: u64,
+    /// Counting stopped at a limit: it may come to more.
+    pub may_match_more: bool,
 }
 
 /// A step.
@@ -349,6 +351,7 @@ mod tests {
             selection: selection(ReplayScope::All),
             deliveries_per_second: 100,
             matched_count: 3,
+            may_match_more: false,
         };
         let organization = "acme".parse().expect("an id");
         let (id, at) = (ReplayId::MIN, (Position(9), Timestamp::UNIX_EPOCH));

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::status::{self, Reason};
 use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 use keeptrusts_webhooks_store::{
-    AppendError, Appended, Log, Operation, Refusal, Scope, StoreError, Trouble,
+    AppendError, Appended, Log, Operation, Place, Refusal, Scope, StoreError, TooManyLongReads,
+    Trouble,
 };
 use tonic::Status;
 
@@ -42,6 +44,16 @@ pub fn append_failed(error: AppendError) -> Status {
             status::internal()
         }
     }
+}
+
+/// A place for a read that may take long, when it is the organization's turn. RESOURCE_EXHAUSTED if
+/// too many of its reads wait already, or if this one has waited for too long.
+pub async fn long_read(log: &Log, organization: &OrganizationId) -> Result<Place, Status> {
+    let place = log.long_reads().take(organization).await;
+    place.map_err(|TooManyLongReads { retry_delay }| {
+        let message = "too many long reads of the organization are under way: try again later, or ask for less at a time";
+        status::resource_exhausted_for(retry_delay, Reason::Overloaded, message)
+    })
 }
 
 /// Appends and waits for the commit, for a while.

@@ -4,19 +4,15 @@
 //! A rendering takes some fifty milliseconds at the worst, which is long for a thread that others'
 //! requests share. So no rendering runs on such a thread; so many run at a time as there are
 //! [places](RendererLimits::places); an organization has [half](RendererLimits::share) of them, and
-//! those that wait take turns, one organization after the other ([`turns`], which is pure).
+//! those that wait take turns, one organization after the other ([`FairQueue`]).
 //! Whoever stops waiting stops the rendering, and so does [`MAX_RENDERING_TIME`].
 #![deny(missing_docs)]
-
-mod places;
-mod turns;
 
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::ids::OrganizationId;
+use keeptrusts_webhooks_fair_queue::{FairQueue, QueueFull};
 use keeptrusts_webhooks_formats::Interrupt;
-
-pub use places::{Place, Places, QueueFull};
 
 /// What a rendering may take, of the time on the clock, from when it has a place. Its steps are
 /// limited to far less; this is for what nobody foresaw. It is long enough for a process that is
@@ -47,7 +43,7 @@ impl RendererLimits {
 
 /// Renders templates. Clones share the places.
 #[derive(Debug, Clone)]
-pub struct Renderer(Places);
+pub struct Renderer(FairQueue);
 
 /// Why a rendering has no result of its own. The text may be shown to the endpoint's owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -78,7 +74,7 @@ impl Drop for StopWhenDropped {
 impl Renderer {
     /// A renderer with places of its own.
     pub fn new(limits: RendererLimits) -> Renderer {
-        Renderer(Places::new(limits.places.max(2), limits.share(), limits.waiting))
+        Renderer(FairQueue::new(limits.places.max(2), limits.share(), limits.waiting))
     }
 
     /// Renders for an organization, when it is its turn. `render` has to end soon after the

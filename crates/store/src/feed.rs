@@ -132,7 +132,10 @@ impl OrganizationFollower {
     /// The next part of what the feed has not handed out, from the log.
     async fn read_alone(&mut self) -> Result<Option<OwnRecords>, StoreError> {
         let after = self.position;
-        let records = self.log.read(self.shard, after, FEED_RECORDS).await?;
+        let records = {
+            let _place = self.log.long_reads().catch_up(&self.organization).await;
+            self.log.read(self.shard, after, FEED_RECORDS).await?
+        };
         let records: Vec<_> =
             records.into_iter().filter(|record| record.position <= self.alone_until).collect();
         // Positions have no gap: if there is nothing, there was never anything.

@@ -22,6 +22,7 @@ mod key_ends;
 pub mod key_store;
 pub mod keyring;
 pub mod log;
+mod long_reads;
 mod made;
 pub mod memory;
 mod metrics;
@@ -43,8 +44,10 @@ mod trouble;
 pub use commits::OtherWrites;
 pub use feed::{OrganizationFollower, OwnRecords};
 pub use ids::{new_ulid, system_clock};
+pub use keeptrusts_webhooks_fair_queue::Place;
 pub use key_store::KeyStore;
 pub use log::{AppendError, Follower, Log};
+pub use long_reads::{LongReads, TooManyLongReads};
 pub use memory::Clock;
 pub use notification_store::{KnownIncident, NotificationStore, Told};
 pub use operation::{
@@ -75,6 +78,20 @@ pub mod limits {
     /// What an organization's followers may leave unread before they read the log by themselves:
     /// so many times the records that one of them has in [`FEED_RECORDS`].
     pub const FEED_BATCHES: usize = 32;
+    /// The rows that a list looks at in one statement, whether they match or not, unless more are
+    /// asked for. Short statements give the connection back to others often.
+    pub const ROWS_LOOKED_AT: usize = 1_000;
+    /// The long reads that a process has under way, of all organizations. Connections that read
+    /// are four by default, so that some are left for what reads a few rows.
+    pub const LONG_READS: usize = 2;
+    /// And of one organization.
+    pub const LONG_READS_PER_ORGANIZATION: usize = 1;
+    /// How many of an organization may wait for that.
+    pub const MAX_WAITING_LONG_READS: usize = 16;
+    /// How long one waits at the most.
+    pub const MAX_LONG_READ_WAIT: Duration = Duration::from_secs(30);
+    /// Those who read the log along, are behind, and read at the same time.
+    pub const CATCH_UPS: usize = 1;
     /// The records of one step of a rebuild.
     pub const REBUILD_STEP: usize = 1_000;
     /// The shards of a Postgres database, fixed when it is created.

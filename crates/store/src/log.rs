@@ -23,6 +23,7 @@ use crate::limits::{
     LOOKUP_BACKOFF, MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS, MAX_LOST_ANSWERS,
     MAX_WAITING_OPERATIONS, SLOW_POLL,
 };
+use crate::long_reads::LongReads;
 use crate::metrics;
 use crate::operation::{Appended, BodyId, Operation, Record, Refusal};
 use crate::probes::Probes;
@@ -39,6 +40,7 @@ pub struct Log {
     shards: Vec<ShardLog>,
     feeds: Feeds,
     probes: Probes,
+    long_reads: LongReads,
     tasks: TaskTracker,
     /// Nothing new is taken.
     stop: CancellationToken,
@@ -107,6 +109,7 @@ impl Log {
             shards,
             feeds: Feeds::default(),
             probes: Probes::default(),
+            long_reads: LongReads::default(),
             tasks,
             stop,
             abandon,
@@ -121,6 +124,11 @@ impl Log {
     /// The database beneath, for queries.
     pub fn store(&self) -> &dyn Store {
         self.store.as_ref()
+    }
+
+    /// The lines in which long reads wait, the same for all services of the process.
+    pub fn long_reads(&self) -> &LongReads {
+        &self.long_reads
     }
 
     /// The shard that an organization lives on.

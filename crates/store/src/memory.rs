@@ -40,7 +40,7 @@ use crate::projection::{
     Changes, CountKey, Fold, HealthChange, IncidentKey, Loaded, Missed, Touched,
 };
 use crate::query::{
-    AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
+    AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, Found, KeyFilter,
 };
 use crate::replay::CandidatePage;
 use crate::store::{
@@ -505,16 +505,21 @@ impl Store for MemoryStore {
         filter: &EventFilter,
         before: EventId,
         limit: usize,
-    ) -> Result<Vec<Event>, StoreError> {
+    ) -> Result<Found<Event, EventId>, StoreError> {
         let data = self.shard(shard);
+        let is_walked = |event: &&Event| event.organization_id == *organization;
         let matches = |event: &&Event| {
-            event.organization_id == *organization
-                && filter.event_type.is_none_or(|kind| kind == event.event_type)
+            filter.event_type.is_none_or(|kind| kind == event.event_type)
                 && filter.accepted.contains(event.create_time)
                 && filter.publisher.as_ref().is_none_or(|publisher| *publisher == event.publisher)
         };
-        let newest_first = data.tables.events.range(..before).rev();
-        Ok(newest_first.map(|(_, row)| row).filter(matches).take(limit).cloned().collect())
+        let ulids = filter.accepted.ulids();
+        let (first, before) =
+            (EventId::new(ulids.first), EventId::new(ulids.before(before.ulid())));
+        let newest_first = data.tables.events.range(first.min(before)..before).rev();
+        let walked = newest_first.map(|(_, row)| row).filter(is_walked);
+        let id = |row: &Event| row.id;
+        Ok(look_through(walked, filter.looks_at(limit), limit, matches, id))
     }
 
     async fn deliveries(
@@ -535,18 +540,25 @@ impl Store for MemoryStore {
         filter: &DeliveryFilter,
         before: DeliveryId,
         limit: usize,
-    ) -> Result<Vec<Delivery>, StoreError> {
+    ) -> Result<Found<Delivery, DeliveryId>, StoreError> {
         let data = self.shard(shard);
-        let matches = |delivery: &&Delivery| {
+        let is_walked = |delivery: &&Delivery| {
             delivery.organization_id == *organization
                 && filter.endpoint_id.is_none_or(|id| id == delivery.endpoint_id)
                 && filter.event_id.is_none_or(|id| id == delivery.event_id)
-                && filter.event_type.is_none_or(|kind| kind == delivery.event_type)
+        };
+        let matches = |delivery: &&Delivery| {
+            filter.event_type.is_none_or(|kind| kind == delivery.event_type)
                 && filter.state.is_none_or(|state| state == delivery.state)
                 && filter.scheduled.contains(delivery.create_time)
         };
-        let newest_first = data.tables.deliveries.range(..before).rev();
-        Ok(newest_first.map(|(_, row)| row).filter(matches).take(limit).cloned().collect())
+        let ulids = filter.scheduled.ulids();
+        let (first, before) =
+            (DeliveryId::new(ulids.first), DeliveryId::new(ulids.before(before.ulid())));
+        let newest_first = data.tables.deliveries.range(first.min(before)..before).rev();
+        let walked = newest_first.map(|(_, row)| row).filter(is_walked);
+        let id = |row: &Delivery| row.id;
+        Ok(look_through(walked, filter.looks_at(limit), limit, matches, id))
     }
 
     async fn attempt(
@@ -567,18 +579,25 @@ impl Store for MemoryStore {
         filter: &AttemptFilter,
         before: AttemptId,
         limit: usize,
-    ) -> Result<Vec<Attempt>, StoreError> {
+    ) -> Result<Found<Attempt, AttemptId>, StoreError> {
         let data = self.shard(shard);
-        let matches = |attempt: &&Attempt| {
+        let is_walked = |attempt: &&Attempt| {
             attempt.organization_id == *organization
                 && filter.endpoint_id.is_none_or(|id| id == attempt.made.endpoint_id)
                 && filter.delivery_id.is_none_or(|id| id == attempt.delivery_id)
-                && filter.event_type.is_none_or(|kind| kind == attempt.made.event_type)
+        };
+        let matches = |attempt: &&Attempt| {
+            filter.event_type.is_none_or(|kind| kind == attempt.made.event_type)
                 && filter.outcome.is_none_or(|outcome| outcome == attempt.outcome)
                 && filter.begun.contains(attempt.made.start_time)
         };
-        let newest_first = data.tables.attempts.range(..before).rev();
-        Ok(newest_first.map(|(_, row)| row).filter(matches).take(limit).cloned().collect())
+        let ulids = filter.begun.ulids();
+        let (first, before) =
+            (AttemptId::new(ulids.first), AttemptId::new(ulids.before(before.ulid())));
+        let newest_first = data.tables.attempts.range(first.min(before)..before).rev();
+        let walked = newest_first.map(|(_, row)| row).filter(is_walked);
+        let id = |row: &Attempt| row.made.id;
+        Ok(look_through(walked, filter.looks_at(limit), limit, matches, id))
     }
 
     async fn attempt_counts(
@@ -774,7 +793,7 @@ impl Store for MemoryStore {
         filter: &AuditFilter,
         before: Position,
         limit: usize,
-    ) -> Result<Vec<Record>, StoreError> {
+    ) -> Result<Found<Record, Position>, StoreError> {
         let data = self.shard(shard);
         let is_about = |record: &Record, endpoint: EndpointId| match record.stream {
             Stream::Endpoint(id) => id == endpoint,
@@ -785,18 +804,23 @@ impl Store for MemoryStore {
                 .is_some_and(|row| row.request.selection.endpoint_id == endpoint),
             _ => false,
         };
-        let matches = |record: &&Record| {
-            let file = file_of(&record.fact);
+        let is_walked = |record: &&Record| {
             record.position < before
                 && record.organization_id == *organization
-                && file.is_some_and(|file| {
-                    filter.action.is_none_or(|action| action.filed_under().contains(&file))
-                })
+                && file_of(&record.fact).is_some()
+        };
+        let matches = |record: &&Record| {
+            let file = file_of(&record.fact);
+            filter
+                .action
+                .is_none_or(|action| file.is_some_and(|file| action.filed_under().contains(&file)))
                 && filter.actor.as_ref().is_none_or(|actor| *actor == record.metadata.actor)
                 && filter.endpoint_id.is_none_or(|id| is_about(record, id))
                 && filter.recorded.contains(record.recorded_at)
         };
-        Ok(data.records.iter().rev().filter(matches).take(limit).cloned().collect())
+        let walked = data.records.iter().rev().filter(is_walked);
+        let position = |record: &Record| record.position;
+        Ok(look_through(walked, filter.looks_at(limit), limit, matches, position))
     }
 
     async fn key_by_token(&self, token: TokenDigest) -> Result<Option<Key>, StoreError> {
@@ -909,6 +933,22 @@ impl Store for MemoryStore {
     }
 
     async fn close(&self) {}
+}
+
+/// What a list finds among the rows of an index, of which it looks at so many, or at all until it has
+/// found enough.
+fn look_through<'a, Row: Clone + 'a, Id>(
+    walked: impl Iterator<Item = &'a Row>,
+    looks_at: Option<usize>,
+    limit: usize,
+    matches: impl Fn(&&Row) -> bool,
+    id: impl Fn(&Row) -> Id,
+) -> Found<Row, Id> {
+    let looked_at: Vec<_> = walked.take(looks_at.unwrap_or(usize::MAX)).collect();
+    let floor = looks_at.filter(|most| looked_at.len() >= *most);
+    let floor = floor.and(looked_at.last()).map(|row| id(row));
+    let rows = looked_at.into_iter().filter(matches).take(limit).cloned().collect();
+    Found::of(rows, limit, floor, id)
 }
 
 fn compare<K: Ord, V: PartialEq + std::fmt::Debug>(

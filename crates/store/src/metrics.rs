@@ -15,6 +15,9 @@ use crate::trouble::{Scope, Trouble};
 /// counter that appears with the first failure hides that one.
 pub(crate) fn begin(shard_count: u16) {
     (0..shard_count).for_each(|shard| SHARD_BUSY.add(0, &[shard_label(Shard(shard))]));
+    for result in [LongRead::Begun, LongRead::Refused] {
+        LONG_READS.add(0, &[long_read_label(result)]);
+    }
 }
 
 /// One append transaction is over, as far as is known.
@@ -39,6 +42,31 @@ pub(crate) fn failed(shard: Shard, trouble: Trouble) {
 fn shard_label(shard: Shard) -> KeyValue {
     KeyValue::new("shard", i64::from(shard.0))
 }
+
+/// What became of a long read that asked for a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LongRead {
+    Begun,
+    Refused,
+}
+
+/// A long read has its place, or was refused one.
+pub(crate) fn long_read(result: LongRead) {
+    LONG_READS.add(1, &[long_read_label(result)]);
+}
+
+fn long_read_label(result: LongRead) -> KeyValue {
+    let name = match result {
+        LongRead::Begun => "begun",
+        LongRead::Refused => "refused",
+    };
+    KeyValue::new("result", name)
+}
+
+static LONG_READS: LazyLock<Counter<u64>> = LazyLock::new(|| {
+    let about = "reads that go through much of an organization's history, by whether they had to be refused";
+    counter("keeptrusts_webhooks.long_reads", about)
+});
 
 static COMMIT_DURATION: LazyLock<Histogram<f64>> = LazyLock::new(|| {
     let about = "append transactions, from their begin to the commit";

@@ -1,6 +1,5 @@
 //! What a replay finds in the tables.
 
-use jiff::SignedDuration;
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
@@ -11,6 +10,7 @@ use keeptrusts_webhooks_domain::replay::{ReplayCursor, ReplaySelection};
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use ulid::Ulid;
 
+use crate::query::{Interval, Ulids};
 use crate::rows::CandidateRow;
 use crate::store::StoreError;
 use crate::tables::ReadableRow;
@@ -81,28 +81,10 @@ pub(crate) const RANK: &str = "CASE candidate.state
     WHEN 'scheduled' THEN 0 WHEN 'retrying' THEN 0
     WHEN 'delivered' THEN 1 WHEN 'failed' THEN 2 ELSE 3 END";
 
-/// Clocks that differ by less lose nothing: ids of events and attempts have the time of the
-/// process that made them, and the times that count are others' (the database's, for one).
-const CLOCKS_APART: SignedDuration = SignedDuration::from_hours(1);
-
-/// The ids between which everything lies that happened in a selection's time, generously: so the
-/// primary key does for a range of time, without an index of its own.
-pub(crate) struct Ulids {
-    /// Nothing is below.
-    pub(crate) first: Ulid,
-    /// Nothing is above.
-    pub(crate) last: Ulid,
-}
-
 impl Ulids {
+    /// Between them lies all that a replay is about.
     pub(crate) fn of(selection: &ReplaySelection) -> Ulids {
-        let millis = |time: Timestamp| u64::try_from(time.as_millisecond()).unwrap_or(0);
-        let start = selection.start_time.and_then(|time| time.checked_sub(CLOCKS_APART).ok());
-        let end = selection.end_time.and_then(|time| time.checked_add(CLOCKS_APART).ok());
-        Ulids {
-            first: Ulid::from_parts(start.map_or(0, millis), 0),
-            last: end.map_or(Ulid(u128::MAX), |end| Ulid::from_parts(millis(end), u128::MAX)),
-        }
+        Interval { start: selection.start_time, end: selection.end_time }.ulids()
     }
 
     /// Where to begin if all up to `after` was looked at.

@@ -27,7 +27,7 @@ use crate::notification_store::NotificationStore;
 use crate::operation::{Appended, BodyId, Operation, Record, Refusal};
 use crate::projection::{BrokenLog, CountKey, Missed};
 use crate::query::{
-    AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
+    AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, Found, KeyFilter,
 };
 use crate::replay::CandidatePage;
 use crate::trouble::Trouble;
@@ -230,7 +230,9 @@ pub trait Store: KeyStore + NotificationStore {
         id: EventId,
     ) -> Result<Option<Event>, StoreError>;
 
-    /// Events, newest first, with ids below `before`.
+    /// Events, newest first, with ids below `before`: up to `limit` of the next
+    /// [`ROWS_LOOKED_AT`](crate::limits::ROWS_LOOKED_AT), or of the next `limit` if that is more.
+    /// So it takes no longer the fewer match.
     async fn list_events(
         &self,
         shard: Shard,
@@ -238,7 +240,7 @@ pub trait Store: KeyStore + NotificationStore {
         filter: &EventFilter,
         before: EventId,
         limit: usize,
-    ) -> Result<Vec<Event>, StoreError>;
+    ) -> Result<Found<Event, EventId>, StoreError>;
 
     /// Deliveries by id; those that do not exist are left out.
     async fn deliveries(
@@ -248,7 +250,8 @@ pub trait Store: KeyStore + NotificationStore {
         ids: &[DeliveryId],
     ) -> Result<Vec<Delivery>, StoreError>;
 
-    /// Deliveries, newest first, with ids below `before`.
+    /// Deliveries, newest first, with ids below `before`, as of events. With an endpoint only that
+    /// one's deliveries are looked at, with an event only its own.
     async fn list_deliveries(
         &self,
         shard: Shard,
@@ -256,7 +259,7 @@ pub trait Store: KeyStore + NotificationStore {
         filter: &DeliveryFilter,
         before: DeliveryId,
         limit: usize,
-    ) -> Result<Vec<Delivery>, StoreError>;
+    ) -> Result<Found<Delivery, DeliveryId>, StoreError>;
 
     /// An attempt.
     async fn attempt(
@@ -266,7 +269,8 @@ pub trait Store: KeyStore + NotificationStore {
         id: AttemptId,
     ) -> Result<Option<Attempt>, StoreError>;
 
-    /// Attempts, newest first, with ids below `before`.
+    /// Attempts, newest first, with ids below `before`, as of events. With an endpoint only that
+    /// one's attempts are looked at, with a delivery only its own.
     async fn list_attempts(
         &self,
         shard: Shard,
@@ -274,7 +278,7 @@ pub trait Store: KeyStore + NotificationStore {
         filter: &AttemptFilter,
         before: AttemptId,
         limit: usize,
-    ) -> Result<Vec<Attempt>, StoreError>;
+    ) -> Result<Found<Attempt, AttemptId>, StoreError>;
 
     /// An endpoint's attempts counted, from an hour on.
     async fn attempt_counts(
@@ -387,7 +391,8 @@ pub trait Store: KeyStore + NotificationStore {
         organization: &OrganizationId,
     ) -> Result<u64, StoreError>;
 
-    /// Records that belong into an organization's audit trail, newest first, below a position.
+    /// Records that belong into an organization's audit trail, newest first, below a position, as of
+    /// events: the others are not looked at.
     async fn audit_records(
         &self,
         shard: Shard,
@@ -395,7 +400,7 @@ pub trait Store: KeyStore + NotificationStore {
         filter: &AuditFilter,
         before: Position,
         limit: usize,
-    ) -> Result<Vec<Record>, StoreError>;
+    ) -> Result<Found<Record, Position>, StoreError>;
 
     // --- keys, all of which are on `Shard::OF_KEYS` ---
 

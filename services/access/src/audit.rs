@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use keeptrusts_webhooks_contracts::api::{
-    Asked, AuditCursor, ListAuditEntries, foreign_page_token,
+    Asked, AuditCursor, ListAuditEntries, Read, foreign_page_token,
 };
 use keeptrusts_webhooks_contracts::status;
 use keeptrusts_webhooks_contracts::time::timestamp_to_proto;
@@ -16,11 +16,11 @@ use keeptrusts_webhooks_domain::ids::{DeliveryId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, RecordName, Shard};
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
-use keeptrusts_webhooks_store::query::{AuditFilter, Interval};
+use keeptrusts_webhooks_store::query::{AuditFilter, Found, Interval};
 use keeptrusts_webhooks_store::{Log, Record};
 use tonic::{Request, Response, Status};
 
-use crate::trail::{Entry, merge};
+use crate::trail::{Entry, Merged, Part, merge};
 
 /// The gRPC service.
 pub struct AuditApi {
@@ -39,7 +39,7 @@ impl AuditApi {
         asked: &ListAuditEntries,
         from: AuditCursor,
         limit: usize,
-    ) -> Result<Vec<Entry>, Status> {
+    ) -> Result<Merged, Status> {
         let ListAuditEntries { organization_id, action, actor, endpoint_id, .. } = asked;
         let filter = AuditFilter {
             action: *action,
@@ -47,25 +47,45 @@ impl AuditApi {
             endpoint_id: *endpoint_id,
             recorded: Interval { start: asked.start_time, end: asked.end_time },
         };
-        let store = self.log.store();
         // What is of every organization is in the keys' log only.
         let own_shard = match organization_id.is_all() {
             true => Shard::OF_KEYS,
             false => self.log.shard_of(organization_id),
         };
-        let below = self.position(own_shard, organization_id, from.own).await?;
-        let own = store.audit_records(own_shard, organization_id, &filter, below, limit).await;
-        let own = own.map_err(answer::query_failed)?;
+        let own = self.part(own_shard, organization_id, &filter, from.own, limit).await?;
         let keys = match own_shard == Shard::OF_KEYS {
-            true => Vec::new(),
+            true => Part::default(),
             false => {
                 let shard = Shard::OF_KEYS;
-                let below = self.position(shard, organization_id, from.keys).await?;
-                let keys = store.audit_records(shard, organization_id, &filter, below, limit);
-                keys.await.map_err(answer::query_failed)?
+                self.part(shard, organization_id, &filter, from.keys, limit).await?
             }
         };
         Ok(merge(own, keys, from, limit))
+    }
+
+    /// What one log has below a record.
+    async fn part(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        filter: &AuditFilter,
+        below: Option<RecordName>,
+        limit: usize,
+    ) -> Result<Part, Status> {
+        let store = self.log.store();
+        let below = self.position(shard, organization, below).await?;
+        let found = store.audit_records(shard, organization, filter, below, limit).await;
+        let Found { rows: records, next } = found.map_err(answer::query_failed)?;
+        let end = match next {
+            // A cursor names a record.
+            Some(end) if records.last().is_none_or(|last| last.position != end) => {
+                let found = store.read(shard, Position(end.0 - 1), 1).await;
+                found.map_err(answer::query_failed)?.pop()
+            }
+            Some(_) => records.last().cloned(),
+            None => None,
+        };
+        Ok(Part { records, end })
     }
 
     /// What a log is read from below of, to go on after a record.
@@ -112,12 +132,13 @@ impl AuditService for AuditApi {
         let Asked { request, .. } = Asked::<ListAuditEntries>::of(request)?;
         let asked = &request;
         let read = |from, limit| async move {
-            let entries = self.read(asked, from, limit).await?;
+            let Merged { entries, next } = self.read(asked, from, limit).await?;
             let deliveries = self.deliveries(&asked.organization_id, &entries).await?;
             let shown = entries.iter().map(|entry| (entry.after, message(entry, &deliveries)));
-            Ok::<_, Status>(shown.collect())
+            Ok::<_, Status>(Read { things: shown.collect(), next })
         };
-        let (entries, next_page_token) = request.page.fill(read).await?;
+        let turn = answer::long_read(&self.log, &asked.organization_id);
+        let (entries, next_page_token) = request.page.fill(turn, read).await?;
         Ok(Response::new(v1::ListAuditEntriesResponse { entries, next_page_token }))
     }
 }

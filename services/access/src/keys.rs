@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::api::{
-    Asked, CreateKey, CreateSession, ListKeys, Nothing, RevokeKey, caller_of, key_message,
+    Asked, CreateKey, CreateSession, ListKeys, Nothing, Read, RevokeKey, caller_of, key_message,
 };
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_contracts::status::{self, Reason};
@@ -176,9 +176,11 @@ impl AccessService for AccessApi {
             let keys = self.log.store().list_keys(organization, filter, before, limit).await;
             let keys = keys.map_err(answer::query_failed)?;
             let shown = self.shown(&keys).await?;
-            Ok::<_, Status>(keys.iter().map(|key| key.id).zip(shown).collect())
+            let things = keys.iter().map(|key| key.id).zip(shown).collect();
+            Ok::<_, Status>(Read::of_all(things, limit))
         };
-        let (keys, next_page_token) = page.fill(read).await?;
+        let turn = answer::long_read(&self.log, organization);
+        let (keys, next_page_token) = page.fill(turn, read).await?;
         Ok(Response::new(v1::ListKeysResponse { keys, next_page_token }))
     }
 

@@ -4,7 +4,6 @@ mod attempts;
 mod cancel;
 mod changes;
 mod delivery_states;
-mod heavy_reads;
 mod replays;
 mod send_test;
 mod stats;
@@ -16,7 +15,7 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::api::{
     Asked, AttemptRef, DeliveryRef, GetEndpointStats, GetHealthSummary, ListAttempts,
-    ListDeliveries, ListReplays, ReplayRef, WatchDeliveries,
+    ListDeliveries, ListReplays, Read, ReplayRef, WatchDeliveries,
 };
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
@@ -34,7 +33,7 @@ use keeptrusts_webhooks_domain::log::{Position, Stream};
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
 use keeptrusts_webhooks_store::health::summarize;
-use keeptrusts_webhooks_store::query::{AttemptFilter, DeliveryFilter, Interval};
+use keeptrusts_webhooks_store::query::{AttemptFilter, DeliveryFilter, Found, Interval};
 use keeptrusts_webhooks_store::{
     BodyId, Clock, Expected, Log, NewBody, NewRecord, Operation, Refusal,
 };
@@ -42,7 +41,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use changes::WatchedOrganizations;
-use heavy_reads::HeavyReads;
+
+/// Statistics of so many hours of one endpoint are not worth waiting for a turn.
+const SHORT_STATS_HOURS: u32 = 48;
 
 /// The gRPC service. Answers on any replica, whoever owns the shard.
 pub struct DispatchApi {
@@ -52,7 +53,6 @@ pub struct DispatchApi {
     watched: WatchedOrganizations,
     /// Ends the waiting for a test's outcome, which would otherwise hold up a shutdown.
     shutdown: CancellationToken,
-    heavy_reads: HeavyReads,
 }
 
 impl DispatchApi {
@@ -65,8 +65,7 @@ impl DispatchApi {
         shutdown: CancellationToken,
     ) -> DispatchServiceServer<Self> {
         let watched = WatchedOrganizations::default();
-        let heavy_reads = HeavyReads::default();
-        let api = DispatchApi { log, clock, body_retention, watched, shutdown, heavy_reads };
+        let api = DispatchApi { log, clock, body_retention, watched, shutdown };
         DispatchServiceServer::new(api).max_decoding_message_size(UNLIMITED_HERE)
     }
 
@@ -170,10 +169,13 @@ impl DispatchService for DispatchApi {
         let (store, shard) = (self.log.store(), self.log.shard_of(&organization_id));
         let organization = &organization_id;
         let read = |before, limit| async move {
-            let deliveries = store.list_deliveries(shard, organization, filter, before, limit);
-            Ok(deliveries.await?.iter().map(|delivery| (delivery.id, delivery.into())).collect())
+            let found = store.list_deliveries(shard, organization, filter, before, limit).await;
+            let Found { rows, next } = found.map_err(answer::query_failed)?;
+            let things = rows.iter().map(|delivery| (delivery.id, delivery.into())).collect();
+            Ok(Read { things, next })
         };
-        let (deliveries, next_page_token) = page.fill(read).await.map_err(answer::query_failed)?;
+        let turn = answer::long_read(&self.log, organization);
+        let (deliveries, next_page_token) = page.fill(turn, read).await?;
         Ok(Response::new(v1::ListDeliveriesResponse { deliveries, next_page_token }))
     }
 
@@ -217,10 +219,13 @@ impl DispatchService for DispatchApi {
         let (store, shard) = (self.log.store(), self.log.shard_of(&organization_id));
         let organization = &organization_id;
         let read = |before, limit| async move {
-            let attempts = store.list_attempts(shard, organization, filter, before, limit);
-            Ok(attempts.await?.iter().map(|attempt| (attempt.made.id, attempt.into())).collect())
+            let found = store.list_attempts(shard, organization, filter, before, limit).await;
+            let Found { rows, next } = found.map_err(answer::query_failed)?;
+            let things = rows.iter().map(|attempt| (attempt.made.id, attempt.into())).collect();
+            Ok(Read { things, next })
         };
-        let (attempts, next_page_token) = page.fill(read).await.map_err(answer::query_failed)?;
+        let turn = answer::long_read(&self.log, organization);
+        let (attempts, next_page_token) = page.fill(turn, read).await?;
         Ok(Response::new(v1::ListAttemptsResponse { attempts, next_page_token }))
     }
 
@@ -283,6 +288,10 @@ impl DispatchService for DispatchApi {
         if endpoint.map_err(answer::query_failed)?.is_none() {
             return Err(status::not_found(Resource::Endpoint, endpoint_id));
         }
+        let _place = match hours > SHORT_STATS_HOURS {
+            true => Some(answer::long_read(&self.log, &organization_id).await?),
+            false => None,
+        };
         let from_hour = stats::first_hour((self.clock)(), hours);
         let counts = store.attempt_counts(shard, endpoint_id, from_hour).await;
         Ok(Response::new(stats::answer(&counts.map_err(answer::query_failed)?)))
@@ -297,6 +306,8 @@ impl DispatchService for DispatchApi {
         let week = time.map_or_else(|| last_week((self.clock)()), week_of);
         let shard = self.log.shard_of(&organization_id);
         let store = self.log.store();
+        // A week of every endpoint.
+        let _place = answer::long_read(&self.log, &organization_id).await?;
         let sums = store.attempt_sums(shard, &organization_id, week.clone()).await;
         let summary = summarize(week, &sums.map_err(answer::query_failed)?);
         let ids: Vec<_> = summary.worst.iter().map(|endpoint| endpoint.endpoint_id).collect();

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use keeptrusts_webhooks_contracts::api::{
     Asked, CreateEndpoint, DeleteEndpoint, DisableEndpoint, EndpointRef, ListEndpoints,
-    ListEventTypes, PreviewPayload, RotateSecret, UpdateEndpoint,
+    ListEventTypes, PreviewPayload, Read, RotateSecret, UpdateEndpoint,
 };
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
 use keeptrusts_webhooks_contracts::v1;
@@ -160,9 +160,11 @@ impl EndpointService for EndpointApi {
             let endpoints = store.list_endpoints(shard, organization, filter, before, limit).await;
             let endpoints = endpoints.map_err(answer::query_failed)?;
             let shown = self.all_shown(organization, &endpoints).await?;
-            Ok::<_, Status>(endpoints.iter().map(|endpoint| endpoint.id).zip(shown).collect())
+            let things = endpoints.iter().map(|endpoint| endpoint.id).zip(shown).collect();
+            Ok::<_, Status>(Read::of_all(things, limit))
         };
-        let (endpoints, next_page_token) = page.fill(read).await?;
+        let turn = answer::long_read(&self.log, organization);
+        let (endpoints, next_page_token) = page.fill(turn, read).await?;
         Ok(Response::new(v1::ListEndpointsResponse { endpoints, next_page_token }))
     }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::api::{
-    Asked, EventRef, ListEvents, Publish, PublishBatch, event_with_body, publish_error,
+    Asked, EventRef, ListEvents, Publish, PublishBatch, Read, event_with_body, publish_error,
 };
 use keeptrusts_webhooks_contracts::status::{self, Resource};
 use keeptrusts_webhooks_contracts::v1;
@@ -23,7 +23,7 @@ use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
-use keeptrusts_webhooks_store::query::{EventFilter, Interval};
+use keeptrusts_webhooks_store::query::{EventFilter, Found, Interval};
 use keeptrusts_webhooks_store::{AppendError, Appended, BodyId, Clock, Log, Operation};
 use tonic::{Request, Response, Status};
 
@@ -206,10 +206,13 @@ impl IngestService for IngestApi {
         let filter = &EventFilter { event_type, accepted, publisher };
         let organization = &organization_id;
         let read = |before, limit| async move {
-            let events = store.list_events(shard, organization, filter, before, limit).await?;
-            Ok(events.iter().map(|event| (event.id, event.into())).collect())
+            let found = store.list_events(shard, organization, filter, before, limit).await;
+            let Found { rows, next } = found.map_err(answer::query_failed)?;
+            let things = rows.iter().map(|event| (event.id, event.into())).collect();
+            Ok(Read { things, next })
         };
-        let (events, next_page_token) = page.fill(read).await.map_err(answer::query_failed)?;
+        let turn = answer::long_read(&self.log, organization);
+        let (events, next_page_token) = page.fill(turn, read).await?;
         Ok(Response::new(v1::ListEventsResponse { events, next_page_token }))
     }
 }

@@ -174,7 +174,7 @@ async fn exists(
 ) -> Result<bool, StoreError> {
     let keys = store.data_keys(shard, std::slice::from_ref(organization)).await?;
     let every = EventFilter::default();
-    let events = store.list_events(shard, organization, &every, EventId::MAX, 1).await?;
+    let events = store.list_events(shard, organization, &every, EventId::MAX, 1).await?.rows;
     let access = store.list_keys(organization, KeyFilter::default(), KeyId::MAX, 1).await?;
     Ok(!keys.is_empty() || !events.is_empty() || !access.is_empty())
 }

@@ -9,7 +9,8 @@ mod testing;
 use std::sync::Arc;
 
 use keeptrusts_webhooks_contracts::api::{
-    Asked, ChannelRef, CreateChannel, DeleteChannel, ListChannels, ListNotifications, UpdateChannel,
+    Asked, ChannelRef, CreateChannel, DeleteChannel, ListChannels, ListNotifications, Read,
+    UpdateChannel,
 };
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
 use keeptrusts_webhooks_contracts::v1;
@@ -133,10 +134,13 @@ impl NotificationService for NotificationApi {
         let (store, shard) = (self.log.store(), self.log.shard_of(&organization_id));
         let organization = &organization_id;
         let read = |before, limit| async move {
-            let channels = store.list_channels(shard, organization, before, limit).await?;
-            Ok(channels.iter().map(|channel| (channel.id, channel.into())).collect())
+            let channels = store.list_channels(shard, organization, before, limit).await;
+            let channels = channels.map_err(answer::query_failed)?;
+            let things = channels.iter().map(|channel| (channel.id, channel.into())).collect();
+            Ok(Read::of_all(things, limit))
         };
-        let (channels, next_page_token) = page.fill(read).await.map_err(answer::query_failed)?;
+        let turn = answer::long_read(&self.log, organization);
+        let (channels, next_page_token) = page.fill(turn, read).await?;
         Ok(Response::new(v1::ListChannelsResponse { channels, next_page_token }))
     }
 
@@ -203,11 +207,13 @@ impl NotificationService for NotificationApi {
         let (store, shard) = (self.log.store(), self.log.shard_of(&organization_id));
         let organization = &organization_id;
         let read = |before, limit| async move {
-            let rows = store.list_notifications(shard, organization, channel_id, before, limit);
-            Ok(rows.await?.iter().map(|row| (row.id, row.into())).collect())
+            let rows =
+                store.list_notifications(shard, organization, channel_id, before, limit).await;
+            let rows = rows.map_err(answer::query_failed)?;
+            Ok(Read::of_all(rows.iter().map(|row| (row.id, row.into())).collect(), limit))
         };
-        let (notifications, next_page_token) =
-            page.fill(read).await.map_err(answer::query_failed)?;
+        let turn = answer::long_read(&self.log, organization);
+        let (notifications, next_page_token) = page.fill(turn, read).await?;
         Ok(Response::new(v1::ListNotificationsResponse { notifications, next_page_token }))
     }
 }

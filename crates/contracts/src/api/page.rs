@@ -15,9 +15,14 @@ use super::answer_size::AnswerRoom;
 pub const DEFAULT_PAGE_SIZE: usize = 50;
 /// How many it has at the most. Larger wishes are lowered to it.
 pub const MAX_PAGE_SIZE: usize = 1_000;
+/// How often a page reads. A list that is filtered looks at 1,000 rows in a read, so that a page
+/// looks at 100,000 and no more, however few of them match.
+pub const MAX_READS_PER_PAGE: usize = 100;
 /// How many things are read at a time. A page of the largest things that can be stored is full
 /// long before it has as many as were asked for, and what was read beyond that was read in vain.
-const THINGS_PER_READ: usize = 100;
+const THINGS_PER_READ: usize = LONGEST_SHORT_PAGE + 1;
+/// A page of so many things, of a list that passes nothing over, is done with one read.
+const LONGEST_SHORT_PAGE: usize = 100;
 
 /// Which part of a list to return: `size` things older than `before`. Lists are newest first,
 /// and ids sort by time.
@@ -27,6 +32,23 @@ pub struct Page<Id> {
     pub before: Id,
     /// 1 to [`MAX_PAGE_SIZE`].
     pub size: usize,
+}
+
+/// A part of a list.
+#[derive(Debug)]
+pub struct Read<Id, Thing> {
+    /// The first things behind where it was read from, with their ids.
+    pub things: Vec<(Id, Thing)>,
+    /// How far it was read, whether a thing was there or not. None: nothing comes after it.
+    pub next: Option<Id>,
+}
+
+impl<Id: Copy, Thing> Read<Id, Thing> {
+    /// A read of a list that passes nothing over: fewer than `limit` are its end.
+    pub fn of_all(things: Vec<(Id, Thing)>, limit: usize) -> Read<Id, Thing> {
+        let next = things.last().filter(|_| things.len() >= limit).map(|(id, _)| *id);
+        Read { things, next }
+    }
 }
 
 impl<Id: Copy + Display + FromStr> Page<Id> {
@@ -39,25 +61,28 @@ impl<Id: Copy + Display + FromStr> Page<Id> {
     }
 
     /// The page's things and its `next_page_token`. The page ends early, with a token, when
-    /// another thing would make the answer larger than clients read.
+    /// another thing would make the answer larger than clients read, and when it has read
+    /// [`MAX_READS_PER_PAGE`] times.
     ///
     /// `read` is given an id and a limit, and answers with the first things of the list that are
-    /// older, no more than the limit; fewer only at the list's end. No other way leads to a token,
-    /// so that no list forgets the limit.
-    pub async fn fill<Thing: Message, Error, Reading>(
+    /// older, no more than the limit. A page that is not done with one read is a long one: `turn`
+    /// is waited for before the next, and what it gives is kept until the page is done. No other
+    /// way leads to a token, so that no list forgets the limits.
+    pub async fn fill<Thing: Message, Error, Reading, Place>(
         &self,
+        turn: impl Future<Output = Result<Place, Error>>,
         read: impl Fn(Id, usize) -> Reading,
     ) -> Result<(Vec<Thing>, String), Error>
     where
-        Reading: Future<Output = Result<Vec<(Id, Thing)>, Error>>,
+        Reading: Future<Output = Result<Read<Id, Thing>, Error>>,
     {
         let (mut things, mut room, mut before) = (Vec::new(), AnswerRoom::new(), self.before);
-        loop {
+        let (mut turn, mut _place) = (Some(turn), None);
+        for reads in 1.. {
             // One more than the page has, to see whether another follows.
             let limit = (self.size + 1 - things.len()).min(THINGS_PER_READ);
             let found = read(before, limit).await?;
-            let is_end = found.len() < limit;
-            for (id, thing) in found {
+            for (id, thing) in found.things {
                 // One thing is a page, however large, so that a list always goes on.
                 let fits = room.take(&thing) || things.is_empty();
                 if things.len() == self.size || !fits {
@@ -66,10 +91,16 @@ impl<Id: Copy + Display + FromStr> Page<Id> {
                 before = id;
                 things.push(thing);
             }
-            if is_end {
-                return Ok((things, String::new()));
+            let Some(next) = found.next else { break };
+            before = next;
+            if reads == MAX_READS_PER_PAGE {
+                return Ok((things, URL_SAFE_NO_PAD.encode(before.to_string())));
+            }
+            if let Some(turn) = turn.take() {
+                _place = Some(turn.await?);
             }
         }
+        Ok((things, String::new()))
     }
 }
 
@@ -131,9 +162,10 @@ mod tests {
                 let description = "d".repeat(bytes);
                 (id, v1::Endpoint { id: id.to_string(), description, ..Default::default() })
             });
-            ready(Ok::<_, ()>(shown.collect()))
+            ready(Ok::<_, ()>(Read::of_all(shown.collect(), limit)))
         };
-        let filled = page.fill(read).now_or_never().expect("nothing waits").expect("reads");
+        let filled = page.fill(ready(Ok(())), read).now_or_never();
+        let filled = filled.expect("nothing waits").expect("reads");
         let in_vain = reads.get() - filled.0.len();
         assert!(in_vain <= THINGS_PER_READ, "{in_vain} were read and not shown");
         filled
@@ -149,6 +181,66 @@ mod tests {
         let (endpoints, token) = filled(&page, 3, 0);
         assert_eq!(ids(&endpoints), [id(3), id(2)]);
         assert_eq!(before(&token, EndpointId::MAX), Ok(id(2)));
+    }
+
+    /// Fills a page from a list of so many rows, of which only the first and the last are shown, a
+    /// thousand looked at in each read. Says how often turns were taken.
+    fn looked_through(page: &Page<EndpointId>, rows: u128) -> (Vec<EndpointId>, String, usize) {
+        let (reads, turns) = (Cell::new(0), Cell::new(0));
+        let read = |before: EndpointId, _| {
+            reads.set(reads.get() + 1);
+            let from = before.ulid().0.min(rows + 1);
+            let floor = from.saturating_sub(1_000).max(1);
+            let shown = [rows, 1].into_iter().filter(|row| (floor..from).contains(row)).map(id);
+            let things =
+                shown.map(|id| (id, v1::Endpoint { id: id.to_string(), ..Default::default() }));
+            let next = (floor > 1).then(|| id(floor));
+            ready(Ok::<_, ()>(Read { things: things.collect(), next }))
+        };
+        let turn = async {
+            turns.set(turns.get() + 1);
+            Ok(())
+        };
+        let filled = page.fill(turn, read).now_or_never().expect("nothing waits").expect("reads");
+        assert!(reads.get() <= MAX_READS_PER_PAGE);
+        (ids(&filled.0), filled.1, turns.get())
+    }
+
+    #[test]
+    fn what_a_page_looks_at_is_limited_and_the_next_one_goes_on_there() {
+        let first = Page { before: EndpointId::MAX, size: 2 };
+        let (found, token, _) = looked_through(&first, 150_000);
+        assert_eq!(found, [id(150_000)], "a short page");
+        let next = Page { before: before(&token, EndpointId::MAX).expect("a token"), size: 2 };
+        assert_eq!(next.before, id(50_001));
+        assert_eq!(looked_through(&next, 150_000).0, [id(1)]);
+        assert_eq!(looked_through(&next, 150_000).1, "");
+        let (found, token, _) = looked_through(&first, 250_000);
+        let next = Page { before: before(&token, EndpointId::MAX).expect("a token"), size: 2 };
+        let (none, token, _) = looked_through(&next, 250_000);
+        assert_eq!((found.len(), none.len(), token.is_empty()), (1, 0, false), "an empty page");
+    }
+
+    #[test]
+    fn a_page_waits_for_its_turn_once_and_only_before_a_second_read() {
+        let page = Page { before: EndpointId::MAX, size: 50 };
+        assert_eq!(looked_through(&page, 900).2, 0);
+        assert_eq!(looked_through(&page, 1_001).2, 1);
+        assert_eq!(looked_through(&page, 50_000).2, 1);
+    }
+
+    #[test]
+    fn a_page_of_100_things_is_no_long_one() {
+        for (size, waits) in [(LONGEST_SHORT_PAGE, false), (LONGEST_SHORT_PAGE + 1, true)] {
+            let page = Page { before: EndpointId::MAX, size };
+            let read = |before: EndpointId, limit: usize| {
+                let older = (1..=1_000).rev().map(id).filter(move |id| *id < before).take(limit);
+                let things = older.map(|id| (id, v1::Endpoint::default())).collect();
+                ready(Ok::<_, ()>(Read::of_all(things, limit)))
+            };
+            let refused = page.fill(ready(Err::<(), _>(())), read).now_or_never();
+            assert_eq!(refused.expect("nothing waits").is_err(), waits, "{size}");
+        }
     }
 
     #[test]

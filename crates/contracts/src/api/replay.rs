@@ -40,6 +40,7 @@ pub fn counted_replay(request: &NewReplay, counts: &ReplayCounts) -> v1::Replay 
         include_delivered: selection.include_delivered,
         deliveries_per_second: i32::try_from(request.deliveries_per_second).unwrap_or(i32::MAX),
         matched_count: count(request.matched_count),
+        may_match_more: request.may_match_more,
         scheduled_count: count(counts.scheduled),
         resumed_count: count(counts.resumed),
         skipped_count: count(counts.skipped),

@@ -70,6 +70,7 @@ impl From<&NewReplay> for pb::ReplayRequested {
             include_delivered: selection.include_delivered,
             deliveries_per_second: count(new.deliveries_per_second),
             matched_count: long(new.matched_count),
+            may_match_more: new.may_match_more,
         }
     }
 }
@@ -94,6 +95,7 @@ impl TryFrom<pb::ReplayRequested> for NewReplay {
                 requested.deliveries_per_second,
             )?,
             matched_count: unsigned("matched_count", requested.matched_count)?,
+            may_match_more: requested.may_match_more,
         })
     }
 }

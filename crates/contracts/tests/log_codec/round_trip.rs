@@ -306,7 +306,12 @@ fn replay_fact() -> impl Strategy<Value = ReplayFact> {
                 event_types,
                 include_delivered,
             };
-            ReplayFact::Requested(NewReplay { selection, deliveries_per_second, matched_count })
+            ReplayFact::Requested(NewReplay {
+                selection,
+                deliveries_per_second,
+                matched_count,
+                may_match_more: matched_count % 2 == 1,
+            })
         },
     );
     let cursors = prop_oneof![

@@ -179,6 +179,7 @@ pub(crate) fn every_kind() -> Vec<Fact> {
             },
             deliveries_per_second: 100,
             matched_count: 12,
+            may_match_more: false,
         }),
         ReplayFact::Advanced(ReplayStep {
             cursor: ReplayCursor::Event(event_id()),

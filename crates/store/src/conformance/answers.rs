@@ -37,7 +37,7 @@ impl Answers {
             answers.add(format!("endpoints of {whose}"), rows);
             let filter = EventFilter::default();
             let rows = store.list_events(SHARD, &whose, &filter, EventId::MAX, ALL).await;
-            let rows = rows.expect("reads");
+            let rows = rows.expect("reads").rows;
             let ids: Vec<_> = rows.iter().map(|event| BodyId::Event(event.id)).collect();
             answers.add(format!("events of {whose}"), rows);
             let bodies = store.bodies(SHARD, &ids).await.expect("reads");
@@ -45,10 +45,10 @@ impl Answers {
                 .add(format!("bodies of {whose}"), bodies.into_iter().collect::<BTreeMap<_, _>>());
             let filter = DeliveryFilter::default();
             let rows = store.list_deliveries(SHARD, &whose, &filter, DeliveryId::MAX, ALL).await;
-            answers.add(format!("deliveries of {whose}"), rows.expect("reads"));
+            answers.add(format!("deliveries of {whose}"), rows.expect("reads").rows);
             let filter = AttemptFilter::default();
             let rows = store.list_attempts(SHARD, &whose, &filter, AttemptId::MAX, ALL).await;
-            let rows = rows.expect("reads");
+            let rows = rows.expect("reads").rows;
             for row in &rows {
                 let by_id = store.attempt(SHARD, &whose, row.made.id).await.expect("reads");
                 assert_eq!(by_id.as_ref(), Some(row), "the same by its id");

@@ -98,7 +98,12 @@ pub(crate) fn replay_selection(endpoint_id: EndpointId, scope: ReplayScope) -> R
 
 /// Asks for a replay.
 pub(crate) fn ask_replay(id: ReplayId, selection: ReplaySelection) -> Operation {
-    let new = NewReplay { selection, deliveries_per_second: 100, matched_count: 1 };
+    let new = NewReplay {
+        selection,
+        deliveries_per_second: 100,
+        matched_count: 1,
+        may_match_more: false,
+    };
     operation(Stream::Replay(id), Expected::New, Fact::Replay(ReplayFact::Requested(new)))
 }
 

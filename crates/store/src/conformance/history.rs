@@ -113,7 +113,7 @@ impl History {
         for whose in [organization(), other_organization()] {
             let list =
                 self.reference.list_deliveries(SHARD, &whose, &filter, DeliveryId::MAX, 1_000);
-            rows.extend(list.await.expect("reads"));
+            rows.extend(list.await.expect("reads").rows);
         }
         rows
     }
@@ -309,7 +309,7 @@ impl History {
         let filter = EventFilter::default();
         let events = self.reference.list_events(SHARD, &whose, &filter, EventId::MAX, 1_000).await;
         let mut bounds = Vec::new();
-        for event in events.expect("reads") {
+        for event in events.expect("reads").rows {
             bounds.push(ReplayBound { event_id: event.id, position: event.position });
         }
         let scope =

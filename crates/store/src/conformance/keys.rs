@@ -170,7 +170,7 @@ pub(crate) async fn the_audit_trail_has_what_people_did_and_can_be_filtered(fixt
     let trail = async |filter: AuditFilter, before: Position, limit: usize| {
         let organization = organization();
         let found = fixture.store().audit_records(SHARD, &organization, &filter, before, limit);
-        found.await.expect("reads").iter().map(|record| record.position).collect::<Vec<_>>()
+        found.await.expect("reads").rows.iter().map(|record| record.position).collect::<Vec<_>>()
     };
     let all = AuditFilter::default;
     let end = Position(i64::MAX);

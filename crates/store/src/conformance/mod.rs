@@ -23,6 +23,7 @@ pub(crate) mod filters;
 pub(crate) mod health;
 pub(crate) mod idempotency;
 pub(crate) mod keys;
+pub(crate) mod long_lists;
 pub(crate) mod migrating;
 pub(crate) mod notifications;
 pub(crate) mod pauses;
@@ -156,6 +157,14 @@ macro_rules! conformance_tests {
                 attempts_are_filtered_by_each_of_their_columns_and_any_two,
                 endpoints_are_searched_by_text_that_means_only_itself,
                 endpoints_are_filtered_by_status_and_text_together,
+            }
+            long_lists {
+                a_list_of_events_looks_at_so_many_and_says_how_far_it_came,
+                a_list_of_deliveries_looks_at_so_many_and_says_how_far_it_came,
+                a_list_of_attempts_looks_at_so_many_and_says_how_far_it_came,
+                the_audit_trail_is_looked_through_in_parts,
+                what_happened_long_before_or_after_a_time_is_not_looked_at,
+                nothing_is_looked_at_of_another_organizations_endpoint,
             }
             replays {
                 a_replays_row_follows_each_of_its_facts,

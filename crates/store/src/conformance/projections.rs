@@ -54,7 +54,7 @@ async fn attempts_of(fixture: &Fixture, delivery: DeliveryId) -> Vec<Attempt> {
     let filter = AttemptFilter { delivery_id: Some(delivery), ..AttemptFilter::default() };
     let (store, us) = (fixture.store(), organization());
     let listed = store.list_attempts(SHARD, &us, &filter, AttemptId::MAX, 100).await;
-    listed.expect("attempts are listed")
+    listed.expect("attempts are listed").rows
 }
 
 pub(crate) async fn an_endpoints_row_follows_each_of_its_facts(fixture: Fixture) {

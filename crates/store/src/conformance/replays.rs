@@ -76,7 +76,12 @@ pub(crate) async fn a_replays_row_follows_each_of_its_facts(fixture: Fixture) {
         include_delivered: true,
         ..replay_selection(endpoint, ReplayScope::All)
     };
-    let request = NewReplay { selection, deliveries_per_second: 5_000, matched_count: 7 };
+    let request = NewReplay {
+        selection,
+        deliveries_per_second: 5_000,
+        matched_count: 7,
+        may_match_more: true,
+    };
     let mut ask = change_replay(id, Expected::New, ReplayFact::Requested(request.clone()));
     ask.metadata.actor = "key_1".to_owned();
     let asked = fixture.append(ask).await;

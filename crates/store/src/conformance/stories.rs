@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::Outcome;
-use keeptrusts_webhooks_domain::delivery::DeliveryState;
+use keeptrusts_webhooks_domain::attempt::{AttemptMade, Outcome};
+use keeptrusts_webhooks_domain::delivery::{DeliveryState, Verdict};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, OrganizationId};
 
 use super::Fixture;
 use super::given::*;
+use crate::new_ulid;
 use crate::query::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter};
 use crate::store::Store;
 
@@ -35,7 +36,7 @@ pub(super) async fn events(
     limit: usize,
 ) -> Vec<EventId> {
     let rows = store.list_events(SHARD, whose, &filter, before, limit).await;
-    rows.expect("events are listed").into_iter().map(|row| row.id).collect()
+    rows.expect("events are listed").rows.into_iter().map(|row| row.id).collect()
 }
 
 pub(super) async fn deliveries(
@@ -46,7 +47,7 @@ pub(super) async fn deliveries(
     limit: usize,
 ) -> Vec<DeliveryId> {
     let rows = store.list_deliveries(SHARD, whose, &filter, before, limit).await;
-    rows.expect("deliveries are listed").into_iter().map(|row| row.id).collect()
+    rows.expect("deliveries are listed").rows.into_iter().map(|row| row.id).collect()
 }
 
 pub(super) async fn attempts(
@@ -57,7 +58,7 @@ pub(super) async fn attempts(
     limit: usize,
 ) -> Vec<AttemptId> {
     let rows = store.list_attempts(SHARD, whose, &filter, before, limit).await;
-    rows.expect("attempts are listed").into_iter().map(|row| row.made.id).collect()
+    rows.expect("attempts are listed").rows.into_iter().map(|row| row.made.id).collect()
 }
 
 /// What came of one event of [`populate`].
@@ -96,9 +97,13 @@ async fn tell(
     endpoint: EndpointId,
     number: usize,
 ) -> Story {
-    let (event, delivery) = (event_id(), delivery_id());
     let event_type = [EventType::PolicyBlock, EventType::KeyRotated][number / 2 % 2];
-    fixture.advance(Duration::from_millis(2)).await;
+    // Lists of a range of time look at ids, which have the times of what they are of.
+    let next_id = async || {
+        fixture.advance(Duration::from_millis(2)).await;
+        new_ulid(fixture.now())
+    };
+    let (event, delivery) = (EventId::new(next_id().await), DeliveryId::new(next_id().await));
     let routed = [
         publish_type(event, event_type).of(whose.clone()),
         schedule_type(event, event_type, &[(delivery, endpoint)], &[]).of(whose.clone()),
@@ -112,10 +117,13 @@ async fn tell(
     let mut attempts = Vec::new();
     for outcome in outcomes {
         let rows = fixture.store().deliveries(SHARD, whose, &[delivery]).await.expect("reads");
-        let operation = match outcome {
-            Outcome::Delivered => succeed(&rows[0], recorded_at),
-            _ => fail(&rows[0], recorded_at),
+        let id = AttemptId::new(next_id().await);
+        let made = AttemptMade { id, ..attempt_of(&rows[0], recorded_at) };
+        let verdict = match outcome {
+            Outcome::Delivered => Verdict::Succeeded,
+            _ => failure(),
         };
+        let operation = conclude(&rows[0], made, verdict);
         let records = fixture.append(operation.of(whose.clone())).await;
         let keeptrusts_webhooks_domain::fact::Fact::Delivery(fact) = &records[0].fact else {
             panic!("an attempt's fact is a delivery's")

@@ -36,7 +36,7 @@ use crate::notification_store::{KnownIncident, NotificationStore, Told};
 use crate::operation::{Appended, BodyId, Operation, Record};
 use crate::projection::{CountKey, Missed};
 use crate::query::{
-    AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
+    AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, Found, KeyFilter,
 };
 use crate::replay::CandidatePage;
 use crate::store::{
@@ -316,11 +316,11 @@ over_inner! {
     async fn list_endpoints(shard: Shard, organization: &OrganizationId, filter: &EndpointFilter, before: EndpointId, limit: usize) -> Result<Vec<Endpoint>, StoreError>;
     async fn shard_endpoints(shard: Shard, after: EndpointId, limit: usize) -> Result<Vec<Endpoint>, StoreError>;
     async fn event(shard: Shard, organization: &OrganizationId, id: EventId) -> Result<Option<Event>, StoreError>;
-    async fn list_events(shard: Shard, organization: &OrganizationId, filter: &EventFilter, before: EventId, limit: usize) -> Result<Vec<Event>, StoreError>;
+    async fn list_events(shard: Shard, organization: &OrganizationId, filter: &EventFilter, before: EventId, limit: usize) -> Result<Found<Event, EventId>, StoreError>;
     async fn deliveries(shard: Shard, organization: &OrganizationId, ids: &[DeliveryId]) -> Result<Vec<Delivery>, StoreError>;
-    async fn list_deliveries(shard: Shard, organization: &OrganizationId, filter: &DeliveryFilter, before: DeliveryId, limit: usize) -> Result<Vec<Delivery>, StoreError>;
+    async fn list_deliveries(shard: Shard, organization: &OrganizationId, filter: &DeliveryFilter, before: DeliveryId, limit: usize) -> Result<Found<Delivery, DeliveryId>, StoreError>;
     async fn attempt(shard: Shard, organization: &OrganizationId, id: AttemptId) -> Result<Option<Attempt>, StoreError>;
-    async fn list_attempts(shard: Shard, organization: &OrganizationId, filter: &AttemptFilter, before: AttemptId, limit: usize) -> Result<Vec<Attempt>, StoreError>;
+    async fn list_attempts(shard: Shard, organization: &OrganizationId, filter: &AttemptFilter, before: AttemptId, limit: usize) -> Result<Found<Attempt, AttemptId>, StoreError>;
     async fn attempt_counts(shard: Shard, endpoint: EndpointId, from_hour: Timestamp) -> Result<Vec<(CountKey, u64)>, StoreError>;
     async fn attempt_sums(shard: Shard, organization: &OrganizationId, hours: Range<Timestamp>) -> Result<Vec<AttemptSum>, StoreError>;
     async fn endpoint_pauses(shard: Shard, organization: Option<&OrganizationId>) -> Result<HashMap<EndpointId, Pause>, StoreError>;
@@ -342,7 +342,7 @@ over_inner! {
         filter: &AuditFilter,
         before: Position,
         limit: usize
-    ) -> Result<Vec<Record>, StoreError>;
+    ) -> Result<Found<Record, Position>, StoreError>;
     async fn key_by_token(token: TokenDigest) -> Result<Option<Key>, StoreError>;
     async fn key(id: KeyId) -> Result<Option<Key>, StoreError>;
     async fn list_keys(

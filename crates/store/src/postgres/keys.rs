@@ -9,11 +9,12 @@ use keeptrusts_webhooks_domain::log::{Position, Shard, Stream};
 
 use super::lists::List;
 use super::pool::Pool;
+use super::reads::rows as sql_rows;
 use super::select::select;
 use super::session::{change, fetch};
 use super::write::column;
 use crate::operation::Record;
-use crate::query::{AuditFilter, KeyFilter};
+use crate::query::{AuditFilter, Found, KeyFilter};
 use crate::rows::KeyUseRow;
 use crate::store::StoreError;
 use crate::tables::{Stored, micros, read_all};
@@ -109,9 +110,21 @@ pub(super) async fn audit_records(
     filter: &AuditFilter,
     before: Position,
     limit: usize,
-) -> Result<Vec<Record>, StoreError> {
+) -> Result<Found<Record, Position>, StoreError> {
+    let floor = match filter.looks_at(limit) {
+        Some(looked_at) => {
+            let last = List::columns("position", "records", shard, organization)
+                .with("audit_action IS NOT NULL AND position <", before.0);
+            let mut query = last.newest_first("position", 1);
+            query.push(" OFFSET ").push_bind(sql_rows(looked_at.saturating_sub(1)));
+            let found = fetch::<(i64,)>(readers, query.build_query_as()).await?;
+            found.first().map(|(position,)| Position(*position))
+        }
+        None => None,
+    };
     let mut list = List::of::<Record>(shard, organization)
         .with("audit_action IS NOT NULL AND position <", before.0)
+        .with_any("position >=", floor.map(|floor| floor.0))
         .with_any("actor =", filter.actor.as_deref())
         .within("recorded_at >=", "recorded_at <", filter.recorded);
     if let Some(action) = filter.action {
@@ -140,7 +153,8 @@ pub(super) async fn audit_records(
         list.0.push_bind(id.to_string()).push("))");
     }
     let mut query = list.newest_first("position", limit);
-    read_all(fetch::<Stored<Record>>(readers, query.build_query_as()).await?)
+    let rows = read_all(fetch::<Stored<Record>>(readers, query.build_query_as()).await?)?;
+    Ok(Found::of(rows, limit, floor, |record: &Record| record.position))
 }
 
 pub(super) async fn count_endpoints(

@@ -1,5 +1,11 @@
 //! Lists with filters: newest first, continued before an id. A filter that is not used is not
 //! in the statement, so that each statement has the plan that suits it.
+//!
+//! A list looks at so many rows of an index at most: where those end is found first ([`Walk`]), and
+//! is one more condition of the statement that reads them. It is a value there and no subquery, so
+//! that the planner sees how little lies between.
+
+use std::str::FromStr;
 
 use keeptrusts_webhooks_domain::attempt::Attempt;
 use keeptrusts_webhooks_domain::delivery::Delivery;
@@ -12,7 +18,9 @@ use sqlx::{Postgres, QueryBuilder};
 use super::pool::Pool;
 use super::reads::rows;
 use super::session::fetch;
-use crate::query::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter, Interval};
+use crate::query::{
+    AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter, Found, Interval, Reach,
+};
 use crate::store::StoreError;
 use crate::tables::{Entity, Stored, Word, micros, read_all};
 
@@ -20,8 +28,18 @@ use crate::tables::{Entity, Stored, Word, micros, read_all};
 pub(super) struct List(pub(super) QueryBuilder<Postgres>);
 
 impl List {
+    /// Of whole rows.
     pub(super) fn of<Row: Entity>(shard: Shard, organization: &OrganizationId) -> List {
-        let (columns, table) = (Row::TABLE.read_columns(), Row::TABLE.name);
+        List::columns(&Row::TABLE.read_columns(), Row::TABLE.name, shard, organization)
+    }
+
+    /// Of some columns.
+    pub(super) fn columns(
+        columns: &str,
+        table: &str,
+        shard: Shard,
+        organization: &OrganizationId,
+    ) -> List {
         let mut sql = QueryBuilder::new(format!("SELECT {columns} FROM {table} WHERE shard = "));
         sql.push_bind(i32::from(shard.0));
         List(sql).with("organization_id =", organization.as_str())
@@ -63,6 +81,63 @@ impl List {
     }
 }
 
+/// Rows of an index, from an id on backwards.
+struct Walk<'a, Id> {
+    shard: Shard,
+    organization: &'a OrganizationId,
+    endpoint: Option<EndpointId>,
+    before: Id,
+    /// Nothing below is wanted.
+    first: Option<Id>,
+}
+
+impl<Id: ToString + FromStr> Walk<'_, Id> {
+    /// Where its next `rows` rows end. None: they are not limited.
+    async fn reach(
+        &self,
+        readers: &Pool,
+        table: &'static str,
+        id: &'static str,
+        rows: Option<usize>,
+    ) -> Result<Reach<Id>, StoreError> {
+        let Some(rows) = rows else { return Ok(Reach::End) };
+        let mut query = self.select_last(table, id, rows);
+        let found = fetch::<(String, String)>(readers, query.build_query_as()).await?.pop();
+        let Some((organization, id)) = found else { return Ok(Reach::End) };
+        if organization != self.organization.as_str() {
+            return Ok(Reach::Foreign);
+        }
+        let id = id.parse().map_err(|_| StoreError::Unreadable(format!("the id {id}")))?;
+        Ok(Reach::Until(id))
+    }
+
+    fn select_last(
+        &self,
+        table: &'static str,
+        id: &'static str,
+        limit: usize,
+    ) -> QueryBuilder<Postgres> {
+        let mut query =
+            QueryBuilder::new(format!("SELECT organization_id, {id} FROM {table} WHERE shard = "));
+        query.push_bind(i32::from(self.shard.0));
+        match self.endpoint {
+            Some(endpoint) => {
+                query.push(" AND endpoint_id = ").push_bind(endpoint.to_string());
+            }
+            None => {
+                query.push(" AND organization_id = ").push_bind(self.organization.as_str());
+            }
+        }
+        query.push(format_args!(" AND {id} < ")).push_bind(self.before.to_string());
+        if let Some(first) = &self.first {
+            query.push(format_args!(" AND {id} >= ")).push_bind(first.to_string());
+        }
+        query.push(format_args!(" ORDER BY {id} DESC LIMIT 1 OFFSET "));
+        query.push_bind(rows(limit.saturating_sub(1)));
+        query
+    }
+}
+
 pub(super) async fn list_endpoints(
     readers: &Pool,
     shard: Shard,
@@ -91,14 +166,26 @@ pub(super) async fn list_events(
     filter: &EventFilter,
     before: EventId,
     limit: usize,
-) -> Result<Vec<Event>, StoreError> {
+) -> Result<Found<Event, EventId>, StoreError> {
+    let ulids = filter.accepted.ulids();
+    let before = EventId::new(ulids.before(before.ulid()));
+    let first = filter.accepted.start.map(|_| EventId::new(ulids.first));
+    let endpoint = None;
+    let walk = Walk { shard, organization, endpoint, before, first };
+    let floor = match walk.reach(readers, "events", "event_id", filter.looks_at(limit)).await? {
+        Reach::Foreign => return Ok(Found::nothing()),
+        Reach::Until(floor) => Some(floor),
+        Reach::End => None,
+    };
     let mut query = List::of::<Event>(shard, organization)
         .with("event_id <", before.to_string())
+        .with_any("event_id >=", floor.or(first).map(|id| id.to_string()))
         .with_any("event_type =", filter.event_type.map(|kind| kind.name()))
         .within("create_time >=", "create_time <", filter.accepted)
         .with_any("publisher =", filter.publisher.as_deref())
         .newest_first("event_id", limit);
-    read_all(fetch::<Stored<Event>>(readers, query.build_query_as()).await?)
+    let rows = read_all(fetch::<Stored<Event>>(readers, query.build_query_as()).await?)?;
+    Ok(Found::of(rows, limit, floor, |row: &Event| row.id))
 }
 
 pub(super) async fn list_deliveries(
@@ -108,16 +195,29 @@ pub(super) async fn list_deliveries(
     filter: &DeliveryFilter,
     before: DeliveryId,
     limit: usize,
-) -> Result<Vec<Delivery>, StoreError> {
+) -> Result<Found<Delivery, DeliveryId>, StoreError> {
+    let ulids = filter.scheduled.ulids();
+    let before = DeliveryId::new(ulids.before(before.ulid()));
+    let first = filter.scheduled.start.map(|_| DeliveryId::new(ulids.first));
+    let endpoint = filter.endpoint_id;
+    let walk = Walk { shard, organization, endpoint, before, first };
+    let floor =
+        match walk.reach(readers, "deliveries", "delivery_id", filter.looks_at(limit)).await? {
+            Reach::Foreign => return Ok(Found::nothing()),
+            Reach::Until(floor) => Some(floor),
+            Reach::End => None,
+        };
     let mut query = List::of::<Delivery>(shard, organization)
         .with("delivery_id <", before.to_string())
+        .with_any("delivery_id >=", floor.or(first).map(|id| id.to_string()))
         .with_any("endpoint_id =", filter.endpoint_id.map(|id| id.to_string()))
         .with_any("event_id =", filter.event_id.map(|id| id.to_string()))
         .with_any("event_type =", filter.event_type.map(|kind| kind.name()))
         .with_any("state =", filter.state.map(Word::word))
         .within("create_time >=", "create_time <", filter.scheduled)
         .newest_first("delivery_id", limit);
-    read_all(fetch::<Stored<Delivery>>(readers, query.build_query_as()).await?)
+    let rows = read_all(fetch::<Stored<Delivery>>(readers, query.build_query_as()).await?)?;
+    Ok(Found::of(rows, limit, floor, |row: &Delivery| row.id))
 }
 
 pub(super) async fn list_attempts(
@@ -127,14 +227,26 @@ pub(super) async fn list_attempts(
     filter: &AttemptFilter,
     before: AttemptId,
     limit: usize,
-) -> Result<Vec<Attempt>, StoreError> {
+) -> Result<Found<Attempt, AttemptId>, StoreError> {
+    let ulids = filter.begun.ulids();
+    let before = AttemptId::new(ulids.before(before.ulid()));
+    let first = filter.begun.start.map(|_| AttemptId::new(ulids.first));
+    let endpoint = filter.endpoint_id;
+    let walk = Walk { shard, organization, endpoint, before, first };
+    let floor = match walk.reach(readers, "attempts", "attempt_id", filter.looks_at(limit)).await? {
+        Reach::Foreign => return Ok(Found::nothing()),
+        Reach::Until(floor) => Some(floor),
+        Reach::End => None,
+    };
     let mut query = List::of::<Attempt>(shard, organization)
         .with("attempt_id <", before.to_string())
+        .with_any("attempt_id >=", floor.or(first).map(|id| id.to_string()))
         .with_any("endpoint_id =", filter.endpoint_id.map(|id| id.to_string()))
         .with_any("delivery_id =", filter.delivery_id.map(|id| id.to_string()))
         .with_any("event_type =", filter.event_type.map(|kind| kind.name()))
         .with_any("outcome =", filter.outcome.map(Word::word))
         .within("start_time >=", "start_time <", filter.begun)
         .newest_first("attempt_id", limit);
-    read_all(fetch::<Stored<Attempt>>(readers, query.build_query_as()).await?)
+    let rows = read_all(fetch::<Stored<Attempt>>(readers, query.build_query_as()).await?)?;
+    Ok(Found::of(rows, limit, floor, |row: &Attempt| row.made.id))
 }

@@ -70,7 +70,7 @@ use crate::commits::OtherWrites;
 use crate::operation::{Appended, BodyId, Operation, Record};
 use crate::projection::{CountKey, Missed};
 use crate::query::{
-    AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
+    AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, Found, KeyFilter,
 };
 use crate::replay::CandidatePage;
 use crate::store::{
@@ -352,7 +352,7 @@ impl Store for PostgresStore {
         filter: &EventFilter,
         before: EventId,
         limit: usize,
-    ) -> Result<Vec<Event>, StoreError> {
+    ) -> Result<Found<Event, EventId>, StoreError> {
         lists::list_events(&self.readers, shard, organization, filter, before, limit).await
     }
 
@@ -372,7 +372,7 @@ impl Store for PostgresStore {
         filter: &DeliveryFilter,
         before: DeliveryId,
         limit: usize,
-    ) -> Result<Vec<Delivery>, StoreError> {
+    ) -> Result<Found<Delivery, DeliveryId>, StoreError> {
         lists::list_deliveries(&self.readers, shard, organization, filter, before, limit).await
     }
 
@@ -392,7 +392,7 @@ impl Store for PostgresStore {
         filter: &AttemptFilter,
         before: AttemptId,
         limit: usize,
-    ) -> Result<Vec<Attempt>, StoreError> {
+    ) -> Result<Found<Attempt, AttemptId>, StoreError> {
         lists::list_attempts(&self.readers, shard, organization, filter, before, limit).await
     }
 
@@ -520,7 +520,7 @@ impl Store for PostgresStore {
         filter: &AuditFilter,
         before: Position,
         limit: usize,
-    ) -> Result<Vec<Record>, StoreError> {
+    ) -> Result<Found<Record, Position>, StoreError> {
         keys::audit_records(&self.readers, shard, organization, filter, before, limit).await
     }
 

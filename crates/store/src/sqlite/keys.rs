@@ -14,7 +14,7 @@ use super::set_statement::{SetStatement, Values};
 use super::writer::begin;
 use super::{number, sql_limit};
 use crate::operation::Record;
-use crate::query::{AuditFilter, KeyFilter};
+use crate::query::{AuditFilter, Found, KeyFilter};
 use crate::rows::KeyUseRow;
 use crate::store::StoreError;
 use crate::tables::{Stored, micros, read_all};
@@ -120,16 +120,43 @@ pub(super) async fn audit_records(
     filter: &AuditFilter,
     before: Position,
     limit: usize,
-) -> Result<Vec<Record>, StoreError> {
-    let query = select_audit_records(shard, organization, filter, before, limit);
-    fetch::<Stored<Record>>(readers, query).await
+) -> Result<Found<Record, Position>, StoreError> {
+    let floor = match filter.looks_at(limit) {
+        Some(rows) => {
+            let mut query = select_last_audit_record(shard, organization, before, rows);
+            let found = query.build_query_as::<(i64,)>().fetch_optional(readers).await;
+            found.map_err(failed)?.map(|(position,)| Position(position))
+        }
+        None => None,
+    };
+    let query = select_audit_records(shard, organization, filter, (before, floor), limit);
+    let rows = fetch::<Stored<Record>>(readers, query).await?;
+    Ok(Found::of(rows, limit, floor, |record: &Record| record.position))
+}
+
+/// Where the next `rows` records of the trail end.
+pub(super) fn select_last_audit_record(
+    shard: Shard,
+    organization: &OrganizationId,
+    before: Position,
+    rows: usize,
+) -> QueryBuilder<Sqlite> {
+    let mut query = QueryBuilder::new(
+        "SELECT position FROM records INDEXED BY records_audit WHERE audit_action IS NOT NULL",
+    );
+    and(&mut query, "shard =", Some(number(shard)));
+    and(&mut query, "organization_id =", Some(organization.as_str()));
+    and(&mut query, "position <", Some(before.0));
+    query.push(" ORDER BY position DESC LIMIT 1 OFFSET ");
+    query.push_bind(sql_limit(rows.saturating_sub(1)));
+    query
 }
 
 pub(super) fn select_audit_records(
     shard: Shard,
     organization: &OrganizationId,
     filter: &AuditFilter,
-    before: Position,
+    (before, floor): (Position, Option<Position>),
     limit: usize,
 ) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new(
@@ -141,6 +168,7 @@ pub(super) fn select_audit_records(
     and(&mut query, "shard =", Some(number(shard)));
     and(&mut query, "organization_id =", Some(organization.as_str()));
     and(&mut query, "position <", Some(before.0));
+    and(&mut query, "position >=", floor.map(|floor| floor.0));
     if let Some(action) = filter.action {
         query.push(" AND audit_action IN (");
         let mut files = query.separated(", ");

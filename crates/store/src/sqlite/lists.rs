@@ -1,8 +1,13 @@
 //! The projections, read.
 //!
+//! A list looks at so many rows of an index at most: where those end is found first, in the index
+//! alone ([`Walk`]), and is one more condition of the statement that reads them.
+//!
 //! A read is one statement, which sees one snapshot. Where a filter names what an index begins
 //! with, the statement names the index: without statistics SQLite would as well walk through
 //! all of an organization's rows.
+
+use std::str::FromStr;
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::Attempt;
@@ -19,9 +24,92 @@ use sqlx::{FromRow, QueryBuilder, Sqlite, SqlitePool};
 use super::errors::failed;
 use super::{number, sql_limit};
 use crate::projection::{CountKey, Missed};
-use crate::query::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter, Interval};
+use crate::query::{
+    AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter, Found, Interval, Reach,
+};
 use crate::store::StoreError;
 use crate::tables::{ReadableRow, Stored, Word, micros, read_all};
+
+/// A table that lists are read from.
+pub(super) struct Listed {
+    all: &'static str,
+    /// By an endpoint.
+    of_endpoint: &'static str,
+    id: &'static str,
+    below: &'static str,
+    not_below: &'static str,
+}
+
+pub(super) const EVENTS: Listed = Listed {
+    all: "events",
+    of_endpoint: "events",
+    id: "event_id",
+    below: "event_id <",
+    not_below: "event_id >=",
+};
+
+pub(super) const DELIVERIES: Listed = Listed {
+    all: "deliveries",
+    of_endpoint: "deliveries INDEXED BY deliveries_endpoint",
+    id: "delivery_id",
+    below: "delivery_id <",
+    not_below: "delivery_id >=",
+};
+
+pub(super) const ATTEMPTS: Listed = Listed {
+    all: "attempts",
+    of_endpoint: "attempts INDEXED BY attempts_endpoint",
+    id: "attempt_id",
+    below: "attempt_id <",
+    not_below: "attempt_id >=",
+};
+
+/// Rows of an index, from an id on backwards.
+pub(super) struct Walk<'a, Id> {
+    pub(super) shard: Shard,
+    pub(super) organization: &'a OrganizationId,
+    pub(super) endpoint: Option<EndpointId>,
+    pub(super) before: Id,
+    /// Nothing below is wanted.
+    pub(super) first: Option<Id>,
+}
+
+impl<Id: ToString + FromStr> Walk<'_, Id> {
+    /// Where its next `rows` rows end. None: they are not limited.
+    async fn reach(
+        &self,
+        readers: &SqlitePool,
+        listed: &Listed,
+        rows: Option<usize>,
+    ) -> Result<Reach<Id>, StoreError> {
+        let Some(rows) = rows else { return Ok(Reach::End) };
+        let mut query = self.select_last(listed, rows);
+        let found = query.build_query_as::<(String, String)>().fetch_optional(readers).await;
+        let Some((organization, id)) = found.map_err(failed)? else { return Ok(Reach::End) };
+        if organization != self.organization.as_str() {
+            return Ok(Reach::Foreign);
+        }
+        let id = id.parse().map_err(|_| StoreError::Unreadable(format!("the id {id}")))?;
+        Ok(Reach::Until(id))
+    }
+
+    pub(super) fn select_last(&self, listed: &Listed, rows: usize) -> QueryBuilder<Sqlite> {
+        let Listed { all, of_endpoint, id, below, not_below } = *listed;
+        let mut query = QueryBuilder::new("SELECT organization_id, ");
+        let from = if self.endpoint.is_some() { of_endpoint } else { all };
+        query.push(id).push(" FROM ").push(from).push(" WHERE TRUE");
+        and(&mut query, "shard =", Some(number(self.shard)));
+        match self.endpoint {
+            Some(endpoint) => and(&mut query, "endpoint_id =", Some(endpoint.to_string())),
+            None => and(&mut query, "organization_id =", Some(self.organization.as_str())),
+        }
+        and(&mut query, below, Some(self.before.to_string()));
+        and(&mut query, not_below, self.first.as_ref().map(ToString::to_string));
+        query.push(" ORDER BY ").push(id).push(" DESC LIMIT 1 OFFSET ");
+        query.push_bind(sql_limit(rows.saturating_sub(1)));
+        query
+    }
+}
 
 pub(super) async fn endpoints(
     readers: &SqlitePool,
@@ -83,19 +171,33 @@ pub(super) async fn events(
     filter: &EventFilter,
     before: EventId,
     limit: usize,
-) -> Result<Vec<Event>, StoreError> {
-    fetch::<Stored<Event>>(readers, select_events(shard, organization, filter, before, limit)).await
+) -> Result<Found<Event, EventId>, StoreError> {
+    let ulids = filter.accepted.ulids();
+    let before = EventId::new(ulids.before(before.ulid()));
+    let first = filter.accepted.start.map(|_| EventId::new(ulids.first));
+    let walk = Walk { shard, organization, endpoint: None, before, first };
+    let reach = walk.reach(readers, &EVENTS, filter.looks_at(limit)).await?;
+    let floor = match reach {
+        Reach::Foreign => return Ok(Found::nothing()),
+        Reach::Until(floor) => Some(floor),
+        Reach::End => None,
+    };
+    let least = floor.or(first);
+    let query = select_events(shard, organization, filter, (before, least), limit);
+    let rows = fetch::<Stored<Event>>(readers, query).await?;
+    Ok(Found::of(rows, limit, floor, |row: &Event| row.id))
 }
 
 pub(super) fn select_events(
     shard: Shard,
     organization: &OrganizationId,
     filter: &EventFilter,
-    before: EventId,
+    (before, least): (EventId, Option<EventId>),
     limit: usize,
 ) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new("SELECT * FROM events WHERE TRUE");
     and_of(&mut query, shard, organization, "event_id <", before);
+    and(&mut query, "event_id >=", least.map(|id| id.to_string()));
     and(&mut query, "event_type =", filter.event_type.map(|event_type| event_type.name()));
     and_within(&mut query, "create_time", filter.accepted);
     and(&mut query, "publisher =", filter.publisher.as_deref());
@@ -110,19 +212,28 @@ pub(super) async fn deliveries(
     filter: &DeliveryFilter,
     before: DeliveryId,
     limit: usize,
-) -> Result<Vec<Delivery>, StoreError> {
-    fetch::<Stored<Delivery>>(
-        readers,
-        select_deliveries(shard, organization, filter, before, limit),
-    )
-    .await
+) -> Result<Found<Delivery, DeliveryId>, StoreError> {
+    let ulids = filter.scheduled.ulids();
+    let before = DeliveryId::new(ulids.before(before.ulid()));
+    let first = filter.scheduled.start.map(|_| DeliveryId::new(ulids.first));
+    let walk = Walk { shard, organization, endpoint: filter.endpoint_id, before, first };
+    let reach = walk.reach(readers, &DELIVERIES, filter.looks_at(limit)).await?;
+    let floor = match reach {
+        Reach::Foreign => return Ok(Found::nothing()),
+        Reach::Until(floor) => Some(floor),
+        Reach::End => None,
+    };
+    let least = floor.or(first);
+    let query = select_deliveries(shard, organization, filter, (before, least), limit);
+    let rows = fetch::<Stored<Delivery>>(readers, query).await?;
+    Ok(Found::of(rows, limit, floor, |row: &Delivery| row.id))
 }
 
 pub(super) fn select_deliveries(
     shard: Shard,
     organization: &OrganizationId,
     filter: &DeliveryFilter,
-    before: DeliveryId,
+    (before, least): (DeliveryId, Option<DeliveryId>),
     limit: usize,
 ) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new("SELECT * FROM deliveries ");
@@ -133,6 +244,7 @@ pub(super) fn select_deliveries(
     };
     query.push(" WHERE TRUE");
     and_of(&mut query, shard, organization, "delivery_id <", before);
+    and(&mut query, "delivery_id >=", least.map(|id| id.to_string()));
     and(&mut query, "event_id =", filter.event_id.map(|id| id.to_string()));
     and(&mut query, "endpoint_id =", filter.endpoint_id.map(|id| id.to_string()));
     and(&mut query, "event_type =", filter.event_type.map(|event_type| event_type.name()));
@@ -149,16 +261,28 @@ pub(super) async fn attempts(
     filter: &AttemptFilter,
     before: AttemptId,
     limit: usize,
-) -> Result<Vec<Attempt>, StoreError> {
-    fetch::<Stored<Attempt>>(readers, select_attempts(shard, organization, filter, before, limit))
-        .await
+) -> Result<Found<Attempt, AttemptId>, StoreError> {
+    let ulids = filter.begun.ulids();
+    let before = AttemptId::new(ulids.before(before.ulid()));
+    let first = filter.begun.start.map(|_| AttemptId::new(ulids.first));
+    let walk = Walk { shard, organization, endpoint: filter.endpoint_id, before, first };
+    let reach = walk.reach(readers, &ATTEMPTS, filter.looks_at(limit)).await?;
+    let floor = match reach {
+        Reach::Foreign => return Ok(Found::nothing()),
+        Reach::Until(floor) => Some(floor),
+        Reach::End => None,
+    };
+    let least = floor.or(first);
+    let query = select_attempts(shard, organization, filter, (before, least), limit);
+    let rows = fetch::<Stored<Attempt>>(readers, query).await?;
+    Ok(Found::of(rows, limit, floor, |row: &Attempt| row.made.id))
 }
 
 pub(super) fn select_attempts(
     shard: Shard,
     organization: &OrganizationId,
     filter: &AttemptFilter,
-    before: AttemptId,
+    (before, least): (AttemptId, Option<AttemptId>),
     limit: usize,
 ) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new("SELECT * FROM attempts ");
@@ -169,6 +293,7 @@ pub(super) fn select_attempts(
     };
     query.push(" WHERE TRUE");
     and_of(&mut query, shard, organization, "attempt_id <", before);
+    and(&mut query, "attempt_id >=", least.map(|id| id.to_string()));
     and(&mut query, "delivery_id =", filter.delivery_id.map(|id| id.to_string()));
     and(&mut query, "endpoint_id =", filter.endpoint_id.map(|id| id.to_string()));
     and(&mut query, "event_type =", filter.event_type.map(|event_type| event_type.name()));

@@ -71,7 +71,7 @@ use crate::memory::Clock;
 use crate::operation::{Appended, BodyId, Operation, Record};
 use crate::projection::{CountKey, Missed};
 use crate::query::{
-    AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
+    AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, Found, KeyFilter,
 };
 use crate::replay::CandidatePage;
 use crate::store::{
@@ -306,7 +306,7 @@ impl Store for SqliteStore {
         filter: &EventFilter,
         before: EventId,
         limit: usize,
-    ) -> Result<Vec<Event>, StoreError> {
+    ) -> Result<Found<Event, EventId>, StoreError> {
         lists::events(&self.readers, shard, organization, filter, before, limit).await
     }
 
@@ -326,7 +326,7 @@ impl Store for SqliteStore {
         filter: &DeliveryFilter,
         before: DeliveryId,
         limit: usize,
-    ) -> Result<Vec<Delivery>, StoreError> {
+    ) -> Result<Found<Delivery, DeliveryId>, StoreError> {
         lists::deliveries(&self.readers, shard, organization, filter, before, limit).await
     }
 
@@ -346,7 +346,7 @@ impl Store for SqliteStore {
         filter: &AttemptFilter,
         before: AttemptId,
         limit: usize,
-    ) -> Result<Vec<Attempt>, StoreError> {
+    ) -> Result<Found<Attempt, AttemptId>, StoreError> {
         lists::attempts(&self.readers, shard, organization, filter, before, limit).await
     }
 
@@ -476,7 +476,7 @@ impl Store for SqliteStore {
         filter: &AuditFilter,
         before: Position,
         limit: usize,
-    ) -> Result<Vec<Record>, StoreError> {
+    ) -> Result<Found<Record, Position>, StoreError> {
         keys::audit_records(&self.readers, shard, organization, filter, before, limit).await
     }
 

@@ -45,6 +45,7 @@ impl Entity for Replay {
             Column::small("deliveries_per_second", |row| row.request.deliveries_per_second.into())
                 .kept(),
             Column::integer("matched_count", |row| row.request.matched_count.into()).kept(),
+            Column::boolean("may_match_more", |row| row.request.may_match_more.into()).kept(),
             Column::text("state", |row| row.state.word().into()),
             Column::integer("scheduled_count", |row| row.counts.scheduled.into()),
             Column::integer("resumed_count", |row| row.counts.resumed.into()),
@@ -81,6 +82,7 @@ impl Entity for Replay {
                 },
                 deliveries_per_second: row.small_number("deliveries_per_second")?,
                 matched_count: row.number("matched_count")?,
+                may_match_more: row.boolean("may_match_more")?,
             },
             state: row.word("state")?,
             counts: ReplayCounts {

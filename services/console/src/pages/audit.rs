@@ -2,13 +2,17 @@
 
 mod csv;
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::body::Body;
 use axum::response::IntoResponse;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use keeptrusts_webhooks_contracts::v1;
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Code;
 
 use super::{Page, Parameters, Visit, render};
 use crate::services::Organization;
@@ -22,6 +26,10 @@ const PAGE_SIZE: i32 = 25;
 /// Entries of one file.
 const MAX_EXPORTED: usize = 100_000;
 const EXPORT_PAGE_SIZE: i32 = 1_000;
+/// How often in a row the services may refuse a page before a file breaks off, and how long is waited
+/// in between.
+const MAX_REFUSALS: usize = 6;
+const RETRY_DELAY: Duration = Duration::from_secs(5);
 /// Pieces of a file that a slow browser may be behind before the services are asked for no more.
 const WAITING_PIECES: usize = 2;
 
@@ -100,7 +108,20 @@ async fn send(
             page_token: listed.next_page_token,
             ..filter.entries(EXPORT_PAGE_SIZE)
         };
-        listed = match organization.audit_entries(request).await {
+        let mut refusals = 0;
+        let read = loop {
+            match organization.audit_entries(request.clone()).await {
+                // Long reads wait in a line, and the organization has others.
+                Err(status)
+                    if status.code() == Code::ResourceExhausted && refusals < MAX_REFUSALS =>
+                {
+                    refusals += 1;
+                    sleep(RETRY_DELAY).await;
+                }
+                read => break read,
+            }
+        };
+        listed = match read {
             Ok(listed) => listed,
             Err(status) => {
                 tracing::warn!(code = ?status.code(), "an export of the audit trail broke off");

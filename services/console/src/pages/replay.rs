@@ -7,7 +7,6 @@ use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::access::Permission;
-use keeptrusts_webhooks_domain::counted::counted;
 use tokio::time::timeout;
 use tonic::{Code, Status};
 
@@ -18,7 +17,7 @@ use crate::trouble::{SERVICE_AWAY, Trouble, sentence};
 use crate::view::Choice;
 use crate::view::endpoint::EndpointView;
 use crate::view::frame::{Frame, Section};
-use crate::view::replay::{Progress, ReplayForm, deliveries};
+use crate::view::replay::{Progress, ReplayForm, heading, matched};
 use crate::view::time::Moment;
 
 /// How long what an endpoint has missed is counted before it is said to be enabled.
@@ -42,8 +41,9 @@ struct FormPage {
 
 /// What would come of a replay.
 struct Counted {
-    matched: i64,
-    words: String,
+    /// Something may come of it.
+    can_send: bool,
+    heading: String,
     scheduled: i64,
     resumed: i64,
     skipped: i64,
@@ -53,8 +53,8 @@ struct Counted {
 impl Counted {
     fn of(replay: &v1::Replay) -> Counted {
         Counted {
-            matched: replay.matched_count,
-            words: deliveries(replay.matched_count),
+            can_send: replay.matched_count > 0 || replay.may_match_more,
+            heading: heading(replay),
             scheduled: replay.scheduled_count,
             resumed: replay.resumed_count,
             skipped: replay.skipped_count,
@@ -172,12 +172,13 @@ pub(crate) async fn missed_notice(visit: &Visit, endpoint: &v1::Endpoint) -> Opt
     // It is enabled whether this can be counted or not, and nobody waits long to hear of that.
     let organization = visit.organization();
     let replay = timeout(MISSED_LIMIT, organization.replay(request)).await.ok()?;
-    let missed = replay.ok()?.matched_count;
-    let events = counted(missed, "event", "events");
+    let replay = replay.ok()?;
+    let events = matched(&replay, "event", "events");
     let text = format!(
         "{} is enabled: deliveries go on. It missed {events} while it was disabled.",
         endpoint.name
     );
     let notice = Notice::new(Tone::Good, text);
-    (missed > 0).then(|| notice.with_link(form.address(&endpoint.id), "Replay missed events"))
+    (replay.matched_count > 0)
+        .then(|| notice.with_link(form.address(&endpoint.id), "Replay missed events"))
 }

@@ -4,7 +4,7 @@ use askama::Template;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::counted::counted;
 use keeptrusts_webhooks_domain::event_type::EventType;
-use keeptrusts_webhooks_domain::limits::{DEFAULT_REPLAY_RATE, MAX_REPLAY_RATE};
+use keeptrusts_webhooks_domain::limits::{DEFAULT_REPLAY_RATE, MAX_REPLAY_COUNT, MAX_REPLAY_RATE};
 use serde::Deserialize;
 
 use super::filter::{interval, interval_complaint};
@@ -162,6 +162,8 @@ pub(crate) struct Progress {
     pub(crate) sent: i64,
     /// How many it was found to come to.
     pub(crate) matched: i64,
+    /// It may be more.
+    pub(crate) may_match_more: bool,
     pub(crate) scheduled: i64,
     pub(crate) resumed: i64,
     pub(crate) skipped: i64,
@@ -183,6 +185,7 @@ impl Progress {
             end_reason: replay.end_reason.clone(),
             sent,
             matched: replay.matched_count,
+            may_match_more: replay.may_match_more,
             scheduled: replay.scheduled_count,
             resumed: replay.resumed_count,
             skipped: replay.skipped_count,
@@ -193,9 +196,30 @@ impl Progress {
     }
 }
 
-/// `1 delivery`, `40 deliveries`.
-pub(crate) fn deliveries(count: i64) -> String {
-    counted(count, "delivery", "deliveries")
+/// How many of something a replay was found to come to: `1 delivery`, `40 deliveries`, `more than
+/// 100000 deliveries`, or, if counting stopped before it came to so many, `at least 40 deliveries`.
+pub(crate) fn matched(replay: &v1::Replay, one: &str, many: &str) -> String {
+    let things = counted(replay.matched_count, one, many);
+    match replay.may_match_more {
+        false => things,
+        true if replay.matched_count.unsigned_abs() >= MAX_REPLAY_COUNT => {
+            format!("more than {things}")
+        }
+        true => format!("at least {things}"),
+    }
+}
+
+/// What would come of a replay, as a heading.
+pub(crate) fn heading(replay: &v1::Replay) -> String {
+    match (replay.matched_count, replay.may_match_more) {
+        (0, false) => "Nothing to replay".to_owned(),
+        (0, true) => "Counting stopped before anything was found".to_owned(),
+        _ => {
+            let words = matched(replay, "delivery", "deliveries");
+            let (first, rest) = words.split_at(1);
+            format!("{}{rest} would be sent", first.to_uppercase())
+        }
+    }
 }
 
 #[cfg(test)]
@@ -224,6 +248,19 @@ mod tests {
         );
         let all = ReplayForm { scope: "all".to_owned(), ..form };
         assert!(all.request("ep_1").include_delivered);
+    }
+
+    #[test]
+    fn a_count_that_stopped_is_not_shown_as_all_there_is() {
+        let heading = |matched_count, may_match_more| {
+            super::heading(&v1::Replay { matched_count, may_match_more, ..Default::default() })
+        };
+        assert_eq!(heading(0, false), "Nothing to replay");
+        assert_eq!(heading(0, true), "Counting stopped before anything was found");
+        assert_eq!(heading(1, false), "1 delivery would be sent");
+        assert_eq!(heading(40, true), "At least 40 deliveries would be sent");
+        assert_eq!(heading(100_000, false), "100000 deliveries would be sent");
+        assert_eq!(heading(100_000, true), "More than 100000 deliveries would be sent");
     }
 
     #[test]

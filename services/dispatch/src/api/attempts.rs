@@ -21,6 +21,10 @@ use super::DispatchApi;
 /// somebody has retried it by hand that often.
 const MAX_ATTEMPTS: usize = 100;
 
+/// What was sent and answered in a delivery's attempts, in bytes, that is not worth waiting for a
+/// turn: a schedule of attempts with large events.
+const SHORT_CONTENT_BYTES: usize = 1024 * 1024;
+
 impl DispatchApi {
     /// A delivery's attempts in the order of their numbers, with content as far as an answer has
     /// room for it, the newest first.
@@ -34,7 +38,7 @@ impl DispatchApi {
         let store = self.log.store();
         let attempts =
             store.list_attempts(shard, organization, &filter, AttemptId::MAX, MAX_ATTEMPTS).await;
-        let mut attempts = attempts.map_err(answer::query_failed)?;
+        let mut attempts = attempts.map_err(answer::query_failed)?.rows;
         attempts.sort_by_key(|attempt| std::cmp::Reverse(attempt.made.number));
 
         let mut shown: Vec<_> = attempts.iter().map(attempt_without_content).collect();
@@ -44,6 +48,11 @@ impl DispatchApi {
             room.take(attempt);
         }
         let read = as_far_as_read(&attempts, room.left());
+        let size: usize = read.iter().map(|attempt| attempt.made.exchange.size as usize).sum();
+        let _place = match size > SHORT_CONTENT_BYTES {
+            true => Some(answer::long_read(&self.log, organization).await?),
+            false => None,
+        };
         let contents = self.with_content(shard, delivery.event_id, read).await?;
         let fitting = contents.into_iter().take_while(|attempt| room.take(attempt));
         shown.iter_mut().zip(fitting).for_each(|(shown, with_content)| *shown = with_content);

@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use futures_util::stream::unfold;
 use keeptrusts_webhooks_contracts::api::{
-    Asked, ListReplays, ReplayEvents, ReplayRef, counted_replay,
+    Asked, ListReplays, Read, ReplayEvents, ReplayRef, counted_replay,
 };
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{EndpointId, EventId, OrganizationId, ReplayId};
-use keeptrusts_webhooks_domain::limits::MAX_RUNNING_REPLAYS;
+use keeptrusts_webhooks_domain::limits::{
+    MAX_REPLAY_COUNT, MAX_REPLAY_ROWS_COUNTED, MAX_RUNNING_REPLAYS,
+};
 use keeptrusts_webhooks_domain::log::Stream as LogStream;
 use keeptrusts_webhooks_domain::replay::{
     NewReplay, Replay, ReplayBound, ReplayCounts, ReplayCursor, ReplayFact, ReplayScope,
@@ -20,6 +22,7 @@ use keeptrusts_webhooks_domain::replay::{
 };
 use keeptrusts_webhooks_domain::violation::Violation;
 use keeptrusts_webhooks_process::answer;
+use keeptrusts_webhooks_store::replay::CandidatePage;
 use keeptrusts_webhooks_store::{AppendError, Expected, NewRecord, OrganizationFollower, new_ulid};
 use tokio_stream::Stream;
 use tonic::Status;
@@ -48,12 +51,15 @@ impl DispatchApi {
         if !request.validate_only {
             self.check_running(organization, endpoint.id).await?;
         }
-        let count = self.count(organization, &selection);
-        let counts = self.heavy_reads.run(organization, count).await?;
+        let (counts, is_whole) = {
+            let _place = answer::long_read(&self.log, organization).await?;
+            self.count(organization, &selection).await?
+        };
         let new = NewReplay {
             selection,
             deliveries_per_second: request.deliveries_per_second,
             matched_count: counts.sent(),
+            may_match_more: !is_whole,
         };
         if request.validate_only {
             let organization_id = organization.to_string();
@@ -92,10 +98,13 @@ impl DispatchApi {
         let (store, shard) = (self.log.store(), self.log.shard_of(&organization_id));
         let organization = &organization_id;
         let read = |before, limit| async move {
-            let replays = store.list_replays(shard, organization, endpoint_id, before, limit);
-            Ok(replays.await?.iter().map(|replay| (replay.id, replay.into())).collect())
+            let replays = store.list_replays(shard, organization, endpoint_id, before, limit).await;
+            let replays = replays.map_err(answer::query_failed)?;
+            let things = replays.iter().map(|replay| (replay.id, replay.into())).collect();
+            Ok(Read::of_all(things, limit))
         };
-        let (replays, next_page_token) = page.fill(read).await.map_err(answer::query_failed)?;
+        let turn = answer::long_read(&self.log, organization);
+        let (replays, next_page_token) = page.fill(turn, read).await?;
         Ok(v1::ListReplaysResponse { replays, next_page_token })
     }
 
@@ -211,17 +220,18 @@ impl DispatchApi {
         Ok(())
     }
 
-    /// What would come of it: found and decided as the owner finds and decides it.
+    /// What would come of it, found and decided as the owner finds and decides it, and whether
+    /// that is all: counting stops at a limit.
     async fn count(
         &self,
         organization: &OrganizationId,
         selection: &ReplaySelection,
-    ) -> Result<ReplayCounts, Status> {
+    ) -> Result<(ReplayCounts, bool), Status> {
         let (store, shard) = (self.log.store(), self.log.shard_of(organization));
         // Events are accepted all the time; those from now on are not counted.
         let state = store.shard_state(shard).await.map_err(answer::query_failed)?;
         let before = state.last_position.next();
-        let mut counts = ReplayCounts::default();
+        let mut count = Count::default();
         let mut after = ReplayCursor::start(selection.scope);
         loop {
             let page = store.replay_candidates(
@@ -232,15 +242,50 @@ impl DispatchApi {
                 after,
                 ROWS_PER_COUNT,
             );
-            let page = page.await.map_err(answer::query_failed)?;
-            for candidate in &page.candidates {
-                let state = candidate.delivery.map(|delivery| delivery.state);
-                counts.count(selection.action(state, candidate.is_kept));
+            let page = page.await;
+            match count.add(selection, &page.map_err(answer::query_failed)?) {
+                Ok(next) => after = next,
+                Err(CountEnded { is_whole }) => return Ok((count.counts, is_whole)),
             }
-            match page.next {
-                Some(next) => after = next,
-                None => return Ok(counts),
+        }
+    }
+}
+
+/// What has been counted of a replay so far.
+#[derive(Debug, Default)]
+struct Count {
+    counts: ReplayCounts,
+    /// Rows, in whole pages.
+    looked_at: usize,
+}
+
+/// Nothing more is counted.
+#[derive(Debug, PartialEq, Eq)]
+struct CountEnded {
+    /// That was all there is.
+    is_whole: bool,
+}
+
+impl Count {
+    /// Counts a page of [`ROWS_PER_COUNT`] rows; says where to go on.
+    fn add(
+        &mut self,
+        selection: &ReplaySelection,
+        page: &CandidatePage,
+    ) -> Result<ReplayCursor, CountEnded> {
+        for candidate in &page.candidates {
+            let state = candidate.delivery.map(|delivery| delivery.state);
+            let mut counts = self.counts;
+            counts.count(selection.action(state, candidate.is_kept));
+            if counts.sent() > MAX_REPLAY_COUNT {
+                return Err(CountEnded { is_whole: false });
             }
+            self.counts = counts;
+        }
+        self.looked_at += ROWS_PER_COUNT;
+        match page.next {
+            Some(next) if self.looked_at < MAX_REPLAY_ROWS_COUNTED => Ok(next),
+            next => Err(CountEnded { is_whole: next.is_none() }),
         }
     }
 }
@@ -301,4 +346,82 @@ fn steps(watcher: Watcher) -> Steps {
         let answer = v1::WatchReplayResponse { replay: Some((&watcher.replay).into()) };
         Some((Ok(answer), (Some(watcher), true)))
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use keeptrusts_webhooks_domain::event_type::EventType;
+    use keeptrusts_webhooks_store::replay::Candidate;
+    use ulid::Ulid;
+
+    use super::*;
+
+    fn selection() -> ReplaySelection {
+        ReplaySelection {
+            endpoint_id: EndpointId::MIN,
+            scope: ReplayScope::All,
+            start_time: None,
+            end_time: None,
+            start_event: None,
+            end_event: None,
+            event_types: Vec::new(),
+            include_delivered: false,
+        }
+    }
+
+    /// A page of so many events that would be sent.
+    fn page(matching: usize, is_last: bool) -> CandidatePage {
+        let event = |number: usize| {
+            let event_id = EventId::new(Ulid(number as u128));
+            Candidate {
+                cursor: ReplayCursor::Event(event_id),
+                event_id,
+                event_type: EventType::PolicyBlock,
+                event_time: None,
+                trace: None,
+                delivery: None,
+                is_kept: true,
+            }
+        };
+        let next = (!is_last).then_some(ReplayCursor::Event(EventId::MAX));
+        CandidatePage { candidates: (0..matching).map(event).collect(), next }
+    }
+
+    #[test]
+    fn counting_stops_at_more_deliveries_than_are_counted() {
+        let mut count = Count::default();
+        let pages = MAX_REPLAY_COUNT as usize / ROWS_PER_COUNT;
+        for _ in 0..pages {
+            assert!(count.add(&selection(), &page(ROWS_PER_COUNT, false)).is_ok());
+        }
+        assert_eq!(count.counts.sent(), MAX_REPLAY_COUNT);
+        let ended = count.add(&selection(), &page(1, true)).expect_err("there is one more");
+        assert_eq!(
+            (ended, count.counts.sent()),
+            (CountEnded { is_whole: false }, MAX_REPLAY_COUNT)
+        );
+    }
+
+    #[test]
+    fn exactly_as_many_as_are_counted_are_all() {
+        let mut count = Count::default();
+        let all = page(MAX_REPLAY_COUNT as usize, true);
+        let ended = count.add(&selection(), &all).expect_err("it is the last");
+        assert_eq!((ended, count.counts.sent()), (CountEnded { is_whole: true }, MAX_REPLAY_COUNT));
+    }
+
+    #[test]
+    fn counting_stops_after_so_many_rows_however_few_of_them_match() {
+        let mut count = Count::default();
+        let mut pages = 1;
+        let ended = loop {
+            match count.add(&selection(), &page(1, false)) {
+                Ok(_) => pages += 1,
+                Err(ended) => break ended,
+            }
+        };
+        assert_eq!(ended, CountEnded { is_whole: false });
+        assert_eq!(pages * ROWS_PER_COUNT, MAX_REPLAY_ROWS_COUNTED);
+        assert_eq!(count.counts.sent() as usize, pages);
+    }
 }

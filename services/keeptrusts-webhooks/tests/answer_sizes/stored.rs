@@ -134,7 +134,12 @@ fn replay() -> Vec<(Stream, Fact)> {
         event_types: Vec::new(),
         include_delivered: false,
     };
-    let new = NewReplay { selection, deliveries_per_second: 100, matched_count: 1 };
+    let new = NewReplay {
+        selection,
+        deliveries_per_second: 100,
+        matched_count: 1,
+        may_match_more: false,
+    };
     let stream = Stream::Replay(ReplayId::new(new_ulid(now())));
     vec![
         (stream, Fact::Replay(ReplayFact::Requested(new))),

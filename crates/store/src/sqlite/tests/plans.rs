@@ -7,10 +7,12 @@ use keeptrusts_webhooks_domain::log::Position;
 use keeptrusts_webhooks_domain::replay::{ReplayCursor, ReplayScope, ReplaySelection};
 use sqlx::{AssertSqlSafe, Row};
 use tempfile::TempDir;
+use ulid::Ulid;
 
 use super::open;
 use crate::conformance::given::*;
 use crate::query::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter};
+use crate::sqlite::lists::Walk;
 use crate::sqlite::replays::Search;
 use crate::sqlite::{SqliteStore, data_keys, lists, load, log_reads};
 
@@ -52,17 +54,34 @@ async fn lists_are_read_from_the_index_that_their_filter_begins_with() {
     let store = open(&folder.path().join("webhooks.db")).await;
     let us = organization();
     let (endpoint_id, event_id) = (Some(EndpointId::MIN), Some(EventId::MIN));
-    let deliveries = |endpoint_id, event_id| {
-        let filter = DeliveryFilter { endpoint_id, event_id, ..DeliveryFilter::default() };
-        lists::select_deliveries(SHARD, &us, &filter, DeliveryId::MAX, 10).into_string()
+    let some = Some(Ulid(0));
+    let last = |listed, endpoint| {
+        let (organization, first) = (&us, None);
+        let walk = Walk { shard: SHARD, organization, endpoint, before: EventId::MAX, first };
+        walk.select_last(listed, 1_000).into_string()
     };
-    let attempts = |endpoint_id, delivery_id| {
+    let deliveries = |endpoint_id, event_id, least: Option<Ulid>| {
+        let filter = DeliveryFilter { endpoint_id, event_id, ..DeliveryFilter::default() };
+        lists::select_deliveries(
+            SHARD,
+            &us,
+            &filter,
+            (DeliveryId::MAX, least.map(DeliveryId::new)),
+            10,
+        )
+        .into_string()
+    };
+    let attempts = |endpoint_id, delivery_id, least: Option<Ulid>| {
         let filter = AttemptFilter { endpoint_id, delivery_id, ..AttemptFilter::default() };
-        lists::select_attempts(SHARD, &us, &filter, AttemptId::MAX, 10).into_string()
+        lists::select_attempts(SHARD, &us, &filter, (AttemptId::MAX, least.map(AttemptId::new)), 10)
+            .into_string()
     };
     let endpoints =
         lists::select_endpoints(SHARD, &us, &EndpointFilter::default(), EndpointId::MAX, 10);
-    let events = lists::select_events(SHARD, &us, &EventFilter::default(), EventId::MAX, 10);
+    let events = |least: Option<Ulid>| {
+        let (filter, range) = (EventFilter::default(), (EventId::MAX, least.map(EventId::new)));
+        lists::select_events(SHARD, &us, &filter, range, 10).into_string()
+    };
     let by_event = "deliveries USING INDEX deliveries_event (shard=? AND event_id=? AND organization_id=? AND delivery_id<?)";
     let by_delivery =
         "attempts USING INDEX attempts_delivery (shard=? AND delivery_id=? AND attempt_id<?)";
@@ -71,30 +90,53 @@ async fn lists_are_read_from_the_index_that_their_filter_begins_with() {
             endpoints.into_string(),
             "endpoints USING PRIMARY KEY (shard=? AND organization_id=? AND endpoint_id<?)",
         ),
+        (events(None), "events USING PRIMARY KEY (shard=? AND organization_id=? AND event_id<?)"),
         (
-            events.into_string(),
-            "events USING PRIMARY KEY (shard=? AND organization_id=? AND event_id<?)",
-        ),
-        (
-            deliveries(None, None),
+            deliveries(None, None, None),
             "deliveries USING PRIMARY KEY (shard=? AND organization_id=? AND delivery_id<?)",
         ),
         (
-            deliveries(endpoint_id, None),
+            deliveries(endpoint_id, None, None),
             "deliveries USING INDEX deliveries_endpoint (shard=? AND endpoint_id=? AND delivery_id<?)",
         ),
-        (deliveries(None, event_id), by_event),
-        (deliveries(endpoint_id, event_id), by_event),
+        (deliveries(None, event_id, None), by_event),
+        (deliveries(endpoint_id, event_id, None), by_event),
         (
-            attempts(None, None),
+            attempts(None, None, None),
             "attempts USING PRIMARY KEY (shard=? AND organization_id=? AND attempt_id<?)",
         ),
         (
-            attempts(endpoint_id, None),
+            attempts(endpoint_id, None, None),
             "attempts USING INDEX attempts_endpoint (shard=? AND endpoint_id=? AND attempt_id<?)",
         ),
-        (attempts(None, Some(DeliveryId::MIN)), by_delivery),
-        (attempts(endpoint_id, Some(DeliveryId::MIN)), by_delivery),
+        (attempts(None, Some(DeliveryId::MIN), None), by_delivery),
+        (attempts(endpoint_id, Some(DeliveryId::MIN), None), by_delivery),
+        // Down to where the rows end that are looked at.
+        (
+            events(some),
+            "events USING PRIMARY KEY (shard=? AND organization_id=? AND event_id>? AND event_id<?)",
+        ),
+        (
+            deliveries(endpoint_id, None, some),
+            "deliveries USING INDEX deliveries_endpoint (shard=? AND endpoint_id=? AND delivery_id>? AND delivery_id<?)",
+        ),
+        (
+            attempts(endpoint_id, None, some),
+            "attempts USING INDEX attempts_endpoint (shard=? AND endpoint_id=? AND attempt_id>? AND attempt_id<?)",
+        ),
+        // Where those end is read from the index alone.
+        (
+            last(&lists::EVENTS, None),
+            "events USING PRIMARY KEY (shard=? AND organization_id=? AND event_id<?)",
+        ),
+        (
+            last(&lists::DELIVERIES, endpoint_id),
+            "deliveries USING COVERING INDEX deliveries_endpoint (shard=? AND endpoint_id=? AND delivery_id<?)",
+        ),
+        (
+            last(&lists::ATTEMPTS, endpoint_id),
+            "attempts USING COVERING INDEX attempts_endpoint (shard=? AND endpoint_id=? AND attempt_id<?)",
+        ),
     ];
     for (sql, step) in lists {
         // The whole plan is this one step: nothing is sorted afterwards.

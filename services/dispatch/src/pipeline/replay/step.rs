@@ -146,7 +146,12 @@ mod tests {
             event_types: Vec::new(),
             include_delivered: false,
         };
-        let request = NewReplay { selection, deliveries_per_second: 100, matched_count: 0 };
+        let request = NewReplay {
+            selection,
+            deliveries_per_second: 100,
+            matched_count: 0,
+            may_match_more: false,
+        };
         let organization = "acme".parse().expect("an id");
         let (id, at) = (ReplayId::MIN, (Position(9), Timestamp::UNIX_EPOCH));
         Replay::requested(id, organization, request, "key_1".to_owned(), at)

@@ -199,7 +199,7 @@ impl World {
             let shard = self.shard_of(organization);
             let (before, database) = (DeliveryId::MAX, &self.database);
             let found = database.list_deliveries(shard, organization, &filter, before, ALL).await;
-            deliveries.extend(found.expect("readable"));
+            deliveries.extend(found.expect("readable").rows);
         }
         deliveries
     }
@@ -211,7 +211,7 @@ impl World {
     ) -> Vec<Attempt> {
         let (shard, before) = (self.shard_of(organization), AttemptId::MAX);
         let found = self.database.list_attempts(shard, organization, filter, before, ALL).await;
-        let mut attempts = found.expect("readable");
+        let mut attempts = found.expect("readable").rows;
         // Ids of one millisecond are in no order.
         attempts.sort_by_key(|attempt| (attempt.delivery_id, attempt.made.number));
         attempts

@@ -23,7 +23,7 @@ use keeptrusts_webhooks_domain::replay::{Replay, ReplayCursor, ReplaySelection};
 use keeptrusts_webhooks_store::memory::MemoryStore;
 use keeptrusts_webhooks_store::projection::{CountKey, Missed};
 use keeptrusts_webhooks_store::query::{
-    AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
+    AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, Found, KeyFilter,
 };
 use keeptrusts_webhooks_store::replay::CandidatePage;
 use keeptrusts_webhooks_store::{
@@ -364,7 +364,7 @@ impl Store for Connection {
         filter: &EventFilter,
         before: EventId,
         limit: usize,
-    ) -> Result<Vec<Event>, StoreError> {
+    ) -> Result<Found<Event, EventId>, StoreError> {
         let work = self.database().list_events(shard, organization, filter, before, limit);
         self.call("list_events", work).await
     }
@@ -385,7 +385,7 @@ impl Store for Connection {
         filter: &DeliveryFilter,
         before: DeliveryId,
         limit: usize,
-    ) -> Result<Vec<Delivery>, StoreError> {
+    ) -> Result<Found<Delivery, DeliveryId>, StoreError> {
         let work = self.database().list_deliveries(shard, organization, filter, before, limit);
         self.call("list_deliveries", work).await
     }
@@ -406,7 +406,7 @@ impl Store for Connection {
         filter: &AttemptFilter,
         before: AttemptId,
         limit: usize,
-    ) -> Result<Vec<Attempt>, StoreError> {
+    ) -> Result<Found<Attempt, AttemptId>, StoreError> {
         let work = self.database().list_attempts(shard, organization, filter, before, limit);
         self.call("list_attempts", work).await
     }
@@ -546,7 +546,7 @@ impl Store for Connection {
         filter: &AuditFilter,
         before: Position,
         limit: usize,
-    ) -> Result<Vec<Record>, StoreError> {
+    ) -> Result<Found<Record, Position>, StoreError> {
         let work = self.database().audit_records(shard, organization, filter, before, limit);
         self.call("audit_records", work).await
     }

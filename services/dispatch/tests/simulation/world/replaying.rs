@@ -43,7 +43,8 @@ impl World {
     ) -> Result<ReplayId, AppendError> {
         let organization = self.look_at_endpoint(selection.endpoint_id).await.organization_id;
         let id = ReplayId::new(new_ulid(self.now()));
-        let new = NewReplay { selection, deliveries_per_second, matched_count: 0 };
+        let new =
+            NewReplay { selection, deliveries_per_second, matched_count: 0, may_match_more: false };
         let record = NewRecord {
             stream: Stream::Replay(id),
             expected: Expected::New,
@@ -93,7 +94,7 @@ impl World {
         let (shard, filter) = (self.shard_of(organization), EventFilter::default());
         let (database, all) = (&self.database, usize::MAX);
         let found = database.list_events(shard, organization, &filter, EventId::MAX, all).await;
-        found.expect("readable").into_iter().map(|event| event.id).collect()
+        found.expect("readable").rows.into_iter().map(|event| event.id).collect()
     }
 
     /// Every replay.

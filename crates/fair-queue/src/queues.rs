@@ -6,7 +6,7 @@ use keeptrusts_webhooks_domain::ids::OrganizationId;
 
 /// Places, and queues of what waits for them, one for each organization.
 #[derive(Debug)]
-pub(crate) struct Turns<W> {
+pub(crate) struct Queues<W> {
     free: usize,
     /// How many places an organization may have.
     share: usize,
@@ -34,9 +34,9 @@ pub(crate) enum Entry {
     Refused,
 }
 
-impl<W> Turns<W> {
-    pub(crate) fn new(places: usize, share: usize, max_waiting: Option<usize>) -> Turns<W> {
-        Turns {
+impl<W> Queues<W> {
+    pub(crate) fn new(places: usize, share: usize, max_waiting: Option<usize>) -> Queues<W> {
+        Queues {
             free: places,
             share,
             max_waiting,
@@ -132,41 +132,41 @@ mod tests {
         name.parse().expect("an id")
     }
 
-    fn begun(turns: &mut Turns<u32>) -> Vec<(String, u32)> {
-        turns.begin(|_| true).into_iter().map(|(id, it)| (id.to_string(), it)).collect()
+    fn begun(queues: &mut Queues<u32>) -> Vec<(String, u32)> {
+        queues.begin(|_| true).into_iter().map(|(id, it)| (id.to_string(), it)).collect()
     }
 
     #[test]
     fn invariant_8_no_organization_has_all_places_and_they_take_turns() {
-        let mut turns = Turns::new(4, 2, None);
-        let busy: Vec<_> = (0..6).map(|it| turns.enter(&id("busy"), it)).collect();
+        let mut queues = Queues::new(4, 2, None);
+        let busy: Vec<_> = (0..6).map(|it| queues.enter(&id("busy"), it)).collect();
         assert_eq!(busy[..2], [Entry::Begins, Entry::Begins]);
         assert_eq!(busy[2..], [Entry::Waits, Entry::Waits, Entry::Waits, Entry::Waits]);
-        assert_eq!(begun(&mut turns), [], "its share is used up, and two places stay free");
-        assert_eq!(turns.enter(&id("other"), 10), Entry::Begins);
-        assert_eq!(turns.enter(&id("third"), 20), Entry::Begins);
+        assert_eq!(begun(&mut queues), [], "its share is used up, and two places stay free");
+        assert_eq!(queues.enter(&id("other"), 10), Entry::Begins);
+        assert_eq!(queues.enter(&id("third"), 20), Entry::Begins);
         for it in 11..14 {
-            assert_eq!(turns.enter(&id("other"), it), Entry::Waits);
+            assert_eq!(queues.enter(&id("other"), it), Entry::Waits);
         }
-        turns.leave(&id("third"));
-        assert_eq!(begun(&mut turns), [("other".to_owned(), 11)], "the first is at its share");
-        turns.leave(&id("busy"));
-        turns.leave(&id("other"));
-        assert_eq!(begun(&mut turns), [("busy".to_owned(), 2), ("other".to_owned(), 12)]);
+        queues.leave(&id("third"));
+        assert_eq!(begun(&mut queues), [("other".to_owned(), 11)], "the first is at its share");
+        queues.leave(&id("busy"));
+        queues.leave(&id("other"));
+        assert_eq!(begun(&mut queues), [("busy".to_owned(), 2), ("other".to_owned(), 12)]);
     }
 
     #[test]
     fn queues_are_limited_and_forgotten() {
-        let mut turns = Turns::new(1, 1, Some(1));
-        assert_eq!(turns.enter(&id("a"), 1), Entry::Begins);
-        assert_eq!(turns.enter(&id("a"), 2), Entry::Waits);
-        assert_eq!(turns.enter(&id("a"), 3), Entry::Refused);
-        assert_eq!(turns.enter(&id("b"), 4), Entry::Waits);
-        turns.leave(&id("a"));
-        let begun = turns.begin(|it| *it != 2);
+        let mut queues = Queues::new(1, 1, Some(1));
+        assert_eq!(queues.enter(&id("a"), 1), Entry::Begins);
+        assert_eq!(queues.enter(&id("a"), 2), Entry::Waits);
+        assert_eq!(queues.enter(&id("a"), 3), Entry::Refused);
+        assert_eq!(queues.enter(&id("b"), 4), Entry::Waits);
+        queues.leave(&id("a"));
+        let begun = queues.begin(|it| *it != 2);
         assert_eq!(begun, [(id("b"), 4)], "who stopped waiting has no turn");
-        turns.leave(&id("b"));
-        assert!(turns.organizations.is_empty() && turns.order.is_empty());
-        assert_eq!(turns.free, 1);
+        queues.leave(&id("b"));
+        assert!(queues.organizations.is_empty() && queues.order.is_empty());
+        assert_eq!(queues.free, 1);
     }
 }

@@ -1,0 +1,101 @@
+//! A few places for work that costs much. Each organization has a part of them; those that wait
+//! take turns, organization by organization.
+//!
+//! [`queues`] decides whose turn it is and is pure; here is the waiting.
+#![deny(missing_docs)]
+
+mod queues;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use keeptrusts_webhooks_domain::ids::OrganizationId;
+use tokio::sync::oneshot;
+
+use queues::{Entry, Queues};
+
+/// The places, and who waits for them. Clones share them.
+#[derive(Debug, Clone)]
+pub struct FairQueue(Arc<Mutex<Queues<oneshot::Sender<Place>>>>);
+
+/// The right to run, given back when it is dropped.
+#[derive(Debug)]
+pub struct Place {
+    queue: FairQueue,
+    organization: OrganizationId,
+}
+
+/// As many of the organization's wait already as may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many of the organization's wait already")]
+pub struct QueueFull;
+
+impl FairQueue {
+    /// So many places, of which an organization may have `share`, and so many of an organization
+    /// that may wait. None: whoever asks limits them.
+    pub fn new(places: usize, share: usize, waiting: Option<usize>) -> FairQueue {
+        FairQueue(Arc::new(Mutex::new(Queues::new(places, share, waiting))))
+    }
+
+    /// A place, when it is the organization's turn. Whoever drops this future waits no more.
+    pub async fn take(&self, organization: &OrganizationId) -> Result<Place, QueueFull> {
+        let (turn, turned) = oneshot::channel();
+        let entry = self.queues(|queues| queues.enter(organization, turn));
+        match entry {
+            Entry::Begins => Ok(self.place_of(organization)),
+            // Who waits is in the queue until it has a place, or has gone.
+            Entry::Waits => turned.await.map_err(|_| QueueFull),
+            Entry::Refused => Err(QueueFull),
+        }
+    }
+
+    fn place_of(&self, organization: &OrganizationId) -> Place {
+        Place { queue: self.clone(), organization: organization.clone() }
+    }
+
+    fn queues<R>(&self, act: impl FnOnce(&mut Queues<oneshot::Sender<Place>>) -> R) -> R {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let next = self.queue.queues(|queues| {
+            queues.leave(&self.organization);
+            // Those that have stopped waiting have no turn.
+            queues.begin(|waiting| !waiting.is_closed())
+        });
+        for (organization, turn) in next {
+            // Who stopped waiting just now gives the place back by dropping it.
+            _ = turn.send(self.queue.place_of(&organization));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(name: &str) -> OrganizationId {
+        name.parse().expect("an id")
+    }
+
+    #[tokio::test]
+    async fn whoever_stops_waiting_has_no_turn_and_keeps_no_place() {
+        let queue = FairQueue::new(1, 1, Some(2));
+        let place = queue.take(&id("a")).await.expect("it is free");
+        let waiting = |name| {
+            let queue = queue.clone();
+            tokio::spawn(async move { queue.take(&id(name)).await })
+        };
+        let (gone, next) = (waiting("b"), waiting("c"));
+        tokio::task::yield_now().await;
+        gone.abort();
+        assert!(gone.await.expect_err("it was stopped").is_cancelled());
+        drop(place);
+        let place = next.await.expect("no panic").expect("its turn");
+        let refused = waiting("a");
+        tokio::task::yield_now().await;
+        drop(place);
+        refused.await.expect("no panic").expect("the place was given back");
+    }
+}
