@@ -73,7 +73,7 @@ impl Encoding {
             Some(encoding) => Ok(Some(encoding)),
             None => {
                 let message = format!("messages can be compressed by these only: {ALL_ACCEPTED}");
-                let mut status = Status::unimplemented(message);
+                let mut status = status::unimplemented(Reason::EncodingNotSupported, message);
                 let accepted = MetadataValue::from_static(ALL_ACCEPTED);
                 status.metadata_mut().insert(ACCEPTED, accepted);
                 Err(status)
