@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::request::Parts;
 use ipnet::IpNet;
 use keeptrusts_webhooks_contracts::status::{self, Reason};
+use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::access::{Caller, Credential, Permission, Role};
 use keeptrusts_webhooks_process::grpc_server::Gate;
 use keeptrusts_webhooks_store::Clock;
@@ -20,7 +21,7 @@ use crate::address;
 use crate::bearer::{Bearer, bearer};
 use crate::failures::Failures;
 use crate::keys::Keys;
-use crate::limits::{ISSUER_KEYS_PAUSE, KEY_MEMORY};
+use crate::limits::{CLOCK_SKEW, ISSUER_KEYS_PAUSE, KEY_MEMORY};
 use crate::refusals::Refusals;
 use crate::rules::{Rule, rule_of};
 use crate::web_tokens::{NoCaller, WebTokens};
@@ -78,8 +79,8 @@ impl Access {
         match why {
             NoCaller::Invalid(defect) => self.failed(address, defect.kind(), &defect),
             NoCaller::Insufficient(lacks) => {
-                self.refusals.tell("place", &lacks, address);
-                status::permission_denied(lacks)
+                self.refusals.tell(lacks.kind, &lacks.what, address);
+                status::permission_denied(lacks.what)
             }
             NoCaller::NoKeys => {
                 let message =
@@ -128,13 +129,14 @@ impl Gate for Access {
         match permission {
             Some(permission) if caller.role.may(permission) => Ok(Some(caller)),
             Some(permission) => Err(denied(caller.role, permission)),
-            None => Err(Status::unimplemented("there is no such method")),
+            None => Err(status::unimplemented(Reason::MethodNotFound, "there is no such method")),
         }
     }
 
     async fn lapse(&self, caller: Caller) -> Status {
         let expires = async {
-            while caller.expire_time.is_none_or(|expire_time| expire_time > (self.clock)()) {
+            let end = end_of(&caller);
+            while end.is_none_or(|end| end > (self.clock)()) {
                 tokio::time::sleep(KEY_MEMORY).await;
             }
         };
@@ -153,6 +155,16 @@ impl Gate for Access {
     }
 }
 
+/// Until when a caller is let in. None: for ever. What has been let in with the issuer's clock taken
+/// for slow must not lapse at once because it is taken for right.
+fn end_of(caller: &Caller) -> Option<Timestamp> {
+    let skew = match caller.credential {
+        Credential::WebToken => CLOCK_SKEW,
+        Credential::Key(_) | Credential::Session(_) => Duration::ZERO,
+    };
+    caller.expire_time.map(|end| end.checked_add(skew).unwrap_or(Timestamp::MAX))
+}
+
 fn denied(role: Role, permission: Permission) -> Status {
     let able = Role::ALL.into_iter().filter(|role| role.may(permission)).map(Role::name);
     let able = able.collect::<Vec<_>>().join(" or ");
@@ -160,4 +172,30 @@ fn denied(role: Role, permission: Permission) -> Status {
     status::permission_denied(format!(
         "this key's or token's role is {name}, which may not do this: it takes {able}"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use keeptrusts_webhooks_domain::access::Reach;
+    use keeptrusts_webhooks_domain::ids::KeyId;
+
+    use super::*;
+
+    #[test]
+    fn a_web_token_lets_in_for_as_long_as_it_is_accepted() {
+        let caller = |credential, end: i64| Caller {
+            actor: "oidc:u".into(),
+            name: "u".into(),
+            role: Role::Viewer,
+            reach: Reach::Everywhere,
+            expire_time: Timestamp::from_second(end).ok(),
+            credential,
+            address: None,
+        };
+        let end = |caller: &Caller| end_of(caller).expect("it has an end").as_second();
+        assert_eq!(end(&caller(Credential::WebToken, 1_000)), 1_030);
+        assert_eq!(end(&caller(Credential::Key(KeyId::MAX), 1_000)), 1_000);
+        let last = Timestamp::MAX.as_second();
+        assert_eq!(end(&caller(Credential::WebToken, last)), last, "no clock shows more");
+    }
 }

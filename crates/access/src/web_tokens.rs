@@ -6,6 +6,7 @@ mod places;
 use keeptrusts_webhooks_domain::access::Caller;
 
 pub(crate) use claims::ClaimNames;
+pub(crate) use places::Lack;
 pub use places::RoleName;
 
 use crate::issuer::{Defect, NotVerified, SignedTokens};
@@ -21,8 +22,9 @@ pub(crate) struct WebTokens {
 pub(crate) enum NoCaller {
     /// It is not valid. That is the operator's to know, and not the sender's.
     Invalid(Defect),
-    /// It is valid, but does not say what its subject may do; what it lacks.
-    Insufficient(String),
+    /// It is valid, but does not say what its subject may do. Its sender is told what it lacks: it is
+    /// the issuer's own, and whoever asks for one has to know what goes into it.
+    Insufficient(Lack),
     /// The issuer's keys cannot be had.
     NoKeys,
 }

@@ -131,6 +131,11 @@ pub fn deadline_exceeded_for(message: impl Into<String>) -> Status {
     plain(Code::DeadlineExceeded, Reason::DeadlineExceeded, message)
 }
 
+/// UNIMPLEMENTED: this process does not have what is asked for.
+pub fn unimplemented(reason: Reason, message: impl Into<String>) -> Status {
+    plain(Code::Unimplemented, reason, message)
+}
+
 /// INTERNAL: our fault. The cause belongs into our logs, never into the answer.
 pub fn internal() -> Status {
     let message = "something went wrong on the server, which has logged it: if it happens again, tell the operators when it did";

@@ -138,6 +138,11 @@ impl Issuer {
         location.unwrap_or_else(|why| panic!("{authorization_url}: {why}"))
     }
 
+    /// A token as its accounts get them, for who has it already.
+    pub fn token(&self) -> String {
+        lock(&self.state).id_token(None, "an-access-token")
+    }
+
     /// How many codes it was asked to exchange.
     pub fn exchanges(&self) -> usize {
         self.receiver.requests().iter().filter(|request| request.path == "/token").count()

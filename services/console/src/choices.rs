@@ -1,4 +1,5 @@
-//! Sign-ins with accounts of several organizations, until their owners have chosen one.
+//! Sign-ins with accounts or web tokens of several organizations, until their owners have chosen
+//! one.
 //!
 //! Kept in memory, bounded, and for a short while, since what is chosen with is a token that
 //! belongs into no page and no cookie: whoever loses it (after a restart, or at another replica)
@@ -17,7 +18,7 @@ const MAX_CHOICES: u64 = 1_000;
 
 /// Between what somebody may choose, and where they wanted to go.
 pub(crate) struct Choice {
-    /// The ID token of the account.
+    /// The ID token of the account, or the web token that was pasted.
     pub(crate) token: Zeroizing<String>,
     pub(crate) organizations: Vec<String>,
     pub(crate) next: String,

@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName};
 use crate::public_url::PublicUrl;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// What is shown of a header that others have written.
 const MAX_SHOWN_CHARS: usize = 200;
 
@@ -59,6 +60,13 @@ pub(crate) fn is_this_machine(host: &str) -> bool {
     let name = authority.host().trim_start_matches('[').trim_end_matches(']');
     name.eq_ignore_ascii_case("localhost")
         || name.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+/// Whether a proxy has terminated TLS before the console, as far as that can be told: by what the
+/// proxy says, or by the browser's page, which is at https:// although we speak plain HTTP.
+pub(crate) fn came_over_tls(headers: &HeaderMap) -> bool {
+    text(headers, X_FORWARDED_PROTO).eq_ignore_ascii_case("https")
+        || text(headers, ORIGIN).starts_with("https://")
 }
 
 /// What is shown of the host that a request names.
@@ -153,6 +161,16 @@ mod tests {
             let hidden = [(HOST, "x"), (ORIGIN, "null"), (SEC_FETCH_SITE, "same-origin")];
             assert_eq!(judged(public_url, &hidden), Ok(()), "Referrer-Policy: no-referrer");
         }
+    }
+
+    #[test]
+    fn a_proxy_before_us_is_known_by_what_it_says_and_by_what_browsers_say() {
+        let came = |name: HeaderName, value: &str| {
+            came_over_tls(&HeaderMap::from_iter([(name, value.parse().expect("ASCII"))]))
+        };
+        assert!(came(X_FORWARDED_PROTO, "https") && came(ORIGIN, PUBLIC));
+        assert!(!came(X_FORWARDED_PROTO, "http") && !came(ORIGIN, "http://127.0.0.1:8080"));
+        assert!(!came(ORIGIN, "null") && !came_over_tls(&HeaderMap::new()));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The server, and what stands before every page.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -75,6 +75,8 @@ pub(crate) struct Shared {
     pub(crate) public_url: Option<PublicUrl>,
     /// Who may say whom they ask for.
     pub(crate) trusted_proxies: Vec<IpNet>,
+    /// That there is a proxy before us without `--console-public-url` has been logged.
+    pub(crate) told_of_proxy: Once,
     pub(crate) services: Services,
     /// None: one signs in with keys only.
     pub(crate) accounts: Option<Accounts>,
@@ -136,6 +138,7 @@ impl Console {
             organization: self.flags.organization,
             public_url: self.flags.console_public_url,
             trusted_proxies: self.trust.proxies,
+            told_of_proxy: Once::new(),
             services,
             accounts: self.accounts,
             notices: Notices::default(),
@@ -197,7 +200,16 @@ async fn only_from_itself(
     next: Next,
 ) -> Response {
     match check_source(&request, shared.public_url.as_ref()) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => {
+            if !shared.is_behind_tls() && origin::came_over_tls(request.headers()) {
+                shared.told_of_proxy.call_once(|| {
+                    tracing::warn!(
+                        "a proxy that terminates TLS stands before the console, which was not told of it: its cookies are not marked Secure; give --console-public-url with the https:// address"
+                    );
+                });
+            }
+            next.run(request).await
+        }
         Err(trouble) => {
             tracing::warn!(reason = trouble.text(), "refused a request");
             trouble.into_response()
@@ -239,6 +251,8 @@ mod tests {
         assert_eq!(source("127.0.0.1:8080", None), Ok(()));
         let said = source("hooks.example.com", None).expect_err("it may be another site's");
         assert!(said.contains("--console-public-url https://hooks.example.com"), "{said}");
+        let said = source("hooks.example.com:8080", None).expect_err("it may be another site's");
+        assert!(!said.contains("https://hooks.example.com:8080"), "that is plain HTTP: {said}");
         for host in ["hooks.example.com", "console:8080", "127.0.0.1:8080"] {
             assert_eq!(source(host, Some("https://hooks.example.com")), Ok(()), "{host}");
         }

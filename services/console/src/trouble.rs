@@ -8,6 +8,7 @@ use askama::Template;
 use axum::response::{Html, IntoResponse, Response};
 use http::StatusCode;
 use http::header::RETRY_AFTER;
+use http::uri::Authority;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -187,8 +188,11 @@ impl Trouble {
 
     /// A request that names a host without leave.
     pub(crate) fn foreign_host(host: &str) -> Trouble {
+        // Without the port, at which the console itself speaks plain HTTP.
+        let name = host.parse::<Authority>();
+        let url = name.map_or("https://host".to_owned(), |name| format!("https://{}", name.host()));
         Trouble::ForeignHost(format!(
-            "The request names the host \u{201c}{host}\u{201d}, but this console answers as localhost or 127.0.0.1 only. If a proxy serves it under that name, start it with --console-public-url https://{host}."
+            "The request names the host \u{201c}{host}\u{201d}, but this console answers as localhost or 127.0.0.1 only. If a proxy that terminates TLS serves it under that name, start it with --console-public-url {url} (and the proxy's port, unless that is 443)."
         ))
     }
 
@@ -202,6 +206,12 @@ impl Trouble {
             (Foreign::Site(site), _) => format!(
                 "Nothing was changed. The browser says that a page of another site sent it (Sec-Fetch-Site: {site}). Open the console itself, and send the form from there."
             ),
+            (Foreign::Origin(origin), _) if origin == "null" => {
+                let home = public_url.map_or_else(String::new, |url| format!(" at {url}"));
+                format!(
+                    "Nothing was changed. The browser does not say which page sent it (Origin: null), as for a page in a sandbox or a file, or when a proxy or a filter adds Referrer-Policy: no-referrer. Open the console itself{home}, and send the form from there."
+                )
+            }
             (Foreign::Origin(origin), Some(url)) => format!(
                 "Nothing was changed. It was sent from a page at {origin}, but this console is at {url} (--console-public-url). Open it there; or, if {origin} is right, correct the flag."
             ),

@@ -86,17 +86,21 @@ impl DispatchApi {
         organization: &OrganizationId,
         id: EndpointId,
     ) -> Result<Option<Endpoint>, Status> {
+        let existing = self.existing_endpoint(organization, id).await?;
+        existing.as_ref().map_or(Ok(()), check_enabled)?;
+        Ok(existing)
+    }
+
+    /// The same, but it may be disabled.
+    async fn existing_endpoint(
+        &self,
+        organization: &OrganizationId,
+        id: EndpointId,
+    ) -> Result<Option<Endpoint>, Status> {
         let shard = self.log.shard_of(organization);
         let found = self.log.store().endpoint(shard, organization, id).await;
         let found = found.map_err(answer::query_failed)?;
-        let existing = found.filter(|endpoint| endpoint.delete_time.is_none());
-        if existing.as_ref().is_some_and(|endpoint| endpoint.status == EndpointStatus::Disabled) {
-            return Err(status::failed_precondition(
-                Reason::EndpointDisabled,
-                "the endpoint is disabled and is sent nothing: enable it first",
-            ));
-        }
-        Ok(existing)
+        Ok(found.filter(|endpoint| endpoint.delete_time.is_none()))
     }
 
     /// Appends a request for the shard's owner; the delivery after it. `allowed` says what a
@@ -357,5 +361,16 @@ impl DispatchService for DispatchApi {
     ) -> Result<Response<Self::WatchReplayStream>, Status> {
         let Asked { request, .. } = Asked::<ReplayRef>::of(request)?;
         Ok(Response::new(DispatchApi::watch_replay(self, request).await?))
+    }
+}
+
+/// Whether an endpoint is sent anything.
+fn check_enabled(endpoint: &Endpoint) -> Result<(), Status> {
+    match endpoint.status {
+        EndpointStatus::Disabled => Err(status::failed_precondition(
+            Reason::EndpointDisabled,
+            "the endpoint is disabled and is sent nothing: enable it first",
+        )),
+        EndpointStatus::Active | EndpointStatus::Degraded => Ok(()),
     }
 }

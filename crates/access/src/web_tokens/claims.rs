@@ -8,7 +8,7 @@ use keeptrusts_webhooks_domain::text::is_line;
 use serde_json::Value;
 
 use super::NoCaller;
-use super::places::{RoleName, claim_at, reach_in, role_in};
+use super::places::{Lack, RoleName, claim_at, reach_in, role_in};
 use crate::issuer::{Claims, Defect};
 
 /// In which claims the organization and the role are, and what roles are called there.
@@ -49,17 +49,18 @@ impl ClaimNames {
     }
 
     /// What its subject may do, and where. The error: what the token lacks.
-    fn place(&self, claims: &Claims) -> Result<(Role, Reach), String> {
+    fn place(&self, claims: &Claims) -> Result<(Role, Reach), Lack> {
         let named = |name: &str| claim_at(claims, name);
         let role = role_in(named(&self.role), &self.role_map)
-            .map_err(|lacks| format!("the token's claim `{}` {lacks}", self.role))?;
+            .map_err(|lacks| lacks.in_claim(&self.role))?;
         let reach = reach_in(named(&self.organization))
-            .map_err(|lacks| format!("the token's claim `{}` {lacks}", self.organization))?;
+            .map_err(|lacks| lacks.in_claim(&self.organization))?;
         if role == Role::Platform && reach != Reach::Everywhere {
-            return Err(format!(
+            let what = format!(
                 "the token's role is platform, which is for every organization: its claim `{}` must be *",
                 self.organization
-            ));
+            );
+            return Err(Lack::new("platform", what));
         }
         Ok((role, reach))
     }

@@ -27,7 +27,7 @@ fn claims_say_who_where_and_what() {
 #[test]
 fn a_token_that_does_not_say_enough_is_told_what_it_lacks() {
     let says = |claims, what: &str| match caller(claims).expect_err("not enough") {
-        NoCaller::Insufficient(lacks) => assert!(lacks.contains(what), "{lacks}"),
+        NoCaller::Insufficient(lacks) => assert!(lacks.what.contains(what), "{lacks:?}"),
         other => panic!("{other:?}"),
     };
     says(json!({"sub": "u", "exp": 4e9, "role": "viewer"}), "`organization`");

@@ -21,6 +21,26 @@ const MAX_ORGANIZATIONS: usize = 100;
 /// How deep a path may lead into claims.
 const MAX_DEPTH: usize = 8;
 
+/// What a token lacks, which is valid otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Lack {
+    /// In a word, for the operator's log: one of few, whatever tokens come.
+    pub(crate) kind: &'static str,
+    /// In words, for whoever has sent the token.
+    pub(crate) what: String,
+}
+
+impl Lack {
+    pub(super) fn new(kind: &'static str, what: impl Into<String>) -> Lack {
+        Lack { kind, what: what.into() }
+    }
+
+    /// What is wrong with a claim.
+    pub(super) fn in_claim(self, name: &str) -> Lack {
+        Lack { what: format!("the token's claim `{name}` {}", self.what), ..self }
+    }
+}
+
 /// What a provider calls a role: `--oidc-role-map NAME=ROLE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoleName {
@@ -62,39 +82,49 @@ fn descend<'a>(claims: &'a Claims, path: &str, depth: usize) -> Option<&'a Value
 
 /// Where a token is valid. `*` is all organizations, if it stands alone: in a list or a map it
 /// would be what somebody has called an organization. The error: what is wrong with the claim.
-pub(super) fn reach_in(claim: Option<&Value>) -> Result<Reach, String> {
+pub(super) fn reach_in(claim: Option<&Value>) -> Result<Reach, Lack> {
     if let Some(Value::String(id)) = claim {
         let id = OrganizationId::or_all(id);
-        return id.map(Reach::from).map_err(|_| "is not an organization's id".to_owned());
+        return id
+            .map(Reach::from)
+            .map_err(|_| Lack::new("organization_id", "is not an organization's id"));
     }
-    let names = names_in(claim).ok_or("is missing, or names no organization")?;
+    let names = names_in(claim)
+        .ok_or_else(|| Lack::new("organization_missing", "is missing, or names no organization"))?;
     // What has another name here cannot be meant.
     let ids: BTreeSet<OrganizationId> = names.filter_map(|name| name.parse().ok()).collect();
     match ids.len() {
-        0 => Err("names no organization by its id".to_owned()),
+        0 => Err(Lack::new("organization_id", "names no organization by its id")),
         1 => Ok(ids.into_iter().next().map(Reach::Organization).expect("there is one")),
         2..=MAX_ORGANIZATIONS => Ok(Reach::Several(ids.into_iter().collect())),
-        more => Err(format!("names {more} organizations and may name {MAX_ORGANIZATIONS}")),
+        more => {
+            let what = format!("names {more} organizations and may name {MAX_ORGANIZATIONS}");
+            Err(Lack::new("organization_count", what))
+        }
     }
 }
 
 /// The role that a token gives. An admin may what viewers and publishers may; of other roles there
 /// can be only one, since together they would be a role that does not exist. Names that are no
 /// role's are passed over. The error: what is wrong with the claim.
-pub(super) fn role_in(claim: Option<&Value>, map: &[RoleName]) -> Result<Role, String> {
+pub(super) fn role_in(claim: Option<&Value>, map: &[RoleName]) -> Result<Role, Lack> {
     let names = names_in(claim).into_iter().flatten();
     let roles: BTreeSet<Role> = names.flat_map(|name| roles_of(name, map)).collect();
     let mut found = roles.iter().copied();
     match (found.next(), found.next()) {
-        (None, _) => Err(format!("names none of the roles {}", all_names(map))),
+        (None, _) => {
+            let kind = if claim.is_some() { "role_unknown" } else { "role_missing" };
+            Err(Lack::new(kind, format!("names none of the roles {}", all_names(map))))
+        }
         (Some(role), None) => Ok(role),
         (Some(Role::Admin), Some(_)) if !roles.contains(&Role::Platform) => Ok(Role::Admin),
         _ => {
             let names: Vec<_> = roles.iter().map(|role| role.name()).collect();
-            Err(format!(
+            let what = format!(
                 "names the roles {}, of which none contains the others: give one of them, or admin",
                 names.join(" and ")
-            ))
+            );
+            Err(Lack::new("role_several", what))
         }
     }
 }
@@ -167,9 +197,15 @@ mod tests {
             (json!(many), Err("names 101 organizations and may name 100")),
         ] {
             match (reach_in(Some(&claim)), expected) {
-                (Err(lacks), Err(words)) => assert!(lacks.contains(words), "{claim}: {lacks}"),
+                (Err(lacks), Err(words)) => {
+                    assert!(lacks.what.contains(words), "{claim}: {lacks:?}")
+                }
                 (found, expected) => {
-                    assert_eq!(found, expected.map_err(str::to_owned), "{claim}");
+                    assert_eq!(
+                        found.map_err(|lacks| lacks.what),
+                        expected.map_err(str::to_owned),
+                        "{claim}"
+                    );
                 }
             }
         }
@@ -193,9 +229,15 @@ mod tests {
             (json!([]), Err("names none of the roles")),
         ] {
             match (role_in(Some(&claim), &[]), expected) {
-                (Err(lacks), Err(words)) => assert!(lacks.contains(words), "{claim}: {lacks}"),
+                (Err(lacks), Err(words)) => {
+                    assert!(lacks.what.contains(words), "{claim}: {lacks:?}")
+                }
                 (found, expected) => {
-                    assert_eq!(found, expected.map_err(str::to_owned), "{claim}");
+                    assert_eq!(
+                        found.map_err(|lacks| lacks.what),
+                        expected.map_err(str::to_owned),
+                        "{claim}"
+                    );
                 }
             }
         }
@@ -209,10 +251,28 @@ mod tests {
         assert_eq!(role(json!("Webhooks.Read")), Ok(Role::Viewer));
         assert_eq!(role(json!(["0b6f-11", "Webhooks.Read"])), Ok(Role::Admin));
         assert_eq!(role(json!(["admin", "a=b"])), Ok(Role::Publisher), "an admin of other things");
-        assert!(role(json!("admin")).is_err_and(|lacks| lacks.contains("Webhooks.Read, 0b6f-11")));
+        assert!(
+            role(json!("admin")).is_err_and(|lacks| lacks.what.contains("Webhooks.Read, 0b6f-11"))
+        );
         for wrong in ["viewer", "=viewer", "Readers=root", "Readers="] {
             assert!(wrong.parse::<RoleName>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn each_fault_of_a_provider_is_a_kind_of_its_own() {
+        let many: Vec<_> = (0..=MAX_ORGANIZATIONS).map(|number| format!("o{number}")).collect();
+        let organizations = [None, Some(json!("No Id")), Some(json!(many))];
+        let roles = [None, Some(json!("root")), Some(json!(["viewer", "publisher"]))];
+        let reach = organizations.iter().map(|claim| reach_in(claim.as_ref()).map(drop));
+        let role = roles.iter().map(|claim| role_in(claim.as_ref(), &[]).map(drop));
+        let kinds: BTreeSet<_> =
+            reach.chain(role).map(|found| found.expect_err("it lacks something").kind).collect();
+        assert_eq!(
+            kinds.len(),
+            6,
+            "one a minute of each is told, and none hides another: {kinds:?}"
+        );
     }
 
     #[test]

@@ -99,6 +99,10 @@ reasons! {
     RequestTooLarge "REQUEST_TOO_LARGE";
     /// The request has more headers than this server takes.
     TooManyHeaders "TOO_MANY_HEADERS";
+    /// There is no such method, or this process does not serve it.
+    MethodNotFound "METHOD_NOT_FOUND";
+    /// The request is compressed in a way that is not read; `grpc-accept-encoding` says which are.
+    EncodingNotSupported "ENCODING_NOT_SUPPORTED";
     /// This process is shutting down.
     ShuttingDown "SHUTTING_DOWN";
     /// The caller's deadline passed first.

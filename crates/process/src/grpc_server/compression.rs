@@ -13,6 +13,7 @@ use flate2::bufread::GzDecoder;
 use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderValue};
 use keeptrusts_webhooks_contracts::status::{self, Reason};
+use keeptrusts_webhooks_domain::limits::MAX_DATA_BYTES;
 use keeptrusts_webhooks_domain::violation::Violation;
 use tonic::Status;
 use tonic::metadata::MetadataValue;
@@ -31,7 +32,11 @@ const CHUNK_BYTES: usize = 16 * 1024;
 /// How many times its length a message may grow to, but for the first [`RATIO_FREE_BYTES`]. Events
 /// of a kind, a thousand in a batch, reach some 50.
 const MAX_RATIO: usize = 200;
-const RATIO_FREE_BYTES: usize = 64 * 1024;
+/// One event's text may repeat itself a thousand times, and is no attack: with all that surrounds
+/// it, and several of its kind, it has less. What grows is charged in any case; the ratio bounds
+/// the time that inflating it takes.
+const RATIO_FREE_BYTES: usize = 1024 * 1024;
+const _: () = assert!(RATIO_FREE_BYTES >= 2 * MAX_DATA_BYTES);
 /// The most memory that zstd may ask for by itself, as RFC 8878 section 3.1.1.1.2 has it; more only
 /// for messages that may be longer.
 const MAX_WINDOW_BYTES: u64 = 8 * 1024 * 1024;
@@ -68,7 +73,7 @@ impl Encoding {
             Some(encoding) => Ok(Some(encoding)),
             None => {
                 let message = format!("messages can be compressed by these only: {ALL_ACCEPTED}");
-                let mut status = Status::unimplemented(message);
+                let mut status = status::unimplemented(Reason::EncodingNotSupported, message);
                 let accepted = MetadataValue::from_static(ALL_ACCEPTED);
                 status.metadata_mut().insert(ACCEPTED, accepted);
                 Err(status)
@@ -149,10 +154,14 @@ fn grow(
         };
         let length = message.len() - PREFIX_BYTES + read;
         if length > max_bytes as usize {
-            return Err(grows_too_much(format!("more than {max_bytes} bytes")));
+            return Err(grows_too_much(&format!(
+                "{max_bytes} bytes: send less at a time; operators can permit more with --max-request-bytes"
+            )));
         }
         if length > RATIO_FREE_BYTES && length > compressed.saturating_mul(MAX_RATIO) {
-            return Err(grows_too_much(format!("more than {MAX_RATIO} times its length")));
+            return Err(grows_too_much(&format!(
+                "{MAX_RATIO} times its length, and {RATIO_FREE_BYTES} bytes: send it uncompressed, or less at a time"
+            )));
         }
         charge(read)?;
         message.extend_from_slice(&chunk[..read]);
@@ -201,10 +210,8 @@ pub(super) fn unreadable(why: &str) -> Status {
     status::invalid_argument(vec![Violation::new("request", format!("cannot be read: {why}"))])
 }
 
-fn grows_too_much(how: String) -> Status {
-    let message = format!(
-        "the request inflates to {how}: send less at a time, or uncompressed; operators can permit more bytes with --max-request-bytes"
-    );
+fn grows_too_much(limit_and_remedy: &str) -> Status {
+    let message = format!("the request inflates to more than {limit_and_remedy}");
     status::resource_exhausted(Reason::RequestTooLarge, message)
 }
 
@@ -240,7 +247,7 @@ mod tests {
     use super::*;
     use crate::shares::Purpose;
 
-    const MAX_BYTES: u32 = 1024 * 1024;
+    const MAX_BYTES: u32 = 2 * 1024 * 1024;
 
     fn squeezed(content: &[u8], encoding: Encoding) -> Vec<u8> {
         match encoding {
@@ -284,20 +291,37 @@ mod tests {
     #[test]
     fn what_grows_too_much_is_stopped_before_it_has_grown() {
         let bomb = vec![0; 100 * 1024 * 1024];
-        let large: Vec<u8> = (0..MAX_BYTES).flat_map(u32::to_be_bytes).collect();
+        let large: Vec<u8> = (0..MAX_BYTES / 3).flat_map(u32::to_be_bytes).collect();
         for encoding in Encoding::ALL {
             let (stopped, charged) = inflate(&squeezed(&bomb, encoding), encoding);
             let status = stopped.expect_err("a bomb");
             assert!(status.message().contains("inflates to more than"), "{status}");
             assert!(charged <= MAX_BYTES as usize, "{charged}");
-            // The ratio holds long before the limit.
-            let small = squeezed(&bomb[..1024 * 1024], encoding);
+            // The ratio holds before the limit, and each says what helps against it.
+            let small = squeezed(&bomb[..RATIO_FREE_BYTES + 1], encoding);
             let (stopped, charged) = inflate(&small, encoding);
-            assert!(stopped.expect_err("200 times").message().contains("200 times its length"));
+            let status = stopped.expect_err("200 times");
+            assert!(status.message().contains("200 times its length"), "{status}");
+            assert!(status.message().contains("send it uncompressed"), "{status}");
+            assert!(!status.message().contains("--max-request-bytes"), "{status}");
             assert!(charged <= RATIO_FREE_BYTES.max(small.len() * MAX_RATIO), "{charged}");
             let (stopped, charged) = inflate(&squeezed(&large, encoding), encoding);
-            assert!(stopped.expect_err("large").message().contains("more than 1048576 bytes"));
+            let status = stopped.expect_err("large");
+            assert!(status.message().contains("more than 2097152 bytes"), "{status}");
+            assert!(status.message().contains("--max-request-bytes"), "{status}");
             assert!(charged <= MAX_BYTES as usize, "{charged}");
+        }
+    }
+
+    #[test]
+    fn the_largest_event_is_taken_however_often_it_repeats_itself() {
+        let event = vec![b'a'; MAX_DATA_BYTES + 16 * 1024];
+        for encoding in Encoding::ALL {
+            let compressed = squeezed(&event, encoding);
+            assert!(compressed.len() * MAX_RATIO < event.len(), "{}", compressed.len());
+            let (message, charged) = inflate(&compressed, encoding);
+            assert!(message.expect("an event")[PREFIX_BYTES..] == event[..]);
+            assert_eq!(charged, event.len());
         }
     }
 

@@ -1,6 +1,7 @@
 //! What is told of each call: its span, how long it took, and, in errors, by which trace it can
 //! be found.
 
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::LazyLock;
 use std::task::{Context, Poll, ready};
@@ -10,13 +11,14 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body::{Frame, SizeHint};
 use keeptrusts_webhooks_contracts::api::trace_context_of;
+use keeptrusts_webhooks_contracts::status::{ERROR_DOMAIN, Reason};
 use keeptrusts_webhooks_telemetry::{Call, Histogram, KeyValue, SHORT_SECONDS, code_name, seconds};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 use tracing::Span;
 
-use super::{methods, undecodable};
+use super::{compression, methods, undecodable};
 
 /// A call that is told about when it has been answered, or when its caller has gone.
 pub(super) struct Telling {
@@ -55,6 +57,14 @@ impl Telling {
     /// An error with google.rpc.RequestInfo, whose request_id is the trace's.
     fn findable(&self, status: Status) -> Option<Response<Body>> {
         let mut details = status.check_error_details().ok()?;
+        // What the generated servers, and the router before them, answer by themselves.
+        if status.code() == Code::Unimplemented && details.error_info().is_none() {
+            let reason = match status.metadata().contains_key(compression::ACCEPTED) {
+                true => Reason::EncodingNotSupported,
+                false => Reason::MethodNotFound,
+            };
+            details.set_error_info(reason.name(), ERROR_DOMAIN, HashMap::new());
+        }
         details.set_request_info(self.call.trace().trace_id.to_string(), "");
         let (code, message) = (status.code(), status.message().to_owned());
         let metadata = status.metadata().clone();

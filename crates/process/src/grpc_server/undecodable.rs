@@ -10,6 +10,9 @@ use tonic::{Code, Status};
 /// How prost's errors begin, which tonic passes on.
 const UNDECODABLE: &str = "failed to decode Protobuf message: ";
 
+/// What they say of structures with too many levels.
+const TOO_DEEP: &str = "recursion limit";
+
 /// What the caller is told instead of tonic's status, if that is about the request's bytes. No
 /// status of ours has such a text: what is our fault is logged and not told.
 pub(super) fn answer(status: Status) -> Status {
@@ -20,8 +23,16 @@ pub(super) fn answer(status: Status) -> Status {
     // `Message.field: ` for each level, the innermost first, and then what is wrong.
     let levels: Vec<_> = reason.split(": ").take_while(|level| is_level(level)).collect();
     let what = reason.split(": ").skip(levels.len()).collect::<Vec<_>>().join(": ");
-    let description = format!("cannot be read: {what}");
-    status::invalid_argument(vec![Violation::new(field(&levels), description)])
+    let field = field(&levels);
+    let description = match what.contains(TOO_DEEP) {
+        // The text is read by a reader of ours, which has more levels.
+        true if field.ends_with("data") => {
+            "nests deeper than Protocol Buffers are read: nest less, or send data_json".to_owned()
+        }
+        true => "nests deeper than Protocol Buffers are read: nest less".to_owned(),
+        false => format!("cannot be read: {what}"),
+    };
+    status::invalid_argument(vec![Violation::new(field, description)])
 }
 
 fn is_level(text: &str) -> bool {
@@ -99,7 +110,8 @@ mod tests {
             v1::PublishEventRequest { payload: Some(Payload::Data(data)), ..Default::default() };
         let (field, description) = answered::<v1::PublishEventRequest>(&deep.encode_to_vec());
         assert_eq!(field, "data");
-        assert!(description.contains("recursion limit"), "{description}");
+        assert!(description.starts_with("nests deeper"), "{description}");
+        assert!(description.contains("send data_json"), "{description}");
         assert_eq!(answered::<v1::PublishEventRequest>(b"{}").0, "request");
     }
 

@@ -12,6 +12,7 @@ use keeptrusts_webhooks_process::grpc_server::LimitFlags;
 use prost::Message;
 use tonic::body::Body;
 use tonic::transport::Channel;
+use tonic_types::StatusExt;
 use tower_service::Service;
 
 use crate::fixture::{Fixture, SERVICE};
@@ -88,6 +89,7 @@ async fn a_compressed_request_is_what_it_was_and_held_to_the_same_limits() {
     let (head, ..) =
         call(&mut channel, "PublishEvent", &[("grpc-encoding", "deflate")], plain).await;
     assert_eq!(status(&head, "grpc-status"), Some(b"12".to_vec()), "UNIMPLEMENTED {head:?}");
+    assert_eq!(reason_of(&head), "ENCODING_NOT_SUPPORTED");
     let accepted = status(&head, "grpc-accept-encoding");
     assert_eq!(accepted, Some(b"identity,gzip,zstd".to_vec()));
 }
@@ -105,6 +107,12 @@ async fn what_follows_the_first_message_counts_as_well() {
     assert_eq!(head.get("grpc-status").expect("a status"), "8", "RESOURCE_EXHAUSTED");
 }
 
+/// The reason that programs match.
+pub(crate) fn reason_of(head: &HeaderMap) -> String {
+    let status = tonic::Status::from_header_map(head).expect("a status");
+    status.get_details_error_info().expect("every error has one").reason
+}
+
 #[tokio::test]
 async fn health_takes_no_compressed_requests_and_says_so() {
     let fixture = Fixture::start().await;
@@ -114,6 +122,7 @@ async fn health_takes_no_compressed_requests_and_says_so() {
     let (head, ..) =
         call_path(&mut channel, "/grpc.health.v1.Health/Check", &headers, request).await;
     assert_eq!(head.get("grpc-status").expect("a status"), "12", "UNIMPLEMENTED");
+    assert_eq!(reason_of(&head), "ENCODING_NOT_SUPPORTED");
     assert_eq!(head.get("grpc-accept-encoding").expect("says which"), "identity");
 }
 

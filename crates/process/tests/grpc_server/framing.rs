@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::compression::{call, framed, publish};
+use crate::compression::{call, framed, publish, reason_of};
 use crate::fixture::Fixture;
 
 #[tokio::test]
@@ -32,4 +32,5 @@ async fn a_body_that_is_not_one_message_is_refused_before_anything_is_decoded() 
     assert!(head.get("grpc-status").is_none(), "one is answered: {head:?}");
     let (head, ..) = call(&mut channel, "Nothing", &[], Bytes::new()).await;
     assert_eq!(head["grpc-status"], "12", "UNIMPLEMENTED whatever it brings: {head:?}");
+    assert_eq!(reason_of(&head), "METHOD_NOT_FOUND");
 }

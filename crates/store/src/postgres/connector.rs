@@ -246,7 +246,9 @@ impl fmt::Display for HostCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             HostCause::Silent(limit) => write!(f, "no answer within {limit:.1?}"),
-            HostCause::ReadOnly => write!(f, "it is read-only: a standby, perhaps"),
+            HostCause::ReadOnly => {
+                write!(f, "it is read-only: a standby, or default_transaction_read_only is on")
+            }
             HostCause::Failed(error) => match ServerError::of(error) {
                 // Without its DETAIL.
                 Some(error) => write!(f, "{error}"),

@@ -87,8 +87,10 @@ pub enum OpenError {
         /// The server's words.
         reason: String,
     },
-    /// The server is a standby.
-    #[error("Postgres at {address} is read-only: the database URL must name the primary")]
+    /// The server is a standby, or its sessions begin read-only.
+    #[error(
+        "Postgres at {address} is read-only: it is a standby, and the database URL must name the primary; or default_transaction_read_only is on, for the server, the database or the user"
+    )]
     ReadOnly {
         /// Host and port, or the socket.
         address: String,

@@ -9,7 +9,8 @@ use std::str::FromStr;
 use percent_encoding::percent_decode_str;
 use sqlx::postgres::PgConnectOptions;
 
-/// What is wrong with a database URL. Never has a piece of it, but for names that libpq knows.
+/// What is wrong with a database URL. Never has a piece of it, but for names of parameters: those
+/// that libpq knows, and others where they cannot have begun in a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidUrl {
     /// It is of something else.
@@ -42,6 +43,9 @@ pub enum InvalidUrl {
         /// What it can be.
         allowed: &'static str,
     },
+    /// Nobody knows the parameter, and it cannot be a piece of a password.
+    #[error("the parameter {0} is not known: correct or remove it")]
+    Unknown(String),
     /// Nobody knows the parameter.
     #[error(
         "it has a parameter that is not known; or a value with an & that is not percent-encoded (%26)"
@@ -103,6 +107,9 @@ const PASSED_ON: [&str; 11] = [
     "sslmode",
 ];
 
+/// Longer names are not shown.
+const MAX_SHOWN_NAME_BYTES: usize = 40;
+
 /// What a URL says.
 #[derive(Default)]
 struct Parts<'a> {
@@ -113,6 +120,8 @@ struct Parts<'a> {
     password: Option<Cow<'a, str>>,
     database: Option<Cow<'a, str>>,
     passed_on: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    /// What follows may be a piece of the password, if that has an & as it is.
+    is_behind_password: bool,
 }
 
 /// How to connect to each host of a URL, in its order; at least one.
@@ -133,6 +142,12 @@ pub(super) fn parse(url: &str) -> Result<Vec<PgConnectOptions>, InvalidUrl> {
         parts.read_parameter(name, value)?;
     }
     parts.options()
+}
+
+/// Whether a text looks like a parameter's name, and can stand in a line.
+fn is_name(text: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    (1..=MAX_SHOWN_NAME_BYTES).contains(&text.len()) && text.bytes().all(is_part)
 }
 
 fn decode(text: &str) -> Result<Cow<'_, str>, InvalidUrl> {
@@ -190,7 +205,10 @@ impl<'a> Parts<'a> {
                     list(&value).iter().map(|text| port(text)).collect::<Result<_, _>>()?;
             }
             "user" => self.user = Some(value),
-            "password" => self.password = Some(value),
+            "password" => {
+                self.password = Some(value);
+                self.is_behind_password = true;
+            }
             "dbname" => self.database = Some(value),
             "target_session_attrs" => {
                 // Whatever it says, a host that cannot be written to is of no use.
@@ -206,7 +224,13 @@ impl<'a> Parts<'a> {
             }
             unknown => {
                 let known = UNSUPPORTED.into_iter().find(|known| *known == unknown);
-                return Err(known.map_or(InvalidUrl::UnknownParameter, InvalidUrl::Unsupported));
+                return Err(match known {
+                    Some(known) => InvalidUrl::Unsupported(known),
+                    None if !self.is_behind_password && is_name(unknown) => {
+                        InvalidUrl::Unknown(unknown.to_owned())
+                    }
+                    None => InvalidUrl::UnknownParameter,
+                });
             }
         }
         Ok(())
@@ -367,6 +391,16 @@ mod tests {
         ] {
             let error = parse(&format!("postgres://db/webhooks?{parameter}")).expect_err(parameter);
             assert!(error.to_string().starts_with(named), "{error}");
+        }
+        for url in
+            ["postgres://db/webhooks?foo=1", "postgres://us:pw@db/webhooks?sslmode=require&foo"]
+        {
+            let error = parse(url).expect_err(url);
+            assert_eq!(error, InvalidUrl::Unknown("foo".to_owned()), "{url}");
+        }
+        for unnameable in ["", "a b", &"x".repeat(41)] {
+            let error = parse(&format!("postgres://db/webhooks?{unnameable}=1")).expect_err("none");
+            assert_eq!(error, InvalidUrl::UnknownParameter, "{unnameable}");
         }
         let counts = parse("postgres:///webhooks?host=a,b,c&port=1,2").expect_err("two ports");
         assert_eq!(counts, InvalidUrl::PortCount);

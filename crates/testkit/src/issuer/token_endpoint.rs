@@ -43,7 +43,7 @@ impl State {
         json_reply(200, &tokens)
     }
 
-    fn id_token(&self, nonce: Option<String>, access_token: &str) -> String {
+    pub(super) fn id_token(&self, nonce: Option<String>, access_token: &str) -> String {
         let half = &digest(&SHA256, access_token.as_bytes()).as_ref()[..16].to_vec();
         let mut claims = json!({
             "iss": self.url, "aud": CLIENT_ID, "azp": CLIENT_ID, "nonce": nonce,

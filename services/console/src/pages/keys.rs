@@ -41,7 +41,7 @@ const DEFAULT_LIFE: &str = "90";
 
 /// The roles that are for one organization, and what they are for.
 const ROLES: [(Role, &str); 3] = [
-    (Role::Publisher, "publisher: publishes events, and sees nothing else"),
+    (Role::Publisher, "publisher: publishes events, and reads those that it has published"),
     (Role::Viewer, "viewer: sees everything but secrets, keys and the audit trail"),
     (Role::Admin, "admin: may do everything"),
 ];

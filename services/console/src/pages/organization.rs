@@ -1,4 +1,4 @@
-//! Which organization somebody wants to see whose account is of several.
+//! Which organization somebody wants to see whose account, or whose web token, is of several.
 
 use askama::Template;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -32,9 +32,12 @@ pub(crate) async fn show(guest: Guest) -> Page {
 }
 
 pub(crate) async fn submit(guest: Guest, fields: Fields) -> Page {
-    let accounts = guest.accounts().ok_or(Trouble::NotFound)?;
     let Some(choice) = guest.choice() else {
-        return super::account::refused(&guest, accounts, &Refusal::NotBegun, "");
+        return match guest.accounts() {
+            Some(accounts) => super::account::refused(&guest, accounts, &Refusal::NotBegun, ""),
+            // Only a token that was pasted has brought somebody here.
+            None => Ok(Redirect::to("/sign-in").into_response()),
+        };
     };
     let chosen = fields.get("organization");
     if !choice.organizations.iter().any(|organization| organization == chosen) {
@@ -48,9 +51,12 @@ pub(crate) async fn submit(guest: Guest, fields: Fields) -> Page {
             guest.forget_choice();
             Ok(opened.lead_to(&choice.next))
         }
-        Err(status) => {
-            super::account::refused(&guest, accounts, &Refusal::from(status), &choice.next)
-        }
+        Err(status) => match guest.accounts() {
+            Some(accounts) => {
+                super::account::refused(&guest, accounts, &Refusal::from(status), &choice.next)
+            }
+            None => guest.not_opened(status, choice.next.clone(), chosen.to_owned()),
+        },
     }
 }
 

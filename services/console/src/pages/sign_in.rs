@@ -92,20 +92,9 @@ pub(crate) async fn submit(guest: Guest, fields: Fields) -> Page {
         errors.add("key", "Paste your key.".to_owned());
         return guest.refused(StatusCode::UNPROCESSABLE_ENTITY, next, organization, errors);
     }
-    match guest.open(&key, &organization).await {
-        Ok(opened) => Ok(opened.lead_to(&next)),
-        Err(status) => {
-            let NotOpened { code, field, sentence, retry_after } = status.into();
-            match field {
-                Some(field) => errors.add(field, sentence),
-                None => errors.note(&sentence),
-            }
-            let mut response = guest.refused(code, next, organization, errors)?;
-            if let Some(seconds) = retry_after {
-                response.headers_mut().insert(RETRY_AFTER, seconds.into());
-            }
-            Ok(response)
-        }
+    match guest.enter(key, &organization, &next).await {
+        Ok(response) => Ok(response),
+        Err(status) => guest.not_opened(status, next, organization),
     }
 }
 
@@ -178,6 +167,36 @@ impl From<Status> for NotOpened {
 }
 
 impl Guest {
+    /// Signs in with a key or a web token. One of several organizations is asked which, unless it
+    /// is said already.
+    async fn enter(
+        &self,
+        token: Zeroizing<String>,
+        organization: &str,
+        next: &str,
+    ) -> Result<Response, Status> {
+        let organizations = self.organizations_of(&token).await?;
+        if organizations.is_empty() || organizations.iter().any(|own| own == organization) {
+            return Ok(self.open(&token, organization).await?.lead_to(next));
+        }
+        Ok(self.let_choose(Choice { token, organizations, next: next.to_owned() }))
+    }
+
+    /// The sign-in page, with why there is no session.
+    pub(super) fn not_opened(&self, status: Status, next: String, organization: String) -> Page {
+        let mut errors = Errors::default();
+        let NotOpened { code, field, sentence, retry_after } = status.into();
+        match field {
+            Some(field) => errors.add(field, sentence),
+            None => errors.note(&sentence),
+        }
+        let mut response = self.refused(code, next, organization, errors)?;
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        Ok(response)
+    }
+
     pub(super) fn shared(&self) -> &Shared {
         &self.shared
     }

@@ -27,8 +27,8 @@ use keeptrusts_webhooks_store::{AppendError, Expected, NewRecord, OrganizationFo
 use tokio_stream::Stream;
 use tonic::Status;
 
-use super::DispatchApi;
 use super::changes::Changes;
+use super::{DispatchApi, check_enabled};
 
 /// What WatchReplay streams.
 pub(super) type Steps = Pin<Box<dyn Stream<Item = Result<v1::WatchReplayResponse, Status>> + Send>>;
@@ -44,9 +44,13 @@ impl DispatchApi {
     ) -> Result<v1::Replay, Status> {
         let request = &asked.request;
         let organization = &request.organization_id;
-        let endpoint = self.open_endpoint(organization, request.endpoint_id).await?;
+        let endpoint = self.existing_endpoint(organization, request.endpoint_id).await?;
         let endpoint =
             endpoint.ok_or_else(|| status::not_found(Resource::Endpoint, request.endpoint_id))?;
+        // What it has missed can be counted before somebody decides to enable it.
+        if !request.validate_only {
+            check_enabled(&endpoint)?;
+        }
         let selection = self.selection(request, &endpoint).await?;
         if !request.validate_only {
             self.check_running(organization, endpoint.id).await?;

@@ -66,6 +66,12 @@ async fn a_console_that_is_not_told_of_its_proxy_says_what_to_tell_it() {
     let answer = session.send(Method::GET, "/sign-in", &host, String::new()).await;
     assert!(answer.status == 403 && answer.text().contains(named), "{}", answer.text());
     server.process().wait_for_line(|line| line.contains(named), PATIENCE).await;
+    let is_warned = |line: &str| line.contains("not marked Secure");
+    assert!(!server.process().output().lines().any(is_warned), "nothing came over TLS yet");
+    let forwarded = [("x-forwarded-proto", "https")];
+    let answer = session.send(Method::GET, "/sign-in", &forwarded, String::new()).await;
+    assert_eq!(answer.status, 200, "it may be another program's mistake");
+    server.process().wait_for_line(is_warned, PATIENCE).await;
     // nginx as it is installed passes on the address that it connects to.
     let page = sign_in(&session, &[("origin", PUBLIC)]).await;
     let is_named = page.text().contains(PUBLIC) && page.text().contains("--console-public-url");
