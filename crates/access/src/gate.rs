@@ -160,7 +160,7 @@ impl Gate for Access {
 fn end_of(caller: &Caller) -> Option<Timestamp> {
     let skew = match caller.credential {
         Credential::WebToken => CLOCK_SKEW,
-        Credential::Key(_) | Credential::Session(_) => Duration::ZERO,
+        Credential::Key(_) | Credential::Session { .. } => Duration::ZERO,
     };
     caller.expire_time.map(|end| end.checked_add(skew).unwrap_or(Timestamp::MAX))
 }
