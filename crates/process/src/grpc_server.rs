@@ -19,6 +19,7 @@ mod peer;
 mod receiving;
 mod reflection;
 mod sharing;
+mod single_answer;
 mod telling;
 mod undecodable;
 

@@ -30,6 +30,7 @@ use super::methods::{self, Kind};
 use super::peer::Peer;
 use super::receiving::receive;
 use super::sharing::{Holder, Share, Sharing, What};
+use super::single_answer::{self, Terms};
 use super::telling::Telling;
 use crate::deadline::{self, Deadline};
 use crate::shares::Purpose;
@@ -164,31 +165,31 @@ impl Guard {
         let body = receive(body, method, encoding, self.max_request_bytes, &mut memory).await?;
         // What the service reads is not compressed any more, and it compresses nothing itself.
         parts.headers.remove(ENCODING);
-        let answer_encoding = match method {
+        let encoding = match method {
             Some(method) if !method.answers_secrets => Encoding::for_answer(&parts.headers),
             _ => None,
         };
-        parts.extensions.insert(answer_encoding);
         drop(arriving);
 
         let running = self.sharing.take(What::Running, &holder, purpose)?;
         let request = Request::from_parts(parts, body);
+        let mut held = vec![running];
         match (kind, &caller) {
             (Kind::Watch, Some(watcher)) => {
-                let held = self.sharing.watch(&holder, watcher)?;
-                let answer = self.call(request, caller, deadline, held.into()).await;
-                drop(running);
-                answer
+                let watching = self.sharing.watch(&holder, watcher)?;
+                let answer = self.call(request, caller, deadline, watching.into()).await?;
+                return Ok(compressing(answer, encoding));
             }
-            (Kind::Wait, _) => {
-                let waiting = self.sharing.take(What::Waiting, &holder, purpose)?;
-                self.call(request, caller, deadline, vec![running, waiting]).await
-            }
-            _ => self.call(request, caller, deadline, vec![running]).await,
+            (Kind::Wait, _) => held.push(self.sharing.take(What::Waiting, &holder, purpose)?),
+            _ => {}
         }
+        let Ok(answer) = self.routes.call(request).await;
+        // What is not known is not done.
+        let may_refuse = method.is_none_or(|method| method.reads);
+        single_answer::held(answer, Terms { memory, may_refuse, encoding, deadline, held }).await
     }
 
-    /// Asks the service. What is held is so to the end of the answer.
+    /// Asks the service for a stream. What is held is so to its end.
     async fn call(
         &mut self,
         request: Request<Body>,
@@ -196,9 +197,7 @@ impl Guard {
         deadline: Option<Deadline>,
         held: Vec<Share>,
     ) -> Result<Response<Body>, Status> {
-        let encoding = request.extensions().get::<Option<Encoding>>().copied().flatten();
         let Ok(answer) = self.routes.call(request).await;
-        let answer = compressing(answer, encoding);
         let (shutdown, gate) = (self.shutdown.clone(), Arc::clone(&self.gate));
         let ends = Ends { shutdown, deadline, gate, caller, held };
         Ok(answer.map(|body| Body::new(EndingBody::new(body, ends))))
