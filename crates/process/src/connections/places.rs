@@ -44,8 +44,7 @@ pub(super) struct NoPlace(pub(super) &'static str);
 
 impl Places {
     pub(super) fn new(max: Limit, max_per_peer: Limit) -> Places {
-        let pool =
-            Pool::with_limit_for_each(u64::from(max.number), u64::from(max_per_peer.number));
+        let pool = Pool::with_limit_for_each(u64::from(max.number), u64::from(max_per_peer.number));
         Places { max, max_per_peer, pool, through_proxies: AtomicU64::new(0) }
     }
 
@@ -141,8 +140,7 @@ mod tests {
     fn a_proxy_stands_for_many_but_not_for_more_than_all() {
         let places = places(4, 1);
         let proxy = address("192.0.2.1");
-        let mut held: Vec<_> =
-            (0..4).map(|_| places.take(proxy, true).expect("a place")).collect();
+        let mut held: Vec<_> = (0..4).map(|_| places.take(proxy, true).expect("a place")).collect();
         assert_eq!(places.take(proxy, true).expect_err("there are four"), NoPlace("--max"));
         held.pop();
         places.take(proxy, false).expect("its connections did not count as a peer's");

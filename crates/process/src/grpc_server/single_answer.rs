@@ -117,7 +117,9 @@ impl http_body::Body for SingleAnswer {
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let mut unread = lock(&self.unread);
         if unread.message.is_empty() {
-            return Poll::Ready(unread.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
+            return Poll::Ready(
+                unread.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))),
+            );
         }
         if self.is_free {
             let message = std::mem::take(&mut unread.message);
