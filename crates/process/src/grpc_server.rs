@@ -15,6 +15,7 @@ mod in_process;
 pub mod limits;
 mod message_size;
 mod methods;
+mod paced_body;
 mod peer;
 mod receiving;
 mod reflection;

@@ -27,6 +27,7 @@ use super::gate::Gate;
 use super::limits::{LimitFlags, RETRY_DELAY};
 use super::message_size::MeasuredBody;
 use super::methods::{self, Kind};
+use super::paced_body::PacedBody;
 use super::peer::Peer;
 use super::receiving::receive;
 use super::sharing::{Holder, Share, Sharing, What};
@@ -154,7 +155,7 @@ impl Guard {
         }
         if what != What::Arriving {
             let request = Request::from_parts(parts, Body::new(body));
-            return self.call(request, caller, deadline, vec![share]).await;
+            return self.stream(request, caller, deadline, None, vec![share]).await;
         }
 
         let holder = caller.as_ref().map_or(address, Holder::of);
@@ -177,8 +178,7 @@ impl Guard {
         match (kind, &caller) {
             (Kind::Watch, Some(watcher)) => {
                 let watching = self.sharing.watch(&holder, watcher)?;
-                let answer = self.call(request, caller, deadline, watching.into()).await?;
-                return Ok(compressing(answer, encoding));
+                return self.stream(request, caller, deadline, encoding, watching.into()).await;
             }
             (Kind::Wait, _) => held.push(self.sharing.take(What::Waiting, &holder, purpose)?),
             _ => {}
@@ -190,16 +190,19 @@ impl Guard {
     }
 
     /// Asks the service for a stream. What is held is so to its end.
-    async fn call(
+    async fn stream(
         &mut self,
         request: Request<Body>,
         caller: Option<Caller>,
         deadline: Option<Deadline>,
+        encoding: Option<Encoding>,
         held: Vec<Share>,
     ) -> Result<Response<Body>, Status> {
         let Ok(answer) = self.routes.call(request).await;
+        let answer = compressing(answer, encoding);
         let (shutdown, gate) = (self.shutdown.clone(), Arc::clone(&self.gate));
         let ends = Ends { shutdown, deadline, gate, caller, held };
+        let answer = answer.map(|body| Body::new(PacedBody::new(body)));
         Ok(answer.map(|body| Body::new(EndingBody::new(body, ends))))
     }
 }
