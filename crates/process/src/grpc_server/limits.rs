@@ -185,7 +185,8 @@ pub struct LimitFlags {
 
     /// How many connections there may be; further ones are closed at once.
     ///
-    /// An address may have as many as are left for others, half of them if it is alone. Each needs a file descriptor, see the limit of open files (ulimit -n, LimitNOFILE).
+    /// An address may have as many as are left for others, half of them if it is alone. Each needs
+    /// a file descriptor, see the limit of open files (ulimit -n, LimitNOFILE).
     #[arg(
         long,
         value_name = "NUMBER",
