@@ -91,7 +91,7 @@ impl Examination {
             let mut index = None;
             if let Some(limit) = field.limit {
                 let count = match value {
-                    Value::Bytes(packed) if field.kind == Kind::Number => reader::varints(packed),
+                    Value::Bytes(bytes) => field.kind.entries(bytes),
                     _ => 1,
                 };
                 self.memory += count * ELEMENT_BYTES;
@@ -113,7 +113,7 @@ impl Examination {
                     self.message(SHAPES.at(shape), counts.part(number), inner)?;
                 }
                 Kind::Struct => self.structure(counts.part(number), inner)?,
-                Kind::Number | Kind::Other => {}
+                Kind::Number | Kind::Fixed(_) | Kind::Other => {}
             }
             self.path.pop();
         }

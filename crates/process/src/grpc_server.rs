@@ -15,10 +15,12 @@ mod in_process;
 pub mod limits;
 mod message_size;
 mod methods;
+mod paced_body;
 mod peer;
 mod receiving;
 mod reflection;
 mod sharing;
+mod single_answer;
 mod telling;
 mod undecodable;
 

@@ -40,7 +40,8 @@ const MAX_HEAD_BYTES: usize = 32 * 1024;
 /// What a server puts up with.
 #[derive(Debug, Clone)]
 pub struct HttpLimits {
-    /// Connections in all; further ones are closed at once.
+    /// Connections in all; further ones are closed at once. An address has at most as many as are
+    /// left for others.
     pub max_connections: Limit,
     /// Connections from one address, or from one IPv6 network of 64 bits.
     pub max_connections_per_peer: Limit,

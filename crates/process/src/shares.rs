@@ -9,6 +9,8 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
+
 /// What a share is taken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -67,7 +69,17 @@ impl<H: Clone + Eq + Hash> Pool<H> {
 
     /// Any number of holders, each with the same limit.
     pub fn for_each(max_each: u64) -> Arc<Pool<H>> {
-        Arc::new(Pool { capacity: u64::MAX, reserve: 0, max_each, taken: Taken::nothing() })
+        Pool::with_limit_for_each(u64::MAX, max_each)
+    }
+
+    /// A pool of which a holder has no more than so many, however much is left.
+    pub fn with_limit_for_each(capacity: u64, max_each: u64) -> Arc<Pool<H>> {
+        Arc::new(Pool { capacity, reserve: 0, max_each, taken: Taken::nothing() })
+    }
+
+    /// How much a holder has.
+    pub fn amount_of(&self, holder: &H) -> u64 {
+        self.taken().of(holder)
     }
 
     /// A share of so many.
@@ -130,6 +142,37 @@ impl<H: Clone + Eq + Hash> Share<H> {
         Ok(())
     }
 
+    /// Takes more, whether it may have it or not: for what is there already and has to stay. What is
+    /// taken beyond the pool's capacity is missing to those who come after.
+    pub fn grow_regardless(&mut self, amount: u64) {
+        if amount > 0 {
+            self.pool.taken().add(&self.holder, amount);
+            self.amount += amount;
+        }
+    }
+
+    /// How much it is.
+    pub fn amount(&self) -> u64 {
+        self.amount
+    }
+
+    /// A part of it, as a share of its own; all of it, if it is not more than that.
+    pub fn split_off(&mut self, amount: u64) -> Share<H> {
+        let mut part = self.another();
+        part.amount = amount.min(self.amount);
+        self.amount -= part.amount;
+        part
+    }
+
+    /// Bytes that the share belongs to: it is given back when the last of them is dropped, in
+    /// whoever's buffer that is.
+    pub fn held_by(self, bytes: impl AsRef<[u8]> + Send + 'static) -> Bytes
+    where
+        H: Send + Sync + 'static,
+    {
+        Bytes::from_owner(Held { bytes, _share: self })
+    }
+
     /// What it has becomes another holder's, if that may have it.
     pub fn pass_to(mut self, holder: &H, purpose: Purpose) -> Result<Share<H>, Exhausted> {
         if self.holder == *holder {
@@ -144,6 +187,18 @@ impl<H: Clone + Eq + Hash> Share<H> {
         (self.holder, self.amount) = (holder.clone(), amount);
         drop(taken);
         Ok(self)
+    }
+}
+
+/// Bytes with the share that they take.
+struct Held<B, H: Eq + Hash> {
+    bytes: B,
+    _share: Share<H>,
+}
+
+impl<B: AsRef<[u8]>, H: Eq + Hash> AsRef<[u8]> for Held<B, H> {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes.as_ref()
     }
 }
 
@@ -281,5 +336,29 @@ mod tests {
         assert!(pool.taken().by_holder.is_empty());
         assert_eq!(pool.taken().all, 0);
         assert!(pool.take(organization("a"), Purpose::Other, 4).is_ok(), "and all of it at once");
+    }
+
+    #[test]
+    fn bytes_hold_their_part_of_a_share_until_the_last_of_them_is_dropped() {
+        let pool = Pool::new(100);
+        let mut share = pool.take(organization("a"), Purpose::Other, 30).expect("there is room");
+        let bytes = share.split_off(20).held_by(vec![0; 20]);
+        assert_eq!((share.amount(), pool.amount_of(&organization("a"))), (10, 30));
+        let slice = bytes.slice(19..);
+        drop((share, bytes));
+        assert_eq!(pool.amount_of(&organization("a")), 20, "one byte keeps all of them");
+        drop(slice);
+        assert_eq!(pool.taken().all, 0);
+    }
+
+    #[test]
+    fn what_is_taken_regardless_is_missing_to_those_who_come_after() {
+        let pool = Pool::new(10);
+        let mut share = Share::nothing_of(&pool, organization("a"));
+        share.grow_regardless(12);
+        let refused = pool.take(organization("b"), Purpose::Other, 1);
+        assert_eq!(refused.expect_err("there is none"), Exhausted::All);
+        drop(share.split_off(50));
+        assert_eq!((share.amount(), pool.taken().all), (0, 0));
     }
 }

@@ -117,7 +117,14 @@ pub(crate) async fn for_visitors(
             let frame = Frame { form_token, visitor: Some(visitor), ..Frame::bare() };
             response = trouble.page(frame);
         }
-        None => {}
+        None => {
+            response = match shared.unread.page(&visitor.organization, response).await {
+                Ok(response) => response,
+                Err(trouble) => {
+                    trouble.page(Frame { form_token, visitor: Some(visitor), ..Frame::bare() })
+                }
+            };
+        }
     }
     give(response, &shared)
 }

@@ -32,6 +32,7 @@ mod server;
 mod services;
 mod session;
 mod trouble;
+mod unread;
 mod view;
 mod visitor;
 

@@ -35,6 +35,7 @@ use crate::public_url::PublicUrl;
 use crate::routes::{self, Pages};
 use crate::services::Services;
 use crate::trouble::Trouble;
+use crate::unread::Unread;
 use crate::visitor::LastSeen;
 use crate::{assets, compression, live};
 
@@ -87,6 +88,8 @@ pub(crate) struct Shared {
     pub(crate) event_types: OnceCell<Vec<v1::EventType>>,
     /// The places of pages that are kept up to date.
     pub(crate) live_pages: Arc<Pool<String>>,
+    /// The memory of what browsers have not read yet.
+    pub(crate) unread: Unread,
     /// Streams that would go on for ever end.
     pub(crate) shutdown: CancellationToken,
 }
@@ -146,6 +149,7 @@ impl Console {
             choices: Choices::default(),
             event_types: OnceCell::new(),
             live_pages: live::live_pages(),
+            unread: Unread::default(),
             shutdown: shutdown.clone(),
         };
         let router = router(Arc::new(shared));

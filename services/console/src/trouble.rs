@@ -9,6 +9,7 @@ use axum::response::{Html, IntoResponse, Response};
 use http::StatusCode;
 use http::header::RETRY_AFTER;
 use http::uri::Authority;
+use keeptrusts_webhooks_contracts::status::Reason;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -44,6 +45,8 @@ pub(crate) enum Trouble {
     Refused(String),
     /// Too often. Not before so long from now.
     TooOften(Duration),
+    /// As much is asked for at the moment, or not read yet, as may be.
+    Busy,
     /// A service does not answer.
     Away,
     /// A defect of ours, here.
@@ -60,6 +63,7 @@ impl From<Status> for Trouble {
             Code::InvalidArgument if names_an_id(&status) => Trouble::NotFound,
             Code::InvalidArgument => Trouble::Unreadable,
             Code::FailedPrecondition | Code::Aborted => Trouble::Refused(sentence(&status)),
+            Code::ResourceExhausted if is_busy(&status) => Trouble::Busy,
             Code::ResourceExhausted => match retry_delay(&status) {
                 Some(delay) => Trouble::TooOften(delay),
                 None => Trouble::Refused(sentence(&status)),
@@ -90,6 +94,11 @@ impl From<askama::Error> for Trouble {
         tracing::error!(%error, "a page cannot be rendered");
         Trouble::Internal
     }
+}
+
+fn is_busy(status: &Status) -> bool {
+    let reason = status.get_details_error_info().map(|info| info.reason);
+    reason.is_some_and(|reason| reason == Reason::TooManyRequests.name())
 }
 
 fn names_an_id(status: &Status) -> bool {
@@ -175,6 +184,11 @@ impl Trouble {
                 "Too often",
                 "Too many wrong keys have come from your address. Wait a minute, and try again.",
             ),
+            Trouble::Busy => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Too much at once",
+                "As much is being asked for, or read, in your organization at the moment as may be. Try again in a little while.",
+            ),
             Trouble::Away => {
                 (StatusCode::SERVICE_UNAVAILABLE, "A service does not answer", SERVICE_AWAY)
             }
@@ -239,7 +253,11 @@ impl Trouble {
             },
             can_try_again: matches!(
                 self,
-                Trouble::Away | Trouble::Internal | Trouble::Failed { .. } | Trouble::TooOften(_)
+                Trouble::Away
+                    | Trouble::Busy
+                    | Trouble::Internal
+                    | Trouble::Failed { .. }
+                    | Trouble::TooOften(_)
             ),
             leads_to: match self {
                 Trouble::SessionEnded => Some(("/sign-in", "Sign in")),
@@ -254,8 +272,13 @@ impl Trouble {
                 (code, text.to_owned()).into_response()
             }
         };
-        if let Trouble::TooOften(delay) = self {
-            response.headers_mut().insert(RETRY_AFTER, delay.as_secs().max(1).into());
+        let retry_after = match self {
+            Trouble::TooOften(delay) => Some(delay.as_secs().max(1)),
+            Trouble::Busy => Some(1),
+            _ => None,
+        };
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
         response
     }

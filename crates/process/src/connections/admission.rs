@@ -1,7 +1,6 @@
 //! Who is let in.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use ipnet::IpNet;
 use tokio::net::TcpStream;
@@ -12,13 +11,13 @@ use super::places::{Limit, NoPlace, Place, Places};
 /// Lets connections in while there are places, and closes the others at once.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    places: Arc<Places>,
+    places: Places,
     proxies: Vec<IpNet>,
 }
 
 impl Admission {
-    /// `max` in all, and `max_per_peer` from one address, unless it is in one of `proxies`: such
-    /// an address stands for many others.
+    /// `max` in all, and from one address as many as are left for others and at most
+    /// `max_per_peer`, unless it is in one of `proxies`: such an address stands for many others.
     pub(crate) fn new(max: Limit, max_per_peer: Limit, proxies: Vec<IpNet>) -> Admission {
         Admission { places: Places::new(max, max_per_peer), proxies }
     }

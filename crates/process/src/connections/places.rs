@@ -1,8 +1,10 @@
 //! How many connections there are, in all and from each address.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::shares::{Pool, Purpose, Share};
 
 /// A limit, and the flag that changes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,76 +15,50 @@ pub struct Limit {
     pub flag: &'static str,
 }
 
-/// The places for connections.
+/// The places for connections. Addresses share them: each has at most as many as are left for
+/// others, and no more than its own limit.
 #[derive(Debug)]
 pub(super) struct Places {
     max: Limit,
     max_per_peer: Limit,
-    taken: Mutex<Taken>,
+    pool: Arc<Pool<Holder>>,
+    through_proxies: AtomicU64,
 }
 
-#[derive(Debug, Default)]
-struct Taken {
-    all: u32,
-    by_peer: HashMap<IpAddr, u32>,
+/// Who has places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Holder {
+    /// Whoever is at an address, or in an IPv6 network of 64 bits.
+    Address(IpAddr),
+    /// A single connection of a proxy, by its number: each may be another client's.
+    ThroughProxy(u64),
 }
 
 /// The place of one connection; dropping it gives it back.
 #[derive(Debug)]
-pub(crate) struct Place {
-    places: Arc<Places>,
-    /// None: it counts in all only.
-    peer: Option<IpAddr>,
-}
+pub(crate) struct Place(#[expect(dead_code, reason = "held, and not read")] Share<Holder>);
 
 /// There is no place, and this is the flag that says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NoPlace(pub(super) &'static str);
 
 impl Places {
-    pub(super) fn new(max: Limit, max_per_peer: Limit) -> Arc<Places> {
-        Arc::new(Places { max, max_per_peer, taken: Mutex::default() })
+    pub(super) fn new(max: Limit, max_per_peer: Limit) -> Places {
+        let pool = Pool::with_limit_for_each(u64::from(max.number), u64::from(max_per_peer.number));
+        Places { max, max_per_peer, pool, through_proxies: AtomicU64::new(0) }
     }
 
-    /// A place for a connection from an address, whose own limit does not hold for a proxy.
-    pub(super) fn take(
-        self: &Arc<Self>,
-        address: IpAddr,
-        is_proxy: bool,
-    ) -> Result<Place, NoPlace> {
-        let peer = (!is_proxy).then(|| network_of(address));
-        let mut taken = self.taken();
-        if taken.all >= self.max.number {
-            return Err(NoPlace(self.max.flag));
-        }
-        if let Some(peer) = peer {
-            let of_peer = taken.by_peer.entry(peer).or_default();
-            // An entry is at least 1, unless it has just been made; and the limit is at least 1.
-            if *of_peer >= self.max_per_peer.number {
-                return Err(NoPlace(self.max_per_peer.flag));
-            }
-            *of_peer += 1;
-        }
-        taken.all += 1;
-        Ok(Place { places: Arc::clone(self), peer })
-    }
-
-    fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut taken = self.places.taken();
-        taken.all -= 1;
-        let Some(peer) = self.peer else { return };
-        if let Some(of_peer) = taken.by_peer.get_mut(&peer) {
-            *of_peer -= 1;
-            if *of_peer == 0 {
-                taken.by_peer.remove(&peer);
-            }
-        }
+    /// A place for a connection from an address, whose share and limit do not hold for a proxy.
+    pub(super) fn take(&self, address: IpAddr, is_proxy: bool) -> Result<Place, NoPlace> {
+        let holder = match is_proxy {
+            true => Holder::ThroughProxy(self.through_proxies.fetch_add(1, Ordering::Relaxed)),
+            false => Holder::Address(network_of(address)),
+        };
+        let taken = self.pool.take(holder, Purpose::Other, 1);
+        taken.map(Place).map_err(|_| {
+            let has_its_own = self.pool.amount_of(&holder) >= u64::from(self.max_per_peer.number);
+            NoPlace(if has_its_own { self.max_per_peer.flag } else { self.max.flag })
+        })
     }
 }
 
@@ -103,9 +79,20 @@ mod tests {
         text.parse().expect("an address")
     }
 
-    fn places(max: u32, max_per_peer: u32) -> Arc<Places> {
+    fn places(max: u32, max_per_peer: u32) -> Places {
         let max_per_peer = Limit { number: max_per_peer, flag: "--max-per-peer" };
         Places::new(Limit { number: max, flag: "--max" }, max_per_peer)
+    }
+
+    /// As many places as an address gets, and the flag that says why there are no more.
+    fn take_all(places: &Places, address: IpAddr) -> (Vec<Place>, &'static str) {
+        let mut taken = Vec::new();
+        loop {
+            match places.take(address, false) {
+                Ok(place) => taken.push(place),
+                Err(NoPlace(flag)) => return (taken, flag),
+            }
+        }
     }
 
     #[test]
@@ -117,7 +104,6 @@ mod tests {
         assert_eq!(refused, NoPlace("--max"));
         drop(first);
         places.take(address("192.0.2.3"), false).expect("a place");
-        assert_eq!(places.taken().by_peer.len(), 1, "nobody is remembered for ever");
     }
 
     #[test]
@@ -133,13 +119,30 @@ mod tests {
     }
 
     #[test]
+    fn a_few_peers_cannot_take_all_places_however_many_each_may_have() {
+        // The limits of gRPC and of the console: a few addresses with all that each may have would
+        // have all.
+        for (max, max_per_peer, peers) in [(4_096, 512, 9), (1_024, 256, 9), (16, 16, 4)] {
+            let places = places(max, max_per_peer);
+            let mut held = Vec::new();
+            for peer in 1..=peers {
+                let (taken, flag) = take_all(&places, address(&format!("192.0.2.{peer}")));
+                let is_its_limit = taken.len() == max_per_peer as usize;
+                assert_eq!(flag, if is_its_limit { "--max-per-peer" } else { "--max" });
+                held.extend(taken);
+                let newcomer = places.take(address("198.51.100.1"), false);
+                assert!(newcomer.is_ok(), "{peer} addresses have all {max}");
+            }
+        }
+    }
+
+    #[test]
     fn a_proxy_stands_for_many_but_not_for_more_than_all() {
-        let places = places(2, 1);
+        let places = places(4, 1);
         let proxy = address("192.0.2.1");
-        let first = places.take(proxy, true).expect("a place");
-        let _second = places.take(proxy, true).expect("a place");
-        assert_eq!(places.take(proxy, true).expect_err("there are two"), NoPlace("--max"));
-        drop(first);
+        let mut held: Vec<_> = (0..4).map(|_| places.take(proxy, true).expect("a place")).collect();
+        assert_eq!(places.take(proxy, true).expect_err("there are four"), NoPlace("--max"));
+        held.pop();
         places.take(proxy, false).expect("its connections did not count as a peer's");
     }
 }

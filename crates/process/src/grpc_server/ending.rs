@@ -24,9 +24,8 @@ use crate::deadline::Deadline;
 /// The body of an answer. It is passed on as it is; but when there is nothing to pass on, and
 /// there would be no end to waiting, it ends with a status.
 ///
-/// A single answer is always there at once. So this concerns streams only: a watch would hold
-/// up the shutdown until the grace period is over, and would outlive its deadline, which tonic
-/// watches only until the first answer.
+/// It is for streams: a watch would hold up the shutdown until the grace period is over, and would
+/// outlive its deadline, which tonic watches only until the first answer.
 pub(super) struct EndingBody {
     body: Body,
     state: State,

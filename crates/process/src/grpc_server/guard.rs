@@ -27,9 +27,11 @@ use super::gate::Gate;
 use super::limits::{CALLS_AT_ONCE, LimitFlags, RETRY_DELAY};
 use super::message_size::MeasuredBody;
 use super::methods::{self, Kind};
+use super::paced_body::PacedBody;
 use super::peer::Peer;
 use super::receiving::receive;
 use super::sharing::{Holder, Share, Sharing, What};
+use super::single_answer::{self, Terms};
 use super::telling::Telling;
 use crate::deadline::{self, Deadline};
 use crate::lanes::Lanes;
@@ -156,7 +158,7 @@ impl Guard {
         }
         if what != What::Arriving {
             let request = Request::from_parts(parts, Body::new(body));
-            return self.call(request, caller, deadline, vec![share]).await;
+            return self.stream(request, caller, deadline, None, vec![share]).await;
         }
 
         let holder = caller.as_ref().map_or(address, Holder::of);
@@ -167,49 +169,49 @@ impl Guard {
         let body = receive(body, method, encoding, self.max_request_bytes, &mut memory).await?;
         // What the service reads is not compressed any more, and it compresses nothing itself.
         parts.headers.remove(ENCODING);
-        let answer_encoding = match method {
+        let encoding = match method {
             Some(method) if !method.answers_secrets => Encoding::for_answer(&parts.headers),
             _ => None,
         };
-        parts.extensions.insert(answer_encoding);
         drop(arriving);
 
         let running = self.sharing.take(What::Running, &holder, purpose)?;
         let request = Request::from_parts(parts, body);
+        let mut held = vec![running];
         match (kind, &caller) {
             (Kind::Watch, Some(watcher)) => {
-                let held = self.sharing.watch(&holder, watcher)?;
-                let answer = self.call(request, caller, deadline, held.into()).await;
-                drop(running);
-                answer
+                let watching = self.sharing.watch(&holder, watcher)?;
+                return self.stream(request, caller, deadline, encoding, watching.into()).await;
             }
-            (Kind::Wait, _) => {
-                let waiting = self.sharing.take(What::Waiting, &holder, purpose)?;
-                self.call(request, caller, deadline, vec![running, waiting]).await
-            }
-            (Kind::Answer, _) => {
-                // What an organization asks for waits for what it has asked for before, and so
-                // leaves the connections to the database to others, whatever they read.
-                let _lane = self.lanes.enter(&holder, 1).await;
-                self.call(request, caller, deadline, vec![running]).await
-            }
-            _ => self.call(request, caller, deadline, vec![running]).await,
+            (Kind::Wait, _) => held.push(self.sharing.take(What::Waiting, &holder, purpose)?),
+            _ => {}
         }
+        // What an organization asks for waits for what it has asked for before, and so leaves the
+        // connections to the database to others, whatever they read.
+        let _lane = match kind {
+            Kind::Answer => Some(self.lanes.enter(&holder, 1).await),
+            _ => None,
+        };
+        let Ok(answer) = self.routes.call(request).await;
+        // What is not known is not done.
+        let may_refuse = method.is_none_or(|method| method.reads);
+        single_answer::held(answer, Terms { memory, may_refuse, encoding, deadline, held }).await
     }
 
-    /// Asks the service. What is held is so to the end of the answer.
-    async fn call(
+    /// Asks the service for a stream. What is held is so to its end.
+    async fn stream(
         &mut self,
         request: Request<Body>,
         caller: Option<Caller>,
         deadline: Option<Deadline>,
+        encoding: Option<Encoding>,
         held: Vec<Share>,
     ) -> Result<Response<Body>, Status> {
-        let encoding = request.extensions().get::<Option<Encoding>>().copied().flatten();
         let Ok(answer) = self.routes.call(request).await;
         let answer = compressing(answer, encoding);
         let (shutdown, gate) = (self.shutdown.clone(), Arc::clone(&self.gate));
         let ends = Ends { shutdown, deadline, gate, caller, held };
+        let answer = answer.map(|body| Body::new(PacedBody::new(body)));
         Ok(answer.map(|body| Body::new(EndingBody::new(body, ends))))
     }
 }

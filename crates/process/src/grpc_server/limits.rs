@@ -13,7 +13,8 @@ pub const MAX_REQUEST_BYTES: u32 = 4 * 1024 * 1024;
 pub const MAX_STREAMS_PER_CONNECTION: u32 = 1_024;
 /// The requests in flight on all of them.
 pub const MAX_REQUESTS_IN_FLIGHT: u32 = 4_096;
-/// What the requests in flight take up, in bytes: their messages, as sent and as read.
+/// What the requests in flight take up, in bytes: their messages, as sent and as read, and then
+/// their answers.
 pub const MAX_REQUEST_MEMORY: u32 = 512 * 1024 * 1024;
 /// Streams (WatchDeliveries, WatchReplay).
 pub const MAX_WATCHES: u32 = 2_048;
@@ -61,6 +62,11 @@ pub const CALLS_AT_ONCE: u32 = 32;
 pub const WAITING_PART: u64 = 8;
 /// The memory of requests is at least so many times what one may have.
 pub const SMALLEST_MEMORY: u64 = 16;
+/// Answers of at most so many bytes take nothing of the memory, and larger ones are sent in such
+/// pieces. It is what an HTTP/2 frame has by default.
+pub const FREE_ANSWER_BYTES: usize = 16 * 1024;
+/// How long a client may take to read an answer that counts, unless its deadline is earlier.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long requests in flight may take to finish when the process shuts down.
 pub const GRACE_PERIOD: Duration = Duration::from_secs(15);
 /// How long the answers to those that did not finish have to reach their callers.
@@ -102,7 +108,11 @@ pub struct LimitFlags {
     )]
     pub max_requests_in_flight: u32,
 
-    /// How many bytes the requests in flight may take up, as sent and as read; shared as they are.
+    /// How many bytes the requests in flight may take up, as sent and as read, and their answers
+    /// until they are sent; shared as requests are.
+    ///
+    /// More requests are answered RESOURCE_EXHAUSTED or UNAVAILABLE. Answers to what changes
+    /// something count and are sent in any case; those of 16 KiB and less do not count.
     #[arg(
         long,
         value_name = "BYTES",
@@ -178,7 +188,8 @@ pub struct LimitFlags {
 
     /// How many connections there may be; further ones are closed at once.
     ///
-    /// Each needs a file descriptor, see the limit of open files (ulimit -n, LimitNOFILE).
+    /// An address may have as many as are left for others, half of them if it is alone. Each needs
+    /// a file descriptor, see the limit of open files (ulimit -n, LimitNOFILE).
     #[arg(
         long,
         value_name = "NUMBER",

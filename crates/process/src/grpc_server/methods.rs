@@ -19,6 +19,8 @@ pub(super) struct Method {
     pub(super) request: String,
     /// What a call of it takes.
     pub(super) kind: Kind,
+    /// It changes nothing, so that it can be called again if its answer is refused.
+    pub(super) reads: bool,
     /// Its answer can have a secret in it.
     pub(super) answers_secrets: bool,
 }
@@ -48,6 +50,9 @@ const KINDS: [(&str, Kind); 5] = [
     ("NotificationService/TestChannel", Kind::Wait),
     ("EndpointService/PreviewPayload", Kind::Wait),
 ];
+/// How the names of methods begin that change nothing (AIP-131 and AIP-132), and of those that
+/// stream what changes.
+const READS: [&str; 3] = ["Get", "List", "Watch"];
 const PACKAGE: &str = "keeptrusts.webhooks.v1.";
 const HEALTH: &str = "/grpc.health.v1.Health/";
 const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
@@ -88,7 +93,8 @@ fn read() -> HashMap<String, Method> {
             let name = format!("{service_name}/{}", method.name());
             let request = method.input_type().trim_start_matches('.').to_owned();
             let kind = kind(&name, method);
-            (name.clone(), Method { name, request, kind, answers_secrets })
+            let reads = READS.iter().any(|prefix| method.name().starts_with(prefix));
+            (name.clone(), Method { name, request, kind, reads, answers_secrets })
         })
     });
     methods.collect()
@@ -228,6 +234,31 @@ mod tests {
         assert_eq!(named(false), HashSet::from(NO_SECRETS), "say of a new field what it is");
         let secrets = ["routing_key", "secret", "standard_webhooks_secret", "token"];
         assert_eq!(named(true), HashSet::from(secrets));
+    }
+
+    #[test]
+    fn what_has_pages_or_streams_changes_nothing() {
+        // Their answers are the large ones, and can be refused for want of memory.
+        let files = FileDescriptorSet::decode(DESCRIPTORS).expect("descriptors").file;
+        let paged: HashSet<_> = files
+            .iter()
+            .flat_map(|file| &file.message_type)
+            .filter(|message| message.field.iter().any(|field| field.name() == "page_size"))
+            .map(DescriptorProto::name)
+            .collect();
+        let methods = read();
+        let large = methods.values().filter(|method| {
+            let request = method.request.rsplit('.').next().unwrap_or_default();
+            method.kind == Kind::Watch || paged.contains(request)
+        });
+        assert!(large.clone().count() > 8);
+        for method in large {
+            assert!(method.reads, "{}", method.name);
+        }
+        for name in ["IngestService/PublishEvents", "AccessService/CreateKey"] {
+            let method = of(&format!("/{PACKAGE}{name}")).expect("it is in the contracts");
+            assert!(!method.reads, "{name}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use keeptrusts_webhooks_contracts::status::{self, Reason};
 use keeptrusts_webhooks_domain::access::{Caller, Reach};
 use keeptrusts_webhooks_domain::ids::OrganizationId;
@@ -78,7 +79,7 @@ pub(super) struct Sharing {
 pub(super) enum What {
     /// Requests whose headers have come, and not all of their body.
     Arriving,
-    /// What bodies, and the messages that are made of them, take up, in bytes.
+    /// What bodies, the messages that are made of them, and answers take up, in bytes.
     Memory,
     /// Requests that have come and are not answered yet.
     Running,
@@ -216,6 +217,31 @@ impl Memory {
         grown.map_err(|exhausted| refused(What::Memory, self.share.holder(), exhausted))
     }
 
+    /// What its request took is given back, and what its answer takes is taken. What changed
+    /// something is done and must not look as if it were not, so that its answer is not refused.
+    pub(super) fn pass_to_answer(&mut self, bytes: usize, may_refuse: bool) -> Result<(), Status> {
+        let bytes = bytes as u64;
+        self.shrink(bytes);
+        let more = bytes - self.share.amount();
+        if may_refuse {
+            let grown = self.share.grow(self.purpose, more);
+            return grown
+                .map_err(|exhausted| refused(What::Memory, self.share.holder(), exhausted));
+        }
+        self.share.grow_regardless(more);
+        Ok(())
+    }
+
+    /// Gives back what is more than so many bytes.
+    pub(super) fn shrink(&mut self, bytes: u64) {
+        drop(self.share.split_off(self.share.amount().saturating_sub(bytes)));
+    }
+
+    /// Bytes that it counts: no longer here, but wherever they are.
+    pub(super) fn held_by(&mut self, bytes: Vec<u8>) -> Bytes {
+        self.share.split_off(bytes.len() as u64).held_by(bytes)
+    }
+
     /// What is needed for a moment besides: it is given back when it is dropped.
     pub(super) fn borrow(&self, bytes: u64) -> Result<Share, Status> {
         let mut borrowed = self.share.another();
@@ -247,7 +273,7 @@ fn refused(what: What, holder: &Holder, exhausted: Exhausted) -> Status {
         (Exhausted::Own, What::Memory) => status::resource_exhausted_for(
             RETRY_DELAY,
             Reason::TooManyRequests,
-            "the requests in flight take up as much memory as they may: send smaller ones or fewer at a time, and this one again later",
+            "the requests in flight, and the answers that are not read yet, take up as much memory as they may: read the answers, send smaller requests or fewer at a time, and this one again later",
         ),
         (Exhausted::Own, _) => status::resource_exhausted_for(
             RETRY_DELAY,

@@ -42,7 +42,8 @@ async fn a_client_that_says_nothing_or_half_a_word_is_dropped_in_time() {
 #[tokio::test]
 async fn there_are_no_more_connections_than_allowed() {
     for limits in [
-        LimitFlags { max_connections: 2, ..LimitFlags::default() },
+        // Half of them are for one address.
+        LimitFlags { max_connections: 4, ..LimitFlags::default() },
         LimitFlags { max_connections_per_peer: 2, ..LimitFlags::default() },
     ] {
         let fixture = Fixture::with_limits(limits).await;
@@ -52,6 +53,8 @@ async fn there_are_no_more_connections_than_allowed() {
         second.hears_something().await;
         // Closed at once, without a word.
         RawClient::begun(fixture.address).await.ends_without_a_word().await;
+        let mut elsewhere = RawClient::begun_from("127.0.0.2:0", fixture.address).await;
+        elsewhere.hears_something().await;
         peer(first).await.expect("those that are there are served");
         drop(second);
         served_in_the_end(&fixture).await;

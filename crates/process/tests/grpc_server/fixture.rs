@@ -185,11 +185,16 @@ impl IngestService for GatedIngest {
         Ok(Response::new(v1::PublishEventResponse { event_id, duplicate: false }))
     }
 
+    /// Answers at once, with a kilobyte for each event.
     async fn publish_events(
         &self,
-        _: Request<v1::PublishEventsRequest>,
+        request: Request<v1::PublishEventsRequest>,
     ) -> Result<Response<v1::PublishEventsResponse>, Status> {
-        Err(Status::unimplemented("not needed here"))
+        let error = v1::PublishError { message: "x".repeat(1_024), ..Default::default() };
+        let result = v1::publish_result::Result::Error(error);
+        let result = v1::PublishResult { result: Some(result) };
+        let results = vec![result; request.get_ref().events.len()];
+        Ok(Response::new(v1::PublishEventsResponse { results }))
     }
 
     /// Waits at the gate.

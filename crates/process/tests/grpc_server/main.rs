@@ -1,6 +1,7 @@
 //! The real server on a real socket, and the clients that a process has.
 
 mod admission;
+mod answers;
 mod certificates;
 mod compression;
 mod connections;

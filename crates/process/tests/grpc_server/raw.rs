@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::fixture::PATIENCE;
@@ -39,6 +39,16 @@ impl RawClient {
     /// Connects, and has said that it speaks HTTP/2.
     pub(crate) async fn begun(server: SocketAddr) -> RawClient {
         let mut client = RawClient::silent(server).await;
+        client.send(PREFACE_AND_SETTINGS).await;
+        client
+    }
+
+    /// The same from another address of this machine.
+    pub(crate) async fn begun_from(address: &str, server: SocketAddr) -> RawClient {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(address.parse().expect("an address")).expect("it is loopback's");
+        let stream = socket.connect(server).await.expect("the server accepts");
+        let mut client = RawClient { stream };
         client.send(PREFACE_AND_SETTINGS).await;
         client
     }

@@ -19,8 +19,8 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Console, limits")]
 pub struct ConsoleLimitFlags {
-    /// How many connections the console may have; further ones are closed at once. An open page
-    /// keeps one
+    /// How many connections the console may have; further ones are closed at once. An address may
+    /// have as many as are left for others. An open page keeps one
     #[arg(
         long,
         value_name = "NUMBER",

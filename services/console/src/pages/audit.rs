@@ -7,6 +7,7 @@ use std::time::Duration;
 use askama::Template;
 use axum::body::Body;
 use axum::response::IntoResponse;
+use bytes::Bytes;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use keeptrusts_webhooks_contracts::v1;
 use tokio::sync::mpsc;
@@ -15,7 +16,6 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 
 use super::{Page, Parameters, Visit, render};
-use crate::services::Organization;
 use crate::trouble::Trouble;
 use crate::view::Choice;
 use crate::view::audit::{AuditFilter, AuditRow};
@@ -31,7 +31,7 @@ const EXPORT_PAGE_SIZE: i32 = 1_000;
 const MAX_REFUSALS: usize = 6;
 const RETRY_DELAY: Duration = Duration::from_secs(5);
 /// Pieces of a file that a slow browser may be behind before the services are asked for no more.
-const WAITING_PIECES: usize = 2;
+const WAITING_PIECES: usize = 1;
 
 #[derive(Template)]
 #[template(path = "audit.html")]
@@ -67,11 +67,13 @@ pub(crate) async fn export(visit: Visit, Parameters(filter): Parameters<AuditFil
         return Err(Trouble::Unreadable);
     }
     let filter = AuditFilter { page: String::new(), ..filter };
-    let organization = visit.organization();
     // Before anything is sent, so that what goes wrong at once is a page that says so.
-    let first = organization.audit_entries(filter.entries(EXPORT_PAGE_SIZE)).await?;
+    let first = visit.organization().audit_entries(filter.entries(EXPORT_PAGE_SIZE)).await?;
     let (sender, receiver) = mpsc::channel(WAITING_PIECES);
-    tokio::spawn(async move { send(&organization, &filter, first, sender).await });
+    tokio::spawn({
+        let visit = visit.clone();
+        async move { send(&visit, &filter, first, sender).await }
+    });
     let name = format!("audit-{}.csv", visit.visitor().organization);
     let headers = [
         (CONTENT_TYPE, "text/csv; charset=utf-8; header=present".to_owned()),
@@ -83,18 +85,22 @@ pub(crate) async fn export(visit: Visit, Parameters(filter): Parameters<AuditFil
 /// Sends page after page, as fast as they are taken. A page that cannot be had breaks the
 /// transfer off, so that nobody takes the file for whole.
 async fn send(
-    organization: &Organization,
+    visit: &Visit,
     filter: &AuditFilter,
     first: v1::ListAuditEntriesResponse,
-    pieces: mpsc::Sender<Result<Vec<u8>, csv::ExportError>>,
+    pieces: mpsc::Sender<Result<Bytes, csv::ExportError>>,
 ) {
+    let organization = visit.organization();
     let mut listed = first;
     let mut sent = 0;
     let mut is_first = true;
     loop {
         listed.entries.truncate(MAX_EXPORTED - sent);
         sent += listed.entries.len();
-        let piece = csv::written(&listed.entries, is_first);
+        let piece = csv::written(&listed.entries, is_first).and_then(|piece| {
+            let counted = visit.shared().unread.piece(&visit.visitor().organization, piece.into());
+            counted.map_err(|_| csv::ExportError::BrokenOff)
+        });
         is_first = false;
         let failed = piece.is_err();
         // An error says that the browser has gone.

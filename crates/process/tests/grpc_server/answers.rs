@@ -1,0 +1,307 @@
+//! Answers that nobody reads.
+
+use std::io;
+use std::ops::RangeInclusive;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::{ResponseFuture, SendRequest};
+use http::{HeaderMap, Request as HttpRequest};
+use hyper_util::rt::TokioIo;
+use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_process::grpc_server::LimitFlags;
+use keeptrusts_webhooks_process::grpc_server::limits::{ANSWER_TIMEOUT, FREE_ANSWER_BYTES};
+use prost::Message;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+use tower_service::Service;
+
+use crate::compression::framed;
+use crate::fixture::{Fixture, ORGANIZATION, PATIENCE, SERVICE, reason};
+
+/// What a stream's window is opened to, in the end.
+const OPEN_WINDOW: u32 = 1024 * 1024;
+/// A list of 64,000 to 80,000 bytes.
+const EVENTS: i32 = 4_000;
+/// Of 1 MiB a quarter is kept for publishing, and half of the rest are so many of such lists.
+const LISTS: RangeInclusive<usize> = 4..=6;
+
+fn limits() -> LimitFlags {
+    LimitFlags {
+        max_request_bytes: 64 * 1024,
+        max_request_memory: 1024 * 1024,
+        ..LimitFlags::default()
+    }
+}
+
+/// A client that lets the server send so many bytes of an answer, and then no more.
+struct Reluctant {
+    requests: SendRequest<Bytes>,
+    /// Opens the window.
+    opened: Arc<Notify>,
+}
+
+impl Reluctant {
+    async fn new(
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        window: u32,
+    ) -> Reluctant {
+        let mut builder = h2::client::Builder::new();
+        builder.initial_window_size(window).initial_connection_window_size(64 * OPEN_WINDOW);
+        // One that does not read does not learn how many it may have.
+        builder.initial_max_send_streams(1_000);
+        let handshake = builder.handshake::<_, Bytes>(stream).await;
+        let (requests, mut connection) = handshake.expect("HTTP/2");
+        let opened = Arc::new(Notify::new());
+        let open = Arc::clone(&opened);
+        tokio::spawn(async move {
+            tokio::select! {
+                ended = &mut connection => return ended,
+                () = open.notified() => connection.set_initial_window_size(OPEN_WINDOW)?,
+            }
+            connection.await
+        });
+        Reluctant { requests, opened }
+    }
+
+    async fn at(fixture: &Fixture, window: u32) -> Reluctant {
+        let stream = TcpStream::connect(fixture.address).await.expect("the server accepts");
+        Reluctant::new(stream, window).await
+    }
+
+    fn ask(
+        &mut self,
+        method: &str,
+        message: &impl Message,
+        headers: &[(&str, &str)],
+    ) -> ResponseFuture {
+        let mut request = HttpRequest::post(format!("http://server/{SERVICE}/{method}"))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .header(ORGANIZATION, "hog");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(()).expect("a request");
+        let (answer, mut body) = self.requests.send_request(request, false).expect("sent");
+        body.send_data(framed(0, &message.encode_to_vec()), true).expect("sent");
+        answer
+    }
+
+    /// An answer of which no more is read than the window holds, or the status in its place.
+    async fn list(&mut self, headers: &[(&str, &str)]) -> Result<h2::RecvStream, Status> {
+        let request = v1::ListEventsRequest { page_size: EVENTS, ..Default::default() };
+        unread(self.ask("ListEvents", &request, headers)).await
+    }
+}
+
+async fn unread(answer: ResponseFuture) -> Result<h2::RecvStream, Status> {
+    let answer = timeout(PATIENCE, answer).await.expect("in time").expect("an answer");
+    match Status::from_header_map(answer.headers()) {
+        Some(status) => Err(status),
+        None => Ok(answer.into_body()),
+    }
+}
+
+/// The rest of an answer: its bytes, and how it ends.
+async fn read(body: &mut h2::RecvStream) -> (usize, HeaderMap) {
+    let read = async {
+        let mut length = 0;
+        while let Some(data) = body.data().await {
+            let data = data.expect("it goes on");
+            length += data.len();
+            body.flow_control().release_capacity(data.len()).expect("it was read");
+        }
+        let trailers = body.trailers().await.expect("it ends in order");
+        (length, trailers.expect("there is a status"))
+    };
+    timeout(PATIENCE, read).await.expect("in time")
+}
+
+#[tokio::test]
+async fn answers_that_nobody_reads_are_their_callers_and_leave_room_for_others() {
+    // Nothing at all is taken, or a byte of each, for which the transport takes more.
+    for window in [0, 1] {
+        let fixture = Fixture::with_limits(limits()).await;
+        let mut hog = Reluctant::at(&fixture, window).await;
+        let mut held = Vec::new();
+        let refused = loop {
+            match hog.list(&[]).await {
+                Ok(unread) => held.push(unread),
+                Err(refused) => break refused,
+            }
+            assert!(held.len() <= *LISTS.end(), "all are held with a window of {window}");
+        };
+        assert_eq!(
+            (refused.code(), reason(&refused).as_str()),
+            (Code::ResourceExhausted, "TOO_MANY_REQUESTS"),
+            "{refused}"
+        );
+        assert!(refused.get_details_retry_info().is_some_and(|it| it.retry_delay.is_some()));
+        assert!(LISTS.contains(&held.len()), "{} with a window of {window}", held.len());
+
+        let mut client = fixture.client().await;
+        let request = v1::ListEventsRequest { page_size: EVENTS, ..Default::default() };
+        for _ in 0..2 * LISTS.end() {
+            let answer = client.list_events(request.clone()).await;
+            let events = answer.expect("there is room for others").into_inner().events;
+            assert_eq!(events.len(), EVENTS as usize);
+        }
+        hog.opened.notify_one();
+        for mut unread in held {
+            let (length, trailers) = read(&mut unread).await;
+            assert!(length > 64_000 && trailers["grpc-status"] == "0", "{length} {trailers:?}");
+        }
+        assert!(hog.list(&[]).await.is_ok(), "there is room again");
+    }
+}
+
+/// A connection from which nothing is read.
+struct Unread(DuplexStream);
+
+impl AsyncRead for Unread {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for Unread {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
+
+#[tokio::test]
+async fn what_waits_in_the_buffers_of_a_connection_counts_as_well() {
+    let mut fixture = Fixture::with_limits(limits()).await;
+    let uri = "http://server".parse().expect("a URI");
+    let stream = fixture.in_process.call(uri).await.expect("connected").into_inner();
+    // Every stream's window is open, so that the transport takes all that it can buffer.
+    let mut deaf = Reluctant::new(Unread(stream), OPEN_WINDOW).await;
+    let request = v1::ListEventsRequest { page_size: EVENTS, ..Default::default() };
+    let mut asked = Vec::new();
+    let mut hog = Reluctant::at(&fixture, OPEN_WINDOW).await;
+    let refused = async {
+        // Until the connection holds what it can, and the buffers behind it the rest.
+        while hog.list(&[]).await.is_ok() {
+            asked.push(deaf.ask("ListEvents", &request, &[]));
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..20 {
+            assert!(hog.list(&[]).await.is_err(), "they wait as long as nothing is read");
+        }
+    };
+    timeout(PATIENCE, refused).await.expect("all that waits counts");
+    drop((asked, deaf));
+    let has_room = async {
+        while hog.list(&[]).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, has_room).await.expect("what was written or dropped counts no longer");
+}
+
+#[tokio::test]
+async fn answers_that_their_client_gives_up_take_nothing_any_more() {
+    let fixture = Fixture::with_limits(limits()).await;
+    let mut hog = Reluctant::at(&fixture, 1).await;
+    let mut held = Vec::new();
+    while let Ok(unread) = hog.list(&[]).await {
+        held.push(unread);
+    }
+    drop(held);
+    // Until the server has seen that they are gone.
+    while hog.list(&[]).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn the_answer_to_a_change_is_not_refused_and_counts() {
+    let fixture = Fixture::with_limits(limits()).await;
+    let mut hog = Reluctant::at(&fixture, 0).await;
+    let mut held = Vec::new();
+    while let Ok(unread) = hog.list(&[]).await {
+        held.push(unread);
+    }
+    // The request has room in what is kept for publishing, and the answer has none.
+    let events = vec![v1::PublishEventRequest::default(); 700];
+    let change = v1::PublishEventsRequest { events, ..Default::default() };
+    let answer = unread(hog.ask("PublishEvents", &change, &[])).await;
+    let mut answer = answer.expect("it was done, and must not look as if it were not");
+    let refused = unread(hog.ask("PublishEvents", &change, &[])).await;
+    assert_eq!(refused.expect_err("it counts").code(), Code::ResourceExhausted);
+    hog.opened.notify_one();
+    let (length, trailers) = read(&mut answer).await;
+    assert!(length > 700 * 1_024 && trailers["grpc-status"] == "0", "{length} {trailers:?}");
+}
+
+#[tokio::test]
+async fn what_is_compressed_counts_as_what_it_is_then() {
+    let fixture = Fixture::with_limits(limits()).await;
+    let mut hog = Reluctant::at(&fixture, 0).await;
+    let mut held = Vec::new();
+    for _ in 0..3 * LISTS.end() {
+        held.push(hog.list(&[("grpc-accept-encoding", "gzip")]).await.expect("it is short"));
+    }
+    hog.opened.notify_one();
+    for mut unread in held {
+        let (length, trailers) = read(&mut unread).await;
+        assert!(length < 16_000 && trailers["grpc-status"] == "0", "{length} {trailers:?}");
+    }
+}
+
+/// Time is paused: it passes when nobody has anything to do.
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_kept_until_its_deadline_and_for_a_minute_at_most() {
+    for (headers, kept_for) in
+        [(&[][..], ANSWER_TIMEOUT), (&[("grpc-timeout", "5S")], Duration::from_secs(5))]
+    {
+        let mut fixture = Fixture::with_limits(limits()).await;
+        let uri = "http://server".parse().expect("a URI");
+        let stream = fixture.in_process.call(uri).await.map(TokioIo::into_inner);
+        let mut hog = Reluctant::new(stream.expect("connected"), 1).await;
+        let mut held = Vec::new();
+        while let Ok(unread) = hog.list(headers).await {
+            held.push(unread);
+        }
+        assert!(LISTS.contains(&held.len()), "{}", held.len());
+        tokio::time::sleep(kept_for - Duration::from_secs(1)).await;
+        assert!(hog.list(headers).await.is_err(), "they are kept");
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let again = hog.list(headers).await;
+        drop(again.expect("they are kept no longer, although their client is there"));
+
+        hog.opened.notify_one();
+        for mut unread in held {
+            let (length, trailers) = read(&mut unread).await;
+            // What the transport had taken for the window's one byte.
+            assert!(length <= 2 * FREE_ANSWER_BYTES, "{length} bytes of what is not there");
+            let status = Status::from_header_map(&trailers).expect("a status");
+            assert_eq!(status.code(), Code::DeadlineExceeded, "{status}");
+        }
+    }
+}
