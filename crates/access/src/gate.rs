@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::request::Parts;
 use ipnet::IpNet;
 use keeptrusts_webhooks_contracts::status::{self, Reason};
+use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::access::{Caller, Credential, Permission, Role};
 use keeptrusts_webhooks_process::grpc_server::Gate;
 use keeptrusts_webhooks_store::Clock;
@@ -20,7 +21,7 @@ use crate::address;
 use crate::bearer::{Bearer, bearer};
 use crate::failures::Failures;
 use crate::keys::Keys;
-use crate::limits::{ISSUER_KEYS_PAUSE, KEY_MEMORY};
+use crate::limits::{CLOCK_SKEW, ISSUER_KEYS_PAUSE, KEY_MEMORY};
 use crate::refusals::Refusals;
 use crate::rules::{Rule, rule_of};
 use crate::web_tokens::{NoCaller, WebTokens};
@@ -133,8 +134,14 @@ impl Gate for Access {
     }
 
     async fn lapse(&self, caller: Caller) -> Status {
+        // A web token is accepted for as long after its end as clocks may be apart.
+        let leeway = match caller.credential {
+            Credential::WebToken => CLOCK_SKEW,
+            _ => Duration::ZERO,
+        };
+        let lasts = |end: Timestamp| end > (self.clock)() - leeway;
         let expires = async {
-            while caller.expire_time.is_none_or(|expire_time| expire_time > (self.clock)()) {
+            while caller.expire_time.is_none_or(lasts) {
                 tokio::time::sleep(KEY_MEMORY).await;
             }
         };
