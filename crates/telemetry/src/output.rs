@@ -275,6 +275,8 @@ mod tests {
     use super::*;
 
     static LOST: AtomicU64 = AtomicU64::new(0);
+    /// Far more than anything here takes.
+    const PATIENCE: Duration = Duration::from_secs(30);
 
     /// A file that takes nothing before it is told to.
     struct Stuck {
@@ -328,7 +330,7 @@ mod tests {
         output.wait_until_written(None);
         assert_eq!(lines.try_iter().count(), waiting);
         assert_eq!(output.queue.state().lost, 0, "they were told of");
-        assert_eq!(told.recv(), Ok(lost));
+        assert_eq!(told.recv_timeout(PATIENCE), Ok(lost));
     }
 
     #[test]
@@ -380,7 +382,7 @@ mod tests {
             output.push(line.to_vec());
             output.wait_until_written(None);
         }
-        assert_eq!((lost.recv(), LOST.load(Ordering::Relaxed)), (Ok(1), 1));
+        assert_eq!((lost.recv_timeout(PATIENCE), LOST.load(Ordering::Relaxed)), (Ok(1), 1));
     }
 
     #[test]
