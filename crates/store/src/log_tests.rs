@@ -483,3 +483,21 @@ async fn closing_leaves_in_doubt_what_the_database_does_not_tell_in_time() {
     assert_eq!(answer.unwrap(), Err(AppendError::InDoubt));
     assert!(store.is_closed());
 }
+
+#[tokio::test(start_paused = true)]
+async fn while_a_lost_commit_cannot_be_looked_up_the_database_takes_none() {
+    let store = FaultyStore::new([Fault::LostAfter]);
+    store.failing_lookups.store(usize::MAX, Ordering::SeqCst);
+    let log = start(&store).await;
+    let doubtful = append(&log, publish(event_id()));
+    // For as long as it goes on, though a write that is only tried succeeds.
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert_eq!(log.can_commit().await, Err(Trouble::Unreachable));
+    }
+    store.failing_lookups.store(0, Ordering::SeqCst);
+    assert_eq!(positions(&[doubtful.await.unwrap()]), [1]);
+    let tries = store.tries();
+    assert_eq!(log.can_commit().await, Ok(()), "what was lost has been found");
+    assert_eq!(store.tries(), tries, "and nothing needs to be tried");
+}

@@ -93,12 +93,16 @@ impl Write for LogLines {
 }
 
 fn stderr() -> &'static Output {
-    STDERR.get_or_init(|| Output::start("stderr", || own_file(io::stderr()), &LOST_LINES))
+    STDERR.get_or_init(|| {
+        Output::start("stderr", || own_file(io::stderr()), &LOST_LINES, repeats::tell_of_lost)
+    })
 }
 
 fn stdout() -> &'static Output {
     static UNCOUNTED: AtomicU64 = AtomicU64::new(0);
-    STDOUT.get_or_init(|| Output::start("stdout", || own_file(io::stdout()), &UNCOUNTED))
+    STDOUT.get_or_init(|| {
+        Output::start("stdout", || own_file(io::stdout()), &UNCOUNTED, repeats::tell_of_lost)
+    })
 }
 
 /// Without std's lock and buffer, at which the process would wait when it ends.
@@ -134,16 +138,18 @@ impl Output {
         name: &str,
         open: impl FnOnce() -> io::Result<W> + Send + 'static,
         lost_in_all: &'static AtomicU64,
+        tell_of_lost: impl Fn(u64) + Send + 'static,
     ) -> Output {
         let (state, changed) = (Mutex::default(), Condvar::new());
         let queue = Arc::new(Queue { state, changed, lost_in_all });
         let written = Arc::clone(&queue);
         let write = move || {
             let mut file = open().ok();
-            written.write_all(|line| match &mut file {
+            let write = |line: &[u8]| match &mut file {
                 Some(file) => write_line(file, line),
                 None => Err(ErrorKind::NotConnected.into()),
-            });
+            };
+            written.write_all(write, tell_of_lost);
         };
         // If there is no thread, the queue fills, and lines are dropped.
         _ = thread::Builder::new().name(name.to_owned()).spawn(write);
@@ -196,7 +202,11 @@ impl Queue {
     }
 
     /// Writes whatever comes, for ever.
-    fn write_all(&self, mut write: impl FnMut(&[u8]) -> io::Result<()>) {
+    fn write_all(
+        &self,
+        mut write: impl FnMut(&[u8]) -> io::Result<()>,
+        tell_of_lost: impl Fn(u64),
+    ) {
         loop {
             let line = self.next();
             let written = write(&line);
@@ -212,7 +222,7 @@ impl Queue {
             drop(state);
             self.changed.notify_all();
             if lost > 0 {
-                repeats::tell_of_lost(lost);
+                tell_of_lost(lost);
             }
         }
     }
@@ -265,6 +275,8 @@ mod tests {
     use super::*;
 
     static LOST: AtomicU64 = AtomicU64::new(0);
+    /// Far more than anything here takes.
+    const PATIENCE: Duration = Duration::from_secs(30);
 
     /// A file that takes nothing before it is told to.
     struct Stuck {
@@ -285,10 +297,14 @@ mod tests {
         }
     }
 
-    fn stuck() -> (Output, mpsc::Sender<()>, mpsc::Receiver<Vec<u8>>) {
+    fn stuck() -> (Output, mpsc::Sender<()>, mpsc::Receiver<Vec<u8>>, mpsc::Receiver<u64>) {
         let (flow, flows) = mpsc::channel();
         let (written, lines) = mpsc::channel();
-        (Output::start("stuck", || Ok(Stuck { flows, written }), &LOST), flow, lines)
+        let (told, lost) = mpsc::channel();
+        let open = || Ok(Stuck { flows, written });
+        // An error: the test is over.
+        let tell_of_lost = move |lines| _ = told.send(lines);
+        (Output::start("stuck", open, &LOST, tell_of_lost), flow, lines, lost)
     }
 
     fn soon() -> Option<Instant> {
@@ -297,7 +313,7 @@ mod tests {
 
     #[test]
     fn whoever_writes_waits_for_nobody_and_what_has_no_room_is_counted() {
-        let (output, flow, lines) = stuck();
+        let (output, flow, lines, told) = stuck();
         let count = 4 * MAX_WAITING_BYTES / 1_000;
         for _ in 0..count {
             output.push(vec![b'x'; 1_000]);
@@ -314,11 +330,12 @@ mod tests {
         output.wait_until_written(None);
         assert_eq!(lines.try_iter().count(), waiting);
         assert_eq!(output.queue.state().lost, 0, "they were told of");
+        assert_eq!(told.recv_timeout(PATIENCE), Ok(lost));
     }
 
     #[test]
     fn the_end_waits_for_what_is_written_and_not_for_what_is_stuck() {
-        let (output, flow, lines) = stuck();
+        let (output, flow, lines, _told) = stuck();
         output.push(b"the last line\n".to_vec());
         output.wait_until_written(soon());
         assert!(lines.try_recv().is_err(), "it is stuck, and is not waited for");
@@ -329,7 +346,7 @@ mod tests {
 
     #[test]
     fn results_wait_for_room_and_none_is_lost() {
-        let (output, flow, lines) = stuck();
+        let (output, flow, lines, _told) = stuck();
         let output = Arc::new(output);
         let count = 2 * MAX_WAITING_BYTES / 1_000;
         let pushing = {
@@ -340,6 +357,32 @@ mod tests {
         pushing.join().expect("it does not fail");
         output.wait_until_written(None);
         assert_eq!(lines.try_iter().count(), count);
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_counted_and_told_of_with_the_next_line() {
+        static LOST: AtomicU64 = AtomicU64::new(0);
+        struct Full(bool);
+        impl Write for Full {
+            fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+                match std::mem::take(&mut self.0) {
+                    true => Err(ErrorKind::StorageFull.into()),
+                    false => Ok(line.len()),
+                }
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let (told, lost) = mpsc::channel();
+        let tell_of_lost = move |lines| _ = told.send(lines);
+        let output = Output::start("full", || Ok(Full(true)), &LOST, tell_of_lost);
+        for line in [b"lost\n", b"kept\n"] {
+            output.push(line.to_vec());
+            output.wait_until_written(None);
+        }
+        assert_eq!((lost.recv_timeout(PATIENCE), LOST.load(Ordering::Relaxed)), (Ok(1), 1));
     }
 
     #[test]

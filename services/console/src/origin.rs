@@ -123,6 +123,8 @@ mod tests {
                     "http://hooks.example.com",
                     "https://hooks.example.com:8443",
                     "https://hooks.example.com.evil.example",
+                    "https://evil.hooks.example.com",
+                    "https://evilhooks.example.com",
                 ] {
                     let foreign = Err(Foreign::Origin(origin.to_owned()));
                     assert_eq!(judged(origin), foreign, "{host} {site:?}");

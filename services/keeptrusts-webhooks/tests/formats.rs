@@ -9,7 +9,9 @@ use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::{DeliveryState, PayloadFormat};
 use keeptrusts_webhooks_testkit::receiver::{ReceivedRequest, Receiver, Reply, Script};
 use keeptrusts_webhooks_testkit::verify;
-use platform::{Backend, Client, Database, Endpoint, PATIENCE, Server, on_both_backends};
+use platform::{
+    Backend, Client, Database, Endpoint, PATIENCE, Server, on_both_backends, seen_at, watched,
+};
 use prost_types::FieldMask;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -278,28 +280,71 @@ async fn what_is_accepted_reaches_every_format_and_what_is_not_is_refused_with_i
     assert_wrong(client.ingest().publish_event(request).await, "data");
 }
 
+/// As costly as the steps allow.
+const COSTLY: &str = "{% for x in data.l %}{% if data.m|json_text == x %}1{% endif %}{% endfor %}1";
+
+fn costly_data() -> String {
+    let list = (0..12_000).map(|index| index.to_string()).collect::<Vec<_>>().join(",");
+    format!(r#"{{"m":[{list}],"l":[{list}]}}"#)
+}
+
+fn costly_preview(client: &Client) -> v1::PreviewPayloadRequest {
+    v1::PreviewPayloadRequest {
+        organization_id: client.organization(),
+        payload_format: PayloadFormat::Custom.into(),
+        payload_template: COSTLY.to_owned(),
+        event_type: "policy.violation".to_owned(),
+        data_json: costly_data(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn previews_for_which_there_is_no_turn_are_counted_and_told_of() {
+    let database = Database::new(Backend::Sqlite).await;
+    let (server, url) = watched(Server::all_in_one(&database)).await;
+    let client = server.client("acme");
+    let preview = costly_preview(&client);
+    let mut previews = tokio::task::JoinSet::new();
+    for _ in 0..60 {
+        let (mut endpoints, preview) = (client.endpoints(), preview.clone());
+        previews.spawn(async move { endpoints.preview_payload(preview).await });
+    }
+    let answers = previews.join_all().await;
+    let is_refused = |answer: &Result<_, Status>| {
+        let details = answer.as_ref().err().and_then(StatusExt::get_details_error_info);
+        details.is_some_and(|info| info.reason == "OVERLOADED")
+    };
+    let refused = answers.iter().filter(|answer| is_refused(answer)).count();
+    assert!(refused > 0, "60 came at once, and 17 have room");
+    let (_, metrics) = seen_at(&url, "/metrics").await;
+    let counted = metrics.lines().find(|line| {
+        line.starts_with("keeptrusts_webhooks_requests_refused_total{")
+            && line.contains(r#"what="renderings""#)
+            && line.contains(r#"limit="share""#)
+    });
+    let counted = counted.unwrap_or_else(|| panic!("it is counted: {metrics}"));
+    assert!(counted.ends_with(&format!(" {refused}")), "{counted}, and {refused} were refused");
+    let is_told = |line: &str| {
+        line.contains("requests are refused")
+            && line.contains("renderings")
+            && line.contains("acme")
+    };
+    server.process().wait_for_line(is_told, PATIENCE).await;
+}
+
 async fn invariant_8_costly_templates_fail_soon_and_nobody_else_waits_for_them(backend: Backend) {
     let receiver = Receiver::start(Script::default());
     let database = Database::new(backend).await;
     let server = Server::all_in_one(&database).delivering_to(&receiver);
     let server = server.retrying_after("1h").start().await;
     let (costly, other) = (server.client("acme"), server.client("globex"));
-    let list = (0..12_000).map(|index| index.to_string()).collect::<Vec<_>>().join(",");
-    let data = format!(r#"{{"m":[{list}],"l":[{list}]}}"#);
-    // As costly as the steps allow.
-    let template = "{% for x in data.l %}{% if data.m|json_text == x %}1{% endif %}{% endfor %}1";
+    let data = costly_data();
     let endpoint = v1::CreateEndpointRequest {
-        payload_template: template.to_owned(),
+        payload_template: COSTLY.to_owned(),
         ..request(&costly, &receiver, PayloadFormat::Custom)
     };
     create(&costly, endpoint).await;
-    let preview = v1::PreviewPayloadRequest {
-        organization_id: costly.organization(),
-        payload_format: PayloadFormat::Custom.into(),
-        payload_template: template.to_owned(),
-        event_type: "policy.violation".to_owned(),
-        data_json: data.clone(),
-    };
+    let preview = costly_preview(&costly);
     let mut previews = tokio::task::JoinSet::new();
     for _ in 0..10 {
         let (mut endpoints, preview) = (costly.endpoints(), preview.clone());

@@ -227,7 +227,7 @@ async fn a_client_that_is_refused_for_its_certificate_is_told_of_in_the_log() {
     let server = certificates.encrypt_mutually(Server::all_in_one(&database)).start().await;
     for ((certificate, key), reason) in [
         (certificates.authority.own_identity_pem(), "(CA:TRUE)"),
-        (Authority::new().identity_pem("client"), "its issuer is not trusted"),
+        (Authority::new().identity_pem("client"), "did not sign it"),
     ] {
         certificates.write("client.pem", &certificate);
         certificates.write("client.key", &key);

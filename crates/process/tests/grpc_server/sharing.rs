@@ -74,7 +74,7 @@ async fn unfinished_client_at(fixture: &Fixture, address: &str) -> SendRequest<b
 
 struct Unfinished {
     answer: h2::client::ResponseFuture,
-    _body: SendStream<bytes::Bytes>,
+    body: SendStream<bytes::Bytes>,
 }
 
 impl Unfinished {
@@ -93,7 +93,13 @@ impl Unfinished {
         let request = request.body(()).expect("a request");
         *client = client.clone().ready().await.expect("the connection goes on");
         let (answer, body) = client.send_request(request, false).expect("sent");
-        Unfinished { answer, _body: body }
+        Unfinished { answer, body }
+    }
+
+    /// Sends the rest of it, an empty message; whether it is answered with one.
+    async fn finish(mut self) -> bool {
+        self.body.send_data(bytes::Bytes::from_static(&[0; 5]), true).expect("it goes on");
+        self.is_let_in().await
     }
 
     /// Whether its answer begins although it has not come: it has a place.
@@ -150,6 +156,30 @@ async fn a_request_that_does_not_come_ends_in_time() {
         (Code::DeadlineExceeded, "DEADLINE_EXCEEDED")
     );
     assert!(status.message().contains("--request-body-timeout"), "{status}");
+}
+
+/// What is on its way has places of its own: who waits for answers can send what comes next.
+#[tokio::test]
+async fn a_place_is_taken_when_all_of_a_request_has_come_and_not_before() {
+    let fixture = Fixture::with_limits(limits()).await;
+    let client = fixture.client().await;
+    let mut requests = Vec::new();
+    for _ in 0..SHARE {
+        let mut client = client.clone();
+        let request = by("busy", v1::GetEventRequest::default());
+        requests.push(tokio::spawn(async move { client.get_event(request).await }));
+        fixture.gate.arrival().await;
+    }
+    let mut next = unfinished_client(&fixture).await;
+    let begun = Unfinished::begin(&mut next, &path("ListEvents"), Some("busy")).await;
+    // The server has looked at it when it answers what came after it on the same connection.
+    let later = Unfinished::begin(&mut next, &path("PublishEvent"), Some(REVOKED)).await;
+    later.status().await;
+    fixture.gate.open();
+    for request in requests {
+        request.await.expect("no panic").expect("an answer");
+    }
+    assert!(begun.finish().await, "it was not refused while it was on its way");
 }
 
 #[tokio::test]

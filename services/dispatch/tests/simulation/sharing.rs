@@ -293,3 +293,36 @@ async fn invariant_5_a_lease_lasts_from_when_its_renewal_was_asked_for_however_l
     assert!(last < lease_ends, "{last}, though the lease ended at {lease_ends}");
     assert!(last > lease_ends - seconds(6), "{last}: it was relied on until then");
 }
+
+#[tokio::test(start_paused = true)]
+async fn invariant_5_a_lease_lasts_from_when_it_was_asked_for_however_late_it_is_granted() {
+    let mut world = World::shared(1).await;
+    world.endpoint("siem").await;
+    world.network.always("siem", Answer::ERROR);
+    world.join("a").await;
+    world.settle().await;
+    for _ in 0..90 {
+        world.publish().await;
+        world.pass(seconds(1)).await;
+    }
+    world.leave("a").await;
+    let on_the_way = Duration::from_millis(2_500);
+    world.weather.slow(on_the_way);
+    world.join("b").await;
+    while !world.traffic_of("b").calls().contains_key("acquire_lease") {
+        world.pass(Duration::from_millis(10)).await;
+    }
+    // The database grants it now, and says so as much later; everything else is quick again.
+    world.pass(on_the_way + Duration::from_millis(10)).await;
+    let lease = world.leases().await.remove(0);
+    assert!(lease.owner.is_some_and(|owner| owner.starts_with('b')), "it is granted");
+    let lease_ends = world.now() + lease.expires_in;
+    world.weather.slow(Duration::ZERO);
+    world.pass(on_the_way).await;
+    world.weather.set_away(Some(Away::ForWrites));
+    let before = world.requests().len();
+    world.pass(minutes(3)).await;
+    assert!(world.requests().len() > before, "it has worked on the shard");
+    let last = world.requests().pop().expect("there are requests").time;
+    assert!(last < lease_ends, "{last}, though the lease ended at {lease_ends}");
+}

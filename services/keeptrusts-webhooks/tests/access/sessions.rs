@@ -1,10 +1,11 @@
 //! Sessions: what a browser has in a key's place.
 
 use keeptrusts_webhooks_contracts::v1;
+use tokio::time::timeout;
 use tonic::Code;
 
-use super::caller::Caller;
-use crate::platform::{Backend, Database, Server, assert_refused, eventually};
+use super::caller::{Caller, client};
+use crate::platform::{Backend, Database, PATIENCE, Server, assert_refused, eventually};
 
 fn request(organization: &str) -> v1::CreateSessionRequest {
     v1::CreateSessionRequest { organization_id: organization.to_owned(), time_to_live: None }
@@ -35,9 +36,15 @@ async fn a_session_may_do_what_its_key_may_in_one_organization_until_it_ends() {
     server.start_again().await;
     eventually("the session is known again", async || session.who_am_i().await.ok()).await;
 
+    let viewer = client(&server, "acme", &opened.token);
+    let watch =
+        v1::WatchDeliveriesRequest { organization_id: "acme".to_owned(), ..Default::default() };
+    let changes = viewer.dispatch().watch_deliveries(watch).await.expect("a stream");
     session.access().end_session(v1::EndSessionRequest {}).await.expect("it ends");
     let refused = session.who_am_i().await.expect_err("from that moment on");
     assert_refused(&refused, Code::Unauthenticated, "UNAUTHENTICATED");
+    let ended = timeout(PATIENCE, changes.into_inner().message()).await.expect("it ends in time");
+    assert_refused(&ended.expect_err("with a status"), Code::Unauthenticated, "UNAUTHENTICATED");
     assert!(first.who_am_i().await.is_ok(), "its key is not");
     let refused = first.access().end_session(v1::EndSessionRequest {}).await.expect_err("a key");
     assert_refused(&refused, Code::FailedPrecondition, "NOT_A_SESSION");

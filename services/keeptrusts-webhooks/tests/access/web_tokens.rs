@@ -1,11 +1,13 @@
 //! JSON Web Tokens: those of the issuer, and those of everybody else.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
 use keeptrusts_webhooks_contracts::v1;
 use serde_json::{Value, json};
 use sha2::Sha256;
+use tokio::time::{Instant, timeout};
 use tonic::Code;
 
 use base64::Engine;
@@ -28,6 +30,13 @@ async fn serving(issuer: &Issuer, database: &Database) -> Server {
 fn with(mut claims: Value, name: &str, value: Value) -> Value {
     claims[name] = value;
     claims
+}
+
+/// What the log says of each refused token.
+fn refusals(server: &Server) -> Vec<String> {
+    let output = server.process().output();
+    let told = output.lines().filter(|line| line.contains("DEBUG"));
+    told.filter(|line| line.contains("refused a token")).map(str::to_owned).collect()
 }
 
 fn without(mut claims: Value, name: &str) -> Value {
@@ -134,6 +143,9 @@ async fn what_others_sign_and_what_is_not_in_order_is_refused() {
     let mut hmac = Hmac::<Sha256>::new_from_slice(&key.public_bytes()).expect("any length");
     hmac.update(hmac_input.as_bytes());
     let hmac = URL_SAFE_NO_PAD.encode(hmac.finalize().into_bytes());
+    let (over, to_come) = (in_seconds(-120), in_seconds(600));
+    let is_over = format!("its claim `exp` is {over}, wanted is a time to come");
+    let is_to_come = format!("its claim `nbf` is {to_come}, wanted is a time past");
     let forgeries = [
         (
             "no algorithm",
@@ -170,7 +182,7 @@ async fn what_others_sign_and_what_is_not_in_order_is_refused() {
         ),
         ("other claims", "its signature is not by", format!("{tampered}.{signature}")),
         ("no signature", "its signature is not by", format!("{signed}.")),
-        ("a cut signature", "its signature is not by", format!("{signed}.{}", &signature[..10])),
+        ("a cut signature", "it is not a JSON Web Token", format!("{signed}.{}", &signature[..10])),
         ("no claims", "its signature is not by", format!("{head}..{signature}")),
         (
             "another audience",
@@ -184,18 +196,14 @@ async fn what_others_sign_and_what_is_not_in_order_is_refused() {
             key.sign(&with(good(), "iss", json!("https://evil.example"))),
         ),
         ("no issuer", "its claim `iss` is missing", key.sign(&without(good(), "iss"))),
-        ("expired", "its claim `exp` is ", key.sign(&with(good(), "exp", json!(in_seconds(-120))))),
+        ("expired", is_over.as_str(), key.sign(&with(good(), "exp", json!(over)))),
         ("no end", "its claim `exp` is missing", key.sign(&without(good(), "exp"))),
         (
             "an end that is a text",
             r#"its claim `exp` is "9999999999""#,
             key.sign(&with(good(), "exp", json!("9999999999"))),
         ),
-        (
-            "not yet valid",
-            "its claim `nbf` is ",
-            key.sign(&with(good(), "nbf", json!(in_seconds(600)))),
-        ),
+        ("not yet valid", is_to_come.as_str(), key.sign(&with(good(), "nbf", json!(to_come)))),
         (
             "a beginning that is a text",
             r#"its claim `nbf` is "x""#,
@@ -209,11 +217,17 @@ async fn what_others_sign_and_what_is_not_in_order_is_refused() {
         }),
     ];
     let mut words = BTreeSet::new();
-    for (what, _, token) in &forgeries {
+    for (what, why, token) in &forgeries {
+        let told_before = refusals(&server).len();
         let answer = Caller::with(&server, token).who_am_i().await;
         let refused = answer.expect_err(what);
         assert_eq!(refused.code(), Code::Unauthenticated, "{what}: {refused}");
         words.insert(refused.message().to_owned());
+        let told = eventually("the operator is told", async || {
+            refusals(&server).get(told_before).cloned()
+        });
+        let told = told.await;
+        assert!(told.contains(why), "{what}: {told}");
     }
     assert_eq!(words.len(), 1, "who sends them learns nothing");
     for (what, claims) in [
@@ -228,10 +242,24 @@ async fn what_others_sign_and_what_is_not_in_order_is_refused() {
     }
     assert!(Caller::with(&server, &valid).who_am_i().await.is_ok(), "the good one still is");
     assert!(issuer.fetches() <= 2, "forgeries do not make us ask again and again");
-    for (what, why, _) in &forgeries {
-        let is_told = async || server.process().output().contains(why).then_some(());
-        eventually(&format!("the operator is told of {what}: {why}"), is_told).await;
-    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_with_its_web_token_and_not_before_clocks_agree_on_that() {
+    let (issuer, key) = (Issuer::start().await, SigningKey::new("k1"));
+    issuer.publish(&[&key]);
+    let database = Database::new(Backend::Sqlite).await;
+    let server = serving(&issuer, &database).await;
+    // Clocks may be 30 s apart.
+    let token = key.sign(&with(issuer.claims("acme", "viewer"), "exp", json!(in_seconds(-24))));
+    let viewer = client(&server, "acme", &token);
+    let watch =
+        v1::WatchDeliveriesRequest { organization_id: "acme".to_owned(), ..Default::default() };
+    let changes = viewer.dispatch().watch_deliveries(watch).await.expect("it is accepted");
+    let begun = Instant::now();
+    let ended = timeout(PATIENCE, changes.into_inner().message()).await.expect("it ends in time");
+    assert_refused(&ended.expect_err("with a status"), Code::Unauthenticated, "UNAUTHENTICATED");
+    assert!(begun.elapsed() > Duration::from_secs(3), "{:?}", begun.elapsed());
 }
 
 /// As Keycloak has them. What is in the claims of other flags' defaults means nothing.
