@@ -26,6 +26,7 @@ mod made;
 pub mod memory;
 mod metrics;
 mod notification_store;
+mod opening;
 pub mod operation;
 pub mod plan;
 pub mod postgres;
@@ -45,6 +46,7 @@ pub use key_store::KeyStore;
 pub use log::{AppendError, Follower, Log};
 pub use memory::Clock;
 pub use notification_store::{KnownIncident, NotificationStore, Told};
+pub use opening::Opening;
 pub use operation::{
     Advance, Appended, BodyId, Expected, NewBody, NewRecord, Operation, Record, Refusal,
 };

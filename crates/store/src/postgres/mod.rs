@@ -66,6 +66,7 @@ use self::hints::Hints;
 pub use self::open::{InvalidUrl, OpenError};
 use self::pool::Pool;
 use self::replays::Search;
+use crate::opening::Opening;
 use crate::operation::{Appended, BodyId, Operation, Record};
 use crate::projection::{CountKey, Missed};
 use crate::query::{
@@ -150,13 +151,22 @@ impl PostgresStore {
     /// does unless told otherwise; `synchronous_commit` is set here. Once open, the store outlives
     /// restarts and failovers of the server: calls fail with [`StoreError::Unavailable`] meanwhile.
     pub async fn open(url: &str, options: PostgresOptions) -> Result<PostgresStore, OpenError> {
+        Self::open_as(Opening::Make, url, options).await
+    }
+
+    /// The same, but tables that are not there need not be made.
+    pub async fn open_as(
+        opening: Opening,
+        url: &str,
+        options: PostgresOptions,
+    ) -> Result<PostgresStore, OpenError> {
         let hosts = url::parse(url)?.into_iter().map(|host| match host.get_application_name() {
             Some(_) => host,
             None => host.application_name(&options.application_name),
         });
         let connector = Arc::new(Connector::new(hosts.collect()));
         let limits = SessionLimits::of(options.statement_timeout);
-        let shard_count = open::prepare(&connector, &limits).await?;
+        let shard_count = open::prepare(&connector, &limits, opening).await?;
         let Shares { leases, writers, readers } = Shares::of(options.connections);
         let pool = |limits, size| Pool::new(Arc::clone(&connector), limits, size);
         Ok(PostgresStore {
