@@ -1,5 +1,6 @@
 //! The flags of the gate, and what they make of it.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use http::Uri;
 use ipnet::IpNet;
 use keeptrusts_webhooks_domain::key::Token;
 use keeptrusts_webhooks_process::database::Database;
+use keeptrusts_webhooks_process::flags::network;
 use keeptrusts_webhooks_store::Clock;
 use keeptrusts_webhooks_telemetry::output;
 use tokio_util::sync::CancellationToken;
@@ -139,7 +141,8 @@ pub struct AccessFlags {
         long,
         value_name = "CIDR",
         env = "KEEPTRUSTS_WEBHOOKS_TRUSTED_PROXY",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = network
     )]
     pub trusted_proxy: Vec<IpNet>,
 
@@ -160,6 +163,9 @@ pub enum AccessSetupError {
     /// There is no first key.
     #[error(transparent)]
     FirstKey(#[from] FirstKeyError),
+    /// A name would mean two roles, or was meant to be another one.
+    #[error("--oidc-role-map has {0} twice: a name means one role")]
+    RoleMappedTwice(String),
     /// The issuer cannot be trusted.
     #[error("cannot prepare to fetch the issuer's keys (--oidc-ca)")]
     Trust(#[from] TrustError),
@@ -185,6 +191,12 @@ impl AccessFlags {
 
     /// Checks what can be checked before a database is opened, and perhaps made.
     pub fn prepare(&self) -> Result<PreparedAccess, AccessSetupError> {
+        let mut mapped = BTreeSet::new();
+        for RoleName { name, .. } in &self.oidc_role_map {
+            if !mapped.insert(name) {
+                return Err(AccessSetupError::RoleMappedTwice(name.clone()));
+            }
+        }
         Ok(PreparedAccess { flags: self.clone(), web_tokens: self.web_tokens()? })
     }
 

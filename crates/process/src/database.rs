@@ -55,7 +55,10 @@ pub struct DatabaseFlags {
     ///
     /// It is also how long the server lets a process of ours hold locks that has stopped in the
     /// middle of a transaction, or whose machine is gone. A connection that was cut without a word
-    /// is given up after this time and a second.
+    /// is given up after this time and a second. `log rebuild` has statements that take longer: it
+    /// gives up about twice this time after the server has last answered anything on another
+    /// connection. A server that is stopped cannot be told from a slow one if it goes on to answer
+    /// others.
     #[arg(
         long,
         value_name = "TIME",

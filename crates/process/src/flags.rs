@@ -7,6 +7,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use keeptrusts_webhooks_domain::retry::parse_duration;
 
 /// No flag means more than this: a thousand years. Sums and parts of it can be computed.
@@ -30,6 +31,14 @@ pub fn positive_duration(text: &str) -> Result<Duration, String> {
         return Err("must be longer than zero, for example 10s".to_owned());
     }
     Ok(duration)
+}
+
+/// A network: `10.20.0.0/16`, `2001:db8::/32`, or one address, `10.20.0.5/32`.
+pub fn network(text: &str) -> Result<IpNet, String> {
+    text.parse().map_err(|_| {
+        "write an IP address and how many of its bits are the network's: 10.20.0.0/16 or 2001:db8::/32; for one address, 10.20.0.5/32 or 2001:db8::5/128"
+            .to_owned()
+    })
 }
 
 /// Where to listen: an IP address and a port. `localhost:50051` is this machine alone (RFC 6761
@@ -90,6 +99,15 @@ mod tests {
             ["localhost", "50051", "127.0.0.1", "::1", "example.com:1", ":+1", ":65536", ":", ""]
         {
             assert_eq!(listen_address(text), Err(WRITE_AN_ADDRESS.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_network_is_read_or_said_how_to_write() {
+        assert_eq!(network("10.20.0.0/16").map(|it| it.to_string()).as_deref(), Ok("10.20.0.0/16"));
+        for text in ["10.0.0.0/33", "foo", "10.0.0.1", ""] {
+            let error = network(text).expect_err("wrong");
+            assert!(error.contains("write an IP address and how many"), "{text}: {error}");
         }
     }
 

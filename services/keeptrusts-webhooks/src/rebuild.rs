@@ -35,6 +35,14 @@ pub(crate) enum Found {
     Differences,
 }
 
+/// What has become of a command that the database has ended.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+struct NotDone {
+    what: String,
+    source: StoreError,
+}
+
 /// The exit status of a rebuild or check that was not done: 1 means differences, 2 wrong flags.
 pub(crate) const NOT_DONE: u8 = 3;
 
@@ -85,9 +93,13 @@ async fn go_through(
         let reached = |position: Position| progress.reached(before + position.0.unsigned_abs());
         let of_shard = records_of(store, shard).await?;
         if check_only {
-            let unchanged = || "nothing was changed, and not everything is checked".to_owned();
-            let work = store.check(shard, MAX_DIFFERENCES, &reached);
-            let differences = interruption.or(work, unchanged).await??;
+            let unchanged = || {
+                "nothing was changed, and not everything is checked; run the command again"
+                    .to_owned()
+            };
+            let work = progress.during(store.check(shard, MAX_DIFFERENCES, &reached));
+            let checked = interruption.or(work, unchanged).await?;
+            let differences = checked.map_err(|source| NotDone { what: unchanged(), source })?;
             if !differences.is_empty() {
                 found = Found::Differences;
                 progress.beside(|| print(shard, &differences));
@@ -98,7 +110,9 @@ async fn go_through(
                     "shard {shard} and those after it are as they were before; run the command again, which begins with the first shard"
                 )
             };
-            interruption.or(store.rebuild(shard, &reached), left).await??;
+            let work = progress.during(store.rebuild(shard, &reached));
+            let rebuilt = interruption.or(work, left).await?;
+            rebuilt.map_err(|source| NotDone { what: left(), source })?;
         }
         before += of_shard;
     }

@@ -105,7 +105,9 @@ async fn a_command_whose_results_nobody_reads_ends_when_it_is_asked_to() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_key_that_nobody_can_read_is_said_to_be_lost() {
-    for (elsewhere, is_lost) in [("/dev/full", true), ("&-", true), ("/dev/null", true), ("&2", false)] {
+    for (elsewhere, is_lost) in
+        [("/dev/full", true), ("&-", true), ("/dev/null", true), ("&2", false)]
+    {
         let database = Database::new(Backend::Sqlite).await;
         let serve = Launch::binary("keeptrusts-webhooks")
             .args(["serve", "--listen", "127.0.0.1:0", "--no-console"])
@@ -113,7 +115,8 @@ async fn a_first_key_that_nobody_can_read_is_said_to_be_lost() {
             .after(&format!("exec >{elsewhere}"));
         let mut process = serve.start();
         process.wait_for_listening(PATIENCE).await;
-        let told = process.output().contains("KEEPTRUSTS_WEBHOOKS_BOOTSTRAP_ADMIN_KEY set to a key");
+        let told =
+            process.output().contains("KEEPTRUSTS_WEBHOOKS_BOOTSTRAP_ADMIN_KEY set to a key");
         assert_eq!(told, is_lost, "{elsewhere}: {}", process.output());
         assert_eq!(process.output().contains("kt_"), !is_lost, "{elsewhere}");
         process.signal(Signal::Term);

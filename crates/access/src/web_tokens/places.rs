@@ -24,7 +24,7 @@ const MAX_DEPTH: usize = 8;
 /// What a provider calls a role: `--oidc-role-map NAME=ROLE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoleName {
-    name: String,
+    pub(crate) name: String,
     role: Role,
 }
 

@@ -132,7 +132,6 @@ impl Shares {
 /// A store in a Postgres database.
 pub struct PostgresStore {
     connector: Arc<Connector>,
-    limits: SessionLimits,
     shard_count: u16,
     leases: Pool,
     writers: Pool,
@@ -176,7 +175,6 @@ impl PostgresStore {
             readers: pool(limits, readers),
             held_rows: HeldRows::new(shard_count),
             hints: Hints::start(Arc::clone(&connector), limits, shard_count),
-            limits,
             connector,
         })
     }
@@ -573,7 +571,7 @@ impl Store for PostgresStore {
         shard: Shard,
         progress: &(dyn Fn(Position) + Sync),
     ) -> Result<(), StoreError> {
-        rebuild::rebuild(&self.writers, shard, progress).await
+        rebuild::rebuild(&self.writers, &self.readers, shard, progress).await
     }
 
     async fn check(
@@ -582,7 +580,7 @@ impl Store for PostgresStore {
         limit: usize,
         progress: &(dyn Fn(Position) + Sync),
     ) -> Result<Vec<RebuildDifference>, StoreError> {
-        check::check(&self.connector, &self.limits, shard, limit, progress).await
+        check::check(&self.connector, &self.readers, shard, limit, progress).await
     }
 
     async fn close(&self) {

@@ -222,7 +222,8 @@ async fn check_tables(
     let failed = |error| place.statement_error(error);
     let has_any = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL
                       AND to_regclass('records') IS NOT NULL";
-    let has_any: bool = sqlx::query_scalar(has_any).fetch_one(&mut *connection).await.map_err(failed)?;
+    let has_any: bool =
+        sqlx::query_scalar(has_any).fetch_one(&mut *connection).await.map_err(failed)?;
     if !has_any {
         return Err(OpenError::NoTables { address: place.address(), database: place.database() });
     }
