@@ -27,7 +27,8 @@ pub struct ShutdownFlags {
     /// the calls under way, to finish and record attempts, to export its last spans.
     ///
     /// An attempt that takes longer is repeated after the next start. Give it some seconds less
-    /// than after which the process is killed.
+    /// than after which the process is killed. Another signal, a second or more after the first,
+    /// ends the process at once.
     #[arg(
         long,
         value_name = "TIME",

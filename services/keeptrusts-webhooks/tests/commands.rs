@@ -123,3 +123,36 @@ async fn a_first_key_that_nobody_can_read_is_said_to_be_lost() {
         assert!(process.wait_exit(PATIENCE).await.success());
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_flags_and_variables_are_answered_with_what_would_be_right() {
+    let oidc = ["--oidc-issuer", "https://issuer.example"];
+    let mapped = ["--oidc-role-map", "a=viewer", "--oidc-role-map", "a=admin"];
+    let mapped = [oidc.as_slice(), &["--oidc-audience", "us"], &mapped].concat();
+    let database = Database::new(Backend::Sqlite).await;
+    let no_certificate = database.folder().join("no.pem");
+    fs::write(&no_certificate, "hello").expect("written");
+    let no_certificate = no_certificate.to_str().expect("UTF-8");
+    for (flags, code, says) in [
+        (["--retry-schedule", ""].as_slice(), 2, "or `never` for no retries"),
+        (&["--allow-network", "10.0.0.0/33"], 2, "for one address, 10.20.0.5/32"),
+        (&["--trusted-proxy", "foo"], 2, "for one address, 10.20.0.5/32"),
+        (&["--trust-ca", no_certificate], 1, "no.pem"),
+        (&mapped, 1, "--oidc-role-map has a twice"),
+        (&oidc, 2, "--oidc-audience"),
+    ] {
+        let serve = Launch::binary("keeptrusts-webhooks").arg("serve").args(flags);
+        let mut process = serve
+            .args(database.flags())
+            .env("KEEPTRUSTS_WEBHOOKS_BOOTSTRAP_ADMIN_KEY", format!("kt_{}", "7".repeat(64)))
+            .env("KEEPTRUSTS_WEBHOOKS_LISTEM", "127.0.0.1:0")
+            .start();
+        let status = process.wait_exit(PATIENCE).await;
+        let said = process.output();
+        assert_eq!(status.code(), Some(code), "{flags:?}: {said}");
+        assert!(said.contains(says), "{flags:?}: {said}");
+        assert!(!said.contains("BOOTSTRAP_ADMIN_KEY is set"), "another matter: {said}");
+        let warns = said.contains("KEEPTRUSTS_WEBHOOKS_LISTEM is set, which means nothing here");
+        assert_eq!(warns, code == 1, "flags that are wrong come first: {said}");
+    }
+}
