@@ -1,17 +1,19 @@
 //! The flags of the gate, and what they make of it.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{ArgGroup, Args};
 use http::Uri;
 use ipnet::IpNet;
 use keeptrusts_webhooks_domain::key::Token;
 use keeptrusts_webhooks_process::database::Database;
-use keeptrusts_webhooks_process::flags::positive_number;
+use keeptrusts_webhooks_process::flags::{network, positive_number};
 use keeptrusts_webhooks_store::Clock;
-use keeptrusts_webhooks_telemetry::print_stdout;
+use keeptrusts_webhooks_telemetry::output;
 use tokio_util::sync::CancellationToken;
 
 use crate::failures::Failures;
@@ -34,7 +36,8 @@ pub struct AccessFlags {
     ///
     /// Make one with: echo kt_$(openssl rand -hex 32). It is better given by the environment than
     /// on the command line, which others can see. Without it, a database that has no key yet gets
-    /// one, whose token is printed once.
+    /// one, whose token is printed once, on standard output. Whoever has lost it, or all keys of
+    /// admins, starts a process with this flag: it also makes a key in a database that has some.
     #[arg(
         long,
         value_name = "TOKEN",
@@ -139,7 +142,8 @@ pub struct AccessFlags {
         long,
         value_name = "CIDR",
         env = "KEEPTRUSTS_WEBHOOKS_TRUSTED_PROXY",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = network
     )]
     pub trusted_proxy: Vec<IpNet>,
 
@@ -160,6 +164,9 @@ pub enum AccessSetupError {
     /// There is no first key.
     #[error(transparent)]
     FirstKey(#[from] FirstKeyError),
+    /// A name would mean two roles, or was meant to be another one.
+    #[error("--oidc-role-map has {0} twice: a name means one role")]
+    RoleMappedTwice(String),
     /// The issuer cannot be trusted.
     #[error("cannot prepare to fetch the issuer's keys (--oidc-ca)")]
     Trust(#[from] TrustError),
@@ -185,6 +192,12 @@ impl AccessFlags {
 
     /// Checks what can be checked before a database is opened, and perhaps made.
     pub fn prepare(&self) -> Result<PreparedAccess, AccessSetupError> {
+        let mut mapped = BTreeSet::new();
+        for RoleName { name, .. } in &self.oidc_role_map {
+            if !mapped.insert(name) {
+                return Err(AccessSetupError::RoleMappedTwice(name.clone()));
+            }
+        }
         Ok(PreparedAccess { flags: self.clone(), web_tokens: self.web_tokens()? })
     }
 
@@ -227,10 +240,7 @@ impl PreparedAccess {
         let PreparedAccess { flags, web_tokens } = self;
         let given = flags.bootstrap_admin_key.as_ref();
         if let Some(token) = first_key::ensure(&database.log, &clock, given).await? {
-            print_stdout!(
-                "The first key, an admin's of all organizations. It is shown only now:\n\n  {}\n",
-                token.expose()
-            );
+            show(token).await;
         }
         let keys = Arc::new(Keys::new(Arc::clone(&database.log), Arc::clone(&clock)));
         let stop = CancellationToken::new();
@@ -248,6 +258,22 @@ impl PreparedAccess {
             stop,
             noting: Some(noting).into(),
         }))
+    }
+}
+
+/// How long the first key may take to be written.
+const SHOWN_WITHIN: Duration = Duration::from_secs(2);
+
+/// Shows the first key, or says how to get in without it.
+async fn show(token: Token) {
+    let show = move || {
+        let text = "The first key, an admin's of all organizations. It is shown only now:";
+        output::result_line_within(format_args!("{text}\n\n  {}\n", token.expose()), SHOWN_WITHIN)
+    };
+    if !tokio::task::spawn_blocking(show).await.unwrap_or(false) {
+        tracing::error!(
+            "the first key was made and could not be shown, since nobody reads standard output: start again with KEEPTRUSTS_WEBHOOKS_BOOTSTRAP_ADMIN_KEY set to a key of your own, and revoke \"the first key\""
+        );
     }
 }
 

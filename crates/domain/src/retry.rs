@@ -62,6 +62,13 @@ pub enum InvalidSchedule {
     TooMany,
 }
 
+impl RetrySchedule {
+    /// No retries.
+    pub fn none() -> RetrySchedule {
+        RetrySchedule(Vec::new())
+    }
+}
+
 impl FromStr for RetrySchedule {
     type Err = InvalidSchedule;
 

@@ -1,11 +1,14 @@
 //! Reading flags from the command line and from the environment, in the same way in every program.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 
 use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, CommandFactory, Error, FromArgMatches};
+use keeptrusts_webhooks_store::keyring::MASTER_KEY_VARIABLE;
+use keeptrusts_webhooks_telemetry::print_stderr;
 
 /// Which flags the environment has given, so that what is said about them names the variable and
 /// not a flag that nobody wrote.
@@ -26,8 +29,39 @@ struct Variable {
 /// A variable that is empty is not given: `X=` is what compose files and unit files pass on when
 /// nobody has set `X`.
 pub fn read<F: CommandFactory + FromArgMatches>() -> (F, FromEnvironment) {
-    read_from(std::env::args_os().collect()).unwrap_or_else(|error| error.exit())
+    let read = read_from(std::env::args_os().collect()).unwrap_or_else(|error| error.exit());
+    let set = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
+    for (name, meant) in misspelt(set, &variables_of(&F::command())) {
+        print_stderr!("warning: {name} is set, which means nothing here: is {meant} meant?");
+    }
+    read
 }
+
+/// All variables that the command and its subcommands read.
+fn variables_of(command: &Command) -> BTreeSet<String> {
+    let own = command.get_arguments().filter_map(Arg::get_env);
+    let own = own.map(|name| name.to_string_lossy().into_owned());
+    own.chain(command.get_subcommands().flat_map(variables_of)).collect()
+}
+
+/// Names that are nearly those of variables of ours, with the ones that they are near to. (Others
+/// that begin as ours do may be another program's: services share their environment files.)
+fn misspelt(set: impl Iterator<Item = String>, known: &BTreeSet<String>) -> Vec<(String, String)> {
+    /// Letters that are wrong, missing, too many, or in the wrong order.
+    const NEAR: usize = 2;
+    let is_unknown = |name: &String| {
+        name.starts_with(PREFIX) && name != MASTER_KEY_VARIABLE && !known.contains(name)
+    };
+    let nearest = |name: String| {
+        let distance = |known: &String| strsim::damerau_levenshtein(&name, known);
+        let meant = known.iter().min_by_key(|known| distance(known))?;
+        (distance(meant) <= NEAR).then(|| (name.clone(), meant.clone()))
+    };
+    set.filter(is_unknown).filter_map(nearest).collect()
+}
+
+/// How the variables of all our programs begin.
+const PREFIX: &str = "KEEPTRUSTS_WEBHOOKS_";
 
 fn read_from<F>(arguments: Vec<OsString>) -> Result<(F, FromEnvironment), Error>
 where
@@ -102,6 +136,11 @@ fn flag_in(usage: &str) -> &str {
     usage.split([' ', '=', '[']).next().unwrap_or(usage)
 }
 
+/// `oidc` of `--oidc-audience <AUDIENCE>`.
+fn first_word(usage: &str) -> Option<String> {
+    Some(flag_in(usage).strip_prefix("--")?.split('-').next()?.to_owned())
+}
+
 /// The subcommand that the arguments lead to.
 fn command_of<'a>(command: &'a Command, arguments: &[OsString]) -> &'a Command {
     let names = arguments.iter().skip(1);
@@ -167,7 +206,8 @@ impl FromEnvironment {
         self.variable(flag_in(usage)).unwrap_or(usage).to_owned()
     }
 
-    /// What is missing may be needed because of a variable: those of the same kind are named.
+    /// What is missing may be needed because of a variable: those of the same kind are named, which
+    /// have the same heading and begin with the same word.
     fn with_the_same_heading(
         &self,
         command: &Command,
@@ -177,10 +217,12 @@ impl FromEnvironment {
             return Vec::new();
         };
         let heading_of = |usage: &str| argument_of(command, usage)?.get_help_heading();
-        let headings: Vec<_> = missing.iter().filter_map(|flag| heading_of(flag)).collect();
-        let related = self.variables.iter().filter(|variable| {
-            heading_of(&variable.flag).is_some_and(|heading| headings.contains(&heading))
-        });
+        let kind_of = |usage: &str| Some((heading_of(usage)?.to_owned(), first_word(usage)?));
+        let kinds: Vec<_> = missing.iter().filter_map(|flag| kind_of(flag)).collect();
+        let is_related = |variable: &&Variable| {
+            kind_of(&variable.flag).is_some_and(|kind| kinds.contains(&kind))
+        };
+        let related = self.variables.iter().filter(is_related);
         related.map(|variable| format!("{} is set", variable.name).into()).collect()
     }
 }
@@ -196,6 +238,24 @@ impl Variable {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_variable_that_is_nearly_one_of_ours_is_misspelt_and_others_are_not_ours() {
+        let known = ["DATABASE_URL", "DATA_DIR", "LISTEN"].map(|name| format!("{PREFIX}{name}"));
+        let known = BTreeSet::from(known);
+        for (name, meant) in [
+            ("DATABSE_URL", Some("DATABASE_URL")),
+            ("DATA_DRI", Some("DATA_DIR")),
+            ("DATABASE_URL", None),
+            ("MASTER_KEY", None),
+            ("CONSOLE_LISTEN", None),
+        ] {
+            let name = format!("{PREFIX}{name}");
+            let found = misspelt([name.clone(), "PATH".to_owned()].into_iter(), &known);
+            let expected = meant.map(|meant| (name, format!("{PREFIX}{meant}")));
+            assert_eq!(found, Vec::from_iter(expected));
+        }
+    }
 
     #[test]
     fn flags_that_the_environment_has_given_are_called_by_their_variables() {

@@ -9,7 +9,7 @@ use clap::Args;
 use keeptrusts_webhooks_store::keyring::{Keyring, KeyringError, MasterKeySource};
 use keeptrusts_webhooks_store::postgres::{self, MIN_CONNECTIONS, PostgresOptions, PostgresStore};
 use keeptrusts_webhooks_store::sqlite::{self, SqliteOptions, SqliteStore};
-use keeptrusts_webhooks_store::{Log, Store, StoreError};
+use keeptrusts_webhooks_store::{Log, Opening, Store, StoreError};
 
 /// The data folder of who names none: it is made at the first start.
 const DEFAULT_DATA_DIR: &str = "keeptrusts-webhooks-data";
@@ -62,7 +62,10 @@ pub struct DatabaseFlags {
     ///
     /// It is also how long the server lets a process of ours hold locks that has stopped in the
     /// middle of a transaction, or whose machine is gone. A connection that was cut without a word
-    /// is given up after this time and a second.
+    /// is given up after this time and a second. `log rebuild` has statements that take longer: it
+    /// gives up about twice this time after the server has last answered anything on another
+    /// connection. A server that is stopped cannot be told from a slow one if it goes on to answer
+    /// others.
     #[arg(
         long,
         value_name = "TIME",
@@ -174,6 +177,16 @@ pub enum DatabaseError {
         "a SQLite database belongs to one process, and this service is one of several: give --database-url postgres://…, or run `keeptrusts-webhooks serve`, which is all of them in one process"
     )]
     NeedsPostgres,
+    /// It is not there, or has no tables, and only a server makes one.
+    #[error(
+        "there is no database of this program at {place}: correct {flag}; only a server makes a new one"
+    )]
+    Missing {
+        /// The file, or the database and its server.
+        place: String,
+        /// The flag that names it.
+        flag: &'static str,
+    },
     /// SQLite.
     #[error("cannot open the database")]
     Sqlite(#[from] sqlite::OpenError),
@@ -193,7 +206,7 @@ impl DatabaseFlags {
     /// key that cannot be one is refused before anything is made.
     pub async fn open(&self) -> Result<Database, DatabaseError> {
         let source = self.checked_master_key_source()?;
-        let (store, description) = self.open_store().await?;
+        let (store, description) = self.open_store(Opening::Make).await?;
         let is_remote = self.database_url.as_deref().is_some_and(is_postgres);
         let statement_timeout = is_remote.then_some(self.database_timeout);
         match start(&store, source).await {
@@ -246,7 +259,18 @@ impl DatabaseFlags {
     }
 
     /// The store alone, without appenders: for administration.
-    pub async fn open_store(&self) -> Result<(Arc<dyn Store>, String), DatabaseError> {
+    pub async fn open_store(
+        &self,
+        opening: Opening,
+    ) -> Result<(Arc<dyn Store>, String), DatabaseError> {
+        let flag = if self.database_url.is_some() { "--database-url" } else { "--data-dir" };
+        self.try_to_open_store(opening).await.map_err(|error| error.naming(flag))
+    }
+
+    async fn try_to_open_store(
+        &self,
+        opening: Opening,
+    ) -> Result<(Arc<dyn Store>, String), DatabaseError> {
         match self.database_url.as_deref() {
             Some(url) if is_postgres(url) => {
                 let options = PostgresOptions {
@@ -254,25 +278,25 @@ impl DatabaseFlags {
                     statement_timeout: self.database_timeout,
                     ..PostgresOptions::default()
                 };
-                let store = PostgresStore::open(url, options).await?;
+                let store = PostgresStore::open_as(opening, url, options).await?;
                 Ok((Arc::new(store), "postgres".to_owned()))
             }
             Some(url) => {
                 let path = sqlite_path(url)?;
                 check_folder_of(path, "--database-url")?;
-                open_sqlite(path).await
+                open_sqlite(opening, path).await
             }
             None => {
                 self.check_data_dir()?;
-                open_sqlite(&self.data_dir.join("webhooks.db")).await
+                open_sqlite(opening, &self.data_dir.join("webhooks.db")).await
             }
         }
     }
 
     /// The store for administration that does not concern the log: also if it is a SQLite
-    /// database that a running process has open.
+    /// database that a running process has open. It must be there.
     pub async fn open_for_administration(&self) -> Result<Administered, DatabaseError> {
-        match self.open_store().await {
+        match self.open_store(Opening::Existing).await {
             Ok((store, description)) => Ok(Administered { store, description, holder: None }),
             Err(DatabaseError::Sqlite(sqlite::OpenError::InUse { path, holder, process_id })) => {
                 let store = SqliteStore::open_beside(&path, SqliteOptions::default()).await?;
@@ -296,8 +320,27 @@ async fn start(
     Ok((log, Arc::new(keyring)))
 }
 
-async fn open_sqlite(path: &Path) -> Result<(Arc<dyn Store>, String), DatabaseError> {
-    let store = SqliteStore::open(path, SqliteOptions::default()).await?;
+impl DatabaseError {
+    /// Who names a database that is not there is told by which flag.
+    fn naming(self, flag: &'static str) -> DatabaseError {
+        let place = match self {
+            DatabaseError::Sqlite(sqlite::OpenError::Missing { path }) => {
+                path.display().to_string()
+            }
+            DatabaseError::Postgres(postgres::OpenError::NoTables { address, database }) => {
+                format!("{address} in the database {database}")
+            }
+            other => return other,
+        };
+        DatabaseError::Missing { place, flag }
+    }
+}
+
+async fn open_sqlite(
+    opening: Opening,
+    path: &Path,
+) -> Result<(Arc<dyn Store>, String), DatabaseError> {
+    let store = SqliteStore::open_as(opening, path, SqliteOptions::default()).await?;
     Ok((Arc::new(store), format!("sqlite {}", path.display())))
 }
 

@@ -10,32 +10,45 @@ use keeptrusts_webhooks_telemetry::{output, print_stderr};
 use tokio::runtime;
 
 use crate::command_line::FromEnvironment;
+use crate::shutdown;
 
 /// How long the last lines may take to be written.
 pub const LAST_LINES: Duration = Duration::from_millis(500);
+
+/// How long results that nobody reads keep a command that was asked to stop.
+pub const UNREAD_RESULTS: Duration = Duration::from_secs(2);
 
 /// Runs a process that serves. When it has ended nothing is waited for any more but its last
 /// lines, and those for [`LAST_LINES`]: not a thread that asks a name server or a collector, and
 /// not whoever should read its output.
 pub fn run(main: impl Future<Output = ExitCode>) -> ExitCode {
-    let code = run_alone(main);
-    output::finish(LAST_LINES);
-    code
+    run_until(main, |code| {
+        output::finish(LAST_LINES);
+        code
+    })
 }
 
-/// Runs a command. Its results are waited for until they are read.
+/// Runs a command. Its results are waited for until they are read, or it is asked to stop: then
+/// for [`UNREAD_RESULTS`], and its status is the signal's if they are not read.
 pub fn run_command(main: impl Future<Output = ExitCode>) -> ExitCode {
-    let code = run_alone(main);
-    output::finish_results(LAST_LINES);
-    code
+    run_until(main, |code| match output::finish_results(LAST_LINES) {
+        true => code,
+        false => shutdown::status_of_signal().map_or(code, ExitCode::from),
+    })
 }
 
-fn run_alone(main: impl Future<Output = ExitCode>) -> ExitCode {
+/// Whoever listens to signals still does so while the last lines are written.
+fn run_until(
+    main: impl Future<Output = ExitCode>,
+    write_last_lines: impl FnOnce(ExitCode) -> ExitCode,
+) -> ExitCode {
     let runtime = match runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return with(Err(error.into()), &FromEnvironment::default()),
+        Err(error) => {
+            return write_last_lines(with(Err(error.into()), &FromEnvironment::default()));
+        }
     };
-    let code = runtime.block_on(main);
+    let code = write_last_lines(runtime.block_on(main));
     // Dropped, it would wait for every blocking call that is under way.
     runtime.shutdown_background();
     code

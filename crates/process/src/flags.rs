@@ -9,6 +9,7 @@ use std::num::NonZeroU32;
 use std::ops::{Bound, RangeBounds};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use keeptrusts_webhooks_domain::retry::parse_duration;
 
 /// No flag means more than this: a thousand years. Sums and parts of it can be computed.
@@ -69,6 +70,14 @@ pub fn positive_number(
     move |text| number(text).map(|number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN))
 }
 
+/// A network: `10.20.0.0/16`, `2001:db8::/32`, or one address, `10.20.0.5/32`.
+pub fn network(text: &str) -> Result<IpNet, String> {
+    text.parse().map_err(|_| {
+        "write an IP address and how many of its bits are the network's: 10.20.0.0/16 or 2001:db8::/32; for one address, 10.20.0.5/32 or 2001:db8::5/128"
+            .to_owned()
+    })
+}
+
 /// Where to listen: an IP address and a port. `localhost:50051` is this machine alone (RFC 6761
 /// section 6.3), and `:50051` every IPv4 address that it has.
 pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
@@ -127,6 +136,15 @@ mod tests {
             ["localhost", "50051", "127.0.0.1", "::1", "example.com:1", ":+1", ":65536", ":", ""]
         {
             assert_eq!(listen_address(text), Err(WRITE_AN_ADDRESS.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_network_is_read_or_said_how_to_write() {
+        assert_eq!(network("10.20.0.0/16").map(|it| it.to_string()).as_deref(), Ok("10.20.0.0/16"));
+        for text in ["10.0.0.0/33", "foo", "10.0.0.1", ""] {
+            let error = network(text).expect_err("wrong");
+            assert!(error.contains("write an IP address and how many"), "{text}: {error}");
         }
     }
 

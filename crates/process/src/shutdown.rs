@@ -11,9 +11,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::exit::LAST_LINES;
+use crate::exit::{LAST_LINES, UNREAD_RESULTS};
 use crate::flags::positive_duration;
 use crate::grpc_server::limits::LAST_ANSWERS;
+
+/// Signals that come this soon after the first one are the same request: `timeout` and others send
+/// one to a process and another to its group, and people's fingers repeat.
+const SAME_REQUEST: Duration = Duration::from_secs(1);
 
 /// How long the end of a process may take: less than the 10 s after which containers are killed.
 #[derive(Debug, Clone, Args)]
@@ -23,7 +27,8 @@ pub struct ShutdownFlags {
     /// the calls under way, to finish and record attempts, to export its last spans.
     ///
     /// An attempt that takes longer is repeated after the next start. Give it some seconds less
-    /// than after which the process is killed.
+    /// than after which the process is killed. Another signal, a second or more after the first,
+    /// ends the process at once.
     #[arg(
         long,
         value_name = "TIME",
@@ -105,8 +110,8 @@ impl Shutdown {
 /// The end of this process, which SIGTERM or SIGINT asks for.
 ///
 /// Whoever works in the process watches its token, finishes what is in hand, and returns. A second
-/// signal ends the process at once, with status 143 (SIGTERM) or 130 (SIGINT): what is not in
-/// the log by then has not happened, and what is in it is safe. If whatever it may be has not
+/// signal, a second or more after the first, ends the process at once, with status 143 (SIGTERM)
+/// or 130 (SIGINT): what is not in the log by then has not happened, and what is in it is safe. If whatever it may be has not
 /// ended within the limit, the process ends all the same, with status 1.
 ///
 /// From this call on the signals no longer end the process by themselves. Must be called
@@ -125,7 +130,7 @@ pub fn on_signals(flags: &ShutdownFlags) -> io::Result<Shutdown> {
         );
         begun.begin();
         let status = tokio::select! {
-            (second, status) = signals.next() => {
+            (second, status) = signals.another() => {
                 tracing::warn!(signal = second, "ending at once");
                 i32::from(status)
             }
@@ -147,13 +152,24 @@ pub fn on_first_signal(stop: impl FnOnce(u8) + Send + 'static) -> io::Result<()>
     tokio::spawn(async move {
         let (first, status) = signals.next().await;
         tracing::info!(signal = first, "stopping; a second signal ends the process at once");
+        // Who asks for the end need not read what the command has found.
+        _ = STOPPED_BY.set(status);
+        output::give_results_up_after(UNREAD_RESULTS);
         stop(status);
-        let (second, status) = signals.next().await;
+        let (second, status) = signals.another().await;
         tracing::warn!(signal = second, "ending at once");
         output::finish(LAST_LINES);
         exit(i32::from(status));
     });
     Ok(())
+}
+
+/// The exit status of the first signal that has asked a command to stop.
+static STOPPED_BY: OnceLock<u8> = OnceLock::new();
+
+/// With which status a command ends whose results nobody has read: that of the signal.
+pub(crate) fn status_of_signal() -> Option<u8> {
+    STOPPED_BY.get().copied()
 }
 
 struct Signals {
@@ -167,6 +183,17 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
+    }
+
+    /// The next one that is not the same request as one that has come just now.
+    async fn another(&mut self) -> (&'static str, u8) {
+        let first = Instant::now();
+        loop {
+            let signal = self.next().await;
+            if first.elapsed() >= SAME_REQUEST {
+                return signal;
+            }
+        }
     }
 
     /// The name of the next one, and the exit status that shells report for a process that it has

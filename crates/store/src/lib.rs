@@ -27,6 +27,7 @@ mod made;
 pub mod memory;
 mod metrics;
 mod notification_store;
+mod opening;
 pub mod operation;
 pub mod plan;
 pub mod postgres;
@@ -50,6 +51,7 @@ pub use log::{AppendError, Follower, Log};
 pub use long_reads::{LongReads, TooManyLongReads};
 pub use memory::Clock;
 pub use notification_store::{KnownIncident, NotificationStore, Told};
+pub use opening::Opening;
 pub use operation::{
     Advance, Appended, BodyId, Expected, NewBody, NewRecord, Operation, Record, Refusal,
 };

@@ -10,9 +10,10 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
@@ -38,7 +39,10 @@ pub(crate) fn lost_lines() -> u64 {
 }
 
 /// Prints a line to standard output, as `println!` does, for the results of a command. Waits while
-/// a megabyte waits to be read; does not fail when nobody reads any more.
+/// a megabyte waits to be read, unless [`output::give_results_up_after`] says for how long; does
+/// not fail when nobody reads any more.
+///
+/// [`output::give_results_up_after`]: crate::output::give_results_up_after
 #[macro_export]
 macro_rules! print_stdout {
     ($($text:tt)*) => { $crate::output::result_line(format_args!($($text)*)) };
@@ -53,6 +57,23 @@ macro_rules! print_stderr {
 /// See [`print_stdout!`](crate::print_stdout).
 pub fn result_line(text: fmt::Arguments<'_>) {
     stdout().push_waiting(format!("{text}\n").into_bytes());
+}
+
+/// Prints a line to standard output that will not be said again, and waits until it is written:
+/// `limit` at most. Whether somebody may have it. Blocks its thread.
+pub fn result_line_within(text: fmt::Arguments<'_>, limit: Duration) -> bool {
+    if own_file(io::stdout()).is_ok_and(|file| is_null_device(&file)) {
+        return false;
+    }
+    let end = Instant::now() + limit;
+    stdout().write_by(format!("{text}\n").into_bytes(), end)
+}
+
+/// Also what a program finds that was started with its output closed.
+fn is_null_device(file: &File) -> bool {
+    let device = |metadata: Metadata| metadata.rdev();
+    let null = fs::metadata("/dev/null").map(device).ok();
+    null.is_some() && file.metadata().map(device).ok() == null
 }
 
 /// See [`print_stderr!`](crate::print_stderr).
@@ -70,12 +91,17 @@ pub fn finish(limit: Duration) {
     }
 }
 
-/// The same for a command, whose results are waited for as long as their reader takes.
-pub fn finish_results(limit: Duration) {
-    if let Some(output) = STDOUT.get() {
-        output.wait_until_written(None);
-    }
+/// The same for a command, whose results are waited for as long as their reader takes, or until
+/// they are given up. Whether all that it had to say was taken.
+pub fn finish_results(limit: Duration) -> bool {
+    let is_written = STDOUT.get().is_none_or(|output| output.wait_until_written(None));
     finish(limit);
+    is_written
+}
+
+/// From now on, results are waited for no longer than this: for a command that was asked to end.
+pub fn give_results_up_after(limit: Duration) {
+    stdout().give_up_at(Instant::now() + limit);
 }
 
 /// Where log lines are written to: a line is one call of `write`.
@@ -130,6 +156,10 @@ struct State {
     bytes: usize,
     /// Lines that were lost and that nobody has been told of.
     lost: u64,
+    /// How many times writing has failed.
+    failed: u64,
+    /// When nothing is waited for any more.
+    given_up_at: Option<Instant>,
 }
 
 impl Output {
@@ -168,24 +198,60 @@ impl Output {
         }
     }
 
-    /// Takes a line when there is room.
+    /// Takes a line when there is room, or drops it if that is given up.
     fn push_waiting(&self, line: Vec<u8>) {
-        let mut state = self.queue.state();
-        while !state.has_room_for(&line) {
-            state = self.queue.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        let (mut state, has_room) =
+            self.wait_until(self.queue.state(), None, |state| state.has_room_for(&line));
+        if has_room {
+            state.take(line);
+            self.queue.changed.notify_all();
+        } else {
+            state.lost += 1;
+            self.queue.lost_in_all.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Takes a line if there is room. Whether it was written, with those before it, by `end`.
+    fn write_by(&self, line: Vec<u8>, end: Instant) -> bool {
+        let mut state = self.queue.state();
+        if !state.has_room_for(&line) {
+            return false;
+        }
+        let failed = state.failed;
         state.take(line);
+        self.queue.changed.notify_all();
+        let (state, is_over) = self.wait_until(state, Some(end), |state| state.bytes == 0);
+        is_over && state.failed == failed
+    }
+
+    /// Waits until nothing waits, and nothing is being written; until `end` at most. Whether
+    /// everything was taken.
+    fn wait_until_written(&self, end: Option<Instant>) -> bool {
+        let (state, is_written) =
+            self.wait_until(self.queue.state(), end, |state| state.bytes == 0);
+        is_written && state.given_up_at.is_none_or(|_| state.lost == 0)
+    }
+
+    /// Nobody waits any more from then on.
+    fn give_up_at(&self, end: Instant) {
+        self.queue.state().given_up_at.get_or_insert(end);
         self.queue.changed.notify_all();
     }
 
-    /// Waits until nothing waits, and nothing is being written; until `end` at most.
-    fn wait_until_written(&self, end: Option<Instant>) {
-        let mut state = self.queue.state();
-        while state.bytes > 0 {
+    /// Waits until the state is as it should be; until `end` at most, and until it is given up.
+    /// Whether it is.
+    fn wait_until<'a>(
+        &self,
+        mut state: MutexGuard<'a, State>,
+        end: Option<Instant>,
+        is_as_it_should_be: impl Fn(&State) -> bool,
+    ) -> (MutexGuard<'a, State>, bool) {
+        let changed = &self.queue.changed;
+        while !is_as_it_should_be(&state) {
+            let end = end.into_iter().chain(state.given_up_at).min();
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-            let changed = &self.queue.changed;
             state = match left {
-                Some(Duration::ZERO) => return,
+                Some(Duration::ZERO) => return (state, false),
                 Some(left) => {
                     let waited = changed.wait_timeout(state, left);
                     waited.unwrap_or_else(PoisonError::into_inner).0
@@ -193,6 +259,7 @@ impl Output {
                 None => changed.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
         }
+        (state, true)
     }
 }
 
@@ -214,6 +281,7 @@ impl Queue {
             state.bytes -= cost(&line);
             if written.is_err() {
                 state.lost += 1;
+                state.failed += 1;
                 self.lost_in_all.fetch_add(1, Ordering::Relaxed);
             }
             // Told when there is room, and by a line that is not lost as well.
@@ -383,6 +451,42 @@ mod tests {
             output.wait_until_written(None);
         }
         assert_eq!((lost.recv_timeout(PATIENCE), LOST.load(Ordering::Relaxed)), (Ok(1), 1));
+    }
+
+    #[test]
+    fn a_line_that_will_not_be_said_again_is_written_or_known_to_be_lost() {
+        let (output, flow, lines, _told) = stuck();
+        let soon = || Instant::now() + Duration::from_millis(20);
+        assert!(!output.write_by(b"nobody reads\n".to_vec(), soon()));
+        drop(flow);
+        output.wait_until_written(None);
+        let later = Instant::now() + Duration::from_secs(60);
+        assert!(output.write_by(b"read\n".to_vec(), later));
+        assert_eq!(lines.try_iter().last().as_deref(), Some(b"read\n".as_slice()));
+
+        let full = || File::options().write(true).open("/dev/full");
+        let full = Output::start("full", full, &LOST, |_| ());
+        assert!(!full.write_by(b"no space\n".to_vec(), later));
+    }
+
+    #[test]
+    fn what_is_written_to_the_null_device_is_read_by_nobody() {
+        assert!(is_null_device(&File::open("/dev/null").expect("it is there")));
+        assert!(!is_null_device(&File::open("/dev/zero").expect("it is there")));
+    }
+
+    #[test]
+    fn results_that_nobody_reads_are_given_up_when_the_command_is_asked_to_end() {
+        let (output, _flow, _lines, _told) = stuck();
+        let output = Arc::new(output);
+        let count = 2 * MAX_WAITING_BYTES / 1_000;
+        let pushing = {
+            let output = Arc::clone(&output);
+            thread::spawn(move || (0..count).for_each(|_| output.push_waiting(vec![b'x'; 1_000])))
+        };
+        output.give_up_at(Instant::now() + Duration::from_millis(20));
+        pushing.join().expect("it does not wait");
+        assert!(!output.wait_until_written(None), "nor does the end, which says so");
     }
 
     #[test]

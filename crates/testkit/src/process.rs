@@ -30,6 +30,7 @@ pub struct Launch {
     program: PathBuf,
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
+    stdout: Option<Arc<PipeWriter>>,
     stderr: Option<Arc<PipeWriter>>,
 }
 
@@ -54,6 +55,7 @@ impl Launch {
             program: program.into(),
             arguments: Vec::new(),
             environment: Vec::new(),
+            stdout: None,
             stderr: None,
         }
     }
@@ -75,6 +77,13 @@ impl Launch {
     /// binaries' configuration (`KEEPTRUSTS_WEBHOOKS_*`) and `RUST_LOG`.
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.environment.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Has its standard output in a pipe of the test's, which need not read it; not in
+    /// [`Process::output`].
+    pub fn stdout(mut self, pipe: &Arc<PipeWriter>) -> Self {
+        self.stdout = Some(Arc::clone(pipe));
         self
     }
 
@@ -167,11 +176,13 @@ impl Process {
         // One pipe for both, so that lines keep their order.
         let (reader, writer) = io::pipe().expect("a pipe can be made");
         let mut command = launch.command();
-        command.stdout(writer.try_clone().expect("a pipe's end can be cloned"));
-        command.stderr(match &launch.stderr {
-            Some(pipe) => pipe.try_clone().expect("a pipe's end can be cloned"),
-            None => writer,
-        });
+        let end = |pipe: &Option<Arc<PipeWriter>>| {
+            let pipe = pipe.as_deref().unwrap_or(&writer);
+            pipe.try_clone().expect("a pipe's end can be cloned")
+        };
+        command.stdout(end(&launch.stdout));
+        command.stderr(end(&launch.stderr));
+        drop(writer);
         let mut watchdog = Watchdog::start("KILL", None);
         let child = command.spawn().unwrap_or_else(|error| {
             panic!("could not start {}: {error}", launch.program.display())
@@ -233,6 +244,24 @@ impl Process {
         timeout(within, ended)
             .await
             .unwrap_or_else(|_| panic!("{} did not end in {within:?}", self.name))
+    }
+
+    /// Sends a signal again and again, as impatient people do, until the process has ended. Panics
+    /// if `within` passes.
+    pub async fn insist(&mut self, signal: Signal, within: Duration) -> ExitStatus {
+        const AGAIN: Duration = Duration::from_millis(200);
+        let ended = async {
+            loop {
+                self.signal(signal);
+                if let Ok(status) = timeout(AGAIN, self.child.wait()).await {
+                    return status.expect("a child can be waited for");
+                }
+            }
+        };
+        timeout(within, ended)
+            .await
+            .unwrap_or_else(|_| panic!("{} did not end in {within:?}", self.name));
+        self.wait_exit(within).await
     }
 
     /// Kills the process with SIGKILL and waits until it is gone.

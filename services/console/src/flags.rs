@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use keeptrusts_webhooks_access::issuer::IssuerSettings;
 use keeptrusts_webhooks_access::issuer_address;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
-use keeptrusts_webhooks_process::flags::listen_address;
+use keeptrusts_webhooks_process::flags::{listen_address, network};
 use keeptrusts_webhooks_process::tls::{Reloadable, ServiceTlsFlags, TlsFileError};
 use rustls::ClientConfig;
 use tonic::transport::Uri;
@@ -90,7 +90,8 @@ pub struct OwnTrustFlags {
         long,
         value_name = "CIDR",
         env = "KEEPTRUSTS_WEBHOOKS_TRUSTED_PROXY",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = network
     )]
     pub trusted_proxy: Vec<IpNet>,
 

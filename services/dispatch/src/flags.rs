@@ -8,14 +8,15 @@ use std::time::Duration;
 use clap::Args;
 use ipnet::IpNet;
 use keeptrusts_webhooks_domain::mail_limits::MailLimits;
-use keeptrusts_webhooks_domain::retry::RetrySchedule;
+use keeptrusts_webhooks_domain::retry::{InvalidSchedule, RetrySchedule};
 use keeptrusts_webhooks_outbound::{
     InvalidProxy, NameServer, OutboundConfig, PortRange, Sender, SetupError,
 };
 use keeptrusts_webhooks_process::database::Database;
-use keeptrusts_webhooks_process::flags::{positive_duration, whole_number};
+use keeptrusts_webhooks_process::flags::{network, positive_duration, whole_number};
 use keeptrusts_webhooks_rendering::{Renderer, RendererLimits};
 use keeptrusts_webhooks_store::Clock;
+use keeptrusts_webhooks_trust::UnusableCertificates;
 
 use crate::scheduler::SchedulerLimits;
 use crate::{Parts, Settings, machine_uptime};
@@ -24,12 +25,13 @@ use crate::{Parts, Settings, machine_uptime};
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Deliveries")]
 pub struct DispatchFlags {
-    /// The waits before the automatic retries of a failed delivery.
+    /// The waits before the automatic retries of a failed delivery; `never`: there are none.
     #[arg(
         long,
         value_name = "WAITS",
         env = "KEEPTRUSTS_WEBHOOKS_RETRY_SCHEDULE",
-        default_value = "1m,5m,30m,2h,12h"
+        default_value = "1m,5m,30m,2h,12h",
+        value_parser = retry_schedule
     )]
     pub retry_schedule: RetrySchedule,
 
@@ -74,7 +76,8 @@ pub struct DispatchFlags {
         long,
         value_name = "CIDR",
         env = "KEEPTRUSTS_WEBHOOKS_ALLOW_NETWORK",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = network
     )]
     pub allow_network: Vec<IpNet>,
 
@@ -138,6 +141,17 @@ pub struct DispatchFlags {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience(pub Option<Duration>);
 
+/// An empty one is most often a variable of a script that nobody has set.
+fn retry_schedule(text: &str) -> Result<RetrySchedule, String> {
+    match text.trim() {
+        "" => {
+            Err("write waits, for example 1m,5m,30m,2h,12h, or `never` for no retries".to_owned())
+        }
+        "never" => Ok(RetrySchedule::none()),
+        text => text.parse().map_err(|error: InvalidSchedule| error.to_string()),
+    }
+}
+
 fn patience(text: &str) -> Result<Patience, String> {
     match text {
         "never" => Ok(Patience(None)),
@@ -174,6 +188,14 @@ pub enum DispatchSetupError {
         path: PathBuf,
         /// Why not.
         source: std::io::Error,
+    },
+    /// A file has no certificates that can be trusted.
+    #[error("the --trust-ca file {path} {reason}")]
+    TrustedRoot {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: UnusableCertificates,
     },
     /// The proxy's URL is not one.
     #[error("--outbound-proxy {0}")]
@@ -221,7 +243,8 @@ impl DispatchFlags {
             request_timeout: self.request_timeout,
             connect_timeout: OutboundConfig::default().connect_timeout.min(self.request_timeout),
             ..OutboundConfig::default()
-        })?;
+        });
+        let sender = sender.map_err(|error| self.naming_the_file(error))?;
         let endpoint_concurrency = usize::from(self.endpoint_concurrency);
         let settings = Settings {
             retry_schedule: self.retry_schedule.clone(),
@@ -237,6 +260,21 @@ impl DispatchFlags {
             },
         };
         Ok(PreparedDispatch { sender, settings })
+    }
+}
+
+impl DispatchFlags {
+    /// The sender knows files by their content, people by their names.
+    fn naming_the_file(&self, error: SetupError) -> DispatchSetupError {
+        match error {
+            SetupError::TrustedRoot { number, reason } => {
+                match number.checked_sub(1).and_then(|place| self.trust_ca.get(place)) {
+                    Some(path) => DispatchSetupError::TrustedRoot { path: path.clone(), reason },
+                    None => SetupError::TrustedRoot { number, reason }.into(),
+                }
+            }
+            error => error.into(),
+        }
     }
 }
 

@@ -56,8 +56,15 @@ enum LogCommand {
     /// computed from the log. This computes them again, shard by shard, each in one transaction;
     /// appends to that shard wait meanwhile. Bodies are left alone.
     ///
+    /// The database must be there. A SQLite database belongs to one process: stop the server before.
+    /// On Postgres servers may run.
+    ///
     /// It can be interrupted: the shard under way stays as it was. Run it again then, and it begins
     /// with the first shard.
+    ///
+    /// Exit status: 0, done, and with --check nothing differs; 1, --check has found differences;
+    /// 2, wrong flags; 3, not done, for the reason that is printed; 130 or 143, interrupted by
+    /// SIGINT or SIGTERM.
     Rebuild(rebuild::RebuildCommand),
 }
 
@@ -70,6 +77,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(command: Command, given: &FromEnvironment) -> ExitCode {
+    let is_of_log = matches!(command, Command::Log(_));
     let ran = match command {
         Command::Serve(command) => serve::run(*command).await,
         Command::Demo(_) => demo::run().await,
@@ -83,6 +91,7 @@ async fn run(command: Command, given: &FromEnvironment) -> ExitCode {
     };
     // A long command that was interrupted has the exit status of the signal.
     let interrupted = ran.as_ref().err().and_then(|error| exit_status(error.as_ref()));
+    let not_done = (ran.is_err() && is_of_log).then(|| ExitCode::from(rebuild::NOT_DONE));
     let status = exit::with(ran, given);
-    interrupted.unwrap_or(status)
+    interrupted.or(not_done).unwrap_or(status)
 }

@@ -11,9 +11,12 @@ use keeptrusts_webhooks_telemetry::print_stderr;
 
 /// Between two lines.
 const LINE_EVERY: Duration = Duration::from_secs(5);
-const BAR: &str = "{wide_bar} {human_pos} of {human_len} {prefix} ({percent} %), {per_sec}, {msg}";
+/// The text is cut to the terminal's width, so that no line wraps; the bar does not move.
+const BAR: &str = "{bar:10} {wide_msg}";
 /// Before it, an estimate says more of the start than of the work.
-const NO_ESTIMATE_BEFORE: Duration = Duration::from_secs(1);
+const NO_ESTIMATE_BEFORE: Duration = Duration::from_secs(3);
+/// After how long without progress that is said, and how often it is.
+const QUIET: Duration = Duration::from_secs(15);
 
 /// The progress of a command. It may be told of from several threads.
 pub(crate) struct Progress {
@@ -23,11 +26,13 @@ pub(crate) struct Progress {
     bar: Option<ProgressBar>,
 }
 
-/// When it began, and from where: what was done before says nothing of the pace.
 struct State {
-    began: Instant,
-    first: Option<u64>,
+    /// How much was done when it was first told, and when: what was done before says nothing of
+    /// the pace, nor does what had to happen before the counting began.
+    first: Option<(u64, Instant)>,
+    last: Instant,
     last_line: Instant,
+    is_finishing: bool,
 }
 
 impl Progress {
@@ -37,8 +42,13 @@ impl Progress {
         Progress {
             counted,
             total,
-            state: Mutex::new(State { began: now, first: None, last_line: now }),
-            bar: stderr().is_terminal().then(|| bar(total, counted)),
+            state: Mutex::new(State {
+                first: None,
+                last: now,
+                last_line: now,
+                is_finishing: false,
+            }),
+            bar: stderr().is_terminal().then(|| bar(total)),
         }
     }
 
@@ -46,21 +56,52 @@ impl Progress {
     pub(crate) fn reached(&self, done: u64) {
         let now = Instant::now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = *state.first.get_or_insert(done);
+        state.last = now;
+        let (first, began) = *state.first.get_or_insert((done, now));
         let at = At {
             counted: self.counted,
             first,
             done,
             total: self.total.max(done),
-            elapsed: now - state.began,
+            elapsed: now - began,
         };
         if let Some(bar) = &self.bar {
             bar.set_length(at.total);
             bar.set_position(done);
-            bar.set_message(at.left());
+            bar.set_message(at.to_string());
         } else if now - state.last_line >= LINE_EVERY || done == self.total {
+            // The end is told once, however often it is reached.
+            if !std::mem::replace(&mut state.is_finishing, done == self.total) {
+                print_stderr!("{at}");
+            }
             state.last_line = now;
-            print_stderr!("{at}");
+        }
+    }
+
+    /// Does work, and says from time to time that nothing has come for so long.
+    pub(crate) async fn during<T>(&self, work: impl Future<Output = T>) -> T {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                () = tokio::time::sleep(QUIET) => self.tell_if_quiet(),
+            }
+        }
+    }
+
+    fn tell_if_quiet(&self) {
+        let quiet = self.state.lock().unwrap_or_else(PoisonError::into_inner).last.elapsed();
+        if quiet < QUIET {
+            return;
+        }
+        let text = format!(
+            "no progress for {}: the database has a long statement, or hangs",
+            rounded(quiet.as_secs())
+        );
+        match &self.bar {
+            Some(bar) => bar.set_message(text),
+            None => print_stderr!("{text}"),
         }
     }
 
@@ -82,8 +123,8 @@ impl Drop for Progress {
     }
 }
 
-fn bar(total: u64, counted: &'static str) -> ProgressBar {
-    let bar = ProgressBar::new(total).with_prefix(counted);
+fn bar(total: u64) -> ProgressBar {
+    let bar = ProgressBar::new(total);
     // The template is ours: a test parses it.
     if let Ok(style) = ProgressStyle::with_template(BAR) {
         bar.set_style(style);
@@ -156,6 +197,14 @@ mod tests {
     #[test]
     fn what_was_done_before_does_not_make_the_estimate_short() {
         assert_eq!(line(100, 150, 200, 10), "150 of 200 records (75 %), about 10 s left");
+    }
+
+    #[test]
+    fn what_stands_beside_the_bar_fits_a_terminal_of_80_columns() {
+        let elapsed = Duration::from_secs(7_000);
+        let (first, done, total) = (0, 10_000_000, 99_999_999);
+        let text = At { counted: "events and attempts", first, done, total, elapsed }.to_string();
+        assert!("██████████ ".chars().count() + text.len() <= 80, "{text}");
     }
 
     #[test]

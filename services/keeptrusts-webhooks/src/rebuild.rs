@@ -4,7 +4,7 @@ use clap::Args;
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 use keeptrusts_webhooks_process::database::DatabaseFlags;
 use keeptrusts_webhooks_process::reload;
-use keeptrusts_webhooks_store::{RebuildDifference, Store, StoreError};
+use keeptrusts_webhooks_store::{Opening, RebuildDifference, Store, StoreError};
 use keeptrusts_webhooks_telemetry::LoggingFlags;
 use keeptrusts_webhooks_telemetry::{print_stderr, print_stdout};
 
@@ -16,7 +16,7 @@ use crate::progress::Progress;
 #[derive(Debug, Args)]
 pub(crate) struct RebuildCommand {
     /// Change nothing: compare every row with what the log says, print the differences, and
-    /// exit with status 1 if there are any.
+    /// exit with status 1 if there are any. The tables must be of this version.
     #[arg(long)]
     check: bool,
 
@@ -35,6 +35,17 @@ pub(crate) enum Found {
     Differences,
 }
 
+/// What has become of a command that the database has ended.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+struct NotDone {
+    what: String,
+    source: StoreError,
+}
+
+/// The exit status of a rebuild or check that was not done: 1 means differences, 2 wrong flags.
+pub(crate) const NOT_DONE: u8 = 3;
+
 /// Differences that are printed for each shard; one is enough to know.
 const MAX_DIFFERENCES: usize = 100;
 
@@ -46,7 +57,8 @@ pub(crate) async fn run(
     // Who means the server that has the database open may meet this process.
     let _hangups = reload::on_hangup()?;
     let interruption = Interruption::listen()?;
-    let (store, description) = command.database.open_store().await?;
+    let opening = if command.check { Opening::Unchanged } else { Opening::Existing };
+    let (store, description) = command.database.open_store(opening).await?;
     print_stderr!("{} {description}", if command.check { "checking" } else { "rebuilding" });
     let done = go_through(store.as_ref(), command.check, &interruption).await;
     store.close().await;
@@ -81,9 +93,13 @@ async fn go_through(
         let reached = |position: Position| progress.reached(before + position.0.unsigned_abs());
         let of_shard = records_of(store, shard).await?;
         if check_only {
-            let unchanged = || "nothing was changed, and not everything is checked".to_owned();
-            let work = store.check(shard, MAX_DIFFERENCES, &reached);
-            let differences = interruption.or(work, unchanged).await??;
+            let unchanged = || {
+                "nothing was changed, and not everything is checked; run the command again"
+                    .to_owned()
+            };
+            let work = progress.during(store.check(shard, MAX_DIFFERENCES, &reached));
+            let checked = interruption.or(work, unchanged).await?;
+            let differences = checked.map_err(|source| NotDone { what: unchanged(), source })?;
             if !differences.is_empty() {
                 found = Found::Differences;
                 progress.beside(|| print(shard, &differences));
@@ -94,7 +110,9 @@ async fn go_through(
                     "shard {shard} and those after it are as they were before; run the command again, which begins with the first shard"
                 )
             };
-            interruption.or(store.rebuild(shard, &reached), left).await??;
+            let work = progress.during(store.rebuild(shard, &reached));
+            let rebuilt = interruption.or(work, left).await?;
+            rebuilt.map_err(|source| NotDone { what: left(), source })?;
         }
         before += of_shard;
     }

@@ -47,6 +47,8 @@ async fn the_process_ends_in_order(backend: Backend, signal: Signal) {
     assert_eq!(first.status(), ServingStatus::Serving);
     receiver.wait_for(1, PATIENCE).await;
 
+    // `timeout` sends one to the process and one to its group.
+    process.signal(signal);
     process.signal(signal);
     let next = changes.message().await.expect("no error").expect("a status");
     assert_eq!(next.status(), ServingStatus::NotServing);

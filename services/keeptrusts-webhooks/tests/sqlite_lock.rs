@@ -18,9 +18,10 @@ async fn a_second_process_on_the_same_file_is_told_which_one_has_it_and_what_to_
     let serve = Server::all_in_one(&database);
     let mut first = serve.clone().start().await;
     let rebuild = Launch::binary("keeptrusts-webhooks").args(["log", "rebuild"]);
-    for mut second in [serve.start_process(), rebuild.args(database.flags()).start()] {
+    let rebuild = rebuild.args(database.flags()).start();
+    for (mut second, code) in [(serve.start_process(), 1), (rebuild, 3)] {
         let status = second.wait_exit(PATIENCE).await;
-        assert_eq!(status.code(), Some(1));
+        assert_eq!(status.code(), Some(code));
         let said = second.output();
         let holder = format!("process {} ", first.process().id());
         assert!(said.contains(&holder), "it names {holder}: {said}");

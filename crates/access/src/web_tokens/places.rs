@@ -44,7 +44,7 @@ impl Lack {
 /// What a provider calls a role: `--oidc-role-map NAME=ROLE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoleName {
-    name: String,
+    pub(crate) name: String,
     role: Role,
 }
 

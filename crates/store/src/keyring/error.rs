@@ -45,7 +45,7 @@ pub enum KeyringError {
     },
     /// There is no key.
     #[error(
-        "there is no master key in {place}: put one there (make it with `openssl rand -hex 32`)"
+        "there is no master key in {place}: if there is a database already, put those back that it was made with, which nothing replaces; for a new one, make a key with `openssl rand -hex 32`"
     )]
     Empty {
         /// Which file or variable.

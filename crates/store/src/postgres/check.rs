@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tokio::time::timeout;
 
-use super::connector::{Connector, SessionLimits};
+use super::connector::Connector;
 use super::errors::store_error;
+use super::pool::Pool;
 use super::reads::rows;
 use super::rebuild::fold;
-use super::session::{Scope, without_limits};
+use super::session::{Scope, answered, backend, while_answering, without_limits};
 use crate::store::{RebuildDifference, StoreError};
 use crate::tables::{Projection, projections};
 
@@ -25,17 +27,20 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// tables that stand.
 pub(super) async fn check(
     connector: &Connector,
-    limits: &SessionLimits,
+    readers: &Pool,
     shard: Shard,
     limit: usize,
     progress: &(dyn Fn(Position) + Sync),
 ) -> Result<Vec<RebuildDifference>, StoreError> {
-    let connected = connector.connect(limits, CONNECT_LIMIT).await;
+    let limits = readers.limits();
+    let connected = connector.connect(&limits, CONNECT_LIMIT).await;
     let mut connection = connected.map_err(|error| StoreError::Unavailable(error.into()))?;
-    let checked = check_on(&mut connection, shard, limit, progress).await;
+    let backend = answered(limits.answer, backend(&mut connection)).await?;
+    let checked = check_on(&mut connection, shard, limit, progress);
+    let differences = while_answering(readers, backend, checked).await?;
     // The answer stands, whatever becomes of the connection.
-    let _ = connection.close().await;
-    checked
+    let _ = timeout(limits.answer, connection.close()).await;
+    Ok(differences)
 }
 
 async fn check_on(

@@ -67,6 +67,7 @@ pub use self::open::{InvalidUrl, OpenError};
 use self::pool::Pool;
 use self::replays::Search;
 use crate::commits::OtherWrites;
+use crate::opening::Opening;
 use crate::operation::{Appended, BodyId, Operation, Record};
 use crate::projection::{CountKey, Missed};
 use crate::query::{
@@ -132,7 +133,6 @@ impl Shares {
 /// A store in a Postgres database.
 pub struct PostgresStore {
     connector: Arc<Connector>,
-    limits: SessionLimits,
     shard_count: u16,
     leases: Pool,
     writers: Pool,
@@ -151,13 +151,22 @@ impl PostgresStore {
     /// does unless told otherwise; `synchronous_commit` is set here. Once open, the store outlives
     /// restarts and failovers of the server: calls fail with [`StoreError::Unavailable`] meanwhile.
     pub async fn open(url: &str, options: PostgresOptions) -> Result<PostgresStore, OpenError> {
+        Self::open_as(Opening::Make, url, options).await
+    }
+
+    /// The same, but tables that are not there need not be made.
+    pub async fn open_as(
+        opening: Opening,
+        url: &str,
+        options: PostgresOptions,
+    ) -> Result<PostgresStore, OpenError> {
         let hosts = url::parse(url)?.into_iter().map(|host| match host.get_application_name() {
             Some(_) => host,
             None => host.application_name(&options.application_name),
         });
         let connector = Arc::new(Connector::new(hosts.collect()));
         let limits = SessionLimits::of(options.statement_timeout);
-        let shard_count = open::prepare(&connector, &limits).await?;
+        let shard_count = open::prepare(&connector, &limits, opening).await?;
         let Shares { leases, writers, readers } = Shares::of(options.connections);
         let pool = |limits, size| Pool::new(Arc::clone(&connector), limits, size);
         Ok(PostgresStore {
@@ -167,7 +176,6 @@ impl PostgresStore {
             readers: pool(limits, readers),
             held_rows: HeldRows::new(shard_count),
             hints: Hints::start(Arc::clone(&connector), limits, shard_count),
-            limits,
             connector,
         })
     }
@@ -572,7 +580,7 @@ impl Store for PostgresStore {
         shard: Shard,
         progress: &(dyn Fn(Position) + Sync),
     ) -> Result<(), StoreError> {
-        rebuild::rebuild(&self.writers, shard, progress).await
+        rebuild::rebuild(&self.writers, &self.readers, shard, progress).await
     }
 
     async fn check(
@@ -581,7 +589,7 @@ impl Store for PostgresStore {
         limit: usize,
         progress: &(dyn Fn(Position) + Sync),
     ) -> Result<Vec<RebuildDifference>, StoreError> {
-        check::check(&self.connector, &self.limits, shard, limit, progress).await
+        check::check(&self.connector, &self.readers, shard, limit, progress).await
     }
 
     async fn close(&self) {

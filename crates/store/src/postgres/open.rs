@@ -12,6 +12,7 @@ use super::pooler::{self, Pooling};
 use super::session::{Scope, without_limits};
 pub use super::url::InvalidUrl;
 use crate::limits::POSTGRES_SHARDS;
+use crate::opening::{Opening, Standing, standing};
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/postgres");
 
@@ -108,6 +109,24 @@ pub enum OpenError {
         /// The server's words.
         reason: String,
     },
+    /// It has no tables of ours, and none are to be made.
+    #[error("the database {database} of Postgres at {address} has no tables of this program")]
+    NoTables {
+        /// Host and port, or the socket.
+        address: String,
+        /// Its name.
+        database: String,
+    },
+    /// An older version has made it, and it is not to be changed.
+    #[error(
+        "the database has migration {found}, this version needs {needed}: start this version's server on it first, which brings its tables up to date"
+    )]
+    Older {
+        /// The last one that was applied.
+        found: i64,
+        /// The last one that there is.
+        needed: i64,
+    },
     /// A newer version has been there.
     #[error(
         "the database has migration {found}, this version knows them up to {known}: use the version that made it, or a newer one"
@@ -137,13 +156,14 @@ pub enum OpenError {
 pub(super) async fn prepare(
     connector: &Connector,
     limits: &SessionLimits,
+    opening: Opening,
 ) -> Result<u16, OpenError> {
     let connected = connector.connect(limits, CONNECT_LIMIT).await;
     let mut connection = connected.map_err(open_error)?;
     let place = Place { connect_options: connector.preferred() };
     let pooling = pooler::find(&mut connection, connector, limits, CONNECT_LIMIT).await;
     let prepared = match pooling.map_err(open_error)? {
-        Pooling::Sessions => set_up_schema(&mut connection, &place).await,
+        Pooling::Sessions => set_up_schema(&mut connection, &place, opening).await,
         Pooling::Transactions => Err(OpenError::TransactionPooling { address: place.address() }),
     };
     // The schema stands, or not, whatever becomes of this connection.
@@ -151,11 +171,17 @@ pub(super) async fn prepare(
     prepared
 }
 
-async fn set_up_schema(connection: &mut PgConnection, place: &Place<'_>) -> Result<u16, OpenError> {
+async fn set_up_schema(
+    connection: &mut PgConnection,
+    place: &Place<'_>,
+    opening: Opening,
+) -> Result<u16, OpenError> {
     let failed = |error| place.statement_error(error);
     // Other processes may be migrating, and a migration may take long.
     without_limits(connection, Scope::Session).await.map_err(failed)?;
-    let patience = "SET lock_timeout = '10min'; SET idle_in_transaction_session_timeout = 0";
+    // The migrator's own statements say each time that what they make is there already.
+    let patience = "SET lock_timeout = '10min'; SET idle_in_transaction_session_timeout = 0;
+                    SET client_min_messages = warning";
     sqlx::raw_sql(patience).execute(&mut *connection).await.map_err(failed)?;
 
     let (encoding, fsync): (String, String) =
@@ -172,14 +198,50 @@ async fn set_up_schema(connection: &mut PgConnection, place: &Place<'_>) -> Resu
         );
     }
 
-    MIGRATIONS
-        .run_direct(None, connection, false)
-        .await
-        .map_err(|error| place.migrate_error(error))?;
-    make_shards(connection).await.map_err(failed).and_then(|count| {
+    if !opening.makes() {
+        check_tables(connection, place, opening).await?;
+    }
+    let count = match opening.migrates() {
+        true => {
+            let migrated = MIGRATIONS.run_direct(None, connection, false).await;
+            migrated.map_err(|error| place.migrate_error(error))?;
+            make_shards(connection).await
+        }
+        false => shard_count(connection).await,
+    };
+    count.map_err(failed).and_then(|count| {
         let valid = u16::try_from(count).ok().filter(|count| *count > 0);
         valid.ok_or_else(|| OpenError::Failed(format!("it says that it has {count} shards")))
     })
+}
+
+/// Refuses a database without our tables and, if it is not to be changed, of another version.
+async fn check_tables(
+    connection: &mut PgConnection,
+    place: &Place<'_>,
+    opening: Opening,
+) -> Result<(), OpenError> {
+    let failed = |error| place.statement_error(error);
+    let has_any = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL
+                      AND to_regclass('records') IS NOT NULL";
+    let has_any: bool =
+        sqlx::query_scalar(has_any).fetch_one(&mut *connection).await.map_err(failed)?;
+    if !has_any {
+        return Err(OpenError::NoTables { address: place.address(), database: place.database() });
+    }
+    let applied = sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success");
+    let applied: Vec<i64> = applied.fetch_all(connection).await.map_err(failed)?;
+    match standing(applied, MIGRATIONS.iter().map(|known| known.version)) {
+        Standing::Older(found) if !opening.migrates() => {
+            Err(OpenError::Older { found, needed: last_migration() })
+        }
+        Standing::Newer(found) => Err(OpenError::Newer { found, known: last_migration() }),
+        Standing::Older(_) | Standing::Current => Ok(()),
+    }
+}
+
+fn last_migration() -> i64 {
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
 /// Makes the shards, unless they have been made: their number is fixed from then on.
@@ -195,6 +257,10 @@ async fn make_shards(connection: &mut PgConnection) -> Result<i32, sqlx::Error> 
     )
     .execute(&mut *connection)
     .await?;
+    shard_count(connection).await
+}
+
+async fn shard_count(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
     sqlx::query_scalar("SELECT shard_count FROM database WHERE id = 1").fetch_one(connection).await
 }
 
@@ -228,6 +294,12 @@ impl Place<'_> {
         self.connect_options.get_username().to_owned()
     }
 
+    fn database(&self) -> String {
+        // Postgres' own default is the user's name.
+        let database = self.connect_options.get_database();
+        database.map_or_else(|| self.user(), str::to_owned)
+    }
+
     fn unreachable(&self, reason: String) -> OpenError {
         OpenError::Unreachable { address: self.address(), reason }
     }
@@ -240,12 +312,7 @@ impl Place<'_> {
                 "28P01" | "28000" | "42501" => {
                     OpenError::AccessDenied { address, user: self.user(), reason }
                 }
-                "3D000" => {
-                    // Postgres' own default is the user's name.
-                    let database = self.connect_options.get_database();
-                    let database = database.map_or_else(|| self.user(), str::to_owned);
-                    OpenError::NoDatabase { address, database }
-                }
+                "3D000" => OpenError::NoDatabase { address, database: self.database() },
                 "53300" | "57P03" | "57P01" => OpenError::Busy { address, reason },
                 _ => OpenError::Failed(reason),
             };
@@ -270,8 +337,7 @@ impl Place<'_> {
     fn migrate_error(&self, error: MigrateError) -> OpenError {
         match error {
             MigrateError::VersionMissing(found) => {
-                let known = MIGRATIONS.iter().map(|migration| migration.version).max();
-                OpenError::Newer { found, known: known.unwrap_or(0) }
+                OpenError::Newer { found, known: last_migration() }
             }
             MigrateError::VersionMismatch(version) => OpenError::Changed(version),
             MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {

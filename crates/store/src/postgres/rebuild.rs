@@ -7,7 +7,7 @@ use super::errors::store_error;
 use super::load::load;
 use super::pool::Pool;
 use super::reads::records_query;
-use super::session::{Scope, Session, commit, without_limits};
+use super::session::{Scope, Session, answered, backend, commit, while_answering, without_limits};
 use super::write::write_changes;
 use crate::limits::REBUILD_STEP;
 use crate::operation::Record;
@@ -20,14 +20,19 @@ use crate::tables::read_all;
 /// as they wait for any lock, and are then told to try again.
 pub(super) async fn rebuild(
     writers: &Pool,
+    readers: &Pool,
     shard: Shard,
     progress: &(dyn Fn(Position) + Sync),
 ) -> Result<(), StoreError> {
     let mut session = Session::of(writers).await?;
     let limit = session.answer_limit();
+    let backend = answered(limit, backend(&mut session)).await?;
     let mut transaction = session.begin().await?;
-    clear(&mut transaction, shard).await.map_err(store_error)?;
-    fold(&mut transaction, shard, progress).await?;
+    let folded = async {
+        clear(&mut transaction, shard).await.map_err(store_error)?;
+        fold(&mut transaction, shard, progress).await
+    };
+    while_answering(readers, backend, folded).await?;
     commit(limit, transaction).await?;
     session.finish();
     Ok(())

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::QueryAs;
 use sqlx::{Connection, FromRow, PgConnection, Postgres, Transaction};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::errors::{commit_error, is_locked_out, store_error};
 use super::pool::{ACQUIRE_LIMIT, Pool, Pooled};
 use crate::store::StoreError;
+use crate::trouble::Trouble;
 
 /// A pooled connection that goes back to the pool only when its work was finished.
 ///
@@ -90,6 +91,65 @@ async fn committed<T>(
 #[derive(Debug, thiserror::Error)]
 #[error("Postgres did not answer within {0:?}")]
 pub(super) struct NoAnswer(pub(super) Duration);
+
+/// Between two questions to the server while a statement takes its time.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+
+/// The server's process behind a connection.
+pub(super) async fn backend(connection: &mut PgConnection) -> Result<i32, StoreError> {
+    let asked = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(connection).await;
+    asked.map_err(store_error)
+}
+
+/// The outcome of statements of one backend that may take as long as they must, unless the server
+/// or the way to it is silent: it is asked on another connection meanwhile. (Nothing else tells of
+/// a connection that was cut without a word: sqlx gives nobody its socket to set keep-alive on.) A
+/// backend that alone was stopped cannot be told from one that works.
+pub(super) async fn while_answering<T>(
+    others: &Pool,
+    backend: i32,
+    statements: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    tokio::select! {
+        biased;
+        outcome = statements => outcome,
+        lost = loss(others, backend) => Err(StoreError::Unavailable(lost.into())),
+    }
+}
+
+/// Ends when the server has been silent for longer than an answer may take, or says that the
+/// backend is gone or has waited that long for us: then its answer was lost.
+async fn loss(others: &Pool, backend: i32) -> NoAnswer {
+    let limit = others.limits().answer;
+    let (mut heard, mut was_seen) = (Instant::now(), false);
+    loop {
+        sleep(ASK_EVERY).await;
+        let ask = sqlx::query_as::<_, (bool,)>(
+            "SELECT state = 'active' OR state_change > clock_timestamp() - $2 * interval '1 second'
+             FROM pg_stat_activity
+             WHERE pid = $1",
+        );
+        match fetch(others, ask.bind(backend).bind(limit.as_secs_f64())).await {
+            Ok(rows) => {
+                heard = Instant::now();
+                let is_at_work = rows.first().map(|(is_at_work,)| *is_at_work);
+                // A distributed server may not know what runs on its other machines.
+                if is_at_work == Some(false) || (is_at_work.is_none() && was_seen) {
+                    return NoAnswer(limit);
+                }
+                was_seen |= is_at_work.is_some();
+            }
+            // A refusal is an answer, too.
+            Err(error) => match error.trouble() {
+                Some(Trouble::Silent | Trouble::Unreachable) if heard.elapsed() >= limit => {
+                    return NoAnswer(limit);
+                }
+                Some(Trouble::Silent | Trouble::Unreachable) => {}
+                _ => heard = Instant::now(),
+            },
+        }
+    }
+}
 
 /// Commits a transaction.
 pub(super) async fn commit(

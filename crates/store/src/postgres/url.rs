@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::str::FromStr;
 
 use percent_encoding::percent_decode_str;
+use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 
 /// What is wrong with a database URL. Never has a piece of it, but for names of parameters: those
@@ -290,7 +291,8 @@ impl<'a> Parts<'a> {
             PgConnectOptions::from_str(&url.finish()).map_err(|_| InvalidUrl::NotEncoded)?;
         // PgBouncer takes no connection that asks for it at the start, and we read no text of
         // floating-point numbers.
-        Ok(options.extra_float_digits(None))
+        // Whole statements in the log help nobody who has not written them; metrics tell of slow ones.
+        Ok(options.extra_float_digits(None).disable_statement_logging())
     }
 }
 

@@ -7,9 +7,11 @@ use sqlx::{ConnectOptions, SqliteConnection};
 
 use super::SqliteStore;
 use super::open::{
-    MIGRATIONS, OpenError, SqliteOptions, describe, is_ours, shard_count, writing_options,
+    MIGRATIONS, OpenError, SqliteOptions, applied_migrations, describe, is_ours, shard_count,
+    writing_options,
 };
 use super::place::failed;
+use crate::opening::{Standing, standing};
 
 impl SqliteStore {
     /// Opens a database beside the process that has it open, for administration: the keys of
@@ -40,10 +42,6 @@ async fn has_these_tables(connection: &mut SqliteConnection) -> Result<bool, sql
     if !is_ours(connection).await? {
         return Ok(false);
     }
-    let applied: Vec<(i64,)> =
-        sqlx::query_as("SELECT version FROM _sqlx_migrations WHERE success ORDER BY version")
-            .fetch_all(connection)
-            .await?;
     let known = MIGRATIONS.iter().map(|migration| migration.version);
-    Ok(applied.into_iter().map(|(version,)| version).eq(known))
+    Ok(standing(applied_migrations(connection).await?, known) == Standing::Current)
 }

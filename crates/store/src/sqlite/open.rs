@@ -21,6 +21,7 @@ use super::remains::Remains;
 use super::writer::Writer;
 use crate::memory::Clock;
 use crate::new_ulid;
+use crate::opening::{Opening, Standing, standing};
 use crate::store::{StoreError, TableVersions};
 use crate::tables;
 
@@ -167,6 +168,21 @@ pub enum OpenError {
         /// Which file.
         path: PathBuf,
     },
+    /// It is not there, or has no tables, and is not to be made.
+    #[error("there is no database {}", path.display())]
+    Missing {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// An older version has made it, and it is not to be changed.
+    #[error(
+        "the database {} was last opened by an older version of this program: start this version's server on it first, which brings its tables up to date",
+        path.display()
+    )]
+    Older {
+        /// Which file.
+        path: PathBuf,
+    },
     /// The tables could not be brought up to date.
     #[error("cannot bring the tables of {} up to date", path.display())]
     Migration {
@@ -190,14 +206,26 @@ impl SqliteStore {
     /// with it (0700). Only one process can have it open: `<file>.lock` beside it says which.
     /// What was made is gone again if it is not opened after all.
     pub async fn open(path: &Path, options: SqliteOptions) -> Result<SqliteStore, OpenError> {
-        let mut place = Place::prepare(path)?;
+        Self::open_as(Opening::Make, path, options).await
+    }
+
+    /// The same, but a database that is not there need not be made.
+    pub async fn open_as(
+        opening: Opening,
+        path: &Path,
+        options: SqliteOptions,
+    ) -> Result<SqliteStore, OpenError> {
+        let mut place = match opening.makes() {
+            true => Place::prepare(path)?,
+            false => Place::existing(path)?,
+        };
         let (lock, before) = DatabaseLock::take(&mut place, &options.program)?;
         let path = place.path.clone();
         let noted_opening = before.left.opening.clone();
         let found = Found::at(&path, before.header, before.was_here, noted_opening).await;
         let found = found.map_err(failed("read the write-ahead log of", &path))?;
         found.check().map_err(describe_mismatch(&path))?;
-        refuse_what_is_not_ours(&path).await?;
+        refuse_what_does_not_fit(&path, opening).await?;
         lock.note_opened();
         let mut connection =
             lock.keep_in(writing_options(&path)).connect().await.map_err(describe(&path))?;
@@ -260,15 +288,38 @@ async fn open_readers(readers: &sqlx::SqlitePool) -> Result<(), sqlx::Error> {
 
 /// Looks before anything is changed: also the journal mode would be a change of somebody else's
 /// database.
-async fn refuse_what_is_not_ours(path: &Path) -> Result<(), OpenError> {
+async fn refuse_what_does_not_fit(path: &Path, opening: Opening) -> Result<(), OpenError> {
     let looking = SqliteConnectOptions::new().filename(path).read_only(true);
     let looking = looking.busy_timeout(BUSY_TIMEOUT).disable_statement_logging();
     let mut connection = looking.connect().await.map_err(describe(path))?;
-    let is_ours = is_ours(&mut connection).await;
+    let found = match is_ours(&mut connection).await {
+        Ok(true) => applied_migrations(&mut connection).await.map(Some),
+        other => other.map(|_| None),
+    };
     connection.close().await.map_err(describe(path))?;
-    match is_ours.map_err(describe(path))? {
-        true => Ok(()),
-        false => Err(OpenError::NotOurs { path: path.to_owned() }),
+    let path = path.to_owned();
+    match found.map_err(describe(&path))? {
+        None => Err(OpenError::NotOurs { path }),
+        Some(applied) if applied.is_empty() && !opening.makes() => Err(OpenError::Missing { path }),
+        Some(applied) => match standing(applied, MIGRATIONS.iter().map(|known| known.version)) {
+            Standing::Older(_) if !opening.migrates() => Err(OpenError::Older { path }),
+            // What is newer is refused by the migrator.
+            _ => Ok(()),
+        },
+    }
+}
+
+/// In their order; none if the database is empty.
+pub(super) async fn applied_migrations(
+    connection: &mut SqliteConnection,
+) -> Result<Vec<i64>, sqlx::Error> {
+    let has_any = "SELECT count(*) > 0 FROM sqlite_schema WHERE name = '_sqlx_migrations'";
+    match sqlx::query_scalar(has_any).fetch_one(&mut *connection).await? {
+        true => {
+            let applied = "SELECT version FROM _sqlx_migrations WHERE success ORDER BY version";
+            sqlx::query_scalar(applied).fetch_all(connection).await
+        }
+        false => Ok(Vec::new()),
     }
 }
 

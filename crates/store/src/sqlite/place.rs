@@ -70,4 +70,15 @@ impl Place {
         let path = fs::canonicalize(&path).map_err(failed("find", &path))?;
         Ok(Place { path, made })
     }
+
+    /// The same for a file that must be there.
+    pub(super) fn existing(path: &Path) -> Result<Place, OpenError> {
+        match fs::canonicalize(path) {
+            Ok(path) => Ok(Place { path, made: Made::default() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(OpenError::Missing { path: path.to_owned() })
+            }
+            Err(error) => Err(failed("find", path)(error)),
+        }
+    }
 }

@@ -142,9 +142,15 @@ pub(crate) async fn run(
     logging.start_alone()?;
     let source = database.master_key_source()?;
     let MasterKeySource::File(path) = &source else { return Err(RotationError::NoFile.into()) };
-    let file = KeyFile::open(path);
-    let mut file = file.map_err(|error| database.naming_the_key_file(error.into()))?;
     let Administered { store, description, holder } = database.open_for_administration().await?;
+    // It makes a lock file, which is not for a database that is not there.
+    let mut file = match KeyFile::open(path) {
+        Ok(file) => file,
+        Err(error) => {
+            store.close().await;
+            return Err(database.naming_the_key_file(error.into()).into());
+        }
+    };
     print_stderr!("master keys in {}, data keys in {description}", path.display());
     let interruption = Interruption::listen()?;
     let rotation = Rotation { store: store.as_ref(), source: &source, path, holder, interruption };

@@ -8,6 +8,7 @@ use keeptrusts_webhooks_testkit::relay::Relay;
 
 use super::{database, eventually, open};
 use crate::conformance::given::{SHARD, event_id, publish};
+use crate::postgres::session::{Scope, Session, backend, while_answering, without_limits};
 use crate::postgres::{PostgresOptions, PostgresStore};
 use crate::store::{Store, StoreError};
 
@@ -81,4 +82,45 @@ async fn connections_that_are_cut_without_a_word_are_replaced_within_a_leases_ti
         hints.try_recv().ok().filter(|hint| *hint == (elsewhere, Position(1)))
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_statement_is_waited_for_until_its_answer_is_lost() {
+    let url = database().await;
+    let server_port = Cluster::shared().await.port();
+    let relay = Relay::start(server_port).await;
+    let relayed = url.replace(&format!(":{server_port}/"), &format!(":{}/", relay.port()));
+    let options =
+        PostgresOptions { statement_timeout: STATEMENT_TIMEOUT, ..PostgresOptions::default() };
+    let store = PostgresStore::open(&relayed, options).await.expect("the database is opened");
+    let mut session = Session::of(&store.writers).await.expect("a session");
+    without_limits(&mut session, Scope::Session).await.expect("set");
+    let backend = backend(&mut session).await.expect("answers");
+    let mut connection = super::connect(&url).await;
+
+    let long = sqlx::query("SELECT pg_sleep(4)").execute(&mut *session);
+    let long = async { long.await.map_err(|error| StoreError::Failed(error.into())) };
+    let answered = while_answering(&store.readers, backend, long).await;
+    answered.expect("it took longer than an answer may take, and was at work");
+
+    let lost = async {
+        let asked = sqlx::query("SELECT pg_sleep(1)").execute(&mut *session).await;
+        asked.map_err(|error| StoreError::Failed(error.into()))
+    };
+    let cut = async {
+        let active = "SELECT state FROM pg_stat_activity WHERE pid = $1 AND state = 'active'";
+        while sqlx::query(active)
+            .bind(backend)
+            .fetch_optional(&mut connection)
+            .await
+            .expect("asks")
+            .is_none()
+        {}
+        relay.fall_silent();
+    };
+    let asked = Instant::now();
+    let (error, ()) = tokio::join!(while_answering(&store.readers, backend, lost), cut);
+    let error = error.expect_err("the answer is lost");
+    assert_eq!(error.trouble(), Some(crate::Trouble::Silent), "{error:?}");
+    assert!(asked.elapsed() < TIME_TO_LIVE, "{:?}", asked.elapsed());
 }
