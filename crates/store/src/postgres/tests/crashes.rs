@@ -122,7 +122,7 @@ async fn an_append_that_is_dropped_midway_holds_no_lock_and_leaves_no_gap() {
     let after = Instant::now();
     store.append(SHARD, &[publish(event_id())]).await.expect("appends");
     // A lock that was left behind would be waited for as long as a session waits for one.
-    assert!(after.elapsed() < store.limits.lock, "nobody holds the shard");
+    assert!(after.elapsed() < store.writers.limits().lock, "nobody holds the shard");
     let ids: Vec<_> = operations.iter().map(|operation| operation.id).collect();
     let found = store.find_operations(SHARD, Position::START, &ids).await.expect("finds");
     let let_through = operations.len().div_ceil(3);
