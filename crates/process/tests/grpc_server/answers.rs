@@ -231,6 +231,7 @@ async fn answers_that_their_client_gives_up_take_nothing_any_more() {
     let mut held = Vec::new();
     while let Ok(unread) = hog.list(&[]).await {
         held.push(unread);
+        assert!(held.len() <= *LISTS.end(), "all are held");
     }
     drop(held);
     // Until the server has seen that they are gone.
@@ -246,6 +247,7 @@ async fn the_answer_to_a_change_is_not_refused_and_counts() {
     let mut held = Vec::new();
     while let Ok(unread) = hog.list(&[]).await {
         held.push(unread);
+        assert!(held.len() <= *LISTS.end(), "all are held");
     }
     // The request has room in what is kept for publishing, and the answer has none.
     let events = vec![v1::PublishEventRequest::default(); 700];
@@ -287,6 +289,7 @@ async fn an_answer_is_kept_until_its_deadline_and_for_a_minute_at_most() {
         let mut held = Vec::new();
         while let Ok(unread) = hog.list(headers).await {
             held.push(unread);
+            assert!(held.len() <= *LISTS.end(), "all are held");
         }
         assert!(LISTS.contains(&held.len()), "{}", held.len());
         tokio::time::sleep(kept_for - Duration::from_secs(1)).await;
