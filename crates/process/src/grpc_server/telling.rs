@@ -18,7 +18,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 use tracing::Span;
 
-use super::{compression, methods, undecodable};
+use super::{methods, undecodable};
 
 /// A call that is told about when it has been answered, or when its caller has gone.
 pub(super) struct Telling {
@@ -57,13 +57,11 @@ impl Telling {
     /// An error with google.rpc.RequestInfo, whose request_id is the trace's.
     fn findable(&self, status: Status) -> Option<Response<Body>> {
         let mut details = status.check_error_details().ok()?;
-        // What the generated servers, and the router before them, answer by themselves.
+        // What the generated servers, and the router before them, answer by themselves. (Encodings
+        // they are not asked about.)
         if status.code() == Code::Unimplemented && details.error_info().is_none() {
-            let reason = match status.metadata().contains_key(compression::ACCEPTED) {
-                true => Reason::EncodingNotSupported,
-                false => Reason::MethodNotFound,
-            };
-            details.set_error_info(reason.name(), ERROR_DOMAIN, HashMap::new());
+            let reason = Reason::MethodNotFound.name();
+            details.set_error_info(reason, ERROR_DOMAIN, HashMap::new());
         }
         details.set_request_info(self.call.trace().trace_id.to_string(), "");
         let (code, message) = (status.code(), status.message().to_owned());
