@@ -99,11 +99,11 @@ impl Unfinished {
     /// Sends the rest of it, an empty message; whether it is answered with one.
     async fn finish(mut self) -> bool {
         self.body.send_data(bytes::Bytes::from_static(&[0; 5]), true).expect("it goes on");
-        self.is_let_in().await
+        self.gets_in().await
     }
 
     /// Whether its answer begins although it has not come: it has a place.
-    async fn is_let_in(self) -> bool {
+    async fn gets_in(self) -> bool {
         let answer = timeout(PATIENCE, self.answer).await.expect("in time").expect("an answer");
         Status::from_header_map(answer.headers()).is_none()
     }
@@ -296,7 +296,7 @@ async fn streams_that_need_no_key_are_limited_by_address_and_health_is_told() {
     assert!(health.check(HealthCheckRequest::default()).await.is_ok());
     publish(&mut fixture.client().await, "other").await.expect("others have their places");
     let mut other = unfinished_client_at(&fixture, "127.0.0.2:0").await;
-    assert!(Unfinished::begin(&mut other, reflection, None).await.is_let_in().await);
+    assert!(Unfinished::begin(&mut other, reflection, None).await.gets_in().await);
 }
 
 #[tokio::test]

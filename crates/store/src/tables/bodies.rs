@@ -9,7 +9,7 @@ type Column = super::Column<NewBody>;
 pub(crate) const BODIES: Table<NewBody> = Table {
     name: "bodies",
     columns: &[
-        Column::text("id", |row| Cell::shown(&row.id)).key(),
+        Column::text("id", |row| Cell::shown(row.id)).key(),
         Column::bytes("content", |row| row.content.as_ref().into()),
         Column::integer("expire_time", |row| row.expire_time.into()),
     ],

@@ -51,7 +51,7 @@ impl Entity for Replay {
             Column::integer("resumed_count", |row| row.counts.resumed.into()),
             Column::integer("skipped_count", |row| row.counts.skipped.into()),
             Column::integer("expired_count", |row| row.counts.expired.into()),
-            Column::text("cursor", |row| Cell::shown(&row.cursor)),
+            Column::text("cursor", |row| Cell::shown(row.cursor)),
             Column::integer("position", |row| row.position.into()).kept(),
             Column::text("creator", |row| row.creator.as_str().into()).kept(),
             Column::integer("create_time", |row| row.create_time.into()).kept(),
