@@ -165,13 +165,14 @@ impl fmt::Display for At {
     }
 }
 
-/// Seconds below two minutes, minutes below two hours, then hours and minutes.
+/// Seconds below two minutes, minutes below two hours, hours and minutes below ten, then hours.
 fn rounded(seconds: u64) -> String {
     let minutes = seconds.div_ceil(60);
     match seconds {
         ..120 => format!("{seconds} s"),
         120..7_200 => format!("{minutes} min"),
-        _ => format!("{} h {} min", minutes / 60, minutes % 60),
+        7_200..36_000 => format!("{} h {} min", minutes / 60, minutes % 60),
+        _ => format!("{} h", minutes.div_ceil(60)),
     }
 }
 

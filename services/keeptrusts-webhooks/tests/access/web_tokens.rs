@@ -293,7 +293,11 @@ async fn claims_are_read_where_the_flags_say_and_roles_are_called_what_they_say(
     let expired = key.sign(&with(claims(json!("Webhooks.Read")), "exp", json!(in_seconds(-120))));
     Caller::with(&server, &expired).who_am_i().await.expect_err("its time is over");
     // Without --log-level debug the operator sees one of each kind.
-    for (kind, words) in [("place", "realm_access.roles"), ("exp", "its claim `exp` is ")] {
+    for (kind, words) in [
+        ("role_unknown", "realm_access.roles"),
+        ("role_several", "publisher and viewer"),
+        ("exp", "its claim `exp` is "),
+    ] {
         let is_told = |line: &str| {
             line.contains(" INFO ")
                 && line.contains("refused a token")
