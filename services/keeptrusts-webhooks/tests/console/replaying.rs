@@ -108,8 +108,8 @@ async fn without_scripts_a_replay_can_be_asked_for_looked_at_and_cancelled() {
     stage.choose_action("siem", "Disable").await;
     miss(&stage, 40).await;
     stage.open(&format!("/webhooks/{id}/replay?scope=missed")).await;
-    let refused = browser.text("[role=alert]").await;
-    assert!(refused.contains("enable it first"), "{refused}");
+    let counted = browser.text("form[aria-labelledby=count-title]").await;
+    assert!(counted.contains("40") && counted.contains("Enable it to replay this"), "{counted}");
 
     stage.open(&format!("/webhooks/{id}")).await;
     stage.choose_action("siem", "Enable").await;
