@@ -75,7 +75,7 @@ impl Stage {
         let database = Database::new(backend).await;
         let builder = Server::all_in_one(&database)
             .delivering_to(&receiver)
-            .flag("--retry-schedule", "")
+            .flag("--retry-schedule", "never")
             .flag("--smtp-server", &mail.address().to_string())
             .flag("--smtp-from", "webhooks@example.com")
             .flag("--smtp-ca", receiver.ca_file().to_str().expect("UTF-8"));

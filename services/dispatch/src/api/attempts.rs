@@ -39,6 +39,8 @@ impl DispatchApi {
         let attempts =
             store.list_attempts(shard, organization, &filter, AttemptId::MAX, MAX_ATTEMPTS).await;
         let mut attempts = attempts.map_err(answer::query_failed)?.rows;
+        // Those that were made since the delivery was read would contradict it.
+        attempts.retain(|attempt| attempt.made.number <= delivery.attempt_count);
         attempts.sort_by_key(|attempt| std::cmp::Reverse(attempt.made.number));
 
         let mut shown: Vec<_> = attempts.iter().map(attempt_without_content).collect();
