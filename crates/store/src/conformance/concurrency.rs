@@ -12,10 +12,21 @@ use tokio::task::JoinSet;
 
 use super::Fixture;
 use super::given::*;
-use crate::operation::{Appended, Expected, Record, Refusal};
-use crate::store::{DueKey, Store};
+use crate::operation::{Appended, Expected, Operation, Record, Refusal};
+use crate::store::{AppendedBatch, DueKey, Store, StoreError};
 
 const WRITERS: usize = 8;
+
+/// Appends a batch. On a machine that is busy whoever waits for the others may be told to try again:
+/// nothing was appended then.
+async fn append(store: &dyn Store, batch: &[Operation]) -> AppendedBatch {
+    loop {
+        match store.append(SHARD, batch).await {
+            Err(StoreError::Unavailable(_)) => tokio::task::yield_now().await,
+            appended => return appended.expect("appends"),
+        }
+    }
+}
 
 pub(crate) async fn invariant_6_readers_see_no_gap_while_many_append_and_some_are_refused(
     fixture: Fixture,
@@ -39,7 +50,7 @@ pub(crate) async fn invariant_6_readers_see_no_gap_while_many_append_and_some_ar
                     publish_with_key(event_id(), &key, "content"),
                     rename_endpoint(endpoint, Expected::Any, &key),
                 ];
-                let appended = store.append(SHARD, &batch).await.expect("appends");
+                let appended = append(&*store, &batch).await;
                 let refused: Vec<_> = appended.results.iter().map(Result::is_err).collect();
                 assert_eq!(refused, [false, true, false, false]);
             }
@@ -89,7 +100,7 @@ pub(crate) async fn of_many_who_change_a_version_one_wins(fixture: Fixture) {
             let mut current = 1;
             while current < LAST_VERSION {
                 let rename = rename_endpoint(endpoint, version(current), &format!("by {writer}"));
-                let appended = store.append(SHARD, &[rename]).await.expect("appends");
+                let appended = append(&*store, &[rename]).await;
                 match &appended.results[0] {
                     Ok(_) => {
                         current += 1;
@@ -123,7 +134,7 @@ pub(crate) async fn of_many_who_publish_with_one_key_one_is_first(fixture: Fixtu
         publishers.spawn(async move {
             let event = event_id();
             let publish = publish_with_key(event, "key", "content");
-            let mut results = store.append(SHARD, &[publish]).await.expect("appends").results;
+            let mut results = append(&*store, &[publish]).await.results;
             (event, results.remove(0).expect("not refused"))
         });
     }
@@ -146,7 +157,7 @@ pub(crate) async fn changes_that_expect_no_version_all_follow_each_other(fixture
     for store in fixture.handles().take(4 * WRITERS) {
         writers.spawn(async move {
             let rename = rename_endpoint(endpoint, Expected::Any, "renamed");
-            let appended = store.append(SHARD, &[rename]).await.expect("appends");
+            let appended = append(&*store, &[rename]).await;
             appended.records[0].version.0
         });
     }
@@ -164,10 +175,10 @@ pub(crate) async fn what_is_due_is_of_the_snapshot_that_it_names(fixture: Fixtur
             for _ in 0..EVENTS {
                 let (event, delivery) = (event_id(), delivery_id());
                 let batch = [publish(event), schedule(event, &[(delivery, endpoint)], &[])];
-                store.append(SHARD, &batch).await.expect("appends");
+                append(&*store, &batch).await;
                 let fact = DeliveryFact::Cancelled { reason: String::new() };
                 let cancel = change_delivery(delivery, Expected::Any, fact);
-                store.append(SHARD, &[cancel]).await.expect("appends");
+                append(&*store, &[cancel]).await;
                 tokio::task::yield_now().await;
             }
         });
