@@ -10,14 +10,14 @@ use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard};
 use sqlx::{FromRow, PgConnection};
 
 use super::errors::{is_locked_out, store_error};
-use super::load::{load, used_keys};
+use super::load::used_keys;
 use super::pool::Pool;
 use super::session::{Session, answered, commit, lock_timeout, try_change};
-use super::write::{insert_bodies, insert_records, write_changes};
+use super::write::ShardTables;
 use crate::operation::{Appended, Operation, newest_steady_time};
 use crate::plan::{Locked, Plan, Wanted, plan};
 use crate::store::{AppendedBatch, StoreError};
-use crate::tables::{micros, time};
+use crate::tables::{self, micros, time};
 
 /// How long is waited for a row that was held the last time for longer than a session waits.
 const HELD_ROW_PATIENCE: Duration = Duration::from_millis(100);
@@ -123,7 +123,11 @@ async fn plan_and_write<'a>(
         last_position: Position(turn.last_position),
         checkpoint: Position(turn.checkpoint),
         epoch: Epoch(turn.epoch),
-        loaded: load(connection, shard, &wanted.touched).await?,
+        loaded: tables::load(
+            &mut ShardTables { connection: &mut *connection, shard },
+            &wanted.touched,
+        )
+        .await?,
         keys: used_keys(connection, shard, &wanted.keys).await?,
     };
     let plan = plan(operations, locked, time(turn.now)?)?;
@@ -184,9 +188,8 @@ async fn write(
     turn: &Turn,
     plan: &Plan<'_>,
 ) -> Result<(), sqlx::Error> {
-    insert_records(connection, shard, &plan.records).await?;
-    insert_bodies(connection, shard, &plan.bodies).await?;
-    write_changes(connection, shard, &plan.changes).await?;
+    let mut tables = ShardTables { connection: &mut *connection, shard };
+    tables::write_plan(&mut tables, plan).await?;
     // Fewer records than positions were taken, or the owner has acted on more.
     if plan.last_position.0 != turn.bumped_position || plan.checkpoint.0 != turn.checkpoint {
         sqlx::query("UPDATE shards SET last_position = $2, checkpoint = $3 WHERE shard = $1")

@@ -1,20 +1,14 @@
-//! What a batch must know before it can be planned, and a rebuild before it can go on folding:
-//! the rows that its records touch.
+//! Rows looked up by their keys: what a transaction must know before it can decide, and what is read
+//! by itself.
 //!
 //! LIMIT keeps the planner from turning the lookups around: to read all of a shard and see what
 //! of it was wanted looks good to it while a table is new.
 
 use std::collections::HashMap;
 
-use keeptrusts_webhooks_domain::channel::Channel;
-use keeptrusts_webhooks_domain::delivery::Delivery;
-use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::ids::EventId;
-use keeptrusts_webhooks_domain::key::Key;
 use keeptrusts_webhooks_domain::log::Shard;
-use keeptrusts_webhooks_domain::notification::Notification;
-use keeptrusts_webhooks_domain::replay::Replay;
 use sqlx::postgres::PgArguments;
 use sqlx::{Arguments, AssertSqlSafe, PgConnection};
 
@@ -23,32 +17,8 @@ use super::pool::Pool;
 use super::session;
 use super::write::{key_arguments, of_shard, unnest};
 use crate::plan::KeyOwner;
-use crate::projection::{Loaded, Touched};
 use crate::store::StoreError;
-use crate::tables::{Entity, Stored, TableKey, listed, read_all};
-
-/// The rows that are touched, as far as they exist. A statement for each table, and none for what
-/// is not touched.
-pub(super) async fn load(
-    connection: &mut PgConnection,
-    shard: Shard,
-    touched: &Touched,
-) -> Result<Loaded, StoreError> {
-    let mut loaded = Loaded::default();
-    let found: Vec<Endpoint> = by_key(connection, shard, &touched.endpoints).await?;
-    loaded.endpoints = found.into_iter().map(|row| (row.id, row)).collect();
-    let found: Vec<Delivery> = by_key(connection, shard, &touched.deliveries).await?;
-    loaded.deliveries = found.into_iter().map(|row| (row.id, row)).collect();
-    let found: Vec<Key> = by_key(connection, shard, &touched.keys).await?;
-    loaded.keys = found.into_iter().map(|row| (row.id, row)).collect();
-    let found: Vec<Replay> = by_key(connection, shard, &touched.replays).await?;
-    loaded.replays = found.into_iter().map(|row| (row.id, row)).collect();
-    let found: Vec<Channel> = by_key(connection, shard, &touched.channels).await?;
-    loaded.channels = found.into_iter().map(|row| (row.id, row)).collect();
-    let found: Vec<Notification> = by_key(connection, shard, &touched.notifications).await?;
-    loaded.notifications = found.into_iter().map(|row| (row.id, row)).collect();
-    Ok(loaded)
-}
+use crate::tables::{self, Entity, Stored, TableKey, listed, read_all};
 
 /// Which of these idempotency keys are used: by which event, with what content.
 pub(super) async fn used_keys(
@@ -67,16 +37,11 @@ pub(super) async fn used_keys(
     let looked_up =
         lookup::<Event>("unnest($2::text[], $3::text[])", &["organization_id", "idempotency_key"]);
     let events: Vec<Event> = fetch(connection, looked_up, arguments).await?;
-    let used = events.into_iter().filter_map(|event| {
-        let idempotency = event.idempotency?;
-        let owner = (event.organization_id, idempotency.key);
-        Some((owner, (event.id, idempotency.request_sha256)))
-    });
-    Ok(used.collect())
+    Ok(tables::used_keys(events))
 }
 
 /// The rows that exist of those with these keys.
-async fn by_key<Row: Entity, RowKey: TableKey>(
+pub(super) async fn by_key<Row: Entity, RowKey: TableKey>(
     connection: &mut PgConnection,
     shard: Shard,
     keys: &[RowKey],

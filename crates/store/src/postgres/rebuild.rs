@@ -4,17 +4,16 @@ use keeptrusts_webhooks_domain::log::{Position, Shard};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::errors::store_error;
-use super::load::load;
 use super::pool::Pool;
 use super::reads::records_query;
 use super::session::{Scope, Session, answered, backend, commit, while_answering, without_limits};
-use super::write::write_changes;
+use super::write::ShardTables;
 use crate::limits::REBUILD_STEP;
 use crate::operation::Record;
 use crate::projection::{Fold, Touched};
 use crate::store::StoreError;
-use crate::tables::projections;
 use crate::tables::read_all;
+use crate::tables::{self, projections};
 
 /// Drops the shard's projections and folds them again. Appends wait for the shard's row as long
 /// as they wait for any lock, and are then told to try again.
@@ -73,10 +72,11 @@ pub(super) async fn fold(
         after = last.position;
         let facts =
             records.iter().map(|record| (&record.organization_id, record.stream, &record.fact));
-        let loaded = load(connection, shard, &Touched::by(facts)).await?;
+        let mut tables = ShardTables { connection: &mut *connection, shard };
+        let loaded = tables::load(&mut tables, &Touched::by(facts)).await?;
         let mut fold = Fold::new(loaded);
         records.iter().try_for_each(|record| fold.apply(record))?;
-        write_changes(connection, shard, &fold.into_changes()).await.map_err(store_error)?;
+        tables::write_changes(&mut tables, &fold.into_changes()).await.map_err(store_error)?;
         progress(after);
     }
 }

@@ -6,10 +6,10 @@ use sqlx::error::BoxDynError;
 use sqlx::postgres::PgArguments;
 use sqlx::{Arguments, AssertSqlSafe, PgConnection};
 
-use crate::operation::{NewBody, Record};
-use crate::projection::Changes;
+use super::load;
+use crate::store::StoreError;
 use crate::tables::{
-    BODIES, Cell, Column, Entity, FailingEndpoint, Kind, PausedEndpoint, Table, TableKey, listed,
+    Cell, Column, Entity, Kind, Table, TableKey, TableTransaction, WhenThere, listed,
 };
 
 /// One column of many rows, as UNNEST takes it.
@@ -20,121 +20,66 @@ pub(super) fn column<'a, Row, Value>(
     rows.iter().map(value).collect()
 }
 
-/// Appends records to the log.
-pub(super) async fn insert_records(
-    connection: &mut PgConnection,
-    shard: Shard,
-    records: &[Record],
-) -> Result<(), sqlx::Error> {
-    insert(connection, shard, records.iter()).await
+/// The tables of a shard, in a transaction.
+pub(super) struct ShardTables<'c> {
+    pub(super) connection: &'c mut PgConnection,
+    pub(super) shard: Shard,
 }
 
-/// Adds content that expires.
-pub(super) async fn insert_bodies(
-    connection: &mut PgConnection,
-    shard: Shard,
-    bodies: &[&NewBody],
-) -> Result<(), sqlx::Error> {
-    write(connection, shard, &BODIES, bodies, WhenThere::Fails).await
-}
-
-/// Brings the projections up to date.
-pub(super) async fn write_changes(
-    connection: &mut PgConnection,
-    shard: Shard,
-    changes: &Changes,
-) -> Result<(), sqlx::Error> {
-    upsert(connection, shard, changes.endpoints.values()).await?;
-    insert(connection, shard, changes.events.iter()).await?;
-    insert(connection, shard, changes.new_deliveries.values()).await?;
-    // An UPDATE would do the same, but leaves the planner a choice: see `super::load`.
-    upsert(connection, shard, changes.changed_deliveries.values()).await?;
-    insert(connection, shard, changes.attempts.iter()).await?;
-    insert(connection, shard, changes.missed.iter()).await?;
-    upsert(connection, shard, changes.attempt_counts().iter()).await?;
-    delete::<FailingEndpoint, _>(connection, shard, &changes.recovered_endpoints()).await?;
-    upsert(connection, shard, changes.failing_endpoints().iter()).await?;
-    delete::<PausedEndpoint, _>(connection, shard, &changes.ended_pauses()).await?;
-    upsert(connection, shard, changes.begun_pauses().iter()).await?;
-    upsert(connection, shard, changes.keys.values()).await?;
-    upsert(connection, shard, changes.replays.values()).await?;
-    upsert(connection, shard, changes.channels.values()).await?;
-    upsert(connection, shard, changes.notifications.values()).await?;
-    upsert(connection, shard, changes.incidents().iter()).await
-}
-
-/// What to do about a row that is there already.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum WhenThere {
-    Fails,
-    Changes,
-}
-
-async fn insert<'a, Row: Entity>(
-    connection: &mut PgConnection,
-    shard: Shard,
-    rows: impl Iterator<Item = &'a Row>,
-) -> Result<(), sqlx::Error> {
-    let rows: Vec<_> = rows.collect();
-    write(connection, shard, &Row::TABLE, &rows, WhenThere::Fails).await
-}
-
-async fn upsert<'a, Row: Entity>(
-    connection: &mut PgConnection,
-    shard: Shard,
-    rows: impl Iterator<Item = &'a Row>,
-) -> Result<(), sqlx::Error> {
-    let rows: Vec<_> = rows.collect();
-    write(connection, shard, &Row::TABLE, &rows, WhenThere::Changes).await
-}
-
-async fn write<Row>(
-    connection: &mut PgConnection,
-    shard: Shard,
-    table: &Table<Row>,
-    rows: &[&Row],
-    when_there: WhenThere,
-) -> Result<(), sqlx::Error> {
-    if rows.is_empty() {
-        return Ok(());
+impl TableTransaction for ShardTables<'_> {
+    async fn write<Row: Sync>(
+        &mut self,
+        table: &Table<Row>,
+        rows: &[&Row],
+        when_there: WhenThere,
+    ) -> Result<(), sqlx::Error> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let (name, columns) = (table.name, table.all_columns());
+        let values = unnest(table.columns.iter());
+        let on_conflict = match when_there {
+            WhenThere::Fails => String::new(),
+            WhenThere::Changes => table.on_conflict("greatest"),
+        };
+        let sql = format!(
+            "INSERT INTO {name} (shard, {columns}) SELECT $1, new.* FROM {values} AS new {on_conflict}"
+        );
+        let mut arguments = of_shard(self.shard)?;
+        for column in table.columns {
+            let cells: Vec<_> = rows.iter().map(|row| (column.cell)(row)).collect();
+            add_column(&mut arguments, column.kind, &cells).map_err(sqlx::Error::Encode)?;
+        }
+        sqlx::query_with(AssertSqlSafe(sql), arguments).execute(&mut *self.connection).await?;
+        Ok(())
     }
-    let (name, columns) = (table.name, table.all_columns());
-    let values = unnest(table.columns.iter());
-    let on_conflict = match when_there {
-        WhenThere::Fails => String::new(),
-        WhenThere::Changes => table.on_conflict("greatest"),
-    };
-    let sql = format!(
-        "INSERT INTO {name} (shard, {columns}) SELECT $1, new.* FROM {values} AS new {on_conflict}"
-    );
-    let mut arguments = of_shard(shard)?;
-    for column in table.columns {
-        let cells: Vec<_> = rows.iter().map(|row| (column.cell)(row)).collect();
-        add_column(&mut arguments, column.kind, &cells).map_err(sqlx::Error::Encode)?;
-    }
-    sqlx::query_with(AssertSqlSafe(sql), arguments).execute(connection).await?;
-    Ok(())
-}
 
-/// Deletes the rows of these keys, as far as they exist.
-async fn delete<Row: Entity, Key: TableKey>(
-    connection: &mut PgConnection,
-    shard: Shard,
-    keys: &[Key],
-) -> Result<(), sqlx::Error> {
-    if keys.is_empty() {
-        return Ok(());
+    async fn delete<Row: Entity, RowKey: TableKey>(
+        &mut self,
+        keys: &[RowKey],
+    ) -> Result<(), sqlx::Error> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let (name, key, values) =
+            (Row::TABLE.name, Row::TABLE.key_columns(), unnest(Row::TABLE.key()));
+        let sql = format!(
+            "DELETE FROM {name} USING {values} AS gone ({key})
+             WHERE {name}.shard = $1 AND {}",
+            equal_keys(&Row::TABLE, "gone"),
+        );
+        sqlx::query_with(AssertSqlSafe(sql), key_arguments::<Row, _>(self.shard, keys)?)
+            .execute(&mut *self.connection)
+            .await?;
+        Ok(())
     }
-    let (name, key, values) = (Row::TABLE.name, Row::TABLE.key_columns(), unnest(Row::TABLE.key()));
-    let sql = format!(
-        "DELETE FROM {name} USING {values} AS gone ({key})
-         WHERE {name}.shard = $1 AND {}",
-        equal_keys(&Row::TABLE, "gone"),
-    );
-    sqlx::query_with(AssertSqlSafe(sql), key_arguments::<Row, _>(shard, keys)?)
-        .execute(connection)
-        .await?;
-    Ok(())
+
+    async fn look_up<Row: Entity, RowKey: TableKey>(
+        &mut self,
+        keys: &[RowKey],
+    ) -> Result<Vec<Row>, StoreError> {
+        load::by_key(self.connection, self.shard, keys).await
+    }
 }
 
 /// Whether a row's key is that of another, in SQL.

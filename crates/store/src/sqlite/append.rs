@@ -5,12 +5,13 @@ use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard};
 use sqlx::SqliteConnection;
 
 use super::errors::{commit_failed, failed};
+use super::write::ShardTables;
 use super::writer::{begin, begin_uncounted};
-use super::{load, number, write};
+use super::{load, number};
 use crate::memory::Clock;
 use crate::operation::{Operation, newest_steady_time};
 use crate::plan::{Locked, Wanted, plan};
-use crate::tables::micros;
+use crate::tables::{self, micros};
 
 use crate::store::{AppendedBatch, StoreError};
 
@@ -28,7 +29,9 @@ pub(super) async fn append(
     let expected_position = Position(locked.last_position.0 + positions);
     let expected_checkpoint = locked.checkpoint;
     let wanted = Wanted::by(operations);
-    locked.loaded = load::touched(&mut transaction, shard, &wanted.touched).await?;
+    locked.loaded =
+        tables::load(&mut ShardTables { connection: &mut transaction, shard }, &wanted.touched)
+            .await?;
     locked.keys = load::idempotency_keys(&mut transaction, shard, &wanted.keys).await?;
 
     let plan = plan(operations, locked, now)?;
@@ -36,9 +39,8 @@ pub(super) async fn append(
         transaction.rollback().await.map_err(failed)?;
         return Ok(AppendedBatch { results: plan.results, records: plan.records });
     }
-    write::records(&mut transaction, shard, &plan.records).await?;
-    write::bodies(&mut transaction, shard, &plan.bodies).await?;
-    write::changes(&mut transaction, shard, &plan.changes).await?;
+    let mut tables = ShardTables { connection: &mut transaction, shard };
+    tables::write_plan(&mut tables, &plan).await.map_err(failed)?;
     if (plan.last_position, plan.checkpoint) != (expected_position, expected_checkpoint) {
         correct(&mut transaction, shard, plan.last_position, plan.checkpoint).await?;
     }

@@ -1,47 +1,19 @@
-//! What a transaction reads before it can decide: rows by their keys.
+//! Rows looked up by their keys: what a transaction must know before it can decide, and what is read
+//! by itself.
 
 use std::collections::HashMap;
 
-use keeptrusts_webhooks_domain::channel::Channel;
-use keeptrusts_webhooks_domain::delivery::Delivery;
-use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::{Event, IdempotencyKey};
 use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
-use keeptrusts_webhooks_domain::key::Key;
 use keeptrusts_webhooks_domain::log::Shard;
-use keeptrusts_webhooks_domain::notification::Notification;
-use keeptrusts_webhooks_domain::replay::Replay;
 use sqlx::{SqliteConnection, SqlitePool};
 
 use super::errors::failed;
 use super::number;
 use super::set_statement::{SetStatement, Values};
 use crate::plan::KeyOwner;
-use crate::projection::{Loaded, Touched};
 use crate::store::StoreError;
-use crate::tables::{Entity, Stored, TableKey, read_all};
-
-/// The rows that exist of those that records change.
-pub(super) async fn touched(
-    connection: &mut SqliteConnection,
-    shard: Shard,
-    touched: &Touched,
-) -> Result<Loaded, StoreError> {
-    let mut loaded = Loaded::default();
-    let found: Vec<Endpoint> = by_key(connection, shard, &touched.endpoints).await?;
-    loaded.endpoints = found.into_iter().map(|row| (row.id, row)).collect();
-    let found: Vec<Delivery> = by_key(connection, shard, &touched.deliveries).await?;
-    loaded.deliveries = found.into_iter().map(|row| (row.id, row)).collect();
-    let found: Vec<Key> = by_key(connection, shard, &touched.keys).await?;
-    loaded.keys = found.into_iter().map(|row| (row.id, row)).collect();
-    let found: Vec<Replay> = by_key(connection, shard, &touched.replays).await?;
-    loaded.replays = found.into_iter().map(|row| (row.id, row)).collect();
-    let found: Vec<Channel> = by_key(connection, shard, &touched.channels).await?;
-    loaded.channels = found.into_iter().map(|row| (row.id, row)).collect();
-    let found: Vec<Notification> = by_key(connection, shard, &touched.notifications).await?;
-    loaded.notifications = found.into_iter().map(|row| (row.id, row)).collect();
-    Ok(loaded)
-}
+use crate::tables::{self, Entity, Stored, TableKey, read_all};
 
 /// The idempotency keys that are used of these: by which event, with what content.
 pub(super) async fn idempotency_keys(
@@ -57,20 +29,18 @@ pub(super) async fn idempotency_keys(
         .fetch::<_, Stored<Event>>(connection, keys.iter(), bind, &[number(shard)])
         .await
         .map_err(failed)?;
-    let used = read_all(found)?.into_iter().filter_map(|event| {
-        let idempotency = event.idempotency?;
-        let owner = (event.organization_id, idempotency.key);
-        Some((owner, (event.id, idempotency.request_sha256)))
-    });
-    Ok(used.collect())
+    Ok(tables::used_keys(read_all(found)?))
 }
 
 /// The rows that exist of those with these keys.
-async fn by_key<Row: Entity, RowKey: TableKey>(
+pub(super) async fn by_key<Row: Entity, RowKey: TableKey>(
     connection: &mut SqliteConnection,
     shard: Shard,
     keys: &[RowKey],
 ) -> Result<Vec<Row>, StoreError> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
     let bind = |values: &mut Values, key: &RowKey| {
         key.cells().into_iter().for_each(|cell| values.push_cell(cell));
     };

@@ -4,12 +4,13 @@ use keeptrusts_webhooks_domain::log::{Position, Shard};
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use super::errors::{commit_failed, failed};
+use super::write::ShardTables;
 use super::writer::begin;
-use super::{load, log_reads, number, write};
+use super::{log_reads, number};
 use crate::limits::REBUILD_STEP;
 use crate::projection::{Fold, Touched};
 use crate::store::StoreError;
-use crate::tables::projections;
+use crate::tables::{self, projections};
 
 pub(super) async fn rebuild(
     connection: &mut SqliteConnection,
@@ -42,10 +43,11 @@ pub(super) async fn fold_log(
         after = last.position;
         let facts =
             records.iter().map(|record| (&record.organization_id, record.stream, &record.fact));
-        let loaded = load::touched(connection, shard, &Touched::by(facts)).await?;
+        let mut tables = ShardTables { connection: &mut *connection, shard };
+        let loaded = tables::load(&mut tables, &Touched::by(facts)).await?;
         let mut fold = Fold::new(loaded);
         records.iter().try_for_each(|record| fold.apply(record))?;
-        write::changes(connection, shard, &fold.into_changes()).await?;
+        tables::write_changes(&mut tables, &fold.into_changes()).await.map_err(failed)?;
         progress(after);
     }
 }

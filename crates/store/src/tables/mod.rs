@@ -20,6 +20,7 @@ mod pauses;
 mod records;
 mod replays;
 mod stored;
+mod transaction;
 mod words;
 
 use keeptrusts_webhooks_domain::attempt::Attempt;
@@ -34,11 +35,13 @@ use keeptrusts_webhooks_domain::replay::Replay;
 
 pub(crate) use self::bodies::BODIES;
 pub(crate) use self::cell::{Cell, duration_micros, micros};
+pub(crate) use self::events::used_keys;
 pub(crate) use self::failing_endpoints::FailingEndpoint;
 pub(crate) use self::pauses::PausedEndpoint;
 pub(crate) use self::stored::{
     ReadableRow, Stored, StoredRow, number, parse, read_all, time, unreadable,
 };
+pub(crate) use self::transaction::{TableTransaction, WhenThere, load, write_changes, write_plan};
 pub(crate) use self::words::Word;
 use crate::notification_store::KnownIncident;
 use crate::projection::{CountKey, Missed};

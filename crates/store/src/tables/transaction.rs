@@ -1,0 +1,123 @@
+//! Which tables a batch or a rebuild reads and writes, and in which order. The databases say only
+//! how rows are written, deleted and looked up.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::hash::Hash;
+
+use keeptrusts_webhooks_domain::channel::Channel;
+use keeptrusts_webhooks_domain::delivery::Delivery;
+use keeptrusts_webhooks_domain::endpoint::Endpoint;
+use keeptrusts_webhooks_domain::key::Key;
+use keeptrusts_webhooks_domain::notification::Notification;
+use keeptrusts_webhooks_domain::replay::Replay;
+
+use super::{BODIES, Entity, FailingEndpoint, PausedEndpoint, Table, TableKey};
+use crate::plan::Plan;
+use crate::projection::{Changes, Loaded, Touched};
+use crate::store::StoreError;
+
+/// What to do about a row that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WhenThere {
+    /// It is a defect: the statement fails.
+    Fails,
+    /// Its columns change as the table says.
+    Changes,
+}
+
+/// The tables of one shard, in a transaction. Each call takes a bounded number of statements,
+/// whatever the number of rows, and none if there are no rows.
+pub(crate) trait TableTransaction: Send {
+    fn write<Row: Sync>(
+        &mut self,
+        table: &Table<Row>,
+        rows: &[&Row],
+        when_there: WhenThere,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// Deletes the rows of these keys, as far as they exist.
+    fn delete<Row: Entity, RowKey: TableKey>(
+        &mut self,
+        keys: &[RowKey],
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// The rows that exist of those with these keys.
+    fn look_up<Row: Entity, RowKey: TableKey>(
+        &mut self,
+        keys: &[RowKey],
+    ) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send;
+}
+
+/// The rows that are touched, as far as they exist.
+pub(crate) async fn load(
+    tables: &mut impl TableTransaction,
+    touched: &Touched,
+) -> Result<Loaded, StoreError> {
+    fn by_id<Id: Eq + Hash, Row>(rows: Vec<Row>, id: impl Fn(&Row) -> Id) -> HashMap<Id, Row> {
+        rows.into_iter().map(|row| (id(&row), row)).collect()
+    }
+    Ok(Loaded {
+        endpoints: by_id(tables.look_up(&touched.endpoints).await?, |row: &Endpoint| row.id),
+        deliveries: by_id(tables.look_up(&touched.deliveries).await?, |row: &Delivery| row.id),
+        keys: by_id(tables.look_up(&touched.keys).await?, |row: &Key| row.id),
+        replays: by_id(tables.look_up(&touched.replays).await?, |row: &Replay| row.id),
+        channels: by_id(tables.look_up(&touched.channels).await?, |row: &Channel| row.id),
+        notifications: by_id(
+            tables.look_up(&touched.notifications).await?,
+            |row: &Notification| row.id,
+        ),
+    })
+}
+
+/// Writes all that a batch comes to.
+pub(crate) async fn write_plan(
+    tables: &mut impl TableTransaction,
+    plan: &Plan<'_>,
+) -> Result<(), sqlx::Error> {
+    insert(tables, plan.records.iter()).await?;
+    tables.write(&BODIES, &plan.bodies, WhenThere::Fails).await?;
+    write_changes(tables, &plan.changes).await
+}
+
+/// Writes what the fold says that the tables lack.
+pub(crate) async fn write_changes(
+    tables: &mut impl TableTransaction,
+    changes: &Changes,
+) -> Result<(), sqlx::Error> {
+    upsert(tables, changes.endpoints.values()).await?;
+    insert(tables, changes.events.iter()).await?;
+    insert(tables, changes.new_deliveries.values()).await?;
+    // Every row exists, so every one conflicts. In Postgres an UPDATE would leave the planner a
+    // choice; in SQLite UPDATE … FROM (VALUES …) spends on the join what it saves in parameters.
+    upsert(tables, changes.changed_deliveries.values()).await?;
+    insert(tables, changes.attempts.iter()).await?;
+    insert(tables, changes.missed.iter()).await?;
+    upsert(tables, changes.attempt_counts().iter()).await?;
+    tables.delete::<FailingEndpoint, _>(&changes.recovered_endpoints()).await?;
+    upsert(tables, changes.failing_endpoints().iter()).await?;
+    tables.delete::<PausedEndpoint, _>(&changes.ended_pauses()).await?;
+    upsert(tables, changes.begun_pauses().iter()).await?;
+    upsert(tables, changes.keys.values()).await?;
+    upsert(tables, changes.replays.values()).await?;
+    upsert(tables, changes.channels.values()).await?;
+    upsert(tables, changes.notifications.values()).await?;
+    upsert(tables, changes.incidents().iter()).await
+}
+
+/// Inserts rows, none of which is there.
+async fn insert<'a, Row: Entity>(
+    tables: &mut impl TableTransaction,
+    rows: impl Iterator<Item = &'a Row>,
+) -> Result<(), sqlx::Error> {
+    let rows: Vec<_> = rows.collect();
+    tables.write(&Row::TABLE, &rows, WhenThere::Fails).await
+}
+
+async fn upsert<'a, Row: Entity>(
+    tables: &mut impl TableTransaction,
+    rows: impl Iterator<Item = &'a Row>,
+) -> Result<(), sqlx::Error> {
+    let rows: Vec<_> = rows.collect();
+    tables.write(&Row::TABLE, &rows, WhenThere::Changes).await
+}
