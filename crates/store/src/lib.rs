@@ -32,7 +32,7 @@ mod trouble;
 pub mod vault;
 
 pub use clock::{Clock, system_clock};
-pub use error::{Causes, StoreError};
+pub use error::{BrokenLog, Causes, StoreError};
 pub use ids::new_ulid;
 pub use keeptrusts_webhooks_fair_queue::Place;
 pub use log::commits::OtherWrites;
