@@ -1,5 +1,6 @@
 //! Notifications: what a channel is told of what happened to an organization's endpoints.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::Timestamp;
@@ -29,6 +30,12 @@ macro_rules! types {
             }
         }
     };
+}
+
+impl fmt::Display for NotificationType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 types! {

@@ -1,6 +1,6 @@
 //! `channels`: every notification channel, deleted ones too.
 
-use keeptrusts_webhooks_domain::channel::{Channel, Destination, NewChannel};
+use keeptrusts_webhooks_domain::channel::{Channel, ChannelConfig, Destination};
 use keeptrusts_webhooks_domain::log::Version;
 use keeptrusts_webhooks_domain::notification::NotificationType;
 use keeptrusts_webhooks_domain::secret::SealedSecret;
@@ -51,7 +51,7 @@ impl Entity for Channel {
         Ok(Channel {
             id: row.parsed("channel_id")?,
             organization_id: row.parsed("organization_id")?,
-            config: NewChannel {
+            config: ChannelConfig {
                 name: row.text("name")?,
                 destination: Destination {
                     kind: row.word("kind")?,

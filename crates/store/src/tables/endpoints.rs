@@ -1,6 +1,7 @@
 //! `endpoints`: every endpoint, deleted ones too.
 
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, PreviousSecret};
+use keeptrusts_webhooks_domain::endpoint_config::EndpointConfig;
 use keeptrusts_webhooks_domain::log::Version;
 use keeptrusts_webhooks_domain::payload_format::{PayloadFormat, PayloadKind};
 use keeptrusts_webhooks_domain::secret::SealedSecret;
@@ -20,11 +21,11 @@ impl Entity for Endpoint {
         columns: &[
             Column::text("organization_id", |row| row.organization_id.as_str().into()).key(),
             Column::text("endpoint_id", |row| Cell::shown(row.id)).key(),
-            Column::text("name", |row| row.name.as_str().into()),
-            Column::text("url", |row| row.url.as_str().into()),
-            Column::text("description", |row| row.description.as_str().into()),
+            Column::text("name", |row| row.config.name.as_str().into()),
+            Column::text("url", |row| row.config.url.as_str().into()),
+            Column::text("description", |row| row.config.description.as_str().into()),
             Column::text("event_types", |row| {
-                Cell::shown_all(row.event_types.iter().map(|event_type| event_type.name()))
+                Cell::shown_all(row.config.event_types.iter().map(|event_type| event_type.name()))
             }),
             Column::text("secret_key_id", |row| row.secret.key_id.as_str().into()),
             Column::bytes("secret_nonce", |row| (&row.secret.nonce).into()),
@@ -51,16 +52,16 @@ impl Entity for Endpoint {
             Column::integer("create_time", |row| row.create_time.into()).kept(),
             Column::integer("update_time", |row| row.update_time.into()),
             Column::integer("delete_time", |row| row.delete_time.into()),
-            Column::text("payload_format", |row| row.payload_format.kind().name().into()),
-            Column::text("payload_template", |row| row.payload_format.template().into()),
+            Column::text("payload_format", |row| row.config.payload_format.kind().name().into()),
+            Column::text("payload_template", |row| row.config.payload_format.template().into()),
             Column::text("routing_key_key_id", |row| {
-                row.payload_format.routing_key().map(|key| key.key_id.as_str()).into()
+                row.config.payload_format.routing_key().map(|key| key.key_id.as_str()).into()
             }),
             Column::bytes("routing_key_nonce", |row| {
-                row.payload_format.routing_key().map(|key| &key.nonce).into()
+                row.config.payload_format.routing_key().map(|key| &key.nonce).into()
             }),
             Column::bytes("routing_key_ciphertext", |row| {
-                row.payload_format.routing_key().map(|key| &key.ciphertext).into()
+                row.config.payload_format.routing_key().map(|key| &key.ciphertext).into()
             }),
         ],
     };
@@ -78,14 +79,16 @@ impl Entity for Endpoint {
         Ok(Endpoint {
             id: row.parsed("endpoint_id")?,
             organization_id: row.parsed("organization_id")?,
-            name: row.text("name")?,
-            url: row.text("url")?,
-            description: row.text("description")?,
-            event_types: row.list("event_types")?,
+            config: EndpointConfig {
+                name: row.text("name")?,
+                url: row.text("url")?,
+                description: row.text("description")?,
+                event_types: row.list("event_types")?,
+                payload_format: payload_format(row)?,
+            },
             secret,
             previous_secret: previous_secret
                 .map(|(secret, expire_time)| PreviousSecret { secret, expire_time }),
-            payload_format: payload_format(row)?,
             status: row.word("status")?,
             status_reason: row.text("status_reason")?,
             status_cause: row
@@ -104,24 +107,10 @@ impl Entity for Endpoint {
 }
 
 fn payload_format(row: &impl StoredRow) -> Result<PayloadFormat, StoreError> {
-    let kind = row.parsed("payload_format")?;
-    let lacking = || unreadable("payload_format", format!("{kind} without what belongs to it"));
-    Ok(match kind {
-        PayloadKind::Keeptrusts => PayloadFormat::Keeptrusts,
-        PayloadKind::Slack => PayloadFormat::Slack,
-        PayloadKind::Teams => PayloadFormat::Teams,
-        PayloadKind::CloudEvents => PayloadFormat::CloudEvents,
-        PayloadKind::PagerDuty => {
-            let routing_key = row.optional_secret([
-                "routing_key_key_id",
-                "routing_key_nonce",
-                "routing_key_ciphertext",
-            ])?;
-            PayloadFormat::PagerDuty { routing_key: routing_key.ok_or_else(lacking)? }
-        }
-        PayloadKind::Custom => {
-            let template = row.optional_text("payload_template")?;
-            PayloadFormat::Custom { template: template.ok_or_else(lacking)? }
-        }
-    })
+    let kind: PayloadKind = row.parsed("payload_format")?;
+    let template = row.optional_text("payload_template")?;
+    let routing_key =
+        row.optional_secret(["routing_key_key_id", "routing_key_nonce", "routing_key_ciphertext"])?;
+    PayloadFormat::new(kind, template, routing_key)
+        .map_err(|_| unreadable("payload_format", format!("{kind} without what belongs to it")))
 }

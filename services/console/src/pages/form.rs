@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use http::StatusCode;
 use keeptrusts_webhooks_contracts::v1;
-use keeptrusts_webhooks_domain::endpoint::{
-    check_description, check_event_types, check_name, check_url,
+use keeptrusts_webhooks_domain::endpoint::check_url;
+use keeptrusts_webhooks_domain::endpoint_config::{
+    check_description, check_event_types, check_name,
 };
 use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_domain::violation::Violation;

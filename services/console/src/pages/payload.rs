@@ -2,7 +2,7 @@
 
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::payload_format::{
-    PayloadChange, PayloadFields, PayloadFormat, PayloadKind, RoutingKey,
+    PayloadFields, PayloadFormat, PayloadKind, PayloadPatch, RoutingKey,
 };
 
 use super::Visit;
@@ -111,7 +111,7 @@ impl PayloadForm {
             false => PayloadFormat::Keeptrusts,
         };
         let template = Some(self.sent_template());
-        let change = PayloadChange { kind: Some(self.kind), template, routing_key };
+        let change = PayloadPatch { kind: Some(self.kind), template, routing_key };
         if let Err(violations) = change.resolve(&current, PayloadFields::TOP) {
             errors.add_all(violations);
         }

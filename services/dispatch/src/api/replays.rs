@@ -162,7 +162,7 @@ impl DispatchApi {
             return Err(status::invalid_argument(vec![Violation::new("start_time", description)]));
         }
         let event_types = match (request.scope, request.event_types.is_empty()) {
-            (ReplayScope::All, true) => endpoint.event_types.clone(),
+            (ReplayScope::All, true) => endpoint.config.event_types.clone(),
             (ReplayScope::All, false) => {
                 check_subscribed(request, endpoint)?;
                 request.event_types.clone()
@@ -296,7 +296,8 @@ impl Count {
 
 /// A type that the endpoint has not asked for is not sent to it.
 fn check_subscribed(request: &ReplayEvents, endpoint: &Endpoint) -> Result<(), Status> {
-    let foreign = request.event_types.iter().filter(|kind| !endpoint.event_types.contains(kind));
+    let foreign =
+        request.event_types.iter().filter(|kind| !endpoint.config.event_types.contains(kind));
     let names: Vec<_> = foreign.map(|kind| kind.name()).collect();
     if names.is_empty() {
         return Ok(());

@@ -38,7 +38,7 @@ impl Outgoing {
         keys: &DataKeys,
         renderer: &Renderer,
     ) -> Result<Outgoing, String> {
-        let rendered = match &receiver.endpoint.payload_format {
+        let rendered = match &receiver.endpoint.config.payload_format {
             PayloadFormat::Keeptrusts => {
                 let event_time = match delivery.event_time {
                     Some(time) => time,
@@ -152,7 +152,7 @@ fn cannot_format(error: &dyn std::error::Error) -> String {
 
 fn routing_key(receiver: &Receiver, keys: &DataKeys) -> Result<Option<RoutingKey>, String> {
     let endpoint = &receiver.endpoint;
-    let Some(sealed) = endpoint.payload_format.routing_key() else { return Ok(None) };
+    let Some(sealed) = endpoint.config.payload_format.routing_key() else { return Ok(None) };
     match keys.open(&endpoint.organization_id, SecretOwner::RoutingKey(endpoint.id), sealed) {
         Ok(secret) => Ok(Some(RoutingKey::opened(secret))),
         Err(problem) => {

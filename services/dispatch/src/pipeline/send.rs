@@ -121,11 +121,11 @@ async fn attempt(
     };
     let (end_time, steady_end_time) = ((shard.clock)(), shard.steady.now());
     let mut judged = match sent {
-        Ok(exchanged) => Judged::of(exchanged, &receiver.endpoint.url, end_time),
+        Ok(exchanged) => Judged::of(exchanged, &receiver.endpoint.config.url, end_time),
         Err(reason) => Judged::never_sent(reason),
     };
     let current = shard.receivers.get(delivery.endpoint_id);
-    if current.is_some_and(|current| current.endpoint.url != receiver.endpoint.url) {
+    if current.is_some_and(|current| current.endpoint.config.url != receiver.endpoint.config.url) {
         judged.ignore_retry_after();
     }
     metrics::attempted(judged.result, trigger, judged.duration);

@@ -8,7 +8,7 @@ use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::access::Role;
 use keeptrusts_webhooks_domain::attempt::{AttemptMade, Trigger};
-use keeptrusts_webhooks_domain::channel::{ChannelFact, ChannelKind, Destination, NewChannel};
+use keeptrusts_webhooks_domain::channel::{ChannelConfig, ChannelFact, ChannelKind, Destination};
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::event::ContentDigest;
 use keeptrusts_webhooks_domain::event_type::EventType;
@@ -150,7 +150,7 @@ fn replay() -> Vec<(Stream, Fact)> {
 /// A channel, and a test of it that has failed.
 fn channel_with_notification() -> Vec<(Stream, Fact)> {
     let channel_id = ChannelId::new(new_ulid(now()));
-    let channel = NewChannel {
+    let channel = ChannelConfig {
         name: text(),
         destination: Destination { kind: ChannelKind::Email, address: text(), secret: None },
         subscriptions: vec![NotificationType::EndpointDegraded],

@@ -14,7 +14,7 @@ fn fixture_of(store: Arc<MemoryStore>, clock: ManualClock, handles: usize) -> Fi
 fn damage(tables: &mut Tables, damage: Damage) {
     match damage {
         Damage::EndpointsRenamed => {
-            tables.endpoints.values_mut().for_each(|row| row.name = "damaged".to_owned());
+            tables.endpoints.values_mut().for_each(|row| row.config.name = "damaged".to_owned());
         }
         Damage::DeliveriesLost => tables.deliveries.clear(),
         Damage::MissedEventInvented => tables.missed.push(Missed {

@@ -317,7 +317,8 @@ fn names(shard: &Shard, notification: &Notification) -> HashMap<EndpointId, Stri
     let new = &notification.new;
     let worst = new.summary.iter().flat_map(|summary| &summary.worst);
     let ids = new.endpoint_id.into_iter().chain(worst.map(|endpoint| endpoint.endpoint_id));
-    let named = ids.filter_map(|id| Some((id, shard.receivers.get(id)?.endpoint.name.clone())));
+    let named =
+        ids.filter_map(|id| Some((id, shard.receivers.get(id)?.endpoint.config.name.clone())));
     named.collect()
 }
 

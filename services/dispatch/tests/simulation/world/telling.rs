@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use keeptrusts_webhooks_domain::channel::{
-    Channel, ChannelCommand, ChannelFact, ChannelKind, Destination, NewChannel,
+    Channel, ChannelCommand, ChannelConfig, ChannelFact, ChannelKind, Destination,
 };
 use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, NotificationId, OrganizationId};
@@ -92,7 +92,7 @@ impl World {
         endpoints: &[EndpointId],
     ) -> ChannelId {
         let organization = &self.organizations[0];
-        let config = NewChannel {
+        let config = ChannelConfig {
             name: name.to_owned(),
             destination,
             subscriptions: types.to_vec(),
