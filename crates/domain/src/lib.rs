@@ -19,6 +19,7 @@ pub mod credential;
 pub mod delivery;
 pub mod endpoint;
 mod endpoint_url;
+pub mod entity;
 pub mod event;
 pub mod event_type;
 pub mod fact;
