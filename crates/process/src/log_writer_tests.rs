@@ -7,7 +7,7 @@ use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::KeyId;
 use keeptrusts_webhooks_domain::key::{Key, KeyFact, NewKey, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Stream, Version};
-use keeptrusts_webhooks_store::memory::MemoryStore;
+use keeptrusts_webhooks_store::testing::memory::MemoryStore;
 use keeptrusts_webhooks_store::{Expected, Log, system_clock};
 use tonic::Code;
 

@@ -58,7 +58,7 @@ mod tests {
     use keeptrusts_webhooks_domain::access::Role;
     use keeptrusts_webhooks_domain::ids::KeyId;
     use keeptrusts_webhooks_domain::key::{KeyFact, NewKey, TokenDigest};
-    use keeptrusts_webhooks_store::memory::MemoryStore;
+    use keeptrusts_webhooks_store::testing::memory::MemoryStore;
     use keeptrusts_webhooks_store::{Expected, NewRecord, system_clock};
     use tonic::Code;
 

@@ -27,8 +27,8 @@ use keeptrusts_webhooks_domain::violation::Violation;
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
 use keeptrusts_webhooks_process::log_writer::LogWriter;
-use keeptrusts_webhooks_store::keyring::random;
-use keeptrusts_webhooks_store::query::KeyFilter;
+use keeptrusts_webhooks_store::queries::KeyFilter;
+use keeptrusts_webhooks_store::random;
 use keeptrusts_webhooks_store::{Clock, Expected, Log, NewRecord, new_ulid};
 use tonic::{Request, Response, Status};
 

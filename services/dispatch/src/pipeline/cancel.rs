@@ -14,7 +14,7 @@ use crate::metrics;
 
 const CANCELLED_AT_ONCE: usize = 250;
 
-/// An attempt may end meanwhile; then it is read again what still waits.
+/// An attempt may end meanwhile: then what still waits is read again.
 const CANCELLATIONS: Append = Append {
     what: "cannot cancel waiting deliveries",
     streams: Streams::Shared,

@@ -34,7 +34,7 @@ use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Stream};
 use keeptrusts_webhooks_domain::replay::Replay;
 use keeptrusts_webhooks_rendering::Renderer;
-use keeptrusts_webhooks_store::keyring::Keyring;
+use keeptrusts_webhooks_store::vault::keyring::Keyring;
 use keeptrusts_webhooks_store::{Clock, Log, NewRecord, Operation, ShardState, StoreError};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
 use keeptrusts_webhooks_store::StoreError;
-use keeptrusts_webhooks_store::projection::Fold;
+use keeptrusts_webhooks_store::log::projection::Fold;
 
 use super::{RECORDS_PER_READ, Shard};
 

@@ -3,7 +3,7 @@
 use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
 use keeptrusts_webhooks_domain::key::Key;
 use keeptrusts_webhooks_domain::log::Shard;
-use keeptrusts_webhooks_store::query::KeyFilter;
+use keeptrusts_webhooks_store::queries::KeyFilter;
 use keeptrusts_webhooks_store::{NewRecord, Refusal, Store};
 
 use crate::operator::{self, RecordError};

@@ -17,7 +17,7 @@ use keeptrusts_webhooks_domain::secret::{SealedSecret, Secret};
 use keeptrusts_webhooks_domain::signing::{keeptrusts_signature, standard_signature};
 use keeptrusts_webhooks_notices::{Telling, email, pager_duty, slack, teams, webhook};
 use keeptrusts_webhooks_outbound::ConnectionGroup;
-use keeptrusts_webhooks_store::keyring::KeyProblem;
+use keeptrusts_webhooks_store::vault::keyring::KeyProblem;
 use tokio::sync::mpsc;
 
 use super::turns::plausible_due_time;
