@@ -21,6 +21,7 @@ pub mod delivery;
 pub mod endpoint;
 pub mod endpoint_config;
 mod endpoint_url;
+pub mod entity;
 pub mod event;
 pub mod event_type;
 pub mod fact;

@@ -12,6 +12,7 @@
 //! May depend on: the domain, the contracts (for the encoding of records), the telemetry, sqlx and
 //! tokio. Never on tonic servers or HTTP.
 
+pub mod backoff;
 mod clock;
 pub mod durations;
 mod error;

@@ -123,10 +123,7 @@ impl EndpointService for EndpointApi {
                 secret: sealed.clone(),
             }),
         };
-        let recorded_at = self.append(&organization_id, record, metadata).await?;
-        let recorded_at = recorded_at.map_err(|refusal| {
-            answer::append_failed(keeptrusts_webhooks_store::AppendError::Refused(refusal))
-        })?;
+        let (_, recorded_at) = self.writer(&organization_id).append(record, metadata).await?;
         let endpoint = Endpoint::created(id, organization_id, config, sealed, recorded_at);
         Ok(Response::new(v1::CreateEndpointResponse {
             endpoint: Some((&endpoint).into()),

@@ -28,7 +28,7 @@ use keeptrusts_webhooks_domain::mail_limits::MailLimits;
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
 use keeptrusts_webhooks_store::vault::keyring::Keyring;
-use keeptrusts_webhooks_store::{AppendError, Clock, Expected, Log, NewRecord, new_ulid};
+use keeptrusts_webhooks_store::{Clock, Expected, Log, NewRecord, new_ulid};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
@@ -109,9 +109,7 @@ impl NotificationService for NotificationApi {
             expected: Expected::New,
             fact: Fact::Channel(ChannelFact::Created(config.clone())),
         };
-        let recorded_at = self.append(&organization_id, record, metadata).await?;
-        let recorded_at =
-            recorded_at.map_err(|refusal| answer::append_failed(AppendError::Refused(refusal)))?;
+        let (_, recorded_at) = self.writer(&organization_id).append(record, metadata).await?;
         let channel = Channel::created(id, organization_id, config, recorded_at);
         Ok(Response::new(v1::CreateChannelResponse { channel: Some((&channel).into()) }))
     }

@@ -23,7 +23,7 @@ use keeptrusts_webhooks_domain::replay::{
 use keeptrusts_webhooks_domain::violation::Violation;
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_store::queries::replay_candidates::CandidatePage;
-use keeptrusts_webhooks_store::{AppendError, Expected, NewRecord, OrganizationFollower, new_ulid};
+use keeptrusts_webhooks_store::{Expected, NewRecord, OrganizationFollower, new_ulid};
 use tokio_stream::Stream;
 use tonic::Status;
 
@@ -77,9 +77,7 @@ impl DispatchApi {
         };
         let metadata = asked.metadata(endpoint.id);
         let creator = metadata.actor.clone();
-        let appended = self.append(organization, record, metadata, Vec::new()).await?;
-        let recorded =
-            appended.map_err(|refusal| answer::append_failed(AppendError::Refused(refusal)))?;
+        let recorded = self.writer(organization).append(record, metadata).await?;
         // At its beginning, however far it has come by now.
         Ok((&Replay::requested(id, organization.clone(), new, creator, recorded)).into())
     }
@@ -130,8 +128,7 @@ impl DispatchApi {
             fact: Fact::Replay(ReplayFact::Cancelled { endpoint_id }),
         };
         let metadata = asked.metadata(endpoint_id);
-        let appended = self.append(organization_id, record, metadata, Vec::new()).await?;
-        appended.map_err(|refusal| answer::append_failed(AppendError::Refused(refusal)))?;
+        self.writer(organization_id).append(record, metadata).await?;
         self.replay(organization_id, *replay_id).await
     }
 

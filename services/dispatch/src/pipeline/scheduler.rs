@@ -212,14 +212,6 @@ impl Scheduler {
         }
     }
 
-    /// The fetch failed; it will be asked for again.
-    pub fn fetch_failed(&mut self, endpoint_id: EndpointId, fetch_id: u64) {
-        if let Some(queue) = self.queues.get_mut(&endpoint_id) {
-            queue.fetch_failed(fetch_id);
-            self.give_turn(endpoint_id);
-        }
-    }
-
     /// The receiver asks to be left alone until then: automatic attempts wait, and then begin
     /// with one as a probe. Of several pauses the one that ends last counts.
     pub fn pause(&mut self, endpoint_id: EndpointId, until: Timestamp) {

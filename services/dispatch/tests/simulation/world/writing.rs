@@ -153,11 +153,7 @@ impl World {
             let endpoint = self.look_at_endpoint(endpoint_id).await;
             let decided = endpoint.decide(command.clone(), None);
             let Some(fact) = decided.expect("the endpoint was not deleted") else { return Ok(()) };
-            let record = NewRecord {
-                stream: Stream::Endpoint(endpoint_id),
-                expected: Expected::Version(endpoint.version),
-                fact: Fact::Endpoint(fact),
-            };
+            let record = NewRecord::following(&endpoint, fact);
             match self.append(&endpoint.organization_id, record, None).await {
                 // Dispatch has changed its status meanwhile.
                 Err(AppendError::Refused(Refusal::StaleVersion { .. })) => {}
