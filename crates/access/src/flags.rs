@@ -11,13 +11,17 @@ use http::Uri;
 use ipnet::IpNet;
 use keeptrusts_webhooks_domain::key::Token;
 use keeptrusts_webhooks_process::database::Database;
+use keeptrusts_webhooks_process::exit::Failure;
 use keeptrusts_webhooks_process::flags::{network, positive_number};
+use keeptrusts_webhooks_process::grpc_server::Gate;
+use keeptrusts_webhooks_process::service_process::PreparedGate;
 use keeptrusts_webhooks_store::Clock;
 use keeptrusts_webhooks_telemetry::output;
 use tokio_util::sync::CancellationToken;
+use tonic::async_trait;
 
 use crate::failures::Failures;
-use crate::first_key::{self, FirstKeyError};
+use crate::first_key;
 use crate::gate::Access;
 use crate::https::{TrustError, is_acceptable};
 use crate::issuer::{IssuerKeys, IssuerSettings, SignedTokens, Source};
@@ -161,9 +165,6 @@ pub struct PreparedAccess {
 /// Why there is no gate.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessSetupError {
-    /// There is no first key.
-    #[error(transparent)]
-    FirstKey(#[from] FirstKeyError),
     /// A name would mean two roles, or was meant to be another one.
     #[error("--oidc-role-map has {0} twice: a name means one role")]
     RoleMappedTwice(String),
@@ -173,32 +174,15 @@ pub enum AccessSetupError {
 }
 
 impl AccessFlags {
-    /// Nothing but a first key: for a platform that a program starts for itself.
-    pub fn with_first_key(token: Token) -> AccessFlags {
-        AccessFlags {
-            bootstrap_admin_key: Some(token),
-            oidc_issuer: None,
-            oidc_audience: Vec::new(),
-            oidc_jwks_file: None,
-            oidc_ca: None,
-            oidc_organization_claim: "organization".to_owned(),
-            oidc_role_claim: "role".to_owned(),
-            oidc_role_map: Vec::new(),
-            failed_logins_per_minute: const { NonZeroU32::new(600).expect("not zero") },
-            trusted_proxy: Vec::new(),
-            no_reflection: false,
-        }
-    }
-
     /// Checks what can be checked before a database is opened, and perhaps made.
-    pub fn prepare(&self) -> Result<PreparedAccess, AccessSetupError> {
+    pub fn prepare(self) -> Result<PreparedAccess, AccessSetupError> {
         let mut mapped = BTreeSet::new();
         for RoleName { name, .. } in &self.oidc_role_map {
             if !mapped.insert(name) {
                 return Err(AccessSetupError::RoleMappedTwice(name.clone()));
             }
         }
-        Ok(PreparedAccess { flags: self.clone(), web_tokens: self.web_tokens()? })
+        Ok(PreparedAccess { web_tokens: self.web_tokens()?, flags: self })
     }
 
     /// The issuer of the accounts whose tokens are accepted. None: tokens are accepted of nobody,
@@ -229,14 +213,14 @@ impl AccessFlags {
     }
 }
 
-impl PreparedAccess {
-    /// The gate of a process that has this database open. A first key that had to be made is
-    /// printed on standard output: once, and not in the logs.
-    pub async fn start(
-        self,
-        database: &Database,
-        clock: Clock,
-    ) -> Result<Arc<Access>, AccessSetupError> {
+#[async_trait]
+impl PreparedGate for PreparedAccess {
+    fn permits_reflection(&self) -> bool {
+        !self.flags.no_reflection
+    }
+
+    /// A first key that had to be made is printed on standard output: once, and not in the logs.
+    async fn start(self, database: &Database, clock: Clock) -> Result<Arc<dyn Gate>, Failure> {
         let PreparedAccess { flags, web_tokens } = self;
         let given = flags.bootstrap_admin_key.as_ref();
         if let Some(token) = first_key::ensure(&database.log, &clock, given).await? {

@@ -13,6 +13,7 @@ use keeptrusts_webhooks_access::issuer::IssuerSettings;
 use keeptrusts_webhooks_access::issuer_address;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_process::flags::{listen_address, network};
+use keeptrusts_webhooks_process::program::{ACCESS, DISPATCH, ENDPOINT, INGEST, NOTIFICATION};
 use keeptrusts_webhooks_process::tls::{Reloadable, ServiceTlsFlags, TlsFileError};
 use rustls::ClientConfig;
 use tonic::transport::Uri;
@@ -137,7 +138,7 @@ pub struct ServiceFlags {
         long,
         value_name = "URL",
         env = "KEEPTRUSTS_WEBHOOKS_ENDPOINT_SERVICE",
-        default_value = "http://127.0.0.1:50052",
+        default_value = ENDPOINT.default_url(),
         value_parser = service_address
     )]
     pub endpoint_service: Uri,
@@ -147,7 +148,7 @@ pub struct ServiceFlags {
         long,
         value_name = "URL",
         env = "KEEPTRUSTS_WEBHOOKS_INGEST_SERVICE",
-        default_value = "http://127.0.0.1:50053",
+        default_value = INGEST.default_url(),
         value_parser = service_address
     )]
     pub ingest_service: Uri,
@@ -157,7 +158,7 @@ pub struct ServiceFlags {
         long,
         value_name = "URL",
         env = "KEEPTRUSTS_WEBHOOKS_DISPATCH_SERVICE",
-        default_value = "http://127.0.0.1:50054",
+        default_value = DISPATCH.default_url(),
         value_parser = service_address
     )]
     pub dispatch_service: Uri,
@@ -167,7 +168,7 @@ pub struct ServiceFlags {
         long,
         value_name = "URL",
         env = "KEEPTRUSTS_WEBHOOKS_ACCESS_SERVICE",
-        default_value = "http://127.0.0.1:50055",
+        default_value = ACCESS.default_url(),
         value_parser = service_address
     )]
     pub access_service: Uri,
@@ -177,7 +178,7 @@ pub struct ServiceFlags {
         long,
         value_name = "URL",
         env = "KEEPTRUSTS_WEBHOOKS_NOTIFICATION_SERVICE",
-        default_value = "http://127.0.0.1:50056",
+        default_value = NOTIFICATION.default_url(),
         value_parser = service_address
     )]
     pub notification_service: Uri,

@@ -18,6 +18,7 @@ use keeptrusts_webhooks_rendering::{Renderer, RendererLimits};
 use keeptrusts_webhooks_store::Clock;
 use keeptrusts_webhooks_trust::UnusableCertificates;
 
+use crate::mail::{Mailer, SmtpMailer};
 use crate::scheduler::SchedulerLimits;
 use crate::{Parts, Settings, machine_uptime};
 
@@ -212,6 +213,7 @@ pub enum DispatchSetupError {
 /// that a database may be opened, and made.
 pub struct PreparedDispatch {
     sender: Sender,
+    mailer: Option<SmtpMailer>,
     settings: Settings,
 }
 
@@ -259,7 +261,7 @@ impl DispatchFlags {
                 ..SchedulerLimits::default()
             },
         };
-        Ok(PreparedDispatch { sender, settings })
+        Ok(PreparedDispatch { sender, mailer: None, settings })
     }
 }
 
@@ -279,8 +281,26 @@ impl DispatchFlags {
 }
 
 impl PreparedDispatch {
+    /// The same, with what notifications take: a way for mail and how much of it there may be, and
+    /// where the console is (`https://host`, with or without a slash at its end).
+    pub fn notifying(
+        self,
+        mailer: Option<SmtpMailer>,
+        mail_limits: MailLimits,
+        console_url: Option<&str>,
+    ) -> PreparedDispatch {
+        let console_url = console_url.map(|url| url.trim_end_matches('/').to_owned());
+        let settings = Settings { console_url, mail_limits, ..self.settings };
+        PreparedDispatch { mailer, settings, ..self }
+    }
+
+    /// How long bodies are kept.
+    pub(crate) fn body_retention(&self) -> Duration {
+        self.settings.body_retention
+    }
+
     /// What working on shards of this database takes.
-    pub fn parts(self, database: &Database, clock: Clock) -> Parts {
+    pub(crate) fn parts(self, database: &Database, clock: Clock) -> Parts {
         let lease = self.settings.lease_time_to_live;
         if database.statement_timeout.is_some_and(|timeout| timeout >= lease) {
             tracing::warn!(
@@ -291,7 +311,7 @@ impl PreparedDispatch {
             log: Arc::clone(&database.log),
             keyring: Arc::clone(&database.keyring),
             transport: Arc::new(self.sender),
-            mailer: None,
+            mailer: self.mailer.map(|mailer| Arc::new(mailer) as Arc<dyn Mailer>),
             clock,
             uptime: machine_uptime(),
             settings: Arc::new(self.settings),
