@@ -42,13 +42,7 @@ pub struct AccessFlags {
     /// on the command line, which others can see. Without it, a database that has no key yet gets
     /// one, whose token is printed once, on standard output. Whoever has lost it, or all keys of
     /// admins, starts a process with this flag: it also makes a key in a database that has some.
-    #[arg(
-        long,
-        value_name = "TOKEN",
-        env = "KEEPTRUSTS_WEBHOOKS_BOOTSTRAP_ADMIN_KEY",
-        hide_env_values = true,
-        value_parser = token
-    )]
+    #[arg(long, value_name = "TOKEN", hide_env_values = true, value_parser = token)]
     pub bootstrap_admin_key: Option<Token>,
 
     /// Accept JSON Web Tokens of this OpenID Connect issuer. Its keys are fetched from the
@@ -56,7 +50,6 @@ pub struct AccessFlags {
     #[arg(
         long,
         value_name = "URL",
-        env = "KEEPTRUSTS_WEBHOOKS_OIDC_ISSUER",
         group = WEB_TOKENS,
         requires = "oidc_audience",
         value_parser = issuer_address
@@ -65,94 +58,47 @@ pub struct AccessFlags {
 
     /// The audience that tokens must be for, most often the console's client id. Can be given
     /// several times.
-    #[arg(
-        long,
-        value_name = "NAME",
-        env = "KEEPTRUSTS_WEBHOOKS_OIDC_AUDIENCE",
-        requires = WEB_TOKENS,
-        value_delimiter = ','
-    )]
+    #[arg(long, value_name = "NAME", requires = WEB_TOKENS, value_delimiter = ',')]
     pub oidc_audience: Vec<String>,
 
     /// A file with the issuer's keys (a JSON Web Key Set), instead of fetching them. With
     /// --oidc-issuer tokens must be of that issuer; without it, of whoever has these keys.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "KEEPTRUSTS_WEBHOOKS_OIDC_JWKS_FILE",
-        group = WEB_TOKENS,
-        requires = "oidc_audience"
-    )]
+    #[arg(long, value_name = "FILE", group = WEB_TOKENS, requires = "oidc_audience")]
     pub oidc_jwks_file: Option<PathBuf>,
 
     /// A PEM file with certificates to trust for the issuer besides the system's: of an authority,
     /// or of the issuer itself.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "KEEPTRUSTS_WEBHOOKS_OIDC_CA",
-        requires = "oidc_issuer"
-    )]
+    #[arg(long, value_name = "FILE", requires = "oidc_issuer")]
     pub oidc_ca: Option<PathBuf>,
 
     /// The claim that names the organization, or several in a list or a map; * is all of them.
     /// A claim within others is named by the path to it, with dots.
-    #[arg(
-        long,
-        value_name = "CLAIM",
-        env = "KEEPTRUSTS_WEBHOOKS_OIDC_ORGANIZATION_CLAIM",
-        requires = WEB_TOKENS,
-        default_value = "organization"
-    )]
+    #[arg(long, value_name = "CLAIM", requires = WEB_TOKENS, default_value = "organization")]
     pub oidc_organization_claim: String,
 
     /// The claim that names the role: admin, publisher, viewer or platform; or a list or a map of
     /// names. A claim within others is named by the path to it, with dots: realm_access.roles.
-    #[arg(
-        long,
-        value_name = "CLAIM",
-        env = "KEEPTRUSTS_WEBHOOKS_OIDC_ROLE_CLAIM",
-        requires = WEB_TOKENS,
-        default_value = "role"
-    )]
+    #[arg(long, value_name = "CLAIM", requires = WEB_TOKENS, default_value = "role")]
     pub oidc_role_claim: String,
 
     /// What the issuer calls a role: Webhooks.Read=viewer. Can be given several times; the roles'
     /// own names then mean nothing in tokens.
-    #[arg(
-        long,
-        value_name = "NAME=ROLE",
-        env = "KEEPTRUSTS_WEBHOOKS_OIDC_ROLE_MAP",
-        requires = WEB_TOKENS,
-        value_delimiter = ','
-    )]
+    #[arg(long, value_name = "NAME=ROLE", requires = WEB_TOKENS, value_delimiter = ',')]
     pub oidc_role_map: Vec<RoleName>,
 
     /// How many wrong tokens an address may send a minute; further ones are answered
     /// RESOURCE_EXHAUSTED.
-    #[arg(
-        long,
-        value_name = "NUMBER",
-        env = "KEEPTRUSTS_WEBHOOKS_FAILED_LOGINS_PER_MINUTE",
-        default_value = "600",
-        value_parser = positive_number(1)
-    )]
+    #[arg(long, value_name = "NUMBER", default_value = "600", value_parser = positive_number(1))]
     pub failed_logins_per_minute: NonZeroU32,
 
     /// A network whose peers may say by x-forwarded-for whom they ask for: a console or a proxy of
     /// yours. The audit trail shows that address, and wrong tokens are counted by it. Can be given
     /// several times.
-    #[arg(
-        long,
-        value_name = "CIDR",
-        env = "KEEPTRUSTS_WEBHOOKS_TRUSTED_PROXY",
-        value_delimiter = ',',
-        value_parser = network
-    )]
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = network)]
     pub trusted_proxy: Vec<IpNet>,
 
     /// Do not tell what can be called (gRPC reflection), which takes no token.
-    #[arg(long, env = "KEEPTRUSTS_WEBHOOKS_NO_REFLECTION")]
+    #[arg(long)]
     pub no_reflection: bool,
 }
 

@@ -33,7 +33,7 @@ struct Flags {
     mail_limits: MailLimitFlags,
 
     /// Where people reach the console, for links in notifications: https://webhooks.example.com.
-    #[arg(long, value_name = "URL", env = "KEEPTRUSTS_WEBHOOKS_CONSOLE_PUBLIC_URL")]
+    #[arg(long, value_name = "URL")]
     console_public_url: Option<String>,
 
     #[command(flatten)]

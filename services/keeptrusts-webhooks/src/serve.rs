@@ -27,7 +27,7 @@ pub(crate) struct ServeCommand {
     console: ConsoleFlags,
 
     /// Serve gRPC only.
-    #[arg(long, env = "KEEPTRUSTS_WEBHOOKS_NO_CONSOLE", conflicts_with = "console_listen")]
+    #[arg(long, conflicts_with = "console_listen")]
     no_console: bool,
 
     #[command(flatten)]

@@ -22,7 +22,7 @@ struct Flags {
 
     /// The SMTP server that dispatch was given. It is not connected to from here: with it, e-mail
     /// channels can be created.
-    #[arg(long, value_name = "HOST:PORT", env = "KEEPTRUSTS_WEBHOOKS_SMTP_SERVER")]
+    #[arg(long, value_name = "HOST:PORT")]
     smtp_server: Option<String>,
 
     #[command(flatten)]
