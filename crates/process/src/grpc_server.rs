@@ -3,7 +3,6 @@
 
 mod accepting;
 mod answer_body;
-mod awaited_body;
 mod compression;
 mod connection;
 mod ending;
@@ -19,6 +18,7 @@ mod paced_body;
 mod peer;
 mod receiving;
 mod reflection;
+mod request_body;
 mod sharing;
 mod single_answer;
 mod telling;

@@ -9,6 +9,7 @@
 #![deny(missing_docs)]
 
 pub mod answer;
+mod awaited_body;
 pub mod command_line;
 pub mod connections;
 pub mod database;

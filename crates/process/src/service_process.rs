@@ -228,3 +228,101 @@ impl ServiceProcess {
         Ok(ended)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Mutex;
+
+    use clap::Parser;
+    use http::request::Parts;
+    use keeptrusts_webhooks_domain::access::Caller;
+    use tonic::Status;
+    use tonic::transport::Endpoint;
+    use tonic_health::pb::HealthCheckRequest;
+    use tonic_health::pb::health_client::HealthClient;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Flags {
+        #[command(flatten)]
+        database: DatabaseFlags,
+    }
+
+    /// What has ended, in that order. It is a gate, too, which lets everybody in.
+    #[derive(Clone, Default)]
+    struct Ended(Arc<Mutex<Vec<&'static str>>>);
+
+    impl Ended {
+        fn note(&self, name: &'static str) {
+            self.0.lock().expect("no panic").push(name);
+        }
+    }
+
+    #[tonic::async_trait]
+    impl Gate for Ended {
+        async fn admit(&self, _: &Parts) -> Result<Option<Caller>, Status> {
+            Ok(None)
+        }
+
+        async fn lapse(&self, _: Caller) -> Status {
+            std::future::pending().await
+        }
+
+        async fn stop(&self, _: Duration) {
+            self.note("gate");
+        }
+    }
+
+    #[tonic::async_trait]
+    impl PreparedGate for Ended {
+        fn permits_reflection(&self) -> bool {
+            false
+        }
+
+        async fn start(self, _: &Database, _: Clock) -> Result<Arc<dyn Gate>, Failure> {
+            Ok(Arc::new(self))
+        }
+    }
+
+    async fn opened(folder: &Path, gate: &Ended) -> ServiceProcess {
+        let arguments = ["test".as_ref(), "--data-dir".as_ref(), folder.as_os_str()];
+        let Flags { database } = Flags::try_parse_from(arguments).expect("right");
+        let address = "127.0.0.1:0".parse().expect("an address");
+        let listener = Listener::bind(address, "--listen").await.expect("a free port");
+        let process = Process::within_a_program(Duration::from_secs(10));
+        let listening = Listening::within_a_program(process, listener, database);
+        listening.open(gate.clone()).await.expect("a new database")
+    }
+
+    #[tokio::test]
+    async fn clients_end_before_services_and_work_before_the_gate_and_the_database() {
+        let (folder, ended) = (tempfile::tempdir().expect("a folder"), Ended::default());
+        let process = opened(folder.path(), &ended).await;
+        let (closing, work) = (process.closing(), ended.clone());
+        let process = process.work(move |_| async move { work.note("work") });
+        let channel = Endpoint::from_static("http://this-process")
+            .connect_with_connector_lazy(process.in_process());
+        let client = async {
+            let answer = HealthClient::new(channel).check(HealthCheckRequest::default()).await;
+            answer.expect("services answer");
+            assert!(!closing.is_cancelled(), "as long as a client is there");
+            ended.note("client");
+        };
+        process.serve_until(client).await.expect("an orderly end");
+        assert!(closing.is_cancelled());
+        assert_eq!(*ended.0.lock().expect("no panic"), ["client", "work", "gate"]);
+        // It belongs to one process at a time.
+        opened(folder.path(), &ended).await;
+    }
+
+    #[tokio::test]
+    async fn a_process_that_is_asked_to_stop_ends() {
+        let (folder, ended) = (tempfile::tempdir().expect("a folder"), Ended::default());
+        let process = opened(folder.path(), &ended).await;
+        process.shutdown().asked().cancel();
+        process.serve().await.expect("an orderly end");
+        assert_eq!(*ended.0.lock().expect("no panic"), ["gate"]);
+    }
+}
