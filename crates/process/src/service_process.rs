@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use clap::Args;
 use futures_util::future::BoxFuture;
-use keeptrusts_webhooks_store::keyring::Keyring;
+use keeptrusts_webhooks_store::vault::keyring::Keyring;
 use keeptrusts_webhooks_store::{Clock, Log, system_clock};
 use tokio_util::sync::CancellationToken;
 

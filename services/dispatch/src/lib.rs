@@ -22,7 +22,7 @@ use std::time::Duration;
 use keeptrusts_webhooks_contracts::v1::dispatch_service_server::DispatchServiceServer;
 use keeptrusts_webhooks_process::readiness::Readiness;
 use keeptrusts_webhooks_rendering::Renderer;
-use keeptrusts_webhooks_store::keyring::Keyring;
+use keeptrusts_webhooks_store::vault::keyring::Keyring;
 use keeptrusts_webhooks_store::{Clock, Log};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;

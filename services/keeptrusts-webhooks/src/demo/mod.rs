@@ -21,7 +21,7 @@ use keeptrusts_webhooks_process::exit::Failure;
 use keeptrusts_webhooks_process::grpc_server::Listener;
 use keeptrusts_webhooks_process::lifecycle::Process;
 use keeptrusts_webhooks_process::service_process::Listening;
-use keeptrusts_webhooks_store::keyring::random;
+use keeptrusts_webhooks_store::random;
 use keeptrusts_webhooks_telemetry::print_stdout;
 use tonic::transport::Channel;
 
