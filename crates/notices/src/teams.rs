@@ -78,10 +78,12 @@ mod tests {
 
     #[test]
     fn the_longest_names_and_reasons_stay_within_a_message() {
-        for character in ["語", "🙂", "\"", "\u{1}"] {
+        // In JSON nothing takes more than a control character, of which a name has none.
+        let reason = "\u{1}".repeat(20_000);
+        for character in ["語", "🙂", "\""] {
             for kind in [NotificationType::DeliveryExhausted, NotificationType::WeeklySummary] {
                 let mut long = notification(kind);
-                long.new.reason = character.repeat(20_000);
+                long.new.reason.clone_from(&reason);
                 if let Some(summary) = &mut long.new.summary {
                     let worst = summary.worst[0];
                     summary.worst = vec![worst; MAX_ENDPOINTS_IN_SUMMARY];
