@@ -5,6 +5,7 @@ mod platform;
 use std::collections::BTreeSet;
 use std::fs;
 
+use keeptrusts_webhooks_process::command_line::WITHOUT_VARIABLE;
 use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 use keeptrusts_webhooks_testkit::process::{Launch, Signal};
 
@@ -28,10 +29,6 @@ const COMMANDS: &[&[&str]] = &[
     &["console"],
 ];
 
-/// Flags that say what to do now; in an environment they would be a trap.
-const WITHOUT_VARIABLE: [&str; 6] =
-    ["--help", "--version", "--check", "--prepare", "--retire", "--yes"];
-
 async fn said_by(command: &[&str], flag: &str) -> String {
     let mut process = Launch::binary(command[0]).args(&command[1..]).arg(flag).start();
     let status = process.wait_exit(PATIENCE).await;
@@ -42,6 +39,12 @@ async fn said_by(command: &[&str], flag: &str) -> String {
 fn flags_in(help: &str) -> BTreeSet<&str> {
     let words = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
     words.flat_map(|line| line.split([' ', ','])).filter(|word| word.starts_with("--")).collect()
+}
+
+/// Whether a flag is for the command line only.
+fn is_only_written(flag: &str) -> bool {
+    let name = flag.trim_start_matches("--");
+    ["help", "version"].contains(&name) || WITHOUT_VARIABLE.contains(&name)
 }
 
 fn variable_of(flag: &str) -> String {
@@ -56,7 +59,7 @@ async fn help_names_each_flag_with_its_environment_variable() {
         assert!(help.contains("Usage: "), "{command:?}\n{help}");
         let flags = flags_in(&help);
         assert!(flags.contains("--help"), "{command:?}\n{help}");
-        for flag in flags.into_iter().filter(|flag| !WITHOUT_VARIABLE.contains(flag)) {
+        for flag in flags.into_iter().filter(|flag| !is_only_written(flag)) {
             let variable = format!("[env: {}", variable_of(flag));
             assert!(help.contains(&variable), "{command:?} {flag}\n{help}");
         }

@@ -4,6 +4,7 @@ use keeptrusts_webhooks_domain::channel::{ChannelKind, check_recipients, check_s
 use keeptrusts_webhooks_domain::endpoint::check_url;
 use keeptrusts_webhooks_domain::ids::{ChannelId, NotificationId, OrganizationId};
 use keeptrusts_webhooks_domain::notification::NotificationType;
+use keeptrusts_webhooks_domain::payload_format::RoutingKey;
 use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_domain::violation::{Violation, WrongEntries};
 
@@ -107,15 +108,12 @@ fn pager_duty(
     both(address, secret, ChannelKind::PagerDuty)
 }
 
-/// <https://developer.pagerduty.com/docs/send-alert-event>: "This is the 32 character Integration
-/// Key for an integration on a service or on a global ruleset."
 fn routing_key(text: String) -> Result<Secret, Violation> {
-    let text = text.trim();
-    if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+    let key = RoutingKey::new("routing_key", text.trim().to_owned()).map_err(|_| {
         let description = "is not an integration key of 32 letters and digits: copy it from the service's Integrations tab";
-        return Err(Violation::new("routing_key", description));
-    }
-    Ok(Secret::opened(text.to_owned()))
+        Violation::new("routing_key", description)
+    });
+    key.map(|key| key.secret().clone())
 }
 
 fn secret(

@@ -1,5 +1,7 @@
 //! Who stands before the services and decides which requests reach them.
 
+use std::time::Duration;
+
 use http::request::Parts;
 use keeptrusts_webhooks_domain::access::Caller;
 use tonic::Status;
@@ -16,4 +18,8 @@ pub trait Gate: Send + Sync + 'static {
     /// Waits until a caller that was let in may not be there any more, because its key was
     /// revoked or its token has expired, and says so. A stream that it watches then ends.
     async fn lapse(&self, caller: Caller) -> Status;
+
+    /// Finishes what the gate still has to write, if the database takes it within `patience`. Nobody
+    /// is let in any more; the log is closed afterwards.
+    async fn stop(&self, _patience: Duration) {}
 }

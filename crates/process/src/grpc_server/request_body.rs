@@ -1,76 +1,45 @@
 //! The body of a request, as long as it may be waited for.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body::{Frame, SizeHint};
+use futures_util::future::BoxFuture;
 use keeptrusts_webhooks_contracts::status;
 use keeptrusts_webhooks_domain::access::Caller;
 use tonic::Status;
 use tonic::body::Body;
 
 use super::gate::Gate;
+use crate::awaited_body::{AwaitedBody, Patience};
 
 /// Who was let in by the headers of a request has not sent its body yet. It is waited for, but
 /// not for ever, and only as long as its caller may be there: otherwise a request whose headers
 /// came before a revocation could be made good at any time after it.
-pub(super) struct AwaitedBody {
+pub(super) type RequestBody = AwaitedBody<Body, CallersTime>;
+
+/// How long a caller's request is waited for.
+pub(super) struct CallersTime {
+    gate: Arc<dyn Gate>,
+    caller: Option<Caller>,
+    timeout: Duration,
+}
+
+/// The body of a request that `gate` has let in, waited for until `timeout` is over from when there
+/// is something to wait for.
+pub(super) fn request_body(
     body: Body,
     gate: Arc<dyn Gate>,
     caller: Option<Caller>,
-    /// How long it is waited for, from when there is something to wait for.
-    patience: Duration,
-    /// Once there was something to wait for.
-    end: Option<Pin<Box<dyn Future<Output = Status> + Send>>>,
+    timeout: Duration,
+) -> RequestBody {
+    AwaitedBody::new(body, CallersTime { gate, caller, timeout })
 }
 
-impl AwaitedBody {
-    pub(super) fn new(
-        body: Body,
-        gate: Arc<dyn Gate>,
-        caller: Option<Caller>,
-        patience: Duration,
-    ) -> AwaitedBody {
-        AwaitedBody { body, gate, caller, patience, end: None }
-    }
-}
-
-impl http_body::Body for AwaitedBody {
-    type Data = Bytes;
+impl Patience for CallersTime {
     type Error = Status;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        // Before what has come: it may have come too late.
-        if let Some(end) = &mut self.end
-            && let Poll::Ready(status) = end.as_mut().poll(context)
-        {
-            return Poll::Ready(Some(Err(status)));
-        }
-        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
-            return Poll::Ready(frame);
-        }
-        if self.end.is_none() {
-            let mut end = Box::pin(end(Arc::clone(&self.gate), self.caller.clone(), self.patience));
-            // So that it wakes whoever waits for the body.
-            let polled = end.as_mut().poll(context);
-            self.end = Some(end);
-            return polled.map(|status| Some(Err(status)));
-        }
-        Poll::Pending
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+    fn wait(&self) -> BoxFuture<'static, Status> {
+        Box::pin(end(Arc::clone(&self.gate), self.caller.clone(), self.timeout))
     }
 }
 
@@ -97,8 +66,12 @@ fn too_slow(patience: Duration) -> Status {
 mod tests {
     use std::convert::Infallible;
     use std::future::poll_fn;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
 
+    use bytes::Bytes;
     use http::request::Parts;
+    use http_body::Frame;
     use keeptrusts_webhooks_domain::access::{Credential, Reach, Role};
     use tokio::sync::Notify;
     use tonic::Code;
@@ -149,7 +122,7 @@ mod tests {
         }
     }
 
-    async fn ends_with(body: &mut AwaitedBody) -> Code {
+    async fn ends_with(body: &mut RequestBody) -> Code {
         let frame = poll_fn(|context| http_body::Body::poll_frame(Pin::new(&mut *body), context));
         frame.await.expect("it says why").expect_err("with a status").code()
     }
@@ -157,7 +130,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_body_that_does_not_come_is_not_waited_for_for_ever() {
         let begun = tokio::time::Instant::now();
-        let mut body = AwaitedBody::new(
+        let mut body = request_body(
             Body::new(Nothing),
             Arc::<Revoking>::default(),
             None,
@@ -170,12 +143,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_body_is_not_waited_for_when_its_caller_may_not_be_there_any_more() {
         let gate = Arc::<Revoking>::default();
-        let mut body = AwaitedBody::new(
-            Body::new(Nothing),
-            gate.clone(),
-            Some(caller()),
-            REQUEST_BODY_TIMEOUT,
-        );
+        let mut body =
+            request_body(Body::new(Nothing), gate.clone(), Some(caller()), REQUEST_BODY_TIMEOUT);
         let waited = tokio::time::timeout(REQUEST_BODY_TIMEOUT / 2, ends_with(&mut body)).await;
         assert!(waited.is_err(), "it still may be");
         gate.0.notify_one();
@@ -185,12 +154,8 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_is_there_is_passed_on() {
         let there = Body::new(http_body_util::Full::new(Bytes::from_static(b"request")));
-        let mut body = AwaitedBody::new(
-            there,
-            Arc::<Revoking>::default(),
-            Some(caller()),
-            REQUEST_BODY_TIMEOUT,
-        );
+        let mut body =
+            request_body(there, Arc::<Revoking>::default(), Some(caller()), REQUEST_BODY_TIMEOUT);
         let frame = poll_fn(|context| http_body::Body::poll_frame(Pin::new(&mut body), context));
         let data = frame.await.expect("a frame").expect("no error").into_data();
         assert_eq!(data.expect("data"), "request");

@@ -4,8 +4,8 @@
 ///
 /// Vendors say "characters" without saying which. They are counted as UTF-16 code units here,
 /// which are at least as many as Unicode's characters, so that a text that fits here fits there.
-#[derive(Clone, Copy)]
-pub(crate) struct Cutting {
+#[derive(Debug, Clone, Copy)]
+pub struct Cutting {
     limit: usize,
     escape: fn(char) -> Option<&'static str>,
     units: fn(&str) -> usize,
@@ -15,23 +15,23 @@ const ELLIPSIS: &str = "…";
 
 impl Cutting {
     /// At most so many characters, as they are.
-    pub(crate) fn to(limit: usize) -> Cutting {
+    pub fn to(limit: usize) -> Cutting {
         Cutting { limit, escape: |_| None, units: |text| text.encode_utf16().count() }
     }
 
     /// Some characters are written as something else, and count as that.
-    pub(crate) fn escaping(self, escape: fn(char) -> Option<&'static str>) -> Cutting {
+    pub fn escaping(self, escape: fn(char) -> Option<&'static str>) -> Cutting {
         Cutting { escape, ..self }
     }
 
     /// What counts is how many bytes they take in JSON, in UTF-8 or in UTF-16, whichever is more:
     /// for limits in bytes that do not say of what.
-    pub(crate) fn counting_bytes(self) -> Cutting {
+    pub fn counting_bytes(self) -> Cutting {
         Cutting { units: json_bytes, ..self }
     }
 
     /// As much of `text` as fits.
-    pub(crate) fn cut(self, text: &str) -> String {
+    pub fn cut(self, text: &str) -> String {
         let mut cut = String::with_capacity(text.len().min(self.limit));
         let mut used = 0;
         let ellipsis = (self.units)(ELLIPSIS);
@@ -69,8 +69,16 @@ fn json_bytes(text: &str) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// `cut` keeps a text of `limit` characters, and makes one of `limit` of a longer one.
+    pub(crate) fn assert_limit(limit: usize, character: &str, cut: impl Fn(&str) -> String) {
+        let longest = character.repeat(limit);
+        assert_eq!(cut(&longest), longest);
+        let kept = character.repeat(limit - 1);
+        assert_eq!(cut(&format!("{longest}{character}")), format!("{kept}…"));
+    }
 
     fn angle(character: char) -> Option<&'static str> {
         (character == '<').then_some("&lt;")
