@@ -3,7 +3,7 @@
 //! Decision: docs/decisions/bodies-are-not-in-the-log.md
 
 use super::{Cell, Table};
-use crate::operation::NewBody;
+use crate::log::operation::NewBody;
 
 type Column = super::Column<NewBody>;
 
