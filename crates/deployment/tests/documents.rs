@@ -147,6 +147,15 @@ fn every_decision_is_listed_and_named_by_the_module_that_it_explains() {
     }
 }
 
+/// What is longer belongs on a page of docs/, which these two lead to.
+#[test]
+fn what_everybody_reads_first_stays_short() {
+    for (name, most) in [("README.md", 4 * 1024), ("ARCHITECTURE.md", 12 * 1024)] {
+        let length = text(&root().join(name)).len();
+        assert!(length <= most, "{name} has {length} bytes, more than {most}");
+    }
+}
+
 #[test]
 fn every_page_of_the_documentation_is_listed() {
     let folder = root().join("docs");
