@@ -11,7 +11,7 @@
 //! ports that an operator allows the process that sends, and on what a name resolves to at that
 //! moment; a judgement passed now would be wrong then.
 //!
-//! Decision: docs/decisions/addresses-are-judged-when-they-are-connected-to.md
+//! Decision: docs/decisions/addresses-are-checked-at-connect-time.md
 
 use url::{Host, Url};
 

@@ -10,7 +10,7 @@
 //! section 2.2). Such a prefix cannot be told from other public addresses, and what it may reach
 //! is for its gateway to limit; only a cloud's metadata address is recognised behind any prefix.
 //!
-//! Decision: docs/decisions/addresses-are-judged-when-they-are-connected-to.md
+//! Decision: docs/decisions/addresses-are-checked-at-connect-time.md
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
