@@ -169,7 +169,8 @@ fn every_page_of_the_documentation_is_listed() {
 
 #[test]
 fn the_page_on_monitoring_lists_the_metrics_of_the_contract_and_no_others() {
-    let types = include_str!("../contract.prom").lines().filter_map(|it| it.strip_prefix("# TYPE "));
+    let types =
+        include_str!("../contract.prom").lines().filter_map(|it| it.strip_prefix("# TYPE "));
     let contract: BTreeSet<&str> = types.filter_map(|line| line.split(' ').next()).collect();
     let page = text(&root().join("docs/monitoring.md"));
     let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
