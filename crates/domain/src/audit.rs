@@ -1,4 +1,6 @@
 //! The audit trail: which facts belong into it, and what they tell.
+//!
+//! Decision: docs/decisions/the-audit-trail-is-a-reading-of-the-log.md
 
 use crate::channel::{ChannelConfig, ChannelFact, ChannelPatch};
 use crate::config::Change;

@@ -1,5 +1,7 @@
 //! Pauses: a receiver that is asked too much, or that is busy, says for how long its endpoint is to
 //! be left alone.
+//!
+//! Decision: docs/decisions/a-pause-is-part-of-an-attempt.md
 
 use std::time::Duration;
 

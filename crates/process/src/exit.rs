@@ -1,4 +1,6 @@
 //! The frame of a `main`, and a process's last word.
+//!
+//! Decision: docs/decisions/the-end-has-one-limit.md
 
 use std::error::Error;
 use std::fmt::Write;

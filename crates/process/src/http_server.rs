@@ -1,6 +1,8 @@
 //! An HTTP/1 server that nobody can hold up: the console's, and that of those who watch a process.
 //! Who opens connections and says nothing, sends half a head or half a body, or does not read the
 //! answer, is dropped in time, and has no more connections than its share.
+//!
+//! Decision: docs/decisions/connections-are-accepted-by-our-own-loop.md
 
 mod timed_body;
 

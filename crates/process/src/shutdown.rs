@@ -1,4 +1,6 @@
 //! Stopping: first in order, then at once.
+//!
+//! Decision: docs/decisions/the-end-has-one-limit.md
 
 use std::io;
 use std::process::exit;

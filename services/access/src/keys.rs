@@ -1,4 +1,6 @@
 //! AccessService: keys and sessions.
+//!
+//! Decision: docs/decisions/a-session-is-a-key.md
 
 use std::collections::HashMap;
 use std::sync::Arc;

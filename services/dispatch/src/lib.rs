@@ -3,6 +3,8 @@
 //!
 //! [`Dispatch`] is the work, [`api::DispatchApi`] the gRPC service. Both stand on the log alone: any replica
 //! can answer any request, because what it asks of a shard's owner it appends to the log.
+//!
+//! Decision: docs/decisions/requests-go-through-the-log.md
 
 pub mod api;
 pub mod flags;

@@ -288,3 +288,29 @@ async fn services_in_processes_of_their_own_have_each_its_own_and_work_together(
     let received = receiver.wait_for(1, PATIENCE).await;
     assert_eq!(received[0].header("webhook-id"), Some(text(&published, "eventId")));
 }
+
+/// The lines of the README's "A first delivery", as a person would type them.
+fn first_delivery() -> &'static str {
+    let readme = include_str!("../../../README.md");
+    let (_, section) = readme.split_once("## A first delivery").expect("the section");
+    let (_, block) = section.split_once("```sh\n").expect("its commands");
+    block.split_once("```").expect("their end").0
+}
+
+#[tokio::test]
+async fn the_first_delivery_of_the_readme_arrives() {
+    let receiver = Receiver::start(Script::always(Reply::ok()));
+    let database = Database::new(Backend::Sqlite).await;
+    let server = Server::all_in_one(&database).delivering_to(&receiver).start().await;
+    let script = first_delivery()
+        .replace("grpcurl", tools::grpcurl().to_str().expect("a path"))
+        .replace("kt_…", FIRST_KEY)
+        .replace("127.0.0.1:50051", &server.address().to_string())
+        .replace("https://siem.example.com/webhooks", &receiver.url("/"));
+    let mut shell = Launch::program("sh").args(["-e", "-c", &script]).start();
+    let status = shell.wait_exit(PATIENCE).await;
+    assert!(status.success(), "{}", shell.output());
+    let requests = receiver.wait_for(1, PATIENCE).await;
+    let body = String::from_utf8_lossy(&requests[0].body).into_owned();
+    assert!(body.contains("no-customer-data"), "{body}");
+}

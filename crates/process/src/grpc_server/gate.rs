@@ -1,4 +1,6 @@
 //! Who stands before the services and decides which requests reach them.
+//!
+//! Decision: docs/decisions/no-server-without-a-gate.md
 
 use std::time::Duration;
 

@@ -3,6 +3,8 @@
 //! One appender for each shard takes all the operations that wait, up to a limit, into the
 //! next transaction while the last one commits. At low load an append takes one commit; at
 //! high load one commit takes hundreds of operations.
+//!
+//! Decision: docs/decisions/group-commit.md
 
 pub(crate) mod commits;
 pub(crate) mod feed;

@@ -1,4 +1,6 @@
 //! What is appended, and what comes of it.
+//!
+//! Decision: docs/decisions/lost-answers-are-looked-up.md
 
 use std::fmt;
 use std::str::FromStr;

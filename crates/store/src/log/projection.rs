@@ -1,5 +1,7 @@
 //! The fold: what the tables are, given the records. Pure, so that dropping the tables and
 //! folding the log again gives the same tables (invariant 7), in every backend.
+//!
+//! Decision: docs/decisions/projections-are-folded-in-rust.md
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -1,4 +1,6 @@
 //! Appending: one short transaction that begins with the shard's row.
+//!
+//! Decision: docs/decisions/the-shards-row-orders-appends.md
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};

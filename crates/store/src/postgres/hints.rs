@@ -1,5 +1,7 @@
 //! Telling other processes of appends, and hearing of theirs, by NOTIFY and LISTEN. Only hints:
 //! whoever needs to know looks at the positions now and then, too.
+//!
+//! Decision: docs/decisions/readers-follow-from-memory.md
 
 use std::convert::Infallible;
 use std::error::Error;

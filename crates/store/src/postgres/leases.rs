@@ -3,6 +3,8 @@
 //!
 //! No lease waits for another: each has a statement of its own, which gives up soon when somebody
 //! holds the shard's row, on connections that nothing else uses.
+//!
+//! Decision: docs/decisions/one-row-never-stops-all-shards.md
 
 use std::time::Duration;
 

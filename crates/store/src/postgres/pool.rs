@@ -1,7 +1,6 @@
 //! Connections that are kept for the next who needs one, up to a limit.
 //!
-//! Not sqlx's pool, which connects to one host, and which tells of a time-out only that it was
-//! one, whatever the server has said.
+//! Decision: docs/decisions/our-own-postgres-pool.md
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

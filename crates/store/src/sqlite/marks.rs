@@ -30,6 +30,8 @@
 //!
 //! What power cuts and kills may leave is never refused: not a row that was written by halves,
 //! nor one of which only the log has the table.
+//!
+//! Decision: docs/decisions/the-database-knows-its-write-ahead-log.md
 
 use std::path::Path;
 

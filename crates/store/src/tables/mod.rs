@@ -2,6 +2,8 @@
 //! is read back. Both databases derive from this what they write and read.
 //!
 //! A column more is a line in its table's file, a line where the entity is read, and a migration.
+//!
+//! Decision: docs/decisions/a-table-is-described-once.md
 
 mod attempt_counts;
 mod attempts;

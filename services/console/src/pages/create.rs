@@ -77,7 +77,7 @@ pub(crate) struct Snippet {
     pub(crate) code: &'static str,
 }
 
-/// The same that the README shows.
+/// The same that docs/receiving.md shows.
 const SNIPPETS: [Snippet; 3] = [
     Snippet { language: "Node", code: include_str!("../../snippets/verify.js") },
     Snippet { language: "Python", code: include_str!("../../snippets/verify.py") },
@@ -246,10 +246,10 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_shows_the_same_snippets() {
-        let readme = include_str!("../../../../README.md");
+    fn the_page_for_receivers_shows_the_same_snippets() {
+        let page = include_str!("../../../../docs/receiving.md");
         for snippet in SNIPPETS {
-            assert!(readme.contains(snippet.code.trim_end()), "{}", snippet.language);
+            assert!(page.contains(snippet.code.trim_end()), "{}", snippet.language);
         }
     }
 }

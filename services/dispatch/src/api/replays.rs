@@ -1,4 +1,6 @@
 //! Replays: asked for, counted, looked up, cancelled and watched.
+//!
+//! Decision: docs/decisions/replays-look-at-pages-of-rows.md
 
 use std::pin::Pin;
 use std::sync::Arc;

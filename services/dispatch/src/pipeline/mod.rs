@@ -2,6 +2,8 @@
 //! them **notify**, one task for each stage, joined by bounded channels. All that it writes goes through the log, fenced by
 //! the lease's epoch; all that it must remember is in the log, so that the next owner goes on
 //! where this one stopped.
+//!
+//! Decision: docs/decisions/an-unfit-owner-gives-its-shard-up.md
 
 mod answered;
 mod cancel;

@@ -1,4 +1,6 @@
 //! What an attempt sends: the event in the form in which the endpoint wants it.
+//!
+//! Decision: docs/decisions/a-payload-is-a-function-of-event-and-format.md
 
 use std::sync::Arc;
 

@@ -1,4 +1,6 @@
 //! Record: turns outcomes into facts and appends them, all that wait at once.
+//!
+//! Decision: docs/decisions/requests-and-outcomes-have-limits-of-their-own.md
 
 use std::collections::HashMap;
 use std::sync::Arc;

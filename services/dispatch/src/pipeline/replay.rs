@@ -4,6 +4,8 @@
 //! deliveries themselves are learned of by the tail, as all others are. Which deliveries is
 //! decided in [`step`]; here is when. Replays of one endpoint run one after the other, in the order
 //! in which they were asked for, so that no two of them make a delivery of the same event.
+//!
+//! Decision: docs/decisions/a-replay-step-is-one-operation.md
 
 mod step;
 

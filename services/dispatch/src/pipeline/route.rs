@@ -1,5 +1,7 @@
 //! Tail and route: reads the log along, decides once where each event goes, and passes on what
 //! the scheduler must know.
+//!
+//! Decision: docs/decisions/routing-moves-a-checkpoint.md
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

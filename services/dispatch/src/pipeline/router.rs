@@ -1,4 +1,6 @@
 //! Who gets an event: the subscriptions as they stand at a position of the log. Pure.
+//!
+//! Decision: docs/decisions/routing-moves-a-checkpoint.md
 
 use std::collections::{BTreeSet, HashMap};
 

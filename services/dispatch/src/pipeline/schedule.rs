@@ -1,4 +1,6 @@
 //! Schedule: runs the [`Scheduler`] on real time, and does what it says.
+//!
+//! Decision: docs/decisions/scheduled-deliveries-come-from-the-log.md
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -18,6 +18,8 @@
 //! A receiver may ask for a pause: then automatic attempts wait for its end, and come back slowly
 //! (see `pace`). What somebody has asked for, a manual retry or a test, is due before all else: it
 //! waits neither for a pause nor behind a backlog.
+//!
+//! Decision: docs/decisions/queues-keep-their-beginning-in-memory.md
 
 mod limits;
 mod pace;

@@ -336,6 +336,6 @@ async fn a_delivery_shows_as_many_attempts_as_fit_and_the_others_one_by_one(back
     let method = "keeptrusts.webhooks.v1.DispatchService/GetDelivery";
     let mut grpcurl = grpcurl.arg(server.address().to_string()).arg(method).start();
     let status = grpcurl.wait_exit(PATIENCE).await;
-    assert!(status.success(), "README's own line works");
+    assert!(status.success(), "the line of docs/api.md works");
     assert!(grpcurl.output().contains("\"contentOmitted\": true"));
 }

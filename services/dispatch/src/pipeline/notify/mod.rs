@@ -7,6 +7,8 @@
 //! each other. Routing waits until what follows from a happening is committed before it moves the
 //! checkpoint past it; and what has been told of is known by the position of its cause, so that
 //! the next owner, who reads the same records again, raises nothing twice.
+//!
+//! Decision: docs/decisions/one-writer-of-notifications.md
 
 mod courier;
 mod decisions;

@@ -1,4 +1,6 @@
 //! What a step of a replay appends. Pure.
+//!
+//! Decision: docs/decisions/replays-look-at-pages-of-rows.md
 
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
 use keeptrusts_webhooks_domain::ids::DeliveryId;

@@ -1,5 +1,7 @@
 //! What every program says about itself, and whether its flags are also environment variables.
 
+mod configuration;
+#[path = "../platform/mod.rs"]
 mod platform;
 
 use std::collections::BTreeSet;
