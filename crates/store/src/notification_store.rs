@@ -8,7 +8,7 @@ use keeptrusts_webhooks_domain::incident::Incident;
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 use keeptrusts_webhooks_domain::mail_limits::MailSent;
 use keeptrusts_webhooks_domain::notification::Notification;
-use sqlx::FromRow;
+use sqlx_macros::FromRow;
 
 use crate::store::StoreError;
 use crate::tables::{ReadableRow, Word, number, parse, time};

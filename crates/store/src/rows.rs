@@ -6,7 +6,7 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::KeyId;
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Version};
 use keeptrusts_webhooks_domain::replay::ReplayCursor;
-use sqlx::FromRow;
+use sqlx_macros::FromRow;
 
 use crate::replay::{Candidate, CandidateDelivery, trace_of};
 use crate::store::{AttemptSum, ShardState, SteadyTime, StoreError};
