@@ -5,7 +5,7 @@ use keeptrusts_webhooks_domain::replay::{
 };
 
 use super::{Cell, Entity, StoredRow, Table, Word};
-use crate::store::StoreError;
+use crate::error::StoreError;
 
 type Column = super::Column<Replay>;
 

@@ -11,7 +11,7 @@ use keeptrusts_webhooks_domain::secret::SealedSecret;
 use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 
 use super::{Entity, Word};
-use crate::store::StoreError;
+use crate::error::StoreError;
 
 type Unreadable<T> = Result<T, StoreError>;
 

@@ -10,7 +10,7 @@ use keeptrusts_webhooks_domain::notification::{NotificationState, NotificationTy
 use keeptrusts_webhooks_domain::replay::{ReplayScope, ReplayState};
 
 use super::unreadable;
-use crate::store::StoreError;
+use crate::error::StoreError;
 
 /// Values that columns hold as words.
 pub(crate) trait Word: Copy + Sized + 'static {
