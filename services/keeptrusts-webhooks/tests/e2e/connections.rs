@@ -13,7 +13,7 @@ use keeptrusts_webhooks_testkit::receiver::{
     Authority, Certificate, Receiver, Reply, Script, ScriptedReceiver,
 };
 
-use crate::platform::{Backend, Client, Database, PATIENCE, Server, eventually, on_both_backends};
+use crate::platform::{Backend, Client, Database, PATIENCE, Server, eventually};
 
 /// What many people write first: a server of Python's standard library behind `ssl`. It sends no
 /// length and closes each connection without TLS' farewell.
@@ -105,12 +105,11 @@ async fn a_server_of_pythons_standard_library_is_delivered_to() {
     assert_eq!(attempts_until_delivered(&client, 5).await, [1; 5]);
 }
 
-on_both_backends!(requests_that_a_receiver_gives_back_are_delivered_by_the_first_attempt);
-
 /// The third stream of a client (RFC 9113 section 5.1.1).
 const LAST_PROCESSED: u32 = 5;
 
-async fn requests_that_a_receiver_gives_back_are_delivered_by_the_first_attempt(backend: Backend) {
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_a_receiver_gives_back_are_delivered_by_the_first_attempt() {
     let processed = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&processed);
     // Three requests on each connection, as servers do that are restarted often, or told to: the
@@ -138,7 +137,7 @@ async fn requests_that_a_receiver_gives_back_are_delivered_by_the_first_attempt(
             let _ = serving.await;
         }
     });
-    let database = Database::new(backend).await;
+    let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database)
         .flag("--trust-ca", receiver.ca_file().to_str().expect("the path is UTF-8"))
         .flag("--allow-network", "127.0.0.1/32")

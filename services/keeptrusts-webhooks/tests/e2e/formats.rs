@@ -16,12 +16,9 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 on_both_backends! {
-    each_format_arrives_as_its_receiver_understands_it_and_signed_as_it_arrives,
     a_failing_template_fails_the_attempt_and_a_retry_after_its_repair_succeeds,
     what_is_accepted_reaches_every_format_and_what_is_not_is_refused_with_its_field,
-    invariant_8_costly_templates_fail_soon_and_nobody_else_waits_for_them,
     invariant_10_a_routing_key_is_nowhere_but_at_its_receiver,
-    what_does_not_go_together_is_refused_field_by_field,
 }
 
 const ROUTING_KEY: &str = "R0PLANTEDabcdef0123456789ABCDEFG";
@@ -87,11 +84,10 @@ fn text(request: &ReceivedRequest) -> &str {
     std::str::from_utf8(&request.body).expect("UTF-8")
 }
 
-async fn each_format_arrives_as_its_receiver_understands_it_and_signed_as_it_arrives(
-    backend: Backend,
-) {
+#[tokio::test(flavor = "multi_thread")]
+async fn each_format_arrives_as_its_receiver_understands_it_and_signed_as_it_arrives() {
     let receiver = Receiver::start(Script::default());
-    let database = Database::new(backend).await;
+    let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).delivering_to(&receiver).start().await;
     let client = server.client("acme");
     let formats = [
@@ -331,9 +327,10 @@ async fn previews_for_which_there_is_no_turn_are_counted_and_told_of() {
     server.process().wait_for_line(is_told, PATIENCE).await;
 }
 
-async fn invariant_8_costly_templates_fail_soon_and_nobody_else_waits_for_them(backend: Backend) {
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_8_costly_templates_fail_soon_and_nobody_else_waits_for_them() {
     let receiver = Receiver::start(Script::default());
-    let database = Database::new(backend).await;
+    let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).delivering_to(&receiver);
     let server = server.retrying_after("1h").start().await;
     let (costly, other) = (server.client("acme"), server.client("globex"));
@@ -413,9 +410,10 @@ async fn invariant_10_a_routing_key_is_nowhere_but_at_its_receiver(backend: Back
     assert!(!logs.contains(ROUTING_KEY), "a log line has the key");
 }
 
-async fn what_does_not_go_together_is_refused_field_by_field(backend: Backend) {
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_go_together_is_refused_field_by_field() {
     let receiver = Receiver::start(Script::default());
-    let database = Database::new(backend).await;
+    let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).start().await;
     let client = server.client("acme");
     let custom = |template: &str| v1::CreateEndpointRequest {

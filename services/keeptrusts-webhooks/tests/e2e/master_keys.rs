@@ -187,14 +187,14 @@ async fn on_postgres_processes_with_files_of_their_own_follow_a_rotation() {
     signed(&receiver, 4 * 16);
 }
 
-on_both_backends!(
-    a_key_file_that_others_may_read_is_refused,
+on_both_backends! {
     the_environment_can_hold_the_keys_and_a_restart_rotates_them,
     an_erased_organization_is_told_apart_and_nobody_else_notices,
-);
+}
 
-async fn a_key_file_that_others_may_read_is_refused(backend: Backend) {
-    let database = Database::new(backend).await;
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_file_that_others_may_read_is_refused() {
+    let database = Database::new(Backend::Sqlite).await;
     Server::all_in_one(&database).start().await.stop().await;
     let file = database.folder().join("master.key");
     fs::set_permissions(&file, Permissions::from_mode(0o644)).expect("it is ours");

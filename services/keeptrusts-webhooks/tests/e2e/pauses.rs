@@ -15,7 +15,6 @@ on_both_backends! {
     a_pause_survives_the_death_of_the_process,
     another_url_ends_a_pause,
     a_delivery_that_is_held_until_its_body_expires_has_failed,
-    retry_after_is_read_in_each_of_its_spellings,
 }
 
 /// Nothing is retried by itself while a test lasts.
@@ -196,7 +195,8 @@ async fn a_delivery_that_is_held_until_its_body_expires_has_failed(backend: Back
     assert!(degraded.status_reason.contains(&failed.failure_reason), "{degraded:?}");
 }
 
-async fn retry_after_is_read_in_each_of_its_spellings(backend: Backend) {
+#[tokio::test(flavor = "multi_thread")]
+async fn retry_after_is_read_in_each_of_its_spellings() {
     const HOUR: u64 = 3_600;
     // The last of the schedule's waits that are concerned: an hour, at most two.
     let spellings = [
@@ -220,7 +220,7 @@ async fn retry_after_is_read_in_each_of_its_spellings(backend: Backend) {
         reply.with_header("retry-after", spellings[number].0)
     });
     let receiver = Receiver::start(script);
-    let database = Database::new(backend).await;
+    let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database)
         .delivering_to(&receiver)
         .retrying_after(FAR_AWAY)

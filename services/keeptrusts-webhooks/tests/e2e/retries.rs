@@ -21,9 +21,6 @@ use crate::platform::{
 };
 
 on_both_backends! {
-    a_delivery_outlives_every_kind_of_bad_answer_over_http_1_1,
-    a_delivery_outlives_every_kind_of_bad_answer_over_http_2,
-    a_delivery_outlives_refused_connections_and_bad_certificates,
     invariant_3_an_exhausted_delivery_fails_for_good_and_its_endpoint_is_degraded_until_a_success,
     a_manual_retry_neither_consumes_nor_resets_the_schedule,
     a_cancelled_delivery_is_not_tried_again,
@@ -34,17 +31,19 @@ on_both_backends! {
 /// Nothing is retried by itself while a test lasts.
 const FAR_AWAY: &str = "1h,1h";
 
-async fn a_delivery_outlives_every_kind_of_bad_answer_over_http_1_1(backend: Backend) {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_outlives_every_kind_of_bad_answer_over_http_1_1() {
     let closed = "the receiver closed the connection before it answered";
-    outlives_every_kind_of_bad_answer(backend, true, closed).await;
+    outlives_every_kind_of_bad_answer(true, closed).await;
 }
 
-async fn a_delivery_outlives_every_kind_of_bad_answer_over_http_2(backend: Backend) {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_outlives_every_kind_of_bad_answer_over_http_2() {
     let reset = "the receiver reset the request without answering it (HTTP/2 RST_STREAM)";
-    outlives_every_kind_of_bad_answer(backend, false, reset).await;
+    outlives_every_kind_of_bad_answer(false, reset).await;
 }
 
-async fn outlives_every_kind_of_bad_answer(backend: Backend, http1_only: bool, closed: &str) {
+async fn outlives_every_kind_of_bad_answer(http1_only: bool, closed: &str) {
     let story = [
         (Reply::status(500), 500, "the receiver answered 500 Internal Server Error"),
         (Reply::Hang, 0, "no answer within 1s"),
@@ -66,7 +65,7 @@ async fn outlives_every_kind_of_bad_answer(backend: Backend, http1_only: bool, c
     let script = Script::sequence(story.iter().map(|(reply, ..)| reply.clone()));
     let receiver = Receiver::builder().script(script);
     let receiver = if http1_only { receiver.http1_only() } else { receiver }.start();
-    let database = Database::new(backend).await;
+    let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database)
         .delivering_to(&receiver)
         .flag("--request-timeout", "1s")
@@ -118,7 +117,8 @@ async fn outlives_every_kind_of_bad_answer(backend: Backend, http1_only: bool, c
     assert!(waited >= Duration::from_secs(1), "Retry-After: 1 is honoured, not {waited:?}");
 }
 
-async fn a_delivery_outlives_refused_connections_and_bad_certificates(backend: Backend) {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_outlives_refused_connections_and_bad_certificates() {
     let authority = Arc::new(Authority::new());
     let good = |port| Receiver::builder().authority(&authority).port(port).start();
     let bad = |certificate| {
@@ -130,7 +130,7 @@ async fn a_delivery_outlives_refused_connections_and_bad_certificates(backend: B
     let untrusted = bad(Certificate::Untrusted);
     let wrong_name = bad(Certificate::WrongName);
     let expired = bad(Certificate::Expired);
-    let database = Database::new(backend).await;
+    let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database)
         .delivering_to(&trusted)
         .retrying_after(&["250ms"; 32].join(","))

@@ -14,17 +14,17 @@ use tonic_health::pb::health_client::HealthClient;
 
 const ANSWER_TIME: Duration = Duration::from_secs(3);
 
-on_both_backends!(
+on_both_backends! {
     sigterm_ends_the_process_when_the_attempts_under_way_are_recorded,
-    sigint_ends_the_process_when_the_attempts_under_way_are_recorded,
-);
+}
 
 async fn sigterm_ends_the_process_when_the_attempts_under_way_are_recorded(backend: Backend) {
     the_process_ends_in_order(backend, Signal::Term).await;
 }
 
-async fn sigint_ends_the_process_when_the_attempts_under_way_are_recorded(backend: Backend) {
-    the_process_ends_in_order(backend, Signal::Int).await;
+#[tokio::test(flavor = "multi_thread")]
+async fn sigint_ends_the_process_when_the_attempts_under_way_are_recorded() {
+    the_process_ends_in_order(Backend::Sqlite, Signal::Int).await;
 }
 
 async fn the_process_ends_in_order(backend: Backend, signal: Signal) {

@@ -174,11 +174,10 @@ async fn a_log_that_was_removed_after_a_kill_is_missed() {
     Server::all_in_one(&database).start().await.stop().await;
 }
 
-on_both_backends!(
+on_both_backends! {
     a_database_without_its_master_key_is_not_started_and_no_key_is_made,
     a_process_with_another_master_key_does_not_start,
-    a_master_key_file_that_holds_no_key_is_refused,
-);
+}
 
 async fn a_process_with_another_master_key_does_not_start(backend: Backend) {
     let database = Database::new(backend).await;
@@ -191,8 +190,9 @@ async fn a_process_with_another_master_key_does_not_start(backend: Backend) {
     Server::all_in_one(&database).start().await.stop().await;
 }
 
-async fn a_master_key_file_that_holds_no_key_is_refused(backend: Backend) {
-    let database = Database::new(backend).await;
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_key_file_that_holds_no_key_is_refused() {
+    let database = Database::new(Backend::Sqlite).await;
     let said = refusal_of_key(&database, "correct horse battery staple").await;
     assert!(said.contains("is not a master key: it must hold 64 hex digits"), "{said}");
     assert!(!said.contains("horse"), "the file's content is not shown: {said}");

@@ -312,7 +312,6 @@ fn linked_traces(span: &CollectedSpan) -> Vec<String> {
 
 on_both_backends! {
     attempts_of_a_replay_link_to_the_call_that_asked_for_it,
-    what_tracing_systems_have_noted_goes_on_to_every_span_and_to_no_receiver,
 }
 
 /// Of one that makes a delivery, which was missed, and of one that resumes it, which failed.
@@ -367,13 +366,12 @@ async fn attempts_of_a_replay_link_to_the_call_that_asked_for_it(backend: Backen
     assert_eq!(linked_traces(attempts[2]), [TRACE, SECOND]);
 }
 
-async fn what_tracing_systems_have_noted_goes_on_to_every_span_and_to_no_receiver(
-    backend: Backend,
-) {
+#[tokio::test(flavor = "multi_thread")]
+async fn what_tracing_systems_have_noted_goes_on_to_every_span_and_to_no_receiver() {
     const STATE: &str = "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE";
     let collector = Collector::start();
     let receiver = Receiver::start(Script::sequence([Reply::status(500), Reply::status(200)]));
-    let database = Database::new(backend).await;
+    let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).delivering_to(&receiver).retrying_after("100ms");
     let mut server = server.flag("--otlp-endpoint", &collector.url()).start().await;
     let client = server.client("acme");

@@ -6,12 +6,7 @@ use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt;
 
 use super::caller::{Caller, client};
-use crate::platform::{Backend, Client, Database, PATIENCE, Server, eventually, on_both_backends};
-
-on_both_backends!(
-    watches_are_shared_between_organizations_and_limited_for_each_key,
-    calls_that_wait_leave_others_their_part,
-);
+use crate::platform::{Backend, Client, Database, PATIENCE, Server, eventually};
 
 const MAX_WATCHES: &str = "8";
 const MAX_WATCHES_PER_KEY: usize = 3;
@@ -31,8 +26,9 @@ async fn watch(client: &Client) -> Result<Streaming<v1::WatchDeliveriesResponse>
     Ok(client.dispatch().watch_deliveries(request).await?.into_inner())
 }
 
-async fn watches_are_shared_between_organizations_and_limited_for_each_key(backend: Backend) {
-    let database = Database::new(backend).await;
+#[tokio::test(flavor = "multi_thread")]
+async fn watches_are_shared_between_organizations_and_limited_for_each_key() {
+    let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database)
         .flag("--max-watches", MAX_WATCHES)
         .flag("--max-watches-per-key", &MAX_WATCHES_PER_KEY.to_string());
@@ -61,10 +57,11 @@ async fn watches_are_shared_between_organizations_and_limited_for_each_key(backe
     drop(theirs);
 }
 
-async fn calls_that_wait_leave_others_their_part(backend: Backend) {
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_wait_leave_others_their_part() {
     let scripts = [("/hangs", Script::always(Reply::Hang)), ("/answers", Script::default())];
     let receiver = Receiver::start(Script::by_path(scripts));
-    let database = Database::new(backend).await;
+    let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database)
         .delivering_to(&receiver)
         .flag("--max-requests-in-flight", MAX_REQUESTS)

@@ -22,12 +22,7 @@ use prost::Message;
 use prost_types::{FieldMask, FileDescriptorSet};
 use tokio::task::JoinSet;
 
-use crate::platform::{Backend, Client, Database, PATIENCE, Server, channel, on_both_backends};
-
-on_both_backends! {
-    lists_of_the_largest_things_come_in_pages_that_fit,
-    a_delivery_shows_as_many_attempts_as_fit_and_the_others_one_by_one,
-}
+use crate::platform::{Backend, Client, Database, PATIENCE, Server, channel};
 
 /// 22 KB each: together more than fits.
 const ENDPOINTS: usize = 240;
@@ -236,9 +231,10 @@ async fn make_endpoints(client: &Client, url: &str) {
     }
 }
 
-async fn lists_of_the_largest_things_come_in_pages_that_fit(backend: Backend) {
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_of_the_largest_things_come_in_pages_that_fit() {
     let receiver = Receiver::start(Script::default());
-    let database = Database::new(backend).await;
+    let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).delivering_to(&receiver).start().await;
     let client = server.client("acme");
     make_endpoints(&client, &receiver.url("/")).await;
@@ -262,10 +258,11 @@ async fn lists_of_the_largest_things_come_in_pages_that_fit(backend: Backend) {
     }
 }
 
-async fn a_delivery_shows_as_many_attempts_as_fit_and_the_others_one_by_one(backend: Backend) {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_shows_as_many_attempts_as_fit_and_the_others_one_by_one() {
     let long = Reply::status(500).with_header("x-long", &"h".repeat(7 * 1024));
     let receiver = Receiver::start(Script::always(long.with_body("é".repeat(8 * 1024))));
-    let database = Database::new(backend).await;
+    let database = Database::new(Backend::Sqlite).await;
     let schedule = vec!["1ms"; ATTEMPTS - 1].join(",");
     let server = Server::all_in_one(&database).delivering_to(&receiver).retrying_after(&schedule);
     let server = server.start().await;

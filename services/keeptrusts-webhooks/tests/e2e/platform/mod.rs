@@ -1,8 +1,9 @@
 //! What the end-to-end tests stand on: databases of their own, our processes as users start
 //! them, and the words for what users do with them.
 //!
-//! A scenario is written once, takes a [`Backend`], and is run on both by
-//! [`on_both_backends`]. Nothing here sleeps for a while and hopes: everything that takes time
+//! A scenario that shows what is stored takes a [`Backend`] and is run on both by
+//! [`on_both_backends`]. What a process or a socket does is the same on both, and is shown on
+//! SQLite, which costs less. Nothing here sleeps for a while and hopes: everything that takes time
 //! is waited for, and a wait that lasts longer than [`PATIENCE`] fails its test.
 
 mod client;
