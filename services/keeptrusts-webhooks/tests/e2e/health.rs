@@ -15,7 +15,6 @@ use crate::platform::{Backend, Client, Database, Server, channel, eventually, on
 
 on_both_backends! {
     an_endpoint_of_which_nothing_succeeds_is_disabled_and_can_be_enabled_again,
-    an_endpoint_that_answers_410_gone_is_disabled_at_once,
     the_weeks_summary_has_the_worst_endpoint_first,
 }
 
@@ -87,9 +86,10 @@ fn order(time: &prost_types::Timestamp) -> (i64, i32) {
     (time.seconds, time.nanos)
 }
 
-async fn an_endpoint_that_answers_410_gone_is_disabled_at_once(backend: Backend) {
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_was_disabled_after_410_gone_says_why() {
     let receiver = Receiver::start(Script::always(Reply::status(410)));
-    let database = Database::new(backend).await;
+    let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).delivering_to(&receiver).start().await;
     let client = server.client("acme");
     let endpoint = client.create_endpoint(&receiver.url("/"), &["gateway.connected"]).await;

@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use keeptrusts_webhooks_contracts::v1::{
-    Attempt, DeliveryState, Endpoint, EndpointPause, EndpointStatus, ListEndpointsRequest,
-    RetryDeliveryRequest, SendTestRequest, UpdateEndpointRequest,
+    Attempt, DeliveryState, EndpointPause, EndpointStatus, ListEndpointsRequest,
+    RetryDeliveryRequest, SendTestRequest,
 };
 use keeptrusts_webhooks_testkit::receiver::{ReceivedRequest, Receiver, Reply, Script};
 
@@ -12,9 +12,6 @@ use crate::platform::{Backend, Client, Database, PATIENCE, Server, eventually, o
 
 on_both_backends! {
     a_paused_endpoint_is_left_alone_and_nobody_else_is,
-    a_pause_survives_the_death_of_the_process,
-    another_url_ends_a_pause,
-    a_delivery_that_is_held_until_its_body_expires_has_failed,
 }
 
 /// Nothing is retried by itself while a test lasts.
@@ -108,91 +105,6 @@ async fn a_paused_endpoint_is_left_alone_and_nobody_else_is(backend: Backend) {
     // The delivery that was answered waits by its own schedule.
     let delivery = client.delivery(&delivery.id).await;
     assert_eq!((delivery.state(), delivery.attempt_count), (DeliveryState::Retrying, 1));
-}
-
-async fn a_pause_survives_the_death_of_the_process(backend: Backend) {
-    let replies = [Reply::status(503).with_header("retry-after", "12"), Reply::ok()];
-    let receiver = Receiver::start(Script::sequence(replies));
-    let database = Database::new(backend).await;
-    let mut server = Server::all_in_one(&database)
-        .delivering_to(&receiver)
-        .retrying_after(FAR_AWAY)
-        .flag("--lease-ttl", "1s")
-        .start()
-        .await;
-    let client = server.client("acme");
-    let endpoint = client.create_endpoint(&receiver.url("/"), &["policy.block"]).await;
-    client.publish("policy.block", "{}").await;
-    let pause = wait_for_pause(&client, &endpoint.id).await;
-    server.kill().await;
-    server.start_again().await;
-    let client = server.client("acme");
-    assert_eq!(client.endpoint(&endpoint.id).await.pause, Some(pause.clone()));
-    let held = client.publish("policy.block", "{}").await;
-    client.wait_for_state(&held, DeliveryState::Delivered).await;
-    let requests = receiver.requests();
-    assert_eq!(requests.len(), 2);
-    let waited = requests[1].arrived_at.duration_since(requests[0].arrived_at).expect("later");
-    assert!(waited >= Duration::from_secs(12), "after {waited:?}");
-}
-
-async fn another_url_ends_a_pause(backend: Backend) {
-    let busy = Script::always(too_many_requests("300"));
-    let well = Script::always(Reply::ok());
-    let receiver = Receiver::start(Script::by_path([("/busy", busy), ("/well", well)]));
-    let database = Database::new(backend).await;
-    let server = Server::all_in_one(&database)
-        .delivering_to(&receiver)
-        .retrying_after(FAR_AWAY)
-        .start()
-        .await;
-    let client = server.client("acme");
-    let endpoint = client.create_endpoint(&receiver.url("/busy"), &["policy.block"]).await;
-    client.publish("policy.block", "{}").await;
-    wait_for_pause(&client, &endpoint.id).await;
-    let held = client.publish("policy.block", "{}").await;
-    let update = |change: Endpoint, path: &str| UpdateEndpointRequest {
-        organization_id: client.organization(),
-        endpoint: Some(Endpoint { id: endpoint.id.clone(), ..change }),
-        update_mask: Some(prost_types::FieldMask { paths: vec![path.to_owned()] }),
-        ..UpdateEndpointRequest::default()
-    };
-    let name = Endpoint { name: "renamed".to_owned(), ..Endpoint::default() };
-    client.endpoints().update_endpoint(update(name, "name")).await.expect("renamed");
-    assert!(client.endpoint(&endpoint.id).await.pause.is_some(), "it is the same receiver");
-    let url = Endpoint { url: receiver.url("/well"), ..Endpoint::default() };
-    let moved = client.endpoints().update_endpoint(update(url, "url")).await.expect("moved");
-    assert_eq!(moved.into_inner().endpoint.expect("an endpoint").pause, None);
-    client.wait_for_state(&held, DeliveryState::Delivered).await;
-    assert_eq!(of_events(&receiver, "/busy").len(), 1);
-    assert_eq!(of_events(&receiver, "/well").len(), 1);
-}
-
-async fn a_delivery_that_is_held_until_its_body_expires_has_failed(backend: Backend) {
-    let replies = [too_many_requests("6"), Reply::ok()];
-    let receiver = Receiver::start(Script::sequence(replies));
-    let database = Database::new(backend).await;
-    let mut server = Server::all_in_one(&database)
-        .delivering_to(&receiver)
-        .retrying_after("100ms")
-        .flag("--lease-ttl", "1s")
-        .flag("--body-retention", "3s")
-        .start()
-        .await;
-    let client = server.client("acme");
-    let endpoint = client.create_endpoint(&receiver.url("/"), &["policy.block"]).await;
-    client.publish("policy.block", "{}").await;
-    wait_for_pause(&client, &endpoint.id).await;
-    let held = client.publish("policy.block", "{}").await;
-    // What a process has just taken in, it has in memory.
-    server.kill().await;
-    server.start_again().await;
-    let client = server.client("acme");
-    let failed = client.wait_for_state(&held, DeliveryState::Failed).await;
-    assert_eq!(failed.failure_reason, "the event's body is no longer kept");
-    assert_eq!((failed.cancel_reason.as_str(), failed.attempt_count), ("", 0));
-    let degraded = client.wait_for_status(&endpoint.id, EndpointStatus::Degraded).await;
-    assert!(degraded.status_reason.contains(&failed.failure_reason), "{degraded:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -22,10 +22,6 @@ use crate::platform::{
 
 on_both_backends! {
     invariant_3_an_exhausted_delivery_fails_for_good_and_its_endpoint_is_degraded_until_a_success,
-    a_manual_retry_neither_consumes_nor_resets_the_schedule,
-    a_cancelled_delivery_is_not_tried_again,
-    a_disabled_endpoint_pauses_its_retries_and_misses_events_until_it_is_enabled,
-    deleting_an_endpoint_cancels_what_waits_for_it,
 }
 
 /// Nothing is retried by itself while a test lasts.
@@ -236,10 +232,11 @@ async fn invariant_3_an_exhausted_delivery_fails_for_good_and_its_endpoint_is_de
     verify::assert_signed(&endpoint.secret, &received);
 }
 
-async fn a_manual_retry_neither_consumes_nor_resets_the_schedule(backend: Backend) {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manual_retry_neither_consumes_nor_resets_the_schedule() {
     let replies = [Reply::status(503), Reply::status(502), Reply::ok()];
     let receiver = Receiver::start(Script::sequence(replies));
-    let database = Database::new(backend).await;
+    let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database)
         .delivering_to(&receiver)
         .retrying_after(FAR_AWAY)
@@ -264,9 +261,10 @@ async fn a_manual_retry_neither_consumes_nor_resets_the_schedule(backend: Backen
     assert_eq!(third.next_attempt_time, None);
 }
 
-async fn a_cancelled_delivery_is_not_tried_again(backend: Backend) {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_delivery_says_so_and_cannot_be_cancelled_again() {
     let receiver = Receiver::start(Script::always(Reply::status(500)));
-    let database = Database::new(backend).await;
+    let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database)
         .delivering_to(&receiver)
         .retrying_after(FAR_AWAY)
@@ -295,13 +293,12 @@ async fn a_cancelled_delivery_is_not_tried_again(backend: Backend) {
     );
 }
 
-async fn a_disabled_endpoint_pauses_its_retries_and_misses_events_until_it_is_enabled(
-    backend: Backend,
-) {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disabled_endpoint_pauses_its_retries_and_misses_events_until_it_is_enabled() {
     let fails_once = || Script::sequence([Reply::status(500), Reply::ok()]);
     let paths = [("/paused", fails_once()), ("/clock", fails_once())];
     let receiver = Receiver::start(Script::by_path(paths));
-    let database = Database::new(backend).await;
+    let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database)
         .delivering_to(&receiver) // Long enough to disable the endpoint meanwhile, on a busy machine, too.
         .retrying_after("3s")
@@ -357,9 +354,10 @@ async fn a_disabled_endpoint_pauses_its_retries_and_misses_events_until_it_is_en
     assert_eq!(at("/paused"), 3);
 }
 
-async fn deleting_an_endpoint_cancels_what_waits_for_it(backend: Backend) {
+#[tokio::test(flavor = "multi_thread")]
+async fn deliveries_of_a_deleted_endpoint_can_be_read_and_not_retried() {
     let receiver = Receiver::start(Script::always(Reply::status(500)));
-    let database = Database::new(backend).await;
+    let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database)
         .delivering_to(&receiver)
         .retrying_after(FAR_AWAY)
