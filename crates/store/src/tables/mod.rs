@@ -36,10 +36,7 @@ use keeptrusts_webhooks_domain::replay::Replay;
 
 pub(crate) use self::bodies::BODIES;
 pub(crate) use self::cell::{Cell, duration_micros, micros};
-pub(crate) use self::events::used_keys;
-pub(crate) use self::failing_endpoints::FailingEndpoint;
 pub(crate) use self::key_uses::KeyUse;
-pub(crate) use self::pauses::PausedEndpoint;
 pub use self::stored::Rows;
 pub(crate) use self::stored::{
     CellRow, ReadableRow, Stored, StoredRow, number, parse, read_all, time, unreadable,
@@ -48,7 +45,7 @@ pub(crate) use self::transaction::{TableTransaction, WhenThere, load, write_chan
 pub(crate) use self::words::Word;
 use crate::error::StoreError;
 use crate::log::projection::{CountKey, Missed};
-use crate::queries::notifications::KnownIncident;
+use crate::log::rows::{FailingEndpoint, KnownIncident, PausedEndpoint};
 
 /// A table. Each begins with the column `shard`, which is not listed: it is the first one of every
 /// key.
