@@ -16,7 +16,8 @@ pub(crate) fn run(_: &Arguments) -> Result {
     println!("==> build: {}", shell::words(&build));
     shell::run(&mut build)?;
 
-    let mut write = workspace::cargo(&["test", "--workspace", "--test", "help", "configuration"]);
+    let mut write =
+        workspace::cargo(&["test", "--workspace", "--test", "e2e", "help::configuration"]);
     write.env("KEEPTRUSTS_WRITE_DOCUMENTS", "1");
     println!("==> write: {}", shell::words(&write));
     shell::run(&mut write)

@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::log::{Epoch, Shard};
-use sqlx::FromRow;
+use sqlx_macros::FromRow;
 
 use super::connector::SessionLimits;
 use super::errors::is_locked_out;

@@ -79,7 +79,7 @@ async fn compare(
     Ok(differences.map(|(stored, rebuilt)| RebuildDifference { table, stored, rebuilt }).collect())
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx_macros::FromRow)]
 struct Column {
     name: String,
     is_key: bool,

@@ -51,7 +51,7 @@ pub(super) struct Marks {
 }
 
 /// Which openings of the file have written it.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, sqlx_macros::FromRow)]
 pub(super) struct Openings {
     commits: i64,
     /// None: none since there are openings.
