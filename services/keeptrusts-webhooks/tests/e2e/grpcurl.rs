@@ -289,7 +289,7 @@ async fn services_in_processes_of_their_own_have_each_its_own_and_work_together(
 
 /// The lines of the README's "A first delivery", as a person would type them.
 fn first_delivery() -> &'static str {
-    let readme = include_str!("../../../README.md");
+    let readme = include_str!("../../../../README.md");
     let (_, section) = readme.split_once("## A first delivery").expect("the section");
     let (_, block) = section.split_once("```sh\n").expect("its commands");
     block.split_once("```").expect("their end").0
