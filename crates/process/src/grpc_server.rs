@@ -26,6 +26,7 @@ mod undecodable;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use clap::Args;
@@ -212,8 +213,11 @@ impl GrpcServer {
             streams_end.cancel();
         };
         let mut connections = self.connections;
-        let connections = poll_fn(move |context| {
-            connections.poll_recv(context).map(|next| next.map(Ok::<_, Infallible>))
+        // When no more can come, tonic is not to notice: it would close those that are open, and
+        // never begin the shutdown.
+        let connections = poll_fn(move |context| match ready!(connections.poll_recv(context)) {
+            Some(connection) => Poll::Ready(Some(Ok::<_, Infallible>(connection))),
+            None => Poll::Pending,
         });
         let served = configured_server(&self.limits).serve_with_incoming_shutdown(
             guard,

@@ -237,6 +237,7 @@ mod tests {
     use clap::Parser;
     use http::request::Parts;
     use keeptrusts_webhooks_domain::access::Caller;
+    use tokio::time::timeout;
     use tonic::Status;
     use tonic::transport::Endpoint;
     use tonic_health::pb::HealthCheckRequest;
@@ -315,6 +316,30 @@ mod tests {
         assert_eq!(*ended.0.lock().expect("no panic"), ["client", "work", "gate"]);
         // It belongs to one process at a time.
         opened(folder.path(), &ended).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn streams_end_as_soon_as_the_process_is_asked_to_stop() {
+        // Whichever is seen first: that no connection comes any more, or that the end has begun.
+        for _ in 0..30 {
+            let (folder, gate) = (tempfile::tempdir().expect("a folder"), Ended::default());
+            let process = opened(folder.path(), &gate).await;
+            let (address, asked) = (process.address(), process.shutdown().asked().clone());
+            let watcher = async move {
+                let server = Endpoint::from_shared(format!("http://{address}")).expect("a URL");
+                let mut client = HealthClient::new(server.connect_lazy());
+                let changes = client.watch(HealthCheckRequest::default());
+                let mut changes = changes.await.expect("a stream").into_inner();
+                changes.message().await.expect("no error").expect("a status");
+                asked.cancel();
+                let ended = async { while let Ok(Some(_)) = changes.message().await {} };
+                timeout(Duration::from_secs(2), ended)
+                    .await
+                    .expect("long before the grace is over");
+            };
+            let (served, ()) = tokio::join!(process.serve(), watcher);
+            served.expect("an orderly end");
+        }
     }
 
     #[tokio::test]
