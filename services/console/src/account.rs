@@ -152,7 +152,7 @@ impl Accounts {
 
     /// Begins a sign-in that leads to `next`.
     pub(crate) async fn begin(&self, next: &str, now: Timestamp) -> Result<Begun, Refusal> {
-        let issuer = self.issuer.current().await.ok_or(Refusal::IssuerAway)?;
+        let issuer = self.issuer.current().await.ok_or(Refusal::IssuerUnavailable)?;
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let flow = Flow::begin(Zeroizing::new(verifier.into_secret()), next, now);
         let url = self.registration.authorization_url(&issuer, &flow, challenge)?;
@@ -169,7 +169,7 @@ impl Accounts {
         if !self.used.entry(flow.state.to_string()).or_insert(()).is_fresh() {
             return Err(Refusal::NotBegun);
         }
-        let issuer = self.issuer.current().await.ok_or(Refusal::IssuerAway)?;
+        let issuer = self.issuer.current().await.ok_or(Refusal::IssuerUnavailable)?;
         if !is_by(&answer, &issuer) {
             return Err(Refusal::OtherIssuer);
         }
@@ -200,7 +200,7 @@ impl Accounts {
             )));
         }
         let verified = self.tokens.verify(&tokens.id_token).await.map_err(|why| match why {
-            NotVerified::NoKeys => Refusal::IssuerAway,
+            NotVerified::NoKeys => Refusal::IssuerUnavailable,
             NotVerified::Invalid(defect) => not_in_order(&defect),
         })?;
         let expected = Expected {

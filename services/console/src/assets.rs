@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use sha2::{Digest, Sha256};
 
-use crate::trouble::Trouble;
+use crate::error_page::ErrorPage;
 
 /// The addresses that pages refer to.
 pub(crate) struct Assets {
@@ -60,7 +60,7 @@ pub(crate) async fn serve(Path((digest, file)): Path<(String, String)>) -> Respo
     let Assets { style, script, icon } = &*ASSETS;
     let wanted = |asset: &&&Asset| asset.file == file && asset.digest == digest;
     let Some(asset) = [style, script, icon].iter().find(wanted).copied() else {
-        return Trouble::NotFound.into_response();
+        return ErrorPage::NotFound.into_response();
     };
     let headers = [
         (CONTENT_TYPE, asset.content_type),

@@ -17,10 +17,10 @@ use tonic::Code;
 
 use crate::credentials::Credentials;
 use crate::destination::sign_in_address;
+use crate::error_page::ErrorPage;
 use crate::notices::{Notice, Tone};
 use crate::server::Shared;
 use crate::session::Session;
-use crate::trouble::Trouble;
 use crate::view::frame::Frame;
 use crate::visitor::Visitor;
 
@@ -88,15 +88,15 @@ pub(crate) async fn for_visitors(
         Ok(who) if !who.is_session => return refusal.ended(&shared),
         Ok(who) => match Visitor::of(who) {
             Some(visitor) => visitor,
-            None => return Trouble::NothingHere.into_response(),
+            None => return ErrorPage::NoPagesForRole.into_response(),
         },
-        Err(status) => match (Trouble::from(status), last_seen.get(&session)) {
-            (Trouble::SessionEnded, _) => {
+        Err(status) => match (ErrorPage::from(status), last_seen.get(&session)) {
+            (ErrorPage::SessionEnded, _) => {
                 last_seen.forget(&session);
                 return refusal.ended(&shared);
             }
-            (Trouble::Away, Some(visitor)) => visitor,
-            (trouble, _) => return trouble.into_response(),
+            (ErrorPage::ServiceUnavailable, Some(visitor)) => visitor,
+            (error, _) => return error.into_response(),
         },
     };
     last_seen.note(&session, &visitor);
@@ -108,20 +108,20 @@ pub(crate) async fn for_visitors(
     let may_enter = visitor.may(Permission::Read) || request.uri().path() == SIGN_OUT;
     let mut response = match may_enter {
         true => next.run(request).await,
-        false => Trouble::NothingHere.into_response(),
+        false => ErrorPage::NoPagesForRole.into_response(),
     };
-    match response.extensions_mut().remove::<Arc<Trouble>>().as_deref() {
+    match response.extensions_mut().remove::<Arc<ErrorPage>>().as_deref() {
         // Between our question and the handler's, or while it was answered.
-        Some(Trouble::SessionEnded) => return refusal.ended(&shared),
-        Some(trouble) => {
+        Some(ErrorPage::SessionEnded) => return refusal.ended(&shared),
+        Some(error) => {
             let frame = Frame { form_token, visitor: Some(visitor), ..Frame::bare() };
-            response = trouble.page(frame);
+            response = error.page(frame);
         }
         None => {
             response = match shared.unread.page(&visitor.organization, response).await {
                 Ok(response) => response,
-                Err(trouble) => {
-                    trouble.page(Frame { form_token, visitor: Some(visitor), ..Frame::bare() })
+                Err(error) => {
+                    error.page(Frame { form_token, visitor: Some(visitor), ..Frame::bare() })
                 }
             };
         }
@@ -170,7 +170,7 @@ pub(crate) async fn only_with(
 ) -> Response {
     match request.extensions().get::<Visitor>() {
         Some(visitor) if visitor.may(permission) => next.run(request).await,
-        _ => Trouble::NotAllowed.into_response(),
+        _ => ErrorPage::NotAllowed.into_response(),
     }
 }
 
@@ -215,7 +215,7 @@ impl Refusal {
 
     fn not_signed_in(self, known: Option<Session>, shared: &Shared) -> Response {
         if !self.is_page {
-            return Trouble::SessionEnded.into_response();
+            return ErrorPage::SessionEnded.into_response();
         }
         let mut response = Redirect::to(&sign_in_address(&self.destination)).into_response();
         if known.is_none() {
@@ -227,7 +227,7 @@ impl Refusal {
     /// The session was one.
     fn ended(self, shared: &Shared) -> Response {
         if !self.is_page {
-            return Trouble::SessionEnded.into_response();
+            return ErrorPage::SessionEnded.into_response();
         }
         let given = Given { session: after_an_ended_one(shared), max_age: None };
         let mut response = Redirect::to(&sign_in_address(&self.destination)).into_response();

@@ -28,11 +28,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
 use crate::confidential::AS_IT_IS;
+use crate::error_page::ErrorPage;
 use crate::notices::{Notice, Tone};
 use crate::pages::delivery::Timeline;
 use crate::pages::endpoint::{LOG_PAGE_SIZE, Summary, recent_deliveries};
 use crate::pages::{NoticePart, Parameters, Visit};
-use crate::trouble::Trouble;
 use crate::view::chart::Window;
 use crate::view::delivery::AttemptRow;
 use crate::view::endpoint::PauseView;
@@ -55,7 +55,7 @@ const MAX_LIVE_PAGES: u64 = 512;
 /// What a slow browser may be behind before the stream waits for it.
 const WAITING_EVENTS: usize = 64;
 
-type Events = Result<Response, Trouble>;
+type Events = Result<Response, ErrorPage>;
 type Untold = std::pin::Pin<Box<dyn Stream<Item = Result<Event, Infallible>> + Send>>;
 
 /// The places of pages that are kept up to date, by organization.
@@ -200,11 +200,11 @@ pub(crate) struct Shown {
 
 /// Browsers try again only when a stream ends, not when they are answered with an error: they
 /// get an error only for what will never be there, for them. None: a service does not answer.
-fn unless_not_found<T>(found: Result<T, Status>) -> Result<Option<T>, Trouble> {
-    match found.map_err(Trouble::from) {
+fn unless_not_found<T>(found: Result<T, Status>) -> Result<Option<T>, ErrorPage> {
+    match found.map_err(ErrorPage::from) {
         Ok(found) => Ok(Some(found)),
-        Err(trouble @ (Trouble::NotFound | Trouble::SessionEnded | Trouble::NotAllowed)) => {
-            Err(trouble)
+        Err(error @ (ErrorPage::NotFound | ErrorPage::SessionEnded | ErrorPage::NotAllowed)) => {
+            Err(error)
         }
         Err(_) => Ok(None),
     }

@@ -26,6 +26,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use crate::account::{Accounts, AccountsError};
 use crate::choices::Choices;
 use crate::door::{SIGN_OUT, for_anybody, for_visitors, only_with};
+use crate::error_page::ErrorPage;
 use crate::fields::with_checked_form;
 use crate::flags::{ConsoleFlags, DEFAULT_LISTEN, Trust};
 use crate::notices::Notices;
@@ -34,7 +35,6 @@ use crate::pages::sign_in;
 use crate::public_url::PublicUrl;
 use crate::routes::{self, Pages};
 use crate::services::Services;
-use crate::trouble::Trouble;
 use crate::unread::Unread;
 use crate::visitor::LastSeen;
 use crate::{assets, compression, live};
@@ -177,8 +177,8 @@ fn for_those_who_have_signed_in(shared: &Arc<Shared>) -> Pages {
         pages = pages.merge(routes.pages.route_layer(from_fn_with_state(permission, only_with)));
     }
     pages
-        .fallback(async || Trouble::NotFound)
-        .method_not_allowed_fallback(async || Trouble::NotFound)
+        .fallback(async || ErrorPage::NotFound)
+        .method_not_allowed_fallback(async || ErrorPage::NotFound)
         .layer(from_fn(with_checked_form))
         .layer(from_fn_with_state(Arc::clone(shared), for_visitors))
 }
@@ -186,7 +186,7 @@ fn for_those_who_have_signed_in(shared: &Arc<Shared>) -> Pages {
 fn for_those_who_sign_in(shared: &Arc<Shared>) -> Pages {
     let pages = routes::for_signing_in().pages;
     pages
-        .method_not_allowed_fallback(async || Trouble::NotFound)
+        .method_not_allowed_fallback(async || ErrorPage::NotFound)
         .layer(from_fn(with_checked_form))
         .layer(from_fn_with_state(Arc::clone(shared), for_anybody))
 }
@@ -214,9 +214,9 @@ async fn only_from_itself(
             }
             next.run(request).await
         }
-        Err(trouble) => {
-            tracing::warn!(reason = trouble.text(), "refused a request");
-            trouble.into_response()
+        Err(error) => {
+            tracing::warn!(reason = error.text(), "refused a request");
+            error.into_response()
         }
     }
 }
@@ -224,16 +224,16 @@ async fn only_from_itself(
 /// With a public URL, who asks under another name has no cookie of the console's (it is that
 /// URL's, and sent over TLS only), and so gets nothing but the sign-in page; and a proxy may pass
 /// on any name. Without, the name is what tells DNS rebinding.
-fn check_source(request: &Request, public_url: Option<&PublicUrl>) -> Result<(), Trouble> {
+fn check_source(request: &Request, public_url: Option<&PublicUrl>) -> Result<(), ErrorPage> {
     let host = origin::shown_host(request.headers());
     if public_url.is_none() && !origin::is_this_machine(&host) {
-        return Err(Trouble::foreign_host(&host));
+        return Err(ErrorPage::foreign_host(&host));
     }
     if request.method().is_safe() {
         return Ok(());
     }
     let checked = origin::check(request.headers(), public_url);
-    checked.map_err(|foreign| Trouble::foreign_form(&foreign, &host, public_url))
+    checked.map_err(|foreign| ErrorPage::foreign_form(&foreign, &host, public_url))
 }
 
 #[cfg(test)]
@@ -247,7 +247,7 @@ mod tests {
         let request = Request::builder().header(http::header::HOST, host);
         let request = request.body(axum::body::Body::empty()).expect("a request");
         let public_url = public_url.map(|url| url.parse().expect("a URL"));
-        check_source(&request, public_url.as_ref()).map_err(|trouble| trouble.text().to_owned())
+        check_source(&request, public_url.as_ref()).map_err(|error| error.text().to_owned())
     }
 
     #[test]

@@ -11,7 +11,7 @@ use http_body_util::BodyExt;
 use keeptrusts_webhooks_process::refusals;
 use keeptrusts_webhooks_process::shares::{Pool, Purpose};
 
-use crate::trouble::Trouble;
+use crate::error_page::ErrorPage;
 
 /// What they may take up, in bytes. The largest page, a delivery with all that an answer of the
 /// services has room for, is some 20 MiB.
@@ -34,7 +34,7 @@ impl Default for Unread {
 impl Unread {
     /// Bytes for a browser, which count until they are written. There is no room for them: the
     /// organization has its share, or others have all of it.
-    pub(crate) fn piece(&self, organization: &str, bytes: Bytes) -> Result<Bytes, Trouble> {
+    pub(crate) fn piece(&self, organization: &str, bytes: Bytes) -> Result<Bytes, ErrorPage> {
         if bytes.len() <= FREE_BYTES {
             return Ok(bytes);
         }
@@ -43,7 +43,7 @@ impl Unread {
             Ok(share) => Ok(share.held_by(bytes)),
             Err(exhausted) => {
                 refusals::tell(NAME, &organization, exhausted, "whose limit is fixed");
-                Err(Trouble::Busy)
+                Err(ErrorPage::Busy)
             }
         }
     }
@@ -53,13 +53,13 @@ impl Unread {
         &self,
         organization: &str,
         page: Response,
-    ) -> Result<Response, Trouble> {
+    ) -> Result<Response, ErrorPage> {
         let is_whole = page.body().size_hint().exact().is_some();
         if !is_whole {
             return Ok(page);
         }
         let (head, body) = page.into_parts();
-        let bytes = body.collect().await.map_err(|_| Trouble::Internal)?.to_bytes();
+        let bytes = body.collect().await.map_err(|_| ErrorPage::Internal)?.to_bytes();
         let bytes = self.piece(organization, bytes)?;
         Ok(Response::from_parts(head, Body::from(bytes)))
     }

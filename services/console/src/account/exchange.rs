@@ -174,7 +174,7 @@ fn refused(error: RequestTokenError<FetchError, BasicErrorResponse>) -> Refusal 
         RequestTokenError::Request(error) => {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             tracing::warn!(%error, cause, "the issuer's token endpoint does not answer");
-            Refusal::IssuerAway
+            Refusal::IssuerUnavailable
         }
         RequestTokenError::ServerResponse(answer) => match answer.error() {
             // RFC 6749 section 5.2: expired, used already, or not ours.

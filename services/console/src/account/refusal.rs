@@ -4,7 +4,7 @@ use http::StatusCode;
 use keeptrusts_webhooks_domain::counted::counted;
 use tonic::{Code, Status};
 
-use crate::trouble::{SERVICE_AWAY, Trouble, retry_delay};
+use crate::error_page::{ErrorPage, SERVICE_UNAVAILABLE, retry_delay};
 
 /// Why not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(crate) enum Refusal {
         said: String,
     },
     /// The issuer does not answer.
-    IssuerAway,
+    IssuerUnavailable,
     /// Too many at once.
     Busy,
     /// The code is not good any more.
@@ -41,7 +41,7 @@ pub(crate) enum Refusal {
     /// Too many tokens of this browser were refused.
     TooOften(u64),
     /// The services are away.
-    ServicesAway,
+    ServicesUnavailable,
     /// A defect of ours.
     Internal,
 }
@@ -61,8 +61,8 @@ impl From<Status> for Refusal {
                 let seconds = retry_delay(&status).map_or(60, |delay| delay.as_secs().max(1));
                 Refusal::TooOften(seconds)
             }
-            _ => match Trouble::from(status) {
-                Trouble::Away => Refusal::ServicesAway,
+            _ => match ErrorPage::from(status) {
+                ErrorPage::ServiceUnavailable => Refusal::ServicesUnavailable,
                 _ => Refusal::Internal,
             },
         }
@@ -96,7 +96,7 @@ impl Refusal {
                 ),
             ),
             Refusal::Declined { code, said } => declined(issuer, code, said),
-            Refusal::IssuerAway => (
+            Refusal::IssuerUnavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 format!(
                     "{issuer} does not answer at the moment. Try again in a little while, or sign in with a key."
@@ -141,7 +141,9 @@ impl Refusal {
                     counted(*seconds, "second", "seconds")
                 ),
             ),
-            Refusal::ServicesAway => (StatusCode::SERVICE_UNAVAILABLE, SERVICE_AWAY.to_owned()),
+            Refusal::ServicesUnavailable => {
+                (StatusCode::SERVICE_UNAVAILABLE, SERVICE_UNAVAILABLE.to_owned())
+            }
             Refusal::Internal => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "Something went wrong, and was logged.".to_owned(),

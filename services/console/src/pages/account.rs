@@ -11,8 +11,8 @@ use super::form::Errors;
 use super::sign_in::Guest;
 use crate::account::{Accounts, Answer, Begun, Flow, Refusal, make_room};
 use crate::choices::Choice;
+use crate::error_page::ErrorPage;
 use crate::fields::Fields;
-use crate::trouble::Trouble;
 use crate::view::frame::Frame;
 
 #[derive(Template)]
@@ -28,7 +28,7 @@ struct LeavingPage<'a> {
 /// (Content Security Policy Level 3 section 6.4.2.1), and an issuer may send people on to others
 /// that nobody here knows of.
 pub(crate) async fn start(guest: Guest, headers: HeaderMap, fields: Fields) -> Page {
-    let accounts = guest.accounts().ok_or(Trouble::NotFound)?;
+    let accounts = guest.accounts().ok_or(ErrorPage::NotFound)?;
     let (now, next) = (Timestamp::now(), fields.get("next"));
     if !guest.shared().is_behind_tls() && !is_at(&headers, accounts.home()) {
         return refused(&guest, accounts, &Refusal::Elsewhere, next);
@@ -41,7 +41,7 @@ pub(crate) async fn start(guest: Guest, headers: HeaderMap, fields: Fields) -> P
     let mut response = Html(page.render()?).into_response();
     let onwards = HeaderValue::from_str(&format!("0; url={url}")).map_err(|error| {
         tracing::error!(%error, "the issuer's address cannot stand in a header");
-        Trouble::Internal
+        ErrorPage::Internal
     })?;
     response.headers_mut().insert(HeaderName::from_static("refresh"), onwards);
     let is_secure = guest.shared().is_behind_tls();
@@ -53,7 +53,7 @@ pub(crate) async fn start(guest: Guest, headers: HeaderMap, fields: Fields) -> P
 
 /// Takes the browser back, and signs it in.
 pub(crate) async fn callback(guest: Guest, headers: HeaderMap, address: Uri) -> Page {
-    let accounts = guest.accounts().ok_or(Trouble::NotFound)?;
+    let accounts = guest.accounts().ok_or(ErrorPage::NotFound)?;
     let now = Timestamp::now();
     let Some(answer) = Answer::read(address.query().unwrap_or_default()) else {
         return refused(&guest, accounts, &Refusal::Unreadable, "");

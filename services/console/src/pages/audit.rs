@@ -16,7 +16,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 
 use super::{Page, Parameters, Visit, render};
-use crate::trouble::Trouble;
+use crate::error_page::ErrorPage;
 use crate::view::Choice;
 use crate::view::audit::{AuditFilter, AuditRow};
 use crate::view::frame::{Frame, Section};
@@ -64,7 +64,7 @@ pub(crate) async fn list(visit: Visit, Parameters(filter): Parameters<AuditFilte
 pub(crate) async fn export(visit: Visit, Parameters(filter): Parameters<AuditFilter>) -> Page {
     // A file has no place to complain in, and nobody reads one for what it does not leave out.
     if filter.complaint().is_some() {
-        return Err(Trouble::Unreadable);
+        return Err(ErrorPage::Unreadable);
     }
     let filter = AuditFilter { page: String::new(), ..filter };
     // Before anything is sent, so that what goes wrong at once is a page that says so.

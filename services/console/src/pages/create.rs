@@ -12,10 +12,10 @@ use super::form::{Category, EndpointForm, Errors, categories};
 use super::payload::{self, FormatChoice, Preview};
 use super::{Page, Visit, render};
 use crate::confidential::Confidential;
+use crate::error_page::ErrorPage;
 use crate::fields::Fields;
 use crate::notices::NewSecret;
 use crate::session::random;
-use crate::trouble::Trouble;
 use crate::view::Choice;
 use crate::view::endpoint::EndpointView;
 use crate::view::frame::{Frame, Section};
@@ -153,7 +153,7 @@ async fn create(
             Ok::<_, Status>(id)
         }
     });
-    match creating.await.map_err(|_| Trouble::Internal)? {
+    match creating.await.map_err(|_| ErrorPage::Internal)? {
         Ok(id) => Ok(Redirect::to(&format!("/webhooks/{id}/created")).into_response()),
         Err(status) => match Errors::of_status(status)? {
             errors if errors.is_about_configuration() => {

@@ -8,9 +8,9 @@ use serde::Deserialize;
 use tonic::Status;
 
 use super::{Page, Parameters, View, Visit, render, whole_text};
+use crate::error_page::ErrorPage;
 use crate::fields::Fields;
 use crate::notices::{Notice, Tone};
-use crate::trouble::Trouble;
 use crate::view::Badge;
 use crate::view::delivery::{AttemptRow, AttemptView, next_attempt, state};
 use crate::view::frame::{Frame, Section};
@@ -125,7 +125,7 @@ pub(crate) async fn response(
     Parameters(view): Parameters<View>,
 ) -> Page {
     let delivery = visit.organization().delivery(&id).await?;
-    let attempt = chosen.of(&delivery).ok_or(Trouble::NotFound)?;
+    let attempt = chosen.of(&delivery).ok_or(ErrorPage::NotFound)?;
     whole_text(with_content(&visit, attempt).await?.response_body, &view)
 }
 
@@ -137,7 +137,7 @@ pub(crate) async fn request(
     Parameters(view): Parameters<View>,
 ) -> Page {
     let delivery = visit.organization().delivery(&id).await?;
-    let attempt = chosen.of(&delivery).ok_or(Trouble::NotFound)?;
+    let attempt = chosen.of(&delivery).ok_or(ErrorPage::NotFound)?;
     whole_text(with_content(&visit, attempt).await?.request_body, &view)
 }
 

@@ -11,8 +11,8 @@ use tonic_types::StatusExt;
 
 use super::payload::PayloadForm;
 use crate::confidential::Confidential;
+use crate::error_page::{ErrorPage, SERVICE_UNAVAILABLE};
 use crate::fields::Fields;
-use crate::trouble::{SERVICE_AWAY, Trouble};
 use crate::view;
 
 /// What stands in the fields.
@@ -179,18 +179,18 @@ impl Errors {
 
     /// Why a service did not do what the form asks for. What was typed is kept, whatever it is,
     /// unless there is nothing that the form is about.
-    pub(crate) fn of_status(status: Status) -> Result<Errors, Trouble> {
+    pub(crate) fn of_status(status: Status) -> Result<Errors, ErrorPage> {
         let mut errors = Errors::default();
         let details = status.get_details_bad_request();
         let violations = details.into_iter().flat_map(|details| details.field_violations);
         errors.add_known(violations.map(|of| Violation::new(of.field, of.description)));
         if errors.is_empty() {
-            errors.general = Some(match Trouble::from(status) {
-                trouble @ (Trouble::NotFound | Trouble::SessionEnded | Trouble::NotAllowed) => {
-                    return Err(trouble);
+            errors.general = Some(match ErrorPage::from(status) {
+                error @ (ErrorPage::NotFound | ErrorPage::SessionEnded | ErrorPage::NotAllowed) => {
+                    return Err(error);
                 }
-                Trouble::Refused(text) => text,
-                Trouble::Away => SERVICE_AWAY.to_owned(),
+                ErrorPage::Refused(text) => text,
+                ErrorPage::ServiceUnavailable => SERVICE_UNAVAILABLE.to_owned(),
                 _ => "Something went wrong, and was logged.".to_owned(),
             });
         }
@@ -396,7 +396,7 @@ mod tests {
     #[test]
     fn what_no_field_is_to_blame_for_stands_above_the_form() {
         let away = Errors::of_status(Status::unavailable("no")).expect("the form is kept");
-        assert_eq!(away.general(), Some(SERVICE_AWAY));
+        assert_eq!(away.general(), Some(SERVICE_UNAVAILABLE));
         assert_eq!(away.status_code(), StatusCode::SERVICE_UNAVAILABLE);
         let status = keeptrusts_webhooks_contracts::status::invalid_argument(vec![Violation::new(
             "update_mask",

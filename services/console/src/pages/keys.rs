@@ -14,10 +14,10 @@ use tonic::Status;
 use super::form::Errors;
 use super::{Page, Parameters, Visit, render};
 use crate::confidential::Confidential;
+use crate::error_page::ErrorPage;
 use crate::fields::Fields;
 use crate::notices::{Notice, Tone};
 use crate::services::PageOf;
-use crate::trouble::Trouble;
 use crate::view::Choice;
 use crate::view::frame::{Frame, Section};
 use crate::view::key::KeyRow;
@@ -147,7 +147,7 @@ pub(crate) async fn submit(visit: Visit, fields: Fields) -> Page {
             Ok::<_, Status>(id)
         }
     });
-    match creating.await.map_err(|_| Trouble::Internal)? {
+    match creating.await.map_err(|_| ErrorPage::Internal)? {
         Ok(id) => Ok(Redirect::to(&format!("/keys/{id}/created")).into_response()),
         Err(status) => form(&visit, typed, Errors::of_status(status)?),
     }
@@ -202,8 +202,8 @@ pub(crate) async fn revoke(visit: Visit, Path(id): Path<String>, fields: Fields)
     Ok(Redirect::to(back).into_response())
 }
 
-async fn find(visit: &Visit, id: &str) -> Result<KeyRow, Trouble> {
-    let key = visit.organization().key(id).await?.ok_or(Trouble::NotFound)?;
+async fn find(visit: &Visit, id: &str) -> Result<KeyRow, ErrorPage> {
+    let key = visit.organization().key(id).await?.ok_or(ErrorPage::NotFound)?;
     Ok(KeyRow::of(key))
 }
 

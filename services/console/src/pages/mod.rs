@@ -33,17 +33,17 @@ use tonic::Status;
 use crate::assets::ASSETS;
 use crate::confidential;
 use crate::credentials::Credentials;
+use crate::error_page::{ErrorPage, SERVICE_UNAVAILABLE};
 use crate::notices::{NewSecret, Notice, Tone};
 use crate::server::Shared;
 use crate::services::Organization;
 use crate::session::Session;
-use crate::trouble::{SERVICE_AWAY, Trouble};
 use crate::view::frame::{Frame, Section};
 use crate::view::json;
 use crate::visitor::Visitor;
 
 /// A page, or why not.
-pub(crate) type Page = Result<Response, Trouble>;
+pub(crate) type Page = Result<Response, ErrorPage>;
 
 /// The header by which the script says that it wants the outcome alone, not a page.
 const INLINE_HEADER: &str = "x-inline";
@@ -111,11 +111,11 @@ impl Visit {
 
     /// Tells the outcome of an action: to the script at once, otherwise on the page `back`.
     fn tell(&self, outcome: Result<Notice, Status>, back: &str) -> Page {
-        let notice = match outcome.map_err(Trouble::from) {
+        let notice = match outcome.map_err(ErrorPage::from) {
             Ok(notice) => notice,
-            Err(Trouble::Refused(text)) => Notice::new(Tone::Bad, text),
-            Err(Trouble::Away) => Notice::new(Tone::Bad, SERVICE_AWAY),
-            Err(trouble) => return Err(trouble),
+            Err(ErrorPage::Refused(text)) => Notice::new(Tone::Bad, text),
+            Err(ErrorPage::ServiceUnavailable) => Notice::new(Tone::Bad, SERVICE_UNAVAILABLE),
+            Err(error) => return Err(error),
         };
         if self.is_inline {
             return Ok(Html(NoticePart { notice: &notice }.render()?).into_response());
@@ -174,7 +174,7 @@ const MAX_INDENTED_BYTES: usize = 4 * 1024 * 1024;
 /// A text that is nothing but text, whatever it contains.
 fn whole_text(text: String, View { view }: &View) -> Page {
     if text.is_empty() {
-        return Err(Trouble::NotFound);
+        return Err(ErrorPage::NotFound);
     }
     let indented = (view == "pretty").then(|| json::indented(&text, MAX_INDENTED_BYTES)).flatten();
     let plain = [(CONTENT_TYPE, "text/plain; charset=utf-8")];

@@ -9,8 +9,8 @@ use super::sign_in::Guest;
 use super::{Page, render};
 use crate::account::Refusal;
 use crate::choices::Choice;
+use crate::error_page::ErrorPage;
 use crate::fields::Fields;
-use crate::trouble::Trouble;
 use crate::view::frame::Frame;
 
 /// Where it is asked.
@@ -60,7 +60,7 @@ pub(crate) async fn submit(guest: Guest, fields: Fields) -> Page {
     }
 }
 
-fn ask(guest: &Guest, choice: &Choice, errors: Errors) -> Result<Response, Trouble> {
+fn ask(guest: &Guest, choice: &Choice, errors: Errors) -> Result<Response, ErrorPage> {
     let (frame, organizations) = (guest.frame(), &choice.organizations);
     render(&OrganizationPage { frame, organizations, errors })
 }

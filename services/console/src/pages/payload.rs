@@ -6,8 +6,8 @@ use keeptrusts_webhooks_domain::payload_format::PayloadKind;
 use super::Visit;
 use super::form::Errors;
 use crate::confidential::Confidential;
+use crate::error_page::ErrorPage;
 use crate::fields::Fields;
-use crate::trouble::Trouble;
 use crate::view::delivery::Text;
 use crate::view::payload::{explanation, kind_of, name};
 
@@ -100,7 +100,7 @@ pub(crate) async fn preview(
     visit: &Visit,
     form: &PayloadForm,
     errors: &mut Errors,
-) -> Result<Option<Preview>, Trouble> {
+) -> Result<Option<Preview>, ErrorPage> {
     let event_type = match form.preview_of.as_str() {
         "" => "webhook.test",
         event_type => event_type,

@@ -11,9 +11,9 @@ use tokio::time::timeout;
 use tonic::{Code, Status};
 
 use super::{Page, Parameters, Visit, render};
+use crate::error_page::{ErrorPage, SERVICE_UNAVAILABLE, sentence};
 use crate::fields::Fields;
 use crate::notices::{Notice, Tone};
-use crate::trouble::{SERVICE_AWAY, Trouble, sentence};
 use crate::view::Choice;
 use crate::view::endpoint::EndpointView;
 use crate::view::frame::{Frame, Section};
@@ -109,15 +109,15 @@ async fn page(visit: &Visit, id: &str, form: ReplayForm, refusal_before: Option<
     render(&shown)
 }
 
-/// What a service says against it, for the page with the form. Other trouble has its own page.
-fn refusal(status: Status) -> Result<String, Trouble> {
+/// What a service says against it, for the page with the form. Other errors have a page of their own.
+fn refusal(status: Status) -> Result<String, ErrorPage> {
     if status.code() == Code::InvalidArgument {
         return Ok(sentence(&status));
     }
-    match Trouble::from(status) {
-        Trouble::Refused(text) => Ok(text),
-        Trouble::Away => Ok(SERVICE_AWAY.to_owned()),
-        trouble => Err(trouble),
+    match ErrorPage::from(status) {
+        ErrorPage::Refused(text) => Ok(text),
+        ErrorPage::ServiceUnavailable => Ok(SERVICE_UNAVAILABLE.to_owned()),
+        error => Err(error),
     }
 }
 

@@ -26,11 +26,11 @@ use crate::choices::Choice;
 use crate::credentials::Credentials;
 use crate::destination::local;
 use crate::door::{BrowserAddress, Given};
+use crate::error_page::{ErrorPage, SERVICE_UNAVAILABLE, retry_delay, sentence};
 use crate::fields::Fields;
 use crate::notices::{Notice, Tone};
 use crate::server::Shared;
 use crate::session::Session;
-use crate::trouble::{SERVICE_AWAY, Trouble, retry_delay, sentence};
 use crate::view::frame::Frame;
 use crate::visitor::Visitor;
 
@@ -155,8 +155,10 @@ impl From<Status> for NotOpened {
                 let code = StatusCode::TOO_MANY_REQUESTS;
                 NotOpened { retry_after: Some(seconds), ..NotOpened::of(code, None, text) }
             }
-            _ => match Trouble::from(status) {
-                Trouble::Away => NotOpened::of(StatusCode::SERVICE_UNAVAILABLE, None, SERVICE_AWAY),
+            _ => match ErrorPage::from(status) {
+                ErrorPage::ServiceUnavailable => {
+                    NotOpened::of(StatusCode::SERVICE_UNAVAILABLE, None, SERVICE_UNAVAILABLE)
+                }
                 _ => {
                     let text = "Something went wrong, and was logged.";
                     NotOpened::of(StatusCode::INTERNAL_SERVER_ERROR, None, text)
