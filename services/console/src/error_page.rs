@@ -1,4 +1,4 @@
-//! Pages that cannot be shown, and why.
+//! The pages that say why a page cannot be shown.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use keeptrusts_webhooks_contracts::status::Reason;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::origin::Foreign;
 use crate::public_url::PublicUrl;
+use crate::request_origin::Foreign;
 use crate::view::frame::Frame;
 
 /// To the person at the browser, when a service or its database is not available.
 pub(crate) const SERVICE_UNAVAILABLE: &str = "The service behind this page, or its database, is not available at the moment. Try again in a little while.";
 
-/// What went wrong, by what the person at the browser can do about it.
+/// An error, by what the person at the browser can do about it.
 #[derive(Debug)]
 pub(crate) enum ErrorPage {
     /// There is no such page, endpoint, delivery or event.
@@ -285,7 +285,7 @@ impl ErrorPage {
     }
 }
 
-/// The page without anything of the visitor's around it, until the door for visitors adds that.
+/// The page without anything of the visitor's around it, until `require_sign_in` adds that.
 impl IntoResponse for ErrorPage {
     fn into_response(self) -> Response {
         let mut response = self.page(Frame::bare());

@@ -9,10 +9,10 @@ use jiff::Timestamp;
 use super::Page;
 use super::form::Errors;
 use super::sign_in::Guest;
-use crate::account::{Accounts, Answer, Begun, Flow, Refusal, make_room};
-use crate::choices::Choice;
+use crate::account::{Accounts, Callback, Flow, Refusal, StartedSignIn, make_room};
 use crate::error_page::ErrorPage;
 use crate::fields::Fields;
+use crate::organization_choices::OrganizationChoice;
 use crate::view::frame::Frame;
 
 #[derive(Template)]
@@ -30,11 +30,11 @@ struct LeavingPage<'a> {
 pub(crate) async fn start(guest: Guest, headers: HeaderMap, fields: Fields) -> Page {
     let accounts = guest.accounts().ok_or(ErrorPage::NotFound)?;
     let (now, next) = (Timestamp::now(), fields.get("next"));
-    if !guest.shared().is_behind_tls() && !is_at(&headers, accounts.home()) {
-        return refused(&guest, accounts, &Refusal::Elsewhere, next);
+    if !guest.app().is_behind_tls() && !is_at(&headers, accounts.home()) {
+        return refused(&guest, accounts, &Refusal::OtherAddress, next);
     }
-    let Begun { url, flow } = match accounts.begin(next, now).await {
-        Ok(begun) => begun,
+    let StartedSignIn { url, flow } = match accounts.begin(next, now).await {
+        Ok(started) => started,
         Err(refusal) => return refused(&guest, accounts, &refusal, next),
     };
     let page = LeavingPage { frame: guest.frame(), issuer: accounts.name(), url: &url };
@@ -44,7 +44,7 @@ pub(crate) async fn start(guest: Guest, headers: HeaderMap, fields: Fields) -> P
         ErrorPage::Internal
     })?;
     response.headers_mut().insert(HeaderName::from_static("refresh"), onwards);
-    let is_secure = guest.shared().is_behind_tls();
+    let is_secure = guest.app().is_behind_tls();
     for cookie in make_room(&headers, now, is_secure).into_iter().chain(flow.cookie(is_secure)) {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
@@ -55,17 +55,17 @@ pub(crate) async fn start(guest: Guest, headers: HeaderMap, fields: Fields) -> P
 pub(crate) async fn callback(guest: Guest, headers: HeaderMap, address: Uri) -> Page {
     let accounts = guest.accounts().ok_or(ErrorPage::NotFound)?;
     let now = Timestamp::now();
-    let Some(answer) = Answer::read(address.query().unwrap_or_default()) else {
+    let Some(callback) = Callback::read(address.query().unwrap_or_default()) else {
         return refused(&guest, accounts, &Refusal::Unreadable, "");
     };
-    let Some(flow) = Flow::of(&headers, &answer.state, now) else {
-        return refused(&guest, accounts, &Refusal::NotBegun, "");
+    let Some(flow) = Flow::of(&headers, &callback.state, now) else {
+        return refused(&guest, accounts, &Refusal::UnknownSignIn, "");
     };
-    let mut response = match signed_in(&guest, accounts, answer, &flow, now).await {
+    let mut response = match signed_in(&guest, accounts, callback, &flow, now).await {
         Ok(response) => response,
         Err(refusal) => refused(&guest, accounts, &refusal, &flow.next)?,
     };
-    let forget = flow.forget(guest.shared().is_behind_tls());
+    let forget = flow.forget(guest.app().is_behind_tls());
     forget.map(|cookie| response.headers_mut().append(SET_COOKIE, cookie));
     Ok(response)
 }
@@ -73,20 +73,20 @@ pub(crate) async fn callback(guest: Guest, headers: HeaderMap, address: Uri) -> 
 async fn signed_in(
     guest: &Guest,
     accounts: &Accounts,
-    answer: Answer,
+    callback: Callback,
     flow: &Flow,
     now: Timestamp,
 ) -> Result<Response, Refusal> {
-    let token = accounts.finish(answer, flow, now).await?;
+    let token = accounts.finish(callback, flow, now).await?;
     // For an account of all organizations.
-    let organization = guest.shared().organization.to_string();
+    let organization = guest.app().organization.to_string();
     let organizations = guest.organizations_of(&token).await?;
     if !organizations.is_empty() {
         let next = flow.next.clone();
-        return Ok(guest.let_choose(Choice { token, organizations, next }));
+        return Ok(guest.ask_for_organization(OrganizationChoice { token, organizations, next }));
     }
     let opened = guest.open(&token, &organization).await?;
-    Ok(opened.lead_to(&flow.next))
+    Ok(opened.redirect_to(&flow.next))
 }
 
 /// The sign-in page, where one can try again.
@@ -94,9 +94,9 @@ pub(super) fn refused(guest: &Guest, accounts: &Accounts, refusal: &Refusal, nex
     let (code, sentence) = refusal.words(accounts.name(), accounts.home());
     let mut errors = Errors::default();
     errors.note(&sentence);
-    let organization = guest.shared().organization.to_string();
+    let organization = guest.app().organization.to_string();
     let mut response = guest.refused(code, next.to_owned(), organization, errors)?;
-    if let Refusal::TooOften(seconds) = refusal {
+    if let Refusal::TooManyRequests(seconds) = refusal {
         response.headers_mut().insert(RETRY_AFTER, (*seconds).into());
     }
     Ok(response)

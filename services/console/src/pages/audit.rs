@@ -98,7 +98,8 @@ async fn send(
         listed.entries.truncate(MAX_EXPORTED - sent);
         sent += listed.entries.len();
         let piece = csv::written(&listed.entries, is_first).and_then(|piece| {
-            let counted = visit.shared().unread.piece(&visit.visitor().organization, piece.into());
+            let counted =
+                visit.app().response_memory.hold_bytes(&visit.visitor().organization, piece.into());
             counted.map_err(|_| csv::ExportError::BrokenOff)
         });
         is_first = false;

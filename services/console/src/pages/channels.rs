@@ -12,7 +12,7 @@ use tonic::Code;
 use super::form::Errors;
 use super::{Page, Parameters, Visit, render};
 use crate::fields::Fields;
-use crate::notices::{Notice, Tone};
+use crate::flash::{FlashMessage, Tone};
 use crate::services::PageOf;
 use crate::view::channel::{ChannelView, KINDS, NotificationRow};
 use crate::view::frame::{Frame, Section};
@@ -120,7 +120,7 @@ pub(crate) async fn create(visit: Visit, fields: Fields) -> Page {
         Ok(channel) => {
             let text =
                 format!("{} was created. Send a test to see whether it works.", channel.name);
-            visit.keep_notice(Notice::new(Tone::Good, text));
+            visit.keep_flash(FlashMessage::new(Tone::Good, text));
             Ok(Redirect::to(&format!("/channels/{}", channel.id)).into_response())
         }
         Err(status) => show_form(&visit, form, Errors::of_status(status)?),
@@ -138,7 +138,7 @@ pub(crate) async fn edit(visit: Visit, Path(id): Path<String>, fields: Fields) -
     };
     match visit.organization().update_channel(form.channel()).await {
         Ok(channel) => {
-            visit.keep_notice(Notice::new(Tone::Good, format!("{} was saved.", channel.name)));
+            visit.keep_flash(FlashMessage::new(Tone::Good, format!("{} was saved.", channel.name)));
             Ok(Redirect::to(&format!("/channels/{}", channel.id)).into_response())
         }
         Err(status) => show_form(&visit, form, Errors::of_status(status)?),
@@ -147,25 +147,25 @@ pub(crate) async fn edit(visit: Visit, Path(id): Path<String>, fields: Fields) -
 
 pub(crate) async fn test(visit: Visit, Path(id): Path<String>) -> Page {
     let tested = match visit.organization().test_channel(&id).await {
-        Ok(tested) => Ok(tested_notice(&tested)),
+        Ok(tested) => Ok(test_outcome(&tested)),
         // Our client's time is up, or the service's: whichever was first.
         Err(status) if matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled) => {
             let text = "The test is still under way: its outcome appears in the history.";
-            Ok(Notice::new(Tone::Neutral, text))
+            Ok(FlashMessage::new(Tone::Neutral, text))
         }
         Err(status) => Err(status),
     };
     visit.tell(tested, &format!("/channels/{id}"))
 }
 
-fn tested_notice(tested: &v1::Notification) -> Notice {
+fn test_outcome(tested: &v1::Notification) -> FlashMessage {
     let took = duration_of(tested.duration.as_ref()).unwrap_or_default();
     match tested.state() {
-        v1::NotificationState::Sent => Notice::new(
+        v1::NotificationState::Sent => FlashMessage::new(
             Tone::Good,
             format!("Test sent: the service answered {} in {took}.", tested.status_code),
         ),
-        _ => Notice::new(Tone::Bad, format!("Test failed: {}, after {took}.", tested.error)),
+        _ => FlashMessage::new(Tone::Bad, format!("Test failed: {}, after {took}.", tested.error)),
     }
 }
 
@@ -185,6 +185,6 @@ pub(crate) async fn delete(visit: Visit, Path(id): Path<String>) -> Page {
     let organization = visit.organization();
     let channel = organization.channel(&id).await?;
     organization.delete_channel(&id).await?;
-    visit.keep_notice(Notice::new(Tone::Neutral, format!("{} was deleted.", channel.name)));
+    visit.keep_flash(FlashMessage::new(Tone::Neutral, format!("{} was deleted.", channel.name)));
     Ok(Redirect::to("/channels").into_response())
 }

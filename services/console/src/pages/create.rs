@@ -14,7 +14,7 @@ use super::{Page, Visit, render};
 use crate::confidential::Confidential;
 use crate::error_page::ErrorPage;
 use crate::fields::Fields;
-use crate::notices::NewSecret;
+use crate::flash::NewSecret;
 use crate::session::random;
 use crate::view::Choice;
 use crate::view::endpoint::EndpointView;

@@ -14,7 +14,7 @@ use super::form::{Category, Difference, EndpointForm, Errors, categories};
 use super::payload::{self, FormatChoice, Preview};
 use super::{Page, Visit, render};
 use crate::fields::Fields;
-use crate::notices::{Notice, Tone};
+use crate::flash::{FlashMessage, Tone};
 use crate::view::Choice;
 use crate::view::frame::{Frame, Section};
 
@@ -113,14 +113,14 @@ pub(crate) async fn submit(visit: Visit, Path(id): Path<String>, fields: Fields)
     };
     let back = format!("/webhooks/{id}");
     if typed.form.secret.is_empty() {
-        visit.keep_notice(Notice::new(Tone::Good, "Saved."));
+        visit.keep_flash(FlashMessage::new(Tone::Good, "Saved."));
         return Ok(Redirect::to(&back).into_response());
     }
     let (secret, overlap) = (typed.form.secret.expose().to_owned(), overlap(&typed.overlap));
     match organization.rotate_secret(&id, secret, overlap).await {
         Ok(rotated) => {
             visit.keep_secret(&id, rotated.secret);
-            visit.keep_notice(Notice::new(Tone::Good, "Saved, with a new secret."));
+            visit.keep_flash(FlashMessage::new(Tone::Good, "Saved, with a new secret."));
             Ok(Redirect::to(&format!("{back}/secret")).into_response())
         }
         Err(status) => {

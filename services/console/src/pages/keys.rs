@@ -16,7 +16,7 @@ use super::{Page, Parameters, Visit, render};
 use crate::confidential::Confidential;
 use crate::error_page::ErrorPage;
 use crate::fields::Fields;
-use crate::notices::{Notice, Tone};
+use crate::flash::{FlashMessage, Tone};
 use crate::services::PageOf;
 use crate::view::Choice;
 use crate::view::frame::{Frame, Section};
@@ -198,7 +198,7 @@ pub(crate) async fn revoke(visit: Visit, Path(id): Path<String>, fields: Fields)
             (text, "/keys")
         }
     };
-    visit.keep_notice(Notice::new(Tone::Neutral, text));
+    visit.keep_flash(FlashMessage::new(Tone::Neutral, text));
     Ok(Redirect::to(back).into_response())
 }
 

@@ -34,8 +34,8 @@ use crate::assets::ASSETS;
 use crate::confidential;
 use crate::credentials::Credentials;
 use crate::error_page::{ErrorPage, SERVICE_UNAVAILABLE};
-use crate::notices::{NewSecret, Notice, Tone};
-use crate::server::Shared;
+use crate::flash::{FlashMessage, NewSecret, Tone};
+use crate::server::AppState;
 use crate::services::Organization;
 use crate::session::Session;
 use crate::view::frame::{Frame, Section};
@@ -51,7 +51,7 @@ const INLINE_HEADER: &str = "x-inline";
 /// One request: who asks, and whom to ask.
 #[derive(Clone)]
 pub(crate) struct Visit {
-    shared: Arc<Shared>,
+    app: Arc<AppState>,
     session: Session,
     visitor: Visitor,
     credentials: Credentials,
@@ -59,27 +59,27 @@ pub(crate) struct Visit {
     is_inline: bool,
 }
 
-impl FromRequestParts<Arc<Shared>> for Visit {
+impl FromRequestParts<Arc<AppState>> for Visit {
     type Rejection = StatusCode;
 
     async fn from_request_parts(
         parts: &mut Parts,
-        shared: &Arc<Shared>,
+        app: &Arc<AppState>,
     ) -> Result<Visit, StatusCode> {
-        let session = Session::from_request_parts(parts, shared).await?;
-        // The door for visitors stands before every handler that is one's.
+        let session = Session::from_request_parts(parts, app).await?;
+        // `require_sign_in` runs before every handler that takes a visit.
         let missing = StatusCode::INTERNAL_SERVER_ERROR;
         let visitor = parts.extensions.get().cloned().ok_or(missing)?;
         let credentials = parts.extensions.get().cloned().ok_or(missing)?;
         let is_inline = parts.headers.contains_key(INLINE_HEADER);
-        Ok(Visit { shared: Arc::clone(shared), session, visitor, credentials, is_inline })
+        Ok(Visit { app: Arc::clone(app), session, visitor, credentials, is_inline })
     }
 }
 
 impl Visit {
     /// The services.
     pub(crate) fn organization(&self) -> Organization {
-        self.shared.services.of(&self.visitor, &self.credentials)
+        self.app.services.of(&self.visitor, &self.credentials)
     }
 
     /// Who asks.
@@ -90,12 +90,12 @@ impl Visit {
     /// The event types that there are.
     pub(crate) async fn event_types(&self) -> Result<&[v1::EventType], Status> {
         let organization = self.organization();
-        let known = &self.shared.event_types;
+        let known = &self.app.event_types;
         Ok(known.get_or_try_init(async || organization.event_types().await).await?)
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+    pub(crate) fn app(&self) -> &Arc<AppState> {
+        &self.app
     }
 
     /// What is around a page; what was waiting to be told is told.
@@ -105,44 +105,44 @@ impl Visit {
             section,
             visitor: Some(self.visitor.clone()),
             form_token: self.session.form_token(),
-            notice: self.shared.notices.take(&self.session),
+            flash: self.app.flash_messages.take(&self.session),
         }
     }
 
     /// Tells the outcome of an action: to the script at once, otherwise on the page `back`.
-    fn tell(&self, outcome: Result<Notice, Status>, back: &str) -> Page {
-        let notice = match outcome.map_err(ErrorPage::from) {
-            Ok(notice) => notice,
-            Err(ErrorPage::Refused(text)) => Notice::new(Tone::Bad, text),
-            Err(ErrorPage::ServiceUnavailable) => Notice::new(Tone::Bad, SERVICE_UNAVAILABLE),
+    fn tell(&self, outcome: Result<FlashMessage, Status>, back: &str) -> Page {
+        let flash = match outcome.map_err(ErrorPage::from) {
+            Ok(flash) => flash,
+            Err(ErrorPage::Refused(text)) => FlashMessage::new(Tone::Bad, text),
+            Err(ErrorPage::ServiceUnavailable) => FlashMessage::new(Tone::Bad, SERVICE_UNAVAILABLE),
             Err(error) => return Err(error),
         };
         if self.is_inline {
-            return Ok(Html(NoticePart { notice: &notice }.render()?).into_response());
+            return Ok(Html(FlashPart { flash: &flash }.render()?).into_response());
         }
-        self.shared.notices.put(&self.session, notice);
+        self.app.flash_messages.put(&self.session, flash);
         Ok(Redirect::to(back).into_response())
     }
 
     /// Keeps the new secret of an endpoint or of a key for the next page.
     fn keep_secret(&self, of: &str, secret: String) {
         let secret = NewSecret { of: of.to_owned(), secret: secret.into() };
-        self.shared.notices.put_secret(&self.session, secret);
+        self.app.flash_messages.put_secret(&self.session, secret);
     }
 
     fn take_secret(&self, of: &str) -> Option<NewSecret> {
-        self.shared.notices.take_secret(&self.session, of)
+        self.app.flash_messages.take_secret(&self.session, of)
     }
 
-    fn keep_notice(&self, notice: Notice) {
-        self.shared.notices.put(&self.session, notice);
+    fn keep_flash(&self, flash: FlashMessage) {
+        self.app.flash_messages.put(&self.session, flash);
     }
 }
 
 #[derive(Template)]
-#[template(path = "parts/notice.html")]
-pub(crate) struct NoticePart<'a> {
-    pub(crate) notice: &'a Notice,
+#[template(path = "parts/flash.html")]
+pub(crate) struct FlashPart<'a> {
+    pub(crate) flash: &'a FlashMessage,
 }
 
 fn render(page: &impl Template) -> Page {

@@ -8,9 +8,9 @@ use super::form::Errors;
 use super::sign_in::Guest;
 use super::{Page, render};
 use crate::account::Refusal;
-use crate::choices::Choice;
 use crate::error_page::ErrorPage;
 use crate::fields::Fields;
+use crate::organization_choices::OrganizationChoice;
 use crate::view::frame::Frame;
 
 /// Where it is asked.
@@ -34,7 +34,9 @@ pub(crate) async fn show(guest: Guest) -> Page {
 pub(crate) async fn submit(guest: Guest, fields: Fields) -> Page {
     let Some(choice) = guest.choice() else {
         return match guest.accounts() {
-            Some(accounts) => super::account::refused(&guest, accounts, &Refusal::NotBegun, ""),
+            Some(accounts) => {
+                super::account::refused(&guest, accounts, &Refusal::UnknownSignIn, "")
+            }
             // Only a token that was pasted has brought somebody here.
             None => Ok(Redirect::to("/sign-in").into_response()),
         };
@@ -49,18 +51,18 @@ pub(crate) async fn submit(guest: Guest, fields: Fields) -> Page {
     match guest.open(&choice.token, chosen).await {
         Ok(opened) => {
             guest.forget_choice();
-            Ok(opened.lead_to(&choice.next))
+            Ok(opened.redirect_to(&choice.next))
         }
         Err(status) => match guest.accounts() {
             Some(accounts) => {
                 super::account::refused(&guest, accounts, &Refusal::from(status), &choice.next)
             }
-            None => guest.not_opened(status, choice.next.clone(), chosen.to_owned()),
+            None => guest.sign_in_failed(status, choice.next.clone(), chosen.to_owned()),
         },
     }
 }
 
-fn ask(guest: &Guest, choice: &Choice, errors: Errors) -> Result<Response, ErrorPage> {
+fn ask(guest: &Guest, choice: &OrganizationChoice, errors: Errors) -> Result<Response, ErrorPage> {
     let (frame, organizations) = (guest.frame(), &choice.organizations);
     render(&OrganizationPage { frame, organizations, errors })
 }

@@ -13,7 +13,7 @@ use tonic::{Code, Status};
 use super::{Page, Parameters, Visit, render};
 use crate::error_page::{ErrorPage, SERVICE_UNAVAILABLE, sentence};
 use crate::fields::Fields;
-use crate::notices::{Notice, Tone};
+use crate::flash::{FlashMessage, Tone};
 use crate::view::Choice;
 use crate::view::endpoint::EndpointView;
 use crate::view::frame::{Frame, Section};
@@ -158,12 +158,12 @@ pub(crate) async fn look(visit: Visit, Path(id): Path<String>) -> Page {
 pub(crate) async fn cancel(visit: Visit, Path(id): Path<String>) -> Page {
     let cancelled = visit.organization().cancel_replay(&id).await;
     let text = "Cancelled: what was scheduled already is delivered, and no more.";
-    let told = cancelled.map(|_| Notice::new(Tone::Neutral, text));
+    let told = cancelled.map(|_| FlashMessage::new(Tone::Neutral, text));
     visit.tell(told, &format!("/replays/{id}"))
 }
 
 /// What to do next once an endpoint is enabled: what it has missed, if there is something.
-pub(crate) async fn missed_notice(visit: &Visit, endpoint: &v1::Endpoint) -> Option<Notice> {
+pub(crate) async fn missed_events(visit: &Visit, endpoint: &v1::Endpoint) -> Option<FlashMessage> {
     if !visit.visitor().may(Permission::Send) {
         return None;
     }
@@ -178,7 +178,7 @@ pub(crate) async fn missed_notice(visit: &Visit, endpoint: &v1::Endpoint) -> Opt
         "{} is enabled: deliveries go on. It missed {events} while it was disabled.",
         endpoint.name
     );
-    let notice = Notice::new(Tone::Good, text);
+    let flash = FlashMessage::new(Tone::Good, text);
     (replay.matched_count > 0)
-        .then(|| notice.with_link(form.address(&endpoint.id), "Replay missed events"))
+        .then(|| flash.with_link(form.address(&endpoint.id), "Replay missed events"))
 }

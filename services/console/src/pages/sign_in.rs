@@ -22,39 +22,39 @@ use zeroize::Zeroizing;
 use super::form::Errors;
 use super::{Page, Parameters, Visit, organization, render};
 use crate::account::Accounts;
-use crate::choices::Choice;
+use crate::authentication::{BrowserAddress, NewSession};
 use crate::credentials::Credentials;
-use crate::destination::local;
-use crate::door::{BrowserAddress, Given};
 use crate::error_page::{ErrorPage, SERVICE_UNAVAILABLE, retry_delay, sentence};
 use crate::fields::Fields;
-use crate::notices::{Notice, Tone};
-use crate::server::Shared;
+use crate::flash::{FlashMessage, Tone};
+use crate::organization_choices::OrganizationChoice;
+use crate::return_path::local_path;
+use crate::server::AppState;
 use crate::session::Session;
 use crate::view::frame::Frame;
 use crate::visitor::Visitor;
 
-/// Somebody at the door.
+/// Somebody on a page on which one signs in.
 #[derive(Clone)]
 pub(crate) struct Guest {
-    shared: Arc<Shared>,
+    app: Arc<AppState>,
     session: Session,
     address: BrowserAddress,
     /// They have signed in already.
-    is_known: bool,
+    is_signed_in: bool,
 }
 
-impl FromRequestParts<Arc<Shared>> for Guest {
+impl FromRequestParts<Arc<AppState>> for Guest {
     type Rejection = StatusCode;
 
     async fn from_request_parts(
         parts: &mut Parts,
-        shared: &Arc<Shared>,
+        app: &Arc<AppState>,
     ) -> Result<Guest, StatusCode> {
-        let session = Session::from_request_parts(parts, shared).await?;
-        let address = BrowserAddress::from_request_parts(parts, shared).await?;
-        let is_known = parts.extensions.get::<Visitor>().is_some();
-        Ok(Guest { shared: Arc::clone(shared), session, address, is_known })
+        let session = Session::from_request_parts(parts, app).await?;
+        let address = BrowserAddress::from_request_parts(parts, app).await?;
+        let is_signed_in = parts.extensions.get::<Visitor>().is_some();
+        Ok(Guest { app: Arc::clone(app), session, address, is_signed_in })
     }
 }
 
@@ -71,16 +71,16 @@ struct SignInPage<'a> {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Asked {
+pub(crate) struct SignInQuery {
     next: String,
 }
 
-pub(crate) async fn show(guest: Guest, Parameters(asked): Parameters<Asked>) -> Page {
-    if guest.is_known {
-        return Ok(Redirect::to(local(&asked.next)).into_response());
+pub(crate) async fn show(guest: Guest, Parameters(query): Parameters<SignInQuery>) -> Page {
+    if guest.is_signed_in {
+        return Ok(Redirect::to(local_path(&query.next)).into_response());
     }
-    let organization = guest.shared.organization.to_string();
-    guest.page(asked.next, organization, Errors::default())
+    let organization = guest.app.organization.to_string();
+    guest.page(query.next, organization, Errors::default())
 }
 
 pub(crate) async fn submit(guest: Guest, fields: Fields) -> Page {
@@ -92,27 +92,27 @@ pub(crate) async fn submit(guest: Guest, fields: Fields) -> Page {
         errors.add("key", "Paste your key.".to_owned());
         return guest.refused(StatusCode::UNPROCESSABLE_ENTITY, next, organization, errors);
     }
-    match guest.enter(key, &organization, &next).await {
+    match guest.sign_in(key, &organization, &next).await {
         Ok(response) => Ok(response),
-        Err(status) => guest.not_opened(status, next, organization),
+        Err(status) => guest.sign_in_failed(status, next, organization),
     }
 }
 
 /// A session that was opened.
-pub(super) struct Opened(Given);
+pub(super) struct OpenedSession(NewSession);
 
-impl Opened {
+impl OpenedSession {
     /// Makes the browser have it, in the place of what it had, so that nobody can have put it
     /// there before (session fixation).
-    pub(super) fn lead_to(self, next: &str) -> Response {
-        let mut response = Redirect::to(local(next)).into_response();
+    pub(super) fn redirect_to(self, next: &str) -> Response {
+        let mut response = Redirect::to(local_path(next)).into_response();
         response.extensions_mut().insert(self.0);
         response
     }
 }
 
 /// Why there is no session.
-struct NotOpened {
+struct SignInFailure {
     code: StatusCode,
     /// Whose fault it is. None: no field's.
     field: Option<&'static str>,
@@ -121,30 +121,30 @@ struct NotOpened {
     retry_after: Option<u64>,
 }
 
-impl NotOpened {
+impl SignInFailure {
     /// Nothing is said about what is wrong with a key.
-    fn wrong_key() -> NotOpened {
+    fn wrong_key() -> SignInFailure {
         let text = "This key is not valid.";
-        NotOpened::of(StatusCode::UNPROCESSABLE_ENTITY, Some("key"), text)
+        SignInFailure::of(StatusCode::UNPROCESSABLE_ENTITY, Some("key"), text)
     }
 
-    fn of(code: StatusCode, field: Option<&'static str>, text: impl Into<String>) -> NotOpened {
-        NotOpened { code, field, sentence: text.into(), retry_after: None }
+    fn of(code: StatusCode, field: Option<&'static str>, text: impl Into<String>) -> SignInFailure {
+        SignInFailure { code, field, sentence: text.into(), retry_after: None }
     }
 }
 
-impl From<Status> for NotOpened {
-    fn from(status: Status) -> NotOpened {
+impl From<Status> for SignInFailure {
+    fn from(status: Status) -> SignInFailure {
         let wrong = StatusCode::UNPROCESSABLE_ENTITY;
         match status.code() {
             // FAILED_PRECONDITION: it is a session's token, which is nobody's to type.
-            Code::Unauthenticated | Code::FailedPrecondition => NotOpened::wrong_key(),
-            Code::PermissionDenied => NotOpened::of(wrong, Some("key"), sentence(&status)),
+            Code::Unauthenticated | Code::FailedPrecondition => SignInFailure::wrong_key(),
+            Code::PermissionDenied => SignInFailure::of(wrong, Some("key"), sentence(&status)),
             Code::InvalidArgument | Code::NotFound => {
                 let details = status.get_details_bad_request();
                 let said = details.and_then(|mut details| details.field_violations.pop());
                 let said = said.map_or("is not one of this key's".into(), |said| said.description);
-                NotOpened::of(wrong, Some("organization"), format!("Organization {said}."))
+                SignInFailure::of(wrong, Some("organization"), format!("Organization {said}."))
             }
             Code::ResourceExhausted => {
                 let seconds = retry_delay(&status).map_or(60, |delay| delay.as_secs().max(1));
@@ -153,15 +153,15 @@ impl From<Status> for NotOpened {
                     counted(seconds, "second", "seconds")
                 );
                 let code = StatusCode::TOO_MANY_REQUESTS;
-                NotOpened { retry_after: Some(seconds), ..NotOpened::of(code, None, text) }
+                SignInFailure { retry_after: Some(seconds), ..SignInFailure::of(code, None, text) }
             }
             _ => match ErrorPage::from(status) {
                 ErrorPage::ServiceUnavailable => {
-                    NotOpened::of(StatusCode::SERVICE_UNAVAILABLE, None, SERVICE_UNAVAILABLE)
+                    SignInFailure::of(StatusCode::SERVICE_UNAVAILABLE, None, SERVICE_UNAVAILABLE)
                 }
                 _ => {
                     let text = "Something went wrong, and was logged.";
-                    NotOpened::of(StatusCode::INTERNAL_SERVER_ERROR, None, text)
+                    SignInFailure::of(StatusCode::INTERNAL_SERVER_ERROR, None, text)
                 }
             },
         }
@@ -171,7 +171,7 @@ impl From<Status> for NotOpened {
 impl Guest {
     /// Signs in with a key or a web token. One of several organizations is asked which, unless it
     /// is said already.
-    async fn enter(
+    async fn sign_in(
         &self,
         token: Zeroizing<String>,
         organization: &str,
@@ -179,15 +179,24 @@ impl Guest {
     ) -> Result<Response, Status> {
         let organizations = self.organizations_of(&token).await?;
         if organizations.is_empty() || organizations.iter().any(|own| own == organization) {
-            return Ok(self.open(&token, organization).await?.lead_to(next));
+            return Ok(self.open(&token, organization).await?.redirect_to(next));
         }
-        Ok(self.let_choose(Choice { token, organizations, next: next.to_owned() }))
+        Ok(self.ask_for_organization(OrganizationChoice {
+            token,
+            organizations,
+            next: next.to_owned(),
+        }))
     }
 
     /// The sign-in page, with why there is no session.
-    pub(super) fn not_opened(&self, status: Status, next: String, organization: String) -> Page {
+    pub(super) fn sign_in_failed(
+        &self,
+        status: Status,
+        next: String,
+        organization: String,
+    ) -> Page {
         let mut errors = Errors::default();
-        let NotOpened { code, field, sentence, retry_after } = status.into();
+        let SignInFailure { code, field, sentence, retry_after } = status.into();
         match field {
             Some(field) => errors.add(field, sentence),
             None => errors.note(&sentence),
@@ -199,21 +208,25 @@ impl Guest {
         Ok(response)
     }
 
-    pub(super) fn shared(&self) -> &Shared {
-        &self.shared
+    pub(super) fn app(&self) -> &AppState {
+        &self.app
     }
 
     /// With which accounts one can sign in, if with any.
     pub(super) fn accounts(&self) -> Option<&Accounts> {
-        self.shared.accounts.as_ref()
+        self.app.accounts.as_ref()
     }
 
     /// Opens a session with a token; `organization` matters only if it is valid in several
     /// or in all.
-    pub(super) async fn open(&self, token: &str, organization: &str) -> Result<Opened, Status> {
+    pub(super) async fn open(
+        &self,
+        token: &str,
+        organization: &str,
+    ) -> Result<OpenedSession, Status> {
         let credentials = Credentials::new(token, self.address.0);
         let credentials = credentials.map_err(|_| Status::unauthenticated(""))?;
-        let services = &self.shared.services;
+        let services = &self.app.services;
         let who = services.who_am_i(&credentials).await?;
         let has_a_choice = who.organization_id == "*" || !who.organization_ids.is_empty();
         let organization = if has_a_choice { organization.to_owned() } else { String::new() };
@@ -223,7 +236,7 @@ impl Guest {
             Status::internal("")
         })?;
         let max_age = created.session.as_ref().and_then(seconds_left);
-        Ok(Opened(Given { session: Session::signed_in(&token), max_age }))
+        Ok(OpenedSession(NewSession { session: Session::signed_in(&token), max_age }))
     }
 
     /// The organizations between which a token leaves the choice. Empty: there is none, or they
@@ -231,26 +244,26 @@ impl Guest {
     pub(super) async fn organizations_of(&self, token: &str) -> Result<Vec<String>, Status> {
         let credentials = Credentials::new(token, self.address.0);
         let credentials = credentials.map_err(|_| Status::unauthenticated(""))?;
-        Ok(self.shared.services.who_am_i(&credentials).await?.organization_ids)
+        Ok(self.app.services.who_am_i(&credentials).await?.organization_ids)
     }
 
     /// The choice that this browser has.
-    pub(super) fn choice(&self) -> Option<Arc<Choice>> {
-        self.shared.choices.get(&self.session)
+    pub(super) fn choice(&self) -> Option<Arc<OrganizationChoice>> {
+        self.app.organization_choices.get(&self.session)
     }
 
     /// Has this browser asked which organization is meant: in a session that nobody else can have
     /// put there before (session fixation), since it opens the account.
-    pub(super) fn let_choose(&self, choice: Choice) -> Response {
-        let given = Given::anonymous();
-        self.shared.choices.put(&given.session, choice);
+    pub(super) fn ask_for_organization(&self, choice: OrganizationChoice) -> Response {
+        let new_session = NewSession::anonymous();
+        self.app.organization_choices.put(&new_session.session, choice);
         let mut response = Redirect::to(organization::PATH).into_response();
-        response.extensions_mut().insert(given);
+        response.extensions_mut().insert(new_session);
         response
     }
 
     pub(super) fn forget_choice(&self) {
-        self.shared.choices.forget(&self.session);
+        self.app.organization_choices.forget(&self.session);
     }
 
     pub(super) fn refused(
@@ -264,7 +277,7 @@ impl Guest {
     }
 
     fn page(&self, next: String, organization: String, errors: Errors) -> Page {
-        let (frame, next) = (self.frame(), local(&next).to_owned());
+        let (frame, next) = (self.frame(), local_path(&next).to_owned());
         let issuer = self.accounts().map(Accounts::name);
         render(&SignInPage { frame, next, organization, errors, issuer })
     }
@@ -273,7 +286,7 @@ impl Guest {
     pub(super) fn frame(&self) -> Frame {
         Frame {
             form_token: self.session.form_token(),
-            notice: self.shared.notices.take(&self.session),
+            flash: self.app.flash_messages.take(&self.session),
             ..Frame::bare()
         }
     }
@@ -287,19 +300,19 @@ fn seconds_left(session: &v1::Key) -> Option<i64> {
 
 /// Ends the session, here and at the services.
 pub(crate) async fn sign_out(visit: Visit) -> Response {
-    let ended = visit.shared().services.end_session(&visit.credentials).await;
-    let notice = match ended {
-        Ok(()) => Notice::new(Tone::Good, "You have signed out."),
+    let ended = visit.app().services.end_session(&visit.credentials).await;
+    let flash = match ended {
+        Ok(()) => FlashMessage::new(Tone::Good, "You have signed out."),
         Err(status) => {
             tracing::warn!(code = ?status.code(), "a session could not be ended");
             let text = "This browser is signed out. The services did not answer, so that the session itself goes on until it expires; an admin can end it.";
-            Notice::new(Tone::Bad, text)
+            FlashMessage::new(Tone::Bad, text)
         }
     };
-    visit.shared().last_seen.forget(&visit.session);
-    let given = Given::anonymous();
-    visit.shared().notices.put(&given.session, notice);
+    visit.app().recent_visitors.forget(&visit.session);
+    let new_session = NewSession::anonymous();
+    visit.app().flash_messages.put(&new_session.session, flash);
     let mut response = Redirect::to("/sign-in").into_response();
-    response.extensions_mut().insert(given);
+    response.extensions_mut().insert(new_session);
     response
 }

@@ -1,5 +1,5 @@
-//! Who is let in, and to what. Two doors: one before the pages of those who have signed in, one
-//! before the pages on which one signs in.
+//! Authentication, as two layers: [`require_sign_in`] before the pages of people who have signed
+//! in, [`allow_anonymous`] before the pages on which they sign in.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use keeptrusts_webhooks_process::grpc_server::Peer;
 use tonic::Code;
 
 use crate::credentials::Credentials;
-use crate::destination::sign_in_address;
 use crate::error_page::ErrorPage;
-use crate::notices::{Notice, Tone};
-use crate::server::Shared;
+use crate::flash::{FlashMessage, Tone};
+use crate::return_path::sign_in_address;
+use crate::server::AppState;
 use crate::session::Session;
 use crate::view::frame::Frame;
 use crate::visitor::Visitor;
@@ -27,33 +27,33 @@ use crate::visitor::Visitor;
 /// Where signing out is asked for.
 pub(crate) const SIGN_OUT: &str = "/sign-out";
 
-/// In the extensions of an answer: the session that the browser has from now on.
+/// In a response's extensions: the session that the browser gets with it.
 #[derive(Clone)]
-pub(crate) struct Given {
+pub(crate) struct NewSession {
     pub(crate) session: Session,
     /// In seconds. None: until the browser is closed.
     pub(crate) max_age: Option<i64>,
 }
 
-impl Given {
-    /// A session of nobody.
-    pub(crate) fn anonymous() -> Given {
-        Given { session: Session::anonymous(), max_age: None }
+impl NewSession {
+    /// A session in which nobody has signed in.
+    pub(crate) fn anonymous() -> NewSession {
+        NewSession { session: Session::anonymous(), max_age: None }
     }
 }
 
-/// Where a request comes from. None: that is not known.
+/// The address of the browser. None: it is not known.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BrowserAddress(pub(crate) Option<IpAddr>);
 
 impl BrowserAddress {
-    /// The peer, or whom a trusted proxy says that it asks for.
-    fn of(request: &Request, shared: &Shared) -> BrowserAddress {
+    /// The peer's address, or the one that a trusted proxy reports.
+    fn of(request: &Request, app: &AppState) -> BrowserAddress {
         let peer = Peer::of(request.extensions()).and_then(|peer| peer.address);
         // An unknown peer is not one that may speak for others.
         let address = peer.and_then(|peer| {
             let peer = Some(peer.ip().to_canonical());
-            forwarded_for(request.headers(), peer, &shared.trusted_proxies)
+            forwarded_for(request.headers(), peer, &app.trusted_proxies)
         });
         BrowserAddress(address)
     }
@@ -67,39 +67,39 @@ impl<S: Sync> FromRequestParts<S> for BrowserAddress {
     }
 }
 
-/// Lets nobody in but those who have signed in. Handlers find session, visitor and credentials
-/// in the request.
-pub(crate) async fn for_visitors(
-    State(shared): State<Arc<Shared>>,
+/// Serves only people who have signed in. Handlers find session, visitor and credentials in the
+/// request's extensions.
+pub(crate) async fn require_sign_in(
+    State(app): State<Arc<AppState>>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let refusal = Refusal::of(&request);
+    let refused = RefusedRequest::of(&request);
     let shown = Session::of(request.headers());
-    let address = BrowserAddress::of(&request, &shared);
+    let address = BrowserAddress::of(&request, &app);
     let token = shown.as_ref().and_then(Session::token);
     let credentials = token.map(|token| Credentials::of(&token, address.0));
     let (Some(session), Some(Ok(credentials))) = (shown.clone(), credentials) else {
-        return refusal.not_signed_in(shown, &shared);
+        return refused.not_signed_in(shown, &app);
     };
-    let last_seen = &shared.last_seen;
-    let visitor = match shared.services.who_am_i(&credentials).await {
+    let recent_visitors = &app.recent_visitors;
+    let visitor = match app.services.who_am_i(&credentials).await {
         // A key has no business in a cookie.
-        Ok(who) if !who.is_session => return refusal.ended(&shared),
+        Ok(who) if !who.is_session => return refused.ended(&app),
         Ok(who) => match Visitor::of(who) {
             Some(visitor) => visitor,
             None => return ErrorPage::NoPagesForRole.into_response(),
         },
-        Err(status) => match (ErrorPage::from(status), last_seen.get(&session)) {
+        Err(status) => match (ErrorPage::from(status), recent_visitors.get(&session)) {
             (ErrorPage::SessionEnded, _) => {
-                last_seen.forget(&session);
-                return refusal.ended(&shared);
+                recent_visitors.forget(&session);
+                return refused.ended(&app);
             }
             (ErrorPage::ServiceUnavailable, Some(visitor)) => visitor,
             (error, _) => return error.into_response(),
         },
     };
-    last_seen.note(&session, &visitor);
+    recent_visitors.note(&session, &visitor);
     let form_token = session.form_token();
     request.extensions_mut().insert(session);
     request.extensions_mut().insert(address);
@@ -112,13 +112,13 @@ pub(crate) async fn for_visitors(
     };
     match response.extensions_mut().remove::<Arc<ErrorPage>>().as_deref() {
         // Between our question and the handler's, or while it was answered.
-        Some(ErrorPage::SessionEnded) => return refusal.ended(&shared),
+        Some(ErrorPage::SessionEnded) => return refused.ended(&app),
         Some(error) => {
             let frame = Frame { form_token, visitor: Some(visitor), ..Frame::bare() };
             response = error.page(frame);
         }
         None => {
-            response = match shared.unread.page(&visitor.organization, response).await {
+            response = match app.response_memory.hold(&visitor.organization, response).await {
                 Ok(response) => response,
                 Err(error) => {
                     error.page(Frame { form_token, visitor: Some(visitor), ..Frame::bare() })
@@ -126,26 +126,26 @@ pub(crate) async fn for_visitors(
             };
         }
     }
-    give(response, &shared)
+    set_session_cookie(response, &app)
 }
 
-/// Lets everybody in. Who has no session gets one that is nobody's.
-pub(crate) async fn for_anybody(
-    State(shared): State<Arc<Shared>>,
+/// Serves everybody. A browser without a session gets an anonymous one.
+pub(crate) async fn allow_anonymous(
+    State(app): State<Arc<AppState>>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let address = BrowserAddress::of(&request, &shared);
+    let address = BrowserAddress::of(&request, &app);
     let mut known = Session::of(request.headers());
     let mut replacement = None;
     if let Some(token) = known.as_ref().and_then(Session::token)
         && let Ok(credentials) = Credentials::of(&token, address.0)
     {
-        match shared.services.who_am_i(&credentials).await.map(Visitor::of) {
+        match app.services.who_am_i(&credentials).await.map(Visitor::of) {
             Ok(visitor) => _ = visitor.map(|visitor| request.extensions_mut().insert(visitor)),
             Err(status) if status.code() == Code::Unauthenticated => {
                 known = None;
-                replacement = Some(after_an_ended_one(&shared));
+                replacement = Some(session_after_ended(&app));
             }
             // It is not known whose it is, and does not matter here.
             Err(_) => {}
@@ -156,14 +156,14 @@ pub(crate) async fn for_anybody(
     request.extensions_mut().insert(session.clone());
     request.extensions_mut().insert(address);
     let mut response = next.run(request).await;
-    if is_new && response.extensions().get::<Given>().is_none() {
-        response.extensions_mut().insert(Given { session, max_age: None });
+    if is_new && response.extensions().get::<NewSession>().is_none() {
+        response.extensions_mut().insert(NewSession { session, max_age: None });
     }
-    give(response, &shared)
+    set_session_cookie(response, &app)
 }
 
-/// Lets in who has a permission. Behind the door for visitors.
-pub(crate) async fn only_with(
+/// Serves only visitors with a permission. Runs inside [`require_sign_in`].
+pub(crate) async fn require_permission(
     State(permission): State<Permission>,
     request: Request,
     next: Next,
@@ -174,64 +174,64 @@ pub(crate) async fn only_with(
     }
 }
 
-/// Makes the browser have the session that a handler has given it.
-fn give(mut response: Response, shared: &Shared) -> Response {
-    if let Some(Given { session, max_age }) = response.extensions_mut().remove() {
-        let cookie = session.cookie(max_age, shared.is_behind_tls());
+/// Sets the cookie of the session that a handler has opened.
+fn set_session_cookie(mut response: Response, app: &AppState) -> Response {
+    if let Some(NewSession { session, max_age }) = response.extensions_mut().remove() {
+        let cookie = session.cookie(max_age, app.is_behind_tls());
         response.headers_mut().append(SET_COOKIE, cookie);
     }
     response
 }
 
-/// A session of nobody, whose first page says what has become of the one before.
-fn after_an_ended_one(shared: &Shared) -> Session {
+/// An anonymous session, whose first page says that the last one has ended.
+fn session_after_ended(app: &AppState) -> Session {
     let session = Session::anonymous();
     let text = "Your session has ended. Sign in again to go on.";
-    shared.notices.put(&session, Notice::new(Tone::Neutral, text));
+    app.flash_messages.put(&session, FlashMessage::new(Tone::Neutral, text));
     session
 }
 
-/// How a request is refused whose sender is not signed in: a page leads to where one signs in; a
-/// form and a stream are told, since neither can be taken up again after that.
-struct Refusal {
+/// How a request without a valid session is refused. A page redirects to the sign-in page; a form
+/// and a stream get an error, since neither can be resumed after that.
+struct RefusedRequest {
     is_page: bool,
-    destination: String,
+    return_path: String,
 }
 
-impl Refusal {
-    fn of(request: &Request) -> Refusal {
+impl RefusedRequest {
+    fn of(request: &Request) -> RefusedRequest {
         let accepted = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok());
         let is_stream = accepted.is_some_and(|types| types.contains("text/event-stream"));
         let is_sign_out = request.uri().path() == SIGN_OUT;
         let address = request.uri().path_and_query().map(|address| address.as_str());
-        Refusal {
+        RefusedRequest {
             is_page: (request.method().is_safe() && !is_stream) || is_sign_out,
-            destination: match is_sign_out {
+            return_path: match is_sign_out {
                 true => String::new(),
                 false => address.unwrap_or_default().to_owned(),
             },
         }
     }
 
-    fn not_signed_in(self, known: Option<Session>, shared: &Shared) -> Response {
+    fn not_signed_in(self, known: Option<Session>, app: &AppState) -> Response {
         if !self.is_page {
             return ErrorPage::SessionEnded.into_response();
         }
-        let mut response = Redirect::to(&sign_in_address(&self.destination)).into_response();
+        let mut response = Redirect::to(&sign_in_address(&self.return_path)).into_response();
         if known.is_none() {
-            response.extensions_mut().insert(Given::anonymous());
+            response.extensions_mut().insert(NewSession::anonymous());
         }
-        give(response, shared)
+        set_session_cookie(response, app)
     }
 
-    /// The session was one.
-    fn ended(self, shared: &Shared) -> Response {
+    /// The session was valid once.
+    fn ended(self, app: &AppState) -> Response {
         if !self.is_page {
             return ErrorPage::SessionEnded.into_response();
         }
-        let given = Given { session: after_an_ended_one(shared), max_age: None };
-        let mut response = Redirect::to(&sign_in_address(&self.destination)).into_response();
-        response.extensions_mut().insert(given);
-        give(response, shared)
+        let new_session = NewSession { session: session_after_ended(app), max_age: None };
+        let mut response = Redirect::to(&sign_in_address(&self.return_path)).into_response();
+        response.extensions_mut().insert(new_session);
+        set_session_cookie(response, app)
     }
 }
