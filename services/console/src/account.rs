@@ -61,9 +61,7 @@ pub(crate) struct Accounts {
 #[derive(Debug, thiserror::Error)]
 pub enum AccountsError {
     /// There is no issuer.
-    #[error(
-        "--oidc-client-id is given, but --oidc-issuer is not: name the issuer of the accounts"
-    )]
+    #[error("--oidc-client-id is given, but --oidc-issuer is not: name the issuer of the accounts")]
     NoIssuer,
     /// The gate of this process would not let in who has signed in.
     #[error(

@@ -15,11 +15,11 @@ use keeptrusts_webhooks_domain::access::Permission;
 use keeptrusts_webhooks_process::grpc_server::Peer;
 use tonic::Code;
 
+use crate::app_state::AppState;
 use crate::credentials::Credentials;
 use crate::error_page::ErrorPage;
 use crate::flash::{FlashMessage, Tone};
 use crate::return_path::sign_in_address;
-use crate::server::AppState;
 use crate::session::Session;
 use crate::view::frame::Frame;
 use crate::visitor::Visitor;

@@ -159,9 +159,7 @@ pub struct ServiceFlags {
 
 /// Files of TLS for services that are asked without.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "{flag} is given, but {address} is asked without TLS: write https:// for every service"
-)]
+#[error("{flag} is given, but {address} is asked without TLS: write https:// for every service")]
 pub struct NotEncrypted {
     flag: &'static str,
     address: Uri,

@@ -15,6 +15,7 @@
 //! Decision: docs/decisions/pages-are-rendered-by-the-server.md
 
 mod account;
+mod app_state;
 mod assets;
 mod authentication;
 mod compression;

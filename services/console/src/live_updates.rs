@@ -32,7 +32,8 @@ use crate::error_page::ErrorPage;
 use crate::flash::{FlashMessage, Tone};
 use crate::pages::delivery::Timeline;
 use crate::pages::endpoint::{LOG_PAGE_SIZE, Summary, recent_deliveries};
-use crate::pages::{FlashPart, Parameters, Visit};
+use crate::pages::query::Parameters;
+use crate::pages::visit::{FlashPart, Visit};
 use crate::view::chart::Window;
 use crate::view::delivery::AttemptRow;
 use crate::view::endpoint::PauseView;
@@ -259,8 +260,8 @@ impl UpdateSender {
 
 /// Tells the browser why the stream ends, so that it does not reconnect in vain. A failed send
 /// means that the browser has gone.
-async fn send_end(browser: UpdateSender, updates: Result<(), StreamEnd>) {
-    match updates {
+async fn send_end(browser: UpdateSender, end: Result<(), StreamEnd>) {
+    match end {
         Err(StreamEnd::SessionEnded) => {
             let flash = FlashMessage::new(
                 Tone::Bad,
@@ -276,7 +277,7 @@ async fn send_end(browser: UpdateSender, updates: Result<(), StreamEnd>) {
     }
 }
 
-/// A stream of what `tell` tells, until it ends, the browser goes, or the process stops.
+/// A stream of what `send_updates` sends, until it ends, the browser goes, or the process stops.
 fn stream<Updates, Sending>(visit: &Visit, send_updates: Updates) -> Response
 where
     Updates: FnOnce(UpdateSender) -> Sending,
@@ -297,7 +298,7 @@ where
         tokio::select! {
             () = gone.closed() => {}
             () = shutdown.cancelled() => {}
-            updates = sending => send_end(UpdateSender(last), updates).await,
+            end = sending => send_end(UpdateSender(last), end).await,
         }
     });
     let first = tokio_stream::once(Event::default().retry(RECONNECT));

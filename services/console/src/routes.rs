@@ -10,12 +10,12 @@ use axum::routing::{get, post};
 use keeptrusts_webhooks_domain::access::Permission;
 
 use crate::account::CALLBACK;
+use crate::app_state::AppState;
 use crate::live_updates;
 use crate::pages::{
     account, audit, channels, create, delivery, edit, endpoint, events, health, keys, organization,
     replay, sign_in, webhooks,
 };
-use crate::server::AppState;
 
 pub(crate) type Pages = Router<Arc<AppState>>;
 

@@ -12,32 +12,28 @@ use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderName, HeaderValue};
-use ipnet::IpNet;
-use keeptrusts_webhooks_contracts::v1;
-use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_process::connections::{ListenError, Listener};
 use keeptrusts_webhooks_process::http_server;
-use keeptrusts_webhooks_process::shares::Pool;
 use keeptrusts_webhooks_process::shutdown::{Phase, Shutdown};
 use tokio::sync::OnceCell;
-use tokio_util::sync::CancellationToken;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::account::{Accounts, AccountsError};
+use crate::app_state::AppState;
 use crate::authentication::{SIGN_OUT, allow_anonymous, require_permission, require_sign_in};
 use crate::error_page::ErrorPage;
 use crate::fields::with_checked_form;
 use crate::flags::{ConsoleFlags, DEFAULT_LISTEN, Trust};
 use crate::flash::FlashMessages;
 use crate::organization_choices::OrganizationChoices;
-use crate::pages::sign_in;
+use crate::pages::{asset, sign_in};
 use crate::public_url::PublicUrl;
 use crate::request_origin;
 use crate::response_memory::ResponseMemory;
 use crate::routes::{self, Pages};
 use crate::services::Services;
 use crate::visitor::RecentVisitors;
-use crate::{assets, compression, live_updates};
+use crate::{compression, live_updates};
 
 /// Everything from here, nothing from elsewhere; no script and no style inside of a page.
 const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
@@ -66,39 +62,6 @@ pub enum ConsoleError {
     /// Nobody could sign in with an account.
     #[error(transparent)]
     Accounts(#[from] AccountsError),
-}
-
-/// What all pages share.
-pub(crate) struct AppState {
-    /// What is proposed to who could see any organization.
-    pub(crate) organization: OrganizationId,
-    /// Where browsers find the console, if that is not on this machine.
-    pub(crate) public_url: Option<PublicUrl>,
-    /// Who may say whom they ask for.
-    pub(crate) trusted_proxies: Vec<IpNet>,
-    /// That there is a proxy before us without `--console-public-url` has been logged.
-    pub(crate) proxy_warning: Once,
-    pub(crate) services: Services,
-    /// None: one signs in with keys only.
-    pub(crate) accounts: Option<Accounts>,
-    pub(crate) flash_messages: FlashMessages,
-    pub(crate) recent_visitors: RecentVisitors,
-    pub(crate) organization_choices: OrganizationChoices,
-    /// The event types, once a service has told them: they are the same as long as it runs.
-    pub(crate) event_types: OnceCell<Vec<v1::EventType>>,
-    /// The places of pages that are kept up to date.
-    pub(crate) live_pages: Arc<Pool<String>>,
-    /// The memory of what browsers have not read yet.
-    pub(crate) response_memory: ResponseMemory,
-    /// Streams that would go on for ever end.
-    pub(crate) shutdown: CancellationToken,
-}
-
-impl AppState {
-    /// Whether browsers reach the console over TLS only.
-    pub(crate) fn is_behind_tls(&self) -> bool {
-        self.public_url.is_some()
-    }
 }
 
 impl Console {
@@ -162,7 +125,7 @@ fn router(app: Arc<AppState>) -> Router {
     signed_in_pages(&app)
         .merge(sign_in_pages(&app))
         .with_state(Arc::clone(&app))
-        .route("/assets/{digest}/{file}", get(assets::serve))
+        .route("/assets/{digest}/{file}", get(asset::show))
         .layer(from_fn_with_state(app, refuse_foreign_origins))
         .layer(header(CONTENT_SECURITY_POLICY, CONTENT_POLICY))
         .layer(header(X_CONTENT_TYPE_OPTIONS, "nosniff"))

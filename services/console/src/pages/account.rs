@@ -6,9 +6,9 @@ use http::header::{HOST, RETRY_AFTER, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use jiff::Timestamp;
 
-use super::Page;
-use super::form::Errors;
-use super::sign_in::Guest;
+use super::form_errors::FormErrors;
+use super::guest::Guest;
+use super::page::Page;
 use crate::account::{Accounts, Callback, Flow, Refusal, StartedSignIn, make_room};
 use crate::error_page::ErrorPage;
 use crate::fields::Fields;
@@ -92,7 +92,7 @@ async fn signed_in(
 /// The sign-in page, where one can try again.
 pub(super) fn refused(guest: &Guest, accounts: &Accounts, refusal: &Refusal, next: &str) -> Page {
     let (code, sentence) = refusal.words(accounts.name(), accounts.home());
-    let mut errors = Errors::default();
+    let mut errors = FormErrors::default();
     errors.note(&sentence);
     let organization = guest.app().organization.to_string();
     let mut response = guest.refused(code, next.to_owned(), organization, errors)?;

@@ -15,7 +15,9 @@ use tokio::time::sleep;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 
-use super::{Page, Parameters, Visit, render};
+use super::page::{Page, render};
+use super::query::Parameters;
+use super::visit::Visit;
 use crate::error_page::ErrorPage;
 use crate::view::Choice;
 use crate::view::audit::{AuditFilter, AuditRow};

@@ -9,8 +9,10 @@ use keeptrusts_webhooks_contracts::v1;
 use serde::Deserialize;
 use tonic::Code;
 
-use super::form::Errors;
-use super::{Page, Parameters, Visit, render};
+use super::form_errors::FormErrors;
+use super::page::{Page, render};
+use super::query::Parameters;
+use super::visit::Visit;
 use crate::fields::Fields;
 use crate::flash::{FlashMessage, Tone};
 use crate::services::PageOf;
@@ -88,7 +90,7 @@ struct FormPage {
     frame: Frame,
     form: ChannelForm,
     types: Vec<TypeBox>,
-    errors: Errors,
+    errors: FormErrors,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -100,12 +102,12 @@ pub(crate) struct Chosen {
 /// The first step chooses the kind, of which the fields of the second are.
 pub(crate) async fn ask_create(visit: Visit, Parameters(chosen): Parameters<Chosen>) -> Page {
     match ChannelForm::new(&chosen.kind) {
-        Some(form) => show_form(&visit, form, Errors::default()),
+        Some(form) => show_form(&visit, form, FormErrors::default()),
         None => render(&KindsPage { frame: visit.frame(Section::Channels), kinds: &KINDS }),
     }
 }
 
-fn show_form(visit: &Visit, form: ChannelForm, errors: Errors) -> Page {
+fn show_form(visit: &Visit, form: ChannelForm, errors: FormErrors) -> Page {
     let code = errors.status_code();
     let frame = visit.frame(Section::Channels);
     let types = form.types();
@@ -123,13 +125,13 @@ pub(crate) async fn create(visit: Visit, fields: Fields) -> Page {
             visit.keep_flash(FlashMessage::new(Tone::Good, text));
             Ok(Redirect::to(&format!("/channels/{}", channel.id)).into_response())
         }
-        Err(status) => show_form(&visit, form, Errors::of_status(status)?),
+        Err(status) => show_form(&visit, form, FormErrors::of_status(status)?),
     }
 }
 
 pub(crate) async fn ask_edit(visit: Visit, Path(id): Path<String>) -> Page {
     let channel = visit.organization().channel(&id).await?;
-    show_form(&visit, ChannelForm::of(&channel), Errors::default())
+    show_form(&visit, ChannelForm::of(&channel), FormErrors::default())
 }
 
 pub(crate) async fn edit(visit: Visit, Path(id): Path<String>, fields: Fields) -> Page {
@@ -141,7 +143,7 @@ pub(crate) async fn edit(visit: Visit, Path(id): Path<String>, fields: Fields) -
             visit.keep_flash(FlashMessage::new(Tone::Good, format!("{} was saved.", channel.name)));
             Ok(Redirect::to(&format!("/channels/{}", channel.id)).into_response())
         }
-        Err(status) => show_form(&visit, form, Errors::of_status(status)?),
+        Err(status) => show_form(&visit, form, FormErrors::of_status(status)?),
     }
 }
 

@@ -7,7 +7,9 @@ use keeptrusts_webhooks_domain::access::Permission;
 use serde::Deserialize;
 use tonic::Status;
 
-use super::{Page, Parameters, View, Visit, render, whole_text};
+use super::page::{Page, View, render, whole_text};
+use super::query::Parameters;
+use super::visit::Visit;
 use crate::error_page::ErrorPage;
 use crate::fields::Fields;
 use crate::flash::{FlashMessage, Tone};

@@ -10,7 +10,10 @@ use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::access::Permission;
 use tonic::{Code, Status};
 
-use super::{Page, Parameters, Visit, render, replay};
+use super::page::{Page, render};
+use super::query::Parameters;
+use super::replay;
+use super::visit::Visit;
 use crate::fields::Fields;
 use crate::flash::{FlashMessage, Tone};
 use crate::services::Organization;

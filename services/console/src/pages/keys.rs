@@ -11,8 +11,10 @@ use keeptrusts_webhooks_domain::endpoint_config::check_name;
 use serde::Deserialize;
 use tonic::Status;
 
-use super::form::Errors;
-use super::{Page, Parameters, Visit, render};
+use super::form_errors::FormErrors;
+use super::page::{Page, render};
+use super::query::Parameters;
+use super::visit::Visit;
 use crate::confidential::Confidential;
 use crate::error_page::ErrorPage;
 use crate::fields::Fields;
@@ -88,7 +90,7 @@ struct CreateKeyPage {
     name: String,
     roles: Vec<Choice>,
     lives: Vec<Choice>,
-    errors: Errors,
+    errors: FormErrors,
 }
 
 /// What was typed.
@@ -100,10 +102,10 @@ struct Typed {
 
 pub(crate) async fn show(visit: Visit) -> Page {
     let (role, life) = (Role::Publisher.name().to_owned(), DEFAULT_LIFE.to_owned());
-    form(&visit, Typed { name: String::new(), role, life }, Errors::default())
+    form(&visit, Typed { name: String::new(), role, life }, FormErrors::default())
 }
 
-fn form(visit: &Visit, typed: Typed, errors: Errors) -> Page {
+fn form(visit: &Visit, typed: Typed, errors: FormErrors) -> Page {
     let roles = ROLES.iter().map(|(role, words)| Choice::new(role.name(), words, &typed.role));
     let lives = LIVES.iter().map(|(value, words, _)| Choice::new(value, words, &typed.life));
     let code = errors.status_code();
@@ -123,7 +125,7 @@ pub(crate) async fn submit(visit: Visit, fields: Fields) -> Page {
         role: fields.get("role").to_owned(),
         life: fields.get("life").to_owned(),
     };
-    let mut errors = Errors::default();
+    let mut errors = FormErrors::default();
     errors.check(check_name("name", typed.name.clone()));
     let role = ROLES.iter().find(|(role, _)| role.name() == typed.role);
     if role.is_none() {
@@ -149,7 +151,7 @@ pub(crate) async fn submit(visit: Visit, fields: Fields) -> Page {
     });
     match creating.await.map_err(|_| ErrorPage::Internal)? {
         Ok(id) => Ok(Redirect::to(&format!("/keys/{id}/created")).into_response()),
-        Err(status) => form(&visit, typed, Errors::of_status(status)?),
+        Err(status) => form(&visit, typed, FormErrors::of_status(status)?),
     }
 }
 

@@ -10,7 +10,9 @@ use keeptrusts_webhooks_domain::access::Permission;
 use tokio::time::timeout;
 use tonic::{Code, Status};
 
-use super::{Page, Parameters, Visit, render};
+use super::page::{Page, render};
+use super::query::Parameters;
+use super::visit::Visit;
 use crate::error_page::{ErrorPage, SERVICE_UNAVAILABLE, sentence};
 use crate::fields::Fields;
 use crate::flash::{FlashMessage, Tone};
