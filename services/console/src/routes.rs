@@ -12,6 +12,7 @@ use keeptrusts_webhooks_domain::access::Permission;
 use crate::account::CALLBACK;
 use crate::app_state::AppState;
 use crate::live_updates;
+use crate::pages::guest::CHOOSE_ORGANIZATION;
 use crate::pages::{
     account, audit, channels, create, delivery, edit, endpoint, events, health, keys, organization,
     replay, sign_in, webhooks,
@@ -87,7 +88,7 @@ pub(crate) fn for_signing_in() -> Routes {
         .form("/sign-in", sign_in::show, sign_in::submit)
         .action("/sign-in/account", account::start)
         .page(CALLBACK, account::callback)
-        .form("/sign-in/organization", organization::show, organization::submit)
+        .form(CHOOSE_ORGANIZATION, organization::show, organization::submit)
 }
 
 fn reading() -> Routes {

@@ -31,7 +31,7 @@ use crate::view::frame::Frame;
 use crate::visitor::Visitor;
 
 /// Where somebody chooses one of several organizations.
-pub(super) const CHOOSE_ORGANIZATION: &str = "/sign-in/organization";
+pub(crate) const CHOOSE_ORGANIZATION: &str = "/sign-in/organization";
 
 /// A request of somebody on a sign-in page.
 #[derive(Clone)]

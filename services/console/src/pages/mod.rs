@@ -11,7 +11,7 @@ pub(crate) mod endpoint;
 pub(crate) mod events;
 mod form;
 mod form_errors;
-mod guest;
+pub(crate) mod guest;
 pub(crate) mod health;
 pub(crate) mod keys;
 pub(crate) mod organization;
