@@ -3,12 +3,12 @@
 //! Requests come in through `TryFrom`: each message becomes a type in which everything has been
 //! checked, or [`Violations`] that name all of its wrong fields at once; a `?` in a handler
 //! turns those into a status. Answers go out through `From`. Handlers never touch raw strings.
-//! [`Asked`] is the door through which handlers get them, together with who asks.
+//! Handlers get them as an [`AuthorizedRequest`], together with the caller.
 
 mod access_requests;
 mod answer_size;
-mod asked;
 mod audit;
+mod authorized_request;
 mod delivery;
 mod dispatch_requests;
 mod endpoint;
@@ -32,8 +32,8 @@ mod violations;
 
 pub use access_requests::{CreateKey, CreateSession, ListKeys, Nothing, RevokeKey};
 pub use answer_size::{AnswerRoom, MAX_ANSWER_BYTES};
-pub use asked::{Asked, OfOrganization, caller_of};
 pub use audit::{AuditCursor, ListAuditEntries};
+pub use authorized_request::{AuthorizedRequest, OfOrganization, caller_of};
 pub use delivery::{attempt_with_content, attempt_without_content};
 pub use dispatch_requests::{
     AttemptRef, DEFAULT_STATS_WINDOW, DeliveryRef, GetEndpointStats, GetHealthSummary,

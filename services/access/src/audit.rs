@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use keeptrusts_webhooks_contracts::api::{
-    Asked, AuditCursor, ListAuditEntries, Read, foreign_page_token,
+    AuditCursor, AuthorizedRequest, ListAuditEntries, Read, foreign_page_token,
 };
 use keeptrusts_webhooks_contracts::status;
 use keeptrusts_webhooks_contracts::time::timestamp_to_proto;
@@ -36,16 +36,16 @@ impl AuditApi {
     /// The first entries that both logs have below a cursor.
     async fn read(
         &self,
-        asked: &ListAuditEntries,
+        request: &ListAuditEntries,
         from: AuditCursor,
         limit: usize,
     ) -> Result<Merged, Status> {
-        let ListAuditEntries { organization_id, action, actor, endpoint_id, .. } = asked;
+        let ListAuditEntries { organization_id, action, actor, endpoint_id, .. } = request;
         let filter = AuditFilter {
             action: *action,
             actor: actor.clone(),
             endpoint_id: *endpoint_id,
-            recorded: Interval { start: asked.start_time, end: asked.end_time },
+            recorded: Interval { start: request.start_time, end: request.end_time },
         };
         // What is of every organization is in the keys' log only.
         let own_shard = match organization_id.is_all() {
@@ -129,15 +129,15 @@ impl AuditService for AuditApi {
         &self,
         request: Request<v1::ListAuditEntriesRequest>,
     ) -> Result<Response<v1::ListAuditEntriesResponse>, Status> {
-        let Asked { request, .. } = Asked::<ListAuditEntries>::of(request)?;
-        let asked = &request;
+        let AuthorizedRequest { request, .. } = AuthorizedRequest::<ListAuditEntries>::of(request)?;
+        let request = &request;
         let read = |from, limit| async move {
-            let Merged { entries, next } = self.read(asked, from, limit).await?;
-            let deliveries = self.deliveries(&asked.organization_id, &entries).await?;
+            let Merged { entries, next } = self.read(request, from, limit).await?;
+            let deliveries = self.deliveries(&request.organization_id, &entries).await?;
             let shown = entries.iter().map(|entry| (entry.after, message(entry, &deliveries)));
             Ok::<_, Status>(Read { things: shown.collect(), next })
         };
-        let turn = answer::long_read(&self.log, &asked.organization_id);
+        let turn = answer::long_read(&self.log, &request.organization_id);
         let (entries, next_page_token) = request.page.fill(turn, read).await?;
         Ok(Response::new(v1::ListAuditEntriesResponse { entries, next_page_token }))
     }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::api::{
-    Asked, CreateKey, CreateSession, ListKeys, Nothing, Read, RevokeKey, caller_of, key_message,
+    AuthorizedRequest, CreateKey, CreateSession, ListKeys, Nothing, Read, RevokeKey, caller_of,
+    key_message,
 };
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_contracts::status::{self, Reason};
@@ -136,9 +137,9 @@ impl AccessService for AccessApi {
         &self,
         request: Request<v1::CreateKeyRequest>,
     ) -> Result<Response<v1::CreateKeyResponse>, Status> {
-        let asked = Asked::<CreateKey>::of(request)?;
-        let CreateKey { organization_id, name, role, life } = asked.request.clone();
-        let end = self.makers_end(&asked.caller).await?;
+        let call = AuthorizedRequest::<CreateKey>::of(request)?;
+        let CreateKey { organization_id, name, role, life } = call.request.clone();
+        let end = self.makers_end(&call.caller).await?;
         let expire_time = check_outlives_not("time_to_live", life, end, (self.clock)());
         let expire_time = expire_time.map_err(|wrong| status::invalid_argument(vec![wrong]))?;
         let new = |token: &Token| NewKey {
@@ -148,8 +149,8 @@ impl AccessService for AccessApi {
             expire_time,
             session: None,
         };
-        let metadata = |id| asked.metadata(id);
-        let (key, token) = self.create(organization_id, new, &asked.caller, metadata).await?;
+        let metadata = |id| call.metadata(id);
+        let (key, token) = self.create(organization_id, new, &call.caller, metadata).await?;
         Ok(Response::new(v1::CreateKeyResponse {
             key: self.shown(&[key]).await?.pop(),
             token: token.expose().to_owned(),
@@ -160,7 +161,7 @@ impl AccessService for AccessApi {
         &self,
         request: Request<v1::ListKeysRequest>,
     ) -> Result<Response<v1::ListKeysResponse>, Status> {
-        let Asked { request, .. } = Asked::<ListKeys>::of(request)?;
+        let AuthorizedRequest { request, .. } = AuthorizedRequest::<ListKeys>::of(request)?;
         let ListKeys { organization_id, page, sessions } = request;
         let filter = KeyFilter { sessions };
         let organization = &organization_id;
@@ -180,12 +181,12 @@ impl AccessService for AccessApi {
         &self,
         request: Request<v1::RevokeKeyRequest>,
     ) -> Result<Response<v1::RevokeKeyResponse>, Status> {
-        let asked = Asked::<RevokeKey>::of(request)?;
-        let RevokeKey { organization_id, key_id, with_made } = &asked.request;
-        let metadata = asked.metadata(key_id);
+        let call = AuthorizedRequest::<RevokeKey>::of(request)?;
+        let RevokeKey { organization_id, key_id, with_made } = &call.request;
+        let metadata = call.metadata(key_id);
         let key = self.revoke(organization_id, *key_id, metadata.clone()).await?;
         if *with_made {
-            self.revoke_made_by(*key_id, &asked.caller, metadata).await?;
+            self.revoke_made_by(*key_id, &call.caller, metadata).await?;
         }
         let key = self.shown(&[key]).await?.pop();
         Ok(Response::new(v1::RevokeKeyResponse { key }))
@@ -202,9 +203,9 @@ impl AccessService for AccessApi {
         &self,
         request: Request<v1::CreateSessionRequest>,
     ) -> Result<Response<v1::CreateSessionResponse>, Status> {
-        let asked = Asked::<CreateSession>::anywhere(request)?;
-        let caller = &asked.caller;
-        let organization_id = session_organization(caller, &asked.request)?;
+        let call = AuthorizedRequest::<CreateSession>::anywhere(request)?;
+        let caller = &call.caller;
+        let organization_id = session_organization(caller, &call.request)?;
         let parent = match caller.credential {
             Credential::Key(id) => Some(id),
             Credential::WebToken => None,
@@ -216,7 +217,7 @@ impl AccessService for AccessApi {
             }
         };
         // No longer than what it is opened with.
-        let wanted = self.time_after(asked.request.life);
+        let wanted = self.time_after(call.request.life);
         let expire_time = match (parent, caller.expire_time) {
             (Some(_), Some(end)) => end.min(wanted),
             (Some(_), None) => wanted,
@@ -231,7 +232,7 @@ impl AccessService for AccessApi {
             expire_time: Some(expire_time),
             session: Some(SessionOrigin { parent }),
         };
-        let metadata = |id| asked.metadata(id);
+        let metadata = |id| call.metadata(id);
         let (session, token) = self.create(organization_id, new, caller, metadata).await?;
         Ok(Response::new(v1::CreateSessionResponse {
             session: self.shown(&[session]).await?.pop(),
@@ -243,15 +244,15 @@ impl AccessService for AccessApi {
         &self,
         request: Request<v1::EndSessionRequest>,
     ) -> Result<Response<v1::EndSessionResponse>, Status> {
-        let asked = Asked::<Nothing>::anywhere(request)?;
-        let Credential::Session { id, .. } = asked.caller.credential else {
+        let call = AuthorizedRequest::<Nothing>::anywhere(request)?;
+        let Credential::Session { id, .. } = call.caller.credential else {
             return Err(status::failed_precondition(
                 Reason::NotASession,
                 "the token is not a session's: to end a key, use RevokeKey",
             ));
         };
-        let organization = asked.caller.reach.organization_id().ok_or_else(status::internal)?;
-        self.revoke(&organization, id, asked.metadata(id)).await?;
+        let organization = call.caller.reach.organization_id().ok_or_else(status::internal)?;
+        self.revoke(&organization, id, call.metadata(id)).await?;
         Ok(Response::new(v1::EndSessionResponse {}))
     }
 }

@@ -5,11 +5,11 @@
 //!
 //! Decision: docs/decisions/accounts-sign-in-with-an-id-token.md
 
-mod answer;
-mod exchange;
+mod callback;
 mod flow;
 mod id_token;
 mod refusal;
+mod token_exchange;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,12 +25,12 @@ use oauth2::{PkceCodeChallenge, RedirectUrl};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
-pub(crate) use answer::Answer;
-use answer::Content;
-use exchange::{Registration, Tokens};
+pub(crate) use callback::Callback;
+use callback::Content;
 pub(crate) use flow::{Flow, make_room};
 use id_token::Expected;
 pub(crate) use refusal::Refusal;
+use token_exchange::{Registration, Tokens};
 
 use crate::flags::{AccountFlags, NoSecret, Trust};
 
@@ -93,7 +93,7 @@ pub enum AccountsError {
 }
 
 /// Where a browser goes to sign in, and what it keeps meanwhile.
-pub(crate) struct Begun {
+pub(crate) struct StartedSignIn {
     pub(crate) url: String,
     pub(crate) flow: Flow,
 }
@@ -151,29 +151,29 @@ impl Accounts {
     }
 
     /// Begins a sign-in that leads to `next`.
-    pub(crate) async fn begin(&self, next: &str, now: Timestamp) -> Result<Begun, Refusal> {
-        let issuer = self.issuer.current().await.ok_or(Refusal::IssuerAway)?;
+    pub(crate) async fn begin(&self, next: &str, now: Timestamp) -> Result<StartedSignIn, Refusal> {
+        let issuer = self.issuer.current().await.ok_or(Refusal::IssuerUnavailable)?;
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let flow = Flow::begin(Zeroizing::new(verifier.into_secret()), next, now);
         let url = self.registration.authorization_url(&issuer, &flow, challenge)?;
-        Ok(Begun { url, flow })
+        Ok(StartedSignIn { url, flow })
     }
 
     /// Ends a sign-in with what the browser has brought back; an ID token.
     pub(crate) async fn finish(
         &self,
-        answer: Answer,
+        callback: Callback,
         flow: &Flow,
         now: Timestamp,
     ) -> Result<Zeroizing<String>, Refusal> {
         if !self.used.entry(flow.state.to_string()).or_insert(()).is_fresh() {
-            return Err(Refusal::NotBegun);
+            return Err(Refusal::UnknownSignIn);
         }
-        let issuer = self.issuer.current().await.ok_or(Refusal::IssuerAway)?;
-        if !is_by(&answer, &issuer) {
+        let issuer = self.issuer.current().await.ok_or(Refusal::IssuerUnavailable)?;
+        if !is_from(&callback, &issuer) {
             return Err(Refusal::OtherIssuer);
         }
-        let code = match answer.content {
+        let code = match callback.content {
             Content::Code(code) => code,
             Content::Error { code, description } => {
                 tracing::warn!(?code, ?description, "the issuer has not let somebody sign in");
@@ -189,19 +189,19 @@ impl Accounts {
     }
 
     async fn check(&self, tokens: &Tokens, flow: &Flow, now: Timestamp) -> Result<(), Refusal> {
-        let not_in_order = |why: &dyn std::fmt::Display| {
+        let invalid_token = |why: &dyn std::fmt::Display| {
             tracing::error!(%why, "refused an ID token of the issuer");
-            Refusal::NotInOrder
+            Refusal::InvalidToken
         };
         // The gate does not look at longer ones.
         if tokens.id_token.len() > MAX_TOKEN_BYTES {
-            return Err(not_in_order(&format_args!(
+            return Err(invalid_token(&format_args!(
                 "it is longer than {MAX_TOKEN_BYTES} bytes: ask for fewer claims (--oidc-scope)"
             )));
         }
         let verified = self.tokens.verify(&tokens.id_token).await.map_err(|why| match why {
-            NotVerified::NoKeys => Refusal::IssuerAway,
-            NotVerified::Invalid(defect) => not_in_order(&defect),
+            NotVerified::NoKeys => Refusal::IssuerUnavailable,
+            NotVerified::Invalid(defect) => invalid_token(&defect),
         })?;
         let expected = Expected {
             client_id: &self.registration.client_id,
@@ -209,14 +209,14 @@ impl Accounts {
             at_hash: &verified.hash_of(&tokens.access_token),
             now,
         };
-        id_token::check(&verified.claims, &expected).map_err(|why| not_in_order(&why))
+        id_token::check(&verified.claims, &expected).map_err(|why| invalid_token(&why))
     }
 }
 
 /// Whether an answer is by this issuer, as far as it says (RFC 9207 section 2.4). There is only
 /// one that is asked; but a browser can be led here by another one.
-fn is_by(answer: &Answer, issuer: &Discovery) -> bool {
-    match &answer.issuer {
+fn is_from(callback: &Callback, issuer: &Discovery) -> bool {
+    match &callback.issuer {
         Some(named) => *named == issuer.issuer,
         None => !issuer.authorization_response_iss_parameter_supported,
     }
@@ -253,7 +253,7 @@ mod tests {
             token_endpoint_auth_methods_supported: None,
             authorization_response_iss_parameter_supported: always_says,
         };
-        is_by(&Answer::read(query).expect("an answer"), &issuer)
+        is_from(&Callback::read(query).expect("an answer"), &issuer)
     }
 
     #[test]

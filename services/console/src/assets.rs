@@ -3,12 +3,7 @@
 
 use std::sync::LazyLock;
 
-use axum::extract::Path;
-use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use sha2::{Digest, Sha256};
-
-use crate::trouble::Trouble;
 
 /// The addresses that pages refer to.
 pub(crate) struct Assets {
@@ -22,8 +17,8 @@ pub(crate) struct Asset {
     pub(crate) address: String,
     digest: String,
     file: &'static str,
-    content_type: &'static str,
-    content: &'static str,
+    pub(crate) content_type: &'static str,
+    pub(crate) content: &'static str,
 }
 
 impl Asset {
@@ -56,15 +51,11 @@ impl Assets {
     }
 }
 
-pub(crate) async fn serve(Path((digest, file)): Path<(String, String)>) -> Response {
-    let Assets { style, script, icon } = &*ASSETS;
-    let wanted = |asset: &&&Asset| asset.file == file && asset.digest == digest;
-    let Some(asset) = [style, script, icon].iter().find(wanted).copied() else {
-        return Trouble::NotFound.into_response();
-    };
-    let headers = [
-        (CONTENT_TYPE, asset.content_type),
-        (CACHE_CONTROL, "public, max-age=31536000, immutable"),
-    ];
-    (headers, asset.content).into_response()
+impl Assets {
+    /// The file at `/assets/{digest}/{file}`.
+    pub(crate) fn find(&self, digest: &str, file: &str) -> Option<&Asset> {
+        let Assets { style, script, icon } = self;
+        let matches = |asset: &&Asset| asset.file == file && asset.digest == digest;
+        [style, script, icon].into_iter().find(matches)
+    }
 }

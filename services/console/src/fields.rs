@@ -12,8 +12,8 @@ use http::request::Parts;
 use keeptrusts_webhooks_process::http_server::TimedBodyError;
 
 use crate::confidential::Confidential;
+use crate::error_page::ErrorPage;
 use crate::session::Session;
-use crate::trouble::Trouble;
 
 /// A form with everything filled in is below that: a template has 16 KiB, and each of its bytes may
 /// take three.
@@ -75,12 +75,12 @@ pub(crate) async fn with_checked_form(request: Request, next: Next) -> Response 
         Err(_) => return StatusCode::PAYLOAD_TOO_LARGE.into_response(),
     };
     if Session::of(&parts.headers).is_none() {
-        return Trouble::NoCookie.into_response();
+        return ErrorPage::NoCookie.into_response();
     }
     let fields = Fields::parse(&body);
     let session = parts.extensions.get::<Session>();
     if !session.is_some_and(|session| session.is_form_token(fields.get("csrf"))) {
-        return Trouble::ForeignForm.into_response();
+        return ErrorPage::ForeignForm.into_response();
     }
     parts.extensions.insert(fields);
     next.run(Request::from_parts(parts, Body::empty())).await

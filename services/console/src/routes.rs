@@ -10,14 +10,15 @@ use axum::routing::{get, post};
 use keeptrusts_webhooks_domain::access::Permission;
 
 use crate::account::CALLBACK;
-use crate::live;
+use crate::app_state::AppState;
+use crate::live_updates;
+use crate::pages::guest::CHOOSE_ORGANIZATION;
 use crate::pages::{
     account, audit, channels, create, delivery, edit, endpoint, events, health, keys, organization,
     replay, sign_in, webhooks,
 };
-use crate::server::Shared;
 
-pub(crate) type Pages = Router<Arc<Shared>>;
+pub(crate) type Pages = Router<Arc<AppState>>;
 
 /// Routes, and the paths at which there is something to see.
 #[derive(Default)]
@@ -30,7 +31,7 @@ impl Routes {
     /// Something to look at.
     fn page<H, T>(mut self, path: &'static str, show: H) -> Routes
     where
-        H: Handler<T, Arc<Shared>>,
+        H: Handler<T, Arc<AppState>>,
         T: 'static,
     {
         self.shown.push(path);
@@ -41,9 +42,9 @@ impl Routes {
     /// Something to fill in or to confirm.
     fn form<H, T, G, U>(mut self, path: &'static str, show: H, submit: G) -> Routes
     where
-        H: Handler<T, Arc<Shared>>,
+        H: Handler<T, Arc<AppState>>,
         T: 'static,
-        G: Handler<U, Arc<Shared>>,
+        G: Handler<U, Arc<AppState>>,
         U: 'static,
     {
         self.shown.push(path);
@@ -54,7 +55,7 @@ impl Routes {
     /// Something to press.
     fn action<H, T>(mut self, path: &'static str, act: H) -> Routes
     where
-        H: Handler<T, Arc<Shared>>,
+        H: Handler<T, Arc<AppState>>,
         T: 'static,
     {
         self.pages = self.pages.route(path, post(act));
@@ -87,7 +88,7 @@ pub(crate) fn for_signing_in() -> Routes {
         .form("/sign-in", sign_in::show, sign_in::submit)
         .action("/sign-in/account", account::start)
         .page(CALLBACK, account::callback)
-        .form("/sign-in/organization", organization::show, organization::submit)
+        .form(CHOOSE_ORGANIZATION, organization::show, organization::submit)
 }
 
 fn reading() -> Routes {
@@ -95,16 +96,16 @@ fn reading() -> Routes {
         .page("/", async || Redirect::to("/webhooks"))
         .page("/webhooks", webhooks::show)
         .page("/webhooks/{endpoint}", endpoint::show)
-        .page("/webhooks/{endpoint}/live", live::endpoint)
+        .page("/webhooks/{endpoint}/live", live_updates::endpoint)
         .page("/deliveries/{delivery}", delivery::show)
-        .page("/deliveries/{delivery}/live", live::delivery)
+        .page("/deliveries/{delivery}/live", live_updates::delivery)
         .page("/deliveries/{delivery}/request", delivery::request)
         .page("/deliveries/{delivery}/response", delivery::response)
         .page("/channels", channels::list)
         .page("/channels/{channel}", channels::show)
         .page("/health", health::show)
         .page("/replays/{replay}", replay::look)
-        .page("/replays/{replay}/live", live::replay)
+        .page("/replays/{replay}/live", live_updates::replay)
         .page("/events", events::list)
         .page("/events/{event}", events::show)
         .page("/events/{event}/body", events::body)

@@ -12,32 +12,28 @@ use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderName, HeaderValue};
-use ipnet::IpNet;
-use keeptrusts_webhooks_contracts::v1;
-use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_process::connections::{ListenError, Listener};
 use keeptrusts_webhooks_process::http_server;
-use keeptrusts_webhooks_process::shares::Pool;
 use keeptrusts_webhooks_process::shutdown::{Phase, Shutdown};
 use tokio::sync::OnceCell;
-use tokio_util::sync::CancellationToken;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::account::{Accounts, AccountsError};
-use crate::choices::Choices;
-use crate::door::{SIGN_OUT, for_anybody, for_visitors, only_with};
+use crate::app_state::AppState;
+use crate::authentication::{SIGN_OUT, allow_anonymous, require_permission, require_sign_in};
+use crate::error_page::ErrorPage;
 use crate::fields::with_checked_form;
 use crate::flags::{ConsoleFlags, DEFAULT_LISTEN, Trust};
-use crate::notices::Notices;
-use crate::origin;
-use crate::pages::sign_in;
+use crate::flash::FlashMessages;
+use crate::organization_choices::OrganizationChoices;
+use crate::pages::{asset, sign_in};
 use crate::public_url::PublicUrl;
+use crate::request_origin;
+use crate::response_memory::ResponseMemory;
 use crate::routes::{self, Pages};
 use crate::services::Services;
-use crate::trouble::Trouble;
-use crate::unread::Unread;
-use crate::visitor::LastSeen;
-use crate::{assets, compression, live};
+use crate::visitor::RecentVisitors;
+use crate::{compression, live_updates};
 
 /// Everything from here, nothing from elsewhere; no script and no style inside of a page.
 const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
@@ -66,39 +62,6 @@ pub enum ConsoleError {
     /// Nobody could sign in with an account.
     #[error(transparent)]
     Accounts(#[from] AccountsError),
-}
-
-/// What all pages share.
-pub(crate) struct Shared {
-    /// What is proposed to who could see any organization.
-    pub(crate) organization: OrganizationId,
-    /// Where browsers find the console, if that is not on this machine.
-    pub(crate) public_url: Option<PublicUrl>,
-    /// Who may say whom they ask for.
-    pub(crate) trusted_proxies: Vec<IpNet>,
-    /// That there is a proxy before us without `--console-public-url` has been logged.
-    pub(crate) told_of_proxy: Once,
-    pub(crate) services: Services,
-    /// None: one signs in with keys only.
-    pub(crate) accounts: Option<Accounts>,
-    pub(crate) notices: Notices,
-    pub(crate) last_seen: LastSeen,
-    pub(crate) choices: Choices,
-    /// The event types, once a service has told them: they are the same as long as it runs.
-    pub(crate) event_types: OnceCell<Vec<v1::EventType>>,
-    /// The places of pages that are kept up to date.
-    pub(crate) live_pages: Arc<Pool<String>>,
-    /// The memory of what browsers have not read yet.
-    pub(crate) unread: Unread,
-    /// Streams that would go on for ever end.
-    pub(crate) shutdown: CancellationToken,
-}
-
-impl Shared {
-    /// Whether browsers reach the console over TLS only.
-    pub(crate) fn is_behind_tls(&self) -> bool {
-        self.public_url.is_some()
-    }
 }
 
 impl Console {
@@ -137,33 +100,33 @@ impl Console {
             );
         }
         let limits = self.flags.limits.limits(self.trust.proxies.clone());
-        let shared = Shared {
+        let app = AppState {
             organization: self.flags.organization,
             public_url: self.flags.console_public_url,
             trusted_proxies: self.trust.proxies,
-            told_of_proxy: Once::new(),
+            proxy_warning: Once::new(),
             services,
             accounts: self.accounts,
-            notices: Notices::default(),
-            last_seen: LastSeen::default(),
-            choices: Choices::default(),
+            flash_messages: FlashMessages::default(),
+            recent_visitors: RecentVisitors::default(),
+            organization_choices: OrganizationChoices::default(),
             event_types: OnceCell::new(),
-            live_pages: live::live_pages(),
-            unread: Unread::default(),
+            live_pages: live_updates::live_pages(),
+            response_memory: ResponseMemory::default(),
             shutdown: shutdown.clone(),
         };
-        let router = router(Arc::new(shared));
+        let router = router(Arc::new(app));
         let grace_period = move || ending.left(Phase::Pages);
         http_server::serve(self.listener, limits, router, shutdown, grace_period).await;
     }
 }
 
-fn router(shared: Arc<Shared>) -> Router {
-    for_those_who_have_signed_in(&shared)
-        .merge(for_those_who_sign_in(&shared))
-        .with_state(Arc::clone(&shared))
-        .route("/assets/{digest}/{file}", get(assets::serve))
-        .layer(from_fn_with_state(shared, only_from_itself))
+fn router(app: Arc<AppState>) -> Router {
+    signed_in_pages(&app)
+        .merge(sign_in_pages(&app))
+        .with_state(Arc::clone(&app))
+        .route("/assets/{digest}/{file}", get(asset::show))
+        .layer(from_fn_with_state(app, refuse_foreign_origins))
         .layer(header(CONTENT_SECURITY_POLICY, CONTENT_POLICY))
         .layer(header(X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(header(REFERRER_POLICY, "same-origin"))
@@ -171,24 +134,25 @@ fn router(shared: Arc<Shared>) -> Router {
         .layer(compression::layer())
 }
 
-fn for_those_who_have_signed_in(shared: &Arc<Shared>) -> Pages {
+fn signed_in_pages(app: &Arc<AppState>) -> Pages {
     let mut pages = Router::new().route(SIGN_OUT, post(sign_in::sign_out));
     for (permission, routes) in routes::by_permission() {
-        pages = pages.merge(routes.pages.route_layer(from_fn_with_state(permission, only_with)));
+        pages = pages
+            .merge(routes.pages.route_layer(from_fn_with_state(permission, require_permission)));
     }
     pages
-        .fallback(async || Trouble::NotFound)
-        .method_not_allowed_fallback(async || Trouble::NotFound)
+        .fallback(async || ErrorPage::NotFound)
+        .method_not_allowed_fallback(async || ErrorPage::NotFound)
         .layer(from_fn(with_checked_form))
-        .layer(from_fn_with_state(Arc::clone(shared), for_visitors))
+        .layer(from_fn_with_state(Arc::clone(app), require_sign_in))
 }
 
-fn for_those_who_sign_in(shared: &Arc<Shared>) -> Pages {
+fn sign_in_pages(app: &Arc<AppState>) -> Pages {
     let pages = routes::for_signing_in().pages;
     pages
-        .method_not_allowed_fallback(async || Trouble::NotFound)
+        .method_not_allowed_fallback(async || ErrorPage::NotFound)
         .layer(from_fn(with_checked_form))
-        .layer(from_fn_with_state(Arc::clone(shared), for_anybody))
+        .layer(from_fn_with_state(Arc::clone(app), allow_anonymous))
 }
 
 /// A header of every answer that does not have its own.
@@ -198,15 +162,15 @@ fn header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<Heade
 
 /// Answers only to its own name, and takes only forms of its own pages. What is wrong may be the
 /// proxy, or what was said of it: the page and the log name both sides.
-async fn only_from_itself(
-    State(shared): State<Arc<Shared>>,
+async fn refuse_foreign_origins(
+    State(app): State<Arc<AppState>>,
     request: Request,
     next: Next,
 ) -> Response {
-    match check_source(&request, shared.public_url.as_ref()) {
+    match check_source(&request, app.public_url.as_ref()) {
         Ok(()) => {
-            if !shared.is_behind_tls() && origin::came_over_tls(request.headers()) {
-                shared.told_of_proxy.call_once(|| {
+            if !app.is_behind_tls() && request_origin::came_over_tls(request.headers()) {
+                app.proxy_warning.call_once(|| {
                     tracing::warn!(
                         "a proxy that terminates TLS stands before the console, which was not told of it: its cookies are not marked Secure; give --console-public-url with the https:// address"
                     );
@@ -214,9 +178,9 @@ async fn only_from_itself(
             }
             next.run(request).await
         }
-        Err(trouble) => {
-            tracing::warn!(reason = trouble.text(), "refused a request");
-            trouble.into_response()
+        Err(error) => {
+            tracing::warn!(reason = error.text(), "refused a request");
+            error.into_response()
         }
     }
 }
@@ -224,16 +188,16 @@ async fn only_from_itself(
 /// With a public URL, who asks under another name has no cookie of the console's (it is that
 /// URL's, and sent over TLS only), and so gets nothing but the sign-in page; and a proxy may pass
 /// on any name. Without, the name is what tells DNS rebinding.
-fn check_source(request: &Request, public_url: Option<&PublicUrl>) -> Result<(), Trouble> {
-    let host = origin::shown_host(request.headers());
-    if public_url.is_none() && !origin::is_this_machine(&host) {
-        return Err(Trouble::foreign_host(&host));
+fn check_source(request: &Request, public_url: Option<&PublicUrl>) -> Result<(), ErrorPage> {
+    let host = request_origin::shown_host(request.headers());
+    if public_url.is_none() && !request_origin::is_this_machine(&host) {
+        return Err(ErrorPage::foreign_host(&host));
     }
     if request.method().is_safe() {
         return Ok(());
     }
-    let checked = origin::check(request.headers(), public_url);
-    checked.map_err(|foreign| Trouble::foreign_form(&foreign, &host, public_url))
+    let checked = request_origin::check(request.headers(), public_url);
+    checked.map_err(|foreign| ErrorPage::foreign_form(&foreign, &host, public_url))
 }
 
 #[cfg(test)]
@@ -247,7 +211,7 @@ mod tests {
         let request = Request::builder().header(http::header::HOST, host);
         let request = request.body(axum::body::Body::empty()).expect("a request");
         let public_url = public_url.map(|url| url.parse().expect("a URL"));
-        check_source(&request, public_url.as_ref()).map_err(|trouble| trouble.text().to_owned())
+        check_source(&request, public_url.as_ref()).map_err(|error| error.text().to_owned())
     }
 
     #[test]

@@ -161,7 +161,7 @@ impl Organization {
             search: search.to_owned(),
         };
         let mut client = self.services.endpoints.clone();
-        Ok(client.list_endpoints(self.asked(request)).await?.into_inner())
+        Ok(client.list_endpoints(self.with_credentials(request)).await?.into_inner())
     }
 
     pub(crate) async fn endpoint(&self, endpoint_id: &str) -> Result<v1::Endpoint, Status> {
@@ -170,7 +170,7 @@ impl Organization {
             endpoint_id: endpoint_id.to_owned(),
         };
         let mut client = self.services.endpoints.clone();
-        let answer = client.get_endpoint(self.asked(request)).await?.into_inner();
+        let answer = client.get_endpoint(self.with_credentials(request)).await?.into_inner();
         Ok(answer.endpoint.unwrap_or_default())
     }
 
@@ -186,7 +186,7 @@ impl Organization {
     pub(crate) async fn event_types(&self) -> Result<Vec<v1::EventType>, Status> {
         let request = v1::ListEventTypesRequest { organization_id: self.id.clone() };
         let mut client = self.services.endpoints.clone();
-        Ok(client.list_event_types(self.asked(request)).await?.into_inner().event_types)
+        Ok(client.list_event_types(self.with_credentials(request)).await?.into_inner().event_types)
     }
 
     /// Creates what `endpoint` says; the organization is filled in.
@@ -196,7 +196,7 @@ impl Organization {
     ) -> Result<v1::CreateEndpointResponse, Status> {
         let request = v1::CreateEndpointRequest { organization_id: self.id.clone(), ..endpoint };
         let mut client = self.services.endpoints.clone();
-        Ok(client.create_endpoint(self.asked(request)).await?.into_inner())
+        Ok(client.create_endpoint(self.with_credentials(request)).await?.into_inner())
     }
 
     /// Changes everything but the secret, if the etag is still the current one; the routing key
@@ -218,18 +218,18 @@ impl Organization {
             routing_key,
         };
         let mut client = self.services.endpoints.clone();
-        let answer = client.update_endpoint(self.asked(request)).await?.into_inner();
+        let answer = client.update_endpoint(self.with_credentials(request)).await?.into_inner();
         Ok(answer.endpoint.unwrap_or_default())
     }
 
     /// What a format makes of an event; the organization is filled in.
     pub(crate) async fn preview_payload(
         &self,
-        asked: v1::PreviewPayloadRequest,
+        preview: v1::PreviewPayloadRequest,
     ) -> Result<v1::PreviewPayloadResponse, Status> {
-        let request = v1::PreviewPayloadRequest { organization_id: self.id.clone(), ..asked };
+        let request = v1::PreviewPayloadRequest { organization_id: self.id.clone(), ..preview };
         let mut client = self.services.endpoints.clone();
-        Ok(client.preview_payload(self.asked(request)).await?.into_inner())
+        Ok(client.preview_payload(self.with_credentials(request)).await?.into_inner())
     }
 
     /// Replaces the secret; empty: by a generated one.
@@ -246,7 +246,7 @@ impl Organization {
             overlap: Some(keeptrusts_webhooks_contracts::time::duration_to_proto(overlap)),
         };
         let mut client = self.services.endpoints.clone();
-        Ok(client.rotate_secret(self.asked(request)).await?.into_inner())
+        Ok(client.rotate_secret(self.with_credentials(request)).await?.into_inner())
     }
 
     pub(crate) async fn enable(&self, endpoint_id: &str) -> Result<v1::Endpoint, Status> {
@@ -255,7 +255,7 @@ impl Organization {
             endpoint_id: endpoint_id.to_owned(),
         };
         let mut client = self.services.endpoints.clone();
-        let answer = client.enable_endpoint(self.asked(request)).await?.into_inner();
+        let answer = client.enable_endpoint(self.with_credentials(request)).await?.into_inner();
         Ok(answer.endpoint.unwrap_or_default())
     }
 
@@ -266,7 +266,7 @@ impl Organization {
             reason: "disabled in the console".to_owned(),
         };
         let mut client = self.services.endpoints.clone();
-        let answer = client.disable_endpoint(self.asked(request)).await?.into_inner();
+        let answer = client.disable_endpoint(self.with_credentials(request)).await?.into_inner();
         Ok(answer.endpoint.unwrap_or_default())
     }
 
@@ -277,7 +277,7 @@ impl Organization {
             etag: String::new(),
         };
         let mut client = self.services.endpoints.clone();
-        client.delete_endpoint(self.asked(request)).await?;
+        client.delete_endpoint(self.with_credentials(request)).await?;
         Ok(())
     }
 
@@ -287,14 +287,19 @@ impl Organization {
     ) -> Result<v1::ListEventsResponse, Status> {
         let request = v1::ListEventsRequest { organization_id: self.id.clone(), ..filter };
         let mut client = self.services.ingest.clone();
-        Ok(client.list_events(self.asked(request)).await?.into_inner())
+        Ok(client.list_events(self.with_credentials(request)).await?.into_inner())
     }
 
     pub(crate) async fn event(&self, event_id: &str) -> Result<v1::Event, Status> {
         let request =
             v1::GetEventRequest { organization_id: self.id.clone(), event_id: event_id.to_owned() };
         let mut client = self.services.ingest.clone();
-        Ok(client.get_event(self.asked(request)).await?.into_inner().event.unwrap_or_default())
+        Ok(client
+            .get_event(self.with_credentials(request))
+            .await?
+            .into_inner()
+            .event
+            .unwrap_or_default())
     }
 
     pub(crate) async fn test(&self, endpoint_id: &str) -> Result<v1::SendTestResponse, Status> {
@@ -314,7 +319,7 @@ impl Organization {
     ) -> Result<v1::ListDeliveriesResponse, Status> {
         let request = v1::ListDeliveriesRequest { organization_id: self.id.clone(), ..filter };
         let mut client = self.services.dispatch.clone();
-        Ok(client.list_deliveries(self.asked(request)).await?.into_inner())
+        Ok(client.list_deliveries(self.with_credentials(request)).await?.into_inner())
     }
 
     /// A delivery with its attempts, of which the older ones may come without content.
@@ -325,7 +330,7 @@ impl Organization {
         };
         let mut client = self.services.dispatch.clone();
         Ok(client
-            .get_delivery(self.asked(request))
+            .get_delivery(self.with_credentials(request))
             .await?
             .into_inner()
             .delivery
@@ -339,7 +344,7 @@ impl Organization {
             attempt_id: attempt_id.to_owned(),
         };
         let mut client = self.services.dispatch.clone();
-        let answer = client.get_attempt(self.asked(request)).await?.into_inner();
+        let answer = client.get_attempt(self.with_credentials(request)).await?.into_inner();
         Ok(answer.attempt.unwrap_or_default())
     }
 
@@ -349,7 +354,7 @@ impl Organization {
     ) -> Result<v1::ListAttemptsResponse, Status> {
         let request = v1::ListAttemptsRequest { organization_id: self.id.clone(), ..filter };
         let mut client = self.services.dispatch.clone();
-        Ok(client.list_attempts(self.asked(request)).await?.into_inner())
+        Ok(client.list_attempts(self.with_credentials(request)).await?.into_inner())
     }
 
     /// The newest attempt of each of these deliveries.
@@ -375,7 +380,7 @@ impl Organization {
         };
         let mut client = self.services.dispatch.clone();
         Ok(client
-            .retry_delivery(self.asked(request))
+            .retry_delivery(self.with_credentials(request))
             .await?
             .into_inner()
             .delivery
@@ -389,7 +394,7 @@ impl Organization {
         };
         let mut client = self.services.dispatch.clone();
         Ok(client
-            .cancel_delivery(self.asked(request))
+            .cancel_delivery(self.with_credentials(request))
             .await?
             .into_inner()
             .delivery
@@ -416,7 +421,7 @@ impl Organization {
             replay_id: replay_id.to_owned(),
         };
         let mut client = self.services.dispatch.clone();
-        let answer = client.get_replay(self.asked(request)).await?.into_inner();
+        let answer = client.get_replay(self.with_credentials(request)).await?.into_inner();
         Ok(answer.replay.unwrap_or_default())
     }
 
@@ -433,7 +438,7 @@ impl Organization {
             ..Default::default()
         };
         let mut client = self.services.dispatch.clone();
-        Ok(client.list_replays(self.asked(request)).await?.into_inner().replays)
+        Ok(client.list_replays(self.with_credentials(request)).await?.into_inner().replays)
     }
 
     pub(crate) async fn cancel_replay(&self, replay_id: &str) -> Result<v1::Replay, Status> {
@@ -442,7 +447,7 @@ impl Organization {
             replay_id: replay_id.to_owned(),
         };
         let mut client = self.services.dispatch.clone();
-        let answer = client.cancel_replay(self.asked(request)).await?.into_inner();
+        let answer = client.cancel_replay(self.with_credentials(request)).await?.into_inner();
         Ok(answer.replay.unwrap_or_default())
     }
 
@@ -471,7 +476,7 @@ impl Organization {
             window: Some(keeptrusts_webhooks_contracts::time::duration_to_proto(window)),
         };
         let mut client = self.services.dispatch.clone();
-        Ok(client.get_endpoint_stats(self.asked(request)).await?.into_inner())
+        Ok(client.get_endpoint_stats(self.with_credentials(request)).await?.into_inner())
     }
 
     /// How a week went: the one that `time` lies in, or the last that is over.
@@ -481,7 +486,7 @@ impl Organization {
     ) -> Result<v1::GetHealthSummaryResponse, Status> {
         let request = v1::GetHealthSummaryRequest { organization_id: self.id.clone(), time };
         let mut client = self.services.dispatch.clone();
-        Ok(client.get_health_summary(self.asked(request)).await?.into_inner())
+        Ok(client.get_health_summary(self.with_credentials(request)).await?.into_inner())
     }
 
     /// Changes of deliveries as they are committed, from now on; without an end, and so without
@@ -500,12 +505,12 @@ impl Organization {
         Ok(client.watch_deliveries(request).await?.into_inner())
     }
 
-    fn asked<T>(&self, message: T) -> Request<T> {
-        asked(message, &self.credentials)
+    fn with_credentials<T>(&self, message: T) -> Request<T> {
+        with_credentials(message, &self.credentials)
     }
 }
 
-fn asked<T>(message: T, credentials: &Credentials) -> Request<T> {
+fn with_credentials<T>(message: T, credentials: &Credentials) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(ANSWER_LIMIT);
     credentials.show(&mut request);

@@ -135,7 +135,7 @@ impl<S: Sync> FromRequestParts<S> for Session {
     type Rejection = StatusCode;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Session, StatusCode> {
-        // The doors (`door.rs`) stand before every handler.
+        // The layers of `authentication.rs` run before every handler.
         parts.extensions.get().cloned().ok_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 }

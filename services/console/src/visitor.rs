@@ -46,15 +46,15 @@ impl Visitor {
 /// Who was seen last with which session. It opens nothing: whatever is asked of the services is
 /// decided by them. But a form that cannot be sent on because they are away is shown again with
 /// what was typed, to somebody whom the console still knows.
-pub(crate) struct LastSeen(Cache<String, Visitor>);
+pub(crate) struct RecentVisitors(Cache<String, Visitor>);
 
-impl Default for LastSeen {
-    fn default() -> LastSeen {
-        LastSeen(Cache::builder().max_capacity(MAX_VISITORS).time_to_live(KEPT_FOR).build())
+impl Default for RecentVisitors {
+    fn default() -> RecentVisitors {
+        RecentVisitors(Cache::builder().max_capacity(MAX_VISITORS).time_to_live(KEPT_FOR).build())
     }
 }
 
-impl LastSeen {
+impl RecentVisitors {
     pub(crate) fn note(&self, session: &Session, visitor: &Visitor) {
         self.0.insert(session.key().to_owned(), visitor.clone());
     }

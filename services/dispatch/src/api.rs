@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::api::{
-    Asked, AttemptRef, DeliveryRef, GetEndpointStats, GetHealthSummary, ListAttempts,
+    AttemptRef, AuthorizedRequest, DeliveryRef, GetEndpointStats, GetHealthSummary, ListAttempts,
     ListDeliveries, ListReplays, Read, ReplayRef, WatchDeliveries,
 };
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
@@ -134,7 +134,7 @@ impl DispatchService for DispatchApi {
         &self,
         request: Request<v1::SendTestRequest>,
     ) -> Result<Response<v1::SendTestResponse>, Status> {
-        let (delivery, attempt) = self.test(Asked::of(request)?).await?;
+        let (delivery, attempt) = self.test(AuthorizedRequest::of(request)?).await?;
         Ok(Response::new(v1::SendTestResponse {
             delivery: Some((&delivery).into()),
             attempt: Some(attempt),
@@ -145,7 +145,7 @@ impl DispatchService for DispatchApi {
         &self,
         request: Request<v1::ListDeliveriesRequest>,
     ) -> Result<Response<v1::ListDeliveriesResponse>, Status> {
-        let Asked { request, .. } = Asked::<ListDeliveries>::of(request)?;
+        let AuthorizedRequest { request, .. } = AuthorizedRequest::<ListDeliveries>::of(request)?;
         let ListDeliveries {
             organization_id, page, endpoint_id, event_id, event_type, state, ..
         } = request;
@@ -168,8 +168,8 @@ impl DispatchService for DispatchApi {
         &self,
         request: Request<v1::GetDeliveryRequest>,
     ) -> Result<Response<v1::GetDeliveryResponse>, Status> {
-        let asked = Asked::<DeliveryRef>::of(request)?;
-        let DeliveryRef { organization_id, delivery_id } = asked.request;
+        let call = AuthorizedRequest::<DeliveryRef>::of(request)?;
+        let DeliveryRef { organization_id, delivery_id } = call.request;
         let delivery = self.delivery(&organization_id, delivery_id).await?;
         let attempts = self.attempts_of(&delivery).await?;
         let delivery = v1::Delivery { attempts, ..(&delivery).into() };
@@ -180,7 +180,7 @@ impl DispatchService for DispatchApi {
         &self,
         request: Request<v1::GetAttemptRequest>,
     ) -> Result<Response<v1::GetAttemptResponse>, Status> {
-        let Asked { request, .. } = Asked::<AttemptRef>::of(request)?;
+        let AuthorizedRequest { request, .. } = AuthorizedRequest::<AttemptRef>::of(request)?;
         let attempt = self.attempt(&request).await?;
         Ok(Response::new(v1::GetAttemptResponse { attempt: Some(attempt) }))
     }
@@ -189,7 +189,7 @@ impl DispatchService for DispatchApi {
         &self,
         request: Request<v1::ListAttemptsRequest>,
     ) -> Result<Response<v1::ListAttemptsResponse>, Status> {
-        let Asked { request, .. } = Asked::<ListAttempts>::of(request)?;
+        let AuthorizedRequest { request, .. } = AuthorizedRequest::<ListAttempts>::of(request)?;
         let ListAttempts {
             organization_id,
             page,
@@ -218,8 +218,8 @@ impl DispatchService for DispatchApi {
         &self,
         request: Request<v1::RetryDeliveryRequest>,
     ) -> Result<Response<v1::RetryDeliveryResponse>, Status> {
-        let asked = Asked::<DeliveryRef>::of(request)?;
-        let DeliveryRef { organization_id, delivery_id } = asked.request.clone();
+        let call = AuthorizedRequest::<DeliveryRef>::of(request)?;
+        let DeliveryRef { organization_id, delivery_id } = call.request.clone();
         let delivery = self.delivery(&organization_id, delivery_id).await?;
         if self.open_endpoint(&organization_id, delivery.endpoint_id).await?.is_none() {
             return Err(status::failed_precondition(
@@ -236,9 +236,9 @@ impl DispatchService for DispatchApi {
                 "the event's body is no longer kept: publish the event anew",
             ));
         }
-        let metadata = |delivery: &Delivery| asked.metadata(delivery.event_id);
+        let metadata = |delivery: &Delivery| call.metadata(delivery.event_id);
         let fact = DeliveryFact::RetryRequested;
-        let delivery = self.ask(&asked.request, fact, metadata, |_| Ok(())).await?;
+        let delivery = self.ask(&call.request, fact, metadata, |_| Ok(())).await?;
         Ok(Response::new(v1::RetryDeliveryResponse { delivery: Some((&delivery).into()) }))
     }
 
@@ -246,8 +246,8 @@ impl DispatchService for DispatchApi {
         &self,
         request: Request<v1::CancelDeliveryRequest>,
     ) -> Result<Response<v1::CancelDeliveryResponse>, Status> {
-        let asked = Asked::<DeliveryRef>::of(request)?;
-        let delivery = self.cancel(&asked).await?;
+        let call = AuthorizedRequest::<DeliveryRef>::of(request)?;
+        let delivery = self.cancel(&call).await?;
         Ok(Response::new(v1::CancelDeliveryResponse { delivery: Some((&delivery).into()) }))
     }
 
@@ -257,7 +257,7 @@ impl DispatchService for DispatchApi {
         &self,
         request: Request<v1::WatchDeliveriesRequest>,
     ) -> Result<Response<Self::WatchDeliveriesStream>, Status> {
-        let Asked { request, .. } = Asked::<WatchDeliveries>::of(request)?;
+        let AuthorizedRequest { request, .. } = AuthorizedRequest::<WatchDeliveries>::of(request)?;
         Ok(Response::new(self.watch(request).await?))
     }
 
@@ -265,7 +265,7 @@ impl DispatchService for DispatchApi {
         &self,
         request: Request<v1::GetEndpointStatsRequest>,
     ) -> Result<Response<v1::GetEndpointStatsResponse>, Status> {
-        let Asked { request, .. } = Asked::<GetEndpointStats>::of(request)?;
+        let AuthorizedRequest { request, .. } = AuthorizedRequest::<GetEndpointStats>::of(request)?;
         let GetEndpointStats { organization_id, endpoint_id, hours } = request;
         let shard = self.log.shard_of(&organization_id);
         let store = self.log.store();
@@ -286,7 +286,7 @@ impl DispatchService for DispatchApi {
         &self,
         request: Request<v1::GetHealthSummaryRequest>,
     ) -> Result<Response<v1::GetHealthSummaryResponse>, Status> {
-        let Asked { request, .. } = Asked::<GetHealthSummary>::of(request)?;
+        let AuthorizedRequest { request, .. } = AuthorizedRequest::<GetHealthSummary>::of(request)?;
         let GetHealthSummary { organization_id, time } = request;
         let week = time.map_or_else(|| last_week((self.clock)()), week_of);
         let shard = self.log.shard_of(&organization_id);
@@ -305,7 +305,7 @@ impl DispatchService for DispatchApi {
         &self,
         request: Request<v1::ReplayEventsRequest>,
     ) -> Result<Response<v1::ReplayEventsResponse>, Status> {
-        let replay = DispatchApi::replay_events(self, Asked::of(request)?).await?;
+        let replay = DispatchApi::replay_events(self, AuthorizedRequest::of(request)?).await?;
         Ok(Response::new(v1::ReplayEventsResponse { replay: Some(replay) }))
     }
 
@@ -313,7 +313,7 @@ impl DispatchService for DispatchApi {
         &self,
         request: Request<v1::GetReplayRequest>,
     ) -> Result<Response<v1::GetReplayResponse>, Status> {
-        let Asked { request, .. } = Asked::<ReplayRef>::of(request)?;
+        let AuthorizedRequest { request, .. } = AuthorizedRequest::<ReplayRef>::of(request)?;
         let replay = self.replay(&request.organization_id, request.replay_id).await?;
         Ok(Response::new(v1::GetReplayResponse { replay: Some((&replay).into()) }))
     }
@@ -322,7 +322,7 @@ impl DispatchService for DispatchApi {
         &self,
         request: Request<v1::ListReplaysRequest>,
     ) -> Result<Response<v1::ListReplaysResponse>, Status> {
-        let Asked { request, .. } = Asked::<ListReplays>::of(request)?;
+        let AuthorizedRequest { request, .. } = AuthorizedRequest::<ListReplays>::of(request)?;
         Ok(Response::new(self.replays(request).await?))
     }
 
@@ -330,7 +330,7 @@ impl DispatchService for DispatchApi {
         &self,
         request: Request<v1::CancelReplayRequest>,
     ) -> Result<Response<v1::CancelReplayResponse>, Status> {
-        let replay = DispatchApi::cancel_replay(self, Asked::of(request)?).await?;
+        let replay = DispatchApi::cancel_replay(self, AuthorizedRequest::of(request)?).await?;
         Ok(Response::new(v1::CancelReplayResponse { replay: Some((&replay).into()) }))
     }
 
@@ -340,7 +340,7 @@ impl DispatchService for DispatchApi {
         &self,
         request: Request<v1::WatchReplayRequest>,
     ) -> Result<Response<Self::WatchReplayStream>, Status> {
-        let Asked { request, .. } = Asked::<ReplayRef>::of(request)?;
+        let AuthorizedRequest { request, .. } = AuthorizedRequest::<ReplayRef>::of(request)?;
         Ok(Response::new(DispatchApi::watch_replay(self, request).await?))
     }
 }

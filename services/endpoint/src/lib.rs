@@ -10,7 +10,7 @@ mod shown;
 use std::sync::Arc;
 
 use keeptrusts_webhooks_contracts::api::{
-    Asked, CreateEndpoint, DeleteEndpoint, DisableEndpoint, EndpointRef, ListEndpoints,
+    AuthorizedRequest, CreateEndpoint, DeleteEndpoint, DisableEndpoint, EndpointRef, ListEndpoints,
     ListEventTypes, PreviewPayload, Read, RotateSecret, UpdateEndpoint,
 };
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
@@ -95,10 +95,10 @@ impl EndpointService for EndpointApi {
         &self,
         request: Request<v1::CreateEndpointRequest>,
     ) -> Result<Response<v1::CreateEndpointResponse>, Status> {
-        let asked = Asked::<CreateEndpoint>::of(request)?;
+        let call = AuthorizedRequest::<CreateEndpoint>::of(request)?;
         let id = EndpointId::new(new_ulid((self.clock)()));
-        let metadata = asked.metadata(id);
-        let CreateEndpoint { organization_id, config, secret } = asked.request;
+        let metadata = call.metadata(id);
+        let CreateEndpoint { organization_id, config, secret } = call.request;
         payloads::check_template(
             &self.renderer,
             &config.payload_format,
@@ -136,8 +136,8 @@ impl EndpointService for EndpointApi {
         &self,
         request: Request<v1::GetEndpointRequest>,
     ) -> Result<Response<v1::GetEndpointResponse>, Status> {
-        let asked = Asked::<EndpointRef>::of(request)?;
-        let EndpointRef { organization_id, endpoint_id } = asked.request;
+        let call = AuthorizedRequest::<EndpointRef>::of(request)?;
+        let EndpointRef { organization_id, endpoint_id } = call.request;
         let endpoint = self.read(&organization_id, endpoint_id).await?;
         Ok(Response::new(v1::GetEndpointResponse { endpoint: Some(self.shown(&endpoint).await?) }))
     }
@@ -146,8 +146,8 @@ impl EndpointService for EndpointApi {
         &self,
         request: Request<v1::ListEndpointsRequest>,
     ) -> Result<Response<v1::ListEndpointsResponse>, Status> {
-        let asked = Asked::<ListEndpoints>::of(request)?;
-        let ListEndpoints { organization_id, page, status, search } = asked.request;
+        let call = AuthorizedRequest::<ListEndpoints>::of(request)?;
+        let ListEndpoints { organization_id, page, status, search } = call.request;
         let (store, shard) = (self.log.store(), self.log.shard_of(&organization_id));
         let (organization, filter) = (&organization_id, &EndpointFilter { status, search });
         let read = |before, limit| async move {
@@ -166,9 +166,9 @@ impl EndpointService for EndpointApi {
         &self,
         request: Request<v1::UpdateEndpointRequest>,
     ) -> Result<Response<v1::UpdateEndpointResponse>, Status> {
-        let asked = Asked::<UpdateEndpoint>::of(request)?;
-        let metadata = asked.metadata(asked.request.endpoint_id);
-        let UpdateEndpoint { organization_id, endpoint_id, etag, patch, secret } = asked.request;
+        let call = AuthorizedRequest::<UpdateEndpoint>::of(request)?;
+        let metadata = call.metadata(call.request.endpoint_id);
+        let UpdateEndpoint { organization_id, endpoint_id, etag, patch, secret } = call.request;
         let secret = match secret {
             Some(secret) => Some(self.seal_anew(&organization_id, endpoint_id, &secret).await?),
             None => None,
@@ -186,9 +186,9 @@ impl EndpointService for EndpointApi {
         &self,
         request: Request<v1::EnableEndpointRequest>,
     ) -> Result<Response<v1::EnableEndpointResponse>, Status> {
-        let asked = Asked::<EndpointRef>::of(request)?;
-        let metadata = asked.metadata(asked.request.endpoint_id);
-        let EndpointRef { organization_id, endpoint_id } = asked.request;
+        let call = AuthorizedRequest::<EndpointRef>::of(request)?;
+        let metadata = call.metadata(call.request.endpoint_id);
+        let EndpointRef { organization_id, endpoint_id } = call.request;
         let command = EndpointCommand::Enable;
         let endpoint = self.execute(&organization_id, endpoint_id, command, None, metadata).await?;
         Ok(Response::new(v1::EnableEndpointResponse {
@@ -200,9 +200,9 @@ impl EndpointService for EndpointApi {
         &self,
         request: Request<v1::DisableEndpointRequest>,
     ) -> Result<Response<v1::DisableEndpointResponse>, Status> {
-        let asked = Asked::<DisableEndpoint>::of(request)?;
-        let metadata = asked.metadata(asked.request.endpoint_id);
-        let DisableEndpoint { organization_id, endpoint_id, reason } = asked.request;
+        let call = AuthorizedRequest::<DisableEndpoint>::of(request)?;
+        let metadata = call.metadata(call.request.endpoint_id);
+        let DisableEndpoint { organization_id, endpoint_id, reason } = call.request;
         let command = EndpointCommand::Disable { reason };
         let endpoint = self.execute(&organization_id, endpoint_id, command, None, metadata).await?;
         Ok(Response::new(v1::DisableEndpointResponse {
@@ -214,9 +214,9 @@ impl EndpointService for EndpointApi {
         &self,
         request: Request<v1::DeleteEndpointRequest>,
     ) -> Result<Response<v1::DeleteEndpointResponse>, Status> {
-        let asked = Asked::<DeleteEndpoint>::of(request)?;
-        let metadata = asked.metadata(asked.request.endpoint_id);
-        let DeleteEndpoint { organization_id, endpoint_id, etag } = asked.request;
+        let call = AuthorizedRequest::<DeleteEndpoint>::of(request)?;
+        let metadata = call.metadata(call.request.endpoint_id);
+        let DeleteEndpoint { organization_id, endpoint_id, etag } = call.request;
         let command = EndpointCommand::Delete;
         self.execute(&organization_id, endpoint_id, command, etag.as_deref(), metadata).await?;
         Ok(Response::new(v1::DeleteEndpointResponse {}))
@@ -226,9 +226,9 @@ impl EndpointService for EndpointApi {
         &self,
         request: Request<v1::RotateSecretRequest>,
     ) -> Result<Response<v1::RotateSecretResponse>, Status> {
-        let asked = Asked::<RotateSecret>::of(request)?;
-        let metadata = asked.metadata(asked.request.endpoint_id);
-        let RotateSecret { organization_id, endpoint_id, secret, overlap } = asked.request;
+        let call = AuthorizedRequest::<RotateSecret>::of(request)?;
+        let metadata = call.metadata(call.request.endpoint_id);
+        let RotateSecret { organization_id, endpoint_id, secret, overlap } = call.request;
         let secret = secret.unwrap_or_else(secrets::generate);
         let sealed = self.seal_anew(&organization_id, endpoint_id, &secret).await?;
         let previous_expire_time = match overlap.is_zero() {
@@ -248,9 +248,9 @@ impl EndpointService for EndpointApi {
         &self,
         request: Request<v1::RevealSecretRequest>,
     ) -> Result<Response<v1::RevealSecretResponse>, Status> {
-        let asked = Asked::<EndpointRef>::of(request)?;
-        let metadata = asked.metadata(asked.request.endpoint_id);
-        let EndpointRef { organization_id, endpoint_id } = asked.request;
+        let call = AuthorizedRequest::<EndpointRef>::of(request)?;
+        let metadata = call.metadata(call.request.endpoint_id);
+        let EndpointRef { organization_id, endpoint_id } = call.request;
         // Recorded first: nobody sees a secret without leaving a trace.
         let command = EndpointCommand::RevealSecret;
         let endpoint = self.execute(&organization_id, endpoint_id, command, None, metadata).await?;
@@ -266,15 +266,15 @@ impl EndpointService for EndpointApi {
         &self,
         request: Request<v1::PreviewPayloadRequest>,
     ) -> Result<Response<v1::PreviewPayloadResponse>, Status> {
-        let asked = Asked::<PreviewPayload>::of(request)?;
-        Ok(Response::new(payloads::preview(&self.renderer, asked.request).await?))
+        let call = AuthorizedRequest::<PreviewPayload>::of(request)?;
+        Ok(Response::new(payloads::preview(&self.renderer, call.request).await?))
     }
 
     async fn list_event_types(
         &self,
         request: Request<v1::ListEventTypesRequest>,
     ) -> Result<Response<v1::ListEventTypesResponse>, Status> {
-        Asked::<ListEventTypes>::of(request)?;
+        AuthorizedRequest::<ListEventTypes>::of(request)?;
         let event_types = EventType::ALL.iter().map(|event_type| v1::EventType {
             sample_data_json: sample_data(*event_type).to_owned(),
             ..(*event_type).into()

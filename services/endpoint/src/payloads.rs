@@ -72,21 +72,21 @@ pub(crate) async fn check_update(
 /// What an endpoint of the format would be sent. Only a template waits for its turn.
 pub(crate) async fn preview(
     renderer: &Renderer,
-    asked: PreviewPayload,
+    request: PreviewPayload,
 ) -> Result<v1::PreviewPayloadResponse, Status> {
-    let PayloadFormat::Custom { .. } = asked.payload_format else {
-        return rendered(&asked, &Interrupt::default());
+    let PayloadFormat::Custom { .. } = request.payload_format else {
+        return rendered(&request, &Interrupt::default());
     };
-    let organization = asked.organization_id.clone();
-    let made = renderer.run(&organization, move |interrupt| rendered(&asked, interrupt)).await;
+    let organization = request.organization_id.clone();
+    let made = renderer.run(&organization, move |interrupt| rendered(&request, interrupt)).await;
     made.map_err(|error| not_rendered(error, PayloadFields::TOP.template, &organization))?
 }
 
 fn rendered(
-    asked: &PreviewPayload,
+    request: &PreviewPayload,
     interrupt: &Interrupt,
 ) -> Result<v1::PreviewPayloadResponse, Status> {
-    let PreviewPayload { organization_id, payload_format, event_type, data } = asked;
+    let PreviewPayload { organization_id, payload_format, event_type, data } = request;
     let failed = |error: FormatError| {
         let field = match error {
             FormatError::Data { .. } => "data_json",

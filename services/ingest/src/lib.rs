@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::api::{
-    Asked, EventRef, ListEvents, Publish, PublishBatch, Read, event_with_body, publish_error,
+    AuthorizedRequest, EventRef, ListEvents, Publish, PublishBatch, Read, event_with_body,
+    publish_error,
 };
 use keeptrusts_webhooks_contracts::status::{self, Resource};
 use keeptrusts_webhooks_contracts::v1;
@@ -75,8 +76,9 @@ impl IngestApi {
         &self,
         request: Request<v1::PublishEventRequest>,
     ) -> Result<v1::PublishEventResponse, Status> {
-        let asked = Asked::<Publish>::of(request);
-        let Asked { request: publish, caller, trace } = asked.inspect_err(metrics::not_accepted)?;
+        let call = AuthorizedRequest::<Publish>::of(request);
+        let AuthorizedRequest { request: publish, caller, trace } =
+            call.inspect_err(metrics::not_accepted)?;
         let taken = self.quota.take(&publish.organization_id, 1);
         taken.inspect_err(metrics::not_accepted)?;
         let places = self.places.take(&publish.organization_id, 1).await;
@@ -94,8 +96,9 @@ impl IngestApi {
         &self,
         request: Request<v1::PublishEventsRequest>,
     ) -> Result<Vec<Result<v1::PublishEventResponse, Status>>, Status> {
-        let asked = Asked::<PublishBatch>::of(request);
-        let Asked { request, caller, trace } = asked.inspect_err(metrics::not_accepted)?;
+        let call = AuthorizedRequest::<PublishBatch>::of(request);
+        let AuthorizedRequest { request, caller, trace } =
+            call.inspect_err(metrics::not_accepted)?;
         let PublishBatch { organization_id, events } = request;
         let taken = self.quota.take(&organization_id, events.len());
         taken.inspect_err(metrics::not_accepted)?;
@@ -179,7 +182,7 @@ impl IngestService for IngestApi {
         &self,
         request: Request<v1::GetEventRequest>,
     ) -> Result<Response<v1::GetEventResponse>, Status> {
-        let Asked { request, caller, .. } = Asked::<EventRef>::of(request)?;
+        let AuthorizedRequest { request, caller, .. } = AuthorizedRequest::<EventRef>::of(request)?;
         let EventRef { organization_id, event_id } = request;
         let shard = self.log.shard_of(&organization_id);
         let event = self.log.store().event(shard, &organization_id, event_id).await;
@@ -198,7 +201,8 @@ impl IngestService for IngestApi {
         &self,
         request: Request<v1::ListEventsRequest>,
     ) -> Result<Response<v1::ListEventsResponse>, Status> {
-        let Asked { request, caller, .. } = Asked::<ListEvents>::of(request)?;
+        let AuthorizedRequest { request, caller, .. } =
+            AuthorizedRequest::<ListEvents>::of(request)?;
         let ListEvents { organization_id, page, event_type, start_time, end_time } = request;
         let (store, shard) = (self.log.store(), self.log.shard_of(&organization_id));
         let accepted = Interval { start: start_time, end: end_time };

@@ -9,8 +9,8 @@ mod testing;
 use std::sync::Arc;
 
 use keeptrusts_webhooks_contracts::api::{
-    Asked, ChannelRef, CreateChannel, DeleteChannel, ListChannels, ListNotifications, Read,
-    UpdateChannel,
+    AuthorizedRequest, ChannelRef, CreateChannel, DeleteChannel, ListChannels, ListNotifications,
+    Read, UpdateChannel,
 };
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
 use keeptrusts_webhooks_contracts::v1;
@@ -94,10 +94,10 @@ impl NotificationService for NotificationApi {
         &self,
         request: Request<v1::CreateChannelRequest>,
     ) -> Result<Response<v1::CreateChannelResponse>, Status> {
-        let asked = Asked::<CreateChannel>::of(request)?;
+        let call = AuthorizedRequest::<CreateChannel>::of(request)?;
         let id = ChannelId::new(new_ulid((self.clock)()));
-        let metadata = asked.metadata(id);
-        let CreateChannel { organization_id, mut config } = asked.request;
+        let metadata = call.metadata(id);
+        let CreateChannel { organization_id, mut config } = call.request;
         self.refuse_without_mail(config.destination.kind)?;
         self.refuse_if_full(&organization_id).await?;
         self.refuse_unknown_endpoints(&organization_id, &config.endpoint_ids, &[]).await?;
@@ -118,7 +118,7 @@ impl NotificationService for NotificationApi {
         &self,
         request: Request<v1::GetChannelRequest>,
     ) -> Result<Response<v1::GetChannelResponse>, Status> {
-        let ChannelRef { organization_id, channel_id } = Asked::of(request)?.request;
+        let ChannelRef { organization_id, channel_id } = AuthorizedRequest::of(request)?.request;
         let channel = self.read(&organization_id, channel_id).await?;
         Ok(Response::new(v1::GetChannelResponse { channel: Some((&channel).into()) }))
     }
@@ -127,7 +127,7 @@ impl NotificationService for NotificationApi {
         &self,
         request: Request<v1::ListChannelsRequest>,
     ) -> Result<Response<v1::ListChannelsResponse>, Status> {
-        let ListChannels { organization_id, page } = Asked::of(request)?.request;
+        let ListChannels { organization_id, page } = AuthorizedRequest::of(request)?.request;
         let (store, shard) = (self.log.store(), self.log.shard_of(&organization_id));
         let organization = &organization_id;
         let read = |before, limit| async move {
@@ -145,10 +145,10 @@ impl NotificationService for NotificationApi {
         &self,
         request: Request<v1::UpdateChannelRequest>,
     ) -> Result<Response<v1::UpdateChannelResponse>, Status> {
-        let asked = Asked::<UpdateChannel>::of(request)?;
-        let metadata = asked.metadata(asked.request.channel_id);
+        let call = AuthorizedRequest::<UpdateChannel>::of(request)?;
+        let metadata = call.metadata(call.request.channel_id);
         let UpdateChannel { organization_id: organization, channel_id: id, etag, mut patch } =
-            asked.request;
+            call.request;
         // Whoever names a channel that is not there leaves no data key behind.
         let current = self.read(&organization, id).await?.config;
         if let Some(ids) = &patch.endpoint_ids {
@@ -168,9 +168,9 @@ impl NotificationService for NotificationApi {
         &self,
         request: Request<v1::DeleteChannelRequest>,
     ) -> Result<Response<v1::DeleteChannelResponse>, Status> {
-        let asked = Asked::<DeleteChannel>::of(request)?;
-        let metadata = asked.metadata(asked.request.channel_id);
-        let DeleteChannel { organization_id, channel_id, etag } = asked.request;
+        let call = AuthorizedRequest::<DeleteChannel>::of(request)?;
+        let metadata = call.metadata(call.request.channel_id);
+        let DeleteChannel { organization_id, channel_id, etag } = call.request;
         let command = ChannelCommand::Delete;
         self.execute(&organization_id, channel_id, command, etag.as_deref(), metadata).await?;
         Ok(Response::new(v1::DeleteChannelResponse {}))
@@ -180,7 +180,7 @@ impl NotificationService for NotificationApi {
         &self,
         request: Request<v1::TestChannelRequest>,
     ) -> Result<Response<v1::TestChannelResponse>, Status> {
-        let notification = self.test(Asked::of(request)?).await?;
+        let notification = self.test(AuthorizedRequest::of(request)?).await?;
         Ok(Response::new(v1::TestChannelResponse { notification: Some((&notification).into()) }))
     }
 
@@ -188,7 +188,8 @@ impl NotificationService for NotificationApi {
         &self,
         request: Request<v1::ListNotificationsRequest>,
     ) -> Result<Response<v1::ListNotificationsResponse>, Status> {
-        let ListNotifications { organization_id, page, channel_id } = Asked::of(request)?.request;
+        let ListNotifications { organization_id, page, channel_id } =
+            AuthorizedRequest::of(request)?.request;
         let (store, shard) = (self.log.store(), self.log.shard_of(&organization_id));
         let organization = &organization_id;
         let read = |before, limit| async move {

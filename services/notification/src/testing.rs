@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keeptrusts_webhooks_contracts::api::{Asked, ChannelRef};
+use keeptrusts_webhooks_contracts::api::{AuthorizedRequest, ChannelRef};
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
 use keeptrusts_webhooks_domain::channel::{ChannelKind, Destination};
 use keeptrusts_webhooks_domain::fact::Fact;
@@ -31,9 +31,12 @@ fn too_much_mail(wait: Duration) -> Status {
 }
 
 impl NotificationApi {
-    pub(crate) async fn test(&self, asked: Asked<ChannelRef>) -> Result<Notification, Status> {
-        let metadata = asked.metadata(asked.request.channel_id);
-        let ChannelRef { organization_id: organization, channel_id } = asked.request;
+    pub(crate) async fn test(
+        &self,
+        call: AuthorizedRequest<ChannelRef>,
+    ) -> Result<Notification, Status> {
+        let metadata = call.metadata(call.request.channel_id);
+        let ChannelRef { organization_id: organization, channel_id } = call.request;
         let destination = self.read(&organization, channel_id).await?.config.destination;
         self.refuse_if_too_much_mail(&organization, &destination).await?;
         let now = (self.clock)();

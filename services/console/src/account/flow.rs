@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
-use crate::destination::local;
+use crate::return_path::local_path;
 use crate::session::{cookies, random, set_cookie};
 
 /// In seconds. People look for their second factor, but not for longer than that.
@@ -48,13 +48,13 @@ pub(crate) struct Flow {
 
 impl Flow {
     pub(crate) fn begin(verifier: Zeroizing<String>, next: &str, now: Timestamp) -> Flow {
-        let next = Some(local(next)).filter(|next| next.len() <= MAX_NEXT_BYTES);
+        let next = Some(local_path(next)).filter(|next| next.len() <= MAX_NEXT_BYTES);
         Flow {
             state: Zeroizing::new(hex::encode(random::<RANDOM_BYTES>())),
             nonce: Zeroizing::new(hex::encode(random::<RANDOM_BYTES>())),
             verifier,
             since: now.as_second(),
-            next: next.unwrap_or_else(|| local("")).to_owned(),
+            next: next.unwrap_or_else(|| local_path("")).to_owned(),
         }
     }
 
@@ -81,7 +81,7 @@ impl Flow {
             nonce: get("nonce")?.into(),
             verifier: get("verifier")?.into(),
             since: get("since")?.parse().ok()?,
-            next: local(&get("next")?).to_owned(),
+            next: local_path(&get("next")?).to_owned(),
         })
     }
 

@@ -4,7 +4,7 @@ use http::StatusCode;
 use keeptrusts_webhooks_domain::counted::counted;
 use tonic::{Code, Status};
 
-use crate::trouble::{SERVICE_AWAY, Trouble, retry_delay};
+use crate::error_page::{ErrorPage, SERVICE_UNAVAILABLE, retry_delay};
 
 /// Why not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,11 +12,11 @@ pub(crate) enum Refusal {
     /// The callback's address is not an issuer's answer.
     Unreadable,
     /// Nothing is known of a sign-in that it would be the answer to.
-    NotBegun,
+    UnknownSignIn,
     /// Another issuer says that it answers.
     OtherIssuer,
     /// The browser would come back to another address than it has begun at.
-    Elsewhere,
+    OtherAddress,
     /// The issuer has said no.
     Declined {
         /// The standard's word.
@@ -25,7 +25,7 @@ pub(crate) enum Refusal {
         said: String,
     },
     /// The issuer does not answer.
-    IssuerAway,
+    IssuerUnavailable,
     /// Too many at once.
     Busy,
     /// The code is not good any more.
@@ -33,15 +33,15 @@ pub(crate) enum Refusal {
     /// The issuer and the console do not fit together; the log says why.
     Misconfigured,
     /// What the issuer has answered is not in order; the log says why.
-    NotInOrder,
+    InvalidToken,
     /// The services know nothing of the issuer; the log says more.
-    NotAccepted,
+    IssuerNotAccepted,
     /// The account does not say what its owner may do here.
-    NoPlace(String),
+    NoRole(String),
     /// Too many tokens of this browser were refused.
-    TooOften(u64),
+    TooManyRequests(u64),
     /// The services are away.
-    ServicesAway,
+    ServicesUnavailable,
     /// A defect of ours.
     Internal,
 }
@@ -54,15 +54,15 @@ impl From<Status> for Refusal {
                 tracing::error!(
                     "the services refuse the token of an account: start them with the console's --oidc-issuer, and with its client id as an --oidc-audience"
                 );
-                Refusal::NotAccepted
+                Refusal::IssuerNotAccepted
             }
-            Code::PermissionDenied => Refusal::NoPlace(status.message().to_owned()),
+            Code::PermissionDenied => Refusal::NoRole(status.message().to_owned()),
             Code::ResourceExhausted => {
                 let seconds = retry_delay(&status).map_or(60, |delay| delay.as_secs().max(1));
-                Refusal::TooOften(seconds)
+                Refusal::TooManyRequests(seconds)
             }
-            _ => match Trouble::from(status) {
-                Trouble::Away => Refusal::ServicesAway,
+            _ => match ErrorPage::from(status) {
+                ErrorPage::ServiceUnavailable => Refusal::ServicesUnavailable,
                 _ => Refusal::Internal,
             },
         }
@@ -79,7 +79,7 @@ impl Refusal {
                 StatusCode::BAD_REQUEST,
                 format!("This is not an answer of {issuer}. Sign in again."),
             ),
-            Refusal::NotBegun => (
+            Refusal::UnknownSignIn => (
                 StatusCode::BAD_REQUEST,
                 format!(
                     "This sign-in is over. It was completed already, took longer than 10 minutes, or was begun in another browser or at another address than {home}. Sign in again."
@@ -89,14 +89,14 @@ impl Refusal {
                 StatusCode::BAD_REQUEST,
                 format!("The answer does not come from {issuer}, and was not used. Sign in again."),
             ),
-            Refusal::Elsewhere => (
+            Refusal::OtherAddress => (
                 StatusCode::BAD_REQUEST,
                 format!(
                     "To sign in with {issuer}, open {home}/sign-in: that is the address to which it lets you come back."
                 ),
             ),
             Refusal::Declined { code, said } => declined(issuer, code, said),
-            Refusal::IssuerAway => (
+            Refusal::IssuerUnavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 format!(
                     "{issuer} does not answer at the moment. Try again in a little while, or sign in with a key."
@@ -116,32 +116,34 @@ impl Refusal {
                     "{issuer} and this console do not fit together. Tell whoever runs the console: its log says more."
                 ),
             ),
-            Refusal::NotInOrder => (
+            Refusal::InvalidToken => (
                 bad_gateway,
                 format!(
                     "What {issuer} has answered is not in order, so that you are not signed in. Try again; if it happens again, tell whoever runs the console."
                 ),
             ),
-            Refusal::NotAccepted => (
+            Refusal::IssuerNotAccepted => (
                 bad_gateway,
                 format!(
                     "{issuer} knows you, but the services behind this console do not accept its accounts. Tell whoever runs the console."
                 ),
             ),
-            Refusal::NoPlace(why) => (
+            Refusal::NoRole(why) => (
                 StatusCode::FORBIDDEN,
                 format!(
                     "Your account has no role in this console: {why}. Ask whoever looks after the accounts at {issuer} to change that, and sign in again."
                 ),
             ),
-            Refusal::TooOften(seconds) => (
+            Refusal::TooManyRequests(seconds) => (
                 StatusCode::TOO_MANY_REQUESTS,
                 format!(
                     "Too many sign-ins from your address have failed. Try again in {}.",
                     counted(*seconds, "second", "seconds")
                 ),
             ),
-            Refusal::ServicesAway => (StatusCode::SERVICE_UNAVAILABLE, SERVICE_AWAY.to_owned()),
+            Refusal::ServicesUnavailable => {
+                (StatusCode::SERVICE_UNAVAILABLE, SERVICE_UNAVAILABLE.to_owned())
+            }
             Refusal::Internal => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "Something went wrong, and was logged.".to_owned(),

@@ -6,13 +6,13 @@ use http::header::{HOST, RETRY_AFTER, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use jiff::Timestamp;
 
-use super::Page;
-use super::form::Errors;
-use super::sign_in::Guest;
-use crate::account::{Accounts, Answer, Begun, Flow, Refusal, make_room};
-use crate::choices::Choice;
+use super::form_errors::FormErrors;
+use super::guest::Guest;
+use super::page::Page;
+use crate::account::{Accounts, Callback, Flow, Refusal, StartedSignIn, make_room};
+use crate::error_page::ErrorPage;
 use crate::fields::Fields;
-use crate::trouble::Trouble;
+use crate::organization_choices::OrganizationChoice;
 use crate::view::frame::Frame;
 
 #[derive(Template)]
@@ -28,23 +28,23 @@ struct LeavingPage<'a> {
 /// (Content Security Policy Level 3 section 6.4.2.1), and an issuer may send people on to others
 /// that nobody here knows of.
 pub(crate) async fn start(guest: Guest, headers: HeaderMap, fields: Fields) -> Page {
-    let accounts = guest.accounts().ok_or(Trouble::NotFound)?;
+    let accounts = guest.accounts().ok_or(ErrorPage::NotFound)?;
     let (now, next) = (Timestamp::now(), fields.get("next"));
-    if !guest.shared().is_behind_tls() && !is_at(&headers, accounts.home()) {
-        return refused(&guest, accounts, &Refusal::Elsewhere, next);
+    if !guest.app().is_behind_tls() && !is_at(&headers, accounts.home()) {
+        return refused(&guest, accounts, &Refusal::OtherAddress, next);
     }
-    let Begun { url, flow } = match accounts.begin(next, now).await {
-        Ok(begun) => begun,
+    let StartedSignIn { url, flow } = match accounts.begin(next, now).await {
+        Ok(started) => started,
         Err(refusal) => return refused(&guest, accounts, &refusal, next),
     };
     let page = LeavingPage { frame: guest.frame(), issuer: accounts.name(), url: &url };
     let mut response = Html(page.render()?).into_response();
     let onwards = HeaderValue::from_str(&format!("0; url={url}")).map_err(|error| {
         tracing::error!(%error, "the issuer's address cannot stand in a header");
-        Trouble::Internal
+        ErrorPage::Internal
     })?;
     response.headers_mut().insert(HeaderName::from_static("refresh"), onwards);
-    let is_secure = guest.shared().is_behind_tls();
+    let is_secure = guest.app().is_behind_tls();
     for cookie in make_room(&headers, now, is_secure).into_iter().chain(flow.cookie(is_secure)) {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
@@ -53,19 +53,19 @@ pub(crate) async fn start(guest: Guest, headers: HeaderMap, fields: Fields) -> P
 
 /// Takes the browser back, and signs it in.
 pub(crate) async fn callback(guest: Guest, headers: HeaderMap, address: Uri) -> Page {
-    let accounts = guest.accounts().ok_or(Trouble::NotFound)?;
+    let accounts = guest.accounts().ok_or(ErrorPage::NotFound)?;
     let now = Timestamp::now();
-    let Some(answer) = Answer::read(address.query().unwrap_or_default()) else {
+    let Some(callback) = Callback::read(address.query().unwrap_or_default()) else {
         return refused(&guest, accounts, &Refusal::Unreadable, "");
     };
-    let Some(flow) = Flow::of(&headers, &answer.state, now) else {
-        return refused(&guest, accounts, &Refusal::NotBegun, "");
+    let Some(flow) = Flow::of(&headers, &callback.state, now) else {
+        return refused(&guest, accounts, &Refusal::UnknownSignIn, "");
     };
-    let mut response = match signed_in(&guest, accounts, answer, &flow, now).await {
+    let mut response = match signed_in(&guest, accounts, callback, &flow, now).await {
         Ok(response) => response,
         Err(refusal) => refused(&guest, accounts, &refusal, &flow.next)?,
     };
-    let forget = flow.forget(guest.shared().is_behind_tls());
+    let forget = flow.forget(guest.app().is_behind_tls());
     forget.map(|cookie| response.headers_mut().append(SET_COOKIE, cookie));
     Ok(response)
 }
@@ -73,30 +73,30 @@ pub(crate) async fn callback(guest: Guest, headers: HeaderMap, address: Uri) -> 
 async fn signed_in(
     guest: &Guest,
     accounts: &Accounts,
-    answer: Answer,
+    callback: Callback,
     flow: &Flow,
     now: Timestamp,
 ) -> Result<Response, Refusal> {
-    let token = accounts.finish(answer, flow, now).await?;
+    let token = accounts.finish(callback, flow, now).await?;
     // For an account of all organizations.
-    let organization = guest.shared().organization.to_string();
+    let organization = guest.app().organization.to_string();
     let organizations = guest.organizations_of(&token).await?;
     if !organizations.is_empty() {
         let next = flow.next.clone();
-        return Ok(guest.let_choose(Choice { token, organizations, next }));
+        return Ok(guest.ask_for_organization(OrganizationChoice { token, organizations, next }));
     }
     let opened = guest.open(&token, &organization).await?;
-    Ok(opened.lead_to(&flow.next))
+    Ok(opened.redirect_to(&flow.next))
 }
 
 /// The sign-in page, where one can try again.
 pub(super) fn refused(guest: &Guest, accounts: &Accounts, refusal: &Refusal, next: &str) -> Page {
     let (code, sentence) = refusal.words(accounts.name(), accounts.home());
-    let mut errors = Errors::default();
+    let mut errors = FormErrors::default();
     errors.note(&sentence);
-    let organization = guest.shared().organization.to_string();
+    let organization = guest.app().organization.to_string();
     let mut response = guest.refused(code, next.to_owned(), organization, errors)?;
-    if let Refusal::TooOften(seconds) = refusal {
+    if let Refusal::TooManyRequests(seconds) = refusal {
         response.headers_mut().insert(RETRY_AFTER, (*seconds).into());
     }
     Ok(response)

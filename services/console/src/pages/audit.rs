@@ -15,8 +15,10 @@ use tokio::time::sleep;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 
-use super::{Page, Parameters, Visit, render};
-use crate::trouble::Trouble;
+use super::page::{Page, render};
+use super::query::Parameters;
+use super::visit::Visit;
+use crate::error_page::ErrorPage;
 use crate::view::Choice;
 use crate::view::audit::{AuditFilter, AuditRow};
 use crate::view::frame::{Frame, Section};
@@ -64,7 +66,7 @@ pub(crate) async fn list(visit: Visit, Parameters(filter): Parameters<AuditFilte
 pub(crate) async fn export(visit: Visit, Parameters(filter): Parameters<AuditFilter>) -> Page {
     // A file has no place to complain in, and nobody reads one for what it does not leave out.
     if filter.complaint().is_some() {
-        return Err(Trouble::Unreadable);
+        return Err(ErrorPage::Unreadable);
     }
     let filter = AuditFilter { page: String::new(), ..filter };
     // Before anything is sent, so that what goes wrong at once is a page that says so.
@@ -98,7 +100,8 @@ async fn send(
         listed.entries.truncate(MAX_EXPORTED - sent);
         sent += listed.entries.len();
         let piece = csv::written(&listed.entries, is_first).and_then(|piece| {
-            let counted = visit.shared().unread.piece(&visit.visitor().organization, piece.into());
+            let counted =
+                visit.app().response_memory.hold_bytes(&visit.visitor().organization, piece.into());
             counted.map_err(|_| csv::ExportError::BrokenOff)
         });
         is_first = false;

@@ -9,10 +9,12 @@ use keeptrusts_webhooks_contracts::v1;
 use serde::Deserialize;
 use tonic::Code;
 
-use super::form::Errors;
-use super::{Page, Parameters, Visit, render};
+use super::form_errors::FormErrors;
+use super::page::{Page, render};
+use super::query::Parameters;
+use super::visit::Visit;
 use crate::fields::Fields;
-use crate::notices::{Notice, Tone};
+use crate::flash::{FlashMessage, Tone};
 use crate::services::PageOf;
 use crate::view::channel::{ChannelView, KINDS, NotificationRow};
 use crate::view::frame::{Frame, Section};
@@ -88,7 +90,7 @@ struct FormPage {
     frame: Frame,
     form: ChannelForm,
     types: Vec<TypeBox>,
-    errors: Errors,
+    errors: FormErrors,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -100,12 +102,12 @@ pub(crate) struct Chosen {
 /// The first step chooses the kind, of which the fields of the second are.
 pub(crate) async fn ask_create(visit: Visit, Parameters(chosen): Parameters<Chosen>) -> Page {
     match ChannelForm::new(&chosen.kind) {
-        Some(form) => show_form(&visit, form, Errors::default()),
+        Some(form) => show_form(&visit, form, FormErrors::default()),
         None => render(&KindsPage { frame: visit.frame(Section::Channels), kinds: &KINDS }),
     }
 }
 
-fn show_form(visit: &Visit, form: ChannelForm, errors: Errors) -> Page {
+fn show_form(visit: &Visit, form: ChannelForm, errors: FormErrors) -> Page {
     let code = errors.status_code();
     let frame = visit.frame(Section::Channels);
     let types = form.types();
@@ -120,16 +122,16 @@ pub(crate) async fn create(visit: Visit, fields: Fields) -> Page {
         Ok(channel) => {
             let text =
                 format!("{} was created. Send a test to see whether it works.", channel.name);
-            visit.keep_notice(Notice::new(Tone::Good, text));
+            visit.keep_flash(FlashMessage::new(Tone::Good, text));
             Ok(Redirect::to(&format!("/channels/{}", channel.id)).into_response())
         }
-        Err(status) => show_form(&visit, form, Errors::of_status(status)?),
+        Err(status) => show_form(&visit, form, FormErrors::of_status(status)?),
     }
 }
 
 pub(crate) async fn ask_edit(visit: Visit, Path(id): Path<String>) -> Page {
     let channel = visit.organization().channel(&id).await?;
-    show_form(&visit, ChannelForm::of(&channel), Errors::default())
+    show_form(&visit, ChannelForm::of(&channel), FormErrors::default())
 }
 
 pub(crate) async fn edit(visit: Visit, Path(id): Path<String>, fields: Fields) -> Page {
@@ -138,34 +140,34 @@ pub(crate) async fn edit(visit: Visit, Path(id): Path<String>, fields: Fields) -
     };
     match visit.organization().update_channel(form.channel()).await {
         Ok(channel) => {
-            visit.keep_notice(Notice::new(Tone::Good, format!("{} was saved.", channel.name)));
+            visit.keep_flash(FlashMessage::new(Tone::Good, format!("{} was saved.", channel.name)));
             Ok(Redirect::to(&format!("/channels/{}", channel.id)).into_response())
         }
-        Err(status) => show_form(&visit, form, Errors::of_status(status)?),
+        Err(status) => show_form(&visit, form, FormErrors::of_status(status)?),
     }
 }
 
 pub(crate) async fn test(visit: Visit, Path(id): Path<String>) -> Page {
     let tested = match visit.organization().test_channel(&id).await {
-        Ok(tested) => Ok(tested_notice(&tested)),
+        Ok(tested) => Ok(test_outcome(&tested)),
         // Our client's time is up, or the service's: whichever was first.
         Err(status) if matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled) => {
             let text = "The test is still under way: its outcome appears in the history.";
-            Ok(Notice::new(Tone::Neutral, text))
+            Ok(FlashMessage::new(Tone::Neutral, text))
         }
         Err(status) => Err(status),
     };
     visit.tell(tested, &format!("/channels/{id}"))
 }
 
-fn tested_notice(tested: &v1::Notification) -> Notice {
+fn test_outcome(tested: &v1::Notification) -> FlashMessage {
     let took = duration_of(tested.duration.as_ref()).unwrap_or_default();
     match tested.state() {
-        v1::NotificationState::Sent => Notice::new(
+        v1::NotificationState::Sent => FlashMessage::new(
             Tone::Good,
             format!("Test sent: the service answered {} in {took}.", tested.status_code),
         ),
-        _ => Notice::new(Tone::Bad, format!("Test failed: {}, after {took}.", tested.error)),
+        _ => FlashMessage::new(Tone::Bad, format!("Test failed: {}, after {took}.", tested.error)),
     }
 }
 
@@ -185,6 +187,6 @@ pub(crate) async fn delete(visit: Visit, Path(id): Path<String>) -> Page {
     let organization = visit.organization();
     let channel = organization.channel(&id).await?;
     organization.delete_channel(&id).await?;
-    visit.keep_notice(Notice::new(Tone::Neutral, format!("{} was deleted.", channel.name)));
+    visit.keep_flash(FlashMessage::new(Tone::Neutral, format!("{} was deleted.", channel.name)));
     Ok(Redirect::to("/channels").into_response())
 }

@@ -8,14 +8,16 @@ use keeptrusts_webhooks_domain::payload_format::PayloadKind;
 use keeptrusts_webhooks_domain::secret::Secret;
 use tonic::Status;
 
-use super::form::{Category, EndpointForm, Errors, categories};
+use super::form::{Category, EndpointForm, categories};
+use super::form_errors::FormErrors;
+use super::page::{Page, render};
 use super::payload::{self, FormatChoice, Preview};
-use super::{Page, Visit, render};
+use super::visit::Visit;
 use crate::confidential::Confidential;
+use crate::error_page::ErrorPage;
 use crate::fields::Fields;
-use crate::notices::NewSecret;
+use crate::flash::NewSecret;
 use crate::session::random;
-use crate::trouble::Trouble;
 use crate::view::Choice;
 use crate::view::endpoint::EndpointView;
 use crate::view::frame::{Frame, Section};
@@ -25,7 +27,7 @@ use crate::view::frame::{Frame, Section};
 struct ConfigurationStep {
     frame: Frame,
     form: EndpointForm,
-    errors: Errors,
+    errors: FormErrors,
     formats: Vec<FormatChoice>,
     previewed: Vec<Choice>,
     preview: Option<Preview>,
@@ -38,7 +40,7 @@ struct EventTypesStep {
     name: String,
     /// The fields of the first step, as they were typed.
     configuration: Vec<(String, Confidential)>,
-    errors: Errors,
+    errors: FormErrors,
     categories: Vec<Category>,
 }
 
@@ -86,7 +88,7 @@ const SNIPPETS: [Snippet; 3] = [
 
 pub(crate) async fn show(visit: Visit) -> Page {
     let form = EndpointForm { secret: generated().into(), ..EndpointForm::default() };
-    configuration_step(&visit, form, Errors::default()).await
+    configuration_step(&visit, form, FormErrors::default()).await
 }
 
 pub(crate) async fn submit(visit: Visit, fields: Fields) -> Page {
@@ -94,11 +96,11 @@ pub(crate) async fn submit(visit: Visit, fields: Fields) -> Page {
         Ok(event_types) => event_types,
         Err(status) => {
             let form = EndpointForm::read(&fields, &[]);
-            return configuration_step(&visit, form, Errors::of_status(status)?).await;
+            return configuration_step(&visit, form, FormErrors::of_status(status)?).await;
         }
     };
     let mut form = EndpointForm::read(&fields, event_types);
-    let mut errors = Errors::default();
+    let mut errors = FormErrors::default();
     match fields.get("action") {
         "generate" => {
             form.secret = generated().into();
@@ -153,9 +155,9 @@ async fn create(
             Ok::<_, Status>(id)
         }
     });
-    match creating.await.map_err(|_| Trouble::Internal)? {
+    match creating.await.map_err(|_| ErrorPage::Internal)? {
         Ok(id) => Ok(Redirect::to(&format!("/webhooks/{id}/created")).into_response()),
-        Err(status) => match Errors::of_status(status)? {
+        Err(status) => match FormErrors::of_status(status)? {
             errors if errors.is_about_configuration() => {
                 configuration_step(visit, form, errors).await
             }
@@ -182,14 +184,14 @@ async fn show_secret(visit: &Visit, id: &str, title: fn(&str) -> String) -> Page
     render(&SecretPage { frame, title, endpoint, secret, snippets: SNIPPETS })
 }
 
-async fn configuration_step(visit: &Visit, form: EndpointForm, errors: Errors) -> Page {
+async fn configuration_step(visit: &Visit, form: EndpointForm, errors: FormErrors) -> Page {
     configuration_page(visit, form, errors, None).await
 }
 
 async fn configuration_page(
     visit: &Visit,
     form: EndpointForm,
-    errors: Errors,
+    errors: FormErrors,
     preview: Option<Preview>,
 ) -> Page {
     // Without them there is nothing to choose a preview from, and the form is as good as before.
@@ -211,7 +213,7 @@ fn event_types_step(
     visit: &Visit,
     fields: &Fields,
     form: EndpointForm,
-    errors: Errors,
+    errors: FormErrors,
     event_types: &[v1::EventType],
 ) -> Page {
     let (frame, code) = (visit.frame(Section::Webhooks), errors.status_code());

@@ -7,10 +7,12 @@ use keeptrusts_webhooks_domain::access::Permission;
 use serde::Deserialize;
 use tonic::Status;
 
-use super::{Page, Parameters, View, Visit, render, whole_text};
+use super::page::{Page, View, render, whole_text};
+use super::query::Parameters;
+use super::visit::Visit;
+use crate::error_page::ErrorPage;
 use crate::fields::Fields;
-use crate::notices::{Notice, Tone};
-use crate::trouble::Trouble;
+use crate::flash::{FlashMessage, Tone};
 use crate::view::Badge;
 use crate::view::delivery::{AttemptRow, AttemptView, next_attempt, state};
 use crate::view::frame::{Frame, Section};
@@ -125,7 +127,7 @@ pub(crate) async fn response(
     Parameters(view): Parameters<View>,
 ) -> Page {
     let delivery = visit.organization().delivery(&id).await?;
-    let attempt = chosen.of(&delivery).ok_or(Trouble::NotFound)?;
+    let attempt = chosen.of(&delivery).ok_or(ErrorPage::NotFound)?;
     whole_text(with_content(&visit, attempt).await?.response_body, &view)
 }
 
@@ -137,7 +139,7 @@ pub(crate) async fn request(
     Parameters(view): Parameters<View>,
 ) -> Page {
     let delivery = visit.organization().delivery(&id).await?;
-    let attempt = chosen.of(&delivery).ok_or(Trouble::NotFound)?;
+    let attempt = chosen.of(&delivery).ok_or(ErrorPage::NotFound)?;
     whole_text(with_content(&visit, attempt).await?.request_body, &view)
 }
 
@@ -153,14 +155,14 @@ pub(crate) async fn retry(visit: Visit, Path(id): Path<String>, fields: Fields) 
     let asked = visit.organization().retry(&id).await;
     let back = back(&id, asked.as_ref(), &fields);
     let text = "Retry on its way: the new attempt appears when the receiver has answered.";
-    visit.tell(asked.map(|_| Notice::new(Tone::Neutral, text)), &back)
+    visit.tell(asked.map(|_| FlashMessage::new(Tone::Neutral, text)), &back)
 }
 
 pub(crate) async fn cancel(visit: Visit, Path(id): Path<String>, fields: Fields) -> Page {
     let asked = visit.organization().cancel(&id).await;
     let back = back(&id, asked.as_ref(), &fields);
     let text = "Cancelled: no further attempt is made.";
-    visit.tell(asked.map(|_| Notice::new(Tone::Neutral, text)), &back)
+    visit.tell(asked.map(|_| FlashMessage::new(Tone::Neutral, text)), &back)
 }
 
 /// The page whose button was pressed.

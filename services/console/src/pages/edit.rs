@@ -10,11 +10,13 @@ use keeptrusts_webhooks_contracts::v1;
 use tonic::Code;
 
 use super::create::{generated, previewed};
-use super::form::{Category, Difference, EndpointForm, Errors, categories};
+use super::form::{Category, Difference, EndpointForm, categories};
+use super::form_errors::FormErrors;
+use super::page::{Page, render};
 use super::payload::{self, FormatChoice, Preview};
-use super::{Page, Visit, render};
+use super::visit::Visit;
 use crate::fields::Fields;
-use crate::notices::{Notice, Tone};
+use crate::flash::{FlashMessage, Tone};
 use crate::view::Choice;
 use crate::view::frame::{Frame, Section};
 
@@ -26,7 +28,7 @@ struct EditPage {
     title: String,
     etag: String,
     form: EndpointForm,
-    errors: Errors,
+    errors: FormErrors,
     categories: Vec<Category>,
     overlaps: Vec<Choice>,
     formats: Vec<FormatChoice>,
@@ -45,7 +47,7 @@ pub(crate) async fn show(visit: Visit, Path(endpoint): Path<String>) -> Page {
     let endpoint = visit.organization().endpoint(&endpoint).await?;
     let form = EndpointForm::of(&endpoint);
     let typed = Typed { form, overlap: DEFAULT_OVERLAP.to_owned(), preview: None };
-    page(&visit, &endpoint, typed, Errors::default(), None).await
+    page(&visit, &endpoint, typed, FormErrors::default(), None).await
 }
 
 /// What was typed.
@@ -66,7 +68,7 @@ pub(crate) async fn submit(visit: Visit, Path(id): Path<String>, fields: Fields)
         preview: None,
     };
     typed.form.endpoint.id.clone_from(&id);
-    let mut errors = Errors::default();
+    let mut errors = FormErrors::default();
     let is_finished = match fields.get("action") {
         "select-all" => {
             typed.form.select_all(event_types);
@@ -108,23 +110,23 @@ pub(crate) async fn submit(visit: Visit, Path(id): Path<String>, fields: Fields)
             return Ok((StatusCode::CONFLICT, page).into_response());
         }
         Err(status) => {
-            return page(&visit, &opened, typed, Errors::of_status(status)?, None).await;
+            return page(&visit, &opened, typed, FormErrors::of_status(status)?, None).await;
         }
     };
     let back = format!("/webhooks/{id}");
     if typed.form.secret.is_empty() {
-        visit.keep_notice(Notice::new(Tone::Good, "Saved."));
+        visit.keep_flash(FlashMessage::new(Tone::Good, "Saved."));
         return Ok(Redirect::to(&back).into_response());
     }
     let (secret, overlap) = (typed.form.secret.expose().to_owned(), overlap(&typed.overlap));
     match organization.rotate_secret(&id, secret, overlap).await {
         Ok(rotated) => {
             visit.keep_secret(&id, rotated.secret);
-            visit.keep_notice(Notice::new(Tone::Good, "Saved, with a new secret."));
+            visit.keep_flash(FlashMessage::new(Tone::Good, "Saved, with a new secret."));
             Ok(Redirect::to(&format!("{back}/secret")).into_response())
         }
         Err(status) => {
-            let mut errors = Errors::of_status(status)?;
+            let mut errors = FormErrors::of_status(status)?;
             errors.note("Everything but the secret was saved.");
             page(&visit, &saved, typed, errors, None).await
         }
@@ -135,7 +137,7 @@ async fn page(
     visit: &Visit,
     endpoint: &v1::Endpoint,
     typed: Typed,
-    errors: Errors,
+    errors: FormErrors,
     conflict: Option<Vec<Difference>>,
 ) -> Page {
     let event_types = visit.event_types().await?;

@@ -10,9 +10,12 @@ use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::access::Permission;
 use tonic::{Code, Status};
 
-use super::{Page, Parameters, Visit, render, replay};
+use super::page::{Page, render};
+use super::query::Parameters;
+use super::replay;
+use super::visit::Visit;
 use crate::fields::Fields;
-use crate::notices::{Notice, Tone};
+use crate::flash::{FlashMessage, Tone};
 use crate::services::Organization;
 use crate::view::Choice;
 use crate::view::chart::{Size, Statistics, Window};
@@ -158,33 +161,33 @@ fn matching_failures(filter: &LogFilter) -> ReplayForm {
 
 pub(crate) async fn test(visit: Visit, Path(id): Path<String>) -> Page {
     let tested = match visit.organization().test(&id).await {
-        Ok(tested) => Ok(tested_notice(&tested)),
+        Ok(tested) => Ok(test_outcome(&tested)),
         // Our client's time is up, or the service's: whichever was first.
         Err(status) if matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled) => {
             let text = "The test is still under way: its outcome appears in Recent Deliveries.";
-            Ok(Notice::new(Tone::Neutral, text))
+            Ok(FlashMessage::new(Tone::Neutral, text))
         }
         Err(status) => Err(status),
     };
     visit.tell(tested, &format!("/webhooks/{id}"))
 }
 
-fn tested_notice(tested: &v1::SendTestResponse) -> Notice {
+fn test_outcome(tested: &v1::SendTestResponse) -> FlashMessage {
     let attempt = tested.attempt.clone().unwrap_or_default();
     let took = duration_of(attempt.duration.as_ref()).unwrap_or_default();
     let remark = match attempt.remark.as_str() {
         "" => String::new(),
         remark => format!(" Remark: {remark}."),
     };
-    let notice = match attempt.outcome() {
-        v1::AttemptOutcome::Delivered => Notice::new(
+    let flash = match attempt.outcome() {
+        v1::AttemptOutcome::Delivered => FlashMessage::new(
             Tone::Good,
             format!(
                 "Test delivered: the receiver answered {} in {took}.{remark}",
                 attempt.status_code
             ),
         ),
-        other => Notice::new(
+        other => FlashMessage::new(
             Tone::Bad,
             format!(
                 "Test {}: {}, after {took}.{remark}",
@@ -193,15 +196,15 @@ fn tested_notice(tested: &v1::SendTestResponse) -> Notice {
             ),
         ),
     };
-    notice.with_link(format!("/deliveries/{}", attempt.delivery_id), "Inspect the attempt")
+    flash.with_link(format!("/deliveries/{}", attempt.delivery_id), "Inspect the attempt")
 }
 
 pub(crate) async fn enable(visit: Visit, Path(id): Path<String>, fields: Fields) -> Page {
     let told = match visit.organization().enable(&id).await {
         Ok(endpoint) => {
             let text = format!("{} is enabled: deliveries go on.", endpoint.name);
-            let missed = replay::missed_notice(&visit, &endpoint).await;
-            Ok(missed.unwrap_or_else(|| Notice::new(Tone::Good, text)))
+            let missed = replay::missed_events(&visit, &endpoint).await;
+            Ok(missed.unwrap_or_else(|| FlashMessage::new(Tone::Good, text)))
         }
         Err(status) => Err(status),
     };
@@ -212,7 +215,7 @@ pub(crate) async fn disable(visit: Visit, Path(id): Path<String>, fields: Fields
     let disabled = visit.organization().disable(&id).await;
     let told = disabled.map(|endpoint| {
         let text = format!("{} is disabled: nothing is sent until it is enabled.", endpoint.name);
-        Notice::new(Tone::Neutral, text)
+        FlashMessage::new(Tone::Neutral, text)
     });
     visit.tell(told, back(&id, &fields).as_str())
 }
@@ -241,7 +244,7 @@ pub(crate) async fn delete(visit: Visit, Path(id): Path<String>) -> Page {
     let organization = visit.organization();
     let endpoint = organization.endpoint(&id).await?;
     organization.delete(&id).await?;
-    visit.keep_notice(Notice::new(Tone::Neutral, format!("{} was deleted.", endpoint.name)));
+    visit.keep_flash(FlashMessage::new(Tone::Neutral, format!("{} was deleted.", endpoint.name)));
     Ok(Redirect::to("/webhooks").into_response())
 }
 
@@ -249,7 +252,7 @@ pub(crate) async fn delete(visit: Visit, Path(id): Path<String>) -> Page {
 mod tests {
     use super::*;
 
-    fn tested(outcome: v1::AttemptOutcome, status_code: i32, error: &str) -> Notice {
+    fn tested(outcome: v1::AttemptOutcome, status_code: i32, error: &str) -> FlashMessage {
         let attempt = v1::Attempt {
             outcome: outcome.into(),
             status_code,
@@ -257,7 +260,7 @@ mod tests {
             duration: Some(prost_types::Duration { seconds: 0, nanos: 12_000_000 }),
             ..Default::default()
         };
-        tested_notice(&v1::SendTestResponse { attempt: Some(attempt), delivery: None })
+        test_outcome(&v1::SendTestResponse { attempt: Some(attempt), delivery: None })
     }
 
     #[test]

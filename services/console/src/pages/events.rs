@@ -8,7 +8,9 @@ use futures_util::future::{try_join, try_join_all};
 use keeptrusts_webhooks_contracts::v1;
 use tonic::Status;
 
-use super::{Page, Parameters, View, Visit, render, whole_text};
+use super::page::{Page, View, render, whole_text};
+use super::query::Parameters;
+use super::visit::Visit;
 use crate::services::Organization;
 use crate::view::delivery::{DeliveryRow, Text, state};
 use crate::view::filter::LogFilter;

@@ -1,18 +1,14 @@
 //! The form of an endpoint: what was typed, and what is wrong with it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use http::StatusCode;
 use keeptrusts_webhooks_contracts::api::CreateEndpoint;
 use keeptrusts_webhooks_contracts::v1;
-use keeptrusts_webhooks_domain::violation::Violation;
-use tonic::Status;
-use tonic_types::StatusExt;
 
+use super::form_errors::FormErrors;
 use super::payload::PayloadForm;
 use crate::confidential::Confidential;
 use crate::fields::Fields;
-use crate::trouble::{SERVICE_AWAY, Trouble};
 use crate::view;
 
 /// What stands in the fields.
@@ -84,8 +80,8 @@ impl EndpointForm {
     }
 
     /// What is wrong with a new endpoint, by the API's own rules.
-    pub(crate) fn check(&self) -> Errors {
-        let mut errors = Errors::default();
+    pub(crate) fn check(&self) -> FormErrors {
+        let mut errors = FormErrors::default();
         if self.endpoint.event_types.is_empty() {
             errors.add("event_types", "Choose at least one event type.".to_owned());
         }
@@ -115,128 +111,6 @@ fn texts(endpoint: &v1::Endpoint) -> Vec<(&'static str, String)> {
         ("Payload format", view::payload::name(view::payload::kind_of(endpoint)).to_owned()),
         ("Template", endpoint.payload_template.clone()),
     ]
-}
-
-/// What is wrong with what was typed, by field; and what is wrong besides.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Errors {
-    fields: BTreeMap<String, String>,
-    /// No field's fault.
-    general: Option<String>,
-}
-
-impl Errors {
-    /// The fields of the API that our forms have, what they are called there, and on the page; what
-    /// else a service may complain about has no place beside a field.
-    const FIELDS: &[(&str, &str, &str)] = &[
-        ("name", "name", "Name"),
-        ("url", "url", "URL"),
-        ("description", "description", "Description"),
-        ("secret", "secret", "Secret"),
-        ("event_types", "event_types", "The selection"),
-        ("payload_format", "payload_format", "Format"),
-        ("payload_template", "payload_template", "Template"),
-        ("routing_key", "routing_key", "Routing key"),
-        ("role", "role", "Role"),
-        ("time_to_live", "life", "Its life"),
-        ("recipients", "recipients", "An address"),
-        ("subscriptions", "subscriptions", "The selection"),
-        ("endpoint_ids", "endpoint_ids", "An id"),
-        ("region", "region", "region"),
-    ];
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.fields.is_empty() && self.general.is_none()
-    }
-
-    /// For the template: a sentence, or nothing.
-    pub(crate) fn of(&self, field: &str) -> Option<&str> {
-        self.fields.get(field).map(String::as_str)
-    }
-
-    /// For the template: what stands above the form.
-    pub(crate) fn general(&self) -> Option<&str> {
-        self.general.as_deref()
-    }
-
-    /// Whether it has to do with the first step of two.
-    pub(crate) fn is_about_configuration(&self) -> bool {
-        self.fields.keys().any(|field| field != "event_types")
-    }
-
-    /// The answer's.
-    pub(crate) fn status_code(&self) -> StatusCode {
-        match self.general {
-            Some(_) => StatusCode::SERVICE_UNAVAILABLE,
-            None if self.fields.is_empty() => StatusCode::OK,
-            None => StatusCode::UNPROCESSABLE_ENTITY,
-        }
-    }
-
-    pub(crate) fn check<T>(&mut self, checked: Result<T, Violation>) {
-        self.add_all(checked.err());
-    }
-
-    /// Why a service did not do what the form asks for. What was typed is kept, whatever it is,
-    /// unless there is nothing that the form is about.
-    pub(crate) fn of_status(status: Status) -> Result<Errors, Trouble> {
-        let mut errors = Errors::default();
-        let details = status.get_details_bad_request();
-        let violations = details.into_iter().flat_map(|details| details.field_violations);
-        errors.add_known(violations.map(|of| Violation::new(of.field, of.description)));
-        if errors.is_empty() {
-            errors.general = Some(match Trouble::from(status) {
-                trouble @ (Trouble::NotFound | Trouble::SessionEnded | Trouble::NotAllowed) => {
-                    return Err(trouble);
-                }
-                Trouble::Refused(text) => text,
-                Trouble::Away => SERVICE_AWAY.to_owned(),
-                _ => "Something went wrong, and was logged.".to_owned(),
-            });
-        }
-        Ok(errors)
-    }
-
-    /// Says something more above the form.
-    pub(crate) fn note(&mut self, text: &str) {
-        let said = self.general.take().map(|said| format!(" {said}")).unwrap_or_default();
-        self.general = Some(format!("{text}{said}"));
-    }
-
-    /// Says what is wrong with a field, unless something has been said about it.
-    pub(crate) fn add(&mut self, field: &str, sentence: String) {
-        self.fields.entry(field.to_owned()).or_insert(sentence);
-    }
-
-    /// Forgets what is wrong with a field: it need not be right yet.
-    pub(crate) fn ignore(&mut self, field: &str) {
-        self.fields.remove(field);
-    }
-
-    /// Says what is wrong with the fields of the API that forms have.
-    fn add_known(&mut self, violations: impl IntoIterator<Item = Violation>) {
-        for Violation { field, description } in violations {
-            // Of `endpoint.event_types[2]` and `channel.email.recipients[0]`, the form's fields.
-            let field = field.split('[').next().unwrap_or_default();
-            let field = field.rsplit('.').next().unwrap_or(field);
-            if let Some((_, ours, _)) = Errors::FIELDS.iter().find(|(known, ..)| *known == field) {
-                self.add_all([Violation::new(*ours, description)]);
-            }
-        }
-    }
-
-    fn add_all(&mut self, violations: impl IntoIterator<Item = Violation>) {
-        for Violation { field, description } in violations {
-            let sentence = format!("{} {description}.", label(&field));
-            self.add(&field, sentence);
-        }
-    }
-}
-
-/// What a field is called on the page.
-fn label(field: &str) -> &str {
-    let known = Errors::FIELDS.iter().find(|(_, ours, _)| *ours == field);
-    known.map_or(field, |(.., label)| label)
 }
 
 /// A category of event types with its checkboxes.
@@ -287,7 +161,7 @@ mod tests {
 
     #[test]
     fn each_field_is_told_what_is_wrong_with_it() {
-        assert_eq!(good().check(), Errors::default());
+        assert_eq!(good().check(), FormErrors::default());
         let endpoint =
             v1::Endpoint { url: "http://siem.example".to_owned(), ..v1::Endpoint::default() };
         let bad = EndpointForm { endpoint, secret: "short".to_owned().into(), ..good() };
@@ -356,55 +230,6 @@ mod tests {
                 "{secret}"
             );
         }
-    }
-
-    #[test]
-    fn what_a_service_finds_wrong_stands_beside_the_field() {
-        let status = keeptrusts_webhooks_contracts::status::invalid_argument(vec![Violation::new(
-            "endpoint.event_types[1]",
-            "is not an event type",
-        )]);
-        let errors = Errors::of_status(status).expect("field violations");
-        assert_eq!(errors.of("event_types"), Some("The selection is not an event type."));
-        assert!(!errors.is_about_configuration());
-    }
-
-    #[test]
-    fn a_credential_that_must_be_given_again_is_asked_for_in_its_field() {
-        for field in ["routing_key", "channel.pagerduty.routing_key"] {
-            let status = keeptrusts_webhooks_contracts::status::failed_precondition_credential(
-                field,
-                "must be given again",
-            );
-            let errors = Errors::of_status(status).expect("the form is kept");
-            assert_eq!(errors.of("routing_key"), Some("Routing key must be given again."));
-            assert_eq!((errors.general(), errors.status_code().as_u16()), (None, 422));
-        }
-    }
-
-    #[test]
-    fn how_long_a_key_is_to_live_has_a_field_of_another_name() {
-        let status = keeptrusts_webhooks_contracts::status::invalid_argument(vec![Violation::new(
-            "time_to_live",
-            "must end with the key that makes it",
-        )]);
-        let errors = Errors::of_status(status).expect("field violations");
-        assert_eq!(errors.of("life"), Some("Its life must end with the key that makes it."));
-        assert_eq!((errors.general(), errors.status_code().as_u16()), (None, 422));
-    }
-
-    #[test]
-    fn what_no_field_is_to_blame_for_stands_above_the_form() {
-        let away = Errors::of_status(Status::unavailable("no")).expect("the form is kept");
-        assert_eq!(away.general(), Some(SERVICE_AWAY));
-        assert_eq!(away.status_code(), StatusCode::SERVICE_UNAVAILABLE);
-        let status = keeptrusts_webhooks_contracts::status::invalid_argument(vec![Violation::new(
-            "update_mask",
-            "is not for us",
-        )]);
-        let unknown = Errors::of_status(status).expect("the form is kept");
-        assert!(unknown.general().is_some() && !unknown.is_about_configuration());
-        assert!(Errors::of_status(Status::not_found("no")).is_err());
     }
 
     fn event_types() -> Vec<v1::EventType> {

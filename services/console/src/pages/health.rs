@@ -7,7 +7,9 @@ use jiff::{Timestamp, ToSpan};
 use keeptrusts_webhooks_contracts::time::{timestamp_from_proto, timestamp_to_proto};
 use serde::Deserialize;
 
-use super::{Page, Parameters, Visit, render};
+use super::page::{Page, render};
+use super::query::Parameters;
+use super::visit::Visit;
 use crate::view::frame::{Frame, Section};
 use crate::view::health::{HealthRow, Tally};
 

@@ -11,13 +11,15 @@ use keeptrusts_webhooks_domain::endpoint_config::check_name;
 use serde::Deserialize;
 use tonic::Status;
 
-use super::form::Errors;
-use super::{Page, Parameters, Visit, render};
+use super::form_errors::FormErrors;
+use super::page::{Page, render};
+use super::query::Parameters;
+use super::visit::Visit;
 use crate::confidential::Confidential;
+use crate::error_page::ErrorPage;
 use crate::fields::Fields;
-use crate::notices::{Notice, Tone};
+use crate::flash::{FlashMessage, Tone};
 use crate::services::PageOf;
-use crate::trouble::Trouble;
 use crate::view::Choice;
 use crate::view::frame::{Frame, Section};
 use crate::view::key::KeyRow;
@@ -88,7 +90,7 @@ struct CreateKeyPage {
     name: String,
     roles: Vec<Choice>,
     lives: Vec<Choice>,
-    errors: Errors,
+    errors: FormErrors,
 }
 
 /// What was typed.
@@ -100,10 +102,10 @@ struct Typed {
 
 pub(crate) async fn show(visit: Visit) -> Page {
     let (role, life) = (Role::Publisher.name().to_owned(), DEFAULT_LIFE.to_owned());
-    form(&visit, Typed { name: String::new(), role, life }, Errors::default())
+    form(&visit, Typed { name: String::new(), role, life }, FormErrors::default())
 }
 
-fn form(visit: &Visit, typed: Typed, errors: Errors) -> Page {
+fn form(visit: &Visit, typed: Typed, errors: FormErrors) -> Page {
     let roles = ROLES.iter().map(|(role, words)| Choice::new(role.name(), words, &typed.role));
     let lives = LIVES.iter().map(|(value, words, _)| Choice::new(value, words, &typed.life));
     let code = errors.status_code();
@@ -123,7 +125,7 @@ pub(crate) async fn submit(visit: Visit, fields: Fields) -> Page {
         role: fields.get("role").to_owned(),
         life: fields.get("life").to_owned(),
     };
-    let mut errors = Errors::default();
+    let mut errors = FormErrors::default();
     errors.check(check_name("name", typed.name.clone()));
     let role = ROLES.iter().find(|(role, _)| role.name() == typed.role);
     if role.is_none() {
@@ -147,9 +149,9 @@ pub(crate) async fn submit(visit: Visit, fields: Fields) -> Page {
             Ok::<_, Status>(id)
         }
     });
-    match creating.await.map_err(|_| Trouble::Internal)? {
+    match creating.await.map_err(|_| ErrorPage::Internal)? {
         Ok(id) => Ok(Redirect::to(&format!("/keys/{id}/created")).into_response()),
-        Err(status) => form(&visit, typed, Errors::of_status(status)?),
+        Err(status) => form(&visit, typed, FormErrors::of_status(status)?),
     }
 }
 
@@ -198,12 +200,12 @@ pub(crate) async fn revoke(visit: Visit, Path(id): Path<String>, fields: Fields)
             (text, "/keys")
         }
     };
-    visit.keep_notice(Notice::new(Tone::Neutral, text));
+    visit.keep_flash(FlashMessage::new(Tone::Neutral, text));
     Ok(Redirect::to(back).into_response())
 }
 
-async fn find(visit: &Visit, id: &str) -> Result<KeyRow, Trouble> {
-    let key = visit.organization().key(id).await?.ok_or(Trouble::NotFound)?;
+async fn find(visit: &Visit, id: &str) -> Result<KeyRow, ErrorPage> {
+    let key = visit.organization().key(id).await?.ok_or(ErrorPage::NotFound)?;
     Ok(KeyRow::of(key))
 }
 

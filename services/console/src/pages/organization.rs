@@ -4,29 +4,26 @@ use askama::Template;
 use axum::response::{IntoResponse, Redirect, Response};
 use http::StatusCode;
 
-use super::form::Errors;
-use super::sign_in::Guest;
-use super::{Page, render};
+use super::form_errors::FormErrors;
+use super::guest::Guest;
+use super::page::{Page, render};
 use crate::account::Refusal;
-use crate::choices::Choice;
+use crate::error_page::ErrorPage;
 use crate::fields::Fields;
-use crate::trouble::Trouble;
+use crate::organization_choices::OrganizationChoice;
 use crate::view::frame::Frame;
-
-/// Where it is asked.
-pub(super) const PATH: &str = "/sign-in/organization";
 
 #[derive(Template)]
 #[template(path = "organization.html")]
 struct OrganizationPage<'a> {
     frame: Frame,
     organizations: &'a [String],
-    errors: Errors,
+    errors: FormErrors,
 }
 
 pub(crate) async fn show(guest: Guest) -> Page {
     match guest.choice() {
-        Some(choice) => ask(&guest, &choice, Errors::default()),
+        Some(choice) => ask(&guest, &choice, FormErrors::default()),
         None => Ok(Redirect::to("/sign-in").into_response()),
     }
 }
@@ -34,14 +31,16 @@ pub(crate) async fn show(guest: Guest) -> Page {
 pub(crate) async fn submit(guest: Guest, fields: Fields) -> Page {
     let Some(choice) = guest.choice() else {
         return match guest.accounts() {
-            Some(accounts) => super::account::refused(&guest, accounts, &Refusal::NotBegun, ""),
+            Some(accounts) => {
+                super::account::refused(&guest, accounts, &Refusal::UnknownSignIn, "")
+            }
             // Only a token that was pasted has brought somebody here.
             None => Ok(Redirect::to("/sign-in").into_response()),
         };
     };
     let chosen = fields.get("organization");
     if !choice.organizations.iter().any(|organization| organization == chosen) {
-        let mut errors = Errors::default();
+        let mut errors = FormErrors::default();
         errors.add("organization", "Choose one of your organizations.".to_owned());
         let page = ask(&guest, &choice, errors)?;
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
@@ -49,18 +48,22 @@ pub(crate) async fn submit(guest: Guest, fields: Fields) -> Page {
     match guest.open(&choice.token, chosen).await {
         Ok(opened) => {
             guest.forget_choice();
-            Ok(opened.lead_to(&choice.next))
+            Ok(opened.redirect_to(&choice.next))
         }
         Err(status) => match guest.accounts() {
             Some(accounts) => {
                 super::account::refused(&guest, accounts, &Refusal::from(status), &choice.next)
             }
-            None => guest.not_opened(status, choice.next.clone(), chosen.to_owned()),
+            None => guest.sign_in_failed(status, choice.next.clone(), chosen.to_owned()),
         },
     }
 }
 
-fn ask(guest: &Guest, choice: &Choice, errors: Errors) -> Result<Response, Trouble> {
+fn ask(
+    guest: &Guest,
+    choice: &OrganizationChoice,
+    errors: FormErrors,
+) -> Result<Response, ErrorPage> {
     let (frame, organizations) = (guest.frame(), &choice.organizations);
     render(&OrganizationPage { frame, organizations, errors })
 }

@@ -3,11 +3,11 @@
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::payload_format::PayloadKind;
 
-use super::Visit;
-use super::form::Errors;
+use super::form_errors::FormErrors;
+use super::visit::Visit;
 use crate::confidential::Confidential;
+use crate::error_page::ErrorPage;
 use crate::fields::Fields;
-use crate::trouble::Trouble;
 use crate::view::delivery::Text;
 use crate::view::payload::{explanation, kind_of, name};
 
@@ -99,8 +99,8 @@ impl PayloadForm {
 pub(crate) async fn preview(
     visit: &Visit,
     form: &PayloadForm,
-    errors: &mut Errors,
-) -> Result<Option<Preview>, Trouble> {
+    errors: &mut FormErrors,
+) -> Result<Option<Preview>, ErrorPage> {
     let event_type = match form.preview_of.as_str() {
         "" => "webhook.test",
         event_type => event_type,
@@ -119,7 +119,7 @@ pub(crate) async fn preview(
             body: Text::complete(&made.body),
         })),
         Err(status) => {
-            *errors = Errors::of_status(status)?;
+            *errors = FormErrors::of_status(status)?;
             Ok(None)
         }
     }

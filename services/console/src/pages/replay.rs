@@ -10,10 +10,12 @@ use keeptrusts_webhooks_domain::access::Permission;
 use tokio::time::timeout;
 use tonic::{Code, Status};
 
-use super::{Page, Parameters, Visit, render};
+use super::page::{Page, render};
+use super::query::Parameters;
+use super::visit::Visit;
+use crate::error_page::{ErrorPage, SERVICE_UNAVAILABLE, sentence};
 use crate::fields::Fields;
-use crate::notices::{Notice, Tone};
-use crate::trouble::{SERVICE_AWAY, Trouble, sentence};
+use crate::flash::{FlashMessage, Tone};
 use crate::view::Choice;
 use crate::view::endpoint::EndpointView;
 use crate::view::frame::{Frame, Section};
@@ -109,15 +111,15 @@ async fn page(visit: &Visit, id: &str, form: ReplayForm, refusal_before: Option<
     render(&shown)
 }
 
-/// What a service says against it, for the page with the form. Other trouble has its own page.
-fn refusal(status: Status) -> Result<String, Trouble> {
+/// What a service says against it, for the page with the form. Other errors have a page of their own.
+fn refusal(status: Status) -> Result<String, ErrorPage> {
     if status.code() == Code::InvalidArgument {
         return Ok(sentence(&status));
     }
-    match Trouble::from(status) {
-        Trouble::Refused(text) => Ok(text),
-        Trouble::Away => Ok(SERVICE_AWAY.to_owned()),
-        trouble => Err(trouble),
+    match ErrorPage::from(status) {
+        ErrorPage::Refused(text) => Ok(text),
+        ErrorPage::ServiceUnavailable => Ok(SERVICE_UNAVAILABLE.to_owned()),
+        error => Err(error),
     }
 }
 
@@ -158,12 +160,12 @@ pub(crate) async fn look(visit: Visit, Path(id): Path<String>) -> Page {
 pub(crate) async fn cancel(visit: Visit, Path(id): Path<String>) -> Page {
     let cancelled = visit.organization().cancel_replay(&id).await;
     let text = "Cancelled: what was scheduled already is delivered, and no more.";
-    let told = cancelled.map(|_| Notice::new(Tone::Neutral, text));
+    let told = cancelled.map(|_| FlashMessage::new(Tone::Neutral, text));
     visit.tell(told, &format!("/replays/{id}"))
 }
 
 /// What to do next once an endpoint is enabled: what it has missed, if there is something.
-pub(crate) async fn missed_notice(visit: &Visit, endpoint: &v1::Endpoint) -> Option<Notice> {
+pub(crate) async fn missed_events(visit: &Visit, endpoint: &v1::Endpoint) -> Option<FlashMessage> {
     if !visit.visitor().may(Permission::Send) {
         return None;
     }
@@ -178,7 +180,7 @@ pub(crate) async fn missed_notice(visit: &Visit, endpoint: &v1::Endpoint) -> Opt
         "{} is enabled: deliveries go on. It missed {events} while it was disabled.",
         endpoint.name
     );
-    let notice = Notice::new(Tone::Good, text);
+    let flash = FlashMessage::new(Tone::Good, text);
     (replay.matched_count > 0)
-        .then(|| notice.with_link(form.address(&endpoint.id), "Replay missed events"))
+        .then(|| flash.with_link(form.address(&endpoint.id), "Replay missed events"))
 }

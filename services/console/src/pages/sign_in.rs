@@ -1,303 +1,65 @@
 //! Sign in and sign out. A key is exchanged for a session, whose token becomes the cookie; the
 //! key itself is kept nowhere. How one gets a token with an account is in [`super::account`].
 
-use std::sync::Arc;
-
-use askama::Template;
-use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Redirect, Response};
 use http::StatusCode;
-use http::header::RETRY_AFTER;
-use http::request::Parts;
-use jiff::Timestamp;
-use keeptrusts_webhooks_contracts::time::timestamp_from_proto;
-use keeptrusts_webhooks_contracts::v1;
-use keeptrusts_webhooks_domain::counted::counted;
-use keeptrusts_webhooks_domain::key::Token;
 use serde::Deserialize;
-use tonic::{Code, Status};
-use tonic_types::StatusExt;
 use zeroize::Zeroizing;
 
-use super::form::Errors;
-use super::{Page, Parameters, Visit, organization, render};
-use crate::account::Accounts;
-use crate::choices::Choice;
-use crate::credentials::Credentials;
-use crate::destination::local;
-use crate::door::{BrowserAddress, Given};
+use super::form_errors::FormErrors;
+use super::guest::Guest;
+use super::page::Page;
+use super::query::Parameters;
+use super::visit::Visit;
+use crate::authentication::NewSession;
 use crate::fields::Fields;
-use crate::notices::{Notice, Tone};
-use crate::server::Shared;
-use crate::session::Session;
-use crate::trouble::{SERVICE_AWAY, Trouble, retry_delay, sentence};
-use crate::view::frame::Frame;
-use crate::visitor::Visitor;
-
-/// Somebody at the door.
-#[derive(Clone)]
-pub(crate) struct Guest {
-    shared: Arc<Shared>,
-    session: Session,
-    address: BrowserAddress,
-    /// They have signed in already.
-    is_known: bool,
-}
-
-impl FromRequestParts<Arc<Shared>> for Guest {
-    type Rejection = StatusCode;
-
-    async fn from_request_parts(
-        parts: &mut Parts,
-        shared: &Arc<Shared>,
-    ) -> Result<Guest, StatusCode> {
-        let session = Session::from_request_parts(parts, shared).await?;
-        let address = BrowserAddress::from_request_parts(parts, shared).await?;
-        let is_known = parts.extensions.get::<Visitor>().is_some();
-        Ok(Guest { shared: Arc::clone(shared), session, address, is_known })
-    }
-}
-
-#[derive(Template)]
-#[template(path = "sign_in.html")]
-struct SignInPage<'a> {
-    frame: Frame,
-    next: String,
-    organization: String,
-    errors: Errors,
-    /// With whose accounts one can sign in as well.
-    issuer: Option<&'a str>,
-}
+use crate::flash::{FlashMessage, Tone};
+use crate::return_path::local_path;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Asked {
+pub(crate) struct SignInQuery {
     next: String,
 }
 
-pub(crate) async fn show(guest: Guest, Parameters(asked): Parameters<Asked>) -> Page {
-    if guest.is_known {
-        return Ok(Redirect::to(local(&asked.next)).into_response());
+pub(crate) async fn show(guest: Guest, Parameters(query): Parameters<SignInQuery>) -> Page {
+    if guest.is_signed_in {
+        return Ok(Redirect::to(local_path(&query.next)).into_response());
     }
-    let organization = guest.shared.organization.to_string();
-    guest.page(asked.next, organization, Errors::default())
+    let organization = guest.app.organization.to_string();
+    guest.page(query.next, organization, FormErrors::default())
 }
 
 pub(crate) async fn submit(guest: Guest, fields: Fields) -> Page {
     let key = Zeroizing::new(fields.get("key").trim().to_owned());
     let organization = fields.get("organization").trim().to_owned();
     let next = fields.get("next").to_owned();
-    let mut errors = Errors::default();
+    let mut errors = FormErrors::default();
     if key.is_empty() {
         errors.add("key", "Paste your key.".to_owned());
         return guest.refused(StatusCode::UNPROCESSABLE_ENTITY, next, organization, errors);
     }
-    match guest.enter(key, &organization, &next).await {
+    match guest.sign_in(key, &organization, &next).await {
         Ok(response) => Ok(response),
-        Err(status) => guest.not_opened(status, next, organization),
+        Err(status) => guest.sign_in_failed(status, next, organization),
     }
-}
-
-/// A session that was opened.
-pub(super) struct Opened(Given);
-
-impl Opened {
-    /// Makes the browser have it, in the place of what it had, so that nobody can have put it
-    /// there before (session fixation).
-    pub(super) fn lead_to(self, next: &str) -> Response {
-        let mut response = Redirect::to(local(next)).into_response();
-        response.extensions_mut().insert(self.0);
-        response
-    }
-}
-
-/// Why there is no session.
-struct NotOpened {
-    code: StatusCode,
-    /// Whose fault it is. None: no field's.
-    field: Option<&'static str>,
-    sentence: String,
-    /// In seconds.
-    retry_after: Option<u64>,
-}
-
-impl NotOpened {
-    /// Nothing is said about what is wrong with a key.
-    fn wrong_key() -> NotOpened {
-        let text = "This key is not valid.";
-        NotOpened::of(StatusCode::UNPROCESSABLE_ENTITY, Some("key"), text)
-    }
-
-    fn of(code: StatusCode, field: Option<&'static str>, text: impl Into<String>) -> NotOpened {
-        NotOpened { code, field, sentence: text.into(), retry_after: None }
-    }
-}
-
-impl From<Status> for NotOpened {
-    fn from(status: Status) -> NotOpened {
-        let wrong = StatusCode::UNPROCESSABLE_ENTITY;
-        match status.code() {
-            // FAILED_PRECONDITION: it is a session's token, which is nobody's to type.
-            Code::Unauthenticated | Code::FailedPrecondition => NotOpened::wrong_key(),
-            Code::PermissionDenied => NotOpened::of(wrong, Some("key"), sentence(&status)),
-            Code::InvalidArgument | Code::NotFound => {
-                let details = status.get_details_bad_request();
-                let said = details.and_then(|mut details| details.field_violations.pop());
-                let said = said.map_or("is not one of this key's".into(), |said| said.description);
-                NotOpened::of(wrong, Some("organization"), format!("Organization {said}."))
-            }
-            Code::ResourceExhausted => {
-                let seconds = retry_delay(&status).map_or(60, |delay| delay.as_secs().max(1));
-                let text = format!(
-                    "Too many wrong keys have come from your address. Try again in {}.",
-                    counted(seconds, "second", "seconds")
-                );
-                let code = StatusCode::TOO_MANY_REQUESTS;
-                NotOpened { retry_after: Some(seconds), ..NotOpened::of(code, None, text) }
-            }
-            _ => match Trouble::from(status) {
-                Trouble::Away => NotOpened::of(StatusCode::SERVICE_UNAVAILABLE, None, SERVICE_AWAY),
-                _ => {
-                    let text = "Something went wrong, and was logged.";
-                    NotOpened::of(StatusCode::INTERNAL_SERVER_ERROR, None, text)
-                }
-            },
-        }
-    }
-}
-
-impl Guest {
-    /// Signs in with a key or a web token. One of several organizations is asked which, unless it
-    /// is said already.
-    async fn enter(
-        &self,
-        token: Zeroizing<String>,
-        organization: &str,
-        next: &str,
-    ) -> Result<Response, Status> {
-        let organizations = self.organizations_of(&token).await?;
-        if organizations.is_empty() || organizations.iter().any(|own| own == organization) {
-            return Ok(self.open(&token, organization).await?.lead_to(next));
-        }
-        Ok(self.let_choose(Choice { token, organizations, next: next.to_owned() }))
-    }
-
-    /// The sign-in page, with why there is no session.
-    pub(super) fn not_opened(&self, status: Status, next: String, organization: String) -> Page {
-        let mut errors = Errors::default();
-        let NotOpened { code, field, sentence, retry_after } = status.into();
-        match field {
-            Some(field) => errors.add(field, sentence),
-            None => errors.note(&sentence),
-        }
-        let mut response = self.refused(code, next, organization, errors)?;
-        if let Some(seconds) = retry_after {
-            response.headers_mut().insert(RETRY_AFTER, seconds.into());
-        }
-        Ok(response)
-    }
-
-    pub(super) fn shared(&self) -> &Shared {
-        &self.shared
-    }
-
-    /// With which accounts one can sign in, if with any.
-    pub(super) fn accounts(&self) -> Option<&Accounts> {
-        self.shared.accounts.as_ref()
-    }
-
-    /// Opens a session with a token; `organization` matters only if it is valid in several
-    /// or in all.
-    pub(super) async fn open(&self, token: &str, organization: &str) -> Result<Opened, Status> {
-        let credentials = Credentials::new(token, self.address.0);
-        let credentials = credentials.map_err(|_| Status::unauthenticated(""))?;
-        let services = &self.shared.services;
-        let who = services.who_am_i(&credentials).await?;
-        let has_a_choice = who.organization_id == "*" || !who.organization_ids.is_empty();
-        let organization = if has_a_choice { organization.to_owned() } else { String::new() };
-        let created = services.create_session(&credentials, organization).await?;
-        let token: Token = created.token.parse().map_err(|_| {
-            tracing::error!("a session's token is not one that this console knows");
-            Status::internal("")
-        })?;
-        let max_age = created.session.as_ref().and_then(seconds_left);
-        Ok(Opened(Given { session: Session::signed_in(&token), max_age }))
-    }
-
-    /// The organizations between which a token leaves the choice. Empty: there is none, or they
-    /// are all.
-    pub(super) async fn organizations_of(&self, token: &str) -> Result<Vec<String>, Status> {
-        let credentials = Credentials::new(token, self.address.0);
-        let credentials = credentials.map_err(|_| Status::unauthenticated(""))?;
-        Ok(self.shared.services.who_am_i(&credentials).await?.organization_ids)
-    }
-
-    /// The choice that this browser has.
-    pub(super) fn choice(&self) -> Option<Arc<Choice>> {
-        self.shared.choices.get(&self.session)
-    }
-
-    /// Has this browser asked which organization is meant: in a session that nobody else can have
-    /// put there before (session fixation), since it opens the account.
-    pub(super) fn let_choose(&self, choice: Choice) -> Response {
-        let given = Given::anonymous();
-        self.shared.choices.put(&given.session, choice);
-        let mut response = Redirect::to(organization::PATH).into_response();
-        response.extensions_mut().insert(given);
-        response
-    }
-
-    pub(super) fn forget_choice(&self) {
-        self.shared.choices.forget(&self.session);
-    }
-
-    pub(super) fn refused(
-        &self,
-        code: StatusCode,
-        next: String,
-        organization: String,
-        errors: Errors,
-    ) -> Page {
-        Ok((code, self.page(next, organization, errors)?).into_response())
-    }
-
-    fn page(&self, next: String, organization: String, errors: Errors) -> Page {
-        let (frame, next) = (self.frame(), local(&next).to_owned());
-        let issuer = self.accounts().map(Accounts::name);
-        render(&SignInPage { frame, next, organization, errors, issuer })
-    }
-
-    /// What is around a page of somebody who has not signed in.
-    pub(super) fn frame(&self) -> Frame {
-        Frame {
-            form_token: self.session.form_token(),
-            notice: self.shared.notices.take(&self.session),
-            ..Frame::bare()
-        }
-    }
-}
-
-/// How long a session goes on.
-fn seconds_left(session: &v1::Key) -> Option<i64> {
-    let end = timestamp_from_proto(session.expire_time.as_ref()?)?;
-    Some(end.duration_since(Timestamp::now()).as_secs().max(0))
 }
 
 /// Ends the session, here and at the services.
 pub(crate) async fn sign_out(visit: Visit) -> Response {
-    let ended = visit.shared().services.end_session(&visit.credentials).await;
-    let notice = match ended {
-        Ok(()) => Notice::new(Tone::Good, "You have signed out."),
+    let ended = visit.app().services.end_session(&visit.credentials).await;
+    let flash = match ended {
+        Ok(()) => FlashMessage::new(Tone::Good, "You have signed out."),
         Err(status) => {
             tracing::warn!(code = ?status.code(), "a session could not be ended");
             let text = "This browser is signed out. The services did not answer, so that the session itself goes on until it expires; an admin can end it.";
-            Notice::new(Tone::Bad, text)
+            FlashMessage::new(Tone::Bad, text)
         }
     };
-    visit.shared().last_seen.forget(&visit.session);
-    let given = Given::anonymous();
-    visit.shared().notices.put(&given.session, notice);
+    visit.app().recent_visitors.forget(&visit.session);
+    let new_session = NewSession::anonymous();
+    visit.app().flash_messages.put(&new_session.session, flash);
     let mut response = Redirect::to("/sign-in").into_response();
-    response.extensions_mut().insert(given);
+    response.extensions_mut().insert(new_session);
     response
 }

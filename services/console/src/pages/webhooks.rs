@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use keeptrusts_webhooks_contracts::v1;
 use serde::Deserialize;
 
-use super::{Page, Parameters, Visit, render};
+use super::page::{Page, render};
+use super::query::Parameters;
+use super::visit::Visit;
 use crate::services::PageOf;
 use crate::view::Choice;
 use crate::view::chart::{Size, Statistics, Window};

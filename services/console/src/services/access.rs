@@ -6,7 +6,7 @@ use keeptrusts_webhooks_contracts::time::duration_to_proto;
 use keeptrusts_webhooks_contracts::v1;
 use tonic::Status;
 
-use super::{Organization, PageOf, Services, asked};
+use super::{Organization, PageOf, Services, with_credentials};
 use crate::credentials::Credentials;
 
 /// How many keys are looked through for one by its id: ten pages of a thousand.
@@ -20,7 +20,7 @@ impl Services {
         credentials: &Credentials,
     ) -> Result<v1::WhoAmIResponse, Status> {
         let mut client = self.access.clone();
-        Ok(client.who_am_i(asked(v1::WhoAmIRequest {}, credentials)).await?.into_inner())
+        Ok(client.who_am_i(with_credentials(v1::WhoAmIRequest {}, credentials)).await?.into_inner())
     }
 
     /// Opens a session for an organization; empty: for the caller's only one.
@@ -31,13 +31,13 @@ impl Services {
     ) -> Result<v1::CreateSessionResponse, Status> {
         let request = v1::CreateSessionRequest { organization_id, time_to_live: None };
         let mut client = self.access.clone();
-        Ok(client.create_session(asked(request, credentials)).await?.into_inner())
+        Ok(client.create_session(with_credentials(request, credentials)).await?.into_inner())
     }
 
     /// Ends the session that the credentials are of.
     pub(crate) async fn end_session(&self, credentials: &Credentials) -> Result<(), Status> {
         let mut client = self.access.clone();
-        client.end_session(asked(v1::EndSessionRequest {}, credentials)).await?;
+        client.end_session(with_credentials(v1::EndSessionRequest {}, credentials)).await?;
         Ok(())
     }
 }
@@ -56,7 +56,7 @@ impl Organization {
             kind: kind.into(),
         };
         let mut client = self.services.access.clone();
-        Ok(client.list_keys(self.asked(request)).await?.into_inner())
+        Ok(client.list_keys(self.with_credentials(request)).await?.into_inner())
     }
 
     /// A key or session by its id. None: the organization has none with it.
@@ -90,7 +90,7 @@ impl Organization {
             time_to_live: life.map(duration_to_proto),
         };
         let mut client = self.services.access.clone();
-        Ok(client.create_key(self.asked(request)).await?.into_inner())
+        Ok(client.create_key(self.with_credentials(request)).await?.into_inner())
     }
 
     /// Ends a key, or a session; if that is wanted, with all that was made with it.
@@ -101,6 +101,11 @@ impl Organization {
             revoke_made,
         };
         let mut client = self.services.access.clone();
-        Ok(client.revoke_key(self.asked(request)).await?.into_inner().key.unwrap_or_default())
+        Ok(client
+            .revoke_key(self.with_credentials(request))
+            .await?
+            .into_inner()
+            .key
+            .unwrap_or_default())
     }
 }

@@ -27,7 +27,8 @@ impl Organization {
                 ..filter.clone()
             };
             let mut client = self.services.audit.clone();
-            let answer = client.list_audit_entries(self.asked(request)).await?.into_inner();
+            let answer =
+                client.list_audit_entries(self.with_credentials(request)).await?.into_inner();
             gathered.entries.extend(answer.entries);
             gathered.next_page_token = answer.next_page_token;
             let is_full = gathered.entries.len() >= filter.page_size as usize;

@@ -16,7 +16,7 @@ impl Organization {
             page_token: page.token.to_owned(),
         };
         let mut client = self.services.notifications.clone();
-        Ok(client.list_channels(self.asked(request)).await?.into_inner())
+        Ok(client.list_channels(self.with_credentials(request)).await?.into_inner())
     }
 
     pub(crate) async fn channel(&self, channel_id: &str) -> Result<v1::Channel, Status> {
@@ -25,7 +25,7 @@ impl Organization {
             channel_id: channel_id.to_owned(),
         };
         let mut client = self.services.notifications.clone();
-        let answer = client.get_channel(self.asked(request)).await?.into_inner();
+        let answer = client.get_channel(self.with_credentials(request)).await?.into_inner();
         Ok(answer.channel.unwrap_or_default())
     }
 
@@ -33,7 +33,7 @@ impl Organization {
         let request =
             v1::CreateChannelRequest { organization_id: self.id.clone(), channel: Some(channel) };
         let mut client = self.services.notifications.clone();
-        let answer = client.create_channel(self.asked(request)).await?.into_inner();
+        let answer = client.create_channel(self.with_credentials(request)).await?.into_inner();
         Ok(answer.channel.unwrap_or_default())
     }
 
@@ -49,7 +49,7 @@ impl Organization {
             update_mask: Some(prost_types::FieldMask { paths }),
         };
         let mut client = self.services.notifications.clone();
-        let answer = client.update_channel(self.asked(request)).await?.into_inner();
+        let answer = client.update_channel(self.with_credentials(request)).await?.into_inner();
         Ok(answer.channel.unwrap_or_default())
     }
 
@@ -60,7 +60,7 @@ impl Organization {
             etag: String::new(),
         };
         let mut client = self.services.notifications.clone();
-        client.delete_channel(self.asked(request)).await?;
+        client.delete_channel(self.with_credentials(request)).await?;
         Ok(())
     }
 
@@ -70,7 +70,7 @@ impl Organization {
             organization_id: self.id.clone(),
             channel_id: channel_id.to_owned(),
         };
-        let mut request = self.asked(request);
+        let mut request = self.with_credentials(request);
         request.set_timeout(TEST_LIMIT);
         let mut client = self.services.notifications.clone();
         let answer = client.test_channel(request).await?.into_inner();
@@ -89,6 +89,6 @@ impl Organization {
             channel_id: channel_id.to_owned(),
         };
         let mut client = self.services.notifications.clone();
-        Ok(client.list_notifications(self.asked(request)).await?.into_inner())
+        Ok(client.list_notifications(self.with_credentials(request)).await?.into_inner())
     }
 }

@@ -3,7 +3,7 @@
 use keeptrusts_webhooks_domain::access::Permission;
 
 use crate::assets::{ASSETS, Assets};
-use crate::notices::Notice;
+use crate::flash::FlashMessage;
 use crate::visitor::Visitor;
 
 /// An entry of the navigation.
@@ -27,7 +27,7 @@ pub(crate) struct Frame {
     pub(crate) visitor: Option<Visitor>,
     /// Goes into every form of the page.
     pub(crate) form_token: String,
-    pub(crate) notice: Option<Notice>,
+    pub(crate) flash: Option<FlashMessage>,
 }
 
 impl Frame {
@@ -38,7 +38,7 @@ impl Frame {
             section: Section::Elsewhere,
             visitor: None,
             form_token: String::new(),
-            notice: None,
+            flash: None,
         }
     }
 

@@ -65,8 +65,8 @@ impl DispatchApi {
     }
 
     /// One attempt with its content.
-    pub(super) async fn attempt(&self, asked: &AttemptRef) -> Result<v1::Attempt, Status> {
-        let AttemptRef { organization_id, attempt_id } = asked;
+    pub(super) async fn attempt(&self, request: &AttemptRef) -> Result<v1::Attempt, Status> {
+        let AttemptRef { organization_id, attempt_id } = request;
         let shard = self.log.shard_of(organization_id);
         let found = self.log.store().attempt(shard, organization_id, *attempt_id).await;
         let attempt = found.map_err(answer::query_failed)?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keeptrusts_webhooks_contracts::api::{Asked, DeliveryRef};
+use keeptrusts_webhooks_contracts::api::{AuthorizedRequest, DeliveryRef};
 use keeptrusts_webhooks_contracts::status::{self, Reason};
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
@@ -18,8 +18,11 @@ const OWNER_PATIENCE: Duration = Duration::from_secs(1);
 impl DispatchApi {
     /// The delivery afterwards: cancelled, unless its shard has no owner now or an attempt came
     /// first.
-    pub(super) async fn cancel(&self, asked: &Asked<DeliveryRef>) -> Result<Delivery, Status> {
-        let DeliveryRef { organization_id, delivery_id } = &asked.request;
+    pub(super) async fn cancel(
+        &self,
+        call: &AuthorizedRequest<DeliveryRef>,
+    ) -> Result<Delivery, Status> {
+        let DeliveryRef { organization_id, delivery_id } = &call.request;
         let allowed = |delivery: &Delivery| match delivery.state.has_ended() {
             false => Ok(()),
             true => Err(status::failed_precondition(
@@ -28,9 +31,9 @@ impl DispatchApi {
             )),
         };
         let outcome = self.next_outcome(organization_id);
-        let metadata = |delivery: &Delivery| asked.metadata(delivery.event_id);
+        let metadata = |delivery: &Delivery| call.metadata(delivery.event_id);
         let fact = DeliveryFact::CancelRequested;
-        let requested = self.ask(&asked.request, fact, metadata, allowed).await?;
+        let requested = self.ask(&call.request, fact, metadata, allowed).await?;
         let is_end = |fact: &Fact| {
             let Fact::Delivery(fact) = fact else { return false };
             matches!(fact, DeliveryFact::Cancelled { .. } | DeliveryFact::AttemptSucceeded(_))

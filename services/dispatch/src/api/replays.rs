@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use futures_util::stream::unfold;
 use keeptrusts_webhooks_contracts::api::{
-    Asked, ListReplays, Read, ReplayEvents, ReplayRef, counted_replay,
+    AuthorizedRequest, ListReplays, Read, ReplayEvents, ReplayRef, counted_replay,
 };
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
 use keeptrusts_webhooks_contracts::v1;
@@ -42,9 +42,9 @@ impl DispatchApi {
     /// The replay on record, or, if it is only counted, what would come of it.
     pub(super) async fn replay_events(
         &self,
-        asked: Asked<ReplayEvents>,
+        call: AuthorizedRequest<ReplayEvents>,
     ) -> Result<v1::Replay, Status> {
-        let request = &asked.request;
+        let request = &call.request;
         let organization = &request.organization_id;
         let endpoint = self.existing_endpoint(organization, request.endpoint_id).await?;
         let endpoint =
@@ -77,7 +77,7 @@ impl DispatchApi {
             expected: Expected::New,
             fact: Fact::Replay(ReplayFact::Requested(new.clone())),
         };
-        let metadata = asked.metadata(endpoint.id);
+        let metadata = call.metadata(endpoint.id);
         let creator = metadata.actor.clone();
         let recorded = self.writer(organization).append(record, metadata).await?;
         // At its beginning, however far it has come by now.
@@ -113,8 +113,11 @@ impl DispatchApi {
     }
 
     /// The replay afterwards.
-    pub(super) async fn cancel_replay(&self, asked: Asked<ReplayRef>) -> Result<Replay, Status> {
-        let ReplayRef { organization_id, replay_id } = &asked.request;
+    pub(super) async fn cancel_replay(
+        &self,
+        call: AuthorizedRequest<ReplayRef>,
+    ) -> Result<Replay, Status> {
+        let ReplayRef { organization_id, replay_id } = &call.request;
         let replay = self.replay(organization_id, *replay_id).await?;
         if replay.state != ReplayState::Running {
             return Err(status::failed_precondition(
@@ -129,7 +132,7 @@ impl DispatchApi {
             expected: Expected::Any,
             fact: Fact::Replay(ReplayFact::Cancelled { endpoint_id }),
         };
-        let metadata = asked.metadata(endpoint_id);
+        let metadata = call.metadata(endpoint_id);
         self.writer(organization_id).append(record, metadata).await?;
         self.replay(organization_id, *replay_id).await
     }

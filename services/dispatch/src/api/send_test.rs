@@ -1,6 +1,6 @@
 //! Send a test and wait for its outcome.
 
-use keeptrusts_webhooks_contracts::api::{Asked, EndpointRef};
+use keeptrusts_webhooks_contracts::api::{AuthorizedRequest, EndpointRef};
 use keeptrusts_webhooks_contracts::status::{self, Resource};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::Timestamp;
@@ -20,9 +20,9 @@ use super::DispatchApi;
 impl DispatchApi {
     pub(super) async fn test(
         &self,
-        asked: Asked<EndpointRef>,
+        call: AuthorizedRequest<EndpointRef>,
     ) -> Result<(Delivery, v1::Attempt), Status> {
-        let EndpointRef { organization_id: organization, endpoint_id } = &asked.request;
+        let EndpointRef { organization_id: organization, endpoint_id } = &call.request;
         let endpoint_id = *endpoint_id;
         let endpoint = self.open_endpoint(organization, endpoint_id).await?;
         endpoint.ok_or_else(|| status::not_found(Resource::Endpoint, endpoint_id))?;
@@ -45,7 +45,7 @@ impl DispatchApi {
             content: content.into(),
             expire_time: now.checked_add(self.body_retention).unwrap_or(Timestamp::MAX),
         };
-        let mut metadata = asked.metadata(event_id);
+        let mut metadata = call.metadata(event_id);
         metadata.trace = metadata.trace.or_else(|| Some(new_trace()));
         let outcome = self.next_outcome(organization);
         self.writer(organization).append_with_bodies(record, vec![body], metadata).await?;

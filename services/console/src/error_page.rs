@@ -1,4 +1,4 @@
-//! Pages that cannot be shown, and why.
+//! The pages that say why a page cannot be shown.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -13,16 +13,16 @@ use keeptrusts_webhooks_contracts::status::Reason;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::origin::Foreign;
 use crate::public_url::PublicUrl;
+use crate::request_origin::Foreign;
 use crate::view::frame::Frame;
 
 /// To the person at the browser, when a service or its database is not available.
-pub(crate) const SERVICE_AWAY: &str = "The service behind this page, or its database, is not available at the moment. Try again in a little while.";
+pub(crate) const SERVICE_UNAVAILABLE: &str = "The service behind this page, or its database, is not available at the moment. Try again in a little while.";
 
-/// What went wrong, by what the person at the browser can do about it.
+/// An error, by what the person at the browser can do about it.
 #[derive(Debug)]
-pub(crate) enum Trouble {
+pub(crate) enum ErrorPage {
     /// There is no such page, endpoint, delivery or event.
     NotFound,
     /// An address with parameters that make no sense.
@@ -40,59 +40,60 @@ pub(crate) enum Trouble {
     /// The visitor's role may not do it.
     NotAllowed,
     /// The visitor's role may do nothing here.
-    NothingHere,
+    NoPagesForRole,
     /// Not as things stand; the service said why.
     Refused(String),
     /// Too often. Not before so long from now.
-    TooOften(Duration),
+    TooManyRequests(Duration),
     /// As much is asked for at the moment, or not read yet, as may be.
     Busy,
     /// A service does not answer.
-    Away,
+    ServiceUnavailable,
     /// A defect of ours, here.
     Internal,
     /// A defect of ours, in a service: by the id of a trace its operators find it.
-    Failed { trace_id: String },
+    ServiceFailed { trace_id: String },
 }
 
-impl From<Status> for Trouble {
-    fn from(status: Status) -> Trouble {
+impl From<Status> for ErrorPage {
+    fn from(status: Status) -> ErrorPage {
         match status.code() {
-            Code::NotFound => Trouble::NotFound,
+            Code::NotFound => ErrorPage::NotFound,
             // An id in an address that is none.
-            Code::InvalidArgument if names_an_id(&status) => Trouble::NotFound,
-            Code::InvalidArgument => Trouble::Unreadable,
-            Code::FailedPrecondition | Code::Aborted => Trouble::Refused(sentence(&status)),
-            Code::ResourceExhausted if is_busy(&status) => Trouble::Busy,
+            Code::InvalidArgument if names_an_id(&status) => ErrorPage::NotFound,
+            Code::InvalidArgument => ErrorPage::Unreadable,
+            Code::FailedPrecondition | Code::Aborted => ErrorPage::Refused(sentence(&status)),
+            Code::ResourceExhausted if is_busy(&status) => ErrorPage::Busy,
             Code::ResourceExhausted => match retry_delay(&status) {
-                Some(delay) => Trouble::TooOften(delay),
-                None => Trouble::Refused(sentence(&status)),
+                Some(delay) => ErrorPage::TooManyRequests(delay),
+                None => ErrorPage::Refused(sentence(&status)),
             },
-            Code::Unauthenticated => Trouble::SessionEnded,
-            Code::PermissionDenied => Trouble::NotAllowed,
+            Code::Unauthenticated => ErrorPage::SessionEnded,
+            Code::PermissionDenied => ErrorPage::NotAllowed,
             code @ (Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled) => {
                 tracing::warn!(?code, error = status.source(), "a service does not answer");
-                Trouble::Away
+                ErrorPage::ServiceUnavailable
             }
             // A certificate that the service does not accept, for example: with TLS 1.3 that is
             // told after the connection was made (RFC 8446 section 4.4.2.4).
             code if status.source().is_some_and(|cause| cause.is::<tonic::transport::Error>()) => {
                 tracing::warn!(?code, error = status.source(), "a connection to a service failed");
-                Trouble::Away
+                ErrorPage::ServiceUnavailable
             }
             code => {
                 let trace_id = status.get_details_request_info().map(|info| info.request_id);
                 tracing::error!(?code, message = status.message(), trace_id, "a service failed");
-                trace_id.map_or(Trouble::Internal, |trace_id| Trouble::Failed { trace_id })
+                trace_id
+                    .map_or(ErrorPage::Internal, |trace_id| ErrorPage::ServiceFailed { trace_id })
             }
         }
     }
 }
 
-impl From<askama::Error> for Trouble {
-    fn from(error: askama::Error) -> Trouble {
+impl From<askama::Error> for ErrorPage {
+    fn from(error: askama::Error) -> ErrorPage {
         tracing::error!(%error, "a page cannot be rendered");
-        Trouble::Internal
+        ErrorPage::Internal
     }
 }
 
@@ -120,8 +121,8 @@ pub(crate) fn sentence(status: &Status) -> String {
 }
 
 #[derive(Template)]
-#[template(path = "trouble.html")]
-struct TroublePage<'a> {
+#[template(path = "error_page.html")]
+struct ErrorPageTemplate<'a> {
     frame: Frame,
     title: &'static str,
     text: &'a str,
@@ -131,68 +132,68 @@ struct TroublePage<'a> {
     leads_to: Option<(&'static str, &'static str)>,
 }
 
-impl Trouble {
+impl ErrorPage {
     /// What is answered: the status, a title, what it means.
     fn words(&self) -> (StatusCode, &'static str, &str) {
         match self {
-            Trouble::NotFound => (
+            ErrorPage::NotFound => (
                 StatusCode::NOT_FOUND,
                 "Not found",
                 "There is nothing at this address. It may have been deleted.",
             ),
-            Trouble::Unreadable => (
+            ErrorPage::Unreadable => (
                 StatusCode::BAD_REQUEST,
                 "This address cannot be read",
                 "A part of it was changed, or cut off. Go back to the start, and follow the links from there.",
             ),
-            Trouble::ForeignForm => (
+            ErrorPage::ForeignForm => (
                 StatusCode::FORBIDDEN,
                 "This form is not valid any more",
                 "It was opened in another session, or did not come from this console. Go back, reload the page, and send it again.",
             ),
-            Trouble::NoCookie => (
+            ErrorPage::NoCookie => (
                 StatusCode::FORBIDDEN,
                 "The console's cookie is missing",
                 "Nothing was changed. The browser may refuse cookies, or the page was opened over http:// although --console-public-url is https://, or a proxy does not pass on the headers Cookie and Set-Cookie.",
             ),
-            Trouble::ForeignOrigin(text) => {
+            ErrorPage::ForeignOrigin(text) => {
                 (StatusCode::FORBIDDEN, "This form did not come from this console", text.as_str())
             }
-            Trouble::ForeignHost(text) => {
+            ErrorPage::ForeignHost(text) => {
                 (StatusCode::FORBIDDEN, "Not at this address", text.as_str())
             }
             // Not 401, which browsers would take for a question of their own (RFC 9110 section
             // 15.5.2).
-            Trouble::SessionEnded => (
+            ErrorPage::SessionEnded => (
                 StatusCode::FORBIDDEN,
                 "Your session has ended",
                 "Nothing was changed. What you typed is still on the page before this one: go back and copy what you want to keep. Then sign in, and send it again.",
             ),
-            Trouble::NotAllowed => (
+            ErrorPage::NotAllowed => (
                 StatusCode::FORBIDDEN,
                 "You may not do this",
                 "Nothing was changed. Your role does not allow it: an admin can do it, or give you a role that does.",
             ),
-            Trouble::NothingHere => (
+            ErrorPage::NoPagesForRole => (
                 StatusCode::FORBIDDEN,
                 "There is nothing here for your role",
                 "It is for publishing events, and does not allow to look at webhooks and deliveries. Sign out, and sign in with another key or account.",
             ),
-            Trouble::Refused(text) => (StatusCode::CONFLICT, "Not now", text.as_str()),
-            Trouble::TooOften(_) => (
+            ErrorPage::Refused(text) => (StatusCode::CONFLICT, "Not now", text.as_str()),
+            ErrorPage::TooManyRequests(_) => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "Too often",
                 "Too many wrong keys have come from your address. Wait a minute, and try again.",
             ),
-            Trouble::Busy => (
+            ErrorPage::Busy => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Too much at once",
                 "As much is being asked for, or read, in your organization at the moment as may be. Try again in a little while.",
             ),
-            Trouble::Away => {
-                (StatusCode::SERVICE_UNAVAILABLE, "A service does not answer", SERVICE_AWAY)
+            ErrorPage::ServiceUnavailable => {
+                (StatusCode::SERVICE_UNAVAILABLE, "A service does not answer", SERVICE_UNAVAILABLE)
             }
-            Trouble::Internal | Trouble::Failed { .. } => (
+            ErrorPage::Internal | ErrorPage::ServiceFailed { .. } => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "Something went wrong",
                 "It is our fault, and has been logged. If it happens again, tell the operators when it did.",
@@ -201,11 +202,11 @@ impl Trouble {
     }
 
     /// A request that names a host without leave.
-    pub(crate) fn foreign_host(host: &str) -> Trouble {
+    pub(crate) fn foreign_host(host: &str) -> ErrorPage {
         // Without the port, at which the console itself speaks plain HTTP.
         let name = host.parse::<Authority>();
         let url = name.map_or("https://host".to_owned(), |name| format!("https://{}", name.host()));
-        Trouble::ForeignHost(format!(
+        ErrorPage::ForeignHost(format!(
             "The request names the host \u{201c}{host}\u{201d}, but this console answers as localhost or 127.0.0.1 only. If a proxy that terminates TLS serves it under that name, start it with --console-public-url {url} (and the proxy's port, unless that is 443)."
         ))
     }
@@ -215,8 +216,8 @@ impl Trouble {
         foreign: &Foreign,
         host: &str,
         public_url: Option<&PublicUrl>,
-    ) -> Trouble {
-        Trouble::ForeignOrigin(match (foreign, public_url) {
+    ) -> ErrorPage {
+        ErrorPage::ForeignOrigin(match (foreign, public_url) {
             (Foreign::Site(site), _) => format!(
                 "Nothing was changed. The browser says that a page of another site sent it (Sec-Fetch-Site: {site}). Open the console itself, and send the form from there."
             ),
@@ -243,25 +244,25 @@ impl Trouble {
     /// The page that says so.
     pub(crate) fn page(&self, frame: Frame) -> Response {
         let (code, title, text) = self.words();
-        let page = TroublePage {
+        let page = ErrorPageTemplate {
             frame,
             title,
             text,
             trace_id: match self {
-                Trouble::Failed { trace_id } => Some(trace_id.as_str()),
+                ErrorPage::ServiceFailed { trace_id } => Some(trace_id.as_str()),
                 _ => None,
             },
             can_try_again: matches!(
                 self,
-                Trouble::Away
-                    | Trouble::Busy
-                    | Trouble::Internal
-                    | Trouble::Failed { .. }
-                    | Trouble::TooOften(_)
+                ErrorPage::ServiceUnavailable
+                    | ErrorPage::Busy
+                    | ErrorPage::Internal
+                    | ErrorPage::ServiceFailed { .. }
+                    | ErrorPage::TooManyRequests(_)
             ),
             leads_to: match self {
-                Trouble::SessionEnded => Some(("/sign-in", "Sign in")),
-                Trouble::NothingHere => None,
+                ErrorPage::SessionEnded => Some(("/sign-in", "Sign in")),
+                ErrorPage::NoPagesForRole => None,
                 _ => Some(("/webhooks", "Back to the start")),
             },
         };
@@ -273,8 +274,8 @@ impl Trouble {
             }
         };
         let retry_after = match self {
-            Trouble::TooOften(delay) => Some(delay.as_secs().max(1)),
-            Trouble::Busy => Some(1),
+            ErrorPage::TooManyRequests(delay) => Some(delay.as_secs().max(1)),
+            ErrorPage::Busy => Some(1),
             _ => None,
         };
         if let Some(seconds) = retry_after {
@@ -284,8 +285,8 @@ impl Trouble {
     }
 }
 
-/// The page without anything of the visitor's around it, until the door for visitors adds that.
-impl IntoResponse for Trouble {
+/// The page without anything of the visitor's around it, until `require_sign_in` adds that.
+impl IntoResponse for ErrorPage {
     fn into_response(self) -> Response {
         let mut response = self.page(Frame::bare());
         response.extensions_mut().insert(Arc::new(self));

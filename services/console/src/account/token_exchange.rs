@@ -18,7 +18,7 @@ use oauth2::{
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::answer::shortened;
+use super::callback::shortened;
 use super::flow::Flow;
 use super::refusal::Refusal;
 use crate::flags;
@@ -116,7 +116,7 @@ impl Registration {
         let tokens: TokenAnswer = request.request_async(&By(fetcher)).await.map_err(refused)?;
         let Some(id_token) = tokens.extra_fields().id_token.clone() else {
             tracing::error!("the issuer's answer to a code holds no ID token");
-            return Err(Refusal::NotInOrder);
+            return Err(Refusal::InvalidToken);
         };
         let access_token = Zeroizing::new(tokens.access_token().secret().clone());
         Ok(Tokens { id_token: id_token.into(), access_token })
@@ -174,7 +174,7 @@ fn refused(error: RequestTokenError<FetchError, BasicErrorResponse>) -> Refusal 
         RequestTokenError::Request(error) => {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             tracing::warn!(%error, cause, "the issuer's token endpoint does not answer");
-            Refusal::IssuerAway
+            Refusal::IssuerUnavailable
         }
         RequestTokenError::ServerResponse(answer) => match answer.error() {
             // RFC 6749 section 5.2: expired, used already, or not ours.
@@ -190,7 +190,7 @@ fn refused(error: RequestTokenError<FetchError, BasicErrorResponse>) -> Refusal 
         },
         RequestTokenError::Parse(..) | RequestTokenError::Other(_) => {
             tracing::error!("the answer of the issuer's token endpoint cannot be read");
-            Refusal::NotInOrder
+            Refusal::InvalidToken
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A request and who asks it: the door through which every handler gets both.
+//! A checked request and its caller. Every handler gets its request in this form.
 //!
 //! Decision: docs/decisions/no-server-without-a-gate.md
 
@@ -14,53 +14,54 @@ use crate::status;
 
 /// A request that has been checked, of a caller who may see the organization that it names.
 #[derive(Debug, Clone)]
-pub struct Asked<T> {
-    /// What is asked.
+pub struct AuthorizedRequest<T> {
+    /// The request itself.
     pub request: T,
-    /// Who asks.
+    /// Whose request it is, and what they may see.
     pub caller: Caller,
-    /// Where what it causes hangs in its trace.
+    /// The span that everything it causes belongs to.
     pub trace: Option<TraceContext>,
 }
 
 /// A request about one organization.
 pub trait OfOrganization {
-    /// Which.
+    /// The organization that the request names.
     fn organization_id(&self) -> &OrganizationId;
 }
 
-impl<T> Asked<T> {
+impl<T> AuthorizedRequest<T> {
     /// Checks a request. INVALID_ARGUMENT: fields break their rules. NOT_FOUND: the organization
     /// is not the caller's, whether it exists or not.
-    pub fn of<M>(request: Request<M>) -> Result<Asked<T>, Status>
+    pub fn of<M>(request: Request<M>) -> Result<AuthorizedRequest<T>, Status>
     where
         T: TryFrom<M, Error = Violations> + OfOrganization,
     {
-        let asked = Asked::anywhere(request)?;
-        let organization: &OrganizationId = T::organization_id(&asked.request);
-        match asked.caller.reaches(organization) {
-            true => Ok(asked),
+        let call = AuthorizedRequest::anywhere(request)?;
+        let organization: &OrganizationId = T::organization_id(&call.request);
+        match call.caller.reaches(organization) {
+            true => Ok(call),
             false => Err(status::organization_not_found(organization)),
         }
     }
 
-    /// Checks a request that names no organization, or whose handler looks at it itself.
-    pub fn anywhere<M>(request: Request<M>) -> Result<Asked<T>, Status>
+    /// Checks a request that names no organization, or whose handler checks the organization
+    /// itself.
+    pub fn anywhere<M>(request: Request<M>) -> Result<AuthorizedRequest<T>, Status>
     where
         T: TryFrom<M, Error = Violations>,
     {
         let caller = caller_of(&request)?;
         let trace = trace_of_call(request.extensions());
-        Ok(Asked { request: T::try_from(request.into_inner())?, caller, trace })
+        Ok(AuthorizedRequest { request: T::try_from(request.into_inner())?, caller, trace })
     }
 
-    /// What the records of this request say of their origin.
+    /// The metadata of the records that this request causes.
     pub fn metadata(&self, correlation_id: impl ToString) -> Metadata {
         Metadata::of(&self.caller, correlation_id.to_string(), self.trace.clone())
     }
 }
 
-/// Who asks, as the gate before the services has found. Without a gate nobody is let in.
+/// The caller, as the gate before the services has found. INTERNAL: no gate has seen the request.
 pub fn caller_of<M>(request: &Request<M>) -> Result<Caller, Status> {
     request.extensions().get::<Caller>().cloned().ok_or_else(|| {
         tracing::error!("a request has come past the gate");

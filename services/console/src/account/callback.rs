@@ -6,7 +6,7 @@ const MAX_SAID_CHARS: usize = 200;
 const MAX_PARAMETER_BYTES: usize = 4_096;
 
 /// An answer to an authorization request (RFC 6749 sections 4.1.2 and 4.1.2.1).
-pub(crate) struct Answer {
+pub(crate) struct Callback {
     /// Which request is answered.
     pub(crate) state: String,
     /// Who says that it answers (RFC 9207).
@@ -26,10 +26,10 @@ pub(super) enum Content {
     },
 }
 
-impl Answer {
+impl Callback {
     /// Reads the query of the callback's address. None: it is not an answer. Neither is one with
     /// a parameter twice (RFC 6749 section 3.1): who could say which of them is meant?
-    pub(crate) fn read(query: &str) -> Option<Answer> {
+    pub(crate) fn read(query: &str) -> Option<Callback> {
         let [mut state, mut issuer, mut code, mut error, mut description] = [const { None }; 5];
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             let place = match name.as_ref() {
@@ -54,7 +54,7 @@ impl Answer {
             },
             _ => return None,
         };
-        Some(Answer { state: state?, issuer, content })
+        Some(Callback { state: state?, issuer, content })
     }
 }
 
@@ -75,13 +75,13 @@ mod tests {
 
     #[test]
     fn an_answer_is_a_code_or_an_error_for_a_state() {
-        let answer = Answer::read("code=a%2Fb&state=s&session_state=x").expect("an answer");
-        assert!(matches!(answer.content, Content::Code(code) if code == "a/b"));
-        assert_eq!((answer.state.as_str(), answer.issuer), ("s", None));
-        let answer = Answer::read("error=access_denied&state=s&iss=https%3A%2F%2Fid.example");
-        let answer = answer.expect("an answer");
-        assert_eq!(answer.issuer.as_deref(), Some("https://id.example"));
-        assert!(matches!(answer.content, Content::Error { code, .. } if code == "access_denied"));
+        let callback = Callback::read("code=a%2Fb&state=s&session_state=x").expect("an answer");
+        assert!(matches!(callback.content, Content::Code(code) if code == "a/b"));
+        assert_eq!((callback.state.as_str(), callback.issuer), ("s", None));
+        let callback = Callback::read("error=access_denied&state=s&iss=https%3A%2F%2Fid.example");
+        let callback = callback.expect("an answer");
+        assert_eq!(callback.issuer.as_deref(), Some("https://id.example"));
+        assert!(matches!(callback.content, Content::Error { code, .. } if code == "access_denied"));
     }
 
     #[test]
@@ -97,14 +97,15 @@ mod tests {
             "code=a&state=s&iss=x&iss=y",
             &long,
         ] {
-            assert!(Answer::read(query).is_none(), "{query}");
+            assert!(Callback::read(query).is_none(), "{query}");
         }
     }
 
     #[test]
     fn what_an_issuer_says_is_cut_and_has_no_control_characters() {
         let query = format!("error=x&error_description={}%0A%1B&state=s", "a".repeat(300));
-        let Content::Error { description, .. } = Answer::read(&query).expect("one").content else {
+        let Content::Error { description, .. } = Callback::read(&query).expect("one").content
+        else {
             panic!("an error")
         };
         assert_eq!(description, "a".repeat(MAX_SAID_CHARS) + "…");

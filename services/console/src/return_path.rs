@@ -1,5 +1,5 @@
-//! Where a browser goes after somebody has signed in: to the page that was asked for, and never
-//! to another site (an open redirect).
+//! The path to return to after a sign-in: a page of this console, never another site (an open
+//! redirect).
 
 use crate::view::paging::address;
 
@@ -10,7 +10,7 @@ const MAX_BYTES: usize = 2_048;
 
 /// The sign-in page that leads on to an address.
 pub(crate) fn sign_in_address(next: &str) -> String {
-    let next = local(next);
+    let next = local_path(next);
     address("/sign-in", [("next", next)].into_iter().filter(|(_, next)| *next != START))
 }
 
@@ -18,7 +18,7 @@ pub(crate) fn sign_in_address(next: &str) -> String {
 ///
 /// Browsers take `\` for `/`, and leave out tabs and line ends (WHATWG URL, section 4.4), so
 /// that only what is plainly a path is taken for one.
-pub(crate) fn local(next: &str) -> &str {
+pub(crate) fn local_path(next: &str) -> &str {
     let is_plain = next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
     let is_path = next.starts_with('/') && !next.starts_with("//");
     let is_page = !next.starts_with("/sign-") && next != "/";
@@ -35,7 +35,7 @@ mod tests {
     #[test]
     fn one_is_led_to_a_page_of_this_console_only() {
         for path in ["/events", "/webhooks/ep_1?window=7d", "/audit?actor=key_1&page=a%2Fb"] {
-            assert_eq!(local(path), path);
+            assert_eq!(local_path(path), path);
         }
         for other in [
             "",
@@ -52,9 +52,9 @@ mod tests {
             "/sign-out",
             "/é",
         ] {
-            assert_eq!(local(other), START, "{other:?}");
+            assert_eq!(local_path(other), START, "{other:?}");
         }
-        assert_eq!(local(&format!("/{}", "a".repeat(MAX_BYTES))), START);
+        assert_eq!(local_path(&format!("/{}", "a".repeat(MAX_BYTES))), START);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! What a browser is told on the next page that it asks for: the outcome of what it has just
-//! done, and a new secret, once.
+//! Flash messages: the outcome of an action, or a new secret, shown once on the session's next
+//! page.
 //!
 //! Kept in memory, bounded, and for a short while: whoever loses one (after a restart, or at
 //! another replica) finds the same on the page itself, except the secret, which can be replaced.
@@ -20,7 +20,7 @@ const MAX_SECRETS: usize = 16;
 
 /// One line for the person at the browser.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Notice {
+pub(crate) struct FlashMessage {
     pub(crate) tone: Tone,
     pub(crate) text: String,
     /// Where to read more, and what that is called.
@@ -34,13 +34,13 @@ pub(crate) enum Tone {
     Bad,
 }
 
-impl Notice {
-    pub(crate) fn new(tone: Tone, text: impl Into<String>) -> Notice {
-        Notice { tone, text: text.into(), link: None }
+impl FlashMessage {
+    pub(crate) fn new(tone: Tone, text: impl Into<String>) -> FlashMessage {
+        FlashMessage { tone, text: text.into(), link: None }
     }
 
-    pub(crate) fn with_link(self, to: String, name: &'static str) -> Notice {
-        Notice { link: Some((to, name)), ..self }
+    pub(crate) fn with_link(self, to: String, name: &'static str) -> FlashMessage {
+        FlashMessage { link: Some((to, name)), ..self }
     }
 }
 
@@ -63,21 +63,21 @@ pub(crate) struct NewSecret {
 
 /// What waits to be shown.
 #[derive(Default)]
-pub(crate) struct Notices {
+pub(crate) struct FlashMessages {
     waiting: Mutex<HashMap<String, Waiting>>,
 }
 
 struct Waiting {
     since: Instant,
-    notice: Option<Notice>,
+    flash: Option<FlashMessage>,
     /// The newest last.
     secrets: Vec<NewSecret>,
 }
 
-impl Notices {
+impl FlashMessages {
     /// Shows a line on this session's next page.
-    pub(crate) fn put(&self, session: &Session, notice: Notice) {
-        self.add(session, |waiting| waiting.notice = Some(notice));
+    pub(crate) fn put(&self, session: &Session, flash: FlashMessage) {
+        self.add(session, |waiting| waiting.flash = Some(flash));
     }
 
     /// Keeps a secret until this session asks for it.
@@ -92,8 +92,8 @@ impl Notices {
     }
 
     /// What there is to say, once.
-    pub(crate) fn take(&self, session: &Session) -> Option<Notice> {
-        self.current().get_mut(session.key())?.notice.take()
+    pub(crate) fn take(&self, session: &Session) -> Option<FlashMessage> {
+        self.current().get_mut(session.key())?.flash.take()
     }
 
     /// The new secret of an endpoint or of a key, once.
@@ -113,7 +113,7 @@ impl Notices {
             oldest.and_then(|key| all.remove(&key));
         }
         let now = Instant::now();
-        let new = || Waiting { since: now, notice: None, secrets: Vec::new() };
+        let new = || Waiting { since: now, flash: None, secrets: Vec::new() };
         let waiting = all.entry(session.key().to_owned()).or_insert_with(new);
         waiting.since = now;
         change(waiting);
@@ -123,7 +123,7 @@ impl Notices {
     fn current(&self) -> MutexGuard<'_, HashMap<String, Waiting>> {
         let mut all = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, waiting| {
-            let is_empty = waiting.notice.is_none() && waiting.secrets.is_empty();
+            let is_empty = waiting.flash.is_none() && waiting.secrets.is_empty();
             !is_empty && waiting.since.elapsed() <= KEPT_FOR
         });
         all
@@ -140,43 +140,49 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_notice_is_told_once_and_to_its_session_only() {
-        let (notices, session) = (Notices::default(), Session::anonymous());
-        notices.put(&session, Notice::new(Tone::Good, "Saved."));
-        assert_eq!(notices.take(&Session::anonymous()), None);
-        assert_eq!(notices.take(&session).map(|notice| notice.text), Some("Saved.".to_owned()));
-        assert_eq!(notices.take(&session), None);
+        let (flash_messages, session) = (FlashMessages::default(), Session::anonymous());
+        flash_messages.put(&session, FlashMessage::new(Tone::Good, "Saved."));
+        assert_eq!(flash_messages.take(&Session::anonymous()), None);
+        assert_eq!(
+            flash_messages.take(&session).map(|flash| flash.text),
+            Some("Saved.".to_owned())
+        );
+        assert_eq!(flash_messages.take(&session), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn invariant_10_a_secret_is_shown_once_and_forgotten_if_nobody_asks() {
-        let (notices, session) = (Notices::default(), Session::anonymous());
-        notices.put_secret(&session, secret("ep_1"));
-        notices.put_secret(&session, secret("ep_2"));
-        assert!(notices.take_secret(&session, "ep_3").is_none());
-        assert!(notices.take_secret(&Session::anonymous(), "ep_1").is_none());
-        assert!(notices.take_secret(&session, "ep_1").is_some());
-        assert!(notices.take_secret(&session, "ep_1").is_none());
+        let (flash_messages, session) = (FlashMessages::default(), Session::anonymous());
+        flash_messages.put_secret(&session, secret("ep_1"));
+        flash_messages.put_secret(&session, secret("ep_2"));
+        assert!(flash_messages.take_secret(&session, "ep_3").is_none());
+        assert!(flash_messages.take_secret(&Session::anonymous(), "ep_1").is_none());
+        assert!(flash_messages.take_secret(&session, "ep_1").is_some());
+        assert!(flash_messages.take_secret(&session, "ep_1").is_none());
         tokio::time::advance(KEPT_FOR + Duration::from_secs(1)).await;
-        assert_eq!(notices.take(&Session::anonymous()), None);
-        assert!(notices.waiting.lock().expect("not poisoned").is_empty(), "any look forgets it");
+        assert_eq!(flash_messages.take(&Session::anonymous()), None);
+        assert!(
+            flash_messages.waiting.lock().expect("not poisoned").is_empty(),
+            "any look forgets it"
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn invariant_9_what_waits_is_limited() {
-        let notices = Notices::default();
+        let flash_messages = FlashMessages::default();
         let first = Session::anonymous();
-        notices.put(&first, Notice::new(Tone::Good, "first"));
+        flash_messages.put(&first, FlashMessage::new(Tone::Good, "first"));
         tokio::time::advance(Duration::from_secs(1)).await;
         for _ in 0..MAX_SESSIONS {
-            notices.put(&Session::anonymous(), Notice::new(Tone::Good, "another"));
+            flash_messages.put(&Session::anonymous(), FlashMessage::new(Tone::Good, "another"));
         }
-        assert_eq!(notices.waiting.lock().expect("not poisoned").len(), MAX_SESSIONS);
-        assert_eq!(notices.take(&first), None);
+        assert_eq!(flash_messages.waiting.lock().expect("not poisoned").len(), MAX_SESSIONS);
+        assert_eq!(flash_messages.take(&first), None);
         let session = Session::anonymous();
         for number in 0..2 * MAX_SECRETS {
-            notices.put_secret(&session, secret(&number.to_string()));
+            flash_messages.put_secret(&session, secret(&number.to_string()));
         }
-        assert!(notices.take_secret(&session, "0").is_none());
-        assert!(notices.take_secret(&session, &(2 * MAX_SECRETS - 1).to_string()).is_some());
+        assert!(flash_messages.take_secret(&session, "0").is_none());
+        assert!(flash_messages.take_secret(&session, &(2 * MAX_SECRETS - 1).to_string()).is_some());
     }
 }

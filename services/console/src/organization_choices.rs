@@ -1,5 +1,4 @@
-//! Sign-ins with accounts or web tokens of several organizations, until their owners have chosen
-//! one.
+//! Sign-ins that wait for a choice: the account or web token is valid in several organizations.
 //!
 //! Kept in memory, bounded, and for a short while, since what is chosen with is a token that
 //! belongs into no page and no cookie: whoever loses it (after a restart, or at another replica)
@@ -17,7 +16,7 @@ const KEPT_FOR: Duration = Duration::from_secs(5 * 60);
 const MAX_CHOICES: u64 = 1_000;
 
 /// Between what somebody may choose, and where they wanted to go.
-pub(crate) struct Choice {
+pub(crate) struct OrganizationChoice {
     /// The ID token of the account, or the web token that was pasted.
     pub(crate) token: Zeroizing<String>,
     pub(crate) organizations: Vec<String>,
@@ -25,20 +24,22 @@ pub(crate) struct Choice {
 }
 
 /// The choices that have not been made, by the session of nobody that the browser has meanwhile.
-pub(crate) struct Choices(Cache<String, Arc<Choice>>);
+pub(crate) struct OrganizationChoices(Cache<String, Arc<OrganizationChoice>>);
 
-impl Default for Choices {
-    fn default() -> Choices {
-        Choices(Cache::builder().max_capacity(MAX_CHOICES).time_to_live(KEPT_FOR).build())
+impl Default for OrganizationChoices {
+    fn default() -> OrganizationChoices {
+        OrganizationChoices(
+            Cache::builder().max_capacity(MAX_CHOICES).time_to_live(KEPT_FOR).build(),
+        )
     }
 }
 
-impl Choices {
-    pub(crate) fn put(&self, session: &Session, choice: Choice) {
+impl OrganizationChoices {
+    pub(crate) fn put(&self, session: &Session, choice: OrganizationChoice) {
         self.0.insert(session.key().to_owned(), Arc::new(choice));
     }
 
-    pub(crate) fn get(&self, session: &Session) -> Option<Arc<Choice>> {
+    pub(crate) fn get(&self, session: &Session) -> Option<Arc<OrganizationChoice>> {
         self.0.get(session.key())
     }
 

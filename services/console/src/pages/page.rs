@@ -1,0 +1,37 @@
+//! What a handler answers with: a rendered page, a text, or an error page.
+
+use askama::Template;
+use axum::response::{IntoResponse, Response};
+use http::header::CONTENT_TYPE;
+use serde::Deserialize;
+
+use crate::confidential;
+use crate::error_page::ErrorPage;
+use crate::view::json;
+
+/// A page, or the error page in its place.
+pub(crate) type Page = Result<Response, ErrorPage>;
+
+pub(super) fn render(page: &impl Template) -> Page {
+    Ok(confidential::answer(page)?)
+}
+
+/// How a text that is too long for its page is shown on one of its own.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct View {
+    view: String,
+}
+
+/// Indenting a whole body takes at most so much memory; what would take more stays as it is.
+const MAX_INDENTED_BYTES: usize = 4 * 1024 * 1024;
+
+/// A text that is nothing but text, whatever it contains.
+pub(super) fn whole_text(text: String, View { view }: &View) -> Page {
+    if text.is_empty() {
+        return Err(ErrorPage::NotFound);
+    }
+    let indented = (view == "pretty").then(|| json::indented(&text, MAX_INDENTED_BYTES)).flatten();
+    let plain = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
+    Ok((plain, indented.unwrap_or(text)).into_response())
+}
