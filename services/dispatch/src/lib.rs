@@ -63,8 +63,8 @@ pub struct Parts {
 }
 
 impl Parts {
-    fn shard(&self, lease: HeldLease) -> pipeline::Shard {
-        pipeline::Shard::new(lease, self.clone())
+    fn shard(&self, lease: HeldLease) -> pipeline::OwnedShard {
+        pipeline::OwnedShard::new(lease, self.clone())
     }
 }
 

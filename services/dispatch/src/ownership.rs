@@ -10,7 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use keeptrusts_webhooks_domain::log::Shard as ShardNumber;
+use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_store::{Causes, Lease, ShardLease, Survey};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Parts;
 use crate::lease::HeldLease;
 use crate::metrics::{self, LeaseChange};
-use crate::pipeline::{self, Shard};
+use crate::pipeline::{self, OwnedShard};
 use crate::standing::Standing;
 
 /// A lease that ends so much later than it did was renewed: what it takes to ask is no more.
@@ -34,13 +34,13 @@ pub(crate) struct Ownership {
     member: String,
     parts: Parts,
     standing: Arc<Standing>,
-    held: BTreeMap<ShardNumber, Held>,
+    held: BTreeMap<Shard, Held>,
     /// The others' leases as they were last seen.
-    others: BTreeMap<ShardNumber, Unrenewed>,
+    others: BTreeMap<Shard, Unrenewed>,
     /// Since when shards were seen without an owner.
-    unclaimed: BTreeMap<ShardNumber, Instant>,
+    unclaimed: BTreeMap<Shard, Instant>,
     /// Shards that this process could not work on, and until when it does not try again.
-    unfit: BTreeMap<ShardNumber, Instant>,
+    unfit: BTreeMap<Shard, Instant>,
 }
 
 /// Another's lease, and since when it was not renewed.
@@ -51,7 +51,7 @@ struct Unrenewed {
 }
 
 struct Held {
-    shard: Arc<Shard>,
+    shard: Arc<OwnedShard>,
     work: JoinHandle<()>,
     /// Nobody took it whose share it would have been.
     was_unclaimed: bool,
@@ -222,7 +222,7 @@ impl Ownership {
         // Where there can be no other process, whoever else has a lease is dead.
         let is_free = |lease: &&ShardLease| lease.is_free() || !store.is_shared();
         let now = Instant::now();
-        let is_unclaimed = |shard: &ShardNumber| {
+        let is_unclaimed = |shard: &Shard| {
             let since = self.unclaimed.get(shard);
             since.is_some_and(|since| now.duration_since(*since) >= time_to_live)
         };
@@ -360,7 +360,7 @@ mod tests {
         for member_count in 1..=20 {
             let members: Vec<_> = (0..member_count).map(|number| format!("{number:02}")).collect();
             let shards = (0..16).map(|number| ShardLease {
-                shard: ShardNumber(number),
+                shard: Shard(number),
                 owner: None,
                 epoch: None,
                 expires_in: Duration::ZERO,

@@ -9,12 +9,12 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::delivery::ON_REQUEST;
-use keeptrusts_webhooks_domain::log::Shard as ShardNumber;
+use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_store::{StoreError, Trouble};
 use keeptrusts_webhooks_telemetry::{KeyValue, before_collecting, meter};
 use tokio::time::Instant;
 
-use crate::pipeline::Shard;
+use crate::pipeline::OwnedShard;
 
 /// What can be seen of the work from outside.
 pub(crate) struct Standing {
@@ -25,12 +25,12 @@ pub(crate) struct Standing {
 
 #[derive(Default)]
 struct Seen {
-    shards: BTreeMap<ShardNumber, Arc<Shard>>,
+    shards: BTreeMap<Shard, Arc<OwnedShard>>,
     tended: Option<Instant>,
     /// Why they were not since then, if the database has kept it from that.
     trouble: Option<Trouble>,
     /// Shards that this process cannot work on.
-    unfit: Vec<ShardNumber>,
+    unfit: Vec<Shard>,
 }
 
 impl Standing {
@@ -38,11 +38,11 @@ impl Standing {
         Arc::new(Standing { leases_last, seen: Mutex::default() })
     }
 
-    pub(crate) fn took(&self, number: ShardNumber, shard: Arc<Shard>) {
+    pub(crate) fn took(&self, number: Shard, shard: Arc<OwnedShard>) {
         self.seen().shards.insert(number, shard);
     }
 
-    pub(crate) fn gave_back(&self, number: ShardNumber) {
+    pub(crate) fn gave_back(&self, number: Shard) {
         self.seen().shards.remove(&number);
     }
 
@@ -73,7 +73,7 @@ impl Standing {
     }
 
     /// Which shards this process cannot work on.
-    pub(crate) fn set_unfit(&self, shards: Vec<ShardNumber>) {
+    pub(crate) fn set_unfit(&self, shards: Vec<Shard>) {
         self.seen().unfit = shards;
     }
 
@@ -92,7 +92,7 @@ impl Standing {
         ))
     }
 
-    fn owned(&self) -> Vec<Arc<Shard>> {
+    fn owned(&self) -> Vec<Arc<OwnedShard>> {
         self.seen().shards.values().cloned().collect()
     }
 
@@ -156,7 +156,7 @@ pub(crate) fn show_before_collecting(standing: &Arc<Standing>) {
     });
 }
 
-async fn look_up(shard: &Shard) -> Result<Stored, StoreError> {
+async fn look_up(shard: &OwnedShard) -> Result<Stored, StoreError> {
     let (store, number) = (shard.log.store(), shard.lease.shard());
     let waiting = store.count_waiting(number).await?;
     let endpoints = store.waiting_endpoints(number).await?.endpoints;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use keeptrusts_webhooks_store::backoff::{Backoff, retry};
 use keeptrusts_webhooks_store::{AppendError, Appended, Causes, Operation, Refusal, StoreError};
 
-use super::Shard;
+use super::OwnedShard;
 
 /// The waits while the database is away.
 pub(crate) const DATABASE_BACKOFF: Backoff =
@@ -85,7 +85,7 @@ impl Reaction {
 /// The stage ends: the shard is stopped or given up, its lease is lost, or the log is closed.
 pub(crate) struct Ended;
 
-impl Shard {
+impl OwnedShard {
     /// Reads until that succeeds. `what` says for the log what cannot be done meanwhile.
     pub(crate) async fn read<T, F>(
         &self,

@@ -59,7 +59,7 @@ use scheduler::Scheduler;
 use steady::SteadyClock;
 
 /// What the stages share.
-pub(crate) struct Shard {
+pub(crate) struct OwnedShard {
     pub(crate) lease: HeldLease,
     pub(crate) log: Arc<Log>,
     pub(crate) keyring: Arc<Keyring>,
@@ -87,12 +87,12 @@ pub(crate) struct Shard {
     pub(crate) pauses: Pauses,
 }
 
-impl Shard {
-    pub(crate) fn new(lease: HeldLease, parts: Parts) -> Shard {
+impl OwnedShard {
+    pub(crate) fn new(lease: HeldLease, parts: Parts) -> OwnedShard {
         let Parts { log, keyring, transport, mailer, clock, uptime, settings, renderer } = parts;
         let steady = SteadyClock::beginning(clock(), uptime);
         let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
-        Shard {
+        OwnedShard {
             lease,
             log,
             keyring,
@@ -134,7 +134,7 @@ impl Shard {
 }
 
 /// Works on a shard until it is told to stop, or until the lease is lost.
-pub(crate) async fn work(shard: Arc<Shard>) {
+pub(crate) async fn work(shard: Arc<OwnedShard>) {
     let expiry = tokio::spawn(abort_at_last(Arc::clone(&shard)));
     let abort = shard.abort.clone();
     let was_aborted = abort.run_until_cancelled(work_while_leased(&shard)).await.is_none();
@@ -150,7 +150,7 @@ pub(crate) async fn work(shard: Arc<Shard>) {
 const GIVE_UP_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A process that cannot renew its lease stops before another may take it.
-async fn abort_at_last(shard: Arc<Shard>) {
+async fn abort_at_last(shard: Arc<OwnedShard>) {
     let given_up = async {
         shard.unfit.cancelled().await;
         tokio::time::sleep(GIVE_UP_PATIENCE).await;
@@ -162,7 +162,7 @@ async fn abort_at_last(shard: Arc<Shard>) {
     shard.abort.cancel();
 }
 
-async fn work_while_leased(shard: &Arc<Shard>) {
+async fn work_while_leased(shard: &Arc<OwnedShard>) {
     let what = "cannot begin working on the shard";
     let prepared = shard.read(what, OnDefect::GiveUp, || prepare(shard));
     let Some(prepared) = shard.stop.run_until_cancelled(prepared).await else { return };
@@ -208,7 +208,7 @@ struct Prepared {
 }
 
 /// Brings them there.
-async fn prepare(shard: &Arc<Shard>) -> Result<Prepared, StoreError> {
+async fn prepare(shard: &Arc<OwnedShard>) -> Result<Prepared, StoreError> {
     let store = shard.log.store();
     let number = shard.lease.shard();
     let ShardState { checkpoint, steady, .. } = store.shard_state(number).await?;

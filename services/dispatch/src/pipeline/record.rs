@@ -27,7 +27,7 @@ use tokio::time::{Instant, sleep};
 
 use super::failures::{Append, DATABASE_BACKOFF, Ended, OnDefect, Reaction, Streams};
 use super::scheduler::Health;
-use super::{Shard, answered, health, told};
+use super::{OwnedShard, answered, health, told};
 use crate::metrics::{self, AttemptResult};
 
 /// What became of a delivery whose turn it was.
@@ -72,7 +72,7 @@ impl Attempted {
 
     /// The verdict as it is recorded: of many answers that ask for a pause only the one counts that
     /// makes it the longest, so that the last that is recorded is the one that holds.
-    fn verdict_to_record(&self, shard: &Shard) -> Verdict {
+    fn verdict_to_record(&self, shard: &OwnedShard) -> Verdict {
         let endpoint_id = self.delivery.endpoint_id;
         let is_longest = |end: &Instant| shard.pauses.ends_at(endpoint_id, *end);
         let mut verdict = self.verdict.clone();
@@ -136,7 +136,7 @@ const OUTCOMES_AT_ONCE: usize = 512;
 const APPENDS_AT_ONCE: usize = 8;
 
 pub(crate) async fn run(
-    shard: Arc<Shard>,
+    shard: Arc<OwnedShard>,
     mut outcomes: mpsc::Receiver<Outcome>,
     to_schedule: mpsc::Sender<Progress>,
 ) {
@@ -188,7 +188,7 @@ enum Step {
 
 /// Decides what is recorded, and what becomes of it.
 struct Recorder<'a> {
-    shard: &'a Shard,
+    shard: &'a OwnedShard,
     changed: Changed,
     /// Grows while the database is away.
     backoff: Backoff,
@@ -288,7 +288,7 @@ impl<'a> Recorder<'a> {
 }
 
 /// The delivery after what was recorded, which is told.
-fn finish(shard: &Shard, outcome: Outcome, fact: &Fact, recorded_at: Timestamp) -> Delivery {
+fn finish(shard: &OwnedShard, outcome: Outcome, fact: &Fact, recorded_at: Timestamp) -> Delivery {
     let (before, attempted) = match outcome {
         Outcome::Attempted(attempted) => (attempted.delivery.clone(), Some(attempted)),
         Outcome::BodyExpired(delivery) => (*delivery, None),
@@ -331,7 +331,7 @@ fn log_failure(attempted: &Attempted, after: &Delivery) {
     }
 }
 
-fn operation(shard: &Shard, pending: &Pending, changed: &mut Changed) -> Operation {
+fn operation(shard: &OwnedShard, pending: &Pending, changed: &mut Changed) -> Operation {
     let (delivery, fact, trace, bodies) = match &pending.outcome {
         Outcome::Attempted(attempted) => {
             let Attempted { delivery, made, end_time, steady_end_time, exchange, trace, .. } =
@@ -367,7 +367,7 @@ fn operation(shard: &Shard, pending: &Pending, changed: &mut Changed) -> Operati
 
 /// What becomes of the endpoint: degraded, active again, or disabled.
 fn health_change(
-    shard: &Shard,
+    shard: &OwnedShard,
     pending: &Pending,
     delivery: &Delivery,
     fact: &DeliveryFact,
@@ -389,7 +389,7 @@ fn health_change(
 
 /// A delivery and its endpoint as they stand now.
 async fn current(
-    shard: &Shard,
+    shard: &OwnedShard,
     Delivery { id, organization_id, endpoint_id, .. }: &Delivery,
 ) -> Result<(Option<Delivery>, Option<Endpoint>), StoreError> {
     let (store, number) = (shard.log.store(), shard.lease.shard());

@@ -25,7 +25,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use self::step::Step;
-use super::Shard;
+use super::OwnedShard;
 use super::failures::{Append, DATABASE_BACKOFF, Ended, OnDefect, Reaction, Streams};
 use super::receiver::Availability;
 use crate::metrics;
@@ -47,7 +47,7 @@ const REPLAYS_PER_PAGE: usize = 500;
 /// The replays that the last owner has left, of which all that was accepted before is routed. The
 /// tail of the log will come to the others.
 pub(crate) async fn left_behind(
-    shard: &Shard,
+    shard: &OwnedShard,
     checkpoint: Position,
 ) -> Result<Vec<Replay>, StoreError> {
     let (store, number) = (shard.log.store(), shard.lease.shard());
@@ -62,7 +62,7 @@ pub(crate) async fn left_behind(
 }
 
 pub(crate) async fn run(
-    shard: Arc<Shard>,
+    shard: Arc<OwnedShard>,
     left_behind: Vec<Replay>,
     mut messages: mpsc::Receiver<ToReplay>,
 ) {
@@ -105,7 +105,7 @@ const STEPS: Append = Append {
 };
 
 struct Replays {
-    shard: Arc<Shard>,
+    shard: Arc<OwnedShard>,
     /// Of each endpoint those that run, by where they were asked for. The first one's turn it is.
     queues: BTreeMap<EndpointId, BTreeMap<Position, Running>>,
 }

@@ -27,7 +27,7 @@ use super::receiver::Receiver;
 use super::replay::{self, ToReplay};
 use super::router::Router;
 use super::schedule::{Resumed, ToSchedule};
-use super::{CANNOT_READ_DELIVERY, RECORDS_PER_READ, Shard, told};
+use super::{CANNOT_READ_DELIVERY, OwnedShard, RECORDS_PER_READ, told};
 use crate::metrics;
 
 /// The stages that hear of what the log says.
@@ -39,7 +39,7 @@ pub(crate) struct NextStages {
 
 /// The stage's state.
 pub(crate) struct Route {
-    shard: Arc<Shard>,
+    shard: Arc<OwnedShard>,
     router: Router,
     /// What has been acted on, as the shard's row has it.
     checkpoint: Position,
@@ -75,7 +75,7 @@ const CANCELLATION: Append = Append { streams: Streams::Shared, ..ROUTES };
 
 impl Route {
     pub(crate) fn new(
-        shard: Arc<Shard>,
+        shard: Arc<OwnedShard>,
         router: Router,
         checkpoint: Position,
         next: NextStages,

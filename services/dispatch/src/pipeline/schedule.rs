@@ -19,7 +19,7 @@ use super::failures::OnDefect;
 use super::receiver::Availability;
 use super::record::{Outcome, Progress};
 use super::scheduler::{Effect, Scheduler};
-use super::{CANNOT_READ_DELIVERY, STAGE_CAPACITY, Shard, cancel, send};
+use super::{CANNOT_READ_DELIVERY, OwnedShard, STAGE_CAPACITY, cancel, send};
 
 /// What the stage before has found in the log.
 pub(crate) enum ToSchedule {
@@ -51,7 +51,7 @@ enum Answer {
 }
 
 struct Schedule {
-    shard: Arc<Shard>,
+    shard: Arc<OwnedShard>,
     scheduler: Scheduler,
     /// Given to those who send, with whom they tell how far they are.
     to_schedule: mpsc::Sender<Progress>,
@@ -65,7 +65,7 @@ struct Schedule {
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(
-    shard: Arc<Shard>,
+    shard: Arc<OwnedShard>,
     scheduler: Scheduler,
     mut messages: mpsc::Receiver<ToSchedule>,
     (to_schedule, mut progress): (mpsc::Sender<Progress>, mpsc::Receiver<Progress>),

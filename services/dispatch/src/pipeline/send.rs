@@ -22,13 +22,13 @@ use super::judged::Judged;
 use super::outgoing::Outgoing;
 use super::receiver::Receiver;
 use super::record::{Attempted, Outcome, Progress};
-use super::{CANNOT_READ_DATA_KEYS, Shard, request};
+use super::{CANNOT_READ_DATA_KEYS, OwnedShard, request};
 use crate::metrics;
 
 /// Attempts deliveries, all at the same time; their outcomes go to the recorder. The scheduler
 /// hears of each as soon as its request is over.
 pub(crate) async fn send_all(
-    shard: Arc<Shard>,
+    shard: Arc<OwnedShard>,
     deliveries: Vec<Delivery>,
     to_schedule: mpsc::Sender<Progress>,
     to_record: mpsc::Sender<Outcome>,
@@ -63,7 +63,7 @@ pub(crate) async fn send_all(
     }
 }
 
-async fn read_bodies(shard: &Shard, deliveries: &[Delivery]) -> HashMap<BodyId, Bytes> {
+async fn read_bodies(shard: &OwnedShard, deliveries: &[Delivery]) -> HashMap<BodyId, Bytes> {
     let mut ids: Vec<_> =
         deliveries.iter().map(|delivery| BodyId::Event(delivery.event_id)).collect();
     ids.sort_unstable();
@@ -73,7 +73,7 @@ async fn read_bodies(shard: &Shard, deliveries: &[Delivery]) -> HashMap<BodyId, 
 }
 
 /// The data keys of the organizations. Those that were read a short time ago are not read again.
-async fn read_keys(shard: &Shard, deliveries: &[Delivery]) -> DataKeys {
+async fn read_keys(shard: &OwnedShard, deliveries: &[Delivery]) -> DataKeys {
     let organizations = deliveries.iter().map(|delivery| &delivery.organization_id);
     let read = || shard.keyring.data_keys(organizations.clone());
     shard.read(CANNOT_READ_DATA_KEYS, OnDefect::GiveUp, read).await
@@ -81,7 +81,7 @@ async fn read_keys(shard: &Shard, deliveries: &[Delivery]) -> DataKeys {
 
 /// Makes one attempt. None: the lease ran out before it began.
 async fn attempt(
-    shard: &Shard,
+    shard: &OwnedShard,
     delivery: Delivery,
     body: Bytes,
     keys: &DataKeys,

@@ -15,7 +15,7 @@ use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_store::Operation;
 use keeptrusts_webhooks_telemetry::{KeyValue, SpanKind, ToldSpan, is_recorded, message};
 
-use super::Shard;
+use super::OwnedShard;
 use super::record::Attempted;
 use crate::metrics::AttemptResult;
 
@@ -50,7 +50,7 @@ pub(crate) fn routed(
 }
 
 /// An attempt was made: its outcome is committed, and this is the delivery after it.
-pub(crate) fn attempted(shard: &Shard, attempted: &Attempted, after: &Delivery) {
+pub(crate) fn attempted(shard: &OwnedShard, attempted: &Attempted, after: &Delivery) {
     let Some(parent) = attempted.delivery.trace.clone() else { return };
     if !is_recorded(Some(&parent)) {
         return;

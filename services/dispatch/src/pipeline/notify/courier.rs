@@ -24,7 +24,7 @@ use super::turns::plausible_due_time;
 use crate::pipeline::answered::status_text;
 use crate::pipeline::failures::OnDefect;
 use crate::pipeline::request::AGENT;
-use crate::pipeline::{CANNOT_READ_DATA_KEYS, Shard};
+use crate::pipeline::{CANNOT_READ_DATA_KEYS, OwnedShard};
 
 /// What comes of a channel's turn, step by step: what is due is read, judged, and sent.
 pub(crate) enum Turn {
@@ -70,7 +70,7 @@ pub(crate) const DELETED: &str = "the channel was deleted";
 const MAX_ERROR_CHARS: usize = 500;
 
 /// Reads what is due for a channel.
-pub(crate) async fn look(shard: &Shard, channel_id: ChannelId) -> Turn {
+pub(crate) async fn look(shard: &OwnedShard, channel_id: ChannelId) -> Turn {
     let (store, number) = (shard.log.store(), shard.lease.shard());
     let read = || store.waiting_notifications(number, channel_id, 2);
     let mut waiting = shard.read(CANNOT_READ, OnDefect::Wait, read).await.into_iter();
@@ -99,7 +99,7 @@ pub(crate) async fn look(shard: &Shard, channel_id: ChannelId) -> Turn {
 }
 
 /// Sends what is due to a destination. None: the lease ran out before anything was sent.
-async fn tell(shard: &Shard, due: Due, destination: Option<Destination>) -> Option<Turn> {
+async fn tell(shard: &OwnedShard, due: Due, destination: Option<Destination>) -> Option<Turn> {
     let Due { notification, channel, next_due_time, .. } = due;
     let start_time = (shard.clock)();
     let begun = tokio::time::Instant::now();
@@ -142,7 +142,7 @@ type Sent = Result<u16, (Option<u16>, String)>;
 
 /// None: the lease ran out before.
 async fn send(
-    shard: &Shard,
+    shard: &OwnedShard,
     notification: &Notification,
     destination: &Destination,
     channel_name: &str,
@@ -213,7 +213,7 @@ async fn send(
 }
 
 async fn post(
-    shard: &Shard,
+    shard: &OwnedShard,
     connections: ConnectionGroup,
     url: &Uri,
     headers: HeaderMap,
@@ -261,7 +261,7 @@ fn sign(
 }
 
 async fn open(
-    shard: &Shard,
+    shard: &OwnedShard,
     notification: &Notification,
     sealed: &SealedSecret,
 ) -> Result<Secret, &'static str> {
@@ -281,7 +281,7 @@ async fn open(
 }
 
 /// What the endpoints that it is about are called now.
-fn names(shard: &Shard, notification: &Notification) -> HashMap<EndpointId, String> {
+fn names(shard: &OwnedShard, notification: &Notification) -> HashMap<EndpointId, String> {
     let new = &notification.new;
     let worst = new.summary.iter().flat_map(|summary| &summary.worst);
     let ids = new.endpoint_id.into_iter().chain(worst.map(|endpoint| endpoint.endpoint_id));
@@ -291,14 +291,14 @@ fn names(shard: &Shard, notification: &Notification) -> HashMap<EndpointId, Stri
 }
 
 /// Reads what is due in a task of its own, so that no channel waits for another.
-pub(crate) fn begin(shard: &Arc<Shard>, channel_id: ChannelId, turns: mpsc::Sender<Turn>) {
+pub(crate) fn begin(shard: &Arc<OwnedShard>, channel_id: ChannelId, turns: mpsc::Sender<Turn>) {
     let of_task = Arc::clone(shard);
     spawn(shard, async move { Some(look(&of_task, channel_id).await) }, turns);
 }
 
 /// Sends what is due, in a task of its own. None: the channel was deleted.
 pub(crate) fn go_on(
-    shard: &Arc<Shard>,
+    shard: &Arc<OwnedShard>,
     due: Due,
     destination: Option<Destination>,
     turns: mpsc::Sender<Turn>,
@@ -308,7 +308,7 @@ pub(crate) fn go_on(
 }
 
 fn spawn(
-    shard: &Arc<Shard>,
+    shard: &Arc<OwnedShard>,
     turn: impl Future<Output = Option<Turn>> + Send + 'static,
     turns: mpsc::Sender<Turn>,
 ) {

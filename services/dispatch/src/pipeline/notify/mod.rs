@@ -35,7 +35,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::failures::{Append, Ended, OnDefect, Streams};
 use super::rewind::rewind;
-use super::{STAGE_CAPACITY, Shard};
+use super::{OwnedShard, STAGE_CAPACITY};
 use courier::Turn;
 use desk::Desk;
 use turns::{Turns, plausible_due_time};
@@ -65,7 +65,7 @@ pub(crate) enum ToNotify {
 
 /// The stage's state.
 pub(crate) struct Notify {
-    shard: Arc<Shard>,
+    shard: Arc<OwnedShard>,
     desk: Desk,
     turns: Turns,
     /// What was sent by mail in the last 24 hours, by organization: what the tables say, and what
@@ -79,7 +79,7 @@ pub(crate) struct Notify {
 
 /// The shard's channels as they stand. Read before what has changed is looked for, so that a change
 /// that comes between is found, and taken back, and not missed.
-pub(crate) async fn channels(shard: &Shard) -> Result<Vec<Channel>, StoreError> {
+pub(crate) async fn channels(shard: &OwnedShard) -> Result<Vec<Channel>, StoreError> {
     let (store, number) = (shard.log.store(), shard.lease.shard());
     let mut channels = Vec::new();
     let mut after = ChannelId::MIN;
@@ -94,7 +94,7 @@ pub(crate) async fn channels(shard: &Shard) -> Result<Vec<Channel>, StoreError> 
 /// Brings the stage to where the last owner stopped: channels that changed behind the checkpoint
 /// are set back to how they stood there, and change again as the log is read.
 pub(crate) async fn prepare(
-    shard: &Arc<Shard>,
+    shard: &Arc<OwnedShard>,
     checkpoint: Position,
     channels: Vec<Channel>,
     changed: &HashSet<(OrganizationId, ChannelId)>,
