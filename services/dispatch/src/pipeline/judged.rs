@@ -10,7 +10,7 @@ use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::retry_after::RetryAfter;
 use keeptrusts_webhooks_outbound::{Answer, Exchange as Exchanged, Remark};
 
-use super::{answered, request};
+use super::{answer_remarks, request};
 use crate::metrics::AttemptResult;
 
 /// What came of a request, and what we make of it.
@@ -33,7 +33,7 @@ impl Judged {
         let Exchanged { result, duration, remarks, was_sent } = exchanged;
         match result {
             Ok(Answer { status, headers, body, .. }) => {
-                let mut of_answer = Vec::from_iter(answered::remark(&headers, &body));
+                let mut of_answer = Vec::from_iter(answer_remarks::remark(&headers, &body));
                 let verdict = match status.is_success() {
                     true => Verdict::Succeeded,
                     false => refused(status, &headers, url, now, &mut of_answer),
@@ -95,10 +95,10 @@ fn refused(
 ) -> Verdict {
     let RetryAfter { wait: retry_after, is_unreadable } = request::retry_after(headers, now);
     if is_unreadable {
-        remarks.push(answered::UNREADABLE_RETRY_AFTER.to_owned());
+        remarks.push(answer_remarks::UNREADABLE_RETRY_AFTER.to_owned());
     }
     Verdict::Failed {
-        error: answered::refusal(status, headers, url),
+        error: answer_remarks::refusal(status, headers, url),
         retry_after,
         endpoint_pause: Pause::after_answer(status.as_u16(), retry_after),
     }

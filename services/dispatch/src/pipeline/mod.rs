@@ -5,7 +5,7 @@
 //!
 //! Decision: docs/decisions/an-unfit-owner-gives-its-shard-up.md
 
-mod answered;
+mod answer_remarks;
 mod cancel;
 mod failures;
 mod health;
@@ -24,8 +24,8 @@ mod router;
 mod schedule;
 pub mod scheduler;
 mod send;
+mod spans;
 pub(crate) mod steady;
-mod told;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};

@@ -27,7 +27,7 @@ use tokio::time::{Instant, sleep};
 
 use super::failures::{Append, DATABASE_BACKOFF, Ended, OnDefect, Reaction, Streams};
 use super::scheduler::Health;
-use super::{OwnedShard, answered, health, told};
+use super::{OwnedShard, answer_remarks, health, spans};
 use crate::metrics::{self, AttemptResult};
 
 /// What became of a delivery whose turn it was.
@@ -90,7 +90,7 @@ impl Attempted {
         match (&self.verdict, self.result) {
             (Verdict::Succeeded, _) => None,
             (_, AttemptResult::Answered(code)) => {
-                let status = http::StatusCode::from_u16(code).map(answered::status_text);
+                let status = http::StatusCode::from_u16(code).map(answer_remarks::status_text);
                 Some(format!("the receiver answered {}", status.unwrap_or(code.to_string())))
             }
             (Verdict::Failed { error, .. }, _) => Some(error.clone()),
@@ -302,7 +302,7 @@ fn finish(shard: &OwnedShard, outcome: Outcome, fact: &Fact, recorded_at: Timest
     let end = attempted.as_ref().map_or(recorded_at, |attempted| attempted.end_time);
     metrics::concluded(state_before, &delivery, end);
     if let Some(attempted) = attempted {
-        told::attempted(shard, &attempted, &delivery);
+        spans::attempted(shard, &attempted, &delivery);
         log_failure(&attempted, &delivery);
     } else if delivery.state != state_before {
         let (delivery_id, endpoint_id) = (delivery.id, delivery.endpoint_id);

@@ -27,7 +27,7 @@ use super::receiver::Receiver;
 use super::replay::{self, ToReplay};
 use super::router::Router;
 use super::schedule::{Resumed, ToSchedule};
-use super::{CANNOT_READ_DELIVERY, OwnedShard, RECORDS_PER_READ, told};
+use super::{CANNOT_READ_DELIVERY, OwnedShard, RECORDS_PER_READ, spans};
 use crate::metrics;
 
 /// The stages that hear of what the log says.
@@ -276,7 +276,7 @@ impl Route {
                 self.checkpoint = operation.checkpoint.map_or(self.checkpoint, |step| step.to);
                 metrics::scheduled(deliveries);
                 if let Some(parent) = parent {
-                    told::routed(&operation, parent, event, deliveries, (start, end));
+                    spans::routed(&operation, parent, event, deliveries, (start, end));
                 }
             }
             if let Some(Err(error)) = results.into_iter().nth(appended) {

@@ -21,7 +21,7 @@ use keeptrusts_webhooks_store::vault::keyring::KeyProblem;
 use tokio::sync::mpsc;
 
 use super::turns::plausible_due_time;
-use crate::pipeline::answered::status_text;
+use crate::pipeline::answer_remarks::status_text;
 use crate::pipeline::failures::OnDefect;
 use crate::pipeline::request::AGENT;
 use crate::pipeline::{CANNOT_READ_DATA_KEYS, OwnedShard};

@@ -1,4 +1,4 @@
-//! The spans of routing and of attempts, told when their outcome is committed: from what the log
+//! Makes the spans of routing and of attempts once their outcome is committed, from what the log
 //! says of them, so that a trace has no step that the log does not have.
 //!
 //! Names and attributes: OpenTelemetry's semantic conventions for HTTP clients and messaging. Of
