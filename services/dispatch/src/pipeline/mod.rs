@@ -7,9 +7,9 @@
 
 mod answer_remarks;
 mod cancel;
+mod evaluation;
 mod failures;
 mod health;
-mod judged;
 mod notify;
 mod outgoing;
 mod pauses;

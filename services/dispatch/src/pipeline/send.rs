@@ -17,8 +17,8 @@ use keeptrusts_webhooks_store::vault::keyring::{DataKeys, KeyProblem};
 use keeptrusts_webhooks_store::{BodyId, new_ulid};
 use tokio::sync::mpsc;
 
+use super::evaluation::Evaluation;
 use super::failures::OnDefect;
-use super::judged::Judged;
 use super::outgoing::Outgoing;
 use super::receiver::Receiver;
 use super::record::{Attempted, Outcome, Progress};
@@ -106,16 +106,16 @@ async fn attempt(
         Err(reason) => (Err(reason), Vec::new()),
     };
     let (end_time, steady_end_time) = ((shard.clock)(), shard.steady.now());
-    let mut judged = match sent {
-        Ok(exchanged) => Judged::of(exchanged, &receiver.endpoint.config.url, end_time),
-        Err(reason) => Judged::never_sent(reason),
+    let mut evaluation = match sent {
+        Ok(exchanged) => Evaluation::of(exchanged, &receiver.endpoint.config.url, end_time),
+        Err(reason) => Evaluation::never_sent(reason),
     };
     let current = shard.receivers.get(delivery.endpoint_id);
     if current.is_some_and(|current| current.endpoint.config.url != receiver.endpoint.config.url) {
-        judged.ignore_retry_after();
+        evaluation.ignore_retry_after();
     }
-    metrics::attempted(judged.result, trigger, judged.duration);
-    let exchange = encoded_exchange(outgoing.ok(), request_headers, &mut judged);
+    metrics::attempted(evaluation.result, trigger, evaluation.duration);
+    let exchange = encoded_exchange(outgoing.ok(), request_headers, &mut evaluation);
     let made = AttemptMade {
         id: AttemptId::new(new_ulid(start_time)),
         event_id: delivery.event_id,
@@ -125,12 +125,12 @@ async fn attempt(
         automatic_count: delivery.automatic_count + u32::from(trigger == Trigger::Automatic),
         trigger,
         start_time,
-        duration: judged.duration,
-        status_code: judged.status_code,
+        duration: evaluation.duration,
+        status_code: evaluation.status_code,
         exchange: ContentDigest::of(&exchange),
-        remark: judged.remark,
+        remark: evaluation.remark,
     };
-    let pause_end = match judged.verdict {
+    let pause_end = match evaluation.verdict {
         Verdict::Failed { endpoint_pause: Some(wait), .. } => {
             shard.pauses.extend(made.endpoint_id, wait)
         }
@@ -140,8 +140,8 @@ async fn attempt(
         request_trace: delivery.request_trace(trigger).cloned(),
         delivery,
         made,
-        verdict: judged.verdict,
-        result: judged.result,
+        verdict: evaluation.verdict,
+        result: evaluation.result,
         end_time,
         steady_end_time,
         exchange,
@@ -184,18 +184,18 @@ fn connections_of(delivery: &Delivery) -> ConnectionGroup {
 fn encoded_exchange(
     outgoing: Option<Outgoing>,
     request_headers: Vec<(String, Vec<u8>)>,
-    judged: &mut Judged,
+    evaluation: &mut Evaluation,
 ) -> Bytes {
     let mut exchange = Exchange {
-        request_headers: if judged.was_sent { request_headers } else { Vec::new() },
-        response_headers: listed(&judged.response_headers),
-        response_body: judged.response_body.to_vec(),
+        request_headers: if evaluation.was_sent { request_headers } else { Vec::new() },
+        response_headers: listed(&evaluation.response_headers),
+        response_body: evaluation.response_body.to_vec(),
         request_body: None,
     };
     if let Some(outgoing) = outgoing {
-        outgoing.mask(&mut exchange, &mut judged.verdict);
+        outgoing.mask(&mut exchange, &mut evaluation.verdict);
     }
-    if !judged.was_sent {
+    if !evaluation.was_sent {
         // There is no body, not even the event's.
         exchange.request_body = Some(Vec::new());
     }
