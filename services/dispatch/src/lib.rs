@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use mail::Mailer;
 pub use pipeline::scheduler;
-pub use pipeline::steady::{Uptime, machine_uptime};
+pub use pipeline::steady_clock::{Uptime, machine_uptime};
 pub use settings::Settings;
 pub use transport::Transport;
 

@@ -163,7 +163,7 @@ async fn look_up(shard: &OwnedShard) -> Result<Stored, StoreError> {
     // What waits for a disabled endpoint is not late, nor what waits for the end of a pause; and
     // what somebody asks for has no due time.
     let is_late = |(id, due): &&(_, Timestamp)| *due > ON_REQUEST && shard.is_open(*id);
-    let now = shard.steady.now();
+    let now = shard.steady_clock.now();
     let late = endpoints.iter().filter(is_late).map(|(id, due)| {
         let late = now.duration_since(*due).as_secs_f64();
         let since_pause = shard.pauses.since_end(*id).map(|since| since.as_secs_f64());

@@ -25,7 +25,7 @@ mod schedule;
 pub mod scheduler;
 mod send;
 mod spans;
-pub(crate) mod steady;
+pub(crate) mod steady_clock;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
@@ -56,7 +56,7 @@ use receiver::{Receiver, Receivers};
 use rewind::{changed_since, rewind};
 use router::Router;
 use scheduler::Scheduler;
-use steady::SteadyClock;
+use steady_clock::SteadyClock;
 
 /// What the stages share.
 pub(crate) struct OwnedShard {
@@ -65,9 +65,9 @@ pub(crate) struct OwnedShard {
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) mailer: Option<Arc<dyn Mailer>>,
-    /// What people are told of time. Nothing waits by it: see [`steady`].
+    /// What people are told of time. Nothing waits by it: see [`steady_clock`].
     pub(crate) clock: Clock,
-    pub(crate) steady: SteadyClock,
+    pub(crate) steady_clock: SteadyClock,
     pub(crate) settings: Arc<Settings>,
     pub(crate) renderer: Renderer,
     /// Nothing new is begun any more; what is under way is finished.
@@ -90,7 +90,7 @@ pub(crate) struct OwnedShard {
 impl OwnedShard {
     pub(crate) fn new(lease: HeldLease, parts: Parts) -> OwnedShard {
         let Parts { log, keyring, transport, mailer, clock, uptime, settings, renderer } = parts;
-        let steady = SteadyClock::beginning(clock(), uptime);
+        let steady_clock = SteadyClock::beginning(clock(), uptime);
         let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
         OwnedShard {
             lease,
@@ -99,7 +99,7 @@ impl OwnedShard {
             transport,
             mailer,
             clock,
-            steady,
+            steady_clock,
             settings,
             renderer,
             stop,
@@ -214,7 +214,7 @@ async fn prepare(shard: &Arc<OwnedShard>) -> Result<Prepared, StoreError> {
     let ShardState { checkpoint, steady, .. } = store.shard_state(number).await?;
     if let Some(last) = steady {
         // Before any stage begins, so that nobody sees it step.
-        shard.steady.go_on(last);
+        shard.steady_clock.go_on(last);
     }
 
     // The endpoints as they stand now; deliveries that wait are sent to these.
@@ -240,7 +240,7 @@ async fn prepare(shard: &Arc<OwnedShard>) -> Result<Prepared, StoreError> {
     }
 
     let failing = store.failing_endpoints(number, None).await?;
-    shard.failing.put(failing, (shard.clock)(), shard.steady.now());
+    shard.failing.put(failing, (shard.clock)(), shard.steady_clock.now());
     shard.pauses.put(&store.endpoint_pauses(number, None).await?, (shard.clock)());
     let waiting = store.waiting_endpoints(number).await?;
     let mut scheduler = Scheduler::new(shard.settings.scheduler, waiting.as_of);

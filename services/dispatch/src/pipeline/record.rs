@@ -297,7 +297,7 @@ fn finish(shard: &OwnedShard, outcome: Outcome, fact: &Fact, recorded_at: Timest
     let mut delivery = before;
     if let Fact::Delivery(fact) = fact {
         delivery.apply(fact, recorded_at, None);
-        shard.failing.note(delivery.id, fact, shard.steady.now());
+        shard.failing.note(delivery.id, fact, shard.steady_clock.now());
     }
     let end = attempted.as_ref().map_or(recorded_at, |attempted| attempted.end_time);
     metrics::concluded(state_before, &delivery, end);
@@ -359,7 +359,7 @@ fn operation(shard: &OwnedShard, pending: &Pending, changed: &mut Changed) -> Op
     let metadata = Metadata {
         correlation_id: delivery.event_id.to_string(),
         trace,
-        steady_time: Some(shard.steady.now()),
+        steady_time: Some(shard.steady_clock.now()),
         ..Metadata::default()
     };
     Operation { bodies, ..shard.operation(&delivery.organization_id, records, metadata) }
@@ -377,7 +377,7 @@ fn health_change(
     let known =
         [Some(&receiver.endpoint), pending.endpoint.as_ref(), changed.get(&receiver.endpoint.id)];
     let endpoint = known.into_iter().flatten().max_by_key(|endpoint| endpoint.version)?;
-    let failing = shard.failing.get(endpoint.id, shard.steady.now());
+    let failing = shard.failing.get(endpoint.id, shard.steady_clock.now());
     let patience = shard.settings.disable_failing_after;
     let fact = health::consequence(endpoint, delivery.id, fact, failing, patience)?;
     let record = NewRecord::following(endpoint, fact.clone());

@@ -269,7 +269,7 @@ impl Replays {
         let metadata = Metadata {
             correlation_id: replay.id.to_string(),
             causation: Some(replay.position),
-            steady_time: Some(self.shard.steady.now()),
+            steady_time: Some(self.shard.steady_clock.now()),
             trace: request_trace,
             ..Metadata::default()
         };

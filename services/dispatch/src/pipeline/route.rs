@@ -317,7 +317,7 @@ impl Route {
             correlation_id: event_id.to_string(),
             causation: Some(cause.position),
             trace: cause.metadata.trace.clone(),
-            steady_time: Some(self.shard.steady.now()),
+            steady_time: Some(self.shard.steady_clock.now()),
             ..Metadata::default()
         };
         self.shard.operation(&cause.organization_id, vec![new], metadata)

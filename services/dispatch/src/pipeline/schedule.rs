@@ -115,7 +115,7 @@ impl Schedule {
     /// Does what is to be done now; how long until there may be more.
     fn act(&mut self) -> Option<Duration> {
         let mut deliveries = Vec::new();
-        for effect in self.scheduler.poll(self.shard.steady.now()) {
+        for effect in self.scheduler.poll(self.shard.steady_clock.now()) {
             match effect {
                 Effect::Send(delivery) => deliveries.push(*delivery),
                 Effect::Fetch { endpoint_id, fetch_id, after, limit } => {
@@ -133,7 +133,7 @@ impl Schedule {
             self.spawn(send::send_all(shard, deliveries, to_schedule, to_record));
         }
         let alarm = self.scheduler.next_alarm()?;
-        let wait = Duration::try_from(alarm.duration_since(self.shard.steady.now()));
+        let wait = Duration::try_from(alarm.duration_since(self.shard.steady_clock.now()));
         Some(wait.unwrap_or(Duration::ZERO).min(LONGEST_SLEEP))
     }
 
@@ -197,7 +197,7 @@ impl Schedule {
     }
 
     fn pause(&mut self, endpoint_id: EndpointId, pause: Duration) {
-        let until = self.shard.steady.now().checked_add(pause).unwrap_or(Timestamp::MAX);
+        let until = self.shard.steady_clock.now().checked_add(pause).unwrap_or(Timestamp::MAX);
         self.scheduler.pause(endpoint_id, until);
     }
 

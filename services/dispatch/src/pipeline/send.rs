@@ -105,7 +105,7 @@ async fn attempt(
         }
         Err(reason) => (Err(reason), Vec::new()),
     };
-    let (end_time, steady_end_time) = ((shard.clock)(), shard.steady.now());
+    let (end_time, steady_end_time) = ((shard.clock)(), shard.steady_clock.now());
     let mut evaluation = match sent {
         Ok(exchanged) => Evaluation::of(exchanged, &receiver.endpoint.config.url, end_time),
         Err(reason) => Evaluation::never_sent(reason),

@@ -75,7 +75,7 @@ pub(crate) async fn look(shard: &OwnedShard, channel_id: ChannelId) -> Turn {
     let read = || store.waiting_notifications(number, channel_id, 2);
     let mut waiting = shard.read(CANNOT_READ, OnDefect::Wait, read).await.into_iter();
     let Some(notification) = waiting.next() else { return Turn::Nothing(channel_id) };
-    let now = shard.steady.wall();
+    let now = shard.steady_clock.wall();
     let due_time = notification.due_time.map(|due_time| plausible_due_time(due_time, now));
     if let Some(due_time) = due_time.filter(|due_time| *due_time > now) {
         return Turn::NotYet(channel_id, due_time);
@@ -129,7 +129,7 @@ async fn tell(shard: &OwnedShard, due: Due, destination: Option<Destination>) ->
         notification,
         kind,
         attempt,
-        end_time: shard.steady.wall(),
+        end_time: shard.steady_clock.wall(),
         error,
         next_due_time,
     })))

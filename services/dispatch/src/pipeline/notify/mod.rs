@@ -100,7 +100,7 @@ pub(crate) async fn prepare(
     changed: &HashSet<(OrganizationId, ChannelId)>,
 ) -> Result<Notify, StoreError> {
     let (store, number) = (shard.log.store(), shard.lease.shard());
-    let now = shard.steady.wall();
+    let now = shard.steady_clock.wall();
     let mut desk = Desk::default();
     channels.into_iter().for_each(|channel| desk.put(channel));
     for (organization, id) in changed {

@@ -241,7 +241,7 @@ impl Notify {
     /// What the stage waits by: a wall clock that does not step. What people are told of when
     /// something happened is the wall clock's to say.
     pub(super) fn now(&self) -> Timestamp {
-        self.shard.steady.wall()
+        self.shard.steady_clock.wall()
     }
 }
 
