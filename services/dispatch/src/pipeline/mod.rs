@@ -7,13 +7,13 @@
 
 mod answer_remarks;
 mod cancel;
+mod delivery_target;
 mod evaluation;
 mod failures;
 mod health;
 mod notify;
 mod outgoing;
 mod pauses;
-mod receiver;
 mod record;
 mod replay;
 mod request;
@@ -48,11 +48,11 @@ use crate::mail::Mailer;
 use crate::metrics::{self, LeaseChange};
 use crate::settings::Settings;
 use crate::transport::Transport;
+use delivery_target::{DeliveryTarget, DeliveryTargets};
 use failures::OnDefect;
 use health::FailingEndpoints;
 use notify::Notify;
 use pauses::Pauses;
-use receiver::{Receiver, Receivers};
 use rewind::{changed_since, rewind};
 use router::Router;
 use scheduler::Scheduler;
@@ -82,7 +82,7 @@ pub(crate) struct OwnedShard {
     pub(crate) acted_on: AtomicI64,
     /// How many requests are under way.
     pub(crate) requests_under_way: AtomicUsize,
-    receivers: Receivers,
+    targets: DeliveryTargets,
     failing: FailingEndpoints,
     pub(crate) pauses: Pauses,
 }
@@ -108,7 +108,7 @@ impl OwnedShard {
             is_prepared: AtomicBool::new(false),
             acted_on: AtomicI64::new(0),
             requests_under_way: AtomicUsize::new(0),
-            receivers: Receivers::default(),
+            targets: DeliveryTargets::default(),
             failing: FailingEndpoints::default(),
             pauses: Pauses::default(),
         }
@@ -116,8 +116,8 @@ impl OwnedShard {
 
     /// Whether an endpoint may be sent to, as far as this process knows.
     pub(crate) fn is_open(&self, endpoint_id: EndpointId) -> bool {
-        let receiver = self.receivers.get(endpoint_id);
-        receiver.is_some_and(|receiver| receiver.availability() == receiver::Availability::Open)
+        let target = self.targets.get(endpoint_id);
+        target.is_some_and(|target| target.availability() == delivery_target::Availability::Open)
     }
 
     /// Records of one organization, refused if the lease is lost (invariant 5).
@@ -225,7 +225,7 @@ async fn prepare(shard: &Arc<OwnedShard>) -> Result<Prepared, StoreError> {
         let Some(last) = page.last() else { break };
         after = last.id;
         for endpoint in page {
-            shard.receivers.put(Receiver::new(endpoint.clone()));
+            shard.targets.put(DeliveryTarget::new(endpoint.clone()));
             router.put(endpoint);
         }
     }

@@ -217,7 +217,7 @@ impl<'a> Recorder<'a> {
         let Recorder { shard, changed, .. } = self;
         let shard = *shard;
         changed.retain(|id, endpoint| {
-            shard.receivers.get(*id).is_some_and(|known| known.endpoint.version < endpoint.version)
+            shard.targets.get(*id).is_some_and(|known| known.endpoint.version < endpoint.version)
         });
         let operations: Vec<_> =
             pending.iter().map(|pending| operation(shard, pending, changed)).collect();
@@ -373,9 +373,9 @@ fn health_change(
     fact: &DeliveryFact,
     changed: &mut Changed,
 ) -> Option<NewRecord> {
-    let receiver = shard.receivers.get(delivery.endpoint_id)?;
+    let target = shard.targets.get(delivery.endpoint_id)?;
     let known =
-        [Some(&receiver.endpoint), pending.endpoint.as_ref(), changed.get(&receiver.endpoint.id)];
+        [Some(&target.endpoint), pending.endpoint.as_ref(), changed.get(&target.endpoint.id)];
     let endpoint = known.into_iter().flatten().max_by_key(|endpoint| endpoint.version)?;
     let failing = shard.failing.get(endpoint.id, shard.steady_clock.now());
     let patience = shard.settings.disable_failing_after;

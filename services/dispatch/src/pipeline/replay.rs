@@ -26,8 +26,8 @@ use tokio::time::Instant;
 
 use self::step::Step;
 use super::OwnedShard;
+use super::delivery_target::Availability;
 use super::failures::{Append, DATABASE_BACKOFF, Ended, OnDefect, Reaction, Streams};
-use super::receiver::Availability;
 use crate::metrics;
 
 /// What the tail of the log has come to.
@@ -146,8 +146,8 @@ impl Replays {
     /// endpoints to be enabled.
     fn next(&self) -> Option<(Instant, EndpointId)> {
         let open = self.queues.iter().filter(|(id, _)| {
-            let receiver = self.shard.receivers.get(**id);
-            receiver.is_some_and(|receiver| receiver.availability() != Availability::Closed)
+            let target = self.shard.targets.get(**id);
+            target.is_some_and(|target| target.availability() != Availability::Closed)
         });
         let turns = open.filter_map(|(id, queue)| Some((queue.first_key_value()?.1.next, *id)));
         turns.min()
@@ -230,8 +230,8 @@ impl Replays {
     /// What the next step appends, the record of the replay last, and what is done in it.
     async fn decide(&self, replay: &Replay) -> Result<(Vec<NewRecord>, ReplayCounts), StoreError> {
         let selection = &replay.request.selection;
-        let receiver = self.shard.receivers.get(selection.endpoint_id);
-        if receiver.is_some_and(|receiver| receiver.availability().is_gone()) {
+        let target = self.shard.targets.get(selection.endpoint_id);
+        if target.is_some_and(|target| target.availability().is_gone()) {
             let reason = "the endpoint was deleted".to_owned();
             let ended = NewRecord::following(replay, ReplayFact::Ended { reason });
             return Ok((vec![ended], ReplayCounts::default()));

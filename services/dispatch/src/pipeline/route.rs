@@ -21,9 +21,9 @@ use keeptrusts_webhooks_store::{Advance, Expected, NewRecord, Operation, Record,
 use keeptrusts_webhooks_telemetry::{is_recorded, new_span_id};
 use tokio::sync::{mpsc, oneshot};
 
+use super::delivery_target::DeliveryTarget;
 use super::failures::{Append, DATABASE_BACKOFF, Ended, OnDefect, Streams};
 use super::notify::{Happening, ToNotify};
-use super::receiver::Receiver;
 use super::replay::{self, ToReplay};
 use super::router::Router;
 use super::schedule::{Resumed, ToSchedule};
@@ -209,13 +209,13 @@ impl Route {
             self.shard.failing.forget(id);
         }
         let ends_pause = matches!(&record.fact, Fact::Endpoint(fact) if fact.ends_pause());
-        let known = self.shard.receivers.get(id);
+        let known = self.shard.targets.get(id);
         if known.is_some_and(|known| known.endpoint.version >= endpoint.version) {
             return Ok(());
         }
-        let receiver = Receiver::new(endpoint);
-        let availability = receiver.availability();
-        self.shard.receivers.put(receiver);
+        let target = DeliveryTarget::new(endpoint);
+        let availability = target.availability();
+        self.shard.targets.put(target);
         self.next.to_replay.send(ToReplay::EndpointChanged).await.map_err(|_| Ended)?;
         if ends_pause {
             self.shard.pauses.forget(id);

@@ -15,8 +15,8 @@ use keeptrusts_webhooks_store::{DueKey, DuePage};
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
+use super::delivery_target::Availability;
 use super::failures::OnDefect;
-use super::receiver::Availability;
 use super::record::{Outcome, Progress};
 use super::scheduler::{Effect, Scheduler};
 use super::{CANNOT_READ_DELIVERY, OwnedShard, STAGE_CAPACITY, cancel, send};
@@ -210,10 +210,10 @@ impl Schedule {
 
     /// Closes and cancels what the last owner left that is not to be sent.
     fn apply_availability(&mut self) {
-        for receiver in self.shard.receivers.all() {
-            let availability = receiver.availability();
+        for target in self.shard.targets.all() {
+            let availability = target.availability();
             if availability != Availability::Open {
-                self.set_availability(receiver.endpoint.id, availability);
+                self.set_availability(target.endpoint.id, availability);
             }
         }
     }
@@ -230,8 +230,8 @@ impl Schedule {
     }
 
     fn availability(&self, endpoint_id: EndpointId) -> Availability {
-        let receiver = self.shard.receivers.get(endpoint_id);
-        receiver.map_or(Availability::Open, |receiver| receiver.availability())
+        let target = self.shard.targets.get(endpoint_id);
+        target.map_or(Availability::Open, |target| target.availability())
     }
 
     fn cancel_waiting(&self, endpoint_id: EndpointId) {

@@ -17,10 +17,10 @@ use keeptrusts_webhooks_store::vault::keyring::{DataKeys, KeyProblem};
 use keeptrusts_webhooks_store::{BodyId, new_ulid};
 use tokio::sync::mpsc;
 
+use super::delivery_target::DeliveryTarget;
 use super::evaluation::Evaluation;
 use super::failures::OnDefect;
 use super::outgoing::Outgoing;
-use super::receiver::Receiver;
 use super::record::{Attempted, Outcome, Progress};
 use super::{CANNOT_READ_DATA_KEYS, OwnedShard, request};
 use crate::metrics;
@@ -86,13 +86,13 @@ async fn attempt(
     body: Bytes,
     keys: &DataKeys,
 ) -> Option<Attempted> {
-    let receiver = shard.receivers.get(delivery.endpoint_id)?;
+    let target = shard.targets.get(delivery.endpoint_id)?;
     // The attempt begins when there is something to send: waiting for a template is our own.
-    let outgoing = Outgoing::of(&receiver, &delivery, body, keys, &shard.renderer).await;
+    let outgoing = Outgoing::of(&target, &delivery, body, keys, &shard.renderer).await;
     let start_time = (shard.clock)();
     let trigger = delivery.due_trigger();
     let trace = delivery.attempt_trace(delivery.attempt_count + 1);
-    let request = prepare(&receiver, &delivery, &outgoing, keys, trace.as_ref(), start_time);
+    let request = prepare(&target, &delivery, &outgoing, keys, trace.as_ref(), start_time);
 
     let (sent, request_headers) = match request {
         Ok(Request { uri, headers, body }) => {
@@ -107,11 +107,11 @@ async fn attempt(
     };
     let (end_time, steady_end_time) = ((shard.clock)(), shard.steady_clock.now());
     let mut evaluation = match sent {
-        Ok(exchanged) => Evaluation::of(exchanged, &receiver.endpoint.config.url, end_time),
+        Ok(exchanged) => Evaluation::of(exchanged, &target.endpoint.config.url, end_time),
         Err(reason) => Evaluation::never_sent(reason),
     };
-    let current = shard.receivers.get(delivery.endpoint_id);
-    if current.is_some_and(|current| current.endpoint.config.url != receiver.endpoint.config.url) {
+    let current = shard.targets.get(delivery.endpoint_id);
+    if current.is_some_and(|current| current.endpoint.config.url != target.endpoint.config.url) {
         evaluation.ignore_retry_after();
     }
     metrics::attempted(evaluation.result, trigger, evaluation.duration);
@@ -159,16 +159,16 @@ struct Request<'a> {
 
 /// Signs what goes out. An error is for the delivery log: nothing can be sent.
 fn prepare<'a>(
-    receiver: &'a Receiver,
+    target: &'a DeliveryTarget,
     delivery: &Delivery,
     outgoing: &'a Result<Outgoing, String>,
     keys: &DataKeys,
     trace: Option<&TraceContext>,
     start_time: Timestamp,
 ) -> Result<Request<'a>, &'a str> {
-    let uri = receiver.uri.as_ref().ok_or("the endpoint's URL cannot be requested: edit it")?;
-    let secrets = receiver.secrets(start_time, keys);
-    let secrets = secrets.map_err(|problem| cannot_sign(&receiver.endpoint, &problem))?;
+    let uri = target.uri.as_ref().ok_or("the endpoint's URL cannot be requested: edit it")?;
+    let secrets = target.secrets(start_time, keys);
+    let secrets = secrets.map_err(|problem| cannot_sign(&target.endpoint, &problem))?;
     let outgoing = outgoing.as_ref().map_err(String::as_str)?;
     let number = delivery.attempt_count + 1;
     let headers = request::headers(delivery, number, outgoing, &secrets, trace, start_time);

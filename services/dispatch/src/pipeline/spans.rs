@@ -79,8 +79,8 @@ pub(crate) fn attempted(shard: &OwnedShard, attempted: &Attempted, after: &Deliv
     if !made.remark.is_empty() {
         add("keeptrusts.attempt.remark", made.remark.clone());
     }
-    let receiver = shard.receivers.get(made.endpoint_id);
-    let uri = receiver.as_ref().and_then(|receiver| receiver.uri.as_ref());
+    let target = shard.targets.get(made.endpoint_id);
+    let uri = target.as_ref().and_then(|target| target.uri.as_ref());
     let host = uri.and_then(|uri| uri.host()).unwrap_or_default();
     let port = uri.and_then(|uri| uri.port_u16()).unwrap_or(443);
     add("url.full", format!("https://{host}:{port}/REDACTED"));

@@ -149,12 +149,12 @@ async fn send(
     now: Timestamp,
 ) -> Option<Sent> {
     let names = names(shard, notification);
-    let endpoint = notification.new.endpoint_id.and_then(|id| shard.receivers.get(id));
+    let endpoint = notification.new.endpoint_id.and_then(|id| shard.targets.get(id));
     let telling = Telling {
         notification,
         channel_name,
         endpoint_names: &names,
-        endpoint_status: endpoint.map(|receiver| receiver.endpoint.status),
+        endpoint_status: endpoint.map(|target| target.endpoint.status),
         console_url: shard.settings.console_url.as_deref(),
     };
     let secret = match &destination.secret {
@@ -286,7 +286,7 @@ fn names(shard: &OwnedShard, notification: &Notification) -> HashMap<EndpointId,
     let worst = new.summary.iter().flat_map(|summary| &summary.worst);
     let ids = new.endpoint_id.into_iter().chain(worst.map(|endpoint| endpoint.endpoint_id));
     let named =
-        ids.filter_map(|id| Some((id, shard.receivers.get(id)?.endpoint.config.name.clone())));
+        ids.filter_map(|id| Some((id, shard.targets.get(id)?.endpoint.config.name.clone())));
     named.collect()
 }
 

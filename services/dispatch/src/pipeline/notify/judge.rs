@@ -37,8 +37,8 @@ impl Notify {
     pub(super) fn judge(&mut self, due: &Due) -> Judgement {
         let Due { notification, channel, mail_sent, .. } = due;
         let (new, now) = (&notification.new, self.now());
-        let endpoint = new.endpoint_id.and_then(|id| self.shard.receivers.get(id));
-        let endpoint = endpoint.as_deref().map(|receiver| &receiver.endpoint);
+        let endpoint = new.endpoint_id.and_then(|id| self.shard.targets.get(id));
+        let endpoint = endpoint.as_deref().map(|target| &target.endpoint);
         let incident = new.endpoint_id.and_then(|id| self.desk.incident(new.channel_id, id));
         if let Some(reason) = withdrawn_because(notification, incident, endpoint) {
             return Judgement::Withdraw(reason.to_owned());

@@ -34,8 +34,8 @@ impl Notify {
         let now = self.now();
         let new_id = || NotificationId::new(new_ulid(now));
         let is_left_alone = |id| {
-            let receiver = self.shard.receivers.get(id);
-            receiver.is_some_and(|receiver| is_left_alone(&receiver.endpoint))
+            let target = self.shard.targets.get(id);
+            target.is_some_and(|target| is_left_alone(&target.endpoint))
         };
         let decisions = self.desk.decide(happenings, now, is_left_alone, new_id);
         let correlation = last.endpoint_id.to_string();
