@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::delivery_target::DeliveryTarget;
 use super::failures::{Append, DATABASE_BACKOFF, Ended, OnDefect, Streams};
-use super::notify::{Happening, ToNotify};
+use super::notify::{NotificationCause, ToNotify};
 use super::replay::{self, ToReplay};
 use super::router::Router;
 use super::schedule::{Resumed, ToSchedule};
@@ -45,7 +45,7 @@ pub(crate) struct Route {
     checkpoint: Position,
     next: NextStages,
     /// Channels may hear of these; nobody has been told yet.
-    happened: Vec<Happening>,
+    happened: Vec<NotificationCause>,
     /// Decided, not yet appended.
     decided: Vec<Decided>,
 }
@@ -109,7 +109,7 @@ impl Route {
     async fn act_on(&mut self, records: &[Arc<Record>]) -> Result<(), Ended> {
         let mut found = Found::default();
         for record in records {
-            self.happened.extend(Happening::of(record));
+            self.happened.extend(NotificationCause::of(record));
             match (&record.fact, record.stream) {
                 (Fact::EventAccepted(accepted), Stream::Event(id)) => {
                     let decided = self.route(id, accepted, record);
@@ -155,15 +155,15 @@ impl Route {
                 (Fact::Channel(_), Stream::Channel(id)) => {
                     // In its turn: what comes before it is told to the channels as they stood.
                     self.tell_of_happened().await?;
-                    let (told, committed) = oneshot::channel();
-                    let changed = ToNotify::Channel(id, Arc::clone(record), told);
+                    let (done, committed) = oneshot::channel();
+                    let changed = ToNotify::Channel(id, Arc::clone(record), done);
                     self.pass_on_to_notify(changed).await?;
                     committed.await.map_err(|_| Ended)?;
                 }
                 (Fact::Notification(NotificationFact::Raised(new)), _)
                     if new.notification_type == NotificationType::Test =>
                 {
-                    self.pass_on_to_notify(ToNotify::Asked(new.channel_id)).await?;
+                    self.pass_on_to_notify(ToNotify::TestRequested(new.channel_id)).await?;
                 }
                 // What the other stages have appended, they have acted on.
                 _ => {}
@@ -291,9 +291,9 @@ impl Route {
         if self.happened.is_empty() {
             return Ok(());
         }
-        let (told, committed) = oneshot::channel();
+        let (done, committed) = oneshot::channel();
         let happened = std::mem::take(&mut self.happened);
-        self.pass_on_to_notify(ToNotify::Happened(happened, told)).await?;
+        self.pass_on_to_notify(ToNotify::Happened(happened, done)).await?;
         committed.await.map_err(|_| Ended)
     }
 
