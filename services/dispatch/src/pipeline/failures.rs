@@ -83,7 +83,7 @@ impl Reaction {
 }
 
 /// The stage ends: the shard is stopped or given up, its lease is lost, or the log is closed.
-pub(crate) struct Ended;
+pub(crate) struct StageEnded;
 
 impl OwnedShard {
     /// Reads until that succeeds. `what` says for the log what cannot be done meanwhile.
@@ -118,7 +118,7 @@ impl OwnedShard {
         &self,
         append: Append,
         operation: Operation,
-    ) -> Result<Appended, Ended> {
+    ) -> Result<Appended, StageEnded> {
         let mut backoff = DATABASE_BACKOFF;
         loop {
             match self.log.append(self.lease.shard(), operation.clone()).await {
@@ -134,14 +134,14 @@ impl OwnedShard {
         append: Append,
         error: &AppendError,
         backoff: &mut Backoff,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), StageEnded> {
         match self.react(append, error) {
             Reaction::Wait => {
                 self.log_wait(append.what, error);
                 backoff.wait().await;
             }
             Reaction::DecideAgain => {}
-            Reaction::GiveUp | Reaction::Abort | Reaction::End => return Err(Ended),
+            Reaction::GiveUp | Reaction::Abort | Reaction::End => return Err(StageEnded),
         }
         Ok(())
     }

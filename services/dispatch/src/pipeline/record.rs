@@ -25,13 +25,13 @@ use keeptrusts_webhooks_store::{
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use super::failures::{Append, DATABASE_BACKOFF, Ended, OnDefect, Reaction, Streams};
-use super::scheduler::Health;
+use super::failures::{Append, DATABASE_BACKOFF, OnDefect, Reaction, StageEnded, Streams};
+use super::scheduler::AttemptEnd;
 use super::{OwnedShard, answer_remarks, health, spans};
 use crate::metrics::{self, AttemptResult};
 
 /// What became of a delivery whose turn it was.
-pub(crate) enum Outcome {
+pub(crate) enum SendResult {
     /// A request was made, or could not be.
     Attempted(Box<Attempted>),
     /// There is nothing left to send.
@@ -62,7 +62,7 @@ impl Attempted {
     pub(crate) fn progress(&self) -> Progress {
         let Delivery { endpoint_id, id, .. } = self.delivery;
         let succeeded = self.verdict == Verdict::Succeeded;
-        let health = if succeeded { Health::Good } else { Health::Bad };
+        let health = if succeeded { AttemptEnd::Succeeded } else { AttemptEnd::Failed };
         let pause = match self.verdict {
             Verdict::Failed { endpoint_pause, .. } => endpoint_pause,
             Verdict::Succeeded => None,
@@ -105,7 +105,7 @@ pub(crate) enum Progress {
     Ended {
         endpoint_id: EndpointId,
         delivery_id: DeliveryId,
-        health: Health,
+        health: AttemptEnd,
         pause: Option<Duration>,
     },
     /// The outcome is committed: the delivery after it.
@@ -114,7 +114,7 @@ pub(crate) enum Progress {
 
 /// An outcome on its way into the log.
 struct Pending {
-    outcome: Outcome,
+    outcome: SendResult,
     /// The endpoint, read again because what was known of it was stale.
     endpoint: Option<Endpoint>,
 }
@@ -122,8 +122,8 @@ struct Pending {
 impl Pending {
     fn delivery(&mut self) -> &mut Delivery {
         match &mut self.outcome {
-            Outcome::Attempted(attempted) => &mut attempted.delivery,
-            Outcome::BodyExpired(delivery) => delivery,
+            SendResult::Attempted(attempted) => &mut attempted.delivery,
+            SendResult::BodyExpired(delivery) => delivery,
         }
     }
 }
@@ -137,11 +137,11 @@ const APPENDS_AT_ONCE: usize = 8;
 
 pub(crate) async fn run(
     shard: Arc<OwnedShard>,
-    mut outcomes: mpsc::Receiver<Outcome>,
+    mut outcomes: mpsc::Receiver<SendResult>,
     to_schedule: mpsc::Sender<Progress>,
 ) {
     let backoff = DATABASE_BACKOFF;
-    let mut recorder = Recorder { shard: &shard, changed: Changed::new(), backoff };
+    let mut recorder = Recorder { shard: &shard, changed: ChangedEndpoints::new(), backoff };
     let mut received = Vec::with_capacity(OUTCOMES_AT_ONCE);
     let mut steps = FuturesUnordered::new();
     let mut is_open = true;
@@ -154,7 +154,7 @@ pub(crate) async fn run(
                         Ok(again) => {
                             (!again.pending.is_empty()).then(|| recorder.read_again(again))
                         }
-                        Err(Ended) => {
+                        Err(StageEnded) => {
                             // What was committed before is told of.
                             while let Some(Some(Step::Appended(appended))) = steps.next().now_or_never() {
                                 _ = recorder.conclude(appended, &to_schedule).await;
@@ -189,7 +189,7 @@ enum Step {
 /// Decides what is recorded, and what becomes of it.
 struct Recorder<'a> {
     shard: &'a OwnedShard,
-    changed: Changed,
+    changed: ChangedEndpoints,
     /// Grows while the database is away.
     backoff: Backoff,
 }
@@ -202,7 +202,7 @@ const OUTCOMES: Append = Append {
 };
 
 /// Endpoints whose health this stage has changed, until the tail of the log comes to that.
-type Changed = HashMap<EndpointId, Endpoint>;
+type ChangedEndpoints = HashMap<EndpointId, Endpoint>;
 
 /// What is to be recorded again.
 struct Again {
@@ -236,7 +236,7 @@ impl<'a> Recorder<'a> {
         &mut self,
         appended: Vec<(Pending, Fact, Result<Appended, AppendError>)>,
         to_schedule: &mpsc::Sender<Progress>,
-    ) -> Result<Again, Ended> {
+    ) -> Result<Again, StageEnded> {
         let shard = self.shard;
         let (mut again, mut waits_for) = (Vec::new(), None);
         for (pending, fact, result) in appended {
@@ -252,7 +252,7 @@ impl<'a> Recorder<'a> {
                         Reaction::DecideAgain => {}
                         // Until the shard is given back, the other outcomes are still recorded.
                         Reaction::Wait | Reaction::GiveUp => waits_for = Some(error),
-                        Reaction::Abort | Reaction::End => return Err(Ended),
+                        Reaction::Abort | Reaction::End => return Err(StageEnded),
                     }
                     again.push(pending);
                     // It may not have come to what was decided.
@@ -288,10 +288,15 @@ impl<'a> Recorder<'a> {
 }
 
 /// The delivery after what was recorded, which is told.
-fn finish(shard: &OwnedShard, outcome: Outcome, fact: &Fact, recorded_at: Timestamp) -> Delivery {
+fn finish(
+    shard: &OwnedShard,
+    outcome: SendResult,
+    fact: &Fact,
+    recorded_at: Timestamp,
+) -> Delivery {
     let (before, attempted) = match outcome {
-        Outcome::Attempted(attempted) => (attempted.delivery.clone(), Some(attempted)),
-        Outcome::BodyExpired(delivery) => (*delivery, None),
+        SendResult::Attempted(attempted) => (attempted.delivery.clone(), Some(attempted)),
+        SendResult::BodyExpired(delivery) => (*delivery, None),
     };
     let state_before = before.state;
     let mut delivery = before;
@@ -331,9 +336,9 @@ fn log_failure(attempted: &Attempted, after: &Delivery) {
     }
 }
 
-fn operation(shard: &OwnedShard, pending: &Pending, changed: &mut Changed) -> Operation {
+fn operation(shard: &OwnedShard, pending: &Pending, changed: &mut ChangedEndpoints) -> Operation {
     let (delivery, fact, trace, bodies) = match &pending.outcome {
-        Outcome::Attempted(attempted) => {
+        SendResult::Attempted(attempted) => {
             let Attempted { delivery, made, end_time, steady_end_time, exchange, trace, .. } =
                 &**attempted;
             let schedule = &shard.settings.retry_schedule;
@@ -348,7 +353,7 @@ fn operation(shard: &OwnedShard, pending: &Pending, changed: &mut Changed) -> Op
             };
             (delivery, fact, trace.clone(), vec![body])
         }
-        Outcome::BodyExpired(delivery) => {
+        SendResult::BodyExpired(delivery) => {
             (&**delivery, delivery.expire(), delivery.trace.clone(), Vec::new())
         }
     };
@@ -371,7 +376,7 @@ fn health_change(
     pending: &Pending,
     delivery: &Delivery,
     fact: &DeliveryFact,
-    changed: &mut Changed,
+    changed: &mut ChangedEndpoints,
 ) -> Option<NewRecord> {
     let target = shard.targets.get(delivery.endpoint_id)?;
     let known =

@@ -27,7 +27,7 @@ use tokio::time::Instant;
 use self::step::Step;
 use super::OwnedShard;
 use super::delivery_target::Availability;
-use super::failures::{Append, DATABASE_BACKOFF, Ended, OnDefect, Reaction, Streams};
+use super::failures::{Append, DATABASE_BACKOFF, OnDefect, Reaction, StageEnded, Streams};
 use crate::metrics;
 
 /// What the tail of the log has come to.
@@ -176,7 +176,7 @@ impl Replays {
     }
 
     /// Goes one step of the endpoint's first replay.
-    async fn step(&mut self, endpoint_id: EndpointId) -> Result<(), Ended> {
+    async fn step(&mut self, endpoint_id: EndpointId) -> Result<(), StageEnded> {
         let queue = self.queues.get(&endpoint_id);
         let Some((_, Running { replay, request_trace, .. })) =
             queue.and_then(|queue| queue.first_key_value())
@@ -221,7 +221,7 @@ impl Replays {
                     let organization = replay.organization_id.clone();
                     self.look(&organization, replay.id).await;
                 }
-                Reaction::GiveUp | Reaction::Abort | Reaction::End => return Err(Ended),
+                Reaction::GiveUp | Reaction::Abort | Reaction::End => return Err(StageEnded),
             },
         }
         Ok(())

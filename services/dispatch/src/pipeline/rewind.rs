@@ -12,7 +12,7 @@ use super::{OwnedShard, RECORDS_PER_READ};
 
 /// What has changed since the checkpoint.
 #[derive(Default)]
-pub(crate) struct Changed {
+pub(crate) struct ChangedStreams {
     pub(crate) endpoints: HashSet<(OrganizationId, EndpointId)>,
     pub(crate) channels: HashSet<(OrganizationId, ChannelId)>,
 }
@@ -20,8 +20,8 @@ pub(crate) struct Changed {
 pub(crate) async fn changed_since(
     shard: &OwnedShard,
     checkpoint: Position,
-) -> Result<Changed, StoreError> {
-    let mut changed = Changed::default();
+) -> Result<ChangedStreams, StoreError> {
+    let mut changed = ChangedStreams::default();
     let mut after = checkpoint;
     loop {
         let records = shard.log.read(shard.lease.shard(), after, RECORDS_PER_READ).await?;

@@ -22,7 +22,7 @@ use keeptrusts_webhooks_telemetry::{is_recorded, new_span_id};
 use tokio::sync::{mpsc, oneshot};
 
 use super::delivery_target::DeliveryTarget;
-use super::failures::{Append, DATABASE_BACKOFF, Ended, OnDefect, Streams};
+use super::failures::{Append, DATABASE_BACKOFF, OnDefect, StageEnded, Streams};
 use super::notify::{NotificationCause, ToNotify};
 use super::replay::{self, ToReplay};
 use super::router::Router;
@@ -106,7 +106,7 @@ impl Route {
         }
     }
 
-    async fn act_on(&mut self, records: &[Arc<Record>]) -> Result<(), Ended> {
+    async fn act_on(&mut self, records: &[Arc<Record>]) -> Result<(), StageEnded> {
         let mut found = Found::default();
         for record in records {
             self.happened.extend(NotificationCause::of(record));
@@ -150,7 +150,7 @@ impl Route {
                     self.append_decided().await?;
                     let organization_id = record.organization_id.clone();
                     let changed = ToReplay::Changed { organization_id, replay_id: id };
-                    self.next.to_replay.send(changed).await.map_err(|_| Ended)?;
+                    self.next.to_replay.send(changed).await.map_err(|_| StageEnded)?;
                 }
                 (Fact::Channel(_), Stream::Channel(id)) => {
                     // In its turn: what comes before it is told to the channels as they stood.
@@ -158,7 +158,7 @@ impl Route {
                     let (done, committed) = oneshot::channel();
                     let changed = ToNotify::Channel(id, Arc::clone(record), done);
                     self.pass_on_to_notify(changed).await?;
-                    committed.await.map_err(|_| Ended)?;
+                    committed.await.map_err(|_| StageEnded)?;
                 }
                 (Fact::Notification(NotificationFact::Raised(new)), _)
                     if new.notification_type == NotificationType::Test =>
@@ -196,13 +196,13 @@ impl Route {
         Decided { operation, parent, event, deliveries, start: now }
     }
 
-    async fn note_endpoint(&mut self, id: EndpointId, record: &Record) -> Result<(), Ended> {
+    async fn note_endpoint(&mut self, id: EndpointId, record: &Record) -> Result<(), StageEnded> {
         // Records behind what `prepare` has loaded bring the router, rewound, up to date again.
         let endpoint: Endpoint = match self.router.apply(id, record) {
             Ok(endpoint) => endpoint.clone(),
             Err(error) => {
                 self.shard.give_up("the log contradicts itself", &error);
-                return Err(Ended);
+                return Err(StageEnded);
             }
         };
         if matches!(&record.fact, Fact::Endpoint(EndpointFact::Enabled | EndpointFact::Deleted)) {
@@ -216,7 +216,7 @@ impl Route {
         let target = DeliveryTarget::new(endpoint);
         let availability = target.availability();
         self.shard.targets.put(target);
-        self.next.to_replay.send(ToReplay::EndpointChanged).await.map_err(|_| Ended)?;
+        self.next.to_replay.send(ToReplay::EndpointChanged).await.map_err(|_| StageEnded)?;
         if ends_pause {
             self.shard.pauses.forget(id);
             self.pass_on(ToSchedule::PauseEnded(id)).await?;
@@ -224,7 +224,7 @@ impl Route {
         self.pass_on(ToSchedule::Availability(id, availability)).await
     }
 
-    async fn note_retry(&mut self, id: DeliveryId, record: &Record) -> Result<(), Ended> {
+    async fn note_retry(&mut self, id: DeliveryId, record: &Record) -> Result<(), StageEnded> {
         let delivery = self.read_delivery(id, record).await;
         if let Some(Delivery { organization_id, endpoint_id, .. }) = delivery {
             self.pass_on(ToSchedule::Changed { organization_id, endpoint_id, delivery_id: id })
@@ -233,7 +233,7 @@ impl Route {
         Ok(())
     }
 
-    async fn cancel(&mut self, id: DeliveryId, record: &Record) -> Result<(), Ended> {
+    async fn cancel(&mut self, id: DeliveryId, record: &Record) -> Result<(), StageEnded> {
         let mut backoff = DATABASE_BACKOFF;
         loop {
             let Some(delivery) = self.read_delivery(id, record).await else { return Ok(()) };
@@ -261,7 +261,7 @@ impl Route {
 
     /// Appends what was decided, in order. Each operation's step begins where the one before
     /// ends, so that none is skipped when one cannot be appended.
-    async fn append_decided(&mut self) -> Result<(), Ended> {
+    async fn append_decided(&mut self) -> Result<(), StageEnded> {
         // First: what follows is committed before the checkpoint moves past what has happened.
         self.tell_of_happened().await?;
         let mut backoff = DATABASE_BACKOFF;
@@ -287,18 +287,18 @@ impl Route {
     }
 
     /// Waits until what follows is committed, for those who are told of it.
-    async fn tell_of_happened(&mut self) -> Result<(), Ended> {
+    async fn tell_of_happened(&mut self) -> Result<(), StageEnded> {
         if self.happened.is_empty() {
             return Ok(());
         }
         let (done, committed) = oneshot::channel();
         let happened = std::mem::take(&mut self.happened);
         self.pass_on_to_notify(ToNotify::Happened(happened, done)).await?;
-        committed.await.map_err(|_| Ended)
+        committed.await.map_err(|_| StageEnded)
     }
 
-    async fn pass_on_to_notify(&self, message: ToNotify) -> Result<(), Ended> {
-        self.next.to_notify.send(message).await.map_err(|_| Ended)
+    async fn pass_on_to_notify(&self, message: ToNotify) -> Result<(), StageEnded> {
+        self.next.to_notify.send(message).await.map_err(|_| StageEnded)
     }
 
     async fn read_delivery(&self, id: DeliveryId, record: &Record) -> Option<Delivery> {
@@ -324,7 +324,7 @@ impl Route {
     }
 
     /// What was scheduled first: whatever was resumed has been scheduled before.
-    async fn pass_on_found(&self, found: &mut Found) -> Result<(), Ended> {
+    async fn pass_on_found(&self, found: &mut Found) -> Result<(), StageEnded> {
         let Found { scheduled, resumed } = std::mem::take(found);
         if !scheduled.is_empty() {
             self.pass_on(ToSchedule::Scheduled(scheduled)).await?;
@@ -335,7 +335,7 @@ impl Route {
         Ok(())
     }
 
-    async fn pass_on(&self, message: ToSchedule) -> Result<(), Ended> {
-        self.next.to_schedule.send(message).await.map_err(|_| Ended)
+    async fn pass_on(&self, message: ToSchedule) -> Result<(), StageEnded> {
+        self.next.to_schedule.send(message).await.map_err(|_| StageEnded)
     }
 }

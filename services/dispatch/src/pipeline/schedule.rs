@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use super::delivery_target::Availability;
 use super::failures::OnDefect;
-use super::record::{Outcome, Progress};
+use super::record::{Progress, SendResult};
 use super::scheduler::{Effect, Scheduler};
 use super::{CANNOT_READ_DELIVERY, OwnedShard, STAGE_CAPACITY, cancel, send};
 
@@ -45,7 +45,7 @@ pub(crate) struct Resumed {
 }
 
 /// What the database answered.
-enum Answer {
+enum ReadResult {
     Fetched { endpoint_id: EndpointId, fetch_id: u64, limit: usize, page: DuePage },
     Reloaded(Box<Delivery>),
 }
@@ -55,8 +55,8 @@ struct Schedule {
     scheduler: Scheduler,
     /// Given to those who send, with whom they tell how far they are.
     to_schedule: mpsc::Sender<Progress>,
-    to_record: mpsc::Sender<Outcome>,
-    answers: mpsc::Sender<Answer>,
+    to_record: mpsc::Sender<SendResult>,
+    answers: mpsc::Sender<ReadResult>,
     tasks: TaskTracker,
 }
 
@@ -69,7 +69,7 @@ pub(crate) async fn run(
     scheduler: Scheduler,
     mut messages: mpsc::Receiver<ToSchedule>,
     (to_schedule, mut progress): (mpsc::Sender<Progress>, mpsc::Receiver<Progress>),
-    to_record: mpsc::Sender<Outcome>,
+    to_record: mpsc::Sender<SendResult>,
 ) {
     let (answers, mut answered) = mpsc::channel(STAGE_CAPACITY);
     let stop = shard.stop.clone();
@@ -187,12 +187,12 @@ impl Schedule {
         }
     }
 
-    fn take(&mut self, answer: Answer) {
+    fn take(&mut self, answer: ReadResult) {
         match answer {
-            Answer::Fetched { endpoint_id, fetch_id, limit, page } => {
+            ReadResult::Fetched { endpoint_id, fetch_id, limit, page } => {
                 self.scheduler.fetched(endpoint_id, fetch_id, page, limit);
             }
-            Answer::Reloaded(delivery) => self.scheduler.reloaded(*delivery),
+            ReadResult::Reloaded(delivery) => self.scheduler.reloaded(*delivery),
         }
     }
 
@@ -245,7 +245,7 @@ impl Schedule {
             let store = shard.log.store();
             let read = || store.due_deliveries(number, endpoint_id, after, limit);
             let page = shard.read("cannot fetch waiting deliveries", OnDefect::GiveUp, read).await;
-            _ = answers.send(Answer::Fetched { endpoint_id, fetch_id, limit, page }).await;
+            _ = answers.send(ReadResult::Fetched { endpoint_id, fetch_id, limit, page }).await;
         });
     }
 
@@ -257,7 +257,7 @@ impl Schedule {
             let read = || store.deliveries(number, &organization_id, &ids);
             let read = shard.read(CANNOT_READ_DELIVERY, OnDefect::GiveUp, read);
             if let Some(delivery) = read.await.pop() {
-                _ = answers.send(Answer::Reloaded(Box::new(delivery))).await;
+                _ = answers.send(ReadResult::Reloaded(Box::new(delivery))).await;
             }
         });
     }

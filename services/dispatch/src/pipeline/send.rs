@@ -21,7 +21,7 @@ use super::delivery_target::DeliveryTarget;
 use super::evaluation::Evaluation;
 use super::failures::OnDefect;
 use super::outgoing::Outgoing;
-use super::record::{Attempted, Outcome, Progress};
+use super::record::{Attempted, Progress, SendResult};
 use super::{CANNOT_READ_DATA_KEYS, OwnedShard, request};
 use crate::metrics;
 
@@ -31,7 +31,7 @@ pub(crate) async fn send_all(
     shard: Arc<OwnedShard>,
     deliveries: Vec<Delivery>,
     to_schedule: mpsc::Sender<Progress>,
-    to_record: mpsc::Sender<Outcome>,
+    to_record: mpsc::Sender<SendResult>,
 ) {
     let (bodies, keys) =
         tokio::join!(read_bodies(&shard, &deliveries), read_keys(&shard, &deliveries));
@@ -53,13 +53,13 @@ pub(crate) async fn send_all(
             if let Some(Some(attempted)) = attempted {
                 // The scheduler is gone when the process is shutting down.
                 _ = to_schedule.send(attempted.progress()).await;
-                _ = to_record.send(Outcome::Attempted(Box::new(attempted))).await;
+                _ = to_record.send(SendResult::Attempted(Box::new(attempted))).await;
                 unless_told.disarm();
             }
         });
     }
     for delivery in expired {
-        _ = to_record.send(Outcome::BodyExpired(Box::new(delivery))).await;
+        _ = to_record.send(SendResult::BodyExpired(Box::new(delivery))).await;
     }
 }
 

@@ -33,7 +33,7 @@ use keeptrusts_webhooks_domain::notification::GROUPING;
 use keeptrusts_webhooks_store::{Record, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
-use super::failures::{Append, Ended, OnDefect, Streams};
+use super::failures::{Append, OnDefect, StageEnded, Streams};
 use super::rewind::rewind;
 use super::{OwnedShard, STAGE_CAPACITY};
 use channel_index::ChannelIndex;
@@ -177,7 +177,7 @@ impl Notify {
         Duration::try_from(wait).unwrap_or(Duration::ZERO)
     }
 
-    async fn hear(&mut self, message: ToNotify) -> Result<(), Ended> {
+    async fn hear(&mut self, message: ToNotify) -> Result<(), StageEnded> {
         match message {
             ToNotify::Happened(causes, done) => {
                 let until = causes.last().map(|cause| cause.position);
@@ -190,7 +190,7 @@ impl Notify {
                 self.close_what_is_left_behind(id, &record).await?;
                 if let Err(error) = self.channel_index.apply(id, &record) {
                     self.shard.give_up("the log contradicts itself", &error);
-                    return Err(Ended);
+                    return Err(StageEnded);
                 }
                 self.channel_index.has_read(record.position);
                 _ = done.send(());
@@ -202,7 +202,7 @@ impl Notify {
     }
 
     /// Raises what follows from causes, organization by organization.
-    async fn raise(&mut self, causes: Vec<NotificationCause>) -> Result<(), Ended> {
+    async fn raise(&mut self, causes: Vec<NotificationCause>) -> Result<(), StageEnded> {
         let fresh: Vec<_> =
             causes.into_iter().filter(|cause| !self.channel_index.is_decided(cause)).collect();
         let organizations: BTreeSet<_> =

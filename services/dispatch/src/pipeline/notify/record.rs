@@ -17,7 +17,7 @@ use super::send_decision::SendDecision;
 use super::sending::{self, DELETED, DueNotification, FinishedSend, SendProgress};
 use super::{NOTIFICATIONS, Notify};
 use crate::metrics;
-use crate::pipeline::failures::{Append, DATABASE_BACKOFF, Ended, OnDefect, Streams};
+use crate::pipeline::failures::{Append, DATABASE_BACKOFF, OnDefect, StageEnded, Streams};
 
 /// What came of a notification, and of its channel's health: somebody may change the channel
 /// meanwhile.
@@ -29,7 +29,7 @@ impl Notify {
         &mut self,
         organization: &OrganizationId,
         causes: &[NotificationCause],
-    ) -> Result<(), Ended> {
+    ) -> Result<(), StageEnded> {
         let Some(last) = causes.last() else { return Ok(()) };
         let now = self.now();
         let new_id = || NotificationId::new(new_ulid(now));
@@ -47,7 +47,7 @@ impl Notify {
         &mut self,
         id: ChannelId,
         record: &Record,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), StageEnded> {
         let now = self.now();
         let new_id = || NotificationId::new(new_ulid(now));
         let decisions = self.channel_index.leaves_behind(id, record, now, new_id);
@@ -62,7 +62,7 @@ impl Notify {
         cause: Position,
         correlation: String,
         now: Timestamp,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), StageEnded> {
         if decisions.is_empty() {
             return Ok(());
         }
@@ -90,7 +90,7 @@ impl Notify {
         &mut self,
         progress: SendProgress,
         to_record: &mpsc::Sender<SendProgress>,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), StageEnded> {
         match progress {
             SendProgress::Nothing(channel) => self.queue.done(channel),
             SendProgress::NotYet(channel, due_time) => {
@@ -113,7 +113,7 @@ impl Notify {
         Ok(())
     }
 
-    async fn withdraw(&mut self, due: &DueNotification, reason: String) -> Result<(), Ended> {
+    async fn withdraw(&mut self, due: &DueNotification, reason: String) -> Result<(), StageEnded> {
         let DueNotification { notification, next_due_time, .. } = due;
         let channel_id = notification.new.channel_id;
         let record = NewRecord {
@@ -130,7 +130,7 @@ impl Notify {
         Ok(())
     }
 
-    async fn record(&mut self, finished: FinishedSend) -> Result<(), Ended> {
+    async fn record(&mut self, finished: FinishedSend) -> Result<(), StageEnded> {
         let channel_id = finished.notification.new.channel_id;
         let (fact, left_over, cause) = self.outcome(&finished);
         let mut known = finished.channel.clone();

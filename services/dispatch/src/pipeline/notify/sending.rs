@@ -1,4 +1,5 @@
 //! Sends one notification to its channel: reads what is due and, once that is decided, puts it into
+//! the format of the channel and posts it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
