@@ -8,6 +8,7 @@
 
 pub mod api;
 pub mod flags;
+mod gauges;
 mod lease;
 pub mod mail;
 mod metrics;
@@ -15,7 +16,7 @@ mod ownership;
 mod pipeline;
 mod serving;
 mod settings;
-mod standing;
+mod status;
 mod transport;
 
 use std::sync::Arc;
@@ -39,7 +40,7 @@ pub use transport::Transport;
 use api::DispatchApi;
 use lease::HeldLease;
 use ownership::Ownership;
-use standing::Standing;
+use status::DispatchStatus;
 
 /// What working on shards takes.
 #[derive(Clone)]
@@ -75,7 +76,7 @@ const GIVING_BACK: Duration = Duration::from_millis(500);
 pub struct Dispatch {
     stop: CancellationToken,
     give_up: CancellationToken,
-    standing: Arc<Standing>,
+    status: Arc<DispatchStatus>,
     work: JoinHandle<()>,
 }
 
@@ -85,29 +86,29 @@ impl Dispatch {
         metrics::begin();
         let stop = CancellationToken::new();
         let lasts = parts.log.store().is_shared().then_some(parts.settings.lease_time_to_live);
-        let standing = Standing::new(lasts);
-        standing::show_before_collecting(&standing);
-        let ownership = Ownership::new(member, parts, Arc::clone(&standing));
+        let status = DispatchStatus::new(lasts);
+        gauges::observe(&status);
+        let ownership = Ownership::new(member, parts, Arc::clone(&status));
         let give_up = CancellationToken::new();
         let work = tokio::spawn(ownership.run(stop.clone(), give_up.clone()));
-        Dispatch { stop, give_up, standing, work }
+        Dispatch { stop, give_up, status, work }
     }
 
     /// The service is ready only while the leases are looked after, and while this process can work
     /// on whatever shard it takes.
     pub fn needed_by(&self, readiness: &Readiness) {
-        let (standing, ended) = (Arc::clone(&self.standing), self.work.abort_handle());
+        let (status, ended) = (Arc::clone(&self.status), self.work.abort_handle());
         readiness.needs_for::<DispatchServiceServer<DispatchApi>, _>("leases", move || {
             let seen = match ended.is_finished() {
                 // A defect of ours, which the log has told: only another process can go on.
                 true => Err("the work has ended: start the process again".to_owned()),
-                false => standing.is_tended(),
+                false => status.check_leases(),
             };
             std::future::ready(seen)
         });
-        let standing = Arc::clone(&self.standing);
+        let status = Arc::clone(&self.status);
         readiness.needs_for::<DispatchServiceServer<DispatchApi>, _>("shards", move || {
-            std::future::ready(standing.is_fit())
+            std::future::ready(status.check_shards())
         });
     }
 
