@@ -42,24 +42,20 @@ use lease::HeldLease;
 use ownership::Ownership;
 use status::DispatchStatus;
 
-/// What working on shards takes.
+/// Everything that the work on shards depends on.
 #[derive(Clone)]
 pub struct Parts {
-    /// The log.
     pub log: Arc<Log>,
     /// Opens the endpoints' secrets.
     pub keyring: Arc<Keyring>,
-    /// Makes the requests.
     pub transport: Arc<dyn Transport>,
     /// Sends mail. None: there is no server for it.
     pub mailer: Option<Arc<dyn Mailer>>,
-    /// What time it is, as people are told.
+    /// The wall clock, for what people see.
     pub clock: Clock,
-    /// What time passes by.
+    /// Measures how much time has passed, whatever the wall clock shows.
     pub uptime: Uptime,
-    /// How to work.
     pub settings: Arc<Settings>,
-    /// Renders templates.
     pub renderer: Renderer,
 }
 
@@ -69,7 +65,7 @@ impl Parts {
     }
 }
 
-/// What the database may take to release the leases of a process that has given up.
+/// How long the database may take to release the leases of a process that has given up.
 const GIVING_BACK: Duration = Duration::from_millis(500);
 
 /// The dispatch work of one process.
@@ -81,7 +77,7 @@ pub struct Dispatch {
 }
 
 impl Dispatch {
-    /// Begins to own shards. `member` names this process among those that share the database.
+    /// Starts to own shards. `member` names this process among those that share the database.
     pub fn start(member: String, parts: Parts) -> Dispatch {
         metrics::begin();
         let stop = CancellationToken::new();

@@ -65,14 +65,14 @@ pub(crate) struct OwnedShard {
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) mailer: Option<Arc<dyn Mailer>>,
-    /// What people are told of time. Nothing waits by it: see [`steady_clock`].
+    /// The wall clock, for what people see. Nothing waits by it: see [`steady_clock`].
     pub(crate) clock: Clock,
     pub(crate) steady_clock: SteadyClock,
     pub(crate) settings: Arc<Settings>,
     pub(crate) renderer: Renderer,
-    /// Nothing new is begun any more; what is under way is finished.
+    /// Begin nothing new; finish what is under way.
     pub(crate) stop: CancellationToken,
-    /// The lease is lost: everything is dropped where it stands.
+    /// The lease is lost: drop everything at once.
     pub(crate) abort: CancellationToken,
     /// This process cannot work on the shard; another one may be able to.
     pub(crate) unfit: CancellationToken,
@@ -207,7 +207,6 @@ struct Prepared {
     checkpoint: Position,
 }
 
-/// Brings them there.
 async fn prepare(shard: &Arc<OwnedShard>) -> Result<Prepared, StoreError> {
     let store = shard.log.store();
     let number = shard.lease.shard();

@@ -30,7 +30,7 @@ use super::scheduler::AttemptEnd;
 use super::{OwnedShard, answer_remarks, health, spans};
 use crate::metrics::{self, AttemptResult};
 
-/// What became of a delivery whose turn it was.
+/// What came of sending a delivery that was due.
 pub(crate) enum SendResult {
     /// A request was made, or could not be.
     Attempted(Box<Attempted>),
@@ -98,7 +98,7 @@ impl Attempted {
     }
 }
 
-/// What the scheduler hears of an attempt, in this order.
+/// What the scheduler learns about an attempt, in this order.
 pub(crate) enum Progress {
     /// The request is over; its outcome is not committed yet.
     /// `pause`: for how long the receiver asks to be left alone.

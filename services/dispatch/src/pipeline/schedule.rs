@@ -1,4 +1,4 @@
-//! Schedule: runs the [`Scheduler`] on real time, and does what it says.
+//! Schedule: runs the [`Scheduler`] in real time and carries out its effects.
 //!
 //! Decision: docs/decisions/scheduled-deliveries-come-from-the-log.md
 
@@ -21,7 +21,7 @@ use super::record::{Progress, SendResult};
 use super::scheduler::{Effect, Scheduler};
 use super::{CANNOT_READ_DELIVERY, OwnedShard, STAGE_CAPACITY, cancel, send};
 
-/// What the stage before has found in the log.
+/// What routing passes on from the log.
 pub(crate) enum ToSchedule {
     /// Deliveries that have begun to wait, each with the position of the record that says so.
     Scheduled(Vec<(Delivery, Position)>),
@@ -44,7 +44,7 @@ pub(crate) struct Resumed {
     pub(crate) due_time: Timestamp,
 }
 
-/// What the database answered.
+/// What a read from the database returned.
 enum ReadResult {
     Fetched { endpoint_id: EndpointId, fetch_id: u64, limit: usize, page: DuePage },
     Reloaded(Box<Delivery>),

@@ -45,24 +45,14 @@ pub enum Effect {
     Send(Box<Delivery>),
     /// Fetch up to `limit` waiting deliveries after a key. [`Scheduler::fetched`] must follow.
     Fetch {
-        /// Whose.
         endpoint_id: EndpointId,
         /// Tells the answers of different fetches apart.
         fetch_id: u64,
-        /// After which.
         after: DueKey,
-        /// How many.
         limit: usize,
     },
     /// Read this delivery again. [`Scheduler::reloaded`] must follow.
-    Reload {
-        /// Whose it is.
-        organization_id: OrganizationId,
-        /// Where it goes.
-        endpoint_id: EndpointId,
-        /// Which.
-        delivery_id: DeliveryId,
-    },
+    Reload { organization_id: OrganizationId, endpoint_id: EndpointId, delivery_id: DeliveryId },
 }
 
 /// How an attempt ended, as far as pacing goes.
