@@ -144,7 +144,6 @@ pub enum DispatchSetupError {
     /// A file with certificates cannot be read.
     #[error("cannot read the --trust-ca file {path}")]
     TrustCa {
-        /// Which.
         path: PathBuf,
         /// Why not.
         source: std::io::Error,
@@ -152,7 +151,6 @@ pub enum DispatchSetupError {
     /// A file has no certificates that can be trusted.
     #[error("the --trust-ca file {path} {reason}")]
     TrustedRoot {
-        /// Which.
         path: PathBuf,
         /// What is wrong with it.
         reason: UnusableCertificates,

@@ -8,6 +8,7 @@
 
 pub mod api;
 pub mod flags;
+mod gauges;
 mod lease;
 pub mod mail;
 mod metrics;
@@ -15,7 +16,7 @@ mod ownership;
 mod pipeline;
 mod serving;
 mod settings;
-mod standing;
+mod status;
 mod transport;
 
 use std::sync::Arc;
@@ -32,82 +33,78 @@ use tokio_util::sync::CancellationToken;
 
 pub use mail::Mailer;
 pub use pipeline::scheduler;
-pub use pipeline::steady::{Uptime, machine_uptime};
+pub use pipeline::steady_clock::{Uptime, machine_uptime};
 pub use settings::Settings;
 pub use transport::Transport;
 
 use api::DispatchApi;
 use lease::HeldLease;
 use ownership::Ownership;
-use standing::Standing;
+use status::DispatchStatus;
 
-/// What working on shards takes.
+/// Everything that the work on shards depends on.
 #[derive(Clone)]
 pub struct Parts {
-    /// The log.
     pub log: Arc<Log>,
     /// Opens the endpoints' secrets.
     pub keyring: Arc<Keyring>,
-    /// Makes the requests.
     pub transport: Arc<dyn Transport>,
     /// Sends mail. None: there is no server for it.
     pub mailer: Option<Arc<dyn Mailer>>,
-    /// What time it is, as people are told.
+    /// The wall clock, for what people see.
     pub clock: Clock,
-    /// What time passes by.
+    /// Measures how much time has passed, whatever the wall clock shows.
     pub uptime: Uptime,
-    /// How to work.
     pub settings: Arc<Settings>,
-    /// Renders templates.
     pub renderer: Renderer,
 }
 
 impl Parts {
-    fn shard(&self, lease: HeldLease) -> pipeline::Shard {
-        pipeline::Shard::new(lease, self.clone())
+    fn shard(&self, lease: HeldLease) -> pipeline::OwnedShard {
+        pipeline::OwnedShard::new(lease, self.clone())
     }
 }
 
-/// What the database may take to release the leases of a process that has given up.
+/// How long the database may take to release the leases of a process that has given up.
 const GIVING_BACK: Duration = Duration::from_millis(500);
 
 /// The dispatch work of one process.
 pub struct Dispatch {
     stop: CancellationToken,
     give_up: CancellationToken,
-    standing: Arc<Standing>,
+    status: Arc<DispatchStatus>,
     work: JoinHandle<()>,
 }
 
 impl Dispatch {
-    /// Begins to own shards. `member` names this process among those that share the database.
+    /// Starts to own shards. `member` names this process among those that share the database.
     pub fn start(member: String, parts: Parts) -> Dispatch {
         metrics::begin();
         let stop = CancellationToken::new();
         let lasts = parts.log.store().is_shared().then_some(parts.settings.lease_time_to_live);
-        let standing = Standing::new(lasts);
-        standing::show_before_collecting(&standing);
-        let ownership = Ownership::new(member, parts, Arc::clone(&standing));
+        let status = DispatchStatus::new(lasts);
+        gauges::observe(&status);
+        let ownership = Ownership::new(member, parts, Arc::clone(&status));
         let give_up = CancellationToken::new();
         let work = tokio::spawn(ownership.run(stop.clone(), give_up.clone()));
-        Dispatch { stop, give_up, standing, work }
+        Dispatch { stop, give_up, status, work }
     }
 
     /// The service is ready only while the leases are looked after, and while this process can work
     /// on whatever shard it takes.
     pub fn needed_by(&self, readiness: &Readiness) {
-        let (standing, ended) = (Arc::clone(&self.standing), self.work.abort_handle());
+        let (status, ended) = (Arc::clone(&self.status), self.work.abort_handle());
         readiness.needs_for::<DispatchServiceServer<DispatchApi>, _>("leases", move || {
             let seen = match ended.is_finished() {
                 // A defect of ours, which the log has told: only another process can go on.
                 true => Err("the work has ended: start the process again".to_owned()),
-                false => standing.is_tended(),
+                false => status.check_leases(),
             };
             std::future::ready(seen)
         });
-        let standing = Arc::clone(&self.standing);
+        let status = Arc::clone(&self.status);
         readiness.needs_for::<DispatchServiceServer<DispatchApi>, _>("shards", move || {
-            std::future::ready(standing.is_fit())
+            std::future::ready(status.check_shards())
         });
     }
 

@@ -143,7 +143,6 @@ pub enum MailSetupError {
     Unreadable {
         /// Whose file.
         flag: &'static str,
-        /// Which.
         path: PathBuf,
         /// Why not.
         source: std::io::Error,
@@ -154,7 +153,6 @@ pub enum MailSetupError {
     /// A file says of nobody that they are to be trusted.
     #[error("the {CA_FLAG} file {path} {reason}")]
     Untrustworthy {
-        /// Which.
         path: PathBuf,
         /// Why not.
         reason: UnusableCertificates,

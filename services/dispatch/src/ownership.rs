@@ -10,7 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use keeptrusts_webhooks_domain::log::Shard as ShardNumber;
+use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_store::{Causes, Lease, ShardLease, Survey};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 use crate::Parts;
 use crate::lease::HeldLease;
 use crate::metrics::{self, LeaseChange};
-use crate::pipeline::{self, Shard};
-use crate::standing::Standing;
+use crate::pipeline::{self, OwnedShard};
+use crate::status::DispatchStatus;
 
 /// A lease that ends so much later than it did was renewed: what it takes to ask is no more.
 const RENEWAL_SHOWS: Duration = Duration::from_millis(500);
@@ -33,14 +33,14 @@ pub(crate) struct Ownership {
     /// What this process is called among the others.
     member: String,
     parts: Parts,
-    standing: Arc<Standing>,
-    held: BTreeMap<ShardNumber, Held>,
+    status: Arc<DispatchStatus>,
+    held: BTreeMap<Shard, Held>,
     /// The others' leases as they were last seen.
-    others: BTreeMap<ShardNumber, Unrenewed>,
+    others: BTreeMap<Shard, Unrenewed>,
     /// Since when shards were seen without an owner.
-    unclaimed: BTreeMap<ShardNumber, Instant>,
+    unclaimed: BTreeMap<Shard, Instant>,
     /// Shards that this process could not work on, and until when it does not try again.
-    unfit: BTreeMap<ShardNumber, Instant>,
+    unfit: BTreeMap<Shard, Instant>,
 }
 
 /// Another's lease, and since when it was not renewed.
@@ -51,18 +51,18 @@ struct Unrenewed {
 }
 
 struct Held {
-    shard: Arc<Shard>,
+    shard: Arc<OwnedShard>,
     work: JoinHandle<()>,
     /// Nobody took it whose share it would have been.
     was_unclaimed: bool,
 }
 
 impl Ownership {
-    pub(crate) fn new(member: String, parts: Parts, standing: Arc<Standing>) -> Ownership {
+    pub(crate) fn new(member: String, parts: Parts, status: Arc<DispatchStatus>) -> Ownership {
         Ownership {
             member,
             parts,
-            standing,
+            status,
             held: BTreeMap::new(),
             others: BTreeMap::new(),
             unclaimed: BTreeMap::new(),
@@ -74,7 +74,7 @@ impl Ownership {
     /// and gives them back.
     pub(crate) async fn run(mut self, stop: CancellationToken, give_up: CancellationToken) {
         loop {
-            let next = self.tend().await;
+            let next = self.maintain().await;
             // Where nobody else can take a lease there is nothing to renew, ever (invariant 11).
             let wait = async {
                 match next {
@@ -91,7 +91,7 @@ impl Ownership {
     }
 
     /// Renews, gives up, takes; how long until it must be done again.
-    async fn tend(&mut self) -> Option<Duration> {
+    async fn maintain(&mut self) -> Option<Duration> {
         let time_to_live = self.parts.settings.lease_time_to_live;
         self.collect_ended().await;
         let interval = match self.renew_all(time_to_live).await {
@@ -103,11 +103,11 @@ impl Ownership {
             Ok(survey) => survey,
             Err(error) => {
                 tracing::warn!(error = %Causes(&error), "cannot see who owns which shard, trying again");
-                self.standing.not_tended(error.trouble());
+                self.status.lease_maintenance_failed(error.trouble());
                 return Some(interval.min(Duration::from_secs(1)));
             }
         };
-        self.standing.tended();
+        self.status.leases_maintained();
         let is_shared = self.parts.log.store().is_shared();
         let share = match is_shared {
             true => fair_share(&survey, &self.member),
@@ -222,7 +222,7 @@ impl Ownership {
         // Where there can be no other process, whoever else has a lease is dead.
         let is_free = |lease: &&ShardLease| lease.is_free() || !store.is_shared();
         let now = Instant::now();
-        let is_unclaimed = |shard: &ShardNumber| {
+        let is_unclaimed = |shard: &Shard| {
             let since = self.unclaimed.get(shard);
             since.is_some_and(|since| now.duration_since(*since) >= time_to_live)
         };
@@ -256,7 +256,7 @@ impl Ownership {
             let held = HeldLease::new(lease, asked, lasts, Arc::clone(&self.parts.uptime));
             let shard = Arc::new(self.parts.shard(held));
             let work = tokio::spawn(pipeline::work(Arc::clone(&shard)));
-            self.standing.took(lease.shard, Arc::clone(&shard));
+            self.status.add_shard(lease.shard, Arc::clone(&shard));
             self.held.insert(lease.shard, Held { shard, work, was_unclaimed });
         }
     }
@@ -281,13 +281,13 @@ impl Ownership {
             let held = self.held.get(number);
             held.is_none_or(|held| !held.shard.is_prepared.load(Ordering::Relaxed))
         });
-        self.standing.set_unfit(self.unfit.keys().copied().collect());
+        self.status.set_unfit(self.unfit.keys().copied().collect());
         join_all(ended.into_iter().map(|(_, held)| self.give_back(held))).await;
     }
 
     async fn give_back(&self, held: Held) {
         let number = held.shard.lease.shard();
-        self.standing.gave_back(number);
+        self.status.remove_shard(number);
         match self.parts.log.store().release_lease(held.shard.lease.lease()).await {
             // It was lost, and that has been told.
             Ok(()) if held.shard.abort.is_cancelled() => {}
@@ -360,7 +360,7 @@ mod tests {
         for member_count in 1..=20 {
             let members: Vec<_> = (0..member_count).map(|number| format!("{number:02}")).collect();
             let shards = (0..16).map(|number| ShardLease {
-                shard: ShardNumber(number),
+                shard: Shard(number),
                 owner: None,
                 epoch: None,
                 expires_in: Duration::ZERO,

@@ -8,7 +8,7 @@ use keeptrusts_webhooks_domain::fact::DeliveryFact;
 use keeptrusts_webhooks_domain::ids::EndpointId;
 use keeptrusts_webhooks_store::{DueKey, NewRecord};
 
-use super::Shard;
+use super::OwnedShard;
 use super::failures::{Append, DATABASE_BACKOFF, OnDefect, Streams};
 use crate::metrics;
 
@@ -23,7 +23,7 @@ const CANCELLATIONS: Append = Append {
 
 /// Cancels every waiting delivery of an endpoint. If the process dies on the way, the next
 /// owner finds the endpoint deleted and goes on.
-pub(crate) async fn cancel_waiting(shard: Arc<Shard>, endpoint_id: EndpointId) {
+pub(crate) async fn cancel_waiting(shard: Arc<OwnedShard>, endpoint_id: EndpointId) {
     let number = shard.lease.shard();
     let mut backoff = DATABASE_BACKOFF;
     while !shard.stop.is_cancelled() {

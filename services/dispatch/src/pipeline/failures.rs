@@ -7,7 +7,7 @@ use std::time::Duration;
 use keeptrusts_webhooks_store::backoff::{Backoff, retry};
 use keeptrusts_webhooks_store::{AppendError, Appended, Causes, Operation, Refusal, StoreError};
 
-use super::Shard;
+use super::OwnedShard;
 
 /// The waits while the database is away.
 pub(crate) const DATABASE_BACKOFF: Backoff =
@@ -83,9 +83,9 @@ impl Reaction {
 }
 
 /// The stage ends: the shard is stopped or given up, its lease is lost, or the log is closed.
-pub(crate) struct Ended;
+pub(crate) struct StageEnded;
 
-impl Shard {
+impl OwnedShard {
     /// Reads until that succeeds. `what` says for the log what cannot be done meanwhile.
     pub(crate) async fn read<T, F>(
         &self,
@@ -118,7 +118,7 @@ impl Shard {
         &self,
         append: Append,
         operation: Operation,
-    ) -> Result<Appended, Ended> {
+    ) -> Result<Appended, StageEnded> {
         let mut backoff = DATABASE_BACKOFF;
         loop {
             match self.log.append(self.lease.shard(), operation.clone()).await {
@@ -134,14 +134,14 @@ impl Shard {
         append: Append,
         error: &AppendError,
         backoff: &mut Backoff,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), StageEnded> {
         match self.react(append, error) {
             Reaction::Wait => {
                 self.log_wait(append.what, error);
                 backoff.wait().await;
             }
             Reaction::DecideAgain => {}
-            Reaction::GiveUp | Reaction::Abort | Reaction::End => return Err(Ended),
+            Reaction::GiveUp | Reaction::Abort | Reaction::End => return Err(StageEnded),
         }
         Ok(())
     }

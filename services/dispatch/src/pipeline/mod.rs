@@ -5,15 +5,15 @@
 //!
 //! Decision: docs/decisions/an-unfit-owner-gives-its-shard-up.md
 
-mod answered;
+mod answer_remarks;
 mod cancel;
+mod delivery_target;
+mod evaluation;
 mod failures;
 mod health;
-mod judged;
 mod notify;
 mod outgoing;
 mod pauses;
-mod receiver;
 mod record;
 mod replay;
 mod request;
@@ -24,8 +24,8 @@ mod router;
 mod schedule;
 pub mod scheduler;
 mod send;
-pub(crate) mod steady;
-mod told;
+mod spans;
+pub(crate) mod steady_clock;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
@@ -48,31 +48,31 @@ use crate::mail::Mailer;
 use crate::metrics::{self, LeaseChange};
 use crate::settings::Settings;
 use crate::transport::Transport;
+use delivery_target::{DeliveryTarget, DeliveryTargets};
 use failures::OnDefect;
 use health::FailingEndpoints;
 use notify::Notify;
 use pauses::Pauses;
-use receiver::{Receiver, Receivers};
 use rewind::{changed_since, rewind};
 use router::Router;
 use scheduler::Scheduler;
-use steady::SteadyClock;
+use steady_clock::SteadyClock;
 
 /// What the stages share.
-pub(crate) struct Shard {
+pub(crate) struct OwnedShard {
     pub(crate) lease: HeldLease,
     pub(crate) log: Arc<Log>,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) mailer: Option<Arc<dyn Mailer>>,
-    /// What people are told of time. Nothing waits by it: see [`steady`].
+    /// The wall clock, for what people see. Nothing waits by it: see [`steady_clock`].
     pub(crate) clock: Clock,
-    pub(crate) steady: SteadyClock,
+    pub(crate) steady_clock: SteadyClock,
     pub(crate) settings: Arc<Settings>,
     pub(crate) renderer: Renderer,
-    /// Nothing new is begun any more; what is under way is finished.
+    /// Begin nothing new; finish what is under way.
     pub(crate) stop: CancellationToken,
-    /// The lease is lost: everything is dropped where it stands.
+    /// The lease is lost: drop everything at once.
     pub(crate) abort: CancellationToken,
     /// This process cannot work on the shard; another one may be able to.
     pub(crate) unfit: CancellationToken,
@@ -82,24 +82,24 @@ pub(crate) struct Shard {
     pub(crate) acted_on: AtomicI64,
     /// How many requests are under way.
     pub(crate) requests_under_way: AtomicUsize,
-    receivers: Receivers,
+    targets: DeliveryTargets,
     failing: FailingEndpoints,
     pub(crate) pauses: Pauses,
 }
 
-impl Shard {
-    pub(crate) fn new(lease: HeldLease, parts: Parts) -> Shard {
+impl OwnedShard {
+    pub(crate) fn new(lease: HeldLease, parts: Parts) -> OwnedShard {
         let Parts { log, keyring, transport, mailer, clock, uptime, settings, renderer } = parts;
-        let steady = SteadyClock::beginning(clock(), uptime);
+        let steady_clock = SteadyClock::beginning(clock(), uptime);
         let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
-        Shard {
+        OwnedShard {
             lease,
             log,
             keyring,
             transport,
             mailer,
             clock,
-            steady,
+            steady_clock,
             settings,
             renderer,
             stop,
@@ -108,7 +108,7 @@ impl Shard {
             is_prepared: AtomicBool::new(false),
             acted_on: AtomicI64::new(0),
             requests_under_way: AtomicUsize::new(0),
-            receivers: Receivers::default(),
+            targets: DeliveryTargets::default(),
             failing: FailingEndpoints::default(),
             pauses: Pauses::default(),
         }
@@ -116,8 +116,8 @@ impl Shard {
 
     /// Whether an endpoint may be sent to, as far as this process knows.
     pub(crate) fn is_open(&self, endpoint_id: EndpointId) -> bool {
-        let receiver = self.receivers.get(endpoint_id);
-        receiver.is_some_and(|receiver| receiver.availability() == receiver::Availability::Open)
+        let target = self.targets.get(endpoint_id);
+        target.is_some_and(|target| target.availability() == delivery_target::Availability::Open)
     }
 
     /// Records of one organization, refused if the lease is lost (invariant 5).
@@ -134,7 +134,7 @@ impl Shard {
 }
 
 /// Works on a shard until it is told to stop, or until the lease is lost.
-pub(crate) async fn work(shard: Arc<Shard>) {
+pub(crate) async fn work(shard: Arc<OwnedShard>) {
     let expiry = tokio::spawn(abort_at_last(Arc::clone(&shard)));
     let abort = shard.abort.clone();
     let was_aborted = abort.run_until_cancelled(work_while_leased(&shard)).await.is_none();
@@ -150,7 +150,7 @@ pub(crate) async fn work(shard: Arc<Shard>) {
 const GIVE_UP_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A process that cannot renew its lease stops before another may take it.
-async fn abort_at_last(shard: Arc<Shard>) {
+async fn abort_at_last(shard: Arc<OwnedShard>) {
     let given_up = async {
         shard.unfit.cancelled().await;
         tokio::time::sleep(GIVE_UP_PATIENCE).await;
@@ -162,7 +162,7 @@ async fn abort_at_last(shard: Arc<Shard>) {
     shard.abort.cancel();
 }
 
-async fn work_while_leased(shard: &Arc<Shard>) {
+async fn work_while_leased(shard: &Arc<OwnedShard>) {
     let what = "cannot begin working on the shard";
     let prepared = shard.read(what, OnDefect::GiveUp, || prepare(shard));
     let Some(prepared) = shard.stop.run_until_cancelled(prepared).await else { return };
@@ -207,14 +207,13 @@ struct Prepared {
     checkpoint: Position,
 }
 
-/// Brings them there.
-async fn prepare(shard: &Arc<Shard>) -> Result<Prepared, StoreError> {
+async fn prepare(shard: &Arc<OwnedShard>) -> Result<Prepared, StoreError> {
     let store = shard.log.store();
     let number = shard.lease.shard();
     let ShardState { checkpoint, steady, .. } = store.shard_state(number).await?;
     if let Some(last) = steady {
         // Before any stage begins, so that nobody sees it step.
-        shard.steady.go_on(last);
+        shard.steady_clock.go_on(last);
     }
 
     // The endpoints as they stand now; deliveries that wait are sent to these.
@@ -225,7 +224,7 @@ async fn prepare(shard: &Arc<Shard>) -> Result<Prepared, StoreError> {
         let Some(last) = page.last() else { break };
         after = last.id;
         for endpoint in page {
-            shard.receivers.put(Receiver::new(endpoint.clone()));
+            shard.targets.put(DeliveryTarget::new(endpoint.clone()));
             router.put(endpoint);
         }
     }
@@ -240,7 +239,7 @@ async fn prepare(shard: &Arc<Shard>) -> Result<Prepared, StoreError> {
     }
 
     let failing = store.failing_endpoints(number, None).await?;
-    shard.failing.put(failing, (shard.clock)(), shard.steady.now());
+    shard.failing.put(failing, (shard.clock)(), shard.steady_clock.now());
     shard.pauses.put(&store.endpoint_pauses(number, None).await?, (shard.clock)());
     let waiting = store.waiting_endpoints(number).await?;
     let mut scheduler = Scheduler::new(shard.settings.scheduler, waiting.as_of);

@@ -16,7 +16,7 @@ use keeptrusts_webhooks_formats::{Event, FormatError, Formatter, Interrupt, Payl
 use keeptrusts_webhooks_rendering::Renderer;
 use keeptrusts_webhooks_store::vault::keyring::{DataKeys, KeyProblem, SecretOwner};
 
-use super::receiver::Receiver;
+use super::delivery_target::DeliveryTarget;
 
 /// A body that is ready to be signed and sent.
 pub(crate) struct Outgoing {
@@ -34,13 +34,13 @@ impl Outgoing {
     /// vendors' are made at once; only a template waits for its turn at the renderer. An error is
     /// for the delivery log: nothing can be sent, and what to do about it.
     pub(crate) async fn of(
-        receiver: &Arc<Receiver>,
+        target: &Arc<DeliveryTarget>,
         delivery: &Delivery,
         body: Bytes,
         keys: &DataKeys,
         renderer: &Renderer,
     ) -> Result<Outgoing, String> {
-        let rendered = match &receiver.endpoint.config.payload_format {
+        let rendered = match &target.endpoint.config.payload_format {
             PayloadFormat::Keeptrusts => {
                 let event_time = match delivery.event_time {
                     Some(time) => time,
@@ -55,10 +55,9 @@ impl Outgoing {
             }
             PayloadFormat::Custom { .. } => {
                 let facts = Facts::of(delivery, body);
-                let receiver = Arc::clone(receiver);
-                let render = move |interrupt: &Interrupt| {
-                    facts.render(receiver.formatter()?, None, interrupt)
-                };
+                let target = Arc::clone(target);
+                let render =
+                    move |interrupt: &Interrupt| facts.render(target.formatter()?, None, interrupt);
                 let rendered = renderer.run(&delivery.organization_id, render).await;
                 rendered.map_err(|error| cannot_format(&error))?.map(|rendered| (rendered, None))
             }
@@ -66,9 +65,9 @@ impl Outgoing {
             | PayloadFormat::Teams
             | PayloadFormat::PagerDuty { .. }
             | PayloadFormat::CloudEvents => {
-                let key = routing_key(receiver, keys)?;
+                let key = routing_key(target, keys)?;
                 let facts = Facts::of(delivery, body);
-                let formatter = receiver.formatter().map_err(|error| cannot_format(&error))?;
+                let formatter = target.formatter().map_err(|error| cannot_format(&error))?;
                 let rendered = facts.render(formatter, key.as_ref(), &Interrupt::default());
                 rendered.map(|rendered| (rendered, key))
             }
@@ -152,8 +151,8 @@ fn cannot_format(error: &dyn std::error::Error) -> String {
     format!("nothing was sent, because the payload cannot be made: {error}")
 }
 
-fn routing_key(receiver: &Receiver, keys: &DataKeys) -> Result<Option<RoutingKey>, String> {
-    let endpoint = &receiver.endpoint;
+fn routing_key(target: &DeliveryTarget, keys: &DataKeys) -> Result<Option<RoutingKey>, String> {
+    let endpoint = &target.endpoint;
     let Some(sealed) = endpoint.config.payload_format.routing_key() else { return Ok(None) };
     match keys.open(&endpoint.organization_id, SecretOwner::RoutingKey(endpoint.id), sealed) {
         Ok(secret) => Ok(Some(RoutingKey::opened(secret))),

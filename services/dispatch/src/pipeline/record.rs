@@ -25,13 +25,13 @@ use keeptrusts_webhooks_store::{
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use super::failures::{Append, DATABASE_BACKOFF, Ended, OnDefect, Reaction, Streams};
-use super::scheduler::Health;
-use super::{Shard, answered, health, told};
+use super::failures::{Append, DATABASE_BACKOFF, OnDefect, Reaction, StageEnded, Streams};
+use super::scheduler::AttemptEnd;
+use super::{OwnedShard, answer_remarks, health, spans};
 use crate::metrics::{self, AttemptResult};
 
-/// What became of a delivery whose turn it was.
-pub(crate) enum Outcome {
+/// What came of sending a delivery that was due.
+pub(crate) enum SendResult {
     /// A request was made, or could not be.
     Attempted(Box<Attempted>),
     /// There is nothing left to send.
@@ -62,7 +62,7 @@ impl Attempted {
     pub(crate) fn progress(&self) -> Progress {
         let Delivery { endpoint_id, id, .. } = self.delivery;
         let succeeded = self.verdict == Verdict::Succeeded;
-        let health = if succeeded { Health::Good } else { Health::Bad };
+        let health = if succeeded { AttemptEnd::Succeeded } else { AttemptEnd::Failed };
         let pause = match self.verdict {
             Verdict::Failed { endpoint_pause, .. } => endpoint_pause,
             Verdict::Succeeded => None,
@@ -72,7 +72,7 @@ impl Attempted {
 
     /// The verdict as it is recorded: of many answers that ask for a pause only the one counts that
     /// makes it the longest, so that the last that is recorded is the one that holds.
-    fn verdict_to_record(&self, shard: &Shard) -> Verdict {
+    fn verdict_to_record(&self, shard: &OwnedShard) -> Verdict {
         let endpoint_id = self.delivery.endpoint_id;
         let is_longest = |end: &Instant| shard.pauses.ends_at(endpoint_id, *end);
         let mut verdict = self.verdict.clone();
@@ -90,7 +90,7 @@ impl Attempted {
         match (&self.verdict, self.result) {
             (Verdict::Succeeded, _) => None,
             (_, AttemptResult::Answered(code)) => {
-                let status = http::StatusCode::from_u16(code).map(answered::status_text);
+                let status = http::StatusCode::from_u16(code).map(answer_remarks::status_text);
                 Some(format!("the receiver answered {}", status.unwrap_or(code.to_string())))
             }
             (Verdict::Failed { error, .. }, _) => Some(error.clone()),
@@ -98,14 +98,14 @@ impl Attempted {
     }
 }
 
-/// What the scheduler hears of an attempt, in this order.
+/// What the scheduler learns about an attempt, in this order.
 pub(crate) enum Progress {
     /// The request is over; its outcome is not committed yet.
     /// `pause`: for how long the receiver asks to be left alone.
     Ended {
         endpoint_id: EndpointId,
         delivery_id: DeliveryId,
-        health: Health,
+        health: AttemptEnd,
         pause: Option<Duration>,
     },
     /// The outcome is committed: the delivery after it.
@@ -114,7 +114,7 @@ pub(crate) enum Progress {
 
 /// An outcome on its way into the log.
 struct Pending {
-    outcome: Outcome,
+    outcome: SendResult,
     /// The endpoint, read again because what was known of it was stale.
     endpoint: Option<Endpoint>,
 }
@@ -122,8 +122,8 @@ struct Pending {
 impl Pending {
     fn delivery(&mut self) -> &mut Delivery {
         match &mut self.outcome {
-            Outcome::Attempted(attempted) => &mut attempted.delivery,
-            Outcome::BodyExpired(delivery) => delivery,
+            SendResult::Attempted(attempted) => &mut attempted.delivery,
+            SendResult::BodyExpired(delivery) => delivery,
         }
     }
 }
@@ -136,12 +136,12 @@ const OUTCOMES_AT_ONCE: usize = 512;
 const APPENDS_AT_ONCE: usize = 8;
 
 pub(crate) async fn run(
-    shard: Arc<Shard>,
-    mut outcomes: mpsc::Receiver<Outcome>,
+    shard: Arc<OwnedShard>,
+    mut outcomes: mpsc::Receiver<SendResult>,
     to_schedule: mpsc::Sender<Progress>,
 ) {
     let backoff = DATABASE_BACKOFF;
-    let mut recorder = Recorder { shard: &shard, changed: Changed::new(), backoff };
+    let mut recorder = Recorder { shard: &shard, changed: ChangedEndpoints::new(), backoff };
     let mut received = Vec::with_capacity(OUTCOMES_AT_ONCE);
     let mut steps = FuturesUnordered::new();
     let mut is_open = true;
@@ -154,7 +154,7 @@ pub(crate) async fn run(
                         Ok(again) => {
                             (!again.pending.is_empty()).then(|| recorder.read_again(again))
                         }
-                        Err(Ended) => {
+                        Err(StageEnded) => {
                             // What was committed before is told of.
                             while let Some(Some(Step::Appended(appended))) = steps.next().now_or_never() {
                                 _ = recorder.conclude(appended, &to_schedule).await;
@@ -188,8 +188,8 @@ enum Step {
 
 /// Decides what is recorded, and what becomes of it.
 struct Recorder<'a> {
-    shard: &'a Shard,
-    changed: Changed,
+    shard: &'a OwnedShard,
+    changed: ChangedEndpoints,
     /// Grows while the database is away.
     backoff: Backoff,
 }
@@ -202,7 +202,7 @@ const OUTCOMES: Append = Append {
 };
 
 /// Endpoints whose health this stage has changed, until the tail of the log comes to that.
-type Changed = HashMap<EndpointId, Endpoint>;
+type ChangedEndpoints = HashMap<EndpointId, Endpoint>;
 
 /// What is to be recorded again.
 struct Again {
@@ -217,7 +217,7 @@ impl<'a> Recorder<'a> {
         let Recorder { shard, changed, .. } = self;
         let shard = *shard;
         changed.retain(|id, endpoint| {
-            shard.receivers.get(*id).is_some_and(|known| known.endpoint.version < endpoint.version)
+            shard.targets.get(*id).is_some_and(|known| known.endpoint.version < endpoint.version)
         });
         let operations: Vec<_> =
             pending.iter().map(|pending| operation(shard, pending, changed)).collect();
@@ -236,7 +236,7 @@ impl<'a> Recorder<'a> {
         &mut self,
         appended: Vec<(Pending, Fact, Result<Appended, AppendError>)>,
         to_schedule: &mpsc::Sender<Progress>,
-    ) -> Result<Again, Ended> {
+    ) -> Result<Again, StageEnded> {
         let shard = self.shard;
         let (mut again, mut waits_for) = (Vec::new(), None);
         for (pending, fact, result) in appended {
@@ -252,7 +252,7 @@ impl<'a> Recorder<'a> {
                         Reaction::DecideAgain => {}
                         // Until the shard is given back, the other outcomes are still recorded.
                         Reaction::Wait | Reaction::GiveUp => waits_for = Some(error),
-                        Reaction::Abort | Reaction::End => return Err(Ended),
+                        Reaction::Abort | Reaction::End => return Err(StageEnded),
                     }
                     again.push(pending);
                     // It may not have come to what was decided.
@@ -288,21 +288,26 @@ impl<'a> Recorder<'a> {
 }
 
 /// The delivery after what was recorded, which is told.
-fn finish(shard: &Shard, outcome: Outcome, fact: &Fact, recorded_at: Timestamp) -> Delivery {
+fn finish(
+    shard: &OwnedShard,
+    outcome: SendResult,
+    fact: &Fact,
+    recorded_at: Timestamp,
+) -> Delivery {
     let (before, attempted) = match outcome {
-        Outcome::Attempted(attempted) => (attempted.delivery.clone(), Some(attempted)),
-        Outcome::BodyExpired(delivery) => (*delivery, None),
+        SendResult::Attempted(attempted) => (attempted.delivery.clone(), Some(attempted)),
+        SendResult::BodyExpired(delivery) => (*delivery, None),
     };
     let state_before = before.state;
     let mut delivery = before;
     if let Fact::Delivery(fact) = fact {
         delivery.apply(fact, recorded_at, None);
-        shard.failing.note(delivery.id, fact, shard.steady.now());
+        shard.failing.note(delivery.id, fact, shard.steady_clock.now());
     }
     let end = attempted.as_ref().map_or(recorded_at, |attempted| attempted.end_time);
     metrics::concluded(state_before, &delivery, end);
     if let Some(attempted) = attempted {
-        told::attempted(shard, &attempted, &delivery);
+        spans::attempted(shard, &attempted, &delivery);
         log_failure(&attempted, &delivery);
     } else if delivery.state != state_before {
         let (delivery_id, endpoint_id) = (delivery.id, delivery.endpoint_id);
@@ -331,9 +336,9 @@ fn log_failure(attempted: &Attempted, after: &Delivery) {
     }
 }
 
-fn operation(shard: &Shard, pending: &Pending, changed: &mut Changed) -> Operation {
+fn operation(shard: &OwnedShard, pending: &Pending, changed: &mut ChangedEndpoints) -> Operation {
     let (delivery, fact, trace, bodies) = match &pending.outcome {
-        Outcome::Attempted(attempted) => {
+        SendResult::Attempted(attempted) => {
             let Attempted { delivery, made, end_time, steady_end_time, exchange, trace, .. } =
                 &**attempted;
             let schedule = &shard.settings.retry_schedule;
@@ -348,7 +353,7 @@ fn operation(shard: &Shard, pending: &Pending, changed: &mut Changed) -> Operati
             };
             (delivery, fact, trace.clone(), vec![body])
         }
-        Outcome::BodyExpired(delivery) => {
+        SendResult::BodyExpired(delivery) => {
             (&**delivery, delivery.expire(), delivery.trace.clone(), Vec::new())
         }
     };
@@ -359,7 +364,7 @@ fn operation(shard: &Shard, pending: &Pending, changed: &mut Changed) -> Operati
     let metadata = Metadata {
         correlation_id: delivery.event_id.to_string(),
         trace,
-        steady_time: Some(shard.steady.now()),
+        steady_time: Some(shard.steady_clock.now()),
         ..Metadata::default()
     };
     Operation { bodies, ..shard.operation(&delivery.organization_id, records, metadata) }
@@ -367,17 +372,17 @@ fn operation(shard: &Shard, pending: &Pending, changed: &mut Changed) -> Operati
 
 /// What becomes of the endpoint: degraded, active again, or disabled.
 fn health_change(
-    shard: &Shard,
+    shard: &OwnedShard,
     pending: &Pending,
     delivery: &Delivery,
     fact: &DeliveryFact,
-    changed: &mut Changed,
+    changed: &mut ChangedEndpoints,
 ) -> Option<NewRecord> {
-    let receiver = shard.receivers.get(delivery.endpoint_id)?;
+    let target = shard.targets.get(delivery.endpoint_id)?;
     let known =
-        [Some(&receiver.endpoint), pending.endpoint.as_ref(), changed.get(&receiver.endpoint.id)];
+        [Some(&target.endpoint), pending.endpoint.as_ref(), changed.get(&target.endpoint.id)];
     let endpoint = known.into_iter().flatten().max_by_key(|endpoint| endpoint.version)?;
-    let failing = shard.failing.get(endpoint.id, shard.steady.now());
+    let failing = shard.failing.get(endpoint.id, shard.steady_clock.now());
     let patience = shard.settings.disable_failing_after;
     let fact = health::consequence(endpoint, delivery.id, fact, failing, patience)?;
     let record = NewRecord::following(endpoint, fact.clone());
@@ -389,7 +394,7 @@ fn health_change(
 
 /// A delivery and its endpoint as they stand now.
 async fn current(
-    shard: &Shard,
+    shard: &OwnedShard,
     Delivery { id, organization_id, endpoint_id, .. }: &Delivery,
 ) -> Result<(Option<Delivery>, Option<Endpoint>), StoreError> {
     let (store, number) = (shard.log.store(), shard.lease.shard());

@@ -25,9 +25,9 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use self::step::Step;
-use super::Shard;
-use super::failures::{Append, DATABASE_BACKOFF, Ended, OnDefect, Reaction, Streams};
-use super::receiver::Availability;
+use super::OwnedShard;
+use super::delivery_target::Availability;
+use super::failures::{Append, DATABASE_BACKOFF, OnDefect, Reaction, StageEnded, Streams};
 use crate::metrics;
 
 /// What the tail of the log has come to.
@@ -47,7 +47,7 @@ const REPLAYS_PER_PAGE: usize = 500;
 /// The replays that the last owner has left, of which all that was accepted before is routed. The
 /// tail of the log will come to the others.
 pub(crate) async fn left_behind(
-    shard: &Shard,
+    shard: &OwnedShard,
     checkpoint: Position,
 ) -> Result<Vec<Replay>, StoreError> {
     let (store, number) = (shard.log.store(), shard.lease.shard());
@@ -62,7 +62,7 @@ pub(crate) async fn left_behind(
 }
 
 pub(crate) async fn run(
-    shard: Arc<Shard>,
+    shard: Arc<OwnedShard>,
     left_behind: Vec<Replay>,
     mut messages: mpsc::Receiver<ToReplay>,
 ) {
@@ -105,7 +105,7 @@ const STEPS: Append = Append {
 };
 
 struct Replays {
-    shard: Arc<Shard>,
+    shard: Arc<OwnedShard>,
     /// Of each endpoint those that run, by where they were asked for. The first one's turn it is.
     queues: BTreeMap<EndpointId, BTreeMap<Position, Running>>,
 }
@@ -146,8 +146,8 @@ impl Replays {
     /// endpoints to be enabled.
     fn next(&self) -> Option<(Instant, EndpointId)> {
         let open = self.queues.iter().filter(|(id, _)| {
-            let receiver = self.shard.receivers.get(**id);
-            receiver.is_some_and(|receiver| receiver.availability() != Availability::Closed)
+            let target = self.shard.targets.get(**id);
+            target.is_some_and(|target| target.availability() != Availability::Closed)
         });
         let turns = open.filter_map(|(id, queue)| Some((queue.first_key_value()?.1.next, *id)));
         turns.min()
@@ -176,7 +176,7 @@ impl Replays {
     }
 
     /// Goes one step of the endpoint's first replay.
-    async fn step(&mut self, endpoint_id: EndpointId) -> Result<(), Ended> {
+    async fn step(&mut self, endpoint_id: EndpointId) -> Result<(), StageEnded> {
         let queue = self.queues.get(&endpoint_id);
         let Some((_, Running { replay, request_trace, .. })) =
             queue.and_then(|queue| queue.first_key_value())
@@ -221,7 +221,7 @@ impl Replays {
                     let organization = replay.organization_id.clone();
                     self.look(&organization, replay.id).await;
                 }
-                Reaction::GiveUp | Reaction::Abort | Reaction::End => return Err(Ended),
+                Reaction::GiveUp | Reaction::Abort | Reaction::End => return Err(StageEnded),
             },
         }
         Ok(())
@@ -230,8 +230,8 @@ impl Replays {
     /// What the next step appends, the record of the replay last, and what is done in it.
     async fn decide(&self, replay: &Replay) -> Result<(Vec<NewRecord>, ReplayCounts), StoreError> {
         let selection = &replay.request.selection;
-        let receiver = self.shard.receivers.get(selection.endpoint_id);
-        if receiver.is_some_and(|receiver| receiver.availability().is_gone()) {
+        let target = self.shard.targets.get(selection.endpoint_id);
+        if target.is_some_and(|target| target.availability().is_gone()) {
             let reason = "the endpoint was deleted".to_owned();
             let ended = NewRecord::following(replay, ReplayFact::Ended { reason });
             return Ok((vec![ended], ReplayCounts::default()));
@@ -269,7 +269,7 @@ impl Replays {
         let metadata = Metadata {
             correlation_id: replay.id.to_string(),
             causation: Some(replay.position),
-            steady_time: Some(self.shard.steady.now()),
+            steady_time: Some(self.shard.steady_clock.now()),
             trace: request_trace,
             ..Metadata::default()
         };

@@ -10,8 +10,8 @@ use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_domain::signing::{keeptrusts_signature, standard_signature};
 use keeptrusts_webhooks_domain::trace::TraceContext;
 
+use super::delivery_target::Secrets;
 use super::outgoing::Outgoing;
-use super::receiver::Secrets;
 
 pub(crate) const AGENT: &str = concat!("Keeptrusts-Webhooks/", env!("CARGO_PKG_VERSION"));
 

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Shard;
+use super::OwnedShard;
 
 /// Bodies outlive their expiry by at most this; reads leave them out at once.
 const INTERVAL: Duration = Duration::from_secs(6 * 60 * 60);
@@ -13,7 +13,7 @@ const DELETED_AT_ONCE: usize = 500;
 /// Between two deletions, so that appends get their turn.
 const PAUSE: Duration = Duration::from_millis(50);
 
-pub(crate) async fn run(shard: Arc<Shard>) {
+pub(crate) async fn run(shard: Arc<OwnedShard>) {
     let stop = shard.stop.clone();
     stop.run_until_cancelled(async {
         loop {
@@ -24,7 +24,7 @@ pub(crate) async fn run(shard: Arc<Shard>) {
     .await;
 }
 
-async fn delete_expired(shard: &Shard) {
+async fn delete_expired(shard: &OwnedShard) {
     let number = shard.lease.shard();
     let mut total = 0;
     loop {

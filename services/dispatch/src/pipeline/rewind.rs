@@ -8,20 +8,20 @@ use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
 use keeptrusts_webhooks_store::StoreError;
 use keeptrusts_webhooks_store::log::projection::Fold;
 
-use super::{RECORDS_PER_READ, Shard};
+use super::{OwnedShard, RECORDS_PER_READ};
 
 /// What has changed since the checkpoint.
 #[derive(Default)]
-pub(crate) struct Changed {
+pub(crate) struct ChangedStreams {
     pub(crate) endpoints: HashSet<(OrganizationId, EndpointId)>,
     pub(crate) channels: HashSet<(OrganizationId, ChannelId)>,
 }
 
 pub(crate) async fn changed_since(
-    shard: &Shard,
+    shard: &OwnedShard,
     checkpoint: Position,
-) -> Result<Changed, StoreError> {
-    let mut changed = Changed::default();
+) -> Result<ChangedStreams, StoreError> {
+    let mut changed = ChangedStreams::default();
     let mut after = checkpoint;
     loop {
         let records = shard.log.read(shard.lease.shard(), after, RECORDS_PER_READ).await?;
@@ -40,7 +40,7 @@ pub(crate) async fn changed_since(
 
 /// The records of a stream up to a position, folded: empty if it began later.
 pub(crate) async fn rewind(
-    shard: &Shard,
+    shard: &OwnedShard,
     stream: Stream,
     position: Position,
 ) -> Result<Fold, StoreError> {

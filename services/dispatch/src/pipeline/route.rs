@@ -21,13 +21,13 @@ use keeptrusts_webhooks_store::{Advance, Expected, NewRecord, Operation, Record,
 use keeptrusts_webhooks_telemetry::{is_recorded, new_span_id};
 use tokio::sync::{mpsc, oneshot};
 
-use super::failures::{Append, DATABASE_BACKOFF, Ended, OnDefect, Streams};
-use super::notify::{Happening, ToNotify};
-use super::receiver::Receiver;
+use super::delivery_target::DeliveryTarget;
+use super::failures::{Append, DATABASE_BACKOFF, OnDefect, StageEnded, Streams};
+use super::notify::{NotificationCause, ToNotify};
 use super::replay::{self, ToReplay};
 use super::router::Router;
 use super::schedule::{Resumed, ToSchedule};
-use super::{CANNOT_READ_DELIVERY, RECORDS_PER_READ, Shard, told};
+use super::{CANNOT_READ_DELIVERY, OwnedShard, RECORDS_PER_READ, spans};
 use crate::metrics;
 
 /// The stages that hear of what the log says.
@@ -39,13 +39,13 @@ pub(crate) struct NextStages {
 
 /// The stage's state.
 pub(crate) struct Route {
-    shard: Arc<Shard>,
+    shard: Arc<OwnedShard>,
     router: Router,
     /// What has been acted on, as the shard's row has it.
     checkpoint: Position,
     next: NextStages,
     /// Channels may hear of these; nobody has been told yet.
-    happened: Vec<Happening>,
+    happened: Vec<NotificationCause>,
     /// Decided, not yet appended.
     decided: Vec<Decided>,
 }
@@ -75,7 +75,7 @@ const CANCELLATION: Append = Append { streams: Streams::Shared, ..ROUTES };
 
 impl Route {
     pub(crate) fn new(
-        shard: Arc<Shard>,
+        shard: Arc<OwnedShard>,
         router: Router,
         checkpoint: Position,
         next: NextStages,
@@ -106,10 +106,10 @@ impl Route {
         }
     }
 
-    async fn act_on(&mut self, records: &[Arc<Record>]) -> Result<(), Ended> {
+    async fn act_on(&mut self, records: &[Arc<Record>]) -> Result<(), StageEnded> {
         let mut found = Found::default();
         for record in records {
-            self.happened.extend(Happening::of(record));
+            self.happened.extend(NotificationCause::of(record));
             match (&record.fact, record.stream) {
                 (Fact::EventAccepted(accepted), Stream::Event(id)) => {
                     let decided = self.route(id, accepted, record);
@@ -150,20 +150,20 @@ impl Route {
                     self.append_decided().await?;
                     let organization_id = record.organization_id.clone();
                     let changed = ToReplay::Changed { organization_id, replay_id: id };
-                    self.next.to_replay.send(changed).await.map_err(|_| Ended)?;
+                    self.next.to_replay.send(changed).await.map_err(|_| StageEnded)?;
                 }
                 (Fact::Channel(_), Stream::Channel(id)) => {
                     // In its turn: what comes before it is told to the channels as they stood.
                     self.tell_of_happened().await?;
-                    let (told, committed) = oneshot::channel();
-                    let changed = ToNotify::Channel(id, Arc::clone(record), told);
+                    let (done, committed) = oneshot::channel();
+                    let changed = ToNotify::Channel(id, Arc::clone(record), done);
                     self.pass_on_to_notify(changed).await?;
-                    committed.await.map_err(|_| Ended)?;
+                    committed.await.map_err(|_| StageEnded)?;
                 }
                 (Fact::Notification(NotificationFact::Raised(new)), _)
                     if new.notification_type == NotificationType::Test =>
                 {
-                    self.pass_on_to_notify(ToNotify::Asked(new.channel_id)).await?;
+                    self.pass_on_to_notify(ToNotify::TestRequested(new.channel_id)).await?;
                 }
                 // What the other stages have appended, they have acted on.
                 _ => {}
@@ -196,27 +196,27 @@ impl Route {
         Decided { operation, parent, event, deliveries, start: now }
     }
 
-    async fn note_endpoint(&mut self, id: EndpointId, record: &Record) -> Result<(), Ended> {
+    async fn note_endpoint(&mut self, id: EndpointId, record: &Record) -> Result<(), StageEnded> {
         // Records behind what `prepare` has loaded bring the router, rewound, up to date again.
         let endpoint: Endpoint = match self.router.apply(id, record) {
             Ok(endpoint) => endpoint.clone(),
             Err(error) => {
                 self.shard.give_up("the log contradicts itself", &error);
-                return Err(Ended);
+                return Err(StageEnded);
             }
         };
         if matches!(&record.fact, Fact::Endpoint(EndpointFact::Enabled | EndpointFact::Deleted)) {
             self.shard.failing.forget(id);
         }
         let ends_pause = matches!(&record.fact, Fact::Endpoint(fact) if fact.ends_pause());
-        let known = self.shard.receivers.get(id);
+        let known = self.shard.targets.get(id);
         if known.is_some_and(|known| known.endpoint.version >= endpoint.version) {
             return Ok(());
         }
-        let receiver = Receiver::new(endpoint);
-        let availability = receiver.availability();
-        self.shard.receivers.put(receiver);
-        self.next.to_replay.send(ToReplay::EndpointChanged).await.map_err(|_| Ended)?;
+        let target = DeliveryTarget::new(endpoint);
+        let availability = target.availability();
+        self.shard.targets.put(target);
+        self.next.to_replay.send(ToReplay::EndpointChanged).await.map_err(|_| StageEnded)?;
         if ends_pause {
             self.shard.pauses.forget(id);
             self.pass_on(ToSchedule::PauseEnded(id)).await?;
@@ -224,7 +224,7 @@ impl Route {
         self.pass_on(ToSchedule::Availability(id, availability)).await
     }
 
-    async fn note_retry(&mut self, id: DeliveryId, record: &Record) -> Result<(), Ended> {
+    async fn note_retry(&mut self, id: DeliveryId, record: &Record) -> Result<(), StageEnded> {
         let delivery = self.read_delivery(id, record).await;
         if let Some(Delivery { organization_id, endpoint_id, .. }) = delivery {
             self.pass_on(ToSchedule::Changed { organization_id, endpoint_id, delivery_id: id })
@@ -233,7 +233,7 @@ impl Route {
         Ok(())
     }
 
-    async fn cancel(&mut self, id: DeliveryId, record: &Record) -> Result<(), Ended> {
+    async fn cancel(&mut self, id: DeliveryId, record: &Record) -> Result<(), StageEnded> {
         let mut backoff = DATABASE_BACKOFF;
         loop {
             let Some(delivery) = self.read_delivery(id, record).await else { return Ok(()) };
@@ -261,7 +261,7 @@ impl Route {
 
     /// Appends what was decided, in order. Each operation's step begins where the one before
     /// ends, so that none is skipped when one cannot be appended.
-    async fn append_decided(&mut self) -> Result<(), Ended> {
+    async fn append_decided(&mut self) -> Result<(), StageEnded> {
         // First: what follows is committed before the checkpoint moves past what has happened.
         self.tell_of_happened().await?;
         let mut backoff = DATABASE_BACKOFF;
@@ -276,7 +276,7 @@ impl Route {
                 self.checkpoint = operation.checkpoint.map_or(self.checkpoint, |step| step.to);
                 metrics::scheduled(deliveries);
                 if let Some(parent) = parent {
-                    told::routed(&operation, parent, event, deliveries, (start, end));
+                    spans::routed(&operation, parent, event, deliveries, (start, end));
                 }
             }
             if let Some(Err(error)) = results.into_iter().nth(appended) {
@@ -287,18 +287,18 @@ impl Route {
     }
 
     /// Waits until what follows is committed, for those who are told of it.
-    async fn tell_of_happened(&mut self) -> Result<(), Ended> {
+    async fn tell_of_happened(&mut self) -> Result<(), StageEnded> {
         if self.happened.is_empty() {
             return Ok(());
         }
-        let (told, committed) = oneshot::channel();
+        let (done, committed) = oneshot::channel();
         let happened = std::mem::take(&mut self.happened);
-        self.pass_on_to_notify(ToNotify::Happened(happened, told)).await?;
-        committed.await.map_err(|_| Ended)
+        self.pass_on_to_notify(ToNotify::Happened(happened, done)).await?;
+        committed.await.map_err(|_| StageEnded)
     }
 
-    async fn pass_on_to_notify(&self, message: ToNotify) -> Result<(), Ended> {
-        self.next.to_notify.send(message).await.map_err(|_| Ended)
+    async fn pass_on_to_notify(&self, message: ToNotify) -> Result<(), StageEnded> {
+        self.next.to_notify.send(message).await.map_err(|_| StageEnded)
     }
 
     async fn read_delivery(&self, id: DeliveryId, record: &Record) -> Option<Delivery> {
@@ -317,14 +317,14 @@ impl Route {
             correlation_id: event_id.to_string(),
             causation: Some(cause.position),
             trace: cause.metadata.trace.clone(),
-            steady_time: Some(self.shard.steady.now()),
+            steady_time: Some(self.shard.steady_clock.now()),
             ..Metadata::default()
         };
         self.shard.operation(&cause.organization_id, vec![new], metadata)
     }
 
     /// What was scheduled first: whatever was resumed has been scheduled before.
-    async fn pass_on_found(&self, found: &mut Found) -> Result<(), Ended> {
+    async fn pass_on_found(&self, found: &mut Found) -> Result<(), StageEnded> {
         let Found { scheduled, resumed } = std::mem::take(found);
         if !scheduled.is_empty() {
             self.pass_on(ToSchedule::Scheduled(scheduled)).await?;
@@ -335,7 +335,7 @@ impl Route {
         Ok(())
     }
 
-    async fn pass_on(&self, message: ToSchedule) -> Result<(), Ended> {
-        self.next.to_schedule.send(message).await.map_err(|_| Ended)
+    async fn pass_on(&self, message: ToSchedule) -> Result<(), StageEnded> {
+        self.next.to_schedule.send(message).await.map_err(|_| StageEnded)
     }
 }

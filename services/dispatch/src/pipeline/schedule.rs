@@ -1,4 +1,4 @@
-//! Schedule: runs the [`Scheduler`] on real time, and does what it says.
+//! Schedule: runs the [`Scheduler`] in real time and carries out its effects.
 //!
 //! Decision: docs/decisions/scheduled-deliveries-come-from-the-log.md
 
@@ -15,13 +15,13 @@ use keeptrusts_webhooks_store::{DueKey, DuePage};
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
+use super::delivery_target::Availability;
 use super::failures::OnDefect;
-use super::receiver::Availability;
-use super::record::{Outcome, Progress};
+use super::record::{Progress, SendResult};
 use super::scheduler::{Effect, Scheduler};
-use super::{CANNOT_READ_DELIVERY, STAGE_CAPACITY, Shard, cancel, send};
+use super::{CANNOT_READ_DELIVERY, OwnedShard, STAGE_CAPACITY, cancel, send};
 
-/// What the stage before has found in the log.
+/// What routing passes on from the log.
 pub(crate) enum ToSchedule {
     /// Deliveries that have begun to wait, each with the position of the record that says so.
     Scheduled(Vec<(Delivery, Position)>),
@@ -44,19 +44,19 @@ pub(crate) struct Resumed {
     pub(crate) due_time: Timestamp,
 }
 
-/// What the database answered.
-enum Answer {
+/// What a read from the database returned.
+enum ReadResult {
     Fetched { endpoint_id: EndpointId, fetch_id: u64, limit: usize, page: DuePage },
     Reloaded(Box<Delivery>),
 }
 
 struct Schedule {
-    shard: Arc<Shard>,
+    shard: Arc<OwnedShard>,
     scheduler: Scheduler,
     /// Given to those who send, with whom they tell how far they are.
     to_schedule: mpsc::Sender<Progress>,
-    to_record: mpsc::Sender<Outcome>,
-    answers: mpsc::Sender<Answer>,
+    to_record: mpsc::Sender<SendResult>,
+    answers: mpsc::Sender<ReadResult>,
     tasks: TaskTracker,
 }
 
@@ -65,11 +65,11 @@ struct Schedule {
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(
-    shard: Arc<Shard>,
+    shard: Arc<OwnedShard>,
     scheduler: Scheduler,
     mut messages: mpsc::Receiver<ToSchedule>,
     (to_schedule, mut progress): (mpsc::Sender<Progress>, mpsc::Receiver<Progress>),
-    to_record: mpsc::Sender<Outcome>,
+    to_record: mpsc::Sender<SendResult>,
 ) {
     let (answers, mut answered) = mpsc::channel(STAGE_CAPACITY);
     let stop = shard.stop.clone();
@@ -115,7 +115,7 @@ impl Schedule {
     /// Does what is to be done now; how long until there may be more.
     fn act(&mut self) -> Option<Duration> {
         let mut deliveries = Vec::new();
-        for effect in self.scheduler.poll(self.shard.steady.now()) {
+        for effect in self.scheduler.poll(self.shard.steady_clock.now()) {
             match effect {
                 Effect::Send(delivery) => deliveries.push(*delivery),
                 Effect::Fetch { endpoint_id, fetch_id, after, limit } => {
@@ -133,7 +133,7 @@ impl Schedule {
             self.spawn(send::send_all(shard, deliveries, to_schedule, to_record));
         }
         let alarm = self.scheduler.next_alarm()?;
-        let wait = Duration::try_from(alarm.duration_since(self.shard.steady.now()));
+        let wait = Duration::try_from(alarm.duration_since(self.shard.steady_clock.now()));
         Some(wait.unwrap_or(Duration::ZERO).min(LONGEST_SLEEP))
     }
 
@@ -187,17 +187,17 @@ impl Schedule {
         }
     }
 
-    fn take(&mut self, answer: Answer) {
+    fn take(&mut self, answer: ReadResult) {
         match answer {
-            Answer::Fetched { endpoint_id, fetch_id, limit, page } => {
+            ReadResult::Fetched { endpoint_id, fetch_id, limit, page } => {
                 self.scheduler.fetched(endpoint_id, fetch_id, page, limit);
             }
-            Answer::Reloaded(delivery) => self.scheduler.reloaded(*delivery),
+            ReadResult::Reloaded(delivery) => self.scheduler.reloaded(*delivery),
         }
     }
 
     fn pause(&mut self, endpoint_id: EndpointId, pause: Duration) {
-        let until = self.shard.steady.now().checked_add(pause).unwrap_or(Timestamp::MAX);
+        let until = self.shard.steady_clock.now().checked_add(pause).unwrap_or(Timestamp::MAX);
         self.scheduler.pause(endpoint_id, until);
     }
 
@@ -210,10 +210,10 @@ impl Schedule {
 
     /// Closes and cancels what the last owner left that is not to be sent.
     fn apply_availability(&mut self) {
-        for receiver in self.shard.receivers.all() {
-            let availability = receiver.availability();
+        for target in self.shard.targets.all() {
+            let availability = target.availability();
             if availability != Availability::Open {
-                self.set_availability(receiver.endpoint.id, availability);
+                self.set_availability(target.endpoint.id, availability);
             }
         }
     }
@@ -230,8 +230,8 @@ impl Schedule {
     }
 
     fn availability(&self, endpoint_id: EndpointId) -> Availability {
-        let receiver = self.shard.receivers.get(endpoint_id);
-        receiver.map_or(Availability::Open, |receiver| receiver.availability())
+        let target = self.shard.targets.get(endpoint_id);
+        target.map_or(Availability::Open, |target| target.availability())
     }
 
     fn cancel_waiting(&self, endpoint_id: EndpointId) {
@@ -245,7 +245,7 @@ impl Schedule {
             let store = shard.log.store();
             let read = || store.due_deliveries(number, endpoint_id, after, limit);
             let page = shard.read("cannot fetch waiting deliveries", OnDefect::GiveUp, read).await;
-            _ = answers.send(Answer::Fetched { endpoint_id, fetch_id, limit, page }).await;
+            _ = answers.send(ReadResult::Fetched { endpoint_id, fetch_id, limit, page }).await;
         });
     }
 
@@ -257,7 +257,7 @@ impl Schedule {
             let read = || store.deliveries(number, &organization_id, &ids);
             let read = shard.read(CANNOT_READ_DELIVERY, OnDefect::GiveUp, read);
             if let Some(delivery) = read.await.pop() {
-                _ = answers.send(Answer::Reloaded(Box::new(delivery))).await;
+                _ = answers.send(ReadResult::Reloaded(Box::new(delivery))).await;
             }
         });
     }

@@ -23,8 +23,8 @@
 
 mod limits;
 mod pace;
+mod pages_ahead;
 mod queue;
-mod seen_pages;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -45,33 +45,23 @@ pub enum Effect {
     Send(Box<Delivery>),
     /// Fetch up to `limit` waiting deliveries after a key. [`Scheduler::fetched`] must follow.
     Fetch {
-        /// Whose.
         endpoint_id: EndpointId,
         /// Tells the answers of different fetches apart.
         fetch_id: u64,
-        /// After which.
         after: DueKey,
-        /// How many.
         limit: usize,
     },
     /// Read this delivery again. [`Scheduler::reloaded`] must follow.
-    Reload {
-        /// Whose it is.
-        organization_id: OrganizationId,
-        /// Where it goes.
-        endpoint_id: EndpointId,
-        /// Which.
-        delivery_id: DeliveryId,
-    },
+    Reload { organization_id: OrganizationId, endpoint_id: EndpointId, delivery_id: DeliveryId },
 }
 
 /// How an attempt ended, as far as pacing goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Health {
+pub enum AttemptEnd {
     /// The receiver answered 2xx.
-    Good,
+    Succeeded,
     /// It did not.
-    Bad,
+    Failed,
 }
 
 /// The queues of one shard's endpoints.
@@ -180,7 +170,7 @@ impl Scheduler {
     }
 
     /// An attempt's request is over: the next may begin. Its outcome is yet to be committed.
-    pub fn ended(&mut self, endpoint_id: EndpointId, delivery_id: DeliveryId, health: Health) {
+    pub fn ended(&mut self, endpoint_id: EndpointId, delivery_id: DeliveryId, health: AttemptEnd) {
         let Some(queue) = self.queues.get_mut(&endpoint_id) else { return };
         if queue.ended(delivery_id, health, &self.limits) {
             self.under_way -= 1;
@@ -277,9 +267,9 @@ impl Scheduler {
         let mut kept = VecDeque::new();
         while let Some(endpoint_id) = self.turns.pop_front() {
             match self.take_turn(endpoint_id, now, &mut effects) {
-                Turn::Over => {}
-                Turn::Again => self.turns.push_back(endpoint_id),
-                Turn::ShardFull => kept.push_back(endpoint_id),
+                TurnResult::Over => {}
+                TurnResult::Again => self.turns.push_back(endpoint_id),
+                TurnResult::ShardFull => kept.push_back(endpoint_id),
             }
         }
         self.turns = kept;
@@ -291,11 +281,11 @@ impl Scheduler {
         endpoint_id: EndpointId,
         now: Timestamp,
         effects: &mut Vec<Effect>,
-    ) -> Turn {
+    ) -> TurnResult {
         /// How many attempts an endpoint may begin before it is the next one's turn.
         const PER_TURN: usize = 8;
         let limit = self.share();
-        let Some(queue) = self.queues.get_mut(&endpoint_id) else { return Turn::Over };
+        let Some(queue) = self.queues.get_mut(&endpoint_id) else { return TurnResult::Over };
         queue.pace.pass(now);
         let room = queue.room(&self.limits);
         let is_full = |queue: &Queue, in_flight, under_way| {
@@ -314,8 +304,8 @@ impl Scheduler {
         effects.extend(queue.begin_fetch(endpoint_id, now, limit));
         if room > sent && queue.has_due(now) {
             return match is_full(queue, self.in_flight, self.under_way) {
-                true => Turn::ShardFull,
-                false => Turn::Again,
+                true => TurnResult::ShardFull,
+                false => TurnResult::Again,
             };
         }
         queue.has_turn = false;
@@ -329,7 +319,7 @@ impl Scheduler {
         if queue.is_idle(self.last_scheduled) {
             self.queues.remove(&endpoint_id);
         }
-        Turn::Over
+        TurnResult::Over
     }
 
     fn give_turn(&mut self, endpoint_id: EndpointId) {
@@ -349,7 +339,7 @@ impl Scheduler {
 }
 
 /// What came of an endpoint's turn.
-enum Turn {
+enum TurnResult {
     Over,
     /// It has more to send, after the others.
     Again,

@@ -68,7 +68,7 @@ fn ended(delivery: &Delivery) -> Delivery {
     }
 }
 
-fn finish(scheduler: &mut Scheduler, delivery: &Delivery, health: Health) {
+fn finish(scheduler: &mut Scheduler, delivery: &Delivery, health: AttemptEnd) {
     scheduler.ended(delivery.endpoint_id, delivery.id, health);
     scheduler.finished(ended(delivery));
 }
@@ -124,7 +124,7 @@ fn invariant_8_an_endpoint_that_keeps_failing_is_given_fewer_requests_at_once() 
     for round in 0..4 {
         scheduler.scheduled(delivery(round, endpoint(1), at(0)), Position(1));
         for delivery in sent(&scheduler.poll(at(0))) {
-            finish(&mut scheduler, &delivery, Health::Bad);
+            finish(&mut scheduler, &delivery, AttemptEnd::Failed);
         }
     }
     for number in 10..18 {
@@ -132,7 +132,7 @@ fn invariant_8_an_endpoint_that_keeps_failing_is_given_fewer_requests_at_once() 
     }
     let slow = sent(&scheduler.poll(at(0)));
     assert_eq!(slow.len(), LIMITS.requests_per_failing_endpoint);
-    finish(&mut scheduler, &slow[0], Health::Good);
+    finish(&mut scheduler, &slow[0], AttemptEnd::Succeeded);
     assert_eq!(sent(&scheduler.poll(at(0))).len(), LIMITS.requests_per_endpoint);
 }
 
@@ -145,7 +145,7 @@ fn a_request_that_is_over_makes_room_for_the_next_before_its_outcome_is_committe
     let first = sent(&scheduler.poll(at(0)));
     assert_eq!(first.len(), LIMITS.requests_per_endpoint);
     for delivery in &first {
-        scheduler.ended(endpoint(1), delivery.id, Health::Good);
+        scheduler.ended(endpoint(1), delivery.id, AttemptEnd::Succeeded);
     }
     // No more than this many would be repeated after a crash.
     let second = sent(&scheduler.poll(at(0)));
@@ -168,7 +168,7 @@ fn invariant_9_no_more_outcomes_wait_for_their_commit_than_the_shards_limit() {
         }
         sent_in_all += begun.len();
         for delivery in begun {
-            scheduler.ended(delivery.endpoint_id, delivery.id, Health::Good);
+            scheduler.ended(delivery.endpoint_id, delivery.id, AttemptEnd::Succeeded);
         }
     }
     assert_eq!(sent_in_all, LIMITS.in_flight);
@@ -204,10 +204,10 @@ fn a_pause_holds_the_other_deliveries_and_a_probe_goes_first_when_it_is_over() {
     assert_eq!(first.len(), LIMITS.requests_per_endpoint);
     // The first answer asks for 20 seconds; of those that were under way one still succeeds.
     scheduler.pause(endpoint(1), at(20));
-    finish(&mut scheduler, &first[0], Health::Bad);
-    finish(&mut scheduler, &first[1], Health::Good);
-    finish(&mut scheduler, &first[2], Health::Good);
-    finish(&mut scheduler, &first[3], Health::Good);
+    finish(&mut scheduler, &first[0], AttemptEnd::Failed);
+    finish(&mut scheduler, &first[1], AttemptEnd::Succeeded);
+    finish(&mut scheduler, &first[2], AttemptEnd::Succeeded);
+    finish(&mut scheduler, &first[3], AttemptEnd::Succeeded);
     assert_eq!(sent(&scheduler.poll(at(1))), []);
     assert_eq!(scheduler.next_alarm(), Some(at(20)), "and nobody looks before");
     assert_eq!(sent(&scheduler.poll(at(19))), []);
@@ -216,10 +216,10 @@ fn a_pause_holds_the_other_deliveries_and_a_probe_goes_first_when_it_is_over() {
     assert_eq!(probe.len(), 1);
     assert_eq!(scheduler.next_alarm(), None, "the probe's end gives the next turn");
     assert_eq!(sent(&scheduler.poll(at(29))), []);
-    finish(&mut scheduler, &probe[0], Health::Good);
+    finish(&mut scheduler, &probe[0], AttemptEnd::Succeeded);
     let second = sent(&scheduler.poll(at(29)));
     assert_eq!(second.len(), 2);
-    finish(&mut scheduler, &second[0], Health::Good);
+    finish(&mut scheduler, &second[0], AttemptEnd::Succeeded);
     assert_eq!(sent(&scheduler.poll(at(29))).len(), 1, "all that is left");
 }
 
@@ -227,15 +227,15 @@ fn a_pause_holds_the_other_deliveries_and_a_probe_goes_first_when_it_is_over() {
 fn a_probe_that_is_answered_in_the_same_way_begins_the_next_pause() {
     let (mut scheduler, first) = with_backlog(8);
     scheduler.pause(endpoint(1), at(20));
-    first.iter().for_each(|delivery| finish(&mut scheduler, delivery, Health::Bad));
+    first.iter().for_each(|delivery| finish(&mut scheduler, delivery, AttemptEnd::Failed));
     let probe = sent(&scheduler.poll(at(20)));
     scheduler.pause(endpoint(1), at(41));
-    finish(&mut scheduler, &probe[0], Health::Bad);
+    finish(&mut scheduler, &probe[0], AttemptEnd::Failed);
     assert_eq!(sent(&scheduler.poll(at(40))), []);
     let probe = sent(&scheduler.poll(at(41)));
     assert_eq!(probe.len(), 1);
     // It fails in another way: still one at a time.
-    finish(&mut scheduler, &probe[0], Health::Bad);
+    finish(&mut scheduler, &probe[0], AttemptEnd::Failed);
     assert_eq!(sent(&scheduler.poll(at(41))).len(), 1);
 }
 
@@ -254,7 +254,7 @@ fn invariant_8_a_pause_is_one_endpoints() {
 fn manual_retries_and_tests_wait_neither_for_a_pause_nor_behind_a_backlog() {
     let (mut scheduler, first) = with_backlog(30);
     scheduler.pause(endpoint(1), at(20));
-    first.iter().for_each(|delivery| finish(&mut scheduler, delivery, Health::Bad));
+    first.iter().for_each(|delivery| finish(&mut scheduler, delivery, AttemptEnd::Failed));
     assert_eq!(sent(&scheduler.poll(at(1))), []);
 
     let retry = delivery(200, endpoint(1), at(500));
@@ -269,7 +269,7 @@ fn manual_retries_and_tests_wait_neither_for_a_pause_nor_behind_a_backlog() {
         let sent = sent(&scheduler.poll(at(1)));
         let Some(delivery) = sent.first() else { break };
         passed.push((delivery.id.ulid().0, delivery.due_trigger()));
-        finish(&mut scheduler, delivery, Health::Bad);
+        finish(&mut scheduler, delivery, AttemptEnd::Failed);
     }
     assert_eq!(passed, [(200, Trigger::Manual), (201, Trigger::Test)]);
     assert_eq!(sent(&scheduler.poll(at(19))), []);
@@ -296,7 +296,7 @@ fn the_next_owner_finds_a_manual_retry_of_a_paused_endpoint_in_the_database() {
     let sent = sent(&scheduler.poll(at(1)));
     assert_eq!(sent.iter().map(|it| it.due_trigger()).collect::<Vec<_>>(), [Trigger::Manual]);
     // The rest of the backlog is not fetched before it can be sent.
-    finish(&mut scheduler, &sent[0], Health::Bad);
+    finish(&mut scheduler, &sent[0], AttemptEnd::Failed);
     assert_eq!(scheduler.poll(at(2)), []);
     assert_eq!(scheduler.next_alarm(), Some(at(20)));
 }
@@ -331,7 +331,7 @@ fn any_number_of_manual_retries_passes_a_pause() {
                 Effect::Send(delivery) => {
                     passed.push(delivery.id.ulid().0);
                     rows.retain(|row| row.id != delivery.id);
-                    finish(&mut scheduler, &delivery, Health::Good);
+                    finish(&mut scheduler, &delivery, AttemptEnd::Succeeded);
                 }
                 Effect::Reload { .. } => unreachable!("nothing has changed"),
             }
@@ -345,7 +345,7 @@ fn any_number_of_manual_retries_passes_a_pause() {
 fn a_pause_that_does_not_count_any_more_is_over_at_once() {
     let (mut scheduler, first) = with_backlog(8);
     scheduler.pause(endpoint(1), at(20));
-    first.iter().for_each(|delivery| finish(&mut scheduler, delivery, Health::Good));
+    first.iter().for_each(|delivery| finish(&mut scheduler, delivery, AttemptEnd::Succeeded));
     assert_eq!(sent(&scheduler.poll(at(1))), []);
     scheduler.end_pause(endpoint(1));
     assert_eq!(sent(&scheduler.poll(at(1))).len(), LIMITS.requests_per_endpoint);
@@ -357,7 +357,7 @@ fn a_delivery_that_was_answered_waits_by_its_own_schedule() {
     scheduler.scheduled(delivery(1, endpoint(1), at(0)), Position(1));
     let [answered] = &sent(&scheduler.poll(at(0)))[..] else { panic!("one is sent") };
     scheduler.pause(endpoint(1), at(20));
-    scheduler.ended(endpoint(1), answered.id, Health::Bad);
+    scheduler.ended(endpoint(1), answered.id, AttemptEnd::Failed);
     scheduler.finished(Delivery { next_attempt_time: Some(at(60)), ..answered.clone() });
     assert_eq!(scheduler.poll(at(20)), []);
     assert_eq!(scheduler.next_alarm(), Some(at(60)));
@@ -376,7 +376,7 @@ fn the_oldest_event_that_was_answered_is_the_probe_if_its_own_wait_is_over() {
     let (mut scheduler, first) = with_backlog(30);
     scheduler.pause(endpoint(1), at(21));
     for (which, wait) in [(2, 20), (0, 60), (1, 20), (3, 19)] {
-        scheduler.ended(endpoint(1), first[which].id, Health::Bad);
+        scheduler.ended(endpoint(1), first[which].id, AttemptEnd::Failed);
         scheduler.finished(answered(&first[which], wait));
     }
     assert_eq!(scheduler.poll(at(20)), []);
@@ -384,7 +384,7 @@ fn the_oldest_event_that_was_answered_is_the_probe_if_its_own_wait_is_over() {
     let ids: Vec<_> = probe.iter().map(|it| it.id).collect();
     assert_eq!(ids, [first[1].id], "0 has a longer wait of its own");
     // All others come in their order.
-    finish(&mut scheduler, &probe[0], Health::Good);
+    finish(&mut scheduler, &probe[0], AttemptEnd::Succeeded);
     let second = sent(&scheduler.poll(at(21)));
     assert_eq!(second.iter().map(|it| it.id.ulid().0).collect::<Vec<_>>(), [4, 5]);
 }
@@ -394,7 +394,7 @@ fn a_probe_to_be_that_is_cancelled_or_whose_endpoint_is_closed_is_not_sent() {
     let paused = || {
         let (mut scheduler, first) = with_backlog(1);
         scheduler.pause(endpoint(1), at(21));
-        scheduler.ended(endpoint(1), first[0].id, Health::Bad);
+        scheduler.ended(endpoint(1), first[0].id, AttemptEnd::Failed);
         scheduler.finished(answered(&first[0], 20));
         (scheduler, first[0].id)
     };
@@ -414,7 +414,7 @@ fn a_delivery_that_changed_in_flight_is_read_again_when_its_attempt_has_ended() 
     let [in_flight] = &sent(&scheduler.poll(at(0)))[..] else { panic!("one is sent") };
     scheduler.changed(&organization(), endpoint(1), in_flight.id);
     assert_eq!(scheduler.poll(at(0)), []);
-    finish(&mut scheduler, in_flight, Health::Good);
+    finish(&mut scheduler, in_flight, AttemptEnd::Succeeded);
     assert!(matches!(scheduler.poll(at(0))[..], [Effect::Reload { .. }]));
 }
 
@@ -441,7 +441,7 @@ fn a_record_that_the_database_had_already_shown_schedules_nothing_again() {
     let page = DuePage { as_of: Position(5), deliveries: vec![delivery(1, endpoint(1), at(0))] };
     scheduler.fetched(endpoint(1), fetch_id, page, limit);
     for delivery in sent(&scheduler.poll(at(0))) {
-        finish(&mut scheduler, &delivery, Health::Good);
+        finish(&mut scheduler, &delivery, AttemptEnd::Succeeded);
     }
     // Only now does the tail of the log come to the record that had scheduled it.
     scheduler.scheduled(delivery(1, endpoint(1), at(0)), Position(5));

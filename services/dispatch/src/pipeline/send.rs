@@ -17,21 +17,21 @@ use keeptrusts_webhooks_store::vault::keyring::{DataKeys, KeyProblem};
 use keeptrusts_webhooks_store::{BodyId, new_ulid};
 use tokio::sync::mpsc;
 
+use super::delivery_target::DeliveryTarget;
+use super::evaluation::Evaluation;
 use super::failures::OnDefect;
-use super::judged::Judged;
 use super::outgoing::Outgoing;
-use super::receiver::Receiver;
-use super::record::{Attempted, Outcome, Progress};
-use super::{CANNOT_READ_DATA_KEYS, Shard, request};
+use super::record::{Attempted, Progress, SendResult};
+use super::{CANNOT_READ_DATA_KEYS, OwnedShard, request};
 use crate::metrics;
 
 /// Attempts deliveries, all at the same time; their outcomes go to the recorder. The scheduler
 /// hears of each as soon as its request is over.
 pub(crate) async fn send_all(
-    shard: Arc<Shard>,
+    shard: Arc<OwnedShard>,
     deliveries: Vec<Delivery>,
     to_schedule: mpsc::Sender<Progress>,
-    to_record: mpsc::Sender<Outcome>,
+    to_record: mpsc::Sender<SendResult>,
 ) {
     let (bodies, keys) =
         tokio::join!(read_bodies(&shard, &deliveries), read_keys(&shard, &deliveries));
@@ -53,17 +53,17 @@ pub(crate) async fn send_all(
             if let Some(Some(attempted)) = attempted {
                 // The scheduler is gone when the process is shutting down.
                 _ = to_schedule.send(attempted.progress()).await;
-                _ = to_record.send(Outcome::Attempted(Box::new(attempted))).await;
+                _ = to_record.send(SendResult::Attempted(Box::new(attempted))).await;
                 unless_told.disarm();
             }
         });
     }
     for delivery in expired {
-        _ = to_record.send(Outcome::BodyExpired(Box::new(delivery))).await;
+        _ = to_record.send(SendResult::BodyExpired(Box::new(delivery))).await;
     }
 }
 
-async fn read_bodies(shard: &Shard, deliveries: &[Delivery]) -> HashMap<BodyId, Bytes> {
+async fn read_bodies(shard: &OwnedShard, deliveries: &[Delivery]) -> HashMap<BodyId, Bytes> {
     let mut ids: Vec<_> =
         deliveries.iter().map(|delivery| BodyId::Event(delivery.event_id)).collect();
     ids.sort_unstable();
@@ -73,7 +73,7 @@ async fn read_bodies(shard: &Shard, deliveries: &[Delivery]) -> HashMap<BodyId, 
 }
 
 /// The data keys of the organizations. Those that were read a short time ago are not read again.
-async fn read_keys(shard: &Shard, deliveries: &[Delivery]) -> DataKeys {
+async fn read_keys(shard: &OwnedShard, deliveries: &[Delivery]) -> DataKeys {
     let organizations = deliveries.iter().map(|delivery| &delivery.organization_id);
     let read = || shard.keyring.data_keys(organizations.clone());
     shard.read(CANNOT_READ_DATA_KEYS, OnDefect::GiveUp, read).await
@@ -81,18 +81,18 @@ async fn read_keys(shard: &Shard, deliveries: &[Delivery]) -> DataKeys {
 
 /// Makes one attempt. None: the lease ran out before it began.
 async fn attempt(
-    shard: &Shard,
+    shard: &OwnedShard,
     delivery: Delivery,
     body: Bytes,
     keys: &DataKeys,
 ) -> Option<Attempted> {
-    let receiver = shard.receivers.get(delivery.endpoint_id)?;
+    let target = shard.targets.get(delivery.endpoint_id)?;
     // The attempt begins when there is something to send: waiting for a template is our own.
-    let outgoing = Outgoing::of(&receiver, &delivery, body, keys, &shard.renderer).await;
+    let outgoing = Outgoing::of(&target, &delivery, body, keys, &shard.renderer).await;
     let start_time = (shard.clock)();
     let trigger = delivery.due_trigger();
     let trace = delivery.attempt_trace(delivery.attempt_count + 1);
-    let request = prepare(&receiver, &delivery, &outgoing, keys, trace.as_ref(), start_time);
+    let request = prepare(&target, &delivery, &outgoing, keys, trace.as_ref(), start_time);
 
     let (sent, request_headers) = match request {
         Ok(Request { uri, headers, body }) => {
@@ -105,17 +105,17 @@ async fn attempt(
         }
         Err(reason) => (Err(reason), Vec::new()),
     };
-    let (end_time, steady_end_time) = ((shard.clock)(), shard.steady.now());
-    let mut judged = match sent {
-        Ok(exchanged) => Judged::of(exchanged, &receiver.endpoint.config.url, end_time),
-        Err(reason) => Judged::never_sent(reason),
+    let (end_time, steady_end_time) = ((shard.clock)(), shard.steady_clock.now());
+    let mut evaluation = match sent {
+        Ok(exchanged) => Evaluation::of(exchanged, &target.endpoint.config.url, end_time),
+        Err(reason) => Evaluation::never_sent(reason),
     };
-    let current = shard.receivers.get(delivery.endpoint_id);
-    if current.is_some_and(|current| current.endpoint.config.url != receiver.endpoint.config.url) {
-        judged.ignore_retry_after();
+    let current = shard.targets.get(delivery.endpoint_id);
+    if current.is_some_and(|current| current.endpoint.config.url != target.endpoint.config.url) {
+        evaluation.ignore_retry_after();
     }
-    metrics::attempted(judged.result, trigger, judged.duration);
-    let exchange = encoded_exchange(outgoing.ok(), request_headers, &mut judged);
+    metrics::attempted(evaluation.result, trigger, evaluation.duration);
+    let exchange = encoded_exchange(outgoing.ok(), request_headers, &mut evaluation);
     let made = AttemptMade {
         id: AttemptId::new(new_ulid(start_time)),
         event_id: delivery.event_id,
@@ -125,12 +125,12 @@ async fn attempt(
         automatic_count: delivery.automatic_count + u32::from(trigger == Trigger::Automatic),
         trigger,
         start_time,
-        duration: judged.duration,
-        status_code: judged.status_code,
+        duration: evaluation.duration,
+        status_code: evaluation.status_code,
         exchange: ContentDigest::of(&exchange),
-        remark: judged.remark,
+        remark: evaluation.remark,
     };
-    let pause_end = match judged.verdict {
+    let pause_end = match evaluation.verdict {
         Verdict::Failed { endpoint_pause: Some(wait), .. } => {
             shard.pauses.extend(made.endpoint_id, wait)
         }
@@ -140,8 +140,8 @@ async fn attempt(
         request_trace: delivery.request_trace(trigger).cloned(),
         delivery,
         made,
-        verdict: judged.verdict,
-        result: judged.result,
+        verdict: evaluation.verdict,
+        result: evaluation.result,
         end_time,
         steady_end_time,
         exchange,
@@ -159,16 +159,16 @@ struct Request<'a> {
 
 /// Signs what goes out. An error is for the delivery log: nothing can be sent.
 fn prepare<'a>(
-    receiver: &'a Receiver,
+    target: &'a DeliveryTarget,
     delivery: &Delivery,
     outgoing: &'a Result<Outgoing, String>,
     keys: &DataKeys,
     trace: Option<&TraceContext>,
     start_time: Timestamp,
 ) -> Result<Request<'a>, &'a str> {
-    let uri = receiver.uri.as_ref().ok_or("the endpoint's URL cannot be requested: edit it")?;
-    let secrets = receiver.secrets(start_time, keys);
-    let secrets = secrets.map_err(|problem| cannot_sign(&receiver.endpoint, &problem))?;
+    let uri = target.uri.as_ref().ok_or("the endpoint's URL cannot be requested: edit it")?;
+    let secrets = target.secrets(start_time, keys);
+    let secrets = secrets.map_err(|problem| cannot_sign(&target.endpoint, &problem))?;
     let outgoing = outgoing.as_ref().map_err(String::as_str)?;
     let number = delivery.attempt_count + 1;
     let headers = request::headers(delivery, number, outgoing, &secrets, trace, start_time);
@@ -184,18 +184,18 @@ fn connections_of(delivery: &Delivery) -> ConnectionGroup {
 fn encoded_exchange(
     outgoing: Option<Outgoing>,
     request_headers: Vec<(String, Vec<u8>)>,
-    judged: &mut Judged,
+    evaluation: &mut Evaluation,
 ) -> Bytes {
     let mut exchange = Exchange {
-        request_headers: if judged.was_sent { request_headers } else { Vec::new() },
-        response_headers: listed(&judged.response_headers),
-        response_body: judged.response_body.to_vec(),
+        request_headers: if evaluation.was_sent { request_headers } else { Vec::new() },
+        response_headers: listed(&evaluation.response_headers),
+        response_body: evaluation.response_body.to_vec(),
         request_body: None,
     };
     if let Some(outgoing) = outgoing {
-        outgoing.mask(&mut exchange, &mut judged.verdict);
+        outgoing.mask(&mut exchange, &mut evaluation.verdict);
     }
-    if !judged.was_sent {
+    if !evaluation.was_sent {
         // There is no body, not even the event's.
         exchange.request_body = Some(Vec::new());
     }

@@ -109,7 +109,7 @@ impl Chaos {
     async fn begin(seed: u64, world: World, processes: &[&'static str]) -> Chaos {
         let mut random = Random::of_seed(seed);
         let faults = random.below(12);
-        world.weather.storm(seed, faults, Duration::from_millis(random.below(30)));
+        world.database_faults.inject(seed, faults, Duration::from_millis(random.below(30)));
         let processes = processes.iter().map(|name| (*name, Condition::Running)).collect();
         let (endpoints, acknowledged) = (BTreeMap::new(), Vec::new());
         let mut chaos = Chaos {
@@ -305,7 +305,7 @@ impl Chaos {
     }
 
     async fn heal(&mut self) {
-        self.world.weather.calm();
+        self.world.database_faults.stop();
         self.world.network.heal();
         if self.processes.is_empty() && !self.dispatches {
             self.world.start().await;
@@ -329,7 +329,7 @@ impl Chaos {
         // One more event for everybody: whoever was degraded is shown to be well.
         for organization in self.world.organizations.clone() {
             let published = self.world.try_publish(&organization, EVENT_TYPE).await;
-            self.acknowledged.push(published.expect("the weather is fair"));
+            self.acknowledged.push(published.expect("no fault is simulated"));
         }
         self.world.pass(minutes(1)).await;
     }

@@ -429,7 +429,7 @@ async fn a_channel_is_told_again_on_its_own_schedule_whatever_the_clocks_show() 
         // One more within the hour: told when it is over.
         world.publish().await;
         world.pass(hours(8)).await;
-        let times: Vec<_> = world.told("hook").iter().map(|told| told.time).collect();
+        let times: Vec<_> = world.received_by("hook").iter().map(|told| told.time).collect();
         let apart = |one: usize| times[one + 1].duration_since(times[one]);
         assert_eq!(times.len(), 4, "{whose:?} {step}");
         let case = format!("{whose:?} {step}");

@@ -103,9 +103,9 @@ async fn while_the_database_is_away_nothing_is_lost_and_nothing_repeated() {
     let waiting = world.publish_many(10).await;
     world.settle().await;
     for away in [Away::Entirely, Away::ForWrites] {
-        world.weather.set_away(Some(away));
+        world.database_faults.set_away(Some(away));
         world.pass(minutes(3)).await;
-        world.weather.set_away(None);
+        world.database_faults.set_away(None);
         world.pass(seconds(5)).await;
     }
     world.pass(minutes(10)).await;
@@ -125,13 +125,13 @@ async fn a_database_that_cannot_write_is_asked_again_only_now_and_then() {
     world.network.next("siem", [Answer::Slow(seconds(5))]);
     let event = world.publish().await;
     world.settle().await;
-    world.weather.set_away(Some(Away::ForWrites));
+    world.database_faults.set_away(Some(Away::ForWrites));
     let before = world.traffic().calls();
     world.pass(minutes(1)).await;
     let after = world.traffic().calls();
     let appends = after["append"] - before["append"];
     assert!((5..=60).contains(&appends), "{appends} appends a minute");
-    world.weather.set_away(None);
+    world.database_faults.set_away(None);
     world.pass(seconds(5)).await;
     assert_eq!(world.delivery_of(event).await.state, DeliveryState::Delivered);
     assert_eq!(world.requests().len(), 1);

@@ -56,7 +56,7 @@ async fn invariant_3_a_deletion_is_finished_by_the_next_process() {
         let deliveries = world.deliveries_to(siem).await;
         deliveries.iter().filter(|delivery| delivery.state == state).count()
     };
-    world.weather.slow(Duration::from_millis(20));
+    world.database_faults.slow(Duration::from_millis(20));
     world.delete(siem).await;
     while count(&world, DeliveryState::Cancelled).await == 0 {
         world.settle().await;

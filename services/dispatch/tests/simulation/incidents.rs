@@ -12,7 +12,7 @@ use keeptrusts_webhooks_domain::health::StatusCause;
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId};
 use keeptrusts_webhooks_domain::notification::{NotificationState, NotificationType};
 
-use crate::world::{Answer, Random, TOLD_OF_ALL, World, hours, minutes, seconds};
+use crate::world::{ALL_BUT_SUMMARY, Answer, Random, World, hours, minutes, seconds};
 
 const EXHAUSTED: [NotificationType; 1] = [NotificationType::DeliveryExhausted];
 const TRIGGER: &str = "trigger";
@@ -44,7 +44,7 @@ fn action_names(world: &World) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn an_outage_with_several_exhausted_deliveries_is_triggered_and_resolved_and_that_is_all() {
-    let (world, ..) = given(&TOLD_OF_ALL).await;
+    let (world, ..) = given(&ALL_BUT_SUMMARY).await;
     for _ in 0..5 {
         publish(&world, Answer::ERROR).await;
     }
@@ -147,7 +147,7 @@ async fn an_end_that_cannot_be_told_for_a_day_is_told_when_the_service_is_back()
 #[tokio::test(start_paused = true)]
 async fn a_channel_that_leads_elsewhere_or_was_deleted_closes_what_it_has_opened_where_it_led() {
     for is_deleted in [false, true] {
-        let (mut world, _, pager) = given(&TOLD_OF_ALL).await;
+        let (mut world, _, pager) = given(&ALL_BUT_SUMMARY).await;
         publish(&world, Answer::ERROR).await;
         // The record is there, and nobody reads it yet.
         world.kill().await;
@@ -182,14 +182,14 @@ async fn a_test_is_over_when_it_was_sent() {
 #[tokio::test(start_paused = true)]
 async fn what_waits_for_other_services_is_checked_when_it_is_sent() {
     let (world, ..) = given(&EXHAUSTED).await;
-    world.channel("hook", &TOLD_OF_ALL).await;
+    world.channel("hook", &ALL_BUT_SUMMARY).await;
     world.network.always("hook", Answer::ERROR);
     publish(&world, Answer::ERROR).await;
     world.pass(minutes(1)).await;
     publish(&world, Answer::OK).await;
     world.network.always("hook", Answer::OK);
     world.pass(hours(24)).await;
-    let told = world.told("hook");
+    let told = world.received_by("hook");
     let taken = told.into_iter().filter(|told| told.status == Some(204));
     let whats: Vec<_> = taken.map(|told| told.what).collect();
     assert!(!whats.contains(&"endpoint_degraded".to_owned()), "it is active again: {whats:?}");
@@ -228,13 +228,13 @@ impl History {
     async fn of_seed(seed: u64) {
         let mut random = Random::of_seed(seed);
         let types = match random.below(3) {
-            0 => &TOLD_OF_ALL[..],
-            1 => &TOLD_OF_ALL[..1],
-            _ => &TOLD_OF_ALL[1..],
+            0 => &ALL_BUT_SUMMARY[..],
+            1 => &ALL_BUT_SUMMARY[..1],
+            _ => &ALL_BUT_SUMMARY[1..],
         };
         let mut world = World::without_retries().await;
         world.start().await;
-        world.weather.storm(seed, 0, std::time::Duration::from_millis(random.below(20)));
+        world.database_faults.inject(seed, 0, std::time::Duration::from_millis(random.below(20)));
         let pager = world.pager("pager-0", types).await;
         let places = vec![("pager-0".to_owned(), world.now())];
         let endpoints = BTreeMap::new();
@@ -246,7 +246,7 @@ impl History {
         for _ in 0..60 {
             history.step().await;
         }
-        history.check(types == &TOLD_OF_ALL[..1]).await;
+        history.check(types == &ALL_BUT_SUMMARY[..1]).await;
     }
 
     async fn step(&mut self) {
@@ -302,7 +302,7 @@ impl History {
 
     async fn check(self, only_exhausted: bool) {
         let History { world, endpoints, pager, places, .. } = self;
-        world.weather.calm();
+        world.database_faults.stop();
         for (place, _) in &places {
             world.network.always(place, Answer::OK);
         }

@@ -118,9 +118,9 @@ async fn invariant_4_a_retry_that_is_asked_for_at_once_does_not_double_the_first
     world.settle().await;
     // The process has scheduled the delivery, but must look that up. When it has, it reads of
     // the delivery and of the request for a retry at the same time.
-    world.weather.slow(Duration::from_millis(20));
+    world.database_faults.slow(Duration::from_millis(20));
     let event = world.publish().await;
-    world.weather.lose_next_answer();
+    world.database_faults.lose_next_answer();
     while world.deliveries(event).await.is_empty() {
         world.settle().await;
     }

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use keeptrusts_webhooks_domain::channel::{ChannelCommand, ChannelPatch, ChannelStatus};
 use keeptrusts_webhooks_domain::notification::{NotificationState, NotificationType};
 
-use crate::world::{Answer, TOLD_OF_ALL, World, hours, minutes, seconds};
+use crate::world::{ALL_BUT_SUMMARY, Answer, World, hours, minutes, seconds};
 
 const EXHAUSTED: [NotificationType; 1] = [NotificationType::DeliveryExhausted];
 
@@ -26,7 +26,12 @@ async fn without_retries() -> World {
 }
 
 fn total(world: &World, channel: &str) -> u64 {
-    world.told(channel).iter().filter(|told| told.status == Some(204)).map(|told| told.count).sum()
+    world
+        .received_by(channel)
+        .iter()
+        .filter(|told| told.status == Some(204))
+        .map(|told| told.count)
+        .sum()
 }
 
 #[tokio::test(start_paused = true)]
@@ -37,14 +42,14 @@ async fn the_first_exhausted_delivery_is_told_at_once_and_a_thousand_more_in_one
     world.network.always("siem", Answer::ERROR);
     exhaust(&world, 1).await;
     let begun = world.now();
-    assert_eq!(world.told("hook").len(), 1, "at once");
+    assert_eq!(world.received_by("hook").len(), 1, "at once");
     for _ in 0..50 {
         world.pass(minutes(1)).await;
         exhaust(&world, 20).await;
     }
-    assert_eq!(world.told("hook").len(), 1, "no other within the hour");
+    assert_eq!(world.received_by("hook").len(), 1, "no other within the hour");
     world.pass(hours(3)).await;
-    let told = world.told("hook");
+    let told = world.received_by("hook");
     let counts: Vec<_> = told.iter().map(|told| told.count).collect();
     assert_eq!(counts, [1, 1_000]);
     let apart = told[1].time.duration_since(told[0].time);
@@ -52,7 +57,7 @@ async fn the_first_exhausted_delivery_is_told_at_once_and_a_thousand_more_in_one
     assert!(told[1].time.duration_since(begun) <= SignedDuration::from_mins(61));
     // Quiet again: the next one is told at once.
     exhaust(&world, 1).await;
-    assert_eq!(world.told("hook").len(), 3);
+    assert_eq!(world.received_by("hook").len(), 3);
     world.assert_tables_match_the_log().await;
 }
 
@@ -64,10 +69,10 @@ async fn what_a_batch_has_is_counted_by_one_record() {
     world.network.always("siem", Answer::ERROR);
     exhaust(&world, 1).await;
     // Commits that take a while are of many outcomes each.
-    world.weather.slow(Duration::from_millis(20));
+    world.database_faults.slow(Duration::from_millis(20));
     join_all((0..200).map(|_| world.publish())).await;
     world.pass(seconds(10)).await;
-    world.weather.calm();
+    world.database_faults.stop();
     let open = world.notifications().await.pop().expect("raised");
     assert_eq!(open.new.count, 200);
     assert!(open.version.0 < 50, "{} records for 200 deliveries", open.version.0);
@@ -83,10 +88,10 @@ async fn what_is_counted_while_a_message_is_under_way_is_told_an_hour_later() {
     exhaust(&world, 1).await;
     exhaust(&world, 3).await;
     world.pass(seconds(10)).await;
-    let told = world.told("hook");
+    let told = world.received_by("hook");
     assert_eq!(told.iter().map(|told| told.count).collect::<Vec<_>>(), [1]);
     world.pass(hours(2)).await;
-    let told = world.told("hook");
+    let told = world.received_by("hook");
     assert_eq!(told.iter().map(|told| told.count).collect::<Vec<_>>(), [1, 3]);
     assert!(told[1].time.duration_since(told[0].time) >= SignedDuration::from_hours(1));
     world.assert_tables_match_the_log().await;
@@ -100,13 +105,13 @@ async fn whatever_the_owner_dies_at_nothing_is_lost_and_nothing_is_counted_twice
         world.channel("hook", &EXHAUSTED).await;
         world.network.always("siem", Answer::ERROR);
         world.network.next("hook", [Answer::Slow(seconds(5))]);
-        world.weather.slow(Duration::from_millis(3));
+        world.database_faults.slow(Duration::from_millis(3));
         for _ in 0..4 {
             world.publish_many(10).await;
             world.pass(Duration::from_millis(death)).await;
             world.restart().await;
         }
-        world.weather.calm();
+        world.database_faults.stop();
         world.pass(hours(4)).await;
         assert_eq!(world.all_deliveries().await.len(), 40);
         // A message that a crash has cut off is sent again, with what was counted meanwhile.
@@ -122,7 +127,7 @@ async fn whatever_the_owner_dies_at_nothing_is_lost_and_nothing_is_counted_twice
 async fn degraded_recovered_and_disabled_are_each_told_once_even_after_a_change_of_owner() {
     let mut world = without_retries().await;
     let siem = world.endpoint("siem").await;
-    world.channel("hook", &TOLD_OF_ALL).await;
+    world.channel("hook", &ALL_BUT_SUMMARY).await;
     world.network.next("siem", [Answer::ERROR, Answer::OK, Answer::Status(410)]);
     for _ in 0..3 {
         world.publish().await;
@@ -130,7 +135,7 @@ async fn degraded_recovered_and_disabled_are_each_told_once_even_after_a_change_
         world.restart().await;
         world.settle().await;
     }
-    let mut whats: Vec<_> = world.told("hook").into_iter().map(|told| told.what).collect();
+    let mut whats: Vec<_> = world.received_by("hook").into_iter().map(|told| told.what).collect();
     whats.sort();
     let expected =
         ["delivery_exhausted", "endpoint_degraded", "endpoint_disabled", "endpoint_recovered"];
@@ -140,7 +145,7 @@ async fn degraded_recovered_and_disabled_are_each_told_once_even_after_a_change_
     world.disable(siem).await;
     world.restart().await;
     world.settle().await;
-    assert_eq!(world.told("hook").len(), 4, "whoever disables it need not be told");
+    assert_eq!(world.received_by("hook").len(), 4, "whoever disables it need not be told");
 }
 
 #[tokio::test(start_paused = true)]
@@ -152,26 +157,26 @@ async fn a_channel_hears_only_of_what_it_subscribed_to_when_it_happened() {
         .await;
     world.network.always("siem", Answer::ERROR);
     exhaust(&world, 1).await;
-    world.channel("late", &TOLD_OF_ALL).await;
-    world.channel_for("elsewhere", &TOLD_OF_ALL, &[other]).await;
+    world.channel("late", &ALL_BUT_SUMMARY).await;
+    world.channel_for("elsewhere", &ALL_BUT_SUMMARY, &[other]).await;
     let changed = world.channel("changed", &[NotificationType::EndpointDisabled]).await;
     let patch =
-        ChannelPatch { subscriptions: Some(TOLD_OF_ALL.to_vec()), ..ChannelPatch::default() };
+        ChannelPatch { subscriptions: Some(ALL_BUT_SUMMARY.to_vec()), ..ChannelPatch::default() };
     world.command_channel(changed, ChannelCommand::Update(patch)).await;
     // The next owner reads what has happened again, and finds the channels as they are now.
     world.restart().await;
     world.pass(minutes(1)).await;
     for name in ["late", "elsewhere", "changed"] {
-        assert_eq!(world.told(name), [], "{name}");
+        assert_eq!(world.received_by(name), [], "{name}");
     }
     exhaust(&world, 1).await;
-    assert_eq!(world.told("late").len(), 1, "of what happens now");
-    assert_eq!(world.told("changed").len(), 1);
-    assert_eq!(world.told("elsewhere"), []);
+    assert_eq!(world.received_by("late").len(), 1, "of what happens now");
+    assert_eq!(world.received_by("changed").len(), 1);
+    assert_eq!(world.received_by("elsewhere"), []);
     world.command_channel(changed, ChannelCommand::Delete).await;
     world.delete(siem).await;
     world.pass(hours(2)).await;
-    assert_eq!(world.told("changed").len(), 1);
+    assert_eq!(world.received_by("changed").len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -196,11 +201,11 @@ async fn a_hanging_channel_delays_no_other() {
     world.channel("hook", &EXHAUSTED).await;
     world.network.always("siem", Answer::ERROR);
     exhaust(&world, 1).await;
-    assert_eq!(world.told("hook").len(), 1);
+    assert_eq!(world.received_by("hook").len(), 1);
     // A channel that hangs has one request at a time.
-    let asked = world.told("hanging-0").len();
+    let asked = world.received_by("hanging-0").len();
     exhaust(&world, 5).await;
-    assert_eq!(world.told("hanging-0").len(), asked);
+    assert_eq!(world.received_by("hanging-0").len(), asked);
 }
 
 #[tokio::test(start_paused = true)]
@@ -211,15 +216,18 @@ async fn a_channel_that_fails_is_shown_as_failing_until_it_works_and_is_tried_on
     world.network.always("siem", Answer::ERROR);
     world.network.always("hook", Answer::Status(404));
     exhaust(&world, 1).await;
-    let begun = world.told("hook")[0].time;
+    let begun = world.received_by("hook")[0].time;
     let failing = world.look_at_channel(id).await;
     assert_eq!(failing.status, ChannelStatus::Failing);
     assert_eq!(failing.status_reason, "the service answered 404 Not Found");
     world.pass(hours(1)).await;
     world.restart().await;
     world.pass(hours(23)).await;
-    let minutes: Vec<_> =
-        world.told("hook").iter().map(|told| told.time.duration_since(begun).as_mins()).collect();
+    let minutes: Vec<_> = world
+        .received_by("hook")
+        .iter()
+        .map(|told| told.time.duration_since(begun).as_mins())
+        .collect();
     assert_eq!(minutes, [0, 1, 6, 36, 156, 516], "1m, 5m, 30m, 2h, 6h after one another");
     let row = world.notifications().await.pop().expect("raised");
     assert_eq!((row.state, row.attempt_count()), (NotificationState::Failed, 6));
@@ -243,7 +251,7 @@ async fn what_is_exhausted_while_a_message_is_retried_is_in_it() {
     exhaust(&world, 1).await;
     exhaust(&world, 4).await;
     world.pass(minutes(2)).await;
-    let counts: Vec<_> = world.told("hook").iter().map(|told| told.count).collect();
+    let counts: Vec<_> = world.received_by("hook").iter().map(|told| told.count).collect();
     assert_eq!(counts, [1, 5]);
 }
 
@@ -254,7 +262,7 @@ async fn a_test_is_sent_once_and_counts_for_the_channels_health() {
     world.network.next("hook", [Answer::Refuse]);
     world.test_channel(id).await;
     world.pass(hours(24)).await;
-    assert_eq!(world.told("hook").len(), 1);
+    assert_eq!(world.received_by("hook").len(), 1);
     let row = world.notifications().await.pop().expect("raised");
     assert_eq!((row.state, row.due_time), (NotificationState::Failed, None));
     assert_eq!(world.look_at_channel(id).await.status, ChannelStatus::Failing);
@@ -278,7 +286,7 @@ async fn what_waits_for_a_channel_that_was_deleted_is_given_up() {
         (row.state, row.error.as_str()),
         (NotificationState::Failed, "the channel was deleted")
     );
-    assert_eq!(world.told("hook").len(), 1);
+    assert_eq!(world.received_by("hook").len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -290,9 +298,9 @@ async fn a_week_is_summarized_once_on_monday_whoever_owns_the_shard() {
     world.network.next("siem", [Answer::ERROR]);
     world.publish_many(3).await;
     world.pass(hours(72)).await;
-    assert_eq!(world.told("hook"), []);
+    assert_eq!(world.received_by("hook"), []);
     world.pass(hours(14)).await;
-    let told = world.told("hook");
+    let told = world.received_by("hook");
     assert_eq!(told.len(), 1);
     assert_eq!(told[0].what, "weekly_summary");
     assert_eq!(told[0].time.to_string(), "2026-04-27T00:00:00Z");
@@ -300,7 +308,7 @@ async fn a_week_is_summarized_once_on_monday_whoever_owns_the_shard() {
         world.restart().await;
         world.pass(hours(12)).await;
     }
-    assert_eq!(world.told("hook").len(), 1, "once");
+    assert_eq!(world.received_by("hook").len(), 1, "once");
     let summary = world.notifications().await.pop().expect("raised").new.summary;
     let total = summary.expect("figures").total;
     assert_eq!((total.delivered, total.failed), (2, 1));
@@ -310,7 +318,7 @@ async fn a_week_is_summarized_once_on_monday_whoever_owns_the_shard() {
     world.pass(hours(24 * 7)).await;
     world.start().await;
     world.settle().await;
-    assert_eq!(world.told("hook").len(), 2);
+    assert_eq!(world.received_by("hook").len(), 2);
     world.assert_tables_match_the_log().await;
 }
 
@@ -318,7 +326,7 @@ async fn a_week_is_summarized_once_on_monday_whoever_owns_the_shard() {
 async fn invariant_11_channels_that_nothing_waits_for_cost_nothing() {
     let world = without_retries().await;
     world.endpoint("siem").await;
-    world.channel("hook", &TOLD_OF_ALL).await;
+    world.channel("hook", &ALL_BUT_SUMMARY).await;
     world.settle().await;
     let calls = || {
         let mut calls = world.traffic().calls();

@@ -280,7 +280,7 @@ async fn invariants_3_and_4_a_replay_whose_owner_dies_at_any_moment_makes_one_de
         events.extend(world.publish_many(40).await);
         world.enable(siem).await;
         world.network.heal();
-        world.weather.storm(seed, random.below(8), seconds(0));
+        world.database_faults.inject(seed, random.below(8), seconds(0));
         let selection = world.selection(siem, ReplayScope::All);
         let Ok(replay) = world.try_replay(selection, 20).await else { continue };
         for _ in 0..6 {
@@ -293,7 +293,7 @@ async fn invariants_3_and_4_a_replay_whose_owner_dies_at_any_moment_makes_one_de
             }
             world.restart().await;
         }
-        world.weather.calm();
+        world.database_faults.stop();
         world.pass(minutes(10)).await;
         let counts = counts(&world, replay).await;
         assert_eq!((counts.scheduled, counts.resumed), (40, 40), "seed {seed}");

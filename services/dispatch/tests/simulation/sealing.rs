@@ -13,10 +13,10 @@ async fn while_the_keys_cannot_be_read_deliveries_wait_and_no_attempt_is_wasted(
     world.network.next("siem", [Answer::ERROR; 2]);
     let event = world.publish().await;
     world.pass(minutes(5)).await;
-    world.weather.set_away(Some(Away::Entirely));
+    world.database_faults.set_away(Some(Away::Entirely));
     world.pass(minutes(3)).await;
     assert_eq!(world.requests().len(), 2);
-    world.weather.calm();
+    world.database_faults.stop();
     world.pass(seconds(5)).await;
     let delivery = world.delivery_of(event).await;
     assert_eq!((delivery.state, delivery.attempt_count), (DeliveryState::Delivered, 3));

@@ -148,13 +148,13 @@ async fn invariant_5_what_a_frozen_process_had_on_its_way_to_the_database_is_ref
     let world = two_processes().await;
     let before = world.appends_of("a");
     let organization = world.organization_of("a").await;
-    world.weather.slow(Duration::from_millis(50));
+    world.database_faults.slow(Duration::from_millis(50));
     let event = world.try_publish(&organization, EVENT_TYPE).await.expect("it is accepted");
     while world.appends_of("a") == before {
         world.settle().await;
     }
     world.freeze("a");
-    world.weather.calm();
+    world.database_faults.stop();
     world.pass(seconds(30)).await;
     world.assert_all_delivered(&[event]).await;
     let logs = world.logs().await;
@@ -174,12 +174,12 @@ async fn invariant_5_an_outcome_that_a_frozen_process_was_recording_is_refused()
     world.settle().await;
     world.always_everywhere(Answer::Hang);
     let before = world.appends_of("a");
-    world.weather.slow(Duration::from_millis(50));
+    world.database_faults.slow(Duration::from_millis(50));
     while world.appends_of("a") == before {
         world.settle().await;
     }
     world.freeze("a");
-    world.weather.calm();
+    world.database_faults.stop();
     // The other one has the shard, and an attempt of its own under way.
     world.pass(seconds(15)).await;
     assert_eq!(world.requests().len(), 2);
@@ -250,13 +250,13 @@ async fn invariant_5_a_process_that_cannot_renew_its_lease_stops_sending_before_
     }
     world.pass(seconds(4)).await;
     let lost = world.now();
-    world.weather.set_away(Some(Away::ForWrites));
+    world.database_faults.set_away(Some(Away::ForWrites));
     world.pass(minutes(3)).await;
     let last = world.requests().pop().expect("there are requests").time;
     let lease_ends = lost + Settings::default().lease_time_to_live;
     assert!(last > lost && last < lease_ends, "{last}, though the lease ended at {lease_ends}");
 
-    world.weather.set_away(None);
+    world.database_faults.set_away(None);
     world.network.heal();
     world.pass(hours(1)).await;
     let deliveries = world.all_deliveries().await;
@@ -278,7 +278,7 @@ async fn invariant_5_a_lease_lasts_from_when_its_renewal_was_asked_for_however_l
     let renewals = || world.traffic_of("a").calls()["renew_lease"];
     let before = renewals();
     let on_the_way = Duration::from_millis(2_500);
-    world.weather.slow(on_the_way);
+    world.database_faults.slow(on_the_way);
     while renewals() == before {
         world.settle().await;
     }
@@ -287,7 +287,7 @@ async fn invariant_5_a_lease_lasts_from_when_its_renewal_was_asked_for_however_l
     let lease = world.leases().await.remove(0);
     let lease_ends = world.now() + lease.expires_in;
     assert!(lease.expires_in > Settings::default().lease_time_to_live - seconds(1), "just renewed");
-    world.weather.set_away(Some(Away::ForWrites));
+    world.database_faults.set_away(Some(Away::ForWrites));
     world.pass(minutes(3)).await;
     let last = world.requests().pop().expect("there are requests").time;
     assert!(last < lease_ends, "{last}, though the lease ended at {lease_ends}");
@@ -307,7 +307,7 @@ async fn invariant_5_a_lease_lasts_from_when_it_was_asked_for_however_late_it_is
     }
     world.leave("a").await;
     let on_the_way = Duration::from_millis(2_500);
-    world.weather.slow(on_the_way);
+    world.database_faults.slow(on_the_way);
     world.join("b").await;
     while !world.traffic_of("b").calls().contains_key("acquire_lease") {
         world.pass(Duration::from_millis(10)).await;
@@ -317,9 +317,9 @@ async fn invariant_5_a_lease_lasts_from_when_it_was_asked_for_however_late_it_is
     let lease = world.leases().await.remove(0);
     assert!(lease.owner.is_some_and(|owner| owner.starts_with('b')), "it is granted");
     let lease_ends = world.now() + lease.expires_in;
-    world.weather.slow(Duration::ZERO);
+    world.database_faults.slow(Duration::ZERO);
     world.pass(on_the_way).await;
-    world.weather.set_away(Some(Away::ForWrites));
+    world.database_faults.set_away(Some(Away::ForWrites));
     let before = world.requests().len();
     world.pass(minutes(3)).await;
     assert!(world.requests().len() > before, "it has worked on the shard");

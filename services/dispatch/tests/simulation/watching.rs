@@ -157,10 +157,10 @@ async fn whoever_goes_while_changes_are_worked_out_takes_none_from_the_others() 
         let request = v1::WatchDeliveriesRequest { resume_token, ..request };
         let mut hasty = client_watch(&mut client, request.clone()).await;
         let mut patient = client_watch(&mut client, request).await;
-        world.weather.slow(CALL / 2);
+        world.database_faults.slow(CALL / 2);
         _ = timeout(CALL * calls + CALL / 2, hasty.message()).await;
         drop(hasty);
-        world.weather.calm();
+        world.database_faults.stop();
         // Each retry, and what came of it.
         for change in 1..=4 {
             let told = timeout(PATIENCE, patient.message()).await;

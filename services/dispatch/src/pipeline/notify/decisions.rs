@@ -12,8 +12,8 @@ use keeptrusts_webhooks_domain::notification::{
 };
 use keeptrusts_webhooks_store::Record;
 
-use super::desk::Desk;
-use super::happening::Happening;
+use super::cause::NotificationCause;
+use super::channel_index::ChannelIndex;
 
 /// A record about a notification that is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(crate) struct Decision {
     pub(crate) opens_incident: bool,
 }
 
-impl Desk {
+impl ChannelIndex {
     /// What follows from a record about a channel that has not been applied yet: if the channel leads
     /// somewhere else after it, or nowhere, its incidents are closed where they were opened.
     pub(crate) fn leaves_behind(
@@ -43,7 +43,7 @@ impl Desk {
             Fact::Channel(ChannelFact::Deleted) => "the channel was deleted",
             _ => return Vec::new(),
         };
-        if self.knows_until(&record.organization_id, record.position) {
+        if self.is_decided_until(&record.organization_id, record.position) {
             return Vec::new();
         }
         let Some(channel) = self.channel(&record.organization_id, id) else { return Vec::new() };
@@ -74,55 +74,55 @@ impl Desk {
         open.into_iter().map(close).collect()
     }
 
-    /// What follows from happenings in one organization, in their order: records of one operation,
-    /// each of another notification. What was exhausted is counted, not listed. Happenings that end
+    /// What follows from causes in one organization, in their order: records of one operation,
+    /// each of another notification. What was exhausted is counted, not listed. Causes that end
     /// trouble are decided in operations of their own, whose position is theirs.
     ///
     /// `is_left_alone` is whether an endpoint was disabled by hand or deleted: no incident is opened
     /// for what comes of its last attempts.
     pub(crate) fn decide(
         &self,
-        happenings: &[Happening],
+        causes: &[NotificationCause],
         now: Timestamp,
         is_left_alone: impl Fn(EndpointId) -> bool,
         mut new_id: impl FnMut() -> NotificationId,
     ) -> Vec<Decision> {
         let mut decisions = Vec::<Decision>::new();
         let mut grouped = HashMap::<(ChannelId, EndpointId), usize>::new();
-        for happening in happenings {
-            let endpoint_id = happening.endpoint_id;
-            let channels = self.channels.get(&happening.organization_id);
+        for cause in causes {
+            let endpoint_id = cause.endpoint_id;
+            let channels = self.channels.get(&cause.organization_id);
             for channel in channels.into_iter().flat_map(BTreeMap::values) {
                 let key = (channel.id, endpoint_id);
-                let kind = happening.notification_type;
-                let told_of = kind.filter(|kind| channel.hears_of(*kind, Some(endpoint_id)));
+                let kind = cause.notification_type;
+                let subscribed_type =
+                    kind.filter(|kind| channel.hears_of(*kind, Some(endpoint_id)));
                 let keeps_incidents = channel.config.destination.kind.keeps_incidents();
-                if keeps_incidents && happening.ends_trouble {
+                if keeps_incidents && cause.ends_trouble {
                     let known = self.incidents.get(&key);
-                    if known.is_some_and(|known| known.may_be_closed_by(happening.position)) {
-                        let fact = closing(channel.id, told_of, happening, now);
+                    if known.is_some_and(|known| known.may_be_closed_by(cause.position)) {
+                        let fact = closing(channel.id, subscribed_type, cause, now);
                         decisions.push(decision(new_id(), key, fact));
                     }
                     continue;
                 }
-                let Some(notification_type) = told_of else { continue };
+                let Some(notification_type) = subscribed_type else { continue };
                 if keeps_incidents && is_left_alone(endpoint_id) {
                     continue;
                 }
                 let incident = keeps_incidents.then_some(IncidentAction::Open);
-                let raised = |due_time| {
-                    raised(key.0, notification_type, happening, due_time, incident.clone())
-                };
+                let raised =
+                    |due_time| raised(key.0, notification_type, cause, due_time, incident.clone());
                 if notification_type != NotificationType::DeliveryExhausted {
                     let decided = decision(new_id(), key, raised(now));
                     decisions.push(Decision { opens_incident: keeps_incidents, ..decided });
                     continue;
                 }
                 match grouped.get(&key) {
-                    Some(index) => count_one_more(&mut decisions[*index].fact, happening),
+                    Some(index) => count_one_more(&mut decisions[*index].fact, cause),
                     None => {
                         grouped.insert(key, decisions.len());
-                        let decided = self.exhausted(key, happening, now, raised, &mut new_id);
+                        let decided = self.exhausted(key, cause, now, raised, &mut new_id);
                         decisions.push(Decision { opens_incident: keeps_incidents, ..decided });
                     }
                 }
@@ -134,14 +134,14 @@ impl Desk {
     fn exhausted(
         &self,
         key: (ChannelId, EndpointId),
-        happening: &Happening,
+        cause: &NotificationCause,
         now: Timestamp,
         raised: impl Fn(Timestamp) -> NotificationFact,
         new_id: &mut impl FnMut() -> NotificationId,
     ) -> Decision {
         let group = self.groups.get(&key);
         if let Some(open) = group.and_then(|group| group.open.as_ref()) {
-            let fact = NotificationFact::Counted { count: 1, delivery_id: happening.delivery_id };
+            let fact = NotificationFact::Counted { count: 1, delivery_id: cause.delivery_id };
             return decision(open.notification_id, key, fact);
         }
         let last_sent = group.and_then(|group| group.last_sent);
@@ -162,19 +162,19 @@ fn decision(
 fn raised(
     channel_id: ChannelId,
     notification_type: NotificationType,
-    happening: &Happening,
+    cause: &NotificationCause,
     due_time: Timestamp,
     incident: Option<IncidentAction>,
 ) -> NotificationFact {
     // Why it is out of trouble is no news to whoever subscribes to that.
-    let reason = if happening.ends_trouble { String::new() } else { happening.reason.clone() };
+    let reason = if cause.ends_trouble { String::new() } else { cause.reason.clone() };
     NotificationFact::Raised(Box::new(NewNotification {
         channel_id,
         notification_type,
-        endpoint_id: Some(happening.endpoint_id),
-        delivery_id: happening.delivery_id,
+        endpoint_id: Some(cause.endpoint_id),
+        delivery_id: cause.delivery_id,
         count: 1,
-        since: happening.time,
+        since: cause.time,
         reason,
         due_time,
         summary: None,
@@ -185,34 +185,34 @@ fn raised(
 /// The closing word: as the channel is told of it otherwise, or else as what it is.
 fn closing(
     channel_id: ChannelId,
-    told_of: Option<NotificationType>,
-    happening: &Happening,
+    subscribed_type: Option<NotificationType>,
+    cause: &NotificationCause,
     now: Timestamp,
 ) -> NotificationFact {
-    let kind = told_of.unwrap_or(NotificationType::IncidentResolved);
+    let kind = subscribed_type.unwrap_or(NotificationType::IncidentResolved);
     NotificationFact::Raised(Box::new(NewNotification {
         channel_id,
         notification_type: kind,
-        endpoint_id: Some(happening.endpoint_id),
-        delivery_id: happening.delivery_id,
+        endpoint_id: Some(cause.endpoint_id),
+        delivery_id: cause.delivery_id,
         count: 1,
-        since: happening.time,
-        reason: happening.reason.clone(),
+        since: cause.time,
+        reason: cause.reason.clone(),
         due_time: now,
         summary: None,
         incident: Some(IncidentAction::Close),
     }))
 }
 
-fn count_one_more(fact: &mut NotificationFact, happening: &Happening) {
+fn count_one_more(fact: &mut NotificationFact, cause: &NotificationCause) {
     match fact {
         NotificationFact::Raised(new) => {
             new.count = new.count.saturating_add(1);
-            new.delivery_id = happening.delivery_id;
+            new.delivery_id = cause.delivery_id;
         }
         NotificationFact::Counted { count, delivery_id } => {
             *count = count.saturating_add(1);
-            *delivery_id = happening.delivery_id;
+            *delivery_id = cause.delivery_id;
         }
         NotificationFact::Sent { .. }
         | NotificationFact::Failed { .. }

@@ -1,24 +1,24 @@
 //! Notify: tells channels of what has happened to their organization's endpoints.
 //!
 //! One task has the last word in a shard: it decides what is raised ([`decisions`]) from what it
-//! knows ([`desk`]), whose turn it is ([`turns`]), whether what has waited is still sent
-//! ([`judge`]), and records what came of it. Since nobody else writes about the shard's
+//! knows ([`channel_index`]), what is due next ([`queue`]), whether what has waited is still sent
+//! ([`send_decision`]), and records what came of it. Since nobody else writes about the shard's
 //! notifications, counting what was exhausted and sending what was counted cannot come between
-//! each other. Routing waits until what follows from a happening is committed before it moves the
+//! each other. Routing waits until what follows from a cause is committed before it moves the
 //! checkpoint past it; and what has been told of is known by the position of its cause, so that
 //! the next owner, who reads the same records again, raises nothing twice.
 //!
 //! Decision: docs/decisions/one-writer-of-notifications.md
 
-mod courier;
+mod cause;
+mod channel_index;
 mod decisions;
-mod desk;
-mod happening;
-mod judge;
+mod queue;
 mod record;
+mod relevance;
+mod send_decision;
+mod sending;
 mod summary;
-mod turns;
-mod verdict;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -33,14 +33,14 @@ use keeptrusts_webhooks_domain::notification::GROUPING;
 use keeptrusts_webhooks_store::{Record, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
-use super::failures::{Append, Ended, OnDefect, Streams};
+use super::failures::{Append, OnDefect, StageEnded, Streams};
 use super::rewind::rewind;
-use super::{STAGE_CAPACITY, Shard};
-use courier::Turn;
-use desk::Desk;
-use turns::{Turns, plausible_due_time};
+use super::{OwnedShard, STAGE_CAPACITY};
+use channel_index::ChannelIndex;
+use queue::{NotificationQueue, plausible_due_time};
+use sending::SendProgress;
 
-pub(crate) use happening::Happening;
+pub(crate) use cause::NotificationCause;
 
 /// As many notifications as may be under way at once in a shard: one for each channel at most.
 const AT_ONCE: usize = 16;
@@ -56,18 +56,18 @@ const NOTIFICATIONS: Append = Append {
 /// What the stage hears.
 pub(crate) enum ToNotify {
     /// Channels may hear of these. Answered when what follows is committed.
-    Happened(Vec<Happening>, oneshot::Sender<()>),
+    Happened(Vec<NotificationCause>, oneshot::Sender<()>),
     /// Something was recorded of a channel. Answered when what follows is committed.
     Channel(ChannelId, Arc<Record>, oneshot::Sender<()>),
     /// Somebody has asked for a test.
-    Asked(ChannelId),
+    TestRequested(ChannelId),
 }
 
 /// The stage's state.
 pub(crate) struct Notify {
-    shard: Arc<Shard>,
-    desk: Desk,
-    turns: Turns,
+    shard: Arc<OwnedShard>,
+    channel_index: ChannelIndex,
+    queue: NotificationQueue,
     /// What was sent by mail in the last 24 hours, by organization: what the tables say, and what
     /// is under way.
     mail: HashMap<OrganizationId, MailUsage>,
@@ -79,7 +79,7 @@ pub(crate) struct Notify {
 
 /// The shard's channels as they stand. Read before what has changed is looked for, so that a change
 /// that comes between is found, and taken back, and not missed.
-pub(crate) async fn channels(shard: &Shard) -> Result<Vec<Channel>, StoreError> {
+pub(crate) async fn channels(shard: &OwnedShard) -> Result<Vec<Channel>, StoreError> {
     let (store, number) = (shard.log.store(), shard.lease.shard());
     let mut channels = Vec::new();
     let mut after = ChannelId::MIN;
@@ -94,33 +94,40 @@ pub(crate) async fn channels(shard: &Shard) -> Result<Vec<Channel>, StoreError> 
 /// Brings the stage to where the last owner stopped: channels that changed behind the checkpoint
 /// are set back to how they stood there, and change again as the log is read.
 pub(crate) async fn prepare(
-    shard: &Arc<Shard>,
+    shard: &Arc<OwnedShard>,
     checkpoint: Position,
     channels: Vec<Channel>,
     changed: &HashSet<(OrganizationId, ChannelId)>,
 ) -> Result<Notify, StoreError> {
     let (store, number) = (shard.log.store(), shard.lease.shard());
-    let now = shard.steady.wall();
-    let mut desk = Desk::default();
-    channels.into_iter().for_each(|channel| desk.put(channel));
+    let now = shard.steady_clock.wall();
+    let mut channel_index = ChannelIndex::default();
+    channels.into_iter().for_each(|channel| channel_index.put(channel));
     for (organization, id) in changed {
         match rewind(shard, Stream::Channel(*id), checkpoint).await?.channel(*id) {
-            Some(channel) => desk.put(channel.clone()),
-            None => desk.remove(organization, *id),
+            Some(channel) => channel_index.put(channel.clone()),
+            None => channel_index.remove(organization, *id),
         }
     }
     let since = now.checked_sub(GROUPING).unwrap_or(Timestamp::MIN);
     let told = store.told_of_exhausted(number, since).await?;
     let causes = store.last_causes(number, checkpoint).await?;
-    desk.has_read(checkpoint);
-    desk.restore(told, causes, store.open_incidents(number).await?);
-    let mut turns = Turns::new(AT_ONCE);
+    channel_index.has_read(checkpoint);
+    channel_index.restore(told, causes, store.open_incidents(number).await?);
+    let mut queue = NotificationQueue::new(AT_ONCE);
     for (channel, due_time) in store.waiting_channels(number).await? {
-        turns.note(channel, plausible_due_time(due_time, now));
+        queue.schedule(channel, plausible_due_time(due_time, now));
     }
     let (next_week, week_to_summarize) = summary::weeks(now);
     let mail = HashMap::new();
-    Ok(Notify { shard: Arc::clone(shard), desk, turns, mail, next_week, week_to_summarize })
+    Ok(Notify {
+        shard: Arc::clone(shard),
+        channel_index,
+        queue,
+        mail,
+        next_week,
+        week_to_summarize,
+    })
 }
 
 impl Notify {
@@ -129,11 +136,11 @@ impl Notify {
         let (to_record, mut ended) = mpsc::channel(STAGE_CAPACITY);
         let stop = self.shard.stop.clone();
         let mut is_open = true;
-        while is_open || self.turns.under_way() > 0 {
+        while is_open || self.queue.under_way() > 0 {
             let mut alarm = None;
             if !stop.is_cancelled() && is_open {
                 self.begin_turns(&to_record);
-                let next = self.turns.alarm().into_iter().chain([self.next_week]).min();
+                let next = self.queue.alarm().into_iter().chain([self.next_week]).min();
                 alarm = next.map(|time| self.until(time));
                 if self.week_to_summarize.is_some() {
                     alarm = Some(Duration::ZERO);
@@ -141,7 +148,7 @@ impl Notify {
             }
             let done = tokio::select! {
                 biased;
-                Some(turn) = ended.recv() => self.conclude(turn, &to_record).await,
+                Some(progress) = ended.recv() => self.conclude(progress, &to_record).await,
                 message = messages.recv(), if is_open => match message {
                     Some(message) => self.hear(message).await,
                     None => {
@@ -157,11 +164,11 @@ impl Notify {
         }
     }
 
-    fn begin_turns(&mut self, to_record: &mpsc::Sender<Turn>) {
+    fn begin_turns(&mut self, to_record: &mpsc::Sender<SendProgress>) {
         let now = self.now();
-        while let Some(channel) = self.turns.take(now) {
-            self.desk.begins(channel);
-            courier::begin(&self.shard, channel, to_record.clone());
+        while let Some(channel) = self.queue.take(now) {
+            self.channel_index.begins(channel);
+            sending::spawn_read(&self.shard, channel, to_record.clone());
         }
     }
 
@@ -170,44 +177,44 @@ impl Notify {
         Duration::try_from(wait).unwrap_or(Duration::ZERO)
     }
 
-    async fn hear(&mut self, message: ToNotify) -> Result<(), Ended> {
+    async fn hear(&mut self, message: ToNotify) -> Result<(), StageEnded> {
         match message {
-            ToNotify::Happened(happenings, told) => {
-                let until = happenings.last().map(|happening| happening.position);
-                self.raise(happenings).await?;
-                until.into_iter().for_each(|position| self.desk.has_read(position));
+            ToNotify::Happened(causes, done) => {
+                let until = causes.last().map(|cause| cause.position);
+                self.raise(causes).await?;
+                until.into_iter().for_each(|position| self.channel_index.has_read(position));
                 // Whoever waited may have gone.
-                _ = told.send(());
+                _ = done.send(());
             }
-            ToNotify::Channel(id, record, told) => {
+            ToNotify::Channel(id, record, done) => {
                 self.close_what_is_left_behind(id, &record).await?;
-                if let Err(error) = self.desk.apply(id, &record) {
+                if let Err(error) = self.channel_index.apply(id, &record) {
                     self.shard.give_up("the log contradicts itself", &error);
-                    return Err(Ended);
+                    return Err(StageEnded);
                 }
-                self.desk.has_read(record.position);
-                _ = told.send(());
+                self.channel_index.has_read(record.position);
+                _ = done.send(());
             }
             // Whoever asks may have another clock.
-            ToNotify::Asked(channel) => self.turns.note(channel, Timestamp::MIN),
+            ToNotify::TestRequested(channel) => self.queue.schedule(channel, Timestamp::MIN),
         }
         Ok(())
     }
 
-    /// Raises what follows from happenings, organization by organization.
-    async fn raise(&mut self, happenings: Vec<Happening>) -> Result<(), Ended> {
+    /// Raises what follows from causes, organization by organization.
+    async fn raise(&mut self, causes: Vec<NotificationCause>) -> Result<(), StageEnded> {
         let fresh: Vec<_> =
-            happenings.into_iter().filter(|happening| !self.desk.knows_of(happening)).collect();
+            causes.into_iter().filter(|cause| !self.channel_index.is_decided(cause)).collect();
         let organizations: BTreeSet<_> =
-            fresh.iter().map(|happening| happening.organization_id.clone()).collect();
+            fresh.iter().map(|cause| cause.organization_id.clone()).collect();
         for organization in organizations {
-            let channels = self.desk.channels_of(&organization);
+            let channels = self.channel_index.channels_of(&organization);
             if channels == 0 {
                 continue;
             }
             let of_organization: Vec<_> = fresh
                 .iter()
-                .filter(|happening| happening.organization_id == organization)
+                .filter(|cause| cause.organization_id == organization)
                 .cloned()
                 .collect();
             // What ends trouble has an operation of its own: an incident tells by the positions of

@@ -10,34 +10,34 @@ use keeptrusts_webhooks_domain::notification::{NewNotification, NotificationFact
 use keeptrusts_webhooks_store::{Expected, NewRecord, Operation, Record, new_ulid};
 use tokio::sync::mpsc;
 
-use super::courier::{self, DELETED, Due, Tried, Turn};
+use super::cause::NotificationCause;
 use super::decisions::Decision;
-use super::happening::Happening;
-use super::judge::Judgement;
-use super::verdict::is_left_alone;
+use super::relevance::is_left_alone;
+use super::send_decision::SendDecision;
+use super::sending::{self, DELETED, DueNotification, FinishedSend, SendProgress};
 use super::{NOTIFICATIONS, Notify};
 use crate::metrics;
-use crate::pipeline::failures::{Append, DATABASE_BACKOFF, Ended, OnDefect, Streams};
+use crate::pipeline::failures::{Append, DATABASE_BACKOFF, OnDefect, StageEnded, Streams};
 
 /// What came of a notification, and of its channel's health: somebody may change the channel
 /// meanwhile.
 const OUTCOMES: Append = Append { streams: Streams::Shared, ..NOTIFICATIONS };
 
 impl Notify {
-    /// Records what follows from happenings in one organization, all at once.
+    /// Records what follows from causes in one organization, all at once.
     pub(super) async fn raise_part(
         &mut self,
         organization: &OrganizationId,
-        happenings: &[Happening],
-    ) -> Result<(), Ended> {
-        let Some(last) = happenings.last() else { return Ok(()) };
+        causes: &[NotificationCause],
+    ) -> Result<(), StageEnded> {
+        let Some(last) = causes.last() else { return Ok(()) };
         let now = self.now();
         let new_id = || NotificationId::new(new_ulid(now));
         let is_left_alone = |id| {
-            let receiver = self.shard.receivers.get(id);
-            receiver.is_some_and(|receiver| is_left_alone(&receiver.endpoint))
+            let target = self.shard.targets.get(id);
+            target.is_some_and(|target| is_left_alone(&target.endpoint))
         };
-        let decisions = self.desk.decide(happenings, now, is_left_alone, new_id);
+        let decisions = self.channel_index.decide(causes, now, is_left_alone, new_id);
         let correlation = last.endpoint_id.to_string();
         self.record_decisions(organization, decisions, last.position, correlation, now).await
     }
@@ -47,10 +47,10 @@ impl Notify {
         &mut self,
         id: ChannelId,
         record: &Record,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), StageEnded> {
         let now = self.now();
         let new_id = || NotificationId::new(new_ulid(now));
-        let decisions = self.desk.leaves_behind(id, record, now, new_id);
+        let decisions = self.channel_index.leaves_behind(id, record, now, new_id);
         let (organization, position) = (&record.organization_id, record.position);
         self.record_decisions(organization, decisions, position, id.to_string(), now).await
     }
@@ -62,7 +62,7 @@ impl Notify {
         cause: Position,
         correlation: String,
         now: Timestamp,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), StageEnded> {
         if decisions.is_empty() {
             return Ok(());
         }
@@ -76,45 +76,45 @@ impl Notify {
         });
         let operation = self.operation(organization, records.collect(), correlation, Some(cause));
         self.shard.append(NOTIFICATIONS, operation).await?;
-        self.desk.recorded(organization, &decisions, cause, now);
+        self.channel_index.recorded(organization, &decisions, cause, now);
         for decision in decisions {
             if let NotificationFact::Raised(new) = decision.fact {
-                self.turns.note(decision.channel_id, new.due_time);
+                self.queue.schedule(decision.channel_id, new.due_time);
             }
         }
         Ok(())
     }
 
-    /// Goes on with a channel's turn, or records what came of it.
+    /// Goes on with a notification that is due, or records what came of it.
     pub(super) async fn conclude(
         &mut self,
-        turn: Turn,
-        to_record: &mpsc::Sender<Turn>,
-    ) -> Result<(), Ended> {
-        match turn {
-            Turn::Nothing(channel) => self.turns.done(channel),
-            Turn::NotYet(channel, due_time) => {
-                self.turns.done(channel);
-                self.turns.note(channel, due_time);
+        progress: SendProgress,
+        to_record: &mpsc::Sender<SendProgress>,
+    ) -> Result<(), StageEnded> {
+        match progress {
+            SendProgress::Nothing(channel) => self.queue.done(channel),
+            SendProgress::NotYet(channel, due_time) => {
+                self.queue.done(channel);
+                self.queue.schedule(channel, due_time);
             }
-            Turn::Due(due) => match self.judge(&due) {
-                Judgement::Send(destination) => {
-                    courier::go_on(&self.shard, *due, destination, to_record.clone());
+            SendProgress::Due(due) => match self.decide_send(&due) {
+                SendDecision::Send(destination) => {
+                    sending::spawn_send(&self.shard, *due, destination, to_record.clone());
                 }
-                Judgement::Withdraw(reason) => self.withdraw(&due, reason).await?,
-                Judgement::Wait(until) => {
+                SendDecision::Withdraw(reason) => self.withdraw(&due, reason).await?,
+                SendDecision::Wait(until) => {
                     let channel = due.notification.new.channel_id;
-                    self.turns.done(channel);
-                    self.turns.note(channel, until);
+                    self.queue.done(channel);
+                    self.queue.schedule(channel, until);
                 }
             },
-            Turn::Tried(tried) => self.record(*tried).await?,
+            SendProgress::Finished(finished) => self.record(*finished).await?,
         }
         Ok(())
     }
 
-    async fn withdraw(&mut self, due: &Due, reason: String) -> Result<(), Ended> {
-        let Due { notification, next_due_time, .. } = due;
+    async fn withdraw(&mut self, due: &DueNotification, reason: String) -> Result<(), StageEnded> {
+        let DueNotification { notification, next_due_time, .. } = due;
         let channel_id = notification.new.channel_id;
         let record = NewRecord {
             stream: Stream::Notification(notification.id),
@@ -124,20 +124,20 @@ impl Notify {
         let organization = &notification.organization_id;
         let operation = self.operation(organization, vec![record], channel_id.to_string(), None);
         self.shard.append(NOTIFICATIONS, operation).await?;
-        self.turns.done(channel_id);
-        self.desk.given_up(notification);
-        next_due_time.iter().for_each(|time| self.turns.note(channel_id, *time));
+        self.queue.done(channel_id);
+        self.channel_index.given_up(notification);
+        next_due_time.iter().for_each(|time| self.queue.schedule(channel_id, *time));
         Ok(())
     }
 
-    async fn record(&mut self, tried: Tried) -> Result<(), Ended> {
-        let channel_id = tried.notification.new.channel_id;
-        let (fact, left_over, cause) = self.outcome(&tried);
-        let mut known = tried.channel.clone();
+    async fn record(&mut self, finished: FinishedSend) -> Result<(), StageEnded> {
+        let channel_id = finished.notification.new.channel_id;
+        let (fact, left_over, cause) = self.outcome(&finished);
+        let mut known = finished.channel.clone();
         let mut backoff = DATABASE_BACKOFF;
         loop {
             let mut records = vec![NewRecord {
-                stream: Stream::Notification(tried.notification.id),
+                stream: Stream::Notification(finished.notification.id),
                 expected: Expected::Any,
                 fact: Fact::Notification(fact.clone()),
             }];
@@ -146,8 +146,8 @@ impl Notify {
                 expected: Expected::New,
                 fact: Fact::Notification(NotificationFact::Raised(Box::new(new))),
             }));
-            records.extend(known.as_ref().and_then(|channel| health(channel, &tried)));
-            let organization = &tried.notification.organization_id;
+            records.extend(known.as_ref().and_then(|channel| health(channel, &finished)));
+            let organization = &finished.notification.organization_id;
             let correlation = channel_id.to_string();
             let operation = self.operation(organization, records, correlation, cause);
             let number = self.shard.lease.shard();
@@ -161,28 +161,28 @@ impl Notify {
                 }
             }
         }
-        self.note_recorded(&tried, &fact, left_over);
+        self.note_recorded(&finished, &fact, left_over);
         Ok(())
     }
 
     /// What is recorded of the notification, and what is raised with it.
     fn outcome(
         &self,
-        tried: &Tried,
+        finished: &FinishedSend,
     ) -> (NotificationFact, Option<(NotificationId, NewNotification)>, Option<Position>) {
-        let Tried { notification, attempt, end_time, error, .. } = tried;
+        let FinishedSend { notification, attempt, end_time, error, .. } = finished;
         let attempt = attempt.clone();
         match error {
             None => {
                 let fact = NotificationFact::Sent { attempt, count: notification.new.count };
-                let left_over = self.desk.left_over(notification, *end_time);
+                let left_over = self.channel_index.left_over(notification, *end_time);
                 let id = NotificationId::new(new_ulid(*end_time));
                 let cause = left_over.as_ref().map(|(_, cause)| *cause);
                 (fact, left_over.map(|(new, _)| (id, new)), cause)
             }
             Some(error) => {
                 // Then there was nowhere to send it.
-                let is_gone = tried.kind.is_none();
+                let is_gone = finished.kind.is_none();
                 let next = notification.next_attempt_time(attempt.number, *end_time);
                 let next_attempt_time = next.filter(|_| !is_gone);
                 let error = error.clone();
@@ -193,26 +193,26 @@ impl Notify {
 
     fn note_recorded(
         &mut self,
-        tried: &Tried,
+        finished: &FinishedSend,
         fact: &NotificationFact,
         left_over: Option<(NotificationId, NewNotification)>,
     ) {
-        let Tried { notification, kind, end_time, next_due_time, .. } = tried;
+        let FinishedSend { notification, kind, end_time, next_due_time, .. } = finished;
         let channel_id = notification.new.channel_id;
         let kind = *kind;
-        self.turns.done(channel_id);
+        self.queue.done(channel_id);
         let mut due = vec![*next_due_time];
         match fact {
             NotificationFact::Sent { .. } => {
                 due.push(left_over.as_ref().map(|(_, new)| new.due_time));
                 let left_over = left_over.map(|(id, new)| (id, new.count));
-                self.desk.sent(notification, *end_time, left_over);
+                self.channel_index.sent(notification, *end_time, left_over);
                 metrics::notified(kind, metrics::Notified::Sent);
             }
             NotificationFact::Failed { next_attempt_time, error, .. } => {
                 due.push(*next_attempt_time);
                 if next_attempt_time.is_none() {
-                    self.desk.given_up(notification);
+                    self.channel_index.given_up(notification);
                 }
                 if error != DELETED {
                     metrics::notified(kind, metrics::Notified::Failed);
@@ -224,7 +224,7 @@ impl Notify {
             | NotificationFact::Counted { .. }
             | NotificationFact::Withdrawn { .. } => {}
         }
-        due.into_iter().flatten().for_each(|time| self.turns.note(channel_id, time));
+        due.into_iter().flatten().for_each(|time| self.queue.schedule(channel_id, time));
     }
 
     pub(super) fn operation(
@@ -241,13 +241,13 @@ impl Notify {
     /// What the stage waits by: a wall clock that does not step. What people are told of when
     /// something happened is the wall clock's to say.
     pub(super) fn now(&self) -> Timestamp {
-        self.shard.steady.wall()
+        self.shard.steady_clock.wall()
     }
 }
 
-/// Only the turns of a channel's health are recorded, with what they followed from.
-fn health(channel: &Channel, tried: &Tried) -> Option<NewRecord> {
-    let command = match &tried.error {
+/// Records a channel's health only when it changes, with what caused that.
+fn health(channel: &Channel, finished: &FinishedSend) -> Option<NewRecord> {
+    let command = match &finished.error {
         None => ChannelCommand::NoteSuccess,
         Some(reason) => ChannelCommand::NoteFailure { reason: reason.clone() },
     };

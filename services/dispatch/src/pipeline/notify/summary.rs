@@ -18,7 +18,7 @@ use keeptrusts_webhooks_store::queries::health::summarize;
 use keeptrusts_webhooks_store::{AppendError, Expected, NewRecord, Refusal, StoreError};
 
 use super::{NOTIFICATIONS, Notify};
-use crate::pipeline::failures::{DATABASE_BACKOFF, Ended, OnDefect};
+use crate::pipeline::failures::{DATABASE_BACKOFF, OnDefect, StageEnded};
 
 /// For so long after its end a week is still worth a summary, if nobody was there on Monday.
 const CATCH_UP: Duration = Duration::from_secs(3 * 24 * 60 * 60);
@@ -32,13 +32,13 @@ pub(super) fn weeks(now: Timestamp) -> (Timestamp, Option<Timestamp>) {
 
 impl Notify {
     /// Summarizes the week that has ended, if one has.
-    pub(super) async fn summarize_if_due(&mut self) -> Result<(), Ended> {
+    pub(super) async fn summarize_if_due(&mut self) -> Result<(), StageEnded> {
         let now = self.now();
         if now >= self.next_week {
             (self.next_week, self.week_to_summarize) = weeks(now);
         }
         let Some(week_end) = self.week_to_summarize.take() else { return Ok(()) };
-        for (organization, channels) in self.desk.summarized(week_end) {
+        for (organization, channels) in self.channel_index.summarized(week_end) {
             self.summarize(&organization, channels, week_end).await?;
         }
         Ok(())
@@ -49,7 +49,7 @@ impl Notify {
         organization: &OrganizationId,
         channels: Vec<ChannelId>,
         week_end: Timestamp,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), StageEnded> {
         let new = || self.new_summaries(organization, &channels, week_end);
         let due = self.shard.read("cannot summarize a week", OnDefect::GiveUp, new).await;
         for (id, new) in due {
@@ -71,7 +71,7 @@ impl Notify {
                     }
                 }
             }
-            self.turns.note(channel, due_time);
+            self.queue.schedule(channel, due_time);
         }
         Ok(())
     }

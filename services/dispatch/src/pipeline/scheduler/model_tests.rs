@@ -54,7 +54,7 @@ struct Untold {
 enum Step {
     Publish { endpoint: u128, delay: i64 },
     Tail,
-    End { which: usize, health: Health },
+    End { which: usize, health: AttemptEnd },
     Finish { which: usize, again: Option<i64> },
     Tell,
     Answer { which: usize },
@@ -318,7 +318,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         8 => (0..3_u128, prop_oneof![4 => Just(0), 1 => 0..30_i64])
             .prop_map(|(endpoint, delay)| Step::Publish { endpoint, delay }),
         4 => Just(Step::Tail),
-        4 => (any::<usize>(), prop_oneof![Just(Health::Good), Just(Health::Bad)])
+        4 => (any::<usize>(), prop_oneof![Just(AttemptEnd::Succeeded), Just(AttemptEnd::Failed)])
             .prop_map(|(which, health)| Step::End { which, health }),
         6 => (any::<usize>(), prop_oneof![2 => Just(None), 1 => (0..20_i64).prop_map(Some)])
             .prop_map(|(which, again)| Step::Finish { which, again }),

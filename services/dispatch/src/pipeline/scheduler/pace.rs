@@ -4,7 +4,7 @@
 
 use keeptrusts_webhooks_domain::Timestamp;
 
-use super::Health;
+use super::AttemptEnd;
 
 /// A receiver that is asked too much, or that is busy, says for how long it is to be left alone.
 /// What waits then must not come all at once when that is over: one attempt goes first, as a probe,
@@ -54,13 +54,13 @@ impl Pace {
     }
 
     /// An attempt has ended, of at most `limit` at the same time.
-    pub(super) fn ended(&mut self, health: Health, limit: usize) {
+    pub(super) fn ended(&mut self, health: AttemptEnd, limit: usize) {
         // What began before a pause says nothing about what is after it.
         let Pace::Ramping { at_once } = *self else { return };
         *self = match health {
-            Health::Good if at_once + 1 >= limit => Pace::Full,
-            Health::Good => Pace::Ramping { at_once: at_once + 1 },
-            Health::Bad => Pace::Ramping { at_once: (at_once / 2).max(1) },
+            AttemptEnd::Succeeded if at_once + 1 >= limit => Pace::Full,
+            AttemptEnd::Succeeded => Pace::Ramping { at_once: at_once + 1 },
+            AttemptEnd::Failed => Pace::Ramping { at_once: (at_once / 2).max(1) },
         };
     }
 
@@ -112,7 +112,7 @@ mod tests {
         while pace != Pace::Full {
             let round = pace.room(0);
             rounds.push(round);
-            (0..round).for_each(|_| pace.ended(Health::Good, 64));
+            (0..round).for_each(|_| pace.ended(AttemptEnd::Succeeded, 64));
         }
         assert_eq!(rounds, [1, 2, 4, 8, 16, 32]);
     }
@@ -120,17 +120,17 @@ mod tests {
     #[test]
     fn failures_halve_it_and_leave_one() {
         let mut pace = Pace::Ramping { at_once: 9 };
-        pace.ended(Health::Bad, 64);
+        pace.ended(AttemptEnd::Failed, 64);
         assert_eq!(pace, Pace::Ramping { at_once: 4 });
-        (0..9).for_each(|_| pace.ended(Health::Bad, 64));
+        (0..9).for_each(|_| pace.ended(AttemptEnd::Failed, 64));
         assert_eq!(pace, Pace::Ramping { at_once: 1 });
     }
 
     #[test]
     fn what_began_before_a_pause_neither_ends_nor_slows_it() {
         let mut pace = Pace::Paused { until: at(20) };
-        pace.ended(Health::Good, 64);
-        pace.ended(Health::Bad, 64);
+        pace.ended(AttemptEnd::Succeeded, 64);
+        pace.ended(AttemptEnd::Failed, 64);
         assert_eq!(pace, Pace::Paused { until: at(20) });
     }
 }

@@ -11,14 +11,14 @@ use keeptrusts_webhooks_store::{DueKey, DuePage};
 use ulid::Ulid;
 
 use super::pace::Pace;
-use super::seen_pages::SeenPages;
-use super::{Effect, Health, SchedulerLimits};
+use super::pages_ahead::PagesAhead;
+use super::{AttemptEnd, Effect, SchedulerLimits};
 
 /// One endpoint's queue, and what is known of its attempts.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     /// What has been read from the database ahead of the log's tail.
-    seen: SeenPages,
+    pages_ahead: PagesAhead,
     /// What somebody has asked for comes first: it has been due since
     /// [`ON_REQUEST`](keeptrusts_webhooks_domain::delivery::ON_REQUEST).
     waiting: BTreeMap<DueKey, Delivery>,
@@ -77,8 +77,8 @@ impl Queue {
     /// Whether the database has shown the delivery before the tail of the log came to `position`,
     /// where it was scheduled. What was read up to there is forgotten.
     pub(super) fn has_seen(&mut self, delivery: &Delivery, position: Position) -> bool {
-        self.seen.forget_up_to(position);
-        due_key(delivery).is_some_and(|key| self.seen.contains(position, key))
+        self.pages_ahead.forget_up_to(position);
+        due_key(delivery).is_some_and(|key| self.pages_ahead.contains(position, key))
     }
 
     /// What is known of a delivery is stale. Whether it has to be read again now.
@@ -125,7 +125,7 @@ impl Queue {
     pub(super) fn ended(
         &mut self,
         delivery_id: DeliveryId,
-        health: Health,
+        health: AttemptEnd,
         limits: &SchedulerLimits,
     ) -> bool {
         let Some(phase @ Phase::UnderWay) = self.in_flight.get_mut(&delivery_id) else {
@@ -134,8 +134,8 @@ impl Queue {
         *phase = Phase::Ended;
         self.ended += 1;
         self.failures_in_a_row = match health {
-            Health::Good => 0,
-            Health::Bad => self.failures_in_a_row.saturating_add(1),
+            AttemptEnd::Succeeded => 0,
+            AttemptEnd::Failed => self.failures_in_a_row.saturating_add(1),
         };
         self.pace.ended(health, limits.requests_per_endpoint);
         true
@@ -341,7 +341,7 @@ impl Queue {
             return false;
         };
         let DuePage { as_of, deliveries: page } = page;
-        self.seen.add(as_of, fetching.after);
+        self.pages_ahead.add(as_of, fetching.after);
         // Everything after the page is left to the database, and so is what was left out.
         let last_of_full_page = page.last().filter(|_| page.len() >= limit).and_then(due_key);
         self.rest = last_of_full_page.map(|after| Rest { after, due: after.due_time });
@@ -405,7 +405,7 @@ impl Queue {
             && !self.closed
             && self.pace == Pace::Full
             && self.failures_in_a_row == 0
-            && self.seen.is_up_to(last_scheduled)
+            && self.pages_ahead.is_up_to(last_scheduled)
     }
 }
 

@@ -9,8 +9,8 @@ use keeptrusts_webhooks_store::testing::intercepted::{Call, Intercepted, Interce
 use keeptrusts_webhooks_store::{AppendedBatch, Clock, Lease, Record, Refusal, Store, StoreError};
 use tokio::sync::mpsc;
 
-use super::power::Power;
-use super::weather::{Fault, Weather};
+use super::database_faults::{DatabaseFaults, Fault};
+use super::process_state::ProcessState;
 
 /// The other processes' announcements, as LISTEN/NOTIFY carries them.
 #[derive(Default)]
@@ -80,14 +80,14 @@ impl Traffic {
 pub(crate) struct Backbone {
     pub(crate) database: Arc<dyn Store>,
     pub(crate) clock: Clock,
-    pub(crate) weather: Arc<Weather>,
+    pub(crate) database_faults: Arc<DatabaseFaults>,
     pub(crate) hints: Arc<Hints>,
     pub(crate) acquisitions: Arc<Acquisitions>,
 }
 
 pub(crate) struct Connection {
     pub(crate) backbone: Backbone,
-    pub(crate) power: Arc<Power>,
+    pub(crate) process_state: Arc<ProcessState>,
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) ignorance: Arc<Ignorance>,
 }
@@ -123,25 +123,25 @@ impl Interceptor for Connection {
         call: Call<'_>,
         work: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
-        self.power.running().await;
+        self.process_state.running().await;
         self.traffic.count(|counts| {
             *counts.calls.entry(call.method).or_default() += 1;
             if call.method == "due_deliveries" {
                 counts.largest_page = counts.largest_page.max(call.limit.unwrap_or(0));
             }
         });
-        self.backbone.weather.delay().await;
+        self.backbone.database_faults.delay().await;
         // Whoever is killed or frozen on the way to the database does not get there.
-        self.power.running().await;
-        let fault = self.backbone.weather.fault(call.method);
+        self.process_state.running().await;
+        let fault = self.backbone.database_faults.fault(call.method);
         let result = match fault {
             Some(Fault::Unavailable) => Err(StoreError::Unavailable("simulated".into())),
             Some(Fault::LostBefore) => Err(StoreError::Unknown("simulated".into())),
             Some(Fault::LostAfter) => work.await.and(Err(StoreError::Unknown("simulated".into()))),
             None => work.await,
         };
-        self.backbone.weather.delay().await;
-        self.power.running().await;
+        self.backbone.database_faults.delay().await;
+        self.process_state.running().await;
         result
     }
 
@@ -169,7 +169,7 @@ impl Interceptor for Connection {
     }
 
     fn announce(&self, _store: &dyn Store, shard: Shard, position: Position) {
-        if !self.backbone.weather.loses_hint() {
+        if !self.backbone.database_faults.loses_hint() {
             self.backbone.hints.tell((shard, position));
         }
     }

@@ -4,17 +4,17 @@
 //! - [`World::embedded`]: one process has the database for itself.
 //! - [`World::shared`]: any number of dispatch processes share it; events come in by another one.
 
-mod asking;
+mod channels;
 mod clocks;
+mod commands;
 mod connection;
+mod database_faults;
 mod mail;
 mod network;
-mod power;
+mod observations;
+mod process_state;
 mod random;
 mod replaying;
-mod telling;
-mod weather;
-mod writing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,14 +40,14 @@ use tokio_util::sync::CancellationToken;
 use clocks::WallClock;
 use connection::{Backbone, Connection, Ignorance};
 use network::Link;
-use power::Power;
+use process_state::ProcessState;
 
+pub(crate) use channels::ALL_BUT_SUMMARY;
 pub(crate) use connection::Traffic;
+pub(crate) use database_faults::{Away, DatabaseFaults};
 pub(crate) use mail::Outbox;
 pub(crate) use network::{Answer, Network, REQUEST_TIMEOUT, Request};
 pub(crate) use random::Random;
-pub(crate) use telling::TOLD_OF_ALL;
-pub(crate) use weather::{Away, Weather};
 
 /// What endpoints subscribe to and what is published, unless a test says otherwise.
 pub(crate) const EVENT_TYPE: EventType = EventType::PolicyViolation;
@@ -74,13 +74,13 @@ pub(crate) fn secret() -> Secret {
 
 pub(crate) struct World {
     pub(crate) network: Arc<Network>,
-    pub(crate) weather: Arc<Weather>,
+    pub(crate) database_faults: Arc<DatabaseFaults>,
     /// What went out by mail.
     pub(crate) outbox: Arc<Outbox>,
     /// One on each shard.
     pub(crate) organizations: Vec<OrganizationId>,
     backbone: Backbone,
-    /// As it is, whatever the weather.
+    /// As it is, whatever faults are simulated.
     database: Arc<dyn Store>,
     /// What time it really is.
     clock: Clock,
@@ -98,7 +98,7 @@ struct Process {
     clock: WallClock,
     /// For how many seconds its machine has been asleep.
     slept: Arc<AtomicU64>,
-    power: Arc<Power>,
+    process_state: Arc<ProcessState>,
     traffic: Arc<Traffic>,
     ignorance: Arc<Ignorance>,
     log: Arc<Log>,
@@ -142,18 +142,18 @@ impl World {
         let database_clock = WallClock::right(Arc::clone(&clock));
         let database: Arc<dyn Store> = Arc::new(database(database_clock.as_clock()));
         let network = Arc::new(Network::new(Arc::clone(&clock)));
-        let weather = Arc::new(Weather::fair());
+        let database_faults = Arc::new(DatabaseFaults::none());
         let backbone = Backbone {
             database: Arc::clone(&database),
             clock: Arc::clone(&clock),
-            weather: Arc::clone(&weather),
+            database_faults: Arc::clone(&database_faults),
             hints: Arc::default(),
             acquisitions: Arc::default(),
         };
         let front = Process::boot(&backbone).await;
         World {
             network,
-            weather,
+            database_faults,
             outbox: Arc::new(Outbox::new(Arc::clone(&clock))),
             organizations: one_on_each_shard(database.shard_count()),
             backbone,
@@ -181,7 +181,7 @@ impl World {
 
     /// Kills the process. Another one takes events in at once; it dispatches when it is told to.
     pub(crate) async fn kill(&mut self) {
-        self.front.power.kill();
+        self.front.process_state.kill();
         self.dispatchers.remove(EMBEDDED);
         self.front = Process::boot(&self.backbone).await;
     }
@@ -219,17 +219,17 @@ impl World {
     /// Kills a process.
     pub(crate) fn crash(&mut self, name: &str) {
         let dispatcher = self.dispatchers.remove(name).expect("it dispatches");
-        dispatcher.process.power.kill();
+        dispatcher.process.process_state.kill();
     }
 
     /// Stops a process where it stands.
     pub(crate) fn freeze(&self, name: &str) {
-        self.dispatchers[name].process.power.freeze();
+        self.dispatchers[name].process.process_state.freeze();
     }
 
     /// Lets a frozen process go on.
     pub(crate) fn thaw(&self, name: &str) {
-        self.dispatchers[name].process.power.thaw();
+        self.dispatchers[name].process.process_state.thaw();
     }
 
     /// What a process asks of the database.
@@ -301,7 +301,7 @@ impl World {
         let link = Link {
             from: name.to_owned(),
             network: Arc::clone(&self.network),
-            power: Arc::clone(&process.power),
+            process_state: Arc::clone(&process.process_state),
         };
         let parts = Parts {
             log: Arc::clone(&process.log),
@@ -326,12 +326,12 @@ impl World {
 
 impl Process {
     async fn boot(backbone: &Backbone) -> Process {
-        let (power, traffic) = (Arc::new(Power::on()), Arc::default());
+        let (process_state, traffic) = (Arc::new(ProcessState::new_running()), Arc::default());
         let ignorance = Arc::default();
         let clock = WallClock::right(Arc::clone(&backbone.clock));
         let connection = Connection {
             backbone: backbone.clone(),
-            power: Arc::clone(&power),
+            process_state: Arc::clone(&process_state),
             traffic: Arc::clone(&traffic),
             ignorance: Arc::clone(&ignorance),
         };
@@ -342,7 +342,7 @@ impl Process {
                 && let Ok(log) = Log::start(started).await
             {
                 let (slept, keyring) = (Arc::default(), Arc::new(keyring));
-                return Process { clock, slept, power, traffic, ignorance, log, keyring };
+                return Process { clock, slept, process_state, traffic, ignorance, log, keyring };
             }
             // As whatever supervises a process does when it cannot start.
             tokio::time::sleep(Duration::from_secs(1)).await;

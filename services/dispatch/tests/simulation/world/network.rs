@@ -16,7 +16,7 @@ use keeptrusts_webhooks_outbound::{Answer as Answered, ConnectionGroup, Exchange
 use keeptrusts_webhooks_store::Clock;
 use tokio::time::Instant;
 
-use super::power::Power;
+use super::process_state::ProcessState;
 
 /// As the sender's default: an attempt takes no longer.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -143,7 +143,7 @@ impl Network {
 pub(crate) struct Link {
     pub(crate) from: String,
     pub(crate) network: Arc<Network>,
-    pub(crate) power: Arc<Power>,
+    pub(crate) process_state: Arc<ProcessState>,
 }
 
 #[async_trait]
@@ -155,7 +155,7 @@ impl Transport for Link {
         headers: HeaderMap,
         body: Bytes,
     ) -> Exchange {
-        self.power.running().await;
+        self.process_state.running().await;
         let begun = Instant::now();
         let (index, answer) = self.network.receive(Request {
             time: (self.network.clock)(),
@@ -169,7 +169,7 @@ impl Transport for Link {
         let result = perform(answer).await;
         let status = result.as_ref().ok().map(|answered| answered.status.as_u16());
         self.network.state().requests[index].status = status;
-        self.power.running().await;
+        self.process_state.running().await;
         self.network.state().requests[index].has_ended = true;
         Exchange { duration: begun.elapsed(), result, was_sent: true, remarks: Vec::new() }
     }

@@ -1,4 +1,4 @@
-//! Whether what has waited is still sent when its turn comes: told by how things stand then. Pure.
+//! Whether a notification that has waited is still worth sending, as things stand now. Pure.
 
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
 use keeptrusts_webhooks_domain::health::StatusCause;

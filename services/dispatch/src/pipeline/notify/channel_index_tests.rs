@@ -7,7 +7,7 @@ use keeptrusts_webhooks_domain::ids::{DeliveryId, OperationId};
 use keeptrusts_webhooks_domain::log::{Stream, Version};
 use ulid::Ulid;
 
-use super::super::verdict::withdrawn_because;
+use super::super::relevance::withdrawn_because;
 use super::*;
 
 fn time(second: i64) -> Timestamp {
@@ -36,8 +36,8 @@ fn channel_of(kind: ChannelKind, number: u128, subscriptions: &[NotificationType
     Channel::created(ChannelId::new(Ulid(number)), organization(), config, time(0))
 }
 
-fn happening(notification_type: NotificationType, position: i64) -> Happening {
-    Happening {
+fn cause(notification_type: NotificationType, position: i64) -> NotificationCause {
+    NotificationCause {
         organization_id: organization(),
         notification_type: Some(notification_type),
         ends_trouble: false,
@@ -50,10 +50,14 @@ fn happening(notification_type: NotificationType, position: i64) -> Happening {
 }
 
 /// What is decided at a time, and recorded.
-fn go_on(desk: &mut Desk, happenings: &[Happening], now: i64) -> Vec<Decision> {
+fn go_on(
+    channel_index: &mut ChannelIndex,
+    causes: &[NotificationCause],
+    now: i64,
+) -> Vec<Decision> {
     let mut next = now as u128 * 1_000;
-    let decisions = desk.decide(
-        happenings,
+    let decisions = channel_index.decide(
+        causes,
         time(now),
         |_| false,
         || {
@@ -61,8 +65,8 @@ fn go_on(desk: &mut Desk, happenings: &[Happening], now: i64) -> Vec<Decision> {
             NotificationId::new(Ulid(next))
         },
     );
-    let until = happenings.last().expect("some").position;
-    desk.recorded(&organization(), &decisions, until, time(now));
+    let until = causes.last().expect("some").position;
+    channel_index.recorded(&organization(), &decisions, until, time(now));
     decisions
 }
 
@@ -73,9 +77,14 @@ fn row(decision: &Decision) -> Notification {
 }
 
 /// The trouble is over, and channels are told this of it.
-fn end(notification_type: Option<NotificationType>, position: i64) -> Happening {
+fn end(notification_type: Option<NotificationType>, position: i64) -> NotificationCause {
     let reason = "the endpoint was enabled".to_owned();
-    Happening { notification_type, ends_trouble: true, reason, ..happening(EXHAUSTED, position) }
+    NotificationCause {
+        notification_type,
+        ends_trouble: true,
+        reason,
+        ..cause(EXHAUSTED, position)
+    }
 }
 
 /// The row of what was decided at a position.
@@ -89,8 +98,8 @@ fn raised_of(decision: &Decision) -> &NewNotification {
 }
 
 /// Why it is not sent, as far as incidents tell.
-fn withdrawn(desk: &Desk, row: &Notification) -> Option<&'static str> {
-    let incident = desk.incident(row.new.channel_id, EndpointId::MIN);
+fn withdrawn(channel_index: &ChannelIndex, row: &Notification) -> Option<&'static str> {
+    let incident = channel_index.incident(row.new.channel_id, EndpointId::MIN);
     withdrawn_because(row, incident, None)
 }
 
@@ -99,14 +108,12 @@ const DEGRADED: NotificationType = NotificationType::EndpointDegraded;
 
 #[test]
 fn what_is_exhausted_at_once_is_one_record_for_each_channel() {
-    let mut desk = Desk::default();
-    desk.put(channel(1, &[EXHAUSTED, DEGRADED]));
-    desk.put(channel(2, &[EXHAUSTED]));
-    let many: Vec<_> = (1..=5)
-        .map(|position| happening(EXHAUSTED, position))
-        .chain([happening(DEGRADED, 6)])
-        .collect();
-    let decisions = go_on(&mut desk, &many, 10);
+    let mut channel_index = ChannelIndex::default();
+    channel_index.put(channel(1, &[EXHAUSTED, DEGRADED]));
+    channel_index.put(channel(2, &[EXHAUSTED]));
+    let many: Vec<_> =
+        (1..=5).map(|position| cause(EXHAUSTED, position)).chain([cause(DEGRADED, 6)]).collect();
+    let decisions = go_on(&mut channel_index, &many, 10);
     assert_eq!(decisions.len(), 3, "{decisions:?}");
     for decision in &decisions {
         let NotificationFact::Raised(new) = &decision.fact else { panic!("{decision:?}") };
@@ -114,53 +121,54 @@ fn what_is_exhausted_at_once_is_one_record_for_each_channel() {
         assert_eq!((new.count, new.since), (expected.0, time(expected.1)));
         assert_eq!(new.due_time, time(10), "at once");
     }
-    assert!(desk.knows_of(&many[5]) && !desk.knows_of(&happening(DEGRADED, 7)));
+    assert!(channel_index.is_decided(&many[5]) && !channel_index.is_decided(&cause(DEGRADED, 7)));
 }
 
 #[test]
 fn what_follows_is_counted_then_told_an_hour_after_the_last_message() {
-    let mut desk = Desk::default();
-    desk.put(channel(1, &[EXHAUSTED]));
-    let first = go_on(&mut desk, &[happening(EXHAUSTED, 1)], 10).remove(0);
-    let second = go_on(&mut desk, &[happening(EXHAUSTED, 2)], 11).remove(0);
+    let mut channel_index = ChannelIndex::default();
+    channel_index.put(channel(1, &[EXHAUSTED]));
+    let first = go_on(&mut channel_index, &[cause(EXHAUSTED, 1)], 10).remove(0);
+    let second = go_on(&mut channel_index, &[cause(EXHAUSTED, 2)], 11).remove(0);
     assert_eq!(second.notification_id, first.notification_id, "it was not sent yet");
     assert!(matches!(second.fact, NotificationFact::Counted { count: 1, .. }));
     let mut sent = row(&first);
     sent.new.count = 2;
-    assert_eq!(desk.left_over(&sent, time(20)), None, "both are in the message");
-    desk.sent(&sent, time(20), None);
-    let third = go_on(&mut desk, &[happening(EXHAUSTED, 3)], 30).remove(0);
+    assert_eq!(channel_index.left_over(&sent, time(20)), None, "both are in the message");
+    channel_index.sent(&sent, time(20), None);
+    let third = go_on(&mut channel_index, &[cause(EXHAUSTED, 3)], 30).remove(0);
     assert_eq!(row(&third).new.due_time, time(20 + 3_600));
     // An hour and more of silence later, at once again.
-    desk.sent(&row(&third), time(3_620), None);
-    let fourth = go_on(&mut desk, &[happening(EXHAUSTED, 4)], 9_000).remove(0);
+    channel_index.sent(&row(&third), time(3_620), None);
+    let fourth = go_on(&mut channel_index, &[cause(EXHAUSTED, 4)], 9_000).remove(0);
     assert_eq!(row(&fourth).new.due_time, time(9_000));
 }
 
 #[test]
 fn what_came_too_late_for_a_message_is_left_over_for_the_next() {
-    let mut desk = Desk::default();
+    let mut channel_index = ChannelIndex::default();
     let of = channel(1, &[EXHAUSTED]);
-    desk.put(of.clone());
-    let first = go_on(&mut desk, &[happening(EXHAUSTED, 1)], 10).remove(0);
-    desk.begins(of.id);
+    channel_index.put(of.clone());
+    let first = go_on(&mut channel_index, &[cause(EXHAUSTED, 1)], 10).remove(0);
+    channel_index.begins(of.id);
     let sent = row(&first);
-    go_on(&mut desk, &[happening(EXHAUSTED, 2), happening(EXHAUSTED, 3)], 12);
-    let (left_over, cause) = desk.left_over(&sent, time(20)).expect("two came too late");
-    assert_eq!(cause, Position(3));
+    go_on(&mut channel_index, &[cause(EXHAUSTED, 2), cause(EXHAUSTED, 3)], 12);
+    let (left_over, left_over_cause) =
+        channel_index.left_over(&sent, time(20)).expect("two came too late");
+    assert_eq!(left_over_cause, Position(3));
     assert_eq!((left_over.count, left_over.since), (2, time(12)));
     assert_eq!(left_over.due_time, time(20 + 3_600));
     let id = NotificationId::MAX;
-    desk.sent(&sent, time(20), Some((id, left_over.count)));
-    let counted = go_on(&mut desk, &[happening(EXHAUSTED, 4)], 30).remove(0);
+    channel_index.sent(&sent, time(20), Some((id, left_over.count)));
+    let counted = go_on(&mut channel_index, &[cause(EXHAUSTED, 4)], 30).remove(0);
     assert_eq!(counted.notification_id, id);
 }
 
 #[test]
 fn the_next_owner_knows_what_waits_and_what_was_told() {
-    let mut desk = Desk::default();
+    let mut channel_index = ChannelIndex::default();
     let of = channel(1, &[EXHAUSTED]);
-    desk.put(of.clone());
+    channel_index.put(of.clone());
     let told = |sent_time: Option<_>| Told {
         notification_id: NotificationId::MIN,
         channel_id: of.id,
@@ -171,105 +179,112 @@ fn the_next_owner_knows_what_waits_and_what_was_told() {
         cause: Position(7),
         opens_incident: false,
     };
-    desk.restore(vec![told(Some(time(100)))], vec![(organization(), Position(7))], Vec::new());
-    assert!(desk.knows_of(&happening(EXHAUSTED, 7)) && !desk.knows_of(&happening(EXHAUSTED, 8)));
+    channel_index.restore(
+        vec![told(Some(time(100)))],
+        vec![(organization(), Position(7))],
+        Vec::new(),
+    );
+    assert!(
+        channel_index.is_decided(&cause(EXHAUSTED, 7))
+            && !channel_index.is_decided(&cause(EXHAUSTED, 8))
+    );
     let next =
-        desk.decide(&[happening(EXHAUSTED, 8)], time(200), |_| false, || NotificationId::MAX);
+        channel_index.decide(&[cause(EXHAUSTED, 8)], time(200), |_| false, || NotificationId::MAX);
     assert_eq!(row(&next[0]).new.due_time, time(100 + 3_600));
-    desk.restore(vec![told(None)], Vec::new(), Vec::new());
+    channel_index.restore(vec![told(None)], Vec::new(), Vec::new());
     let next =
-        desk.decide(&[happening(EXHAUSTED, 8)], time(200), |_| false, || NotificationId::MAX);
+        channel_index.decide(&[cause(EXHAUSTED, 8)], time(200), |_| false, || NotificationId::MAX);
     assert_eq!(next[0].notification_id, NotificationId::MIN, "it is counted");
 }
 
 #[test]
 fn groups_that_do_not_matter_any_more_are_forgotten() {
-    let mut desk = Desk::default();
-    desk.put(channel(1, &[EXHAUSTED]));
+    let mut channel_index = ChannelIndex::default();
+    channel_index.put(channel(1, &[EXHAUSTED]));
     for number in 0..5_000_i64 {
         let endpoint_id = EndpointId::new(Ulid(number as u128));
-        let happening = Happening { endpoint_id, ..happening(EXHAUSTED, number + 1) };
+        let cause = NotificationCause { endpoint_id, ..cause(EXHAUSTED, number + 1) };
         let now = number * 60;
-        let raised = go_on(&mut desk, &[happening], now).remove(0);
-        desk.sent(&row(&raised), time(now), None);
+        let raised = go_on(&mut channel_index, &[cause], now).remove(0);
+        channel_index.sent(&row(&raised), time(now), None);
     }
-    assert!(desk.groups.len() < 2_000, "{} groups", desk.groups.len());
+    assert!(channel_index.groups.len() < 2_000, "{} groups", channel_index.groups.len());
 }
 
 #[test]
 fn what_a_service_was_told_of_is_closed_whatever_its_channel_is_subscribed_to() {
-    let mut desk = Desk::default();
-    desk.put(pager(1, &[EXHAUSTED]));
-    desk.put(pager(2, &[NotificationType::EndpointRecovered]));
-    desk.put(channel(3, &[EXHAUSTED]));
-    let trouble = go_on(&mut desk, &[happening(EXHAUSTED, 1)], 10);
+    let mut channel_index = ChannelIndex::default();
+    channel_index.put(pager(1, &[EXHAUSTED]));
+    channel_index.put(pager(2, &[NotificationType::EndpointRecovered]));
+    channel_index.put(channel(3, &[EXHAUSTED]));
+    let trouble = go_on(&mut channel_index, &[cause(EXHAUSTED, 1)], 10);
     assert_eq!(trouble.len(), 2);
     let trigger = row_at(&trouble[0], 1);
     assert_eq!(trigger.new.incident, Some(IncidentAction::Open));
     assert_eq!(row(&trouble[1]).new.incident, None, "mail is told, and that is all");
-    assert_eq!(withdrawn(&desk, &trigger), None);
+    assert_eq!(withdrawn(&channel_index, &trigger), None);
 
-    let ends = go_on(&mut desk, &[end(None, 5)], 20);
+    let ends = go_on(&mut channel_index, &[end(None, 5)], 20);
     assert_eq!(ends.len(), 1, "the one that was told of trouble: {ends:?}");
     let new = raised_of(&ends[0]);
     assert_eq!(new.notification_type, NotificationType::IncidentResolved);
     assert_eq!((&new.incident, new.due_time), (&Some(IncidentAction::Close), time(20)));
-    assert_eq!(withdrawn(&desk, &trigger), Some("it was over before it could be told"));
+    assert_eq!(withdrawn(&channel_index, &trigger), Some("it was over before it could be told"));
     let resolve = row_at(&ends[0], 5);
-    assert_eq!(withdrawn(&desk, &resolve), None);
-    desk.sent(&resolve, time(21), None);
-    assert_eq!(withdrawn(&desk, &resolve), Some("the service has no incident open"));
-    assert_eq!(go_on(&mut desk, &[end(None, 6)], 30), [], "there is nothing to close");
+    assert_eq!(withdrawn(&channel_index, &resolve), None);
+    channel_index.sent(&resolve, time(21), None);
+    assert_eq!(withdrawn(&channel_index, &resolve), Some("the service has no incident open"));
+    assert_eq!(go_on(&mut channel_index, &[end(None, 6)], 30), [], "there is nothing to close");
 }
 
 #[test]
 fn a_channel_that_is_subscribed_to_it_hears_of_the_end_once() {
     let recovered = NotificationType::EndpointRecovered;
-    let mut desk = Desk::default();
-    desk.put(pager(1, &[DEGRADED, recovered]));
-    assert_eq!(go_on(&mut desk, &[end(Some(recovered), 1)], 5), [], "nothing was opened");
-    go_on(&mut desk, &[happening(DEGRADED, 2)], 10);
-    let ends = go_on(&mut desk, &[end(Some(recovered), 3)], 20);
+    let mut channel_index = ChannelIndex::default();
+    channel_index.put(pager(1, &[DEGRADED, recovered]));
+    assert_eq!(go_on(&mut channel_index, &[end(Some(recovered), 1)], 5), [], "nothing was opened");
+    go_on(&mut channel_index, &[cause(DEGRADED, 2)], 10);
+    let ends = go_on(&mut channel_index, &[end(Some(recovered), 3)], 20);
     let told: Vec<_> = ends.iter().map(|end| raised_of(end).notification_type).collect();
     assert_eq!(told, [recovered]);
 }
 
 #[test]
 fn an_end_that_was_not_told_is_withdrawn_when_there_is_new_trouble() {
-    let mut desk = Desk::default();
-    desk.put(pager(1, &[EXHAUSTED]));
-    go_on(&mut desk, &[happening(EXHAUSTED, 1)], 10);
-    let resolve = row_at(&go_on(&mut desk, &[end(None, 2)], 20)[0], 2);
-    let again = go_on(&mut desk, &[happening(EXHAUSTED, 3)], 30).remove(0);
+    let mut channel_index = ChannelIndex::default();
+    channel_index.put(pager(1, &[EXHAUSTED]));
+    go_on(&mut channel_index, &[cause(EXHAUSTED, 1)], 10);
+    let resolve = row_at(&go_on(&mut channel_index, &[end(None, 2)], 20)[0], 2);
+    let again = go_on(&mut channel_index, &[cause(EXHAUSTED, 3)], 30).remove(0);
     assert_eq!(raised_of(&again).due_time, time(30), "another incident is told at once");
-    assert_eq!(withdrawn(&desk, &resolve), Some("there is new trouble"));
-    assert_eq!(withdrawn(&desk, &row_at(&again, 3)), None);
+    assert_eq!(withdrawn(&channel_index, &resolve), Some("there is new trouble"));
+    assert_eq!(withdrawn(&channel_index, &row_at(&again, 3)), None);
     // It was under way when the new trouble came: what it has closed is open again.
-    desk.sent(&resolve, time(31), None);
-    let last = row_at(&go_on(&mut desk, &[end(None, 4)], 40)[0], 4);
-    assert_eq!(withdrawn(&desk, &last), None);
+    channel_index.sent(&resolve, time(31), None);
+    let last = row_at(&go_on(&mut channel_index, &[end(None, 4)], 40)[0], 4);
+    assert_eq!(withdrawn(&channel_index, &last), None);
 }
 
 #[test]
 fn what_is_held_back_is_not_told_of_an_endpoint_that_is_well() {
-    let mut desk = Desk::default();
-    desk.put(pager(1, &[EXHAUSTED]));
-    let first = go_on(&mut desk, &[happening(EXHAUSTED, 1)], 10).remove(0);
-    desk.sent(&row_at(&first, 1), time(11), None);
-    let held_back = go_on(&mut desk, &[happening(EXHAUSTED, 2)], 20).remove(0);
+    let mut channel_index = ChannelIndex::default();
+    channel_index.put(pager(1, &[EXHAUSTED]));
+    let first = go_on(&mut channel_index, &[cause(EXHAUSTED, 1)], 10).remove(0);
+    channel_index.sent(&row_at(&first, 1), time(11), None);
+    let held_back = go_on(&mut channel_index, &[cause(EXHAUSTED, 2)], 20).remove(0);
     assert_eq!(raised_of(&held_back).due_time, time(11 + 3_600));
-    let resolve = row_at(&go_on(&mut desk, &[end(None, 3)], 30)[0], 3);
-    desk.sent(&resolve, time(31), None);
-    assert!(withdrawn(&desk, &row_at(&held_back, 2)).is_some());
+    let resolve = row_at(&go_on(&mut channel_index, &[end(None, 3)], 30)[0], 3);
+    channel_index.sent(&resolve, time(31), None);
+    assert!(withdrawn(&channel_index, &row_at(&held_back, 2)).is_some());
 }
 
 #[test]
 fn what_comes_of_the_last_attempts_at_an_endpoint_that_is_left_alone_opens_nothing() {
-    let mut desk = Desk::default();
-    desk.put(pager(1, &[EXHAUSTED]));
-    desk.put(channel(2, &[EXHAUSTED]));
+    let mut channel_index = ChannelIndex::default();
+    channel_index.put(pager(1, &[EXHAUSTED]));
+    channel_index.put(channel(2, &[EXHAUSTED]));
     let decide =
-        desk.decide(&[happening(EXHAUSTED, 1)], time(10), |_| true, || NotificationId::MAX);
+        channel_index.decide(&[cause(EXHAUSTED, 1)], time(10), |_| true, || NotificationId::MAX);
     let told: Vec<_> = decide.iter().map(|decision| decision.channel_id).collect();
     assert_eq!(told, [ChannelId::new(Ulid(2))]);
 }
@@ -277,10 +292,10 @@ fn what_comes_of_the_last_attempts_at_an_endpoint_that_is_left_alone_opens_nothi
 #[test]
 fn a_channel_that_leads_elsewhere_closes_what_was_opened_where_it_led() {
     for is_deleted in [false, true] {
-        let mut desk = Desk::default();
+        let mut channel_index = ChannelIndex::default();
         let of = pager(1, &[EXHAUSTED]);
-        desk.put(of.clone());
-        go_on(&mut desk, &[happening(EXHAUSTED, 1)], 10);
+        channel_index.put(of.clone());
+        go_on(&mut channel_index, &[cause(EXHAUSTED, 1)], 10);
         let before = of.config.destination.clone();
         let elsewhere =
             Destination { address: "https://new.example/".to_owned(), ..before.clone() };
@@ -299,16 +314,21 @@ fn a_channel_that_leads_elsewhere_closes_what_was_opened_where_it_led() {
             recorded_at: time(15),
             operation_id: OperationId::MIN,
         };
-        let leave =
-            |desk: &mut Desk| desk.leaves_behind(of.id, &record, time(15), || NotificationId::MAX);
-        let left = leave(&mut desk);
+        let leave = |channel_index: &mut ChannelIndex| {
+            channel_index.leaves_behind(of.id, &record, time(15), || NotificationId::MAX)
+        };
+        let left = leave(&mut channel_index);
         assert_eq!(left.len(), 1);
         let at = IncidentAction::CloseAt(Box::new(before));
         assert_eq!(raised_of(&left[0]).incident, Some(at));
-        desk.recorded(&organization(), &left, Position(2), time(15));
-        desk.apply(of.id, &record).expect("it follows");
-        assert_eq!(leave(&mut desk), [], "once");
-        assert_eq!(go_on(&mut desk, &[end(None, 3)], 20), [], "nothing is open where it leads");
+        channel_index.recorded(&organization(), &left, Position(2), time(15));
+        channel_index.apply(of.id, &record).expect("it follows");
+        assert_eq!(leave(&mut channel_index), [], "once");
+        assert_eq!(
+            go_on(&mut channel_index, &[end(None, 3)], 20),
+            [],
+            "nothing is open where it leads"
+        );
     }
 }
 
@@ -332,11 +352,11 @@ fn the_next_owner_knows_what_is_open_and_what_was_over() {
         opens_incident: true,
     };
     let next = |told: Told, incidents: Vec<_>| {
-        let mut desk = Desk::default();
-        desk.put(of.clone());
-        desk.restore(vec![told], vec![(organization(), Position(7))], incidents);
-        let again = go_on(&mut desk, &[happening(EXHAUSTED, 8)], 200).remove(0);
-        let closes = go_on(&mut desk, &[end(None, 9)], 300).len();
+        let mut channel_index = ChannelIndex::default();
+        channel_index.put(of.clone());
+        channel_index.restore(vec![told], vec![(organization(), Position(7))], incidents);
+        let again = go_on(&mut channel_index, &[cause(EXHAUSTED, 8)], 200).remove(0);
+        let closes = go_on(&mut channel_index, &[end(None, 9)], 300).len();
         (raised_of(&again).due_time, closes)
     };
     let open = Incident::opened(Position(5));

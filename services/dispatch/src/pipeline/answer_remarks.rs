@@ -1,4 +1,4 @@
-//! What there is to say about a receiver's answer, for people who look after the receiver. Pure.
+//! Explains an answer of a receiver to the people who look after that receiver. Pure.
 
 use http::header::{CONTENT_ENCODING, LOCATION};
 use http::{HeaderMap, StatusCode};

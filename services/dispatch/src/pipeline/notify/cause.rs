@@ -10,7 +10,7 @@ use keeptrusts_webhooks_store::Record;
 
 /// Something that channels may hear of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Happening {
+pub(crate) struct NotificationCause {
     pub(crate) organization_id: OrganizationId,
     /// What channels that are subscribed to it are told. None: they are told nothing.
     pub(crate) notification_type: Option<NotificationType>,
@@ -26,23 +26,26 @@ pub(crate) struct Happening {
     pub(crate) time: Timestamp,
 }
 
-impl Happening {
+impl NotificationCause {
     /// What a record tells of, if channels may hear of it.
-    pub(crate) fn of(record: &Record) -> Option<Happening> {
-        let (endpoint_id, told) = match (&record.fact, record.stream) {
+    pub(crate) fn of(record: &Record) -> Option<NotificationCause> {
+        let (endpoint_id, details) = match (&record.fact, record.stream) {
             (Fact::Delivery(fact), Stream::Delivery(id)) if fact.is_exhaustion() => {
                 let (endpoint_id, reason) = match fact {
                     DeliveryFact::AttemptFailed { made, error, .. } => (made.endpoint_id, error),
                     DeliveryFact::Expired { endpoint_id, reason, .. } => (*endpoint_id, reason),
                     _ => return None,
                 };
-                (endpoint_id, Told::trouble(NotificationType::DeliveryExhausted, id, reason))
+                (
+                    endpoint_id,
+                    CauseDetails::trouble(NotificationType::DeliveryExhausted, id, reason),
+                )
             }
             (Fact::Endpoint(fact), Stream::Endpoint(id)) => (id, of_endpoint(fact)?),
             _ => return None,
         };
-        let Told { notification_type, ends_trouble, delivery_id, reason } = told;
-        Some(Happening {
+        let CauseDetails { notification_type, ends_trouble, delivery_id, reason } = details;
+        Some(NotificationCause {
             organization_id: record.organization_id.clone(),
             notification_type,
             ends_trouble,
@@ -55,17 +58,17 @@ impl Happening {
     }
 }
 
-/// The part of a happening that depends on what has happened.
-struct Told {
+/// The part of a cause that depends on what has happened.
+struct CauseDetails {
     notification_type: Option<NotificationType>,
     ends_trouble: bool,
     delivery_id: Option<DeliveryId>,
     reason: String,
 }
 
-impl Told {
-    fn trouble(kind: NotificationType, delivery_id: DeliveryId, reason: &str) -> Told {
-        Told {
+impl CauseDetails {
+    fn trouble(kind: NotificationType, delivery_id: DeliveryId, reason: &str) -> CauseDetails {
+        CauseDetails {
             notification_type: Some(kind),
             ends_trouble: false,
             delivery_id: Some(delivery_id),
@@ -74,8 +77,8 @@ impl Told {
     }
 
     /// Somebody has taken charge of it, and need not be told.
-    fn end(reason: &str) -> Told {
-        Told {
+    fn end(reason: &str) -> CauseDetails {
+        CauseDetails {
             notification_type: None,
             ends_trouble: true,
             delivery_id: None,
@@ -84,25 +87,25 @@ impl Told {
     }
 }
 
-fn of_endpoint(fact: &EndpointFact) -> Option<Told> {
+fn of_endpoint(fact: &EndpointFact) -> Option<CauseDetails> {
     Some(match fact {
         EndpointFact::Degraded { delivery_id, reason } => {
-            Told::trouble(NotificationType::EndpointDegraded, *delivery_id, reason)
+            CauseDetails::trouble(NotificationType::EndpointDegraded, *delivery_id, reason)
         }
-        EndpointFact::Recovered { delivery_id } => Told {
+        EndpointFact::Recovered { delivery_id } => CauseDetails {
             notification_type: Some(NotificationType::EndpointRecovered),
             delivery_id: Some(*delivery_id),
-            ..Told::end("a delivery has succeeded")
+            ..CauseDetails::end("a delivery has succeeded")
         },
         EndpointFact::Disabled { reason, cause } => match cause {
             DisableCause::Failing { delivery_id, .. } | DisableCause::Gone { delivery_id } => {
-                Told::trouble(NotificationType::EndpointDisabled, *delivery_id, reason)
+                CauseDetails::trouble(NotificationType::EndpointDisabled, *delivery_id, reason)
             }
             // Nothing is sent to it any more because somebody wants that.
-            DisableCause::Requested => Told::end("the endpoint was disabled by hand"),
+            DisableCause::Requested => CauseDetails::end("the endpoint was disabled by hand"),
         },
-        EndpointFact::Enabled => Told::end("the endpoint was enabled"),
-        EndpointFact::Deleted => Told::end("the endpoint was deleted"),
+        EndpointFact::Enabled => CauseDetails::end("the endpoint was enabled"),
+        EndpointFact::Deleted => CauseDetails::end("the endpoint was deleted"),
         EndpointFact::Created { .. }
         | EndpointFact::Updated { .. }
         | EndpointFact::SecretRotated { .. }

@@ -1,4 +1,4 @@
-//! What becomes of a notification whose turn it is: it is sent somewhere, waits, or is withdrawn.
+//! Decides what becomes of a notification that is due: it is sent, waits, or is withdrawn.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use keeptrusts_webhooks_domain::mail_limits::MailUsage;
 use keeptrusts_webhooks_domain::notification::NotificationType;
 
 use super::Notify;
-use super::courier::Due;
-use super::verdict::withdrawn_because;
+use super::relevance::withdrawn_because;
+use super::sending::DueNotification;
 
-/// What becomes of a notification whose turn it is.
-pub(super) enum Judgement {
+/// What becomes of a notification that is due.
+pub(super) enum SendDecision {
     /// It is sent there. None: the channel was deleted, and it is given up.
     Send(Option<Destination>),
     /// It is not sent any more.
@@ -33,28 +33,29 @@ fn after(time: Timestamp, wait: Duration) -> Timestamp {
 }
 
 impl Notify {
-    /// What becomes of a notification whose turn it is, as things stand now.
-    pub(super) fn judge(&mut self, due: &Due) -> Judgement {
-        let Due { notification, channel, mail_sent, .. } = due;
+    /// What becomes of a notification that is due, as things stand now.
+    pub(super) fn decide_send(&mut self, due: &DueNotification) -> SendDecision {
+        let DueNotification { notification, channel, mail_sent, .. } = due;
         let (new, now) = (&notification.new, self.now());
-        let endpoint = new.endpoint_id.and_then(|id| self.shard.receivers.get(id));
-        let endpoint = endpoint.as_deref().map(|receiver| &receiver.endpoint);
-        let incident = new.endpoint_id.and_then(|id| self.desk.incident(new.channel_id, id));
+        let endpoint = new.endpoint_id.and_then(|id| self.shard.targets.get(id));
+        let endpoint = endpoint.as_deref().map(|target| &target.endpoint);
+        let incident =
+            new.endpoint_id.and_then(|id| self.channel_index.incident(new.channel_id, id));
         if let Some(reason) = withdrawn_because(notification, incident, endpoint) {
-            return Judgement::Withdraw(reason.to_owned());
+            return SendDecision::Withdraw(reason.to_owned());
         }
         if let Some(IncidentAction::CloseAt(at)) = &new.incident {
-            return Judgement::Send(Some((**at).clone()));
+            return SendDecision::Send(Some((**at).clone()));
         }
-        let Some(channel) = channel else { return Judgement::Send(None) };
+        let Some(channel) = channel else { return SendDecision::Send(None) };
         let destination = &channel.config.destination;
         if new.incident.is_some() {
             // Where the channel led when the cause was read: what changes it closes what was opened
             // until then. The owner before us may have read further than we have.
-            let known = self.desk.channel(&notification.organization_id, new.channel_id);
-            return match known.filter(|_| self.desk.has_come_to(notification.cause)) {
-                Some(known) => Judgement::Send(Some(known.config.destination.clone())),
-                None => Judgement::Wait(after(now, UNTIL_READ)),
+            let known = self.channel_index.channel(&notification.organization_id, new.channel_id);
+            return match known.filter(|_| self.channel_index.has_come_to(notification.cause)) {
+                Some(known) => SendDecision::Send(Some(known.config.destination.clone())),
+                None => SendDecision::Wait(after(now, UNTIL_READ)),
             };
         }
         let recipients = destination.recipient_count();
@@ -64,12 +65,12 @@ impl Notify {
             let free_at = usage.free_at(now, recipients, &self.shard.settings.mail_limits);
             if free_at > now {
                 return match new.notification_type {
-                    NotificationType::Test => Judgement::Withdraw(TOO_MUCH_MAIL.to_owned()),
-                    _ => Judgement::Wait(free_at),
+                    NotificationType::Test => SendDecision::Withdraw(TOO_MUCH_MAIL.to_owned()),
+                    _ => SendDecision::Wait(free_at),
                 };
             }
             usage.note(now, recipients);
         }
-        Judgement::Send(Some(destination.clone()))
+        SendDecision::Send(Some(destination.clone()))
     }
 }

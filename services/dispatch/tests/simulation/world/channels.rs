@@ -17,7 +17,7 @@ use keeptrusts_webhooks_store::{Expected, NewRecord, new_ulid};
 use super::{World, secret};
 
 /// Everything that can be subscribed to but the summary.
-pub(crate) const TOLD_OF_ALL: [NotificationType; 4] = [
+pub(crate) const ALL_BUT_SUMMARY: [NotificationType; 4] = [
     NotificationType::DeliveryExhausted,
     NotificationType::EndpointDegraded,
     NotificationType::EndpointRecovered,
@@ -26,7 +26,7 @@ pub(crate) const TOLD_OF_ALL: [NotificationType; 4] = [
 
 /// What a channel was told, as it received it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ToldOf {
+pub(crate) struct ReceivedNotification {
     pub(crate) time: Timestamp,
     /// `event` without `notification.`.
     pub(crate) what: String,
@@ -175,13 +175,13 @@ impl World {
     }
 
     /// What a channel was told.
-    pub(crate) fn told(&self, name: &str) -> Vec<ToldOf> {
+    pub(crate) fn received_by(&self, name: &str) -> Vec<ReceivedNotification> {
         let requests = self.requests().into_iter().filter(|request| request.to == name);
         requests
             .map(|request| {
                 let body: serde_json::Value = serde_json::from_slice(&request.body).expect("JSON");
                 let event = body["event"].as_str().expect("an event");
-                ToldOf {
+                ReceivedNotification {
                     time: request.time,
                     what: event.trim_start_matches("notification.").to_owned(),
                     count: body["data"]["count"].as_u64().expect("a count"),

@@ -13,9 +13,9 @@ use keeptrusts_webhooks_store::DueKey;
 /// A page shows what lies above `after` as of a position. Kept in ascending order of both: a
 /// page that was read later and from further below shows all that an earlier one does.
 #[derive(Debug, Default)]
-pub(super) struct SeenPages(VecDeque<(Position, DueKey)>);
+pub(super) struct PagesAhead(VecDeque<(Position, DueKey)>);
 
-impl SeenPages {
+impl PagesAhead {
     pub(super) fn add(&mut self, as_of: Position, after: DueKey) {
         while self.0.back().is_some_and(|(_, earlier)| *earlier >= after) {
             self.0.pop_back();

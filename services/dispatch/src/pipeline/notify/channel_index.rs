@@ -15,12 +15,12 @@ use keeptrusts_webhooks_store::BrokenLog;
 use keeptrusts_webhooks_store::log::projection::{Fold, Loaded};
 use keeptrusts_webhooks_store::{KnownIncident, Record, Told};
 
+use super::cause::NotificationCause;
 use super::decisions::Decision;
-use super::happening::Happening;
 
 /// What is known of a shard's channels.
 #[derive(Default)]
-pub(crate) struct Desk {
+pub(crate) struct ChannelIndex {
     pub(super) channels: HashMap<OrganizationId, BTreeMap<ChannelId, Channel>>,
     pub(super) groups: BTreeMap<(ChannelId, EndpointId), Group>,
     /// The incidents that services may have open.
@@ -29,9 +29,9 @@ pub(crate) struct Desk {
     forget_at: usize,
     /// The channels are what they were after the record there, at least.
     read_until: Position,
-    /// What has been told of, by organization: happenings up to there have been decided, because
+    /// What has been told of, by organization: causes up to there have been decided, because
     /// they are decided in their order and recorded together.
-    told_until: HashMap<OrganizationId, Position>,
+    decided_until: HashMap<OrganizationId, Position>,
 }
 
 /// What a channel is told of exhausted deliveries of an endpoint: one message an hour.
@@ -56,7 +56,7 @@ pub(super) struct Open {
 /// No more groups than this are looked through for ones to forget.
 const FIRST_FORGETTING: usize = 1_024;
 
-impl Desk {
+impl ChannelIndex {
     /// What the last owner has left in the tables.
     pub(crate) fn restore(
         &mut self,
@@ -84,7 +84,7 @@ impl Desk {
                 });
             }
         }
-        self.told_until.extend(causes);
+        self.decided_until.extend(causes);
     }
 
     /// Takes a channel as it stands, in place of what was known of it.
@@ -140,15 +140,19 @@ impl Desk {
     }
 
     /// Whether it was decided before, by us or by an owner before us.
-    pub(crate) fn knows_of(&self, happening: &Happening) -> bool {
-        self.knows_until(&happening.organization_id, happening.position)
+    pub(crate) fn is_decided(&self, cause: &NotificationCause) -> bool {
+        self.is_decided_until(&cause.organization_id, cause.position)
     }
 
-    pub(super) fn knows_until(&self, organization: &OrganizationId, position: Position) -> bool {
-        self.told_until.get(organization).is_some_and(|until| position <= *until)
+    pub(super) fn is_decided_until(
+        &self,
+        organization: &OrganizationId,
+        position: Position,
+    ) -> bool {
+        self.decided_until.get(organization).is_some_and(|until| position <= *until)
     }
 
-    /// What was decided is recorded, happenings up to `until` included.
+    /// What was decided is recorded, causes up to `until` included.
     pub(crate) fn recorded(
         &mut self,
         organization: &OrganizationId,
@@ -156,7 +160,7 @@ impl Desk {
         until: Position,
         now: Timestamp,
     ) {
-        self.told_until.insert(organization.clone(), until);
+        self.decided_until.insert(organization.clone(), until);
         for decision in decisions {
             let key = (decision.channel_id, decision.endpoint_id);
             match &decision.fact {
@@ -299,5 +303,5 @@ impl Desk {
 }
 
 #[cfg(test)]
-#[path = "desk_tests.rs"]
+#[path = "channel_index_tests.rs"]
 mod tests;

@@ -11,8 +11,8 @@ use keeptrusts_webhooks_domain::secret::{SealedSecret, Secret};
 use keeptrusts_webhooks_formats::{FormatError, Formatter};
 use keeptrusts_webhooks_store::vault::keyring::{DataKeys, KeyProblem};
 
-/// An endpoint as the sender sees it.
-pub(crate) struct Receiver {
+/// An endpoint as a sender needs it.
+pub(crate) struct DeliveryTarget {
     pub(crate) endpoint: Endpoint,
     /// None: the URL cannot be requested, which its check at creation should have prevented.
     pub(crate) uri: Option<Uri>,
@@ -26,9 +26,13 @@ pub(crate) struct Secrets {
     pub(crate) previous: Option<Secret>,
 }
 
-impl Receiver {
-    pub(crate) fn new(endpoint: Endpoint) -> Receiver {
-        Receiver { uri: endpoint.config.url.parse().ok(), endpoint, formatter: OnceLock::new() }
+impl DeliveryTarget {
+    pub(crate) fn new(endpoint: Endpoint) -> DeliveryTarget {
+        DeliveryTarget {
+            uri: endpoint.config.url.parse().ok(),
+            endpoint,
+            formatter: OnceLock::new(),
+        }
     }
 
     /// The endpoint's format, compiled once. A template that cannot be compiled has been saved by
@@ -76,21 +80,21 @@ impl Availability {
     }
 }
 
-/// The shard's receivers as the last records that were tailed left them.
+/// The shard's endpoints as the last records that were tailed left them.
 #[derive(Default)]
-pub(crate) struct Receivers(RwLock<HashMap<EndpointId, Arc<Receiver>>>);
+pub(crate) struct DeliveryTargets(RwLock<HashMap<EndpointId, Arc<DeliveryTarget>>>);
 
-impl Receivers {
-    pub(crate) fn get(&self, id: EndpointId) -> Option<Arc<Receiver>> {
+impl DeliveryTargets {
+    pub(crate) fn get(&self, id: EndpointId) -> Option<Arc<DeliveryTarget>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
-    pub(crate) fn all(&self) -> Vec<Arc<Receiver>> {
+    pub(crate) fn all(&self) -> Vec<Arc<DeliveryTarget>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    pub(crate) fn put(&self, receiver: Receiver) {
-        let mut receivers = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        receivers.insert(receiver.endpoint.id, Arc::new(receiver));
+    pub(crate) fn put(&self, target: DeliveryTarget) {
+        let mut targets = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        targets.insert(target.endpoint.id, Arc::new(target));
     }
 }

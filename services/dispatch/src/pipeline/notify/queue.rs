@@ -1,4 +1,4 @@
-//! Whose turn it is: one notification at a time for each channel, so many in all. Pure.
+//! The queue of notifications: one under way at a time for each channel, a limited number in all. Pure.
 //!
 //! Decision: docs/decisions/one-due-time-for-each-channel.md
 
@@ -11,21 +11,26 @@ use keeptrusts_webhooks_domain::notification::LONGEST_WAIT;
 /// The channels that notifications wait for, with the earliest time that one is due. What is due
 /// stays in the table; here is one time for each channel.
 #[derive(Debug)]
-pub(crate) struct Turns {
+pub(crate) struct NotificationQueue {
     due: HashMap<ChannelId, Timestamp>,
     by_time: BTreeSet<(Timestamp, ChannelId)>,
     under_way: HashSet<ChannelId>,
     at_once: usize,
 }
 
-impl Turns {
+impl NotificationQueue {
     /// At most so many channels at the same time.
-    pub(crate) fn new(at_once: usize) -> Turns {
-        Turns { due: HashMap::new(), by_time: BTreeSet::new(), under_way: HashSet::new(), at_once }
+    pub(crate) fn new(at_once: usize) -> NotificationQueue {
+        NotificationQueue {
+            due: HashMap::new(),
+            by_time: BTreeSet::new(),
+            under_way: HashSet::new(),
+            at_once,
+        }
     }
 
     /// A notification is due then.
-    pub(crate) fn note(&mut self, channel: ChannelId, time: Timestamp) {
+    pub(crate) fn schedule(&mut self, channel: ChannelId, time: Timestamp) {
         let known = self.due.get(&channel).copied();
         if known.is_some_and(|known| known <= time) {
             return;
@@ -37,7 +42,7 @@ impl Turns {
         self.by_time.insert((time, channel));
     }
 
-    /// The next channel that it is time for. It is under way until [`Turns::done`].
+    /// The next channel that it is time for. It is under way until [`NotificationQueue::done`].
     pub(crate) fn take(&mut self, now: Timestamp) -> Option<ChannelId> {
         let (time, channel) = self.next().filter(|(time, _)| *time <= now)?;
         self.by_time.remove(&(time, channel));
@@ -51,7 +56,7 @@ impl Turns {
         self.under_way.remove(&channel);
     }
 
-    /// When [`Turns::take`] will have something. None: only after a `note` or a `done`.
+    /// When [`NotificationQueue::take`] will have something. None: only after a `schedule` or a `done`.
     pub(crate) fn alarm(&self) -> Option<Timestamp> {
         self.next().map(|(time, _)| time)
     }
@@ -93,29 +98,29 @@ mod tests {
 
     #[test]
     fn a_channel_has_one_turn_at_a_time_and_others_go_before_it() {
-        let mut turns = Turns::new(16);
-        turns.note(channel(1), time(10));
-        turns.note(channel(1), time(5));
-        turns.note(channel(1), time(7));
-        turns.note(channel(2), time(20));
-        assert_eq!((turns.alarm(), turns.take(time(4))), (Some(time(5)), None));
-        assert_eq!(turns.take(time(5)), Some(channel(1)));
-        turns.note(channel(1), time(6));
-        assert_eq!(turns.alarm(), Some(time(20)), "the first is under way");
-        assert_eq!(turns.take(time(30)), Some(channel(2)));
-        assert_eq!(turns.take(time(30)), None);
-        turns.done(channel(1));
-        assert_eq!(turns.take(time(30)), Some(channel(1)));
+        let mut queue = NotificationQueue::new(16);
+        queue.schedule(channel(1), time(10));
+        queue.schedule(channel(1), time(5));
+        queue.schedule(channel(1), time(7));
+        queue.schedule(channel(2), time(20));
+        assert_eq!((queue.alarm(), queue.take(time(4))), (Some(time(5)), None));
+        assert_eq!(queue.take(time(5)), Some(channel(1)));
+        queue.schedule(channel(1), time(6));
+        assert_eq!(queue.alarm(), Some(time(20)), "the first is under way");
+        assert_eq!(queue.take(time(30)), Some(channel(2)));
+        assert_eq!(queue.take(time(30)), None);
+        queue.done(channel(1));
+        assert_eq!(queue.take(time(30)), Some(channel(1)));
     }
 
     #[test]
     fn no_more_are_under_way_than_may_be() {
-        let mut turns = Turns::new(2);
-        (0..5).for_each(|number| turns.note(channel(number), time(0)));
-        let taken: Vec<_> = std::iter::from_fn(|| turns.take(time(1))).collect();
-        assert_eq!((taken.len(), turns.under_way(), turns.alarm()), (2, 2, None));
-        turns.done(taken[0]);
-        assert_eq!(turns.take(time(1)), Some(channel(2)));
+        let mut queue = NotificationQueue::new(2);
+        (0..5).for_each(|number| queue.schedule(channel(number), time(0)));
+        let taken: Vec<_> = std::iter::from_fn(|| queue.take(time(1))).collect();
+        assert_eq!((taken.len(), queue.under_way(), queue.alarm()), (2, 2, None));
+        queue.done(taken[0]);
+        assert_eq!(queue.take(time(1)), Some(channel(2)));
     }
     #[test]
     fn a_due_time_that_no_notification_can_have_is_now() {

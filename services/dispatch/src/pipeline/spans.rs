@@ -1,4 +1,4 @@
-//! The spans of routing and of attempts, told when their outcome is committed: from what the log
+//! Makes the spans of routing and of attempts once their outcome is committed, from what the log
 //! says of them, so that a trace has no step that the log does not have.
 //!
 //! Names and attributes: OpenTelemetry's semantic conventions for HTTP clients and messaging. Of
@@ -15,7 +15,7 @@ use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_store::Operation;
 use keeptrusts_webhooks_telemetry::{KeyValue, SpanKind, ToldSpan, is_recorded, message};
 
-use super::Shard;
+use super::OwnedShard;
 use super::record::Attempted;
 use crate::metrics::AttemptResult;
 
@@ -50,7 +50,7 @@ pub(crate) fn routed(
 }
 
 /// An attempt was made: its outcome is committed, and this is the delivery after it.
-pub(crate) fn attempted(shard: &Shard, attempted: &Attempted, after: &Delivery) {
+pub(crate) fn attempted(shard: &OwnedShard, attempted: &Attempted, after: &Delivery) {
     let Some(parent) = attempted.delivery.trace.clone() else { return };
     if !is_recorded(Some(&parent)) {
         return;
@@ -79,8 +79,8 @@ pub(crate) fn attempted(shard: &Shard, attempted: &Attempted, after: &Delivery) 
     if !made.remark.is_empty() {
         add("keeptrusts.attempt.remark", made.remark.clone());
     }
-    let receiver = shard.receivers.get(made.endpoint_id);
-    let uri = receiver.as_ref().and_then(|receiver| receiver.uri.as_ref());
+    let target = shard.targets.get(made.endpoint_id);
+    let uri = target.as_ref().and_then(|target| target.uri.as_ref());
     let host = uri.and_then(|uri| uri.host()).unwrap_or_default();
     let port = uri.and_then(|uri| uri.port_u16()).unwrap_or(443);
     add("url.full", format!("https://{host}:{port}/REDACTED"));

@@ -4,7 +4,7 @@ use tokio::sync::watch;
 
 /// Stands between a process and the world: while the process does not run, none of its calls
 /// goes out and none of the answers comes in. What it would go on doing on its own has no effect.
-pub(crate) struct Power(watch::Sender<State>);
+pub(crate) struct ProcessState(watch::Sender<State>);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -13,9 +13,9 @@ enum State {
     Dead,
 }
 
-impl Power {
-    pub(crate) fn on() -> Power {
-        Power(watch::Sender::new(State::Running))
+impl ProcessState {
+    pub(crate) fn new_running() -> ProcessState {
+        ProcessState(watch::Sender::new(State::Running))
     }
 
     pub(crate) fn freeze(&self) {

@@ -1,4 +1,4 @@
-//! What can be seen: requests that arrived, and what the database holds, whatever became of the
+//! What tests observe: requests that arrived, and what the database holds, whatever became of the
 //! processes.
 
 use keeptrusts_webhooks_contracts::log_codec;
@@ -27,13 +27,11 @@ impl World {
         self.requests().into_iter().filter(|request| request.to == name).collect()
     }
 
-    /// An event's deliveries.
     pub(crate) async fn deliveries(&self, event_id: EventId) -> Vec<Delivery> {
         self.find_deliveries(DeliveryFilter { event_id: Some(event_id), ..Default::default() })
             .await
     }
 
-    /// Every delivery.
     pub(crate) async fn all_deliveries(&self) -> Vec<Delivery> {
         self.find_deliveries(DeliveryFilter::default()).await
     }
@@ -87,7 +85,6 @@ impl World {
         attempts
     }
 
-    /// An endpoint as it stands.
     pub(crate) async fn look_at_endpoint(&self, id: EndpointId) -> Endpoint {
         for organization in &self.organizations {
             let shard = self.shard_of(organization);

@@ -1,4 +1,4 @@
-//! What came of a request, and what we make of it. Pure.
+//! Evaluates what came of a request: success or failure, when to try again, what to remark. Pure.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::retry_after::RetryAfter;
 use keeptrusts_webhooks_outbound::{Answer, Exchange as Exchanged, Remark};
 
-use super::{answered, request};
+use super::{answer_remarks, request};
 use crate::metrics::AttemptResult;
 
-/// What came of a request, and what we make of it.
-pub(crate) struct Judged {
+/// A request that is over, evaluated.
+pub(crate) struct Evaluation {
     pub(crate) verdict: Verdict,
     pub(crate) result: AttemptResult,
     pub(crate) duration: Duration,
@@ -27,18 +27,18 @@ pub(crate) struct Judged {
     pub(crate) was_sent: bool,
 }
 
-impl Judged {
+impl Evaluation {
     /// What came of a request to `url` that ended `now`. Success is any 2xx; everything else is not.
-    pub(crate) fn of(exchanged: Exchanged, url: &str, now: Timestamp) -> Judged {
+    pub(crate) fn of(exchanged: Exchanged, url: &str, now: Timestamp) -> Evaluation {
         let Exchanged { result, duration, remarks, was_sent } = exchanged;
         match result {
             Ok(Answer { status, headers, body, .. }) => {
-                let mut of_answer = Vec::from_iter(answered::remark(&headers, &body));
+                let mut of_answer = Vec::from_iter(answer_remarks::remark(&headers, &body));
                 let verdict = match status.is_success() {
                     true => Verdict::Succeeded,
-                    false => refused(status, &headers, url, now, &mut of_answer),
+                    false => failed_verdict(status, &headers, url, now, &mut of_answer),
                 };
-                Judged {
+                Evaluation {
                     verdict,
                     result: AttemptResult::Answered(status.as_u16()),
                     duration,
@@ -49,19 +49,19 @@ impl Judged {
                     was_sent,
                 }
             }
-            Err(failure) => Judged {
+            Err(failure) => Evaluation {
                 result: AttemptResult::Failed(failure.kind()),
                 duration,
                 remark: joined(&remarks, Vec::new()),
                 was_sent,
-                ..Judged::never_sent(&failure.to_string())
+                ..Evaluation::never_sent(&failure.to_string())
             },
         }
     }
 
     /// There was nothing that could be sent.
-    pub(crate) fn never_sent(reason: &str) -> Judged {
-        Judged {
+    pub(crate) fn never_sent(reason: &str) -> Evaluation {
+        Evaluation {
             verdict: Verdict::Failed {
                 error: reason.to_owned(),
                 retry_after: None,
@@ -86,7 +86,7 @@ impl Judged {
 }
 
 /// What an answer means that is no success; what is odd about it is added to the remarks.
-fn refused(
+fn failed_verdict(
     status: StatusCode,
     headers: &HeaderMap,
     url: &str,
@@ -95,10 +95,10 @@ fn refused(
 ) -> Verdict {
     let RetryAfter { wait: retry_after, is_unreadable } = request::retry_after(headers, now);
     if is_unreadable {
-        remarks.push(answered::UNREADABLE_RETRY_AFTER.to_owned());
+        remarks.push(answer_remarks::UNREADABLE_RETRY_AFTER.to_owned());
     }
     Verdict::Failed {
-        error: answered::refusal(status, headers, url),
+        error: answer_remarks::refusal(status, headers, url),
         retry_after,
         endpoint_pause: Pause::after_answer(status.as_u16(), retry_after),
     }

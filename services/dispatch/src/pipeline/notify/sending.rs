@@ -1,5 +1,5 @@
-//! Takes one notification to its channel: reads what is due, and, when it was judged, puts it into
-//! the channel's format and sends it.
+//! Sends one notification to its channel: reads what is due and, once that is decided, puts it into
+//! the format of the channel and posts it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,26 +20,26 @@ use keeptrusts_webhooks_outbound::ConnectionGroup;
 use keeptrusts_webhooks_store::vault::keyring::KeyProblem;
 use tokio::sync::mpsc;
 
-use super::turns::plausible_due_time;
-use crate::pipeline::answered::status_text;
+use super::queue::plausible_due_time;
+use crate::pipeline::answer_remarks::status_text;
 use crate::pipeline::failures::OnDefect;
 use crate::pipeline::request::AGENT;
-use crate::pipeline::{CANNOT_READ_DATA_KEYS, Shard};
+use crate::pipeline::{CANNOT_READ_DATA_KEYS, OwnedShard};
 
-/// What comes of a channel's turn, step by step: what is due is read, judged, and sent.
-pub(crate) enum Turn {
+/// How far a channel has come: its due notification is read, decided on, and sent.
+pub(crate) enum SendProgress {
     /// Nothing waits for the channel.
     Nothing(ChannelId),
     /// The next one is due then.
     NotYet(ChannelId, Timestamp),
     /// This one is due.
-    Due(Box<Due>),
+    Due(Box<DueNotification>),
     /// It was sent, or could not be.
-    Tried(Box<Tried>),
+    Finished(Box<FinishedSend>),
 }
 
-/// A notification whose turn it is.
-pub(crate) struct Due {
+/// A notification that is due.
+pub(crate) struct DueNotification {
     pub(crate) notification: Notification,
     /// The channel as the table has it. None: it was deleted.
     pub(crate) channel: Option<Channel>,
@@ -50,7 +50,7 @@ pub(crate) struct Due {
 }
 
 /// A notification that was tried.
-pub(crate) struct Tried {
+pub(crate) struct FinishedSend {
     pub(crate) notification: Notification,
     /// Whose health it tells of. None: it was deleted, or it went where the channel led before.
     pub(crate) channel: Option<Channel>,
@@ -70,15 +70,15 @@ pub(crate) const DELETED: &str = "the channel was deleted";
 const MAX_ERROR_CHARS: usize = 500;
 
 /// Reads what is due for a channel.
-pub(crate) async fn look(shard: &Shard, channel_id: ChannelId) -> Turn {
+pub(crate) async fn read_due(shard: &OwnedShard, channel_id: ChannelId) -> SendProgress {
     let (store, number) = (shard.log.store(), shard.lease.shard());
     let read = || store.waiting_notifications(number, channel_id, 2);
     let mut waiting = shard.read(CANNOT_READ, OnDefect::Wait, read).await.into_iter();
-    let Some(notification) = waiting.next() else { return Turn::Nothing(channel_id) };
-    let now = shard.steady.wall();
+    let Some(notification) = waiting.next() else { return SendProgress::Nothing(channel_id) };
+    let now = shard.steady_clock.wall();
     let due_time = notification.due_time.map(|due_time| plausible_due_time(due_time, now));
     if let Some(due_time) = due_time.filter(|due_time| *due_time > now) {
-        return Turn::NotYet(channel_id, due_time);
+        return SendProgress::NotYet(channel_id, due_time);
     }
     let organization = notification.organization_id.clone();
     let read = || store.channel(number, &organization, channel_id);
@@ -95,12 +95,16 @@ pub(crate) async fn look(shard: &Shard, channel_id: ChannelId) -> Turn {
     };
     let next_due_time = waiting.next().and_then(|next| next.due_time);
     let next_due_time = next_due_time.map(|due_time| plausible_due_time(due_time, now));
-    Turn::Due(Box::new(Due { notification, channel, mail_sent, next_due_time }))
+    SendProgress::Due(Box::new(DueNotification { notification, channel, mail_sent, next_due_time }))
 }
 
 /// Sends what is due to a destination. None: the lease ran out before anything was sent.
-async fn tell(shard: &Shard, due: Due, destination: Option<Destination>) -> Option<Turn> {
-    let Due { notification, channel, next_due_time, .. } = due;
+async fn send_due(
+    shard: &OwnedShard,
+    due: DueNotification,
+    destination: Option<Destination>,
+) -> Option<SendProgress> {
+    let DueNotification { notification, channel, next_due_time, .. } = due;
     let start_time = (shard.clock)();
     let begun = tokio::time::Instant::now();
     let (mut recipients, kind) = (0, destination.as_ref().map(|destination| destination.kind));
@@ -124,12 +128,12 @@ async fn tell(shard: &Shard, due: Due, destination: Option<Destination>) -> Opti
         recipients: if shard.mailer.is_some() { recipients } else { 0 },
     };
     let went_elsewhere = matches!(notification.new.incident, Some(IncidentAction::CloseAt(_)));
-    Some(Turn::Tried(Box::new(Tried {
+    Some(SendProgress::Finished(Box::new(FinishedSend {
         channel: channel.filter(|_| !went_elsewhere),
         notification,
         kind,
         attempt,
-        end_time: shard.steady.wall(),
+        end_time: shard.steady_clock.wall(),
         error,
         next_due_time,
     })))
@@ -142,19 +146,19 @@ type Sent = Result<u16, (Option<u16>, String)>;
 
 /// None: the lease ran out before.
 async fn send(
-    shard: &Shard,
+    shard: &OwnedShard,
     notification: &Notification,
     destination: &Destination,
     channel_name: &str,
     now: Timestamp,
 ) -> Option<Sent> {
     let names = names(shard, notification);
-    let endpoint = notification.new.endpoint_id.and_then(|id| shard.receivers.get(id));
+    let endpoint = notification.new.endpoint_id.and_then(|id| shard.targets.get(id));
     let telling = Telling {
         notification,
         channel_name,
         endpoint_names: &names,
-        endpoint_status: endpoint.map(|receiver| receiver.endpoint.status),
+        endpoint_status: endpoint.map(|target| target.endpoint.status),
         console_url: shard.settings.console_url.as_deref(),
     };
     let secret = match &destination.secret {
@@ -213,7 +217,7 @@ async fn send(
 }
 
 async fn post(
-    shard: &Shard,
+    shard: &OwnedShard,
     connections: ConnectionGroup,
     url: &Uri,
     headers: HeaderMap,
@@ -261,7 +265,7 @@ fn sign(
 }
 
 async fn open(
-    shard: &Shard,
+    shard: &OwnedShard,
     notification: &Notification,
     sealed: &SealedSecret,
 ) -> Result<Secret, &'static str> {
@@ -281,44 +285,48 @@ async fn open(
 }
 
 /// What the endpoints that it is about are called now.
-fn names(shard: &Shard, notification: &Notification) -> HashMap<EndpointId, String> {
+fn names(shard: &OwnedShard, notification: &Notification) -> HashMap<EndpointId, String> {
     let new = &notification.new;
     let worst = new.summary.iter().flat_map(|summary| &summary.worst);
     let ids = new.endpoint_id.into_iter().chain(worst.map(|endpoint| endpoint.endpoint_id));
     let named =
-        ids.filter_map(|id| Some((id, shard.receivers.get(id)?.endpoint.config.name.clone())));
+        ids.filter_map(|id| Some((id, shard.targets.get(id)?.endpoint.config.name.clone())));
     named.collect()
 }
 
 /// Reads what is due in a task of its own, so that no channel waits for another.
-pub(crate) fn begin(shard: &Arc<Shard>, channel_id: ChannelId, turns: mpsc::Sender<Turn>) {
+pub(crate) fn spawn_read(
+    shard: &Arc<OwnedShard>,
+    channel_id: ChannelId,
+    progress: mpsc::Sender<SendProgress>,
+) {
     let of_task = Arc::clone(shard);
-    spawn(shard, async move { Some(look(&of_task, channel_id).await) }, turns);
+    spawn(shard, async move { Some(read_due(&of_task, channel_id).await) }, progress);
 }
 
 /// Sends what is due, in a task of its own. None: the channel was deleted.
-pub(crate) fn go_on(
-    shard: &Arc<Shard>,
-    due: Due,
+pub(crate) fn spawn_send(
+    shard: &Arc<OwnedShard>,
+    due: DueNotification,
     destination: Option<Destination>,
-    turns: mpsc::Sender<Turn>,
+    progress: mpsc::Sender<SendProgress>,
 ) {
     let of_task = Arc::clone(shard);
-    spawn(shard, async move { tell(&of_task, due, destination).await }, turns);
+    spawn(shard, async move { send_due(&of_task, due, destination).await }, progress);
 }
 
 fn spawn(
-    shard: &Arc<Shard>,
-    turn: impl Future<Output = Option<Turn>> + Send + 'static,
-    turns: mpsc::Sender<Turn>,
+    shard: &Arc<OwnedShard>,
+    task: impl Future<Output = Option<SendProgress>> + Send + 'static,
+    progress: mpsc::Sender<SendProgress>,
 ) {
     let abort = shard.abort.clone();
     tokio::spawn(async move {
-        // A turn that ended without a word would keep its channel silent, for ever.
-        let unless_told = abort.clone().drop_guard();
-        if let Some(Some(turn)) = abort.run_until_cancelled(turn).await {
-            _ = turns.send(turn).await;
-            unless_told.disarm();
+        // A task that ended without a message would block its channel for ever.
+        let abort_unless_sent = abort.clone().drop_guard();
+        if let Some(Some(step)) = abort.run_until_cancelled(task).await {
+            _ = progress.send(step).await;
+            abort_unless_sent.disarm();
         }
     });
 }

@@ -1,4 +1,4 @@
-//! How well the database answers: at once and always, or late and not always.
+//! Faults of the database: calls that come late, fail, or lose their answer.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,8 +19,8 @@ pub(crate) enum Fault {
 const LEASE_WRITES: [&str; 5] =
     ["acquire_lease", "renew_lease", "release_lease", "survey", "leave"];
 
-/// The same for all processes. Fair until a test says otherwise.
-pub(crate) struct Weather(Mutex<Conditions>);
+/// The same for all processes. None until a test injects some.
+pub(crate) struct DatabaseFaults(Mutex<Conditions>);
 
 struct Conditions {
     random: Random,
@@ -39,18 +39,18 @@ pub(crate) enum Away {
     ForWrites,
 }
 
-impl Weather {
-    pub(crate) fn fair() -> Weather {
-        Weather(Mutex::new(fair_conditions()))
+impl DatabaseFaults {
+    pub(crate) fn none() -> DatabaseFaults {
+        DatabaseFaults(Mutex::new(no_faults()))
     }
 
     /// So many of a hundred calls fail; each takes up to the delay on either way.
-    pub(crate) fn storm(&self, seed: u64, fault_percent: u64, longest_delay: Duration) {
+    pub(crate) fn inject(&self, seed: u64, fault_percent: u64, longest_delay: Duration) {
         *self.conditions() = Conditions {
             random: Random::of_seed(seed),
             fault_percent,
             longest_delay,
-            ..fair_conditions()
+            ..no_faults()
         };
     }
 
@@ -65,8 +65,8 @@ impl Weather {
         self.conditions().loses_next_answer = true;
     }
 
-    pub(crate) fn calm(&self) {
-        *self.conditions() = fair_conditions();
+    pub(crate) fn stop(&self) {
+        *self.conditions() = no_faults();
     }
 
     pub(crate) fn set_away(&self, away: Option<Away>) {
@@ -121,7 +121,7 @@ impl Weather {
     }
 }
 
-fn fair_conditions() -> Conditions {
+fn no_faults() -> Conditions {
     Conditions {
         random: Random::of_seed(0),
         fault_percent: 0,

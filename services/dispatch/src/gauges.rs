@@ -1,0 +1,132 @@
+//! Gauges of the shards that this process owns: what waits, how late it is, how far behind the log.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::delivery::ON_REQUEST;
+use keeptrusts_webhooks_store::StoreError;
+use keeptrusts_webhooks_telemetry::{KeyValue, before_collecting, meter};
+
+use crate::pipeline::OwnedShard;
+use crate::status::DispatchStatus;
+
+/// The figures of the shards that this process owns, as they were last looked up. Those of
+/// others are not among them: a shard has one owner, and one process tells of it.
+static FIGURES: Mutex<BTreeMap<u16, Figures>> = Mutex::new(BTreeMap::new());
+
+#[derive(Debug, Clone, Copy)]
+struct Figures {
+    requests: u64,
+    lag: u64,
+    /// None: the database did not answer.
+    stored: Option<Stored>,
+}
+
+/// What only the database knows.
+#[derive(Debug, Clone, Copy)]
+struct Stored {
+    waiting: u64,
+    oldest_due_seconds: f64,
+}
+
+/// How long the database may take for one shard.
+const LOOK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Looks the figures up whenever metrics are collected.
+pub(crate) fn observe(status: &Arc<DispatchStatus>) {
+    LazyLock::force(&GAUGES);
+    let status = Arc::downgrade(status);
+    before_collecting(move || {
+        let status = status.upgrade();
+        async move {
+            let Some(status) = status else { return false };
+            // All at the same time: whoever collects waits.
+            let looks = status.owned().into_iter().map(async |shard| {
+                let stored = tokio::time::timeout(LOOK_PATIENCE, look_up(&shard)).await;
+                let stored = stored.ok().and_then(|looked| match looked {
+                    Ok(stored) => Some(stored),
+                    Err(error) => {
+                        tracing::debug!(shard = %shard.lease.shard(), %error, "no figures");
+                        None
+                    }
+                });
+                let known = shard.log.watch(shard.lease.shard()).borrow().0;
+                let figures = Figures {
+                    requests: shard.requests_under_way.load(Ordering::Relaxed) as u64,
+                    lag: (known - shard.acted_on.load(Ordering::Relaxed)).max(0).unsigned_abs(),
+                    stored,
+                };
+                (shard.lease.shard().0, figures)
+            });
+            let figures = join_all(looks).await.into_iter().collect();
+            *FIGURES.lock().unwrap_or_else(PoisonError::into_inner) = figures;
+            true
+        }
+    });
+}
+
+async fn look_up(shard: &OwnedShard) -> Result<Stored, StoreError> {
+    let (store, number) = (shard.log.store(), shard.lease.shard());
+    let waiting = store.count_waiting(number).await?;
+    let endpoints = store.waiting_endpoints(number).await?.endpoints;
+    // What waits for a disabled endpoint is not late, nor what waits for the end of a pause; and
+    // what somebody asks for has no due time.
+    let is_late = |(id, due): &&(_, Timestamp)| *due > ON_REQUEST && shard.is_open(*id);
+    let now = shard.steady_clock.now();
+    let late = endpoints.iter().filter(is_late).map(|(id, due)| {
+        let late = now.duration_since(*due).as_secs_f64();
+        let since_pause = shard.pauses.since_end(*id).map(|since| since.as_secs_f64());
+        since_pause.map_or(late, |since| late.min(since))
+    });
+    Ok(Stored { waiting, oldest_due_seconds: late.fold(0.0, f64::max) })
+}
+
+/// Registered once; each collection reads the figures as they are then.
+static GAUGES: LazyLock<()> = LazyLock::new(|| {
+    type Value = fn(&Figures) -> Option<f64>;
+    let gauges: [(&str, &str, &str, Value); 5] = [
+        (
+            "keeptrusts_webhooks.deliveries.waiting",
+            "",
+            "deliveries of the shard that wait for an attempt",
+            |figures| Some(figures.stored?.waiting as f64),
+        ),
+        (
+            "keeptrusts_webhooks.oldest_due",
+            "s",
+            "for how long the delivery that is due the longest has been due",
+            |figures| Some(figures.stored?.oldest_due_seconds),
+        ),
+        (
+            "keeptrusts_webhooks.requests.in_flight",
+            "",
+            "attempts whose request is under way",
+            |figures| Some(figures.requests as f64),
+        ),
+        (
+            "keeptrusts_webhooks.shard.lag.records",
+            "",
+            "records that this process knows of and has not acted on",
+            |figures| Some(figures.lag as f64),
+        ),
+        ("keeptrusts_webhooks.shard.owned", "", "1: this process owns the shard", |_| Some(1.0)),
+    ];
+    let meter = meter();
+    for (name, unit, about, value_of) in gauges {
+        let gauge = meter.f64_observable_gauge(name).with_unit(unit).with_description(about);
+        gauge
+            .with_callback(move |observer| {
+                let figures = FIGURES.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                for (shard, figures) in figures {
+                    if let Some(value) = value_of(&figures) {
+                        observer.observe(value, &[KeyValue::new("shard", i64::from(shard))]);
+                    }
+                }
+            })
+            .build();
+    }
+});

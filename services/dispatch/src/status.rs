@@ -1,0 +1,122 @@
+//! The status of dispatch: which shards this process owns, whether it can work on them, and whether
+//! its leases are maintained. Readiness and the gauges ask for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use keeptrusts_webhooks_domain::log::Shard;
+use keeptrusts_webhooks_store::Trouble;
+use tokio::time::Instant;
+
+use crate::pipeline::OwnedShard;
+
+/// What others may know of the work of this process.
+pub(crate) struct DispatchStatus {
+    /// How long leases last; None: for ever.
+    leases_last: Option<Duration>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    shards: BTreeMap<Shard, Arc<OwnedShard>>,
+    maintained_at: Option<Instant>,
+    /// Why they were not since then, if the database has kept it from that.
+    trouble: Option<Trouble>,
+    /// Shards that this process cannot work on.
+    unfit: Vec<Shard>,
+}
+
+impl DispatchStatus {
+    pub(crate) fn new(leases_last: Option<Duration>) -> Arc<DispatchStatus> {
+        Arc::new(DispatchStatus { leases_last, state: Mutex::default() })
+    }
+
+    pub(crate) fn add_shard(&self, number: Shard, shard: Arc<OwnedShard>) {
+        self.state().shards.insert(number, shard);
+    }
+
+    pub(crate) fn remove_shard(&self, number: Shard) {
+        self.state().shards.remove(&number);
+    }
+
+    /// The leases were just looked after.
+    pub(crate) fn leases_maintained(&self) {
+        let mut state = self.state();
+        (state.maintained_at, state.trouble) = (Some(Instant::now()), None);
+    }
+
+    /// They could not be.
+    pub(crate) fn lease_maintenance_failed(&self, trouble: Option<Trouble>) {
+        self.state().trouble = trouble;
+    }
+
+    /// Whether they were in the time that a lease lasts; otherwise what to make of it.
+    pub(crate) fn check_leases(&self) -> Result<(), String> {
+        let State { maintained_at, trouble, .. } = *self.state();
+        let because = trouble.map(|trouble| format!(" (the database: {trouble})"));
+        let because = because.unwrap_or_default();
+        match (maintained_at, self.leases_last) {
+            (None, _) => Err(format!("no shard was looked for yet{because}")),
+            (Some(time), Some(lasts)) if time.elapsed() >= lasts => {
+                let seconds = time.elapsed().as_secs();
+                Err(format!("the leases were not looked after for {seconds} s{because}"))
+            }
+            (Some(_), _) => Ok(()),
+        }
+    }
+
+    /// Which shards this process cannot work on.
+    pub(crate) fn set_unfit(&self, shards: Vec<Shard>) {
+        self.state().unfit = shards;
+    }
+
+    /// Whether there is none; otherwise what to make of it.
+    pub(crate) fn check_shards(&self) -> Result<(), String> {
+        let state = self.state();
+        let given_up = state.shards.iter().filter(|(_, shard)| shard.unfit.is_cancelled());
+        let unfit: BTreeSet<_> = given_up.map(|(number, _)| number).chain(&state.unfit).collect();
+        if unfit.is_empty() {
+            return Ok(());
+        }
+        let unfit: Vec<_> = unfit.into_iter().map(ToString::to_string).collect();
+        Err(format!(
+            "this process cannot work on shard {}, its log says why; another version may be able to",
+            unfit.join(", ")
+        ))
+    }
+
+    /// The shards that this process owns.
+    pub(crate) fn owned(&self) -> Vec<Arc<OwnedShard>> {
+        self.state().shards.values().cloned().collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn leases_that_are_not_maintained_are_reported_with_the_cause() {
+        let lasts = Duration::from_secs(10);
+        let status = DispatchStatus::new(Some(lasts));
+        status.lease_maintenance_failed(Some(Trouble::Silent));
+        let expected = "no shard was looked for yet (the database: it does not answer)";
+        assert_eq!(status.check_leases(), Err(expected.to_owned()));
+        status.leases_maintained();
+        status.lease_maintenance_failed(Some(Trouble::NoMoreConnections));
+        assert_eq!(status.check_leases(), Ok(()), "they last a while");
+        tokio::time::advance(lasts).await;
+        let expected = "the leases were not looked after for 10 s (the database: it takes no more connections)";
+        assert_eq!(status.check_leases(), Err(expected.to_owned()));
+        status.leases_maintained();
+        tokio::time::advance(lasts).await;
+        let expected = "the leases were not looked after for 10 s";
+        assert_eq!(status.check_leases(), Err(expected.to_owned()), "what was before is over");
+    }
+}
