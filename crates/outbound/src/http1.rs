@@ -15,8 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use crate::answer::KeptBody;
-use crate::connect::Driver;
-use crate::connect::TlsStream;
+use crate::driver::Driver;
 use crate::exchange::{Answered, BodyEnd, Outcome};
 use crate::failure::SendFailure;
 use crate::head::HeadProblem;
@@ -24,6 +23,7 @@ use crate::limits::{IDLE_TIME_MARGIN, MAX_IDLE_TIME, MAX_READ_HEAD, MAX_READ_HEA
 use crate::observed::{ObservedStream, Observer};
 use crate::remark::Remark;
 use crate::request::Post;
+use crate::tls::TlsStream;
 
 /// A connection. Clones are the same one; it is closed with the last of them.
 #[derive(Clone)]

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::answer::{KeptBody, header_bytes};
-use crate::connect::{Driver, TlsStream};
+use crate::driver::Driver;
 use crate::exchange::{Answered, BodyEnd, Outcome};
 use crate::failure::SendFailure;
 use crate::frames::{Beginning, StatusSeen};
@@ -29,6 +29,7 @@ use crate::limits::{
 use crate::observed::{ObservedStream, Observer};
 use crate::remark::Remark;
 use crate::request::Post;
+use crate::tls::TlsStream;
 
 type Stream = ObservedStream<TlsStream>;
 

@@ -18,11 +18,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use crate::classify::tls_failure_within;
-use crate::connect::TlsStream;
 use crate::failure::SendFailure;
 use crate::frames::FrameReader;
 use crate::head::{HeadProblem, HeadReader};
 use crate::limits::{HTTP2_ANSWER_ALLOWANCE, HTTP2_CONNECTION_ALLOWANCE};
+use crate::tls::TlsStream;
 
 /// What has been observed on one connection.
 pub(crate) struct Observer {

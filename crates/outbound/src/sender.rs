@@ -14,7 +14,7 @@ use rustix::process::{Resource, getrlimit};
 use tokio::time::sleep;
 
 use crate::answer::{Answer, Exchange};
-use crate::config::{OutboundConfig, SetupError};
+use crate::config::OutboundConfig;
 use crate::connect::{Connection, Opened, Opener, Versions};
 use crate::exchange::Outcome;
 use crate::failure::SendFailure;
@@ -29,6 +29,7 @@ use crate::ports::PortGuard;
 use crate::remark::Remark;
 use crate::request::Post;
 use crate::resolve::Resolver;
+use crate::setup_error::SetupError;
 use crate::stopwatch::Stopwatch;
 use crate::tls;
 
