@@ -17,17 +17,17 @@ use crate::classify::connect_failure;
 use crate::client_certificate::noting;
 use crate::dial::first_to_connect;
 use crate::driver::Driver;
-use crate::exchange::Outcome;
+use crate::exchange::RequestEnd;
 use crate::failure::SendFailure;
 use crate::http1::{self, Http1};
 use crate::http2::{self, Http2};
 use crate::network::Network;
-use crate::observed::Observer;
 use crate::pool::Pooled;
 use crate::remark::Remark;
 use crate::request::Post;
 use crate::target::Host;
 use crate::tls::{self, TlsStream};
+use crate::watched_stream::Observer;
 
 /// A connection to a receiver, in the version of HTTP that it has chosen.
 #[derive(Clone)]
@@ -37,7 +37,12 @@ pub(crate) enum Connection {
 }
 
 impl Connection {
-    pub(crate) async fn exchange(&self, post: &Post, deadline: Instant, was_used: bool) -> Outcome {
+    pub(crate) async fn exchange(
+        &self,
+        post: &Post,
+        deadline: Instant,
+        was_used: bool,
+    ) -> RequestEnd {
         let (outcome, observer) = match self {
             Connection::Http1(connection) => {
                 (connection.exchange(post, deadline, was_used).await, connection.observer())

@@ -9,7 +9,7 @@
 //!
 //! In the order in which a request meets them: `sender` has the last word on it, `pool` finds
 //! it a connection, `connect` opens one (`addresses`, `dial`, `network`, TLS), and `http1` or
-//! `http2` send it and read the answer (`observed`, `head`, `frames`).
+//! `http2` send it and read the answer (`watched_stream`, `head`, `frames`).
 //!
 //! The crate depends on hyper, rustls and a DNS resolver, and of ours only on the one that says
 //! whom we trust: it knows no endpoint, delivery, store or gRPC. It writes no header value and no
@@ -36,7 +36,7 @@ pub mod limits;
 mod local_names;
 mod name_server;
 mod network;
-mod observed;
+
 #[cfg(test)]
 mod one_reading;
 mod pool;
@@ -55,6 +55,7 @@ mod tls_failure;
 mod translations;
 #[cfg(test)]
 mod vectors;
+mod watched_stream;
 
 pub use answer::{Answer, Exchange};
 pub use config::OutboundConfig;
