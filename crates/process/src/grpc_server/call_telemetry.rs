@@ -50,7 +50,7 @@ impl CallTelemetry {
                 self.over(status.code());
                 self.findable(status).unwrap_or(response)
             }
-            _ => response.map(|body| Body::new(MeasuredBody { body, telemetry: self })),
+            _ => response.map(|body| Body::new(ReportedBody { body, telemetry: self })),
         }
     }
 
@@ -93,12 +93,12 @@ impl Drop for CallTelemetry {
 }
 
 /// An answer's body, whose trailers say what became of the call.
-struct MeasuredBody {
+struct ReportedBody {
     body: Body,
     telemetry: CallTelemetry,
 }
 
-impl http_body::Body for MeasuredBody {
+impl http_body::Body for ReportedBody {
     type Data = Bytes;
     type Error = Status;
 
