@@ -69,7 +69,7 @@ impl Access {
         match why {
             NoCaller::Invalid(defect) => self.failed(address, defect.kind(), &defect),
             NoCaller::Insufficient(lacks) => {
-                self.refusals.tell(lacks.kind, &lacks.what, address);
+                self.refusals.log(lacks.kind, &lacks.what, address);
                 status::permission_denied(lacks.what)
             }
             NoCaller::NoKeys => {
@@ -92,7 +92,7 @@ impl Access {
             let delay = Duration::from_secs(left.as_secs() + 1);
             return status::resource_exhausted_for(delay, Reason::TooManyFailedLogins, message);
         }
-        self.refusals.tell(kind, why, address);
+        self.refusals.log(kind, why, address);
         if let Some(address) = address {
             self.failures.note(address);
             tracing::info!(%address, "refused a call without a valid token");

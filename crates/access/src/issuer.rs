@@ -2,6 +2,7 @@
 //! the tokens that it has signed. The gate asks it about the tokens of requests
 //! ([`web_tokens`](crate::web_tokens)), the console for those with which people sign in.
 
+mod claims;
 mod defect;
 mod discovery;
 mod keys;
@@ -11,10 +12,11 @@ mod signed;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use claims::Claims;
 pub use defect::Defect;
 pub use discovery::{Discovery, DiscoveryError, SelfDescription};
 pub(crate) use keys::{IssuerKeys, Source};
-pub use signed::{Claims, NotVerified, SignedTokens, Verified};
+pub use signed::{NotVerified, SignedTokens, Verified};
 
 pub use crate::https::{FetchError, Fetcher, TrustError, is_acceptable};
 

@@ -10,24 +10,24 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How often a kind is told of at info.
+/// How often a kind is logged at info.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// What has been told.
+/// When each kind of refusal was last logged at info.
 #[derive(Default)]
 pub(crate) struct Refusals {
-    by_kind: Mutex<HashMap<&'static str, Told>>,
+    by_kind: Mutex<HashMap<&'static str, LastLogged>>,
 }
 
-struct Told {
-    when: Instant,
+struct LastLogged {
+    at: Instant,
     /// How many have come since then.
     since: u64,
 }
 
 impl Refusals {
-    /// Tells why a token was refused. `kind` is one of few words, whatever is sent.
-    pub(crate) fn tell(&self, kind: &'static str, why: &dyn Display, address: Option<IpAddr>) {
+    /// Logs why a token was refused. `kind` is one of few words, whatever is sent.
+    pub(crate) fn log(&self, kind: &'static str, why: &dyn Display, address: Option<IpAddr>) {
         let address = address.map(tracing::field::display);
         tracing::debug!(kind, %why, address, "refused a token");
         if let Some(others) = self.due(kind, Instant::now()) {
@@ -38,17 +38,17 @@ impl Refusals {
         }
     }
 
-    /// Whether a kind is to be told of now; how many of it have not been told of since.
+    /// Whether a kind is to be logged at info now, and how many were not since the last time.
     fn due(&self, kind: &'static str, now: Instant) -> Option<u64> {
         let mut by_kind = self.by_kind.lock().unwrap_or_else(PoisonError::into_inner);
         match by_kind.get_mut(kind) {
-            Some(told) if now.duration_since(told.when) < PAUSE => {
-                told.since += 1;
+            Some(last) if now.duration_since(last.at) < PAUSE => {
+                last.since += 1;
                 None
             }
-            told => {
-                let others = told.map_or(0, |told| told.since);
-                by_kind.insert(kind, Told { when: now, since: 0 });
+            last => {
+                let others = last.map_or(0, |last| last.since);
+                by_kind.insert(kind, LastLogged { at: now, since: 0 });
                 Some(others)
             }
         }
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_kind_is_told_of_once_a_minute_with_how_many_there_were() {
+    fn each_kind_is_logged_once_a_minute_with_how_many_there_were() {
         let (refusals, begin) = (Refusals::default(), Instant::now());
         assert_eq!(refusals.due("aud", begin), Some(0));
         for _ in 0..3 {

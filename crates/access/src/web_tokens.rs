@@ -1,13 +1,13 @@
 //! JSON Web Tokens of an OpenID Connect issuer, as the gate reads them.
 
 mod claims;
-mod places;
+mod organizations_and_roles;
 
 use keeptrusts_webhooks_domain::access::Caller;
 
 pub(crate) use claims::ClaimNames;
-pub(crate) use places::Lack;
-pub use places::RoleName;
+pub(crate) use organizations_and_roles::Lack;
+pub use organizations_and_roles::RoleName;
 
 use crate::issuer::{Defect, NotVerified, SignedTokens};
 

@@ -13,6 +13,7 @@ mod cloudevents;
 mod custom;
 mod event;
 mod fields;
+mod formatter;
 mod pagerduty;
 mod payload;
 mod samples;
@@ -23,7 +24,8 @@ mod teams;
 pub use cloudevents::{CONTENT_TYPE as CLOUDEVENTS_CONTENT_TYPE, source as cloudevents_source};
 pub use custom::{Interrupt, MAX_CUSTOM_BODY_BYTES, MAX_NESTING, MAX_STEPS};
 pub use event::Event;
-pub use payload::{Formatter, Payload};
+pub use formatter::Formatter;
+pub use payload::Payload;
 pub use samples::{sample_data, sample_event};
 
 use keeptrusts_webhooks_domain::event_type::EventType;

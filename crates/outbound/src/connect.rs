@@ -1,10 +1,7 @@
 //! Opens connections: everything that comes before a request is written, at one address of the
 //! receiver after the other.
 
-use std::convert::Infallible;
-use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,55 +9,25 @@ use std::time::Duration;
 use http::Uri;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
-use tokio::net::TcpStream;
-use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use crate::addresses::{AddressBook, NameAndPort};
 use crate::classify::connect_failure;
 use crate::client_certificate::noting;
 use crate::dial::first_to_connect;
-use crate::exchange::Outcome;
+use crate::driver::Driver;
+use crate::exchange::RequestEnd;
 use crate::failure::SendFailure;
 use crate::http1::{self, Http1};
 use crate::http2::{self, Http2};
-use crate::limits::MAX_CLOSING_TIME;
 use crate::network::Network;
-use crate::observed::Observer;
 use crate::pool::Pooled;
 use crate::remark::Remark;
 use crate::request::Post;
 use crate::target::Host;
-use crate::tls;
-
-pub(crate) type TlsStream = tokio_rustls::client::TlsStream<TcpStream>;
-
-/// What moves a connection on; to be run as a task. It ends when the connection does, or soon
-/// after its last user has gone.
-pub(crate) struct Driver(Pin<Box<dyn Future<Output = ()> + Send>>);
-
-impl Driver {
-    pub(crate) fn new(
-        connection: impl Future<Output = ()> + Send + 'static,
-        unused: oneshot::Receiver<Infallible>,
-    ) -> Self {
-        Self(Box::pin(async move {
-            let mut connection = std::pin::pin!(connection);
-            tokio::select! {
-                () = &mut connection => {}
-                // The libraries notice as well, and say goodbye.
-                _ = unused => {
-                    _ = timeout(MAX_CLOSING_TIME, connection).await;
-                }
-            }
-        }))
-    }
-
-    pub(crate) async fn run(self) {
-        self.0.await;
-    }
-}
+use crate::tls::{self, TlsStream};
+use crate::watched_stream::Observer;
 
 /// A connection to a receiver, in the version of HTTP that it has chosen.
 #[derive(Clone)]
@@ -70,7 +37,12 @@ pub(crate) enum Connection {
 }
 
 impl Connection {
-    pub(crate) async fn exchange(&self, post: &Post, deadline: Instant, was_used: bool) -> Outcome {
+    pub(crate) async fn exchange(
+        &self,
+        post: &Post,
+        deadline: Instant,
+        was_used: bool,
+    ) -> RequestEnd {
         let (outcome, observer) = match self {
             Connection::Http1(connection) => {
                 (connection.exchange(post, deadline, was_used).await, connection.observer())

@@ -10,7 +10,7 @@ use crate::limits::MAX_IDLE_TIME;
 use crate::remark::Remark;
 
 /// What came of a request on a connection.
-pub(crate) enum Outcome {
+pub(crate) enum RequestEnd {
     /// The receiver has answered.
     Answered(Answered),
     /// It has not, and the receiver may have got the request.
@@ -28,7 +28,7 @@ pub(crate) enum Outcome {
     ClosedAfterUse(SendFailure),
 }
 
-impl Outcome {
+impl RequestEnd {
     /// What it is if the receiver had asked for a client certificate: with TLS 1.3 its verdict on
     /// our having none comes after the handshake, and some servers answer with an error.
     pub(crate) fn after_certificate_request(self) -> Self {

@@ -11,8 +11,10 @@ use crate::guard::RefusedAddress;
 use crate::limits::{HTTP2_MAX_HEAD, MAX_INFORMATIONAL_ANSWERS, MAX_READ_HEAD};
 use crate::local_names::RefusedName;
 use crate::ports::RefusedPort;
-use crate::tls::TRUST_FLAG;
 use crate::tls_failure::TlsProblem;
+
+/// The flag that names the files with further certificates to trust.
+pub(crate) const TRUST_FLAG: &str = "--trust-ca";
 
 /// Why a request ended without an answer.
 ///

@@ -15,15 +15,15 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use crate::answer::KeptBody;
-use crate::connect::Driver;
-use crate::connect::TlsStream;
-use crate::exchange::{Answered, BodyEnd, Outcome};
+use crate::driver::Driver;
+use crate::exchange::{Answered, BodyEnd, RequestEnd};
 use crate::failure::SendFailure;
 use crate::head::HeadProblem;
 use crate::limits::{IDLE_TIME_MARGIN, MAX_IDLE_TIME, MAX_READ_HEAD, MAX_READ_HEADERS};
-use crate::observed::{ObservedStream, Observer};
 use crate::remark::Remark;
 use crate::request::Post;
+use crate::tls::TlsStream;
+use crate::watched_stream::{Observer, WatchedStream};
 
 /// A connection. Clones are the same one; it is closed with the last of them.
 #[derive(Clone)]
@@ -38,7 +38,7 @@ pub(crate) async fn begin(
     stream: TlsStream,
     observer: Arc<Observer>,
 ) -> Result<(Http1, Driver), SendFailure> {
-    let stream = ObservedStream::new(stream, Arc::clone(&observer));
+    let stream = WatchedStream::new(stream, Arc::clone(&observer));
     let (requests, connection) = Builder::new()
         // What other clients read, we read: RFC 9112 sections 5.1 and 5.2 forbid senders the
         // first two, and say how they are to be understood.
@@ -67,7 +67,12 @@ impl Http1 {
     }
 
     /// Sends a request and reads the answer, until the deadline.
-    pub(crate) async fn exchange(&self, post: &Post, deadline: Instant, was_used: bool) -> Outcome {
+    pub(crate) async fn exchange(
+        &self,
+        post: &Post,
+        deadline: Instant,
+        was_used: bool,
+    ) -> RequestEnd {
         self.observer.begin_answer();
         let request = post.for_http1(Full::new(post.body.clone()));
         let answering = self.requests().try_send_request(request);
@@ -81,7 +86,7 @@ impl Http1 {
         // What some servers say to an idle connection that they close, whether or not a request
         // is just on its way (RFC 9110 section 15.5.9).
         if was_used && head.status == StatusCode::REQUEST_TIMEOUT && is_last(&head.headers) {
-            return Outcome::ClosedAfterUse(SendFailure::ConnectionClosed);
+            return RequestEnd::ClosedAfterUse(SendFailure::ConnectionClosed);
         }
         let mut kept = KeptBody::default();
         let body_end = read_body(&mut body, &mut kept, deadline).await;
@@ -97,7 +102,7 @@ impl Http1 {
         if answered.is_reusable {
             answered.is_reusable = self.is_ready_soon().await;
         }
-        Outcome::Answered(answered)
+        RequestEnd::Answered(answered)
     }
 
     fn requests(&self) -> MutexGuard<'_, SendRequest<Full<Bytes>>> {
@@ -119,8 +124,8 @@ impl Http1 {
     }
 
     /// What came of a request if the time was over before the answer's head was there.
-    fn timed_out(&self) -> Outcome {
-        self.by_part_of_head(Remark::HeadersTookTooLong).unwrap_or(Outcome::TimedOut)
+    fn timed_out(&self) -> RequestEnd {
+        self.by_part_of_head(Remark::HeadersTookTooLong).unwrap_or(RequestEnd::TimedOut)
     }
 
     /// What came of a request for which hyper has no answer.
@@ -128,9 +133,9 @@ impl Http1 {
         &self,
         mut error: TrySendError<hyper::Request<Full<Bytes>>>,
         was_used: bool,
-    ) -> Outcome {
+    ) -> RequestEnd {
         if error.take_message().is_some() {
-            return Outcome::NotSent;
+            return RequestEnd::NotSent;
         }
         let error = error.into_error();
         let problem = self.observer.observed().problem;
@@ -152,18 +157,18 @@ impl Http1 {
             None => SendFailure::ConnectionClosed,
         };
         match (&observed.tls_failure, observed.has_read) {
-            (_, false) if was_used => Outcome::ClosedAfterUse(failure),
-            (Some(tls_failure), _) => Outcome::Failed(tls_failure.clone()),
-            _ => Outcome::Failed(failure),
+            (_, false) if was_used => RequestEnd::ClosedAfterUse(failure),
+            (Some(tls_failure), _) => RequestEnd::Failed(tls_failure.clone()),
+            _ => RequestEnd::Failed(failure),
         }
     }
 
     /// The answer by its status alone, if that has arrived.
-    fn by_part_of_head(&self, remark: Remark) -> Option<Outcome> {
+    fn by_part_of_head(&self, remark: Remark) -> Option<RequestEnd> {
         let observed = self.observer.observed();
         let head = observed.answer.as_ref()?;
         let answered = Answered::with_part_of_head(head.status()?, head.headers(), remark);
-        Some(Outcome::Answered(answered))
+        Some(RequestEnd::Answered(answered))
     }
 }
 

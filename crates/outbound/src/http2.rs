@@ -18,19 +18,20 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::answer::{KeptBody, header_bytes};
-use crate::connect::{Driver, TlsStream};
-use crate::exchange::{Answered, BodyEnd, Outcome};
+use crate::driver::Driver;
+use crate::exchange::{Answered, BodyEnd, RequestEnd};
 use crate::failure::SendFailure;
 use crate::frames::{Beginning, StatusSeen};
 use crate::limits::{
     HTTP2_CONNECTION_WINDOW, HTTP2_MAX_HEAD, HTTP2_STREAM_WINDOW, MAX_INFORMATIONAL_ANSWERS,
     MAX_PONG_TIME, MAX_READ_HEAD, MAX_STREAMS, PING_AFTER,
 };
-use crate::observed::{ObservedStream, Observer};
 use crate::remark::Remark;
 use crate::request::Post;
+use crate::tls::TlsStream;
+use crate::watched_stream::{Observer, WatchedStream};
 
-type Stream = ObservedStream<TlsStream>;
+type Stream = WatchedStream<TlsStream>;
 
 /// A connection. Clones are the same one; it is closed with the last of them.
 #[derive(Clone)]
@@ -59,7 +60,7 @@ pub(crate) async fn begin(
     observer: Arc<Observer>,
 ) -> Result<(Http2, Driver), SendFailure> {
     observer.begin_http2();
-    let stream = ObservedStream::new(stream, Arc::clone(&observer));
+    let stream = WatchedStream::new(stream, Arc::clone(&observer));
     let (requests, mut connection) = Builder::new()
         // None until the receiver's preface says how many.
         .initial_max_send_streams(0)
@@ -203,7 +204,12 @@ impl Http2 {
     }
 
     /// Sends a request and reads the answer, until the deadline.
-    pub(crate) async fn exchange(&self, post: &Post, deadline: Instant, was_used: bool) -> Outcome {
+    pub(crate) async fn exchange(
+        &self,
+        post: &Post,
+        deadline: Instant,
+        was_used: bool,
+    ) -> RequestEnd {
         let _under_way = UnderWay::begin(&self.state.under_way);
         self.observer.begin_http2_answer(self.state.under_way.load(Ordering::Relaxed));
         let mut requests = match self.requests.clone().ready().await {
@@ -234,36 +240,40 @@ impl Http2 {
         };
         match (progress.head, seen) {
             // What came after too many others is no answer.
-            (None, _) if matches!(ended, Ended::TooManyInformational) => {
-                Outcome::Failed(SendFailure::TooManyInformational)
+            (None, _) if matches!(ended, ReadEnd::TooManyInformational) => {
+                RequestEnd::Failed(SendFailure::TooManyInformational)
             }
             (Some(head), _) => self.answered(head, progress.body, &ended),
             (None, Some(seen)) => self.answered_by_status(seen, &ended),
             (None, None) => match ended {
-                Ended::TimedOut if self.requests.current_max_send_streams() == 0 => {
-                    Outcome::Failed(SendFailure::Http2WithoutStreams)
+                ReadEnd::TimedOut if self.requests.current_max_send_streams() == 0 => {
+                    RequestEnd::Failed(SendFailure::Http2WithoutStreams)
                 }
-                Ended::TimedOut if !unsent.is_empty() => Outcome::Failed(SendFailure::BodyNotTaken),
-                Ended::TimedOut => Outcome::TimedOut,
-                Ended::Error(error) => self.without_answer(&error, was_used, has_begun),
+                ReadEnd::TimedOut if !unsent.is_empty() => {
+                    RequestEnd::Failed(SendFailure::BodyNotTaken)
+                }
+                ReadEnd::TimedOut => RequestEnd::TimedOut,
+                ReadEnd::Error(error) => self.without_answer(&error, was_used, has_begun),
                 // An answer without a head does not come this far.
-                Ended::Whole | Ended::Cut | Ended::TooManyInformational => {
-                    Outcome::Failed(SendFailure::Http2Violated)
+                ReadEnd::Whole | ReadEnd::Cut | ReadEnd::TooManyInformational => {
+                    RequestEnd::Failed(SendFailure::Http2Violated)
                 }
             },
         }
     }
 
-    fn answered(&self, head: Parts, body: KeptBody, ended: &Ended) -> Outcome {
+    fn answered(&self, head: Parts, body: KeptBody, ended: &ReadEnd) -> RequestEnd {
         self.state.has_answered.store(true, Ordering::Relaxed);
         let body_end = match ended {
-            Ended::Whole => BodyEnd::Whole,
-            Ended::Cut | Ended::TooManyInformational => BodyEnd::Cut,
-            Ended::TimedOut => BodyEnd::TimedOut,
+            ReadEnd::Whole => BodyEnd::Whole,
+            ReadEnd::Cut | ReadEnd::TooManyInformational => BodyEnd::Cut,
+            ReadEnd::TimedOut => BodyEnd::TimedOut,
             // The receiver wants no more of the request, and its answer is whole (RFC 9113
             // section 8.1).
-            Ended::Error(error) if error.is_remote() && is_no_error_reset(error) => BodyEnd::Whole,
-            Ended::Error(_) => BodyEnd::Early,
+            ReadEnd::Error(error) if error.is_remote() && is_no_error_reset(error) => {
+                BodyEnd::Whole
+            }
+            ReadEnd::Error(_) => BodyEnd::Early,
         };
         let is_head_too_large = header_bytes(&head.headers) > MAX_READ_HEAD;
         let mut answered = Answered::new(head.status, head.headers, body, body_end);
@@ -273,47 +283,47 @@ impl Http2 {
         // A stream that is given up leaves the others alone; a connection that was too slow, or
         // broke, is not used again.
         answered.is_reusable = matches!(body_end, BodyEnd::Whole | BodyEnd::Cut);
-        Outcome::Answered(answered)
+        RequestEnd::Answered(answered)
     }
 
     /// The answer by its status alone: h2 has refused the rest of its head, or that has not come.
-    fn answered_by_status(&self, seen: StatusSeen, ended: &Ended) -> Outcome {
+    fn answered_by_status(&self, seen: StatusSeen, ended: &ReadEnd) -> RequestEnd {
         self.state.has_answered.store(true, Ordering::Relaxed);
         let remark = match ended {
-            Ended::TimedOut => Remark::HeadersTookTooLong,
+            ReadEnd::TimedOut => Remark::HeadersTookTooLong,
             // h2 has the same error for either.
             _ if seen.head_size > MAX_READ_HEAD => Remark::HeadersTooLarge,
-            Ended::Error(error) if error.is_library() => Remark::HeadersUnreadable,
+            ReadEnd::Error(error) if error.is_library() => Remark::HeadersUnreadable,
             _ => Remark::HeadersEndedEarly,
         };
-        Outcome::Answered(Answered::with_part_of_head(seen.status, HeaderMap::new(), remark))
+        RequestEnd::Answered(Answered::with_part_of_head(seen.status, HeaderMap::new(), remark))
     }
 
-    fn without_answer(&self, error: &h2::Error, was_used: bool, has_begun: bool) -> Outcome {
+    fn without_answer(&self, error: &h2::Error, was_used: bool, has_begun: bool) -> RequestEnd {
         if wants_http1(error) {
-            return Outcome::Http1Wanted;
+            return RequestEnd::Http1Wanted;
         }
         // h2 gives this error to streams above the last one that a GOAWAY names, and to requests
         // for which there is no stream any more.
         let is_given_back = error.is_remote() && error.is_go_away();
         let is_refused = error.is_remote() && error.reason() == Some(Reason::REFUSED_STREAM);
         if is_given_back || is_refused {
-            return Outcome::NotProcessed;
+            return RequestEnd::NotProcessed;
         }
         if error.is_reset() && error.is_remote() {
-            return Outcome::Failed(SendFailure::RequestReset);
+            return RequestEnd::Failed(SendFailure::RequestReset);
         }
         if error.is_library() {
             // An answer that h2 cannot decode ends the connection, with all that is under way on it.
             // Those that had no part in it are as on a connection that was closed.
             return match error.is_go_away() && !has_begun {
-                true => Outcome::ClosedAfterUse(SendFailure::Http2Violated),
-                false => Outcome::Failed(SendFailure::Http2Violated),
+                true => RequestEnd::ClosedAfterUse(SendFailure::Http2Violated),
+                false => RequestEnd::Failed(SendFailure::Http2Violated),
             };
         }
         let observed = self.observer.observed();
         if observed.is_flooded {
-            return Outcome::Failed(SendFailure::Flooded);
+            return RequestEnd::Failed(SendFailure::Flooded);
         }
         let is_silent = self.state.is_silent.load(Ordering::Relaxed);
         let failure = match &observed.tls_failure {
@@ -324,17 +334,17 @@ impl Http2 {
         };
         // A receiver that has begun to answer has the request.
         match (was_used || is_silent) && !has_begun {
-            true => Outcome::ClosedAfterUse(failure),
-            false => Outcome::Failed(failure),
+            true => RequestEnd::ClosedAfterUse(failure),
+            false => RequestEnd::Failed(failure),
         }
     }
 }
 
 /// What came of a request that the connection takes no more.
-fn not_sent(error: &h2::Error) -> Outcome {
+fn not_sent(error: &h2::Error) -> RequestEnd {
     match wants_http1(error) {
-        true => Outcome::Http1Wanted,
-        false => Outcome::NotSent,
+        true => RequestEnd::Http1Wanted,
+        false => RequestEnd::NotSent,
     }
 }
 
@@ -359,7 +369,7 @@ fn is_no_error_reset(error: &h2::Error) -> bool {
 }
 
 /// How reading an answer has ended.
-enum Ended {
+enum ReadEnd {
     Whole,
     Cut,
     TimedOut,
@@ -371,12 +381,12 @@ async fn read_answer(
     mut response: ResponseFuture,
     progress: &mut Progress,
     deadline: Instant,
-) -> Ended {
+) -> ReadEnd {
     let reading = async {
         let head = match read_head(&mut response, &mut progress.informational_answers).await {
             Ok(Some(head)) => head,
-            Ok(None) => return Ended::TooManyInformational,
-            Err(error) => return Ended::Error(error),
+            Ok(None) => return ReadEnd::TooManyInformational,
+            Err(error) => return ReadEnd::Error(error),
         };
         let (head, mut body) = head.into_parts();
         progress.head = Some(head);
@@ -386,19 +396,19 @@ async fn read_answer(
                     progress.body.read(&data);
                     _ = body.flow_control().release_capacity(data.len());
                 }
-                Some(Err(error)) => return Ended::Error(error),
+                Some(Err(error)) => return ReadEnd::Error(error),
                 None => {
                     // Trailers, which may be an error as well.
                     return match body.trailers().await {
-                        Ok(_) => Ended::Whole,
-                        Err(error) => Ended::Error(error),
+                        Ok(_) => ReadEnd::Whole,
+                        Err(error) => ReadEnd::Error(error),
                     };
                 }
             }
         }
-        Ended::Cut
+        ReadEnd::Cut
     };
-    timeout_at(deadline, reading).await.unwrap_or(Ended::TimedOut)
+    timeout_at(deadline, reading).await.unwrap_or(ReadEnd::TimedOut)
 }
 
 /// The final answer; none if too many others came before it.

@@ -9,7 +9,7 @@
 //!
 //! In the order in which a request meets them: `sender` has the last word on it, `pool` finds
 //! it a connection, `connect` opens one (`addresses`, `dial`, `network`, TLS), and `http1` or
-//! `http2` send it and read the answer (`observed`, `head`, `frames`).
+//! `http2` send it and read the answer (`watched_stream`, `head`, `frames`).
 //!
 //! The crate depends on hyper, rustls and a DNS resolver, and of ours only on the one that says
 //! whom we trust: it knows no endpoint, delivery, store or gRPC. It writes no header value and no
@@ -24,6 +24,7 @@ mod client_certificate;
 mod config;
 mod connect;
 mod dial;
+mod driver;
 mod exchange;
 mod failure;
 mod frames;
@@ -35,7 +36,7 @@ pub mod limits;
 mod local_names;
 mod name_server;
 mod network;
-mod observed;
+
 #[cfg(test)]
 mod one_reading;
 mod pool;
@@ -45,6 +46,7 @@ mod remark;
 mod request;
 mod resolve;
 mod sender;
+mod setup_error;
 mod special_networks;
 mod stopwatch;
 mod target;
@@ -53,9 +55,10 @@ mod tls_failure;
 mod translations;
 #[cfg(test)]
 mod vectors;
+mod watched_stream;
 
 pub use answer::{Answer, Exchange};
-pub use config::{OutboundConfig, SetupError};
+pub use config::OutboundConfig;
 pub use failure::{FailureKind, RefusedFor, SendFailure, TriedAddress};
 pub use keeptrusts_webhooks_trust::CertificateProblem;
 pub use local_names::RefusedName;
@@ -65,4 +68,5 @@ pub use ports::{InvalidPortRange, PortRange, RefusedPort};
 pub use proxy::{InvalidProxy, OutboundProxy};
 pub use remark::Remark;
 pub use sender::Sender;
+pub use setup_error::SetupError;
 pub use tls_failure::TlsProblem;

@@ -45,7 +45,7 @@ pub const IDLE_TIME_MARGIN: Duration = Duration::from_secs(1);
 pub const MAX_CONNECTIONS: usize = 4_096;
 
 /// How long a request waits before it tries again to get a socket, if this process or its machine
-/// has none left. It tries as long as it takes, as for a place among the connections.
+/// has none left. It tries as long as it takes, as for a slot among the connections.
 pub const SOCKET_RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Which part of all connections one group may have at most. Its requests beyond that wait.

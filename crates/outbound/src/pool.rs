@@ -2,13 +2,13 @@
 //!
 //! Connections belong to a group (an endpoint): what one receiver does to its connections, hang,
 //! run out of streams or send an answer too many, concerns no other group, also if both lead to
-//! the same host. All groups share the places for connections that a process has:
+//! the same host. All groups share the slots for connections that a process has:
 //!
-//! * A group whose requests need a connection, when all places are taken, gets the place of the
+//! * A group whose requests need a connection, when all slots are taken, gets the slot of the
 //!   connection that has been idle for longest; or else the next one that becomes free. If
-//!   several wait, the group with the fewest places is first, and those with more give up
+//!   several wait, the group with the fewest slots is first, and those with more give up
 //!   connections as their requests end. So none can keep others out.
-//! * A group has a share of the places at most ([`PoolLimits::per_group`]).
+//! * A group has a share of the slots at most ([`PoolLimits::per_group`]).
 //!
 //! Requests that wait are as many as callers have under way; they wait in the order of their
 //! arrival, and until then their time has not begun.
@@ -80,17 +80,17 @@ struct Shared<Connection: Pooled> {
     state: Mutex<State<Connection>>,
 }
 
-/// What a request is to go on.
-pub(crate) enum Turn<Connection: Pooled> {
+/// What the pool gives a request.
+pub(crate) enum Checkout<Connection: Pooled> {
     /// A connection that is there.
     Use(InUse<Connection>),
-    /// A connection of its own, which it may open.
-    Open(Place<Connection>),
+    /// A slot, in which it opens a connection of its own.
+    Open(Slot<Connection>),
 }
 
-/// What a request may go on.
+/// Which connections a request accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wanted {
+pub(crate) enum ConnectionChoice {
     /// Any connection of its route.
     Any,
     /// One that is opened for it.
@@ -102,12 +102,16 @@ impl<Connection: Pooled> Pool<Connection> {
         Self { shared: Arc::new(Shared { state: Mutex::new(State::new(limits)) }) }
     }
 
-    /// Waits until the request may go on.
-    pub(crate) async fn turn(&self, route: &Route, wanted: Wanted) -> Turn<Connection> {
+    /// Waits until there is a connection for the request, or a slot to open one in.
+    pub(crate) async fn check_out(
+        &self,
+        route: &Route,
+        choice: ConnectionChoice,
+    ) -> Checkout<Connection> {
         loop {
-            let granted = self.shared.change(|state| state.request(route, wanted));
-            if let Some(turn) = granted.await.ok().and_then(Granted::turn) {
-                return turn;
+            let granted = self.shared.change(|state| state.request(route, choice));
+            if let Some(checkout) = granted.await.ok().and_then(Granted::check_out) {
+                return checkout;
             }
         }
     }
@@ -127,13 +131,13 @@ enum Right<Connection> {
 }
 
 impl<Connection: Pooled> Granted<Connection> {
-    fn turn(mut self) -> Option<Turn<Connection>> {
+    fn check_out(mut self) -> Option<Checkout<Connection>> {
         let (shared, route) = (Arc::clone(&self.shared), self.route.clone());
         Some(match self.right.take()? {
             Right::Use { id, connection, was_used } => {
-                Turn::Use(InUse { shared, route, id, connection: Some(connection), was_used })
+                Checkout::Use(InUse { shared, route, id, connection: Some(connection), was_used })
             }
-            Right::Open => Turn::Open(Place { shared, route, is_opening: true }),
+            Right::Open => Checkout::Open(Slot { shared, route, is_opening: true }),
         })
     }
 }
@@ -146,7 +150,7 @@ impl<Connection: Pooled> Drop for Granted<Connection> {
                 self.shared.change(|state| state.not_used(&self.route, id));
             }
             Some(Right::Open) => {
-                self.shared.change(|state| state.place_freed(&self.route, true));
+                self.shared.change(|state| state.slot_freed(&self.route, true));
             }
             None => {}
         }
@@ -193,15 +197,15 @@ async fn close_idle<Connection: Pooled>(shared: Weak<Shared<Connection>>) {
     }
 }
 
-/// A place among the connections of this process: the right to open one. To be held until the
+/// A slot among the connections of this process: the right to open one. To be held until the
 /// connection is closed; dropped before, it could not be opened.
-pub(crate) struct Place<Connection: Pooled> {
+pub(crate) struct Slot<Connection: Pooled> {
     shared: Arc<Shared<Connection>>,
     route: Route,
     is_opening: bool,
 }
 
-impl<Connection: Pooled> Place<Connection> {
+impl<Connection: Pooled> Slot<Connection> {
     /// The connection is open, and used by the request that has opened it.
     pub(crate) fn opened(&mut self, connection: Connection) -> InUse<Connection> {
         self.is_opening = false;
@@ -211,9 +215,9 @@ impl<Connection: Pooled> Place<Connection> {
     }
 }
 
-impl<Connection: Pooled> Drop for Place<Connection> {
+impl<Connection: Pooled> Drop for Slot<Connection> {
     fn drop(&mut self) {
-        self.shared.change(|state| state.place_freed(&self.route, self.is_opening));
+        self.shared.change(|state| state.slot_freed(&self.route, self.is_opening));
     }
 }
 
@@ -228,9 +232,9 @@ pub(crate) struct InUse<Connection: Pooled> {
     was_used: bool,
 }
 
-/// How a request on a connection has ended.
+/// How a connection comes back to the pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
+pub(crate) enum Release {
     /// Answered. The connection can take the next request, and be idle for so long at most.
     Reusable { idle_time: Duration },
     /// The connection takes no other request.
@@ -249,11 +253,11 @@ impl<Connection: Pooled> InUse<Connection> {
         self.was_used
     }
 
-    pub(crate) fn end(mut self, ended: Ended) {
+    pub(crate) fn end(mut self, ended: Release) {
         self.end_as(ended);
     }
 
-    fn end_as(&mut self, ended: Ended) {
+    fn end_as(&mut self, ended: Release) {
         if self.connection.take().is_some() {
             self.shared.change(|state| state.ended(&self.route, self.id, ended, Instant::now()));
         }
@@ -262,7 +266,7 @@ impl<Connection: Pooled> InUse<Connection> {
 
 impl<Connection: Pooled> Drop for InUse<Connection> {
     fn drop(&mut self) {
-        self.end_as(Ended::Unusable);
+        self.end_as(Release::Unusable);
     }
 }
 

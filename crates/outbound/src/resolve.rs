@@ -18,10 +18,10 @@ use hickory_resolver::system_conf::read_system_conf;
 use hickory_resolver::{Hosts, TokioResolver};
 
 use crate::classify::is_out_of_sockets;
-use crate::config::SetupError;
 use crate::failure::SendFailure;
 use crate::limits::{DNS_NEGATIVE_TTL, DNS_QUERY_TIMEOUT};
 use crate::name_server::NameServer;
+use crate::setup_error::SetupError;
 
 /// Resolves names: the hosts file first, then DNS with a cache that keeps to each record's time
 /// to live.

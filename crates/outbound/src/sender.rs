@@ -14,9 +14,9 @@ use rustix::process::{Resource, getrlimit};
 use tokio::time::sleep;
 
 use crate::answer::{Answer, Exchange};
-use crate::config::{OutboundConfig, SetupError};
+use crate::config::OutboundConfig;
 use crate::connect::{Connection, Opened, Opener, Versions};
-use crate::exchange::Outcome;
+use crate::exchange::RequestEnd;
 use crate::failure::SendFailure;
 use crate::guard::AddressGuard;
 use crate::limits::{
@@ -24,11 +24,14 @@ use crate::limits::{
     MAX_SENT_AGAIN, SOCKET_RETRY_PAUSE,
 };
 use crate::network::Network;
-use crate::pool::{ConnectionGroup, Ended, InUse, Pool, PoolLimits, Route, Turn, Wanted};
+use crate::pool::{
+    Checkout, ConnectionChoice, ConnectionGroup, InUse, Pool, PoolLimits, Release, Route,
+};
 use crate::ports::PortGuard;
 use crate::remark::Remark;
 use crate::request::Post;
 use crate::resolve::Resolver;
+use crate::setup_error::SetupError;
 use crate::stopwatch::Stopwatch;
 use crate::tls;
 
@@ -142,10 +145,10 @@ impl Posting<'_> {
         let post = Post::new(self.url, headers, body)?;
         let route = Route { group, authority: post.authority().clone() };
 
-        let mut wanted = Wanted::Any;
+        let mut choice = ConnectionChoice::Any;
         let mut sent_again = None;
         for _ in 0..=MAX_SENT_AGAIN {
-            let used = match self.connection(&route, wanted).await {
+            let used = match self.connection(&route, choice).await {
                 Ok(used) => used,
                 Err(failure) => {
                     let repeated = sent_again == Some(Remark::SentAgainMaybeProcessed);
@@ -157,39 +160,39 @@ impl Posting<'_> {
             self.remark_once(sent_again.take());
             let was_used = used.was_used();
             let outcome = connection.exchange(&post, self.stopwatch.deadline(), was_used).await;
-            self.was_sent |= !matches!(outcome, Outcome::NotSent);
+            self.was_sent |= !matches!(outcome, RequestEnd::NotSent);
             match outcome {
-                Outcome::Answered(answered) => {
+                RequestEnd::Answered(answered) => {
                     used.end(match answered.is_reusable {
-                        true => Ended::Reusable { idle_time: answered.idle_time },
-                        false => Ended::Unusable,
+                        true => Release::Reusable { idle_time: answered.idle_time },
+                        false => Release::Unusable,
                     });
                     self.remark_once(answered.remark);
                     return Ok(answered.answer);
                 }
-                Outcome::NotSent => used.end(Ended::Unusable),
-                Outcome::NotProcessed => {
-                    used.end(Ended::NotProcessed);
+                RequestEnd::NotSent => used.end(Release::Unusable),
+                RequestEnd::NotProcessed => {
+                    used.end(Release::NotProcessed);
                     sent_again = Some(Remark::SentAgainNotProcessed);
                 }
-                Outcome::Http1Wanted => {
-                    used.end(Ended::Unusable);
+                RequestEnd::Http1Wanted => {
+                    used.end(Release::Unusable);
                     self.note_http1_wanted(&route);
                     sent_again = Some(Remark::SentAgainByHttp1);
-                    wanted = Wanted::New;
+                    choice = ConnectionChoice::New;
                 }
                 // Once: what it does on a new connection is its answer.
-                Outcome::ClosedAfterUse(_) if wanted == Wanted::Any => {
-                    used.end(Ended::Unusable);
+                RequestEnd::ClosedAfterUse(_) if choice == ConnectionChoice::Any => {
+                    used.end(Release::Unusable);
                     sent_again = Some(Remark::SentAgainMaybeProcessed);
-                    wanted = Wanted::New;
+                    choice = ConnectionChoice::New;
                 }
-                Outcome::ClosedAfterUse(failure) | Outcome::Failed(failure) => {
-                    used.end(Ended::Unusable);
+                RequestEnd::ClosedAfterUse(failure) | RequestEnd::Failed(failure) => {
+                    used.end(Release::Unusable);
                     return Err(failure);
                 }
-                Outcome::TimedOut => {
-                    used.end(Ended::Unusable);
+                RequestEnd::TimedOut => {
+                    used.end(Release::Unusable);
                     let after = self.shared.request_timeout;
                     return Err(SendFailure::AnswerTimedOut { after });
                 }
@@ -207,13 +210,13 @@ impl Posting<'_> {
     async fn connection(
         &mut self,
         route: &Route,
-        wanted: Wanted,
+        choice: ConnectionChoice,
     ) -> Result<InUse<Connection>, SendFailure> {
         loop {
-            let turn = self.shared.pool.turn(route, wanted);
-            let mut place = match self.stopwatch.standing_still(turn).await {
-                Turn::Use(used) => return Ok(used),
-                Turn::Open(place) => place,
+            let checkout = self.shared.pool.check_out(route, choice);
+            let mut slot = match self.stopwatch.standing_still(checkout).await {
+                Checkout::Use(used) => return Ok(used),
+                Checkout::Open(slot) => slot,
             };
             if self.shared.want_http1.contains_key(route) {
                 self.versions = Versions::Http1;
@@ -224,16 +227,16 @@ impl Posting<'_> {
             match opened {
                 Ok(Opened { connection, driver, remark }) => {
                     self.remark_once(remark);
-                    let used = place.opened(connection);
+                    let used = slot.opened(connection);
                     tokio::spawn(async move {
                         driver.run().await;
-                        drop(place);
+                        drop(slot);
                     });
                     return Ok(used);
                 }
                 // Nobody else's fault: others may soon be done with theirs.
                 Err(SendFailure::OutOfSockets) => {
-                    drop(place);
+                    drop(slot);
                     self.stopwatch.standing_still(sleep(SOCKET_RETRY_PAUSE)).await;
                 }
                 Err(SendFailure::Http1Wanted) if self.versions == Versions::All => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Counts the time of one request. It stands still while the request waits for something of our
-/// own, such as a place among the connections that this process may have.
+/// own, such as a slot among the connections that this process may have.
 pub(crate) struct Stopwatch {
     started: Instant,
     limit: Duration,

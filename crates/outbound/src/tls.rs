@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use keeptrusts_webhooks_trust::Trust;
 use rustls::ClientConfig;
+use tokio::net::TcpStream;
 
 use crate::client_certificate::NoCertificate;
-use crate::config::SetupError;
+use crate::failure::TRUST_FLAG;
+use crate::setup_error::SetupError;
 
-/// The flag that names the files with further certificates to trust.
-pub(crate) const TRUST_FLAG: &str = "--trust-ca";
+pub(crate) type TlsStream = tokio_rustls::client::TlsStream<TcpStream>;
 
 /// HTTP/1.1, as it is called by ALPN (RFC 7301 section 6).
 const HTTP1: &[u8] = b"http/1.1";

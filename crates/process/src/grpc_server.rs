@@ -3,6 +3,7 @@
 
 mod accepting;
 mod answer_body;
+mod call_telemetry;
 mod compression;
 mod connection;
 mod ending;
@@ -21,7 +22,6 @@ mod reflection;
 mod request_body;
 mod sharing;
 mod single_answer;
-mod telling;
 mod undecodable;
 
 use std::convert::Infallible;

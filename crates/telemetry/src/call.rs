@@ -9,8 +9,8 @@ use tracing::Span;
 use tracing::field::Empty;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
+use crate::finished_span::span_context;
 use crate::started;
-use crate::told::span_context;
 
 /// The target of the spans that the layer of traces takes.
 pub(crate) const RECORDED: &str = "keeptrusts_webhooks::recorded";

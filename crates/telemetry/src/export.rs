@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 use crate::environment;
-use crate::flags::TelemetryError;
+use crate::error::TelemetryError;
 use crate::metrics::SCOPE;
 
 /// How long spans wait for others after some have gone out (OTEL_BSP_SCHEDULE_DELAY). The first
@@ -66,7 +66,7 @@ impl Exporting {
     }
 
     /// Hands a span over. Never waits: without room it is dropped, and counted.
-    pub(crate) fn tell(&self, span: SpanData) {
+    pub(crate) fn send(&self, span: SpanData) {
         if self.waiting.try_send(span).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
@@ -126,7 +126,7 @@ async fn export_all(
     }
 }
 
-/// Spans that are told and spans that tracing has seen take the same way.
+/// Finished spans and spans that tracing has seen take the same way.
 #[derive(Debug)]
 struct Shared(Arc<Exporting>);
 
@@ -134,7 +134,7 @@ impl SpanProcessor for Shared {
     fn on_start(&self, _: &mut Span, _: &Context) {}
 
     fn on_end(&self, span: SpanData) {
-        self.0.tell(span);
+        self.0.send(span);
     }
 
     fn force_flush(&self) -> OTelSdkResult {

@@ -5,14 +5,12 @@ use std::time::Duration;
 use clap::Args;
 use opentelemetry::global;
 use opentelemetry::trace::TracerProvider;
-use opentelemetry_otlp::ExporterBuildError;
-use opentelemetry_sdk::error::OTelSdkError;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use prometheus::Registry;
 use tonic::transport::Uri;
-use tracing_subscriber::util::TryInitError;
 
 use crate::environment::{self, is, is_set, variable};
+use crate::error::TelemetryError;
 use crate::export;
 use crate::logging::LoggingFlags;
 use crate::metrics::{SCOPE, Scrape, tell_of_log_lines};
@@ -47,28 +45,6 @@ pub struct TelemetryFlags {
     /// What is logged, and how it looks.
     #[command(flatten)]
     pub logging: LoggingFlags,
-}
-
-/// Why there is no telemetry.
-#[derive(Debug, thiserror::Error)]
-pub enum TelemetryError {
-    /// This process has done so before.
-    #[error("cannot start the logs")]
-    Logs(#[from] TryInitError),
-    /// The collector cannot be reached as it is configured.
-    #[error("cannot send traces and metrics: look at --otlp-endpoint and OTEL_EXPORTER_OTLP_…")]
-    Exporter(#[source] ExporterBuildError),
-    /// The metrics cannot be served.
-    #[error("cannot collect metrics")]
-    Metrics(#[from] OTelSdkError),
-    /// A certificate or a key for the collector cannot be read.
-    #[error("cannot read {path}, which OTEL_EXPORTER_OTLP_… names")]
-    File {
-        /// Which file.
-        path: String,
-        /// Why.
-        source: std::io::Error,
-    },
 }
 
 impl TelemetryFlags {

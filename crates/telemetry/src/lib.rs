@@ -6,7 +6,7 @@
 //! * [`Call`] is the span of a call while it is answered. It is decided once, when the call
 //!   comes, whether its trace is recorded, and all that follows from it, hours later and in other
 //!   processes, keeps to that.
-//! * [`ToldSpan`] is a span that is told when it is over, from what the log says of it: an event's
+//! * [`FinishedSpan`] is a span that is exported when it is over, from what the log says of it: an event's
 //!   commit, its routing, each attempt.
 //! * [`print_stdout!`] and [`print_stderr!`] print lines, and [`output::finish`] waits for them at
 //!   the end. Nothing else writes to these two, so that nobody waits for a reader.
@@ -21,7 +21,9 @@
 
 mod call;
 mod environment;
+mod error;
 mod export;
+mod finished_span;
 mod flags;
 mod logging;
 mod message;
@@ -33,10 +35,11 @@ mod repeats;
 mod resource;
 mod sampling;
 mod started;
-mod told;
 
 pub use call::{Call, code_name, new_span_id, new_trace};
-pub use flags::{TelemetryError, TelemetryFlags};
+pub use error::TelemetryError;
+pub use finished_span::{FinishedSpan, is_recorded};
+pub use flags::TelemetryFlags;
 pub use logging::{LogFormat, LogLevel, LoggingFlags};
 pub use message::message;
 pub use metrics::{
@@ -44,7 +47,6 @@ pub use metrics::{
 };
 pub use refresh::before_collecting;
 pub use started::Telemetry;
-pub use told::{ToldSpan, is_recorded};
 
 pub use opentelemetry::metrics::{Counter, Histogram, ObservableGauge};
 pub use opentelemetry::trace::SpanKind;

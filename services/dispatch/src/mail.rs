@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use clap::{Args, ValueEnum};
-use keeptrusts_webhooks_notices::email::Mail;
+use keeptrusts_webhooks_notification_formats::email::Mail;
 use keeptrusts_webhooks_trust::{Trust, UnusableCertificates};
 use lettre::Address;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};

@@ -4,7 +4,7 @@ use std::fs;
 
 use keeptrusts_webhooks_dispatch_service::Mailer;
 use keeptrusts_webhooks_dispatch_service::mail::{MailFailure, SmtpFlags, SmtpTls};
-use keeptrusts_webhooks_notices::email::Mail;
+use keeptrusts_webhooks_notification_formats::email::Mail;
 use keeptrusts_webhooks_testkit::mail::{Behaviour, MailServer, ReceivedMail};
 use keeptrusts_webhooks_testkit::receiver::{Authority, Certificate};
 use tempfile::TempDir;

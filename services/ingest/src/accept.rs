@@ -22,16 +22,16 @@ use keeptrusts_webhooks_store::{
 use keeptrusts_webhooks_telemetry::{is_recorded, new_trace};
 use tonic::Status;
 
-use crate::told::{self, Publishing};
+use crate::spans::{self, Publishing};
 use crate::{IngestApi, metrics};
 
-/// An event that is about to be accepted. It is counted and told of in any case, also when nobody
+/// An event that is about to be accepted. It is counted and traced in any case, also when nobody
 /// waits for the answer any more: then it may be committed all the same, and what follows from it
 /// hangs below its span.
 pub(crate) struct Accepting {
     pub(crate) event_id: EventId,
     event_type: EventType,
-    /// What is to be told when it is over.
+    /// The spans to export when it is over.
     publishing: Option<Publishing>,
     is_over: bool,
 }
@@ -94,7 +94,7 @@ impl IngestApi {
             idempotency,
         };
         let call = trace.unwrap_or_else(new_trace);
-        let trace = told::place(&call);
+        let trace = spans::place(&call);
         let publishing = is_recorded(Some(&trace)).then(|| Publishing {
             parent: call,
             context: trace.clone(),

@@ -6,7 +6,7 @@ pub mod flags;
 mod metrics;
 mod places;
 mod quota;
-mod told;
+mod spans;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-use super::signed::Claims;
+use super::claims::Claims;
 use crate::ring_provider::ALGORITHMS;
 
 /// How much of a value of the token is shown, in characters.

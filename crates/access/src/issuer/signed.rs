@@ -9,15 +9,13 @@ use jsonwebtoken::jwk::{Jwk, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header};
 use keeptrusts_webhooks_domain::Timestamp;
 use ring::digest;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::claims::Claims;
 use super::defect::{Defect, part, shown};
 use super::keys::{IssuerKeys, NotFound};
 use crate::limits::CLOCK_SKEW;
 use crate::ring_provider::{self, ALGORITHMS};
-
-/// What a token says.
-pub type Claims = Map<String, Value>;
 
 /// The tokens of an issuer for certain audiences.
 pub struct SignedTokens {

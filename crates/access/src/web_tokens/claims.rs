@@ -8,7 +8,7 @@ use keeptrusts_webhooks_domain::text::is_line;
 use serde_json::Value;
 
 use super::NoCaller;
-use super::places::{Lack, RoleName, claim_at, reach_in, role_in};
+use super::organizations_and_roles::{Lack, RoleName, claim_at, reach_in, role_in};
 use crate::issuer::{Claims, Defect};
 
 /// In which claims the organization and the role are, and what roles are called there.

@@ -5,16 +5,16 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::{Ended, Granted, PoolLimits, Pooled, Right, Route, Waiting, Wanted};
+use super::{ConnectionChoice, Granted, PoolLimits, Pooled, Release, Right, Route, Waiting};
 use crate::limits::MAX_STREAMS;
 
 pub(super) struct State<Connection: Pooled> {
     limits: PoolLimits,
     /// Connections that are open or being opened.
-    places: usize,
+    slots: usize,
     routes: HashMap<Route, Connections<Connection>>,
-    /// Those whose requests wait for a place.
-    without_place: HashSet<Route>,
+    /// Those whose requests wait for a slot.
+    without_slot: HashSet<Route>,
     next_id: u64,
     released: Vec<Released<Connection>>,
     /// Whether somebody closes idle connections.
@@ -30,10 +30,10 @@ pub(super) enum Released<Connection: Pooled> {
 
 /// The connections of one route, and the requests that wait for one.
 struct Connections<Connection: Pooled> {
-    places: usize,
+    slots: usize,
     opening: usize,
     open: Vec<Entry<Connection>>,
-    waiting: VecDeque<(Wanted, Waiting<Connection>)>,
+    waiting: VecDeque<(ConnectionChoice, Waiting<Connection>)>,
     sharing: Sharing,
 }
 
@@ -61,7 +61,7 @@ enum Sharing {
 impl<Connection: Pooled> Connections<Connection> {
     fn new() -> Self {
         Self {
-            places: 0,
+            slots: 0,
             opening: 0,
             open: Vec::new(),
             waiting: VecDeque::new(),
@@ -97,7 +97,7 @@ impl<Connection: Pooled> Connections<Connection> {
     }
 
     fn is_unused(&self) -> bool {
-        self.places == 0 && self.opening == 0 && self.open.is_empty() && self.waiting.is_empty()
+        self.slots == 0 && self.opening == 0 && self.open.is_empty() && self.waiting.is_empty()
     }
 }
 
@@ -105,9 +105,9 @@ impl<Connection: Pooled> State<Connection> {
     pub(super) fn new(limits: PoolLimits) -> Self {
         Self {
             limits,
-            places: 0,
+            slots: 0,
             routes: HashMap::new(),
-            without_place: HashSet::new(),
+            without_slot: HashSet::new(),
             next_id: 0,
             released: Vec::new(),
             is_swept: false,
@@ -122,7 +122,7 @@ impl<Connection: Pooled> State<Connection> {
     /// Whether there is nothing that it remembers.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.places == 0 && self.routes.is_empty() && self.without_place.is_empty()
+        self.slots == 0 && self.routes.is_empty() && self.without_slot.is_empty()
     }
 
     /// Whether somebody has to begin closing idle connections.
@@ -136,11 +136,11 @@ impl<Connection: Pooled> State<Connection> {
     pub(super) fn request(
         &mut self,
         route: &Route,
-        wanted: Wanted,
+        choice: ConnectionChoice,
     ) -> oneshot::Receiver<Granted<Connection>> {
         let (waiting, turn) = oneshot::channel();
         let connections = self.routes.entry(route.clone()).or_insert_with(Connections::new);
-        connections.waiting.push_back((wanted, waiting));
+        connections.waiting.push_back((choice, waiting));
         self.serve(route);
         turn
     }
@@ -169,21 +169,21 @@ impl<Connection: Pooled> State<Connection> {
     }
 
     /// A connection is closed, or could not be opened.
-    pub(super) fn place_freed(&mut self, route: &Route, was_opening: bool) {
-        self.places -= 1;
+    pub(super) fn slot_freed(&mut self, route: &Route, was_opening: bool) {
+        self.slots -= 1;
         if let Some(connections) = self.routes.get_mut(route) {
-            connections.places -= 1;
+            connections.slots -= 1;
             if was_opening {
                 connections.opening -= 1;
                 // Those that have waited for it try by themselves, all at the same time.
                 connections.sharing = Sharing::No;
             }
         }
-        self.serve_without_place();
+        self.serve_without_slot();
         self.serve(route);
         if self.routes.get(route).is_some_and(Connections::is_unused) {
             self.routes.remove(route);
-            self.without_place.remove(route);
+            self.without_slot.remove(route);
         }
     }
 
@@ -198,24 +198,24 @@ impl<Connection: Pooled> State<Connection> {
     }
 
     /// A request on a connection has ended.
-    pub(super) fn ended(&mut self, route: &Route, id: u64, ended: Ended, now: Instant) {
-        let must_share_places = self.must_share_places(route);
+    pub(super) fn ended(&mut self, route: &Route, id: u64, ended: Release, now: Instant) {
+        let must_share_slots = self.must_share_slots(route);
         let Some(connections) = self.routes.get_mut(route) else { return };
         let Some(index) = connections.open.iter().position(|entry| entry.id == id) else { return };
         let mut entry = connections.open.remove(index);
         entry.users -= 1;
         let is_idle = entry.users == 0;
         let takes_others = match ended {
-            Ended::Reusable { idle_time } => {
+            Release::Reusable { idle_time } => {
                 entry.answered += 1;
                 entry.idle_until = now + idle_time.min(self.limits.idle_time);
                 if let Sharing::Yes(streams) = &mut connections.sharing {
                     *streams = (*streams + 1).min(MAX_STREAMS);
                 }
-                !must_share_places
+                !must_share_slots
             }
-            Ended::Unusable => false,
-            Ended::NotProcessed => {
+            Release::Unusable => false,
+            Release::NotProcessed => {
                 let processed = entry.answered.max(entry.users).max(1);
                 if let Sharing::Yes(streams) = &mut connections.sharing {
                     *streams = (*streams).min(processed);
@@ -259,13 +259,13 @@ impl<Connection: Pooled> State<Connection> {
         let now = Instant::now();
         loop {
             let Some(connections) = self.routes.get_mut(route) else { return };
-            let Some((wanted, waiting)) = connections.waiting.pop_front() else { break };
+            let Some((choice, waiting)) = connections.waiting.pop_front() else { break };
             if waiting.is_closed() {
                 continue;
             }
-            let free = match wanted {
-                Wanted::Any => connections.free(now),
-                Wanted::New => None,
+            let free = match choice {
+                ConnectionChoice::Any => connections.free(now),
+                ConnectionChoice::New => None,
             };
             let entry = free.and_then(|index| connections.open.get_mut(index));
             let used = entry.and_then(|entry| {
@@ -275,11 +275,11 @@ impl<Connection: Pooled> State<Connection> {
             });
             let right = match used {
                 Some(right) => right,
-                None => match self.may_open(route, wanted, now) {
+                None => match self.may_open(route, choice, now) {
                     true => Right::Open,
                     false => {
                         if let Some(connections) = self.routes.get_mut(route) {
-                            connections.waiting.push_front((wanted, waiting));
+                            connections.waiting.push_front((choice, waiting));
                         }
                         return;
                     }
@@ -287,67 +287,66 @@ impl<Connection: Pooled> State<Connection> {
             };
             self.released.push(Released::Granted { waiting, route: route.clone(), right });
         }
-        self.without_place.remove(route);
+        self.without_slot.remove(route);
     }
 
-    /// Takes a place for the request that is first of its route, if it is to open a connection.
-    fn may_open(&mut self, route: &Route, wanted: Wanted, now: Instant) -> bool {
+    /// Takes a slot for the request that is first of its route, if it is to open a connection.
+    fn may_open(&mut self, route: &Route, choice: ConnectionChoice, now: Instant) -> bool {
         let Some(connections) = self.routes.get_mut(route) else { return false };
         // Besides this request itself.
-        let is_worth_it =
-            wanted == Wanted::New || connections.waiting.len() >= connections.room_expected();
+        let is_worth_it = choice == ConnectionChoice::New
+            || connections.waiting.len() >= connections.room_expected();
         if !is_worth_it {
-            self.without_place.remove(route);
+            self.without_slot.remove(route);
             return false;
         }
-        if connections.places >= self.limits.per_group {
+        if connections.slots >= self.limits.per_group {
             // One that is idle although it is needed: the request wants a new one.
             self.give_up_idle(now, |other| other == route);
-            self.without_place.remove(route);
+            self.without_slot.remove(route);
             return false;
         }
-        if self.places >= self.limits.connections {
-            self.without_place.insert(route.clone());
+        if self.slots >= self.limits.connections {
+            self.without_slot.insert(route.clone());
             self.give_up_idle(now, |_| true);
             return false;
         }
-        self.places += 1;
-        connections.places += 1;
+        self.slots += 1;
+        connections.slots += 1;
         connections.opening += 1;
         true
     }
 
-    /// Grants free places to the routes that wait for one; those with the fewest are first.
-    fn serve_without_place(&mut self) {
-        while self.places < self.limits.connections {
-            let places_of = |route: &&Route| {
-                self.routes.get(*route).map_or(0, |connections| connections.places)
-            };
-            let Some(route) = self.without_place.iter().min_by_key(places_of).cloned() else {
+    /// Grants free slots to the routes that wait for one; those with the fewest are first.
+    fn serve_without_slot(&mut self) {
+        while self.slots < self.limits.connections {
+            let slots_of =
+                |route: &&Route| self.routes.get(*route).map_or(0, |connections| connections.slots);
+            let Some(route) = self.without_slot.iter().min_by_key(slots_of).cloned() else {
                 return;
             };
-            let before = self.places;
+            let before = self.slots;
             self.serve(&route);
-            if self.places == before {
+            if self.slots == before {
                 // It needs none any more.
-                self.without_place.remove(&route);
+                self.without_slot.remove(&route);
             }
         }
     }
 
-    /// Whether a connection of the route is for others, who wait for a place: if they have none
+    /// Whether a connection of the route is for others, who wait for a slot: if they have none
     /// at all, or two fewer (with one fewer, two would take it from each other for ever), or if
     /// the route does not need it now.
-    fn must_share_places(&self, route: &Route) -> bool {
+    fn must_share_slots(&self, route: &Route) -> bool {
         let Some(connections) = self.routes.get(route) else { return false };
-        let places_of = |route: &Route| self.routes.get(route).map_or(0, |other| other.places);
-        let others = self.without_place.iter().filter(|other| *other != route);
-        others.map(places_of).min().is_some_and(|fewest| {
-            fewest == 0 || fewest + 1 < connections.places || connections.waiting.is_empty()
+        let slots_of = |route: &Route| self.routes.get(route).map_or(0, |other| other.slots);
+        let others = self.without_slot.iter().filter(|other| *other != route);
+        others.map(slots_of).min().is_some_and(|fewest| {
+            fewest == 0 || fewest + 1 < connections.slots || connections.waiting.is_empty()
         })
     }
 
-    /// Gives up the connection that has been idle for longest. Its place is free when it is
+    /// Gives up the connection that has been idle for longest. Its slot is free when it is
     /// closed.
     fn give_up_idle(&mut self, now: Instant, of: impl Fn(&Route) -> bool) {
         let idle = self.routes.iter().filter(|(route, _)| of(route)).flat_map(|(route, all)| {

@@ -10,7 +10,7 @@ use tokio::time::advance;
 use super::*;
 
 const IDLE_TIME: Duration = Duration::from_secs(4);
-const KEPT: Ended = Ended::Reusable { idle_time: Duration::from_secs(60) };
+const KEPT: Release = Release::Reusable { idle_time: Duration::from_secs(60) };
 
 /// A connection that carries so many requests at a time; none: one, as with HTTP/1.1.
 #[derive(Clone)]
@@ -50,20 +50,20 @@ impl World {
     }
 
     /// What a request of the group gets at once, if anything.
-    async fn turn(&mut self, group: u128, wanted: Wanted) -> Option<Turn<Fake>> {
-        let mut waiting = self.wait(group, wanted);
+    async fn check_out(&mut self, group: u128, choice: ConnectionChoice) -> Option<Checkout<Fake>> {
+        let mut waiting = self.wait(group, choice);
         settle().await;
         ended(&mut waiting).await
     }
 
     /// A request of the group waits for its turn, in a task of its own.
-    fn wait(&self, group: u128, wanted: Wanted) -> JoinHandle<Turn<Fake>> {
+    fn wait(&self, group: u128, choice: ConnectionChoice) -> JoinHandle<Checkout<Fake>> {
         let pool = Pool { shared: Arc::clone(&self.pool.shared) };
-        tokio::spawn(async move { pool.turn(&route(group), wanted).await })
+        tokio::spawn(async move { pool.check_out(&route(group), choice).await })
     }
 
-    /// Opens the connection for which a place was given.
-    fn open(&mut self, mut place: Place<Fake>) -> InUse<Fake> {
+    /// Opens the connection for which a slot was given.
+    fn open(&mut self, mut slot: Slot<Fake>) -> InUse<Fake> {
         let (open, closed) = oneshot::channel();
         self.opened += 1;
         let fake = Fake {
@@ -72,21 +72,21 @@ impl World {
             is_open: Arc::new(AtomicBool::new(true)),
             _open: Arc::new(open),
         };
-        let used = place.opened(fake);
+        let used = slot.opened(fake);
         let count = Arc::clone(&self.closed);
         tokio::spawn(async move {
             _ = closed.await;
             count.fetch_add(1, Ordering::Relaxed);
-            drop(place);
+            drop(slot);
         });
         used
     }
 
     /// A request of the group on a connection that is opened for it if need be.
     async fn request(&mut self, group: u128) -> InUse<Fake> {
-        match self.turn(group, Wanted::Any).await.expect("there is room") {
-            Turn::Use(used) => used,
-            Turn::Open(place) => self.open(place),
+        match self.check_out(group, ConnectionChoice::Any).await.expect("there is room") {
+            Checkout::Use(used) => used,
+            Checkout::Open(slot) => self.open(slot),
         }
     }
 
@@ -107,7 +107,7 @@ async fn settle() {
 }
 
 /// The output of a task that has ended; otherwise it is abandoned.
-async fn ended(task: &mut JoinHandle<Turn<Fake>>) -> Option<Turn<Fake>> {
+async fn ended(task: &mut JoinHandle<Checkout<Fake>>) -> Option<Checkout<Fake>> {
     if !task.is_finished() {
         task.abort();
         return None;
@@ -138,8 +138,8 @@ async fn no_request_is_on_a_connection_of_another_group_or_host() {
         let other = world.request(2).await;
         assert_eq!(number(&other), 2);
         let elsewhere = Route { authority: Authority::from_static("b.example"), ..route(1) };
-        let turn = world.pool.turn(&elsewhere, Wanted::Any).await;
-        assert!(matches!(turn, Turn::Open(_)));
+        let turn = world.pool.check_out(&elsewhere, ConnectionChoice::Any).await;
+        assert!(matches!(turn, Checkout::Open(_)));
     }
 }
 
@@ -147,7 +147,7 @@ async fn no_request_is_on_a_connection_of_another_group_or_host() {
 async fn a_connection_is_closed_when_it_has_been_idle_for_long_enough() {
     for (allowed, idle_time) in [(60, 4), (1, 1), (0, 0)] {
         let mut world = World::new(10, 10, None);
-        let idle = Ended::Reusable { idle_time: Duration::from_secs(allowed) };
+        let idle = Release::Reusable { idle_time: Duration::from_secs(allowed) };
         world.request(1).await.end(idle);
         settle().await;
         advance(Duration::from_secs(idle_time).saturating_sub(Duration::from_millis(1))).await;
@@ -164,7 +164,7 @@ async fn a_connection_is_closed_when_it_has_been_idle_for_long_enough() {
 async fn a_connection_that_ended_badly_or_was_abandoned_is_not_used_again() {
     for streams in [None, Some(100)] {
         let mut world = World::new(10, 10, streams);
-        world.request(1).await.end(Ended::Unusable);
+        world.request(1).await.end(Release::Unusable);
         settle().await;
         assert_eq!(world.closed(), 1);
         drop(world.request(1).await);
@@ -210,15 +210,15 @@ async fn requests_share_a_connection_up_to_its_streams_and_then_there_is_another
 async fn a_burst_to_a_new_receiver_waits_to_know_whether_connections_are_shared() {
     for (streams, connections) in [(Some(100), 1), (Some(10), 2), (None, 20)] {
         let mut world = World::new(100, 100, streams);
-        let mut waiting: Vec<_> = (0..20).map(|_| world.wait(1, Wanted::Any)).collect();
+        let mut waiting: Vec<_> = (0..20).map(|_| world.wait(1, ConnectionChoice::Any)).collect();
         settle().await;
         let begun = waiting.iter().filter(|task| task.is_finished()).count();
         assert_eq!(begun, 1, "the others wait for what comes of the first");
         let mut used = Vec::new();
         for task in &mut waiting {
-            match task.await.expect("a turn") {
-                Turn::Use(turn) => used.push(turn),
-                Turn::Open(place) => used.push(world.open(place)),
+            match task.await.expect("a checkout") {
+                Checkout::Use(turn) => used.push(turn),
+                Checkout::Open(slot) => used.push(world.open(slot)),
             }
         }
         assert_eq!(world.opened, connections);
@@ -228,7 +228,7 @@ async fn a_burst_to_a_new_receiver_waits_to_know_whether_connections_are_shared(
 #[tokio::test(start_paused = true)]
 async fn if_the_first_cannot_connect_the_others_try_at_the_same_time() {
     let world = World::new(100, 100, None);
-    let waiting: Vec<_> = (0..20).map(|_| world.wait(1, Wanted::Any)).collect();
+    let waiting: Vec<_> = (0..20).map(|_| world.wait(1, ConnectionChoice::Any)).collect();
     settle().await;
     let (first, others): (Vec<_>, Vec<_>) =
         waiting.into_iter().partition(|task| task.is_finished());
@@ -252,14 +252,14 @@ async fn a_receiver_that_leaves_requests_unprocessed_gets_fewer_on_a_connection(
     }
     let mut again = Vec::new();
     for given_back in used {
-        given_back.end(Ended::NotProcessed);
-        again.push(world.wait(1, Wanted::Any));
+        given_back.end(Release::NotProcessed);
+        again.push(world.wait(1, ConnectionChoice::Any));
     }
     let mut used = Vec::new();
     for task in again {
-        match task.await.expect("a turn") {
-            Turn::Use(turn) => used.push(turn),
-            Turn::Open(place) => used.push(world.open(place)),
+        match task.await.expect("a checkout") {
+            Checkout::Use(turn) => used.push(turn),
+            Checkout::Open(slot) => used.push(world.open(slot)),
         }
     }
     assert_eq!(world.opened, 1 + 17_usize.div_ceil(3));
@@ -274,29 +274,29 @@ async fn a_receiver_that_leaves_requests_unprocessed_gets_fewer_on_a_connection(
 }
 
 #[tokio::test(start_paused = true)]
-async fn there_are_never_more_connections_than_places() {
+async fn there_are_never_more_connections_than_slots() {
     let mut world = World::new(3, 3, None);
     let used = [world.request(1).await, world.request(2).await, world.request(3).await];
-    assert!(world.turn(4, Wanted::Any).await.is_none());
-    let waiting = world.wait(4, Wanted::Any);
+    assert!(world.check_out(4, ConnectionChoice::Any).await.is_none());
+    let waiting = world.wait(4, ConnectionChoice::Any);
     settle().await;
     let [first, ..] = used;
-    first.end(Ended::Unusable);
+    first.end(Release::Unusable);
     settle().await;
-    assert!(matches!(waiting.await.expect("a turn"), Turn::Open(_)));
+    assert!(matches!(waiting.await.expect("a checkout"), Checkout::Open(_)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_connection_that_is_idle_for_longest_is_given_up_for_a_group_without_a_place() {
+async fn the_connection_that_is_idle_for_longest_is_given_up_for_a_group_without_a_slot() {
     let mut world = World::new(3, 3, None);
     for group in [1, 2, 3] {
         let used = world.request(group).await;
         used.end(KEPT);
         advance(Duration::from_millis(10)).await;
     }
-    let waiting = world.wait(4, Wanted::Any);
+    let waiting = world.wait(4, ConnectionChoice::Any);
     settle().await;
-    assert!(matches!(waiting.await.expect("a turn"), Turn::Open(_)));
+    assert!(matches!(waiting.await.expect("a checkout"), Checkout::Open(_)));
     assert_eq!(world.closed(), 1);
     for (group, connection) in [(2, 2), (3, 3)] {
         assert_eq!(number(&world.request(group).await), connection);
@@ -308,8 +308,8 @@ async fn a_connection_is_for_a_group_that_waits_as_soon_as_its_request_has_ended
     for streams in [None, Some(100)] {
         let mut world = World::new(1, 1, streams);
         let used = world.request(1).await;
-        let own = world.wait(1, Wanted::New);
-        let other = world.wait(2, Wanted::Any);
+        let own = world.wait(1, ConnectionChoice::New);
+        let other = world.wait(2, ConnectionChoice::Any);
         settle().await;
         used.end(KEPT);
         settle().await;
@@ -322,11 +322,11 @@ async fn a_connection_is_for_a_group_that_waits_as_soon_as_its_request_has_ended
 async fn a_shared_connection_that_is_always_in_use_keeps_nobody_out() {
     let mut world = World::new(1, 1, Some(100));
     let mut used = vec![world.request(1).await, world.request(1).await];
-    let other = world.wait(2, Wanted::Any);
+    let other = world.wait(2, ConnectionChoice::Any);
     settle().await;
     used.remove(0).end(KEPT);
     // It takes no more requests of its own group, and is closed with the last that it has.
-    let own = world.wait(1, Wanted::Any);
+    let own = world.wait(1, ConnectionChoice::Any);
     settle().await;
     assert!(!own.is_finished() && !other.is_finished());
     used.remove(0).end(KEPT);
@@ -335,16 +335,16 @@ async fn a_shared_connection_that_is_always_in_use_keeps_nobody_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_group_has_its_share_of_the_places_at_most() {
+async fn a_group_has_its_share_of_the_slots_at_most() {
     let mut world = World::new(8, 2, None);
     let mut used = vec![world.request(1).await];
     used.push(world.request(1).await);
-    assert!(world.turn(1, Wanted::Any).await.is_none());
-    let waiting = world.wait(1, Wanted::Any);
+    assert!(world.check_out(1, ConnectionChoice::Any).await.is_none());
+    let waiting = world.wait(1, ConnectionChoice::Any);
     let other = world.request(2).await;
     drop(other);
     used.remove(0).end(KEPT);
-    let Turn::Use(next) = waiting.await.expect("a turn") else { panic!("it was free") };
+    let Checkout::Use(next) = waiting.await.expect("a checkout") else { panic!("it was free") };
     assert_eq!(number(&next), 1);
 }
 
@@ -356,8 +356,8 @@ async fn a_group_with_many_connections_gives_them_up_as_long_as_others_have_fewe
         used.push(world.request(1).await);
     }
     // Both want more than there is.
-    let own: Vec<_> = (0..4).map(|_| world.wait(1, Wanted::Any)).collect();
-    let others: Vec<_> = (0..4).map(|_| world.wait(2, Wanted::Any)).collect();
+    let own: Vec<_> = (0..4).map(|_| world.wait(1, ConnectionChoice::Any)).collect();
+    let others: Vec<_> = (0..4).map(|_| world.wait(2, ConnectionChoice::Any)).collect();
     settle().await;
     for answered in used {
         answered.end(KEPT);
@@ -368,9 +368,9 @@ async fn a_group_with_many_connections_gives_them_up_as_long_as_others_have_fewe
     assert_eq!((finished(&own), finished(&others)), (3, 1));
     for task in others {
         if task.is_finished()
-            && let Turn::Open(place) = task.await.expect("a turn")
+            && let Checkout::Open(slot) = task.await.expect("a checkout")
         {
-            drop(world.open(place));
+            drop(world.open(slot));
         }
     }
 }
@@ -382,10 +382,12 @@ async fn a_request_that_wants_a_new_connection_gets_no_other() {
         for connections in [1, 10] {
             let mut world = World::new(connections, connections, streams);
             world.request(1).await.end(KEPT);
-            let waiting = world.wait(1, Wanted::New);
+            let waiting = world.wait(1, ConnectionChoice::New);
             settle().await;
-            let Turn::Open(place) = waiting.await.expect("a turn") else { panic!("a kept one") };
-            assert_eq!(number(&world.open(place)), 2);
+            let Checkout::Open(slot) = waiting.await.expect("a checkout") else {
+                panic!("a kept one")
+            };
+            assert_eq!(number(&world.open(slot)), 2);
         }
     }
 }
@@ -394,13 +396,13 @@ async fn a_request_that_wants_a_new_connection_gets_no_other() {
 async fn what_is_granted_to_a_request_that_is_gone_is_for_the_next() {
     let mut world = World::new(1, 1, None);
     let used = world.request(1).await;
-    let gone = world.wait(1, Wanted::Any);
-    let next = world.wait(1, Wanted::Any);
+    let gone = world.wait(1, ConnectionChoice::Any);
+    let next = world.wait(1, ConnectionChoice::Any);
     settle().await;
     // Its grant is on its way when it is abandoned.
     used.end(KEPT);
     gone.abort();
     settle().await;
-    let Turn::Use(next) = next.await.expect("a turn") else { panic!("it was free") };
+    let Checkout::Use(next) = next.await.expect("a checkout") else { panic!("it was free") };
     assert_eq!(number(&next), 1);
 }

@@ -20,6 +20,7 @@ use tower_service::Service;
 use tracing::{Instrument, Span};
 
 use super::answer_body::CompressedBody;
+use super::call_telemetry::CallTelemetry;
 use super::compression::{ENCODING, Encoding};
 use super::ending::{EndingBody, Ends};
 use super::gate::Gate;
@@ -32,7 +33,6 @@ use super::receiving::receive;
 use super::request_body::request_body;
 use super::sharing::{Holder, Share, Sharing, What};
 use super::single_answer::{self, Terms};
-use super::telling::Telling;
 use crate::deadline::{self, Deadline};
 use crate::lanes::Lanes;
 use crate::shares::Purpose;
@@ -89,11 +89,11 @@ impl Service<Request<Body>> for Guard {
         let mut request = request;
         // Health is asked for every few seconds, by orchestrators that trace nothing.
         let is_health = methods::is_health(request.uri().path());
-        let telling = (!is_health).then(|| Telling::begin(&mut request));
+        let telemetry = (!is_health).then(|| CallTelemetry::begin(&mut request));
         let headers = request.headers().len();
         if headers > self.max_headers as usize {
             let refused = too_many_headers(headers, self.max_headers).into_http();
-            return Box::pin(async { Ok(told(telling, refused)) });
+            return Box::pin(async { Ok(answered(telemetry, refused)) });
         }
 
         let max_request_bytes = self.max_request_bytes;
@@ -105,7 +105,7 @@ impl Service<Request<Body>> for Guard {
         // Set here and not in the future: tonic sets its own after this call, so that ours is
         // the first to ring and the answer is DEADLINE_EXCEEDED, not tonic's CANCELLED.
         let alarm = deadline.map(|Deadline(time)| sleep_until(time));
-        let span = telling.as_ref().map_or_else(Span::none, Telling::span);
+        let span = telemetry.as_ref().map_or_else(Span::none, CallTelemetry::span);
         let answer = self.clone().answer(request, deadline).instrument(span);
         let grace_over = self.grace_over.clone();
         Box::pin(async move {
@@ -115,14 +115,14 @@ impl Service<Request<Body>> for Guard {
                 () = rings(alarm) => status::deadline_exceeded().into_http(),
                 () = grace_over.cancelled() => shutting_down().into_http(),
             };
-            Ok(told(telling, response))
+            Ok(answered(telemetry, response))
         })
     }
 }
 
-fn told(telling: Option<Telling>, response: Response<Body>) -> Response<Body> {
-    match telling {
-        Some(telling) => telling.answer(response),
+fn answered(telemetry: Option<CallTelemetry>, response: Response<Body>) -> Response<Body> {
+    match telemetry {
+        Some(telemetry) => telemetry.answer(response),
         None => response,
     }
 }

@@ -13,7 +13,7 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::EventId;
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_store::Operation;
-use keeptrusts_webhooks_telemetry::{KeyValue, SpanKind, ToldSpan, is_recorded, message};
+use keeptrusts_webhooks_telemetry::{FinishedSpan, KeyValue, SpanKind, is_recorded, message};
 
 use super::OwnedShard;
 use super::record::Attempted;
@@ -35,7 +35,7 @@ pub(crate) fn routed(
     attributes.push(KeyValue::new("messaging.operation.name", "route"));
     attributes.push(KeyValue::new("messaging.operation.type", "process"));
     attributes.push(KeyValue::new("keeptrusts.deliveries", deliveries as i64));
-    let span = ToldSpan {
+    let span = FinishedSpan {
         context,
         parent,
         name: format!("route {event_type}").into(),
@@ -46,7 +46,7 @@ pub(crate) fn routed(
         links: Vec::new(),
         error: None,
     };
-    span.tell();
+    span.export();
 }
 
 /// An attempt was made: its outcome is committed, and this is the delivery after it.
@@ -106,7 +106,7 @@ pub(crate) fn attempted(shard: &OwnedShard, attempted: &Attempted, after: &Deliv
         };
         attributes.push(KeyValue::new("error.type", kind));
     }
-    let span = ToldSpan {
+    let span = FinishedSpan {
         context,
         parent,
         name: "POST".into(),
@@ -117,5 +117,5 @@ pub(crate) fn attempted(shard: &OwnedShard, attempted: &Attempted, after: &Deliv
         links,
         error,
     };
-    span.tell();
+    span.export();
 }

@@ -15,7 +15,9 @@ use keeptrusts_webhooks_domain::notification::{Notification, NotificationAttempt
 use keeptrusts_webhooks_domain::rfc3339;
 use keeptrusts_webhooks_domain::secret::{SealedSecret, Secret};
 use keeptrusts_webhooks_domain::signing::{keeptrusts_signature, standard_signature};
-use keeptrusts_webhooks_notices::{Telling, email, pager_duty, slack, teams, webhook};
+use keeptrusts_webhooks_notification_formats::{
+    NotificationContext, email, pager_duty, slack, teams, webhook,
+};
 use keeptrusts_webhooks_outbound::ConnectionGroup;
 use keeptrusts_webhooks_store::vault::keyring::KeyProblem;
 use tokio::sync::mpsc;
@@ -154,7 +156,7 @@ async fn send(
 ) -> Option<Sent> {
     let names = names(shard, notification);
     let endpoint = notification.new.endpoint_id.and_then(|id| shard.targets.get(id));
-    let telling = Telling {
+    let context = NotificationContext {
         notification,
         channel_name,
         endpoint_names: &names,
@@ -180,7 +182,7 @@ async fn send(
     headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
     let (url, body, second) = match (destination.kind, secret) {
         (ChannelKind::Email, _) => {
-            let mail = email::mail(&telling, &destination.address);
+            let mail = email::mail(&context, &destination.address);
             return Some(match &shard.mailer {
                 Some(mailer) => mailer
                     .send(&mail)
@@ -189,15 +191,15 @@ async fn send(
                 None => Err((None, NO_MAILER.to_owned())),
             });
         }
-        (ChannelKind::Slack, Some(url)) => (url.expose().parse(), slack::body(&telling), None),
-        (ChannelKind::Teams, Some(url)) => (url.expose().parse(), teams::body(&telling), None),
+        (ChannelKind::Slack, Some(url)) => (url.expose().parse(), slack::body(&context), None),
+        (ChannelKind::Teams, Some(url)) => (url.expose().parse(), teams::body(&context), None),
         (ChannelKind::PagerDuty, Some(key)) => (
             destination.address.parse(),
-            pager_duty::body(&telling, &key),
-            pager_duty::resolution(&telling, &key),
+            pager_duty::body(&context, &key),
+            pager_duty::resolution(&context, &key),
         ),
         (ChannelKind::Webhook, Some(key)) => {
-            let body = webhook::body(&telling);
+            let body = webhook::body(&context);
             sign(&mut headers, notification, &body, &key, now);
             (destination.address.parse(), body, None)
         }

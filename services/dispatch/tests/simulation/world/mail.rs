@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use keeptrusts_webhooks_dispatch_service::Mailer;
 use keeptrusts_webhooks_dispatch_service::mail::MailFailure;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_notices::email::Mail;
+use keeptrusts_webhooks_notification_formats::email::Mail;
 use keeptrusts_webhooks_store::Clock;
 
 /// Mails that went out, each with the time at which it did.

@@ -7,14 +7,14 @@
 use keeptrusts_webhooks_vendors::{Cutting, slack};
 use serde_json::{Value, json};
 
-use crate::message::{Message, Telling};
+use crate::message::{Message, NotificationContext};
 
 /// A fact's value, and a line, in characters. More is hard to read.
 const MAX_TEXT_ELEMENT: usize = 500;
 
 /// The body of the POST.
-pub fn body(telling: &Telling<'_>) -> Vec<u8> {
-    let message = Message::of(telling);
+pub fn body(context: &NotificationContext<'_>) -> Vec<u8> {
+    let message = Message::of(context);
     let facts = message
         .facts
         .iter()
@@ -108,14 +108,14 @@ mod tests {
         long.new.reason = "&".repeat(20_000);
         let name = "<".repeat(100);
         let names = std::collections::HashMap::from([(EndpointId::MIN, name)]);
-        let telling = Telling {
+        let context = NotificationContext {
             notification: &long,
             channel_name: "",
             endpoint_names: &names,
             endpoint_status: None,
             console_url: None,
         };
-        let message = parsed(&body(&telling));
+        let message = parsed(&body(&context));
         let length = |value: &Value| value.as_str().expect("text").chars().count();
         assert!(length(&message["blocks"][0]["text"]["text"]) <= 150);
         let mut found = Vec::new();

@@ -18,11 +18,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use crate::classify::tls_failure_within;
-use crate::connect::TlsStream;
 use crate::failure::SendFailure;
 use crate::frames::FrameReader;
 use crate::head::{HeadProblem, HeadReader};
 use crate::limits::{HTTP2_ANSWER_ALLOWANCE, HTTP2_CONNECTION_ALLOWANCE};
+use crate::tls::TlsStream;
 
 /// What has been observed on one connection.
 pub(crate) struct Observer {
@@ -137,14 +137,14 @@ impl Buffering for TlsStream {
 }
 
 /// A stream that is observed.
-pub(crate) struct ObservedStream<Stream> {
+pub(crate) struct WatchedStream<Stream> {
     stream: Stream,
     observer: Arc<Observer>,
     /// What reading has ended with, to be told after what came before.
     read_error: Option<io::Error>,
 }
 
-impl<Stream> ObservedStream<Stream> {
+impl<Stream> WatchedStream<Stream> {
     pub(crate) fn new(stream: Stream, observer: Arc<Observer>) -> Self {
         Self { stream, observer, read_error: None }
     }
@@ -162,7 +162,7 @@ impl<Stream> ObservedStream<Stream> {
     }
 }
 
-impl<Stream: AsyncRead + Buffering + Unpin> AsyncRead for ObservedStream<Stream> {
+impl<Stream: AsyncRead + Buffering + Unpin> AsyncRead for WatchedStream<Stream> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -193,7 +193,7 @@ impl<Stream: AsyncRead + Buffering + Unpin> AsyncRead for ObservedStream<Stream>
     }
 }
 
-impl<Stream: AsyncWrite + Unpin> AsyncWrite for ObservedStream<Stream> {
+impl<Stream: AsyncWrite + Unpin> AsyncWrite for WatchedStream<Stream> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -320,7 +320,7 @@ mod tests {
         let observer = Observer::new(false);
         observer.begin_answer();
         let stream = AnsweredAndClosed { answer, end, accepted: 100, reader: None };
-        let stream = TokioIo::new(ObservedStream::new(stream, Arc::clone(&observer)));
+        let stream = TokioIo::new(WatchedStream::new(stream, Arc::clone(&observer)));
         let (mut requests, connection) = http1::handshake(stream).await.expect("no bytes yet");
         tokio::spawn(connection);
         let body = Full::new(Bytes::from(vec![b'x'; 100_000]));

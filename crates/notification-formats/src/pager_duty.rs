@@ -8,33 +8,33 @@ use keeptrusts_webhooks_vendors::Cutting;
 use keeptrusts_webhooks_vendors::pager_duty::{self, CLIENT};
 use serde_json::{Map, Value, json};
 
-use crate::message::{Message, Severity, Telling};
+use crate::message::{Message, NotificationContext, Severity};
 
 /// Each of the custom details, in characters: far less than would fill an event.
 const MAX_DETAIL: usize = 4_000;
 
 /// The body of the POST. The key is part of it.
-pub fn body(telling: &Telling<'_>, routing_key: &Secret) -> Vec<u8> {
-    let new = &telling.notification.new;
+pub fn body(context: &NotificationContext<'_>, routing_key: &Secret) -> Vec<u8> {
+    let new = &context.notification.new;
     let resolves = match &new.incident {
         Some(IncidentAction::Close | IncidentAction::CloseAt(_)) => true,
         Some(IncidentAction::Open) => false,
         None => new.notification_type == NotificationType::EndpointRecovered,
     };
-    event(telling, routing_key, resolves)
+    event(context, routing_key, resolves)
 }
 
 /// The body of a second POST, right after the first: what is about no endpoint has no end that could
 /// close its incident, and would be open for ever. None: an endpoint's incident is closed when its
 /// trouble is over.
-pub fn resolution(telling: &Telling<'_>, routing_key: &Secret) -> Option<Vec<u8>> {
-    let is_about_none = telling.notification.new.endpoint_id.is_none();
-    is_about_none.then(|| event(telling, routing_key, true))
+pub fn resolution(context: &NotificationContext<'_>, routing_key: &Secret) -> Option<Vec<u8>> {
+    let is_about_none = context.notification.new.endpoint_id.is_none();
+    is_about_none.then(|| event(context, routing_key, true))
 }
 
-fn event(telling: &Telling<'_>, routing_key: &Secret, resolves: bool) -> Vec<u8> {
-    let message = Message::of(telling);
-    let notification = telling.notification;
+fn event(context: &NotificationContext<'_>, routing_key: &Secret, resolves: bool) -> Vec<u8> {
+    let message = Message::of(context);
+    let notification = context.notification;
     let new = &notification.new;
     let severity = match message.severity {
         Severity::Critical => pager_duty::Severity::Critical,
@@ -55,7 +55,7 @@ fn event(telling: &Telling<'_>, routing_key: &Secret, resolves: bool) -> Vec<u8>
     let mut event = json!({
         "routing_key": routing_key.expose(),
         "event_action": if resolves { "resolve" } else { "trigger" },
-        "dedup_key": dedup_key(telling),
+        "dedup_key": dedup_key(context),
         "payload": {
             "summary": pager_duty::summary(&message.title),
             "source": format!("keeptrusts-webhooks/{}", notification.organization_id),
@@ -69,7 +69,7 @@ fn event(telling: &Telling<'_>, routing_key: &Secret, resolves: bool) -> Vec<u8>
         "links": Vec::from_iter(link),
         "client": CLIENT,
     });
-    if let (Some(url), Some(event)) = (telling.console_url, event.as_object_mut()) {
+    if let (Some(url), Some(event)) = (context.console_url, event.as_object_mut()) {
         event.insert("client_url".to_owned(), json!(url));
     }
     event.to_string().into_bytes()
@@ -77,8 +77,8 @@ fn event(telling: &Telling<'_>, routing_key: &Secret, resolves: bool) -> Vec<u8>
 
 /// What happens to an endpoint is one incident, which its recovery resolves. What is about no
 /// endpoint is one of its own. At most [`pager_duty::MAX_DEDUP_KEY`] characters.
-fn dedup_key(telling: &Telling<'_>) -> String {
-    let notification = telling.notification;
+fn dedup_key(context: &NotificationContext<'_>) -> String {
+    let notification = context.notification;
     let organization = &notification.organization_id;
     match notification.new.endpoint_id {
         Some(id) => format!("keeptrusts-webhooks/{organization}/{id}"),
@@ -93,7 +93,7 @@ mod tests {
 
     fn event(kind: NotificationType) -> Value {
         let key = Secret::opened("k".repeat(32));
-        let body = with_telling(kind, |telling| body(telling, &key));
+        let body = with_telling(kind, |context| body(context, &key));
         serde_json::from_slice(&body).expect("JSON")
     }
 
@@ -126,14 +126,14 @@ mod tests {
         let action = |incident| {
             let mut notification = notification(NotificationType::IncidentResolved);
             notification.new.incident = incident;
-            let telling = Telling {
+            let context = NotificationContext {
                 notification: &notification,
                 channel_name: "on call",
                 endpoint_names: &names(),
                 endpoint_status: None,
                 console_url: None,
             };
-            let event: Value = serde_json::from_slice(&body(&telling, &key)).expect("JSON");
+            let event: Value = serde_json::from_slice(&body(&context, &key)).expect("JSON");
             (event["event_action"].clone(), event["dedup_key"].clone())
         };
         let trigger = event(NotificationType::EndpointDisabled);
@@ -148,14 +148,14 @@ mod tests {
         for kind in [NotificationType::EndpointDegraded, NotificationType::Test] {
             let mut notification = notification(kind);
             notification.organization_id = "x".repeat(64).parse().expect("an id");
-            let telling = Telling {
+            let context = NotificationContext {
                 notification: &notification,
                 channel_name: "on call",
                 endpoint_names: &names(),
                 endpoint_status: None,
                 console_url: None,
             };
-            let event: Value = serde_json::from_slice(&body(&telling, &key)).expect("JSON");
+            let event: Value = serde_json::from_slice(&body(&context, &key)).expect("JSON");
             let dedup_key = event["dedup_key"].as_str().expect("a text");
             assert!(dedup_key.len() <= pager_duty::MAX_DEDUP_KEY, "{dedup_key}");
         }
@@ -165,7 +165,7 @@ mod tests {
     fn what_is_about_no_endpoint_is_resolved_at_once() {
         let key = Secret::opened("k".repeat(32));
         for kind in NotificationType::ALL.iter().copied() {
-            let second = with_telling(kind, |telling| resolution(telling, &key));
+            let second = with_telling(kind, |context| resolution(context, &key));
             let is_about_none =
                 matches!(kind, NotificationType::Test | NotificationType::WeeklySummary);
             assert_eq!(second.is_some(), is_about_none, "{kind:?}");

@@ -50,10 +50,10 @@ pub(crate) fn names() -> HashMap<EndpointId, String> {
 /// The same for every kind.
 pub(crate) fn with_telling<T>(
     notification_type: NotificationType,
-    tell: impl FnOnce(&Telling<'_>) -> T,
+    tell: impl FnOnce(&NotificationContext<'_>) -> T,
 ) -> T {
     let (notification, names) = (notification(notification_type), names());
-    tell(&Telling {
+    tell(&NotificationContext {
         notification: &notification,
         channel_name: "on call",
         endpoint_names: &names,
@@ -89,14 +89,14 @@ fn how_many_is_said_of_exhausted_deliveries() {
     assert_eq!(message.title, format!("3 deliveries to {NAME} failed for good"));
     let mut one = notification(NotificationType::DeliveryExhausted);
     one.new.count = 1;
-    let telling = Telling {
+    let context = NotificationContext {
         notification: &one,
         channel_name: "on call",
         endpoint_names: &HashMap::new(),
         endpoint_status: None,
         console_url: None,
     };
-    let message = Message::of(&telling);
+    let message = Message::of(&context);
     assert_eq!(message.title, format!("1 delivery to {} failed for good", EndpointId::MIN));
     assert_eq!(message.link, None);
 }
@@ -106,7 +106,7 @@ fn what_has_waited_says_how_the_endpoint_is_now() {
     let exhausted = notification(NotificationType::DeliveryExhausted);
     let told = |endpoint_status| {
         let names = HashMap::new();
-        Message::of(&Telling {
+        Message::of(&NotificationContext {
             notification: &exhausted,
             channel_name: "on call",
             endpoint_names: &names,

@@ -6,7 +6,7 @@ use keeptrusts_webhooks_domain::notification::Notification;
 use keeptrusts_webhooks_domain::rfc3339;
 use serde_json::{Value, json};
 
-use crate::message::{Message, Telling};
+use crate::message::{Message, NotificationContext};
 
 /// What `event` is, for example `notification.endpoint_degraded`.
 pub fn event_name(notification: &Notification) -> String {
@@ -14,11 +14,11 @@ pub fn event_name(notification: &Notification) -> String {
 }
 
 /// The body of the POST. It is the same at each attempt, unless more was counted meanwhile.
-pub fn body(telling: &Telling<'_>) -> Vec<u8> {
-    let message = Message::of(telling);
-    let notification = telling.notification;
+pub fn body(context: &NotificationContext<'_>) -> Vec<u8> {
+    let message = Message::of(context);
+    let notification = context.notification;
     let new = &notification.new;
-    let name = |id| telling.endpoint_names.get(&id).cloned();
+    let name = |id| context.endpoint_names.get(&id).cloned();
     let summary = new.summary.as_ref().map(|summary| {
         let endpoints = summary.worst.iter().map(|endpoint| {
             json!({

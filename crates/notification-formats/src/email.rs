@@ -2,7 +2,7 @@
 
 use keeptrusts_webhooks_vendors::Cutting;
 
-use crate::message::{Message, Telling};
+use crate::message::{Message, NotificationContext};
 
 /// RFC 5322 section 2.1.1 allows lines of 998 characters; a subject of more characters than
 /// these is shown by nobody.
@@ -23,21 +23,21 @@ pub struct Mail {
 }
 
 /// The mail to the recipients of a channel, whose addresses are separated by commas.
-pub fn mail(telling: &Telling<'_>, address: &str) -> Mail {
-    let message = Message::of(telling);
+pub fn mail(context: &NotificationContext<'_>, address: &str) -> Mail {
+    let message = Message::of(context);
     // A name has no line ends. If one ever had, the header would still end here.
     let title: String =
         message.title.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let text = format!(
         "{}\n-- \nSent by Keeptrusts Webhooks to the notification channel {}.\n",
         message.plain_text(),
-        telling.channel_name
+        context.channel_name
     );
     Mail {
         recipients: address.split(',').map(str::to_owned).collect(),
         subject: Cutting::to(MAX_SUBJECT).cut(&format!("[Keeptrusts Webhooks] {title}")),
         text,
-        message_id: telling.notification.id.to_string(),
+        message_id: context.notification.id.to_string(),
     }
 }
 
@@ -56,14 +56,14 @@ mod tests {
         let notification = notification(NotificationType::EndpointDegraded);
         let names =
             HashMap::from([(EndpointId::MIN, "siem\r\nBcc: everybody@example.com".to_owned())]);
-        let telling = Telling {
+        let context = NotificationContext {
             notification: &notification,
             channel_name: "on call",
             endpoint_names: &names,
             endpoint_status: None,
             console_url: None,
         };
-        let mail = mail(&telling, "a@example.com,b@example.com");
+        let mail = mail(&context, "a@example.com,b@example.com");
         assert!(!mail.subject.contains(['\r', '\n']), "{:?}", mail.subject);
         assert_eq!(mail.recipients, ["a@example.com", "b@example.com"]);
         assert_eq!(mail.message_id, notification.id.to_string());
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn the_text_says_everything() {
-        let text = with_telling(NotificationType::WeeklySummary, |telling| mail(telling, "a@b.c"));
+        let text = with_telling(NotificationType::WeeklySummary, |context| mail(context, "a@b.c"));
         assert!(text.text.contains("Delivered: 1000") && text.text.contains("on call"));
     }
 }

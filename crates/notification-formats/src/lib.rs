@@ -14,4 +14,4 @@ pub mod slack;
 pub mod teams;
 pub mod webhook;
 
-pub use message::{Message, Severity, Telling};
+pub use message::{Message, NotificationContext, Severity};

@@ -8,7 +8,7 @@
 use keeptrusts_webhooks_vendors::{Cutting, teams};
 use serde_json::{Value, json};
 
-use crate::message::{Message, Severity, Telling};
+use crate::message::{Message, NotificationContext, Severity};
 
 // In characters. All of them together are far below [`teams::MAX_MESSAGE_BYTES`].
 const MAX_TITLE: usize = 300;
@@ -16,8 +16,8 @@ const MAX_FACT: usize = 600;
 const MAX_LINE: usize = 300;
 
 /// The body of the POST.
-pub fn body(telling: &Telling<'_>) -> Vec<u8> {
-    let message = Message::of(telling);
+pub fn body(context: &NotificationContext<'_>) -> Vec<u8> {
+    let message = Message::of(context);
     let colour = match message.severity {
         Severity::Critical | Severity::Error => "attention",
         Severity::Info => "default",
@@ -90,7 +90,7 @@ mod tests {
                 }
                 let name = character.repeat(MAX_NAME_CHARS);
                 let names = HashMap::from([(EndpointId::MIN, name)]);
-                let body = body(&Telling {
+                let body = body(&NotificationContext {
                     notification: &long,
                     channel_name: "on call",
                     endpoint_names: &names,

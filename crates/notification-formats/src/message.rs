@@ -12,7 +12,7 @@ use keeptrusts_webhooks_domain::notification::{Notification, NotificationType};
 
 /// A notification, and what is known around it.
 #[derive(Debug, Clone, Copy)]
-pub struct Telling<'a> {
+pub struct NotificationContext<'a> {
     /// What is told.
     pub notification: &'a Notification,
     /// What the channel is called.
@@ -56,14 +56,14 @@ pub struct Message {
 
 impl Message {
     /// What a notification says.
-    pub fn of(telling: &Telling<'_>) -> Message {
-        let notification = telling.notification;
+    pub fn of(context: &NotificationContext<'_>) -> Message {
+        let notification = context.notification;
         let new = &notification.new;
-        let endpoint = new.endpoint_id.map(|id| name_of(telling, id)).unwrap_or_default();
+        let endpoint = new.endpoint_id.map(|id| name_of(context, id)).unwrap_or_default();
         let (title, severity, advice) = match new.notification_type {
             NotificationType::DeliveryExhausted => {
                 let title = format!("{} to {endpoint} failed for good", deliveries(new.count));
-                match telling.endpoint_status {
+                match context.endpoint_status {
                     Some(EndpointStatus::Active) => (
                         title,
                         Severity::Info,
@@ -101,7 +101,7 @@ impl Message {
                 "Look at the endpoints with failures.",
             ),
             NotificationType::Test => (
-                format!("Test of the notification channel {}", telling.channel_name),
+                format!("Test of the notification channel {}", context.channel_name),
                 Severity::Info,
                 "Nothing has to be done: somebody wanted to see whether this arrives.",
             ),
@@ -120,10 +120,10 @@ impl Message {
         Message {
             title,
             severity,
-            facts: facts(telling),
-            lines: new.summary.as_ref().map(|summary| lines(telling, summary)).unwrap_or_default(),
+            facts: facts(context),
+            lines: new.summary.as_ref().map(|summary| lines(context, summary)).unwrap_or_default(),
             advice: advice.to_owned(),
-            link: link(telling),
+            link: link(context),
         }
     }
 
@@ -144,19 +144,19 @@ impl Message {
     }
 }
 
-fn facts(telling: &Telling<'_>) -> Vec<(&'static str, String)> {
-    let notification = telling.notification;
+fn facts(context: &NotificationContext<'_>) -> Vec<(&'static str, String)> {
+    let notification = context.notification;
     let new = &notification.new;
     let mut facts = vec![("Organization", notification.organization_id.to_string())];
     if let Some(id) = new.endpoint_id {
-        facts.push(("Endpoint", format!("{} ({id})", name_of(telling, id))));
+        facts.push(("Endpoint", format!("{} ({id})", name_of(context, id))));
     }
     match (&new.summary, new.notification_type) {
         (Some(summary), _) => facts.extend(figures(summary)),
         (None, NotificationType::DeliveryExhausted) => {
             facts.push(("Deliveries", new.count.to_string()));
             facts.push(("Since", moment(new.since)));
-            match telling.endpoint_status {
+            match context.endpoint_status {
                 Some(EndpointStatus::Active) => facts.push(("Now", "active again".to_owned())),
                 Some(EndpointStatus::Disabled) => facts.push(("Now", "disabled".to_owned())),
                 Some(EndpointStatus::Degraded) | None => {}
@@ -183,10 +183,10 @@ fn figures(summary: &HealthSummary) -> [(&'static str, String); 4] {
     ]
 }
 
-fn lines(telling: &Telling<'_>, summary: &HealthSummary) -> Vec<String> {
+fn lines(context: &NotificationContext<'_>, summary: &HealthSummary) -> Vec<String> {
     let line = |endpoint: &keeptrusts_webhooks_domain::health::EndpointTally| {
         let AttemptTally { delivered, retrying, failed } = endpoint.tally;
-        let name = name_of(telling, endpoint.endpoint_id);
+        let name = name_of(context, endpoint.endpoint_id);
         format!(
             "{name}: {delivered} delivered, {} failed, {failed} failed for good",
             counted(retrying + failed, "attempt", "attempts")
@@ -195,9 +195,9 @@ fn lines(telling: &Telling<'_>, summary: &HealthSummary) -> Vec<String> {
     summary.worst.iter().map(line).collect()
 }
 
-fn link(telling: &Telling<'_>) -> Option<String> {
-    let base = telling.console_url?;
-    let new = &telling.notification.new;
+fn link(context: &NotificationContext<'_>) -> Option<String> {
+    let base = context.console_url?;
+    let new = &context.notification.new;
     Some(match new.endpoint_id {
         Some(id) => format!("{base}/webhooks/{id}"),
         None if new.notification_type == NotificationType::Test => {
@@ -207,8 +207,8 @@ fn link(telling: &Telling<'_>) -> Option<String> {
     })
 }
 
-fn name_of(telling: &Telling<'_>, id: EndpointId) -> String {
-    telling.endpoint_names.get(&id).cloned().unwrap_or_else(|| id.to_string())
+fn name_of(context: &NotificationContext<'_>, id: EndpointId) -> String {
+    context.endpoint_names.get(&id).cloned().unwrap_or_else(|| id.to_string())
 }
 
 fn deliveries(count: u32) -> String {

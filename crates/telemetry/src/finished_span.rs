@@ -1,4 +1,4 @@
-//! Spans that are told when they are over.
+//! Spans that are made and exported when they are over.
 //!
 //! What happens to an event happens in several processes and takes hours; nobody holds a span
 //! open for that. But the log has it all: when each step began and ended, where it hangs in its
@@ -22,7 +22,7 @@ use crate::started;
 
 /// A span that is over.
 #[derive(Debug)]
-pub struct ToldSpan {
+pub struct FinishedSpan {
     /// The span itself.
     pub context: TraceContext,
     /// The span in the same trace that it hangs below.
@@ -43,10 +43,10 @@ pub struct ToldSpan {
     pub error: Option<String>,
 }
 
-impl ToldSpan {
+impl FinishedSpan {
     /// Hands the span to the exporter, unless its trace is not recorded. Never waits: if the
     /// exporter cannot keep up, spans are dropped, and the exporter says so.
-    pub fn tell(self) {
+    pub fn export(self) {
         if !self.context.sampled {
             return;
         }
@@ -56,7 +56,7 @@ impl ToldSpan {
         links
             .links
             .extend(others.map(|other| Link::new(span_context(other, false), Vec::new(), 0)));
-        exporting.tell(SpanData {
+        exporting.send(SpanData {
             span_context: span_context(&self.context, false),
             parent_span_id: SpanId::from_bytes(self.parent.span_id),
             parent_span_is_remote: false,

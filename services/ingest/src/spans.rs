@@ -1,4 +1,4 @@
-//! The spans of a publishing, told when it is over: the event becomes durable, and the commit
+//! The spans of a publishing, exported when it is over: the event becomes durable, and the commit
 //! that makes it so.
 //!
 //! Decision: docs/decisions/spans-are-made-when-they-are-over.md
@@ -9,7 +9,7 @@ use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_store::Clock;
 use keeptrusts_webhooks_telemetry::{
-    KeyValue, SpanKind, ToldSpan, is_recorded, message, new_span_id,
+    FinishedSpan, KeyValue, SpanKind, is_recorded, message, new_span_id,
 };
 
 /// An event on its way into the log, whose trace is recorded.
@@ -36,7 +36,7 @@ impl Publishing {
     /// It is over: durable, or not because of an error.
     pub(crate) fn over(self, error: Option<&str>) {
         let end = (self.clock)();
-        let commit = ToldSpan {
+        let commit = FinishedSpan {
             context: self.context.child(new_span_id()),
             parent: self.context.clone(),
             name: "commit".into(),
@@ -48,8 +48,8 @@ impl Publishing {
             error: error.map(str::to_owned),
         };
         let event_id = self.event_id.to_string();
-        self.publish(event_id, end, error).tell();
-        commit.tell();
+        self.publish(event_id, end, error).export();
+        commit.export();
     }
 
     /// An event with its idempotency key was there already, and nothing was committed.
@@ -57,15 +57,15 @@ impl Publishing {
         let end = (self.clock)();
         let mut publish = self.publish(event_id.to_owned(), end, None);
         publish.attributes.push(KeyValue::new("keeptrusts.event.duplicate", true));
-        publish.tell();
+        publish.export();
     }
 
-    fn publish(self, event_id: String, end: Timestamp, error: Option<&str>) -> ToldSpan {
+    fn publish(self, event_id: String, end: Timestamp, error: Option<&str>) -> FinishedSpan {
         let Publishing { parent, context, event_type, organization_id, start, .. } = self;
         let mut attributes = message(event_id, event_type, &organization_id);
         attributes.push(KeyValue::new("messaging.operation.name", "publish"));
         attributes.push(KeyValue::new("messaging.operation.type", "send"));
-        ToldSpan {
+        FinishedSpan {
             context,
             parent,
             name: format!("publish {event_type}").into(),

@@ -1,4 +1,4 @@
-//! What is told of each call: its span, how long it took, and, in errors, by which trace it can
+//! Telemetry of each call: its span, how long it took, and, in errors, by which trace it can
 //! be found.
 
 use std::collections::HashMap;
@@ -20,21 +20,21 @@ use tracing::Span;
 
 use super::{methods, undecodable};
 
-/// A call that is told about when it has been answered, or when its caller has gone.
-pub(super) struct Telling {
+/// Reports a call when it has been answered, or when its caller has gone.
+pub(super) struct CallTelemetry {
     call: Call,
     method: &'static str,
     began: Instant,
     is_over: bool,
 }
 
-impl Telling {
+impl CallTelemetry {
     /// A call begins. Handlers find where it hangs in its trace among the request's extensions.
-    pub(super) fn begin(request: &mut Request<Body>) -> Telling {
+    pub(super) fn begin(request: &mut Request<Body>) -> CallTelemetry {
         let method = known_method(request.uri().path());
         let call = Call::begin(method, trace_context_of(request.headers()));
         request.extensions_mut().insert(call.trace().clone());
-        Telling { call, method, began: Instant::now(), is_over: false }
+        CallTelemetry { call, method, began: Instant::now(), is_over: false }
     }
 
     /// What is logged while the call is answered is logged within this span.
@@ -50,7 +50,7 @@ impl Telling {
                 self.over(status.code());
                 self.findable(status).unwrap_or(response)
             }
-            _ => response.map(|body| Body::new(ToldBody { body, telling: self })),
+            _ => response.map(|body| Body::new(ReportedBody { body, telemetry: self })),
         }
     }
 
@@ -85,7 +85,7 @@ impl Telling {
     }
 }
 
-impl Drop for Telling {
+impl Drop for CallTelemetry {
     fn drop(&mut self) {
         // Nobody has waited for the answer, or for its end.
         self.over(Code::Cancelled);
@@ -93,12 +93,12 @@ impl Drop for Telling {
 }
 
 /// An answer's body, whose trailers say what became of the call.
-struct ToldBody {
+struct ReportedBody {
     body: Body,
-    telling: Telling,
+    telemetry: CallTelemetry,
 }
 
-impl http_body::Body for ToldBody {
+impl http_body::Body for ReportedBody {
     type Data = Bytes;
     type Error = Status;
 
@@ -110,11 +110,11 @@ impl http_body::Body for ToldBody {
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(trailers) = frame.trailers_ref() {
-                    self.telling.over(code_of(trailers));
+                    self.telemetry.over(code_of(trailers));
                 }
             }
-            Some(Err(status)) => self.telling.over(status.code()),
-            None => self.telling.over(Code::Ok),
+            Some(Err(status)) => self.telemetry.over(status.code()),
+            None => self.telemetry.over(Code::Ok),
         }
         Poll::Ready(frame)
     }

@@ -1,0 +1,6 @@
+//! What a token says.
+
+use serde_json::{Map, Value};
+
+/// The claims of a token, or the fields of its header, by name.
+pub type Claims = Map<String, Value>;

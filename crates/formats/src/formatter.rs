@@ -1,0 +1,70 @@
+//! From an event to what is sent, by the format of the endpoint.
+
+use keeptrusts_webhooks_domain::body;
+use keeptrusts_webhooks_domain::payload_format::{PayloadFormat, RoutingKey};
+
+use crate::custom::{CustomTemplate, Interrupt};
+use crate::event::Event;
+use crate::payload::{JSON, Payload};
+use crate::{FormatError, cloudevents, pagerduty, slack, teams};
+
+/// A format, ready for use: a template in it is compiled.
+#[derive(Debug)]
+pub enum Formatter {
+    /// The event's own body is sent, as it is: there is nothing to render.
+    Keeptrusts,
+    /// A message for Slack.
+    Slack,
+    /// A card for Teams.
+    Teams,
+    /// An alert for PagerDuty.
+    PagerDuty,
+    /// A CloudEvent.
+    CloudEvents,
+    /// What a template makes.
+    Custom(Box<CustomTemplate>),
+}
+
+impl Formatter {
+    /// Prepares a format. Only a template can fail.
+    pub fn compile<K>(format: &PayloadFormat<K>) -> Result<Formatter, FormatError> {
+        Ok(match format {
+            PayloadFormat::Keeptrusts => Formatter::Keeptrusts,
+            PayloadFormat::Slack => Formatter::Slack,
+            PayloadFormat::Teams => Formatter::Teams,
+            PayloadFormat::PagerDuty { .. } => Formatter::PagerDuty,
+            PayloadFormat::CloudEvents => Formatter::CloudEvents,
+            PayloadFormat::Custom { template } => {
+                Formatter::Custom(Box::new(CustomTemplate::compile(template)?))
+            }
+        })
+    }
+
+    /// What is sent of an event. PagerDuty needs the endpoint's routing key, nobody else does.
+    /// Nothing but a template is interrupted, and nothing but a template fails if there is a key.
+    pub fn render(
+        &self,
+        event: &Event<'_>,
+        routing_key: Option<&RoutingKey>,
+        interrupt: &Interrupt,
+    ) -> Result<Payload, FormatError> {
+        Ok(match self {
+            Formatter::Keeptrusts => Payload::new(JSON, own_body(event)),
+            Formatter::Slack => Payload::new(JSON, slack::message(event)),
+            Formatter::Teams => Payload::new(JSON, teams::message(event)),
+            Formatter::PagerDuty => {
+                let key = routing_key.ok_or(FormatError::NoRoutingKey)?;
+                pagerduty::alert(event, key.secret().expose())
+            }
+            Formatter::CloudEvents => {
+                Payload::new(cloudevents::CONTENT_TYPE, cloudevents::structured(event))
+            }
+            Formatter::Custom(template) => Payload::new(JSON, template.render(event, interrupt)?),
+        })
+    }
+}
+
+/// Only for previews: deliveries send the bytes that are stored.
+fn own_body(event: &Event<'_>) -> Vec<u8> {
+    body::own_format(event.event_type, event.time, event.data.get())
+}

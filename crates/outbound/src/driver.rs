@@ -1,0 +1,36 @@
+//! The task that moves a connection on.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use crate::limits::MAX_CLOSING_TIME;
+
+/// What moves a connection on; to be run as a task. It ends when the connection does, or soon
+/// after its last user has gone.
+pub(crate) struct Driver(Pin<Box<dyn Future<Output = ()> + Send>>);
+
+impl Driver {
+    pub(crate) fn new(
+        connection: impl Future<Output = ()> + Send + 'static,
+        unused: oneshot::Receiver<Infallible>,
+    ) -> Self {
+        Self(Box::pin(async move {
+            let mut connection = std::pin::pin!(connection);
+            tokio::select! {
+                () = &mut connection => {}
+                // The libraries notice as well, and say goodbye.
+                _ = unused => {
+                    _ = timeout(MAX_CLOSING_TIME, connection).await;
+                }
+            }
+        }))
+    }
+
+    pub(crate) async fn run(self) {
+        self.0.await;
+    }
+}
