@@ -77,7 +77,8 @@ impl Fixture {
 
     /// How often it was decided, and how many records the key has.
     async fn decisions_and_records(&self) -> (usize, i64) {
-        (self.decided_from.borrow().len(), self.key().await.version.0)
+        let records = self.key().await.version.0;
+        (self.decided_from.borrow().len(), records)
     }
 }
 
