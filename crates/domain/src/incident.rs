@@ -6,11 +6,14 @@
 //! only ever grow, so that an incident is the maximum of what its records say, in whatever batches
 //! they are folded.
 
+use serde::{Deserialize, Serialize};
+
 use crate::channel::Destination;
 use crate::log::Position;
 
 /// What a notification does to the incident of its endpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum IncidentAction {
     /// Opens it, or adds to it.
     Open,

@@ -17,6 +17,7 @@ pub mod content_encoding;
 pub mod counted;
 pub mod credential;
 pub mod delivery;
+pub mod document;
 pub mod endpoint;
 mod endpoint_url;
 pub mod event;
@@ -45,5 +46,6 @@ pub mod signing;
 pub mod text;
 pub mod trace;
 pub mod violation;
+pub mod word;
 
 pub use jiff::Timestamp;

@@ -11,7 +11,7 @@ use keeptrusts_webhooks_domain::notification::Notification;
 use sqlx::FromRow;
 
 use crate::store::StoreError;
-use crate::tables::{ReadableRow, Word, number, parse, time};
+use crate::tables::{ReadableRow, number, parse, time, word};
 
 /// Channels and notifications, read. They are projections, as endpoints and deliveries are.
 #[async_trait]
@@ -178,7 +178,7 @@ impl ReadableRow for ToldRow {
 
     fn value(self) -> Result<Told, StoreError> {
         use keeptrusts_webhooks_domain::notification::NotificationState;
-        let state = NotificationState::from_word(&self.state)?;
+        let state: NotificationState = word(&self.state)?;
         let end_time = self.end_time.map(time).transpose()?;
         Ok(Told {
             notification_id: parse("notification", &self.notification_id)?,

@@ -10,7 +10,7 @@ use sqlx::FromRow;
 
 use crate::replay::{Candidate, CandidateDelivery, trace_of};
 use crate::store::{AttemptSum, ShardState, SteadyTime, StoreError};
-use crate::tables::{ReadableRow, Word, number, parse, time};
+use crate::tables::{ReadableRow, number, parse, time, word};
 
 type Unreadable<T> = Result<T, StoreError>;
 
@@ -53,7 +53,7 @@ impl ReadableRow for SumRow {
     fn value(self) -> Unreadable<AttemptSum> {
         Ok(AttemptSum {
             endpoint_id: parse("endpoint", &self.endpoint_id)?,
-            outcome: Word::from_word(&self.outcome)?,
+            outcome: word(&self.outcome)?,
             duration_bucket: number("duration bucket", self.duration_bucket)?,
             count: number("count", self.count)?,
         })
@@ -102,7 +102,7 @@ impl ReadableRow for CandidateRow {
         let delivery = match (&self.delivery_id, &self.delivery_state, self.delivery_version) {
             (Some(id), Some(state), Some(version)) => Some(CandidateDelivery {
                 id: parse("delivery", id)?,
-                state: Word::from_word(state)?,
+                state: word(state)?,
                 version: Version(version),
             }),
             _ => None,

@@ -22,7 +22,7 @@ use crate::query::{
     AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter, Found, Interval, Reach,
 };
 use crate::store::StoreError;
-use crate::tables::{Entity, Stored, Word, micros, read_all};
+use crate::tables::{Entity, Stored, micros, read_all};
 
 /// A statement that lists rows of one organization.
 pub(super) struct List(pub(super) QueryBuilder<Postgres>);
@@ -149,7 +149,7 @@ pub(super) async fn list_endpoints(
     let search = filter.search.as_ref().map(|text| text.to_ascii_lowercase());
     let mut list = List::of::<Endpoint>(shard, organization)
         .with("delete_time IS NULL AND endpoint_id <", before.to_string())
-        .with_any("status =", filter.status.map(Word::word));
+        .with_any("status =", filter.status.map(|status| status.name()));
     if let Some(text) = search {
         // In the C collation only ASCII letters have cases.
         list.0.push(" AND (strpos(lower(name COLLATE \"C\"), ").push_bind(text.clone());
@@ -213,7 +213,7 @@ pub(super) async fn list_deliveries(
         .with_any("endpoint_id =", filter.endpoint_id.map(|id| id.to_string()))
         .with_any("event_id =", filter.event_id.map(|id| id.to_string()))
         .with_any("event_type =", filter.event_type.map(|kind| kind.name()))
-        .with_any("state =", filter.state.map(Word::word))
+        .with_any("state =", filter.state.map(|state| state.name()))
         .within("create_time >=", "create_time <", filter.scheduled)
         .newest_first("delivery_id", limit);
     let rows = read_all(fetch::<Stored<Delivery>>(readers, query.build_query_as()).await?)?;
@@ -244,7 +244,7 @@ pub(super) async fn list_attempts(
         .with_any("endpoint_id =", filter.endpoint_id.map(|id| id.to_string()))
         .with_any("delivery_id =", filter.delivery_id.map(|id| id.to_string()))
         .with_any("event_type =", filter.event_type.map(|kind| kind.name()))
-        .with_any("outcome =", filter.outcome.map(Word::word))
+        .with_any("outcome =", filter.outcome.map(|outcome| outcome.name()))
         .within("start_time >=", "start_time <", filter.begun)
         .newest_first("attempt_id", limit);
     let rows = read_all(fetch::<Stored<Attempt>>(readers, query.build_query_as()).await?)?;

@@ -28,7 +28,7 @@ use crate::query::{
     AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter, Found, Interval, Reach,
 };
 use crate::store::StoreError;
-use crate::tables::{ReadableRow, Stored, Word, micros, read_all};
+use crate::tables::{ReadableRow, Stored, micros, read_all};
 
 /// A table that lists are read from.
 pub(super) struct Listed {
@@ -132,7 +132,7 @@ pub(super) fn select_endpoints(
 ) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new("SELECT * FROM endpoints WHERE delete_time IS NULL");
     and_of(&mut query, shard, organization, "endpoint_id <", before);
-    and(&mut query, "status =", filter.status.map(Word::word));
+    and(&mut query, "status =", filter.status.map(|status| status.name()));
     if let Some(search) = &filter.search {
         // lower() knows ASCII only, as we do.
         let search = search.to_ascii_lowercase();
@@ -248,7 +248,7 @@ pub(super) fn select_deliveries(
     and(&mut query, "event_id =", filter.event_id.map(|id| id.to_string()));
     and(&mut query, "endpoint_id =", filter.endpoint_id.map(|id| id.to_string()));
     and(&mut query, "event_type =", filter.event_type.map(|event_type| event_type.name()));
-    and(&mut query, "state =", filter.state.map(Word::word));
+    and(&mut query, "state =", filter.state.map(|state| state.name()));
     and_within(&mut query, "create_time", filter.scheduled);
     query.push(" ORDER BY delivery_id DESC LIMIT ").push_bind(sql_limit(limit));
     query
@@ -297,7 +297,7 @@ pub(super) fn select_attempts(
     and(&mut query, "delivery_id =", filter.delivery_id.map(|id| id.to_string()));
     and(&mut query, "endpoint_id =", filter.endpoint_id.map(|id| id.to_string()));
     and(&mut query, "event_type =", filter.event_type.map(|event_type| event_type.name()));
-    and(&mut query, "outcome =", filter.outcome.map(Word::word));
+    and(&mut query, "outcome =", filter.outcome.map(|outcome| outcome.name()));
     and_within(&mut query, "start_time", filter.begun);
     query.push(" ORDER BY attempt_id DESC LIMIT ").push_bind(sql_limit(limit));
     query

@@ -5,7 +5,7 @@ use keeptrusts_webhooks_domain::log::Version;
 use keeptrusts_webhooks_domain::notification::NotificationType;
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 
-use super::{Cell, Entity, StoredRow, Table, Word};
+use super::{Cell, Entity, StoredRow, Table, word};
 use crate::store::StoreError;
 
 type Column = super::Column<Channel>;
@@ -21,7 +21,7 @@ impl Entity for Channel {
             Column::text("organization_id", |row| row.organization_id.as_str().into()).key(),
             Column::text("channel_id", |row| Cell::shown(row.id)).key(),
             Column::text("name", |row| row.config.name.as_str().into()),
-            Column::text("kind", |row| row.config.destination.kind.word().into()).kept(),
+            Column::text("kind", |row| row.config.destination.kind.name().into()).kept(),
             Column::text("address", |row| row.config.destination.address.as_str().into()),
             Column::text("secret_key_id", |row| {
                 secret(row).map(|secret| secret.key_id.as_str()).into()
@@ -31,10 +31,10 @@ impl Entity for Channel {
                 secret(row).map(|secret| &secret.ciphertext).into()
             }),
             Column::text("subscriptions", |row| {
-                Cell::shown_all(row.config.subscriptions.iter().map(|kind| kind.word()))
+                Cell::shown_all(row.config.subscriptions.iter().map(|kind| kind.name()))
             }),
             Column::text("endpoint_ids", |row| Cell::shown_all(&row.config.endpoint_ids)),
-            Column::text("status", |row| row.status.word().into()),
+            Column::text("status", |row| row.status.name().into()),
             Column::text("status_reason", |row| row.status_reason.as_str().into()),
             Column::integer("status_time", |row| row.status_time.into()),
             Column::integer("config_version", |row| row.config_version.into()),
@@ -47,7 +47,7 @@ impl Entity for Channel {
 
     fn read(row: &impl StoredRow) -> Result<Channel, StoreError> {
         let subscriptions = row.text("subscriptions")?;
-        let subscriptions = subscriptions.split(',').map(NotificationType::from_word);
+        let subscriptions = subscriptions.split(',').map(word::<NotificationType>);
         Ok(Channel {
             id: row.parsed("channel_id")?,
             organization_id: row.parsed("organization_id")?,

@@ -5,7 +5,7 @@ use keeptrusts_webhooks_domain::log::Version;
 use keeptrusts_webhooks_domain::payload_format::{PayloadFormat, PayloadKind};
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 
-use super::{Cell, Entity, StoredRow, Table, Word, unreadable};
+use super::{Cell, Entity, StoredRow, Table, unreadable, word};
 use crate::store::StoreError;
 
 type Column = super::Column<Endpoint>;
@@ -41,9 +41,9 @@ impl Entity for Endpoint {
             Column::integer("previous_secret_expire_time", |row| {
                 row.previous_secret.as_ref().map(|previous| previous.expire_time).into()
             }),
-            Column::text("status", |row| row.status.word().into()),
+            Column::text("status", |row| row.status.name().into()),
             Column::text("status_reason", |row| row.status_reason.as_str().into()),
-            Column::text("status_cause", |row| row.status_cause.map(Word::word).into()),
+            Column::text("status_cause", |row| row.status_cause.map(|cause| cause.name()).into()),
             Column::text("status_delivery_id", |row| row.status_delivery.map(Cell::shown).into()),
             Column::integer("status_time", |row| row.status_time.into()),
             Column::integer("config_version", |row| row.config_version.into()),
@@ -90,7 +90,7 @@ impl Entity for Endpoint {
             status_reason: row.text("status_reason")?,
             status_cause: row
                 .optional_text("status_cause")?
-                .map(|word| Word::from_word(&word))
+                .map(|cause| word(&cause))
                 .transpose()?,
             status_delivery: row.optional_parsed("status_delivery_id")?,
             status_time: row.time("status_time")?,

@@ -3,7 +3,7 @@
 use keeptrusts_webhooks_domain::key::{Key, SessionOrigin, TokenDigest};
 
 use super::stored::organization_or_all;
-use super::{Cell, Entity, StoredRow, Table, Word};
+use super::{Cell, Entity, StoredRow, Table};
 use crate::store::StoreError;
 
 type Column = super::Column<Key>;
@@ -15,7 +15,7 @@ impl Entity for Key {
             Column::text("key_id", |row| Cell::shown(row.id)).key(),
             Column::text("organization_id", |row| Cell::shown(&row.reach)).kept(),
             Column::text("name", |row| row.name.as_str().into()).kept(),
-            Column::text("role", |row| row.role.word().into()).kept(),
+            Column::text("role", |row| row.role.name().into()).kept(),
             Column::bytes("token_sha256", |row| (&row.token.0).into()).kept(),
             Column::boolean("is_session", |row| row.session.is_some().into()).kept(),
             Column::text("parent_key_id", |row| {

@@ -21,7 +21,6 @@ mod records;
 mod replays;
 mod stored;
 mod transaction;
-mod words;
 
 use keeptrusts_webhooks_domain::attempt::Attempt;
 use keeptrusts_webhooks_domain::channel::Channel;
@@ -39,10 +38,9 @@ pub(crate) use self::events::used_keys;
 pub(crate) use self::failing_endpoints::FailingEndpoint;
 pub(crate) use self::pauses::PausedEndpoint;
 pub(crate) use self::stored::{
-    ReadableRow, Stored, StoredRow, number, parse, read_all, time, unreadable,
+    ReadableRow, Stored, StoredRow, number, parse, read_all, time, unreadable, word,
 };
 pub(crate) use self::transaction::{TableTransaction, WhenThere, load, write_changes, write_plan};
-pub(crate) use self::words::Word;
 use crate::notification_store::KnownIncident;
 use crate::projection::{CountKey, Missed};
 use crate::store::StoreError;

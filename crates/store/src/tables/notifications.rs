@@ -5,7 +5,7 @@ use keeptrusts_webhooks_domain::notification::{
     NewNotification, Notification, NotificationAttempt,
 };
 
-use super::{Cell, Entity, StoredRow, Table, Word, unreadable};
+use super::{Cell, Entity, StoredRow, Table, unreadable};
 use crate::store::StoreError;
 
 type Column = super::Column<Notification>;
@@ -17,7 +17,7 @@ impl Entity for Notification {
             Column::text("organization_id", |row| row.organization_id.as_str().into()).key(),
             Column::text("notification_id", |row| Cell::shown(row.id)).key(),
             Column::text("channel_id", |row| Cell::shown(row.new.channel_id)).kept(),
-            Column::text("type", |row| row.new.notification_type.word().into()).kept(),
+            Column::text("type", |row| row.new.notification_type.name().into()).kept(),
             Column::text("endpoint_id", |row| row.new.endpoint_id.map(Cell::shown).into()).kept(),
             Column::text("delivery_id", |row| row.new.delivery_id.map(Cell::shown).into()),
             Column::integer("count", |row| row.new.count.into()),
@@ -28,7 +28,7 @@ impl Entity for Notification {
                 row.new.summary.as_ref().map(log_codec::encode_summary).into()
             })
             .kept(),
-            Column::text("state", |row| row.state.word().into()),
+            Column::text("state", |row| row.state.name().into()),
             Column::integer("due_time", |row| row.due_time.into()),
             Column::small("attempt_count", |row| row.attempt_count().into()),
             Column::integer("attempt_start_time", |row| {

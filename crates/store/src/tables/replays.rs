@@ -4,7 +4,7 @@ use keeptrusts_webhooks_domain::replay::{
     NewReplay, Replay, ReplayBound, ReplayCounts, ReplaySelection,
 };
 
-use super::{Cell, Entity, StoredRow, Table, Word};
+use super::{Cell, Entity, StoredRow, Table};
 use crate::store::StoreError;
 
 type Column = super::Column<Replay>;
@@ -25,7 +25,7 @@ impl Entity for Replay {
             Column::text("replay_id", |row| Cell::shown(row.id)).key(),
             Column::text("endpoint_id", |row| Cell::shown(row.request.selection.endpoint_id))
                 .kept(),
-            Column::text("scope", |row| row.request.selection.scope.word().into()).kept(),
+            Column::text("scope", |row| row.request.selection.scope.name().into()).kept(),
             Column::integer("start_time", |row| row.request.selection.start_time.into()).kept(),
             Column::integer("end_time", |row| row.request.selection.end_time.into()).kept(),
             Column::text("start_event_id", |row| event(row.request.selection.start_event)).kept(),
@@ -46,7 +46,7 @@ impl Entity for Replay {
                 .kept(),
             Column::integer("matched_count", |row| row.request.matched_count.into()).kept(),
             Column::boolean("may_match_more", |row| row.request.may_match_more.into()).kept(),
-            Column::text("state", |row| row.state.word().into()),
+            Column::text("state", |row| row.state.name().into()),
             Column::integer("scheduled_count", |row| row.counts.scheduled.into()),
             Column::integer("resumed_count", |row| row.counts.resumed.into()),
             Column::integer("skipped_count", |row| row.counts.skipped.into()),

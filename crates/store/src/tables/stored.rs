@@ -8,9 +8,10 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::{Position, Version};
 use keeptrusts_webhooks_domain::secret::SealedSecret;
+use keeptrusts_webhooks_domain::word::Word;
 use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 
-use super::{Entity, Word};
+use super::Entity;
 use crate::store::StoreError;
 
 type Unreadable<T> = Result<T, StoreError>;
@@ -66,7 +67,7 @@ pub(crate) trait StoredRow {
     }
 
     fn word<T: Word>(&self, column: &str) -> Unreadable<T> {
-        T::from_word(&self.text(column)?)
+        word(&self.text(column)?)
     }
 
     fn time(&self, column: &str) -> Unreadable<Timestamp> {
@@ -177,6 +178,10 @@ pub(crate) fn time(micros: i64) -> Unreadable<Timestamp> {
 
 pub(crate) fn parse<T: FromStr>(what: &str, text: &str) -> Unreadable<T> {
     text.parse().map_err(|_| unreadable(what, text))
+}
+
+pub(crate) fn word<T: Word>(text: &str) -> Unreadable<T> {
+    T::named(text).ok_or_else(|| unreadable("word", text))
 }
 
 pub(crate) fn number<T: TryFrom<i64>>(what: &str, value: impl Into<i64>) -> Unreadable<T> {

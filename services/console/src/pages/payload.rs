@@ -93,7 +93,7 @@ impl PayloadForm {
             explanation: explanation(kind),
             chosen: kind == self.kind,
         };
-        PayloadKind::ALL.map(choice).into()
+        PayloadKind::ALL.iter().copied().map(choice).collect()
     }
 
     /// By the API's own rules. `has_key`: an empty routing key may stand for one that is there.
