@@ -8,7 +8,7 @@ use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
 use keeptrusts_webhooks_domain::key::{KeyFact, NewKey, Token, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Shard, Stream, Version};
-use keeptrusts_webhooks_store::keyring::random;
+use keeptrusts_webhooks_store::random;
 use keeptrusts_webhooks_store::{
     AppendError, Clock, Expected, Log, NewRecord, Operation, Refusal, StoreError,
 };

@@ -6,7 +6,7 @@ use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{OperationId, OrganizationId};
 use keeptrusts_webhooks_domain::key::{KeyFact, NewKey};
 use keeptrusts_webhooks_domain::log::{Shard, Stream};
-use keeptrusts_webhooks_store::memory::MemoryStore;
+use keeptrusts_webhooks_store::testing::memory::MemoryStore;
 use keeptrusts_webhooks_store::{Expected, NewRecord, Operation};
 use ulid::Ulid;
 

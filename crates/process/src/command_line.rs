@@ -7,7 +7,7 @@ use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, CommandFactory, Error, FromArgMatches};
-use keeptrusts_webhooks_store::keyring::MASTER_KEY_VARIABLE;
+use keeptrusts_webhooks_store::vault::keyring::MASTER_KEY_VARIABLE;
 use keeptrusts_webhooks_telemetry::print_stderr;
 
 /// Which flags the environment has given, so that what is said about them names the variable and

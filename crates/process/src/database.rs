@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use crate::flags::{positive_duration, whole_number};
 use clap::Args;
-use keeptrusts_webhooks_store::keyring::{Keyring, KeyringError, MasterKeySource};
 use keeptrusts_webhooks_store::postgres::{self, MIN_CONNECTIONS, PostgresOptions, PostgresStore};
 use keeptrusts_webhooks_store::sqlite::{self, SqliteOptions, SqliteStore};
+use keeptrusts_webhooks_store::vault::keyring::{Keyring, KeyringError, MasterKeySource};
 use keeptrusts_webhooks_store::{Log, Opening, Store, StoreError};
 
 /// The data folder of who names none: it is made at the first start.

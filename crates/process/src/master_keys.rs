@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use keeptrusts_webhooks_store::keyring::{
+use keeptrusts_webhooks_store::vault::keyring::{
     Keyring, KeyringError, MASTER_KEY_VARIABLE, MasterKeySource,
 };
 use tokio::sync::watch;

@@ -1,11 +1,11 @@
-//! New ids (the time and 80 random bits), and the clock that they are made by.
+//! New ids: the time and 80 random bits.
 
 use std::sync::{Mutex, PoisonError};
 
 use keeptrusts_webhooks_domain::Timestamp;
 use ulid::Ulid;
 
-use crate::keyring::random;
+use crate::random::random;
 
 /// A ULID of this time. Ids of later milliseconds sort after it, and so do those that this
 /// process makes after it in the same one: lists by id are in the order of what happened. (The
@@ -20,15 +20,6 @@ pub fn new_ulid(now: Timestamp) -> Ulid {
     };
     *newest = next.unwrap_or_else(|| Ulid::from_parts(milliseconds, u128::from_le_bytes(random())));
     *newest
-}
-
-/// The clock of the machine, in microseconds: what the tables hold, so that a time means the
-/// same in memory and in a row.
-pub fn system_clock() -> crate::Clock {
-    std::sync::Arc::new(|| {
-        let now = Timestamp::now();
-        Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
-    })
 }
 
 #[cfg(test)]

@@ -1,111 +1,52 @@
-//! The append-only log and everything that is computed from it.
+//! The append-only log, and the tables that are computed from it.
 //!
-//! One narrow trait, [`Store`], says what a database must do for us; its doc comment is the
-//! specification, and the conformance suite holds every implementation to it: [`memory`] (for
-//! simulation), [`sqlite`] (embedded) and [`postgres`] (many processes). What they share is
-//! pure and stands apart from them: [`plan`] decides what becomes of a batch of operations,
-//! [`projection`] folds records into rows, and `tables` says what of them lies in which column. [`Log`] is what services use: it groups waiting
-//! operations into one transaction, remembers the newest records, and lets readers watch.
+//! - [`Store`] says what a database must do; its documentation is the specification.
+//! - [`log`]: what services use. Group commit, reading along, and, pure, what becomes of a batch
+//!   ([`log::plan`]) and what records change in the tables ([`log::projection`]).
+//! - `tables`: each table described once. Both databases derive their statements from it.
+//! - [`queries`]: what the tables can be asked.
+//! - [`vault`]: the data keys that seal an organization's secrets.
+//! - [`sqlite`] (embedded, one process) and [`postgres`] (many processes).
+//! - [`testing`]: the log in memory, and the conformance suite that holds all three to [`Store`].
 //!
 //! May depend on: the domain, the contracts (for the encoding of records), the telemetry, sqlx and
-//! tokio.
-//! Never on tonic servers or HTTP.
+//! tokio. Never on tonic servers or HTTP.
 
-mod commits;
-#[cfg(test)]
-mod conformance;
+mod clock;
 pub mod durations;
-mod feed;
-pub mod health;
+mod error;
 mod ids;
-mod key_ends;
-pub mod key_store;
-pub mod keyring;
+pub mod limits;
 pub mod log;
-mod long_reads;
 mod made;
-pub mod memory;
-mod metrics;
-mod notification_store;
 mod opening;
-pub mod operation;
-pub mod plan;
 pub mod postgres;
-mod probes;
-pub mod projection;
-pub mod query;
-pub mod replay;
-mod rows;
+pub mod queries;
+mod random;
 pub mod sqlite;
 mod store;
 mod tables;
-mod tail;
+pub mod testing;
 mod trouble;
+pub mod vault;
 
-pub use commits::OtherWrites;
-pub use feed::{OrganizationFollower, OwnRecords};
-pub use ids::{new_ulid, system_clock};
+pub use clock::{Clock, system_clock};
+pub use error::{Causes, StoreError};
+pub use ids::new_ulid;
 pub use keeptrusts_webhooks_fair_queue::Place;
-pub use key_store::KeyStore;
-pub use log::{AppendError, Follower, Log};
-pub use long_reads::{LongReads, TooManyLongReads};
-pub use memory::Clock;
-pub use notification_store::{KnownIncident, NotificationStore, Told};
-pub use opening::Opening;
-pub use operation::{
+pub use log::commits::OtherWrites;
+pub use log::feed::{OrganizationFollower, OwnRecords};
+pub use log::operation::{
     Advance, Appended, BodyId, Expected, NewBody, NewRecord, Operation, Record, Refusal,
 };
+pub use log::{AppendError, Follower, Log};
+pub use opening::Opening;
+pub use queries::long_reads::{LongReads, TooManyLongReads};
+pub use queries::notifications::{KnownIncident, NotificationStore, Told};
+pub use random::random;
 pub use store::{
-    AppendedBatch, AttemptSum, Causes, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference,
-    ShardLease, ShardState, SteadyTime, Store, StoreError, Survey, TableVersions, WaitingEndpoints,
+    AppendedBatch, AttemptSum, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardLease,
+    ShardState, SteadyTime, Store, Survey, TableVersions, WaitingEndpoints,
 };
 pub use trouble::{Scope, Trouble};
-
-/// Every limit of the log, in one place.
-pub mod limits {
-    use std::time::Duration;
-
-    /// The operations of one transaction.
-    pub const MAX_BATCH_OPERATIONS: usize = 512;
-    /// The bodies of one transaction, in bytes; a single operation may exceed it.
-    pub const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
-    /// The operations that wait for a shard's appender. Whoever comes then waits its turn.
-    pub const MAX_WAITING_OPERATIONS: usize = 4_096;
-    /// The newest records of a shard that are kept in memory for those who read along.
-    pub const MAX_TAIL_RECORDS: usize = 8_192;
-    /// The bodies kept with them, in bytes.
-    pub const MAX_TAIL_BYTES: usize = 16 * 1024 * 1024;
-    /// The records of a shard that are read at once for those who follow an organization.
-    pub const FEED_RECORDS: usize = 500;
-    /// What an organization's followers may leave unread before they read the log by themselves:
-    /// so many times the records that one of them has in [`FEED_RECORDS`].
-    pub const FEED_BATCHES: usize = 32;
-    /// The rows that a list looks at in one statement, whether they match or not, unless more are
-    /// asked for. Short statements give the connection back to others often.
-    pub const ROWS_LOOKED_AT: usize = 1_000;
-    /// The long reads that a process has under way, of all organizations. Connections that read
-    /// are four by default, so that some are left for what reads a few rows.
-    pub const LONG_READS: usize = 2;
-    /// And of one organization.
-    pub const LONG_READS_PER_ORGANIZATION: usize = 1;
-    /// How many of an organization may wait for that.
-    pub const MAX_WAITING_LONG_READS: usize = 16;
-    /// How long one waits at the most.
-    pub const MAX_LONG_READ_WAIT: Duration = Duration::from_secs(30);
-    /// Those who read the log along, are behind, and read at the same time.
-    pub const CATCH_UPS: usize = 1;
-    /// The records of one step of a rebuild.
-    pub const REBUILD_STEP: usize = 1_000;
-    /// The shards of a Postgres database, fixed when it is created.
-    pub const POSTGRES_SHARDS: u16 = 16;
-    /// The least time between two tries whether a database that has failed commits again.
-    pub const PROBE_INTERVAL: Duration = Duration::from_secs(3);
-    /// How often positions are read in case a notification was lost.
-    pub const SLOW_POLL: Duration = Duration::from_secs(15);
-    /// How often in a row a batch's commit may end without an answer, and turn out not to have
-    /// happened, before its callers are told so. A disk that fails at each fsync does that at once.
-    pub const MAX_LOST_ANSWERS: u32 = 3;
-    /// The first wait before an uncertain commit is looked up, and the longest.
-    pub const LOOKUP_BACKOFF: (Duration, Duration) =
-        (Duration::from_millis(50), Duration::from_secs(2));
-}
+pub use vault::Vault;

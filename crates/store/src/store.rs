@@ -21,19 +21,19 @@ use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::replay::{Replay, ReplayCursor, ReplaySelection};
 use tokio::sync::mpsc;
 
-use crate::commits::OtherWrites;
-use crate::key_store::KeyStore;
-use crate::notification_store::NotificationStore;
-use crate::operation::{Appended, BodyId, Operation, Record, Refusal};
-use crate::projection::{BrokenLog, CountKey, Missed};
-use crate::query::{
+use crate::error::StoreError;
+use crate::log::commits::OtherWrites;
+use crate::log::operation::{Appended, BodyId, Operation, Record, Refusal};
+use crate::log::projection::{CountKey, Missed};
+use crate::queries::notifications::NotificationStore;
+use crate::queries::replay_candidates::CandidatePage;
+use crate::queries::{
     AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, Found, KeyFilter,
 };
-use crate::replay::CandidatePage;
-use crate::trouble::Trouble;
+use crate::vault::Vault;
 
 /// The log and its projections, in a database; channels and notifications as a
-/// [`NotificationStore`]; and, as a [`KeyStore`], the keys of its secrets.
+/// [`NotificationStore`]; and, as a [`Vault`], the keys of its secrets.
 ///
 /// ```text
 ///            checkpoint: acted on up to here        last position
@@ -55,7 +55,7 @@ use crate::trouble::Trouble;
 /// - **Fencing.** An operation with a fence is refused unless the fence is the shard's epoch.
 ///   Epochs only grow: with every [`acquire_lease`](Store::acquire_lease) that succeeds.
 /// - **The database's clock** judges leases, so that skewed machines cannot both own a shard.
-/// - **Projections are a fold.** The tables are what [`crate::projection`] makes of the
+/// - **Projections are a fold.** The tables are what [`crate::log::projection`] makes of the
 ///   records, and [`rebuild`](Store::rebuild) proves it.
 /// - **Set-based.** A batch takes a bounded number of statements, whatever its size.
 ///
@@ -66,7 +66,7 @@ use crate::trouble::Trouble;
 /// - Cancelling the future of a call leaves the database consistent, but whether it happened
 ///   is then unknown; [`find_operations`](Store::find_operations) tells.
 #[async_trait]
-pub trait Store: KeyStore + NotificationStore {
+pub trait Store: Vault + NotificationStore {
     /// How many shards there are: fixed when the database was created.
     fn shard_count(&self) -> u16;
 
@@ -612,57 +612,4 @@ pub struct RebuildDifference {
     pub stored: Option<String>,
     /// The row as the log says; None if there should be none.
     pub rebuilt: Option<String>,
-}
-
-/// Why the database did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// It cannot be reached, is overloaded, or others hold what is needed. Nothing was changed. Try
-    /// again.
-    #[error("the database does not do it now")]
-    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The answer of a commit was lost: it may have happened or not.
-    #[error("the database did not say whether it committed")]
-    Unknown(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The log contradicts itself.
-    #[error(transparent)]
-    BrokenLog(#[from] BrokenLog),
-    /// A row cannot be read: it was written by something else or by a newer version.
-    #[error("a row cannot be read: {0}")]
-    Unreadable(String),
-    /// A statement failed: a defect of ours. Nothing was changed.
-    #[error("a statement failed")]
-    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
-}
-
-impl StoreError {
-    /// Why it does not do it now, for people who may not see what it has said. None: it is not that.
-    pub fn trouble(&self) -> Option<Trouble> {
-        match self {
-            StoreError::Unavailable(error) | StoreError::Unknown(error) => {
-                Some(Trouble::behind(error.as_ref()))
-            }
-            StoreError::BrokenLog(_) | StoreError::Unreadable(_) | StoreError::Failed(_) => None,
-        }
-    }
-
-    /// Whether the same call may well succeed later.
-    pub fn is_transient(&self) -> bool {
-        matches!(self, StoreError::Unavailable(_) | StoreError::Unknown(_))
-    }
-}
-
-/// An error with what caused it, on one line: for logs.
-pub struct Causes<'a>(pub &'a dyn std::error::Error);
-
-impl std::fmt::Display for Causes<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
 }

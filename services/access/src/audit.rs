@@ -16,7 +16,7 @@ use keeptrusts_webhooks_domain::ids::{DeliveryId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, RecordName, Shard};
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
-use keeptrusts_webhooks_store::query::{AuditFilter, Found, Interval};
+use keeptrusts_webhooks_store::queries::{AuditFilter, Found, Interval};
 use keeptrusts_webhooks_store::{Log, Record};
 use tonic::{Request, Response, Status};
 

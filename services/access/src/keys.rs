@@ -26,8 +26,8 @@ use keeptrusts_webhooks_domain::log::{Shard, Stream};
 use keeptrusts_webhooks_domain::violation::Violation;
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
-use keeptrusts_webhooks_store::keyring::random;
-use keeptrusts_webhooks_store::query::KeyFilter;
+use keeptrusts_webhooks_store::queries::KeyFilter;
+use keeptrusts_webhooks_store::random;
 use keeptrusts_webhooks_store::{
     AppendError, Clock, Expected, Log, NewRecord, Operation, Refusal, new_ulid,
 };

@@ -32,8 +32,8 @@ use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Stream};
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
-use keeptrusts_webhooks_store::health::summarize;
-use keeptrusts_webhooks_store::query::{AttemptFilter, DeliveryFilter, Found, Interval};
+use keeptrusts_webhooks_store::queries::health::summarize;
+use keeptrusts_webhooks_store::queries::{AttemptFilter, DeliveryFilter, Found, Interval};
 use keeptrusts_webhooks_store::{
     BodyId, Clock, Expected, Log, NewBody, NewRecord, Operation, Refusal,
 };

@@ -22,7 +22,7 @@ use keeptrusts_webhooks_contracts::v1::dispatch_service_server::DispatchServiceS
 use keeptrusts_webhooks_domain::mail_limits::MailLimits;
 use keeptrusts_webhooks_process::readiness::Readiness;
 use keeptrusts_webhooks_rendering::Renderer;
-use keeptrusts_webhooks_store::keyring::Keyring;
+use keeptrusts_webhooks_store::vault::keyring::Keyring;
 use keeptrusts_webhooks_store::{Clock, Log};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;

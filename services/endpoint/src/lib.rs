@@ -28,8 +28,8 @@ use keeptrusts_webhooks_formats::sample_data;
 use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
 use keeptrusts_webhooks_process::{answer, refusals};
 use keeptrusts_webhooks_rendering::{Renderer, RendererLimits};
-use keeptrusts_webhooks_store::keyring::Keyring;
-use keeptrusts_webhooks_store::query::EndpointFilter;
+use keeptrusts_webhooks_store::queries::EndpointFilter;
+use keeptrusts_webhooks_store::vault::keyring::Keyring;
 use keeptrusts_webhooks_store::{Clock, Expected, Log, NewRecord, new_ulid};
 use tonic::{Request, Response, Status};
 

@@ -18,7 +18,7 @@ use keeptrusts_webhooks_formats::{Event, FormatError, Formatter, Interrupt, chec
 use keeptrusts_webhooks_process::refusals;
 use keeptrusts_webhooks_process::shares::Exhausted;
 use keeptrusts_webhooks_rendering::{Renderer, RenderingError};
-use keeptrusts_webhooks_store::keyring::SecretOwner;
+use keeptrusts_webhooks_store::vault::keyring::SecretOwner;
 use tonic::Status;
 
 use crate::{EndpointApi, secrets};

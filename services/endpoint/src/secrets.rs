@@ -4,7 +4,8 @@ use keeptrusts_webhooks_contracts::status::{self, Reason};
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::secret::{SealedSecret, Secret};
 use keeptrusts_webhooks_process::answer;
-use keeptrusts_webhooks_store::keyring::{KeyProblem, SecretError, random};
+use keeptrusts_webhooks_store::random;
+use keeptrusts_webhooks_store::vault::keyring::{KeyProblem, SecretError};
 use tonic::Status;
 
 use crate::EndpointApi;

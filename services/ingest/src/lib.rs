@@ -23,7 +23,7 @@ use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
-use keeptrusts_webhooks_store::query::{EventFilter, Found, Interval};
+use keeptrusts_webhooks_store::queries::{EventFilter, Found, Interval};
 use keeptrusts_webhooks_store::{AppendError, Appended, BodyId, Clock, Log, Operation};
 use tonic::{Request, Response, Status};
 

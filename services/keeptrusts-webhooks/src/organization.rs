@@ -8,7 +8,7 @@ use keeptrusts_webhooks_domain::ids::{EventId, KeyId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_process::database::{Administered, DatabaseFlags};
 use keeptrusts_webhooks_process::reload;
-use keeptrusts_webhooks_store::query::{EventFilter, KeyFilter};
+use keeptrusts_webhooks_store::queries::{EventFilter, KeyFilter};
 use keeptrusts_webhooks_store::{Store, StoreError};
 use keeptrusts_webhooks_telemetry::LoggingFlags;
 use keeptrusts_webhooks_telemetry::{print_stderr, print_stdout};

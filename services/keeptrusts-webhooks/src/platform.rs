@@ -22,7 +22,7 @@ use keeptrusts_webhooks_process::grpc_server::{
 };
 use keeptrusts_webhooks_process::readiness::Readiness;
 use keeptrusts_webhooks_process::shutdown::{Phase, Shutdown};
-use keeptrusts_webhooks_store::keyring::Keyring;
+use keeptrusts_webhooks_store::vault::keyring::Keyring;
 use keeptrusts_webhooks_store::{Log, system_clock};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;

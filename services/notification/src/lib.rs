@@ -27,7 +27,7 @@ use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::mail_limits::MailLimits;
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
-use keeptrusts_webhooks_store::keyring::Keyring;
+use keeptrusts_webhooks_store::vault::keyring::Keyring;
 use keeptrusts_webhooks_store::{AppendError, Clock, Expected, Log, NewRecord, new_ulid};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};

@@ -5,7 +5,7 @@ use keeptrusts_webhooks_contracts::status::{self, Reason};
 use keeptrusts_webhooks_domain::channel::Destination;
 use keeptrusts_webhooks_domain::ids::{ChannelId, OrganizationId};
 use keeptrusts_webhooks_process::answer;
-use keeptrusts_webhooks_store::keyring::{KeyProblem, SecretError};
+use keeptrusts_webhooks_store::vault::keyring::{KeyProblem, SecretError};
 use tonic::Status;
 
 use crate::NotificationApi;

@@ -14,9 +14,10 @@ use super::load::used_keys;
 use super::pool::Pool;
 use super::session::{Session, answered, commit, lock_timeout, try_change};
 use super::write::ShardTables;
-use crate::operation::{Appended, Operation, newest_steady_time};
-use crate::plan::{Locked, Plan, Wanted, plan};
-use crate::store::{AppendedBatch, StoreError};
+use crate::error::StoreError;
+use crate::log::operation::{Appended, Operation, newest_steady_time};
+use crate::log::plan::{Locked, Plan, Wanted, plan};
+use crate::store::AppendedBatch;
 use crate::tables::{self, micros, time};
 
 /// How long is waited for a row that was held the last time for longer than a session waits.

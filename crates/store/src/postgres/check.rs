@@ -16,7 +16,8 @@ use super::pool::Pool;
 use super::reads::rows;
 use super::rebuild::fold;
 use super::session::{Scope, answered, backend, while_answering, without_limits};
-use crate::store::{RebuildDifference, StoreError};
+use crate::error::StoreError;
+use crate::store::RebuildDifference;
 use crate::tables::{Projection, projections};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);

@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Row};
 use tokio::time::timeout;
 
 use super::errors::ServerError;
-use crate::commits::OtherWrites;
+use crate::log::commits::OtherWrites;
 use crate::trouble::Trouble;
 
 /// How long sessions wait for what.

@@ -14,14 +14,14 @@ use super::PostgresStore;
 use super::pool::Pool;
 use super::session::{change, fetch};
 use super::write::column;
-use crate::key_store::{
-    DataKeyCreation, DataKeyRow, KeyStore, MasterKeyHistory, RewrappedDataKey, StoredDataKey,
+use crate::error::StoreError;
+use crate::vault::{
+    DataKeyCreation, DataKeyRow, MasterKeyHistory, RewrappedDataKey, StoredDataKey, Vault,
     WrappedDataKey,
 };
-use crate::store::StoreError;
 
 #[async_trait]
-impl KeyStore for PostgresStore {
+impl Vault for PostgresStore {
     async fn claim_master_key(&self, key_id: &str) -> Result<String, StoreError> {
         let query = sqlx::query_as::<_, (String,)>(
             "UPDATE database

@@ -8,8 +8,9 @@ use keeptrusts_webhooks_domain::log::Shard;
 
 use super::pool::Pool;
 use super::session::{change, fetch};
-use crate::operation::BodyId;
-use crate::store::{ErasedBodies, StoreError};
+use crate::error::StoreError;
+use crate::log::operation::BodyId;
+use crate::store::ErasedBodies;
 
 const OF_EVENTS: &str = r#"
     WITH page AS MATERIALIZED (

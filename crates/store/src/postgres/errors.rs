@@ -4,7 +4,7 @@ use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use super::pool::NoConnection;
 use super::session::NoAnswer;
-use crate::store::StoreError;
+use crate::error::StoreError;
 use crate::trouble::Trouble;
 
 /// An error of the server, without its DETAIL, which quotes rows.

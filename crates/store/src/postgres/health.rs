@@ -10,8 +10,9 @@ use keeptrusts_webhooks_domain::log::Shard;
 
 use super::pool::Pool;
 use super::session::fetch;
-use crate::rows::SumRow;
-use crate::store::{AttemptSum, StoreError};
+use crate::error::StoreError;
+use crate::queries::rows::SumRow;
+use crate::store::AttemptSum;
 use crate::tables::{FailingEndpoint, Stored, micros, read_all};
 
 pub(super) async fn failing_endpoints(

@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use super::connector::{Connector, SessionLimits};
 use super::pool::Pool;
 use super::session::change;
-use crate::store::{Causes, StoreError};
+use crate::error::{Causes, StoreError};
 
 const CHANNEL: &str = "keeptrusts_webhooks_log";
 /// The connections that hints take: one listens, one notifies.

@@ -4,8 +4,8 @@ use keeptrusts_webhooks_domain::log::Shard;
 
 use super::pool::Pool;
 use super::session::fetch;
-use crate::notification_store::KnownIncident;
-use crate::store::StoreError;
+use crate::error::StoreError;
+use crate::queries::notifications::KnownIncident;
 use crate::tables::Stored;
 use crate::tables::read_all;
 

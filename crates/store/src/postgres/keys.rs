@@ -13,10 +13,10 @@ use super::reads::rows as sql_rows;
 use super::select::select;
 use super::session::{change, fetch};
 use super::write::column;
-use crate::operation::Record;
-use crate::query::{AuditFilter, Found, KeyFilter};
-use crate::rows::KeyUseRow;
-use crate::store::StoreError;
+use crate::error::StoreError;
+use crate::log::operation::Record;
+use crate::queries::rows::KeyUseRow;
+use crate::queries::{AuditFilter, Found, KeyFilter};
 use crate::tables::{Stored, micros, read_all};
 
 const SHARD: i32 = Shard::OF_KEYS.0 as i32;

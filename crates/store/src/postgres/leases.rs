@@ -13,7 +13,8 @@ use super::connector::SessionLimits;
 use super::errors::is_locked_out;
 use super::pool::Pool;
 use super::session::{change_within, fetch_within, lock_timeout};
-use crate::store::{Lease, ShardLease, StoreError, Survey};
+use crate::error::StoreError;
+use crate::store::{Lease, ShardLease, Survey};
 use crate::tables::duration_micros;
 
 /// What giving something back waits for at most.

@@ -18,10 +18,10 @@ use sqlx::{Postgres, QueryBuilder};
 use super::pool::Pool;
 use super::reads::rows;
 use super::session::fetch;
-use crate::query::{
+use crate::error::StoreError;
+use crate::queries::{
     AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter, Found, Interval, Reach,
 };
-use crate::store::StoreError;
 use crate::tables::{Entity, Stored, micros, read_all};
 
 /// A statement that lists rows of one organization.

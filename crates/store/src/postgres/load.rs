@@ -16,8 +16,8 @@ use super::errors::store_error;
 use super::pool::Pool;
 use super::session;
 use super::write::{key_arguments, of_shard, unnest};
-use crate::plan::KeyOwner;
-use crate::store::StoreError;
+use crate::error::StoreError;
+use crate::log::plan::KeyOwner;
 use crate::tables::{self, Entity, Stored, TableKey, listed, read_all};
 
 /// Which of these idempotency keys are used: by which event, with what content.

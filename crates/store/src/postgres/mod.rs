@@ -66,17 +66,18 @@ use self::hints::Hints;
 pub use self::open::{InvalidUrl, OpenError};
 use self::pool::Pool;
 use self::replays::Search;
-use crate::commits::OtherWrites;
+use crate::error::StoreError;
+use crate::log::commits::OtherWrites;
+use crate::log::operation::{Appended, BodyId, Operation, Record};
+use crate::log::projection::{CountKey, Missed};
 use crate::opening::Opening;
-use crate::operation::{Appended, BodyId, Operation, Record};
-use crate::projection::{CountKey, Missed};
-use crate::query::{
+use crate::queries::replay_candidates::CandidatePage;
+use crate::queries::{
     AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, Found, KeyFilter,
 };
-use crate::replay::CandidatePage;
 use crate::store::{
     AppendedBatch, AttemptSum, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardState,
-    Store, StoreError, Survey, TableVersions, WaitingEndpoints,
+    Store, Survey, TableVersions, WaitingEndpoints,
 };
 use crate::tables::with_owner;
 

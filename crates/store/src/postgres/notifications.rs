@@ -13,10 +13,10 @@ use super::reads::rows;
 use super::select::select;
 use super::session::fetch;
 use super::{PostgresStore, incidents, load};
-use crate::notification_store::{
+use crate::error::StoreError;
+use crate::queries::notifications::{
     KnownIncident, MailRow, NotificationStore, Told, ToldRow, last_cause, waiting_channel,
 };
-use crate::store::StoreError;
 use crate::tables::Stored;
 use crate::tables::{micros, read_all};
 

@@ -8,7 +8,7 @@ use keeptrusts_webhooks_domain::pause::Pause;
 
 use super::pool::Pool;
 use super::session::fetch;
-use crate::store::StoreError;
+use crate::error::StoreError;
 use crate::tables::{PausedEndpoint, Stored, read_all};
 
 pub(super) async fn endpoint_pauses(

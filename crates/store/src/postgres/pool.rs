@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
 use super::connector::{Connector, NoHost, SessionLimits, can_write};
-use crate::store::StoreError;
+use crate::error::StoreError;
 
 /// How long a call waits for a connection, connecting included, unless it has less time. A restart of
 /// the server that takes less is not noticed by callers.

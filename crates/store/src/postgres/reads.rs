@@ -16,10 +16,11 @@ use super::open::MIGRATIONS;
 use super::pool::Pool;
 use super::select::select;
 use super::session::{Query, change, fetch, fetch_within};
-use crate::operation::{BodyId, Record};
-use crate::projection::{CountKey, Missed};
-use crate::rows::ShardStateRow;
-use crate::store::{DueKey, DuePage, ShardState, StoreError, TableVersions, WaitingEndpoints};
+use crate::error::StoreError;
+use crate::log::operation::{BodyId, Record};
+use crate::log::projection::{CountKey, Missed};
+use crate::queries::rows::ShardStateRow;
+use crate::store::{DueKey, DuePage, ShardState, TableVersions, WaitingEndpoints};
 use crate::tables::{ReadableRow, Stored, micros, read_all, time};
 
 /// A limit as LIMIT takes it.

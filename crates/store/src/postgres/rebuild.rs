@@ -8,10 +8,10 @@ use super::pool::Pool;
 use super::reads::records_query;
 use super::session::{Scope, Session, answered, backend, commit, while_answering, without_limits};
 use super::write::ShardTables;
+use crate::error::StoreError;
 use crate::limits::REBUILD_STEP;
-use crate::operation::Record;
-use crate::projection::{Fold, Touched};
-use crate::store::StoreError;
+use crate::log::operation::Record;
+use crate::log::projection::{Fold, Touched};
 use crate::tables::read_all;
 use crate::tables::{self, projections};
 

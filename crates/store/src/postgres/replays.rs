@@ -10,10 +10,10 @@ use super::pool::Pool;
 use super::reads::rows;
 use super::session::fetch;
 use super::write::column;
-use crate::query::Ulids;
-use crate::replay::{CandidatePage, RANK};
-use crate::rows::CandidateRow;
-use crate::store::StoreError;
+use crate::error::StoreError;
+use crate::queries::Ulids;
+use crate::queries::replay_candidates::{CandidatePage, RANK};
+use crate::queries::rows::CandidateRow;
 use crate::tables::{Entity, Stored, micros, read_all};
 
 pub(super) async fn list(

@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 
 use super::errors::{commit_error, is_locked_out, store_error};
 use super::pool::{ACQUIRE_LIMIT, Pool, Pooled};
-use crate::store::StoreError;
+use crate::error::StoreError;
 use crate::trouble::Trouble;
 
 /// A pooled connection that goes back to the pool only when its work was finished.

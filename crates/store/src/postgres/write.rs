@@ -7,7 +7,7 @@ use sqlx::postgres::PgArguments;
 use sqlx::{Arguments, AssertSqlSafe, PgConnection};
 
 use super::load;
-use crate::store::StoreError;
+use crate::error::StoreError;
 use crate::tables::{
     Cell, Column, Entity, Kind, Table, TableKey, TableTransaction, WhenThere, listed,
 };

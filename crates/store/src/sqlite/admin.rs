@@ -7,7 +7,7 @@ use sqlx::SqliteConnection;
 use super::errors::{commit_failed, failed};
 use super::writer::begin;
 use super::{number, sql_limit};
-use crate::store::StoreError;
+use crate::error::StoreError;
 use crate::tables::micros;
 
 /// Begins the shard's next epoch.

@@ -8,12 +8,13 @@ use super::errors::{commit_failed, failed};
 use super::write::ShardTables;
 use super::writer::{begin, begin_uncounted};
 use super::{load, number};
-use crate::memory::Clock;
-use crate::operation::{Operation, newest_steady_time};
-use crate::plan::{Locked, Wanted, plan};
+use crate::clock::Clock;
+use crate::log::operation::{Operation, newest_steady_time};
+use crate::log::plan::{Locked, Wanted, plan};
 use crate::tables::{self, micros};
 
-use crate::store::{AppendedBatch, StoreError};
+use crate::error::StoreError;
+use crate::store::AppendedBatch;
 
 pub(super) async fn append(
     connection: &mut SqliteConnection,

@@ -12,7 +12,8 @@ use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 use super::errors::failed;
 use super::rebuild::fold_log;
 use super::{number, sql_limit};
-use crate::store::{RebuildDifference, StoreError};
+use crate::error::StoreError;
+use crate::store::RebuildDifference;
 use crate::tables::projections;
 
 pub(super) async fn check(

@@ -12,12 +12,12 @@ use super::errors::{commit_failed, failed};
 use super::set_statement::{SetStatement, Values};
 use super::writer::begin;
 use super::{SqliteStore, erase, number, sql_limit};
-use crate::key_store::{
-    DataKeyCreation, DataKeyRow, KeyStore, MasterKeyHistory, RewrappedDataKey, StoredDataKey,
+use crate::error::StoreError;
+use crate::tables::micros;
+use crate::vault::{
+    DataKeyCreation, DataKeyRow, MasterKeyHistory, RewrappedDataKey, StoredDataKey, Vault,
     WrappedDataKey,
 };
-use crate::store::StoreError;
-use crate::tables::micros;
 
 pub(super) static DATA_KEYS: SetStatement = SetStatement::new(
     1,
@@ -44,7 +44,7 @@ pub(super) static REWRAP: SetStatement = SetStatement::new(
 );
 
 #[async_trait]
-impl KeyStore for SqliteStore {
+impl Vault for SqliteStore {
     async fn claim_master_key(&self, key_id: &str) -> Result<String, StoreError> {
         let mut turn = self.writer.turn().await?;
         let current = claim_master_key(turn.connection()?, key_id).await;

@@ -9,7 +9,8 @@ use sqlx::{FromRow, Row, SqlitePool};
 
 use super::errors::failed;
 use super::{number, sql_limit};
-use crate::store::{DueKey, DuePage, StoreError, WaitingEndpoints};
+use crate::error::StoreError;
+use crate::store::{DueKey, DuePage, WaitingEndpoints};
 use crate::tables::{Stored, micros, time};
 
 /// One statement, so that the page and the position are of one snapshot.

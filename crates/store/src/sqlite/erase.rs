@@ -16,8 +16,9 @@ use sqlx::{SqliteConnection, SqliteExecutor};
 use super::errors::{commit_failed, failed};
 use super::writer::begin;
 use super::{number, sql_limit};
-use crate::operation::BodyId;
-use crate::store::{ErasedBodies, StoreError};
+use crate::error::StoreError;
+use crate::log::operation::BodyId;
+use crate::store::ErasedBodies;
 use crate::tables::micros;
 
 /// Erases an organization's data key, and leaves a row that says so.

@@ -2,7 +2,7 @@
 
 use sqlx::Error;
 
-use crate::store::StoreError;
+use crate::error::StoreError;
 use crate::trouble::Trouble;
 
 /// SQLite's primary result codes: <https://www.sqlite.org/rescode.html>.

@@ -11,8 +11,9 @@ use sqlx::SqlitePool;
 
 use super::errors::failed;
 use super::number;
-use crate::rows::SumRow;
-use crate::store::{AttemptSum, StoreError};
+use crate::error::StoreError;
+use crate::queries::rows::SumRow;
+use crate::store::AttemptSum;
 use crate::tables::{FailingEndpoint, Stored, micros, read_all};
 
 pub(super) async fn failing_endpoints(

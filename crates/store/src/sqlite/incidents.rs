@@ -5,8 +5,8 @@ use sqlx::SqlitePool;
 
 use super::errors::failed;
 use super::number;
-use crate::notification_store::KnownIncident;
-use crate::store::StoreError;
+use crate::error::StoreError;
+use crate::queries::notifications::KnownIncident;
 use crate::tables::Stored;
 use crate::tables::read_all;
 

@@ -13,10 +13,10 @@ use super::lists::{and, and_within, fetch};
 use super::set_statement::{SetStatement, Values};
 use super::writer::begin;
 use super::{number, sql_limit};
-use crate::operation::Record;
-use crate::query::{AuditFilter, Found, KeyFilter};
-use crate::rows::KeyUseRow;
-use crate::store::StoreError;
+use crate::error::StoreError;
+use crate::log::operation::Record;
+use crate::queries::rows::KeyUseRow;
+use crate::queries::{AuditFilter, Found, KeyFilter};
 use crate::tables::{Stored, micros, read_all};
 
 pub(super) static USES: SetStatement = SetStatement::new(

@@ -23,11 +23,11 @@ use sqlx::{FromRow, QueryBuilder, Sqlite, SqlitePool};
 
 use super::errors::failed;
 use super::{number, sql_limit};
-use crate::projection::{CountKey, Missed};
-use crate::query::{
+use crate::error::StoreError;
+use crate::log::projection::{CountKey, Missed};
+use crate::queries::{
     AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter, Found, Interval, Reach,
 };
-use crate::store::StoreError;
 use crate::tables::{ReadableRow, Stored, micros, read_all};
 
 /// A table that lists are read from.

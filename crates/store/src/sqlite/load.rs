@@ -11,8 +11,8 @@ use sqlx::{SqliteConnection, SqlitePool};
 use super::errors::failed;
 use super::number;
 use super::set_statement::{SetStatement, Values};
-use crate::plan::KeyOwner;
-use crate::store::StoreError;
+use crate::error::StoreError;
+use crate::log::plan::KeyOwner;
 use crate::tables::{self, Entity, Stored, TableKey, read_all};
 
 /// The idempotency keys that are used of these: by which event, with what content.

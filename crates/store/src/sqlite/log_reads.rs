@@ -11,9 +11,10 @@ use sqlx::{SqliteConnection, SqliteExecutor};
 use super::errors::failed;
 use super::set_statement::{SetStatement, Values};
 use super::{number, sql_limit};
-use crate::operation::{Appended, BodyId, Record};
-use crate::rows::ShardStateRow;
-use crate::store::{ShardState, StoreError};
+use crate::error::StoreError;
+use crate::log::operation::{Appended, BodyId, Record};
+use crate::queries::rows::ShardStateRow;
+use crate::store::ShardState;
 use crate::tables::{ReadableRow, Stored, micros, read_all, time};
 
 pub(super) static OPERATIONS: SetStatement = SetStatement::new(

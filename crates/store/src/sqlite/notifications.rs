@@ -12,10 +12,10 @@ use sqlx::QueryBuilder;
 use super::errors::failed;
 use super::lists::{and, and_of, fetch};
 use super::{SqliteStore, incidents, load, number, sql_limit};
-use crate::notification_store::{
+use crate::error::StoreError;
+use crate::queries::notifications::{
     KnownIncident, MailRow, NotificationStore, Told, ToldRow, last_cause, waiting_channel,
 };
-use crate::store::StoreError;
 use crate::tables::Stored;
 use crate::tables::{micros, read_all};
 

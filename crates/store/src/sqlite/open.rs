@@ -19,10 +19,11 @@ use super::names::Names;
 use super::place::{Place, failed};
 use super::remains::Remains;
 use super::writer::Writer;
-use crate::memory::Clock;
-use crate::new_ulid;
+use crate::clock::Clock;
+use crate::error::StoreError;
+use crate::ids::new_ulid;
 use crate::opening::{Opening, Standing, standing};
-use crate::store::{StoreError, TableVersions};
+use crate::store::TableVersions;
 use crate::tables;
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
@@ -52,7 +53,10 @@ impl Default for SqliteOptions {
     fn default() -> SqliteOptions {
         let program = std::env::current_exe().ok();
         let name = program.as_deref().and_then(Path::file_name).unwrap_or_default();
-        SqliteOptions { program: name.to_string_lossy().into_owned(), clock: crate::system_clock() }
+        SqliteOptions {
+            program: name.to_string_lossy().into_owned(),
+            clock: crate::clock::system_clock(),
+        }
     }
 }
 

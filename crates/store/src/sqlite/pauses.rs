@@ -9,7 +9,7 @@ use sqlx::SqlitePool;
 
 use super::errors::failed;
 use super::number;
-use crate::store::StoreError;
+use crate::error::StoreError;
 use crate::tables::{PausedEndpoint, Stored, read_all};
 
 pub(super) async fn endpoint_pauses(

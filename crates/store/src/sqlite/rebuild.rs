@@ -7,9 +7,9 @@ use super::errors::{commit_failed, failed};
 use super::write::ShardTables;
 use super::writer::begin;
 use super::{log_reads, number};
+use crate::error::StoreError;
 use crate::limits::REBUILD_STEP;
-use crate::projection::{Fold, Touched};
-use crate::store::StoreError;
+use crate::log::projection::{Fold, Touched};
 use crate::tables::{self, projections};
 
 pub(super) async fn rebuild(

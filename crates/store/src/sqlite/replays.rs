@@ -9,10 +9,10 @@ use sqlx::{QueryBuilder, Sqlite, SqlitePool};
 use super::errors::failed;
 use super::lists::{and, fetch};
 use super::{number, sql_limit};
-use crate::query::Ulids;
-use crate::replay::{CandidatePage, RANK};
-use crate::rows::CandidateRow;
-use crate::store::StoreError;
+use crate::error::StoreError;
+use crate::queries::Ulids;
+use crate::queries::replay_candidates::{CandidatePage, RANK};
+use crate::queries::rows::CandidateRow;
 use crate::tables::{Stored, micros};
 
 pub(super) async fn list(

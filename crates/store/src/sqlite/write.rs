@@ -5,7 +5,7 @@ use sqlx::SqliteConnection;
 
 use super::set_statement::{SetStatement, Values};
 use super::{load, number};
-use crate::store::StoreError;
+use crate::error::StoreError;
 use crate::tables::{Entity, Table, TableKey, TableTransaction, WhenThere};
 
 /// The tables of a shard, in a transaction.

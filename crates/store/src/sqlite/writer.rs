@@ -7,8 +7,8 @@ use tokio::sync::{Mutex, MutexGuard};
 use super::errors::failed;
 use super::marks::{count_commit, set_closed};
 use super::names::{Names, Replaced};
-use crate::commits::OtherWrites;
-use crate::store::StoreError;
+use crate::error::StoreError;
+use crate::log::commits::OtherWrites;
 
 /// Whoever wants to write waits for a turn, first come first served.
 ///

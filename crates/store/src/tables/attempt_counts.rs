@@ -1,8 +1,8 @@
 //! `attempt_counts`: attempts counted, for statistics.
 
 use super::{Cell, Entity, StoredRow, Table};
-use crate::projection::CountKey;
-use crate::store::StoreError;
+use crate::error::StoreError;
+use crate::log::projection::CountKey;
 
 type Column = super::Column<(CountKey, u64)>;
 

@@ -4,7 +4,7 @@ use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptMade};
 use keeptrusts_webhooks_domain::event::ContentDigest;
 
 use super::{Cell, Entity, StoredRow, Table};
-use crate::store::StoreError;
+use crate::error::StoreError;
 
 type Column = super::Column<Attempt>;
 

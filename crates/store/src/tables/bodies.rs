@@ -1,7 +1,7 @@
 //! `bodies`: content that expires. Not a projection: a rebuild leaves it alone.
 
 use super::{Cell, Table};
-use crate::operation::NewBody;
+use crate::log::operation::NewBody;
 
 type Column = super::Column<NewBody>;
 

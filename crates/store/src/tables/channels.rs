@@ -6,7 +6,7 @@ use keeptrusts_webhooks_domain::notification::NotificationType;
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 
 use super::{Cell, Entity, StoredRow, Table, word};
-use crate::store::StoreError;
+use crate::error::StoreError;
 
 type Column = super::Column<Channel>;
 

@@ -4,7 +4,7 @@ use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::trace::{TraceContext, TraceState};
 
 use super::{Cell, Entity, StoredRow, Table};
-use crate::store::StoreError;
+use crate::error::StoreError;
 
 type Column = super::Column<Delivery>;
 

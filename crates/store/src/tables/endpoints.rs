@@ -6,7 +6,7 @@ use keeptrusts_webhooks_domain::payload_format::{PayloadFormat, PayloadKind};
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 
 use super::{Cell, Entity, StoredRow, Table, unreadable, word};
-use crate::store::StoreError;
+use crate::error::StoreError;
 
 type Column = super::Column<Endpoint>;
 

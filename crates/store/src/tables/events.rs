@@ -6,8 +6,8 @@ use keeptrusts_webhooks_domain::event::{ContentDigest, Event, Idempotency, Idemp
 use keeptrusts_webhooks_domain::ids::EventId;
 
 use super::{Cell, Entity, StoredRow, Table, unreadable};
-use crate::plan::KeyOwner;
-use crate::store::StoreError;
+use crate::error::StoreError;
+use crate::log::plan::KeyOwner;
 
 type Column = super::Column<Event>;
 

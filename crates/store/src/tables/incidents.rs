@@ -4,8 +4,8 @@
 use keeptrusts_webhooks_domain::incident::Incident;
 
 use super::{Cell, Entity, StoredRow, Table};
-use crate::notification_store::KnownIncident;
-use crate::store::StoreError;
+use crate::error::StoreError;
+use crate::queries::notifications::KnownIncident;
 
 type Column = super::Column<KnownIncident>;
 

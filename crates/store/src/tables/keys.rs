@@ -4,7 +4,7 @@ use keeptrusts_webhooks_domain::key::{Key, SessionOrigin, TokenDigest};
 
 use super::stored::organization_or_all;
 use super::{Cell, Entity, StoredRow, Table};
-use crate::store::StoreError;
+use crate::error::StoreError;
 
 type Column = super::Column<Key>;
 

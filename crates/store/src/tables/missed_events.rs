@@ -1,8 +1,8 @@
 //! `missed_events`: events that a disabled endpoint was not sent.
 
 use super::{Cell, Entity, StoredRow, Table};
-use crate::projection::Missed;
-use crate::store::StoreError;
+use crate::error::StoreError;
+use crate::log::projection::Missed;
 
 type Column = super::Column<Missed>;
 

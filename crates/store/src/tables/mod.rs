@@ -41,9 +41,9 @@ pub(crate) use self::stored::{
     ReadableRow, Stored, StoredRow, number, parse, read_all, time, unreadable, word,
 };
 pub(crate) use self::transaction::{TableTransaction, WhenThere, load, write_changes, write_plan};
-use crate::notification_store::KnownIncident;
-use crate::projection::{CountKey, Missed};
-use crate::store::StoreError;
+use crate::error::StoreError;
+use crate::log::projection::{CountKey, Missed};
+use crate::queries::notifications::KnownIncident;
 
 /// A table. Each begins with the column `shard`, which is not listed: it is the first one of every
 /// key.

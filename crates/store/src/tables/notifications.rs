@@ -6,7 +6,7 @@ use keeptrusts_webhooks_domain::notification::{
 };
 
 use super::{Cell, Entity, StoredRow, Table, unreadable};
-use crate::store::StoreError;
+use crate::error::StoreError;
 
 type Column = super::Column<Notification>;
 

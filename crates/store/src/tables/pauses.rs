@@ -4,7 +4,7 @@ use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::pause::Pause;
 
 use super::{Cell, Entity, StoredRow, Table};
-use crate::store::StoreError;
+use crate::error::StoreError;
 
 type Column = super::Column<PausedEndpoint>;
 

@@ -6,8 +6,8 @@ use keeptrusts_webhooks_domain::log::Stream;
 
 use super::stored::organization_or_all;
 use super::{Cell, Entity, StoredRow, Table, unreadable};
-use crate::operation::Record;
-use crate::store::StoreError;
+use crate::error::StoreError;
+use crate::log::operation::Record;
 
 type Column = super::Column<Record>;
 

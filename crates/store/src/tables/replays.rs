@@ -5,7 +5,7 @@ use keeptrusts_webhooks_domain::replay::{
 };
 
 use super::{Cell, Entity, StoredRow, Table};
-use crate::store::StoreError;
+use crate::error::StoreError;
 
 type Column = super::Column<Replay>;
 

@@ -12,7 +12,7 @@ use keeptrusts_webhooks_domain::word::Word;
 use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 
 use super::Entity;
-use crate::store::StoreError;
+use crate::error::StoreError;
 
 type Unreadable<T> = Result<T, StoreError>;
 

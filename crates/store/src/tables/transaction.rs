@@ -13,9 +13,9 @@ use keeptrusts_webhooks_domain::notification::Notification;
 use keeptrusts_webhooks_domain::replay::Replay;
 
 use super::{BODIES, Entity, FailingEndpoint, PausedEndpoint, Table, TableKey};
-use crate::plan::Plan;
-use crate::projection::{Changes, Loaded, Touched};
-use crate::store::StoreError;
+use crate::error::StoreError;
+use crate::log::plan::Plan;
+use crate::log::projection::{Changes, Loaded, Touched};
 
 /// What to do about a row that is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

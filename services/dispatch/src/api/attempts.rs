@@ -12,7 +12,7 @@ use keeptrusts_webhooks_domain::ids::{AttemptId, EventId};
 use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_store::BodyId;
-use keeptrusts_webhooks_store::query::AttemptFilter;
+use keeptrusts_webhooks_store::queries::AttemptFilter;
 use tonic::Status;
 
 use super::DispatchApi;

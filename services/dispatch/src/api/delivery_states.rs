@@ -7,7 +7,7 @@ use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
 use keeptrusts_webhooks_domain::ids::{DeliveryId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Shard, Stream, Version};
-use keeptrusts_webhooks_store::projection::scheduled_deliveries;
+use keeptrusts_webhooks_store::log::projection::scheduled_deliveries;
 use keeptrusts_webhooks_store::{Log, Record, StoreError};
 
 /// Waiting deliveries that are remembered from one read to the next.

@@ -22,7 +22,7 @@ use keeptrusts_webhooks_domain::replay::{
 };
 use keeptrusts_webhooks_domain::violation::Violation;
 use keeptrusts_webhooks_process::answer;
-use keeptrusts_webhooks_store::replay::CandidatePage;
+use keeptrusts_webhooks_store::queries::replay_candidates::CandidatePage;
 use keeptrusts_webhooks_store::{AppendError, Expected, NewRecord, OrganizationFollower, new_ulid};
 use tokio_stream::Stream;
 use tonic::Status;
@@ -355,7 +355,7 @@ fn steps(watcher: Watcher) -> Steps {
 #[cfg(test)]
 mod tests {
     use keeptrusts_webhooks_domain::event_type::EventType;
-    use keeptrusts_webhooks_store::replay::Candidate;
+    use keeptrusts_webhooks_store::queries::replay_candidates::Candidate;
     use ulid::Ulid;
 
     use super::*;

@@ -7,7 +7,7 @@ use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::Outcome;
 use keeptrusts_webhooks_store::durations;
-use keeptrusts_webhooks_store::projection::{CountKey, hour_of};
+use keeptrusts_webhooks_store::log::projection::{CountKey, hour_of};
 
 /// The first of `hours` hours of which the last one is the current one.
 pub(super) fn first_hour(now: Timestamp, hours: u32) -> Timestamp {

@@ -32,8 +32,8 @@ use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, OperationId, Organi
 use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
 use keeptrusts_webhooks_domain::replay::Replay;
 use keeptrusts_webhooks_rendering::Renderer;
-use keeptrusts_webhooks_store::keyring::Keyring;
-use keeptrusts_webhooks_store::projection::Fold;
+use keeptrusts_webhooks_store::log::projection::Fold;
+use keeptrusts_webhooks_store::vault::keyring::Keyring;
 use keeptrusts_webhooks_store::{Causes, Clock, Log, ShardState, StoreError, new_ulid};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;

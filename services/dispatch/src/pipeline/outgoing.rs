@@ -12,7 +12,7 @@ use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use keeptrusts_webhooks_domain::payload_format::{PayloadFormat, RoutingKey};
 use keeptrusts_webhooks_formats::{Event, FormatError, Formatter, Interrupt, Payload};
 use keeptrusts_webhooks_rendering::Renderer;
-use keeptrusts_webhooks_store::keyring::{DataKeys, KeyProblem, SecretOwner};
+use keeptrusts_webhooks_store::vault::keyring::{DataKeys, KeyProblem, SecretOwner};
 
 use super::receiver::Receiver;
 

@@ -9,7 +9,7 @@ use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
 use keeptrusts_webhooks_domain::ids::EndpointId;
 use keeptrusts_webhooks_domain::secret::{SealedSecret, Secret};
 use keeptrusts_webhooks_formats::{FormatError, Formatter};
-use keeptrusts_webhooks_store::keyring::{DataKeys, KeyProblem};
+use keeptrusts_webhooks_store::vault::keyring::{DataKeys, KeyProblem};
 
 /// An endpoint as the sender sees it.
 pub(crate) struct Receiver {

@@ -14,7 +14,7 @@ use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId};
 use keeptrusts_webhooks_domain::log::{Position, Stream};
 use keeptrusts_webhooks_domain::notification::{NotificationFact, NotificationType};
 use keeptrusts_webhooks_domain::trace::TraceContext;
-use keeptrusts_webhooks_store::projection::scheduled_deliveries;
+use keeptrusts_webhooks_store::log::projection::scheduled_deliveries;
 use keeptrusts_webhooks_store::{
     Advance, AppendError, Expected, NewRecord, Operation, Record, Refusal, new_ulid,
 };

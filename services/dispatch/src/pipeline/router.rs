@@ -8,7 +8,7 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::DeliveriesScheduled;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use keeptrusts_webhooks_store::Record;
-use keeptrusts_webhooks_store::projection::{BrokenLog, Fold, Loaded};
+use keeptrusts_webhooks_store::log::projection::{BrokenLog, Fold, Loaded};
 
 /// A shard's endpoints and who subscribes to what.
 #[derive(Default)]

@@ -13,7 +13,7 @@ use keeptrusts_webhooks_domain::event::ContentDigest;
 use keeptrusts_webhooks_domain::ids::AttemptId;
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_outbound::ConnectionGroup;
-use keeptrusts_webhooks_store::keyring::{DataKeys, KeyProblem};
+use keeptrusts_webhooks_store::vault::keyring::{DataKeys, KeyProblem};
 use keeptrusts_webhooks_store::{BodyId, new_ulid};
 use tokio::sync::mpsc;
 

@@ -26,7 +26,7 @@ use keeptrusts_webhooks_process::database::DatabaseFlags;
 use keeptrusts_webhooks_process::grpc_server::{LimitFlags, Listener};
 use keeptrusts_webhooks_process::readiness::Readiness;
 use keeptrusts_webhooks_process::shutdown::Shutdown;
-use keeptrusts_webhooks_store::keyring::random;
+use keeptrusts_webhooks_store::random;
 use keeptrusts_webhooks_telemetry::print_stdout;
 use tonic::transport::Channel;
 

@@ -4,7 +4,7 @@ use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
 use keeptrusts_webhooks_domain::key::Key;
 use keeptrusts_webhooks_domain::log::{Shard, Stream};
-use keeptrusts_webhooks_store::query::KeyFilter;
+use keeptrusts_webhooks_store::queries::KeyFilter;
 use keeptrusts_webhooks_store::{Expected, NewRecord, Refusal, Store};
 
 use crate::operator::{self, RecordError};

@@ -12,7 +12,7 @@ use keeptrusts_webhooks_domain::fact::OperatorFact;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_process::database::{Administered, DatabaseFlags, Holder};
-use keeptrusts_webhooks_store::keyring::{
+use keeptrusts_webhooks_store::vault::keyring::{
     KeyFile, KeyProblem, KeyringError, MasterKey, MasterKeySource, rotation,
 };
 use keeptrusts_webhooks_store::{Store, StoreError};

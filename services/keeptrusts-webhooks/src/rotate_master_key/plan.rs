@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use keeptrusts_webhooks_store::keyring::MasterKey;
+use keeptrusts_webhooks_store::vault::keyring::MasterKey;
 
 /// What the database says of master keys, by their ids.
 pub(super) struct Standing {

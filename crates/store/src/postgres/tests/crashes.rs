@@ -11,13 +11,14 @@ use sqlx::{AssertSqlSafe, Connection};
 
 use super::proxy::{self, Mischief};
 use super::{connect, database, eventually, open, waiting_session};
-use crate::conformance::given::{
+use crate::error::StoreError;
+use crate::log::operation::{BodyId, Operation};
+use crate::postgres::PostgresStore;
+use crate::store::Store;
+use crate::testing::conformance::given::{
     SHARD, create_endpoint, delivery_id, endpoint_id, event_id, fail_with_pause, organization,
     publish, schedule, succeed, time,
 };
-use crate::operation::{BodyId, Operation};
-use crate::postgres::PostgresStore;
-use crate::store::{Store, StoreError};
 
 /// Positions from 1 on without a gap, as they stand in the log.
 async fn assert_gapless(store: &PostgresStore, count: i64) {

@@ -10,11 +10,12 @@ use sqlx::Connection;
 use tokio::task::JoinSet;
 
 use super::{connect, database, eventually, open};
-use crate::conformance::given::{SHARD, event_id, publish};
+use crate::error::Causes;
 use crate::postgres::pool::ACQUIRE_LIMIT;
 use crate::postgres::session::fetch;
 use crate::postgres::{MIN_CONNECTIONS, OpenError, PostgresOptions, PostgresStore};
-use crate::store::{Causes, Store};
+use crate::store::Store;
+use crate::testing::conformance::given::{SHARD, event_id, publish};
 use crate::trouble::Trouble;
 
 #[tokio::test(flavor = "multi_thread")]

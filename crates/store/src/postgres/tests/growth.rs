@@ -6,14 +6,14 @@ use keeptrusts_webhooks_domain::log::Epoch;
 use sqlx::PgConnection;
 
 use super::{connect, database, eventually};
-use crate::conformance::given::{
-    SHARD, change_delivery, create_endpoint, delivery_id, endpoint_id, event_id, publish_with_key,
-    rename_endpoint, schedule, version,
-};
-use crate::operation::{Expected, Operation};
+use crate::log::operation::{Expected, Operation};
 use crate::postgres::session::fetch;
 use crate::postgres::{MIN_CONNECTIONS, PostgresOptions, PostgresStore};
 use crate::store::Store;
+use crate::testing::conformance::given::{
+    SHARD, change_delivery, create_endpoint, delivery_id, endpoint_id, event_id, publish_with_key,
+    rename_endpoint, schedule, version,
+};
 
 const ROWS: i64 = 20_000;
 

@@ -10,10 +10,11 @@ use sqlx::{Connection, PgConnection, Postgres, Transaction};
 use tokio::task::JoinSet;
 
 use super::{connect, database, open};
-use crate::conformance::given::{event_id, publish};
+use crate::error::StoreError;
 use crate::postgres::session::Session;
 use crate::postgres::{PostgresOptions, PostgresStore};
-use crate::store::{AppendedBatch, Store, StoreError};
+use crate::store::{AppendedBatch, Store};
+use crate::testing::conformance::given::{event_id, publish};
 use crate::trouble::Trouble;
 
 const TIME_TO_LIVE: Duration = Duration::from_secs(10);

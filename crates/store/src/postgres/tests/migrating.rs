@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::{connect, database, open};
-use crate::conformance::Fixture;
-use crate::conformance::given::SHARD;
-use crate::conformance::migrating::{fill, updates};
 use crate::store::Store;
+use crate::testing::conformance::Fixture;
+use crate::testing::conformance::given::SHARD;
+use crate::testing::conformance::migrating::{fill, updates};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn invariant_7_events_of_before_get_the_positions_that_the_log_says() {

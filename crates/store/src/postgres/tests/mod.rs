@@ -20,8 +20,8 @@ use keeptrusts_webhooks_testkit::postgres::Cluster;
 use sqlx::{Connection, PgConnection};
 
 use super::{PostgresOptions, PostgresStore};
-use crate::conformance::{Fixture, conformance_tests};
 use crate::store::Store;
+use crate::testing::conformance::{Fixture, conformance_tests};
 
 /// Makes an empty database in the shared cluster; answers with its URL.
 async fn database() -> String {

@@ -7,11 +7,11 @@ use sqlx::AssertSqlSafe;
 use tokio::task::JoinSet;
 
 use super::{connect, database, open};
-use crate::conformance::given::{SHARD, event_id, publish};
 use crate::postgres::pool::Pool;
 use crate::postgres::session::fetch;
 use crate::postgres::{OpenError, PostgresOptions, PostgresStore};
 use crate::store::Store;
+use crate::testing::conformance::given::{SHARD, event_id, publish};
 
 async fn error_of(url: &str) -> OpenError {
     match PostgresStore::open(url, PostgresOptions::default()).await {

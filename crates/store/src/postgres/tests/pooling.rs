@@ -4,9 +4,9 @@ use keeptrusts_webhooks_testkit::pooler::Pooler;
 use keeptrusts_webhooks_testkit::postgres::Cluster;
 
 use super::database;
-use crate::conformance::given::{SHARD, event_id, publish};
 use crate::postgres::{OpenError, PostgresOptions, PostgresStore};
 use crate::store::Store;
+use crate::testing::conformance::given::{SHARD, event_id, publish};
 
 async fn open_through(pooler: &Pooler) -> Result<PostgresStore, OpenError> {
     let server_port = Cluster::shared().await.port();

@@ -9,10 +9,10 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::{connect, database, open, waiting_session};
-use crate::conformance::given::{SHARD, create_endpoint, endpoint_id, event_id, publish};
-use crate::operation::Refusal;
+use crate::log::operation::Refusal;
 use crate::postgres::session::fetch;
 use crate::store::Store;
+use crate::testing::conformance::given::{SHARD, create_endpoint, endpoint_id, event_id, publish};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -7,10 +7,11 @@ use keeptrusts_webhooks_testkit::postgres::Cluster;
 use keeptrusts_webhooks_testkit::relay::Relay;
 
 use super::{database, eventually, open};
-use crate::conformance::given::{SHARD, event_id, publish};
+use crate::error::StoreError;
 use crate::postgres::session::{Scope, Session, backend, while_answering, without_limits};
 use crate::postgres::{PostgresOptions, PostgresStore};
-use crate::store::{Store, StoreError};
+use crate::store::Store;
+use crate::testing::conformance::given::{SHARD, event_id, publish};
 
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(1);
 const TIME_TO_LIVE: Duration = Duration::from_secs(10);

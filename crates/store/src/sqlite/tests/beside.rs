@@ -6,11 +6,11 @@ use keeptrusts_webhooks_domain::log::Position;
 use tempfile::TempDir;
 
 use super::{open, run};
-use crate::conformance::given::*;
-use crate::key_store::{DataKeyCreation, KeyStore, StoredDataKey, WrappedDataKey};
 use crate::log::Log;
 use crate::sqlite::{OpenError, SqliteOptions, SqliteStore};
 use crate::store::Store;
+use crate::testing::conformance::given::*;
+use crate::vault::{DataKeyCreation, StoredDataKey, Vault, WrappedDataKey};
 
 fn key(master_key_id: &str) -> WrappedDataKey {
     WrappedDataKey {

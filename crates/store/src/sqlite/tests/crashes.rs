@@ -14,13 +14,13 @@ use keeptrusts_webhooks_domain::log::Position;
 use tempfile::TempDir;
 
 use super::open;
-use crate::conformance::given::*;
-use crate::keyring::random;
-use crate::new_ulid;
-use crate::operation::{BodyId, Operation};
-use crate::projection::scheduled_deliveries;
+use crate::ids::new_ulid;
+use crate::log::operation::{BodyId, Operation};
+use crate::log::projection::scheduled_deliveries;
+use crate::random::random;
 use crate::sqlite::{OpenError, SqliteOptions, SqliteStore};
 use crate::store::Store;
+use crate::testing::conformance::given::*;
 
 const KILLS: usize = 8;
 /// Where the process to be killed finds its database.

@@ -7,10 +7,10 @@ use keeptrusts_webhooks_domain::Timestamp;
 use tempfile::TempDir;
 
 use super::open;
-use crate::conformance::given::*;
-use crate::key_store::{KeyStore, WrappedDataKey};
-use crate::operation::BodyId;
+use crate::log::operation::BodyId;
 use crate::store::Store;
+use crate::testing::conformance::given::*;
+use crate::vault::{Vault, WrappedDataKey};
 
 fn is_in_files(folder: &Path, content: &[u8]) -> bool {
     let files = fs::read_dir(folder).expect("the folder is there");

@@ -10,9 +10,10 @@ use tempfile::TempDir;
 use ulid::Ulid;
 
 use super::{open, run};
-use crate::conformance::given::*;
-use crate::operation::{BodyId, Operation};
-use crate::store::{Store, StoreError};
+use crate::error::StoreError;
+use crate::log::operation::{BodyId, Operation};
+use crate::store::Store;
+use crate::testing::conformance::given::*;
 use crate::trouble::Trouble;
 
 fn publish_with_body(bytes: usize) -> Operation {

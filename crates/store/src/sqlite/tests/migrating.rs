@@ -5,10 +5,10 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use super::{open, run};
-use crate::conformance::Fixture;
-use crate::conformance::given::SHARD;
-use crate::conformance::migrating::{fill, updates};
 use crate::store::Store;
+use crate::testing::conformance::Fixture;
+use crate::testing::conformance::given::SHARD;
+use crate::testing::conformance::migrating::{fill, updates};
 
 #[tokio::test]
 async fn invariant_7_events_of_before_get_the_positions_that_the_log_says() {

@@ -20,8 +20,8 @@ use sqlx::AssertSqlSafe;
 use tempfile::TempDir;
 
 use super::{SqliteOptions, SqliteStore};
-use crate::conformance::{Fixture, ManualClock, conformance_tests};
 use crate::store::Store;
+use crate::testing::conformance::{Fixture, ManualClock, conformance_tests};
 
 async fn fixture() -> Fixture {
     let folder = TempDir::new().expect("a temporary folder");

@@ -7,10 +7,10 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::{open, run};
-use crate::conformance::given::*;
-use crate::key_store::KeyStore;
 use crate::sqlite::{OpenError, SqliteOptions, SqliteStore};
 use crate::store::Store;
+use crate::testing::conformance::given::*;
+use crate::vault::Vault;
 
 const LONG: Duration = Duration::from_secs(3_600);
 

@@ -11,12 +11,13 @@ use tempfile::TempDir;
 
 use super::crashes::{first_answer, start_appending};
 use super::{open, run};
-use crate::conformance::given::*;
+use crate::error::StoreError;
 use crate::sqlite::lock_file::Left;
 use crate::sqlite::marks::{Found, Header};
 use crate::sqlite::remains::Remains;
 use crate::sqlite::{OpenError, SqliteOptions, SqliteStore};
-use crate::store::{Store, StoreError};
+use crate::store::Store;
+use crate::testing::conformance::given::*;
 
 fn folder() -> TempDir {
     TempDir::new().expect("a temporary folder")
@@ -97,7 +98,7 @@ async fn a_connection_that_broke_is_not_made_anew_to_another_file() {
     run(&store, "PRAGMA max_page_count = 1").await;
     let event = event_id();
     let too_large = publish(event).with_body(
-        crate::operation::BodyId::Event(event),
+        crate::log::operation::BodyId::Event(event),
         vec![b'x'; 100_000],
         time("2100-01-01T00:00:00Z"),
     );

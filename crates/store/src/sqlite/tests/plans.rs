@@ -10,11 +10,11 @@ use tempfile::TempDir;
 use ulid::Ulid;
 
 use super::open;
-use crate::conformance::given::*;
-use crate::query::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter};
+use crate::queries::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter};
 use crate::sqlite::lists::Walk;
 use crate::sqlite::replays::Search;
 use crate::sqlite::{SqliteStore, data_keys, lists, load, log_reads};
+use crate::testing::conformance::given::*;
 
 /// The steps of a statement's plan.
 async fn plan(store: &SqliteStore, sql: &str) -> Vec<String> {

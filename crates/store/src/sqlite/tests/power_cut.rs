@@ -10,9 +10,9 @@ use keeptrusts_webhooks_power_cut::{Disk, Kept, Operation, note, operations, rec
 use tempfile::TempDir;
 
 use super::{open, run};
-use crate::conformance::given::*;
-use crate::operation::BodyId;
+use crate::log::operation::BodyId;
 use crate::store::Store;
+use crate::testing::conformance::given::*;
 
 const APPENDS: usize = 150;
 /// The power is cut after so many of the answers, and of all that was done to files.

@@ -9,10 +9,10 @@ use keeptrusts_webhooks_domain::ids::KeyId;
 use tempfile::TempDir;
 
 use super::{open, run};
-use crate::conformance::given::*;
-use crate::key_store::{KeyStore, RewrappedDataKey, WrappedDataKey};
 use crate::sqlite::{OpenError, SqliteOptions, SqliteStore};
 use crate::store::Store;
+use crate::testing::conformance::given::*;
+use crate::vault::{RewrappedDataKey, Vault, WrappedDataKey};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -285,7 +285,7 @@ async fn every_transaction_that_writes_counts_itself_once() {
         nonce: [1; 12],
         ciphertext: b"wrapped".to_vec(),
     };
-    let uses = [(KeyId::new(crate::new_ulid(Timestamp::now())), Timestamp::now())];
+    let uses = [(KeyId::new(crate::ids::new_ulid(Timestamp::now())), Timestamp::now())];
     let rewrapped = RewrappedDataKey {
         organization_id: id.clone(),
         previous_master_key_id: "first".to_owned(),

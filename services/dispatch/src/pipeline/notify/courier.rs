@@ -18,7 +18,7 @@ use keeptrusts_webhooks_domain::signing::{keeptrusts_signature, standard_signatu
 use keeptrusts_webhooks_notices::{Telling, email, pager_duty, slack, teams, webhook};
 use keeptrusts_webhooks_outbound::ConnectionGroup;
 use keeptrusts_webhooks_store::StoreError;
-use keeptrusts_webhooks_store::keyring::{KeyProblem, SecretError};
+use keeptrusts_webhooks_store::vault::keyring::{KeyProblem, SecretError};
 use tokio::sync::mpsc;
 
 use super::turns::plausible_due_time;

@@ -11,7 +11,7 @@ use keeptrusts_webhooks_domain::log::Position;
 use keeptrusts_webhooks_domain::notification::{
     GROUPING, NewNotification, Notification, NotificationFact, NotificationType,
 };
-use keeptrusts_webhooks_store::projection::{BrokenLog, Fold, Loaded};
+use keeptrusts_webhooks_store::log::projection::{BrokenLog, Fold, Loaded};
 use keeptrusts_webhooks_store::{KnownIncident, Record, Told};
 
 use super::decisions::Decision;

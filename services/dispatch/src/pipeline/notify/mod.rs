@@ -28,7 +28,7 @@ use keeptrusts_webhooks_domain::ids::{ChannelId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
 use keeptrusts_webhooks_domain::mail_limits::MailUsage;
 use keeptrusts_webhooks_domain::notification::GROUPING;
-use keeptrusts_webhooks_store::projection::Fold;
+use keeptrusts_webhooks_store::log::projection::Fold;
 use keeptrusts_webhooks_store::{Record, StoreError};
 use tokio::sync::{mpsc, oneshot};
 

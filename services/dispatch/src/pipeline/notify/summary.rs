@@ -14,7 +14,7 @@ use keeptrusts_webhooks_domain::log::{Stream, Version};
 use keeptrusts_webhooks_domain::notification::{
     NewNotification, NotificationFact, NotificationType,
 };
-use keeptrusts_webhooks_store::health::summarize;
+use keeptrusts_webhooks_store::queries::health::summarize;
 use keeptrusts_webhooks_store::{AppendError, Expected, NewRecord, Refusal, StoreError};
 
 use super::{Ended, Notify};

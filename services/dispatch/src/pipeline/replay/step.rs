@@ -6,7 +6,7 @@ use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::replay::{
     Replay, ReplayAction, ReplayCounts, ReplayCursor, ReplayFact, ReplayStep,
 };
-use keeptrusts_webhooks_store::replay::{Candidate, CandidatePage};
+use keeptrusts_webhooks_store::queries::replay_candidates::{Candidate, CandidatePage};
 use keeptrusts_webhooks_store::{Expected, NewRecord};
 
 /// The deliveries that a step makes or resumes at the most: others' appends wait for its commit.
@@ -130,7 +130,7 @@ mod tests {
     use keeptrusts_webhooks_domain::ids::{EndpointId, EventId, ReplayId};
     use keeptrusts_webhooks_domain::log::{Position, Version};
     use keeptrusts_webhooks_domain::replay::{NewReplay, ReplayScope, ReplaySelection};
-    use keeptrusts_webhooks_store::replay::CandidateDelivery;
+    use keeptrusts_webhooks_store::queries::replay_candidates::CandidateDelivery;
     use ulid::Ulid;
 
     use super::*;

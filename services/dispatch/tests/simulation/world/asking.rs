@@ -9,7 +9,7 @@ use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
 use keeptrusts_webhooks_domain::event::ContentDigest;
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Shard};
-use keeptrusts_webhooks_store::query::{AttemptFilter, DeliveryFilter};
+use keeptrusts_webhooks_store::queries::{AttemptFilter, DeliveryFilter};
 use keeptrusts_webhooks_store::{BodyId, Record, ShardLease, Store};
 
 use super::{Request, World};

@@ -20,12 +20,12 @@ use keeptrusts_webhooks_domain::key::{Key, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream, Version};
 use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::replay::{Replay, ReplayCursor, ReplaySelection};
-use keeptrusts_webhooks_store::memory::MemoryStore;
-use keeptrusts_webhooks_store::projection::{CountKey, Missed};
-use keeptrusts_webhooks_store::query::{
+use keeptrusts_webhooks_store::log::projection::{CountKey, Missed};
+use keeptrusts_webhooks_store::queries::replay_candidates::CandidatePage;
+use keeptrusts_webhooks_store::queries::{
     AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, Found, KeyFilter,
 };
-use keeptrusts_webhooks_store::replay::CandidatePage;
+use keeptrusts_webhooks_store::testing::memory::MemoryStore;
 use keeptrusts_webhooks_store::{
     Appended, AppendedBatch, AttemptSum, BodyId, Clock, DueKey, DuePage, ErasedBodies, Lease,
     Operation, OtherWrites, RebuildDifference, Record, Refusal, ShardState, Store, StoreError,

@@ -6,14 +6,14 @@ use async_trait::async_trait;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_store::StoreError;
-use keeptrusts_webhooks_store::key_store::{
-    DataKeyCreation, KeyStore, MasterKeyHistory, RewrappedDataKey, StoredDataKey, WrappedDataKey,
+use keeptrusts_webhooks_store::vault::{
+    DataKeyCreation, MasterKeyHistory, RewrappedDataKey, StoredDataKey, Vault, WrappedDataKey,
 };
 
 use super::connection::Connection;
 
 #[async_trait]
-impl KeyStore for Connection {
+impl Vault for Connection {
     async fn claim_master_key(&self, key_id: &str) -> Result<String, StoreError> {
         self.call("claim_master_key", self.database().claim_master_key(key_id)).await
     }

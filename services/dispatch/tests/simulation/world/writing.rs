@@ -17,8 +17,8 @@ use keeptrusts_webhooks_domain::payload_format::{PayloadChange, PayloadFormat};
 use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_store::{
-    AppendError, Appended, BodyId, Expected, KeyStore, NewBody, NewRecord, Operation, Refusal,
-    Trouble, new_ulid,
+    AppendError, Appended, BodyId, Expected, NewBody, NewRecord, Operation, Refusal, Trouble,
+    Vault, new_ulid,
 };
 
 use super::{EVENT_TYPE, World, secret};

@@ -1,0 +1,57 @@
+//! Why the database did not do what it was asked.
+
+use crate::log::projection::BrokenLog;
+use crate::trouble::Trouble;
+
+/// Why the database did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be reached, is overloaded, or others hold what is needed. Nothing was changed. Try
+    /// again.
+    #[error("the database does not do it now")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The answer of a commit was lost: it may have happened or not.
+    #[error("the database did not say whether it committed")]
+    Unknown(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The log contradicts itself.
+    #[error(transparent)]
+    BrokenLog(#[from] BrokenLog),
+    /// A row cannot be read: it was written by something else or by a newer version.
+    #[error("a row cannot be read: {0}")]
+    Unreadable(String),
+    /// A statement failed: a defect of ours. Nothing was changed.
+    #[error("a statement failed")]
+    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl StoreError {
+    /// Why it does not do it now, for people who may not see what it has said. None: it is not that.
+    pub fn trouble(&self) -> Option<Trouble> {
+        match self {
+            StoreError::Unavailable(error) | StoreError::Unknown(error) => {
+                Some(Trouble::behind(error.as_ref()))
+            }
+            StoreError::BrokenLog(_) | StoreError::Unreadable(_) | StoreError::Failed(_) => None,
+        }
+    }
+
+    /// Whether the same call may well succeed later.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, StoreError::Unavailable(_) | StoreError::Unknown(_))
+    }
+}
+
+/// An error with what caused it, on one line: for logs.
+pub struct Causes<'a>(pub &'a dyn std::error::Error);
+
+impl std::fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,612 @@
+//! The fold: what the tables are, given the records. Pure, so that dropping the tables and
+//! folding the log again gives the same tables (invariant 7), in every backend.
+
+use std::collections::{BTreeMap, HashMap};
+
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptMade, Outcome, Trigger};
+use keeptrusts_webhooks_domain::channel::{Channel, ChannelFact};
+use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, NewEndpoint};
+use keeptrusts_webhooks_domain::event::Event;
+use keeptrusts_webhooks_domain::event_type::EventType;
+use keeptrusts_webhooks_domain::fact::{DeliveriesScheduled, DeliveryFact, EndpointFact, Fact};
+use keeptrusts_webhooks_domain::health::Failing;
+use keeptrusts_webhooks_domain::ids::{
+    ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId, OrganizationId, ReplayId,
+};
+use keeptrusts_webhooks_domain::incident::Incident;
+use keeptrusts_webhooks_domain::key::{Key, KeyFact};
+use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
+use keeptrusts_webhooks_domain::notification::{Notification, NotificationFact};
+use keeptrusts_webhooks_domain::pause::Pause;
+use keeptrusts_webhooks_domain::replay::{Replay, ReplayFact};
+
+use crate::durations;
+use crate::log::operation::Record;
+use crate::queries::notifications::KnownIncident;
+use crate::tables::{FailingEndpoint, PausedEndpoint};
+
+/// Rows that exist and that the records at hand may change.
+#[derive(Debug, Default, Clone)]
+pub struct Loaded {
+    /// By id, deleted ones included.
+    pub endpoints: HashMap<EndpointId, Endpoint>,
+    /// By id.
+    pub deliveries: HashMap<DeliveryId, Delivery>,
+    /// By id.
+    pub keys: HashMap<KeyId, Key>,
+    /// By id.
+    pub replays: HashMap<ReplayId, Replay>,
+    /// By id, deleted ones included.
+    pub channels: HashMap<ChannelId, Channel>,
+    /// By id.
+    pub notifications: HashMap<NotificationId, Notification>,
+}
+
+/// What must be loaded before records can be folded.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// Endpoints, each once.
+    pub endpoints: Vec<(OrganizationId, EndpointId)>,
+    /// Deliveries, each once.
+    pub deliveries: Vec<(OrganizationId, DeliveryId)>,
+    /// Keys, each once.
+    pub keys: Vec<KeyId>,
+    /// Replays, each once.
+    pub replays: Vec<(OrganizationId, ReplayId)>,
+    /// Channels, each once.
+    pub channels: Vec<(OrganizationId, ChannelId)>,
+    /// Notifications, each once.
+    pub notifications: Vec<(OrganizationId, NotificationId)>,
+}
+
+impl Touched {
+    /// What facts on these streams change that exists already.
+    pub fn by<'a>(
+        facts: impl IntoIterator<Item = (&'a OrganizationId, Stream, &'a Fact)>,
+    ) -> Touched {
+        let mut touched = Touched::default();
+        for (organization, stream, fact) in facts {
+            match (stream, fact) {
+                (_, Fact::Endpoint(EndpointFact::Created { .. }))
+                | (_, Fact::Channel(ChannelFact::Created(_)))
+                | (_, Fact::Delivery(DeliveryFact::TestRequested { .. }))
+                | (_, Fact::Delivery(DeliveryFact::Replayed { .. }))
+                | (_, Fact::Replay(ReplayFact::Requested(_)))
+                | (Stream::Event(_) | Stream::Operation(_), _) => {}
+                (Stream::Endpoint(id), _) => touched.endpoints.push((organization.clone(), id)),
+                (Stream::Delivery(id), _) => touched.deliveries.push((organization.clone(), id)),
+                // New ones too: some are only made if they are not there.
+                (Stream::Key(id), _) => touched.keys.push(id),
+                (Stream::Replay(id), _) => touched.replays.push((organization.clone(), id)),
+                (Stream::Channel(id), _) => touched.channels.push((organization.clone(), id)),
+                // New ones too: a summary is only made if it is not there.
+                (Stream::Notification(id), _) => {
+                    touched.notifications.push((organization.clone(), id));
+                }
+            }
+        }
+        touched.endpoints.sort_unstable();
+        touched.endpoints.dedup();
+        touched.deliveries.sort_unstable();
+        touched.deliveries.dedup();
+        touched.keys.sort_unstable();
+        touched.keys.dedup();
+        touched.replays.sort_unstable();
+        touched.replays.dedup();
+        touched.channels.sort_unstable();
+        touched.channels.dedup();
+        touched.notifications.sort_unstable();
+        touched.notifications.dedup();
+        touched
+    }
+}
+
+/// A subscribed event that its endpoint was not sent because it was disabled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missed {
+    /// Whose it is.
+    pub organization_id: OrganizationId,
+    /// The endpoint.
+    pub endpoint_id: EndpointId,
+    /// The event.
+    pub event_id: EventId,
+    /// Where in the log that was decided.
+    pub position: Position,
+}
+
+/// What attempts are counted by. Tests are not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CountKey {
+    /// The endpoint.
+    pub endpoint_id: EndpointId,
+    /// The hour in which they began.
+    pub hour: Timestamp,
+    /// What they meant.
+    pub outcome: Outcome,
+    /// How long they took; see [`durations`].
+    pub duration_bucket: u16,
+}
+
+/// What became of an endpoint's health: what was ends first, then what began.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HealthChange {
+    /// Whether what the table has of it is over: something succeeded, or it was enabled.
+    pub ended: bool,
+    /// It fails, from now on unless the table has it failing for longer.
+    pub began: Option<Failing>,
+}
+
+/// What the tables lack: rows to insert, rows to replace, counts to add.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Rows to insert or replace.
+    pub endpoints: BTreeMap<EndpointId, Endpoint>,
+    /// Rows to insert.
+    pub events: Vec<Event>,
+    /// Rows to insert.
+    pub new_deliveries: BTreeMap<DeliveryId, Delivery>,
+    /// Rows to replace.
+    pub changed_deliveries: BTreeMap<DeliveryId, Delivery>,
+    /// Rows to insert.
+    pub attempts: Vec<Attempt>,
+    /// Rows to insert.
+    pub missed: Vec<Missed>,
+    /// To add to the counts that stand.
+    pub attempt_counts: BTreeMap<CountKey, u64>,
+    /// Rows to delete and to insert. What stands is not read before: a success says nothing of
+    /// an endpoint that is well, and costs it a look into a small table.
+    pub health: BTreeMap<(OrganizationId, EndpointId), HealthChange>,
+    /// Rows to insert or replace; None: to delete. What stands is not read before: who records
+    /// a pause knows whether it is longer than the one before.
+    pub pauses: BTreeMap<(OrganizationId, EndpointId), Option<Pause>>,
+    /// Rows to insert or replace.
+    pub keys: BTreeMap<KeyId, Key>,
+    /// Rows to insert or replace.
+    pub replays: BTreeMap<ReplayId, Replay>,
+    pub channels: BTreeMap<ChannelId, Channel>,
+    /// Rows to insert or replace.
+    pub notifications: BTreeMap<NotificationId, Notification>,
+    /// To merge with the rows that stand, which need not be read: an incident is a maximum.
+    pub incidents: BTreeMap<IncidentKey, Incident>,
+}
+
+/// The rows of what is not kept as rows.
+impl Changes {
+    pub(crate) fn attempt_counts(&self) -> Vec<(CountKey, u64)> {
+        self.attempt_counts.iter().map(|(key, count)| (*key, *count)).collect()
+    }
+
+    pub(crate) fn recovered_endpoints(&self) -> Vec<(OrganizationId, EndpointId)> {
+        self.health.iter().filter(|(_, change)| change.ended).map(|(key, _)| key.clone()).collect()
+    }
+
+    pub(crate) fn failing_endpoints(&self) -> Vec<FailingEndpoint> {
+        let begun = self.health.iter().filter_map(|((organization, endpoint), change)| {
+            let (organization_id, endpoint_id) = (organization.clone(), *endpoint);
+            Some(FailingEndpoint { organization_id, endpoint_id, failing: change.began? })
+        });
+        begun.collect()
+    }
+
+    pub(crate) fn ended_pauses(&self) -> Vec<(OrganizationId, EndpointId)> {
+        self.pauses
+            .iter()
+            .filter(|(_, pause)| pause.is_none())
+            .map(|(key, _)| key.clone())
+            .collect()
+    }
+
+    pub(crate) fn begun_pauses(&self) -> Vec<PausedEndpoint> {
+        let begun = self.pauses.iter().filter_map(|((organization, endpoint), pause)| {
+            let (organization_id, endpoint_id) = (organization.clone(), *endpoint);
+            Some(PausedEndpoint { organization_id, endpoint_id, pause: (*pause)? })
+        });
+        begun.collect()
+    }
+
+    pub(crate) fn incidents(&self) -> Vec<KnownIncident> {
+        let incidents =
+            self.incidents.iter().map(|((organization, channel, endpoint), incident)| {
+                KnownIncident {
+                    organization_id: organization.clone(),
+                    channel_id: *channel,
+                    endpoint_id: *endpoint,
+                    incident: *incident,
+                }
+            });
+        incidents.collect()
+    }
+}
+
+/// The incident of an endpoint at a channel's service.
+pub type IncidentKey = (OrganizationId, ChannelId, EndpointId);
+
+/// Folds records, one after the other.
+#[derive(Debug, Default)]
+pub struct Fold {
+    loaded: Loaded,
+    changes: Changes,
+}
+
+/// A log that contradicts itself. Never happens unless somebody has changed records.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("record {position} ({stream}) follows from nothing in the log")]
+pub struct BrokenLog {
+    position: Position,
+    stream: Stream,
+}
+
+impl Fold {
+    /// A fold that begins with the rows that exist.
+    pub fn new(loaded: Loaded) -> Fold {
+        Fold { loaded, changes: Changes::default() }
+    }
+
+    /// An endpoint as the records so far leave it.
+    pub fn endpoint(&self, id: EndpointId) -> Option<&Endpoint> {
+        self.changes.endpoints.get(&id).or_else(|| self.loaded.endpoints.get(&id))
+    }
+
+    /// A delivery as the records so far leave it.
+    pub fn delivery(&self, id: DeliveryId) -> Option<&Delivery> {
+        self.changes
+            .new_deliveries
+            .get(&id)
+            .or_else(|| self.changes.changed_deliveries.get(&id))
+            .or_else(|| self.loaded.deliveries.get(&id))
+    }
+
+    /// A key as the records so far leave it.
+    pub fn key(&self, id: KeyId) -> Option<&Key> {
+        self.changes.keys.get(&id).or_else(|| self.loaded.keys.get(&id))
+    }
+
+    /// A replay as the records so far leave it.
+    pub fn replay(&self, id: ReplayId) -> Option<&Replay> {
+        self.changes.replays.get(&id).or_else(|| self.loaded.replays.get(&id))
+    }
+
+    /// A channel as the records so far leave it.
+    pub fn channel(&self, id: ChannelId) -> Option<&Channel> {
+        self.changes.channels.get(&id).or_else(|| self.loaded.channels.get(&id))
+    }
+
+    /// A notification as the records so far leave it.
+    pub fn notification(&self, id: NotificationId) -> Option<&Notification> {
+        self.changes.notifications.get(&id).or_else(|| self.loaded.notifications.get(&id))
+    }
+
+    /// Folds one more record.
+    pub fn apply(&mut self, record: &Record) -> Result<(), BrokenLog> {
+        match (&record.fact, record.stream) {
+            (Fact::Endpoint(fact), Stream::Endpoint(id)) => self.apply_endpoint(id, fact, record),
+            (Fact::EventAccepted(accepted), Stream::Event(id)) => {
+                self.changes.events.push(Event {
+                    id,
+                    organization_id: record.organization_id.clone(),
+                    event_type: accepted.event_type,
+                    event_time: accepted.event_time,
+                    create_time: record.recorded_at,
+                    body: accepted.body,
+                    idempotency: accepted.idempotency.clone(),
+                    trace_id: record.metadata.trace.as_ref().map(|trace| trace.trace_id),
+                    publisher: record.metadata.actor.clone(),
+                    position: record.position,
+                });
+                Ok(())
+            }
+            (Fact::DeliveriesScheduled(scheduled), Stream::Event(event_id)) => {
+                let deliveries = scheduled_deliveries(record);
+                self.changes
+                    .new_deliveries
+                    .extend(deliveries.map(|delivery| (delivery.id, delivery)));
+                self.changes.missed.extend(scheduled.missed.iter().map(|endpoint_id| Missed {
+                    organization_id: record.organization_id.clone(),
+                    endpoint_id: *endpoint_id,
+                    event_id,
+                    position: record.position,
+                }));
+                Ok(())
+            }
+            (Fact::Delivery(fact), Stream::Delivery(id)) => self.apply_delivery(id, fact, record),
+            (Fact::Key(fact), Stream::Key(id)) => self.apply_key(id, fact, record),
+            (Fact::Replay(fact), Stream::Replay(id)) => self.apply_replay(id, fact, record),
+            (Fact::Channel(fact), Stream::Channel(id)) => self.apply_channel(id, fact, record),
+            (Fact::Notification(fact), Stream::Notification(id)) => {
+                self.apply_notification(id, fact, record)
+            }
+            // It tells what was done past the tables.
+            (Fact::Operator(_), Stream::Operation(_)) => Ok(()),
+            _ => Err(broken(record)),
+        }
+    }
+
+    /// What the tables lack after all that was folded.
+    pub fn into_changes(self) -> Changes {
+        self.changes
+    }
+
+    fn apply_endpoint(
+        &mut self,
+        id: EndpointId,
+        fact: &EndpointFact,
+        record: &Record,
+    ) -> Result<(), BrokenLog> {
+        let endpoint = if let EndpointFact::Created {
+            name,
+            url,
+            description,
+            event_types,
+            secret,
+            payload_format,
+        } = fact
+        {
+            let new = NewEndpoint {
+                name: name.clone(),
+                url: url.clone(),
+                description: description.clone(),
+                event_types: event_types.clone(),
+                secret: secret.clone(),
+                payload_format: payload_format.clone(),
+            };
+            Endpoint::created(id, record.organization_id.clone(), new, record.recorded_at)
+        } else {
+            let mut endpoint = self.endpoint(id).cloned().ok_or_else(|| broken(record))?;
+            endpoint.apply(fact, record.recorded_at);
+            endpoint
+        };
+        self.changes.endpoints.insert(id, endpoint);
+        if matches!(fact, EndpointFact::Enabled | EndpointFact::Deleted) {
+            self.end_failing(&record.organization_id, id);
+        }
+        if fact.ends_pause() {
+            self.changes.pauses.insert((record.organization_id.clone(), id), None);
+        }
+        Ok(())
+    }
+
+    fn end_failing(&mut self, organization: &OrganizationId, id: EndpointId) {
+        let over = HealthChange { ended: true, began: None };
+        self.changes.health.insert((organization.clone(), id), over);
+    }
+
+    fn note_health(
+        &mut self,
+        made: &AttemptMade,
+        outcome: Outcome,
+        delivery: DeliveryId,
+        record: &Record,
+    ) {
+        if outcome == Outcome::Delivered {
+            return self.end_failing(&record.organization_id, made.endpoint_id);
+        }
+        if made.trigger == Trigger::Test {
+            return;
+        }
+        let key = (record.organization_id.clone(), made.endpoint_id);
+        let change = self.changes.health.entry(key).or_default();
+        change.began.get_or_insert(Failing { since: made.start_time, delivery_id: delivery });
+    }
+
+    fn note_pause(&mut self, id: DeliveryId, fact: &DeliveryFact, record: &Record) {
+        if let DeliveryFact::AttemptFailed { made, endpoint_pause: Some(wait), .. } = fact {
+            let status_code = made.status_code.unwrap_or_default();
+            let pause = Pause::new(record.recorded_at, *wait, id, status_code);
+            let key = (record.organization_id.clone(), made.endpoint_id);
+            self.changes.pauses.insert(key, Some(pause));
+        }
+    }
+
+    fn apply_key(&mut self, id: KeyId, fact: &KeyFact, record: &Record) -> Result<(), BrokenLog> {
+        let key = if let KeyFact::Created(new) = fact {
+            let creator = record.metadata.actor.clone();
+            let organization = record.organization_id.clone();
+            Key::created(id, organization, new.clone(), creator, record.recorded_at)
+        } else {
+            let mut key = self.key(id).cloned().ok_or_else(|| broken(record))?;
+            key.apply(fact, record.recorded_at);
+            key
+        };
+        self.changes.keys.insert(id, key);
+        Ok(())
+    }
+
+    fn apply_replay(
+        &mut self,
+        id: ReplayId,
+        fact: &ReplayFact,
+        record: &Record,
+    ) -> Result<(), BrokenLog> {
+        let replay = if let ReplayFact::Requested(new) = fact {
+            let creator = record.metadata.actor.clone();
+            let organization = record.organization_id.clone();
+            let at = (record.position, record.recorded_at);
+            Replay::requested(id, organization, new.clone(), creator, at)
+        } else {
+            let mut replay = self.replay(id).cloned().ok_or_else(|| broken(record))?;
+            replay.apply(fact, record.recorded_at);
+            replay
+        };
+        self.changes.replays.insert(id, replay);
+        Ok(())
+    }
+
+    fn apply_channel(
+        &mut self,
+        id: ChannelId,
+        fact: &ChannelFact,
+        record: &Record,
+    ) -> Result<(), BrokenLog> {
+        let channel = if let ChannelFact::Created(config) = fact {
+            let organization = record.organization_id.clone();
+            Channel::created(id, organization, config.clone(), record.recorded_at)
+        } else {
+            let mut channel = self.channel(id).cloned().ok_or_else(|| broken(record))?;
+            channel.apply(fact, record.recorded_at);
+            channel
+        };
+        self.changes.channels.insert(id, channel);
+        Ok(())
+    }
+
+    fn apply_notification(
+        &mut self,
+        id: NotificationId,
+        fact: &NotificationFact,
+        record: &Record,
+    ) -> Result<(), BrokenLog> {
+        let cause = record.metadata.causation.unwrap_or(Position::START);
+        let notification = if let NotificationFact::Raised(new) = fact {
+            let (organization, new) = (record.organization_id.clone(), (**new).clone());
+            Notification::raised(id, organization, new, cause, record.recorded_at)
+        } else {
+            let mut notification = self.notification(id).cloned().ok_or_else(|| broken(record))?;
+            notification.apply(fact, cause, record.recorded_at);
+            notification
+        };
+        let incident = notification.incident_after(fact, cause);
+        if let (Some(incident), Some(endpoint)) = (incident, notification.new.endpoint_id) {
+            let key = (record.organization_id.clone(), notification.new.channel_id, endpoint);
+            self.changes.incidents.entry(key).or_default().merge(incident);
+        }
+        self.changes.notifications.insert(id, notification);
+        Ok(())
+    }
+
+    fn apply_delivery(
+        &mut self,
+        id: DeliveryId,
+        fact: &DeliveryFact,
+        record: &Record,
+    ) -> Result<(), BrokenLog> {
+        if let DeliveryFact::TestRequested { event_id, event_time, body, .. } = fact {
+            self.changes.events.push(Event {
+                id: *event_id,
+                organization_id: record.organization_id.clone(),
+                event_type: EventType::Test,
+                event_time: *event_time,
+                create_time: record.recorded_at,
+                body: *body,
+                idempotency: None,
+                trace_id: record.metadata.trace.as_ref().map(|trace| trace.trace_id),
+                publisher: record.metadata.actor.clone(),
+                position: record.position,
+            });
+        }
+        if let DeliveryFact::TestRequested { .. } | DeliveryFact::Replayed { .. } = fact {
+            let deliveries = scheduled_deliveries(record);
+            self.changes.new_deliveries.extend(deliveries.map(|delivery| (delivery.id, delivery)));
+            return Ok(());
+        }
+        if let Some(delivery) = self.changes.new_deliveries.get_mut(&id) {
+            delivery.apply(fact, record.recorded_at, record.metadata.steady_time);
+            delivery.note_request(fact, record.metadata.trace.as_ref());
+        } else {
+            let mut delivery = self.delivery(id).cloned().ok_or_else(|| broken(record))?;
+            delivery.apply(fact, record.recorded_at, record.metadata.steady_time);
+            delivery.note_request(fact, record.metadata.trace.as_ref());
+            self.changes.changed_deliveries.insert(id, delivery);
+        }
+        self.add_attempt(id, fact, record);
+        Ok(())
+    }
+
+    fn add_attempt(&mut self, delivery_id: DeliveryId, fact: &DeliveryFact, record: &Record) {
+        let Some((made, outcome, error, next_attempt_time)) = fact.attempt() else { return };
+        self.changes.attempts.push(Attempt {
+            organization_id: record.organization_id.clone(),
+            delivery_id,
+            made: made.clone(),
+            outcome,
+            error: error.to_owned(),
+            next_attempt_time,
+        });
+        self.note_health(made, outcome, delivery_id, record);
+        self.note_pause(delivery_id, fact, record);
+        if made.trigger != Trigger::Test {
+            let key = CountKey {
+                endpoint_id: made.endpoint_id,
+                hour: hour_of(made.start_time),
+                outcome,
+                duration_bucket: durations::bucket(made.duration),
+            };
+            *self.changes.attempt_counts.entry(key).or_default() += 1;
+        }
+    }
+}
+
+/// The beginning of the hour that `time` lies in, UTC.
+pub fn hour_of(time: Timestamp) -> Timestamp {
+    const HOUR: i64 = 3_600;
+    let seconds = time.as_second().div_euclid(HOUR) * HOUR;
+    Timestamp::from_second(seconds).unwrap_or(Timestamp::MIN)
+}
+
+/// The deliveries that come of a record, as they are at their beginning: those of a
+/// DeliveriesScheduled, the one of a TestRequested or a DeliveryReplayed, none of any other.
+pub fn scheduled_deliveries(record: &Record) -> impl Iterator<Item = Delivery> + '_ {
+    let (event_id, event_type, event_time, ids, version) = match (&record.fact, record.stream) {
+        (Fact::DeliveriesScheduled(scheduled), Stream::Event(event_id)) => {
+            let DeliveriesScheduled { event_type, event_time, deliveries, .. } = scheduled;
+            (event_id, *event_type, *event_time, deliveries.clone(), Version(0))
+        }
+        (
+            Fact::Delivery(DeliveryFact::TestRequested {
+                event_id, endpoint_id, event_time, ..
+            }),
+            Stream::Delivery(id),
+        ) => (*event_id, EventType::Test, Some(*event_time), vec![(id, *endpoint_id)], Version(1)),
+        (
+            Fact::Delivery(DeliveryFact::Replayed {
+                event_id,
+                event_type,
+                event_time,
+                endpoint_id,
+                ..
+            }),
+            Stream::Delivery(id),
+        ) => (*event_id, *event_type, *event_time, vec![(id, *endpoint_id)], Version(1)),
+        _ => (EventId::MIN, EventType::Test, None, Vec::new(), Version(0)),
+    };
+    let Record { organization_id, recorded_at, metadata, .. } = record;
+    let trace = match &record.fact {
+        Fact::Delivery(DeliveryFact::Replayed { trace, .. }) => trace,
+        _ => &metadata.trace,
+    };
+    ids.into_iter().map(move |(id, endpoint_id)| {
+        let mut delivery = Delivery {
+            id,
+            organization_id: organization_id.clone(),
+            event_id,
+            event_type,
+            event_time,
+            endpoint_id,
+            state: DeliveryState::Scheduled,
+            attempt_count: 0,
+            automatic_count: 0,
+            next_attempt_time: Some(*recorded_at),
+            steady_due_time: metadata.steady_time,
+            retry_request_time: None,
+            retry_request_trace: None,
+            replay_request_trace: None,
+            trace: trace.clone(),
+            create_time: *recorded_at,
+            end_reason: String::new(),
+            version,
+        };
+        if let Fact::Delivery(fact) = &record.fact {
+            delivery.note_request(fact, metadata.trace.as_ref());
+        }
+        delivery
+    })
+}
+
+fn broken(record: &Record) -> BrokenLog {
+    BrokenLog { position: record.position, stream: record.stream }
+}
+
+#[cfg(test)]
+#[path = "projection_tests.rs"]
+mod tests;

@@ -1,0 +1,167 @@
+//! The newest records of a shard, in memory, so that those who read along need not ask the
+//! database for what this process has just appended.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use keeptrusts_webhooks_domain::log::{Position, Stream};
+
+use crate::limits::{MAX_TAIL_BYTES, MAX_TAIL_RECORDS};
+use crate::log::operation::{BodyId, NewBody, Record};
+
+/// A part of the log without gaps that ends with the last record this process appended.
+#[derive(Default)]
+pub(crate) struct Tail {
+    records: VecDeque<Arc<Record>>,
+    bodies: HashMap<BodyId, Bytes>,
+    body_bytes: usize,
+}
+
+impl Tail {
+    /// Adds records that were just committed. If others were appended in between by another
+    /// process, the part before the gap is forgotten.
+    pub(crate) fn extend(
+        &mut self,
+        records: Vec<Record>,
+        bodies: impl IntoIterator<Item = NewBody>,
+    ) {
+        let Some(first) = records.first() else { return };
+        let follows = self.records.back().is_none_or(|last| last.position.next() == first.position);
+        if !follows {
+            *self = Tail::default();
+        }
+        self.records.extend(records.into_iter().map(Arc::new));
+        for body in bodies {
+            // Exchanges of attempts are only read when somebody looks at one attempt.
+            if matches!(body.id, BodyId::Event(_)) {
+                self.body_bytes += body.content.len();
+                self.bodies.insert(body.id, body.content);
+            }
+        }
+        while self.records.len() > MAX_TAIL_RECORDS || self.body_bytes > MAX_TAIL_BYTES {
+            self.forget_oldest();
+        }
+    }
+
+    /// Up to `limit` records after a position, or None if that part is not remembered.
+    pub(crate) fn read(&self, after: Position, limit: usize) -> Option<Vec<Arc<Record>>> {
+        let first = self.records.front()?.position;
+        let last = self.records.back()?.position;
+        if after.next() < first || after >= last {
+            return None;
+        }
+        // Positions have no gap, so a position is an index.
+        let skip = (after.next().0 - first.0) as usize;
+        Some(self.records.iter().skip(skip).take(limit).cloned().collect())
+    }
+
+    /// A remembered body.
+    pub(crate) fn body(&self, id: BodyId) -> Option<Bytes> {
+        self.bodies.get(&id).cloned()
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some(record) = self.records.pop_front() else {
+            *self = Tail::default();
+            return;
+        };
+        let event_id = match (record.stream, &record.fact) {
+            (Stream::Event(id), _) if record.version.0 == 1 => Some(id),
+            (_, fact) => fact.test_event(),
+        };
+        if let Some(body) = event_id.and_then(|id| self.bodies.remove(&BodyId::Event(id))) {
+            self.body_bytes -= body.len();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::operation::Operation;
+    use crate::log::plan::{Locked, plan};
+    use crate::testing::conformance::given::{
+        delivery_id, endpoint_id, event_id, publish, request_test,
+    };
+    use keeptrusts_webhooks_domain::Timestamp;
+    use keeptrusts_webhooks_domain::ids::EventId;
+
+    /// An event's operation with a body of this size.
+    fn with_body(size: usize) -> (BodyId, Operation) {
+        let event = event_id();
+        (BodyId::Event(event), body_of(publish(event), event, size))
+    }
+
+    fn body_of(operation: Operation, event: EventId, size: usize) -> Operation {
+        operation.with_body(BodyId::Event(event), vec![0; size], Timestamp::MAX)
+    }
+
+    /// Adds operations as they are appended after a position.
+    fn extend(tail: &mut Tail, after: i64, operations: &[Operation]) {
+        let locked = Locked { last_position: Position(after), ..Locked::default() };
+        let plan = plan(operations, locked, Timestamp::UNIX_EPOCH).expect("the log is sound");
+        let bodies = operations.iter().flat_map(|operation| operation.bodies.clone());
+        tail.extend(plan.records, bodies);
+    }
+
+    fn positions(tail: &Tail, after: i64, limit: usize) -> Option<Vec<i64>> {
+        let records = tail.read(Position(after), limit)?;
+        Some(records.iter().map(|record| record.position.0).collect())
+    }
+
+    #[test]
+    fn it_answers_for_the_part_that_it_remembers_and_for_no_other() {
+        let mut tail = Tail::default();
+        assert_eq!(positions(&tail, 0, 10), None);
+        extend(&mut tail, 5, &[with_body(1).1, with_body(1).1]);
+        extend(&mut tail, 7, &[with_body(1).1]);
+        assert_eq!(positions(&tail, 5, 10), Some(vec![6, 7, 8]));
+        assert_eq!(positions(&tail, 6, 1), Some(vec![7]));
+        assert_eq!(positions(&tail, 4, 10), None, "5 is not remembered");
+        assert_eq!(positions(&tail, 8, 10), None, "there may be more in the database");
+    }
+
+    #[test]
+    fn what_is_before_a_gap_is_forgotten_with_its_bodies() {
+        let mut tail = Tail::default();
+        let ((old, first), (new, second)) = (with_body(3), with_body(4));
+        extend(&mut tail, 0, &[first]);
+        extend(&mut tail, 4, &[second]);
+        assert_eq!(positions(&tail, 0, 10), None);
+        assert_eq!(positions(&tail, 4, 10), Some(vec![5]));
+        assert_eq!(tail.body(old), None);
+        assert_eq!(tail.body(new).map(|body| body.len()), Some(4));
+        assert_eq!(tail.body_bytes, 4);
+    }
+
+    #[test]
+    fn invariant_9_it_keeps_a_limited_number_of_records() {
+        let mut tail = Tail::default();
+        let operations: Vec<_> = (0..MAX_TAIL_RECORDS + 10).map(|_| publish(event_id())).collect();
+        extend(&mut tail, 0, &operations);
+        assert_eq!(tail.records.len(), MAX_TAIL_RECORDS);
+        assert_eq!(positions(&tail, 9, 1), None);
+        assert_eq!(positions(&tail, 10, 1), Some(vec![11]));
+    }
+
+    #[test]
+    fn invariant_9_it_keeps_a_limited_number_of_bytes() {
+        let mut tail = Tail::default();
+        let (event, test) = (event_id(), event_id());
+        let operations = [
+            body_of(publish(event), event, MAX_TAIL_BYTES / 2),
+            body_of(request_test(delivery_id(), test, endpoint_id()), test, MAX_TAIL_BYTES / 2),
+        ];
+        extend(&mut tail, 0, &operations);
+        assert_eq!(positions(&tail, 0, 10), Some(vec![1, 2]), "exactly full");
+        let (newest, operation) = with_body(MAX_TAIL_BYTES / 2 + 1);
+        extend(&mut tail, 2, &[operation]);
+        assert_eq!(positions(&tail, 2, 10), Some(vec![3]));
+        assert_eq!((tail.body(BodyId::Event(event)), tail.body(BodyId::Event(test))), (None, None));
+        assert!(tail.body(newest).is_some());
+        assert_eq!(tail.body_bytes, MAX_TAIL_BYTES / 2 + 1);
+        extend(&mut tail, 3, &[with_body(MAX_TAIL_BYTES + 1).1]);
+        assert_eq!((tail.body_bytes, tail.records.len()), (0, 0), "larger than all that it keeps");
+    }
+}

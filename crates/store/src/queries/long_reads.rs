@@ -1,0 +1,119 @@
+//! Reads that take long: those that go through much of an organization's history wait in lines of
+//! their own, so that they leave processors, disk and connections to publishing and to what reads a
+//! few rows.
+
+use std::time::Duration;
+
+use keeptrusts_webhooks_domain::ids::OrganizationId;
+use keeptrusts_webhooks_fair_queue::{FairQueue, Place};
+use tokio::time::timeout;
+
+use crate::limits::{
+    CATCH_UPS, LONG_READS, LONG_READS_PER_ORGANIZATION, MAX_LONG_READ_WAIT, MAX_WAITING_LONG_READS,
+};
+use crate::log::metrics::{self, LongRead};
+
+/// The lines of a process. Whoever has a place gives it back by dropping it.
+#[derive(Debug)]
+pub struct LongReads {
+    reads: FairQueue,
+    /// Of those who read the log along and are behind: each step waits anew, and none is refused,
+    /// because streams are limited already.
+    catch_ups: FairQueue,
+}
+
+/// Too many long reads of the organization wait, or one has waited for too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many long reads of the organization are under way")]
+pub struct TooManyLongReads {
+    /// When it may be tried again.
+    pub retry_delay: Duration,
+}
+
+/// When one that was refused may be tried again.
+const RETRY_DELAY: Duration = Duration::from_secs(5);
+
+impl Default for LongReads {
+    fn default() -> LongReads {
+        let waiting = Some(MAX_WAITING_LONG_READS);
+        LongReads {
+            reads: FairQueue::new(LONG_READS, LONG_READS_PER_ORGANIZATION, waiting),
+            catch_ups: FairQueue::new(CATCH_UPS, CATCH_UPS, None),
+        }
+    }
+}
+
+impl LongReads {
+    /// A place for a long read, when it is the organization's turn.
+    pub async fn take(&self, organization: &OrganizationId) -> Result<Place, TooManyLongReads> {
+        match timeout(MAX_LONG_READ_WAIT, self.reads.take(organization)).await {
+            Ok(Ok(place)) => {
+                metrics::long_read(LongRead::Begun);
+                Ok(place)
+            }
+            Ok(Err(_)) | Err(_) => {
+                metrics::long_read(LongRead::Refused);
+                Err(TooManyLongReads { retry_delay: RETRY_DELAY })
+            }
+        }
+    }
+
+    /// A place for one step of somebody who reads the log along and is behind.
+    pub(crate) async fn catch_up(&self, organization: &OrganizationId) -> Option<Place> {
+        // None is never: nobody is refused there.
+        self.catch_ups.take(organization).await.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn id(name: &str) -> OrganizationId {
+        name.parse().expect("an id")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn invariant_8_an_organizations_long_reads_do_not_keep_others_waiting() {
+        let reads = Arc::new(LongReads::default());
+        let mut long = Vec::new();
+        for _ in 0..=MAX_WAITING_LONG_READS {
+            let reads = Arc::clone(&reads);
+            long.push(tokio::spawn(async move {
+                let _place = reads.take(&id("busy")).await?;
+                std::future::pending::<Result<(), TooManyLongReads>>().await
+            }));
+        }
+        // All of them have asked when this task goes on.
+        tokio::task::yield_now().await;
+        assert!(reads.take(&id("busy")).await.is_err(), "too many wait");
+        drop(reads.take(&id("other")).await.expect("it has a place"));
+        // One reads for ever; the others give up waiting.
+        tokio::time::sleep(MAX_LONG_READ_WAIT + Duration::from_secs(1)).await;
+        assert_eq!(long.iter().filter(|read| !read.is_finished()).count(), 1);
+        drop(reads.take(&id("other")).await.expect("it has a place"));
+        long.iter().for_each(|read| read.abort());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_catches_up_waits_for_others_who_do_and_for_nothing_else() {
+        let reads = Arc::new(LongReads::default());
+        let _busy = reads.take(&id("busy")).await.expect("it has a place");
+        let _other = reads.take(&id("other")).await.expect("it has a place");
+        let step = reads.catch_up(&id("busy")).await.expect("it has a place");
+        let waiting: Vec<_> = (0..=MAX_WAITING_LONG_READS)
+            .map(|_| {
+                let reads = Arc::clone(&reads);
+                tokio::spawn(async move { reads.catch_up(&id("busy")).await.is_some() })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        assert!(waiting.iter().all(|waiting| !waiting.is_finished()), "one step at a time");
+        drop(step);
+        for waiting in waiting {
+            assert!(waiting.await.expect("no panic"), "none is refused");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Rows that are no table's: what the remaining statements answer with.
+
+use std::time::Duration;
+
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::ids::KeyId;
+use keeptrusts_webhooks_domain::log::{Epoch, Position, Version};
+use keeptrusts_webhooks_domain::replay::ReplayCursor;
+use sqlx::FromRow;
+
+use crate::error::StoreError;
+use crate::queries::replay_candidates::{Candidate, CandidateDelivery, trace_of};
+use crate::store::{AttemptSum, ShardState, SteadyTime};
+use crate::tables::{ReadableRow, number, parse, time, word};
+
+type Unreadable<T> = Result<T, StoreError>;
+
+#[derive(FromRow)]
+pub(crate) struct ShardStateRow {
+    pub(crate) last_position: i64,
+    pub(crate) checkpoint: i64,
+    pub(crate) epoch: i64,
+    pub(crate) steady_time: Option<i64>,
+    /// By the database's clock, in microseconds.
+    pub(crate) steady_time_age: Option<i64>,
+}
+
+impl ReadableRow for ShardStateRow {
+    type Value = ShardState;
+
+    fn value(self) -> Unreadable<ShardState> {
+        let age = u64::try_from(self.steady_time_age.unwrap_or(0)).unwrap_or(0);
+        let steady = self.steady_time.map(time).transpose()?;
+        Ok(ShardState {
+            last_position: Position(self.last_position),
+            checkpoint: Position(self.checkpoint),
+            epoch: Epoch(self.epoch),
+            steady: steady.map(|time| SteadyTime { time, age: Duration::from_micros(age) }),
+        })
+    }
+}
+
+#[derive(FromRow)]
+pub(crate) struct SumRow {
+    pub(crate) endpoint_id: String,
+    pub(crate) outcome: String,
+    pub(crate) duration_bucket: i32,
+    pub(crate) count: i64,
+}
+
+impl ReadableRow for SumRow {
+    type Value = AttemptSum;
+
+    fn value(self) -> Unreadable<AttemptSum> {
+        Ok(AttemptSum {
+            endpoint_id: parse("endpoint", &self.endpoint_id)?,
+            outcome: word(&self.outcome)?,
+            duration_bucket: number("duration bucket", self.duration_bucket)?,
+            count: number("count", self.count)?,
+        })
+    }
+}
+
+#[derive(FromRow)]
+pub(crate) struct KeyUseRow {
+    pub(crate) key_id: String,
+    pub(crate) last_use_time: i64,
+}
+
+impl ReadableRow for KeyUseRow {
+    type Value = (KeyId, Timestamp);
+
+    fn value(self) -> Unreadable<(KeyId, Timestamp)> {
+        Ok((parse("key", &self.key_id)?, time(self.last_use_time)?))
+    }
+}
+
+/// What a replay has looked at. The columns after `event_id` are only filled if it is wanted.
+#[derive(FromRow)]
+pub(crate) struct CandidateRow {
+    pub(crate) cursor: String,
+    pub(crate) wanted: bool,
+    pub(crate) event_id: String,
+    pub(crate) event_type: Option<String>,
+    pub(crate) event_time: Option<i64>,
+    pub(crate) metadata: Option<Vec<u8>>,
+    pub(crate) delivery_id: Option<String>,
+    pub(crate) delivery_state: Option<String>,
+    pub(crate) delivery_version: Option<i64>,
+    pub(crate) kept: bool,
+}
+
+impl CandidateRow {
+    pub(crate) fn cursor(&self) -> Unreadable<ReplayCursor> {
+        parse("cursor", &self.cursor)
+    }
+}
+
+impl ReadableRow for CandidateRow {
+    type Value = Candidate;
+
+    fn value(self) -> Unreadable<Candidate> {
+        let delivery = match (&self.delivery_id, &self.delivery_state, self.delivery_version) {
+            (Some(id), Some(state), Some(version)) => Some(CandidateDelivery {
+                id: parse("delivery", id)?,
+                state: word(state)?,
+                version: Version(version),
+            }),
+            _ => None,
+        };
+        Ok(Candidate {
+            cursor: self.cursor()?,
+            event_id: parse("event", &self.event_id)?,
+            event_type: parse("event type", self.event_type.as_deref().unwrap_or_default())?,
+            event_time: self.event_time.map(time).transpose()?,
+            trace: trace_of(self.metadata.as_deref())?,
+            delivery,
+            is_kept: self.kept,
+        })
+    }
+}

@@ -1,0 +1,178 @@
+//! Which rows a filter lets through: every column alone, and any two together.
+
+use keeptrusts_webhooks_domain::attempt::Outcome;
+use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
+use keeptrusts_webhooks_domain::event_type::EventType;
+use keeptrusts_webhooks_domain::fact::EndpointFact;
+use keeptrusts_webhooks_domain::health::DisableCause;
+use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId};
+
+use super::Fixture;
+use super::given::*;
+use super::stories::*;
+use crate::log::operation::Expected;
+use crate::queries::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter, Interval};
+
+/// From the fourth story's time on, and before the tenth's.
+fn middle(stories: &[Story]) -> Interval {
+    Interval { start: Some(stories[3].recorded_at), end: Some(stories[9].recorded_at) }
+}
+
+pub(crate) async fn events_are_filtered_by_type_and_time(fixture: Fixture) {
+    let stories = populate(&fixture).await;
+    let interval = middle(&stories);
+    for event_type in [None, Some(EventType::KeyRotated), Some(EventType::ExportFailed)] {
+        for accepted in [
+            Interval::default(),
+            interval,
+            Interval { end: None, ..interval },
+            Interval { start: None, ..interval },
+        ] {
+            let expected = listed(&stories, |story| {
+                let matches = event_type.is_none_or(|kind| kind == story.event_type)
+                    && accepted.contains(story.recorded_at);
+                matches.then_some(story.event).into_iter().collect()
+            });
+            let filter = EventFilter { event_type, accepted, publisher: None };
+            let found = events(fixture.store(), &organization(), filter, EventId::MAX, ALL).await;
+            assert_eq!(found, expected, "{event_type:?} {accepted:?}");
+        }
+    }
+}
+
+pub(crate) async fn deliveries_are_filtered_by_each_of_their_columns_and_any_two(fixture: Fixture) {
+    let stories = populate(&fixture).await;
+    let example = &stories[5];
+    let singles: [fn(&Story, Interval) -> DeliveryFilter; 5] = [
+        |story, _| DeliveryFilter { endpoint_id: Some(story.endpoint), ..Default::default() },
+        |story, _| DeliveryFilter { event_id: Some(story.event), ..Default::default() },
+        |story, _| DeliveryFilter { event_type: Some(story.event_type), ..Default::default() },
+        |story, _| DeliveryFilter { state: Some(story.state), ..Default::default() },
+        |_, interval| DeliveryFilter { scheduled: interval, ..Default::default() },
+    ];
+    for one in singles {
+        for other in singles {
+            let (one, other) = (one(example, middle(&stories)), other(example, middle(&stories)));
+            let filter = DeliveryFilter {
+                endpoint_id: one.endpoint_id.or(other.endpoint_id),
+                event_id: one.event_id.or(other.event_id),
+                event_type: one.event_type.or(other.event_type),
+                state: one.state.or(other.state),
+                scheduled: Interval {
+                    start: one.scheduled.start.or(other.scheduled.start),
+                    end: one.scheduled.end.or(other.scheduled.end),
+                },
+            };
+            let expected = listed(&stories, |story| {
+                let matches = filter.endpoint_id.is_none_or(|id| id == story.endpoint)
+                    && filter.event_id.is_none_or(|id| id == story.event)
+                    && filter.event_type.is_none_or(|kind| kind == story.event_type)
+                    && filter.state.is_none_or(|state| state == story.state)
+                    && filter.scheduled.contains(story.recorded_at);
+                matches.then_some(story.delivery).into_iter().collect()
+            });
+            assert!(!expected.is_empty(), "the example matches");
+            let text = format!("{filter:?}");
+            let (store, us) = (fixture.store(), organization());
+            let page = deliveries(store, &us, filter.clone(), DeliveryId::MAX, ALL).await;
+            assert_eq!(page, expected, "{text}");
+            let rest = deliveries(store, &us, filter, expected[0], ALL).await;
+            assert_eq!(rest, expected[1..], "{text}, second page");
+        }
+    }
+}
+
+pub(crate) async fn attempts_are_filtered_by_each_of_their_columns_and_any_two(fixture: Fixture) {
+    let stories = populate(&fixture).await;
+    let example = &stories[5];
+    let singles: [fn(&Story, Interval) -> AttemptFilter; 5] = [
+        |story, _| AttemptFilter { endpoint_id: Some(story.endpoint), ..Default::default() },
+        |story, _| AttemptFilter { delivery_id: Some(story.delivery), ..Default::default() },
+        |story, _| AttemptFilter { event_type: Some(story.event_type), ..Default::default() },
+        |_, _| AttemptFilter { outcome: Some(Outcome::Retrying), ..Default::default() },
+        |_, interval| AttemptFilter { begun: interval, ..Default::default() },
+    ];
+    for one in singles {
+        for other in singles {
+            let (one, other) = (one(example, middle(&stories)), other(example, middle(&stories)));
+            let filter = AttemptFilter {
+                endpoint_id: one.endpoint_id.or(other.endpoint_id),
+                delivery_id: one.delivery_id.or(other.delivery_id),
+                event_type: one.event_type.or(other.event_type),
+                outcome: one.outcome.or(other.outcome),
+                begun: Interval {
+                    start: one.begun.start.or(other.begun.start),
+                    end: one.begun.end.or(other.begun.end),
+                },
+            };
+            let expected = listed(&stories, |story| {
+                let matches = filter.endpoint_id.is_none_or(|id| id == story.endpoint)
+                    && filter.delivery_id.is_none_or(|id| id == story.delivery)
+                    && filter.event_type.is_none_or(|kind| kind == story.event_type)
+                    && filter.begun.contains(story.recorded_at);
+                let of_outcome = story.attempts.iter().filter(|(_, outcome)| {
+                    matches && filter.outcome.is_none_or(|wanted| wanted == *outcome)
+                });
+                of_outcome.map(|(id, _)| *id).collect()
+            });
+            assert!(!expected.is_empty(), "the example matches");
+            let text = format!("{filter:?}");
+            let (store, us) = (fixture.store(), organization());
+            let page = attempts(store, &us, filter.clone(), AttemptId::MAX, ALL).await;
+            assert_eq!(page, expected, "{text}");
+            let rest = attempts(store, &us, filter, expected[0], ALL).await;
+            assert_eq!(rest, expected[1..], "{text}, second page");
+        }
+    }
+}
+
+pub(crate) async fn endpoints_are_searched_by_text_that_means_only_itself(fixture: Fixture) {
+    let names =
+        ["100% of events", "100 events", "snake_case", "snakeXcase", "back\\slash", "O'Hara"];
+    let ids = names.map(|_| endpoint_id());
+    for (id, name) in ids.into_iter().zip(names) {
+        fixture.append(create_endpoint_with(id, name, "https://Hooks.example/in%20box")).await;
+    }
+    let search = async |text: &str| {
+        let filter = EndpointFilter { search: Some(text.to_owned()), status: None };
+        let found = endpoints(fixture.store(), &organization(), filter, EndpointId::MAX, ALL).await;
+        let name = |id| names[ids.iter().position(|other| *other == id).expect("known")];
+        found.into_iter().map(name).collect::<Vec<_>>()
+    };
+    assert_eq!(search("100").await, ["100 events", "100% of events"]);
+    assert_eq!(search("100%").await, ["100% of events"]);
+    assert_eq!(search("e_c").await, ["snake_case"]);
+    assert_eq!(search("\\").await, ["back\\slash"]);
+    assert_eq!(search("o'hara").await, ["O'Hara"]);
+    assert_eq!(search("SNAKE").await, ["snakeXcase", "snake_case"]);
+    assert_eq!(search("hooks.EXAMPLE/in%20").await.len(), names.len());
+    assert!(search("%%").await.is_empty());
+    assert!(search("nowhere").await.is_empty());
+    assert_eq!(search("").await.len(), names.len());
+}
+
+pub(crate) async fn endpoints_are_filtered_by_status_and_text_together(fixture: Fixture) {
+    let ids = [endpoint_id(), endpoint_id(), endpoint_id(), endpoint_id()];
+    let [active, disabled, degraded, other] = ids;
+    for (id, name) in
+        [(active, "siem 1"), (disabled, "siem 2"), (degraded, "siem 3"), (other, "pager")]
+    {
+        fixture.append(create_endpoint_with(id, name, "https://example.com/")).await;
+    }
+    let disable =
+        || EndpointFact::Disabled { reason: String::new(), cause: DisableCause::Requested };
+    let degrade = EndpointFact::Degraded { delivery_id: DeliveryId::MIN, reason: String::new() };
+    fixture.append(change_endpoint(disabled, Expected::Any, disable())).await;
+    fixture.append(change_endpoint(other, Expected::Any, disable())).await;
+    fixture.append(change_endpoint(degraded, Expected::Any, degrade)).await;
+    let list = async |status, search: Option<&str>| {
+        let filter = EndpointFilter { status, search: search.map(str::to_owned) };
+        endpoints(fixture.store(), &organization(), filter, EndpointId::MAX, ALL).await
+    };
+    assert_eq!(list(Some(EndpointStatus::Active), None).await, [active]);
+    assert_eq!(list(Some(EndpointStatus::Disabled), None).await, [other, disabled]);
+    assert_eq!(list(Some(EndpointStatus::Degraded), None).await, [degraded]);
+    assert_eq!(list(None, Some("siem")).await, [degraded, disabled, active]);
+    assert_eq!(list(Some(EndpointStatus::Disabled), Some("siem")).await, [disabled]);
+    assert!(list(Some(EndpointStatus::Active), Some("pager")).await.is_empty());
+}

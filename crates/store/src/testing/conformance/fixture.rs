@@ -1,0 +1,268 @@
+//! What a backend gives the suite: a new database, and what the suite may do to it.
+
+use std::any::Any;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::delivery::Delivery;
+use keeptrusts_webhooks_domain::endpoint::Endpoint;
+use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId};
+use keeptrusts_webhooks_domain::log::{Position, Shard};
+
+use super::given::{SHARD, organization};
+use crate::clock::Clock;
+use crate::log::operation::{Appended, Operation, Record, Refusal};
+use crate::store::Store;
+
+/// How long a check may take before it counts as hanging.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How much time passes between two looks at something that takes time.
+const STEP: Duration = Duration::from_millis(10);
+
+/// A database without records, and handles on it.
+pub(crate) struct Fixture {
+    /// Handles as different processes would have them: at least one, all on one database.
+    pub(crate) stores: Vec<Arc<dyn Store>>,
+    clock: Option<ManualClock>,
+    damage: Option<Damager>,
+    keep: Vec<Box<dyn Any + Send + Sync>>,
+}
+
+type Damager = Box<dyn Fn(Damage) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+/// Something that happens to a table behind the log's back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Damage {
+    /// Every endpoint's row has another name.
+    EndpointsRenamed,
+    /// The deliveries' rows are lost.
+    DeliveriesLost,
+    /// A row says that an event was missed which was not.
+    MissedEventInvented,
+    /// Attempts are counted that were not made.
+    AttemptsMiscounted,
+}
+
+impl Damage {
+    pub(crate) const ALL: [Damage; 4] = [
+        Damage::EndpointsRenamed,
+        Damage::DeliveriesLost,
+        Damage::MissedEventInvented,
+        Damage::AttemptsMiscounted,
+    ];
+
+    /// The statement that does it, on SQLite and Postgres alike.
+    pub(crate) fn sql(self) -> &'static str {
+        match self {
+            Damage::EndpointsRenamed => "UPDATE endpoints SET name = 'damaged'",
+            Damage::DeliveriesLost => "DELETE FROM deliveries",
+            Damage::MissedEventInvented => {
+                "INSERT INTO missed_events (shard, endpoint_id, position, organization_id, event_id)
+                 VALUES (0, 'ep_00000000000000000000000000', 1, 'acme', 'evt_00000000000000000000000000')"
+            }
+            Damage::AttemptsMiscounted => "UPDATE attempt_counts SET count = count + 1",
+        }
+    }
+
+    /// The table that it happens to.
+    pub(crate) fn table(self) -> &'static str {
+        match self {
+            Damage::EndpointsRenamed => "endpoints",
+            Damage::DeliveriesLost => "deliveries",
+            Damage::MissedEventInvented => "missed_events",
+            Damage::AttemptsMiscounted => "attempt_counts",
+        }
+    }
+}
+
+impl Fixture {
+    /// Handles on one database: as many as the backend allows.
+    pub(crate) fn new(stores: Vec<Arc<dyn Store>>) -> Fixture {
+        assert!(!stores.is_empty(), "a fixture has at least one handle");
+        Fixture { stores, clock: None, damage: None, keep: Vec::new() }
+    }
+
+    /// Keeps `thing` (a temporary directory, a cluster) until the check has ended.
+    pub(crate) fn keeping(mut self, thing: impl Any + Send + Sync) -> Fixture {
+        self.keep.push(Box::new(thing));
+        self
+    }
+
+    /// Says that the database's clock is this one; without it, it is the real one.
+    pub(crate) fn with_clock(mut self, clock: ManualClock) -> Fixture {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Says how a [`Damage`] is done. SQL backends run [`Damage::sql`].
+    pub(crate) fn with_damage<F>(
+        mut self,
+        damage: impl Fn(Damage) -> F + Send + Sync + 'static,
+    ) -> Fixture
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.damage = Some(Box::new(move |kind| Box::pin(damage(kind))));
+        self
+    }
+
+    /// The first handle.
+    pub(crate) fn store(&self) -> &dyn Store {
+        self.stores[0].as_ref()
+    }
+
+    /// The last handle: another one than the first, if the backend has more.
+    pub(crate) fn other_store(&self) -> &dyn Store {
+        self.stores[self.stores.len() - 1].as_ref()
+    }
+
+    /// The handles in turn, for ever.
+    pub(crate) fn handles(&self) -> impl Iterator<Item = Arc<dyn Store>> + '_ {
+        self.stores.iter().cycle().cloned()
+    }
+
+    /// What time it is in the database. On real clocks: here, which is the same machine.
+    /// The store's clock, if it can be set.
+    pub(crate) fn clock(&self) -> Option<&ManualClock> {
+        self.clock.as_ref()
+    }
+
+    /// What time it is.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.as_ref().map_or_else(Timestamp::now, ManualClock::now)
+    }
+
+    /// Lets time pass.
+    pub(crate) async fn advance(&self, time: Duration) {
+        match &self.clock {
+            Some(clock) => clock.advance(time),
+            None => tokio::time::sleep(time).await,
+        }
+    }
+
+    /// Lets time pass until `look` finds something.
+    pub(crate) async fn eventually<T, F>(&self, what: &str, mut look: impl FnMut() -> F) -> T
+    where
+        F: Future<Output = Option<T>>,
+    {
+        for _ in 0..PATIENCE.as_millis() / STEP.as_millis() {
+            if let Some(found) = look().await {
+                return found;
+            }
+            self.advance(STEP).await;
+            // On a manual clock too, what others do takes real time.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        panic!("{what}: not within {PATIENCE:?}");
+    }
+
+    /// Does a [`Damage`]. False: this backend does not know how.
+    pub(crate) async fn damage(&self, damage: Damage) -> bool {
+        let Some(damager) = &self.damage else { return false };
+        damager(damage).await;
+        true
+    }
+
+    /// Appends a batch; answers with what became of each operation.
+    pub(crate) async fn results(&self, operations: &[Operation]) -> Vec<Result<Appended, Refusal>> {
+        self.store().append(SHARD, operations).await.expect("the store appends").results
+    }
+
+    /// Appends one operation that is not refused; answers with its records.
+    pub(crate) async fn append(&self, operation: Operation) -> Vec<Record> {
+        self.append_all(&[operation]).await
+    }
+
+    /// Appends operations, none of which is refused; answers with their records.
+    pub(crate) async fn append_all(&self, operations: &[Operation]) -> Vec<Record> {
+        let appended = self.store().append(SHARD, operations).await.expect("the store appends");
+        for result in &appended.results {
+            assert!(matches!(result, Ok(Appended::New { .. })), "not refused: {result:?}");
+        }
+        appended.records
+    }
+
+    /// The whole log.
+    pub(crate) async fn log(&self) -> Vec<Record> {
+        read_all(self.store(), SHARD).await
+    }
+
+    /// The last record's position.
+    pub(crate) async fn last_position(&self) -> Position {
+        self.store().shard_state(SHARD).await.expect("the shard's state is read").last_position
+    }
+
+    /// An endpoint that is there.
+    pub(crate) async fn endpoint(&self, id: EndpointId) -> Endpoint {
+        let found = self.store().endpoint(SHARD, &organization(), id).await;
+        found.expect("the endpoint is read").expect("the endpoint exists")
+    }
+
+    /// A delivery that is there.
+    pub(crate) async fn delivery(&self, id: DeliveryId) -> Delivery {
+        let mut found = self
+            .store()
+            .deliveries(SHARD, &organization(), &[id])
+            .await
+            .expect("the delivery is read");
+        assert_eq!(found.len(), 1, "the delivery exists once");
+        found.remove(0)
+    }
+}
+
+/// A shard's whole log.
+pub(crate) async fn read_all(store: &dyn Store, shard: Shard) -> Vec<Record> {
+    const PAGE: usize = 10_000;
+    let mut records = Vec::<Record>::new();
+    loop {
+        let after = records.last().map_or(Position::START, |record| record.position);
+        let page = store.read(shard, after, PAGE).await.expect("the log is read");
+        let Some(first) = page.first() else { return records };
+        assert_eq!(first.position, after.next(), "the log is read without a gap");
+        records.extend(page);
+    }
+}
+
+/// A clock that only moves when it is told to.
+#[derive(Clone)]
+pub(crate) struct ManualClock(Arc<AtomicI64>);
+
+impl ManualClock {
+    /// A clock that stands at some time.
+    pub(crate) fn new() -> ManualClock {
+        let start: Timestamp = "2026-04-23T10:30:00Z".parse().expect("a timestamp");
+        ManualClock(Arc::new(AtomicI64::new(start.as_microsecond())))
+    }
+
+    /// What time it shows.
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::from_microsecond(self.0.load(Ordering::SeqCst)).expect("a timestamp")
+    }
+
+    /// Moves it to a time.
+    pub(crate) fn set(&self, time: Timestamp) {
+        self.0.store(time.as_microsecond(), Ordering::SeqCst);
+    }
+
+    /// Moves it forward.
+    pub(crate) fn advance(&self, time: Duration) {
+        let micros = i64::try_from(time.as_micros()).expect("a short time");
+        self.0.fetch_add(micros, Ordering::SeqCst);
+    }
+
+    /// As a memory store takes it.
+    pub(crate) fn as_clock(&self) -> Clock {
+        let clock = self.clone();
+        Arc::new(move || clock.now())
+    }
+}
+
+/// Fails a check that hangs, so that the others are still heard.
+pub(crate) async fn without_hanging(check: impl Future<Output = ()>) {
+    if tokio::time::timeout(PATIENCE, check).await.is_err() {
+        panic!("the check did not end within {PATIENCE:?}");
+    }
+}

@@ -1,0 +1,351 @@
+//! What the checks append: operations in the words of the domain, everything about them that
+//! a check does not care about filled in.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use keeptrusts_webhooks_contracts::log_codec::Metadata;
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::attempt::{AttemptMade, Trigger};
+use keeptrusts_webhooks_domain::delivery::{Delivery, Verdict};
+use keeptrusts_webhooks_domain::event::{ContentDigest, Idempotency, IdempotencyKey};
+use keeptrusts_webhooks_domain::event_type::EventType;
+use keeptrusts_webhooks_domain::fact::{
+    DeliveriesScheduled, DeliveryFact, EndpointFact, EndpointUpdate, EventAccepted, Fact,
+};
+use keeptrusts_webhooks_domain::ids::{
+    AttemptId, DeliveryId, EndpointId, EventId, OperationId, OrganizationId, ReplayId,
+};
+use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard, Stream, Version};
+use keeptrusts_webhooks_domain::pause::Pause;
+use keeptrusts_webhooks_domain::payload_format::PayloadFormat;
+use keeptrusts_webhooks_domain::replay::{NewReplay, ReplayFact, ReplayScope, ReplaySelection};
+use keeptrusts_webhooks_domain::retry::RetrySchedule;
+use keeptrusts_webhooks_domain::secret::SealedSecret;
+use ulid::Ulid;
+
+use crate::log::operation::{Advance, BodyId, Expected, NewBody, NewRecord, Operation};
+
+/// The shard that checks work on: every backend has it.
+pub(crate) const SHARD: Shard = Shard(0);
+
+/// What every event's type is, unless a check says otherwise.
+pub(crate) const EVENT_TYPE: EventType = EventType::PolicyViolation;
+
+/// When every event happened, unless a check says otherwise.
+pub(crate) const EVENT_TIME: &str = "2026-04-23T10:29:59.123456Z";
+
+/// Whose everything is, unless a check says otherwise.
+pub(crate) fn organization() -> OrganizationId {
+    "acme".parse().expect("an organization's id")
+}
+
+/// Somebody else, on the same shard.
+pub(crate) fn other_organization() -> OrganizationId {
+    "globex".parse().expect("an organization's id")
+}
+
+/// A time from its text.
+pub(crate) fn time(text: &str) -> Timestamp {
+    text.parse().expect("a timestamp")
+}
+
+/// Each above all those before it, in the whole process.
+fn next_ulid() -> Ulid {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    Ulid(u128::from(LAST.fetch_add(1, Ordering::SeqCst) + 1))
+}
+
+/// An endpoint's id, newer than all before.
+pub(crate) fn endpoint_id() -> EndpointId {
+    EndpointId::new(next_ulid())
+}
+
+/// An event's id, newer than all before.
+pub(crate) fn event_id() -> EventId {
+    EventId::new(next_ulid())
+}
+
+/// A delivery's id, newer than all before.
+pub(crate) fn delivery_id() -> DeliveryId {
+    DeliveryId::new(next_ulid())
+}
+
+/// An attempt's id, newer than all before.
+pub(crate) fn attempt_id() -> AttemptId {
+    AttemptId::new(next_ulid())
+}
+
+/// A replay's id, newer than all before.
+pub(crate) fn replay_id() -> ReplayId {
+    ReplayId::new(next_ulid())
+}
+
+/// Everything of a scope, without a limit.
+pub(crate) fn replay_selection(endpoint_id: EndpointId, scope: ReplayScope) -> ReplaySelection {
+    ReplaySelection {
+        endpoint_id,
+        scope,
+        start_time: None,
+        end_time: None,
+        start_event: None,
+        end_event: None,
+        event_types: Vec::new(),
+        include_delivered: false,
+    }
+}
+
+/// Asks for a replay.
+pub(crate) fn ask_replay(id: ReplayId, selection: ReplaySelection) -> Operation {
+    let new = NewReplay {
+        selection,
+        deliveries_per_second: 100,
+        matched_count: 1,
+        may_match_more: false,
+    };
+    operation(Stream::Replay(id), Expected::New, Fact::Replay(ReplayFact::Requested(new)))
+}
+
+/// A secret that looks sealed.
+pub(crate) fn sealed(text: &str) -> SealedSecret {
+    SealedSecret {
+        key_id: "key-1".to_owned(),
+        nonce: [7; 12],
+        ciphertext: text.as_bytes().to_vec(),
+    }
+}
+
+/// An operation of one record; the methods below add to it.
+pub(crate) fn operation(stream: Stream, expected: Expected, fact: Fact) -> Operation {
+    Operation {
+        id: OperationId::new(next_ulid()),
+        organization_id: organization(),
+        records: vec![NewRecord { stream, expected, fact }],
+        metadata: Metadata::default(),
+        bodies: Vec::new(),
+        fence: None,
+        checkpoint: None,
+    }
+}
+
+impl Operation {
+    /// The same, of another organization.
+    pub(crate) fn of(self, organization_id: OrganizationId) -> Operation {
+        Operation { organization_id, ..self }
+    }
+
+    /// The same, as the owner of an epoch appends it.
+    pub(crate) fn fenced(self, epoch: Epoch) -> Operation {
+        Operation { fence: Some(epoch), ..self }
+    }
+
+    /// The same, moving the checkpoint from one position to another.
+    pub(crate) fn advancing(self, from: i64, to: i64) -> Operation {
+        let step = Advance { from: Position(from), to: Position(to) };
+        Operation { checkpoint: Some(step), ..self }
+    }
+
+    /// The same, with another record.
+    pub(crate) fn and(mut self, other: Operation) -> Operation {
+        self.records.extend(other.records);
+        self.bodies.extend(other.bodies);
+        self
+    }
+
+    /// The same, with a body.
+    pub(crate) fn with_body(
+        mut self,
+        id: BodyId,
+        content: impl Into<Bytes>,
+        expire_time: Timestamp,
+    ) -> Operation {
+        self.bodies.push(NewBody { id, content: content.into(), expire_time });
+        self
+    }
+}
+
+/// Creates an endpoint that subscribes to [`EVENT_TYPE`].
+pub(crate) fn create_endpoint(id: EndpointId) -> Operation {
+    create_endpoint_with(id, &format!("endpoint {id}"), &format!("https://{id}.example/"))
+}
+
+/// Creates an endpoint with this name and URL.
+pub(crate) fn create_endpoint_with(id: EndpointId, name: &str, url: &str) -> Operation {
+    let fact = EndpointFact::Created {
+        name: name.to_owned(),
+        url: url.to_owned(),
+        description: String::new(),
+        event_types: vec![EVENT_TYPE],
+        secret: sealed("secret"),
+        payload_format: PayloadFormat::Keeptrusts,
+    };
+    operation(Stream::Endpoint(id), Expected::New, Fact::Endpoint(fact))
+}
+
+/// Appends a fact to an endpoint's stream.
+pub(crate) fn change_endpoint(id: EndpointId, expected: Expected, fact: EndpointFact) -> Operation {
+    operation(Stream::Endpoint(id), expected, Fact::Endpoint(fact))
+}
+
+/// A change of an endpoint's configuration.
+pub(crate) fn updated(update: EndpointUpdate) -> EndpointFact {
+    EndpointFact::Updated { update, before: EndpointUpdate::default(), payload_before: None }
+}
+
+/// Renames an endpoint.
+pub(crate) fn rename_endpoint(id: EndpointId, expected: Expected, name: &str) -> Operation {
+    let update = EndpointUpdate { name: Some(name.to_owned()), ..EndpointUpdate::default() };
+    change_endpoint(id, expected, updated(update))
+}
+
+/// Sends an endpoint's deliveries somewhere else.
+pub(crate) fn move_endpoint(id: EndpointId, url: &str) -> Operation {
+    let update = EndpointUpdate { url: Some(url.to_owned()), ..EndpointUpdate::default() };
+    change_endpoint(id, Expected::Any, updated(update))
+}
+
+/// That a stream has so many records.
+pub(crate) fn version(version: i64) -> Expected {
+    Expected::Version(Version(version))
+}
+
+/// Publishes an event.
+pub(crate) fn publish(id: EventId) -> Operation {
+    publish_type(id, EVENT_TYPE)
+}
+
+/// Publishes an event of a type.
+pub(crate) fn publish_type(id: EventId, event_type: EventType) -> Operation {
+    accept(id, event_type, None)
+}
+
+/// Publishes an event with an idempotency key; the same `content` makes the same request.
+pub(crate) fn publish_with_key(id: EventId, key: &str, content: &str) -> Operation {
+    let key = IdempotencyKey::optional(key.to_owned()).expect("a key").expect("not empty");
+    let request_sha256 = ContentDigest::of(content.as_bytes()).sha256;
+    accept(id, EVENT_TYPE, Some(Idempotency { key, request_sha256 }))
+}
+
+fn accept(id: EventId, event_type: EventType, idempotency: Option<Idempotency>) -> Operation {
+    let accepted = EventAccepted {
+        event_type,
+        event_time: time(EVENT_TIME),
+        body: ContentDigest::of(id.to_string().as_bytes()),
+        idempotency,
+    };
+    operation(Stream::Event(id), Expected::New, Fact::EventAccepted(accepted))
+}
+
+/// Routes an event.
+pub(crate) fn schedule(
+    id: EventId,
+    deliveries: &[(DeliveryId, EndpointId)],
+    missed: &[EndpointId],
+) -> Operation {
+    schedule_type(id, EVENT_TYPE, deliveries, missed)
+}
+
+/// Routes an event of a type.
+pub(crate) fn schedule_type(
+    id: EventId,
+    event_type: EventType,
+    deliveries: &[(DeliveryId, EndpointId)],
+    missed: &[EndpointId],
+) -> Operation {
+    let scheduled = DeliveriesScheduled {
+        event_type,
+        event_time: Some(time(EVENT_TIME)),
+        deliveries: deliveries.to_vec(),
+        missed: missed.to_vec(),
+    };
+    operation(Stream::Event(id), Expected::Any, Fact::DeliveriesScheduled(scheduled))
+}
+
+/// Asks for a test of an endpoint.
+pub(crate) fn request_test(
+    id: DeliveryId,
+    event_id: EventId,
+    endpoint_id: EndpointId,
+) -> Operation {
+    let fact = DeliveryFact::TestRequested {
+        event_id,
+        endpoint_id,
+        event_time: time("2026-04-23T10:29:59.5Z"),
+        body: ContentDigest::of(b"test"),
+    };
+    operation(Stream::Delivery(id), Expected::New, Fact::Delivery(fact))
+}
+
+/// Appends a fact to a delivery's stream.
+pub(crate) fn change_delivery(id: DeliveryId, expected: Expected, fact: DeliveryFact) -> Operation {
+    operation(Stream::Delivery(id), expected, Fact::Delivery(fact))
+}
+
+/// The attempt that is due for a delivery, begun at `start_time`.
+pub(crate) fn attempt_of(delivery: &Delivery, start_time: Timestamp) -> AttemptMade {
+    let trigger = delivery.due_trigger();
+    AttemptMade {
+        id: attempt_id(),
+        event_id: delivery.event_id,
+        event_type: delivery.event_type,
+        endpoint_id: delivery.endpoint_id,
+        number: delivery.attempt_count + 1,
+        automatic_count: delivery.automatic_count + u32::from(trigger == Trigger::Automatic),
+        trigger,
+        start_time,
+        duration: Duration::from_millis(5),
+        status_code: None,
+        exchange: ContentDigest::of(b"exchange"),
+        remark: format!("a remark on attempt {}", delivery.attempt_count + 1),
+    }
+}
+
+/// An attempt's success, begun at `start_time`.
+pub(crate) fn succeed(delivery: &Delivery, start_time: Timestamp) -> Operation {
+    let made = AttemptMade { status_code: Some(204), ..attempt_of(delivery, start_time) };
+    conclude(delivery, made, Verdict::Succeeded)
+}
+
+/// An attempt's failure, begun at `start_time`.
+pub(crate) fn fail(delivery: &Delivery, start_time: Timestamp) -> Operation {
+    let made = AttemptMade { status_code: Some(500), ..attempt_of(delivery, start_time) };
+    conclude(delivery, made, failure())
+}
+
+/// A verdict: answered 500.
+pub(crate) fn failure() -> Verdict {
+    let error = "answered 500".to_owned();
+    Verdict::Failed { error, retry_after: None, endpoint_pause: None }
+}
+
+/// An attempt's failure, begun at `start_time`: the receiver answered 429, and asked to be left
+/// alone for `wait`.
+pub(crate) fn fail_with_pause(
+    delivery: &Delivery,
+    start_time: Timestamp,
+    wait: Duration,
+) -> Operation {
+    let made = AttemptMade { status_code: Some(429), ..attempt_of(delivery, start_time) };
+    let endpoint_pause = Pause::after_answer(429, Some(wait));
+    let verdict = Verdict::Failed {
+        error: "answered 429".to_owned(),
+        retry_after: Some(wait),
+        endpoint_pause,
+    };
+    conclude(delivery, made, verdict)
+}
+
+/// What an attempt leaves behind, by the default schedule.
+pub(crate) fn conclude(delivery: &Delivery, made: AttemptMade, verdict: Verdict) -> Operation {
+    let end_time = made.start_time + made.duration;
+    let steady_end_time = on_steady_clock(end_time);
+    let fact =
+        delivery.conclude(made, verdict, end_time, steady_end_time, &RetrySchedule::default());
+    change_delivery(delivery.id, Expected::Version(delivery.version), fact)
+}
+
+/// A steady clock that is an hour ahead of all others.
+pub(crate) fn on_steady_clock(time: Timestamp) -> Timestamp {
+    time + Duration::from_secs(3_600)
+}

@@ -1,0 +1,141 @@
+//! Events and all that came of them, for the questions of `queries` and `filters`.
+
+use std::time::Duration;
+
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::attempt::{AttemptMade, Outcome};
+use keeptrusts_webhooks_domain::delivery::{DeliveryState, Verdict};
+use keeptrusts_webhooks_domain::event_type::EventType;
+use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, OrganizationId};
+
+use super::Fixture;
+use super::given::*;
+use crate::ids::new_ulid;
+use crate::queries::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter};
+use crate::store::Store;
+
+/// More rows than there are.
+pub(super) const ALL: usize = 1_000;
+
+pub(super) async fn endpoints(
+    store: &dyn Store,
+    whose: &OrganizationId,
+    filter: EndpointFilter,
+    before: EndpointId,
+    limit: usize,
+) -> Vec<EndpointId> {
+    let rows = store.list_endpoints(SHARD, whose, &filter, before, limit).await;
+    rows.expect("endpoints are listed").into_iter().map(|row| row.id).collect()
+}
+
+pub(super) async fn events(
+    store: &dyn Store,
+    whose: &OrganizationId,
+    filter: EventFilter,
+    before: EventId,
+    limit: usize,
+) -> Vec<EventId> {
+    let rows = store.list_events(SHARD, whose, &filter, before, limit).await;
+    rows.expect("events are listed").rows.into_iter().map(|row| row.id).collect()
+}
+
+pub(super) async fn deliveries(
+    store: &dyn Store,
+    whose: &OrganizationId,
+    filter: DeliveryFilter,
+    before: DeliveryId,
+    limit: usize,
+) -> Vec<DeliveryId> {
+    let rows = store.list_deliveries(SHARD, whose, &filter, before, limit).await;
+    rows.expect("deliveries are listed").rows.into_iter().map(|row| row.id).collect()
+}
+
+pub(super) async fn attempts(
+    store: &dyn Store,
+    whose: &OrganizationId,
+    filter: AttemptFilter,
+    before: AttemptId,
+    limit: usize,
+) -> Vec<AttemptId> {
+    let rows = store.list_attempts(SHARD, whose, &filter, before, limit).await;
+    rows.expect("attempts are listed").rows.into_iter().map(|row| row.made.id).collect()
+}
+
+/// What came of one event of [`populate`].
+pub(super) struct Story {
+    pub(super) event: EventId,
+    pub(super) event_type: EventType,
+    pub(super) endpoint: EndpointId,
+    pub(super) delivery: DeliveryId,
+    pub(super) state: DeliveryState,
+    /// Oldest first.
+    pub(super) attempts: Vec<(AttemptId, Outcome)>,
+    pub(super) recorded_at: Timestamp,
+}
+
+/// Twelve events of two types to two endpoints, in all states that attempts lead to, each
+/// recorded at a time of its own; and as much of another organization.
+pub(super) async fn populate(fixture: &Fixture) -> Vec<Story> {
+    let mut stories = Vec::new();
+    for whose in [organization(), other_organization()] {
+        let both = [endpoint_id(), endpoint_id()];
+        let create = both.map(|id| create_endpoint(id).of(whose.clone()));
+        fixture.append_all(&create).await;
+        for number in 0..12 {
+            let story = tell(fixture, &whose, both[number % 2], number).await;
+            if whose == organization() {
+                stories.push(story);
+            }
+        }
+    }
+    stories
+}
+
+async fn tell(
+    fixture: &Fixture,
+    whose: &OrganizationId,
+    endpoint: EndpointId,
+    number: usize,
+) -> Story {
+    let event_type = [EventType::PolicyBlock, EventType::KeyRotated][number / 2 % 2];
+    // Lists of a range of time look at ids, which have the times of what they are of.
+    let next_id = async || {
+        fixture.advance(Duration::from_millis(2)).await;
+        new_ulid(fixture.now())
+    };
+    let (event, delivery) = (EventId::new(next_id().await), DeliveryId::new(next_id().await));
+    let routed = [
+        publish_type(event, event_type).of(whose.clone()),
+        schedule_type(event, event_type, &[(delivery, endpoint)], &[]).of(whose.clone()),
+    ];
+    let recorded_at = fixture.append_all(&routed).await[0].recorded_at;
+    let (state, outcomes) = match number % 3 {
+        0 => (DeliveryState::Scheduled, vec![]),
+        1 => (DeliveryState::Retrying, vec![Outcome::Retrying]),
+        _ => (DeliveryState::Delivered, vec![Outcome::Retrying, Outcome::Delivered]),
+    };
+    let mut attempts = Vec::new();
+    for outcome in outcomes {
+        let rows = fixture.store().deliveries(SHARD, whose, &[delivery]).await.expect("reads");
+        let id = AttemptId::new(next_id().await);
+        let made = AttemptMade { id, ..attempt_of(&rows[0], recorded_at) };
+        let verdict = match outcome {
+            Outcome::Delivered => Verdict::Succeeded,
+            _ => failure(),
+        };
+        let operation = conclude(&rows[0], made, verdict);
+        let records = fixture.append(operation.of(whose.clone())).await;
+        let keeptrusts_webhooks_domain::fact::Fact::Delivery(fact) = &records[0].fact else {
+            panic!("an attempt's fact is a delivery's")
+        };
+        attempts.push((fact.attempt().expect("an attempt").0.id, outcome));
+    }
+    Story { event, event_type, endpoint, delivery, state, attempts, recorded_at }
+}
+
+/// What of each story is listed, newest first.
+pub(super) fn listed<T>(stories: &[Story], of: impl Fn(&Story) -> Vec<T>) -> Vec<T> {
+    let mut found: Vec<_> = stories.iter().flat_map(of).collect();
+    found.reverse();
+    found
+}

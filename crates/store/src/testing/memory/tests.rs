@@ -1,0 +1,52 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::testing::conformance::{Damage, Fixture, ManualClock, conformance_tests};
+
+fn fixture_of(store: Arc<MemoryStore>, clock: ManualClock, handles: usize) -> Fixture {
+    let stores = (0..handles).map(|_| Arc::clone(&store) as Arc<dyn Store>).collect();
+    Fixture::new(stores).with_clock(clock).with_damage(move |kind| {
+        damage(&mut store.shard(Shard(0)).tables, kind);
+        std::future::ready(())
+    })
+}
+
+fn damage(tables: &mut Tables, damage: Damage) {
+    match damage {
+        Damage::EndpointsRenamed => {
+            tables.endpoints.values_mut().for_each(|row| row.name = "damaged".to_owned());
+        }
+        Damage::DeliveriesLost => tables.deliveries.clear(),
+        Damage::MissedEventInvented => tables.missed.push(Missed {
+            organization_id: "acme".parse().expect("an organization's id"),
+            endpoint_id: EndpointId::MIN,
+            event_id: EventId::MIN,
+            position: Position(1),
+        }),
+        Damage::AttemptsMiscounted => {
+            tables.attempt_counts.values_mut().for_each(|count| *count += 1);
+        }
+    }
+}
+
+mod embedded {
+    use super::*;
+
+    async fn fixture() -> Fixture {
+        let clock = ManualClock::new();
+        fixture_of(Arc::new(MemoryStore::new(1, clock.as_clock())), clock, 1)
+    }
+
+    conformance_tests!(fixture);
+}
+
+mod shared {
+    use super::*;
+
+    async fn fixture() -> Fixture {
+        let clock = ManualClock::new();
+        fixture_of(Arc::new(MemoryStore::shared(4, clock.as_clock())), clock, 2)
+    }
+
+    conformance_tests!(fixture);
+}

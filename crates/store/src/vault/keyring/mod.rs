@@ -1,0 +1,289 @@
+//! Secrets at rest: sealed with AES-256-GCM, so that neither the log nor a backup of the database
+//! shows them.
+//!
+//! In envelopes: a secret is sealed with its organization's data key, which the database holds
+//! ([`Vault`](crate::Vault)) wrapped under a master key, which it does not hold. So the
+//! master key can be replaced without touching a secret ([`rotation`]), and an organization's
+//! secrets can be erased by erasing one row, although the log never changes.
+
+mod data_key;
+mod error;
+mod key_file;
+mod master_keys;
+mod opened_keys;
+pub mod rotation;
+mod source;
+
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use keeptrusts_webhooks_domain::ids::OrganizationId;
+use keeptrusts_webhooks_domain::log::Shard;
+use keeptrusts_webhooks_domain::secret::{SealedSecret, Secret};
+use tokio::time::Instant;
+
+use crate::error::StoreError;
+use crate::store::Store;
+use crate::vault::{DataKeyCreation, StoredDataKey, WrappedDataKey};
+use data_key::DataKey;
+use opened_keys::OpenedKeys;
+use rotation::CaughtUp;
+
+pub use data_key::SecretOwner;
+pub use error::{KeyProblem, KeyringError, SecretError};
+pub use key_file::KeyFile;
+pub use master_keys::{MAX_MASTER_KEYS, MasterKey, MasterKeys};
+pub use opened_keys::{MAX_OPENED_KEYS, OPENED_KEY_LIFETIME};
+pub use source::{MASTER_KEY_VARIABLE, MasterKeySource};
+
+/// How often a data key is made anew because somebody replaces the master key meanwhile.
+const MAX_CREATIONS: usize = 4;
+
+/// Seals and opens secrets. Its Debug shows the ids of the master keys only.
+///
+/// Opened data keys are kept in memory: at most [`MAX_OPENED_KEYS`], and none for longer than
+/// [`OPENED_KEY_LIFETIME`], so that this is how long an erased key is used at most.
+pub struct Keyring {
+    store: Arc<dyn Store>,
+    source: MasterKeySource,
+    master_keys: RwLock<MasterKeys>,
+    opened: Mutex<OpenedKeys>,
+}
+
+impl std::fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Keyring({:?})", self.master_keys())
+    }
+}
+
+/// The data keys of some organizations, opened, as they were when they were asked for.
+#[derive(Debug, Clone, Default)]
+pub struct DataKeys(HashMap<OrganizationId, Result<Arc<DataKey>, KeyProblem>>);
+
+impl Keyring {
+    /// Reads the master keys, or makes a first one if there is no file and the database has none;
+    /// checks that they are this database's; and goes on with a rotation where it was left.
+    pub async fn start(
+        store: Arc<dyn Store>,
+        source: MasterKeySource,
+    ) -> Result<Keyring, KeyringError> {
+        let master_keys = match source.load_if_there()? {
+            Some(master_keys) => master_keys,
+            None => first_master_keys(store.as_ref(), &source).await?,
+        };
+        store.claim_master_key(master_keys.first().id()).await?;
+        rotation::prove(store.as_ref(), &master_keys, &source).await?;
+        let keyring = Keyring {
+            store,
+            source,
+            master_keys: RwLock::new(master_keys),
+            opened: Mutex::default(),
+        };
+        keyring.catch_up().await?;
+        Ok(keyring)
+    }
+
+    /// Reads the master keys again, forgets what was opened with them, and rotates if their first
+    /// one is new. Keys that are not this database's are refused: those from before stay in use.
+    pub async fn reload(&self) -> Result<CaughtUp, KeyringError> {
+        let master_keys = self.source.load()?;
+        rotation::prove(self.store.as_ref(), &master_keys, &self.source).await?;
+        *self.master_keys.write().unwrap_or_else(PoisonError::into_inner) = master_keys;
+        *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = OpenedKeys::default();
+        self.catch_up().await
+    }
+
+    async fn catch_up(&self) -> Result<CaughtUp, KeyringError> {
+        let (store, master_keys) = (self.store.as_ref(), self.master_keys());
+        let all = |_| ControlFlow::Continue(());
+        let caught_up = rotation::catch_up(store, &master_keys, &self.source, &all).await?;
+        match caught_up.problems.iter().find(|problem| problem.is_missing_master_key()) {
+            Some(missing) => Err(missing.clone().into()),
+            None => Ok(caught_up),
+        }
+    }
+
+    /// Encrypts an endpoint's or a channel's secret. An organization whose first one it is gets a data key. The
+    /// database is asked each time: nothing is sealed for an organization that was erased.
+    pub async fn seal(
+        &self,
+        organization: &OrganizationId,
+        owner: impl Into<SecretOwner>,
+        secret: &Secret,
+    ) -> Result<SealedSecret, SecretError> {
+        let shard = self.shard_of(organization);
+        let organizations = std::slice::from_ref(organization);
+        let stored = self.store.data_keys(shard, organizations).await?.remove(organization);
+        let stored = match stored {
+            Some(stored) => stored,
+            None => self.create_data_key(shard, organization).await?,
+        };
+        let key = self.unwrap_or_reload(organization, &stored)?;
+        Ok(key.seal(organization, owner.into(), secret))
+    }
+
+    /// Decrypts an endpoint's or a channel's secret.
+    pub async fn open(
+        &self,
+        organization: &OrganizationId,
+        owner: impl Into<SecretOwner>,
+        sealed: &SealedSecret,
+    ) -> Result<Secret, SecretError> {
+        let keys = self.data_keys([organization]).await?;
+        Ok(keys.open(organization, owner, sealed)?)
+    }
+
+    /// The data keys of organizations, with one query for each shard that they live on, and none
+    /// for those that were opened a short time ago.
+    pub async fn data_keys(
+        &self,
+        organizations: impl IntoIterator<Item = &OrganizationId>,
+    ) -> Result<DataKeys, StoreError> {
+        let mut keys = DataKeys::default();
+        let mut others = HashMap::<Shard, HashSet<OrganizationId>>::new();
+        // A key may be erased as soon as it has been read: its time counts from before.
+        let asked = Instant::now();
+        {
+            let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+            for organization in organizations {
+                if keys.0.contains_key(organization) {
+                    continue;
+                }
+                match opened.get(organization, asked) {
+                    Some(key) => _ = keys.0.insert(organization.clone(), Ok(key)),
+                    None => {
+                        let shard = self.shard_of(organization);
+                        others.entry(shard).or_default().insert(organization.clone());
+                    }
+                }
+            }
+        }
+        for (shard, organizations) in others {
+            let organizations = Vec::from_iter(organizations);
+            let stored = self.store.data_keys(shard, &organizations).await?;
+            for organization in organizations {
+                let key = match stored.get(&organization) {
+                    Some(stored) => self.unwrap_or_reload(&organization, stored),
+                    None => Err(KeyProblem::NoDataKey { organization: organization.clone() }),
+                };
+                if let Ok(key) = &key {
+                    let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+                    opened.put(organization.clone(), Arc::clone(key), asked);
+                }
+                keys.0.insert(organization, key);
+            }
+        }
+        Ok(keys)
+    }
+
+    /// What an organization has in the end: a key of ours, or of whoever was faster.
+    async fn create_data_key(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+    ) -> Result<StoredDataKey, SecretError> {
+        let mut current = self.master_keys().first().id().to_owned();
+        for _ in 0..MAX_CREATIONS {
+            let master_key = self.master_key_or_reload(&current)?;
+            let key = DataKey::generate().wrapped(organization, &master_key);
+            match self.store.create_data_key(shard, organization, &key).await? {
+                DataKeyCreation::Has(stored) => return Ok(stored),
+                DataKeyCreation::NotCurrent(Some(other)) => current = other,
+                DataKeyCreation::NotCurrent(None) => {
+                    current = self.store.claim_master_key(&current).await?;
+                }
+            }
+        }
+        Err(KeyProblem::MasterKeysChange.into())
+    }
+
+    fn unwrap_or_reload(
+        &self,
+        organization: &OrganizationId,
+        stored: &StoredDataKey,
+    ) -> Result<Arc<DataKey>, KeyProblem> {
+        match stored {
+            StoredDataKey::Erased => Err(KeyProblem::Erased { organization: organization.clone() }),
+            StoredDataKey::Wrapped(wrapped) => self.unwrap(organization, wrapped).map(Arc::new),
+        }
+    }
+
+    fn unwrap(
+        &self,
+        organization: &OrganizationId,
+        wrapped: &WrappedDataKey,
+    ) -> Result<DataKey, KeyProblem> {
+        let master_key = self.master_key_or_reload(&wrapped.master_key_id)?;
+        DataKey::unwrapped(organization, wrapped, &master_key)
+    }
+
+    /// A master key. If it is not known here, the keys are read again first: another process may
+    /// have begun to use one that was added to the file. (It is small, and this is rare.)
+    fn master_key_or_reload(&self, id: &str) -> Result<MasterKey, KeyProblem> {
+        if let Some(key) = self.master_keys().get(id) {
+            return Ok(key.clone());
+        }
+        let missing = || KeyProblem::MasterKeyMissing {
+            master_key_id: id.to_owned(),
+            place: self.source.to_string(),
+        };
+        let read = self.source.load().inspect_err(|error| {
+            let error = error as &dyn std::error::Error;
+            tracing::error!(error, "cannot read the master keys again");
+        });
+        let read = read.map_err(|_| missing())?;
+        let key = read.get(id).cloned().ok_or_else(missing)?;
+        *self.master_keys.write().unwrap_or_else(PoisonError::into_inner) = read;
+        Ok(key)
+    }
+
+    fn master_keys(&self) -> MasterKeys {
+        self.master_keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn shard_of(&self, organization: &OrganizationId) -> Shard {
+        Shard::of(organization, self.store.shard_count())
+    }
+}
+
+impl DataKeys {
+    /// Decrypts an endpoint's or a channel's secret, if its organization was among those asked for.
+    pub fn open(
+        &self,
+        organization: &OrganizationId,
+        owner: impl Into<SecretOwner>,
+        sealed: &SealedSecret,
+    ) -> Result<Secret, KeyProblem> {
+        let no_key = || KeyProblem::NoDataKey { organization: organization.clone() };
+        let key = self.0.get(organization).ok_or_else(no_key)?;
+        key.as_ref().map_err(Clone::clone)?.open(organization, owner.into(), sealed)
+    }
+}
+
+/// Makes a file with a first key for a database that has none.
+async fn first_master_keys(
+    store: &dyn Store,
+    source: &MasterKeySource,
+) -> Result<MasterKeys, KeyringError> {
+    if let Some(expected) = store.master_keys().await?.current {
+        return Err(KeyringError::Missing { place: source.to_string(), expected });
+    }
+    let mut made = source.create()?;
+    // What is in the file counts: another process may have been faster.
+    let master_keys = source.load()?;
+    let claimed = store.claim_master_key(master_keys.first().id()).await;
+    // Also when it is not known what became of it: the database may have the key now.
+    if !claimed.as_ref().is_ok_and(|current| master_keys.get(current).is_none()) {
+        made.keep();
+    }
+    let expected = claimed?;
+    match master_keys.get(&expected) {
+        Some(_) => Ok(master_keys),
+        // A process with another file was faster, on another machine perhaps.
+        None => Err(KeyringError::Missing { place: source.to_string(), expected }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,187 @@
+//! Replacing the master key: every data key is wrapped anew, no secret is touched.
+//!
+//! What a step leaves undone, whoever comes next does: each of them can be repeated, and by
+//! several processes at once.
+
+use std::ops::ControlFlow;
+
+use super::data_key::DataKey;
+use super::error::{KeyProblem, KeyringError};
+use super::master_keys::MasterKeys;
+use super::source::MasterKeySource;
+use crate::store::Store;
+use crate::vault::RewrappedDataKey;
+use keeptrusts_webhooks_domain::log::Shard;
+
+/// The data keys that are wrapped anew in one transaction.
+const KEYS_PER_PAGE: usize = 500;
+/// The data keys that master keys are tried on. One that is damaged does not make them wrong.
+const PROOFS: usize = 10;
+/// The problems that are told of; the others are of the same kind.
+const MAX_PROBLEMS: usize = 20;
+
+/// What catching up has come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaughtUp {
+    /// The id of the master key that is current now.
+    pub current: String,
+    /// How many data keys were wrapped anew.
+    pub rewrapped: u64,
+    /// Why some were not: at most 20 reasons.
+    pub problems: Vec<KeyProblem>,
+}
+
+/// Checks that these master keys are the database's: one is current, and unwraps a data key.
+pub async fn prove(
+    store: &dyn Store,
+    master_keys: &MasterKeys,
+    source: &MasterKeySource,
+) -> Result<(), KeyringError> {
+    if let Some(current) = store.master_keys().await?.current
+        && master_keys.get(&current).is_none()
+    {
+        return Err(KeyringError::WrongKey {
+            place: source.to_string(),
+            found: master_keys.first().id().to_owned(),
+            expected: current,
+        });
+    }
+    for shard in (0..store.shard_count()).map(Shard) {
+        let samples = store.wrapped_data_keys(shard, None, None, PROOFS).await?;
+        let mut problem = None;
+        for (organization, wrapped) in &samples {
+            let master_key = match master_keys.get(&wrapped.master_key_id) {
+                Some(key) => key,
+                // What is missing is named when the data keys are wrapped anew.
+                None => continue,
+            };
+            match DataKey::unwrapped(organization, wrapped, master_key) {
+                Ok(_) => return Ok(()),
+                Err(damaged) => problem = Some(damaged),
+            }
+        }
+        if let Some(problem) = problem {
+            return Err(problem.into());
+        }
+    }
+    Ok(())
+}
+
+/// Makes the first master key current if it is new, and wraps under the current one what is
+/// wrapped under others. `progress` is told how many data keys were wrapped anew so far, and may
+/// end it there: whoever comes next goes on.
+pub async fn catch_up(
+    store: &dyn Store,
+    master_keys: &MasterKeys,
+    source: &MasterKeySource,
+    progress: &(dyn Fn(u64) -> ControlFlow<()> + Sync),
+) -> Result<CaughtUp, KeyringError> {
+    let current = make_first_current(store, master_keys, source).await?;
+    let mut caught_up = CaughtUp { current, rewrapped: 0, problems: Vec::new() };
+    for shard in (0..store.shard_count()).map(Shard) {
+        // What somebody else wrapped under yet another key meanwhile is wrapped again.
+        let mut is_complete = false;
+        while !is_complete {
+            let done = rewrap_shard(store, shard, master_keys, source, &mut caught_up, progress);
+            match done.await? {
+                ControlFlow::Continue(all) => is_complete = all,
+                ControlFlow::Break(()) => return Ok(caught_up),
+            }
+        }
+    }
+    Ok(caught_up)
+}
+
+/// The id of the master key that is current then. A first one that has been replaced before is
+/// none to go back to: the file is an old one.
+async fn make_first_current(
+    store: &dyn Store,
+    master_keys: &MasterKeys,
+    source: &MasterKeySource,
+) -> Result<String, KeyringError> {
+    let first = master_keys.first().id();
+    loop {
+        let current = store.claim_master_key(first).await?;
+        if current == first {
+            return Ok(current);
+        }
+        if master_keys.get(&current).is_none() {
+            return Err(KeyringError::WrongKey {
+                place: source.to_string(),
+                found: first.to_owned(),
+                expected: current,
+            });
+        }
+        if store.master_keys().await?.replaced.iter().any(|replaced| replaced == first) {
+            tracing::warn!(
+                file = %source,
+                current,
+                first,
+                "the first master key has been replaced: put the current one before it"
+            );
+            return Ok(current);
+        }
+        if store.replace_master_key(&current, first).await? {
+            tracing::info!(previous = current, current = first, "the master key was replaced");
+            return Ok(first.to_owned());
+        }
+        // Somebody else was faster.
+    }
+}
+
+/// Goes through a shard once. False: others did the same, and something may be left.
+async fn rewrap_shard(
+    store: &dyn Store,
+    shard: Shard,
+    master_keys: &MasterKeys,
+    source: &MasterKeySource,
+    caught_up: &mut CaughtUp,
+    progress: &(dyn Fn(u64) -> ControlFlow<()> + Sync),
+) -> Result<ControlFlow<(), bool>, KeyringError> {
+    let Some(current) = master_keys.get(&caught_up.current) else {
+        return Ok(ControlFlow::Continue(true));
+    };
+    let mut after = None;
+    let mut is_complete = true;
+    loop {
+        let except = Some(current.id());
+        let page = store.wrapped_data_keys(shard, except, after.as_ref(), KEYS_PER_PAGE).await?;
+        let Some((last, _)) = page.last() else {
+            return Ok(ControlFlow::Continue(is_complete));
+        };
+        after = Some(last.clone());
+        let mut rewrapped = Vec::with_capacity(page.len());
+        for (organization_id, wrapped) in page {
+            let missing = || KeyProblem::MasterKeyMissing {
+                master_key_id: wrapped.master_key_id.clone(),
+                place: source.to_string(),
+            };
+            let unwrapped = master_keys
+                .get(&wrapped.master_key_id)
+                .ok_or_else(missing)
+                .and_then(|key| DataKey::unwrapped(&organization_id, &wrapped, key));
+            match unwrapped {
+                Ok(key) => rewrapped.push(RewrappedDataKey {
+                    key: key.wrapped(&organization_id, current),
+                    organization_id,
+                    previous_master_key_id: wrapped.master_key_id,
+                }),
+                Err(problem) => note(problem, &mut caught_up.problems),
+            }
+        }
+        let changed = store.rewrap_data_keys(shard, &rewrapped).await?;
+        is_complete &= changed == rewrapped.len();
+        caught_up.rewrapped += changed as u64;
+        if progress(caught_up.rewrapped).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+}
+
+fn note(problem: KeyProblem, problems: &mut Vec<KeyProblem>) {
+    if problems.contains(&problem) || problems.len() == MAX_PROBLEMS {
+        return;
+    }
+    tracing::error!(error = %problem, "a data key cannot be wrapped under the current master key");
+    problems.push(problem);
+}
