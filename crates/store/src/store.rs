@@ -445,7 +445,8 @@ pub trait Store: Vault + NotificationStore {
 
     /// Drops the shard's projections and folds them from the log again, in one transaction.
     /// Appends wait meanwhile. `progress` is told how many records have been folded. If the future
-    /// is dropped, nothing has changed.
+    /// is dropped, nothing has changed; nor if some of the documents are of a newer version, of which
+    /// this one would lose something ([`StoreError::Newer`]).
     async fn rebuild(
         &self,
         shard: Shard,
@@ -453,7 +454,8 @@ pub trait Store: Vault + NotificationStore {
     ) -> Result<(), StoreError>;
 
     /// Folds the log into tables of its own and compares them, row by row, with those that
-    /// stand. Changes nothing. At most `limit` differences are returned.
+    /// stand; documents by the entities that they hold, whatever their form. Changes nothing. At most
+    /// `limit` differences are returned.
     async fn check(
         &self,
         shard: Shard,

@@ -7,6 +7,7 @@ use keeptrusts_webhooks_domain::ids::{ChannelId, NotificationId, OrganizationId}
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 use keeptrusts_webhooks_domain::mail_limits::MailSent;
 use keeptrusts_webhooks_domain::notification::Notification;
+use sqlx::AssertSqlSafe;
 
 use super::lists::List;
 use super::reads::rows;
@@ -15,10 +16,9 @@ use super::session::fetch;
 use super::{PostgresStore, incidents, load};
 use crate::error::StoreError;
 use crate::queries::notifications::{
-    KnownIncident, MailRow, NotificationStore, Told, ToldRow, last_cause, waiting_channel,
+    KnownIncident, NotificationStore, Told, last_cause, last_mail, waiting_channel,
 };
-use crate::tables::Stored;
-use crate::tables::{micros, read_all};
+use crate::tables::{Entity, Stored, micros, read_all};
 
 #[async_trait]
 impl NotificationStore for PostgresStore {
@@ -140,20 +140,21 @@ impl NotificationStore for PostgresStore {
         shard: Shard,
         since: Timestamp,
     ) -> Result<Vec<Told>, StoreError> {
-        let query = sqlx::query_as::<_, ToldRow>(
-            "SELECT notification_id, channel_id, endpoint_id, state, end_time, count, cause,
-                    incident IS NOT NULL AS opens_incident
+        let columns = Notification::TABLE.read_columns();
+        let statement = AssertSqlSafe(format!(
+            "SELECT {columns}
              FROM notifications
              WHERE shard = $1 AND due_time IS NOT NULL AND type = 'delivery_exhausted'
              UNION ALL
-             SELECT notification_id, channel_id, endpoint_id, state, end_time, count, cause,
-                    incident IS NOT NULL
+             SELECT {columns}
              FROM notifications
-             WHERE shard = $1 AND end_time >= $2 AND type = 'delivery_exhausted'",
-        )
-        .bind(i32::from(shard.0))
-        .bind(micros(since));
-        read_all(fetch(&self.readers, query).await?)
+             WHERE shard = $1 AND end_time >= $2 AND type = 'delivery_exhausted'"
+        ));
+        let query = sqlx::query_as::<_, Stored<Notification>>(statement)
+            .bind(i32::from(shard.0))
+            .bind(micros(since));
+        let found = read_all(fetch(&self.readers, query).await?)?;
+        Ok(found.iter().filter_map(Told::by).collect())
     }
 
     async fn last_causes(
@@ -182,15 +183,16 @@ impl NotificationStore for PostgresStore {
         organization: &OrganizationId,
         since: Timestamp,
     ) -> Result<Vec<MailSent>, StoreError> {
-        let query = sqlx::query_as::<_, MailRow>(
-            "SELECT attempt_start_time, attempt_count, attempt_recipients
-             FROM notifications
+        let statement = select::<Notification>(
+            "FROM notifications
              WHERE shard = $1 AND organization_id = $2 AND attempt_start_time >= $3
                  AND attempt_recipients > 0",
-        )
-        .bind(i32::from(shard.0))
-        .bind(organization.as_str())
-        .bind(micros(since));
-        read_all(fetch(&self.readers, query).await?)
+        );
+        let query = sqlx::query_as::<_, Stored<Notification>>(statement)
+            .bind(i32::from(shard.0))
+            .bind(organization.as_str())
+            .bind(micros(since));
+        let found = read_all(fetch(&self.readers, query).await?)?;
+        Ok(found.iter().filter_map(last_mail).collect())
     }
 }

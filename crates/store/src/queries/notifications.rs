@@ -7,11 +7,10 @@ use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, NotificationId, Org
 use keeptrusts_webhooks_domain::incident::Incident;
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 use keeptrusts_webhooks_domain::mail_limits::MailSent;
-use keeptrusts_webhooks_domain::notification::Notification;
-use sqlx::FromRow;
+use keeptrusts_webhooks_domain::notification::{Notification, NotificationState};
 
 use crate::error::StoreError;
-use crate::tables::{ReadableRow, number, parse, time, word};
+use crate::tables::{parse, time};
 
 /// Channels and notifications, read. They are projections, as endpoints and deliveries are.
 #[async_trait]
@@ -121,23 +120,14 @@ pub struct KnownIncident {
     pub incident: Incident,
 }
 
-#[derive(FromRow)]
-pub(crate) struct MailRow {
-    attempt_start_time: i64,
-    attempt_count: i32,
-    attempt_recipients: i32,
-}
-
-impl ReadableRow for MailRow {
-    type Value = MailSent;
-
-    fn value(self) -> Result<MailSent, StoreError> {
-        Ok(MailSent {
-            time: time(self.attempt_start_time)?,
-            messages: number("attempt count", self.attempt_count)?,
-            recipients: number("recipients", self.attempt_recipients)?,
-        })
-    }
+/// The mail that a notification's last attempt was, if it was one.
+pub(crate) fn last_mail(notification: &Notification) -> Option<MailSent> {
+    let attempt = notification.last_attempt.as_ref().filter(|attempt| attempt.recipients > 0)?;
+    Some(MailSent {
+        time: attempt.start_time,
+        messages: attempt.number,
+        recipients: attempt.recipients,
+    })
 }
 
 /// What a channel was told, or is to be told, of exhausted deliveries of an endpoint.
@@ -161,34 +151,20 @@ pub struct Told {
     pub opens_incident: bool,
 }
 
-#[derive(FromRow)]
-pub(crate) struct ToldRow {
-    pub(crate) notification_id: String,
-    pub(crate) channel_id: String,
-    pub(crate) endpoint_id: String,
-    pub(crate) state: String,
-    pub(crate) end_time: Option<i64>,
-    pub(crate) count: i64,
-    pub(crate) cause: i64,
-    pub(crate) opens_incident: bool,
-}
-
-impl ReadableRow for ToldRow {
-    type Value = Told;
-
-    fn value(self) -> Result<Told, StoreError> {
-        use keeptrusts_webhooks_domain::notification::NotificationState;
-        let state: NotificationState = word(&self.state)?;
-        let end_time = self.end_time.map(time).transpose()?;
-        Ok(Told {
-            notification_id: parse("notification", &self.notification_id)?,
-            channel_id: parse("channel", &self.channel_id)?,
-            endpoint_id: parse("endpoint", &self.endpoint_id)?,
-            sent_time: end_time.filter(|_| state == NotificationState::Sent),
-            is_waiting: state == NotificationState::Waiting,
-            count: number("count", self.count)?,
-            cause: Position(self.cause),
-            opens_incident: self.opens_incident,
+impl Told {
+    /// What a notification of exhausted deliveries says. Each has an endpoint.
+    pub(crate) fn by(notification: &Notification) -> Option<Told> {
+        let Notification { new, state, .. } = notification;
+        let sent = *state == NotificationState::Sent;
+        Some(Told {
+            notification_id: notification.id,
+            channel_id: new.channel_id,
+            endpoint_id: new.endpoint_id?,
+            sent_time: notification.end_time.filter(|_| sent),
+            is_waiting: *state == NotificationState::Waiting,
+            count: new.count,
+            cause: notification.cause,
+            opens_incident: new.incident.is_some(),
         })
     }
 }

@@ -14,7 +14,7 @@ use super::lists::{and, and_of, fetch};
 use super::{SqliteStore, incidents, load, number, sql_limit};
 use crate::error::StoreError;
 use crate::queries::notifications::{
-    KnownIncident, MailRow, NotificationStore, Told, ToldRow, last_cause, waiting_channel,
+    KnownIncident, NotificationStore, Told, last_cause, last_mail, waiting_channel,
 };
 use crate::tables::Stored;
 use crate::tables::{micros, read_all};
@@ -151,14 +151,12 @@ impl NotificationStore for SqliteStore {
         shard: Shard,
         since: Timestamp,
     ) -> Result<Vec<Told>, StoreError> {
-        let found: Vec<ToldRow> = sqlx::query_as(
-            "SELECT notification_id, channel_id, endpoint_id, state, end_time, count, cause,
-                    incident IS NOT NULL AS opens_incident
+        let found: Vec<Stored<Notification>> = sqlx::query_as(
+            "SELECT *
              FROM notifications INDEXED BY notifications_due
              WHERE shard = ?1 AND due_time IS NOT NULL AND type = 'delivery_exhausted'
              UNION ALL
-             SELECT notification_id, channel_id, endpoint_id, state, end_time, count, cause,
-                    incident IS NOT NULL
+             SELECT *
              FROM notifications INDEXED BY notifications_told
              WHERE shard = ?1 AND end_time >= ?2 AND type = 'delivery_exhausted'",
         )
@@ -167,7 +165,7 @@ impl NotificationStore for SqliteStore {
         .fetch_all(&self.readers)
         .await
         .map_err(failed)?;
-        read_all(found)
+        Ok(read_all(found)?.iter().filter_map(Told::by).collect())
     }
 
     async fn last_causes(
@@ -198,8 +196,8 @@ impl NotificationStore for SqliteStore {
         organization: &OrganizationId,
         since: Timestamp,
     ) -> Result<Vec<MailSent>, StoreError> {
-        let found: Vec<MailRow> = sqlx::query_as(
-            "SELECT attempt_start_time, attempt_count, attempt_recipients
+        let found: Vec<Stored<Notification>> = sqlx::query_as(
+            "SELECT *
              FROM notifications INDEXED BY notifications_mail
              WHERE shard = ? AND organization_id = ? AND attempt_start_time >= ?
                  AND attempt_recipients > 0",
@@ -210,6 +208,6 @@ impl NotificationStore for SqliteStore {
         .fetch_all(&self.readers)
         .await
         .map_err(failed)?;
-        read_all(found)
+        Ok(read_all(found)?.iter().filter_map(last_mail).collect())
     }
 }

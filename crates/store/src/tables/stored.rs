@@ -7,7 +7,6 @@ use std::time::Duration;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::{Position, Version};
-use keeptrusts_webhooks_domain::secret::SealedSecret;
 use keeptrusts_webhooks_domain::word::Word;
 use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 
@@ -23,7 +22,6 @@ pub(crate) trait StoredRow {
     /// Of a column that has 32 bits on Postgres.
     fn optional_small(&self, column: &str) -> Unreadable<Option<i32>>;
     fn optional_bytes(&self, column: &str) -> Unreadable<Option<Vec<u8>>>;
-    fn boolean(&self, column: &str) -> Unreadable<bool>;
 
     fn text(&self, column: &str) -> Unreadable<String> {
         there(column, self.optional_text(column)?)
@@ -59,13 +57,6 @@ pub(crate) trait StoredRow {
         self.optional_text(column)?.map(|text| parse(column, &text)).transpose()
     }
 
-    /// Texts that are separated by commas.
-    fn list<T: FromStr, List: FromIterator<T>>(&self, column: &str) -> Unreadable<List> {
-        let text = self.text(column)?;
-        let parts = text.split(',').filter(|part| !part.is_empty());
-        parts.map(|part| parse(column, part)).collect()
-    }
-
     fn word<T: Word>(&self, column: &str) -> Unreadable<T> {
         word(&self.text(column)?)
     }
@@ -93,16 +84,6 @@ pub(crate) trait StoredRow {
     fn sha256(&self, column: &str) -> Unreadable<[u8; 32]> {
         exact(column, self.bytes(column)?)
     }
-
-    /// A secret in three columns, which begin alike; NULL: there is none.
-    fn optional_secret(
-        &self,
-        [key_id, nonce, ciphertext]: [&str; 3],
-    ) -> Unreadable<Option<SealedSecret>> {
-        let Some(key_id) = self.optional_text(key_id)? else { return Ok(None) };
-        let (nonce, ciphertext) = (exact(nonce, self.bytes(nonce)?)?, self.bytes(ciphertext)?);
-        Ok(Some(SealedSecret { key_id, nonce, ciphertext }))
-    }
 }
 
 impl<R> StoredRow for R
@@ -113,7 +94,6 @@ where
     for<'row> i64: Decode<'row, R::Database> + Type<R::Database>,
     for<'row> i32: Decode<'row, R::Database> + Type<R::Database>,
     for<'row> Vec<u8>: Decode<'row, R::Database> + Type<R::Database>,
-    for<'row> bool: Decode<'row, R::Database> + Type<R::Database>,
 {
     fn optional_text(&self, column: &str) -> Unreadable<Option<String>> {
         self.try_get(column).map_err(undecodable)
@@ -128,10 +108,6 @@ where
     }
 
     fn optional_bytes(&self, column: &str) -> Unreadable<Option<Vec<u8>>> {
-        self.try_get(column).map_err(undecodable)
-    }
-
-    fn boolean(&self, column: &str) -> Unreadable<bool> {
         self.try_get(column).map_err(undecodable)
     }
 }

@@ -8,11 +8,11 @@ use keeptrusts_webhooks_domain::channel::Channel;
 use keeptrusts_webhooks_domain::ids::{ChannelId, NotificationId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 use keeptrusts_webhooks_domain::mail_limits::MailSent;
-use keeptrusts_webhooks_domain::notification::{Notification, NotificationState, NotificationType};
+use keeptrusts_webhooks_domain::notification::{Notification, NotificationType};
 
 use super::MemoryStore;
 use crate::error::StoreError;
-use crate::queries::notifications::{KnownIncident, NotificationStore, Told};
+use crate::queries::notifications::{KnownIncident, NotificationStore, Told, last_mail};
 
 #[async_trait]
 impl NotificationStore for MemoryStore {
@@ -134,18 +134,7 @@ impl NotificationStore for MemoryStore {
         let told = rows
             .filter(|row| row.new.notification_type == NotificationType::DeliveryExhausted)
             .filter(|row| row.due_time.is_some() || row.end_time.is_some_and(|end| end >= since))
-            .filter_map(|row| {
-                Some(Told {
-                    notification_id: row.id,
-                    channel_id: row.new.channel_id,
-                    endpoint_id: row.new.endpoint_id?,
-                    sent_time: row.end_time.filter(|_| row.state == NotificationState::Sent),
-                    is_waiting: row.state == NotificationState::Waiting,
-                    count: row.new.count,
-                    cause: row.cause,
-                    opens_incident: row.new.incident.is_some(),
-                })
-            });
+            .filter_map(Told::by);
         Ok(told.collect())
     }
 
@@ -183,15 +172,10 @@ impl NotificationStore for MemoryStore {
     ) -> Result<Vec<MailSent>, StoreError> {
         let data = self.shard(shard);
         let rows = data.tables.notifications.values();
-        let attempts = rows
+        let sent = rows
             .filter(|row| row.organization_id == *organization)
-            .filter_map(|row| row.last_attempt.as_ref())
-            .filter(|attempt| attempt.recipients > 0 && attempt.start_time >= since);
-        let sent = attempts.map(|attempt| MailSent {
-            time: attempt.start_time,
-            messages: attempt.number,
-            recipients: attempt.recipients,
-        });
+            .filter_map(last_mail)
+            .filter(|mail| mail.time >= since);
         Ok(sent.collect())
     }
 }
