@@ -5,6 +5,7 @@
 //! of it was wanted looks good to it while a table is new.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::ids::EventId;
@@ -18,7 +19,7 @@ use super::session;
 use super::write::{key_arguments, of_shard, unnest};
 use crate::error::StoreError;
 use crate::log::plan::KeyOwner;
-use crate::tables::{self, Entity, Stored, TableKey, listed, read_all};
+use crate::tables::{self, Entity, OncePerTable, Stored, TableKey, listed, read_all};
 
 /// Which of these idempotency keys are used: by which event, with what content.
 pub(super) async fn used_keys(
@@ -36,7 +37,7 @@ pub(super) async fn used_keys(
     added.map_err(|error| store_error(sqlx::Error::Encode(error)))?;
     let looked_up =
         lookup::<Event>("unnest($2::text[], $3::text[])", &["organization_id", "idempotency_key"]);
-    let events: Vec<Event> = fetch(connection, looked_up, arguments).await?;
+    let events: Vec<Event> = fetch(connection, looked_up.into(), arguments).await?;
     Ok(tables::used_keys(events))
 }
 
@@ -87,14 +88,17 @@ pub(super) async fn row<Row: Entity, RowKey: TableKey>(
     Ok(rows(readers, shard, &[key]).await?.pop())
 }
 
-fn lookup_by_key<Row: Entity>() -> String {
-    let columns: Vec<_> = Row::TABLE.key().map(|column| column.name).collect();
-    lookup::<Row>(&unnest(Row::TABLE.key()), &columns)
+fn lookup_by_key<Row: Entity>() -> Arc<str> {
+    static LOOKUPS: OncePerTable<Arc<str>> = OncePerTable::new();
+    LOOKUPS.get(Row::TABLE.name, || {
+        let columns: Vec<_> = Row::TABLE.key().map(|column| column.name).collect();
+        lookup::<Row>(&unnest(Row::TABLE.key()), &columns).into()
+    })
 }
 
 async fn fetch<Row: Entity>(
     connection: &mut PgConnection,
-    sql: String,
+    sql: Arc<str>,
     arguments: PgArguments,
 ) -> Result<Vec<Row>, StoreError> {
     let rows = sqlx::query_as_with::<_, Stored<Row>, _>(AssertSqlSafe(sql), arguments)

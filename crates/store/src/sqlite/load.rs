@@ -2,6 +2,7 @@
 //! by itself.
 
 use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
 
 use keeptrusts_webhooks_domain::event::{Event, IdempotencyKey};
 use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
@@ -13,7 +14,7 @@ use super::number;
 use super::set_statement::{SetStatement, Values};
 use crate::error::StoreError;
 use crate::log::plan::KeyOwner;
-use crate::tables::{self, Entity, Stored, TableKey, read_all};
+use crate::tables::{self, Entity, OncePerTable, Stored, TableKey, read_all};
 
 /// The idempotency keys that are used of these: by which event, with what content.
 pub(super) async fn idempotency_keys(
@@ -71,13 +72,18 @@ pub(super) async fn row<Row: Entity, RowKey: TableKey>(
 }
 
 /// The statement that looks rows up by their keys. Its last parameter is the shard.
-pub(super) fn lookup_by_key<Row: Entity>() -> SetStatement {
-    lookup::<Row>(&Row::TABLE.key_columns(), Row::TABLE.key().count())
+pub(super) fn lookup_by_key<Row: Entity>() -> Arc<SetStatement> {
+    static LOOKUPS: OncePerTable<Arc<SetStatement>> = OncePerTable::new();
+    LOOKUPS.get(Row::TABLE.name, || {
+        Arc::new(lookup::<Row>(&Row::TABLE.key_columns(), Row::TABLE.key().count()))
+    })
 }
 
 /// The statement that looks events up by their idempotency keys. Its last parameter is the shard.
-pub(super) fn lookup_by_idempotency_key() -> SetStatement {
-    lookup::<Event>("organization_id, idempotency_key", 2)
+pub(super) fn lookup_by_idempotency_key() -> &'static SetStatement {
+    static LOOKUP: LazyLock<SetStatement> =
+        LazyLock::new(|| lookup::<Event>("organization_id, idempotency_key", 2));
+    &LOOKUP
 }
 
 /// The statement that looks rows up by so many columns. CROSS JOIN tells SQLite to begin with the

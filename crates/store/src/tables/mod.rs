@@ -19,6 +19,7 @@ mod incidents;
 mod keys;
 mod missed_events;
 mod notifications;
+mod once_per_table;
 mod pauses;
 mod projections;
 mod records;
@@ -32,6 +33,7 @@ pub(crate) use self::bodies::BODIES;
 pub(crate) use self::cell::{Cell, duration_micros, micros};
 pub(crate) use self::events::used_keys;
 pub(crate) use self::failing_endpoints::FailingEndpoint;
+pub(crate) use self::once_per_table::OncePerTable;
 pub(crate) use self::pauses::PausedEndpoint;
 pub(crate) use self::projections::{Projection, RowPair, projections};
 pub(crate) use self::stored::{
