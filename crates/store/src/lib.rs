@@ -4,7 +4,7 @@
 //! - [`log`]: what services use. Group commit, reading along, and, pure, what becomes of a batch
 //!   ([`log::plan`]) and what records change in the tables ([`log::projection`]).
 //! - `tables`: each table described once. Both databases derive their statements from it.
-//! - [`queries`]: what the tables can be asked.
+//! - [`queries`]: what the tables can be asked, and `sql`: the statements that both databases share.
 //! - [`vault`]: the data keys that seal an organization's secrets.
 //! - [`sqlite`] (embedded, one process) and [`postgres`] (many processes).
 //! - [`testing`]: the log in memory, and the conformance suite that holds all three to [`Store`].
@@ -23,6 +23,7 @@ mod opening;
 pub mod postgres;
 pub mod queries;
 mod random;
+mod sql;
 pub mod sqlite;
 mod store;
 mod tables;
@@ -42,11 +43,12 @@ pub use log::operation::{
 pub use log::{AppendError, Follower, Log};
 pub use opening::Opening;
 pub use queries::long_reads::{LongReads, TooManyLongReads};
-pub use queries::notifications::{KnownIncident, NotificationStore, Told};
+pub use queries::notifications::{KnownIncident, Told};
 pub use random::random;
 pub use store::{
     AppendedBatch, AttemptSum, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardLease,
     ShardState, SteadyTime, Store, Survey, TableVersions, WaitingEndpoints,
 };
+pub use tables::Rows;
 pub use trouble::{Scope, Trouble};
 pub use vault::Vault;

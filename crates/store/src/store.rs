@@ -7,33 +7,24 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::{Attempt, Outcome};
+use keeptrusts_webhooks_domain::attempt::Outcome;
 use keeptrusts_webhooks_domain::delivery::Delivery;
-use keeptrusts_webhooks_domain::endpoint::Endpoint;
-use keeptrusts_webhooks_domain::event::Event;
-use keeptrusts_webhooks_domain::health::Failing;
-use keeptrusts_webhooks_domain::ids::{
-    AttemptId, DeliveryId, EndpointId, EventId, KeyId, OperationId, OrganizationId, ReplayId,
-};
-use keeptrusts_webhooks_domain::key::{Key, TokenDigest};
+use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, KeyId, OperationId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard, Stream, Version};
-use keeptrusts_webhooks_domain::pause::Pause;
-use keeptrusts_webhooks_domain::replay::{Replay, ReplayCursor, ReplaySelection};
+use keeptrusts_webhooks_domain::replay::{ReplayCursor, ReplaySelection};
 use tokio::sync::mpsc;
 
 use crate::error::StoreError;
 use crate::log::commits::OtherWrites;
 use crate::log::operation::{Appended, BodyId, Operation, Record, Refusal};
-use crate::log::projection::{CountKey, Missed};
-use crate::queries::notifications::NotificationStore;
 use crate::queries::replay_candidates::CandidatePage;
-use crate::queries::{
-    AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, Found, KeyFilter,
-};
+use crate::queries::selection::ErasedSelection;
+use crate::queries::{AuditFilter, Extreme};
+use crate::tables::{Keys, Rows};
 use crate::vault::Vault;
 
-/// The log and its projections, in a database; channels and notifications as a
-/// [`NotificationStore`]; and, as a [`Vault`], the keys of its secrets.
+/// The log, in a database; its projections as [`Tables`]; and, as a [`Vault`], the keys of its
+/// secrets.
 ///
 /// ```text
 ///            checkpoint: acted on up to here        last position
@@ -66,7 +57,7 @@ use crate::vault::Vault;
 /// - Cancelling the future of a call leaves the database consistent, but whether it happened
 ///   is then unknown; [`find_operations`](Store::find_operations) tells.
 #[async_trait]
-pub trait Store: Vault + NotificationStore {
+pub trait Store: Tables + Vault {
     /// How many shards there are: fixed when the database was created.
     fn shard_count(&self) -> u16;
 
@@ -186,262 +177,10 @@ pub trait Store: Vault + NotificationStore {
     /// Takes a dispatch process off the list of those alive.
     async fn leave(&self, member: &str) -> Result<(), StoreError>;
 
-    // --- projections ---
-
-    /// An endpoint, deleted or not.
-    async fn endpoint(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        id: EndpointId,
-    ) -> Result<Option<Endpoint>, StoreError>;
-
-    /// Endpoints by id, deleted or not; those that do not exist are left out.
-    async fn endpoints(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        ids: &[EndpointId],
-    ) -> Result<Vec<Endpoint>, StoreError>;
-
-    /// Endpoints that are not deleted, newest first, with ids below `before`.
-    async fn list_endpoints(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        filter: &EndpointFilter,
-        before: EndpointId,
-        limit: usize,
-    ) -> Result<Vec<Endpoint>, StoreError>;
-
-    /// All of a shard's endpoints, deleted ones included, by ascending id, with ids above `after`.
-    async fn shard_endpoints(
-        &self,
-        shard: Shard,
-        after: EndpointId,
-        limit: usize,
-    ) -> Result<Vec<Endpoint>, StoreError>;
-
-    /// An event.
-    async fn event(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        id: EventId,
-    ) -> Result<Option<Event>, StoreError>;
-
-    /// Events, newest first, with ids below `before`: up to `limit` of the next
-    /// [`ROWS_LOOKED_AT`](crate::limits::ROWS_LOOKED_AT), or of the next `limit` if that is more.
-    /// So it takes no longer the fewer match.
-    async fn list_events(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        filter: &EventFilter,
-        before: EventId,
-        limit: usize,
-    ) -> Result<Found<Event, EventId>, StoreError>;
-
-    /// Deliveries by id; those that do not exist are left out.
-    async fn deliveries(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        ids: &[DeliveryId],
-    ) -> Result<Vec<Delivery>, StoreError>;
-
-    /// Deliveries, newest first, with ids below `before`, as of events. With an endpoint only that
-    /// one's deliveries are looked at, with an event only its own.
-    async fn list_deliveries(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        filter: &DeliveryFilter,
-        before: DeliveryId,
-        limit: usize,
-    ) -> Result<Found<Delivery, DeliveryId>, StoreError>;
-
-    /// An attempt.
-    async fn attempt(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        id: AttemptId,
-    ) -> Result<Option<Attempt>, StoreError>;
-
-    /// Attempts, newest first, with ids below `before`, as of events. With an endpoint only that
-    /// one's attempts are looked at, with a delivery only its own.
-    async fn list_attempts(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        filter: &AttemptFilter,
-        before: AttemptId,
-        limit: usize,
-    ) -> Result<Found<Attempt, AttemptId>, StoreError>;
-
-    /// An endpoint's attempts counted, from an hour on.
-    async fn attempt_counts(
-        &self,
-        shard: Shard,
-        endpoint: EndpointId,
-        from_hour: Timestamp,
-    ) -> Result<Vec<(CountKey, u64)>, StoreError>;
-
-    /// The attempts at all of an organization's endpoints, deleted ones included, counted over
-    /// these hours.
-    async fn attempt_sums(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        hours: Range<Timestamp>,
-    ) -> Result<Vec<AttemptSum>, StoreError>;
-
-    /// The endpoints whose attempts have all failed lately: an organization's, or the shard's.
-    async fn failing_endpoints(
-        &self,
-        shard: Shard,
-        organization: Option<&OrganizationId>,
-    ) -> Result<HashMap<EndpointId, Failing>, StoreError>;
-
-    /// The last pause that each receiver has asked for, also if it is over: an organization's
-    /// endpoints, or the shard's.
-    async fn endpoint_pauses(
-        &self,
-        shard: Shard,
-        organization: Option<&OrganizationId>,
-    ) -> Result<HashMap<EndpointId, Pause>, StoreError>;
-
-    /// Events that an endpoint missed while it was disabled, oldest first, after a position.
-    async fn missed_events(
-        &self,
-        shard: Shard,
-        endpoint: EndpointId,
-        after: Position,
-        limit: usize,
-    ) -> Result<Vec<Missed>, StoreError>;
-
-    /// Deliveries of an endpoint that wait for an attempt, ordered by [`DueKey`], above `after`.
-    /// The page and its `as_of` are of one snapshot.
-    async fn due_deliveries(
-        &self,
-        shard: Shard,
-        endpoint: EndpointId,
-        after: DueKey,
-        limit: usize,
-    ) -> Result<DuePage, StoreError>;
-
-    /// Every endpoint that deliveries wait for, with the earliest time that one is due. The list
-    /// and its `as_of` are of one snapshot.
-    async fn waiting_endpoints(&self, shard: Shard) -> Result<WaitingEndpoints, StoreError>;
-
-    /// A replay.
-    async fn replay(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        id: ReplayId,
-    ) -> Result<Option<Replay>, StoreError>;
-
-    /// An organization's replays, for one endpoint or for all, newest first, with ids below
-    /// `before`.
-    async fn list_replays(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        endpoint: Option<EndpointId>,
-        before: ReplayId,
-        limit: usize,
-    ) -> Result<Vec<Replay>, StoreError>;
-
-    /// The replays that are running, of one organization or of the whole shard, by ascending id,
-    /// with ids above `after`.
-    async fn running_replays(
-        &self,
-        shard: Shard,
-        organization: Option<&OrganizationId>,
-        after: ReplayId,
-        limit: usize,
-    ) -> Result<Vec<Replay>, StoreError>;
-
-    /// What a replay finds behind a cursor, in its order: of the next `limit` missed events, failed
-    /// attempts or events of the endpoint those that it is about, and how far that goes. An event
-    /// counts only if it was accepted below the position `before`. Takes no longer the less is
-    /// found.
-    async fn replay_candidates(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        selection: &ReplaySelection,
-        before: Position,
-        after: ReplayCursor,
-        limit: usize,
-    ) -> Result<CandidatePage, StoreError>;
-
-    /// Which migrations were applied, and which this program needs.
-    async fn table_versions(&self) -> Result<TableVersions, StoreError>;
-
-    /// How many deliveries wait for an attempt. It takes as long as there are many.
-    async fn count_waiting(&self, shard: Shard) -> Result<u64, StoreError>;
-
-    /// How many endpoints an organization has, deleted ones not counted.
-    async fn count_endpoints(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-    ) -> Result<u64, StoreError>;
-
-    /// Records that belong into an organization's audit trail, newest first, below a position, as of
-    /// events: the others are not looked at.
-    async fn audit_records(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        filter: &AuditFilter,
-        before: Position,
-        limit: usize,
-    ) -> Result<Found<Record, Position>, StoreError>;
-
-    // --- keys, all of which are on `Shard::OF_KEYS` ---
-
-    /// The key that a token is of, valid or not.
-    async fn key_by_token(&self, token: TokenDigest) -> Result<Option<Key>, StoreError>;
-
-    /// A key, valid or not.
-    async fn key(&self, id: KeyId) -> Result<Option<Key>, StoreError>;
-
-    /// An organization's keys, or those of every organization (`*`), newest first, with ids below
-    /// `before`.
-    async fn list_keys(
-        &self,
-        organization: &OrganizationId,
-        filter: KeyFilter,
-        before: KeyId,
-        limit: usize,
-    ) -> Result<Vec<Key>, StoreError>;
-
-    /// Keys by their ids, valid or not; those that do not exist are left out.
-    async fn keys(&self, ids: &[KeyId]) -> Result<Vec<Key>, StoreError>;
-
-    /// What a key has made, sessions included, in whatever organization, newest first, with ids
-    /// below `before`.
-    async fn keys_made_by(
-        &self,
-        maker: KeyId,
-        before: KeyId,
-        limit: usize,
-    ) -> Result<Vec<Key>, StoreError>;
-
-    /// Whether there has ever been an API key.
-    async fn has_keys(&self) -> Result<bool, StoreError>;
+    // --- administration ---
 
     /// Notes when keys were used. A time before the one that is noted changes nothing.
     async fn note_key_uses(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError>;
-
-    /// When these keys were last used, as far as that was noted.
-    async fn key_uses(&self, ids: &[KeyId]) -> Result<HashMap<KeyId, Timestamp>, StoreError>;
-
-    // --- administration ---
 
     /// Drops the shard's projections and folds them from the log again, in one transaction.
     /// Appends wait meanwhile. `progress` is told how many records have been folded. If the future
@@ -463,8 +202,83 @@ pub trait Store: Vault + NotificationStore {
         progress: &(dyn Fn(Position) + Sync),
     ) -> Result<Vec<RebuildDifference>, StoreError>;
 
+    /// Which migrations were applied, and which this program needs.
+    async fn table_versions(&self) -> Result<TableVersions, StoreError>;
+
     /// Closes every connection.
     async fn close(&self);
+}
+
+/// The tables, read. What they can be asked is said once, as methods of [`dyn Store`](Store) in
+/// [`crate::queries`]; they come down to these.
+#[async_trait]
+pub trait Tables: Send + Sync + 'static {
+    /// The rows of a selection.
+    async fn select(&self, shard: Shard, selection: &ErasedSelection) -> Result<Rows, StoreError>;
+
+    /// The rows that exist of those with these keys, in no order.
+    async fn look_up(&self, shard: Shard, keys: &Keys) -> Result<Rows, StoreError>;
+
+    /// How many rows a selection has, whatever its limit.
+    async fn count(&self, shard: Shard, selection: &ErasedSelection) -> Result<u64, StoreError>;
+
+    /// The rows of a selection in groups by a column of text: each group, and its least or greatest
+    /// number.
+    async fn grouped(
+        &self,
+        shard: Shard,
+        selection: &ErasedSelection,
+        group: &'static str,
+        extreme: Extreme,
+    ) -> Result<Vec<(String, i64)>, StoreError>;
+
+    /// Records that belong into an organization's audit trail and match, newest first: below a
+    /// position, and not below another.
+    async fn audit_records(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        filter: &AuditFilter,
+        range: (Position, Option<Position>),
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError>;
+
+    /// The attempts at all of an organization's endpoints, deleted ones included, counted over
+    /// these hours.
+    async fn attempt_sums(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        hours: Range<Timestamp>,
+    ) -> Result<Vec<AttemptSum>, StoreError>;
+
+    /// Deliveries of an endpoint that wait for an attempt, ordered by [`DueKey`], above `after`.
+    /// The page and its `as_of` are of one snapshot.
+    async fn due_deliveries(
+        &self,
+        shard: Shard,
+        endpoint: EndpointId,
+        after: DueKey,
+        limit: usize,
+    ) -> Result<DuePage, StoreError>;
+
+    /// Every endpoint that deliveries wait for, with the earliest time that one is due. The list
+    /// and its `as_of` are of one snapshot.
+    async fn waiting_endpoints(&self, shard: Shard) -> Result<WaitingEndpoints, StoreError>;
+
+    /// What a replay finds behind a cursor, in its order: of the next `limit` missed events, failed
+    /// attempts or events of the endpoint those that it is about, and how far that goes. An event
+    /// counts only if it was accepted below the position `before`. Takes no longer the less is
+    /// found.
+    async fn replay_candidates(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        selection: &ReplaySelection,
+        before: Position,
+        after: ReplayCursor,
+        limit: usize,
+    ) -> Result<CandidatePage, StoreError>;
 }
 
 /// What became of a batch.

@@ -74,7 +74,7 @@ impl AuditApi {
     ) -> Result<Part, Status> {
         let store = self.log.store();
         let below = self.position(shard, organization, below).await?;
-        let found = store.audit_records(shard, organization, filter, below, limit).await;
+        let found = store.list_audit_records(shard, organization, filter, below, limit).await;
         let Found { rows: records, next } = found.map_err(answer::query_failed)?;
         let end = match next {
             // A cursor names a record.

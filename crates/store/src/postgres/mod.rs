@@ -10,18 +10,14 @@ mod append;
 mod check;
 mod connector;
 mod data_keys;
+mod due;
 mod erase;
 mod errors;
-mod health;
 mod hints;
-mod incidents;
-mod keys;
+mod key_uses;
 mod leases;
-mod lists;
 mod load;
-mod notifications;
 mod open;
-mod pauses;
 mod pool;
 mod pooler;
 mod reads;
@@ -29,6 +25,7 @@ mod rebuild;
 mod replays;
 mod select;
 mod session;
+mod tables;
 mod url;
 mod write;
 
@@ -38,25 +35,14 @@ mod tests;
 pub(crate) use errors::trouble_of;
 
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::Attempt;
-use keeptrusts_webhooks_domain::delivery::Delivery;
-use keeptrusts_webhooks_domain::endpoint::Endpoint;
-use keeptrusts_webhooks_domain::event::Event;
-use keeptrusts_webhooks_domain::health::Failing;
-use keeptrusts_webhooks_domain::ids::{
-    AttemptId, DeliveryId, EndpointId, EventId, KeyId, OperationId, OrganizationId, ReplayId,
-};
-use keeptrusts_webhooks_domain::key::{Key, TokenDigest};
+use keeptrusts_webhooks_domain::ids::{KeyId, OperationId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream, Version};
-use keeptrusts_webhooks_domain::pause::Pause;
-use keeptrusts_webhooks_domain::replay::{Replay, ReplayCursor, ReplaySelection};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -65,21 +51,13 @@ use self::connector::{Connector, SessionLimits};
 use self::hints::Hints;
 pub use self::open::{InvalidUrl, OpenError};
 use self::pool::Pool;
-use self::replays::Search;
 use crate::error::StoreError;
 use crate::log::commits::OtherWrites;
 use crate::log::operation::{Appended, BodyId, Operation, Record};
-use crate::log::projection::{CountKey, Missed};
 use crate::opening::Opening;
-use crate::queries::replay_candidates::CandidatePage;
-use crate::queries::{
-    AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, Found, KeyFilter,
-};
 use crate::store::{
-    AppendedBatch, AttemptSum, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardState,
-    Store, Survey, TableVersions, WaitingEndpoints,
+    AppendedBatch, ErasedBodies, Lease, RebuildDifference, ShardState, Store, Survey, TableVersions,
 };
-use crate::tables::with_owner;
 
 /// How long closing waits for connections that are in use.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
@@ -307,273 +285,12 @@ impl Store for PostgresStore {
         leases::leave(&self.leases, member).await
     }
 
-    async fn endpoint(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        id: EndpointId,
-    ) -> Result<Option<Endpoint>, StoreError> {
-        load::row(&self.readers, shard, (organization.clone(), id)).await
-    }
-
-    async fn endpoints(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        ids: &[EndpointId],
-    ) -> Result<Vec<Endpoint>, StoreError> {
-        load::rows(&self.readers, shard, &with_owner(organization, ids)).await
-    }
-
-    async fn list_endpoints(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        filter: &EndpointFilter,
-        before: EndpointId,
-        limit: usize,
-    ) -> Result<Vec<Endpoint>, StoreError> {
-        lists::list_endpoints(&self.readers, shard, organization, filter, before, limit).await
-    }
-
-    async fn shard_endpoints(
-        &self,
-        shard: Shard,
-        after: EndpointId,
-        limit: usize,
-    ) -> Result<Vec<Endpoint>, StoreError> {
-        reads::shard_endpoints(&self.readers, shard, after, limit).await
-    }
-
-    async fn event(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        id: EventId,
-    ) -> Result<Option<Event>, StoreError> {
-        load::row(&self.readers, shard, (organization.clone(), id)).await
-    }
-
-    async fn list_events(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        filter: &EventFilter,
-        before: EventId,
-        limit: usize,
-    ) -> Result<Found<Event, EventId>, StoreError> {
-        lists::list_events(&self.readers, shard, organization, filter, before, limit).await
-    }
-
-    async fn deliveries(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        ids: &[DeliveryId],
-    ) -> Result<Vec<Delivery>, StoreError> {
-        load::rows(&self.readers, shard, &with_owner(organization, ids)).await
-    }
-
-    async fn list_deliveries(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        filter: &DeliveryFilter,
-        before: DeliveryId,
-        limit: usize,
-    ) -> Result<Found<Delivery, DeliveryId>, StoreError> {
-        lists::list_deliveries(&self.readers, shard, organization, filter, before, limit).await
-    }
-
-    async fn attempt(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        id: AttemptId,
-    ) -> Result<Option<Attempt>, StoreError> {
-        load::row(&self.readers, shard, (organization.clone(), id)).await
-    }
-
-    async fn list_attempts(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        filter: &AttemptFilter,
-        before: AttemptId,
-        limit: usize,
-    ) -> Result<Found<Attempt, AttemptId>, StoreError> {
-        lists::list_attempts(&self.readers, shard, organization, filter, before, limit).await
-    }
-
-    async fn attempt_counts(
-        &self,
-        shard: Shard,
-        endpoint: EndpointId,
-        from_hour: Timestamp,
-    ) -> Result<Vec<(CountKey, u64)>, StoreError> {
-        reads::attempt_counts(&self.readers, shard, endpoint, from_hour).await
-    }
-
-    async fn attempt_sums(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        hours: Range<Timestamp>,
-    ) -> Result<Vec<AttemptSum>, StoreError> {
-        health::attempt_sums(&self.readers, shard, organization, hours).await
-    }
-
-    async fn failing_endpoints(
-        &self,
-        shard: Shard,
-        organization: Option<&OrganizationId>,
-    ) -> Result<HashMap<EndpointId, Failing>, StoreError> {
-        health::failing_endpoints(&self.readers, shard, organization).await
-    }
-
-    async fn endpoint_pauses(
-        &self,
-        shard: Shard,
-        organization: Option<&OrganizationId>,
-    ) -> Result<HashMap<EndpointId, Pause>, StoreError> {
-        pauses::endpoint_pauses(&self.readers, shard, organization).await
-    }
-
-    async fn missed_events(
-        &self,
-        shard: Shard,
-        endpoint: EndpointId,
-        after: Position,
-        limit: usize,
-    ) -> Result<Vec<Missed>, StoreError> {
-        reads::missed_events(&self.readers, shard, endpoint, after, limit).await
-    }
-
-    async fn due_deliveries(
-        &self,
-        shard: Shard,
-        endpoint: EndpointId,
-        after: DueKey,
-        limit: usize,
-    ) -> Result<DuePage, StoreError> {
-        reads::due_deliveries(&self.readers, shard, endpoint, after, limit).await
-    }
-
-    async fn waiting_endpoints(&self, shard: Shard) -> Result<WaitingEndpoints, StoreError> {
-        reads::waiting_endpoints(&self.readers, shard).await
-    }
-
-    async fn replay(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        id: ReplayId,
-    ) -> Result<Option<Replay>, StoreError> {
-        load::row(&self.readers, shard, (organization.clone(), id)).await
-    }
-
-    async fn list_replays(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        endpoint: Option<EndpointId>,
-        before: ReplayId,
-        limit: usize,
-    ) -> Result<Vec<Replay>, StoreError> {
-        replays::list(&self.readers, shard, organization, endpoint, before, limit).await
-    }
-
-    async fn running_replays(
-        &self,
-        shard: Shard,
-        organization: Option<&OrganizationId>,
-        after: ReplayId,
-        limit: usize,
-    ) -> Result<Vec<Replay>, StoreError> {
-        replays::running(&self.readers, shard, organization, after, limit).await
-    }
-
-    async fn replay_candidates(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        selection: &ReplaySelection,
-        before: Position,
-        after: ReplayCursor,
-        limit: usize,
-    ) -> Result<CandidatePage, StoreError> {
-        let search = Search { shard, organization, selection, before, after, limit };
-        replays::candidates(&self.readers, &search).await
-    }
-
     async fn table_versions(&self) -> Result<TableVersions, StoreError> {
         reads::table_versions(&self.readers).await
     }
 
-    async fn count_waiting(&self, shard: Shard) -> Result<u64, StoreError> {
-        reads::count_waiting(&self.readers, shard).await
-    }
-
-    async fn count_endpoints(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-    ) -> Result<u64, StoreError> {
-        keys::count_endpoints(&self.readers, shard, organization).await
-    }
-
-    async fn audit_records(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        filter: &AuditFilter,
-        before: Position,
-        limit: usize,
-    ) -> Result<Found<Record, Position>, StoreError> {
-        keys::audit_records(&self.readers, shard, organization, filter, before, limit).await
-    }
-
-    async fn key_by_token(&self, token: TokenDigest) -> Result<Option<Key>, StoreError> {
-        keys::by_token(&self.readers, token).await
-    }
-
-    async fn key(&self, id: KeyId) -> Result<Option<Key>, StoreError> {
-        load::row(&self.readers, Shard::OF_KEYS, id).await
-    }
-
-    async fn list_keys(
-        &self,
-        organization: &OrganizationId,
-        filter: KeyFilter,
-        before: KeyId,
-        limit: usize,
-    ) -> Result<Vec<Key>, StoreError> {
-        keys::list(&self.readers, organization, filter, before, limit).await
-    }
-
-    async fn keys(&self, ids: &[KeyId]) -> Result<Vec<Key>, StoreError> {
-        load::rows(&self.readers, Shard::OF_KEYS, ids).await
-    }
-
-    async fn keys_made_by(
-        &self,
-        maker: KeyId,
-        before: KeyId,
-        limit: usize,
-    ) -> Result<Vec<Key>, StoreError> {
-        keys::made_by(&self.readers, maker, before, limit).await
-    }
-
-    async fn has_keys(&self) -> Result<bool, StoreError> {
-        keys::exist(&self.readers).await
-    }
-
     async fn note_key_uses(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
-        keys::note_uses(&self.writers, uses).await
-    }
-
-    async fn key_uses(&self, ids: &[KeyId]) -> Result<HashMap<KeyId, Timestamp>, StoreError> {
-        keys::uses(&self.readers, ids).await
+        key_uses::note(&self.writers, uses).await
     }
 
     async fn rebuild(

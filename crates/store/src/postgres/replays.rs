@@ -1,11 +1,10 @@
 //! Replays, and what they find.
 
-use keeptrusts_webhooks_domain::ids::{AttemptId, EndpointId, EventId, OrganizationId, ReplayId};
+use keeptrusts_webhooks_domain::ids::{AttemptId, EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Shard};
-use keeptrusts_webhooks_domain::replay::{Replay, ReplayCursor, ReplayScope, ReplaySelection};
+use keeptrusts_webhooks_domain::replay::{ReplayCursor, ReplayScope, ReplaySelection};
 use sqlx::{Postgres, QueryBuilder};
 
-use super::lists::List;
 use super::pool::Pool;
 use super::reads::rows;
 use super::session::fetch;
@@ -14,41 +13,7 @@ use crate::error::StoreError;
 use crate::queries::Ulids;
 use crate::queries::replay_candidates::{CandidatePage, RANK};
 use crate::queries::rows::CandidateRow;
-use crate::tables::{Entity, Stored, micros, read_all};
-
-pub(super) async fn list(
-    readers: &Pool,
-    shard: Shard,
-    organization: &OrganizationId,
-    endpoint: Option<EndpointId>,
-    before: ReplayId,
-    limit: usize,
-) -> Result<Vec<Replay>, StoreError> {
-    let mut query = List::of::<Replay>(shard, organization)
-        .with("replay_id <", before.to_string())
-        .with_any("endpoint_id =", endpoint.map(|id| id.to_string()))
-        .newest_first("replay_id", limit);
-    read_all(fetch::<Stored<Replay>>(readers, query.build_query_as()).await?)
-}
-
-pub(super) async fn running(
-    readers: &Pool,
-    shard: Shard,
-    organization: Option<&OrganizationId>,
-    after: ReplayId,
-    limit: usize,
-) -> Result<Vec<Replay>, StoreError> {
-    let mut query = QueryBuilder::<Postgres>::new("SELECT ");
-    query
-        .push(Replay::TABLE.read_columns())
-        .push(" FROM replays WHERE state = 'running' AND shard = ");
-    query.push_bind(i32::from(shard.0)).push(" AND replay_id > ").push_bind(after.to_string());
-    if let Some(organization) = organization {
-        query.push(" AND organization_id = ").push_bind(organization.as_str());
-    }
-    query.push(" ORDER BY replay_id LIMIT ").push_bind(rows(limit));
-    read_all(fetch::<Stored<Replay>>(readers, query.build_query_as()).await?)
-}
+use crate::tables::micros;
 
 /// What is looked for.
 pub(super) struct Search<'a> {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::QueryAs;
-use sqlx::{Connection, FromRow, PgConnection, Postgres, Transaction};
+use sqlx::{Connection, FromRow, PgConnection, Postgres, QueryBuilder, Transaction};
 use tokio::time::{sleep, timeout};
 
 use super::errors::{commit_error, is_locked_out, store_error};
@@ -199,6 +199,26 @@ where
 {
     let session = Session::of(pool).await?;
     fetch_in(session, pool.limits().answer, query).await
+}
+
+/// The rows of a statement that changes nothing, as they are.
+pub(super) async fn fetch_rows(
+    pool: &Pool,
+    mut query: QueryBuilder<Postgres>,
+) -> Result<Vec<PgRow>, StoreError> {
+    fetch_statement(pool, query.build()).await
+}
+
+/// The same of a statement with its parameters.
+pub(super) async fn fetch_statement(
+    pool: &Pool,
+    query: sqlx::query::Query<'_, Postgres, PgArguments>,
+) -> Result<Vec<PgRow>, StoreError> {
+    let mut session = Session::of(pool).await?;
+    let rows = async { query.fetch_all(&mut *session).await.map_err(store_error) };
+    let rows = answered(pool.limits().answer, rows).await?;
+    session.finish();
+    Ok(rows)
 }
 
 /// The same within this time, a new connection included.

@@ -11,7 +11,7 @@ use sqlx::{Arguments, AssertSqlSafe, PgConnection};
 use super::load;
 use crate::error::StoreError;
 use crate::tables::{
-    Cell, Column, Entity, Kind, OncePerTable, Table, TableKey, TableTransaction, WhenThere, listed,
+    Cell, Entity, Keys, Kind, OncePerTable, Table, TableKey, TableTransaction, WhenThere, listed,
 };
 
 /// One column of many rows, as UNNEST takes it.
@@ -64,7 +64,8 @@ impl TableTransaction for ShardTables<'_> {
         }
         static DELETES: OncePerTable<Arc<str>> = OncePerTable::new();
         let sql = DELETES.get(Row::TABLE.name, || delete(&Row::TABLE));
-        sqlx::query_with(AssertSqlSafe(sql), key_arguments::<Row, _>(self.shard, keys)?)
+        let keys = Keys::of::<Row>(keys);
+        sqlx::query_with(AssertSqlSafe(sql), key_arguments(self.shard, &keys)?)
             .execute(&mut *self.connection)
             .await?;
         Ok(())
@@ -74,13 +75,16 @@ impl TableTransaction for ShardTables<'_> {
         &mut self,
         keys: &[RowKey],
     ) -> Result<Vec<Row>, StoreError> {
-        load::by_key(self.connection, self.shard, keys).await
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        load::by_key(self.connection, self.shard, &Keys::of::<Row>(keys)).await?.read()
     }
 }
 
 fn insert<Row>(table: &Table<Row>, on_conflict: &str) -> Arc<str> {
     let (name, columns) = (table.name, table.all_columns());
-    let values = unnest(table.columns.iter());
+    let values = unnest(table.columns.iter().map(|column| column.kind));
     let sql = format!(
         "INSERT INTO {name} (shard, {columns}) SELECT $1, new.* FROM {values} AS new {on_conflict}"
     );
@@ -88,7 +92,8 @@ fn insert<Row>(table: &Table<Row>, on_conflict: &str) -> Arc<str> {
 }
 
 fn delete<Row>(table: &Table<Row>) -> Arc<str> {
-    let (name, key, values) = (table.name, table.key_columns(), unnest(table.key()));
+    let (name, key, values) =
+        (table.name, table.key_columns(), unnest(table.key().map(|column| column.kind)));
     let sql = format!(
         "DELETE FROM {name} USING {values} AS gone ({key})
          WHERE {name}.shard = $1 AND {}",
@@ -104,10 +109,10 @@ fn equal_keys<Row>(table: &Table<Row>, other: &str) -> String {
     equal.collect::<Vec<_>>().join(" AND ")
 }
 
-/// The values of these columns, from `$2` on, an array for each, as a table.
-pub(super) fn unnest<Row: 'static>(columns: impl Iterator<Item = &'static Column<Row>>) -> String {
-    let arrays = columns.enumerate().map(|(index, column)| {
-        let element = match column.kind {
+/// The values of columns of these kinds, from `$2` on, an array for each, as a table.
+pub(super) fn unnest(kinds: impl Iterator<Item = Kind>) -> String {
+    let arrays = kinds.enumerate().map(|(index, kind)| {
+        let element = match kind {
             Kind::Text => "text",
             Kind::Integer => "bigint",
             Kind::Small => "int",
@@ -120,15 +125,11 @@ pub(super) fn unnest<Row: 'static>(columns: impl Iterator<Item = &'static Column
 }
 
 /// The parameters of a statement about rows by their keys.
-pub(super) fn key_arguments<Row: Entity, Key: TableKey>(
-    shard: Shard,
-    keys: &[Key],
-) -> Result<PgArguments, sqlx::Error> {
+pub(super) fn key_arguments(shard: Shard, keys: &Keys) -> Result<PgArguments, sqlx::Error> {
     let mut arguments = of_shard(shard)?;
-    let keys: Vec<_> = keys.iter().map(TableKey::cells).collect();
-    for (index, column) in Row::TABLE.key().enumerate() {
-        let cells: Vec<_> = keys.iter().map(|key| key[index].clone()).collect();
-        add_column(&mut arguments, column.kind, &cells).map_err(sqlx::Error::Encode)?;
+    for (index, (_, kind)) in keys.table.key.iter().enumerate() {
+        let cells: Vec<_> = keys.values.iter().map(|key| key[index].clone()).collect();
+        add_column(&mut arguments, *kind, &cells).map_err(sqlx::Error::Encode)?;
     }
     Ok(arguments)
 }

@@ -3,11 +3,21 @@
 //! A list that is filtered by more than an index has looks at so many rows and no more, whether
 //! they match or not: [`Found`] says how far that went.
 
+pub(crate) mod attempts;
+pub(crate) mod audit;
+mod channels;
+pub(crate) mod deliveries;
+pub(crate) mod endpoints;
+pub(crate) mod events;
 pub mod health;
+mod keys;
 pub mod long_reads;
 pub mod notifications;
 pub mod replay_candidates;
+mod replays;
 pub(crate) mod rows;
+pub(crate) mod selection;
+pub(crate) mod walk;
 
 use jiff::SignedDuration;
 use keeptrusts_webhooks_domain::Timestamp;
@@ -17,9 +27,52 @@ use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId};
+use keeptrusts_webhooks_domain::log::Shard;
 use ulid::Ulid;
 
+use self::selection::Selection;
+use crate::error::StoreError;
 use crate::limits::ROWS_LOOKED_AT;
+use crate::store::Store;
+use crate::tables::{Entity, Keys, TableKey};
+
+impl dyn Store + '_ {
+    /// The rows of a selection.
+    pub(crate) async fn selected<Row: Entity>(
+        &self,
+        shard: Shard,
+        selection: Selection<Row>,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.select(shard, selection.erased()).await?.read()
+    }
+
+    /// The rows that exist of those with these keys.
+    pub(crate) async fn rows<Row: Entity, RowKey: TableKey>(
+        &self,
+        shard: Shard,
+        keys: &[RowKey],
+    ) -> Result<Vec<Row>, StoreError> {
+        self.look_up(shard, &Keys::of::<Row>(keys)).await?.read()
+    }
+
+    /// The row with this key, if it exists.
+    pub(crate) async fn row<Row: Entity, RowKey: TableKey>(
+        &self,
+        shard: Shard,
+        key: RowKey,
+    ) -> Result<Option<Row>, StoreError> {
+        Ok(self.rows(shard, &[key]).await?.pop())
+    }
+}
+
+/// Which value of a group's rows is asked for: of this column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extreme {
+    /// The least.
+    Least(&'static str),
+    /// The greatest.
+    Greatest(&'static str),
+}
 
 /// What a list has found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,17 +103,6 @@ impl<Row, Id> Found<Row, Id> {
     pub(crate) fn nothing() -> Found<Row, Id> {
         Found { rows: Vec::new(), next: None }
     }
-}
-
-/// Where the rows end that a list looks at next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reach<Id> {
-    /// At this one, and there may be more.
-    Until(Id),
-    /// At the list's end.
-    End,
-    /// They are another organization's.
-    Foreign,
 }
 
 /// Clocks that differ by less lose nothing: ids have the time of the process that made them, and

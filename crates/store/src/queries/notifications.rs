@@ -1,110 +1,150 @@
-//! What a database must do for notification channels and what they are told.
+//! Notifications, and the incidents that they open.
 
-use async_trait::async_trait;
+use std::collections::BTreeMap;
+
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::channel::Channel;
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, NotificationId, OrganizationId};
 use keeptrusts_webhooks_domain::incident::Incident;
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 use keeptrusts_webhooks_domain::mail_limits::MailSent;
-use keeptrusts_webhooks_domain::notification::{Notification, NotificationState};
+use keeptrusts_webhooks_domain::notification::{Notification, NotificationState, NotificationType};
 
+use super::Extreme;
+use super::selection::{Comparison, Fixed, Selection};
 use crate::error::StoreError;
+use crate::store::Store;
 use crate::tables::{parse, time};
 
-/// Channels and notifications, read. They are projections, as endpoints and deliveries are.
-#[async_trait]
-pub trait NotificationStore: Send + Sync + 'static {
-    /// A channel, deleted or not.
-    async fn channel(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        id: ChannelId,
-    ) -> Result<Option<Channel>, StoreError>;
-
-    /// Channels that are not deleted, newest first, with ids below `before`.
-    async fn list_channels(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        before: ChannelId,
-        limit: usize,
-    ) -> Result<Vec<Channel>, StoreError>;
-
-    /// How many channels an organization has, deleted ones not counted.
-    async fn count_channels(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-    ) -> Result<u64, StoreError>;
-
-    /// All of a shard's channels that are not deleted, by ascending id, with ids above `after`.
-    async fn shard_channels(
-        &self,
-        shard: Shard,
-        after: ChannelId,
-        limit: usize,
-    ) -> Result<Vec<Channel>, StoreError>;
-
+impl dyn Store + '_ {
     /// A notification.
-    async fn notification(
+    pub async fn notification(
         &self,
         shard: Shard,
         organization: &OrganizationId,
         id: NotificationId,
-    ) -> Result<Option<Notification>, StoreError>;
+    ) -> Result<Option<Notification>, StoreError> {
+        self.row(shard, (organization.clone(), id)).await
+    }
 
     /// Notifications, newest first, with ids below `before`; of one channel only, if it is named.
-    async fn list_notifications(
+    pub async fn list_notifications(
         &self,
         shard: Shard,
         organization: &OrganizationId,
         channel: Option<ChannelId>,
         before: NotificationId,
         limit: usize,
-    ) -> Result<Vec<Notification>, StoreError>;
+    ) -> Result<Vec<Notification>, StoreError> {
+        let rows = match channel {
+            Some(_) => Selection::new().by_index("notifications_channel"),
+            None => Selection::new(),
+        };
+        let rows = rows
+            .equal("organization_id", organization)
+            .less("notification_id", before)
+            .equal_if("channel_id", channel)
+            .descending(&["notification_id"])
+            .limit(limit);
+        self.selected(shard, rows).await
+    }
 
     /// Notifications that wait to be sent to a channel, the earliest first.
-    async fn waiting_notifications(
+    pub async fn waiting_notifications(
         &self,
         shard: Shard,
         channel: ChannelId,
         limit: usize,
-    ) -> Result<Vec<Notification>, StoreError>;
+    ) -> Result<Vec<Notification>, StoreError> {
+        let rows = waiting()
+            .equal("channel_id", channel)
+            .ascending(&["due_time", "notification_id"])
+            .limit(limit);
+        self.selected(shard, rows).await
+    }
 
     /// Every channel that notifications wait for, with the earliest time that one is due.
-    async fn waiting_channels(
+    pub async fn waiting_channels(
         &self,
         shard: Shard,
-    ) -> Result<Vec<(ChannelId, Timestamp)>, StoreError>;
+    ) -> Result<Vec<(ChannelId, Timestamp)>, StoreError> {
+        let earliest = Extreme::Least("due_time");
+        let found = self.grouped(shard, waiting().erased(), "channel_id", earliest).await?;
+        let channels =
+            found.into_iter().map(|(id, due_time)| Ok((parse("channel", &id)?, time(due_time)?)));
+        channels.collect()
+    }
 
     /// The notifications of exhausted deliveries that wait, and those that ended at `since` or
     /// later: what further ones are grouped by.
-    async fn told_of_exhausted(
+    pub async fn told_of_exhausted(
         &self,
         shard: Shard,
         since: Timestamp,
-    ) -> Result<Vec<Told>, StoreError>;
+    ) -> Result<Vec<Told>, StoreError> {
+        let exhausted = Fixed::Word(NotificationType::DeliveryExhausted.name());
+        let waiting = waiting().fixed("type", Comparison::Equal, exhausted);
+        let ended = Selection::new()
+            .by_index("notifications_told")
+            .fixed("type", Comparison::Equal, exhausted)
+            .at_least("end_time", since);
+        // One that ends in between is found twice.
+        let mut found = BTreeMap::new();
+        for selection in [waiting, ended] {
+            let rows: Vec<Notification> = self.selected(shard, selection).await?;
+            found.extend(rows.into_iter().map(|row| (row.id, row)));
+        }
+        Ok(found.into_values().filter_map(Told::of).collect())
+    }
 
     /// Of every organization that was told of a record after `after`, the last such record.
-    async fn last_causes(
+    pub async fn last_causes(
         &self,
         shard: Shard,
         after: Position,
-    ) -> Result<Vec<(OrganizationId, Position)>, StoreError>;
+    ) -> Result<Vec<(OrganizationId, Position)>, StoreError> {
+        let rows = Selection::<Notification>::new()
+            .by_index("notifications_cause")
+            .fixed("cause", Comparison::Greater, Fixed::Number(0))
+            .greater("cause", after);
+        let last = Extreme::Greatest("cause");
+        let found = self.grouped(shard, rows.erased(), "organization_id", last).await?;
+        let causes = found
+            .into_iter()
+            .map(|(owner, cause)| Ok((parse("organization", &owner)?, Position(cause))));
+        causes.collect()
+    }
 
     /// The incidents that services may have open, in no order.
-    async fn open_incidents(&self, shard: Shard) -> Result<Vec<KnownIncident>, StoreError>;
+    pub async fn open_incidents(&self, shard: Shard) -> Result<Vec<KnownIncident>, StoreError> {
+        let open = Selection::new().by_index("incidents_open").exceeding("opened", "closed");
+        self.selected(shard, open).await
+    }
 
     /// The mails that were sent for an organization at `since` or later, whatever became of them, in
     /// no order.
-    async fn mail_sent(
+    pub async fn mail_sent(
         &self,
         shard: Shard,
         organization: &OrganizationId,
         since: Timestamp,
-    ) -> Result<Vec<MailSent>, StoreError>;
+    ) -> Result<Vec<MailSent>, StoreError> {
+        let rows = Selection::new()
+            .by_index("notifications_mail")
+            .fixed("attempt_recipients", Comparison::Greater, Fixed::Number(0))
+            .equal("organization_id", organization)
+            .at_least("attempt_start_time", since);
+        let rows: Vec<Notification> = self.selected(shard, rows).await?;
+        let sent = rows.into_iter().filter_map(|row| row.last_attempt).map(|attempt| MailSent {
+            time: attempt.start_time,
+            messages: attempt.number,
+            recipients: attempt.recipients,
+        });
+        Ok(sent.collect())
+    }
+}
+
+fn waiting() -> Selection<Notification> {
+    Selection::new().by_index("notifications_due").not_null("due_time")
 }
 
 /// The incident of an endpoint at a channel's service.
@@ -118,16 +158,6 @@ pub struct KnownIncident {
     pub endpoint_id: EndpointId,
     /// How far it has come.
     pub incident: Incident,
-}
-
-/// The mail that a notification's last attempt was, if it was one.
-pub(crate) fn last_mail(notification: &Notification) -> Option<MailSent> {
-    let attempt = notification.last_attempt.as_ref().filter(|attempt| attempt.recipients > 0)?;
-    Some(MailSent {
-        time: attempt.start_time,
-        messages: attempt.number,
-        recipients: attempt.recipients,
-    })
 }
 
 /// What a channel was told, or is to be told, of exhausted deliveries of an endpoint.
@@ -152,33 +182,17 @@ pub struct Told {
 }
 
 impl Told {
-    /// What a notification of exhausted deliveries says. Each has an endpoint.
-    pub(crate) fn by(notification: &Notification) -> Option<Told> {
-        let Notification { new, state, .. } = notification;
-        let sent = *state == NotificationState::Sent;
+    /// None: it is of no endpoint.
+    fn of(row: Notification) -> Option<Told> {
         Some(Told {
-            notification_id: notification.id,
-            channel_id: new.channel_id,
-            endpoint_id: new.endpoint_id?,
-            sent_time: notification.end_time.filter(|_| sent),
-            is_waiting: *state == NotificationState::Waiting,
-            count: new.count,
-            cause: notification.cause,
-            opens_incident: new.incident.is_some(),
+            notification_id: row.id,
+            channel_id: row.new.channel_id,
+            endpoint_id: row.new.endpoint_id?,
+            sent_time: row.end_time.filter(|_| row.state == NotificationState::Sent),
+            is_waiting: row.state == NotificationState::Waiting,
+            count: row.new.count,
+            cause: row.cause,
+            opens_incident: row.new.incident.is_some(),
         })
     }
-}
-
-/// A channel and a time from their columns.
-pub(crate) fn waiting_channel(
-    (id, due_time): (String, i64),
-) -> Result<(ChannelId, Timestamp), StoreError> {
-    Ok((parse("channel", &id)?, time(due_time)?))
-}
-
-/// An organization and a position from their columns.
-pub(crate) fn last_cause(
-    (organization, cause): (String, i64),
-) -> Result<(OrganizationId, Position), StoreError> {
-    Ok((parse("organization", &organization)?, Position(cause)))
 }

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::ids::KeyId;
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Version};
 use keeptrusts_webhooks_domain::replay::ReplayCursor;
 use sqlx::FromRow;
@@ -58,20 +56,6 @@ impl ReadableRow for SumRow {
             duration_bucket: number("duration bucket", self.duration_bucket)?,
             count: number("count", self.count)?,
         })
-    }
-}
-
-#[derive(FromRow)]
-pub(crate) struct KeyUseRow {
-    pub(crate) key_id: String,
-    pub(crate) last_use_time: i64,
-}
-
-impl ReadableRow for KeyUseRow {
-    type Value = (KeyId, Timestamp);
-
-    fn value(self) -> Unreadable<(KeyId, Timestamp)> {
-        Ok((parse("key", &self.key_id)?, time(self.last_use_time)?))
     }
 }
 

@@ -106,15 +106,3 @@ pub(super) async fn endpoints(
     });
     Ok(WaitingEndpoints { as_of, endpoints: endpoints.collect::<Result<_, _>>()? })
 }
-
-pub(super) async fn count(readers: &SqlitePool, shard: Shard) -> Result<u64, StoreError> {
-    let (count,): (i64,) = sqlx::query_as(
-        "SELECT count(*) FROM deliveries INDEXED BY deliveries_due
-         WHERE shard = ? AND due_time IS NOT NULL",
-    )
-    .bind(number(shard))
-    .fetch_one(readers)
-    .await
-    .map_err(failed)?;
-    Ok(count.unsigned_abs())
-}

@@ -1,53 +1,18 @@
 //! Replays, and what they find.
 
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::ids::{AttemptId, EndpointId, EventId, OrganizationId, ReplayId};
+use keeptrusts_webhooks_domain::ids::{AttemptId, EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Shard};
-use keeptrusts_webhooks_domain::replay::{Replay, ReplayCursor, ReplayScope, ReplaySelection};
-use sqlx::{QueryBuilder, Sqlite, SqlitePool};
+use keeptrusts_webhooks_domain::replay::{ReplayCursor, ReplayScope, ReplaySelection};
+use sqlx::{Encode, QueryBuilder, Sqlite, SqlitePool, Type};
 
 use super::errors::failed;
-use super::lists::{and, fetch};
 use super::{number, sql_limit};
 use crate::error::StoreError;
 use crate::queries::Ulids;
 use crate::queries::replay_candidates::{CandidatePage, RANK};
 use crate::queries::rows::CandidateRow;
-use crate::tables::{Stored, micros};
-
-pub(super) async fn list(
-    readers: &SqlitePool,
-    shard: Shard,
-    organization: &OrganizationId,
-    endpoint: Option<EndpointId>,
-    before: ReplayId,
-    limit: usize,
-) -> Result<Vec<Replay>, StoreError> {
-    let mut query = QueryBuilder::new("SELECT * FROM replays WHERE TRUE");
-    and(&mut query, "shard =", Some(number(shard)));
-    and(&mut query, "organization_id =", Some(organization.as_str()));
-    and(&mut query, "replay_id <", Some(before.to_string()));
-    and(&mut query, "endpoint_id =", endpoint.map(|id| id.to_string()));
-    query.push(" ORDER BY replay_id DESC LIMIT ").push_bind(sql_limit(limit));
-    fetch::<Stored<Replay>>(readers, query).await
-}
-
-pub(super) async fn running(
-    readers: &SqlitePool,
-    shard: Shard,
-    organization: Option<&OrganizationId>,
-    after: ReplayId,
-    limit: usize,
-) -> Result<Vec<Replay>, StoreError> {
-    let mut query = QueryBuilder::new(
-        "SELECT * FROM replays INDEXED BY replays_running WHERE state = 'running'",
-    );
-    and(&mut query, "shard =", Some(number(shard)));
-    and(&mut query, "organization_id =", organization.map(|whose| whose.as_str()));
-    and(&mut query, "replay_id >", Some(after.to_string()));
-    query.push(" ORDER BY replay_id LIMIT ").push_bind(sql_limit(limit));
-    fetch::<Stored<Replay>>(readers, query).await
-}
+use crate::tables::micros;
 
 /// What is looked for.
 pub(super) struct Search<'a> {
@@ -189,5 +154,16 @@ impl Search<'_> {
             }
         }
         query.push(" ORDER BY place LIMIT ").push_bind(sql_limit(self.limit));
+    }
+}
+
+/// Adds a condition, if there is a value for it. `condition` is ours, never a caller's.
+fn and<'t, T: Encode<'t, Sqlite> + Type<Sqlite>>(
+    query: &mut QueryBuilder<Sqlite>,
+    condition: &'static str,
+    value: Option<T>,
+) {
+    if let Some(value) = value {
+        query.push(" AND ").push(condition).push(" ").push_bind(value);
     }
 }

@@ -72,6 +72,22 @@ impl SetStatement {
         Ok(answers)
     }
 
+    /// The same as the database has them.
+    pub(super) async fn fetch_rows<T>(
+        &self,
+        connection: &mut SqliteConnection,
+        mut rows: impl ExactSizeIterator<Item = T> + Send,
+        bind: impl Fn(&mut Values, T) + Send,
+        rest: &[i64],
+    ) -> Result<Vec<SqliteRow>, sqlx::Error> {
+        let mut answers = Vec::new();
+        while let Some((sql, arguments)) = self.next_part(&mut rows, &bind, rest)? {
+            let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
+            answers.extend(query.fetch_all(&mut *connection).await?);
+        }
+        Ok(answers)
+    }
+
     fn next_part<T>(
         &self,
         rows: &mut (impl ExactSizeIterator<Item = T> + Send),

@@ -8,7 +8,7 @@ use sqlx::SqliteConnection;
 use super::set_statement::{SetStatement, Values};
 use super::{load, number};
 use crate::error::StoreError;
-use crate::tables::{Entity, OncePerTable, Table, TableKey, TableTransaction, WhenThere};
+use crate::tables::{Entity, Keys, OncePerTable, Table, TableKey, TableTransaction, WhenThere};
 
 /// The tables of a shard, in a transaction.
 pub(super) struct ShardTables<'c> {
@@ -65,7 +65,7 @@ impl TableTransaction for ShardTables<'_> {
         &mut self,
         keys: &[RowKey],
     ) -> Result<Vec<Row>, StoreError> {
-        load::by_key(self.connection, self.shard, keys).await
+        load::by_key(self.connection, self.shard, &Keys::of::<Row>(keys)).await?.read()
     }
 }
 

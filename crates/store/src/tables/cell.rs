@@ -5,10 +5,15 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::ids::{
+    AttemptId, ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId, OrganizationId,
+    ReplayId,
+};
 use keeptrusts_webhooks_domain::log::{Position, Version};
 
 /// A value of a column.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Cells of one column are ordered as the databases order its values.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Cell<'row> {
     Null,
     Text(Cow<'row, str>),
@@ -28,6 +33,16 @@ pub(crate) fn duration_micros(duration: Duration) -> i64 {
 }
 
 impl Cell<'_> {
+    pub(crate) fn into_owned(self) -> Cell<'static> {
+        match self {
+            Cell::Null => Cell::Null,
+            Cell::Text(text) => Cell::Text(Cow::Owned(text.into_owned())),
+            Cell::Integer(number) => Cell::Integer(number),
+            Cell::Boolean(flag) => Cell::Boolean(flag),
+            Cell::Bytes(bytes) => Cell::Bytes(Cow::Owned(bytes.into_owned())),
+        }
+    }
+
     pub(crate) fn as_text(&self) -> Option<&str> {
         match self {
             Cell::Text(text) => Some(text),
@@ -86,6 +101,15 @@ cell_from! {
     Version => |version| Cell::Integer(version.0);
     Position => |position| Cell::Integer(position.0);
     Timestamp => |time| Cell::Integer(micros(time));
+    &OrganizationId => |id| Cell::shown(id);
+    AttemptId => |id| Cell::shown(id);
+    ChannelId => |id| Cell::shown(id);
+    DeliveryId => |id| Cell::shown(id);
+    EndpointId => |id| Cell::shown(id);
+    EventId => |id| Cell::shown(id);
+    KeyId => |id| Cell::shown(id);
+    NotificationId => |id| Cell::shown(id);
+    ReplayId => |id| Cell::shown(id);
     Duration => |duration| Cell::Integer(duration_micros(duration));
 }
 

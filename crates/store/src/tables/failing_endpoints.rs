@@ -9,6 +9,7 @@ use crate::error::StoreError;
 type Column = super::Column<FailingEndpoint>;
 
 /// An endpoint that only fails.
+#[derive(Clone)]
 pub(crate) struct FailingEndpoint {
     pub(crate) organization_id: OrganizationId,
     pub(crate) endpoint_id: EndpointId,

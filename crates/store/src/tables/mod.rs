@@ -16,6 +16,7 @@ mod endpoints;
 mod events;
 mod failing_endpoints;
 mod incidents;
+mod key_uses;
 mod keys;
 mod missed_events;
 mod notifications;
@@ -33,11 +34,13 @@ pub(crate) use self::bodies::BODIES;
 pub(crate) use self::cell::{Cell, duration_micros, micros};
 pub(crate) use self::events::used_keys;
 pub(crate) use self::failing_endpoints::FailingEndpoint;
+pub(crate) use self::key_uses::KeyUse;
 pub(crate) use self::once_per_table::OncePerTable;
 pub(crate) use self::pauses::PausedEndpoint;
 pub(crate) use self::projections::{Projection, RowPair, projections};
+pub use self::stored::Rows;
 pub(crate) use self::stored::{
-    ReadableRow, Stored, StoredRow, number, parse, read_all, time, unreadable, word,
+    CellRow, ReadableRow, Stored, StoredRow, number, parse, read_all, time, unreadable, word,
 };
 pub(crate) use self::transaction::{TableTransaction, WhenThere, load, write_changes, write_plan};
 use crate::error::StoreError;
@@ -99,6 +102,41 @@ pub(crate) trait Entity: Sized + Send + Sync + Unpin + 'static {
     const TABLE: Table<Self>;
 
     fn read(row: &impl StoredRow) -> Result<Self, StoreError>;
+}
+
+/// What statements need to know of a table, whatever its rows are.
+#[derive(Debug, Clone)]
+pub(crate) struct TableShape {
+    pub(crate) name: &'static str,
+    /// The columns that an entity is read from, separated by commas.
+    pub(crate) read_columns: String,
+    /// The columns that say which row it is.
+    pub(crate) key: Vec<(&'static str, Kind)>,
+}
+
+impl TableShape {
+    pub(crate) fn of<Row: Entity>() -> TableShape {
+        let key = Row::TABLE.key().map(|column| (column.name, column.kind));
+        TableShape {
+            name: Row::TABLE.name,
+            read_columns: Row::TABLE.read_columns(),
+            key: key.collect(),
+        }
+    }
+}
+
+/// Rows of a table by their keys.
+pub struct Keys {
+    pub(crate) table: TableShape,
+    /// The values of the key's columns, for each row.
+    pub(crate) values: Vec<Vec<Cell<'static>>>,
+}
+
+impl Keys {
+    pub(crate) fn of<Row: Entity>(keys: &[impl TableKey]) -> Keys {
+        let owned = |key: &_| TableKey::cells(key).into_iter().map(Cell::into_owned).collect();
+        Keys { table: TableShape::of::<Row>(), values: keys.iter().map(owned).collect() }
+    }
 }
 
 /// The values of a row's key, in the order of the table's columns.

@@ -9,6 +9,7 @@ use crate::error::StoreError;
 type Column = super::Column<PausedEndpoint>;
 
 /// An endpoint whose receiver has asked for a pause.
+#[derive(Clone)]
 pub(crate) struct PausedEndpoint {
     pub(crate) organization_id: OrganizationId,
     pub(crate) endpoint_id: EndpointId,

@@ -1,5 +1,6 @@
 //! Rows as either database answers with them, and values of the domain that are read from them.
 
+use std::any::Any;
 use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,19 +11,22 @@ use keeptrusts_webhooks_domain::log::{Position, Version};
 use keeptrusts_webhooks_domain::word::Word;
 use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 
-use super::Entity;
+use super::{Cell, Entity};
 use crate::error::StoreError;
 
 type Unreadable<T> = Result<T, StoreError>;
 
 /// A row whose columns are read by their names.
-pub(crate) trait StoredRow {
+pub(crate) trait RawRow {
     fn optional_text(&self, column: &str) -> Unreadable<Option<String>>;
     fn optional_integer(&self, column: &str) -> Unreadable<Option<i64>>;
     /// Of a column that has 32 bits on Postgres.
     fn optional_small(&self, column: &str) -> Unreadable<Option<i32>>;
     fn optional_bytes(&self, column: &str) -> Unreadable<Option<Vec<u8>>>;
+}
 
+/// The same as values of the domain.
+pub(crate) trait StoredRow: RawRow {
     fn text(&self, column: &str) -> Unreadable<String> {
         there(column, self.optional_text(column)?)
     }
@@ -86,7 +90,30 @@ pub(crate) trait StoredRow {
     }
 }
 
-impl<R> StoredRow for R
+impl<R: RawRow + ?Sized> StoredRow for R {}
+
+/// A row of a type that is not known here.
+pub(crate) struct AnyRow<'a>(&'a dyn RawRow);
+
+impl RawRow for AnyRow<'_> {
+    fn optional_text(&self, column: &str) -> Unreadable<Option<String>> {
+        self.0.optional_text(column)
+    }
+
+    fn optional_integer(&self, column: &str) -> Unreadable<Option<i64>> {
+        self.0.optional_integer(column)
+    }
+
+    fn optional_small(&self, column: &str) -> Unreadable<Option<i32>> {
+        self.0.optional_small(column)
+    }
+
+    fn optional_bytes(&self, column: &str) -> Unreadable<Option<Vec<u8>>> {
+        self.0.optional_bytes(column)
+    }
+}
+
+impl<R> RawRow for R
 where
     R: Row,
     for<'name> &'name str: ColumnIndex<R>,
@@ -124,6 +151,97 @@ impl<'row, R: Row + StoredRow, T: Entity> FromRow<'row, R> for Stored<T> {
 impl<T> Stored<T> {
     pub(crate) fn value(self) -> Unreadable<T> {
         self.0
+    }
+}
+
+/// What a selection has found: rows as a database stores them, or as they are in memory.
+pub struct Rows(Found);
+
+enum Found {
+    Stored(Box<dyn StoredRows>),
+    /// A `Vec` of entities.
+    InMemory(Box<dyn Any + Send>),
+}
+
+/// The rows of one statement.
+trait StoredRows: Send {
+    fn visit(&self, visit: &mut dyn FnMut(&dyn RawRow) -> Unreadable<()>) -> Unreadable<()>;
+}
+
+impl<R: RawRow + Send> StoredRows for Vec<R> {
+    fn visit(&self, visit: &mut dyn FnMut(&dyn RawRow) -> Unreadable<()>) -> Unreadable<()> {
+        self.iter().try_for_each(|row| visit(row))
+    }
+}
+
+impl Rows {
+    /// Rows as a database stores them.
+    pub(crate) fn stored<R: RawRow + Send + 'static>(rows: Vec<R>) -> Rows {
+        Rows(Found::Stored(Box::new(rows)))
+    }
+
+    /// Entities.
+    pub(crate) fn in_memory<Row: Entity>(rows: Vec<Row>) -> Rows {
+        Rows(Found::InMemory(Box::new(rows)))
+    }
+
+    /// The entities, if that is what was selected.
+    pub(crate) fn read<Row: Entity>(self) -> Unreadable<Vec<Row>> {
+        match self.0 {
+            Found::Stored(rows) => read_with(&*rows, |row| Row::read(&AnyRow(row))),
+            Found::InMemory(rows) => {
+                let rows = rows.downcast::<Vec<Row>>();
+                rows.map(|rows| *rows).map_err(|_| unreadable("row", "of another table"))
+            }
+        }
+    }
+
+    /// What `read` makes of each row, whose columns were selected.
+    pub(crate) fn map<T>(self, read: impl Fn(&AnyRow<'_>) -> Unreadable<T>) -> Unreadable<Vec<T>> {
+        match self.0 {
+            Found::Stored(rows) => read_with(&*rows, |row| read(&AnyRow(row))),
+            Found::InMemory(_) => Err(unreadable("row", "without columns")),
+        }
+    }
+}
+
+fn read_with<T>(
+    rows: &dyn StoredRows,
+    read: impl Fn(&dyn RawRow) -> Unreadable<T>,
+) -> Unreadable<Vec<T>> {
+    let mut values = Vec::new();
+    rows.visit(&mut |row| {
+        values.push(read(row)?);
+        Ok(())
+    })?;
+    Ok(values)
+}
+
+/// Some columns of an entity in memory.
+pub(crate) struct CellRow(pub(crate) Vec<(&'static str, Cell<'static>)>);
+
+impl CellRow {
+    fn cell(&self, column: &str) -> Unreadable<&Cell<'static>> {
+        let found = self.0.iter().find(|(name, _)| *name == column);
+        found.map(|(_, cell)| cell).ok_or_else(|| unreadable("column", column))
+    }
+}
+
+impl RawRow for CellRow {
+    fn optional_text(&self, column: &str) -> Unreadable<Option<String>> {
+        self.cell(column).map(|cell| cell.as_text().map(str::to_owned))
+    }
+
+    fn optional_integer(&self, column: &str) -> Unreadable<Option<i64>> {
+        self.cell(column).map(Cell::as_integer)
+    }
+
+    fn optional_small(&self, column: &str) -> Unreadable<Option<i32>> {
+        self.optional_integer(column)?.map(|value| number(column, value)).transpose()
+    }
+
+    fn optional_bytes(&self, column: &str) -> Unreadable<Option<Vec<u8>>> {
+        self.cell(column).map(|cell| cell.as_bytes().map(<[u8]>::to_vec))
     }
 }
 

@@ -5,4 +5,5 @@
 pub(crate) mod conformance;
 #[cfg(test)]
 pub(crate) mod faulty_store;
+pub mod intercepted;
 pub mod memory;

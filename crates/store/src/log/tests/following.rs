@@ -32,7 +32,7 @@ fn others(count: usize) -> Vec<Operation> {
 
 /// A log that hears of another process.
 async fn shared() -> (Arc<FaultyStore>, mpsc::Sender<(Shard, Position)>, Arc<Log>) {
-    let store = FaultyStore::new([]);
+    let store = FaultyStore::failing([]);
     let (announce, hints) = mpsc::channel(8);
     *store.hints.lock().unwrap() = Some(hints);
     let log = start(&store).await;
@@ -44,7 +44,7 @@ async fn however_many_follow_another_processs_records_are_read_once() {
     let (store, announce, log) = shared().await;
     let mut followers: Vec<_> = (0..1_000).map(|_| follow(&log, 0)).collect();
     for round in 1..=3_i64 {
-        store.inner.append(SHARD, &events(1)).await.expect("appends");
+        store.store().append(SHARD, &events(1)).await.expect("appends");
         announce.send((SHARD, Position(round))).await.expect("the log listens");
         for follower in &mut followers {
             assert_eq!(positions_of(&follower.next().await.expect("reads")), [round]);
@@ -55,7 +55,7 @@ async fn however_many_follow_another_processs_records_are_read_once() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_another_organizations_wakes_nobody() {
-    let store = FaultyStore::new([]);
+    let store = FaultyStore::failing([]);
     let log = start(&store).await;
     let mut follower = follow(&log, 0);
     let next = follower.next();
@@ -70,7 +70,7 @@ async fn what_is_another_organizations_wakes_nobody() {
 
 #[tokio::test(start_paused = true)]
 async fn who_is_too_slow_reads_alone_and_misses_nothing() {
-    let store = FaultyStore::new([]);
+    let store = FaultyStore::failing([]);
     let log = start(&store).await;
     let (mut quick, mut slow) = (follow(&log, 0), follow(&log, 0));
     let rounds = (FEED_BATCHES * 3) as i64;
@@ -91,7 +91,7 @@ async fn who_is_too_slow_reads_alone_and_misses_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn who_comes_later_begins_where_it_says() {
-    let store = FaultyStore::new([]);
+    let store = FaultyStore::failing([]);
     let log = start(&store).await;
     log.append_all(SHARD, events(3)).await;
     let mut from_now = follow(&log, 3);
@@ -108,13 +108,13 @@ async fn who_comes_later_begins_where_it_says() {
 async fn a_database_that_does_not_answer_is_told_to_each_and_followed_again() {
     let (store, announce, log) = shared().await;
     let mut follower = follow(&log, 0);
-    store.inner.append(SHARD, &events(2)).await.expect("appends");
+    store.store().append(SHARD, &events(2)).await.expect("appends");
     // The reader's, and the follower's own.
     store.failing_reads.store(2, Ordering::SeqCst);
     announce.send((SHARD, Position(2))).await.expect("the log listens");
     assert!(follower.next().await.is_err());
     assert_eq!(read_until(&mut follower, 2).await, [1, 2], "nothing is lost");
-    store.inner.append(SHARD, &events(1)).await.expect("appends");
+    store.store().append(SHARD, &events(1)).await.expect("appends");
     announce.send((SHARD, Position(3))).await.expect("the log listens");
     assert_eq!(read_until(&mut follower, 3).await, [3]);
 }
@@ -124,7 +124,7 @@ async fn invariant_11_when_nobody_follows_nothing_is_read() {
     let (store, announce, log) = shared().await;
     drop(follow(&log, 0));
     settle().await;
-    store.inner.append(SHARD, &events(1)).await.expect("appends");
+    store.store().append(SHARD, &events(1)).await.expect("appends");
     announce.send((SHARD, Position(1))).await.expect("the log listens");
     let at_start = store.states();
     tokio::time::sleep(Duration::from_secs(3_600)).await;
@@ -133,7 +133,7 @@ async fn invariant_11_when_nobody_follows_nothing_is_read() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn followers_that_come_and_go_while_many_append_see_everything_once() {
-    let store = FaultyStore::new([]);
+    let store = FaultyStore::failing([]);
     let log = start(&store).await;
     let appending = tokio::spawn({
         let log = Arc::clone(&log);

@@ -58,7 +58,7 @@ fn events(count: usize) -> Vec<Operation> {
 
 /// The operations of the log's records, in order.
 async fn logged(store: &FaultyStore) -> Vec<OperationId> {
-    let records = store.inner.read(SHARD, Position::START, 100_000).await.expect("reads");
+    let records = store.store().read(SHARD, Position::START, 100_000).await.expect("reads");
     records.into_iter().map(|record| record.operation_id).collect()
 }
 
@@ -74,7 +74,7 @@ fn positions(results: &[Result<Appended, AppendError>]) -> Vec<i64> {
 
 #[tokio::test(start_paused = true)]
 async fn one_transaction_takes_all_that_waits_while_the_last_one_commits() {
-    let store = FaultyStore::new([Fault::Slow]);
+    let store = FaultyStore::failing([Fault::Slow]);
     let log = start(&store).await;
     let first = append(&log, publish(event_id()));
     settle().await;
@@ -92,7 +92,7 @@ async fn one_transaction_takes_all_that_waits_while_the_last_one_commits() {
 
 #[tokio::test(start_paused = true)]
 async fn a_transaction_takes_no_more_operations_than_its_limit() {
-    let store = FaultyStore::new([Fault::Slow]);
+    let store = FaultyStore::failing([Fault::Slow]);
     let log = start(&store).await;
     let first = append(&log, publish(event_id()));
     settle().await;
@@ -106,7 +106,7 @@ async fn a_transaction_takes_no_more_operations_than_its_limit() {
 
 #[tokio::test(start_paused = true)]
 async fn a_transaction_takes_no_more_bytes_than_its_limit_unless_one_operation_has_more() {
-    let store = FaultyStore::new([Fault::Slow]);
+    let store = FaultyStore::failing([Fault::Slow]);
     let log = start(&store).await;
     let first = append(&log, publish(event_id()));
     settle().await;
@@ -125,7 +125,7 @@ async fn a_transaction_takes_no_more_bytes_than_its_limit_unless_one_operation_h
 
 #[tokio::test(start_paused = true)]
 async fn refusals_reach_those_whom_they_concern() {
-    let store = FaultyStore::new([]);
+    let store = FaultyStore::failing([]);
     let log = start(&store).await;
     let (endpoint, absent, keyed) = (endpoint_id(), endpoint_id(), event_id());
     let operations = vec![
@@ -147,7 +147,7 @@ async fn refusals_reach_those_whom_they_concern() {
 
 #[tokio::test(start_paused = true)]
 async fn while_the_database_is_away_callers_hear_it_and_later_appends_work() {
-    let store = FaultyStore::new([Fault::Unavailable, Fault::Unavailable]);
+    let store = FaultyStore::failing([Fault::Unavailable, Fault::Unavailable]);
     let log = start(&store).await;
     let unavailable = AppendError::Unavailable(Trouble::Unreachable);
     assert_eq!(log.append(SHARD, publish(event_id())).await, Err(unavailable.clone()));
@@ -160,7 +160,7 @@ async fn while_the_database_is_away_callers_hear_it_and_later_appends_work() {
 
 #[tokio::test(start_paused = true)]
 async fn invariant_11_whether_the_database_commits_is_tried_only_while_the_last_commit_failed() {
-    let store = FaultyStore::new([Fault::Unavailable, Fault::Unavailable]);
+    let store = FaultyStore::failing([Fault::Unavailable, Fault::Unavailable]);
     let log = start(&store).await;
     assert_eq!(log.can_commit().await, Ok(()));
     assert_eq!(store.tries(), 0, "nothing has failed");
@@ -179,7 +179,7 @@ async fn invariant_11_whether_the_database_commits_is_tried_only_while_the_last_
 
 #[tokio::test(start_paused = true)]
 async fn however_many_ask_it_is_tried_once_at_a_time_and_not_more_often_than_allowed() {
-    let store = FaultyStore::new([Fault::Unavailable, Fault::Slow, Fault::Unavailable]);
+    let store = FaultyStore::failing([Fault::Unavailable, Fault::Slow, Fault::Unavailable]);
     let log = start(&store).await;
     log.append(SHARD, publish(event_id())).await.expect_err("it is away");
     tokio::time::advance(DOUBT).await;
@@ -250,7 +250,7 @@ async fn a_database_that_locks_every_row_is_found_though_only_one_shard_is_writt
 
 #[tokio::test(start_paused = true)]
 async fn a_write_that_is_no_append_and_failed_is_known_and_tried_again() {
-    let store = FaultyStore::new([]);
+    let store = FaultyStore::failing([]);
     let log = start(&store).await;
     let renewed = Err::<(), _>(StoreError::Unknown(Trouble::DiskFull.into()));
     store.other_writes().note(&renewed);
@@ -267,7 +267,7 @@ async fn a_write_that_is_no_append_and_failed_is_known_and_tried_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_commit_that_succeeds_says_that_the_database_can_be_written_to() {
-    let store = FaultyStore::new([Fault::Unavailable]);
+    let store = FaultyStore::failing([Fault::Unavailable]);
     let log = start(&store).await;
     log.append(SHARD, publish(event_id())).await.expect_err("it is away");
     // It is rolled back, and says nothing.
@@ -286,7 +286,7 @@ async fn a_commit_that_succeeds_says_that_the_database_can_be_written_to() {
 
 #[tokio::test(start_paused = true)]
 async fn a_commit_that_is_not_answered_is_known_without_asking() {
-    let store = FaultyStore::new([Fault::Slow]);
+    let store = FaultyStore::failing([Fault::Slow]);
     let log = start(&store).await;
     let slow = append(&log, publish(event_id()));
     settle().await;
@@ -301,7 +301,7 @@ async fn a_commit_that_is_not_answered_is_known_without_asking() {
 
 #[tokio::test(start_paused = true)]
 async fn a_commit_that_happened_though_its_answer_was_lost_is_not_repeated() {
-    let store = FaultyStore::new([Fault::LostAfter]);
+    let store = FaultyStore::failing([Fault::LostAfter]);
     let log = start(&store).await;
     let mut watch = log.watch(SHARD);
     let operations = vec![
@@ -321,7 +321,7 @@ async fn a_commit_that_happened_though_its_answer_was_lost_is_not_repeated() {
 
 #[tokio::test(start_paused = true)]
 async fn a_commit_that_did_not_happen_when_its_answer_was_lost_is_repeated() {
-    let store = FaultyStore::new([Fault::LostBefore, Fault::LostBefore, Fault::LostAfter]);
+    let store = FaultyStore::failing([Fault::LostBefore, Fault::LostBefore, Fault::LostAfter]);
     let log = start(&store).await;
     let operations = events(3);
     let ids: Vec<_> = operations.iter().map(|operation| operation.id).collect();
@@ -332,7 +332,7 @@ async fn a_commit_that_did_not_happen_when_its_answer_was_lost_is_repeated() {
 
 #[tokio::test(start_paused = true)]
 async fn a_commit_that_never_happens_though_its_answer_is_lost_each_time_is_given_up() {
-    let store = FaultyStore::new([Fault::LostBefore; 10]);
+    let store = FaultyStore::failing([Fault::LostBefore; 10]);
     let log = start(&store).await;
     let unavailable = AppendError::Unavailable(Trouble::Unreachable);
     assert_eq!(log.append(SHARD, publish(event_id())).await, Err(unavailable));
@@ -342,7 +342,7 @@ async fn a_commit_that_never_happens_though_its_answer_is_lost_each_time_is_give
 
 #[tokio::test(start_paused = true)]
 async fn after_a_lost_answer_what_was_refused_or_a_duplicate_is_so_again() {
-    let store = FaultyStore::new([Fault::LostAfter]);
+    let store = FaultyStore::failing([Fault::LostAfter]);
     let log = start(&store).await;
     let (keyed, absent) = (event_id(), endpoint_id());
     let operations = vec![
@@ -363,7 +363,7 @@ async fn after_a_lost_answer_what_was_refused_or_a_duplicate_is_so_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_commit_is_found_though_others_have_been_heard_of_since() {
-    let store = FaultyStore::new([Fault::SlowThenLostAfter]);
+    let store = FaultyStore::failing([Fault::SlowThenLostAfter]);
     let (announce, hints) = mpsc::channel(8);
     *store.hints.lock().unwrap() = Some(hints);
     let log = start(&store).await;
@@ -374,7 +374,7 @@ async fn a_lost_commit_is_found_though_others_have_been_heard_of_since() {
     store.open_gate();
     settle().await;
     // It is committed at 1. Before its answer is lost, another process appends and says so.
-    store.inner.append(SHARD, &events(1)).await.expect("appends");
+    store.store().append(SHARD, &events(1)).await.expect("appends");
     announce.send((SHARD, Position(2))).await.expect("the log listens");
     settle().await;
     assert_eq!(*log.watch(SHARD).borrow(), Position(2));
@@ -387,7 +387,7 @@ async fn a_lost_commit_is_found_though_others_have_been_heard_of_since() {
 
 #[tokio::test(start_paused = true)]
 async fn a_look_up_that_fails_is_repeated_ever_more_slowly_until_it_answers() {
-    let store = FaultyStore::new([Fault::LostAfter]);
+    let store = FaultyStore::failing([Fault::LostAfter]);
     store.failing_lookups.store(8, Ordering::SeqCst);
     let log = start(&store).await;
     let begun = Instant::now();
@@ -405,7 +405,7 @@ async fn a_look_up_that_fails_is_repeated_ever_more_slowly_until_it_answers() {
 
 #[tokio::test(start_paused = true)]
 async fn an_operation_that_brings_its_batch_down_fails_alone() {
-    let store = FaultyStore::new([]);
+    let store = FaultyStore::failing([]);
     let log = start(&store).await;
     let operations = events(5);
     let ids: Vec<_> = operations.iter().map(|operation| operation.id).collect();
@@ -419,7 +419,7 @@ async fn an_operation_that_brings_its_batch_down_fails_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn whoever_gave_up_waiting_is_not_appended() {
-    let store = FaultyStore::new([Fault::Slow]);
+    let store = FaultyStore::failing([Fault::Slow]);
     let log = start(&store).await;
     let first = append(&log, publish(event_id()));
     settle().await;
@@ -440,7 +440,7 @@ async fn whoever_gave_up_waiting_is_not_appended() {
 
 #[tokio::test(start_paused = true)]
 async fn closing_finishes_what_waits_and_refuses_what_comes_later() {
-    let store = FaultyStore::new([Fault::Slow]);
+    let store = FaultyStore::failing([Fault::Slow]);
     let log = start(&store).await;
     let first = append(&log, publish(event_id()));
     settle().await;
@@ -467,7 +467,7 @@ async fn closing_finishes_what_waits_and_refuses_what_comes_later() {
 
 #[tokio::test(start_paused = true)]
 async fn closing_leaves_in_doubt_what_the_database_does_not_tell_in_time() {
-    let store = FaultyStore::new([Fault::LostAfter]);
+    let store = FaultyStore::failing([Fault::LostAfter]);
     store.failing_lookups.store(usize::MAX, Ordering::SeqCst);
     let log = start(&store).await;
     let doubtful = append(&log, publish(event_id()));
@@ -482,7 +482,7 @@ async fn closing_leaves_in_doubt_what_the_database_does_not_tell_in_time() {
 
 #[tokio::test(start_paused = true)]
 async fn while_a_lost_commit_cannot_be_looked_up_the_database_takes_none() {
-    let store = FaultyStore::new([Fault::LostAfter]);
+    let store = FaultyStore::failing([Fault::LostAfter]);
     store.failing_lookups.store(usize::MAX, Ordering::SeqCst);
     let log = start(&store).await;
     let doubtful = append(&log, publish(event_id()));

@@ -23,7 +23,7 @@ async fn read_along(mut follower: Follower, last: i64) -> Vec<Arc<Record>> {
 async fn invariant_6_followers_read_every_record_once_and_in_order_while_many_append() {
     const WRITERS: usize = 16;
     const APPENDS: usize = 50;
-    let store = FaultyStore::new([Fault::LostAfter, Fault::LostBefore, Fault::LostAfter]);
+    let store = FaultyStore::failing([Fault::LostAfter, Fault::LostBefore, Fault::LostAfter]);
     let log = start(&store).await;
     let endpoint = endpoint_id();
     log.append(SHARD, create_endpoint(endpoint)).await.expect("appended");
@@ -48,7 +48,7 @@ async fn invariant_6_followers_read_every_record_once_and_in_order_while_many_ap
         });
     }
     writers.join_all().await;
-    let records = store.inner.read(SHARD, Position::START, 10_000).await.expect("reads");
+    let records = store.store().read(SHARD, Position::START, 10_000).await.expect("reads");
     assert_eq!(records.len() as i64, last);
     while let Some(seen) = followers.join_next().await {
         let seen = seen.expect("the follower reads along");
@@ -58,7 +58,7 @@ async fn invariant_6_followers_read_every_record_once_and_in_order_while_many_ap
 
 #[tokio::test(start_paused = true)]
 async fn what_was_just_appended_is_read_from_memory_and_what_is_forgotten_from_the_database() {
-    let store = FaultyStore::new([]);
+    let store = FaultyStore::failing([]);
     let log = start(&store).await;
     let last = (MAX_TAIL_RECORDS + 1_000) as i64;
     let from_the_beginning = log.follow(SHARD, Position::START);
@@ -78,12 +78,12 @@ async fn what_was_just_appended_is_read_from_memory_and_what_is_forgotten_from_t
 
 #[tokio::test(start_paused = true)]
 async fn a_reader_crosses_what_another_process_appended_in_between() {
-    let store = FaultyStore::new([]);
+    let store = FaultyStore::failing([]);
     let log = start(&store).await;
     log.append_all(SHARD, events(3)).await;
-    store.inner.append(SHARD, &events(2)).await.expect("appends");
+    store.store().append(SHARD, &events(2)).await.expect("appends");
     log.append_all(SHARD, events(3)).await;
-    store.inner.append(SHARD, &events(1)).await.expect("appends");
+    store.store().append(SHARD, &events(1)).await.expect("appends");
     let seen = read_along(log.follow(SHARD, Position::START), 8).await;
     assert_eq!(seen.len(), 9, "the database has one more than was heard of");
     log.append_all(SHARD, events(1)).await;
@@ -92,7 +92,7 @@ async fn a_reader_crosses_what_another_process_appended_in_between() {
 
 #[tokio::test(start_paused = true)]
 async fn events_bodies_are_answered_from_memory_and_those_of_attempts_are_not_kept() {
-    let store = FaultyStore::new([]);
+    let store = FaultyStore::failing([]);
     let log = start(&store).await;
     let (event, refused) = (event_id(), event_id());
     let [event_body, refused_body] = [event, refused].map(BodyId::Event);
@@ -117,7 +117,7 @@ async fn events_bodies_are_answered_from_memory_and_those_of_attempts_are_not_ke
 
 #[tokio::test(start_paused = true)]
 async fn a_watch_wakes_for_news_only() {
-    let store = FaultyStore::new([]);
+    let store = FaultyStore::failing([]);
     let (announce, hints) = mpsc::channel(8);
     *store.hints.lock().unwrap() = Some(hints);
     let log = start(&store).await;
@@ -142,25 +142,25 @@ async fn a_watch_wakes_for_news_only() {
 
 #[tokio::test(start_paused = true)]
 async fn a_follower_hears_of_other_processes_by_hints_and_by_the_slow_poll() {
-    let store = FaultyStore::new([]);
+    let store = FaultyStore::failing([]);
     let (announce, hints) = mpsc::channel(8);
     *store.hints.lock().unwrap() = Some(hints);
     let log = start(&store).await;
     let mut follower = log.follow(SHARD, Position::START);
-    store.inner.append(SHARD, &events(1)).await.expect("appends");
+    store.store().append(SHARD, &events(1)).await.expect("appends");
     let begun = Instant::now();
     announce.send((SHARD, Position(1))).await.expect("the log listens");
     assert_eq!(follower.next(10).await.expect("reads").len(), 1);
     assert!(begun.elapsed() < SLOW_POLL / 2, "by the hint");
 
-    store.inner.append(SHARD, &events(1)).await.expect("appends");
+    store.store().append(SHARD, &events(1)).await.expect("appends");
     assert_eq!(follower.next(10).await.expect("reads").len(), 1);
     assert!(begun.elapsed() <= SLOW_POLL + Duration::from_secs(1), "by the slow poll");
 }
 
 #[tokio::test(start_paused = true)]
 async fn invariant_11_an_idle_log_asks_the_database_nothing() {
-    let store = FaultyStore::new([]);
+    let store = FaultyStore::failing([]);
     let log = start(&store).await;
     let follower = log.follow(SHARD, Position::START);
     let at_start = store.states();
@@ -168,7 +168,7 @@ async fn invariant_11_an_idle_log_asks_the_database_nothing() {
     assert_eq!((store.reads(), store.states()), (0, at_start), "no other process");
     drop((follower, log));
 
-    let shared = FaultyStore::new([]);
+    let shared = FaultyStore::failing([]);
     let (_announce, hints) = mpsc::channel(8);
     *shared.hints.lock().unwrap() = Some(hints);
     let log = start(&shared).await;

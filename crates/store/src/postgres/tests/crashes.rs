@@ -36,7 +36,8 @@ async fn batch_for_every_table(store: &PostgresStore) -> Vec<Operation> {
     let scheduled = deliveries.map(|delivery| (delivery, endpoint));
     let before = [create_endpoint(endpoint), publish(event), schedule(event, &scheduled, &[])];
     store.append(SHARD, &before).await.expect("appends");
-    let found = store.deliveries(SHARD, &organization(), &deliveries).await.expect("reads");
+    let reader: &dyn Store = store;
+    let found = reader.deliveries(SHARD, &organization(), &deliveries).await.expect("reads");
     let [first, second]: &[Delivery; 2] = found[..].try_into().expect("they are scheduled");
     let now = time("2026-04-23T10:30:00Z");
     let published = event_id();

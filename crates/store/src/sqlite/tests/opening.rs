@@ -40,7 +40,8 @@ async fn what_was_appended_is_there_when_the_file_is_opened_again() {
 
     let store = open(&path).await;
     assert_eq!(store.read(SHARD, Default::default(), 10).await.unwrap(), appended.records);
-    assert!(store.endpoint(SHARD, &organization(), endpoint).await.unwrap().is_some());
+    let reader: &dyn Store = &store;
+    assert!(reader.endpoint(SHARD, &organization(), endpoint).await.unwrap().is_some());
     assert_eq!(store.claim_master_key("another key").await.unwrap(), "the key");
     let again = store.acquire_lease(SHARD, "us", LONG).await.unwrap().expect("always granted");
     assert!(again.epoch > lease.epoch, "epochs go on growing");

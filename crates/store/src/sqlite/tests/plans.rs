@@ -5,15 +5,19 @@ use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId};
 use keeptrusts_webhooks_domain::log::Position;
 use keeptrusts_webhooks_domain::replay::{ReplayCursor, ReplayScope, ReplaySelection};
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::{AssertSqlSafe, Row, Sqlite};
 use tempfile::TempDir;
 use ulid::Ulid;
 
 use super::open;
+use crate::queries::selection::ErasedSelection;
+use crate::queries::walk::last;
 use crate::queries::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter};
-use crate::sqlite::lists::Walk;
+use crate::queries::{attempts, deliveries, endpoints, events};
+use crate::sql;
 use crate::sqlite::replays::Search;
-use crate::sqlite::{SqliteStore, data_keys, lists, load, log_reads};
+use crate::sqlite::{SqliteStore, data_keys, load, log_reads};
+use crate::tables::TableShape;
 use crate::testing::conformance::given::*;
 
 /// The steps of a statement's plan.
@@ -25,13 +29,25 @@ async fn plan(store: &SqliteStore, sql: &str) -> Vec<String> {
     steps.into_iter().map(|step| step.get("detail")).collect()
 }
 
+fn statement(selection: &ErasedSelection) -> String {
+    sql::select::<Sqlite>(SHARD, selection).into_string()
+}
+
 #[tokio::test]
 async fn sets_of_rows_are_looked_up_by_their_keys() {
     let folder = TempDir::new().expect("a temporary folder");
     let store = open(&folder.path().join("webhooks.db")).await;
     let lookups = [
-        (&*load::lookup_by_key::<Endpoint>(), "SEARCH endpoints USING ", " AND endpoint_id=?"),
-        (&*load::lookup_by_key::<Delivery>(), "SEARCH deliveries USING ", " AND delivery_id=?"),
+        (
+            &*load::lookup_by_key(&TableShape::of::<Endpoint>()),
+            "SEARCH endpoints USING ",
+            " AND endpoint_id=?",
+        ),
+        (
+            &*load::lookup_by_key(&TableShape::of::<Delivery>()),
+            "SEARCH deliveries USING ",
+            " AND delivery_id=?",
+        ),
         (load::lookup_by_idempotency_key(), "SEARCH events USING ", " AND idempotency_key=?"),
         (&log_reads::BODIES, "SEARCH bodies USING ", " AND id=?"),
         (&data_keys::DATA_KEYS, "SEARCH data_keys USING ", " AND organization_id=?"),
@@ -55,39 +71,27 @@ async fn lists_are_read_from_the_index_that_their_filter_begins_with() {
     let us = organization();
     let (endpoint_id, event_id) = (Some(EndpointId::MIN), Some(EventId::MIN));
     let some = Some(Ulid(0));
-    let last = |listed, endpoint| {
-        let (organization, first) = (&us, None);
-        let walk = Walk { shard: SHARD, organization, endpoint, before: EventId::MAX, first };
-        walk.select_last(listed, 1_000).into_string()
-    };
     let deliveries = |endpoint_id, event_id, least: Option<Ulid>| {
         let filter = DeliveryFilter { endpoint_id, event_id, ..DeliveryFilter::default() };
-        lists::select_deliveries(
-            SHARD,
-            &us,
-            &filter,
-            (DeliveryId::MAX, least.map(DeliveryId::new)),
-            10,
-        )
-        .into_string()
+        let range = (DeliveryId::MAX, least.map(DeliveryId::new));
+        statement(deliveries::listed(&us, &filter, range).limit(10).erased())
     };
     let attempts = |endpoint_id, delivery_id, least: Option<Ulid>| {
         let filter = AttemptFilter { endpoint_id, delivery_id, ..AttemptFilter::default() };
-        lists::select_attempts(SHARD, &us, &filter, (AttemptId::MAX, least.map(AttemptId::new)), 10)
-            .into_string()
+        let range = (AttemptId::MAX, least.map(AttemptId::new));
+        statement(attempts::listed(&us, &filter, range).limit(10).erased())
     };
-    let endpoints =
-        lists::select_endpoints(SHARD, &us, &EndpointFilter::default(), EndpointId::MAX, 10);
+    let endpoints = endpoints::listed(&us, &EndpointFilter::default(), EndpointId::MAX).limit(10);
     let events = |least: Option<Ulid>| {
         let (filter, range) = (EventFilter::default(), (EventId::MAX, least.map(EventId::new)));
-        lists::select_events(SHARD, &us, &filter, range, 10).into_string()
+        statement(events::listed(&us, &filter, range).limit(10).erased())
     };
     let by_event = "deliveries USING INDEX deliveries_event (shard=? AND event_id=? AND organization_id=? AND delivery_id<?)";
     let by_delivery =
         "attempts USING INDEX attempts_delivery (shard=? AND delivery_id=? AND attempt_id<?)";
     let lists = [
         (
-            endpoints.into_string(),
+            statement(endpoints.erased()),
             "endpoints USING PRIMARY KEY (shard=? AND organization_id=? AND endpoint_id<?)",
         ),
         (events(None), "events USING PRIMARY KEY (shard=? AND organization_id=? AND event_id<?)"),
@@ -126,15 +130,17 @@ async fn lists_are_read_from_the_index_that_their_filter_begins_with() {
         ),
         // Where those end is read from the index alone.
         (
-            last(&lists::EVENTS, None),
+            statement(last(events::walk(&us, EventId::MAX, None), 1_000).erased()),
             "events USING PRIMARY KEY (shard=? AND organization_id=? AND event_id<?)",
         ),
         (
-            last(&lists::DELIVERIES, endpoint_id),
+            statement(
+                last(deliveries::walk(&us, endpoint_id, DeliveryId::MAX, None), 1_000).erased(),
+            ),
             "deliveries USING COVERING INDEX deliveries_endpoint (shard=? AND endpoint_id=? AND delivery_id<?)",
         ),
         (
-            last(&lists::ATTEMPTS, endpoint_id),
+            statement(last(attempts::walk(&us, endpoint_id, AttemptId::MAX, None), 1_000).erased()),
             "attempts USING COVERING INDEX attempts_endpoint (shard=? AND endpoint_id=? AND attempt_id<?)",
         ),
     ];

@@ -1,6 +1,8 @@
 //! Long random histories, made of the domain's own decisions: the same operations go to the
 //! store that is checked and to a memory store, which must answer alike from then on.
 
+use std::sync::Arc;
+
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::attempt::{AttemptMade, Trigger};
@@ -35,7 +37,7 @@ const MAX_OPERATIONS_OF_A_BATCH: usize = 12;
 pub(crate) struct History {
     random: Random,
     /// Has had the same operations at the same times as the store that is checked.
-    pub(crate) reference: MemoryStore,
+    pub(crate) reference: Arc<dyn Store>,
     clock: ManualClock,
     epoch: Epoch,
     /// Where the checkpoint will stand when what was decided has been appended.
@@ -47,9 +49,9 @@ impl History {
     /// same decisions.
     pub(crate) async fn begin(fixture: &Fixture, random: Random) -> History {
         let clock = ManualClock::new();
-        let reference = MemoryStore::new(1, clock.as_clock());
+        let reference: Arc<dyn Store> = Arc::new(MemoryStore::new(1, clock.as_clock()));
         let mut epoch = Epoch(0);
-        for store in [fixture.store(), &reference] {
+        for store in [fixture.store(), &*reference] {
             let lease = store.acquire_lease(SHARD, "us", Duration::from_secs(3_600)).await;
             epoch = lease.expect("the lease is asked for").expect("the lease is free").epoch;
         }

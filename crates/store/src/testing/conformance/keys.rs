@@ -169,7 +169,8 @@ pub(crate) async fn the_audit_trail_has_what_people_did_and_can_be_filtered(fixt
     let position = |index: usize| recorded[index].position;
     let trail = async |filter: AuditFilter, before: Position, limit: usize| {
         let organization = organization();
-        let found = fixture.store().audit_records(SHARD, &organization, &filter, before, limit);
+        let found =
+            fixture.store().list_audit_records(SHARD, &organization, &filter, before, limit);
         found.await.expect("reads").rows.iter().map(|record| record.position).collect::<Vec<_>>()
     };
     let all = AuditFilter::default;

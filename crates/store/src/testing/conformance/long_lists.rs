@@ -142,7 +142,7 @@ pub(crate) async fn the_audit_trail_is_looked_through_in_parts(fixture: Fixture)
     let list = async |actor: Option<&str>, before, limit| {
         let filter = AuditFilter { actor: actor.map(str::to_owned), ..AuditFilter::default() };
         let us = organization();
-        let found = fixture.store().audit_records(SHARD, &us, &filter, before, limit).await;
+        let found = fixture.store().list_audit_records(SHARD, &us, &filter, before, limit).await;
         ids(found.expect("reads"), |record| record.position)
     };
     let end = Position(i64::MAX);

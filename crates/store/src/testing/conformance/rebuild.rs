@@ -38,7 +38,7 @@ pub(crate) async fn invariant_7_a_long_random_history_is_rebuilt_as_it_was(fixtu
     while (fixture.last_position().await.0 as usize) < LONG_HISTORY {
         history.go_on(&fixture, 20).await;
     }
-    let in_memory = Answers::of(&history.reference).await;
+    let in_memory = Answers::of(&*history.reference).await;
     let before = Answers::of(fixture.store()).await;
     before.assert_same_as(&in_memory);
     assert_eq!(check(&fixture).await, []);
@@ -48,7 +48,7 @@ pub(crate) async fn invariant_7_a_long_random_history_is_rebuilt_as_it_was(fixtu
     assert_eq!(check(&fixture).await, []);
 
     history.go_on(&fixture, 20).await;
-    let in_memory = Answers::of(&history.reference).await;
+    let in_memory = Answers::of(&*history.reference).await;
     Answers::of(fixture.store()).await.assert_same_as(&in_memory);
     assert_eq!(check(&fixture).await, []);
 }
@@ -57,7 +57,7 @@ pub(crate) async fn the_same_seeds_histories_get_the_same_answers_as_in_memory(f
     let mut history = History::begin(&fixture, Random::of_seed(2)).await;
     for _ in 0..10 {
         history.go_on(&fixture, 10).await;
-        let in_memory = Answers::of(&history.reference).await;
+        let in_memory = Answers::of(&*history.reference).await;
         for store in &fixture.stores {
             Answers::of(store.as_ref()).await.assert_same_as(&in_memory);
         }

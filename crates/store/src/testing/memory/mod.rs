@@ -2,11 +2,11 @@
 //! run on. Nothing survives the process.
 
 mod data_keys;
-mod notifications;
 mod replays;
+mod selecting;
+mod tables;
 
 use std::collections::{BTreeMap, HashMap};
-use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +14,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::Attempt;
-use keeptrusts_webhooks_domain::audit::file_of;
 use keeptrusts_webhooks_domain::channel::Channel;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
@@ -25,11 +24,11 @@ use keeptrusts_webhooks_domain::ids::{
     OrganizationId, ReplayId,
 };
 use keeptrusts_webhooks_domain::incident::Incident;
-use keeptrusts_webhooks_domain::key::{Key, TokenDigest};
+use keeptrusts_webhooks_domain::key::Key;
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard, Stream, Version};
 use keeptrusts_webhooks_domain::notification::Notification;
 use keeptrusts_webhooks_domain::pause::Pause;
-use keeptrusts_webhooks_domain::replay::{Replay, ReplayCursor, ReplaySelection, ReplayState};
+use keeptrusts_webhooks_domain::replay::Replay;
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
@@ -40,13 +39,9 @@ use crate::log::plan::{Locked, Wanted, plan};
 use crate::log::projection::{
     Changes, CountKey, Fold, HealthChange, IncidentKey, Loaded, Missed, Touched,
 };
-use crate::queries::replay_candidates::CandidatePage;
-use crate::queries::{
-    AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, Found, KeyFilter,
-};
 use crate::store::{
-    AppendedBatch, AttemptSum, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardLease,
-    ShardState, SteadyTime, Store, Survey, TableVersions, WaitingEndpoints,
+    AppendedBatch, ErasedBodies, Lease, RebuildDifference, ShardLease, ShardState, SteadyTime,
+    Store, Survey, TableVersions,
 };
 use crate::vault::{MasterKeyHistory, StoredDataKey};
 
@@ -429,443 +424,9 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn endpoint(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        id: EndpointId,
-    ) -> Result<Option<Endpoint>, StoreError> {
-        let data = self.shard(shard);
-        let found = data.tables.endpoints.get(&id);
-        Ok(found.filter(|endpoint| endpoint.organization_id == *organization).cloned())
-    }
-
-    async fn endpoints(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        ids: &[EndpointId],
-    ) -> Result<Vec<Endpoint>, StoreError> {
-        let data = self.shard(shard);
-        let found = ids.iter().filter_map(|id| data.tables.endpoints.get(id));
-        Ok(found.filter(|row| row.organization_id == *organization).cloned().collect())
-    }
-
-    async fn list_endpoints(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        filter: &EndpointFilter,
-        before: EndpointId,
-        limit: usize,
-    ) -> Result<Vec<Endpoint>, StoreError> {
-        let data = self.shard(shard);
-        let search = filter.search.as_ref().map(|text| text.to_ascii_lowercase());
-        let matches = |endpoint: &&Endpoint| {
-            let contains = |text: &str| {
-                let text = text.to_ascii_lowercase();
-                search.as_ref().is_none_or(|search| text.contains(search))
-            };
-            endpoint.organization_id == *organization
-                && endpoint.delete_time.is_none()
-                && filter.status.is_none_or(|status| status == endpoint.status)
-                && (contains(&endpoint.name) || contains(&endpoint.url))
-        };
-        let newest_first = data.tables.endpoints.range(..before).rev();
-        Ok(newest_first.map(|(_, row)| row).filter(matches).take(limit).cloned().collect())
-    }
-
-    async fn shard_endpoints(
-        &self,
-        shard: Shard,
-        after: EndpointId,
-        limit: usize,
-    ) -> Result<Vec<Endpoint>, StoreError> {
-        let data = self.shard(shard);
-        let rows = data.tables.endpoints.values().filter(|endpoint| endpoint.id > after);
-        Ok(rows.take(limit).cloned().collect())
-    }
-
-    async fn event(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        id: EventId,
-    ) -> Result<Option<Event>, StoreError> {
-        let data = self.shard(shard);
-        let found = data.tables.events.get(&id);
-        Ok(found.filter(|event| event.organization_id == *organization).cloned())
-    }
-
-    async fn list_events(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        filter: &EventFilter,
-        before: EventId,
-        limit: usize,
-    ) -> Result<Found<Event, EventId>, StoreError> {
-        let data = self.shard(shard);
-        let is_walked = |event: &&Event| event.organization_id == *organization;
-        let matches = |event: &&Event| {
-            filter.event_type.is_none_or(|kind| kind == event.event_type)
-                && filter.accepted.contains(event.create_time)
-                && filter.publisher.as_ref().is_none_or(|publisher| *publisher == event.publisher)
-        };
-        let ulids = filter.accepted.ulids();
-        let (first, before) =
-            (EventId::new(ulids.first), EventId::new(ulids.before(before.ulid())));
-        let newest_first = data.tables.events.range(first.min(before)..before).rev();
-        let walked = newest_first.map(|(_, row)| row).filter(is_walked);
-        let id = |row: &Event| row.id;
-        Ok(look_through(walked, filter.looks_at(limit), limit, matches, id))
-    }
-
-    async fn deliveries(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        ids: &[DeliveryId],
-    ) -> Result<Vec<Delivery>, StoreError> {
-        let data = self.shard(shard);
-        let found = ids.iter().filter_map(|id| data.tables.deliveries.get(id));
-        Ok(found.filter(|row| row.organization_id == *organization).cloned().collect())
-    }
-
-    async fn list_deliveries(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        filter: &DeliveryFilter,
-        before: DeliveryId,
-        limit: usize,
-    ) -> Result<Found<Delivery, DeliveryId>, StoreError> {
-        let data = self.shard(shard);
-        let is_walked = |delivery: &&Delivery| {
-            delivery.organization_id == *organization
-                && filter.endpoint_id.is_none_or(|id| id == delivery.endpoint_id)
-                && filter.event_id.is_none_or(|id| id == delivery.event_id)
-        };
-        let matches = |delivery: &&Delivery| {
-            filter.event_type.is_none_or(|kind| kind == delivery.event_type)
-                && filter.state.is_none_or(|state| state == delivery.state)
-                && filter.scheduled.contains(delivery.create_time)
-        };
-        let ulids = filter.scheduled.ulids();
-        let (first, before) =
-            (DeliveryId::new(ulids.first), DeliveryId::new(ulids.before(before.ulid())));
-        let newest_first = data.tables.deliveries.range(first.min(before)..before).rev();
-        let walked = newest_first.map(|(_, row)| row).filter(is_walked);
-        let id = |row: &Delivery| row.id;
-        Ok(look_through(walked, filter.looks_at(limit), limit, matches, id))
-    }
-
-    async fn attempt(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        id: AttemptId,
-    ) -> Result<Option<Attempt>, StoreError> {
-        let data = self.shard(shard);
-        let found = data.tables.attempts.get(&id);
-        Ok(found.filter(|attempt| attempt.organization_id == *organization).cloned())
-    }
-
-    async fn list_attempts(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        filter: &AttemptFilter,
-        before: AttemptId,
-        limit: usize,
-    ) -> Result<Found<Attempt, AttemptId>, StoreError> {
-        let data = self.shard(shard);
-        let is_walked = |attempt: &&Attempt| {
-            attempt.organization_id == *organization
-                && filter.endpoint_id.is_none_or(|id| id == attempt.made.endpoint_id)
-                && filter.delivery_id.is_none_or(|id| id == attempt.delivery_id)
-        };
-        let matches = |attempt: &&Attempt| {
-            filter.event_type.is_none_or(|kind| kind == attempt.made.event_type)
-                && filter.outcome.is_none_or(|outcome| outcome == attempt.outcome)
-                && filter.begun.contains(attempt.made.start_time)
-        };
-        let ulids = filter.begun.ulids();
-        let (first, before) =
-            (AttemptId::new(ulids.first), AttemptId::new(ulids.before(before.ulid())));
-        let newest_first = data.tables.attempts.range(first.min(before)..before).rev();
-        let walked = newest_first.map(|(_, row)| row).filter(is_walked);
-        let id = |row: &Attempt| row.made.id;
-        Ok(look_through(walked, filter.looks_at(limit), limit, matches, id))
-    }
-
-    async fn attempt_counts(
-        &self,
-        shard: Shard,
-        endpoint: EndpointId,
-        from_hour: Timestamp,
-    ) -> Result<Vec<(CountKey, u64)>, StoreError> {
-        let data = self.shard(shard);
-        let counts = data.tables.attempt_counts.iter();
-        let of_endpoint =
-            counts.filter(|(key, _)| key.endpoint_id == endpoint && key.hour >= from_hour);
-        Ok(of_endpoint.map(|(key, count)| (*key, *count)).collect())
-    }
-
-    async fn attempt_sums(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        hours: Range<Timestamp>,
-    ) -> Result<Vec<AttemptSum>, StoreError> {
-        let tables = &self.shard(shard).tables;
-        let mut sums = BTreeMap::<_, u64>::new();
-        for (key, count) in &tables.attempt_counts {
-            let CountKey { endpoint_id, hour, outcome, duration_bucket } = *key;
-            let endpoint = tables.endpoints.get(&endpoint_id);
-            let is_theirs = endpoint.is_some_and(|row| row.organization_id == *organization);
-            if is_theirs && hours.contains(&hour) {
-                *sums.entry((endpoint_id, outcome, duration_bucket)).or_default() += count;
-            }
-        }
-        let sums = sums.into_iter().map(|((endpoint_id, outcome, duration_bucket), count)| {
-            AttemptSum { endpoint_id, outcome, duration_bucket, count }
-        });
-        Ok(sums.collect())
-    }
-
-    async fn failing_endpoints(
-        &self,
-        shard: Shard,
-        organization: Option<&OrganizationId>,
-    ) -> Result<HashMap<EndpointId, Failing>, StoreError> {
-        let tables = &self.shard(shard).tables;
-        let theirs = tables.failing.iter().filter(|((owner, _), _)| {
-            organization.is_none_or(|organization| owner == organization)
-        });
-        Ok(theirs.map(|((_, id), failing)| (*id, *failing)).collect())
-    }
-
-    async fn endpoint_pauses(
-        &self,
-        shard: Shard,
-        organization: Option<&OrganizationId>,
-    ) -> Result<HashMap<EndpointId, Pause>, StoreError> {
-        let tables = &self.shard(shard).tables;
-        let theirs = tables.pauses.iter().filter(|((owner, _), _)| {
-            organization.is_none_or(|organization| owner == organization)
-        });
-        Ok(theirs.map(|((_, id), pause)| (*id, *pause)).collect())
-    }
-
-    async fn missed_events(
-        &self,
-        shard: Shard,
-        endpoint: EndpointId,
-        after: Position,
-        limit: usize,
-    ) -> Result<Vec<Missed>, StoreError> {
-        let data = self.shard(shard);
-        let rows = data.tables.missed.iter();
-        let of_endpoint = rows.filter(|row| row.endpoint_id == endpoint && row.position > after);
-        Ok(of_endpoint.take(limit).cloned().collect())
-    }
-
-    async fn due_deliveries(
-        &self,
-        shard: Shard,
-        endpoint: EndpointId,
-        after: DueKey,
-        limit: usize,
-    ) -> Result<DuePage, StoreError> {
-        let data = self.shard(shard);
-        let waiting = data.tables.deliveries.values().filter(|row| row.endpoint_id == endpoint);
-        let mut due: Vec<_> = waiting
-            .filter_map(|row| {
-                Some((DueKey { due_time: row.due_time()?, delivery_id: row.id }, row))
-            })
-            .filter(|(key, _)| *key > after)
-            .collect();
-        due.sort_by_key(|(key, _)| *key);
-        let deliveries = due.into_iter().take(limit).map(|(_, row)| row.clone()).collect();
-        Ok(DuePage { as_of: data.last_position(), deliveries })
-    }
-
-    async fn waiting_endpoints(&self, shard: Shard) -> Result<WaitingEndpoints, StoreError> {
-        let data = self.shard(shard);
-        let mut earliest = BTreeMap::<EndpointId, Timestamp>::new();
-        for row in data.tables.deliveries.values() {
-            if let Some(due_time) = row.due_time() {
-                let entry = earliest.entry(row.endpoint_id).or_insert(due_time);
-                *entry = (*entry).min(due_time);
-            }
-        }
-        let endpoints = earliest.into_iter().collect();
-        Ok(WaitingEndpoints { as_of: data.last_position(), endpoints })
-    }
-
-    async fn replay(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        id: ReplayId,
-    ) -> Result<Option<Replay>, StoreError> {
-        let data = self.shard(shard);
-        let found = data.tables.replays.get(&id);
-        Ok(found.filter(|row| row.organization_id == *organization).cloned())
-    }
-
-    async fn list_replays(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        endpoint: Option<EndpointId>,
-        before: ReplayId,
-        limit: usize,
-    ) -> Result<Vec<Replay>, StoreError> {
-        let data = self.shard(shard);
-        let newest_first = data.tables.replays.range(..before).rev().map(|(_, row)| row);
-        let matching = newest_first.filter(|row| {
-            row.organization_id == *organization
-                && endpoint.is_none_or(|id| id == row.request.selection.endpoint_id)
-        });
-        Ok(matching.take(limit).cloned().collect())
-    }
-
-    async fn running_replays(
-        &self,
-        shard: Shard,
-        organization: Option<&OrganizationId>,
-        after: ReplayId,
-        limit: usize,
-    ) -> Result<Vec<Replay>, StoreError> {
-        let data = self.shard(shard);
-        let running = data.tables.replays.values().filter(|row| {
-            row.state == ReplayState::Running
-                && row.id > after
-                && organization.is_none_or(|whose| *whose == row.organization_id)
-        });
-        Ok(running.take(limit).cloned().collect())
-    }
-
-    async fn replay_candidates(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        selection: &ReplaySelection,
-        before: Position,
-        after: ReplayCursor,
-        limit: usize,
-    ) -> Result<CandidatePage, StoreError> {
-        let now = (self.clock)();
-        let data = self.shard(shard);
-        Ok(replays::candidates(&data, now, organization, (selection, before), after, limit))
-    }
-
     async fn table_versions(&self) -> Result<TableVersions, StoreError> {
         // It has none, and needs none.
         Ok(TableVersions { found: 0, needed: 0 })
-    }
-
-    async fn count_waiting(&self, shard: Shard) -> Result<u64, StoreError> {
-        let data = self.shard(shard);
-        let rows = data.tables.deliveries.values();
-        Ok(rows.filter(|row| row.due_time().is_some()).count() as u64)
-    }
-
-    async fn count_endpoints(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-    ) -> Result<u64, StoreError> {
-        let data = self.shard(shard);
-        let of_organization = data.tables.endpoints.values().filter(|endpoint| {
-            endpoint.organization_id == *organization && endpoint.delete_time.is_none()
-        });
-        Ok(of_organization.count() as u64)
-    }
-
-    async fn audit_records(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        filter: &AuditFilter,
-        before: Position,
-        limit: usize,
-    ) -> Result<Found<Record, Position>, StoreError> {
-        let data = self.shard(shard);
-        let is_about = |record: &Record, endpoint: EndpointId| match record.stream {
-            Stream::Endpoint(id) => id == endpoint,
-            Stream::Delivery(id) => {
-                data.tables.deliveries.get(&id).is_some_and(|row| row.endpoint_id == endpoint)
-            }
-            Stream::Replay(id) => (data.tables.replays.get(&id))
-                .is_some_and(|row| row.request.selection.endpoint_id == endpoint),
-            _ => false,
-        };
-        let is_walked = |record: &&Record| {
-            record.position < before
-                && record.organization_id == *organization
-                && file_of(&record.fact).is_some()
-        };
-        let matches = |record: &&Record| {
-            let file = file_of(&record.fact);
-            filter
-                .action
-                .is_none_or(|action| file.is_some_and(|file| action.filed_under().contains(&file)))
-                && filter.actor.as_ref().is_none_or(|actor| *actor == record.metadata.actor)
-                && filter.endpoint_id.is_none_or(|id| is_about(record, id))
-                && filter.recorded.contains(record.recorded_at)
-        };
-        let walked = data.records.iter().rev().filter(is_walked);
-        let position = |record: &Record| record.position;
-        Ok(look_through(walked, filter.looks_at(limit), limit, matches, position))
-    }
-
-    async fn key_by_token(&self, token: TokenDigest) -> Result<Option<Key>, StoreError> {
-        let data = self.shard(Shard::OF_KEYS);
-        Ok(data.tables.keys.values().find(|key| key.token == token).cloned())
-    }
-
-    async fn key(&self, id: KeyId) -> Result<Option<Key>, StoreError> {
-        Ok(self.shard(Shard::OF_KEYS).tables.keys.get(&id).cloned())
-    }
-
-    async fn list_keys(
-        &self,
-        organization: &OrganizationId,
-        filter: KeyFilter,
-        before: KeyId,
-        limit: usize,
-    ) -> Result<Vec<Key>, StoreError> {
-        let data = self.shard(Shard::OF_KEYS);
-        let matches = |key: &&Key| {
-            key.reach.is_of(organization)
-                && filter.sessions.is_none_or(|sessions| sessions == key.session.is_some())
-        };
-        let newest_first = data.tables.keys.range(..before).rev();
-        Ok(newest_first.map(|(_, row)| row).filter(matches).take(limit).cloned().collect())
-    }
-
-    async fn keys(&self, ids: &[KeyId]) -> Result<Vec<Key>, StoreError> {
-        let data = self.shard(Shard::OF_KEYS);
-        Ok(ids.iter().filter_map(|id| data.tables.keys.get(id)).cloned().collect())
-    }
-
-    async fn keys_made_by(
-        &self,
-        maker: KeyId,
-        before: KeyId,
-        limit: usize,
-    ) -> Result<Vec<Key>, StoreError> {
-        let data = self.shard(Shard::OF_KEYS);
-        let maker = maker.to_string();
-        let newest_first = data.tables.keys.range(..before).rev().map(|(_, row)| row);
-        Ok(newest_first.filter(|row| row.creator == maker).take(limit).cloned().collect())
-    }
-
-    async fn has_keys(&self) -> Result<bool, StoreError> {
-        Ok(self.shard(Shard::OF_KEYS).tables.keys.values().any(|key| key.session.is_none()))
     }
 
     async fn note_key_uses(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
@@ -875,11 +436,6 @@ impl Store for MemoryStore {
             *noted = (*noted).max(*time);
         }
         Ok(())
-    }
-
-    async fn key_uses(&self, ids: &[KeyId]) -> Result<HashMap<KeyId, Timestamp>, StoreError> {
-        let database = lock(&self.database);
-        Ok(ids.iter().filter_map(|id| Some((*id, *database.key_uses.get(id)?))).collect())
     }
 
     async fn rebuild(
@@ -932,22 +488,6 @@ impl Store for MemoryStore {
     }
 
     async fn close(&self) {}
-}
-
-/// What a list finds among the rows of an index, of which it looks at so many, or at all until it has
-/// found enough.
-fn look_through<'a, Row: Clone + 'a, Id>(
-    walked: impl Iterator<Item = &'a Row>,
-    looks_at: Option<usize>,
-    limit: usize,
-    matches: impl Fn(&&Row) -> bool,
-    id: impl Fn(&Row) -> Id,
-) -> Found<Row, Id> {
-    let looked_at: Vec<_> = walked.take(looks_at.unwrap_or(usize::MAX)).collect();
-    let floor = looks_at.filter(|most| looked_at.len() >= *most);
-    let floor = floor.and(looked_at.last()).map(|row| id(row));
-    let rows = looked_at.into_iter().filter(matches).take(limit).cloned().collect();
-    Found::of(rows, limit, floor, id)
 }
 
 fn compare<K: Ord, V: PartialEq + std::fmt::Debug>(

@@ -10,7 +10,7 @@ use keeptrusts_webhooks_domain::event::ContentDigest;
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 use keeptrusts_webhooks_store::queries::{AttemptFilter, DeliveryFilter};
-use keeptrusts_webhooks_store::{BodyId, Record, ShardLease, Store};
+use keeptrusts_webhooks_store::{BodyId, Record, ShardLease};
 
 use super::{Request, World};
 

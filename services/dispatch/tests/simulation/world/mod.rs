@@ -7,10 +7,8 @@
 mod asking;
 mod clocks;
 mod connection;
-mod keys;
 mod mail;
 mod network;
-mod notices;
 mod power;
 mod random;
 mod replaying;
@@ -83,7 +81,7 @@ pub(crate) struct World {
     pub(crate) organizations: Vec<OrganizationId>,
     backbone: Backbone,
     /// As it is, whatever the weather.
-    database: Arc<MemoryStore>,
+    database: Arc<dyn Store>,
     /// What time it really is.
     clock: Clock,
     database_clock: WallClock,
@@ -142,7 +140,7 @@ impl World {
     async fn new(database: impl FnOnce(Clock) -> MemoryStore) -> World {
         let clock = virtual_clock();
         let database_clock = WallClock::right(Arc::clone(&clock));
-        let database = Arc::new(database(database_clock.as_clock()));
+        let database: Arc<dyn Store> = Arc::new(database(database_clock.as_clock()));
         let network = Arc::new(Network::new(Arc::clone(&clock)));
         let weather = Arc::new(Weather::fair());
         let backbone = Backbone {
@@ -331,16 +329,17 @@ impl Process {
         let (power, traffic) = (Arc::new(Power::on()), Arc::default());
         let ignorance = Arc::default();
         let clock = WallClock::right(Arc::clone(&backbone.clock));
-        let store = Arc::new(Connection {
+        let connection = Connection {
             backbone: backbone.clone(),
             power: Arc::clone(&power),
             traffic: Arc::clone(&traffic),
             ignorance: Arc::clone(&ignorance),
-        });
+        };
+        let store = connection.open();
         loop {
-            let store: Arc<dyn Store> = store.clone();
+            let started = Arc::clone(&store);
             if let Ok(keyring) = Keyring::start(Arc::clone(&store), master_key()).await
-                && let Ok(log) = Log::start(store).await
+                && let Ok(log) = Log::start(started).await
             {
                 let (slept, keyring) = (Arc::default(), Arc::new(keyring));
                 return Process { clock, slept, power, traffic, ignorance, log, keyring };

@@ -9,7 +9,7 @@ use keeptrusts_webhooks_domain::replay::{
     NewReplay, Replay, ReplayFact, ReplayScope, ReplaySelection,
 };
 use keeptrusts_webhooks_store::queries::EventFilter;
-use keeptrusts_webhooks_store::{AppendError, BodyId, Expected, NewRecord, Store, new_ulid};
+use keeptrusts_webhooks_store::{AppendError, BodyId, Expected, NewRecord, new_ulid};
 
 use super::World;
 

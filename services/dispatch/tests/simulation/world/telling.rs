@@ -12,7 +12,7 @@ use keeptrusts_webhooks_domain::notification::{
     NewNotification, Notification, NotificationFact, NotificationType,
 };
 use keeptrusts_webhooks_domain::{Timestamp, secret::Secret};
-use keeptrusts_webhooks_store::{Expected, NewRecord, NotificationStore, new_ulid};
+use keeptrusts_webhooks_store::{Expected, NewRecord, new_ulid};
 
 use super::{World, secret};
 

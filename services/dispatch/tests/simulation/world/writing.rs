@@ -18,7 +18,7 @@ use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_store::{
     AppendError, Appended, BodyId, Expected, NewBody, NewRecord, Operation, Refusal, Trouble,
-    Vault, new_ulid,
+    new_ulid,
 };
 
 use super::{EVENT_TYPE, World, secret};

@@ -1,0 +1,100 @@
+//! Attempts, and how many there were.
+
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::attempt::Attempt;
+use keeptrusts_webhooks_domain::ids::{AttemptId, EndpointId, OrganizationId};
+use keeptrusts_webhooks_domain::log::Shard;
+
+use super::selection::Selection;
+use super::walk::{Reach, reach};
+use super::{AttemptFilter, Found};
+use crate::error::StoreError;
+use crate::log::projection::CountKey;
+use crate::store::Store;
+
+impl dyn Store + '_ {
+    /// An attempt.
+    pub async fn attempt(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        id: AttemptId,
+    ) -> Result<Option<Attempt>, StoreError> {
+        self.row(shard, (organization.clone(), id)).await
+    }
+
+    /// Attempts, newest first, with ids below `before`, as of events. With an endpoint only that
+    /// one's attempts are looked at, with a delivery only its own.
+    pub async fn list_attempts(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        filter: &AttemptFilter,
+        before: AttemptId,
+        limit: usize,
+    ) -> Result<Found<Attempt, AttemptId>, StoreError> {
+        let ulids = filter.begun.ulids();
+        let before = AttemptId::new(ulids.before(before.ulid()));
+        let first = filter.begun.start.map(|_| AttemptId::new(ulids.first));
+        let walk = (walk(organization, filter.endpoint_id, before, first), "attempt_id");
+        let floor = match reach(self, shard, organization, walk, filter.looks_at(limit)).await? {
+            Reach::Foreign => return Ok(Found::nothing()),
+            Reach::Until(floor) => Some(floor),
+            Reach::End => None,
+        };
+        let attempts = listed(organization, filter, (before, floor.or(first))).limit(limit);
+        let rows = self.selected(shard, attempts).await?;
+        Ok(Found::of(rows, limit, floor, |row: &Attempt| row.made.id))
+    }
+
+    /// An endpoint's attempts counted, from an hour on.
+    pub async fn attempt_counts(
+        &self,
+        shard: Shard,
+        endpoint: EndpointId,
+        from_hour: Timestamp,
+    ) -> Result<Vec<(CountKey, u64)>, StoreError> {
+        let counts = Selection::new()
+            .equal("endpoint_id", endpoint)
+            .at_least("hour", from_hour)
+            .ascending(&["hour", "outcome", "duration_bucket"]);
+        self.selected(shard, counts).await
+    }
+}
+
+/// The ids of attempts below `before`: an endpoint's, or else all of an organization's.
+pub(crate) fn walk(
+    organization: &OrganizationId,
+    endpoint: Option<EndpointId>,
+    before: AttemptId,
+    first: Option<AttemptId>,
+) -> Selection<Attempt> {
+    let rows = Selection::new().columns(&["organization_id", "attempt_id"]);
+    let rows = match endpoint {
+        Some(endpoint) => rows.by_index("attempts_endpoint").equal("endpoint_id", endpoint),
+        None => rows.equal("organization_id", organization),
+    };
+    rows.less("attempt_id", before).at_least_if("attempt_id", first).descending(&["attempt_id"])
+}
+
+pub(crate) fn listed(
+    organization: &OrganizationId,
+    filter: &AttemptFilter,
+    (before, least): (AttemptId, Option<AttemptId>),
+) -> Selection<Attempt> {
+    let AttemptFilter { endpoint_id, delivery_id, event_type, outcome, begun } = filter;
+    let rows = match (delivery_id, endpoint_id) {
+        (Some(_), _) => Selection::new().by_index("attempts_delivery"),
+        (None, Some(_)) => Selection::new().by_index("attempts_endpoint"),
+        (None, None) => Selection::new(),
+    };
+    rows.equal("organization_id", organization)
+        .less("attempt_id", before)
+        .at_least_if("attempt_id", least)
+        .equal_if("delivery_id", *delivery_id)
+        .equal_if("endpoint_id", *endpoint_id)
+        .equal_if("event_type", event_type.map(|event_type| event_type.name()))
+        .equal_if("outcome", outcome.map(|outcome| outcome.name()))
+        .within("start_time", *begun)
+        .descending(&["attempt_id"])
+}

@@ -1,0 +1,47 @@
+//! The audit trail.
+
+use keeptrusts_webhooks_domain::ids::OrganizationId;
+use keeptrusts_webhooks_domain::log::{Position, Shard};
+
+use super::selection::Selection;
+use super::{AuditFilter, Found, walk};
+use crate::error::StoreError;
+use crate::log::operation::Record;
+use crate::store::Store;
+use crate::tables::StoredRow;
+
+impl dyn Store + '_ {
+    /// Records that belong into an organization's audit trail, newest first, below a position, as
+    /// of events: the others are not looked at.
+    pub async fn list_audit_records(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        filter: &AuditFilter,
+        before: Position,
+        limit: usize,
+    ) -> Result<Found<Record, Position>, StoreError> {
+        let floor = match filter.looks_at(limit) {
+            Some(rows) => {
+                let last = walk::last(trail(organization, before), rows);
+                let found = self.select(shard, last.erased()).await?;
+                found.map(|row| row.position("position"))?.pop()
+            }
+            None => None,
+        };
+        let range = (before, floor);
+        let rows = self.audit_records(shard, organization, filter, range, limit).await?;
+        Ok(Found::of(rows, limit, floor, |record: &Record| record.position))
+    }
+}
+
+/// The positions of an organization's trail below `before`, newest first.
+pub(crate) fn trail(organization: &OrganizationId, before: Position) -> Selection<Record> {
+    Selection::new()
+        .columns(&["position"])
+        .by_index("records_audit")
+        .not_null("audit_action")
+        .equal("organization_id", organization)
+        .less("position", before)
+        .descending(&["position"])
+}

@@ -1,0 +1,91 @@
+//! Deliveries.
+
+use keeptrusts_webhooks_domain::delivery::Delivery;
+use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
+use keeptrusts_webhooks_domain::log::Shard;
+
+use super::selection::Selection;
+use super::walk::{Reach, reach};
+use super::{DeliveryFilter, Found};
+use crate::error::StoreError;
+use crate::store::Store;
+use crate::tables::with_owner;
+
+impl dyn Store + '_ {
+    /// Deliveries by id; those that do not exist are left out.
+    pub async fn deliveries(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        ids: &[DeliveryId],
+    ) -> Result<Vec<Delivery>, StoreError> {
+        self.rows(shard, &with_owner(organization, ids)).await
+    }
+
+    /// Deliveries, newest first, with ids below `before`, as of events. With an endpoint only that
+    /// one's deliveries are looked at, with an event only its own.
+    pub async fn list_deliveries(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        filter: &DeliveryFilter,
+        before: DeliveryId,
+        limit: usize,
+    ) -> Result<Found<Delivery, DeliveryId>, StoreError> {
+        let ulids = filter.scheduled.ulids();
+        let before = DeliveryId::new(ulids.before(before.ulid()));
+        let first = filter.scheduled.start.map(|_| DeliveryId::new(ulids.first));
+        let walk = (walk(organization, filter.endpoint_id, before, first), "delivery_id");
+        let floor = match reach(self, shard, organization, walk, filter.looks_at(limit)).await? {
+            Reach::Foreign => return Ok(Found::nothing()),
+            Reach::Until(floor) => Some(floor),
+            Reach::End => None,
+        };
+        let deliveries = listed(organization, filter, (before, floor.or(first))).limit(limit);
+        let rows = self.selected(shard, deliveries).await?;
+        Ok(Found::of(rows, limit, floor, |row: &Delivery| row.id))
+    }
+
+    /// How many deliveries wait for an attempt. It takes as long as there are many.
+    pub async fn count_waiting(&self, shard: Shard) -> Result<u64, StoreError> {
+        let waiting = Selection::<Delivery>::new().by_index("deliveries_due").not_null("due_time");
+        self.count(shard, waiting.erased()).await
+    }
+}
+
+/// The ids of deliveries below `before`: an endpoint's, or else all of an organization's.
+pub(crate) fn walk(
+    organization: &OrganizationId,
+    endpoint: Option<EndpointId>,
+    before: DeliveryId,
+    first: Option<DeliveryId>,
+) -> Selection<Delivery> {
+    let rows = Selection::new().columns(&["organization_id", "delivery_id"]);
+    let rows = match endpoint {
+        Some(endpoint) => rows.by_index("deliveries_endpoint").equal("endpoint_id", endpoint),
+        None => rows.equal("organization_id", organization),
+    };
+    rows.less("delivery_id", before).at_least_if("delivery_id", first).descending(&["delivery_id"])
+}
+
+pub(crate) fn listed(
+    organization: &OrganizationId,
+    filter: &DeliveryFilter,
+    (before, least): (DeliveryId, Option<DeliveryId>),
+) -> Selection<Delivery> {
+    let DeliveryFilter { endpoint_id, event_id, event_type, state, scheduled } = filter;
+    let rows = match (event_id, endpoint_id) {
+        (Some(_), _) => Selection::new().by_index("deliveries_event"),
+        (None, Some(_)) => Selection::new().by_index("deliveries_endpoint"),
+        (None, None) => Selection::new(),
+    };
+    rows.equal("organization_id", organization)
+        .less("delivery_id", before)
+        .at_least_if("delivery_id", least)
+        .equal_if("event_id", *event_id)
+        .equal_if("endpoint_id", *endpoint_id)
+        .equal_if("event_type", event_type.map(|event_type| event_type.name()))
+        .equal_if("state", state.map(|state| state.name()))
+        .within("create_time", *scheduled)
+        .descending(&["delivery_id"])
+}

@@ -1,0 +1,113 @@
+//! Endpoints.
+
+use std::collections::HashMap;
+
+use keeptrusts_webhooks_domain::endpoint::Endpoint;
+use keeptrusts_webhooks_domain::health::Failing;
+use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
+use keeptrusts_webhooks_domain::log::Shard;
+use keeptrusts_webhooks_domain::pause::Pause;
+
+use super::EndpointFilter;
+use super::selection::Selection;
+use crate::error::StoreError;
+use crate::store::Store;
+use crate::tables::{FailingEndpoint, PausedEndpoint, with_owner};
+
+impl dyn Store + '_ {
+    /// An endpoint, deleted or not.
+    pub async fn endpoint(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        id: EndpointId,
+    ) -> Result<Option<Endpoint>, StoreError> {
+        self.row(shard, (organization.clone(), id)).await
+    }
+
+    /// Endpoints by id, deleted or not; those that do not exist are left out.
+    pub async fn endpoints(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        ids: &[EndpointId],
+    ) -> Result<Vec<Endpoint>, StoreError> {
+        self.rows(shard, &with_owner(organization, ids)).await
+    }
+
+    /// Endpoints that are not deleted, newest first, with ids below `before`.
+    pub async fn list_endpoints(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        filter: &EndpointFilter,
+        before: EndpointId,
+        limit: usize,
+    ) -> Result<Vec<Endpoint>, StoreError> {
+        self.selected(shard, listed(organization, filter, before).limit(limit)).await
+    }
+
+    /// All of a shard's endpoints, deleted ones included, by ascending id, with ids above `after`.
+    pub async fn shard_endpoints(
+        &self,
+        shard: Shard,
+        after: EndpointId,
+        limit: usize,
+    ) -> Result<Vec<Endpoint>, StoreError> {
+        let endpoints = Selection::new()
+            .by_index("endpoints_id")
+            .greater("endpoint_id", after)
+            .ascending(&["endpoint_id"])
+            .limit(limit);
+        self.selected(shard, endpoints).await
+    }
+
+    /// How many endpoints an organization has, deleted ones not counted.
+    pub async fn count_endpoints(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+    ) -> Result<u64, StoreError> {
+        let endpoints =
+            Selection::<Endpoint>::new().equal("organization_id", organization).null("delete_time");
+        self.count(shard, endpoints.erased()).await
+    }
+
+    /// The endpoints whose attempts have all failed lately: an organization's, or the shard's.
+    pub async fn failing_endpoints(
+        &self,
+        shard: Shard,
+        organization: Option<&OrganizationId>,
+    ) -> Result<HashMap<EndpointId, Failing>, StoreError> {
+        let theirs = Selection::new().equal_if("organization_id", organization);
+        let found = self.selected(shard, theirs).await?.into_iter();
+        Ok(found.map(|row: FailingEndpoint| (row.endpoint_id, row.failing)).collect())
+    }
+
+    /// The last pause that each receiver has asked for, also if it is over: an organization's
+    /// endpoints, or the shard's.
+    pub async fn endpoint_pauses(
+        &self,
+        shard: Shard,
+        organization: Option<&OrganizationId>,
+    ) -> Result<HashMap<EndpointId, Pause>, StoreError> {
+        let theirs = Selection::new().equal_if("organization_id", organization);
+        let found = self.selected(shard, theirs).await?.into_iter();
+        Ok(found.map(|row: PausedEndpoint| (row.endpoint_id, row.pause)).collect())
+    }
+}
+
+pub(crate) fn listed(
+    organization: &OrganizationId,
+    filter: &EndpointFilter,
+    before: EndpointId,
+) -> Selection<Endpoint> {
+    let EndpointFilter { status, search } = filter;
+    Selection::new()
+        .equal("organization_id", organization)
+        .null("delete_time")
+        .less("endpoint_id", before)
+        .equal_if("status", status.map(|status| status.name()))
+        .containing(&["name", "url"], search.as_deref())
+        .descending(&["endpoint_id"])
+}

@@ -1,0 +1,96 @@
+//! Events.
+
+use keeptrusts_webhooks_domain::event::Event;
+use keeptrusts_webhooks_domain::ids::{EndpointId, EventId, OrganizationId};
+use keeptrusts_webhooks_domain::log::{Position, Shard};
+
+use super::selection::Selection;
+use super::walk::{Reach, reach};
+use super::{EventFilter, Found};
+use crate::error::StoreError;
+use crate::log::projection::Missed;
+use crate::store::Store;
+use crate::tables::Cell;
+
+impl dyn Store + '_ {
+    /// An event.
+    pub async fn event(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        id: EventId,
+    ) -> Result<Option<Event>, StoreError> {
+        self.row(shard, (organization.clone(), id)).await
+    }
+
+    /// Events, newest first, with ids below `before`: up to `limit` of the next
+    /// [`ROWS_LOOKED_AT`](crate::limits::ROWS_LOOKED_AT), or of the next `limit` if that is more.
+    /// So it takes no longer the fewer match.
+    pub async fn list_events(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        filter: &EventFilter,
+        before: EventId,
+        limit: usize,
+    ) -> Result<Found<Event, EventId>, StoreError> {
+        let ulids = filter.accepted.ulids();
+        let before = EventId::new(ulids.before(before.ulid()));
+        let first = filter.accepted.start.map(|_| EventId::new(ulids.first));
+        let walk = (walk(organization, before, first), "event_id");
+        let floor = match reach(self, shard, organization, walk, filter.looks_at(limit)).await? {
+            Reach::Foreign => return Ok(Found::nothing()),
+            Reach::Until(floor) => Some(floor),
+            Reach::End => None,
+        };
+        let events = listed(organization, filter, (before, floor.or(first))).limit(limit);
+        let rows = self.selected(shard, events).await?;
+        Ok(Found::of(rows, limit, floor, |row: &Event| row.id))
+    }
+
+    /// Events that an endpoint missed while it was disabled, oldest first, after a position.
+    pub async fn missed_events(
+        &self,
+        shard: Shard,
+        endpoint: EndpointId,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<Missed>, StoreError> {
+        let missed = Selection::new()
+            .equal("endpoint_id", endpoint)
+            .greater("position", after)
+            .ascending(&["position"])
+            .limit(limit);
+        self.selected(shard, missed).await
+    }
+}
+
+/// The ids of an organization's events below `before`.
+pub(crate) fn walk(
+    organization: &OrganizationId,
+    before: EventId,
+    first: Option<EventId>,
+) -> Selection<Event> {
+    Selection::new()
+        .columns(&["organization_id", "event_id"])
+        .equal("organization_id", organization)
+        .less("event_id", before)
+        .at_least_if("event_id", first)
+        .descending(&["event_id"])
+}
+
+pub(crate) fn listed(
+    organization: &OrganizationId,
+    filter: &EventFilter,
+    (before, least): (EventId, Option<EventId>),
+) -> Selection<Event> {
+    let EventFilter { event_type, accepted, publisher } = filter;
+    Selection::new()
+        .equal("organization_id", organization)
+        .less("event_id", before)
+        .at_least_if("event_id", least)
+        .equal_if("event_type", event_type.map(|event_type| event_type.name()))
+        .within("create_time", *accepted)
+        .equal_if("publisher", publisher.as_deref().map(Cell::shown))
+        .descending(&["event_id"])
+}

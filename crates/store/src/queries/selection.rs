@@ -1,0 +1,289 @@
+//! Rows of one table, chosen by its columns. Databases make a statement of it; the log in memory
+//! goes through its rows.
+
+use std::marker::PhantomData;
+
+use super::Interval;
+use crate::tables::{Cell, Entity, TableShape, micros};
+
+/// Which rows of a table, in which order, and how many.
+pub(crate) struct Selection<Row> {
+    erased: ErasedSelection,
+    row: PhantomData<fn() -> Row>,
+}
+
+/// The same for whoever need not know what a row is.
+pub struct ErasedSelection {
+    pub(crate) table: TableShape,
+    /// The columns that are read.
+    pub(crate) columns: String,
+    /// The index that SQLite is to use: it keeps no statistics by which it would choose.
+    pub(crate) index: Option<&'static str>,
+    /// All of them hold.
+    pub(crate) conditions: Vec<Condition>,
+    pub(crate) order: Order,
+    pub(crate) skipped: usize,
+    pub(crate) limit: usize,
+}
+
+/// What must hold of a row. NULL meets no condition but [`Condition::IsNull`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Condition {
+    Compared {
+        column: &'static str,
+        by: Comparison,
+        value: Cell<'static>,
+    },
+    /// The same with a value that is always the same one: it stands in the statement, where the
+    /// databases see that an index is of these rows only.
+    Fixed {
+        column: &'static str,
+        by: Comparison,
+        value: Fixed,
+    },
+    IsNull {
+        column: &'static str,
+    },
+    IsNotNull {
+        column: &'static str,
+    },
+    /// One column is greater than another.
+    Exceeds {
+        column: &'static str,
+        other: &'static str,
+    },
+    /// One of these columns has the text in it, regardless of ASCII case. The text is lower-case.
+    Contains {
+        columns: &'static [&'static str],
+        text: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fixed {
+    Word(&'static str),
+    Number(i64),
+    Flag(bool),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Comparison {
+    Equal,
+    Less,
+    AtLeast,
+    Greater,
+}
+
+/// By these columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    Any,
+    Ascending(&'static [&'static str]),
+    Descending(&'static [&'static str]),
+}
+
+impl Fixed {
+    pub(crate) fn cell(self) -> Cell<'static> {
+        match self {
+            Fixed::Word(word) => word.into(),
+            Fixed::Number(number) => number.into(),
+            Fixed::Flag(flag) => flag.into(),
+        }
+    }
+}
+
+impl Comparison {
+    pub(crate) fn sql(self) -> &'static str {
+        match self {
+            Comparison::Equal => "=",
+            Comparison::Less => "<",
+            Comparison::AtLeast => ">=",
+            Comparison::Greater => ">",
+        }
+    }
+}
+
+impl<Row: Entity> Selection<Row> {
+    /// Every row.
+    pub(crate) fn new() -> Selection<Row> {
+        let erased = ErasedSelection {
+            table: TableShape::of::<Row>(),
+            columns: Row::TABLE.read_columns(),
+            index: None,
+            conditions: Vec::new(),
+            order: Order::Any,
+            skipped: 0,
+            limit: usize::MAX,
+        };
+        Selection { erased, row: PhantomData }
+    }
+
+    /// Reads these columns only.
+    pub(crate) fn columns(mut self, columns: &'static [&'static str]) -> Selection<Row> {
+        columns.iter().for_each(|column| self.expect(column));
+        self.erased.columns = columns.join(", ");
+        self
+    }
+
+    /// By this index on SQLite.
+    pub(crate) fn by_index(mut self, index: &'static str) -> Selection<Row> {
+        self.erased.index = Some(index);
+        self
+    }
+
+    pub(crate) fn equal(
+        self,
+        column: &'static str,
+        value: impl Into<Cell<'static>>,
+    ) -> Selection<Row> {
+        self.compared(column, Comparison::Equal, value.into())
+    }
+
+    /// Where there is a value.
+    pub(crate) fn equal_if<Value: Into<Cell<'static>>>(
+        self,
+        column: &'static str,
+        value: Option<Value>,
+    ) -> Selection<Row> {
+        match value {
+            Some(value) => self.equal(column, value),
+            None => self,
+        }
+    }
+
+    pub(crate) fn less(
+        self,
+        column: &'static str,
+        value: impl Into<Cell<'static>>,
+    ) -> Selection<Row> {
+        self.compared(column, Comparison::Less, value.into())
+    }
+
+    pub(crate) fn greater(
+        self,
+        column: &'static str,
+        value: impl Into<Cell<'static>>,
+    ) -> Selection<Row> {
+        self.compared(column, Comparison::Greater, value.into())
+    }
+
+    pub(crate) fn at_least(
+        self,
+        column: &'static str,
+        value: impl Into<Cell<'static>>,
+    ) -> Selection<Row> {
+        self.compared(column, Comparison::AtLeast, value.into())
+    }
+
+    /// Where there is a value.
+    pub(crate) fn at_least_if<Value: Into<Cell<'static>>>(
+        self,
+        column: &'static str,
+        value: Option<Value>,
+    ) -> Selection<Row> {
+        match value {
+            Some(value) => self.at_least(column, value),
+            None => self,
+        }
+    }
+
+    pub(crate) fn within(self, column: &'static str, interval: Interval) -> Selection<Row> {
+        let selection = self.at_least_if(column, interval.start.map(micros));
+        match interval.end {
+            Some(end) => selection.less(column, micros(end)),
+            None => selection,
+        }
+    }
+
+    /// With a value that stands in the statement.
+    pub(crate) fn fixed(
+        mut self,
+        column: &'static str,
+        by: Comparison,
+        value: Fixed,
+    ) -> Selection<Row> {
+        self.expect(column);
+        self.erased.conditions.push(Condition::Fixed { column, by, value });
+        self
+    }
+
+    pub(crate) fn null(mut self, column: &'static str) -> Selection<Row> {
+        self.expect(column);
+        self.erased.conditions.push(Condition::IsNull { column });
+        self
+    }
+
+    pub(crate) fn not_null(mut self, column: &'static str) -> Selection<Row> {
+        self.expect(column);
+        self.erased.conditions.push(Condition::IsNotNull { column });
+        self
+    }
+
+    /// Where one column is greater than another.
+    pub(crate) fn exceeding(mut self, column: &'static str, other: &'static str) -> Selection<Row> {
+        [column, other].iter().for_each(|column| self.expect(column));
+        self.erased.conditions.push(Condition::Exceeds { column, other });
+        self
+    }
+
+    /// Where one of the columns has the text in it, if there is one, regardless of ASCII case.
+    pub(crate) fn containing(
+        mut self,
+        columns: &'static [&'static str],
+        text: Option<&str>,
+    ) -> Selection<Row> {
+        columns.iter().for_each(|column| self.expect(column));
+        if let Some(text) = text {
+            let text = text.to_ascii_lowercase();
+            self.erased.conditions.push(Condition::Contains { columns, text });
+        }
+        self
+    }
+
+    pub(crate) fn ascending(mut self, columns: &'static [&'static str]) -> Selection<Row> {
+        columns.iter().for_each(|column| self.expect(column));
+        self.erased.order = Order::Ascending(columns);
+        self
+    }
+
+    pub(crate) fn descending(mut self, columns: &'static [&'static str]) -> Selection<Row> {
+        columns.iter().for_each(|column| self.expect(column));
+        self.erased.order = Order::Descending(columns);
+        self
+    }
+
+    pub(crate) fn skip(mut self, skipped: usize) -> Selection<Row> {
+        self.erased.skipped = skipped;
+        self
+    }
+
+    pub(crate) fn limit(mut self, limit: usize) -> Selection<Row> {
+        self.erased.limit = limit;
+        self
+    }
+
+    pub(crate) fn erased(&self) -> &ErasedSelection {
+        &self.erased
+    }
+
+    fn compared(
+        mut self,
+        column: &'static str,
+        by: Comparison,
+        value: Cell<'static>,
+    ) -> Selection<Row> {
+        self.expect(column);
+        self.erased.conditions.push(Condition::Compared { column, by, value });
+        self
+    }
+
+    /// A column that is not in the table's description is a defect that every test of the query
+    /// finds, whichever database it runs on.
+    fn expect(&self, column: &str) {
+        debug_assert!(
+            Row::TABLE.columns.iter().any(|known| known.name == column),
+            "{} has no column {column}",
+            Row::TABLE.name
+        );
+    }
+}

@@ -1,0 +1,77 @@
+//! The statement of the audit trail.
+
+use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
+use keeptrusts_webhooks_domain::log::{Position, Shard, Stream};
+use sqlx::QueryBuilder;
+
+use super::Dialect;
+use crate::log::operation::Record;
+use crate::queries::AuditFilter;
+use crate::tables::{Cell, Entity, micros};
+
+/// Records of an organization that belong into its audit trail and match, newest first: below
+/// `before`, down to `floor`.
+pub(crate) fn select_audit_records<DB: Dialect>(
+    shard: Shard,
+    organization: &OrganizationId,
+    filter: &AuditFilter,
+    (before, floor): (Position, Option<Position>),
+    limit: usize,
+) -> QueryBuilder<DB> {
+    let columns = Record::TABLE.read_columns();
+    let mut query = QueryBuilder::new(format!("SELECT {columns} FROM records"));
+    DB::by_index(&mut query, "records_audit");
+    query.push(" WHERE audit_action IS NOT NULL AND shard = ");
+    DB::bind_shard(&mut query, shard);
+    let mut and = |condition: &'static str, value: Option<Cell<'static>>| {
+        if let Some(value) = value {
+            query.push(" AND ").push(condition).push(" ");
+            DB::bind(&mut query, &value);
+        }
+    };
+    and("organization_id =", Some(organization.into()));
+    and("position <", Some(before.into()));
+    and("position >=", floor.map(Cell::from));
+    and("actor =", filter.actor.as_deref().map(|actor| Cell::from(actor).into_owned()));
+    and("recorded_at >=", filter.recorded.start.map(micros).map(Cell::from));
+    and("recorded_at <", filter.recorded.end.map(micros).map(Cell::from));
+    if let Some(action) = filter.action {
+        query.push(" AND audit_action IN (");
+        for (index, file) in action.filed_under().iter().enumerate() {
+            query.push(if index == 0 { "" } else { ", " });
+            DB::bind(&mut query, &Cell::from(*file));
+        }
+        query.push(")");
+    }
+    if let Some(id) = filter.endpoint_id {
+        push_about(&mut query, id);
+    }
+    query.push(" ORDER BY position DESC LIMIT ");
+    DB::bind(&mut query, &Cell::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
+    query
+}
+
+/// What comes after `delivery/`, or `replay/`; no other stream's rest looks like such an id.
+fn push_about<DB: Dialect>(query: &mut QueryBuilder<DB>, id: EndpointId) {
+    query.push(" AND (stream = ");
+    DB::bind(query, &Cell::shown(Stream::Endpoint(id)));
+    query.push(
+        " OR EXISTS (
+             SELECT 1 FROM deliveries
+             WHERE deliveries.shard = records.shard
+               AND deliveries.organization_id = records.organization_id
+               AND deliveries.delivery_id = substr(records.stream, 10)
+               AND deliveries.endpoint_id = ",
+    );
+    DB::bind(query, &Cell::from(id));
+    query.push(
+        ") OR EXISTS (
+             SELECT 1 FROM replays
+             WHERE replays.shard = records.shard
+               AND replays.organization_id = records.organization_id
+               AND replays.replay_id = substr(records.stream, 8)
+               AND replays.endpoint_id = ",
+    );
+    DB::bind(query, &Cell::from(id));
+    query.push("))");
+}
