@@ -1,6 +1,7 @@
 //! Why the database did not do what it was asked.
 
-use crate::log::projection::BrokenLog;
+use keeptrusts_webhooks_domain::log::{Position, Stream};
+
 use crate::trouble::Trouble;
 
 /// Why the database did not do what it was asked.
@@ -70,4 +71,14 @@ impl std::fmt::Display for Causes<'_> {
         }
         Ok(())
     }
+}
+
+/// A log that contradicts itself. Never happens unless somebody has changed records.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("record {position} ({stream}) follows from nothing in the log")]
+pub struct BrokenLog {
+    /// Its first record that cannot be.
+    pub(crate) position: Position,
+    /// Whose history that is of.
+    pub(crate) stream: Stream,
 }

@@ -32,7 +32,7 @@ mod trouble;
 pub mod vault;
 
 pub use clock::{Clock, system_clock};
-pub use error::{Causes, StoreError};
+pub use error::{BrokenLog, Causes, StoreError};
 pub use ids::new_ulid;
 pub use keeptrusts_webhooks_fair_queue::Place;
 pub use log::commits::OtherWrites;
@@ -40,10 +40,11 @@ pub use log::feed::{OrganizationFollower, OwnRecords};
 pub use log::operation::{
     Advance, Appended, BodyId, Expected, NewBody, NewRecord, Operation, Record, Refusal,
 };
+pub use log::rows::KnownIncident;
 pub use log::{AppendError, Follower, Log};
 pub use opening::Opening;
 pub use queries::long_reads::{LongReads, TooManyLongReads};
-pub use queries::notifications::{KnownIncident, Told};
+pub use queries::notifications::Told;
 pub use random::random;
 pub use store::{
     AppendedBatch, AttemptSum, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardLease,

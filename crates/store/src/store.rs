@@ -17,9 +17,9 @@ use tokio::sync::mpsc;
 use crate::error::StoreError;
 use crate::log::commits::OtherWrites;
 use crate::log::operation::{Appended, BodyId, Operation, Record, Refusal};
+use crate::queries::filters::AuditFilter;
 use crate::queries::replay_candidates::CandidatePage;
-use crate::queries::selection::ErasedSelection;
-use crate::queries::{AuditFilter, Extreme};
+use crate::queries::selection::{ErasedSelection, Extreme};
 use crate::tables::{Keys, Rows};
 use crate::vault::Vault;
 

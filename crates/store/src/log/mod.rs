@@ -12,6 +12,7 @@ pub mod operation;
 pub mod plan;
 pub(crate) mod probes;
 pub mod projection;
+pub(crate) mod rows;
 pub(crate) mod tail;
 
 use std::collections::HashMap;

@@ -5,13 +5,14 @@ use std::collections::HashMap;
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::channel::Channel;
-use keeptrusts_webhooks_domain::event::{Idempotency, IdempotencyKey};
+use keeptrusts_webhooks_domain::event::{Event, Idempotency, IdempotencyKey};
 use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Stream, Version};
 
+use crate::error::BrokenLog;
 use crate::log::operation::{Appended, Expected, NewBody, NewRecord, Operation, Record, Refusal};
-use crate::log::projection::{BrokenLog, Changes, Fold, Loaded, Touched};
+use crate::log::projection::{Changes, Fold, Loaded, Touched};
 
 /// Whose key.
 pub type KeyOwner = (OrganizationId, IdempotencyKey);
@@ -231,6 +232,15 @@ fn record(
         recorded_at: now,
         operation_id: operation.id,
     }
+}
+
+/// Which idempotency keys these events use, and with what content.
+pub(crate) fn keys_used_by(events: Vec<Event>) -> HashMap<KeyOwner, (EventId, [u8; 32])> {
+    let used = events.into_iter().filter_map(|event| {
+        let Idempotency { key, request_sha256 } = event.idempotency?;
+        Some(((event.organization_id, key), (event.id, request_sha256)))
+    });
+    used.collect()
 }
 
 #[cfg(test)]

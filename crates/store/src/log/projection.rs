@@ -22,10 +22,10 @@ use keeptrusts_webhooks_domain::notification::{Notification, NotificationFact};
 use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::replay::{Replay, ReplayFact};
 
+use super::rows::{FailingEndpoint, KnownIncident, PausedEndpoint};
 use crate::durations;
+use crate::error::BrokenLog;
 use crate::log::operation::Record;
-use crate::queries::notifications::KnownIncident;
-use crate::tables::{FailingEndpoint, PausedEndpoint};
 
 /// Rows that exist and that the records at hand may change.
 #[derive(Debug, Default, Clone)]
@@ -228,14 +228,6 @@ pub type IncidentKey = (OrganizationId, ChannelId, EndpointId);
 pub struct Fold {
     loaded: Loaded,
     changes: Changes,
-}
-
-/// A log that contradicts itself. Never happens unless somebody has changed records.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("record {position} ({stream}) follows from nothing in the log")]
-pub struct BrokenLog {
-    position: Position,
-    stream: Stream,
 }
 
 impl Fold {

@@ -18,7 +18,7 @@ use super::rebuild::fold;
 use super::session::{Scope, answered, backend, while_answering, without_limits};
 use crate::error::StoreError;
 use crate::store::RebuildDifference;
-use crate::tables::{Projection, RowPair, listed, projections};
+use crate::tables::{Projection, RowDifference, RowPair, listed, projections};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
@@ -115,7 +115,9 @@ async fn compare(
     let mut differences = Vec::new();
     while differences.len() < limit {
         let Some(pair) = pairs.try_next().await.map_err(store_error)? else { break };
-        differences.extend(projection.difference(pair)?);
+        if let Some(RowDifference { stored, rebuilt }) = projection.difference(pair)? {
+            differences.push(RebuildDifference { table: projection.name, stored, rebuilt });
+        }
     }
     Ok(differences)
 }

@@ -14,8 +14,8 @@ use sqlx::{Arguments, AssertSqlSafe, PgConnection};
 use super::errors::store_error;
 use super::write::{key_arguments, of_shard, unnest};
 use crate::error::StoreError;
-use crate::log::plan::KeyOwner;
-use crate::tables::{self, Keys, OncePerTable, Rows, TableShape, listed};
+use crate::log::plan::{KeyOwner, keys_used_by};
+use crate::tables::{Keys, OncePerTable, Rows, TableShape, listed};
 
 /// Which of these idempotency keys are used: by which event, with what content.
 pub(super) async fn used_keys(
@@ -38,7 +38,7 @@ pub(super) async fn used_keys(
     );
     let query = sqlx::query_with(AssertSqlSafe(looked_up), arguments);
     let rows = query.fetch_all(connection).await.map_err(store_error)?;
-    Ok(tables::used_keys(Rows::stored(rows).read()?))
+    Ok(keys_used_by(Rows::stored(rows).read()?))
 }
 
 /// The rows that exist of those with these keys.

@@ -12,7 +12,7 @@ use super::select::select;
 use super::session::{Query, change, fetch, fetch_within};
 use crate::error::StoreError;
 use crate::log::operation::{BodyId, Record};
-use crate::queries::rows::ShardStateRow;
+use crate::sql::rows::ShardStateRow;
 use crate::store::{ShardState, TableVersions};
 use crate::tables::{ReadableRow, Stored, read_all};
 

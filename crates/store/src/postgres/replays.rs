@@ -10,9 +10,9 @@ use super::reads::rows;
 use super::session::fetch;
 use super::write::column;
 use crate::error::StoreError;
-use crate::queries::Ulids;
+use crate::queries::filters::Ulids;
 use crate::queries::replay_candidates::{CandidatePage, RANK};
-use crate::queries::rows::CandidateRow;
+use crate::sql::candidates::CandidateRow;
 use crate::tables::micros;
 
 /// What is looked for.

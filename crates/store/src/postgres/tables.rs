@@ -17,10 +17,10 @@ use super::{PostgresStore, due, load, replays};
 use crate::error::StoreError;
 use crate::log::operation::Record;
 use crate::queries::replay_candidates::CandidatePage;
-use crate::queries::rows::SumRow;
 use crate::queries::selection::ErasedSelection;
 use crate::queries::{AuditFilter, Extreme};
 use crate::sql;
+use crate::sql::rows::SumRow;
 use crate::store::{AttemptSum, DueKey, DuePage, Tables, WaitingEndpoints};
 use crate::tables::{Keys, Rows, Stored, read_all};
 

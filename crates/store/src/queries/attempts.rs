@@ -5,9 +5,10 @@ use keeptrusts_webhooks_domain::attempt::Attempt;
 use keeptrusts_webhooks_domain::ids::{AttemptId, EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Shard;
 
+use super::filters::AttemptFilter;
+use super::found::Found;
 use super::selection::Selection;
 use super::walk::{Reach, reach};
-use super::{AttemptFilter, Found};
 use crate::error::StoreError;
 use crate::log::projection::CountKey;
 use crate::store::Store;

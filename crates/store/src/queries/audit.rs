@@ -3,8 +3,10 @@
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 
+use super::filters::AuditFilter;
+use super::found::Found;
 use super::selection::Selection;
-use super::{AuditFilter, Found, walk};
+use super::walk;
 use crate::error::StoreError;
 use crate::log::operation::Record;
 use crate::store::Store;

@@ -4,9 +4,10 @@ use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Shard;
 
+use super::filters::DeliveryFilter;
+use super::found::Found;
 use super::selection::Selection;
 use super::walk::{Reach, reach};
-use super::{DeliveryFilter, Found};
 use crate::error::StoreError;
 use crate::store::Store;
 use crate::tables::with_owner;

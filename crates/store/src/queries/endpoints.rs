@@ -8,11 +8,12 @@ use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_domain::pause::Pause;
 
-use super::EndpointFilter;
+use super::filters::EndpointFilter;
 use super::selection::Selection;
 use crate::error::StoreError;
+use crate::log::rows::{FailingEndpoint, PausedEndpoint};
 use crate::store::Store;
-use crate::tables::{FailingEndpoint, PausedEndpoint, with_owner};
+use crate::tables::with_owner;
 
 impl dyn Store + '_ {
     /// An endpoint, deleted or not.

@@ -4,9 +4,10 @@ use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::ids::{EndpointId, EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 
+use super::filters::EventFilter;
+use super::found::Found;
 use super::selection::Selection;
 use super::walk::{Reach, reach};
-use super::{EventFilter, Found};
 use crate::error::StoreError;
 use crate::log::projection::Missed;
 use crate::store::Store;

@@ -7,7 +7,7 @@ use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
 use keeptrusts_webhooks_domain::key::{Key, TokenDigest};
 use keeptrusts_webhooks_domain::log::Shard;
 
-use super::KeyFilter;
+use super::filters::KeyFilter;
 use super::selection::{Comparison, Fixed, Selection};
 use crate::error::StoreError;
 use crate::store::Store;

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, NotificationId, OrganizationId};
-use keeptrusts_webhooks_domain::incident::Incident;
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 use keeptrusts_webhooks_domain::mail_limits::MailSent;
 use keeptrusts_webhooks_domain::notification::{Notification, NotificationState, NotificationType};
 
-use super::Extreme;
-use super::selection::{Comparison, Fixed, Selection};
+use super::selection::{Comparison, Extreme, Fixed, Selection};
 use crate::error::StoreError;
+use crate::log::rows::KnownIncident;
 use crate::store::Store;
 use crate::tables::{parse, time};
 
@@ -145,19 +144,6 @@ impl dyn Store + '_ {
 
 fn waiting() -> Selection<Notification> {
     Selection::new().by_index("notifications_due").not_null("due_time")
-}
-
-/// The incident of an endpoint at a channel's service.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KnownIncident {
-    /// Whose it is.
-    pub organization_id: OrganizationId,
-    /// Whose service keeps it.
-    pub channel_id: ChannelId,
-    /// Of which endpoint.
-    pub endpoint_id: EndpointId,
-    /// How far it has come.
-    pub incident: Incident,
 }
 
 /// What a channel was told, or is to be told, of exhausted deliveries of an endpoint.

@@ -1,6 +1,5 @@
 //! What a replay finds in the tables.
 
-use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::event_type::EventType;
@@ -10,10 +9,7 @@ use keeptrusts_webhooks_domain::replay::{ReplayCursor, ReplaySelection};
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use ulid::Ulid;
 
-use crate::error::StoreError;
-use crate::queries::rows::CandidateRow;
-use crate::queries::{Interval, Ulids};
-use crate::tables::ReadableRow;
+use super::filters::{Interval, Ulids};
 
 /// An event that a replay is about, and how it stands with the endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,17 +51,6 @@ pub struct CandidatePage {
     pub next: Option<ReplayCursor>,
 }
 
-impl CandidatePage {
-    /// A page of everything that was looked at, at most `limit`.
-    pub(crate) fn of(rows: Vec<CandidateRow>, limit: usize) -> Result<CandidatePage, StoreError> {
-        let last = rows.last().filter(|_| rows.len() >= limit);
-        let next = last.map(CandidateRow::cursor).transpose()?;
-        let wanted = rows.into_iter().filter(|row| row.wanted);
-        let candidates = wanted.map(CandidateRow::value).collect::<Result<_, _>>()?;
-        Ok(CandidatePage { candidates, next })
-    }
-}
-
 /// Which delivery of an event speaks for all of them: the least.
 pub(crate) fn rank(state: DeliveryState) -> u8 {
     match state {
@@ -104,13 +89,6 @@ impl Ulids {
             _ => least,
         }
     }
-}
-
-/// Where an acceptance hangs in its trace, from its record's metadata.
-pub(crate) fn trace_of(metadata: Option<&[u8]>) -> Result<Option<TraceContext>, StoreError> {
-    let Some(metadata) = metadata else { return Ok(None) };
-    let decoded = Metadata::decode(metadata);
-    Ok(decoded.map_err(|error| StoreError::Unreadable(format!("metadata: {error}")))?.trace)
 }
 
 #[cfg(test)]

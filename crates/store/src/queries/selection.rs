@@ -3,7 +3,7 @@
 
 use std::marker::PhantomData;
 
-use super::Interval;
+use super::filters::Interval;
 use crate::tables::{Cell, Entity, TableShape, micros};
 
 /// Which rows of a table, in which order, and how many.
@@ -80,6 +80,15 @@ pub(crate) enum Order {
     Any,
     Ascending(&'static [&'static str]),
     Descending(&'static [&'static str]),
+}
+
+/// Which value of a group's rows is asked for: of this column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extreme {
+    /// The least.
+    Least(&'static str),
+    /// The greatest.
+    Greatest(&'static str),
 }
 
 impl Fixed {

@@ -4,7 +4,7 @@ use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream};
 use sqlx::QueryBuilder;
 
-use super::Dialect;
+use super::dialect::Dialect;
 use crate::log::operation::Record;
 use crate::queries::AuditFilter;
 use crate::tables::{Cell, Entity, micros};

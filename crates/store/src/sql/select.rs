@@ -3,9 +3,8 @@
 use keeptrusts_webhooks_domain::log::Shard;
 use sqlx::QueryBuilder;
 
-use super::Dialect;
-use crate::queries::Extreme;
-use crate::queries::selection::{Condition, ErasedSelection, Fixed, Order};
+use super::dialect::Dialect;
+use crate::queries::selection::{Condition, ErasedSelection, Extreme, Fixed, Order};
 use crate::tables::Cell;
 
 /// The rows.

@@ -7,7 +7,7 @@ use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::Shard;
 use sqlx::QueryBuilder;
 
-use super::Dialect;
+use super::dialect::Dialect;
 use crate::tables::Cell;
 
 /// The attempts at all of an organization's endpoints, deleted ones included, counted over these

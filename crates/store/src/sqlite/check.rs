@@ -15,7 +15,7 @@ use super::number;
 use super::rebuild::fold_log;
 use crate::error::StoreError;
 use crate::store::RebuildDifference;
-use crate::tables::{Projection, RowPair, listed, projections};
+use crate::tables::{Projection, RowDifference, RowPair, listed, projections};
 
 pub(super) async fn check(
     mut connection: SqliteConnection,
@@ -68,7 +68,9 @@ async fn compare(
     let mut differences = Vec::new();
     while differences.len() < limit {
         let Some(pair) = pairs.try_next().await.map_err(failed)? else { break };
-        differences.extend(projection.difference(pair)?);
+        if let Some(RowDifference { stored, rebuilt }) = projection.difference(pair)? {
+            differences.push(RebuildDifference { table: projection.name, stored, rebuilt });
+        }
     }
     Ok(differences)
 }

@@ -13,8 +13,8 @@ use super::errors::failed;
 use super::number;
 use super::set_statement::{SetStatement, Values};
 use crate::error::StoreError;
-use crate::log::plan::KeyOwner;
-use crate::tables::{self, Cell, Keys, OncePerTable, Rows, Stored, TableShape, listed, read_all};
+use crate::log::plan::{KeyOwner, keys_used_by};
+use crate::tables::{Cell, Keys, OncePerTable, Rows, Stored, TableShape, listed, read_all};
 
 /// The idempotency keys that are used of these: by which event, with what content.
 pub(super) async fn idempotency_keys(
@@ -30,7 +30,7 @@ pub(super) async fn idempotency_keys(
         .fetch::<_, Stored<Event>>(connection, keys.iter(), bind, &[number(shard)])
         .await
         .map_err(failed)?;
-    Ok(tables::used_keys(read_all(found)?))
+    Ok(keys_used_by(read_all(found)?))
 }
 
 /// The rows that exist of those with these keys.

@@ -13,7 +13,7 @@ use super::set_statement::{SetStatement, Values};
 use super::{number, sql_limit};
 use crate::error::StoreError;
 use crate::log::operation::{Appended, BodyId, Record};
-use crate::queries::rows::ShardStateRow;
+use crate::sql::rows::ShardStateRow;
 use crate::store::ShardState;
 use crate::tables::{ReadableRow, Stored, micros, read_all, time};
 

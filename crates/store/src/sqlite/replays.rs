@@ -9,9 +9,9 @@ use sqlx::{Encode, QueryBuilder, Sqlite, SqlitePool, Type};
 use super::errors::failed;
 use super::{number, sql_limit};
 use crate::error::StoreError;
-use crate::queries::Ulids;
+use crate::queries::filters::Ulids;
 use crate::queries::replay_candidates::{CandidatePage, RANK};
-use crate::queries::rows::CandidateRow;
+use crate::sql::candidates::CandidateRow;
 use crate::tables::micros;
 
 /// What is looked for.

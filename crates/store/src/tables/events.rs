@@ -1,13 +1,9 @@
 //! `events`: what was published; its body is elsewhere, and expires.
 
-use std::collections::HashMap;
-
 use keeptrusts_webhooks_domain::event::{ContentDigest, Event, Idempotency, IdempotencyKey};
-use keeptrusts_webhooks_domain::ids::EventId;
 
 use super::{Cell, Entity, StoredRow, Table, unreadable};
 use crate::error::StoreError;
-use crate::log::plan::KeyOwner;
 
 type Column = super::Column<Event>;
 
@@ -57,13 +53,4 @@ impl Entity for Event {
             position: row.position("position")?,
         })
     }
-}
-
-/// Which idempotency keys these events use, and with what content.
-pub(crate) fn used_keys(events: Vec<Event>) -> HashMap<KeyOwner, (EventId, [u8; 32])> {
-    let used = events.into_iter().filter_map(|event| {
-        let Idempotency { key, request_sha256 } = event.idempotency?;
-        Some(((event.organization_id, key), (event.id, request_sha256)))
-    });
-    used.collect()
 }

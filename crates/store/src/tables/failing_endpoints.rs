@@ -1,20 +1,12 @@
 //! `failing_endpoints`: endpoints whose attempts have all failed since a time.
 
 use keeptrusts_webhooks_domain::health::Failing;
-use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 
 use super::{Cell, Entity, StoredRow, Table};
 use crate::error::StoreError;
+use crate::log::rows::FailingEndpoint;
 
 type Column = super::Column<FailingEndpoint>;
-
-/// An endpoint that only fails.
-#[derive(Clone)]
-pub(crate) struct FailingEndpoint {
-    pub(crate) organization_id: OrganizationId,
-    pub(crate) endpoint_id: EndpointId,
-    pub(crate) failing: Failing,
-}
 
 impl Entity for FailingEndpoint {
     const TABLE: Table<FailingEndpoint> = Table {

@@ -5,7 +5,7 @@ use keeptrusts_webhooks_domain::incident::Incident;
 
 use super::{Cell, Entity, StoredRow, Table};
 use crate::error::StoreError;
-use crate::queries::notifications::KnownIncident;
+use crate::log::rows::KnownIncident;
 
 type Column = super::Column<KnownIncident>;
 

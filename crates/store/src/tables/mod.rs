@@ -32,12 +32,9 @@ use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
 
 pub(crate) use self::bodies::BODIES;
 pub(crate) use self::cell::{Cell, duration_micros, micros};
-pub(crate) use self::events::used_keys;
-pub(crate) use self::failing_endpoints::FailingEndpoint;
 pub(crate) use self::key_uses::KeyUse;
 pub(crate) use self::once_per_table::OncePerTable;
-pub(crate) use self::pauses::PausedEndpoint;
-pub(crate) use self::projections::{Projection, RowPair, projections};
+pub(crate) use self::projections::{Projection, RowDifference, RowPair, projections};
 pub use self::stored::Rows;
 pub(crate) use self::stored::{
     CellRow, ReadableRow, Stored, StoredRow, number, parse, read_all, time, unreadable, word,

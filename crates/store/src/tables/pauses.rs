@@ -1,20 +1,12 @@
 //! `endpoint_pauses`: the last pause that each receiver has asked for.
 
-use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::pause::Pause;
 
 use super::{Cell, Entity, StoredRow, Table};
 use crate::error::StoreError;
+use crate::log::rows::PausedEndpoint;
 
 type Column = super::Column<PausedEndpoint>;
-
-/// An endpoint whose receiver has asked for a pause.
-#[derive(Clone)]
-pub(crate) struct PausedEndpoint {
-    pub(crate) organization_id: OrganizationId,
-    pub(crate) endpoint_id: EndpointId,
-    pub(crate) pause: Pause,
-}
 
 impl Entity for PausedEndpoint {
     const TABLE: Table<PausedEndpoint> = Table {

@@ -12,11 +12,10 @@ use keeptrusts_webhooks_domain::replay::Replay;
 use sqlx::FromRow;
 
 use super::document::{self, TEXT, VERSION};
-use super::{Entity, FailingEndpoint, PausedEndpoint, Purpose, listed};
+use super::{Entity, Purpose, listed};
 use crate::error::StoreError;
 use crate::log::projection::{CountKey, Missed};
-use crate::queries::notifications::KnownIncident;
-use crate::store::RebuildDifference;
+use crate::log::rows::{FailingEndpoint, KnownIncident, PausedEndpoint};
 
 /// A table that is nothing but a fold of the log.
 pub(crate) struct Projection {
@@ -106,6 +105,12 @@ pub(crate) struct RowPair {
     rebuilt_document: Option<String>,
 }
 
+/// How a row is stored and how it is rebuilt, in one line each. None: it is not there.
+pub(crate) struct RowDifference {
+    pub(crate) stored: Option<String>,
+    pub(crate) rebuilt: Option<String>,
+}
+
 impl Projection {
     /// What is selected for the documents of a [`RowPair`], from `stored` and `rebuilt`.
     pub(crate) fn select_documents(&self) -> String {
@@ -120,14 +125,10 @@ impl Projection {
     }
 
     /// What differs. None: two forms of one document are no difference.
-    pub(crate) fn difference(
-        &self,
-        pair: RowPair,
-    ) -> Result<Option<RebuildDifference>, StoreError> {
+    pub(crate) fn difference(&self, pair: RowPair) -> Result<Option<RowDifference>, StoreError> {
         let RowPair { stored, rebuilt, .. } = pair;
-        let table = self.name;
         let Some(documents) = &self.documents else {
-            return Ok(Some(RebuildDifference { table, stored, rebuilt }));
+            return Ok(Some(RowDifference { stored, rebuilt }));
         };
         let document = |version: Option<i32>, text: Option<String>| {
             version.zip(text).map(|(version, text)| StoredDocument { version, text })
@@ -144,7 +145,7 @@ impl Projection {
         };
         let stored = with(stored, compared.stored);
         let rebuilt = with(rebuilt, compared.rebuilt);
-        Ok(Some(RebuildDifference { table, stored, rebuilt }))
+        Ok(Some(RowDifference { stored, rebuilt }))
     }
 
     /// The statement that answers with the newest version among a shard's documents, if there are

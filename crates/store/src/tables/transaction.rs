@@ -12,10 +12,11 @@ use keeptrusts_webhooks_domain::key::Key;
 use keeptrusts_webhooks_domain::notification::Notification;
 use keeptrusts_webhooks_domain::replay::Replay;
 
-use super::{BODIES, Entity, FailingEndpoint, PausedEndpoint, Table, TableKey};
+use super::{BODIES, Entity, Table, TableKey};
 use crate::error::StoreError;
 use crate::log::plan::Plan;
 use crate::log::projection::{Changes, Loaded, Touched};
+use crate::log::rows::{FailingEndpoint, PausedEndpoint};
 
 /// What to do about a row that is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

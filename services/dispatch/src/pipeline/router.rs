@@ -7,8 +7,9 @@ use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::DeliveriesScheduled;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
+use keeptrusts_webhooks_store::BrokenLog;
 use keeptrusts_webhooks_store::Record;
-use keeptrusts_webhooks_store::log::projection::{BrokenLog, Fold, Loaded};
+use keeptrusts_webhooks_store::log::projection::{Fold, Loaded};
 
 /// A shard's endpoints and who subscribes to what.
 #[derive(Default)]

@@ -20,7 +20,8 @@ use ulid::Ulid;
 use super::Fixture;
 use super::given::*;
 use crate::log::operation::{Expected, Operation, Refusal};
-use crate::queries::notifications::{KnownIncident, Told};
+use crate::log::rows::KnownIncident;
+use crate::queries::notifications::Told;
 
 fn channel_id(number: u128) -> ChannelId {
     ChannelId::new(Ulid(number))

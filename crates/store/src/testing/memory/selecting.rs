@@ -9,11 +9,10 @@ use keeptrusts_webhooks_domain::log::Shard;
 use super::{MemoryStore, lock};
 use crate::error::StoreError;
 use crate::log::operation::Record;
-use crate::queries::notifications::KnownIncident;
+use crate::log::rows::KnownIncident;
+use crate::log::rows::{FailingEndpoint, PausedEndpoint};
 use crate::queries::selection::{Comparison, Condition, ErasedSelection, Order};
-use crate::tables::{
-    Cell, CellRow, Entity, FailingEndpoint, KeyUse, Keys, PausedEndpoint, Rows, Table,
-};
+use crate::tables::{Cell, CellRow, Entity, KeyUse, Keys, Rows, Table};
 
 /// A table, whatever its rows are.
 pub(super) trait AnyTable {

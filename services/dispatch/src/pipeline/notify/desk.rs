@@ -11,7 +11,8 @@ use keeptrusts_webhooks_domain::log::Position;
 use keeptrusts_webhooks_domain::notification::{
     GROUPING, NewNotification, Notification, NotificationFact, NotificationType,
 };
-use keeptrusts_webhooks_store::log::projection::{BrokenLog, Fold, Loaded};
+use keeptrusts_webhooks_store::BrokenLog;
+use keeptrusts_webhooks_store::log::projection::{Fold, Loaded};
 use keeptrusts_webhooks_store::{KnownIncident, Record, Told};
 
 use super::decisions::Decision;

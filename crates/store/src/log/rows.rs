@@ -1,0 +1,35 @@
+//! Rows that the fold keeps besides the domain's entities.
+
+use keeptrusts_webhooks_domain::health::Failing;
+use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, OrganizationId};
+use keeptrusts_webhooks_domain::incident::Incident;
+use keeptrusts_webhooks_domain::pause::Pause;
+
+/// An endpoint that only fails.
+#[derive(Clone)]
+pub(crate) struct FailingEndpoint {
+    pub(crate) organization_id: OrganizationId,
+    pub(crate) endpoint_id: EndpointId,
+    pub(crate) failing: Failing,
+}
+
+/// An endpoint whose receiver has asked for a pause.
+#[derive(Clone)]
+pub(crate) struct PausedEndpoint {
+    pub(crate) organization_id: OrganizationId,
+    pub(crate) endpoint_id: EndpointId,
+    pub(crate) pause: Pause,
+}
+
+/// The incident of an endpoint at a channel's service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownIncident {
+    /// Whose it is.
+    pub organization_id: OrganizationId,
+    /// Whose service keeps it.
+    pub channel_id: ChannelId,
+    /// Of which endpoint.
+    pub endpoint_id: EndpointId,
+    /// How far it has come.
+    pub incident: Incident,
+}

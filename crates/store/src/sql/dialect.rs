@@ -1,0 +1,71 @@
+//! What the databases say in words of their own.
+
+use keeptrusts_webhooks_domain::log::Shard;
+use sqlx::{Database, Postgres, QueryBuilder, Sqlite};
+
+use crate::tables::Cell;
+
+/// What the databases say in words of their own.
+pub(crate) trait Dialect: Database + Sized {
+    /// Adds a parameter.
+    fn bind(query: &mut QueryBuilder<Self>, value: &Cell<'static>);
+
+    fn bind_shard(query: &mut QueryBuilder<Self>, shard: Shard);
+
+    /// Has the table be read by this index.
+    fn by_index(query: &mut QueryBuilder<Self>, index: &'static str);
+
+    /// A condition: the column has the text in it, in whatever ASCII case.
+    fn contains(query: &mut QueryBuilder<Self>, column: &'static str, lower_case: &str);
+}
+
+impl Dialect for Postgres {
+    fn bind(query: &mut QueryBuilder<Postgres>, value: &Cell<'static>) {
+        match value.clone() {
+            Cell::Null => query.push("NULL"),
+            Cell::Text(text) => query.push_bind(text.into_owned()),
+            Cell::Integer(number) => query.push_bind(number),
+            Cell::Boolean(flag) => query.push_bind(flag),
+            Cell::Bytes(bytes) => query.push_bind(bytes.into_owned()),
+        };
+    }
+
+    fn bind_shard(query: &mut QueryBuilder<Postgres>, shard: Shard) {
+        query.push_bind(i32::from(shard.0));
+    }
+
+    // It chooses by its statistics.
+    fn by_index(_query: &mut QueryBuilder<Postgres>, _index: &'static str) {}
+
+    // In the C collation only ASCII letters have cases.
+    fn contains(query: &mut QueryBuilder<Postgres>, column: &'static str, lower_case: &str) {
+        query.push(format_args!("strpos(lower({column} COLLATE \"C\"), "));
+        query.push_bind(lower_case.to_owned()).push(") > 0");
+    }
+}
+
+impl Dialect for Sqlite {
+    fn bind(query: &mut QueryBuilder<Sqlite>, value: &Cell<'static>) {
+        match value.clone() {
+            Cell::Null => query.push("NULL"),
+            Cell::Text(text) => query.push_bind(text.into_owned()),
+            Cell::Integer(number) => query.push_bind(number),
+            Cell::Boolean(flag) => query.push_bind(flag),
+            Cell::Bytes(bytes) => query.push_bind(bytes.into_owned()),
+        };
+    }
+
+    fn bind_shard(query: &mut QueryBuilder<Sqlite>, shard: Shard) {
+        query.push_bind(i64::from(shard.0));
+    }
+
+    fn by_index(query: &mut QueryBuilder<Sqlite>, index: &'static str) {
+        query.push(format_args!(" INDEXED BY {index}"));
+    }
+
+    // lower() knows ASCII only, as we do.
+    fn contains(query: &mut QueryBuilder<Sqlite>, column: &'static str, lower_case: &str) {
+        query.push(format_args!("instr(lower({column}), "));
+        query.push_bind(lower_case.to_owned()).push(") > 0");
+    }
+}
