@@ -9,9 +9,12 @@ use crate::failure::Result;
 use crate::tools::{self, Tool};
 use crate::{shell, workspace};
 
+/// What is measured is what is deployed: deploy/Dockerfile builds in the same profile.
+const PROFILE: &str = "dist";
+
 /// Measure throughput, CPU time and latency, on SQLite and on Postgres
 ///
-/// Builds the release binaries, starts `keeptrusts-webhooks serve` and an HTTPS receiver, and
+/// Builds the binaries as they are deployed (profile `dist`), starts `keeptrusts-webhooks serve` and an HTTPS receiver, and
 /// publishes over gRPC. Fails if an acknowledged event was not delivered exactly once. All
 /// options are those of the load generator in crates/load: see `cargo xtask bench -- --help`.
 #[derive(Args)]
@@ -32,12 +35,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result {
     tools::prepare(&BTreeSet::from([Tool::Postgres]))?;
 
     let packages = ["keeptrusts-webhooks", "keeptrusts-webhooks-load"];
-    let mut build = workspace::cargo(&["build", "--release"]);
+    let mut build = workspace::cargo(&["build", "--profile", PROFILE]);
     build.args(packages.iter().flat_map(|package| ["--package", package]));
     println!("==> build: {}", shell::words(&build));
     shell::run(&mut build)?;
 
-    let mut load = Command::new(workspace::target()?.join("release/load"));
+    let mut load = Command::new(workspace::target()?.join(PROFILE).join("load"));
     load.args(&arguments.options).envs(tools::environment());
     println!("==> load: {}", shell::words(&load));
     shell::run(&mut load)

@@ -8,6 +8,7 @@
 
 mod bench;
 mod deployment;
+mod documents;
 mod failure;
 mod lint;
 mod shell;
@@ -34,6 +35,7 @@ enum Task {
     Test(test::Arguments),
     Lint(lint::Arguments),
     Bench(bench::Arguments),
+    Documents(documents::Arguments),
     Tools(tools::Arguments),
 }
 
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         Task::Test(arguments) => test::run(&arguments),
         Task::Lint(arguments) => lint::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
+        Task::Documents(arguments) => documents::run(&arguments),
         Task::Tools(arguments) => tools::run(&arguments),
     };
     match outcome {

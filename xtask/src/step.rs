@@ -11,7 +11,7 @@ use crate::{deployment, shell, supply_chain, workspace};
 
 /// One command that must succeed.
 pub(crate) struct Step {
-    /// As given to `--only`.
+    /// As given to `cargo xtask test`.
     pub(crate) name: &'static str,
     /// One line for `--list`.
     pub(crate) about: &'static str,
@@ -28,6 +28,9 @@ pub(crate) struct Step {
 ///
 /// All cargo steps name the whole workspace: with a part of it, cargo would choose other
 /// features for the dependencies and compile them again.
+///
+/// Tests run with `cargo test` and not with cargo-nextest, which gives each test a process of its
+/// own: the tests of a binary share one Postgres cluster, and each would start another.
 pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "fmt",
@@ -67,7 +70,7 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "advisories",
-        about: "no crate has an advisory of RustSec (only with --only: needs GitHub)",
+        about: "no crate has an advisory of RustSec (only when it is named: needs GitHub)",
         tools: &[Tool::Python],
         needs_build: false,
         on_request: true,
@@ -133,7 +136,8 @@ pub(crate) const STEPS: &[Step] = &[
         name: "unit",
         about: "unit tests of every package",
         tools: &[Tool::PgBouncer, Tool::Postgres],
-        needs_build: true,
+        // They start no binary: after a change, only what they are made of is built.
+        needs_build: false,
         on_request: false,
         command: || cargo(&["test", "--workspace", "--lib", "--bins"]),
     },
@@ -219,7 +223,7 @@ pub(crate) fn run_all(steps: &[&Step]) -> Result {
         shell::run(&mut command).map_err(|failure| {
             Failure::new(format!(
                 "step `{name}` failed after {}: {failure}\n\
-                 to run only this step: cargo xtask test --only {name}",
+                 to run only this step: cargo xtask test {name}",
                 in_words(began.elapsed()),
                 name = step.name
             ))
@@ -260,6 +264,11 @@ mod tests {
     #[test]
     fn a_step_that_runs_binaries_brings_the_build_with_it() {
         assert_eq!(names(&choose(&["e2e"]).unwrap()), ["build", "e2e"]);
+    }
+
+    #[test]
+    fn unit_tests_wait_for_nothing_that_they_do_not_run() {
+        assert_eq!(names(&choose(&["unit"]).unwrap()), ["unit"]);
     }
 
     #[test]

@@ -19,18 +19,24 @@ use crate::step::{self, STEPS};
 #[derive(Args)]
 #[command(after_help = "Examples:
   cargo xtask test                           all of it
-  cargo xtask test --only fmt --only clippy  two steps
-  cargo xtask test --only e2e                end-to-end tests (builds the binaries first)
+  cargo xtask test unit                      unit tests, after a change
+  cargo xtask test fmt clippy                two steps
+  cargo xtask test e2e                       end-to-end tests (builds the binaries first)
 
 To run one test: `cargo xtask tools` once, then
-  cargo test -p keeptrusts-webhooks-store a_part_of_its_name")]
+  cargo test -p keeptrusts-webhooks-store a_part_of_its_name
+  cargo test -p keeptrusts-webhooks --test e2e retries::")]
 pub(crate) struct Arguments {
-    /// Run only this step; may be repeated
-    #[arg(long, value_name = "STEP")]
+    /// Run only these steps
+    #[arg(value_name = "STEP")]
+    steps: Vec<String>,
+
+    /// The same, as it was once written
+    #[arg(long, value_name = "STEP", hide = true)]
     only: Vec<String>,
 
     /// List the steps and run nothing
-    #[arg(long, conflicts_with = "only")]
+    #[arg(long, conflicts_with_all = ["steps", "only"])]
     list: bool,
 }
 
@@ -41,8 +47,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result {
         }
         return Ok(());
     }
-    if arguments.only.is_empty() {
+    let steps = [arguments.steps.as_slice(), &arguments.only].concat();
+    if steps.is_empty() {
         return step::run_all(&step::all());
     }
-    step::run_all(&step::choose(&arguments.only)?)
+    step::run_all(&step::choose(&steps)?)
 }

@@ -16,7 +16,7 @@ use ulid::Ulid;
 
 /// Why there is no first key.
 #[derive(Debug, thiserror::Error)]
-pub enum FirstKeyError {
+pub(crate) enum FirstKeyError {
     /// The keys cannot be read.
     #[error("cannot look up the first key")]
     Query(#[from] StoreError),

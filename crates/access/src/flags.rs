@@ -11,13 +11,17 @@ use http::Uri;
 use ipnet::IpNet;
 use keeptrusts_webhooks_domain::key::Token;
 use keeptrusts_webhooks_process::database::Database;
+use keeptrusts_webhooks_process::exit::Failure;
 use keeptrusts_webhooks_process::flags::{network, positive_number};
+use keeptrusts_webhooks_process::grpc_server::Gate;
+use keeptrusts_webhooks_process::service_process::PreparedGate;
 use keeptrusts_webhooks_store::Clock;
 use keeptrusts_webhooks_telemetry::output;
 use tokio_util::sync::CancellationToken;
+use tonic::async_trait;
 
 use crate::failures::Failures;
-use crate::first_key::{self, FirstKeyError};
+use crate::first_key;
 use crate::gate::Access;
 use crate::https::{TrustError, is_acceptable};
 use crate::issuer::{IssuerKeys, IssuerSettings, SignedTokens, Source};
@@ -38,13 +42,7 @@ pub struct AccessFlags {
     /// on the command line, which others can see. Without it, a database that has no key yet gets
     /// one, whose token is printed once, on standard output. Whoever has lost it, or all keys of
     /// admins, starts a process with this flag: it also makes a key in a database that has some.
-    #[arg(
-        long,
-        value_name = "TOKEN",
-        env = "KEEPTRUSTS_WEBHOOKS_BOOTSTRAP_ADMIN_KEY",
-        hide_env_values = true,
-        value_parser = token
-    )]
+    #[arg(long, value_name = "TOKEN", hide_env_values = true, value_parser = token)]
     pub bootstrap_admin_key: Option<Token>,
 
     /// Accept JSON Web Tokens of this OpenID Connect issuer. Its keys are fetched from the
@@ -52,7 +50,6 @@ pub struct AccessFlags {
     #[arg(
         long,
         value_name = "URL",
-        env = "KEEPTRUSTS_WEBHOOKS_OIDC_ISSUER",
         group = WEB_TOKENS,
         requires = "oidc_audience",
         value_parser = issuer_address
@@ -61,94 +58,47 @@ pub struct AccessFlags {
 
     /// The audience that tokens must be for, most often the console's client id. Can be given
     /// several times.
-    #[arg(
-        long,
-        value_name = "NAME",
-        env = "KEEPTRUSTS_WEBHOOKS_OIDC_AUDIENCE",
-        requires = WEB_TOKENS,
-        value_delimiter = ','
-    )]
+    #[arg(long, value_name = "NAME", requires = WEB_TOKENS, value_delimiter = ',')]
     pub oidc_audience: Vec<String>,
 
     /// A file with the issuer's keys (a JSON Web Key Set), instead of fetching them. With
     /// --oidc-issuer tokens must be of that issuer; without it, of whoever has these keys.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "KEEPTRUSTS_WEBHOOKS_OIDC_JWKS_FILE",
-        group = WEB_TOKENS,
-        requires = "oidc_audience"
-    )]
+    #[arg(long, value_name = "FILE", group = WEB_TOKENS, requires = "oidc_audience")]
     pub oidc_jwks_file: Option<PathBuf>,
 
     /// A PEM file with certificates to trust for the issuer besides the system's: of an authority,
     /// or of the issuer itself.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "KEEPTRUSTS_WEBHOOKS_OIDC_CA",
-        requires = "oidc_issuer"
-    )]
+    #[arg(long, value_name = "FILE", requires = "oidc_issuer")]
     pub oidc_ca: Option<PathBuf>,
 
     /// The claim that names the organization, or several in a list or a map; * is all of them.
     /// A claim within others is named by the path to it, with dots.
-    #[arg(
-        long,
-        value_name = "CLAIM",
-        env = "KEEPTRUSTS_WEBHOOKS_OIDC_ORGANIZATION_CLAIM",
-        requires = WEB_TOKENS,
-        default_value = "organization"
-    )]
+    #[arg(long, value_name = "CLAIM", requires = WEB_TOKENS, default_value = "organization")]
     pub oidc_organization_claim: String,
 
     /// The claim that names the role: admin, publisher, viewer or platform; or a list or a map of
     /// names. A claim within others is named by the path to it, with dots: realm_access.roles.
-    #[arg(
-        long,
-        value_name = "CLAIM",
-        env = "KEEPTRUSTS_WEBHOOKS_OIDC_ROLE_CLAIM",
-        requires = WEB_TOKENS,
-        default_value = "role"
-    )]
+    #[arg(long, value_name = "CLAIM", requires = WEB_TOKENS, default_value = "role")]
     pub oidc_role_claim: String,
 
     /// What the issuer calls a role: Webhooks.Read=viewer. Can be given several times; the roles'
     /// own names then mean nothing in tokens.
-    #[arg(
-        long,
-        value_name = "NAME=ROLE",
-        env = "KEEPTRUSTS_WEBHOOKS_OIDC_ROLE_MAP",
-        requires = WEB_TOKENS,
-        value_delimiter = ','
-    )]
+    #[arg(long, value_name = "NAME=ROLE", requires = WEB_TOKENS, value_delimiter = ',')]
     pub oidc_role_map: Vec<RoleName>,
 
     /// How many wrong tokens an address may send a minute; further ones are answered
     /// RESOURCE_EXHAUSTED.
-    #[arg(
-        long,
-        value_name = "NUMBER",
-        env = "KEEPTRUSTS_WEBHOOKS_FAILED_LOGINS_PER_MINUTE",
-        default_value = "600",
-        value_parser = positive_number(1)
-    )]
+    #[arg(long, value_name = "NUMBER", default_value = "600", value_parser = positive_number(1))]
     pub failed_logins_per_minute: NonZeroU32,
 
     /// A network whose peers may say by x-forwarded-for whom they ask for: a console or a proxy of
     /// yours. The audit trail shows that address, and wrong tokens are counted by it. Can be given
     /// several times.
-    #[arg(
-        long,
-        value_name = "CIDR",
-        env = "KEEPTRUSTS_WEBHOOKS_TRUSTED_PROXY",
-        value_delimiter = ',',
-        value_parser = network
-    )]
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = network)]
     pub trusted_proxy: Vec<IpNet>,
 
     /// Do not tell what can be called (gRPC reflection), which takes no token.
-    #[arg(long, env = "KEEPTRUSTS_WEBHOOKS_NO_REFLECTION")]
+    #[arg(long)]
     pub no_reflection: bool,
 }
 
@@ -161,9 +111,6 @@ pub struct PreparedAccess {
 /// Why there is no gate.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessSetupError {
-    /// There is no first key.
-    #[error(transparent)]
-    FirstKey(#[from] FirstKeyError),
     /// A name would mean two roles, or was meant to be another one.
     #[error("--oidc-role-map has {0} twice: a name means one role")]
     RoleMappedTwice(String),
@@ -173,32 +120,15 @@ pub enum AccessSetupError {
 }
 
 impl AccessFlags {
-    /// Nothing but a first key: for a platform that a program starts for itself.
-    pub fn with_first_key(token: Token) -> AccessFlags {
-        AccessFlags {
-            bootstrap_admin_key: Some(token),
-            oidc_issuer: None,
-            oidc_audience: Vec::new(),
-            oidc_jwks_file: None,
-            oidc_ca: None,
-            oidc_organization_claim: "organization".to_owned(),
-            oidc_role_claim: "role".to_owned(),
-            oidc_role_map: Vec::new(),
-            failed_logins_per_minute: const { NonZeroU32::new(600).expect("not zero") },
-            trusted_proxy: Vec::new(),
-            no_reflection: false,
-        }
-    }
-
     /// Checks what can be checked before a database is opened, and perhaps made.
-    pub fn prepare(&self) -> Result<PreparedAccess, AccessSetupError> {
+    pub fn prepare(self) -> Result<PreparedAccess, AccessSetupError> {
         let mut mapped = BTreeSet::new();
         for RoleName { name, .. } in &self.oidc_role_map {
             if !mapped.insert(name) {
                 return Err(AccessSetupError::RoleMappedTwice(name.clone()));
             }
         }
-        Ok(PreparedAccess { flags: self.clone(), web_tokens: self.web_tokens()? })
+        Ok(PreparedAccess { web_tokens: self.web_tokens()?, flags: self })
     }
 
     /// The issuer of the accounts whose tokens are accepted. None: tokens are accepted of nobody,
@@ -229,14 +159,14 @@ impl AccessFlags {
     }
 }
 
-impl PreparedAccess {
-    /// The gate of a process that has this database open. A first key that had to be made is
-    /// printed on standard output: once, and not in the logs.
-    pub async fn start(
-        self,
-        database: &Database,
-        clock: Clock,
-    ) -> Result<Arc<Access>, AccessSetupError> {
+#[async_trait]
+impl PreparedGate for PreparedAccess {
+    fn permits_reflection(&self) -> bool {
+        !self.flags.no_reflection
+    }
+
+    /// A first key that had to be made is printed on standard output: once, and not in the logs.
+    async fn start(self, database: &Database, clock: Clock) -> Result<Arc<dyn Gate>, Failure> {
         let PreparedAccess { flags, web_tokens } = self;
         let given = flags.bootstrap_admin_key.as_ref();
         if let Some(token) = first_key::ensure(&database.log, &clock, given).await? {

@@ -27,7 +27,7 @@ use crate::rules::{Rule, rule_of};
 use crate::web_tokens::{NoCaller, WebTokens};
 
 /// Who may ask what in this process.
-pub struct Access {
+pub(crate) struct Access {
     pub(crate) keys: Arc<Keys>,
     pub(crate) web_tokens: Option<WebTokens>,
     pub(crate) failures: Failures,
@@ -39,16 +39,6 @@ pub struct Access {
 }
 
 impl Access {
-    /// Notes what is still to be noted, if the database takes it within `patience`. Before the log
-    /// is closed.
-    pub async fn stop(&self, patience: Duration) {
-        self.stop.cancel();
-        if let Some(noting) = self.noting.lock().await.take() {
-            // An error says that it panicked, which has been logged.
-            _ = tokio::time::timeout(patience, noting).await;
-        }
-    }
-
     /// Whose the request's token is.
     async fn authenticate(&self, request: &Parts) -> Result<Caller, Status> {
         let peer = address::peer(request);
@@ -152,6 +142,14 @@ impl Gate for Access {
             () = is_revoked => {}
         }
         status::unauthenticated(WRONG_TOKEN)
+    }
+
+    async fn stop(&self, patience: Duration) {
+        self.stop.cancel();
+        if let Some(noting) = self.noting.lock().await.take() {
+            // An error says that it panicked, which has been logged.
+            _ = tokio::time::timeout(patience, noting).await;
+        }
     }
 }
 

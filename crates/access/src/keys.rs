@@ -1,4 +1,6 @@
 //! API keys and sessions: looked up by their token, remembered for a moment.
+//!
+//! Decision: docs/decisions/keys-are-facts-in-the-log.md
 
 use std::collections::HashMap;
 use std::future::pending;

@@ -6,8 +6,6 @@
 //! against the caller, which it does by reading the request through
 //! [`Asked`](keeptrusts_webhooks_contracts::api::Asked).
 //!
-//! A [`ServiceProcess`] is a service behind that gate in a process of its own.
-//!
 //! May depend on: the domain, the contracts, the store, the process and the telemetry crate, tonic, and what
 //! verifying web tokens takes. Never on a service.
 #![deny(missing_docs)]
@@ -24,15 +22,11 @@ mod keys;
 mod refusals;
 mod ring_provider;
 mod rules;
-mod service_process;
 mod web_tokens;
 
 pub use address::forwarded_for;
-pub use first_key::FirstKeyError;
-pub use flags::{AccessFlags, AccessSetupError, issuer_address};
-pub use gate::Access;
+pub use flags::{AccessFlags, AccessSetupError, PreparedAccess, issuer_address};
 pub use rules::{Rule, rule_of};
-pub use service_process::{ServiceProcess, ServiceProcessFlags};
 pub use web_tokens::RoleName;
 
 /// Every limit of the gate, in one place.

@@ -1,4 +1,6 @@
 //! Which permission each method takes. A method without a rule is answered to nobody.
+//!
+//! Decision: docs/decisions/no-server-without-a-gate.md
 
 use keeptrusts_webhooks_domain::access::Permission;
 
@@ -84,7 +86,10 @@ fn permission_for(method: &str) -> Option<Permission> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use keeptrusts_webhooks_contracts::DESCRIPTORS;
+    use keeptrusts_webhooks_domain::access::Role;
     use prost::Message;
     use prost_types::FileDescriptorSet;
 
@@ -110,6 +115,40 @@ mod tests {
         for method in methods {
             assert!(matches!(rule_of(&method), Rule::Needs(_)), "{method} has no rule");
         }
+    }
+
+    /// The methods that docs/api.md lists, each with its roles.
+    fn listed_methods() -> BTreeMap<String, String> {
+        let page = include_str!("../../../docs/api.md");
+        let mut service = "";
+        let mut listed = BTreeMap::new();
+        for row in page.lines().filter_map(|line| line.strip_prefix("| ")) {
+            let cells: Vec<&str> = row.trim_end_matches(" |").split(" | ").collect();
+            match cells[..] {
+                [name, ..] if name.starts_with("**") => {
+                    service = name.split("**").nth(1).unwrap_or_default();
+                }
+                [method, _, roles] if !service.is_empty() => {
+                    listed.insert(format!("{PACKAGE}{service}/{method}"), roles.to_owned());
+                }
+                _ => {}
+            }
+        }
+        listed
+    }
+
+    #[test]
+    fn the_page_on_the_api_lists_every_method_with_the_roles_that_may_call_it() {
+        let roles_of = |method: &str| {
+            let Rule::Needs(permission) = rule_of(method) else { return String::new() };
+            let roles = Role::ALL.iter().copied().filter(|role| role.may(permission));
+            let mut names: Vec<&str> = roles.map(Role::name).collect();
+            names.sort_unstable();
+            if names.len() == Role::ALL.len() { "anyone".to_owned() } else { names.join(", ") }
+        };
+        let expected: BTreeMap<String, String> =
+            every_method().into_iter().map(|it| (it.clone(), roles_of(&it))).collect();
+        assert_eq!(listed_methods(), expected);
     }
 
     #[test]

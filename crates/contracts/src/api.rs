@@ -14,6 +14,7 @@ mod dispatch_requests;
 mod endpoint;
 mod endpoint_requests;
 mod event;
+mod field_mask;
 mod fields;
 mod ingest_requests;
 mod key;

@@ -98,33 +98,35 @@ impl fmt::Debug for v1::PagerDutyDestination {
     }
 }
 
-/// The same for requests that can carry two: the endpoint's secret and PagerDuty's routing key.
-macro_rules! hide_secret_and_routing_key {
-    ($($message:ident { $($field:ident),* };)*) => {
-        $(impl fmt::Debug for v1::$message {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let v1::$message { secret, routing_key, $($field),* } = self;
-                f.debug_struct(stringify!($message))
-                    $(.field(stringify!($field), $field))*
-                    .field("secret", &hidden(secret))
-                    .field("routing_key", &hidden(routing_key))
-                    .finish()
-            }
-        })*
-    };
+/// With the endpoint that is to be created, whose message has no secret.
+impl fmt::Debug for v1::CreateEndpointRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CreateEndpointRequest")
+            .field("organization_id", &self.organization_id)
+            .field("endpoint", &v1::Endpoint::from(self.clone()))
+            .field("secret", &hidden(&self.secret))
+            .field("routing_key", &hidden(&self.routing_key))
+            .finish()
+    }
 }
 
-hide_secret_and_routing_key! {
-    CreateEndpointRequest {
-        organization_id,
-        name,
-        url,
-        description,
-        event_types,
-        payload_format,
-        payload_template
-    };
-    UpdateEndpointRequest { organization_id, endpoint, update_mask };
+impl fmt::Debug for v1::UpdateEndpointRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let v1::UpdateEndpointRequest {
+            organization_id,
+            endpoint,
+            update_mask,
+            secret,
+            routing_key,
+        } = self;
+        f.debug_struct("UpdateEndpointRequest")
+            .field("organization_id", organization_id)
+            .field("endpoint", endpoint)
+            .field("update_mask", update_mask)
+            .field("secret", &hidden(secret))
+            .field("routing_key", &hidden(routing_key))
+            .finish()
+    }
 }
 
 #[cfg(test)]

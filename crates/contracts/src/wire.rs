@@ -4,6 +4,8 @@
 //! checks the values makes a violation of each. So every repeated field of a request has a limit in
 //! [`limits`], and a request that exceeds one is refused after a walk over its bytes that keeps
 //! nothing but counts. The walk also estimates what the message will take up in memory.
+//!
+//! Decision: docs/decisions/requests-are-counted-on-the-wire.md
 
 mod limits;
 mod reader;

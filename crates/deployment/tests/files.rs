@@ -135,6 +135,19 @@ fn the_image_is_built_with_the_toolchain_of_the_repository() {
     assert!(dockerfile.lines().any(|line| line == expected), "{expected} is not in the Dockerfile");
 }
 
+#[test]
+fn what_is_deployed_or_measured_is_built_in_the_profile_for_it() {
+    for path in ["deploy/Dockerfile", "deploy/README.md", "xtask/src/bench.rs"] {
+        let text = text(path);
+        assert!(text.contains("dist"), "{path} does not name the profile");
+        for other in ["--release", "target/release", "target/debug"] {
+            assert!(!text.contains(other), "{path} has {other}");
+        }
+    }
+    let copied = "target/dist/keeptrusts-webhooks";
+    assert!(text("deploy/Dockerfile").contains(copied), "{copied} is not in the image");
+}
+
 /// Those of the distribution otel/opentelemetry-collector 0.159 that one may want here.
 const COMPONENTS: [(&str, &[&str]); 4] = [
     ("receivers", &["otlp"]),

@@ -1,8 +1,12 @@
 //! The audit trail: which facts belong into it, and what they tell.
+//!
+//! Decision: docs/decisions/the-audit-trail-is-a-reading-of-the-log.md
 
-use crate::channel::{ChannelFact, ChannelUpdate, Destination, NewChannel};
+use crate::channel::{ChannelConfig, ChannelFact, ChannelPatch};
+use crate::config::Change;
+use crate::endpoint_config::EndpointPatch;
 use crate::event_type::EventType;
-use crate::fact::{DeliveryFact, EndpointFact, EndpointUpdate, Fact, OperatorFact};
+use crate::fact::{DeliveryFact, EndpointFact, Fact, OperatorFact};
 use crate::ids::{ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId, ReplayId};
 use crate::key::{KeyFact, NewKey};
 use crate::log::Stream;
@@ -101,23 +105,13 @@ impl AuditAction {
 /// of two actions, what both are looked for by.
 pub fn file_of(fact: &Fact) -> Option<&'static str> {
     match fact {
-        Fact::Endpoint(EndpointFact::Updated { update, .. })
-            if update.secret.is_some() && !is_secret_alone(update) =>
+        Fact::Endpoint(EndpointFact::Updated { patch, secret: Some(_), .. })
+            if !patch.is_empty() =>
         {
             Some(UPDATED_WITH_SECRET)
         }
         _ => action_of(fact).map(AuditAction::name),
     }
-}
-
-fn is_secret_alone(update: &EndpointUpdate) -> bool {
-    let EndpointUpdate { name, url, description, event_types, secret, payload_format } = update;
-    let others = name.is_some()
-        || url.is_some()
-        || description.is_some()
-        || event_types.is_some()
-        || payload_format.is_some();
-    secret.is_some() && !others
 }
 
 /// What a fact did, if it belongs into the audit trail: what people did, and what their
@@ -126,7 +120,7 @@ pub fn action_of(fact: &Fact) -> Option<AuditAction> {
     Some(match fact {
         Fact::Endpoint(fact) => match fact {
             EndpointFact::Created { .. } => AuditAction::EndpointCreated,
-            EndpointFact::Updated { update, .. } if is_secret_alone(update) => {
+            EndpointFact::Updated { patch, secret: Some(_), .. } if patch.is_empty() => {
                 AuditAction::SecretRotated
             }
             EndpointFact::Updated { .. } => AuditAction::EndpointUpdated,
@@ -235,51 +229,21 @@ impl Subject {
     }
 }
 
-/// One field that changed. A secret's change has neither a before nor an after.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
-    /// The field's name in the API.
-    pub field: &'static str,
-    /// Its value before.
-    pub before: Option<String>,
-    /// Its value after.
-    pub after: Option<String>,
-}
-
 /// What a fact changed, field by field.
 pub fn changes_of(fact: &Fact) -> Vec<Change> {
     let set = |field, after: &str| Change { field, before: None, after: Some(after.to_owned()) };
-    let secret = || Change { field: "secret", before: None, after: None };
     match fact {
         Fact::Endpoint(fact) => match fact {
-            EndpointFact::Created {
-                name,
-                url,
-                description,
-                event_types,
-                payload_format,
-                secret: _,
-            } => {
-                let mut changes = vec![set("name", name), set("url", url)];
-                changes.extend((!description.is_empty()).then(|| set("description", description)));
-                changes.push(set("event_types", &names(event_types)));
-                changes.push(secret());
-                changes.extend(payload_changes(&PayloadFormat::<()>::Keeptrusts, payload_format));
-                changes
+            EndpointFact::Created { config, secret: _ } => {
+                endpoint_changes(&config.clone().into(), &EndpointPatch::default(), true)
             }
-            EndpointFact::Updated { update, before, payload_before } => {
-                let mut changes = updated(update, before);
-                if let (Some(before), Some(after)) =
-                    (payload_before, update.payload_format.as_deref())
-                {
-                    changes.extend(payload_changes(before, after));
-                }
-                changes
+            EndpointFact::Updated { patch, secret, before } => {
+                endpoint_changes(patch, before, secret.is_some())
             }
             EndpointFact::SecretRotated { previous_expire_time, .. } => {
                 let overlap = previous_expire_time
                     .map(|time| set("previous_secret_expire_time", &time.to_string()));
-                [secret()].into_iter().chain(overlap).collect()
+                [Change::of_secret("secret")].into_iter().chain(overlap).collect()
             }
             EndpointFact::Enabled | EndpointFact::Recovered { .. } => vec![set("status", "active")],
             EndpointFact::Disabled { reason, .. } => status("disabled", reason),
@@ -292,8 +256,8 @@ pub fn changes_of(fact: &Fact) -> Vec<Change> {
             changes
         }
         Fact::Replay(ReplayFact::Requested(new)) => replay_requested(new),
-        Fact::Channel(ChannelFact::Created(new)) => channel_created(new),
-        Fact::Channel(ChannelFact::Updated { update, before }) => channel_updated(update, before),
+        Fact::Channel(ChannelFact::Created(config)) => channel_created(config),
+        Fact::Channel(ChannelFact::Updated { patch, before }) => channel_changes(patch, before),
         Fact::Operator(OperatorFact::MasterKeyRotated { previous, current }) => vec![Change {
             field: "master_key_id",
             before: Some(previous.clone()),
@@ -340,80 +304,30 @@ fn status(status: &str, reason: &str) -> Vec<Change> {
     [set("status", status)].into_iter().chain(reason).collect()
 }
 
-fn updated(update: &EndpointUpdate, before: &EndpointUpdate) -> Vec<Change> {
-    let types = |types: &Option<Vec<EventType>>| types.as_deref().map(names);
-    let fields = [
-        ("name", before.name.clone(), update.name.clone()),
-        ("url", before.url.clone(), update.url.clone()),
-        ("description", before.description.clone(), update.description.clone()),
-        ("event_types", types(&before.event_types), types(&update.event_types)),
-    ];
-    let changed = fields.into_iter().filter(|(_, _, after)| after.is_some());
-    let mut changes: Vec<_> =
-        changed.map(|(field, before, after)| Change { field, before, after }).collect();
-    if update.secret.is_some() {
-        changes.push(Change { field: "secret", before: None, after: None });
-    }
+/// The secret is told before the payload format, which has a secret of its own.
+fn endpoint_changes(
+    patch: &EndpointPatch,
+    before: &EndpointPatch<PayloadFormat<()>>,
+    has_secret: bool,
+) -> Vec<Change> {
+    let payload_format = patch.payload_format.clone();
+    let mut changes = patch.clone().with_payload_format(None).changes(before);
+    changes.extend(has_secret.then(|| Change::of_secret("secret")));
+    changes.extend(EndpointPatch { payload_format, ..EndpointPatch::default() }.changes(before));
     changes
 }
 
-/// A format that is as before is not told; a routing key that is there has been set.
-fn payload_changes<K, L>(before: &PayloadFormat<K>, after: &PayloadFormat<L>) -> Vec<Change> {
-    let text = |value: Option<&str>| value.map(str::to_owned);
-    let kind = Change {
-        field: "payload_format",
-        before: Some(before.kind().name().to_owned()),
-        after: Some(after.kind().name().to_owned()),
-    };
-    let template = Change {
-        field: "payload_template",
-        before: text(before.template()),
-        after: text(after.template()),
-    };
-    let routing_key =
-        after.routing_key().map(|_| Change { field: "routing_key", before: None, after: None });
-    let told = [kind, template].into_iter().filter(|change| change.before != change.after);
-    told.chain(routing_key).collect()
-}
-
-fn channel_created(new: &NewChannel) -> Vec<Change> {
-    let NewChannel { name, destination, subscriptions, endpoint_ids } = new.clone();
-    let update = ChannelUpdate {
-        name: Some(name),
-        destination: Some(destination),
-        subscriptions: Some(subscriptions),
-        endpoint_ids: Some(endpoint_ids).filter(|ids| !ids.is_empty()),
-    };
-    let mut changes = channel_updated(&update, &ChannelUpdate::default());
-    let kind = Some(new.destination.kind.name().to_owned());
+fn channel_created(config: &ChannelConfig) -> Vec<Change> {
+    let mut changes = channel_changes(&config.clone().into(), &ChannelPatch::default());
+    let kind = Some(config.destination.kind.name().to_owned());
     changes.insert(1, Change { field: "kind", before: None, after: kind });
     changes
 }
 
-fn channel_updated(update: &ChannelUpdate, before: &ChannelUpdate) -> Vec<Change> {
-    let types = |types: &Option<Vec<NotificationType>>| {
-        let names = types.as_ref()?.iter().map(|kind| kind.name());
-        Some(names.collect::<Vec<_>>().join(", "))
-    };
-    let ids = |ids: &Option<Vec<EndpointId>>| {
-        let ids = ids.as_ref()?.iter().map(ToString::to_string);
-        Some(ids.collect::<Vec<_>>().join(", "))
-    };
-    let address = |destination: &Option<Destination>| {
-        destination.as_ref().map(|destination| destination.address.clone())
-    };
-    let fields = [
-        ("name", before.name.clone(), update.name.clone()),
-        ("address", address(&before.destination), address(&update.destination)),
-        ("subscriptions", types(&before.subscriptions), types(&update.subscriptions)),
-        ("endpoint_ids", ids(&before.endpoint_ids), ids(&update.endpoint_ids)),
-    ];
-    let changed =
-        fields.into_iter().filter(|(_, before, after)| after.is_some() && before != after);
-    let mut changes: Vec<_> =
-        changed.map(|(field, before, after)| Change { field, before, after }).collect();
-    if update.destination.as_ref().is_some_and(|destination| destination.secret.is_some()) {
-        changes.push(Change { field: "secret", before: None, after: None });
+fn channel_changes(patch: &ChannelPatch, before: &ChannelPatch) -> Vec<Change> {
+    let mut changes = patch.changes(before);
+    if patch.destination.as_ref().is_some_and(|destination| destination.secret.is_some()) {
+        changes.push(Change::of_secret("secret"));
     }
     changes
 }
@@ -425,22 +339,18 @@ fn names(event_types: &[EventType]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::channel::{ChannelKind, Destination};
+    use crate::endpoint_config::EndpointConfig;
     use crate::secret::SealedSecret;
 
     #[test]
     fn a_change_tells_before_and_after_and_never_a_secret() {
         let sealed = SealedSecret { key_id: "k".into(), nonce: [0; 12], ciphertext: vec![1] };
+        let url = |url: &str| Some(url.to_owned());
         let fact = Fact::Endpoint(EndpointFact::Updated {
-            update: EndpointUpdate {
-                url: Some("https://new.example/".to_owned()),
-                secret: Some(sealed),
-                ..EndpointUpdate::default()
-            },
-            before: EndpointUpdate {
-                url: Some("https://old.example/".to_owned()),
-                ..EndpointUpdate::default()
-            },
-            payload_before: None,
+            patch: EndpointPatch { url: url("https://new.example/"), ..EndpointPatch::default() },
+            secret: Some(sealed),
+            before: EndpointPatch { url: url("https://old.example/"), ..EndpointPatch::default() },
         });
         let url = Change {
             field: "url",
@@ -461,9 +371,9 @@ mod tests {
     fn a_secret_that_is_replaced_by_an_update_is_found_among_the_rotated_ones() {
         let sealed = SealedSecret { key_id: "k".into(), nonce: [0; 12], ciphertext: vec![1] };
         let fact = Fact::Endpoint(EndpointFact::Updated {
-            update: EndpointUpdate { secret: Some(sealed), ..EndpointUpdate::default() },
-            before: EndpointUpdate::default(),
-            payload_before: None,
+            patch: EndpointPatch::default(),
+            secret: Some(sealed),
+            before: EndpointPatch::default(),
         });
         assert_eq!(action_of(&fact), Some(AuditAction::SecretRotated));
         assert_eq!(file_of(&fact), Some("secret.rotated"));
@@ -474,12 +384,9 @@ mod tests {
         let sealed = SealedSecret { key_id: "k".into(), nonce: [0; 12], ciphertext: vec![1] };
         let changed = |before: PayloadFormat<()>, after: PayloadFormat| {
             changes_of(&Fact::Endpoint(EndpointFact::Updated {
-                update: EndpointUpdate {
-                    payload_format: Some(Box::new(after)),
-                    ..EndpointUpdate::default()
-                },
-                before: EndpointUpdate::default(),
-                payload_before: Some(before),
+                patch: EndpointPatch { payload_format: Some(after), ..EndpointPatch::default() },
+                secret: None,
+                before: EndpointPatch { payload_format: Some(before), ..EndpointPatch::default() },
             }))
         };
         let change = |field, before: Option<&str>, after: Option<&str>| Change {
@@ -499,6 +406,63 @@ mod tests {
         );
         let another_key = changed(PayloadFormat::PagerDuty { routing_key: () }, pager);
         assert_eq!(another_key, [change("routing_key", None, None)]);
+    }
+
+    fn told(changes: &[Change]) -> Vec<(&str, Option<&str>, Option<&str>)> {
+        let told = changes
+            .iter()
+            .map(|change| (change.field, change.before.as_deref(), change.after.as_deref()));
+        told.collect()
+    }
+
+    #[test]
+    fn a_new_endpoint_tells_what_is_set_and_the_secret_before_the_format() {
+        let sealed = SealedSecret { key_id: "k".into(), nonce: [0; 12], ciphertext: vec![1] };
+        let config = EndpointConfig {
+            name: "siem".to_owned(),
+            url: "https://siem.example/".to_owned(),
+            event_types: vec![EventType::PolicyBlock, EventType::KeyRotated],
+            payload_format: PayloadFormat::Custom { template: "{}".to_owned() },
+            ..EndpointConfig::default()
+        };
+        let plain = EndpointConfig { payload_format: PayloadFormat::Keeptrusts, ..config.clone() };
+        let created =
+            |config, secret| changes_of(&Fact::Endpoint(EndpointFact::Created { config, secret }));
+        let custom = created(config, sealed.clone());
+        let expected = [
+            ("name", None, Some("siem")),
+            ("url", None, Some("https://siem.example/")),
+            ("event_types", None, Some("policy.block, key.rotated")),
+            ("secret", None, None),
+            ("payload_format", Some("keeptrusts"), Some("custom")),
+            ("payload_template", None, Some("{}")),
+        ];
+        assert_eq!(told(&custom), expected);
+        assert_eq!(told(&created(plain, sealed)), expected[..4]);
+    }
+
+    #[test]
+    fn a_new_channel_tells_its_kind_and_its_secret_last() {
+        let sealed = SealedSecret { key_id: "k".into(), nonce: [0; 12], ciphertext: vec![1] };
+        let destination = Destination {
+            kind: ChannelKind::Webhook,
+            address: "https://hooks.example/".to_owned(),
+            secret: Some(sealed),
+        };
+        let created = changes_of(&Fact::Channel(ChannelFact::Created(ChannelConfig {
+            name: "on call".to_owned(),
+            destination,
+            subscriptions: vec![NotificationType::EndpointDegraded],
+            endpoint_ids: Vec::new(),
+        })));
+        let expected = [
+            ("name", None, Some("on call")),
+            ("kind", None, Some("webhook")),
+            ("address", None, Some("https://hooks.example/")),
+            ("subscriptions", None, Some("endpoint_degraded")),
+            ("secret", None, None),
+        ];
+        assert_eq!(told(&created), expected);
     }
 
     #[test]

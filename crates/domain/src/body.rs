@@ -1,4 +1,6 @@
 //! What receivers are sent: `{"event":…,"timestamp":…,"data":{…}}`, rendered once.
+//!
+//! Decision: docs/decisions/bodies-have-whole-seconds.md
 
 use crate::Timestamp;
 use crate::event_type::EventType;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
+use crate::config::{Change, Value, config};
 use crate::credential::{CredentialRequired, check_same_server};
 use crate::document::{Document, micros};
 use crate::ids::{ChannelId, EndpointId, OrganizationId};
@@ -67,17 +68,38 @@ impl Destination {
         }
     }
 
-    /// Whether two lead to the same place, as far as that can be seen.
-    fn looks_like(&self, other: &Destination) -> bool {
-        self.kind == other.kind && self.address == other.address
-    }
-
     /// Refuses what takes this one's secret to another server.
     fn check_move(&self, new: &Destination) -> Result<(), CredentialRequired> {
         match self.kind.sends_secret() && new.secret.is_none() {
             true => check_same_server(&self.address, &new.address),
             false => Ok(()),
         }
+    }
+}
+
+impl Value for Destination {
+    type Shown = Destination;
+
+    fn shown(&self) -> Destination {
+        Destination { secret: None, ..self.clone() }
+    }
+
+    /// A secret that is given is taken for another one.
+    fn is_changed_by(&self, new: &Destination) -> bool {
+        new.secret.is_some() || (self.kind, &self.address) != (new.kind, &new.address)
+    }
+
+    /// A secret that is not given anew stays, while only a URL changes, say.
+    fn replace(&mut self, new: Destination) {
+        let secret = new.secret.or(self.secret.take());
+        *self = Destination { secret, ..new };
+    }
+
+    /// Without the secret's change; see [`audit`](crate::audit).
+    fn changes(_: &'static str, before: Option<&Self>, after: &Self) -> Vec<Change> {
+        let address = |destination: &Destination| destination.address.clone();
+        let change = Change::between("address", before.map(address), Some(address(after)));
+        change.into_iter().collect()
     }
 }
 
@@ -91,6 +113,25 @@ words! {
     }
 }
 
+config! {
+    /// What a customer sets of a channel, checked.
+    ChannelConfig,
+    /// New values of a channel's configuration; None: as before. A channel keeps its kind.
+    ChannelPatch,
+    with_destination: D = Destination,
+    {
+        /// A label.
+        name: String,
+        /// Where it leads. A [`Destination`] with its secret sealed in facts and tables, in clear in
+        /// requests.
+        destination: @D,
+        /// Which notifications it gets; sorted, not empty.
+        subscriptions: Vec<NotificationType>,
+        /// Which endpoints they are about; sorted. Empty: all.
+        endpoint_ids: Vec<EndpointId>,
+    }
+}
+
 /// A channel as the tables hold it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -100,7 +141,7 @@ pub struct Channel {
     /// Whose it is.
     pub organization_id: OrganizationId,
     /// Its configuration.
-    pub config: NewChannel,
+    pub config: ChannelConfig,
     /// Its status.
     pub status: ChannelStatus,
     /// Why its status is what it is; empty while active.
@@ -127,44 +168,17 @@ impl Document for Channel {
     const VERSION: u16 = 1;
 }
 
-/// A configuration that has been checked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NewChannel {
-    /// A label.
-    pub name: String,
-    /// Where it leads.
-    pub destination: Destination,
-    /// What it is told of; sorted, not empty.
-    pub subscriptions: Vec<NotificationType>,
-    /// Which endpoints it is told about; sorted. Empty: all.
-    pub endpoint_ids: Vec<EndpointId>,
-}
-
-/// New values of a channel's configuration; None: as before. A channel keeps its kind.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ChannelUpdate {
-    /// A label.
-    pub name: Option<String>,
-    /// Where it leads. Without a secret: that stays.
-    pub destination: Option<Destination>,
-    /// What it is told of; sorted, not empty.
-    pub subscriptions: Option<Vec<NotificationType>>,
-    /// Which endpoints it is told about; sorted. Empty: all.
-    pub endpoint_ids: Option<Vec<EndpointId>>,
-}
-
 /// Something that happened to a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChannelFact {
     /// It was created.
-    Created(NewChannel),
+    Created(ChannelConfig),
     /// Its configuration was changed.
     Updated {
         /// New values.
-        update: ChannelUpdate,
+        patch: ChannelPatch,
         /// What was there before, for the audit trail; never a secret.
-        before: ChannelUpdate,
+        before: ChannelPatch,
     },
     /// It was deleted.
     Deleted,
@@ -181,7 +195,7 @@ pub enum ChannelFact {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChannelCommand {
     /// Change the configuration.
-    Update(ChannelUpdate),
+    Update(ChannelPatch),
     /// Remove it.
     Delete,
     /// Note that a notification could not be sent.
@@ -227,17 +241,18 @@ impl Channel {
             return Err(ChannelRefusal::StaleEtag);
         }
         Ok(match command {
-            ChannelCommand::Update(update) => {
+            ChannelCommand::Update(patch) => {
                 let current = &self.config.destination;
-                if let Some(new) = &update.destination {
+                if let Some(new) = &patch.destination {
                     if new.kind != current.kind {
                         return Err(ChannelRefusal::OtherKind);
                     }
                     current.check_move(new)?;
                 }
-                self.difference(update).map(|update| {
-                    let before = self.before(&update);
-                    ChannelFact::Updated { update, before }
+                let patch = self.config.difference(patch);
+                (!patch.is_empty()).then(|| {
+                    let before = self.config.before(&patch);
+                    ChannelFact::Updated { patch, before }
                 })
             }
             ChannelCommand::Delete => Some(ChannelFact::Deleted),
@@ -254,7 +269,7 @@ impl Channel {
     pub fn created(
         id: ChannelId,
         organization_id: OrganizationId,
-        config: NewChannel,
+        config: ChannelConfig,
         recorded_at: Timestamp,
     ) -> Channel {
         Channel {
@@ -279,21 +294,9 @@ impl Channel {
         let status = self.status;
         match fact {
             ChannelFact::Created(_) => {}
-            ChannelFact::Updated { update, before: _ } => {
+            ChannelFact::Updated { patch, before: _ } => {
                 self.config_version = self.version;
-                let ChannelUpdate { name, destination, subscriptions, endpoint_ids } =
-                    update.clone();
-                let config = &mut self.config;
-                config.name = name.unwrap_or(std::mem::take(&mut config.name));
-                if let Some(new) = destination {
-                    // A secret that is not said anew stays: while only a URL changes, say.
-                    let secret = new.secret.or(config.destination.secret.take());
-                    config.destination = Destination { secret, ..new };
-                }
-                config.subscriptions =
-                    subscriptions.unwrap_or(std::mem::take(&mut config.subscriptions));
-                config.endpoint_ids =
-                    endpoint_ids.unwrap_or(std::mem::take(&mut config.endpoint_ids));
+                self.config.apply(patch.clone());
             }
             ChannelFact::Deleted => self.delete_time = Some(recorded_at),
             ChannelFact::Failing { reason } => {
@@ -321,36 +324,10 @@ impl Channel {
         notification_type: NotificationType,
         endpoint: Option<EndpointId>,
     ) -> bool {
-        let NewChannel { subscriptions, endpoint_ids, .. } = &self.config;
+        let ChannelConfig { subscriptions, endpoint_ids, .. } = &self.config;
         self.delete_time.is_none()
             && subscriptions.contains(&notification_type)
             && (endpoint_ids.is_empty() || endpoint.is_none_or(|id| endpoint_ids.contains(&id)))
-    }
-
-    /// What an update replaces, without secrets.
-    fn before(&self, update: &ChannelUpdate) -> ChannelUpdate {
-        let NewChannel { name, destination, subscriptions, endpoint_ids } = &self.config;
-        let shown = || Destination { secret: None, ..destination.clone() };
-        ChannelUpdate {
-            name: update.name.as_ref().map(|_| name.clone()),
-            destination: update.destination.as_ref().map(|_| shown()),
-            subscriptions: update.subscriptions.as_ref().map(|_| subscriptions.clone()),
-            endpoint_ids: update.endpoint_ids.as_ref().map(|_| endpoint_ids.clone()),
-        }
-    }
-
-    /// The part of an update that changes something. A secret is taken for another one.
-    fn difference(&self, update: ChannelUpdate) -> Option<ChannelUpdate> {
-        let config = &self.config;
-        let is_other =
-            |new: &Destination| new.secret.is_some() || !new.looks_like(&config.destination);
-        let changed = ChannelUpdate {
-            name: update.name.filter(|name| *name != config.name),
-            destination: update.destination.filter(is_other),
-            subscriptions: update.subscriptions.filter(|types| *types != config.subscriptions),
-            endpoint_ids: update.endpoint_ids.filter(|ids| *ids != config.endpoint_ids),
-        };
-        (changed != ChannelUpdate::default()).then_some(changed)
     }
 }
 

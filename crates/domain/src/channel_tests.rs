@@ -9,7 +9,7 @@ fn sealed(byte: u8) -> SealedSecret {
 }
 
 fn channel() -> Channel {
-    let config = NewChannel {
+    let config = ChannelConfig {
         name: "on call".to_owned(),
         destination: Destination {
             kind: ChannelKind::Webhook,
@@ -65,21 +65,21 @@ fn a_channel_hears_of_what_it_subscribes_to_about_the_endpoints_that_it_names() 
 #[test]
 fn an_update_tells_what_was_before_and_never_a_secret() {
     let channel = channel();
-    let update = ChannelUpdate {
+    let patch = ChannelPatch {
         name: Some("on call".to_owned()),
         destination: Some(Destination {
             kind: ChannelKind::Webhook,
             address: "https://other.example/".to_owned(),
             secret: None,
         }),
-        ..ChannelUpdate::default()
+        ..ChannelPatch::default()
     };
-    let moved = after(&channel, ChannelCommand::Update(update.clone())).config.destination;
+    let moved = after(&channel, ChannelCommand::Update(patch.clone())).config.destination;
     assert_eq!((moved.address.as_str(), moved.secret), ("https://other.example/", Some(sealed(1))));
-    let fact = channel.decide(ChannelCommand::Update(update), None).expect("not refused");
-    let Some(ChannelFact::Updated { update, before }) = fact else { panic!("{fact:?}") };
-    assert_eq!(update.name, None, "it did not change");
-    let destination = update.destination.expect("it changed");
+    let fact = channel.decide(ChannelCommand::Update(patch), None).expect("not refused");
+    let Some(ChannelFact::Updated { patch, before }) = fact else { panic!("{fact:?}") };
+    assert_eq!(patch.name, None, "it did not change");
+    let destination = patch.destination.expect("it changed");
     assert_eq!(destination.secret, None, "what is not said anew stays");
     let before = before.destination.expect("told");
     assert_eq!((before.address.as_str(), before.secret), ("https://hooks.example/", None));
@@ -93,8 +93,8 @@ fn a_secret_that_is_sent_goes_to_no_server_that_it_was_not_given_for() {
         channel.config.destination =
             Destination { kind, address: current, secret: Some(sealed(1)) };
         let destination = Some(Destination { kind, address: address.to_owned(), secret });
-        let update = ChannelUpdate { destination, ..ChannelUpdate::default() };
-        channel.decide(ChannelCommand::Update(update), None).map(|fact| fact.is_some())
+        let patch = ChannelPatch { destination, ..ChannelPatch::default() };
+        channel.decide(ChannelCommand::Update(patch), None).map(|fact| fact.is_some())
     };
     for (kind, is_sent) in [
         (ChannelKind::Slack, true),
@@ -117,13 +117,13 @@ fn a_secret_that_is_sent_goes_to_no_server_that_it_was_not_given_for() {
 #[test]
 fn an_update_is_refused_with_another_etag_or_kind() {
     let channel = channel();
-    let nothing = ChannelCommand::Update(ChannelUpdate::default());
+    let nothing = ChannelCommand::Update(ChannelPatch::default());
     assert_eq!(channel.decide(nothing.clone(), Some("\"7\"")), Err(ChannelRefusal::StaleEtag));
     assert_eq!(channel.decide(nothing, Some("\"1\"")), Ok(None));
     let mail =
         Destination { kind: ChannelKind::Email, address: "a@example.com".to_owned(), secret: None };
-    let update = ChannelUpdate { destination: Some(mail), ..ChannelUpdate::default() };
-    let refused = channel.decide(ChannelCommand::Update(update), None);
+    let patch = ChannelPatch { destination: Some(mail), ..ChannelPatch::default() };
+    let refused = channel.decide(ChannelCommand::Update(patch), None);
     assert_eq!(refused, Err(ChannelRefusal::OtherKind));
 }
 

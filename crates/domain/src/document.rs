@@ -1,5 +1,7 @@
 //! Entities as documents: configuration and small state, which tables hold as one JSON text each,
 //! for people to read as well.
+//!
+//! Decision: docs/decisions/small-state-is-documents.md
 
 use std::borrow::Cow;
 use std::fmt;

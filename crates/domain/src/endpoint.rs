@@ -5,16 +5,17 @@ use serde::{Deserialize, Serialize};
 use crate::Timestamp;
 use crate::credential::{CredentialRequired, check_same_server};
 use crate::document::{Document, micros};
+use crate::endpoint_config::{EndpointConfig, EndpointPatch};
 use crate::event_type::EventType;
-use crate::fact::{EndpointFact, EndpointUpdate};
+use crate::fact::EndpointFact;
 use crate::health::{DisableCause, StatusCause};
 use crate::ids::{DeliveryId, EndpointId, OrganizationId};
-use crate::limits::{MAX_DESCRIPTION_CHARS, MAX_NAME_CHARS, MAX_REASON_CHARS};
+use crate::limits::MAX_REASON_CHARS;
 use crate::log::Version;
-use crate::payload_format::{PayloadChange, PayloadFields, PayloadFormat};
+use crate::payload_format::{PayloadFields, PayloadPatch};
 use crate::secret::SealedSecret;
-use crate::text::{check_line, check_lines};
-use crate::violation::{Violation, WrongEntries};
+use crate::text::{check_length, check_line};
+use crate::violation::Violation;
 use crate::word::words;
 
 pub use crate::endpoint_url::check_url;
@@ -50,20 +51,12 @@ pub struct Endpoint {
     pub id: EndpointId,
     /// Whose it is.
     pub organization_id: OrganizationId,
-    /// A label.
-    pub name: String,
-    /// Where deliveries go.
-    pub url: String,
-    /// Notes.
-    pub description: String,
-    /// What it subscribes to; sorted, not empty.
-    pub event_types: Vec<EventType>,
+    /// Its configuration.
+    pub config: EndpointConfig,
     /// Its secret.
     pub secret: SealedSecret,
     /// The secret before, during a rotation's overlap.
     pub previous_secret: Option<PreviousSecret>,
-    /// In which form it wants its events.
-    pub payload_format: PayloadFormat,
     /// Its status.
     pub status: EndpointStatus,
     /// Why its status is what it is; empty while active.
@@ -94,33 +87,15 @@ impl Document for Endpoint {
     const VERSION: u16 = 1;
 }
 
-/// A configuration that has been checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewEndpoint {
-    /// A label.
-    pub name: String,
-    /// Where deliveries go.
-    pub url: String,
-    /// Notes.
-    pub description: String,
-    /// What it subscribes to.
-    pub event_types: Vec<EventType>,
-    /// Its secret, sealed.
-    pub secret: SealedSecret,
-    /// In which form it wants its events.
-    pub payload_format: PayloadFormat,
-}
-
 /// What may be done to an endpoint that exists. Values have been checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EndpointCommand {
-    /// Change the configuration. The update's own payload format is not looked at: what the change
-    /// makes of the one that is there is decided here.
+    /// Change the configuration.
     Update {
-        /// What changes.
-        update: EndpointUpdate,
-        /// What changes in the payload format.
-        payload: PayloadChange,
+        /// New values.
+        patch: EndpointPatch<PayloadPatch>,
+        /// A new secret; ends the overlap of a rotation.
+        secret: Option<SealedSecret>,
     },
     /// Replace the secret, and let the old one sign until then.
     RotateSecret {
@@ -193,12 +168,6 @@ pub enum EndpointRefusal {
 }
 
 impl Endpoint {
-    /// The fact of an endpoint's creation.
-    pub fn create(new: NewEndpoint) -> EndpointFact {
-        let NewEndpoint { name, url, description, event_types, secret, payload_format } = new;
-        EndpointFact::Created { name, url, description, event_types, secret, payload_format }
-    }
-
     /// What follows from a command: facts, none if there is nothing to do, or a refusal.
     /// With an `etag`, only if it is the current one.
     pub fn decide(
@@ -214,21 +183,11 @@ impl Endpoint {
         }
         let disabled = self.status == EndpointStatus::Disabled;
         Ok(match command {
-            EndpointCommand::Update { update, payload } => {
-                let keeps_key = payload.routing_key.is_none();
-                let resolved = payload.resolve(&self.payload_format, PayloadFields::IN_ENDPOINT);
-                let resolved = resolved.map_err(EndpointRefusal::Violations)?;
-                if let (true, Some(_), Some(url)) = (keeps_key, resolved.routing_key(), &update.url)
-                {
-                    check_same_server(&self.url, url)?;
-                }
-                let payload_format = Some(Box::new(resolved));
-                let update = EndpointUpdate { payload_format, ..update };
-                self.difference(update).map(|update| {
-                    let before = self.before(&update);
-                    let changed = update.payload_format.as_ref();
-                    let payload_before = changed.map(|_| self.payload_format.without_key());
-                    EndpointFact::Updated { update, before, payload_before }
+            EndpointCommand::Update { patch, secret } => {
+                let patch = self.config.difference(self.resolve(patch)?);
+                (secret.is_some() || !patch.is_empty()).then(|| {
+                    let before = self.config.before(&patch);
+                    EndpointFact::Updated { patch, secret, before }
                 })
             }
             EndpointCommand::RotateSecret { secret, previous_expire_time } => {
@@ -277,20 +236,16 @@ impl Endpoint {
     pub fn created(
         id: EndpointId,
         organization_id: OrganizationId,
-        new: NewEndpoint,
+        config: EndpointConfig,
+        secret: SealedSecret,
         recorded_at: Timestamp,
     ) -> Endpoint {
-        let NewEndpoint { name, url, description, event_types, secret, payload_format } = new;
         Endpoint {
             id,
             organization_id,
-            name,
-            url,
-            description,
-            event_types,
+            config,
             secret,
             previous_secret: None,
-            payload_format,
             status: EndpointStatus::Active,
             status_reason: String::new(),
             status_cause: None,
@@ -314,21 +269,12 @@ impl Endpoint {
         let status = self.status;
         match fact {
             EndpointFact::Created { .. } | EndpointFact::SecretRevealed => {}
-            EndpointFact::Updated { update, before: _, payload_before: _ } => {
+            EndpointFact::Updated { patch, secret, before: _ } => {
                 self.config_version = self.version;
-                let update = update.clone();
-                self.name = update.name.unwrap_or(std::mem::take(&mut self.name));
-                self.url = update.url.unwrap_or(std::mem::take(&mut self.url));
-                self.description =
-                    update.description.unwrap_or(std::mem::take(&mut self.description));
-                self.event_types =
-                    update.event_types.unwrap_or(std::mem::take(&mut self.event_types));
-                if let Some(secret) = update.secret {
-                    self.secret = secret;
+                self.config.apply(patch.clone());
+                if let Some(secret) = secret {
+                    self.secret.clone_from(secret);
                     self.previous_secret = None;
-                }
-                if let Some(payload_format) = update.payload_format {
-                    self.payload_format = *payload_format;
                 }
             }
             EndpointFact::SecretRotated { secret, previous_expire_time } => {
@@ -374,95 +320,30 @@ impl Endpoint {
 
     /// Whether its events are to be delivered or recorded as missed: not if it was deleted.
     pub fn subscribes_to(&self, event_type: EventType) -> bool {
-        self.delete_time.is_none() && self.event_types.contains(&event_type)
+        self.delete_time.is_none() && self.config.event_types.contains(&event_type)
     }
 
-    /// What an update replaces, without secrets.
-    fn before(&self, update: &EndpointUpdate) -> EndpointUpdate {
-        EndpointUpdate {
-            name: update.name.as_ref().map(|_| self.name.clone()),
-            url: update.url.as_ref().map(|_| self.url.clone()),
-            description: update.description.as_ref().map(|_| self.description.clone()),
-            event_types: update.event_types.as_ref().map(|_| self.event_types.clone()),
-            secret: None,
-            payload_format: None,
+    /// The patch with what it makes of the payload format that is there. A routing key that is not
+    /// given anew stays, unless the endpoint's URL leads to another server.
+    fn resolve(
+        &self,
+        patch: EndpointPatch<PayloadPatch>,
+    ) -> Result<EndpointPatch, EndpointRefusal> {
+        let payload = patch.payload_format.clone().unwrap_or_default();
+        let keeps_key = payload.routing_key.is_none();
+        let format = payload.resolve(&self.config.payload_format, PayloadFields::IN_ENDPOINT);
+        let format = format.map_err(EndpointRefusal::Violations)?;
+        if let (true, Some(_), Some(url)) = (keeps_key, format.routing_key(), &patch.url) {
+            check_same_server(&self.config.url, url)?;
         }
+        Ok(patch.with_payload_format(Some(format)))
     }
-
-    /// The part of an update that changes something.
-    fn difference(&self, update: EndpointUpdate) -> Option<EndpointUpdate> {
-        let changed = EndpointUpdate {
-            name: update.name.filter(|name| *name != self.name),
-            url: update.url.filter(|url| *url != self.url),
-            description: update.description.filter(|text| *text != self.description),
-            event_types: update.event_types.filter(|types| *types != self.event_types),
-            secret: update.secret,
-            payload_format: update.payload_format.filter(|format| **format != self.payload_format),
-        };
-        (changed != EndpointUpdate::default()).then_some(changed)
-    }
-}
-
-/// Checks a name: 1 to 100 characters that show.
-pub fn check_name(field: &str, name: String) -> Result<String, Violation> {
-    let name = name.trim().to_owned();
-    if name.is_empty() {
-        return Err(Violation::new(field, "is required: a label such as siem-all-events"));
-    }
-    let length = name.chars().count();
-    if length > MAX_NAME_CHARS {
-        let description = format!("is {length} characters; it may be at most {MAX_NAME_CHARS}");
-        return Err(Violation::new(field, description));
-    }
-    check_line(field, &name)?;
-    Ok(name)
-}
-
-/// Checks a description: at most 1,000 characters.
-pub fn check_description(field: &str, description: String) -> Result<String, Violation> {
-    let description = check_length(field, description, MAX_DESCRIPTION_CHARS)?;
-    check_lines(field, &description)?;
-    Ok(description)
 }
 
 /// Checks the reason for disabling: at most 500 characters, in one line.
 pub fn check_reason(field: &str, reason: String) -> Result<String, Violation> {
     check_line(field, &reason)?;
     check_length(field, reason, MAX_REASON_CHARS)
-}
-
-fn check_length(field: &str, text: String, max_chars: usize) -> Result<String, Violation> {
-    let length = text.chars().count();
-    if length > max_chars {
-        let description = format!("is {length} characters; it may be at most {max_chars}");
-        return Err(Violation::new(field, description));
-    }
-    Ok(text)
-}
-
-/// Checks subscriptions: at least one, all of them known. Sorted, each once.
-pub fn check_event_types(field: &str, names: &[String]) -> Result<Vec<EventType>, Vec<Violation>> {
-    if names.is_empty() {
-        let description = "is required: subscribe to at least one event type (see ListEventTypes)";
-        return Err(vec![Violation::new(field, description)]);
-    }
-    let mut event_types = Vec::new();
-    let mut wrong = WrongEntries::of(field);
-    for (index, name) in names.iter().enumerate() {
-        match name.parse() {
-            Ok(EventType::Test) => wrong.push(
-                index,
-                || "webhook.test cannot be subscribed to: every endpoint can be sent a test",
-            ),
-            Ok(event_type) => event_types.push(event_type),
-            Err(_) => {
-                wrong.push(index, || format!("{name:?} is not an event type (see ListEventTypes)"))
-            }
-        }
-    }
-    event_types.sort();
-    event_types.dedup();
-    wrong.unless(event_types)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 use super::*;
-use crate::payload_format::PayloadKind;
+use crate::endpoint_config::check_event_types;
+use crate::payload_format::{PayloadFormat, PayloadKind};
 
 fn now() -> Timestamp {
     "2026-04-23T10:30:00Z".parse().expect("a timestamp")
@@ -10,15 +11,18 @@ fn sealed(text: &str) -> SealedSecret {
 }
 
 fn endpoint() -> Endpoint {
-    let new = NewEndpoint {
+    let config = EndpointConfig {
         name: "siem".to_owned(),
         url: "https://siem.example/".to_owned(),
-        description: String::new(),
         event_types: vec![EventType::PolicyBlock],
-        secret: sealed("first"),
-        payload_format: PayloadFormat::Keeptrusts,
+        ..EndpointConfig::default()
     };
-    Endpoint::created(EndpointId::MIN, "default".parse().expect("valid"), new, now())
+    let organization = "default".parse().expect("valid");
+    Endpoint::created(EndpointId::MIN, organization, config, sealed("first"), now())
+}
+
+fn update(patch: EndpointPatch<PayloadPatch>) -> EndpointCommand {
+    EndpointCommand::Update { patch, secret: None }
 }
 
 fn exhausted(delivery_id: DeliveryId) -> EndpointCommand {
@@ -136,32 +140,17 @@ fn the_etag_follows_the_configuration_and_not_the_health() {
     let etag = endpoint.etag();
     when(&mut endpoint, exhausted(DeliveryId::MIN));
     assert_eq!(endpoint.etag(), etag);
-    let rename = EndpointUpdate { name: Some("new".to_owned()), ..EndpointUpdate::default() };
-    when(
-        &mut endpoint,
-        EndpointCommand::Update { update: rename.clone(), payload: PayloadChange::default() },
-    );
+    let rename = update(EndpointPatch { name: Some("new".to_owned()), ..Default::default() });
+    when(&mut endpoint, rename.clone());
     assert_ne!(endpoint.etag(), etag);
-    assert_eq!(
-        endpoint.decide(
-            EndpointCommand::Update { update: rename, payload: PayloadChange::default() },
-            Some(&etag)
-        ),
-        Err(EndpointRefusal::StaleEtag)
-    );
+    assert_eq!(endpoint.decide(rename, Some(&etag)), Err(EndpointRefusal::StaleEtag));
 }
 
 #[test]
 fn an_update_that_changes_nothing_is_no_fact() {
     let mut endpoint = endpoint();
-    let same = EndpointUpdate { name: Some("siem".to_owned()), ..EndpointUpdate::default() };
-    assert_eq!(
-        when(
-            &mut endpoint,
-            EndpointCommand::Update { update: same, payload: PayloadChange::default() }
-        ),
-        None
-    );
+    let same = EndpointPatch { name: Some("siem".to_owned()), ..Default::default() };
+    assert_eq!(when(&mut endpoint, update(same)), None);
 }
 
 #[test]
@@ -203,37 +192,77 @@ fn every_wrong_subscription_is_named() {
 }
 
 /// An endpoint for PagerDuty, after it was asked to go to a URL by a change of its format.
-fn moved(url: &str, payload: PayloadChange) -> Result<Option<EndpointFact>, EndpointRefusal> {
-    let alerts = Endpoint {
-        url: "https://events.example/v2".to_owned(),
-        payload_format: PayloadFormat::PagerDuty { routing_key: sealed("key") },
-        // What is not sent now would be sent when it is enabled.
-        status: EndpointStatus::Disabled,
-        ..endpoint()
+fn moved(url: &str, payload: PayloadPatch) -> Result<Option<EndpointFact>, EndpointRefusal> {
+    let mut alerts = endpoint();
+    alerts.config.url = "https://events.example/v2".to_owned();
+    alerts.config.payload_format = PayloadFormat::PagerDuty { routing_key: sealed("key") };
+    // What is not sent now would be sent when it is enabled.
+    alerts.status = EndpointStatus::Disabled;
+    let patch = EndpointPatch {
+        url: Some(url.to_owned()),
+        payload_format: Some(payload),
+        ..EndpointPatch::default()
     };
-    let update = EndpointUpdate { url: Some(url.to_owned()), ..EndpointUpdate::default() };
-    alerts.decide(EndpointCommand::Update { update, payload }, None)
+    alerts.decide(update(patch), None)
 }
 
 #[test]
 fn a_routing_key_goes_to_no_server_that_it_was_not_given_for() {
-    let kept = PayloadChange::default;
+    let kept = PayloadPatch::default;
     let refused = Err(EndpointRefusal::CredentialRequired(CredentialRequired));
     assert_eq!(moved("https://evil.example/v2", kept()), refused);
-    let named = PayloadChange { kind: Some(PayloadKind::PagerDuty), ..kept() };
+    let named = PayloadPatch { kind: Some(PayloadKind::PagerDuty), ..kept() };
     assert_eq!(moved("https://events.example:8443/v2", named), refused, "another port");
     let path = moved("https://events.example/v3", kept()).expect("the same server");
     assert!(path.is_some());
-    let given = PayloadChange { routing_key: Some(sealed("another")), ..kept() };
+    let given = PayloadPatch { routing_key: Some(sealed("another")), ..kept() };
     assert!(moved("https://other.example/v2", given).expect("it is given anew").is_some());
     // The key stays behind, and must be given when the format is PagerDuty's again.
-    let ours = PayloadChange { kind: Some(PayloadKind::Keeptrusts), ..kept() };
+    let ours = PayloadPatch { kind: Some(PayloadKind::Keeptrusts), ..kept() };
     let fact = moved("https://other.example/v2", ours).expect("nothing is sent").expect("a change");
     let mut left = endpoint();
-    left.payload_format = PayloadFormat::PagerDuty { routing_key: sealed("key") };
+    left.config.payload_format = PayloadFormat::PagerDuty { routing_key: sealed("key") };
     left.apply(&fact, now());
-    let back = PayloadChange { kind: Some(PayloadKind::PagerDuty), ..kept() };
-    let update = EndpointUpdate::default();
-    let back = left.decide(EndpointCommand::Update { update, payload: back }, None);
+    let back = PayloadPatch { kind: Some(PayloadKind::PagerDuty), ..kept() };
+    let patch = EndpointPatch { payload_format: Some(back), ..EndpointPatch::default() };
+    let back = left.decide(update(patch), None);
     assert!(matches!(back, Err(EndpointRefusal::Violations(_))), "{back:?}");
+}
+
+#[test]
+fn an_update_tells_what_was_before_and_never_a_secret() {
+    let mut endpoint = endpoint();
+    endpoint.config.payload_format = PayloadFormat::PagerDuty { routing_key: sealed("key") };
+    let payload = PayloadPatch { routing_key: Some(sealed("another")), ..PayloadPatch::default() };
+    let patch = EndpointPatch {
+        name: Some("siem".to_owned()),
+        description: Some("notes".to_owned()),
+        payload_format: Some(payload),
+        ..EndpointPatch::default()
+    };
+    let fact = endpoint.decide(update(patch), None).expect("not refused");
+    let Some(EndpointFact::Updated { patch, secret: None, before }) = fact else {
+        panic!("{fact:?}")
+    };
+    let format = PayloadFormat::PagerDuty { routing_key: sealed("another") };
+    let description = Some("notes".to_owned());
+    let payload_format = Some(format);
+    assert_eq!(patch, EndpointPatch { description, payload_format, ..EndpointPatch::default() });
+    let description = Some(String::new());
+    let payload_format = Some(PayloadFormat::PagerDuty { routing_key: () });
+    assert_eq!(before, EndpointPatch { description, payload_format, ..EndpointPatch::default() });
+}
+
+#[test]
+fn a_new_secret_alone_is_an_update_and_ends_an_overlap() {
+    let mut endpoint = endpoint();
+    let rotate = EndpointCommand::RotateSecret {
+        secret: sealed("second"),
+        previous_expire_time: Some(now()),
+    };
+    when(&mut endpoint, rotate);
+    let third =
+        EndpointCommand::Update { patch: EndpointPatch::default(), secret: Some(sealed("third")) };
+    assert!(when(&mut endpoint, third).is_some());
+    assert_eq!((endpoint.secret, endpoint.previous_secret), (sealed("third"), None));
 }

@@ -10,6 +10,8 @@
 //! Whether the host may be connected to is not decided here. That depends on the networks and
 //! ports that an operator allows the process that sends, and on what a name resolves to at that
 //! moment; a judgement passed now would be wrong then.
+//!
+//! Decision: docs/decisions/addresses-are-checked-at-connect-time.md
 
 use url::{Host, Url};
 

@@ -6,6 +6,7 @@ use crate::Timestamp;
 use crate::attempt::AttemptMade;
 use crate::channel::ChannelFact;
 use crate::delivery::DeliveryState;
+use crate::endpoint_config::{EndpointConfig, EndpointPatch};
 use crate::event::{ContentDigest, Idempotency};
 use crate::event_type::EventType;
 use crate::health::DisableCause;
@@ -60,27 +61,19 @@ pub enum OperatorFact {
 pub enum EndpointFact {
     /// It was created, active.
     Created {
-        /// A label.
-        name: String,
-        /// Where deliveries go.
-        url: String,
-        /// Notes.
-        description: String,
-        /// What it subscribes to; sorted, not empty.
-        event_types: Vec<EventType>,
+        /// Its configuration.
+        config: EndpointConfig,
         /// Its secret.
         secret: SealedSecret,
-        /// In which form it wants its events.
-        payload_format: PayloadFormat,
     },
     /// Its configuration was changed.
     Updated {
-        /// New values; None: as before.
-        update: EndpointUpdate,
-        /// What was there before, for the audit trail; never a secret. Empty in records of old.
-        before: EndpointUpdate,
-        /// The payload format before, if it has changed; without its routing key.
-        payload_before: Option<PayloadFormat<()>>,
+        /// New values.
+        patch: EndpointPatch,
+        /// A new secret; ends the overlap of a rotation.
+        secret: Option<SealedSecret>,
+        /// What was there before, for the audit trail. Empty in records of old.
+        before: EndpointPatch<PayloadFormat<()>>,
     },
     /// Its secret was replaced.
     SecretRotated {
@@ -114,24 +107,6 @@ pub enum EndpointFact {
     Deleted,
     /// Its secret was shown in clear.
     SecretRevealed,
-}
-
-/// New values of an endpoint's configuration; None: as before.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct EndpointUpdate {
-    /// A label.
-    pub name: Option<String>,
-    /// Where deliveries go.
-    pub url: Option<String>,
-    /// Notes.
-    pub description: Option<String>,
-    /// What it subscribes to; sorted, not empty.
-    pub event_types: Option<Vec<EventType>>,
-    /// Its secret; ends the overlap of a rotation.
-    pub secret: Option<SealedSecret>,
-    /// In which form it wants its events; apart, since facts are kept small. None in what an update
-    /// tells of the time before it.
-    pub payload_format: Option<Box<PayloadFormat>>,
 }
 
 /// An event was accepted for delivery.

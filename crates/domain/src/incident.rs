@@ -5,6 +5,8 @@
 //! what closes it, and whether a message that has waited still tells of how things stand. All three
 //! only ever grow, so that an incident is the maximum of what its records say, in whatever batches
 //! they are folded.
+//!
+//! Decision: docs/decisions/an-incident-is-three-positions.md
 
 use serde::{Deserialize, Serialize};
 

@@ -6,6 +6,8 @@
 //! an object has twice (section 4; RFC 7493, section 2.3, forbids them), on halves of surrogate
 //! pairs (section 8.2), and on deep nesting (section 9). Numbers are texts here. Neither their size
 //! nor their precision is limited, because nothing is computed of them.
+//!
+//! Decision: docs/decisions/one-reader-of-json.md
 
 use std::borrow::Cow;
 use std::collections::HashSet;

@@ -1,4 +1,6 @@
 //! API keys and sessions: tokens of which only a digest is kept.
+//!
+//! Decision: docs/decisions/keys-are-facts-in-the-log.md
 
 use std::fmt;
 use std::str::FromStr;

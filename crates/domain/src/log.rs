@@ -1,4 +1,6 @@
 //! The coordinates of the log: shards, positions, streams, epochs.
+//!
+//! Decision: docs/decisions/clients-see-names-not-positions.md
 
 use std::fmt;
 use std::str::FromStr;

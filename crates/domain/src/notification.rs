@@ -1,5 +1,6 @@
 //! Notifications: what a channel is told of what happened to an organization's endpoints.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,12 @@ words! {
         /// The trouble of an endpoint is over, told to a service that has an incident open. Cannot be
         /// subscribed to.
         IncidentResolved = "incident_resolved",
+    }
+}
+
+impl fmt::Display for NotificationType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -1,5 +1,7 @@
 //! Pauses: a receiver that is asked too much, or that is busy, says for how long its endpoint is to
 //! be left alone.
+//!
+//! Decision: docs/decisions/a-pause-is-part-of-an-attempt.md
 
 use std::time::Duration;
 
@@ -71,7 +73,7 @@ impl EndpointFact {
     pub fn ends_pause(&self) -> bool {
         match self {
             EndpointFact::Enabled | EndpointFact::Deleted => true,
-            EndpointFact::Updated { update, .. } => update.url.is_some(),
+            EndpointFact::Updated { patch, .. } => patch.url.is_some(),
             _ => false,
         }
     }
@@ -80,7 +82,7 @@ impl EndpointFact {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fact::EndpointUpdate;
+    use crate::endpoint_config::EndpointPatch;
 
     fn seconds(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -127,17 +129,14 @@ mod tests {
 
     #[test]
     fn enabling_deleting_and_another_url_end_a_pause_and_nothing_else_does() {
-        let updated = |update| EndpointFact::Updated {
-            update,
-            before: EndpointUpdate::default(),
-            payload_before: None,
-        };
+        let updated =
+            |patch| EndpointFact::Updated { patch, secret: None, before: EndpointPatch::default() };
         let url = Some("https://example.com/other".to_owned());
         let name = Some("other".to_owned());
         assert!(EndpointFact::Enabled.ends_pause());
         assert!(EndpointFact::Deleted.ends_pause());
-        assert!(updated(EndpointUpdate { url, ..EndpointUpdate::default() }).ends_pause());
-        assert!(!updated(EndpointUpdate { name, ..EndpointUpdate::default() }).ends_pause());
+        assert!(updated(EndpointPatch { url, ..EndpointPatch::default() }).ends_pause());
+        assert!(!updated(EndpointPatch { name, ..EndpointPatch::default() }).ends_pause());
         assert!(!EndpointFact::SecretRevealed.ends_pause());
         let recovered = EndpointFact::Recovered { delivery_id: DeliveryId::MIN };
         assert!(!recovered.ends_pause(), "what was under way may still succeed");

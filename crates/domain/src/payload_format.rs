@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::{Change, Value};
 use crate::limits::{MAX_TEMPLATE_BYTES, ROUTING_KEY_CHARS};
 use crate::secret::{SealedSecret, Secret};
 use crate::violation::Violation;
@@ -77,7 +78,36 @@ pub enum PayloadFormat<K = SealedSecret> {
     },
 }
 
+/// What a form cannot do without, and was not given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MissingPart {
+    /// Custom's.
+    Template,
+    /// PagerDuty's.
+    RoutingKey,
+}
+
 impl<K> PayloadFormat<K> {
+    /// The format of this form. It takes what belongs to it, and leaves the rest.
+    pub fn new(
+        kind: PayloadKind,
+        template: Option<String>,
+        routing_key: Option<K>,
+    ) -> Result<PayloadFormat<K>, MissingPart> {
+        Ok(match kind {
+            PayloadKind::Keeptrusts => PayloadFormat::Keeptrusts,
+            PayloadKind::Slack => PayloadFormat::Slack,
+            PayloadKind::Teams => PayloadFormat::Teams,
+            PayloadKind::PagerDuty => PayloadFormat::PagerDuty {
+                routing_key: routing_key.ok_or(MissingPart::RoutingKey)?,
+            },
+            PayloadKind::CloudEvents => PayloadFormat::CloudEvents,
+            PayloadKind::Custom => {
+                PayloadFormat::Custom { template: template.ok_or(MissingPart::Template)? }
+            }
+        })
+    }
+
     /// Which form it is.
     pub fn kind(&self) -> PayloadKind {
         match self {
@@ -106,30 +136,36 @@ impl<K> PayloadFormat<K> {
         }
     }
 
-    /// The same without the routing key.
-    pub fn without_key(&self) -> PayloadFormat<()> {
-        match self {
-            PayloadFormat::Keeptrusts => PayloadFormat::Keeptrusts,
-            PayloadFormat::Slack => PayloadFormat::Slack,
-            PayloadFormat::Teams => PayloadFormat::Teams,
-            PayloadFormat::PagerDuty { .. } => PayloadFormat::PagerDuty { routing_key: () },
-            PayloadFormat::CloudEvents => PayloadFormat::CloudEvents,
-            PayloadFormat::Custom { template } => {
-                PayloadFormat::Custom { template: template.clone() }
-            }
-        }
+    /// The same with this in the place of the routing key. None: it has one, and this is none.
+    pub fn with_key<L>(self, key: Option<L>) -> Option<PayloadFormat<L>> {
+        let kind = self.kind();
+        let template = match self {
+            PayloadFormat::Custom { template } => Some(template),
+            _ => None,
+        };
+        PayloadFormat::new(kind, template, key).ok()
+    }
+}
+
+impl Value for PayloadFormat {
+    type Shown = PayloadFormat<()>;
+
+    fn shown(&self) -> PayloadFormat<()> {
+        let template = self.template().map(str::to_owned);
+        // Nothing is missing: a format has its template.
+        PayloadFormat::new(self.kind(), template, Some(())).unwrap_or_default()
     }
 
-    /// The same with this in the place of the routing key, if it has one.
-    pub fn with_key<L>(self, key: Option<L>) -> Option<PayloadFormat<L>> {
-        Some(match self {
-            PayloadFormat::Keeptrusts => PayloadFormat::Keeptrusts,
-            PayloadFormat::Slack => PayloadFormat::Slack,
-            PayloadFormat::Teams => PayloadFormat::Teams,
-            PayloadFormat::PagerDuty { .. } => PayloadFormat::PagerDuty { routing_key: key? },
-            PayloadFormat::CloudEvents => PayloadFormat::CloudEvents,
-            PayloadFormat::Custom { template } => PayloadFormat::Custom { template },
-        })
+    /// A routing key that is there has been set.
+    fn changes(_: &'static str, before: Option<&PayloadFormat<()>>, after: &Self) -> Vec<Change> {
+        let before = before.unwrap_or(&PayloadFormat::Keeptrusts);
+        let name = |kind: PayloadKind| Some(kind.name().to_owned());
+        let kind = Change::between("payload_format", name(before.kind()), name(after.kind()));
+        let text = |template: Option<&str>| template.map(str::to_owned);
+        let (old, new) = (text(before.template()), text(after.template()));
+        let template = Change::between("payload_template", old, new);
+        let key = after.routing_key().map(|_| Change::of_secret("routing_key"));
+        kind.into_iter().chain(template).chain(key).collect()
     }
 }
 
@@ -171,9 +207,9 @@ impl RoutingKey {
     }
 }
 
-/// What a request says of an endpoint's payload format; None: nothing, so that it stays.
+/// New parts of a payload format; None: as before.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PayloadChange<K = SealedSecret> {
+pub struct PayloadPatch<K = SealedSecret> {
     /// The form.
     pub kind: Option<PayloadKind>,
     /// The template; empty: none.
@@ -182,9 +218,9 @@ pub struct PayloadChange<K = SealedSecret> {
     pub routing_key: Option<K>,
 }
 
-impl<K> Default for PayloadChange<K> {
+impl<K> Default for PayloadPatch<K> {
     fn default() -> Self {
-        PayloadChange { kind: None, template: None, routing_key: None }
+        PayloadPatch { kind: None, template: None, routing_key: None }
     }
 }
 
@@ -206,7 +242,7 @@ impl PayloadFields {
         PayloadFields { template: "endpoint.payload_template", routing_key: "routing_key" };
 }
 
-impl<K: Clone> PayloadChange<K> {
+impl<K: Clone> PayloadPatch<K> {
     /// The format after the change. Every form has what it needs, and nothing is given to a form
     /// that has no use for it: what somebody meant by that would be lost.
     pub fn resolve(
@@ -229,50 +265,51 @@ impl<K: Clone> PayloadChange<K> {
             );
             violations.push(Violation::new(fields.routing_key, description));
         }
-        let resolved = match kind {
-            PayloadKind::Keeptrusts => Some(PayloadFormat::Keeptrusts),
-            PayloadKind::Slack => Some(PayloadFormat::Slack),
-            PayloadKind::Teams => Some(PayloadFormat::Teams),
-            PayloadKind::CloudEvents => Some(PayloadFormat::CloudEvents),
-            PayloadKind::PagerDuty => {
-                let routing_key = self.routing_key.or_else(|| current.routing_key().cloned());
-                if routing_key.is_none() {
-                    let description = "is required for the pagerduty format: the integration key of an Events API v2 integration";
-                    violations.push(Violation::new(fields.routing_key, description));
-                }
-                routing_key.map(|routing_key| PayloadFormat::PagerDuty { routing_key })
-            }
-            PayloadKind::Custom => {
-                let before = current.template().map(str::to_owned);
-                let template = match self.template {
-                    Some(_) => given_template,
-                    None => before,
-                };
-                match &template {
-                    None => violations.push(Violation::new(
-                        fields.template,
-                        "is required for the custom format: for example {\"text\": {{ event }}}",
-                    )),
-                    Some(template) if template.len() > MAX_TEMPLATE_BYTES => {
-                        let description = format!(
-                            "is {} bytes; it may be at most {MAX_TEMPLATE_BYTES}",
-                            template.len()
-                        );
-                        violations.push(Violation::new(fields.template, description));
-                    }
-                    // Postgres takes no NUL in text.
-                    Some(template) if template.contains('\0') => violations
-                        .push(Violation::new(fields.template, "must not contain a NUL character")),
-                    Some(_) => {}
-                }
-                template.map(|template| PayloadFormat::Custom { template })
-            }
+        let template = match self.template {
+            Some(_) => given_template,
+            None => current.template().map(str::to_owned),
         };
-        match resolved {
-            Some(resolved) if violations.is_empty() => Ok(resolved),
-            _ => Err(violations),
+        if let (PayloadKind::Custom, Some(template)) = (kind, &template) {
+            violations.extend(check_template(fields.template, template).err());
+        }
+        let routing_key = self.routing_key.or_else(|| current.routing_key().cloned());
+        match PayloadFormat::new(kind, template, routing_key) {
+            Ok(format) if violations.is_empty() => Ok(format),
+            Ok(_) => Err(violations),
+            Err(missing) => {
+                violations.push(missing.violation(fields));
+                Err(violations)
+            }
         }
     }
+}
+
+impl MissingPart {
+    fn violation(self, fields: PayloadFields) -> Violation {
+        match self {
+            MissingPart::Template => Violation::new(
+                fields.template,
+                "is required for the custom format: for example {\"text\": {{ event }}}",
+            ),
+            MissingPart::RoutingKey => Violation::new(
+                fields.routing_key,
+                "is required for the pagerduty format: the integration key of an Events API v2 integration",
+            ),
+        }
+    }
+}
+
+fn check_template(field: &str, template: &str) -> Result<(), Violation> {
+    if template.len() > MAX_TEMPLATE_BYTES {
+        let description =
+            format!("is {} bytes; it may be at most {MAX_TEMPLATE_BYTES}", template.len());
+        return Err(Violation::new(field, description));
+    }
+    // Postgres takes no NUL in text.
+    if template.contains('\0') {
+        return Err(Violation::new(field, "must not contain a NUL character"));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

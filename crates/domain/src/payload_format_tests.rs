@@ -1,11 +1,11 @@
 use super::*;
 
-type Change = PayloadChange<&'static str>;
+type Patch = PayloadPatch<&'static str>;
 type Format = PayloadFormat<&'static str>;
 
 const FIELDS: PayloadFields = PayloadFields::TOP;
 
-fn wrong(current: &Format, change: Change) -> Vec<String> {
+fn wrong(current: &Format, change: Patch) -> Vec<String> {
     let violations = change.resolve(current, FIELDS).expect_err("a violation");
     violations.into_iter().map(|violation| violation.field).collect()
 }
@@ -22,41 +22,41 @@ fn nothing_said_is_nothing_changed() {
         PayloadFormat::PagerDuty { routing_key: "key" },
         custom("{}"),
     ] {
-        assert_eq!(Change::default().resolve(&current, FIELDS), Ok(current));
+        assert_eq!(Patch::default().resolve(&current, FIELDS), Ok(current));
     }
 }
 
 #[test]
 fn a_form_takes_with_it_what_belongs_to_it_and_drops_the_rest() {
     let pager = PayloadFormat::PagerDuty { routing_key: "old" };
-    let to = |kind| Change { kind: Some(kind), ..Change::default() };
+    let to = |kind| Patch { kind: Some(kind), ..Patch::default() };
     assert_eq!(to(PayloadKind::Slack).resolve(&pager, FIELDS), Ok(Format::Slack));
     assert_eq!(to(PayloadKind::PagerDuty).resolve(&pager, FIELDS), Ok(pager.clone()));
-    let new_key = Change { routing_key: Some("new"), ..Change::default() };
+    let new_key = Patch { routing_key: Some("new"), ..Patch::default() };
     let expected = PayloadFormat::PagerDuty { routing_key: "new" };
     assert_eq!(new_key.resolve(&pager, FIELDS), Ok(expected));
-    let edited = Change { template: Some("[]".to_owned()), ..Change::default() };
+    let edited = Patch { template: Some("[]".to_owned()), ..Patch::default() };
     assert_eq!(edited.resolve(&custom("{}"), FIELDS), Ok(custom("[]")));
 }
 
 #[test]
 fn what_a_form_needs_is_required() {
-    let to = |kind| Change { kind: Some(kind), ..Change::default() };
+    let to = |kind| Patch { kind: Some(kind), ..Patch::default() };
     assert_eq!(wrong(&Format::Slack, to(PayloadKind::PagerDuty)), ["routing_key"]);
     assert_eq!(wrong(&Format::Slack, to(PayloadKind::Custom)), ["payload_template"]);
-    let emptied = Change { template: Some(String::new()), ..Change::default() };
+    let emptied = Patch { template: Some(String::new()), ..Patch::default() };
     assert_eq!(wrong(&custom("{}"), emptied), ["payload_template"]);
 }
 
 #[test]
 fn what_a_form_has_no_use_for_is_refused() {
-    let template = Change { template: Some("{}".to_owned()), ..Change::default() };
+    let template = Patch { template: Some("{}".to_owned()), ..Patch::default() };
     assert_eq!(wrong(&Format::Slack, template.clone()), ["payload_template"]);
-    let key = Change { routing_key: Some("key"), ..Change::default() };
+    let key = Patch { routing_key: Some("key"), ..Patch::default() };
     assert_eq!(wrong(&custom("{}"), key), ["routing_key"]);
-    let away = Change { kind: Some(PayloadKind::Teams), ..template };
+    let away = Patch { kind: Some(PayloadKind::Teams), ..template };
     assert_eq!(wrong(&custom("{}"), away), ["payload_template"]);
-    let both = Change {
+    let both = Patch {
         kind: Some(PayloadKind::Keeptrusts),
         template: Some("{}".to_owned()),
         routing_key: Some("key"),
@@ -66,7 +66,7 @@ fn what_a_form_has_no_use_for_is_refused() {
 
 #[test]
 fn a_template_is_at_most_16_kib() {
-    let sized = |bytes: usize| Change {
+    let sized = |bytes: usize| Patch {
         kind: Some(PayloadKind::Custom),
         template: Some("1".repeat(bytes)),
         routing_key: None,
@@ -97,12 +97,8 @@ fn names_are_read_back() {
 fn a_format_is_called_by_its_name_in_documents() {
     let routing_key = SealedSecret { key_id: "dk".to_owned(), nonce: [1; 12], ciphertext: vec![2] };
     for kind in PayloadKind::ALL.iter().copied() {
-        let change = PayloadChange {
-            kind: Some(kind),
-            template: (kind == PayloadKind::Custom).then(|| "{}".to_owned()),
-            routing_key: (kind == PayloadKind::PagerDuty).then(|| routing_key.clone()),
-        };
-        let format = change.resolve(&PayloadFormat::Keeptrusts, FIELDS).expect("fits");
+        let format = PayloadFormat::new(kind, Some("{}".to_owned()), Some(routing_key.clone()));
+        let format = format.expect("it has what it needs");
         let json = serde_json::to_string(&format).expect("serializes");
         let name = format!("{:?}", kind.name());
         assert!(json == name || json.starts_with(&format!("{{{name}:")), "{json}");

@@ -1,5 +1,7 @@
 //! Replays: events that were accepted before, sent to an endpoint because it missed them, because
 //! they failed, or because somebody wants them.
+//!
+//! Decision: docs/decisions/a-replay-step-is-one-operation.md
 
 use std::fmt;
 use std::str::FromStr;

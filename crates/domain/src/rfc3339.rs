@@ -2,6 +2,8 @@
 //!
 //! A time's own `Display` has as many digits of a second's fraction as it takes, which a format
 //! string of the receiver's does not fit. Each of these has always the same number of characters.
+//!
+//! Decision: docs/decisions/bodies-have-whole-seconds.md
 
 use jiff::fmt::temporal::DateTimePrinter;
 

@@ -1,4 +1,6 @@
 //! Secrets: in clear only where a request is signed or made, or an admin is shown one.
+//!
+//! Decision: docs/decisions/a-secret-is-one-text-and-two-keys.md
 
 use std::fmt;
 

@@ -1,4 +1,6 @@
 //! The signatures that receivers verify.
+//!
+//! Decision: docs/decisions/a-secret-is-one-text-and-two-keys.md
 
 use std::fmt::Display;
 

@@ -34,6 +34,27 @@ pub fn check_lines(field: &str, text: &str) -> Result<(), Violation> {
     }
 }
 
+/// Checks text of several lines and limited length.
+pub(crate) fn check_text(field: &str, text: String, max_chars: usize) -> Result<String, Violation> {
+    let text = check_length(field, text, max_chars)?;
+    check_lines(field, &text)?;
+    Ok(text)
+}
+
+/// Checks how long a text is.
+pub(crate) fn check_length(
+    field: &str,
+    text: String,
+    max_chars: usize,
+) -> Result<String, Violation> {
+    let length = text.chars().count();
+    if length > max_chars {
+        let description = format!("is {length} characters; it may be at most {max_chars}");
+        return Err(Violation::new(field, description));
+    }
+    Ok(text)
+}
+
 /// Whether text of one line is as [`check_line`] wants it.
 pub fn is_line(text: &str) -> bool {
     first_hidden(text).is_none()

@@ -17,6 +17,13 @@ impl Violation {
     }
 }
 
+/// For checks that find one violation at most, among those that may find more.
+impl From<Violation> for Vec<Violation> {
+    fn from(violation: Violation) -> Self {
+        vec![violation]
+    }
+}
+
 /// How many entries of one field are named that break their rules.
 const MAX_NAMED: usize = 10;
 

@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 use keeptrusts_webhooks_domain::json::{self, JsonError};
 use keeptrusts_webhooks_domain::limits::{MAX_DATA_BYTES, MAX_PAYLOAD_DEPTH, MAX_TEMPLATE_BYTES};
 use keeptrusts_webhooks_domain::rfc3339;
+use keeptrusts_webhooks_vendors::Cutting;
 use minijinja::machinery::{CodeGenerator, eval, make_string_output};
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value,
@@ -182,7 +183,7 @@ fn failed(error: &Error) -> FormatError {
             None => kind.to_string(),
         },
     };
-    let reason = crate::cut::Cutting::to(MAX_REASON_CHARS).cut(&reason);
+    let reason = Cutting::to(MAX_REASON_CHARS).cut(&reason);
     FormatError::Template { line: error.line().unwrap_or(1), reason }
 }
 

@@ -3,13 +3,14 @@
 //!
 //! Everything here is a pure function of the event and of the endpoint's format: there is no
 //! clock and no attempt's number in it, so that every attempt sends the same bytes for as long as
-//! the format is the same. No I/O and no async; may depend on the domain, and on what reads and
-//! writes JSON and templates.
+//! the format is the same. No I/O and no async; may depend on the domain, on what vendors accept,
+//! and on what reads and writes JSON and templates.
+//!
+//! Decision: docs/decisions/a-payload-is-a-function-of-event-and-format.md
 #![deny(missing_docs)]
 
 mod cloudevents;
 mod custom;
-mod cut;
 mod event;
 mod fields;
 mod pagerduty;

@@ -1,18 +1,17 @@
 //! PagerDuty, Events API v2: <https://developer.pagerduty.com/docs/send-alert-event>. To be sent to
 //! `https://events.pagerduty.com/v2/enqueue`.
 
+use keeptrusts_webhooks_domain::limits::MAX_DATA_BYTES;
 use keeptrusts_webhooks_domain::rfc3339;
+use keeptrusts_webhooks_vendors::pager_duty::{self, CLIENT, MAX_EVENT_BYTES};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::cut::Cutting;
 use crate::event::Event;
 use crate::fields::Fields;
 use crate::payload::Payload;
-use crate::severity::Severity;
+use crate::severity;
 
-/// `payload.summary`, in characters.
-const MAX_SUMMARY: usize = 1_024;
 /// So many fields of the data are in the summary, which is what a phone shows.
 const SUMMARY_FIELDS: usize = 4;
 
@@ -38,18 +37,19 @@ struct Details<'a> {
     custom_details: &'a RawValue,
 }
 
-/// An alert. A repeated attempt has the same `dedup_key`, so that it opens no second one. The limit
-/// of 512 KB cannot be reached: an event's data is at most half of it.
+/// An alert. A repeated attempt has the same `dedup_key`, so that it opens no second one.
 pub(crate) fn alert(event: &Event<'_>, routing_key: &str) -> Payload {
+    // What is around the data is a few KB.
+    const { assert!(2 * MAX_DATA_BYTES <= MAX_EVENT_BYTES) };
     let alert = Alert {
         routing_key,
         event_action: "trigger",
         dedup_key: event.id.to_string(),
-        client: "Keeptrusts Webhooks",
+        client: CLIENT,
         payload: Details {
             summary: summary(event),
             source: format!("webhooks.keeptrusts.com/organizations/{}", event.organization_id),
-            severity: Severity::of(event).name(),
+            severity: severity::of(event).name(),
             timestamp: rfc3339::seconds(event.time),
             component: "keeptrusts",
             group: event.event_type.category(),
@@ -68,5 +68,5 @@ fn summary(event: &Event<'_>) -> String {
     for (name, value) in Fields::of(event.data, SUMMARY_FIELDS).scalars {
         summary.extend([" ", &*name, "=", &*value]);
     }
-    Cutting::to(MAX_SUMMARY).cut(&summary)
+    pager_duty::summary(&summary)
 }

@@ -1,38 +1,19 @@
 //! How serious an event is, for receivers that ask.
 
 use keeptrusts_webhooks_domain::event_type::EventType;
+use keeptrusts_webhooks_vendors::pager_duty::Severity;
 
 use crate::event::Event;
 use crate::fields::Fields;
 
-/// PagerDuty's four.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Severity {
-    Critical,
-    Error,
-    Warning,
-    Info,
-}
-
-impl Severity {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Severity::Critical => "critical",
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-            Severity::Info => "info",
-        }
-    }
-
-    /// What the publisher says in `data.severity`, if it is a word that we know; otherwise what
-    /// events of the type are.
-    pub(crate) fn of(event: &Event<'_>) -> Severity {
-        let fields = Fields::of(event.data, usize::MAX);
-        let mut scalars = fields.scalars.iter();
-        let told = scalars.find(|(name, _)| name == "severity");
-        let named = told.and_then(|(_, severity)| named(&severity.to_lowercase()));
-        named.unwrap_or(of_type(event.event_type))
-    }
+/// What the publisher says in `data.severity`, if it is a word that we know; otherwise what events
+/// of the type are.
+pub(crate) fn of(event: &Event<'_>) -> Severity {
+    let fields = Fields::of(event.data, usize::MAX);
+    let mut scalars = fields.scalars.iter();
+    let told = scalars.find(|(name, _)| name == "severity");
+    let named = told.and_then(|(_, severity)| named(&severity.to_lowercase()));
+    named.unwrap_or(of_type(event.event_type))
 }
 
 /// The words of syslog (RFC 5424, section 6.2.1), of scanners, and PagerDuty's own.
@@ -80,7 +61,7 @@ mod tests {
         let data = serde_json::from_str(data).expect("JSON");
         let time = "2026-04-23T10:30:00Z".parse().expect("a timestamp");
         let event = Event { id: EventId::MIN, organization_id, event_type, time, data };
-        Severity::of(&event).name()
+        of(&event).name()
     }
 
     #[test]

@@ -3,18 +3,13 @@
 //! <https://adaptivecards.io/explorer>.
 
 use keeptrusts_webhooks_domain::rfc3339;
+use keeptrusts_webhooks_vendors::{Cutting, teams};
 use serde_json::{Value, json};
 
-use crate::cut::Cutting;
 use crate::event::Event;
 use crate::fields::Fields;
 
-/// The version of the schema. Teams shows cards of up to 1.5 on its desktop, and of 1.4 everywhere.
-const CARD_VERSION: &str = "1.4";
-
-// A message may have 28 KB, without a word on how they are counted:
-// <https://learn.microsoft.com/microsoftteams/limits-specifications-teams>. With these limits it
-// has less in UTF-8 and in UTF-16.
+// With these limits a message has less than [`teams::MAX_MESSAGE_BYTES`] in UTF-8 and in UTF-16.
 /// The facts of a card.
 const MAX_FACTS: usize = 16;
 /// A fact's title, in bytes: 64 letters.
@@ -52,28 +47,13 @@ pub(crate) fn message(event: &Event<'_>) -> Vec<u8> {
             "wrap": true,
         }));
     }
-    let message = json!({
-        "type": "message",
-        "attachments": [{
-            "contentType": "application/vnd.microsoft.card.adaptive",
-            "contentUrl": null,
-            "content": {
-                "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
-                "type": "AdaptiveCard",
-                "version": CARD_VERSION,
-                "body": body,
-            },
-        }],
-    });
-    serde_json::to_vec(&message).expect("texts can be written")
+    serde_json::to_vec(&teams::message(body, Vec::new())).expect("texts can be written")
 }
 
 fn fact(name: &str, value: &str) -> Value {
     json!({"title": plain(name, MAX_TITLE), "value": plain(value, MAX_VALUE)})
 }
 
-/// Cards read Markdown. A link of data's own would show one address and lead to another; it is
-/// none if its two halves do not touch.
 fn plain(text: &str, limit: usize) -> String {
-    Cutting::to(limit).counting_bytes().cut(&text.replace("](", "] ("))
+    Cutting::to(limit).counting_bytes().cut(&teams::without_links(text))
 }

@@ -1,11 +1,12 @@
 //! E-mail: what it says. Whoever sends it makes headers and encodings of it.
 
-use crate::message::{Message, Telling};
-use crate::text::cut;
+use keeptrusts_webhooks_vendors::Cutting;
 
-/// RFC 5322 section 2.1.1 allows lines of 998 characters; a subject that is longer than this is
-/// shown by nobody.
-const MAX_SUBJECT_CHARS: usize = 200;
+use crate::message::{Message, Telling};
+
+/// RFC 5322 section 2.1.1 allows lines of 998 characters; a subject of more characters than
+/// these is shown by nobody.
+const MAX_SUBJECT: usize = 200;
 
 /// A mail to an organization's people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +35,7 @@ pub fn mail(telling: &Telling<'_>, address: &str) -> Mail {
     );
     Mail {
         recipients: address.split(',').map(str::to_owned).collect(),
-        subject: cut(&format!("[Keeptrusts Webhooks] {title}"), MAX_SUBJECT_CHARS),
+        subject: Cutting::to(MAX_SUBJECT).cut(&format!("[Keeptrusts Webhooks] {title}")),
         text,
         message_id: telling.notification.id.to_string(),
     }

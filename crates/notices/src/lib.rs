@@ -4,7 +4,7 @@
 //! [`Message`] decides what is said, once for all kinds; each kind has a file that says it as its
 //! service's documentation asks: [`slack`], [`teams`], [`pager_duty`], [`webhook`], [`email`].
 //!
-//! May depend on: the domain and value crates.
+//! May depend on: the domain, what vendors accept, and value crates.
 #![deny(missing_docs)]
 
 pub mod email;
@@ -12,7 +12,6 @@ mod message;
 pub mod pager_duty;
 pub mod slack;
 pub mod teams;
-mod text;
 pub mod webhook;
 
 pub use message::{Message, Severity, Telling};

@@ -4,16 +4,14 @@ use keeptrusts_webhooks_domain::incident::IncidentAction;
 use keeptrusts_webhooks_domain::notification::NotificationType;
 use keeptrusts_webhooks_domain::rfc3339;
 use keeptrusts_webhooks_domain::secret::Secret;
+use keeptrusts_webhooks_vendors::Cutting;
+use keeptrusts_webhooks_vendors::pager_duty::{self, CLIENT};
 use serde_json::{Map, Value, json};
 
 use crate::message::{Message, Severity, Telling};
-use crate::text::cut;
 
-/// `payload.summary`.
-const MAX_SUMMARY_CHARS: usize = 1_024;
-/// Each of the custom details; an event may have 512 KB.
-const MAX_DETAIL_CHARS: usize = 4_000;
-const CLIENT: &str = "Keeptrusts Webhooks";
+/// Each of the custom details, in characters: far less than would fill an event.
+const MAX_DETAIL: usize = 4_000;
 
 /// The body of the POST. The key is part of it.
 pub fn body(telling: &Telling<'_>, routing_key: &Secret) -> Vec<u8> {
@@ -39,17 +37,17 @@ fn event(telling: &Telling<'_>, routing_key: &Secret, resolves: bool) -> Vec<u8>
     let notification = telling.notification;
     let new = &notification.new;
     let severity = match message.severity {
-        Severity::Critical => "critical",
-        Severity::Error => "error",
-        Severity::Info => "info",
+        Severity::Critical => pager_duty::Severity::Critical,
+        Severity::Error => pager_duty::Severity::Error,
+        Severity::Info => pager_duty::Severity::Info,
     };
     let mut details: Map<String, Value> = message
         .facts
         .iter()
-        .map(|(label, value)| ((*label).to_owned(), json!(cut(value, MAX_DETAIL_CHARS))))
+        .map(|(label, value)| ((*label).to_owned(), json!(Cutting::to(MAX_DETAIL).cut(value))))
         .collect();
     if !message.lines.is_empty() {
-        let lines = cut(&message.lines.join("\n"), MAX_DETAIL_CHARS);
+        let lines = Cutting::to(MAX_DETAIL).cut(&message.lines.join("\n"));
         details.insert("Endpoints that did worst".to_owned(), json!(lines));
     }
     details.insert("What to do".to_owned(), json!(message.advice));
@@ -59,9 +57,9 @@ fn event(telling: &Telling<'_>, routing_key: &Secret, resolves: bool) -> Vec<u8>
         "event_action": if resolves { "resolve" } else { "trigger" },
         "dedup_key": dedup_key(telling),
         "payload": {
-            "summary": cut(&message.title, MAX_SUMMARY_CHARS),
+            "summary": pager_duty::summary(&message.title),
             "source": format!("keeptrusts-webhooks/{}", notification.organization_id),
-            "severity": severity,
+            "severity": severity.name(),
             "timestamp": rfc3339::seconds(new.since),
             "component": new.endpoint_id.map(|id| id.to_string()),
             "group": notification.organization_id.as_str(),
@@ -78,7 +76,7 @@ fn event(telling: &Telling<'_>, routing_key: &Secret, resolves: bool) -> Vec<u8>
 }
 
 /// What happens to an endpoint is one incident, which its recovery resolves. What is about no
-/// endpoint is one of its own. At most 255 characters.
+/// endpoint is one of its own. At most [`pager_duty::MAX_DEDUP_KEY`] characters.
 fn dedup_key(telling: &Telling<'_>) -> String {
     let notification = telling.notification;
     let organization = &notification.organization_id;
@@ -142,6 +140,25 @@ mod tests {
         let (closes, dedup_key) = action(Some(IncidentAction::Close));
         assert_eq!((closes, &dedup_key), (json!("resolve"), &trigger["dedup_key"]));
         assert_eq!(action(Some(IncidentAction::Open)).0, "trigger");
+    }
+
+    #[test]
+    fn the_longest_organization_has_keys_that_are_short_enough() {
+        let key = Secret::opened("k".repeat(32));
+        for kind in [NotificationType::EndpointDegraded, NotificationType::Test] {
+            let mut notification = notification(kind);
+            notification.organization_id = "x".repeat(64).parse().expect("an id");
+            let telling = Telling {
+                notification: &notification,
+                channel_name: "on call",
+                endpoint_names: &names(),
+                endpoint_status: None,
+                console_url: None,
+            };
+            let event: Value = serde_json::from_slice(&body(&telling, &key)).expect("JSON");
+            let dedup_key = event["dedup_key"].as_str().expect("a text");
+            assert!(dedup_key.len() <= pager_duty::MAX_DEDUP_KEY, "{dedup_key}");
+        }
     }
 
     #[test]

@@ -1,35 +1,28 @@
 //! Slack incoming webhooks: <https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>
 //! with Block Kit: <https://docs.slack.dev/reference/block-kit/blocks>.
 //!
-//! Nothing is written in `mrkdwn`, which knows no way to show a `*`, a `_`, a `~` or a backtick as
-//! what it is. The title is plain text, and all else a rich text block, whose elements say for
+//! Nothing is written in `mrkdwn`, which would read what endpoints are called. The title is plain text, and all else a rich text block, whose elements say for
 //! themselves what is bold and what is a link, and whose texts mean nothing.
 
+use keeptrusts_webhooks_vendors::{Cutting, slack};
 use serde_json::{Value, json};
 
 use crate::message::{Message, Telling};
-use crate::text::cut;
 
-/// A header block's text.
-const MAX_HEADER_CHARS: usize = 150;
-/// A fact's value, and a line. More is hard to read.
-const MAX_TEXT_ELEMENT_CHARS: usize = 500;
-/// `text`, which notifications show instead of the blocks.
-const MAX_TEXT_CHARS: usize = 4_000;
-/// `&amp;` of one character: what is cut to a fifth of a limit is within it when it is escaped.
-const ESCAPED: usize = 5;
+/// A fact's value, and a line, in characters. More is hard to read.
+const MAX_TEXT_ELEMENT: usize = 500;
 
 /// The body of the POST.
 pub fn body(telling: &Telling<'_>) -> Vec<u8> {
     let message = Message::of(telling);
-    let facts = message.facts.iter().map(|(label, value)| {
-        section(vec![bold(&format!("{label}: ")), plain(&cut(value, MAX_TEXT_ELEMENT_CHARS))])
-    });
+    let facts = message
+        .facts
+        .iter()
+        .map(|(label, value)| section(vec![bold(&format!("{label}: ")), plain(&shortened(value))]));
     let mut elements: Vec<Value> = facts.collect();
     if !message.lines.is_empty() {
         let lines = message.lines.iter();
-        let items: Vec<_> =
-            lines.map(|line| section(vec![plain(&cut(line, MAX_TEXT_ELEMENT_CHARS))])).collect();
+        let items: Vec<_> = lines.map(|line| section(vec![plain(&shortened(line))])).collect();
         elements.push(json!({"type": "rich_text_list", "style": "bullet", "elements": items}));
     }
     let mut last = vec![plain(&message.advice)];
@@ -38,16 +31,12 @@ pub fn body(telling: &Telling<'_>) -> Vec<u8> {
         last.push(json!({"type": "link", "url": link, "text": "Open in the console"}));
     }
     elements.push(section(last));
-    let header = cut(&message.title, MAX_HEADER_CHARS);
     json!({
-        "text": escaped(&cut(&message.title, MAX_TEXT_CHARS / ESCAPED)),
+        "text": slack::text(&message.title),
         // Of `text` alone: its `*` and `_` are shown.
         "mrkdwn": false,
         "blocks": [
-            {
-                "type": "header",
-                "text": {"type": "plain_text", "text": header, "emoji": false},
-            },
+            {"type": "header", "text": slack::plain_text(&slack::header(&message.title))},
             {"type": "rich_text", "elements": elements},
         ],
     })
@@ -67,11 +56,8 @@ fn bold(text: &str) -> Value {
     json!({"type": "text", "text": text, "style": {"bold": true}})
 }
 
-/// The three characters that mean something in `text`, formatted or not:
-/// <https://docs.slack.dev/messaging/formatting-message-text#escaping>. So nobody is mentioned by
-/// what an endpoint is called.
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+fn shortened(text: &str) -> String {
+    Cutting::to(MAX_TEXT_ELEMENT).cut(text)
 }
 
 #[cfg(test)]
@@ -131,12 +117,12 @@ mod tests {
         };
         let message = parsed(&body(&telling));
         let length = |value: &Value| value.as_str().expect("text").chars().count();
-        assert!(length(&message["blocks"][0]["text"]["text"]) <= MAX_HEADER_CHARS);
+        assert!(length(&message["blocks"][0]["text"]["text"]) <= 150);
         let mut found = Vec::new();
         texts(&message["blocks"][1], &mut found);
         for (_, text) in found {
-            assert!((1..=MAX_TEXT_ELEMENT_CHARS).contains(&text.chars().count()));
+            assert!((1..=MAX_TEXT_ELEMENT).contains(&text.chars().count()));
         }
-        assert!(length(&message["text"]) <= MAX_TEXT_CHARS);
+        assert!(length(&message["text"]) <= 4_000);
     }
 }

@@ -2,19 +2,18 @@
 //! <https://learn.microsoft.com/en-us/microsoftteams/platform/webhooks-and-connectors/how-to/add-incoming-webhook>
 //! and <https://adaptivecards.io/explorer/AdaptiveCard.html>.
 //!
-//! A TextBlock and a fact read Markdown, and a URL in them becomes a link. A TextRun does not
-//! (<https://adaptivecards.io/explorer/TextRun.html>), and says for itself what is bold: everything
-//! is written in these.
+//! A TextBlock and a fact read Markdown, and a URL in them becomes a link. A TextRun does not, and
+//! says for itself what is bold: everything is written in these.
 
+use keeptrusts_webhooks_vendors::{Cutting, teams};
 use serde_json::{Value, json};
 
 use crate::message::{Message, Severity, Telling};
-use crate::text::cut;
 
-/// Teams takes messages of up to 28 KB; a title and a fact are cut far below what would fill it.
-const MAX_TITLE_CHARS: usize = 300;
-const MAX_FACT_CHARS: usize = 600;
-const MAX_LINE_CHARS: usize = 300;
+// In characters. All of them together are far below [`teams::MAX_MESSAGE_BYTES`].
+const MAX_TITLE: usize = 300;
+const MAX_FACT: usize = 600;
+const MAX_LINE: usize = 300;
 
 /// The body of the POST.
 pub fn body(telling: &Telling<'_>) -> Vec<u8> {
@@ -23,55 +22,45 @@ pub fn body(telling: &Telling<'_>) -> Vec<u8> {
         Severity::Critical | Severity::Error => "attention",
         Severity::Info => "default",
     };
-    let title = shown(&cut(&message.title, MAX_TITLE_CHARS));
+    let title = text(&message.title, MAX_TITLE);
     let mut elements = vec![rich(vec![json!({
         "type": "TextRun", "text": title, "size": "large", "weight": "bolder", "color": colour,
     })])];
     elements.extend(message.facts.iter().map(|(label, value)| {
         let label = json!({"type": "TextRun", "text": format!("{label}: "), "weight": "bolder"});
-        rich(vec![label, run(&cut(value, MAX_FACT_CHARS))])
+        rich(vec![label, run(value, MAX_FACT)])
     }));
-    elements.extend(message.lines.iter().map(|line| rich(vec![run(&cut(line, MAX_LINE_CHARS))])));
-    elements.push(rich(vec![run(&message.advice)]));
+    elements.extend(message.lines.iter().map(|line| rich(vec![run(line, MAX_LINE)])));
+    elements.push(rich(vec![run(&message.advice, MAX_FACT)]));
     let open = message
         .link
         .map(|link| json!({"type": "Action.OpenUrl", "title": "Open in the console", "url": link}));
-    let card = json!({
-        "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
-        "type": "AdaptiveCard",
-        "version": "1.4",
-        "body": elements,
-        "actions": Vec::from_iter(open),
-    });
-    let attachment = json!({
-        "contentType": "application/vnd.microsoft.card.adaptive",
-        "contentUrl": null,
-        "content": card,
-    });
-    json!({"type": "message", "attachments": [attachment]}).to_string().into_bytes()
+    teams::message(elements, Vec::from_iter(open)).to_string().into_bytes()
 }
 
 fn rich(runs: Vec<Value>) -> Value {
     json!({"type": "RichTextBlock", "inlines": runs})
 }
 
-fn run(text: &str) -> Value {
-    json!({"type": "TextRun", "text": shown(text)})
+fn run(value: &str, limit: usize) -> Value {
+    json!({"type": "TextRun", "text": text(value, limit)})
 }
 
-/// `{{DATE(…)}}` and `{{TIME(…)}}` become dates in every text of a card
-/// (<https://learn.microsoft.com/en-us/adaptive-cards/authoring-cards/text-features>), unless
-/// something stands between the braces: a space that has no width.
-fn shown(text: &str) -> String {
-    text.replace("{{", "{\u{200b}{")
+fn text(value: &str, limit: usize) -> String {
+    Cutting::to(limit).cut(&teams::verbatim(value))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use keeptrusts_webhooks_domain::health::MAX_ENDPOINTS_IN_SUMMARY;
+    use keeptrusts_webhooks_domain::ids::EndpointId;
+    use keeptrusts_webhooks_domain::limits::MAX_NAME_CHARS;
     use keeptrusts_webhooks_domain::notification::NotificationType;
 
     use super::*;
-    use crate::message::tests::{NAME, with_telling};
+    use crate::message::tests::{NAME, notification, with_telling};
 
     #[test]
     fn what_is_in_a_name_is_shown_and_means_nothing() {
@@ -84,8 +73,37 @@ mod tests {
             }
             let card = message["attachments"][0]["content"]["body"].to_string();
             assert_eq!(card.contains(NAME), kind != NotificationType::Test, "as it is: {card}");
-            assert!(body.len() < 28 * 1024);
         }
-        assert_eq!(shown("{{DATE(2017-02-14T06:00Z)}}"), "{\u{200b}{DATE(2017-02-14T06:00Z)}}");
+    }
+
+    #[test]
+    fn the_longest_names_and_reasons_stay_within_a_message() {
+        // In JSON nothing takes more than a control character, of which a name has none.
+        let reason = "\u{1}".repeat(20_000);
+        for character in ["語", "🙂", "\""] {
+            for kind in [NotificationType::DeliveryExhausted, NotificationType::WeeklySummary] {
+                let mut long = notification(kind);
+                long.new.reason.clone_from(&reason);
+                if let Some(summary) = &mut long.new.summary {
+                    let worst = summary.worst[0];
+                    summary.worst = vec![worst; MAX_ENDPOINTS_IN_SUMMARY];
+                }
+                let name = character.repeat(MAX_NAME_CHARS);
+                let names = HashMap::from([(EndpointId::MIN, name)]);
+                let body = body(&Telling {
+                    notification: &long,
+                    channel_name: "on call",
+                    endpoint_names: &names,
+                    endpoint_status: None,
+                    console_url: Some("https://webhooks.example"),
+                });
+                let text = String::from_utf8(body).expect("UTF-8");
+                let in_utf16 = 2 * text.encode_utf16().count();
+                assert!(
+                    text.len().max(in_utf16) <= teams::MAX_MESSAGE_BYTES,
+                    "{character} {kind:?}"
+                );
+            }
+        }
     }
 }

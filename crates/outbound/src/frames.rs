@@ -8,6 +8,8 @@
 //! those before them because our connections have no dynamic table (their
 //! `SETTINGS_HEADER_TABLE_SIZE` is 0). Of the other fields nothing is read here: they take a whole
 //! decoder, h2's, and that has refused them.
+//!
+//! Decision: docs/decisions/the-final-status-line-decides.md
 
 use std::collections::BTreeMap;
 

@@ -9,6 +9,8 @@
 //! what they stand for. A network may also translate under a prefix of its own choice (RFC 6052
 //! section 2.2). Such a prefix cannot be told from other public addresses, and what it may reach
 //! is for its gateway to limit; only a cloud's metadata address is recognised behind any prefix.
+//!
+//! Decision: docs/decisions/addresses-are-checked-at-connect-time.md
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

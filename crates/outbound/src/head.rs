@@ -4,6 +4,8 @@
 //! hyper reports a head as a whole or not at all, so what has arrived of one is kept here as
 //! well. This is also where heads are limited: in bytes, however they were cut into packets, and
 //! in number.
+//!
+//! Decision: docs/decisions/the-final-status-line-decides.md
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 

@@ -1,7 +1,6 @@
 //! Requests by HTTP/2, over h2: many at a time on each connection.
 //!
-//! hyper's client does not tell which requests the receiver has not processed, cannot limit
-//! informational answers, and does not say how many streams there may be.
+//! Decision: docs/decisions/connections-belong-to-an-endpoint.md
 
 use std::convert::Infallible;
 use std::future::poll_fn;

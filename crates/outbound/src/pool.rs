@@ -16,6 +16,8 @@
 //! Whether a receiver takes several requests on one connection (HTTP/2) is known when there is a
 //! first one. Until then, and where it does, requests wait for a connection that is being opened
 //! rather than opening one each.
+//!
+//! Decision: docs/decisions/connections-belong-to-an-endpoint.md
 
 mod state;
 #[cfg(test)]

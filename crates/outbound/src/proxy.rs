@@ -7,6 +7,8 @@
 //! The proxy's own address is the operator's choice and not judged. The proxy variables of the
 //! environment are not read: on a machine where they are set for other programs, deliveries
 //! would go through somebody who was never asked.
+//!
+//! Decision: docs/decisions/a-proxy-is-trusted-with-nothing.md
 
 use std::convert::Infallible;
 use std::fmt;

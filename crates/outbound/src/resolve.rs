@@ -2,6 +2,8 @@
 //!
 //! The configuration of both is read once, when the resolver is made. The hosts file is the
 //! operator's word on names that DNS does not know; what it says is judged like all else.
+//!
+//! Decision: docs/decisions/names-are-resolved-by-hickory.md
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 

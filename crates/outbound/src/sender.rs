@@ -1,4 +1,6 @@
 //! Makes requests, on connections that are kept for the next ones.
+//!
+//! Decision: docs/decisions/unprocessed-requests-are-sent-again.md
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::status::{self, Reason};
-use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
-use keeptrusts_webhooks_domain::log::{Position, Shard};
+use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_store::{
     AppendError, Appended, Log, Operation, Place, Refusal, Scope, StoreError, TooManyLongReads,
     Trouble,
@@ -14,8 +13,6 @@ use tonic::Status;
 
 /// How long a caller waits for a commit before it is told to try again.
 pub const COMMIT_PATIENCE: Duration = Duration::from_secs(5);
-/// How often something is decided anew before its caller is told to try later.
-const MAX_ATTEMPTS: usize = 16;
 /// When it should.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
@@ -70,53 +67,6 @@ pub async fn append(
     }
 }
 
-/// The same for what is no event; the time it was recorded at.
-pub async fn record(
-    log: &Log,
-    shard: Shard,
-    operation: Operation,
-) -> Result<Result<Timestamp, Refusal>, Status> {
-    Ok(record_at(log, shard, operation).await?.map(|(_, recorded_at)| recorded_at))
-}
-
-/// The same, with the position of the first record.
-pub async fn record_at(
-    log: &Log,
-    shard: Shard,
-    operation: Operation,
-) -> Result<Result<(Position, Timestamp), Refusal>, Status> {
-    Ok(match append(log, shard, operation).await? {
-        Ok(Appended::New { first, recorded_at, .. }) => Ok((first, recorded_at)),
-        Ok(Appended::Duplicate { .. }) => {
-            tracing::error!("only an event can be a duplicate");
-            return Err(status::internal());
-        }
-        Err(refusal) => Err(refusal),
-    })
-}
-
-/// Who reads, decides and appends does so again if somebody else's change to the same thing came
-/// first: not for ever.
-#[derive(Debug, Default)]
-pub struct Attempts(usize);
-
-impl Attempts {
-    /// Says whether to read and decide anew after a refusal. The error: it was refused for
-    /// another reason, or too often, which `gave_up` says.
-    pub fn again(
-        &mut self,
-        refusal: Refusal,
-        gave_up: impl FnOnce() -> Status,
-    ) -> Result<(), Status> {
-        self.0 += 1;
-        match refusal {
-            Refusal::StaleVersion { .. } if self.0 < MAX_ATTEMPTS => Ok(()),
-            Refusal::StaleVersion { .. } => Err(gave_up()),
-            refusal => Err(append_failed(AppendError::Refused(refusal))),
-        }
-    }
-}
-
 /// UNAVAILABLE: not done, or not known to be.
 pub fn in_doubt() -> Status {
     status::unavailable(
@@ -141,8 +91,6 @@ fn database_unavailable(trouble: Trouble) -> Status {
 
 #[cfg(test)]
 mod tests {
-    use keeptrusts_webhooks_domain::ids::KeyId;
-    use keeptrusts_webhooks_domain::log::{Stream, Version};
     use tonic::Code;
 
     use super::*;
@@ -159,20 +107,5 @@ mod tests {
         let told =
             "the database is not available, it does not answer, and nothing was changed: try again";
         assert_eq!(away.message(), told);
-    }
-
-    #[test]
-    fn what_came_too_late_is_decided_again_but_not_for_ever() {
-        let stream = Stream::Key(KeyId::MIN);
-        let (expected, actual) = (Version(1), Version(2));
-        let stale = || Refusal::StaleVersion { stream, expected, actual };
-        let mut attempts = Attempts::default();
-        for _ in 1..MAX_ATTEMPTS {
-            assert!(attempts.again(stale(), in_doubt).is_ok());
-        }
-        let gave_up = attempts.again(stale(), in_doubt).expect_err("too often");
-        assert_eq!(gave_up.code(), Code::Unavailable);
-        let other = Attempts::default().again(Refusal::NoSuchStream(stream), in_doubt);
-        assert_eq!(other.expect_err("it would not help").code(), Code::Internal);
     }
 }

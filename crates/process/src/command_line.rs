@@ -1,4 +1,5 @@
-//! Reading flags from the command line and from the environment, in the same way in every program.
+//! Reading flags from the command line and from the environment, in the same way in every program:
+//! each flag is also a variable, whose name is made of the flag's.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -24,6 +25,12 @@ struct Variable {
     name: String,
 }
 
+/// How the variables of all our programs begin.
+const PREFIX: &str = "KEEPTRUSTS_WEBHOOKS_";
+
+/// Flags that say what to do now. They have no variable: in an environment they would be a trap.
+pub const WITHOUT_VARIABLE: [&str; 4] = ["check", "prepare", "retire", "yes"];
+
 /// Reads the flags of this process. If they are wrong, or help is asked for, it says so and ends.
 ///
 /// A variable that is empty is not given: `X=` is what compose files and unit files pass on when
@@ -31,10 +38,29 @@ struct Variable {
 pub fn read<F: CommandFactory + FromArgMatches>() -> (F, FromEnvironment) {
     let read = read_from(std::env::args_os().collect()).unwrap_or_else(|error| error.exit());
     let set = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
-    for (name, meant) in misspelt(set, &variables_of(&F::command())) {
+    for (name, meant) in misspelt(set, &variables_of(&command_of::<F>())) {
         print_stderr!("warning: {name} is set, which means nothing here: is {meant} meant?");
     }
     read
+}
+
+/// The command of a program, with a variable for each flag.
+fn command_of<F: CommandFactory>() -> Command {
+    with_variables(F::command())
+}
+
+fn with_variables(command: Command) -> Command {
+    let with_variable = |argument: Arg| match variable_for(&argument) {
+        Some(name) => argument.env(name),
+        None => argument,
+    };
+    command.mut_args(with_variable).mut_subcommands(with_variables)
+}
+
+/// `KEEPTRUSTS_WEBHOOKS_DATA_DIR` for `--data-dir`.
+fn variable_for(argument: &Arg) -> Option<String> {
+    let flag = argument.get_long().filter(|flag| !WITHOUT_VARIABLE.contains(flag))?;
+    Some(format!("{PREFIX}{}", flag.replace('-', "_").to_uppercase()))
 }
 
 /// All variables that the command and its subcommands read.
@@ -60,19 +86,16 @@ fn misspelt(set: impl Iterator<Item = String>, known: &BTreeSet<String>) -> Vec<
     set.filter(is_unknown).filter_map(nearest).collect()
 }
 
-/// How the variables of all our programs begin.
-const PREFIX: &str = "KEEPTRUSTS_WEBHOOKS_";
-
 fn read_from<F>(arguments: Vec<OsString>) -> Result<(F, FromEnvironment), Error>
 where
     F: CommandFactory + FromArgMatches,
 {
-    let mut command = without_empty_variables(F::command());
+    let mut command = without_empty_variables(command_of::<F>());
     let matched = command.try_get_matches_from_mut(&arguments);
     let mut matches = matched.map_err(|error| match error.kind() {
         // Help names the variables that are empty, too.
         ErrorKind::DisplayHelp => {
-            F::command().try_get_matches_from(&arguments).err().unwrap_or(error)
+            command_of::<F>().try_get_matches_from(&arguments).err().unwrap_or(error)
         }
         _ => naming_variables(error, &command, &arguments),
     })?;
@@ -97,7 +120,7 @@ fn variable_of(argument: &Arg) -> Option<(String, OsString)> {
 
 /// clap's errors name flags, also if a variable was at fault.
 fn naming_variables(mut error: Error, command: &Command, arguments: &[OsString]) -> Error {
-    let command = command_of(command, arguments);
+    let command = subcommand_of(command, arguments);
     let set = FromEnvironment::set_for(command, arguments);
     if let Some(ContextValue::String(usage)) = error.get(ContextKind::InvalidArg)
         && argument_of(command, usage).is_some_and(Arg::is_hide_env_values_set)
@@ -142,7 +165,7 @@ fn first_word(usage: &str) -> Option<String> {
 }
 
 /// The subcommand that the arguments lead to.
-fn command_of<'a>(command: &'a Command, arguments: &[OsString]) -> &'a Command {
+fn subcommand_of<'a>(command: &'a Command, arguments: &[OsString]) -> &'a Command {
     let names = arguments.iter().skip(1);
     names.fold(command, |command, name| command.find_subcommand(name).unwrap_or(command))
 }
@@ -237,7 +260,38 @@ impl Variable {
 
 #[cfg(test)]
 mod tests {
+    use clap::{Parser, Subcommand};
+
     use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Program {
+        #[arg(long)]
+        data_dir: Option<String>,
+
+        #[command(subcommand)]
+        command: Rebuild,
+    }
+
+    #[derive(Debug, Subcommand)]
+    enum Rebuild {
+        Rebuild {
+            shard: Option<String>,
+
+            #[arg(long)]
+            log_level: Option<String>,
+
+            #[arg(long)]
+            check: bool,
+        },
+    }
+
+    #[test]
+    fn every_flag_has_a_variable_but_those_that_say_what_to_do_now() {
+        let variables = variables_of(&command_of::<Program>());
+        let expected = ["DATA_DIR", "LOG_LEVEL"].map(|name| format!("{PREFIX}{name}"));
+        assert_eq!(variables, BTreeSet::from(expected));
+    }
 
     #[test]
     fn a_variable_that_is_nearly_one_of_ours_is_misspelt_and_others_are_not_ours() {

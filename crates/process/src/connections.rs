@@ -1,6 +1,8 @@
 //! Connections from outside: the socket that a server listens on, and who is let in. gRPC, the
 //! console and the listener for watchers have the same, each with limits of its own, so that
 //! none takes another's places.
+//!
+//! Decision: docs/decisions/connections-are-accepted-by-our-own-loop.md
 
 mod admission;
 mod listener;

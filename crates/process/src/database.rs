@@ -22,12 +22,7 @@ pub struct DatabaseFlags {
     ///
     /// The default one is made at the first start. Another one must exist, so that a mistyped
     /// path is not taken for a new database.
-    #[arg(
-        long,
-        value_name = "FOLDER",
-        env = "KEEPTRUSTS_WEBHOOKS_DATA_DIR",
-        default_value = DEFAULT_DATA_DIR
-    )]
+    #[arg(long, value_name = "FOLDER", default_value = DEFAULT_DATA_DIR)]
     pub data_dir: PathBuf,
 
     /// Where the log is kept: postgres://user@host/database, or sqlite:FILE.
@@ -35,12 +30,7 @@ pub struct DatabaseFlags {
     /// The default is sqlite:webhooks.db in the data folder. A SQLite file is made if it is
     /// missing, in a folder that exists. It belongs to one process; several processes share a
     /// Postgres database.
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "KEEPTRUSTS_WEBHOOKS_DATABASE_URL",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,
 
     /// How many connections to Postgres this process may have, at least 5. They are made when they
@@ -52,7 +42,6 @@ pub struct DatabaseFlags {
     #[arg(
         long,
         value_name = "NUMBER",
-        env = "KEEPTRUSTS_WEBHOOKS_DATABASE_CONNECTIONS",
         default_value_t = PostgresOptions::default().connections,
         value_parser = whole_number::<u32>(u64::from(MIN_CONNECTIONS)..=1_000)
     )]
@@ -66,13 +55,7 @@ pub struct DatabaseFlags {
     /// gives up about twice this time after the server has last answered anything on another
     /// connection. A server that is stopped cannot be told from a slow one if it goes on to answer
     /// others.
-    #[arg(
-        long,
-        value_name = "TIME",
-        env = "KEEPTRUSTS_WEBHOOKS_DATABASE_TIMEOUT",
-        default_value = "5s",
-        value_parser = statement_timeout
-    )]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = statement_timeout)]
     pub database_timeout: Duration,
 
     /// The file with the master keys, under which the keys of endpoint secrets are encrypted: 64
@@ -84,7 +67,7 @@ pub struct DatabaseFlags {
     /// lost. `keeptrusts-webhooks rotate-master-key` puts a new one in the first's place; SIGHUP
     /// makes a process read the file again. Instead of a file, the environment variable
     /// KEEPTRUSTS_WEBHOOKS_MASTER_KEY may hold the keys, separated by commas.
-    #[arg(long, value_name = "FILE", env = "KEEPTRUSTS_WEBHOOKS_MASTER_KEY_FILE")]
+    #[arg(long, value_name = "FILE")]
     pub master_key_file: Option<PathBuf>,
 }
 
@@ -93,13 +76,7 @@ pub struct DatabaseFlags {
 #[command(next_help_heading = "Database")]
 pub struct RetentionFlags {
     /// How long the bodies of events and of answers are kept. Records are kept for ever.
-    #[arg(
-        long,
-        value_name = "TIME",
-        env = "KEEPTRUSTS_WEBHOOKS_BODY_RETENTION",
-        default_value = "30d",
-        value_parser = positive_duration
-    )]
+    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = positive_duration)]
     pub body_retention: Duration,
 }
 

@@ -1,4 +1,6 @@
 //! The frame of a `main`, and a process's last word.
+//!
+//! Decision: docs/decisions/the-end-has-one-limit.md
 
 use std::error::Error;
 use std::fmt::Write;
@@ -6,17 +8,27 @@ use std::future::Future;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::Parser;
 use keeptrusts_webhooks_telemetry::{output, print_stderr};
 use tokio::runtime;
 
-use crate::command_line::FromEnvironment;
+use crate::command_line::{self, FromEnvironment};
 use crate::shutdown;
+
+/// Why a program ends before it was asked to, for people.
+pub type Failure = Box<dyn Error + Send + Sync>;
 
 /// How long the last lines may take to be written.
 pub const LAST_LINES: Duration = Duration::from_millis(500);
 
 /// How long results that nobody reads keep a command that was asked to stop.
 pub const UNREAD_RESULTS: Duration = Duration::from_secs(2);
+
+/// The `main` of a program that serves: reads its flags, and runs it to its end.
+pub fn main<Flags: Parser>(program: impl AsyncFnOnce(Flags) -> Result<(), Failure>) -> ExitCode {
+    let (flags, given) = command_line::read();
+    run(async { with(program(flags).await, &given) })
+}
 
 /// Runs a process that serves. When it has ended nothing is waited for any more but its last
 /// lines, and those for [`LAST_LINES`]: not a thread that asks a name server or a collector, and
@@ -56,7 +68,7 @@ fn run_until(
 
 /// The exit status of a `main`: 0, or 1 with the error and what caused it on stderr, in which
 /// flags that the environment has given are called by their variables' names.
-pub fn with(result: Result<(), Box<dyn Error + Send + Sync>>, given: &FromEnvironment) -> ExitCode {
+pub fn with(result: Result<(), Failure>, given: &FromEnvironment) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -3,7 +3,6 @@
 
 mod accepting;
 mod answer_body;
-mod awaited_body;
 mod compression;
 mod connection;
 mod ending;
@@ -19,6 +18,7 @@ mod paced_body;
 mod peer;
 mod receiving;
 mod reflection;
+mod request_body;
 mod sharing;
 mod single_answer;
 mod telling;
@@ -65,6 +65,31 @@ pub struct GrpcFlags {
     pub limits: LimitFlags,
 }
 
+/// A generated service, with which a server answers.
+pub trait GrpcService
+where
+    Self: Service<
+            http::Request<Body>,
+            Response = http::Response<Body>,
+            Error = Infallible,
+            Future: Send + 'static,
+        >,
+    Self: NamedService + Clone + Send + Sync + 'static,
+{
+}
+
+impl<S> GrpcService for S
+where
+    S: Service<
+            http::Request<Body>,
+            Response = http::Response<Body>,
+            Error = Infallible,
+            Future: Send + 'static,
+        >,
+    S: NamedService + Clone + Send + Sync + 'static,
+{
+}
+
 /// The services of a process, ready to be served.
 pub struct GrpcServer {
     routes: RoutesBuilder,
@@ -109,12 +134,7 @@ impl GrpcServer {
     }
 
     /// One more service. It counts as healthy until [`Health::set`] says otherwise.
-    pub fn service<S>(mut self, service: S) -> Self
-    where
-        S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
-        S: NamedService + Clone + Send + Sync + 'static,
-        S::Future: Send + 'static,
-    {
+    pub fn service<S: GrpcService>(mut self, service: S) -> Self {
         self.routes.add_service(service);
         self.service_names.push(S::NAME);
         self

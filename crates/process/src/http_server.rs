@@ -1,6 +1,8 @@
 //! An HTTP/1 server that nobody can hold up: the console's, and that of those who watch a process.
 //! Who opens connections and says nothing, sends half a head or half a body, or does not read the
 //! answer, is dropped in time, and has no more connections than its share.
+//!
+//! Decision: docs/decisions/connections-are-accepted-by-our-own-loop.md
 
 mod timed_body;
 
@@ -23,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
-pub use timed_body::{TimedBody, TimedBodyError};
+pub use timed_body::{BodyTimeout, TimedBody, TimedBodyError};
 
 use crate::connections::{Admission, Limit, Listener, StallGuard};
 use crate::grpc_server::Peer;
@@ -118,7 +120,8 @@ async fn serve_connection<S, B>(
                 let begun = begun.clone();
                 move |request: Request<Incoming>| {
                     begun.cancel();
-                    let mut request = request.map(|body| TimedBody::new(body, limits.body_timeout));
+                    let timeout = BodyTimeout(limits.body_timeout);
+                    let mut request = request.map(|body| TimedBody::new(body, timeout));
                     let peer = Peer { address: Some(peer), certificate: None };
                     request.extensions_mut().insert(peer);
                     // Services here are always ready.

@@ -19,7 +19,6 @@ pub struct MailLimitFlags {
     #[arg(
         long,
         value_name = "NUMBER",
-        env = "KEEPTRUSTS_WEBHOOKS_MAIL_MESSAGES_PER_MINUTE",
         default_value_t = MailLimits::default().messages_per_minute,
         value_parser = whole_number::<u32>(1..)
     )]
@@ -30,7 +29,6 @@ pub struct MailLimitFlags {
     #[arg(
         long,
         value_name = "NUMBER",
-        env = "KEEPTRUSTS_WEBHOOKS_MAIL_RECIPIENTS_PER_MINUTE",
         default_value_t = MailLimits::default().recipients_per_minute,
         value_parser = whole_number::<u32>(LEAST_RECIPIENTS..)
     )]
@@ -40,7 +38,6 @@ pub struct MailLimitFlags {
     #[arg(
         long,
         value_name = "NUMBER",
-        env = "KEEPTRUSTS_WEBHOOKS_MAIL_MESSAGES_PER_DAY",
         default_value_t = MailLimits::default().messages_per_day,
         value_parser = whole_number::<u32>(1..)
     )]
@@ -50,7 +47,6 @@ pub struct MailLimitFlags {
     #[arg(
         long,
         value_name = "NUMBER",
-        env = "KEEPTRUSTS_WEBHOOKS_MAIL_RECIPIENTS_PER_DAY",
         default_value_t = MailLimits::default().recipients_per_day,
         value_parser = whole_number::<u32>(LEAST_RECIPIENTS..)
     )]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use keeptrusts_webhooks_store::backoff::{Backoff, retry};
 use keeptrusts_webhooks_store::vault::keyring::{
     Keyring, KeyringError, MASTER_KEY_VARIABLE, MasterKeySource,
 };
@@ -10,8 +11,8 @@ use tokio::sync::watch;
 
 use crate::database::DatabaseFlags;
 
-/// Between two attempts to reload while the database is away.
-const PAUSE: Duration = Duration::from_secs(1);
+/// The waits while the database is away.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(1));
 
 impl DatabaseFlags {
     /// Where the master keys are: in the file that is named, in the environment, or else in
@@ -39,21 +40,20 @@ pub fn reload_on_hangup(keyring: Arc<Keyring>, mut hangups: watch::Receiver<u64>
 }
 
 async fn reload(keyring: &Keyring) {
-    loop {
+    let attempt = || async {
         match keyring.reload().await {
-            Ok(caught_up) => {
-                let (current, rewrapped) = (caught_up.current, caught_up.rewrapped);
-                tracing::info!(current, rewrapped, "read the master keys again");
-                return;
-            }
-            Err(error) if error.is_transient() => {
-                tracing::warn!(%error, "cannot read the master keys again yet, waiting");
-                tokio::time::sleep(PAUSE).await;
-            }
-            Err(error) => {
-                tracing::error!(%error, "the master keys from before stay in use");
-                return;
-            }
+            Err(error) if error.is_transient() => Err(error),
+            settled => Ok(settled),
         }
+    };
+    let note_failure = |error: &KeyringError| {
+        tracing::warn!(%error, "cannot read the master keys again yet, waiting");
+    };
+    match retry(BACKOFF, attempt, note_failure).await {
+        Ok(caught_up) => {
+            let (current, rewrapped) = (caught_up.current, caught_up.rewrapped);
+            tracing::info!(current, rewrapped, "read the master keys again");
+        }
+        Err(error) => tracing::error!(%error, "the master keys from before stay in use"),
     }
 }

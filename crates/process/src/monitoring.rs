@@ -42,12 +42,7 @@ pub struct MonitoringFlags {
     /// Where to serve metrics for Prometheus (/metrics) and health (/livez, /readyz), for example
     /// 127.0.0.1:9464. Not served by default. Plain HTTP without a key: let only those reach it
     /// who watch.
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        env = "KEEPTRUSTS_WEBHOOKS_METRICS_LISTEN",
-        value_parser = listen_address
-    )]
+    #[arg(long, value_name = "ADDRESS", value_parser = listen_address)]
     pub metrics_listen: Option<SocketAddr>,
 }
 

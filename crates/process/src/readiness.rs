@@ -1,5 +1,7 @@
 //! Whether a process can do its work, for those who ask: an orchestrator, a load balancer, grpc's
 //! own health service. Nobody asks, nothing is looked at.
+//!
+//! Decision: docs/decisions/health-is-looked-at-when-somebody-asks.md
 
 use std::fmt;
 use std::future::Future;

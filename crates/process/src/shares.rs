@@ -4,6 +4,8 @@
 //! that takes all it can get ends with half of the pool, two with a third each, and so on: whoever
 //! comes new finds room, nobody has to be told how many there are, and nothing is kept apart for
 //! those who are not there. Nobody waits: who gets nothing is told when to ask again.
+//!
+//! Decision: docs/decisions/shares-are-what-is-left.md
 
 use std::collections::HashMap;
 use std::hash::Hash;

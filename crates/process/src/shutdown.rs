@@ -1,4 +1,6 @@
 //! Stopping: first in order, then at once.
+//!
+//! Decision: docs/decisions/the-end-has-one-limit.md
 
 use std::io;
 use std::process::exit;
@@ -29,13 +31,7 @@ pub struct ShutdownFlags {
     /// An attempt that takes longer is repeated after the next start. Give it some seconds less
     /// than after which the process is killed. Another signal, a second or more after the first,
     /// ends the process at once.
-    #[arg(
-        long,
-        value_name = "TIME",
-        env = "KEEPTRUSTS_WEBHOOKS_SHUTDOWN_TIMEOUT",
-        default_value = "9s",
-        value_parser = positive_duration
-    )]
+    #[arg(long, value_name = "TIME", default_value = "9s", value_parser = positive_duration)]
     pub shutdown_timeout: Duration,
 }
 

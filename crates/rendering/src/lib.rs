@@ -6,6 +6,8 @@
 //! [places](RendererLimits::places); an organization has [half](RendererLimits::share) of them, and
 //! those that wait take turns, one organization after the other ([`FairQueue`]).
 //! Whoever stops waiting stops the rendering, and so does [`MAX_RENDERING_TIME`].
+//!
+//! Decision: docs/decisions/templates-run-on-blocking-threads.md
 #![deny(missing_docs)]
 
 use std::time::Duration;

@@ -11,7 +11,10 @@
 //!
 //! May depend on: the domain, the contracts (for the encoding of records), the telemetry, sqlx and
 //! tokio. Never on tonic servers or HTTP.
+//!
+//! Decision: docs/decisions/one-log-per-shard.md
 
+pub mod backoff;
 mod clock;
 pub mod durations;
 mod error;

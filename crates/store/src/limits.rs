@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::backoff::Backoff;
+
 /// The operations of one transaction.
 pub const MAX_BATCH_OPERATIONS: usize = 512;
 /// The bodies of one transaction, in bytes; a single operation may exceed it.
@@ -42,6 +44,5 @@ pub const SLOW_POLL: Duration = Duration::from_secs(15);
 /// How often in a row a batch's commit may end without an answer, and turn out not to have
 /// happened, before its callers are told so. A disk that fails at each fsync does that at once.
 pub const MAX_LOST_ANSWERS: u32 = 3;
-/// The first wait before an uncertain commit is looked up, and the longest.
-pub const LOOKUP_BACKOFF: (Duration, Duration) =
-    (Duration::from_millis(50), Duration::from_secs(2));
+/// The waits while an uncertain commit cannot be looked up.
+pub const LOOKUP_BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));

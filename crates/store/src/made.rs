@@ -1,4 +1,6 @@
 //! What a start makes in the file system, and takes back if it fails after all.
+//!
+//! Decision: docs/decisions/a-start-checks-before-it-makes.md
 
 use std::fs::{self, DirBuilder, File};
 use std::io;

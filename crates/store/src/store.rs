@@ -1,4 +1,6 @@
 //! What a database must do for us.
+//!
+//! Decision: docs/decisions/a-lease-outlasts-a-stepped-database-clock.md
 
 use std::collections::HashMap;
 use std::ops::Range;

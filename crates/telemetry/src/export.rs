@@ -1,4 +1,6 @@
 //! Where spans and metrics go: to a collector by OTLP over gRPC.
+//!
+//! Decision: docs/decisions/spans-go-out-as-appends-do.md
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -34,19 +34,14 @@ pub struct TelemetryFlags {
     /// _CLIENT_CERTIFICATE, _CLIENT_KEY; OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES;
     /// OTEL_BSP_SCHEDULE_DELAY, OTEL_BSP_MAX_QUEUE_SIZE, OTEL_BSP_MAX_EXPORT_BATCH_SIZE;
     /// OTEL_METRIC_EXPORT_INTERVAL. OTEL_SDK_DISABLED=true sends nothing.
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "KEEPTRUSTS_WEBHOOKS_OTLP_ENDPOINT",
-        value_parser = endpoint
-    )]
+    #[arg(long, value_name = "URL", value_parser = endpoint)]
     pub otlp_endpoint: Option<String>,
 
     /// The share of the traces that begin here that is recorded, from 0 to 1. A call that comes
     /// with a traceparent is recorded if its caller records it.
     ///
     /// The default is all of them, or what OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG say.
-    #[arg(long, value_name = "RATIO", env = "KEEPTRUSTS_WEBHOOKS_TRACE_SAMPLING")]
+    #[arg(long, value_name = "RATIO")]
     pub trace_sampling: Option<SamplingRatio>,
 
     /// What is logged, and how it looks.

@@ -23,16 +23,11 @@ use crate::{call, panics, repeats};
 #[command(next_help_heading = "Logs")]
 pub struct LoggingFlags {
     /// How log lines look
-    #[arg(
-        long,
-        env = "KEEPTRUSTS_WEBHOOKS_LOG_FORMAT",
-        value_enum,
-        default_value_t = LogFormat::Human
-    )]
+    #[arg(long, value_enum, default_value_t = LogFormat::Human)]
     pub log_format: LogFormat,
     /// What is logged: a level (error, warn, info, debug, trace), also per module, such as
     /// info,sqlx=warn
-    #[arg(long, env = "KEEPTRUSTS_WEBHOOKS_LOG_LEVEL", default_value_t)]
+    #[arg(long, default_value_t)]
     pub log_level: LogLevel,
 }
 

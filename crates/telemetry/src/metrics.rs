@@ -2,6 +2,8 @@
 //!
 //! No label takes values that grow with use: organizations, endpoints and events are in spans
 //! and in the API, not here.
+//!
+//! Decision: docs/decisions/metrics-have-bounded-labels.md
 
 use opentelemetry::metrics::{Counter, Histogram, Meter};
 use opentelemetry::{KeyValue, global};

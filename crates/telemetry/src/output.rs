@@ -7,6 +7,8 @@
 //!
 //! tracing-appender has such a queue as well. At the end of the process, with its queue full, it
 //! says so on standard output: by `println!`, which waits for ever.
+//!
+//! Decision: docs/decisions/logs-never-wait.md
 
 use std::collections::VecDeque;
 use std::fmt;

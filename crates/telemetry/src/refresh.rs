@@ -1,5 +1,7 @@
 //! Figures that take a look somewhere else, at the database: they are looked up when somebody
 //! collects metrics, and not otherwise (invariant 11).
+//!
+//! Decision: docs/decisions/metrics-have-bounded-labels.md
 
 use std::future::Future;
 use std::pin::Pin;

@@ -4,6 +4,8 @@
 //! A kind is a place in the code that logs. So no such place can forget it, and there are never
 //! more kinds than the program has places. Lines of the levels DEBUG and TRACE are shown to those
 //! who have asked for them.
+//!
+//! Decision: docs/decisions/logs-never-wait.md
 
 use std::collections::HashMap;
 use std::fmt;

@@ -4,6 +4,8 @@
 //! open for that. But the log has it all: when each step began and ended, where it hangs in its
 //! trace, what came of it. So a span is made of that, in one piece, and only if its trace is
 //! recorded: of the others not even the attributes are made.
+//!
+//! Decision: docs/decisions/spans-are-made-when-they-are-over.md
 
 use std::borrow::Cow;
 use std::str::FromStr;

@@ -20,6 +20,8 @@
 //! same rule, and nobody for itself.
 //!
 //! [`CertificateProblem`] says what is wrong with a certificate that was refused.
+//!
+//! Decision: docs/decisions/a-named-certificate-is-no-authority.md
 
 #![deny(missing_docs)]
 

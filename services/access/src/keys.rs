@@ -1,4 +1,6 @@
 //! AccessService: keys and sessions.
+//!
+//! Decision: docs/decisions/a-session-is-a-key.md
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,15 +24,14 @@ use keeptrusts_webhooks_domain::key::{
 };
 use keeptrusts_webhooks_domain::key_standing::{KeyStanding, KeyState};
 use keeptrusts_webhooks_domain::limits::DEFAULT_SESSION_LIFE;
-use keeptrusts_webhooks_domain::log::{Shard, Stream};
+use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::violation::Violation;
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
+use keeptrusts_webhooks_process::log_writer::LogWriter;
 use keeptrusts_webhooks_store::queries::KeyFilter;
 use keeptrusts_webhooks_store::random;
-use keeptrusts_webhooks_store::{
-    AppendError, Clock, Expected, Log, NewRecord, Operation, Refusal, new_ulid,
-};
+use keeptrusts_webhooks_store::{Clock, Expected, Log, NewRecord, new_ulid};
 use tonic::{Request, Response, Status};
 
 use crate::pace::Pace;
@@ -66,22 +67,13 @@ impl AccessApi {
             expected: Expected::New,
             fact: Fact::Key(KeyFact::Created(new.clone())),
         };
-        let appended = self.append(&organization, vec![record], metadata(id)).await?;
-        let recorded_at =
-            appended.map_err(|refusal| answer::append_failed(AppendError::Refused(refusal)))?;
+        let (_, recorded_at) = self.writer(&organization).append(record, metadata(id)).await?;
         let creator = caller.actor.as_ref().to_owned();
         Ok((Key::created(id, organization, new, creator, recorded_at), token))
     }
 
-    /// Appends records of keys together; the time they were recorded at.
-    pub(crate) async fn append(
-        &self,
-        organization: &OrganizationId,
-        records: Vec<NewRecord>,
-        metadata: Metadata,
-    ) -> Result<Result<Timestamp, Refusal>, Status> {
-        let operation = Operation::recording(organization, records, metadata, (self.clock)());
-        answer::record(&self.log, Shard::OF_KEYS, operation).await
+    pub(crate) fn writer<'a>(&'a self, organization: &'a OrganizationId) -> LogWriter<'a> {
+        LogWriter::of_keys(&self.log, &self.clock, organization)
     }
 
     fn time_after(&self, life: Duration) -> Timestamp {

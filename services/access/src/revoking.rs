@@ -5,12 +5,11 @@ use std::collections::{BTreeMap, HashSet};
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_contracts::status::{self, Resource};
 use keeptrusts_webhooks_domain::access::Caller;
-use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
 use keeptrusts_webhooks_domain::key::Key;
-use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_process::answer;
-use keeptrusts_webhooks_store::{Expected, NewRecord, Refusal};
+use keeptrusts_webhooks_process::log_writer::retry_when_outpaced;
+use keeptrusts_webhooks_store::{NewRecord, Refusal};
 use tonic::Status;
 
 use crate::keys::AccessApi;
@@ -26,23 +25,13 @@ impl AccessApi {
         id: KeyId,
         metadata: Metadata,
     ) -> Result<Key, Status> {
-        let mut attempts = answer::Attempts::default();
-        loop {
-            let mut key = self.read(organization, id).await?;
-            let Some(fact) = key.revoke() else { return Ok(key) };
-            let record = NewRecord {
-                stream: Stream::Key(id),
-                expected: Expected::Version(key.version),
-                fact: Fact::Key(fact.clone()),
-            };
-            match self.append(organization, vec![record], metadata.clone()).await? {
-                Ok(recorded_at) => {
-                    key.apply(&fact, recorded_at);
-                    return Ok(key);
-                }
-                Err(refusal) => attempts.again(refusal, answer::in_doubt)?,
-            }
-        }
+        let decide = || async {
+            let key = self.read(organization, id).await?;
+            let decided = key.revoke();
+            Ok((key, decided))
+        };
+        let metadata = |_: &Key| metadata.clone();
+        self.writer(organization).change(decide, metadata, answer::in_doubt).await
     }
 
     /// Revokes all that was made with a key, and all that was made with that. The key itself is
@@ -58,18 +47,19 @@ impl AccessApi {
         let mut seen = HashSet::from([maker]);
         while let Some(maker) = makers.pop() {
             let mut before = KeyId::MAX;
-            let mut attempts = answer::Attempts::default();
             loop {
-                let read = self.log.store().keys_made_by(maker, before, KEYS_AT_ONCE).await;
-                let mut made = read.map_err(answer::query_failed)?;
-                let Some(last) = made.last().map(|key| key.id) else { break };
-                // Nobody makes what reaches further than itself, so that this leaves nothing out.
-                let is_within = |id: OrganizationId| caller.reaches(&id);
-                made.retain(|key| key.reach.organization_id().is_some_and(is_within));
-                if let Err(refusal) = self.revoke_together(&made, &metadata).await? {
-                    attempts.again(refusal, answer::in_doubt)?;
-                    continue;
-                }
+                let revoke = || async {
+                    let read = self.log.store().keys_made_by(maker, before, KEYS_AT_ONCE).await;
+                    let mut made = read.map_err(answer::query_failed)?;
+                    let last = made.last().map(|key| key.id);
+                    // Nobody makes what reaches further than itself, so that this leaves nothing out.
+                    let is_within = |id: OrganizationId| caller.reaches(&id);
+                    made.retain(|key| key.reach.organization_id().is_some_and(is_within));
+                    let revoked = self.revoke_together(&made, &metadata).await?;
+                    Ok(revoked.map(|()| (made, last)))
+                };
+                let (made, last) = retry_when_outpaced(revoke, answer::in_doubt).await?;
+                let Some(last) = last else { break };
                 // Nothing is made with a session itself.
                 let keys = made.iter().filter(|key| key.session.is_none()).map(|key| key.id);
                 makers.extend(keys.filter(|id| seen.insert(*id)));
@@ -90,14 +80,11 @@ impl AccessApi {
             let Some(fact) = key.revoke() else { continue };
             // A key is of one organization, or of all.
             let Some(organization) = key.reach.organization_id() else { continue };
-            of.entry(organization).or_default().push(NewRecord {
-                stream: Stream::Key(key.id),
-                expected: Expected::Version(key.version),
-                fact: Fact::Key(fact),
-            });
+            of.entry(organization).or_default().push(NewRecord::following(key, fact));
         }
         for (organization, records) in of {
-            if let Err(refusal) = self.append(&organization, records, metadata.clone()).await? {
+            let appended = self.writer(&organization).try_append(records, metadata.clone()).await?;
+            if let Err(refusal) = appended {
                 return Ok(Err(refusal));
             }
         }

@@ -1,5 +1,7 @@
 //! An organization's audit trail is in two logs: its own shard's, and the keys' shard's. Here the
 //! two are read as one, newest first. Pure.
+//!
+//! Decision: docs/decisions/the-audit-trail-is-a-reading-of-the-log.md
 
 use keeptrusts_webhooks_contracts::api::AuditCursor;
 use keeptrusts_webhooks_domain::Timestamp;

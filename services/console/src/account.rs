@@ -2,6 +2,8 @@
 //! (OpenID Connect Core 1.0 section 3.1, RFC 7636, and what RFC 9700 says that one has to look
 //! out for). It ends with an ID token, which is shown to AccessService as a key would be: the
 //! gate there decides, by the token's claims, who it is and what they may do.
+//!
+//! Decision: docs/decisions/accounts-sign-in-with-an-id-token.md
 
 mod answer;
 mod exchange;

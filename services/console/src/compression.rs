@@ -1,6 +1,8 @@
 //! What is compressed on its way: pages, styles and scripts. Not what shows a secret (see
 //! [`confidential`](crate::confidential)); the token in a page's forms is masked anew each time
 //! ([`Session::form_token`](crate::session::Session::form_token)).
+//!
+//! Decision: docs/decisions/pages-with-secrets-are-not-compressed.md
 
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{Extensions, HeaderMap, StatusCode, Version};

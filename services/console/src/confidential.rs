@@ -1,6 +1,8 @@
 //! Secrets in pages. A page that shows one is not compressed: the length of what is compressed
 //! tells what of it is twice there, and so gives a secret away to whoever can put guesses into the
 //! page and watch the wire (BREACH, CVE-2013-3587).
+//!
+//! Decision: docs/decisions/pages-with-secrets-are-not-compressed.md
 
 use std::cell::Cell;
 use std::fmt;

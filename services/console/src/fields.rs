@@ -11,6 +11,7 @@ use http::StatusCode;
 use http::request::Parts;
 use keeptrusts_webhooks_process::http_server::TimedBodyError;
 
+use crate::confidential::Confidential;
 use crate::session::Session;
 use crate::trouble::Trouble;
 
@@ -27,6 +28,19 @@ impl Fields {
     pub(crate) fn get(&self, name: &str) -> &str {
         let found = self.0.iter().find(|(field, _)| field == name);
         found.map_or("", |(_, value)| value)
+    }
+
+    /// The value of a field of several lines. Browsers send them with CR LF (HTML,
+    /// "form-urlencoded").
+    pub(crate) fn lines(&self, name: &str) -> String {
+        self.get(name).replace("\r\n", "\n")
+    }
+
+    /// The fields with other names than these, for the form of the next step to send them again.
+    /// There may be a secret among them.
+    pub(crate) fn without(&self, names: &[&str]) -> Vec<(String, Confidential)> {
+        let kept = self.0.iter().filter(|(field, _)| !names.contains(&field.as_str()));
+        kept.map(|(field, value)| (field.clone(), value.clone().into())).collect()
     }
 
     /// The values of a field that may be there any number of times.
@@ -88,5 +102,19 @@ mod tests {
         assert_eq!(fields.get("name"), "a b&");
         assert_eq!(fields.get("url"), "");
         assert_eq!(fields.all("event_types").collect::<Vec<_>>(), ["x", "y"]);
+    }
+
+    #[test]
+    fn what_a_step_does_not_show_is_sent_again_with_the_next() {
+        let fields = Fields::parse(b"csrf=t&name=a&event_types=x&secret=s&event_types=y");
+        let kept = fields.without(&["csrf", "event_types"]);
+        let kept: Vec<_> =
+            kept.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
+        assert_eq!(kept, [("name", "a"), ("secret", "s")]);
+    }
+
+    #[test]
+    fn lines_end_as_elsewhere() {
+        assert_eq!(Fields::parse(b"text=a%0D%0Ab%0Ac").lines("text"), "a\nb\nc");
     }
 }

@@ -13,6 +13,7 @@ use keeptrusts_webhooks_access::issuer::IssuerSettings;
 use keeptrusts_webhooks_access::issuer_address;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_process::flags::{listen_address, network};
+use keeptrusts_webhooks_process::program::{ACCESS, DISPATCH, ENDPOINT, INGEST, NOTIFICATION};
 use keeptrusts_webhooks_process::tls::{Reloadable, ServiceTlsFlags, TlsFileError};
 use rustls::ClientConfig;
 use tonic::transport::Uri;
@@ -34,28 +35,18 @@ pub struct ConsoleFlags {
     /// Where the console listens for browsers. It speaks plain HTTP, so that it must be an address
     /// of this machine's own (loopback), unless --console-public-url is given [default:
     /// 127.0.0.1:8080]
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        env = "KEEPTRUSTS_WEBHOOKS_CONSOLE_LISTEN",
-        value_parser = listen_address
-    )]
+    #[arg(long, value_name = "ADDRESS", value_parser = listen_address)]
     pub console_listen: Option<SocketAddr>,
 
     /// Where browsers find the console, if a proxy stands before it that terminates TLS. With it
     /// the console may listen on any address, takes forms from pages at that address, whatever
     /// Host the proxy passes on, and its cookie is sent over TLS only
-    #[arg(long, value_name = "URL", env = "KEEPTRUSTS_WEBHOOKS_CONSOLE_PUBLIC_URL")]
+    #[arg(long, value_name = "URL")]
     pub console_public_url: Option<PublicUrl>,
 
     /// The organization that the console shows to who signs in with a key for all of them, unless
     /// they name another one
-    #[arg(
-        long,
-        value_name = "ID",
-        env = "KEEPTRUSTS_WEBHOOKS_ORGANIZATION",
-        default_value = "default"
-    )]
+    #[arg(long, value_name = "ID", default_value = "default")]
     pub organization: OrganizationId,
 
     /// Who else may sign in but the owners of keys.
@@ -86,33 +77,17 @@ pub struct OwnTrustFlags {
     /// A network whose peers may say by x-forwarded-for whom they ask for, which the audit trail
     /// then shows: the proxy before the console. The services have to trust the console in the
     /// same way. Can be given several times
-    #[arg(
-        long,
-        value_name = "CIDR",
-        env = "KEEPTRUSTS_WEBHOOKS_TRUSTED_PROXY",
-        value_delimiter = ',',
-        value_parser = network
-    )]
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = network)]
     pub trusted_proxy: Vec<IpNet>,
 
     /// The OpenID Connect issuer with whose accounts people sign in to the console, if
     /// --oidc-client-id is given. The services must accept its tokens.
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "KEEPTRUSTS_WEBHOOKS_OIDC_ISSUER",
-        value_parser = issuer_address
-    )]
+    #[arg(long, value_name = "URL", value_parser = issuer_address)]
     pub oidc_issuer: Option<String>,
 
     /// A PEM file with certificates to trust for the issuer besides the system's: of an authority,
     /// or of the issuer itself.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "KEEPTRUSTS_WEBHOOKS_OIDC_CA",
-        requires = "oidc_issuer"
-    )]
+    #[arg(long, value_name = "FILE", requires = "oidc_issuer")]
     pub oidc_ca: Option<PathBuf>,
 }
 
@@ -136,8 +111,7 @@ pub struct ServiceFlags {
     #[arg(
         long,
         value_name = "URL",
-        env = "KEEPTRUSTS_WEBHOOKS_ENDPOINT_SERVICE",
-        default_value = "http://127.0.0.1:50052",
+        default_value = ENDPOINT.default_url(),
         value_parser = service_address
     )]
     pub endpoint_service: Uri,
@@ -146,8 +120,7 @@ pub struct ServiceFlags {
     #[arg(
         long,
         value_name = "URL",
-        env = "KEEPTRUSTS_WEBHOOKS_INGEST_SERVICE",
-        default_value = "http://127.0.0.1:50053",
+        default_value = INGEST.default_url(),
         value_parser = service_address
     )]
     pub ingest_service: Uri,
@@ -156,8 +129,7 @@ pub struct ServiceFlags {
     #[arg(
         long,
         value_name = "URL",
-        env = "KEEPTRUSTS_WEBHOOKS_DISPATCH_SERVICE",
-        default_value = "http://127.0.0.1:50054",
+        default_value = DISPATCH.default_url(),
         value_parser = service_address
     )]
     pub dispatch_service: Uri,
@@ -166,8 +138,7 @@ pub struct ServiceFlags {
     #[arg(
         long,
         value_name = "URL",
-        env = "KEEPTRUSTS_WEBHOOKS_ACCESS_SERVICE",
-        default_value = "http://127.0.0.1:50055",
+        default_value = ACCESS.default_url(),
         value_parser = service_address
     )]
     pub access_service: Uri,
@@ -176,8 +147,7 @@ pub struct ServiceFlags {
     #[arg(
         long,
         value_name = "URL",
-        env = "KEEPTRUSTS_WEBHOOKS_NOTIFICATION_SERVICE",
-        default_value = "http://127.0.0.1:50056",
+        default_value = NOTIFICATION.default_url(),
         value_parser = service_address
     )]
     pub notification_service: Uri,

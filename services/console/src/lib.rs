@@ -11,6 +11,8 @@
 //! May depend on: the contracts, the domain (its words and rules, so that a form is checked by
 //! the same rules as the API), the process crate, the access crate (whom a request is made for,
 //! and how an issuer is asked), axum and askama. Never on the store or on another service.
+//!
+//! Decision: docs/decisions/pages-are-rendered-by-the-server.md
 
 mod account;
 mod assets;

@@ -3,6 +3,8 @@
 //! Each event is a part of the page, rendered by the template that the page itself uses. It may
 //! be told again: the browser puts it in the place of what it has. So a stream begins with all
 //! that may have been missed, and a browser that connects again misses nothing.
+//!
+//! Decision: docs/decisions/pages-are-rendered-by-the-server.md
 
 use std::convert::Infallible;
 use std::sync::Arc;

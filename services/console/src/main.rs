@@ -5,11 +5,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use keeptrusts_webhooks_console::flags::{ConsoleFlags, OwnTrustFlags, ServiceFlags};
 use keeptrusts_webhooks_console::{Console, Services};
-use keeptrusts_webhooks_process::monitoring::{Monitoring, MonitoringFlags};
-use keeptrusts_webhooks_process::readiness::Readiness;
-use keeptrusts_webhooks_process::shutdown::{Phase, ShutdownFlags};
-use keeptrusts_webhooks_process::{command_line, exit, reload, shutdown, tls};
-use keeptrusts_webhooks_telemetry::TelemetryFlags;
+use keeptrusts_webhooks_process::exit::{self, Failure};
+use keeptrusts_webhooks_process::lifecycle::ProcessFlags;
+use keeptrusts_webhooks_process::tls;
 
 /// Shows webhooks in the browser: create endpoints, send tests, read the delivery log, retry.
 ///
@@ -32,33 +30,22 @@ struct Flags {
     services: ServiceFlags,
 
     #[command(flatten)]
-    telemetry: TelemetryFlags,
-
-    #[command(flatten)]
-    monitoring: MonitoringFlags,
-
-    #[command(flatten)]
-    shutdown: ShutdownFlags,
+    process: ProcessFlags,
 }
 
 fn main() -> ExitCode {
-    let (flags, given) = command_line::read();
-    exit::run(async { exit::with(run(flags).await, &given) })
+    exit::main(run)
 }
 
-async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let telemetry = flags.telemetry.start("console")?;
-    let ending = shutdown::on_signals(&flags.shutdown)?;
-    let monitoring = Monitoring::bind(&flags.monitoring).await?;
+async fn run(flags: Flags) -> Result<(), Failure> {
+    let process = flags.process.start("console").await?;
     let addresses = flags.services.addresses()?;
     let service_tls = flags.services.load_tls()?;
-    tls::reload_on_hangup(service_tls.clone(), reload::on_hangup()?);
+    tls::reload_on_hangup(service_tls.clone(), process.hangups());
     let services = Services::connect_lazily(&addresses, service_tls);
     let console = Console::bind(&flags.console, flags.trust.trust()).await?;
-    let readiness = Readiness::new(ending.asked().clone());
-    readiness.started();
-    let monitored = monitoring.serve(telemetry, readiness);
-    console.serve(services, ending.clone()).await;
-    monitored.stop(ending.left(Phase::Telemetry)).await;
+    process.readiness.started();
+    console.serve(services, process.shutdown.clone()).await;
+    process.end().await;
     Ok(())
 }

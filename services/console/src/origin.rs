@@ -4,6 +4,8 @@
 //!
 //! `Host` says little: a proxy passes on what it likes, nginx by itself the address of the
 //! console behind it. So what counts is `--console-public-url`, if it is given.
+//!
+//! Decision: docs/decisions/two-checks-against-forged-requests.md
 
 use std::net::IpAddr;
 

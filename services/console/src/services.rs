@@ -206,8 +206,8 @@ impl Organization {
         endpoint: v1::Endpoint,
         routing_key: String,
     ) -> Result<v1::Endpoint, Status> {
-        let all =
-            ["name", "url", "description", "event_types", "payload_format", "payload_template"];
+        // A star alone leaves a template that was emptied as it is.
+        let all = ["*", "payload_format"];
         let key = (!routing_key.is_empty()).then_some("routing_key");
         let paths: Vec<_> = all.into_iter().chain(key).map(str::to_owned).collect();
         let request = v1::UpdateEndpointRequest {

@@ -1,6 +1,8 @@
 //! What a browser shows to be known again: a cookie. Before somebody signs in it is a random
 //! number, which ties the form of the sign-in page to one browser; afterwards it is the token of
 //! a session of AccessService. The console keeps nothing of either.
+//!
+//! Decision: docs/decisions/a-session-is-a-key.md
 
 use axum::extract::FromRequestParts;
 use cookie::time::Duration as CookieAge;

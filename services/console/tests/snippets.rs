@@ -1,4 +1,4 @@
-//! The verification code that the console and the README give to receivers is run, each in its
+//! The verification code that the console and docs/receiving.md give to receivers is run, each in its
 //! own language: it takes what we sign, and nothing else.
 
 use std::process::Command;

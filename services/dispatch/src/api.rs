@@ -23,20 +23,18 @@ use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::dispatch_service_server::{
     DispatchService, DispatchServiceServer,
 };
-use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
-use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
+use keeptrusts_webhooks_domain::fact::DeliveryFact;
 use keeptrusts_webhooks_domain::health::{last_week, week_of};
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
-use keeptrusts_webhooks_domain::log::{Position, Stream};
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
+use keeptrusts_webhooks_process::log_writer::LogWriter;
+use keeptrusts_webhooks_process::request_outcome::RequestOutcome;
 use keeptrusts_webhooks_store::queries::health::summarize;
 use keeptrusts_webhooks_store::queries::{AttemptFilter, DeliveryFilter, Found, Interval};
-use keeptrusts_webhooks_store::{
-    BodyId, Clock, Expected, Log, NewBody, NewRecord, Operation, Refusal,
-};
+use keeptrusts_webhooks_store::{BodyId, Clock, Log};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
@@ -112,38 +110,21 @@ impl DispatchApi {
         metadata: impl Fn(&Delivery) -> Metadata,
         allowed: impl Fn(&Delivery) -> Result<(), Status>,
     ) -> Result<Delivery, Status> {
-        let mut attempts = answer::Attempts::default();
-        loop {
-            let mut delivery = self.delivery(organization_id, *delivery_id).await?;
+        // An attempt may end at the same moment.
+        let decide = || async {
+            let delivery = self.delivery(organization_id, *delivery_id).await?;
             allowed(&delivery)?;
-            let record = NewRecord {
-                stream: Stream::Delivery(delivery.id),
-                expected: Expected::Version(delivery.version),
-                fact: Fact::Delivery(fact.clone()),
-            };
-            match self.append(organization_id, record, metadata(&delivery), Vec::new()).await? {
-                Ok((_, recorded_at)) => {
-                    delivery.apply(&fact, recorded_at, None);
-                    return Ok(delivery);
-                }
-                // An attempt has ended at that moment.
-                Err(refusal) => attempts.again(refusal, answer::in_doubt)?,
-            }
-        }
+            Ok((delivery, Some(fact.clone())))
+        };
+        self.writer(organization_id).change(decide, metadata, answer::in_doubt).await
     }
 
-    /// Where and when it was recorded, unless it was refused.
-    async fn append(
-        &self,
-        organization: &OrganizationId,
-        record: NewRecord,
-        metadata: Metadata,
-        bodies: Vec<NewBody>,
-    ) -> Result<Result<(Position, Timestamp), Refusal>, Status> {
-        let operation = Operation::recording(organization, vec![record], metadata, (self.clock)());
-        let operation = Operation { bodies, ..operation };
-        let shard = self.log.shard_of(organization);
-        answer::record_at(&self.log, shard, operation).await
+    fn writer<'a>(&'a self, organization: &'a OrganizationId) -> LogWriter<'a> {
+        LogWriter::new(&self.log, &self.clock, organization)
+    }
+
+    fn next_outcome<'a>(&'a self, organization: &'a OrganizationId) -> RequestOutcome<'a> {
+        RequestOutcome::of_next_request(&self.log, organization, &self.shutdown)
     }
 }
 

@@ -18,6 +18,7 @@ use keeptrusts_webhooks_rendering::{Renderer, RendererLimits};
 use keeptrusts_webhooks_store::Clock;
 use keeptrusts_webhooks_trust::UnusableCertificates;
 
+use crate::mail::{Mailer, SmtpMailer};
 use crate::scheduler::SchedulerLimits;
 use crate::{Parts, Settings, machine_uptime};
 
@@ -29,7 +30,6 @@ pub struct DispatchFlags {
     #[arg(
         long,
         value_name = "WAITS",
-        env = "KEEPTRUSTS_WEBHOOKS_RETRY_SCHEDULE",
         default_value = "1m,5m,30m,2h,12h",
         value_parser = retry_schedule
     )]
@@ -38,23 +38,11 @@ pub struct DispatchFlags {
     /// After how long an endpoint is disabled of which a delivery has failed for good and no
     /// attempt has succeeded meanwhile; `never`: not at all. What it misses then can be
     /// replayed. An endpoint that answers 410 Gone is disabled at once.
-    #[arg(
-        long,
-        value_name = "TIME",
-        env = "KEEPTRUSTS_WEBHOOKS_DISABLE_FAILING_AFTER",
-        default_value = "5d",
-        value_parser = patience
-    )]
+    #[arg(long, value_name = "TIME", default_value = "5d", value_parser = patience)]
     pub disable_failing_after: Patience,
 
     /// How long one request may take, from connecting to the end of the answer.
-    #[arg(
-        long,
-        value_name = "TIME",
-        env = "KEEPTRUSTS_WEBHOOKS_REQUEST_TIMEOUT",
-        default_value = "10s",
-        value_parser = positive_duration
-    )]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = positive_duration)]
     pub request_timeout: Duration,
 
     /// A PEM file with certificates to trust besides the system's. Can be given several times.
@@ -62,7 +50,7 @@ pub struct DispatchFlags {
     /// A certificate that names servers (subjectAltName) is trusted for itself: that very server,
     /// by its names and in its time, self-signed or not. It vouches for no other one. A
     /// certificate that names none is an authority, and what it has issued is trusted.
-    #[arg(long, value_name = "FILE", env = "KEEPTRUSTS_WEBHOOKS_TRUST_CA", value_delimiter = ',')]
+    #[arg(long, value_name = "FILE", value_delimiter = ',')]
     pub trust_ca: Vec<PathBuf>,
 
     /// A network that deliveries may reach although it is private, loopback or otherwise
@@ -72,33 +60,17 @@ pub struct DispatchFlags {
     /// itself (169.254.169.254/32), not with a network around it. An IPv6 address that stands for
     /// an IPv4 address, such as 64:ff9b::10.0.0.1 (NAT64), is reached only if that is permitted,
     /// too.
-    #[arg(
-        long,
-        value_name = "CIDR",
-        env = "KEEPTRUSTS_WEBHOOKS_ALLOW_NETWORK",
-        value_delimiter = ',',
-        value_parser = network
-    )]
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = network)]
     pub allow_network: Vec<IpNet>,
 
     /// A port or a range of ports that deliveries may reach besides 443 and 1024 to 65535, for
     /// example 80 or 8000-8100. Can be given several times.
-    #[arg(
-        long,
-        value_name = "PORT-or-RANGE",
-        env = "KEEPTRUSTS_WEBHOOKS_ALLOW_PORT",
-        value_delimiter = ','
-    )]
+    #[arg(long, value_name = "PORT-or-RANGE", value_delimiter = ',')]
     pub allow_port: Vec<PortRange>,
 
     /// A DNS server to ask for receivers' names instead of the system's, as ADDRESS or
     /// ADDRESS:PORT. The hosts file is read first in any case. Can be given several times.
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        env = "KEEPTRUSTS_WEBHOOKS_DNS_SERVER",
-        value_delimiter = ','
-    )]
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
     pub dns_server: Vec<NameServer>,
 
     /// The HTTP proxy to make deliveries through, http://host:port or
@@ -106,12 +78,7 @@ pub struct DispatchFlags {
     ///
     /// Names are resolved and judged here all the same; the proxy is asked (by CONNECT) for an
     /// address and passes TLS on. Proxy variables such as HTTPS_PROXY are ignored.
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "KEEPTRUSTS_WEBHOOKS_OUTBOUND_PROXY",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "URL", hide_env_values = true)]
     pub outbound_proxy: Option<ProxyUrl>,
 
     /// How many requests may be under way to one endpoint, 1 to 64. A crash repeats at most eight
@@ -119,7 +86,6 @@ pub struct DispatchFlags {
     #[arg(
         long,
         value_name = "NUMBER",
-        env = "KEEPTRUSTS_WEBHOOKS_ENDPOINT_CONCURRENCY",
         default_value_t = 64,
         value_parser = whole_number::<u16>(1..=64)
     )]
@@ -127,13 +93,7 @@ pub struct DispatchFlags {
 
     /// How long a shard belongs to this process without renewal: after a crash, another process
     /// takes over within this time. At least 1s. Only on Postgres.
-    #[arg(
-        long,
-        value_name = "TIME",
-        env = "KEEPTRUSTS_WEBHOOKS_LEASE_TTL",
-        default_value = "10s",
-        value_parser = positive_duration
-    )]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = positive_duration)]
     pub lease_ttl: Duration,
 }
 
@@ -212,6 +172,7 @@ pub enum DispatchSetupError {
 /// that a database may be opened, and made.
 pub struct PreparedDispatch {
     sender: Sender,
+    mailer: Option<SmtpMailer>,
     settings: Settings,
 }
 
@@ -259,7 +220,7 @@ impl DispatchFlags {
                 ..SchedulerLimits::default()
             },
         };
-        Ok(PreparedDispatch { sender, settings })
+        Ok(PreparedDispatch { sender, mailer: None, settings })
     }
 }
 
@@ -279,8 +240,26 @@ impl DispatchFlags {
 }
 
 impl PreparedDispatch {
+    /// The same, with what notifications take: a way for mail and how much of it there may be, and
+    /// where the console is (`https://host`, with or without a slash at its end).
+    pub fn notifying(
+        self,
+        mailer: Option<SmtpMailer>,
+        mail_limits: MailLimits,
+        console_url: Option<&str>,
+    ) -> PreparedDispatch {
+        let console_url = console_url.map(|url| url.trim_end_matches('/').to_owned());
+        let settings = Settings { console_url, mail_limits, ..self.settings };
+        PreparedDispatch { mailer, settings, ..self }
+    }
+
+    /// How long bodies are kept.
+    pub(crate) fn body_retention(&self) -> Duration {
+        self.settings.body_retention
+    }
+
     /// What working on shards of this database takes.
-    pub fn parts(self, database: &Database, clock: Clock) -> Parts {
+    pub(crate) fn parts(self, database: &Database, clock: Clock) -> Parts {
         let lease = self.settings.lease_time_to_live;
         if database.statement_timeout.is_some_and(|timeout| timeout >= lease) {
             tracing::warn!(
@@ -291,7 +270,7 @@ impl PreparedDispatch {
             log: Arc::clone(&database.log),
             keyring: Arc::clone(&database.keyring),
             transport: Arc::new(self.sender),
-            mailer: None,
+            mailer: self.mailer.map(|mailer| Arc::new(mailer) as Arc<dyn Mailer>),
             clock,
             uptime: machine_uptime(),
             settings: Arc::new(self.settings),

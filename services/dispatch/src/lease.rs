@@ -1,4 +1,6 @@
 //! A lease in this process's hands, and how long it may be relied on.
+//!
+//! Decision: docs/decisions/leases-with-epochs.md
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -3,6 +3,8 @@
 //!
 //! [`Dispatch`] is the work, [`api::DispatchApi`] the gRPC service. Both stand on the log alone: any replica
 //! can answer any request, because what it asks of a shard's owner it appends to the log.
+//!
+//! Decision: docs/decisions/requests-go-through-the-log.md
 
 pub mod api;
 pub mod flags;
@@ -11,6 +13,7 @@ pub mod mail;
 mod metrics;
 mod ownership;
 mod pipeline;
+mod serving;
 mod settings;
 mod standing;
 mod transport;
@@ -19,7 +22,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::v1::dispatch_service_server::DispatchServiceServer;
-use keeptrusts_webhooks_domain::mail_limits::MailLimits;
 use keeptrusts_webhooks_process::readiness::Readiness;
 use keeptrusts_webhooks_rendering::Renderer;
 use keeptrusts_webhooks_store::vault::keyring::Keyring;
@@ -36,7 +38,6 @@ pub use transport::Transport;
 
 use api::DispatchApi;
 use lease::HeldLease;
-use mail::SmtpMailer;
 use ownership::Ownership;
 use standing::Standing;
 
@@ -62,21 +63,6 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// The same, with what notifications take: a way for mail and how much of it there may be, and
-    /// where the console is (`https://host`, with or without a slash at its end).
-    pub fn telling(
-        self,
-        mailer: Option<SmtpMailer>,
-        mail_limits: MailLimits,
-        console_url: Option<&str>,
-    ) -> Parts {
-        let console_url = console_url.map(|url| url.trim_end_matches('/').to_owned());
-        let settings = Settings { console_url, mail_limits, ..(*self.settings).clone() };
-        let settings = Arc::new(settings);
-        let mailer = mailer.map(|mailer| Arc::new(mailer) as Arc<dyn Mailer>);
-        Parts { mailer, settings, ..self }
-    }
-
     fn shard(&self, lease: HeldLease) -> pipeline::Shard {
         pipeline::Shard::new(lease, self.clone())
     }
@@ -148,11 +134,4 @@ impl Dispatch {
             tracing::error!(%error, "dispatch failed");
         }
     }
-}
-
-/// A name for this process among those that share a database: unlike any other, and telling
-/// enough for `dispatch_members` and the logs.
-pub fn member_name() -> String {
-    let unique = keeptrusts_webhooks_store::new_ulid(keeptrusts_webhooks_domain::Timestamp::now());
-    format!("dispatch-{}-{unique}", std::process::id())
 }

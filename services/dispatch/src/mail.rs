@@ -98,33 +98,16 @@ impl fmt::Debug for SmtpPassword {
 pub struct SmtpFlags {
     /// The SMTP server for notifications by e-mail, as HOST:PORT. Without it, e-mail channels
     /// cannot be created.
-    #[arg(
-        long,
-        value_name = "HOST:PORT",
-        env = "KEEPTRUSTS_WEBHOOKS_SMTP_SERVER",
-        requires = "smtp_from"
-    )]
+    #[arg(long, value_name = "HOST:PORT", requires = "smtp_from")]
     pub smtp_server: Option<SmtpServer>,
 
     /// How the connection to it is encrypted. `starttls` demands it; `none` is for a server on the
     /// same machine.
-    #[arg(
-        long,
-        value_name = "HOW",
-        env = "KEEPTRUSTS_WEBHOOKS_SMTP_TLS",
-        value_enum,
-        default_value_t,
-        requires = "smtp_server"
-    )]
+    #[arg(long, value_name = "HOW", value_enum, default_value_t, requires = "smtp_server")]
     pub smtp_tls: SmtpTls,
 
     /// The user name for it.
-    #[arg(
-        long,
-        value_name = "NAME",
-        env = "KEEPTRUSTS_WEBHOOKS_SMTP_USERNAME",
-        requires = "smtp_server"
-    )]
+    #[arg(long, value_name = "NAME", requires = "smtp_server")]
     pub smtp_username: Option<String>,
 
     /// The password for it. Other users of the machine may see flags: prefer the variable, or
@@ -132,7 +115,6 @@ pub struct SmtpFlags {
     #[arg(
         long,
         value_name = "PASSWORD",
-        env = "KEEPTRUSTS_WEBHOOKS_SMTP_PASSWORD",
         hide_env_values = true,
         requires = "smtp_username",
         conflicts_with = "smtp_password_file"
@@ -140,31 +122,16 @@ pub struct SmtpFlags {
     pub smtp_password: Option<SmtpPassword>,
 
     /// A file with the password for it.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "KEEPTRUSTS_WEBHOOKS_SMTP_PASSWORD_FILE",
-        requires = "smtp_username"
-    )]
+    #[arg(long, value_name = "FILE", requires = "smtp_username")]
     pub smtp_password_file: Option<PathBuf>,
 
     /// Who notifications by e-mail are from, for example webhooks@example.com.
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        env = "KEEPTRUSTS_WEBHOOKS_SMTP_FROM",
-        requires = "smtp_server"
-    )]
+    #[arg(long, value_name = "ADDRESS", requires = "smtp_server")]
     pub smtp_from: Option<Address>,
 
     /// A PEM file with certificates to trust for it besides the system's: of an authority, or of
     /// the server itself.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "KEEPTRUSTS_WEBHOOKS_SMTP_CA",
-        requires = "smtp_server"
-    )]
+    #[arg(long, value_name = "FILE", requires = "smtp_server")]
     pub smtp_ca: Option<PathBuf>,
 }
 

@@ -1,20 +1,16 @@
 //! `dispatch-service`: the dispatch service in a process of its own, on Postgres.
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Parser;
-use keeptrusts_webhooks_access::{ServiceProcess, ServiceProcessFlags};
-use keeptrusts_webhooks_dispatch_service::api::DispatchApi;
+use keeptrusts_webhooks_access::AccessFlags;
 use keeptrusts_webhooks_dispatch_service::flags::DispatchFlags;
 use keeptrusts_webhooks_dispatch_service::mail::SmtpFlags;
-use keeptrusts_webhooks_dispatch_service::{Dispatch, member_name};
 use keeptrusts_webhooks_process::database::RetentionFlags;
-use keeptrusts_webhooks_process::flags::listen_address;
+use keeptrusts_webhooks_process::exit::{self, Failure};
 use keeptrusts_webhooks_process::mail_limits::MailLimitFlags;
-use keeptrusts_webhooks_process::{command_line, exit};
-use keeptrusts_webhooks_store::system_clock;
+use keeptrusts_webhooks_process::program::{DISPATCH, ListenFlag};
+use keeptrusts_webhooks_process::service_process::ServiceProcessFlags;
 
 /// Delivers events and answers questions about deliveries: the dispatch service, on a Postgres
 /// database that it shares with the endpoint and the ingest service. Run two or more: they share
@@ -22,17 +18,10 @@ use keeptrusts_webhooks_store::system_clock;
 ///
 /// Example: dispatch-service --database-url postgres://webhooks@db/webhooks
 #[derive(Debug, Parser)]
-#[command(version, name = "dispatch-service")]
+#[command(version, name = DISPATCH.name)]
 struct Flags {
-    /// Where to listen for gRPC.
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        env = "KEEPTRUSTS_WEBHOOKS_LISTEN",
-        default_value = "127.0.0.1:50054",
-        value_parser = listen_address
-    )]
-    listen: SocketAddr,
+    #[command(flatten)]
+    listen: ListenFlag<{ DISPATCH.port }>,
 
     #[command(flatten)]
     dispatch: DispatchFlags,
@@ -44,34 +33,28 @@ struct Flags {
     mail_limits: MailLimitFlags,
 
     /// Where people reach the console, for links in notifications: https://webhooks.example.com.
-    #[arg(long, value_name = "URL", env = "KEEPTRUSTS_WEBHOOKS_CONSOLE_PUBLIC_URL")]
+    #[arg(long, value_name = "URL")]
     console_public_url: Option<String>,
 
     #[command(flatten)]
     retention: RetentionFlags,
 
     #[command(flatten)]
+    access: AccessFlags,
+
+    #[command(flatten)]
     process: ServiceProcessFlags,
 }
 
 fn main() -> ExitCode {
-    let (flags, given) = command_line::read();
-    exit::run(async { exit::with(run(flags).await, &given) })
+    exit::main(run)
 }
 
-async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let retention = flags.retention.body_retention;
-    let (dispatch, smtp) = (flags.dispatch, flags.smtp);
-    let prepare = || Ok((dispatch.prepare(retention)?, smtp.mailer()?));
-    let opened =
-        ServiceProcess::open_prepared("dispatch-service", flags.listen, flags.process, prepare);
-    let (process, (dispatch, mailer)) = opened.await?;
-    let mail_limits = flags.mail_limits.limits();
-    let parts = dispatch.parts(&process.database, system_clock());
-    let parts = parts.telling(mailer, mail_limits, flags.console_public_url.as_deref());
-    let dispatch = Dispatch::start(member_name(), parts);
-    dispatch.needed_by(&process.readiness);
-    let (log, shutdown) = (Arc::clone(&process.database.log), process.shutdown.asked().clone());
-    let api = DispatchApi::server(log, system_clock(), retention, shutdown);
-    process.serve(|server| server.service(api), async |left| dispatch.stop(left).await).await
+async fn run(flags: Flags) -> Result<(), Failure> {
+    let listening = flags.process.listen(&DISPATCH, flags.listen).await?;
+    let (mailer, console_url) = (flags.smtp.mailer()?, flags.console_public_url.as_deref());
+    let dispatch = flags.dispatch.prepare(flags.retention.body_retention)?;
+    let dispatch = dispatch.notifying(mailer, flags.mail_limits.limits(), console_url);
+    let process = listening.open_shared(flags.access.prepare()?).await?;
+    dispatch.serve_in(process).serve().await
 }

@@ -1,4 +1,6 @@
 //! Who works on which shard: takes leases, renews them, gives up what is more than a fair share.
+//!
+//! Decision: docs/decisions/leases-with-epochs.md
 
 use std::collections::BTreeMap;
 use std::pin::Pin;

@@ -11,7 +11,6 @@ pub struct EndpointFlags {
     #[arg(
         long,
         value_name = "NUMBER",
-        env = "KEEPTRUSTS_WEBHOOKS_MAX_ENDPOINTS_PER_ORGANIZATION",
         default_value_t = 1_000,
         value_parser = whole_number::<u32>(1..)
     )]

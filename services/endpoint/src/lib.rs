@@ -18,9 +18,9 @@ use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::endpoint_service_server::{
     EndpointService, EndpointServiceServer,
 };
-use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand, NewEndpoint};
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand};
 use keeptrusts_webhooks_domain::event_type::EventType;
-use keeptrusts_webhooks_domain::fact::{EndpointUpdate, Fact};
+use keeptrusts_webhooks_domain::fact::{EndpointFact, Fact};
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::payload_format::PayloadFields;
@@ -98,39 +98,33 @@ impl EndpointService for EndpointApi {
         let asked = Asked::<CreateEndpoint>::of(request)?;
         let id = EndpointId::new(new_ulid((self.clock)()));
         let metadata = asked.metadata(id);
-        let CreateEndpoint {
-            organization_id,
-            name,
-            url,
-            description,
-            event_types,
-            secret,
-            payload_format,
-        } = asked.request;
+        let CreateEndpoint { organization_id, config, secret } = asked.request;
         payloads::check_template(
             &self.renderer,
-            &payload_format,
+            &config.payload_format,
             PayloadFields::TOP,
             &organization_id,
-            &event_types,
+            &config.event_types,
         )
         .await?;
         self.refuse_if_full(&organization_id).await?;
         let secret = secret.unwrap_or_else(secrets::generate);
         let sealed = self.seal(&organization_id, id, &secret).await?;
-        let payload_format = self.seal_format(&organization_id, id, payload_format).await?;
-        let new =
-            NewEndpoint { name, url, description, event_types, secret: sealed, payload_format };
+        let key = config.payload_format.routing_key();
+        let key = self.seal_routing_key(&organization_id, id, key).await?;
+        // A format that has a key has had it sealed.
+        let format = config.payload_format.clone().with_key(key).ok_or_else(status::internal)?;
+        let config = config.with_payload_format(format);
         let record = NewRecord {
             stream: Stream::Endpoint(id),
             expected: Expected::New,
-            fact: Fact::Endpoint(Endpoint::create(new.clone())),
+            fact: Fact::Endpoint(EndpointFact::Created {
+                config: config.clone(),
+                secret: sealed.clone(),
+            }),
         };
-        let recorded_at = self.append(&organization_id, record, metadata).await?;
-        let recorded_at = recorded_at.map_err(|refusal| {
-            answer::append_failed(keeptrusts_webhooks_store::AppendError::Refused(refusal))
-        })?;
-        let endpoint = Endpoint::created(id, organization_id, new, recorded_at);
+        let (_, recorded_at) = self.writer(&organization_id).append(record, metadata).await?;
+        let endpoint = Endpoint::created(id, organization_id, config, sealed, recorded_at);
         Ok(Response::new(v1::CreateEndpointResponse {
             endpoint: Some((&endpoint).into()),
             secret: secret.expose().to_owned(),
@@ -174,22 +168,13 @@ impl EndpointService for EndpointApi {
     ) -> Result<Response<v1::UpdateEndpointResponse>, Status> {
         let asked = Asked::<UpdateEndpoint>::of(request)?;
         let metadata = asked.metadata(asked.request.endpoint_id);
-        let request = asked.request;
-        let UpdateEndpoint { organization_id, endpoint_id, etag, secret, .. } = request;
-        let sealed = match secret {
+        let UpdateEndpoint { organization_id, endpoint_id, etag, patch, secret } = asked.request;
+        let secret = match secret {
             Some(secret) => Some(self.seal_anew(&organization_id, endpoint_id, &secret).await?),
             None => None,
         };
-        let payload = self.seal_change(&organization_id, endpoint_id, request.payload).await?;
-        let update = EndpointUpdate {
-            name: request.name,
-            url: request.url,
-            description: request.description,
-            event_types: request.event_types,
-            secret: sealed,
-            payload_format: None,
-        };
-        let command = EndpointCommand::Update { update, payload };
+        let patch = self.seal_patch(&organization_id, endpoint_id, patch).await?;
+        let command = EndpointCommand::Update { patch, secret };
         let endpoint =
             self.execute(&organization_id, endpoint_id, command, etag.as_deref(), metadata).await?;
         Ok(Response::new(v1::UpdateEndpointResponse {

@@ -1,51 +1,43 @@
 //! `endpoint-service`: the endpoint service in a process of its own, on Postgres.
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Parser;
-use keeptrusts_webhooks_access::{ServiceProcess, ServiceProcessFlags};
+use keeptrusts_webhooks_access::AccessFlags;
 use keeptrusts_webhooks_endpoint_service::EndpointApi;
 use keeptrusts_webhooks_endpoint_service::flags::EndpointFlags;
-use keeptrusts_webhooks_process::database::Database;
-use keeptrusts_webhooks_process::flags::listen_address;
-use keeptrusts_webhooks_process::{command_line, exit};
-use keeptrusts_webhooks_store::system_clock;
+use keeptrusts_webhooks_process::exit::{self, Failure};
+use keeptrusts_webhooks_process::program::{ENDPOINT, ListenFlag};
+use keeptrusts_webhooks_process::service_process::ServiceProcessFlags;
 
 /// Manages webhook endpoints: the endpoint service, on a Postgres database that it shares with
 /// the ingest and the dispatch service.
 ///
 /// Example: endpoint-service --database-url postgres://webhooks@db/webhooks
 #[derive(Debug, Parser)]
-#[command(version, name = "endpoint-service")]
+#[command(version, name = ENDPOINT.name)]
 struct Flags {
-    /// Where to listen for gRPC.
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        env = "KEEPTRUSTS_WEBHOOKS_LISTEN",
-        default_value = "127.0.0.1:50052",
-        value_parser = listen_address
-    )]
-    listen: SocketAddr,
+    #[command(flatten)]
+    listen: ListenFlag<{ ENDPOINT.port }>,
 
     #[command(flatten)]
     endpoints: EndpointFlags,
+
+    #[command(flatten)]
+    access: AccessFlags,
 
     #[command(flatten)]
     process: ServiceProcessFlags,
 }
 
 fn main() -> ExitCode {
-    let (flags, given) = command_line::read();
-    exit::run(async { exit::with(run(flags).await, &given) })
+    exit::main(run)
 }
 
-async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let process = ServiceProcess::open("endpoint-service", flags.listen, flags.process).await?;
-    let Database { log, keyring, .. } = &process.database;
-    let (log, keyring) = (Arc::clone(log), Arc::clone(keyring));
-    let api = EndpointApi::server(log, keyring, system_clock(), &flags.endpoints);
-    process.serve(|server| server.service(api), async |_| ()).await
+async fn run(flags: Flags) -> Result<(), Failure> {
+    let listening = flags.process.listen(&ENDPOINT, flags.listen).await?;
+    let process = listening.open_shared(flags.access.prepare()?).await?;
+    let (log, keyring) = (process.log(), process.keyring());
+    let api = EndpointApi::server(log, keyring, process.clock(), &flags.endpoints);
+    process.service(api).serve().await
 }

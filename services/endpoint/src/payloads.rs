@@ -6,11 +6,12 @@ use keeptrusts_webhooks_contracts::api::PreviewPayload;
 use keeptrusts_webhooks_contracts::status::{self, Reason};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
+use keeptrusts_webhooks_domain::endpoint_config::EndpointPatch;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::EndpointFact;
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::payload_format::{
-    PayloadChange, PayloadFields, PayloadFormat, RoutingKey,
+    PayloadFields, PayloadFormat, PayloadPatch, RoutingKey,
 };
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 use keeptrusts_webhooks_domain::violation::Violation;
@@ -58,12 +59,12 @@ pub(crate) async fn check_update(
     endpoint: &Endpoint,
     fact: &EndpointFact,
 ) -> Result<(), Status> {
-    let EndpointFact::Updated { update, .. } = fact else { return Ok(()) };
-    if update.payload_format.is_none() && update.event_types.is_none() {
+    let EndpointFact::Updated { patch, .. } = fact else { return Ok(()) };
+    if patch.payload_format.is_none() && patch.event_types.is_none() {
         return Ok(());
     }
-    let format = update.payload_format.as_deref().unwrap_or(&endpoint.payload_format);
-    let event_types = update.event_types.as_ref().unwrap_or(&endpoint.event_types);
+    let format = patch.payload_format.as_ref().unwrap_or(&endpoint.config.payload_format);
+    let event_types = patch.event_types.as_ref().unwrap_or(&endpoint.config.event_types);
     let organization = &endpoint.organization_id;
     check_template(renderer, format, PayloadFields::IN_ENDPOINT, organization, event_types).await
 }
@@ -121,47 +122,35 @@ fn not_rendered(error: RenderingError, field: &str, organization: &OrganizationI
 }
 
 impl EndpointApi {
-    /// Encrypts what a new endpoint's format has to keep secret.
-    pub(crate) async fn seal_format(
+    /// The patch for an endpoint that must be there, with the routing key sealed, if it has one.
+    pub(crate) async fn seal_patch(
         &self,
         organization: &OrganizationId,
         id: EndpointId,
-        format: PayloadFormat<RoutingKey>,
-    ) -> Result<PayloadFormat, Status> {
-        let sealed = match format.routing_key() {
-            Some(key) => Some(self.seal_routing_key(organization, id, key).await?),
-            None => None,
+        patch: EndpointPatch<PayloadPatch<RoutingKey>>,
+    ) -> Result<EndpointPatch<PayloadPatch>, Status> {
+        let Some(payload) = patch.payload_format.clone() else {
+            return Ok(patch.with_payload_format(None));
         };
-        // A format that has a key has had it sealed.
-        format.with_key(sealed).ok_or_else(status::internal)
+        let PayloadPatch { kind, template, routing_key } = payload;
+        if routing_key.is_some() {
+            // Whoever names an endpoint that is not there leaves no data key behind.
+            self.read(organization, id).await?;
+        }
+        let routing_key = self.seal_routing_key(organization, id, routing_key.as_ref()).await?;
+        Ok(patch.with_payload_format(Some(PayloadPatch { kind, template, routing_key })))
     }
 
-    /// The same for an update of an endpoint that must be there.
-    pub(crate) async fn seal_change(
+    /// Encrypts PagerDuty's routing key, if there is one.
+    pub(crate) async fn seal_routing_key(
         &self,
         organization: &OrganizationId,
         id: EndpointId,
-        change: PayloadChange<RoutingKey>,
-    ) -> Result<PayloadChange, Status> {
-        let PayloadChange { kind, template, routing_key } = change;
-        let routing_key = match routing_key {
-            Some(key) => {
-                self.read(organization, id).await?;
-                Some(self.seal_routing_key(organization, id, &key).await?)
-            }
-            None => None,
-        };
-        Ok(PayloadChange { kind, template, routing_key })
-    }
-
-    async fn seal_routing_key(
-        &self,
-        organization: &OrganizationId,
-        id: EndpointId,
-        key: &RoutingKey,
-    ) -> Result<SealedSecret, Status> {
+        key: Option<&RoutingKey>,
+    ) -> Result<Option<SealedSecret>, Status> {
+        let Some(key) = key else { return Ok(None) };
         let sealed =
             self.keyring.seal(organization, SecretOwner::RoutingKey(id), key.secret()).await;
-        sealed.map_err(|error| secrets::failed(organization, error))
+        sealed.map(Some).map_err(|error| secrets::failed(organization, error))
     }
 }

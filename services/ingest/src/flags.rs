@@ -17,7 +17,6 @@ pub struct IngestFlags {
     #[arg(
         long,
         value_name = "NUMBER",
-        env = "KEEPTRUSTS_WEBHOOKS_PUBLISH_QUOTA",
         default_value = "20000",
         value_parser = positive_number(LARGEST_BATCH)
     )]

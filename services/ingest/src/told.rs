@@ -1,5 +1,7 @@
 //! The spans of a publishing, told when it is over: the event becomes durable, and the commit
 //! that makes it so.
+//!
+//! Decision: docs/decisions/spans-are-made-when-they-are-over.md
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::event_type::EventType;

@@ -1,4 +1,6 @@
 //! What an operator does with a command, on record before it is done.
+//!
+//! Decision: docs/decisions/the-audit-trail-is-a-reading-of-the-log.md
 
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::fact::{Fact, OperatorFact};

@@ -7,6 +7,7 @@ use keeptrusts_webhooks_domain::fact::OperatorFact;
 use keeptrusts_webhooks_domain::ids::{EventId, KeyId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_process::database::{Administered, DatabaseFlags};
+use keeptrusts_webhooks_process::exit::Failure;
 use keeptrusts_webhooks_process::reload;
 use keeptrusts_webhooks_store::queries::{EventFilter, KeyFilter};
 use keeptrusts_webhooks_store::{Store, StoreError};
@@ -102,9 +103,7 @@ fn organization_id(text: &str) -> Result<OrganizationId, String> {
 }
 
 /// Carries out a command.
-pub(crate) async fn run(
-    command: OrganizationCommand,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+pub(crate) async fn run(command: OrganizationCommand) -> Result<(), Failure> {
     let OrganizationCommand::Erase(EraseCommand { organization, yes, database, logging }) = command;
     logging.start_alone()?;
     if !yes {
@@ -147,7 +146,7 @@ async fn erase_bodies(
     shard: Shard,
     organization: &OrganizationId,
     interruption: &Interruption,
-) -> Result<usize, Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<usize, Failure> {
     let in_all = store.count_events_and_attempts(shard, organization).await?;
     let progress = Progress::new(in_all, "events and attempts");
     let (mut after, mut examined, mut deleted) = (None, 0, 0);

@@ -1,184 +1,85 @@
 //! All services in one process: wiring, and nothing else.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
-
-use keeptrusts_webhooks_access::{Access, AccessFlags, AccessSetupError};
+use clap::Args;
+use keeptrusts_webhooks_access::{AccessFlags, PreparedAccess};
 use keeptrusts_webhooks_access_service::{AccessApi, AuditApi};
-use keeptrusts_webhooks_dispatch_service::api::DispatchApi;
-use keeptrusts_webhooks_dispatch_service::flags::{DispatchFlags, DispatchSetupError};
-use keeptrusts_webhooks_dispatch_service::mail::{MailSetupError, SmtpFlags};
-use keeptrusts_webhooks_dispatch_service::{Dispatch, member_name};
+use keeptrusts_webhooks_dispatch_service::flags::{DispatchFlags, PreparedDispatch};
+use keeptrusts_webhooks_dispatch_service::mail::SmtpFlags;
 use keeptrusts_webhooks_domain::mail_limits::MailLimits;
 use keeptrusts_webhooks_endpoint_service::EndpointApi;
 use keeptrusts_webhooks_endpoint_service::flags::EndpointFlags;
 use keeptrusts_webhooks_ingest_service::IngestApi;
 use keeptrusts_webhooks_ingest_service::flags::IngestFlags;
 use keeptrusts_webhooks_notification_service::NotificationApi;
-use keeptrusts_webhooks_process::database::{DatabaseError, DatabaseFlags};
-use keeptrusts_webhooks_process::grpc_server::{
-    GrpcServer, InProcess, LimitFlags, Listener, ServeError,
-};
-use keeptrusts_webhooks_process::readiness::Readiness;
-use keeptrusts_webhooks_process::shutdown::{Phase, Shutdown};
-use keeptrusts_webhooks_store::vault::keyring::Keyring;
-use keeptrusts_webhooks_store::{Log, system_clock};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use keeptrusts_webhooks_process::database::RetentionFlags;
+use keeptrusts_webhooks_process::exit::Failure;
+use keeptrusts_webhooks_process::mail_limits::MailLimitFlags;
+use keeptrusts_webhooks_process::service_process::{Listening, ServiceProcess};
 
-/// What the platform is started with.
+/// The flags of all services and of the gate before them.
+#[derive(Debug, Args)]
 pub(crate) struct PlatformFlags {
-    pub(crate) limits: LimitFlags,
-    pub(crate) database: DatabaseFlags,
-    pub(crate) dispatch: DispatchFlags,
-    pub(crate) smtp: SmtpFlags,
-    pub(crate) mail_limits: MailLimits,
-    /// Where the console is, for links in notifications.
-    pub(crate) console_url: Option<String>,
-    pub(crate) body_retention: Duration,
+    #[command(flatten)]
+    retention: RetentionFlags,
+
+    #[command(flatten)]
+    dispatch: DispatchFlags,
+
+    #[command(flatten)]
+    smtp: SmtpFlags,
+
+    #[command(flatten)]
+    mail_limits: MailLimitFlags,
+
+    #[command(flatten)]
     pub(crate) access: AccessFlags,
-    pub(crate) endpoints: EndpointFlags,
-    pub(crate) ingest: IngestFlags,
-    pub(crate) ending: Shutdown,
+
+    #[command(flatten)]
+    endpoints: EndpointFlags,
+
+    #[command(flatten)]
+    ingest: IngestFlags,
 }
 
-/// A platform that runs.
-pub(crate) struct Platform {
-    address: SocketAddr,
-    in_process: InProcess,
-    log: Arc<Log>,
-    access: Arc<Access>,
-    keyring: Arc<Keyring>,
-    dispatch: Dispatch,
-    server: JoinHandle<Result<(), ServeError>>,
-    /// Nothing new is taken.
-    shutdown: CancellationToken,
-    /// How long everything may take then.
-    ending: Shutdown,
+/// Flags that have been checked.
+pub(crate) struct PreparedPlatform {
+    access: PreparedAccess,
+    dispatch: PreparedDispatch,
+    retention: RetentionFlags,
+    endpoints: EndpointFlags,
+    ingest: IngestFlags,
+    /// None: no mail is sent.
+    mail_limits: Option<MailLimits>,
 }
 
-/// Why it does not.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum StartError {
-    #[error(transparent)]
-    Database(#[from] DatabaseError),
-    #[error(transparent)]
-    Dispatch(#[from] DispatchSetupError),
-    #[error(transparent)]
-    Mail(#[from] MailSetupError),
-    #[error(transparent)]
-    Access(#[from] AccessSetupError),
-}
-
-impl Platform {
-    pub(crate) async fn start(
-        listener: Listener,
-        flags: &PlatformFlags,
-        readiness: &Readiness,
-    ) -> Result<Platform, StartError> {
-        let address = listener.local_address();
-        let retention = flags.body_retention;
-        // What can be wrong with flags is found before a database and a key are made.
-        let access = flags.access.prepare()?;
-        let dispatch = flags.dispatch.prepare(retention)?;
-        let mailer = flags.smtp.mailer()?;
-        let database = flags.database.open().await?;
-        tracing::info!(database = %database.description, "opened the database");
-        let clock = system_clock();
-        let access = access.start(&database, Arc::clone(&clock)).await?;
-        let parts = dispatch.parts(&database, Arc::clone(&clock));
-        let parts = parts.telling(mailer, flags.mail_limits, flags.console_url.as_deref());
-        let (log, keyring) = (database.log, database.keyring);
-        let dispatch = Dispatch::start(member_name(), parts);
-
-        let (shutdown, ending) = (CancellationToken::new(), flags.ending.clone());
-        readiness.needs_database(&log);
-        dispatch.needed_by(readiness);
-        let time = || Arc::clone(&clock);
-        let endpoints =
-            EndpointApi::server(Arc::clone(&log), Arc::clone(&keyring), time(), &flags.endpoints);
-        let ingest = IngestApi::server(Arc::clone(&log), time(), retention, &flags.ingest);
-        let notifications = NotificationApi::server(
-            Arc::clone(&log),
-            Arc::clone(&keyring),
-            time(),
-            flags.smtp.sends_mail().then_some(flags.mail_limits),
-            shutdown.clone(),
-        );
-        let deliveries = DispatchApi::server(Arc::clone(&log), time(), retention, shutdown.clone());
-        let server = GrpcServer::new(access.clone())
-            .reflection(!flags.access.no_reflection)
-            .limits(flags.limits.clone())
-            .grace_period(ending.grace_period())
-            .readiness(readiness.clone())
-            .service(endpoints)
-            .service(ingest)
-            .service(deliveries)
-            .service(notifications)
-            .service(AccessApi::server(Arc::clone(&log), time()))
-            .service(AuditApi::server(Arc::clone(&log)));
-        readiness.started();
-        let in_process = server.in_process();
-        let server = tokio::spawn(server.serve(listener, shutdown.clone()));
-        Ok(Platform {
-            address,
-            in_process,
-            log,
-            access,
-            keyring,
-            dispatch,
-            server,
-            shutdown,
-            ending,
-        })
-    }
-
-    /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// A way to its services from within the process.
-    pub(crate) fn in_process(&self) -> InProcess {
-        self.in_process.clone()
-    }
-
-    /// What seals and opens its secrets.
-    pub(crate) fn keyring(&self) -> &Arc<Keyring> {
-        &self.keyring
-    }
-
-    /// Runs until `stop` is cancelled, or until the server fails.
-    pub(crate) async fn run_until(mut self, stop: CancellationToken) -> Result<(), ServeError> {
-        let failed = tokio::select! {
-            () = stop.cancelled() => None,
-            ended = &mut self.server => Some(ended),
-        };
-        match failed {
-            None => self.stop().await,
-            Some(ended) => {
-                close(self.dispatch, &self.access, &self.log, &self.ending).await;
-                ended.unwrap_or(Ok(()))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Answers what was asked, finishes the attempts under way, closes the database.
-    pub(crate) async fn stop(self) {
-        self.shutdown.cancel();
-        match self.server.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, "the gRPC server failed"),
-            Err(error) => tracing::error!(%error, "the gRPC server failed"),
-        }
-        close(self.dispatch, &self.access, &self.log, &self.ending).await;
+impl PlatformFlags {
+    /// Checks what can be wrong, before a database and a key are made. `console_url` is where people
+    /// reach the console, for links in notifications.
+    pub(crate) fn prepare(self, console_url: Option<&str>) -> Result<PreparedPlatform, Failure> {
+        let mail_limits = self.mail_limits.limits();
+        let access = self.access.prepare()?;
+        let dispatch = self.dispatch.prepare(self.retention.body_retention)?;
+        let dispatch = dispatch.notifying(self.smtp.mailer()?, mail_limits, console_url);
+        let mail_limits = self.smtp.sends_mail().then_some(mail_limits);
+        let PlatformFlags { retention, endpoints, ingest, .. } = self;
+        Ok(PreparedPlatform { access, dispatch, retention, endpoints, ingest, mail_limits })
     }
 }
 
-async fn close(dispatch: Dispatch, access: &Access, log: &Log, ending: &Shutdown) {
-    dispatch.stop(ending.left(Phase::Attempts)).await;
-    access.stop(ending.left(Phase::Appends)).await;
-    log.close(ending.left(Phase::Appends)).await;
+impl PreparedPlatform {
+    /// Opens the database, and makes all services ready to be served on it.
+    pub(crate) async fn open(self, listening: Listening) -> Result<ServiceProcess, Failure> {
+        let process = listening.open(self.access).await?;
+        let (log, keyring, clock) = (|| process.log(), || process.keyring(), || process.clock());
+        let retention = self.retention.body_retention;
+        let endpoints = EndpointApi::server(log(), keyring(), clock(), &self.endpoints);
+        let ingest = IngestApi::server(log(), clock(), retention, &self.ingest);
+        let closing = process.closing();
+        let notifications =
+            NotificationApi::server(log(), keyring(), clock(), self.mail_limits, closing);
+        let (access, audit) = (AccessApi::server(log(), clock()), AuditApi::server(log()));
+        let process = process.service(endpoints).service(ingest);
+        let process = self.dispatch.serve_in(process);
+        Ok(process.service(notifications).service(access).service(audit))
+    }
 }

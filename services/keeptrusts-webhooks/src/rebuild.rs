@@ -3,6 +3,7 @@
 use clap::Args;
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 use keeptrusts_webhooks_process::database::DatabaseFlags;
+use keeptrusts_webhooks_process::exit::Failure;
 use keeptrusts_webhooks_process::reload;
 use keeptrusts_webhooks_store::{Opening, RebuildDifference, Store, StoreError};
 use keeptrusts_webhooks_telemetry::LoggingFlags;
@@ -50,9 +51,7 @@ pub(crate) const NOT_DONE: u8 = 3;
 const MAX_DIFFERENCES: usize = 100;
 
 /// Rebuilds or checks every shard.
-pub(crate) async fn run(
-    command: RebuildCommand,
-) -> Result<Found, Box<dyn std::error::Error + Send + Sync>> {
+pub(crate) async fn run(command: RebuildCommand) -> Result<Found, Failure> {
     command.logging.start_alone()?;
     // Who means the server that has the database open may meet this process.
     let _hangups = reload::on_hangup()?;
@@ -80,7 +79,7 @@ async fn go_through(
     store: &dyn Store,
     check_only: bool,
     interruption: &Interruption,
-) -> Result<Found, Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<Found, Failure> {
     let shards = || (0..store.shard_count()).map(Shard);
     let mut total = 0;
     for shard in shards() {

@@ -1,18 +1,15 @@
-//! From a command to a fact in the log: read, decide, append, and again if somebody was faster.
+//! From a command to a fact in the log.
 
 use keeptrusts_webhooks_contracts::api::{CHANNEL_ENDPOINT_IDS, channel_secret_field};
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_contracts::status::{self, Resource};
-use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::channel::{
     Channel, ChannelCommand, ChannelRefusal, check_endpoints_exist,
 };
-use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, OrganizationId};
-use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::violation::Violation;
 use keeptrusts_webhooks_process::answer;
-use keeptrusts_webhooks_store::{Expected, NewRecord, Operation, Refusal};
+use keeptrusts_webhooks_process::log_writer::LogWriter;
 use tonic::Status;
 
 use crate::NotificationApi;
@@ -27,37 +24,18 @@ impl NotificationApi {
         etag: Option<&str>,
         metadata: Metadata,
     ) -> Result<Channel, Status> {
-        let mut attempts = answer::Attempts::default();
-        loop {
-            let mut channel = self.read(organization, id).await?;
-            let decided =
-                channel.decide(command.clone(), etag).map_err(|refusal| match refusal {
-                    ChannelRefusal::Deleted => status::not_found(Resource::Channel, id),
-                    ChannelRefusal::StaleEtag => stale_etag(),
-                    ChannelRefusal::OtherKind => {
-                        let description = ChannelRefusal::OtherKind.to_string();
-                        let violation = Violation::new("channel.destination", description);
-                        status::invalid_argument(vec![violation])
-                    }
-                    ChannelRefusal::CredentialRequired(why) => {
-                        let field = channel_secret_field(channel.config.destination.kind);
-                        status::failed_precondition_credential(field, why.to_string())
-                    }
-                })?;
-            let Some(fact) = decided else { return Ok(channel) };
-            let record = NewRecord {
-                stream: Stream::Channel(id),
-                expected: Expected::Version(channel.version),
-                fact: Fact::Channel(fact.clone()),
-            };
-            match self.append(organization, record, metadata.clone()).await? {
-                Ok(recorded_at) => {
-                    channel.apply(&fact, recorded_at);
-                    return Ok(channel);
-                }
-                Err(refusal) => attempts.again(refusal, stale_etag)?,
-            }
-        }
+        let decide = || async {
+            let channel = self.read(organization, id).await?;
+            let decided = channel.decide(command.clone(), etag);
+            let decided = decided.map_err(|refusal| refused(&channel, refusal))?;
+            Ok((channel, decided))
+        };
+        let metadata = |_: &Channel| metadata.clone();
+        self.writer(organization).change(decide, metadata, stale_etag).await
+    }
+
+    pub(crate) fn writer<'a>(&'a self, organization: &'a OrganizationId) -> LogWriter<'a> {
+        LogWriter::new(&self.log, &self.clock, organization)
     }
 
     /// Refuses endpoints that the organization does not have, whoever else has them. The channel is
@@ -76,16 +54,20 @@ impl NotificationApi {
         check_endpoints_exist(CHANNEL_ENDPOINT_IDS, ids, &existing, current)
             .map_err(status::invalid_argument)
     }
+}
 
-    /// Appends one record; the time it was recorded at.
-    pub(crate) async fn append(
-        &self,
-        organization: &OrganizationId,
-        record: NewRecord,
-        metadata: Metadata,
-    ) -> Result<Result<Timestamp, Refusal>, Status> {
-        let operation = Operation::recording(organization, vec![record], metadata, (self.clock)());
-        answer::record(&self.log, self.log.shard_of(organization), operation).await
+fn refused(channel: &Channel, refusal: ChannelRefusal) -> Status {
+    match refusal {
+        ChannelRefusal::Deleted => status::not_found(Resource::Channel, channel.id),
+        ChannelRefusal::StaleEtag => stale_etag(),
+        ChannelRefusal::OtherKind => {
+            let violation = Violation::new("channel.destination", refusal.to_string());
+            status::invalid_argument(vec![violation])
+        }
+        ChannelRefusal::CredentialRequired(why) => {
+            let field = channel_secret_field(channel.config.destination.kind);
+            status::failed_precondition_credential(field, why.to_string())
+        }
     }
 }
 

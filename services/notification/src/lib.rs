@@ -18,7 +18,7 @@ use keeptrusts_webhooks_contracts::v1::notification_service_server::{
     NotificationService, NotificationServiceServer,
 };
 use keeptrusts_webhooks_domain::channel::{
-    Channel, ChannelCommand, ChannelFact, ChannelKind, ChannelUpdate, NewChannel, each_once,
+    Channel, ChannelCommand, ChannelFact, ChannelKind, each_once,
 };
 use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{ChannelId, OrganizationId};
@@ -28,7 +28,7 @@ use keeptrusts_webhooks_domain::mail_limits::MailLimits;
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
 use keeptrusts_webhooks_store::vault::keyring::Keyring;
-use keeptrusts_webhooks_store::{AppendError, Clock, Expected, Log, NewRecord, new_ulid};
+use keeptrusts_webhooks_store::{Clock, Expected, Log, NewRecord, new_ulid};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
@@ -97,22 +97,19 @@ impl NotificationService for NotificationApi {
         let asked = Asked::<CreateChannel>::of(request)?;
         let id = ChannelId::new(new_ulid((self.clock)()));
         let metadata = asked.metadata(id);
-        let CreateChannel { organization_id, name, destination, subscriptions, endpoint_ids } =
-            asked.request;
-        self.refuse_without_mail(destination.kind)?;
+        let CreateChannel { organization_id, mut config } = asked.request;
+        self.refuse_without_mail(config.destination.kind)?;
         self.refuse_if_full(&organization_id).await?;
-        self.refuse_unknown_endpoints(&organization_id, &endpoint_ids, &[]).await?;
-        let destination = self.seal(&organization_id, id, destination).await?;
-        let endpoint_ids = each_once(endpoint_ids);
-        let config = NewChannel { name, destination, subscriptions, endpoint_ids };
+        self.refuse_unknown_endpoints(&organization_id, &config.endpoint_ids, &[]).await?;
+        config.endpoint_ids = each_once(config.endpoint_ids);
+        let destination = self.seal(&organization_id, id, config.destination.clone()).await?;
+        let config = config.with_destination(destination);
         let record = NewRecord {
             stream: Stream::Channel(id),
             expected: Expected::New,
             fact: Fact::Channel(ChannelFact::Created(config.clone())),
         };
-        let recorded_at = self.append(&organization_id, record, metadata).await?;
-        let recorded_at =
-            recorded_at.map_err(|refusal| answer::append_failed(AppendError::Refused(refusal)))?;
+        let (_, recorded_at) = self.writer(&organization_id).append(record, metadata).await?;
         let channel = Channel::created(id, organization_id, config, recorded_at);
         Ok(Response::new(v1::CreateChannelResponse { channel: Some((&channel).into()) }))
     }
@@ -150,31 +147,19 @@ impl NotificationService for NotificationApi {
     ) -> Result<Response<v1::UpdateChannelResponse>, Status> {
         let asked = Asked::<UpdateChannel>::of(request)?;
         let metadata = asked.metadata(asked.request.channel_id);
-        let UpdateChannel {
-            organization_id: organization,
-            channel_id: id,
-            etag,
-            name,
-            destination,
-            subscriptions,
-            endpoint_ids,
-        } = asked.request;
+        let UpdateChannel { organization_id: organization, channel_id: id, etag, mut patch } =
+            asked.request;
         // Whoever names a channel that is not there leaves no data key behind.
         let current = self.read(&organization, id).await?.config;
-        if let Some(ids) = &endpoint_ids {
+        if let Some(ids) = &patch.endpoint_ids {
             self.refuse_unknown_endpoints(&organization, ids, &current.endpoint_ids).await?;
         }
-        let destination = match destination {
+        patch.endpoint_ids = patch.endpoint_ids.map(each_once);
+        let destination = match patch.destination.clone() {
             Some(destination) => Some(self.seal(&organization, id, destination).await?),
             None => None,
         };
-        let endpoint_ids = endpoint_ids.map(each_once);
-        let command = ChannelCommand::Update(ChannelUpdate {
-            name,
-            destination,
-            subscriptions,
-            endpoint_ids,
-        });
+        let command = ChannelCommand::Update(patch.with_destination(destination));
         let channel = self.execute(&organization, id, command, etag.as_deref(), metadata).await?;
         Ok(Response::new(v1::UpdateChannelResponse { channel: Some((&channel).into()) }))
     }

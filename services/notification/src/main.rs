@@ -1,58 +1,49 @@
 //! `notification-service`: the notification service in a process of its own, on Postgres.
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Parser;
-use keeptrusts_webhooks_access::{ServiceProcess, ServiceProcessFlags};
+use keeptrusts_webhooks_access::AccessFlags;
 use keeptrusts_webhooks_notification_service::NotificationApi;
-use keeptrusts_webhooks_process::database::Database;
-use keeptrusts_webhooks_process::flags::listen_address;
+use keeptrusts_webhooks_process::exit::{self, Failure};
 use keeptrusts_webhooks_process::mail_limits::MailLimitFlags;
-use keeptrusts_webhooks_process::{command_line, exit};
-use keeptrusts_webhooks_store::system_clock;
+use keeptrusts_webhooks_process::program::{ListenFlag, NOTIFICATION};
+use keeptrusts_webhooks_process::service_process::ServiceProcessFlags;
 
 /// Manages notification channels: the notification service, on a Postgres database that it shares
 /// with the dispatch service, which does the sending.
 ///
 /// Example: notification-service --database-url postgres://webhooks@db/webhooks
 #[derive(Debug, Parser)]
-#[command(version, name = "notification-service")]
+#[command(version, name = NOTIFICATION.name)]
 struct Flags {
-    /// Where to listen for gRPC.
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        env = "KEEPTRUSTS_WEBHOOKS_LISTEN",
-        default_value = "127.0.0.1:50056",
-        value_parser = listen_address
-    )]
-    listen: SocketAddr,
+    #[command(flatten)]
+    listen: ListenFlag<{ NOTIFICATION.port }>,
 
     /// The SMTP server that dispatch was given. It is not connected to from here: with it, e-mail
     /// channels can be created.
-    #[arg(long, value_name = "HOST:PORT", env = "KEEPTRUSTS_WEBHOOKS_SMTP_SERVER")]
+    #[arg(long, value_name = "HOST:PORT")]
     smtp_server: Option<String>,
 
     #[command(flatten)]
     mail_limits: MailLimitFlags,
 
     #[command(flatten)]
+    access: AccessFlags,
+
+    #[command(flatten)]
     process: ServiceProcessFlags,
 }
 
 fn main() -> ExitCode {
-    let (flags, given) = command_line::read();
-    exit::run(async { exit::with(run(flags).await, &given) })
+    exit::main(run)
 }
 
-async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let process = ServiceProcess::open("notification-service", flags.listen, flags.process).await?;
-    let Database { log, keyring, .. } = &process.database;
-    let (log, keyring) = (Arc::clone(log), Arc::clone(keyring));
-    let shutdown = process.shutdown.asked().clone();
+async fn run(flags: Flags) -> Result<(), Failure> {
+    let listening = flags.process.listen(&NOTIFICATION, flags.listen).await?;
+    let process = listening.open_shared(flags.access.prepare()?).await?;
     let mail_limits = flags.smtp_server.map(|_| flags.mail_limits.limits());
-    let api = NotificationApi::server(log, keyring, system_clock(), mail_limits, shutdown);
-    process.serve(|server| server.service(api), async |_| ()).await
+    let (log, keyring, closing) = (process.log(), process.keyring(), process.closing());
+    let api = NotificationApi::server(log, keyring, process.clock(), mail_limits, closing);
+    process.service(api).serve().await
 }

@@ -7,13 +7,14 @@ use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
 use keeptrusts_webhooks_domain::channel::{ChannelKind, Destination};
 use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{NotificationId, OrganizationId};
-use keeptrusts_webhooks_domain::log::{Position, Shard, Stream};
+use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::mail_limits::MailUsage;
 use keeptrusts_webhooks_domain::notification::{
     NewNotification, Notification, NotificationFact, NotificationState, NotificationType,
 };
 use keeptrusts_webhooks_process::answer;
-use keeptrusts_webhooks_store::{AppendError, Expected, NewRecord, new_ulid};
+use keeptrusts_webhooks_process::request_outcome::RequestOutcome;
+use keeptrusts_webhooks_store::{Expected, NewRecord, new_ulid};
 use tonic::Status;
 
 use crate::NotificationApi;
@@ -54,12 +55,10 @@ impl NotificationApi {
             expected: Expected::New,
             fact: Fact::Notification(NotificationFact::Raised(Box::new(new))),
         };
+        let outcome = RequestOutcome::of_next_request(&self.log, &organization, &self.shutdown);
+        self.writer(&organization).append(record, metadata).await?;
+        outcome.wait(Stream::Notification(id), is_outcome).await?;
         let shard = self.log.shard_of(&organization);
-        // Read before the request is appended, so that the outcome cannot be missed.
-        let before = *self.log.watch(shard).borrow();
-        let appended = self.append(&organization, record, metadata).await?;
-        appended.map_err(|refusal| answer::append_failed(AppendError::Refused(refusal)))?;
-        self.wait_for_outcome(shard, &organization, before, id).await?;
         let found = self.log.store().notification(shard, &organization, id).await;
         let found = found.map_err(answer::query_failed)?;
         let found = found.ok_or_else(|| status::not_found(Resource::Channel, channel_id))?;
@@ -92,33 +91,15 @@ impl NotificationApi {
             _ => Ok(()),
         }
     }
+}
 
-    async fn wait_for_outcome(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-        before: Position,
-        id: NotificationId,
-    ) -> Result<(), Status> {
-        let mut follower = self.log.follow_organization(shard, organization, before);
-        let ended = |fact: &Fact| {
-            matches!(
-                fact,
-                Fact::Notification(
-                    NotificationFact::Sent { .. }
-                        | NotificationFact::Failed { .. }
-                        | NotificationFact::Withdrawn { .. }
-                )
-            )
-        };
-        loop {
-            let next = self.shutdown.run_until_cancelled(follower.next()).await;
-            let own = next.ok_or_else(|| answer::append_failed(AppendError::Closed))?;
-            let records = own.map_err(answer::query_failed)?.records;
-            let stream = Stream::Notification(id);
-            if records.iter().any(|record| record.stream == stream && ended(&record.fact)) {
-                return Ok(());
-            }
-        }
-    }
+fn is_outcome(fact: &Fact) -> bool {
+    matches!(
+        fact,
+        Fact::Notification(
+            NotificationFact::Sent { .. }
+                | NotificationFact::Failed { .. }
+                | NotificationFact::Withdrawn { .. }
+        )
+    )
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::access::{Reach, Role};
-use keeptrusts_webhooks_domain::endpoint::check_name;
+use keeptrusts_webhooks_domain::endpoint_config::check_name;
 use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
 use keeptrusts_webhooks_domain::key::{check_key_life, check_role, check_session_life};
 use keeptrusts_webhooks_domain::violation::Violation;

@@ -1,4 +1,6 @@
 //! A request and who asks it: the door through which every handler gets both.
+//!
+//! Decision: docs/decisions/no-server-without-a-gate.md
 
 use keeptrusts_webhooks_domain::access::Caller;
 use keeptrusts_webhooks_domain::ids::OrganizationId;

@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::audit::{AuditAction, Change};
+use keeptrusts_webhooks_domain::audit::AuditAction;
+use keeptrusts_webhooks_domain::config::Change;
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{InvalidRecordName, RecordName};
 

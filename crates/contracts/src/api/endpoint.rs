@@ -12,15 +12,16 @@ use crate::v1;
 
 impl From<&Endpoint> for v1::Endpoint {
     fn from(endpoint: &Endpoint) -> Self {
-        let names = endpoint.event_types.iter().map(|event_type| event_type.name().to_owned());
+        let config = &endpoint.config;
+        let names = config.event_types.iter().map(|event_type| event_type.name().to_owned());
         let previous_secret_expire_time =
             endpoint.previous_secret.as_ref().map(|secret| timestamp_to_proto(secret.expire_time));
         v1::Endpoint {
             id: endpoint.id.to_string(),
             organization_id: endpoint.organization_id.to_string(),
-            name: endpoint.name.clone(),
-            url: endpoint.url.clone(),
-            description: endpoint.description.clone(),
+            name: config.name.clone(),
+            url: config.url.clone(),
+            description: config.description.clone(),
             event_types: names.collect(),
             status: v1::EndpointStatus::from(endpoint.status).into(),
             status_reason: endpoint.status_reason.clone(),
@@ -39,9 +40,9 @@ impl From<&Endpoint> for v1::Endpoint {
             // Not a column of the endpoint: whoever knows it, adds it.
             failing_since_time: None,
             pause: None,
-            payload_format: v1::PayloadFormat::from(endpoint.payload_format.kind()).into(),
-            payload_template: endpoint.payload_format.template().unwrap_or_default().to_owned(),
-            has_routing_key: endpoint.payload_format.routing_key().is_some(),
+            payload_format: v1::PayloadFormat::from(config.payload_format.kind()).into(),
+            payload_template: config.payload_format.template().unwrap_or_default().to_owned(),
+            has_routing_key: config.payload_format.routing_key().is_some(),
         }
     }
 }

@@ -2,86 +2,22 @@
 
 use std::time::Duration;
 
-use keeptrusts_webhooks_domain::endpoint::{
-    EndpointStatus, check_description, check_event_types, check_name, check_reason, check_url,
-};
-use keeptrusts_webhooks_domain::event_type::EventType;
+use keeptrusts_webhooks_domain::endpoint::{EndpointStatus, check_reason};
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::limits::{DEFAULT_ROTATION_OVERLAP, MAX_ROTATION_OVERLAP};
-use keeptrusts_webhooks_domain::payload_format::{PayloadFormat, RoutingKey};
 use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_domain::violation::Violation;
 
 use super::fields::{id, optional_enum, optional_secret, optional_text};
-use super::payload_format::new_payload_format;
 use super::{Page, Violations};
 use crate::time::duration_from_proto;
 use crate::v1;
 
+mod config;
 mod preview;
-mod update;
 
+pub use config::{CreateEndpoint, UpdateEndpoint};
 pub use preview::PreviewPayload;
-pub use update::UpdateEndpoint;
-
-/// CreateEndpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CreateEndpoint {
-    /// Whose it will be.
-    pub organization_id: OrganizationId,
-    /// A label.
-    pub name: String,
-    /// Where deliveries go, in its normal form.
-    pub url: String,
-    /// Notes.
-    pub description: String,
-    /// What it subscribes to; sorted, not empty.
-    pub event_types: Vec<EventType>,
-    /// Its secret. None: generate one.
-    pub secret: Option<Secret>,
-    /// In which form it wants its events. A template in it has not been compiled yet.
-    pub payload_format: PayloadFormat<RoutingKey>,
-}
-
-impl TryFrom<v1::CreateEndpointRequest> for CreateEndpoint {
-    type Error = Violations;
-
-    fn try_from(request: v1::CreateEndpointRequest) -> Result<Self, Violations> {
-        let mut violations = Violations::default();
-        let organization_id = violations.check(request.organization_id.parse());
-        let name = violations.check(check_name("name", request.name));
-        let url = violations.check(check_url("url", &request.url));
-        let description = violations.check(check_description("description", request.description));
-        let event_types =
-            violations.check_all(check_event_types("event_types", &request.event_types));
-        let secret = violations.check(optional_secret(request.secret));
-        let payload_format = violations.check_all(new_payload_format(
-            request.payload_format,
-            request.payload_template,
-            request.routing_key,
-        ));
-        match (organization_id, name, url, description, event_types, secret, payload_format) {
-            (
-                Some(organization_id),
-                Some(name),
-                Some(url),
-                Some(description),
-                Some(event_types),
-                Some(secret),
-                Some(payload_format),
-            ) => Ok(CreateEndpoint {
-                organization_id,
-                name,
-                url,
-                description,
-                event_types,
-                secret,
-                payload_format,
-            }),
-            _ => Err(violations),
-        }
-    }
-}
 
 /// One endpoint of an organization: all that GetEndpoint, EnableEndpoint, RevealSecret and
 /// SendTest ask for.

@@ -1,11 +1,10 @@
 //! What NotificationService is asked, checked.
 
-use keeptrusts_webhooks_domain::channel::{
-    ChannelKind, check_endpoint_ids, check_recipients, check_subscriptions,
-};
-use keeptrusts_webhooks_domain::endpoint::{check_name, check_url};
-use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, NotificationId, OrganizationId};
+use keeptrusts_webhooks_domain::channel::{ChannelKind, check_recipients, check_subscriptions};
+use keeptrusts_webhooks_domain::endpoint::check_url;
+use keeptrusts_webhooks_domain::ids::{ChannelId, NotificationId, OrganizationId};
 use keeptrusts_webhooks_domain::notification::NotificationType;
+use keeptrusts_webhooks_domain::payload_format::RoutingKey;
 use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_domain::violation::{Violation, WrongEntries};
 
@@ -15,9 +14,9 @@ use super::{Page, Violations};
 use crate::v1;
 use crate::v1::channel::Destination as Message;
 
-mod update;
+mod config;
 
-pub use update::UpdateChannel;
+pub use config::{CreateChannel, UpdateChannel};
 
 /// The endpoints that a channel is told about.
 pub const CHANNEL_ENDPOINT_IDS: &str = "channel.endpoint_ids";
@@ -47,53 +46,6 @@ pub struct NewDestination {
     pub address: String,
     /// What of it may not. None: there is none, or it stays as it is.
     pub secret: Option<Secret>,
-}
-
-/// CreateChannel.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CreateChannel {
-    /// Whose it will be.
-    pub organization_id: OrganizationId,
-    /// A label.
-    pub name: String,
-    /// Where it leads.
-    pub destination: NewDestination,
-    /// What it is told of; sorted, not empty.
-    pub subscriptions: Vec<NotificationType>,
-    /// Which endpoints it is told about, as they are given. Empty: all.
-    pub endpoint_ids: Vec<EndpointId>,
-}
-
-impl TryFrom<v1::CreateChannelRequest> for CreateChannel {
-    type Error = Violations;
-
-    fn try_from(request: v1::CreateChannelRequest) -> Result<Self, Violations> {
-        let mut violations = Violations::default();
-        let organization_id = violations.check(request.organization_id.parse());
-        let channel = request.channel.unwrap_or_default();
-        let name = violations.check(check_name("channel.name", channel.name));
-        let destination =
-            violations.check_all(destination(channel.destination, Secrets::AreRequired));
-        let subscriptions = violations.check_all(subscriptions(&channel.subscriptions));
-        let endpoint_ids =
-            violations.check_all(check_endpoint_ids(CHANNEL_ENDPOINT_IDS, &channel.endpoint_ids));
-        match (organization_id, name, destination, subscriptions, endpoint_ids) {
-            (
-                Some(organization_id),
-                Some(name),
-                Some(destination),
-                Some(subscriptions),
-                Some(endpoint_ids),
-            ) => Ok(CreateChannel {
-                organization_id,
-                name,
-                destination,
-                subscriptions,
-                endpoint_ids,
-            }),
-            _ => Err(violations),
-        }
-    }
 }
 
 /// Whether a secret may be left as it is.
@@ -156,15 +108,12 @@ fn pager_duty(
     both(address, secret, ChannelKind::PagerDuty)
 }
 
-/// <https://developer.pagerduty.com/docs/send-alert-event>: "This is the 32 character Integration
-/// Key for an integration on a service or on a global ruleset."
 fn routing_key(text: String) -> Result<Secret, Violation> {
-    let text = text.trim();
-    if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+    let key = RoutingKey::new("routing_key", text.trim().to_owned()).map_err(|_| {
         let description = "is not an integration key of 32 letters and digits: copy it from the service's Integrations tab";
-        return Err(Violation::new("routing_key", description));
-    }
-    Ok(Secret::opened(text.to_owned()))
+        Violation::new("routing_key", description)
+    });
+    key.map(|key| key.secret().clone())
 }
 
 fn secret(
@@ -194,9 +143,9 @@ fn both(
     }
 }
 
-fn subscriptions(numbers: &[i32]) -> Result<Vec<NotificationType>, Vec<Violation>> {
+fn subscriptions(field: &str, numbers: &[i32]) -> Result<Vec<NotificationType>, Vec<Violation>> {
     let mut types = Vec::new();
-    let mut wrong = WrongEntries::of("channel.subscriptions");
+    let mut wrong = WrongEntries::of(field);
     for (index, number) in numbers.iter().enumerate() {
         let known = v1::NotificationType::try_from(*number).ok();
         match known.and_then(Into::into) {
@@ -204,7 +153,7 @@ fn subscriptions(numbers: &[i32]) -> Result<Vec<NotificationType>, Vec<Violation
             None => wrong.push(index, || format!("{number} is not a type of notification")),
         }
     }
-    check_subscriptions("channel.subscriptions", wrong.unless(types)?)
+    check_subscriptions(field, wrong.unless(types)?)
 }
 
 /// One channel of an organization: all that GetChannel and TestChannel ask for.

@@ -1,4 +1,6 @@
 //! Pages of a list, as AIP-158 describes them.
+//!
+//! Decision: docs/decisions/pages-are-filled-in-one-place.md
 
 use std::fmt::Display;
 use std::future::Future;

@@ -1,10 +1,12 @@
 //! The three fields of a payload format, which are judged together.
 
 use keeptrusts_webhooks_domain::payload_format::{
-    PayloadChange, PayloadFields, PayloadFormat, PayloadKind, RoutingKey,
+    PayloadFields, PayloadFormat, PayloadKind, PayloadPatch, RoutingKey,
 };
 use keeptrusts_webhooks_domain::violation::Violation;
 
+use super::Violations;
+use super::field_mask::{FieldReader, Mask};
 use super::fields::optional_enum;
 use crate::v1;
 
@@ -15,10 +17,8 @@ pub(super) fn new_payload_format(
     routing_key: String,
 ) -> Result<PayloadFormat<RoutingKey>, Vec<Violation>> {
     match (kind("payload_format", format), optional_routing_key(routing_key)) {
-        (Ok(kind), Ok(routing_key)) => {
-            PayloadChange { kind, template: Some(template), routing_key }
-                .resolve(&PayloadFormat::Keeptrusts, PayloadFields::TOP)
-        }
+        (Ok(kind), Ok(routing_key)) => PayloadPatch { kind, template: Some(template), routing_key }
+            .resolve(&PayloadFormat::Keeptrusts, PayloadFields::TOP),
         (kind, routing_key) => Err(kind.err().into_iter().chain(routing_key.err()).collect()),
     }
 }
@@ -30,16 +30,52 @@ pub(super) fn previewed_payload_format(
 ) -> Result<PayloadFormat<()>, Vec<Violation>> {
     let kind = kind("payload_format", format).map_err(|violation| vec![violation])?;
     let routing_key = (kind == Some(PayloadKind::PagerDuty)).then_some(());
-    PayloadChange { kind, template: Some(template), routing_key }
+    PayloadPatch { kind, template: Some(template), routing_key }
         .resolve(&PayloadFormat::Keeptrusts, PayloadFields::TOP)
 }
 
+/// What an update that the mask belongs to makes of the format. None: nothing, or it is wrong,
+/// which is noted.
+pub(super) fn payload_patch(
+    endpoint: &v1::Endpoint,
+    routing_key: String,
+    mask: &Mask,
+    violations: &mut Violations,
+) -> Option<PayloadPatch<RoutingKey>> {
+    let kind = violations.check(patched_kind(endpoint.payload_format, mask)).flatten();
+    let routing_key =
+        FieldReader::new(mask, "", violations).read("routing_key", &routing_key, |field, text| {
+            let missing = || Violation::new(field, "is required when update_mask names it");
+            optional_routing_key(text)?.ok_or_else(missing)
+        });
+    let template = &endpoint.payload_template;
+    // `*` with a format that has no template is not a template that is emptied.
+    let is_kept = template.is_empty() && mask.means(KIND, false) && !mask.names(KIND);
+    let is_meant = mask.means("payload_template", template.is_empty()) && !is_kept;
+    let template = is_meant.then(|| template.clone());
+    let patch = PayloadPatch { kind, template, routing_key };
+    (patch != PayloadPatch::default()).then_some(patch)
+}
+
+const KIND: &str = "payload_format";
+
+/// A mask that names the form needs one; one that means it takes one that is given.
+fn patched_kind(format: i32, mask: &Mask) -> Result<Option<PayloadKind>, Violation> {
+    let field = "endpoint.payload_format";
+    match kind(field, format)? {
+        None if mask.names(KIND) => {
+            Err(Violation::new(field, "is required when update_mask names it"))
+        }
+        kind => Ok(kind.filter(|_| mask.means(KIND, false))),
+    }
+}
+
 /// A form; None: unspecified.
-pub(super) fn kind(field: &str, format: i32) -> Result<Option<PayloadKind>, Violation> {
+fn kind(field: &str, format: i32) -> Result<Option<PayloadKind>, Violation> {
     optional_enum::<v1::PayloadFormat, PayloadKind>(field, format)
 }
 
 /// A routing key; empty: none was given.
-pub(super) fn optional_routing_key(text: String) -> Result<Option<RoutingKey>, Violation> {
+fn optional_routing_key(text: String) -> Result<Option<RoutingKey>, Violation> {
     if text.is_empty() { Ok(None) } else { RoutingKey::new("routing_key", text).map(Some) }
 }

@@ -1,7 +1,7 @@
 //! What DispatchService is asked about replays, checked.
 
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::endpoint::check_event_types;
+use keeptrusts_webhooks_domain::endpoint_config::check_event_types;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{EndpointId, EventId, OrganizationId, ReplayId};
 use keeptrusts_webhooks_domain::limits::{DEFAULT_REPLAY_RATE, MAX_REPLAY_RATE};

@@ -25,6 +25,11 @@ impl Violations {
         checked.map_err(|violations| self.0.extend(violations)).ok()
     }
 
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// What is wrong, in the order of the checks.
     pub fn into_vec(self) -> Vec<Violation> {
         self.0

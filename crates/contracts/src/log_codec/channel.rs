@@ -1,7 +1,7 @@
 //! Facts about notification channels.
 
 use keeptrusts_webhooks_domain::channel::{
-    ChannelFact, ChannelKind, ChannelUpdate, Destination, NewChannel,
+    ChannelConfig, ChannelFact, ChannelKind, ChannelPatch, Destination,
 };
 use keeptrusts_webhooks_domain::ids::EndpointId;
 use keeptrusts_webhooks_domain::notification::NotificationType;
@@ -15,26 +15,15 @@ use crate::log::v1::record_data::Fact as Message;
 impl From<&ChannelFact> for Message {
     fn from(fact: &ChannelFact) -> Self {
         match fact {
-            ChannelFact::Created(new) => Message::ChannelCreated(pb::ChannelCreated {
-                name: new.name.clone(),
-                destination: Some((&new.destination).into()),
-                subscriptions: numbers(&new.subscriptions),
-                endpoint_ids: texts(&new.endpoint_ids),
+            ChannelFact::Created(config) => Message::ChannelCreated(pb::ChannelCreated {
+                name: config.name.clone(),
+                destination: Some((&config.destination).into()),
+                subscriptions: numbers(&config.subscriptions),
+                endpoint_ids: texts(&config.endpoint_ids),
             }),
-            ChannelFact::Updated { update, before } => {
-                let before = (*before != ChannelUpdate::default()).then(|| pb::ChannelBefore {
-                    name: before.name.clone(),
-                    destination: before.destination.as_ref().map(Into::into),
-                    subscriptions: numbers(before.subscriptions.as_deref().unwrap_or_default()),
-                    endpoints: endpoints(before.endpoint_ids.as_deref()),
-                });
-                Message::ChannelUpdated(pb::ChannelUpdated {
-                    name: update.name.clone(),
-                    destination: update.destination.as_ref().map(Into::into),
-                    subscriptions: numbers(update.subscriptions.as_deref().unwrap_or_default()),
-                    endpoints: endpoints(update.endpoint_ids.as_deref()),
-                    before,
-                })
+            ChannelFact::Updated { patch, before } => {
+                let before = (!before.is_empty()).then(|| before.into());
+                Message::ChannelUpdated(pb::ChannelUpdated { before, ..patch.into() })
             }
             ChannelFact::Deleted => Message::ChannelDeleted(pb::ChannelDeleted {}),
             ChannelFact::Failing { reason } => {
@@ -47,29 +36,16 @@ impl From<&ChannelFact> for Message {
 
 pub(super) fn decode(message: Message) -> Result<ChannelFact, DecodeError> {
     Ok(match message {
-        Message::ChannelCreated(created) => ChannelFact::Created(NewChannel {
+        Message::ChannelCreated(created) => ChannelFact::Created(ChannelConfig {
             name: created.name,
             destination: required("destination", created.destination)?.try_into()?,
             subscriptions: types(&created.subscriptions)?,
             endpoint_ids: all_parsed("endpoint_ids", &created.endpoint_ids)?,
         }),
-        Message::ChannelUpdated(updated) => {
-            let before = updated.before.unwrap_or_default();
-            ChannelFact::Updated {
-                update: update(
-                    updated.name,
-                    updated.destination,
-                    &updated.subscriptions,
-                    updated.endpoints,
-                )?,
-                before: update(
-                    before.name,
-                    before.destination,
-                    &before.subscriptions,
-                    before.endpoints,
-                )?,
-            }
-        }
+        Message::ChannelUpdated(mut updated) => ChannelFact::Updated {
+            before: updated.before.take().unwrap_or_default().try_into()?,
+            patch: updated.try_into()?,
+        },
         Message::ChannelDeleted(pb::ChannelDeleted {}) => ChannelFact::Deleted,
         Message::ChannelFailing(failing) => ChannelFact::Failing { reason: failing.reason },
         Message::ChannelRecovered(pb::ChannelRecovered {}) => ChannelFact::Recovered,
@@ -77,21 +53,48 @@ pub(super) fn decode(message: Message) -> Result<ChannelFact, DecodeError> {
     })
 }
 
-fn update(
-    name: Option<String>,
-    destination: Option<pb::ChannelDestination>,
-    subscriptions: &[i32],
-    endpoints: Option<pb::ChannelEndpoints>,
-) -> Result<ChannelUpdate, DecodeError> {
-    // A channel always has a subscription: none means that they are not told.
-    let subscriptions = types(subscriptions)?;
-    let ids = |endpoints: pb::ChannelEndpoints| all_parsed("endpoints", &endpoints.endpoint_ids);
-    Ok(ChannelUpdate {
-        name,
-        destination: destination.map(TryInto::try_into).transpose()?,
-        subscriptions: (!subscriptions.is_empty()).then_some(subscriptions),
-        endpoint_ids: endpoints.map(ids).transpose()?,
-    })
+/// What ChannelUpdated and ChannelBefore have in common: the fields of a patch.
+macro_rules! patches {
+    ($($message:ident [$($other:ident)?];)*) => {
+        $(impl From<&ChannelPatch> for pb::$message {
+            fn from(patch: &ChannelPatch) -> Self {
+                pb::$message {
+                    name: patch.name.clone(),
+                    destination: patch.destination.as_ref().map(Into::into),
+                    subscriptions: numbers(patch.subscriptions.as_deref().unwrap_or_default()),
+                    endpoints: endpoints(patch.endpoint_ids.as_deref()),
+                    $($other: None,)?
+                }
+            }
+        }
+
+        impl TryFrom<pb::$message> for ChannelPatch {
+            type Error = DecodeError;
+
+            fn try_from(message: pb::$message) -> Result<Self, DecodeError> {
+                Ok(ChannelPatch {
+                    name: message.name,
+                    destination: message.destination.map(TryInto::try_into).transpose()?,
+                    subscriptions: some_types(&message.subscriptions)?,
+                    endpoint_ids: message
+                        .endpoints
+                        .map(|endpoints| all_parsed("endpoints", &endpoints.endpoint_ids))
+                        .transpose()?,
+                })
+            }
+        })*
+    };
+}
+
+patches! {
+    ChannelUpdated [before];
+    ChannelBefore [];
+}
+
+/// A channel always has a subscription: none means that they are not told.
+fn some_types(numbers: &[i32]) -> Result<Option<Vec<NotificationType>>, DecodeError> {
+    let types = types(numbers)?;
+    Ok((!types.is_empty()).then_some(types))
 }
 
 impl From<&Destination> for pb::ChannelDestination {

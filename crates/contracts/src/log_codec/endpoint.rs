@@ -5,54 +5,32 @@ use super::values::{all_parsed, optional_timestamp, parsed, required, timestamp,
 use crate::log::v1 as pb;
 use crate::log::v1::record_data::Fact as Message;
 use crate::time::timestamp_to_proto;
+use keeptrusts_webhooks_domain::endpoint_config::{EndpointConfig, EndpointPatch};
 use keeptrusts_webhooks_domain::event_type::EventType;
-use keeptrusts_webhooks_domain::fact::{EndpointFact, EndpointUpdate};
+use keeptrusts_webhooks_domain::fact::EndpointFact;
 use keeptrusts_webhooks_domain::health::DisableCause;
-use keeptrusts_webhooks_domain::payload_format::{PayloadFormat, PayloadKind};
+use keeptrusts_webhooks_domain::payload_format::{MissingPart, PayloadFormat, PayloadKind};
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 
 impl From<&EndpointFact> for Message {
     fn from(fact: &EndpointFact) -> Self {
         match fact {
-            EndpointFact::Created {
-                name,
-                url,
-                description,
-                event_types,
-                secret,
-                payload_format,
-            } => Message::EndpointCreated(pb::EndpointCreated {
-                name: name.clone(),
-                url: url.clone(),
-                description: description.clone(),
-                event_types: names(event_types),
-                secret: Some(secret.into()),
-                // As in records of before there were others.
-                payload_format: (payload_format.kind() != PayloadKind::Keeptrusts)
-                    .then(|| encode_format(payload_format, Some)),
-            }),
-            EndpointFact::Updated { update, before, payload_before } => {
-                Message::EndpointUpdated(pb::EndpointUpdated {
-                    name: update.name.clone(),
-                    url: update.url.clone(),
-                    description: update.description.clone(),
-                    event_types: names(update.event_types.as_deref().unwrap_or_default()),
-                    secret: update.secret.as_ref().map(Into::into),
-                    before: (*before != EndpointUpdate::default() || payload_before.is_some())
-                        .then(|| pb::EndpointBefore {
-                            name: before.name.clone(),
-                            url: before.url.clone(),
-                            description: before.description.clone(),
-                            event_types: names(before.event_types.as_deref().unwrap_or_default()),
-                            payload_format: payload_before
-                                .as_ref()
-                                .map(|format| encode_format(format, |()| None)),
-                        }),
-                    payload_format: update
-                        .payload_format
-                        .as_deref()
-                        .map(|format| encode_format(format, Some)),
+            EndpointFact::Created { config, secret } => {
+                Message::EndpointCreated(pb::EndpointCreated {
+                    name: config.name.clone(),
+                    url: config.url.clone(),
+                    description: config.description.clone(),
+                    event_types: names(&config.event_types),
+                    secret: Some(secret.into()),
+                    // As in records of before there were others.
+                    payload_format: (config.payload_format.kind() != PayloadKind::Keeptrusts)
+                        .then(|| encode_format(&config.payload_format, Some)),
                 })
+            }
+            EndpointFact::Updated { patch, secret, before } => {
+                let before = (!before.is_empty()).then(|| pb::EndpointBefore::from(before));
+                let secret = secret.as_ref().map(Into::into);
+                Message::EndpointUpdated(pb::EndpointUpdated { secret, before, ..patch.into() })
             }
             EndpointFact::SecretRotated { secret, previous_expire_time } => {
                 Message::EndpointSecretRotated(pb::EndpointSecretRotated {
@@ -86,44 +64,23 @@ impl From<&EndpointFact> for Message {
 pub(super) fn decode(message: Message) -> Result<EndpointFact, DecodeError> {
     Ok(match message {
         Message::EndpointCreated(created) => EndpointFact::Created {
-            event_types: all_parsed("event_types", &created.event_types)?,
-            name: created.name,
-            url: created.url,
-            description: created.description,
-            secret: required("secret", created.secret)?.try_into()?,
-            payload_format: match created.payload_format {
-                Some(format) => decode_format(format)?,
-                None => PayloadFormat::Keeptrusts,
+            config: EndpointConfig {
+                event_types: all_parsed("event_types", &created.event_types)?,
+                name: created.name,
+                url: created.url,
+                description: created.description,
+                payload_format: match created.payload_format {
+                    Some(format) => decode_format(format)?,
+                    None => PayloadFormat::Keeptrusts,
+                },
             },
+            secret: required("secret", created.secret)?.try_into()?,
         },
-        Message::EndpointUpdated(updated) => {
-            let before = updated.before.unwrap_or_default();
-            EndpointFact::Updated {
-                update: EndpointUpdate {
-                    name: updated.name,
-                    url: updated.url,
-                    description: updated.description,
-                    event_types: some_types(&updated.event_types)?,
-                    secret: updated.secret.map(TryInto::try_into).transpose()?,
-                    payload_format: updated
-                        .payload_format
-                        .map(|format| decode_format(format).map(Box::new))
-                        .transpose()?,
-                },
-                before: EndpointUpdate {
-                    name: before.name,
-                    url: before.url,
-                    description: before.description,
-                    event_types: some_types(&before.event_types)?,
-                    secret: None,
-                    payload_format: None,
-                },
-                payload_before: before
-                    .payload_format
-                    .map(|format| decode_format_with(format, |_| Some(())))
-                    .transpose()?,
-            }
-        }
+        Message::EndpointUpdated(mut updated) => EndpointFact::Updated {
+            before: updated.before.take().unwrap_or_default().try_into()?,
+            secret: updated.secret.take().map(TryInto::try_into).transpose()?,
+            patch: updated.try_into()?,
+        },
         Message::EndpointSecretRotated(rotated) => EndpointFact::SecretRotated {
             secret: required("secret", rotated.secret)?.try_into()?,
             previous_expire_time: optional_timestamp(
@@ -148,6 +105,44 @@ pub(super) fn decode(message: Message) -> Result<EndpointFact, DecodeError> {
         }
         _ => return Err(DecodeError::WrongStream),
     })
+}
+
+/// What EndpointUpdated and EndpointBefore have in common: the fields of a patch.
+macro_rules! patches {
+    ($($message:ident [$($other:ident),*] has $format:ty: $encode:expr, $decode:expr;)*) => {
+        $(impl From<&EndpointPatch<$format>> for pb::$message {
+            fn from(patch: &EndpointPatch<$format>) -> Self {
+                pb::$message {
+                    name: patch.name.clone(),
+                    url: patch.url.clone(),
+                    description: patch.description.clone(),
+                    event_types: names(patch.event_types.as_deref().unwrap_or_default()),
+                    payload_format: patch.payload_format.as_ref().map($encode),
+                    $($other: None,)*
+                }
+            }
+        }
+
+        impl TryFrom<pb::$message> for EndpointPatch<$format> {
+            type Error = DecodeError;
+
+            fn try_from(message: pb::$message) -> Result<Self, DecodeError> {
+                Ok(EndpointPatch {
+                    name: message.name,
+                    url: message.url,
+                    description: message.description,
+                    event_types: some_types(&message.event_types)?,
+                    payload_format: message.payload_format.map($decode).transpose()?,
+                })
+            }
+        })*
+    };
+}
+
+patches! {
+    EndpointUpdated [secret, before] has PayloadFormat: |format| encode_format(format, Some), decode_format;
+    EndpointBefore [] has PayloadFormat<()>:
+        |format| encode_format(format, |()| None), |format| decode_format_with(format, Some(()));
 }
 
 fn disabled(reason: String, cause: DisableCause) -> pb::EndpointDisabled {
@@ -189,27 +184,20 @@ fn encode_format<'a, K>(
     }
 }
 
-fn decode_format(format: pb::PayloadFormat) -> Result<PayloadFormat, DecodeError> {
-    let routing_key = format.routing_key.clone().map(SealedSecret::try_from).transpose()?;
-    decode_format_with(format, |_| routing_key)
+fn decode_format(mut format: pb::PayloadFormat) -> Result<PayloadFormat, DecodeError> {
+    let routing_key = format.routing_key.take().map(SealedSecret::try_from).transpose()?;
+    decode_format_with(format, routing_key)
 }
 
 fn decode_format_with<K>(
     format: pb::PayloadFormat,
-    routing_key: impl FnOnce(Option<pb::SealedSecret>) -> Option<K>,
+    routing_key: Option<K>,
 ) -> Result<PayloadFormat<K>, DecodeError> {
-    Ok(match parsed("payload_format.kind", &format.kind)? {
-        PayloadKind::Keeptrusts => PayloadFormat::Keeptrusts,
-        PayloadKind::Slack => PayloadFormat::Slack,
-        PayloadKind::Teams => PayloadFormat::Teams,
-        PayloadKind::CloudEvents => PayloadFormat::CloudEvents,
-        PayloadKind::PagerDuty => PayloadFormat::PagerDuty {
-            routing_key: routing_key(format.routing_key)
-                .ok_or_else(|| wrong("payload_format.routing_key", "is missing"))?,
-        },
-        PayloadKind::Custom => PayloadFormat::Custom {
-            template: required("payload_format.template", format.template)?,
-        },
+    let kind = parsed("payload_format.kind", &format.kind)?;
+    let format = PayloadFormat::new(kind, format.template, routing_key);
+    format.map_err(|missing| match missing {
+        MissingPart::Template => wrong("payload_format.template", "is missing"),
+        MissingPart::RoutingKey => wrong("payload_format.routing_key", "is missing"),
     })
 }
 

@@ -170,4 +170,21 @@ mod tests {
             assert!(name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_'), "{name}");
         }
     }
+
+    #[test]
+    fn the_page_on_the_api_lists_every_reason_and_no_others() {
+        let page = include_str!("../../../../docs/api.md");
+        let (_, section) = page.split_once("## Errors").expect("the section");
+        let section = section.split("\n## ").next().unwrap_or_default();
+        let rows = section.lines().filter(|line| line.starts_with("| `"));
+        let listed = rows.flat_map(|row| {
+            let reasons = row.split(" | ").next().unwrap_or_default();
+            reasons.split('`').skip(1).step_by(2)
+        });
+        let mut listed: Vec<&str> = listed.collect();
+        let mut expected: Vec<&str> = Reason::ALL.iter().map(|reason| reason.name()).collect();
+        listed.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(listed, expected);
+    }
 }

@@ -7,7 +7,8 @@ use keeptrusts_webhooks_contracts::time::timestamp_to_proto;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptMade, Exchange, Outcome, Trigger};
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
-use keeptrusts_webhooks_domain::endpoint::{Endpoint, NewEndpoint, PreviousSecret};
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, PreviousSecret};
+use keeptrusts_webhooks_domain::endpoint_config::EndpointConfig;
 use keeptrusts_webhooks_domain::event::{ContentDigest, Event, Idempotency, IdempotencyKey};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::AttemptId;
@@ -24,16 +25,16 @@ const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 #[test]
 fn an_endpoint_is_shown_without_its_secrets() {
     let secret = SealedSecret { key_id: "k".to_owned(), nonce: [0; 12], ciphertext: vec![1] };
-    let new = NewEndpoint {
+    let config = EndpointConfig {
         name: "siem".to_owned(),
         url: "https://siem.example/".to_owned(),
         description: "notes".to_owned(),
         event_types: vec![EventType::PolicyBlock],
-        secret: secret.clone(),
         payload_format: PayloadFormat::PagerDuty { routing_key: secret.clone() },
     };
     let organization = "default".parse().expect("valid");
-    let mut endpoint = Endpoint::created(endpoint_id(), organization, new, time());
+    let mut endpoint =
+        Endpoint::created(endpoint_id(), organization, config, secret.clone(), time());
     endpoint.previous_secret = Some(PreviousSecret { secret, expire_time: time() });
     let shown = v1::Endpoint {
         id: endpoint_id().to_string(),

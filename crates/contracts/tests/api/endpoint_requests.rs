@@ -53,7 +53,7 @@ fn with_mask(paths: &[&str]) -> v1::UpdateEndpointRequest {
 fn a_right_endpoint_is_taken_as_it_is_meant() {
     let created = CreateEndpoint::try_from(create()).expect("right");
     assert_eq!(created.organization_id.as_str(), "default");
-    assert_eq!(created.event_types, [EventType::PolicyBlock, EventType::UserInvited]);
+    assert_eq!(created.config.event_types, [EventType::PolicyBlock, EventType::UserInvited]);
     assert_eq!(created.secret, None, "one is to be generated");
     let request = v1::CreateEndpointRequest { secret: SECRET.to_owned(), ..create() };
     let secret = CreateEndpoint::try_from(request).expect("right").secret.expect("given");
@@ -93,16 +93,20 @@ fn an_update_without_a_mask_changes_what_is_not_empty() {
     let updated = UpdateEndpoint::try_from(update()).expect("right");
     assert_eq!(updated.endpoint_id, endpoint_id());
     assert_eq!(updated.etag.as_deref(), Some("\"1\""));
-    assert_eq!(updated.name.as_deref(), Some("new"));
-    assert_eq!(updated.event_types, Some(vec![EventType::PolicyBlock]));
-    assert!(updated.url.is_some() && updated.description.is_some() && updated.secret.is_some());
+    assert_eq!(updated.patch.name.as_deref(), Some("new"));
+    assert_eq!(updated.patch.event_types, Some(vec![EventType::PolicyBlock]));
+    assert!(
+        updated.patch.url.is_some()
+            && updated.patch.description.is_some()
+            && updated.secret.is_some()
+    );
 
     let endpoint = v1::Endpoint { id: endpoint_id().to_string(), ..Default::default() };
     let nothing =
         v1::UpdateEndpointRequest { endpoint: Some(endpoint), secret: String::new(), ..update() };
     let updated = UpdateEndpoint::try_from(nothing.clone()).expect("right, if pointless");
-    assert_eq!((&updated.etag, &updated.name, &updated.url), (&None, &None, &None));
-    assert!(updated.description.is_none() && updated.event_types.is_none());
+    assert_eq!((&updated.etag, &updated.patch.name, &updated.patch.url), (&None, &None, &None));
+    assert!(updated.patch.description.is_none() && updated.patch.event_types.is_none());
     assert_eq!(updated.secret, None);
     let empty_mask =
         v1::UpdateEndpointRequest { update_mask: Some(FieldMask::default()), ..nothing };
@@ -112,20 +116,22 @@ fn an_update_without_a_mask_changes_what_is_not_empty() {
 #[test]
 fn an_update_with_a_mask_changes_what_the_mask_names() {
     let updated = UpdateEndpoint::try_from(with_mask(&["description"])).expect("right");
-    assert_eq!(updated.description.as_deref(), Some("notes"));
-    assert!(updated.name.is_none() && updated.url.is_none() && updated.secret.is_none());
+    assert_eq!(updated.patch.description.as_deref(), Some("notes"));
+    assert!(
+        updated.patch.name.is_none() && updated.patch.url.is_none() && updated.secret.is_none()
+    );
 
     let mut emptied = with_mask(&["description"]);
     emptied.endpoint.as_mut().expect("given").description.clear();
     let updated = UpdateEndpoint::try_from(emptied).expect("right");
-    assert_eq!(updated.description.as_deref(), Some(""), "a mask can empty a field");
+    assert_eq!(updated.patch.description.as_deref(), Some(""), "a mask can empty a field");
 }
 
 #[test]
 fn a_star_is_everything_but_the_secret() {
     let updated = UpdateEndpoint::try_from(with_mask(&["*"])).expect("right");
-    assert!(updated.name.is_some() && updated.url.is_some());
-    assert!(updated.description.is_some() && updated.event_types.is_some());
+    assert!(updated.patch.name.is_some() && updated.patch.url.is_some());
+    assert!(updated.patch.description.is_some() && updated.patch.event_types.is_some());
     assert_eq!(updated.secret, None);
     for both in [["secret", "*"], ["*", "secret"]] {
         assert!(UpdateEndpoint::try_from(with_mask(&both)).expect("right").secret.is_some());

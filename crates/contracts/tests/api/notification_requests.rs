@@ -50,12 +50,12 @@ fn of_a_url_that_is_a_secret_only_the_host_may_be_shown() {
         ("https://hooks.example?sig=x", "https://hooks.example"),
     ] {
         let created = CreateChannel::try_from(create(slack(url))).expect("right");
-        assert_eq!(created.destination.address, address);
-        let secret = created.destination.secret.expect("a secret");
+        assert_eq!(created.config.destination.address, address);
+        let secret = created.config.destination.secret.expect("a secret");
         assert!(secret.expose().starts_with(address) && secret.expose().ends_with('x'));
         let types = [NotificationType::DeliveryExhausted, NotificationType::WeeklySummary];
-        assert_eq!(created.subscriptions, types);
-        assert_eq!(created.endpoint_ids, [endpoint_id()]);
+        assert_eq!(created.config.subscriptions, types);
+        assert_eq!(created.config.endpoint_ids, [endpoint_id()]);
     }
 }
 
@@ -63,7 +63,7 @@ fn of_a_url_that_is_a_secret_only_the_host_may_be_shown() {
 fn pager_duty_is_where_the_account_is() {
     let address = |region: i32, url: &str| {
         let created = CreateChannel::try_from(create(pager_duty(ROUTING_KEY, region, url)));
-        created.expect("right").destination.address
+        created.expect("right").config.destination.address
     };
     assert_eq!(address(0, ""), "https://events.pagerduty.com/v2/enqueue");
     assert_eq!(address(2, ""), "https://events.eu.pagerduty.com/v2/enqueue");
@@ -115,11 +115,11 @@ fn update(destination: Option<Destination>, paths: &[&str]) -> v1::UpdateChannel
 fn an_update_changes_what_its_mask_names_and_a_secret_that_is_not_said_stays() {
     let moved = webhook("https://new.example/", "");
     let implied = UpdateChannel::try_from(update(Some(moved.clone()), &[])).expect("right");
-    assert_eq!((implied.name.as_deref(), implied.subscriptions), (Some("new"), None));
-    let destination = implied.destination.expect("given");
+    assert_eq!((implied.patch.name.as_deref(), implied.patch.subscriptions), (Some("new"), None));
+    let destination = implied.patch.destination.expect("given");
     assert_eq!((destination.kind, destination.secret), (ChannelKind::Webhook, None));
     let named = UpdateChannel::try_from(update(Some(moved.clone()), &["name"])).expect("right");
-    assert_eq!(named.destination, None);
+    assert_eq!(named.patch.destination, None);
     // All but the destination: what has no value is wrong.
     let all = wrong_fields(UpdateChannel::try_from(update(Some(moved), &["*"])));
     assert_eq!(all, ["channel.subscriptions"]);
@@ -129,7 +129,10 @@ fn an_update_changes_what_its_mask_names_and_a_secret_that_is_not_said_stays() {
             channel.subscriptions = vec![v1::NotificationType::EndpointDegraded.into()];
         }
         let updated = UpdateChannel::try_from(request).expect("right");
-        assert!(updated.destination.is_some() && updated.endpoint_ids.is_some(), "{both:?}");
+        assert!(
+            updated.patch.destination.is_some() && updated.patch.endpoint_ids.is_some(),
+            "{both:?}"
+        );
     }
     let unknown = wrong_fields(UpdateChannel::try_from(update(None, &["status"])));
     assert_eq!(unknown, ["update_mask.paths[0]"]);

@@ -1,7 +1,7 @@
 use keeptrusts_webhooks_contracts::api::{CreateEndpoint, PreviewPayload, UpdateEndpoint};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::payload_format::{
-    PayloadChange, PayloadFormat, PayloadKind, RoutingKey,
+    PayloadFormat, PayloadKind, PayloadPatch, RoutingKey,
 };
 use prost_types::FieldMask;
 
@@ -23,7 +23,7 @@ fn create(format: v1::PayloadFormat, template: &str, key: &str) -> v1::CreateEnd
 }
 
 fn created(format: v1::PayloadFormat, template: &str, key: &str) -> PayloadFormat<RoutingKey> {
-    CreateEndpoint::try_from(create(format, template, key)).expect("right").payload_format
+    CreateEndpoint::try_from(create(format, template, key)).expect("right").config.payload_format
 }
 
 #[test]
@@ -73,16 +73,16 @@ fn update(
     }
 }
 
-fn updated(request: v1::UpdateEndpointRequest) -> PayloadChange<RoutingKey> {
-    UpdateEndpoint::try_from(request).expect("right").payload
+fn updated(request: v1::UpdateEndpointRequest) -> PayloadPatch<RoutingKey> {
+    UpdateEndpoint::try_from(request).expect("right").patch.payload_format.unwrap_or_default()
 }
 
 #[test]
 fn an_update_changes_of_the_format_what_its_mask_names() {
     use v1::PayloadFormat as Format;
-    assert_eq!(updated(update(&["name"], Format::Slack, "{}", KEY)), PayloadChange::default());
+    assert_eq!(updated(update(&["name"], Format::Slack, "{}", KEY)), PayloadPatch::default());
     let kind = updated(update(&["payload_format"], Format::Slack, "{}", KEY));
-    let slack = PayloadChange { kind: Some(PayloadKind::Slack), ..PayloadChange::default() };
+    let slack = PayloadPatch { kind: Some(PayloadKind::Slack), ..PayloadPatch::default() };
     assert_eq!(kind, slack);
     let emptied = updated(update(&["payload_template"], Format::Slack, "", ""));
     assert_eq!(emptied.template.as_deref(), Some(""));
@@ -96,7 +96,7 @@ fn an_update_changes_of_the_format_what_its_mask_names() {
 fn a_star_replaces_the_format_if_one_is_given_and_never_the_routing_key() {
     use v1::PayloadFormat as Format;
     let unknown = updated(update(&["*"], Format::Unspecified, "", KEY));
-    assert_eq!(unknown, PayloadChange::default(), "of clients that know no formats");
+    assert_eq!(unknown, PayloadPatch::default(), "of clients that know no formats");
     let alert = updated(update(&["*"], Format::Pagerduty, "", KEY));
     assert_eq!((alert.kind, alert.routing_key), (Some(PayloadKind::PagerDuty), None));
     let custom = updated(update(&["*"], Format::Custom, "{}", ""));

@@ -8,11 +8,13 @@ use keeptrusts_webhooks_contracts::log_codec::{
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::access::Role;
 use keeptrusts_webhooks_domain::attempt::{AttemptMade, Exchange, Trigger};
+use keeptrusts_webhooks_domain::config::Value;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
+use keeptrusts_webhooks_domain::endpoint_config::{EndpointConfig, EndpointPatch};
 use keeptrusts_webhooks_domain::event::{ContentDigest, Idempotency, IdempotencyKey};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{
-    DeliveriesScheduled, DeliveryFact, EndpointFact, EndpointUpdate, EventAccepted, Fact,
+    DeliveriesScheduled, DeliveryFact, EndpointFact, EventAccepted, Fact,
 };
 use keeptrusts_webhooks_domain::health::DisableCause;
 use keeptrusts_webhooks_domain::ids::{
@@ -111,31 +113,26 @@ fn payload_formats() -> impl Strategy<Value = PayloadFormat> {
 }
 
 fn endpoint_fact() -> impl Strategy<Value = EndpointFact> {
-    let created = (any::<[String; 3]>(), event_types(), sealed(), payload_formats()).prop_map(
-        |([name, url, description], event_types, secret, payload_format)| EndpointFact::Created {
-            name,
-            url,
-            description,
-            event_types,
-            secret,
-            payload_format,
-        },
-    );
-    let values = || (any::<[Option<String>; 3]>(), of(event_types()));
-    let formats = || of(payload_formats());
-    let updated = (values(), of(sealed()), values(), formats(), formats()).prop_map(
-        |(update, secret, before, payload_format, payload_before)| {
-            let ([name, url, description], event_types) = update;
-            let payload_format = payload_format.map(Box::new);
-            let update =
-                EndpointUpdate { name, url, description, event_types, secret, payload_format };
-            let ([name, url, description], event_types) = before;
-            let before =
-                EndpointUpdate { name, url, description, event_types, ..Default::default() };
-            let payload_before = payload_before.map(|format| format.without_key());
-            EndpointFact::Updated { update, before, payload_before }
-        },
-    );
+    let patch = || {
+        (any::<[Option<String>; 3]>(), of(event_types()), of(payload_formats())).prop_map(
+            |([name, url, description], event_types, payload_format)| EndpointPatch {
+                name,
+                url,
+                description,
+                event_types,
+                payload_format,
+            },
+        )
+    };
+    let created = (patch(), event_types(), sealed()).prop_map(|(patch, event_types, secret)| {
+        let mut config = EndpointConfig { event_types, ..EndpointConfig::default() };
+        config.apply(patch);
+        EndpointFact::Created { config, secret }
+    });
+    let updated = (patch(), of(sealed()), patch()).prop_map(|(patch, secret, before)| {
+        let shown = before.payload_format.as_ref().map(Value::shown);
+        EndpointFact::Updated { patch, secret, before: before.with_payload_format(shown) }
+    });
     prop_oneof![
         created,
         updated,

@@ -6,14 +6,14 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::access::Role;
 use keeptrusts_webhooks_domain::attempt::{AttemptMade, Trigger};
 use keeptrusts_webhooks_domain::channel::{
-    ChannelFact, ChannelKind, ChannelUpdate, Destination, NewChannel,
+    ChannelConfig, ChannelFact, ChannelKind, ChannelPatch, Destination,
 };
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
+use keeptrusts_webhooks_domain::endpoint_config::{EndpointConfig, EndpointPatch};
 use keeptrusts_webhooks_domain::event::{ContentDigest, Idempotency, IdempotencyKey};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{
-    DeliveriesScheduled, DeliveryFact, EndpointFact, EndpointUpdate, EventAccepted, Fact,
-    OperatorFact,
+    DeliveriesScheduled, DeliveryFact, EndpointFact, EventAccepted, Fact, OperatorFact,
 };
 use keeptrusts_webhooks_domain::health::{
     AttemptTally, DisableCause, EndpointTally, HealthSummary, week_of,
@@ -28,7 +28,6 @@ use keeptrusts_webhooks_domain::log::{Position, Stream};
 use keeptrusts_webhooks_domain::notification::{
     NewNotification, NotificationAttempt, NotificationFact, NotificationType,
 };
-use keeptrusts_webhooks_domain::payload_format::PayloadFormat;
 use keeptrusts_webhooks_domain::replay::{
     NewReplay, ReplayBound, ReplayCounts, ReplayCursor, ReplayFact, ReplayScope, ReplaySelection,
     ReplayStep,
@@ -55,25 +54,26 @@ pub(crate) fn stream_of(fact: &Fact) -> Stream {
 pub(crate) fn every_kind() -> Vec<Fact> {
     let endpoint = [
         EndpointFact::Created {
-            name: "siem".to_owned(),
-            url: "https://a.example/".to_owned(),
-            description: "all".to_owned(),
-            event_types: vec![EventType::PolicyBlock, EventType::KeyRotated],
+            config: EndpointConfig {
+                name: "siem".to_owned(),
+                url: "https://a.example/".to_owned(),
+                description: "all".to_owned(),
+                event_types: vec![EventType::PolicyBlock, EventType::KeyRotated],
+                ..EndpointConfig::default()
+            },
             secret: sealed(),
-            payload_format: PayloadFormat::Keeptrusts,
         },
         EndpointFact::Updated {
-            update: EndpointUpdate {
+            patch: EndpointPatch {
                 name: Some("new".to_owned()),
                 url: Some("https://b.example/".to_owned()),
                 description: Some(String::new()),
                 event_types: Some(vec![EventType::UserInvited]),
-                secret: Some(sealed()),
-                payload_format: None,
+                ..EndpointPatch::default()
             },
+            secret: Some(sealed()),
             // As in records that were written before there was one.
-            before: EndpointUpdate::default(),
-            payload_before: None,
+            before: EndpointPatch::default(),
         },
         EndpointFact::SecretRotated { secret: sealed(), previous_expire_time: Some(time()) },
         EndpointFact::Enabled,
@@ -207,20 +207,20 @@ pub(crate) fn every_kind() -> Vec<Fact> {
 }
 
 fn channel_facts() -> [ChannelFact; 5] {
-    let update = ChannelUpdate {
+    let patch = ChannelPatch {
         name: Some("new".to_owned()),
         destination: Some(destination(ChannelKind::Email, None)),
         subscriptions: Some(vec![NotificationType::WeeklySummary]),
         endpoint_ids: Some(Vec::new()),
     };
-    let before = ChannelUpdate {
+    let before = ChannelPatch {
         name: Some("old".to_owned()),
         destination: Some(destination(ChannelKind::Teams, None)),
         subscriptions: Some(vec![NotificationType::EndpointDisabled]),
         endpoint_ids: Some(vec![endpoint_id()]),
     };
     [
-        ChannelFact::Created(NewChannel {
+        ChannelFact::Created(ChannelConfig {
             name: "on call".to_owned(),
             destination: destination(ChannelKind::PagerDuty, Some(sealed())),
             subscriptions: vec![
@@ -230,7 +230,7 @@ fn channel_facts() -> [ChannelFact; 5] {
             ],
             endpoint_ids: vec![endpoint_id()],
         }),
-        ChannelFact::Updated { update, before },
+        ChannelFact::Updated { patch, before },
         ChannelFact::Deleted,
         ChannelFact::Failing { reason: "no route".to_owned() },
         ChannelFact::Recovered,

@@ -1,6 +1,8 @@
 //! The filters and tests that templates have. None converts an argument before it has paid for
 //! reading it; the engine's own are used where they read nothing. What numbers have is in
 //! [`numbers`].
+//!
+//! Decision: docs/decisions/template-operators-are-ours.md
 
 use std::borrow::Cow;
 

@@ -3,6 +3,8 @@
 //!
 //! A double would be quicker, and wrong without a word: of 9007199254740993, of 0.1 + 0.2, of 1e400.
 //! Numbers are compared, cut and rounded whatever their size; arithmetic has [`MAX_DIGITS`].
+//!
+//! Decision: docs/decisions/template-operators-are-ours.md
 
 use std::cmp::Ordering;
 use std::fmt;

@@ -15,6 +15,8 @@
 //! What is left still reads its operands, and the engine does not know numbers that keep their
 //! text. So the operators of a template become filters of ours ([`super::operators`]), which know
 //! them and charge for what they read.
+//!
+//! Decision: docs/decisions/templates-are-parsed-before-they-run.md
 
 use minijinja::Value;
 use minijinja::machinery::ast::{

@@ -1,5 +1,7 @@
 //! The operators of the language, as filters that no template can name. They know numbers that keep
 //! their text, and charge for what they read.
+//!
+//! Decision: docs/decisions/template-operators-are-ours.md
 
 use minijinja::machinery::ast::CompareOpKind;
 use std::cmp::Ordering;

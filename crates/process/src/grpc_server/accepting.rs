@@ -1,5 +1,7 @@
 //! From the socket to connections that are ready for HTTP/2: each is admitted or turned away,
 //! and has its TLS handshake in a task of its own, so that slow ones hold up nobody.
+//!
+//! Decision: docs/decisions/connections-are-accepted-by-our-own-loop.md
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,4 +1,6 @@
 //! The body of an answer whose messages are compressed on their way out.
+//!
+//! Decision: docs/decisions/answers-take-memory-until-they-are-written.md
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

@@ -5,6 +5,8 @@
 //! One place for all services, so that neither a limit nor a secret can be forgotten: an answer
 //! with a secret in it is never compressed, since its length would tell of it to whoever sees the
 //! connection and chooses a part of what is answered (CRIME, BREACH).
+//!
+//! Decision: docs/decisions/messages-are-inflated-in-one-place.md
 
 use std::io::{self, Read, Write};
 

@@ -1,4 +1,8 @@
 //! Who stands before the services and decides which requests reach them.
+//!
+//! Decision: docs/decisions/no-server-without-a-gate.md
+
+use std::time::Duration;
 
 use http::request::Parts;
 use keeptrusts_webhooks_domain::access::Caller;
@@ -16,4 +20,8 @@ pub trait Gate: Send + Sync + 'static {
     /// Waits until a caller that was let in may not be there any more, because its key was
     /// revoked or its token has expired, and says so. A stream that it watches then ends.
     async fn lapse(&self, caller: Caller) -> Status;
+
+    /// Finishes what the gate still has to write, if the database takes it within `patience`. Nobody
+    /// is let in any more; the log is closed afterwards.
+    async fn stop(&self, _patience: Duration) {}
 }

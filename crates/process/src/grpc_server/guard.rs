@@ -20,7 +20,6 @@ use tower_service::Service;
 use tracing::{Instrument, Span};
 
 use super::answer_body::CompressedBody;
-use super::awaited_body::AwaitedBody;
 use super::compression::{ENCODING, Encoding};
 use super::ending::{EndingBody, Ends};
 use super::gate::Gate;
@@ -30,6 +29,7 @@ use super::methods::{self, Kind};
 use super::paced_body::PacedBody;
 use super::peer::Peer;
 use super::receiving::receive;
+use super::request_body::request_body;
 use super::sharing::{Holder, Share, Sharing, What};
 use super::single_answer::{self, Terms};
 use super::telling::Telling;
@@ -152,7 +152,7 @@ impl Guard {
         let share = self.sharing.take(what, &address, purpose)?;
         let caller = self.gate.admit(&parts).await?;
         let gate = Arc::clone(&self.gate);
-        let body = AwaitedBody::new(body, gate, caller.clone(), self.request_body_timeout);
+        let body = request_body(body, gate, caller.clone(), self.request_body_timeout);
         if let Some(caller) = &caller {
             parts.extensions.insert(caller.clone());
         }

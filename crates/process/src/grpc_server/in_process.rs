@@ -1,5 +1,7 @@
 //! Connections from within the process: no socket, and so no TLS, no certificates' names and
 //! no limits of connections. What they carry is HTTP/2 as on any other.
+//!
+//! Decision: docs/decisions/the-embedded-console-has-no-socket.md
 
 use std::future::Future;
 use std::io;

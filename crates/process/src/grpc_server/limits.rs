@@ -86,7 +86,6 @@ pub struct LimitFlags {
     #[arg(
         long,
         value_name = "BYTES",
-        env = "KEEPTRUSTS_WEBHOOKS_MAX_REQUEST_BYTES",
         default_value_t = MAX_REQUEST_BYTES,
         value_parser = whole_number::<u32>(1..)
     )]
@@ -102,7 +101,6 @@ pub struct LimitFlags {
     #[arg(
         long,
         value_name = "NUMBER",
-        env = "KEEPTRUSTS_WEBHOOKS_MAX_REQUESTS_IN_FLIGHT",
         default_value_t = MAX_REQUESTS_IN_FLIGHT,
         value_parser = whole_number::<u32>(1..)
     )]
@@ -116,20 +114,13 @@ pub struct LimitFlags {
     #[arg(
         long,
         value_name = "BYTES",
-        env = "KEEPTRUSTS_WEBHOOKS_MAX_REQUEST_MEMORY",
         default_value_t = MAX_REQUEST_MEMORY,
         value_parser = whole_number::<u32>(1..)
     )]
     pub max_request_memory: u32,
 
     /// How long the body of a request may take to come; then the answer is DEADLINE_EXCEEDED.
-    #[arg(
-        long,
-        value_name = "TIME",
-        env = "KEEPTRUSTS_WEBHOOKS_REQUEST_BODY_TIMEOUT",
-        default_value = "30s",
-        value_parser = positive_duration
-    )]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = positive_duration)]
     pub request_body_timeout: Duration,
 
     /// How many streams (WatchDeliveries, WatchReplay) there may be; more are answered UNAVAILABLE.
@@ -139,7 +130,6 @@ pub struct LimitFlags {
     #[arg(
         long,
         value_name = "NUMBER",
-        env = "KEEPTRUSTS_WEBHOOKS_MAX_WATCHES",
         default_value_t = MAX_WATCHES,
         value_parser = whole_number::<u32>(1..)
     )]
@@ -149,7 +139,6 @@ pub struct LimitFlags {
     #[arg(
         long,
         value_name = "NUMBER",
-        env = "KEEPTRUSTS_WEBHOOKS_MAX_WATCHES_PER_KEY",
         default_value_t = MAX_WATCHES_PER_KEY,
         value_parser = whole_number::<u32>(1..)
     )]
@@ -159,7 +148,6 @@ pub struct LimitFlags {
     #[arg(
         long,
         value_name = "NUMBER",
-        env = "KEEPTRUSTS_WEBHOOKS_MAX_STREAMS_PER_CONNECTION",
         default_value_t = MAX_STREAMS_PER_CONNECTION,
         value_parser = whole_number::<u32>(1..)
     )]
@@ -169,7 +157,6 @@ pub struct LimitFlags {
     #[arg(
         long,
         value_name = "NUMBER",
-        env = "KEEPTRUSTS_WEBHOOKS_MAX_HEADERS",
         default_value_t = MAX_HEADERS,
         value_parser = whole_number::<u32>(1..)
     )]
@@ -180,7 +167,6 @@ pub struct LimitFlags {
     #[arg(
         long,
         value_name = "BYTES",
-        env = "KEEPTRUSTS_WEBHOOKS_MAX_HEADER_BYTES",
         default_value_t = MAX_HEADER_BYTES,
         value_parser = whole_number::<u32>(1024..)
     )]
@@ -193,7 +179,6 @@ pub struct LimitFlags {
     #[arg(
         long,
         value_name = "NUMBER",
-        env = "KEEPTRUSTS_WEBHOOKS_MAX_CONNECTIONS",
         default_value_t = MAX_CONNECTIONS,
         value_parser = whole_number::<u32>(1..)
     )]
@@ -203,7 +188,6 @@ pub struct LimitFlags {
     #[arg(
         long,
         value_name = "NUMBER",
-        env = "KEEPTRUSTS_WEBHOOKS_MAX_CONNECTIONS_PER_PEER",
         default_value_t = MAX_CONNECTIONS_PER_PEER,
         value_parser = whole_number::<u32>(1..)
     )]
@@ -214,50 +198,26 @@ pub struct LimitFlags {
     #[arg(
         long,
         value_name = "NUMBER",
-        env = "KEEPTRUSTS_WEBHOOKS_MAX_HANDSHAKES",
         default_value_t = MAX_HANDSHAKES,
         value_parser = whole_number::<u32>(1..)
     )]
     pub max_handshakes: u32,
 
     /// How long the handshakes may take together.
-    #[arg(
-        long,
-        value_name = "TIME",
-        env = "KEEPTRUSTS_WEBHOOKS_HANDSHAKE_TIMEOUT",
-        default_value = "10s",
-        value_parser = positive_duration
-    )]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = positive_duration)]
     pub handshake_timeout: Duration,
 
     /// How often a client is asked whether it is still there.
-    #[arg(
-        long,
-        value_name = "TIME",
-        env = "KEEPTRUSTS_WEBHOOKS_KEEPALIVE_INTERVAL",
-        default_value = "1m",
-        value_parser = positive_duration
-    )]
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = positive_duration)]
     pub keepalive_interval: Duration,
 
     /// How long it may take to answer that.
-    #[arg(
-        long,
-        value_name = "TIME",
-        env = "KEEPTRUSTS_WEBHOOKS_KEEPALIVE_TIMEOUT",
-        default_value = "20s",
-        value_parser = positive_duration
-    )]
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = positive_duration)]
     pub keepalive_timeout: Duration,
 
     /// How old a connection may become: its requests are finished, and clients connect again
     /// [default: any age]
-    #[arg(
-        long,
-        value_name = "TIME",
-        env = "KEEPTRUSTS_WEBHOOKS_MAX_CONNECTION_AGE",
-        value_parser = positive_duration
-    )]
+    #[arg(long, value_name = "TIME", value_parser = positive_duration)]
     pub max_connection_age: Option<Duration>,
 
     /// How many HTTP/2 frames that carry nothing (PING, RST_STREAM, SETTINGS and others) a
@@ -265,7 +225,6 @@ pub struct LimitFlags {
     #[arg(
         long,
         value_name = "NUMBER",
-        env = "KEEPTRUSTS_WEBHOOKS_MAX_CONTROL_FRAMES",
         default_value_t = MAX_CONTROL_FRAMES,
         value_parser = whole_number::<u32>(1..)
     )]
@@ -276,7 +235,6 @@ pub struct LimitFlags {
     #[arg(
         long,
         value_name = "NUMBER",
-        env = "KEEPTRUSTS_WEBHOOKS_MAX_EARLY_RESETS",
         default_value_t = MAX_EARLY_RESETS,
         value_parser = whole_number::<u32>(1..)
     )]
@@ -286,7 +244,6 @@ pub struct LimitFlags {
     #[arg(
         long,
         value_name = "NUMBER",
-        env = "KEEPTRUSTS_WEBHOOKS_MAX_STREAM_ERRORS",
         default_value_t = MAX_STREAM_ERRORS,
         value_parser = whole_number::<u32>(1..)
     )]

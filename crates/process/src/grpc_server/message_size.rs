@@ -1,4 +1,6 @@
 //! How large a request message may be, for all services in one place.
+//!
+//! Decision: docs/decisions/requests-are-counted-on-the-wire.md
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

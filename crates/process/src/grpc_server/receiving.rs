@@ -11,16 +11,16 @@ use keeptrusts_webhooks_contracts::{status, wire};
 use tonic::Status;
 use tonic::body::Body;
 
-use super::awaited_body::AwaitedBody;
 use super::compression::{Encoding, inflated, unreadable};
 use super::message_size::{PREFIX_BYTES, too_large};
 use super::methods::Method;
+use super::request_body::RequestBody;
 use super::sharing::Memory;
 
 /// Reads a body to its end, which takes memory as it grows, and looks at what is in the message
 /// before anybody decodes it. The body again, for the service.
 pub(super) async fn receive(
-    body: AwaitedBody,
+    body: RequestBody,
     method: Option<&Method>,
     encoding: Option<Encoding>,
     max_message_bytes: u32,
@@ -41,7 +41,7 @@ pub(super) async fn receive(
 }
 
 async fn read(
-    mut body: AwaitedBody,
+    mut body: RequestBody,
     max_message_bytes: u32,
     memory: &mut Memory,
 ) -> Result<Bytes, Status> {

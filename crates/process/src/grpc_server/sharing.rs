@@ -1,5 +1,7 @@
 //! What requests take while they are received and answered, and what becomes of those for which
 //! there is nothing left.
+//!
+//! Decision: docs/decisions/shares-are-what-is-left.md
 
 use std::fmt;
 use std::net::IpAddr;

@@ -1,6 +1,8 @@
 //! The answer of a call that has one. Nothing is asked of its body as long as its client takes
 //! nothing of it (a window of zero, RFC 9113 section 5.2), so that it takes its caller's share of
 //! the memory from when it is made.
+//!
+//! Decision: docs/decisions/answers-take-memory-until-they-are-written.md
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

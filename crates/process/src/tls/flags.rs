@@ -22,24 +22,19 @@ pub struct ServerTlsFlags {
     ///
     /// gRPC is encrypted then, and only so. SIGHUP reads the files again: new connections use
     /// what is in them then, open ones go on.
-    #[arg(long, value_name = "FILE", env = "KEEPTRUSTS_WEBHOOKS_TLS_CERT", requires = "tls_key")]
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
 
     /// A PEM file with the private key of the certificate.
-    #[arg(long, value_name = "FILE", env = "KEEPTRUSTS_WEBHOOKS_TLS_KEY", requires = "tls_cert")]
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
 
     /// A PEM file with the authorities whose certificates clients must show (mutual TLS).
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "KEEPTRUSTS_WEBHOOKS_TLS_CLIENT_CA",
-        requires = "tls_cert"
-    )]
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_client_ca: Option<PathBuf>,
 
     /// Permit gRPC without TLS on an address that other machines can reach.
-    #[arg(long, env = "KEEPTRUSTS_WEBHOOKS_INSECURE")]
+    #[arg(long)]
     pub insecure: bool,
 }
 
@@ -49,25 +44,15 @@ pub struct ServerTlsFlags {
 pub struct ServiceTlsFlags {
     /// A PEM file with the authorities of the services' certificates, for https, or with those
     /// certificates themselves [default: the system's authorities]
-    #[arg(long, value_name = "FILE", env = "KEEPTRUSTS_WEBHOOKS_SERVICES_CA")]
+    #[arg(long, value_name = "FILE")]
     pub services_ca: Option<PathBuf>,
 
     /// A PEM file with the certificate to show to services that ask for one (mutual TLS)
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "KEEPTRUSTS_WEBHOOKS_SERVICES_CERT",
-        requires = "services_key"
-    )]
+    #[arg(long, value_name = "FILE", requires = "services_key")]
     pub services_cert: Option<PathBuf>,
 
     /// A PEM file with the private key of that certificate
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "KEEPTRUSTS_WEBHOOKS_SERVICES_KEY",
-        requires = "services_cert"
-    )]
+    #[arg(long, value_name = "FILE", requires = "services_cert")]
     pub services_key: Option<PathBuf>,
 }
 

@@ -2,6 +2,8 @@
 //!
 //! What stops one shard (its row is locked) says nothing of the others, and is told apart from what
 //! stops the database: see [`judge`].
+//!
+//! Decision: docs/decisions/a-locked-row-leaves-the-process-ready.md
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -3,6 +3,8 @@
 //!
 //! What is handed out is bounded. Who is too slow for it misses a part, sees that it does, and reads
 //! that part from the log by itself.
+//!
+//! Decision: docs/decisions/one-reader-for-all-followers-of-a-shard.md
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

@@ -1,5 +1,7 @@
 //! The keys and sessions that this process has ended lately, so that whoever remembers a key as
 //! valid can tell at once that it is not.
+//!
+//! Decision: docs/decisions/a-process-knows-the-keys-that-it-ended.md
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};

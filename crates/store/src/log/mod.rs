@@ -3,6 +3,8 @@
 //! One appender for each shard takes all the operations that wait, up to a limit, into the
 //! next transaction while the last one commits. At low load an append takes one commit; at
 //! high load one commit takes hundreds of operations.
+//!
+//! Decision: docs/decisions/group-commit.md
 
 pub(crate) mod commits;
 pub(crate) mod feed;
@@ -27,6 +29,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::backoff::retry;
 use crate::error::{Causes, StoreError};
 use crate::limits::{
     LOOKUP_BACKOFF, MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS, MAX_LOST_ANSWERS,
@@ -504,20 +507,14 @@ impl Appender {
         answers: Vec<Answer>,
     ) -> (Vec<Operation>, Vec<Answer>) {
         let ids: Vec<_> = operations.iter().map(|operation| operation.id).collect();
-        let (mut backoff, longest) = LOOKUP_BACKOFF;
-        let mut found = loop {
-            match self.store.find_operations(self.shard, known, &ids).await {
-                Ok(found) => break found,
-                Err(error) => {
-                    if let Some(trouble) = error.trouble() {
-                        self.seen.commits.failed(trouble);
-                    }
-                    tracing::warn!(shard = %self.shard, error = %Causes(&error), "cannot look up a commit yet");
-                    tokio::time::sleep(backoff).await;
-                    backoff = (backoff * 2).min(longest);
-                }
+        let find = || self.store.find_operations(self.shard, known, &ids);
+        let note_failure = |error: &StoreError| {
+            if let Some(trouble) = error.trouble() {
+                self.seen.commits.failed(trouble);
             }
+            tracing::warn!(shard = %self.shard, error = %Causes(error), "cannot look up a commit yet");
         };
+        let mut found = retry(LOOKUP_BACKOFF, find, note_failure).await;
         if !found.is_empty() {
             self.seen.commits.succeeded();
         }

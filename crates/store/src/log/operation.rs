@@ -1,4 +1,6 @@
 //! What is appended, and what comes of it.
+//!
+//! Decision: docs/decisions/lost-answers-are-looked-up.md
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,6 +8,7 @@ use std::str::FromStr;
 use bytes::Bytes;
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::entity::Entity;
 use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{AttemptId, EventId, InvalidId, OperationId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Epoch, Position, RecordName, Stream, Version};
@@ -32,7 +35,7 @@ pub struct Operation {
 }
 
 impl Operation {
-    /// Records without bodies, by nobody who needs a shard's lease, made now.
+    /// Records alone, made now: without bodies, and whoever owns the shard.
     pub fn recording(
         organization: &OrganizationId,
         records: Vec<NewRecord>,
@@ -74,6 +77,14 @@ pub struct NewRecord {
     pub expected: Expected,
     /// What happened.
     pub fact: Fact,
+}
+
+impl NewRecord {
+    /// The record that follows an entity as it is: refused if another one has followed it since.
+    pub fn following<E: Entity>(entity: &E, fact: E::Fact) -> NewRecord {
+        let expected = Expected::Version(entity.version());
+        NewRecord { stream: entity.stream(), expected, fact: fact.into() }
+    }
 }
 
 /// What must be true of a stream for a record to be appended to it.

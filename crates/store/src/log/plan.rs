@@ -1,5 +1,7 @@
 //! What becomes of a batch of operations, decided while the shard is locked. Pure, so that
 //! every backend decides alike.
+//!
+//! Decision: docs/decisions/the-shards-row-orders-appends.md
 
 use std::collections::HashMap;
 

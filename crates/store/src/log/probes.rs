@@ -1,4 +1,6 @@
 //! Tries whether the database commits, when the last commits leave it open.
+//!
+//! Decision: docs/decisions/health-is-looked-at-when-somebody-asks.md
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

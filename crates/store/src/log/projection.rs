@@ -1,5 +1,7 @@
 //! The fold: what the tables are, given the records. Pure, so that dropping the tables and
 //! folding the log again gives the same tables (invariant 7), in every backend.
+//!
+//! Decision: docs/decisions/projections-are-folded-in-rust.md
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,7 +9,7 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptMade, Outcome, Trigger};
 use keeptrusts_webhooks_domain::channel::{Channel, ChannelFact};
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
-use keeptrusts_webhooks_domain::endpoint::{Endpoint, NewEndpoint};
+use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{DeliveriesScheduled, DeliveryFact, EndpointFact, Fact};
@@ -326,24 +328,9 @@ impl Fold {
         fact: &EndpointFact,
         record: &Record,
     ) -> Result<(), BrokenLog> {
-        let endpoint = if let EndpointFact::Created {
-            name,
-            url,
-            description,
-            event_types,
-            secret,
-            payload_format,
-        } = fact
-        {
-            let new = NewEndpoint {
-                name: name.clone(),
-                url: url.clone(),
-                description: description.clone(),
-                event_types: event_types.clone(),
-                secret: secret.clone(),
-                payload_format: payload_format.clone(),
-            };
-            Endpoint::created(id, record.organization_id.clone(), new, record.recorded_at)
+        let endpoint = if let EndpointFact::Created { config, secret } = fact {
+            let (organization, config) = (record.organization_id.clone(), config.clone());
+            Endpoint::created(id, organization, config, secret.clone(), record.recorded_at)
         } else {
             let mut endpoint = self.endpoint(id).cloned().ok_or_else(|| broken(record))?;
             endpoint.apply(fact, record.recorded_at);

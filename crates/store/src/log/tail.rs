@@ -1,5 +1,7 @@
 //! The newest records of a shard, in memory, so that those who read along need not ask the
 //! database for what this process has just appended.
+//!
+//! Decision: docs/decisions/readers-follow-from-memory.md
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

@@ -1,4 +1,6 @@
 //! Appending: one short transaction that begins with the shard's row.
+//!
+//! Decision: docs/decisions/the-shards-row-orders-appends.md
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,7 +9,8 @@ use std::time::Duration;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::OperationId;
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard};
-use sqlx::{FromRow, PgConnection};
+use sqlx::PgConnection;
+use sqlx_macros::FromRow;
 
 use super::errors::{is_locked_out, store_error};
 use super::load::used_keys;

@@ -1,5 +1,7 @@
 //! Telling other processes of appends, and hearing of theirs, by NOTIFY and LISTEN. Only hints:
 //! whoever needs to know looks at the positions now and then, too.
+//!
+//! Decision: docs/decisions/readers-follow-from-memory.md
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -18,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use super::connector::{Connector, SessionLimits};
 use super::pool::Pool;
 use super::session::change;
+use crate::backoff::Backoff;
 use crate::error::{Causes, StoreError};
 
 const CHANNEL: &str = "keeptrusts_webhooks_log";
@@ -31,8 +34,8 @@ const MAX_WAITING_HINTS: usize = 1_024;
 const NOTIFY_INTERVAL: Duration = Duration::from_millis(2);
 /// How long notifying rests when it has failed.
 const NOTIFY_REST: Duration = Duration::from_secs(1);
-/// The first wait before listening again, and the longest.
-const LISTEN_BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// The waits before listening again.
+const LISTEN_BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
 /// How long the connection may take for a test. It is tested after the time that a statement may
 /// take: a machine that vanished is silent, too.
 const TEST_LIMIT: Duration = Duration::from_secs(1);
@@ -149,14 +152,12 @@ async fn listen(
     limits: SessionLimits,
     hints: mpsc::Sender<(Shard, Position)>,
 ) {
-    let (first, longest) = LISTEN_BACKOFF;
-    let mut backoff = first;
+    let mut backoff = LISTEN_BACKOFF;
     while !hints.is_closed() {
-        let listening = || backoff = first;
+        let listening = || backoff.reset();
         let Err(error) = listen_once(&connector, &limits, &hints, listening).await;
         tracing::debug!(error = %Causes(&*error), "does not hear of other processes' appends, listening again");
-        sleep(backoff).await;
-        backoff = (backoff * 2).min(longest);
+        backoff.wait().await;
     }
 }
 

@@ -3,11 +3,13 @@
 //!
 //! No lease waits for another: each has a statement of its own, which gives up soon when somebody
 //! holds the shard's row, on connections that nothing else uses.
+//!
+//! Decision: docs/decisions/one-row-never-stops-all-shards.md
 
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::log::{Epoch, Shard};
-use sqlx::FromRow;
+use sqlx_macros::FromRow;
 
 use super::connector::SessionLimits;
 use super::errors::is_locked_out;

@@ -5,6 +5,8 @@
 //! foreign keys, advisory locks after the start), so that the tables can be distributed by
 //! shard. Sessions are set up and statements prepared, so a pooler in between must pool
 //! sessions, not transactions: see `pooler`.
+//!
+//! Decision: docs/decisions/every-key-begins-with-the-shard.md
 
 mod append;
 mod check;

@@ -14,7 +14,7 @@ pub use super::url::InvalidUrl;
 use crate::limits::POSTGRES_SHARDS;
 use crate::opening::{AppliedMigration, Opening, Standing, standing};
 
-pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/postgres");
+pub(super) static MIGRATIONS: Migrator = sqlx_macros::migrate!("../../migrations/postgres");
 
 /// How long the server may take to accept a connection when the database is opened.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);

@@ -1,7 +1,6 @@
 //! Connections that are kept for the next who needs one, up to a limit.
 //!
-//! Not sqlx's pool, which connects to one host, and which tells of a time-out only that it was
-//! one, whatever the server has said.
+//! Decision: docs/decisions/our-own-postgres-pool.md
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,14 +11,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
 use super::connector::{Connector, NoHost, SessionLimits, can_write};
+use crate::backoff::Backoff;
 use crate::error::StoreError;
 
 /// How long a call waits for a connection, connecting included, unless it has less time. A restart of
 /// the server that takes less is not noticed by callers.
 pub(super) const ACQUIRE_LIMIT: Duration = Duration::from_secs(3);
-/// The first wait before connecting again to a server that takes no connection, and the longest.
-const CONNECT_BACKOFF: (Duration, Duration) =
-    (Duration::from_millis(10), Duration::from_millis(600));
+/// The waits before connecting again to a server that takes no connection.
+const CONNECT_BACKOFF: Backoff =
+    Backoff::new(Duration::from_millis(10), Duration::from_millis(600));
 /// How long a connection may lie idle before it is tested when it is taken. Testing each time
 /// would cost every append a round trip; never, an error for each connection that a firewall
 /// or a restart has cut meanwhile.
@@ -148,17 +148,18 @@ impl Inner {
     }
 
     async fn connect(&self, deadline: Instant) -> Result<PgConnection, NoConnection> {
-        let (mut backoff, longest) = CONNECT_BACKOFF;
+        let mut backoff = CONNECT_BACKOFF;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            match self.connector.connect(&self.limits, left).await {
+            let error = match self.connector.connect(&self.limits, left).await {
                 Ok(connection) => return Ok(connection),
-                Err(error) if error.is_passing() && Instant::now() + backoff < deadline => {
-                    sleep(backoff).await;
-                    backoff = (backoff * 2).min(longest);
-                }
-                Err(error) => return Err(error.into()),
+                Err(error) => error,
+            };
+            let wait = backoff.next_wait();
+            if !error.is_passing() || Instant::now() + wait >= deadline {
+                return Err(error.into());
             }
+            sleep(wait).await;
         }
     }
 }

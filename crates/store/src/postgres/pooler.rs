@@ -3,6 +3,8 @@
 //! With one, nothing that a session is set to holds: not `synchronous_commit`, by which what is
 //! acknowledged is durable, nor any time limit; prepared statements and LISTEN are lost as well.
 //! A pooler that gives each connection a session for as long as it lasts does no harm.
+//!
+//! Decision: docs/decisions/poolers-must-pool-sessions.md
 
 use std::time::Duration;
 

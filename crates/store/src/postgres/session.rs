@@ -1,4 +1,6 @@
 //! How connections are used and given back, and how long is waited for what.
+//!
+//! Decision: docs/decisions/long-statements-are-watched-from-another-connection.md
 
 use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};

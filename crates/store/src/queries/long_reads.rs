@@ -1,6 +1,8 @@
 //! Reads that take long: those that go through much of an organization's history wait in lines of
 //! their own, so that they leave processors, disk and connections to publishing and to what reads a
 //! few rows.
+//!
+//! Decision: docs/decisions/long-reads-have-a-budget.md
 
 use std::time::Duration;
 

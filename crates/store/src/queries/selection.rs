@@ -1,5 +1,7 @@
 //! Rows of one table, chosen by its columns. Databases make a statement of it; the log in memory
 //! goes through its rows.
+//!
+//! Decision: docs/decisions/a-query-is-a-selection.md
 
 use std::marker::PhantomData;
 

@@ -4,7 +4,7 @@ use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::log::Version;
 use keeptrusts_webhooks_domain::replay::ReplayCursor;
 use keeptrusts_webhooks_domain::trace::TraceContext;
-use sqlx::FromRow;
+use sqlx_macros::FromRow;
 
 use crate::error::StoreError;
 use crate::queries::replay_candidates::{Candidate, CandidateDelivery, CandidatePage};

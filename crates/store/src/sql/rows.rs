@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::log::{Epoch, Position};
-use sqlx::FromRow;
+use sqlx_macros::FromRow;
 
 use crate::error::StoreError;
 use crate::store::{AttemptSum, ShardState, SteadyTime};

@@ -9,6 +9,8 @@
 //! it, and nobody else in this process opens it: see [`DatabaseLock::keep_in`] and [`OURS`].
 //!
 //! The second is what earlier versions lock.
+//!
+//! Decision: docs/decisions/sqlite-files-are-locked-with-flock.md
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions, TryLockError};

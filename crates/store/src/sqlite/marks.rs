@@ -30,6 +30,8 @@
 //!
 //! What power cuts and kills may leave is never refused: not a row that was written by halves,
 //! nor one of which only the log has the table.
+//!
+//! Decision: docs/decisions/the-database-knows-its-write-ahead-log.md
 
 use std::path::Path;
 
@@ -40,7 +42,7 @@ use super::open::BUSY_TIMEOUT;
 use super::wal::Wal;
 
 /// What is in the row of `shards`.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, sqlx_macros::FromRow)]
 pub(super) struct Marks {
     /// Up to which record the log of events goes.
     pub(super) last_position: i64,

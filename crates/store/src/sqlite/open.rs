@@ -26,7 +26,7 @@ use crate::opening::{AppliedMigration, Opening, Standing, standing};
 use crate::store::TableVersions;
 use crate::tables;
 
-pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
+pub(super) static MIGRATIONS: Migrator = sqlx_macros::migrate!("../../migrations/sqlite");
 
 /// There is one process, and it has one writer: more shards would only split its batches.
 const SHARD_COUNT: u16 = 1;

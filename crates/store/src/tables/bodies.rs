@@ -1,4 +1,6 @@
 //! `bodies`: content that expires. Not a projection: a rebuild leaves it alone.
+//!
+//! Decision: docs/decisions/bodies-are-not-in-the-log.md
 
 use super::{Cell, Table};
 use crate::log::operation::NewBody;

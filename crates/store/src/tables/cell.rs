@@ -1,4 +1,6 @@
 //! What one column of one row holds, as both databases take it.
+//!
+//! Decision: docs/decisions/times-are-microseconds.md
 
 use std::borrow::Cow;
 use std::fmt::Display;

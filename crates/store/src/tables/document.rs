@@ -1,4 +1,6 @@
 //! Documents: rows that hold the entity as one JSON text, beside the columns that statements search.
+//!
+//! Decision: docs/decisions/small-state-is-documents.md
 
 use std::borrow::Cow;
 

@@ -4,6 +4,8 @@
 //! A column more is a line in its table's file, a line where the entity is read, and a migration.
 //! Configuration and small state are read from a [`document`] alone: a field more of an entity is
 //! none of these, and columns are there for what statements search.
+//!
+//! Decision: docs/decisions/a-table-is-described-once.md
 
 mod attempt_counts;
 mod attempts;

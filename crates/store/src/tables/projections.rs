@@ -9,7 +9,6 @@ use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::key::Key;
 use keeptrusts_webhooks_domain::notification::Notification;
 use keeptrusts_webhooks_domain::replay::Replay;
-use sqlx::FromRow;
 
 use super::document::{self, TEXT, VERSION};
 use super::{Entity, Purpose, listed};
@@ -94,7 +93,7 @@ fn compare<Row: Entity + Document>(
 }
 
 /// A row as it is stored and as it is rebuilt, where these are not the same byte for byte.
-#[derive(FromRow)]
+#[derive(sqlx_macros::FromRow)]
 pub(crate) struct RowPair {
     /// `column=value`, in one line, of the plain columns.
     stored: Option<String>,

@@ -1,5 +1,7 @@
 //! Which tables a batch or a rebuild reads and writes, and in which order. The databases say only
 //! how rows are written, deleted and looked up.
+//!
+//! Decision: docs/decisions/a-table-is-described-once.md
 
 use std::collections::HashMap;
 use std::future::Future;

@@ -8,7 +8,7 @@ use std::fmt;
 use async_trait::async_trait;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::Shard;
-use sqlx::FromRow;
+use sqlx_macros::FromRow;
 
 use crate::error::StoreError;
 

@@ -6,6 +6,8 @@
 //! only. It is not encrypted: the code that it belongs to goes through the same browser, and
 //! after it the session itself (OpenID Connect Core 1.0 section 15.5.2 binds the nonce in this
 //! way).
+//!
+//! Decision: docs/decisions/accounts-sign-in-with-an-id-token.md
 
 use form_urlencoded::Serializer;
 use http::{HeaderMap, HeaderValue};

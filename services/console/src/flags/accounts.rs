@@ -19,30 +19,18 @@ pub struct AccountFlags {
     /// Register this redirect URI at the issuer: --console-public-url, or http:// and the address
     /// that the console listens on, and /sign-in/callback. The services must accept tokens for
     /// the client: name it as an --oidc-audience.
-    #[arg(
-        long,
-        value_name = "ID",
-        env = "KEEPTRUSTS_WEBHOOKS_OIDC_CLIENT_ID",
-        requires = "oidc_issuer"
-    )]
+    #[arg(long, value_name = "ID", requires = "oidc_issuer")]
     pub oidc_client_id: Option<String>,
 
     /// The secret of that client, unless it is a public one. It is better given by the environment
     /// or in a file than on the command line, which others can see.
-    #[arg(
-        long,
-        value_name = "SECRET",
-        env = "KEEPTRUSTS_WEBHOOKS_OIDC_CLIENT_SECRET",
-        hide_env_values = true,
-        requires = "oidc_client_id"
-    )]
+    #[arg(long, value_name = "SECRET", hide_env_values = true, requires = "oidc_client_id")]
     pub oidc_client_secret: Option<ClientSecret>,
 
     /// A file with the secret of that client.
     #[arg(
         long,
         value_name = "FILE",
-        env = "KEEPTRUSTS_WEBHOOKS_OIDC_CLIENT_SECRET_FILE",
         requires = "oidc_client_id",
         conflicts_with = "oidc_client_secret"
     )]
@@ -53,7 +41,6 @@ pub struct AccountFlags {
     #[arg(
         long,
         value_name = "SCOPE",
-        env = "KEEPTRUSTS_WEBHOOKS_OIDC_SCOPE",
         value_delimiter = ',',
         default_value = "profile,email",
         value_parser = scope
@@ -62,13 +49,7 @@ pub struct AccountFlags {
 
     /// What people call the issuer: the button on the sign-in page reads "Sign in with NAME"
     /// [default: the issuer's host]
-    #[arg(
-        long,
-        value_name = "NAME",
-        env = "KEEPTRUSTS_WEBHOOKS_OIDC_LABEL",
-        requires = "oidc_client_id",
-        value_parser = label
-    )]
+    #[arg(long, value_name = "NAME", requires = "oidc_client_id", value_parser = label)]
     pub oidc_label: Option<String>,
 }
 

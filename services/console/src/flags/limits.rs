@@ -24,7 +24,6 @@ pub struct ConsoleLimitFlags {
     #[arg(
         long,
         value_name = "NUMBER",
-        env = "KEEPTRUSTS_WEBHOOKS_CONSOLE_MAX_CONNECTIONS",
         default_value_t = MAX_CONNECTIONS,
         value_parser = whole_number::<u32>(1..)
     )]
@@ -35,31 +34,18 @@ pub struct ConsoleLimitFlags {
     #[arg(
         long,
         value_name = "NUMBER",
-        env = "KEEPTRUSTS_WEBHOOKS_CONSOLE_MAX_CONNECTIONS_PER_PEER",
         default_value_t = MAX_CONNECTIONS_PER_PEER,
         value_parser = whole_number::<u32>(1..)
     )]
     pub console_max_connections_per_peer: u32,
 
     /// How long a browser may take from connecting to the end of its first request's headers
-    #[arg(
-        long,
-        value_name = "TIME",
-        env = "KEEPTRUSTS_WEBHOOKS_CONSOLE_HEADER_TIMEOUT",
-        default_value = "10s",
-        value_parser = positive_duration
-    )]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = positive_duration)]
     pub console_header_timeout: Duration,
 
     /// How long it may take to send a form after its headers; one that takes longer is answered
     /// with the HTTP status 408
-    #[arg(
-        long,
-        value_name = "TIME",
-        env = "KEEPTRUSTS_WEBHOOKS_CONSOLE_BODY_TIMEOUT",
-        default_value = "30s",
-        value_parser = positive_duration
-    )]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = positive_duration)]
     pub console_body_timeout: Duration,
 }
 

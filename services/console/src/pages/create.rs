@@ -35,7 +35,9 @@ struct ConfigurationStep {
 #[template(path = "create_event_types.html")]
 struct EventTypesStep {
     frame: Frame,
-    form: EndpointForm,
+    name: String,
+    /// The fields of the first step, as they were typed.
+    configuration: Vec<(String, Confidential)>,
     errors: Errors,
     categories: Vec<Category>,
 }
@@ -75,7 +77,7 @@ pub(crate) struct Snippet {
     pub(crate) code: &'static str,
 }
 
-/// The same that the README shows.
+/// The same that docs/receiving.md shows.
 const SNIPPETS: [Snippet; 3] = [
     Snippet { language: "Node", code: include_str!("../../snippets/verify.js") },
     Snippet { language: "Python", code: include_str!("../../snippets/verify.py") },
@@ -110,9 +112,8 @@ pub(crate) async fn submit(visit: Visit, fields: Fields) -> Page {
         _ => {}
     }
     // On the second step too: its hidden fields may have been changed.
-    form.check_configuration(&mut errors);
-    form.check_secret(&mut errors);
-    form.payload.check(false, &mut errors);
+    errors = form.check();
+    errors.ignore("event_types");
     if errors.is_empty() && form.payload.kind == PayloadKind::Custom {
         // A template that fails is told here, and not at the end of the second step.
         payload::preview(&visit, &form.payload, &mut errors).await?;
@@ -123,31 +124,25 @@ pub(crate) async fn submit(visit: Visit, fields: Fields) -> Page {
     match fields.get("action") {
         "select-all" => {
             form.select_all(event_types);
-            event_types_step(&visit, form, errors, event_types)
+            event_types_step(&visit, &fields, form, errors, event_types)
         }
-        "create" => create(&visit, form, event_types).await,
+        "create" => create(&visit, &fields, form, event_types).await,
         // "next", and Enter in a field.
-        _ => event_types_step(&visit, form, errors, event_types),
+        _ => event_types_step(&visit, &fields, form, errors, event_types),
     }
 }
 
-async fn create(visit: &Visit, form: EndpointForm, event_types: &[v1::EventType]) -> Page {
-    let mut errors = Errors::default();
-    form.check_event_types(&mut errors);
+async fn create(
+    visit: &Visit,
+    fields: &Fields,
+    form: EndpointForm,
+    event_types: &[v1::EventType],
+) -> Page {
+    let errors = form.check();
     if !errors.is_empty() {
-        return event_types_step(visit, form, errors, event_types);
+        return event_types_step(visit, fields, form, errors, event_types);
     }
-    let request = v1::CreateEndpointRequest {
-        name: form.name.clone(),
-        url: form.url.clone(),
-        description: form.description.clone(),
-        event_types: form.event_types.iter().cloned().collect(),
-        secret: form.secret.expose().to_owned(),
-        payload_format: form.payload.format().into(),
-        payload_template: form.payload.sent_template(),
-        routing_key: form.payload.sent_routing_key(),
-        ..Default::default()
-    };
+    let request = form.request();
     // Goes on if the browser does not wait: the secret of what was created must be kept.
     let creating = tokio::spawn({
         let visit = visit.clone();
@@ -164,7 +159,7 @@ async fn create(visit: &Visit, form: EndpointForm, event_types: &[v1::EventType]
             errors if errors.is_about_configuration() => {
                 configuration_step(visit, form, errors).await
             }
-            errors => event_types_step(visit, form, errors, event_types),
+            errors => event_types_step(visit, fields, form, errors, event_types),
         },
     }
 }
@@ -214,13 +209,20 @@ pub(crate) fn previewed(event_types: &[v1::EventType], chosen: &str) -> Vec<Choi
 
 fn event_types_step(
     visit: &Visit,
+    fields: &Fields,
     form: EndpointForm,
     errors: Errors,
     event_types: &[v1::EventType],
 ) -> Page {
-    let categories = categories(event_types, &form.event_types);
     let (frame, code) = (visit.frame(Section::Webhooks), errors.status_code());
-    Ok((code, render(&EventTypesStep { frame, form, errors, categories })?).into_response())
+    let page = EventTypesStep {
+        frame,
+        name: form.endpoint.name,
+        configuration: fields.without(&["csrf", "action", "categories", "event_types"]),
+        errors,
+        categories: categories(event_types, &form.endpoint.event_types),
+    };
+    Ok((code, render(&page)?).into_response())
 }
 
 /// As the API generates them.
@@ -244,10 +246,10 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_shows_the_same_snippets() {
-        let readme = include_str!("../../../../README.md");
+    fn the_page_for_receivers_shows_the_same_snippets() {
+        let page = include_str!("../../../../docs/receiving.md");
         for snippet in SNIPPETS {
-            assert!(readme.contains(snippet.code.trim_end()), "{}", snippet.language);
+            assert!(page.contains(snippet.code.trim_end()), "{}", snippet.language);
         }
     }
 }

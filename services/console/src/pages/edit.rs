@@ -10,13 +10,13 @@ use keeptrusts_webhooks_contracts::v1;
 use tonic::Code;
 
 use super::create::{generated, previewed};
-use super::form::{Category, EndpointForm, Errors, categories};
+use super::form::{Category, Difference, EndpointForm, Errors, categories};
 use super::payload::{self, FormatChoice, Preview};
 use super::{Page, Visit, render};
 use crate::fields::Fields;
 use crate::notices::{Notice, Tone};
+use crate::view::Choice;
 use crate::view::frame::{Frame, Section};
-use crate::view::{self, Choice};
 
 #[derive(Template)]
 #[template(path = "edit.html")]
@@ -34,12 +34,6 @@ struct EditPage {
     preview: Option<Preview>,
     /// What somebody else has changed meanwhile, as it stands now.
     conflict: Option<Vec<Difference>>,
-}
-
-/// A field that stands differently in the form and in the endpoint.
-struct Difference {
-    field: &'static str,
-    current: String,
 }
 
 /// How long the old secret may go on signing: hours, and how they are called.
@@ -71,6 +65,7 @@ pub(crate) async fn submit(visit: Visit, Path(id): Path<String>, fields: Fields)
         overlap: fields.get("overlap").to_owned(),
         preview: None,
     };
+    typed.form.endpoint.id.clone_from(&id);
     let mut errors = Errors::default();
     let is_finished = match fields.get("action") {
         "select-all" => {
@@ -87,26 +82,16 @@ pub(crate) async fn submit(visit: Visit, Path(id): Path<String>, fields: Fields)
         }
         // "save", and Enter in a field.
         _ => {
-            typed.form.check_configuration(&mut errors);
-            typed.form.check_event_types(&mut errors);
-            typed.form.check_secret(&mut errors);
+            errors = typed.form.check();
             // Whether there is a routing key that can stay, the service knows.
-            typed.form.payload.check(true, &mut errors);
+            if typed.form.payload.routing_key.is_empty() {
+                errors.ignore("routing_key");
+            }
             errors.is_empty()
         }
     };
-    let opened = v1::Endpoint {
-        id: id.clone(),
-        name: typed.form.name.clone(),
-        url: typed.form.url.clone(),
-        description: typed.form.description.clone(),
-        event_types: typed.form.event_types.iter().cloned().collect(),
-        payload_format: typed.form.payload.format().into(),
-        payload_template: typed.form.payload.sent_template(),
-        // The one that the form was opened with: a change since then is noticed.
-        etag: fields.get("etag").to_owned(),
-        ..Default::default()
-    };
+    // With the etag that the form was opened with: a change since then is noticed.
+    let opened = typed.form.endpoint();
     if !is_finished {
         return page(&visit, &opened, typed, errors, None).await;
     }
@@ -118,7 +103,7 @@ pub(crate) async fn submit(visit: Visit, Path(id): Path<String>, fields: Fields)
         Err(status) if status.code() == Code::Aborted => {
             // The page has the new etag now: whoever saves again has seen what it replaces.
             let current = organization.endpoint(&id).await?;
-            let differences = differences(&typed.form, &current);
+            let differences = typed.form.differences(&current);
             let page = page(&visit, &current, typed, errors, Some(differences)).await?;
             return Ok((StatusCode::CONFLICT, page).into_response());
         }
@@ -161,7 +146,7 @@ async fn page(
         id: endpoint.id.clone(),
         title: endpoint.name.clone(),
         etag: endpoint.etag.clone(),
-        categories: categories(event_types, &typed.form.event_types),
+        categories: categories(event_types, &typed.form.endpoint.event_types),
         formats: typed.form.payload.choices(),
         previewed: previewed(event_types, &typed.form.payload.preview_of),
         preview: typed.preview,
@@ -173,26 +158,6 @@ async fn page(
     Ok((code, render(&page)?).into_response())
 }
 
-fn differences(form: &EndpointForm, current: &v1::Endpoint) -> Vec<Difference> {
-    let typed_events: Vec<&str> = form.event_types.iter().map(String::as_str).collect();
-    let mut current_events: Vec<&str> = current.event_types.iter().map(String::as_str).collect();
-    current_events.sort_unstable();
-    let pairs = [
-        ("Name", form.name.clone(), current.name.clone()),
-        ("URL", form.url.clone(), current.url.clone()),
-        ("Description", form.description.clone(), current.description.clone()),
-        ("Event types", typed_events.join(", "), current_events.join(", ")),
-        (
-            "Payload format",
-            view::payload::name(form.payload.kind).to_owned(),
-            view::payload::name(view::payload::kind_of(current)).to_owned(),
-        ),
-        ("Template", form.payload.sent_template(), current.payload_template.clone()),
-    ];
-    let different = pairs.into_iter().filter(|(_, typed, current)| typed != current);
-    different.map(|(field, _, current)| Difference { field, current }).collect()
-}
-
 fn overlap(hours: &str) -> Duration {
     let known = OVERLAPS.iter().any(|(value, _)| *value == hours);
     let hours = if known { hours } else { DEFAULT_OVERLAP };
@@ -202,24 +167,6 @@ fn overlap(hours: &str) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn whoever_comes_second_sees_what_the_first_has_saved() {
-        let current = v1::Endpoint {
-            name: "siem".to_owned(),
-            url: "https://new.example/".to_owned(),
-            event_types: vec!["policy.block".to_owned(), "key.rotated".to_owned()],
-            ..Default::default()
-        };
-        let mut form = EndpointForm::of(&current);
-        assert!(differences(&form, &current).is_empty());
-        form.url = "https://mine.example/".to_owned();
-        form.event_types.remove("key.rotated");
-        let found = differences(&form, &current);
-        let fields: Vec<_> = found.iter().map(|found| found.field).collect();
-        assert_eq!(fields, ["URL", "Event types"]);
-        assert_eq!(found[0].current, "https://new.example/");
-    }
 
     #[test]
     fn an_overlap_is_one_of_those_that_are_offered() {

@@ -3,11 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use http::StatusCode;
+use keeptrusts_webhooks_contracts::api::CreateEndpoint;
 use keeptrusts_webhooks_contracts::v1;
-use keeptrusts_webhooks_domain::endpoint::{
-    check_description, check_event_types, check_name, check_url,
-};
-use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_domain::violation::Violation;
 use tonic::Status;
 use tonic_types::StatusExt;
@@ -16,16 +13,22 @@ use super::payload::PayloadForm;
 use crate::confidential::Confidential;
 use crate::fields::Fields;
 use crate::trouble::{SERVICE_AWAY, Trouble};
+use crate::view;
 
 /// What stands in the fields.
 #[derive(Default)]
 pub(crate) struct EndpointForm {
-    pub(crate) name: String,
-    pub(crate) url: String,
-    pub(crate) description: String,
+    /// The configuration, but for the payload format; of an endpoint that exists, its id, and the
+    /// etag that it had when the form was opened.
+    pub(crate) endpoint: v1::Endpoint,
     pub(crate) secret: Confidential,
-    pub(crate) event_types: BTreeSet<String>,
     pub(crate) payload: PayloadForm,
+}
+
+/// A field that has another value in the form than in the endpoint.
+pub(crate) struct Difference {
+    pub(crate) field: &'static str,
+    pub(crate) current: String,
 }
 
 impl EndpointForm {
@@ -34,55 +37,84 @@ impl EndpointForm {
         let checked: BTreeSet<&str> = fields.all("categories").collect();
         let whole = event_types.iter().filter(|of| checked.contains(of.category.as_str()));
         let whole = whole.map(|event_type| event_type.name.as_str());
+        let chosen: BTreeSet<&str> = fields.all("event_types").chain(whole).collect();
         EndpointForm {
-            name: fields.get("name").to_owned(),
-            url: fields.get("url").trim().to_owned(),
-            // Browsers send lines with CR LF (HTML, "form-urlencoded").
-            description: fields.get("description").replace("\r\n", "\n"),
+            endpoint: v1::Endpoint {
+                etag: fields.get("etag").to_owned(),
+                name: fields.get("name").to_owned(),
+                url: fields.get("url").trim().to_owned(),
+                description: fields.lines("description"),
+                event_types: chosen.into_iter().map(str::to_owned).collect(),
+                ..Default::default()
+            },
             secret: fields.get("secret").to_owned().into(),
-            event_types: fields.all("event_types").chain(whole).map(str::to_owned).collect(),
             payload: PayloadForm::read(fields),
         }
     }
 
     pub(crate) fn select_all(&mut self, event_types: &[v1::EventType]) {
-        self.event_types = event_types.iter().map(|event_type| event_type.name.clone()).collect();
+        let names = event_types.iter().map(|event_type| event_type.name.clone());
+        self.endpoint.event_types = names.collect();
     }
 
     pub(crate) fn of(endpoint: &v1::Endpoint) -> EndpointForm {
         EndpointForm {
-            name: endpoint.name.clone(),
-            url: endpoint.url.clone(),
-            description: endpoint.description.clone(),
+            endpoint: endpoint.clone(),
             secret: Confidential::default(),
-            event_types: endpoint.event_types.iter().cloned().collect(),
             payload: PayloadForm::of(endpoint),
         }
     }
 
-    /// Name, URL and description, by the API's own rules.
-    pub(crate) fn check_configuration(&self, errors: &mut Errors) {
-        errors.check(check_name("name", self.name.clone()));
-        errors.check(check_url("url", &self.url));
-        errors.check(check_description("description", self.description.clone()));
-    }
-
-    /// The secret. Empty is for the page to explain: a new one is made, or the old one stays.
-    pub(crate) fn check_secret(&self, errors: &mut Errors) {
-        if !self.secret.is_empty() {
-            errors.check(Secret::new(self.secret.expose().to_owned()));
+    /// The endpoint that it describes.
+    pub(crate) fn endpoint(&self) -> v1::Endpoint {
+        v1::Endpoint {
+            payload_format: self.payload.format().into(),
+            payload_template: self.payload.sent_template(),
+            ..self.endpoint.clone()
         }
     }
 
-    pub(crate) fn check_event_types(&self, errors: &mut Errors) {
-        if self.event_types.is_empty() {
-            return errors.add("event_types", "Choose at least one event type.".to_owned());
-        }
-        let names: Vec<String> = self.event_types.iter().cloned().collect();
-        if let Err(violations) = check_event_types("event_types", &names) {
-            errors.add_all(violations.into_iter().take(1));
+    /// The request that creates it.
+    pub(crate) fn request(&self) -> v1::CreateEndpointRequest {
+        v1::CreateEndpointRequest {
+            secret: self.secret.expose().to_owned(),
+            routing_key: self.payload.sent_routing_key(),
+            ..self.endpoint().into()
         }
     }
+
+    /// What is wrong with a new endpoint, by the API's own rules.
+    pub(crate) fn check(&self) -> Errors {
+        let mut errors = Errors::default();
+        if self.endpoint.event_types.is_empty() {
+            errors.add("event_types", "Choose at least one event type.".to_owned());
+        }
+        if let Err(violations) = CreateEndpoint::try_from(self.request()) {
+            errors.add_known(violations.into_vec());
+        }
+        errors
+    }
+
+    /// What is different in an endpoint that somebody else has changed.
+    pub(crate) fn differences(&self, current: &v1::Endpoint) -> Vec<Difference> {
+        let pairs = texts(&self.endpoint()).into_iter().zip(texts(current));
+        let different = pairs.filter(|(typed, current)| typed != current);
+        different.map(|(_, (field, current))| Difference { field, current }).collect()
+    }
+}
+
+/// The fields of a configuration as people read them.
+fn texts(endpoint: &v1::Endpoint) -> Vec<(&'static str, String)> {
+    let event_types: BTreeSet<&str> = endpoint.event_types.iter().map(String::as_str).collect();
+    let event_types: Vec<&str> = event_types.into_iter().collect();
+    vec![
+        ("Name", endpoint.name.clone()),
+        ("URL", endpoint.url.clone()),
+        ("Description", endpoint.description.clone()),
+        ("Event types", event_types.join(", ")),
+        ("Payload format", view::payload::name(view::payload::kind_of(endpoint)).to_owned()),
+        ("Template", endpoint.payload_template.clone()),
+    ]
 }
 
 /// What is wrong with what was typed, by field; and what is wrong besides.
@@ -94,23 +126,23 @@ pub(crate) struct Errors {
 }
 
 impl Errors {
-    /// The fields of the API that our forms have, and what they are called there; what else a
-    /// service may complain about has no place beside a field.
-    const FIELDS: [(&str, &str); 14] = [
-        ("name", "name"),
-        ("url", "url"),
-        ("description", "description"),
-        ("secret", "secret"),
-        ("event_types", "event_types"),
-        ("payload_format", "payload_format"),
-        ("payload_template", "payload_template"),
-        ("routing_key", "routing_key"),
-        ("role", "role"),
-        ("time_to_live", "life"),
-        ("recipients", "recipients"),
-        ("subscriptions", "subscriptions"),
-        ("endpoint_ids", "endpoint_ids"),
-        ("region", "region"),
+    /// The fields of the API that our forms have, what they are called there, and on the page; what
+    /// else a service may complain about has no place beside a field.
+    const FIELDS: &[(&str, &str, &str)] = &[
+        ("name", "name", "Name"),
+        ("url", "url", "URL"),
+        ("description", "description", "Description"),
+        ("secret", "secret", "Secret"),
+        ("event_types", "event_types", "The selection"),
+        ("payload_format", "payload_format", "Format"),
+        ("payload_template", "payload_template", "Template"),
+        ("routing_key", "routing_key", "Routing key"),
+        ("role", "role", "Role"),
+        ("time_to_live", "life", "Its life"),
+        ("recipients", "recipients", "An address"),
+        ("subscriptions", "subscriptions", "The selection"),
+        ("endpoint_ids", "endpoint_ids", "An id"),
+        ("region", "region", "region"),
     ];
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -151,14 +183,7 @@ impl Errors {
         let mut errors = Errors::default();
         let details = status.get_details_bad_request();
         let violations = details.into_iter().flat_map(|details| details.field_violations);
-        for violation in violations {
-            // Of `endpoint.event_types[2]` and `channel.email.recipients[0]`, the form's fields.
-            let field = violation.field.split('[').next().unwrap_or_default();
-            let field = field.rsplit('.').next().unwrap_or(field);
-            if let Some((_, ours)) = Errors::FIELDS.iter().find(|(known, _)| *known == field) {
-                errors.add_all([Violation::new(*ours, violation.description)]);
-            }
-        }
+        errors.add_known(violations.map(|of| Violation::new(of.field, of.description)));
         if errors.is_empty() {
             errors.general = Some(match Trouble::from(status) {
                 trouble @ (Trouble::NotFound | Trouble::SessionEnded | Trouble::NotAllowed) => {
@@ -183,7 +208,24 @@ impl Errors {
         self.fields.entry(field.to_owned()).or_insert(sentence);
     }
 
-    pub(crate) fn add_all(&mut self, violations: impl IntoIterator<Item = Violation>) {
+    /// Forgets what is wrong with a field: it need not be right yet.
+    pub(crate) fn ignore(&mut self, field: &str) {
+        self.fields.remove(field);
+    }
+
+    /// Says what is wrong with the fields of the API that forms have.
+    fn add_known(&mut self, violations: impl IntoIterator<Item = Violation>) {
+        for Violation { field, description } in violations {
+            // Of `endpoint.event_types[2]` and `channel.email.recipients[0]`, the form's fields.
+            let field = field.split('[').next().unwrap_or_default();
+            let field = field.rsplit('.').next().unwrap_or(field);
+            if let Some((_, ours, _)) = Errors::FIELDS.iter().find(|(known, ..)| *known == field) {
+                self.add_all([Violation::new(*ours, description)]);
+            }
+        }
+    }
+
+    fn add_all(&mut self, violations: impl IntoIterator<Item = Violation>) {
         for Violation { field, description } in violations {
             let sentence = format!("{} {description}.", label(&field));
             self.add(&field, sentence);
@@ -193,21 +235,8 @@ impl Errors {
 
 /// What a field is called on the page.
 fn label(field: &str) -> &str {
-    match field {
-        "name" => "Name",
-        "url" => "URL",
-        "description" => "Description",
-        "secret" => "Secret",
-        "payload_format" => "Format",
-        "payload_template" => "Template",
-        "routing_key" => "Routing key",
-        "role" => "Role",
-        "life" => "Its life",
-        "event_types" | "subscriptions" => "The selection",
-        "recipients" => "An address",
-        "endpoint_ids" => "An id",
-        other => other,
-    }
+    let known = Errors::FIELDS.iter().find(|(_, ours, _)| *ours == field);
+    known.map_or(field, |(.., label)| label)
 }
 
 /// A category of event types with its checkboxes.
@@ -223,10 +252,7 @@ pub(crate) struct EventTypeBox {
 }
 
 /// The event types in their order, by category.
-pub(crate) fn categories(
-    event_types: &[v1::EventType],
-    selected: &BTreeSet<String>,
-) -> Vec<Category> {
+pub(crate) fn categories(event_types: &[v1::EventType], selected: &[String]) -> Vec<Category> {
     let mut categories: Vec<Category> = Vec::new();
     for event_type in event_types {
         let v1::EventType { name, category, description, sample_data_json: _ } = event_type.clone();
@@ -243,47 +269,88 @@ pub(crate) fn categories(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use keeptrusts_webhooks_domain::payload_format::PayloadKind;
 
-    fn errors(form: &EndpointForm) -> Errors {
-        let mut errors = Errors::default();
-        form.check_configuration(&mut errors);
-        form.check_secret(&mut errors);
-        form.check_event_types(&mut errors);
-        errors
-    }
+    use super::*;
 
     fn good() -> EndpointForm {
         EndpointForm {
-            name: "siem".to_owned(),
-            url: "https://siem.example/hook".to_owned(),
-            event_types: BTreeSet::from(["policy.block".to_owned()]),
+            endpoint: v1::Endpoint {
+                name: "siem".to_owned(),
+                url: "https://siem.example/hook".to_owned(),
+                event_types: vec!["policy.block".to_owned()],
+                ..Default::default()
+            },
             ..EndpointForm::default()
         }
     }
 
     #[test]
     fn each_field_is_told_what_is_wrong_with_it() {
-        assert_eq!(errors(&good()), Errors::default());
-        let bad = EndpointForm {
-            name: String::new(),
-            url: "http://siem.example".to_owned(),
-            secret: "short".to_owned().into(),
-            event_types: BTreeSet::new(),
-            ..good()
-        };
-        let errors = errors(&bad);
+        assert_eq!(good().check(), Errors::default());
+        let endpoint =
+            v1::Endpoint { url: "http://siem.example".to_owned(), ..v1::Endpoint::default() };
+        let bad = EndpointForm { endpoint, secret: "short".to_owned().into(), ..good() };
+        let mut errors = bad.check();
         assert!(errors.of("name").is_some_and(|text| text.starts_with("Name is required")));
         assert!(errors.of("url").is_some_and(|text| text.contains("https")));
         assert_eq!(errors.of("secret"), Some("Secret is 5 bytes; it must be 16 to 256."));
-        assert!(errors.of("event_types").is_some());
-        assert_eq!(errors.of("description"), None);
+        assert_eq!(errors.of("event_types"), Some("Choose at least one event type."));
+        assert_eq!((errors.of("description"), errors.general()), (None, None));
+        errors.ignore("event_types");
+        assert_eq!(errors.of("event_types"), None, "it is asked for in the next step");
+    }
+
+    #[test]
+    fn what_a_format_needs_is_asked_for_beside_its_field() {
+        let with = |payload| EndpointForm { payload, ..good() }.check();
+        let custom = PayloadForm { kind: PayloadKind::Custom, ..PayloadForm::default() };
+        let errors = with(custom);
+        assert!(errors.of("payload_template").is_some_and(|text| text.starts_with("Template is")));
+        let alert = PayloadForm { kind: PayloadKind::PagerDuty, ..PayloadForm::default() };
+        assert!(with(alert.clone()).of("routing_key").is_some());
+        let short = PayloadForm { routing_key: "0123".to_owned().into(), ..alert };
+        assert!(with(short).of("routing_key").is_some_and(|text| text.contains("32")));
+    }
+
+    #[test]
+    fn what_is_left_in_the_fields_of_other_formats_is_not_sent() {
+        let payload = PayloadForm {
+            kind: PayloadKind::Slack,
+            template: "{}".to_owned(),
+            routing_key: "short".to_owned().into(),
+            preview_of: String::new(),
+        };
+        let form = EndpointForm { payload, ..good() };
+        assert!(form.check().is_empty());
+        let request = form.request();
+        assert_eq!((request.payload_template, request.routing_key), Default::default());
+    }
+
+    #[test]
+    fn whoever_comes_second_sees_what_the_first_has_saved() {
+        let current = v1::Endpoint {
+            name: "siem".to_owned(),
+            url: "https://new.example/".to_owned(),
+            event_types: vec!["policy.block".to_owned(), "key.rotated".to_owned()],
+            ..Default::default()
+        };
+        let mut form = EndpointForm::of(&current);
+        form.endpoint.event_types.reverse();
+        assert!(form.differences(&current).is_empty());
+        form.endpoint.url = "https://mine.example/".to_owned();
+        form.endpoint.event_types = vec!["policy.block".to_owned()];
+        let found = form.differences(&current);
+        let fields: Vec<_> = found.iter().map(|found| found.field).collect();
+        assert_eq!(fields, ["URL", "Event types"]);
+        assert_eq!(found[0].current, "https://new.example/");
+        assert_eq!(found[1].current, "key.rotated, policy.block");
     }
 
     #[test]
     fn a_secret_that_standard_webhooks_would_not_take_is_told_before_it_is_sent() {
         for secret in ["whsec_correct horse battery staple", "whsk_correct horse battery staple"] {
-            let errors = errors(&EndpointForm { secret: secret.to_owned().into(), ..good() });
+            let errors = EndpointForm { secret: secret.to_owned().into(), ..good() }.check();
             assert!(
                 errors.of("secret").is_some_and(|text| text.contains("give whsec_")),
                 "{secret}"
@@ -354,12 +421,12 @@ mod tests {
     fn a_category_stands_for_all_of_its_event_types() {
         let fields = Fields::parse(b"event_types=b.one&categories=A");
         let form = EndpointForm::read(&fields, &event_types());
-        assert!(form.event_types.iter().eq(["a.one", "a.two", "b.one"]));
+        assert_eq!(form.endpoint.event_types, ["a.one", "a.two", "b.one"]);
     }
 
     #[test]
     fn event_types_stand_below_their_category() {
-        let selected = BTreeSet::from(["a.two".to_owned()]);
+        let selected = ["a.two".to_owned()];
         let found = categories(&event_types(), &selected);
         let found: Vec<_> = found
             .iter()

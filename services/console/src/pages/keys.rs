@@ -7,7 +7,7 @@ use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::access::Role;
-use keeptrusts_webhooks_domain::endpoint::check_name;
+use keeptrusts_webhooks_domain::endpoint_config::check_name;
 use serde::Deserialize;
 use tonic::Status;
 

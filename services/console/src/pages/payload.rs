@@ -1,9 +1,7 @@
 //! The payload format in the forms: what is chosen, what belongs to it, and what it would make.
 
 use keeptrusts_webhooks_contracts::v1;
-use keeptrusts_webhooks_domain::payload_format::{
-    PayloadChange, PayloadFields, PayloadFormat, PayloadKind, RoutingKey,
-};
+use keeptrusts_webhooks_domain::payload_format::PayloadKind;
 
 use super::Visit;
 use super::form::Errors;
@@ -44,7 +42,7 @@ impl PayloadForm {
         PayloadForm {
             // Nobody but a program sends a name that is not in the select.
             kind: fields.get("payload_format").parse().unwrap_or_default(),
-            template: fields.get("payload_template").replace("\r\n", "\n"),
+            template: fields.lines("payload_template"),
             routing_key: fields.get("routing_key").trim().to_owned().into(),
             preview_of: fields.get("preview_of").to_owned(),
         }
@@ -95,27 +93,6 @@ impl PayloadForm {
         };
         PayloadKind::ALL.iter().copied().map(choice).collect()
     }
-
-    /// By the API's own rules. `has_key`: an empty routing key may stand for one that is there.
-    pub(crate) fn check(&self, has_key: bool, errors: &mut Errors) {
-        let mut routing_key = None;
-        let given = self.sent_routing_key();
-        if !given.is_empty() {
-            match RoutingKey::new("routing_key", given) {
-                Ok(_) => routing_key = Some(()),
-                Err(violation) => return errors.check::<()>(Err(violation)),
-            }
-        }
-        let current = match has_key {
-            true => PayloadFormat::PagerDuty { routing_key: () },
-            false => PayloadFormat::Keeptrusts,
-        };
-        let template = Some(self.sent_template());
-        let change = PayloadChange { kind: Some(self.kind), template, routing_key };
-        if let Err(violations) = change.resolve(&current, PayloadFields::TOP) {
-            errors.add_all(violations);
-        }
-    }
 }
 
 /// What the format would make of a sample. What is wrong with it stands beside its field.
@@ -145,40 +122,5 @@ pub(crate) async fn preview(
             *errors = Errors::of_status(status)?;
             Ok(None)
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn wrong(form: &PayloadForm, has_key: bool) -> Errors {
-        let mut errors = Errors::default();
-        form.check(has_key, &mut errors);
-        errors
-    }
-
-    #[test]
-    fn what_a_format_needs_is_asked_for_beside_its_field() {
-        let custom = PayloadForm { kind: PayloadKind::Custom, ..PayloadForm::default() };
-        let errors = wrong(&custom, false);
-        assert!(errors.of("payload_template").is_some_and(|text| text.starts_with("Template is")));
-        let alert = PayloadForm { kind: PayloadKind::PagerDuty, ..PayloadForm::default() };
-        assert!(wrong(&alert, false).of("routing_key").is_some());
-        assert!(wrong(&alert, true).is_empty(), "the one that is there stays");
-        let short = PayloadForm { routing_key: "0123".to_owned().into(), ..alert };
-        assert!(wrong(&short, true).of("routing_key").is_some_and(|text| text.contains("32")));
-    }
-
-    #[test]
-    fn what_is_left_in_the_fields_of_other_formats_is_not_sent() {
-        let form = PayloadForm {
-            kind: PayloadKind::Slack,
-            template: "{}".to_owned(),
-            routing_key: "short".to_owned().into(),
-            preview_of: String::new(),
-        };
-        assert!(wrong(&form, false).is_empty());
-        assert_eq!((form.sent_template(), form.sent_routing_key()), (String::new(), String::new()));
     }
 }

@@ -1,5 +1,7 @@
 //! Endpoints.
 
+use std::ops::Deref;
+
 use keeptrusts_webhooks_contracts::v1;
 
 use super::Badge;
@@ -24,20 +26,13 @@ pub(crate) fn status(status: v1::EndpointStatus) -> Badge {
     }
 }
 
-/// An endpoint's configuration and status.
+/// An endpoint: what pages say in other words than the API, and the API's answer for the rest.
 #[derive(Debug, Clone)]
 pub(crate) struct EndpointView {
-    pub(crate) id: String,
-    pub(crate) name: String,
-    pub(crate) url: String,
-    pub(crate) description: String,
-    pub(crate) event_types: Vec<String>,
+    answer: v1::Endpoint,
     pub(crate) payload_format: &'static str,
-    /// Empty unless the format is a template.
-    pub(crate) payload_template: String,
     pub(crate) status: Badge,
     pub(crate) is_disabled: bool,
-    pub(crate) status_reason: String,
     pub(crate) status_time: Option<Moment>,
     /// The delivery that its status is due to.
     pub(crate) delivery_at_fault: Option<String>,
@@ -50,26 +45,29 @@ pub(crate) struct EndpointView {
     pub(crate) previous_secret_expire_time: Option<Moment>,
 }
 
+impl Deref for EndpointView {
+    type Target = v1::Endpoint;
+
+    fn deref(&self) -> &v1::Endpoint {
+        &self.answer
+    }
+}
+
 impl EndpointView {
     pub(crate) fn of(endpoint: v1::Endpoint) -> EndpointView {
+        let at_fault = endpoint.status_delivery_id.clone();
         EndpointView {
-            status: status(endpoint.status()),
             payload_format: payload::name(payload::kind_of(&endpoint)),
-            payload_template: endpoint.payload_template.clone(),
+            status: status(endpoint.status()),
             is_disabled: endpoint.status() == v1::EndpointStatus::Disabled,
-            status_reason: endpoint.status_reason,
             status_time: Moment::of(endpoint.status_time.as_ref()),
-            delivery_at_fault: Some(endpoint.status_delivery_id).filter(|id| !id.is_empty()),
+            delivery_at_fault: Some(at_fault).filter(|id| !id.is_empty()),
             failing_since: Moment::of(endpoint.failing_since_time.as_ref()),
-            pause: endpoint.pause.and_then(PauseView::of),
+            pause: endpoint.pause.clone().and_then(PauseView::of),
             create_time: Moment::of(endpoint.create_time.as_ref()),
             update_time: Moment::of(endpoint.update_time.as_ref()),
             previous_secret_expire_time: Moment::of(endpoint.previous_secret_expire_time.as_ref()),
-            id: endpoint.id,
-            name: endpoint.name,
-            url: endpoint.url,
-            description: endpoint.description,
-            event_types: endpoint.event_types,
+            answer: endpoint,
         }
     }
 

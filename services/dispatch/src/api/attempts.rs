@@ -1,4 +1,6 @@
 //! Attempts with what went over the wire.
+//!
+//! Decision: docs/decisions/pages-are-filled-in-one-place.md
 
 use keeptrusts_webhooks_contracts::api::{
     AnswerRoom, AttemptRef, attempt_with_content, attempt_without_content,

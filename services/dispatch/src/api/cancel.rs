@@ -6,6 +6,7 @@ use keeptrusts_webhooks_contracts::api::{Asked, DeliveryRef};
 use keeptrusts_webhooks_contracts::status::{self, Reason};
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
+use keeptrusts_webhooks_domain::log::Stream;
 use tonic::Status;
 
 use super::DispatchApi;
@@ -26,9 +27,7 @@ impl DispatchApi {
                 "the delivery has ended already: there is nothing to cancel",
             )),
         };
-        let shard = self.log.shard_of(organization_id);
-        // Read before the request is appended, so that what follows cannot be missed.
-        let before = *self.log.watch(shard).borrow();
+        let outcome = self.next_outcome(organization_id);
         let metadata = |delivery: &Delivery| asked.metadata(delivery.event_id);
         let fact = DeliveryFact::CancelRequested;
         let requested = self.ask(&asked.request, fact, metadata, allowed).await?;
@@ -36,7 +35,7 @@ impl DispatchApi {
             let Fact::Delivery(fact) = fact else { return false };
             matches!(fact, DeliveryFact::Cancelled { .. } | DeliveryFact::AttemptSucceeded(_))
         };
-        let ended = self.wait_for(shard, organization_id, before, *delivery_id, is_end);
+        let ended = outcome.wait(Stream::Delivery(*delivery_id), is_end);
         match tokio::time::timeout(OWNER_PATIENCE, ended).await {
             Ok(Ok(())) => self.delivery(organization_id, *delivery_id).await,
             // It is on record, whatever keeps us from seeing what follows.

@@ -1,4 +1,6 @@
 //! What an organization's records change, worked out once for all who watch it.
+//!
+//! Decision: docs/decisions/one-reader-for-all-followers-of-a-shard.md
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, Weak};

@@ -1,4 +1,6 @@
 //! Deliveries as records leave them, for whoever reads the log along.
+//!
+//! Decision: docs/decisions/watches-show-deliveries-as-records-left-them.md
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -1,4 +1,6 @@
 //! Replays: asked for, counted, looked up, cancelled and watched.
+//!
+//! Decision: docs/decisions/replays-look-at-pages-of-rows.md
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,7 +25,7 @@ use keeptrusts_webhooks_domain::replay::{
 use keeptrusts_webhooks_domain::violation::Violation;
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_store::queries::replay_candidates::CandidatePage;
-use keeptrusts_webhooks_store::{AppendError, Expected, NewRecord, OrganizationFollower, new_ulid};
+use keeptrusts_webhooks_store::{Expected, NewRecord, OrganizationFollower, new_ulid};
 use tokio_stream::Stream;
 use tonic::Status;
 
@@ -77,9 +79,7 @@ impl DispatchApi {
         };
         let metadata = asked.metadata(endpoint.id);
         let creator = metadata.actor.clone();
-        let appended = self.append(organization, record, metadata, Vec::new()).await?;
-        let recorded =
-            appended.map_err(|refusal| answer::append_failed(AppendError::Refused(refusal)))?;
+        let recorded = self.writer(organization).append(record, metadata).await?;
         // At its beginning, however far it has come by now.
         Ok((&Replay::requested(id, organization.clone(), new, creator, recorded)).into())
     }
@@ -130,8 +130,7 @@ impl DispatchApi {
             fact: Fact::Replay(ReplayFact::Cancelled { endpoint_id }),
         };
         let metadata = asked.metadata(endpoint_id);
-        let appended = self.append(organization_id, record, metadata, Vec::new()).await?;
-        appended.map_err(|refusal| answer::append_failed(AppendError::Refused(refusal)))?;
+        self.writer(organization_id).append(record, metadata).await?;
         self.replay(organization_id, *replay_id).await
     }
 
@@ -162,7 +161,7 @@ impl DispatchApi {
             return Err(status::invalid_argument(vec![Violation::new("start_time", description)]));
         }
         let event_types = match (request.scope, request.event_types.is_empty()) {
-            (ReplayScope::All, true) => endpoint.event_types.clone(),
+            (ReplayScope::All, true) => endpoint.config.event_types.clone(),
             (ReplayScope::All, false) => {
                 check_subscribed(request, endpoint)?;
                 request.event_types.clone()
@@ -296,7 +295,8 @@ impl Count {
 
 /// A type that the endpoint has not asked for is not sent to it.
 fn check_subscribed(request: &ReplayEvents, endpoint: &Endpoint) -> Result<(), Status> {
-    let foreign = request.event_types.iter().filter(|kind| !endpoint.event_types.contains(kind));
+    let foreign =
+        request.event_types.iter().filter(|kind| !endpoint.config.event_types.contains(kind));
     let names: Vec<_> = foreign.map(|kind| kind.name()).collect();
     if names.is_empty() {
         return Ok(());

@@ -17,7 +17,7 @@ pub(super) fn answer(
             existing.map_or(v1::EndpointStatus::Unspecified, |endpoint| endpoint.status.into());
         v1::EndpointHealth {
             endpoint_id: endpoint_id.to_string(),
-            name: endpoint.map(|endpoint| endpoint.name.clone()).unwrap_or_default(),
+            name: endpoint.map(|endpoint| endpoint.config.name.clone()).unwrap_or_default(),
             status: status.into(),
             stats: Some(v1::AttemptStats {
                 median_duration: median_duration.map(duration_to_proto),

@@ -3,6 +3,8 @@
 //! lettre speaks SMTP. The connection below is ours, and TLS with it: lettre's own takes further
 //! certificates as authorities only, and would trust a server's certificate that was named for
 //! every other host as well.
+//!
+//! Decision: docs/decisions/a-named-certificate-is-no-authority.md
 
 use std::error::Error;
 use std::io;

@@ -4,67 +4,51 @@
 use std::sync::Arc;
 
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
-use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
+use keeptrusts_webhooks_domain::fact::DeliveryFact;
 use keeptrusts_webhooks_domain::ids::EndpointId;
-use keeptrusts_webhooks_domain::log::Stream;
-use keeptrusts_webhooks_store::{AppendError, DueKey, Expected, NewRecord, Operation, Refusal};
+use keeptrusts_webhooks_store::{DueKey, NewRecord};
 
-use super::{Backoff, Shard};
+use super::Shard;
+use super::failures::{Append, DATABASE_BACKOFF, OnDefect, Streams};
 use crate::metrics;
 
 const CANCELLED_AT_ONCE: usize = 250;
+
+/// An attempt may end meanwhile: then what still waits is read again.
+const CANCELLATIONS: Append = Append {
+    what: "cannot cancel waiting deliveries",
+    streams: Streams::Shared,
+    on_defect: OnDefect::Wait,
+};
 
 /// Cancels every waiting delivery of an endpoint. If the process dies on the way, the next
 /// owner finds the endpoint deleted and goes on.
 pub(crate) async fn cancel_waiting(shard: Arc<Shard>, endpoint_id: EndpointId) {
     let number = shard.lease.shard();
-    let mut backoff = Backoff::default();
+    let mut backoff = DATABASE_BACKOFF;
     while !shard.stop.is_cancelled() {
         let store = shard.log.store();
-        let page = match store
-            .due_deliveries(number, endpoint_id, DueKey::MIN, CANCELLED_AT_ONCE)
-            .await
-        {
-            Ok(page) => page.deliveries,
-            Err(error) => {
-                tracing::warn!(shard = %number, %error, "cannot read waiting deliveries, waiting");
-                backoff.wait().await;
-                continue;
-            }
-        };
-        let Some(organization_id) = page.first().map(|delivery| delivery.organization_id.clone())
-        else {
-            return;
-        };
-        let records = page.iter().map(|delivery| NewRecord {
-            stream: Stream::Delivery(delivery.id),
-            expected: Expected::Version(delivery.version),
-            fact: Fact::Delivery(DeliveryFact::Cancelled {
-                reason: "the endpoint was deleted".to_owned(),
-            }),
+        let read = || store.due_deliveries(number, endpoint_id, DueKey::MIN, CANCELLED_AT_ONCE);
+        let read = shard.read("cannot read waiting deliveries", OnDefect::Wait, read);
+        let Some(page) = shard.stop.run_until_cancelled(read).await else { return };
+        let waiting = page.deliveries;
+        let Some(first) = waiting.first() else { return };
+        let cancelled = waiting.iter().map(|delivery| {
+            let reason = "the endpoint was deleted".to_owned();
+            NewRecord::following(delivery, DeliveryFact::Cancelled { reason })
         });
-        let operation = Operation {
-            id: shard.new_operation_id(),
-            organization_id,
-            records: records.collect(),
-            metadata: Metadata {
-                actor: "dispatch".into(),
-                correlation_id: endpoint_id.to_string(),
-                ..Metadata::default()
-            },
-            bodies: Vec::new(),
-            fence: Some(shard.lease.epoch()),
-            checkpoint: None,
-        };
+        let metadata = Metadata { correlation_id: endpoint_id.to_string(), ..Metadata::default() };
+        let operation = shard.operation(&first.organization_id, cancelled.collect(), metadata);
         match shard.log.append(number, operation).await {
             Ok(_) => {
-                metrics::cancelled(page.len());
+                metrics::cancelled(waiting.len());
                 backoff.reset();
             }
-            // An attempt ended at that moment: read again.
-            Err(AppendError::Refused(Refusal::StaleVersion { .. })) => backoff.reset(),
-            Err(AppendError::Unavailable(_) | AppendError::Failed) => backoff.wait().await,
-            Err(AppendError::Refused(_) | AppendError::InDoubt | AppendError::Closed) => return,
+            Err(error) => {
+                if shard.wait_or_end(CANCELLATIONS, &error, &mut backoff).await.is_err() {
+                    return;
+                }
+            }
         }
     }
 }

@@ -1,4 +1,6 @@
 //! Health: what an attempt's outcome means for its endpoint.
+//!
+//! Decision: docs/decisions/endpoint-health-is-decided-with-attempts.md
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -2,9 +2,12 @@
 //! them **notify**, one task for each stage, joined by bounded channels. All that it writes goes through the log, fenced by
 //! the lease's epoch; all that it must remember is in the log, so that the next owner goes on
 //! where this one stopped.
+//!
+//! Decision: docs/decisions/an-unfit-owner-gives-its-shard-up.md
 
 mod answered;
 mod cancel;
+mod failures;
 mod health;
 mod judged;
 mod notify;
@@ -15,6 +18,7 @@ mod record;
 mod replay;
 mod request;
 mod retention;
+mod rewind;
 mod route;
 mod router;
 mod schedule;
@@ -23,18 +27,17 @@ mod send;
 pub(crate) mod steady;
 mod told;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, OperationId, OrganizationId};
-use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
+use keeptrusts_webhooks_contracts::log_codec::Metadata;
+use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
+use keeptrusts_webhooks_domain::log::{Position, Stream};
 use keeptrusts_webhooks_domain::replay::Replay;
 use keeptrusts_webhooks_rendering::Renderer;
-use keeptrusts_webhooks_store::log::projection::Fold;
 use keeptrusts_webhooks_store::vault::keyring::Keyring;
-use keeptrusts_webhooks_store::{Causes, Clock, Log, ShardState, StoreError, new_ulid};
+use keeptrusts_webhooks_store::{Clock, Log, NewRecord, Operation, ShardState, StoreError};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -45,10 +48,12 @@ use crate::mail::Mailer;
 use crate::metrics::{self, LeaseChange};
 use crate::settings::Settings;
 use crate::transport::Transport;
+use failures::OnDefect;
 use health::FailingEndpoints;
 use notify::Notify;
 use pauses::Pauses;
 use receiver::{Receiver, Receivers};
+use rewind::{changed_since, rewind};
 use router::Router;
 use scheduler::Scheduler;
 use steady::SteadyClock;
@@ -115,37 +120,16 @@ impl Shard {
         receiver.is_some_and(|receiver| receiver.availability() == receiver::Availability::Open)
     }
 
-    /// Waits for a database that is away. An error that no wait helps against (a record of a newer
-    /// version, a row that is damaged) has this process give the shard up: for as long as it kept
-    /// the lease, nobody would deliver anything.
-    pub(crate) async fn wait_or_give_up(
+    /// Records of one organization, refused if the lease is lost (invariant 5).
+    fn operation(
         &self,
-        what: &'static str,
-        error: &StoreError,
-        backoff: &mut Backoff,
-    ) {
-        match error.is_transient() {
-            true => {
-                let (shard, error) = (self.lease.shard(), Causes(error));
-                tracing::warn!(%shard, %error, "{what}, waiting");
-            }
-            false => self.give_up(what, error),
-        }
-        backoff.wait().await;
-    }
-
-    /// Finishes what is under way, and has the shard given back.
-    pub(crate) fn give_up(&self, what: &'static str, error: &dyn std::error::Error) {
-        if !self.unfit.is_cancelled() {
-            let (shard, error) = (self.lease.shard(), Causes(error));
-            tracing::error!(%shard, %error, "{what}: this process cannot work on the shard, giving it back");
-            self.unfit.cancel();
-            self.stop.cancel();
-        }
-    }
-
-    fn new_operation_id(&self) -> OperationId {
-        OperationId::new(new_ulid((self.clock)()))
+        organization: &OrganizationId,
+        records: Vec<NewRecord>,
+        metadata: Metadata,
+    ) -> Operation {
+        let metadata = Metadata { actor: "dispatch".into(), ..metadata };
+        let operation = Operation::recording(organization, records, metadata, (self.clock)());
+        Operation { fence: Some(self.lease.epoch()), ..operation }
     }
 }
 
@@ -179,23 +163,10 @@ async fn abort_at_last(shard: Arc<Shard>) {
 }
 
 async fn work_while_leased(shard: &Arc<Shard>) {
-    let mut backoff = Backoff::default();
-    let Prepared { router, scheduler, replays, notify, checkpoint } = loop {
-        match prepare(shard).await {
-            Ok(prepared) => break prepared,
-            Err(error) => {
-                let what = "cannot begin working on the shard";
-                tokio::select! {
-                    biased;
-                    () = shard.wait_or_give_up(what, &error, &mut backoff) => {}
-                    () = shard.stop.cancelled() => {}
-                }
-                if shard.stop.is_cancelled() {
-                    return;
-                }
-            }
-        }
-    };
+    let what = "cannot begin working on the shard";
+    let prepared = shard.read(what, OnDefect::GiveUp, || prepare(shard));
+    let Some(prepared) = shard.stop.run_until_cancelled(prepared).await else { return };
+    let Prepared { router, scheduler, replays, notify, checkpoint } = prepared;
     shard.is_prepared.store(true, Ordering::Relaxed);
     let (to_schedule, scheduled) = mpsc::channel(STAGE_CAPACITY);
     let (to_record, outcomes) = mpsc::channel(STAGE_CAPACITY);
@@ -222,6 +193,7 @@ async fn work_while_leased(shard: &Arc<Shard>) {
 }
 
 const CANNOT_READ_DELIVERY: &str = "cannot read a delivery";
+const CANNOT_READ_DATA_KEYS: &str = "cannot read data keys";
 
 /// What one stage may hand to the next before it must wait.
 const STAGE_CAPACITY: usize = 1_024;
@@ -260,8 +232,11 @@ async fn prepare(shard: &Arc<Shard>) -> Result<Prepared, StoreError> {
     let channels = notify::channels(shard).await?;
     // But events behind the checkpoint are routed as endpoints stood then (invariant 2).
     let changed = changed_since(shard, checkpoint).await?;
-    for (organization, id) in changed.endpoints {
-        rewind(shard, &mut router, &organization, id, checkpoint).await?;
+    for (_, id) in changed.endpoints {
+        match rewind(shard, Stream::Endpoint(id), checkpoint).await?.endpoint(id) {
+            Some(endpoint) => router.put(endpoint.clone()),
+            None => router.remove(id),
+        }
     }
 
     let failing = store.failing_endpoints(number, None).await?;
@@ -279,83 +254,3 @@ async fn prepare(shard: &Arc<Shard>) -> Result<Prepared, StoreError> {
 
 const ENDPOINTS_PER_PAGE: usize = 500;
 const RECORDS_PER_READ: usize = 1_000;
-
-/// What has changed behind the checkpoint.
-#[derive(Default)]
-struct Changed {
-    endpoints: HashSet<(OrganizationId, EndpointId)>,
-    channels: HashSet<(OrganizationId, ChannelId)>,
-}
-
-async fn changed_since(shard: &Shard, checkpoint: Position) -> Result<Changed, StoreError> {
-    let mut changed = Changed::default();
-    let mut after = checkpoint;
-    loop {
-        let records = shard.log.read(shard.lease.shard(), after, RECORDS_PER_READ).await?;
-        let Some(last) = records.last() else { return Ok(changed) };
-        after = last.position;
-        for record in records {
-            let organization = record.organization_id.clone();
-            match record.stream {
-                Stream::Endpoint(id) => _ = changed.endpoints.insert((organization, id)),
-                Stream::Channel(id) => _ = changed.channels.insert((organization, id)),
-                _ => {}
-            }
-        }
-    }
-}
-
-/// Sets an endpoint of the router back to how it stood at `position`.
-async fn rewind(
-    shard: &Shard,
-    router: &mut Router,
-    organization: &OrganizationId,
-    id: EndpointId,
-    position: Position,
-) -> Result<(), StoreError> {
-    tracing::debug!(endpoint_id = %id, %organization, %position, "rewinding an endpoint");
-    let mut fold = Fold::default();
-    let mut after = Version(0);
-    'stream: loop {
-        let number = shard.lease.shard();
-        let stream = Stream::Endpoint(id);
-        let records =
-            shard.log.store().read_stream(number, stream, after, RECORDS_PER_READ).await?;
-        let Some(last) = records.last() else { break };
-        after = last.version;
-        for record in &records {
-            if record.position > position {
-                break 'stream;
-            }
-            fold.apply(record)?;
-        }
-    }
-    match fold.endpoint(id) {
-        Some(endpoint) => router.put(endpoint.clone()),
-        None => router.remove(id),
-    }
-    Ok(())
-}
-
-/// Waits that grow while the database is away.
-#[derive(Debug, Default)]
-pub(crate) struct Backoff {
-    waits: u32,
-}
-
-impl Backoff {
-    pub(crate) async fn wait(&mut self) {
-        tokio::time::sleep(self.next()).await;
-    }
-
-    /// How long the next wait is, for those who have something else to do meanwhile.
-    pub(crate) fn next(&mut self) -> Duration {
-        let wait = Duration::from_millis(50).saturating_mul(1 << self.waits.min(6));
-        self.waits += 1;
-        wait.min(Duration::from_secs(2))
-    }
-
-    pub(crate) fn reset(&mut self) {
-        self.waits = 0;
-    }
-}

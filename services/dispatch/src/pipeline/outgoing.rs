@@ -1,4 +1,6 @@
 //! What an attempt sends: the event in the form in which the endpoint wants it.
+//!
+//! Decision: docs/decisions/a-payload-is-a-function-of-event-and-format.md
 
 use std::sync::Arc;
 
@@ -38,7 +40,7 @@ impl Outgoing {
         keys: &DataKeys,
         renderer: &Renderer,
     ) -> Result<Outgoing, String> {
-        let rendered = match &receiver.endpoint.payload_format {
+        let rendered = match &receiver.endpoint.config.payload_format {
             PayloadFormat::Keeptrusts => {
                 let event_time = match delivery.event_time {
                     Some(time) => time,
@@ -152,7 +154,7 @@ fn cannot_format(error: &dyn std::error::Error) -> String {
 
 fn routing_key(receiver: &Receiver, keys: &DataKeys) -> Result<Option<RoutingKey>, String> {
     let endpoint = &receiver.endpoint;
-    let Some(sealed) = endpoint.payload_format.routing_key() else { return Ok(None) };
+    let Some(sealed) = endpoint.config.payload_format.routing_key() else { return Ok(None) };
     match keys.open(&endpoint.organization_id, SecretOwner::RoutingKey(endpoint.id), sealed) {
         Ok(secret) => Ok(Some(RoutingKey::opened(secret))),
         Err(problem) => {

@@ -1,5 +1,7 @@
 //! Pauses that receivers have asked for, as far as this process knows: what decides which of many
 //! answers make a pause longer, and so are worth recording.
+//!
+//! Decision: docs/decisions/a-pause-is-part-of-an-attempt.md
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -28,14 +28,14 @@ pub(crate) struct Secrets {
 
 impl Receiver {
     pub(crate) fn new(endpoint: Endpoint) -> Receiver {
-        Receiver { uri: endpoint.url.parse().ok(), endpoint, formatter: OnceLock::new() }
+        Receiver { uri: endpoint.config.url.parse().ok(), endpoint, formatter: OnceLock::new() }
     }
 
     /// The endpoint's format, compiled once. A template that cannot be compiled has been saved by
     /// a version that had another template engine.
     pub(crate) fn formatter(&self) -> Result<&Formatter, FormatError> {
         let compiled =
-            self.formatter.get_or_init(|| Formatter::compile(&self.endpoint.payload_format));
+            self.formatter.get_or_init(|| Formatter::compile(&self.endpoint.config.payload_format));
         compiled.as_ref().map_err(Clone::clone)
     }
 

@@ -1,4 +1,6 @@
 //! Record: turns outcomes into facts and appends them, all that wait at once.
+//!
+//! Decision: docs/decisions/requests-and-outcomes-have-limits-of-their-own.md
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,16 +17,17 @@ use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, Verdict};
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId};
-use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::trace::TraceContext;
+use keeptrusts_webhooks_store::backoff::Backoff;
 use keeptrusts_webhooks_store::{
-    AppendError, Appended, BodyId, Expected, NewBody, NewRecord, Operation, Refusal, StoreError,
+    AppendError, Appended, BodyId, NewBody, NewRecord, Operation, StoreError,
 };
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
+use super::failures::{Append, DATABASE_BACKOFF, Ended, OnDefect, Reaction, Streams};
 use super::scheduler::Health;
-use super::{Backoff, Shard, answered, health, told};
+use super::{Shard, answered, health, told};
 use crate::metrics::{self, AttemptResult};
 
 /// What became of a delivery whose turn it was.
@@ -116,6 +119,15 @@ struct Pending {
     endpoint: Option<Endpoint>,
 }
 
+impl Pending {
+    fn delivery(&mut self) -> &mut Delivery {
+        match &mut self.outcome {
+            Outcome::Attempted(attempted) => &mut attempted.delivery,
+            Outcome::BodyExpired(delivery) => delivery,
+        }
+    }
+}
+
 /// Outcomes that are handed to the log together.
 const OUTCOMES_AT_ONCE: usize = 512;
 /// So many times that may wait for their commits: as many in all as a shard's scheduler has in
@@ -128,7 +140,8 @@ pub(crate) async fn run(
     mut outcomes: mpsc::Receiver<Outcome>,
     to_schedule: mpsc::Sender<Progress>,
 ) {
-    let mut recorder = Recorder { shard: &shard, changed: Changed::new(), waits: 0 };
+    let backoff = DATABASE_BACKOFF;
+    let mut recorder = Recorder { shard: &shard, changed: Changed::new(), backoff };
     let mut received = Vec::with_capacity(OUTCOMES_AT_ONCE);
     let mut steps = FuturesUnordered::new();
     let mut is_open = true;
@@ -177,12 +190,16 @@ enum Step {
 struct Recorder<'a> {
     shard: &'a Shard,
     changed: Changed,
-    /// How often in a row the database was away.
-    waits: u32,
+    /// Grows while the database is away.
+    backoff: Backoff,
 }
 
-/// The lease is lost, or the log is closed.
-struct Ended;
+/// Something else may happen to a delivery or its endpoint meanwhile.
+const OUTCOMES: Append = Append {
+    what: "cannot record outcomes",
+    streams: Streams::Shared,
+    on_defect: OnDefect::GiveUp,
+};
 
 /// Endpoints whose health this stage has changed, until the tail of the log comes to that.
 type Changed = HashMap<EndpointId, Endpoint>;
@@ -190,8 +207,8 @@ type Changed = HashMap<EndpointId, Endpoint>;
 /// What is to be recorded again.
 struct Again {
     pending: Vec<Pending>,
-    /// Not because something else happened to a delivery or an endpoint: it will take a while.
-    database_is_away: bool,
+    /// How long that waits, and why. None: something else has happened, and the database is there.
+    wait: Option<(Duration, AppendError)>,
 }
 
 impl<'a> Recorder<'a> {
@@ -221,7 +238,7 @@ impl<'a> Recorder<'a> {
         to_schedule: &mpsc::Sender<Progress>,
     ) -> Result<Again, Ended> {
         let shard = self.shard;
-        let mut again = Again { pending: Vec::new(), database_is_away: false };
+        let (mut again, mut waits_for) = (Vec::new(), None);
         for (pending, fact, result) in appended {
             match result {
                 Ok(Appended::New { recorded_at, .. }) => {
@@ -230,45 +247,42 @@ impl<'a> Recorder<'a> {
                     _ = to_schedule.send(Progress::Finished(Box::new(delivery))).await;
                 }
                 Ok(Appended::Duplicate { .. }) => {}
-                Err(AppendError::Refused(Refusal::LeaseLost { .. })) => {
-                    shard.abort.cancel();
-                    return Err(Ended);
-                }
-                Err(AppendError::InDoubt | AppendError::Closed) => return Err(Ended),
                 Err(error) => {
-                    if error == AppendError::Failed {
-                        shard.give_up("cannot record outcomes", &error);
+                    match shard.react(OUTCOMES, &error) {
+                        Reaction::DecideAgain => {}
+                        // Until the shard is given back, the other outcomes are still recorded.
+                        Reaction::Wait | Reaction::GiveUp => waits_for = Some(error),
+                        Reaction::Abort | Reaction::End => return Err(Ended),
                     }
-                    tracing::debug!(shard = %shard.lease.shard(), %error, "recording an outcome again");
-                    again.database_is_away |= !matches!(error, AppendError::Refused(_));
-                    again.pending.push(pending);
+                    again.push(pending);
                     // It may not have come to what was decided.
                     self.changed.clear();
                 }
             }
         }
-        self.waits = if again.database_is_away { self.waits + 1 } else { 0 };
-        Ok(again)
+        if waits_for.is_none() {
+            self.backoff.reset();
+        }
+        let wait = waits_for.map(|error| (self.backoff.next_wait(), error));
+        Ok(Again { pending: again, wait })
     }
 
     /// Reads again what outcomes that were refused were decided from, when the database is there.
-    fn read_again(&self, Again { pending, database_is_away }: Again) -> BoxFuture<'a, Step> {
-        let (shard, mut backoff) = (self.shard, Backoff { waits: self.waits });
+    fn read_again(&self, Again { mut pending, wait }: Again) -> BoxFuture<'a, Step> {
+        let shard = self.shard;
         Box::pin(async move {
-            let mut pending = pending;
-            if database_is_away {
-                tracing::warn!(shard = %shard.lease.shard(), "cannot record outcomes, waiting");
-                backoff.wait().await;
+            if let Some((wait, error)) = wait {
+                shard.log_wait(OUTCOMES.what, &error);
+                sleep(wait).await;
             }
-            loop {
-                match refresh(shard, pending).await {
-                    Ok(refreshed) => return Step::ReadAgain(refreshed),
-                    Err((kept, error)) => {
-                        shard.wait_or_give_up("cannot record outcomes", &error, &mut backoff).await;
-                        pending = kept;
-                    }
-                }
+            for pending in &mut pending {
+                let before = pending.delivery().clone();
+                let read = || current(shard, &before);
+                let (row, endpoint) = shard.read(OUTCOMES.what, OUTCOMES.on_defect, read).await;
+                *pending.delivery() = row.unwrap_or(before);
+                pending.endpoint = endpoint;
             }
+            Step::ReadAgain(pending)
         })
     }
 }
@@ -339,28 +353,16 @@ fn operation(shard: &Shard, pending: &Pending, changed: &mut Changed) -> Operati
         }
     };
     let health = health_change(shard, pending, delivery, &fact, changed);
-    let mut records = vec![NewRecord {
-        stream: Stream::Delivery(delivery.id),
-        // Whatever happened meanwhile (a cancellation, say) is taken into account first.
-        expected: Expected::Version(delivery.version),
-        fact: Fact::Delivery(fact),
-    }];
+    // Whatever happened meanwhile (a cancellation, say) is taken into account first.
+    let mut records = vec![NewRecord::following(delivery, fact)];
     records.extend(health);
-    Operation {
-        id: shard.new_operation_id(),
-        organization_id: delivery.organization_id.clone(),
-        records,
-        metadata: Metadata {
-            actor: "dispatch".into(),
-            correlation_id: delivery.event_id.to_string(),
-            trace,
-            steady_time: Some(shard.steady.now()),
-            ..Metadata::default()
-        },
-        bodies,
-        fence: Some(shard.lease.epoch()),
-        checkpoint: None,
-    }
+    let metadata = Metadata {
+        correlation_id: delivery.event_id.to_string(),
+        trace,
+        steady_time: Some(shard.steady.now()),
+        ..Metadata::default()
+    };
+    Operation { bodies, ..shard.operation(&delivery.organization_id, records, metadata) }
 }
 
 /// What becomes of the endpoint: degraded, active again, or disabled.
@@ -378,42 +380,20 @@ fn health_change(
     let failing = shard.failing.get(endpoint.id, shard.steady.now());
     let patience = shard.settings.disable_failing_after;
     let fact = health::consequence(endpoint, delivery.id, fact, failing, patience)?;
-    let record = NewRecord {
-        stream: Stream::Endpoint(endpoint.id),
-        expected: Expected::Version(endpoint.version),
-        fact: Fact::Endpoint(fact.clone()),
-    };
+    let record = NewRecord::following(endpoint, fact.clone());
     let mut endpoint = endpoint.clone();
     endpoint.apply(&fact, (shard.clock)());
     changed.insert(endpoint.id, endpoint);
     Some(record)
 }
 
-/// Reads again what outcomes that were refused were decided from.
-async fn refresh(
+/// A delivery and its endpoint as they stand now.
+async fn current(
     shard: &Shard,
-    mut pending: Vec<Pending>,
-) -> Result<Vec<Pending>, (Vec<Pending>, StoreError)> {
+    Delivery { id, organization_id, endpoint_id, .. }: &Delivery,
+) -> Result<(Option<Delivery>, Option<Endpoint>), StoreError> {
     let (store, number) = (shard.log.store(), shard.lease.shard());
-    for index in 0..pending.len() {
-        let Pending { outcome, endpoint } = &mut pending[index];
-        let delivery = match outcome {
-            Outcome::Attempted(attempted) => &mut attempted.delivery,
-            Outcome::BodyExpired(delivery) => delivery,
-        };
-        let organization = delivery.organization_id.clone();
-        let read = async {
-            let row = store.deliveries(number, &organization, &[delivery.id]).await?.pop();
-            let known = store.endpoint(number, &organization, delivery.endpoint_id).await?;
-            Ok((row, known))
-        };
-        match read.await {
-            Ok((row, known)) => {
-                *delivery = row.unwrap_or_else(|| delivery.clone());
-                *endpoint = known;
-            }
-            Err(error) => return Err((pending, error)),
-        }
-    }
-    Ok(pending)
+    let delivery = store.deliveries(number, organization_id, &[*id]).await?.pop();
+    let endpoint = store.endpoint(number, organization_id, *endpoint_id).await?;
+    Ok((delivery, endpoint))
 }

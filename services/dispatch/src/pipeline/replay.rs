@@ -4,6 +4,8 @@
 //! deliveries themselves are learned of by the tail, as all others are. Which deliveries is
 //! decided in [`step`]; here is when. Replays of one endpoint run one after the other, in the order
 //! in which they were asked for, so that no two of them make a delivery of the same event.
+//!
+//! Decision: docs/decisions/a-replay-step-is-one-operation.md
 
 mod step;
 
@@ -17,15 +19,15 @@ use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId, Re
 use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
 use keeptrusts_webhooks_domain::replay::{Replay, ReplayCounts, ReplayFact, ReplayState};
 use keeptrusts_webhooks_domain::trace::TraceContext;
-use keeptrusts_webhooks_store::{
-    AppendError, Appended, NewRecord, Operation, Refusal, StoreError, new_ulid,
-};
+use keeptrusts_webhooks_store::backoff::Backoff;
+use keeptrusts_webhooks_store::{Appended, NewRecord, Operation, StoreError, new_ulid};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use self::step::Step;
+use super::Shard;
+use super::failures::{Append, DATABASE_BACKOFF, Ended, OnDefect, Reaction, Streams};
 use super::receiver::Availability;
-use super::{Backoff, Shard};
 use crate::metrics;
 
 /// What the tail of the log has come to.
@@ -95,8 +97,12 @@ async fn wait_for(next: Option<(Instant, EndpointId)>) -> EndpointId {
     }
 }
 
-/// The lease is lost, or the log is closed.
-struct Ended;
+/// A delivery may change meanwhile, and the replay may be cancelled.
+const STEPS: Append = Append {
+    what: "cannot go on with a replay",
+    streams: Streams::Shared,
+    on_defect: OnDefect::Wait,
+};
 
 struct Replays {
     shard: Arc<Shard>,
@@ -119,7 +125,7 @@ impl Replays {
         match queue.get_mut(&replay.position) {
             Some(known) => known.replay = replay,
             None => {
-                let (next, backoff) = (Instant::now(), Backoff::default());
+                let (next, backoff) = (Instant::now(), DATABASE_BACKOFF);
                 let running = Running { request_trace: None, next, backoff, replay };
                 queue.insert(running.replay.position, running);
             }
@@ -159,19 +165,13 @@ impl Replays {
 
     /// Takes a replay as it stands.
     async fn look(&mut self, organization: &OrganizationId, id: ReplayId) {
-        let (number, mut backoff) = (self.shard.lease.shard(), Backoff::default());
-        while !self.shard.stop.is_cancelled() {
-            match self.shard.log.store().replay(number, organization, id).await {
-                Ok(None) => return,
-                Ok(Some(replay)) if replay.state == ReplayState::Running => {
-                    return self.put(replay);
-                }
-                Ok(Some(replay)) => return self.remove(&replay),
-                Err(error) => {
-                    tracing::warn!(shard = %number, %error, "cannot read a replay, waiting");
-                    backoff.wait().await;
-                }
-            }
+        let (store, number) = (self.shard.log.store(), self.shard.lease.shard());
+        let read = || store.replay(number, organization, id);
+        let read = self.shard.read("cannot read a replay", OnDefect::Wait, read);
+        match self.shard.stop.run_until_cancelled(read).await {
+            None | Some(None) => {}
+            Some(Some(replay)) if replay.state == ReplayState::Running => self.put(replay),
+            Some(Some(replay)) => self.remove(&replay),
         }
     }
 
@@ -195,8 +195,7 @@ impl Replays {
             Ok(decided) => decided,
             Err(error) => {
                 let error: StoreError = error;
-                let number = self.shard.lease.shard();
-                tracing::warn!(shard = %number, %error, "cannot read what to replay, waiting");
+                self.shard.log_wait("cannot read what to replay", &error);
                 self.put_off(&replay);
                 return Ok(());
             }
@@ -210,24 +209,20 @@ impl Replays {
                 }
                 self.gone(replay, request_trace, &counts);
             }
-            // Something has happened to a delivery, or somebody has cancelled the replay.
-            Err(AppendError::Refused(Refusal::StaleVersion { .. })) => {
-                self.put_off(&replay);
-                let organization = replay.organization_id.clone();
-                self.look(&organization, replay.id).await;
-            }
-            Err(AppendError::Refused(refusal)) => {
-                tracing::warn!(shard = %self.shard.lease.shard(), %refusal, "another process owns the shard");
-                self.shard.abort.cancel();
-                return Err(Ended);
-            }
-            Err(error @ (AppendError::Unavailable(_) | AppendError::Failed)) => {
-                tracing::warn!(shard = %self.shard.lease.shard(), %error, "cannot go on with a replay, waiting");
-                self.put_off(&replay);
-            }
             // Only an event can be a duplicate.
             Ok(Appended::Duplicate { .. }) => self.put_off(&replay),
-            Err(AppendError::InDoubt | AppendError::Closed) => return Err(Ended),
+            Err(error) => match self.shard.react(STEPS, &error) {
+                Reaction::Wait => {
+                    self.shard.log_wait(STEPS.what, &error);
+                    self.put_off(&replay);
+                }
+                Reaction::DecideAgain => {
+                    self.put_off(&replay);
+                    let organization = replay.organization_id.clone();
+                    self.look(&organization, replay.id).await;
+                }
+                Reaction::GiveUp | Reaction::Abort | Reaction::End => return Err(Ended),
+            },
         }
         Ok(())
     }
@@ -238,7 +233,7 @@ impl Replays {
         let receiver = self.shard.receivers.get(selection.endpoint_id);
         if receiver.is_some_and(|receiver| receiver.availability().is_gone()) {
             let reason = "the endpoint was deleted".to_owned();
-            let ended = step::of_replay(replay, ReplayFact::Ended { reason });
+            let ended = NewRecord::following(replay, ReplayFact::Ended { reason });
             return Ok((vec![ended], ReplayCounts::default()));
         }
         let (store, number) = (self.shard.log.store(), self.shard.lease.shard());
@@ -271,22 +266,14 @@ impl Replays {
         request_trace: Option<TraceContext>,
         records: Vec<NewRecord>,
     ) -> Operation {
-        Operation {
-            id: self.shard.new_operation_id(),
-            organization_id: replay.organization_id.clone(),
-            records,
-            metadata: Metadata {
-                actor: "dispatch".into(),
-                correlation_id: replay.id.to_string(),
-                causation: Some(replay.position),
-                steady_time: Some(self.shard.steady.now()),
-                trace: request_trace,
-                ..Metadata::default()
-            },
-            bodies: Vec::new(),
-            fence: Some(self.shard.lease.epoch()),
-            checkpoint: None,
-        }
+        let metadata = Metadata {
+            correlation_id: replay.id.to_string(),
+            causation: Some(replay.position),
+            steady_time: Some(self.shard.steady.now()),
+            trace: request_trace,
+            ..Metadata::default()
+        };
+        self.shard.operation(&replay.organization_id, records, metadata)
     }
 
     /// A step is committed: this is the replay after it.
@@ -303,7 +290,7 @@ impl Replays {
         let endpoint_id = replay.request.selection.endpoint_id;
         let queue = self.queues.entry(endpoint_id).or_default();
         let next = Instant::now() + pause;
-        let (request_trace, backoff) = (Some(request_trace), Backoff::default());
+        let (request_trace, backoff) = (Some(request_trace), DATABASE_BACKOFF);
         queue.insert(replay.position, Running { replay, request_trace, next, backoff });
     }
 
@@ -311,7 +298,7 @@ impl Replays {
     fn put_off(&mut self, replay: &Replay) {
         let queue = self.queues.get_mut(&replay.request.selection.endpoint_id);
         if let Some(running) = queue.and_then(|queue| queue.get_mut(&replay.position)) {
-            running.next = Instant::now() + running.backoff.next();
+            running.next = Instant::now() + running.backoff.next_wait();
         }
     }
 }

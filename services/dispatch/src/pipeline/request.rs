@@ -1,4 +1,4 @@
-//! The request of an attempt: DESIGN's table of what the receiver gets. Pure.
+//! The request of an attempt: the headers that docs/receiving.md lists. Pure.
 
 use http::header::{CONTENT_TYPE, DATE, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};

@@ -1,4 +1,6 @@
 //! Retention: deletes bodies that have expired, now and then, a bounded number at a time.
+//!
+//! Decision: docs/decisions/bodies-are-not-in-the-log.md
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! Tail and route: reads the log along, decides once where each event goes, and passes on what
 //! the scheduler must know.
+//!
+//! Decision: docs/decisions/routing-moves-a-checkpoint.md
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,18 +17,17 @@ use keeptrusts_webhooks_domain::log::{Position, Stream};
 use keeptrusts_webhooks_domain::notification::{NotificationFact, NotificationType};
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_store::log::projection::scheduled_deliveries;
-use keeptrusts_webhooks_store::{
-    Advance, AppendError, Expected, NewRecord, Operation, Record, Refusal, new_ulid,
-};
+use keeptrusts_webhooks_store::{Advance, Expected, NewRecord, Operation, Record, new_ulid};
 use keeptrusts_webhooks_telemetry::{is_recorded, new_span_id};
 use tokio::sync::{mpsc, oneshot};
 
+use super::failures::{Append, DATABASE_BACKOFF, Ended, OnDefect, Streams};
 use super::notify::{Happening, ToNotify};
 use super::receiver::Receiver;
 use super::replay::{self, ToReplay};
 use super::router::Router;
 use super::schedule::{Resumed, ToSchedule};
-use super::{Backoff, CANNOT_READ_DELIVERY, RECORDS_PER_READ, Shard, told};
+use super::{CANNOT_READ_DELIVERY, RECORDS_PER_READ, Shard, told};
 use crate::metrics;
 
 /// The stages that hear of what the log says.
@@ -66,8 +67,11 @@ struct Found {
     resumed: Vec<Resumed>,
 }
 
-/// The pipeline ends: it was stopped, or the lease is lost.
-struct Ended;
+/// Where events go.
+const ROUTES: Append =
+    Append { what: "cannot append", streams: Streams::Owned, on_defect: OnDefect::GiveUp };
+/// That deliveries are cancelled, while their attempts may end.
+const CANCELLATION: Append = Append { streams: Streams::Shared, ..ROUTES };
 
 impl Route {
     pub(crate) fn new(
@@ -84,7 +88,7 @@ impl Route {
         self.shard.acted_on.store(self.checkpoint.0, Ordering::Relaxed);
         let mut follower = self.shard.log.follow(self.shard.lease.shard(), self.checkpoint);
         let stop = self.shard.stop.clone();
-        let mut backoff = Backoff::default();
+        let mut backoff = DATABASE_BACKOFF;
         while let Some(read) = stop.run_until_cancelled(follower.next(RECORDS_PER_READ)).await {
             match read {
                 Ok(records) => {
@@ -95,7 +99,8 @@ impl Route {
                     self.shard.acted_on.store(follower.position().0, Ordering::Relaxed);
                 }
                 Err(error) => {
-                    self.shard.wait_or_give_up("cannot read the log", &error, &mut backoff).await;
+                    self.shard.note_failed_read("cannot read the log", OnDefect::GiveUp, &error);
+                    backoff.wait().await;
                 }
             }
         }
@@ -174,12 +179,12 @@ impl Route {
         let event = (accepted.event_type, accepted.event_time);
         let routed = self.router.route(&record.organization_id, event, new_id);
         let deliveries = routed.deliveries.len();
-        let mut operation = self.operation(record, event_id);
-        operation.records.push(NewRecord {
+        let routed = NewRecord {
             stream: Stream::Event(event_id),
             expected: Expected::Any,
             fact: Fact::DeliveriesScheduled(routed),
-        });
+        };
+        let mut operation = self.operation(record, event_id, routed);
         let from = self.last_step().unwrap_or(self.checkpoint);
         operation.checkpoint = Some(Advance { from, to: record.position });
         let parent = record.metadata.trace.clone();
@@ -220,7 +225,7 @@ impl Route {
     }
 
     async fn note_retry(&mut self, id: DeliveryId, record: &Record) -> Result<(), Ended> {
-        let delivery = self.read_delivery(id, record).await?;
+        let delivery = self.read_delivery(id, record).await;
         if let Some(Delivery { organization_id, endpoint_id, .. }) = delivery {
             self.pass_on(ToSchedule::Changed { organization_id, endpoint_id, delivery_id: id })
                 .await?;
@@ -229,21 +234,16 @@ impl Route {
     }
 
     async fn cancel(&mut self, id: DeliveryId, record: &Record) -> Result<(), Ended> {
-        let mut backoff = Backoff::default();
+        let mut backoff = DATABASE_BACKOFF;
         loop {
-            let Some(delivery) = self.read_delivery(id, record).await? else { return Ok(()) };
+            let Some(delivery) = self.read_delivery(id, record).await else { return Ok(()) };
             if delivery.state.has_ended() {
                 return Ok(());
             }
-            let mut operation = self.operation(record, delivery.event_id);
-            operation.records.push(NewRecord {
-                stream: Stream::Delivery(id),
-                // An attempt may end at this moment; then it is looked at again.
-                expected: Expected::Version(delivery.version),
-                fact: Fact::Delivery(DeliveryFact::Cancelled {
-                    reason: "cancelled on request".to_owned(),
-                }),
-            });
+            let reason = "cancelled on request".to_owned();
+            // An attempt may end at this moment; then it is looked at again.
+            let cancelled = NewRecord::following(&delivery, DeliveryFact::Cancelled { reason });
+            let mut operation = self.operation(record, delivery.event_id, cancelled);
             operation.checkpoint = Some(Advance { from: self.checkpoint, to: record.position });
             match self.shard.log.append(self.shard.lease.shard(), operation).await {
                 Ok(_) => {
@@ -254,8 +254,7 @@ impl Route {
                         ToSchedule::Changed { organization_id, endpoint_id, delivery_id: id };
                     return self.pass_on(changed).await;
                 }
-                Err(AppendError::Refused(Refusal::StaleVersion { .. })) => {}
-                Err(error) => self.wait_or_end(error, &mut backoff).await?,
+                Err(error) => self.shard.wait_or_end(CANCELLATION, &error, &mut backoff).await?,
             }
         }
     }
@@ -265,7 +264,7 @@ impl Route {
     async fn append_decided(&mut self) -> Result<(), Ended> {
         // First: what follows is committed before the checkpoint moves past what has happened.
         self.tell_of_happened().await?;
-        let mut backoff = Backoff::default();
+        let mut backoff = DATABASE_BACKOFF;
         while !self.decided.is_empty() {
             let number = self.shard.lease.shard();
             let operations = self.decided.iter().map(|decided| decided.operation.clone());
@@ -281,7 +280,7 @@ impl Route {
                 }
             }
             if let Some(Err(error)) = results.into_iter().nth(appended) {
-                self.wait_or_end(error, &mut backoff).await?;
+                self.shard.wait_or_end(ROUTES, &error, &mut backoff).await?;
             }
         }
         Ok(())
@@ -302,67 +301,26 @@ impl Route {
         self.next.to_notify.send(message).await.map_err(|_| Ended)
     }
 
-    async fn wait_or_end(&self, error: AppendError, backoff: &mut Backoff) -> Result<(), Ended> {
-        let number = self.shard.lease.shard();
-        match error {
-            AppendError::Unavailable(_) => {
-                tracing::warn!(shard = %number, %error, "cannot append, waiting");
-                backoff.wait().await;
-                Ok(())
-            }
-            AppendError::Failed => {
-                self.shard.give_up("cannot append", &error);
-                Err(Ended)
-            }
-            AppendError::Refused(refusal) => {
-                // Somebody else routes this shard. Whatever was decided here counts for nothing.
-                tracing::warn!(shard = %number, %refusal, "another process owns the shard");
-                self.shard.abort.cancel();
-                Err(Ended)
-            }
-            AppendError::InDoubt | AppendError::Closed => Err(Ended),
-        }
-    }
-
-    async fn read_delivery(
-        &self,
-        id: DeliveryId,
-        record: &Record,
-    ) -> Result<Option<Delivery>, Ended> {
-        let mut backoff = Backoff::default();
-        loop {
-            let number = self.shard.lease.shard();
-            let store = self.shard.log.store();
-            match store.deliveries(number, &record.organization_id, &[id]).await {
-                Ok(mut deliveries) => return Ok(deliveries.pop()),
-                Err(error) => {
-                    self.shard.wait_or_give_up(CANNOT_READ_DELIVERY, &error, &mut backoff).await;
-                }
-            }
-        }
+    async fn read_delivery(&self, id: DeliveryId, record: &Record) -> Option<Delivery> {
+        let (store, number) = (self.shard.log.store(), self.shard.lease.shard());
+        let (organization, ids) = (&record.organization_id, [id]);
+        let read = || store.deliveries(number, organization, &ids);
+        self.shard.read(CANNOT_READ_DELIVERY, OnDefect::GiveUp, read).await.pop()
     }
 
     fn last_step(&self) -> Option<Position> {
         self.decided.last()?.operation.checkpoint.map(|step| step.to)
     }
 
-    fn operation(&self, cause: &Record, event_id: EventId) -> Operation {
-        Operation {
-            id: self.shard.new_operation_id(),
-            organization_id: cause.organization_id.clone(),
-            records: Vec::with_capacity(1),
-            metadata: Metadata {
-                actor: "dispatch".into(),
-                correlation_id: event_id.to_string(),
-                causation: Some(cause.position),
-                trace: cause.metadata.trace.clone(),
-                steady_time: Some(self.shard.steady.now()),
-                ..Metadata::default()
-            },
-            bodies: Vec::new(),
-            fence: Some(self.shard.lease.epoch()),
-            checkpoint: None,
-        }
+    fn operation(&self, cause: &Record, event_id: EventId, new: NewRecord) -> Operation {
+        let metadata = Metadata {
+            correlation_id: event_id.to_string(),
+            causation: Some(cause.position),
+            trace: cause.metadata.trace.clone(),
+            steady_time: Some(self.shard.steady.now()),
+            ..Metadata::default()
+        };
+        self.shard.operation(&cause.organization_id, vec![new], metadata)
     }
 
     /// What was scheduled first: whatever was resumed has been scheduled before.

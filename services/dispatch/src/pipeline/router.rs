@@ -1,4 +1,6 @@
 //! Who gets an event: the subscriptions as they stand at a position of the log. Pure.
+//!
+//! Decision: docs/decisions/routing-moves-a-checkpoint.md
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -22,7 +24,8 @@ impl Router {
     /// Takes an endpoint as it stands, in place of what was known of it.
     pub(crate) fn put(&mut self, endpoint: Endpoint) {
         self.remove(endpoint.id);
-        for event_type in endpoint.event_types.iter().filter(|kind| endpoint.subscribes_to(**kind))
+        for event_type in
+            endpoint.config.event_types.iter().filter(|kind| endpoint.subscribes_to(**kind))
         {
             let key = (endpoint.organization_id.clone(), *event_type);
             self.subscribers.entry(key).or_default().insert(endpoint.id);
@@ -33,7 +36,7 @@ impl Router {
     /// Forgets an endpoint that did not exist yet.
     pub(crate) fn remove(&mut self, id: EndpointId) {
         let Some(known) = self.endpoints.remove(&id) else { return };
-        for event_type in known.event_types {
+        for event_type in known.config.event_types {
             if let Some(ids) =
                 self.subscribers.get_mut(&(known.organization_id.clone(), event_type))
             {

@@ -1,4 +1,6 @@
 //! Schedule: runs the [`Scheduler`] on real time, and does what it says.
+//!
+//! Decision: docs/decisions/scheduled-deliveries-come-from-the-log.md
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,10 +15,11 @@ use keeptrusts_webhooks_store::{DueKey, DuePage};
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
+use super::failures::OnDefect;
 use super::receiver::Availability;
 use super::record::{Outcome, Progress};
 use super::scheduler::{Effect, Scheduler};
-use super::{Backoff, CANNOT_READ_DELIVERY, STAGE_CAPACITY, Shard, cancel, send};
+use super::{CANNOT_READ_DELIVERY, STAGE_CAPACITY, Shard, cancel, send};
 
 /// What the stage before has found in the log.
 pub(crate) enum ToSchedule {
@@ -43,7 +46,7 @@ pub(crate) struct Resumed {
 
 /// What the database answered.
 enum Answer {
-    Fetched { endpoint_id: EndpointId, fetch_id: u64, limit: usize, page: Option<DuePage> },
+    Fetched { endpoint_id: EndpointId, fetch_id: u64, limit: usize, page: DuePage },
     Reloaded(Box<Delivery>),
 }
 
@@ -186,11 +189,8 @@ impl Schedule {
 
     fn take(&mut self, answer: Answer) {
         match answer {
-            Answer::Fetched { endpoint_id, fetch_id, limit, page: Some(page) } => {
+            Answer::Fetched { endpoint_id, fetch_id, limit, page } => {
                 self.scheduler.fetched(endpoint_id, fetch_id, page, limit);
-            }
-            Answer::Fetched { endpoint_id, fetch_id, page: None, .. } => {
-                self.scheduler.fetch_failed(endpoint_id, fetch_id);
             }
             Answer::Reloaded(delivery) => self.scheduler.reloaded(*delivery),
         }
@@ -243,15 +243,8 @@ impl Schedule {
         self.spawn(async move {
             let number = shard.lease.shard();
             let store = shard.log.store();
-            let page = match store.due_deliveries(number, endpoint_id, after, limit).await {
-                Ok(page) => Some(page),
-                Err(error) => {
-                    let mut backoff = Backoff::default();
-                    let what = "cannot fetch waiting deliveries";
-                    shard.wait_or_give_up(what, &error, &mut backoff).await;
-                    None
-                }
-            };
+            let read = || store.due_deliveries(number, endpoint_id, after, limit);
+            let page = shard.read("cannot fetch waiting deliveries", OnDefect::GiveUp, read).await;
             _ = answers.send(Answer::Fetched { endpoint_id, fetch_id, limit, page }).await;
         });
     }
@@ -260,19 +253,11 @@ impl Schedule {
         let (shard, answers) = (Arc::clone(&self.shard), self.answers.clone());
         self.spawn(async move {
             let number = shard.lease.shard();
-            let mut backoff = Backoff::default();
-            loop {
-                match shard.log.store().deliveries(number, &organization_id, &[delivery_id]).await {
-                    Ok(mut deliveries) => {
-                        if let Some(delivery) = deliveries.pop() {
-                            _ = answers.send(Answer::Reloaded(Box::new(delivery))).await;
-                        }
-                        return;
-                    }
-                    Err(error) => {
-                        shard.wait_or_give_up(CANNOT_READ_DELIVERY, &error, &mut backoff).await;
-                    }
-                }
+            let (store, ids) = (shard.log.store(), [delivery_id]);
+            let read = || store.deliveries(number, &organization_id, &ids);
+            let read = shard.read(CANNOT_READ_DELIVERY, OnDefect::GiveUp, read);
+            if let Some(delivery) = read.await.pop() {
+                _ = answers.send(Answer::Reloaded(Box::new(delivery))).await;
             }
         });
     }

@@ -18,6 +18,8 @@
 //! A receiver may ask for a pause: then automatic attempts wait for its end, and come back slowly
 //! (see `pace`). What somebody has asked for, a manual retry or a test, is due before all else: it
 //! waits neither for a pause nor behind a backlog.
+//!
+//! Decision: docs/decisions/queues-keep-their-beginning-in-memory.md
 
 mod limits;
 mod pace;
@@ -208,14 +210,6 @@ impl Scheduler {
         let share = self.share();
         let Some(queue) = self.queues.get_mut(&endpoint_id) else { return };
         if queue.fetched(fetch_id, page, limit, share) {
-            self.give_turn(endpoint_id);
-        }
-    }
-
-    /// The fetch failed; it will be asked for again.
-    pub fn fetch_failed(&mut self, endpoint_id: EndpointId, fetch_id: u64) {
-        if let Some(queue) = self.queues.get_mut(&endpoint_id) {
-            queue.fetch_failed(fetch_id);
             self.give_turn(endpoint_id);
         }
     }

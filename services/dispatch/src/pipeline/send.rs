@@ -17,11 +17,12 @@ use keeptrusts_webhooks_store::vault::keyring::{DataKeys, KeyProblem};
 use keeptrusts_webhooks_store::{BodyId, new_ulid};
 use tokio::sync::mpsc;
 
+use super::failures::OnDefect;
 use super::judged::Judged;
 use super::outgoing::Outgoing;
 use super::receiver::Receiver;
 use super::record::{Attempted, Outcome, Progress};
-use super::{Backoff, Shard, request};
+use super::{CANNOT_READ_DATA_KEYS, Shard, request};
 use crate::metrics;
 
 /// Attempts deliveries, all at the same time; their outcomes go to the recorder. The scheduler
@@ -67,30 +68,15 @@ async fn read_bodies(shard: &Shard, deliveries: &[Delivery]) -> HashMap<BodyId, 
         deliveries.iter().map(|delivery| BodyId::Event(delivery.event_id)).collect();
     ids.sort_unstable();
     ids.dedup();
-    let mut backoff = Backoff::default();
-    loop {
-        match shard.log.bodies(shard.lease.shard(), &ids).await {
-            Ok(bodies) => return bodies,
-            Err(error) => {
-                shard.wait_or_give_up("cannot read bodies", &error, &mut backoff).await;
-            }
-        }
-    }
+    let read = || shard.log.bodies(shard.lease.shard(), &ids);
+    shard.read("cannot read bodies", OnDefect::GiveUp, read).await
 }
 
 /// The data keys of the organizations. Those that were read a short time ago are not read again.
 async fn read_keys(shard: &Shard, deliveries: &[Delivery]) -> DataKeys {
-    let mut backoff = Backoff::default();
-    loop {
-        let organizations = deliveries.iter().map(|delivery| &delivery.organization_id);
-        match shard.keyring.data_keys(organizations).await {
-            Ok(keys) => return keys,
-            Err(error) => {
-                tracing::warn!(shard = %shard.lease.shard(), %error, "cannot read data keys, waiting");
-                backoff.wait().await;
-            }
-        }
-    }
+    let organizations = deliveries.iter().map(|delivery| &delivery.organization_id);
+    let read = || shard.keyring.data_keys(organizations.clone());
+    shard.read(CANNOT_READ_DATA_KEYS, OnDefect::GiveUp, read).await
 }
 
 /// Makes one attempt. None: the lease ran out before it began.
@@ -121,11 +107,11 @@ async fn attempt(
     };
     let (end_time, steady_end_time) = ((shard.clock)(), shard.steady.now());
     let mut judged = match sent {
-        Ok(exchanged) => Judged::of(exchanged, &receiver.endpoint.url, end_time),
+        Ok(exchanged) => Judged::of(exchanged, &receiver.endpoint.config.url, end_time),
         Err(reason) => Judged::never_sent(reason),
     };
     let current = shard.receivers.get(delivery.endpoint_id);
-    if current.is_some_and(|current| current.endpoint.url != receiver.endpoint.url) {
+    if current.is_some_and(|current| current.endpoint.config.url != receiver.endpoint.config.url) {
         judged.ignore_retry_after();
     }
     metrics::attempted(judged.result, trigger, judged.duration);

@@ -6,6 +6,8 @@
 //! the time that the owner's machine has been running, and is handed from owner to owner in the
 //! shard's row ([`SteadyTime`]). What it shows may differ from every wall clock, and is shown to
 //! nobody.
+//!
+//! Decision: docs/decisions/the-steady-clock.md
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

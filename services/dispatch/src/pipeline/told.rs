@@ -4,6 +4,8 @@
 //! Names and attributes: OpenTelemetry's semantic conventions for HTTP clients and messaging. Of
 //! `url.full` the path and what follows it is left out, as the conventions permit: it is often what
 //! lets one in (Slack's, for example), and secrets do not go into traces.
+//!
+//! Decision: docs/decisions/spans-are-made-when-they-are-over.md
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};

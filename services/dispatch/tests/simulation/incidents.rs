@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::channel::{ChannelCommand, ChannelKind, ChannelUpdate};
+use keeptrusts_webhooks_domain::channel::{ChannelCommand, ChannelKind, ChannelPatch};
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
 use keeptrusts_webhooks_domain::health::StatusCause;
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId};
@@ -156,7 +156,7 @@ async fn a_channel_that_leads_elsewhere_or_was_deleted_closes_what_it_has_opened
             false => {
                 let to = world.destination(pager, ChannelKind::PagerDuty, "moved").await;
                 let destination = Some(to);
-                ChannelCommand::Update(ChannelUpdate { destination, ..Default::default() })
+                ChannelCommand::Update(ChannelPatch { destination, ..Default::default() })
             }
         };
         world.command_channel(pager, command).await;
@@ -295,8 +295,8 @@ impl History {
     async fn move_channel(&mut self) {
         let place = format!("pager-{}", self.places.len());
         let to = self.world.destination(self.pager, ChannelKind::PagerDuty, &place).await;
-        let update = ChannelUpdate { destination: Some(to), ..ChannelUpdate::default() };
-        self.world.command_channel(self.pager, ChannelCommand::Update(update)).await;
+        let patch = ChannelPatch { destination: Some(to), ..ChannelPatch::default() };
+        self.world.command_channel(self.pager, ChannelCommand::Update(patch)).await;
         self.places.push((place, self.world.now()));
     }
 

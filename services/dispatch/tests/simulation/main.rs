@@ -1,5 +1,5 @@
-//! The real dispatch code in a simulated world: what it must hold to (DESIGN.md section 4), told
-//! as stories over hours of virtual time.
+//! The real dispatch code in a simulated world: what it must hold to (the invariants of
+//! ARCHITECTURE.md), told as stories over hours of virtual time.
 //!
 //! [`world`] is the installation that the stories happen in; [`chaos`] makes up stories of its own.
 

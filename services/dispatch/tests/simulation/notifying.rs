@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use jiff::SignedDuration;
-use keeptrusts_webhooks_domain::channel::{ChannelCommand, ChannelStatus, ChannelUpdate};
+use keeptrusts_webhooks_domain::channel::{ChannelCommand, ChannelPatch, ChannelStatus};
 use keeptrusts_webhooks_domain::notification::{NotificationState, NotificationType};
 
 use crate::world::{Answer, TOLD_OF_ALL, World, hours, minutes, seconds};
@@ -155,9 +155,9 @@ async fn a_channel_hears_only_of_what_it_subscribed_to_when_it_happened() {
     world.channel("late", &TOLD_OF_ALL).await;
     world.channel_for("elsewhere", &TOLD_OF_ALL, &[other]).await;
     let changed = world.channel("changed", &[NotificationType::EndpointDisabled]).await;
-    let update =
-        ChannelUpdate { subscriptions: Some(TOLD_OF_ALL.to_vec()), ..ChannelUpdate::default() };
-    world.command_channel(changed, ChannelCommand::Update(update)).await;
+    let patch =
+        ChannelPatch { subscriptions: Some(TOLD_OF_ALL.to_vec()), ..ChannelPatch::default() };
+    world.command_channel(changed, ChannelCommand::Update(patch)).await;
     // The next owner reads what has happened again, and finds the channels as they are now.
     world.restart().await;
     world.pass(minutes(1)).await;

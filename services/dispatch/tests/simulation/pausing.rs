@@ -5,10 +5,10 @@ use std::time::Duration;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::Outcome;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
-use keeptrusts_webhooks_domain::endpoint::{EndpointCommand, EndpointStatus};
+use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
+use keeptrusts_webhooks_domain::endpoint_config::EndpointPatch;
 use keeptrusts_webhooks_domain::event_type::EventType;
-use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointUpdate, Fact};
-use keeptrusts_webhooks_domain::payload_format::PayloadChange;
+use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
 
 use crate::world::{Answer, TOLD_OF_ALL, World, minutes, seconds};
 
@@ -234,9 +234,7 @@ async fn another_url_and_enabling_end_a_pause() {
     world.settle().await;
     assert_eq!(world.requests_to("siem").len(), first, "it is still the same receiver");
     let url = Some("https://receiver.example/elsewhere".to_owned());
-    let update = EndpointUpdate { url, ..EndpointUpdate::default() };
-    let update = EndpointCommand::Update { update, payload: PayloadChange::default() };
-    world.command(siem, update).await;
+    world.update(siem, EndpointPatch { url, ..EndpointPatch::default() }).await;
     world.settle().await;
     assert_eq!(world.requests_to("elsewhere").len(), BACKLOG - first);
 
@@ -263,9 +261,7 @@ async fn an_answer_of_a_url_that_was_left_asks_for_nothing() {
     let answered = world.publish().await;
     world.pass(seconds(1)).await;
     let url = Some("https://receiver.example/elsewhere".to_owned());
-    let update = EndpointUpdate { url, ..EndpointUpdate::default() };
-    let update = EndpointCommand::Update { update, payload: PayloadChange::default() };
-    world.command(siem, update).await;
+    world.update(siem, EndpointPatch { url, ..EndpointPatch::default() }).await;
     world.pass(seconds(5)).await;
     world.publish().await;
     world.settle().await;

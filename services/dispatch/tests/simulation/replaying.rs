@@ -113,7 +113,7 @@ async fn an_endpoint_that_was_made_later_gets_everything_from_before() {
     let late = world.endpoint("late").await;
     let live = world.publish_many(5).await;
     let selection = world.selection(late, ReplayScope::All);
-    let event_types = world.look_at_endpoint(late).await.event_types;
+    let event_types = world.look_at_endpoint(late).await.config.event_types;
     let selection = ReplaySelection { event_types, ..selection };
     let replay = world.try_replay(selection, 100).await.expect("taken in");
     world.pass(seconds(5)).await;

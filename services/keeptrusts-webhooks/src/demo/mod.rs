@@ -5,36 +5,30 @@ mod events;
 mod receiver;
 mod report;
 
-use std::num::NonZeroU32;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use clap::Args;
-use keeptrusts_webhooks_access::AccessFlags;
+use clap::{Args, Parser};
 use keeptrusts_webhooks_contracts::client::Bearer;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::dispatch_service_client::DispatchServiceClient;
 use keeptrusts_webhooks_contracts::v1::endpoint_service_client::EndpointServiceClient;
 use keeptrusts_webhooks_contracts::v1::ingest_service_client::IngestServiceClient;
-use keeptrusts_webhooks_dispatch_service::flags::{DispatchFlags, Patience};
-use keeptrusts_webhooks_dispatch_service::mail::SmtpFlags;
 use keeptrusts_webhooks_domain::key::Token;
-use keeptrusts_webhooks_domain::mail_limits::MailLimits;
-use keeptrusts_webhooks_endpoint_service::flags::EndpointFlags;
-use keeptrusts_webhooks_ingest_service::flags::IngestFlags;
 use keeptrusts_webhooks_process::database::DatabaseFlags;
-use keeptrusts_webhooks_process::grpc_server::{LimitFlags, Listener};
-use keeptrusts_webhooks_process::readiness::Readiness;
-use keeptrusts_webhooks_process::shutdown::Shutdown;
+use keeptrusts_webhooks_process::exit::Failure;
+use keeptrusts_webhooks_process::grpc_server::Listener;
+use keeptrusts_webhooks_process::lifecycle::Process;
+use keeptrusts_webhooks_process::service_process::Listening;
 use keeptrusts_webhooks_store::random;
 use keeptrusts_webhooks_telemetry::print_stdout;
 use tonic::transport::Channel;
 
-use crate::platform::{Platform, PlatformFlags};
+use crate::platform::PlatformFlags;
 use events::EVENTS;
 use receiver::Receiver;
 use report::{Expected, Log};
-use tokio_util::sync::CancellationToken;
 
 /// The demo needs no flags.
 #[derive(Debug, Args)]
@@ -48,70 +42,63 @@ const RETRY_SCHEDULE: &str = "300ms,600ms,1200ms,2400ms,4800ms";
 const ORGANIZATION: &str = "demo";
 /// Everything is over in a few seconds; a machine may be slow.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the platform may take to end.
+const END: Duration = Duration::from_secs(9);
 
-type Problem = Box<dyn std::error::Error + Send + Sync>;
+/// What the platform is started with.
+#[derive(Debug, Parser)]
+struct DemoFlags {
+    #[command(flatten)]
+    database: DatabaseFlags,
+
+    #[command(flatten)]
+    platform: PlatformFlags,
+}
 
 /// Runs the demo; fails unless all of it held.
-pub(crate) async fn run() -> Result<(), Problem> {
+pub(crate) async fn run() -> Result<(), Failure> {
     let folder = tempfile::tempdir()?;
     let receiver = Receiver::start(&FAILURES).await?;
     let authority_file = folder.path().join("receiver-ca.pem");
     std::fs::write(&authority_file, &receiver.authority)?;
     let key = Token::from_random(random());
+    let DemoFlags { database, platform } = flags(folder.path(), &authority_file, &key)?;
     let listener = Listener::bind("127.0.0.1:0".parse()?, "--listen").await?;
-    let flags = flags(folder.path(), &authority_file, &key)?;
-    // Nobody watches.
-    let readiness = Readiness::new(CancellationToken::new());
-    let platform = Platform::start(listener, &flags, &readiness).await?;
-    let outcome = tokio::time::timeout(PATIENCE, tell(&platform, &receiver, &key)).await;
-    platform.stop().await;
+    let process = Process::within_a_program(END);
+    let listening = Listening::within_a_program(process, listener, database);
+    let process = platform.prepare(None)?.open(listening).await?;
+    let address = process.address();
+    let story = tokio::time::timeout(PATIENCE, tell(address, &receiver, &key));
+    let outcome = process.serve_until(story).await?;
     outcome.map_err(|_| format!("the demo was not over within {PATIENCE:?}"))?
 }
 
-fn flags(folder: &Path, authority_file: &Path, key: &Token) -> Result<PlatformFlags, Problem> {
-    Ok(PlatformFlags {
-        limits: LimitFlags::default(),
-        database: DatabaseFlags {
-            data_dir: folder.to_owned(),
-            database_url: None,
-            // There is no connection.
-            database_connections: 0,
-            database_timeout: Duration::ZERO,
-            master_key_file: None,
-        },
-        dispatch: DispatchFlags {
-            disable_failing_after: Patience(None),
-            retry_schedule: RETRY_SCHEDULE.parse()?,
-            request_timeout: Duration::from_secs(10),
-            trust_ca: vec![authority_file.to_owned()],
-            // Receivers on the loopback are refused unless they are allowed.
-            allow_network: vec!["127.0.0.0/8".parse()?],
-            allow_port: Vec::new(),
-            dns_server: Vec::new(),
-            outbound_proxy: None,
-            endpoint_concurrency: 64,
-            lease_ttl: Duration::from_secs(10),
-        },
-        smtp: SmtpFlags::default(),
-        mail_limits: MailLimits::default(),
-        console_url: None,
-        body_retention: Duration::from_secs(24 * 60 * 60),
-        access: AccessFlags::with_first_key(key.clone()),
-        endpoints: EndpointFlags { max_endpoints_per_organization: 10 },
-        ingest: IngestFlags { publish_quota: NonZeroU32::MAX },
-        ending: Shutdown::within(Duration::from_secs(9)),
-    })
+fn flags(folder: &Path, authority_file: &Path, key: &Token) -> Result<DemoFlags, clap::Error> {
+    let arguments = [
+        "demo".as_ref(),
+        "--data-dir".as_ref(),
+        folder.as_os_str(),
+        "--trust-ca".as_ref(),
+        authority_file.as_os_str(),
+        "--bootstrap-admin-key".as_ref(),
+        key.expose().as_ref(),
+        "--retry-schedule".as_ref(),
+        RETRY_SCHEDULE.as_ref(),
+        // Receivers on the loopback are refused unless they are allowed.
+        "--allow-network=127.0.0.0/8".as_ref(),
+    ];
+    DemoFlags::try_parse_from(arguments)
 }
 
-async fn tell(platform: &Platform, receiver: &Receiver, key: &Token) -> Result<(), Problem> {
-    let server = format!("http://{}", platform.address());
+async fn tell(address: SocketAddr, receiver: &Receiver, key: &Token) -> Result<(), Failure> {
+    let server = format!("http://{address}");
     let channel = Channel::from_shared(server)?.connect().await?;
     let channel = Bearer::new(key.expose())?.on(channel);
     let mut endpoints = EndpointServiceClient::new(channel.clone());
     let mut ingest = IngestServiceClient::new(channel.clone());
     let mut dispatch = DispatchServiceClient::new(channel);
     print_stdout!("Keeptrusts Webhooks, the whole story");
-    print_stdout!("  platform   grpc on {}, SQLite in a temporary folder", platform.address());
+    print_stdout!("  platform   grpc on {address}, SQLite in a temporary folder");
     print_stdout!("  receiver   https://{}, verifies both signatures itself", receiver.address);
     print_stdout!("  retries    after {RETRY_SCHEDULE} (in production 1m, 5m, 30m, 2h, 12h)");
     print_stdout!("");

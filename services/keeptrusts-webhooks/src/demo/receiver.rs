@@ -16,14 +16,13 @@ use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
+use keeptrusts_webhooks_process::exit::Failure;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use sha2::Sha256;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
-
-type Problem = Box<dyn std::error::Error + Send + Sync>;
 
 /// A running receiver. Ends with the process.
 pub(super) struct Receiver {
@@ -61,7 +60,7 @@ pub(super) struct Report {
 
 impl Receiver {
     /// Starts on a free port of the loopback; fails as often as `failures` says before it accepts.
-    pub(super) async fn start(failures: &[(&str, u32)]) -> Result<Receiver, Problem> {
+    pub(super) async fn start(failures: &[(&str, u32)]) -> Result<Receiver, Failure> {
         let mut authority = CertificateParams::new(Vec::new())?;
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority_key = KeyPair::generate()?;

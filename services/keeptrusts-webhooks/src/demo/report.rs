@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::{AttemptOutcome, DeliveryState};
+use keeptrusts_webhooks_process::exit::Failure;
 use keeptrusts_webhooks_telemetry::print_stdout;
 use tonic::Streaming;
 
-use super::Problem;
 use super::receiver::Report;
 
 /// What must come of it.
@@ -45,7 +45,7 @@ impl Log {
         &mut self,
         mut changes: Streaming<v1::WatchDeliveriesResponse>,
         expected: &Expected,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), Failure> {
         loop {
             let change = changes.message().await?.ok_or("the stream of deliveries ended")?;
             let delivery = change.delivery.ok_or("no delivery in the change")?;
@@ -62,7 +62,7 @@ impl Log {
         }
     }
 
-    fn print(&mut self, attempt: &v1::Attempt) -> Result<(), Problem> {
+    fn print(&mut self, attempt: &v1::Attempt) -> Result<(), Failure> {
         let start = attempt.start_time.ok_or("no start in the attempt")?;
         let start = jiff::Timestamp::new(start.seconds, start.nanos)?;
         let duration = Duration::try_from(attempt.duration.ok_or("no duration in the attempt")?)?;
@@ -96,7 +96,7 @@ impl Log {
         expected: &Expected,
         receiver: Report,
         took: Duration,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), Failure> {
         let delivered = self.states.values().filter(|state| **state == DeliveryState::Delivered);
         let delivered = delivered.count();
         self.durations.sort_unstable();

@@ -1,11 +1,10 @@
 //! Ends the keys and sessions of an organization that is being erased.
 
-use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
 use keeptrusts_webhooks_domain::key::Key;
-use keeptrusts_webhooks_domain::log::{Shard, Stream};
+use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_store::queries::KeyFilter;
-use keeptrusts_webhooks_store::{Expected, NewRecord, Refusal, Store};
+use keeptrusts_webhooks_store::{NewRecord, Refusal, Store};
 
 use crate::operator::{self, RecordError};
 
@@ -53,9 +52,5 @@ async fn go_through(
 }
 
 fn revocation(key: &Key) -> Option<NewRecord> {
-    Some(NewRecord {
-        stream: Stream::Key(key.id),
-        expected: Expected::Version(key.version),
-        fact: Fact::Key(key.revoke()?),
-    })
+    Some(NewRecord::following(key, key.revoke()?))
 }

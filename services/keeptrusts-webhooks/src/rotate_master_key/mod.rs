@@ -12,6 +12,7 @@ use keeptrusts_webhooks_domain::fact::OperatorFact;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_process::database::{Administered, DatabaseFlags, Holder};
+use keeptrusts_webhooks_process::exit::Failure;
 use keeptrusts_webhooks_store::vault::keyring::{
     KeyFile, KeyProblem, KeyringError, MasterKey, MasterKeySource, rotation,
 };
@@ -135,9 +136,7 @@ enum RotationError {
 }
 
 /// Prepares, rotates or retires.
-pub(crate) async fn run(
-    command: RotateMasterKeyCommand,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+pub(crate) async fn run(command: RotateMasterKeyCommand) -> Result<(), Failure> {
     let RotateMasterKeyCommand { prepare, retire, database, logging } = command;
     logging.start_alone()?;
     let source = database.master_key_source()?;

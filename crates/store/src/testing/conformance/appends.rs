@@ -5,8 +5,9 @@ use std::time::Duration;
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::attempt::{AttemptMade, Trigger};
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
+use keeptrusts_webhooks_domain::endpoint_config::EndpointPatch;
 use keeptrusts_webhooks_domain::event_type::EventType;
-use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, EndpointUpdate};
+use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact};
 use keeptrusts_webhooks_domain::health::DisableCause;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId};
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Stream, Version};
@@ -38,21 +39,23 @@ fn one_of_each_kind(endpoint: EndpointId) -> Vec<Operation> {
         remark: String::new(),
     };
     let of_endpoint = [
-        updated(EndpointUpdate {
-            name: Some("\"quoted\" 'name' \\ %_ \u{1f980}".to_owned()),
-            url: Some("https://example.com/?a=b&c=%20".to_owned()),
-            description: Some("two\nlines".to_owned()),
-            event_types: Some(EventType::ALL.to_vec()),
-            secret: Some(sealed("updated")),
-            payload_format: Some(Box::new(PayloadFormat::Custom {
-                template: "{{ data }}\n%".to_owned(),
-            })),
+        updated_with_secret(
+            sealed("updated"),
+            EndpointPatch {
+                name: Some("\"quoted\" 'name' \\ %_ \u{1f980}".to_owned()),
+                url: Some("https://example.com/?a=b&c=%20".to_owned()),
+                description: Some("two\nlines".to_owned()),
+                event_types: Some(EventType::ALL.to_vec()),
+                payload_format: Some(PayloadFormat::Custom {
+                    template: "{{ data }}\n%".to_owned(),
+                }),
+            },
+        ),
+        updated(EndpointPatch {
+            payload_format: Some(PayloadFormat::PagerDuty { routing_key: sealed("key") }),
+            ..EndpointPatch::default()
         }),
-        updated(EndpointUpdate {
-            payload_format: Some(Box::new(PayloadFormat::PagerDuty { routing_key: sealed("key") })),
-            ..EndpointUpdate::default()
-        }),
-        updated(EndpointUpdate { description: Some(String::new()), ..EndpointUpdate::default() }),
+        updated(EndpointPatch { description: Some(String::new()), ..EndpointPatch::default() }),
         EndpointFact::SecretRotated { secret: sealed("1"), previous_expire_time: Some(later) },
         EndpointFact::SecretRotated { secret: sealed("2"), previous_expire_time: None },
         EndpointFact::SecretRevealed,
@@ -285,7 +288,7 @@ pub(crate) async fn an_operation_sees_those_before_it_in_its_batch(fixture: Fixt
     ];
     assert_eq!(refusals, expected);
     let endpoint = fixture.endpoint(endpoint).await;
-    assert_eq!((endpoint.name.as_str(), endpoint.version), ("second", Version(3)));
+    assert_eq!((endpoint.config.name.as_str(), endpoint.version), ("second", Version(3)));
     let delivery = fixture.delivery(delivery).await;
     assert_eq!((delivery.state, delivery.version), (DeliveryState::Cancelled, Version(2)));
     assert_eq!(fixture.last_position().await, Position(7));
@@ -321,7 +324,7 @@ pub(crate) async fn what_is_another_organizations_cannot_be_changed(fixture: Fix
         Stream::Endpoint(new),
     ];
     assert_eq!(results[2..], streams.map(|stream| Err(Refusal::NoSuchStream(stream))));
-    assert_eq!(fixture.endpoint(endpoint).await.name, "ours");
+    assert_eq!(fixture.endpoint(endpoint).await.config.name, "ours");
 }
 
 pub(crate) async fn an_append_without_operations_changes_nothing(fixture: Fixture) {
@@ -346,7 +349,7 @@ pub(crate) async fn a_batch_of_2_000_operations_is_appended(fixture: Fixture) {
     let records = fixture.append_all(&batch).await;
     assert_eq!(records.len(), 2_000);
     assert_eq!(fixture.log().await, records);
-    assert_eq!(fixture.endpoint(endpoint).await.name, "name 1998");
+    assert_eq!(fixture.endpoint(endpoint).await.config.name, "name 1998");
     let ids: Vec<_> =
         batch.iter().flat_map(|operation| &operation.bodies).map(|body| body.id).collect();
     let bodies = fixture.store().bodies(SHARD, &ids).await.expect("reads");

@@ -126,7 +126,7 @@ pub(crate) async fn of_many_who_change_a_version_one_wins(fixture: Fixture) {
     assert_eq!(wins.len() as i64, LAST_VERSION - 1);
     let row = fixture.endpoint(endpoint).await;
     assert_eq!(row.version, Version(LAST_VERSION));
-    assert_eq!(row.name, format!("by {}", wins[&LAST_VERSION]));
+    assert_eq!(row.config.name, format!("by {}", wins[&LAST_VERSION]));
 }
 
 pub(crate) async fn of_many_who_publish_with_one_key_one_is_first(fixture: Fixture) {

@@ -9,17 +9,17 @@ use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::{AttemptMade, Trigger};
 use keeptrusts_webhooks_domain::delivery::{Delivery, Verdict};
+use keeptrusts_webhooks_domain::endpoint_config::{EndpointConfig, EndpointPatch};
 use keeptrusts_webhooks_domain::event::{ContentDigest, Idempotency, IdempotencyKey};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{
-    DeliveriesScheduled, DeliveryFact, EndpointFact, EndpointUpdate, EventAccepted, Fact,
+    DeliveriesScheduled, DeliveryFact, EndpointFact, EventAccepted, Fact,
 };
 use keeptrusts_webhooks_domain::ids::{
     AttemptId, DeliveryId, EndpointId, EventId, OperationId, OrganizationId, ReplayId,
 };
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard, Stream, Version};
 use keeptrusts_webhooks_domain::pause::Pause;
-use keeptrusts_webhooks_domain::payload_format::PayloadFormat;
 use keeptrusts_webhooks_domain::replay::{NewReplay, ReplayFact, ReplayScope, ReplaySelection};
 use keeptrusts_webhooks_domain::retry::RetrySchedule;
 use keeptrusts_webhooks_domain::secret::SealedSecret;
@@ -172,14 +172,13 @@ pub(crate) fn create_endpoint(id: EndpointId) -> Operation {
 
 /// Creates an endpoint with this name and URL.
 pub(crate) fn create_endpoint_with(id: EndpointId, name: &str, url: &str) -> Operation {
-    let fact = EndpointFact::Created {
+    let config = EndpointConfig {
         name: name.to_owned(),
         url: url.to_owned(),
-        description: String::new(),
         event_types: vec![EVENT_TYPE],
-        secret: sealed("secret"),
-        payload_format: PayloadFormat::Keeptrusts,
+        ..EndpointConfig::default()
     };
+    let fact = EndpointFact::Created { config, secret: sealed("secret") };
     operation(Stream::Endpoint(id), Expected::New, Fact::Endpoint(fact))
 }
 
@@ -189,20 +188,25 @@ pub(crate) fn change_endpoint(id: EndpointId, expected: Expected, fact: Endpoint
 }
 
 /// A change of an endpoint's configuration.
-pub(crate) fn updated(update: EndpointUpdate) -> EndpointFact {
-    EndpointFact::Updated { update, before: EndpointUpdate::default(), payload_before: None }
+pub(crate) fn updated(patch: EndpointPatch) -> EndpointFact {
+    EndpointFact::Updated { patch, secret: None, before: EndpointPatch::default() }
+}
+
+/// A change of an endpoint's secret as well.
+pub(crate) fn updated_with_secret(secret: SealedSecret, patch: EndpointPatch) -> EndpointFact {
+    EndpointFact::Updated { patch, secret: Some(secret), before: EndpointPatch::default() }
 }
 
 /// Renames an endpoint.
 pub(crate) fn rename_endpoint(id: EndpointId, expected: Expected, name: &str) -> Operation {
-    let update = EndpointUpdate { name: Some(name.to_owned()), ..EndpointUpdate::default() };
-    change_endpoint(id, expected, updated(update))
+    let patch = EndpointPatch { name: Some(name.to_owned()), ..EndpointPatch::default() };
+    change_endpoint(id, expected, updated(patch))
 }
 
 /// Sends an endpoint's deliveries somewhere else.
 pub(crate) fn move_endpoint(id: EndpointId, url: &str) -> Operation {
-    let update = EndpointUpdate { url: Some(url.to_owned()), ..EndpointUpdate::default() };
-    change_endpoint(id, Expected::Any, updated(update))
+    let patch = EndpointPatch { url: Some(url.to_owned()), ..EndpointPatch::default() };
+    change_endpoint(id, Expected::Any, updated(patch))
 }
 
 /// That a stream has so many records.

@@ -8,12 +8,12 @@ use std::time::Duration;
 use keeptrusts_webhooks_domain::attempt::{AttemptMade, Trigger};
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, Verdict};
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand, EndpointStatus};
+use keeptrusts_webhooks_domain::endpoint_config::EndpointPatch;
 use keeptrusts_webhooks_domain::event_type::EventType;
-use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointUpdate, Fact};
+use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId, ReplayId};
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Stream};
 use keeptrusts_webhooks_domain::pause::Pause;
-use keeptrusts_webhooks_domain::payload_format::PayloadChange;
 use keeptrusts_webhooks_domain::replay::{
     ReplayAction, ReplayBound, ReplayCounts, ReplayFact, ReplayScope, ReplaySelection, ReplayStep,
 };
@@ -142,11 +142,11 @@ impl History {
         let expire_time = self.clock.now() + Duration::from_secs(86_400);
         let command = match self.random.below(12) {
             0..=2 => EndpointCommand::Update {
-                payload: PayloadChange::default(),
-                update: EndpointUpdate {
+                secret: None,
+                patch: EndpointPatch {
                     name: Some(format!("name {}", self.random.below(100))),
                     event_types: Some(self.some_event_types()),
-                    ..EndpointUpdate::default()
+                    ..EndpointPatch::default()
                 },
             },
             3 => EndpointCommand::RotateSecret {

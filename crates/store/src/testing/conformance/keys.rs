@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_domain::access::{Reach, Role};
 use keeptrusts_webhooks_domain::audit::AuditAction;
-use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, EndpointUpdate, Fact};
+use keeptrusts_webhooks_domain::endpoint_config::EndpointPatch;
+use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, Fact};
 use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
 use keeptrusts_webhooks_domain::key::{Key, KeyFact, NewKey, SessionOrigin, Token, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
@@ -190,12 +191,11 @@ pub(crate) async fn the_audit_trail_has_what_people_did_and_can_be_filtered(fixt
 
     // What has changed a name and the secret is found as both.
     let sealed = SealedSecret { key_id: "k".to_owned(), nonce: [0; 12], ciphertext: vec![1] };
-    let secret = Some(sealed);
-    let alone = EndpointUpdate { secret: secret.clone(), ..EndpointUpdate::default() };
-    let renamed = Some("renamed".to_owned());
-    let both = EndpointUpdate { name: renamed, secret, ..EndpointUpdate::default() };
-    let alone = fixture.append(change_endpoint(other, Expected::Any, updated(alone))).await;
-    let both = fixture.append(change_endpoint(other, Expected::Any, updated(both))).await;
+    let alone = updated_with_secret(sealed.clone(), EndpointPatch::default());
+    let name = Some("renamed".to_owned());
+    let both = updated_with_secret(sealed, EndpointPatch { name, ..EndpointPatch::default() });
+    let alone = fixture.append(change_endpoint(other, Expected::Any, alone)).await;
+    let both = fixture.append(change_endpoint(other, Expected::Any, both)).await;
     let (alone, both) = (alone[0].position, both[0].position);
     let of = |action| AuditFilter { action: Some(action), ..all() };
     assert_eq!(trail(of(AuditAction::SecretRotated), end, 9).await, [both, alone]);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::channel::{
-    Channel, ChannelFact, ChannelKind, ChannelStatus, ChannelUpdate, Destination, NewChannel,
+    Channel, ChannelConfig, ChannelFact, ChannelKind, ChannelPatch, ChannelStatus, Destination,
 };
 use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::health::{AttemptTally, EndpointTally, HealthSummary, week_of};
@@ -32,7 +32,7 @@ fn notification_id(number: u128) -> NotificationId {
 }
 
 fn create(id: ChannelId, kind: ChannelKind) -> Operation {
-    let config = NewChannel {
+    let config = ChannelConfig {
         name: format!("channel {id}"),
         destination: Destination {
             kind,
@@ -103,7 +103,7 @@ pub(crate) async fn a_channel_is_what_its_records_say(fixture: Fixture) {
         fixture.append(create(channel_id(number), *kind)).await;
     }
     let id = channel_id(1);
-    let limited = ChannelUpdate {
+    let limited = ChannelPatch {
         name: Some("\"quoted\" 'name'".to_owned()),
         destination: Some(Destination {
             kind: ChannelKind::Slack,
@@ -114,7 +114,7 @@ pub(crate) async fn a_channel_is_what_its_records_say(fixture: Fixture) {
         endpoint_ids: Some(vec![EndpointId::MIN, EndpointId::MAX]),
     };
     let steps = [
-        ChannelFact::Updated { update: limited.clone(), before: ChannelUpdate::default() },
+        ChannelFact::Updated { patch: limited.clone(), before: ChannelPatch::default() },
         ChannelFact::Failing { reason: "no route".to_owned() },
     ];
     let mut recorded_at = None;

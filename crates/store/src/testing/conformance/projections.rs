@@ -7,9 +7,10 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptMade, Outcome, Trigger};
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, ON_REQUEST, Verdict};
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus, PreviousSecret};
+use keeptrusts_webhooks_domain::endpoint_config::{EndpointConfig, EndpointPatch};
 use keeptrusts_webhooks_domain::event::{ContentDigest, Event};
 use keeptrusts_webhooks_domain::event_type::EventType;
-use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, EndpointUpdate};
+use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact};
 use keeptrusts_webhooks_domain::health::{DisableCause, StatusCause};
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId};
 use keeptrusts_webhooks_domain::log::Version;
@@ -64,13 +65,14 @@ pub(crate) async fn an_endpoints_row_follows_each_of_its_facts(fixture: Fixture)
     let mut expected = Endpoint {
         id,
         organization_id: organization(),
-        name: "siem".to_owned(),
-        url: "https://siem.example/".to_owned(),
-        description: String::new(),
-        event_types: vec![EVENT_TYPE],
+        config: EndpointConfig {
+            name: "siem".to_owned(),
+            url: "https://siem.example/".to_owned(),
+            event_types: vec![EVENT_TYPE],
+            ..EndpointConfig::default()
+        },
         secret: sealed("secret"),
         previous_secret: None,
-        payload_format: PayloadFormat::Keeptrusts,
         status: EndpointStatus::Active,
         status_reason: String::new(),
         status_cause: None,
@@ -87,13 +89,11 @@ pub(crate) async fn an_endpoints_row_follows_each_of_its_facts(fixture: Fixture)
     let expire_time = time("2026-05-01T00:00:00.000001Z");
     let delivery_id = delivery_id();
     let reason = || "because".to_owned();
-    let update = EndpointUpdate {
+    let patch = EndpointPatch {
         name: Some("SIEM".to_owned()),
         event_types: Some(vec![EventType::PolicyBlock, EventType::UserInvited]),
-        ..EndpointUpdate::default()
+        ..EndpointPatch::default()
     };
-    let update_secret =
-        EndpointUpdate { secret: Some(sealed("third")), ..EndpointUpdate::default() };
     let disabled = |cause| EndpointFact::Disabled { reason: reason(), cause };
     let active: Effect = |row| {
         row.status = EndpointStatus::Active;
@@ -101,24 +101,24 @@ pub(crate) async fn an_endpoints_row_follows_each_of_its_facts(fixture: Fixture)
         (row.status_cause, row.status_delivery) = (None, None);
     };
     let format = |format| {
-        updated(EndpointUpdate { payload_format: Some(Box::new(format)), ..Default::default() })
+        updated(EndpointPatch { payload_format: Some(format), ..EndpointPatch::default() })
     };
     let steps: [(EndpointFact, Effect); 15] = [
         (format(PayloadFormat::PagerDuty { routing_key: sealed("key") }), |row| {
-            row.payload_format = PayloadFormat::PagerDuty { routing_key: sealed("key") };
+            row.config.payload_format = PayloadFormat::PagerDuty { routing_key: sealed("key") };
             row.config_version = Version(2);
         }),
         (format(PayloadFormat::Custom { template: "{}".to_owned() }), |row| {
-            row.payload_format = PayloadFormat::Custom { template: "{}".to_owned() };
+            row.config.payload_format = PayloadFormat::Custom { template: "{}".to_owned() };
             row.config_version = Version(3);
         }),
         (format(PayloadFormat::Slack), |row| {
-            row.payload_format = PayloadFormat::Slack;
+            row.config.payload_format = PayloadFormat::Slack;
             row.config_version = Version(4);
         }),
-        (updated(update), |row| {
-            row.name = "SIEM".to_owned();
-            row.event_types = vec![EventType::PolicyBlock, EventType::UserInvited];
+        (updated(patch), |row| {
+            row.config.name = "SIEM".to_owned();
+            row.config.event_types = vec![EventType::PolicyBlock, EventType::UserInvited];
             row.config_version = Version(5);
         }),
         (
@@ -133,7 +133,7 @@ pub(crate) async fn an_endpoints_row_follows_each_of_its_facts(fixture: Fixture)
                 row.config_version = Version(6);
             },
         ),
-        (updated(update_secret), |row| {
+        (updated_with_secret(sealed("third"), EndpointPatch::default()), |row| {
             row.secret = sealed("third");
             row.previous_secret = None;
             row.config_version = Version(7);

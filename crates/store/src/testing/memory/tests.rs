@@ -14,7 +14,7 @@ fn fixture_of(store: Arc<MemoryStore>, clock: ManualClock, handles: usize) -> Fi
 fn damage(tables: &mut Tables, damage: Damage) -> bool {
     match damage {
         Damage::EndpointsRenamed => {
-            tables.endpoints.values_mut().for_each(|row| row.name = "damaged".to_owned());
+            tables.endpoints.values_mut().for_each(|row| row.config.name = "damaged".to_owned());
         }
         Damage::DeliveriesLost => tables.deliveries.clear(),
         Damage::MissedEventInvented => tables.missed.push(Missed {
@@ -28,7 +28,7 @@ fn damage(tables: &mut Tables, damage: Damage) -> bool {
         }
         Damage::EndpointsRedescribed => {
             let rows = tables.endpoints.values_mut();
-            rows.for_each(|row| row.description = "damaged".to_owned());
+            rows.for_each(|row| row.config.description = "damaged".to_owned());
         }
         // It holds entities.
         Damage::EndpointsReformatted | Damage::EndpointsOfANewerVersion => return false,

@@ -5,6 +5,8 @@
 //! ([`Vault`](crate::Vault)) wrapped under a master key, which it does not hold. So the
 //! master key can be replaced without touching a secret ([`rotation`]), and an organization's
 //! secrets can be erased by erasing one row, although the log never changes.
+//!
+//! Decision: docs/decisions/secrets-are-sealed-in-envelopes.md
 
 mod data_key;
 mod error;

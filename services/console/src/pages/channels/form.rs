@@ -67,9 +67,8 @@ impl ChannelForm {
             routing_key: trimmed("routing_key").into(),
             region: fields.get("region").to_owned(),
             secret: fields.get("secret").to_owned().into(),
-            // Browsers send lines with CR LF (HTML, "form-urlencoded").
-            recipients: fields.get("recipients").replace("\r\n", "\n"),
-            endpoints: fields.get("endpoints").replace("\r\n", "\n"),
+            recipients: fields.lines("recipients"),
+            endpoints: fields.lines("endpoints"),
             subscriptions: fields.all("subscriptions").map(str::to_owned).collect(),
             ..form
         })

@@ -17,14 +17,14 @@ use keeptrusts_webhooks_domain::secret::{SealedSecret, Secret};
 use keeptrusts_webhooks_domain::signing::{keeptrusts_signature, standard_signature};
 use keeptrusts_webhooks_notices::{Telling, email, pager_duty, slack, teams, webhook};
 use keeptrusts_webhooks_outbound::ConnectionGroup;
-use keeptrusts_webhooks_store::StoreError;
-use keeptrusts_webhooks_store::vault::keyring::{KeyProblem, SecretError};
+use keeptrusts_webhooks_store::vault::keyring::KeyProblem;
 use tokio::sync::mpsc;
 
 use super::turns::plausible_due_time;
 use crate::pipeline::answered::status_text;
+use crate::pipeline::failures::OnDefect;
 use crate::pipeline::request::AGENT;
-use crate::pipeline::{Backoff, Shard};
+use crate::pipeline::{CANNOT_READ_DATA_KEYS, Shard};
 
 /// What comes of a channel's turn, step by step: what is due is read, judged, and sent.
 pub(crate) enum Turn {
@@ -71,12 +71,9 @@ const MAX_ERROR_CHARS: usize = 500;
 
 /// Reads what is due for a channel.
 pub(crate) async fn look(shard: &Shard, channel_id: ChannelId) -> Turn {
-    let mut waiting = read(shard, || async {
-        let store = shard.log.store();
-        store.waiting_notifications(shard.lease.shard(), channel_id, 2).await
-    })
-    .await
-    .into_iter();
+    let (store, number) = (shard.log.store(), shard.lease.shard());
+    let read = || store.waiting_notifications(number, channel_id, 2);
+    let mut waiting = shard.read(CANNOT_READ, OnDefect::Wait, read).await.into_iter();
     let Some(notification) = waiting.next() else { return Turn::Nothing(channel_id) };
     let now = shard.steady.wall();
     let due_time = notification.due_time.map(|due_time| plausible_due_time(due_time, now));
@@ -84,20 +81,15 @@ pub(crate) async fn look(shard: &Shard, channel_id: ChannelId) -> Turn {
         return Turn::NotYet(channel_id, due_time);
     }
     let organization = notification.organization_id.clone();
-    let channel = read(shard, || async {
-        let store = shard.log.store();
-        store.channel(shard.lease.shard(), &organization, channel_id).await
-    })
-    .await;
+    let read = || store.channel(number, &organization, channel_id);
+    let channel = shard.read(CANNOT_READ, OnDefect::Wait, read).await;
     let channel = channel.filter(|channel| channel.delete_time.is_none());
     let kind = channel.as_ref().map(|channel| channel.config.destination.kind);
     let mail_sent = match kind {
         Some(ChannelKind::Email) => {
-            read(shard, || async {
-                let (store, since) = (shard.log.store(), MailUsage::counts_since(now));
-                store.mail_sent(shard.lease.shard(), &organization, since).await
-            })
-            .await
+            let since = MailUsage::counts_since(now);
+            let read = || store.mail_sent(number, &organization, since);
+            shard.read(CANNOT_READ, OnDefect::Wait, read).await
         }
         _ => Vec::new(),
     };
@@ -143,22 +135,7 @@ async fn tell(shard: &Shard, due: Due, destination: Option<Destination>) -> Opti
     })))
 }
 
-/// Reads until it can be read.
-async fn read<T, F: Future<Output = Result<T, StoreError>>>(
-    shard: &Shard,
-    what: impl Fn() -> F,
-) -> T {
-    let mut backoff = Backoff::default();
-    loop {
-        match what().await {
-            Ok(found) => return found,
-            Err(error) => {
-                tracing::warn!(shard = %shard.lease.shard(), %error, "cannot read what channels are to be told, waiting");
-                backoff.wait().await;
-            }
-        }
-    }
-}
+const CANNOT_READ: &str = "cannot read what channels are to be told";
 
 /// What was answered, or what went wrong with it.
 type Sent = Result<u16, (Option<u16>, String)>;
@@ -289,27 +266,18 @@ async fn open(
     sealed: &SealedSecret,
 ) -> Result<Secret, &'static str> {
     let channel_id = notification.new.channel_id;
-    let mut backoff = Backoff::default();
-    loop {
-        match shard.keyring.open(&notification.organization_id, channel_id, sealed).await {
-            Ok(secret) => return Ok(secret),
-            Err(SecretError::Store(error)) => {
-                tracing::warn!(shard = %shard.lease.shard(), %error, "cannot read data keys, waiting");
-                backoff.wait().await;
-            }
-            Err(SecretError::Key(KeyProblem::Erased { .. })) => {
-                return Err(
-                    "the organization was erased, and the channel's secret with it: delete the channel",
-                );
-            }
-            Err(SecretError::Key(problem)) => {
-                tracing::error!(%channel_id, error = %problem, "cannot tell a channel");
-                return Err(
-                    "the channel's secret cannot be decrypted now: tell the server's operators, or set a new one",
-                );
-            }
+    let organization = &notification.organization_id;
+    let read = || shard.keyring.data_keys([organization]);
+    let keys = shard.read(CANNOT_READ_DATA_KEYS, OnDefect::Wait, read).await;
+    keys.open(organization, channel_id, sealed).map_err(|problem| match problem {
+        KeyProblem::Erased { .. } => {
+            "the organization was erased, and the channel's secret with it: delete the channel"
         }
-    }
+        problem => {
+            tracing::error!(%channel_id, error = %problem, "cannot tell a channel");
+            "the channel's secret cannot be decrypted now: tell the server's operators, or set a new one"
+        }
+    })
 }
 
 /// What the endpoints that it is about are called now.
@@ -317,7 +285,8 @@ fn names(shard: &Shard, notification: &Notification) -> HashMap<EndpointId, Stri
     let new = &notification.new;
     let worst = new.summary.iter().flat_map(|summary| &summary.worst);
     let ids = new.endpoint_id.into_iter().chain(worst.map(|endpoint| endpoint.endpoint_id));
-    let named = ids.filter_map(|id| Some((id, shard.receivers.get(id)?.endpoint.name.clone())));
+    let named =
+        ids.filter_map(|id| Some((id, shard.receivers.get(id)?.endpoint.config.name.clone())));
     named.collect()
 }
 

@@ -37,7 +37,7 @@ impl Desk {
         mut new_id: impl FnMut() -> NotificationId,
     ) -> Vec<Decision> {
         let reason = match &record.fact {
-            Fact::Channel(ChannelFact::Updated { update, .. }) if update.destination.is_some() => {
+            Fact::Channel(ChannelFact::Updated { patch, .. }) if patch.destination.is_some() => {
                 "the channel leads somewhere else"
             }
             Fact::Channel(ChannelFact::Deleted) => "the channel was deleted",

@@ -1,6 +1,6 @@
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::channel::{
-    ChannelFact, ChannelKind, ChannelUpdate, Destination, NewChannel,
+    ChannelConfig, ChannelFact, ChannelKind, ChannelPatch, Destination,
 };
 use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, OperationId};
@@ -27,7 +27,7 @@ fn pager(number: u128, subscriptions: &[NotificationType]) -> Channel {
 }
 
 fn channel_of(kind: ChannelKind, number: u128, subscriptions: &[NotificationType]) -> Channel {
-    let config = NewChannel {
+    let config = ChannelConfig {
         name: "on call".to_owned(),
         destination: Destination { kind, address: "a@example.com".to_owned(), secret: None },
         subscriptions: subscriptions.to_vec(),
@@ -284,10 +284,10 @@ fn a_channel_that_leads_elsewhere_closes_what_was_opened_where_it_led() {
         let before = of.config.destination.clone();
         let elsewhere =
             Destination { address: "https://new.example/".to_owned(), ..before.clone() };
-        let update = ChannelUpdate { destination: Some(elsewhere), ..ChannelUpdate::default() };
+        let patch = ChannelPatch { destination: Some(elsewhere), ..ChannelPatch::default() };
         let fact = match is_deleted {
             true => ChannelFact::Deleted,
-            false => ChannelFact::Updated { update, before: ChannelUpdate::default() },
+            false => ChannelFact::Updated { patch, before: ChannelPatch::default() },
         };
         let record = Record {
             position: Position(2),

@@ -7,6 +7,8 @@
 //! each other. Routing waits until what follows from a happening is committed before it moves the
 //! checkpoint past it; and what has been told of is known by the position of its cause, so that
 //! the next owner, who reads the same records again, raises nothing twice.
+//!
+//! Decision: docs/decisions/one-writer-of-notifications.md
 
 mod courier;
 mod decisions;
@@ -25,14 +27,15 @@ use std::time::Duration;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::channel::Channel;
 use keeptrusts_webhooks_domain::ids::{ChannelId, OrganizationId};
-use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
+use keeptrusts_webhooks_domain::log::{Position, Stream};
 use keeptrusts_webhooks_domain::mail_limits::MailUsage;
 use keeptrusts_webhooks_domain::notification::GROUPING;
-use keeptrusts_webhooks_store::log::projection::Fold;
 use keeptrusts_webhooks_store::{Record, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{RECORDS_PER_READ, STAGE_CAPACITY, Shard};
+use super::failures::{Append, Ended, OnDefect, Streams};
+use super::rewind::rewind;
+use super::{STAGE_CAPACITY, Shard};
 use courier::Turn;
 use desk::Desk;
 use turns::{Turns, plausible_due_time};
@@ -43,6 +46,13 @@ pub(crate) use happening::Happening;
 const AT_ONCE: usize = 16;
 const CHANNELS_PER_PAGE: usize = 500;
 
+/// What is recorded of notifications. Routing waits for it.
+const NOTIFICATIONS: Append = Append {
+    what: "cannot record a notification",
+    streams: Streams::Owned,
+    on_defect: OnDefect::GiveUp,
+};
+
 /// What the stage hears.
 pub(crate) enum ToNotify {
     /// Channels may hear of these. Answered when what follows is committed.
@@ -52,9 +62,6 @@ pub(crate) enum ToNotify {
     /// Somebody has asked for a test.
     Asked(ChannelId),
 }
-
-/// The pipeline ends: the lease is lost, or the log is closed.
-struct Ended;
 
 /// The stage's state.
 pub(crate) struct Notify {
@@ -97,7 +104,10 @@ pub(crate) async fn prepare(
     let mut desk = Desk::default();
     channels.into_iter().for_each(|channel| desk.put(channel));
     for (organization, id) in changed {
-        rewind(shard, &mut desk, organization, *id, checkpoint).await?;
+        match rewind(shard, Stream::Channel(*id), checkpoint).await?.channel(*id) {
+            Some(channel) => desk.put(channel.clone()),
+            None => desk.remove(organization, *id),
+        }
     }
     let since = now.checked_sub(GROUPING).unwrap_or(Timestamp::MIN);
     let told = store.told_of_exhausted(number, since).await?;
@@ -111,35 +121,6 @@ pub(crate) async fn prepare(
     let (next_week, week_to_summarize) = summary::weeks(now);
     let mail = HashMap::new();
     Ok(Notify { shard: Arc::clone(shard), desk, turns, mail, next_week, week_to_summarize })
-}
-
-async fn rewind(
-    shard: &Shard,
-    desk: &mut Desk,
-    organization: &OrganizationId,
-    id: ChannelId,
-    position: Position,
-) -> Result<(), StoreError> {
-    let mut fold = Fold::default();
-    let mut after = Version(0);
-    'stream: loop {
-        let (store, stream) = (shard.log.store(), Stream::Channel(id));
-        let number = shard.lease.shard();
-        let records = store.read_stream(number, stream, after, RECORDS_PER_READ).await?;
-        let Some(last) = records.last() else { break };
-        after = last.version;
-        for record in &records {
-            if record.position > position {
-                break 'stream;
-            }
-            fold.apply(record)?;
-        }
-    }
-    match fold.channel(id) {
-        Some(channel) => desk.put(channel.clone()),
-        None => desk.remove(organization, id),
-    }
-    Ok(())
 }
 
 impl Notify {
@@ -171,8 +152,6 @@ impl Notify {
                 () = super::schedule::sleep_for(alarm) => self.summarize_if_due().await,
             };
             if done.is_err() {
-                // Nobody else tells channels of this shard while we own it.
-                self.shard.abort.cancel();
                 return;
             }
         }

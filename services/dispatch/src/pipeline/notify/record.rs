@@ -7,9 +7,7 @@ use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{ChannelId, NotificationId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Stream};
 use keeptrusts_webhooks_domain::notification::{NewNotification, NotificationFact};
-use keeptrusts_webhooks_store::{
-    AppendError, Appended, Expected, NewRecord, Operation, Record, Refusal, new_ulid,
-};
+use keeptrusts_webhooks_store::{Expected, NewRecord, Operation, Record, new_ulid};
 use tokio::sync::mpsc;
 
 use super::courier::{self, DELETED, Due, Tried, Turn};
@@ -17,9 +15,13 @@ use super::decisions::Decision;
 use super::happening::Happening;
 use super::judge::Judgement;
 use super::verdict::is_left_alone;
-use super::{Ended, Notify};
+use super::{NOTIFICATIONS, Notify};
 use crate::metrics;
-use crate::pipeline::Backoff;
+use crate::pipeline::failures::{Append, DATABASE_BACKOFF, Ended, OnDefect, Streams};
+
+/// What came of a notification, and of its channel's health: somebody may change the channel
+/// meanwhile.
+const OUTCOMES: Append = Append { streams: Streams::Shared, ..NOTIFICATIONS };
 
 impl Notify {
     /// Records what follows from happenings in one organization, all at once.
@@ -73,7 +75,7 @@ impl Notify {
             fact: Fact::Notification(decision.fact.clone()),
         });
         let operation = self.operation(organization, records.collect(), correlation, Some(cause));
-        self.append(operation).await?;
+        self.shard.append(NOTIFICATIONS, operation).await?;
         self.desk.recorded(organization, &decisions, cause, now);
         for decision in decisions {
             if let NotificationFact::Raised(new) = decision.fact {
@@ -121,7 +123,7 @@ impl Notify {
         };
         let organization = &notification.organization_id;
         let operation = self.operation(organization, vec![record], channel_id.to_string(), None);
-        self.append(operation).await?;
+        self.shard.append(NOTIFICATIONS, operation).await?;
         self.turns.done(channel_id);
         self.desk.given_up(notification);
         next_due_time.iter().for_each(|time| self.turns.note(channel_id, *time));
@@ -132,7 +134,7 @@ impl Notify {
         let channel_id = tried.notification.new.channel_id;
         let (fact, left_over, cause) = self.outcome(&tried);
         let mut known = tried.channel.clone();
-        let mut backoff = Backoff::default();
+        let mut backoff = DATABASE_BACKOFF;
         loop {
             let mut records = vec![NewRecord {
                 stream: Stream::Notification(tried.notification.id),
@@ -151,17 +153,12 @@ impl Notify {
             let number = self.shard.lease.shard();
             match self.shard.log.append(number, operation).await {
                 Ok(_) => break,
-                // Somebody has changed the channel meanwhile.
-                Err(AppendError::Refused(
-                    Refusal::StaleVersion { .. } | Refusal::NoSuchStream(_),
-                )) => {
+                Err(error) => {
+                    self.shard.wait_or_end(OUTCOMES, &error, &mut backoff).await?;
                     let store = self.shard.log.store();
-                    match store.channel(number, organization, channel_id).await {
-                        Ok(channel) => known = channel,
-                        Err(_) => backoff.wait().await,
-                    }
+                    let read = || store.channel(number, organization, channel_id);
+                    known = self.shard.read("cannot read a channel", OnDefect::GiveUp, read).await;
                 }
-                Err(error) => self.wait_or_end(error, &mut backoff).await?,
             }
         }
         self.note_recorded(&tried, &fact, left_over);
@@ -237,52 +234,14 @@ impl Notify {
         correlation_id: String,
         causation: Option<Position>,
     ) -> Operation {
-        Operation {
-            fence: Some(self.shard.lease.epoch()),
-            ..Operation::recording(
-                organization,
-                records,
-                Metadata {
-                    actor: "dispatch".into(),
-                    correlation_id,
-                    causation,
-                    ..Metadata::default()
-                },
-                self.now(),
-            )
-        }
+        let metadata = Metadata { correlation_id, causation, ..Metadata::default() };
+        self.shard.operation(organization, records, metadata)
     }
 
     /// What the stage waits by: a wall clock that does not step. What people are told of when
     /// something happened is the wall clock's to say.
     pub(super) fn now(&self) -> Timestamp {
         self.shard.steady.wall()
-    }
-
-    /// Appends, however long the database is away.
-    pub(super) async fn append(&self, operation: Operation) -> Result<Appended, Ended> {
-        let mut backoff = Backoff::default();
-        loop {
-            match self.shard.log.append(self.shard.lease.shard(), operation.clone()).await {
-                Ok(appended) => return Ok(appended),
-                Err(error) => self.wait_or_end(error, &mut backoff).await?,
-            }
-        }
-    }
-
-    pub(super) async fn wait_or_end(
-        &self,
-        error: AppendError,
-        backoff: &mut Backoff,
-    ) -> Result<(), Ended> {
-        match error {
-            AppendError::Unavailable(_) | AppendError::Failed => {
-                tracing::warn!(shard = %self.shard.lease.shard(), %error, "cannot record a notification, waiting");
-                backoff.wait().await;
-                Ok(())
-            }
-            AppendError::Refused(_) | AppendError::InDoubt | AppendError::Closed => Err(Ended),
-        }
     }
 }
 
@@ -294,9 +253,5 @@ fn health(channel: &Channel, tried: &Tried) -> Option<NewRecord> {
     };
     // A channel that was deleted has no health.
     let fact = channel.decide(command, None).ok()??;
-    Some(NewRecord {
-        stream: Stream::Channel(channel.id),
-        expected: Expected::Version(channel.version),
-        fact: Fact::Channel(fact),
-    })
+    Some(NewRecord::following(channel, fact))
 }

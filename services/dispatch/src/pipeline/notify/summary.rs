@@ -17,8 +17,8 @@ use keeptrusts_webhooks_domain::notification::{
 use keeptrusts_webhooks_store::queries::health::summarize;
 use keeptrusts_webhooks_store::{AppendError, Expected, NewRecord, Refusal, StoreError};
 
-use super::{Ended, Notify};
-use crate::pipeline::Backoff;
+use super::{NOTIFICATIONS, Notify};
+use crate::pipeline::failures::{DATABASE_BACKOFF, Ended, OnDefect};
 
 /// For so long after its end a week is still worth a summary, if nobody was there on Monday.
 const CATCH_UP: Duration = Duration::from_secs(3 * 24 * 60 * 60);
@@ -50,16 +50,8 @@ impl Notify {
         channels: Vec<ChannelId>,
         week_end: Timestamp,
     ) -> Result<(), Ended> {
-        let mut backoff = Backoff::default();
-        let due = loop {
-            match self.new_summaries(organization, &channels, week_end).await {
-                Ok(due) => break due,
-                Err(error) => {
-                    tracing::warn!(shard = %self.shard.lease.shard(), %error, "cannot summarize a week, waiting");
-                    backoff.wait().await;
-                }
-            }
-        };
+        let new = || self.new_summaries(organization, &channels, week_end);
+        let due = self.shard.read("cannot summarize a week", OnDefect::GiveUp, new).await;
         for (id, new) in due {
             let (channel, due_time) = (new.channel_id, new.due_time);
             let record = NewRecord {
@@ -69,11 +61,14 @@ impl Notify {
                 fact: Fact::Notification(NotificationFact::Raised(Box::new(new))),
             };
             let operation = self.operation(organization, vec![record], channel.to_string(), None);
+            let mut backoff = DATABASE_BACKOFF;
             loop {
                 let number = self.shard.lease.shard();
                 match self.shard.log.append(number, operation.clone()).await {
                     Ok(_) | Err(AppendError::Refused(Refusal::StaleVersion { .. })) => break,
-                    Err(error) => self.wait_or_end(error, &mut backoff).await?,
+                    Err(error) => {
+                        self.shard.wait_or_end(NOTIFICATIONS, &error, &mut backoff).await?;
+                    }
                 }
             }
             self.turns.note(channel, due_time);

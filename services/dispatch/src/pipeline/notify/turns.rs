@@ -1,4 +1,6 @@
 //! Whose turn it is: one notification at a time for each channel, so many in all. Pure.
+//!
+//! Decision: docs/decisions/one-due-time-for-each-channel.md
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 

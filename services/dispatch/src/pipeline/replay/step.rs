@@ -1,4 +1,6 @@
 //! What a step of a replay appends. Pure.
+//!
+//! Decision: docs/decisions/replays-look-at-pages-of-rows.md
 
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
 use keeptrusts_webhooks_domain::ids::DeliveryId;
@@ -79,17 +81,8 @@ impl Step {
             true => ReplayFact::Ended { reason: String::new() },
             false => ReplayFact::Advanced(ReplayStep { cursor, counts }),
         };
-        records.push(of_replay(replay, fact));
+        records.push(NewRecord::following(replay, fact));
         records
-    }
-}
-
-/// A record of the replay itself, as it stands.
-pub(crate) fn of_replay(replay: &Replay, fact: ReplayFact) -> NewRecord {
-    NewRecord {
-        stream: Stream::Replay(replay.id),
-        expected: Expected::Version(replay.version),
-        fact: Fact::Replay(fact),
     }
 }
 

@@ -1,4 +1,6 @@
 //! How much a shard's scheduler may have under way and hold in memory.
+//!
+//! Decision: docs/decisions/failing-endpoints-get-fewer-requests.md
 
 /// The limits of one shard's scheduler.
 #[derive(Debug, Clone, Copy)]

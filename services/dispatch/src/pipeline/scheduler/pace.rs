@@ -1,4 +1,6 @@
 //! How fast an endpoint's automatic attempts follow each other, other limits apart.
+//!
+//! Decision: docs/decisions/a-pause-is-part-of-an-attempt.md
 
 use keeptrusts_webhooks_domain::Timestamp;
 

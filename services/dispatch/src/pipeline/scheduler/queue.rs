@@ -359,11 +359,6 @@ impl Queue {
         true
     }
 
-    /// A fetch has found nothing out.
-    pub(super) fn fetch_failed(&mut self, fetch_id: u64) {
-        self.fetching.take_if(|fetching| fetching.id == fetch_id);
-    }
-
     /// Whether what is in memory will soon be used up.
     fn runs_low(&self, share: usize) -> bool {
         self.waiting.len() <= share / 4

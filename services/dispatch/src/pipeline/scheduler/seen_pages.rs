@@ -1,4 +1,6 @@
 //! What has been read from the database ahead of the log's tail.
+//!
+//! Decision: docs/decisions/queues-keep-their-beginning-in-memory.md
 
 use std::collections::VecDeque;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use keeptrusts_webhooks_domain::channel::{
-    Channel, ChannelCommand, ChannelFact, ChannelKind, Destination, NewChannel,
+    Channel, ChannelCommand, ChannelConfig, ChannelFact, ChannelKind, Destination,
 };
 use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, NotificationId, OrganizationId};
@@ -92,7 +92,7 @@ impl World {
         endpoints: &[EndpointId],
     ) -> ChannelId {
         let organization = &self.organizations[0];
-        let config = NewChannel {
+        let config = ChannelConfig {
             name: name.to_owned(),
             destination,
             subscriptions: types.to_vec(),
@@ -109,8 +109,7 @@ impl World {
             let channel = self.look_at_channel(id).await;
             let decided = channel.decide(command.clone(), None).expect("it is there");
             let Some(fact) = decided else { return };
-            let (stream, expected) = (Stream::Channel(id), Expected::Version(channel.version));
-            let record = NewRecord { stream, expected, fact: Fact::Channel(fact) };
+            let record = NewRecord::following(&channel, fact);
             // Its health may be noted at this moment; then it is looked at again.
             if self.append(&channel.organization_id, record, None).await.is_ok() {
                 return;

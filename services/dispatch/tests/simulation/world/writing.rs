@@ -5,15 +5,16 @@ use std::time::Duration;
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::body::{EventData, render, test_data};
-use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand, NewEndpoint};
+use keeptrusts_webhooks_domain::endpoint::EndpointCommand;
+use keeptrusts_webhooks_domain::endpoint_config::{EndpointConfig, EndpointPatch};
 use keeptrusts_webhooks_domain::event::ContentDigest;
 use keeptrusts_webhooks_domain::event_type::EventType;
-use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointUpdate, EventAccepted, Fact};
+use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, EventAccepted, Fact};
 use keeptrusts_webhooks_domain::ids::{
     DeliveryId, EndpointId, EventId, OperationId, OrganizationId,
 };
 use keeptrusts_webhooks_domain::log::Stream;
-use keeptrusts_webhooks_domain::payload_format::{PayloadChange, PayloadFormat};
+use keeptrusts_webhooks_domain::payload_format::PayloadPatch;
 use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_store::{
@@ -55,14 +56,13 @@ impl World {
         let id = EndpointId::new(new_ulid(self.now()));
         let sealed = self.front.keyring.seal(organization, id, &secret()).await;
         let secret = sealed.map_err(|_| AppendError::Unavailable(Trouble::Unreachable))?;
-        let created = Endpoint::create(NewEndpoint {
+        let config = EndpointConfig {
             name: name.to_owned(),
             url: format!("https://receiver.example/{name}"),
-            description: String::new(),
             event_types: vec![event_type],
-            secret,
-            payload_format: PayloadFormat::Keeptrusts,
-        });
+            ..EndpointConfig::default()
+        };
+        let created = EndpointFact::Created { config, secret };
         let record = NewRecord {
             stream: Stream::Endpoint(id),
             expected: Expected::New,
@@ -153,11 +153,7 @@ impl World {
             let endpoint = self.look_at_endpoint(endpoint_id).await;
             let decided = endpoint.decide(command.clone(), None);
             let Some(fact) = decided.expect("the endpoint was not deleted") else { return Ok(()) };
-            let record = NewRecord {
-                stream: Stream::Endpoint(endpoint_id),
-                expected: Expected::Version(endpoint.version),
-                fact: Fact::Endpoint(fact),
-            };
+            let record = NewRecord::following(&endpoint, fact);
             match self.append(&endpoint.organization_id, record, None).await {
                 // Dispatch has changed its status meanwhile.
                 Err(AppendError::Refused(Refusal::StaleVersion { .. })) => {}
@@ -199,12 +195,12 @@ impl World {
     /// Changes what an endpoint subscribes to.
     pub(crate) async fn subscribe(&self, endpoint_id: EndpointId, event_type: EventType) {
         let event_types = Some(vec![event_type]);
-        let update = EndpointUpdate { event_types, ..EndpointUpdate::default() };
-        self.command(
-            endpoint_id,
-            EndpointCommand::Update { update, payload: PayloadChange::default() },
-        )
-        .await;
+        self.update(endpoint_id, EndpointPatch { event_types, ..EndpointPatch::default() }).await;
+    }
+
+    /// Changes an endpoint's configuration.
+    pub(crate) async fn update(&self, endpoint_id: EndpointId, patch: EndpointPatch<PayloadPatch>) {
+        self.command(endpoint_id, EndpointCommand::Update { patch, secret: None }).await;
     }
 
     pub(crate) async fn ask_for_retry(&self, delivery_id: DeliveryId) {

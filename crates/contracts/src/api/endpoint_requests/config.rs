@@ -1,0 +1,151 @@
+//! An endpoint's configuration in requests: CreateEndpoint, and UpdateEndpoint with its field mask.
+
+use keeptrusts_webhooks_domain::endpoint::check_url;
+use keeptrusts_webhooks_domain::endpoint_config::{
+    EndpointConfig, EndpointPatch, check_description, check_event_types, check_name,
+};
+use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
+use keeptrusts_webhooks_domain::payload_format::{PayloadFormat, PayloadPatch, RoutingKey};
+use keeptrusts_webhooks_domain::secret::Secret;
+use keeptrusts_webhooks_domain::violation::Violation;
+
+use crate::api::Violations;
+use crate::api::field_mask::{FieldReader, Mask, UpdatableFields};
+use crate::api::fields::{id, optional_secret};
+use crate::api::payload_format::{new_payload_format, payload_patch};
+use crate::v1;
+
+/// CreateEndpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateEndpoint {
+    /// Whose it will be.
+    pub organization_id: OrganizationId,
+    /// Its configuration. A template in it has not been compiled yet.
+    pub config: EndpointConfig<PayloadFormat<RoutingKey>>,
+    /// Its secret. None: generate one.
+    pub secret: Option<Secret>,
+}
+
+/// UpdateEndpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpdateEndpoint {
+    /// Whose it is.
+    pub organization_id: OrganizationId,
+    /// Which.
+    pub endpoint_id: EndpointId,
+    /// Only while this is its etag.
+    pub etag: Option<String>,
+    /// New values.
+    pub patch: EndpointPatch<PayloadPatch<RoutingKey>>,
+    /// A new secret. None: the old one stays.
+    pub secret: Option<Secret>,
+}
+
+macro_rules! same_fields {
+    ($($field:ident),*) => {
+        /// The endpoint that is to be created.
+        impl From<v1::CreateEndpointRequest> for v1::Endpoint {
+            fn from(request: v1::CreateEndpointRequest) -> Self {
+                v1::Endpoint { $($field: request.$field,)* ..Default::default() }
+            }
+        }
+
+        /// The request that creates such an endpoint: without organization, secret and routing key.
+        impl From<v1::Endpoint> for v1::CreateEndpointRequest {
+            fn from(endpoint: v1::Endpoint) -> Self {
+                v1::CreateEndpointRequest { $($field: endpoint.$field,)* ..Default::default() }
+            }
+        }
+    };
+}
+
+// What a configuration has in either message.
+same_fields!(name, url, description, event_types, payload_format, payload_template);
+
+const UPDATABLE: UpdatableFields = UpdatableFields {
+    config: EndpointConfig::FIELDS,
+    others: &["payload_template", "secret", "routing_key"],
+    only_by_name: &["secret", "routing_key"],
+};
+
+/// All but the payload format, whose fields are judged together.
+fn plain_fields<F>(endpoint: &v1::Endpoint, fields: &mut FieldReader<'_>) -> EndpointPatch<F> {
+    EndpointPatch {
+        name: fields.read("name", &endpoint.name, check_name),
+        url: fields.read("url", &endpoint.url, |field, url| check_url(field, &url)),
+        description: fields.read("description", &endpoint.description, check_description),
+        event_types: fields.read("event_types", &endpoint.event_types, |field, names| {
+            check_event_types(field, &names)
+        }),
+        payload_format: None,
+    }
+}
+
+impl TryFrom<v1::CreateEndpointRequest> for CreateEndpoint {
+    type Error = Violations;
+
+    fn try_from(mut request: v1::CreateEndpointRequest) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        let organization_id = violations.check(request.organization_id.parse());
+        let (secret, routing_key) =
+            (std::mem::take(&mut request.secret), std::mem::take(&mut request.routing_key));
+        let endpoint = v1::Endpoint::from(request);
+        let mut fields = FieldReader::new(&Mask::Everything, "", &mut violations);
+        let patch: EndpointPatch<_> = plain_fields(&endpoint, &mut fields);
+        let secret = violations.check(optional_secret(secret));
+        let payload_format = violations.check_all(new_payload_format(
+            endpoint.payload_format,
+            endpoint.payload_template,
+            routing_key,
+        ));
+        let config = EndpointPatch { payload_format, ..patch }.complete();
+        match (organization_id, config, secret) {
+            (Some(organization_id), Some(config), Some(secret)) => {
+                Ok(CreateEndpoint { organization_id, config, secret })
+            }
+            _ => Err(violations),
+        }
+    }
+}
+
+impl TryFrom<v1::UpdateEndpointRequest> for UpdateEndpoint {
+    type Error = Violations;
+
+    fn try_from(request: v1::UpdateEndpointRequest) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        let organization_id = violations.check(request.organization_id.parse());
+        let mask = violations.check_all(Mask::new(request.update_mask.as_ref(), &UPDATABLE));
+        let Some(endpoint) = request.endpoint else {
+            let description = "is required: its id says which one, the others are new values";
+            violations.check::<()>(Err(Violation::new("endpoint", description)));
+            return Err(violations);
+        };
+        let endpoint_id = violations.check(id("endpoint.id", &endpoint.id));
+        // Without a mask, which has been reported, there is no saying what else was meant.
+        let Some(mask) = mask else { return Err(violations) };
+
+        let mut fields = FieldReader::new(&mask, "endpoint.", &mut violations);
+        let patch: EndpointPatch<_> = plain_fields(&endpoint, &mut fields);
+        let mut fields = FieldReader::new(&mask, "", &mut violations);
+        let secret = fields.read("secret", &request.secret, new_secret);
+        let payload_format = payload_patch(&endpoint, request.routing_key, &mask, &mut violations);
+        let patch = EndpointPatch { payload_format, ..patch };
+
+        match (organization_id, endpoint_id) {
+            (Some(organization_id), Some(endpoint_id)) if violations.is_empty() => {
+                let etag = Some(endpoint.etag).filter(|etag| !etag.is_empty());
+                Ok(UpdateEndpoint { organization_id, endpoint_id, etag, patch, secret })
+            }
+            _ => Err(violations),
+        }
+    }
+}
+
+fn new_secret(field: &str, text: String) -> Result<Secret, Violation> {
+    if text.is_empty() {
+        let description =
+            "is required when update_mask names it; to have one generated, use RotateSecret";
+        return Err(Violation::new(field, description));
+    }
+    Secret::new(text)
+}

@@ -1,0 +1,71 @@
+//! What a customer sets of an endpoint, and the rules of its fields.
+
+use crate::config::config;
+use crate::event_type::EventType;
+use crate::limits::{MAX_DESCRIPTION_CHARS, MAX_NAME_CHARS};
+use crate::payload_format::PayloadFormat;
+use crate::text::{check_length, check_line, check_text};
+use crate::violation::{Violation, WrongEntries};
+
+config! {
+    /// What a customer sets of an endpoint, checked. The secret is not part of it.
+    EndpointConfig,
+    /// New values of an endpoint's configuration; None: as before.
+    EndpointPatch,
+    with_payload_format: F = PayloadFormat,
+    {
+        /// A label.
+        name: String,
+        /// Where deliveries go.
+        url: String,
+        /// Notes; may be empty.
+        description: String,
+        /// Which events are delivered; sorted, not empty.
+        event_types: Vec<EventType>,
+        /// In which form the receiver wants its events. A [`PayloadFormat`] with its routing key
+        /// sealed in facts and tables, in clear in requests, and without it where it is shown; in
+        /// the patch of a request a [`PayloadPatch`](crate::payload_format::PayloadPatch).
+        payload_format: @F,
+    }
+}
+
+/// Checks a name: 1 to 100 characters that show.
+pub fn check_name(field: &str, name: String) -> Result<String, Violation> {
+    let name = name.trim().to_owned();
+    if name.is_empty() {
+        return Err(Violation::new(field, "is required: a label such as siem-all-events"));
+    }
+    let name = check_length(field, name, MAX_NAME_CHARS)?;
+    check_line(field, &name)?;
+    Ok(name)
+}
+
+/// Checks a description: at most 1,000 characters.
+pub fn check_description(field: &str, description: String) -> Result<String, Violation> {
+    check_text(field, description, MAX_DESCRIPTION_CHARS)
+}
+
+/// Checks subscriptions: at least one, all of them known. Sorted, each once.
+pub fn check_event_types(field: &str, names: &[String]) -> Result<Vec<EventType>, Vec<Violation>> {
+    if names.is_empty() {
+        let description = "is required: subscribe to at least one event type (see ListEventTypes)";
+        return Err(vec![Violation::new(field, description)]);
+    }
+    let mut event_types = Vec::new();
+    let mut wrong = WrongEntries::of(field);
+    for (index, name) in names.iter().enumerate() {
+        match name.parse() {
+            Ok(EventType::Test) => wrong.push(
+                index,
+                || "webhook.test cannot be subscribed to: every endpoint can be sent a test",
+            ),
+            Ok(event_type) => event_types.push(event_type),
+            Err(_) => {
+                wrong.push(index, || format!("{name:?} is not an event type (see ListEventTypes)"))
+            }
+        }
+    }
+    event_types.sort();
+    event_types.dedup();
+    wrong.unless(event_types)
+}

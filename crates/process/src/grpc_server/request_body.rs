@@ -1,0 +1,163 @@
+//! The body of a request, as long as it may be waited for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use keeptrusts_webhooks_contracts::status;
+use keeptrusts_webhooks_domain::access::Caller;
+use tonic::Status;
+use tonic::body::Body;
+
+use super::gate::Gate;
+use crate::awaited_body::{AwaitedBody, Patience};
+
+/// Who was let in by the headers of a request has not sent its body yet. It is waited for, but
+/// not for ever, and only as long as its caller may be there: otherwise a request whose headers
+/// came before a revocation could be made good at any time after it.
+pub(super) type RequestBody = AwaitedBody<Body, CallersTime>;
+
+/// How long a caller's request is waited for.
+pub(super) struct CallersTime {
+    gate: Arc<dyn Gate>,
+    caller: Option<Caller>,
+    timeout: Duration,
+}
+
+/// The body of a request that `gate` has let in, waited for until `timeout` is over from when there
+/// is something to wait for.
+pub(super) fn request_body(
+    body: Body,
+    gate: Arc<dyn Gate>,
+    caller: Option<Caller>,
+    timeout: Duration,
+) -> RequestBody {
+    AwaitedBody::new(body, CallersTime { gate, caller, timeout })
+}
+
+impl Patience for CallersTime {
+    type Error = Status;
+
+    fn wait(&self) -> BoxFuture<'static, Status> {
+        Box::pin(end(Arc::clone(&self.gate), self.caller.clone(), self.timeout))
+    }
+}
+
+async fn end(gate: Arc<dyn Gate>, caller: Option<Caller>, patience: Duration) -> Status {
+    let lapse = async {
+        match caller {
+            Some(caller) => gate.lapse(caller).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        status = lapse => status,
+        () = tokio::time::sleep(patience) => too_slow(patience),
+    }
+}
+
+fn too_slow(patience: Duration) -> Status {
+    status::deadline_exceeded_for(format!(
+        "the request had not come after {patience:?}, and nothing was done: send all of it at once; operators can permit more with --request-body-timeout"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::future::poll_fn;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use bytes::Bytes;
+    use http::request::Parts;
+    use http_body::Frame;
+    use keeptrusts_webhooks_domain::access::{Credential, Reach, Role};
+    use tokio::sync::Notify;
+    use tonic::Code;
+
+    use super::*;
+    use crate::grpc_server::limits::REQUEST_BODY_TIMEOUT;
+
+    /// Lets callers lapse when it is told to.
+    #[derive(Default)]
+    struct Revoking(Notify);
+
+    #[tonic::async_trait]
+    impl Gate for Revoking {
+        async fn admit(&self, _: &Parts) -> Result<Option<Caller>, Status> {
+            Ok(None)
+        }
+
+        async fn lapse(&self, _: Caller) -> Status {
+            self.0.notified().await;
+            status::unauthenticated("revoked")
+        }
+    }
+
+    /// A body that never comes.
+    struct Nothing;
+
+    impl http_body::Body for Nothing {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Pending
+        }
+    }
+
+    fn caller() -> Caller {
+        Caller {
+            actor: "key_1".into(),
+            name: "key".into(),
+            role: Role::Admin,
+            reach: Reach::Everywhere,
+            expire_time: None,
+            credential: Credential::WebToken,
+            address: None,
+        }
+    }
+
+    async fn ends_with(body: &mut RequestBody) -> Code {
+        let frame = poll_fn(|context| http_body::Body::poll_frame(Pin::new(&mut *body), context));
+        frame.await.expect("it says why").expect_err("with a status").code()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_not_waited_for_for_ever() {
+        let begun = tokio::time::Instant::now();
+        let mut body = request_body(
+            Body::new(Nothing),
+            Arc::<Revoking>::default(),
+            None,
+            REQUEST_BODY_TIMEOUT,
+        );
+        assert_eq!(ends_with(&mut body).await, Code::DeadlineExceeded);
+        assert_eq!(begun.elapsed(), REQUEST_BODY_TIMEOUT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_is_not_waited_for_when_its_caller_may_not_be_there_any_more() {
+        let gate = Arc::<Revoking>::default();
+        let mut body =
+            request_body(Body::new(Nothing), gate.clone(), Some(caller()), REQUEST_BODY_TIMEOUT);
+        let waited = tokio::time::timeout(REQUEST_BODY_TIMEOUT / 2, ends_with(&mut body)).await;
+        assert!(waited.is_err(), "it still may be");
+        gate.0.notify_one();
+        assert_eq!(ends_with(&mut body).await, Code::Unauthenticated);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_there_is_passed_on() {
+        let there = Body::new(http_body_util::Full::new(Bytes::from_static(b"request")));
+        let mut body =
+            request_body(there, Arc::<Revoking>::default(), Some(caller()), REQUEST_BODY_TIMEOUT);
+        let frame = poll_fn(|context| http_body::Body::poll_frame(Pin::new(&mut body), context));
+        let data = frame.await.expect("a frame").expect("no error").into_data();
+        assert_eq!(data.expect("data"), "request");
+    }
+}

@@ -1,0 +1,113 @@
+//! Texts that fit: cut between characters, with an ellipsis where something is missing.
+
+/// How much of a text fits, and how its characters are written.
+///
+/// Vendors say "characters" without saying which. They are counted as UTF-16 code units here,
+/// which are at least as many as Unicode's characters, so that a text that fits here fits there.
+#[derive(Debug, Clone, Copy)]
+pub struct Cutting {
+    limit: usize,
+    escape: fn(char) -> Option<&'static str>,
+    units: fn(&str) -> usize,
+}
+
+const ELLIPSIS: &str = "…";
+
+impl Cutting {
+    /// At most so many characters, as they are.
+    pub fn to(limit: usize) -> Cutting {
+        Cutting { limit, escape: |_| None, units: |text| text.encode_utf16().count() }
+    }
+
+    /// Some characters are written as something else, and count as that.
+    pub fn escaping(self, escape: fn(char) -> Option<&'static str>) -> Cutting {
+        Cutting { escape, ..self }
+    }
+
+    /// What counts is how many bytes they take in JSON, in UTF-8 or in UTF-16, whichever is more:
+    /// for limits in bytes that do not say of what.
+    pub fn counting_bytes(self) -> Cutting {
+        Cutting { units: json_bytes, ..self }
+    }
+
+    /// As much of `text` as fits.
+    pub fn cut(self, text: &str) -> String {
+        let mut cut = String::with_capacity(text.len().min(self.limit));
+        let mut used = 0;
+        let ellipsis = (self.units)(ELLIPSIS);
+        // Where the last character ends after which an ellipsis still fits.
+        let mut end = 0;
+        let mut buffer = [0; 4];
+        for character in text.chars() {
+            let written = match (self.escape)(character) {
+                Some(escaped) => escaped,
+                None => character.encode_utf8(&mut buffer),
+            };
+            used += (self.units)(written);
+            if used > self.limit {
+                cut.truncate(end);
+                cut.push_str(ELLIPSIS);
+                return cut;
+            }
+            cut.push_str(written);
+            if used + ellipsis <= self.limit {
+                end = cut.len();
+            }
+        }
+        cut
+    }
+}
+
+/// The bytes that a text takes inside a JSON string as serde_json writes it.
+fn json_bytes(text: &str) -> usize {
+    let bytes = |character: char| match character {
+        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2 * 2,
+        '\0'..='\u{1f}' => 6 * 2,
+        _ => character.len_utf8().max(2 * character.len_utf16()),
+    };
+    text.chars().map(bytes).sum()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// `cut` keeps a text of `limit` characters, and makes one of `limit` of a longer one.
+    pub(crate) fn assert_limit(limit: usize, character: &str, cut: impl Fn(&str) -> String) {
+        let longest = character.repeat(limit);
+        assert_eq!(cut(&longest), longest);
+        let kept = character.repeat(limit - 1);
+        assert_eq!(cut(&format!("{longest}{character}")), format!("{kept}…"));
+    }
+
+    fn angle(character: char) -> Option<&'static str> {
+        (character == '<').then_some("&lt;")
+    }
+
+    #[test]
+    fn what_fits_stays_and_what_does_not_ends_with_an_ellipsis() {
+        assert_eq!(Cutting::to(3).cut("abc"), "abc");
+        assert_eq!(Cutting::to(3).cut("abcd"), "ab…");
+        assert_eq!(Cutting::to(1).cut("abcd"), "…");
+    }
+
+    #[test]
+    fn nothing_is_cut_inside_of_a_character_or_of_what_it_is_written_as() {
+        // A character beyond the basic plane counts as two.
+        assert_eq!(Cutting::to(3).cut("a🙂b"), "a…");
+        assert_eq!(Cutting::to(4).cut("a🙂b"), "a🙂b");
+        let escaping = |limit| Cutting::to(limit).escaping(angle);
+        assert_eq!(escaping(5).cut("a<"), "a&lt;");
+        assert_eq!(escaping(5).cut("a<b"), "a…");
+        assert_eq!(escaping(4).cut("a<"), "a…");
+    }
+
+    #[test]
+    fn bytes_are_those_of_the_larger_encoding_and_after_escaping() {
+        let cut = |limit: usize, text: &str| Cutting::to(limit).counting_bytes().cut(text);
+        assert_eq!(cut(8, "\"\\"), "\"\\");
+        assert_eq!(cut(15, "\u{1}\u{2}"), "\u{1}…");
+        assert_eq!(cut(6, "語語"), "語語");
+        assert_eq!(cut(6, "abcd"), "a…");
+    }
+}

@@ -1,0 +1,87 @@
+//! Slack: incoming webhooks,
+//! <https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>, and the blocks of
+//! their messages, <https://docs.slack.dev/reference/block-kit/blocks>.
+
+use serde_json::{Value, json};
+
+use crate::cut::Cutting;
+
+/// The text of a header block, in characters:
+/// <https://docs.slack.dev/reference/block-kit/blocks/header-block>.
+const MAX_HEADER: usize = 150;
+/// The text of a section, in characters:
+/// <https://docs.slack.dev/reference/block-kit/blocks/section-block>.
+const MAX_SECTION: usize = 3_000;
+/// The fields of a section.
+pub const MAX_FIELDS: usize = 10;
+/// The text of a field, in characters.
+pub const MAX_FIELD: usize = 2_000;
+/// `text`, which notifications show instead of the blocks, in characters. Slack advises not to
+/// exceed it, and cuts at ten times as many:
+/// <https://docs.slack.dev/reference/methods/chat.postMessage>.
+const MAX_TEXT: usize = 4_000;
+
+const CODE: &str = "```";
+
+/// A header's text. It is plain, and needs no escaping.
+pub fn header(text: &str) -> String {
+    Cutting::to(MAX_HEADER).cut(text)
+}
+
+/// The `text` of a message, in which data can neither mention anybody nor hide a link.
+pub fn text(text: &str) -> String {
+    escaping(MAX_TEXT).cut(text)
+}
+
+/// A section's text that shows `text` as a block of code.
+pub fn code_block(text: &str) -> String {
+    // The block's own end must not be inside of it.
+    let text = text.replace(CODE, "'''");
+    let code = escaping(MAX_SECTION - 2 * (CODE.len() + 1)).cut(&text);
+    format!("{CODE}\n{code}\n{CODE}")
+}
+
+/// Text that means what it is: mrkdwn has no way to show a `*`, a `_`, a `~` or a backtick.
+pub fn plain_text(text: &str) -> Value {
+    json!({"type": "plain_text", "text": text, "emoji": false})
+}
+
+/// Text that Slack formats.
+pub fn mrkdwn(text: &str) -> Value {
+    json!({"type": "mrkdwn", "text": text})
+}
+
+/// The three characters that Slack reads as its own, formatted or not:
+/// <https://docs.slack.dev/messaging/formatting-message-text#escaping>.
+fn escaping(limit: usize) -> Cutting {
+    Cutting::to(limit).escaping(|character| match character {
+        '&' => Some("&amp;"),
+        '<' => Some("&lt;"),
+        '>' => Some("&gt;"),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cut::tests::assert_limit;
+
+    #[test]
+    fn a_text_that_is_as_long_as_slack_takes_it_stays_and_a_longer_one_is_cut() {
+        assert_limit(150, "x", header);
+        assert_limit(4_000, "x", text);
+        assert_limit(3_000 - 8, "x", |text| {
+            let block = code_block(text);
+            let code = block.strip_prefix("```\n").and_then(|block| block.strip_suffix("\n```"));
+            code.expect("a block of code").to_owned()
+        });
+    }
+
+    #[test]
+    fn what_slack_reads_as_its_own_is_escaped_and_counts_as_it_is_written() {
+        assert_eq!(text("<!channel> & *all*"), "&lt;!channel&gt; &amp; *all*");
+        assert_eq!(text(&"&".repeat(801)), format!("{}…", "&amp;".repeat(799)));
+        assert_eq!(code_block("a ``` b <"), "```\na ''' b &lt;\n```");
+    }
+}

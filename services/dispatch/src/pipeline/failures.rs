@@ -1,0 +1,224 @@
+//! What a shard's owner does when the database fails it: one loop for all reads, and one table for
+//! all appends.
+
+use std::error::Error;
+use std::time::Duration;
+
+use keeptrusts_webhooks_store::backoff::{Backoff, retry};
+use keeptrusts_webhooks_store::{AppendError, Appended, Causes, Operation, Refusal, StoreError};
+
+use super::Shard;
+
+/// The waits while the database is away.
+pub(crate) const DATABASE_BACKOFF: Backoff =
+    Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+
+/// What is done about an error that no wait helps against: a record of a newer version, a row that
+/// is damaged, a defect of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnDefect {
+    /// The shard's deliveries depend on it, and nobody would deliver them for as long as this
+    /// process kept the lease: it gives the shard up.
+    GiveUp,
+    /// One endpoint, replay or channel depends on it, and stands still until it is repaired.
+    Wait,
+}
+
+/// Who appends to the streams of an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Streams {
+    /// The shard's owner, and everybody who calls the API.
+    Shared,
+    /// After the first record only the shard's owner, so that nothing can come between reading and
+    /// appending.
+    Owned,
+}
+
+/// What a stage appends, as far as failures are concerned.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Append {
+    /// What cannot be done when it fails, for the log.
+    pub(crate) what: &'static str,
+    pub(crate) streams: Streams,
+    pub(crate) on_defect: OnDefect,
+}
+
+/// What a failed append means for the operation and for the shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reaction {
+    /// The same is appended again after a wait.
+    Wait,
+    /// Something else was recorded of what it was decided from, which is read and decided again.
+    DecideAgain,
+    /// No wait helps, and the shard is given up.
+    GiveUp,
+    /// Another process owns the shard: what was decided here counts for nothing.
+    Abort,
+    /// The log is closed, since the process is ending: the next owner does it again.
+    End,
+}
+
+impl Reaction {
+    fn to(error: &AppendError, append: Append) -> Reaction {
+        let to_defect = match append.on_defect {
+            OnDefect::GiveUp => Reaction::GiveUp,
+            OnDefect::Wait => Reaction::Wait,
+        };
+        match error {
+            AppendError::Unavailable(_) => Reaction::Wait,
+            AppendError::Refused(Refusal::LeaseLost { .. } | Refusal::OutOfOrder { .. }) => {
+                Reaction::Abort
+            }
+            AppendError::Refused(Refusal::StaleVersion { .. } | Refusal::NoSuchStream(_))
+                if append.streams == Streams::Shared =>
+            {
+                Reaction::DecideAgain
+            }
+            // Of an owned stream nobody else makes another version, and what the owner appends has
+            // no idempotency key.
+            AppendError::Refused(_) | AppendError::Failed => to_defect,
+            AppendError::InDoubt | AppendError::Closed => Reaction::End,
+        }
+    }
+}
+
+/// The stage ends: the shard is stopped or given up, its lease is lost, or the log is closed.
+pub(crate) struct Ended;
+
+impl Shard {
+    /// Reads until that succeeds. `what` says for the log what cannot be done meanwhile.
+    pub(crate) async fn read<T, F>(
+        &self,
+        what: &'static str,
+        on_defect: OnDefect,
+        read: impl FnMut() -> F,
+    ) -> T
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let note_failure = |error: &StoreError| self.note_failed_read(what, on_defect, error);
+        retry(DATABASE_BACKOFF, read, note_failure).await
+    }
+
+    /// What a failed read means for the shard. Whoever calls this waits before it reads again.
+    pub(crate) fn note_failed_read(
+        &self,
+        what: &'static str,
+        on_defect: OnDefect,
+        error: &StoreError,
+    ) {
+        match on_defect {
+            OnDefect::GiveUp if !error.is_transient() => self.give_up(what, error),
+            OnDefect::GiveUp | OnDefect::Wait => self.log_wait(what, error),
+        }
+    }
+
+    /// Appends to owned streams, however long the database is away.
+    pub(crate) async fn append(
+        &self,
+        append: Append,
+        operation: Operation,
+    ) -> Result<Appended, Ended> {
+        let mut backoff = DATABASE_BACKOFF;
+        loop {
+            match self.log.append(self.lease.shard(), operation.clone()).await {
+                Ok(appended) => return Ok(appended),
+                Err(error) => self.wait_or_end(append, &error, &mut backoff).await?,
+            }
+        }
+    }
+
+    /// Reacts to a failed append. Returns when it is to be tried or decided again.
+    pub(crate) async fn wait_or_end(
+        &self,
+        append: Append,
+        error: &AppendError,
+        backoff: &mut Backoff,
+    ) -> Result<(), Ended> {
+        match self.react(append, error) {
+            Reaction::Wait => {
+                self.log_wait(append.what, error);
+                backoff.wait().await;
+            }
+            Reaction::DecideAgain => {}
+            Reaction::GiveUp | Reaction::Abort | Reaction::End => return Err(Ended),
+        }
+        Ok(())
+    }
+
+    /// The reaction to a failed append. What it means for the shard is done here, what it means for the
+    /// operation by the caller.
+    pub(crate) fn react(&self, append: Append, error: &AppendError) -> Reaction {
+        let (reaction, shard) = (Reaction::to(error, append), self.lease.shard());
+        match reaction {
+            Reaction::Wait | Reaction::DecideAgain => {
+                tracing::debug!(%shard, %error, "{}, trying again", append.what);
+            }
+            Reaction::GiveUp => self.give_up(append.what, error),
+            Reaction::Abort => {
+                tracing::warn!(%shard, %error, "another process owns the shard");
+                self.abort.cancel();
+            }
+            Reaction::End => self.abort.cancel(),
+        }
+        reaction
+    }
+
+    /// Finishes what is under way, and has the shard given back.
+    pub(crate) fn give_up(&self, what: &'static str, error: &dyn Error) {
+        if !self.unfit.is_cancelled() {
+            let (shard, error) = (self.lease.shard(), Causes(error));
+            tracing::error!(%shard, %error, "{what}: this process cannot work on the shard, giving it back");
+            self.unfit.cancel();
+            self.stop.cancel();
+        }
+    }
+
+    /// Says once what many may wait for.
+    pub(crate) fn log_wait(&self, what: &'static str, error: &dyn Error) {
+        let (shard, error) = (self.lease.shard(), Causes(error));
+        tracing::warn!(%shard, %error, "{what}, waiting");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keeptrusts_webhooks_domain::ids::{DeliveryId, EventId};
+    use keeptrusts_webhooks_domain::log::{Epoch, Position, Stream, Version};
+    use keeptrusts_webhooks_store::Trouble;
+
+    use super::Reaction::{Abort, DecideAgain, End, GiveUp, Wait};
+    use super::*;
+
+    #[test]
+    fn a_failed_append_means_what_the_table_says() {
+        let stream = Stream::Delivery(DeliveryId::MIN);
+        let (expected, actual) = (Version(1), Version(2));
+        let stale = Refusal::StaleVersion { stream, expected, actual };
+        let reused = Refusal::IdempotencyKeyReused { event_id: EventId::MIN };
+        let lease_lost = Refusal::LeaseLost { expected: Epoch(1), actual: Epoch(2) };
+        let out_of_order = Refusal::OutOfOrder { expected: Position(1), actual: Position(2) };
+        // With shared streams, and with owned ones.
+        let table = [
+            (AppendError::Unavailable(Trouble::Locked), Wait, Wait),
+            (AppendError::Unavailable(Trouble::Unreachable), Wait, Wait),
+            (stale.into(), DecideAgain, GiveUp),
+            (Refusal::NoSuchStream(stream).into(), DecideAgain, GiveUp),
+            (reused.into(), GiveUp, GiveUp),
+            (AppendError::Failed, GiveUp, GiveUp),
+            (lease_lost.into(), Abort, Abort),
+            (out_of_order.into(), Abort, Abort),
+            (AppendError::InDoubt, End, End),
+            (AppendError::Closed, End, End),
+        ];
+        for (error, shared, owned) in table {
+            for (streams, reaction) in [(Streams::Shared, shared), (Streams::Owned, owned)] {
+                let of = |on_defect| Reaction::to(&error, Append { what: "", streams, on_defect });
+                assert_eq!(of(OnDefect::GiveUp), reaction, "{error}, {streams:?}");
+                // What only one thing depends on is no reason to give the shard up.
+                let patient = if reaction == GiveUp { Wait } else { reaction };
+                assert_eq!(of(OnDefect::Wait), patient, "{error}, {streams:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What the stages remember, set back to how it stood at the checkpoint: records behind it are read
+//! again, and routed as things stood then (invariant 2).
+
+use std::collections::HashSet;
+
+use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, OrganizationId};
+use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
+use keeptrusts_webhooks_store::StoreError;
+use keeptrusts_webhooks_store::log::projection::Fold;
+
+use super::{RECORDS_PER_READ, Shard};
+
+/// What has changed since the checkpoint.
+#[derive(Default)]
+pub(crate) struct Changed {
+    pub(crate) endpoints: HashSet<(OrganizationId, EndpointId)>,
+    pub(crate) channels: HashSet<(OrganizationId, ChannelId)>,
+}
+
+pub(crate) async fn changed_since(
+    shard: &Shard,
+    checkpoint: Position,
+) -> Result<Changed, StoreError> {
+    let mut changed = Changed::default();
+    let mut after = checkpoint;
+    loop {
+        let records = shard.log.read(shard.lease.shard(), after, RECORDS_PER_READ).await?;
+        let Some(last) = records.last() else { return Ok(changed) };
+        after = last.position;
+        for record in records {
+            let organization = record.organization_id.clone();
+            match record.stream {
+                Stream::Endpoint(id) => _ = changed.endpoints.insert((organization, id)),
+                Stream::Channel(id) => _ = changed.channels.insert((organization, id)),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The records of a stream up to a position, folded: empty if it began later.
+pub(crate) async fn rewind(
+    shard: &Shard,
+    stream: Stream,
+    position: Position,
+) -> Result<Fold, StoreError> {
+    tracing::debug!(%stream, %position, "rewinding");
+    let (store, number) = (shard.log.store(), shard.lease.shard());
+    let mut fold = Fold::default();
+    let mut after = Version(0);
+    loop {
+        let records = store.read_stream(number, stream, after, RECORDS_PER_READ).await?;
+        let Some(last) = records.last() else { return Ok(fold) };
+        after = last.version;
+        for record in &records {
+            if record.position > position {
+                return Ok(fold);
+            }
+            fold.apply(record)?;
+        }
+    }
+}

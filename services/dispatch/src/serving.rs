@@ -1,0 +1,30 @@
+//! Dispatch in a process that serves: the work on shards, and the API beside it.
+
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_process::service_process::ServiceProcess;
+use keeptrusts_webhooks_store::new_ulid;
+
+use crate::Dispatch;
+use crate::api::DispatchApi;
+use crate::flags::PreparedDispatch;
+
+impl PreparedDispatch {
+    /// Begins to own shards of the process's database, and adds the API to its services. The work
+    /// ends with the process.
+    pub fn serve_in(self, process: ServiceProcess) -> ServiceProcess {
+        let retention = self.body_retention();
+        let dispatch =
+            Dispatch::start(member_name(), self.parts(process.database(), process.clock()));
+        dispatch.needed_by(process.readiness());
+        let (log, closing) = (process.log(), process.closing());
+        let api = DispatchApi::server(log, process.clock(), retention, closing);
+        process.service(api).work(|left| dispatch.stop(left))
+    }
+}
+
+/// A name for this process among those that share a database: unlike any other, and telling
+/// enough for `dispatch_members` and the logs.
+fn member_name() -> String {
+    let unique = new_ulid(Timestamp::now());
+    format!("dispatch-{}-{unique}", std::process::id())
+}

@@ -1,0 +1,16 @@
+//! What tests of failures add to the platform's vocabulary: load that goes on through them,
+//! randomness that can be had again, and the evidence that nothing was lost or done twice.
+
+mod evidence;
+mod load;
+mod random;
+mod rebuild;
+mod shards;
+
+pub(crate) use self::evidence::{
+    Lives, assert_every_event_delivered_once_recorded, repeated_requests, wait_until_received,
+};
+pub(crate) use self::load::{Acknowledged, Load};
+pub(crate) use self::random::Random;
+pub(crate) use self::rebuild::{check_tables, rebuild_tables};
+pub(crate) use self::shards::{SHARD_COUNT, organization_per_shard, shards};

@@ -1,0 +1,44 @@
+//! Two people at the same endpoint.
+
+use keeptrusts_webhooks_testkit::browser::Role;
+
+use crate::console::stage::{STATUS, Stage};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_of_two_admins_is_told_what_the_first_has_changed_and_loses_nothing() {
+    let stage = Stage::set_with_a_good_receiver().await;
+    let browser = &stage.browser;
+    let id = stage.endpoint("siem", "/hook", &["policy.block", "policy.violation"]).await;
+    let path = format!("/webhooks/{id}/edit");
+
+    let second = browser.window().await;
+    stage.open(&path).await;
+    browser.fill("Name", "siem of the second admin").await;
+    browser.tick("user.invited", true).await;
+
+    browser.open_window().await;
+    stage.open(&path).await;
+    browser.fill("Name", "siem of the first admin").await;
+    browser.fill("Description", "changed by the first admin").await;
+    browser.click(Role::Button, "Save").await;
+    browser.see(Role::Heading, "siem of the first admin").await;
+
+    browser.go_to(&second).await;
+    browser.click(Role::Button, "Save").await;
+    browser.text_when("[role=alert]", "says so", |text| !text.is_empty()).await;
+    assert_eq!(browser.value("Name").await, "siem of the second admin");
+    assert!(browser.is_ticked("user.invited").await, "what was ticked stays");
+    assert!(browser.is_ticked("policy.block").await);
+    let page = browser.text("main").await;
+    assert!(page.contains("siem of the first admin"), "the current values are shown: {page}");
+    let endpoint = stage.endpoints().await.remove(0);
+    assert_eq!(endpoint.name, "siem of the first admin", "nothing was overwritten");
+
+    browser.click(Role::Button, "Save").await;
+    browser.see(Role::Heading, "siem of the second admin").await;
+    assert_eq!(browser.text(STATUS).await, "Saved.");
+    let endpoint = stage.endpoints().await.remove(0);
+    assert_eq!(endpoint.name, "siem of the second admin");
+    assert_eq!(endpoint.event_types, ["policy.violation", "policy.block", "user.invited"]);
+    stage.assert_no_complaints_but_of_status(&[409]).await;
+}

@@ -1,0 +1,117 @@
+//! A receiver goes down for a night. All that its owner has is the console and a Slack channel:
+//! they say at once what has happened, and in the morning what was missed is made good.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use keeptrusts_webhooks_contracts::v1::DeliveryState;
+use keeptrusts_webhooks_testkit::browser::Role;
+use keeptrusts_webhooks_testkit::receiver::{ReceivedRequest, Reply, Script};
+use keeptrusts_webhooks_testkit::vendors;
+
+use crate::console::stage::Stage;
+use crate::platform::eventually;
+
+const SLACK: &str = "/services/T0/B0/slacksecret";
+const SIEM: &str = "/siem";
+
+/// Slack answers; the receiver does, or does not.
+fn script(siem: Reply) -> Script {
+    let slack = Reply::ok().with_body("ok");
+    Script::by_path([(SLACK, Script::always(slack)), (SIEM, Script::always(siem))])
+}
+
+fn came_to(stage: &Stage, path: &str) -> Vec<Arc<ReceivedRequest>> {
+    let requests = stage.receiver.requests().into_iter();
+    requests.filter(|request| request.path == path).collect()
+}
+
+/// What was posted in the Slack channel: each message's fallback text.
+fn posted(stage: &Stage) -> Vec<String> {
+    let messages = came_to(stage, SLACK).into_iter().map(|request| {
+        vendors::sending_messages_using_incoming_webhooks(&request.body).expect("Slack takes it");
+        let message: serde_json::Value = serde_json::from_slice(&request.body).expect("JSON");
+        message["text"].as_str().expect("a text").to_owned()
+    });
+    messages.collect()
+}
+
+async fn publish(stage: &Stage, count: usize, state: DeliveryState) -> Vec<String> {
+    let mut events = Vec::new();
+    for _ in 0..count {
+        events.push(stage.client.publish("policy.block", "{}").await);
+    }
+    for event_id in &events {
+        stage.client.wait_for_state(event_id, state).await;
+    }
+    events
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_was_down_is_heard_of_at_once_and_made_good_in_the_morning() {
+    let stage = Stage::set(script(Reply::ok()), "20ms,40ms").await;
+    let browser = &stage.browser;
+    browser.click(Role::Link, "Notification channels").await;
+    browser.click(Role::Button, "Create Channel").await;
+    browser.click(Role::Button, "Next").await;
+    browser.fill("Name", "on call").await;
+    browser.fill("Webhook URL", &stage.receiver.url(SLACK)).await;
+    browser.click(Role::Button, "Create").await;
+    browser.see(Role::Heading, "on call").await;
+    let id = stage.endpoint("siem", SIEM, &["policy.block"]).await;
+    let mut events = publish(&stage, 10, DeliveryState::Delivered).await;
+
+    // Evening: the receiver goes down.
+    stage.receiver.set_script(script(Reply::status(503)));
+    events.extend(publish(&stage, 30, DeliveryState::Failed).await);
+    let heard = eventually("the channel hears of it", async || {
+        let heard = posted(&stage);
+        (heard.len() >= 2).then_some(heard)
+    })
+    .await;
+    // However many have failed: one message for the hour.
+    assert_eq!(heard.len(), 2, "{heard:?}");
+    assert!(heard.iter().any(|text| text.contains("siem is degraded")), "{heard:?}");
+    assert!(heard.iter().any(|text| text.contains("failed for good")), "{heard:?}");
+
+    // Morning: the console says what has happened, and leads to what can be done.
+    stage.receiver.set_script(script(Reply::ok()));
+    stage.open("/webhooks").await;
+    let rows = browser.rows("table[aria-label=Endpoints] tbody tr").await;
+    assert_eq!(rows[0][2], "Degraded");
+    browser.click(Role::Link, "siem").await;
+    let summary = browser.text("#summary").await;
+    assert!(
+        summary.contains("failed after its last retry: the receiver answered 503"),
+        "{summary}"
+    );
+    assert!(summary.contains("Every attempt has failed since"), "{summary}");
+    browser.set("Recover failed deliveries since", "2020-01-01T22:00").await;
+    browser.click(Role::Button, "Recover…").await;
+    browser.see(Role::Heading, "30 deliveries would be sent").await;
+    browser.click(Role::Button, "Replay").await;
+    browser.text_when("#replay", "is done", |text| text.contains("Done")).await;
+    for event_id in &events {
+        stage.client.wait_for_state(event_id, DeliveryState::Delivered).await;
+    }
+
+    // A receiver that removes duplicates by delivery id has each event once, and none is missing.
+    let mut ledger = BTreeMap::new();
+    for request in came_to(&stage, SIEM) {
+        let header = |name| request.header(name).expect("the header").to_owned();
+        ledger.insert(header("x-keeptrusts-delivery"), header("webhook-id"));
+    }
+    assert_eq!(ledger.len(), events.len());
+    let (received, published): (BTreeSet<_>, BTreeSet<_>) =
+        (ledger.into_values().collect(), events.into_iter().collect());
+    assert_eq!(received, published);
+
+    let recovered = |text: &String| text.contains("siem is active again");
+    eventually("the channel hears that it is over", async || {
+        posted(&stage).iter().any(recovered).then_some(())
+    })
+    .await;
+    stage.open(&format!("/webhooks/{id}")).await;
+    browser.text_when("#summary", "is active", |text| text.starts_with("Active")).await;
+    stage.assert_no_complaints().await;
+}

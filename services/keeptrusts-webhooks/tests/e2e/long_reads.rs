@@ -1,0 +1,113 @@
+//! Reads that go through much of an organization's history: they wait in a line of their own, and
+//! what they find does not depend on how often they read.
+
+use crate::platform::{Backend, Client, Database, Server, eventually, on_both_backends};
+use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_testkit::postgres::Cluster;
+use tokio::task::JoinSet;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+on_both_backends!(a_rare_event_is_found_behind_more_than_are_looked_at_at_once);
+
+/// How many of an organization wait at most; one is under way.
+const WAITING: usize = 16;
+/// Asked for beyond that.
+const TOO_MANY: usize = 3;
+
+async fn a_rare_event_is_found_behind_more_than_are_looked_at_at_once(backend: Backend) {
+    let database = Database::new(backend).await;
+    let server = Server::all_in_one(&database).start().await;
+    let client = server.client("acme");
+    let rare = client.publish("key.rotated", "{}").await;
+    for _ in 0..2 {
+        let events = vec![client.event("policy.violation", "{}"); 600];
+        let request = v1::PublishEventsRequest { organization_id: client.organization(), events };
+        client.ingest().publish_events(request).await.expect("they are published");
+    }
+    let request = v1::ListEventsRequest {
+        organization_id: client.organization(),
+        event_type: "key.rotated".to_owned(),
+        page_size: 1,
+        ..Default::default()
+    };
+    let page = client.ingest().list_events(request).await.expect("they are listed").into_inner();
+    assert_eq!(page.events.iter().map(|event| &event.id).collect::<Vec<_>>(), [&rare]);
+    assert_eq!(page.next_page_token, "", "it is the last");
+}
+
+async fn count_missed(client: Client, endpoint_id: String) -> Result<v1::Replay, Status> {
+    let request = v1::ReplayEventsRequest {
+        organization_id: client.organization(),
+        endpoint_id,
+        scope: v1::ReplayScope::Missed.into(),
+        validate_only: true,
+        ..Default::default()
+    };
+    let answer = client.dispatch().replay_events(request).await?;
+    Ok(answer.into_inner().replay.expect("a replay"))
+}
+
+/// Waits until so many statements wait for the table.
+async fn until_waiting(cluster: &Cluster, name: &str, count: usize) {
+    let sql = "SELECT count(*) FROM pg_stat_activity
+               WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    eventually("statements wait for the table", async || {
+        (cluster.query(name, sql).await.trim() == count.to_string()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_8_an_organizations_long_reads_leave_others_their_places() {
+    let database = Database::new(Backend::Postgres).await;
+    // Statements wait for as long as the table is locked.
+    let server = Server::all_in_one(&database).flag("--database-timeout", "60s").start().await;
+    let (busy, other) = (server.client("acme"), server.client("globex"));
+    let ours = busy.create_endpoint("https://hooks.example.com/", &["key.rotated"]).await.id;
+    let theirs = other.create_endpoint("https://hooks.example.com/", &["key.rotated"]).await.id;
+    let cluster = Cluster::shared().await;
+    let name = database.name_in_cluster().expect("it is on Postgres");
+    let hold = "DO $$ BEGIN
+                    LOCK TABLE missed_events IN ACCESS EXCLUSIVE MODE;
+                    WHILE NOT EXISTS (SELECT FROM pg_tables WHERE tablename = 'let_go')
+                        AND clock_timestamp() < now() + interval '1 minute' LOOP
+                        PERFORM pg_sleep(0.02);
+                    END LOOP;
+                END $$";
+    let owned = name.to_owned();
+    let holder = tokio::spawn(async move { Cluster::shared().await.query(&owned, hold).await });
+    eventually("the table is locked", async || {
+        let sql = "SELECT count(*) FROM pg_locks JOIN pg_class ON pg_class.oid = relation
+                   WHERE relname = 'missed_events' AND mode = 'AccessExclusiveLock' AND granted";
+        (cluster.query(name, sql).await.trim() == "1").then_some(())
+    })
+    .await;
+
+    let mut counts = JoinSet::new();
+    for _ in 0..1 + WAITING + TOO_MANY {
+        counts.spawn(count_missed(busy.clone(), ours.clone()));
+    }
+    for _ in 0..TOO_MANY {
+        let refused = counts.join_next().await.expect("there are more").expect("no panic");
+        let status = refused.expect_err("too many");
+        assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+        let info = status.get_details_error_info().expect("it has a reason");
+        assert_eq!(info.reason, "OVERLOADED");
+        let retry = status.get_details_retry_info().expect("it says when to try again");
+        assert!(retry.retry_delay.is_some());
+    }
+    until_waiting(cluster, name, 1).await;
+    // Another one publishes, and has a place for a long read of its own.
+    other.publish("policy.violation", "{}").await;
+    let counted = tokio::spawn(count_missed(other.clone(), theirs));
+    until_waiting(cluster, name, 2).await;
+    other.publish("policy.violation", "{}").await;
+
+    cluster.query(name, "CREATE TABLE let_go ()").await;
+    holder.await.expect("the table was locked all the time");
+    assert_eq!(counted.await.expect("no panic").expect("it is counted").matched_count, 0);
+    while let Some(count) = counts.join_next().await {
+        assert_eq!(count.expect("no panic").expect("its turn came").matched_count, 0);
+    }
+}

@@ -1,0 +1,45 @@
+//! End-to-end tests: processes as users start them, on real databases, with receivers, collectors
+//! and browsers around them. One module for each subject.
+//!
+//! One test binary holds all of them. A binary of its own for each subject would link the clients
+//! again and start another Postgres cluster, which costs more than most of the tests.
+
+#![allow(clippy::print_stdout, reason = "a test is read by whoever runs it")]
+
+mod access;
+mod answer_sizes;
+mod chaos;
+mod commands;
+mod connections;
+mod console;
+mod crashes;
+mod credentials;
+mod database_away;
+mod delivery;
+mod demo;
+mod errors;
+mod formats;
+mod grpcurl;
+mod health;
+mod help;
+mod interrupted;
+mod isolation;
+mod long_reads;
+mod lookups;
+mod master_keys;
+mod monitoring;
+mod notifications;
+mod outbound_guard;
+mod ownership;
+mod pauses;
+mod platform;
+mod refusals;
+mod replay;
+mod retries;
+mod scraped;
+mod secrets;
+mod shutdown;
+mod sqlite_lock;
+mod tls;
+mod traces;
+mod trouble;

@@ -1,0 +1,64 @@
+//! What the end-to-end tests stand on: databases of their own, our processes as users start
+//! them, and the words for what users do with them.
+//!
+//! A scenario that shows what is stored takes a [`Backend`] and is run on both by
+//! [`on_both_backends`]. What a process or a socket does is the same on both, and is shown on
+//! SQLite, which costs less. Nothing here sleeps for a while and hopes: everything that takes time
+//! is waited for, and a wait that lasts longer than [`PATIENCE`] fails its test.
+
+mod client;
+mod content;
+mod database;
+mod refusal;
+mod server;
+mod watch;
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+pub(crate) use self::client::{Client, Endpoint, channel, data_json};
+pub(crate) use self::database::{Backend, Database};
+pub(crate) use self::refusal::assert_refused;
+pub(crate) use self::server::{Server, ServerBuilder, console_url};
+pub(crate) use self::watch::{seen_at, watched};
+
+/// How long a test waits for what should happen at once. Far more than it takes: the machine
+/// may be busy with other tests.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Between two looks at what is waited for.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Looks until there is something to be seen. Panics after [`PATIENCE`], saying what `what`
+/// was waited for.
+pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(seen) = look().await {
+            return seen;
+        }
+        assert!(Instant::now() < end, "{PATIENCE:?} passed, and still not: {what}");
+        sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// Runs each of the named scenarios, `async fn(Backend)`, as a test on SQLite and as one on
+/// Postgres.
+macro_rules! on_both_backends {
+    ($($scenario:ident),* $(,)?) => {
+        mod on_sqlite {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $scenario() {
+                super::$scenario(crate::platform::Backend::Sqlite).await;
+            })*
+        }
+        mod on_postgres {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $scenario() {
+                super::$scenario(crate::platform::Backend::Postgres).await;
+            })*
+        }
+    };
+}
+pub(crate) use on_both_backends;

@@ -1,0 +1,463 @@
+//! Recovery: what an endpoint missed, what failed, or everything, is replayed; and the ledgers of
+//! publishers and of a receiver that removes duplicates by delivery id agree afterwards.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::chaos::{Load, Random, check_tables, rebuild_tables};
+use crate::platform::{
+    Backend, Client, Database, PATIENCE, Server, assert_refused, eventually, on_both_backends,
+};
+use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_testkit::receiver::{Authority, ReceivedRequest, Receiver, Reply, Script};
+use tokio::time::sleep;
+use tonic::Code;
+use tonic_types::StatusExt;
+
+on_both_backends!(
+    invariants_1_to_4_what_a_dead_receiver_failed_to_take_is_recovered_once_each,
+    what_was_missed_is_counted_first_and_then_comes_to_what_was_counted,
+    invariants_3_and_4_a_replay_goes_on_where_a_killed_process_left_it,
+    a_replay_is_watched_cancelled_and_asked_for_again,
+    an_endpoint_that_was_made_later_gets_everything,
+);
+
+const ULID: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+
+fn ask(client: &Client, endpoint_id: &str, scope: v1::ReplayScope) -> v1::ReplayEventsRequest {
+    v1::ReplayEventsRequest {
+        organization_id: client.organization(),
+        endpoint_id: endpoint_id.to_owned(),
+        scope: scope.into(),
+        deliveries_per_second: 5_000,
+        ..Default::default()
+    }
+}
+
+async fn replay(client: &Client, request: v1::ReplayEventsRequest) -> v1::Replay {
+    let answer = client.dispatch().replay_events(request).await.expect("it is replayed");
+    answer.into_inner().replay.expect("a replay")
+}
+
+async fn count(client: &Client, request: v1::ReplayEventsRequest) -> v1::Replay {
+    let counted = replay(client, v1::ReplayEventsRequest { validate_only: true, ..request }).await;
+    assert_eq!((counted.id.as_str(), counted.state()), ("", v1::ReplayState::Unspecified));
+    counted
+}
+
+async fn look(client: &Client, id: &str) -> Option<v1::Replay> {
+    let (organization_id, replay_id) = (client.organization(), id.to_owned());
+    let request = v1::GetReplayRequest { organization_id, replay_id };
+    Some(client.dispatch().get_replay(request).await.ok()?.into_inner().replay.expect("a replay"))
+}
+
+async fn wait_until_done(client: &Client, id: &str) -> v1::Replay {
+    let done = eventually("the replay has ended", async || {
+        look(client, id).await.filter(|replay| replay.state() != v1::ReplayState::Running)
+    });
+    let replay = done.await;
+    assert_eq!((replay.state(), replay.end_reason.as_str()), (v1::ReplayState::Done, ""));
+    assert!(replay.finish_time.is_some());
+    replay
+}
+
+async fn disable(client: &Client, endpoint_id: &str) {
+    let (organization_id, endpoint_id) = (client.organization(), endpoint_id.to_owned());
+    let request = v1::DisableEndpointRequest { organization_id, endpoint_id, ..Default::default() };
+    client.endpoints().disable_endpoint(request).await.expect("it is disabled");
+}
+
+async fn enable(client: &Client, endpoint_id: &str) {
+    let (organization_id, endpoint_id) = (client.organization(), endpoint_id.to_owned());
+    let request = v1::EnableEndpointRequest { organization_id, endpoint_id };
+    client.endpoints().enable_endpoint(request).await.expect("it is enabled");
+}
+
+async fn publish(client: &Client, count: usize) -> BTreeSet<String> {
+    let mut events = BTreeSet::new();
+    for _ in 0..count {
+        events.insert(client.publish("policy.violation", "{}").await);
+    }
+    events
+}
+
+/// A receiver's ledger: the requests that it took, without those whose delivery it knows.
+fn ledger(requests: &[Arc<ReceivedRequest>]) -> BTreeMap<String, String> {
+    let header = |request: &ReceivedRequest, name| {
+        request.header(name).unwrap_or_else(|| panic!("the header {name}")).to_owned()
+    };
+    let of = |request: &Arc<ReceivedRequest>| {
+        (header(request, "x-keeptrusts-delivery"), header(request, "webhook-id"))
+    };
+    requests.iter().map(of).collect()
+}
+
+/// Each of the events once, and no other: duplicates are removed by delivery id.
+fn assert_each_once(requests: &[Arc<ReceivedRequest>], published: &BTreeSet<String>) {
+    let ledger = ledger(requests);
+    let received: BTreeSet<_> = ledger.values().cloned().collect();
+    let missing: Vec<_> = published.difference(&received).collect();
+    assert!(missing.is_empty(), "{} are missing: {missing:?}", missing.len());
+    assert_eq!(received, *published);
+    assert_eq!(ledger.len(), published.len(), "an event came under two delivery ids");
+}
+
+async fn wait_for_events(receiver: &Receiver, published: &BTreeSet<String>) {
+    eventually("every event has arrived", async || {
+        let ledger = ledger(&receiver.requests());
+        let received: BTreeSet<_> = ledger.into_values().collect();
+        published.is_subset(&received).then_some(())
+    })
+    .await;
+}
+
+async fn deliveries_in(
+    client: &Client,
+    endpoint_id: &str,
+    state: v1::DeliveryState,
+) -> Vec<v1::Delivery> {
+    let mut request = v1::ListDeliveriesRequest {
+        organization_id: client.organization(),
+        endpoint_id: endpoint_id.to_owned(),
+        state: state.into(),
+        page_size: 1_000,
+        ..Default::default()
+    };
+    let mut all = Vec::new();
+    loop {
+        let answer = client.dispatch().list_deliveries(request.clone()).await;
+        let page = answer.expect("deliveries are listed").into_inner();
+        all.extend(page.deliveries);
+        if page.next_page_token.is_empty() {
+            return all;
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+async fn invariants_1_to_4_what_a_dead_receiver_failed_to_take_is_recovered_once_each(
+    backend: Backend,
+) {
+    let authority = Arc::new(Authority::new());
+    // Is there all the time, for the file with the authority's certificate.
+    let spare = Receiver::builder().authority(&authority).start();
+    let alive = |port| {
+        let script = Script::always(Reply::ok().after(Duration::from_millis(5)));
+        Receiver::builder().authority(&authority).script(script).port(port).start()
+    };
+    let receiver = alive(0);
+    let (port, url) = (receiver.address().port(), receiver.url("/hook"));
+    let database = Database::new(backend).await;
+    let mut server = Server::all_in_one(&database)
+        .delivering_to(&spare)
+        .retrying_after("30ms,60ms")
+        .start()
+        .await;
+    let client = server.client("acme");
+    let endpoint = client.create_endpoint(&url, &["policy.violation"]).await;
+
+    let load = Load::start(std::iter::repeat_n(client.clone(), 6));
+    receiver.wait_for(50, PATIENCE).await;
+    let mut requests = receiver.requests();
+    drop(receiver);
+    // It is dead until so many have failed for good, while more are published.
+    eventually("deliveries have failed", async || {
+        let failed = deliveries_in(&client, &endpoint.id, v1::DeliveryState::Failed).await;
+        (failed.len() >= 60).then_some(())
+    })
+    .await;
+    let receiver = alive(port);
+    receiver.wait_for(20, PATIENCE).await;
+
+    // What waits for its last attempt may still fail for good: it is recovered when all has ended.
+    let published: BTreeSet<_> =
+        load.stop().await.into_iter().map(|event| event.event_id).collect();
+    eventually("every delivery has ended", async || {
+        let mut waiting = deliveries_in(&client, &endpoint.id, v1::DeliveryState::Scheduled).await;
+        waiting.extend(deliveries_in(&client, &endpoint.id, v1::DeliveryState::Retrying).await);
+        waiting.is_empty().then_some(())
+    })
+    .await;
+    let failed = deliveries_in(&client, &endpoint.id, v1::DeliveryState::Failed).await;
+    let wanted = ask(&client, &endpoint.id, v1::ReplayScope::Failed);
+    let counted = count(&client, wanted.clone()).await;
+    assert_eq!(counted.matched_count, failed.len() as i64);
+    let asked = replay(&client, wanted.clone()).await;
+    assert_eq!(asked.matched_count, failed.len() as i64);
+    let done = wait_until_done(&client, &asked.id).await;
+    assert_eq!((done.scheduled_count, done.resumed_count), (0, failed.len() as i64));
+
+    requests.retain(|request| request.header("webhook-id").is_some());
+    let of_the_dead = ledger(&requests);
+    eventually("every event has arrived", async || {
+        let received = ledger(&receiver.requests()).into_values();
+        let received: BTreeSet<_> = received.chain(of_the_dead.values().cloned()).collect();
+        published.is_subset(&received).then_some(())
+    })
+    .await;
+    requests.extend(receiver.requests());
+    assert_each_once(&requests, &published);
+    // A second time there is nothing to do.
+    let again = replay(&client, wanted).await;
+    let done = wait_until_done(&client, &again.id).await;
+    assert_eq!((done.matched_count, done.scheduled_count + done.resumed_count), (0, 0));
+    eventually("the last outcome is recorded", async || {
+        let delivered = deliveries_in(&client, &endpoint.id, v1::DeliveryState::Delivered).await;
+        (delivered.len() == published.len()).then_some(())
+    })
+    .await;
+    println!("{} events, {} of them recovered", published.len(), failed.len());
+    server.stop().await;
+    check_tables(&database).await;
+    rebuild_tables(&database).await;
+    check_tables(&database).await;
+}
+
+async fn what_was_missed_is_counted_first_and_then_comes_to_what_was_counted(backend: Backend) {
+    let receiver = Receiver::start(Script::always(Reply::ok()));
+    let database = Database::new(backend).await;
+    let server = Server::all_in_one(&database).delivering_to(&receiver).start().await;
+    let client = server.client("acme");
+    let endpoint =
+        client.create_endpoint(&receiver.url("/hook"), &["policy.violation", "key.rotated"]).await;
+    let mut published = publish(&client, 3).await;
+    disable(&client, &endpoint.id).await;
+    let missed = publish(&client, 40).await;
+    let other = client.publish("key.rotated", "{}").await;
+
+    let wanted = ask(&client, &endpoint.id, v1::ReplayScope::Missed);
+    let refused = client.dispatch().replay_events(wanted.clone()).await.expect_err("disabled");
+    assert_refused(&refused, Code::FailedPrecondition, "ENDPOINT_DISABLED");
+    eventually("what is missed is counted before it is enabled", async || {
+        // An event is missed from when it is routed.
+        (count(&client, wanted.clone()).await.matched_count == 41).then_some(())
+    })
+    .await;
+    enable(&client, &endpoint.id).await;
+    published.extend(publish(&client, 2).await);
+
+    let kinds = v1::ReplayEventsRequest {
+        event_types: vec!["policy.violation".to_owned()],
+        ..wanted.clone()
+    };
+    let counted = count(&client, kinds.clone()).await;
+    assert_eq!((counted.matched_count, counted.scheduled_count), (40, 40));
+    wait_for_events(&receiver, &published).await;
+    assert_eq!(receiver.requests().len(), 5, "nothing is sent by counting");
+    let done = wait_until_done(&client, &replay(&client, kinds.clone()).await.id).await;
+    assert_eq!(done.scheduled_count, counted.scheduled_count);
+    published.extend(missed);
+    wait_for_events(&receiver, &published).await;
+    let counted = count(&client, kinds).await;
+    assert_eq!((counted.matched_count, counted.skipped_count), (0, 40));
+
+    let done = wait_until_done(&client, &replay(&client, wanted).await.id).await;
+    assert_eq!((done.scheduled_count, done.skipped_count), (1, 40));
+    published.insert(other);
+    wait_for_events(&receiver, &published).await;
+    assert_each_once(&receiver.requests(), &published);
+
+    // From one of the events to another, both of which are meant.
+    let all: Vec<_> = published.iter().cloned().collect();
+    let between = v1::ReplayEventsRequest {
+        start_event_id: all[5].clone(),
+        end_event_id: all[9].clone(),
+        ..ask(&client, &endpoint.id, v1::ReplayScope::All)
+    };
+    assert_eq!(count(&client, between.clone()).await.skipped_count, 5);
+    let again = v1::ReplayEventsRequest { include_delivered: true, ..between };
+    let done = wait_until_done(&client, &replay(&client, again).await.id).await;
+    assert_eq!(done.scheduled_count, 5, "the duplicates that were asked for");
+    eventually("the duplicates have arrived", async || {
+        (ledger(&receiver.requests()).len() == published.len() + 5).then_some(())
+    })
+    .await;
+}
+
+async fn invariants_3_and_4_a_replay_goes_on_where_a_killed_process_left_it(backend: Backend) {
+    let mut random = Random::new();
+    let receiver = Receiver::start(Script::always(Reply::ok().after(Duration::from_millis(5))));
+    let database = Database::new(backend).await;
+    let serve = Server::all_in_one(&database).delivering_to(&receiver).flag("--lease-ttl", "1s");
+    let mut server = serve.on_a_fixed_port().start().await;
+    let client = server.client("acme");
+    let endpoint = client.create_endpoint(&receiver.url("/hook"), &["policy.violation"]).await;
+    disable(&client, &endpoint.id).await;
+    let missed = publish(&client, 300).await;
+    enable(&client, &endpoint.id).await;
+    let wanted = v1::ReplayEventsRequest {
+        deliveries_per_second: 100,
+        ..ask(&client, &endpoint.id, v1::ReplayScope::Missed)
+    };
+    let asked = replay(&client, wanted).await;
+    for _ in 0..4 {
+        let known = receiver.requests().len();
+        receiver.wait_for((known + 10).min(missed.len()), PATIENCE).await;
+        sleep(random.below(Duration::from_millis(300))).await;
+        server.kill().await;
+        server.start_again().await;
+    }
+    let done = wait_until_done(&client, &asked.id).await;
+    assert_eq!((done.scheduled_count, done.matched_count), (300, 300));
+    wait_for_events(&receiver, &missed).await;
+    assert_each_once(&receiver.requests(), &missed);
+    server.stop().await;
+    check_tables(&database).await;
+}
+
+async fn a_replay_is_watched_cancelled_and_asked_for_again(backend: Backend) {
+    let receiver = Receiver::start(Script::always(Reply::ok()));
+    let database = Database::new(backend).await;
+    let server = Server::all_in_one(&database).delivering_to(&receiver).start().await;
+    let client = server.client("acme");
+    let endpoint = client.create_endpoint(&receiver.url("/hook"), &["policy.violation"]).await;
+    disable(&client, &endpoint.id).await;
+    publish(&client, 60).await;
+    enable(&client, &endpoint.id).await;
+    let slowly = v1::ReplayEventsRequest {
+        deliveries_per_second: 4,
+        ..ask(&client, &endpoint.id, v1::ReplayScope::Missed)
+    };
+    let asked = replay(&client, slowly.clone()).await;
+    assert_eq!((asked.state(), asked.matched_count), (v1::ReplayState::Running, 60));
+    assert_eq!(asked.deliveries_per_second, 4);
+
+    let second = client.dispatch().replay_events(slowly).await.expect_err("one is running");
+    assert_refused(&second, Code::FailedPrecondition, "REPLAY_RUNNING");
+    assert!(second.message().contains(&asked.id), "{second}");
+
+    let (organization_id, replay_id) = (client.organization(), asked.id.clone());
+    let request = v1::WatchReplayRequest { organization_id, replay_id };
+    let mut steps = client.dispatch().watch_replay(request).await.expect("watched").into_inner();
+    let mut counts = Vec::new();
+    while counts.len() < 3 {
+        let step = steps.message().await.expect("a step").expect("not its end");
+        counts.push(step.replay.expect("a replay").scheduled_count);
+    }
+    assert!(counts.is_sorted() && counts[2] > counts[0], "{counts:?}");
+    let (organization_id, replay_id) = (client.organization(), asked.id.clone());
+    let request = v1::CancelReplayRequest { organization_id, replay_id };
+    let answer = client.dispatch().cancel_replay(request.clone()).await.expect("cancelled");
+    let cancelled = answer.into_inner().replay.expect("a replay");
+    assert_eq!(cancelled.state(), v1::ReplayState::Cancelled);
+    assert_eq!(cancelled.end_reason, "cancelled on request");
+    let mut last = None;
+    while let Some(step) = steps.message().await.expect("the stream ends well") {
+        last = step.replay;
+    }
+    assert_eq!(last, Some(cancelled.clone()), "the stream ends with the replay");
+    let again = client.dispatch().cancel_replay(request).await.expect_err("it has ended");
+    assert_refused(&again, Code::FailedPrecondition, "REPLAY_ENDED");
+    receiver.wait_for(usize::try_from(cancelled.scheduled_count).expect("few"), PATIENCE).await;
+
+    let rest = replay(&client, ask(&client, &endpoint.id, v1::ReplayScope::Missed)).await;
+    let done = wait_until_done(&client, &rest.id).await;
+    assert_eq!(done.scheduled_count + cancelled.scheduled_count, 60);
+    let request = v1::ListReplaysRequest {
+        organization_id: client.organization(),
+        endpoint_id: endpoint.id.clone(),
+        page_size: 1,
+        ..Default::default()
+    };
+    let page = client.dispatch().list_replays(request.clone()).await.expect("listed").into_inner();
+    assert_eq!(page.replays, [done]);
+    let request = v1::ListReplaysRequest { page_token: page.next_page_token, ..request };
+    let page = client.dispatch().list_replays(request).await.expect("listed").into_inner();
+    assert_eq!((page.replays.as_slice(), page.next_page_token.as_str()), (&[cancelled][..], ""));
+}
+
+async fn an_endpoint_that_was_made_later_gets_everything(backend: Backend) {
+    let receiver = Receiver::start(Script::always(Reply::ok()));
+    let database = Database::new(backend).await;
+    let server = Server::all_in_one(&database).delivering_to(&receiver).start().await;
+    let client = server.client("acme");
+    let published = publish(&client, 25).await;
+    client.publish("user.invited", "{}").await;
+    let endpoint = client.create_endpoint(&receiver.url("/hook"), &["policy.violation"]).await;
+    let wanted = ask(&client, &endpoint.id, v1::ReplayScope::All);
+    assert_eq!(count(&client, wanted.clone()).await.scheduled_count, 25);
+    let asked = replay(&client, wanted).await;
+    assert_eq!(asked.event_types, ["policy.violation"]);
+    assert_eq!(wait_until_done(&client, &asked.id).await.scheduled_count, 25);
+    wait_for_events(&receiver, &published).await;
+    assert_each_once(&receiver.requests(), &published);
+    // What a replay has sent belongs to the event's trace.
+    let event_id = published.first().expect("one");
+    let delivery = client.wait_for_state(event_id, v1::DeliveryState::Delivered).await;
+    assert_eq!(delivery.trace_id.len(), 32, "{delivery:?}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_replayed_is_refused_with_what_to_do() {
+    let receiver = Receiver::start(Script::always(Reply::ok()));
+    let database = Database::new(Backend::Sqlite).await;
+    let server = Server::all_in_one(&database).delivering_to(&receiver).start().await;
+    let client = server.client("acme");
+    let endpoint = client.create_endpoint(&receiver.url("/hook"), &["policy.violation"]).await;
+    let wanted = ask(&client, &endpoint.id, v1::ReplayScope::All);
+    let refuse = async |request: v1::ReplayEventsRequest| {
+        client.dispatch().replay_events(request).await.expect_err("it is refused")
+    };
+    let wrong = async |request: v1::ReplayEventsRequest, field: &str| {
+        let status = refuse(request).await;
+        assert_refused(&status, Code::InvalidArgument, "INVALID_FIELD");
+        let fields = status.get_details_bad_request().expect("fields").field_violations;
+        let fields: Vec<_> = fields.into_iter().map(|wrong| wrong.field).collect();
+        assert_eq!(fields, [field]);
+    };
+    wrong(v1::ReplayEventsRequest { scope: 0, ..wanted.clone() }, "scope").await;
+    let foreign_type = vec!["user.invited".to_owned()];
+    let foreign_type = v1::ReplayEventsRequest { event_types: foreign_type, ..wanted.clone() };
+    wrong(foreign_type, "event_types").await;
+    let future = Some(prost_types::Timestamp { seconds: 4_000_000_000, nanos: 0 });
+    let later = v1::ReplayEventsRequest { start_time: future, ..wanted.clone() };
+    wrong(later, "start_time").await;
+    let too_fast = v1::ReplayEventsRequest { deliveries_per_second: 5_001, ..wanted.clone() };
+    wrong(too_fast, "deliveries_per_second").await;
+
+    let nowhere = v1::ReplayEventsRequest { endpoint_id: format!("ep_{ULID}"), ..wanted.clone() };
+    assert_refused(&refuse(nowhere).await, Code::NotFound, "ENDPOINT_NOT_FOUND");
+    let nothing =
+        v1::ReplayEventsRequest { start_event_id: format!("evt_{ULID}"), ..wanted.clone() };
+    assert_refused(&refuse(nothing).await, Code::NotFound, "EVENT_NOT_FOUND");
+    let request = v1::GetReplayRequest {
+        organization_id: client.organization(),
+        replay_id: format!("rpl_{ULID}"),
+    };
+    let unknown = client.dispatch().get_replay(request).await.expect_err("there is none");
+    assert_refused(&unknown, Code::NotFound, "REPLAY_NOT_FOUND");
+    // Another organization's is not found either.
+    let asked = replay(&client, wanted.clone()).await;
+    let other = server.client("other");
+    let request =
+        v1::GetReplayRequest { organization_id: other.organization(), replay_id: asked.id };
+    let foreign = other.dispatch().get_replay(request).await.expect_err("it is acme's");
+    assert_refused(&foreign, Code::NotFound, "REPLAY_NOT_FOUND");
+
+    let (organization_id, endpoint_id) = (client.organization(), endpoint.id.clone());
+    let request = v1::DeleteEndpointRequest { organization_id, endpoint_id, ..Default::default() };
+    client.endpoints().delete_endpoint(request).await.expect("it is deleted");
+    assert_refused(&refuse(wanted).await, Code::NotFound, "ENDPOINT_NOT_FOUND");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_organization_has_so_many_running_replays_and_no_more() {
+    let receiver = Receiver::start(Script::always(Reply::ok()));
+    let database = Database::new(Backend::Sqlite).await;
+    let server = Server::all_in_one(&database).delivering_to(&receiver).start().await;
+    let client = server.client("acme");
+    publish(&client, 60).await;
+    let mut refusals = Vec::new();
+    for number in 0..11 {
+        let url = receiver.url(&format!("/{number}"));
+        let endpoint = client.create_endpoint(&url, &["policy.violation"]).await;
+        let slowly = v1::ReplayEventsRequest {
+            deliveries_per_second: 1,
+            ..ask(&client, &endpoint.id, v1::ReplayScope::All)
+        };
+        refusals.extend(client.dispatch().replay_events(slowly).await.err());
+    }
+    let [refused] = &refusals[..] else { panic!("one of eleven: {refusals:?}") };
+    assert_refused(refused, Code::ResourceExhausted, "TOO_MANY_REPLAYS");
+}

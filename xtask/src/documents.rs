@@ -1,0 +1,24 @@
+//! `cargo xtask documents`: what documents say of the programs, from the programs themselves.
+
+use clap::Args;
+
+use crate::failure::Result;
+use crate::{shell, workspace};
+
+/// Write the tables of docs/configuration.md, from the flags of every program
+///
+/// A test compares the page with the programs; run this when it says so.
+#[derive(Args)]
+pub(crate) struct Arguments {}
+
+pub(crate) fn run(_: &Arguments) -> Result {
+    let mut build = workspace::cargo(&["build", "--workspace", "--bins"]);
+    println!("==> build: {}", shell::words(&build));
+    shell::run(&mut build)?;
+
+    let mut write =
+        workspace::cargo(&["test", "--workspace", "--test", "e2e", "help::configuration"]);
+    write.env("KEEPTRUSTS_WRITE_DOCUMENTS", "1");
+    println!("==> write: {}", shell::words(&write));
+    shell::run(&mut write)
+}
