@@ -41,8 +41,11 @@ async fn the_process_ends_in_order(backend: Backend, signal: Signal) {
     let mut health = HealthClient::new(target.connect_lazy());
     let whole_server = HealthCheckRequest { service: String::new() };
     let mut changes = health.watch(whole_server).await.expect("a stream").into_inner();
-    let first = changes.message().await.expect("no error").expect("a status");
-    assert_eq!(first.status(), ServingStatus::Serving);
+    // It does not serve before it has taken its shards.
+    let mut status = ServingStatus::NotServing;
+    while status != ServingStatus::Serving {
+        status = changes.message().await.expect("no error").expect("a status").status();
+    }
     receiver.wait_for(1, PATIENCE).await;
 
     // `timeout` sends one to the process and one to its group.
