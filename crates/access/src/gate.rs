@@ -164,7 +164,7 @@ fn end_of(caller: &Caller) -> Option<Timestamp> {
 }
 
 fn denied(role: Role, permission: Permission) -> Status {
-    let able = Role::ALL.into_iter().filter(|role| role.may(permission)).map(Role::name);
+    let able = Role::ALL.iter().filter(|role| role.may(permission)).map(|role| role.name());
     let able = able.collect::<Vec<_>>().join(" or ");
     let name = role.name();
     status::permission_denied(format!(

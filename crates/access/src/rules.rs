@@ -141,7 +141,7 @@ mod tests {
     fn the_page_on_the_api_lists_every_method_with_the_roles_that_may_call_it() {
         let roles_of = |method: &str| {
             let Rule::Needs(permission) = rule_of(method) else { return String::new() };
-            let roles = Role::ALL.into_iter().filter(|role| role.may(permission));
+            let roles = Role::ALL.iter().copied().filter(|role| role.may(permission));
             let mut names: Vec<&str> = roles.map(Role::name).collect();
             names.sort_unstable();
             if names.len() == Role::ALL.len() { "anyone".to_owned() } else { names.join(", ") }

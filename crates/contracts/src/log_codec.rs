@@ -27,9 +27,6 @@ use crate::log::v1 as pb;
 
 pub use exchange::{decode_exchange, encode_exchange};
 pub use metadata::Metadata;
-pub use notification::{
-    decode_incident_action, decode_summary, encode_incident_action, encode_summary,
-};
 
 /// Bytes that are not a record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

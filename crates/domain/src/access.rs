@@ -2,28 +2,30 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::Timestamp;
+use crate::document::as_text;
 use crate::ids::{KeyId, OrganizationId};
+use crate::violation::Violation;
+use crate::word::{Word, words};
 
-/// What a caller may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Role {
-    /// Everything in its organization.
-    Admin,
-    /// Publish events, and read those that it published itself.
-    Publisher,
-    /// Read everything but secrets, keys and the audit trail.
-    Viewer,
-    /// Everything but keys, secrets and the audit trail, in every organization.
-    Platform,
+words! {
+    /// What a caller may do.
+    pub enum Role {
+        /// Everything in its organization.
+        Admin = "admin",
+        /// Publish events, and read those that it published itself.
+        Publisher = "publisher",
+        /// Read everything but secrets, keys and the audit trail.
+        Viewer = "viewer",
+        /// Everything but keys, secrets and the audit trail, in every organization.
+        Platform = "platform",
+    }
 }
 
 impl Role {
-    /// Every role.
-    pub const ALL: [Role; 4] = [Role::Admin, Role::Publisher, Role::Viewer, Role::Platform];
-
     /// Whether the role has a permission.
     pub const fn may(self, permission: Permission) -> bool {
         match (self, permission) {
@@ -41,23 +43,13 @@ impl Role {
             (Role::Platform | Role::Viewer | Role::Publisher, _) => false,
         }
     }
-
-    /// What people call it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Role::Admin => "admin",
-            Role::Publisher => "publisher",
-            Role::Viewer => "viewer",
-            Role::Platform => "platform",
-        }
-    }
 }
 
-impl std::str::FromStr for Role {
+impl FromStr for Role {
     type Err = UnknownRole;
 
     fn from_str(name: &str) -> Result<Self, UnknownRole> {
-        Role::ALL.into_iter().find(|role| role.name() == name).ok_or(UnknownRole)
+        Role::named(name).ok_or(UnknownRole)
     }
 }
 
@@ -144,6 +136,21 @@ impl fmt::Display for Reach {
         }
     }
 }
+
+/// Read back from what Display writes.
+impl FromStr for Reach {
+    type Err = Violation;
+
+    fn from_str(text: &str) -> Result<Reach, Violation> {
+        let ids: Result<Vec<_>, _> = text.split(", ").map(OrganizationId::or_all).collect();
+        Ok(match ids?.as_slice() {
+            [id] => id.clone().into(),
+            ids => Reach::Several(ids.into()),
+        })
+    }
+}
+
+as_text!(Reach);
 
 /// Somebody whose token was valid when the request came in.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,38 +6,30 @@ use crate::Timestamp;
 use crate::event::ContentDigest;
 use crate::event_type::EventType;
 use crate::ids::{AttemptId, DeliveryId, EndpointId, EventId, OrganizationId};
+use crate::word::words;
 
-/// What caused an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Trigger {
-    /// The first attempt, or the retry schedule.
-    Automatic,
-    /// Somebody asked for a retry.
-    Manual,
-    /// Somebody asked for a test.
-    Test,
-}
-
-impl Trigger {
-    /// As spans and metrics have it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Trigger::Automatic => "automatic",
-            Trigger::Manual => "manual",
-            Trigger::Test => "test",
-        }
+words! {
+    /// What caused an attempt.
+    pub enum Trigger {
+        /// The first attempt, or the retry schedule.
+        Automatic = "automatic",
+        /// Somebody asked for a retry.
+        Manual = "manual",
+        /// Somebody asked for a test.
+        Test = "test",
     }
 }
 
-/// What an attempt meant for its delivery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Outcome {
-    /// Answered 2xx.
-    Delivered,
-    /// Failed; another automatic one is due.
-    Retrying,
-    /// Failed; no other is due.
-    Failed,
+words! {
+    /// What an attempt meant for its delivery.
+    pub enum Outcome {
+        /// Answered 2xx.
+        Delivered = "delivered",
+        /// Failed; another automatic one is due.
+        Retrying = "retrying",
+        /// Failed; no other is due.
+        Failed = "failed",
+    }
 }
 
 /// What an attempt was, whatever came of it.

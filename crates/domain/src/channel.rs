@@ -1,8 +1,11 @@
 //! Notification channels: where an organization's people are told of their endpoints.
 
+use serde::{Deserialize, Serialize};
+
 use crate::Timestamp;
 use crate::config::{Change, Value, config};
 use crate::credential::{CredentialRequired, check_same_server};
+use crate::document::{Document, micros};
 use crate::ids::{ChannelId, EndpointId, OrganizationId};
 use crate::limits::{MAX_CHANNEL_ENDPOINTS, MAX_RECIPIENTS};
 use crate::log::Version;
@@ -10,43 +13,25 @@ use crate::mailbox::check_mailbox;
 use crate::notification::NotificationType;
 use crate::secret::SealedSecret;
 use crate::violation::{Violation, WrongEntries};
+use crate::word::words;
 
-/// What kind of service a channel leads to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ChannelKind {
-    /// A Slack incoming webhook.
-    Slack,
-    /// A Microsoft Teams workflow's webhook.
-    Teams,
-    /// PagerDuty's Events API v2.
-    PagerDuty,
-    /// A webhook of one's own, signed as deliveries are.
-    Webhook,
-    /// E-mail.
-    Email,
+words! {
+    /// What kind of service a channel leads to.
+    pub enum ChannelKind {
+        /// A Slack incoming webhook.
+        Slack = "slack",
+        /// A Microsoft Teams workflow's webhook.
+        Teams = "teams",
+        /// PagerDuty's Events API v2.
+        PagerDuty = "pagerduty",
+        /// A webhook of one's own, signed as deliveries are.
+        Webhook = "webhook",
+        /// E-mail.
+        Email = "email",
+    }
 }
 
 impl ChannelKind {
-    /// Every kind.
-    pub const ALL: &'static [ChannelKind] = &[
-        ChannelKind::Slack,
-        ChannelKind::Teams,
-        ChannelKind::PagerDuty,
-        ChannelKind::Webhook,
-        ChannelKind::Email,
-    ];
-
-    /// Its name, for tables and labels; it never changes.
-    pub const fn name(self) -> &'static str {
-        match self {
-            ChannelKind::Slack => "slack",
-            ChannelKind::Teams => "teams",
-            ChannelKind::PagerDuty => "pagerduty",
-            ChannelKind::Webhook => "webhook",
-            ChannelKind::Email => "email",
-        }
-    }
-
     /// Whether whoever is sent something learns the secret: a routing key is in the body, and the
     /// URLs of Slack and Teams are secrets themselves. The key of a webhook's signatures never
     /// leaves us, and may sign for whatever server the channel leads to next.
@@ -59,7 +44,8 @@ impl ChannelKind {
 }
 
 /// Where a channel leads.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Destination {
     /// To what kind of service.
     pub kind: ChannelKind,
@@ -117,13 +103,14 @@ impl Value for Destination {
     }
 }
 
-/// Whether notifications have lately been getting through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ChannelStatus {
-    /// The last one did, or there was none.
-    Active,
-    /// The last one did not.
-    Failing,
+words! {
+    /// Whether notifications have lately been getting through.
+    pub enum ChannelStatus {
+        /// The last one did, or there was none.
+        Active = "active",
+        /// The last one did not.
+        Failing = "failing",
+    }
 }
 
 config! {
@@ -146,7 +133,8 @@ config! {
 }
 
 /// A channel as the tables hold it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Channel {
     /// Its id.
     pub id: ChannelId,
@@ -159,17 +147,25 @@ pub struct Channel {
     /// Why its status is what it is; empty while active.
     pub status_reason: String,
     /// Since when its status is what it is.
+    #[serde(serialize_with = "micros")]
     pub status_time: Timestamp,
     /// The version of its last change of configuration, from which the etag is made.
     pub config_version: Version,
     /// How many records its stream has.
     pub version: Version,
     /// When it was created.
+    #[serde(serialize_with = "micros")]
     pub create_time: Timestamp,
     /// When configuration or status last changed.
+    #[serde(serialize_with = "micros")]
     pub update_time: Timestamp,
     /// When it was deleted. Its row stays, for the notifications that name it.
+    #[serde(serialize_with = "micros")]
     pub delete_time: Option<Timestamp>,
+}
+
+impl Document for Channel {
+    const VERSION: u16 = 1;
 }
 
 /// Something that happened to a channel.

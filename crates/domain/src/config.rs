@@ -104,7 +104,8 @@ macro_rules! config {
         }
     ) => {
         $(#[$config_meta])*
-        #[derive(Debug, Clone, PartialEq, Eq, Default)]
+        #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
         pub struct $config<$F = $stored> {
             $($(#[$field_meta])* pub $field: $($variable)? $($type)?,)*
         }

@@ -12,20 +12,22 @@ use crate::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use crate::log::Version;
 use crate::retry::RetrySchedule;
 use crate::trace::TraceContext;
+use crate::word::words;
 
-/// How far a delivery has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum DeliveryState {
-    /// Its first attempt has not ended yet.
-    Scheduled,
-    /// An attempt failed, and another one is due.
-    Retrying,
-    /// Answered 2xx.
-    Delivered,
-    /// Every attempt of the schedule failed, or there is nothing to send any more.
-    Failed,
-    /// Ended without success, by an operator or with its endpoint.
-    Cancelled,
+words! {
+    /// How far a delivery has come.
+    pub enum DeliveryState {
+        /// Its first attempt has not ended yet.
+        Scheduled = "scheduled",
+        /// An attempt failed, and another one is due.
+        Retrying = "retrying",
+        /// Answered 2xx.
+        Delivered = "delivered",
+        /// Every attempt of the schedule failed, or there is nothing to send any more.
+        Failed = "failed",
+        /// Ended without success, by an operator or with its endpoint.
+        Cancelled = "cancelled",
+    }
 }
 
 impl DeliveryState {

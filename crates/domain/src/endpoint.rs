@@ -1,7 +1,10 @@
 //! Endpoints: webhook receivers, and what may be done to them.
 
+use serde::{Deserialize, Serialize};
+
 use crate::Timestamp;
 use crate::credential::{CredentialRequired, check_same_server};
+use crate::document::{Document, micros};
 use crate::endpoint_config::{EndpointConfig, EndpointPatch};
 use crate::event_type::EventType;
 use crate::fact::EndpointFact;
@@ -13,31 +16,36 @@ use crate::payload_format::{PayloadFields, PayloadPatch};
 use crate::secret::SealedSecret;
 use crate::text::{check_length, check_line};
 use crate::violation::Violation;
+use crate::word::words;
 
 pub use crate::endpoint_url::check_url;
 
-/// Whether deliveries are made, and whether they have lately been succeeding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum EndpointStatus {
-    /// Deliveries are made.
-    Active,
-    /// Nothing is sent.
-    Disabled,
-    /// Deliveries are made; the last one to end failed for good.
-    Degraded,
+words! {
+    /// Whether deliveries are made, and whether they have lately been succeeding.
+    pub enum EndpointStatus {
+        /// Deliveries are made.
+        Active = "active",
+        /// Nothing is sent.
+        Disabled = "disabled",
+        /// Deliveries are made; the last one to end failed for good.
+        Degraded = "degraded",
+    }
 }
 
 /// The secret before the current one, while it signs as well.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PreviousSecret {
     /// The secret.
     pub secret: SealedSecret,
     /// When it stops signing.
+    #[serde(serialize_with = "micros")]
     pub expire_time: Timestamp,
 }
 
 /// An endpoint as the tables hold it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Endpoint {
     /// Its id.
     pub id: EndpointId,
@@ -58,17 +66,25 @@ pub struct Endpoint {
     /// The delivery that brought the status about, if one did.
     pub status_delivery: Option<DeliveryId>,
     /// Since when its status is what it is.
+    #[serde(serialize_with = "micros")]
     pub status_time: Timestamp,
     /// The version of its last change of configuration, from which the etag is made.
     pub config_version: Version,
     /// How many records its stream has.
     pub version: Version,
     /// When it was created.
+    #[serde(serialize_with = "micros")]
     pub create_time: Timestamp,
     /// When configuration or status last changed.
+    #[serde(serialize_with = "micros")]
     pub update_time: Timestamp,
     /// When it was deleted. Its row stays, for the deliveries that name it.
+    #[serde(serialize_with = "micros")]
     pub delete_time: Option<Timestamp>,
+}
+
+impl Document for Endpoint {
+    const VERSION: u16 = 1;
 }
 
 /// What may be done to an endpoint that exists. Values have been checked.

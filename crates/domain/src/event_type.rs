@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::document::as_text;
+
 macro_rules! event_types {
     ($($variant:ident $name:literal $category:ident $description:literal;)*) => {
         /// What kind of event it is.
@@ -82,6 +84,8 @@ impl FromStr for EventType {
         with_test.into_iter().find(|event_type| event_type.name() == name).ok_or(UnknownEventType)
     }
 }
+
+as_text!(EventType);
 
 #[cfg(test)]
 mod tests {

@@ -8,10 +8,13 @@ use std::time::Duration;
 use jiff::ToSpan;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 use crate::attempt::Outcome;
+use crate::document::micros;
 use crate::ids::{DeliveryId, EndpointId};
+use crate::word::words;
 
 /// How many endpoints a summary tells of one by one.
 pub const MAX_ENDPOINTS_IN_SUMMARY: usize = 20;
@@ -42,17 +45,18 @@ impl DisableCause {
     }
 }
 
-/// Why an endpoint's status is not active.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum StatusCause {
-    /// Somebody disabled it.
-    Requested,
-    /// A delivery failed for good.
-    Exhausted,
-    /// Nothing but failures for too long: it was disabled.
-    Failing,
-    /// The receiver answered 410 Gone: it was disabled.
-    Gone,
+words! {
+    /// Why an endpoint's status is not active.
+    pub enum StatusCause {
+        /// Somebody disabled it.
+        Requested = "requested",
+        /// A delivery failed for good.
+        Exhausted = "exhausted",
+        /// Nothing but failures for too long: it was disabled.
+        Failing = "failing",
+        /// The receiver answered 410 Gone: it was disabled.
+        Gone = "gone",
+    }
 }
 
 /// An endpoint whose attempts have all failed lately. Tests that fail do not count; whatever
@@ -66,7 +70,8 @@ pub struct Failing {
 }
 
 /// Attempts counted by what they meant. Tests are not counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct AttemptTally {
     /// Answered 2xx.
     pub delivered: u64,
@@ -107,18 +112,21 @@ impl AddAssign for AttemptTally {
 }
 
 /// What the attempts at one endpoint have come to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct EndpointTally {
     /// The endpoint; it may have been deleted since.
     pub endpoint_id: EndpointId,
     /// Its attempts.
     pub tally: AttemptTally,
     /// Their median duration. None without attempts.
+    #[serde(serialize_with = "micros")]
     pub median_duration: Option<Duration>,
 }
 
 /// What an organization's week has come to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct HealthSummary {
     /// Monday, 00:00 UTC, and the Monday after.
     pub week: Range<Timestamp>,

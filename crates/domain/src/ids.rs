@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use ulid::Ulid;
 
 use crate::Timestamp;
-
+use crate::document::as_text;
 use crate::limits::MAX_ORGANIZATION_ID_CHARS;
 use crate::violation::Violation;
 
@@ -69,6 +69,8 @@ macro_rules! ulid_id {
                 if id.to_string() == text { Ok(id) } else { Err(invalid) }
             }
         }
+
+        as_text!($name);
     };
 }
 
@@ -176,6 +178,8 @@ impl FromStr for OrganizationId {
         Ok(OrganizationId(text.into()))
     }
 }
+
+as_text!(OrganizationId);
 
 #[cfg(test)]
 mod tests {

@@ -8,11 +8,14 @@
 //!
 //! Decision: docs/decisions/an-incident-is-three-positions.md
 
+use serde::{Deserialize, Serialize};
+
 use crate::channel::Destination;
 use crate::log::Position;
 
 /// What a notification does to the incident of its endpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum IncidentAction {
     /// Opens it, or adds to it.
     Open,

@@ -6,12 +6,14 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::Timestamp;
 use crate::access::{Reach, Role};
 use crate::counted::counted;
+use crate::document::{Document, micros};
 use crate::ids::{KeyId, OrganizationId};
 use crate::limits::{
     DEFAULT_SESSION_LIFE, MAX_KEY_LIFE, MAX_SESSION_LIFE, MIN_KEY_LIFE, MIN_SESSION_LIFE,
@@ -71,8 +73,9 @@ impl fmt::Debug for Token {
 }
 
 /// SHA-256 of a token.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TokenDigest(pub [u8; 32]);
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TokenDigest(#[serde(with = "hex::serde")] pub [u8; 32]);
 
 impl fmt::Debug for TokenDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -81,7 +84,8 @@ impl fmt::Debug for TokenDigest {
 }
 
 /// An API key or a session, as the tables hold it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Key {
     /// Its id.
     pub id: KeyId,
@@ -98,17 +102,25 @@ pub struct Key {
     /// Who made it.
     pub creator: String,
     /// When it was made.
+    #[serde(serialize_with = "micros")]
     pub create_time: Timestamp,
     /// When it ends by itself.
+    #[serde(serialize_with = "micros")]
     pub expire_time: Option<Timestamp>,
     /// When it was revoked.
+    #[serde(serialize_with = "micros")]
     pub revoke_time: Option<Timestamp>,
     /// How many records its stream has.
     pub version: Version,
 }
 
+impl Document for Key {
+    const VERSION: u16 = 1;
+}
+
 /// What a session was opened with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SessionOrigin {
     /// The key, with which it ends. None: a JSON Web Token.
     pub parent: Option<KeyId>,

@@ -18,6 +18,7 @@ pub mod content_encoding;
 pub mod counted;
 pub mod credential;
 pub mod delivery;
+pub mod document;
 pub mod endpoint;
 pub mod endpoint_config;
 mod endpoint_url;
@@ -48,5 +49,6 @@ pub mod signing;
 pub mod text;
 pub mod trace;
 pub mod violation;
+pub mod word;
 
 pub use jiff::Timestamp;

@@ -3,57 +3,42 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::Timestamp;
 use crate::channel::ChannelKind;
+use crate::document::{Document, micros};
 use crate::health::HealthSummary;
 use crate::ids::{ChannelId, DeliveryId, EndpointId, NotificationId, OrganizationId};
 use crate::incident::{Incident, IncidentAction};
 use crate::log::{Position, Version};
+use crate::word::words;
 
-macro_rules! types {
-    ($($(#[$doc:meta])* $variant:ident $name:literal;)*) => {
-        /// What a notification tells of.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum NotificationType {
-            $($(#[$doc])* $variant,)*
-        }
-
-        impl NotificationType {
-            /// Every type, the test included, in the order of the documentation.
-            pub const ALL: &'static [NotificationType] = &[$(NotificationType::$variant,)*];
-
-            /// Its name, for tables and messages; it never changes.
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $(NotificationType::$variant => $name,)*
-                }
-            }
-        }
-    };
+words! {
+    /// What a notification tells of.
+    pub enum NotificationType {
+        /// Deliveries of an endpoint ran out of attempts. One message per endpoint and hour at most.
+        DeliveryExhausted = "delivery_exhausted",
+        /// An endpoint became degraded.
+        EndpointDegraded = "endpoint_degraded",
+        /// A degraded endpoint is active again.
+        EndpointRecovered = "endpoint_recovered",
+        /// An endpoint was disabled, and not by a person.
+        EndpointDisabled = "endpoint_disabled",
+        /// How a week went.
+        WeeklySummary = "weekly_summary",
+        /// Somebody wants to see whether the channel works. Cannot be subscribed to.
+        Test = "test",
+        /// The trouble of an endpoint is over, told to a service that has an incident open. Cannot be
+        /// subscribed to.
+        IncidentResolved = "incident_resolved",
+    }
 }
 
 impl fmt::Display for NotificationType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
-}
-
-types! {
-    /// Deliveries of an endpoint ran out of attempts. One message per endpoint and hour at most.
-    DeliveryExhausted "delivery_exhausted";
-    /// An endpoint became degraded.
-    EndpointDegraded "endpoint_degraded";
-    /// A degraded endpoint is active again.
-    EndpointRecovered "endpoint_recovered";
-    /// An endpoint was disabled, and not by a person.
-    EndpointDisabled "endpoint_disabled";
-    /// How a week went.
-    WeeklySummary "weekly_summary";
-    /// Somebody wants to see whether the channel works. Cannot be subscribed to.
-    Test "test";
-    /// The trouble of an endpoint is over, told to a service that has an incident open. Cannot be
-    /// subscribed to.
-    IncidentResolved "incident_resolved";
 }
 
 impl NotificationType {
@@ -103,21 +88,23 @@ const RETRY_WAITS: [Duration; 5] = {
 /// else closes it.
 const CLOSING_ATTEMPTS: u32 = RETRY_WAITS.len() as u32 + 4 * 7;
 
-/// How far a notification has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum NotificationState {
-    /// It was not sent yet, or will be sent again.
-    Waiting,
-    /// The channel's service took it.
-    Sent,
-    /// It is not sent any more.
-    Failed,
-    /// It was not sent, because what it tells of was over before.
-    Withdrawn,
+words! {
+    /// How far a notification has come.
+    pub enum NotificationState {
+        /// It was not sent yet, or will be sent again.
+        Waiting = "waiting",
+        /// The channel's service took it.
+        Sent = "sent",
+        /// It is not sent any more.
+        Failed = "failed",
+        /// It was not sent, because what it tells of was over before.
+        Withdrawn = "withdrawn",
+    }
 }
 
 /// A notification that is to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NewNotification {
     /// Who is told.
     pub channel_id: ChannelId,
@@ -130,10 +117,12 @@ pub struct NewNotification {
     /// How many things of the kind happened.
     pub count: u32,
     /// When the first of them did. Of a summary: when its week began.
+    #[serde(serialize_with = "micros")]
     pub since: Timestamp,
     /// What went wrong, for people to read. May be empty.
     pub reason: String,
     /// When it is to be sent.
+    #[serde(serialize_with = "micros")]
     pub due_time: Timestamp,
     /// The figures of a summary.
     pub summary: Option<HealthSummary>,
@@ -142,13 +131,16 @@ pub struct NewNotification {
 }
 
 /// One try at sending a notification.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NotificationAttempt {
     /// 1, 2, 3, … within the notification.
     pub number: u32,
     /// When it began.
+    #[serde(serialize_with = "micros")]
     pub start_time: Timestamp,
     /// How long it took.
+    #[serde(serialize_with = "micros")]
     pub duration: Duration,
     /// What the service answered: an HTTP status or an SMTP reply code. None: nothing.
     pub status_code: Option<u16>,
@@ -192,7 +184,8 @@ pub enum NotificationFact {
 }
 
 /// A notification as the tables hold it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Notification {
     /// Its id.
     pub id: NotificationId,
@@ -203,6 +196,7 @@ pub struct Notification {
     /// How far it has come.
     pub state: NotificationState,
     /// When it is to be sent. None: it has ended.
+    #[serde(serialize_with = "micros")]
     pub due_time: Option<Timestamp>,
     /// The last attempt.
     pub last_attempt: Option<NotificationAttempt>,
@@ -211,11 +205,17 @@ pub struct Notification {
     /// The last record, in the same shard, of what it tells of. 0: none.
     pub cause: Position,
     /// When it was raised.
+    #[serde(serialize_with = "micros")]
     pub create_time: Timestamp,
     /// When it was sent, or given up.
+    #[serde(serialize_with = "micros")]
     pub end_time: Option<Timestamp>,
     /// How many records its stream has.
     pub version: Version,
+}
+
+impl Document for Notification {
+    const VERSION: u16 = 1;
 }
 
 impl Notification {
@@ -406,13 +406,5 @@ mod tests {
         );
         assert_eq!((row.state, row.due_time, row.new.count), (NotificationState::Sent, None, 3));
         assert_eq!((row.error.as_str(), row.end_time), ("", Some(later)));
-    }
-
-    #[test]
-    fn names_are_told_apart() {
-        let mut names: Vec<_> = NotificationType::ALL.iter().map(|kind| kind.name()).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), NotificationType::ALL.len());
     }
 }

@@ -3,50 +3,31 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::{Change, Value};
 use crate::limits::{MAX_TEMPLATE_BYTES, ROUTING_KEY_CHARS};
 use crate::secret::{SealedSecret, Secret};
 use crate::violation::Violation;
+use crate::word::{Word, words};
 
-/// A form, without what belongs to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub enum PayloadKind {
-    /// Our own body: `event`, `timestamp` and `data`.
-    #[default]
-    Keeptrusts,
-    /// A message for an incoming webhook of Slack.
-    Slack,
-    /// A card for a Workflows webhook of Microsoft Teams.
-    Teams,
-    /// An alert for PagerDuty's Events API v2.
-    PagerDuty,
-    /// A CloudEvent 1.0 in structured mode.
-    CloudEvents,
-    /// What a template makes of the event.
-    Custom,
-}
-
-impl PayloadKind {
-    /// Every form, in the order in which people are shown them.
-    pub const ALL: [PayloadKind; 6] = [
-        PayloadKind::Keeptrusts,
-        PayloadKind::Slack,
-        PayloadKind::Teams,
-        PayloadKind::PagerDuty,
-        PayloadKind::CloudEvents,
-        PayloadKind::Custom,
-    ];
-
-    /// Its name in tables, forms and the audit trail; it never changes.
-    pub const fn name(self) -> &'static str {
-        match self {
-            PayloadKind::Keeptrusts => "keeptrusts",
-            PayloadKind::Slack => "slack",
-            PayloadKind::Teams => "teams",
-            PayloadKind::PagerDuty => "pagerduty",
-            PayloadKind::CloudEvents => "cloudevents",
-            PayloadKind::Custom => "custom",
-        }
+words! {
+    /// A form, without what belongs to it.
+    #[derive(Default)]
+    pub enum PayloadKind {
+        /// Our own body: `event`, `timestamp` and `data`.
+        #[default]
+        Keeptrusts = "keeptrusts",
+        /// A message for an incoming webhook of Slack.
+        Slack = "slack",
+        /// A card for a Workflows webhook of Microsoft Teams.
+        Teams = "teams",
+        /// An alert for PagerDuty's Events API v2.
+        PagerDuty = "pagerduty",
+        /// A CloudEvent 1.0 in structured mode.
+        CloudEvents = "cloudevents",
+        /// What a template makes of the event.
+        Custom = "custom",
     }
 }
 
@@ -65,13 +46,14 @@ impl FromStr for PayloadKind {
     type Err = UnknownPayloadKind;
 
     fn from_str(name: &str) -> Result<Self, UnknownPayloadKind> {
-        PayloadKind::ALL.into_iter().find(|kind| kind.name() == name).ok_or(UnknownPayloadKind)
+        PayloadKind::named(name).ok_or(UnknownPayloadKind)
     }
 }
 
 /// A form with what belongs to it, and with nothing else. `K` is PagerDuty's routing key: sealed
 /// in the log and the tables, a [`RoutingKey`] in requests, and `()` where it is not to be seen.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum PayloadFormat<K = SealedSecret> {
     /// Our own body.
     #[default]
@@ -81,11 +63,13 @@ pub enum PayloadFormat<K = SealedSecret> {
     /// A card for Microsoft Teams.
     Teams,
     /// An alert for PagerDuty.
+    #[serde(rename = "pagerduty")]
     PagerDuty {
         /// Which service's integration it is for.
         routing_key: K,
     },
     /// A CloudEvent.
+    #[serde(rename = "cloudevents")]
     CloudEvents,
     /// What a template makes of the event.
     Custom {

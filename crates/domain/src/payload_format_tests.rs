@@ -88,7 +88,20 @@ fn a_routing_key_is_32_letters_and_digits_and_is_not_printed() {
 #[test]
 fn names_are_read_back() {
     for kind in PayloadKind::ALL {
-        assert_eq!(kind.name().parse(), Ok(kind));
+        assert_eq!(kind.name().parse(), Ok(*kind));
     }
     assert_eq!("Slack".parse::<PayloadKind>(), Err(UnknownPayloadKind));
+}
+
+#[test]
+fn a_format_is_called_by_its_name_in_documents() {
+    let routing_key = SealedSecret { key_id: "dk".to_owned(), nonce: [1; 12], ciphertext: vec![2] };
+    for kind in PayloadKind::ALL.iter().copied() {
+        let format = PayloadFormat::new(kind, Some("{}".to_owned()), Some(routing_key.clone()));
+        let format = format.expect("it has what it needs");
+        let json = serde_json::to_string(&format).expect("serializes");
+        let name = format!("{:?}", kind.name());
+        assert!(json == name || json.starts_with(&format!("{{{name}:")), "{json}");
+        assert_eq!(serde_json::from_str::<PayloadFormat>(&json).expect("reads"), format);
+    }
 }

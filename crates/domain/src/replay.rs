@@ -6,37 +6,32 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::Timestamp;
 use crate::delivery::DeliveryState;
+use crate::document::{Document, as_text, micros};
 use crate::event_type::EventType;
 use crate::ids::{AttemptId, EndpointId, EventId, OrganizationId, ReplayId};
 use crate::log::{Position, Version};
+use crate::word::words;
 
-/// What a replay sends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ReplayScope {
-    /// Events that the endpoint was not sent because it was disabled.
-    Missed,
-    /// Deliveries that have failed.
-    Failed,
-    /// Every event.
-    All,
-}
-
-impl ReplayScope {
-    /// As tables and the audit trail have it.
-    pub fn name(self) -> &'static str {
-        match self {
-            ReplayScope::Missed => "missed",
-            ReplayScope::Failed => "failed",
-            ReplayScope::All => "all",
-        }
+words! {
+    /// What a replay sends.
+    pub enum ReplayScope {
+        /// Events that the endpoint was not sent because it was disabled.
+        Missed = "missed",
+        /// Deliveries that have failed.
+        Failed = "failed",
+        /// Every event.
+        All = "all",
     }
 }
 
 /// An end of the events that a replay is about: an event, and where in its shard's log it was
 /// accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ReplayBound {
     /// The event.
     pub event_id: EventId,
@@ -45,7 +40,8 @@ pub struct ReplayBound {
 }
 
 /// Which events a replay is about, and to whom they go.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ReplaySelection {
     /// To whom.
     pub endpoint_id: EndpointId,
@@ -53,9 +49,11 @@ pub struct ReplaySelection {
     pub scope: ReplayScope,
     /// Only what happened then or later: an event's acceptance, or, for failed deliveries, the
     /// beginning of the attempt that failed.
+    #[serde(serialize_with = "micros")]
     pub start_time: Option<Timestamp>,
     /// Only what happened before. None: whatever had happened when it was asked for, by the log
     /// and not by a clock, which may lag behind that of the database.
+    #[serde(serialize_with = "micros")]
     pub end_time: Option<Timestamp>,
     /// Only this event and those accepted after it.
     pub start_event: Option<ReplayBound>,
@@ -115,7 +113,8 @@ pub enum ReplayAction {
 }
 
 /// How much was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ReplayCounts {
     /// Deliveries made.
     pub scheduled: u64,
@@ -202,8 +201,11 @@ impl FromStr for ReplayCursor {
     }
 }
 
+as_text!(ReplayCursor);
+
 /// What was asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NewReplay {
     /// Which events, and to whom.
     pub selection: ReplaySelection,
@@ -243,19 +245,21 @@ pub enum ReplayFact {
     },
 }
 
-/// How far a replay has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ReplayState {
-    /// Not at its end.
-    Running,
-    /// Everything is scheduled.
-    Done,
-    /// Ended before it was done.
-    Cancelled,
+words! {
+    /// How far a replay has come.
+    pub enum ReplayState {
+        /// Not at its end.
+        Running = "running",
+        /// Everything is scheduled.
+        Done = "done",
+        /// Ended before it was done.
+        Cancelled = "cancelled",
+    }
 }
 
 /// A replay as the tables hold it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Replay {
     /// Its id.
     pub id: ReplayId,
@@ -274,13 +278,19 @@ pub struct Replay {
     /// Who asked for it.
     pub creator: String,
     /// When it was asked for.
+    #[serde(serialize_with = "micros")]
     pub create_time: Timestamp,
     /// When it ended.
+    #[serde(serialize_with = "micros")]
     pub finish_time: Option<Timestamp>,
     /// Why it ended before it was done; empty otherwise.
     pub end_reason: String,
     /// How many records its stream has.
     pub version: Version,
+}
+
+impl Document for Replay {
+    const VERSION: u16 = 1;
 }
 
 impl Replay {

@@ -6,6 +6,7 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::limits::{MAX_SECRET_BYTES, MIN_SECRET_BYTES, STANDARD_KEY_BYTES};
@@ -144,13 +145,16 @@ impl fmt::Debug for Secret {
 }
 
 /// A secret as the log and the tables hold it: encrypted.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SealedSecret {
     /// Which of the organization's data keys opens it.
     pub key_id: String,
     /// The nonce, never used twice with one key.
+    #[serde(with = "hex::serde")]
     pub nonce: [u8; 12],
     /// The ciphertext and its tag.
+    #[serde(with = "hex::serde")]
     pub ciphertext: Vec<u8>,
 }
 
@@ -162,12 +166,51 @@ impl fmt::Debug for SealedSecret {
 
 #[cfg(test)]
 mod tests {
+    use std::marker::PhantomData;
+
     use super::*;
+    use crate::key::{Token, TokenDigest};
+    use crate::payload_format::{PayloadFormat, RoutingKey};
 
     #[test]
     fn invariant_10_debug_output_shows_nothing_of_a_secret() {
         let secret = Secret::new("correct horse battery".to_owned()).expect("long enough");
         assert_eq!(format!("{secret:?}"), "Secret(..)");
+    }
+
+    /// Whether a type can be written into a document.
+    struct Probe<T>(PhantomData<T>);
+
+    impl<T: Serialize> Probe<T> {
+        const IS_WRITABLE: bool = true;
+    }
+
+    trait Otherwise {
+        const IS_WRITABLE: bool = false;
+    }
+
+    impl<T> Otherwise for Probe<T> {}
+
+    #[test]
+    fn invariant_10_documents_hold_secrets_only_sealed() {
+        const {
+            assert!(!Probe::<Secret>::IS_WRITABLE);
+            assert!(!Probe::<Zeroizing<String>>::IS_WRITABLE);
+            assert!(!Probe::<RoutingKey>::IS_WRITABLE);
+            assert!(!Probe::<PayloadFormat<RoutingKey>>::IS_WRITABLE);
+            assert!(!Probe::<Token>::IS_WRITABLE);
+            assert!(Probe::<PayloadFormat>::IS_WRITABLE);
+            assert!(Probe::<TokenDigest>::IS_WRITABLE);
+        }
+        let key_id = "dk_1".to_owned();
+        let sealed = SealedSecret { key_id, nonce: [0xa5; 12], ciphertext: vec![1, 2, 255] };
+        let json = serde_json::to_string(&sealed).expect("serializes");
+        assert_eq!(
+            json,
+            r#"{"key_id":"dk_1","nonce":"a5a5a5a5a5a5a5a5a5a5a5a5","ciphertext":"0102ff"}"#
+        );
+        assert_eq!(serde_json::from_str::<SealedSecret>(&json).expect("reads"), sealed);
+        assert_eq!(format!("{sealed:?}"), "SealedSecret(key dk_1)");
     }
 
     #[test]

@@ -20,6 +20,19 @@ pub enum StoreError {
     /// A row cannot be read: it was written by something else or by a newer version.
     #[error("a row cannot be read: {0}")]
     Unreadable(String),
+    /// A newer version of the program has written a document. To read it without what is new in it
+    /// would lose that. Nothing was changed, and nothing changes until this process is updated.
+    #[error(
+        "a newer version of this program has written a row of {table} (version {found} of its documents; this version of the program knows them up to {known}): update this process"
+    )]
+    Newer {
+        /// The table.
+        table: &'static str,
+        /// The document's version.
+        found: i64,
+        /// The last version that can be read.
+        known: u16,
+    },
     /// A statement failed: a defect of ours. Nothing was changed.
     #[error("a statement failed")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -32,7 +45,10 @@ impl StoreError {
             StoreError::Unavailable(error) | StoreError::Unknown(error) => {
                 Some(Trouble::behind(error.as_ref()))
             }
-            StoreError::BrokenLog(_) | StoreError::Unreadable(_) | StoreError::Failed(_) => None,
+            StoreError::BrokenLog(_)
+            | StoreError::Unreadable(_)
+            | StoreError::Newer { .. }
+            | StoreError::Failed(_) => None,
         }
     }
 

@@ -1,6 +1,8 @@
 //! What opening a database may make or change.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::migrate::Migrator;
 
 /// What opening a database may make or change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +28,20 @@ impl Opening {
     }
 }
 
+/// A migration, by its number and by what it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AppliedMigration {
+    pub(crate) version: i64,
+    pub(crate) checksum: Vec<u8>,
+}
+
+/// From its columns.
+impl From<(i64, Vec<u8>)> for AppliedMigration {
+    fn from((version, checksum): (i64, Vec<u8>)) -> AppliedMigration {
+        AppliedMigration { version, checksum }
+    }
+}
+
 /// What the tables of a database are to this version.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
@@ -35,21 +51,34 @@ pub(crate) enum Standing {
     Older(i64),
     /// This migration is not known here.
     Newer(i64),
+    /// A migration says something else than the one of its number does here: the program that made
+    /// the tables was never released. What its other migrations were is of no matter.
+    Unreleased,
 }
 
 /// Compares the migrations that were applied with those that this version knows.
-pub(crate) fn standing(
-    applied: impl IntoIterator<Item = i64>,
-    known: impl IntoIterator<Item = i64>,
+pub(crate) fn standing(applied: &[AppliedMigration], known: &Migrator) -> Standing {
+    compare(applied, known.iter().map(|known| (known.version, &*known.checksum)))
+}
+
+fn compare<'a>(
+    applied: &[AppliedMigration],
+    known: impl IntoIterator<Item = (i64, &'a [u8])>,
 ) -> Standing {
-    let applied: BTreeSet<i64> = applied.into_iter().collect();
-    let known: BTreeSet<i64> = known.into_iter().collect();
-    if let Some(newer) = applied.difference(&known).next() {
+    let known: BTreeMap<i64, &[u8]> = known.into_iter().collect();
+    let is_changed = |applied: &AppliedMigration| {
+        known.get(&applied.version).is_some_and(|checksum| *checksum != applied.checksum)
+    };
+    if applied.iter().any(is_changed) {
+        return Standing::Unreleased;
+    }
+    let versions: BTreeSet<i64> = applied.iter().map(|applied| applied.version).collect();
+    if let Some(newer) = versions.iter().find(|version| !known.contains_key(version)) {
         return Standing::Newer(*newer);
     }
-    match applied == known {
+    match versions.len() == known.len() {
         true => Standing::Current,
-        false => Standing::Older(applied.last().copied().unwrap_or(0)),
+        false => Standing::Older(versions.last().copied().unwrap_or(0)),
     }
 }
 
@@ -59,10 +88,27 @@ mod tests {
 
     #[test]
     fn tables_are_current_only_with_every_migration_and_no_other() {
-        assert_eq!(standing([1, 2], [1, 2]), Standing::Current);
-        assert_eq!(standing([1], [1, 2]), Standing::Older(1));
-        assert_eq!(standing([2], [1, 2]), Standing::Older(2));
-        assert_eq!(standing([], [1, 2]), Standing::Older(0));
-        assert_eq!(standing([1, 2, 3], [1, 2]), Standing::Newer(3));
+        let standing = |applied: &[i64]| {
+            let applied = applied.iter().map(|version| (*version, vec![7]).into());
+            let known: [(i64, &[u8]); 2] = [(1, &[7]), (2, &[7])];
+            compare(&applied.collect::<Vec<_>>(), known)
+        };
+        assert_eq!(standing(&[1, 2]), Standing::Current);
+        assert_eq!(standing(&[1]), Standing::Older(1));
+        assert_eq!(standing(&[2]), Standing::Older(2));
+        assert_eq!(standing(&[]), Standing::Older(0));
+        assert_eq!(standing(&[1, 2, 3]), Standing::Newer(3));
+    }
+
+    #[test]
+    fn tables_whose_first_migration_was_another_are_of_a_program_that_was_never_released() {
+        let of = |migrations: &[(i64, u8)]| {
+            let applied = migrations.iter().map(|(version, sum)| (*version, vec![*sum]).into());
+            compare(&applied.collect::<Vec<_>>(), [(1, [7].as_slice())])
+        };
+        assert_eq!(of(&[(1, 8)]), Standing::Unreleased);
+        let thirteen: Vec<_> = (1..=13).map(|version| (version, 8)).collect();
+        assert_eq!(of(&thirteen), Standing::Unreleased, "not newer, although it has more of them");
+        assert_eq!(of(&[(1, 7), (2, 8)]), Standing::Newer(2));
     }
 }

@@ -186,7 +186,8 @@ pub trait Store: Tables + Vault {
 
     /// Drops the shard's projections and folds them from the log again, in one transaction.
     /// Appends wait meanwhile. `progress` is told how many records have been folded. If the future
-    /// is dropped, nothing has changed.
+    /// is dropped, nothing has changed; nor if some of the documents are of a newer version, of which
+    /// this one would lose something ([`StoreError::Newer`]).
     async fn rebuild(
         &self,
         shard: Shard,
@@ -194,7 +195,8 @@ pub trait Store: Tables + Vault {
     ) -> Result<(), StoreError>;
 
     /// Folds the log into tables of its own and compares them, row by row, with those that
-    /// stand. Changes nothing. At most `limit` differences are returned.
+    /// stand; documents by the entities that they hold, whatever their form. Changes nothing. At most
+    /// `limit` differences are returned.
     async fn check(
         &self,
         shard: Shard,

@@ -5,7 +5,6 @@ use keeptrusts_webhooks_domain::incident::IncidentAction;
 use keeptrusts_webhooks_domain::notification::{
     NewNotification, NotificationAttempt, NotificationFact, NotificationType,
 };
-use prost::Message as _;
 
 use super::DecodeError;
 use super::values::{
@@ -92,17 +91,6 @@ pub(super) fn decode(message: Message) -> Result<NotificationFact, DecodeError> 
     })
 }
 
-/// What a notification does to an incident, as the table holds it: the bytes of the log's
-/// NotificationIncident.
-pub fn encode_incident_action(action: &IncidentAction) -> Vec<u8> {
-    pb::NotificationIncident::from(action).encode_to_vec()
-}
-
-/// The action that [`encode_incident_action`] has written.
-pub fn decode_incident_action(bytes: &[u8]) -> Result<IncidentAction, DecodeError> {
-    pb::NotificationIncident::decode(bytes)?.try_into()
-}
-
 impl From<&IncidentAction> for pb::NotificationIncident {
     fn from(action: &IncidentAction) -> Self {
         let (action, at) = match action {
@@ -129,16 +117,6 @@ impl TryFrom<pb::NotificationIncident> for IncidentAction {
             }
         }
     }
-}
-
-/// The figures of a summary as the table holds them: the bytes of the log's WeekSummary.
-pub fn encode_summary(summary: &HealthSummary) -> Vec<u8> {
-    pb::WeekSummary::from(summary).encode_to_vec()
-}
-
-/// The figures that [`encode_summary`] has written.
-pub fn decode_summary(bytes: &[u8]) -> Result<HealthSummary, DecodeError> {
-    pb::WeekSummary::decode(bytes)?.try_into()
 }
 
 impl From<&HealthSummary> for pb::WeekSummary {

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::time::timeout;
@@ -13,12 +14,11 @@ use tokio::time::timeout;
 use super::connector::Connector;
 use super::errors::store_error;
 use super::pool::Pool;
-use super::reads::rows;
 use super::rebuild::fold;
 use super::session::{Scope, answered, backend, while_answering, without_limits};
 use crate::error::StoreError;
 use crate::store::RebuildDifference;
-use crate::tables::{Projection, projections};
+use crate::tables::{Projection, RowDifference, RowPair, listed, projections};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
@@ -55,10 +55,9 @@ async fn check_on(
     let mut snapshot = connection.begin_with(begin).await.map_err(store_error)?;
     fold(&mut snapshot, shard, progress).await?;
     let mut differences = Vec::new();
-    for Projection { name, key_columns } in projections() {
+    for projection in projections() {
         let room = limit.saturating_sub(differences.len());
-        let found = compare(&mut snapshot, &schema, name, &key_columns, shard, room).await;
-        differences.extend(found.map_err(store_error)?);
+        differences.extend(compare(&mut snapshot, &schema, &projection, shard, room).await?);
     }
     snapshot.rollback().await.map_err(store_error)?;
     Ok(differences)
@@ -85,41 +84,40 @@ async fn shadow(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
 }
 
 /// Rows that differ, those of the same key side by side. Rendered as `column=value`, values as
-/// in JSON, so that a row takes one line; what belongs to a secret is left out.
+/// in JSON, so that a row takes one line.
 async fn compare(
     connection: &mut PgConnection,
     schema: &str,
-    table: &'static str,
-    key: &str,
+    projection: &Projection,
     shard: Shard,
     limit: usize,
-) -> Result<Vec<RebuildDifference>, sqlx::Error> {
-    let render = |row: &str| {
-        format!(
-            "(SELECT string_agg(
-                 key || '=' || CASE WHEN key LIKE '%nonce' OR key LIKE '%ciphertext'
-                                    THEN '…' ELSE value::text END,
-                 ' ' ORDER BY place)
-              FROM json_each(to_json({row})) WITH ORDINALITY AS cell (key, value, place)
-              WHERE key <> 'shard')"
-        )
+) -> Result<Vec<RebuildDifference>, StoreError> {
+    let (table, key) = (projection.name, listed(projection.key.iter()));
+    let render = |side: &str| {
+        let cells = projection.plain_columns.iter().map(|column| {
+            format!("'{column}=' || coalesce(to_json({side}.{column})::text, 'null')")
+        });
+        let row = listed(cells);
+        format!("CASE WHEN {side}.shard IS NOT NULL THEN concat_ws(' ', {row}) END")
     };
     let sql = format!(
-        "SELECT {stored_row}, {rebuilt_row}
+        "SELECT {stored_row} AS stored, {rebuilt_row} AS rebuilt, {documents}
          FROM (SELECT * FROM {schema}.{table} WHERE shard = $1) AS stored
          FULL JOIN (SELECT * FROM pg_temp.{table}) AS rebuilt USING (shard, {key})
          WHERE stored IS DISTINCT FROM rebuilt
-         ORDER BY {key}
-         LIMIT $2",
+         ORDER BY {key}",
         stored_row = render("stored"),
         rebuilt_row = render("rebuilt"),
+        documents = projection.select_documents(),
     );
-    let found: Vec<(Option<String>, Option<String>)> = sqlx::query_as(AssertSqlSafe(sql))
-        .bind(i32::from(shard.0))
-        .bind(rows(limit))
-        .fetch_all(connection)
-        .await?;
-    let differences =
-        found.into_iter().map(|(stored, rebuilt)| RebuildDifference { table, stored, rebuilt });
-    Ok(differences.collect())
+    let mut pairs =
+        sqlx::query_as::<_, RowPair>(AssertSqlSafe(sql)).bind(i32::from(shard.0)).fetch(connection);
+    let mut differences = Vec::new();
+    while differences.len() < limit {
+        let Some(pair) = pairs.try_next().await.map_err(store_error)? else { break };
+        if let Some(RowDifference { stored, rebuilt }) = projection.difference(pair)? {
+            differences.push(RebuildDifference { table: projection.name, stored, rebuilt });
+        }
+    }
+    Ok(differences)
 }

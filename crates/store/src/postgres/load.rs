@@ -4,6 +4,7 @@
 //! of it was wanted looks good to it while a table is new.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::ids::EventId;
@@ -14,7 +15,7 @@ use super::errors::store_error;
 use super::write::{key_arguments, of_shard, unnest};
 use crate::error::StoreError;
 use crate::log::plan::{KeyOwner, keys_used_by};
-use crate::tables::{Keys, Rows, TableShape, listed};
+use crate::tables::{Keys, OncePerTable, Rows, TableShape, listed};
 
 /// Which of these idempotency keys are used: by which event, with what content.
 pub(super) async fn used_keys(
@@ -66,7 +67,10 @@ fn lookup(table: &TableShape, wanted: &str, columns: &[&str]) -> String {
 }
 
 /// The statement that looks rows up by their keys.
-pub(super) fn lookup_by_key(table: &TableShape) -> String {
-    let columns: Vec<_> = table.key.iter().map(|(name, _)| *name).collect();
-    lookup(table, &unnest(table.key.iter().map(|(_, kind)| *kind)), &columns)
+pub(super) fn lookup_by_key(table: &TableShape) -> Arc<str> {
+    static LOOKUPS: OncePerTable<Arc<str>> = OncePerTable::new();
+    LOOKUPS.get(table.name, || {
+        let columns: Vec<_> = table.key.iter().map(|(name, _)| *name).collect();
+        lookup(table, &unnest(table.key.iter().map(|(_, kind)| *kind)), &columns).into()
+    })
 }

@@ -12,7 +12,7 @@ use super::pooler::{self, Pooling};
 use super::session::{Scope, without_limits};
 pub use super::url::InvalidUrl;
 use crate::limits::POSTGRES_SHARDS;
-use crate::opening::{Opening, Standing, standing};
+use crate::opening::{AppliedMigration, Opening, Standing, standing};
 
 pub(super) static MIGRATIONS: Migrator = sqlx_macros::migrate!("../../migrations/postgres");
 
@@ -137,11 +137,16 @@ pub enum OpenError {
         /// The last one that is.
         known: i64,
     },
-    /// The schema was made by something else.
+    /// A program that was never released has made it.
     #[error(
-        "migration {0} of the database is not the one of this version: it was made by a development version, use another database"
+        "the database {database} of Postgres at {address} was made by an unreleased version of this program, whose tables this version does not take over: create another database, or use the program that made this one"
     )]
-    Changed(i64),
+    Unreleased {
+        /// Host and port, or the socket.
+        address: String,
+        /// Its name.
+        database: String,
+    },
     /// Anything else.
     #[error("the database could not be opened: {0}")]
     Failed(String),
@@ -198,9 +203,7 @@ async fn set_up_schema(
         );
     }
 
-    if !opening.makes() {
-        check_tables(connection, place, opening).await?;
-    }
+    check_tables(connection, place, opening).await?;
     let count = match opening.migrates() {
         true => {
             let migrated = MIGRATIONS.run_direct(None, connection, false).await;
@@ -215,7 +218,8 @@ async fn set_up_schema(
     })
 }
 
-/// Refuses a database without our tables and, if it is not to be changed, of another version.
+/// Refuses a database whose tables are not ours or not to be brought up to date, and one without
+/// tables that is not to be made.
 async fn check_tables(
     connection: &mut PgConnection,
     place: &Place<'_>,
@@ -227,11 +231,17 @@ async fn check_tables(
     let has_any: bool =
         sqlx::query_scalar(has_any).fetch_one(&mut *connection).await.map_err(failed)?;
     if !has_any {
-        return Err(OpenError::NoTables { address: place.address(), database: place.database() });
+        let (address, database) = (place.address(), place.database());
+        return match opening.makes() {
+            true => Ok(()),
+            false => Err(OpenError::NoTables { address, database }),
+        };
     }
-    let applied = sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success");
-    let applied: Vec<i64> = applied.fetch_all(connection).await.map_err(failed)?;
-    match standing(applied, MIGRATIONS.iter().map(|known| known.version)) {
+    let applied = sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations WHERE success");
+    let applied: Vec<(i64, Vec<u8>)> = applied.fetch_all(connection).await.map_err(failed)?;
+    let applied: Vec<_> = applied.into_iter().map(AppliedMigration::from).collect();
+    match standing(&applied, &MIGRATIONS) {
+        Standing::Unreleased => Err(place.unreleased()),
         Standing::Older(found) if !opening.migrates() => {
             Err(OpenError::Older { found, needed: last_migration() })
         }
@@ -300,6 +310,10 @@ impl Place<'_> {
         database.map_or_else(|| self.user(), str::to_owned)
     }
 
+    fn unreleased(&self) -> OpenError {
+        OpenError::Unreleased { address: self.address(), database: self.database() }
+    }
+
     fn unreachable(&self, reason: String) -> OpenError {
         OpenError::Unreachable { address: self.address(), reason }
     }
@@ -339,7 +353,7 @@ impl Place<'_> {
             MigrateError::VersionMissing(found) => {
                 OpenError::Newer { found, known: last_migration() }
             }
-            MigrateError::VersionMismatch(version) => OpenError::Changed(version),
+            MigrateError::VersionMismatch(_) => self.unreleased(),
             MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
                 self.statement_error(error)
             }

@@ -28,7 +28,8 @@ pub(super) async fn rebuild(
     let backend = answered(limit, backend(&mut session)).await?;
     let mut transaction = session.begin().await?;
     let folded = async {
-        clear(&mut transaction, shard).await.map_err(store_error)?;
+        prepare(&mut transaction, shard).await.map_err(store_error)?;
+        clear(&mut transaction, shard).await?;
         fold(&mut transaction, shard, progress).await
     };
     while_answering(readers, backend, folded).await?;
@@ -37,7 +38,8 @@ pub(super) async fn rebuild(
     Ok(())
 }
 
-async fn clear(connection: &mut PgConnection, shard: Shard) -> Result<(), sqlx::Error> {
+/// Locks the shard, for as long as it takes.
+async fn prepare(connection: &mut PgConnection, shard: Shard) -> Result<(), sqlx::Error> {
     const LOCK: &str = "SELECT FROM shards WHERE shard = $1 FOR UPDATE";
     // However many rows there are; a client that was interrupted meanwhile is looked for, since the
     // server would otherwise finish. (Not every server can.)
@@ -48,11 +50,21 @@ async fn clear(connection: &mut PgConnection, shard: Shard) -> Result<(), sqlx::
     without_limits(connection, Scope::Transaction).await?;
     sqlx::raw_sql(NOTICE_CLIENTS_THAT_GO).execute(&mut *connection).await?;
     sqlx::query(LOCK).bind(i32::from(shard.0)).execute(&mut *connection).await?;
+    Ok(())
+}
+
+async fn clear(connection: &mut PgConnection, shard: Shard) -> Result<(), StoreError> {
     for table in projections() {
+        if let Some(newest) = table.select_newest("$1") {
+            let newest = sqlx::query_scalar(AssertSqlSafe(newest)).bind(i32::from(shard.0));
+            let newest = newest.fetch_one(&mut *connection).await.map_err(store_error)?;
+            table.check_newest(newest)?;
+        }
         sqlx::query(AssertSqlSafe(format!("DELETE FROM {} WHERE shard = $1", table.name)))
             .bind(i32::from(shard.0))
             .execute(&mut *connection)
-            .await?;
+            .await
+            .map_err(store_error)?;
     }
     Ok(())
 }

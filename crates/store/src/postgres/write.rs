@@ -1,6 +1,8 @@
 //! Writing what a plan or a fold says: one statement for each table, whatever the number of
 //! rows, and none for a table that nothing is written to.
 
+use std::sync::Arc;
+
 use keeptrusts_webhooks_domain::log::Shard;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::PgArguments;
@@ -9,7 +11,7 @@ use sqlx::{Arguments, AssertSqlSafe, PgConnection};
 use super::load;
 use crate::error::StoreError;
 use crate::tables::{
-    Cell, Entity, Keys, Kind, Table, TableKey, TableTransaction, WhenThere, listed,
+    Cell, Entity, Keys, Kind, OncePerTable, Table, TableKey, TableTransaction, WhenThere, listed,
 };
 
 /// One column of many rows, as UNNEST takes it.
@@ -36,15 +38,14 @@ impl TableTransaction for ShardTables<'_> {
         if rows.is_empty() {
             return Ok(());
         }
-        let (name, columns) = (table.name, table.all_columns());
-        let values = unnest(table.columns.iter().map(|column| column.kind));
-        let on_conflict = match when_there {
-            WhenThere::Fails => String::new(),
-            WhenThere::Changes => table.on_conflict("greatest"),
+        static INSERTS: OncePerTable<Arc<str>> = OncePerTable::new();
+        static UPSERTS: OncePerTable<Arc<str>> = OncePerTable::new();
+        let sql = match when_there {
+            WhenThere::Fails => INSERTS.get(table.name, || insert(table, "")),
+            WhenThere::Changes => {
+                UPSERTS.get(table.name, || insert(table, &table.on_conflict("greatest")))
+            }
         };
-        let sql = format!(
-            "INSERT INTO {name} (shard, {columns}) SELECT $1, new.* FROM {values} AS new {on_conflict}"
-        );
         let mut arguments = of_shard(self.shard)?;
         for column in table.columns {
             let cells: Vec<_> = rows.iter().map(|row| (column.cell)(row)).collect();
@@ -61,14 +62,9 @@ impl TableTransaction for ShardTables<'_> {
         if keys.is_empty() {
             return Ok(());
         }
+        static DELETES: OncePerTable<Arc<str>> = OncePerTable::new();
+        let sql = DELETES.get(Row::TABLE.name, || delete(&Row::TABLE));
         let keys = Keys::of::<Row>(keys);
-        let (name, key) = (Row::TABLE.name, Row::TABLE.key_columns());
-        let values = unnest(keys.table.key.iter().map(|(_, kind)| *kind));
-        let sql = format!(
-            "DELETE FROM {name} USING {values} AS gone ({key})
-             WHERE {name}.shard = $1 AND {}",
-            equal_keys(&Row::TABLE, "gone"),
-        );
         sqlx::query_with(AssertSqlSafe(sql), key_arguments(self.shard, &keys)?)
             .execute(&mut *self.connection)
             .await?;
@@ -84,6 +80,26 @@ impl TableTransaction for ShardTables<'_> {
         }
         load::by_key(self.connection, self.shard, &Keys::of::<Row>(keys)).await?.read()
     }
+}
+
+fn insert<Row>(table: &Table<Row>, on_conflict: &str) -> Arc<str> {
+    let (name, columns) = (table.name, table.all_columns());
+    let values = unnest(table.columns.iter().map(|column| column.kind));
+    let sql = format!(
+        "INSERT INTO {name} (shard, {columns}) SELECT $1, new.* FROM {values} AS new {on_conflict}"
+    );
+    sql.into()
+}
+
+fn delete<Row>(table: &Table<Row>) -> Arc<str> {
+    let (name, key, values) =
+        (table.name, table.key_columns(), unnest(table.key().map(|column| column.kind)));
+    let sql = format!(
+        "DELETE FROM {name} USING {values} AS gone ({key})
+         WHERE {name}.shard = $1 AND {}",
+        equal_keys(table, "gone"),
+    );
+    sql.into()
 }
 
 /// Whether a row's key is that of another, in SQL.

@@ -12,7 +12,6 @@ use super::walk::{Reach, reach};
 use crate::error::StoreError;
 use crate::log::projection::CountKey;
 use crate::store::Store;
-use crate::tables::Word;
 
 impl dyn Store + '_ {
     /// An attempt.
@@ -96,7 +95,7 @@ pub(crate) fn listed(
         .equal_if("delivery_id", *delivery_id)
         .equal_if("endpoint_id", *endpoint_id)
         .equal_if("event_type", event_type.map(|event_type| event_type.name()))
-        .equal_if("outcome", outcome.map(Word::word))
+        .equal_if("outcome", outcome.map(|outcome| outcome.name()))
         .within("start_time", *begun)
         .descending(&["attempt_id"])
 }

@@ -10,7 +10,7 @@ use super::selection::Selection;
 use super::walk::{Reach, reach};
 use crate::error::StoreError;
 use crate::store::Store;
-use crate::tables::{Word, with_owner};
+use crate::tables::with_owner;
 
 impl dyn Store + '_ {
     /// Deliveries by id; those that do not exist are left out.
@@ -86,7 +86,7 @@ pub(crate) fn listed(
         .equal_if("event_id", *event_id)
         .equal_if("endpoint_id", *endpoint_id)
         .equal_if("event_type", event_type.map(|event_type| event_type.name()))
-        .equal_if("state", state.map(Word::word))
+        .equal_if("state", state.map(|state| state.name()))
         .within("create_time", *scheduled)
         .descending(&["delivery_id"])
 }

@@ -13,7 +13,7 @@ use super::selection::Selection;
 use crate::error::StoreError;
 use crate::log::rows::{FailingEndpoint, PausedEndpoint};
 use crate::store::Store;
-use crate::tables::{Word, with_owner};
+use crate::tables::with_owner;
 
 impl dyn Store + '_ {
     /// An endpoint, deleted or not.
@@ -108,7 +108,7 @@ pub(crate) fn listed(
         .equal("organization_id", organization)
         .null("delete_time")
         .less("endpoint_id", before)
-        .equal_if("status", status.map(Word::word))
+        .equal_if("status", status.map(|status| status.name()))
         .containing(&["name", "url"], search.as_deref())
         .descending(&["endpoint_id"])
 }

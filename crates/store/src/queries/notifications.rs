@@ -12,7 +12,7 @@ use super::selection::{Comparison, Extreme, Fixed, Selection};
 use crate::error::StoreError;
 use crate::log::rows::KnownIncident;
 use crate::store::Store;
-use crate::tables::{Word, parse, time};
+use crate::tables::{parse, time};
 
 impl dyn Store + '_ {
     /// A notification.
@@ -80,7 +80,7 @@ impl dyn Store + '_ {
         shard: Shard,
         since: Timestamp,
     ) -> Result<Vec<Told>, StoreError> {
-        let exhausted = Fixed::Word(NotificationType::DeliveryExhausted.word());
+        let exhausted = Fixed::Word(NotificationType::DeliveryExhausted.name());
         let waiting = waiting().fixed("type", Comparison::Equal, exhausted);
         let ended = Selection::new()
             .by_index("notifications_told")

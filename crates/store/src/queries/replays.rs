@@ -7,7 +7,6 @@ use keeptrusts_webhooks_domain::replay::{Replay, ReplayState};
 use super::selection::{Comparison, Fixed, Selection};
 use crate::error::StoreError;
 use crate::store::Store;
-use crate::tables::Word;
 
 impl dyn Store + '_ {
     /// A replay.
@@ -48,7 +47,7 @@ impl dyn Store + '_ {
         after: ReplayId,
         limit: usize,
     ) -> Result<Vec<Replay>, StoreError> {
-        let running = Fixed::Word(ReplayState::Running.word());
+        let running = Fixed::Word(ReplayState::Running.name());
         let replays = Selection::new()
             .by_index("replays_running")
             .fixed("state", Comparison::Equal, running)

@@ -8,7 +8,7 @@ use sqlx_macros::FromRow;
 
 use crate::error::StoreError;
 use crate::queries::replay_candidates::{Candidate, CandidateDelivery, CandidatePage};
-use crate::tables::{ReadableRow, Word, parse, time};
+use crate::tables::{ReadableRow, parse, time, word};
 
 type Unreadable<T> = Result<T, StoreError>;
 
@@ -51,7 +51,7 @@ impl ReadableRow for CandidateRow {
         let delivery = match (&self.delivery_id, &self.delivery_state, self.delivery_version) {
             (Some(id), Some(state), Some(version)) => Some(CandidateDelivery {
                 id: parse("delivery", id)?,
-                state: Word::from_word(state)?,
+                state: word(state)?,
                 version: Version(version),
             }),
             _ => None,

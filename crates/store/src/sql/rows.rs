@@ -7,7 +7,7 @@ use sqlx_macros::FromRow;
 
 use crate::error::StoreError;
 use crate::store::{AttemptSum, ShardState, SteadyTime};
-use crate::tables::{ReadableRow, Word, number, parse, time};
+use crate::tables::{ReadableRow, number, parse, time, word};
 
 type Unreadable<T> = Result<T, StoreError>;
 
@@ -50,7 +50,7 @@ impl ReadableRow for SumRow {
     fn value(self) -> Unreadable<AttemptSum> {
         Ok(AttemptSum {
             endpoint_id: parse("endpoint", &self.endpoint_id)?,
-            outcome: Word::from_word(&self.outcome)?,
+            outcome: word(&self.outcome)?,
             duration_bucket: number("duration bucket", self.duration_bucket)?,
             count: number("count", self.count)?,
         })

@@ -42,6 +42,5 @@ async fn has_these_tables(connection: &mut SqliteConnection) -> Result<bool, sql
     if !is_ours(connection).await? {
         return Ok(false);
     }
-    let known = MIGRATIONS.iter().map(|migration| migration.version);
-    Ok(standing(applied_migrations(connection).await?, known) == Standing::Current)
+    Ok(standing(&applied_migrations(connection).await?, &MIGRATIONS) == Standing::Current)
 }

@@ -6,15 +6,16 @@
 //! database's file, and so sees one snapshot, on a connection of its own, with which the
 //! shadows go away.
 
+use futures_util::TryStreamExt;
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 
 use super::errors::failed;
+use super::number;
 use super::rebuild::fold_log;
-use super::{number, sql_limit};
 use crate::error::StoreError;
 use crate::store::RebuildDifference;
-use crate::tables::projections;
+use crate::tables::{Projection, RowDifference, RowPair, listed, projections};
 
 pub(super) async fn check(
     mut connection: SqliteConnection,
@@ -28,9 +29,9 @@ pub(super) async fn check(
     }
     fold_log(&mut transaction, shard, progress).await?;
     let mut differences = Vec::new();
-    for table in projections().map(|table| table.name) {
+    for projection in projections() {
         let rest = limit - differences.len();
-        differences.extend(compare(&mut transaction, table, shard, rest).await?);
+        differences.extend(compare(&mut transaction, &projection, shard, rest).await?);
     }
     transaction.rollback().await.map_err(failed)?;
     connection.close().await.map_err(failed)?;
@@ -57,66 +58,51 @@ async fn create_shadow(
 /// Rows that are not the same in the table and in its shadow, or are only in one of them.
 async fn compare(
     connection: &mut SqliteConnection,
-    table: &'static str,
+    projection: &Projection,
     shard: Shard,
     limit: usize,
 ) -> Result<Vec<RebuildDifference>, StoreError> {
-    let columns: Vec<Column> = sqlx::query_as(
-        "SELECT name, pk > 0 AS is_key FROM pragma_table_info(?, 'main') ORDER BY cid",
-    )
-    .bind(table)
-    .fetch_all(&mut *connection)
-    .await
-    .map_err(failed)?;
-    let found: Vec<(Option<String>, Option<String>)> =
-        sqlx::query_as(AssertSqlSafe(comparison(table, &columns)))
-            .bind(number(shard))
-            .bind(sql_limit(limit))
-            .fetch_all(connection)
-            .await
-            .map_err(failed)?;
-    let differences = found.into_iter();
-    Ok(differences.map(|(stored, rebuilt)| RebuildDifference { table, stored, rebuilt }).collect())
-}
-
-#[derive(sqlx_macros::FromRow)]
-struct Column {
-    name: String,
-    is_key: bool,
+    let mut pairs = sqlx::query_as::<_, RowPair>(AssertSqlSafe(comparison(projection)))
+        .bind(number(shard))
+        .fetch(connection);
+    let mut differences = Vec::new();
+    while differences.len() < limit {
+        let Some(pair) = pairs.try_next().await.map_err(failed)? else { break };
+        if let Some(RowDifference { stored, rebuilt }) = projection.difference(pair)? {
+            differences.push(RebuildDifference { table: projection.name, stored, rebuilt });
+        }
+    }
+    Ok(differences)
 }
 
 /// Pairs rows by their primary key: each costs a look into the other table, and nothing is
-/// sorted or copied. Parameters: the shard and the limit. All names are the schema's.
-fn comparison(table: &str, columns: &[Column]) -> String {
-    let of = |side: &str, only_key: bool| -> String {
-        let columns = columns.iter().filter(|column| column.is_key || !only_key);
-        columns.map(|column| format!("{side}.{}", column.name)).collect::<Vec<_>>().join(", ")
+/// sorted or copied. Its parameter is the shard.
+fn comparison(projection: &Projection) -> String {
+    let (table, documents) = (projection.name, projection.select_documents());
+    let of = |side: &str, columns: &[&str]| {
+        listed(columns.iter().map(|column| format!("{side}.{column}")))
     };
-    let (stored_text, rebuilt_text) = (text_of("stored", columns), text_of("rebuilt", columns));
-    let (stored_key, rebuilt_key) = (of("stored", true), of("rebuilt", true));
-    let (stored_row, rebuilt_row) = (of("stored", false), of("rebuilt", false));
+    let key = |side: &str| format!("{side}.shard, {}", of(side, &projection.key));
+    let row = |side: &str| of(side, &projection.columns);
+    // In one line.
+    let text = |side: &str| {
+        let values = projection.plain_columns.iter();
+        let values = values.map(|column| format!("'{column}=' || quote({side}.{column})"));
+        values.collect::<Vec<_>>().join(" || ' ' || ")
+    };
+    let (stored_text, rebuilt_text) = (text("stored"), text("rebuilt"));
+    let (stored_key, rebuilt_key) = (key("stored"), key("rebuilt"));
+    let (stored_row, rebuilt_row) = (row("stored"), row("rebuilt"));
     format!(
-        "SELECT {stored_text}, iif(rebuilt.shard IS NULL, NULL, {rebuilt_text})
+        "SELECT {stored_text} AS stored, iif(rebuilt.shard IS NULL, NULL, {rebuilt_text}) AS rebuilt,
+                {documents}
          FROM main.{table} AS stored
          LEFT JOIN temp.{table} AS rebuilt ON ({rebuilt_key}) = ({stored_key})
          WHERE stored.shard = ?1 AND ({stored_row}) IS NOT ({rebuilt_row})
          UNION ALL
-         SELECT NULL, {rebuilt_text}
+         SELECT NULL, {rebuilt_text}, {documents}
          FROM temp.{table} AS rebuilt
          LEFT JOIN main.{table} AS stored ON ({stored_key}) = ({rebuilt_key})
-         WHERE stored.shard IS NULL
-         LIMIT ?2"
+         WHERE stored.shard IS NULL"
     )
-}
-
-/// SQL for a row's text: `column=value`, in one line, secrets left out.
-fn text_of(side: &str, columns: &[Column]) -> String {
-    let values = columns.iter().map(|Column { name, .. }| {
-        let is_secret = name.ends_with("_nonce") || name.ends_with("_ciphertext");
-        match is_secret {
-            true => format!("'{name}=' || iif({side}.{name} IS NULL, 'NULL', '…')"),
-            false => format!("'{name}=' || quote({side}.{name})"),
-        }
-    });
-    values.collect::<Vec<_>>().join(" || ' ' || ")
 }

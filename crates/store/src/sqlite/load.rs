@@ -2,6 +2,7 @@
 //! by itself.
 
 use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
 
 use keeptrusts_webhooks_domain::event::{Event, IdempotencyKey};
 use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
@@ -13,7 +14,7 @@ use super::number;
 use super::set_statement::{SetStatement, Values};
 use crate::error::StoreError;
 use crate::log::plan::{KeyOwner, keys_used_by};
-use crate::tables::{Cell, Keys, Rows, Stored, TableShape, listed, read_all};
+use crate::tables::{Cell, Keys, OncePerTable, Rows, Stored, TableShape, listed, read_all};
 
 /// The idempotency keys that are used of these: by which event, with what content.
 pub(super) async fn idempotency_keys(
@@ -48,14 +49,19 @@ pub(super) async fn by_key(
 }
 
 /// The statement that looks rows up by their keys. Its last parameter is the shard.
-pub(super) fn lookup_by_key(table: &TableShape) -> SetStatement {
-    let columns = listed(table.key.iter().map(|(name, _)| name));
-    lookup(table, &columns, table.key.len())
+pub(super) fn lookup_by_key(table: &TableShape) -> Arc<SetStatement> {
+    static LOOKUPS: OncePerTable<Arc<SetStatement>> = OncePerTable::new();
+    LOOKUPS.get(table.name, || {
+        let columns = listed(table.key.iter().map(|(name, _)| name));
+        Arc::new(lookup(table, &columns, table.key.len()))
+    })
 }
 
 /// The statement that looks events up by their idempotency keys. Its last parameter is the shard.
-pub(super) fn lookup_by_idempotency_key() -> SetStatement {
-    lookup(&TableShape::of::<Event>(), "organization_id, idempotency_key", 2)
+pub(super) fn lookup_by_idempotency_key() -> &'static SetStatement {
+    static LOOKUP: LazyLock<SetStatement> =
+        LazyLock::new(|| lookup(&TableShape::of::<Event>(), "organization_id, idempotency_key", 2));
+    &LOOKUP
 }
 
 /// The statement that looks rows up by so many columns. CROSS JOIN tells SQLite to begin with the

@@ -42,22 +42,15 @@ use super::open::BUSY_TIMEOUT;
 use super::wal::Wal;
 
 /// What is in the row of `shards`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, sqlx_macros::FromRow)]
 pub(super) struct Marks {
     /// Up to which record the log of events goes.
     pub(super) last_position: i64,
-    /// None: an older version of this program has written it.
-    pub(super) openings: Option<Openings>,
-}
-
-/// Which openings of the file have written it.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx_macros::FromRow)]
-pub(super) struct Openings {
     commits: i64,
-    /// None: none since there are openings.
-    pub(super) opening: Option<String>,
+    /// By which the file was written. None: its tables were just made.
+    opening: Option<String>,
     previous_opening: Option<String>,
-    pub(super) is_closed: bool,
+    is_closed: bool,
 }
 
 /// What is known of a database, with its write-ahead log or without.
@@ -166,8 +159,8 @@ impl Found {
 
     /// The opening by which the file itself was written last, if that was not its end.
     fn open_when_written(&self) -> Option<&str> {
-        let Known::Marks(Marks { openings: Some(openings), .. }) = &self.file else { return None };
-        openings.opening.as_deref().filter(|_| !openings.is_closed)
+        let Known::Marks(marks) = &self.file else { return None };
+        marks.opening.as_deref().filter(|_| !marks.is_closed)
     }
 
     fn log_belongs_to_the_file(&self, commits: u64) -> bool {
@@ -183,14 +176,9 @@ impl Found {
             (Known::Marks(_), Known::NoTables) => false,
             // The log is of the time when the tables were made: no opening is noted before they
             // are in the file.
-            (Known::NoTables, Known::Marks(both)) => both.opening().is_none(),
+            (Known::NoTables, Known::Marks(both)) => both.opening.is_none(),
             (Known::Marks(file), Known::Marks(both)) => {
-                file.last_position <= both.last_position
-                    && match (&file.openings, &both.openings) {
-                        (None, _) => both.opening().is_none(),
-                        (Some(_), None) => false,
-                        (Some(file), Some(both)) => both.follow(file, commits),
-                    }
+                file.last_position <= both.last_position && both.follow(file, commits)
             }
         }
     }
@@ -199,20 +187,14 @@ impl Found {
 impl Known {
     /// Whether it was closed by the process that had it open last, which said so in it.
     pub(super) fn is_closed(&self) -> bool {
-        let Known::Marks(Marks { openings: Some(openings), .. }) = self else { return false };
-        openings.opening.is_some() && openings.is_closed
+        let Known::Marks(marks) = self else { return false };
+        marks.opening.is_some() && marks.is_closed
     }
 }
 
 impl Marks {
-    fn opening(&self) -> Option<&str> {
-        self.openings.as_ref()?.opening.as_deref()
-    }
-}
-
-impl Openings {
     /// Whether so many transactions at most led from the file to this.
-    fn follow(&self, file: &Openings, commits: i64) -> bool {
+    fn follow(&self, file: &Marks, commits: i64) -> bool {
         let is_of_the_same = self.opening == file.opening || self.previous_opening == file.opening;
         let missing = self.commits.checked_sub(file.commits);
         is_of_the_same && missing.is_some_and(|missing| (0..=commits).contains(&missing))
@@ -242,28 +224,15 @@ async fn read(connection: &mut SqliteConnection) -> Result<Known, sqlx::Error> {
     if !has_shards {
         return Ok(Known::Nothing);
     }
-    let last_position = last_position(connection).await?;
-    let openings = match has_openings(connection).await? {
-        true => Some(openings(connection).await?),
-        false => None,
-    };
-    Ok(Known::Marks(Marks { last_position, openings }))
-}
-
-async fn has_openings(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
-    let found = "SELECT count(*) > 0 FROM pragma_table_info('shards') WHERE name = 'opening'";
-    sqlx::query_scalar(found).fetch_one(connection).await
-}
-
-async fn openings(connection: &mut SqliteConnection) -> Result<Openings, sqlx::Error> {
-    // One row has the openings; commits are counted in the row of their shard.
-    sqlx::query_as(
-        "SELECT (SELECT sum(commits) FROM shards) AS commits, opening, previous_opening, is_closed
+    // One row has the openings; records and commits are counted in the row of their shard.
+    let marks = sqlx::query_as(
+        "SELECT totals.*, opening, previous_opening, is_closed
          FROM shards
+         CROSS JOIN (SELECT sum(last_position) AS last_position, sum(commits) AS commits
+                     FROM shards) AS totals
          WHERE shard = 0",
-    )
-    .fetch_one(connection)
-    .await
+    );
+    Ok(Known::Marks(marks.fetch_one(connection).await?))
 }
 
 pub(super) async fn last_position(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
@@ -274,7 +243,7 @@ pub(super) async fn last_position(connection: &mut SqliteConnection) -> Result<i
 /// Notes a new opening, at the beginning of a new write-ahead log: once all that was in the old
 /// one is in the file, and the file says so. If somebody (a person with a shell, a backup) reads
 /// the file meanwhile and its log cannot be ended, it is written on with the opening it has. Says
-/// which opening this is; none: an older version's.
+/// which opening this is; none: there was none yet, and there is none now.
 pub(super) async fn begin_opening(
     connection: &mut SqliteConnection,
     new: &str,

@@ -22,7 +22,7 @@ use super::writer::Writer;
 use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::ids::new_ulid;
-use crate::opening::{Opening, Standing, standing};
+use crate::opening::{AppliedMigration, Opening, Standing, standing};
 use crate::store::TableVersions;
 use crate::tables;
 
@@ -162,6 +162,15 @@ pub enum OpenError {
         migration: i64,
         /// The last one that this version knows.
         known: i64,
+    },
+    /// A program that was never released has made it.
+    #[error(
+        "the database {} was made by an unreleased version of this program, whose tables this version does not take over: make a new database under another path, or use the program that made this one",
+        path.display()
+    )]
+    Unreleased {
+        /// Which file.
+        path: PathBuf,
     },
     /// It is open, and its tables are not those of this version.
     #[error(
@@ -305,7 +314,8 @@ async fn refuse_what_does_not_fit(path: &Path, opening: Opening) -> Result<(), O
     match found.map_err(describe(&path))? {
         None => Err(OpenError::NotOurs { path }),
         Some(applied) if applied.is_empty() && !opening.makes() => Err(OpenError::Missing { path }),
-        Some(applied) => match standing(applied, MIGRATIONS.iter().map(|known| known.version)) {
+        Some(applied) => match standing(&applied, &MIGRATIONS) {
+            Standing::Unreleased => Err(OpenError::Unreleased { path }),
             Standing::Older(_) if !opening.migrates() => Err(OpenError::Older { path }),
             // What is newer is refused by the migrator.
             _ => Ok(()),
@@ -316,12 +326,16 @@ async fn refuse_what_does_not_fit(path: &Path, opening: Opening) -> Result<(), O
 /// In their order; none if the database is empty.
 pub(super) async fn applied_migrations(
     connection: &mut SqliteConnection,
-) -> Result<Vec<i64>, sqlx::Error> {
+) -> Result<Vec<AppliedMigration>, sqlx::Error> {
     let has_any = "SELECT count(*) > 0 FROM sqlite_schema WHERE name = '_sqlx_migrations'";
     match sqlx::query_scalar(has_any).fetch_one(&mut *connection).await? {
         true => {
-            let applied = "SELECT version FROM _sqlx_migrations WHERE success ORDER BY version";
-            sqlx::query_scalar(applied).fetch_all(connection).await
+            let applied: Vec<(i64, Vec<u8>)> = sqlx::query_as(
+                "SELECT version, checksum FROM _sqlx_migrations WHERE success ORDER BY version",
+            )
+            .fetch_all(connection)
+            .await?;
+            Ok(applied.into_iter().map(AppliedMigration::from).collect())
         }
         false => Ok(Vec::new()),
     }

@@ -19,6 +19,10 @@ pub(super) async fn rebuild(
 ) -> Result<(), StoreError> {
     let mut transaction = begin(connection).await?;
     for table in projections() {
+        if let Some(newest) = table.select_newest("?") {
+            let newest = sqlx::query_scalar(AssertSqlSafe(newest)).bind(number(shard));
+            table.check_newest(newest.fetch_one(&mut *transaction).await.map_err(failed)?)?;
+        }
         sqlx::query(AssertSqlSafe(format!("DELETE FROM {} WHERE shard = ?", table.name)))
             .bind(number(shard))
             .execute(&mut *transaction)

@@ -16,7 +16,7 @@ use sqlx::{Arguments, AssertSqlSafe, FromRow, Sqlite, SqliteConnection};
 use crate::tables::Cell;
 
 /// The largest part that a set is cut into is this power of two: 64 rows. With the widest
-/// table's 29 columns it stays far below SQLite's limit of 32,766 parameters.
+/// table's 21 columns it stays far below SQLite's limit of 32,766 parameters.
 const LARGEST_EXPONENT: u32 = 6;
 
 /// A statement with `{rows}` where the rows' values belong.

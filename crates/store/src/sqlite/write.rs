@@ -1,12 +1,14 @@
 //! What a transaction writes: one set-based statement for each table that changes.
 
+use std::sync::Arc;
+
 use keeptrusts_webhooks_domain::log::Shard;
 use sqlx::SqliteConnection;
 
 use super::set_statement::{SetStatement, Values};
 use super::{load, number};
 use crate::error::StoreError;
-use crate::tables::{Entity, Keys, Table, TableKey, TableTransaction, WhenThere};
+use crate::tables::{Entity, Keys, OncePerTable, Table, TableKey, TableTransaction, WhenThere};
 
 /// The tables of a shard, in a transaction.
 pub(super) struct ShardTables<'c> {
@@ -24,12 +26,14 @@ impl TableTransaction for ShardTables<'_> {
         if rows.is_empty() {
             return Ok(());
         }
-        let (name, columns) = (table.name, table.all_columns());
-        let on_conflict = match when_there {
-            WhenThere::Fails => String::new(),
-            WhenThere::Changes => table.on_conflict("max"),
+        static INSERTS: OncePerTable<Arc<SetStatement>> = OncePerTable::new();
+        static UPSERTS: OncePerTable<Arc<SetStatement>> = OncePerTable::new();
+        let statement = match when_there {
+            WhenThere::Fails => INSERTS.get(table.name, || insert(table, "")),
+            WhenThere::Changes => {
+                UPSERTS.get(table.name, || insert(table, &table.on_conflict("max")))
+            }
         };
-        let sql = format!("INSERT INTO {name} (shard, {columns}) VALUES {{rows}} {on_conflict}");
         let shard = number(self.shard);
         let bind = |values: &mut Values, row: &Row| {
             values.push(shard);
@@ -37,9 +41,7 @@ impl TableTransaction for ShardTables<'_> {
                 values.push_cell((column.cell)(row));
             }
         };
-        SetStatement::of(1 + table.columns.len(), sql.into())
-            .execute(self.connection, rows.iter().copied(), bind)
-            .await
+        statement.execute(self.connection, rows.iter().copied(), bind).await
     }
 
     async fn delete<Row: Entity, RowKey: TableKey>(
@@ -49,15 +51,14 @@ impl TableTransaction for ShardTables<'_> {
         if keys.is_empty() {
             return Ok(());
         }
-        let (name, key) = (Row::TABLE.name, Row::TABLE.key_columns());
-        let sql = format!("DELETE FROM {name} WHERE (shard, {key}) IN (VALUES {{rows}})");
+        static DELETES: OncePerTable<Arc<SetStatement>> = OncePerTable::new();
+        let statement = DELETES.get(Row::TABLE.name, || delete(&Row::TABLE));
         let shard = number(self.shard);
         let bind = |values: &mut Values, key: &RowKey| {
             values.push(shard);
             key.cells().into_iter().for_each(|cell| values.push_cell(cell));
         };
-        let columns = 1 + Row::TABLE.key().count();
-        SetStatement::of(columns, sql.into()).execute(self.connection, keys.iter(), bind).await
+        statement.execute(self.connection, keys.iter(), bind).await
     }
 
     async fn look_up<Row: Entity, RowKey: TableKey>(
@@ -66,4 +67,16 @@ impl TableTransaction for ShardTables<'_> {
     ) -> Result<Vec<Row>, StoreError> {
         load::by_key(self.connection, self.shard, &Keys::of::<Row>(keys)).await?.read()
     }
+}
+
+fn insert<Row>(table: &Table<Row>, on_conflict: &str) -> Arc<SetStatement> {
+    let (name, columns) = (table.name, table.all_columns());
+    let sql = format!("INSERT INTO {name} (shard, {columns}) VALUES {{rows}} {on_conflict}");
+    Arc::new(SetStatement::of(1 + table.columns.len(), sql.into()))
+}
+
+fn delete<Row>(table: &Table<Row>) -> Arc<SetStatement> {
+    let (name, key) = (table.name, table.key_columns());
+    let sql = format!("DELETE FROM {name} WHERE (shard, {key}) IN (VALUES {{rows}})");
+    Arc::new(SetStatement::of(1 + table.key().count(), sql.into()))
 }

@@ -1,6 +1,6 @@
 //! `attempt_counts`: attempts counted, for statistics.
 
-use super::{Cell, Entity, StoredRow, Table, Word};
+use super::{Cell, Entity, StoredRow, Table};
 use crate::error::StoreError;
 use crate::log::projection::CountKey;
 
@@ -12,7 +12,7 @@ impl Entity for (CountKey, u64) {
         columns: &[
             Column::text("endpoint_id", |(key, _)| Cell::shown(key.endpoint_id)).key(),
             Column::integer("hour", |(key, _)| key.hour.into()).key(),
-            Column::text("outcome", |(key, _)| key.outcome.word().into()).key(),
+            Column::text("outcome", |(key, _)| key.outcome.name().into()).key(),
             Column::small("duration_bucket", |(key, _)| key.duration_bucket.into()).key(),
             Column::integer("count", |(_, count)| (*count).into()).added(),
         ],

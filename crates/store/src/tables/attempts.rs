@@ -3,7 +3,7 @@
 use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptMade};
 use keeptrusts_webhooks_domain::event::ContentDigest;
 
-use super::{Cell, Entity, StoredRow, Table, Word};
+use super::{Cell, Entity, StoredRow, Table};
 use crate::error::StoreError;
 
 type Column = super::Column<Attempt>;
@@ -20,13 +20,13 @@ impl Entity for Attempt {
             Column::text("endpoint_id", |row| Cell::shown(row.made.endpoint_id)),
             Column::small("number", |row| row.made.number.into()),
             Column::small("automatic_count", |row| row.made.automatic_count.into()),
-            Column::text("trigger", |row| row.made.trigger.word().into()),
+            Column::text("trigger", |row| row.made.trigger.name().into()),
             Column::integer("start_time", |row| row.made.start_time.into()),
             Column::integer("duration", |row| row.made.duration.into()),
             Column::small("status_code", |row| row.made.status_code.into()),
             Column::bytes("exchange_sha256", |row| (&row.made.exchange.sha256).into()),
             Column::integer("exchange_size", |row| row.made.exchange.size.into()),
-            Column::text("outcome", |row| row.outcome.word().into()),
+            Column::text("outcome", |row| row.outcome.name().into()),
             Column::text("error", |row| row.error.as_str().into()),
             Column::integer("next_attempt_time", |row| row.next_attempt_time.into()),
             Column::text("remark", |row| row.made.remark.as_str().into()),

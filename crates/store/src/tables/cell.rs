@@ -77,12 +77,6 @@ impl Cell<'_> {
     pub(crate) fn shown(value: impl Display) -> Cell<'static> {
         Cell::Text(Cow::Owned(value.to_string()))
     }
-
-    /// Several of them, separated by commas.
-    pub(crate) fn shown_all(values: impl IntoIterator<Item = impl Display>) -> Cell<'static> {
-        let values = values.into_iter().map(|value| value.to_string());
-        Cell::Text(Cow::Owned(values.collect::<Vec<_>>().join(",")))
-    }
 }
 
 macro_rules! cell_from {

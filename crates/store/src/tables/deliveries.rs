@@ -3,7 +3,7 @@
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::trace::{TraceContext, TraceState};
 
-use super::{Cell, Entity, StoredRow, Table, Word};
+use super::{Cell, Entity, StoredRow, Table};
 use crate::error::StoreError;
 
 type Column = super::Column<Delivery>;
@@ -26,7 +26,7 @@ impl Entity for Delivery {
             Column::text("event_type", |row| row.event_type.name().into()).kept(),
             Column::integer("event_time", |row| row.event_time.into()).kept(),
             Column::text("endpoint_id", |row| Cell::shown(row.endpoint_id)).kept(),
-            Column::text("state", |row| row.state.word().into()),
+            Column::text("state", |row| row.state.name().into()),
             Column::small("attempt_count", |row| row.attempt_count.into()),
             Column::small("automatic_count", |row| row.automatic_count.into()),
             Column::integer("next_attempt_time", |row| row.next_attempt_time.into()),

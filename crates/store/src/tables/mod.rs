@@ -2,6 +2,8 @@
 //! is read back. Both databases derive from this what they write and read.
 //!
 //! A column more is a line in its table's file, a line where the entity is read, and a migration.
+//! Configuration and small state are read from a [`document`] alone: a field more of an entity is
+//! none of these, and columns are there for what statements search.
 //!
 //! Decision: docs/decisions/a-table-is-described-once.md
 
@@ -11,6 +13,7 @@ mod bodies;
 mod cell;
 mod channels;
 mod deliveries;
+mod document;
 mod endpoints;
 mod events;
 mod failing_endpoints;
@@ -19,35 +22,27 @@ mod key_uses;
 mod keys;
 mod missed_events;
 mod notifications;
+mod once_per_table;
 mod pauses;
+mod projections;
 mod records;
 mod replays;
 mod stored;
 mod transaction;
-mod words;
 
-use keeptrusts_webhooks_domain::attempt::Attempt;
-use keeptrusts_webhooks_domain::channel::Channel;
-use keeptrusts_webhooks_domain::delivery::Delivery;
-use keeptrusts_webhooks_domain::endpoint::Endpoint;
-use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
-use keeptrusts_webhooks_domain::key::Key;
-use keeptrusts_webhooks_domain::notification::Notification;
-use keeptrusts_webhooks_domain::replay::Replay;
 
 pub(crate) use self::bodies::BODIES;
 pub(crate) use self::cell::{Cell, duration_micros, micros};
 pub(crate) use self::key_uses::KeyUse;
+pub(crate) use self::once_per_table::OncePerTable;
+pub(crate) use self::projections::{Projection, RowDifference, RowPair, projections};
 pub use self::stored::Rows;
 pub(crate) use self::stored::{
-    CellRow, ReadableRow, Stored, StoredRow, number, parse, read_all, time, unreadable,
+    CellRow, ReadableRow, Stored, StoredRow, number, parse, read_all, time, unreadable, word,
 };
 pub(crate) use self::transaction::{TableTransaction, WhenThere, load, write_changes, write_plan};
-pub(crate) use self::words::Word;
 use crate::error::StoreError;
-use crate::log::projection::{CountKey, Missed};
-use crate::log::rows::{FailingEndpoint, KnownIncident, PausedEndpoint};
 
 /// A table. Each begins with the column `shard`, which is not listed: it is the first one of every
 /// key.
@@ -61,8 +56,7 @@ pub(crate) struct Column<Row> {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
     pub(crate) change: Change,
-    /// Whether the entity is read from it. If not, it is there for statements to search by.
-    pub(crate) is_read: bool,
+    pub(crate) purpose: Purpose,
     pub(crate) cell: for<'row> fn(&'row Row) -> Cell<'row>,
 }
 
@@ -76,6 +70,17 @@ pub(crate) enum Kind {
     Small,
     Boolean,
     Bytes,
+}
+
+/// What a column is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The entity is read from it and others, unless the row has a document.
+    Value,
+    /// Statements search by it.
+    Search,
+    /// It is of the document, from which the entity is read.
+    Document,
 }
 
 /// What becomes of a column when a row is written that is there already.
@@ -166,7 +171,12 @@ impl<Row> Table<Row> {
 
     /// The columns that an entity is read from, separated by commas.
     pub(crate) fn read_columns(&self) -> String {
-        listed(self.columns.iter().filter(|column| column.is_read).map(|column| column.name))
+        let of = |purpose| self.columns.iter().filter(move |column| column.purpose == purpose);
+        let names = |purpose| listed(of(purpose).map(|column| column.name));
+        match of(Purpose::Document).next() {
+            Some(_) => names(Purpose::Document),
+            None => names(Purpose::Value),
+        }
     }
 
     /// The columns, separated by commas.
@@ -204,34 +214,6 @@ impl<Row> Table<Row> {
     }
 }
 
-/// A table that is nothing but a fold of the log: what a rebuild and a check need to know of it.
-pub(crate) struct Projection {
-    pub(crate) name: &'static str,
-    pub(crate) key_columns: String,
-}
-
-/// All tables that are nothing but a fold of the log.
-pub(crate) fn projections() -> [Projection; 13] {
-    fn of<Row: Entity>() -> Projection {
-        Projection { name: Row::TABLE.name, key_columns: Row::TABLE.key_columns() }
-    }
-    [
-        of::<Endpoint>(),
-        of::<Event>(),
-        of::<Delivery>(),
-        of::<Attempt>(),
-        of::<Missed>(),
-        of::<(CountKey, u64)>(),
-        of::<FailingEndpoint>(),
-        of::<PausedEndpoint>(),
-        of::<Key>(),
-        of::<Replay>(),
-        of::<Channel>(),
-        of::<Notification>(),
-        of::<KnownIncident>(),
-    ]
-}
-
 pub(crate) fn listed(parts: impl Iterator<Item = impl AsRef<str>>) -> String {
     let mut list = String::new();
     for part in parts {
@@ -249,7 +231,7 @@ impl<Row> Column<Row> {
         kind: Kind,
         cell: for<'row> fn(&'row Row) -> Cell<'row>,
     ) -> Column<Row> {
-        Column { name, kind, change: Change::Replaced, is_read: true, cell }
+        Column { name, kind, change: Change::Replaced, purpose: Purpose::Value, cell }
     }
 
     /// A column of text, and so on. What rows hold there may be replaced, unless the column is
@@ -298,6 +280,6 @@ impl<Row> Column<Row> {
 
     /// Entities are not read from it.
     const fn for_searching(self) -> Column<Row> {
-        Column { is_read: false, ..self }
+        Column { purpose: Purpose::Search, ..self }
     }
 }

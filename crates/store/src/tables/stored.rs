@@ -8,10 +8,10 @@ use std::time::Duration;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::{Position, Version};
-use keeptrusts_webhooks_domain::secret::SealedSecret;
+use keeptrusts_webhooks_domain::word::Word;
 use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 
-use super::{Cell, Entity, Word};
+use super::{Cell, Entity};
 use crate::error::StoreError;
 
 type Unreadable<T> = Result<T, StoreError>;
@@ -23,7 +23,6 @@ pub(crate) trait RawRow {
     /// Of a column that has 32 bits on Postgres.
     fn optional_small(&self, column: &str) -> Unreadable<Option<i32>>;
     fn optional_bytes(&self, column: &str) -> Unreadable<Option<Vec<u8>>>;
-    fn boolean(&self, column: &str) -> Unreadable<bool>;
 }
 
 /// The same as values of the domain.
@@ -62,15 +61,8 @@ pub(crate) trait StoredRow: RawRow {
         self.optional_text(column)?.map(|text| parse(column, &text)).transpose()
     }
 
-    /// Texts that are separated by commas.
-    fn list<T: FromStr, List: FromIterator<T>>(&self, column: &str) -> Unreadable<List> {
-        let text = self.text(column)?;
-        let parts = text.split(',').filter(|part| !part.is_empty());
-        parts.map(|part| parse(column, part)).collect()
-    }
-
     fn word<T: Word>(&self, column: &str) -> Unreadable<T> {
-        T::from_word(&self.text(column)?)
+        word(&self.text(column)?)
     }
 
     fn time(&self, column: &str) -> Unreadable<Timestamp> {
@@ -96,16 +88,6 @@ pub(crate) trait StoredRow: RawRow {
     fn sha256(&self, column: &str) -> Unreadable<[u8; 32]> {
         exact(column, self.bytes(column)?)
     }
-
-    /// A secret in three columns, which begin alike; NULL: there is none.
-    fn optional_secret(
-        &self,
-        [key_id, nonce, ciphertext]: [&str; 3],
-    ) -> Unreadable<Option<SealedSecret>> {
-        let Some(key_id) = self.optional_text(key_id)? else { return Ok(None) };
-        let (nonce, ciphertext) = (exact(nonce, self.bytes(nonce)?)?, self.bytes(ciphertext)?);
-        Ok(Some(SealedSecret { key_id, nonce, ciphertext }))
-    }
 }
 
 impl<R: RawRow + ?Sized> StoredRow for R {}
@@ -129,10 +111,6 @@ impl RawRow for AnyRow<'_> {
     fn optional_bytes(&self, column: &str) -> Unreadable<Option<Vec<u8>>> {
         self.0.optional_bytes(column)
     }
-
-    fn boolean(&self, column: &str) -> Unreadable<bool> {
-        self.0.boolean(column)
-    }
 }
 
 impl<R> RawRow for R
@@ -143,7 +121,6 @@ where
     for<'row> i64: Decode<'row, R::Database> + Type<R::Database>,
     for<'row> i32: Decode<'row, R::Database> + Type<R::Database>,
     for<'row> Vec<u8>: Decode<'row, R::Database> + Type<R::Database>,
-    for<'row> bool: Decode<'row, R::Database> + Type<R::Database>,
 {
     fn optional_text(&self, column: &str) -> Unreadable<Option<String>> {
         self.try_get(column).map_err(undecodable)
@@ -158,10 +135,6 @@ where
     }
 
     fn optional_bytes(&self, column: &str) -> Unreadable<Option<Vec<u8>>> {
-        self.try_get(column).map_err(undecodable)
-    }
-
-    fn boolean(&self, column: &str) -> Unreadable<bool> {
         self.try_get(column).map_err(undecodable)
     }
 }
@@ -270,10 +243,6 @@ impl RawRow for CellRow {
     fn optional_bytes(&self, column: &str) -> Unreadable<Option<Vec<u8>>> {
         self.cell(column).map(|cell| cell.as_bytes().map(<[u8]>::to_vec))
     }
-
-    fn boolean(&self, column: &str) -> Unreadable<bool> {
-        there(column, self.cell(column)?.as_boolean())
-    }
 }
 
 /// What a value is read from.
@@ -303,6 +272,10 @@ pub(crate) fn time(micros: i64) -> Unreadable<Timestamp> {
 
 pub(crate) fn parse<T: FromStr>(what: &str, text: &str) -> Unreadable<T> {
     text.parse().map_err(|_| unreadable(what, text))
+}
+
+pub(crate) fn word<T: Word>(text: &str) -> Unreadable<T> {
+    T::named(text).ok_or_else(|| unreadable("word", text))
 }
 
 pub(crate) fn number<T: TryFrom<i64>>(what: &str, value: impl Into<i64>) -> Unreadable<T> {

@@ -91,7 +91,7 @@ impl PayloadForm {
             explanation: explanation(kind),
             chosen: kind == self.kind,
         };
-        PayloadKind::ALL.map(choice).into()
+        PayloadKind::ALL.iter().copied().map(choice).collect()
     }
 }
 

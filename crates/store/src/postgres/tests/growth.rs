@@ -20,19 +20,20 @@ const ROWS: i64 = 20_000;
 /// As though others had filled the tables, and nobody had looked at them since. In every index
 /// these rows come before the ones that are looked up.
 const FILL: &str = "
-    INSERT INTO endpoints
-    SELECT shard, organization_id, 'ep_!' || i, name, url, description, event_types,
-           secret_key_id, secret_nonce, secret_ciphertext, NULL, NULL, NULL, NULL, status,
-           status_reason, status_time, config_version, version, create_time, update_time, NULL
+    INSERT INTO endpoints (shard, organization_id, endpoint_id, name, url, status,
+                           document_version, document)
+    SELECT shard, organization_id, 'ep_!' || i, name, url, status, document_version, document
     FROM (SELECT * FROM endpoints LIMIT 1) AS one, generate_series(1, 20000) AS i;
-    INSERT INTO events
+    INSERT INTO events (shard, organization_id, event_id, event_type, event_time, create_time,
+                        body_sha256, body_size, idempotency_key, request_sha256, publisher, position)
     SELECT shard, organization_id, 'evt_!' || i, event_type, event_time, create_time,
-           body_sha256, body_size, '!' || i, request_sha256, trace_id, publisher
+           body_sha256, body_size, '!' || i, request_sha256, publisher, position
     FROM (SELECT * FROM events LIMIT 1) AS one, generate_series(1, 20000) AS i;
-    INSERT INTO deliveries
+    INSERT INTO deliveries (shard, organization_id, delivery_id, event_id, event_type, endpoint_id,
+                            state, attempt_count, automatic_count, due_time, create_time,
+                            cancel_reason, version)
     SELECT shard, organization_id, 'dlv_!' || i, 'evt_!' || i, event_type, 'ep_!' || i, state,
-           attempt_count, automatic_count, next_attempt_time, retry_request_time, 1,
-           traceparent, create_time, cancel_reason, version
+           attempt_count, automatic_count, 1, create_time, cancel_reason, version
     FROM (SELECT * FROM deliveries LIMIT 1) AS one, generate_series(1, 20000) AS i";
 
 /// How many rows statements have read through indexes, and how many have been changed.

@@ -5,7 +5,6 @@ mod crashes;
 mod failing_over;
 mod growth;
 mod held_rows;
-mod migrating;
 mod opening;
 mod pooling;
 mod proxy;
@@ -71,6 +70,7 @@ async fn fixture() -> Fixture {
         async move {
             let mut connection = connect(&url).await;
             sqlx::raw_sql(damage.sql()).execute(&mut connection).await.expect("damages");
+            true
         }
     })
 }

@@ -7,6 +7,7 @@ use sqlx::AssertSqlSafe;
 use tokio::task::JoinSet;
 
 use super::{connect, database, open};
+use crate::opening::Opening;
 use crate::postgres::pool::Pool;
 use crate::postgres::session::fetch;
 use crate::postgres::{OpenError, PostgresOptions, PostgresStore};
@@ -139,11 +140,16 @@ async fn a_schema_of_another_version_is_left_alone() {
     let error = error_of(&url).await;
     assert!(matches!(error, OpenError::Newer { found: 9999, known: 1.. }), "{error}");
 
-    let other = "DELETE FROM _sqlx_migrations WHERE version = 9999;
-                 UPDATE _sqlx_migrations SET checksum = '\\x00'";
-    sqlx::raw_sql(other).execute(&mut connection).await.expect("changes");
-    let error = error_of(&url).await;
-    assert!(matches!(error, OpenError::Changed(1)), "{error}");
+    // As before the migrations were folded into one: it had twelve.
+    let unreleased = "UPDATE _sqlx_migrations SET checksum = '\\x00' WHERE version = 1;
+         UPDATE _sqlx_migrations SET version = 12 WHERE version = 9999";
+    sqlx::raw_sql(unreleased).execute(&mut connection).await.expect("changes");
+    for opening in [Opening::Make, Opening::Existing, Opening::Unchanged] {
+        let opened = PostgresStore::open_as(opening, &url, PostgresOptions::default()).await;
+        let Err(error) = opened else { panic!("{opening:?} opened it") };
+        assert!(matches!(error, OpenError::Unreleased { .. }), "{opening:?}: {error}");
+        assert!(error.to_string().contains("create another database"), "{error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,20 +13,18 @@ const EMPTY: Header = Header { is_empty: true, is_in_wal_mode: false };
 fn row(commits: i64, opening: &str, previous: &str) -> Known {
     let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     let (opening, previous_opening) = (some(opening), some(previous));
-    let openings = Openings { commits, opening, previous_opening, is_closed: false };
-    Known::Marks(Marks { last_position: commits, openings: Some(openings) })
+    let last_position = commits;
+    Known::Marks(Marks { last_position, commits, opening, previous_opening, is_closed: false })
 }
 
 fn closed(known: Known) -> Known {
-    let Known::Marks(Marks { last_position, openings: Some(openings) }) = known else {
-        panic!("it has openings")
-    };
-    let openings = Some(Openings { is_closed: true, ..openings });
-    Known::Marks(Marks { last_position, openings })
+    let Known::Marks(marks) = known else { panic!("it has our tables") };
+    Known::Marks(Marks { is_closed: true, ..marks })
 }
 
-fn of_an_older_version(last_position: i64) -> Known {
-    Known::Marks(Marks { last_position, openings: None })
+fn with_records(last_position: i64, known: Known) -> Known {
+    let Known::Marks(marks) = known else { panic!("it has our tables") };
+    Known::Marks(Marks { last_position, ..marks })
 }
 
 /// A file, and what it is with a log of so many transactions.
@@ -62,9 +60,13 @@ fn a_log_of_another_state_of_the_file_is_refused() {
         ("a backup of the opening before", row(39, "A", ""), row(50, "B", "A")),
         ("a backup of long ago", row(45, "A", ""), row(50, "C", "B")),
         ("another database, or another copy", row(45, "X", "A"), row(50, "B", "A")),
-        ("a file from before there were openings", of_an_older_version(45), row(50, "B", "A")),
-        ("an older version's log", row(45, "B", "A"), of_an_older_version(50)),
-        ("fewer records with the log", of_an_older_version(300), of_an_older_version(204)),
+        ("a file from before the first opening", row(45, "", ""), row(50, "B", "A")),
+        ("a log from before the first opening", row(45, "B", "A"), row(50, "", "")),
+        (
+            "fewer records with the log",
+            with_records(300, row(45, "B", "A")),
+            with_records(204, row(50, "B", "A")),
+        ),
         ("a log from before there were tables", row(45, "B", "A"), Known::NoTables),
         ("a new file", Known::NoTables, row(50, "B", "A")),
         ("a file with other pages", closed(row(45, "X", "A")), Known::Nothing),
@@ -86,15 +88,13 @@ fn a_log_beside_a_file_that_was_not_written_with_one_is_refused() {
 }
 
 #[test]
-fn what_a_crash_leaves_of_first_starts_and_of_upgrades_is_opened() {
+fn what_a_crash_leaves_of_first_starts_and_of_checkpoints_is_opened() {
     for (what, file, both) in [
         ("tables in the log", Known::NoTables, row(0, "", "")),
         ("a part of the tables in the log", Known::NoTables, Known::Nothing),
         ("no table yet", Known::NoTables, Known::NoTables),
         ("a page of two halves", Known::Nothing, row(50, "B", "A")),
         ("nothing that can be read", row(45, "B", "A"), Known::Nothing),
-        ("an older version's", of_an_older_version(40), of_an_older_version(50)),
-        ("the columns in the log", of_an_older_version(40), row(50, "", "")),
     ] {
         let found = with_log(10, file, both);
         assert_eq!(found.check(), Ok(()), "{what}");
@@ -109,7 +109,7 @@ fn a_log_that_is_gone_is_missed_where_the_file_was_open() {
         ("it was closed", alone(closed(open()), Some("B"))),
         ("it was open somewhere else", alone(open(), None)),
         ("a backup of another opening", alone(open(), Some("C"))),
-        ("an older version's", alone(of_an_older_version(50), Some("B"))),
+        ("it has just been made", alone(row(0, "", ""), Some("B"))),
         (
             "a person's checkpoint has emptied it",
             Found { wal: Some(Wal { bytes: 0, commits: 0 }), ..alone(open(), Some("B")) },
@@ -119,7 +119,7 @@ fn a_log_that_is_gone_is_missed_where_the_file_was_open() {
     }
     assert!(alone(open(), None).is_a_copy());
     assert!(!alone(closed(open()), None).is_a_copy());
-    assert!(!alone(of_an_older_version(50), None).is_a_copy());
+    assert!(!alone(row(0, "", ""), None).is_a_copy());
 }
 
 #[test]
@@ -164,14 +164,12 @@ async fn an_opening_begins_a_new_log_and_is_in_the_file_itself() {
     for (new, before) in [("A", None), ("B", Some("A"))] {
         let begun = begin_opening(&mut connection, new).await.expect("begins");
         assert_eq!(begun.as_deref(), Some(new));
-        let Known::Marks(Marks { openings: Some(openings), .. }) =
-            known_alone(&copy_alone(&path, new)).await
-        else {
+        let Known::Marks(marks) = known_alone(&copy_alone(&path, new)).await else {
             panic!("all of it is in the file")
         };
-        assert_eq!(openings.opening.as_deref(), Some(new));
-        assert_eq!(openings.previous_opening.as_deref(), before);
-        assert!(!openings.is_closed);
+        assert_eq!(marks.opening.as_deref(), Some(new));
+        assert_eq!(marks.previous_opening.as_deref(), before);
+        assert!(!marks.is_closed);
 
         count_commit(&mut connection).await.expect("writes");
         assert!(end_log(&mut connection).await.expect("nobody reads"));

@@ -6,7 +6,6 @@ mod beside;
 mod crashes;
 mod erasing;
 mod failures;
-mod migrating;
 mod opening;
 mod owning;
 mod plans;
@@ -34,7 +33,10 @@ async fn fixture() -> Fixture {
         .with_clock(clock)
         .with_damage(move |damage| {
             let store = Arc::clone(&damaged);
-            async move { run(&store, damage.sql()).await }
+            async move {
+                run(&store, damage.sql()).await;
+                true
+            }
         })
         .keeping(folder)
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::{open, run};
+use crate::opening::Opening;
 use crate::sqlite::{OpenError, SqliteOptions, SqliteStore};
 use crate::store::Store;
 use crate::testing::conformance::given::*;
@@ -174,6 +175,27 @@ async fn a_newer_versions_database_is_refused() {
     let error = refusal(&path).await;
     assert!(matches!(error, OpenError::Newer { migration: 9_999, .. }), "{error}");
     assert!(error.to_string().contains("newer version"), "{error}");
+}
+
+#[tokio::test]
+async fn an_unreleased_versions_database_is_refused_and_left_alone() {
+    let folder = folder();
+    let path = folder.path().join("webhooks.db");
+    let store = open(&path).await;
+    // As before the migrations were folded into one: it had thirteen.
+    let unreleased = "UPDATE _sqlx_migrations SET checksum = x'00' WHERE version = 1;
+         INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+         VALUES (13, 'openings', TRUE, x'00', 0)";
+    run(&store, unreleased).await;
+    store.close().await;
+    let before = fs::read(&path).expect("read");
+    for opening in [Opening::Make, Opening::Existing, Opening::Unchanged] {
+        let opened = SqliteStore::open_as(opening, &path, SqliteOptions::default()).await;
+        let Err(error) = opened else { panic!("{opening:?} opened it") };
+        assert!(matches!(error, OpenError::Unreleased { .. }), "{opening:?}: {error}");
+        assert!(error.to_string().contains("make a new database"), "{error}");
+    }
+    assert_eq!(fs::read(&path).expect("read"), before);
 }
 
 #[tokio::test]

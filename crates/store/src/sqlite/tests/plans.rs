@@ -39,16 +39,16 @@ async fn sets_of_rows_are_looked_up_by_their_keys() {
     let store = open(&folder.path().join("webhooks.db")).await;
     let lookups = [
         (
-            &load::lookup_by_key(&TableShape::of::<Endpoint>()),
+            &*load::lookup_by_key(&TableShape::of::<Endpoint>()),
             "SEARCH endpoints USING ",
             " AND endpoint_id=?",
         ),
         (
-            &load::lookup_by_key(&TableShape::of::<Delivery>()),
+            &*load::lookup_by_key(&TableShape::of::<Delivery>()),
             "SEARCH deliveries USING ",
             " AND delivery_id=?",
         ),
-        (&load::lookup_by_idempotency_key(), "SEARCH events USING ", " AND idempotency_key=?"),
+        (load::lookup_by_idempotency_key(), "SEARCH events USING ", " AND idempotency_key=?"),
         (&log_reads::BODIES, "SEARCH bodies USING ", " AND id=?"),
         (&data_keys::DATA_KEYS, "SEARCH data_keys USING ", " AND organization_id=?"),
         (&data_keys::REWRAP, "SEARCH data_keys USING ", " AND organization_id=?"),

@@ -31,7 +31,7 @@ pub(crate) struct Fixture {
     keep: Vec<Box<dyn Any + Send + Sync>>,
 }
 
-type Damager = Box<dyn Fn(Damage) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+type Damager = Box<dyn Fn(Damage) -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
 
 /// Something that happens to a table behind the log's back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,14 +44,22 @@ pub(crate) enum Damage {
     MissedEventInvented,
     /// Attempts are counted that were not made.
     AttemptsMiscounted,
+    /// Every endpoint's document has another description.
+    EndpointsRedescribed,
+    /// Every endpoint's document has other blanks, and its fields in another order. No check minds.
+    EndpointsReformatted,
+    /// Every endpoint's document is of a newer version.
+    EndpointsOfANewerVersion,
 }
 
 impl Damage {
-    pub(crate) const ALL: [Damage; 4] = [
+    /// Those that a check finds.
+    pub(crate) const FOUND: [Damage; 5] = [
         Damage::EndpointsRenamed,
         Damage::DeliveriesLost,
         Damage::MissedEventInvented,
         Damage::AttemptsMiscounted,
+        Damage::EndpointsRedescribed,
     ];
 
     /// The statement that does it, on SQLite and Postgres alike.
@@ -64,13 +72,29 @@ impl Damage {
                  VALUES (0, 'ep_00000000000000000000000000', 1, 'acme', 'evt_00000000000000000000000000')"
             }
             Damage::AttemptsMiscounted => "UPDATE attempt_counts SET count = count + 1",
+            Damage::EndpointsRedescribed => {
+                r#"UPDATE endpoints
+                   SET document = replace(document, '"description":""', '"description":"damaged"')"#
+            }
+            // The id, which has 36 characters with its name, goes from the beginning to the end.
+            Damage::EndpointsReformatted => {
+                "UPDATE endpoints
+                 SET document = '{ ' || substr(document, 39, length(document) - 39) || ', '
+                                || substr(document, 2, 36) || ' }'"
+            }
+            Damage::EndpointsOfANewerVersion => {
+                "UPDATE endpoints SET document_version = document_version + 1"
+            }
         }
     }
 
     /// The table that it happens to.
     pub(crate) fn table(self) -> &'static str {
         match self {
-            Damage::EndpointsRenamed => "endpoints",
+            Damage::EndpointsRenamed
+            | Damage::EndpointsRedescribed
+            | Damage::EndpointsReformatted
+            | Damage::EndpointsOfANewerVersion => "endpoints",
             Damage::DeliveriesLost => "deliveries",
             Damage::MissedEventInvented => "missed_events",
             Damage::AttemptsMiscounted => "attempt_counts",
@@ -97,13 +121,13 @@ impl Fixture {
         self
     }
 
-    /// Says how a [`Damage`] is done. SQL backends run [`Damage::sql`].
+    /// Says how a [`Damage`] is done, and whether it can be. SQL backends run [`Damage::sql`].
     pub(crate) fn with_damage<F>(
         mut self,
         damage: impl Fn(Damage) -> F + Send + Sync + 'static,
     ) -> Fixture
     where
-        F: Future<Output = ()> + Send + 'static,
+        F: Future<Output = bool> + Send + 'static,
     {
         self.damage = Some(Box::new(move |kind| Box::pin(damage(kind))));
         self
@@ -162,8 +186,7 @@ impl Fixture {
     /// Does a [`Damage`]. False: this backend does not know how.
     pub(crate) async fn damage(&self, damage: Damage) -> bool {
         let Some(damager) = &self.damage else { return false };
-        damager(damage).await;
-        true
+        damager(damage).await
     }
 
     /// Appends a batch; answers with what became of each operation.

@@ -24,7 +24,6 @@ pub(crate) mod health;
 pub(crate) mod idempotency;
 pub(crate) mod keys;
 pub(crate) mod long_lists;
-pub(crate) mod migrating;
 pub(crate) mod notifications;
 pub(crate) mod pauses;
 pub(crate) mod projections;
@@ -199,6 +198,8 @@ macro_rules! conformance_tests {
                 invariant_7_a_long_random_history_is_rebuilt_as_it_was,
                 the_same_seeds_histories_get_the_same_answers_as_in_memory,
                 invariant_7_a_check_finds_what_the_log_does_not_say_and_changes_nothing,
+                invariant_7_another_form_of_a_document_is_no_difference,
+                a_newer_versions_document_is_neither_read_nor_folded_over,
                 an_empty_shard_is_checked_and_rebuilt,
                 progress_grows_to_the_last_position,
                 an_interrupted_rebuild_or_check_has_changed_nothing,

@@ -6,12 +6,12 @@ use crate::testing::conformance::{Damage, Fixture, ManualClock, conformance_test
 fn fixture_of(store: Arc<MemoryStore>, clock: ManualClock, handles: usize) -> Fixture {
     let stores = (0..handles).map(|_| Arc::clone(&store) as Arc<dyn Store>).collect();
     Fixture::new(stores).with_clock(clock).with_damage(move |kind| {
-        damage(&mut store.shard(Shard(0)).tables, kind);
-        std::future::ready(())
+        std::future::ready(damage(&mut store.shard(Shard(0)).tables, kind))
     })
 }
 
-fn damage(tables: &mut Tables, damage: Damage) {
+/// Whether there is something to damage so.
+fn damage(tables: &mut Tables, damage: Damage) -> bool {
     match damage {
         Damage::EndpointsRenamed => {
             tables.endpoints.values_mut().for_each(|row| row.config.name = "damaged".to_owned());
@@ -26,7 +26,14 @@ fn damage(tables: &mut Tables, damage: Damage) {
         Damage::AttemptsMiscounted => {
             tables.attempt_counts.values_mut().for_each(|count| *count += 1);
         }
+        Damage::EndpointsRedescribed => {
+            let rows = tables.endpoints.values_mut();
+            rows.for_each(|row| row.config.description = "damaged".to_owned());
+        }
+        // It holds entities.
+        Damage::EndpointsReformatted | Damage::EndpointsOfANewerVersion => return false,
     }
+    true
 }
 
 mod embedded {

@@ -23,7 +23,19 @@ CREATE TABLE shards (
     shard              INTEGER PRIMARY KEY,
     last_position      INTEGER NOT NULL DEFAULT 0,
     checkpoint         INTEGER NOT NULL DEFAULT 0,
-    epoch              INTEGER NOT NULL DEFAULT 0
+    epoch              INTEGER NOT NULL DEFAULT 0,
+    -- Where the shard's steady clock stood when an owner last wrote it down, and when that was by
+    -- the database's clock. Waits are measured by it, and no step of a wall clock moves it; the next
+    -- owner goes on from there. NULL: no owner has yet.
+    steady_time           INTEGER,
+    steady_time_noted_at  INTEGER,
+    -- What tells whether a write-ahead log beside the file was written for it, and whether one is
+    -- missing (crates/store/src/sqlite/marks.rs). In the row that every append changes in any case,
+    -- so that it costs no page of the write-ahead log.
+    commits            INTEGER NOT NULL DEFAULT 0, -- transactions that wrote
+    opening            TEXT, -- by which process's opening of the file
+    previous_opening   TEXT, -- which one the file was written by before
+    is_closed          INTEGER NOT NULL DEFAULT 1  -- 0: not all may be in the file itself
 ) STRICT;
 
 -- The log. Append-only: rows are never updated or deleted.
@@ -80,30 +92,22 @@ CREATE TABLE key_uses (
 ) STRICT, WITHOUT ROWID;
 
 -- Projections from here on. `log rebuild` drops and refolds them.
+--
+-- Of configuration and small state, a row is its key, what statements search, and the entity as a
+-- document: JSON, for people to read as well. Programs read the entity from the document alone, so
+-- that a field more needs no column. The document's version tells an older program that it must not
+-- touch it.
 
 CREATE TABLE endpoints (
-    shard                        INTEGER NOT NULL,
-    organization_id              TEXT NOT NULL,
-    endpoint_id                  TEXT NOT NULL,
-    name                         TEXT NOT NULL,
-    url                          TEXT NOT NULL,
-    description                  TEXT NOT NULL,
-    event_types                  TEXT NOT NULL, -- separated by commas
-    secret_key_id                TEXT NOT NULL,
-    secret_nonce                 BLOB NOT NULL,
-    secret_ciphertext            BLOB NOT NULL,
-    previous_secret_key_id       TEXT,
-    previous_secret_nonce        BLOB,
-    previous_secret_ciphertext   BLOB,
-    previous_secret_expire_time  INTEGER,
-    status                       TEXT NOT NULL, -- active, disabled, degraded
-    status_reason                TEXT NOT NULL,
-    status_time                  INTEGER NOT NULL,
-    config_version               INTEGER NOT NULL,
-    version                      INTEGER NOT NULL,
-    create_time                  INTEGER NOT NULL,
-    update_time                  INTEGER NOT NULL,
-    delete_time                  INTEGER,
+    shard             INTEGER NOT NULL,
+    organization_id   TEXT NOT NULL,
+    endpoint_id       TEXT NOT NULL,
+    name              TEXT NOT NULL,
+    url               TEXT NOT NULL,
+    status            TEXT NOT NULL, -- active, disabled, degraded
+    delete_time       INTEGER,
+    document_version  INTEGER NOT NULL,
+    document          TEXT NOT NULL,
     PRIMARY KEY (shard, organization_id, endpoint_id)
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX endpoints_id ON endpoints (shard, endpoint_id);
@@ -121,6 +125,10 @@ CREATE TABLE events (
     request_sha256   BLOB,
     trace_id         TEXT,
     publisher        TEXT NOT NULL,
+    -- Of the record of its acceptance. A replay is about the events below a position: a filter for
+    -- rows that are found by their ids, whose time is that of the acceptance but for the clocks. It
+    -- has no index.
+    position         INTEGER NOT NULL,
     PRIMARY KEY (shard, organization_id, event_id)
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX events_idempotency ON events (shard, organization_id, idempotency_key)
@@ -132,14 +140,23 @@ CREATE TABLE deliveries (
     delivery_id         TEXT NOT NULL,
     event_id            TEXT NOT NULL,
     event_type          TEXT NOT NULL,
+    event_time          INTEGER, -- NULL: the event's body has it
     endpoint_id         TEXT NOT NULL,
     state               TEXT NOT NULL, -- scheduled, retrying, delivered, failed, cancelled
     attempt_count       INTEGER NOT NULL,
     automatic_count     INTEGER NOT NULL,
-    next_attempt_time   INTEGER,
+    next_attempt_time   INTEGER, -- as people are told
+    -- When that attempt is made, on the steady clock. NULL: nothing was said, and it is
+    -- next_attempt_time.
+    steady_due_time     INTEGER,
     retry_request_time  INTEGER,
-    due_time            INTEGER, -- the earlier of the two above
+    -- The delivery's place in its endpoint's queue, on the steady clock; 0 for what somebody asks
+    -- for (a manual retry, a test), which goes first.
+    due_time            INTEGER,
+    retry_traceparent   TEXT, -- the call that asked for the manual retry that was not made yet
+    replay_traceparent  TEXT, -- the call that asked for the replay that made or resumed it
     traceparent         TEXT,
+    tracestate          TEXT, -- what came beside the event's traceparent
     create_time         INTEGER NOT NULL,
     cancel_reason       TEXT NOT NULL,
     version             INTEGER NOT NULL,
@@ -169,6 +186,7 @@ CREATE TABLE attempts (
     outcome            TEXT NOT NULL, -- delivered, retrying, failed
     error              TEXT NOT NULL,
     next_attempt_time  INTEGER,
+    remark             TEXT NOT NULL, -- what was out of the ordinary, for people to read
     PRIMARY KEY (shard, organization_id, attempt_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX attempts_delivery ON attempts (shard, delivery_id, attempt_id);
@@ -197,20 +215,103 @@ CREATE TABLE attempt_counts (
 
 -- API keys and sessions, all on one shard. `*` is every organization.
 CREATE TABLE keys (
-    shard            INTEGER NOT NULL,
-    key_id           TEXT NOT NULL,
-    organization_id  TEXT NOT NULL,
-    name             TEXT NOT NULL,
-    role             TEXT NOT NULL, -- admin, publisher, viewer, platform
-    token_sha256     BLOB NOT NULL,
-    is_session       INTEGER NOT NULL,
-    parent_key_id    TEXT, -- of a session that a key has opened
-    creator          TEXT NOT NULL,
-    create_time      INTEGER NOT NULL,
-    expire_time      INTEGER,
-    revoke_time      INTEGER,
-    version          INTEGER NOT NULL,
+    shard             INTEGER NOT NULL,
+    key_id            TEXT NOT NULL,
+    organization_id   TEXT NOT NULL,
+    token_sha256      BLOB NOT NULL,
+    is_session        INTEGER NOT NULL,
+    creator           TEXT NOT NULL,
+    document_version  INTEGER NOT NULL,
+    document          TEXT NOT NULL,
     PRIMARY KEY (shard, key_id)
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX keys_token ON keys (shard, token_sha256);
 CREATE INDEX keys_organization ON keys (shard, organization_id, key_id);
+-- What a key has made is revoked with it, if that is asked for. The creator is a key's id, or who
+-- else made it.
+CREATE INDEX keys_creator ON keys (shard, creator, key_id);
+
+-- Endpoints whose attempts have all failed since a time.
+CREATE TABLE failing_endpoints (
+    shard            INTEGER NOT NULL,
+    organization_id  TEXT NOT NULL,
+    endpoint_id      TEXT NOT NULL,
+    since            INTEGER NOT NULL,
+    delivery_id      TEXT NOT NULL, -- whose attempt was the first
+    PRIMARY KEY (shard, organization_id, endpoint_id)
+) STRICT, WITHOUT ROWID;
+
+-- The last pause that each receiver has asked for (429 or 503, with Retry-After), also if it is
+-- over; gone when something else has ended it.
+CREATE TABLE endpoint_pauses (
+    shard            INTEGER NOT NULL,
+    organization_id  TEXT NOT NULL,
+    endpoint_id      TEXT NOT NULL,
+    start_time       INTEGER NOT NULL,
+    end_time         INTEGER NOT NULL,
+    delivery_id      TEXT NOT NULL, -- that was answered
+    status_code      INTEGER NOT NULL,
+    PRIMARY KEY (shard, organization_id, endpoint_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE replays (
+    shard             INTEGER NOT NULL,
+    organization_id   TEXT NOT NULL,
+    replay_id         TEXT NOT NULL,
+    endpoint_id       TEXT NOT NULL,
+    state             TEXT NOT NULL, -- running, done, cancelled
+    document_version  INTEGER NOT NULL,
+    document          TEXT NOT NULL,
+    PRIMARY KEY (shard, organization_id, replay_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX replays_running ON replays (shard, replay_id) WHERE state = 'running';
+
+-- Notification channels, and what they are told.
+
+CREATE TABLE channels (
+    shard             INTEGER NOT NULL,
+    organization_id   TEXT NOT NULL,
+    channel_id        TEXT NOT NULL,
+    delete_time       INTEGER,
+    document_version  INTEGER NOT NULL,
+    document          TEXT NOT NULL,
+    PRIMARY KEY (shard, organization_id, channel_id)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX channels_id ON channels (shard, channel_id) WHERE delete_time IS NULL;
+
+CREATE TABLE notifications (
+    shard               INTEGER NOT NULL,
+    organization_id     TEXT NOT NULL,
+    notification_id     TEXT NOT NULL,
+    channel_id          TEXT NOT NULL,
+    type                TEXT NOT NULL, -- delivery_exhausted, endpoint_degraded, …, test
+    due_time            INTEGER, -- NULL: it has ended
+    end_time            INTEGER,
+    cause               INTEGER NOT NULL, -- the position of the last record that it tells of; 0: none
+    attempt_start_time  INTEGER, -- of the last attempt
+    attempt_recipients  INTEGER NOT NULL, -- of the last attempt, if it was a mail. 0: it was none
+    document_version    INTEGER NOT NULL,
+    document            TEXT NOT NULL,
+    PRIMARY KEY (shard, organization_id, notification_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX notifications_due ON notifications (shard, channel_id, due_time, notification_id)
+    WHERE due_time IS NOT NULL;
+CREATE INDEX notifications_channel ON notifications (shard, channel_id, notification_id);
+CREATE INDEX notifications_cause ON notifications (shard, cause) WHERE cause > 0;
+CREATE INDEX notifications_told ON notifications (shard, end_time)
+    WHERE type = 'delivery_exhausted' AND end_time IS NOT NULL;
+CREATE INDEX notifications_mail ON notifications (shard, organization_id, attempt_start_time)
+    WHERE attempt_recipients > 0;
+
+-- The incidents of endpoints at the services of channels, by positions of the log that only grow.
+CREATE TABLE incidents (
+    shard            INTEGER NOT NULL,
+    organization_id  TEXT NOT NULL,
+    channel_id       TEXT NOT NULL,
+    endpoint_id      TEXT NOT NULL,
+    opened           INTEGER NOT NULL, -- the last record of trouble that is told; 0: none
+    closing          INTEGER NOT NULL, -- the last record that ended it; 0: none
+    closed           INTEGER NOT NULL, -- the last of those that was told; 0: none
+    PRIMARY KEY (shard, organization_id, channel_id, endpoint_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX incidents_open ON incidents (shard) WHERE opened > closed;

@@ -1,0 +1,56 @@
+//! Documents: rows that hold the entity as one JSON text, beside the columns that statements search.
+//!
+//! Decision: docs/decisions/small-state-is-documents.md
+
+use std::borrow::Cow;
+
+use keeptrusts_webhooks_domain::document::Document;
+
+use super::{Cell, Column, Entity, Kind, Purpose, StoredRow, unreadable};
+use crate::error::StoreError;
+
+pub(super) const VERSION: &str = "document_version";
+pub(super) const TEXT: &str = "document";
+
+impl<Row: Document> Column<Row> {
+    /// The version of the row's document. A column of its own, so that it is known before anything is
+    /// made of the text.
+    pub(super) const fn document_version() -> Column<Row> {
+        let column = Column::new(VERSION, Kind::Small, |_| Row::VERSION.into());
+        Column { purpose: Purpose::Document, ..column }
+    }
+
+    /// The row's document.
+    pub(super) const fn document() -> Column<Row> {
+        let column = Column::new(TEXT, Kind::Text, |row| {
+            // Entities have nothing that JSON cannot hold. If one ever had, the database would refuse
+            // the NULL.
+            serde_json::to_string(row).map_or(Cell::Null, |text| Cell::Text(Cow::Owned(text)))
+        });
+        Column { purpose: Purpose::Document, ..column }
+    }
+}
+
+/// The entity of a row's document.
+pub(super) fn read<Row: Entity + Document>(row: &impl StoredRow) -> Result<Row, StoreError> {
+    decode(row.small_number(VERSION)?, &row.text(TEXT)?)
+}
+
+/// The entity that a document holds.
+pub(super) fn decode<Row: Entity + Document>(version: i64, text: &str) -> Result<Row, StoreError> {
+    let table = Row::TABLE.name;
+    check_version(table, version, Row::VERSION)?;
+    serde_json::from_str(text).map_err(|error| unreadable(&format!("document of {table}:"), error))
+}
+
+/// Refuses documents of a newer version.
+pub(super) fn check_version(table: &'static str, found: i64, known: u16) -> Result<(), StoreError> {
+    match found > i64::from(known) {
+        true => Err(StoreError::Newer { table, found, known }),
+        false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+#[path = "document_tests.rs"]
+mod tests;

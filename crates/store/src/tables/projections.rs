@@ -1,0 +1,164 @@
+//! The tables that are nothing but a fold of the log: what a rebuild and a check need to know of them.
+
+use keeptrusts_webhooks_domain::attempt::Attempt;
+use keeptrusts_webhooks_domain::channel::Channel;
+use keeptrusts_webhooks_domain::delivery::Delivery;
+use keeptrusts_webhooks_domain::document::Document;
+use keeptrusts_webhooks_domain::endpoint::Endpoint;
+use keeptrusts_webhooks_domain::event::Event;
+use keeptrusts_webhooks_domain::key::Key;
+use keeptrusts_webhooks_domain::notification::Notification;
+use keeptrusts_webhooks_domain::replay::Replay;
+
+use super::document::{self, TEXT, VERSION};
+use super::{Entity, Purpose, listed};
+use crate::error::StoreError;
+use crate::log::projection::{CountKey, Missed};
+use crate::log::rows::{FailingEndpoint, KnownIncident, PausedEndpoint};
+
+/// A table that is nothing but a fold of the log.
+pub(crate) struct Projection {
+    pub(crate) name: &'static str,
+    /// After the shard.
+    pub(crate) key: Vec<&'static str>,
+    pub(crate) columns: Vec<&'static str>,
+    /// Those that are the same in every fold. A document may have several forms.
+    pub(crate) plain_columns: Vec<&'static str>,
+    documents: Option<Documents>,
+}
+
+/// The documents of a table, whatever their entity is.
+struct Documents {
+    version: u16,
+    compare: fn(Option<StoredDocument>, Option<StoredDocument>) -> Result<Compared, StoreError>,
+}
+
+struct StoredDocument {
+    version: i32,
+    text: String,
+}
+
+struct Compared {
+    is_same: bool,
+    /// For people to read. Debug shows nothing of a secret.
+    stored: Option<String>,
+    rebuilt: Option<String>,
+}
+
+/// All tables that are nothing but a fold of the log.
+pub(crate) fn projections() -> [Projection; 13] {
+    fn of<Row: Entity>() -> Projection {
+        let columns = Row::TABLE.columns.iter();
+        let plain = columns.clone().filter(|column| column.purpose != Purpose::Document);
+        Projection {
+            name: Row::TABLE.name,
+            key: Row::TABLE.key().map(|column| column.name).collect(),
+            columns: columns.map(|column| column.name).collect(),
+            plain_columns: plain.map(|column| column.name).collect(),
+            documents: None,
+        }
+    }
+    fn of_documents<Row: Entity + Document>() -> Projection {
+        let documents = Documents { version: Row::VERSION, compare: compare::<Row> };
+        Projection { documents: Some(documents), ..of::<Row>() }
+    }
+    [
+        of_documents::<Endpoint>(),
+        of::<Event>(),
+        of::<Delivery>(),
+        of::<Attempt>(),
+        of::<Missed>(),
+        of::<(CountKey, u64)>(),
+        of::<FailingEndpoint>(),
+        of::<PausedEndpoint>(),
+        of_documents::<Key>(),
+        of_documents::<Replay>(),
+        of_documents::<Channel>(),
+        of_documents::<Notification>(),
+        of::<KnownIncident>(),
+    ]
+}
+
+fn compare<Row: Entity + Document>(
+    stored: Option<StoredDocument>,
+    rebuilt: Option<StoredDocument>,
+) -> Result<Compared, StoreError> {
+    let entity = |document: Option<StoredDocument>| -> Result<Option<Row>, StoreError> {
+        document.map(|found| document::decode(found.version.into(), &found.text)).transpose()
+    };
+    let (stored, rebuilt) = (entity(stored)?, entity(rebuilt)?);
+    let is_same = stored == rebuilt;
+    let text = |entity: Option<Row>| entity.map(|entity| format!("{TEXT}={entity:?}"));
+    Ok(Compared { is_same, stored: text(stored), rebuilt: text(rebuilt) })
+}
+
+/// A row as it is stored and as it is rebuilt, where these are not the same byte for byte.
+#[derive(sqlx_macros::FromRow)]
+pub(crate) struct RowPair {
+    /// `column=value`, in one line, of the plain columns.
+    stored: Option<String>,
+    rebuilt: Option<String>,
+    stored_document_version: Option<i32>,
+    stored_document: Option<String>,
+    rebuilt_document_version: Option<i32>,
+    rebuilt_document: Option<String>,
+}
+
+/// How a row is stored and how it is rebuilt, in one line each. None: it is not there.
+pub(crate) struct RowDifference {
+    pub(crate) stored: Option<String>,
+    pub(crate) rebuilt: Option<String>,
+}
+
+impl Projection {
+    /// What is selected for the documents of a [`RowPair`], from `stored` and `rebuilt`.
+    pub(crate) fn select_documents(&self) -> String {
+        let columns = ["stored", "rebuilt"].map(|side| {
+            let columns = [VERSION, TEXT].map(|column| match self.documents {
+                Some(_) => format!("{side}.{column} AS {side}_{column}"),
+                None => format!("NULL AS {side}_{column}"),
+            });
+            listed(columns.iter())
+        });
+        listed(columns.iter())
+    }
+
+    /// What differs. None: two forms of one document are no difference.
+    pub(crate) fn difference(&self, pair: RowPair) -> Result<Option<RowDifference>, StoreError> {
+        let RowPair { stored, rebuilt, .. } = pair;
+        let Some(documents) = &self.documents else {
+            return Ok(Some(RowDifference { stored, rebuilt }));
+        };
+        let document = |version: Option<i32>, text: Option<String>| {
+            version.zip(text).map(|(version, text)| StoredDocument { version, text })
+        };
+        let compared = (documents.compare)(
+            document(pair.stored_document_version, pair.stored_document),
+            document(pair.rebuilt_document_version, pair.rebuilt_document),
+        )?;
+        if compared.is_same && stored == rebuilt {
+            return Ok(None);
+        }
+        let with = |columns: Option<String>, document: Option<String>| {
+            columns.zip(document).map(|(columns, document)| format!("{columns} {document}"))
+        };
+        let stored = with(stored, compared.stored);
+        let rebuilt = with(rebuilt, compared.rebuilt);
+        Ok(Some(RowDifference { stored, rebuilt }))
+    }
+
+    /// The statement that answers with the newest version among a shard's documents, if there are
+    /// documents. `shard` is its parameter.
+    pub(crate) fn select_newest(&self, shard: &str) -> Option<String> {
+        let table = self.name;
+        self.documents.as_ref()?;
+        Some(format!("SELECT max({VERSION}) FROM {table} WHERE shard = {shard}"))
+    }
+
+    /// Refuses to fold anew if some of the documents are of a newer version: what that knows of them
+    /// would be lost.
+    pub(crate) fn check_newest(&self, newest: Option<i32>) -> Result<(), StoreError> {
+        let (Some(documents), Some(newest)) = (&self.documents, newest) else { return Ok(()) };
+        document::check_version(self.name, newest.into(), documents.version)
+    }
+}

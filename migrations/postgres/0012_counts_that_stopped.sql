@@ -1,2 +1,0 @@
--- The deliveries of a replay are counted up to a limit: whether it may come to more.
-ALTER TABLE replays ADD COLUMN may_match_more BOOLEAN NOT NULL DEFAULT FALSE;
