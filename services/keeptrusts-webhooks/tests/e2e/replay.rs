@@ -319,6 +319,13 @@ async fn a_replay_is_watched_cancelled_and_asked_for_again(backend: Backend) {
         deliveries_per_second: 4,
         ..ask(&client, &endpoint.id, v1::ReplayScope::Missed)
     };
+    // What an endpoint has missed is counted when the events are routed.
+    let counting = v1::ReplayEventsRequest { validate_only: true, ..slowly.clone() };
+    eventually("the events are routed", async || {
+        let counted = replay(&client, counting.clone()).await;
+        (counted.matched_count == 60).then_some(())
+    })
+    .await;
     let asked = replay(&client, slowly.clone()).await;
     assert_eq!((asked.state(), asked.matched_count), (v1::ReplayState::Running, 60));
     assert_eq!(asked.deliveries_per_second, 4);
