@@ -219,7 +219,7 @@ pub trait Tables: Send + Sync + 'static {
     async fn select(&self, shard: Shard, selection: &ErasedSelection) -> Result<Rows, StoreError>;
 
     /// The rows that exist of those with these keys, in no order.
-    async fn look_up(&self, shard: Shard, keys: &Keys) -> Result<Rows, StoreError>;
+    async fn look_up(&self, shard: Shard, keys: &Keys<'_>) -> Result<Rows, StoreError>;
 
     /// How many rows a selection has, whatever its limit.
     async fn count(&self, shard: Shard, selection: &ErasedSelection) -> Result<u64, StoreError>;

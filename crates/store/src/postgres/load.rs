@@ -4,7 +4,7 @@
 //! of it was wanted looks good to it while a table is new.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::ids::EventId;
@@ -31,21 +31,22 @@ pub(super) async fn used_keys(
         keys.iter().map(|(owner, key)| (owner.as_str(), key.as_str())).unzip();
     let added = arguments.add(owners).and_then(|()| arguments.add(names));
     added.map_err(|error| store_error(sqlx::Error::Encode(error)))?;
-    let looked_up = lookup(
-        &TableShape::of::<Event>(),
-        "unnest($2::text[], $3::text[])",
-        &["organization_id", "idempotency_key"],
-    );
-    let query = sqlx::query_with(AssertSqlSafe(looked_up), arguments);
+    let query = sqlx::query_with(AssertSqlSafe(LOOKUP_BY_IDEMPOTENCY_KEY.as_str()), arguments);
     let rows = query.fetch_all(connection).await.map_err(store_error)?;
     Ok(keys_used_by(Rows::stored(rows).read()?))
 }
+
+/// The statement that looks events up by their idempotency keys.
+static LOOKUP_BY_IDEMPOTENCY_KEY: LazyLock<String> = LazyLock::new(|| {
+    let columns = ["organization_id", "idempotency_key"];
+    lookup(&TableShape::of::<Event>(), "unnest($2::text[], $3::text[])", &columns)
+});
 
 /// The rows that exist of those with these keys.
 pub(super) async fn by_key(
     connection: &mut PgConnection,
     shard: Shard,
-    keys: &Keys,
+    keys: &Keys<'_>,
 ) -> Result<Rows, StoreError> {
     let arguments = key_arguments(shard, keys).map_err(store_error)?;
     let query = sqlx::query_with(AssertSqlSafe(lookup_by_key(&keys.table)), arguments);
@@ -54,7 +55,7 @@ pub(super) async fn by_key(
 
 /// A row of the shard for each of the wanted values of these columns, as far as there is one.
 fn lookup(table: &TableShape, wanted: &str, columns: &[&str]) -> String {
-    let TableShape { name, read_columns, .. } = table;
+    let (name, read_columns) = (table.name, (table.read_columns)());
     let names = listed((0..columns.len()).map(|index| format!("value_{index}")));
     let equal = columns.iter().enumerate();
     let equal = equal.map(|(index, column)| format!(" AND {column} = wanted.value_{index}"));

@@ -30,7 +30,7 @@ impl Tables for PostgresStore {
         Ok(Rows::stored(fetch_rows(&self.readers, sql::select(shard, selection)).await?))
     }
 
-    async fn look_up(&self, shard: Shard, keys: &Keys) -> Result<Rows, StoreError> {
+    async fn look_up(&self, shard: Shard, keys: &Keys<'_>) -> Result<Rows, StoreError> {
         let arguments = key_arguments(shard, keys).map_err(store_error)?;
         let sql = AssertSqlSafe(load::lookup_by_key(&keys.table));
         let query = sqlx::query_with(sql, arguments);

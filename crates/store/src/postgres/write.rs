@@ -125,7 +125,7 @@ pub(super) fn unnest(kinds: impl Iterator<Item = Kind>) -> String {
 }
 
 /// The parameters of a statement about rows by their keys.
-pub(super) fn key_arguments(shard: Shard, keys: &Keys) -> Result<PgArguments, sqlx::Error> {
+pub(super) fn key_arguments(shard: Shard, keys: &Keys<'_>) -> Result<PgArguments, sqlx::Error> {
     let mut arguments = of_shard(shard)?;
     for (index, (_, kind)) in keys.table.key.iter().enumerate() {
         let cells: Vec<_> = keys.values.iter().map(|key| key[index].clone()).collect();

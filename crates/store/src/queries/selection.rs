@@ -6,7 +6,7 @@
 use std::marker::PhantomData;
 
 use super::filters::Interval;
-use crate::tables::{Cell, Entity, TableShape, micros};
+use crate::tables::{Cell, Entity, micros};
 
 /// Which rows of a table, in which order, and how many.
 pub(crate) struct Selection<Row> {
@@ -16,7 +16,7 @@ pub(crate) struct Selection<Row> {
 
 /// The same for whoever need not know what a row is.
 pub struct ErasedSelection {
-    pub(crate) table: TableShape,
+    pub(crate) table: &'static str,
     /// The columns that are read.
     pub(crate) columns: String,
     /// The index that SQLite is to use: it keeps no statistics by which it would choose.
@@ -118,7 +118,7 @@ impl<Row: Entity> Selection<Row> {
     /// Every row.
     pub(crate) fn new() -> Selection<Row> {
         let erased = ErasedSelection {
-            table: TableShape::of::<Row>(),
+            table: Row::TABLE.name,
             columns: Row::TABLE.read_columns(),
             index: None,
             conditions: Vec::new(),

@@ -55,7 +55,7 @@ fn begin<DB: Dialect>(
     shard: Shard,
     selection: &ErasedSelection,
 ) -> QueryBuilder<DB> {
-    let mut query = QueryBuilder::new(format!("SELECT {columns} FROM {}", selection.table.name));
+    let mut query = QueryBuilder::new(format!("SELECT {columns} FROM {}", selection.table));
     if let Some(index) = selection.index {
         DB::by_index(&mut query, index);
     }

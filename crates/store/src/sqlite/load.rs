@@ -37,9 +37,9 @@ pub(super) async fn idempotency_keys(
 pub(super) async fn by_key(
     connection: &mut SqliteConnection,
     shard: Shard,
-    keys: &Keys,
+    keys: &Keys<'_>,
 ) -> Result<Rows, StoreError> {
-    let bind = |values: &mut Values, key: &Vec<Cell<'static>>| {
+    let bind = |values: &mut Values, key: &Vec<Cell<'_>>| {
         key.iter().for_each(|cell| values.push_cell(cell.clone()));
     };
     let rows = lookup_by_key(&keys.table)

@@ -30,7 +30,7 @@ impl Tables for SqliteStore {
         Ok(Rows::stored(found.map_err(failed)?))
     }
 
-    async fn look_up(&self, shard: Shard, keys: &Keys) -> Result<Rows, StoreError> {
+    async fn look_up(&self, shard: Shard, keys: &Keys<'_>) -> Result<Rows, StoreError> {
         let mut connection = self.readers.acquire().await.map_err(failed)?;
         load::by_key(&mut connection, shard, keys).await
     }

@@ -107,8 +107,9 @@ pub(crate) trait Entity: Sized + Send + Sync + Unpin + 'static {
 #[derive(Debug, Clone)]
 pub(crate) struct TableShape {
     pub(crate) name: &'static str,
-    /// The columns that an entity is read from, separated by commas.
-    pub(crate) read_columns: String,
+    /// The columns that an entity is read from, separated by commas. Statements are made once for
+    /// each table, and shapes for each look-up.
+    pub(crate) read_columns: fn() -> String,
     /// The columns that say which row it is.
     pub(crate) key: Vec<(&'static str, Kind)>,
 }
@@ -118,23 +119,23 @@ impl TableShape {
         let key = Row::TABLE.key().map(|column| (column.name, column.kind));
         TableShape {
             name: Row::TABLE.name,
-            read_columns: Row::TABLE.read_columns(),
+            read_columns: || Row::TABLE.read_columns(),
             key: key.collect(),
         }
     }
 }
 
 /// Rows of a table by their keys.
-pub struct Keys {
+pub struct Keys<'k> {
     pub(crate) table: TableShape,
     /// The values of the key's columns, for each row.
-    pub(crate) values: Vec<Vec<Cell<'static>>>,
+    pub(crate) values: Vec<Vec<Cell<'k>>>,
 }
 
-impl Keys {
-    pub(crate) fn of<Row: Entity>(keys: &[impl TableKey]) -> Keys {
-        let owned = |key: &_| TableKey::cells(key).into_iter().map(Cell::into_owned).collect();
-        Keys { table: TableShape::of::<Row>(), values: keys.iter().map(owned).collect() }
+impl<'k> Keys<'k> {
+    pub(crate) fn of<Row: Entity>(keys: &'k [impl TableKey]) -> Keys<'k> {
+        let values = keys.iter().map(TableKey::cells).collect();
+        Keys { table: TableShape::of::<Row>(), values }
     }
 }
 

@@ -240,7 +240,7 @@ intercept! {
     }
 
     async fn select(shard: Shard, selection: &ErasedSelection) -> Rows;
-    async fn look_up(shard: Shard, keys: &Keys) -> Rows;
+    async fn look_up(shard: Shard, keys: &Keys<'_>) -> Rows;
     async fn count(shard: Shard, selection: &ErasedSelection) -> u64;
     async fn grouped(
         shard: Shard, selection: &ErasedSelection, group: &'static str, extreme: Extreme

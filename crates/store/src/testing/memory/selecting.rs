@@ -18,7 +18,7 @@ use crate::tables::{Cell, CellRow, Entity, KeyUse, Keys, Rows, Table};
 pub(super) trait AnyTable {
     fn select(&self, selection: &ErasedSelection) -> Rows;
 
-    fn look_up(&self, keys: &Keys) -> Rows;
+    fn look_up(&self, keys: &Keys<'_>) -> Rows;
 
     fn count(&self, selection: &ErasedSelection) -> u64;
 
@@ -109,7 +109,7 @@ impl<Id: FromStr + Ord, Row: Entity + Clone> AnyTable for ById<'_, Id, Row> {
         page(found, selection)
     }
 
-    fn look_up(&self, keys: &Keys) -> Rows {
+    fn look_up(&self, keys: &Keys<'_>) -> Rows {
         let found = keys.values.iter().filter_map(|key| {
             let row = self.0.get(&key.last()?.as_text()?.parse().ok()?)?;
             (key_of(row) == *key).then(|| row.clone())
@@ -168,7 +168,7 @@ impl<Row: Entity + Clone> AnyTable for Listed<Row> {
         page(in_order(matching(&self.0, selection).collect(), selection.order), selection)
     }
 
-    fn look_up(&self, keys: &Keys) -> Rows {
+    fn look_up(&self, keys: &Keys<'_>) -> Rows {
         let found = self.0.iter().filter(|row| keys.values.contains(&key_of(*row)));
         Rows::in_memory::<Row>(found.cloned().collect())
     }

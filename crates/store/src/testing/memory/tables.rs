@@ -23,15 +23,15 @@ use crate::tables::{Keys, Rows};
 #[async_trait]
 impl Tables for MemoryStore {
     async fn select(&self, shard: Shard, selection: &ErasedSelection) -> Result<Rows, StoreError> {
-        self.table(shard, selection.table.name, |table| table.select(selection))
+        self.table(shard, selection.table, |table| table.select(selection))
     }
 
-    async fn look_up(&self, shard: Shard, keys: &Keys) -> Result<Rows, StoreError> {
+    async fn look_up(&self, shard: Shard, keys: &Keys<'_>) -> Result<Rows, StoreError> {
         self.table(shard, keys.table.name, |table| table.look_up(keys))
     }
 
     async fn count(&self, shard: Shard, selection: &ErasedSelection) -> Result<u64, StoreError> {
-        self.table(shard, selection.table.name, |table| table.count(selection))
+        self.table(shard, selection.table, |table| table.count(selection))
     }
 
     async fn grouped(
@@ -41,7 +41,7 @@ impl Tables for MemoryStore {
         group: &'static str,
         extreme: Extreme,
     ) -> Result<Vec<(String, i64)>, StoreError> {
-        let numbers = self.table(shard, selection.table.name, |table| {
+        let numbers = self.table(shard, selection.table, |table| {
             let (Extreme::Least(column) | Extreme::Greatest(column)) = extreme;
             table.numbers(selection, group, column)
         })?;
