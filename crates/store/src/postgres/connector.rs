@@ -218,6 +218,11 @@ impl NoHost {
 }
 
 impl NoHost {
+    /// Whether no host has said anything.
+    pub(super) fn is_silent(&self) -> bool {
+        self.0.iter().all(|failure| matches!(failure.cause, HostCause::Silent(_)))
+    }
+
     /// What the hosts lack: what one that answered said, before that others did not answer.
     pub(super) fn trouble(&self) -> Option<Trouble> {
         let said = self.0.iter().find_map(|failure| match &failure.cause {

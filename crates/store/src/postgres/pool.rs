@@ -148,19 +148,29 @@ impl Inner {
     }
 
     async fn connect(&self, deadline: Instant) -> Result<PgConnection, NoConnection> {
-        let mut backoff = CONNECT_BACKOFF;
+        let (mut backoff, mut before) = (CONNECT_BACKOFF, None);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let error = match self.connector.connect(&self.limits, left).await {
                 Ok(connection) => return Ok(connection),
-                Err(error) => error,
+                Err(error) => more_telling(before, error),
             };
             let wait = backoff.next_wait();
             if !error.is_passing() || Instant::now() + wait >= deadline {
                 return Err(error.into());
             }
+            before = Some(error);
             sleep(wait).await;
         }
+    }
+}
+
+/// What callers are told of two attempts: a last one for which there was too little time hides
+/// nothing of what the server has said before.
+fn more_telling(before: Option<NoHost>, last: NoHost) -> NoHost {
+    match before {
+        Some(before) if last.is_silent() => before,
+        _ => last,
     }
 }
 
@@ -220,7 +230,10 @@ impl Drop for Use {
 
 #[cfg(test)]
 mod tests {
+    use sqlx::postgres::PgConnectOptions;
+
     use super::*;
+    use crate::postgres::connector::{HostCause, HostFailure};
 
     #[test]
     fn what_lay_idle_when_a_session_failed_is_tested_before_it_is_used() {
@@ -229,5 +242,20 @@ mod tests {
         assert!(!is_trusted(millis(1_000), None), "idle for too long");
         assert!(!is_trusted(millis(900), Some(millis(500))), "idle since before the failure");
         assert!(is_trusted(millis(100), Some(millis(500))), "used since then");
+    }
+
+    #[test]
+    fn an_attempt_without_time_hides_nothing_of_what_the_server_has_said() {
+        let failed = |cause| {
+            NoHost(vec![HostFailure { options: PgConnectOptions::new_without_pgpass(), cause }])
+        };
+        let refused = || failed(HostCause::Failed(sqlx::Error::Protocol("too many".to_owned())));
+        let silent = || failed(HostCause::Silent(Duration::ZERO));
+        let is_silent = |before, last| more_telling(before, last).is_silent();
+        assert!(!is_silent(Some(refused()), silent()), "the server has said why");
+        assert!(!is_silent(Some(silent()), refused()), "it says why now");
+        assert!(!is_silent(None, refused()));
+        assert!(is_silent(None, silent()), "it has said nothing");
+        assert!(is_silent(Some(silent()), silent()));
     }
 }
