@@ -8,7 +8,7 @@ use keeptrusts_webhooks_domain::log::Shard;
 use super::filters::AttemptFilter;
 use super::found::Found;
 use super::selection::Selection;
-use super::walk::{Reach, reach};
+use super::walk::{self, List};
 use crate::error::StoreError;
 use crate::log::projection::CountKey;
 use crate::store::Store;
@@ -34,18 +34,24 @@ impl dyn Store + '_ {
         before: AttemptId,
         limit: usize,
     ) -> Result<Found<Attempt, AttemptId>, StoreError> {
-        let ulids = filter.begun.ulids();
-        let before = AttemptId::new(ulids.before(before.ulid()));
-        let first = filter.begun.start.map(|_| AttemptId::new(ulids.first));
-        let walk = (walk(organization, filter.endpoint_id, before, first), "attempt_id");
-        let floor = match reach(self, shard, organization, walk, filter.looks_at(limit)).await? {
-            Reach::Foreign => return Ok(Found::nothing()),
-            Reach::Until(floor) => Some(floor),
-            Reach::End => None,
+        let list = List {
+            interval: filter.begun,
+            before: before.ulid(),
+            looks_at: filter.looks_at(limit),
+            limit,
+            id: "attempt_id",
+            id_of: |row: &Attempt| row.made.id,
+            make_id: AttemptId::new,
         };
-        let attempts = listed(organization, filter, (before, floor.or(first))).limit(limit);
-        let rows = self.selected(shard, attempts).await?;
-        Ok(Found::of(rows, limit, floor, |row: &Attempt| row.made.id))
+        walk::list(
+            self,
+            shard,
+            organization,
+            list,
+            |before, first| walk(organization, filter.endpoint_id, before, first),
+            |before, least| listed(organization, filter, (before, least)),
+        )
+        .await
     }
 
     /// An endpoint's attempts counted, from an hour on.

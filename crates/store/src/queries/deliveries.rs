@@ -7,7 +7,7 @@ use keeptrusts_webhooks_domain::log::Shard;
 use super::filters::DeliveryFilter;
 use super::found::Found;
 use super::selection::Selection;
-use super::walk::{Reach, reach};
+use super::walk::{self, List};
 use crate::error::StoreError;
 use crate::store::Store;
 use crate::tables::with_owner;
@@ -33,18 +33,24 @@ impl dyn Store + '_ {
         before: DeliveryId,
         limit: usize,
     ) -> Result<Found<Delivery, DeliveryId>, StoreError> {
-        let ulids = filter.scheduled.ulids();
-        let before = DeliveryId::new(ulids.before(before.ulid()));
-        let first = filter.scheduled.start.map(|_| DeliveryId::new(ulids.first));
-        let walk = (walk(organization, filter.endpoint_id, before, first), "delivery_id");
-        let floor = match reach(self, shard, organization, walk, filter.looks_at(limit)).await? {
-            Reach::Foreign => return Ok(Found::nothing()),
-            Reach::Until(floor) => Some(floor),
-            Reach::End => None,
+        let list = List {
+            interval: filter.scheduled,
+            before: before.ulid(),
+            looks_at: filter.looks_at(limit),
+            limit,
+            id: "delivery_id",
+            id_of: |row: &Delivery| row.id,
+            make_id: DeliveryId::new,
         };
-        let deliveries = listed(organization, filter, (before, floor.or(first))).limit(limit);
-        let rows = self.selected(shard, deliveries).await?;
-        Ok(Found::of(rows, limit, floor, |row: &Delivery| row.id))
+        walk::list(
+            self,
+            shard,
+            organization,
+            list,
+            |before, first| walk(organization, filter.endpoint_id, before, first),
+            |before, least| listed(organization, filter, (before, least)),
+        )
+        .await
     }
 
     /// How many deliveries wait for an attempt. It takes as long as there are many.

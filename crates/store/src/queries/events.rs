@@ -7,7 +7,7 @@ use keeptrusts_webhooks_domain::log::{Position, Shard};
 use super::filters::EventFilter;
 use super::found::Found;
 use super::selection::Selection;
-use super::walk::{Reach, reach};
+use super::walk::{self, List};
 use crate::error::StoreError;
 use crate::log::projection::Missed;
 use crate::store::Store;
@@ -35,18 +35,24 @@ impl dyn Store + '_ {
         before: EventId,
         limit: usize,
     ) -> Result<Found<Event, EventId>, StoreError> {
-        let ulids = filter.accepted.ulids();
-        let before = EventId::new(ulids.before(before.ulid()));
-        let first = filter.accepted.start.map(|_| EventId::new(ulids.first));
-        let walk = (walk(organization, before, first), "event_id");
-        let floor = match reach(self, shard, organization, walk, filter.looks_at(limit)).await? {
-            Reach::Foreign => return Ok(Found::nothing()),
-            Reach::Until(floor) => Some(floor),
-            Reach::End => None,
+        let list = List {
+            interval: filter.accepted,
+            before: before.ulid(),
+            looks_at: filter.looks_at(limit),
+            limit,
+            id: "event_id",
+            id_of: |row: &Event| row.id,
+            make_id: EventId::new,
         };
-        let events = listed(organization, filter, (before, floor.or(first))).limit(limit);
-        let rows = self.selected(shard, events).await?;
-        Ok(Found::of(rows, limit, floor, |row: &Event| row.id))
+        walk::list(
+            self,
+            shard,
+            organization,
+            list,
+            |before, first| walk(organization, before, first),
+            |before, least| listed(organization, filter, (before, least)),
+        )
+        .await
     }
 
     /// Events that an endpoint missed while it was disabled, oldest first, after a position.

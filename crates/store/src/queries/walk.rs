@@ -8,15 +8,58 @@ use std::str::FromStr;
 
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::Shard;
+use ulid::Ulid;
 
+use super::filters::Interval;
+use super::found::Found;
 use super::selection::Selection;
 use crate::error::StoreError;
 use crate::store::Store;
 use crate::tables::{Entity, StoredRow};
 
+/// What a list that goes through an index is asked for.
+pub(super) struct List<Row, Id> {
+    /// When what is wanted happened.
+    pub(super) interval: Interval,
+    /// Where the list goes on.
+    pub(super) before: Ulid,
+    /// How many rows of the index are looked at. None: as many as are found.
+    pub(super) looks_at: Option<usize>,
+    pub(super) limit: usize,
+    /// The column of the ids.
+    pub(super) id: &'static str,
+    pub(super) id_of: fn(&Row) -> Id,
+    pub(super) make_id: fn(Ulid) -> Id,
+}
+
+/// Lists rows of an organization, newest first. Both selections are given the id that they begin
+/// before and the least that is wanted: `walk` selects the owners and the ids of the index that the
+/// list goes through, `listed` what matches.
+pub(super) async fn list<Row: Entity, Id: FromStr + Copy>(
+    store: &dyn Store,
+    shard: Shard,
+    organization: &OrganizationId,
+    list: List<Row, Id>,
+    walk: impl FnOnce(Id, Option<Id>) -> Selection<Row>,
+    listed: impl FnOnce(Id, Option<Id>) -> Selection<Row>,
+) -> Result<Found<Row, Id>, StoreError> {
+    let List { interval, before, looks_at, limit, id, id_of, make_id } = list;
+    let ulids = interval.ulids();
+    let before = make_id(ulids.before(before));
+    let first = interval.start.map(|_| make_id(ulids.first));
+    let floor = match reach(store, shard, organization, (walk(before, first), id), looks_at).await?
+    {
+        Reach::Foreign => return Ok(Found::nothing()),
+        Reach::Until(floor) => Some(floor),
+        Reach::End => None,
+    };
+    let rows = store.selected(shard, listed(before, floor.or(first)).limit(limit)).await?;
+    Ok(Found::of(rows, limit, floor, id_of))
+}
+
 /// Where the rows end that a list looks at next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reach<Id> {
+enum Reach<Id> {
     /// At this one, and there may be more.
     Until(Id),
     /// At the list's end.
@@ -31,7 +74,7 @@ pub(crate) fn last<Row: Entity>(walk: Selection<Row>, rows: usize) -> Selection<
 }
 
 /// Where the next `rows` rows of a walk end. None: they are not limited.
-pub(super) async fn reach<Row: Entity, Id: FromStr>(
+async fn reach<Row: Entity, Id: FromStr>(
     store: &dyn Store,
     shard: Shard,
     organization: &OrganizationId,

@@ -1,7 +1,7 @@
 //! What the databases say in words of their own.
 
 use keeptrusts_webhooks_domain::log::Shard;
-use sqlx::{Database, Postgres, QueryBuilder, Sqlite};
+use sqlx::{Database, Encode, Postgres, QueryBuilder, Sqlite, Type};
 
 use crate::tables::Cell;
 
@@ -10,6 +10,7 @@ pub(crate) trait Dialect: Database + Sized {
     /// Adds a parameter.
     fn bind(query: &mut QueryBuilder<Self>, value: &Cell<'static>);
 
+    /// Adds a shard as a parameter.
     fn bind_shard(query: &mut QueryBuilder<Self>, shard: Shard);
 
     /// Has the table be read by this index.
@@ -21,13 +22,7 @@ pub(crate) trait Dialect: Database + Sized {
 
 impl Dialect for Postgres {
     fn bind(query: &mut QueryBuilder<Postgres>, value: &Cell<'static>) {
-        match value.clone() {
-            Cell::Null => query.push("NULL"),
-            Cell::Text(text) => query.push_bind(text.into_owned()),
-            Cell::Integer(number) => query.push_bind(number),
-            Cell::Boolean(flag) => query.push_bind(flag),
-            Cell::Bytes(bytes) => query.push_bind(bytes.into_owned()),
-        };
+        push_cell(query, value);
     }
 
     fn bind_shard(query: &mut QueryBuilder<Postgres>, shard: Shard) {
@@ -46,13 +41,7 @@ impl Dialect for Postgres {
 
 impl Dialect for Sqlite {
     fn bind(query: &mut QueryBuilder<Sqlite>, value: &Cell<'static>) {
-        match value.clone() {
-            Cell::Null => query.push("NULL"),
-            Cell::Text(text) => query.push_bind(text.into_owned()),
-            Cell::Integer(number) => query.push_bind(number),
-            Cell::Boolean(flag) => query.push_bind(flag),
-            Cell::Bytes(bytes) => query.push_bind(bytes.into_owned()),
-        };
+        push_cell(query, value);
     }
 
     fn bind_shard(query: &mut QueryBuilder<Sqlite>, shard: Shard) {
@@ -68,4 +57,20 @@ impl Dialect for Sqlite {
         query.push(format_args!("instr(lower({column}), "));
         query.push_bind(lower_case.to_owned()).push(") > 0");
     }
+}
+
+fn push_cell<DB: Database>(query: &mut QueryBuilder<DB>, value: &Cell<'static>)
+where
+    String: for<'q> Encode<'q, DB> + Type<DB>,
+    i64: for<'q> Encode<'q, DB> + Type<DB>,
+    bool: for<'q> Encode<'q, DB> + Type<DB>,
+    Vec<u8>: for<'q> Encode<'q, DB> + Type<DB>,
+{
+    match value.clone() {
+        Cell::Null => query.push("NULL"),
+        Cell::Text(text) => query.push_bind(text.into_owned()),
+        Cell::Integer(number) => query.push_bind(number),
+        Cell::Boolean(flag) => query.push_bind(flag),
+        Cell::Bytes(bytes) => query.push_bind(bytes.into_owned()),
+    };
 }
