@@ -157,6 +157,26 @@ fn what_everybody_reads_first_stays_short() {
 }
 
 #[test]
+fn the_map_of_the_architecture_has_every_crate_and_every_service() {
+    let map = text(&root().join("ARCHITECTURE.md"));
+    let paths: Vec<&str> = map
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .filter_map(|row| row.split(" | ").next())
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .collect();
+    for folder in ["crates", "services"] {
+        for entry in fs::read_dir(root().join(folder)).expect("a folder") {
+            let name = entry.expect("an entry").file_name().to_string_lossy().into_owned();
+            // The first service of a row has the folder before its name, the others have not.
+            let is_listed = paths.contains(&format!("{folder}/{name}").as_str())
+                || (folder == "services" && paths.contains(&name.as_str()));
+            assert!(is_listed, "ARCHITECTURE.md has no row for {folder}/{name}");
+        }
+    }
+}
+
+#[test]
 fn every_page_of_the_documentation_is_listed() {
     let folder = root().join("docs");
     let listed = Document::read(&folder.join("README.md")).links;
