@@ -43,8 +43,8 @@ impl Stage {
     }
 
     /// The keys as a process sees them that has not looked any up yet.
-    fn keys(&self) -> Keys {
-        Keys::new(Arc::clone(&self.log), Self::clock_of(&self.second))
+    fn keys(&self) -> KeyCache {
+        KeyCache::new(Arc::clone(&self.log), Self::clock_of(&self.second))
     }
 
     async fn append(&self, id: KeyId, fact: KeyFact) {
@@ -90,7 +90,7 @@ fn token(number: u8) -> Token {
     Token::from_random([number; 32])
 }
 
-async fn is_valid(keys: &Keys, number: u8) -> bool {
+async fn is_valid(keys: &KeyCache, number: u8) -> bool {
     keys.caller(&token(number)).await.expect("the store answers").is_some()
 }
 
@@ -133,9 +133,9 @@ async fn what_this_process_ends_is_refused_from_that_moment_on_though_it_is_reme
     }
     let stream = tokio::spawn({
         let keys = Arc::clone(&keys);
-        async move { keys.is_revoked(id(2), Some(id(1))).await }
+        async move { keys.revoked(id(2), Some(id(1))).await }
     });
-    tokio::time::sleep(KEY_MEMORY / 10).await;
+    tokio::time::sleep(KEY_CACHE_TTL / 10).await;
     let end = tokio::time::Instant::now();
     stage.append(KeyId::new(Ulid(2)), KeyFact::SessionEnded).await;
     assert!(!is_valid(&keys, 2).await, "signed out");
@@ -144,9 +144,9 @@ async fn what_this_process_ends_is_refused_from_that_moment_on_though_it_is_reme
     assert!(is_valid(&keys, 3).await && is_valid(&keys, 1).await, "others are as they were");
     let stream = tokio::spawn({
         let keys = Arc::clone(&keys);
-        async move { keys.is_revoked(id(3), Some(id(1))).await }
+        async move { keys.revoked(id(3), Some(id(1))).await }
     });
-    tokio::time::sleep(KEY_MEMORY / 10).await;
+    tokio::time::sleep(KEY_CACHE_TTL / 10).await;
     let revoked = tokio::time::Instant::now();
     stage.revoke(1).await;
     assert!(!is_valid(&keys, 1).await && !is_valid(&keys, 3).await, "with its sessions");
@@ -182,7 +182,7 @@ async fn uses_are_noted_when_the_process_stops() {
     assert!(is_valid(&keys, 1).await);
     let stopped = CancellationToken::new();
     stopped.cancel();
-    keys.note_uses(stopped).await;
+    keys.record_uses(stopped).await;
     let id = KeyId::new(Ulid(1));
     let uses = stage.log.store().key_uses(&[id]).await.expect("reads");
     assert_eq!(uses.get(&id).map(|time| time.as_second()), Some(1_000));
@@ -199,19 +199,19 @@ async fn however_many_wait_for_a_keys_end_it_is_looked_up_once_at_a_time() {
         counted.fetch_add(1, Ordering::SeqCst);
         clock()
     });
-    let keys = Arc::new(Keys::new(Arc::clone(&stage.log), clock));
+    let keys = Arc::new(KeyCache::new(Arc::clone(&stage.log), clock));
     let id = KeyId::new(Ulid(1));
     let mut waiting = tokio::task::JoinSet::new();
     for _ in 0..100 {
         let keys = Arc::clone(&keys);
-        waiting.spawn(async move { keys.is_revoked(id, None).await });
+        waiting.spawn(async move { keys.revoked(id, None).await });
     }
-    let long = KEY_MEMORY * 10 + KEY_MEMORY / 2;
+    let long = KEY_CACHE_TTL * 10 + KEY_CACHE_TTL / 2;
     assert!(tokio::time::timeout(long, waiting.join_next()).await.is_err(), "it is valid");
     assert_eq!(looks.load(Ordering::SeqCst), 10);
 
     stage.elsewhere().await.revoke(1).await;
-    let ended = tokio::time::timeout(KEY_MEMORY, async {
+    let ended = tokio::time::timeout(KEY_CACHE_TTL, async {
         let mut ended = 0;
         while waiting.join_next().await.is_some() {
             ended += 1;
@@ -223,8 +223,8 @@ async fn however_many_wait_for_a_keys_end_it_is_looked_up_once_at_a_time() {
 
     // Who has gone is not looked for any more.
     let begun = looks.load(Ordering::SeqCst);
-    assert!(tokio::time::timeout(KEY_MEMORY / 2, keys.is_revoked(id, None)).await.is_err());
-    tokio::time::sleep(KEY_MEMORY * 10).await;
+    assert!(tokio::time::timeout(KEY_CACHE_TTL / 2, keys.revoked(id, None)).await.is_err());
+    tokio::time::sleep(KEY_CACHE_TTL * 10).await;
     assert_eq!(looks.load(Ordering::SeqCst), begun);
     assert!(keys.in_use().is_empty());
 }

@@ -1,17 +1,17 @@
-//! Which permission each method takes. A method without a rule is answered to nobody.
+//! The permission that each method requires. A method without a rule is refused.
 //!
 //! Decision: docs/decisions/no-server-without-a-gate.md
 
 use keeptrusts_webhooks_domain::access::Permission;
 
-/// What it takes to call a method.
+/// What a caller needs to call a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
-    /// Nothing: health and reflection.
+    /// No token: health and reflection.
     Open,
-    /// A valid token, whose role has this permission.
+    /// A token whose role has this permission.
     Needs(Permission),
-    /// There is no rule, so that nobody may.
+    /// There is no rule: nobody may call the method.
     Missing,
 }
 
@@ -22,7 +22,7 @@ const OPEN: [&str; 3] = [
     "/grpc.reflection.v1alpha.ServerReflection/",
 ];
 
-/// The rule of a method, by the path of its requests (`/package.Service/Method`).
+/// The rule for a request's path (`/package.Service/Method`).
 pub fn rule_of(path: &str) -> Rule {
     if OPEN.iter().any(|service| path.starts_with(service)) {
         return Rule::Open;

@@ -4,13 +4,13 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use keeptrusts_webhooks_process::reload;
+use keeptrusts_webhooks_process::hangup;
 use rustix::process::{Pid, Signal, kill_process};
 
 #[tokio::test]
 #[ignore = "is the process that the other test sends signals to"]
 async fn process_under_test() {
-    let mut first = reload::on_hangup().expect("a handler");
+    let mut first = hangup::on_hangup().expect("a handler");
     let mut second = first.clone();
     println!("\nready");
     for _ in 0..2 {

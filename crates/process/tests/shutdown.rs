@@ -20,7 +20,7 @@ async fn process_under_test() {
     let flags = ShutdownFlags { shutdown_timeout: Duration::from_millis(limit) };
     let shutdown = shutdown::on_signals(&flags).expect("handlers");
     println!("\nready");
-    shutdown.asked().cancelled().await;
+    shutdown.requested().cancelled().await;
     println!("asked to stop");
     if std::env::var_os(STAYS).is_some() {
         std::future::pending::<()>().await;

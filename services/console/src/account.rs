@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use keeptrusts_webhooks_access::issuer::{
-    Discovery, Fetcher, IssuerSettings, NotVerified, SelfDescription, SignedTokens, TrustError,
+    Discovery, Fetcher, IssuerSettings, VerificationError, DiscoveryCache, TokenVerifier, TrustError,
 };
 use keeptrusts_webhooks_access::limits::MAX_TOKEN_BYTES;
 use moka::sync::Cache;
@@ -50,9 +50,9 @@ pub(crate) struct Accounts {
     /// Where the console is found, without a slash at the end.
     home: String,
     registration: Registration,
-    issuer: SelfDescription,
+    issuer: DiscoveryCache,
     fetcher: Arc<Fetcher>,
-    tokens: SignedTokens,
+    tokens: TokenVerifier,
     used: Cache<String, ()>,
     exchanges: Semaphore,
 }
@@ -200,8 +200,8 @@ impl Accounts {
             )));
         }
         let verified = self.tokens.verify(&tokens.id_token).await.map_err(|why| match why {
-            NotVerified::NoKeys => Refusal::IssuerUnavailable,
-            NotVerified::Invalid(defect) => invalid_token(&defect),
+            VerificationError::NoKeys => Refusal::IssuerUnavailable,
+            VerificationError::Invalid(defect) => invalid_token(&defect),
         })?;
         let expected = Expected {
             client_id: &self.registration.client_id,

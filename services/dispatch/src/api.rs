@@ -28,8 +28,8 @@ use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
 use keeptrusts_webhooks_domain::fact::DeliveryFact;
 use keeptrusts_webhooks_domain::health::{last_week, week_of};
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
-use keeptrusts_webhooks_process::answer;
-use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
+use keeptrusts_webhooks_process::{database_errors, long_reads};
+use keeptrusts_webhooks_process::grpc_server::limits::NO_DECODING_LIMIT;
 use keeptrusts_webhooks_process::log_writer::LogWriter;
 use keeptrusts_webhooks_process::request_outcome::RequestOutcome;
 use keeptrusts_webhooks_store::queries::health::summarize;
@@ -64,7 +64,7 @@ impl DispatchApi {
     ) -> DispatchServiceServer<Self> {
         let watched = WatchedOrganizations::default();
         let api = DispatchApi { log, clock, body_retention, watched, shutdown };
-        DispatchServiceServer::new(api).max_decoding_message_size(UNLIMITED_HERE)
+        DispatchServiceServer::new(api).max_decoding_message_size(NO_DECODING_LIMIT)
     }
 
     async fn delivery(
@@ -74,7 +74,7 @@ impl DispatchApi {
     ) -> Result<Delivery, Status> {
         let shard = self.log.shard_of(organization);
         let found = self.log.store().deliveries(shard, organization, &[id]).await;
-        let found = found.map_err(answer::query_failed)?.pop();
+        let found = found.map_err(database_errors::query_failed)?.pop();
         found.ok_or_else(|| status::not_found(Resource::Delivery, id))
     }
 
@@ -97,7 +97,7 @@ impl DispatchApi {
     ) -> Result<Option<Endpoint>, Status> {
         let shard = self.log.shard_of(organization);
         let found = self.log.store().endpoint(shard, organization, id).await;
-        let found = found.map_err(answer::query_failed)?;
+        let found = found.map_err(database_errors::query_failed)?;
         Ok(found.filter(|endpoint| endpoint.delete_time.is_none()))
     }
 
@@ -116,7 +116,7 @@ impl DispatchApi {
             allowed(&delivery)?;
             Ok((delivery, Some(fact.clone())))
         };
-        self.writer(organization_id).change(decide, metadata, answer::in_doubt).await
+        self.writer(organization_id).change(decide, metadata, database_errors::commit_unknown).await
     }
 
     fn writer<'a>(&'a self, organization: &'a OrganizationId) -> LogWriter<'a> {
@@ -155,11 +155,11 @@ impl DispatchService for DispatchApi {
         let organization = &organization_id;
         let read = |before, limit| async move {
             let found = store.list_deliveries(shard, organization, filter, before, limit).await;
-            let Found { rows, next } = found.map_err(answer::query_failed)?;
+            let Found { rows, next } = found.map_err(database_errors::query_failed)?;
             let things = rows.iter().map(|delivery| (delivery.id, delivery.into())).collect();
             Ok(Read { things, next })
         };
-        let turn = answer::long_read(&self.log, organization);
+        let turn = long_reads::acquire(&self.log, organization);
         let (deliveries, next_page_token) = page.fill(turn, read).await?;
         Ok(Response::new(v1::ListDeliveriesResponse { deliveries, next_page_token }))
     }
@@ -205,11 +205,11 @@ impl DispatchService for DispatchApi {
         let organization = &organization_id;
         let read = |before, limit| async move {
             let found = store.list_attempts(shard, organization, filter, before, limit).await;
-            let Found { rows, next } = found.map_err(answer::query_failed)?;
+            let Found { rows, next } = found.map_err(database_errors::query_failed)?;
             let things = rows.iter().map(|attempt| (attempt.made.id, attempt.into())).collect();
             Ok(Read { things, next })
         };
-        let turn = answer::long_read(&self.log, organization);
+        let turn = long_reads::acquire(&self.log, organization);
         let (attempts, next_page_token) = page.fill(turn, read).await?;
         Ok(Response::new(v1::ListAttemptsResponse { attempts, next_page_token }))
     }
@@ -229,7 +229,7 @@ impl DispatchService for DispatchApi {
         }
         let shard = self.log.shard_of(&organization_id);
         let body_id = BodyId::Event(delivery.event_id);
-        let bodies = self.log.bodies(shard, &[body_id]).await.map_err(answer::query_failed)?;
+        let bodies = self.log.bodies(shard, &[body_id]).await.map_err(database_errors::query_failed)?;
         if bodies.is_empty() {
             return Err(status::failed_precondition(
                 Reason::BodyExpired,
@@ -270,16 +270,16 @@ impl DispatchService for DispatchApi {
         let shard = self.log.shard_of(&organization_id);
         let store = self.log.store();
         let endpoint = store.endpoint(shard, &organization_id, endpoint_id).await;
-        if endpoint.map_err(answer::query_failed)?.is_none() {
+        if endpoint.map_err(database_errors::query_failed)?.is_none() {
             return Err(status::not_found(Resource::Endpoint, endpoint_id));
         }
         let _place = match hours > SHORT_STATS_HOURS {
-            true => Some(answer::long_read(&self.log, &organization_id).await?),
+            true => Some(long_reads::acquire(&self.log, &organization_id).await?),
             false => None,
         };
         let from_hour = stats::first_hour((self.clock)(), hours);
         let counts = store.attempt_counts(shard, endpoint_id, from_hour).await;
-        Ok(Response::new(stats::answer(&counts.map_err(answer::query_failed)?)))
+        Ok(Response::new(stats::answer(&counts.map_err(database_errors::query_failed)?)))
     }
 
     async fn get_health_summary(
@@ -292,12 +292,12 @@ impl DispatchService for DispatchApi {
         let shard = self.log.shard_of(&organization_id);
         let store = self.log.store();
         // A week of every endpoint.
-        let _place = answer::long_read(&self.log, &organization_id).await?;
+        let _place = long_reads::acquire(&self.log, &organization_id).await?;
         let sums = store.attempt_sums(shard, &organization_id, week.clone()).await;
-        let summary = summarize(week, &sums.map_err(answer::query_failed)?);
+        let summary = summarize(week, &sums.map_err(database_errors::query_failed)?);
         let ids: Vec<_> = summary.worst.iter().map(|endpoint| endpoint.endpoint_id).collect();
         let endpoints = store.endpoints(shard, &organization_id, &ids).await;
-        let endpoints = endpoints.map_err(answer::query_failed)?;
+        let endpoints = endpoints.map_err(database_errors::query_failed)?;
         Ok(Response::new(summary::answer(&summary, &endpoints)))
     }
 

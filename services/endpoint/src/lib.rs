@@ -1,11 +1,11 @@
-//! The endpoint service: management of endpoints. Each change is a decision of the domain, a
-//! fact in the log, and what the log's projection then says.
+//! The endpoint service: manages endpoints. Each change is decided by the domain, appended to the log
+//! as a fact, and read back from the log's projections.
 
 mod commands;
 pub mod flags;
+mod messages;
 mod payloads;
 mod secrets;
-mod shown;
 
 use std::sync::Arc;
 
@@ -25,8 +25,8 @@ use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::payload_format::PayloadFields;
 use keeptrusts_webhooks_formats::sample_data;
-use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
-use keeptrusts_webhooks_process::{answer, refusals};
+use keeptrusts_webhooks_process::grpc_server::limits::NO_DECODING_LIMIT;
+use keeptrusts_webhooks_process::{database_errors, long_reads, refused_requests};
 use keeptrusts_webhooks_rendering::{Renderer, RendererLimits};
 use keeptrusts_webhooks_store::queries::EndpointFilter;
 use keeptrusts_webhooks_store::vault::keyring::Keyring;
@@ -35,7 +35,6 @@ use tonic::{Request, Response, Status};
 
 use crate::flags::EndpointFlags;
 
-/// The gRPC service.
 pub struct EndpointApi {
     log: Arc<Log>,
     keyring: Arc<Keyring>,
@@ -45,8 +44,6 @@ pub struct EndpointApi {
 }
 
 impl EndpointApi {
-    /// The service on a log; `keyring` seals and opens the endpoints' secrets, of which an
-    /// organization may have so many as the flags say.
     pub fn server(
         log: Arc<Log>,
         keyring: Arc<Keyring>,
@@ -56,17 +53,17 @@ impl EndpointApi {
         let max_endpoints = flags.max_endpoints_per_organization;
         let limits = RendererLimits::of_this_machine(Some(payloads::MAX_WAITING));
         let renderer = Renderer::new(limits);
-        refusals::begin(payloads::RENDERINGS);
+        refused_requests::register(payloads::METRIC_NAME);
         EndpointServiceServer::new(EndpointApi { log, keyring, clock, max_endpoints, renderer })
-            .max_decoding_message_size(UNLIMITED_HERE)
+            .max_decoding_message_size(NO_DECODING_LIMIT)
     }
 
-    /// Those that are created at the same moment do not see each other, and may exceed the limit
-    /// by their number.
+    /// Endpoints that are created at the same moment do not see each other, so that together they
+    /// may exceed the limit.
     async fn refuse_if_full(&self, organization: &OrganizationId) -> Result<(), Status> {
         let shard = self.log.shard_of(organization);
         let count = self.log.store().count_endpoints(shard, organization).await;
-        if count.map_err(answer::query_failed)? < u64::from(self.max_endpoints) {
+        if count.map_err(database_errors::query_failed)? < u64::from(self.max_endpoints) {
             return Ok(());
         }
         let message = format!(
@@ -83,7 +80,7 @@ impl EndpointApi {
     ) -> Result<Endpoint, Status> {
         let shard = self.log.shard_of(organization);
         let found = self.log.store().endpoint(shard, organization, id).await;
-        let found = found.map_err(answer::query_failed)?;
+        let found = found.map_err(database_errors::query_failed)?;
         let existing = found.filter(|endpoint| endpoint.delete_time.is_none());
         existing.ok_or_else(|| status::not_found(Resource::Endpoint, id))
     }
@@ -112,7 +109,7 @@ impl EndpointService for EndpointApi {
         let sealed = self.seal(&organization_id, id, &secret).await?;
         let key = config.payload_format.routing_key();
         let key = self.seal_routing_key(&organization_id, id, key).await?;
-        // A format that has a key has had it sealed.
+        // Never None: the key of a format that has one was sealed above.
         let format = config.payload_format.clone().with_key(key).ok_or_else(status::internal)?;
         let config = config.with_payload_format(format);
         let record = NewRecord {
@@ -139,7 +136,8 @@ impl EndpointService for EndpointApi {
         let call = AuthorizedRequest::<EndpointRef>::of(request)?;
         let EndpointRef { organization_id, endpoint_id } = call.request;
         let endpoint = self.read(&organization_id, endpoint_id).await?;
-        Ok(Response::new(v1::GetEndpointResponse { endpoint: Some(self.shown(&endpoint).await?) }))
+        let endpoint = Some(self.message(&endpoint).await?);
+        Ok(Response::new(v1::GetEndpointResponse { endpoint }))
     }
 
     async fn list_endpoints(
@@ -152,13 +150,13 @@ impl EndpointService for EndpointApi {
         let (organization, filter) = (&organization_id, &EndpointFilter { status, search });
         let read = |before, limit| async move {
             let endpoints = store.list_endpoints(shard, organization, filter, before, limit).await;
-            let endpoints = endpoints.map_err(answer::query_failed)?;
-            let shown = self.all_shown(organization, &endpoints).await?;
-            let things = endpoints.iter().map(|endpoint| endpoint.id).zip(shown).collect();
+            let endpoints = endpoints.map_err(database_errors::query_failed)?;
+            let messages = self.messages(organization, &endpoints).await?;
+            let things = endpoints.iter().map(|endpoint| endpoint.id).zip(messages).collect();
             Ok::<_, Status>(Read::of_all(things, limit))
         };
-        let turn = answer::long_read(&self.log, organization);
-        let (endpoints, next_page_token) = page.fill(turn, read).await?;
+        let permit = long_reads::acquire(&self.log, organization);
+        let (endpoints, next_page_token) = page.fill(permit, read).await?;
         Ok(Response::new(v1::ListEndpointsResponse { endpoints, next_page_token }))
     }
 
@@ -178,7 +176,7 @@ impl EndpointService for EndpointApi {
         let endpoint =
             self.execute(&organization_id, endpoint_id, command, etag.as_deref(), metadata).await?;
         Ok(Response::new(v1::UpdateEndpointResponse {
-            endpoint: Some(self.changed(&endpoint).await),
+            endpoint: Some(self.message_after_change(&endpoint).await),
         }))
     }
 
@@ -192,7 +190,7 @@ impl EndpointService for EndpointApi {
         let command = EndpointCommand::Enable;
         let endpoint = self.execute(&organization_id, endpoint_id, command, None, metadata).await?;
         Ok(Response::new(v1::EnableEndpointResponse {
-            endpoint: Some(self.changed(&endpoint).await),
+            endpoint: Some(self.message_after_change(&endpoint).await),
         }))
     }
 
@@ -206,7 +204,7 @@ impl EndpointService for EndpointApi {
         let command = EndpointCommand::Disable { reason };
         let endpoint = self.execute(&organization_id, endpoint_id, command, None, metadata).await?;
         Ok(Response::new(v1::DisableEndpointResponse {
-            endpoint: Some(self.changed(&endpoint).await),
+            endpoint: Some(self.message_after_change(&endpoint).await),
         }))
     }
 
@@ -238,7 +236,7 @@ impl EndpointService for EndpointApi {
         let command = EndpointCommand::RotateSecret { secret: sealed, previous_expire_time };
         let endpoint = self.execute(&organization_id, endpoint_id, command, None, metadata).await?;
         Ok(Response::new(v1::RotateSecretResponse {
-            endpoint: Some(self.changed(&endpoint).await),
+            endpoint: Some(self.message_after_change(&endpoint).await),
             secret: secret.expose().to_owned(),
             standard_webhooks_secret: secret.standard_form().to_string(),
         }))
@@ -251,7 +249,7 @@ impl EndpointService for EndpointApi {
         let call = AuthorizedRequest::<EndpointRef>::of(request)?;
         let metadata = call.metadata(call.request.endpoint_id);
         let EndpointRef { organization_id, endpoint_id } = call.request;
-        // Recorded first: nobody sees a secret without leaving a trace.
+        // Recorded first, so that nobody sees a secret without an entry in the audit trail.
         let command = EndpointCommand::RevealSecret;
         let endpoint = self.execute(&organization_id, endpoint_id, command, None, metadata).await?;
         let opened = self.keyring.open(&organization_id, endpoint_id, &endpoint.secret).await;

@@ -1,41 +1,41 @@
-//! Who is let in.
+//! Accepts connections while the limits permit it.
 
 use std::net::SocketAddr;
 
 use ipnet::IpNet;
 use tokio::net::TcpStream;
 
+use super::limiter::{AtLimit, ConnectionLimiter, ConnectionPermit, Limit};
 use super::listener::Listener;
-use super::places::{Limit, NoPlace, Place, Places};
 
-/// Lets connections in while there are places, and closes the others at once.
+/// Closes connections above the limits at once.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    places: Places,
+    limiter: ConnectionLimiter,
     proxies: Vec<IpNet>,
 }
 
 impl Admission {
-    /// `max` in all, and from one address as many as are left for others and at most
-    /// `max_per_peer`, unless it is in one of `proxies`: such an address stands for many others.
+    /// At most `max` in total. One address may have as many as are left for others, and at most
+    /// `max_per_peer`. Addresses in `proxies` stand for many clients, so only `max` limits them.
     pub(crate) fn new(max: Limit, max_per_peer: Limit, proxies: Vec<IpNet>) -> Admission {
-        Admission { places: Places::new(max, max_per_peer), proxies }
+        Admission { limiter: ConnectionLimiter::new(max, max_per_peer), proxies }
     }
 
-    /// The next connection that has a place, and where it comes from.
-    pub(crate) async fn accept(&self, listener: &Listener) -> (TcpStream, SocketAddr, Place) {
+    /// The next connection within the limits, and the client's address.
+    pub(crate) async fn accept(&self, listener: &Listener) -> (TcpStream, SocketAddr, ConnectionPermit) {
         loop {
             let (stream, address) = listener.accept().await;
             let is_proxy = is_in(&self.proxies, address);
-            match self.places.take(address.ip(), is_proxy) {
-                Ok(place) => return (stream, address, place),
-                Err(NoPlace(flag)) => Admission::turned_away(address, flag),
+            match self.limiter.take(address.ip(), is_proxy) {
+                Ok(permit) => return (stream, address, permit),
+                Err(AtLimit(flag)) => Admission::log_refused(address, flag),
             }
         }
     }
 
-    /// Says that a connection was closed for want of a place, and which limit that is.
-    pub(crate) fn turned_away(peer: SocketAddr, limit: &'static str) {
+    /// Logs that a connection was closed, and which flag limits it.
+    pub(crate) fn log_refused(peer: SocketAddr, limit: &'static str) {
         tracing::warn!(%peer, "turned a connection away, see {limit}");
     }
 }

@@ -1,27 +1,25 @@
-//! What a client sends, counted as it is read: HTTP/2 frames that carry nothing cost it little
-//! and us something, and h2 answers them for ever.
+//! Counts the HTTP/2 frames without content that a client sends. They are cheap for the client, but
+//! cost the server time, and h2 answers them for ever.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// `PRI * HTTP/2.0` and so on (RFC 9113 section 3.4), in bytes.
+/// Bytes of the preface, `PRI * HTTP/2.0…` (RFC 9113 section 3.4).
 const PREFACE_BYTES: usize = 24;
-/// Length, type, flags and stream of a frame (RFC 9113 section 4.1), in bytes.
+/// Bytes of a frame's header: length, type, flags and stream (RFC 9113 section 4.1).
 const HEAD_BYTES: usize = 9;
 /// Frame types (RFC 9113 section 6).
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
-/// The flag of DATA without which an empty frame says nothing.
+/// Without this flag an empty DATA frame has no effect.
 const END_STREAM: u8 = 1;
-/// What counts together.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// Reads along and counts. It reads no more than where frames begin, and leaves it to h2 to
-/// judge them.
+/// Parses only where frames begin. Whether they are valid is left to h2.
 #[derive(Debug)]
 pub(super) struct FrameMeter {
-    next: Next,
+    state: ParserState,
     max_per_window: u32,
     in_window: u32,
     window_begin: Instant,
@@ -29,44 +27,44 @@ pub(super) struct FrameMeter {
 
 /// What the next byte belongs to.
 #[derive(Debug)]
-enum Next {
+enum ParserState {
     Preface { missing: usize },
     Head { bytes: [u8; HEAD_BYTES], filled: usize },
     Payload { missing: usize },
 }
 
-/// More frames that carry nothing than a client may send.
+/// The client has sent too many frames without content.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Flood;
 
 impl FrameMeter {
     pub(super) fn new(max_per_second: u32) -> FrameMeter {
         FrameMeter {
-            next: Next::Preface { missing: PREFACE_BYTES },
+            state: ParserState::Preface { missing: PREFACE_BYTES },
             max_per_window: max_per_second,
             in_window: 0,
             window_begin: Instant::now(),
         }
     }
 
-    /// Whether the client has said that it speaks HTTP/2. From then on keep-alive watches it.
+    /// Whether the client has sent HTTP/2's preface. From then on keep-alive watches it.
     pub(super) fn has_begun(&self) -> bool {
-        !matches!(self.next, Next::Preface { .. })
+        !matches!(self.state, ParserState::Preface { .. })
     }
 
-    /// The next bytes of the client, cut anywhere.
+    /// Takes the next bytes from the client. They may begin and end anywhere in a frame.
     pub(super) fn received(&mut self, mut bytes: &[u8]) -> Result<(), Flood> {
         while !bytes.is_empty() {
-            let taken = match &mut self.next {
-                Next::Preface { missing } | Next::Payload { missing } => {
+            let taken = match &mut self.state {
+                ParserState::Preface { missing } | ParserState::Payload { missing } => {
                     let taken = bytes.len().min(*missing);
                     *missing -= taken;
                     if *missing == 0 {
-                        self.next = Next::head();
+                        self.state = ParserState::head();
                     }
                     taken
                 }
-                Next::Head { bytes: head, filled } => {
+                ParserState::Head { bytes: head, filled } => {
                     let taken = bytes.len().min(HEAD_BYTES - *filled);
                     head[*filled..*filled + taken].copy_from_slice(&bytes[..taken]);
                     *filled += taken;
@@ -85,13 +83,13 @@ impl FrameMeter {
     fn frame_begins(&mut self, head: [u8; HEAD_BYTES]) -> Result<(), Flood> {
         let [length_high, length_mid, length_low, kind, flags, ..] = head;
         let length = u32::from_be_bytes([0, length_high, length_mid, length_low]);
-        self.next = match length {
-            0 => Next::head(),
-            _ => Next::Payload { missing: length as usize },
+        self.state = match length {
+            0 => ParserState::head(),
+            _ => ParserState::Payload { missing: length as usize },
         };
-        let carries_something =
+        let has_content =
             kind == HEADERS || kind == DATA && (length > 0 || flags & END_STREAM != 0);
-        match carries_something {
+        match has_content {
             true => Ok(()),
             false => self.count(),
         }
@@ -108,9 +106,9 @@ impl FrameMeter {
     }
 }
 
-impl Next {
-    fn head() -> Next {
-        Next::Head { bytes: [0; HEAD_BYTES], filled: 0 }
+impl ParserState {
+    fn head() -> ParserState {
+        ParserState::Head { bytes: [0; HEAD_BYTES], filled: 0 }
     }
 }
 

@@ -11,9 +11,9 @@ use keeptrusts_webhooks_contracts::v1::ingest_service_server::{
 };
 use keeptrusts_webhooks_domain::access::{Caller, Credential, Reach, Role};
 use keeptrusts_webhooks_process::deadline;
-use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
+use keeptrusts_webhooks_process::grpc_server::limits::NO_DECODING_LIMIT;
 use keeptrusts_webhooks_process::grpc_server::{
-    GrpcServer, Health, InProcess, LimitFlags, Listener, Peer, ServeError,
+    GrpcServer, InProcess, LimitFlags, Listener, Peer, ServeError, ServiceHealth,
 };
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -29,7 +29,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Fixture {
     pub(crate) address: SocketAddr,
-    pub(crate) health: Health,
+    pub(crate) health: ServiceHealth,
     pub(crate) shutdown: CancellationToken,
     pub(crate) gate: Gate,
     pub(crate) in_process: InProcess,
@@ -60,7 +60,7 @@ impl keeptrusts_webhooks_process::grpc_server::Gate for LetsAllIn {
         }))
     }
 
-    async fn lapse(&self, caller: Caller) -> Status {
+    async fn access_ended(&self, caller: Caller) -> Status {
         if &*caller.actor != REVOKED {
             std::future::pending::<()>().await;
         }
@@ -113,7 +113,7 @@ impl Fixture {
         let server = GrpcServer::new(Arc::new(LetsAllIn))
             .service(
                 IngestServiceServer::new(GatedIngest(gate.clone()))
-                    .max_decoding_message_size(UNLIMITED_HERE),
+                    .max_decoding_message_size(NO_DECODING_LIMIT),
             )
             .limits(limits)
             .grace_period(grace_period);

@@ -8,7 +8,7 @@ use http::Request as HttpRequest;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::ingest_service_client::IngestServiceClient;
 use keeptrusts_webhooks_process::grpc_server::LimitFlags;
-use keeptrusts_webhooks_process::grpc_server::limits::{CALLS_AT_ONCE, MAX_OPEN_CALLS};
+use keeptrusts_webhooks_process::grpc_server::limits::{MAX_CONCURRENT_CALLS, MAX_OPEN_CALLS};
 use tokio::net::TcpSocket;
 use tokio::time::timeout;
 use tonic::transport::Channel;
@@ -239,7 +239,7 @@ async fn an_organization_asks_so_much_at_once_and_its_other_calls_wait_for_these
         tokio::spawn(async move { client.get_event(request).await })
     };
     let mut requests = Vec::new();
-    for _ in 0..CALLS_AT_ONCE {
+    for _ in 0..MAX_CONCURRENT_CALLS {
         requests.push(ask());
         fixture.gate.arrival().await;
     }
