@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn only_who_is_trusted_may_speak_for_others() {
+    fn only_trusted_proxies_may_name_another_address() {
         let peer: Option<IpAddr> = "10.0.0.1".parse().ok();
         let trusted: [IpNet; 1] = ["10.0.0.0/8".parse().expect("a network")];
         let told = request(&["192.0.2.9, 198.51.100.7"]);

@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_stands_behind_the_word_bearer_and_there_is_only_one() {
+    fn the_token_follows_the_word_bearer_in_a_single_header() {
         let key = format!("kt_{}", "0".repeat(64));
         assert_eq!(kind(&[]), "missing");
         assert_eq!(kind(&[&format!("Bearer {key}")]), "key");

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_fails_too_often_is_blocked_for_a_while_and_nobody_else_is() {
+    fn an_address_with_too_many_wrong_tokens_is_blocked_for_a_while_and_others_are_not() {
         let failures = FailedLogins::per_minute(NonZeroU32::new(5).expect("not zero"));
         let peer = "192.0.2.1".parse().expect("an address");
         let other = "192.0.2.2".parse().expect("an address");

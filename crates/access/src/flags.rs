@@ -21,10 +21,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::async_trait;
 
 use crate::failed_logins::FailedLogins;
+use crate::fetcher::{TrustError, is_acceptable};
 use crate::first_key;
 use crate::gate::AccessGate;
-use crate::fetcher::{TrustError, is_acceptable};
-use crate::issuer::{IssuerKeys, IssuerSettings, TokenVerifier, KeySource};
+use crate::issuer::{IssuerKeys, IssuerSettings, KeySource, TokenVerifier};
 use crate::keys::KeyCache;
 use crate::refused_tokens::RefusedTokenLog;
 use crate::web_tokens::{ClaimNames, RoleName, WebTokens};
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_of_web_tokens_is_refused_if_none_would_be_accepted() {
+    fn flags_about_web_tokens_require_one_that_accepts_them() {
         let parsed = |flags: &[&str]| {
             Flags::try_parse_from(["program"].iter().chain(flags))
                 .map_err(|error| error.to_string())

@@ -86,7 +86,12 @@ impl AccessGate {
     /// Right tokens are never blocked, so sharing an address with somebody who guesses does no harm.
     /// Guessing 256 bits is hopeless; the limit reduces noise, and makes programs with a wrong token
     /// noticeable.
-    fn wrong_token(&self, address: Option<IpAddr>, kind: &'static str, why: &dyn Display) -> Status {
+    fn wrong_token(
+        &self,
+        address: Option<IpAddr>,
+        kind: &'static str,
+        why: &dyn Display,
+    ) -> Status {
         if let Some(left) = address.and_then(|address| self.failed_logins.blocked_for(address)) {
             let message =
                 "too many tokens from this address were wrong: wait, and correct the token";
@@ -182,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_web_token_lets_in_for_as_long_as_it_is_accepted() {
+    fn access_by_a_web_token_ends_when_the_token_would_be_refused() {
         let caller = |credential, end: i64| Caller {
             actor: "oidc:u".into(),
             name: "u".into(),

@@ -13,10 +13,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use claims::Claims;
-pub use token_defect::TokenDefect;
-pub use discovery::{Discovery, DiscoveryError, DiscoveryCache};
+pub use discovery::{Discovery, DiscoveryCache, DiscoveryError};
 pub(crate) use keys::{IssuerKeys, KeySource};
-pub use verifier::{VerificationError, TokenVerifier, VerifiedToken};
+pub use token_defect::TokenDefect;
+pub use verifier::{TokenVerifier, VerificationError, VerifiedToken};
 
 pub use crate::fetcher::{FetchError, Fetcher, TrustError, is_acceptable};
 
@@ -45,9 +45,10 @@ impl IssuerSettings {
     pub fn tokens(&self, fetcher: &Arc<Fetcher>, audiences: Vec<String>) -> TokenVerifier {
         let source = match &self.jwks_file {
             Some(path) => KeySource::File(path.clone()),
-            None => {
-                KeySource::Issuer { identifier: self.identifier.clone(), fetcher: Arc::clone(fetcher) }
-            }
+            None => KeySource::Issuer {
+                identifier: self.identifier.clone(),
+                fetcher: Arc::clone(fetcher),
+            },
         };
         TokenVerifier::new(IssuerKeys::new(source), Some(self.identifier.clone()), audiences)
     }

@@ -17,7 +17,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::limits::{KEY_CACHE_TTL, MAX_CACHED_KEYS, MAX_PENDING_KEY_USES, KEY_USES_INTERVAL};
+use crate::limits::{KEY_CACHE_TTL, KEY_USES_INTERVAL, MAX_CACHED_KEYS, MAX_PENDING_KEY_USES};
 
 pub(crate) struct KeyCache {
     log: Arc<Log>,
@@ -156,7 +156,8 @@ impl KeyCache {
     }
 
     async fn look_up(&self, digest: TokenDigest) -> Result<Option<CachedKey>, Status> {
-        let key = self.log.store().key_by_token(digest).await.map_err(database_errors::query_failed)?;
+        let key =
+            self.log.store().key_by_token(digest).await.map_err(database_errors::query_failed)?;
         let Some(key) = key else { return Ok(None) };
         let Some(until) = self.valid_until(&key).await? else { return Ok(None) };
         let (id, parent) = (key.id, key.parent());

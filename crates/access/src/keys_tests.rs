@@ -95,7 +95,7 @@ async fn is_valid(keys: &KeyCache, number: u8) -> bool {
 }
 
 #[tokio::test]
-async fn a_token_is_whose_it_is_until_it_expires_even_if_it_is_remembered() {
+async fn a_cached_key_is_valid_until_it_expires() {
     let stage = Stage::new().await;
     stage.create(1, Some(2_000), None).await;
     let keys = stage.keys();
@@ -109,7 +109,7 @@ async fn a_token_is_whose_it_is_until_it_expires_even_if_it_is_remembered() {
 }
 
 #[tokio::test]
-async fn a_revoked_key_is_refused_by_who_looks_it_up() {
+async fn a_revoked_key_is_refused_when_it_is_looked_up() {
     let stage = Stage::new().await;
     stage.create(1, None, None).await;
     assert!(is_valid(&stage.keys(), 1).await);
@@ -121,7 +121,7 @@ async fn a_revoked_key_is_refused_by_who_looks_it_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_this_process_ends_is_refused_from_that_moment_on_though_it_is_remembered() {
+async fn a_key_that_this_process_revokes_is_refused_at_once_although_it_is_cached() {
     let stage = Stage::new().await;
     stage.create(1, None, None).await;
     stage.create(2, None, Some(1)).await;
@@ -168,14 +168,14 @@ async fn a_session_is_valid_no_longer_than_its_parent() {
 }
 
 #[tokio::test]
-async fn a_session_whose_parent_nobody_knows_is_not_valid() {
+async fn a_session_with_an_unknown_parent_is_not_valid() {
     let stage = Stage::new().await;
     stage.create(2, None, Some(1)).await;
     assert!(!is_valid(&stage.keys(), 2).await);
 }
 
 #[tokio::test]
-async fn uses_are_noted_when_the_process_stops() {
+async fn uses_are_recorded_when_the_process_stops() {
     let stage = Stage::new().await;
     stage.create(1, None, None).await;
     let keys = stage.keys();
@@ -189,7 +189,7 @@ async fn uses_are_noted_when_the_process_stops() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn however_many_wait_for_a_keys_end_it_is_looked_up_once_at_a_time() {
+async fn tasks_that_wait_for_the_same_keys_revocation_share_its_checks() {
     let stage = Stage::new().await;
     stage.create(1, None, None).await;
     // Each look at a key asks what time it is.
@@ -219,12 +219,12 @@ async fn however_many_wait_for_a_keys_end_it_is_looked_up_once_at_a_time() {
         ended
     });
     assert_eq!(ended.await.expect("within the time that a key is remembered"), 100);
-    assert!(keys.in_use().is_empty());
+    assert!(keys.watched().is_empty());
 
     // Who has gone is not looked for any more.
     let begun = looks.load(Ordering::SeqCst);
     assert!(tokio::time::timeout(KEY_CACHE_TTL / 2, keys.revoked(id, None)).await.is_err());
     tokio::time::sleep(KEY_CACHE_TTL * 10).await;
     assert_eq!(looks.load(Ordering::SeqCst), begun);
-    assert!(keys.in_use().is_empty());
+    assert!(keys.watched().is_empty());
 }

@@ -12,10 +12,10 @@
 mod address;
 mod bearer;
 mod failed_logins;
+mod fetcher;
 mod first_key;
 mod flags;
 mod gate;
-mod fetcher;
 pub mod issuer;
 mod keys;
 pub mod limits;

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_kind_is_logged_once_a_minute_with_how_many_there_were() {
+    fn each_kind_is_logged_once_a_minute_with_the_number_of_refusals() {
         let (refusals, begin) = (RefusedTokenLog::default(), Instant::now());
         assert_eq!(refusals.due("aud", begin), Some(0));
         for _ in 0..3 {

@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_in_the_contracts_is_answered_to_nobody() {
+    fn methods_outside_the_contracts_have_no_rule() {
         for path in [
             "/keeptrusts.webhooks.v1.EndpointService/Steal",
             "/keeptrusts.webhooks.v1.EndpointService/",

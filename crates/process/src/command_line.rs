@@ -229,11 +229,7 @@ impl EnvironmentFlags {
 
     /// Hints for a missing flag, which may be required because a related variable is set: one whose
     /// flag has the same heading and begins with the same word.
-    fn related_variables(
-        &self,
-        command: &Command,
-        error: &Error,
-    ) -> Vec<clap::builder::StyledStr> {
+    fn related_variables(&self, command: &Command, error: &Error) -> Vec<clap::builder::StyledStr> {
         let Some(ContextValue::Strings(missing)) = error.get(ContextKind::InvalidArg) else {
             return Vec::new();
         };

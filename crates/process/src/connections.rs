@@ -5,16 +5,16 @@
 //! Decision: docs/decisions/connections-are-accepted-by-our-own-loop.md
 
 mod admission;
-mod listener;
 mod limiter;
+mod listener;
 mod write_timeout;
 
 use std::time::Duration;
 
 pub(crate) use admission::Admission;
-pub use listener::{ListenError, Listener};
 pub(crate) use limiter::ConnectionPermit;
 pub use limiter::{Limit, network_of};
+pub use listener::{ListenError, Listener};
 pub(crate) use write_timeout::WriteTimeout;
 
 /// The pause after a connection could not be accepted, most often for want of file descriptors.

@@ -255,7 +255,9 @@ impl DatabaseFlags {
     /// process has open.
     pub async fn open_for_administration(&self) -> Result<AdministrationAccess, DatabaseError> {
         match self.open_store(Opening::Existing).await {
-            Ok((store, description)) => Ok(AdministrationAccess { store, description, running_server: None }),
+            Ok((store, description)) => {
+                Ok(AdministrationAccess { store, description, running_server: None })
+            }
             Err(DatabaseError::Sqlite(sqlite::OpenError::InUse { path, holder, process_id })) => {
                 let store = SqliteStore::open_beside(&path, SqliteOptions::default()).await?;
                 Ok(AdministrationAccess {

@@ -40,10 +40,10 @@ use tonic::transport::Server;
 use tower_service::Service;
 
 pub use gate::Gate;
-pub use service_health::ServiceHealth;
 pub use in_process::InProcess;
 pub use limits::LimitFlags;
 pub use peer::Peer;
+pub use service_health::ServiceHealth;
 
 use acceptor::Acceptor;
 use connection::Connection;

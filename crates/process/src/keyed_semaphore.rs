@@ -60,7 +60,10 @@ mod tests {
         const A_WHILE: Duration = Duration::from_secs(60);
         let semaphore = KeyedSemaphore::new(4);
         let first = semaphore.acquire(&"busy", 3).await;
-        assert!(timeout(A_WHILE, semaphore.acquire(&"busy", 2)).await.is_err(), "one permit is left");
+        assert!(
+            timeout(A_WHILE, semaphore.acquire(&"busy", 2)).await.is_err(),
+            "one permit is left"
+        );
         let _other = timeout(A_WHILE, semaphore.acquire(&"other", 4)).await.expect("another key");
 
         let wide = semaphore.acquire(&"busy", 1_000);

@@ -248,7 +248,8 @@ mod tests {
             const NAME: &'static str = "a.Working";
         }
         let readiness = started();
-        readiness.add_service_check::<Working, _>("tools", async || Err("there are none".to_owned()));
+        readiness
+            .add_service_check::<Working, _>("tools", async || Err("there are none".to_owned()));
         let report = readiness.report().await;
         assert!(!report.is_ready() && !report.is_ready_for("a.Working"));
         assert!(report.is_ready_for("a.Resting"));

@@ -93,7 +93,13 @@ impl<H: Clone + Eq + Hash> Pool<H> {
     }
 
     /// Whether a holder that has `own` of the `total` in use may have `amount` more.
-    fn check(&self, own: u64, total: u64, purpose: Purpose, amount: u64) -> Result<(), LimitReached> {
+    fn check(
+        &self,
+        own: u64,
+        total: u64,
+        purpose: Purpose,
+        amount: u64,
+    ) -> Result<(), LimitReached> {
         let reserved = if purpose == Purpose::Publishing { 0 } else { self.reserve };
         let left = self.capacity.saturating_sub(total).saturating_sub(reserved);
         let share = left.min(self.max_per_holder);

@@ -27,9 +27,9 @@ use keeptrusts_webhooks_domain::key_standing::{KeyStanding, KeyState};
 use keeptrusts_webhooks_domain::limits::DEFAULT_SESSION_LIFE;
 use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::violation::Violation;
-use keeptrusts_webhooks_process::{database_errors, long_reads};
 use keeptrusts_webhooks_process::grpc_server::limits::NO_DECODING_LIMIT;
 use keeptrusts_webhooks_process::log_writer::LogWriter;
+use keeptrusts_webhooks_process::{database_errors, long_reads};
 use keeptrusts_webhooks_store::queries::KeyFilter;
 use keeptrusts_webhooks_store::random;
 use keeptrusts_webhooks_store::{Clock, Expected, Log, NewRecord, new_ulid};
@@ -88,7 +88,9 @@ impl AccessApi {
         parents.dedup();
         let parents = match parents.is_empty() {
             true => Vec::new(),
-            false => self.log.store().keys(&parents).await.map_err(database_errors::query_failed)?,
+            false => {
+                self.log.store().keys(&parents).await.map_err(database_errors::query_failed)?
+            }
         };
         let parents: HashMap<_, _> = parents.iter().map(|key| (key.id, key)).collect();
         let now = (self.clock)();

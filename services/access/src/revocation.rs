@@ -58,7 +58,8 @@ impl AccessApi {
                     self.revoke_batch(&made, &metadata).await?;
                     Ok((made, last))
                 };
-                let (made, last) = retry_on_conflict(revoke, database_errors::commit_unknown).await?;
+                let (made, last) =
+                    retry_on_conflict(revoke, database_errors::commit_unknown).await?;
                 let Some(last) = last else { break };
                 // Sessions make nothing: the key that opened the session counts as the maker.
                 let keys = made.iter().filter(|key| key.session.is_none()).map(|key| key.id);

@@ -17,7 +17,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use keeptrusts_webhooks_access::issuer::{
-    Discovery, Fetcher, IssuerSettings, VerificationError, DiscoveryCache, TokenVerifier, TrustError,
+    Discovery, DiscoveryCache, Fetcher, IssuerSettings, TokenVerifier, TrustError,
+    VerificationError,
 };
 use keeptrusts_webhooks_access::limits::MAX_TOKEN_BYTES;
 use moka::sync::Cache;

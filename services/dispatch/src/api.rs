@@ -28,10 +28,10 @@ use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
 use keeptrusts_webhooks_domain::fact::DeliveryFact;
 use keeptrusts_webhooks_domain::health::{last_week, week_of};
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
-use keeptrusts_webhooks_process::{database_errors, long_reads};
 use keeptrusts_webhooks_process::grpc_server::limits::NO_DECODING_LIMIT;
 use keeptrusts_webhooks_process::log_writer::LogWriter;
 use keeptrusts_webhooks_process::request_outcome::RequestOutcome;
+use keeptrusts_webhooks_process::{database_errors, long_reads};
 use keeptrusts_webhooks_store::queries::health::summarize;
 use keeptrusts_webhooks_store::queries::{AttemptFilter, DeliveryFilter, Found, Interval};
 use keeptrusts_webhooks_store::{BodyId, Clock, Log};
@@ -229,7 +229,8 @@ impl DispatchService for DispatchApi {
         }
         let shard = self.log.shard_of(&organization_id);
         let body_id = BodyId::Event(delivery.event_id);
-        let bodies = self.log.bodies(shard, &[body_id]).await.map_err(database_errors::query_failed)?;
+        let bodies =
+            self.log.bodies(shard, &[body_id]).await.map_err(database_errors::query_failed)?;
         if bodies.is_empty() {
             return Err(status::failed_precondition(
                 Reason::BodyExpired,

@@ -2,8 +2,8 @@
 //! that happens to the event later follows from that record.
 
 mod accept;
-pub mod flags;
 mod commit_permits;
+pub mod flags;
 mod metrics;
 mod quota;
 mod spans;
@@ -22,8 +22,8 @@ use keeptrusts_webhooks_contracts::v1::ingest_service_server::{
 };
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
-use keeptrusts_webhooks_process::{database_errors, log_writer, long_reads};
 use keeptrusts_webhooks_process::grpc_server::limits::NO_DECODING_LIMIT;
+use keeptrusts_webhooks_process::{database_errors, log_writer, long_reads};
 use keeptrusts_webhooks_store::queries::{EventFilter, Found, Interval};
 use keeptrusts_webhooks_store::{AppendError, Appended, BodyId, Clock, Log, Operation};
 use tokio::time::timeout;
@@ -197,7 +197,8 @@ impl IngestService for IngestApi {
         let event = event.filter(may_read);
         let event = event.ok_or_else(|| status::not_found(Resource::Event, event_id))?;
         let body_id = BodyId::Event(event_id);
-        let bodies = self.log.bodies(shard, &[body_id]).await.map_err(database_errors::query_failed)?;
+        let bodies =
+            self.log.bodies(shard, &[body_id]).await.map_err(database_errors::query_failed)?;
         let event = event_with_body(&event, bodies.get(&body_id).map(AsRef::as_ref));
         Ok(Response::new(v1::GetEventResponse { event: Some(event) }))
     }

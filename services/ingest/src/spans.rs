@@ -8,7 +8,7 @@ use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_store::Clock;
 use keeptrusts_webhooks_telemetry::{
-    FinishedSpan, KeyValue, SpanKind, is_recorded, message, new_span_id,
+    FinishedSpan, KeyValue, SpanKind, event_attributes, is_recorded, new_span_id,
 };
 
 /// The data of an event's spans. Exists only if its trace is recorded.
@@ -62,7 +62,7 @@ impl PublishSpans {
 
     fn publish_span(self, event_id: String, end: Timestamp, error: Option<&str>) -> FinishedSpan {
         let PublishSpans { parent, context, event_type, organization_id, start, .. } = self;
-        let mut attributes = message(event_id, event_type, &organization_id);
+        let mut attributes = event_attributes(event_id, event_type, &organization_id);
         attributes.push(KeyValue::new("messaging.operation.name", "publish"));
         attributes.push(KeyValue::new("messaging.operation.type", "send"));
         FinishedSpan {

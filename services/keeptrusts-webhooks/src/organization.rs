@@ -112,7 +112,8 @@ pub(crate) async fn run(command: OrganizationCommand) -> Result<(), Failure> {
     // Who means the server that has the database open may meet this process.
     let _hangups = hangup::on_hangup()?;
     let interruption = Interruption::listen()?;
-    let AdministrationAccess { store, description, running_server } = database.open_for_administration().await?;
+    let AdministrationAccess { store, description, running_server } =
+        database.open_for_administration().await?;
     let shard = Shard::of(&organization, store.shard_count());
     if !exists(store.as_ref(), shard, &organization).await? {
         return Err(NoSuchOrganization { organization, description }.into());

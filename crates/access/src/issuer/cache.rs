@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, RwLock};
 use tokio::time::Instant;
 
-use crate::limits::{ISSUER_CACHE_TTL, ISSUER_CACHE_MAX_AGE};
+use crate::limits::{ISSUER_CACHE_MAX_AGE, ISSUER_CACHE_TTL};
 
 pub(crate) struct IssuerCache<T> {
     cached: RwLock<Option<CachedValue<T>>>,
@@ -79,7 +79,7 @@ mod tests {
     const RETRY_DELAY: Duration = Duration::from_secs(10);
 
     #[tokio::test(start_paused = true)]
-    async fn many_who_want_to_know_at_once_make_one_look() {
+    async fn concurrent_refreshes_share_one_fetch() {
         let (cache, fetches) = (IssuerCache::empty(RETRY_DELAY), AtomicUsize::new(0));
         let refresh = async || {
             let fetch = async || {
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_does_not_answer_is_not_asked_again_at_once_and_what_was_known_stays_known() {
+    async fn a_failed_fetch_is_not_repeated_at_once_and_the_cached_value_stays_usable() {
         let cache = IssuerCache::empty(RETRY_DELAY);
         assert_eq!(cache.refresh(async || Err::<(), _>("away")).await, Err("away"));
         let not_fetched = async || -> Result<(), &str> { panic!("it was asked a moment ago") };

@@ -9,9 +9,9 @@ use jsonwebtoken::DecodingKey;
 use jsonwebtoken::jwk::{Jwk, JwkSet};
 use serde_json::Value;
 
-use super::token_token_defect::for_log;
-use super::discovery::{DiscoveryError, discover, fetch};
 use super::cache::IssuerCache;
+use super::discovery::{DiscoveryError, discover, fetch};
+use super::token_defect::for_log;
 use crate::fetcher::Fetcher;
 use crate::limits::ISSUER_KEYS_RETRY_DELAY;
 
@@ -130,7 +130,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::limits::{ISSUER_CACHE_TTL, ISSUER_CACHE_MAX_AGE};
+    use crate::limits::{ISSUER_CACHE_MAX_AGE, ISSUER_CACHE_TTL};
 
     fn write(path: &std::path::Path, kids: &[&str]) {
         // RFC 8037 appendix A.2.
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn keys_are_looked_for_when_one_is_not_known_but_not_again_and_again() {
+    async fn an_unknown_key_id_makes_the_keys_be_fetched_again_but_not_repeatedly() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("keys.json");
         write(&path, &["one"]);
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn keys_that_are_old_are_looked_for_again_and_stay_good_while_they_cannot_be() {
+    async fn old_keys_are_fetched_again_and_stay_usable_while_the_issuer_does_not_answer() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("keys.json");
         write(&path, &["one"]);
@@ -169,22 +169,30 @@ mod tests {
         assert!(knows("one").await, "nobody has said that it is not one any more");
         tokio::time::advance(ISSUER_CACHE_MAX_AGE).await;
         let found = keys.find(Some("one"), |_| true).await;
-        assert_eq!(found.err(), Some(KeyLookupError::NoKeys), "it may have been withdrawn long ago");
+        assert_eq!(
+            found.err(),
+            Some(KeyLookupError::NoKeys),
+            "it may have been withdrawn long ago"
+        );
         let found = keys.find(Some("one"), |_| true).await;
-        assert_eq!(found.err(), Some(KeyLookupError::NoKeys), "nor a moment after nothing was found");
+        assert_eq!(
+            found.err(),
+            Some(KeyLookupError::NoKeys),
+            "nor a moment after nothing was found"
+        );
         write(&path, &["two"]);
         tokio::time::advance(2 * ISSUER_KEYS_RETRY_DELAY).await;
         assert!(knows("two").await && !knows("one").await);
     }
 
     #[tokio::test]
-    async fn an_issuer_that_was_never_reached_makes_no_token_wrong() {
+    async fn without_the_issuers_keys_no_token_is_called_invalid() {
         let keys = IssuerKeys::new(KeySource::File("/nowhere/keys.json".into()));
         assert_eq!(keys.find(Some("one"), |_| true).await.err(), Some(KeyLookupError::NoKeys));
     }
 
     #[tokio::test]
-    async fn a_token_that_names_no_key_needs_the_only_one() {
+    async fn a_token_without_a_key_id_is_verified_if_there_is_only_one_key() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("keys.json");
         write(&path, &["one", "two"]);

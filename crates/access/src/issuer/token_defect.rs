@@ -34,7 +34,11 @@ pub enum TokenDefect {
 }
 
 impl TokenDefect {
-    pub(crate) fn claim(claims: &Claims, claim: &'static str, wanted: impl Into<String>) -> TokenDefect {
+    pub(crate) fn claim(
+        claims: &Claims,
+        claim: &'static str,
+        wanted: impl Into<String>,
+    ) -> TokenDefect {
         TokenDefect::Claim { claim, found: for_log(claims.get(claim)), wanted: wanted.into() }
     }
 
@@ -83,11 +87,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_is_shown_in_one_line_of_limited_length() {
+    fn a_value_is_logged_in_one_line_of_limited_length() {
         let value = |value: Value| for_log(Some(&value));
         assert_eq!(for_log(None), "missing");
         assert_eq!(value(json!(["a", 1])), r#"["a",1]"#);
         assert_eq!(value(json!("a\nb\u{202e}c")), r#""a\nb\u{202e}c""#);
-        assert_eq!(value(json!("x".repeat(8_000))).chars().count(), MAX_SHOWN_CHARS + 1);
+        assert_eq!(value(json!("x".repeat(8_000))).chars().count(), MAX_LOGGED_CHARS + 1);
     }
 }

@@ -12,8 +12,8 @@ use ring::digest;
 use serde_json::Value;
 
 use super::claims::Claims;
-use super::token_defect::{TokenDefect, decode_part, for_log};
 use super::keys::{IssuerKeys, KeyLookupError};
+use super::token_defect::{TokenDefect, decode_part, for_log};
 use crate::limits::CLOCK_SKEW;
 use crate::ring_provider::{self, ALGORITHMS};
 
@@ -120,12 +120,16 @@ impl TokenVerifier {
         let skew = CLOCK_SKEW.as_secs();
         let at = format!("it is {now:.0}, and clocks may be {skew} s apart");
         match claim {
-            "exp" => {
-                TokenDefect::claim(&claims, "exp", format!("a time to come: {}, {at}", now.as_second()))
-            }
-            "nbf" => {
-                TokenDefect::claim(&claims, "nbf", format!("a time past: {}, {at}", now.as_second()))
-            }
+            "exp" => TokenDefect::claim(
+                &claims,
+                "exp",
+                format!("a time to come: {}, {at}", now.as_second()),
+            ),
+            "nbf" => TokenDefect::claim(
+                &claims,
+                "nbf",
+                format!("a time past: {}, {at}", now.as_second()),
+            ),
             "iss" => TokenDefect::claim(
                 &claims,
                 "iss",
@@ -143,7 +147,9 @@ fn unusable_header(token: &str) -> TokenDefect {
         Some(header) if token.split('.').count() == 3 => {
             let known = ALGORITHMS.iter().map(|algorithm| format!("{algorithm:?}"));
             match header.get("alg").and_then(Value::as_str) {
-                Some(name) if known.into_iter().any(|known| known == name) => TokenDefect::Unreadable,
+                Some(name) if known.into_iter().any(|known| known == name) => {
+                    TokenDefect::Unreadable
+                }
                 _ => TokenDefect::Algorithm { found: for_log(header.get("alg")) },
             }
         }
@@ -168,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_for_signatures_and_for_its_own_algorithm() {
+    fn a_key_verifies_signatures_of_its_own_algorithm_only() {
         let fits = |further: serde_json::Value| {
             let mut key = serde_json::json!({
                 "kty": "OKP", "crv": "Ed25519", "kid": "one",
@@ -186,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn another_token_is_named_by_half_of_its_digest() {
+    fn the_hash_of_another_token_is_the_left_half_of_its_digest() {
         // The access token and its at_hash of OpenID Connect Core 1.0 appendix A.3.
         let verified = VerifiedToken { claims: Claims::new(), algorithm: Algorithm::RS256 };
         let hash = verified.hash_of("jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y");

@@ -88,8 +88,9 @@ pub(super) fn reach_in(claim: Option<&Value>) -> Result<Reach, ClaimProblem> {
             .map(Reach::from)
             .map_err(|_| ClaimProblem::new("organization_id", "is not an organization's id"));
     }
-    let names = names_in(claim)
-        .ok_or_else(|| ClaimProblem::new("organization_missing", "is missing, or names no organization"))?;
+    let names = names_in(claim).ok_or_else(|| {
+        ClaimProblem::new("organization_missing", "is missing, or names no organization")
+    })?;
     // Names that are no valid ids belong to something else.
     let ids: BTreeSet<OrganizationId> = names.filter_map(|name| name.parse().ok()).collect();
     match ids.len() {
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_providers_own_names_stand_for_roles_in_the_place_of_theirs() {
+    fn with_a_role_map_only_the_providers_names_count() {
         let map = ["Webhooks.Read=viewer", "0b6f-11=admin", "a=b=publisher"];
         let map = map.map(|text| text.parse::<RoleName>().expect("a role's name"));
         let role = |names: Value| role_in(Some(&names), &map);
@@ -250,7 +251,8 @@ mod tests {
         assert_eq!(role(json!(["0b6f-11", "Webhooks.Read"])), Ok(Role::Admin));
         assert_eq!(role(json!(["admin", "a=b"])), Ok(Role::Publisher), "an admin of other things");
         assert!(
-            role(json!("admin")).is_err_and(|lacks| lacks.message.contains("Webhooks.Read, 0b6f-11"))
+            role(json!("admin"))
+                .is_err_and(|lacks| lacks.message.contains("Webhooks.Read, 0b6f-11"))
         );
         for wrong in ["viewer", "=viewer", "Readers=root", "Readers="] {
             assert!(wrong.parse::<RoleName>().is_err(), "{wrong}");
@@ -258,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_of_a_provider_is_a_kind_of_its_own() {
+    fn each_problem_with_claims_has_a_kind_of_its_own() {
         let many: Vec<_> = (0..=MAX_ORGANIZATIONS).map(|number| format!("o{number}")).collect();
         let organizations = [None, Some(json!("No Id")), Some(json!(many))];
         let roles = [None, Some(json!("root")), Some(json!(["viewer", "publisher"]))];

@@ -25,7 +25,8 @@ pub(crate) struct ClaimNames {
 impl ClaimNames {
     /// The caller of a verified token.
     pub(crate) fn caller(&self, claims: &Claims) -> Result<Caller, WebTokenError> {
-        let invalid = |claim, wanted| WebTokenError::Invalid(TokenDefect::claim(claims, claim, wanted));
+        let invalid =
+            |claim, wanted| WebTokenError::Invalid(TokenDefect::claim(claims, claim, wanted));
         let subject = text(claims, "sub").filter(|text| is_nameable(text));
         let subject = subject.ok_or_else(|| {
             invalid("sub", format!("a line of 1 to {MAX_ACTOR_CHARS} visible characters"))

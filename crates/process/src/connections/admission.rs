@@ -23,7 +23,10 @@ impl Admission {
     }
 
     /// The next connection within the limits, and the client's address.
-    pub(crate) async fn accept(&self, listener: &Listener) -> (TcpStream, SocketAddr, ConnectionPermit) {
+    pub(crate) async fn accept(
+        &self,
+        listener: &Listener,
+    ) -> (TcpStream, SocketAddr, ConnectionPermit) {
         loop {
             let (stream, address) = listener.accept().await;
             let is_proxy = is_in(&self.proxies, address);

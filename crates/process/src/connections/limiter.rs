@@ -52,7 +52,11 @@ impl ConnectionLimiter {
     }
 
     /// Takes a permit for a connection from `address`. For a proxy only the total limit counts.
-    pub(super) fn take(&self, address: IpAddr, is_proxy: bool) -> Result<ConnectionPermit, AtLimit> {
+    pub(super) fn take(
+        &self,
+        address: IpAddr,
+        is_proxy: bool,
+    ) -> Result<ConnectionPermit, AtLimit> {
         let holder = match is_proxy {
             true => Holder::Proxied(self.proxied.fetch_add(1, Ordering::Relaxed)),
             false => Holder::Address(network_of(address)),
@@ -88,7 +92,10 @@ mod tests {
     }
 
     /// All permits that an address gets, and the flag that limits them.
-    fn take_all(limiter: &ConnectionLimiter, address: IpAddr) -> (Vec<ConnectionPermit>, &'static str) {
+    fn take_all(
+        limiter: &ConnectionLimiter,
+        address: IpAddr,
+    ) -> (Vec<ConnectionPermit>, &'static str) {
         let mut taken = Vec::new();
         loop {
             match limiter.take(address, false) {
@@ -143,7 +150,8 @@ mod tests {
     fn a_proxy_has_no_limit_of_its_own_but_the_total_holds() {
         let limiter = limiter(4, 1);
         let proxy = address("192.0.2.1");
-        let mut held: Vec<_> = (0..4).map(|_| limiter.take(proxy, true).expect("a permit")).collect();
+        let mut held: Vec<_> =
+            (0..4).map(|_| limiter.take(proxy, true).expect("a permit")).collect();
         assert_eq!(limiter.take(proxy, true).expect_err("there are four"), AtLimit("--max"));
         held.pop();
         limiter.take(proxy, false).expect("a proxy's connections do not count for its address");

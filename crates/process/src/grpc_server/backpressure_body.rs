@@ -106,7 +106,8 @@ mod tests {
         let frames = ["first", "second"].map(|it| Ok::<_, Status>(Frame::data(Bytes::from(it))));
         let stream = StreamBody::new(futures_util::stream::iter(frames));
         let mut body = BackpressureBody::new(Body::new(stream));
-        let first = body.frame().now_or_never().expect("nothing is being written").expect("a frame");
+        let first =
+            body.frame().now_or_never().expect("nothing is being written").expect("a frame");
         let first = first.expect("no error").into_data().expect("data");
         let rest = first.slice(1..);
         drop(first);
@@ -115,10 +116,14 @@ mod tests {
         let waker = waker(Arc::clone(&woken));
         let mut context = Context::from_waker(&waker);
         let polled = http_body::Body::poll_frame(Pin::new(&mut body), &mut context);
-        assert!(polled.is_pending() && !woken.0.load(Ordering::Acquire), "a part of it is not written");
+        assert!(
+            polled.is_pending() && !woken.0.load(Ordering::Acquire),
+            "a part of it is not written"
+        );
         drop(rest);
         assert!(woken.0.load(Ordering::Acquire));
-        let second = body.frame().now_or_never().expect("nothing is being written").expect("a frame");
+        let second =
+            body.frame().now_or_never().expect("nothing is being written").expect("a frame");
         assert_eq!(second.expect("no error").into_data().expect("data"), "second");
         assert!(body.frame().now_or_never().expect("nothing is being written").is_none());
     }

@@ -86,7 +86,8 @@ mod tests {
         for (encoding, size) in [(Encoding::Gzip, 1), (Encoding::Zstd, 7), (Encoding::Gzip, 9_000)]
         {
             let mut body = CompressedBody::new(Body::empty(), encoding);
-            let passed: Vec<u8> = stream.chunks(size).flat_map(|data| body.compress(data)).collect();
+            let passed: Vec<u8> =
+                stream.chunks(size).flat_map(|data| body.compress(data)).collect();
             assert_eq!(passed[..8], message(3));
             assert_eq!(passed[8], 1, "compressed");
             assert!(passed.len() < 200, "{}", passed.len());

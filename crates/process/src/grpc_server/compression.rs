@@ -347,8 +347,9 @@ mod tests {
             body.extend_from_slice(frames);
             inflated(body.into(), Some(Encoding::Zstd), MAX_BYTES, memory)
         };
-        let memory =
-            |bytes| RequestPools::new(&limits(bytes)).memory(Holder::Address(None), Purpose::Publishing);
+        let memory = |bytes| {
+            RequestPools::new(&limits(bytes)).memory(Holder::Address(None), Purpose::Publishing)
+        };
 
         // Half of it is for one holder, and twenty windows are more.
         let mut few = memory(4 << WINDOW_LOG);

@@ -84,10 +84,7 @@ impl Connection {
 }
 
 impl ClientMonitor {
-    fn new(
-        (permit, handshake): (ConnectionPermit, Handshake),
-        meter: FrameMeter,
-    ) -> ClientMonitor {
+    fn new((permit, handshake): (ConnectionPermit, Handshake), meter: FrameMeter) -> ClientMonitor {
         ClientMonitor { meter, handshake: Some(handshake), _permit: permit }
     }
 
@@ -103,7 +100,11 @@ impl ClientMonitor {
     }
 
     /// Ready with an error when the handshakes have taken too long.
-    fn poll_handshake_timeout(&mut self, context: &mut Context<'_>, peer: &Peer) -> Poll<io::Error> {
+    fn poll_handshake_timeout(
+        &mut self,
+        context: &mut Context<'_>,
+        peer: &Peer,
+    ) -> Poll<io::Error> {
         let Some(handshake) = &mut self.handshake else { return Poll::Pending };
         handshake.end.as_mut().poll(context).map(|()| {
             tracing::debug!(%peer, "closed a connection that has not begun HTTP/2 in time, see --handshake-timeout");

@@ -66,7 +66,9 @@ pub(super) fn kind_of(path: &str) -> CallKind {
     match of(path) {
         Some(method) => method.kind,
         None if path == HEALTH_CHECK => CallKind::Health,
-        None if is_health(path) || REFLECTION.iter().any(|it| path.starts_with(it)) => CallKind::Open,
+        None if is_health(path) || REFLECTION.iter().any(|it| path.starts_with(it)) => {
+            CallKind::Open
+        }
         None => CallKind::Answer,
     }
 }

@@ -10,7 +10,7 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::gate::Gate;
-use crate::timeout_body::{TimeoutBody, TimeLimit};
+use crate::timeout_body::{TimeLimit, TimeoutBody};
 
 /// The gate admits a request by its headers, before the body has arrived. The body must arrive in
 /// time and while its caller has access: otherwise a request whose headers were sent before a

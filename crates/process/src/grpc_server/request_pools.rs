@@ -13,7 +13,9 @@ use keeptrusts_webhooks_domain::access::{Caller, Reach};
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use tonic::Status;
 
-use super::limits::{LimitFlags, MAX_OPEN_CALLS, RETRY_DELAY, MIN_REQUESTS_IN_MEMORY, WAITING_DIVISOR};
+use super::limits::{
+    LimitFlags, MAX_OPEN_CALLS, MIN_REQUESTS_IN_MEMORY, RETRY_DELAY, WAITING_DIVISOR,
+};
 use super::peer::Peer;
 use crate::connections::network_of;
 use crate::refused_requests;
@@ -124,7 +126,9 @@ impl PoolKind {
     /// How operators change the limit, for logs.
     fn limit(self) -> &'static str {
         match self {
-            PoolKind::Arriving | PoolKind::Running | PoolKind::Waiting => "see --max-requests-in-flight",
+            PoolKind::Arriving | PoolKind::Running | PoolKind::Waiting => {
+                "see --max-requests-in-flight"
+            }
             PoolKind::Memory => "see --max-request-memory",
             PoolKind::Watches => "see --max-watches",
             PoolKind::WatchesOfCaller => "see --max-watches-per-key",
@@ -228,8 +232,7 @@ impl RequestMemory {
         let more = bytes - self.share.amount();
         if may_refuse {
             let grown = self.share.grow(self.purpose, more);
-            return grown
-                .map_err(|limit| refused(PoolKind::Memory, self.share.holder(), limit));
+            return grown.map_err(|limit| refused(PoolKind::Memory, self.share.holder(), limit));
         }
         self.share.force_grow(more);
         Ok(())
@@ -259,21 +262,25 @@ impl RequestMemory {
 fn refused(pool: PoolKind, holder: &Holder, limit: LimitReached) -> Status {
     refused_requests::record(pool.name(), holder, limit, pool.limit());
     match (limit, pool) {
-        (LimitReached::Total, PoolKind::Watches | PoolKind::WatchesOfCaller) => status::unavailable(
-            Reason::Overloaded,
-            "as much is watched as this server can tell of: try again later",
-            RETRY_DELAY,
-        ),
+        (LimitReached::Total, PoolKind::Watches | PoolKind::WatchesOfCaller) => {
+            status::unavailable(
+                Reason::Overloaded,
+                "as much is watched as this server can tell of: try again later",
+                RETRY_DELAY,
+            )
+        }
         (LimitReached::Total, _) => status::unavailable(
             Reason::Overloaded,
             "too many requests are in flight: send fewer at a time, and this one again later",
             RETRY_DELAY,
         ),
-        (LimitReached::Share, PoolKind::Watches | PoolKind::WatchesOfCaller) => status::resource_exhausted_for(
-            RETRY_DELAY,
-            Reason::TooManyWatches,
-            "as much is watched by this key, or by the organization, as may be: end a stream, or share one among those who look",
-        ),
+        (LimitReached::Share, PoolKind::Watches | PoolKind::WatchesOfCaller) => {
+            status::resource_exhausted_for(
+                RETRY_DELAY,
+                Reason::TooManyWatches,
+                "as much is watched by this key, or by the organization, as may be: end a stream, or share one among those who look",
+            )
+        }
         (LimitReached::Share, PoolKind::Memory) => status::resource_exhausted_for(
             RETRY_DELAY,
             Reason::TooManyRequests,

@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
 use tokio::time::sleep;
 
-use crate::timeout_body::{TimeoutBody, TimeLimit};
+use crate::timeout_body::{TimeLimit, TimeoutBody};
 
 pub type TimedBody = TimeoutBody<Incoming, BodyTimeout>;
 

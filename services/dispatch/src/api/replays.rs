@@ -91,7 +91,9 @@ impl DispatchApi {
     ) -> Result<Replay, Status> {
         let shard = self.log.shard_of(organization);
         let found = self.log.store().replay(shard, organization, id).await;
-        found.map_err(database_errors::query_failed)?.ok_or_else(|| status::not_found(Resource::Replay, id))
+        found
+            .map_err(database_errors::query_failed)?
+            .ok_or_else(|| status::not_found(Resource::Replay, id))
     }
 
     pub(super) async fn replays(
@@ -324,7 +326,8 @@ impl Watcher {
     async fn step(&mut self) -> Result<(), Status> {
         let stream = LogStream::Replay(self.replay_id);
         loop {
-            let records = self.follower.next().await.map_err(database_errors::query_failed)?.records;
+            let records =
+                self.follower.next().await.map_err(database_errors::query_failed)?.records;
             let step = records.iter().rfind(|record| record.stream == stream);
             if let Some(step) = step {
                 let found = self.changes.replay(self.replay_id, step.position).await;

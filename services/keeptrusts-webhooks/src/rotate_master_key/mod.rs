@@ -141,7 +141,8 @@ pub(crate) async fn run(command: RotateMasterKeyCommand) -> Result<(), Failure> 
     logging.start_alone()?;
     let source = database.master_key_source()?;
     let MasterKeySource::File(path) = &source else { return Err(RotationError::NoFile.into()) };
-    let AdministrationAccess { store, description, running_server } = database.open_for_administration().await?;
+    let AdministrationAccess { store, description, running_server } =
+        database.open_for_administration().await?;
     // It makes a lock file, which is not for a database that is not there.
     let mut file = match KeyFile::open(path) {
         Ok(file) => file,
@@ -152,7 +153,8 @@ pub(crate) async fn run(command: RotateMasterKeyCommand) -> Result<(), Failure> 
     };
     print_stderr!("master keys in {}, data keys in {description}", path.display());
     let interruption = Interruption::listen()?;
-    let rotation = Rotation { store: store.as_ref(), source: &source, path, running_server, interruption };
+    let rotation =
+        Rotation { store: store.as_ref(), source: &source, path, running_server, interruption };
     let done = match (prepare, retire) {
         (true, _) => rotation.prepare(&mut file).await,
         (_, true) => rotation.retire(&mut file).await,

@@ -1,5 +1,5 @@
-//! What spans say of the event that they are about: OpenTelemetry's semantic conventions for
-//! messaging, the same in every process.
+//! The attributes of spans about an event, by OpenTelemetry's semantic conventions for messaging. The
+//! same in every process.
 
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
@@ -7,8 +7,7 @@ use opentelemetry::KeyValue;
 
 use crate::metrics::SCOPE;
 
-/// The attributes of an event.
-pub fn message(
+pub fn event_attributes(
     event_id: impl Into<String>,
     event_type: EventType,
     organization: &OrganizationId,
