@@ -384,7 +384,8 @@ mod tests {
             }
         });
         let (mut kinds, now) = (Kinds::new(WINDOW), Instant::now());
-        let logged = call_sites.iter().filter(|call_site| kinds.admit(call_site, now) == Decision::Log);
+        let logged =
+            call_sites.iter().filter(|call_site| kinds.admit(call_site, now) == Decision::Log);
         assert_eq!(logged.count(), LOGGED_PER_WINDOW as usize);
         assert_eq!(kinds.by_call_site.len(), 1);
     }
@@ -408,7 +409,11 @@ mod tests {
         });
         let text = String::from_utf8(recorder.0.lock().expect("not poisoned").1.clone());
         let text = text.expect("text");
-        assert_eq!(text.matches("refused a call of").count(), LOGGED_PER_WINDOW as usize + 1, "{text}");
+        assert_eq!(
+            text.matches("refused a call of").count(),
+            LOGGED_PER_WINDOW as usize + 1,
+            "{text}"
+        );
         assert_eq!(text.matches("answered").count(), 50, "{text}");
         let summary = text.lines().find(|line| line.contains("were left out")).expect("a summary");
         for part in [" WARN ", "like=\"refused a call of 20\"", "lines=30", "repeated_lines::tests"]

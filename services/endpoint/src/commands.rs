@@ -8,7 +8,8 @@ use keeptrusts_webhooks_domain::payload_format::PayloadFields;
 use keeptrusts_webhooks_process::log_writer::LogWriter;
 use tonic::Status;
 
-use crate::{EndpointApi, payloads};
+use crate::api::EndpointApi;
+use crate::payloads;
 
 impl EndpointApi {
     /// Executes a command and returns the endpoint after it. An etag must be the current one.

@@ -1,90 +1,34 @@
 //! The endpoint service: manages endpoints. Each change is decided by the domain, appended to the log
 //! as a fact, and read back from the log's projections.
 
+mod api;
 mod commands;
 pub mod flags;
 mod messages;
 mod payloads;
+mod rendering_limits;
 mod secrets;
-
-use std::sync::Arc;
 
 use keeptrusts_webhooks_contracts::api::{
     AuthorizedRequest, CreateEndpoint, DeleteEndpoint, DisableEndpoint, EndpointRef, ListEndpoints,
     ListEventTypes, PreviewPayload, Read, RotateSecret, UpdateEndpoint,
 };
-use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
+use keeptrusts_webhooks_contracts::status;
 use keeptrusts_webhooks_contracts::v1;
-use keeptrusts_webhooks_contracts::v1::endpoint_service_server::{
-    EndpointService, EndpointServiceServer,
-};
+use keeptrusts_webhooks_contracts::v1::endpoint_service_server::EndpointService;
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{EndpointFact, Fact};
-use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
+use keeptrusts_webhooks_domain::ids::EndpointId;
 use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::payload_format::PayloadFields;
 use keeptrusts_webhooks_formats::sample_data;
-use keeptrusts_webhooks_process::grpc_server::limits::NO_DECODING_LIMIT;
-use keeptrusts_webhooks_process::{database_errors, long_reads, refused_requests};
-use keeptrusts_webhooks_rendering::{Renderer, RendererLimits};
+use keeptrusts_webhooks_process::{database_errors, long_reads};
 use keeptrusts_webhooks_store::queries::EndpointFilter;
-use keeptrusts_webhooks_store::vault::keyring::Keyring;
-use keeptrusts_webhooks_store::{Clock, Expected, Log, NewRecord, new_ulid};
+use keeptrusts_webhooks_store::{Expected, NewRecord, new_ulid};
 use tonic::{Request, Response, Status};
 
-use crate::flags::EndpointFlags;
-
-pub struct EndpointApi {
-    log: Arc<Log>,
-    keyring: Arc<Keyring>,
-    clock: Clock,
-    max_endpoints: u32,
-    renderer: Renderer,
-}
-
-impl EndpointApi {
-    pub fn server(
-        log: Arc<Log>,
-        keyring: Arc<Keyring>,
-        clock: Clock,
-        flags: &EndpointFlags,
-    ) -> EndpointServiceServer<Self> {
-        let max_endpoints = flags.max_endpoints_per_organization;
-        let limits = RendererLimits::of_this_machine(Some(payloads::MAX_WAITING));
-        let renderer = Renderer::new(limits);
-        refused_requests::register(payloads::METRIC_NAME);
-        EndpointServiceServer::new(EndpointApi { log, keyring, clock, max_endpoints, renderer })
-            .max_decoding_message_size(NO_DECODING_LIMIT)
-    }
-
-    /// Endpoints that are created at the same moment do not see each other, so that together they
-    /// may exceed the limit.
-    async fn refuse_if_full(&self, organization: &OrganizationId) -> Result<(), Status> {
-        let shard = self.log.shard_of(organization);
-        let count = self.log.store().count_endpoints(shard, organization).await;
-        if count.map_err(database_errors::query_failed)? < u64::from(self.max_endpoints) {
-            return Ok(());
-        }
-        let message = format!(
-            "the organization has {} endpoints and may not have more: delete some, or ask an operator for a larger --max-endpoints-per-organization",
-            self.max_endpoints
-        );
-        Err(status::resource_exhausted(Reason::TooManyEndpoints, message))
-    }
-
-    async fn read(
-        &self,
-        organization: &OrganizationId,
-        id: EndpointId,
-    ) -> Result<Endpoint, Status> {
-        let shard = self.log.shard_of(organization);
-        let found = self.log.store().endpoint(shard, organization, id).await;
-        let found = found.map_err(database_errors::query_failed)?;
-        let existing = found.filter(|endpoint| endpoint.delete_time.is_none());
-        existing.ok_or_else(|| status::not_found(Resource::Endpoint, id))
-    }
-}
+pub use api::EndpointApi;
 
 #[tonic::async_trait]
 impl EndpointService for EndpointApi {

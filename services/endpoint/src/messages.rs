@@ -7,7 +7,7 @@ use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_process::database_errors;
 use tonic::Status;
 
-use crate::EndpointApi;
+use crate::api::EndpointApi;
 
 impl EndpointApi {
     pub(crate) async fn message(&self, endpoint: &Endpoint) -> Result<v1::Endpoint, Status> {

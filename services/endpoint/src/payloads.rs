@@ -1,7 +1,5 @@
 //! Payload formats of endpoints: checks templates, seals routing keys, renders previews.
 
-use std::time::Duration;
-
 use keeptrusts_webhooks_contracts::api::PreviewPayload;
 use keeptrusts_webhooks_contracts::status::{self, Reason};
 use keeptrusts_webhooks_contracts::v1;
@@ -22,16 +20,9 @@ use keeptrusts_webhooks_rendering::{Renderer, RenderingError};
 use keeptrusts_webhooks_store::vault::keyring::SecretOwner;
 use tonic::Status;
 
-use crate::{EndpointApi, secrets};
-
-/// Previews and checks of one organization that may wait to be rendered.
-pub(crate) const MAX_WAITING: usize = 16;
-
-/// The resource's name in the metric of refused requests.
-pub(crate) const METRIC_NAME: &str = "renderings";
-
-/// When a refused caller may try again.
-const RETRY_DELAY: Duration = Duration::from_secs(1);
+use crate::api::EndpointApi;
+use crate::rendering_limits::{METRIC_NAME, RETRY_DELAY};
+use crate::secrets;
 
 /// Refuses a template that fails for one of the event types.
 pub(crate) async fn check_template<K>(

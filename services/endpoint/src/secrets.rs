@@ -8,7 +8,7 @@ use keeptrusts_webhooks_store::random;
 use keeptrusts_webhooks_store::vault::keyring::{KeyProblem, SecretError};
 use tonic::Status;
 
-use crate::EndpointApi;
+use crate::api::EndpointApi;
 
 pub(crate) fn generate() -> Secret {
     Secret::from_random(random())

@@ -22,8 +22,9 @@ use keeptrusts_webhooks_store::{
 use keeptrusts_webhooks_telemetry::{is_recorded, new_trace};
 use tonic::Status;
 
+use crate::api::IngestApi;
+use crate::metrics;
 use crate::spans::{self, PublishSpans};
-use crate::{IngestApi, metrics};
 
 /// An event whose append is not finished. It is counted and traced in any case. If the caller has
 /// gone, the event may be committed all the same, and later spans hang below its span.

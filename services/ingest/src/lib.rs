@@ -2,14 +2,12 @@
 //! that happens to the event later follows from that record.
 
 mod accept;
+mod api;
 mod commit_permits;
 pub mod flags;
 mod metrics;
 mod quota;
 mod spans;
-
-use std::sync::Arc;
-use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::api::{
     AuthorizedRequest, EventRef, ListEvents, Publish, PublishBatch, Read, event_with_body,
@@ -17,21 +15,18 @@ use keeptrusts_webhooks_contracts::api::{
 };
 use keeptrusts_webhooks_contracts::status::{self, Resource};
 use keeptrusts_webhooks_contracts::v1;
-use keeptrusts_webhooks_contracts::v1::ingest_service_server::{
-    IngestService, IngestServiceServer,
-};
+use keeptrusts_webhooks_contracts::v1::ingest_service_server::IngestService;
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
-use keeptrusts_webhooks_process::grpc_server::limits::NO_DECODING_LIMIT;
 use keeptrusts_webhooks_process::{database_errors, log_writer, long_reads};
 use keeptrusts_webhooks_store::queries::{EventFilter, Found, Interval};
-use keeptrusts_webhooks_store::{AppendError, Appended, BodyId, Clock, Log, Operation};
+use keeptrusts_webhooks_store::{AppendError, Appended, BodyId, Operation};
 use tokio::time::timeout;
 use tonic::{Request, Response, Status};
 
-use crate::commit_permits::{CommitPermits, MAX_EVENTS_PER_APPEND};
-use crate::flags::IngestFlags;
-use crate::quota::Quota;
+use crate::commit_permits::MAX_EVENTS_PER_APPEND;
+
+pub use api::IngestApi;
 
 /// The result of appending a batch.
 struct AppendedBatch {
@@ -39,34 +34,6 @@ struct AppendedBatch {
     results: Vec<Result<Appended, AppendError>>,
     /// Why the other events have no result. None: all events have one.
     error: Option<Status>,
-}
-
-pub struct IngestApi {
-    log: Arc<Log>,
-    clock: Clock,
-    body_retention: Duration,
-    quota: Quota,
-    permits: CommitPermits,
-}
-
-impl IngestApi {
-    pub fn server(
-        log: Arc<Log>,
-        clock: Clock,
-        body_retention: Duration,
-        flags: &IngestFlags,
-    ) -> IngestServiceServer<Self> {
-        metrics::begin();
-        let quota = Quota::new(flags.publish_quota);
-        IngestServiceServer::new(IngestApi {
-            log,
-            clock,
-            body_retention,
-            quota,
-            permits: CommitPermits::new(),
-        })
-        .max_decoding_message_size(NO_DECODING_LIMIT)
-    }
 }
 
 impl IngestApi {
