@@ -4,7 +4,7 @@
 mod crashes;
 mod failing_over;
 mod growth;
-mod held_rows;
+mod contended_rows;
 mod opening;
 mod pooling;
 mod proxy;

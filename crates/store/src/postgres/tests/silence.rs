@@ -8,7 +8,10 @@ use keeptrusts_webhooks_testkit::relay::Relay;
 
 use super::{database, eventually, open};
 use crate::error::StoreError;
-use crate::postgres::session::{Scope, Session, backend, while_answering, without_limits};
+use crate::postgres::long_statements::{
+    SettingScope, backend_pid, remove_time_limits, while_server_answers,
+};
+use crate::postgres::session::Session;
 use crate::postgres::{PostgresOptions, PostgresStore};
 use crate::store::Store;
 use crate::testing::conformance::given::{SHARD, event_id, publish};
@@ -94,14 +97,14 @@ async fn a_long_statement_is_waited_for_until_its_answer_is_lost() {
     let options =
         PostgresOptions { statement_timeout: STATEMENT_TIMEOUT, ..PostgresOptions::default() };
     let store = PostgresStore::open(&relayed, options).await.expect("the database is opened");
-    let mut session = Session::of(&store.writers).await.expect("a session");
-    without_limits(&mut session, Scope::Session).await.expect("set");
-    let backend = backend(&mut session).await.expect("answers");
+    let mut session = Session::acquire(&store.writers).await.expect("a session");
+    remove_time_limits(&mut session, SettingScope::Session).await.expect("set");
+    let backend = backend_pid(&mut session).await.expect("answers");
     let mut connection = super::connect(&url).await;
 
     let long = sqlx::query("SELECT pg_sleep(4)").execute(&mut *session);
     let long = async { long.await.map_err(|error| StoreError::Failed(error.into())) };
-    let answered = while_answering(&store.readers, backend, long).await;
+    let answered = while_server_answers(&store.readers, backend, long).await;
     answered.expect("it took longer than an answer may take, and was at work");
 
     let lost = async {
@@ -120,7 +123,7 @@ async fn a_long_statement_is_waited_for_until_its_answer_is_lost() {
         relay.fall_silent();
     };
     let asked = Instant::now();
-    let (error, ()) = tokio::join!(while_answering(&store.readers, backend, lost), cut);
+    let (error, ()) = tokio::join!(while_server_answers(&store.readers, backend, lost), cut);
     let error = error.expect_err("the answer is lost");
     assert_eq!(error.trouble(), Some(crate::Trouble::Silent), "{error:?}");
     assert!(asked.elapsed() < TIME_TO_LIVE, "{:?}", asked.elapsed());

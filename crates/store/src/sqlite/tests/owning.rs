@@ -12,9 +12,11 @@ use tempfile::TempDir;
 use super::crashes::{first_answer, start_appending};
 use super::{open, run};
 use crate::error::StoreError;
-use crate::sqlite::lock_file::Left;
-use crate::sqlite::marks::{Found, Header};
-use crate::sqlite::remains::Remains;
+use crate::sqlite::file_header::FileHeader;
+use crate::sqlite::inspection::Inspection;
+use crate::sqlite::lock::PriorState;
+use crate::sqlite::lock_file::LockFileContent;
+use crate::sqlite::recovery::Recovery;
 use crate::sqlite::{OpenError, SqliteOptions, SqliteStore};
 use crate::store::Store;
 use crate::testing::conformance::given::*;
@@ -111,28 +113,30 @@ async fn a_connection_that_broke_is_not_made_anew_to_another_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_process_left_that_did_not_close_the_database_is_found() {
+async fn the_recovery_of_a_database_that_was_not_closed_is_noticed() {
     let folder = folder();
     let path = folder.path().join("webhooks.db");
     let mut child = start_appending(&path);
     let _answers = first_answer(&mut child);
     child.kill().expect("SIGKILL is sent");
     child.wait().expect("the process ends");
-    let left = remains(&path).await.expect("it was not closed");
-    assert!(matches!(left, Remains::Log { bytes: 1.., .. }), "{left:?}");
+    let recovery = recovery(&path).await.expect("it was not closed");
+    assert!(matches!(recovery, Recovery::Log { bytes: 1.., .. }), "{recovery:?}");
     open(&path).await.close().await;
-    assert!(remains(&path).await.is_none(), "it was closed");
+    assert!(self::recovery(&path).await.is_none(), "it was closed");
     let lock_file = fs::read_to_string(folder.path().join("webhooks.db.lock")).expect("there");
     assert_eq!(lock_file, "", "nobody has it");
 }
 
-async fn remains(path: &Path) -> Option<Remains> {
-    let header = Header { is_empty: false, is_in_wal_mode: true };
-    let found = Found::at(path, header, true, None).await.expect("it can be looked at");
-    Remains::of(&found, &Left::default())
+async fn recovery(path: &Path) -> Option<Recovery> {
+    let header = FileHeader { is_empty: false, is_in_wal_mode: true };
+    let lock_file = LockFileContent::default();
+    let prior = PriorState { header, had_lock_file: true, lock_file };
+    let inspection = Inspection::of(path, &prior).await.expect("the files can be read");
+    Recovery::of(&inspection, None)
 }
 
-/// What [`DatabaseLock::keep_in`](crate::sqlite::lock::DatabaseLock::keep_in) rests on.
+/// [`DatabaseLock::keep_in`](crate::sqlite::lock::DatabaseLock::keep_in) depends on it.
 #[tokio::test]
 async fn sqlite_frees_a_collation_after_it_has_closed_the_file() {
     struct Freed(std::path::PathBuf, std::sync::mpsc::Sender<usize>);
@@ -143,8 +147,8 @@ async fn sqlite_frees_a_collation_after_it_has_closed_the_file() {
     }
     let folder = folder();
     let path = folder.path().join("some.db");
-    let (told, freed) = std::sync::mpsc::channel();
-    let guard = Freed(path.clone(), told);
+    let (sender, freed) = std::sync::mpsc::channel();
+    let guard = Freed(path.clone(), sender);
     let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
     let options = options.collation("guard", move |left, right| {
         let _ = &guard;

@@ -124,7 +124,7 @@ async fn a_process_that_stops_in_a_transaction_holds_nobody_up_for_longer_than_i
     let patience = Duration::from_secs(1);
     let options = PostgresOptions { statement_timeout: patience, ..PostgresOptions::default() };
     let stopped = PostgresStore::open(&url, options).await.expect("the database is opened");
-    let mut session = Session::of(&stopped.writers).await.expect("a session");
+    let mut session = Session::acquire(&stopped.writers).await.expect("a session");
     let mut transaction = session.begin().await.expect("begins");
     let lock = "SELECT FROM shards FOR UPDATE";
     sqlx::raw_sql(lock).execute(&mut *transaction).await.expect("locks");
