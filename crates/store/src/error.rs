@@ -2,7 +2,7 @@
 
 use keeptrusts_webhooks_domain::log::{Position, Stream};
 
-use crate::trouble::Trouble;
+use crate::database_problem::DatabaseProblem;
 
 /// Why the database did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -40,10 +40,10 @@ pub enum StoreError {
 
 impl StoreError {
     /// Why it does not do it now, for people who may not see what it has said. None: it is not that.
-    pub fn trouble(&self) -> Option<Trouble> {
+    pub fn problem(&self) -> Option<DatabaseProblem> {
         match self {
             StoreError::Unavailable(error) | StoreError::Unknown(error) => {
-                Some(Trouble::behind(error.as_ref()))
+                Some(DatabaseProblem::behind(error.as_ref()))
             }
             StoreError::BrokenLog(_)
             | StoreError::Unreadable(_)

@@ -16,6 +16,7 @@
 
 pub mod backoff;
 mod clock;
+mod database_problem;
 pub mod durations;
 mod error;
 mod ids;
@@ -31,10 +32,10 @@ pub mod sqlite;
 mod store;
 mod tables;
 pub mod testing;
-mod trouble;
 pub mod vault;
 
 pub use clock::{Clock, system_clock};
+pub use database_problem::{DatabaseProblem, ProblemScope};
 pub use error::{BrokenLog, Causes, StoreError};
 pub use ids::new_ulid;
 pub use keeptrusts_webhooks_fair_queue::Place;
@@ -54,5 +55,4 @@ pub use store::{
     ShardState, SteadyTime, Store, Survey, TableVersions, WaitingEndpoints,
 };
 pub use tables::Rows;
-pub use trouble::{Scope, Trouble};
 pub use vault::Vault;

@@ -103,7 +103,7 @@ impl Ownership {
             Ok(survey) => survey,
             Err(error) => {
                 tracing::warn!(error = %Causes(&error), "cannot see who owns which shard, trying again");
-                self.status.lease_maintenance_failed(error.trouble());
+                self.status.lease_maintenance_failed(error.problem());
                 return Some(interval.min(Duration::from_secs(1)));
             }
         };

@@ -11,8 +11,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Row};
 use tokio::time::timeout;
 
 use super::errors::ServerError;
+use crate::database_problem::DatabaseProblem;
 use crate::log::commits::OtherWrites;
-use crate::trouble::Trouble;
 
 /// How long sessions wait for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,14 +224,14 @@ impl NoHost {
     }
 
     /// What the hosts lack: what one that answered said, before that others did not answer.
-    pub(super) fn trouble(&self) -> Option<Trouble> {
+    pub(super) fn problem(&self) -> Option<DatabaseProblem> {
         let said = self.0.iter().find_map(|failure| match &failure.cause {
-            HostCause::ReadOnly => Some(Trouble::ReadOnly),
-            HostCause::Failed(error) => ServerError::of(error)?.trouble(),
+            HostCause::ReadOnly => Some(DatabaseProblem::ReadOnly),
+            HostCause::Failed(error) => ServerError::of(error)?.problem(),
             HostCause::Silent(_) => None,
         });
         let is_silent = |failure: &HostFailure| matches!(failure.cause, HostCause::Silent(_));
-        said.or_else(|| self.0.iter().any(is_silent).then_some(Trouble::Silent))
+        said.or_else(|| self.0.iter().any(is_silent).then_some(DatabaseProblem::Silent))
     }
 }
 
@@ -296,8 +296,8 @@ mod tests {
         let refused = io::ErrorKind::ConnectionRefused.into();
         let refused = failure(HostCause::Failed(sqlx::Error::Io(refused)));
         let read_only = NoHost(vec![silent(), failure(HostCause::ReadOnly)]);
-        assert_eq!(read_only.trouble(), Some(Trouble::ReadOnly));
-        assert_eq!(NoHost(vec![silent()]).trouble(), Some(Trouble::Silent));
-        assert_eq!(NoHost(vec![refused]).trouble(), None);
+        assert_eq!(read_only.problem(), Some(DatabaseProblem::ReadOnly));
+        assert_eq!(NoHost(vec![silent()]).problem(), Some(DatabaseProblem::Silent));
+        assert_eq!(NoHost(vec![refused]).problem(), None);
     }
 }

@@ -4,8 +4,8 @@ use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use super::pool::NoConnection;
 use super::session::NoAnswer;
+use crate::database_problem::DatabaseProblem;
 use crate::error::StoreError;
-use crate::trouble::Trouble;
 
 /// An error of the server, without its DETAIL, which quotes rows.
 #[derive(Debug, thiserror::Error)]
@@ -43,21 +43,23 @@ impl ServerError {
     }
 
     /// What the server lacks.
-    pub(super) fn trouble(&self) -> Option<Trouble> {
+    pub(super) fn problem(&self) -> Option<DatabaseProblem> {
         match self.code.as_str() {
-            "53100" => Some(Trouble::DiskFull),
-            "25006" => Some(Trouble::ReadOnly),
-            "53300" => Some(Trouble::NoMoreConnections),
-            "55P03" => Some(Trouble::Locked),
+            "53100" => Some(DatabaseProblem::DiskFull),
+            "25006" => Some(DatabaseProblem::ReadOnly),
+            "53300" => Some(DatabaseProblem::NoMoreConnections),
+            "55P03" => Some(DatabaseProblem::Locked),
             // Whether a commit happened that ends so is another question.
-            "40001" | "40P01" => Some(Trouble::Conflict),
+            "40001" | "40P01" => Some(DatabaseProblem::Conflict),
             // The limits of a statement, of a transaction that idles and of one that runs. An
             // operator who cancels a statement has the same code.
-            "57014" | "25P03" | "25P04" => Some(Trouble::TooSlow),
+            "57014" | "25P03" | "25P04" => Some(DatabaseProblem::TooSlow),
             // No such role, a wrong password, not from this machine; no such database.
-            code if code.starts_with("28") || code == "3D000" => Some(Trouble::AccessDenied),
-            code if code.starts_with("53") => Some(Trouble::Overloaded),
-            code if code.starts_with("58") => Some(Trouble::FilesFail),
+            code if code.starts_with("28") || code == "3D000" => {
+                Some(DatabaseProblem::AccessDenied)
+            }
+            code if code.starts_with("53") => Some(DatabaseProblem::Overloaded),
+            code if code.starts_with("58") => Some(DatabaseProblem::FilesFail),
             _ => None,
         }
     }
@@ -74,17 +76,17 @@ impl ServerError {
 
 /// What Postgres lacks, if it has said so or there is no way to it, or that it has not answered in
 /// time.
-pub(crate) fn trouble_of(
+pub(crate) fn problem_of(
     error: &(dyn std::error::Error + Send + Sync + 'static),
-) -> Option<Trouble> {
+) -> Option<DatabaseProblem> {
     if error.is::<NoAnswer>() {
-        return Some(Trouble::Silent);
+        return Some(DatabaseProblem::Silent);
     }
     match error.downcast_ref::<NoConnection>() {
-        Some(NoConnection::InUse { .. }) => Some(Trouble::Overloaded),
-        Some(NoConnection::NoHost(no_host)) => no_host.trouble(),
+        Some(NoConnection::InUse { .. }) => Some(DatabaseProblem::Overloaded),
+        Some(NoConnection::NoHost(no_host)) => no_host.problem(),
         Some(NoConnection::Closed) => None,
-        None => error.downcast_ref::<ServerError>()?.trouble(),
+        None => error.downcast_ref::<ServerError>()?.problem(),
     }
 }
 
@@ -130,7 +132,7 @@ mod tests {
     use std::io;
 
     use super::*;
-    use crate::trouble::Scope;
+    use crate::database_problem::ProblemScope;
 
     fn server_error(code: &str, severity: PgSeverity) -> ServerError {
         let message = "something happened".to_owned();
@@ -158,36 +160,36 @@ mod tests {
 
     #[test]
     fn what_the_server_lacks_is_known_by_its_code() {
-        for (code, trouble) in [
-            ("53100", Trouble::DiskFull),
-            ("25006", Trouble::ReadOnly),
-            ("53200", Trouble::Overloaded),
-            ("53300", Trouble::NoMoreConnections),
-            ("28P01", Trouble::AccessDenied),
-            ("58030", Trouble::FilesFail),
-            ("57P01", Trouble::Unreachable),
-            ("55P03", Trouble::Locked),
-            ("40P01", Trouble::Conflict),
-            ("57014", Trouble::TooSlow),
+        for (code, problem) in [
+            ("53100", DatabaseProblem::DiskFull),
+            ("25006", DatabaseProblem::ReadOnly),
+            ("53200", DatabaseProblem::Overloaded),
+            ("53300", DatabaseProblem::NoMoreConnections),
+            ("28P01", DatabaseProblem::AccessDenied),
+            ("58030", DatabaseProblem::FilesFail),
+            ("57P01", DatabaseProblem::Unreachable),
+            ("55P03", DatabaseProblem::Locked),
+            ("40P01", DatabaseProblem::Conflict),
+            ("57014", DatabaseProblem::TooSlow),
         ] {
             let error = StoreError::Unavailable(server_error(code, PgSeverity::Error).into());
-            assert_eq!(error.trouble(), Some(trouble), "{code}");
+            assert_eq!(error.problem(), Some(problem), "{code}");
         }
         let defect = StoreError::Failed(server_error("42601", PgSeverity::Error).into());
-        assert_eq!(defect.trouble(), None);
+        assert_eq!(defect.problem(), None);
     }
 
     #[test]
     fn what_one_statement_meets_is_not_the_databases_trouble() {
         let scope = |code| {
             let error = server_error(code, PgSeverity::Error);
-            StoreError::Unavailable(error.into()).trouble().map(Trouble::scope)
+            StoreError::Unavailable(error.into()).problem().map(DatabaseProblem::scope)
         };
         for code in ["55P03", "40001", "40P01", "57014", "25P03", "25P04"] {
-            assert_eq!(scope(code), Some(Scope::Rows), "{code}");
+            assert_eq!(scope(code), Some(ProblemScope::Rows), "{code}");
         }
         for code in ["53100", "25006", "53300", "58030", "57P01", "08006"] {
-            assert_eq!(scope(code), Some(Scope::Database), "{code}");
+            assert_eq!(scope(code), Some(ProblemScope::Database), "{code}");
         }
     }
 

@@ -34,7 +34,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use errors::trouble_of;
+pub(crate) use errors::problem_of;
 
 use std::collections::HashMap;
 use std::sync::Arc;

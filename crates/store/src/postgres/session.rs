@@ -12,8 +12,8 @@ use tokio::time::{sleep, timeout};
 
 use super::errors::{commit_error, is_locked_out, store_error};
 use super::pool::{ACQUIRE_LIMIT, Pool, Pooled};
+use crate::database_problem::DatabaseProblem;
 use crate::error::StoreError;
-use crate::trouble::Trouble;
 
 /// A pooled connection that goes back to the pool only when its work was finished.
 ///
@@ -142,11 +142,13 @@ async fn loss(others: &Pool, backend: i32) -> NoAnswer {
                 was_seen |= is_at_work.is_some();
             }
             // A refusal is an answer, too.
-            Err(error) => match error.trouble() {
-                Some(Trouble::Silent | Trouble::Unreachable) if heard.elapsed() >= limit => {
+            Err(error) => match error.problem() {
+                Some(DatabaseProblem::Silent | DatabaseProblem::Unreachable)
+                    if heard.elapsed() >= limit =>
+                {
                     return NoAnswer(limit);
                 }
-                Some(Trouble::Silent | Trouble::Unreachable) => {}
+                Some(DatabaseProblem::Silent | DatabaseProblem::Unreachable) => {}
                 _ => heard = Instant::now(),
             },
         }

@@ -2,8 +2,8 @@
 
 use sqlx::Error;
 
+use crate::database_problem::DatabaseProblem;
 use crate::error::StoreError;
-use crate::trouble::Trouble;
 
 /// SQLite's primary result codes: <https://www.sqlite.org/rescode.html>.
 mod code {
@@ -52,17 +52,17 @@ pub(super) fn commit_failed(error: Error) -> StoreError {
 }
 
 /// What the machine lacks, if it was SQLite that said so.
-pub(crate) fn trouble_of(
+pub(crate) fn problem_of(
     error: &(dyn std::error::Error + Send + Sync + 'static),
-) -> Option<Trouble> {
+) -> Option<DatabaseProblem> {
     let error: &Error = error.downcast_ref()?;
     match primary_code(error)? {
-        code::FULL => Some(Trouble::DiskFull),
-        code::READONLY => Some(Trouble::ReadOnly),
-        code::IOERR | code::CANTOPEN => Some(Trouble::FilesFail),
-        code::NOMEM => Some(Trouble::Overloaded),
+        code::FULL => Some(DatabaseProblem::DiskFull),
+        code::READONLY => Some(DatabaseProblem::ReadOnly),
+        code::IOERR | code::CANTOPEN => Some(DatabaseProblem::FilesFail),
+        code::NOMEM => Some(DatabaseProblem::Overloaded),
         // Another program is in the middle of a transaction.
-        code::BUSY | code::LOCKED => Some(Trouble::Locked),
+        code::BUSY | code::LOCKED => Some(DatabaseProblem::Locked),
         _ => None,
     }
 }

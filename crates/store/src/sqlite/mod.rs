@@ -52,15 +52,15 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::clock::Clock;
+use crate::database_problem::DatabaseProblem;
 use crate::error::StoreError;
 use crate::log::commits::OtherWrites;
 use crate::log::operation::{Appended, BodyId, Operation, Record};
 use crate::store::{
     AppendedBatch, ErasedBodies, Lease, RebuildDifference, ShardState, Store, Survey, TableVersions,
 };
-use crate::trouble::Trouble;
 
-pub(crate) use errors::trouble_of;
+pub(crate) use errors::problem_of;
 pub use open::{OpenError, SqliteOptions};
 
 use errors::failed;
@@ -140,7 +140,7 @@ impl Store for SqliteStore {
     async fn answers(&self, limit: Duration) -> Result<(), StoreError> {
         let read = log_reads::shard_state(&self.readers, Shard(0), (self.clock)());
         let answered = timeout(limit, read).await;
-        answered.map_err(|_| StoreError::Unavailable(Trouble::Silent.into()))?.map(drop)
+        answered.map_err(|_| StoreError::Unavailable(DatabaseProblem::Silent.into()))?.map(drop)
     }
 
     fn other_writes(&self) -> &OtherWrites {

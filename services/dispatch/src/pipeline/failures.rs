@@ -185,7 +185,7 @@ impl OwnedShard {
 mod tests {
     use keeptrusts_webhooks_domain::ids::{DeliveryId, EventId};
     use keeptrusts_webhooks_domain::log::{Epoch, Position, Stream, Version};
-    use keeptrusts_webhooks_store::Trouble;
+    use keeptrusts_webhooks_store::DatabaseProblem;
 
     use super::Reaction::{Abort, DecideAgain, End, GiveUp, Wait};
     use super::*;
@@ -200,8 +200,8 @@ mod tests {
         let out_of_order = Refusal::OutOfOrder { expected: Position(1), actual: Position(2) };
         // With shared streams, and with owned ones.
         let table = [
-            (AppendError::Unavailable(Trouble::Locked), Wait, Wait),
-            (AppendError::Unavailable(Trouble::Unreachable), Wait, Wait),
+            (AppendError::Unavailable(DatabaseProblem::Locked), Wait, Wait),
+            (AppendError::Unavailable(DatabaseProblem::Unreachable), Wait, Wait),
             (stale.into(), DecideAgain, GiveUp),
             (Refusal::NoSuchStream(stream).into(), DecideAgain, GiveUp),
             (reused.into(), GiveUp, GiveUp),

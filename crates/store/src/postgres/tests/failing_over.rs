@@ -10,13 +10,13 @@ use sqlx::Connection;
 use tokio::task::JoinSet;
 
 use super::{connect, database, eventually, open};
+use crate::database_problem::DatabaseProblem;
 use crate::error::Causes;
 use crate::postgres::pool::ACQUIRE_LIMIT;
 use crate::postgres::session::fetch;
 use crate::postgres::{MIN_CONNECTIONS, OpenError, PostgresOptions, PostgresStore};
 use crate::store::Store;
 use crate::testing::conformance::given::{SHARD, event_id, publish};
-use crate::trouble::Trouble;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_several_hosts_the_one_that_can_be_written_to_is_taken_and_followed() {
@@ -83,7 +83,7 @@ async fn when_the_server_takes_no_more_connections_its_reason_is_told() {
         store.answers(Duration::from_secs(1)).await,
     ] {
         let error = outcome.expect_err("there is no connection");
-        assert_eq!(error.trouble(), Some(Trouble::NoMoreConnections), "{}", Causes(&error));
+        assert_eq!(error.problem(), Some(DatabaseProblem::NoMoreConnections), "{}", Causes(&error));
         assert!(Causes(&error).to_string().contains(&expected), "{}", Causes(&error));
         assert!(error.is_transient());
     }
@@ -180,7 +180,7 @@ async fn a_lease_that_cannot_be_written_is_told_of_as_an_append_is() {
     eventually("leases cannot be renewed", async || {
         store.renew_lease(lease, Duration::from_secs(10)).await.err()?;
         let failure = store.other_writes().failure()?;
-        (failure.trouble == Trouble::ReadOnly).then_some(())
+        (failure.problem == DatabaseProblem::ReadOnly).then_some(())
     })
     .await;
 }

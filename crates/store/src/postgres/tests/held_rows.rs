@@ -10,12 +10,12 @@ use sqlx::{Connection, PgConnection, Postgres, Transaction};
 use tokio::task::JoinSet;
 
 use super::{connect, database, open};
+use crate::database_problem::DatabaseProblem;
 use crate::error::StoreError;
 use crate::postgres::session::Session;
 use crate::postgres::{PostgresOptions, PostgresStore};
 use crate::store::{AppendedBatch, Store};
 use crate::testing::conformance::given::{event_id, publish};
-use crate::trouble::Trouble;
 
 const TIME_TO_LIVE: Duration = Duration::from_secs(10);
 
@@ -141,14 +141,14 @@ async fn a_row_that_is_held_is_told_as_that_and_a_try_does_not_wait_for_it() {
     let mut holder = connect(&url).await;
     let holding = hold(&mut holder, 1).await;
     let error = append(&store, Shard(0)).await.expect_err("it is held");
-    assert_eq!(error.trouble(), Some(Trouble::Locked), "{error:?}");
+    assert_eq!(error.problem(), Some(DatabaseProblem::Locked), "{error:?}");
     let asked = Instant::now();
     let error = store.try_commit(Shard(0)).await.expect_err("it is held");
-    assert_eq!(error.trouble(), Some(Trouble::Locked), "{error:?}");
+    assert_eq!(error.problem(), Some(DatabaseProblem::Locked), "{error:?}");
     assert!(asked.elapsed() < store.writers.limits().lock, "{:?}", asked.elapsed());
     store.try_commit(Shard(1)).await.expect("another one is not");
     let lease = store.acquire_lease(Shard(0), "us", TIME_TO_LIVE).await;
-    assert_eq!(lease.expect_err("it is held").trouble(), Some(Trouble::Locked));
+    assert_eq!(lease.expect_err("it is held").problem(), Some(DatabaseProblem::Locked));
     assert_eq!(store.other_writes().failure(), None, "one row is not the database");
     holding.rollback().await.expect("lets go");
     store.try_commit(Shard(0)).await.expect("commits");
