@@ -48,7 +48,7 @@ pub use log::rows::KnownIncident;
 pub use log::{AppendError, Follower, Log};
 pub use opening::Opening;
 pub use queries::long_reads::{LongReads, TooManyLongReads};
-pub use queries::notifications::Told;
+pub use queries::notifications::ExhaustionNotification;
 pub use random::random;
 pub use store::{
     AppendedBatch, AttemptSum, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardLease,

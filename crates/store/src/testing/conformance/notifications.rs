@@ -21,7 +21,7 @@ use super::Fixture;
 use super::given::*;
 use crate::log::operation::{Expected, Operation, Refusal};
 use crate::log::rows::KnownIncident;
-use crate::queries::notifications::Told;
+use crate::queries::notifications::ExhaustionNotification;
 
 fn channel_id(number: u128) -> ChannelId {
     ChannelId::new(Ulid(number))
@@ -291,9 +291,10 @@ pub(crate) async fn what_was_told_of_exhausted_deliveries_is_known_while_it_matt
     fixture.advance(Duration::from_millis(2)).await;
     let ended = fixture.append(note(notification_id(2), Expected::Any, sent(1, 1))).await;
     let store = fixture.store();
-    let mut told = store.told_of_exhausted(SHARD, ended[0].recorded_at).await.expect("reads");
+    let mut told =
+        store.exhaustion_notifications(SHARD, ended[0].recorded_at).await.expect("reads");
     told.sort_by_key(|told| told.notification_id);
-    let of = |number, sent_time: Option<_>| Told {
+    let of = |number, sent_time: Option<_>| ExhaustionNotification {
         notification_id: notification_id(number),
         channel_id: channel,
         endpoint_id: EndpointId::new(Ulid(9)),

@@ -13,7 +13,7 @@ use keeptrusts_webhooks_domain::notification::{
 };
 use keeptrusts_webhooks_store::BrokenLog;
 use keeptrusts_webhooks_store::log::projection::{Fold, Loaded};
-use keeptrusts_webhooks_store::{KnownIncident, Record, Told};
+use keeptrusts_webhooks_store::{ExhaustionNotification, KnownIncident, Record};
 
 use super::cause::NotificationCause;
 use super::decisions::Decision;
@@ -60,7 +60,7 @@ impl ChannelIndex {
     /// What the last owner has left in the tables.
     pub(crate) fn restore(
         &mut self,
-        told: Vec<Told>,
+        told: Vec<ExhaustionNotification>,
         causes: Vec<(OrganizationId, Position)>,
         incidents: Vec<KnownIncident>,
     ) {
