@@ -23,7 +23,7 @@ mod ids;
 pub mod limits;
 pub mod log;
 mod made;
-mod opening;
+mod open_mode;
 pub mod postgres;
 pub mod queries;
 mod random;
@@ -46,7 +46,7 @@ pub use log::operation::{
 };
 pub use log::rows::KnownIncident;
 pub use log::{AppendError, Follower, Log};
-pub use opening::Opening;
+pub use open_mode::OpenMode;
 pub use queries::long_reads::{LongReads, TooManyLongReads};
 pub use queries::notifications::ExhaustionNotification;
 pub use random::random;

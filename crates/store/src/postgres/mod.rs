@@ -56,7 +56,7 @@ use self::pool::Pool;
 use crate::error::StoreError;
 use crate::log::commits::OtherWrites;
 use crate::log::operation::{Appended, BodyId, Operation, Record};
-use crate::opening::Opening;
+use crate::open_mode::OpenMode;
 use crate::store::{
     AppendedBatch, ErasedBodies, Lease, RebuildDifference, ShardState, Store, Survey, TableVersions,
 };
@@ -132,12 +132,12 @@ impl PostgresStore {
     /// does unless told otherwise; `synchronous_commit` is set here. Once open, the store outlives
     /// restarts and failovers of the server: calls fail with [`StoreError::Unavailable`] meanwhile.
     pub async fn open(url: &str, options: PostgresOptions) -> Result<PostgresStore, OpenError> {
-        Self::open_as(Opening::Make, url, options).await
+        Self::open_as(OpenMode::Create, url, options).await
     }
 
     /// The same, but tables that are not there need not be made.
     pub async fn open_as(
-        opening: Opening,
+        mode: OpenMode,
         url: &str,
         options: PostgresOptions,
     ) -> Result<PostgresStore, OpenError> {
@@ -147,7 +147,7 @@ impl PostgresStore {
         });
         let connector = Arc::new(Connector::new(hosts.collect()));
         let limits = SessionLimits::of(options.statement_timeout);
-        let shard_count = open::prepare(&connector, &limits, opening).await?;
+        let shard_count = open::prepare(&connector, &limits, mode).await?;
         let Shares { leases, writers, readers } = Shares::of(options.connections);
         let pool = |limits, size| Pool::new(Arc::clone(&connector), limits, size);
         Ok(PostgresStore {

@@ -1,4 +1,4 @@
-//! Opening a database: reaching it, bringing its schema up to date, reading how it was made.
+//! OpenMode a database: reaching it, bringing its schema up to date, reading how it was made.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::pooler::{self, Pooling};
 use super::session::{Scope, without_limits};
 pub use super::url::InvalidUrl;
 use crate::limits::POSTGRES_SHARDS;
-use crate::opening::{AppliedMigration, Opening, Standing, standing};
+use crate::open_mode::{AppliedMigration, OpenMode, Standing, standing};
 
 pub(super) static MIGRATIONS: Migrator = sqlx_macros::migrate!("../../migrations/postgres");
 
@@ -161,14 +161,14 @@ pub enum OpenError {
 pub(super) async fn prepare(
     connector: &Connector,
     limits: &SessionLimits,
-    opening: Opening,
+    mode: OpenMode,
 ) -> Result<u16, OpenError> {
     let connected = connector.connect(limits, CONNECT_LIMIT).await;
     let mut connection = connected.map_err(open_error)?;
     let place = Place { connect_options: connector.preferred() };
     let pooling = pooler::find(&mut connection, connector, limits, CONNECT_LIMIT).await;
     let prepared = match pooling.map_err(open_error)? {
-        Pooling::Sessions => set_up_schema(&mut connection, &place, opening).await,
+        Pooling::Sessions => set_up_schema(&mut connection, &place, mode).await,
         Pooling::Transactions => Err(OpenError::TransactionPooling { address: place.address() }),
     };
     // The schema stands, or not, whatever becomes of this connection.
@@ -179,7 +179,7 @@ pub(super) async fn prepare(
 async fn set_up_schema(
     connection: &mut PgConnection,
     place: &Place<'_>,
-    opening: Opening,
+    mode: OpenMode,
 ) -> Result<u16, OpenError> {
     let failed = |error| place.statement_error(error);
     // Other processes may be migrating, and a migration may take long.
@@ -203,8 +203,8 @@ async fn set_up_schema(
         );
     }
 
-    check_tables(connection, place, opening).await?;
-    let count = match opening.migrates() {
+    check_tables(connection, place, mode).await?;
+    let count = match mode.migrates() {
         true => {
             let migrated = MIGRATIONS.run_direct(None, connection, false).await;
             migrated.map_err(|error| place.migrate_error(error))?;
@@ -223,7 +223,7 @@ async fn set_up_schema(
 async fn check_tables(
     connection: &mut PgConnection,
     place: &Place<'_>,
-    opening: Opening,
+    mode: OpenMode,
 ) -> Result<(), OpenError> {
     let failed = |error| place.statement_error(error);
     let has_any = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL
@@ -232,7 +232,7 @@ async fn check_tables(
         sqlx::query_scalar(has_any).fetch_one(&mut *connection).await.map_err(failed)?;
     if !has_any {
         let (address, database) = (place.address(), place.database());
-        return match opening.makes() {
+        return match mode.makes() {
             true => Ok(()),
             false => Err(OpenError::NoTables { address, database }),
         };
@@ -242,7 +242,7 @@ async fn check_tables(
     let applied: Vec<_> = applied.into_iter().map(AppliedMigration::from).collect();
     match standing(&applied, &MIGRATIONS) {
         Standing::Unreleased => Err(place.unreleased()),
-        Standing::Older(found) if !opening.migrates() => {
+        Standing::Older(found) if !mode.migrates() => {
             Err(OpenError::Older { found, needed: last_migration() })
         }
         Standing::Newer(found) => Err(OpenError::Newer { found, known: last_migration() }),

@@ -1,4 +1,4 @@
-//! Opening a file that another process has open: for administration that does not concern the log.
+//! OpenMode a file that another process has open: for administration that does not concern the log.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::open::{
     writing_options,
 };
 use super::place::failed;
-use crate::opening::{Standing, standing};
+use crate::open_mode::{Standing, standing};
 
 impl SqliteStore {
     /// Opens a database beside the process that has it open, for administration: the keys of

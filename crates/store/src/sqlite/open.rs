@@ -1,4 +1,4 @@
-//! Opening the file: alone, in the right mode, with the current tables.
+//! OpenMode the file: alone, in the right mode, with the current tables.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use super::writer::Writer;
 use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::ids::new_ulid;
-use crate::opening::{AppliedMigration, Opening, Standing, standing};
+use crate::open_mode::{AppliedMigration, OpenMode, Standing, standing};
 use crate::store::TableVersions;
 use crate::tables;
 
@@ -219,16 +219,16 @@ impl SqliteStore {
     /// with it (0700). Only one process can have it open: `<file>.lock` beside it says which.
     /// What was made is gone again if it is not opened after all.
     pub async fn open(path: &Path, options: SqliteOptions) -> Result<SqliteStore, OpenError> {
-        Self::open_as(Opening::Make, path, options).await
+        Self::open_as(OpenMode::Create, path, options).await
     }
 
     /// The same, but a database that is not there need not be made.
     pub async fn open_as(
-        opening: Opening,
+        mode: OpenMode,
         path: &Path,
         options: SqliteOptions,
     ) -> Result<SqliteStore, OpenError> {
-        let mut place = match opening.makes() {
+        let mut place = match mode.makes() {
             true => Place::prepare(path)?,
             false => Place::existing(path)?,
         };
@@ -238,7 +238,7 @@ impl SqliteStore {
         let found = Found::at(&path, before.header, before.was_here, noted_opening).await;
         let found = found.map_err(failed("read the write-ahead log of", &path))?;
         found.check().map_err(describe_mismatch(&path))?;
-        refuse_what_does_not_fit(&path, opening).await?;
+        refuse_what_does_not_fit(&path, mode).await?;
         lock.note_opened();
         let mut connection =
             lock.keep_in(writing_options(&path)).connect().await.map_err(describe(&path))?;
@@ -301,7 +301,7 @@ async fn open_readers(readers: &sqlx::SqlitePool) -> Result<(), sqlx::Error> {
 
 /// Looks before anything is changed: also the journal mode would be a change of somebody else's
 /// database.
-async fn refuse_what_does_not_fit(path: &Path, opening: Opening) -> Result<(), OpenError> {
+async fn refuse_what_does_not_fit(path: &Path, mode: OpenMode) -> Result<(), OpenError> {
     let looking = SqliteConnectOptions::new().filename(path).read_only(true);
     let looking = looking.busy_timeout(BUSY_TIMEOUT).disable_statement_logging();
     let mut connection = looking.connect().await.map_err(describe(path))?;
@@ -313,10 +313,10 @@ async fn refuse_what_does_not_fit(path: &Path, opening: Opening) -> Result<(), O
     let path = path.to_owned();
     match found.map_err(describe(&path))? {
         None => Err(OpenError::NotOurs { path }),
-        Some(applied) if applied.is_empty() && !opening.makes() => Err(OpenError::Missing { path }),
+        Some(applied) if applied.is_empty() && !mode.makes() => Err(OpenError::Missing { path }),
         Some(applied) => match standing(&applied, &MIGRATIONS) {
             Standing::Unreleased => Err(OpenError::Unreleased { path }),
-            Standing::Older(_) if !opening.migrates() => Err(OpenError::Older { path }),
+            Standing::Older(_) if !mode.migrates() => Err(OpenError::Older { path }),
             // What is newer is refused by the migrator.
             _ => Ok(()),
         },

@@ -6,7 +6,7 @@ use sqlx::migrate::Migrator;
 
 /// What opening a database may make or change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Opening {
+pub enum OpenMode {
     /// Whatever is missing is made, and tables are brought up to date: for a server.
     Make,
     /// The database must be there; its tables are brought up to date: for a command, which would
@@ -16,15 +16,15 @@ pub enum Opening {
     Unchanged,
 }
 
-impl Opening {
+impl OpenMode {
     /// Whether a database that is not there is made.
     pub(crate) fn makes(self) -> bool {
-        self == Opening::Make
+        self == OpenMode::Create
     }
 
     /// Whether tables of an older version are brought up to date.
     pub(crate) fn migrates(self) -> bool {
-        self != Opening::Unchanged
+        self != OpenMode::Unchanged
     }
 }
 
