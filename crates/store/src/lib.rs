@@ -23,6 +23,7 @@ mod ids;
 pub mod limits;
 pub mod log;
 mod made;
+mod migration_state;
 mod open_mode;
 pub mod postgres;
 pub mod queries;

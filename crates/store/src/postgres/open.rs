@@ -12,7 +12,8 @@ use super::pooler::{self, Pooling};
 use super::session::{Scope, without_limits};
 pub use super::url::InvalidUrl;
 use crate::limits::POSTGRES_SHARDS;
-use crate::open_mode::{AppliedMigration, OpenMode, Standing, standing};
+use crate::migration_state::{AppliedMigration, MigrationState, migration_state};
+use crate::open_mode::OpenMode;
 
 pub(super) static MIGRATIONS: Migrator = sqlx_macros::migrate!("../../migrations/postgres");
 
@@ -232,7 +233,7 @@ async fn check_tables(
         sqlx::query_scalar(has_any).fetch_one(&mut *connection).await.map_err(failed)?;
     if !has_any {
         let (address, database) = (place.address(), place.database());
-        return match mode.makes() {
+        return match mode.creates() {
             true => Ok(()),
             false => Err(OpenError::NoTables { address, database }),
         };
@@ -240,13 +241,13 @@ async fn check_tables(
     let applied = sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations WHERE success");
     let applied: Vec<(i64, Vec<u8>)> = applied.fetch_all(connection).await.map_err(failed)?;
     let applied: Vec<_> = applied.into_iter().map(AppliedMigration::from).collect();
-    match standing(&applied, &MIGRATIONS) {
-        Standing::Unreleased => Err(place.unreleased()),
-        Standing::Older(found) if !mode.migrates() => {
+    match migration_state(&applied, &MIGRATIONS) {
+        MigrationState::Unreleased => Err(place.unreleased()),
+        MigrationState::Older(found) if !mode.migrates() => {
             Err(OpenError::Older { found, needed: last_migration() })
         }
-        Standing::Newer(found) => Err(OpenError::Newer { found, known: last_migration() }),
-        Standing::Older(_) | Standing::Current => Ok(()),
+        MigrationState::Newer(found) => Err(OpenError::Newer { found, known: last_migration() }),
+        MigrationState::Older(_) | MigrationState::Current => Ok(()),
     }
 }
 

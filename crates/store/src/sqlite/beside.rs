@@ -11,7 +11,7 @@ use super::open::{
     writing_options,
 };
 use super::place::failed;
-use crate::open_mode::{Standing, standing};
+use crate::migration_state::{MigrationState, migration_state};
 
 impl SqliteStore {
     /// Opens a database beside the process that has it open, for administration: the keys of
@@ -42,5 +42,6 @@ async fn has_these_tables(connection: &mut SqliteConnection) -> Result<bool, sql
     if !is_ours(connection).await? {
         return Ok(false);
     }
-    Ok(standing(&applied_migrations(connection).await?, &MIGRATIONS) == Standing::Current)
+    Ok(migration_state(&applied_migrations(connection).await?, &MIGRATIONS)
+        == MigrationState::Current)
 }

@@ -22,7 +22,8 @@ use super::writer::Writer;
 use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::ids::new_ulid;
-use crate::open_mode::{AppliedMigration, OpenMode, Standing, standing};
+use crate::migration_state::{AppliedMigration, MigrationState, migration_state};
+use crate::open_mode::OpenMode;
 use crate::store::TableVersions;
 use crate::tables;
 
@@ -228,7 +229,7 @@ impl SqliteStore {
         path: &Path,
         options: SqliteOptions,
     ) -> Result<SqliteStore, OpenError> {
-        let mut place = match mode.makes() {
+        let mut place = match mode.creates() {
             true => Place::prepare(path)?,
             false => Place::existing(path)?,
         };
@@ -313,10 +314,10 @@ async fn refuse_what_does_not_fit(path: &Path, mode: OpenMode) -> Result<(), Ope
     let path = path.to_owned();
     match found.map_err(describe(&path))? {
         None => Err(OpenError::NotOurs { path }),
-        Some(applied) if applied.is_empty() && !mode.makes() => Err(OpenError::Missing { path }),
-        Some(applied) => match standing(&applied, &MIGRATIONS) {
-            Standing::Unreleased => Err(OpenError::Unreleased { path }),
-            Standing::Older(_) if !mode.migrates() => Err(OpenError::Older { path }),
+        Some(applied) if applied.is_empty() && !mode.creates() => Err(OpenError::Missing { path }),
+        Some(applied) => match migration_state(&applied, &MIGRATIONS) {
+            MigrationState::Unreleased => Err(OpenError::Unreleased { path }),
+            MigrationState::Older(_) if !mode.migrates() => Err(OpenError::Older { path }),
             // What is newer is refused by the migrator.
             _ => Ok(()),
         },
