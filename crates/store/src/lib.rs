@@ -16,13 +16,13 @@
 
 pub mod backoff;
 mod clock;
+mod created_files;
 mod database_problem;
 pub mod durations;
 mod error;
 mod ids;
 pub mod limits;
 pub mod log;
-mod made;
 mod migration_state;
 mod open_mode;
 pub mod postgres;

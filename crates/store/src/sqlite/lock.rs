@@ -25,7 +25,7 @@ use super::lock_file::{Left, LockFile, NotLocked};
 use super::marks::Header;
 use super::open::OpenError;
 use super::place::{FileId, Place, beside, failed};
-use crate::made::sync_folder_of;
+use crate::created_files::sync_folder_of;
 
 /// What this process has locked. Looked at before a file is opened, because the descriptor of a
 /// second opening could not be closed again.
@@ -77,7 +77,7 @@ impl DatabaseLock {
         let was_here = lock_path.exists();
         if !was_here {
             refuse_another_name(&path)?;
-            place.made.file(lock_path.clone());
+            place.created.add_file(lock_path.clone());
         }
         let beside = LockFile::take(&lock_path, program).map_err(|error| match error {
             NotLocked::Held => in_use(&path, holder::of(&path, id)),

@@ -255,7 +255,7 @@ impl SqliteStore {
         };
         let store = Self::with(&path, connection, shard_count, options.clock, Some(lock))?;
         open_readers(&store.readers).await.map_err(describe(&path))?;
-        place.made.keep();
+        place.created.keep();
         Ok(store)
     }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::open::OpenError;
-use crate::made::{Made, sync_folder_of};
+use crate::created_files::{CreatedFiles, sync_folder_of};
 
 /// Which file something is, by whatever path: hard links and bind mounts of one have the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,7 +42,7 @@ pub(super) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error
 pub(super) struct Place {
     /// The one path that all symbolic links lead to.
     pub(super) path: PathBuf,
-    pub(super) made: Made,
+    pub(super) created: CreatedFiles,
 }
 
 impl Place {
@@ -50,9 +50,9 @@ impl Place {
     pub(super) fn prepare(path: &Path) -> Result<Place, OpenError> {
         // SQLite would take a relative path such as "file:x" for a URI.
         let path = std::path::absolute(path).map_err(failed("find", path))?;
-        let mut made = Made::default();
+        let mut created = CreatedFiles::default();
         if let Some(folder) = path.parent() {
-            made.folder(folder).map_err(failed("make the folder", folder))?;
+            created.create_folder(folder).map_err(failed("make the folder", folder))?;
         }
         // What is there of these is not ours to remove.
         let new = ["", "-wal", "-shm"].map(|ending| beside(&path, ending));
@@ -60,7 +60,7 @@ impl Place {
         // SQLite gives the files that it makes beside it the same mode.
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
             Ok(_) => {
-                new.into_iter().for_each(|path| made.file(path));
+                new.into_iter().for_each(|path| created.add_file(path));
                 // Until its folder is synced, a power cut may take the file away as a whole.
                 sync_folder_of(&path).map_err(failed("make the file", &path))?;
             }
@@ -68,13 +68,13 @@ impl Place {
             Err(error) => return Err(failed("make the file", &path)(error)),
         }
         let path = fs::canonicalize(&path).map_err(failed("find", &path))?;
-        Ok(Place { path, made })
+        Ok(Place { path, created })
     }
 
     /// The same for a file that must be there.
     pub(super) fn existing(path: &Path) -> Result<Place, OpenError> {
         match fs::canonicalize(path) {
-            Ok(path) => Ok(Place { path, made: Made::default() }),
+            Ok(path) => Ok(Place { path, created: CreatedFiles::default() }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(OpenError::Missing { path: path.to_owned() })
             }
