@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use keeptrusts_webhooks_store::{Causes, Log, StoreError, TableVersions};
+use keeptrusts_webhooks_store::{ErrorChain, Log, StoreError, TableVersions};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -199,7 +199,7 @@ impl Readiness {
 
 /// Why the database does not answer: what it says besides is for the logs.
 fn no_answer(error: &StoreError) -> String {
-    tracing::warn!(error = %Causes(error), "the database does not answer as it should");
+    tracing::warn!(error = %ErrorChain(error), "the database does not answer as it should");
     match error.problem() {
         Some(problem) => problem.to_string(),
         None => "it answers, but not as it should: the log says what".to_owned(),

@@ -58,21 +58,6 @@ impl StoreError {
     }
 }
 
-/// An error with what caused it, on one line: for logs.
-pub struct Causes<'a>(pub &'a dyn std::error::Error);
-
-impl std::fmt::Display for Causes<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
-}
-
 /// A log that contradicts itself. Never happens unless somebody has changed records.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("record {position} ({stream}) follows from nothing in the log")]

@@ -20,6 +20,7 @@ mod created_files;
 mod database_problem;
 pub mod durations;
 mod error;
+mod error_chain;
 mod ids;
 pub mod limits;
 pub mod log;
@@ -37,7 +38,8 @@ pub mod vault;
 
 pub use clock::{Clock, system_clock};
 pub use database_problem::{DatabaseProblem, ProblemScope};
-pub use error::{BrokenLog, Causes, StoreError};
+pub use error::{BrokenLog, StoreError};
+pub use error_chain::ErrorChain;
 pub use ids::new_ulid;
 pub use keeptrusts_webhooks_fair_queue::Place;
 pub use log::commits::OtherWrites;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use keeptrusts_webhooks_domain::log::Shard;
-use keeptrusts_webhooks_store::{Causes, Lease, ShardLease, Survey};
+use keeptrusts_webhooks_store::{ErrorChain, Lease, ShardLease, Survey};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -102,7 +102,7 @@ impl Ownership {
         let survey = match self.parts.log.store().survey(&self.member, time_to_live).await {
             Ok(survey) => survey,
             Err(error) => {
-                tracing::warn!(error = %Causes(&error), "cannot see who owns which shard, trying again");
+                tracing::warn!(error = %ErrorChain(&error), "cannot see who owns which shard, trying again");
                 self.status.lease_maintenance_failed(error.problem());
                 return Some(interval.min(Duration::from_secs(1)));
             }
@@ -149,7 +149,7 @@ impl Ownership {
                     held.shard.abort.cancel();
                 }
                 Err(error) => {
-                    tracing::warn!(shard = %lease.shard(), error = %Causes(&error), "cannot renew a lease");
+                    tracing::warn!(shard = %lease.shard(), error = %ErrorChain(&error), "cannot renew a lease");
                     return false;
                 }
             }
@@ -198,7 +198,7 @@ impl Ownership {
         let releases = outlasting.into_iter().map(async |lease: Lease| {
             tracing::warn!(shard = %lease.shard, "a lease was not renewed, but would not run out: the database's clock was set back");
             if let Err(error) = store.release_lease(lease).await {
-                let error = Causes(&error);
+                let error = ErrorChain(&error);
                 tracing::warn!(shard = %lease.shard, %error, "cannot release the lease, trying again");
             }
         });
@@ -244,7 +244,7 @@ impl Ownership {
             match store.acquire_lease(number, &self.member, time_to_live).await {
                 Ok(lease) => lease.map(|lease| (lease, asked, was_unclaimed)),
                 Err(error) => {
-                    tracing::warn!(shard = %number, error = %Causes(&error), "cannot take the shard");
+                    tracing::warn!(shard = %number, error = %ErrorChain(&error), "cannot take the shard");
                     None
                 }
             }
@@ -296,7 +296,7 @@ impl Ownership {
                 tracing::info!(shard = %number, "gave the shard back");
             }
             Err(error) => {
-                tracing::warn!(shard = %number, error = %Causes(&error), "cannot give the shard back");
+                tracing::warn!(shard = %number, error = %ErrorChain(&error), "cannot give the shard back");
             }
         }
     }
@@ -319,7 +319,7 @@ impl Ownership {
         // First, so that the others' shares grow: they take each shard as it is given back.
         let leaving = self.parts.log.store().leave(&self.member);
         if let Some(Err(error)) = give_up.run_until_cancelled(leaving).await {
-            let error = Causes(&error);
+            let error = ErrorChain(&error);
             tracing::warn!(%error, "cannot leave the list of processes; the entry will expire");
         }
         let time_to_live = self.parts.settings.lease_time_to_live;

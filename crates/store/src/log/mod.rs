@@ -31,7 +31,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::backoff::retry;
 use crate::database_problem::DatabaseProblem;
-use crate::error::{Causes, StoreError};
+use crate::error::StoreError;
+use crate::error_chain::ErrorChain;
 use crate::limits::{
     LOOKUP_BACKOFF, MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS, MAX_LOST_ANSWERS,
     MAX_WAITING_OPERATIONS, SLOW_POLL,
@@ -465,7 +466,7 @@ impl Appender {
                 }
                 Err(error) => {
                     // One of them brought the others down: each for itself.
-                    tracing::error!(shard = %self.shard, error = %Causes(&error), "a batch failed");
+                    tracing::error!(shard = %self.shard, error = %ErrorChain(&error), "a batch failed");
                     return self.append_one_by_one(operations, answers).await;
                 }
             }
@@ -512,7 +513,7 @@ impl Appender {
             if let Some(problem) = error.problem() {
                 self.seen.commits.failed(problem);
             }
-            tracing::warn!(shard = %self.shard, error = %Causes(error), "cannot look up a commit yet");
+            tracing::warn!(shard = %self.shard, error = %ErrorChain(error), "cannot look up a commit yet");
         };
         let mut found = retry(LOOKUP_BACKOFF, find, note_failure).await;
         if !found.is_empty() {
@@ -559,10 +560,10 @@ impl Appender {
 
     fn give_up(&self, error: &StoreError) -> AppendError {
         if let Some(problem) = error.problem() {
-            tracing::warn!(shard = %self.shard, trouble = %problem, error = %Causes(error), "cannot append");
+            tracing::warn!(shard = %self.shard, trouble = %problem, error = %ErrorChain(error), "cannot append");
             return AppendError::Unavailable(problem);
         }
-        tracing::error!(shard = %self.shard, error = %Causes(error), "an operation failed");
+        tracing::error!(shard = %self.shard, error = %ErrorChain(error), "an operation failed");
         AppendError::Failed
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use crate::database_problem::{DatabaseProblem, ProblemScope};
-use crate::error::Causes;
+use crate::error_chain::ErrorChain;
 use crate::limits::PROBE_INTERVAL;
 use crate::log::Log;
 use crate::log::commits::Commits;
@@ -91,7 +91,7 @@ async fn try_shard(log: &Log, shard: Shard) -> Result<(), DatabaseProblem> {
     let seen = commits.evidence().failure;
     let tried = log.store().try_commit(shard).await.map_err(|error| {
         let problem = error.problem().unwrap_or(DatabaseProblem::Unreachable);
-        tracing::warn!(%shard, trouble = %problem, error = %Causes(&error), "tried in vain to commit");
+        tracing::warn!(%shard, trouble = %problem, error = %ErrorChain(&error), "tried in vain to commit");
         problem
     });
     commits.tried(seen, tried);

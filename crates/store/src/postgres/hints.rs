@@ -21,7 +21,8 @@ use super::connector::{Connector, SessionLimits};
 use super::pool::Pool;
 use super::session::change;
 use crate::backoff::Backoff;
-use crate::error::{Causes, StoreError};
+use crate::error::StoreError;
+use crate::error_chain::ErrorChain;
 
 const CHANNEL: &str = "keeptrusts_webhooks_log";
 /// The connections that hints take: one listens, one notifies.
@@ -124,7 +125,7 @@ async fn notify(pool: Pool, announcements: Arc<Announcements>) {
                 // Once more, with what is appended meanwhile: others would look by themselves only
                 // much later.
                 taken.into_iter().for_each(|(shard, position)| announcements.add(shard, position));
-                tracing::debug!(error = %Causes(&error), "other processes were not told of an append");
+                tracing::debug!(error = %ErrorChain(&error), "other processes were not told of an append");
                 NOTIFY_REST
             }
         };
@@ -156,7 +157,7 @@ async fn listen(
     while !hints.is_closed() {
         let listening = || backoff.reset();
         let Err(error) = listen_once(&connector, &limits, &hints, listening).await;
-        tracing::debug!(error = %Causes(&*error), "does not hear of other processes' appends, listening again");
+        tracing::debug!(error = %ErrorChain(&*error), "does not hear of other processes' appends, listening again");
         backoff.wait().await;
     }
 }

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::{connect, database, eventually, open};
 use crate::database_problem::DatabaseProblem;
-use crate::error::Causes;
+use crate::error_chain::ErrorChain;
 use crate::postgres::pool::ACQUIRE_LIMIT;
 use crate::postgres::session::fetch;
 use crate::postgres::{MIN_CONNECTIONS, OpenError, PostgresOptions, PostgresStore};
@@ -83,8 +83,13 @@ async fn when_the_server_takes_no_more_connections_its_reason_is_told() {
         store.answers(Duration::from_secs(1)).await,
     ] {
         let error = outcome.expect_err("there is no connection");
-        assert_eq!(error.problem(), Some(DatabaseProblem::NoMoreConnections), "{}", Causes(&error));
-        assert!(Causes(&error).to_string().contains(&expected), "{}", Causes(&error));
+        assert_eq!(
+            error.problem(),
+            Some(DatabaseProblem::NoMoreConnections),
+            "{}",
+            ErrorChain(&error)
+        );
+        assert!(ErrorChain(&error).to_string().contains(&expected), "{}", ErrorChain(&error));
         assert!(error.is_transient());
     }
     cluster.query(&name, &format!("ALTER ROLE {role} CONNECTION LIMIT 50")).await;
