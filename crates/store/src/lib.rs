@@ -54,8 +54,8 @@ pub use queries::long_reads::{LongReads, TooManyLongReads};
 pub use queries::notifications::ExhaustionNotification;
 pub use random::random;
 pub use store::{
-    AppendedBatch, AttemptSum, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardLease,
-    ShardState, SteadyTime, Store, Survey, TableVersions, WaitingEndpoints,
+    AppendedBatch, AttemptSum, ClusterState, DueKey, DuePage, ErasedBodies, Lease,
+    RebuildDifference, ShardLease, ShardState, SteadyTime, Store, TableVersions, WaitingEndpoints,
 };
 pub use tables::Rows;
 pub use vault::Vault;

@@ -16,7 +16,7 @@ use super::errors::is_locked_out;
 use super::pool::Pool;
 use super::session::{change_within, fetch_within, lock_timeout};
 use crate::error::StoreError;
-use crate::store::{Lease, ShardLease, Survey};
+use crate::store::{ClusterState, Lease, ShardLease};
 use crate::tables::duration_micros;
 
 /// What giving something back waits for at most.
@@ -130,11 +130,11 @@ struct LeaseRow {
 
 /// Statements each of which reads or writes one table: where the tables are distributed, they are
 /// on different nodes.
-pub(super) async fn survey(
+pub(super) async fn heartbeat(
     leases: &Pool,
     member: &str,
     time_to_live: Duration,
-) -> Result<Survey, StoreError> {
+) -> Result<ClusterState, StoreError> {
     let patience = Patience::of(time_to_live);
     match report(leases, member, time_to_live, &patience).await {
         // Who else is there can be read all the same.
@@ -164,7 +164,7 @@ pub(super) async fn survey(
             expires_in: Duration::from_micros(row.expires_in.unsigned_abs()),
         })
     });
-    Ok(Survey { members, shards: shards.collect::<Result<_, StoreError>>()? })
+    Ok(ClusterState { members, shards: shards.collect::<Result<_, StoreError>>()? })
 }
 
 /// Reports a member, and forgets those that are long gone.

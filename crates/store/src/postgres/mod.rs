@@ -58,7 +58,8 @@ use crate::log::commits::OtherWrites;
 use crate::log::operation::{Appended, BodyId, Operation, Record};
 use crate::open_mode::OpenMode;
 use crate::store::{
-    AppendedBatch, ErasedBodies, Lease, RebuildDifference, ShardState, Store, Survey, TableVersions,
+    AppendedBatch, ClusterState, ErasedBodies, Lease, RebuildDifference, ShardState, Store,
+    TableVersions,
 };
 
 /// How long closing waits for connections that are in use.
@@ -279,8 +280,12 @@ impl Store for PostgresStore {
         leases::release(&self.leases, lease).await
     }
 
-    async fn survey(&self, member: &str, time_to_live: Duration) -> Result<Survey, StoreError> {
-        leases::survey(&self.leases, member, time_to_live).await
+    async fn heartbeat(
+        &self,
+        member: &str,
+        time_to_live: Duration,
+    ) -> Result<ClusterState, StoreError> {
+        leases::heartbeat(&self.leases, member, time_to_live).await
     }
 
     async fn leave(&self, member: &str) -> Result<(), StoreError> {

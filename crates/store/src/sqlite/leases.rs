@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_domain::log::Shard;
 
-use crate::store::{Lease, ShardLease, Survey};
+use crate::store::{ClusterState, Lease, ShardLease};
 
 /// Who holds each shard.
 pub(super) struct Leases(Mutex<Vec<Option<Holder>>>);
@@ -43,7 +43,7 @@ impl Leases {
     }
 
     /// The one member, and what it holds.
-    pub(super) fn survey(&self, member: &str) -> Survey {
+    pub(super) fn heartbeat(&self, member: &str) -> ClusterState {
         let holders = self.holders();
         let shards = holders.iter().zip(0..).map(|(holder, shard)| ShardLease {
             shard: Shard(shard),
@@ -51,7 +51,7 @@ impl Leases {
             epoch: holder.as_ref().map(|holder| holder.lease.epoch),
             expires_in: holder.as_ref().map_or(Duration::ZERO, |_| Duration::MAX),
         });
-        Survey { members: vec![member.to_owned()], shards: shards.collect() }
+        ClusterState { members: vec![member.to_owned()], shards: shards.collect() }
     }
 
     fn holders(&self) -> MutexGuard<'_, Vec<Option<Holder>>> {

@@ -57,7 +57,8 @@ use crate::error::StoreError;
 use crate::log::commits::OtherWrites;
 use crate::log::operation::{Appended, BodyId, Operation, Record};
 use crate::store::{
-    AppendedBatch, ErasedBodies, Lease, RebuildDifference, ShardState, Store, Survey, TableVersions,
+    AppendedBatch, ClusterState, ErasedBodies, Lease, RebuildDifference, ShardState, Store,
+    TableVersions,
 };
 
 pub(crate) use errors::problem_of;
@@ -222,8 +223,12 @@ impl Store for SqliteStore {
         Ok(())
     }
 
-    async fn survey(&self, member: &str, _time_to_live: Duration) -> Result<Survey, StoreError> {
-        Ok(self.leases.survey(member))
+    async fn heartbeat(
+        &self,
+        member: &str,
+        _time_to_live: Duration,
+    ) -> Result<ClusterState, StoreError> {
+        Ok(self.leases.heartbeat(member))
     }
 
     async fn leave(&self, _member: &str) -> Result<(), StoreError> {

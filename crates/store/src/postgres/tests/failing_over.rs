@@ -79,7 +79,7 @@ async fn when_the_server_takes_no_more_connections_its_reason_is_told() {
         store.append(SHARD, &[publish(event_id())]).await.map(drop),
         // What has less time hears it as well: how leases are, and whether the database answers.
         store.acquire_lease(SHARD, "us", Duration::from_secs(10)).await.map(drop),
-        store.survey("us", Duration::from_secs(4)).await.map(drop),
+        store.heartbeat("us", Duration::from_secs(4)).await.map(drop),
         store.answers(Duration::from_secs(1)).await,
     ] {
         let error = outcome.expect_err("there is no connection");

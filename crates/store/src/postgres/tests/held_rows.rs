@@ -55,9 +55,9 @@ async fn a_row_that_is_held_costs_no_other_shard_its_lease() {
     assert_eq!(renewed, expected.collect::<Vec<_>>());
     assert!(asked.elapsed() < TIME_TO_LIVE / 3, "{:?}", asked.elapsed());
 
-    // Nor does a survey wait, or whoever gives back another shard.
-    let survey = store.survey("us", TIME_TO_LIVE).await.expect("surveys");
-    assert_eq!(survey.shards.iter().filter(|lease| !lease.is_free()).count(), 16);
+    // Nor does a heartbeat wait, or whoever gives back another shard.
+    let cluster = store.heartbeat("us", TIME_TO_LIVE).await.expect("reports");
+    assert_eq!(cluster.shards.iter().filter(|lease| !lease.is_free()).count(), 16);
     let last = leases.iter().flatten().last().expect("sixteen");
     store.release_lease(*last).await.expect("gives back");
     let taken = store.acquire_lease(last.shard, "them", TIME_TO_LIVE).await.expect("asks");
@@ -72,15 +72,15 @@ async fn a_row_that_is_held_costs_no_other_shard_its_lease() {
 async fn a_member_whose_row_is_held_still_sees_who_owns_which_shard() {
     let url = database().await;
     let store = open(&url).await;
-    store.survey("them", TIME_TO_LIVE).await.expect("surveys");
-    store.survey("us", TIME_TO_LIVE).await.expect("surveys");
+    store.heartbeat("them", TIME_TO_LIVE).await.expect("reports");
+    store.heartbeat("us", TIME_TO_LIVE).await.expect("reports");
     let mut holder = connect(&url).await;
     let mut holding = holder.begin().await.expect("begins");
     let hold = "SELECT FROM dispatch_members FOR UPDATE";
     sqlx::raw_sql(hold).execute(&mut *holding).await.expect("holds");
-    let survey = store.survey("us", TIME_TO_LIVE).await.expect("surveys");
-    assert_eq!(survey.members, ["them", "us"]);
-    assert_eq!(survey.shards.len(), 16);
+    let cluster = store.heartbeat("us", TIME_TO_LIVE).await.expect("reports");
+    assert_eq!(cluster.members, ["them", "us"]);
+    assert_eq!(cluster.shards.len(), 16);
 }
 
 #[tokio::test(flavor = "multi_thread")]

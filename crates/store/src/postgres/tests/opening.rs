@@ -54,8 +54,8 @@ async fn the_number_of_shards_is_the_databases() {
     sqlx::raw_sql(shrink).execute(&mut connect(&url).await).await.expect("changes");
     let store = open(&url).await;
     assert_eq!(store.shard_count(), 2);
-    let survey = store.survey("us", std::time::Duration::from_secs(1)).await.expect("surveys");
-    assert_eq!(survey.shards.len(), 2);
+    let cluster = store.heartbeat("us", std::time::Duration::from_secs(1)).await.expect("reports");
+    assert_eq!(cluster.shards.len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
