@@ -47,7 +47,7 @@ pub use log::feed::{OrganizationFollower, OwnRecords};
 pub use log::operation::{
     Advance, Appended, BodyId, Expected, NewBody, NewRecord, Operation, Record, Refusal,
 };
-pub use log::rows::KnownIncident;
+pub use log::rows::EndpointIncident;
 pub use log::{AppendError, Follower, Log};
 pub use open_mode::OpenMode;
 pub use queries::long_reads::{LongReads, TooManyLongReads};

@@ -10,7 +10,7 @@ use keeptrusts_webhooks_domain::notification::{Notification, NotificationState, 
 
 use super::selection::{Comparison, Extreme, Fixed, Selection};
 use crate::error::StoreError;
-use crate::log::rows::KnownIncident;
+use crate::log::rows::EndpointIncident;
 use crate::store::Store;
 use crate::tables::{parse, time};
 
@@ -114,7 +114,7 @@ impl dyn Store + '_ {
     }
 
     /// The incidents that services may have open, in no order.
-    pub async fn open_incidents(&self, shard: Shard) -> Result<Vec<KnownIncident>, StoreError> {
+    pub async fn open_incidents(&self, shard: Shard) -> Result<Vec<EndpointIncident>, StoreError> {
         let open = Selection::new().by_index("incidents_open").exceeding("opened", "closed");
         self.selected(shard, open).await
     }

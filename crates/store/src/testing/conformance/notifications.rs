@@ -20,7 +20,7 @@ use ulid::Ulid;
 use super::Fixture;
 use super::given::*;
 use crate::log::operation::{Expected, Operation, Refusal};
-use crate::log::rows::KnownIncident;
+use crate::log::rows::EndpointIncident;
 use crate::queries::notifications::ExhaustionNotification;
 
 fn channel_id(number: u128) -> ChannelId {
@@ -341,7 +341,7 @@ pub(crate) async fn an_incident_is_open_until_its_service_was_told_of_the_end(fi
         closed: Position(closed),
     };
     fixture.append(raise(notification_id(1), about_incident(1, opens()), 11)).await;
-    let known = KnownIncident {
+    let known = EndpointIncident {
         organization_id: organization(),
         channel_id: channel_id(1),
         endpoint_id: EndpointId::new(Ulid(9)),

@@ -13,7 +13,7 @@ use keeptrusts_webhooks_domain::notification::{
 };
 use keeptrusts_webhooks_store::BrokenLog;
 use keeptrusts_webhooks_store::log::projection::{Fold, Loaded};
-use keeptrusts_webhooks_store::{ExhaustionNotification, KnownIncident, Record};
+use keeptrusts_webhooks_store::{EndpointIncident, ExhaustionNotification, Record};
 
 use super::cause::NotificationCause;
 use super::decisions::Decision;
@@ -62,9 +62,9 @@ impl ChannelIndex {
         &mut self,
         told: Vec<ExhaustionNotification>,
         causes: Vec<(OrganizationId, Position)>,
-        incidents: Vec<KnownIncident>,
+        incidents: Vec<EndpointIncident>,
     ) {
-        for KnownIncident { channel_id, endpoint_id, incident, .. } in incidents {
+        for EndpointIncident { channel_id, endpoint_id, incident, .. } in incidents {
             self.incidents.insert((channel_id, endpoint_id), incident);
         }
         for told in told {

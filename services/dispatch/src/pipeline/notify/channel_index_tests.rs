@@ -335,7 +335,7 @@ fn a_channel_that_leads_elsewhere_closes_what_was_opened_where_it_led() {
 #[test]
 fn the_next_owner_knows_what_is_open_and_what_was_over() {
     let of = pager(1, &[EXHAUSTED]);
-    let known = |incident| KnownIncident {
+    let known = |incident| EndpointIncident {
         organization_id: organization(),
         channel_id: of.id,
         endpoint_id: EndpointId::MIN,
