@@ -43,7 +43,7 @@ pub use error_chain::ErrorChain;
 pub use ids::new_ulid;
 pub use keeptrusts_webhooks_fair_queue::Place;
 pub use log::commits::OtherWrites;
-pub use log::feed::{OrganizationFollower, OwnRecords};
+pub use log::feed::{OrganizationFollower, OrganizationRecords};
 pub use log::operation::{
     Advance, Appended, BodyId, Expected, NewBody, NewRecord, Operation, Record, Refusal,
 };
