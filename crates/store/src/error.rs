@@ -2,7 +2,7 @@
 
 use keeptrusts_webhooks_domain::log::{Position, Stream};
 
-use crate::trouble::Trouble;
+use crate::database_problem::DatabaseProblem;
 
 /// Why the database did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -40,10 +40,10 @@ pub enum StoreError {
 
 impl StoreError {
     /// Why it does not do it now, for people who may not see what it has said. None: it is not that.
-    pub fn trouble(&self) -> Option<Trouble> {
+    pub fn problem(&self) -> Option<DatabaseProblem> {
         match self {
             StoreError::Unavailable(error) | StoreError::Unknown(error) => {
-                Some(Trouble::behind(error.as_ref()))
+                Some(DatabaseProblem::behind(error.as_ref()))
             }
             StoreError::BrokenLog(_)
             | StoreError::Unreadable(_)
@@ -55,21 +55,6 @@ impl StoreError {
     /// Whether the same call may well succeed later.
     pub fn is_transient(&self) -> bool {
         matches!(self, StoreError::Unavailable(_) | StoreError::Unknown(_))
-    }
-}
-
-/// An error with what caused it, on one line: for logs.
-pub struct Causes<'a>(pub &'a dyn std::error::Error);
-
-impl std::fmt::Display for Causes<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
     }
 }
 

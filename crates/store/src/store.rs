@@ -174,7 +174,11 @@ pub trait Store: Tables + Vault {
     /// and who holds which shard. A process that would be alive for more than ten times as long
     /// has reported before the database's clock was set back, and is left out until it reports
     /// again.
-    async fn survey(&self, member: &str, time_to_live: Duration) -> Result<Survey, StoreError>;
+    async fn heartbeat(
+        &self,
+        member: &str,
+        time_to_live: Duration,
+    ) -> Result<ClusterState, StoreError>;
 
     /// Takes a dispatch process off the list of those alive.
     async fn leave(&self, member: &str) -> Result<(), StoreError>;
@@ -338,7 +342,7 @@ pub struct Lease {
 
 /// Who is there, and who holds what.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Survey {
+pub struct ClusterState {
     /// The dispatch processes that are alive, the asking one included, sorted.
     pub members: Vec<String>,
     /// One for each shard, in order.

@@ -24,7 +24,7 @@ use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
-use keeptrusts_webhooks_store::queries::{EventFilter, Found, Interval};
+use keeptrusts_webhooks_store::queries::{EventFilter, Interval, ListPage};
 use keeptrusts_webhooks_store::{AppendError, Appended, BodyId, Clock, Log, Operation};
 use tonic::{Request, Response, Status};
 
@@ -211,7 +211,7 @@ impl IngestService for IngestApi {
         let organization = &organization_id;
         let read = |before, limit| async move {
             let found = store.list_events(shard, organization, filter, before, limit).await;
-            let Found { rows, next } = found.map_err(answer::query_failed)?;
+            let ListPage { rows, next } = found.map_err(answer::query_failed)?;
             let things = rows.iter().map(|event| (event.id, event.into())).collect();
             Ok(Read { things, next })
         };

@@ -30,7 +30,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::backoff::retry;
-use crate::error::{Causes, StoreError};
+use crate::database_problem::DatabaseProblem;
+use crate::error::StoreError;
+use crate::error_chain::ErrorChain;
 use crate::limits::{
     LOOKUP_BACKOFF, MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS, MAX_LOST_ANSWERS,
     MAX_WAITING_OPERATIONS, SLOW_POLL,
@@ -43,7 +45,6 @@ use crate::log::probes::Probes;
 use crate::log::tail::Tail;
 use crate::queries::long_reads::LongReads;
 use crate::store::{AppendedBatch, Store};
-use crate::trouble::Trouble;
 
 /// What closing the database may take in any case.
 const CLOSING: Duration = Duration::from_millis(500);
@@ -88,7 +89,7 @@ pub enum AppendError {
     Refused(#[from] Refusal),
     /// The database does not do it now. It was not appended; try again.
     #[error("the database did not append it: {0}")]
-    Unavailable(Trouble),
+    Unavailable(DatabaseProblem),
     /// The log was closed before it could be learned whether it was appended.
     #[error("it is not known whether the database committed")]
     InDoubt,
@@ -278,7 +279,7 @@ impl Log {
     /// [`PROBE_INTERVAL`](crate::limits::PROBE_INTERVAL), and not before such a
     /// write would be believed. Otherwise the database is not asked. The error: what it lacks. One
     /// shard that is stuck is not its trouble.
-    pub async fn can_commit(self: &Arc<Self>) -> Result<(), Trouble> {
+    pub async fn can_commit(self: &Arc<Self>) -> Result<(), DatabaseProblem> {
         let judgement = self.judge();
         if judgement.is_open() {
             self.probes.run(self).await;
@@ -465,7 +466,7 @@ impl Appender {
                 }
                 Err(error) => {
                     // One of them brought the others down: each for itself.
-                    tracing::error!(shard = %self.shard, error = %Causes(&error), "a batch failed");
+                    tracing::error!(shard = %self.shard, error = %ErrorChain(&error), "a batch failed");
                     return self.append_one_by_one(operations, answers).await;
                 }
             }
@@ -483,10 +484,10 @@ impl Appender {
                     tracing::info!(shard = %self.shard, "appends are committed again");
                 }
             }
-            Err(error) => match error.trouble() {
-                Some(trouble) => {
-                    metrics::failed(self.shard, trouble);
-                    commits.failed(trouble);
+            Err(error) => match error.problem() {
+                Some(problem) => {
+                    metrics::failed(self.shard, problem);
+                    commits.failed(problem);
                 }
                 None => commits.end(),
             },
@@ -509,10 +510,10 @@ impl Appender {
         let ids: Vec<_> = operations.iter().map(|operation| operation.id).collect();
         let find = || self.store.find_operations(self.shard, known, &ids);
         let note_failure = |error: &StoreError| {
-            if let Some(trouble) = error.trouble() {
-                self.seen.commits.failed(trouble);
+            if let Some(problem) = error.problem() {
+                self.seen.commits.failed(problem);
             }
-            tracing::warn!(shard = %self.shard, error = %Causes(error), "cannot look up a commit yet");
+            tracing::warn!(shard = %self.shard, error = %ErrorChain(error), "cannot look up a commit yet");
         };
         let mut found = retry(LOOKUP_BACKOFF, find, note_failure).await;
         if !found.is_empty() {
@@ -558,11 +559,11 @@ impl Appender {
     }
 
     fn give_up(&self, error: &StoreError) -> AppendError {
-        if let Some(trouble) = error.trouble() {
-            tracing::warn!(shard = %self.shard, %trouble, error = %Causes(error), "cannot append");
-            return AppendError::Unavailable(trouble);
+        if let Some(problem) = error.problem() {
+            tracing::warn!(shard = %self.shard, trouble = %problem, error = %ErrorChain(error), "cannot append");
+            return AppendError::Unavailable(problem);
         }
-        tracing::error!(shard = %self.shard, error = %Causes(error), "an operation failed");
+        tracing::error!(shard = %self.shard, error = %ErrorChain(error), "an operation failed");
         AppendError::Failed
     }
 }

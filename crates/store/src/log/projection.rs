@@ -24,7 +24,7 @@ use keeptrusts_webhooks_domain::notification::{Notification, NotificationFact};
 use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::replay::{Replay, ReplayFact};
 
-use super::rows::{FailingEndpoint, KnownIncident, PausedEndpoint};
+use super::rows::{EndpointIncident, FailingEndpoint, PausedEndpoint};
 use crate::durations;
 use crate::error::BrokenLog;
 use crate::log::operation::Record;
@@ -208,10 +208,10 @@ impl Changes {
         begun.collect()
     }
 
-    pub(crate) fn incidents(&self) -> Vec<KnownIncident> {
+    pub(crate) fn incidents(&self) -> Vec<EndpointIncident> {
         let incidents =
             self.incidents.iter().map(|((organization, channel, endpoint), incident)| {
-                KnownIncident {
+                EndpointIncident {
                     organization_id: organization.clone(),
                     channel_id: *channel,
                     endpoint_id: *endpoint,

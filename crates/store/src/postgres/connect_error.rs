@@ -7,7 +7,7 @@ use std::time::Duration;
 use sqlx::postgres::PgConnectOptions;
 
 use super::server_error::ServerError;
-use crate::trouble::Trouble;
+use crate::database_problem::DatabaseProblem;
 
 /// The failure of each host, in the order in which they were tried.
 #[derive(Debug)]
@@ -52,14 +52,14 @@ impl ConnectError {
     }
 
     /// What the hosts lack. The answer of one counts more than the silence of others.
-    pub(super) fn trouble(&self) -> Option<Trouble> {
+    pub(super) fn problem(&self) -> Option<DatabaseProblem> {
         let answer = self.0.iter().find_map(|failure| match &failure.cause {
-            HostCause::ReadOnly => Some(Trouble::ReadOnly),
-            HostCause::Failed(error) => ServerError::of(error)?.trouble(),
+            HostCause::ReadOnly => Some(DatabaseProblem::ReadOnly),
+            HostCause::Failed(error) => ServerError::of(error)?.problem(),
             HostCause::Silent(_) => None,
         });
         let is_silent = |failure: &HostFailure| matches!(failure.cause, HostCause::Silent(_));
-        answer.or_else(|| self.0.iter().any(is_silent).then_some(Trouble::Silent))
+        answer.or_else(|| self.0.iter().any(is_silent).then_some(DatabaseProblem::Silent))
     }
 }
 
@@ -124,8 +124,8 @@ mod tests {
         let refused = io::ErrorKind::ConnectionRefused.into();
         let refused = failure(HostCause::Failed(sqlx::Error::Io(refused)));
         let read_only = ConnectError(vec![silent(), failure(HostCause::ReadOnly)]);
-        assert_eq!(read_only.trouble(), Some(Trouble::ReadOnly));
-        assert_eq!(ConnectError(vec![silent()]).trouble(), Some(Trouble::Silent));
-        assert_eq!(ConnectError(vec![refused]).trouble(), None);
+        assert_eq!(read_only.problem(), Some(DatabaseProblem::ReadOnly));
+        assert_eq!(ConnectError(vec![silent()]).problem(), Some(DatabaseProblem::Silent));
+        assert_eq!(ConnectError(vec![refused]).problem(), None);
     }
 }

@@ -23,7 +23,8 @@ use super::pool::Pool;
 use super::session::change;
 use super::session_limits::SessionLimits;
 use crate::backoff::Backoff;
-use crate::error::{Causes, StoreError};
+use crate::error::StoreError;
+use crate::error_chain::ErrorChain;
 
 const CHANNEL: &str = "keeptrusts_webhooks_log";
 /// The number of connections for hints: one listens, one notifies.
@@ -124,7 +125,7 @@ async fn notify(pool: Pool, announcements: Arc<Announcements>) {
                 // They are announced again, together with later appends: other processes would look
                 // by themselves only much later.
                 taken.into_iter().for_each(|(shard, position)| announcements.add(shard, position));
-                tracing::debug!(error = %Causes(&error), "other processes were not notified of an append");
+                tracing::debug!(error = %ErrorChain(&error), "other processes were not notified of an append");
                 NOTIFY_RETRY_WAIT
             }
         };
@@ -156,7 +157,7 @@ async fn listen(
     while !hints.is_closed() {
         let listening = || backoff.reset();
         let Err(error) = listen_once(&connector, &limits, &hints, listening).await;
-        tracing::debug!(error = %Causes(&*error), "lost the connection that listens for appends, connecting again");
+        tracing::debug!(error = %ErrorChain(&*error), "lost the connection that listens for appends, connecting again");
         backoff.wait().await;
     }
 }

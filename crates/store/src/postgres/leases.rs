@@ -16,7 +16,7 @@ use super::pool::Pool;
 use super::session::{change_within, fetch_within, lock_timeout};
 use super::session_limits::SessionLimits;
 use crate::error::StoreError;
-use crate::store::{Lease, ShardLease, Survey};
+use crate::store::{ClusterState, Lease, ShardLease};
 use crate::tables::duration_micros;
 
 /// The longest that lease work waits.
@@ -129,11 +129,11 @@ struct LeaseRow {
 }
 
 /// Runs a statement for each table: distributed tables may be on different nodes.
-pub(super) async fn survey(
+pub(super) async fn heartbeat(
     leases: &Pool,
     member: &str,
     time_to_live: Duration,
-) -> Result<Survey, StoreError> {
+) -> Result<ClusterState, StoreError> {
     let limits = WaitLimits::of(time_to_live);
     match report(leases, member, time_to_live, &limits).await {
         // The other members can be read all the same.
@@ -163,7 +163,7 @@ pub(super) async fn survey(
             expires_in: Duration::from_micros(row.expires_in.unsigned_abs()),
         })
     });
-    Ok(Survey { members, shards: shards.collect::<Result<_, StoreError>>()? })
+    Ok(ClusterState { members, shards: shards.collect::<Result<_, StoreError>>()? })
 }
 
 /// Reports a member as alive, and deletes members that have expired more than an hour ago.

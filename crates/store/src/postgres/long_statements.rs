@@ -12,7 +12,7 @@ use super::no_answer::NoAnswer;
 use super::pool::Pool;
 use super::session::fetch;
 use crate::error::StoreError;
-use crate::trouble::Trouble;
+use crate::database_problem::DatabaseProblem;
 
 /// How often the server is asked about a long statement.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
@@ -86,11 +86,11 @@ async fn wait_for_silence(others: &Pool, backend: i32) -> NoAnswer {
                 is_known |= is_at_work.is_some();
             }
             // An error of the server is an answer, too.
-            Err(error) => match error.trouble() {
-                Some(Trouble::Silent | Trouble::Unreachable) if last_answer.elapsed() >= limit => {
+            Err(error) => match error.problem() {
+                Some(DatabaseProblem::Silent | DatabaseProblem::Unreachable) if last_answer.elapsed() >= limit => {
                     return NoAnswer(limit);
                 }
-                Some(Trouble::Silent | Trouble::Unreachable) => {}
+                Some(DatabaseProblem::Silent | DatabaseProblem::Unreachable) => {}
                 _ => last_answer = Instant::now(),
             },
         }

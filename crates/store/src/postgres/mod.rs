@@ -32,6 +32,7 @@ mod open;
 mod open_error;
 mod pool;
 mod pooler;
+mod problem;
 mod rebuild;
 mod replays;
 mod select;
@@ -40,7 +41,6 @@ mod session;
 mod session_limits;
 mod store;
 mod tables;
-mod trouble;
 mod url;
 mod write;
 
@@ -49,5 +49,5 @@ mod tests;
 
 pub use self::open_error::OpenError;
 pub use self::store::{MIN_CONNECTIONS, PostgresOptions, PostgresStore};
-pub(crate) use self::trouble::trouble_of;
+pub(crate) use self::problem::problem_of;
 pub use self::url::InvalidUrl;

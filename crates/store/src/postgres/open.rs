@@ -11,7 +11,8 @@ use super::open_error::{OpenError, Target, connect_error};
 use super::pooler::{self, Pooling};
 use super::session_limits::SessionLimits;
 use crate::limits::POSTGRES_SHARDS;
-use crate::opening::{AppliedMigration, Opening, Standing, standing};
+use crate::migration_state::{AppliedMigration, MigrationState, migration_state};
+use crate::open_mode::OpenMode;
 
 /// How long the server may take to accept a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -25,14 +26,14 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 pub(super) async fn prepare(
     connector: &Connector,
     limits: &SessionLimits,
-    opening: Opening,
+    mode: OpenMode,
 ) -> Result<u16, OpenError> {
     let connected = connector.connect(limits, CONNECT_LIMIT).await;
     let mut connection = connected.map_err(connect_error)?;
     let target = Target { connect_options: connector.preferred() };
     let pooling = pooler::detect(&mut connection, connector, limits, CONNECT_LIMIT).await;
     let prepared = match pooling.map_err(connect_error)? {
-        Pooling::Sessions => set_up_schema(&mut connection, &target, opening).await,
+        Pooling::Sessions => set_up_schema(&mut connection, &target, mode).await,
         Pooling::Transactions => Err(OpenError::TransactionPooling { address: target.address() }),
     };
     // The outcome does not depend on how this connection ends.
@@ -43,7 +44,7 @@ pub(super) async fn prepare(
 async fn set_up_schema(
     connection: &mut PgConnection,
     target: &Target<'_>,
-    opening: Opening,
+    mode: OpenMode,
 ) -> Result<u16, OpenError> {
     let failed = |error| target.statement_error(error);
     // Other processes may be migrating, and a migration may take long.
@@ -67,8 +68,8 @@ async fn set_up_schema(
         );
     }
 
-    check_tables(connection, target, opening).await?;
-    let count = match opening.migrates() {
+    check_tables(connection, target, mode).await?;
+    let count = match mode.migrates() {
         true => {
             let migrated = MIGRATIONS.run_direct(None, connection, false).await;
             migrated.map_err(|error| target.migrate_error(error))?;
@@ -87,7 +88,7 @@ async fn set_up_schema(
 async fn check_tables(
     connection: &mut PgConnection,
     target: &Target<'_>,
-    opening: Opening,
+    mode: OpenMode,
 ) -> Result<(), OpenError> {
     let failed = |error| target.statement_error(error);
     let has_any = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL
@@ -96,7 +97,7 @@ async fn check_tables(
         sqlx::query_scalar(has_any).fetch_one(&mut *connection).await.map_err(failed)?;
     if !has_any {
         let (address, database) = (target.address(), target.database());
-        return match opening.makes() {
+        return match mode.creates() {
             true => Ok(()),
             false => Err(OpenError::NoTables { address, database }),
         };
@@ -104,13 +105,13 @@ async fn check_tables(
     let applied = sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations WHERE success");
     let applied: Vec<(i64, Vec<u8>)> = applied.fetch_all(connection).await.map_err(failed)?;
     let applied: Vec<_> = applied.into_iter().map(AppliedMigration::from).collect();
-    match standing(&applied, &MIGRATIONS) {
-        Standing::Unreleased => Err(target.unreleased()),
-        Standing::Older(found) if !opening.migrates() => {
+    match migration_state(&applied, &MIGRATIONS) {
+        MigrationState::Unreleased => Err(target.unreleased()),
+        MigrationState::Older(found) if !mode.migrates() => {
             Err(OpenError::Older { found, needed: last_migration() })
         }
-        Standing::Newer(found) => Err(OpenError::Newer { found, known: last_migration() }),
-        Standing::Older(_) | Standing::Current => Ok(()),
+        MigrationState::Newer(found) => Err(OpenError::Newer { found, known: last_migration() }),
+        MigrationState::Older(_) | MigrationState::Current => Ok(()),
     }
 }
 

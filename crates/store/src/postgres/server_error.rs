@@ -3,7 +3,7 @@
 
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
-use crate::trouble::Trouble;
+use crate::database_problem::DatabaseProblem;
 
 /// An error of the server, without its DETAIL, which quotes rows.
 #[derive(Debug, thiserror::Error)]
@@ -40,21 +40,21 @@ impl ServerError {
     }
 
     /// What the server lacks, as far as the code says.
-    pub(super) fn trouble(&self) -> Option<Trouble> {
+    pub(super) fn problem(&self) -> Option<DatabaseProblem> {
         match self.code.as_str() {
-            "53100" => Some(Trouble::DiskFull),
-            "25006" => Some(Trouble::ReadOnly),
-            "53300" => Some(Trouble::NoMoreConnections),
-            "55P03" => Some(Trouble::Locked),
+            "53100" => Some(DatabaseProblem::DiskFull),
+            "25006" => Some(DatabaseProblem::ReadOnly),
+            "53300" => Some(DatabaseProblem::NoMoreConnections),
+            "55P03" => Some(DatabaseProblem::Locked),
             // `says_rolled_back` answers whether a commit that fails so has happened.
-            "40001" | "40P01" => Some(Trouble::Conflict),
+            "40001" | "40P01" => Some(DatabaseProblem::Conflict),
             // The time limits of a statement, of an idle and of a running transaction. A statement
             // that an operator cancels has the same code.
-            "57014" | "25P03" | "25P04" => Some(Trouble::TooSlow),
+            "57014" | "25P03" | "25P04" => Some(DatabaseProblem::TooSlow),
             // No such role, a wrong password, not from this machine; no such database.
-            code if code.starts_with("28") || code == "3D000" => Some(Trouble::AccessDenied),
-            code if code.starts_with("53") => Some(Trouble::Overloaded),
-            code if code.starts_with("58") => Some(Trouble::FilesFail),
+            code if code.starts_with("28") || code == "3D000" => Some(DatabaseProblem::AccessDenied),
+            code if code.starts_with("53") => Some(DatabaseProblem::Overloaded),
+            code if code.starts_with("58") => Some(DatabaseProblem::FilesFail),
             _ => None,
         }
     }
@@ -73,7 +73,7 @@ impl ServerError {
 mod tests {
     use super::*;
     use crate::error::StoreError;
-    use crate::trouble::Scope;
+    use crate::database_problem::ProblemScope;
 
     fn server_error(code: &str, severity: PgSeverity) -> ServerError {
         let message = "something happened".to_owned();
@@ -94,36 +94,36 @@ mod tests {
 
     #[test]
     fn what_the_server_lacks_is_known_by_its_code() {
-        for (code, trouble) in [
-            ("53100", Trouble::DiskFull),
-            ("25006", Trouble::ReadOnly),
-            ("53200", Trouble::Overloaded),
-            ("53300", Trouble::NoMoreConnections),
-            ("28P01", Trouble::AccessDenied),
-            ("58030", Trouble::FilesFail),
-            ("57P01", Trouble::Unreachable),
-            ("55P03", Trouble::Locked),
-            ("40P01", Trouble::Conflict),
-            ("57014", Trouble::TooSlow),
+        for (code, problem) in [
+            ("53100", DatabaseProblem::DiskFull),
+            ("25006", DatabaseProblem::ReadOnly),
+            ("53200", DatabaseProblem::Overloaded),
+            ("53300", DatabaseProblem::NoMoreConnections),
+            ("28P01", DatabaseProblem::AccessDenied),
+            ("58030", DatabaseProblem::FilesFail),
+            ("57P01", DatabaseProblem::Unreachable),
+            ("55P03", DatabaseProblem::Locked),
+            ("40P01", DatabaseProblem::Conflict),
+            ("57014", DatabaseProblem::TooSlow),
         ] {
             let error = StoreError::Unavailable(server_error(code, PgSeverity::Error).into());
-            assert_eq!(error.trouble(), Some(trouble), "{code}");
+            assert_eq!(error.problem(), Some(problem), "{code}");
         }
         let defect = StoreError::Failed(server_error("42601", PgSeverity::Error).into());
-        assert_eq!(defect.trouble(), None);
+        assert_eq!(defect.problem(), None);
     }
 
     #[test]
-    fn the_conflicts_of_one_statement_are_no_trouble_of_the_whole_database() {
+    fn the_conflicts_of_one_statement_are_no_problem_of_the_whole_database() {
         let scope = |code| {
             let error = server_error(code, PgSeverity::Error);
-            StoreError::Unavailable(error.into()).trouble().map(Trouble::scope)
+            StoreError::Unavailable(error.into()).problem().map(DatabaseProblem::scope)
         };
         for code in ["55P03", "40001", "40P01", "57014", "25P03", "25P04"] {
-            assert_eq!(scope(code), Some(Scope::Rows), "{code}");
+            assert_eq!(scope(code), Some(ProblemScope::Rows), "{code}");
         }
         for code in ["53100", "25006", "53300", "58030", "57P01", "08006"] {
-            assert_eq!(scope(code), Some(Scope::Database), "{code}");
+            assert_eq!(scope(code), Some(ProblemScope::Database), "{code}");
         }
     }
 

@@ -24,9 +24,10 @@ use super::{
 use crate::error::StoreError;
 use crate::log::commits::OtherWrites;
 use crate::log::operation::{Appended, BodyId, Operation, Record};
-use crate::opening::Opening;
+use crate::open_mode::OpenMode;
 use crate::store::{
-    AppendedBatch, ErasedBodies, Lease, RebuildDifference, ShardState, Store, Survey, TableVersions,
+    AppendedBatch, ClusterState, ErasedBodies, Lease, RebuildDifference, ShardState, Store,
+    TableVersions,
 };
 
 /// How long closing waits for connections that are in use.
@@ -99,12 +100,12 @@ impl PostgresStore {
     /// `synchronous_commit` is set here. An open store survives restarts and failovers of the
     /// server: calls fail with [`StoreError::Unavailable`] meanwhile.
     pub async fn open(url: &str, options: PostgresOptions) -> Result<PostgresStore, OpenError> {
-        Self::open_as(Opening::Make, url, options).await
+        Self::open_as(OpenMode::Create, url, options).await
     }
 
-    /// Opens a database, and creates or changes only what `opening` allows.
+    /// Opens a database, and creates or changes only what `mode` allows.
     pub async fn open_as(
-        opening: Opening,
+        mode: OpenMode,
         url: &str,
         options: PostgresOptions,
     ) -> Result<PostgresStore, OpenError> {
@@ -114,7 +115,7 @@ impl PostgresStore {
         });
         let connector = Arc::new(Connector::new(hosts.collect()));
         let limits = SessionLimits::of(options.statement_timeout);
-        let shard_count = open::prepare(&connector, &limits, opening).await?;
+        let shard_count = open::prepare(&connector, &limits, mode).await?;
         let Shares { leases, writers, readers } = Shares::of(options.connections);
         let pool = |limits, size| Pool::new(Arc::clone(&connector), limits, size);
         Ok(PostgresStore {
@@ -246,8 +247,12 @@ impl Store for PostgresStore {
         leases::release(&self.leases, lease).await
     }
 
-    async fn survey(&self, member: &str, time_to_live: Duration) -> Result<Survey, StoreError> {
-        leases::survey(&self.leases, member, time_to_live).await
+    async fn heartbeat(
+        &self,
+        member: &str,
+        time_to_live: Duration,
+    ) -> Result<ClusterState, StoreError> {
+        leases::heartbeat(&self.leases, member, time_to_live).await
     }
 
     async fn leave(&self, member: &str) -> Result<(), StoreError> {

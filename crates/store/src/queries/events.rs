@@ -5,7 +5,7 @@ use keeptrusts_webhooks_domain::ids::{EndpointId, EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 
 use super::filters::EventFilter;
-use super::found::Found;
+use super::list_page::ListPage;
 use super::selection::Selection;
 use super::walk::{self, List};
 use crate::error::StoreError;
@@ -34,7 +34,7 @@ impl dyn Store + '_ {
         filter: &EventFilter,
         before: EventId,
         limit: usize,
-    ) -> Result<Found<Event, EventId>, StoreError> {
+    ) -> Result<ListPage<Event, EventId>, StoreError> {
         let list = List {
             interval: filter.accepted,
             before: before.ulid(),

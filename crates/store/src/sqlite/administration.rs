@@ -11,7 +11,7 @@ use super::migrations::{MIGRATIONS, applied_migrations, is_ours};
 use super::open::{SqliteOptions, shard_count};
 use super::open_error::{OpenError, database_error, file_error};
 use super::store::SqliteStore;
-use crate::opening::{Standing, standing};
+use crate::migration_state::{MigrationState, migration_state};
 
 impl SqliteStore {
     /// Opens a database beside the process that has it open, for administration. The file must
@@ -42,5 +42,5 @@ async fn has_current_tables(connection: &mut SqliteConnection) -> Result<bool, s
     if !is_ours(connection).await? {
         return Ok(false);
     }
-    Ok(standing(&applied_migrations(connection).await?, &MIGRATIONS) == Standing::Current)
+    Ok(migration_state(&applied_migrations(connection).await?, &MIGRATIONS) == MigrationState::Current)
 }

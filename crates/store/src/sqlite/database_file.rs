@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use super::open_error::{OpenError, file_error};
 use super::sidecar::sidecar_path;
-use crate::made::{Made, sync_folder_of};
+use crate::created_files::{CreatedFiles, sync_folder_of};
 
 /// The file of a database, which exists, and what was created for it.
 pub(super) struct DatabaseFile {
     /// The canonical path: without symbolic links.
     pub(super) path: PathBuf,
-    pub(super) made: Made,
+    pub(super) created: CreatedFiles,
 }
 
 impl DatabaseFile {
@@ -21,9 +21,9 @@ impl DatabaseFile {
     pub(super) fn find_or_create(path: &Path) -> Result<DatabaseFile, OpenError> {
         // SQLite would take a relative path such as "file:x" for a URI.
         let path = std::path::absolute(path).map_err(file_error("find", path))?;
-        let mut made = Made::default();
+        let mut created = CreatedFiles::default();
         if let Some(folder) = path.parent() {
-            made.folder(folder).map_err(file_error("make the folder", folder))?;
+            created.create_folder(folder).map_err(file_error("make the folder", folder))?;
         }
         // Files that exist already are not ours to remove.
         let new = ["", "-wal", "-shm"].map(|suffix| sidecar_path(&path, suffix));
@@ -31,7 +31,7 @@ impl DatabaseFile {
         // SQLite gives the files that it creates beside it the same mode.
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
             Ok(_) => {
-                new.into_iter().for_each(|path| made.file(path));
+                new.into_iter().for_each(|path| created.add_file(path));
                 // Until its folder is synced, a power cut may remove the whole file.
                 sync_folder_of(&path).map_err(file_error("make the file", &path))?;
             }
@@ -39,13 +39,13 @@ impl DatabaseFile {
             Err(error) => return Err(file_error("make the file", &path)(error)),
         }
         let path = fs::canonicalize(&path).map_err(file_error("find", &path))?;
-        Ok(DatabaseFile { path, made })
+        Ok(DatabaseFile { path, created })
     }
 
     /// Finds a file that must exist.
     pub(super) fn find(path: &Path) -> Result<DatabaseFile, OpenError> {
         match fs::canonicalize(path) {
-            Ok(path) => Ok(DatabaseFile { path, made: Made::default() }),
+            Ok(path) => Ok(DatabaseFile { path, created: CreatedFiles::default() }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(OpenError::Missing { path: path.to_owned() })
             }

@@ -11,7 +11,7 @@ use sqlx::SqliteConnection;
 use super::errors::{commit_error, store_error};
 use super::writer::begin;
 use crate::error::StoreError;
-use crate::store::{Lease, ShardLease, Survey};
+use crate::store::{ClusterState, Lease, ShardLease};
 
 /// The lease of each shard, by the number of the shard.
 pub(super) struct Leases(Mutex<Vec<Option<GrantedLease>>>);
@@ -44,7 +44,7 @@ impl Leases {
     }
 
     /// Shows this process as the only member.
-    pub(super) fn survey(&self, member: &str) -> Survey {
+    pub(super) fn heartbeat(&self, member: &str) -> ClusterState {
         let leases = self.granted();
         let shards = leases.iter().zip(0..).map(|(granted, shard)| ShardLease {
             shard: Shard(shard),
@@ -52,7 +52,7 @@ impl Leases {
             epoch: granted.as_ref().map(|granted| granted.lease.epoch),
             expires_in: granted.as_ref().map_or(Duration::ZERO, |_| Duration::MAX),
         });
-        Survey { members: vec![member.to_owned()], shards: shards.collect() }
+        ClusterState { members: vec![member.to_owned()], shards: shards.collect() }
     }
 
     fn granted(&self) -> MutexGuard<'_, Vec<Option<GrantedLease>>> {

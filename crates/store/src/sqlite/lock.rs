@@ -26,7 +26,7 @@ use super::lock_file::{self, LockError, LockFile, LockFileContent};
 use super::lock_holder::LockHolder;
 use super::open_error::{OpenError, file_error};
 use super::sidecar::sidecar_path;
-use crate::made::sync_folder_of;
+use crate::created_files::sync_folder_of;
 
 /// The files that this process has locked. Checked before a file is opened, because the descriptor
 /// of a second opening could not be closed again.
@@ -80,7 +80,7 @@ impl DatabaseLock {
         let had_lock_file = lock_path.exists();
         if !had_lock_file {
             refuse_another_name(&path)?;
-            database.made.file(lock_path.clone());
+            database.created.add_file(lock_path.clone());
         }
         let lock_file = LockFile::take(&lock_path, program).map_err(|error| match error {
             LockError::Held => in_use(&path, LockHolder::of(&path, id)),

@@ -5,7 +5,7 @@ use sqlx::{SqliteConnection, SqlitePool};
 
 use super::errors::store_error;
 use crate::error::StoreError;
-use crate::opening::AppliedMigration;
+use crate::migration_state::AppliedMigration;
 use crate::store::TableVersions;
 
 pub(super) static MIGRATIONS: Migrator = sqlx_macros::migrate!("../../migrations/sqlite");

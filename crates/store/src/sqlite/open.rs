@@ -23,7 +23,8 @@ use super::store::SqliteStore;
 use super::writer::Writer;
 use crate::clock::Clock;
 use crate::ids::new_ulid;
-use crate::opening::{Opening, Standing, standing};
+use crate::migration_state::{MigrationState, migration_state};
+use crate::open_mode::OpenMode;
 use crate::tables;
 
 /// There is one process, and it has one writer: more shards would only split its batches.
@@ -57,16 +58,16 @@ impl SqliteStore {
     /// folder with it (0700); both are removed again if opening fails. Only one process can have
     /// it open: `<file>.lock` beside it says which.
     pub async fn open(path: &Path, options: SqliteOptions) -> Result<SqliteStore, OpenError> {
-        Self::open_as(Opening::Make, path, options).await
+        Self::open_as(OpenMode::Create, path, options).await
     }
 
-    /// Opens the database, and creates or changes only what `opening` allows.
+    /// Opens the database, and creates or changes only what `mode` allows.
     pub async fn open_as(
-        opening: Opening,
+        mode: OpenMode,
         path: &Path,
         options: SqliteOptions,
     ) -> Result<SqliteStore, OpenError> {
-        let mut file = match opening.makes() {
+        let mut file = match mode.creates() {
             true => DatabaseFile::find_or_create(path)?,
             false => DatabaseFile::find(path)?,
         };
@@ -75,7 +76,7 @@ impl SqliteStore {
         let inspection = Inspection::of(&path, &prior).await;
         let inspection = inspection.map_err(file_error("read the write-ahead log of", &path))?;
         inspection.check().map_err(|mismatch| mismatch_error(&path, mismatch))?;
-        check_tables(&path, opening).await?;
+        check_tables(&path, mode).await?;
         lock.note_opened();
         let mut connection =
             lock.keep_in(writing_options(&path)).connect().await.map_err(database_error(&path))?;
@@ -92,7 +93,7 @@ impl SqliteStore {
         let store =
             SqliteStore::with(&path, connection, shard_count, options.clock, Some(lock))?;
         open_readers(&store.readers).await.map_err(database_error(&path))?;
-        file.made.keep();
+        file.created.keep();
         Ok(store)
     }
 
@@ -139,7 +140,7 @@ async fn open_readers(readers: &SqlitePool) -> Result<(), sqlx::Error> {
 
 /// Checks the tables before anything is changed: even the journal mode would be a change of
 /// somebody else's database.
-async fn check_tables(path: &Path, opening: Opening) -> Result<(), OpenError> {
+async fn check_tables(path: &Path, mode: OpenMode) -> Result<(), OpenError> {
     let options = SqliteConnectOptions::new().filename(path).read_only(true);
     let options = options.busy_timeout(BUSY_TIMEOUT).disable_statement_logging();
     let mut connection = options.connect().await.map_err(database_error(path))?;
@@ -151,10 +152,10 @@ async fn check_tables(path: &Path, opening: Opening) -> Result<(), OpenError> {
     let path = path.to_owned();
     match applied.map_err(database_error(&path))? {
         None => Err(OpenError::NotOurs { path }),
-        Some(applied) if applied.is_empty() && !opening.makes() => Err(OpenError::Missing { path }),
-        Some(applied) => match standing(&applied, &MIGRATIONS) {
-            Standing::Unreleased => Err(OpenError::Unreleased { path }),
-            Standing::Older(_) if !opening.migrates() => Err(OpenError::Older { path }),
+        Some(applied) if applied.is_empty() && !mode.creates() => Err(OpenError::Missing { path }),
+        Some(applied) => match migration_state(&applied, &MIGRATIONS) {
+            MigrationState::Unreleased => Err(OpenError::Unreleased { path }),
+            MigrationState::Older(_) if !mode.migrates() => Err(OpenError::Older { path }),
             // The migrator refuses newer tables.
             _ => Ok(()),
         },

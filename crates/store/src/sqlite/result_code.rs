@@ -2,7 +2,7 @@
 
 use sqlx::Error;
 
-use crate::trouble::Trouble;
+use crate::database_problem::DatabaseProblem;
 
 pub(super) const BUSY: i32 = 5;
 pub(super) const LOCKED: i32 = 6;
@@ -23,17 +23,17 @@ pub(super) fn primary_code(error: &Error) -> Option<i32> {
 }
 
 /// What the machine lacks, if the error is SQLite's and says so.
-pub(crate) fn trouble_of(
+pub(crate) fn problem_of(
     error: &(dyn std::error::Error + Send + Sync + 'static),
-) -> Option<Trouble> {
+) -> Option<DatabaseProblem> {
     let error: &Error = error.downcast_ref()?;
     match primary_code(error)? {
-        FULL => Some(Trouble::DiskFull),
-        READONLY => Some(Trouble::ReadOnly),
-        IOERR | CANTOPEN => Some(Trouble::FilesFail),
-        NOMEM => Some(Trouble::Overloaded),
+        FULL => Some(DatabaseProblem::DiskFull),
+        READONLY => Some(DatabaseProblem::ReadOnly),
+        IOERR | CANTOPEN => Some(DatabaseProblem::FilesFail),
+        NOMEM => Some(DatabaseProblem::Overloaded),
         // Another program is in the middle of a transaction.
-        BUSY | LOCKED => Some(Trouble::Locked),
+        BUSY | LOCKED => Some(DatabaseProblem::Locked),
         _ => None,
     }
 }

@@ -24,9 +24,10 @@ use crate::error::StoreError;
 use crate::log::commits::OtherWrites;
 use crate::log::operation::{Appended, BodyId, Operation, Record};
 use crate::store::{
-    AppendedBatch, ErasedBodies, Lease, RebuildDifference, ShardState, Store, Survey, TableVersions,
+    AppendedBatch, ClusterState, ErasedBodies, Lease, RebuildDifference, ShardState, Store,
+    TableVersions,
 };
-use crate::trouble::Trouble;
+use crate::database_problem::DatabaseProblem;
 
 /// The log and its projections, in a file.
 pub struct SqliteStore {
@@ -100,7 +101,7 @@ impl Store for SqliteStore {
     async fn answers(&self, limit: Duration) -> Result<(), StoreError> {
         let read = log_reads::shard_state(&self.readers, Shard(0), (self.clock)());
         let answered = timeout(limit, read).await;
-        answered.map_err(|_| StoreError::Unavailable(Trouble::Silent.into()))?.map(drop)
+        answered.map_err(|_| StoreError::Unavailable(DatabaseProblem::Silent.into()))?.map(drop)
     }
 
     fn other_writes(&self) -> &OtherWrites {
@@ -182,8 +183,12 @@ impl Store for SqliteStore {
         Ok(())
     }
 
-    async fn survey(&self, member: &str, _time_to_live: Duration) -> Result<Survey, StoreError> {
-        Ok(self.leases.survey(member))
+    async fn heartbeat(
+        &self,
+        member: &str,
+        _time_to_live: Duration,
+    ) -> Result<ClusterState, StoreError> {
+        Ok(self.leases.heartbeat(member))
     }
 
     async fn leave(&self, _member: &str) -> Result<(), StoreError> {

@@ -14,7 +14,7 @@ use super::document::{self, TEXT, VERSION};
 use super::{Entity, Purpose, listed};
 use crate::error::StoreError;
 use crate::log::projection::{CountKey, Missed};
-use crate::log::rows::{FailingEndpoint, KnownIncident, PausedEndpoint};
+use crate::log::rows::{EndpointIncident, FailingEndpoint, PausedEndpoint};
 
 /// A table that is nothing but a fold of the log.
 pub(crate) struct Projection {
@@ -75,7 +75,7 @@ pub(crate) fn projections() -> [Projection; 13] {
         of_documents::<Replay>(),
         of_documents::<Channel>(),
         of_documents::<Notification>(),
-        of::<KnownIncident>(),
+        of::<EndpointIncident>(),
     ]
 }
 

@@ -47,7 +47,7 @@ fn append_all(
     tokio::spawn(async move { log.append_all(SHARD, operations).await })
 }
 
-fn asks(log: &Arc<Log>) -> JoinHandle<Result<(), Trouble>> {
+fn asks(log: &Arc<Log>) -> JoinHandle<Result<(), DatabaseProblem>> {
     let log = Arc::clone(log);
     tokio::spawn(async move { log.can_commit().await })
 }
@@ -149,7 +149,7 @@ async fn refusals_reach_those_whom_they_concern() {
 async fn while_the_database_is_away_callers_hear_it_and_later_appends_work() {
     let store = FaultyStore::failing([Fault::Unavailable, Fault::Unavailable]);
     let log = start(&store).await;
-    let unavailable = AppendError::Unavailable(Trouble::Unreachable);
+    let unavailable = AppendError::Unavailable(DatabaseProblem::Unreachable);
     assert_eq!(log.append(SHARD, publish(event_id())).await, Err(unavailable.clone()));
     let results = log.append_all(SHARD, events(3)).await;
     let all_are_told = results.iter().all(|result| *result == Err(unavailable.clone()));
@@ -166,10 +166,10 @@ async fn invariant_11_whether_the_database_commits_is_tried_only_while_the_last_
     assert_eq!(store.tries(), 0, "nothing has failed");
 
     log.append(SHARD, publish(event_id())).await.expect_err("it is away");
-    assert_eq!(log.can_commit().await, Err(Trouble::Unreachable));
+    assert_eq!(log.can_commit().await, Err(DatabaseProblem::Unreachable));
     assert_eq!(store.tries(), 0, "a small write has room where others have none: not asked");
     tokio::time::advance(DOUBT).await;
-    assert_eq!(log.can_commit().await, Err(Trouble::Unreachable), "it still is");
+    assert_eq!(log.can_commit().await, Err(DatabaseProblem::Unreachable), "it still is");
     assert_eq!(store.tries(), 1);
     tokio::time::advance(PROBE_INTERVAL).await;
     assert_eq!(log.can_commit().await, Ok(()), "it is there again, though nobody has appended");
@@ -186,10 +186,10 @@ async fn however_many_ask_it_is_tried_once_at_a_time_and_not_more_often_than_all
     // The try hangs: they are answered all the same, with what is known.
     let asking: Vec<_> = (0..20).map(|_| asks(&log)).collect();
     for asked in asking {
-        assert_eq!(asked.await.unwrap(), Err(Trouble::Unreachable));
+        assert_eq!(asked.await.unwrap(), Err(DatabaseProblem::Unreachable));
     }
     tokio::time::advance(10 * PROBE_INTERVAL).await;
-    assert_eq!(log.can_commit().await, Err(Trouble::Unreachable));
+    assert_eq!(log.can_commit().await, Err(DatabaseProblem::Unreachable));
     assert_eq!(store.tries(), 1, "one at a time, however long it takes");
     store.open_gate();
     settle().await;
@@ -199,7 +199,7 @@ async fn however_many_ask_it_is_tried_once_at_a_time_and_not_more_often_than_all
     log.append(SHARD, publish(event_id())).await.expect_err("it is away");
     tokio::time::advance(DOUBT).await;
     for _ in 0..20 {
-        assert_eq!(log.can_commit().await, Err(Trouble::Unreachable));
+        assert_eq!(log.can_commit().await, Err(DatabaseProblem::Unreachable));
     }
     assert_eq!(store.tries(), 2, "the second has failed, and the third is not due");
     tokio::time::advance(PROBE_INTERVAL).await;
@@ -212,7 +212,7 @@ async fn a_locked_row_is_its_shards_trouble_and_not_the_databases() {
     let store = FaultyStore::of_shards(4, []);
     let log = start(&store).await;
     store.lock_rows([0]);
-    let busy = AppendError::Unavailable(Trouble::Locked);
+    let busy = AppendError::Unavailable(DatabaseProblem::Locked);
     assert_eq!(log.append(SHARD, publish(event_id())).await, Err(busy.clone()));
     assert_eq!(log.can_commit().await, Ok(()), "another shard was tried");
     assert_eq!(store.tries(), 2, "the other one, and whether it still is locked");
@@ -229,7 +229,7 @@ async fn a_locked_row_is_its_shards_trouble_and_not_the_databases() {
         assert_eq!(log.append(Shard(shard), publish(event_id())).await, Err(busy.clone()));
     }
     tokio::time::advance(PROBE_INTERVAL).await;
-    assert_eq!(log.can_commit().await, Err(Trouble::Locked));
+    assert_eq!(log.can_commit().await, Err(DatabaseProblem::Locked));
     store.lock_rows([]);
     tokio::time::advance(PROBE_INTERVAL).await;
     assert_eq!(log.can_commit().await, Ok(()));
@@ -241,8 +241,8 @@ async fn a_database_that_locks_every_row_is_found_though_only_one_shard_is_writt
     let log = start(&store).await;
     store.lock_rows(0..4);
     log.append(SHARD, publish(event_id())).await.expect_err("locked");
-    assert_eq!(log.can_commit().await, Err(Trouble::Locked));
-    assert_eq!(log.can_commit().await, Err(Trouble::Locked));
+    assert_eq!(log.can_commit().await, Err(DatabaseProblem::Locked));
+    assert_eq!(log.can_commit().await, Err(DatabaseProblem::Locked));
     store.lock_rows([0]);
     tokio::time::advance(PROBE_INTERVAL).await;
     assert_eq!(log.can_commit().await, Ok(()));
@@ -252,9 +252,9 @@ async fn a_database_that_locks_every_row_is_found_though_only_one_shard_is_writt
 async fn a_write_that_is_no_append_and_failed_is_known_and_tried_again() {
     let store = FaultyStore::failing([]);
     let log = start(&store).await;
-    let renewed = Err::<(), _>(StoreError::Unknown(Trouble::DiskFull.into()));
+    let renewed = Err::<(), _>(StoreError::Unknown(DatabaseProblem::DiskFull.into()));
     store.other_writes().note(&renewed);
-    assert_eq!(log.can_commit().await, Err(Trouble::DiskFull));
+    assert_eq!(log.can_commit().await, Err(DatabaseProblem::DiskFull));
     assert_eq!(store.tries(), 0);
     tokio::time::advance(DOUBT).await;
     assert_eq!(log.can_commit().await, Ok(()));
@@ -292,7 +292,7 @@ async fn a_commit_that_is_not_answered_is_known_without_asking() {
     settle().await;
     assert_eq!(log.can_commit().await, Ok(()));
     tokio::time::advance(Duration::from_secs(5)).await;
-    assert_eq!(log.can_commit().await, Err(Trouble::Silent));
+    assert_eq!(log.can_commit().await, Err(DatabaseProblem::Silent));
     assert_eq!(store.tries(), 0);
     store.open_gate();
     slow.await.unwrap().expect("appended");
@@ -334,7 +334,7 @@ async fn a_commit_that_did_not_happen_when_its_answer_was_lost_is_repeated() {
 async fn a_commit_that_never_happens_though_its_answer_is_lost_each_time_is_given_up() {
     let store = FaultyStore::failing([Fault::LostBefore; 10]);
     let log = start(&store).await;
-    let unavailable = AppendError::Unavailable(Trouble::Unreachable);
+    let unavailable = AppendError::Unavailable(DatabaseProblem::Unreachable);
     assert_eq!(log.append(SHARD, publish(event_id())).await, Err(unavailable));
     assert_eq!(store.batches(), [1; 3], "it does not go on for ever");
     assert!(logged(&store).await.is_empty());
@@ -489,7 +489,7 @@ async fn while_a_lost_commit_cannot_be_looked_up_the_database_takes_none() {
     // For as long as it goes on, though a write that is only tried succeeds.
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_secs(20)).await;
-        assert_eq!(log.can_commit().await, Err(Trouble::Unreachable));
+        assert_eq!(log.can_commit().await, Err(DatabaseProblem::Unreachable));
     }
     store.failing_lookups.store(0, Ordering::SeqCst);
     assert_eq!(positions(&[doubtful.await.unwrap()]), [1]);

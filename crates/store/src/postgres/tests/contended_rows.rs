@@ -10,12 +10,12 @@ use sqlx::{Connection, PgConnection, Postgres, Transaction};
 use tokio::task::JoinSet;
 
 use super::{connect, database, open};
+use crate::database_problem::DatabaseProblem;
 use crate::error::StoreError;
 use crate::postgres::session::Session;
 use crate::postgres::{PostgresOptions, PostgresStore};
 use crate::store::{AppendedBatch, Store};
 use crate::testing::conformance::given::{event_id, publish};
-use crate::trouble::Trouble;
 
 const TIME_TO_LIVE: Duration = Duration::from_secs(10);
 
@@ -55,9 +55,9 @@ async fn a_row_that_is_held_costs_no_other_shard_its_lease() {
     assert_eq!(renewed, expected.collect::<Vec<_>>());
     assert!(asked.elapsed() < TIME_TO_LIVE / 3, "{:?}", asked.elapsed());
 
-    // Nor does a survey wait, or whoever gives back another shard.
-    let survey = store.survey("us", TIME_TO_LIVE).await.expect("surveys");
-    assert_eq!(survey.shards.iter().filter(|lease| !lease.is_free()).count(), 16);
+    // Nor does a heartbeat wait, or whoever gives back another shard.
+    let cluster = store.heartbeat("us", TIME_TO_LIVE).await.expect("reports");
+    assert_eq!(cluster.shards.iter().filter(|lease| !lease.is_free()).count(), 16);
     let last = leases.iter().flatten().last().expect("sixteen");
     store.release_lease(*last).await.expect("gives back");
     let taken = store.acquire_lease(last.shard, "them", TIME_TO_LIVE).await.expect("asks");
@@ -72,15 +72,15 @@ async fn a_row_that_is_held_costs_no_other_shard_its_lease() {
 async fn a_member_whose_row_is_held_still_sees_who_owns_which_shard() {
     let url = database().await;
     let store = open(&url).await;
-    store.survey("them", TIME_TO_LIVE).await.expect("surveys");
-    store.survey("us", TIME_TO_LIVE).await.expect("surveys");
+    store.heartbeat("them", TIME_TO_LIVE).await.expect("reports");
+    store.heartbeat("us", TIME_TO_LIVE).await.expect("reports");
     let mut holder = connect(&url).await;
     let mut holding = holder.begin().await.expect("begins");
     let hold = "SELECT FROM dispatch_members FOR UPDATE";
     sqlx::raw_sql(hold).execute(&mut *holding).await.expect("holds");
-    let survey = store.survey("us", TIME_TO_LIVE).await.expect("surveys");
-    assert_eq!(survey.members, ["them", "us"]);
-    assert_eq!(survey.shards.len(), 16);
+    let cluster = store.heartbeat("us", TIME_TO_LIVE).await.expect("reports");
+    assert_eq!(cluster.members, ["them", "us"]);
+    assert_eq!(cluster.shards.len(), 16);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -141,14 +141,14 @@ async fn a_row_that_is_held_is_told_as_that_and_a_try_does_not_wait_for_it() {
     let mut holder = connect(&url).await;
     let holding = hold(&mut holder, 1).await;
     let error = append(&store, Shard(0)).await.expect_err("it is held");
-    assert_eq!(error.trouble(), Some(Trouble::Locked), "{error:?}");
+    assert_eq!(error.problem(), Some(DatabaseProblem::Locked), "{error:?}");
     let asked = Instant::now();
     let error = store.try_commit(Shard(0)).await.expect_err("it is held");
-    assert_eq!(error.trouble(), Some(Trouble::Locked), "{error:?}");
+    assert_eq!(error.problem(), Some(DatabaseProblem::Locked), "{error:?}");
     assert!(asked.elapsed() < store.writers.limits().lock, "{:?}", asked.elapsed());
     store.try_commit(Shard(1)).await.expect("another one is not");
     let lease = store.acquire_lease(Shard(0), "us", TIME_TO_LIVE).await;
-    assert_eq!(lease.expect_err("it is held").trouble(), Some(Trouble::Locked));
+    assert_eq!(lease.expect_err("it is held").problem(), Some(DatabaseProblem::Locked));
     assert_eq!(store.other_writes().failure(), None, "one row is not the database");
     holding.rollback().await.expect("lets go");
     store.try_commit(Shard(0)).await.expect("commits");

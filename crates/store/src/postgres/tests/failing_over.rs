@@ -10,13 +10,13 @@ use sqlx::Connection;
 use tokio::task::JoinSet;
 
 use super::{connect, database, eventually, open};
-use crate::error::Causes;
+use crate::database_problem::DatabaseProblem;
+use crate::error_chain::ErrorChain;
 use crate::postgres::pool::ACQUIRE_LIMIT;
 use crate::postgres::session::fetch;
 use crate::postgres::{MIN_CONNECTIONS, OpenError, PostgresOptions, PostgresStore};
 use crate::store::Store;
 use crate::testing::conformance::given::{SHARD, event_id, publish};
-use crate::trouble::Trouble;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_several_hosts_the_one_that_can_be_written_to_is_taken_and_followed() {
@@ -79,12 +79,17 @@ async fn when_the_server_takes_no_more_connections_its_reason_is_told() {
         store.append(SHARD, &[publish(event_id())]).await.map(drop),
         // What has less time hears it as well: how leases are, and whether the database answers.
         store.acquire_lease(SHARD, "us", Duration::from_secs(10)).await.map(drop),
-        store.survey("us", Duration::from_secs(4)).await.map(drop),
+        store.heartbeat("us", Duration::from_secs(4)).await.map(drop),
         store.answers(Duration::from_secs(1)).await,
     ] {
         let error = outcome.expect_err("there is no connection");
-        assert_eq!(error.trouble(), Some(Trouble::NoMoreConnections), "{}", Causes(&error));
-        assert!(Causes(&error).to_string().contains(&expected), "{}", Causes(&error));
+        assert_eq!(
+            error.problem(),
+            Some(DatabaseProblem::NoMoreConnections),
+            "{}",
+            ErrorChain(&error)
+        );
+        assert!(ErrorChain(&error).to_string().contains(&expected), "{}", ErrorChain(&error));
         assert!(error.is_transient());
     }
     cluster.query(&name, &format!("ALTER ROLE {role} CONNECTION LIMIT 50")).await;
@@ -180,7 +185,7 @@ async fn a_lease_that_cannot_be_written_is_told_of_as_an_append_is() {
     eventually("leases cannot be renewed", async || {
         store.renew_lease(lease, Duration::from_secs(10)).await.err()?;
         let failure = store.other_writes().failure()?;
-        (failure.trouble == Trouble::ReadOnly).then_some(())
+        (failure.problem == DatabaseProblem::ReadOnly).then_some(())
     })
     .await;
 }

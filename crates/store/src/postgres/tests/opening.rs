@@ -7,7 +7,7 @@ use sqlx::AssertSqlSafe;
 use tokio::task::JoinSet;
 
 use super::{connect, database, open};
-use crate::opening::Opening;
+use crate::open_mode::OpenMode;
 use crate::postgres::pool::Pool;
 use crate::postgres::session::fetch;
 use crate::postgres::{OpenError, PostgresOptions, PostgresStore};
@@ -54,8 +54,8 @@ async fn the_number_of_shards_is_the_databases() {
     sqlx::raw_sql(shrink).execute(&mut connect(&url).await).await.expect("changes");
     let store = open(&url).await;
     assert_eq!(store.shard_count(), 2);
-    let survey = store.survey("us", std::time::Duration::from_secs(1)).await.expect("surveys");
-    assert_eq!(survey.shards.len(), 2);
+    let cluster = store.heartbeat("us", std::time::Duration::from_secs(1)).await.expect("reports");
+    assert_eq!(cluster.shards.len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,10 +144,10 @@ async fn a_schema_of_another_version_is_left_alone() {
     let unreleased = "UPDATE _sqlx_migrations SET checksum = '\\x00' WHERE version = 1;
          UPDATE _sqlx_migrations SET version = 12 WHERE version = 9999";
     sqlx::raw_sql(unreleased).execute(&mut connection).await.expect("changes");
-    for opening in [Opening::Make, Opening::Existing, Opening::Unchanged] {
-        let opened = PostgresStore::open_as(opening, &url, PostgresOptions::default()).await;
-        let Err(error) = opened else { panic!("{opening:?} opened it") };
-        assert!(matches!(error, OpenError::Unreleased { .. }), "{opening:?}: {error}");
+    for mode in [OpenMode::Create, OpenMode::Existing, OpenMode::Unchanged] {
+        let opened = PostgresStore::open_as(mode, &url, PostgresOptions::default()).await;
+        let Err(error) = opened else { panic!("{mode:?} opened it") };
+        assert!(matches!(error, OpenError::Unreleased { .. }), "{mode:?}: {error}");
         assert!(error.to_string().contains("create another database"), "{error}");
     }
 }

@@ -125,6 +125,6 @@ async fn a_long_statement_is_waited_for_until_its_answer_is_lost() {
     let asked = Instant::now();
     let (error, ()) = tokio::join!(while_server_answers(&store.readers, backend, lost), cut);
     let error = error.expect_err("the answer is lost");
-    assert_eq!(error.trouble(), Some(crate::Trouble::Silent), "{error:?}");
+    assert_eq!(error.problem(), Some(crate::DatabaseProblem::Silent), "{error:?}");
     assert!(asked.elapsed() < TIME_TO_LIVE, "{:?}", asked.elapsed());
 }

@@ -10,11 +10,11 @@ use tempfile::TempDir;
 use ulid::Ulid;
 
 use super::{open, run};
+use crate::database_problem::DatabaseProblem;
 use crate::error::StoreError;
 use crate::log::operation::{BodyId, Operation};
 use crate::store::Store;
 use crate::testing::conformance::given::*;
-use crate::trouble::Trouble;
 
 fn publish_with_body(bytes: usize) -> Operation {
     let event = event_id();
@@ -32,7 +32,7 @@ async fn a_full_disk_is_told_and_appends_go_on_when_there_is_room_again() {
         run(&store, "PRAGMA max_page_count = 1").await;
         let error = store.append(SHARD, &[publish_with_body(100_000)]).await.expect_err("full");
         assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
-        assert_eq!(error.trouble(), Some(Trouble::DiskFull), "{error:?}");
+        assert_eq!(error.problem(), Some(DatabaseProblem::DiskFull), "{error:?}");
         store.append(SHARD, &[publish_with_body(100_000)]).await.expect("there is room again");
     }
     let log = store.read(SHARD, Position::START, 10).await.expect("reads");
@@ -52,8 +52,8 @@ async fn a_key_that_cannot_be_written_is_told_of_as_an_append_is() {
     assert_eq!(store.other_writes().failure(), None, "an append is told of by the log");
     run(&store, "PRAGMA max_page_count = 1").await;
     store.note_key_uses(&uses).await.expect_err("full");
-    let failure = store.other_writes().failure().map(|failure| failure.trouble);
-    assert_eq!(failure, Some(Trouble::DiskFull));
+    let failure = store.other_writes().failure().map(|failure| failure.problem);
+    assert_eq!(failure, Some(DatabaseProblem::DiskFull));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::{open, run};
-use crate::opening::Opening;
+use crate::open_mode::OpenMode;
 use crate::sqlite::{OpenError, SqliteOptions, SqliteStore};
 use crate::store::Store;
 use crate::testing::conformance::given::*;
@@ -189,10 +189,10 @@ async fn an_unreleased_versions_database_is_refused_and_left_alone() {
     run(&store, unreleased).await;
     store.close().await;
     let before = fs::read(&path).expect("read");
-    for opening in [Opening::Make, Opening::Existing, Opening::Unchanged] {
-        let opened = SqliteStore::open_as(opening, &path, SqliteOptions::default()).await;
-        let Err(error) = opened else { panic!("{opening:?} opened it") };
-        assert!(matches!(error, OpenError::Unreleased { .. }), "{opening:?}: {error}");
+    for mode in [OpenMode::Create, OpenMode::Existing, OpenMode::Unchanged] {
+        let opened = SqliteStore::open_as(mode, &path, SqliteOptions::default()).await;
+        let Err(error) = opened else { panic!("{mode:?} opened it") };
+        assert!(matches!(error, OpenError::Unreleased { .. }), "{mode:?}: {error}");
         assert!(error.to_string().contains("make a new database"), "{error}");
     }
     assert_eq!(fs::read(&path).expect("read"), before);

@@ -20,8 +20,8 @@ use ulid::Ulid;
 use super::Fixture;
 use super::given::*;
 use crate::log::operation::{Expected, Operation, Refusal};
-use crate::log::rows::KnownIncident;
-use crate::queries::notifications::Told;
+use crate::log::rows::EndpointIncident;
+use crate::queries::notifications::ExhaustionNotification;
 
 fn channel_id(number: u128) -> ChannelId {
     ChannelId::new(Ulid(number))
@@ -291,9 +291,10 @@ pub(crate) async fn what_was_told_of_exhausted_deliveries_is_known_while_it_matt
     fixture.advance(Duration::from_millis(2)).await;
     let ended = fixture.append(note(notification_id(2), Expected::Any, sent(1, 1))).await;
     let store = fixture.store();
-    let mut told = store.told_of_exhausted(SHARD, ended[0].recorded_at).await.expect("reads");
+    let mut told =
+        store.exhaustion_notifications(SHARD, ended[0].recorded_at).await.expect("reads");
     told.sort_by_key(|told| told.notification_id);
-    let of = |number, sent_time: Option<_>| Told {
+    let of = |number, sent_time: Option<_>| ExhaustionNotification {
         notification_id: notification_id(number),
         channel_id: channel,
         endpoint_id: EndpointId::new(Ulid(9)),
@@ -340,7 +341,7 @@ pub(crate) async fn an_incident_is_open_until_its_service_was_told_of_the_end(fi
         closed: Position(closed),
     };
     fixture.append(raise(notification_id(1), about_incident(1, opens()), 11)).await;
-    let known = KnownIncident {
+    let known = EndpointIncident {
         organization_id: organization(),
         channel_id: channel_id(1),
         endpoint_id: EndpointId::new(Ulid(9)),

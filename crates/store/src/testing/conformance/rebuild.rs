@@ -229,8 +229,9 @@ pub(crate) async fn a_rebuild_leaves_the_log_the_lease_and_the_checkpoint_alone(
     assert_eq!(fixture.log().await, log);
     assert_eq!(fixture.store().shard_state(SHARD).await.unwrap(), state);
     fixture.append(publish(event_id()).fenced(lease.epoch).advancing(1, 2)).await;
-    let survey = fixture.store().survey("us", Duration::from_secs(3_600)).await.expect("surveys");
-    assert_eq!(survey.shards[usize::from(SHARD.0)].owner.as_deref(), Some("us"));
+    let cluster =
+        fixture.store().heartbeat("us", Duration::from_secs(3_600)).await.expect("reports");
+    assert_eq!(cluster.shards[usize::from(SHARD.0)].owner.as_deref(), Some("us"));
 }
 
 pub(crate) async fn a_rebuild_concerns_its_shard_only(fixture: Fixture) {

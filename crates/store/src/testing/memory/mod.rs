@@ -40,8 +40,8 @@ use crate::log::projection::{
     Changes, CountKey, Fold, HealthChange, IncidentKey, Loaded, Missed, Touched,
 };
 use crate::store::{
-    AppendedBatch, ErasedBodies, Lease, RebuildDifference, ShardLease, ShardState, SteadyTime,
-    Store, Survey, TableVersions,
+    AppendedBatch, ClusterState, ErasedBodies, Lease, RebuildDifference, ShardLease, ShardState,
+    SteadyTime, Store, TableVersions,
 };
 use crate::vault::{MasterKeyHistory, StoredDataKey};
 
@@ -396,7 +396,11 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn survey(&self, member: &str, time_to_live: Duration) -> Result<Survey, StoreError> {
+    async fn heartbeat(
+        &self,
+        member: &str,
+        time_to_live: Duration,
+    ) -> Result<ClusterState, StoreError> {
         let now = (self.clock)();
         let mut database = lock(&self.database);
         database.members.insert(member.to_owned(), now + time_to_live);
@@ -416,7 +420,7 @@ impl Store for MemoryStore {
             };
             ShardLease { shard, owner: Some(owner), epoch: Some(data.epoch), expires_in }
         });
-        Ok(Survey { members, shards: shards.collect() })
+        Ok(ClusterState { members, shards: shards.collect() })
     }
 
     async fn leave(&self, member: &str) -> Result<(), StoreError> {

@@ -18,8 +18,8 @@ use keeptrusts_webhooks_domain::payload_format::PayloadPatch;
 use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_store::{
-    AppendError, Appended, BodyId, Expected, NewBody, NewRecord, Operation, Refusal, Trouble,
-    new_ulid,
+    AppendError, Appended, BodyId, DatabaseProblem, Expected, NewBody, NewRecord, Operation,
+    Refusal, new_ulid,
 };
 
 use super::{EVENT_TYPE, World, secret};
@@ -55,7 +55,7 @@ impl World {
     ) -> Result<EndpointId, AppendError> {
         let id = EndpointId::new(new_ulid(self.now()));
         let sealed = self.front.keyring.seal(organization, id, &secret()).await;
-        let secret = sealed.map_err(|_| AppendError::Unavailable(Trouble::Unreachable))?;
+        let secret = sealed.map_err(|_| AppendError::Unavailable(DatabaseProblem::Unreachable))?;
         let config = EndpointConfig {
             name: name.to_owned(),
             url: format!("https://receiver.example/{name}"),

@@ -10,15 +10,15 @@ use std::path::{Path, PathBuf};
 /// Files and folders that were made. They are removed again when this is dropped, unless it was
 /// told to keep them: a start that fails leaves nothing behind.
 #[derive(Debug, Default)]
-pub(crate) struct Made {
+pub(crate) struct CreatedFiles {
     /// From the outermost to the innermost.
     folders: Vec<PathBuf>,
     files: Vec<PathBuf>,
 }
 
-impl Made {
+impl CreatedFiles {
     /// A file that goes with the others.
-    pub(crate) fn file(&mut self, path: PathBuf) {
+    pub(crate) fn add_file(&mut self, path: PathBuf) {
         self.files.push(path);
     }
 
@@ -29,7 +29,7 @@ impl Made {
     }
 
     /// Makes a folder (mode 0700) with those above it, durably.
-    pub(crate) fn folder(&mut self, folder: &Path) -> io::Result<()> {
+    pub(crate) fn create_folder(&mut self, folder: &Path) -> io::Result<()> {
         let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
         let missing: Vec<_> = folder.ancestors().take_while(is_missing).collect();
         for folder in missing.into_iter().rev() {
@@ -45,7 +45,7 @@ impl Made {
     }
 }
 
-impl Drop for Made {
+impl Drop for CreatedFiles {
     fn drop(&mut self) {
         for file in &self.files {
             _ = fs::remove_file(file);

@@ -3,19 +3,19 @@
 use super::acquire_error::AcquireError;
 use super::no_answer::NoAnswer;
 use super::server_error::ServerError;
-use crate::trouble::Trouble;
+use crate::database_problem::DatabaseProblem;
 
 /// What Postgres lacks, if the error is one of this module and says so.
-pub(crate) fn trouble_of(
+pub(crate) fn problem_of(
     error: &(dyn std::error::Error + Send + Sync + 'static),
-) -> Option<Trouble> {
+) -> Option<DatabaseProblem> {
     if error.is::<NoAnswer>() {
-        return Some(Trouble::Silent);
+        return Some(DatabaseProblem::Silent);
     }
     match error.downcast_ref::<AcquireError>() {
-        Some(AcquireError::InUse { .. }) => Some(Trouble::Overloaded),
-        Some(AcquireError::Connect(error)) => error.trouble(),
+        Some(AcquireError::InUse { .. }) => Some(DatabaseProblem::Overloaded),
+        Some(AcquireError::Connect(error)) => error.problem(),
         Some(AcquireError::Closed) => None,
-        None => error.downcast_ref::<ServerError>()?.trouble(),
+        None => error.downcast_ref::<ServerError>()?.problem(),
     }
 }

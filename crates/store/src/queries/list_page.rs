@@ -2,7 +2,7 @@
 
 /// What a list has found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found<Row, Id> {
+pub struct ListPage<Row, Id> {
     /// Newest first.
     pub rows: Vec<Row>,
     /// What was looked at ends here, whether it is one of the rows or not: the list goes on before
@@ -10,23 +10,23 @@ pub struct Found<Row, Id> {
     pub next: Option<Id>,
 }
 
-impl<Row, Id> Found<Row, Id> {
+impl<Row, Id> ListPage<Row, Id> {
     /// At most `limit` rows. `floor`: what was looked at ended there, unless the rows did before.
-    pub(crate) fn of(
+    pub(crate) fn new(
         rows: Vec<Row>,
         limit: usize,
         floor: Option<Id>,
         id: impl FnOnce(&Row) -> Id,
-    ) -> Found<Row, Id> {
+    ) -> ListPage<Row, Id> {
         let next = match rows.last() {
             Some(last) if rows.len() >= limit => Some(id(last)),
             _ => floor,
         };
-        Found { rows, next }
+        ListPage { rows, next }
     }
 
     /// Nothing, and nothing after it.
-    pub(crate) fn nothing() -> Found<Row, Id> {
-        Found { rows: Vec::new(), next: None }
+    pub(crate) fn empty() -> ListPage<Row, Id> {
+        ListPage { rows: Vec::new(), next: None }
     }
 }
