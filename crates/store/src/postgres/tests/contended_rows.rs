@@ -1,5 +1,5 @@
-//! Rows that somebody holds: a process that has stopped in the middle of a transaction, or a person
-//! with a prompt.
+//! Rows that somebody else has locked: a process that stopped in the middle of a transaction, or a
+//! person with a prompt.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,13 +37,13 @@ async fn append(store: &PostgresStore, shard: Shard) -> Result<AppendedBatch, St
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_that_is_held_costs_no_other_shard_its_lease() {
+async fn a_locked_row_costs_no_other_shard_its_lease() {
     let url = database().await;
     let store = open(&url).await;
     let taken = join_all(shards().map(|shard| store.acquire_lease(shard, "us", TIME_TO_LIVE)));
     let leases: Vec<_> = taken.await.into_iter().map(|lease| lease.expect("asks")).collect();
     let mut holder = connect(&url).await;
-    // As many as there are connections for leases, and one more.
+    // One more than there are connections for leases.
     let held = u16::try_from(store.leases.size()).expect("a few") + 1;
     let holding = hold(&mut holder, held).await;
 
@@ -55,7 +55,7 @@ async fn a_row_that_is_held_costs_no_other_shard_its_lease() {
     assert_eq!(renewed, expected.collect::<Vec<_>>());
     assert!(asked.elapsed() < TIME_TO_LIVE / 3, "{:?}", asked.elapsed());
 
-    // Nor does a heartbeat wait, or whoever gives back another shard.
+    // A heartbeat does not wait either, nor does the release of another shard.
     let cluster = store.heartbeat("us", TIME_TO_LIVE).await.expect("reports");
     assert_eq!(cluster.shards.iter().filter(|lease| !lease.is_free()).count(), 16);
     let last = leases.iter().flatten().last().expect("sixteen");
@@ -69,7 +69,7 @@ async fn a_row_that_is_held_costs_no_other_shard_its_lease() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_member_whose_row_is_held_still_sees_who_owns_which_shard() {
+async fn a_member_whose_row_is_locked_still_sees_the_owners_of_the_shards() {
     let url = database().await;
     let store = open(&url).await;
     store.heartbeat("them", TIME_TO_LIVE).await.expect("reports");
@@ -84,18 +84,18 @@ async fn a_member_whose_row_is_held_still_sees_who_owns_which_shard() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_that_are_held_keep_no_other_shards_appends_waiting() {
+async fn locked_rows_delay_no_other_shards_appends() {
     let url = database().await;
     let store = Arc::new(open(&url).await);
     let writers = u16::try_from(store.writers.size()).expect("a few");
     let mut holder = connect(&url).await;
     let holding = hold(&mut holder, writers).await;
     let locked_out = |appended: &Result<_, _>| matches!(appended, Err(StoreError::Unavailable(_)));
-    // The first wait takes as long as a wait for a lock does.
+    // The first append waits for the whole lock timeout.
     let first = join_all((0..writers).map(|shard| append(&store, Shard(shard)))).await;
     assert!(first.iter().all(locked_out), "{first:?}");
 
-    // From then on they are tried again and again, and are in nobody's way.
+    // From then on retries wait only briefly and delay nobody.
     let mut retries = JoinSet::new();
     for shard in (0..writers).map(Shard) {
         let store = Arc::clone(&store);
@@ -119,7 +119,7 @@ async fn rows_that_are_held_keep_no_other_shards_appends_waiting() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_process_that_stops_in_a_transaction_holds_nobody_up_for_longer_than_its_time_out() {
+async fn a_process_that_stops_in_a_transaction_delays_others_for_its_timeout_at_most() {
     let url = database().await;
     let patience = Duration::from_secs(1);
     let options = PostgresOptions { statement_timeout: patience, ..PostgresOptions::default() };
@@ -135,7 +135,7 @@ async fn a_process_that_stops_in_a_transaction_holds_nobody_up_for_longer_than_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_that_is_held_is_told_as_that_and_a_try_does_not_wait_for_it() {
+async fn a_locked_row_is_reported_as_such_and_a_try_waits_for_it_only_briefly() {
     let url = database().await;
     let store = open(&url).await;
     let mut holder = connect(&url).await;

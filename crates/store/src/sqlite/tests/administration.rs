@@ -1,4 +1,4 @@
-//! A second process, for administration, beside the one that has the file open.
+//! A second process that opens the database for administration.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ fn key(master_key_id: &str) -> WrappedDataKey {
 }
 
 #[tokio::test]
-async fn what_either_writes_the_other_sees_and_the_server_goes_on() {
+async fn each_process_sees_what_the_other_writes_and_the_server_goes_on() {
     let folder = TempDir::new().expect("a temporary folder");
     let path = folder.path().join("webhooks.db");
     let server = open(&path).await;
@@ -55,7 +55,7 @@ async fn what_either_writes_the_other_sees_and_the_server_goes_on() {
 }
 
 #[tokio::test]
-async fn whoever_reads_along_in_the_server_reads_what_was_appended_beside_it() {
+async fn followers_in_the_server_read_what_another_process_appends() {
     let folder = TempDir::new().expect("a temporary folder");
     let path = folder.path().join("webhooks.db");
     let log = Log::start(Arc::new(open(&path).await)).await.unwrap();
@@ -72,11 +72,11 @@ async fn whoever_reads_along_in_the_server_reads_what_was_appended_beside_it() {
 }
 
 #[tokio::test]
-async fn what_a_dead_process_wrote_into_the_lock_file_is_not_taken_for_the_holder() {
+async fn a_dead_process_in_the_lock_file_is_not_named_as_the_holder() {
     let folder = TempDir::new().expect("a temporary folder");
     let path = folder.path().join("webhooks.db");
     let _server = open(&path).await;
-    // As long as a process that starts has not said who it is.
+    // As while a process starts and has not written its name yet.
     let lock_path = folder.path().join("webhooks.db.lock");
     std::fs::write(&lock_path, "process 1 (some, since before)").expect("written");
     let second = SqliteStore::open(&path, SqliteOptions::default()).await;
@@ -85,7 +85,7 @@ async fn what_a_dead_process_wrote_into_the_lock_file_is_not_taken_for_the_holde
 }
 
 #[tokio::test]
-async fn only_a_database_with_the_same_tables_is_opened_beside() {
+async fn only_a_database_with_the_same_tables_is_opened_for_administration() {
     let folder = TempDir::new().expect("a temporary folder");
     let path = folder.path().join("webhooks.db");
     let beside = async || SqliteStore::open_beside(&path, SqliteOptions::default()).await.err();

@@ -1,16 +1,16 @@
-//! The conformance suite, and what is special about a file that one process has open.
+//! The conformance suite, and tests of what only SQLite has.
 
 #![allow(clippy::unwrap_used)]
 
 mod administration;
 mod crashes;
-mod erasing;
+mod erasure;
 mod failures;
 mod opening;
-mod owning;
+mod ownership;
 mod plans;
 mod power_cut;
-mod restoring;
+mod restored_files;
 
 use std::path::Path;
 use std::sync::Arc;

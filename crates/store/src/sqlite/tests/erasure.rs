@@ -1,4 +1,4 @@
-//! What is erased is not in the file any more, nor in the WAL.
+//! Erased content is neither in the file nor in the WAL any more.
 
 use std::fs;
 use std::path::Path;
@@ -44,7 +44,7 @@ async fn erased_bodies_are_not_in_the_files_whatever_their_size() {
     const MARK: &[u8] = b"a person's name, planted";
     let folder = TempDir::new().expect("a temporary folder");
     let store = open(&folder.path().join("webhooks.db")).await;
-    // Larger than a page, and many to one.
+    // Some take several pages, others share one.
     for size in [20_000, 30, 30, 30, 4_000, 100_000] {
         let event = event_id();
         let content = [MARK, &vec![b'.'; size][..], MARK].concat();

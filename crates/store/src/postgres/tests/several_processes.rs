@@ -61,7 +61,7 @@ async fn invariant_5_an_owner_that_loses_its_lease_while_its_append_waits_is_ref
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_of_reads_keeps_no_append_and_no_lease_waiting() {
+async fn a_flood_of_reads_delays_no_append_and_no_lease() {
     let url = database().await;
     let store = open(&url).await;
     let mut reads = JoinSet::new();
@@ -86,7 +86,7 @@ async fn a_flood_of_reads_keeps_no_append_and_no_lease_waiting() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_processes_hear_of_the_newest_position() {
+async fn other_processes_receive_the_newest_position() {
     let url = database().await;
     let (store, other) = (open(&url).await, open(&url).await);
     let mut hints = other.take_hints().expect("another process");
@@ -94,7 +94,7 @@ async fn other_processes_hear_of_the_newest_position() {
 
     let shard = Shard(3);
     let heard = async {
-        // Until the other process listens, nobody hears.
+        // Announcements are lost until the other process listens.
         let mut announced = 0;
         loop {
             announced += 1_000;
@@ -115,7 +115,7 @@ async fn other_processes_hear_of_the_newest_position() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_check_finds_shows_nothing_of_secrets() {
+async fn the_differences_that_a_check_finds_do_not_show_secrets() {
     let url = database().await;
     let store = open(&url).await;
     let endpoint = endpoint_id();

@@ -16,7 +16,7 @@ use crate::vault::{RewrappedDataKey, Vault, WrappedDataKey};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Copies of the files of a database, and where they are.
+/// A folder with copies of a database's files.
 struct Folder(TempDir);
 
 impl Folder {
@@ -40,7 +40,7 @@ impl Folder {
         self.path("webhooks.db.lock")
     }
 
-    /// What a kill leaves at this moment, and the lock file if it is wanted.
+    /// A copy of the files as a kill at this moment would leave them.
     fn after_a_kill(&self, with_lock_file: bool) -> Folder {
         let left = Folder::new();
         copy(&self.database(), &left.database());
@@ -51,8 +51,8 @@ impl Folder {
         left
     }
 
-    /// Opens it. A process that another test starts has a copy of every descriptor, and so the
-    /// locks, until it runs its program.
+    /// Opens the database. A process that another test starts has a copy of every descriptor, and so
+    /// the locks, until it runs its program.
     async fn open(&self) -> Result<SqliteStore, OpenError> {
         let opening = async {
             loop {
@@ -69,7 +69,7 @@ impl Folder {
         self.open().await.err().expect("it is refused")
     }
 
-    /// It is refused, as often as somebody tries, and nothing is changed.
+    /// The database is refused each time, and nothing is changed.
     async fn assert_log_is_foreign(&self, what: &str) {
         let files = || [self.database(), self.log(), self.lock_file()].map(|it| fs::read(it).ok());
         let before = files();
@@ -80,7 +80,7 @@ impl Folder {
         }
     }
 
-    /// It is opened, whole, and has so many records.
+    /// The database is opened, is complete, and has so many records.
     async fn assert_records(&self, records: i64) {
         let store = self.open().await.expect("the database opens");
         let state = store.shard_state(SHARD).await.expect("reads");
@@ -90,8 +90,8 @@ impl Folder {
     }
 }
 
-/// A process that closes a file's descriptor loses SQLite's locks on it; here no other process
-/// has the file open, so that it needs none.
+/// Closing a file's descriptor releases the process's SQLite locks on it. That does not matter here,
+/// since no other process has the file open.
 fn copy(from: &Path, to: &Path) {
     fs::copy(from, to).expect("copied");
 }
@@ -100,7 +100,7 @@ async fn publish_one(store: &SqliteStore) {
     store.append(SHARD, &[publish(event_id())]).await.expect("appends");
 }
 
-/// Moves the write-ahead log into the file; the next transaction begins it anew.
+/// Moves the write-ahead log into the file. The next transaction begins a new round of it.
 async fn checkpoint(store: &SqliteStore) {
     run(store, "PRAGMA wal_checkpoint(RESTART)").await;
 }
@@ -124,7 +124,7 @@ async fn the_files_of_a_process_that_was_killed_can_be_moved_to_another_machine(
 }
 
 #[tokio::test]
-async fn a_file_that_was_put_in_the_place_of_the_logs_own_is_refused() {
+async fn a_file_that_replaced_the_logs_own_is_refused() {
     let (folder, backups) = (Folder::new(), Folder::new());
     let store = open(&folder.database()).await;
     publish_one(&store).await;
@@ -170,7 +170,7 @@ async fn a_file_that_was_put_in_the_place_of_the_logs_own_is_refused() {
     assert!(matches!(error, OpenError::ForeignLog { .. }), "{error}");
     assert!(left.log().exists() && !left.database().exists(), "nothing is made, nothing is lost");
 
-    // As the message says.
+    // As the message advises.
     let left = folder.after_a_kill(true);
     copy(&backups.path("vacuumed"), &left.database());
     fs::remove_file(left.log()).expect("removed");
@@ -180,7 +180,7 @@ async fn a_file_that_was_put_in_the_place_of_the_logs_own_is_refused() {
 }
 
 #[tokio::test]
-async fn a_log_that_was_put_in_the_place_of_the_files_own_is_refused() {
+async fn a_log_that_replaced_the_files_own_is_refused() {
     let folder = Folder::new();
     let store = open(&folder.database()).await;
     publish_one(&store).await;
@@ -201,7 +201,7 @@ async fn a_backup_of_the_logs_own_round_is_completed_by_it() {
     checkpoint(&store).await;
     publish_one(&store).await;
     let backup = folder.after_a_kill(false);
-    // As SQLite's online backup does: the pages as they are read.
+    // As SQLite's online backup copies the pages.
     backup.assert_records(2).await;
     let backup = folder.after_a_kill(false);
     publish_one(&store).await;
@@ -211,7 +211,7 @@ async fn a_backup_of_the_logs_own_round_is_completed_by_it() {
 }
 
 #[tokio::test]
-async fn a_log_that_is_gone_is_missed_until_the_operator_says_that_it_is_meant() {
+async fn a_missing_log_is_reported_until_the_operator_accepts_the_loss() {
     let folder = Folder::new();
     let store = open(&folder.database()).await;
     publish_one(&store).await;
@@ -229,7 +229,7 @@ async fn a_log_that_is_gone_is_missed_until_the_operator_says_that_it_is_meant()
     fs::remove_file(left.lock_file()).expect("removed");
     left.assert_records(1).await;
 
-    // Also if all of it was still in the log.
+    // Even if all commits were still in the log.
     let folder = Folder::new();
     let _store = open(&folder.database()).await;
     let left = folder.after_a_kill(true);
@@ -238,7 +238,7 @@ async fn a_log_that_is_gone_is_missed_until_the_operator_says_that_it_is_meant()
 }
 
 #[tokio::test]
-async fn a_start_that_fails_after_a_crash_takes_no_log_from_the_next_one() {
+async fn a_failed_start_after_a_crash_leaves_the_log_for_the_next_one() {
     let folder = Folder::new();
     let store = open(&folder.database()).await;
     publish_one(&store).await;
@@ -253,7 +253,7 @@ async fn a_start_that_fails_after_a_crash_takes_no_log_from_the_next_one() {
 }
 
 #[tokio::test]
-async fn a_file_of_which_everything_is_in_a_log_somewhere_else_is_refused() {
+async fn a_file_whose_tables_are_all_in_a_log_somewhere_else_is_refused() {
     let folder = Folder::new();
     let made = "PRAGMA journal_mode = WAL; CREATE TABLE t (x); DROP TABLE t; VACUUM";
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.database());

@@ -1,4 +1,4 @@
-//! One file has one owner, by whatever name it is reached, and for as long as it is open.
+//! A file has one owner for as long as it is open, by whatever name it is reached.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -45,7 +45,7 @@ async fn a_hard_link_in_another_folder_is_the_same_database() {
     let names = || fs::read_dir(elsewhere.path()).expect("a folder").count();
     assert_eq!(names(), 1, "nothing was made beside the link");
 
-    // What was committed and is not in the file yet is beside the first name.
+    // Commits that are not in the file yet are in the log beside the first name.
     child.kill().expect("SIGKILL is sent");
     child.wait().expect("the process ends");
     let error = refusal(&link).await;
@@ -76,7 +76,7 @@ async fn nothing_is_acknowledged_once_the_file_has_lost_its_name() {
         let checked = store.check(SHARD, 10, &|_| ()).await;
         assert_replaced(checked.expect_err("of another file, perhaps"), name);
 
-        // A backup is moved over it.
+        // As when a backup is moved over it.
         fs::write(name, b"").expect("written");
         let refused = store.append(SHARD, &[publish(event_id())]).await;
         assert_replaced(refused.expect_err("another file has its name"), name);
@@ -93,7 +93,7 @@ fn assert_replaced(error: StoreError, name: &Path) {
 }
 
 #[tokio::test]
-async fn a_connection_that_broke_is_not_made_anew_to_another_file() {
+async fn a_broken_connection_is_not_replaced_by_one_to_another_file() {
     let folder = folder();
     let path = folder.path().join("webhooks.db");
     let store = open(&path).await;
@@ -172,7 +172,7 @@ fn open_descriptors(path: &Path) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_is_dropped_has_the_database_until_its_connections_are_closed() {
+async fn a_dropped_store_keeps_the_lock_until_its_connections_are_closed() {
     let folder = folder();
     let path = folder.path().join("webhooks.db");
     let store = open(&path).await;

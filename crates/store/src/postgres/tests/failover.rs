@@ -1,4 +1,4 @@
-//! Which host is taken, how many connections, and why there is none.
+//! Several hosts, the limit of connections, and errors of connecting.
 
 use std::error::Error;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::store::Store;
 use crate::testing::conformance::given::{SHARD, event_id, publish};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_several_hosts_the_one_that_can_be_written_to_is_taken_and_followed() {
+async fn of_several_hosts_the_one_that_can_be_written_to_is_used() {
     let (one, other) = (Cluster::shared().await, Cluster::builder().fsync(false).create().await);
     let name = "fails_over";
     for cluster in [one, &other] {
@@ -36,7 +36,7 @@ async fn of_several_hosts_the_one_that_can_be_written_to_is_taken_and_followed()
     store.append(SHARD, &[publish(event_id())]).await.expect("appends");
     assert_eq!(store.shard_state(SHARD).await.expect("reads").last_position, Position(1));
 
-    // The other one becomes what a standby is, its sessions included.
+    // The other one becomes read-only like a standby, with its open sessions.
     one.query("postgres", &read_only("off")).await;
     let demote = "ALTER SYSTEM SET default_transaction_read_only = on";
     other.query("postgres", demote).await;
@@ -62,7 +62,7 @@ async fn of_several_hosts_the_one_that_can_be_written_to_is_taken_and_followed()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_the_server_takes_no_more_connections_its_reason_is_told() {
+async fn a_server_without_free_connections_is_reported_with_its_reason() {
     let url = database().await;
     let name = url.rsplit('/').next().expect("a name").to_owned();
     let cluster = Cluster::shared().await;
@@ -77,7 +77,7 @@ async fn when_the_server_takes_no_more_connections_its_reason_is_told() {
     for outcome in [
         store.shard_state(SHARD).await.map(drop),
         store.append(SHARD, &[publish(event_id())]).await.map(drop),
-        // What has less time hears it as well: how leases are, and whether the database answers.
+        // Calls with less time report it as well: lease work, and whether the database answers.
         store.acquire_lease(SHARD, "us", Duration::from_secs(10)).await.map(drop),
         store.heartbeat("us", Duration::from_secs(4)).await.map(drop),
         store.answers(Duration::from_secs(1)).await,
@@ -97,7 +97,7 @@ async fn when_the_server_takes_no_more_connections_its_reason_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_append_that_could_not_be_announced_is_announced_as_soon_as_it_can_be() {
+async fn an_announcement_that_failed_is_repeated() {
     let url = database().await;
     let name = url.rsplit('/').next().expect("a name").to_owned();
     let cluster = Cluster::shared().await;
@@ -106,7 +106,7 @@ async fn an_append_that_could_not_be_announced_is_announced_as_soon_as_it_can_be
     let store = open(&url.replace("//postgres@", &format!("//{role}@"))).await;
     let other = open(&url).await;
     let mut hints = other.take_hints().expect("another process");
-    // What it announces with is connected when there is something to announce, and then refused.
+    // The announcing connection is made for the first announcement, and is refused then.
     cluster.query(&name, &format!("ALTER ROLE {role} NOLOGIN")).await;
     let news = (Shard(3), Position(1_000));
     store.announce(news.0, news.1);
@@ -122,7 +122,7 @@ async fn an_append_that_could_not_be_announced_is_announced_as_soon_as_it_can_be
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_process_has_no_more_connections_than_it_may_and_says_when_all_are_in_use() {
+async fn a_process_keeps_its_limit_of_connections_and_reports_when_all_are_in_use() {
     let url = database().await;
     for connections in [MIN_CONNECTIONS, 6, 10] {
         let options = PostgresOptions {
@@ -141,8 +141,8 @@ async fn a_process_has_no_more_connections_than_it_may_and_says_when_all_are_in_
         }
         store.announce(SHARD, Position(1));
         let mut connection = connect(&url).await;
-        // A while in a row: the server may still be ending what opening the database has closed, and
-        // on their way to more than there may be they would be as many as there may be.
+        // Several times in a row: the server may still be ending connections that opening the database
+        // has closed, and a growing number would pass the limit only for a moment.
         let mut in_a_row = 0;
         eventually("all connections are there, and no more", async || {
             let count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1";
@@ -169,7 +169,7 @@ async fn a_process_has_no_more_connections_than_it_may_and_says_when_all_are_in_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lease_that_cannot_be_written_is_told_of_as_an_append_is() {
+async fn a_lease_that_cannot_be_written_is_reported_like_an_append() {
     let url = database().await;
     let name = url.rsplit('/').next().expect("a name").to_owned();
     let store = open(&url).await;

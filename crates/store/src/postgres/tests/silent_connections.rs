@@ -1,4 +1,4 @@
-//! Connections that are cut without a word.
+//! Connections that are cut silently: without an error on either side.
 
 use std::time::{Duration, Instant};
 
@@ -19,8 +19,8 @@ use crate::testing::conformance::given::{SHARD, event_id, publish};
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(1);
 const TIME_TO_LIVE: Duration = Duration::from_secs(10);
 
-/// Calls until it is answered; how long that took.
-async fn until_answered<T>(call: impl AsyncFn() -> Result<T, StoreError>) -> Duration {
+/// Repeats a call until it succeeds. Returns how long that took.
+async fn until_success<T>(call: impl AsyncFn() -> Result<T, StoreError>) -> Duration {
     let asked = Instant::now();
     while let Err(error) = call().await {
         assert!(error.is_transient(), "{error:?}");
@@ -30,7 +30,7 @@ async fn until_answered<T>(call: impl AsyncFn() -> Result<T, StoreError>) -> Dur
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_are_cut_without_a_word_are_replaced_within_a_leases_time() {
+async fn connections_that_are_cut_silently_are_replaced_within_a_leases_time() {
     let url = database().await;
     let server_port = Cluster::shared().await.port();
     let relay = Relay::start(server_port).await;
@@ -42,14 +42,15 @@ async fn connections_that_are_cut_without_a_word_are_replaced_within_a_leases_ti
     let mut hints = store.take_hints().expect("another process");
     let lease = store.acquire_lease(SHARD, "us", TIME_TO_LIVE).await.expect("asks");
     let lease = lease.expect("it is free");
-    eventually("hints are heard", async || {
+    eventually("hints are received", async || {
         other.announce(SHARD, Position(1));
         hints.try_recv().ok()
     })
     .await;
 
     for idles in [false, true] {
-        // Those that lie idle are tested before they are used, the others are in use.
+        // Idle connections are tested before they are used. The others are not, as they were used
+        // just before.
         if idles {
             tokio::time::sleep(Duration::from_millis(1_100)).await;
         } else {
@@ -59,37 +60,37 @@ async fn connections_that_are_cut_without_a_word_are_replaced_within_a_leases_ti
         }
         relay.fall_silent();
         let (appended, read, renewed) = tokio::join!(
-            until_answered(async || store.append(SHARD, &[publish(event_id())]).await),
-            until_answered(async || store.shard_state(SHARD).await),
-            until_answered(async || store.renew_lease(lease, TIME_TO_LIVE).await),
+            until_success(async || store.append(SHARD, &[publish(event_id())]).await),
+            until_success(async || store.shard_state(SHARD).await),
+            until_success(async || store.renew_lease(lease, TIME_TO_LIVE).await),
         );
         let limit = 2 * (STATEMENT_TIMEOUT + Duration::from_secs(1));
         assert!(appended.max(read) < limit, "{appended:?} {read:?}");
         assert!(renewed < TIME_TO_LIVE / 2, "{renewed:?}");
     }
     while hints.try_recv().is_ok() {}
-    // Beyond every position that is looked up.
+    // Above every position in the database.
     let mut announced = 1_000;
-    eventually("hints are heard again", async || {
+    eventually("hints are received again", async || {
         announced += 1;
         other.announce(SHARD, Position(announced));
         hints.try_recv().ok().filter(|(_, position)| position.0 > 1_000)
     })
     .await;
 
-    // What is announced while nobody hears it is looked up by who listens again.
+    // A process that listens again looks up what was announced meanwhile.
     relay.fall_silent();
     let elsewhere = Shard(5);
     other.append(elsewhere, &[publish(event_id())]).await.expect("appends");
     other.announce(elsewhere, Position(1));
-    eventually("what was missed is heard of", async || {
+    eventually("the missed announcement is received", async || {
         hints.try_recv().ok().filter(|hint| *hint == (elsewhere, Position(1)))
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_statement_is_waited_for_until_its_answer_is_lost() {
+async fn a_long_statement_has_no_time_limit_until_its_answer_is_lost() {
     let url = database().await;
     let server_port = Cluster::shared().await.port();
     let relay = Relay::start(server_port).await;
