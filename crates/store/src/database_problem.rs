@@ -3,8 +3,6 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::{postgres, sqlite};
-
 /// A cause that passes when somebody does something about it, or by itself. What the database has
 /// said besides is for the logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,15 +41,6 @@ pub enum ProblemScope {
 }
 
 impl DatabaseProblem {
-    /// What lies behind an error of either database.
-    pub(crate) fn behind(error: &(dyn Error + Send + Sync + 'static)) -> DatabaseProblem {
-        if let Some(problem) = error.downcast_ref() {
-            return *problem;
-        }
-        let said = postgres::problem_of(error).or_else(|| sqlite::problem_of(error));
-        said.unwrap_or(DatabaseProblem::Unreachable)
-    }
-
     /// What it stops.
     pub fn scope(self) -> ProblemScope {
         match self {

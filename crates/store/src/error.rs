@@ -3,6 +3,7 @@
 use keeptrusts_webhooks_domain::log::{Position, Stream};
 
 use crate::database_problem::DatabaseProblem;
+use crate::{postgres, sqlite};
 
 /// Why the database did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +44,7 @@ impl StoreError {
     pub fn problem(&self) -> Option<DatabaseProblem> {
         match self {
             StoreError::Unavailable(error) | StoreError::Unknown(error) => {
-                Some(DatabaseProblem::behind(error.as_ref()))
+                Some(problem_of(error.as_ref()))
             }
             StoreError::BrokenLog(_)
             | StoreError::Unreadable(_)
@@ -56,6 +57,15 @@ impl StoreError {
     pub fn is_transient(&self) -> bool {
         matches!(self, StoreError::Unavailable(_) | StoreError::Unknown(_))
     }
+}
+
+/// The problem that an error of either database reports.
+fn problem_of(error: &(dyn std::error::Error + Send + Sync + 'static)) -> DatabaseProblem {
+    if let Some(problem) = error.downcast_ref() {
+        return *problem;
+    }
+    let reported = postgres::problem_of(error).or_else(|| sqlite::problem_of(error));
+    reported.unwrap_or(DatabaseProblem::Unreachable)
 }
 
 /// A log that contradicts itself. Never happens unless somebody has changed records.

@@ -22,7 +22,7 @@ impl SqliteStore {
     /// operators do may be appended to the log: the other process takes its next positions from
     /// the file, and reads from it what it has not appended itself. The rest of the log, the other
     /// projections and the leases are the other process's, and must be left alone.
-    pub async fn open_beside(
+    pub async fn open_for_administration(
         path: &Path,
         options: SqliteOptions,
     ) -> Result<SqliteStore, OpenError> {

@@ -28,22 +28,22 @@ async fn each_process_sees_what_the_other_writes_and_the_server_goes_on() {
     let server = open(&path).await;
     server.claim_master_key("first").await.unwrap();
     server.append(SHARD, &[publish(event_id())]).await.unwrap();
-    let beside = SqliteStore::open_beside(&path, SqliteOptions::default()).await.unwrap();
-    assert_eq!(beside.shard_count(), server.shard_count());
+    let administration = SqliteStore::open_for_administration(&path, SqliteOptions::default()).await.unwrap();
+    assert_eq!(administration.shard_count(), server.shard_count());
 
     let created = server.create_data_key(SHARD, &organization(), &key("first")).await.unwrap();
     assert_eq!(created, DataKeyCreation::Has(StoredDataKey::Wrapped(key("first"))));
-    assert_eq!(beside.count_data_keys(SHARD).await.unwrap()["first"], 1);
+    assert_eq!(administration.count_data_keys(SHARD).await.unwrap()["first"], 1);
     server.replace_master_key("first", "second").await.unwrap();
-    assert_eq!(beside.master_keys().await.unwrap().current.as_deref(), Some("second"));
-    let stale = beside.create_data_key(SHARD, &other_organization(), &key("first")).await.unwrap();
+    assert_eq!(administration.master_keys().await.unwrap().current.as_deref(), Some("second"));
+    let stale = administration.create_data_key(SHARD, &other_organization(), &key("first")).await.unwrap();
     assert_eq!(stale, DataKeyCreation::NotCurrent(Some("second".to_owned())));
 
-    beside.erase_data_key(SHARD, &organization()).await.unwrap();
+    administration.erase_data_key(SHARD, &organization()).await.unwrap();
     let found = server.data_keys(SHARD, &[organization()]).await.unwrap();
     assert_eq!(found[&organization()], StoredDataKey::Erased);
     server.append(SHARD, &[publish(event_id())]).await.unwrap();
-    beside.close().await;
+    administration.close().await;
     server.append(SHARD, &[publish(event_id())]).await.unwrap();
     assert_eq!(server.shard_state(SHARD).await.unwrap().last_position.0, 3);
 
@@ -62,9 +62,9 @@ async fn followers_in_the_server_read_what_another_process_appends() {
     log.append(SHARD, publish(event_id())).await.unwrap();
     let mut follower = log.follow(SHARD, Position::START);
     assert_eq!(follower.next(10).await.unwrap().len(), 1);
-    let beside = SqliteStore::open_beside(&path, SqliteOptions::default()).await.unwrap();
-    beside.append(SHARD, &[publish(event_id())]).await.unwrap();
-    beside.close().await;
+    let administration = SqliteStore::open_for_administration(&path, SqliteOptions::default()).await.unwrap();
+    administration.append(SHARD, &[publish(event_id())]).await.unwrap();
+    administration.close().await;
     log.append(SHARD, publish(event_id())).await.unwrap();
     let records = follower.next(10).await.unwrap();
     let positions: Vec<_> = records.iter().map(|record| record.position.0).collect();
@@ -88,14 +88,14 @@ async fn a_dead_process_in_the_lock_file_is_not_named_as_the_holder() {
 async fn only_a_database_with_the_same_tables_is_opened_for_administration() {
     let folder = TempDir::new().expect("a temporary folder");
     let path = folder.path().join("webhooks.db");
-    let beside = async || SqliteStore::open_beside(&path, SqliteOptions::default()).await.err();
-    assert!(matches!(beside().await, Some(OpenError::File { .. })), "there is none");
+    let administration = async || SqliteStore::open_for_administration(&path, SqliteOptions::default()).await.err();
+    assert!(matches!(administration().await, Some(OpenError::File { .. })), "there is none");
     assert!(!path.exists(), "and none is made");
     let server = open(&path).await;
-    assert!(beside().await.is_none());
+    assert!(administration().await.is_none());
     let newer =
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
          VALUES (9999, 'from the future', TRUE, x'00', 0)";
     run(&server, newer).await;
-    assert!(matches!(beside().await, Some(OpenError::OtherVersion { .. })));
+    assert!(matches!(administration().await, Some(OpenError::OtherVersion { .. })));
 }
