@@ -157,7 +157,9 @@ async fn write(
     let mut tables = ShardTables { connection: &mut *connection, shard };
     tables::write_plan(&mut tables, plan).await?;
     // Some records were refused, or the owner has acted on more.
-    if plan.last_position.0 != locked_row.expected_position || plan.checkpoint.0 != locked_row.checkpoint {
+    if plan.last_position.0 != locked_row.expected_position
+        || plan.checkpoint.0 != locked_row.checkpoint
+    {
         sqlx::query("UPDATE shards SET last_position = $2, checkpoint = $3 WHERE shard = $1")
             .bind(i32::from(shard.0))
             .bind(plan.last_position.0)

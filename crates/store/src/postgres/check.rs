@@ -13,11 +13,9 @@ use tokio::time::timeout;
 
 use super::connector::Connector;
 use super::errors::store_error;
+use super::long_statements::{SettingScope, backend_pid, remove_time_limits, while_server_answers};
 use super::pool::Pool;
 use super::rebuild::fold_log;
-use super::long_statements::{
-    SettingScope, backend_pid, remove_time_limits, while_server_answers,
-};
 use super::session::answered;
 use crate::error::StoreError;
 use crate::store::RebuildDifference;

@@ -11,8 +11,8 @@ use super::errors::store_error;
 use super::no_answer::NoAnswer;
 use super::pool::Pool;
 use super::session::fetch;
-use crate::error::StoreError;
 use crate::database_problem::DatabaseProblem;
+use crate::error::StoreError;
 
 /// How often the server is asked about a long statement.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
@@ -87,7 +87,9 @@ async fn wait_for_silence(others: &Pool, backend: i32) -> NoAnswer {
             }
             // An error of the server is an answer, too.
             Err(error) => match error.problem() {
-                Some(DatabaseProblem::Silent | DatabaseProblem::Unreachable) if last_answer.elapsed() >= limit => {
+                Some(DatabaseProblem::Silent | DatabaseProblem::Unreachable)
+                    if last_answer.elapsed() >= limit =>
+                {
                     return NoAnswer(limit);
                 }
                 Some(DatabaseProblem::Silent | DatabaseProblem::Unreachable) => {}

@@ -85,10 +85,7 @@ pub enum OpenError {
     #[error(
         "user {user} may not set the database up: {reason}; make the user the database's owner"
     )]
-    NotPermitted {
-        user: String,
-        reason: String,
-    },
+    NotPermitted { user: String, reason: String },
     /// The database has no tables of this program, and they must not be created.
     #[error("the database {database} of Postgres at {address} has no tables of this program")]
     NoTables {

@@ -229,7 +229,10 @@ mod tests {
     #[test]
     fn a_last_attempt_without_time_does_not_hide_what_the_server_said() {
         let failed = |cause| {
-            ConnectError(vec![HostFailure { options: PgConnectOptions::new_without_pgpass(), cause }])
+            ConnectError(vec![HostFailure {
+                options: PgConnectOptions::new_without_pgpass(),
+                cause,
+            }])
         };
         let refused = || failed(HostCause::Failed(sqlx::Error::Protocol("too many".to_owned())));
         let silent = || failed(HostCause::Silent(Duration::ZERO));

@@ -4,11 +4,9 @@ use keeptrusts_webhooks_domain::log::{Position, Shard};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::errors::store_error;
-use super::pool::Pool;
 use super::log_reads::records_query;
-use super::long_statements::{
-    SettingScope, backend_pid, remove_time_limits, while_server_answers,
-};
+use super::long_statements::{SettingScope, backend_pid, remove_time_limits, while_server_answers};
+use super::pool::Pool;
 use super::session::{Session, answered, commit};
 use super::write::ShardTables;
 use crate::error::StoreError;

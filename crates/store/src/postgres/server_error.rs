@@ -52,7 +52,9 @@ impl ServerError {
             // that an operator cancels has the same code.
             "57014" | "25P03" | "25P04" => Some(DatabaseProblem::TooSlow),
             // No such role, a wrong password, not from this machine; no such database.
-            code if code.starts_with("28") || code == "3D000" => Some(DatabaseProblem::AccessDenied),
+            code if code.starts_with("28") || code == "3D000" => {
+                Some(DatabaseProblem::AccessDenied)
+            }
             code if code.starts_with("53") => Some(DatabaseProblem::Overloaded),
             code if code.starts_with("58") => Some(DatabaseProblem::FilesFail),
             _ => None,
@@ -72,8 +74,8 @@ impl ServerError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::StoreError;
     use crate::database_problem::ProblemScope;
+    use crate::error::StoreError;
 
     fn server_error(code: &str, severity: PgSeverity) -> ServerError {
         let message = "something happened".to_owned();

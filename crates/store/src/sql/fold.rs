@@ -11,8 +11,7 @@ pub(crate) async fn fold_records(
     tables: &mut impl TableTransaction,
     records: &[Record],
 ) -> Result<Changes, StoreError> {
-    let facts =
-        records.iter().map(|record| (&record.organization_id, record.stream, &record.fact));
+    let facts = records.iter().map(|record| (&record.organization_id, record.stream, &record.fact));
     let loaded = tables::load(tables, &Touched::by(facts)).await?;
     let mut fold = Fold::new(loaded);
     records.iter().try_for_each(|record| fold.apply(record))?;

@@ -42,5 +42,6 @@ async fn has_current_tables(connection: &mut SqliteConnection) -> Result<bool, s
     if !is_ours(connection).await? {
         return Ok(false);
     }
-    Ok(migration_state(&applied_migrations(connection).await?, &MIGRATIONS) == MigrationState::Current)
+    Ok(migration_state(&applied_migrations(connection).await?, &MIGRATIONS)
+        == MigrationState::Current)
 }

@@ -7,9 +7,9 @@ use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard};
 use sqlx::SqliteConnection;
 
 use super::errors::{commit_error, store_error};
+use super::load;
 use super::write::ShardTables;
 use super::writer::{begin, begin_uncounted};
-use super::load;
 use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::log::operation::{Operation, newest_steady_time};

@@ -10,11 +10,11 @@ use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::Shard;
 use sqlx::{SqliteConnection, SqliteExecutor};
 
+use super::erase;
 use super::errors::{commit_error, store_error};
 use super::set_statement::{SetStatement, Values};
-use super::writer::begin;
-use super::erase;
 use super::store::SqliteStore;
+use super::writer::begin;
 use crate::error::StoreError;
 use crate::sql::row_limit;
 use crate::tables::micros;

@@ -90,8 +90,7 @@ impl SqliteStore {
                 return Err(error);
             }
         };
-        let store =
-            SqliteStore::with(&path, connection, shard_count, options.clock, Some(lock))?;
+        let store = SqliteStore::with(&path, connection, shard_count, options.clock, Some(lock))?;
         open_readers(&store.readers).await.map_err(database_error(&path))?;
         file.created.keep();
         Ok(store)

@@ -28,63 +28,43 @@ pub enum OpenError {
         "the database {} has {names} names (hard links), and this is not one by which it was opened before: what was committed last may be in the write-ahead log beside another one; use that one, or remove the others",
         path.display()
     )]
-    AnotherName {
-        path: PathBuf,
-        names: u32,
-    },
+    AnotherName { path: PathBuf, names: u32 },
     /// The file is mounted without its folder.
     #[error(
         "the database {} is mounted without its folder, where its write-ahead log belongs: mount the folder",
         path.display()
     )]
-    MountedAlone {
-        path: PathBuf,
-    },
+    MountedAlone { path: PathBuf },
     /// The write-ahead log beside the file was written for another file.
     #[error(
         "the write-ahead log {0}-wal was not written for the file {0} that is there now: one of them was replaced or restored without the other, and together they would be damaged; put back the two that belong together; or, to go on from what is in {0} alone (a backup), move {0}-wal, {0}-shm and {0}.lock somewhere else and start again",
         path.display()
     )]
-    ForeignLog {
-        path: PathBuf,
-    },
+    ForeignLog { path: PathBuf },
     /// The file was not closed, and its write-ahead log is gone.
     #[error(
         "the database {0} was not closed the last time, and its write-ahead log {0}-wal is gone, with what was committed last: put that file back; or, to go on without it (from a backup), remove {0}.lock and start again",
         path.display()
     )]
-    LogIsGone {
-        path: PathBuf,
-    },
+    LogIsGone { path: PathBuf },
     /// The file has no tables, and was created somewhere else.
     #[error(
         "the database {0} has no tables, and was not made here: if it is a copy of one that was in use, all of it is in the write-ahead log beside the original (its -wal file): copy both; if there is nothing to keep, remove {0}, and a new one is made",
         path.display()
     )]
-    NoTables {
-        path: PathBuf,
-    },
+    NoTables { path: PathBuf },
     /// A file or folder cannot be created or used.
     #[error("cannot {action} {}", path.display())]
-    File {
-        action: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    File { action: &'static str, path: PathBuf, source: io::Error },
     /// The file is not a database, or another program's.
     #[error("{} is not a database of this program: give the path of another file", path.display())]
-    NotOurs {
-        path: PathBuf,
-    },
+    NotOurs { path: PathBuf },
     /// SQLite finds the file damaged.
     #[error(
         "the database {0} is damaged, or has a write-ahead log {0}-wal beside it that is another file's: restore it from a backup",
         path.display()
     )]
-    Damaged {
-        path: PathBuf,
-        source: sqlx::Error,
-    },
+    Damaged { path: PathBuf, source: sqlx::Error },
     /// A newer version of this program has changed the tables.
     #[error(
         "the database {} was made by a newer version of this program (it has migration {migration}, this version knows {known}): use that version",
@@ -102,42 +82,28 @@ pub enum OpenError {
         "the database {} was made by an unreleased version of this program, whose tables this version does not take over: make a new database under another path, or use the program that made this one",
         path.display()
     )]
-    Unreleased {
-        path: PathBuf,
-    },
+    Unreleased { path: PathBuf },
     /// Another process has it open, and its tables are not those of this version.
     #[error(
         "the database {} has the tables of another version of this program: use the version that has it open",
         path.display()
     )]
-    OtherVersion {
-        path: PathBuf,
-    },
+    OtherVersion { path: PathBuf },
     /// It does not exist or has no tables, and must not be created.
     #[error("there is no database {}", path.display())]
-    Missing {
-        path: PathBuf,
-    },
+    Missing { path: PathBuf },
     /// Its tables are of an older version, and must not be changed.
     #[error(
         "the database {} was last opened by an older version of this program: start this version's server on it first, which brings its tables up to date",
         path.display()
     )]
-    Older {
-        path: PathBuf,
-    },
+    Older { path: PathBuf },
     /// A migration has failed.
     #[error("cannot bring the tables of {} up to date", path.display())]
-    Migration {
-        path: PathBuf,
-        source: MigrateError,
-    },
+    Migration { path: PathBuf, source: MigrateError },
     /// Any other error of the database.
     #[error("cannot open the database {}", path.display())]
-    Database {
-        path: PathBuf,
-        source: sqlx::Error,
-    },
+    Database { path: PathBuf, source: sqlx::Error },
 }
 
 /// What an error of a file or folder becomes.

@@ -38,7 +38,8 @@ impl PathCheck {
     /// Expects the files that are there now.
     pub(super) fn of(database: &Path) -> io::Result<PathCheck> {
         let database = ExpectedFile { path: database.to_owned(), id: FileId::at(database)? };
-        let check = PathCheck { database, log: Mutex::default(), is_logged: AtomicBool::new(false) };
+        let check =
+            PathCheck { database, log: Mutex::default(), is_logged: AtomicBool::new(false) };
         check.expect_current_log();
         Ok(check)
     }

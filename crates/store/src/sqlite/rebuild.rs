@@ -4,9 +4,9 @@ use keeptrusts_webhooks_domain::log::{Position, Shard};
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use super::errors::{commit_error, store_error};
+use super::log_reads;
 use super::write::ShardTables;
 use super::writer::begin;
-use super::log_reads;
 use crate::error::StoreError;
 use crate::limits::REBUILD_STEP;
 use crate::sql::fold_records;

@@ -20,6 +20,7 @@ use super::lock::DatabaseLock;
 use super::writer::Writer;
 use super::{append, bodies, check, erase, key_uses, log_reads, migrations, rebuild};
 use crate::clock::Clock;
+use crate::database_problem::DatabaseProblem;
 use crate::error::StoreError;
 use crate::log::commits::OtherWrites;
 use crate::log::operation::{Appended, BodyId, Operation, Record};
@@ -27,7 +28,6 @@ use crate::store::{
     AppendedBatch, ClusterState, ErasedBodies, Lease, RebuildDifference, ShardState, Store,
     TableVersions,
 };
-use crate::database_problem::DatabaseProblem;
 
 /// The log and its projections, in a file.
 pub struct SqliteStore {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use keeptrusts_webhooks_domain::log::Shard;
 use sqlx::SqliteConnection;
 
-use super::set_statement::{SetStatement, Values};
 use super::load;
+use super::set_statement::{SetStatement, Values};
 use crate::error::StoreError;
 use crate::tables::{Entity, Keys, OncePerTable, Table, TableKey, TableTransaction, WhenThere};
 

@@ -1,10 +1,10 @@
 //! The conformance suite, and tests of what only Postgres has. Each test has a database of its own
 //! in a temporary cluster.
 
+mod contended_rows;
 mod crashes;
 mod failover;
 mod growth;
-mod contended_rows;
 mod opening;
 mod plans;
 mod pooling;

@@ -124,7 +124,10 @@ fn fill() -> String {
     FILL.replace("KEY", &document(include_str!("../../tables/documents/keys.v1.json")))
         .replace("REPLAY", &document(include_str!("../../tables/documents/replays.v1.json")))
         .replace("CHANNEL", &document(include_str!("../../tables/documents/channels.v1.json")))
-        .replace("NOTIFICATION", &document(include_str!("../../tables/documents/notifications.v1.json")))
+        .replace(
+            "NOTIFICATION",
+            &document(include_str!("../../tables/documents/notifications.v1.json")),
+        )
 }
 
 /// A filled database, and one session that reads.
@@ -290,7 +293,8 @@ async fn lists_read_the_index_of_their_filter_and_no_more_rows_than_they_must() 
     filled
         .expect("list_deliveries of a state", &[("deliveries_endpoint", 200)], async |store| {
             let state = Some(DeliveryState::Failed);
-            let filter = DeliveryFilter { endpoint_id: Some(endpoint), state, ..Default::default() };
+            let filter =
+                DeliveryFilter { endpoint_id: Some(endpoint), state, ..Default::default() };
             let page = store.list_deliveries(SHARD, &us, &filter, DeliveryId::MAX, LIMIT).await;
             assert_eq!(page.expect("reads").rows.len(), 0);
         })
@@ -356,14 +360,16 @@ async fn lists_read_the_index_of_their_filter_and_no_more_rows_than_they_must() 
     filled
         .expect("list_audit_records", &[("records_audit", 10)], async |store| {
             let filter = AuditFilter::default();
-            let page = store.list_audit_records(SHARD, &us, &filter, Position(i64::MAX), LIMIT).await;
+            let page =
+                store.list_audit_records(SHARD, &us, &filter, Position(i64::MAX), LIMIT).await;
             assert_eq!(page.expect("reads").rows.len(), LIMIT);
         })
         .await;
     filled
         .expect("list_audit_records of an actor", &[("records_audit", 200)], async |store| {
             let filter = AuditFilter { actor: Some("x".to_owned()), ..Default::default() };
-            let page = store.list_audit_records(SHARD, &us, &filter, Position(i64::MAX), LIMIT).await;
+            let page =
+                store.list_audit_records(SHARD, &us, &filter, Position(i64::MAX), LIMIT).await;
             assert_eq!(page.expect("reads").rows.len(), 0);
         })
         .await;
@@ -497,12 +503,8 @@ async fn a_replay_scans_one_index_and_looks_the_rest_up() {
         filled.expect(&format!("{scope:?}"), &expected, candidates).await;
     }
     let selection = replay_selection(endpoint, ReplayScope::All);
-    let expected = [
-        ("events_pkey", 20),
-        ("records_pkey", 10),
-        ("bodies_pkey", 10),
-        ("deliveries_event", 20),
-    ];
+    let expected =
+        [("events_pkey", 20), ("records_pkey", 10), ("bodies_pkey", 10), ("deliveries_event", 20)];
     let candidates = async |store: &dyn Store| find(store, &us, &selection).await;
     filled.expect("All", &expected, candidates).await;
     assert!(filled.surprises.is_empty(), "{:#?}", filled.surprises);

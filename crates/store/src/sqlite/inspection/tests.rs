@@ -11,7 +11,13 @@ fn row(commits: i64, opening: &str, previous: &str) -> Contents {
     let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     let (opening, previous_opening) = (some(opening), some(previous));
     let last_position = commits;
-    Contents::Tables(CommitState { last_position, commits, opening, previous_opening, is_closed: false })
+    Contents::Tables(CommitState {
+        last_position,
+        commits,
+        opening,
+        previous_opening,
+        is_closed: false,
+    })
 }
 
 fn closed(contents: Contents) -> Contents {
@@ -33,7 +39,14 @@ fn with_log(commits: u64, file: Contents, combined: Contents) -> Inspection {
 /// A file without a log.
 fn alone(file: Contents, noted_opening: Option<&str>) -> Inspection {
     let noted_opening = noted_opening.map(str::to_owned);
-    Inspection { header: WAL, wal: None, combined: file.clone(), file, had_lock_file: true, noted_opening }
+    Inspection {
+        header: WAL,
+        wal: None,
+        combined: file.clone(),
+        file,
+        had_lock_file: true,
+        noted_opening,
+    }
 }
 
 #[test]
@@ -121,7 +134,11 @@ fn a_log_that_is_gone_is_missed_where_the_file_was_open() {
 
 #[test]
 fn a_file_without_tables_is_opened_only_where_it_was_made() {
-    let inspection = |had_lock_file, header| Inspection { had_lock_file, header, ..alone(Contents::NoTables, None) };
+    let inspection = |had_lock_file, header| Inspection {
+        had_lock_file,
+        header,
+        ..alone(Contents::NoTables, None)
+    };
     assert_eq!(inspection(false, WAL).check(), Err(Mismatch::NoTables));
     assert_eq!(inspection(true, WAL).check(), Ok(()), "a first start that was killed");
     assert_eq!(inspection(false, EMPTY).check(), Ok(()), "as `touch` makes it");

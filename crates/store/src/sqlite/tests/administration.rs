@@ -28,7 +28,8 @@ async fn each_process_sees_what_the_other_writes_and_the_server_goes_on() {
     let server = open(&path).await;
     server.claim_master_key("first").await.unwrap();
     server.append(SHARD, &[publish(event_id())]).await.unwrap();
-    let administration = SqliteStore::open_for_administration(&path, SqliteOptions::default()).await.unwrap();
+    let administration =
+        SqliteStore::open_for_administration(&path, SqliteOptions::default()).await.unwrap();
     assert_eq!(administration.shard_count(), server.shard_count());
 
     let created = server.create_data_key(SHARD, &organization(), &key("first")).await.unwrap();
@@ -36,7 +37,8 @@ async fn each_process_sees_what_the_other_writes_and_the_server_goes_on() {
     assert_eq!(administration.count_data_keys(SHARD).await.unwrap()["first"], 1);
     server.replace_master_key("first", "second").await.unwrap();
     assert_eq!(administration.master_keys().await.unwrap().current.as_deref(), Some("second"));
-    let stale = administration.create_data_key(SHARD, &other_organization(), &key("first")).await.unwrap();
+    let stale =
+        administration.create_data_key(SHARD, &other_organization(), &key("first")).await.unwrap();
     assert_eq!(stale, DataKeyCreation::NotCurrent(Some("second".to_owned())));
 
     administration.erase_data_key(SHARD, &organization()).await.unwrap();
@@ -62,7 +64,8 @@ async fn followers_in_the_server_read_what_another_process_appends() {
     log.append(SHARD, publish(event_id())).await.unwrap();
     let mut follower = log.follow(SHARD, Position::START);
     assert_eq!(follower.next(10).await.unwrap().len(), 1);
-    let administration = SqliteStore::open_for_administration(&path, SqliteOptions::default()).await.unwrap();
+    let administration =
+        SqliteStore::open_for_administration(&path, SqliteOptions::default()).await.unwrap();
     administration.append(SHARD, &[publish(event_id())]).await.unwrap();
     administration.close().await;
     log.append(SHARD, publish(event_id())).await.unwrap();
@@ -88,7 +91,8 @@ async fn a_dead_process_in_the_lock_file_is_not_named_as_the_holder() {
 async fn only_a_database_with_the_same_tables_is_opened_for_administration() {
     let folder = TempDir::new().expect("a temporary folder");
     let path = folder.path().join("webhooks.db");
-    let administration = async || SqliteStore::open_for_administration(&path, SqliteOptions::default()).await.err();
+    let administration =
+        async || SqliteStore::open_for_administration(&path, SqliteOptions::default()).await.err();
     assert!(matches!(administration().await, Some(OpenError::File { .. })), "there is none");
     assert!(!path.exists(), "and none is made");
     let server = open(&path).await;

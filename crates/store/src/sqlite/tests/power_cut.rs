@@ -102,7 +102,11 @@ fn is_sync_of(operation: &Operation, name: &str) -> bool {
 
 /// Opens the files that are left, and finds the acknowledged records and no incomplete batch. The
 /// lock file's name is durable, its content is not.
-async fn assert_whole(files: Vec<(Arc<Path>, Vec<u8>)>, lock_file: &str, acknowledged: &[OperationId]) {
+async fn assert_whole(
+    files: Vec<(Arc<Path>, Vec<u8>)>,
+    lock_file: &str,
+    acknowledged: &[OperationId],
+) {
     let folder = TempDir::new().expect("a temporary folder");
     std::fs::write(folder.path().join("webhooks.db.lock"), lock_file).expect("written");
     for (path, bytes) in files {
