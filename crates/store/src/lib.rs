@@ -45,7 +45,7 @@ pub use keeptrusts_webhooks_fair_queue::Place;
 pub use log::commits::OtherWrites;
 pub use log::feed::{OrganizationFollower, OrganizationRecords};
 pub use log::operation::{
-    Advance, Appended, BodyId, Expected, NewBody, NewRecord, Operation, Record, Refusal,
+    Appended, BodyId, CheckpointAdvance, Expected, NewBody, NewRecord, Operation, Record, Refusal,
 };
 pub use log::rows::EndpointIncident;
 pub use log::{AppendError, Follower, Log};

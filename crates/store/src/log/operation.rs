@@ -31,7 +31,7 @@ pub struct Operation {
     /// Refused unless the shard's epoch is this one. The owner's operations have it.
     pub fence: Option<Epoch>,
     /// Moves the shard's checkpoint. Nothing is acted on twice, and nothing is skipped.
-    pub checkpoint: Option<Advance>,
+    pub checkpoint: Option<CheckpointAdvance>,
 }
 
 impl Operation {
@@ -61,7 +61,7 @@ pub(crate) fn newest_steady_time(operations: &[Operation]) -> Option<Timestamp> 
 
 /// A step of the checkpoint: refused unless it begins where the checkpoint stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Advance {
+pub struct CheckpointAdvance {
     /// Where the checkpoint must stand.
     pub from: Position,
     /// Where it stands then: at the position of the record that was acted on.

@@ -25,7 +25,7 @@ use keeptrusts_webhooks_domain::retry::RetrySchedule;
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 use ulid::Ulid;
 
-use crate::log::operation::{Advance, BodyId, Expected, NewBody, NewRecord, Operation};
+use crate::log::operation::{BodyId, CheckpointAdvance, Expected, NewBody, NewRecord, Operation};
 
 /// The shard that checks work on: every backend has it.
 pub(crate) const SHARD: Shard = Shard(0);
@@ -142,7 +142,7 @@ impl Operation {
 
     /// The same, moving the checkpoint from one position to another.
     pub(crate) fn advancing(self, from: i64, to: i64) -> Operation {
-        let step = Advance { from: Position(from), to: Position(to) };
+        let step = CheckpointAdvance { from: Position(from), to: Position(to) };
         Operation { checkpoint: Some(step), ..self }
     }
 
