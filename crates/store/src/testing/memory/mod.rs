@@ -37,7 +37,7 @@ use crate::log::commits::OtherWrites;
 use crate::log::operation::{Appended, BodyId, NewBody, Operation, Record, newest_steady_time};
 use crate::log::plan::{Locked, Wanted, plan};
 use crate::log::projection::{
-    Changes, CountKey, Fold, HealthChange, IncidentKey, Loaded, Missed, Touched,
+    Changes, CountKey, Fold, HealthChange, IncidentKey, Loaded, MissedEvent, Touched,
 };
 use crate::store::{
     AppendedBatch, ClusterState, ErasedBodies, Lease, RebuildDifference, ShardLease, ShardState,
@@ -81,7 +81,7 @@ struct Tables {
     events: BTreeMap<EventId, Event>,
     deliveries: BTreeMap<DeliveryId, Delivery>,
     attempts: BTreeMap<AttemptId, Attempt>,
-    missed: Vec<Missed>,
+    missed: Vec<MissedEvent>,
     attempt_counts: BTreeMap<CountKey, u64>,
     failing: BTreeMap<(OrganizationId, EndpointId), Failing>,
     pauses: BTreeMap<(OrganizationId, EndpointId), Pause>,
@@ -481,7 +481,7 @@ impl Store for MemoryStore {
         );
         compare("failing_endpoints", &stored.failing, &rebuilt.failing, &mut differences);
         compare("endpoint_pauses", &stored.pauses, &rebuilt.pauses, &mut differences);
-        let numbered = |rows: &[Missed]| {
+        let numbered = |rows: &[MissedEvent]| {
             rows.iter().map(|row| ((row.endpoint_id, row.position), row.clone())).collect()
         };
         let (stored, rebuilt): (BTreeMap<_, _>, BTreeMap<_, _>) =
