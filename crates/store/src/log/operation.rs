@@ -168,9 +168,9 @@ impl Record {
 
 /// What became of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Appended {
+pub enum AppendOutcome {
     /// Its records are in the log.
-    New {
+    Appended {
         /// The first one's position; the others follow it.
         first: Position,
         /// The last one's.

@@ -18,7 +18,7 @@ use super::pool::Pool;
 use super::session::{Session, answered, commit, lock_timeout, try_change};
 use super::write::ShardTables;
 use crate::error::StoreError;
-use crate::log::operation::{Appended, Operation, newest_steady_time};
+use crate::log::operation::{AppendOutcome, Operation, newest_steady_time};
 use crate::log::plan::{Locked, Plan, Wanted, plan};
 use crate::store::AppendedBatch;
 use crate::tables::{self, micros, time};
@@ -222,7 +222,7 @@ pub(super) async fn find_operations(
     shard: Shard,
     after: Position,
     operations: &[OperationId],
-) -> Result<HashMap<OperationId, Appended>, StoreError> {
+) -> Result<HashMap<OperationId, AppendOutcome>, StoreError> {
     let mut session = Session::of(writers).await?;
     let limit = session.answer_limit();
     let mut transaction = session.begin().await?;
@@ -266,9 +266,9 @@ async fn find_when_unlocked(
     .map_err(store_error)
 }
 
-fn found(row: FoundRow) -> Result<(OperationId, Appended), StoreError> {
+fn found(row: FoundRow) -> Result<(OperationId, AppendOutcome), StoreError> {
     let unreadable = |_| StoreError::Unreadable(format!("operation {}", row.operation_id));
-    let appended = Appended::New {
+    let appended = AppendOutcome::Appended {
         first: Position(row.first_position),
         last: Position(row.last_position),
         recorded_at: time(row.recorded_at)?,

@@ -55,7 +55,7 @@ pub use self::open::{InvalidUrl, OpenError};
 use self::pool::Pool;
 use crate::error::StoreError;
 use crate::log::commits::OtherWrites;
-use crate::log::operation::{Appended, BodyId, Operation, Record};
+use crate::log::operation::{AppendOutcome, BodyId, Operation, Record};
 use crate::open_mode::OpenMode;
 use crate::store::{
     AppendedBatch, ClusterState, ErasedBodies, Lease, RebuildDifference, ShardState, Store,
@@ -186,7 +186,7 @@ impl Store for PostgresStore {
         shard: Shard,
         after: Position,
         operations: &[OperationId],
-    ) -> Result<HashMap<OperationId, Appended>, StoreError> {
+    ) -> Result<HashMap<OperationId, AppendOutcome>, StoreError> {
         append::find_operations(&self.writers, &self.held_rows, shard, after, operations).await
     }
 

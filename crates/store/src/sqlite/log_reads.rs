@@ -12,7 +12,7 @@ use super::errors::failed;
 use super::set_statement::{SetStatement, Values};
 use super::{number, sql_limit};
 use crate::error::StoreError;
-use crate::log::operation::{Appended, BodyId, Record};
+use crate::log::operation::{AppendOutcome, BodyId, Record};
 use crate::sql::rows::ShardStateRow;
 use crate::store::ShardState;
 use crate::tables::{ReadableRow, Stored, micros, read_all, time};
@@ -88,7 +88,7 @@ pub(super) async fn find_operations(
     shard: Shard,
     after: Position,
     operations: &[OperationId],
-) -> Result<HashMap<OperationId, Appended>, StoreError> {
+) -> Result<HashMap<OperationId, AppendOutcome>, StoreError> {
     let bind = |values: &mut Values, id: &OperationId| values.push(id.to_string());
     let found: Vec<(String, i64, i64, i64)> = OPERATIONS
         .fetch(connection, operations.iter(), bind, &[number(shard), after.0])
@@ -97,7 +97,10 @@ pub(super) async fn find_operations(
     let appended = found.into_iter().map(|(id, first, last, recorded_at)| {
         let id = id.parse().map_err(|_| StoreError::Unreadable(format!("operation {id}")))?;
         let recorded_at = time(recorded_at)?;
-        Ok((id, Appended::New { first: Position(first), last: Position(last), recorded_at }))
+        Ok((
+            id,
+            AppendOutcome::Appended { first: Position(first), last: Position(last), recorded_at },
+        ))
     });
     appended.collect()
 }

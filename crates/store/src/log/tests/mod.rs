@@ -34,7 +34,7 @@ async fn settle() {
     tokio::time::sleep(Duration::from_nanos(1)).await;
 }
 
-fn append(log: &Arc<Log>, operation: Operation) -> JoinHandle<Result<Appended, AppendError>> {
+fn append(log: &Arc<Log>, operation: Operation) -> JoinHandle<Result<AppendOutcome, AppendError>> {
     let log = Arc::clone(log);
     tokio::spawn(async move { log.append(SHARD, operation).await })
 }
@@ -42,7 +42,7 @@ fn append(log: &Arc<Log>, operation: Operation) -> JoinHandle<Result<Appended, A
 fn append_all(
     log: &Arc<Log>,
     operations: Vec<Operation>,
-) -> JoinHandle<Vec<Result<Appended, AppendError>>> {
+) -> JoinHandle<Vec<Result<AppendOutcome, AppendError>>> {
     let log = Arc::clone(log);
     tokio::spawn(async move { log.append_all(SHARD, operations).await })
 }
@@ -62,11 +62,11 @@ async fn logged(store: &FaultyStore) -> Vec<OperationId> {
     records.into_iter().map(|record| record.operation_id).collect()
 }
 
-fn positions(results: &[Result<Appended, AppendError>]) -> Vec<i64> {
+fn positions(results: &[Result<AppendOutcome, AppendError>]) -> Vec<i64> {
     results
         .iter()
         .map(|result| match result {
-            Ok(Appended::New { first, .. }) => first.0,
+            Ok(AppendOutcome::Appended { first, .. }) => first.0,
             other => panic!("{other:?}"),
         })
         .collect()
@@ -141,7 +141,7 @@ async fn refusals_reach_those_whom_they_concern() {
     let refused = AppendError::Refused;
     let absent = Refusal::NoSuchStream(Stream::Endpoint(absent));
     assert_eq!(results[1], Err(refused(absent)));
-    assert_eq!(results[3], Ok(Appended::Duplicate { event_id: keyed }));
+    assert_eq!(results[3], Ok(AppendOutcome::Duplicate { event_id: keyed }));
     assert_eq!(results[4], Err(refused(Refusal::IdempotencyKeyReused { event_id: keyed })));
 }
 
@@ -312,7 +312,7 @@ async fn a_commit_that_happened_though_its_answer_was_lost_is_not_repeated() {
     let ids: Vec<_> = operations.iter().map(|operation| operation.id).collect();
     let results = log.append_all(SHARD, operations).await;
     assert_eq!(positions(&results), [1, 2, 4]);
-    let Ok(Appended::New { last, .. }) = &results[1] else { panic!("{results:?}") };
+    let Ok(AppendOutcome::Appended { last, .. }) = &results[1] else { panic!("{results:?}") };
     assert_eq!(*last, Position(3));
     assert_eq!(store.batches(), [3]);
     assert_eq!(logged(&store).await, [ids[0], ids[1], ids[1], ids[2]]);
@@ -352,11 +352,11 @@ async fn after_a_lost_answer_what_was_refused_or_a_duplicate_is_so_again() {
         publish(event_id()),
     ];
     let results = log.append_all(SHARD, operations).await;
-    assert!(matches!(results[0], Ok(Appended::New { first: Position(1), .. })));
-    assert_eq!(results[1], Ok(Appended::Duplicate { event_id: keyed }));
+    assert!(matches!(results[0], Ok(AppendOutcome::Appended { first: Position(1), .. })));
+    assert_eq!(results[1], Ok(AppendOutcome::Duplicate { event_id: keyed }));
     let absent = Refusal::NoSuchStream(Stream::Endpoint(absent));
     assert_eq!(results[2], Err(AppendError::Refused(absent)));
-    assert!(matches!(results[3], Ok(Appended::New { first: Position(2), .. })));
+    assert!(matches!(results[3], Ok(AppendOutcome::Appended { first: Position(2), .. })));
     assert_eq!(store.batches(), [4, 2]);
     assert_eq!(logged(&store).await.len(), 2);
 }

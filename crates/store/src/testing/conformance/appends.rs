@@ -16,7 +16,7 @@ use keeptrusts_webhooks_domain::payload_format::PayloadFormat;
 use super::Fixture;
 use super::fixture::read_all;
 use super::given::*;
-use crate::log::operation::{Appended, Expected, Operation, Record, Refusal};
+use crate::log::operation::{AppendOutcome, Expected, Operation, Record, Refusal};
 use crate::store::{DueKey, ShardState};
 
 /// An operation for every kind of fact, and for every field that may be absent both cases.
@@ -157,7 +157,7 @@ pub(crate) async fn an_operation_of_several_records_is_answered_with_the_first_a
 
     let recorded_at = appended.records[0].recorded_at;
     let new = |first, last| {
-        Ok(Appended::New { first: Position(first), last: Position(last), recorded_at })
+        Ok(AppendOutcome::Appended { first: Position(first), last: Position(last), recorded_at })
     };
     assert_eq!(appended.results, [new(1, 2), new(3, 3)]);
     let times: Vec<_> = appended.records.iter().map(|record| record.recorded_at).collect();
@@ -204,7 +204,11 @@ pub(crate) async fn invariant_6_refused_operations_leave_nothing_and_take_no_pos
 
     let recorded_at = appended.records[0].recorded_at;
     let new = |position| {
-        Ok(Appended::New { first: Position(position), last: Position(position), recorded_at })
+        Ok(AppendOutcome::Appended {
+            first: Position(position),
+            last: Position(position),
+            recorded_at,
+        })
     };
     let stale = |expected| Refusal::StaleVersion {
         stream: Stream::Endpoint(endpoint),

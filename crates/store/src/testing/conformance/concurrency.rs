@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::Fixture;
 use super::given::*;
 use crate::error::StoreError;
-use crate::log::operation::{Appended, Expected, Operation, Record, Refusal};
+use crate::log::operation::{AppendOutcome, Expected, Operation, Record, Refusal};
 use crate::store::{AppendedBatch, DueKey, Store};
 
 const WRITERS: usize = 8;
@@ -142,8 +142,8 @@ pub(crate) async fn of_many_who_publish_with_one_key_one_is_first(fixture: Fixtu
     let (mut first, mut answers) = (BTreeSet::new(), BTreeSet::new());
     while let Some(published) = publishers.join_next().await {
         match published.expect("the publisher ends") {
-            (event, Appended::New { .. }) => drop(first.insert(event)),
-            (_, Appended::Duplicate { event_id }) => drop(answers.insert(event_id)),
+            (event, AppendOutcome::Appended { .. }) => drop(first.insert(event)),
+            (_, AppendOutcome::Duplicate { event_id }) => drop(answers.insert(event_id)),
         }
     }
     assert_eq!(first.len(), 1);

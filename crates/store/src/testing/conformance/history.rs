@@ -21,7 +21,7 @@ use keeptrusts_webhooks_domain::replay::{
 use super::given::*;
 use super::random::Random;
 use super::{Fixture, ManualClock};
-use crate::log::operation::{Appended, BodyId, Expected, Operation};
+use crate::log::operation::{AppendOutcome, BodyId, Expected, Operation};
 use crate::queries::replay_candidates::Candidate;
 use crate::queries::{DeliveryFilter, EventFilter};
 use crate::store::Store;
@@ -64,7 +64,7 @@ impl History {
             let batch = self.decide_batch().await;
             let appended = store.append(SHARD, &batch).await.expect("appends");
             let new = appended.results.iter().find_map(|result| match result {
-                Ok(Appended::New { recorded_at, .. }) => Some(*recorded_at),
+                Ok(AppendOutcome::Appended { recorded_at, .. }) => Some(*recorded_at),
                 _ => None,
             });
             self.clock.set(new.unwrap_or(self.clock.now()));

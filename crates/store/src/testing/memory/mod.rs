@@ -34,7 +34,9 @@ use tokio::sync::mpsc;
 use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::log::commits::OtherWrites;
-use crate::log::operation::{Appended, BodyId, NewBody, Operation, Record, newest_steady_time};
+use crate::log::operation::{
+    AppendOutcome, BodyId, NewBody, Operation, Record, newest_steady_time,
+};
 use crate::log::plan::{Locked, Wanted, plan};
 use crate::log::projection::{
     Changes, CountKey, Fold, HealthChange, IncidentKey, Loaded, MissedEvent, Touched,
@@ -235,17 +237,18 @@ impl Store for MemoryStore {
         shard: Shard,
         after: Position,
         operations: &[OperationId],
-    ) -> Result<HashMap<OperationId, Appended>, StoreError> {
+    ) -> Result<HashMap<OperationId, AppendOutcome>, StoreError> {
         let data = self.shard(shard);
         let mut found = HashMap::new();
         for record in data.records.iter().filter(|record| record.position > after) {
             if operations.contains(&record.operation_id) {
                 let Record { position, recorded_at, .. } = *record;
-                let appended = Appended::New { first: position, last: position, recorded_at };
+                let appended =
+                    AppendOutcome::Appended { first: position, last: position, recorded_at };
                 found
                     .entry(record.operation_id)
                     .and_modify(|earlier| {
-                        if let Appended::New { last, .. } = earlier {
+                        if let AppendOutcome::Appended { last, .. } = earlier {
                             *last = position;
                         }
                     })

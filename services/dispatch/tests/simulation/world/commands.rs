@@ -18,7 +18,7 @@ use keeptrusts_webhooks_domain::payload_format::PayloadPatch;
 use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_store::{
-    AppendError, Appended, BodyId, DatabaseProblem, Expected, NewBody, NewRecord, Operation,
+    AppendError, AppendOutcome, BodyId, DatabaseProblem, Expected, NewBody, NewRecord, Operation,
     Refusal, new_ulid,
 };
 
@@ -255,7 +255,7 @@ impl World {
         organization: &OrganizationId,
         record: NewRecord,
         body: Option<NewBody>,
-    ) -> Result<Appended, AppendError> {
+    ) -> Result<AppendOutcome, AppendError> {
         self.append_traced(organization, record, body, None).await
     }
 
@@ -265,7 +265,7 @@ impl World {
         record: NewRecord,
         body: Option<NewBody>,
         trace: Option<TraceContext>,
-    ) -> Result<Appended, AppendError> {
+    ) -> Result<AppendOutcome, AppendError> {
         let operation = Operation {
             id: OperationId::new(new_ulid(self.now())),
             organization_id: organization.clone(),
