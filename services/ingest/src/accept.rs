@@ -17,7 +17,8 @@ use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_store::{
-    AppendError, AppendOutcome, BodyId, Expected, NewBody, NewRecord, Operation, Refusal, new_ulid,
+    AppendError, AppendOutcome, BodyId, ExpectedVersion, NewBody, NewRecord, Operation, Refusal,
+    new_ulid,
 };
 use keeptrusts_webhooks_telemetry::{is_recorded, new_trace};
 use tonic::Status;
@@ -109,7 +110,7 @@ impl IngestApi {
             organization_id,
             records: vec![NewRecord {
                 stream: Stream::Event(event_id),
-                expected: Expected::New,
+                expected: ExpectedVersion::New,
                 fact: Fact::EventAccepted(accepted),
             }],
             metadata: Metadata {

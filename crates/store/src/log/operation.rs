@@ -74,7 +74,7 @@ pub struct NewRecord {
     /// Whose history it belongs to.
     pub stream: Stream,
     /// What must be true of that history.
-    pub expected: Expected,
+    pub expected: ExpectedVersion,
     /// What happened.
     pub fact: Fact,
 }
@@ -82,18 +82,18 @@ pub struct NewRecord {
 impl NewRecord {
     /// The record that follows an entity as it is: refused if another one has followed it since.
     pub fn following<E: Entity>(entity: &E, fact: E::Fact) -> NewRecord {
-        let expected = Expected::Version(entity.version());
+        let expected = ExpectedVersion::Exactly(entity.version());
         NewRecord { stream: entity.stream(), expected, fact: fact.into() }
     }
 }
 
 /// What must be true of a stream for a record to be appended to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expected {
+pub enum ExpectedVersion {
     /// It has no records. Trusted, not looked up: its id has just been made.
     New,
     /// It has exactly this many records. A key's or a notification's may be expected to have none.
-    Version(Version),
+    Exactly(Version),
     /// It exists.
     Any,
 }

@@ -14,7 +14,7 @@ use keeptrusts_webhooks_domain::log::{Epoch, Position, Stream, Version};
 
 use crate::error::BrokenLog;
 use crate::log::operation::{
-    AppendOutcome, Expected, NewBody, NewRecord, Operation, Record, Refusal,
+    AppendOutcome, ExpectedVersion, NewBody, NewRecord, Operation, Record, Refusal,
 };
 use crate::log::projection::{Changes, Fold, Loaded, Touched};
 
@@ -177,7 +177,7 @@ fn next_version(
     let endpoint = |id| fold.endpoint(id).filter(|row| row.organization_id == *organization);
     let delivery = |id| fold.delivery(id).filter(|row| row.organization_id == *organization);
     let current = match stream {
-        _ if record.expected == Expected::New => Some(Version(0)),
+        _ if record.expected == ExpectedVersion::New => Some(Version(0)),
         Stream::Endpoint(id) => endpoint(id).map(|row| row.version),
         Stream::Delivery(id) => delivery(id).map(|row| row.version),
         // A key may be there or not: whoever expects version 0 makes it only if it is not.
@@ -207,7 +207,7 @@ fn next_version(
     };
     let actual = current.ok_or(Refusal::NoSuchStream(stream))?;
     match record.expected {
-        Expected::Version(expected) if expected != actual => {
+        ExpectedVersion::Exactly(expected) if expected != actual => {
             Err(Refusal::StaleVersion { stream, expected, actual })
         }
         _ => Ok(actual.next()),

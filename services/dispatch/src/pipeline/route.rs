@@ -18,7 +18,7 @@ use keeptrusts_webhooks_domain::notification::{NotificationFact, NotificationTyp
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_store::log::projection::scheduled_deliveries;
 use keeptrusts_webhooks_store::{
-    CheckpointAdvance, Expected, NewRecord, Operation, Record, new_ulid,
+    CheckpointAdvance, ExpectedVersion, NewRecord, Operation, Record, new_ulid,
 };
 use keeptrusts_webhooks_telemetry::{is_recorded, new_span_id};
 use tokio::sync::{mpsc, oneshot};
@@ -183,7 +183,7 @@ impl Route {
         let deliveries = routed.deliveries.len();
         let routed = NewRecord {
             stream: Stream::Event(event_id),
-            expected: Expected::Any,
+            expected: ExpectedVersion::Any,
             fact: Fact::DeliveriesScheduled(routed),
         };
         let mut operation = self.operation(record, event_id, routed);

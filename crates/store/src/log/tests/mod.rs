@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::limits::PROBE_INTERVAL;
-use crate::log::operation::Expected;
+use crate::log::operation::ExpectedVersion;
 use crate::testing::conformance::given::*;
 use crate::testing::faulty_store::{Fault, FaultyStore};
 
@@ -130,7 +130,7 @@ async fn refusals_reach_those_whom_they_concern() {
     let (endpoint, absent, keyed) = (endpoint_id(), endpoint_id(), event_id());
     let operations = vec![
         create_endpoint(endpoint),
-        rename_endpoint(absent, Expected::Any, "absent"),
+        rename_endpoint(absent, ExpectedVersion::Any, "absent"),
         publish_with_key(keyed, "key", "content"),
         publish_with_key(event_id(), "key", "content"),
         publish_with_key(event_id(), "key", "other"),
@@ -271,7 +271,7 @@ async fn a_commit_that_succeeds_says_that_the_database_can_be_written_to() {
     let log = start(&store).await;
     log.append(SHARD, publish(event_id())).await.expect_err("it is away");
     // It is rolled back, and says nothing.
-    let refused = rename_endpoint(endpoint_id(), Expected::Any, "absent");
+    let refused = rename_endpoint(endpoint_id(), ExpectedVersion::Any, "absent");
     log.append(SHARD, refused).await.expect_err("there is none");
     tokio::time::advance(DOUBT).await;
     assert_eq!(log.can_commit().await, Ok(()));
@@ -348,7 +348,7 @@ async fn after_a_lost_answer_what_was_refused_or_a_duplicate_is_so_again() {
     let operations = vec![
         publish_with_key(keyed, "key", "content"),
         publish_with_key(event_id(), "key", "content"),
-        rename_endpoint(absent, Expected::Any, "absent"),
+        rename_endpoint(absent, ExpectedVersion::Any, "absent"),
         publish(event_id()),
     ];
     let results = log.append_all(SHARD, operations).await;

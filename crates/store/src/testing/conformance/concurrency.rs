@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::Fixture;
 use super::given::*;
 use crate::error::StoreError;
-use crate::log::operation::{AppendOutcome, Expected, Operation, Record, Refusal};
+use crate::log::operation::{AppendOutcome, ExpectedVersion, Operation, Record, Refusal};
 use crate::store::{AppendedBatch, DueKey, Store};
 
 const WRITERS: usize = 8;
@@ -49,7 +49,7 @@ pub(crate) async fn invariant_6_readers_see_no_gap_while_many_append_and_some_ar
                     publish(event_id()),
                     rename_endpoint(endpoint, version(0), "refused"),
                     publish_with_key(event_id(), &key, "content"),
-                    rename_endpoint(endpoint, Expected::Any, &key),
+                    rename_endpoint(endpoint, ExpectedVersion::Any, &key),
                 ];
                 let appended = append(&*store, &batch).await;
                 let refused: Vec<_> = appended.results.iter().map(Result::is_err).collect();
@@ -157,7 +157,7 @@ pub(crate) async fn changes_that_expect_no_version_all_follow_each_other(fixture
     let mut writers = JoinSet::new();
     for store in fixture.handles().take(4 * WRITERS) {
         writers.spawn(async move {
-            let rename = rename_endpoint(endpoint, Expected::Any, "renamed");
+            let rename = rename_endpoint(endpoint, ExpectedVersion::Any, "renamed");
             let appended = append(&*store, &[rename]).await;
             appended.records[0].version.0
         });
@@ -178,7 +178,7 @@ pub(crate) async fn what_is_due_is_of_the_snapshot_that_it_names(fixture: Fixtur
                 let batch = [publish(event), schedule(event, &[(delivery, endpoint)], &[])];
                 append(&*store, &batch).await;
                 let fact = DeliveryFact::Cancelled { reason: String::new() };
-                let cancel = change_delivery(delivery, Expected::Any, fact);
+                let cancel = change_delivery(delivery, ExpectedVersion::Any, fact);
                 append(&*store, &[cancel]).await;
                 tokio::task::yield_now().await;
             }
@@ -243,7 +243,7 @@ pub(crate) async fn an_append_that_was_given_up_is_found_if_and_only_if_it_happe
 
 /// Begins to append an operation, and drops the future after a while.
 async fn give_up(store: Arc<dyn Store>, endpoint: EndpointId, after: Duration) -> OperationId {
-    let rename = rename_endpoint(endpoint, Expected::Any, "given up?");
+    let rename = rename_endpoint(endpoint, ExpectedVersion::Any, "given up?");
     let id = rename.id;
     let append = tokio::spawn(async move { _ = store.append(SHARD, &[rename]).await });
     tokio::time::sleep(after).await;
