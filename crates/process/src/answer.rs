@@ -6,7 +6,7 @@ use keeptrusts_webhooks_contracts::status::{self, Reason};
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_store::{
-    AppendError, Appended, DatabaseProblem, Log, Operation, Place, ProblemScope, Refusal,
+    AppendError, AppendOutcome, DatabaseProblem, Log, Operation, Place, ProblemScope, Refusal,
     StoreError, TooManyLongReads,
 };
 use tonic::Status;
@@ -58,7 +58,7 @@ pub async fn append(
     log: &Log,
     shard: Shard,
     operation: Operation,
-) -> Result<Result<Appended, Refusal>, Status> {
+) -> Result<Result<AppendOutcome, Refusal>, Status> {
     match tokio::time::timeout(COMMIT_PATIENCE, log.append(shard, operation)).await {
         Ok(Ok(appended)) => Ok(Ok(appended)),
         Ok(Err(AppendError::Refused(refusal))) => Ok(Err(refusal)),

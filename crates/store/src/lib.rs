@@ -45,7 +45,8 @@ pub use keeptrusts_webhooks_fair_queue::Place;
 pub use log::commits::OtherWrites;
 pub use log::feed::{OrganizationFollower, OrganizationRecords};
 pub use log::operation::{
-    Advance, Appended, BodyId, Expected, NewBody, NewRecord, Operation, Record, Refusal,
+    AppendOutcome, BodyId, CheckpointAdvance, ExpectedVersion, NewBody, NewRecord, Operation,
+    Record, Refusal,
 };
 pub use log::rows::EndpointIncident;
 pub use log::{AppendError, Follower, Log};

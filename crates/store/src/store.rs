@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 
 use crate::error::StoreError;
 use crate::log::commits::OtherWrites;
-use crate::log::operation::{Appended, BodyId, Operation, Record, Refusal};
+use crate::log::operation::{AppendOutcome, BodyId, Operation, Record, Refusal};
 use crate::queries::filters::AuditFilter;
 use crate::queries::replay_candidates::CandidatePage;
 use crate::queries::selection::{ErasedSelection, Extreme};
@@ -87,7 +87,7 @@ pub trait Store: Tables + Vault {
         shard: Shard,
         after: Position,
         operations: &[OperationId],
-    ) -> Result<HashMap<OperationId, Appended>, StoreError>;
+    ) -> Result<HashMap<OperationId, AppendOutcome>, StoreError>;
 
     /// Up to `limit` records after a position, in order.
     async fn read(
@@ -291,7 +291,7 @@ pub trait Tables: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct AppendedBatch {
     /// One for each operation, in their order.
-    pub results: Vec<Result<Appended, Refusal>>,
+    pub results: Vec<Result<AppendOutcome, Refusal>>,
     /// The records that were appended, in order.
     pub records: Vec<Record>,
 }

@@ -25,7 +25,7 @@ use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
 use keeptrusts_webhooks_store::queries::{EventFilter, Interval, ListPage};
-use keeptrusts_webhooks_store::{AppendError, Appended, BodyId, Clock, Log, Operation};
+use keeptrusts_webhooks_store::{AppendError, AppendOutcome, BodyId, Clock, Log, Operation};
 use tonic::{Request, Response, Status};
 
 use crate::flags::IngestFlags;
@@ -35,7 +35,7 @@ use crate::quota::Quota;
 /// What became of a batch.
 struct Appending {
     /// Of the first events.
-    results: Vec<Result<Appended, AppendError>>,
+    results: Vec<Result<AppendOutcome, AppendError>>,
     /// Why there is none of the rest.
     ended: Option<Status>,
 }

@@ -40,7 +40,7 @@ use crate::limits::{
 use crate::log::commits::{Commits, Judgement, judge};
 use crate::log::feed::{Feeds, OrganizationFollower};
 use crate::log::key_ends::KeyEnds;
-use crate::log::operation::{Appended, BodyId, Operation, Record, Refusal};
+use crate::log::operation::{AppendOutcome, BodyId, Operation, Record, Refusal};
 use crate::log::probes::Probes;
 use crate::log::tail::Tail;
 use crate::queries::long_reads::LongReads;
@@ -78,7 +78,7 @@ struct Seen {
 
 struct Submission {
     operation: Operation,
-    answer: oneshot::Sender<Result<Appended, AppendError>>,
+    answer: oneshot::Sender<Result<AppendOutcome, AppendError>>,
 }
 
 /// Why an operation is not known to be in the log.
@@ -157,7 +157,7 @@ impl Log {
         &self,
         shard: Shard,
         operation: Operation,
-    ) -> Result<Appended, AppendError> {
+    ) -> Result<AppendOutcome, AppendError> {
         self.submit(shard, operation).await?.await.unwrap_or(Err(AppendError::InDoubt))
     }
 
@@ -166,7 +166,7 @@ impl Log {
         &self,
         shard: Shard,
         operations: Vec<Operation>,
-    ) -> Vec<Result<Appended, AppendError>> {
+    ) -> Vec<Result<AppendOutcome, AppendError>> {
         let mut answers = Vec::with_capacity(operations.len());
         for operation in operations {
             answers.push(self.submit(shard, operation).await);
@@ -320,7 +320,7 @@ impl Log {
         &self,
         shard: Shard,
         operation: Operation,
-    ) -> Result<oneshot::Receiver<Result<Appended, AppendError>>, AppendError> {
+    ) -> Result<oneshot::Receiver<Result<AppendOutcome, AppendError>>, AppendError> {
         if self.stop.is_cancelled() {
             return Err(AppendError::Closed);
         }
@@ -524,7 +524,7 @@ impl Appender {
             match found.remove(&operation.id) {
                 Some(appended) => {
                     self.seen.key_ends.note(&operation);
-                    if let Appended::New { last, .. } = appended {
+                    if let AppendOutcome::Appended { last, .. } = appended {
                         self.seen.raise(last);
                         self.store.announce(self.shard, last);
                     }
@@ -542,8 +542,9 @@ impl Appender {
     fn answer(&self, operations: Vec<Operation>, answers: Vec<Answer>, appended: AppendedBatch) {
         let AppendedBatch { results, records } = appended;
         if let Some(last) = records.last().map(|record| record.position) {
-            let is_new =
-                |result: &Result<Appended, Refusal>| matches!(result, Ok(Appended::New { .. }));
+            let is_new = |result: &Result<AppendOutcome, Refusal>| {
+                matches!(result, Ok(AppendOutcome::Appended { .. }))
+            };
             let accepted =
                 operations.into_iter().zip(&results).filter(|(_, result)| is_new(result));
             let accepted = accepted.map(|(operation, _)| operation);
@@ -568,7 +569,7 @@ impl Appender {
     }
 }
 
-type Answer = oneshot::Sender<Result<Appended, AppendError>>;
+type Answer = oneshot::Sender<Result<AppendOutcome, AppendError>>;
 
 fn tell_all(answers: Vec<Answer>, error: &AppendError) {
     answers.into_iter().for_each(|answer| _ = answer.send(Err(error.clone())));

@@ -107,7 +107,7 @@ impl Touched {
 
 /// A subscribed event that its endpoint was not sent because it was disabled.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Missed {
+pub struct MissedEvent {
     /// Whose it is.
     pub organization_id: OrganizationId,
     /// The endpoint.
@@ -154,7 +154,7 @@ pub struct Changes {
     /// Rows to insert.
     pub attempts: Vec<Attempt>,
     /// Rows to insert.
-    pub missed: Vec<Missed>,
+    pub missed: Vec<MissedEvent>,
     /// To add to the counts that stand.
     pub attempt_counts: BTreeMap<CountKey, u64>,
     /// Rows to delete and to insert. What stands is not read before: a success says nothing of
@@ -296,11 +296,13 @@ impl Fold {
                 self.changes
                     .new_deliveries
                     .extend(deliveries.map(|delivery| (delivery.id, delivery)));
-                self.changes.missed.extend(scheduled.missed.iter().map(|endpoint_id| Missed {
-                    organization_id: record.organization_id.clone(),
-                    endpoint_id: *endpoint_id,
-                    event_id,
-                    position: record.position,
+                self.changes.missed.extend(scheduled.missed.iter().map(|endpoint_id| {
+                    MissedEvent {
+                        organization_id: record.organization_id.clone(),
+                        endpoint_id: *endpoint_id,
+                        event_id,
+                        position: record.position,
+                    }
                 }));
                 Ok(())
             }

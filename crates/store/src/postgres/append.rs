@@ -18,7 +18,7 @@ use super::pool::Pool;
 use super::session::{Session, answered, commit, lock_timeout, try_change};
 use super::write::ShardTables;
 use crate::error::StoreError;
-use crate::log::operation::{Appended, Operation, newest_steady_time};
+use crate::log::operation::{AppendOutcome, Operation, newest_steady_time};
 use crate::log::plan::{Locked, Plan, Wanted, plan};
 use crate::sql::rows::OperationRow;
 use crate::store::AppendedBatch;

@@ -9,7 +9,7 @@ use super::list_page::ListPage;
 use super::selection::Selection;
 use super::walk::{self, List};
 use crate::error::StoreError;
-use crate::log::projection::Missed;
+use crate::log::projection::MissedEvent;
 use crate::store::Store;
 use crate::tables::Cell;
 
@@ -62,7 +62,7 @@ impl dyn Store + '_ {
         endpoint: EndpointId,
         after: Position,
         limit: usize,
-    ) -> Result<Vec<Missed>, StoreError> {
+    ) -> Result<Vec<MissedEvent>, StoreError> {
         let missed = Selection::new()
             .equal("endpoint_id", endpoint)
             .greater("position", after)

@@ -80,7 +80,7 @@ pub(super) async fn find_operations(
     shard: Shard,
     after: Position,
     operations: &[OperationId],
-) -> Result<HashMap<OperationId, Appended>, StoreError> {
+) -> Result<HashMap<OperationId, AppendOutcome>, StoreError> {
     let bind = |values: &mut Values, id: &OperationId| values.push(id.to_string());
     let rows: Vec<OperationRow> = OPERATIONS
         .fetch(connection, operations.iter(), bind, &[i64::from(shard.0), after.0])

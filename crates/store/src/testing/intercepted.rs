@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::error::StoreError;
 use crate::log::commits::OtherWrites;
-use crate::log::operation::{Appended, BodyId, Operation, Record};
+use crate::log::operation::{AppendOutcome, BodyId, Operation, Record};
 use crate::queries::replay_candidates::CandidatePage;
 use crate::queries::selection::ErasedSelection;
 use crate::queries::{AuditFilter, Extreme};
@@ -201,7 +201,7 @@ intercept! {
     async fn answers(limit: Duration) -> ();
     async fn find_operations(
         shard: Shard, after: Position, operations: &[OperationId]
-    ) -> HashMap<OperationId, Appended>;
+    ) -> HashMap<OperationId, AppendOutcome>;
     async fn read_stream(
         shard: Shard, stream: Stream, after: Version, limit: usize
     ) -> Vec<Record>;

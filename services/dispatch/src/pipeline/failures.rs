@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_store::backoff::{Backoff, retry};
 use keeptrusts_webhooks_store::{
-    AppendError, Appended, ErrorChain, Operation, Refusal, StoreError,
+    AppendError, AppendOutcome, ErrorChain, Operation, Refusal, StoreError,
 };
 
 use super::OwnedShard;
@@ -120,7 +120,7 @@ impl OwnedShard {
         &self,
         append: Append,
         operation: Operation,
-    ) -> Result<Appended, StageEnded> {
+    ) -> Result<AppendOutcome, StageEnded> {
         let mut backoff = DATABASE_BACKOFF;
         loop {
             match self.log.append(self.lease.shard(), operation.clone()).await {

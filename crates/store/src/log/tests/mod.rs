@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::limits::PROBE_INTERVAL;
-use crate::log::operation::Expected;
+use crate::log::operation::ExpectedVersion;
 use crate::testing::conformance::given::*;
 use crate::testing::faulty_store::{Fault, FaultyStore};
 
@@ -34,7 +34,7 @@ async fn settle() {
     tokio::time::sleep(Duration::from_nanos(1)).await;
 }
 
-fn append(log: &Arc<Log>, operation: Operation) -> JoinHandle<Result<Appended, AppendError>> {
+fn append(log: &Arc<Log>, operation: Operation) -> JoinHandle<Result<AppendOutcome, AppendError>> {
     let log = Arc::clone(log);
     tokio::spawn(async move { log.append(SHARD, operation).await })
 }
@@ -42,7 +42,7 @@ fn append(log: &Arc<Log>, operation: Operation) -> JoinHandle<Result<Appended, A
 fn append_all(
     log: &Arc<Log>,
     operations: Vec<Operation>,
-) -> JoinHandle<Vec<Result<Appended, AppendError>>> {
+) -> JoinHandle<Vec<Result<AppendOutcome, AppendError>>> {
     let log = Arc::clone(log);
     tokio::spawn(async move { log.append_all(SHARD, operations).await })
 }
@@ -62,11 +62,11 @@ async fn logged(store: &FaultyStore) -> Vec<OperationId> {
     records.into_iter().map(|record| record.operation_id).collect()
 }
 
-fn positions(results: &[Result<Appended, AppendError>]) -> Vec<i64> {
+fn positions(results: &[Result<AppendOutcome, AppendError>]) -> Vec<i64> {
     results
         .iter()
         .map(|result| match result {
-            Ok(Appended::New { first, .. }) => first.0,
+            Ok(AppendOutcome::Appended { first, .. }) => first.0,
             other => panic!("{other:?}"),
         })
         .collect()
@@ -130,7 +130,7 @@ async fn refusals_reach_those_whom_they_concern() {
     let (endpoint, absent, keyed) = (endpoint_id(), endpoint_id(), event_id());
     let operations = vec![
         create_endpoint(endpoint),
-        rename_endpoint(absent, Expected::Any, "absent"),
+        rename_endpoint(absent, ExpectedVersion::Any, "absent"),
         publish_with_key(keyed, "key", "content"),
         publish_with_key(event_id(), "key", "content"),
         publish_with_key(event_id(), "key", "other"),
@@ -141,7 +141,7 @@ async fn refusals_reach_those_whom_they_concern() {
     let refused = AppendError::Refused;
     let absent = Refusal::NoSuchStream(Stream::Endpoint(absent));
     assert_eq!(results[1], Err(refused(absent)));
-    assert_eq!(results[3], Ok(Appended::Duplicate { event_id: keyed }));
+    assert_eq!(results[3], Ok(AppendOutcome::Duplicate { event_id: keyed }));
     assert_eq!(results[4], Err(refused(Refusal::IdempotencyKeyReused { event_id: keyed })));
 }
 
@@ -271,7 +271,7 @@ async fn a_commit_that_succeeds_says_that_the_database_can_be_written_to() {
     let log = start(&store).await;
     log.append(SHARD, publish(event_id())).await.expect_err("it is away");
     // It is rolled back, and says nothing.
-    let refused = rename_endpoint(endpoint_id(), Expected::Any, "absent");
+    let refused = rename_endpoint(endpoint_id(), ExpectedVersion::Any, "absent");
     log.append(SHARD, refused).await.expect_err("there is none");
     tokio::time::advance(DOUBT).await;
     assert_eq!(log.can_commit().await, Ok(()));
@@ -312,7 +312,7 @@ async fn a_commit_that_happened_though_its_answer_was_lost_is_not_repeated() {
     let ids: Vec<_> = operations.iter().map(|operation| operation.id).collect();
     let results = log.append_all(SHARD, operations).await;
     assert_eq!(positions(&results), [1, 2, 4]);
-    let Ok(Appended::New { last, .. }) = &results[1] else { panic!("{results:?}") };
+    let Ok(AppendOutcome::Appended { last, .. }) = &results[1] else { panic!("{results:?}") };
     assert_eq!(*last, Position(3));
     assert_eq!(store.batches(), [3]);
     assert_eq!(logged(&store).await, [ids[0], ids[1], ids[1], ids[2]]);
@@ -348,15 +348,15 @@ async fn after_a_lost_answer_what_was_refused_or_a_duplicate_is_so_again() {
     let operations = vec![
         publish_with_key(keyed, "key", "content"),
         publish_with_key(event_id(), "key", "content"),
-        rename_endpoint(absent, Expected::Any, "absent"),
+        rename_endpoint(absent, ExpectedVersion::Any, "absent"),
         publish(event_id()),
     ];
     let results = log.append_all(SHARD, operations).await;
-    assert!(matches!(results[0], Ok(Appended::New { first: Position(1), .. })));
-    assert_eq!(results[1], Ok(Appended::Duplicate { event_id: keyed }));
+    assert!(matches!(results[0], Ok(AppendOutcome::Appended { first: Position(1), .. })));
+    assert_eq!(results[1], Ok(AppendOutcome::Duplicate { event_id: keyed }));
     let absent = Refusal::NoSuchStream(Stream::Endpoint(absent));
     assert_eq!(results[2], Err(AppendError::Refused(absent)));
-    assert!(matches!(results[3], Ok(Appended::New { first: Position(2), .. })));
+    assert!(matches!(results[3], Ok(AppendOutcome::Appended { first: Position(2), .. })));
     assert_eq!(store.batches(), [4, 2]);
     assert_eq!(logged(&store).await.len(), 2);
 }

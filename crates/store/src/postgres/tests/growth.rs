@@ -6,7 +6,7 @@ use keeptrusts_webhooks_domain::log::Epoch;
 use sqlx::PgConnection;
 
 use super::{connect, database, eventually};
-use crate::log::operation::{Expected, Operation};
+use crate::log::operation::{ExpectedVersion, Operation};
 use crate::postgres::session::fetch;
 use crate::postgres::{MIN_CONNECTIONS, PostgresOptions, PostgresStore};
 use crate::store::Store;
@@ -49,7 +49,7 @@ async fn read_and_changed(connection: &mut PgConnection) -> (i64, i64) {
 fn lookups(endpoint: EndpointId, delivery: DeliveryId) -> [Operation; 3] {
     let event = event_id();
     [
-        rename_endpoint(endpoint, Expected::Any, "again"),
+        rename_endpoint(endpoint, ExpectedVersion::Any, "again"),
         change_delivery(delivery, version(0), DeliveryFact::RetryRequested),
         publish_with_key(event, &event.to_string(), "content"),
     ]

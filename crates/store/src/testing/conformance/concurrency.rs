@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::Fixture;
 use super::given::*;
 use crate::error::StoreError;
-use crate::log::operation::{Appended, Expected, Operation, Record, Refusal};
+use crate::log::operation::{AppendOutcome, ExpectedVersion, Operation, Record, Refusal};
 use crate::store::{AppendedBatch, DueKey, Store};
 
 const WRITERS: usize = 8;
@@ -81,7 +81,7 @@ pub(crate) async fn invariant_6_readers_see_no_gap_while_many_append_and_some_ar
                     publish(event_id()),
                     rename_endpoint(endpoint, version(0), "refused"),
                     publish_with_key(event_id(), &key, "content"),
-                    rename_endpoint(endpoint, Expected::Any, &key),
+                    rename_endpoint(endpoint, ExpectedVersion::Any, &key),
                 ];
                 if let Some(appended) = append_or_find(&*store, &batch).await {
                     let refused: Vec<_> = appended.results.iter().map(Result::is_err).collect();
@@ -176,8 +176,8 @@ pub(crate) async fn of_many_who_publish_with_one_key_one_is_first(fixture: Fixtu
     let (mut first, mut answers) = (BTreeSet::new(), BTreeSet::new());
     while let Some(published) = publishers.join_next().await {
         match published.expect("the publisher ends") {
-            (event, Appended::New { .. }) => drop(first.insert(event)),
-            (_, Appended::Duplicate { event_id }) => drop(answers.insert(event_id)),
+            (event, AppendOutcome::Appended { .. }) => drop(first.insert(event)),
+            (_, AppendOutcome::Duplicate { event_id }) => drop(answers.insert(event_id)),
         }
     }
     assert_eq!(first.len(), 1);
@@ -191,7 +191,7 @@ pub(crate) async fn changes_that_expect_no_version_all_follow_each_other(fixture
     let mut writers = JoinSet::new();
     for store in fixture.handles().take(4 * WRITERS) {
         writers.spawn(async move {
-            let rename = rename_endpoint(endpoint, Expected::Any, "renamed");
+            let rename = rename_endpoint(endpoint, ExpectedVersion::Any, "renamed");
             let appended = append(&*store, &[rename]).await;
             appended.records[0].version.0
         });
@@ -212,7 +212,7 @@ pub(crate) async fn what_is_due_is_of_the_snapshot_that_it_names(fixture: Fixtur
                 let batch = [publish(event), schedule(event, &[(delivery, endpoint)], &[])];
                 append(&*store, &batch).await;
                 let fact = DeliveryFact::Cancelled { reason: String::new() };
-                let cancel = change_delivery(delivery, Expected::Any, fact);
+                let cancel = change_delivery(delivery, ExpectedVersion::Any, fact);
                 append(&*store, &[cancel]).await;
                 tokio::task::yield_now().await;
             }
@@ -277,7 +277,7 @@ pub(crate) async fn an_append_that_was_given_up_is_found_if_and_only_if_it_happe
 
 /// Begins to append an operation, and drops the future after a while.
 async fn give_up(store: Arc<dyn Store>, endpoint: EndpointId, after: Duration) -> OperationId {
-    let rename = rename_endpoint(endpoint, Expected::Any, "given up?");
+    let rename = rename_endpoint(endpoint, ExpectedVersion::Any, "given up?");
     let id = rename.id;
     let append = tokio::spawn(async move { _ = store.append(SHARD, &[rename]).await });
     tokio::time::sleep(after).await;

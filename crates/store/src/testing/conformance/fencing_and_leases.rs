@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::Fixture;
 use super::given::*;
-use crate::log::operation::{Expected, Refusal};
+use crate::log::operation::{ExpectedVersion, Refusal};
 use crate::store::{Lease, Store};
 
 const LONG: Duration = Duration::from_secs(3_600);
@@ -190,7 +190,7 @@ pub(crate) async fn invariant_2_the_checkpoint_moves_step_by_step_and_nothing_is
     assert_eq!(checkpoint().await, Position(7));
 
     fixture.append(publish(event_id())).await;
-    let refused = rename_endpoint(endpoint_id(), Expected::Any, "absent").advancing(7, 8);
+    let refused = rename_endpoint(endpoint_id(), ExpectedVersion::Any, "absent").advancing(7, 8);
     assert!(fixture.results(&[refused]).await[0].is_err());
     assert_eq!(checkpoint().await, Position(7), "a refused operation does not move it");
     take_over(&fixture, lease).await;

@@ -11,7 +11,7 @@ use ulid::Ulid;
 use super::Fixture;
 use super::given::*;
 use crate::limits::ROWS_LOOKED_AT;
-use crate::log::operation::{Expected, Operation};
+use crate::log::operation::{ExpectedVersion, Operation};
 use crate::queries::{AttemptFilter, AuditFilter, DeliveryFilter, EventFilter, Interval, ListPage};
 
 const RARE: EventType = EventType::KeyRotated;
@@ -140,7 +140,7 @@ pub(crate) async fn the_audit_trail_is_looked_through_in_parts(fixture: Fixture)
     let rare = fixture.append(by("ann", create_endpoint(endpoint))).await[0].position;
     let disable = || {
         let fact = EndpointFact::Disabled { reason: String::new(), cause: DisableCause::Requested };
-        by("bob", change_endpoint(endpoint, Expected::Any, fact))
+        by("bob", change_endpoint(endpoint, ExpectedVersion::Any, fact))
     };
     append_in_parts(&fixture, &vec![disable(); MANY]).await;
     let list = async |actor: Option<&str>, before, limit| {

@@ -34,10 +34,12 @@ use tokio::sync::mpsc;
 use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::log::commits::OtherWrites;
-use crate::log::operation::{Appended, BodyId, NewBody, Operation, Record, newest_steady_time};
+use crate::log::operation::{
+    AppendOutcome, BodyId, NewBody, Operation, Record, newest_steady_time,
+};
 use crate::log::plan::{Locked, Wanted, plan};
 use crate::log::projection::{
-    Changes, CountKey, Fold, HealthChange, IncidentKey, Loaded, Missed, Touched,
+    Changes, CountKey, Fold, HealthChange, IncidentKey, Loaded, MissedEvent, Touched,
 };
 use crate::store::{
     AppendedBatch, ClusterState, ErasedBodies, Lease, RebuildDifference, ShardLease, ShardState,
@@ -81,7 +83,7 @@ struct Tables {
     events: BTreeMap<EventId, Event>,
     deliveries: BTreeMap<DeliveryId, Delivery>,
     attempts: BTreeMap<AttemptId, Attempt>,
-    missed: Vec<Missed>,
+    missed: Vec<MissedEvent>,
     attempt_counts: BTreeMap<CountKey, u64>,
     failing: BTreeMap<(OrganizationId, EndpointId), Failing>,
     pauses: BTreeMap<(OrganizationId, EndpointId), Pause>,
@@ -235,17 +237,18 @@ impl Store for MemoryStore {
         shard: Shard,
         after: Position,
         operations: &[OperationId],
-    ) -> Result<HashMap<OperationId, Appended>, StoreError> {
+    ) -> Result<HashMap<OperationId, AppendOutcome>, StoreError> {
         let data = self.shard(shard);
         let mut found = HashMap::new();
         for record in data.records.iter().filter(|record| record.position > after) {
             if operations.contains(&record.operation_id) {
                 let Record { position, recorded_at, .. } = *record;
-                let appended = Appended::New { first: position, last: position, recorded_at };
+                let appended =
+                    AppendOutcome::Appended { first: position, last: position, recorded_at };
                 found
                     .entry(record.operation_id)
                     .and_modify(|earlier| {
-                        if let Appended::New { last, .. } = earlier {
+                        if let AppendOutcome::Appended { last, .. } = earlier {
                             *last = position;
                         }
                     })
@@ -481,7 +484,7 @@ impl Store for MemoryStore {
         );
         compare("failing_endpoints", &stored.failing, &rebuilt.failing, &mut differences);
         compare("endpoint_pauses", &stored.pauses, &rebuilt.pauses, &mut differences);
-        let numbered = |rows: &[Missed]| {
+        let numbered = |rows: &[MissedEvent]| {
             rows.iter().map(|row| ((row.endpoint_id, row.position), row.clone())).collect()
         };
         let (stored, rebuilt): (BTreeMap<_, _>, BTreeMap<_, _>) =
