@@ -178,7 +178,7 @@ pub(super) async fn find_operations(
     shard: Shard,
     after: Position,
     operations: &[OperationId],
-) -> Result<HashMap<OperationId, Appended>, StoreError> {
+) -> Result<HashMap<OperationId, AppendOutcome>, StoreError> {
     let mut session = Session::acquire(writers).await?;
     let limit = session.answer_limit();
     let mut transaction = session.begin().await?;

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::error::StoreError;
 use crate::log::commits::OtherWrites;
-use crate::log::operation::{Appended, BodyId, Operation, Record};
+use crate::log::operation::{AppendOutcome, BodyId, Operation, Record};
 use crate::open_mode::OpenMode;
 use crate::store::{
     AppendedBatch, ClusterState, ErasedBodies, Lease, RebuildDifference, ShardState, Store,
@@ -153,7 +153,7 @@ impl Store for PostgresStore {
         shard: Shard,
         after: Position,
         operations: &[OperationId],
-    ) -> Result<HashMap<OperationId, Appended>, StoreError> {
+    ) -> Result<HashMap<OperationId, AppendOutcome>, StoreError> {
         append::find_operations(&self.writers, &self.contended_rows, shard, after, operations).await
     }
 

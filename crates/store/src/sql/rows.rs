@@ -7,7 +7,7 @@ use keeptrusts_webhooks_domain::log::{Epoch, Position};
 use sqlx_macros::FromRow;
 
 use crate::error::StoreError;
-use crate::log::operation::Appended;
+use crate::log::operation::AppendOutcome;
 use crate::store::{AttemptSum, ShardState, SteadyTime};
 use crate::tables::{ReadableRow, number, parse, time, word};
 
@@ -72,7 +72,7 @@ impl ReadableRow for OperationRow {
     type Value = (OperationId, Appended);
 
     fn value(self) -> Unreadable<(OperationId, Appended)> {
-        let appended = Appended::New {
+        let appended = AppendOutcome::Appended {
             first: Position(self.first_position),
             last: Position(self.last_position),
             recorded_at: time(self.recorded_at)?,

@@ -10,7 +10,7 @@ use sqlx::{SqliteConnection, SqliteExecutor};
 use super::errors::store_error;
 use super::set_statement::{SetStatement, Values};
 use crate::error::StoreError;
-use crate::log::operation::{Appended, Record};
+use crate::log::operation::{AppendOutcome, Record};
 use crate::sql::row_limit;
 use crate::sql::rows::{OperationRow, ShardStateRow};
 use crate::store::ShardState;

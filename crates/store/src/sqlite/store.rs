@@ -23,7 +23,7 @@ use crate::clock::Clock;
 use crate::database_problem::DatabaseProblem;
 use crate::error::StoreError;
 use crate::log::commits::OtherWrites;
-use crate::log::operation::{Appended, BodyId, Operation, Record};
+use crate::log::operation::{AppendOutcome, BodyId, Operation, Record};
 use crate::store::{
     AppendedBatch, ClusterState, ErasedBodies, Lease, RebuildDifference, ShardState, Store,
     TableVersions,
@@ -68,7 +68,7 @@ impl Store for SqliteStore {
         shard: Shard,
         after: Position,
         operations: &[OperationId],
-    ) -> Result<HashMap<OperationId, Appended>, StoreError> {
+    ) -> Result<HashMap<OperationId, AppendOutcome>, StoreError> {
         let mut writer = self.writer.lock().await?;
         let connection = writer.connection()?;
         let found = log_reads::find_operations(connection, shard, after, operations).await;
