@@ -69,9 +69,9 @@ pub(crate) struct OperationRow {
 }
 
 impl ReadableRow for OperationRow {
-    type Value = (OperationId, Appended);
+    type Value = (OperationId, AppendOutcome);
 
-    fn value(self) -> Unreadable<(OperationId, Appended)> {
+    fn value(self) -> Unreadable<(OperationId, AppendOutcome)> {
         let appended = AppendOutcome::Appended {
             first: Position(self.first_position),
             last: Position(self.last_position),
