@@ -22,7 +22,7 @@ words! {
 
 words! {
     /// What an attempt meant for its delivery.
-    pub enum Outcome {
+    pub enum AttemptOutcome {
         /// Answered 2xx.
         Delivered = "delivered",
         /// Failed; another automatic one is due.
@@ -72,7 +72,7 @@ pub struct Attempt {
     /// What it was.
     pub made: AttemptMade,
     /// What it meant.
-    pub outcome: Outcome,
+    pub outcome: AttemptOutcome,
     /// What went wrong; empty on success.
     pub error: String,
     /// When the next automatic attempt was due, seen from the end of this one.

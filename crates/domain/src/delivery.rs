@@ -5,7 +5,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::Timestamp;
-use crate::attempt::{AttemptMade, Outcome, Trigger};
+use crate::attempt::{AttemptMade, AttemptOutcome, Trigger};
 use crate::event_type::EventType;
 use crate::fact::DeliveryFact;
 use crate::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
@@ -308,13 +308,13 @@ impl Delivery {
 
 impl DeliveryFact {
     /// If the fact is an attempt's end: the attempt, what it meant, what went wrong, what is next.
-    pub fn attempt(&self) -> Option<(&AttemptMade, Outcome, &str, Option<Timestamp>)> {
+    pub fn attempt(&self) -> Option<(&AttemptMade, AttemptOutcome, &str, Option<Timestamp>)> {
         match self {
-            DeliveryFact::AttemptSucceeded(made) => Some((made, Outcome::Delivered, "", None)),
+            DeliveryFact::AttemptSucceeded(made) => Some((made, AttemptOutcome::Delivered, "", None)),
             DeliveryFact::AttemptFailed { made, error, next_attempt_time, .. } => {
                 let outcome = match next_attempt_time {
-                    Some(_) => Outcome::Retrying,
-                    None => Outcome::Failed,
+                    Some(_) => AttemptOutcome::Retrying,
+                    None => AttemptOutcome::Failed,
                 };
                 Some((made, outcome, error, *next_attempt_time))
             }

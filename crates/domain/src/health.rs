@@ -83,11 +83,11 @@ pub struct AttemptTally {
 
 impl AttemptTally {
     /// Counts so many more.
-    pub fn add(&mut self, outcome: Outcome, count: u64) {
+    pub fn add(&mut self, outcome: AttemptOutcome, count: u64) {
         match outcome {
-            Outcome::Delivered => self.delivered += count,
-            Outcome::Retrying => self.retrying += count,
-            Outcome::Failed => self.failed += count,
+            AttemptOutcome::Delivered => self.delivered += count,
+            AttemptOutcome::Retrying => self.retrying += count,
+            AttemptOutcome::Failed => self.failed += count,
         }
     }
 

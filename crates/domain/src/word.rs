@@ -84,7 +84,7 @@ mod tests {
 
     use super::*;
     use crate::access::Role;
-    use crate::attempt::{Outcome, Trigger};
+    use crate::attempt::{AttemptOutcome, Trigger};
     use crate::channel::{ChannelKind, ChannelStatus};
     use crate::delivery::DeliveryState;
     use crate::endpoint::EndpointStatus;
@@ -111,7 +111,7 @@ mod tests {
         read_back::<EndpointStatus>();
         read_back::<NotificationState>();
         read_back::<NotificationType>();
-        read_back::<Outcome>();
+        read_back::<AttemptOutcome>();
         read_back::<PayloadKind>();
         read_back::<ReplayScope>();
         read_back::<ReplayState>();

@@ -414,7 +414,7 @@ pub struct AttemptSum {
     /// The endpoint.
     pub endpoint_id: EndpointId,
     /// What they meant.
-    pub outcome: Outcome,
+    pub outcome: AttemptOutcome,
     /// How long they took; see [`crate::durations`].
     pub duration_bucket: u16,
     /// How many there were.

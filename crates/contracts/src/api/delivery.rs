@@ -1,6 +1,6 @@
 //! Deliveries and attempts.
 
-use keeptrusts_webhooks_domain::attempt::{Attempt, Exchange, Outcome, Trigger};
+use keeptrusts_webhooks_domain::attempt::{Attempt, Exchange, AttemptOutcome, Trigger};
 use keeptrusts_webhooks_domain::content_encoding::ContentEncoding;
 use keeptrusts_webhooks_domain::counted::counted;
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
@@ -154,24 +154,24 @@ impl From<v1::DeliveryState> for Option<DeliveryState> {
     }
 }
 
-impl From<Outcome> for v1::AttemptOutcome {
-    fn from(outcome: Outcome) -> Self {
+impl From<AttemptOutcome> for v1::AttemptOutcome {
+    fn from(outcome: AttemptOutcome) -> Self {
         match outcome {
-            Outcome::Delivered => v1::AttemptOutcome::Delivered,
-            Outcome::Retrying => v1::AttemptOutcome::Retrying,
-            Outcome::Failed => v1::AttemptOutcome::Failed,
+            AttemptOutcome::Delivered => v1::AttemptOutcome::Delivered,
+            AttemptOutcome::Retrying => v1::AttemptOutcome::Retrying,
+            AttemptOutcome::Failed => v1::AttemptOutcome::Failed,
         }
     }
 }
 
 /// None: unspecified.
-impl From<v1::AttemptOutcome> for Option<Outcome> {
+impl From<v1::AttemptOutcome> for Option<AttemptOutcome> {
     fn from(outcome: v1::AttemptOutcome) -> Self {
         match outcome {
             v1::AttemptOutcome::Unspecified => None,
-            v1::AttemptOutcome::Delivered => Some(Outcome::Delivered),
-            v1::AttemptOutcome::Retrying => Some(Outcome::Retrying),
-            v1::AttemptOutcome::Failed => Some(Outcome::Failed),
+            v1::AttemptOutcome::Delivered => Some(AttemptOutcome::Delivered),
+            v1::AttemptOutcome::Retrying => Some(AttemptOutcome::Retrying),
+            v1::AttemptOutcome::Failed => Some(AttemptOutcome::Failed),
         }
     }
 }

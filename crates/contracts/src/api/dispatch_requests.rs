@@ -151,7 +151,7 @@ pub struct ListAttempts {
     /// Only of this type.
     pub event_type: Option<EventType>,
     /// Only with this outcome.
-    pub outcome: Option<Outcome>,
+    pub outcome: Option<AttemptOutcome>,
     /// Only begun then or later.
     pub start_time: Option<Timestamp>,
     /// Only begun before.

@@ -5,7 +5,7 @@ use keeptrusts_webhooks_contracts::api::{
 };
 use keeptrusts_webhooks_contracts::time::timestamp_to_proto;
 use keeptrusts_webhooks_contracts::v1;
-use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptMade, Exchange, Outcome, Trigger};
+use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptMade, Exchange, AttemptOutcome, Trigger};
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, PreviousSecret};
 use keeptrusts_webhooks_domain::endpoint_config::EndpointConfig;
@@ -193,7 +193,7 @@ fn an_attempt_is_shown_with_as_much_content_as_there_is() {
         organization_id: "default".parse().expect("valid"),
         delivery_id: delivery_id(),
         made,
-        outcome: Outcome::Retrying,
+        outcome: AttemptOutcome::Retrying,
         error: "answered 503".to_owned(),
         next_attempt_time: Some(time()),
     };
@@ -258,11 +258,11 @@ fn every_state_has_its_own_number_and_zero_has_no_meaning() {
     for state in [Scheduled, Retrying, Delivered, Failed, Cancelled] {
         assert_eq!(Option::from(v1::DeliveryState::from(state)), Some(state));
     }
-    for outcome in [Outcome::Delivered, Outcome::Retrying, Outcome::Failed] {
+    for outcome in [AttemptOutcome::Delivered, AttemptOutcome::Retrying, AttemptOutcome::Failed] {
         assert_eq!(Option::from(v1::AttemptOutcome::from(outcome)), Some(outcome));
     }
     assert_eq!(Option::<DeliveryState>::from(v1::DeliveryState::Unspecified), None);
-    assert_eq!(Option::<Outcome>::from(v1::AttemptOutcome::Unspecified), None);
+    assert_eq!(Option::<AttemptOutcome>::from(v1::AttemptOutcome::Unspecified), None);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptMade, Outcome, Trigger};
+use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptMade, AttemptOutcome, Trigger};
 use keeptrusts_webhooks_domain::channel::{Channel, ChannelFact};
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
@@ -126,7 +126,7 @@ pub struct CountKey {
     /// The hour in which they began.
     pub hour: Timestamp,
     /// What they meant.
-    pub outcome: Outcome,
+    pub outcome: AttemptOutcome,
     /// How long they took; see [`durations`].
     pub duration_bucket: u16,
 }
@@ -354,11 +354,11 @@ impl Fold {
     fn note_health(
         &mut self,
         made: &AttemptMade,
-        outcome: Outcome,
+        outcome: AttemptOutcome,
         delivery: DeliveryId,
         record: &Record,
     ) {
-        if outcome == Outcome::Delivered {
+        if outcome == AttemptOutcome::Delivered {
             return self.end_failing(&record.organization_id, made.endpoint_id);
         }
         if made.trigger == Trigger::Test {

@@ -77,7 +77,7 @@ pub struct AttemptFilter {
     /// Of this type.
     pub event_type: Option<EventType>,
     /// With this outcome.
-    pub outcome: Option<Outcome>,
+    pub outcome: Option<AttemptOutcome>,
     /// Begun then.
     pub begun: Interval,
 }

@@ -43,10 +43,10 @@ mod tests {
             count,
         };
         let sums = [
-            sum(one, Outcome::Delivered, 10, 5),
-            sum(one, Outcome::Delivered, 20, 1),
-            sum(one, Outcome::Failed, 90, 2),
-            sum(other, Outcome::Retrying, 90, 3),
+            sum(one, AttemptOutcome::Delivered, 10, 5),
+            sum(one, AttemptOutcome::Delivered, 20, 1),
+            sum(one, AttemptOutcome::Failed, 90, 2),
+            sum(other, AttemptOutcome::Retrying, 90, 3),
         ];
         let summary = summarize(week_of(Timestamp::UNIX_EPOCH), &sums);
         assert_eq!(summary.total, AttemptTally { delivered: 6, retrying: 3, failed: 2 });

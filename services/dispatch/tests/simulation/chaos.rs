@@ -12,7 +12,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use keeptrusts_webhooks_dispatch_service::Settings;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::{Outcome, Trigger};
+use keeptrusts_webhooks_domain::attempt::{AttemptOutcome, Trigger};
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
 use keeptrusts_webhooks_domain::endpoint::{EndpointCommand, EndpointStatus};
 use keeptrusts_webhooks_domain::fact::DeliveryFact;
@@ -390,7 +390,7 @@ impl Chaos {
         assert_eq!(numbers, Vec::from_iter(1..=delivery.attempt_count), "{delivery:?}");
         assert!(delivery.state.has_ended(), "{delivery:?}");
         assert_eq!(delivery.due_time(), None, "{delivery:?}");
-        let succeeded = attempts.iter().any(|attempt| attempt.outcome == Outcome::Delivered);
+        let succeeded = attempts.iter().any(|attempt| attempt.outcome == AttemptOutcome::Delivered);
         match delivery.state {
             DeliveryState::Delivered => assert!(succeeded, "{delivery:?}"),
             DeliveryState::Failed => assert_eq!(delivery.automatic_count, 6, "{delivery:?}"),

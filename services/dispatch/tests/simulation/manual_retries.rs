@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keeptrusts_webhooks_domain::attempt::{Outcome, Trigger};
+use keeptrusts_webhooks_domain::attempt::{AttemptOutcome, Trigger};
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
 
@@ -105,7 +105,7 @@ async fn a_retry_that_is_asked_for_during_an_attempt_is_made_after_it() {
     let requests = world.requests();
     assert_eq!(requests.len(), 2);
     assert_eq!(requests[1].time, requests[0].time + REQUEST_TIMEOUT);
-    assert_eq!(world.outcomes(delivery.id).await, [Outcome::Retrying, Outcome::Delivered]);
+    assert_eq!(world.outcomes(delivery.id).await, [AttemptOutcome::Retrying, AttemptOutcome::Delivered]);
     assert_eq!(world.attempts(delivery.id).await[1].made.trigger, Trigger::Manual);
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keeptrusts_webhooks_domain::attempt::{Outcome, Trigger};
+use keeptrusts_webhooks_domain::attempt::{AttemptOutcome, Trigger};
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
 
@@ -33,8 +33,8 @@ async fn invariant_3_a_failing_delivery_is_retried_on_the_schedule_and_then_fail
     let numbers: Vec<_> = attempts.iter().map(|attempt| attempt.made.number).collect();
     assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
     let outcomes: Vec<_> = attempts.iter().map(|attempt| attempt.outcome).collect();
-    assert_eq!(outcomes[..5], [Outcome::Retrying; 5]);
-    assert_eq!(outcomes[5], Outcome::Failed);
+    assert_eq!(outcomes[..5], [AttemptOutcome::Retrying; 5]);
+    assert_eq!(outcomes[5], AttemptOutcome::Failed);
     assert!(attempts.iter().all(|attempt| attempt.made.trigger == Trigger::Automatic));
     // What each attempt promised is when the next one was made.
     for (attempt, next) in attempts.iter().zip(&attempts[1..]) {

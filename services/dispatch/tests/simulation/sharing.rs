@@ -190,7 +190,7 @@ async fn invariant_5_an_outcome_that_a_frozen_process_was_recording_is_refused()
     assert_eq!(world.logs().await, logs);
     world.pass(minutes(2)).await;
     let delivery = world.delivery_of(event).await;
-    assert_eq!(world.outcomes(delivery.id).await, [Outcome::Retrying; 2]);
+    assert_eq!(world.outcomes(delivery.id).await, [AttemptOutcome::Retrying; 2]);
 }
 
 #[tokio::test(start_paused = true)]

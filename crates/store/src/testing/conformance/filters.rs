@@ -89,7 +89,7 @@ pub(crate) async fn attempts_are_filtered_by_each_of_their_columns_and_any_two(f
         |story, _| AttemptFilter { endpoint_id: Some(story.endpoint), ..Default::default() },
         |story, _| AttemptFilter { delivery_id: Some(story.delivery), ..Default::default() },
         |story, _| AttemptFilter { event_type: Some(story.event_type), ..Default::default() },
-        |_, _| AttemptFilter { outcome: Some(Outcome::Retrying), ..Default::default() },
+        |_, _| AttemptFilter { outcome: Some(AttemptOutcome::Retrying), ..Default::default() },
         |_, interval| AttemptFilter { begun: interval, ..Default::default() },
     ];
     for one in singles {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::{AttemptMade, Outcome};
+use keeptrusts_webhooks_domain::attempt::{AttemptMade, AttemptOutcome};
 use keeptrusts_webhooks_domain::delivery::Verdict;
 use keeptrusts_webhooks_domain::fact::EndpointFact;
 use keeptrusts_webhooks_domain::health::{DisableCause, Failing};
@@ -135,7 +135,7 @@ pub(crate) async fn an_organizations_attempts_are_summed_over_hours(fixture: Fix
         .iter()
         .map(|endpoint_id| AttemptSum {
             endpoint_id: *endpoint_id,
-            outcome: Outcome::Delivered,
+            outcome: AttemptOutcome::Delivered,
             duration_bucket: durations::bucket(Duration::from_millis(2)),
             count: 2,
         })

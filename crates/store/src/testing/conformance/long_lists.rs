@@ -102,7 +102,7 @@ pub(crate) async fn a_list_of_attempts_looks_at_so_many_and_says_how_far_it_came
     attempts.reverse();
     for endpoint_id in [None, Some(endpoint)] {
         let delivered =
-            async |before| list(Some(Outcome::Delivered), endpoint_id, before, 10).await;
+            async |before| list(Some(AttemptOutcome::Delivered), endpoint_id, before, 10).await;
         let (rare, common) = (attempts[0], &attempts[1..]);
         assert_found_in_two_looks(delivered, AttemptId::MAX, common, rare).await;
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptMade, Outcome, Trigger};
+use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptMade, AttemptOutcome, Trigger};
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, ON_REQUEST, Verdict};
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus, PreviousSecret};
 use keeptrusts_webhooks_domain::endpoint_config::{EndpointConfig, EndpointPatch};
@@ -254,14 +254,14 @@ pub(crate) async fn a_delivery_retries_until_it_fails_and_each_attempt_has_a_row
     assert_eq!(numbers, [6, 5, 4, 3, 2, 1]);
     let first = &attempts[5];
     assert_eq!((first.delivery_id, first.organization_id.clone()), (id, organization()));
-    assert_eq!((first.outcome, first.error.as_str()), (Outcome::Retrying, "answered 500"));
+    assert_eq!((first.outcome, first.error.as_str()), (AttemptOutcome::Retrying, "answered 500"));
     assert_eq!(first.next_attempt_time, Some(time("2026-04-23T11:01:00.004999Z")));
     let made = AttemptMade { id: first.made.id, ..attempt_of(&row, start_time) };
     let made = AttemptMade { number: 1, automatic_count: 1, status_code: Some(500), ..made };
     let made = AttemptMade { remark: "a remark on attempt 1".to_owned(), ..made };
     assert_eq!(first.made, made);
     let last = &attempts[0];
-    assert_eq!((last.outcome, last.next_attempt_time), (Outcome::Failed, None));
+    assert_eq!((last.outcome, last.next_attempt_time), (AttemptOutcome::Failed, None));
 
     let store = fixture.store();
     let found = store.attempt(SHARD, &organization(), first.made.id).await.expect("reads");
@@ -441,7 +441,7 @@ pub(crate) async fn attempts_are_counted_by_hour_outcome_and_duration_and_tests_
             let row = fixture.delivery(row.id).await;
             let last = [&row, &twin].map(|row| conclude(row, made(row), Verdict::Succeeded));
             fixture.append_all(&last).await;
-            for (outcome, count) in [(Outcome::Retrying, 1), (Outcome::Delivered, 2)] {
+            for (outcome, count) in [(AttemptOutcome::Retrying, 1), (AttemptOutcome::Delivered, 2)] {
                 let key = CountKey {
                     endpoint_id: endpoint,
                     hour: hour_of(start_time),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::{AttemptMade, Outcome};
+use keeptrusts_webhooks_domain::attempt::{AttemptMade, AttemptOutcome};
 use keeptrusts_webhooks_domain::delivery::{DeliveryState, Verdict};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, OrganizationId};
@@ -69,7 +69,7 @@ pub(super) struct Story {
     pub(super) delivery: DeliveryId,
     pub(super) state: DeliveryState,
     /// Oldest first.
-    pub(super) attempts: Vec<(AttemptId, Outcome)>,
+    pub(super) attempts: Vec<(AttemptId, AttemptOutcome)>,
     pub(super) recorded_at: Timestamp,
 }
 
@@ -111,8 +111,8 @@ async fn tell(
     let recorded_at = fixture.append_all(&routed).await[0].recorded_at;
     let (state, outcomes) = match number % 3 {
         0 => (DeliveryState::Scheduled, vec![]),
-        1 => (DeliveryState::Retrying, vec![Outcome::Retrying]),
-        _ => (DeliveryState::Delivered, vec![Outcome::Retrying, Outcome::Delivered]),
+        1 => (DeliveryState::Retrying, vec![AttemptOutcome::Retrying]),
+        _ => (DeliveryState::Delivered, vec![AttemptOutcome::Retrying, AttemptOutcome::Delivered]),
     };
     let mut attempts = Vec::new();
     for outcome in outcomes {
@@ -120,7 +120,7 @@ async fn tell(
         let id = AttemptId::new(next_id().await);
         let made = AttemptMade { id, ..attempt_of(&rows[0], recorded_at) };
         let verdict = match outcome {
-            Outcome::Delivered => Verdict::Succeeded,
+            AttemptOutcome::Delivered => Verdict::Succeeded,
             _ => failure(),
         };
         let operation = conclude(&rows[0], made, verdict);

@@ -1,7 +1,7 @@
 //! What a replay finds, said as plainly as it can be: the databases are held against this.
 
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::{Attempt, Outcome, Trigger};
+use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptOutcome, Trigger};
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Position;
@@ -87,7 +87,7 @@ impl Look<'_> {
     fn of_attempt(&self, cursor: ReplayCursor, attempt: &Attempt) -> Option<Candidate> {
         let made = &attempt.made;
         let delivery = self.data.tables.deliveries.get(&attempt.delivery_id)?;
-        let is_wanted = attempt.outcome == Outcome::Failed
+        let is_wanted = attempt.outcome == AttemptOutcome::Failed
             && made.trigger != Trigger::Test
             && made.number == delivery.attempt_count
             && self.selection.covers_time(made.start_time);

@@ -3,7 +3,7 @@
 
 use keeptrusts_webhooks_contracts::log_codec;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::{Attempt, Exchange, Outcome};
+use keeptrusts_webhooks_domain::attempt::{Attempt, Exchange, AttemptOutcome};
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
 use keeptrusts_webhooks_domain::event::ContentDigest;
@@ -72,7 +72,7 @@ impl World {
         self.find_attempts(&organization, &filter).await
     }
 
-    pub(crate) async fn outcomes(&self, delivery_id: DeliveryId) -> Vec<Outcome> {
+    pub(crate) async fn outcomes(&self, delivery_id: DeliveryId) -> Vec<AttemptOutcome> {
         self.attempts(delivery_id).await.into_iter().map(|attempt| attempt.outcome).collect()
     }
 
