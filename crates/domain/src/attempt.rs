@@ -34,7 +34,7 @@ words! {
 
 /// What an attempt was, whatever came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AttemptMade {
+pub struct AttemptDetails {
     /// Its id.
     pub id: AttemptId,
     /// The event that was sent.
@@ -70,7 +70,7 @@ pub struct Attempt {
     /// The delivery that it belongs to.
     pub delivery_id: DeliveryId,
     /// What it was.
-    pub made: AttemptMade,
+    pub details: AttemptDetails,
     /// What it meant.
     pub outcome: AttemptOutcome,
     /// What went wrong; empty on success.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::Timestamp;
-use crate::attempt::{AttemptMade, AttemptOutcome, Trigger};
+use crate::attempt::{AttemptDetails, AttemptOutcome, Trigger};
 use crate::event_type::EventType;
 use crate::fact::DeliveryFact;
 use crate::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
@@ -181,7 +181,7 @@ impl Delivery {
     /// leaves schedule and state as they are; a test has no second attempt.
     pub fn conclude(
         &self,
-        made: AttemptMade,
+        details: AttemptDetails,
         verdict: Verdict,
         end_time: Timestamp,
         steady_end_time: Timestamp,
@@ -189,17 +189,17 @@ impl Delivery {
     ) -> DeliveryFact {
         // Counted from how the delivery stands: a replay may have begun the schedule anew since
         // the attempt began.
-        let automatic = u32::from(made.trigger == Trigger::Automatic);
-        let made = AttemptMade { automatic_count: self.automatic_count + automatic, ..made };
+        let automatic = u32::from(details.trigger == Trigger::Automatic);
+        let details = AttemptDetails { automatic_count: self.automatic_count + automatic, ..details };
         let Verdict::Failed { error, retry_after, endpoint_pause } = verdict else {
-            return DeliveryFact::AttemptSucceeded(made);
+            return DeliveryFact::AttemptSucceeded(details);
         };
-        let (state, next_attempt_time, steady_due_time) = match made.trigger {
+        let (state, next_attempt_time, steady_due_time) = match details.trigger {
             _ if self.state == DeliveryState::Cancelled => (DeliveryState::Cancelled, None, None),
             Trigger::Manual => (self.state, self.next_attempt_time, self.steady_due_time),
             Trigger::Test => (DeliveryState::Failed, None, None),
             Trigger::Automatic => {
-                let wait = schedule.wait_after(made.automatic_count, retry_after);
+                let wait = schedule.wait_after(details.automatic_count, retry_after);
                 let next = wait.and_then(|wait| {
                     let steady_due_time = steady_end_time.checked_add(wait).ok()?;
                     Some((end_time.checked_add(wait).ok()?, steady_due_time))
@@ -211,7 +211,7 @@ impl Delivery {
             }
         };
         DeliveryFact::AttemptFailed {
-            made,
+            details,
             error,
             next_attempt_time,
             steady_due_time,
@@ -254,16 +254,16 @@ impl Delivery {
                 self.end_reason.clear();
             }
             DeliveryFact::RetryRequested => self.retry_request_time = Some(recorded_at),
-            DeliveryFact::AttemptSucceeded(made) => {
-                self.count(made);
+            DeliveryFact::AttemptSucceeded(details) => {
+                self.count(details);
                 self.state = DeliveryState::Delivered;
                 self.stop_waiting();
                 self.end_reason.clear();
             }
             DeliveryFact::AttemptFailed {
-                made, next_attempt_time, steady_due_time, state, ..
+                details, next_attempt_time, steady_due_time, state, ..
             } => {
-                self.count(made);
+                self.count(details);
                 self.state = *state;
                 self.next_attempt_time = *next_attempt_time;
                 self.steady_due_time = *steady_due_time;
@@ -297,10 +297,10 @@ impl Delivery {
         self.retry_request_trace = None;
     }
 
-    fn count(&mut self, made: &AttemptMade) {
-        self.attempt_count = made.number;
-        self.automatic_count = made.automatic_count;
-        if made.trigger != Trigger::Automatic {
+    fn count(&mut self, details: &AttemptDetails) {
+        self.attempt_count = details.number;
+        self.automatic_count = details.automatic_count;
+        if details.trigger != Trigger::Automatic {
             self.end_retry_request();
         }
     }
@@ -308,15 +308,15 @@ impl Delivery {
 
 impl DeliveryFact {
     /// If the fact is an attempt's end: the attempt, what it meant, what went wrong, what is next.
-    pub fn attempt(&self) -> Option<(&AttemptMade, AttemptOutcome, &str, Option<Timestamp>)> {
+    pub fn attempt(&self) -> Option<(&AttemptDetails, AttemptOutcome, &str, Option<Timestamp>)> {
         match self {
-            DeliveryFact::AttemptSucceeded(made) => Some((made, AttemptOutcome::Delivered, "", None)),
-            DeliveryFact::AttemptFailed { made, error, next_attempt_time, .. } => {
+            DeliveryFact::AttemptSucceeded(details) => Some((details, AttemptOutcome::Delivered, "", None)),
+            DeliveryFact::AttemptFailed { details, error, next_attempt_time, .. } => {
                 let outcome = match next_attempt_time {
                     Some(_) => AttemptOutcome::Retrying,
                     None => AttemptOutcome::Failed,
                 };
-                Some((made, outcome, error, *next_attempt_time))
+                Some((details, outcome, error, *next_attempt_time))
             }
             _ => None,
         }
@@ -332,8 +332,8 @@ impl DeliveryFact {
     /// event's body did. A test's failure is not.
     pub fn is_exhaustion(&self) -> bool {
         match self {
-            DeliveryFact::AttemptFailed { made, state, .. } => {
-                *state == DeliveryState::Failed && made.trigger == Trigger::Automatic
+            DeliveryFact::AttemptFailed { details, state, .. } => {
+                *state == DeliveryState::Failed && details.trigger == Trigger::Automatic
             }
             DeliveryFact::Expired { event_type, .. } => *event_type != EventType::Test,
             _ => false,
@@ -379,9 +379,9 @@ mod tests {
         }
     }
 
-    fn attempt(delivery: &Delivery) -> AttemptMade {
+    fn attempt(delivery: &Delivery) -> AttemptDetails {
         let trigger = delivery.due_trigger();
-        AttemptMade {
+        AttemptDetails {
             id: AttemptId::MIN,
             event_id: delivery.event_id,
             event_type: delivery.event_type,

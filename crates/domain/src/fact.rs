@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::Timestamp;
-use crate::attempt::AttemptMade;
+use crate::attempt::AttemptDetails;
 use crate::channel::ChannelFact;
 use crate::delivery::DeliveryState;
 use crate::endpoint_config::{EndpointConfig, EndpointPatch};
@@ -177,11 +177,11 @@ pub enum DeliveryFact {
     /// Somebody asked for its end.
     CancelRequested,
     /// The receiver answered 2xx.
-    AttemptSucceeded(AttemptMade),
+    AttemptSucceeded(AttemptDetails),
     /// An attempt failed.
     AttemptFailed {
         /// What it was.
-        made: AttemptMade,
+        details: AttemptDetails,
         /// What went wrong.
         error: String,
         /// When the next automatic attempt is due, as people are told.

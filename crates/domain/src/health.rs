@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
-use crate::attempt::Outcome;
+use crate::attempt::AttemptOutcome;
 use crate::document::micros;
 use crate::ids::{DeliveryId, EndpointId};
 use crate::word::words;

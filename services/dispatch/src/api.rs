@@ -206,7 +206,7 @@ impl DispatchService for DispatchApi {
         let read = |before, limit| async move {
             let found = store.list_attempts(shard, organization, filter, before, limit).await;
             let Found { rows, next } = found.map_err(answer::query_failed)?;
-            let things = rows.iter().map(|attempt| (attempt.made.id, attempt.into())).collect();
+            let things = rows.iter().map(|attempt| (attempt.details.id, attempt.into())).collect();
             Ok(Read { things, next })
         };
         let turn = answer::long_read(&self.log, organization);

@@ -38,22 +38,22 @@ impl From<&Delivery> for v1::Delivery {
 /// An attempt as the delivery log has it: without headers and bodies.
 impl From<&Attempt> for v1::Attempt {
     fn from(attempt: &Attempt) -> Self {
-        let made = &attempt.made;
+        let details = &attempt.details;
         v1::Attempt {
-            id: made.id.to_string(),
+            id: details.id.to_string(),
             delivery_id: attempt.delivery_id.to_string(),
-            event_id: made.event_id.to_string(),
-            event_type: made.event_type.name().to_owned(),
-            endpoint_id: made.endpoint_id.to_string(),
-            number: count(made.number),
-            trigger: v1::AttemptTrigger::from(made.trigger).into(),
-            start_time: Some(timestamp_to_proto(made.start_time)),
-            duration: Some(duration_to_proto(made.duration)),
-            status_code: made.status_code.map_or(0, i32::from),
+            event_id: details.event_id.to_string(),
+            event_type: details.event_type.name().to_owned(),
+            endpoint_id: details.endpoint_id.to_string(),
+            number: count(details.number),
+            trigger: v1::AttemptTrigger::from(details.trigger).into(),
+            start_time: Some(timestamp_to_proto(details.start_time)),
+            duration: Some(duration_to_proto(details.duration)),
+            status_code: details.status_code.map_or(0, i32::from),
             error: attempt.error.clone(),
             outcome: v1::AttemptOutcome::from(attempt.outcome).into(),
             next_attempt_time: attempt.next_attempt_time.map(timestamp_to_proto),
-            remark: made.remark.clone(),
+            remark: details.remark.clone(),
             ..v1::Attempt::default()
         }
     }

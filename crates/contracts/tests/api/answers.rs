@@ -5,7 +5,7 @@ use keeptrusts_webhooks_contracts::api::{
 };
 use keeptrusts_webhooks_contracts::time::timestamp_to_proto;
 use keeptrusts_webhooks_contracts::v1;
-use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptMade, Exchange, AttemptOutcome, Trigger};
+use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptDetails, Exchange, AttemptOutcome, Trigger};
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, PreviousSecret};
 use keeptrusts_webhooks_domain::endpoint_config::EndpointConfig;
@@ -175,7 +175,7 @@ fn a_pause_is_shown_as_long_as_it_lasts() {
 
 #[test]
 fn an_attempt_is_shown_with_as_much_content_as_there_is() {
-    let made = AttemptMade {
+    let details = AttemptDetails {
         id: AttemptId::MIN,
         event_id: event_id(),
         event_type: EventType::PolicyBlock,
@@ -192,7 +192,7 @@ fn an_attempt_is_shown_with_as_much_content_as_there_is() {
     let attempt = Attempt {
         organization_id: "default".parse().expect("valid"),
         delivery_id: delivery_id(),
-        made,
+        details,
         outcome: AttemptOutcome::Retrying,
         error: "answered 503".to_owned(),
         next_attempt_time: Some(time()),

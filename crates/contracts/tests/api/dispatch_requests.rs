@@ -5,7 +5,7 @@ use keeptrusts_webhooks_contracts::api::{
     WatchDeliveries,
 };
 use keeptrusts_webhooks_contracts::v1;
-use keeptrusts_webhooks_domain::attempt::Outcome;
+use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::log::{RecordName, Stream, Version};
 

@@ -27,7 +27,7 @@ pub fn summarize(week: Range<Timestamp>, sums: &[AttemptSum]) -> HealthSummary {
 
 #[cfg(test)]
 mod tests {
-    use keeptrusts_webhooks_domain::attempt::Outcome;
+    use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
     use keeptrusts_webhooks_domain::health::week_of;
     use ulid::Ulid;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use keeptrusts_webhooks_contracts::time::{duration_to_proto, timestamp_to_proto};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::Outcome;
+use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
 use keeptrusts_webhooks_store::durations;
 use keeptrusts_webhooks_store::log::projection::{CountKey, hour_of};
 

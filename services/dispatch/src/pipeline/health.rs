@@ -59,11 +59,11 @@ impl FailingEndpoints {
     /// An attempt's outcome is committed.
     pub(crate) fn note(&self, delivery_id: DeliveryId, fact: &DeliveryFact, steady_now: Timestamp) {
         match fact {
-            DeliveryFact::AttemptSucceeded(made) => self.forget(made.endpoint_id),
-            DeliveryFact::AttemptFailed { made, .. } if made.trigger != Trigger::Test => {
-                let failing = Failing { since: made.start_time, delivery_id };
+            DeliveryFact::AttemptSucceeded(details) => self.forget(details.endpoint_id),
+            DeliveryFact::AttemptFailed { details, .. } if details.trigger != Trigger::Test => {
+                let failing = Failing { since: details.start_time, delivery_id };
                 let since = FailingSince { failing, steady_since: steady_now };
-                self.lock().entry(made.endpoint_id).or_insert(since);
+                self.lock().entry(details.endpoint_id).or_insert(since);
             }
             _ => {}
         }
@@ -93,15 +93,15 @@ pub(crate) fn consequence(
         DeliveryFact::AttemptSucceeded(_) => {
             [Some(EndpointCommand::NoteSuccess { delivery_id }), None, None]
         }
-        DeliveryFact::AttemptFailed { made, error, .. } if made.trigger != Trigger::Test => {
-            let since = failing.map_or(made.start_time, |known| known.failing.since);
+        DeliveryFact::AttemptFailed { details, error, .. } if details.trigger != Trigger::Test => {
+            let since = failing.map_or(details.start_time, |known| known.failing.since);
             let has_lasted = failing.map_or(Duration::ZERO, |known| known.lasted);
             let is_too_long = patience.is_some_and(|patience| has_lasted >= patience);
             let gone = EndpointCommand::NoteGone { delivery_id };
             let failing = EndpointCommand::NoteFailing { delivery_id, since };
             let exhausted = EndpointCommand::NoteExhausted { delivery_id, error: error.clone() };
             [
-                (made.status_code == Some(GONE)).then_some(gone),
+                (details.status_code == Some(GONE)).then_some(gone),
                 is_too_long.then_some(failing),
                 fact.is_exhaustion().then_some(exhausted),
             ]

@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::AttemptMade;
+use keeptrusts_webhooks_domain::attempt::AttemptDetails;
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, Verdict};
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
@@ -41,7 +41,7 @@ pub(crate) enum SendResult {
 /// An attempt that has ended.
 pub(crate) struct Attempted {
     pub(crate) delivery: Delivery,
-    pub(crate) made: AttemptMade,
+    pub(crate) details: AttemptDetails,
     pub(crate) verdict: Verdict,
     pub(crate) result: AttemptResult,
     pub(crate) end_time: Timestamp,
@@ -319,18 +319,18 @@ fn finish(
 /// A delivery that succeeds is not worth a line; one that never will is.
 fn log_failure(attempted: &Attempted, after: &Delivery) {
     let Some(error) = attempted.failure() else { return };
-    let Attempted { made, trace, .. } = attempted;
+    let Attempted { details, trace, .. } = attempted;
     let trace_id = trace.as_ref().map(|trace| tracing::field::display(trace.trace_id));
     let (delivery_id, endpoint_id) = (after.id, after.endpoint_id);
     if after.state == DeliveryState::Failed {
         tracing::warn!(
-            trace_id, %delivery_id, %endpoint_id, attempt = made.number, error,
+            trace_id, %delivery_id, %endpoint_id, attempt = details.number, error,
             "a delivery has failed for good"
         );
     } else {
         let next_attempt_time = after.next_attempt_time.map(tracing::field::display);
         tracing::debug!(
-            trace_id, %delivery_id, %endpoint_id, attempt = made.number, error, next_attempt_time,
+            trace_id, %delivery_id, %endpoint_id, attempt = details.number, error, next_attempt_time,
             "an attempt has failed"
         );
     }
@@ -339,15 +339,15 @@ fn log_failure(attempted: &Attempted, after: &Delivery) {
 fn operation(shard: &OwnedShard, pending: &Pending, changed: &mut ChangedEndpoints) -> Operation {
     let (delivery, fact, trace, bodies) = match &pending.outcome {
         SendResult::Attempted(attempted) => {
-            let Attempted { delivery, made, end_time, steady_end_time, exchange, trace, .. } =
+            let Attempted { delivery, details, end_time, steady_end_time, exchange, trace, .. } =
                 &**attempted;
             let schedule = &shard.settings.retry_schedule;
             let verdict = attempted.verdict_to_record(shard);
             let fact =
-                delivery.conclude(made.clone(), verdict, *end_time, *steady_end_time, schedule);
+                delivery.conclude(details.clone(), verdict, *end_time, *steady_end_time, schedule);
             let expire_time = end_time.checked_add(shard.settings.body_retention);
             let body = NewBody {
-                id: BodyId::Attempt(made.id),
+                id: BodyId::Attempt(details.id),
                 content: exchange.clone(),
                 expire_time: expire_time.unwrap_or(Timestamp::MAX),
             };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, Uri};
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::{AttemptMade, Exchange, Trigger};
+use keeptrusts_webhooks_domain::attempt::{AttemptDetails, Exchange, Trigger};
 use keeptrusts_webhooks_domain::delivery::{Delivery, Verdict};
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::ContentDigest;
@@ -116,7 +116,7 @@ async fn attempt(
     }
     metrics::attempted(evaluation.result, trigger, evaluation.duration);
     let exchange = encoded_exchange(outgoing.ok(), request_headers, &mut evaluation);
-    let made = AttemptMade {
+    let details = AttemptDetails {
         id: AttemptId::new(new_ulid(start_time)),
         event_id: delivery.event_id,
         event_type: delivery.event_type,
@@ -132,14 +132,14 @@ async fn attempt(
     };
     let pause_end = match evaluation.verdict {
         Verdict::Failed { endpoint_pause: Some(wait), .. } => {
-            shard.pauses.extend(made.endpoint_id, wait)
+            shard.pauses.extend(details.endpoint_id, wait)
         }
         _ => None,
     };
     Some(Attempted {
         request_trace: delivery.request_trace(trigger).cloned(),
         delivery,
-        made,
+        details,
         verdict: evaluation.verdict,
         result: evaluation.result,
         end_time,

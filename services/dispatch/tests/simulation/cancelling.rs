@@ -1,6 +1,6 @@
 //! A delivery that somebody cancels is not tried again.
 
-use keeptrusts_webhooks_domain::attempt::Outcome;
+use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 
 use crate::world::{Answer, World, hours, seconds};

@@ -18,7 +18,7 @@ async fn a_test_is_sent_to_its_endpoint_only() {
     assert_eq!(requests[0].header("x-keeptrusts-event"), "webhook.test");
     assert_eq!(world.state(delivery).await, DeliveryState::Delivered);
     let attempts = world.attempts(delivery).await;
-    assert_eq!((attempts.len(), attempts[0].made.trigger), (1, Trigger::Test));
+    assert_eq!((attempts.len(), attempts[0].details.trigger), (1, Trigger::Test));
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::{AttemptMade, Trigger};
+use keeptrusts_webhooks_domain::attempt::{AttemptDetails, Trigger};
 use keeptrusts_webhooks_domain::delivery::{Delivery, Verdict};
 use keeptrusts_webhooks_domain::endpoint_config::{EndpointConfig, EndpointPatch};
 use keeptrusts_webhooks_domain::event::{ContentDigest, Idempotency, IdempotencyKey};
@@ -287,9 +287,9 @@ pub(crate) fn change_delivery(id: DeliveryId, expected: Expected, fact: Delivery
 }
 
 /// The attempt that is due for a delivery, begun at `start_time`.
-pub(crate) fn attempt_of(delivery: &Delivery, start_time: Timestamp) -> AttemptMade {
+pub(crate) fn attempt_of(delivery: &Delivery, start_time: Timestamp) -> AttemptDetails {
     let trigger = delivery.due_trigger();
-    AttemptMade {
+    AttemptDetails {
         id: attempt_id(),
         event_id: delivery.event_id,
         event_type: delivery.event_type,
@@ -307,14 +307,14 @@ pub(crate) fn attempt_of(delivery: &Delivery, start_time: Timestamp) -> AttemptM
 
 /// An attempt's success, begun at `start_time`.
 pub(crate) fn succeed(delivery: &Delivery, start_time: Timestamp) -> Operation {
-    let made = AttemptMade { status_code: Some(204), ..attempt_of(delivery, start_time) };
-    conclude(delivery, made, Verdict::Succeeded)
+    let details = AttemptDetails { status_code: Some(204), ..attempt_of(delivery, start_time) };
+    conclude(delivery, details, Verdict::Succeeded)
 }
 
 /// An attempt's failure, begun at `start_time`.
 pub(crate) fn fail(delivery: &Delivery, start_time: Timestamp) -> Operation {
-    let made = AttemptMade { status_code: Some(500), ..attempt_of(delivery, start_time) };
-    conclude(delivery, made, failure())
+    let details = AttemptDetails { status_code: Some(500), ..attempt_of(delivery, start_time) };
+    conclude(delivery, details, failure())
 }
 
 /// A verdict: answered 500.
@@ -330,22 +330,22 @@ pub(crate) fn fail_with_pause(
     start_time: Timestamp,
     wait: Duration,
 ) -> Operation {
-    let made = AttemptMade { status_code: Some(429), ..attempt_of(delivery, start_time) };
+    let details = AttemptDetails { status_code: Some(429), ..attempt_of(delivery, start_time) };
     let endpoint_pause = Pause::after_answer(429, Some(wait));
     let verdict = Verdict::Failed {
         error: "answered 429".to_owned(),
         retry_after: Some(wait),
         endpoint_pause,
     };
-    conclude(delivery, made, verdict)
+    conclude(delivery, details, verdict)
 }
 
 /// What an attempt leaves behind, by the default schedule.
-pub(crate) fn conclude(delivery: &Delivery, made: AttemptMade, verdict: Verdict) -> Operation {
-    let end_time = made.start_time + made.duration;
+pub(crate) fn conclude(delivery: &Delivery, details: AttemptDetails, verdict: Verdict) -> Operation {
+    let end_time = details.start_time + details.duration;
     let steady_end_time = on_steady_clock(end_time);
     let fact =
-        delivery.conclude(made, verdict, end_time, steady_end_time, &RetrySchedule::default());
+        delivery.conclude(details, verdict, end_time, steady_end_time, &RetrySchedule::default());
     change_delivery(delivery.id, Expected::Version(delivery.version), fact)
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::{AttemptMade, AttemptOutcome};
+use keeptrusts_webhooks_domain::attempt::{AttemptDetails, AttemptOutcome};
 use keeptrusts_webhooks_domain::delivery::{DeliveryState, Verdict};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, OrganizationId};
@@ -58,7 +58,7 @@ pub(super) async fn attempts(
     limit: usize,
 ) -> Vec<AttemptId> {
     let rows = store.list_attempts(SHARD, whose, &filter, before, limit).await;
-    rows.expect("attempts are listed").rows.into_iter().map(|row| row.made.id).collect()
+    rows.expect("attempts are listed").rows.into_iter().map(|row| row.details.id).collect()
 }
 
 /// What came of one event of [`populate`].
@@ -118,12 +118,12 @@ async fn tell(
     for outcome in outcomes {
         let rows = fixture.store().deliveries(SHARD, whose, &[delivery]).await.expect("reads");
         let id = AttemptId::new(next_id().await);
-        let made = AttemptMade { id, ..attempt_of(&rows[0], recorded_at) };
+        let details = AttemptDetails { id, ..attempt_of(&rows[0], recorded_at) };
         let verdict = match outcome {
             AttemptOutcome::Delivered => Verdict::Succeeded,
             _ => failure(),
         };
-        let operation = conclude(&rows[0], made, verdict);
+        let operation = conclude(&rows[0], details, verdict);
         let records = fixture.append(operation.of(whose.clone())).await;
         let keeptrusts_webhooks_domain::fact::Fact::Delivery(fact) = &records[0].fact else {
             panic!("an attempt's fact is a delivery's")

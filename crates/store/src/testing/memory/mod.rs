@@ -172,7 +172,7 @@ impl Tables {
         self.deliveries.extend(changes.new_deliveries);
         self.deliveries.extend(changes.changed_deliveries);
         self.attempts
-            .extend(changes.attempts.into_iter().map(|attempt| (attempt.made.id, attempt)));
+            .extend(changes.attempts.into_iter().map(|attempt| (attempt.details.id, attempt)));
         self.missed.extend(changes.missed);
         for (key, count) in changes.attempt_counts {
             *self.attempt_counts.entry(key).or_default() += count;
@@ -354,7 +354,7 @@ impl Store for MemoryStore {
         let attempts = tables.attempts.values().filter(|row| row.organization_id == *organization);
         let ids = events
             .map(|event| BodyId::Event(event.id))
-            .chain(attempts.map(|attempt| BodyId::Attempt(attempt.made.id)));
+            .chain(attempts.map(|attempt| BodyId::Attempt(attempt.details.id)));
         let page: Vec<_> = ids.filter(|id| Some(*id) > after).take(limit).collect();
         let deleted = page.iter().filter(|id| data.bodies.remove(id).is_some()).count();
         Ok(ErasedBodies { examined: page.len(), deleted, next: page.last().copied() })

@@ -32,7 +32,7 @@ impl NotificationCause {
         let (endpoint_id, details) = match (&record.fact, record.stream) {
             (Fact::Delivery(fact), Stream::Delivery(id)) if fact.is_exhaustion() => {
                 let (endpoint_id, reason) = match fact {
-                    DeliveryFact::AttemptFailed { made, error, .. } => (made.endpoint_id, error),
+                    DeliveryFact::AttemptFailed { details, error, .. } => (details.endpoint_id, error),
                     DeliveryFact::Expired { endpoint_id, reason, .. } => (*endpoint_id, reason),
                     _ => return None,
                 };

@@ -118,17 +118,17 @@ impl World {
     /// What went over the wire in an attempt.
     pub(crate) async fn exchange_of(&self, attempt: &Attempt) -> Exchange {
         let shard = self.shard_of(&attempt.organization_id);
-        let id = BodyId::Attempt(attempt.made.id);
+        let id = BodyId::Attempt(attempt.details.id);
         let mut found = self.database.bodies(shard, &[id]).await.expect("readable");
         let encoded = found.remove(&id).expect("kept");
-        assert_eq!(ContentDigest::of(&encoded), attempt.made.exchange);
+        assert_eq!(ContentDigest::of(&encoded), attempt.details.exchange);
         log_codec::decode_exchange(&encoded).expect("readable")
     }
 
     /// Whether an attempt's exchange can be read.
     pub(crate) async fn keeps_exchange_of(&self, attempt: &Attempt) -> bool {
         let shard = self.shard_of(&attempt.organization_id);
-        let id = BodyId::Attempt(attempt.made.id);
+        let id = BodyId::Attempt(attempt.details.id);
         self.database.bodies(shard, &[id]).await.expect("readable").contains_key(&id)
     }
 
@@ -210,7 +210,7 @@ impl World {
         let found = self.database.list_attempts(shard, organization, filter, before, ALL).await;
         let mut attempts = found.expect("readable").rows;
         // Ids of one millisecond are in no order.
-        attempts.sort_by_key(|attempt| (attempt.delivery_id, attempt.made.number));
+        attempts.sort_by_key(|attempt| (attempt.delivery_id, attempt.details.number));
         attempts
     }
 }
