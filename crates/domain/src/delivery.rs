@@ -84,7 +84,7 @@ pub struct Delivery {
 
 /// What became of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RequestResult {
     /// Answered 2xx.
     Succeeded,
     /// Anything else.
@@ -182,7 +182,7 @@ impl Delivery {
     pub fn conclude(
         &self,
         details: AttemptDetails,
-        verdict: Verdict,
+        request_result: RequestResult,
         end_time: Timestamp,
         steady_end_time: Timestamp,
         schedule: &RetrySchedule,
@@ -191,7 +191,7 @@ impl Delivery {
         // the attempt began.
         let automatic = u32::from(details.trigger == Trigger::Automatic);
         let details = AttemptDetails { automatic_count: self.automatic_count + automatic, ..details };
-        let Verdict::Failed { error, retry_after, endpoint_pause } = verdict else {
+        let RequestResult::Failed { error, retry_after, endpoint_pause } = request_result else {
             return DeliveryFact::AttemptSucceeded(details);
         };
         let (state, next_attempt_time, steady_due_time) = match details.trigger {
@@ -397,15 +397,15 @@ mod tests {
         }
     }
 
-    fn failure() -> Verdict {
+    fn failure() -> RequestResult {
         let error = "answered 500".to_owned();
-        Verdict::Failed { error, retry_after: None, endpoint_pause: None }
+        RequestResult::Failed { error, retry_after: None, endpoint_pause: None }
     }
 
-    fn make(delivery: &mut Delivery, verdict: Verdict) -> DeliveryFact {
+    fn make(delivery: &mut Delivery, request_result: RequestResult) -> DeliveryFact {
         let fact = delivery.conclude(
             attempt(delivery),
-            verdict,
+            request_result,
             now(),
             steady_now(),
             &RetrySchedule::default(),
@@ -479,7 +479,7 @@ mod tests {
         make(&mut delivery, failure());
         assert_eq!(delivery.state, DeliveryState::Failed);
         delivery.apply(&DeliveryFact::RetryRequested, now(), Some(steady_now()));
-        make(&mut delivery, Verdict::Succeeded);
+        make(&mut delivery, RequestResult::Succeeded);
         assert_eq!((delivery.state, delivery.attempt_count), (DeliveryState::Delivered, 8));
     }
 
@@ -572,7 +572,7 @@ mod tests {
         let (endpoint_id, event_type) = (EndpointId::MIN, EventType::PolicyViolation);
         let ends: [&dyn Fn(&mut Delivery); 4] = [
             &|it| drop(make(it, failure())),
-            &|it| drop(make(it, Verdict::Succeeded)),
+            &|it| drop(make(it, RequestResult::Succeeded)),
             &|it| it.apply(&DeliveryFact::Cancelled { reason: reason() }, now(), None),
             &|it| {
                 let fact = DeliveryFact::Expired { endpoint_id, event_type, reason: reason() };

@@ -13,7 +13,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::AttemptDetails;
-use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, Verdict};
+use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, RequestResult};
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId};
@@ -42,7 +42,7 @@ pub(crate) enum SendResult {
 pub(crate) struct Attempted {
     pub(crate) delivery: Delivery,
     pub(crate) details: AttemptDetails,
-    pub(crate) verdict: Verdict,
+    pub(crate) request_result: RequestResult,
     pub(crate) result: AttemptResult,
     pub(crate) end_time: Timestamp,
     /// The same on the steady clock.
@@ -61,39 +61,39 @@ impl Attempted {
     /// The request is over.
     pub(crate) fn progress(&self) -> Progress {
         let Delivery { endpoint_id, id, .. } = self.delivery;
-        let succeeded = self.verdict == Verdict::Succeeded;
+        let succeeded = self.request_result == RequestResult::Succeeded;
         let health = if succeeded { AttemptEnd::Succeeded } else { AttemptEnd::Failed };
-        let pause = match self.verdict {
-            Verdict::Failed { endpoint_pause, .. } => endpoint_pause,
-            Verdict::Succeeded => None,
+        let pause = match self.request_result {
+            RequestResult::Failed { endpoint_pause, .. } => endpoint_pause,
+            RequestResult::Succeeded => None,
         };
         Progress::Ended { endpoint_id, delivery_id: id, health, pause }
     }
 
-    /// The verdict as it is recorded: of many answers that ask for a pause only the one counts that
+    /// The result as it is recorded: of many answers that ask for a pause only the one counts that
     /// makes it the longest, so that the last that is recorded is the one that holds.
-    fn verdict_to_record(&self, shard: &OwnedShard) -> Verdict {
+    fn result_to_record(&self, shard: &OwnedShard) -> RequestResult {
         let endpoint_id = self.delivery.endpoint_id;
         let is_longest = |end: &Instant| shard.pauses.ends_at(endpoint_id, *end);
-        let mut verdict = self.verdict.clone();
-        if let Verdict::Failed { endpoint_pause, .. } = &mut verdict
+        let mut request_result = self.request_result.clone();
+        if let RequestResult::Failed { endpoint_pause, .. } = &mut request_result
             && self.pause_end.filter(is_longest).is_none()
         {
             *endpoint_pause = None;
         }
-        verdict
+        request_result
     }
 
     /// What went wrong, for logs and spans. Of an answer only the status: the delivery log shows
     /// where a redirect leads, and paths of receivers' URLs are secrets of a kind.
     pub(crate) fn failure(&self) -> Option<String> {
-        match (&self.verdict, self.result) {
-            (Verdict::Succeeded, _) => None,
+        match (&self.request_result, self.result) {
+            (RequestResult::Succeeded, _) => None,
             (_, AttemptResult::Answered(code)) => {
                 let status = http::StatusCode::from_u16(code).map(answer_remarks::status_text);
                 Some(format!("the receiver answered {}", status.unwrap_or(code.to_string())))
             }
-            (Verdict::Failed { error, .. }, _) => Some(error.clone()),
+            (RequestResult::Failed { error, .. }, _) => Some(error.clone()),
         }
     }
 }
@@ -342,9 +342,9 @@ fn operation(shard: &OwnedShard, pending: &Pending, changed: &mut ChangedEndpoin
             let Attempted { delivery, details, end_time, steady_end_time, exchange, trace, .. } =
                 &**attempted;
             let schedule = &shard.settings.retry_schedule;
-            let verdict = attempted.verdict_to_record(shard);
+            let request_result = attempted.result_to_record(shard);
             let fact =
-                delivery.conclude(details.clone(), verdict, *end_time, *steady_end_time, schedule);
+                delivery.conclude(details.clone(), request_result, *end_time, *steady_end_time, schedule);
             let expire_time = end_time.checked_add(shard.settings.body_retention);
             let body = NewBody {
                 id: BodyId::Attempt(details.id),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Uri};
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::{AttemptDetails, Exchange, Trigger};
-use keeptrusts_webhooks_domain::delivery::{Delivery, Verdict};
+use keeptrusts_webhooks_domain::delivery::{Delivery, RequestResult};
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::ContentDigest;
 use keeptrusts_webhooks_domain::ids::AttemptId;
@@ -130,8 +130,8 @@ async fn attempt(
         exchange: ContentDigest::of(&exchange),
         remark: evaluation.remark,
     };
-    let pause_end = match evaluation.verdict {
-        Verdict::Failed { endpoint_pause: Some(wait), .. } => {
+    let pause_end = match evaluation.request_result {
+        RequestResult::Failed { endpoint_pause: Some(wait), .. } => {
             shard.pauses.extend(details.endpoint_id, wait)
         }
         _ => None,
@@ -140,7 +140,7 @@ async fn attempt(
         request_trace: delivery.request_trace(trigger).cloned(),
         delivery,
         details,
-        verdict: evaluation.verdict,
+        request_result: evaluation.request_result,
         result: evaluation.result,
         end_time,
         steady_end_time,
@@ -193,7 +193,7 @@ fn encoded_exchange(
         request_body: None,
     };
     if let Some(outgoing) = outgoing {
-        outgoing.mask(&mut exchange, &mut evaluation.verdict);
+        outgoing.mask(&mut exchange, &mut evaluation.request_result);
     }
     if !evaluation.was_sent {
         // There is no body, not even the event's.

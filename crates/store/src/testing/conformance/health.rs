@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::{AttemptDetails, AttemptOutcome};
-use keeptrusts_webhooks_domain::delivery::Verdict;
+use keeptrusts_webhooks_domain::delivery::RequestResult;
 use keeptrusts_webhooks_domain::fact::EndpointFact;
 use keeptrusts_webhooks_domain::health::{DisableCause, Failing};
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
@@ -120,7 +120,7 @@ pub(crate) async fn an_organizations_attempts_are_summed_over_hours(fixture: Fix
             let start_time = time(&format!("2026-04-23T{hour}:59:59.999999Z"));
             let details =
                 AttemptDetails { duration: Duration::from_millis(2), ..attempt_of(&row, start_time) };
-            fixture.append(conclude(&row, details, Verdict::Succeeded).of(whose.clone())).await;
+            fixture.append(conclude(&row, details, RequestResult::Succeeded).of(whose.clone())).await;
         }
         endpoints.push(endpoint);
     }

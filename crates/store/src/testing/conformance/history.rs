@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::attempt::{AttemptDetails, Trigger};
-use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, Verdict};
+use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, RequestResult};
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand, EndpointStatus};
 use keeptrusts_webhooks_domain::endpoint_config::EndpointPatch;
 use keeptrusts_webhooks_domain::event_type::EventType;
@@ -231,11 +231,11 @@ impl History {
             status_code: [None, Some(200), Some(503)][self.random.below(3)],
             ..attempt_of(delivery, self.clock.now() - hours_ago)
         };
-        let verdict = match details.status_code {
-            Some(200) => Verdict::Succeeded,
+        let request_result = match details.status_code {
+            Some(200) => RequestResult::Succeeded,
             Some(503) if self.random.chance(50) => {
                 let wait = Duration::from_secs(self.random.below(600) as u64);
-                Verdict::Failed {
+                RequestResult::Failed {
                     error: "answered 503".to_owned(),
                     retry_after: Some(wait),
                     endpoint_pause: Pause::after_answer(503, Some(wait)),
@@ -248,7 +248,7 @@ impl History {
             true => {
                 change_delivery(delivery.id, Expected::Version(delivery.version), delivery.expire())
             }
-            false => conclude(delivery, details, verdict),
+            false => conclude(delivery, details, request_result),
         };
         let operation = operation.of(delivery.organization_id.clone()).fenced(self.epoch);
         let delivery_id = delivery.id;

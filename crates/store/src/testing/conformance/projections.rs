@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptDetails, AttemptOutcome, Trigger};
-use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, ON_REQUEST, Verdict};
+use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, ON_REQUEST, RequestResult};
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus, PreviousSecret};
 use keeptrusts_webhooks_domain::endpoint_config::{EndpointConfig, EndpointPatch};
 use keeptrusts_webhooks_domain::event::{ContentDigest, Event};
@@ -439,7 +439,7 @@ pub(crate) async fn attempts_are_counted_by_hour_outcome_and_duration_and_tests_
             let details = |row: &Delivery| AttemptDetails { duration, ..attempt_of(row, start_time) };
             fixture.append(conclude(&row, details(&row), failure())).await;
             let row = fixture.delivery(row.id).await;
-            let last = [&row, &twin].map(|row| conclude(row, details(row), Verdict::Succeeded));
+            let last = [&row, &twin].map(|row| conclude(row, details(row), RequestResult::Succeeded));
             fixture.append_all(&last).await;
             for (outcome, count) in [(AttemptOutcome::Retrying, 1), (AttemptOutcome::Delivered, 2)] {
                 let key = CountKey {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::{AttemptDetails, AttemptOutcome};
-use keeptrusts_webhooks_domain::delivery::{DeliveryState, Verdict};
+use keeptrusts_webhooks_domain::delivery::{DeliveryState, RequestResult};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, OrganizationId};
 
@@ -119,11 +119,11 @@ async fn tell(
         let rows = fixture.store().deliveries(SHARD, whose, &[delivery]).await.expect("reads");
         let id = AttemptId::new(next_id().await);
         let details = AttemptDetails { id, ..attempt_of(&rows[0], recorded_at) };
-        let verdict = match outcome {
-            AttemptOutcome::Delivered => Verdict::Succeeded,
+        let request_result = match outcome {
+            AttemptOutcome::Delivered => RequestResult::Succeeded,
             _ => failure(),
         };
-        let operation = conclude(&rows[0], details, verdict);
+        let operation = conclude(&rows[0], details, request_result);
         let records = fixture.append(operation.of(whose.clone())).await;
         let keeptrusts_webhooks_domain::fact::Fact::Delivery(fact) = &records[0].fact else {
             panic!("an attempt's fact is a delivery's")
