@@ -31,7 +31,7 @@ pub mod ids;
 pub mod incident;
 pub mod json;
 pub mod key;
-pub mod key_standing;
+pub mod key_validity;
 pub mod limits;
 pub mod log;
 pub mod mail_limits;

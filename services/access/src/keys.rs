@@ -23,7 +23,7 @@ use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
 use keeptrusts_webhooks_domain::key::{
     Key, KeyFact, NewKey, SessionOrigin, Token, check_outlives_not,
 };
-use keeptrusts_webhooks_domain::key_standing::{KeyStanding, KeyState};
+use keeptrusts_webhooks_domain::key_validity::{KeyValidity, KeyState};
 use keeptrusts_webhooks_domain::limits::DEFAULT_SESSION_LIFE;
 use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::violation::Violation;
@@ -96,7 +96,7 @@ impl AccessApi {
         let now = (self.clock)();
         let shown = keys.iter().map(|key| {
             let parent = key.parent().and_then(|id| parents.get(&id).copied());
-            key_message(key, KeyStanding::of(key, parent, now), uses.get(&key.id).copied())
+            key_message(key, KeyValidity::of(key, parent, now), uses.get(&key.id).copied())
         });
         Ok(shown.collect())
     }
@@ -116,8 +116,8 @@ impl AccessApi {
             None => None,
         };
         let valid = key.as_ref().filter(|key| {
-            let standing = KeyStanding::of(key, parent.as_ref(), (self.clock)());
-            standing.state == KeyState::Valid
+            let validity = KeyValidity::of(key, parent.as_ref(), (self.clock)());
+            validity.state == KeyState::Valid
         });
         let Some(key) = valid else {
             return Err(status::unauthenticated("the token has just ceased to be valid"));
