@@ -9,7 +9,7 @@ use crate::delivery::DeliveryState;
 use crate::endpoint_config::{EndpointConfig, EndpointPatch};
 use crate::event::{ContentDigest, Idempotency};
 use crate::event_type::EventType;
-use crate::health::DisableCause;
+use crate::endpoint_status::DisableCause;
 use crate::ids::{DeliveryId, EndpointId, EventId, ReplayId};
 use crate::key::KeyFact;
 use crate::notification::NotificationFact;

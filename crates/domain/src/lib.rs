@@ -21,6 +21,7 @@ pub mod delivery;
 pub mod document;
 pub mod endpoint;
 pub mod endpoint_config;
+mod endpoint_status;
 mod endpoint_url;
 pub mod entity;
 pub mod event;

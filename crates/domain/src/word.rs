@@ -87,8 +87,7 @@ mod tests {
     use crate::attempt::{AttemptOutcome, Trigger};
     use crate::channel::{ChannelKind, ChannelStatus};
     use crate::delivery::DeliveryState;
-    use crate::endpoint::EndpointStatus;
-    use crate::health::StatusCause;
+    use crate::endpoint::{EndpointStatus, StatusCause};
     use crate::notification::{NotificationState, NotificationType};
     use crate::payload_format::PayloadKind;
     use crate::replay::{ReplayScope, ReplayState};

@@ -8,7 +8,7 @@ use crate::time::timestamp_to_proto;
 use keeptrusts_webhooks_domain::endpoint_config::{EndpointConfig, EndpointPatch};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::EndpointFact;
-use keeptrusts_webhooks_domain::health::DisableCause;
+use keeptrusts_webhooks_domain::endpoint::DisableCause;
 use keeptrusts_webhooks_domain::payload_format::{MissingPart, PayloadFormat, PayloadKind};
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 

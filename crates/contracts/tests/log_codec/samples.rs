@@ -15,9 +15,8 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{
     DeliveriesScheduled, DeliveryFact, EndpointFact, EventAccepted, Fact, OperatorFact,
 };
-use keeptrusts_webhooks_domain::health::{
-    AttemptTally, DisableCause, EndpointTally, HealthSummary, week_of,
-};
+use keeptrusts_webhooks_domain::health::{AttemptTally, EndpointTally, HealthSummary, week_of};
+use keeptrusts_webhooks_domain::endpoint::DisableCause;
 use keeptrusts_webhooks_domain::ids::{
     AttemptId, ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId, OperationId,
     ReplayId,

@@ -9,11 +9,10 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptDetails, AttemptOutcome, Trigger};
 use keeptrusts_webhooks_domain::channel::{Channel, ChannelFact};
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
-use keeptrusts_webhooks_domain::endpoint::Endpoint;
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, FailureStreak};
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{DeliveriesScheduled, DeliveryFact, EndpointFact, Fact};
-use keeptrusts_webhooks_domain::health::Failing;
 use keeptrusts_webhooks_domain::ids::{
     ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId, OrganizationId, ReplayId,
 };
@@ -137,7 +136,7 @@ pub struct HealthChange {
     /// Whether what the table has of it is over: something succeeded, or it was enabled.
     pub ended: bool,
     /// It fails, from now on unless the table has it failing for longer.
-    pub began: Option<Failing>,
+    pub began: Option<FailureStreak>,
 }
 
 /// What the tables lack: rows to insert, rows to replace, counts to add.
@@ -366,7 +365,7 @@ impl Fold {
         }
         let key = (record.organization_id.clone(), details.endpoint_id);
         let change = self.changes.health.entry(key).or_default();
-        change.began.get_or_insert(Failing { since: details.start_time, delivery_id: delivery });
+        change.began.get_or_insert(FailureStreak { since: details.start_time, delivery_id: delivery });
     }
 
     fn note_pause(&mut self, id: DeliveryId, fact: &DeliveryFact, record: &Record) {

@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::Trigger;
-use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand};
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand, FailureStreak};
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact};
-use keeptrusts_webhooks_domain::health::Failing;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId};
 
 /// RFC 9110 section 15.5.11: the receiver is gone, and this is likely to be permanent.
@@ -24,7 +23,7 @@ pub(crate) struct FailingEndpoints(Mutex<HashMap<EndpointId, FailingSince>>);
 
 #[derive(Debug, Clone, Copy)]
 struct FailingSince {
-    failing: Failing,
+    failing: FailureStreak,
     /// The same time on the steady clock.
     steady_since: Timestamp,
 }
@@ -32,7 +31,7 @@ struct FailingSince {
 /// An endpoint that only fails, and for how long it has.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FailingFor {
-    pub(crate) failing: Failing,
+    pub(crate) failing: FailureStreak,
     pub(crate) lasted: Duration,
 }
 
@@ -40,11 +39,11 @@ impl FailingEndpoints {
     /// Takes over what the database has. How long ago that was is the wall clock's to say.
     pub(crate) fn put(
         &self,
-        failing: HashMap<EndpointId, Failing>,
+        failing: HashMap<EndpointId, FailureStreak>,
         wall_now: Timestamp,
         steady_now: Timestamp,
     ) {
-        let since = |failing: Failing| {
+        let since = |failing: FailureStreak| {
             let steady_since = steady_now.checked_sub(lasted(failing.since, wall_now));
             FailingSince { failing, steady_since: steady_since.unwrap_or(Timestamp::MIN) }
         };
@@ -61,7 +60,7 @@ impl FailingEndpoints {
         match fact {
             DeliveryFact::AttemptSucceeded(details) => self.forget(details.endpoint_id),
             DeliveryFact::AttemptFailed { details, .. } if details.trigger != Trigger::Test => {
-                let failing = Failing { since: details.start_time, delivery_id };
+                let failing = FailureStreak { since: details.start_time, delivery_id };
                 let since = FailingSince { failing, steady_since: steady_now };
                 self.lock().entry(details.endpoint_id).or_insert(since);
             }

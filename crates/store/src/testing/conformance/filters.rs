@@ -1,10 +1,9 @@
 //! Which rows a filter lets through: every column alone, and any two together.
 
 use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
-use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
+use keeptrusts_webhooks_domain::endpoint::{DisableCause, EndpointStatus};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::EndpointFact;
-use keeptrusts_webhooks_domain::health::DisableCause;
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId};
 
 use super::Fixture;

@@ -16,9 +16,8 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::Attempt;
 use keeptrusts_webhooks_domain::channel::Channel;
 use keeptrusts_webhooks_domain::delivery::Delivery;
-use keeptrusts_webhooks_domain::endpoint::Endpoint;
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, FailureStreak};
 use keeptrusts_webhooks_domain::event::Event;
-use keeptrusts_webhooks_domain::health::Failing;
 use keeptrusts_webhooks_domain::ids::{
     AttemptId, ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId, OperationId,
     OrganizationId, ReplayId,
@@ -83,7 +82,7 @@ struct Tables {
     attempts: BTreeMap<AttemptId, Attempt>,
     missed: Vec<Missed>,
     attempt_counts: BTreeMap<CountKey, u64>,
-    failing: BTreeMap<(OrganizationId, EndpointId), Failing>,
+    failing: BTreeMap<(OrganizationId, EndpointId), FailureStreak>,
     pauses: BTreeMap<(OrganizationId, EndpointId), Pause>,
     keys: BTreeMap<KeyId, Key>,
     replays: BTreeMap<ReplayId, Replay>,
