@@ -9,7 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
-use crate::delivery::DeliveryState;
+use crate::delivery_state::DeliveryState;
 use crate::document::{Document, as_text, micros};
 use crate::event_type::EventType;
 use crate::ids::{AttemptId, EndpointId, EventId, OrganizationId, ReplayId};
