@@ -174,7 +174,7 @@ pub fn action_of(fact: &Fact) -> Option<AuditAction> {
 
 /// What something was done to, as far as the record itself tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Subject {
+pub struct AuditTarget {
     /// The endpoint.
     pub endpoint_id: Option<EndpointId>,
     /// The delivery that it was done to, or that it has to do with.
@@ -191,41 +191,41 @@ pub struct Subject {
     pub notification_id: Option<NotificationId>,
 }
 
-impl Subject {
+impl AuditTarget {
     /// What a record's fact was done to.
-    pub fn of(stream: Stream, fact: &Fact) -> Subject {
-        let mut subject = Subject::default();
+    pub fn of(stream: Stream, fact: &Fact) -> AuditTarget {
+        let mut target = AuditTarget::default();
         match stream {
-            Stream::Endpoint(id) => subject.endpoint_id = Some(id),
-            Stream::Event(id) => subject.event_id = Some(id),
-            Stream::Delivery(id) => subject.delivery_id = Some(id),
-            Stream::Key(id) => subject.key_id = Some(id),
-            Stream::Replay(id) => subject.replay_id = Some(id),
-            Stream::Channel(id) => subject.channel_id = Some(id),
-            Stream::Notification(id) => subject.notification_id = Some(id),
+            Stream::Endpoint(id) => target.endpoint_id = Some(id),
+            Stream::Event(id) => target.event_id = Some(id),
+            Stream::Delivery(id) => target.delivery_id = Some(id),
+            Stream::Key(id) => target.key_id = Some(id),
+            Stream::Replay(id) => target.replay_id = Some(id),
+            Stream::Channel(id) => target.channel_id = Some(id),
+            Stream::Notification(id) => target.notification_id = Some(id),
             Stream::Operation(_) => {}
         }
         match fact {
             Fact::Endpoint(
                 EndpointFact::Degraded { delivery_id, .. }
                 | EndpointFact::Recovered { delivery_id },
-            ) => subject.delivery_id = Some(*delivery_id),
+            ) => target.delivery_id = Some(*delivery_id),
             Fact::Delivery(DeliveryFact::TestRequested { event_id, endpoint_id, .. }) => {
-                subject.event_id = Some(*event_id);
-                subject.endpoint_id = Some(*endpoint_id);
+                target.event_id = Some(*event_id);
+                target.endpoint_id = Some(*endpoint_id);
             }
             Fact::Replay(ReplayFact::Requested(new)) => {
-                subject.endpoint_id = Some(new.selection.endpoint_id);
+                target.endpoint_id = Some(new.selection.endpoint_id);
             }
             Fact::Replay(ReplayFact::Cancelled { endpoint_id }) => {
-                subject.endpoint_id = Some(*endpoint_id);
+                target.endpoint_id = Some(*endpoint_id);
             }
             Fact::Notification(NotificationFact::Raised(new)) => {
-                subject.channel_id = Some(new.channel_id);
+                target.channel_id = Some(new.channel_id);
             }
             _ => {}
         }
-        subject
+        target
     }
 }
 
