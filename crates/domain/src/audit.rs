@@ -92,7 +92,7 @@ const UPDATED_WITH_SECRET: &str = "endpoint.updated,secret.rotated";
 
 impl AuditAction {
     /// What the entries of the action are filed under, for a filter.
-    pub fn filed_under(self) -> Vec<&'static str> {
+    pub fn labels(self) -> Vec<&'static str> {
         let both = match self {
             AuditAction::EndpointUpdated | AuditAction::SecretRotated => Some(UPDATED_WITH_SECRET),
             _ => None,
@@ -103,7 +103,7 @@ impl AuditAction {
 
 /// What a fact is filed under in the trail, if it belongs there: its action's name, or, if it is
 /// of two actions, what both are looked for by.
-pub fn file_of(fact: &Fact) -> Option<&'static str> {
+pub fn action_label(fact: &Fact) -> Option<&'static str> {
     match fact {
         Fact::Endpoint(EndpointFact::Updated { patch, secret: Some(_), .. })
             if !patch.is_empty() =>
@@ -361,9 +361,9 @@ mod tests {
         assert_eq!(changes_of(&fact), [url, secret]);
         assert_eq!(action_of(&fact), Some(AuditAction::EndpointUpdated));
         // It is found as what it is shown as, and as the other thing that it was.
-        let file = file_of(&fact).expect("it is in the trail");
+        let label = action_label(&fact).expect("it is in the trail");
         let found: Vec<_> =
-            AuditAction::ALL.iter().filter(|action| action.filed_under().contains(&file)).collect();
+            AuditAction::ALL.iter().filter(|action| action.labels().contains(&label)).collect();
         assert_eq!(found, [&AuditAction::EndpointUpdated, &AuditAction::SecretRotated]);
     }
 
@@ -376,7 +376,7 @@ mod tests {
             before: EndpointPatch::default(),
         });
         assert_eq!(action_of(&fact), Some(AuditAction::SecretRotated));
-        assert_eq!(file_of(&fact), Some("secret.rotated"));
+        assert_eq!(action_label(&fact), Some("secret.rotated"));
     }
 
     #[test]
