@@ -6,7 +6,7 @@
 //! Handlers get them as an [`AuthorizedRequest`], together with the caller.
 
 mod access_requests;
-mod answer_size;
+mod response_size;
 mod audit;
 mod authorized_request;
 mod delivery;
@@ -31,13 +31,13 @@ mod trace;
 mod violations;
 
 pub use access_requests::{CreateKey, CreateSession, ListKeys, Nothing, RevokeKey};
-pub use answer_size::{AnswerRoom, MAX_ANSWER_BYTES};
+pub use response_size::{ResponseBudget, MAX_RESPONSE_BYTES};
 pub use audit::{AuditCursor, ListAuditEntries};
 pub use authorized_request::{AuthorizedRequest, OfOrganization, caller_of};
 pub use delivery::{attempt_with_content, attempt_without_content};
 pub use dispatch_requests::{
     AttemptRef, DEFAULT_STATS_WINDOW, DeliveryRef, GetEndpointStats, GetHealthSummary,
-    ListAttempts, ListDeliveries, MAX_STATS_WINDOW, WatchDeliveries, foreign_resume_token,
+    ListAttempts, ListDeliveries, MAX_STATS_WINDOW, WatchDeliveries, invalid_resume_token,
 };
 pub use endpoint_requests::{
     CreateEndpoint, DeleteEndpoint, DisableEndpoint, EndpointRef, ListEndpoints, ListEventTypes,
@@ -51,7 +51,7 @@ pub use notification_requests::{
     ListNotifications, NewDestination, UpdateChannel, channel_secret_field,
 };
 pub use page::{
-    DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, MAX_READS_PER_PAGE, Page, Read, foreign_page_token,
+    DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, MAX_READS_PER_PAGE, Page, ListChunk, invalid_page_token,
 };
 pub use publish_error::publish_error;
 pub use replay::counted_replay;

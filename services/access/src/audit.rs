@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use keeptrusts_webhooks_contracts::api::{
-    AuditCursor, AuthorizedRequest, ListAuditEntries, Read, foreign_page_token,
+    AuditCursor, AuthorizedRequest, ListAuditEntries, ListChunk, invalid_page_token,
 };
 use keeptrusts_webhooks_contracts::status;
 use keeptrusts_webhooks_contracts::time::timestamp_to_proto;
@@ -98,7 +98,7 @@ impl AuditApi {
         let Some(last) = last else { return Ok(Position(i64::MAX)) };
         let found = self.log.position_of(shard, organization, last).await;
         let found = found.map_err(answer::query_failed)?;
-        found.ok_or_else(|| status::invalid_argument(vec![foreign_page_token()]))
+        found.ok_or_else(|| status::invalid_argument(vec![invalid_page_token()]))
     }
 
     /// The deliveries that entries are about, to say which endpoint and which event is meant.
@@ -135,7 +135,7 @@ impl AuditService for AuditApi {
             let Merged { entries, next } = self.read(request, from, limit).await?;
             let deliveries = self.deliveries(&request.organization_id, &entries).await?;
             let shown = entries.iter().map(|entry| (entry.after, message(entry, &deliveries)));
-            Ok::<_, Status>(Read { things: shown.collect(), next })
+            Ok::<_, Status>(ListChunk { items: shown.collect(), next })
         };
         let turn = answer::long_read(&self.log, &request.organization_id);
         let (entries, next_page_token) = request.page.fill(turn, read).await?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::api::{
-    AuthorizedRequest, CreateKey, CreateSession, ListKeys, Nothing, Read, RevokeKey, caller_of,
+    AuthorizedRequest, CreateKey, CreateSession, ListKeys, Nothing, ListChunk, RevokeKey, caller_of,
     key_message,
 };
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
@@ -170,7 +170,7 @@ impl AccessService for AccessApi {
             let keys = keys.map_err(answer::query_failed)?;
             let shown = self.shown(&keys).await?;
             let things = keys.iter().map(|key| key.id).zip(shown).collect();
-            Ok::<_, Status>(Read::of_all(things, limit))
+            Ok::<_, Status>(ListChunk::of_all(things, limit))
         };
         let turn = answer::long_read(&self.log, organization);
         let (keys, next_page_token) = page.fill(turn, read).await?;

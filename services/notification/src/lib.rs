@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use keeptrusts_webhooks_contracts::api::{
     AuthorizedRequest, ChannelRef, CreateChannel, DeleteChannel, ListChannels, ListNotifications,
-    Read, UpdateChannel,
+    ListChunk, UpdateChannel,
 };
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
 use keeptrusts_webhooks_contracts::v1;
@@ -134,7 +134,7 @@ impl NotificationService for NotificationApi {
             let channels = store.list_channels(shard, organization, before, limit).await;
             let channels = channels.map_err(answer::query_failed)?;
             let things = channels.iter().map(|channel| (channel.id, channel.into())).collect();
-            Ok(Read::of_all(things, limit))
+            Ok(ListChunk::of_all(things, limit))
         };
         let turn = answer::long_read(&self.log, organization);
         let (channels, next_page_token) = page.fill(turn, read).await?;
@@ -196,7 +196,7 @@ impl NotificationService for NotificationApi {
             let rows =
                 store.list_notifications(shard, organization, channel_id, before, limit).await;
             let rows = rows.map_err(answer::query_failed)?;
-            Ok(Read::of_all(rows.iter().map(|row| (row.id, row.into())).collect(), limit))
+            Ok(ListChunk::of_all(rows.iter().map(|row| (row.id, row.into())).collect(), limit))
         };
         let turn = answer::long_read(&self.log, organization);
         let (notifications, next_page_token) = page.fill(turn, read).await?;

@@ -3,7 +3,7 @@
 //! Decision: docs/decisions/pages-are-filled-in-one-place.md
 
 use keeptrusts_webhooks_contracts::api::{
-    AnswerRoom, AttemptRef, attempt_with_content, attempt_without_content,
+    ResponseBudget, AttemptRef, attempt_with_content, attempt_without_content,
 };
 use keeptrusts_webhooks_contracts::log_codec::decode_exchange;
 use keeptrusts_webhooks_contracts::status::{self, Resource};
@@ -46,7 +46,7 @@ impl DispatchApi {
         attempts.sort_by_key(|attempt| std::cmp::Reverse(attempt.details.number));
 
         let mut shown: Vec<_> = attempts.iter().map(attempt_without_content).collect();
-        let mut room = AnswerRoom::new();
+        let mut room = ResponseBudget::new();
         // Without content all of them fit.
         for attempt in &shown {
             room.take(attempt);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use futures_util::stream::unfold;
 use keeptrusts_webhooks_contracts::api::{
-    AuthorizedRequest, ListReplays, Read, ReplayEvents, ReplayRef, counted_replay,
+    AuthorizedRequest, ListReplays, ListChunk, ReplayEvents, ReplayRef, counted_replay,
 };
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
 use keeptrusts_webhooks_contracts::v1;
@@ -105,7 +105,7 @@ impl DispatchApi {
             let replays = store.list_replays(shard, organization, endpoint_id, before, limit).await;
             let replays = replays.map_err(answer::query_failed)?;
             let things = replays.iter().map(|replay| (replay.id, replay.into())).collect();
-            Ok(Read::of_all(things, limit))
+            Ok(ListChunk::of_all(things, limit))
         };
         let turn = answer::long_read(&self.log, organization);
         let (replays, next_page_token) = page.fill(turn, read).await?;
