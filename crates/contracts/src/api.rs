@@ -30,10 +30,10 @@ mod struct_json;
 mod trace;
 mod violations;
 
-pub use access_requests::{CreateKey, CreateSession, ListKeys, Nothing, RevokeKey};
+pub use access_requests::{CreateKey, CreateSession, ListKeys, EmptyRequest, RevokeKey};
 pub use response_size::{ResponseBudget, MAX_RESPONSE_BYTES};
 pub use audit::{AuditCursor, ListAuditEntries};
-pub use authorized_request::{AuthorizedRequest, OfOrganization, caller_of};
+pub use authorized_request::{AuthorizedRequest, HasOrganization, caller_of};
 pub use delivery::{attempt_with_content, attempt_without_content};
 pub use dispatch_requests::{
     AttemptRef, DEFAULT_STATS_WINDOW, DeliveryRef, GetEndpointStats, GetHealthSummary,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::api::{
-    AuthorizedRequest, CreateKey, CreateSession, ListKeys, Nothing, ListChunk, RevokeKey, caller_of,
+    AuthorizedRequest, CreateKey, CreateSession, ListKeys, EmptyRequest, ListChunk, RevokeKey, caller_of,
     key_message,
 };
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
@@ -203,7 +203,7 @@ impl AccessService for AccessApi {
         &self,
         request: Request<v1::CreateSessionRequest>,
     ) -> Result<Response<v1::CreateSessionResponse>, Status> {
-        let call = AuthorizedRequest::<CreateSession>::anywhere(request)?;
+        let call = AuthorizedRequest::<CreateSession>::any_organization(request)?;
         let caller = &call.caller;
         let organization_id = session_organization(caller, &call.request)?;
         let parent = match caller.credential {
@@ -244,7 +244,7 @@ impl AccessService for AccessApi {
         &self,
         request: Request<v1::EndSessionRequest>,
     ) -> Result<Response<v1::EndSessionResponse>, Status> {
-        let call = AuthorizedRequest::<Nothing>::anywhere(request)?;
+        let call = AuthorizedRequest::<EmptyRequest>::any_organization(request)?;
         let Credential::Session { id, .. } = call.caller.credential else {
             return Err(status::failed_precondition(
                 Reason::NotASession,

@@ -139,22 +139,22 @@ impl TryFrom<v1::CreateSessionRequest> for CreateSession {
     }
 }
 
-/// A request that says nothing: WhoAmI, EndSession.
+/// A request without fields: WhoAmI, EndSession.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Nothing;
+pub struct EmptyRequest;
 
-impl TryFrom<v1::WhoAmIRequest> for Nothing {
+impl TryFrom<v1::WhoAmIRequest> for EmptyRequest {
     type Error = Violations;
 
     fn try_from(v1::WhoAmIRequest {}: v1::WhoAmIRequest) -> Result<Self, Violations> {
-        Ok(Nothing)
+        Ok(EmptyRequest)
     }
 }
 
-impl TryFrom<v1::EndSessionRequest> for Nothing {
+impl TryFrom<v1::EndSessionRequest> for EmptyRequest {
     type Error = Violations;
 
     fn try_from(v1::EndSessionRequest {}: v1::EndSessionRequest) -> Result<Self, Violations> {
-        Ok(Nothing)
+        Ok(EmptyRequest)
     }
 }
