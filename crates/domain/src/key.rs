@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::Timestamp;
 use crate::access::{Reach, Role};
-use crate::counted::counted;
+use crate::plural::pluralize;
 use crate::document::{Document, micros};
 use crate::ids::{KeyId, OrganizationId};
 use crate::limits::{
@@ -239,7 +239,7 @@ pub fn check_outlives_not(
         Some(wanted) => Ok(Some(wanted)),
         None => {
             let seconds = end.duration_since(now).as_secs().max(0);
-            let seconds = counted(seconds, "second", "seconds");
+            let seconds = pluralize(seconds, "second", "seconds");
             let description = format!(
                 "must end with the key that makes it, which is valid until {end}: give at most {seconds}"
             );

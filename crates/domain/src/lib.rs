@@ -16,7 +16,7 @@ pub mod channel;
 mod channel_config;
 pub mod config;
 pub mod content_encoding;
-pub mod counted;
+
 pub mod credential;
 pub mod delivery;
 mod delivery_state;
@@ -45,6 +45,7 @@ pub mod notification;
 mod notification_type;
 pub mod pause;
 pub mod payload_format;
+pub mod plural;
 pub mod redirect;
 pub mod replay;
 pub mod retry;

@@ -2,7 +2,7 @@
 
 use keeptrusts_webhooks_domain::attempt::{Attempt, Exchange, AttemptOutcome, Trigger};
 use keeptrusts_webhooks_domain::content_encoding::ContentEncoding;
-use keeptrusts_webhooks_domain::counted::counted;
+use keeptrusts_webhooks_domain::plural::pluralize;
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
 
 use crate::time::{duration_to_proto, timestamp_to_proto};
@@ -94,7 +94,7 @@ fn headers(headers: &[(String, Vec<u8>)]) -> Vec<v1::Header> {
 fn answer_text(exchange: &Exchange) -> String {
     let body = &exchange.response_body;
     let length = body.len();
-    let size = counted(length, "byte", "bytes");
+    let size = pluralize(length, "byte", "bytes");
     let encoded = exchange.response_headers.iter().filter_map(|(name, value)| {
         name.eq_ignore_ascii_case("content-encoding").then_some(value.as_slice())
     });
