@@ -54,7 +54,7 @@ pub use page::{
     DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, MAX_READS_PER_PAGE, Page, ListChunk, invalid_page_token,
 };
 pub use publish_error::publish_error;
-pub use replay::counted_replay;
+pub use replay::replay_preview;
 pub use replay_requests::{ListReplays, ReplayEvents, ReplayRef};
 pub use resume_point::ResumePoint;
 pub use struct_json::struct_to_json;

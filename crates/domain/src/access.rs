@@ -29,7 +29,7 @@ impl Role {
     /// Whether the role has a permission.
     pub const fn may(self, permission: Permission) -> bool {
         match (self, permission) {
-            (Role::Admin, _) | (_, Permission::KnowOneself) => true,
+            (Role::Admin, _) | (_, Permission::Authenticated) => true,
             (
                 Role::Platform,
                 Permission::Publish
@@ -62,7 +62,7 @@ pub struct UnknownRole;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Permission {
     /// Ask who one is, open and end a session, learn the event types.
-    KnowOneself,
+    Authenticated,
     /// Publish events.
     Publish,
     /// Read events: a publisher its own, others all of the organization's.
@@ -207,7 +207,7 @@ mod tests {
     fn each_role_may_do_what_its_description_says() {
         use Permission::*;
         let all = [
-            KnowOneself,
+            Authenticated,
             Publish,
             ReadEvents,
             Read,
@@ -219,9 +219,9 @@ mod tests {
         ];
         let may = |role: Role| all.into_iter().filter(move |permission| role.may(*permission));
         assert!(may(Role::Admin).eq(all));
-        assert!(may(Role::Publisher).eq([KnowOneself, Publish, ReadEvents]));
-        assert!(may(Role::Viewer).eq([KnowOneself, ReadEvents, Read]));
-        assert!(may(Role::Platform).eq([KnowOneself, Publish, ReadEvents, Read, Manage, Send]));
+        assert!(may(Role::Publisher).eq([Authenticated, Publish, ReadEvents]));
+        assert!(may(Role::Viewer).eq([Authenticated, ReadEvents, Read]));
+        assert!(may(Role::Platform).eq([Authenticated, Publish, ReadEvents, Read, Manage, Send]));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::word::words;
 
 pub use crate::channel_config::{
     ChannelConfig, ChannelPatch, check_endpoint_ids, check_endpoints_exist, check_recipients,
-    check_subscriptions, each_once,
+    check_subscriptions, deduplicated_ids,
 };
 pub use crate::destination::{ChannelKind, Destination};
 
@@ -213,7 +213,7 @@ impl Channel {
     }
 
     /// Whether it is told of something; about an endpoint, unless it is about none.
-    pub fn hears_of(
+    pub fn subscribes_to(
         &self,
         notification_type: NotificationType,
         endpoint: Option<EndpointId>,

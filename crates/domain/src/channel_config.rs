@@ -50,7 +50,7 @@ pub fn check_subscriptions(
 }
 
 /// Checks the endpoints that a channel is told about: at most 100. In the order in which they are
-/// given; see [`each_once`].
+/// given; see [`deduplicated_ids`].
 pub fn check_endpoint_ids(field: &str, ids: &[String]) -> Result<Vec<EndpointId>, Vec<Violation>> {
     if ids.len() > MAX_CHANNEL_ENDPOINTS {
         let description = format!(
@@ -70,7 +70,7 @@ pub fn check_endpoint_ids(field: &str, ids: &[String]) -> Result<Vec<EndpointId>
 }
 
 /// Endpoints as a channel has them: sorted, each once.
-pub fn each_once(mut ids: Vec<EndpointId>) -> Vec<EndpointId> {
+pub fn deduplicated_ids(mut ids: Vec<EndpointId>) -> Vec<EndpointId> {
     ids.sort_unstable();
     ids.dedup();
     ids
@@ -153,7 +153,7 @@ mod tests {
         let checked = check_endpoint_ids("ids", &ids).expect("ids");
         assert_eq!(checked, [EndpointId::MAX, EndpointId::MIN], "so that their places can be told");
         let twice = [checked.clone(), checked].concat();
-        assert_eq!(each_once(twice), [EndpointId::MIN, EndpointId::MAX]);
+        assert_eq!(deduplicated_ids(twice), [EndpointId::MIN, EndpointId::MAX]);
         let wrong = check_endpoint_ids("ids", &["evt_1".to_owned()]);
         assert_eq!(wrong.expect_err("refused")[0].field, "ids[0]");
         let many = vec![EndpointId::MIN.to_string(); MAX_CHANNEL_ENDPOINTS + 1];

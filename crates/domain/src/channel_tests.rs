@@ -53,13 +53,13 @@ fn a_channel_hears_of_what_it_subscribes_to_about_the_endpoints_that_it_names() 
     let mut channel = channel();
     let (degraded, exhausted) =
         (NotificationType::EndpointDegraded, NotificationType::DeliveryExhausted);
-    assert!(channel.hears_of(degraded, Some(EndpointId::MIN)));
-    assert!(!channel.hears_of(exhausted, Some(EndpointId::MIN)));
+    assert!(channel.subscribes_to(degraded, Some(EndpointId::MIN)));
+    assert!(!channel.subscribes_to(exhausted, Some(EndpointId::MIN)));
     channel.config.endpoint_ids = vec![EndpointId::MAX];
-    assert!(!channel.hears_of(degraded, Some(EndpointId::MIN)));
-    assert!(channel.hears_of(degraded, Some(EndpointId::MAX)));
+    assert!(!channel.subscribes_to(degraded, Some(EndpointId::MIN)));
+    assert!(channel.subscribes_to(degraded, Some(EndpointId::MAX)));
     let deleted = after(&channel, ChannelCommand::Delete);
-    assert!(!deleted.hears_of(degraded, Some(EndpointId::MAX)));
+    assert!(!deleted.subscribes_to(degraded, Some(EndpointId::MAX)));
     assert_eq!(deleted.decide(ChannelCommand::Delete, None), Err(ChannelRefusal::Deleted));
 }
 

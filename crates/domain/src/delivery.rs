@@ -78,15 +78,15 @@ pub enum RequestResult {
 /// When an attempt is due that somebody asks for, a manual retry or a test: before everything that
 /// waits for a time. Whoever asks may be any process, which knows nothing of the shard's steady
 /// clock; and whoever asks waits for no backlog.
-pub const ON_REQUEST: Timestamp = Timestamp::UNIX_EPOCH;
+pub const DUE_IMMEDIATELY: Timestamp = Timestamp::UNIX_EPOCH;
 
 impl Delivery {
     /// The delivery's place in its endpoint's queue: when the next attempt is made, manual or
     /// automatic, on the shard's steady clock. None: nothing is waiting.
     pub fn due_time(&self) -> Option<Timestamp> {
         match self.due_trigger() {
-            Trigger::Manual => Some(ON_REQUEST),
-            Trigger::Test => self.expected_attempt_time().map(|_| ON_REQUEST),
+            Trigger::Manual => Some(DUE_IMMEDIATELY),
+            Trigger::Test => self.expected_attempt_time().map(|_| DUE_IMMEDIATELY),
             Trigger::Automatic => {
                 self.next_attempt_time.map(|shown| self.steady_due_time.unwrap_or(shown))
             }

@@ -88,7 +88,7 @@ fn a_manual_retry_neither_consumes_nor_resets_the_schedule() {
     let (scheduled, due) = (delivery.next_attempt_time, delivery.due_time());
     delivery.apply(&DeliveryFact::RetryRequested, now(), Some(steady_now()));
     assert_eq!(delivery.due_trigger(), Trigger::Manual);
-    assert_eq!(delivery.due_time(), Some(ON_REQUEST), "before all that waits for a time");
+    assert_eq!(delivery.due_time(), Some(DUE_IMMEDIATELY), "before all that waits for a time");
     make(&mut delivery, failure());
     assert_eq!((delivery.next_attempt_time, delivery.due_time()), (scheduled, due));
     assert_eq!(due, Some(steady_now() + Duration::from_secs(60)));

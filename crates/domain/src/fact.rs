@@ -231,7 +231,7 @@ impl DeliveryFact {
 
     /// Whether a delivery looks different after the fact. After a request to cancel it does not: what
     /// comes of that is a fact of its own. (A request to retry is shown as the next attempt.)
-    pub fn is_seen(&self) -> bool {
+    pub fn is_visible(&self) -> bool {
         !matches!(self, DeliveryFact::CancelRequested)
     }
 

@@ -227,7 +227,7 @@ pub fn check_key_life(field: &str, life: Duration) -> Result<Duration, Violation
 
 /// Checks that what a key makes does not outlive it: until `end`, if it ever ends. `life` None: for
 /// ever.
-pub fn check_outlives_not(
+pub fn check_life_within_key(
     field: &str,
     life: Option<Duration>,
     end: Option<Timestamp>,
@@ -308,7 +308,7 @@ mod tests {
     fn what_a_key_makes_ends_with_it_at_the_latest() {
         let at = |second| Timestamp::from_second(second).expect("a time");
         let check = |life: Option<u64>, end| {
-            check_outlives_not("time_to_live", life.map(Duration::from_secs), end, at(100))
+            check_life_within_key("time_to_live", life.map(Duration::from_secs), end, at(100))
         };
         assert_eq!(check(None, None), Ok(None));
         assert_eq!(check(Some(60), None), Ok(Some(at(160))));

@@ -15,10 +15,10 @@ use crate::word::words;
 pub use crate::notification_type::NotificationType;
 
 /// The longest time that exhausted deliveries are collected for before they are told.
-pub const GROUPING: Duration = Duration::from_secs(60 * 60);
+pub const GROUPING_WINDOW: Duration = Duration::from_secs(60 * 60);
 
 /// No notification waits longer than this for its next attempt, or for its first.
-pub const LONGEST_WAIT: Duration = RETRY_WAITS[RETRY_WAITS.len() - 1];
+pub const MAX_RETRY_WAIT: Duration = RETRY_WAITS[RETRY_WAITS.len() - 1];
 
 /// The waits before a notification is sent again: 1 min, 5 min, 30 min, 2 h, 6 h. Shorter in all
 /// than a delivery's: what is told half a day late helps nobody.

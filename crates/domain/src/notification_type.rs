@@ -38,7 +38,7 @@ impl NotificationType {
     }
 
     /// Whether it tells of trouble of an endpoint: a service that keeps incidents opens one.
-    pub const fn is_trouble(self) -> bool {
+    pub const fn opens_incident(self) -> bool {
         matches!(
             self,
             NotificationType::DeliveryExhausted

@@ -192,7 +192,7 @@ impl RoutingKey {
     }
 
     /// In the place of a key, where there is none to be shown: asterisks.
-    pub fn stand_in() -> RoutingKey {
+    pub fn placeholder() -> RoutingKey {
         RoutingKey(Secret::opened("*".repeat(ROUTING_KEY_CHARS)))
     }
 

@@ -21,7 +21,7 @@ use keeptrusts_webhooks_domain::access::{Caller, Credential, Reach};
 use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
 use keeptrusts_webhooks_domain::key::{
-    Key, KeyFact, NewKey, SessionOrigin, Token, check_outlives_not,
+    Key, KeyFact, NewKey, SessionOrigin, Token, check_life_within_key,
 };
 use keeptrusts_webhooks_domain::key_validity::{KeyValidity, KeyState};
 use keeptrusts_webhooks_domain::limits::DEFAULT_SESSION_LIFE;
@@ -140,7 +140,7 @@ impl AccessService for AccessApi {
         let call = AuthorizedRequest::<CreateKey>::of(request)?;
         let CreateKey { organization_id, name, role, life } = call.request.clone();
         let end = self.makers_end(&call.caller).await?;
-        let expire_time = check_outlives_not("time_to_live", life, end, (self.clock)());
+        let expire_time = check_life_within_key("time_to_live", life, end, (self.clock)());
         let expire_time = expire_time.map_err(|wrong| status::invalid_argument(vec![wrong]))?;
         let new = |token: &Token| NewKey {
             name,
@@ -182,10 +182,10 @@ impl AccessService for AccessApi {
         request: Request<v1::RevokeKeyRequest>,
     ) -> Result<Response<v1::RevokeKeyResponse>, Status> {
         let call = AuthorizedRequest::<RevokeKey>::of(request)?;
-        let RevokeKey { organization_id, key_id, with_made } = &call.request;
+        let RevokeKey { organization_id, key_id, cascade } = &call.request;
         let metadata = call.metadata(key_id);
         let key = self.revoke(organization_id, *key_id, metadata.clone()).await?;
-        if *with_made {
+        if *cascade {
             self.revoke_made_by(*key_id, &call.caller, metadata).await?;
         }
         let key = self.shown(&[key]).await?.pop();

@@ -18,7 +18,7 @@ use keeptrusts_webhooks_contracts::v1::notification_service_server::{
     NotificationService, NotificationServiceServer,
 };
 use keeptrusts_webhooks_domain::channel::{
-    Channel, ChannelCommand, ChannelFact, ChannelKind, each_once,
+    Channel, ChannelCommand, ChannelFact, ChannelKind, deduplicated_ids,
 };
 use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{ChannelId, OrganizationId};
@@ -101,7 +101,7 @@ impl NotificationService for NotificationApi {
         self.refuse_without_mail(config.destination.kind)?;
         self.refuse_if_full(&organization_id).await?;
         self.refuse_unknown_endpoints(&organization_id, &config.endpoint_ids, &[]).await?;
-        config.endpoint_ids = each_once(config.endpoint_ids);
+        config.endpoint_ids = deduplicated_ids(config.endpoint_ids);
         let destination = self.seal(&organization_id, id, config.destination.clone()).await?;
         let config = config.with_destination(destination);
         let record = NewRecord {
@@ -154,7 +154,7 @@ impl NotificationService for NotificationApi {
         if let Some(ids) = &patch.endpoint_ids {
             self.refuse_unknown_endpoints(&organization, ids, &current.endpoint_ids).await?;
         }
-        patch.endpoint_ids = patch.endpoint_ids.map(each_once);
+        patch.endpoint_ids = patch.endpoint_ids.map(deduplicated_ids);
         let destination = match patch.destination.clone() {
             Some(destination) => Some(self.seal(&organization, id, destination).await?),
             None => None,

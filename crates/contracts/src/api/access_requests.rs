@@ -64,7 +64,7 @@ pub struct RevokeKey {
     /// Which.
     pub key_id: KeyId,
     /// And all that was made with it.
-    pub with_made: bool,
+    pub cascade: bool,
 }
 
 impl TryFrom<v1::RevokeKeyRequest> for RevokeKey {
@@ -76,7 +76,7 @@ impl TryFrom<v1::RevokeKeyRequest> for RevokeKey {
         let key_id = violations.check(id("key_id", &request.key_id));
         match (organization_id, key_id) {
             (Some(organization_id), Some(key_id)) => {
-                Ok(RevokeKey { organization_id, key_id, with_made: request.revoke_made })
+                Ok(RevokeKey { organization_id, key_id, cascade: request.revoke_made })
             }
             _ => Err(violations),
         }

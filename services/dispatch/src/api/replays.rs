@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use futures_util::stream::unfold;
 use keeptrusts_webhooks_contracts::api::{
-    AuthorizedRequest, ListReplays, ListChunk, ReplayEvents, ReplayRef, counted_replay,
+    AuthorizedRequest, ListReplays, ListChunk, ReplayEvents, ReplayRef, replay_preview,
 };
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
 use keeptrusts_webhooks_contracts::v1;
@@ -69,7 +69,7 @@ impl DispatchApi {
         };
         if request.validate_only {
             let organization_id = organization.to_string();
-            return Ok(v1::Replay { organization_id, ..counted_replay(&new, &counts) });
+            return Ok(v1::Replay { organization_id, ..replay_preview(&new, &counts) });
         }
         let id = ReplayId::new(new_ulid((self.clock)()));
         let record = NewRecord {

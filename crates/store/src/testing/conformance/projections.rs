@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptDetails, AttemptOutcome, Trigger};
-use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, ON_REQUEST, RequestResult};
+use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, DUE_IMMEDIATELY, RequestResult};
 use keeptrusts_webhooks_domain::endpoint::{DisableCause, Endpoint, EndpointStatus, PreviousSecret, StatusCause};
 use keeptrusts_webhooks_domain::endpoint_config::{EndpointConfig, EndpointPatch};
 use keeptrusts_webhooks_domain::event::{ContentDigest, Event};
@@ -312,7 +312,7 @@ pub(crate) async fn a_manual_retry_is_due_beside_the_schedule_and_can_deliver(fi
 
     let (row, asked_at) = change(&fixture, id, DeliveryFact::RetryRequested).await;
     assert_eq!(row.retry_request_time, Some(asked_at));
-    assert_eq!((row.next_attempt_time, row.due_time()), (scheduled, Some(ON_REQUEST)));
+    assert_eq!((row.next_attempt_time, row.due_time()), (scheduled, Some(DUE_IMMEDIATELY)));
     assert_eq!(row.expected_attempt_time(), Some(asked_at));
 
     fixture.append(fail(&row, fixture.now())).await;
