@@ -3,7 +3,7 @@
 //! Decision: docs/decisions/the-audit-trail-is-a-reading-of-the-log.md
 
 use crate::channel::{ChannelConfig, ChannelFact, ChannelPatch};
-use crate::config::Change;
+use crate::config::FieldChange;
 use crate::endpoint_config::EndpointPatch;
 use crate::event_type::EventType;
 use crate::fact::{DeliveryFact, EndpointFact, Fact, OperatorFact};
@@ -230,8 +230,8 @@ impl AuditTarget {
 }
 
 /// What a fact changed, field by field.
-pub fn changes_of(fact: &Fact) -> Vec<Change> {
-    let set = |field, after: &str| Change { field, before: None, after: Some(after.to_owned()) };
+pub fn changes_of(fact: &Fact) -> Vec<FieldChange> {
+    let set = |field, after: &str| FieldChange { field, before: None, after: Some(after.to_owned()) };
     match fact {
         Fact::Endpoint(fact) => match fact {
             EndpointFact::Created { config, secret: _ } => {
@@ -243,7 +243,7 @@ pub fn changes_of(fact: &Fact) -> Vec<Change> {
             EndpointFact::SecretRotated { previous_expire_time, .. } => {
                 let overlap = previous_expire_time
                     .map(|time| set("previous_secret_expire_time", &time.to_string()));
-                [Change::of_secret("secret")].into_iter().chain(overlap).collect()
+                [FieldChange::of_secret("secret")].into_iter().chain(overlap).collect()
             }
             EndpointFact::Enabled | EndpointFact::Recovered { .. } => vec![set("status", "active")],
             EndpointFact::Disabled { reason, .. } => status("disabled", reason),
@@ -258,7 +258,7 @@ pub fn changes_of(fact: &Fact) -> Vec<Change> {
         Fact::Replay(ReplayFact::Requested(new)) => replay_requested(new),
         Fact::Channel(ChannelFact::Created(config)) => channel_created(config),
         Fact::Channel(ChannelFact::Updated { patch, before }) => channel_changes(patch, before),
-        Fact::Operator(OperatorFact::MasterKeyRotated { previous, current }) => vec![Change {
+        Fact::Operator(OperatorFact::MasterKeyRotated { previous, current }) => vec![FieldChange {
             field: "master_key_id",
             before: Some(previous.clone()),
             after: Some(current.clone()),
@@ -267,11 +267,11 @@ pub fn changes_of(fact: &Fact) -> Vec<Change> {
     }
 }
 
-fn replay_requested(new: &NewReplay) -> Vec<Change> {
+fn replay_requested(new: &NewReplay) -> Vec<FieldChange> {
     let selection = &new.selection;
     let mut changes = Vec::new();
     let mut set = |field, after: String| {
-        changes.push(Change { field, before: None, after: Some(after) });
+        changes.push(FieldChange { field, before: None, after: Some(after) });
     };
     set("scope", selection.scope.name().to_owned());
     if let Some(time) = selection.start_time {
@@ -298,8 +298,8 @@ fn replay_requested(new: &NewReplay) -> Vec<Change> {
     changes
 }
 
-fn status(status: &str, reason: &str) -> Vec<Change> {
-    let set = |field, after: &str| Change { field, before: None, after: Some(after.to_owned()) };
+fn status(status: &str, reason: &str) -> Vec<FieldChange> {
+    let set = |field, after: &str| FieldChange { field, before: None, after: Some(after.to_owned()) };
     let reason = (!reason.is_empty()).then(|| set("status_reason", reason));
     [set("status", status)].into_iter().chain(reason).collect()
 }
@@ -309,25 +309,25 @@ fn endpoint_changes(
     patch: &EndpointPatch,
     before: &EndpointPatch<PayloadFormat<()>>,
     has_secret: bool,
-) -> Vec<Change> {
+) -> Vec<FieldChange> {
     let payload_format = patch.payload_format.clone();
     let mut changes = patch.clone().with_payload_format(None).changes(before);
-    changes.extend(has_secret.then(|| Change::of_secret("secret")));
+    changes.extend(has_secret.then(|| FieldChange::of_secret("secret")));
     changes.extend(EndpointPatch { payload_format, ..EndpointPatch::default() }.changes(before));
     changes
 }
 
-fn channel_created(config: &ChannelConfig) -> Vec<Change> {
+fn channel_created(config: &ChannelConfig) -> Vec<FieldChange> {
     let mut changes = channel_changes(&config.clone().into(), &ChannelPatch::default());
     let kind = Some(config.destination.kind.name().to_owned());
-    changes.insert(1, Change { field: "kind", before: None, after: kind });
+    changes.insert(1, FieldChange { field: "kind", before: None, after: kind });
     changes
 }
 
-fn channel_changes(patch: &ChannelPatch, before: &ChannelPatch) -> Vec<Change> {
+fn channel_changes(patch: &ChannelPatch, before: &ChannelPatch) -> Vec<FieldChange> {
     let mut changes = patch.changes(before);
     if patch.destination.as_ref().is_some_and(|destination| destination.secret.is_some()) {
-        changes.push(Change::of_secret("secret"));
+        changes.push(FieldChange::of_secret("secret"));
     }
     changes
 }
@@ -352,12 +352,12 @@ mod tests {
             secret: Some(sealed),
             before: EndpointPatch { url: url("https://old.example/"), ..EndpointPatch::default() },
         });
-        let url = Change {
+        let url = FieldChange {
             field: "url",
             before: Some("https://old.example/".to_owned()),
             after: Some("https://new.example/".to_owned()),
         };
-        let secret = Change { field: "secret", before: None, after: None };
+        let secret = FieldChange { field: "secret", before: None, after: None };
         assert_eq!(changes_of(&fact), [url, secret]);
         assert_eq!(action_of(&fact), Some(AuditAction::EndpointUpdated));
         // It is found as what it is shown as, and as the other thing that it was.
@@ -389,7 +389,7 @@ mod tests {
                 before: EndpointPatch { payload_format: Some(before), ..EndpointPatch::default() },
             }))
         };
-        let change = |field, before: Option<&str>, after: Option<&str>| Change {
+        let change = |field, before: Option<&str>, after: Option<&str>| FieldChange {
             field,
             before: before.map(str::to_owned),
             after: after.map(str::to_owned),
@@ -408,7 +408,7 @@ mod tests {
         assert_eq!(another_key, [change("routing_key", None, None)]);
     }
 
-    fn told(changes: &[Change]) -> Vec<(&str, Option<&str>, Option<&str>)> {
+    fn told(changes: &[FieldChange]) -> Vec<(&str, Option<&str>, Option<&str>)> {
         let told = changes
             .iter()
             .map(|change| (change.field, change.before.as_deref(), change.after.as_deref()));

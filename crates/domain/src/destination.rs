@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Change, Value};
+use crate::config::{FieldChange, FieldValue};
 use crate::credential::{CredentialRequired, check_same_server};
 use crate::secret::SealedSecret;
 use crate::word::words;
@@ -74,7 +74,7 @@ impl Destination {
     }
 }
 
-impl Value for Destination {
+impl FieldValue for Destination {
     type Shown = Destination;
 
     fn shown(&self) -> Destination {
@@ -93,9 +93,9 @@ impl Value for Destination {
     }
 
     /// Without the secret's change; see [`audit`](crate::audit).
-    fn changes(_: &'static str, before: Option<&Self>, after: &Self) -> Vec<Change> {
+    fn changes(_: &'static str, before: Option<&Self>, after: &Self) -> Vec<FieldChange> {
         let address = |destination: &Destination| destination.address.clone();
-        let change = Change::between("address", before.map(address), Some(address(after)));
+        let change = FieldChange::between("address", before.map(address), Some(address(after)));
         change.into_iter().collect()
     }
 }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Change, Value};
+use crate::config::{FieldChange, FieldValue};
 use crate::limits::{MAX_TEMPLATE_BYTES, ROUTING_KEY_CHARS};
 use crate::secret::{SealedSecret, Secret};
 use crate::violation::Violation;
@@ -147,7 +147,7 @@ impl<K> PayloadFormat<K> {
     }
 }
 
-impl Value for PayloadFormat {
+impl FieldValue for PayloadFormat {
     type Shown = PayloadFormat<()>;
 
     fn shown(&self) -> PayloadFormat<()> {
@@ -157,14 +157,14 @@ impl Value for PayloadFormat {
     }
 
     /// A routing key that is there has been set.
-    fn changes(_: &'static str, before: Option<&PayloadFormat<()>>, after: &Self) -> Vec<Change> {
+    fn changes(_: &'static str, before: Option<&PayloadFormat<()>>, after: &Self) -> Vec<FieldChange> {
         let before = before.unwrap_or(&PayloadFormat::Keeptrusts);
         let name = |kind: PayloadKind| Some(kind.name().to_owned());
-        let kind = Change::between("payload_format", name(before.kind()), name(after.kind()));
+        let kind = FieldChange::between("payload_format", name(before.kind()), name(after.kind()));
         let text = |template: Option<&str>| template.map(str::to_owned);
         let (old, new) = (text(before.template()), text(after.template()));
-        let template = Change::between("payload_template", old, new);
-        let key = after.routing_key().map(|_| Change::of_secret("routing_key"));
+        let template = FieldChange::between("payload_template", old, new);
+        let key = after.routing_key().map(|_| FieldChange::of_secret("routing_key"));
         kind.into_iter().chain(template).chain(key).collect()
     }
 }

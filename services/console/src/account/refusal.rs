@@ -138,7 +138,7 @@ impl Refusal {
                 StatusCode::TOO_MANY_REQUESTS,
                 format!(
                     "Too many sign-ins from your address have failed. Try again in {}.",
-                    counted(*seconds, "second", "seconds")
+                    pluralize(*seconds, "second", "seconds")
                 ),
             ),
             Refusal::ServicesUnavailable => {
