@@ -9,9 +9,9 @@ use crate::Timestamp;
 use crate::document::as_text;
 use crate::ids::{KeyId, OrganizationId};
 use crate::violation::Violation;
-use crate::word::{Word, words};
+use crate::named_enum::{NamedEnum, named_enum};
 
-words! {
+named_enum! {
     /// What a caller may do.
     pub enum Role {
         /// Everything in its organization.
@@ -49,7 +49,7 @@ impl FromStr for Role {
     type Err = UnknownRole;
 
     fn from_str(name: &str) -> Result<Self, UnknownRole> {
-        Role::named(name).ok_or(UnknownRole)
+        Role::from_name(name).ok_or(UnknownRole)
     }
 }
 

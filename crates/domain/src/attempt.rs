@@ -6,9 +6,9 @@ use crate::Timestamp;
 use crate::event::ContentDigest;
 use crate::event_type::EventType;
 use crate::ids::{AttemptId, DeliveryId, EndpointId, EventId, OrganizationId};
-use crate::word::words;
+use crate::named_enum::named_enum;
 
-words! {
+named_enum! {
     /// What caused an attempt.
     pub enum Trigger {
         /// The first attempt, or the retry schedule.
@@ -20,7 +20,7 @@ words! {
     }
 }
 
-words! {
+named_enum! {
     /// What an attempt meant for its delivery.
     pub enum AttemptOutcome {
         /// Answered 2xx.

@@ -8,7 +8,7 @@ use crate::document::{Document, micros};
 use crate::ids::{ChannelId, EndpointId, OrganizationId};
 use crate::log::Version;
 use crate::notification_type::NotificationType;
-use crate::word::words;
+use crate::named_enum::named_enum;
 
 pub use crate::channel_config::{
     ChannelConfig, ChannelPatch, check_endpoint_ids, check_endpoints_exist, check_recipients,
@@ -16,7 +16,7 @@ pub use crate::channel_config::{
 };
 pub use crate::destination::{ChannelKind, Destination};
 
-words! {
+named_enum! {
     /// Whether notifications have lately been getting through.
     pub enum ChannelStatus {
         /// The last one did, or there was none.

@@ -1,8 +1,8 @@
 //! The states of a delivery.
 
-use crate::word::words;
+use crate::named_enum::named_enum;
 
-words! {
+named_enum! {
     /// How far a delivery has come.
     pub enum DeliveryState {
         /// Its first attempt has not ended yet.

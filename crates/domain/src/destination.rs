@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::config::{FieldChange, FieldValue};
 use crate::credential::{CredentialRequired, check_same_server};
 use crate::secret::SealedSecret;
-use crate::word::words;
+use crate::named_enum::named_enum;
 
-words! {
+named_enum! {
     /// What kind of service a channel leads to.
     pub enum ChannelKind {
         /// A Slack incoming webhook.

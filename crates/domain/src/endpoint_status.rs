@@ -2,9 +2,9 @@
 
 use crate::Timestamp;
 use crate::ids::DeliveryId;
-use crate::word::words;
+use crate::named_enum::named_enum;
 
-words! {
+named_enum! {
     /// Whether deliveries are made, and whether they have lately been succeeding.
     pub enum EndpointStatus {
         /// Deliveries are made.
@@ -42,7 +42,7 @@ impl DisableCause {
     }
 }
 
-words! {
+named_enum! {
     /// Why an endpoint's status is not active.
     pub enum StatusCause {
         /// Somebody disabled it.

@@ -41,6 +41,7 @@ pub mod limits;
 pub mod log;
 pub mod mail_limits;
 pub mod mailbox;
+pub mod named_enum;
 pub mod notification;
 mod notification_type;
 pub mod pause;

@@ -10,7 +10,7 @@ use crate::health::HealthSummary;
 use crate::ids::{ChannelId, DeliveryId, EndpointId, NotificationId, OrganizationId};
 use crate::incident::{Incident, IncidentAction};
 use crate::log::{Position, Version};
-use crate::word::words;
+use crate::named_enum::named_enum;
 
 pub use crate::notification_type::NotificationType;
 
@@ -37,7 +37,7 @@ const RETRY_WAITS: [Duration; 5] = {
 /// else closes it.
 const CLOSING_ATTEMPTS: u32 = RETRY_WAITS.len() as u32 + 4 * 7;
 
-words! {
+named_enum! {
     /// How far a notification has come.
     pub enum NotificationState {
         /// It was not sent yet, or will be sent again.

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use crate::word::words;
+use crate::named_enum::named_enum;
 
-words! {
+named_enum! {
     /// What a notification tells of.
     pub enum NotificationType {
         /// Deliveries of an endpoint ran out of attempts. One message per endpoint and hour at most.

@@ -9,9 +9,9 @@ use crate::config::{FieldChange, FieldValue};
 use crate::limits::{MAX_TEMPLATE_BYTES, ROUTING_KEY_CHARS};
 use crate::secret::{SealedSecret, Secret};
 use crate::violation::Violation;
-use crate::word::{Word, words};
+use crate::named_enum::{NamedEnum, named_enum};
 
-words! {
+named_enum! {
     /// A form, without what belongs to it.
     #[derive(Default)]
     pub enum PayloadKind {
@@ -46,7 +46,7 @@ impl FromStr for PayloadKind {
     type Err = UnknownPayloadKind;
 
     fn from_str(name: &str) -> Result<Self, UnknownPayloadKind> {
-        PayloadKind::named(name).ok_or(UnknownPayloadKind)
+        PayloadKind::from_name(name).ok_or(UnknownPayloadKind)
     }
 }
 

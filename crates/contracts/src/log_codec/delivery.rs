@@ -4,7 +4,7 @@ use keeptrusts_webhooks_domain::attempt::{AttemptDetails, Trigger};
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::fact::DeliveryFact;
 
-use super::DecodeError;
+use super::error::DecodeError;
 use super::values::{
     count, digest, duration, optional_timestamp, parsed, required, timestamp, trace, traceparent,
     tracestate, unsigned, wrong,

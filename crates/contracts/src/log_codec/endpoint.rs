@@ -1,6 +1,6 @@
 //! Facts about endpoints.
 
-use super::DecodeError;
+use super::error::DecodeError;
 use super::values::{all_parsed, optional_timestamp, parsed, required, timestamp, wrong};
 use crate::log::v1 as pb;
 use crate::log::v1::record_data::Fact as Message;
