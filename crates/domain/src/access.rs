@@ -8,8 +8,8 @@ use std::sync::Arc;
 use crate::Timestamp;
 use crate::document::as_text;
 use crate::ids::{KeyId, OrganizationId};
-use crate::violation::Violation;
 use crate::named_enum::{NamedEnum, named_enum};
+use crate::violation::Violation;
 
 named_enum! {
     /// What a caller may do.

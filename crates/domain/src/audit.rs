@@ -231,7 +231,8 @@ impl AuditTarget {
 
 /// What a fact changed, field by field.
 pub fn changes_of(fact: &Fact) -> Vec<FieldChange> {
-    let set = |field, after: &str| FieldChange { field, before: None, after: Some(after.to_owned()) };
+    let set =
+        |field, after: &str| FieldChange { field, before: None, after: Some(after.to_owned()) };
     match fact {
         Fact::Endpoint(fact) => match fact {
             EndpointFact::Created { config, secret: _ } => {
@@ -299,7 +300,8 @@ fn replay_requested(new: &NewReplay) -> Vec<FieldChange> {
 }
 
 fn status(status: &str, reason: &str) -> Vec<FieldChange> {
-    let set = |field, after: &str| FieldChange { field, before: None, after: Some(after.to_owned()) };
+    let set =
+        |field, after: &str| FieldChange { field, before: None, after: Some(after.to_owned()) };
     let reason = (!reason.is_empty()).then(|| set("status_reason", reason));
     [set("status", status)].into_iter().chain(reason).collect()
 }

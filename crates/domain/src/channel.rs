@@ -7,8 +7,8 @@ use crate::credential::CredentialRequired;
 use crate::document::{Document, micros};
 use crate::ids::{ChannelId, EndpointId, OrganizationId};
 use crate::log::Version;
-use crate::notification_type::NotificationType;
 use crate::named_enum::named_enum;
+use crate::notification_type::NotificationType;
 
 pub use crate::channel_config::{
     ChannelConfig, ChannelPatch, check_endpoint_ids, check_endpoints_exist, check_recipients,

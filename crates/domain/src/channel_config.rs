@@ -6,7 +6,7 @@ use crate::ids::EndpointId;
 use crate::limits::{MAX_CHANNEL_ENDPOINTS, MAX_RECIPIENTS};
 use crate::mailbox::check_mailbox;
 use crate::notification_type::NotificationType;
-use crate::violation::{Violation, WrongEntries};
+use crate::violation::{EntryViolations, Violation};
 
 config! {
     /// What a customer sets of a channel, checked.
@@ -36,7 +36,7 @@ pub fn check_subscriptions(
         let description = "is required: subscribe to at least one type of notification";
         return Err(vec![Violation::new(field, description)]);
     }
-    let mut wrong = WrongEntries::of(field);
+    let mut wrong = EntryViolations::of(field);
     for (index, kind) in types.iter().enumerate().filter(|(_, kind)| !kind.can_be_subscribed_to()) {
         wrong.push(index, || match kind {
             NotificationType::Test => "cannot be subscribed to: every channel can be sent a test",
@@ -46,7 +46,7 @@ pub fn check_subscriptions(
     let mut types = types;
     types.sort();
     types.dedup();
-    wrong.unless(types)
+    wrong.into_result(types)
 }
 
 /// Checks the endpoints that a channel is told about: at most 100. In the order in which they are
@@ -59,14 +59,14 @@ pub fn check_endpoint_ids(field: &str, ids: &[String]) -> Result<Vec<EndpointId>
         );
         return Err(vec![Violation::new(field, description)]);
     }
-    let (mut parsed, mut wrong) = (Vec::new(), WrongEntries::of(field));
+    let (mut parsed, mut wrong) = (Vec::new(), EntryViolations::of(field));
     for (index, id) in ids.iter().enumerate() {
         match id.parse() {
             Ok(id) => parsed.push(id),
             Err(error) => wrong.push(index, || crate::ids::InvalidId::to_string(&error)),
         }
     }
-    wrong.unless(parsed)
+    wrong.into_result(parsed)
 }
 
 /// Endpoints as a channel has them: sorted, each once.
@@ -84,7 +84,7 @@ pub fn check_endpoints_exist(
     existing: &[EndpointId],
     current: &[EndpointId],
 ) -> Result<(), Vec<Violation>> {
-    let mut wrong = WrongEntries::of(field);
+    let mut wrong = EntryViolations::of(field);
     for (index, id) in ids.iter().enumerate() {
         if !existing.contains(id) && !current.contains(id) {
             wrong.push(index, || {
@@ -92,7 +92,7 @@ pub fn check_endpoints_exist(
             });
         }
     }
-    wrong.unless(())
+    wrong.into_result(())
 }
 
 /// Checks the recipients of an e-mail channel: 1 to 20 addresses. Each once, in their order.

@@ -54,7 +54,8 @@ pub trait FieldValue: Clone + PartialEq {
 
     /// What the audit trail tells of the new value in this field. `before` is None if there was
     /// none.
-    fn changes(field: &'static str, before: Option<&Self::Shown>, after: &Self) -> Vec<FieldChange>;
+    fn changes(field: &'static str, before: Option<&Self::Shown>, after: &Self)
+    -> Vec<FieldChange>;
 }
 
 impl FieldValue for String {

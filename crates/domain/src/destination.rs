@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{FieldChange, FieldValue};
 use crate::credential::{CredentialRequired, check_same_server};
-use crate::secret::SealedSecret;
 use crate::named_enum::named_enum;
+use crate::secret::SealedSecret;
 
 named_enum! {
     /// What kind of service a channel leads to.

@@ -12,13 +12,13 @@ use zeroize::Zeroizing;
 
 use crate::Timestamp;
 use crate::access::{Reach, Role};
-use crate::plural::pluralize;
 use crate::document::{Document, micros};
 use crate::ids::{KeyId, OrganizationId};
 use crate::limits::{
     DEFAULT_SESSION_LIFE, MAX_KEY_LIFE, MAX_SESSION_LIFE, MIN_KEY_LIFE, MIN_SESSION_LIFE,
 };
 use crate::log::Version;
+use crate::plural::pluralize;
 use crate::violation::Violation;
 
 /// What every token begins with, so that people and scanners of leaked secrets know it.

@@ -57,6 +57,5 @@ pub mod signing;
 pub mod text;
 pub mod trace;
 pub mod violation;
-pub mod word;
 
 pub use jiff::Timestamp;

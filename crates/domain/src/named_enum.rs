@@ -20,9 +20,12 @@ pub trait NamedEnum: Copy + 'static {
 }
 
 /// Reads a value from its name.
-pub(crate) fn deserialize<'de, D: Deserializer<'de>, T: NamedEnum>(source: D) -> Result<T, D::Error> {
+pub(crate) fn deserialize<'de, D: Deserializer<'de>, T: NamedEnum>(
+    source: D,
+) -> Result<T, D::Error> {
     let name = Cow::<str>::deserialize(source)?;
-    T::from_name(&name).ok_or_else(|| Error::custom(format_args!("{name:?} is not a word of these")))
+    T::from_name(&name)
+        .ok_or_else(|| Error::custom(format_args!("{name:?} is not a word of these")))
 }
 
 /// Defines a [`NamedEnum`]: each value with its name.

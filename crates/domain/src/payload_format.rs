@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{FieldChange, FieldValue};
 use crate::limits::{MAX_TEMPLATE_BYTES, ROUTING_KEY_CHARS};
+use crate::named_enum::{NamedEnum, named_enum};
 use crate::secret::{SealedSecret, Secret};
 use crate::violation::Violation;
-use crate::named_enum::{NamedEnum, named_enum};
 
 named_enum! {
     /// A form, without what belongs to it.
@@ -157,7 +157,11 @@ impl FieldValue for PayloadFormat {
     }
 
     /// A routing key that is there has been set.
-    fn changes(_: &'static str, before: Option<&PayloadFormat<()>>, after: &Self) -> Vec<FieldChange> {
+    fn changes(
+        _: &'static str,
+        before: Option<&PayloadFormat<()>>,
+        after: &Self,
+    ) -> Vec<FieldChange> {
         let before = before.unwrap_or(&PayloadFormat::Keeptrusts);
         let name = |kind: PayloadKind| Some(kind.name().to_owned());
         let kind = FieldChange::between("payload_format", name(before.kind()), name(after.kind()));

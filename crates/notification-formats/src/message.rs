@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use jiff::Unit;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::plural::pluralize;
 use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
 use keeptrusts_webhooks_domain::health::{AttemptTally, HealthSummary};
 use keeptrusts_webhooks_domain::ids::EndpointId;
 use keeptrusts_webhooks_domain::notification::{Notification, NotificationType};
+use keeptrusts_webhooks_domain::plural::pluralize;
 
 /// A notification, and what is known around it.
 #[derive(Debug, Clone, Copy)]

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::api::{
-    AuthorizedRequest, CreateKey, CreateSession, ListKeys, EmptyRequest, ListChunk, RevokeKey, caller_of,
-    key_message,
+    AuthorizedRequest, CreateKey, CreateSession, EmptyRequest, ListChunk, ListKeys, RevokeKey,
+    caller_of, key_message,
 };
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_contracts::status::{self, Reason};
@@ -23,7 +23,7 @@ use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
 use keeptrusts_webhooks_domain::key::{
     Key, KeyFact, NewKey, SessionOrigin, Token, check_life_within_key,
 };
-use keeptrusts_webhooks_domain::key_validity::{KeyValidity, KeyState};
+use keeptrusts_webhooks_domain::key_validity::{KeyState, KeyValidity};
 use keeptrusts_webhooks_domain::limits::DEFAULT_SESSION_LIFE;
 use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::violation::Violation;

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::api::{
     AttemptRef, AuthorizedRequest, DeliveryRef, GetEndpointStats, GetHealthSummary, ListAttempts,
-    ListDeliveries, ListReplays, ListChunk, ReplayRef, WatchDeliveries,
+    ListChunk, ListDeliveries, ListReplays, ReplayRef, WatchDeliveries,
 };
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};

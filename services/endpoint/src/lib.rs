@@ -10,8 +10,8 @@ mod shown;
 use std::sync::Arc;
 
 use keeptrusts_webhooks_contracts::api::{
-    AuthorizedRequest, CreateEndpoint, DeleteEndpoint, DisableEndpoint, EndpointRef, ListEndpoints,
-    ListEventTypes, PreviewPayload, ListChunk, RotateSecret, UpdateEndpoint,
+    AuthorizedRequest, CreateEndpoint, DeleteEndpoint, DisableEndpoint, EndpointRef, ListChunk,
+    ListEndpoints, ListEventTypes, PreviewPayload, RotateSecret, UpdateEndpoint,
 };
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
 use keeptrusts_webhooks_contracts::v1;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::api::{
-    AuthorizedRequest, EventRef, ListEvents, Publish, PublishBatch, ListChunk, event_with_body,
+    AuthorizedRequest, EventRef, ListChunk, ListEvents, Publish, PublishBatch, event_with_body,
     publish_error,
 };
 use keeptrusts_webhooks_contracts::status::{self, Resource};

@@ -9,8 +9,8 @@ mod testing;
 use std::sync::Arc;
 
 use keeptrusts_webhooks_contracts::api::{
-    AuthorizedRequest, ChannelRef, CreateChannel, DeleteChannel, ListChannels, ListNotifications,
-    ListChunk, UpdateChannel,
+    AuthorizedRequest, ChannelRef, CreateChannel, DeleteChannel, ListChannels, ListChunk,
+    ListNotifications, UpdateChannel,
 };
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
 use keeptrusts_webhooks_contracts::v1;

@@ -1,9 +1,9 @@
 //! Deliveries and attempts.
 
-use keeptrusts_webhooks_domain::attempt::{Attempt, Exchange, AttemptOutcome, Trigger};
+use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptOutcome, Exchange, Trigger};
 use keeptrusts_webhooks_domain::content_encoding::ContentEncoding;
-use keeptrusts_webhooks_domain::plural::pluralize;
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
+use keeptrusts_webhooks_domain::plural::pluralize;
 
 use crate::time::{duration_to_proto, timestamp_to_proto};
 use crate::v1;

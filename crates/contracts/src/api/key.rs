@@ -3,7 +3,7 @@
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::access::{Caller, Credential, Reach, Role};
 use keeptrusts_webhooks_domain::key::Key;
-use keeptrusts_webhooks_domain::key_validity::{KeyValidity, KeyState};
+use keeptrusts_webhooks_domain::key_validity::{KeyState, KeyValidity};
 
 use crate::time::timestamp_to_proto;
 use crate::v1;

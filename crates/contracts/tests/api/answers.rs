@@ -5,7 +5,9 @@ use keeptrusts_webhooks_contracts::api::{
 };
 use keeptrusts_webhooks_contracts::time::timestamp_to_proto;
 use keeptrusts_webhooks_contracts::v1;
-use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptDetails, Exchange, AttemptOutcome, Trigger};
+use keeptrusts_webhooks_domain::attempt::{
+    Attempt, AttemptDetails, AttemptOutcome, Exchange, Trigger,
+};
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, PreviousSecret};
 use keeptrusts_webhooks_domain::endpoint_config::EndpointConfig;

@@ -10,13 +10,13 @@ use keeptrusts_webhooks_domain::access::Role;
 use keeptrusts_webhooks_domain::attempt::{AttemptDetails, Exchange, Trigger};
 use keeptrusts_webhooks_domain::config::FieldValue;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
+use keeptrusts_webhooks_domain::endpoint::DisableCause;
 use keeptrusts_webhooks_domain::endpoint_config::{EndpointConfig, EndpointPatch};
 use keeptrusts_webhooks_domain::event::{ContentDigest, Idempotency, IdempotencyKey};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{
     DeliveriesScheduled, DeliveryFact, EndpointFact, EventAccepted, Fact,
 };
-use keeptrusts_webhooks_domain::endpoint::DisableCause;
 use keeptrusts_webhooks_domain::ids::{
     AttemptId, DeliveryId, EndpointId, EventId, KeyId, ReplayId,
 };
@@ -90,7 +90,7 @@ fn what_is_finer_than_a_microsecond_is_cut_off() {
     assert_eq!(decode(stream_of(&fine), &encode(&fine)), Ok(cut));
 }
 
-fn any_fact() -> impl Strategy<FieldValue = Fact> {
+fn any_fact() -> impl Strategy<Value = Fact> {
     prop_oneof![
         endpoint_fact().prop_map(Fact::Endpoint),
         event_accepted().prop_map(Fact::EventAccepted),
@@ -101,7 +101,7 @@ fn any_fact() -> impl Strategy<FieldValue = Fact> {
     ]
 }
 
-fn payload_formats() -> impl Strategy<FieldValue = PayloadFormat> {
+fn payload_formats() -> impl Strategy<Value = PayloadFormat> {
     prop_oneof![
         Just(PayloadFormat::Keeptrusts),
         Just(PayloadFormat::Slack),
@@ -112,7 +112,7 @@ fn payload_formats() -> impl Strategy<FieldValue = PayloadFormat> {
     ]
 }
 
-fn endpoint_fact() -> impl Strategy<FieldValue = EndpointFact> {
+fn endpoint_fact() -> impl Strategy<Value = EndpointFact> {
     let patch = || {
         (any::<[Option<String>; 3]>(), of(event_types()), of(payload_formats())).prop_map(
             |([name, url, description], event_types, payload_format)| EndpointPatch {
@@ -150,7 +150,7 @@ fn endpoint_fact() -> impl Strategy<FieldValue = EndpointFact> {
     ]
 }
 
-fn disable_causes() -> impl Strategy<FieldValue = DisableCause> {
+fn disable_causes() -> impl Strategy<Value = DisableCause> {
     prop_oneof![
         Just(DisableCause::Requested),
         (delivery_ids(), times())
@@ -159,7 +159,7 @@ fn disable_causes() -> impl Strategy<FieldValue = DisableCause> {
     ]
 }
 
-fn key_fact() -> impl Strategy<FieldValue = KeyFact> {
+fn key_fact() -> impl Strategy<Value = KeyFact> {
     let role = (0..Role::ALL.len()).prop_map(|index| Role::ALL[index]);
     let parent = of((0..=u128::MAX).prop_map(|number| KeyId::new(Ulid(number))));
     let session = of(parent.prop_map(|parent| SessionOrigin { parent }));
@@ -172,7 +172,7 @@ fn key_fact() -> impl Strategy<FieldValue = KeyFact> {
     prop_oneof![created, Just(KeyFact::Revoked), Just(KeyFact::SessionEnded)]
 }
 
-fn event_accepted() -> impl Strategy<FieldValue = EventAccepted> {
+fn event_accepted() -> impl Strategy<Value = EventAccepted> {
     let idempotency = ("[^\0]{1,64}", any::<[u8; 32]>()).prop_map(|(key, request_sha256)| {
         let key = IdempotencyKey::optional(key).expect("short").expect("not empty");
         Idempotency { key, request_sha256 }
@@ -187,7 +187,7 @@ fn event_accepted() -> impl Strategy<FieldValue = EventAccepted> {
     )
 }
 
-fn deliveries_scheduled() -> impl Strategy<FieldValue = DeliveriesScheduled> {
+fn deliveries_scheduled() -> impl Strategy<Value = DeliveriesScheduled> {
     let deliveries = vec((delivery_ids(), endpoint_ids()), 0..5);
     (any_event_type(), of(times()), deliveries, vec(endpoint_ids(), 0..5)).prop_map(
         |(event_type, event_time, deliveries, missed)| DeliveriesScheduled {
@@ -199,7 +199,7 @@ fn deliveries_scheduled() -> impl Strategy<FieldValue = DeliveriesScheduled> {
     )
 }
 
-fn delivery_fact() -> impl Strategy<FieldValue = DeliveryFact> {
+fn delivery_fact() -> impl Strategy<Value = DeliveryFact> {
     let test_requested = (event_ids(), endpoint_ids(), times(), digests()).prop_map(
         |(event_id, endpoint_id, event_time, body)| DeliveryFact::TestRequested {
             event_id,
@@ -247,7 +247,7 @@ fn delivery_fact() -> impl Strategy<FieldValue = DeliveryFact> {
     ]
 }
 
-fn replayed_or_resumed() -> impl Strategy<FieldValue = DeliveryFact> {
+fn replayed_or_resumed() -> impl Strategy<Value = DeliveryFact> {
     let ids = (any::<u128>(), event_ids(), endpoint_ids());
     let event = (any_event_type(), of(times()), of(traces()));
     (ids, event, any::<bool>()).prop_map(|(ids, event, is_new)| {
@@ -268,7 +268,7 @@ fn replayed_or_resumed() -> impl Strategy<FieldValue = DeliveryFact> {
     })
 }
 
-fn traces() -> impl Strategy<FieldValue = TraceContext> {
+fn traces() -> impl Strategy<Value = TraceContext> {
     let state = of("[a-z]{1,8}(@[a-z]{1,4})?=[!-+]{1,9}");
     (1..=u128::MAX, 1..=u64::MAX, any::<bool>(), state).prop_map(
         |(trace_id, span_id, sampled, state)| TraceContext {
@@ -280,7 +280,7 @@ fn traces() -> impl Strategy<FieldValue = TraceContext> {
     )
 }
 
-fn replay_fact() -> impl Strategy<FieldValue = ReplayFact> {
+fn replay_fact() -> impl Strategy<Value = ReplayFact> {
     let bound = || {
         of((event_ids(), 0..=i64::MAX)).prop_map(|bound| {
             bound.map(|(event_id, position)| ReplayBound { event_id, position: Position(position) })
@@ -331,7 +331,7 @@ fn replay_fact() -> impl Strategy<FieldValue = ReplayFact> {
     ]
 }
 
-fn attempts() -> impl Strategy<FieldValue = AttemptDetails> {
+fn attempts() -> impl Strategy<Value = AttemptDetails> {
     let ids = (any::<u128>(), event_ids(), endpoint_ids(), any_event_type());
     let counts = (0..=i32::MAX as u32, 0..=i32::MAX as u32, of(1..=u16::MAX));
     let triggers = select(vec![Trigger::Automatic, Trigger::Manual, Trigger::Test]);
@@ -359,42 +359,42 @@ fn attempts() -> impl Strategy<FieldValue = AttemptDetails> {
     )
 }
 
-fn headers() -> impl Strategy<FieldValue = Vec<(String, Vec<u8>)>> {
+fn headers() -> impl Strategy<Value = Vec<(String, Vec<u8>)>> {
     vec((any::<String>(), vec(any::<u8>(), 0..16)), 0..4)
 }
 
 /// Years 1 to 9999, in microseconds.
-fn times() -> impl Strategy<FieldValue = Timestamp> {
+fn times() -> impl Strategy<Value = Timestamp> {
     (-62_135_596_800_000_000..253_402_207_200_000_000_i64)
         .prop_map(|micros| Timestamp::from_microsecond(micros).expect("in range"))
 }
 
-fn any_event_type() -> impl Strategy<FieldValue = EventType> {
+fn any_event_type() -> impl Strategy<Value = EventType> {
     let with_test: Vec<_> = EventType::ALL.iter().copied().chain([EventType::Test]).collect();
     select(with_test)
 }
 
-fn event_types() -> impl Strategy<FieldValue = Vec<EventType>> {
+fn event_types() -> impl Strategy<Value = Vec<EventType>> {
     vec(any_event_type(), 1..5)
 }
 
-fn digests() -> impl Strategy<FieldValue = ContentDigest> {
+fn digests() -> impl Strategy<Value = ContentDigest> {
     any::<([u8; 32], u32)>().prop_map(|(sha256, size)| ContentDigest { sha256, size })
 }
 
-fn sealed() -> impl Strategy<FieldValue = SealedSecret> {
+fn sealed() -> impl Strategy<Value = SealedSecret> {
     (any::<String>(), any::<[u8; 12]>(), vec(any::<u8>(), 0..64))
         .prop_map(|(key_id, nonce, ciphertext)| SealedSecret { key_id, nonce, ciphertext })
 }
 
-fn delivery_ids() -> impl Strategy<FieldValue = DeliveryId> {
+fn delivery_ids() -> impl Strategy<Value = DeliveryId> {
     any::<u128>().prop_map(|ulid| DeliveryId::new(Ulid(ulid)))
 }
 
-fn endpoint_ids() -> impl Strategy<FieldValue = EndpointId> {
+fn endpoint_ids() -> impl Strategy<Value = EndpointId> {
     any::<u128>().prop_map(|ulid| EndpointId::new(Ulid(ulid)))
 }
 
-fn event_ids() -> impl Strategy<FieldValue = EventId> {
+fn event_ids() -> impl Strategy<Value = EventId> {
     any::<u128>().prop_map(|ulid| EventId::new(Ulid(ulid)))
 }

@@ -9,6 +9,7 @@ use keeptrusts_webhooks_domain::channel::{
     ChannelConfig, ChannelFact, ChannelKind, ChannelPatch, Destination,
 };
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
+use keeptrusts_webhooks_domain::endpoint::DisableCause;
 use keeptrusts_webhooks_domain::endpoint_config::{EndpointConfig, EndpointPatch};
 use keeptrusts_webhooks_domain::event::{ContentDigest, Idempotency, IdempotencyKey};
 use keeptrusts_webhooks_domain::event_type::EventType;
@@ -16,7 +17,6 @@ use keeptrusts_webhooks_domain::fact::{
     DeliveriesScheduled, DeliveryFact, EndpointFact, EventAccepted, Fact, OperatorFact,
 };
 use keeptrusts_webhooks_domain::health::{AttemptTally, EndpointTally, HealthSummary, week_of};
-use keeptrusts_webhooks_domain::endpoint::DisableCause;
 use keeptrusts_webhooks_domain::ids::{
     AttemptId, ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId, OperationId,
     ReplayId,

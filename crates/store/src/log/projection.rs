@@ -365,7 +365,9 @@ impl Fold {
         }
         let key = (record.organization_id.clone(), details.endpoint_id);
         let change = self.changes.health.entry(key).or_default();
-        change.began.get_or_insert(FailureStreak { since: details.start_time, delivery_id: delivery });
+        change
+            .began
+            .get_or_insert(FailureStreak { since: details.start_time, delivery_id: delivery });
     }
 
     fn note_pause(&mut self, id: DeliveryId, fact: &DeliveryFact, record: &Record) {

@@ -133,11 +133,12 @@ impl dyn Store + '_ {
             .equal("organization_id", organization)
             .at_least("attempt_start_time", since);
         let rows: Vec<Notification> = self.selected(shard, rows).await?;
-        let sent = rows.into_iter().filter_map(|row| row.last_attempt).map(|attempt| MailAttempts {
-            time: attempt.start_time,
-            messages: attempt.number,
-            recipients: attempt.recipients,
-        });
+        let sent =
+            rows.into_iter().filter_map(|row| row.last_attempt).map(|attempt| MailAttempts {
+                time: attempt.start_time,
+                messages: attempt.number,
+                recipients: attempt.recipients,
+            });
         Ok(sent.collect())
     }
 }

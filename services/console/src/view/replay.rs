@@ -2,9 +2,9 @@
 
 use askama::Template;
 use keeptrusts_webhooks_contracts::v1;
-use keeptrusts_webhooks_domain::plural::pluralize;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::limits::{DEFAULT_REPLAY_RATE, MAX_REPLAY_COUNT, MAX_REPLAY_RATE};
+use keeptrusts_webhooks_domain::plural::pluralize;
 use serde::Deserialize;
 
 use super::filter::{interval, interval_complaint};

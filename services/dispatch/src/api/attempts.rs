@@ -3,7 +3,7 @@
 //! Decision: docs/decisions/pages-are-filled-in-one-place.md
 
 use keeptrusts_webhooks_contracts::api::{
-    ResponseBudget, AttemptRef, attempt_with_content, attempt_without_content,
+    AttemptRef, ResponseBudget, attempt_with_content, attempt_without_content,
 };
 use keeptrusts_webhooks_contracts::log_codec::decode_exchange;
 use keeptrusts_webhooks_contracts::status::{self, Resource};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use futures_util::stream::unfold;
 use keeptrusts_webhooks_contracts::api::{
-    AuthorizedRequest, ListReplays, ListChunk, ReplayEvents, ReplayRef, replay_preview,
+    AuthorizedRequest, ListChunk, ListReplays, ReplayEvents, ReplayRef, replay_preview,
 };
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
 use keeptrusts_webhooks_contracts::v1;

@@ -79,7 +79,8 @@ impl Evaluation {
 
     /// The endpoint has another URL by now: who answered is not asked next.
     pub(crate) fn ignore_retry_after(&mut self) {
-        if let RequestResult::Failed { retry_after, endpoint_pause, .. } = &mut self.request_result {
+        if let RequestResult::Failed { retry_after, endpoint_pause, .. } = &mut self.request_result
+        {
             (*retry_after, *endpoint_pause) = (None, None);
         }
     }

@@ -343,8 +343,13 @@ fn operation(shard: &OwnedShard, pending: &Pending, changed: &mut ChangedEndpoin
                 &**attempted;
             let schedule = &shard.settings.retry_schedule;
             let request_result = attempted.result_to_record(shard);
-            let fact =
-                delivery.conclude(details.clone(), request_result, *end_time, *steady_end_time, schedule);
+            let fact = delivery.conclude(
+                details.clone(),
+                request_result,
+                *end_time,
+                *steady_end_time,
+                schedule,
+            );
             let expire_time = end_time.checked_add(shard.settings.body_retention);
             let body = NewBody {
                 id: BodyId::Attempt(details.id),

@@ -48,7 +48,11 @@ async fn an_attempt_that_is_under_way_when_its_delivery_is_cancelled_does_not_re
     world.ask_for_cancellation(delivery.id).await;
     world.pass(hours(24)).await;
     assert_eq!(world.state(delivery.id).await, DeliveryState::Cancelled);
-    assert_eq!(world.outcomes(delivery.id).await, [AttemptOutcome::Failed], "recorded all the same");
+    assert_eq!(
+        world.outcomes(delivery.id).await,
+        [AttemptOutcome::Failed],
+        "recorded all the same"
+    );
     assert_eq!(world.requests().len(), 1);
 }
 

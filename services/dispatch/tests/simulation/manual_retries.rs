@@ -30,7 +30,9 @@ async fn a_manual_retry_is_made_at_once_and_leaves_the_schedule_as_it_is() {
     let attempts = world.attempts(before.id).await;
     let seen: Vec<_> = attempts
         .iter()
-        .map(|attempt| (attempt.details.number, attempt.details.trigger, attempt.details.automatic_count))
+        .map(|attempt| {
+            (attempt.details.number, attempt.details.trigger, attempt.details.automatic_count)
+        })
         .collect();
     let expected =
         [(1, Trigger::Automatic, 1), (2, Trigger::Manual, 1), (3, Trigger::Automatic, 2)];
@@ -105,7 +107,10 @@ async fn a_retry_that_is_asked_for_during_an_attempt_is_made_after_it() {
     let requests = world.requests();
     assert_eq!(requests.len(), 2);
     assert_eq!(requests[1].time, requests[0].time + REQUEST_TIMEOUT);
-    assert_eq!(world.outcomes(delivery.id).await, [AttemptOutcome::Retrying, AttemptOutcome::Delivered]);
+    assert_eq!(
+        world.outcomes(delivery.id).await,
+        [AttemptOutcome::Retrying, AttemptOutcome::Delivered]
+    );
     assert_eq!(world.attempts(delivery.id).await[1].details.trigger, Trigger::Manual);
 }
 

@@ -114,7 +114,9 @@ async fn every_attempt_sends_the_same_bytes_with_the_next_number() {
     let attempts = world.attempts(delivery.id).await;
     let seen: Vec<_> = attempts
         .iter()
-        .map(|attempt| (attempt.details.status_code, attempt.details.duration, attempt.error.as_str()))
+        .map(|attempt| {
+            (attempt.details.status_code, attempt.details.duration, attempt.error.as_str())
+        })
         .collect();
     assert_eq!(
         seen,

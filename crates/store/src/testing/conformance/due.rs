@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::delivery::{Delivery, DUE_IMMEDIATELY};
+use keeptrusts_webhooks_domain::delivery::{DUE_IMMEDIATELY, Delivery};
 use keeptrusts_webhooks_domain::fact::DeliveryFact;
 use keeptrusts_webhooks_domain::ids::{EndpointId, EventId};
 use keeptrusts_webhooks_domain::log::Position;

@@ -341,11 +341,20 @@ pub(crate) fn fail_with_pause(
 }
 
 /// What an attempt leaves behind, by the default schedule.
-pub(crate) fn conclude(delivery: &Delivery, details: AttemptDetails, request_result: RequestResult) -> Operation {
+pub(crate) fn conclude(
+    delivery: &Delivery,
+    details: AttemptDetails,
+    request_result: RequestResult,
+) -> Operation {
     let end_time = details.start_time + details.duration;
     let steady_end_time = on_steady_clock(end_time);
-    let fact =
-        delivery.conclude(details, request_result, end_time, steady_end_time, &RetrySchedule::default());
+    let fact = delivery.conclude(
+        details,
+        request_result,
+        end_time,
+        steady_end_time,
+        &RetrySchedule::default(),
+    );
     change_delivery(delivery.id, Expected::Version(delivery.version), fact)
 }
 

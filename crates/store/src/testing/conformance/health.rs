@@ -5,8 +5,8 @@ use std::time::Duration;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::{AttemptDetails, AttemptOutcome};
 use keeptrusts_webhooks_domain::delivery::RequestResult;
-use keeptrusts_webhooks_domain::fact::EndpointFact;
 use keeptrusts_webhooks_domain::endpoint::{DisableCause, FailureStreak};
+use keeptrusts_webhooks_domain::fact::EndpointFact;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
 
 use super::Fixture;
@@ -118,9 +118,13 @@ pub(crate) async fn an_organizations_attempts_are_summed_over_hours(fixture: Fix
             let store = fixture.store();
             let row = store.deliveries(SHARD, &whose, &[id]).await.expect("reads").remove(0);
             let start_time = time(&format!("2026-04-23T{hour}:59:59.999999Z"));
-            let details =
-                AttemptDetails { duration: Duration::from_millis(2), ..attempt_of(&row, start_time) };
-            fixture.append(conclude(&row, details, RequestResult::Succeeded).of(whose.clone())).await;
+            let details = AttemptDetails {
+                duration: Duration::from_millis(2),
+                ..attempt_of(&row, start_time)
+            };
+            fixture
+                .append(conclude(&row, details, RequestResult::Succeeded).of(whose.clone()))
+                .await;
         }
         endpoints.push(endpoint);
     }

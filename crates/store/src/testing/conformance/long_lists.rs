@@ -1,9 +1,9 @@
 //! Lists whose filter passes most rows over: what they look at is limited, and where it ended is said.
 
 use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
+use keeptrusts_webhooks_domain::endpoint::DisableCause;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::EndpointFact;
-use keeptrusts_webhooks_domain::endpoint::DisableCause;
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId};
 use keeptrusts_webhooks_domain::log::Position;
 use ulid::Ulid;

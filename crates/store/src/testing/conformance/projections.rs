@@ -5,8 +5,12 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptDetails, AttemptOutcome, Trigger};
-use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, DUE_IMMEDIATELY, RequestResult};
-use keeptrusts_webhooks_domain::endpoint::{DisableCause, Endpoint, EndpointStatus, PreviousSecret, StatusCause};
+use keeptrusts_webhooks_domain::delivery::{
+    DUE_IMMEDIATELY, Delivery, DeliveryState, RequestResult,
+};
+use keeptrusts_webhooks_domain::endpoint::{
+    DisableCause, Endpoint, EndpointStatus, PreviousSecret, StatusCause,
+};
 use keeptrusts_webhooks_domain::endpoint_config::{EndpointConfig, EndpointPatch};
 use keeptrusts_webhooks_domain::event::{ContentDigest, Event};
 use keeptrusts_webhooks_domain::event_type::EventType;
@@ -256,7 +260,8 @@ pub(crate) async fn a_delivery_retries_until_it_fails_and_each_attempt_has_a_row
     assert_eq!((first.outcome, first.error.as_str()), (AttemptOutcome::Retrying, "answered 500"));
     assert_eq!(first.next_attempt_time, Some(time("2026-04-23T11:01:00.004999Z")));
     let details = AttemptDetails { id: first.details.id, ..attempt_of(&row, start_time) };
-    let details = AttemptDetails { number: 1, automatic_count: 1, status_code: Some(500), ..details };
+    let details =
+        AttemptDetails { number: 1, automatic_count: 1, status_code: Some(500), ..details };
     let details = AttemptDetails { remark: "a remark on attempt 1".to_owned(), ..details };
     assert_eq!(first.details, details);
     let last = &attempts[0];
@@ -435,12 +440,15 @@ pub(crate) async fn attempts_are_counted_by_hour_outcome_and_duration_and_tests_
             // The last one comes twice in one batch, so that counts are added up within it.
             let row = fixture.delivery(a_delivery_to(&fixture, endpoint).await).await;
             let twin = fixture.delivery(a_delivery_to(&fixture, endpoint).await).await;
-            let details = |row: &Delivery| AttemptDetails { duration, ..attempt_of(row, start_time) };
+            let details =
+                |row: &Delivery| AttemptDetails { duration, ..attempt_of(row, start_time) };
             fixture.append(conclude(&row, details(&row), failure())).await;
             let row = fixture.delivery(row.id).await;
-            let last = [&row, &twin].map(|row| conclude(row, details(row), RequestResult::Succeeded));
+            let last =
+                [&row, &twin].map(|row| conclude(row, details(row), RequestResult::Succeeded));
             fixture.append_all(&last).await;
-            for (outcome, count) in [(AttemptOutcome::Retrying, 1), (AttemptOutcome::Delivered, 2)] {
+            for (outcome, count) in [(AttemptOutcome::Retrying, 1), (AttemptOutcome::Delivered, 2)]
+            {
                 let key = CountKey {
                     endpoint_id: endpoint,
                     hour: hour_of(start_time),

@@ -3,7 +3,7 @@
 
 use keeptrusts_webhooks_contracts::log_codec;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::{Attempt, Exchange, AttemptOutcome};
+use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptOutcome, Exchange};
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
 use keeptrusts_webhooks_domain::event::ContentDigest;
