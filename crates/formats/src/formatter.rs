@@ -66,5 +66,5 @@ impl Formatter {
 
 /// Only for previews: deliveries send the bytes that are stored.
 fn own_body(event: &Event<'_>) -> Vec<u8> {
-    body::own_format(event.event_type, event.time, event.data.get())
+    body::render_checked(event.event_type, event.time, event.data.get())
 }

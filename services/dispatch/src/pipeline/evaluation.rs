@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::delivery::Verdict;
+use keeptrusts_webhooks_domain::delivery::RequestResult;
 use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::retry_after::RetryAfter;
 use keeptrusts_webhooks_outbound::{Answer, Exchange as Exchanged, Remark};
@@ -15,7 +15,7 @@ use crate::metrics::AttemptResult;
 
 /// A request that is over, evaluated.
 pub(crate) struct Evaluation {
-    pub(crate) verdict: Verdict,
+    pub(crate) request_result: RequestResult,
     pub(crate) result: AttemptResult,
     pub(crate) duration: Duration,
     pub(crate) status_code: Option<u16>,
@@ -34,12 +34,12 @@ impl Evaluation {
         match result {
             Ok(Answer { status, headers, body, .. }) => {
                 let mut of_answer = Vec::from_iter(answer_remarks::remark(&headers, &body));
-                let verdict = match status.is_success() {
-                    true => Verdict::Succeeded,
-                    false => failed_verdict(status, &headers, url, now, &mut of_answer),
+                let request_result = match status.is_success() {
+                    true => RequestResult::Succeeded,
+                    false => failed_request(status, &headers, url, now, &mut of_answer),
                 };
                 Evaluation {
-                    verdict,
+                    request_result,
                     result: AttemptResult::Answered(status.as_u16()),
                     duration,
                     status_code: Some(status.as_u16()),
@@ -62,7 +62,7 @@ impl Evaluation {
     /// There was nothing that could be sent.
     pub(crate) fn never_sent(reason: &str) -> Evaluation {
         Evaluation {
-            verdict: Verdict::Failed {
+            request_result: RequestResult::Failed {
                 error: reason.to_owned(),
                 retry_after: None,
                 endpoint_pause: None,
@@ -79,25 +79,26 @@ impl Evaluation {
 
     /// The endpoint has another URL by now: who answered is not asked next.
     pub(crate) fn ignore_retry_after(&mut self) {
-        if let Verdict::Failed { retry_after, endpoint_pause, .. } = &mut self.verdict {
+        if let RequestResult::Failed { retry_after, endpoint_pause, .. } = &mut self.request_result
+        {
             (*retry_after, *endpoint_pause) = (None, None);
         }
     }
 }
 
 /// What an answer means that is no success; what is odd about it is added to the remarks.
-fn failed_verdict(
+fn failed_request(
     status: StatusCode,
     headers: &HeaderMap,
     url: &str,
     now: Timestamp,
     remarks: &mut Vec<String>,
-) -> Verdict {
+) -> RequestResult {
     let RetryAfter { wait: retry_after, is_unreadable } = request::retry_after(headers, now);
     if is_unreadable {
         remarks.push(answer_remarks::UNREADABLE_RETRY_AFTER.to_owned());
     }
-    Verdict::Failed {
+    RequestResult::Failed {
         error: answer_remarks::refusal(status, headers, url),
         retry_after,
         endpoint_pause: Pause::after_answer(status.as_u16(), retry_after),
