@@ -12,7 +12,7 @@ use crate::remark::Remark;
 
 /// One request and what came of it.
 #[derive(Clone, Debug)]
-pub struct Exchange {
+pub struct HttpExchange {
     /// From the start of the request to the end of the answer, or to the failure.
     pub duration: Duration,
     /// The answer, or why there is none.
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn debug_shows_neither_header_values_nor_the_body() {
-        let exchange = Exchange {
+        let exchange = HttpExchange {
             duration: Duration::from_millis(5),
             result: Ok(Answer {
                 status: StatusCode::OK,

@@ -57,7 +57,7 @@ mod translations;
 mod vectors;
 mod watched_stream;
 
-pub use answer::{Answer, Exchange};
+pub use answer::{Answer, HttpExchange};
 pub use config::OutboundConfig;
 pub use failure::{FailureKind, RefusedFor, SendFailure, TriedAddress};
 pub use keeptrusts_webhooks_trust::CertificateProblem;

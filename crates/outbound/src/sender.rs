@@ -13,7 +13,7 @@ use moka::sync::Cache;
 use rustix::process::{Resource, getrlimit};
 use tokio::time::sleep;
 
-use crate::answer::{Answer, Exchange};
+use crate::answer::{Answer, HttpExchange};
 use crate::config::OutboundConfig;
 use crate::connect::{Connection, Opened, Opener, Versions};
 use crate::exchange::RequestEnd;
@@ -99,7 +99,7 @@ impl Sender {
         url: &Uri,
         headers: HeaderMap,
         body: Bytes,
-    ) -> Exchange {
+    ) -> HttpExchange {
         let mut posting = Posting {
             shared: &self.shared,
             url,
@@ -110,7 +110,7 @@ impl Sender {
         };
         let result = posting.post(group, headers, body).await;
         let Posting { stopwatch, was_sent, remarks, .. } = posting;
-        Exchange { duration: stopwatch.elapsed(), result, was_sent, remarks }
+        HttpExchange { duration: stopwatch.elapsed(), result, was_sent, remarks }
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, Uri};
 use keeptrusts_webhooks_outbound::{
-    ConnectionGroup, Exchange, OutboundConfig, SendFailure, Sender,
+    ConnectionGroup, HttpExchange, OutboundConfig, SendFailure, Sender,
 };
 use keeptrusts_webhooks_testkit::dns::{Answer, DnsServer};
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
@@ -19,7 +19,7 @@ use tokio::time::timeout;
 const SHORTAGE: Duration = Duration::from_millis(1200);
 
 /// What came of a request that began when there was no socket, once there are some.
-async fn post_without_sockets(sender: &Sender, group: u128, url: &str) -> Exchange {
+async fn post_without_sockets(sender: &Sender, group: u128, url: &str) -> HttpExchange {
     let url: Uri = url.parse().unwrap();
     let taken: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
     assert!(!taken.is_empty());

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use keeptrusts_webhooks_dispatch_service::Transport;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::DeliveryId;
-use keeptrusts_webhooks_outbound::{Answer as Answered, ConnectionGroup, Exchange, SendFailure};
+use keeptrusts_webhooks_outbound::{Answer as Answered, ConnectionGroup, HttpExchange, SendFailure};
 use keeptrusts_webhooks_store::Clock;
 use tokio::time::Instant;
 
@@ -154,7 +154,7 @@ impl Transport for Link {
         url: &Uri,
         headers: HeaderMap,
         body: Bytes,
-    ) -> Exchange {
+    ) -> HttpExchange {
         self.process_state.running().await;
         let begun = Instant::now();
         let (index, answer) = self.network.receive(Request {
@@ -171,7 +171,7 @@ impl Transport for Link {
         self.network.state().requests[index].status = status;
         self.process_state.running().await;
         self.network.state().requests[index].has_ended = true;
-        Exchange { duration: begun.elapsed(), result, was_sent: true, remarks: Vec::new() }
+        HttpExchange { duration: begun.elapsed(), result, was_sent: true, remarks: Vec::new() }
     }
 }
 
