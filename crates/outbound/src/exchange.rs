@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 
-use crate::answer::{Answer, KeptBody, kept_headers};
+use crate::response::{HttpResponse, KeptBody, kept_headers};
 use crate::failure::SendFailure;
 use crate::limits::MAX_IDLE_TIME;
 use crate::remark::Remark;
@@ -49,7 +49,7 @@ impl RequestEnd {
 }
 
 pub(crate) struct Answered {
-    pub(crate) answer: Answer,
+    pub(crate) answer: HttpResponse,
     pub(crate) remark: Option<Remark>,
     /// Whether the connection can take the next request.
     pub(crate) is_reusable: bool,
@@ -102,7 +102,7 @@ impl Answered {
     }
 }
 
-fn answer(status: StatusCode, headers: HeaderMap, body: KeptBody) -> Answer {
+fn answer(status: StatusCode, headers: HeaderMap, body: KeptBody) -> HttpResponse {
     let body_truncated = body.is_truncated();
-    Answer { status, headers: kept_headers(headers), body: body.into_bytes(), body_truncated }
+    HttpResponse { status, headers: kept_headers(headers), body: body.into_bytes(), body_truncated }
 }

@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use crate::answer::KeptBody;
+use crate::response::KeptBody;
 use crate::driver::Driver;
 use crate::exchange::{Answered, BodyEnd, RequestEnd};
 use crate::failure::SendFailure;

@@ -17,7 +17,7 @@ use http::{HeaderMap, Response};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::answer::{KeptBody, header_bytes};
+use crate::response::{KeptBody, header_bytes};
 use crate::driver::Driver;
 use crate::exchange::{Answered, BodyEnd, RequestEnd};
 use crate::failure::SendFailure;

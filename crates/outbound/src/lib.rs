@@ -1,7 +1,7 @@
 //! Posts bytes to an https URL that a stranger chose, without letting the stranger choose
 //! what we connect to, how long we wait or how much we read.
 //!
-//! [`Sender::post`] makes one request and reports what came of it: an [`Answer`] with whatever
+//! [`Sender::post`] makes one request and reports what came of it: an [`HttpResponse`] with whatever
 //! status the receiver chose, or a [`SendFailure`] whose text an administrator can act on.
 //! No redirect is followed, and no failure is tried again; what a status means, and whether to
 //! try again, is the caller's business. Only a request that its receiver has not processed, or that
@@ -18,7 +18,7 @@
 #![deny(missing_docs)]
 
 mod addresses;
-mod answer;
+mod response;
 mod classify;
 mod client_certificate;
 mod config;
@@ -57,7 +57,7 @@ mod translations;
 mod vectors;
 mod watched_stream;
 
-pub use answer::{Answer, HttpExchange};
+pub use response::{HttpExchange, HttpResponse};
 pub use config::OutboundConfig;
 pub use failure::{FailureKind, RefusedFor, SendFailure, TriedAddress};
 pub use keeptrusts_webhooks_trust::CertificateProblem;

@@ -13,7 +13,7 @@ use moka::sync::Cache;
 use rustix::process::{Resource, getrlimit};
 use tokio::time::sleep;
 
-use crate::answer::{Answer, HttpExchange};
+use crate::response::{HttpResponse, HttpExchange};
 use crate::config::OutboundConfig;
 use crate::connect::{Connection, Opened, Opener, Versions};
 use crate::exchange::RequestEnd;
@@ -138,7 +138,7 @@ impl Posting<'_> {
         group: ConnectionGroup,
         headers: HeaderMap,
         body: Bytes,
-    ) -> Result<Answer, SendFailure> {
+    ) -> Result<HttpResponse, SendFailure> {
         // Before the pool is asked. A connection in the pool was judged when it was opened, and
         // leads where it led then.
         self.shared.network.target(self.url)?;

@@ -22,7 +22,7 @@ use bytes::Bytes;
 use certificates::Authority;
 use http::{HeaderMap, Uri};
 use keeptrusts_webhooks_outbound::{
-    Answer, ConnectionGroup, HttpExchange, OutboundConfig, SendFailure, Sender,
+    ConnectionGroup, HttpExchange, HttpResponse, OutboundConfig, SendFailure, Sender,
 };
 
 /// Long enough for a busy machine; a test that waits this long has failed.
@@ -55,7 +55,7 @@ async fn post_as(group: ConnectionGroup, sender: &Sender, url: &Uri) -> HttpExch
     sender.post(group, url, HeaderMap::new(), body).await
 }
 
-async fn answer(sender: &Sender, url: &Uri) -> Answer {
+async fn answer(sender: &Sender, url: &Uri) -> HttpResponse {
     post(sender, url).await.result.unwrap()
 }
 

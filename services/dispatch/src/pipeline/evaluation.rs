@@ -8,7 +8,7 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::delivery::Verdict;
 use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::retry_after::RetryAfter;
-use keeptrusts_webhooks_outbound::{Answer, HttpExchange, Remark};
+use keeptrusts_webhooks_outbound::{HttpResponse, HttpExchange, Remark};
 
 use super::{answer_remarks, request};
 use crate::metrics::AttemptResult;
@@ -32,7 +32,7 @@ impl Evaluation {
     pub(crate) fn of(exchange: HttpExchange, url: &str, now: Timestamp) -> Evaluation {
         let HttpExchange { result, duration, remarks, was_sent } = exchange;
         match result {
-            Ok(Answer { status, headers, body, .. }) => {
+            Ok(HttpResponse { status, headers, body, .. }) => {
                 let mut of_answer = Vec::from_iter(answer_remarks::remark(&headers, &body));
                 let verdict = match status.is_success() {
                     true => Verdict::Succeeded,

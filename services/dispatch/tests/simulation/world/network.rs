@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use keeptrusts_webhooks_dispatch_service::Transport;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::DeliveryId;
-use keeptrusts_webhooks_outbound::{Answer as Answered, ConnectionGroup, HttpExchange, SendFailure};
+use keeptrusts_webhooks_outbound::{ConnectionGroup, HttpExchange, HttpResponse, SendFailure};
 use keeptrusts_webhooks_store::Clock;
 use tokio::time::Instant;
 
@@ -175,7 +175,7 @@ impl Transport for Link {
     }
 }
 
-async fn perform(answer: Answer) -> Result<Answered, SendFailure> {
+async fn perform(answer: Answer) -> Result<HttpResponse, SendFailure> {
     let (wait, code, retry_after) = match answer {
         Answer::Status(code) => (Duration::ZERO, code, None),
         Answer::RetryAfter(code, seconds) => (Duration::ZERO, code, Some(seconds)),
@@ -195,7 +195,7 @@ async fn perform(answer: Answer) -> Result<Answered, SendFailure> {
         tokio::time::sleep(wait).await;
     }
     let retry_after = retry_after.map(|seconds| (RETRY_AFTER, HeaderValue::from(seconds)));
-    Ok(Answered {
+    Ok(HttpResponse {
         status: StatusCode::from_u16(code).expect("a status"),
         headers: HeaderMap::from_iter(retry_after),
         body: Bytes::new(),

@@ -16,7 +16,7 @@ pub struct HttpExchange {
     /// From the start of the request to the end of the answer, or to the failure.
     pub duration: Duration,
     /// The answer, or why there is none.
-    pub result: Result<Answer, SendFailure>,
+    pub result: Result<HttpResponse, SendFailure>,
     /// Whether the receiver may have got the request, or a part of it, whatever came of it last.
     pub was_sent: bool,
     /// What else is to be told of it; usually nothing.
@@ -25,7 +25,7 @@ pub struct HttpExchange {
 
 /// What the receiver answered, with whatever status.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct HttpResponse {
     /// The status; a 3xx is as final as any other.
     pub status: StatusCode,
     /// The headers in the order of arrival, at most [`MAX_KEPT_HEADERS`] fields and
@@ -38,9 +38,9 @@ pub struct Answer {
 }
 
 // By hand: what receivers send is not for logs.
-impl fmt::Debug for Answer {
+impl fmt::Debug for HttpResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Answer")
+        f.debug_struct("HttpResponse")
             .field("status", &self.status)
             .field("header_count", &self.headers.len())
             .field("body_size", &self.body.len())
@@ -172,7 +172,7 @@ mod tests {
     fn debug_shows_neither_header_values_nor_the_body() {
         let exchange = HttpExchange {
             duration: Duration::from_millis(5),
-            result: Ok(Answer {
+            result: Ok(HttpResponse {
                 status: StatusCode::OK,
                 headers: HeaderMap::from_iter([(
                     http::header::SET_COOKIE,
