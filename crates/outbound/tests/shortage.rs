@@ -10,7 +10,7 @@ use http::{HeaderMap, StatusCode, Uri};
 use keeptrusts_webhooks_outbound::{
     ConnectionGroup, HttpExchange, OutboundConfig, SendFailure, Sender,
 };
-use keeptrusts_webhooks_testkit::dns::{Answer, DnsServer};
+use keeptrusts_webhooks_testkit::dns::{DnsAnswer, DnsServer};
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::time::timeout;
@@ -35,7 +35,7 @@ async fn post_without_sockets(sender: &Sender, group: u128, url: &str) -> HttpEx
 #[tokio::test]
 async fn a_want_of_sockets_is_no_receivers_time_and_no_receivers_failure() {
     let receiver = Receiver::start(Script::always(Reply::ok()));
-    let dns = DnsServer::start(|_, _| Some(Answer::addresses(["127.0.0.1"])));
+    let dns = DnsServer::start(|_, _| Some(DnsAnswer::addresses(["127.0.0.1"])));
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: Some(256), ..limit }).unwrap();
     let config = OutboundConfig {

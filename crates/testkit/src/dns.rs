@@ -22,12 +22,12 @@ const MAX_UDP_ANSWER: usize = 1232;
 
 /// What the server knows about a name. Not to be kept (time to live 0).
 #[derive(Clone, Debug, Default)]
-pub struct Answer {
+pub struct DnsAnswer {
     aliases: Vec<String>,
     addresses: Vec<IpAddr>,
 }
 
-impl Answer {
+impl DnsAnswer {
     /// These addresses, in this order; IPv4 ones for A queries, IPv6 ones for AAAA queries.
     pub fn addresses<'a>(addresses: impl IntoIterator<Item = &'a str>) -> Self {
         let parse = |address: &str| address.parse().expect("an IP address");
@@ -43,10 +43,10 @@ impl Answer {
 
 /// Answers by the name (in lower case, without a dot at the end) and how often it has been asked
 /// for before. `None`: there is no such name.
-type Script = dyn Fn(&str, usize) -> Option<Answer> + Send + Sync;
+type DnsScript = dyn Fn(&str, usize) -> Option<DnsAnswer> + Send + Sync;
 
 struct Shared {
-    script: Box<Script>,
+    script: Box<DnsScript>,
     asked: Mutex<HashMap<(Name, RecordType), usize>>,
 }
 
@@ -61,7 +61,7 @@ pub struct DnsServer {
 impl DnsServer {
     /// Starts a server on a free port of 127.0.0.1. It is asked for A and AAAA records
     /// separately; the script sees how often the same has been asked before.
-    pub fn start(script: impl Fn(&str, usize) -> Option<Answer> + Send + Sync + 'static) -> Self {
+    pub fn start(script: impl Fn(&str, usize) -> Option<DnsAnswer> + Send + Sync + 'static) -> Self {
         let shared = Arc::new(Shared { script: Box::new(script), asked: Mutex::default() });
         let (udp, tcp) = sockets();
         let address = udp.local_addr().expect("a socket has an address");
@@ -140,7 +140,7 @@ fn without_dot(name: &Name) -> String {
     name.to_ascii().trim_end_matches('.').to_owned()
 }
 
-fn records(query: &Query, answer: &Answer) -> Vec<Record> {
+fn records(query: &Query, answer: &DnsAnswer) -> Vec<Record> {
     const NOT_TO_BE_KEPT: u32 = 0;
     let mut records = Vec::new();
     let mut owner = query.name().clone();
@@ -268,7 +268,7 @@ mod tests {
     fn the_script_sees_how_often_a_name_has_been_asked_for() {
         let server = DnsServer::start(|name, times_asked| {
             let address = format!("192.0.2.{times_asked}");
-            (name == "a.example").then(|| Answer::addresses([address.as_str()]).by_alias("b.c"))
+            (name == "a.example").then(|| DnsAnswer::addresses([address.as_str()]).by_alias("b.c"))
         });
         for turn in 0..3 {
             let answer = by_udp(&server, "A.example.");
@@ -287,7 +287,7 @@ mod tests {
     fn a_long_answer_is_truncated_and_whole_by_tcp() {
         let server = DnsServer::start(|_, times_asked| {
             assert_eq!(times_asked, 0, "it is one question");
-            Some(Answer::addresses(vec!["192.0.2.1"; 500]))
+            Some(DnsAnswer::addresses(vec!["192.0.2.1"; 500]))
         });
         let truncated = by_udp(&server, "a.example.");
         assert!(truncated.metadata.truncation && truncated.answers.is_empty());
