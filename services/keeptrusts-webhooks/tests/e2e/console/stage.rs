@@ -173,12 +173,12 @@ impl HttpSession {
     }
 
     /// Asks for a page.
-    pub(crate) async fn get(&self, path: &str) -> http::Answer {
+    pub(crate) async fn get(&self, path: &str) -> http::Response {
         self.send(http::Method::GET, path, &[], String::new()).await
     }
 
     /// Posts a form.
-    pub(crate) async fn post(&self, path: &str, body: String) -> http::Answer {
+    pub(crate) async fn post(&self, path: &str, body: String) -> http::Response {
         self.send(http::Method::POST, path, &[("content-type", FORM)], body).await
     }
 
@@ -199,7 +199,7 @@ impl HttpSession {
         path: &str,
         headers: &[(&str, &str)],
         body: String,
-    ) -> http::Answer {
+    ) -> http::Response {
         let url = format!("{}{path}", self.console);
         let headers: Vec<_> =
             [("cookie", self.cookie.as_str())].iter().chain(headers).copied().collect();
@@ -208,7 +208,7 @@ impl HttpSession {
 }
 
 /// The session that an answer gives, as it is shown afterwards.
-pub(crate) fn cookie_of(answer: &http::Answer) -> Option<String> {
+pub(crate) fn cookie_of(answer: &http::Response) -> Option<String> {
     let cookie = answer.header("set-cookie")?;
     Some(cookie.split(';').next().unwrap_or_default().to_owned())
 }
