@@ -11,7 +11,7 @@ use keeptrusts_webhooks_contracts::v1::{
     AttemptOutcome, CreateEndpointRequest, Delivery, DeliveryState, Endpoint, UpdateEndpointRequest,
 };
 use keeptrusts_webhooks_testkit::dns::{DnsAnswer, DnsServer};
-use keeptrusts_webhooks_testkit::ports::refused_port;
+use keeptrusts_webhooks_testkit::ports::closed_port;
 use keeptrusts_webhooks_testkit::receiver::{Certificate, Receiver, Reply, Script};
 use prost_types::FieldMask;
 use tonic::Code;
@@ -247,7 +247,7 @@ async fn proxy_variables_of_the_environment_are_ignored() {
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_proxy_nothing_goes_past_it_and_its_password_is_nowhere() {
     let receiver = Receiver::start(Script::default());
-    let proxy = refused_port();
+    let proxy = closed_port();
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database)
         .delivering_to(&receiver)
