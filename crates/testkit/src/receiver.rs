@@ -6,7 +6,7 @@
 mod certificate;
 mod request;
 mod script;
-mod scripted;
+mod raw;
 mod server;
 
 use std::fs;
@@ -23,7 +23,7 @@ use tokio::time::timeout;
 pub use self::certificate::{Authority, Certificate};
 pub use self::request::ReceivedRequest;
 pub use self::script::{Reply, Script};
-pub use self::scripted::ScriptedReceiver;
+pub use self::raw::RawReceiver;
 use self::server::Shared;
 
 /// How to start a receiver.
