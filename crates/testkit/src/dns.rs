@@ -79,13 +79,13 @@ impl DnsServer {
     }
 
     /// How often it has been asked for the IPv4 addresses of a name.
-    pub fn times_asked(&self, name: &str) -> usize {
+    pub fn query_count(&self, name: &str) -> usize {
         let name = Name::from_ascii(format!("{name}.")).expect("a name");
         self.shared.lock().get(&(name, RecordType::A)).copied().unwrap_or_default()
     }
 
     /// Every name that it has been asked for, without a dot at the end.
-    pub fn names_asked(&self) -> Vec<String> {
+    pub fn queried_names(&self) -> Vec<String> {
         let mut names: Vec<_> =
             self.shared.lock().keys().map(|(name, _)| without_dot(name)).collect();
         names.sort();
@@ -119,8 +119,8 @@ impl Shared {
         response.add_query(query.clone());
         let key = (query.name().to_lowercase(), query.query_type());
         // An answer that is fetched again by TCP is the same one.
-        let times_asked = self.lock().get(&key).copied().unwrap_or_default();
-        let turn = times_asked.saturating_sub(usize::from(by_tcp));
+        let query_count = self.lock().get(&key).copied().unwrap_or_default();
+        let turn = query_count.saturating_sub(usize::from(by_tcp));
         match (self.script)(&without_dot(&key.0), turn) {
             Some(answer) => {
                 response.add_answers(records(&query, &answer));
@@ -266,8 +266,8 @@ mod tests {
 
     #[test]
     fn the_script_sees_how_often_a_name_has_been_asked_for() {
-        let server = DnsServer::start(|name, times_asked| {
-            let address = format!("192.0.2.{times_asked}");
+        let server = DnsServer::start(|name, query_count| {
+            let address = format!("192.0.2.{query_count}");
             (name == "a.example").then(|| DnsAnswer::addresses([address.as_str()]).by_alias("b.c"))
         });
         for turn in 0..3 {
@@ -279,14 +279,14 @@ mod tests {
         }
         let nothing = by_udp(&server, "b.example.");
         assert_eq!(nothing.metadata.response_code, ResponseCode::NXDomain);
-        assert_eq!((server.times_asked("a.example"), server.times_asked("b.example")), (3, 1));
-        assert_eq!(server.names_asked(), ["a.example", "b.example"]);
+        assert_eq!((server.query_count("a.example"), server.query_count("b.example")), (3, 1));
+        assert_eq!(server.queried_names(), ["a.example", "b.example"]);
     }
 
     #[test]
     fn a_long_answer_is_truncated_and_whole_by_tcp() {
-        let server = DnsServer::start(|_, times_asked| {
-            assert_eq!(times_asked, 0, "it is one question");
+        let server = DnsServer::start(|_, query_count| {
+            assert_eq!(query_count, 0, "it is one question");
             Some(DnsAnswer::addresses(vec!["192.0.2.1"; 500]))
         });
         let truncated = by_udp(&server, "a.example.");

@@ -95,19 +95,19 @@ impl Issuer {
     }
 
     /// Its client is a public one from now on.
-    pub fn make_client_public(&self) {
+    pub fn use_public_client(&self) {
         let mut state = lock(&self.state);
         state.has_secret = false;
         state.proofs = vec!["none"];
     }
 
     /// Takes the client's secret in no other way from now on.
-    pub fn take_secrets_by(&self, proof: &'static str) {
+    pub fn require_client_authentication(&self, proof: &'static str) {
         lock(&self.state).proofs = vec![proof];
     }
 
     /// The account's role from now on; none: its tokens have no such claim.
-    pub fn give_role(&self, role: Option<&str>) {
+    pub fn set_role(&self, role: Option<&str>) {
         let mut state = lock(&self.state);
         match role {
             Some(role) => state.account["role"] = json!(role),
@@ -121,12 +121,12 @@ impl Issuer {
     }
 
     /// Signs by another key from now on than by the one that it publishes under this name.
-    pub fn sign_as_a_forger(&self) {
+    pub fn sign_with_wrong_key(&self) {
         lock(&self.state).key = SigningKey::new("k1");
     }
 
     /// Closes every connection without an answer, or answers again.
-    pub fn be_away(&self, is_away: bool) {
+    pub fn set_unavailable(&self, is_away: bool) {
         lock(&self.state).is_away = is_away;
     }
 
@@ -144,7 +144,7 @@ impl Issuer {
     }
 
     /// How many codes it was asked to exchange.
-    pub fn exchanges(&self) -> usize {
+    pub fn exchange_count(&self) -> usize {
         self.receiver.requests().iter().filter(|request| request.path == "/token").count()
     }
 }

@@ -103,9 +103,9 @@ async fn a_name_that_resolves_differently_the_second_time_gains_nothing() {
     ] {
         let receiver = forgetful_receiver();
         let trap = Trap::beside(&receiver);
-        let dns = DnsServer::start(move |name, times_asked| {
+        let dns = DnsServer::start(move |name, query_count| {
             assert_eq!(name, NAME);
-            let address = if times_asked == 0 { "127.0.0.1" } else { second_answer };
+            let address = if query_count == 0 { "127.0.0.1" } else { second_answer };
             Some(DnsAnswer::addresses([address]))
         });
         let database = Database::new(Backend::Sqlite).await;
@@ -116,18 +116,18 @@ async fn a_name_that_resolves_differently_the_second_time_gains_nothing() {
 
         let delivery = attempt(&client, "key.rotated").await;
         assert_eq!(delivery.state(), DeliveryState::Delivered, "{:?}", delivery.attempts[0].error);
-        assert_eq!(dns.times_asked(NAME), 1, "what was judged is what was connected to");
+        assert_eq!(dns.query_count(NAME), 1, "what was judged is what was connected to");
 
         let delivery = attempt(&client, "key.rotated").await;
         assert_name_refused(&server, &delivery, logged).await;
-        assert_eq!(dns.times_asked(NAME), 2);
+        assert_eq!(dns.query_count(NAME), 2);
         assert_eq!((receiver.request_count(), receiver.connection_count()), (1, 1));
         trap.assert_untouched();
     }
 }
 
 /// What the lying server says, in all cases below.
-fn lie(name: &str, _times_asked: usize) -> Option<DnsAnswer> {
+fn lie(name: &str, _query_count: usize) -> Option<DnsAnswer> {
     // By TCP, and near the 64 KiB that an answer may have.
     let huge: Vec<_> = (0..1_000).map(|n| format!("10.{}.{}.1", n / 256, n % 256)).collect();
     let huge = huge.iter().map(String::as_str);
@@ -205,7 +205,7 @@ async fn names_of_private_networks_and_forbidden_ports_are_refused_without_askin
         client.create_endpoint(url, &[event_type]).await;
         assert_not_sent(&attempt(&client, event_type).await, error);
     }
-    assert!(dns.names_asked().is_empty(), "{:?}", dns.names_asked());
+    assert!(dns.queried_names().is_empty(), "{:?}", dns.queried_names());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -54,7 +54,7 @@ async fn connections_that_are_cut_without_a_word_are_replaced_within_a_leases_ti
             store.shard_state(SHARD).await.expect("reads");
             assert!(store.renew_lease(lease, TIME_TO_LIVE).await.expect("asks"));
         }
-        relay.fall_silent();
+        relay.stop_forwarding();
         let (appended, read, renewed) = tokio::join!(
             until_answered(async || store.append(SHARD, &[publish(event_id())]).await),
             until_answered(async || store.shard_state(SHARD).await),
@@ -75,7 +75,7 @@ async fn connections_that_are_cut_without_a_word_are_replaced_within_a_leases_ti
     .await;
 
     // What is announced while nobody hears it is looked up by who listens again.
-    relay.fall_silent();
+    relay.stop_forwarding();
     let elsewhere = Shard(5);
     other.append(elsewhere, &[publish(event_id())]).await.expect("appends");
     other.announce(elsewhere, Position(1));
@@ -117,7 +117,7 @@ async fn a_long_statement_is_waited_for_until_its_answer_is_lost() {
             .expect("asks")
             .is_none()
         {}
-        relay.fall_silent();
+        relay.stop_forwarding();
     };
     let asked = Instant::now();
     let (error, ()) = tokio::join!(while_answering(&store.readers, backend, lost), cut);

@@ -119,12 +119,12 @@ impl Stage {
 
     /// Fails if a script failed, a request was refused, or the page's policy was violated.
     pub(crate) async fn assert_no_complaints(&self) {
-        assert_eq!(self.browser.complaints().await, []);
+        assert_eq!(self.browser.console_messages().await, []);
     }
 
     /// The same, where pages were answered with these statuses on purpose.
     pub(crate) async fn assert_no_complaints_but_of_status(&self, statuses: &[u16]) {
-        let mut complaints = self.browser.complaints().await;
+        let mut complaints = self.browser.console_messages().await;
         complaints.retain(|it| {
             let is_of = |status| it.message.contains(&format!("status of {status} "));
             it.source != "network" || !statuses.iter().any(is_of)
