@@ -7,7 +7,7 @@ use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 
-use keeptrusts_webhooks_trust::cause;
+use keeptrusts_webhooks_trust::find_source;
 use rustix::io::Errno;
 use rustls::Error as TlsError;
 
@@ -59,12 +59,12 @@ pub(crate) fn connect_failure(error: &(dyn Error + 'static)) -> SendFailure {
 /// handshake, such as a missing client certificate, arrives only after the handshake is over (RFC
 /// 8446 section 4.4.2.4).
 pub(crate) fn tls_failure_within(error: &(dyn Error + 'static)) -> Option<SendFailure> {
-    cause::<TlsError>(error).map(tls_failure)
+    find_source::<TlsError>(error).map(tls_failure)
 }
 
 /// The kind of the innermost I/O error: libraries wrap it in others, whose kind says nothing.
 fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
-    let error = cause::<io::Error>(error)?;
+    let error = find_source::<io::Error>(error)?;
     let wrapped = error.get_ref().and_then(|wrapped| io_kind(wrapped));
     wrapped.or(Some(error.kind()))
 }

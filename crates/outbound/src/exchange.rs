@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 
-use crate::response::{HttpResponse, KeptBody, kept_headers};
 use crate::failure::SendFailure;
 use crate::limits::MAX_IDLE_TIME;
 use crate::remark::Remark;
+use crate::response::{HttpResponse, KeptBody, kept_headers};
 
 /// What came of a request on a connection.
 pub(crate) enum RequestEnd {

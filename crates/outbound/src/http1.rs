@@ -14,7 +14,6 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use crate::response::KeptBody;
 use crate::driver::Driver;
 use crate::exchange::{Answered, BodyEnd, RequestEnd};
 use crate::failure::SendFailure;
@@ -22,6 +21,7 @@ use crate::head::HeadProblem;
 use crate::limits::{IDLE_TIME_MARGIN, MAX_IDLE_TIME, MAX_READ_HEAD, MAX_READ_HEADERS};
 use crate::remark::Remark;
 use crate::request::Post;
+use crate::response::KeptBody;
 use crate::tls::TlsStream;
 use crate::watched_stream::{Observer, WatchedStream};
 

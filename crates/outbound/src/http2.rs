@@ -17,7 +17,6 @@ use http::{HeaderMap, Response};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::response::{KeptBody, header_bytes};
 use crate::driver::Driver;
 use crate::exchange::{Answered, BodyEnd, RequestEnd};
 use crate::failure::SendFailure;
@@ -28,6 +27,7 @@ use crate::limits::{
 };
 use crate::remark::Remark;
 use crate::request::Post;
+use crate::response::{KeptBody, header_bytes};
 use crate::tls::TlsStream;
 use crate::watched_stream::{Observer, WatchedStream};
 

@@ -18,7 +18,6 @@
 #![deny(missing_docs)]
 
 mod addresses;
-mod response;
 mod classify;
 mod client_certificate;
 mod config;
@@ -36,6 +35,7 @@ pub mod limits;
 mod local_names;
 mod name_server;
 mod network;
+mod response;
 
 #[cfg(test)]
 mod one_reading;
@@ -57,7 +57,6 @@ mod translations;
 mod vectors;
 mod watched_stream;
 
-pub use response::{HttpExchange, HttpResponse};
 pub use config::OutboundConfig;
 pub use failure::{FailureKind, RefusedFor, SendFailure, TriedAddress};
 pub use keeptrusts_webhooks_trust::CertificateProblem;
@@ -67,6 +66,7 @@ pub use pool::ConnectionGroup;
 pub use ports::{InvalidPortRange, PortRange, RefusedPort};
 pub use proxy::{InvalidProxy, OutboundProxy};
 pub use remark::Remark;
+pub use response::{HttpExchange, HttpResponse};
 pub use sender::Sender;
 pub use setup_error::SetupError;
 pub use tls_failure::TlsProblem;

@@ -8,12 +8,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Uri};
-use keeptrusts_webhooks_trust::Trust;
+use keeptrusts_webhooks_trust::TrustStore;
 use moka::sync::Cache;
 use rustix::process::{Resource, getrlimit};
 use tokio::time::sleep;
 
-use crate::response::{HttpResponse, HttpExchange};
 use crate::config::OutboundConfig;
 use crate::connect::{Connection, Opened, Opener, Versions};
 use crate::exchange::RequestEnd;
@@ -31,6 +30,7 @@ use crate::ports::PortGuard;
 use crate::remark::Remark;
 use crate::request::Post;
 use crate::resolve::Resolver;
+use crate::response::{HttpExchange, HttpResponse};
 use crate::setup_error::SetupError;
 use crate::stopwatch::Stopwatch;
 use crate::tls;
@@ -56,7 +56,7 @@ impl Sender {
     /// A sender with the system's root certificates, hosts file and (unless it is given others)
     /// DNS servers, all read now and not again.
     pub fn new(config: OutboundConfig) -> Result<Self, SetupError> {
-        let trust = tls::trust(Trust::in_system(), &config.trusted_roots_pem)?;
+        let trust = tls::trust(TrustStore::from_system(), &config.trusted_roots_pem)?;
         let network = Arc::new(Network {
             resolver: Resolver::from_system(&config.name_servers)?,
             addresses: AddressGuard::new(config.allowed_networks),

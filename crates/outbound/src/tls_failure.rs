@@ -88,7 +88,7 @@ const ABOUT_CERTIFICATES: [&str; 6] = [
 
 /// The failure behind an error of TLS.
 pub(crate) fn tls_failure(error: &TlsError) -> SendFailure {
-    if let Some(problem) = CertificateProblem::of(error) {
+    if let Some(problem) = CertificateProblem::from_rustls(error) {
         return SendFailure::CertificateRejected(problem);
     }
     SendFailure::TlsFailed(match error {
