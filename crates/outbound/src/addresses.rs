@@ -27,9 +27,9 @@ impl NameAndPort {
 }
 
 /// What is remembered of names. Those that are not asked for are forgotten.
-pub(crate) struct AddressBook(Cache<NameAndPort, Arc<KnownAddresses>>);
+pub(crate) struct AddressRotations(Cache<NameAndPort, Arc<AddressRotation>>);
 
-impl Default for AddressBook {
+impl Default for AddressRotations {
     fn default() -> Self {
         Self(
             Cache::builder()
@@ -40,15 +40,15 @@ impl Default for AddressBook {
     }
 }
 
-impl AddressBook {
-    pub(crate) fn of(&self, name: NameAndPort) -> Arc<KnownAddresses> {
+impl AddressRotations {
+    pub(crate) fn of(&self, name: NameAndPort) -> Arc<AddressRotation> {
         self.0.get_with(name, Arc::default)
     }
 }
 
 /// What is remembered of the addresses of one name.
 #[derive(Default)]
-pub(crate) struct KnownAddresses(Mutex<Known>);
+pub(crate) struct AddressRotation(Mutex<Known>);
 
 #[derive(Default)]
 struct Known {
@@ -56,10 +56,10 @@ struct Known {
     failed: HashMap<SocketAddr, Instant>,
 }
 
-impl KnownAddresses {
+impl AddressRotation {
     /// The addresses in the order in which the next connection is to try them, no more than are
     /// tried for one.
-    pub(crate) fn in_turn(&self, addresses: Vec<SocketAddr>, now: Instant) -> Vec<SocketAddr> {
+    pub(crate) fn next_order(&self, addresses: Vec<SocketAddr>, now: Instant) -> Vec<SocketAddr> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let turn = known.turn;
         known.turn = turn.wrapping_add(1);
@@ -105,19 +105,19 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn connections_begin_at_one_address_after_the_other() {
-        let known = KnownAddresses::default();
+        let known = AddressRotation::default();
         let now = Instant::now();
         let firsts: Vec<_> =
-            (0..4).map(|_| known.in_turn(vec![v4(1), v4(2), v4(3), v6(1)], now)[0]).collect();
+            (0..4).map(|_| known.next_order(vec![v4(1), v4(2), v4(3), v6(1)], now)[0]).collect();
         assert_eq!(firsts, [v4(1), v4(2), v4(3), v4(1)]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn of_more_addresses_than_are_tried_each_has_its_turn() {
-        let known = KnownAddresses::default();
+        let known = AddressRotation::default();
         let all: Vec<_> = (1..=9).map(v4).collect();
         let mut tried: Vec<_> =
-            (0..9).flat_map(|_| known.in_turn(all.clone(), Instant::now())).collect();
+            (0..9).flat_map(|_| known.next_order(all.clone(), Instant::now())).collect();
         assert_eq!(tried.len(), 9 * MAX_ADDRESSES_TRIED);
         tried.sort();
         tried.dedup();
@@ -126,28 +126,28 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_address_that_failed_is_last_for_a_while_and_the_next_is_first_again() {
-        let known = KnownAddresses::default();
+        let known = AddressRotation::default();
         known.tried(v4(1), true, Instant::now());
         for _ in 0..4 {
-            let ordered = known.in_turn(vec![v4(1), v4(2), v6(1)], Instant::now());
+            let ordered = known.next_order(vec![v4(1), v4(2), v6(1)], Instant::now());
             assert_eq!(ordered, [v4(2), v6(1), v4(1)]);
         }
         tokio::time::advance(FAILED_ADDRESS_MEMORY).await;
-        let ordered = known.in_turn(vec![v4(1), v4(2)], Instant::now());
+        let ordered = known.next_order(vec![v4(1), v4(2)], Instant::now());
         assert_eq!(ordered, [v4(1), v4(2)]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_address_that_is_well_again_has_its_turn() {
-        let known = KnownAddresses::default();
+        let known = AddressRotation::default();
         known.tried(v4(1), true, Instant::now());
         known.tried(v4(1), false, Instant::now());
-        assert_eq!(known.in_turn(vec![v4(1), v4(2)], Instant::now())[0], v4(1));
+        assert_eq!(known.next_order(vec![v4(1), v4(2)], Instant::now())[0], v4(1));
     }
 
     #[test]
     fn a_name_is_the_same_in_capitals_and_another_on_another_port() {
-        let book = AddressBook::default();
+        let book = AddressRotations::default();
         let of = |name, port| book.of(NameAndPort::new(name, port));
         assert!(Arc::ptr_eq(&of("a.example", 443), &of("A.Example", 443)));
         assert!(!Arc::ptr_eq(&of("a.example", 443), &of("a.example", 8443)));

@@ -12,7 +12,8 @@ use rustix::io::Errno;
 use rustls::Error as TlsError;
 
 use crate::failure::SendFailure;
-use crate::tls_failure::{TlsProblem, tls_failure};
+use crate::tls_failure::tls_failure;
+use crate::tls_problem::TlsProblem;
 
 /// The failure behind a TCP connect that did not succeed.
 pub(crate) fn tcp_failure(address: SocketAddr, error: &io::Error) -> SendFailure {

@@ -16,7 +16,7 @@ tokio::task_local! {
     /// rustls asks the resolver without saying for which connection, and a configuration for each
     /// connection would be without the sessions of the others, which can be resumed only with the
     /// very same resolver.
-    static ASKED: Cell<bool>;
+    static CERTIFICATE_REQUESTED: Cell<bool>;
 }
 
 /// Has no certificate to show, and notes that one was asked for.
@@ -25,8 +25,8 @@ pub(crate) struct NoCertificate;
 
 impl ResolvesClientCert for NoCertificate {
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        // Outside of `noting` nobody wants to know.
-        _ = ASKED.try_with(|asked| asked.set(true));
+        // Outside of `detect_certificate_request` nobody wants to know.
+        _ = CERTIFICATE_REQUESTED.try_with(|asked| asked.set(true));
         None
     }
 
@@ -38,10 +38,12 @@ impl ResolvesClientCert for NoCertificate {
 /// Shakes hands. What came of it, and whether the receiver has asked for a certificate: with
 /// either version of TLS it does so before the handshake is over (RFC 5246 section 7.4.4, RFC 8446
 /// section 4.3.2).
-pub(crate) async fn noting<Handshake: Future>(handshake: Handshake) -> (Handshake::Output, bool) {
+pub(crate) async fn detect_certificate_request<Handshake: Future>(
+    handshake: Handshake,
+) -> (Handshake::Output, bool) {
     let noted = async {
         let output = handshake.await;
-        (output, ASKED.with(Cell::get))
+        (output, CERTIFICATE_REQUESTED.with(Cell::get))
     };
-    ASKED.scope(Cell::new(false), noted).await
+    CERTIFICATE_REQUESTED.scope(Cell::new(false), noted).await
 }

@@ -16,14 +16,14 @@ use crate::failure::SendFailure;
 ///
 /// What would be the same at the others ends it at once, and is reported whatever came before: that
 /// we have no socket left, or that the receiver wants HTTP/1.1.
-pub(crate) async fn first_to_connect<Connect, Connecting, Opened>(
+pub(crate) async fn first_to_connect<Connect, Connecting, Stream>(
     addresses: &[SocketAddr],
     deadline: Instant,
     mut connect: Connect,
-) -> Result<Opened, SendFailure>
+) -> Result<Stream, SendFailure>
 where
     Connect: FnMut(SocketAddr, Instant) -> Connecting,
-    Connecting: Future<Output = Result<Opened, SendFailure>>,
+    Connecting: Future<Output = Result<Stream, SendFailure>>,
 {
     let mut reported: Option<SendFailure> = None;
     let mut addresses_left = addresses.len() as u32;

@@ -11,7 +11,7 @@ use crate::guard::RefusedAddress;
 use crate::limits::{HTTP2_MAX_HEAD, MAX_INFORMATIONAL_ANSWERS, MAX_READ_HEAD};
 use crate::local_names::RefusedName;
 use crate::ports::RefusedPort;
-use crate::tls_failure::TlsProblem;
+use crate::tls_problem::TlsProblem;
 
 /// The flag that names the files with further certificates to trust.
 pub(crate) const TRUST_FLAG: &str = "--trust-ca";
@@ -221,12 +221,12 @@ pub enum FailureKind {
     /// There was no connection, no TLS, or no answer in HTTP.
     Connection,
     /// It leads where deliveries may not go.
-    Refused(RefusedFor),
+    Refused(RefusedPart),
 }
 
 /// By what it was known that a request leads where deliveries may not go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RefusedFor {
+pub enum RefusedPart {
     /// The address, whether the URL names it or a name resolved to it.
     Address,
     /// The port.
@@ -267,10 +267,10 @@ impl SendFailure {
     pub fn kind(&self) -> FailureKind {
         match self {
             Self::AddressRefused(_) | Self::ResolvedAddressRefused => {
-                FailureKind::Refused(RefusedFor::Address)
+                FailureKind::Refused(RefusedPart::Address)
             }
-            Self::PortRefused(_) => FailureKind::Refused(RefusedFor::Port),
-            Self::NameRefused(_) => FailureKind::Refused(RefusedFor::Name),
+            Self::PortRefused(_) => FailureKind::Refused(RefusedPart::Port),
+            Self::NameRefused(_) => FailureKind::Refused(RefusedPart::Name),
             Self::ResolutionTimedOut
             | Self::ConnectTimedOut { .. }
             | Self::ProxyTimedOut { .. }

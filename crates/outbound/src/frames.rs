@@ -37,10 +37,10 @@ const PRIORITY: u8 = 0x20;
 
 /// What the receiver has begun the connection with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Beginning {
+pub(crate) enum ServerPreface {
     /// Not enough to tell.
     #[default]
-    Nothing,
+    Incomplete,
     /// Settings, which have arrived whole.
     Settings,
     /// An answer by HTTP/1.
@@ -51,7 +51,7 @@ pub(crate) enum Beginning {
 
 /// An answer of which the final status has arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct StatusSeen {
+pub(crate) struct ReceivedStatus {
     pub(crate) status: StatusCode,
     /// How many bytes of the head have arrived, compressed as they come.
     pub(crate) head_size: usize,
@@ -60,7 +60,7 @@ pub(crate) struct StatusSeen {
 /// Reads the frames that the receiver sends on one connection.
 #[derive(Default)]
 pub(crate) struct FrameReader {
-    beginning: Beginning,
+    server_preface: ServerPreface,
     /// The head of the frame that is being read, as far as it has arrived.
     frame_head: Vec<u8>,
     /// How much of its payload is still to come.
@@ -71,12 +71,12 @@ pub(crate) struct FrameReader {
     head: Vec<u8>,
     head_size: usize,
     /// Of the streams on which a head has begun to arrive. None: its final status has not.
-    statuses: BTreeMap<u32, Option<StatusSeen>>,
+    statuses: BTreeMap<u32, Option<ReceivedStatus>>,
 }
 
 impl FrameReader {
-    pub(crate) fn beginning(&self) -> Beginning {
-        self.beginning
+    pub(crate) fn server_preface(&self) -> ServerPreface {
+        self.server_preface
     }
 
     /// Whether a head has begun to arrive on a stream.
@@ -85,14 +85,14 @@ impl FrameReader {
     }
 
     /// The final status of the answer on a stream, if it has arrived. The stream is forgotten.
-    pub(crate) fn take_status(&mut self, stream: u32) -> Option<StatusSeen> {
+    pub(crate) fn take_status(&mut self, stream: u32) -> Option<ReceivedStatus> {
         self.statuses.remove(&stream).flatten()
     }
 
     /// Takes what has arrived.
     pub(crate) fn read(&mut self, mut bytes: &[u8]) {
         // What is not HTTP/2 has no frames, and h2 reads no further either.
-        while !bytes.is_empty() && self.beginning != Beginning::Http1 {
+        while !bytes.is_empty() && self.server_preface != ServerPreface::Http1 {
             let missing = FRAME_HEAD - self.frame_head.len();
             if missing > 0 {
                 let (now, rest) = bytes.split_at(missing.min(bytes.len()));
@@ -125,10 +125,10 @@ impl FrameReader {
     }
 
     fn begin_frame(&mut self) {
-        if self.beginning == Beginning::Nothing {
-            self.beginning = match self.frame_head.starts_with(b"HTTP/1.") {
-                true => Beginning::Http1,
-                false => Beginning::Other,
+        if self.server_preface == ServerPreface::Incomplete {
+            self.server_preface = match self.frame_head.starts_with(b"HTTP/1.") {
+                true => ServerPreface::Http1,
+                false => ServerPreface::Other,
             };
         }
         let [a, b, c, ..] = self.frame_head[..] else { return };
@@ -167,14 +167,14 @@ impl FrameReader {
             && !status.is_informational()
             && let Some(seen) = self.statuses.get_mut(&stream)
         {
-            *seen = Some(StatusSeen { status, head_size: self.head_size });
+            *seen = Some(ReceivedStatus { status, head_size: self.head_size });
         }
     }
 
     fn end_frame(&mut self) {
         let (kind, flags, _) = self.frame();
-        if self.beginning == Beginning::Other && kind == SETTINGS && flags & ACK == 0 {
-            self.beginning = Beginning::Settings;
+        if self.server_preface == ServerPreface::Other && kind == SETTINGS && flags & ACK == 0 {
+            self.server_preface = ServerPreface::Settings;
         }
         self.frame_head.clear();
     }
@@ -335,9 +335,9 @@ mod tests {
         .concat();
         for size in [1, 2, 9, 10, 13, bytes.len()] {
             let mut reader = read(&bytes, size);
-            assert_eq!(reader.beginning(), Beginning::Settings);
+            assert_eq!(reader.server_preface(), ServerPreface::Settings);
             assert_eq!(reader.take_status(1).map(|seen| seen.status), Some(StatusCode::OK));
-            let seen = StatusSeen { status: StatusCode::TOO_MANY_REQUESTS, head_size: 10 };
+            let seen = ReceivedStatus { status: StatusCode::TOO_MANY_REQUESTS, head_size: 10 };
             assert_eq!(reader.take_status(3), Some(seen));
             assert_eq!(reader.take_status(3), None, "it is forgotten");
         }
@@ -355,13 +355,13 @@ mod tests {
     fn what_a_receiver_begins_with_is_told_apart() {
         let settings = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
         for size in [1, 100] {
-            let beginning = |bytes: &[u8]| read(bytes, size).beginning();
-            assert_eq!(beginning(b"HTTP/1.1"), Beginning::Nothing);
-            assert_eq!(beginning(b"HTTP/1.1 400 Bad Request\r\n\r\n"), Beginning::Http1);
-            assert_eq!(beginning(b"220 smtp.example ESMTP\r\n"), Beginning::Other);
-            assert_eq!(beginning(&settings[..10]), Beginning::Other);
-            assert_eq!(beginning(&settings), Beginning::Settings);
-            assert_eq!(beginning(&frame(SETTINGS, ACK, 0, &[])), Beginning::Other);
+            let server_preface = |bytes: &[u8]| read(bytes, size).server_preface();
+            assert_eq!(server_preface(b"HTTP/1.1"), ServerPreface::Incomplete);
+            assert_eq!(server_preface(b"HTTP/1.1 400 Bad Request\r\n\r\n"), ServerPreface::Http1);
+            assert_eq!(server_preface(b"220 smtp.example ESMTP\r\n"), ServerPreface::Other);
+            assert_eq!(server_preface(&settings[..10]), ServerPreface::Other);
+            assert_eq!(server_preface(&settings), ServerPreface::Settings);
+            assert_eq!(server_preface(&frame(SETTINGS, ACK, 0, &[])), ServerPreface::Other);
         }
     }
 

@@ -9,13 +9,11 @@
 //!
 //! In the order in which a request meets them: `sender` has the last word on it, `pool` finds
 //! it a connection, `connect` opens one (`addresses`, `dial`, `network`, TLS), and `http1` or
-//! `http2` send it and read the answer (`watched_stream`, `head`, `frames`).
+//! `http2` send it and read the answer (`monitored_stream`, `head`, `frames`).
 //!
 //! The crate depends on hyper, rustls and a DNS resolver, and of ours only on the one that says
 //! whom we trust: it knows no endpoint, delivery, store or gRPC. It writes no header value and no
 //! body to logs or `Debug`.
-
-#![deny(missing_docs)]
 
 mod addresses;
 mod classify;
@@ -24,7 +22,6 @@ mod config;
 mod connect;
 mod dial;
 mod driver;
-mod exchange;
 mod failure;
 mod frames;
 pub mod guard;
@@ -33,32 +30,33 @@ mod http1;
 mod http2;
 pub mod limits;
 mod local_names;
+mod monitored_stream;
 mod name_server;
 mod network;
-mod response;
-
-#[cfg(test)]
-mod one_reading;
 mod pool;
 mod ports;
 mod proxy;
 mod remark;
 mod request;
+mod request_timer;
 mod resolve;
+mod response;
+mod send_outcome;
 mod sender;
 mod setup_error;
 mod special_networks;
-mod stopwatch;
 mod target;
 mod tls;
 mod tls_failure;
+mod tls_problem;
 mod translations;
 #[cfg(test)]
-mod vectors;
-mod watched_stream;
+mod url_parsers_agree;
+#[cfg(test)]
+mod url_vectors;
 
 pub use config::OutboundConfig;
-pub use failure::{FailureKind, RefusedFor, SendFailure, TriedAddress};
+pub use failure::{FailureKind, RefusedPart, SendFailure, TriedAddress};
 pub use keeptrusts_webhooks_trust::CertificateProblem;
 pub use local_names::RefusedName;
 pub use name_server::{InvalidNameServer, NameServer};
@@ -69,4 +67,4 @@ pub use remark::Remark;
 pub use response::{HttpExchange, HttpResponse};
 pub use sender::Sender;
 pub use setup_error::SetupError;
-pub use tls_failure::TlsProblem;
+pub use tls_problem::TlsProblem;

@@ -19,57 +19,21 @@
 //!
 //! Decision: docs/decisions/connections-belong-to-an-endpoint.md
 
+mod connection;
 mod state;
 #[cfg(test)]
 mod tests;
 
-use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
 
-use http::uri::Authority;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
-use state::{Released, State};
-
-/// Whose connections they are: no group's request goes on another group's connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ConnectionGroup(u128);
-
-impl ConnectionGroup {
-    /// The group with this id, which means nothing to this crate.
-    pub const fn new(id: u128) -> Self {
-        Self(id)
-    }
-}
-
-/// What connections are pooled by: of one group, to one host and port.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Route {
-    pub(crate) group: ConnectionGroup,
-    pub(crate) authority: Authority,
-}
-
-/// A connection, as the pool sees it. Clones are the same connection; it is closed when the last
-/// one is dropped.
-pub(crate) trait Pooled: Clone + Send + 'static {
-    /// How many requests it takes at a time.
-    fn capacity(&self) -> usize;
-    /// Whether several requests can be on it at a time (HTTP/2).
-    fn is_shared(&self) -> bool;
-    /// Whether it takes another request, as far as is known.
-    fn is_open(&self) -> bool;
-}
-
-/// How many connections there may be, open or being opened.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PoolLimits {
-    pub(crate) connections: usize,
-    pub(crate) per_group: usize,
-    pub(crate) idle_time: Duration,
-}
+pub use connection::ConnectionGroup;
+use connection::Grant;
+pub(crate) use connection::{ConnectionChoice, PoolLimits, Pooled, Release, Route};
+use state::{Deferred, State, Waiter};
 
 /// All connections. Clones share them.
 pub(crate) struct Pool<Connection: Pooled> {
@@ -77,8 +41,10 @@ pub(crate) struct Pool<Connection: Pooled> {
 }
 
 struct Shared<Connection: Pooled> {
-    state: Mutex<State<Connection>>,
+    state: Mutex<ConnectionState<Connection>>,
 }
+
+type ConnectionState<Connection> = State<Connection, oneshot::Sender<PendingGrant<Connection>>>;
 
 /// What the pool gives a request.
 pub(crate) enum Checkout<Connection: Pooled> {
@@ -86,15 +52,6 @@ pub(crate) enum Checkout<Connection: Pooled> {
     Use(InUse<Connection>),
     /// A slot, in which it opens a connection of its own.
     Open(Slot<Connection>),
-}
-
-/// Which connections a request accepts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ConnectionChoice {
-    /// Any connection of its route.
-    Any,
-    /// One that is opened for it.
-    New,
 }
 
 impl<Connection: Pooled> Pool<Connection> {
@@ -109,8 +66,9 @@ impl<Connection: Pooled> Pool<Connection> {
         choice: ConnectionChoice,
     ) -> Checkout<Connection> {
         loop {
-            let granted = self.shared.change(|state| state.request(route, choice));
-            if let Some(checkout) = granted.await.ok().and_then(Granted::check_out) {
+            let (waiter, granted) = oneshot::channel();
+            self.shared.change(|state| state.request(route, choice, waiter));
+            if let Some(checkout) = granted.await.ok().and_then(PendingGrant::check_out) {
                 return checkout;
             }
         }
@@ -118,38 +76,38 @@ impl<Connection: Pooled> Pool<Connection> {
 }
 
 /// What the state has granted a request. Goes back if nobody is there any more to take it.
-struct Granted<Connection: Pooled> {
+struct PendingGrant<Connection: Pooled> {
     shared: Arc<Shared<Connection>>,
     route: Route,
-    right: Option<Right<Connection>>,
+    grant: Option<Grant<Connection>>,
 }
 
-/// A right to a connection, as the state has counted it.
-enum Right<Connection> {
-    Use { id: u64, connection: Connection, was_used: bool },
-    Open,
+impl<Connection: Pooled> Waiter for oneshot::Sender<PendingGrant<Connection>> {
+    fn is_abandoned(&self) -> bool {
+        self.is_closed()
+    }
 }
 
-impl<Connection: Pooled> Granted<Connection> {
+impl<Connection: Pooled> PendingGrant<Connection> {
     fn check_out(mut self) -> Option<Checkout<Connection>> {
         let (shared, route) = (Arc::clone(&self.shared), self.route.clone());
-        Some(match self.right.take()? {
-            Right::Use { id, connection, was_used } => {
+        Some(match self.grant.take()? {
+            Grant::Use { id, connection, was_used } => {
                 Checkout::Use(InUse { shared, route, id, connection: Some(connection), was_used })
             }
-            Right::Open => Checkout::Open(Slot { shared, route, is_opening: true }),
+            Grant::Open => Checkout::Open(Slot { shared, route, is_opening: true }),
         })
     }
 }
 
-impl<Connection: Pooled> Drop for Granted<Connection> {
+impl<Connection: Pooled> Drop for PendingGrant<Connection> {
     fn drop(&mut self) {
-        match self.right.take() {
-            Some(Right::Use { id, connection, .. }) => {
+        match self.grant.take() {
+            Some(Grant::Use { id, connection, .. }) => {
                 drop(connection);
                 self.shared.change(|state| state.not_used(&self.route, id));
             }
-            Some(Right::Open) => {
+            Some(Grant::Open) => {
                 self.shared.change(|state| state.slot_freed(&self.route, true));
             }
             None => {}
@@ -162,18 +120,18 @@ impl<Connection: Pooled> Shared<Connection> {
     /// connections dropped only when the state is free again, because both may come back to it.
     fn change<Output>(
         self: &Arc<Self>,
-        change: impl FnOnce(&mut State<Connection>) -> Output,
+        change: impl FnOnce(&mut ConnectionState<Connection>) -> Output,
     ) -> Output {
-        let (output, released, must_sweep) = {
+        let (output, deferred, must_sweep) = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             let output = change(&mut state);
-            (output, state.take_released(), state.begin_sweeping())
+            (output, state.take_deferred(), state.start_sweeper())
         };
-        for released in released {
-            if let Released::Granted { waiting, route, right } = released {
-                let granted = Granted { shared: Arc::clone(self), route, right: Some(right) };
-                // Comes back, and is dropped, if nobody waits any more.
-                _ = waiting.send(granted);
+        for deferred in deferred {
+            if let Deferred::Grant { waiter, route, grant } = deferred {
+                let granted = PendingGrant { shared: Arc::clone(self), route, grant: Some(grant) };
+                // If the request has been abandoned, the grant is dropped and goes back.
+                _ = waiter.send(granted);
             }
         }
         if must_sweep && let Ok(runtime) = Handle::try_current() {
@@ -197,7 +155,7 @@ async fn close_idle<Connection: Pooled>(shared: Weak<Shared<Connection>>) {
     }
 }
 
-/// A slot among the connections of this process: the right to open one. To be held until the
+/// A slot among the connections of this process: the grant to open one. To be held until the
 /// connection is closed; dropped before, it could not be opened.
 pub(crate) struct Slot<Connection: Pooled> {
     shared: Arc<Shared<Connection>>,
@@ -232,17 +190,6 @@ pub(crate) struct InUse<Connection: Pooled> {
     was_used: bool,
 }
 
-/// How a connection comes back to the pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Release {
-    /// Answered. The connection can take the next request, and be idle for so long at most.
-    Reusable { idle_time: Duration },
-    /// The connection takes no other request.
-    Unusable,
-    /// The same, and the receiver has not processed the request: it has too many at a time.
-    NotProcessed,
-}
-
 impl<Connection: Pooled> InUse<Connection> {
     pub(crate) fn connection(&self) -> Option<&Connection> {
         self.connection.as_ref()
@@ -269,5 +216,3 @@ impl<Connection: Pooled> Drop for InUse<Connection> {
         self.end_as(Release::Unusable);
     }
 }
-
-type Waiting<Connection> = oneshot::Sender<Granted<Connection>>;

@@ -8,14 +8,14 @@ use crate::failure::SendFailure;
 use crate::target::DEFAULT_PORT;
 
 /// A POST to one URL. What is sent is the same each time.
-pub(crate) struct Post {
+pub(crate) struct PostRequest {
     authority: Authority,
     path: PathAndQuery,
     headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
-impl Post {
+impl PostRequest {
     pub(crate) fn new(url: &Uri, headers: HeaderMap, body: Bytes) -> Result<Self, SendFailure> {
         let unusable = || SendFailure::UnusableUrl { reason: "it has no host" };
         let authority = url.authority().ok_or_else(unusable)?;
@@ -80,7 +80,7 @@ mod tests {
         ] {
             let url = Uri::from_static(url);
             let body = Bytes::from_static(b"{}");
-            let post = Post::new(&url, HeaderMap::new(), body).expect("a usable URL");
+            let post = PostRequest::new(&url, HeaderMap::new(), body).expect("a usable URL");
             let http1 = post.for_http1(());
             assert_eq!(http1.headers()[header::HOST], host);
             assert_eq!(http1.uri().to_string(), path);

@@ -14,8 +14,7 @@ use rustix::process::{Resource, getrlimit};
 use tokio::time::sleep;
 
 use crate::config::OutboundConfig;
-use crate::connect::{Connection, Opened, Opener, Versions};
-use crate::exchange::RequestEnd;
+use crate::connect::{Connection, Connector, HttpVersions, NewConnection};
 use crate::failure::SendFailure;
 use crate::guard::AddressGuard;
 use crate::limits::{
@@ -28,11 +27,12 @@ use crate::pool::{
 };
 use crate::ports::PortGuard;
 use crate::remark::Remark;
-use crate::request::Post;
+use crate::request::PostRequest;
+use crate::request_timer::RequestTimer;
 use crate::resolve::Resolver;
 use crate::response::{HttpExchange, HttpResponse};
+use crate::send_outcome::SendOutcome;
 use crate::setup_error::SetupError;
-use crate::stopwatch::Stopwatch;
 use crate::tls;
 
 /// Posts to https URLs. Clones share their connections.
@@ -43,7 +43,7 @@ pub struct Sender {
 
 struct Shared {
     network: Arc<Network>,
-    opener: Opener,
+    connector: Connector,
     pool: Pool<Connection>,
     /// Whose receivers offer HTTP/2 and have said that they want HTTP/1.1.
     want_http1: Cache<Route, ()>,
@@ -64,7 +64,7 @@ impl Sender {
             proxy: config.proxy,
         });
         let tls = tls::client_config(trust)?;
-        let opener = Opener::new(Arc::clone(&network), tls, config.connect_timeout);
+        let connector = Connector::new(Arc::clone(&network), tls, config.connect_timeout);
         let connections = config.max_connections.min(max_open_files() / 2).max(1);
         let pool = Pool::new(PoolLimits {
             connections,
@@ -76,7 +76,7 @@ impl Sender {
         Ok(Self {
             shared: Arc::new(Shared {
                 network,
-                opener,
+                connector,
                 pool,
                 want_http1: want_http1.build(),
                 is_out_of_sockets: AtomicBool::new(false),
@@ -100,17 +100,17 @@ impl Sender {
         headers: HeaderMap,
         body: Bytes,
     ) -> HttpExchange {
-        let mut posting = Posting {
+        let mut request = ActiveRequest {
             shared: &self.shared,
             url,
-            stopwatch: Stopwatch::start(self.shared.request_timeout),
+            timer: RequestTimer::start(self.shared.request_timeout),
             was_sent: false,
-            versions: Versions::All,
+            versions: HttpVersions::All,
             remarks: Vec::new(),
         };
-        let result = posting.post(group, headers, body).await;
-        let Posting { stopwatch, was_sent, remarks, .. } = posting;
-        HttpExchange { duration: stopwatch.elapsed(), result, was_sent, remarks }
+        let result = request.post(group, headers, body).await;
+        let ActiveRequest { timer, was_sent, remarks, .. } = request;
+        HttpExchange { duration: timer.elapsed(), result, was_sent, remarks }
     }
 }
 
@@ -121,18 +121,18 @@ fn max_open_files() -> usize {
 }
 
 /// A request, until there is an answer or a failure.
-struct Posting<'a> {
+struct ActiveRequest<'a> {
     shared: &'a Shared,
     url: &'a Uri,
-    stopwatch: Stopwatch,
+    timer: RequestTimer,
     /// Whether the receiver may have got it, or a part of it, on any connection.
     was_sent: bool,
     /// Which versions are offered from now on: the route's memory may be short.
-    versions: Versions,
+    versions: HttpVersions,
     remarks: Vec<Remark>,
 }
 
-impl Posting<'_> {
+impl ActiveRequest<'_> {
     async fn post(
         &mut self,
         group: ConnectionGroup,
@@ -142,7 +142,7 @@ impl Posting<'_> {
         // Before the pool is asked. A connection in the pool was judged when it was opened, and
         // leads where it led then.
         self.shared.network.target(self.url)?;
-        let post = Post::new(self.url, headers, body)?;
+        let post = PostRequest::new(self.url, headers, body)?;
         let route = Route { group, authority: post.authority().clone() };
 
         let mut choice = ConnectionChoice::Any;
@@ -159,10 +159,10 @@ impl Posting<'_> {
             let Some(connection) = used.connection() else { continue };
             self.remark_once(sent_again.take());
             let was_used = used.was_used();
-            let outcome = connection.exchange(&post, self.stopwatch.deadline(), was_used).await;
-            self.was_sent |= !matches!(outcome, RequestEnd::NotSent);
+            let outcome = connection.exchange(&post, self.timer.deadline(), was_used).await;
+            self.was_sent |= !matches!(outcome, SendOutcome::NotSent);
             match outcome {
-                RequestEnd::Answered(answered) => {
+                SendOutcome::Answered(answered) => {
                     used.end(match answered.is_reusable {
                         true => Release::Reusable { idle_time: answered.idle_time },
                         false => Release::Unusable,
@@ -170,28 +170,28 @@ impl Posting<'_> {
                     self.remark_once(answered.remark);
                     return Ok(answered.answer);
                 }
-                RequestEnd::NotSent => used.end(Release::Unusable),
-                RequestEnd::NotProcessed => {
+                SendOutcome::NotSent => used.end(Release::Unusable),
+                SendOutcome::NotProcessed => {
                     used.end(Release::NotProcessed);
                     sent_again = Some(Remark::SentAgainNotProcessed);
                 }
-                RequestEnd::Http1Wanted => {
+                SendOutcome::Http1Wanted => {
                     used.end(Release::Unusable);
                     self.note_http1_wanted(&route);
                     sent_again = Some(Remark::SentAgainByHttp1);
                     choice = ConnectionChoice::New;
                 }
                 // Once: what it does on a new connection is its answer.
-                RequestEnd::ClosedAfterUse(_) if choice == ConnectionChoice::Any => {
+                SendOutcome::ReusedConnectionClosed(_) if choice == ConnectionChoice::Any => {
                     used.end(Release::Unusable);
                     sent_again = Some(Remark::SentAgainMaybeProcessed);
                     choice = ConnectionChoice::New;
                 }
-                RequestEnd::ClosedAfterUse(failure) | RequestEnd::Failed(failure) => {
+                SendOutcome::ReusedConnectionClosed(failure) | SendOutcome::Failed(failure) => {
                     used.end(Release::Unusable);
                     return Err(failure);
                 }
-                RequestEnd::TimedOut => {
+                SendOutcome::TimedOut => {
                     used.end(Release::Unusable);
                     let after = self.shared.request_timeout;
                     return Err(SendFailure::AnswerTimedOut { after });
@@ -214,18 +214,18 @@ impl Posting<'_> {
     ) -> Result<InUse<Connection>, SendFailure> {
         loop {
             let checkout = self.shared.pool.check_out(route, choice);
-            let mut slot = match self.stopwatch.standing_still(checkout).await {
+            let mut slot = match self.timer.paused_during(checkout).await {
                 Checkout::Use(used) => return Ok(used),
                 Checkout::Open(slot) => slot,
             };
             if self.shared.want_http1.contains_key(route) {
-                self.versions = Versions::Http1;
+                self.versions = HttpVersions::Http1;
             }
-            let deadline = self.stopwatch.deadline();
-            let opened = self.shared.opener.open(self.url, self.versions, deadline).await;
+            let deadline = self.timer.deadline();
+            let opened = self.shared.connector.open(self.url, self.versions, deadline).await;
             self.shared.note_whether_out_of_sockets(opened.as_ref().err());
             match opened {
-                Ok(Opened { connection, driver, remark }) => {
+                Ok(NewConnection { connection, driver, remark }) => {
                     self.remark_once(remark);
                     let used = slot.opened(connection);
                     tokio::spawn(async move {
@@ -237,9 +237,9 @@ impl Posting<'_> {
                 // Nobody else's fault: others may soon be done with theirs.
                 Err(SendFailure::OutOfSockets) => {
                     drop(slot);
-                    self.stopwatch.standing_still(sleep(SOCKET_RETRY_PAUSE)).await;
+                    self.timer.paused_during(sleep(SOCKET_RETRY_PAUSE)).await;
                 }
-                Err(SendFailure::Http1Wanted) if self.versions == Versions::All => {
+                Err(SendFailure::Http1Wanted) if self.versions == HttpVersions::All => {
                     self.note_http1_wanted(route);
                 }
                 Err(failure) => return Err(failure),
@@ -249,7 +249,7 @@ impl Posting<'_> {
 
     /// The receiver wants HTTP/1.1, of this request and of those to come.
     fn note_http1_wanted(&mut self, route: &Route) {
-        self.versions = Versions::Http1;
+        self.versions = HttpVersions::Http1;
         self.shared.want_http1.insert(route.clone(), ());
     }
 }

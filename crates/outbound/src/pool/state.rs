@@ -2,42 +2,46 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::{ConnectionChoice, Granted, PoolLimits, Pooled, Release, Right, Route, Waiting};
+use super::connection::{ConnectionChoice, Grant, PoolLimits, Pooled, Release, Route};
 use crate::limits::MAX_STREAMS;
 
-pub(super) struct State<Connection: Pooled> {
+pub(super) struct State<Connection: Pooled, W> {
     limits: PoolLimits,
     /// Connections that are open or being opened.
     slots: usize,
-    routes: HashMap<Route, Connections<Connection>>,
+    routes: HashMap<Route, Connections<Connection, W>>,
     /// Those whose requests wait for a slot.
     without_slot: HashSet<Route>,
     next_id: u64,
-    released: Vec<Released<Connection>>,
+    deferred: Vec<Deferred<Connection, W>>,
     /// Whether somebody closes idle connections.
-    is_swept: bool,
+    has_sweeper: bool,
     has_idle: bool,
 }
 
-/// What is to be done when the state is free again.
-pub(super) enum Released<Connection: Pooled> {
-    Granted { waiting: Waiting<Connection>, route: Route, right: Right<Connection> },
-    Connection(Connection),
+/// A request that waits for a connection.
+pub(super) trait Waiter {
+    fn is_abandoned(&self) -> bool;
+}
+
+/// What is done once the state is unlocked.
+pub(super) enum Deferred<Connection: Pooled, W> {
+    Grant { waiter: W, route: Route, grant: Grant<Connection> },
+    Close(Connection),
 }
 
 /// The connections of one route, and the requests that wait for one.
-struct Connections<Connection: Pooled> {
+struct Connections<Connection: Pooled, W> {
     slots: usize,
     opening: usize,
-    open: Vec<Entry<Connection>>,
-    waiting: VecDeque<(ConnectionChoice, Waiting<Connection>)>,
+    open: Vec<PooledConnection<Connection>>,
+    waiting: VecDeque<(ConnectionChoice, W)>,
     sharing: Sharing,
 }
 
-struct Entry<Connection> {
+struct PooledConnection<Connection> {
     id: u64,
     /// None: it takes no other request, and is closed with the last that is on it.
     connection: Option<Connection>,
@@ -58,7 +62,7 @@ enum Sharing {
     Yes(usize),
 }
 
-impl<Connection: Pooled> Connections<Connection> {
+impl<Connection: Pooled, W> Connections<Connection, W> {
     fn new() -> Self {
         Self {
             slots: 0,
@@ -101,7 +105,7 @@ impl<Connection: Pooled> Connections<Connection> {
     }
 }
 
-impl<Connection: Pooled> State<Connection> {
+impl<Connection: Pooled, W: Waiter> State<Connection, W> {
     pub(super) fn new(limits: PoolLimits) -> Self {
         Self {
             limits,
@@ -109,14 +113,14 @@ impl<Connection: Pooled> State<Connection> {
             routes: HashMap::new(),
             without_slot: HashSet::new(),
             next_id: 0,
-            released: Vec::new(),
-            is_swept: false,
+            deferred: Vec::new(),
+            has_sweeper: false,
             has_idle: false,
         }
     }
 
-    pub(super) fn take_released(&mut self) -> Vec<Released<Connection>> {
-        std::mem::take(&mut self.released)
+    pub(super) fn take_deferred(&mut self) -> Vec<Deferred<Connection, W>> {
+        std::mem::take(&mut self.deferred)
     }
 
     /// Whether there is nothing that it remembers.
@@ -126,23 +130,17 @@ impl<Connection: Pooled> State<Connection> {
     }
 
     /// Whether somebody has to begin closing idle connections.
-    pub(super) fn begin_sweeping(&mut self) -> bool {
-        let begins = self.has_idle && !self.is_swept;
-        self.is_swept |= begins;
+    pub(super) fn start_sweeper(&mut self) -> bool {
+        let begins = self.has_idle && !self.has_sweeper;
+        self.has_sweeper |= begins;
         begins
     }
 
     /// A request waits for its turn, which may have come already.
-    pub(super) fn request(
-        &mut self,
-        route: &Route,
-        choice: ConnectionChoice,
-    ) -> oneshot::Receiver<Granted<Connection>> {
-        let (waiting, turn) = oneshot::channel();
+    pub(super) fn request(&mut self, route: &Route, choice: ConnectionChoice, waiter: W) {
         let connections = self.routes.entry(route.clone()).or_insert_with(Connections::new);
-        connections.waiting.push_back((choice, waiting));
+        connections.waiting.push_back((choice, waiter));
         self.serve(route);
-        turn
     }
 
     /// A connection that was being opened is open, and its request is on it.
@@ -156,7 +154,7 @@ impl<Connection: Pooled> State<Connection> {
                 (true, Sharing::Yes(streams)) => Sharing::Yes(streams),
                 (true, _) => Sharing::Yes(MAX_STREAMS),
             };
-            connections.open.push(Entry {
+            connections.open.push(PooledConnection {
                 id,
                 connection: Some(connection),
                 users: 1,
@@ -224,7 +222,7 @@ impl<Connection: Pooled> State<Connection> {
             }
         };
         if !takes_others {
-            self.released.extend(entry.connection.take().map(Released::Connection));
+            self.deferred.extend(entry.connection.take().map(Deferred::Close));
         }
         // The one that was used last is at the end.
         if entry.users > 0 || entry.connection.is_some() {
@@ -243,14 +241,13 @@ impl<Connection: Pooled> State<Connection> {
                     && (entry.idle_until <= now
                         || entry.connection.as_ref().is_none_or(|c| !c.is_open()))
             });
-            self.released
-                .extend(ended.filter_map(|entry| entry.connection).map(Released::Connection));
+            self.deferred.extend(ended.filter_map(|entry| entry.connection).map(Deferred::Close));
             let idle = connections.open.iter().filter(|entry| entry.users == 0);
             next = idle.map(|entry| entry.idle_until).chain(next).min();
         }
         self.routes.retain(|_, connections| !connections.is_unused());
         self.has_idle = next.is_some();
-        self.is_swept = self.has_idle;
+        self.has_sweeper = self.has_idle;
         next
     }
 
@@ -259,8 +256,8 @@ impl<Connection: Pooled> State<Connection> {
         let now = Instant::now();
         loop {
             let Some(connections) = self.routes.get_mut(route) else { return };
-            let Some((choice, waiting)) = connections.waiting.pop_front() else { break };
-            if waiting.is_closed() {
+            let Some((choice, waiter)) = connections.waiting.pop_front() else { break };
+            if waiter.is_abandoned() {
                 continue;
             }
             let free = match choice {
@@ -271,21 +268,21 @@ impl<Connection: Pooled> State<Connection> {
             let used = entry.and_then(|entry| {
                 let connection = entry.connection.clone()?;
                 entry.users += 1;
-                Some(Right::Use { id: entry.id, connection, was_used: entry.answered > 0 })
+                Some(Grant::Use { id: entry.id, connection, was_used: entry.answered > 0 })
             });
-            let right = match used {
-                Some(right) => right,
+            let grant = match used {
+                Some(grant) => grant,
                 None => match self.may_open(route, choice, now) {
-                    true => Right::Open,
+                    true => Grant::Open,
                     false => {
                         if let Some(connections) = self.routes.get_mut(route) {
-                            connections.waiting.push_front((choice, waiting));
+                            connections.waiting.push_front((choice, waiter));
                         }
                         return;
                     }
                 },
             };
-            self.released.push(Released::Granted { waiting, route: route.clone(), right });
+            self.deferred.push(Deferred::Grant { waiter, route: route.clone(), grant });
         }
         self.without_slot.remove(route);
     }
@@ -357,7 +354,6 @@ impl<Connection: Pooled> State<Connection> {
         let route = route.clone();
         let Some(connections) = self.routes.get_mut(&route) else { return };
         let given_up = connections.open.extract_if(.., |entry| entry.id == id);
-        self.released
-            .extend(given_up.filter_map(|entry| entry.connection).map(Released::Connection));
+        self.deferred.extend(given_up.filter_map(|entry| entry.connection).map(Deferred::Close));
     }
 }

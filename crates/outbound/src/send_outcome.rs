@@ -10,9 +10,9 @@ use crate::remark::Remark;
 use crate::response::{HttpResponse, KeptBody, kept_headers};
 
 /// What came of a request on a connection.
-pub(crate) enum RequestEnd {
+pub(crate) enum SendOutcome {
     /// The receiver has answered.
-    Answered(Answered),
+    Answered(ReceivedAnswer),
     /// It has not, and the receiver may have got the request.
     Failed(SendFailure),
     /// It has not when the time was over, and may have got the request.
@@ -25,10 +25,10 @@ pub(crate) enum RequestEnd {
     Http1Wanted,
     /// A connection that had been used before broke without one byte of an answer: the receiver
     /// may have given it up just when the request was sent (RFC 9110 section 9.2.2).
-    ClosedAfterUse(SendFailure),
+    ReusedConnectionClosed(SendFailure),
 }
 
-impl RequestEnd {
+impl SendOutcome {
     /// What it is if the receiver had asked for a client certificate: with TLS 1.3 its verdict on
     /// our having none comes after the handshake, and some servers answer with an error.
     pub(crate) fn after_certificate_request(self) -> Self {
@@ -40,15 +40,15 @@ impl RequestEnd {
                 Self::Answered(answered)
             }
             Self::Failed(failure) => Self::Failed(failure.after_certificate_request()),
-            Self::ClosedAfterUse(failure) => {
-                Self::ClosedAfterUse(failure.after_certificate_request())
+            Self::ReusedConnectionClosed(failure) => {
+                Self::ReusedConnectionClosed(failure.after_certificate_request())
             }
             Self::TimedOut | Self::NotSent | Self::NotProcessed | Self::Http1Wanted => self,
         }
     }
 }
 
-pub(crate) struct Answered {
+pub(crate) struct ReceivedAnswer {
     pub(crate) answer: HttpResponse,
     pub(crate) remark: Option<Remark>,
     /// Whether the connection can take the next request.
@@ -70,7 +70,7 @@ pub(crate) enum BodyEnd {
     TimedOut,
 }
 
-impl Answered {
+impl ReceivedAnswer {
     /// An answer whose head is there.
     pub(crate) fn new(
         status: StatusCode,

@@ -7,18 +7,18 @@ use tokio::time::Instant;
 
 /// Counts the time of one request. It stands still while the request waits for something of our
 /// own, such as a slot among the connections that this process may have.
-pub(crate) struct Stopwatch {
+pub(crate) struct RequestTimer {
     started: Instant,
     limit: Duration,
 }
 
-impl Stopwatch {
+impl RequestTimer {
     pub(crate) fn start(limit: Duration) -> Self {
         Self { started: Instant::now(), limit }
     }
 
     /// Waits for `ours`. What it takes does not count.
-    pub(crate) async fn standing_still<Output>(
+    pub(crate) async fn paused_during<Output>(
         &mut self,
         ours: impl Future<Output = Output>,
     ) -> Output {
@@ -48,11 +48,11 @@ mod tests {
     async fn time_that_is_waited_for_ourselves_does_not_count() {
         const SECOND: Duration = Duration::from_secs(1);
         let begun = Instant::now();
-        let mut stopwatch = Stopwatch::start(10 * SECOND);
+        let mut timer = RequestTimer::start(10 * SECOND);
         advance(2 * SECOND).await;
-        stopwatch.standing_still(sleep(60 * SECOND)).await;
+        timer.paused_during(sleep(60 * SECOND)).await;
         advance(3 * SECOND).await;
-        assert_eq!(stopwatch.elapsed(), 5 * SECOND);
-        assert_eq!(stopwatch.deadline(), begun + 70 * SECOND);
+        assert_eq!(timer.elapsed(), 5 * SECOND);
+        assert_eq!(timer.deadline(), begun + 70 * SECOND);
     }
 }

@@ -25,12 +25,12 @@ use crate::limits::{HTTP2_ANSWER_ALLOWANCE, HTTP2_CONNECTION_ALLOWANCE};
 use crate::tls::TlsStream;
 
 /// What has been observed on one connection.
-pub(crate) struct Observer {
-    was_asked_for_certificate: bool,
-    observed: Mutex<Observed>,
+pub(crate) struct StreamMonitor {
+    certificate_was_requested: bool,
+    state: Mutex<StreamState>,
 }
 
-pub(crate) struct Observed {
+pub(crate) struct StreamState {
     /// The answer that is being read by HTTP/1.1.
     pub(crate) answer: Option<HeadReader>,
     /// What is being read by HTTP/2.
@@ -52,9 +52,9 @@ pub(crate) struct Observed {
     pub(crate) tls_failure: Option<SendFailure>,
 }
 
-impl Observer {
-    pub(crate) fn new(was_asked_for_certificate: bool) -> Arc<Self> {
-        let observed = Mutex::new(Observed {
+impl StreamMonitor {
+    pub(crate) fn new(certificate_was_requested: bool) -> Arc<Self> {
+        let state = Mutex::new(StreamState {
             answer: None,
             frames: FrameReader::default(),
             problem: None,
@@ -65,41 +65,41 @@ impl Observer {
             write_failed: false,
             tls_failure: None,
         });
-        Arc::new(Self { was_asked_for_certificate, observed })
+        Arc::new(Self { certificate_was_requested, state })
     }
 
     /// Whether the receiver asked for a client certificate in the handshake.
-    pub(crate) fn was_asked_for_certificate(&self) -> bool {
-        self.was_asked_for_certificate
+    pub(crate) fn certificate_was_requested(&self) -> bool {
+        self.certificate_was_requested
     }
 
     /// Begins with the answer to a new request by HTTP/1.1.
     pub(crate) fn begin_answer(&self) {
-        let mut observed = self.observed();
-        observed.answer = Some(HeadReader::default());
-        observed.has_read = false;
+        let mut state = self.state();
+        state.answer = Some(HeadReader::default());
+        state.has_read = false;
     }
 
     /// Begins with HTTP/2, where frames that carry nothing may come at any time.
     pub(crate) fn begin_http2(&self) {
-        self.observed().allowance = Some(HTTP2_CONNECTION_ALLOWANCE);
+        self.state().allowance = Some(HTTP2_CONNECTION_ALLOWANCE);
     }
 
     /// Begins with the answer to a new request by HTTP/2, one of so many under way. What earlier
     /// answers have left unused is not saved up.
-    pub(crate) fn begin_http2_answer(&self, under_way: usize) {
-        let most = HTTP2_CONNECTION_ALLOWANCE + under_way * HTTP2_ANSWER_ALLOWANCE;
-        let mut observed = self.observed();
-        let left = observed.allowance.unwrap_or_default();
-        observed.allowance = Some((left + HTTP2_ANSWER_ALLOWANCE).min(most));
+    pub(crate) fn begin_http2_answer(&self, in_flight: usize) {
+        let most = HTTP2_CONNECTION_ALLOWANCE + in_flight * HTTP2_ANSWER_ALLOWANCE;
+        let mut state = self.state();
+        let left = state.allowance.unwrap_or_default();
+        state.allowance = Some((left + HTTP2_ANSWER_ALLOWANCE).min(most));
     }
 
-    pub(crate) fn observed(&self) -> MutexGuard<'_, Observed> {
-        self.observed.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn state(&self) -> MutexGuard<'_, StreamState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Observed {
+impl StreamState {
     fn read(&mut self, bytes: &[u8]) -> io::Result<()> {
         if bytes.is_empty() {
             return Ok(());
@@ -137,32 +137,32 @@ impl Buffering for TlsStream {
 }
 
 /// A stream that is observed.
-pub(crate) struct WatchedStream<Stream> {
+pub(crate) struct MonitoredStream<Stream> {
     stream: Stream,
-    observer: Arc<Observer>,
+    monitor: Arc<StreamMonitor>,
     /// What reading has ended with, to be told after what came before.
     read_error: Option<io::Error>,
 }
 
-impl<Stream> WatchedStream<Stream> {
-    pub(crate) fn new(stream: Stream, observer: Arc<Observer>) -> Self {
-        Self { stream, observer, read_error: None }
+impl<Stream> MonitoredStream<Stream> {
+    pub(crate) fn new(stream: Stream, monitor: Arc<StreamMonitor>) -> Self {
+        Self { stream, monitor, read_error: None }
     }
 
     /// What to say of a write. If it has failed, nothing more is written.
     fn written<T>(&self, result: io::Result<T>, if_failed: T) -> io::Result<T> {
         result.or_else(|_| {
-            self.observer.observed().write_failed = true;
+            self.monitor.state().write_failed = true;
             Ok(if_failed)
         })
     }
 
     fn throws_away(&self) -> bool {
-        self.observer.observed().write_failed
+        self.monitor.state().write_failed
     }
 }
 
-impl<Stream: AsyncRead + Buffering + Unpin> AsyncRead for WatchedStream<Stream> {
+impl<Stream: AsyncRead + Buffering + Unpin> AsyncRead for MonitoredStream<Stream> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -181,19 +181,19 @@ impl<Stream: AsyncRead + Buffering + Unpin> AsyncRead for WatchedStream<Stream> 
                 self.read_error = std::mem::replace(&mut result, Ok(())).err();
             }
         }
-        let mut observed = self.observer.observed();
+        let mut state = self.monitor.state();
         Poll::Ready(match result {
-            Ok(()) => observed.read(&buffer.filled()[filled_before..]),
+            Ok(()) => state.read(&buffer.filled()[filled_before..]),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
             Err(error) => {
-                observed.tls_failure = tls_failure_within(&error);
+                state.tls_failure = tls_failure_within(&error);
                 Err(error)
             }
         })
     }
 }
 
-impl<Stream: AsyncWrite + Unpin> AsyncWrite for WatchedStream<Stream> {
+impl<Stream: AsyncWrite + Unpin> AsyncWrite for MonitoredStream<Stream> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -317,10 +317,10 @@ mod tests {
         answer: &'static [u8],
         end: fn() -> io::Result<()>,
     ) -> (Result<(StatusCode, Bytes), hyper::Error>, bool) {
-        let observer = Observer::new(false);
-        observer.begin_answer();
+        let monitor = StreamMonitor::new(false);
+        monitor.begin_answer();
         let stream = AnsweredAndClosed { answer, end, accepted: 100, reader: None };
-        let stream = TokioIo::new(WatchedStream::new(stream, Arc::clone(&observer)));
+        let stream = TokioIo::new(MonitoredStream::new(stream, Arc::clone(&monitor)));
         let (mut requests, connection) = http1::handshake(stream).await.expect("no bytes yet");
         tokio::spawn(connection);
         let body = Full::new(Bytes::from(vec![b'x'; 100_000]));
@@ -329,7 +329,7 @@ mod tests {
             let status = answer.status();
             Ok((status, answer.into_body().collect().await?.to_bytes()))
         };
-        (answering.await, observer.observed().write_failed)
+        (answering.await, monitor.state().write_failed)
     }
 
     #[tokio::test]
