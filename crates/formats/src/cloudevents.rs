@@ -6,7 +6,7 @@ use keeptrusts_webhooks_domain::rfc3339;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::event::Event;
+use crate::payload_event::PayloadEvent;
 
 /// Section 3.2.1 of the HTTP binding: the event format's media type, with the charset. In small
 /// letters: the SDK for JavaScript compares it as a text.
@@ -34,7 +34,7 @@ pub fn source(organization: &OrganizationId) -> String {
 }
 
 /// The event with its data as its publisher wrote it.
-pub(crate) fn structured(event: &Event<'_>) -> Vec<u8> {
+pub(crate) fn structured(event: &PayloadEvent<'_>) -> Vec<u8> {
     let cloud_event = CloudEvent {
         specversion: "1.0",
         r#type: format!("{TYPE_PREFIX}{}", event.event_type),

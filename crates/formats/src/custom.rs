@@ -10,46 +10,32 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use keeptrusts_webhooks_domain::json::{self, JsonError};
-use keeptrusts_webhooks_domain::limits::{MAX_DATA_BYTES, MAX_PAYLOAD_DEPTH, MAX_TEMPLATE_BYTES};
+use keeptrusts_webhooks_domain::limits::{MAX_PAYLOAD_DEPTH, MAX_TEMPLATE_BYTES};
 use keeptrusts_webhooks_domain::rfc3339;
-use keeptrusts_webhooks_vendors::Cutting;
 use minijinja::machinery::{CodeGenerator, eval, make_string_output};
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value,
 };
 
-use crate::FormatError;
-use crate::event::Event;
+use crate::error::FormatError;
+use crate::payload_event::PayloadEvent;
 
+mod arguments;
 mod builtins;
 mod cost;
 mod data;
 mod decimal;
+mod engine_error;
 mod language;
+mod limits;
 mod numbers;
 mod operators;
-mod wording;
 mod write;
 
 pub use cost::Interrupt;
 use cost::{RENDERING, Rendering};
-
-/// What a template may make, in bytes: as much as an event's data may have, and once more as much as
-/// a template may have, so that whatever is published fits into what is written around it.
-pub const MAX_CUSTOM_BODY_BYTES: usize = MAX_DATA_BYTES + MAX_TEMPLATE_BYTES;
-
-/// What a template may use up in one rendering: a step is one, and so are 64 bytes that it reads or
-/// makes, and 4 bytes of an array or object that it writes as JSON. It bounds time (some fifty
-/// milliseconds) and memory (6 MiB).
-pub const MAX_STEPS: u64 = 100_000;
-
-/// How deeply loops and blocks of a template may be nested.
-pub const MAX_NESTING: usize = 64;
-
-/// An error's text is cut to so many characters: it may quote the event's data.
-const MAX_REASON_CHARS: usize = 300;
-
-const NAME: &str = "payload";
+use engine_error::template_error;
+pub use limits::{MAX_CUSTOM_BODY_BYTES, MAX_NESTING, MAX_STEPS};
 
 /// A template that keeps to the language. It is compiled for each rendering, since what the engine
 /// compiles borrows from its source; that takes a small part of the time that rendering does.
@@ -76,7 +62,7 @@ impl CustomTemplate {
     /// JSON, or an error. It may take some fifty milliseconds, unless it is interrupted.
     pub(crate) fn render(
         &self,
-        event: &Event<'_>,
+        event: &PayloadEvent<'_>,
         interrupt: &Interrupt,
     ) -> Result<Vec<u8>, FormatError> {
         let (body, _) = self.run(event, interrupt)?;
@@ -90,7 +76,11 @@ impl CustomTemplate {
     }
 
     /// What the template makes, and how many steps it took.
-    fn run(&self, event: &Event<'_>, interrupt: &Interrupt) -> Result<(String, u64), FormatError> {
+    fn run(
+        &self,
+        event: &PayloadEvent<'_>,
+        interrupt: &Interrupt,
+    ) -> Result<(String, u64), FormatError> {
         let data = data::value(event.data.get())
             .map_err(|error| FormatError::Data { reason: error.to_string() })?;
         let rendering = Arc::new(Rendering::new(interrupt.clone()));
@@ -102,7 +92,7 @@ impl CustomTemplate {
             ("data", data),
             (RENDERING, Value::from_dyn_object(Arc::clone(&rendering))),
         ]);
-        let mut generator = CodeGenerator::new(NAME, &self.source);
+        let mut generator = CodeGenerator::new(language::TEMPLATE_NAME, &self.source);
         generator.compile_stmt(&language::read(&self.source)?);
         let (instructions, _) = generator.finish();
         let mut body = String::new();
@@ -117,7 +107,7 @@ impl CustomTemplate {
             Err(_) if rendering.is_full() => {
                 return Err(FormatError::TooLarge { limit: MAX_CUSTOM_BODY_BYTES });
             }
-            Err(error) => return Err(failed(&error)),
+            Err(error) => return Err(template_error(&error)),
         };
         Ok((body, steps))
     }
@@ -172,21 +162,6 @@ fn not_json(body: &str, error: &JsonError) -> FormatError {
     FormatError::NotJson { reason: format!("{error} ({place}){hint}") }
 }
 
-fn failed(error: &Error) -> FormatError {
-    let reason = match error.kind() {
-        ErrorKind::OutOfFuel => {
-            "it takes too many steps, or makes too large values: loop over less, and repeat less"
-                .to_owned()
-        }
-        kind => match error.detail() {
-            Some(detail) => format!("{kind}: {detail}"),
-            None => kind.to_string(),
-        },
-    };
-    let reason = Cutting::to(MAX_REASON_CHARS).cut(&reason);
-    FormatError::Template { line: error.line().unwrap_or(1), reason }
-}
-
 #[cfg(test)]
 #[path = "custom/tests.rs"]
-mod tests_of_templates;
+mod tests;

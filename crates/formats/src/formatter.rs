@@ -4,9 +4,10 @@ use keeptrusts_webhooks_domain::body;
 use keeptrusts_webhooks_domain::payload_format::{PayloadFormat, RoutingKey};
 
 use crate::custom::{CustomTemplate, Interrupt};
-use crate::event::Event;
+use crate::error::FormatError;
 use crate::payload::{JSON, Payload};
-use crate::{FormatError, cloudevents, pagerduty, slack, teams};
+use crate::payload_event::PayloadEvent;
+use crate::{cloudevents, pagerduty, slack, teams};
 
 /// A format, ready for use: a template in it is compiled.
 #[derive(Debug)]
@@ -44,7 +45,7 @@ impl Formatter {
     /// Nothing but a template is interrupted, and nothing but a template fails if there is a key.
     pub fn render(
         &self,
-        event: &Event<'_>,
+        event: &PayloadEvent<'_>,
         routing_key: Option<&RoutingKey>,
         interrupt: &Interrupt,
     ) -> Result<Payload, FormatError> {
@@ -65,6 +66,6 @@ impl Formatter {
 }
 
 /// Only for previews: deliveries send the bytes that are stored.
-fn own_body(event: &Event<'_>) -> Vec<u8> {
+fn own_body(event: &PayloadEvent<'_>) -> Vec<u8> {
     body::own_format(event.event_type, event.time, event.data.get())
 }

@@ -7,9 +7,9 @@ use keeptrusts_webhooks_vendors::pager_duty::{self, CLIENT, MAX_EVENT_BYTES};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::event::Event;
 use crate::fields::Fields;
 use crate::payload::Payload;
+use crate::payload_event::PayloadEvent;
 use crate::severity;
 
 /// So many fields of the data are in the summary, which is what a phone shows.
@@ -38,7 +38,7 @@ struct Details<'a> {
 }
 
 /// An alert. A repeated attempt has the same `dedup_key`, so that it opens no second one.
-pub(crate) fn alert(event: &Event<'_>, routing_key: &str) -> Payload {
+pub(crate) fn alert(event: &PayloadEvent<'_>, routing_key: &str) -> Payload {
     // What is around the data is a few KB.
     const { assert!(2 * MAX_DATA_BYTES <= MAX_EVENT_BYTES) };
     let alert = Alert {
@@ -63,7 +63,7 @@ pub(crate) fn alert(event: &Event<'_>, routing_key: &str) -> Payload {
     Payload::with_secret(body, start..start + routing_key.len())
 }
 
-fn summary(event: &Event<'_>) -> String {
+fn summary(event: &PayloadEvent<'_>) -> String {
     let mut summary = format!("{}: {}", event.event_type, event.event_type.description());
     for (name, value) in Fields::of(event.data, SUMMARY_FIELDS).scalars {
         summary.extend([" ", &*name, "=", &*value]);

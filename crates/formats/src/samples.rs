@@ -5,7 +5,7 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use serde_json::value::RawValue;
 
-use crate::event::Event;
+use crate::payload_event::PayloadEvent;
 
 /// The `data` of a typical event: a JSON object. What services publish may have more fields, and
 /// may lack some.
@@ -64,8 +64,8 @@ pub const fn sample_data(event_type: EventType) -> &'static str {
 }
 
 /// A typical event of an organization, of the documentation's time.
-pub fn sample_event(organization: &OrganizationId, event_type: EventType) -> Event<'_> {
-    Event {
+pub fn sample_event(organization: &OrganizationId, event_type: EventType) -> PayloadEvent<'_> {
+    PayloadEvent {
         id: EventId::MIN,
         organization_id: organization,
         event_type,

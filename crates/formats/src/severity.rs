@@ -3,12 +3,12 @@
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_vendors::pager_duty::Severity;
 
-use crate::event::Event;
 use crate::fields::Fields;
+use crate::payload_event::PayloadEvent;
 
 /// What the publisher says in `data.severity`, if it is a word that we know; otherwise what events
 /// of the type are.
-pub(crate) fn of(event: &Event<'_>) -> Severity {
+pub(crate) fn of(event: &PayloadEvent<'_>) -> Severity {
     let fields = Fields::of(event.data, usize::MAX);
     let mut scalars = fields.scalars.iter();
     let told = scalars.find(|(name, _)| name == "severity");
@@ -60,7 +60,7 @@ mod tests {
         let organization_id = &"acme".parse().expect("valid");
         let data = serde_json::from_str(data).expect("JSON");
         let time = "2026-04-23T10:30:00Z".parse().expect("a timestamp");
-        let event = Event { id: EventId::MIN, organization_id, event_type, time, data };
+        let event = PayloadEvent { id: EventId::MIN, organization_id, event_type, time, data };
         of(&event).name()
     }
 

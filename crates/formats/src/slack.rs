@@ -7,8 +7,8 @@ use keeptrusts_webhooks_vendors::Cutting;
 use keeptrusts_webhooks_vendors::slack::{self, MAX_FIELD, MAX_FIELDS};
 use serde_json::json;
 
-use crate::event::Event;
 use crate::fields::Fields;
+use crate::payload_event::PayloadEvent;
 
 /// The name within a field, in characters.
 const MAX_FIELD_NAME: usize = 100;
@@ -16,7 +16,7 @@ const MAX_FIELD_NAME: usize = 100;
 const MAX_FIELD_VALUE: usize = 500;
 
 /// Two to four blocks, of the fifty that a message may have; and a text for notifications.
-pub(crate) fn message(event: &Event<'_>) -> Vec<u8> {
+pub(crate) fn message(event: &PayloadEvent<'_>) -> Vec<u8> {
     let what = event.event_type.description();
     let fields = Fields::of(event.data, MAX_FIELDS);
     let mut blocks = vec![json!({
@@ -49,13 +49,13 @@ fn field(name: &str, value: &str) -> String {
     format!("{name}\n{value}")
 }
 
-fn context(event: &Event<'_>) -> String {
-    let Event { id, organization_id, event_type, .. } = event;
+fn context(event: &PayloadEvent<'_>) -> String {
+    let PayloadEvent { id, organization_id, event_type, .. } = event;
     format!("{event_type} | {organization_id} | {id}")
 }
 
 /// The reader's own time, and for programs ours.
-fn local_time(event: &Event<'_>) -> String {
+fn local_time(event: &PayloadEvent<'_>) -> String {
     let (time, seconds) = (rfc3339::seconds(event.time), event.time.as_second());
     format!("<!date^{seconds}^{{date_short_pretty}} {{time_secs}}|{time}>")
 }

@@ -6,8 +6,8 @@ use keeptrusts_webhooks_domain::rfc3339;
 use keeptrusts_webhooks_vendors::{Cutting, teams};
 use serde_json::{Value, json};
 
-use crate::event::Event;
 use crate::fields::Fields;
+use crate::payload_event::PayloadEvent;
 
 // With these limits a message has less than [`teams::MAX_MESSAGE_BYTES`] in UTF-8 and in UTF-16.
 /// The facts of a card.
@@ -20,8 +20,8 @@ const MAX_VALUE: usize = 800;
 const MAX_REST: usize = 8_000;
 
 /// A message with one card.
-pub(crate) fn message(event: &Event<'_>) -> Vec<u8> {
-    let Event { id, organization_id, event_type, time, .. } = event;
+pub(crate) fn message(event: &PayloadEvent<'_>) -> Vec<u8> {
+    let PayloadEvent { id, organization_id, event_type, time, .. } = event;
     let fields = Fields::of(event.data, MAX_FACTS);
     let time = rfc3339::seconds(*time);
     let about = format!("{event_type} | {organization_id} | {time} | {id}");

@@ -9,10 +9,10 @@ use std::borrow::Cow;
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Environment, Error, State, Value, filters, tests};
 
+use super::arguments::{whole_number, wrong_argument};
 use super::cost::{Meter, charge, pay};
-use super::data::Map;
-use super::numbers::{self, is_number};
-use super::wording::{whole_number, wrong};
+use super::data::{Map, is_number};
+use super::numbers;
 use super::write::{json, text};
 
 /// The filters, sorted.
@@ -139,7 +139,7 @@ fn first(value: &Value) -> Result<Value, Error> {
         ValueKind::Seq | ValueKind::Iterable | ValueKind::Map => {
             Ok(value.try_iter()?.next().unwrap_or_default())
         }
-        _ => Err(wrong("first", "a list, an object or a text", value)),
+        _ => Err(wrong_argument("first", "a list, an object or a text", value)),
     }
 }
 
@@ -147,7 +147,7 @@ fn items(value: &Value) -> Result<Value, Error> {
     match value.kind() {
         ValueKind::Undefined | ValueKind::None => Ok(Value::from(Vec::<Value>::new())),
         ValueKind::Map => filters::items(value),
-        _ => Err(wrong("items", "an object", value)),
+        _ => Err(wrong_argument("items", "an object", value)),
     }
 }
 
@@ -168,7 +168,7 @@ fn join(
         | ValueKind::Iterable
         | ValueKind::Map
         | ValueKind::String => {}
-        _ => return Err(wrong("join", "a list, an object or a text", value)),
+        _ => return Err(wrong_argument("join", "a list, an object or a text", value)),
     }
     let name = attribute.as_ref().and_then(|name| name.as_str()).unwrap_or_default();
     let bytes_to_find = Map::bytes_to_find(name);
@@ -195,7 +195,9 @@ fn length(value: &Value) -> Result<usize, Error> {
     // The engine has charged for a text.
     match value.kind() {
         ValueKind::Undefined | ValueKind::None => Ok(0),
-        _ => value.len().ok_or_else(|| wrong("length", "a list, an object or a text", value)),
+        _ => value
+            .len()
+            .ok_or_else(|| wrong_argument("length", "a list, an object or a text", value)),
     }
 }
 
@@ -228,7 +230,7 @@ fn trim(state: &State<'_, '_>, value: &Value, characters: Option<Value>) -> Resu
 /// The first characters of a text, and an ellipsis in the place of the last one if it is longer.
 fn truncate(state: &State<'_, '_>, value: &Value, length: &Value) -> Result<Value, Error> {
     let Some(length) = whole_number::<usize>("truncate", "length", Some(length))? else {
-        return Err(wrong("truncate", "a whole number as its length", length));
+        return Err(wrong_argument("truncate", "a whole number as its length", length));
     };
     if value.is_undefined() || value.is_none() {
         return Ok(value.clone());

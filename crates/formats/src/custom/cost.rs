@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use minijinja::value::Object;
 use minijinja::{Error, ErrorKind, State};
 
-use super::MAX_CUSTOM_BODY_BYTES;
+use super::limits::MAX_CUSTOM_BODY_BYTES;
 
 /// So many bytes are read or copied for a step; the engine's own measure.
 const BYTES_PER_STEP: usize = 64;

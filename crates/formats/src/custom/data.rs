@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use keeptrusts_webhooks_domain::json::{self, Json, JsonError, Member};
 use minijinja::Value;
-use minijinja::value::{Enumerator, Object, ObjectExt, ObjectRepr};
+use minijinja::value::{Enumerator, Object, ObjectExt, ObjectRepr, ValueKind};
 
 /// Data for a template.
 pub(super) fn value(data: &str) -> Result<Value, JsonError> {
@@ -29,6 +29,11 @@ pub(super) fn number(text: &str) -> Value {
         Ok(number) if text != "-0" => Value::from(number),
         _ => Value::from_object(Number::new(text)),
     }
+}
+
+/// Whether a value is a number, of the engine's or of ours.
+pub(super) fn is_number(value: &Value) -> bool {
+    value.kind() == ValueKind::Number || value.downcast_object_ref::<Number>().is_some()
 }
 
 /// How long the JSON of an array or an object is, if it is one of an event.

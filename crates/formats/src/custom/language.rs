@@ -27,8 +27,12 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::ValueKind;
 
 use super::decimal::Decimal;
-use super::{builtins, data, failed, numbers, operators};
-use crate::FormatError;
+use super::engine_error::template_error;
+use super::{builtins, data, numbers, operators};
+use crate::error::FormatError;
+
+/// What the engine calls a template in its errors. There is only one.
+pub(super) const TEMPLATE_NAME: &str = "payload";
 
 /// The tokens between `{{` and `}}`, or `{%` and `%}`. The engine follows expressions by recursion;
 /// each level takes a token at least.
@@ -64,8 +68,8 @@ const SCALAR_FILTERS: [&str; 14] = [
 /// Reads a template that keeps to the language. What comes back can be compiled.
 pub(super) fn read(template: &str) -> Result<Stmt<'_>, FormatError> {
     check_lengths(template)?;
-    let parsed = parse(template, super::NAME, SyntaxConfig::default());
-    Reading { template }.statement(&parsed.map_err(|error| failed(&error))?)
+    let parsed = parse(template, TEMPLATE_NAME, SyntaxConfig::default());
+    Reading { template }.statement(&parsed.map_err(|error| template_error(&error))?)
 }
 
 /// Before anything is followed by recursion.
@@ -73,7 +77,7 @@ fn check_lengths(template: &str) -> Result<(), FormatError> {
     let mut count = 0;
     let mut statements = 0;
     for token in tokenize(template, false, SyntaxConfig::default()) {
-        let (token, span) = token.map_err(|error| failed(&error))?;
+        let (token, span) = token.map_err(|error| template_error(&error))?;
         count = match &token {
             Token::VariableStart | Token::BlockStart | Token::TemplateData(_) => 0,
             _ => count + 1,

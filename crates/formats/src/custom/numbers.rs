@@ -8,17 +8,13 @@ use minijinja::machinery::ast::BinOpKind;
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
 
+use super::arguments::{kind_of, whole_number, wrong_argument};
 use super::cost::{charge, pay};
-use super::data::{self, Number};
+use super::data::{self, Number, is_number};
 use super::decimal::{Decimal, Problem, Rounding};
-use super::wording::{kind_of, whole_number, wrong};
 
 /// What a decimal number costs to be made, in steps, beyond its digits.
 const STEPS: usize = 2;
-
-pub(super) fn is_number(value: &Value) -> bool {
-    value.kind() == ValueKind::Number || value.downcast_object_ref::<Number>().is_some()
-}
 
 /// A number's text.
 fn written(value: &Value) -> Cow<'_, str> {
@@ -163,7 +159,7 @@ fn number_text<'a>(
             charge(state, text.len())?;
             Ok(text)
         }
-        _ => Err(wrong(filter, "a number", value)),
+        _ => Err(wrong_argument(filter, "a number", value)),
     }
 }
 
@@ -232,7 +228,9 @@ fn converted(
         None if value.is_undefined() || value.is_none() => return Ok(default.unwrap_or(zero)),
         None => match number_text(state, filter, value) {
             Ok(text) => text,
-            Err(_) => return default.ok_or_else(|| wrong(filter, "a number or a text", value)),
+            Err(_) => {
+                return default.ok_or_else(|| wrong_argument(filter, "a number or a text", value));
+            }
         },
     };
     let number = match Decimal::parse(&text) {

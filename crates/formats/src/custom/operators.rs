@@ -9,10 +9,10 @@ use std::cmp::Ordering;
 use minijinja::value::{Rest, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
+use super::arguments::kind_of;
 use super::cost::{Meter, charge, pay};
-use super::data::{Array, Map};
-use super::numbers::{self, is_number};
-use super::wording::kind_of;
+use super::data::{Array, Map, is_number};
+use super::numbers;
 use super::write::text;
 
 /// `a < b`, `a in b`, and chains of them.

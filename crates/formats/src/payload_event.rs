@@ -6,11 +6,11 @@ use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::FormatError;
+use crate::error::FormatError;
 
 /// What a payload is made of.
 #[derive(Debug, Clone, Copy)]
-pub struct Event<'a> {
+pub struct PayloadEvent<'a> {
     /// Its id.
     pub id: EventId,
     /// Whose it is.
@@ -32,22 +32,22 @@ struct Body<'a> {
     data: &'a RawValue,
 }
 
-impl<'a> Event<'a> {
+impl<'a> PayloadEvent<'a> {
     /// The event of which `body` was rendered. It happened at `time`; None: the body is of a version
     /// that had the exact time in it.
-    pub fn of_body(
+    pub fn from_body(
         id: EventId,
         organization_id: &'a OrganizationId,
         event_type: EventType,
         time: Option<Timestamp>,
         body: &'a [u8],
-    ) -> Result<Event<'a>, FormatError> {
+    ) -> Result<PayloadEvent<'a>, FormatError> {
         let unreadable = |reason: String| FormatError::Body { reason };
         let Body { timestamp, data } =
             serde_json::from_slice(body).map_err(|error| unreadable(error.to_string()))?;
         let time = time.map_or_else(|| timestamp.parse(), Ok);
         let time = time.map_err(|_| unreadable("its timestamp is none".to_owned()))?;
-        Ok(Event { id, organization_id, event_type, time, data })
+        Ok(PayloadEvent { id, organization_id, event_type, time, data })
     }
 }
 
@@ -62,7 +62,7 @@ mod tests {
             let body =
                 format!(r#"{{"event":"policy.block","timestamp":"{timestamp}","data":{{}}}}"#);
             let record = record.map(|text| text.parse().expect("a timestamp"));
-            let event = Event::of_body(
+            let event = PayloadEvent::from_body(
                 EventId::MIN,
                 &acme,
                 EventType::PolicyBlock,
