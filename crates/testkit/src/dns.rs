@@ -61,7 +61,9 @@ pub struct DnsServer {
 impl DnsServer {
     /// Starts a server on a free port of 127.0.0.1. It is asked for A and AAAA records
     /// separately; the script sees how often the same has been asked before.
-    pub fn start(script: impl Fn(&str, usize) -> Option<DnsAnswer> + Send + Sync + 'static) -> Self {
+    pub fn start(
+        script: impl Fn(&str, usize) -> Option<DnsAnswer> + Send + Sync + 'static,
+    ) -> Self {
         let shared = Arc::new(Shared { script: Box::new(script), asked: Mutex::default() });
         let (udp, tcp) = sockets();
         let address = udp.local_addr().expect("a socket has an address");
