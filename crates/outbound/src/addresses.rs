@@ -1,9 +1,9 @@
-//! In which order the addresses of a name are tried.
+//! The order in which the addresses of a name are tried.
 //!
-//! Connections begin at different addresses, so that one of several is not asked by all, and an
-//! address that has failed is tried last for a while. What is remembered belongs to a name: the
-//! owner of one cannot make another's address look bad. IPv4 is before IPv6, as far as neither
-//! has failed: every public receiver can be reached by IPv4, and not every server has IPv6.
+//! Connections start at the addresses in rotation, so that the load is spread. An address that
+//! failed is tried last for a while. Failures are remembered per name, so that the owner of one
+//! name cannot make another's address look bad. IPv4 comes before IPv6 unless it failed: every
+//! public receiver can be reached by IPv4, and not every server has IPv6.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -16,7 +16,6 @@ use crate::limits::{
     FAILED_ADDRESS_MEMORY, MAX_ADDRESSES_KNOWN, MAX_ADDRESSES_TRIED, NAMES_REMEMBERED,
 };
 
-/// Whose addresses they are.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct NameAndPort(String, u16);
 
@@ -26,7 +25,7 @@ impl NameAndPort {
     }
 }
 
-/// What is remembered of names. Those that are not asked for are forgotten.
+/// The rotation of each name. Names that are not used for a while are forgotten.
 pub(crate) struct AddressRotations(Cache<NameAndPort, Arc<AddressRotation>>);
 
 impl Default for AddressRotations {
@@ -46,7 +45,7 @@ impl AddressRotations {
     }
 }
 
-/// What is remembered of the addresses of one name.
+/// The rotation and the failures of one name's addresses.
 #[derive(Default)]
 pub(crate) struct AddressRotation(Mutex<Known>);
 
@@ -57,8 +56,7 @@ struct Known {
 }
 
 impl AddressRotation {
-    /// The addresses in the order in which the next connection is to try them, no more than are
-    /// tried for one.
+    /// The order for the next connection, of at most [`MAX_ADDRESSES_TRIED`].
     pub(crate) fn next_order(&self, addresses: Vec<SocketAddr>, now: Instant) -> Vec<SocketAddr> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let turn = known.turn;
@@ -72,13 +70,13 @@ impl AddressRotation {
             wanted
         };
         let mut ordered = [rotated(SocketAddr::is_ipv4), rotated(SocketAddr::is_ipv6)].concat();
-        // A stable sort: those that have not failed stay in turn. The oldest failure is next.
+        // The sort is stable: addresses that have not failed keep their order, and the oldest failure
+        // comes right after them.
         ordered.sort_by_key(|address| known.failed.get(address).copied());
         ordered.truncate(MAX_ADDRESSES_TRIED);
         ordered
     }
 
-    /// Remembers how it went.
     pub(crate) fn tried(&self, address: SocketAddr, has_failed: bool, now: Instant) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match has_failed {

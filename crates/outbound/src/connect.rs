@@ -1,5 +1,5 @@
-//! Opens connections: everything that comes before a request is written, at one address of the
-//! receiver after the other.
+//! Opens connections: everything before a request is written, at one address of the receiver after
+//! the other.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,7 +29,6 @@ use crate::send_outcome::SendOutcome;
 use crate::target::Host;
 use crate::tls::{self, TlsStream};
 
-/// A connection to a receiver, in the version of HTTP that it has chosen.
 #[derive(Clone)]
 pub(crate) enum Connection {
     Http1(Http1),
@@ -78,20 +77,17 @@ impl Pooled for Connection {
     }
 }
 
-/// A connection that has just been opened.
 pub(crate) struct NewConnection {
     pub(crate) connection: Connection,
     pub(crate) driver: Driver,
-    /// That other addresses have failed before, if they have.
+    /// Set if other addresses failed before.
     pub(crate) remark: Option<Remark>,
 }
 
-/// Which versions of HTTP the receiver may choose from.
+/// The versions of HTTP that a receiver is offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HttpVersions {
-    /// HTTP/2 and HTTP/1.1.
     All,
-    /// HTTP/1.1.
     Http1,
 }
 
@@ -208,8 +204,8 @@ impl Connector {
     }
 }
 
-/// Begins with the version of HTTP that the receiver has chosen by ALPN (RFC 7301): HTTP/1.1 if it
-/// does not know of that.
+/// Starts the version of HTTP that the receiver has chosen by ALPN (RFC 7301), or HTTP/1.1 if it
+/// does not support ALPN.
 async fn begin(
     stream: TlsStream,
     monitor: Arc<StreamMonitor>,
@@ -230,7 +226,7 @@ async fn begin(
     }
 }
 
-/// The name that the receiver's certificate has to be for.
+/// The name that the receiver's certificate has to be valid for.
 fn server_name(host: Host<'_>) -> Result<ServerName<'static>, SendFailure> {
     match host {
         Host::Address(address) => Ok(ServerName::IpAddress(address.into())),

@@ -1,4 +1,4 @@
-//! Requests by HTTP/1.1, over hyper: one at a time on each connection.
+//! Requests by HTTP/1.1, with hyper: one at a time on each connection.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,20 +33,20 @@ pub(crate) struct Http1 {
     _open: Arc<oneshot::Sender<Infallible>>,
 }
 
-/// Begins with HTTP/1.1 on a stream. The driver is to be run as a task.
+/// Starts HTTP/1.1 on a stream. Run the driver as a task.
 pub(crate) async fn begin(
     stream: TlsStream,
     monitor: Arc<StreamMonitor>,
 ) -> Result<(Http1, Driver), SendFailure> {
     let stream = MonitoredStream::new(stream, Arc::clone(&monitor));
     let (requests, connection) = Builder::new()
-        // What other clients read, we read: RFC 9112 sections 5.1 and 5.2 forbid senders the
-        // first two, and say how they are to be understood.
+        // We accept what other clients accept. RFC 9112 sections 5.1 and 5.2 forbid senders the
+        // first two, and say how to read them.
         .allow_spaces_after_header_name_in_responses(true)
         .allow_obsolete_multiline_headers_in_responses(true)
         .ignore_invalid_headers_in_responses(true)
         .max_headers(MAX_READ_HEADERS)
-        // Never met: heads are limited by the monitor.
+        // Never reached: the monitor limits heads.
         .max_buf_size(2 * MAX_READ_HEAD)
         .handshake(TokioIo::new(stream))
         .await
@@ -83,8 +83,8 @@ impl Http1 {
         };
 
         let (head, mut body) = answer.into_parts();
-        // What some servers say to an idle connection that they close, whether or not a request
-        // is just on its way (RFC 9110 section 15.5.9).
+        // Some servers send this when they close an idle connection, even if a request is on its
+        // way (RFC 9110 section 15.5.9).
         if was_used && head.status == StatusCode::REQUEST_TIMEOUT && is_last(&head.headers) {
             return SendOutcome::ReusedConnectionClosed(SendFailure::ConnectionClosed);
         }
@@ -98,7 +98,7 @@ impl Http1 {
             answered.is_reusable = false;
             answered.remark = answered.remark.or(Some(Remark::AnsweredWhileSending));
         }
-        // Ready at once unless the request is still being written.
+        // At once, unless the request is still being written.
         if answered.is_reusable {
             answered.is_reusable = self.is_ready_soon().await;
         }
@@ -109,8 +109,8 @@ impl Http1 {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the next request can be sent. hyper's task has just told us of the end of the
-    /// answer, and may not have come round to saying that it is ready.
+    /// Whether the next request can be sent. hyper's task has reported the end of the answer, and
+    /// may need another poll to report that it is ready.
     async fn is_ready_soon(&self) -> bool {
         for _ in 0..16 {
             if self.requests().is_ready() {
@@ -123,12 +123,12 @@ impl Http1 {
         matches!(ready, Ok(Ok(())))
     }
 
-    /// What came of a request if the time was over before the answer's head was there.
+    /// The outcome if the time limit passed before the answer's head was complete.
     fn timed_out(&self) -> SendOutcome {
         self.by_part_of_head(Remark::HeadersTookTooLong).unwrap_or(SendOutcome::TimedOut)
     }
 
-    /// What came of a request for which hyper has no answer.
+    /// The outcome if hyper has no answer.
     fn without_whole_head(
         &self,
         mut error: TrySendError<hyper::Request<Full<Bytes>>>,
@@ -163,7 +163,7 @@ impl Http1 {
         }
     }
 
-    /// The answer by its status alone, if that has arrived.
+    /// The answer with its status and the headers that are complete, if the status has arrived.
     fn by_part_of_head(&self, remark: Remark) -> Option<SendOutcome> {
         let stream_state = self.monitor.state();
         let head = stream_state.answer.as_ref()?;
@@ -172,14 +172,14 @@ impl Http1 {
     }
 }
 
-/// Whether the receiver says that it closes the connection after this answer.
+/// Whether the receiver announces that it closes the connection after this answer.
 fn is_last(headers: &HeaderMap) -> bool {
     let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case("close"))
 }
 
-/// How long the receiver lets the connection be idle, less a margin: `Keep-Alive: timeout=5`
-/// (RFC 2068 section 19.7.1.1, which everyone still follows).
+/// The idle time that the receiver announces, less a margin: `Keep-Alive: timeout=5` (RFC 2068
+/// section 19.7.1.1, which servers still follow).
 fn announced_idle_time(headers: &HeaderMap) -> Option<Duration> {
     let mut parameters = headers
         .get_all("keep-alive")
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn an_announced_idle_time_is_not_used_up() {
+    fn a_margin_of_an_announced_idle_time_is_left() {
         assert_eq!(idle_time("timeout=5"), Some(Duration::from_secs(4)));
         assert_eq!(idle_time("max=100, Timeout = \"60\""), Some(Duration::from_secs(59)));
         assert_eq!(idle_time("timeout=1"), Some(Duration::from_millis(500)));

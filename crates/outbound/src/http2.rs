@@ -1,4 +1,4 @@
-//! Requests by HTTP/2, over h2: many at a time on each connection.
+//! Requests by HTTP/2, with h2: many at a time on each connection.
 //!
 //! Decision: docs/decisions/connections-belong-to-an-endpoint.md
 
@@ -42,19 +42,19 @@ pub(crate) struct Http2 {
     _open: Arc<oneshot::Sender<Infallible>>,
 }
 
-/// What the connection's task and its requests tell each other.
+/// State that the connection's task shares with its requests.
 #[derive(Default)]
 struct ConnectionState {
     in_flight: AtomicUsize,
-    /// Whether it has ever answered a request.
+    /// Whether the receiver has ever answered a request on it.
     has_answered: AtomicBool,
-    /// Whether it has left a PING unanswered.
+    /// Whether the receiver has left a PING unanswered.
     is_silent: AtomicBool,
 }
 
-/// Begins with HTTP/2 on a stream: exchanges the prefaces (RFC 9113 section 3.4). The receiver's
-/// is waited for, although requests could be sent before: it says how many there may be, and a
-/// receiver that breaks before that has got no request. The driver is to be run as a task.
+/// Starts HTTP/2 on a stream: exchanges the prefaces (RFC 9113 section 3.4). Waits for the
+/// receiver's, although requests could be sent before: it says how many there may be, and a
+/// receiver that fails before has got no request. Run the driver as a task.
 pub(crate) async fn begin(
     stream: TlsStream,
     monitor: Arc<StreamMonitor>,
@@ -62,9 +62,9 @@ pub(crate) async fn begin(
     monitor.begin_http2();
     let stream = MonitoredStream::new(stream, Arc::clone(&monitor));
     let (requests, mut connection) = Builder::new()
-        // None until the receiver's preface says how many.
+        // No request until the receiver's preface says how many there may be.
         .initial_max_send_streams(0)
-        // None, so that each head can be read by itself: see `frames`.
+        // No dynamic table, so that each head can be read by itself: see `frames`.
         .header_table_size(0)
         .max_header_list_size(HTTP2_MAX_HEAD as u32)
         .initial_window_size(HTTP2_STREAM_WINDOW)
@@ -86,7 +86,7 @@ pub(crate) async fn begin(
     Ok((http2, Driver::new(driver, closed)))
 }
 
-/// Why a connection that is broken has not been begun.
+/// Why HTTP/2 could not be started on a connection that broke.
 fn not_begun(monitor: &StreamMonitor, error: Option<&h2::Error>) -> SendFailure {
     let stream_state = monitor.state();
     match (&stream_state.tls_failure, stream_state.frames.server_preface()) {
@@ -99,7 +99,7 @@ fn not_begun(monitor: &StreamMonitor, error: Option<&h2::Error>) -> SendFailure 
     }
 }
 
-/// Why a connection has not been begun when the time was over.
+/// Why HTTP/2 was not started within the time limit.
 pub(crate) fn not_begun_in_time(monitor: &StreamMonitor) -> SendFailure {
     match monitor.state().frames.server_preface() {
         ServerPreface::Settings => SendFailure::Http2WithoutStreams,
@@ -108,16 +108,16 @@ pub(crate) fn not_begun_in_time(monitor: &StreamMonitor) -> SendFailure {
     }
 }
 
-/// Whether the receiver says, of a request or of all, that HTTP/1.1 is to be used (RFC 9113 section
-/// 7). Such a request has not been processed.
+/// Whether the receiver requires HTTP/1.1, for a request or for all (RFC 9113 section 7). Such a
+/// request was not processed.
 fn wants_http1(error: &h2::Error) -> bool {
     error.is_remote() && error.reason() == Some(Reason::HTTP_1_1_REQUIRED)
 }
 
-/// Moves the connection on until it ends, or leaves a PING unanswered. Whether it does is asked
-/// only if nothing has come in for a while although requests are under way; a connection that
-/// has never answered a request is then not used for others, but not closed either: its
-/// receiver may be one that does one thing at a time.
+/// Does the connection's I/O until it ends or leaves a PING unanswered. A PING is sent only if
+/// nothing has come in for a while although requests are in flight. A connection that has never
+/// answered a request then takes no new ones, but stays open: its receiver may do one thing at a
+/// time.
 async fn drive(
     mut connection: Connection<Stream, Bytes>,
     state: Arc<ConnectionState>,
@@ -127,10 +127,10 @@ async fn drive(
     let mut connection = pin!(connection);
     let mut pinged: Option<Instant> = None;
     loop {
-        let look = sleep_until(Instant::now() + PING_AFTER / 2);
+        let next_check = sleep_until(Instant::now() + PING_AFTER / 2);
         tokio::select! {
             _ = &mut connection => return,
-            () = look => {}
+            () = next_check => {}
         }
         let last_read = monitor.state().last_read;
         let Some(ping_pong) = &mut ping_pong else { continue };
@@ -157,12 +157,13 @@ async fn drive(
     }
 }
 
-/// The answer to the PING is whatever has come in; h2 wants it taken before the next one.
+/// Anything that comes in counts as the answer to the PING. h2 requires that its own is taken before
+/// the next PING.
 fn take_pong(ping_pong: &mut PingPong) {
     _ = ping_pong.poll_pong(&mut Context::from_waker(Waker::noop()));
 }
 
-/// What has been read of an answer, kept when reading is broken off.
+/// What has been read of an answer. It outlives a reading that is cancelled.
 #[derive(Default)]
 struct PartialResponse {
     informational_answers: usize,
@@ -170,7 +171,7 @@ struct PartialResponse {
     body: KeptBody,
 }
 
-/// Counts a request as long as it is under way.
+/// Counts a request while it is in flight.
 struct InFlightGuard<'a>(&'a AtomicUsize);
 
 impl<'a> InFlightGuard<'a> {
@@ -187,7 +188,6 @@ impl Drop for InFlightGuard<'_> {
 }
 
 impl Http2 {
-    /// How many requests there may be at a time.
     pub(crate) fn capacity(&self) -> usize {
         self.requests.current_max_send_streams().min(MAX_STREAMS)
     }
@@ -198,7 +198,7 @@ impl Http2 {
 
     pub(crate) fn is_open(&self) -> bool {
         let mut context = Context::from_waker(Waker::noop());
-        // After a GOAWAY, or the end, it is an error (RFC 9113 section 6.8).
+        // An error after a GOAWAY, or the end (RFC 9113 section 6.8).
         let accepts = self.requests.clone().poll_ready(&mut context);
         matches!(accepts, Poll::Ready(Ok(()))) && !self.state.is_silent.load(Ordering::Relaxed)
     }
@@ -224,7 +224,7 @@ impl Http2 {
         let id = response.stream_id().as_u32();
         let mut unsent = post.body.clone();
         let mut progress = PartialResponse::default();
-        // If the body cannot be sent, the answer's side says why.
+        // If the body cannot be sent, reading the answer says why.
         let ended = {
             let mut answer = pin!(read_answer(response, &mut progress, deadline));
             tokio::select! {
@@ -239,7 +239,7 @@ impl Http2 {
             (frames.has_begun(id), frames.take_status(id))
         };
         match (progress.head, seen) {
-            // What came after too many others is no answer.
+            // A head after too many informational answers does not count.
             (None, _) if matches!(ended, ReadEnd::TooManyInformational) => {
                 SendOutcome::Failed(SendFailure::TooManyInformational)
             }
@@ -254,7 +254,7 @@ impl Http2 {
                 }
                 ReadEnd::TimedOut => SendOutcome::TimedOut,
                 ReadEnd::Error(error) => self.without_answer(&error, was_used, has_begun),
-                // An answer without a head does not come this far.
+                // Not reached: such an answer has a head.
                 ReadEnd::Whole | ReadEnd::Cut | ReadEnd::TooManyInformational => {
                     SendOutcome::Failed(SendFailure::Http2Violated)
                 }
@@ -268,7 +268,7 @@ impl Http2 {
             ReadEnd::Whole => BodyEnd::Whole,
             ReadEnd::Cut | ReadEnd::TooManyInformational => BodyEnd::Cut,
             ReadEnd::TimedOut => BodyEnd::TimedOut,
-            // The receiver wants no more of the request, and its answer is whole (RFC 9113
+            // The receiver needs no more of the request, and its answer is complete (RFC 9113
             // section 8.1).
             ReadEnd::Error(error) if error.is_remote() && is_no_error_reset(error) => {
                 BodyEnd::Whole
@@ -280,18 +280,18 @@ impl Http2 {
         if is_head_too_large {
             answered.remark = answered.remark.or(Some(Remark::HeadersTooLarge));
         }
-        // A stream that is given up leaves the others alone; a connection that was too slow, or
+        // A stream that is reset does not affect the others; a connection that was too slow, or
         // broke, is not used again.
         answered.is_reusable = matches!(body_end, BodyEnd::Whole | BodyEnd::Cut);
         SendOutcome::Answered(answered)
     }
 
-    /// The answer by its status alone: h2 has refused the rest of its head, or that has not come.
+    /// The answer with its status only: h2 refused the rest of its head, or it did not arrive.
     fn answered_by_status(&self, seen: ReceivedStatus, ended: &ReadEnd) -> SendOutcome {
         self.state.has_answered.store(true, Ordering::Relaxed);
         let remark = match ended {
             ReadEnd::TimedOut => Remark::HeadersTookTooLong,
-            // h2 has the same error for either.
+            // h2 has one error for both.
             _ if seen.head_size > MAX_READ_HEAD => Remark::HeadersTooLarge,
             ReadEnd::Error(error) if error.is_library() => Remark::HeadersUnreadable,
             _ => Remark::HeadersEndedEarly,
@@ -308,7 +308,7 @@ impl Http2 {
             return SendOutcome::Http1Wanted;
         }
         // h2 gives this error to streams above the last one that a GOAWAY names, and to requests
-        // for which there is no stream any more.
+        // that get no stream any more.
         let is_given_back = error.is_remote() && error.is_go_away();
         let is_refused = error.is_remote() && error.reason() == Some(Reason::REFUSED_STREAM);
         if is_given_back || is_refused {
@@ -318,8 +318,8 @@ impl Http2 {
             return SendOutcome::Failed(SendFailure::RequestReset);
         }
         if error.is_library() {
-            // An answer that h2 cannot decode ends the connection, with all that is under way on it.
-            // Those that had no part in it are as on a connection that was closed.
+            // An answer that h2 cannot decode ends the connection with all its requests. For the
+            // other requests it is a connection that was closed.
             return match error.is_go_away() && !has_begun {
                 true => SendOutcome::ReusedConnectionClosed(SendFailure::Http2Violated),
                 false => SendOutcome::Failed(SendFailure::Http2Violated),
@@ -344,7 +344,7 @@ impl Http2 {
     }
 }
 
-/// What came of a request that the connection takes no more.
+/// The outcome if the connection accepts no more requests.
 fn not_sent(error: &h2::Error) -> SendOutcome {
     match wants_http1(error) {
         true => SendOutcome::Http1Wanted,
@@ -352,7 +352,8 @@ fn not_sent(error: &h2::Error) -> SendOutcome {
     }
 }
 
-/// Sends the body as the receiver lets it (RFC 9113 section 5.2). What is not sent stays in `unsent`.
+/// Sends the body within the receiver's flow control (RFC 9113 section 5.2). The rest stays in
+/// `unsent`.
 async fn send_body(stream: &mut SendStream<Bytes>, unsent: &mut Bytes) {
     while !unsent.is_empty() {
         stream.reserve_capacity(unsent.len());
@@ -372,7 +373,7 @@ fn is_no_error_reset(error: &h2::Error) -> bool {
     error.is_reset() && error.reason() == Some(Reason::NO_ERROR)
 }
 
-/// How reading an answer has ended.
+/// How reading an answer ended.
 enum ReadEnd {
     Whole,
     Cut,
@@ -402,7 +403,7 @@ async fn read_answer(
                 }
                 Some(Err(error)) => return ReadEnd::Error(error),
                 None => {
-                    // Trailers, which may be an error as well.
+                    // Trailers may fail as well.
                     return match body.trailers().await {
                         Ok(_) => ReadEnd::Whole,
                         Err(error) => ReadEnd::Error(error),
@@ -415,7 +416,7 @@ async fn read_answer(
     timeout_at(deadline, reading).await.unwrap_or(ReadEnd::TimedOut)
 }
 
-/// The final answer; none if too many others came before it.
+/// The final answer; `None` if too many informational ones came first.
 async fn read_head(
     response: &mut ResponseFuture,
     informational_answers: &mut usize,

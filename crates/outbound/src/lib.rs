@@ -1,19 +1,18 @@
-//! Posts bytes to an https URL that a stranger chose, without letting the stranger choose
-//! what we connect to, how long we wait or how much we read.
+//! Posts bytes to an https URL that a customer chose, and limits what we connect to, how long we
+//! wait and how much we read.
 //!
-//! [`Sender::post`] makes one request and reports what came of it: an [`HttpResponse`] with whatever
-//! status the receiver chose, or a [`SendFailure`] whose text an administrator can act on.
-//! No redirect is followed, and no failure is tried again; what a status means, and whether to
-//! try again, is the caller's business. Only a request that its receiver has not processed, or that
-//! met a kept connection just being closed, goes out once more, and a [`Remark`] says so.
+//! [`Sender::post`] makes one request. It returns an [`HttpResponse`] with any status, or a
+//! [`SendFailure`] whose text an administrator can act on. It follows no redirect and retries no
+//! failure: what a status means, and whether to retry, is for the caller to decide. A request is
+//! sent again only if its receiver did not process it, or if a kept connection was being closed; a
+//! [`Remark`] says so.
 //!
-//! In the order in which a request meets them: `sender` has the last word on it, `pool` finds
+//! The modules in the order in which a request meets them: `sender` runs the request, `pool` finds
 //! it a connection, `connect` opens one (`addresses`, `dial`, `network`, TLS), and `http1` or
 //! `http2` send it and read the answer (`monitored_stream`, `head`, `frames`).
 //!
-//! The crate depends on hyper, rustls and a DNS resolver, and of ours only on the one that says
-//! whom we trust: it knows no endpoint, delivery, store or gRPC. It writes no header value and no
-//! body to logs or `Debug`.
+//! Of our crates it depends on `trust` only: it knows no endpoint, delivery, store or gRPC. It
+//! writes no header value and no body to logs or `Debug`.
 
 mod addresses;
 mod classify;

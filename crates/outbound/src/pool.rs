@@ -1,21 +1,21 @@
-//! Which request goes on which connection, and how many connections there are.
+//! The pool of connections: which request uses which connection, and how many there may be.
 //!
-//! Connections belong to a group (an endpoint): what one receiver does to its connections, hang,
-//! run out of streams or send an answer too many, concerns no other group, also if both lead to
-//! the same host. All groups share the slots for connections that a process has:
+//! Connections belong to a group (an endpoint). If a receiver hangs, runs out of streams or sends
+//! too much, no other group is affected, even at the same host. All groups share the process's
+//! slots for connections:
 //!
-//! * A group whose requests need a connection, when all slots are taken, gets the slot of the
-//!   connection that has been idle for longest; or else the next one that becomes free. If
-//!   several wait, the group with the fewest slots is first, and those with more give up
-//!   connections as their requests end. So none can keep others out.
-//! * A group has a share of the slots at most ([`PoolLimits::per_group`]).
+//! * When all slots are taken, a group that needs a connection gets the slot of the connection that
+//!   has been idle for longest, or else the next slot that becomes free. If several groups wait,
+//!   the one with the fewest slots is first, and those with more give up connections as their
+//!   requests end. So no group can keep others out.
+//! * A group has at most a share of the slots ([`PoolLimits::per_group`]).
 //!
-//! Requests that wait are as many as callers have under way; they wait in the order of their
-//! arrival, and until then their time has not begun.
+//! Requests wait in the order of their arrival, and their time limit starts only then. How many wait
+//! is bounded by their callers.
 //!
-//! Whether a receiver takes several requests on one connection (HTTP/2) is known when there is a
-//! first one. Until then, and where it does, requests wait for a connection that is being opened
-//! rather than opening one each.
+//! Whether a receiver takes several requests on one connection (HTTP/2) is known once there is a
+//! connection. Until then, and with HTTP/2, requests wait for a connection that is being opened
+//! instead of opening one each.
 //!
 //! Decision: docs/decisions/connections-belong-to-an-endpoint.md
 
@@ -35,7 +35,6 @@ use connection::Grant;
 pub(crate) use connection::{ConnectionChoice, PoolLimits, Pooled, Release, Route};
 use state::{Deferred, State, Waiter};
 
-/// All connections. Clones share them.
 pub(crate) struct Pool<Connection: Pooled> {
     shared: Arc<Shared<Connection>>,
 }
@@ -46,11 +45,10 @@ struct Shared<Connection: Pooled> {
 
 type ConnectionState<Connection> = State<Connection, oneshot::Sender<PendingGrant<Connection>>>;
 
-/// What the pool gives a request.
 pub(crate) enum Checkout<Connection: Pooled> {
-    /// A connection that is there.
+    /// An open connection.
     Use(InUse<Connection>),
-    /// A slot, in which it opens a connection of its own.
+    /// A slot, in which the request opens a connection.
     Open(Slot<Connection>),
 }
 
@@ -59,7 +57,7 @@ impl<Connection: Pooled> Pool<Connection> {
         Self { shared: Arc::new(Shared { state: Mutex::new(State::new(limits)) }) }
     }
 
-    /// Waits until there is a connection for the request, or a slot to open one in.
+    /// Waits for a connection, or for a slot to open one in.
     pub(crate) async fn check_out(
         &self,
         route: &Route,
@@ -75,7 +73,7 @@ impl<Connection: Pooled> Pool<Connection> {
     }
 }
 
-/// What the state has granted a request. Goes back if nobody is there any more to take it.
+/// A grant on its way to a request. It goes back to the pool if the request has been abandoned.
 struct PendingGrant<Connection: Pooled> {
     shared: Arc<Shared<Connection>>,
     route: Route,
@@ -116,8 +114,8 @@ impl<Connection: Pooled> Drop for PendingGrant<Connection> {
 }
 
 impl<Connection: Pooled> Shared<Connection> {
-    /// Changes the state, and then does what follows from that: grants are handed out and
-    /// connections dropped only when the state is free again, because both may come back to it.
+    /// Changes the state, and does the deferred work once the state is unlocked: sending grants and
+    /// dropping connections may lock it again.
     fn change<Output>(
         self: &Arc<Self>,
         change: impl FnOnce(&mut ConnectionState<Connection>) -> Output,
@@ -141,7 +139,7 @@ impl<Connection: Pooled> Shared<Connection> {
     }
 }
 
-/// Closes connections when their idle time is over, as long as there are any.
+/// Closes idle connections as their time ends, until there is none.
 async fn close_idle<Connection: Pooled>(shared: Weak<Shared<Connection>>) {
     loop {
         let next = match shared.upgrade() {
@@ -155,8 +153,8 @@ async fn close_idle<Connection: Pooled>(shared: Weak<Shared<Connection>>) {
     }
 }
 
-/// A slot among the connections of this process: the grant to open one. To be held until the
-/// connection is closed; dropped before, it could not be opened.
+/// The right to open a connection. Hold it until the connection is closed. Dropping it before
+/// [`Slot::opened`] means that the connection could not be opened.
 pub(crate) struct Slot<Connection: Pooled> {
     shared: Arc<Shared<Connection>>,
     route: Route,
@@ -164,7 +162,7 @@ pub(crate) struct Slot<Connection: Pooled> {
 }
 
 impl<Connection: Pooled> Slot<Connection> {
-    /// The connection is open, and used by the request that has opened it.
+    /// Registers the open connection, which is in use by the request that opened it.
     pub(crate) fn opened(&mut self, connection: Connection) -> InUse<Connection> {
         self.is_opening = false;
         let id = self.shared.change(|state| state.opened(&self.route, connection.clone()));
@@ -179,13 +177,13 @@ impl<Connection: Pooled> Drop for Slot<Connection> {
     }
 }
 
-/// A connection that a request is on. Dropped: the request was abandoned, and the connection
-/// takes no other.
+/// A connection in use by a request. If it is dropped without [`InUse::end`], the request was
+/// abandoned, and the connection takes no other.
 pub(crate) struct InUse<Connection: Pooled> {
     shared: Arc<Shared<Connection>>,
     route: Route,
     id: u64,
-    /// None: the request is over.
+    /// `None` once the request has ended.
     connection: Option<Connection>,
     was_used: bool,
 }
@@ -195,7 +193,7 @@ impl<Connection: Pooled> InUse<Connection> {
         self.connection.as_ref()
     }
 
-    /// Whether other requests have been on the connection before.
+    /// Whether earlier requests were answered on the connection.
     pub(crate) fn was_used(&self) -> bool {
         self.was_used
     }

@@ -1,4 +1,4 @@
-//! What comes of one request on one connection.
+//! The outcome of one request on one connection.
 
 use std::time::Duration;
 
@@ -9,28 +9,27 @@ use crate::limits::MAX_IDLE_TIME;
 use crate::remark::Remark;
 use crate::response::{HttpResponse, KeptBody, kept_headers};
 
-/// What came of a request on a connection.
+/// The outcome of one request on one connection.
 pub(crate) enum SendOutcome {
-    /// The receiver has answered.
     Answered(ReceivedAnswer),
-    /// It has not, and the receiver may have got the request.
+    /// There is no answer, and the receiver may have got the request.
     Failed(SendFailure),
-    /// It has not when the time was over, and may have got the request.
+    /// There is no answer within the time limit, and the receiver may have got the request.
     TimedOut,
     /// The connection was closed before anything of the request was sent.
     NotSent,
-    /// The receiver says that it has not processed the request (RFC 9113 section 8.7).
+    /// The receiver says that it did not process the request (RFC 9113 section 8.7).
     NotProcessed,
-    /// The same, and that it wants HTTP/1.1 (RFC 9113 section 7).
+    /// The same, and it wants HTTP/1.1 (RFC 9113 section 7).
     Http1Wanted,
-    /// A connection that had been used before broke without one byte of an answer: the receiver
-    /// may have given it up just when the request was sent (RFC 9110 section 9.2.2).
+    /// A connection that was used before broke without one byte of an answer: the receiver may have
+    /// closed it just when the request was sent (RFC 9110 section 9.2.2).
     ReusedConnectionClosed(SendFailure),
 }
 
 impl SendOutcome {
-    /// What it is if the receiver had asked for a client certificate: with TLS 1.3 its verdict on
-    /// our having none comes after the handshake, and some servers answer with an error.
+    /// The outcome given that the receiver requested a client certificate. With TLS 1.3 it rejects
+    /// our having none only after the handshake, and some servers answer with an error.
     pub(crate) fn after_certificate_request(self) -> Self {
         match self {
             Self::Answered(mut answered) => {
@@ -51,27 +50,24 @@ impl SendOutcome {
 pub(crate) struct ReceivedAnswer {
     pub(crate) answer: HttpResponse,
     pub(crate) remark: Option<Remark>,
-    /// Whether the connection can take the next request.
     pub(crate) is_reusable: bool,
-    /// How long it can wait for that.
+    /// How long the connection may wait for the next request.
     pub(crate) idle_time: Duration,
 }
 
-/// How reading an answer's body has ended.
+/// How reading an answer's body ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyEnd {
-    /// With the body.
     Whole,
-    /// At the limit: no more is read.
+    /// At the limit: the rest is not read.
     Cut,
-    /// Before its end.
+    /// The connection ended first.
     Early,
-    /// With the time.
     TimedOut,
 }
 
 impl ReceivedAnswer {
-    /// An answer whose head is there.
+    /// An answer whose head is complete.
     pub(crate) fn new(
         status: StatusCode,
         headers: HeaderMap,
@@ -91,7 +87,7 @@ impl ReceivedAnswer {
         }
     }
 
-    /// An answer of whose head only the beginning is there.
+    /// An answer of which only the beginning of the head arrived.
     pub(crate) fn with_part_of_head(
         status: StatusCode,
         headers: HeaderMap,

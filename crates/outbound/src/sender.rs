@@ -1,4 +1,4 @@
-//! Makes requests, on connections that are kept for the next ones.
+//! Sends requests on pooled connections, and decides whether one is sent again.
 //!
 //! Decision: docs/decisions/unprocessed-requests-are-sent-again.md
 
@@ -45,16 +45,16 @@ struct Shared {
     network: Arc<Network>,
     connector: Connector,
     pool: Pool<Connection>,
-    /// Whose receivers offer HTTP/2 and have said that they want HTTP/1.1.
+    /// Routes whose receivers offer HTTP/2 and then required HTTP/1.1.
     want_http1: Cache<Route, ()>,
-    /// Whether the last connection could not be opened for want of a socket.
+    /// Whether the last connection could not be opened for lack of a socket.
     is_out_of_sockets: AtomicBool,
     request_timeout: Duration,
 }
 
 impl Sender {
-    /// A sender with the system's root certificates, hosts file and (unless it is given others)
-    /// DNS servers, all read now and not again.
+    /// Reads the system's root certificates, hosts file and (unless the configuration has others)
+    /// DNS servers once, here.
     pub fn new(config: OutboundConfig) -> Result<Self, SetupError> {
         let trust = tls::trust(TrustStore::from_system(), &config.trusted_roots_pem)?;
         let network = Arc::new(Network {
@@ -85,14 +85,14 @@ impl Sender {
         })
     }
 
-    /// Posts `body` with `headers` to `url` and waits for the answer, for at most the request
-    /// timeout, on a connection of `group` alone. `Host` and `Content-Length` are added.
+    /// Posts `body` with `headers` to `url` on a connection of `group`, and waits for the answer for
+    /// at most the request timeout. Adds `Host` and `Content-Length`.
     ///
-    /// Before its time begins, the request may wait for a connection that this process may open;
-    /// how long depends on the requests that are under way, each of which has its own time.
+    /// Before that time starts, the request may wait for a connection that this process may open. How
+    /// long depends on the requests in flight, each of which has its own time limit.
     ///
-    /// Must be called within a tokio runtime. If the future is dropped the request is abandoned,
-    /// and the receiver may or may not have got it.
+    /// Must be called within a tokio runtime. Dropping the future abandons the request; the receiver
+    /// may or may not have got it.
     pub async fn post(
         &self,
         group: ConnectionGroup,
@@ -114,20 +114,20 @@ impl Sender {
     }
 }
 
-/// How many files this process may have open: each connection is one.
+/// How many files this process may have open. Each connection is one.
 fn max_open_files() -> usize {
     let limit = getrlimit(Resource::Nofile).current;
     limit.and_then(|limit| limit.try_into().ok()).unwrap_or(usize::MAX)
 }
 
-/// A request, until there is an answer or a failure.
+/// A request until it has a result.
 struct ActiveRequest<'a> {
     shared: &'a Shared,
     url: &'a Uri,
     timer: RequestTimer,
     /// Whether the receiver may have got it, or a part of it, on any connection.
     was_sent: bool,
-    /// Which versions are offered from now on: the route's memory may be short.
+    /// The versions that are offered from now on. `want_http1` may forget the route.
     versions: HttpVersions,
     remarks: Vec<Remark>,
 }
@@ -139,8 +139,8 @@ impl ActiveRequest<'_> {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<HttpResponse, SendFailure> {
-        // Before the pool is asked. A connection in the pool was judged when it was opened, and
-        // leads where it led then.
+        // Checked before the pool is asked. The address of a pooled connection was checked when it
+        // was opened.
         self.shared.network.target(self.url)?;
         let post = PostRequest::new(self.url, headers, body)?;
         let route = Route { group, authority: post.authority().clone() };
@@ -181,7 +181,7 @@ impl ActiveRequest<'_> {
                     sent_again = Some(Remark::SentAgainByHttp1);
                     choice = ConnectionChoice::New;
                 }
-                // Once: what it does on a new connection is its answer.
+                // Only once: a second failure, on a new connection, is the result.
                 SendOutcome::ReusedConnectionClosed(_) if choice == ConnectionChoice::Any => {
                     used.end(Release::Unusable);
                     sent_again = Some(Remark::SentAgainMaybeProcessed);
@@ -206,7 +206,7 @@ impl ActiveRequest<'_> {
         self.remarks.extend(remark);
     }
 
-    /// A connection of the route, which may have to be opened.
+    /// A pooled or new connection of the route.
     async fn connection(
         &mut self,
         route: &Route,
@@ -234,7 +234,7 @@ impl ActiveRequest<'_> {
                     });
                     return Ok(used);
                 }
-                // Nobody else's fault: others may soon be done with theirs.
+                // Other requests may soon close theirs.
                 Err(SendFailure::OutOfSockets) => {
                     drop(slot);
                     self.timer.paused_during(sleep(SOCKET_RETRY_PAUSE)).await;
@@ -247,7 +247,7 @@ impl ActiveRequest<'_> {
         }
     }
 
-    /// The receiver wants HTTP/1.1, of this request and of those to come.
+    /// The receiver requires HTTP/1.1, for this request and later ones.
     fn note_http1_wanted(&mut self, route: &Route) {
         self.versions = HttpVersions::Http1;
         self.shared.want_http1.insert(route.clone(), ());
@@ -255,12 +255,12 @@ impl ActiveRequest<'_> {
 }
 
 impl Shared {
-    /// Tells the log, once, when there begin to be too few sockets.
+    /// Logs once when sockets begin to run out.
     fn note_whether_out_of_sockets(&self, failure: Option<&SendFailure>) {
         let is_out = match failure {
             None => false,
             Some(SendFailure::OutOfSockets) => true,
-            // Says nothing of sockets.
+            // Does not tell whether there are sockets.
             Some(_) => return,
         };
         let was_out = self.is_out_of_sockets.swap(is_out, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! How we speak TLS, and whom we trust.
+//! The TLS configuration of connections to receivers.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::setup_error::SetupError;
 
 pub(crate) type TlsStream = tokio_rustls::client::TlsStream<TcpStream>;
 
-/// HTTP/1.1, as it is called by ALPN (RFC 7301 section 6).
+/// The ALPN id of HTTP/1.1 (RFC 7301 section 6).
 const HTTP1: &[u8] = b"http/1.1";
 
 /// TLS 1.2 and 1.3, certificates always verified, HTTP/2 preferred to HTTP/1.1.
@@ -26,14 +26,14 @@ pub(crate) fn client_config(trust: TrustStore) -> Result<ClientConfig, SetupErro
     Ok(config)
 }
 
-/// The same for receivers that offer HTTP/2 and want HTTP/1.1. Sessions are kept with the others.
+/// The same for receivers that offer HTTP/2 and then require HTTP/1.1. It shares the session cache.
 pub(crate) fn for_http1(config: &ClientConfig) -> ClientConfig {
     let mut config = config.clone();
     config.alpn_protocols = vec![HTTP1.to_vec()];
     config
 }
 
-/// Whom the system trusts, and what is in the configured PEM files.
+/// The system's certificates and those in the configured PEM files.
 pub(crate) fn trust(
     mut system: TrustStore,
     pem_files: &[Vec<u8>],

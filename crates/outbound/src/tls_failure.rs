@@ -1,4 +1,4 @@
-//! Turns errors of rustls, and alerts of the receiver, into failures.
+//! Maps errors of rustls and alerts of the receiver to failures.
 
 use keeptrusts_webhooks_trust::CertificateProblem;
 use rustls::{AlertDescription, Error as TlsError, InvalidMessage, PeerIncompatible};
@@ -7,8 +7,8 @@ use crate::failure::SendFailure;
 use crate::tls_problem::TlsProblem;
 
 impl SendFailure {
-    /// What it is if the receiver had asked for a client certificate before: ending the connection
-    /// is then its answer to our having none, as far as what it said does not contradict.
+    /// The failure given that the receiver requested a client certificate: it ended the connection
+    /// because we have none, unless the failure says otherwise.
     pub(crate) fn after_certificate_request(self) -> Self {
         match self {
             Self::TlsFailed(
@@ -25,8 +25,8 @@ impl SendFailure {
     }
 }
 
-/// Alerts that are about our certificate if they are the receiver's (RFC 8446 section 6.2). It is
-/// this that servers say of an empty one, each in its way.
+/// Alerts about our certificate, if the receiver sends them (RFC 8446 section 6.2). Servers send
+/// different ones when it is missing.
 const ABOUT_CERTIFICATES: [&str; 6] = [
     "access_denied",
     "bad_certificate",
@@ -36,7 +36,6 @@ const ABOUT_CERTIFICATES: [&str; 6] = [
     "unsupported_certificate",
 ];
 
-/// The failure behind an error of TLS.
 pub(crate) fn tls_failure(error: &TlsError) -> SendFailure {
     if let Some(problem) = CertificateProblem::from_rustls(error) {
         return SendFailure::CertificateRejected(problem);
@@ -80,7 +79,7 @@ fn alert_problem(alert: AlertDescription) -> TlsProblem {
     }
 }
 
-/// An alert as the registry of IANA calls it: that is what people search for.
+/// The alert's name in IANA's registry, which people search for.
 fn alert_name(alert: AlertDescription) -> &'static str {
     match alert {
         AlertDescription::CloseNotify => "close_notify",
@@ -131,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn alerts_are_told_apart_as_far_as_they_say_something() {
+    fn alerts_that_give_a_reason_are_distinguished() {
         for (alert, problem) in [
             (AlertDescription::ProtocolVersion, TlsProblem::VersionTooOld),
             (AlertDescription::HandshakeFailure, TlsProblem::HandshakeFailure),
@@ -160,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_connection_is_about_the_certificate_that_was_asked_for() {
+    fn a_connection_that_ends_after_a_certificate_request_ended_for_lack_of_a_certificate() {
         let required = SendFailure::TlsFailed(TlsProblem::ClientCertificateRequired);
         for alert in [
             // OpenSSL, Go and Java, in this order, where a certificate is missing.
@@ -174,14 +173,14 @@ mod tests {
         let closed = SendFailure::TlsFailed(TlsProblem::Closed);
         assert_eq!(closed.after_certificate_request(), required);
         assert_eq!(SendFailure::ConnectionClosed.after_certificate_request(), required);
-        // What says otherwise stays.
+        // Other failures stay.
         let internal = after(AlertDescription::InternalError);
         assert_eq!(internal.clone().after_certificate_request(), internal);
         assert_eq!(SendFailure::TlsTimedOut.after_certificate_request(), SendFailure::TlsTimedOut);
     }
 
     #[test]
-    fn what_fails_here_is_not_said_to_be_the_receivers_fault() {
+    fn our_own_errors_are_not_blamed_on_the_receiver() {
         let failure = tls_failure(&TlsError::FailedToGetRandomBytes);
         assert_eq!(failure, SendFailure::TlsFailed(TlsProblem::Internal));
         let failure = tls_failure(&TlsError::DecryptError);

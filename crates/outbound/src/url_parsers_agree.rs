@@ -1,5 +1,5 @@
-//! An endpoint's URL is read by two parsers: the url crate when it is accepted, the http crate when
-//! it is requested. What is kept of it must mean the same to both.
+//! An endpoint's URL is parsed twice: by the url crate when it is accepted, and by the http crate
+//! when it is requested. Both must read the same from the form that is stored.
 
 use http::Uri;
 use keeptrusts_webhooks_domain::endpoint::check_url;
@@ -8,7 +8,6 @@ use url::Url;
 
 use crate::target::{Host, Target};
 
-/// Whether the kept form of a URL has one reading: the http crate's is the url crate's.
 fn assert_parsers_agree(kept: &str) -> Result<(), TestCaseError> {
     let url = Url::parse(kept).expect("what is kept is a URL");
     let kept_again = check_url("url", kept);

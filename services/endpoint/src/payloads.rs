@@ -15,7 +15,9 @@ use keeptrusts_webhooks_domain::payload_format::{
 };
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 use keeptrusts_webhooks_domain::violation::Violation;
-use keeptrusts_webhooks_formats::{PayloadEvent, FormatError, Formatter, Interrupt, check, sample_event};
+use keeptrusts_webhooks_formats::{
+    FormatError, Formatter, Interrupt, PayloadEvent, check, sample_event,
+};
 use keeptrusts_webhooks_process::refusals;
 use keeptrusts_webhooks_process::shares::Exhausted;
 use keeptrusts_webhooks_rendering::{Renderer, RenderingError};

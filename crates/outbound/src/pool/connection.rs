@@ -1,40 +1,40 @@
-//! A connection as the pool sees it, and the terms on which requests get one and give it back.
+//! What the pool knows of a connection, and how requests get one and give it back.
 
 use std::hash::Hash;
 use std::time::Duration;
 
 use http::uri::Authority;
 
-/// Whose connections they are: no group's request goes on another group's connection.
+/// The owner of connections. A request never uses another group's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectionGroup(u128);
 
 impl ConnectionGroup {
-    /// The group with this id, which means nothing to this crate.
+    /// The id means nothing to this crate.
     pub const fn new(id: u128) -> Self {
         Self(id)
     }
 }
 
-/// What connections are pooled by: of one group, to one host and port.
+/// The key of the pool: connections of one group to one host and port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Route {
     pub(crate) group: ConnectionGroup,
     pub(crate) authority: Authority,
 }
 
-/// A connection, as the pool sees it. Clones are the same connection; it is closed when the last
+/// A connection, as the pool sees it. Clones are the same connection, which is closed when the last
 /// one is dropped.
 pub(crate) trait Pooled: Clone + Send + 'static {
-    /// How many requests it takes at a time.
+    /// How many requests it can take at a time.
     fn capacity(&self) -> usize;
-    /// Whether several requests can be on it at a time (HTTP/2).
+    /// Whether it can take several requests at a time (HTTP/2).
     fn is_shared(&self) -> bool;
-    /// Whether it takes another request, as far as is known.
+    /// Whether it can take another request, as far as is known.
     fn is_open(&self) -> bool;
 }
 
-/// How many connections there may be, open or being opened.
+/// Connections count whether they are open or being opened.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PoolLimits {
     pub(crate) connections: usize,
@@ -42,28 +42,26 @@ pub(crate) struct PoolLimits {
     pub(crate) idle_time: Duration,
 }
 
-/// Which connections a request accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ConnectionChoice {
-    /// Any connection of its route.
     Any,
-    /// One that is opened for it.
+    /// A connection that is opened for it.
     New,
 }
 
-/// A right to a connection, as the state has counted it.
+/// What a request gets: the use of a connection, or the right to open one.
 enum Grant<Connection> {
     Use { id: u64, connection: Connection, was_used: bool },
     Open,
 }
 
-/// How a connection comes back to the pool.
+/// How a request gives a connection back to the pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Release {
-    /// Answered. The connection can take the next request, and be idle for so long at most.
+    /// The connection can take the next request, and may be idle for at most this long.
     Reusable { idle_time: Duration },
-    /// The connection takes no other request.
+    /// The connection cannot take another request.
     Unusable,
-    /// The same, and the receiver has not processed the request: it has too many at a time.
+    /// The same, and the receiver did not process the request: it has too many at a time.
     NotProcessed,
 }

@@ -8,7 +8,7 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::delivery::Verdict;
 use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::retry_after::RetryAfter;
-use keeptrusts_webhooks_outbound::{HttpResponse, HttpExchange, Remark};
+use keeptrusts_webhooks_outbound::{HttpExchange, HttpResponse, Remark};
 
 use super::{answer_remarks, request};
 use crate::metrics::AttemptResult;

@@ -12,7 +12,7 @@ use keeptrusts_webhooks_domain::delivery::{Delivery, Verdict};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use keeptrusts_webhooks_domain::payload_format::{PayloadFormat, RoutingKey};
-use keeptrusts_webhooks_formats::{PayloadEvent, FormatError, Formatter, Interrupt, Payload};
+use keeptrusts_webhooks_formats::{FormatError, Formatter, Interrupt, Payload, PayloadEvent};
 use keeptrusts_webhooks_rendering::Renderer;
 use keeptrusts_webhooks_store::vault::keyring::{DataKeys, KeyProblem, SecretOwner};
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use keeptrusts_webhooks_contracts::v1::DeliveryState;
 use keeptrusts_webhooks_testkit::http2::{Connection, NO_ERROR};
 use keeptrusts_webhooks_testkit::receiver::{
-    Authority, Certificate, Receiver, Reply, Script, RawReceiver,
+    Authority, Certificate, RawReceiver, Receiver, Reply, Script,
 };
 
 use crate::platform::{Backend, Client, Database, PATIENCE, Server, eventually};

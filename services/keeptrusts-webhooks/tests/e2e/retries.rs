@@ -9,7 +9,7 @@ use keeptrusts_webhooks_contracts::v1::{
     Delivery, DeliveryState, DisableEndpointRequest, EnableEndpointRequest, EndpointStatus,
     EndpointStatusCause, GetEndpointRequest, RetryDeliveryRequest, SendTestRequest,
 };
-use keeptrusts_webhooks_testkit::ports::{free_port, closed_port};
+use keeptrusts_webhooks_testkit::ports::{closed_port, free_port};
 use keeptrusts_webhooks_testkit::receiver::{
     Authority, Certificate, ReceivedRequest, Receiver, Reply, Script,
 };

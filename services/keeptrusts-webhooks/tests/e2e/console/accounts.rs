@@ -7,7 +7,7 @@ mod configuring;
 mod refusing;
 mod telling;
 
-use keeptrusts_webhooks_testkit::http::{Response, Client, Method};
+use keeptrusts_webhooks_testkit::http::{Client, Method, Response};
 use keeptrusts_webhooks_testkit::issuer::{CLIENT_ID, CLIENT_SECRET, Issuer};
 
 use crate::console::stage::{FORM, HttpSession};

@@ -2,7 +2,7 @@
 
 use keeptrusts_webhooks_testkit::browser::Role;
 use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
-use keeptrusts_webhooks_testkit::http::{Response, Client, Method};
+use keeptrusts_webhooks_testkit::http::{Client, Method, Response};
 use serde_json::json;
 
 use crate::console::stage::{FORM, HttpSession, ORGANIZATION, Stage};

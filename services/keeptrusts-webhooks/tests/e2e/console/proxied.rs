@@ -1,7 +1,7 @@
 //! The console behind a proxy that terminates TLS, and against clients that hold it up.
 
 use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
-use keeptrusts_webhooks_testkit::http::{Response, Method};
+use keeptrusts_webhooks_testkit::http::{Method, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
