@@ -1,4 +1,4 @@
-//! Tries a format before an endpoint is saved with it.
+//! Tests a payload format before an endpoint is saved with it.
 
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
@@ -8,10 +8,9 @@ use crate::custom::{CustomTemplate, Interrupt};
 use crate::payload_event::PayloadEvent;
 use crate::samples::{no_data, sample_event};
 
-/// Whether an endpoint with these subscriptions can be sent its events in this format: only a
-/// template can fail. It is tried with a sample of each type, of the test, and with an event
-/// without any data, since no field of an event is certain. In the order of `event_types`, what
-/// is wrong. It renders a template twice for each type.
+/// Whether events of these types can be rendered in the format. Only a template can fail. It is
+/// rendered with a sample of each type and of the test event, and again without any data, since no
+/// field of an event is certain. Returns the first error, in the order of `event_types`.
 pub fn check<K>(
     format: &PayloadFormat<K>,
     organization: &OrganizationId,

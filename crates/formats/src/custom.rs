@@ -1,10 +1,11 @@
-//! The custom format: a template of the endpoint's owner, in minijinja's language, that makes JSON.
+//! The custom format: the endpoint's owner writes a template in minijinja's language that makes
+//! JSON.
 //!
-//! Templates are programs of customers that run in our process, so they get nothing that is not
-//! bounded: a part of the language ([`language`]), the filters and tests of two lists
-//! ([`builtins`]), operators of ours ([`operators`]), and so many steps as the engine's fuel allows,
-//! where everything that reads or makes more than a little costs more than a step ([`cost`]).
-//! Macros, includes and imports are not even compiled in.
+//! Templates are programs of customers that run in our process, so everything that they can do is
+//! bounded: a part of the language ([`language`]), two lists of filters and tests ([`builtins`]), our
+//! own operators ([`operators`]), and a number of steps, the engine's fuel. Whatever reads or makes
+//! more than a few bytes costs more than one step ([`cost`]). Macros, includes and imports are not
+//! compiled in.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -37,8 +38,8 @@ use cost::{RENDERING, Rendering};
 use engine_error::template_error;
 pub use limits::{MAX_CUSTOM_BODY_BYTES, MAX_NESTING, MAX_STEPS};
 
-/// A template that keeps to the language. It is compiled for each rendering, since what the engine
-/// compiles borrows from its source; that takes a small part of the time that rendering does.
+/// A template that has been checked. It is compiled for each rendering, because the engine's compiled
+/// form borrows from the source; that takes a small part of a rendering's time.
 pub struct CustomTemplate {
     source: String,
 }
@@ -51,7 +52,7 @@ impl std::fmt::Debug for CustomTemplate {
 
 impl CustomTemplate {
     pub(crate) fn compile(template: &str) -> Result<CustomTemplate, FormatError> {
-        // It was checked when it came; nothing longer is compiled, wherever it comes from.
+        // Requests are checked too; nothing longer is compiled, wherever it comes from.
         if template.len() > MAX_TEMPLATE_BYTES {
             return Err(FormatError::TooLarge { limit: MAX_TEMPLATE_BYTES });
         }
@@ -59,7 +60,7 @@ impl CustomTemplate {
         Ok(CustomTemplate { source: template.to_owned() })
     }
 
-    /// JSON, or an error. It may take some fifty milliseconds, unless it is interrupted.
+    /// Returns JSON. May take some fifty milliseconds, unless it is interrupted.
     pub(crate) fn render(
         &self,
         event: &PayloadEvent<'_>,
@@ -75,7 +76,7 @@ impl CustomTemplate {
         }
     }
 
-    /// What the template makes, and how many steps it took.
+    /// The output, and how many steps it took.
     fn run(
         &self,
         event: &PayloadEvent<'_>,
@@ -97,7 +98,7 @@ impl CustomTemplate {
         let (instructions, _) = generator.finish();
         let mut body = String::new();
         let mut output = make_string_output(&mut body);
-        // There are no blocks in the language.
+        // The language has no blocks.
         let blocks = BTreeMap::new();
         let done =
             eval(environment(), &instructions, variables, &blocks, &mut output, AutoEscape::None);
@@ -113,14 +114,13 @@ impl CustomTemplate {
     }
 }
 
-/// What templates have. It is made once.
 fn environment() -> &'static Environment<'static> {
     static ENVIRONMENT: OnceLock<Environment<'static>> = OnceLock::new();
     ENVIRONMENT.get_or_init(|| {
         let mut environment = Environment::empty();
         environment.set_fuel(Some(MAX_STEPS));
         environment.set_recursion_limit(MAX_NESTING);
-        // Events may lack any field: `{{ data.a.b }}` is null then.
+        // Events may lack any field: then `{{ data.a.b }}` is null.
         environment.set_undefined_behavior(UndefinedBehavior::Chainable);
         environment.set_formatter(write_json);
         builtins::add_to(&mut environment);
@@ -129,8 +129,8 @@ fn environment() -> &'static Environment<'static> {
     })
 }
 
-/// Whatever is printed is printed as JSON: a text with its quotation marks, what is missing as
-/// null. `{{ data }}` and `{{ data|tojson }}` are the same. The engine charges for it.
+/// Values are printed as JSON: a string with its quotation marks, a missing value as null.
+/// `{{ data }}` and `{{ data|tojson }}` are the same. The engine charges for it.
 fn write_json(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
     let rendering = cost::rendering(state)?;
     rendering.go_on()?;
@@ -142,7 +142,7 @@ fn write_json(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) ->
     Ok(())
 }
 
-/// Authors do not see what they cannot send, so they are shown what is before the place.
+/// Authors do not see the invalid output, so the error shows the text before the place.
 fn not_json(body: &str, error: &JsonError) -> FormatError {
     const SHOWN_CHARS: usize = 40;
     let before = &body[..error.position()];

@@ -1,4 +1,4 @@
-//! From an event to what is sent, by the format of the endpoint.
+//! Renders an event in the format of an endpoint.
 
 use keeptrusts_webhooks_domain::body;
 use keeptrusts_webhooks_domain::payload_format::{PayloadFormat, RoutingKey};
@@ -9,25 +9,20 @@ use crate::payload::{JSON, Payload};
 use crate::payload_event::PayloadEvent;
 use crate::{cloudevents, pagerduty, slack, teams};
 
-/// A format, ready for use: a template in it is compiled.
+/// A format that is ready for use: a template in it has been checked.
 #[derive(Debug)]
 pub enum Formatter {
-    /// The event's own body is sent, as it is: there is nothing to render.
+    /// The event's stored body is sent unchanged: there is nothing to render.
     Keeptrusts,
-    /// A message for Slack.
     Slack,
-    /// A card for Teams.
     Teams,
-    /// An alert for PagerDuty.
     PagerDuty,
-    /// A CloudEvent.
     CloudEvents,
-    /// What a template makes.
     Custom(Box<CustomTemplate>),
 }
 
 impl Formatter {
-    /// Prepares a format. Only a template can fail.
+    /// Only a template can fail.
     pub fn compile<K>(format: &PayloadFormat<K>) -> Result<Formatter, FormatError> {
         Ok(match format {
             PayloadFormat::Keeptrusts => Formatter::Keeptrusts,
@@ -41,8 +36,8 @@ impl Formatter {
         })
     }
 
-    /// What is sent of an event. PagerDuty needs the endpoint's routing key, nobody else does.
-    /// Nothing but a template is interrupted, and nothing but a template fails if there is a key.
+    /// PagerDuty needs the endpoint's routing key, no other format does. Only a template can be
+    /// interrupted, and with a key only a template can fail.
     pub fn render(
         &self,
         event: &PayloadEvent<'_>,
@@ -65,7 +60,7 @@ impl Formatter {
     }
 }
 
-/// Only for previews: deliveries send the bytes that are stored.
+/// Only for previews: deliveries send the stored bytes.
 fn own_body(event: &PayloadEvent<'_>) -> Vec<u8> {
     body::own_format(event.event_type, event.time, event.data.get())
 }

@@ -1,10 +1,10 @@
-//! The forms in which receivers can have their events: our own body, Slack, Microsoft Teams,
-//! PagerDuty, CloudEvents, and whatever a template makes of it.
+//! The payload formats: our own body, Slack, Microsoft Teams, PagerDuty, CloudEvents, and custom
+//! templates.
 //!
-//! Everything here is a pure function of the event and of the endpoint's format: there is no
-//! clock and no attempt's number in it, so that every attempt sends the same bytes for as long as
-//! the format is the same. No I/O and no async; may depend on the domain, on what vendors accept,
-//! and on what reads and writes JSON and templates.
+//! A payload is a pure function of the event and the endpoint's format, without a clock or an
+//! attempt's number, so that every attempt sends the same bytes while the format stays the same. No
+//! I/O and no async. May depend on the domain, on vendors, and on what reads and writes JSON and
+//! templates.
 //!
 //! Decision: docs/decisions/a-payload-is-a-function-of-event-and-format.md
 

@@ -1,4 +1,4 @@
-//! An event, as far as receivers are told of it.
+//! The input of every payload format.
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::event_type::EventType;
@@ -8,23 +8,20 @@ use serde_json::value::RawValue;
 
 use crate::error::FormatError;
 
-/// What a payload is made of.
+/// The parts of an event that a payload is made of.
 #[derive(Debug, Clone, Copy)]
 pub struct PayloadEvent<'a> {
-    /// Its id.
     pub id: EventId,
-    /// Whose it is.
     pub organization_id: &'a OrganizationId,
-    /// What kind.
     pub event_type: EventType,
-    /// When it happened. Payloads have it in whole seconds, as our own body has, but for CloudEvents'
-    /// `time`, which has microseconds.
+    /// Payloads have whole seconds, as our own body has, except CloudEvents' `time`, which has
+    /// microseconds.
     pub time: Timestamp,
-    /// The JSON object that its publisher gave, as its publisher wrote it.
+    /// A JSON object, byte for byte as its publisher wrote it.
     pub data: &'a RawValue,
 }
 
-/// The three fields of the body that was rendered when the event was accepted.
+/// Two of the three fields of the body that was rendered when the event was accepted.
 #[derive(Deserialize)]
 struct Body<'a> {
     timestamp: &'a str,
@@ -33,8 +30,8 @@ struct Body<'a> {
 }
 
 impl<'a> PayloadEvent<'a> {
-    /// The event of which `body` was rendered. It happened at `time`; None: the body is of a version
-    /// that had the exact time in it.
+    /// Reads the event's data back from its stored body. `time` is `None` for bodies of versions that
+    /// stored the exact time in the body.
     pub fn from_body(
         id: EventId,
         organization_id: &'a OrganizationId,

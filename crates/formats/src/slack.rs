@@ -1,6 +1,6 @@
-//! Slack: a message for an incoming webhook,
-//! <https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>, of the blocks of
-//! <https://docs.slack.dev/reference/block-kit/blocks>.
+//! Slack: a message for an incoming webhook
+//! (<https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>), made of blocks
+//! (<https://docs.slack.dev/reference/block-kit/blocks>).
 
 use keeptrusts_webhooks_domain::rfc3339;
 use keeptrusts_webhooks_vendors::Cutting;
@@ -10,12 +10,12 @@ use serde_json::json;
 use crate::fields::Fields;
 use crate::payload_event::PayloadEvent;
 
-/// The name within a field, in characters.
+/// The most characters of a field's name.
 const MAX_FIELD_NAME: usize = 100;
-/// A value within it. More is hard to read in half of a message's width.
+/// The most characters of its value. More is hard to read in half of a message's width.
 const MAX_FIELD_VALUE: usize = 500;
 
-/// Two to four blocks, of the fifty that a message may have; and a text for notifications.
+/// Two to four blocks (Slack allows fifty), and a text for notifications.
 pub(crate) fn message(event: &PayloadEvent<'_>) -> Vec<u8> {
     let what = event.event_type.description();
     let fields = Fields::of(event.data, MAX_FIELDS);
@@ -54,7 +54,7 @@ fn context(event: &PayloadEvent<'_>) -> String {
     format!("{event_type} | {organization_id} | {id}")
 }
 
-/// The reader's own time, and for programs ours.
+/// The time in the reader's time zone, with our own for programs that do not show that.
 fn local_time(event: &PayloadEvent<'_>) -> String {
     let (time, seconds) = (rfc3339::seconds(event.time), event.time.as_second());
     format!("<!date^{seconds}^{{date_short_pretty}} {{time_secs}}|{time}>")

@@ -1,6 +1,5 @@
-//! The filters and tests that templates have. None converts an argument before it has paid for
-//! reading it; the engine's own are used where they read nothing. What numbers have is in
-//! [`numbers`].
+//! The filters and tests of templates. Each charges for reading an argument before it converts it;
+//! the engine's own are used where they read nothing. Those for numbers are in [`numbers`].
 //!
 //! Decision: docs/decisions/template-operators-are-ours.md
 
@@ -15,7 +14,7 @@ use super::data::{Map, is_number};
 use super::numbers;
 use super::write::{json, text};
 
-/// The filters, sorted.
+/// Sorted.
 pub(super) const FILTERS: [&str; 18] = [
     "abs",
     "capitalize",
@@ -37,7 +36,7 @@ pub(super) const FILTERS: [&str; 18] = [
     "upper",
 ];
 
-/// The tests, sorted.
+/// Sorted.
 pub(super) const TESTS: [&str; 10] = [
     "boolean",
     "defined",
@@ -100,7 +99,7 @@ fn add_tests(environment: &mut Environment<'static>) {
     environment.add_test("undefined", tests::is_undefined);
 }
 
-/// Tests of texts are false of anything else, which is not read.
+/// False if one of them is no string. Nothing is read then.
 fn both_texts(
     state: &State<'_, '_>,
     value: &Value,
@@ -116,7 +115,7 @@ fn both_texts(
     }
 }
 
-/// A text whose letters are looked up one by one, which takes longer than copying it.
+/// A string whose letters are mapped one by one, which takes longer than copying it.
 fn letters<'a>(state: &State<'_, '_>, value: &'a Value) -> Result<Cow<'a, str>, Error> {
     let text = text(state, value)?;
     charge(state, text.len())?;
@@ -192,7 +191,7 @@ fn join(
 }
 
 fn length(value: &Value) -> Result<usize, Error> {
-    // The engine has charged for a text.
+    // The engine has charged for a string.
     match value.kind() {
         ValueKind::Undefined | ValueKind::None => Ok(0),
         _ => value
@@ -208,7 +207,7 @@ fn replace(
     to: &Value,
 ) -> Result<String, Error> {
     let (value, from, to) = (text(state, value)?, text(state, from)?, text(state, to)?);
-    // Paid before it is made.
+    // Charged before it is made.
     let count = value.matches(&*from).count();
     charge(state, value.len().saturating_add(count.saturating_mul(to.len())))?;
     Ok(value.replace(&*from, &to))
@@ -219,7 +218,7 @@ fn trim(state: &State<'_, '_>, value: &Value, characters: Option<Value>) -> Resu
     let whole = text(state, value)?;
     let Some(characters) = characters else { return Ok(whole.trim().to_owned()) };
     let characters = text(state, &characters)?;
-    // They are sorted, so that each character of the text is found among them at once.
+    // Sorted, so that looking up each character of the text is fast.
     pay(state, characters.len() / SORTED_PER_STEP)?;
     let mut trimmed: Vec<char> = characters.chars().collect();
     trimmed.sort_unstable();
@@ -227,7 +226,7 @@ fn trim(state: &State<'_, '_>, value: &Value, characters: Option<Value>) -> Resu
     Ok(whole.trim_matches(is_trimmed).to_owned())
 }
 
-/// The first characters of a text, and an ellipsis in the place of the last one if it is longer.
+/// The first characters of a text. If it is longer, an ellipsis replaces the last of them.
 fn truncate(state: &State<'_, '_>, value: &Value, length: &Value) -> Result<Value, Error> {
     let Some(length) = whole_number::<usize>("truncate", "length", Some(length))? else {
         return Err(wrong_argument("truncate", "a whole number as its length", length));
