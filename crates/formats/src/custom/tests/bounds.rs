@@ -218,7 +218,7 @@ fn steps(expression: &str, times: usize, data: &str) -> Option<u64> {
     let sample = crate::sample_event(organization_id, EventType::PolicyBlock);
     let data: &RawValue = serde_json::from_str(data).expect("JSON");
     let template = CustomTemplate::compile(&template).ok()?;
-    let run = template.run(&Event { data, ..sample }, &Interrupt::default());
+    let run = template.run(&PayloadEvent { data, ..sample }, &Interrupt::default());
     run.ok().map(|(_, steps)| steps)
 }
 
