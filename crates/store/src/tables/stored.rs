@@ -148,12 +148,6 @@ impl<'row, R: Row + StoredRow, T: Entity> FromRow<'row, R> for Stored<T> {
     }
 }
 
-impl<T> Stored<T> {
-    pub(crate) fn value(self) -> Unreadable<T> {
-        self.0
-    }
-}
-
 /// What a selection has found: rows as a database stores them, or as they are in memory.
 pub struct Rows(RowSource);
 
