@@ -336,7 +336,8 @@ async fn lists_read_the_index_of_their_filter_and_no_more_rows_than_they_must() 
         .await;
     filled
         .expect("list_attempts of an outcome", &[("attempts_pkey", 2_000)], async |store| {
-            let filter = AttemptFilter { outcome: Some(AttemptOutcome::Delivered), ..Default::default() };
+            let filter =
+                AttemptFilter { outcome: Some(AttemptOutcome::Delivered), ..Default::default() };
             let page = store.list_attempts(SHARD, &us, &filter, AttemptId::MAX, LIMIT).await;
             assert_eq!(page.expect("reads").rows.len(), 0);
         })

@@ -246,9 +246,11 @@ impl History {
         };
         let operation = match self.random.chance(5) {
             // Its event's body is no longer kept.
-            true => {
-                change_delivery(delivery.id, ExpectedVersion::Exactly(delivery.version), delivery.expire())
-            }
+            true => change_delivery(
+                delivery.id,
+                ExpectedVersion::Exactly(delivery.version),
+                delivery.expire(),
+            ),
             false => conclude(delivery, details, request_result),
         };
         let operation = operation.of(delivery.organization_id.clone()).fenced(self.epoch);
