@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::status::{self, Reason};
-use keeptrusts_webhooks_store::{AppendError, Scope, StoreError, Trouble};
+use keeptrusts_webhooks_store::{AppendError, DatabaseProblem, ProblemScope, StoreError};
 use tonic::Status;
 
 /// When a caller should try again.
@@ -13,7 +13,7 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 pub fn query_failed(error: StoreError) -> Status {
     if error.is_transient() {
         tracing::warn!(error = &error as &dyn std::error::Error, "a query failed");
-        return database_unavailable(error.trouble().unwrap_or(Trouble::Unreachable));
+        return database_unavailable(error.problem().unwrap_or(DatabaseProblem::Unreachable));
     }
     tracing::error!(error = &error as &dyn std::error::Error, "a query failed");
     status::internal()
@@ -23,7 +23,7 @@ pub fn query_failed(error: StoreError) -> Status {
 /// they expect themselves.
 pub fn append_failed(error: AppendError) -> Status {
     match error {
-        AppendError::Unavailable(trouble) => database_unavailable(trouble),
+        AppendError::Unavailable(problem) => database_unavailable(problem),
         AppendError::Closed => status::unavailable(
             Reason::ShuttingDown,
             "this process is shutting down and has not done it: try again, another one will answer",
@@ -46,14 +46,14 @@ pub fn commit_unknown() -> Status {
     )
 }
 
-fn database_unavailable(trouble: Trouble) -> Status {
-    let message = match trouble.scope() {
-        Scope::Database => {
-            format!("the database is not available, {trouble}, and nothing was changed: try again")
+fn database_unavailable(problem: DatabaseProblem) -> Status {
+    let message = match problem.scope() {
+        ProblemScope::Database => {
+            format!("the database is not available, {problem}, and nothing was changed: try again")
         }
         // The database is up and serves other requests.
-        Scope::Rows => format!(
-            "the database cannot do this just now: {trouble}. Nothing was changed: try again"
+        ProblemScope::Rows => format!(
+            "the database cannot do this just now: {problem}. EmptyRequest was changed: try again"
         ),
     };
     status::unavailable(Reason::DatabaseUnavailable, message, RETRY_DELAY)
@@ -67,13 +67,13 @@ mod tests {
 
     #[test]
     fn only_a_database_that_does_not_answer_is_called_unavailable() {
-        let locked = append_failed(AppendError::Unavailable(Trouble::Locked));
+        let locked = append_failed(AppendError::Unavailable(DatabaseProblem::Locked));
         assert_eq!(locked.code(), Code::Unavailable, "the caller may try again");
         assert_eq!(
             locked.message(),
-            "the database cannot do this just now: another transaction holds what is needed. Nothing was changed: try again"
+            "the database cannot do this just now: another transaction holds what is needed. EmptyRequest was changed: try again"
         );
-        let away = query_failed(StoreError::Unavailable(Trouble::Silent.into()));
+        let away = query_failed(StoreError::Unavailable(DatabaseProblem::Silent.into()));
         let message =
             "the database is not available, it does not answer, and nothing was changed: try again";
         assert_eq!(away.message(), message);

@@ -22,6 +22,7 @@ pub mod lifecycle;
 pub mod log_writer;
 pub mod long_reads;
 
+pub mod mail_limit_flags;
 pub mod master_keys;
 pub mod monitoring;
 pub mod program;

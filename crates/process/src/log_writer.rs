@@ -17,7 +17,7 @@ use keeptrusts_webhooks_domain::entity::Entity;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 use keeptrusts_webhooks_store::{
-    AppendError, Appended, Clock, Log, NewBody, NewRecord, Operation, Refusal,
+    AppendError, AppendOutcome, Clock, Log, NewBody, NewRecord, Operation, Refusal,
 };
 use tokio::time::timeout;
 use tonic::Status;
@@ -125,8 +125,8 @@ impl<'a> LogWriter<'a> {
     /// Returns the position of the first record.
     async fn commit(&self, operation: Operation) -> Result<(Position, Timestamp), AppendError> {
         match append_operation(self.log, self.shard, operation).await? {
-            Appended::New { first, recorded_at, .. } => Ok((first, recorded_at)),
-            Appended::Duplicate { .. } => {
+            AppendOutcome::Appended { first, recorded_at, .. } => Ok((first, recorded_at)),
+            AppendOutcome::Duplicate { .. } => {
                 tracing::error!("only an event can be a duplicate");
                 Err(AppendError::Failed)
             }
@@ -174,7 +174,7 @@ pub async fn append_operation(
     log: &Log,
     shard: Shard,
     operation: Operation,
-) -> Result<Appended, AppendError> {
+) -> Result<AppendOutcome, AppendError> {
     let committed = timeout(COMMIT_TIMEOUT, log.append(shard, operation)).await;
     committed.unwrap_or(Err(AppendError::InDoubt))
 }

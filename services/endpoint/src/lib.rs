@@ -10,8 +10,8 @@ mod rendering_limits;
 mod secrets;
 
 use keeptrusts_webhooks_contracts::api::{
-    AuthorizedRequest, CreateEndpoint, DeleteEndpoint, DisableEndpoint, EndpointRef, ListEndpoints,
-    ListEventTypes, PreviewPayload, Read, RotateSecret, UpdateEndpoint,
+    AuthorizedRequest, CreateEndpoint, DeleteEndpoint, DisableEndpoint, EndpointRef, ListChunk,
+    ListEndpoints, ListEventTypes, PreviewPayload, RotateSecret, UpdateEndpoint,
 };
 use keeptrusts_webhooks_contracts::status;
 use keeptrusts_webhooks_contracts::v1;
@@ -25,7 +25,7 @@ use keeptrusts_webhooks_domain::payload_format::PayloadFields;
 use keeptrusts_webhooks_formats::sample_data;
 use keeptrusts_webhooks_process::{database_errors, long_reads};
 use keeptrusts_webhooks_store::queries::EndpointFilter;
-use keeptrusts_webhooks_store::{Expected, NewRecord, new_ulid};
+use keeptrusts_webhooks_store::{ExpectedVersion, NewRecord, new_ulid};
 use tonic::{Request, Response, Status};
 
 pub use api::EndpointApi;
@@ -58,7 +58,7 @@ impl EndpointService for EndpointApi {
         let config = config.with_payload_format(format);
         let record = NewRecord {
             stream: Stream::Endpoint(id),
-            expected: Expected::New,
+            expected: ExpectedVersion::New,
             fact: Fact::Endpoint(EndpointFact::Created {
                 config: config.clone(),
                 secret: sealed.clone(),
@@ -96,8 +96,8 @@ impl EndpointService for EndpointApi {
             let endpoints = store.list_endpoints(shard, organization, filter, before, limit).await;
             let endpoints = endpoints.map_err(database_errors::query_failed)?;
             let messages = self.messages(organization, &endpoints).await?;
-            let things = endpoints.iter().map(|endpoint| endpoint.id).zip(messages).collect();
-            Ok::<_, Status>(Read::of_all(things, limit))
+            let items = endpoints.iter().map(|endpoint| endpoint.id).zip(messages).collect();
+            Ok::<_, Status>(ListChunk::of_all(items, limit))
         };
         let permit = long_reads::acquire(&self.log, organization);
         let (endpoints, next_page_token) = page.fill(permit, read).await?;

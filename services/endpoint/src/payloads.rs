@@ -13,7 +13,9 @@ use keeptrusts_webhooks_domain::payload_format::{
 };
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 use keeptrusts_webhooks_domain::violation::Violation;
-use keeptrusts_webhooks_formats::{Event, FormatError, Formatter, Interrupt, check, sample_event};
+use keeptrusts_webhooks_formats::{
+    FormatError, Formatter, Interrupt, PayloadEvent, check, sample_event,
+};
 use keeptrusts_webhooks_process::refused_requests;
 use keeptrusts_webhooks_process::shares::LimitReached;
 use keeptrusts_webhooks_rendering::{Renderer, RenderingError};
@@ -88,10 +90,10 @@ fn rendered(
     let sample = sample_event(organization_id, *event_type);
     let given = data.as_ref().map(|data| serde_json::from_str(data.as_str())).transpose();
     let given = given.map_err(|error| failed(FormatError::Data { reason: error.to_string() }))?;
-    let event = Event { data: given.unwrap_or(sample.data), ..sample };
+    let event = PayloadEvent { data: given.unwrap_or(sample.data), ..sample };
     let formatter = Formatter::compile(payload_format).map_err(failed)?;
     // A preview contains no routing key, and needs none.
-    let masked = RoutingKey::stand_in();
+    let masked = RoutingKey::placeholder();
     let payload = formatter.render(&event, Some(&masked), interrupt).map_err(failed)?;
     let body = String::from_utf8(payload.masked()).map_err(|_| status::internal())?;
     let size = i64::try_from(body.len()).unwrap_or(i64::MAX);

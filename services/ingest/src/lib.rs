@@ -10,7 +10,7 @@ mod quota;
 mod spans;
 
 use keeptrusts_webhooks_contracts::api::{
-    AuthorizedRequest, EventRef, ListEvents, Publish, PublishBatch, Read, event_with_body,
+    AuthorizedRequest, EventRef, ListChunk, ListEvents, Publish, PublishBatch, event_with_body,
     publish_error,
 };
 use keeptrusts_webhooks_contracts::status::{self, Resource};
@@ -19,8 +19,8 @@ use keeptrusts_webhooks_contracts::v1::ingest_service_server::IngestService;
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_process::{database_errors, log_writer, long_reads};
-use keeptrusts_webhooks_store::queries::{EventFilter, Found, Interval};
-use keeptrusts_webhooks_store::{AppendError, Appended, BodyId, Operation};
+use keeptrusts_webhooks_store::queries::{EventFilter, Interval, ListPage};
+use keeptrusts_webhooks_store::{AppendError, AppendOutcome, BodyId, Operation};
 use tokio::time::timeout;
 use tonic::{Request, Response, Status};
 
@@ -29,9 +29,9 @@ use crate::commit_permits::MAX_EVENTS_PER_APPEND;
 pub use api::IngestApi;
 
 /// The result of appending a batch.
-struct AppendedBatch {
+struct BatchResult {
     /// The results of the first events.
-    results: Vec<Result<Appended, AppendError>>,
+    results: Vec<Result<AppendOutcome, AppendError>>,
     /// Why the other events have no result. None: all events have one.
     error: Option<Status>,
 }
@@ -76,8 +76,7 @@ impl IngestApi {
                 Ok(event)
             })
             .collect();
-        let AppendedBatch { results, error } =
-            self.append_batch(&organization_id, operations).await;
+        let BatchResult { results, error } = self.append_batch(&organization_id, operations).await;
         let is_any_known = !results.is_empty();
         let mut results = results.into_iter();
         let answers = pending.into_iter().map(|event| {
@@ -103,7 +102,7 @@ impl IngestApi {
         &self,
         organization: &OrganizationId,
         operations: Vec<Operation>,
-    ) -> AppendedBatch {
+    ) -> BatchResult {
         let shard = self.log.shard_of(organization);
         let mut results = Vec::with_capacity(operations.len());
         let mut operations = operations.into_iter();
@@ -111,18 +110,18 @@ impl IngestApi {
             let part: Vec<_> = operations.by_ref().take(MAX_EVENTS_PER_APPEND).collect();
             let _permit = match self.permits.acquire(organization, part.len()).await {
                 Ok(permit) => permit,
-                Err(status) => return AppendedBatch { results, error: Some(status) },
+                Err(status) => return BatchResult { results, error: Some(status) },
             };
             let appended = self.log.append_all(shard, part);
             match timeout(log_writer::COMMIT_TIMEOUT, appended).await {
                 Ok(appended) => results.extend(appended),
                 Err(_) => {
                     let error = Some(database_errors::commit_unknown());
-                    return AppendedBatch { results, error };
+                    return BatchResult { results, error };
                 }
             }
         }
-        AppendedBatch { results, error: None }
+        BatchResult { results, error: None }
     }
 }
 
@@ -184,9 +183,9 @@ impl IngestService for IngestApi {
         let organization = &organization_id;
         let read = |before, limit| async move {
             let found = store.list_events(shard, organization, filter, before, limit).await;
-            let Found { rows, next } = found.map_err(database_errors::query_failed)?;
-            let things = rows.iter().map(|event| (event.id, event.into())).collect();
-            Ok(Read { things, next })
+            let ListPage { rows, next } = found.map_err(database_errors::query_failed)?;
+            let items = rows.iter().map(|event| (event.id, event.into())).collect();
+            Ok(ListChunk { items, next })
         };
         let permit = long_reads::acquire(&self.log, organization);
         let (events, next_page_token) = page.fill(permit, read).await?;

@@ -116,10 +116,10 @@ impl Acceptor {
 /// A refused certificate is logged at info: its client is not told why, so its operator will ask
 /// ours. Other failed handshakes come from strangers, and there is nothing to repair.
 fn log_failed_handshake(peer: SocketAddr, error: &io::Error) {
-    match CertificateProblem::behind(error) {
+    match CertificateProblem::find_in(error) {
         Some(problem) => tracing::info!(
             %peer,
-            reason = problem.of_client(),
+            reason = problem.client_message(),
             "refused a client for its certificate, see --tls-client-ca"
         ),
         None => tracing::debug!(%peer, %error, "a TLS handshake failed"),

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use keeptrusts_webhooks_trust::{Trust, UnusableCertificates, authorities_of_pem};
+use keeptrusts_webhooks_trust::{TrustStore, UnusableCertificates, authorities_from_pem};
 use rustls::RootCertStore;
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -74,15 +74,15 @@ impl PemFile {
     }
 
     /// Trust in the certificates of the file, for a client.
-    pub(super) fn trust(&self) -> Result<Trust, TlsFileError> {
-        let mut trust = Trust::in_nobody();
+    pub(super) fn trust(&self) -> Result<TrustStore, TlsFileError> {
+        let mut trust = TrustStore::empty();
         trust.add_pem(self.flag, &self.read()?).map_err(|reason| self.no_authority(reason))?;
         Ok(trust)
     }
 
     /// The certificates of the file as authorities of clients, for a server.
     pub(super) fn authorities(&self) -> Result<RootCertStore, TlsFileError> {
-        authorities_of_pem(self.flag, &self.read()?).map_err(|reason| self.no_authority(reason))
+        authorities_from_pem(self.flag, &self.read()?).map_err(|reason| self.no_authority(reason))
     }
 
     fn no_authority(&self, reason: UnusableCertificates) -> TlsFileError {
