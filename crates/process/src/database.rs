@@ -358,7 +358,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_statement_may_take_what_the_server_can_count() {
+    fn the_statement_timeout_fits_the_servers_number() {
         for (text, time) in [("1s", 1), ("1h", 3_600)] {
             assert_eq!(statement_timeout(text), Ok(Duration::from_secs(time)));
         }
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sqlite_url_is_a_path_and_nothing_else() {
+    fn a_sqlite_url_contains_only_a_path() {
         for (url, path) in [
             ("sqlite:webhooks.db", "webhooks.db"),
             ("sqlite://webhooks.db", "webhooks.db"),

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn timeouts_are_read_as_the_protocol_writes_them() {
+    fn timeouts_have_the_protocols_units() {
         assert_eq!(timeout("2H"), Some(Duration::from_secs(7_200)));
         assert_eq!(timeout("3M"), Some(Duration::from_secs(180)));
         assert_eq!(timeout("0S"), Some(Duration::ZERO));

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_to_listen_on_is_read_or_said_how_to_write() {
+    fn a_wrong_listen_address_is_answered_with_the_right_form() {
         for (text, address) in [
             ("127.0.0.1:50051", "127.0.0.1:50051"),
             ("localhost:50051", "127.0.0.1:50051"),
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_is_read_or_said_how_to_write() {
+    fn a_wrong_network_is_answered_with_the_right_form() {
         assert_eq!(network("10.20.0.0/16").map(|it| it.to_string()).as_deref(), Ok("10.20.0.0/16"));
         for text in ["10.0.0.0/33", "foo", "10.0.0.1", ""] {
             let error = network(text).expect_err("wrong");
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_can_be_multiplied_and_added_up() {
+    fn the_largest_duration_does_not_overflow_in_sums() {
         assert_eq!(duration("366000d"), Ok(MAX_DURATION));
         for text in ["366001d", "2000000000000000h"] {
             assert_eq!(duration(text), Err("must be at most 366000d".to_owned()), "{text}");
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_read_or_said_how_to_write() {
+    fn a_wrong_number_is_answered_with_the_range() {
         let any = whole_number::<u32>(1..);
         assert_eq!(any("4294967295"), Ok(u32::MAX));
         for text in ["", "0", "-1", "1.5", "many", "4294967296", "99999999999999999999"] {
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_flag_is_answered_with_what_would_be_right() {
+    fn a_wrong_duration_is_answered_with_examples() {
         let prefix = "error: invalid value '10' for '--request-timeout <REQUEST_TIMEOUT>': ";
         assert_eq!(
             error("--request-timeout=10"),

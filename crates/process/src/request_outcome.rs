@@ -71,8 +71,7 @@ mod tests {
     const STREAM: Stream = Stream::Key(KeyId::MIN);
 
     #[tokio::test]
-    async fn an_outcome_that_comes_before_anybody_waits_is_not_missed_and_a_shutdown_ends_the_wait()
-    {
+    async fn an_outcome_before_the_wait_is_not_missed_and_a_shutdown_ends_the_wait() {
         let (clock, shutdown) = (system_clock(), CancellationToken::new());
         let store = Arc::new(MemoryStore::new(1, Arc::clone(&clock)));
         let log = Log::start(store).await.expect("it starts");

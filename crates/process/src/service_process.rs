@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn clients_end_before_services_and_work_before_the_gate_and_the_database() {
+    async fn clients_stop_before_services_and_background_work_before_the_gate_and_the_database() {
         let (folder, order) = (tempfile::tempdir().expect("a folder"), StopOrder::default());
         let process = opened(folder.path(), &order).await;
         let (closing, work) = (process.closing(), order.clone());
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn streams_end_as_soon_as_the_process_is_asked_to_stop() {
+    async fn streams_end_when_the_process_is_asked_to_stop() {
         // Whichever is seen first: that no connection comes any more, or that the end has begun.
         for _ in 0..30 {
             let (folder, gate) = (tempfile::tempdir().expect("a folder"), StopOrder::default());

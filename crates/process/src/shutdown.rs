@@ -208,7 +208,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn every_phase_has_its_end_within_the_limit() {
+    async fn every_phase_ends_within_the_limit() {
         let shutdown = Shutdown::within(Duration::from_secs(10));
         shutdown.begin();
         assert_eq!(shutdown.remaining(Phase::Attempts), Duration::from_millis(7_800));

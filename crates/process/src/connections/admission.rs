@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_proxys_address_may_be_written_as_ipv6() {
+    fn a_proxy_is_recognized_by_its_ipv4_mapped_address() {
         let proxies = ["192.0.2.0/24".parse().expect("a network")];
         let address = |text: &str| text.parse().expect("an address");
         assert!(is_in(&proxies, address("[::ffff:192.0.2.7]:1")));

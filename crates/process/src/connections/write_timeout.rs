@@ -93,7 +93,7 @@ mod tests {
     const TIMEOUT: Duration = Duration::from_secs(60);
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_takes_nothing_is_given_up_and_a_slow_one_is_not() {
+    async fn writing_to_a_peer_that_reads_nothing_times_out_but_not_to_a_slow_one() {
         let (ours, mut theirs) = duplex(16);
         let mut ours = WriteTimeout::new(ours, TIMEOUT);
         let slow = tokio::spawn(async move {

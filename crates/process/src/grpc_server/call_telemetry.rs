@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn methods_that_callers_make_up_are_all_called_the_same() {
+    fn unknown_methods_share_one_name() {
         let publish = "keeptrusts.webhooks.v1.IngestService/PublishEvent";
         assert_eq!(known_method(&format!("/{publish}")), publish);
         for other in ["/", "", "/keeptrusts.webhooks.v1.IngestService/Nothing", "/a/b"] {

@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_are_compressed_wherever_their_bytes_are_cut_and_short_ones_are_not() {
+    fn messages_are_compressed_wherever_frames_are_cut_except_short_ones() {
         let message = |length: u16| {
             let [high, low] = length.to_be_bytes();
             let mut message = vec![0, 0, 0, high, low];

@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_what_it_was_and_is_charged_as_what_it_is() {
+    fn an_inflated_message_equals_the_original_and_is_charged_in_full() {
         let content: Vec<u8> = (0..100_000_u32).flat_map(u32::to_be_bytes).collect();
         for encoding in Encoding::ALL {
             let (message, charged) = inflate(&squeezed(&content, encoding), encoding);
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_grows_too_much_is_stopped_before_it_has_grown() {
+    fn inflating_stops_at_the_limits() {
         let bomb = vec![0; 100 * 1024 * 1024];
         let large: Vec<u8> = (0..MAX_BYTES / 3).flat_map(u32::to_be_bytes).collect();
         for encoding in Encoding::ALL {
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_event_is_taken_however_often_it_repeats_itself() {
+    fn the_largest_event_is_accepted_at_any_ratio() {
         let event = vec![b'a'; MAX_DATA_BYTES + 16 * 1024];
         for encoding in Encoding::ALL {
             let compressed = squeezed(&event, encoding);
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn what_zstd_takes_up_besides_the_message_is_charged_meanwhile_and_bounded() {
+    fn the_window_of_zstd_is_charged_meanwhile_and_limited() {
         const WINDOW_LOG: u32 = 20;
         let content: Vec<u8> = (0..2_000_u32).flat_map(u32::to_be_bytes).collect();
         let limits = |max_request_memory| LimitFlags {
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_bytes_are_the_senders_fault() {
+    fn damaged_bytes_are_answered_invalid_argument() {
         for encoding in Encoding::ALL {
             let mut bytes = squeezed(&[7; 5_000], encoding);
             bytes.truncate(bytes.len() - 3);
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn encodings_are_chosen_by_what_both_sides_read() {
+    fn the_best_encoding_that_the_client_accepts_is_chosen() {
         let headers = |name: &'static str, value: &'static str| {
             HeaderMap::from_iter([(
                 http::HeaderName::from_static(name),

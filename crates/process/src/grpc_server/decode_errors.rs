@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn other_statuses_stay_as_they_are() {
+    fn other_statuses_are_not_changed() {
         for status in [Status::internal("something else"), Status::not_found(UNDECODABLE)] {
             let (code, message) = (status.code(), status.message().to_owned());
             let answered = as_invalid_argument(status);

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn frames_that_carry_nothing_are_limited_per_second() {
+    async fn frames_without_content_are_limited_per_second() {
         let mut meter = begun(3);
         let ping = frame(PING, 0, 8);
         for _ in 0..3 {
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn requests_and_their_data_are_not() {
+    async fn requests_and_their_data_are_not_limited() {
         let mut meter = begun(1);
         for _ in 0..1_000 {
             assert_eq!(meter.received(&frame(HEADERS, 0, 20)), Ok(()));
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_does_not_matter_where_reads_cut() {
+    async fn frames_are_counted_wherever_reads_are_cut() {
         let stream =
             [PREFACE.as_slice(), &frame(PING, 0, 8), &frame(DATA, 0, 50), &frame(PING, 0, 8)]
                 .concat();
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_has_begun_with_the_whole_preface() {
+    async fn http2_has_begun_after_the_whole_preface() {
         let mut meter = FrameMeter::new(1);
         assert_eq!(meter.received(&PREFACE[..PREFACE_BYTES - 1]), Ok(()));
         assert!(!meter.has_begun());

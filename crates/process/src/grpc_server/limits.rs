@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn the_flags_have_the_defaults_of_a_server_without_flags() {
+    fn the_flags_have_the_same_defaults_as_the_limits() {
         let flags = Flags::try_parse_from(["program"]).expect("defaults");
         assert_eq!(format!("{:?}", flags.limits), format!("{:?}", LimitFlags::default()));
     }

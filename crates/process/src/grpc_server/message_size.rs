@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn every_message_of_a_stream_is_measured_wherever_it_is_cut() {
+    fn every_message_of_a_body_is_measured_wherever_frames_are_cut() {
         let stream = [message(0), message(10), message(1), message(11)].concat();
         for size in 1..=stream.len() {
             let mut body = MeasuredBody::new(Body::empty(), 10);

@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_call_takes_is_known_from_its_path() {
+    fn the_kind_of_a_call_follows_from_its_path() {
         let kind = |method: &str| kind_of(&format!("/{PACKAGE}{method}"));
         for (method, expected) in KINDS {
             assert!(of(&format!("/{PACKAGE}{method}")).is_some(), "{method} is in the contracts");
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_with_secrets_are_known_from_the_contracts() {
+    fn answers_with_secrets_are_found_in_the_contracts() {
         let files = FileDescriptorSet::decode(DESCRIPTORS).expect("descriptors").file;
         let messages = Messages::of(&files);
         let methods = files.iter().flat_map(|file| &file.service).flat_map(|it| &it.method);
@@ -214,7 +214,7 @@ mod tests {
     ];
 
     #[test]
-    fn every_field_of_an_answer_that_sounds_like_a_credential_is_one_or_is_known_to_be_none() {
+    fn every_field_that_sounds_like_a_credential_is_one_or_listed_as_harmless() {
         let files = FileDescriptorSet::decode(DESCRIPTORS).expect("descriptors").file;
         let messages = Messages::of(&files).0;
         let methods = files.iter().flat_map(|file| &file.service).flat_map(|it| &it.method);
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_pages_or_streams_changes_nothing() {
+    fn methods_with_pages_or_streams_change_nothing() {
         // Their answers are the large ones, and can be refused for want of memory.
         let files = FileDescriptorSet::decode(DESCRIPTORS).expect("descriptors").file;
         let paged: HashSet<_> = files

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_does_not_come_is_not_waited_for_for_ever() {
+    async fn a_body_that_does_not_arrive_times_out() {
         let begun = tokio::time::Instant::now();
         let mut body = request_body(
             Body::new(Nothing),
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_is_not_waited_for_when_its_caller_may_not_be_there_any_more() {
+    async fn a_body_fails_when_its_caller_loses_access() {
         let gate = Arc::<Revoking>::default();
         let mut body =
             request_body(Body::new(Nothing), gate.clone(), Some(caller()), REQUEST_BODY_TIMEOUT);
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_is_there_is_passed_on() {
+    async fn a_body_that_is_ready_is_passed_on() {
         let there = Body::new(http_body_util::Full::new(Bytes::from_static(b"request")));
         let mut body =
             request_body(there, Arc::<Revoking>::default(), Some(caller()), REQUEST_BODY_TIMEOUT);

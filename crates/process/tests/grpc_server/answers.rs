@@ -1,4 +1,4 @@
-//! Answers that nobody reads.
+//! Answers that clients read slowly or not at all.
 
 use std::io;
 use std::ops::RangeInclusive;
@@ -26,11 +26,11 @@ use tower_service::Service;
 use crate::compression::framed;
 use crate::fixture::{Fixture, ORGANIZATION, PATIENCE, SERVICE, reason};
 
-/// What a stream's window is opened to, in the end.
+/// The window after the client has opened it.
 const OPEN_WINDOW: u32 = 1024 * 1024;
-/// A list of 64,000 to 80,000 bytes.
+/// Makes a list of 64,000 to 80,000 bytes.
 const EVENTS: i32 = 4_000;
-/// Of 1 MiB a quarter is kept for publishing, and half of the rest are so many of such lists.
+/// The lists that fit into half of 1 MiB without the reserve for publishing, which is a quarter.
 const LISTS: RangeInclusive<usize> = 4..=6;
 
 fn limits() -> LimitFlags {
@@ -143,8 +143,8 @@ pub(crate) async fn read_bytes(body: &mut h2::RecvStream) -> (Vec<u8>, HeaderMap
 }
 
 #[tokio::test]
-async fn answers_that_nobody_reads_are_their_callers_and_leave_room_for_others() {
-    // Nothing at all is taken, or a byte of each, for which the transport takes more.
+async fn unread_answers_count_for_their_caller_and_leave_room_for_others() {
+    // With a window of one byte the transport takes more than nothing.
     for window in [0, 1] {
         let fixture = Fixture::with_limits(limits()).await;
         let mut hog = SlowReader::at(&fixture, window).await;
@@ -213,7 +213,7 @@ impl AsyncWrite for Unread {
 
 /// Steps are counted, not timed: how long one takes depends on the machine.
 #[tokio::test]
-async fn what_waits_in_the_buffers_of_a_connection_counts_as_well() {
+async fn answers_in_the_buffers_of_a_connection_count_as_well() {
     /// More answers than the buffers and the organization's share can hold.
     const TOO_MANY_ANSWERS: usize = 200;
     /// A refusal may be passing: until the server has dropped the reader's own last answer.
@@ -247,7 +247,7 @@ async fn what_waits_in_the_buffers_of_a_connection_counts_as_well() {
 }
 
 #[tokio::test]
-async fn answers_that_their_client_gives_up_take_nothing_any_more() {
+async fn answers_that_their_client_has_reset_do_not_count() {
     let fixture = Fixture::with_limits(limits()).await;
     let mut hog = SlowReader::at(&fixture, 1).await;
     let mut held = Vec::new();
@@ -256,7 +256,7 @@ async fn answers_that_their_client_gives_up_take_nothing_any_more() {
         assert!(held.len() <= *LISTS.end(), "all are held");
     }
     drop(held);
-    // Until the server has seen that they are gone.
+    // Until the server has noticed that they are gone.
     while hog.list(&[]).await.is_err() {
         tokio::task::yield_now().await;
     }
@@ -271,7 +271,7 @@ async fn the_answer_to_a_change_is_not_refused_and_counts() {
         held.push(unread);
         assert!(held.len() <= *LISTS.end(), "all are held");
     }
-    // The request has room in what is kept for publishing, and the answer has none.
+    // The request fits into the reserve for publishing, but the answer does not.
     let events = vec![v1::PublishEventRequest::default(); 700];
     let change = v1::PublishEventsRequest { events, ..Default::default() };
     let answer = unread(hog.ask("PublishEvents", &change, &[])).await;
@@ -284,7 +284,7 @@ async fn the_answer_to_a_change_is_not_refused_and_counts() {
 }
 
 #[tokio::test]
-async fn what_is_compressed_counts_as_what_it_is_then() {
+async fn a_compressed_answer_counts_with_its_compressed_size() {
     let fixture = Fixture::with_limits(limits()).await;
     let mut hog = SlowReader::at(&fixture, 0).await;
     let mut held = Vec::new();
@@ -298,7 +298,7 @@ async fn what_is_compressed_counts_as_what_it_is_then() {
     }
 }
 
-/// Time is paused: it passes when nobody has anything to do.
+/// Time is paused: it passes when all tasks are idle.
 #[tokio::test(start_paused = true)]
 async fn an_answer_is_kept_until_its_deadline_and_for_a_minute_at_most() {
     for (headers, kept_for) in
@@ -323,7 +323,7 @@ async fn an_answer_is_kept_until_its_deadline_and_for_a_minute_at_most() {
         hog.opened.notify_one();
         for mut unread in held {
             let (length, trailers) = read(&mut unread).await;
-            // What the transport had taken for the window's one byte.
+            // Only what the transport has taken for the window of one byte.
             assert!(length <= 2 * FREE_ANSWER_BYTES, "{length} bytes of what is not there");
             let status = Status::from_header_map(&trailers).expect("a status");
             assert_eq!(status.code(), Code::DeadlineExceeded, "{status}");

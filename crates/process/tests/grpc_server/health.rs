@@ -59,7 +59,7 @@ async fn a_watcher_of_health_hears_of_the_shutdown_and_does_not_delay_it() {
     fixture.ended().await;
 }
 
-/// Time is paused: it passes when the server has done all that it can.
+/// Time is paused: it passes when all tasks are idle.
 #[tokio::test(start_paused = true)]
 async fn a_slow_watcher_of_health_hears_of_the_shutdown_before_its_stream_ends() {
     let mut fixture = Fixture::start().await;

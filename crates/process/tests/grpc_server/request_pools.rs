@@ -1,4 +1,4 @@
-//! Organizations share what the server has: one that takes all it can get is in nobody's way.
+//! Organizations share the pools of the server: a greedy one leaves room for the others.
 
 use std::time::Duration;
 
@@ -19,8 +19,7 @@ use tonic_types::StatusExt;
 
 use crate::fixture::{Fixture, ORGANIZATION, PATIENCE, REVOKED, SERVICE, reason};
 
-/// Of 20 requests 5 are kept for publishing; of the other 15 one organization gets 8 or, if others
-/// have as many, fewer.
+/// 5 of 20 requests are reserved for publishing. Of the other 15 a single organization gets 8.
 const IN_FLIGHT: u32 = 20;
 const SHARE: usize = 8;
 
@@ -57,12 +56,12 @@ fn is_share_exhausted(status: &Status) {
     assert!(retry.retry_delay.is_some());
 }
 
-/// A client that can leave requests unfinished.
+/// A client that can send a part of a request.
 async fn unfinished_client(fixture: &Fixture) -> SendRequest<bytes::Bytes> {
     unfinished_client_at(fixture, "127.0.0.1:0").await
 }
 
-/// The same at another address of this machine.
+/// Such a client at another address of this machine.
 async fn unfinished_client_at(fixture: &Fixture, address: &str) -> SendRequest<bytes::Bytes> {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.bind(address.parse().expect("an address")).expect("it is loopback's");
@@ -78,7 +77,7 @@ struct Unfinished {
 }
 
 impl Unfinished {
-    /// The headers of a request, and no end of it.
+    /// Sends the headers of a request, but not its end.
     async fn begin(
         client: &mut SendRequest<bytes::Bytes>,
         path: &str,
@@ -96,19 +95,19 @@ impl Unfinished {
         Unfinished { answer, body }
     }
 
-    /// Sends the rest of it, an empty message; whether it is answered with one.
+    /// Sends the rest of the request, an empty message. Whether the answer is a message.
     async fn finish(mut self) -> bool {
         self.body.send_data(bytes::Bytes::from_static(&[0; 5]), true).expect("it goes on");
         self.gets_in().await
     }
 
-    /// Whether its answer begins although it has not come: it has a place.
+    /// Whether the request is admitted: its answer begins before the request is complete.
     async fn gets_in(self) -> bool {
         let answer = timeout(PATIENCE, self.answer).await.expect("in time").expect("an answer");
         Status::from_header_map(answer.headers()).is_none()
     }
 
-    /// The status that it is answered with although it has not come.
+    /// The status that the server answers before the request is complete.
     async fn status(self) -> Status {
         let answer = timeout(PATIENCE, self.answer).await.expect("in time").expect("an answer");
         Status::from_header_map(answer.headers()).expect("without a message")
@@ -120,7 +119,7 @@ fn path(method: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_request_that_does_not_come_takes_nobodys_place() {
+async fn an_unfinished_request_takes_no_other_organizations_share() {
     let fixture = Fixture::with_limits(limits()).await;
     let mut hog = unfinished_client(&fixture).await;
     let mut begun = Vec::new();
@@ -138,14 +137,14 @@ async fn a_request_that_does_not_come_takes_nobodys_place() {
     publish(&mut client, "hog").await.expect("and for its own publishing");
     drop(begun);
     while let Err(status) = list(&mut client, "hog").await {
-        // Until the server has seen that they are gone.
+        // Until the server has noticed that they are gone.
         is_share_exhausted(&status);
         tokio::task::yield_now().await;
     }
 }
 
 #[tokio::test]
-async fn a_request_that_does_not_come_ends_in_time() {
+async fn an_unfinished_request_ends_in_time() {
     let request_body_timeout = Duration::from_millis(50);
     let fixture = Fixture::with_limits(LimitFlags { request_body_timeout, ..limits() }).await;
     let mut client = unfinished_client(&fixture).await;
@@ -158,9 +157,9 @@ async fn a_request_that_does_not_come_ends_in_time() {
     assert!(status.message().contains("--request-body-timeout"), "{status}");
 }
 
-/// What is on its way has places of its own: who waits for answers can send what comes next.
+/// Arriving requests have a pool of their own: a client with running requests can send the next.
 #[tokio::test]
-async fn a_place_is_taken_when_all_of_a_request_has_come_and_not_before() {
+async fn a_request_counts_as_running_only_when_its_whole_body_has_arrived() {
     let fixture = Fixture::with_limits(limits()).await;
     let client = fixture.client().await;
     let mut requests = Vec::new();
@@ -172,7 +171,7 @@ async fn a_place_is_taken_when_all_of_a_request_has_come_and_not_before() {
     }
     let mut next = unfinished_client(&fixture).await;
     let begun = Unfinished::begin(&mut next, &path("ListEvents"), Some("busy")).await;
-    // The server has looked at it when it answers what came after it on the same connection.
+    // The server has seen it when it answers a later request on the same connection.
     let later = Unfinished::begin(&mut next, &path("PublishEvent"), Some(REVOKED)).await;
     later.status().await;
     fixture.gate.open();
@@ -183,7 +182,7 @@ async fn a_place_is_taken_when_all_of_a_request_has_come_and_not_before() {
 }
 
 #[tokio::test]
-async fn a_request_whose_key_is_revoked_meanwhile_is_not_waited_for() {
+async fn an_unfinished_request_ends_when_its_key_is_revoked() {
     let fixture = Fixture::with_limits(limits()).await;
     let mut client = unfinished_client(&fixture).await;
     let begun = Unfinished::begin(&mut client, &path("PublishEvent"), Some(REVOKED)).await;
@@ -191,7 +190,7 @@ async fn a_request_whose_key_is_revoked_meanwhile_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn an_organization_that_waits_for_answers_leaves_places_for_others_and_health_is_told() {
+async fn one_organizations_running_requests_leave_room_for_others_and_for_health_checks() {
     let fixture = Fixture::with_limits(limits()).await;
     let mut client = fixture.client().await;
     let asking = client.clone();
@@ -206,7 +205,7 @@ async fn an_organization_that_waits_for_answers_leaves_places_for_others_and_hea
         fixture.gate.arrival().await;
     }
     is_share_exhausted(&list(&mut client, "hog").await.expect_err("one too many"));
-    // Others go on taking smaller and smaller parts of what is left.
+    // The others take smaller and smaller parts of the rest.
     for (organization, share) in [("second", 4), ("third", 2), ("fourth", 1)] {
         for _ in 0..share {
             requests.push(ask(organization));
@@ -229,7 +228,7 @@ async fn an_organization_that_waits_for_answers_leaves_places_for_others_and_hea
 }
 
 #[tokio::test]
-async fn an_organization_asks_so_much_at_once_and_its_other_calls_wait_for_these_alone() {
+async fn an_organizations_calls_above_the_limit_wait_and_delay_no_other_organization() {
     let fixture = Fixture::with_limits(LimitFlags::default()).await;
     let mut client = fixture.client().await;
     let asking = client.clone();
@@ -257,7 +256,7 @@ async fn an_organization_asks_so_much_at_once_and_its_other_calls_wait_for_these
 }
 
 #[tokio::test]
-async fn before_its_key_is_known_a_request_is_its_addresss() {
+async fn before_its_key_is_known_a_request_counts_for_its_address() {
     let fixture = Fixture::with_limits(limits()).await;
     let mut hog = unfinished_client(&fixture).await;
     let mut begun = Vec::new();
@@ -266,7 +265,7 @@ async fn before_its_key_is_known_a_request_is_its_addresss() {
     }
     let one_more = Unfinished::begin(&mut hog, &path("ListEvents"), None).await;
     is_share_exhausted(&one_more.status().await);
-    // Another address has its own share, and takes it until it is refused for that.
+    // Another address has a share of its own.
     let mut other = unfinished_client_at(&fixture, "127.0.0.2:0").await;
     for _ in 0..SHARE / 2 {
         begun.push(Unfinished::begin(&mut other, &path("ListEvents"), None).await);
@@ -280,7 +279,7 @@ async fn before_its_key_is_known_a_request_is_its_addresss() {
 }
 
 #[tokio::test]
-async fn streams_that_need_no_key_are_limited_by_address_and_health_is_told() {
+async fn streams_without_a_key_are_limited_by_address_and_health_checks_are_answered() {
     let fixture = Fixture::with_limits(LimitFlags::default()).await;
     let reflection = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
     let mut hog = unfinished_client(&fixture).await;
@@ -300,8 +299,8 @@ async fn streams_that_need_no_key_are_limited_by_address_and_health_is_told() {
 }
 
 #[tokio::test]
-async fn what_requests_take_up_in_memory_is_shared_as_well() {
-    // Half of it is less than three requests, of which each counts once as sent and once as read.
+async fn the_memory_of_requests_is_shared_as_well() {
+    // An organization gets less than half: three requests, each counted encoded and decoded.
     const REQUEST_BYTES: u32 = 64 * 1024;
     let max_request_memory = REQUEST_BYTES * 16;
     let limits = LimitFlags {
@@ -335,7 +334,7 @@ async fn what_requests_take_up_in_memory_is_shared_as_well() {
 }
 
 #[tokio::test]
-async fn entries_are_counted_before_they_are_made() {
+async fn a_batchs_entries_are_counted_before_they_are_decoded() {
     let fixture = Fixture::with_limits(LimitFlags::default()).await;
     let mut client = fixture.client().await;
     let events = vec![v1::PublishEventRequest::default(); 1_001];

@@ -1,4 +1,4 @@
-//! SIGHUP, sent to a process of its own: this very program, running only the ignored test.
+//! SIGHUP to a child process, which is this test binary running only the ignored test.
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "a test is read by whoever runs it")]
 
 use std::io::{BufRead, BufReader};
@@ -21,7 +21,7 @@ async fn process_under_test() {
 }
 
 #[test]
-fn each_hangup_is_heard_by_all_who_listen_and_the_process_goes_on() {
+fn every_receiver_gets_each_hangup_and_the_process_goes_on() {
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command.args(["--exact", "process_under_test", "--ignored", "--nocapture"]);
     let mut child = command.stdout(Stdio::piped()).spawn().expect("a process");
