@@ -1,4 +1,4 @@
-//! The sixteen kinds of events that endpoints subscribe to, and the test.
+//! The sixteen event types that endpoints subscribe to, and the type of tests.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,11 +7,11 @@ use crate::document::as_text;
 
 macro_rules! event_types {
     ($($variant:ident $name:literal $category:ident $description:literal;)*) => {
-        /// What kind of event it is.
+        /// The type of an event.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum EventType {
             $(#[doc = $description] $variant,)*
-            /// A test that somebody asked for. Never published, never subscribed to.
+            /// A test that a user requested. It cannot be published or subscribed to.
             Test,
         }
 
@@ -35,7 +35,7 @@ macro_rules! event_types {
                 }
             }
 
-            /// What has happened, in a sentence.
+            /// What happened, in one sentence.
             pub const fn description(self) -> &'static str {
                 match self {
                     $(EventType::$variant => $description,)*
