@@ -16,7 +16,7 @@ use keeptrusts_webhooks_domain::ids::{DeliveryId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, RecordName, Shard};
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
-use keeptrusts_webhooks_store::queries::{AuditFilter, Found, Interval};
+use keeptrusts_webhooks_store::queries::{AuditFilter, Interval, ListPage};
 use keeptrusts_webhooks_store::{Log, Record};
 use tonic::{Request, Response, Status};
 
@@ -75,7 +75,7 @@ impl AuditApi {
         let store = self.log.store();
         let below = self.position(shard, organization, below).await?;
         let found = store.list_audit_records(shard, organization, filter, below, limit).await;
-        let Found { rows: records, next } = found.map_err(answer::query_failed)?;
+        let ListPage { rows: records, next } = found.map_err(answer::query_failed)?;
         let end = match next {
             // A cursor names a record.
             Some(end) if records.last().is_none_or(|last| last.position != end) => {

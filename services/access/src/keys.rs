@@ -32,7 +32,7 @@ use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
 use keeptrusts_webhooks_process::log_writer::LogWriter;
 use keeptrusts_webhooks_store::queries::KeyFilter;
 use keeptrusts_webhooks_store::random;
-use keeptrusts_webhooks_store::{Clock, Expected, Log, NewRecord, new_ulid};
+use keeptrusts_webhooks_store::{Clock, ExpectedVersion, Log, NewRecord, new_ulid};
 use tonic::{Request, Response, Status};
 
 use crate::pace::Pace;
@@ -65,7 +65,7 @@ impl AccessApi {
         let new = new(&token);
         let record = NewRecord {
             stream: Stream::Key(id),
-            expected: Expected::New,
+            expected: ExpectedVersion::New,
             fact: Fact::Key(KeyFact::Created(new.clone())),
         };
         let (_, recorded_at) = self.writer(&organization).append(record, metadata(id)).await?;

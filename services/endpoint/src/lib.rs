@@ -30,7 +30,7 @@ use keeptrusts_webhooks_process::{answer, refusals};
 use keeptrusts_webhooks_rendering::{Renderer, RendererLimits};
 use keeptrusts_webhooks_store::queries::EndpointFilter;
 use keeptrusts_webhooks_store::vault::keyring::Keyring;
-use keeptrusts_webhooks_store::{Clock, Expected, Log, NewRecord, new_ulid};
+use keeptrusts_webhooks_store::{Clock, ExpectedVersion, Log, NewRecord, new_ulid};
 use tonic::{Request, Response, Status};
 
 use crate::flags::EndpointFlags;
@@ -117,7 +117,7 @@ impl EndpointService for EndpointApi {
         let config = config.with_payload_format(format);
         let record = NewRecord {
             stream: Stream::Endpoint(id),
-            expected: Expected::New,
+            expected: ExpectedVersion::New,
             fact: Fact::Endpoint(EndpointFact::Created {
                 config: config.clone(),
                 secret: sealed.clone(),

@@ -28,7 +28,7 @@ use keeptrusts_webhooks_domain::mail_limits::MailLimits;
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
 use keeptrusts_webhooks_store::vault::keyring::Keyring;
-use keeptrusts_webhooks_store::{Clock, Expected, Log, NewRecord, new_ulid};
+use keeptrusts_webhooks_store::{Clock, ExpectedVersion, Log, NewRecord, new_ulid};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
@@ -106,7 +106,7 @@ impl NotificationService for NotificationApi {
         let config = config.with_destination(destination);
         let record = NewRecord {
             stream: Stream::Channel(id),
-            expected: Expected::New,
+            expected: ExpectedVersion::New,
             fact: Fact::Channel(ChannelFact::Created(config.clone())),
         };
         let (_, recorded_at) = self.writer(&organization_id).append(record, metadata).await?;

@@ -23,7 +23,7 @@ use keeptrusts_webhooks_domain::notification::{Notification, NotificationFact};
 use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::replay::{Replay, ReplayFact};
 
-use super::rows::{FailingEndpoint, KnownIncident, PausedEndpoint};
+use super::rows::{EndpointIncident, FailingEndpoint, PausedEndpoint};
 use crate::durations;
 use crate::error::BrokenLog;
 use crate::log::operation::Record;
@@ -106,7 +106,7 @@ impl Touched {
 
 /// A subscribed event that its endpoint was not sent because it was disabled.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Missed {
+pub struct MissedEvent {
     /// Whose it is.
     pub organization_id: OrganizationId,
     /// The endpoint.
@@ -153,7 +153,7 @@ pub struct Changes {
     /// Rows to insert.
     pub attempts: Vec<Attempt>,
     /// Rows to insert.
-    pub missed: Vec<Missed>,
+    pub missed: Vec<MissedEvent>,
     /// To add to the counts that stand.
     pub attempt_counts: BTreeMap<CountKey, u64>,
     /// Rows to delete and to insert. What stands is not read before: a success says nothing of
@@ -207,10 +207,10 @@ impl Changes {
         begun.collect()
     }
 
-    pub(crate) fn incidents(&self) -> Vec<KnownIncident> {
+    pub(crate) fn incidents(&self) -> Vec<EndpointIncident> {
         let incidents =
             self.incidents.iter().map(|((organization, channel, endpoint), incident)| {
-                KnownIncident {
+                EndpointIncident {
                     organization_id: organization.clone(),
                     channel_id: *channel,
                     endpoint_id: *endpoint,
@@ -295,11 +295,13 @@ impl Fold {
                 self.changes
                     .new_deliveries
                     .extend(deliveries.map(|delivery| (delivery.id, delivery)));
-                self.changes.missed.extend(scheduled.missed.iter().map(|endpoint_id| Missed {
-                    organization_id: record.organization_id.clone(),
-                    endpoint_id: *endpoint_id,
-                    event_id,
-                    position: record.position,
+                self.changes.missed.extend(scheduled.missed.iter().map(|endpoint_id| {
+                    MissedEvent {
+                        organization_id: record.organization_id.clone(),
+                        endpoint_id: *endpoint_id,
+                        event_id,
+                        position: record.position,
+                    }
                 }));
                 Ok(())
             }

@@ -23,7 +23,7 @@ pub(crate) struct PausedEndpoint {
 
 /// The incident of an endpoint at a channel's service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KnownIncident {
+pub struct EndpointIncident {
     /// Whose it is.
     pub organization_id: OrganizationId,
     /// Whose service keeps it.

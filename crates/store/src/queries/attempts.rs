@@ -6,7 +6,7 @@ use keeptrusts_webhooks_domain::ids::{AttemptId, EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Shard;
 
 use super::filters::AttemptFilter;
-use super::found::Found;
+use super::list_page::ListPage;
 use super::selection::Selection;
 use super::walk::{self, List};
 use crate::error::StoreError;
@@ -33,7 +33,7 @@ impl dyn Store + '_ {
         filter: &AttemptFilter,
         before: AttemptId,
         limit: usize,
-    ) -> Result<Found<Attempt, AttemptId>, StoreError> {
+    ) -> Result<ListPage<Attempt, AttemptId>, StoreError> {
         let list = List {
             interval: filter.begun,
             before: before.ulid(),

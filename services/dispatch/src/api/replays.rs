@@ -25,7 +25,7 @@ use keeptrusts_webhooks_domain::replay::{
 use keeptrusts_webhooks_domain::violation::Violation;
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_store::queries::replay_candidates::CandidatePage;
-use keeptrusts_webhooks_store::{Expected, NewRecord, OrganizationFollower, new_ulid};
+use keeptrusts_webhooks_store::{ExpectedVersion, NewRecord, OrganizationFollower, new_ulid};
 use tokio_stream::Stream;
 use tonic::Status;
 
@@ -74,7 +74,7 @@ impl DispatchApi {
         let id = ReplayId::new(new_ulid((self.clock)()));
         let record = NewRecord {
             stream: LogStream::Replay(id),
-            expected: Expected::New,
+            expected: ExpectedVersion::New,
             fact: Fact::Replay(ReplayFact::Requested(new.clone())),
         };
         let metadata = call.metadata(endpoint.id);
@@ -129,7 +129,7 @@ impl DispatchApi {
         let record = NewRecord {
             stream: LogStream::Replay(*replay_id),
             // It goes a step several times a second, and is cancelled wherever it stands.
-            expected: Expected::Any,
+            expected: ExpectedVersion::Any,
             fact: Fact::Replay(ReplayFact::Cancelled { endpoint_id }),
         };
         let metadata = call.metadata(endpoint_id);

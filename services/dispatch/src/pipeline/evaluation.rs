@@ -8,7 +8,7 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::delivery::RequestResult;
 use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::retry_after::RetryAfter;
-use keeptrusts_webhooks_outbound::{Answer, Exchange as Exchanged, Remark};
+use keeptrusts_webhooks_outbound::{HttpExchange, HttpResponse, Remark};
 
 use super::{answer_remarks, request};
 use crate::metrics::AttemptResult;
@@ -29,10 +29,10 @@ pub(crate) struct Evaluation {
 
 impl Evaluation {
     /// What came of a request to `url` that ended `now`. Success is any 2xx; everything else is not.
-    pub(crate) fn of(exchanged: Exchanged, url: &str, now: Timestamp) -> Evaluation {
-        let Exchanged { result, duration, remarks, was_sent } = exchanged;
+    pub(crate) fn of(exchange: HttpExchange, url: &str, now: Timestamp) -> Evaluation {
+        let HttpExchange { result, duration, remarks, was_sent } = exchange;
         match result {
-            Ok(Answer { status, headers, body, .. }) => {
+            Ok(HttpResponse { status, headers, body, .. }) => {
                 let mut of_answer = Vec::from_iter(answer_remarks::remark(&headers, &body));
                 let request_result = match status.is_success() {
                     true => RequestResult::Succeeded,

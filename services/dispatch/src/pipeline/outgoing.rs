@@ -12,7 +12,7 @@ use keeptrusts_webhooks_domain::delivery::{Delivery, RequestResult};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use keeptrusts_webhooks_domain::payload_format::{PayloadFormat, RoutingKey};
-use keeptrusts_webhooks_formats::{Event, FormatError, Formatter, Interrupt, Payload};
+use keeptrusts_webhooks_formats::{FormatError, Formatter, Interrupt, Payload, PayloadEvent};
 use keeptrusts_webhooks_rendering::Renderer;
 use keeptrusts_webhooks_store::vault::keyring::{DataKeys, KeyProblem, SecretOwner};
 
@@ -120,9 +120,9 @@ impl Facts {
         }
     }
 
-    fn event(&self) -> Result<Event<'_>, FormatError> {
+    fn event(&self) -> Result<PayloadEvent<'_>, FormatError> {
         let Facts { event_id, organization_id, event_type, event_time, body } = self;
-        Event::of_body(*event_id, organization_id, *event_type, *event_time, body)
+        PayloadEvent::from_body(*event_id, organization_id, *event_type, *event_time, body)
     }
 
     /// When the event happened, and what its receiver is sent of it.

@@ -20,7 +20,7 @@ use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId};
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_store::backoff::Backoff;
 use keeptrusts_webhooks_store::{
-    AppendError, Appended, BodyId, NewBody, NewRecord, Operation, StoreError,
+    AppendError, AppendOutcome, BodyId, NewBody, NewRecord, Operation, StoreError,
 };
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -181,7 +181,7 @@ pub(crate) async fn run(
 /// What is waited for.
 enum Step {
     /// The log has answered.
-    Appended(Vec<(Pending, Fact, Result<Appended, AppendError>)>),
+    Appended(Vec<(Pending, Fact, Result<AppendOutcome, AppendError>)>),
     /// What had to be decided again was read again.
     ReadAgain(Vec<Pending>),
 }
@@ -234,19 +234,19 @@ impl<'a> Recorder<'a> {
     /// Tells of what is recorded; returns what is to be tried again.
     async fn conclude(
         &mut self,
-        appended: Vec<(Pending, Fact, Result<Appended, AppendError>)>,
+        appended: Vec<(Pending, Fact, Result<AppendOutcome, AppendError>)>,
         to_schedule: &mpsc::Sender<Progress>,
     ) -> Result<Again, StageEnded> {
         let shard = self.shard;
         let (mut again, mut waits_for) = (Vec::new(), None);
         for (pending, fact, result) in appended {
             match result {
-                Ok(Appended::New { recorded_at, .. }) => {
+                Ok(AppendOutcome::Appended { recorded_at, .. }) => {
                     let delivery = finish(shard, pending.outcome, &fact, recorded_at);
                     // The scheduler is gone when the process is shutting down.
                     _ = to_schedule.send(Progress::Finished(Box::new(delivery))).await;
                 }
-                Ok(Appended::Duplicate { .. }) => {}
+                Ok(AppendOutcome::Duplicate { .. }) => {}
                 Err(error) => {
                     match shard.react(OUTCOMES, &error) {
                         Reaction::DecideAgain => {}

@@ -9,7 +9,7 @@ use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId
 use super::Fixture;
 use super::given::*;
 use super::stories::*;
-use crate::log::operation::Expected;
+use crate::log::operation::ExpectedVersion;
 use crate::queries::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter, Interval};
 
 /// From the fourth story's time on, and before the tenth's.
@@ -161,9 +161,9 @@ pub(crate) async fn endpoints_are_filtered_by_status_and_text_together(fixture: 
     let disable =
         || EndpointFact::Disabled { reason: String::new(), cause: DisableCause::Requested };
     let degrade = EndpointFact::Degraded { delivery_id: DeliveryId::MIN, reason: String::new() };
-    fixture.append(change_endpoint(disabled, Expected::Any, disable())).await;
-    fixture.append(change_endpoint(other, Expected::Any, disable())).await;
-    fixture.append(change_endpoint(degraded, Expected::Any, degrade)).await;
+    fixture.append(change_endpoint(disabled, ExpectedVersion::Any, disable())).await;
+    fixture.append(change_endpoint(other, ExpectedVersion::Any, disable())).await;
+    fixture.append(change_endpoint(degraded, ExpectedVersion::Any, degrade)).await;
     let list = async |status, search: Option<&str>| {
         let filter = EndpointFilter { status, search: search.map(str::to_owned) };
         endpoints(fixture.store(), &organization(), filter, EndpointId::MAX, ALL).await

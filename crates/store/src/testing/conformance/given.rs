@@ -25,7 +25,9 @@ use keeptrusts_webhooks_domain::retry::RetrySchedule;
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 use ulid::Ulid;
 
-use crate::log::operation::{Advance, BodyId, Expected, NewBody, NewRecord, Operation};
+use crate::log::operation::{
+    BodyId, CheckpointAdvance, ExpectedVersion, NewBody, NewRecord, Operation,
+};
 
 /// The shard that checks work on: every backend has it.
 pub(crate) const SHARD: Shard = Shard(0);
@@ -104,7 +106,7 @@ pub(crate) fn ask_replay(id: ReplayId, selection: ReplaySelection) -> Operation 
         matched_count: 1,
         may_match_more: false,
     };
-    operation(Stream::Replay(id), Expected::New, Fact::Replay(ReplayFact::Requested(new)))
+    operation(Stream::Replay(id), ExpectedVersion::New, Fact::Replay(ReplayFact::Requested(new)))
 }
 
 /// A secret that looks sealed.
@@ -117,7 +119,7 @@ pub(crate) fn sealed(text: &str) -> SealedSecret {
 }
 
 /// An operation of one record; the methods below add to it.
-pub(crate) fn operation(stream: Stream, expected: Expected, fact: Fact) -> Operation {
+pub(crate) fn operation(stream: Stream, expected: ExpectedVersion, fact: Fact) -> Operation {
     Operation {
         id: OperationId::new(next_ulid()),
         organization_id: organization(),
@@ -142,7 +144,7 @@ impl Operation {
 
     /// The same, moving the checkpoint from one position to another.
     pub(crate) fn advancing(self, from: i64, to: i64) -> Operation {
-        let step = Advance { from: Position(from), to: Position(to) };
+        let step = CheckpointAdvance { from: Position(from), to: Position(to) };
         Operation { checkpoint: Some(step), ..self }
     }
 
@@ -179,11 +181,15 @@ pub(crate) fn create_endpoint_with(id: EndpointId, name: &str, url: &str) -> Ope
         ..EndpointConfig::default()
     };
     let fact = EndpointFact::Created { config, secret: sealed("secret") };
-    operation(Stream::Endpoint(id), Expected::New, Fact::Endpoint(fact))
+    operation(Stream::Endpoint(id), ExpectedVersion::New, Fact::Endpoint(fact))
 }
 
 /// Appends a fact to an endpoint's stream.
-pub(crate) fn change_endpoint(id: EndpointId, expected: Expected, fact: EndpointFact) -> Operation {
+pub(crate) fn change_endpoint(
+    id: EndpointId,
+    expected: ExpectedVersion,
+    fact: EndpointFact,
+) -> Operation {
     operation(Stream::Endpoint(id), expected, Fact::Endpoint(fact))
 }
 
@@ -198,7 +204,7 @@ pub(crate) fn updated_with_secret(secret: SealedSecret, patch: EndpointPatch) ->
 }
 
 /// Renames an endpoint.
-pub(crate) fn rename_endpoint(id: EndpointId, expected: Expected, name: &str) -> Operation {
+pub(crate) fn rename_endpoint(id: EndpointId, expected: ExpectedVersion, name: &str) -> Operation {
     let patch = EndpointPatch { name: Some(name.to_owned()), ..EndpointPatch::default() };
     change_endpoint(id, expected, updated(patch))
 }
@@ -206,12 +212,12 @@ pub(crate) fn rename_endpoint(id: EndpointId, expected: Expected, name: &str) ->
 /// Sends an endpoint's deliveries somewhere else.
 pub(crate) fn move_endpoint(id: EndpointId, url: &str) -> Operation {
     let patch = EndpointPatch { url: Some(url.to_owned()), ..EndpointPatch::default() };
-    change_endpoint(id, Expected::Any, updated(patch))
+    change_endpoint(id, ExpectedVersion::Any, updated(patch))
 }
 
 /// That a stream has so many records.
-pub(crate) fn version(version: i64) -> Expected {
-    Expected::Version(Version(version))
+pub(crate) fn version(version: i64) -> ExpectedVersion {
+    ExpectedVersion::Exactly(Version(version))
 }
 
 /// Publishes an event.
@@ -238,7 +244,7 @@ fn accept(id: EventId, event_type: EventType, idempotency: Option<Idempotency>) 
         body: ContentDigest::of(id.to_string().as_bytes()),
         idempotency,
     };
-    operation(Stream::Event(id), Expected::New, Fact::EventAccepted(accepted))
+    operation(Stream::Event(id), ExpectedVersion::New, Fact::EventAccepted(accepted))
 }
 
 /// Routes an event.
@@ -263,7 +269,7 @@ pub(crate) fn schedule_type(
         deliveries: deliveries.to_vec(),
         missed: missed.to_vec(),
     };
-    operation(Stream::Event(id), Expected::Any, Fact::DeliveriesScheduled(scheduled))
+    operation(Stream::Event(id), ExpectedVersion::Any, Fact::DeliveriesScheduled(scheduled))
 }
 
 /// Asks for a test of an endpoint.
@@ -278,11 +284,15 @@ pub(crate) fn request_test(
         event_time: time("2026-04-23T10:29:59.5Z"),
         body: ContentDigest::of(b"test"),
     };
-    operation(Stream::Delivery(id), Expected::New, Fact::Delivery(fact))
+    operation(Stream::Delivery(id), ExpectedVersion::New, Fact::Delivery(fact))
 }
 
 /// Appends a fact to a delivery's stream.
-pub(crate) fn change_delivery(id: DeliveryId, expected: Expected, fact: DeliveryFact) -> Operation {
+pub(crate) fn change_delivery(
+    id: DeliveryId,
+    expected: ExpectedVersion,
+    fact: DeliveryFact,
+) -> Operation {
     operation(Stream::Delivery(id), expected, Fact::Delivery(fact))
 }
 
@@ -355,7 +365,7 @@ pub(crate) fn conclude(
         steady_end_time,
         &RetrySchedule::default(),
     );
-    change_delivery(delivery.id, Expected::Version(delivery.version), fact)
+    change_delivery(delivery.id, ExpectedVersion::Exactly(delivery.version), fact)
 }
 
 /// A steady clock that is an hour ahead of all others.

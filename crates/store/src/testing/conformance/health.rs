@@ -12,7 +12,7 @@ use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use super::Fixture;
 use super::given::*;
 use crate::durations;
-use crate::log::operation::Expected;
+use crate::log::operation::ExpectedVersion;
 use crate::store::AttemptSum;
 
 async fn an_endpoint_of(fixture: &Fixture, whose: OrganizationId) -> EndpointId {
@@ -102,9 +102,9 @@ pub(crate) async fn enabling_begins_anew_and_disabling_does_not(fixture: Fixture
         reason: String::new(),
         cause: DisableCause::Gone { delivery_id: delivery },
     };
-    fixture.append(change_endpoint(endpoint, Expected::Any, disabled)).await;
+    fixture.append(change_endpoint(endpoint, ExpectedVersion::Any, disabled)).await;
     assert_eq!(failing(&fixture, endpoint).await, since, "one sees since when");
-    fixture.append(change_endpoint(endpoint, Expected::Any, EndpointFact::Enabled)).await;
+    fixture.append(change_endpoint(endpoint, ExpectedVersion::Any, EndpointFact::Enabled)).await;
     assert_eq!(failing(&fixture, endpoint).await, None);
 }
 
@@ -147,7 +147,9 @@ pub(crate) async fn an_organizations_attempts_are_summed_over_hours(fixture: Fix
     expected.sort_unstable();
     assert_eq!(sums(["2026-04-23T10:00:00Z", "2026-04-23T12:00:00Z"]).await, expected);
     // Deleted endpoints had their attempts as well.
-    fixture.append(change_endpoint(endpoints[0], Expected::Any, EndpointFact::Deleted)).await;
+    fixture
+        .append(change_endpoint(endpoints[0], ExpectedVersion::Any, EndpointFact::Deleted))
+        .await;
     assert_eq!(sums(["2026-04-23T10:00:00Z", "2026-04-23T12:00:00Z"]).await, expected);
     assert_eq!(sums(["2026-04-23T13:00:00Z", "2026-04-23T14:00:00Z"]).await, []);
     // Their names can be had, one organization's at a time.

@@ -24,7 +24,7 @@ use super::Fixture;
 use super::due::due;
 use super::given::*;
 use crate::durations;
-use crate::log::operation::Expected;
+use crate::log::operation::ExpectedVersion;
 use crate::log::projection::{CountKey, hour_of};
 use crate::queries::AttemptFilter;
 use crate::store::DueKey;
@@ -50,7 +50,7 @@ pub(super) async fn a_delivery_to(fixture: &Fixture, endpoint: EndpointId) -> De
 
 /// Appends a fact to a delivery; answers with its row and the time of the record.
 async fn change(fixture: &Fixture, id: DeliveryId, fact: DeliveryFact) -> (Delivery, Timestamp) {
-    let records = fixture.append(change_delivery(id, Expected::Any, fact)).await;
+    let records = fixture.append(change_delivery(id, ExpectedVersion::Any, fact)).await;
     (fixture.delivery(id).await, records[0].recorded_at)
 }
 
@@ -176,8 +176,9 @@ pub(crate) async fn an_endpoints_row_follows_each_of_its_facts(fixture: Fixture)
     for (fact, effect) in steps {
         fixture.advance(Duration::from_millis(1)).await;
         let is_change = fact != EndpointFact::SecretRevealed;
-        let recorded =
-            fixture.append(change_endpoint(id, Expected::Version(expected.version), fact)).await;
+        let recorded = fixture
+            .append(change_endpoint(id, ExpectedVersion::Exactly(expected.version), fact))
+            .await;
         expected.version = expected.version.next();
         let status = expected.status;
         effect(&mut expected);
@@ -287,7 +288,7 @@ pub(crate) async fn a_delivery_knows_the_calls_that_asked_for_its_attempts(fixtu
     let endpoint = an_endpoint(&fixture).await;
     let id = a_delivery_to(&fixture, endpoint).await;
     let asked = async |fact: DeliveryFact, trace: TraceContext| {
-        let mut operation = change_delivery(id, Expected::Any, fact);
+        let mut operation = change_delivery(id, ExpectedVersion::Any, fact);
         operation.metadata.trace = Some(trace);
         fixture.append(operation).await;
         fixture.delivery(id).await

@@ -33,14 +33,16 @@ use tokio::sync::mpsc;
 use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::log::commits::OtherWrites;
-use crate::log::operation::{Appended, BodyId, NewBody, Operation, Record, newest_steady_time};
+use crate::log::operation::{
+    AppendOutcome, BodyId, NewBody, Operation, Record, newest_steady_time,
+};
 use crate::log::plan::{Locked, Wanted, plan};
 use crate::log::projection::{
-    Changes, CountKey, Fold, HealthChange, IncidentKey, Loaded, Missed, Touched,
+    Changes, CountKey, Fold, HealthChange, IncidentKey, Loaded, MissedEvent, Touched,
 };
 use crate::store::{
-    AppendedBatch, ErasedBodies, Lease, RebuildDifference, ShardLease, ShardState, SteadyTime,
-    Store, Survey, TableVersions,
+    AppendedBatch, ClusterState, ErasedBodies, Lease, RebuildDifference, ShardLease, ShardState,
+    SteadyTime, Store, TableVersions,
 };
 use crate::vault::{MasterKeyHistory, StoredDataKey};
 
@@ -80,7 +82,7 @@ struct Tables {
     events: BTreeMap<EventId, Event>,
     deliveries: BTreeMap<DeliveryId, Delivery>,
     attempts: BTreeMap<AttemptId, Attempt>,
-    missed: Vec<Missed>,
+    missed: Vec<MissedEvent>,
     attempt_counts: BTreeMap<CountKey, u64>,
     failing: BTreeMap<(OrganizationId, EndpointId), FailureStreak>,
     pauses: BTreeMap<(OrganizationId, EndpointId), Pause>,
@@ -234,17 +236,18 @@ impl Store for MemoryStore {
         shard: Shard,
         after: Position,
         operations: &[OperationId],
-    ) -> Result<HashMap<OperationId, Appended>, StoreError> {
+    ) -> Result<HashMap<OperationId, AppendOutcome>, StoreError> {
         let data = self.shard(shard);
         let mut found = HashMap::new();
         for record in data.records.iter().filter(|record| record.position > after) {
             if operations.contains(&record.operation_id) {
                 let Record { position, recorded_at, .. } = *record;
-                let appended = Appended::New { first: position, last: position, recorded_at };
+                let appended =
+                    AppendOutcome::Appended { first: position, last: position, recorded_at };
                 found
                     .entry(record.operation_id)
                     .and_modify(|earlier| {
-                        if let Appended::New { last, .. } = earlier {
+                        if let AppendOutcome::Appended { last, .. } = earlier {
                             *last = position;
                         }
                     })
@@ -395,7 +398,11 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn survey(&self, member: &str, time_to_live: Duration) -> Result<Survey, StoreError> {
+    async fn heartbeat(
+        &self,
+        member: &str,
+        time_to_live: Duration,
+    ) -> Result<ClusterState, StoreError> {
         let now = (self.clock)();
         let mut database = lock(&self.database);
         database.members.insert(member.to_owned(), now + time_to_live);
@@ -415,7 +422,7 @@ impl Store for MemoryStore {
             };
             ShardLease { shard, owner: Some(owner), epoch: Some(data.epoch), expires_in }
         });
-        Ok(Survey { members, shards: shards.collect() })
+        Ok(ClusterState { members, shards: shards.collect() })
     }
 
     async fn leave(&self, member: &str) -> Result<(), StoreError> {
@@ -476,7 +483,7 @@ impl Store for MemoryStore {
         );
         compare("failing_endpoints", &stored.failing, &rebuilt.failing, &mut differences);
         compare("endpoint_pauses", &stored.pauses, &rebuilt.pauses, &mut differences);
-        let numbered = |rows: &[Missed]| {
+        let numbered = |rows: &[MissedEvent]| {
             rows.iter().map(|row| ((row.endpoint_id, row.position), row.clone())).collect()
         };
         let (stored, rebuilt): (BTreeMap<_, _>, BTreeMap<_, _>) =

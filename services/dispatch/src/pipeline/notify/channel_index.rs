@@ -13,7 +13,7 @@ use keeptrusts_webhooks_domain::notification::{
 };
 use keeptrusts_webhooks_store::BrokenLog;
 use keeptrusts_webhooks_store::log::projection::{Fold, Loaded};
-use keeptrusts_webhooks_store::{KnownIncident, Record, Told};
+use keeptrusts_webhooks_store::{EndpointIncident, ExhaustionNotification, Record};
 
 use super::cause::NotificationCause;
 use super::decisions::Decision;
@@ -60,11 +60,11 @@ impl ChannelIndex {
     /// What the last owner has left in the tables.
     pub(crate) fn restore(
         &mut self,
-        told: Vec<Told>,
+        told: Vec<ExhaustionNotification>,
         causes: Vec<(OrganizationId, Position)>,
-        incidents: Vec<KnownIncident>,
+        incidents: Vec<EndpointIncident>,
     ) {
-        for KnownIncident { channel_id, endpoint_id, incident, .. } in incidents {
+        for EndpointIncident { channel_id, endpoint_id, incident, .. } in incidents {
             self.incidents.insert((channel_id, endpoint_id), incident);
         }
         for told in told {

@@ -110,7 +110,7 @@ pub(crate) async fn prepare(
         }
     }
     let since = now.checked_sub(GROUPING_WINDOW).unwrap_or(Timestamp::MIN);
-    let told = store.told_of_exhausted(number, since).await?;
+    let told = store.exhaustion_notifications(number, since).await?;
     let causes = store.last_causes(number, checkpoint).await?;
     channel_index.has_read(checkpoint);
     channel_index.restore(told, causes, store.open_incidents(number).await?);

@@ -152,8 +152,8 @@ impl World {
 
     /// Who has which shard. By another process's name, so that nobody is kept alive.
     pub(crate) async fn leases(&self) -> Vec<ShardLease> {
-        let survey = self.database.survey("observer", std::time::Duration::ZERO).await;
-        survey.expect("readable").shards
+        let cluster = self.database.heartbeat("observer", std::time::Duration::ZERO).await;
+        cluster.expect("readable").shards
     }
 
     /// How many shards a process has.
