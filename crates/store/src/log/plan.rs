@@ -16,23 +16,23 @@ use crate::error::BrokenLog;
 use crate::log::operation::{
     AppendOutcome, ExpectedVersion, NewBody, NewRecord, Operation, Record, Refusal,
 };
-use crate::log::projection::{Changes, Fold, Loaded, Touched};
+use crate::log::projection::{AffectedRows, Changes, Fold, LoadedRows};
 
 /// Whose key.
 pub type KeyOwner = (OrganizationId, IdempotencyKey);
 
 /// What the transaction must read, once it has locked the shard, before it can plan.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct ReadSet {
     /// Rows that the records may change.
-    pub touched: Touched,
+    pub affected: AffectedRows,
     /// Idempotency keys that the operations use.
     pub keys: Vec<KeyOwner>,
 }
 
-impl Wanted {
+impl ReadSet {
     /// What planning these operations takes.
-    pub fn by(operations: &[Operation]) -> Wanted {
+    pub fn of(operations: &[Operation]) -> ReadSet {
         let facts = operations.iter().flat_map(|operation| {
             let organization = &operation.organization_id;
             operation.records.iter().map(move |record| (organization, record.stream, &record.fact))
@@ -46,13 +46,13 @@ impl Wanted {
             .collect();
         keys.sort_unstable();
         keys.dedup();
-        Wanted { touched: Touched::by(facts), keys }
+        ReadSet { affected: AffectedRows::of(facts), keys }
     }
 }
 
 /// The shard as the transaction found it when it had locked it.
 #[derive(Debug, Default)]
-pub struct Locked {
+pub struct LockedShard {
     /// The last record's position.
     pub last_position: Position,
     /// What the owner has acted on.
@@ -60,7 +60,7 @@ pub struct Locked {
     /// The current owner's epoch.
     pub epoch: Epoch,
     /// The rows that were wanted and exist.
-    pub loaded: Loaded,
+    pub loaded: LoadedRows,
     /// The keys that were wanted and are used: by which event, with what content.
     pub keys: HashMap<KeyOwner, (EventId, [u8; 32])>,
 }
@@ -85,10 +85,10 @@ pub struct Plan<'a> {
 /// Plans a batch. Each operation is judged after those before it; a refused one leaves nothing.
 pub fn plan<'a>(
     operations: &'a [Operation],
-    locked: Locked,
+    locked: LockedShard,
     now: Timestamp,
 ) -> Result<Plan<'a>, BrokenLog> {
-    let Locked { last_position, checkpoint, epoch, loaded, mut keys } = locked;
+    let LockedShard { last_position, checkpoint, epoch, loaded, mut keys } = locked;
     let mut fold = Fold::new(loaded);
     let mut plan = Plan {
         results: Vec::with_capacity(operations.len()),

@@ -31,7 +31,7 @@ use crate::log::operation::Record;
 
 /// Rows that exist and that the records at hand may change.
 #[derive(Debug, Default, Clone)]
-pub struct Loaded {
+pub struct LoadedRows {
     /// By id, deleted ones included.
     pub endpoints: HashMap<EndpointId, Endpoint>,
     /// By id.
@@ -48,7 +48,7 @@ pub struct Loaded {
 
 /// What must be loaded before records can be folded.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Touched {
+pub struct AffectedRows {
     /// Endpoints, each once.
     pub endpoints: Vec<(OrganizationId, EndpointId)>,
     /// Deliveries, each once.
@@ -63,12 +63,12 @@ pub struct Touched {
     pub notifications: Vec<(OrganizationId, NotificationId)>,
 }
 
-impl Touched {
+impl AffectedRows {
     /// What facts on these streams change that exists already.
-    pub fn by<'a>(
+    pub fn of<'a>(
         facts: impl IntoIterator<Item = (&'a OrganizationId, Stream, &'a Fact)>,
-    ) -> Touched {
-        let mut touched = Touched::default();
+    ) -> AffectedRows {
+        let mut affected = AffectedRows::default();
         for (organization, stream, fact) in facts {
             match (stream, fact) {
                 (_, Fact::Endpoint(EndpointFact::Created { .. }))
@@ -77,31 +77,31 @@ impl Touched {
                 | (_, Fact::Delivery(DeliveryFact::Replayed { .. }))
                 | (_, Fact::Replay(ReplayFact::Requested(_)))
                 | (Stream::Event(_) | Stream::Operation(_), _) => {}
-                (Stream::Endpoint(id), _) => touched.endpoints.push((organization.clone(), id)),
-                (Stream::Delivery(id), _) => touched.deliveries.push((organization.clone(), id)),
+                (Stream::Endpoint(id), _) => affected.endpoints.push((organization.clone(), id)),
+                (Stream::Delivery(id), _) => affected.deliveries.push((organization.clone(), id)),
                 // New ones too: some are only made if they are not there.
-                (Stream::Key(id), _) => touched.keys.push(id),
-                (Stream::Replay(id), _) => touched.replays.push((organization.clone(), id)),
-                (Stream::Channel(id), _) => touched.channels.push((organization.clone(), id)),
+                (Stream::Key(id), _) => affected.keys.push(id),
+                (Stream::Replay(id), _) => affected.replays.push((organization.clone(), id)),
+                (Stream::Channel(id), _) => affected.channels.push((organization.clone(), id)),
                 // New ones too: a summary is only made if it is not there.
                 (Stream::Notification(id), _) => {
-                    touched.notifications.push((organization.clone(), id));
+                    affected.notifications.push((organization.clone(), id));
                 }
             }
         }
-        touched.endpoints.sort_unstable();
-        touched.endpoints.dedup();
-        touched.deliveries.sort_unstable();
-        touched.deliveries.dedup();
-        touched.keys.sort_unstable();
-        touched.keys.dedup();
-        touched.replays.sort_unstable();
-        touched.replays.dedup();
-        touched.channels.sort_unstable();
-        touched.channels.dedup();
-        touched.notifications.sort_unstable();
-        touched.notifications.dedup();
-        touched
+        affected.endpoints.sort_unstable();
+        affected.endpoints.dedup();
+        affected.deliveries.sort_unstable();
+        affected.deliveries.dedup();
+        affected.keys.sort_unstable();
+        affected.keys.dedup();
+        affected.replays.sort_unstable();
+        affected.replays.dedup();
+        affected.channels.sort_unstable();
+        affected.channels.dedup();
+        affected.notifications.sort_unstable();
+        affected.notifications.dedup();
+        affected
     }
 }
 
@@ -228,13 +228,13 @@ pub type IncidentKey = (OrganizationId, ChannelId, EndpointId);
 /// Folds records, one after the other.
 #[derive(Debug, Default)]
 pub struct Fold {
-    loaded: Loaded,
+    loaded: LoadedRows,
     changes: Changes,
 }
 
 impl Fold {
     /// A fold that begins with the rows that exist.
-    pub fn new(loaded: Loaded) -> Fold {
+    pub fn new(loaded: LoadedRows) -> Fold {
         Fold { loaded, changes: Changes::default() }
     }
 

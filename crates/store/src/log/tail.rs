@@ -82,7 +82,7 @@ impl Tail {
 mod tests {
     use super::*;
     use crate::log::operation::Operation;
-    use crate::log::plan::{Locked, plan};
+    use crate::log::plan::{LockedShard, plan};
     use crate::testing::conformance::given::{
         delivery_id, endpoint_id, event_id, publish, request_test,
     };
@@ -101,7 +101,7 @@ mod tests {
 
     /// Adds operations as they are appended after a position.
     fn extend(tail: &mut Tail, after: i64, operations: &[Operation]) {
-        let locked = Locked { last_position: Position(after), ..Locked::default() };
+        let locked = LockedShard { last_position: Position(after), ..LockedShard::default() };
         let plan = plan(operations, locked, Timestamp::UNIX_EPOCH).expect("the log is sound");
         let bodies = operations.iter().flat_map(|operation| operation.bodies.clone());
         tail.extend(plan.records, bodies);

@@ -19,7 +19,7 @@ use super::session::{Session, answered, commit, lock_timeout, try_change};
 use super::write::ShardTables;
 use crate::error::StoreError;
 use crate::log::operation::{AppendOutcome, Operation, newest_steady_time};
-use crate::log::plan::{Locked, Plan, Wanted, plan};
+use crate::log::plan::{LockedShard, Plan, ReadSet, plan};
 use crate::store::AppendedBatch;
 use crate::tables::{self, micros, time};
 
@@ -122,14 +122,14 @@ async fn plan_and_write<'a>(
     let record_count = operations.iter().map(|operation| operation.records.len()).sum::<usize>();
     let steady_time = newest_steady_time(operations);
     let turn = lock(connection, shard, record_count as i64, steady_time).await?;
-    let wanted = Wanted::by(operations);
-    let locked = Locked {
+    let wanted = ReadSet::of(operations);
+    let locked = LockedShard {
         last_position: Position(turn.last_position),
         checkpoint: Position(turn.checkpoint),
         epoch: Epoch(turn.epoch),
         loaded: tables::load(
             &mut ShardTables { connection: &mut *connection, shard },
-            &wanted.touched,
+            &wanted.affected,
         )
         .await?,
         keys: used_keys(connection, shard, &wanted.keys).await?,

@@ -11,7 +11,7 @@ use super::write::ShardTables;
 use crate::error::StoreError;
 use crate::limits::REBUILD_STEP;
 use crate::log::operation::Record;
-use crate::log::projection::{Fold, Touched};
+use crate::log::projection::{AffectedRows, Fold};
 use crate::tables::read_all;
 use crate::tables::{self, projections};
 
@@ -85,7 +85,7 @@ pub(super) async fn fold(
         let facts =
             records.iter().map(|record| (&record.organization_id, record.stream, &record.fact));
         let mut tables = ShardTables { connection: &mut *connection, shard };
-        let loaded = tables::load(&mut tables, &Touched::by(facts)).await?;
+        let loaded = tables::load(&mut tables, &AffectedRows::of(facts)).await?;
         let mut fold = Fold::new(loaded);
         records.iter().try_for_each(|record| fold.apply(record))?;
         tables::write_changes(&mut tables, &fold.into_changes()).await.map_err(store_error)?;

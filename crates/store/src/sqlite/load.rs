@@ -14,7 +14,7 @@ use super::number;
 use super::set_statement::{SetStatement, Values};
 use crate::error::StoreError;
 use crate::log::plan::{KeyOwner, keys_used_by};
-use crate::tables::{Cell, Keys, OncePerTable, Rows, Stored, TableShape, listed, read_all};
+use crate::tables::{Cell, Keys, PerTableCache, Rows, Stored, TableShape, listed, read_all};
 
 /// The idempotency keys that are used of these: by which event, with what content.
 pub(super) async fn idempotency_keys(
@@ -50,7 +50,7 @@ pub(super) async fn by_key(
 
 /// The statement that looks rows up by their keys. Its last parameter is the shard.
 pub(super) fn lookup_by_key(table: &TableShape) -> Arc<SetStatement> {
-    static LOOKUPS: OncePerTable<Arc<SetStatement>> = OncePerTable::new();
+    static LOOKUPS: PerTableCache<Arc<SetStatement>> = PerTableCache::new();
     LOOKUPS.get(table.name, || {
         let columns = listed(table.key.iter().map(|(name, _)| name));
         Arc::new(lookup(table, &columns, table.key.len()))

@@ -9,7 +9,7 @@ use super::writer::begin;
 use super::{log_reads, number};
 use crate::error::StoreError;
 use crate::limits::REBUILD_STEP;
-use crate::log::projection::{Fold, Touched};
+use crate::log::projection::{AffectedRows, Fold};
 use crate::tables::{self, projections};
 
 pub(super) async fn rebuild(
@@ -48,7 +48,7 @@ pub(super) async fn fold_log(
         let facts =
             records.iter().map(|record| (&record.organization_id, record.stream, &record.fact));
         let mut tables = ShardTables { connection: &mut *connection, shard };
-        let loaded = tables::load(&mut tables, &Touched::by(facts)).await?;
+        let loaded = tables::load(&mut tables, &AffectedRows::of(facts)).await?;
         let mut fold = Fold::new(loaded);
         records.iter().try_for_each(|record| fold.apply(record))?;
         tables::write_changes(&mut tables, &fold.into_changes()).await.map_err(failed)?;

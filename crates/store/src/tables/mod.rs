@@ -22,8 +22,8 @@ mod key_uses;
 mod keys;
 mod missed_events;
 mod notifications;
-mod once_per_table;
 mod pauses;
+mod per_table_cache;
 mod projections;
 mod records;
 mod replays;
@@ -35,13 +35,13 @@ use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
 pub(crate) use self::bodies::BODIES;
 pub(crate) use self::cell::{Cell, duration_micros, micros};
 pub(crate) use self::key_uses::KeyUse;
-pub(crate) use self::once_per_table::OncePerTable;
+pub(crate) use self::per_table_cache::PerTableCache;
 pub(crate) use self::projections::{Projection, RowDifference, RowPair, projections};
 pub use self::stored::Rows;
 pub(crate) use self::stored::{
     CellRow, ReadableRow, Stored, StoredRow, number, parse, read_all, time, unreadable, word,
 };
-pub(crate) use self::transaction::{TableTransaction, WhenThere, load, write_changes, write_plan};
+pub(crate) use self::transaction::{OnConflict, TableTransaction, load, write_changes, write_plan};
 use crate::error::StoreError;
 
 /// A table. Each begins with the column `shard`, which is not listed: it is the first one of every

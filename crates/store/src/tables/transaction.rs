@@ -17,16 +17,16 @@ use keeptrusts_webhooks_domain::replay::Replay;
 use super::{BODIES, Entity, Table, TableKey};
 use crate::error::StoreError;
 use crate::log::plan::Plan;
-use crate::log::projection::{Changes, Loaded, Touched};
+use crate::log::projection::{AffectedRows, Changes, LoadedRows};
 use crate::log::rows::{FailingEndpoint, PausedEndpoint};
 
 /// What to do about a row that is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum WhenThere {
+pub(crate) enum OnConflict {
     /// It is a defect: the statement fails.
-    Fails,
+    Fail,
     /// Its columns change as the table says.
-    Changes,
+    Update,
 }
 
 /// The tables of one shard, in a transaction. Each call takes a bounded number of statements,
@@ -36,7 +36,7 @@ pub(crate) trait TableTransaction: Send {
         &mut self,
         table: &Table<Row>,
         rows: &[&Row],
-        when_there: WhenThere,
+        on_conflict: OnConflict,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
     /// Deletes the rows of these keys, as far as they exist.
@@ -55,19 +55,19 @@ pub(crate) trait TableTransaction: Send {
 /// The rows that are touched, as far as they exist.
 pub(crate) async fn load(
     tables: &mut impl TableTransaction,
-    touched: &Touched,
-) -> Result<Loaded, StoreError> {
+    affected: &AffectedRows,
+) -> Result<LoadedRows, StoreError> {
     fn by_id<Id: Eq + Hash, Row>(rows: Vec<Row>, id: impl Fn(&Row) -> Id) -> HashMap<Id, Row> {
         rows.into_iter().map(|row| (id(&row), row)).collect()
     }
-    Ok(Loaded {
-        endpoints: by_id(tables.look_up(&touched.endpoints).await?, |row: &Endpoint| row.id),
-        deliveries: by_id(tables.look_up(&touched.deliveries).await?, |row: &Delivery| row.id),
-        keys: by_id(tables.look_up(&touched.keys).await?, |row: &Key| row.id),
-        replays: by_id(tables.look_up(&touched.replays).await?, |row: &Replay| row.id),
-        channels: by_id(tables.look_up(&touched.channels).await?, |row: &Channel| row.id),
+    Ok(LoadedRows {
+        endpoints: by_id(tables.look_up(&affected.endpoints).await?, |row: &Endpoint| row.id),
+        deliveries: by_id(tables.look_up(&affected.deliveries).await?, |row: &Delivery| row.id),
+        keys: by_id(tables.look_up(&affected.keys).await?, |row: &Key| row.id),
+        replays: by_id(tables.look_up(&affected.replays).await?, |row: &Replay| row.id),
+        channels: by_id(tables.look_up(&affected.channels).await?, |row: &Channel| row.id),
         notifications: by_id(
-            tables.look_up(&touched.notifications).await?,
+            tables.look_up(&affected.notifications).await?,
             |row: &Notification| row.id,
         ),
     })
@@ -79,7 +79,7 @@ pub(crate) async fn write_plan(
     plan: &Plan<'_>,
 ) -> Result<(), sqlx::Error> {
     insert(tables, plan.records.iter()).await?;
-    tables.write(&BODIES, &plan.bodies, WhenThere::Fails).await?;
+    tables.write(&BODIES, &plan.bodies, OnConflict::Fail).await?;
     write_changes(tables, &plan.changes).await
 }
 
@@ -114,7 +114,7 @@ async fn insert<'a, Row: Entity>(
     rows: impl Iterator<Item = &'a Row>,
 ) -> Result<(), sqlx::Error> {
     let rows: Vec<_> = rows.collect();
-    tables.write(&Row::TABLE, &rows, WhenThere::Fails).await
+    tables.write(&Row::TABLE, &rows, OnConflict::Fail).await
 }
 
 async fn upsert<'a, Row: Entity>(
@@ -122,5 +122,5 @@ async fn upsert<'a, Row: Entity>(
     rows: impl Iterator<Item = &'a Row>,
 ) -> Result<(), sqlx::Error> {
     let rows: Vec<_> = rows.collect();
-    tables.write(&Row::TABLE, &rows, WhenThere::Changes).await
+    tables.write(&Row::TABLE, &rows, OnConflict::Update).await
 }

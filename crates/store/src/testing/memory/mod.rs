@@ -37,9 +37,9 @@ use crate::log::commits::OtherWrites;
 use crate::log::operation::{
     AppendOutcome, BodyId, NewBody, Operation, Record, newest_steady_time,
 };
-use crate::log::plan::{Locked, Wanted, plan};
+use crate::log::plan::{LockedShard, ReadSet, plan};
 use crate::log::projection::{
-    Changes, CountKey, Fold, HealthChange, IncidentKey, Loaded, MissedEvent, Touched,
+    AffectedRows, Changes, CountKey, Fold, HealthChange, IncidentKey, LoadedRows, MissedEvent,
 };
 use crate::store::{
     AppendedBatch, ClusterState, ErasedBodies, Lease, RebuildDifference, ShardLease, ShardState,
@@ -121,16 +121,16 @@ impl ShardData {
         Position(self.records.len() as i64)
     }
 
-    fn loaded(&self, touched: &Touched) -> Loaded {
+    fn loaded(&self, affected: &AffectedRows) -> LoadedRows {
         let tables = &self.tables;
-        let endpoints = touched.endpoints.iter().filter_map(|(_, id)| tables.endpoints.get(id));
-        let deliveries = touched.deliveries.iter().filter_map(|(_, id)| tables.deliveries.get(id));
-        let keys = touched.keys.iter().filter_map(|id| tables.keys.get(id));
-        let replays = touched.replays.iter().filter_map(|(_, id)| tables.replays.get(id));
-        let channels = touched.channels.iter().filter_map(|(_, id)| tables.channels.get(id));
+        let endpoints = affected.endpoints.iter().filter_map(|(_, id)| tables.endpoints.get(id));
+        let deliveries = affected.deliveries.iter().filter_map(|(_, id)| tables.deliveries.get(id));
+        let keys = affected.keys.iter().filter_map(|id| tables.keys.get(id));
+        let replays = affected.replays.iter().filter_map(|(_, id)| tables.replays.get(id));
+        let channels = affected.channels.iter().filter_map(|(_, id)| tables.channels.get(id));
         let notifications =
-            touched.notifications.iter().filter_map(|(_, id)| tables.notifications.get(id));
-        Loaded {
+            affected.notifications.iter().filter_map(|(_, id)| tables.notifications.get(id));
+        LoadedRows {
             endpoints: endpoints.map(|endpoint| (endpoint.id, endpoint.clone())).collect(),
             deliveries: deliveries.map(|delivery| (delivery.id, delivery.clone())).collect(),
             keys: keys.map(|key| (key.id, key.clone())).collect(),
@@ -140,8 +140,8 @@ impl ShardData {
         }
     }
 
-    fn lock_for(&self, operations: &[Operation]) -> Locked {
-        let wanted = Wanted::by(operations);
+    fn lock_for(&self, operations: &[Operation]) -> LockedShard {
+        let wanted = ReadSet::of(operations);
         let mut keys = HashMap::new();
         for event in self.tables.events.values().filter(|_| !wanted.keys.is_empty()) {
             if let Some(idempotency) = &event.idempotency {
@@ -149,11 +149,11 @@ impl ShardData {
                 keys.insert(owner, (event.id, idempotency.request_sha256));
             }
         }
-        Locked {
+        LockedShard {
             last_position: self.last_position(),
             checkpoint: self.checkpoint,
             epoch: self.epoch,
-            loaded: self.loaded(&wanted.touched),
+            loaded: self.loaded(&wanted.affected),
             keys,
         }
     }

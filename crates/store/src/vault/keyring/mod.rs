@@ -9,10 +9,10 @@
 //! Decision: docs/decisions/secrets-are-sealed-in-envelopes.md
 
 mod data_key;
+mod data_key_cache;
 mod error;
 mod key_file;
 mod master_keys;
-mod opened_keys;
 pub mod rotation;
 mod source;
 
@@ -29,14 +29,14 @@ use crate::error::StoreError;
 use crate::store::Store;
 use crate::vault::{DataKeyCreation, StoredDataKey, WrappedDataKey};
 use data_key::DataKey;
-use opened_keys::OpenedKeys;
-use rotation::CaughtUp;
+use data_key_cache::DataKeyCache;
+use rotation::RotationReport;
 
 pub use data_key::SecretOwner;
+pub use data_key_cache::{DATA_KEY_LIFETIME, MAX_CACHED_DATA_KEYS};
 pub use error::{KeyProblem, KeyringError, SecretError};
 pub use key_file::KeyFile;
 pub use master_keys::{MAX_MASTER_KEYS, MasterKey, MasterKeys};
-pub use opened_keys::{MAX_OPENED_KEYS, OPENED_KEY_LIFETIME};
 pub use source::{MASTER_KEY_VARIABLE, MasterKeySource};
 
 /// How often a data key is made anew because somebody replaces the master key meanwhile.
@@ -44,13 +44,13 @@ const MAX_CREATIONS: usize = 4;
 
 /// Seals and opens secrets. Its Debug shows the ids of the master keys only.
 ///
-/// Opened data keys are kept in memory: at most [`MAX_OPENED_KEYS`], and none for longer than
-/// [`OPENED_KEY_LIFETIME`], so that this is how long an erased key is used at most.
+/// Opened data keys are kept in memory: at most [`MAX_CACHED_DATA_KEYS`], and none for longer than
+/// [`DATA_KEY_LIFETIME`], so that this is how long an erased key is used at most.
 pub struct Keyring {
     store: Arc<dyn Store>,
     source: MasterKeySource,
     master_keys: RwLock<MasterKeys>,
-    opened: Mutex<OpenedKeys>,
+    cache: Mutex<DataKeyCache>,
 }
 
 impl std::fmt::Debug for Keyring {
@@ -75,34 +75,34 @@ impl Keyring {
             None => first_master_keys(store.as_ref(), &source).await?,
         };
         store.claim_master_key(master_keys.first().id()).await?;
-        rotation::prove(store.as_ref(), &master_keys, &source).await?;
+        rotation::verify(store.as_ref(), &master_keys, &source).await?;
         let keyring = Keyring {
             store,
             source,
             master_keys: RwLock::new(master_keys),
-            opened: Mutex::default(),
+            cache: Mutex::default(),
         };
-        keyring.catch_up().await?;
+        keyring.finish_rotation().await?;
         Ok(keyring)
     }
 
     /// Reads the master keys again, forgets what was opened with them, and rotates if their first
     /// one is new. Keys that are not this database's are refused: those from before stay in use.
-    pub async fn reload(&self) -> Result<CaughtUp, KeyringError> {
+    pub async fn reload(&self) -> Result<RotationReport, KeyringError> {
         let master_keys = self.source.load()?;
-        rotation::prove(self.store.as_ref(), &master_keys, &self.source).await?;
+        rotation::verify(self.store.as_ref(), &master_keys, &self.source).await?;
         *self.master_keys.write().unwrap_or_else(PoisonError::into_inner) = master_keys;
-        *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = OpenedKeys::default();
-        self.catch_up().await
+        *self.cache.lock().unwrap_or_else(PoisonError::into_inner) = DataKeyCache::default();
+        self.finish_rotation().await
     }
 
-    async fn catch_up(&self) -> Result<CaughtUp, KeyringError> {
+    async fn finish_rotation(&self) -> Result<RotationReport, KeyringError> {
         let (store, master_keys) = (self.store.as_ref(), self.master_keys());
         let all = |_| ControlFlow::Continue(());
-        let caught_up = rotation::catch_up(store, &master_keys, &self.source, &all).await?;
-        match caught_up.problems.iter().find(|problem| problem.is_missing_master_key()) {
+        let report = rotation::finish_rotation(store, &master_keys, &self.source, &all).await?;
+        match report.problems.iter().find(|problem| problem.is_missing_master_key()) {
             Some(missing) => Err(missing.clone().into()),
-            None => Ok(caught_up),
+            None => Ok(report),
         }
     }
 
@@ -147,7 +147,7 @@ impl Keyring {
         // A key may be erased as soon as it has been read: its time counts from before.
         let asked = Instant::now();
         {
-            let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+            let opened = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
             for organization in organizations {
                 if keys.0.contains_key(organization) {
                     continue;
@@ -170,7 +170,7 @@ impl Keyring {
                     None => Err(KeyProblem::NoDataKey { organization: organization.clone() }),
                 };
                 if let Ok(key) = &key {
-                    let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut opened = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
                     opened.put(organization.clone(), Arc::clone(key), asked);
                 }
                 keys.0.insert(organization, key);

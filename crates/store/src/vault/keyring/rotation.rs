@@ -22,7 +22,7 @@ const MAX_PROBLEMS: usize = 20;
 
 /// What catching up has come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CaughtUp {
+pub struct RotationReport {
     /// The id of the master key that is current now.
     pub current: String,
     /// How many data keys were wrapped anew.
@@ -32,7 +32,7 @@ pub struct CaughtUp {
 }
 
 /// Checks that these master keys are the database's: one is current, and unwraps a data key.
-pub async fn prove(
+pub async fn verify(
     store: &dyn Store,
     master_keys: &MasterKeys,
     source: &MasterKeySource,
@@ -70,26 +70,26 @@ pub async fn prove(
 /// Makes the first master key current if it is new, and wraps under the current one what is
 /// wrapped under others. `progress` is told how many data keys were wrapped anew so far, and may
 /// end it there: whoever comes next goes on.
-pub async fn catch_up(
+pub async fn finish_rotation(
     store: &dyn Store,
     master_keys: &MasterKeys,
     source: &MasterKeySource,
     progress: &(dyn Fn(u64) -> ControlFlow<()> + Sync),
-) -> Result<CaughtUp, KeyringError> {
+) -> Result<RotationReport, KeyringError> {
     let current = make_first_current(store, master_keys, source).await?;
-    let mut caught_up = CaughtUp { current, rewrapped: 0, problems: Vec::new() };
+    let mut report = RotationReport { current, rewrapped: 0, problems: Vec::new() };
     for shard in (0..store.shard_count()).map(Shard) {
         // What somebody else wrapped under yet another key meanwhile is wrapped again.
         let mut is_complete = false;
         while !is_complete {
-            let done = rewrap_shard(store, shard, master_keys, source, &mut caught_up, progress);
+            let done = rewrap_shard(store, shard, master_keys, source, &mut report, progress);
             match done.await? {
                 ControlFlow::Continue(all) => is_complete = all,
-                ControlFlow::Break(()) => return Ok(caught_up),
+                ControlFlow::Break(()) => return Ok(report),
             }
         }
     }
-    Ok(caught_up)
+    Ok(report)
 }
 
 /// The id of the master key that is current then. A first one that has been replaced before is
@@ -135,10 +135,10 @@ async fn rewrap_shard(
     shard: Shard,
     master_keys: &MasterKeys,
     source: &MasterKeySource,
-    caught_up: &mut CaughtUp,
+    report: &mut RotationReport,
     progress: &(dyn Fn(u64) -> ControlFlow<()> + Sync),
 ) -> Result<ControlFlow<(), bool>, KeyringError> {
-    let Some(current) = master_keys.get(&caught_up.current) else {
+    let Some(current) = master_keys.get(&report.current) else {
         return Ok(ControlFlow::Continue(true));
     };
     let mut after = None;
@@ -166,13 +166,13 @@ async fn rewrap_shard(
                     organization_id,
                     previous_master_key_id: wrapped.master_key_id,
                 }),
-                Err(problem) => note(problem, &mut caught_up.problems),
+                Err(problem) => note(problem, &mut report.problems),
             }
         }
         let changed = store.rewrap_data_keys(shard, &rewrapped).await?;
         is_complete &= changed == rewrapped.len();
-        caught_up.rewrapped += changed as u64;
-        if progress(caught_up.rewrapped).is_break() {
+        report.rewrapped += changed as u64;
+        if progress(report.rewrapped).is_break() {
             return Ok(ControlFlow::Break(()));
         }
     }

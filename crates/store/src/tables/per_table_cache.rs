@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};
 
 /// Values by the tables that they belong to.
-pub(crate) struct OncePerTable<T>(RwLock<BTreeMap<&'static str, T>>);
+pub(crate) struct PerTableCache<T>(RwLock<BTreeMap<&'static str, T>>);
 
-impl<T: Clone> OncePerTable<T> {
-    pub(crate) const fn new() -> OncePerTable<T> {
-        OncePerTable(RwLock::new(BTreeMap::new()))
+impl<T: Clone> PerTableCache<T> {
+    pub(crate) const fn new() -> PerTableCache<T> {
+        PerTableCache(RwLock::new(BTreeMap::new()))
     }
 
     /// The value of a table, which is made if it is not there.
