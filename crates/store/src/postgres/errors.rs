@@ -2,10 +2,11 @@
 
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
+use super::connector::NoHost;
 use super::pool::NoConnection;
 use super::session::NoAnswer;
 use crate::database_problem::DatabaseProblem;
-use crate::error::StoreError;
+use crate::error::{DatabaseFailure, StoreError};
 
 /// An error of the server, without its DETAIL, which quotes rows.
 #[derive(Debug, thiserror::Error)]
@@ -74,20 +75,40 @@ impl ServerError {
     }
 }
 
-/// What Postgres lacks, if it has said so or there is no way to it, or that it has not answered in
-/// time.
-pub(crate) fn problem_of(
-    error: &(dyn std::error::Error + Send + Sync + 'static),
-) -> Option<DatabaseProblem> {
-    if error.is::<NoAnswer>() {
-        return Some(DatabaseProblem::Silent);
+impl From<ServerError> for DatabaseFailure {
+    fn from(error: ServerError) -> DatabaseFailure {
+        let problem = error.problem().unwrap_or(DatabaseProblem::Unreachable);
+        DatabaseFailure::new(problem, error)
     }
-    match error.downcast_ref::<NoConnection>() {
-        Some(NoConnection::InUse { .. }) => Some(DatabaseProblem::Overloaded),
-        Some(NoConnection::NoHost(no_host)) => no_host.problem(),
-        Some(NoConnection::Closed) => None,
-        None => error.downcast_ref::<ServerError>()?.problem(),
+}
+
+impl From<NoConnection> for DatabaseFailure {
+    fn from(error: NoConnection) -> DatabaseFailure {
+        let problem = match &error {
+            NoConnection::InUse { .. } => Some(DatabaseProblem::Overloaded),
+            NoConnection::NoHost(no_host) => no_host.problem(),
+            NoConnection::Closed => None,
+        };
+        DatabaseFailure::new(problem.unwrap_or(DatabaseProblem::Unreachable), error)
     }
+}
+
+impl From<NoHost> for DatabaseFailure {
+    fn from(error: NoHost) -> DatabaseFailure {
+        let problem = error.problem().unwrap_or(DatabaseProblem::Unreachable);
+        DatabaseFailure::new(problem, error)
+    }
+}
+
+impl From<NoAnswer> for DatabaseFailure {
+    fn from(error: NoAnswer) -> DatabaseFailure {
+        DatabaseFailure::new(DatabaseProblem::Silent, error)
+    }
+}
+
+/// An error of the way to the server.
+fn connection_failure(error: sqlx::Error) -> DatabaseFailure {
+    DatabaseFailure::new(DatabaseProblem::Unreachable, error)
 }
 
 /// An error before a commit was sent: nothing was changed.
@@ -100,7 +121,7 @@ pub(super) fn store_error(error: sqlx::Error) -> StoreError {
     }
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::BeginFailed => {
-            StoreError::Unavailable(error.into())
+            StoreError::Unavailable(connection_failure(error))
         }
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
             StoreError::Unreadable(error.to_string())
@@ -115,7 +136,7 @@ pub(super) fn commit_error(error: sqlx::Error) -> StoreError {
     match ServerError::of(&error) {
         Some(server_error) if server_error.says_rolled_back() => store_error(error),
         Some(server_error) => StoreError::Unknown(server_error.into()),
-        None => StoreError::Unknown(error.into()),
+        None => StoreError::Unknown(connection_failure(error)),
     }
 }
 

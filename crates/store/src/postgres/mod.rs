@@ -34,8 +34,6 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use errors::problem_of;
-
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -3,7 +3,7 @@
 use sqlx::Error;
 
 use crate::database_problem::DatabaseProblem;
-use crate::error::StoreError;
+use crate::error::{DatabaseFailure, StoreError};
 
 /// SQLite's primary result codes: <https://www.sqlite.org/rescode.html>.
 mod code {
@@ -25,7 +25,7 @@ pub(super) fn failed(error: Error) -> StoreError {
     use code::{BUSY, CANTOPEN, FULL, INTERRUPT, IOERR, LOCKED, NOMEM, PROTOCOL, READONLY};
     match &error {
         Error::PoolTimedOut | Error::PoolClosed | Error::WorkerCrashed | Error::Io(_) => {
-            StoreError::Unavailable(error.into())
+            StoreError::Unavailable(failure(error))
         }
         Error::ColumnDecode { .. } | Error::Decode(_) | Error::ColumnNotFound(_) => {
             StoreError::Unreadable(error.to_string())
@@ -34,7 +34,7 @@ pub(super) fn failed(error: Error) -> StoreError {
             // The machine's state, not ours: memory, disk or permissions may come back.
             Some(
                 BUSY | LOCKED | NOMEM | READONLY | INTERRUPT | IOERR | FULL | CANTOPEN | PROTOCOL,
-            ) => StoreError::Unavailable(error.into()),
+            ) => StoreError::Unavailable(failure(error)),
             _ => StoreError::Failed(error.into()),
         },
     }
@@ -45,17 +45,14 @@ pub(super) fn commit_failed(error: Error) -> StoreError {
     match primary_code(&error) {
         // Somebody else has the lock, or the disk had no room for the last page: the
         // transaction is not in the file.
-        Some(code::BUSY | code::FULL) => StoreError::Unavailable(error.into()),
+        Some(code::BUSY | code::FULL) => StoreError::Unavailable(failure(error)),
         // The pages may have been written, and only fsync have failed.
-        _ => StoreError::Unknown(error.into()),
+        _ => StoreError::Unknown(failure(error)),
     }
 }
 
 /// What the machine lacks, if it was SQLite that said so.
-pub(crate) fn problem_of(
-    error: &(dyn std::error::Error + Send + Sync + 'static),
-) -> Option<DatabaseProblem> {
-    let error: &Error = error.downcast_ref()?;
+fn problem_of(error: &Error) -> Option<DatabaseProblem> {
     match primary_code(error)? {
         code::FULL => Some(DatabaseProblem::DiskFull),
         code::READONLY => Some(DatabaseProblem::ReadOnly),
@@ -65,6 +62,12 @@ pub(crate) fn problem_of(
         code::BUSY | code::LOCKED => Some(DatabaseProblem::Locked),
         _ => None,
     }
+}
+
+/// The error with the problem that it stands for.
+pub(super) fn failure(error: Error) -> DatabaseFailure {
+    let problem = problem_of(&error).unwrap_or(DatabaseProblem::Unreachable);
+    DatabaseFailure::new(problem, error)
 }
 
 /// Whether the file is not a database at all.

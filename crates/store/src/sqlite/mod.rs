@@ -61,7 +61,6 @@ use crate::store::{
     TableVersions,
 };
 
-pub(crate) use errors::problem_of;
 pub use open::{OpenError, SqliteOptions};
 
 use errors::failed;

@@ -4,10 +4,11 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::errors::failed;
+use super::errors::{failed, failure};
 use super::marks::{count_commit, set_closed};
 use super::names::{Names, Replaced};
-use crate::error::StoreError;
+use crate::database_problem::DatabaseProblem;
+use crate::error::{DatabaseFailure, StoreError};
 use crate::log::commits::OtherWrites;
 
 /// Whoever wants to write waits for a turn, first come first served.
@@ -127,7 +128,7 @@ impl Turn<'_> {
 impl From<Replaced> for StoreError {
     /// Nothing was changed, and who puts the file back can go on.
     fn from(replaced: Replaced) -> StoreError {
-        StoreError::Unavailable(replaced.into())
+        StoreError::Unavailable(DatabaseFailure::new(DatabaseProblem::Unreachable, replaced))
     }
 }
 
@@ -147,5 +148,5 @@ pub(super) async fn begin_uncounted(
 ) -> Result<Transaction<'_, Sqlite>, StoreError> {
     let begun = connection.begin_with("BEGIN IMMEDIATE").await;
     // Whatever it is, nothing has been done yet, and the next turn has another connection.
-    begun.map_err(|error| StoreError::Unavailable(error.into()))
+    begun.map_err(|error| StoreError::Unavailable(failure(error)))
 }

@@ -43,8 +43,6 @@ pub(crate) use self::projections::{Projection, RowDifference, RowPair, projectio
 pub(crate) use self::row_keys::{Keys, TableKey, TableShape, with_owner};
 pub use self::rows::Rows;
 pub(crate) use self::rows::{ReadableRow, Stored, read_all};
-pub(crate) use self::stored_row::{
-    CellRow, StoredRow, number, parse, time, unreadable, word,
-};
+pub(crate) use self::stored_row::{CellRow, StoredRow, number, parse, time, unreadable, word};
 pub(crate) use self::table::{Column, Kind, Purpose, Table, listed};
 pub(crate) use self::transaction::{OnConflict, TableTransaction, load, write_changes, write_plan};

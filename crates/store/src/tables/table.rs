@@ -85,8 +85,7 @@ impl<Row> Table<Row> {
         let name = self.name;
         let assignments = self.columns.iter().filter_map(|column| {
             let column_name = column.name;
-            let (old, new) =
-                (format!("{name}.{column_name}"), format!("excluded.{column_name}"));
+            let (old, new) = (format!("{name}.{column_name}"), format!("excluded.{column_name}"));
             let value = match column.change {
                 Change::Key | Change::Kept => return None,
                 Change::Replaced => new,
@@ -127,7 +126,10 @@ impl<Row> Column<Row> {
 
     /// A column whose value may be replaced, unless [`key`](Column::key), [`kept`](Column::kept),
     /// [`added`](Column::added) or [`maximum`](Column::maximum) follows.
-    pub(super) const fn text(name: &'static str, cell: for<'row> fn(&'row Row) -> Cell<'row>) -> Column<Row> {
+    pub(super) const fn text(
+        name: &'static str,
+        cell: for<'row> fn(&'row Row) -> Cell<'row>,
+    ) -> Column<Row> {
         Column::new(name, Kind::Text, cell)
     }
 
@@ -138,7 +140,10 @@ impl<Row> Column<Row> {
         Column::new(name, Kind::Integer, cell)
     }
 
-    pub(super) const fn small(name: &'static str, cell: for<'row> fn(&'row Row) -> Cell<'row>) -> Column<Row> {
+    pub(super) const fn small(
+        name: &'static str,
+        cell: for<'row> fn(&'row Row) -> Cell<'row>,
+    ) -> Column<Row> {
         Column::new(name, Kind::Small, cell)
     }
 
@@ -149,7 +154,10 @@ impl<Row> Column<Row> {
         Column::new(name, Kind::Boolean, cell)
     }
 
-    pub(super) const fn bytes(name: &'static str, cell: for<'row> fn(&'row Row) -> Cell<'row>) -> Column<Row> {
+    pub(super) const fn bytes(
+        name: &'static str,
+        cell: for<'row> fn(&'row Row) -> Cell<'row>,
+    ) -> Column<Row> {
         Column::new(name, Kind::Bytes, cell)
     }
 
