@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::errors::ServerError;
 use crate::database_problem::DatabaseProblem;
-use crate::log::commits::OtherWrites;
+use crate::log::other_writes::OtherWrites;
 
 /// How long sessions wait for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -52,8 +52,8 @@ use self::hints::Hints;
 pub use self::open::{InvalidUrl, OpenError};
 use self::pool::Pool;
 use crate::error::StoreError;
-use crate::log::commits::OtherWrites;
 use crate::log::operation::{AppendOutcome, BodyId, Operation, Record};
+use crate::log::other_writes::OtherWrites;
 use crate::open_mode::OpenMode;
 use crate::store::{
     AppendedBatch, ClusterState, ErasedBodies, Lease, RebuildDifference, ShardState, Store,

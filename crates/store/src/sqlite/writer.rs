@@ -9,7 +9,7 @@ use super::marks::{count_commit, set_closed};
 use super::names::{Names, Replaced};
 use crate::database_problem::DatabaseProblem;
 use crate::error::{DatabaseFailure, StoreError};
-use crate::log::commits::OtherWrites;
+use crate::log::other_writes::OtherWrites;
 
 /// Whoever wants to write waits for a turn, first come first served.
 ///

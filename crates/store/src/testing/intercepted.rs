@@ -16,8 +16,8 @@ use keeptrusts_webhooks_domain::replay::{ReplayCursor, ReplaySelection};
 use tokio::sync::mpsc;
 
 use crate::error::StoreError;
-use crate::log::commits::OtherWrites;
 use crate::log::operation::{AppendOutcome, BodyId, Operation, Record};
+use crate::log::other_writes::OtherWrites;
 use crate::queries::replay_candidates::CandidatePage;
 use crate::queries::selection::ErasedSelection;
 use crate::queries::{AuditFilter, Extreme};

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::*;
+use crate::limits::MAX_BATCH_OPERATIONS;
 use crate::limits::PROBE_INTERVAL;
 use crate::log::operation::ExpectedVersion;
 use crate::testing::conformance::given::*;

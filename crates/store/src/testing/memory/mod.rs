@@ -33,10 +33,10 @@ use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::error::StoreError;
-use crate::log::commits::OtherWrites;
 use crate::log::operation::{
     AppendOutcome, BodyId, NewBody, Operation, Record, newest_steady_time,
 };
+use crate::log::other_writes::OtherWrites;
 use crate::log::plan::{LockedShard, ReadSet, plan};
 use crate::log::projection::{
     AffectedRows, Changes, CountKey, Fold, HealthChange, IncidentKey, LoadedRows, MissedEvent,
