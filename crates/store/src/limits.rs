@@ -46,3 +46,6 @@ pub const SLOW_POLL: Duration = Duration::from_secs(15);
 pub const MAX_LOST_ANSWERS: u32 = 3;
 /// The waits while an uncertain commit cannot be looked up.
 pub const LOOKUP_BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+/// The master keys that a process reads: enough for a rotation each day of a month after which
+/// nobody removes the old ones.
+pub const MAX_MASTER_KEYS: usize = 32;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 
-use super::master_keys::MAX_MASTER_KEYS;
 use crate::error::StoreError;
+use crate::limits::MAX_MASTER_KEYS;
 
 /// Why there are no usable master keys. Never says anything of a key but its id.
 #[derive(Debug, thiserror::Error)]

@@ -7,14 +7,11 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::error::KeyringError;
+use crate::limits::MAX_MASTER_KEYS;
 use crate::random::random;
 
 /// The size of every key, AES-256's.
 pub(super) const KEY_BYTES: usize = 32;
-
-/// The most master keys at once: enough for a rotation a day for a month that nobody tidies up
-/// after.
-pub const MAX_MASTER_KEYS: usize = 32;
 
 /// A master key. Its memory is wiped on drop; its Debug shows its id only.
 #[derive(Clone, PartialEq, Eq)]

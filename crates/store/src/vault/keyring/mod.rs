@@ -36,7 +36,7 @@ pub use data_key::SecretOwner;
 pub use data_key_cache::{DATA_KEY_LIFETIME, MAX_CACHED_DATA_KEYS};
 pub use error::{KeyProblem, KeyringError, SecretError};
 pub use key_file::KeyFile;
-pub use master_keys::{MAX_MASTER_KEYS, MasterKey, MasterKeys};
+pub use master_keys::{MasterKey, MasterKeys};
 pub use source::{MASTER_KEY_VARIABLE, MasterKeySource};
 
 /// How often a data key is made anew because somebody replaces the master key meanwhile.
