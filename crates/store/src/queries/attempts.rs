@@ -37,7 +37,7 @@ impl dyn Store + '_ {
         let list = List {
             interval: filter.begun,
             before: before.ulid(),
-            looks_at: filter.looks_at(limit),
+            examined_rows: filter.examined_rows(limit),
             limit,
             id: "attempt_id",
             id_of: |row: &Attempt| row.made.id,

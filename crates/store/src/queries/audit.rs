@@ -23,7 +23,7 @@ impl dyn Store + '_ {
         before: Position,
         limit: usize,
     ) -> Result<ListPage<Record, Position>, StoreError> {
-        let floor = match filter.looks_at(limit) {
+        let floor = match filter.examined_rows(limit) {
             Some(rows) => {
                 let last = walk::last(trail(organization, before), rows);
                 let found = self.select(shard, last.erased()).await?;

@@ -36,7 +36,7 @@ impl dyn Store + '_ {
         let list = List {
             interval: filter.scheduled,
             before: before.ulid(),
-            looks_at: filter.looks_at(limit),
+            examined_rows: filter.examined_rows(limit),
             limit,
             id: "delivery_id",
             id_of: |row: &Delivery| row.id,

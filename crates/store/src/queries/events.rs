@@ -25,7 +25,7 @@ impl dyn Store + '_ {
     }
 
     /// Events, newest first, with ids below `before`: up to `limit` of the next
-    /// [`ROWS_LOOKED_AT`](crate::limits::ROWS_LOOKED_AT), or of the next `limit` if that is more.
+    /// [`ROWS_EXAMINED`](crate::limits::ROWS_EXAMINED), or of the next `limit` if that is more.
     /// So it takes no longer the fewer match.
     pub async fn list_events(
         &self,
@@ -38,7 +38,7 @@ impl dyn Store + '_ {
         let list = List {
             interval: filter.accepted,
             before: before.ulid(),
-            looks_at: filter.looks_at(limit),
+            examined_rows: filter.examined_rows(limit),
             limit,
             id: "event_id",
             id_of: |row: &Event| row.id,

@@ -10,7 +10,7 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId};
 use ulid::Ulid;
 
-use crate::limits::ROWS_LOOKED_AT;
+use crate::limits::ROWS_EXAMINED;
 
 /// Clocks that differ by less lose nothing: ids have the time of the process that made them, and
 /// the times that count are others' (the database's, for one).
@@ -104,50 +104,50 @@ pub struct KeyFilter {
 
 impl EventFilter {
     /// How many rows are looked at for up to `limit` that match. None: all of them do.
-    pub(crate) fn looks_at(&self, limit: usize) -> Option<usize> {
+    pub(crate) fn examined_rows(&self, limit: usize) -> Option<usize> {
         let EventFilter { event_type, accepted, publisher } = self;
         let passes_over = event_type.is_some() || publisher.is_some() || accepted.is_bounded();
-        passes_over.then_some(limit.max(ROWS_LOOKED_AT))
+        passes_over.then_some(limit.max(ROWS_EXAMINED))
     }
 }
 
 impl DeliveryFilter {
     /// How many rows of the index are looked at for up to `limit` that match. None: as many as are
     /// found, or all that an event has, which are few.
-    pub(crate) fn looks_at(&self, limit: usize) -> Option<usize> {
+    pub(crate) fn examined_rows(&self, limit: usize) -> Option<usize> {
         let DeliveryFilter { endpoint_id, event_id, event_type, state, scheduled } = self;
         let passes_over = event_type.is_some() || state.is_some() || scheduled.is_bounded();
-        looks_at(event_id.is_some(), passes_over, endpoint_id.is_some(), limit)
+        examined_rows(event_id.is_some(), passes_over, endpoint_id.is_some(), limit)
     }
 }
 
 impl AttemptFilter {
     /// How many rows of the index are looked at for up to `limit` that match. None: as many as are
     /// found, or all that a delivery has, which are few.
-    pub(crate) fn looks_at(&self, limit: usize) -> Option<usize> {
+    pub(crate) fn examined_rows(&self, limit: usize) -> Option<usize> {
         let AttemptFilter { endpoint_id, delivery_id, event_type, outcome, begun } = self;
         let passes_over = event_type.is_some() || outcome.is_some() || begun.is_bounded();
-        looks_at(delivery_id.is_some(), passes_over, endpoint_id.is_some(), limit)
+        examined_rows(delivery_id.is_some(), passes_over, endpoint_id.is_some(), limit)
     }
 }
 
 impl AuditFilter {
     /// How many records of the trail are looked at for up to `limit` that match. None: all of them
     /// do.
-    pub(crate) fn looks_at(&self, limit: usize) -> Option<usize> {
+    pub(crate) fn examined_rows(&self, limit: usize) -> Option<usize> {
         let AuditFilter { action, actor, endpoint_id, recorded } = self;
         let passes_over =
             action.is_some() || actor.is_some() || endpoint_id.is_some() || recorded.is_bounded();
-        passes_over.then_some(limit.max(ROWS_LOOKED_AT))
+        passes_over.then_some(limit.max(ROWS_EXAMINED))
     }
 }
 
 /// An endpoint's rows are all of one organization. If it is another one's, nothing matches, which
 /// has to be seen without looking at them all.
-fn looks_at(is_narrow: bool, passes_over: bool, of_endpoint: bool, limit: usize) -> Option<usize> {
+fn examined_rows(is_narrow: bool, passes_over: bool, of_endpoint: bool, limit: usize) -> Option<usize> {
     match (is_narrow, passes_over, of_endpoint) {
         (true, ..) | (false, false, false) => None,
-        (false, true, _) => Some(limit.max(ROWS_LOOKED_AT)),
+        (false, true, _) => Some(limit.max(ROWS_EXAMINED)),
         (false, false, true) => Some(limit.max(1)),
     }
 }

@@ -24,7 +24,7 @@ pub(super) struct List<Row, Id> {
     /// Where the list goes on.
     pub(super) before: Ulid,
     /// How many rows of the index are looked at. None: as many as are found.
-    pub(super) looks_at: Option<usize>,
+    pub(super) examined_rows: Option<usize>,
     pub(super) limit: usize,
     /// The column of the ids.
     pub(super) id: &'static str,
@@ -43,11 +43,11 @@ pub(super) async fn list<Row: Entity, Id: FromStr + Copy>(
     walk: impl FnOnce(Id, Option<Id>) -> Selection<Row>,
     listed: impl FnOnce(Id, Option<Id>) -> Selection<Row>,
 ) -> Result<ListPage<Row, Id>, StoreError> {
-    let List { interval, before, looks_at, limit, id, id_of, make_id } = list;
+    let List { interval, before, examined_rows, limit, id, id_of, make_id } = list;
     let ulids = interval.ulids();
     let before = make_id(ulids.before(before));
     let first = interval.start.map(|_| make_id(ulids.first));
-    let floor = match reach(store, shard, organization, (walk(before, first), id), looks_at).await?
+    let floor = match reach(store, shard, organization, (walk(before, first), id), examined_rows).await?
     {
         Reach::Foreign => return Ok(ListPage::empty()),
         Reach::Until(floor) => Some(floor),

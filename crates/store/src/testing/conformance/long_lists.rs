@@ -10,14 +10,14 @@ use ulid::Ulid;
 
 use super::Fixture;
 use super::given::*;
-use crate::limits::ROWS_LOOKED_AT;
+use crate::limits::ROWS_EXAMINED;
 use crate::log::operation::{ExpectedVersion, Operation};
 use crate::queries::{AttemptFilter, AuditFilter, DeliveryFilter, EventFilter, Interval, ListPage};
 
 const RARE: EventType = EventType::KeyRotated;
 const COMMON: EventType = EventType::PolicyBlock;
 /// More common rows than are looked at.
-const MANY: usize = ROWS_LOOKED_AT + 50;
+const MANY: usize = ROWS_EXAMINED + 50;
 
 async fn append_in_parts(fixture: &Fixture, operations: &[Operation]) {
     for part in operations.chunks(400) {
@@ -35,7 +35,7 @@ async fn assert_found_in_two_looks<Id: PartialEq + std::fmt::Debug + Copy>(
 ) {
     let first = list(end).await;
     assert_eq!(first.rows, []);
-    let last = common[common.len() - ROWS_LOOKED_AT];
+    let last = common[common.len() - ROWS_EXAMINED];
     assert_eq!(first.next, Some(last), "it ends with the last row that was looked at");
     let second = list(last).await;
     assert_eq!(second, ListPage { rows: vec![rare], next: None });
