@@ -144,7 +144,12 @@ impl AuditFilter {
 
 /// An endpoint's rows are all of one organization. If it is another one's, nothing matches, which
 /// has to be seen without looking at them all.
-fn examined_rows(is_narrow: bool, passes_over: bool, of_endpoint: bool, limit: usize) -> Option<usize> {
+fn examined_rows(
+    is_narrow: bool,
+    passes_over: bool,
+    of_endpoint: bool,
+    limit: usize,
+) -> Option<usize> {
     match (is_narrow, passes_over, of_endpoint) {
         (true, ..) | (false, false, false) => None,
         (false, true, _) => Some(limit.max(ROWS_EXAMINED)),

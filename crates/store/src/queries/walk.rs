@@ -47,12 +47,12 @@ pub(super) async fn list<Row: Entity, Id: FromStr + Copy>(
     let ulids = interval.ulids();
     let before = make_id(ulids.before(before));
     let first = interval.start.map(|_| make_id(ulids.first));
-    let floor = match reach(store, shard, organization, (walk(before, first), id), examined_rows).await?
-    {
-        Reach::Foreign => return Ok(ListPage::empty()),
-        Reach::Until(floor) => Some(floor),
-        Reach::End => None,
-    };
+    let floor =
+        match reach(store, shard, organization, (walk(before, first), id), examined_rows).await? {
+            Reach::Foreign => return Ok(ListPage::empty()),
+            Reach::Until(floor) => Some(floor),
+            Reach::End => None,
+        };
     let rows = store.selected(shard, listed(before, floor.or(first)).limit(limit)).await?;
     Ok(ListPage::new(rows, limit, floor, id_of))
 }
