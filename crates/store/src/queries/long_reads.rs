@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn invariant_8_an_organizations_long_reads_do_not_keep_others_waiting() {
+    async fn invariant_8_an_organizations_long_reads_do_not_delay_others() {
         let reads = Arc::new(LongReads::default());
         let mut long = Vec::new();
         for _ in 0..=MAX_WAITING_LONG_READS {
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_catches_up_waits_for_others_who_do_and_for_nothing_else() {
+    async fn a_follower_that_catches_up_waits_only_for_other_followers() {
         let reads = Arc::new(LongReads::default());
         let _busy = reads.take(&id("busy")).await.expect("it has a place");
         let _other = reads.take(&id("other")).await.expect("it has a place");

@@ -1,5 +1,4 @@
-//! The log in memory: the reference that the databases are held against, and what simulations
-//! run on. Nothing survives the process.
+//! The store in memory: the reference for the databases, and what simulations run on.
 
 mod data_keys;
 mod replays;
@@ -53,7 +52,7 @@ pub struct MemoryStore {
     shared: bool,
     database: Mutex<Database>,
     shards: Vec<Mutex<ShardData>>,
-    /// None fails.
+    /// Never has a failure.
     other_writes: OtherWrites,
 }
 
@@ -68,7 +67,7 @@ struct Database {
 struct ShardData {
     checkpoint: Position,
     epoch: Epoch,
-    /// The newest time of the steady clock, and when it was written by the database's.
+    /// The newest time of the steady clock, and when it was written, by the database's clock.
     steady: Option<(Timestamp, Timestamp)>,
     lease: Option<(String, Timestamp)>,
     records: Vec<Record>,
