@@ -39,7 +39,7 @@ impl dyn Store + '_ {
             examined_rows: filter.examined_rows(limit),
             limit,
             id: "attempt_id",
-            id_of: |row: &Attempt| row.made.id,
+            id_of: |row: &Attempt| row.details.id,
             make_id: AttemptId::new,
         };
         walk::list(

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::Outcome;
+use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
 use keeptrusts_webhooks_domain::audit::AuditAction;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
@@ -65,7 +65,7 @@ pub struct AttemptFilter {
     pub endpoint_id: Option<EndpointId>,
     pub delivery_id: Option<DeliveryId>,
     pub event_type: Option<EventType>,
-    pub outcome: Option<Outcome>,
+    pub outcome: Option<AttemptOutcome>,
     /// When they began.
     pub begun: Interval,
 }

@@ -16,12 +16,6 @@ impl<'row, R: Row + StoredRow, T: Entity> FromRow<'row, R> for Stored<T> {
     }
 }
 
-impl<T> Stored<T> {
-    pub(crate) fn value(self) -> ReadResult<T> {
-        self.0
-    }
-}
-
 /// The rows that a selection or a look-up answers with.
 pub struct Rows(RowSource);
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::{Position, Version};
-use keeptrusts_webhooks_domain::word::Word;
+use keeptrusts_webhooks_domain::named_enum::NamedEnum;
 use sqlx::{ColumnIndex, Decode, Row, Type};
 
 use super::cell::Cell;
@@ -61,7 +61,7 @@ pub(crate) trait StoredRow: RawRow {
         self.optional_text(column)?.map(|text| parse(column, &text)).transpose()
     }
 
-    fn word<T: Word>(&self, column: &str) -> ReadResult<T> {
+    fn word<T: NamedEnum>(&self, column: &str) -> ReadResult<T> {
         word(&self.text(column)?)
     }
 
@@ -176,8 +176,8 @@ pub(crate) fn parse<T: FromStr>(what: &str, text: &str) -> ReadResult<T> {
     text.parse().map_err(|_| unreadable(what, text))
 }
 
-pub(crate) fn word<T: Word>(text: &str) -> ReadResult<T> {
-    T::named(text).ok_or_else(|| unreadable("word", text))
+pub(crate) fn word<T: NamedEnum>(text: &str) -> ReadResult<T> {
+    T::from_name(text).ok_or_else(|| unreadable("word", text))
 }
 
 pub(crate) fn number<T: TryFrom<i64>>(what: &str, value: impl Into<i64>) -> ReadResult<T> {
