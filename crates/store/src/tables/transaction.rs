@@ -1,5 +1,5 @@
-//! Which tables a batch or a rebuild reads and writes, and in which order. The databases say only
-//! how rows are written, deleted and looked up.
+//! The tables that a batch or a rebuild reads and writes, and in which order. A backend only says how
+//! rows are written, deleted and looked up.
 //!
 //! Decision: docs/decisions/a-table-is-described-once.md
 
@@ -20,12 +20,12 @@ use crate::log::plan::Plan;
 use crate::log::projection::{AffectedRows, Changes, LoadedRows};
 use crate::log::rows::{FailingEndpoint, PausedEndpoint};
 
-/// What to do about a row that is there already.
+/// What to do if a row exists already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OnConflict {
     /// It is a defect: the statement fails.
     Fail,
-    /// Its columns change as the table says.
+    /// Its columns change as the table says (see [`Change`](super::table::Change)).
     Update,
 }
 
@@ -39,20 +39,20 @@ pub(crate) trait TableTransaction: Send {
         on_conflict: OnConflict,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
-    /// Deletes the rows of these keys, as far as they exist.
+    /// Deletes the rows with these keys, as far as they exist.
     fn delete<Row: Entity, RowKey: TableKey>(
         &mut self,
         keys: &[RowKey],
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
-    /// The rows that exist of those with these keys.
+    /// The rows with these keys, as far as they exist.
     fn look_up<Row: Entity, RowKey: TableKey>(
         &mut self,
         keys: &[RowKey],
     ) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send;
 }
 
-/// The rows that are touched, as far as they exist.
+/// Loads the affected rows, as far as they exist.
 pub(crate) async fn load(
     tables: &mut impl TableTransaction,
     affected: &AffectedRows,
@@ -73,7 +73,7 @@ pub(crate) async fn load(
     })
 }
 
-/// Writes all that a batch comes to.
+/// Writes the records, the bodies and the changes of a batch.
 pub(crate) async fn write_plan(
     tables: &mut impl TableTransaction,
     plan: &Plan<'_>,
@@ -83,7 +83,7 @@ pub(crate) async fn write_plan(
     write_changes(tables, &plan.changes).await
 }
 
-/// Writes what the fold says that the tables lack.
+/// Writes the changes of the tables.
 pub(crate) async fn write_changes(
     tables: &mut impl TableTransaction,
     changes: &Changes,
@@ -108,7 +108,7 @@ pub(crate) async fn write_changes(
     upsert(tables, changes.incidents().iter()).await
 }
 
-/// Inserts rows, none of which is there.
+/// Inserts rows, none of which exists.
 async fn insert<'a, Row: Entity>(
     tables: &mut impl TableTransaction,
     rows: impl Iterator<Item = &'a Row>,

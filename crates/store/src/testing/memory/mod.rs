@@ -5,7 +5,7 @@ mod replays;
 mod selecting;
 mod tables;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -140,9 +140,12 @@ impl ShardData {
 
     fn lock_for(&self, operations: &[Operation]) -> LockedShard {
         let wanted = ReadSet::of(operations);
+        let wanted_keys: HashSet<_> = wanted.keys.iter().map(|(owner, key)| (owner, key)).collect();
         let mut keys = HashMap::new();
-        for event in self.tables.events.values().filter(|_| !wanted.keys.is_empty()) {
-            if let Some(idempotency) = &event.idempotency {
+        for event in self.tables.events.values().filter(|_| !wanted_keys.is_empty()) {
+            if let Some(idempotency) = &event.idempotency
+                && wanted_keys.contains(&(&event.organization_id, &idempotency.key))
+            {
                 let owner = (event.organization_id.clone(), idempotency.key.clone());
                 keys.insert(owner, (event.id, idempotency.request_sha256));
             }

@@ -1,5 +1,6 @@
 //! Selections and look-ups in the tables in memory.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::str::FromStr;
@@ -29,8 +30,8 @@ pub(super) trait AnyTable {
 /// Entities by their ids.
 struct ById<'a, Id, Row>(&'a BTreeMap<Id, Row>);
 
-/// Rows that have no id.
-struct Listed<Row>(Vec<Row>);
+/// Rows without an id.
+struct Listed<'a, Row: Clone>(Cow<'a, [Row]>);
 
 impl MemoryStore {
     /// Calls `read` with a table.
@@ -51,8 +52,8 @@ impl MemoryStore {
             "replays" => read(&ById(&tables.replays)),
             "channels" => read(&ById(&tables.channels)),
             "notifications" => read(&ById(&tables.notifications)),
-            "missed_events" => read(&Listed(tables.missed.clone())),
-            "records" => read(&Listed::<Record>(data.records.clone())),
+            "missed_events" => read(&Listed(Cow::Borrowed(&tables.missed))),
+            "records" => read(&Listed::<Record>(Cow::Borrowed(&data.records))),
             "attempt_counts" => {
                 let counts = tables.attempt_counts.iter();
                 read(&Listed(counts.map(|(key, count)| (*key, *count)).collect()))
@@ -163,7 +164,7 @@ fn id_bound<Id: FromStr, Row: Entity>(condition: &Condition) -> Option<(Comparis
     is_id.then(|| Some((*by, value.as_text()?.parse().ok()?))).flatten()
 }
 
-impl<Row: Entity + Clone> AnyTable for Listed<Row> {
+impl<Row: Entity + Clone> AnyTable for Listed<'_, Row> {
     fn select(&self, selection: &ErasedSelection) -> Rows {
         page(in_order(matching(&self.0, selection).collect(), selection.order), selection)
     }

@@ -1,4 +1,4 @@
-//! Data keys that were opened a short time ago.
+//! A cache of unwrapped data keys.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use tokio::time::Instant;
 
 use super::data_key::DataKey;
 
-/// The most data keys that a process keeps opened: about 2 MB of them.
+/// The most data keys that a process caches: about 2 MB.
 pub const MAX_CACHED_DATA_KEYS: usize = 10_000;
 
-/// How long an opened data key is used before the database is asked for it again.
+/// How long a cached data key is used before it is read from the database again.
 pub const DATA_KEY_LIFETIME: Duration = Duration::from_secs(5 * 60);
 
-/// A cache of two generations: when the younger one is full, it becomes the older one, and what
-/// was that is forgotten. So room is made without looking for what is least needed.
+/// A cache of two generations. When the younger one is full, it becomes the older one, and the older
+/// one is dropped: room is made without searching for the least used key.
 #[derive(Default)]
 pub(super) struct DataKeyCache {
     younger: HashMap<OrganizationId, CachedKey>,
@@ -34,7 +34,7 @@ impl DataKeyCache {
         (now < opened.until).then(|| Arc::clone(&opened.key))
     }
 
-    /// Keeps a key that the database had at a time.
+    /// Adds a key that the database had at the time `as_of`.
     pub(super) fn put(&mut self, organization: OrganizationId, key: Arc<DataKey>, as_of: Instant) {
         if self.younger.len() >= MAX_CACHED_DATA_KEYS / 2 {
             self.older = std::mem::take(&mut self.younger);

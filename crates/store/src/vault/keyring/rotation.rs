@@ -1,7 +1,7 @@
-//! Replacing the master key: every data key is wrapped anew, no secret is touched.
+//! Replacing the master key: every data key is wrapped under the new one; secrets stay as they are.
 //!
-//! What a step leaves undone, whoever comes next does: each of them can be repeated, and by
-//! several processes at once.
+//! Each step can be repeated, and by several processes at once. What an interrupted rotation leaves
+//! undone, the next one does.
 
 use std::ops::ControlFlow;
 
@@ -13,25 +13,27 @@ use crate::store::Store;
 use crate::vault::RewrappedDataKey;
 use keeptrusts_webhooks_domain::log::Shard;
 
-/// The data keys that are wrapped anew in one transaction.
+/// The data keys that are rewrapped in one transaction.
 const KEYS_PER_PAGE: usize = 500;
-/// The data keys that master keys are tried on. One that is damaged does not make them wrong.
-const PROOFS: usize = 10;
-/// The problems that are told of; the others are of the same kind.
+/// The data keys of a shard that master keys are tested with. More than one, because one may be
+/// damaged.
+const SAMPLE_KEYS: usize = 10;
+/// The most problems in a report; further ones are of the same kinds.
 const MAX_PROBLEMS: usize = 20;
 
-/// What catching up has come to.
+/// The outcome of a rotation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RotationReport {
     /// The id of the master key that is current now.
     pub current: String,
-    /// How many data keys were wrapped anew.
+    /// How many data keys were rewrapped.
     pub rewrapped: u64,
     /// Why some were not: at most 20 reasons.
     pub problems: Vec<KeyProblem>,
 }
 
-/// Checks that these master keys are the database's: one is current, and unwraps a data key.
+/// Checks that the master keys belong to the database: they include the current one, and unwrap a
+/// data key.
 pub async fn verify(
     store: &dyn Store,
     master_keys: &MasterKeys,
@@ -47,12 +49,12 @@ pub async fn verify(
         });
     }
     for shard in (0..store.shard_count()).map(Shard) {
-        let samples = store.wrapped_data_keys(shard, None, None, PROOFS).await?;
+        let samples = store.wrapped_data_keys(shard, None, None, SAMPLE_KEYS).await?;
         let mut problem = None;
         for (organization, wrapped) in &samples {
             let master_key = match master_keys.get(&wrapped.master_key_id) {
                 Some(key) => key,
-                // What is missing is named when the data keys are wrapped anew.
+                // A missing key is reported when data keys are rewrapped.
                 None => continue,
             };
             match DataKey::unwrapped(organization, wrapped, master_key) {
@@ -67,9 +69,9 @@ pub async fn verify(
     Ok(())
 }
 
-/// Makes the first master key current if it is new, and wraps under the current one what is
-/// wrapped under others. `progress` is told how many data keys were wrapped anew so far, and may
-/// end it there: whoever comes next goes on.
+/// Makes the first master key current if it is new, and rewraps under the current one all data keys
+/// that are under others. `progress` gets the number of data keys that were rewrapped so far, and may
+/// stop the rotation there: the next call continues it.
 pub async fn finish_rotation(
     store: &dyn Store,
     master_keys: &MasterKeys,
@@ -79,7 +81,7 @@ pub async fn finish_rotation(
     let current = make_first_current(store, master_keys, source).await?;
     let mut report = RotationReport { current, rewrapped: 0, problems: Vec::new() };
     for shard in (0..store.shard_count()).map(Shard) {
-        // What somebody else wrapped under yet another key meanwhile is wrapped again.
+        // Repeated, because another process may have wrapped some under yet another key meanwhile.
         let mut is_complete = false;
         while !is_complete {
             let done = rewrap_shard(store, shard, master_keys, source, &mut report, progress);
@@ -92,8 +94,8 @@ pub async fn finish_rotation(
     Ok(report)
 }
 
-/// The id of the master key that is current then. A first one that has been replaced before is
-/// none to go back to: the file is an old one.
+/// Makes the first master key current, unless it was replaced before: then the file is an old one.
+/// Returns the id of the current key.
 async fn make_first_current(
     store: &dyn Store,
     master_keys: &MasterKeys,
@@ -125,11 +127,11 @@ async fn make_first_current(
             tracing::info!(previous = current, current = first, "the master key was replaced");
             return Ok(first.to_owned());
         }
-        // Somebody else was faster.
+        // Another process replaced it first.
     }
 }
 
-/// Goes through a shard once. False: others did the same, and something may be left.
+/// Rewraps the data keys of a shard once. False: other processes did the same, and some may be left.
 async fn rewrap_shard(
     store: &dyn Store,
     shard: Shard,
