@@ -72,7 +72,7 @@ fn documents_are_what_they_were() {
 }
 
 #[test]
-fn a_newer_document_and_one_with_an_unknown_field_are_refused_with_words() {
+fn a_newer_document_and_one_with_an_unknown_field_are_refused_with_a_reason() {
     let (_, text) = pinned("channels", Channel::VERSION);
     let newer = read::<Channel>(Channel::VERSION + 1, &text).expect_err("is newer");
     let StoreError::Newer { table: "channels", .. } = newer else { panic!("{newer:?}") };

@@ -255,7 +255,7 @@ impl Rotation<'_> {
             }
         };
         let keys = self.source.load()?;
-        let caught_up = rotation::catch_up(self.store, &keys, self.source, &reached).await?;
+        let caught_up = rotation::finish_rotation(self.store, &keys, self.source, &reached).await?;
         drop(progress);
         caught_up
             .problems
@@ -284,7 +284,7 @@ impl Rotation<'_> {
 
     /// What the database says of the file's keys. An error if the current one is not there.
     async fn standing(&self, file: &KeyFile) -> Result<Standing, RotationError> {
-        rotation::prove(self.store, &self.source.load()?, self.source).await?;
+        rotation::verify(self.store, &self.source.load()?, self.source).await?;
         let mut history = self.store.master_keys().await?;
         let current = match history.current.take() {
             Some(current) => current,

@@ -1,12 +1,11 @@
-//! The log in memory: the reference that the databases are held against, and what simulations
-//! run on. Nothing survives the process.
+//! The store in memory: the reference for the databases, and what simulations run on.
 
 mod data_keys;
 mod replays;
 mod selecting;
 mod tables;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,13 +31,13 @@ use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::error::StoreError;
-use crate::log::commits::OtherWrites;
 use crate::log::operation::{
     AppendOutcome, BodyId, NewBody, Operation, Record, newest_steady_time,
 };
-use crate::log::plan::{Locked, Wanted, plan};
+use crate::log::other_writes::OtherWrites;
+use crate::log::plan::{LockedShard, ReadSet, plan};
 use crate::log::projection::{
-    Changes, CountKey, Fold, HealthChange, IncidentKey, Loaded, MissedEvent, Touched,
+    AffectedRows, Changes, CountKey, Fold, HealthChange, IncidentKey, LoadedRows, MissedEvent,
 };
 use crate::store::{
     AppendedBatch, ClusterState, ErasedBodies, Lease, RebuildDifference, ShardLease, ShardState,
@@ -52,7 +51,7 @@ pub struct MemoryStore {
     shared: bool,
     database: Mutex<Database>,
     shards: Vec<Mutex<ShardData>>,
-    /// None fails.
+    /// Never has a failure.
     other_writes: OtherWrites,
 }
 
@@ -67,7 +66,7 @@ struct Database {
 struct ShardData {
     checkpoint: Position,
     epoch: Epoch,
-    /// The newest time of the steady clock, and when it was written by the database's.
+    /// The newest time of the steady clock, and when it was written, by the database's clock.
     steady: Option<(Timestamp, Timestamp)>,
     lease: Option<(String, Timestamp)>,
     records: Vec<Record>,
@@ -120,16 +119,16 @@ impl ShardData {
         Position(self.records.len() as i64)
     }
 
-    fn loaded(&self, touched: &Touched) -> Loaded {
+    fn loaded(&self, affected: &AffectedRows) -> LoadedRows {
         let tables = &self.tables;
-        let endpoints = touched.endpoints.iter().filter_map(|(_, id)| tables.endpoints.get(id));
-        let deliveries = touched.deliveries.iter().filter_map(|(_, id)| tables.deliveries.get(id));
-        let keys = touched.keys.iter().filter_map(|id| tables.keys.get(id));
-        let replays = touched.replays.iter().filter_map(|(_, id)| tables.replays.get(id));
-        let channels = touched.channels.iter().filter_map(|(_, id)| tables.channels.get(id));
+        let endpoints = affected.endpoints.iter().filter_map(|(_, id)| tables.endpoints.get(id));
+        let deliveries = affected.deliveries.iter().filter_map(|(_, id)| tables.deliveries.get(id));
+        let keys = affected.keys.iter().filter_map(|id| tables.keys.get(id));
+        let replays = affected.replays.iter().filter_map(|(_, id)| tables.replays.get(id));
+        let channels = affected.channels.iter().filter_map(|(_, id)| tables.channels.get(id));
         let notifications =
-            touched.notifications.iter().filter_map(|(_, id)| tables.notifications.get(id));
-        Loaded {
+            affected.notifications.iter().filter_map(|(_, id)| tables.notifications.get(id));
+        LoadedRows {
             endpoints: endpoints.map(|endpoint| (endpoint.id, endpoint.clone())).collect(),
             deliveries: deliveries.map(|delivery| (delivery.id, delivery.clone())).collect(),
             keys: keys.map(|key| (key.id, key.clone())).collect(),
@@ -139,20 +138,23 @@ impl ShardData {
         }
     }
 
-    fn lock_for(&self, operations: &[Operation]) -> Locked {
-        let wanted = Wanted::by(operations);
+    fn lock_for(&self, operations: &[Operation]) -> LockedShard {
+        let wanted = ReadSet::of(operations);
+        let wanted_keys: HashSet<_> = wanted.keys.iter().map(|(owner, key)| (owner, key)).collect();
         let mut keys = HashMap::new();
-        for event in self.tables.events.values().filter(|_| !wanted.keys.is_empty()) {
-            if let Some(idempotency) = &event.idempotency {
+        for event in self.tables.events.values().filter(|_| !wanted_keys.is_empty()) {
+            if let Some(idempotency) = &event.idempotency
+                && wanted_keys.contains(&(&event.organization_id, &idempotency.key))
+            {
                 let owner = (event.organization_id.clone(), idempotency.key.clone());
                 keys.insert(owner, (event.id, idempotency.request_sha256));
             }
         }
-        Locked {
+        LockedShard {
             last_position: self.last_position(),
             checkpoint: self.checkpoint,
             epoch: self.epoch,
-            loaded: self.loaded(&wanted.touched),
+            loaded: self.loaded(&wanted.affected),
             keys,
         }
     }
