@@ -54,7 +54,7 @@ pub(crate) fn select_audit_records<DB: Dialect>(
 
 /// Adds the condition that a record is about an endpoint. The id of a delivery or a replay follows
 /// `delivery/` or `replay/` in the stream's name; in no other stream does such an id follow there.
-fn push_about<DB: Dialect>(query: &mut QueryBuilder<DB>, id: EndpointId) {
+fn push_is_about<DB: Dialect>(query: &mut QueryBuilder<DB>, id: EndpointId) {
     query.push(" AND (stream = ");
     DB::bind(query, &Cell::shown(Stream::Endpoint(id)));
     query.push(

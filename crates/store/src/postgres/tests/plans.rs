@@ -18,7 +18,6 @@ use keeptrusts_webhooks_domain::log::Position;
 use keeptrusts_webhooks_domain::replay::{ReplayCursor, ReplayScope, ReplaySelection};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection};
-use ulid::Ulid;
 
 use super::{connect, database};
 use crate::postgres::session::fetch;
