@@ -276,7 +276,8 @@ impl DatabaseFlags {
         match self.open_store(OpenMode::Existing).await {
             Ok((store, description)) => Ok(Administered { store, description, holder: None }),
             Err(DatabaseError::Sqlite(sqlite::OpenError::InUse { path, holder, process_id })) => {
-                let store = SqliteStore::open_for_administration(&path, SqliteOptions::default()).await?;
+                let store =
+                    SqliteStore::open_for_administration(&path, SqliteOptions::default()).await?;
                 Ok(Administered {
                     store: Arc::new(store),
                     description: format!("sqlite {}", path.display()),

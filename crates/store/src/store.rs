@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::Outcome;
+use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, KeyId, OperationId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard, Stream, Version};
@@ -418,7 +418,7 @@ pub struct AttemptSum {
     /// The endpoint.
     pub endpoint_id: EndpointId,
     /// What they meant.
-    pub outcome: Outcome,
+    pub outcome: AttemptOutcome,
     /// How long they took; see [`crate::durations`].
     pub duration_bucket: u16,
     /// How many there were.

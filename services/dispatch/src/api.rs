@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::api::{
     AttemptRef, AuthorizedRequest, DeliveryRef, GetEndpointStats, GetHealthSummary, ListAttempts,
-    ListDeliveries, ListReplays, Read, ReplayRef, WatchDeliveries,
+    ListChunk, ListDeliveries, ListReplays, ReplayRef, WatchDeliveries,
 };
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
@@ -157,7 +157,7 @@ impl DispatchService for DispatchApi {
             let found = store.list_deliveries(shard, organization, filter, before, limit).await;
             let ListPage { rows, next } = found.map_err(answer::query_failed)?;
             let things = rows.iter().map(|delivery| (delivery.id, delivery.into())).collect();
-            Ok(Read { things, next })
+            Ok(ListChunk { items: things, next })
         };
         let turn = answer::long_read(&self.log, organization);
         let (deliveries, next_page_token) = page.fill(turn, read).await?;
@@ -206,8 +206,8 @@ impl DispatchService for DispatchApi {
         let read = |before, limit| async move {
             let found = store.list_attempts(shard, organization, filter, before, limit).await;
             let ListPage { rows, next } = found.map_err(answer::query_failed)?;
-            let things = rows.iter().map(|attempt| (attempt.made.id, attempt.into())).collect();
-            Ok(Read { things, next })
+            let things = rows.iter().map(|attempt| (attempt.details.id, attempt.into())).collect();
+            Ok(ListChunk { items: things, next })
         };
         let turn = answer::long_read(&self.log, organization);
         let (attempts, next_page_token) = page.fill(turn, read).await?;

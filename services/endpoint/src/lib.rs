@@ -10,8 +10,8 @@ mod shown;
 use std::sync::Arc;
 
 use keeptrusts_webhooks_contracts::api::{
-    AuthorizedRequest, CreateEndpoint, DeleteEndpoint, DisableEndpoint, EndpointRef, ListEndpoints,
-    ListEventTypes, PreviewPayload, Read, RotateSecret, UpdateEndpoint,
+    AuthorizedRequest, CreateEndpoint, DeleteEndpoint, DisableEndpoint, EndpointRef, ListChunk,
+    ListEndpoints, ListEventTypes, PreviewPayload, RotateSecret, UpdateEndpoint,
 };
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
 use keeptrusts_webhooks_contracts::v1;
@@ -155,7 +155,7 @@ impl EndpointService for EndpointApi {
             let endpoints = endpoints.map_err(answer::query_failed)?;
             let shown = self.all_shown(organization, &endpoints).await?;
             let things = endpoints.iter().map(|endpoint| endpoint.id).zip(shown).collect();
-            Ok::<_, Status>(Read::of_all(things, limit))
+            Ok::<_, Status>(ListChunk::of_all(things, limit))
         };
         let turn = answer::long_read(&self.log, organization);
         let (endpoints, next_page_token) = page.fill(turn, read).await?;

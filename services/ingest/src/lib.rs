@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::api::{
-    AuthorizedRequest, EventRef, ListEvents, Publish, PublishBatch, Read, event_with_body,
+    AuthorizedRequest, EventRef, ListChunk, ListEvents, Publish, PublishBatch, event_with_body,
     publish_error,
 };
 use keeptrusts_webhooks_contracts::status::{self, Resource};
@@ -213,7 +213,7 @@ impl IngestService for IngestApi {
             let found = store.list_events(shard, organization, filter, before, limit).await;
             let ListPage { rows, next } = found.map_err(answer::query_failed)?;
             let things = rows.iter().map(|event| (event.id, event.into())).collect();
-            Ok(Read { things, next })
+            Ok(ListChunk { items: things, next })
         };
         let turn = answer::long_read(&self.log, organization);
         let (events, next_page_token) = page.fill(turn, read).await?;

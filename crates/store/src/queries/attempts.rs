@@ -40,7 +40,7 @@ impl dyn Store + '_ {
             looks_at: filter.looks_at(limit),
             limit,
             id: "attempt_id",
-            id_of: |row: &Attempt| row.made.id,
+            id_of: |row: &Attempt| row.details.id,
             make_id: AttemptId::new,
         };
         walk::list(

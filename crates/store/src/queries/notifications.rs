@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, NotificationId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Shard};
-use keeptrusts_webhooks_domain::mail_limits::MailSent;
+use keeptrusts_webhooks_domain::mail_limits::MailAttempts;
 use keeptrusts_webhooks_domain::notification::{Notification, NotificationState, NotificationType};
 
 use super::selection::{Comparison, Extreme, Fixed, Selection};
@@ -126,18 +126,19 @@ impl dyn Store + '_ {
         shard: Shard,
         organization: &OrganizationId,
         since: Timestamp,
-    ) -> Result<Vec<MailSent>, StoreError> {
+    ) -> Result<Vec<MailAttempts>, StoreError> {
         let rows = Selection::new()
             .by_index("notifications_mail")
             .fixed("attempt_recipients", Comparison::Greater, Fixed::Number(0))
             .equal("organization_id", organization)
             .at_least("attempt_start_time", since);
         let rows: Vec<Notification> = self.selected(shard, rows).await?;
-        let sent = rows.into_iter().filter_map(|row| row.last_attempt).map(|attempt| MailSent {
-            time: attempt.start_time,
-            messages: attempt.number,
-            recipients: attempt.recipients,
-        });
+        let sent =
+            rows.into_iter().filter_map(|row| row.last_attempt).map(|attempt| MailAttempts {
+                time: attempt.start_time,
+                messages: attempt.number,
+                recipients: attempt.recipients,
+            });
         Ok(sent.collect())
     }
 }

@@ -38,9 +38,9 @@ pub(crate) fn select_audit_records<DB: Dialect>(
     and("recorded_at <", filter.recorded.end.map(micros).map(Cell::from));
     if let Some(action) = filter.action {
         query.push(" AND audit_action IN (");
-        for (index, file) in action.filed_under().iter().enumerate() {
+        for (index, label) in action.labels().iter().enumerate() {
             query.push(if index == 0 { "" } else { ", " });
-            DB::bind(&mut query, &Cell::from(*file));
+            DB::bind(&mut query, &Cell::from(*label));
         }
         query.push(")");
     }

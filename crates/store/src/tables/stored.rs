@@ -8,7 +8,7 @@ use std::time::Duration;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::{Position, Version};
-use keeptrusts_webhooks_domain::word::Word;
+use keeptrusts_webhooks_domain::named_enum::NamedEnum;
 use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 
 use super::{Cell, Entity};
@@ -61,7 +61,7 @@ pub(crate) trait StoredRow: RawRow {
         self.optional_text(column)?.map(|text| parse(column, &text)).transpose()
     }
 
-    fn word<T: Word>(&self, column: &str) -> Unreadable<T> {
+    fn word<T: NamedEnum>(&self, column: &str) -> Unreadable<T> {
         word(&self.text(column)?)
     }
 
@@ -145,12 +145,6 @@ pub(crate) struct Stored<T>(Unreadable<T>);
 impl<'row, R: Row + StoredRow, T: Entity> FromRow<'row, R> for Stored<T> {
     fn from_row(row: &'row R) -> Result<Stored<T>, sqlx::Error> {
         Ok(Stored(T::read(row)))
-    }
-}
-
-impl<T> Stored<T> {
-    pub(crate) fn value(self) -> Unreadable<T> {
-        self.0
     }
 }
 
@@ -274,8 +268,8 @@ pub(crate) fn parse<T: FromStr>(what: &str, text: &str) -> Unreadable<T> {
     text.parse().map_err(|_| unreadable(what, text))
 }
 
-pub(crate) fn word<T: Word>(text: &str) -> Unreadable<T> {
-    T::named(text).ok_or_else(|| unreadable("word", text))
+pub(crate) fn word<T: NamedEnum>(text: &str) -> Unreadable<T> {
+    T::from_name(text).ok_or_else(|| unreadable("word", text))
 }
 
 pub(crate) fn number<T: TryFrom<i64>>(what: &str, value: impl Into<i64>) -> Unreadable<T> {

@@ -193,10 +193,10 @@ fn attempt_of(record: &Record) -> Option<Attempt> {
     else {
         return None;
     };
-    fact.attempt().map(|(made, outcome, error, next_attempt_time)| Attempt {
+    fact.attempt().map(|(details, outcome, error, next_attempt_time)| Attempt {
         organization_id: OrganizationId::clone(&record.organization_id),
         delivery_id,
-        made: made.clone(),
+        details: details.clone(),
         outcome,
         error: error.to_owned(),
         next_attempt_time,

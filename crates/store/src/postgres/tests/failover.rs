@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::log::{Position, Shard};
-use keeptrusts_webhooks_testkit::ports::refused_port;
+use keeptrusts_webhooks_testkit::ports::closed_port;
 use keeptrusts_webhooks_testkit::postgres::Cluster;
 use sqlx::Connection;
 use tokio::task::JoinSet;
@@ -29,7 +29,7 @@ async fn of_several_hosts_the_one_that_can_be_written_to_is_used() {
     let read_only =
         |on: &str| format!("ALTER DATABASE {name} SET default_transaction_read_only = {on}");
     one.query("postgres", &read_only("on")).await;
-    let refused = refused_port();
+    let refused = closed_port();
     let hosts = format!("127.0.0.1:{},127.0.0.1:{}", one.port(), other.port());
     let url = format!("postgres://postgres@127.0.0.1:{},{hosts}/{name}", refused.port());
     let store = open(&url).await;

@@ -1,7 +1,7 @@
 //! Opening a database, and the errors of it.
 
 use keeptrusts_webhooks_domain::log::Shard;
-use keeptrusts_webhooks_testkit::ports::refused_port;
+use keeptrusts_webhooks_testkit::ports::closed_port;
 use keeptrusts_webhooks_testkit::postgres::Cluster;
 use sqlx::AssertSqlSafe;
 use tokio::task::JoinSet;
@@ -106,7 +106,7 @@ async fn errors_say_what_to_do() {
     assert!(matches!(&missing, OpenError::NoDatabase { database, .. } if database == "missing"));
     assert!(missing.to_string().contains("CREATE DATABASE"), "{missing}");
 
-    let refused = refused_port();
+    let refused = closed_port();
     let unreachable = error_of(&format!("postgres://127.0.0.1:{}/any", refused.port())).await;
     assert!(matches!(unreachable, OpenError::Unreachable { .. }), "{unreachable}");
     let address = format!("127.0.0.1:{}", refused.port());
@@ -196,7 +196,7 @@ async fn invariant_10_the_error_of_a_refused_user_does_not_contain_the_password(
     let error = refusals("guest").await;
     assert!(matches!(&error, OpenError::NotPermitted { user, .. } if user == "guest"), "{error}");
 
-    let refused = refused_port();
+    let refused = closed_port();
     for url in [
         format!("postgres://us:{PASSWORD}@127.0.0.1:{}/any", refused.port()),
         format!("postgres://us:{PASSWORD}@127.0.0.1:port/any"),

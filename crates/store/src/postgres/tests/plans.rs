@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::Outcome;
+use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::ids::{
     AttemptId, ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId, OrganizationId,
@@ -336,7 +336,8 @@ async fn lists_read_the_index_of_their_filter_and_no_more_rows_than_they_must() 
         .await;
     filled
         .expect("list_attempts of an outcome", &[("attempts_pkey", 2_000)], async |store| {
-            let filter = AttemptFilter { outcome: Some(Outcome::Delivered), ..Default::default() };
+            let filter =
+                AttemptFilter { outcome: Some(AttemptOutcome::Delivered), ..Default::default() };
             let page = store.list_attempts(SHARD, &us, &filter, AttemptId::MAX, LIMIT).await;
             assert_eq!(page.expect("reads").rows.len(), 0);
         })

@@ -58,7 +58,7 @@ async fn connections_that_are_cut_silently_are_replaced_within_a_leases_time() {
             store.shard_state(SHARD).await.expect("reads");
             assert!(store.renew_lease(lease, TIME_TO_LIVE).await.expect("asks"));
         }
-        relay.fall_silent();
+        relay.stop_forwarding();
         let (appended, read, renewed) = tokio::join!(
             until_success(async || store.append(SHARD, &[publish(event_id())]).await),
             until_success(async || store.shard_state(SHARD).await),
@@ -79,7 +79,7 @@ async fn connections_that_are_cut_silently_are_replaced_within_a_leases_time() {
     .await;
 
     // A process that listens again looks up what was announced meanwhile.
-    relay.fall_silent();
+    relay.stop_forwarding();
     let elsewhere = Shard(5);
     other.append(elsewhere, &[publish(event_id())]).await.expect("appends");
     other.announce(elsewhere, Position(1));
@@ -121,7 +121,7 @@ async fn a_long_statement_has_no_time_limit_until_its_answer_is_lost() {
             .expect("asks")
             .is_none()
         {}
-        relay.fall_silent();
+        relay.stop_forwarding();
     };
     let asked = Instant::now();
     let (error, ()) = tokio::join!(while_server_answers(&store.readers, backend, lost), cut);

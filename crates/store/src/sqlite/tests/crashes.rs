@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::AttemptMade;
+use keeptrusts_webhooks_domain::attempt::AttemptDetails;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, OperationId};
 use keeptrusts_webhooks_domain::log::Position;
@@ -100,10 +100,10 @@ fn publish_and_route(endpoint: EndpointId) -> [Operation; 2] {
 
 fn attempt(delivery: &Delivery) -> Operation {
     let now = Timestamp::now();
-    let made = attempt_of(delivery, now);
-    // The conformance suite's ids are only unique within a process.
-    let made = AttemptMade { id: AttemptId::new(new_ulid(now)), ..made };
-    conclude(delivery, made, failure())
+    let details = attempt_of(delivery, now);
+    // Ids of the conformance suite are unique in their process only.
+    let details = AttemptDetails { id: AttemptId::new(new_ulid(now)), ..details };
+    conclude(delivery, details, failure())
 }
 
 /// Appends a batch and prints the answer. Returns the scheduled deliveries.

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
-use keeptrusts_webhooks_domain::attempt::{AttemptMade, Trigger};
+use keeptrusts_webhooks_domain::attempt::{AttemptDetails, Trigger};
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
+use keeptrusts_webhooks_domain::endpoint::DisableCause;
 use keeptrusts_webhooks_domain::endpoint_config::EndpointPatch;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact};
-use keeptrusts_webhooks_domain::health::DisableCause;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId};
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Stream, Version};
 use keeptrusts_webhooks_domain::payload_format::PayloadFormat;
@@ -24,7 +24,7 @@ fn one_of_each_kind(endpoint: EndpointId) -> Vec<Operation> {
     let (event, test_event) = (event_id(), event_id());
     let (delivery, test) = (delivery_id(), delivery_id());
     let later = time("2026-04-24T00:00:00.000001Z");
-    let made = |trigger, status_code| AttemptMade {
+    let details = |trigger, status_code| AttemptDetails {
         id: attempt_id(),
         event_id: event,
         event_type: EventType::KeyRevoked,
@@ -66,7 +66,7 @@ fn one_of_each_kind(endpoint: EndpointId) -> Vec<Operation> {
     ];
     let of_delivery = [
         DeliveryFact::AttemptFailed {
-            made: made(Trigger::Automatic, None),
+            details: details(Trigger::Automatic, None),
             error: "connection refused".to_owned(),
             next_attempt_time: Some(later),
             steady_due_time: Some(later),
@@ -75,7 +75,7 @@ fn one_of_each_kind(endpoint: EndpointId) -> Vec<Operation> {
         },
         DeliveryFact::RetryRequested,
         DeliveryFact::AttemptFailed {
-            made: made(Trigger::Manual, Some(301)),
+            details: details(Trigger::Manual, Some(301)),
             error: String::new(),
             next_attempt_time: None,
             steady_due_time: None,
@@ -89,7 +89,7 @@ fn one_of_each_kind(endpoint: EndpointId) -> Vec<Operation> {
             reason: "too late".to_owned(),
         },
         DeliveryFact::Cancelled { reason: "by an operator".to_owned() },
-        DeliveryFact::AttemptSucceeded(made(Trigger::Manual, Some(200))),
+        DeliveryFact::AttemptSucceeded(details(Trigger::Manual, Some(200))),
     ];
     let mut operations = vec![create_endpoint(endpoint)];
     operations

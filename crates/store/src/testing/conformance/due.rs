@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::delivery::{Delivery, ON_REQUEST};
+use keeptrusts_webhooks_domain::delivery::{DUE_IMMEDIATELY, Delivery};
 use keeptrusts_webhooks_domain::fact::DeliveryFact;
 use keeptrusts_webhooks_domain::ids::{EndpointId, EventId};
 use keeptrusts_webhooks_domain::log::Position;
@@ -136,7 +136,7 @@ pub(crate) async fn what_is_asked_for_is_due_before_everything_that_waits_for_a_
         .await;
     let page = due(&fixture, endpoint, DueKey::MIN, 10).await;
     let order: Vec<_> =
-        page.iter().map(|row| (row.id, row.due_time() == Some(ON_REQUEST))).collect();
+        page.iter().map(|row| (row.id, row.due_time() == Some(DUE_IMMEDIATELY))).collect();
     assert_eq!(order, [(second, true), (first, false)]);
 }
 

@@ -1,10 +1,9 @@
 //! Which rows a filter lets through: every column alone, and any two together.
 
-use keeptrusts_webhooks_domain::attempt::Outcome;
-use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
+use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
+use keeptrusts_webhooks_domain::endpoint::{DisableCause, EndpointStatus};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::EndpointFact;
-use keeptrusts_webhooks_domain::health::DisableCause;
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId};
 
 use super::Fixture;
@@ -89,7 +88,7 @@ pub(crate) async fn attempts_are_filtered_by_each_of_their_columns_and_any_two(f
         |story, _| AttemptFilter { endpoint_id: Some(story.endpoint), ..Default::default() },
         |story, _| AttemptFilter { delivery_id: Some(story.delivery), ..Default::default() },
         |story, _| AttemptFilter { event_type: Some(story.event_type), ..Default::default() },
-        |_, _| AttemptFilter { outcome: Some(Outcome::Retrying), ..Default::default() },
+        |_, _| AttemptFilter { outcome: Some(AttemptOutcome::Retrying), ..Default::default() },
         |_, interval| AttemptFilter { begun: interval, ..Default::default() },
     ];
     for one in singles {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::{AttemptMade, Trigger};
-use keeptrusts_webhooks_domain::delivery::{Delivery, Verdict};
+use keeptrusts_webhooks_domain::attempt::{AttemptDetails, Trigger};
+use keeptrusts_webhooks_domain::delivery::{Delivery, RequestResult};
 use keeptrusts_webhooks_domain::endpoint_config::{EndpointConfig, EndpointPatch};
 use keeptrusts_webhooks_domain::event::{ContentDigest, Idempotency, IdempotencyKey};
 use keeptrusts_webhooks_domain::event_type::EventType;
@@ -297,9 +297,9 @@ pub(crate) fn change_delivery(
 }
 
 /// The attempt that is due for a delivery, begun at `start_time`.
-pub(crate) fn attempt_of(delivery: &Delivery, start_time: Timestamp) -> AttemptMade {
+pub(crate) fn attempt_of(delivery: &Delivery, start_time: Timestamp) -> AttemptDetails {
     let trigger = delivery.due_trigger();
-    AttemptMade {
+    AttemptDetails {
         id: attempt_id(),
         event_id: delivery.event_id,
         event_type: delivery.event_type,
@@ -317,20 +317,20 @@ pub(crate) fn attempt_of(delivery: &Delivery, start_time: Timestamp) -> AttemptM
 
 /// An attempt's success, begun at `start_time`.
 pub(crate) fn succeed(delivery: &Delivery, start_time: Timestamp) -> Operation {
-    let made = AttemptMade { status_code: Some(204), ..attempt_of(delivery, start_time) };
-    conclude(delivery, made, Verdict::Succeeded)
+    let details = AttemptDetails { status_code: Some(204), ..attempt_of(delivery, start_time) };
+    conclude(delivery, details, RequestResult::Succeeded)
 }
 
 /// An attempt's failure, begun at `start_time`.
 pub(crate) fn fail(delivery: &Delivery, start_time: Timestamp) -> Operation {
-    let made = AttemptMade { status_code: Some(500), ..attempt_of(delivery, start_time) };
-    conclude(delivery, made, failure())
+    let details = AttemptDetails { status_code: Some(500), ..attempt_of(delivery, start_time) };
+    conclude(delivery, details, failure())
 }
 
-/// A verdict: answered 500.
-pub(crate) fn failure() -> Verdict {
+/// A failed request: answered 500.
+pub(crate) fn failure() -> RequestResult {
     let error = "answered 500".to_owned();
-    Verdict::Failed { error, retry_after: None, endpoint_pause: None }
+    RequestResult::Failed { error, retry_after: None, endpoint_pause: None }
 }
 
 /// An attempt's failure, begun at `start_time`: the receiver answered 429, and asked to be left
@@ -340,22 +340,31 @@ pub(crate) fn fail_with_pause(
     start_time: Timestamp,
     wait: Duration,
 ) -> Operation {
-    let made = AttemptMade { status_code: Some(429), ..attempt_of(delivery, start_time) };
+    let details = AttemptDetails { status_code: Some(429), ..attempt_of(delivery, start_time) };
     let endpoint_pause = Pause::after_answer(429, Some(wait));
-    let verdict = Verdict::Failed {
+    let request_result = RequestResult::Failed {
         error: "answered 429".to_owned(),
         retry_after: Some(wait),
         endpoint_pause,
     };
-    conclude(delivery, made, verdict)
+    conclude(delivery, details, request_result)
 }
 
 /// What an attempt leaves behind, by the default schedule.
-pub(crate) fn conclude(delivery: &Delivery, made: AttemptMade, verdict: Verdict) -> Operation {
-    let end_time = made.start_time + made.duration;
+pub(crate) fn conclude(
+    delivery: &Delivery,
+    details: AttemptDetails,
+    request_result: RequestResult,
+) -> Operation {
+    let end_time = details.start_time + details.duration;
     let steady_end_time = on_steady_clock(end_time);
-    let fact =
-        delivery.conclude(made, verdict, end_time, steady_end_time, &RetrySchedule::default());
+    let fact = delivery.conclude(
+        details,
+        request_result,
+        end_time,
+        steady_end_time,
+        &RetrySchedule::default(),
+    );
     change_delivery(delivery.id, ExpectedVersion::Exactly(delivery.version), fact)
 }
 

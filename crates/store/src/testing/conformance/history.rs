@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use std::time::Duration;
 
-use keeptrusts_webhooks_domain::attempt::{AttemptMade, Trigger};
-use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, Verdict};
+use keeptrusts_webhooks_domain::attempt::{AttemptDetails, Trigger};
+use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, RequestResult};
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand, EndpointStatus};
 use keeptrusts_webhooks_domain::endpoint_config::EndpointPatch;
 use keeptrusts_webhooks_domain::event_type::EventType;
@@ -227,16 +227,16 @@ impl History {
         let waiting: Vec<_> = deliveries.iter().filter(|row| row.due_time().is_some()).collect();
         let Some(delivery) = self.random.pick(&waiting) else { return Vec::new() };
         let hours_ago = Duration::from_secs(3_600 * self.random.below(5) as u64);
-        let made = AttemptMade {
+        let details = AttemptDetails {
             duration: Duration::from_micros(1 << self.random.below(23)),
             status_code: [None, Some(200), Some(503)][self.random.below(3)],
             ..attempt_of(delivery, self.clock.now() - hours_ago)
         };
-        let verdict = match made.status_code {
-            Some(200) => Verdict::Succeeded,
+        let request_result = match details.status_code {
+            Some(200) => RequestResult::Succeeded,
             Some(503) if self.random.chance(50) => {
                 let wait = Duration::from_secs(self.random.below(600) as u64);
-                Verdict::Failed {
+                RequestResult::Failed {
                     error: "answered 503".to_owned(),
                     retry_after: Some(wait),
                     endpoint_pause: Pause::after_answer(503, Some(wait)),
@@ -251,7 +251,7 @@ impl History {
                 ExpectedVersion::Exactly(delivery.version),
                 delivery.expire(),
             ),
-            false => conclude(delivery, made, verdict),
+            false => conclude(delivery, details, request_result),
         };
         let operation = operation.of(delivery.organization_id.clone()).fenced(self.epoch);
         let delivery_id = delivery.id;
@@ -263,10 +263,10 @@ impl History {
                 EndpointCommand::NoteExhausted { delivery_id, error: "by chance".to_owned() }
             }
             // What the owner would do with the time that it knows.
-            Fact::Delivery(DeliveryFact::AttemptFailed { made, .. })
-                if made.trigger != Trigger::Test && self.random.chance(20) =>
+            Fact::Delivery(DeliveryFact::AttemptFailed { details, .. })
+                if details.trigger != Trigger::Test && self.random.chance(20) =>
             {
-                EndpointCommand::NoteFailing { delivery_id, since: made.start_time }
+                EndpointCommand::NoteFailing { delivery_id, since: details.start_time }
             }
             _ => return vec![operation],
         };

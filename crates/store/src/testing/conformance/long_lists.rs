@@ -1,9 +1,9 @@
 //! Lists whose filter passes most rows over: what they look at is limited, and where it ended is said.
 
-use keeptrusts_webhooks_domain::attempt::Outcome;
+use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
+use keeptrusts_webhooks_domain::endpoint::DisableCause;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::EndpointFact;
-use keeptrusts_webhooks_domain::health::DisableCause;
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId};
 use keeptrusts_webhooks_domain::log::Position;
 use ulid::Ulid;
@@ -100,13 +100,13 @@ pub(crate) async fn a_list_of_attempts_looks_at_so_many_and_says_how_far_it_came
         let filter = AttemptFilter { outcome, endpoint_id, ..AttemptFilter::default() };
         let us = organization();
         let found = store.list_attempts(SHARD, &us, &filter, before, limit).await;
-        ids(found.expect("reads"), |attempt| attempt.made.id)
+        ids(found.expect("reads"), |attempt| attempt.details.id)
     };
     let mut attempts = list(None, None, AttemptId::MAX, 2 * MANY).await.rows;
     attempts.reverse();
     for endpoint_id in [None, Some(endpoint)] {
         let delivered =
-            async |before| list(Some(Outcome::Delivered), endpoint_id, before, 10).await;
+            async |before| list(Some(AttemptOutcome::Delivered), endpoint_id, before, 10).await;
         let (rare, common) = (attempts[0], &attempts[1..]);
         assert_found_in_two_looks(delivered, AttemptId::MAX, common, rare).await;
     }

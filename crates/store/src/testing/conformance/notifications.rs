@@ -10,7 +10,7 @@ use keeptrusts_webhooks_domain::health::{AttemptTally, EndpointTally, HealthSumm
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, NotificationId};
 use keeptrusts_webhooks_domain::incident::{Incident, IncidentAction};
 use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
-use keeptrusts_webhooks_domain::mail_limits::MailSent;
+use keeptrusts_webhooks_domain::mail_limits::MailAttempts;
 use keeptrusts_webhooks_domain::notification::{
     NewNotification, Notification, NotificationAttempt, NotificationFact, NotificationState,
     NotificationType,
@@ -419,7 +419,7 @@ pub(crate) async fn mail_is_known_by_organization_while_it_counts(fixture: Fixtu
         found.sort_by_key(|sent| sent.messages);
         found
     };
-    let expected = [(1, 7), (3, 2)].map(|(messages, recipients)| MailSent {
+    let expected = [(1, 7), (3, 2)].map(|(messages, recipients)| MailAttempts {
         time: begun,
         messages,
         recipients,

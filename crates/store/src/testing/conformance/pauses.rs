@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
+use keeptrusts_webhooks_domain::endpoint::DisableCause;
 use keeptrusts_webhooks_domain::fact::EndpointFact;
-use keeptrusts_webhooks_domain::health::DisableCause;
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::pause::Pause;
 

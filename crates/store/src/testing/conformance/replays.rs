@@ -318,13 +318,13 @@ pub(crate) async fn a_replay_is_limited_by_times_events_and_types(fixture: Fixtu
         while fixture.delivery(id).await.state != DeliveryState::Failed {
             fixture.advance(Duration::from_millis(2)).await;
             let row = fixture.delivery(id).await;
-            let made = keeptrusts_webhooks_domain::attempt::AttemptMade {
+            let details = keeptrusts_webhooks_domain::attempt::AttemptDetails {
                 id: keeptrusts_webhooks_domain::ids::AttemptId::new(crate::ids::new_ulid(
                     fixture.now(),
                 )),
                 ..attempt_of(&row, fixture.now())
             };
-            fixture.append(conclude(&row, made, failure())).await;
+            fixture.append(conclude(&row, details, failure())).await;
         }
         begun.push(fixture.now());
     }

@@ -16,9 +16,8 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::Attempt;
 use keeptrusts_webhooks_domain::channel::Channel;
 use keeptrusts_webhooks_domain::delivery::Delivery;
-use keeptrusts_webhooks_domain::endpoint::Endpoint;
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, FailureStreak};
 use keeptrusts_webhooks_domain::event::Event;
-use keeptrusts_webhooks_domain::health::Failing;
 use keeptrusts_webhooks_domain::ids::{
     AttemptId, ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId, OperationId,
     OrganizationId, ReplayId,
@@ -85,7 +84,7 @@ struct Tables {
     attempts: BTreeMap<AttemptId, Attempt>,
     missed: Vec<MissedEvent>,
     attempt_counts: BTreeMap<CountKey, u64>,
-    failing: BTreeMap<(OrganizationId, EndpointId), Failing>,
+    failing: BTreeMap<(OrganizationId, EndpointId), FailureStreak>,
     pauses: BTreeMap<(OrganizationId, EndpointId), Pause>,
     keys: BTreeMap<KeyId, Key>,
     replays: BTreeMap<ReplayId, Replay>,
@@ -174,7 +173,7 @@ impl Tables {
         self.deliveries.extend(changes.new_deliveries);
         self.deliveries.extend(changes.changed_deliveries);
         self.attempts
-            .extend(changes.attempts.into_iter().map(|attempt| (attempt.made.id, attempt)));
+            .extend(changes.attempts.into_iter().map(|attempt| (attempt.details.id, attempt)));
         self.missed.extend(changes.missed);
         for (key, count) in changes.attempt_counts {
             *self.attempt_counts.entry(key).or_default() += count;
@@ -357,7 +356,7 @@ impl Store for MemoryStore {
         let attempts = tables.attempts.values().filter(|row| row.organization_id == *organization);
         let ids = events
             .map(|event| BodyId::Event(event.id))
-            .chain(attempts.map(|attempt| BodyId::Attempt(attempt.made.id)));
+            .chain(attempts.map(|attempt| BodyId::Attempt(attempt.details.id)));
         let page: Vec<_> = ids.filter(|id| Some(*id) > after).take(limit).collect();
         let deleted = page.iter().filter(|id| data.bodies.remove(id).is_some()).count();
         Ok(ErasedBodies { examined: page.len(), deleted, next: page.last().copied() })

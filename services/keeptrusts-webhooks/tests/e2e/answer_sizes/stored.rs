@@ -7,7 +7,7 @@ use std::time::Duration;
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::access::Role;
-use keeptrusts_webhooks_domain::attempt::{AttemptMade, Trigger};
+use keeptrusts_webhooks_domain::attempt::{AttemptDetails, Trigger};
 use keeptrusts_webhooks_domain::channel::{ChannelConfig, ChannelFact, ChannelKind, Destination};
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::event::ContentDigest;
@@ -91,7 +91,7 @@ fn event_with_delivery() -> Vec<(Stream, Fact)> {
         deliveries: vec![(delivery_id, endpoint_id)],
         missed: Vec::new(),
     };
-    let made = AttemptMade {
+    let details = AttemptDetails {
         id: AttemptId::new(new_ulid(now())),
         event_id,
         event_type: EVENT_TYPE,
@@ -106,7 +106,7 @@ fn event_with_delivery() -> Vec<(Stream, Fact)> {
         remark: String::new(),
     };
     let failed = DeliveryFact::AttemptFailed {
-        made,
+        details,
         error: text(),
         next_attempt_time: Some(now()),
         steady_due_time: None,

@@ -1,36 +1,39 @@
-//! Values that stand for themselves as a word: in columns, in documents, in labels.
+//! Enums whose values have names: in columns, documents, labels and messages.
 
 use std::borrow::Cow;
 
 use serde::de::{Deserialize, Deserializer, Error};
 
-/// An enum each of whose values has a word. The words never change: what has been written with them
-/// is read again.
-pub trait Word: Copy + 'static {
+/// An enum whose values have names. A name never changes, because tables and documents that were
+/// written with it are read for ever.
+pub trait NamedEnum: Copy + 'static {
     /// Every value.
     const ALL: &'static [Self];
 
-    /// The value's word.
+    /// The value's name.
     fn name(self) -> &'static str;
 
-    /// The value that a word stands for, if it stands for one.
-    fn named(word: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|value| value.name() == word)
+    /// The value with this name, if there is one.
+    fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|value| value.name() == name)
     }
 }
 
-/// Reads a value from its word.
-pub(crate) fn deserialize<'de, D: Deserializer<'de>, T: Word>(source: D) -> Result<T, D::Error> {
-    let word = Cow::<str>::deserialize(source)?;
-    T::named(&word).ok_or_else(|| Error::custom(format_args!("{word:?} is not a word of these")))
+/// Reads a value from its name.
+pub(crate) fn deserialize<'de, D: Deserializer<'de>, T: NamedEnum>(
+    source: D,
+) -> Result<T, D::Error> {
+    let name = Cow::<str>::deserialize(source)?;
+    T::from_name(&name)
+        .ok_or_else(|| Error::custom(format_args!("{name:?} is not a word of these")))
 }
 
-/// Defines an enum with the word of each value.
-macro_rules! words {
+/// Defines a [`NamedEnum`]: each value with its name.
+macro_rules! named_enum {
     (
         $(#[$about:meta])*
         pub enum $type:ident {
-            $($(#[$about_value:meta])* $value:ident = $word:literal,)*
+            $($(#[$about_value:meta])* $value:ident = $name:literal,)*
         }
     ) => {
         $(#[$about])*
@@ -43,15 +46,15 @@ macro_rules! words {
             /// Every value, in the order of the documentation.
             pub const ALL: &'static [$type] = &[$($type::$value,)*];
 
-            /// Its word in tables, documents, labels and messages; it never changes.
+            /// The name in tables, documents, labels and messages. It never changes.
             pub const fn name(self) -> &'static str {
                 match self {
-                    $($type::$value => $word,)*
+                    $($type::$value => $name,)*
                 }
             }
         }
 
-        impl $crate::word::Word for $type {
+        impl $crate::named_enum::NamedEnum for $type {
             const ALL: &'static [$type] = $type::ALL;
 
             fn name(self) -> &'static str {
@@ -67,13 +70,13 @@ macro_rules! words {
 
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(source: D) -> Result<$type, D::Error> {
-                $crate::word::deserialize(source)
+                $crate::named_enum::deserialize(source)
             }
         }
     };
 }
 
-pub(crate) use words;
+pub(crate) use named_enum;
 
 #[cfg(test)]
 mod tests {
@@ -84,25 +87,24 @@ mod tests {
 
     use super::*;
     use crate::access::Role;
-    use crate::attempt::{Outcome, Trigger};
+    use crate::attempt::{AttemptOutcome, Trigger};
     use crate::channel::{ChannelKind, ChannelStatus};
     use crate::delivery::DeliveryState;
-    use crate::endpoint::EndpointStatus;
-    use crate::health::StatusCause;
+    use crate::endpoint::{EndpointStatus, StatusCause};
     use crate::notification::{NotificationState, NotificationType};
     use crate::payload_format::PayloadKind;
     use crate::replay::{ReplayScope, ReplayState};
 
     #[test]
-    fn every_value_is_read_back_from_its_word_and_from_nothing_else() {
-        fn read_back<T: Word + Serialize + DeserializeOwned + PartialEq + Debug>() {
+    fn every_value_is_read_back_from_its_name_and_from_nothing_else() {
+        fn read_back<T: NamedEnum + Serialize + DeserializeOwned + PartialEq + Debug>() {
             for value in T::ALL {
-                assert_eq!(T::named(value.name()).as_ref(), Some(value), "its word is its own");
+                assert_eq!(T::from_name(value.name()).as_ref(), Some(value), "its name is its own");
                 let json = serde_json::to_string(value).expect("serializes");
                 assert_eq!(json, format!("{:?}", value.name()));
                 assert_eq!(serde_json::from_str::<T>(&json).expect("reads"), *value);
             }
-            let error = serde_json::from_str::<T>("\"blue\"").expect_err("no word");
+            let error = serde_json::from_str::<T>("\"blue\"").expect_err("not a name");
             assert!(error.to_string().contains("\"blue\""), "{error}");
         }
         read_back::<ChannelKind>();
@@ -111,7 +113,7 @@ mod tests {
         read_back::<EndpointStatus>();
         read_back::<NotificationState>();
         read_back::<NotificationType>();
-        read_back::<Outcome>();
+        read_back::<AttemptOutcome>();
         read_back::<PayloadKind>();
         read_back::<ReplayScope>();
         read_back::<ReplayState>();

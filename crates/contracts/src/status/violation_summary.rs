@@ -16,9 +16,9 @@ const MAX_FIELD_BYTES: usize = 200;
 const MAX_DESCRIPTION_BYTES: usize = 300;
 
 /// The message, and the violations that fit.
-pub(super) fn of(violations: &[Violation]) -> (String, Vec<FieldViolation>) {
+pub(super) fn summarize(violations: &[Violation]) -> (String, Vec<FieldViolation>) {
     let mut total = 0;
-    let told: Vec<_> = violations
+    let kept: Vec<_> = violations
         .iter()
         .map(|violation| {
             let field = shortened(&violation.field, MAX_FIELD_BYTES);
@@ -30,14 +30,14 @@ pub(super) fn of(violations: &[Violation]) -> (String, Vec<FieldViolation>) {
         })
         .collect();
     let list: Vec<_> =
-        told.iter().map(|wrong| format!("{} ({})", wrong.field, wrong.description)).collect();
+        kept.iter().map(|wrong| format!("{} ({})", wrong.field, wrong.description)).collect();
     let fields = if violations.len() == 1 { "field" } else { "fields" };
     let mut message = format!("correct the {fields} {}", list.join(", "));
-    let untold = violations.len() - told.len();
-    if untold > 0 {
-        message.push_str(&format!(", and {untold} more"));
+    let omitted = violations.len() - kept.len();
+    if omitted > 0 {
+        message.push_str(&format!(", and {omitted} more"));
     }
-    (message, told)
+    (message, kept)
 }
 
 fn shortened(text: &str, max_bytes: usize) -> String {
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn one_wrong_field_makes_a_short_sentence() {
-        let (message, _) = of(&[Violation::new("name", "is required")]);
+        let (message, _) = summarize(&[Violation::new("name", "is required")]);
         assert_eq!(message, "correct the field name (is required)");
     }
 

@@ -5,7 +5,7 @@ use prost::Message;
 /// What clients read of one answer unless somebody has told them otherwise, and so what no answer
 /// exceeds, whatever is stored: 4 MiB, the default of grpc-go (grpcurl with it), grpc-java, Python,
 /// C++ and tonic.
-pub const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
+pub const MAX_RESPONSE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Room for what an answer has beside the messages that are counted: a page's token, the length
 /// and the tag of what holds them.
@@ -15,14 +15,14 @@ const MAX_TAG_BYTES: usize = 2;
 
 /// The room that is left in an answer for messages of a repeated field.
 #[derive(Debug)]
-pub struct AnswerRoom {
+pub struct ResponseBudget {
     left: usize,
 }
 
-impl AnswerRoom {
+impl ResponseBudget {
     /// The room of an answer that has nothing in it yet.
-    pub fn new() -> AnswerRoom {
-        AnswerRoom { left: MAX_ANSWER_BYTES - RESERVED_BYTES }
+    pub fn new() -> ResponseBudget {
+        ResponseBudget { left: MAX_RESPONSE_BYTES - RESERVED_BYTES }
     }
 
     /// Bytes.
@@ -44,9 +44,9 @@ impl AnswerRoom {
     }
 }
 
-impl Default for AnswerRoom {
-    fn default() -> AnswerRoom {
-        AnswerRoom::new()
+impl Default for ResponseBudget {
+    fn default() -> ResponseBudget {
+        ResponseBudget::new()
     }
 }
 
@@ -64,19 +64,19 @@ mod tests {
     }
 
     /// The room that is left after as many endpoints as it has taken, which fit.
-    fn filled(description_bytes: usize) -> AnswerRoom {
+    fn filled(description_bytes: usize) -> ResponseBudget {
         let description = "d".repeat(description_bytes);
         let endpoint = v1::Endpoint { description, ..Default::default() };
         let mut answer =
             v1::ListEndpointsResponse { next_page_token: "t".repeat(1_000), ..Default::default() };
-        let mut room = AnswerRoom::new();
+        let mut room = ResponseBudget::new();
         while room.take(&endpoint) {
             answer.endpoints.push(endpoint.clone());
         }
         let bytes = answer.encoded_len();
-        assert!(bytes <= MAX_ANSWER_BYTES, "{bytes}");
+        assert!(bytes <= MAX_RESPONSE_BYTES, "{bytes}");
         // The field's number is small, and its tag one byte less than what is counted.
-        let left = MAX_ANSWER_BYTES - RESERVED_BYTES - answer.endpoints.len();
+        let left = MAX_RESPONSE_BYTES - RESERVED_BYTES - answer.endpoints.len();
         assert!(bytes + endpoint.encoded_len() + MAX_TAG_BYTES > left, "{bytes}");
         room
     }

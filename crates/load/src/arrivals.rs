@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{sleep, timeout};
 
-use crate::publishers::Acknowledged;
+use crate::publishers::AcknowledgedEvent;
 
 /// Room for this many deliveries is made at once, so that most runs never wait for more.
 const EXPECTED_DELIVERIES: usize = 1 << 18;
@@ -14,7 +14,7 @@ const EXPECTED_DELIVERIES: usize = 1 << 18;
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Nothing has arrived for so long: nothing will. Shorter than the first retry's wait, because
 /// a delivery that needs a retry here has gone wrong.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// One event's way to one endpoint.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -31,7 +31,7 @@ struct Arrival {
 
 /// Everything that has arrived.
 #[derive(Debug)]
-pub(crate) struct Ledger {
+pub(crate) struct Arrivals {
     arrivals: Mutex<HashMap<Delivery, Arrival>>,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct Comparison {
     pub(crate) last_arrival: Option<Instant>,
 }
 
-impl Ledger {
+impl Arrivals {
     pub(crate) fn new() -> Self {
         Self { arrivals: Mutex::new(HashMap::with_capacity(EXPECTED_DELIVERIES)) }
     }
@@ -72,7 +72,7 @@ impl Ledger {
                     sleep(LOOK_AGAIN).await;
                 }
             };
-            if timeout(PATIENCE, more).await.is_err() {
+            if timeout(TIME_LIMIT, more).await.is_err() {
                 return;
             }
             arrived = self.arrivals().len();
@@ -80,15 +80,15 @@ impl Ledger {
     }
 
     /// Compares with what was acknowledged, for each of so many endpoints.
-    pub(crate) fn compare(&self, acknowledged: &[Acknowledged], endpoints: u16) -> Comparison {
+    pub(crate) fn compare(&self, acknowledged: &[AcknowledgedEvent], endpoints: u16) -> Comparison {
         let arrivals = self.arrivals();
         let mut latencies = Vec::with_capacity(arrivals.len());
         let mut missing = 0;
-        for Acknowledged { event_id, called } in acknowledged {
+        for AcknowledgedEvent { event_id, call_start } in acknowledged {
             for endpoint in 0..endpoints {
                 let delivery = Delivery { event_id: event_id.clone(), endpoint };
                 match arrivals.get(&delivery) {
-                    Some(arrival) => latencies.push(arrival.first - *called),
+                    Some(arrival) => latencies.push(arrival.first - *call_start),
                     None => missing += 1,
                 }
             }
@@ -114,14 +114,14 @@ mod tests {
 
     #[test]
     fn what_is_missing_doubled_or_unasked_for_is_found() {
-        let ledger = Ledger::new();
-        let called = Instant::now();
+        let arrivals = Arrivals::new();
+        let call_start = Instant::now();
         for (event_id, endpoint) in [("a", 0), ("a", 1), ("b", 1), ("b", 1), ("c", 0)] {
-            ledger.enter(event_id.to_owned(), endpoint);
+            arrivals.enter(event_id.to_owned(), endpoint);
         }
-        let acknowledged =
-            ["a", "b"].map(|event_id| Acknowledged { event_id: event_id.to_owned(), called });
-        let comparison = ledger.compare(&acknowledged, 2);
+        let acknowledged = ["a", "b"]
+            .map(|event_id| AcknowledgedEvent { event_id: event_id.to_owned(), call_start });
+        let comparison = arrivals.compare(&acknowledged, 2);
         assert_eq!((comparison.missing, comparison.duplicates, comparison.unexpected), (1, 1, 1));
         assert_eq!(comparison.latencies.len(), 3);
     }

@@ -16,18 +16,18 @@ pub enum KeyState {
     EndedWithKey,
 }
 
-/// How a key stands at a time.
+/// Whether a key is valid at a time, and until when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KeyStanding {
+pub struct KeyValidity {
     /// Whether it works.
     pub state: KeyState,
     /// When it ceased to, or will by itself. None: never.
     pub end_time: Option<Timestamp>,
 }
 
-impl KeyStanding {
-    /// How a key stands; `parent` is the key that a session was opened with.
-    pub fn of(key: &Key, parent: Option<&Key>, now: Timestamp) -> KeyStanding {
+impl KeyValidity {
+    /// The validity of a key at `now`; `parent` is the key that a session was opened with.
+    pub fn of(key: &Key, parent: Option<&Key>, now: Timestamp) -> KeyValidity {
         let parents_end = parent.and_then(|parent| earlier(parent.revoke_time, parent.expire_time));
         let ends = [
             (key.revoke_time, KeyState::Revoked),
@@ -37,9 +37,9 @@ impl KeyStanding {
         let ends = ends.into_iter().filter_map(|(time, state)| Some((time?, state)));
         match ends.min_by_key(|(time, _)| *time) {
             Some((time, state)) if time <= now || state == KeyState::Revoked => {
-                KeyStanding { state, end_time: Some(time) }
+                KeyValidity { state, end_time: Some(time) }
             }
-            end => KeyStanding { state: KeyState::Valid, end_time: end.map(|(time, _)| time) },
+            end => KeyValidity { state: KeyState::Valid, end_time: end.map(|(time, _)| time) },
         }
     }
 }
@@ -80,31 +80,31 @@ mod tests {
 
     #[test]
     fn a_key_works_until_it_expires_or_is_revoked() {
-        let standing = |expire, revoke| {
-            let standing = KeyStanding::of(&key(expire, revoke, false), None, at(100));
-            (standing.state, standing.end_time.map(Timestamp::as_second))
+        let validity = |expire, revoke| {
+            let validity = KeyValidity::of(&key(expire, revoke, false), None, at(100));
+            (validity.state, validity.end_time.map(Timestamp::as_second))
         };
-        assert_eq!(standing(None, None), (KeyState::Valid, None));
-        assert_eq!(standing(Some(101), None), (KeyState::Valid, Some(101)));
-        assert_eq!(standing(Some(100), None), (KeyState::Expired, Some(100)));
-        assert_eq!(standing(Some(101), Some(50)), (KeyState::Revoked, Some(50)));
-        assert_eq!(standing(Some(40), Some(50)), (KeyState::Expired, Some(40)));
-        assert_eq!(standing(None, Some(101)), (KeyState::Revoked, Some(101)), "clocks differ");
+        assert_eq!(validity(None, None), (KeyState::Valid, None));
+        assert_eq!(validity(Some(101), None), (KeyState::Valid, Some(101)));
+        assert_eq!(validity(Some(100), None), (KeyState::Expired, Some(100)));
+        assert_eq!(validity(Some(101), Some(50)), (KeyState::Revoked, Some(50)));
+        assert_eq!(validity(Some(40), Some(50)), (KeyState::Expired, Some(40)));
+        assert_eq!(validity(None, Some(101)), (KeyState::Revoked, Some(101)), "clocks differ");
     }
 
     #[test]
     fn a_session_works_no_longer_than_its_key() {
-        let standing = |parent: Key| {
+        let validity = |parent: Key| {
             let session = key(Some(200), None, true);
-            let standing = KeyStanding::of(&session, Some(&parent), at(100));
-            (standing.state, standing.end_time.map(Timestamp::as_second))
+            let validity = KeyValidity::of(&session, Some(&parent), at(100));
+            (validity.state, validity.end_time.map(Timestamp::as_second))
         };
-        assert_eq!(standing(key(None, None, false)), (KeyState::Valid, Some(200)));
-        assert_eq!(standing(key(Some(150), None, false)), (KeyState::Valid, Some(150)));
-        assert_eq!(standing(key(Some(90), None, false)), (KeyState::EndedWithKey, Some(90)));
-        assert_eq!(standing(key(None, Some(70), false)), (KeyState::EndedWithKey, Some(70)));
+        assert_eq!(validity(key(None, None, false)), (KeyState::Valid, Some(200)));
+        assert_eq!(validity(key(Some(150), None, false)), (KeyState::Valid, Some(150)));
+        assert_eq!(validity(key(Some(90), None, false)), (KeyState::EndedWithKey, Some(90)));
+        assert_eq!(validity(key(None, Some(70), false)), (KeyState::EndedWithKey, Some(70)));
         let ended =
-            KeyStanding::of(&key(None, Some(60), true), Some(&key(None, Some(70), false)), at(100));
+            KeyValidity::of(&key(None, Some(60), true), Some(&key(None, Some(70), false)), at(100));
         assert_eq!(ended.state, KeyState::Revoked, "before its key was");
     }
 }

@@ -1,9 +1,9 @@
-//! Numbers of things, in texts.
+//! Counts with the right form of their noun, for messages to people.
 
 use std::fmt::Display;
 
 /// `1 delivery`, `40 deliveries`, `0 deliveries`.
-pub fn counted<Count>(count: Count, one: &str, many: &str) -> String
+pub fn pluralize<Count>(count: Count, one: &str, many: &str) -> String
 where
     Count: Display + PartialEq + From<u8>,
 {
@@ -17,7 +17,7 @@ mod tests {
 
     #[test]
     fn only_one_is_singular() {
-        let deliveries = |count: i64| counted(count, "delivery", "deliveries");
+        let deliveries = |count: i64| pluralize(count, "delivery", "deliveries");
         assert_eq!(deliveries(0), "0 deliveries");
         assert_eq!(deliveries(1), "1 delivery");
         assert_eq!(deliveries(11), "11 deliveries");

@@ -1,5 +1,5 @@
-//! An endpoint's URL is read by two parsers: the url crate when it is accepted, the http crate when
-//! it is requested. What is kept of it must mean the same to both.
+//! An endpoint's URL is parsed twice: by the url crate when it is accepted, and by the http crate
+//! when it is requested. Both must read the same from the form that is stored.
 
 use http::Uri;
 use keeptrusts_webhooks_domain::endpoint::check_url;
@@ -8,8 +8,7 @@ use url::Url;
 
 use crate::target::{Host, Target};
 
-/// Whether the kept form of a URL has one reading: the http crate's is the url crate's.
-fn has_one_reading(kept: &str) -> Result<(), TestCaseError> {
+fn assert_parsers_agree(kept: &str) -> Result<(), TestCaseError> {
     let url = Url::parse(kept).expect("what is kept is a URL");
     let kept_again = check_url("url", kept);
     prop_assert_eq!(kept_again.as_deref(), Ok(kept), "it is its own normal form");
@@ -31,18 +30,18 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn what_is_kept_has_one_reading(
+    fn both_parsers_agree_on_an_accepted_url(
         url in r"https://[a0-2x.:@/\\\[\]%#?&;, \t_~!$'*+=|^`{}<>\x22０。ａа-]{0,24}"
     ) {
         if let Ok(kept) = check_url("url", &url) {
-            has_one_reading(&kept)?;
+            assert_parsers_agree(&kept)?;
         }
     }
 
     #[test]
-    fn what_is_kept_has_one_reading_whatever_its_path(path in r"\PC{0,24}") {
+    fn both_parsers_agree_on_an_accepted_url_whatever_its_path(path in r"\PC{0,24}") {
         if let Ok(kept) = check_url("url", &format!("https://a.example/{path}")) {
-            has_one_reading(&kept)?;
+            assert_parsers_agree(&kept)?;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! An event, as far as receivers are told of it.
+//! The input of every payload format.
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::event_type::EventType;
@@ -6,25 +6,22 @@ use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::FormatError;
+use crate::error::FormatError;
 
-/// What a payload is made of.
+/// The parts of an event that a payload is made of.
 #[derive(Debug, Clone, Copy)]
-pub struct Event<'a> {
-    /// Its id.
+pub struct PayloadEvent<'a> {
     pub id: EventId,
-    /// Whose it is.
     pub organization_id: &'a OrganizationId,
-    /// What kind.
     pub event_type: EventType,
-    /// When it happened. Payloads have it in whole seconds, as our own body has, but for CloudEvents'
-    /// `time`, which has microseconds.
+    /// Payloads have whole seconds, as our own body has, except CloudEvents' `time`, which has
+    /// microseconds.
     pub time: Timestamp,
-    /// The JSON object that its publisher gave, as its publisher wrote it.
+    /// A JSON object, byte for byte as its publisher wrote it.
     pub data: &'a RawValue,
 }
 
-/// The three fields of the body that was rendered when the event was accepted.
+/// Two of the three fields of the body that was rendered when the event was accepted.
 #[derive(Deserialize)]
 struct Body<'a> {
     timestamp: &'a str,
@@ -32,22 +29,22 @@ struct Body<'a> {
     data: &'a RawValue,
 }
 
-impl<'a> Event<'a> {
-    /// The event of which `body` was rendered. It happened at `time`; None: the body is of a version
-    /// that had the exact time in it.
-    pub fn of_body(
+impl<'a> PayloadEvent<'a> {
+    /// Reads the event's data back from its stored body. `time` is `None` for bodies of versions that
+    /// stored the exact time in the body.
+    pub fn from_body(
         id: EventId,
         organization_id: &'a OrganizationId,
         event_type: EventType,
         time: Option<Timestamp>,
         body: &'a [u8],
-    ) -> Result<Event<'a>, FormatError> {
+    ) -> Result<PayloadEvent<'a>, FormatError> {
         let unreadable = |reason: String| FormatError::Body { reason };
         let Body { timestamp, data } =
             serde_json::from_slice(body).map_err(|error| unreadable(error.to_string()))?;
         let time = time.map_or_else(|| timestamp.parse(), Ok);
         let time = time.map_err(|_| unreadable("its timestamp is none".to_owned()))?;
-        Ok(Event { id, organization_id, event_type, time, data })
+        Ok(PayloadEvent { id, organization_id, event_type, time, data })
     }
 }
 
@@ -62,7 +59,7 @@ mod tests {
             let body =
                 format!(r#"{{"event":"policy.block","timestamp":"{timestamp}","data":{{}}}}"#);
             let record = record.map(|text| text.parse().expect("a timestamp"));
-            let event = Event::of_body(
+            let event = PayloadEvent::from_body(
                 EventId::MIN,
                 &acme,
                 EventType::PolicyBlock,

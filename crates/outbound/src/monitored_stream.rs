@@ -1,12 +1,12 @@
-//! What passes between an HTTP library and the TLS stream below it, observed.
+//! A stream between an HTTP library and TLS that records what passes.
 //!
-//! * A write that fails does not end the conversation: the receiver may have answered before it
-//!   stopped to read (RFC 9112 section 9.5 tells clients to look for that), so what is written
-//!   from then on is thrown away, and reading goes on until the receiver's side ends as well.
-//! * An end of the connection without TLS' `close_notify` is an ordinary end. Whoever cuts a
-//!   connection can shorten an answer that has no length, but not its head; and no more than the
-//!   status is made of it (RFC 9112 section 9.8).
-//! * The heads of HTTP/1.1 answers are read along, see [`HeadReader`], and so are the frames of
+//! * A failed write does not end the exchange: the receiver may have answered before it stopped
+//!   reading (RFC 9112 section 9.5 tells clients to look for that). Later writes are discarded, and
+//!   reading continues until the receiver's side ends as well.
+//! * The end of the connection without TLS' `close_notify` is an ordinary end. An attacker who cuts
+//!   a connection can shorten an answer without a length, but not its head, and only the status
+//!   decides the result (RFC 9112 section 9.8).
+//! * The heads of HTTP/1.1 answers are read here too, see [`HeadReader`], and so are the frames of
 //!   HTTP/2, see [`FrameReader`].
 
 use std::io::{self, Read};
@@ -24,37 +24,37 @@ use crate::head::{HeadProblem, HeadReader};
 use crate::limits::{HTTP2_ANSWER_ALLOWANCE, HTTP2_CONNECTION_ALLOWANCE};
 use crate::tls::TlsStream;
 
-/// What has been observed on one connection.
-pub(crate) struct Observer {
-    was_asked_for_certificate: bool,
-    observed: Mutex<Observed>,
+/// Records what passes on one connection.
+pub(crate) struct StreamMonitor {
+    certificate_was_requested: bool,
+    state: Mutex<StreamState>,
 }
 
-pub(crate) struct Observed {
-    /// The answer that is being read by HTTP/1.1.
+pub(crate) struct StreamState {
+    /// The current answer, with HTTP/1.1.
     pub(crate) answer: Option<HeadReader>,
-    /// What is being read by HTTP/2.
+    /// The frames, with HTTP/2.
     pub(crate) frames: FrameReader,
-    /// Why no more of it is read.
+    /// Why reading the current answer stopped.
     pub(crate) problem: Option<HeadProblem>,
-    /// Whether anything has come in since the request began.
+    /// Whether anything has come in since the current request.
     pub(crate) has_read: bool,
-    /// When anything has come in.
+    /// When something last came in.
     pub(crate) last_read: Instant,
-    /// How many more bytes may come in. None: the answer's own limits hold (HTTP/1.1).
+    /// How many more bytes may come in. `None`: only the answer's own limits apply (HTTP/1.1).
     allowance: Option<usize>,
     /// Whether more came in than that.
     pub(crate) is_flooded: bool,
-    /// Whether what was written has been thrown away.
+    /// Whether a write failed, so that later ones are discarded.
     pub(crate) write_failed: bool,
-    /// What TLS had to say about the receiver's end of the handshake, which with TLS 1.3 comes
-    /// after ours (RFC 8446 section 4.4.2.4).
+    /// The receiver's rejection of the handshake, which with TLS 1.3 comes after our end of it
+    /// (RFC 8446 section 4.4.2.4).
     pub(crate) tls_failure: Option<SendFailure>,
 }
 
-impl Observer {
-    pub(crate) fn new(was_asked_for_certificate: bool) -> Arc<Self> {
-        let observed = Mutex::new(Observed {
+impl StreamMonitor {
+    pub(crate) fn new(certificate_was_requested: bool) -> Arc<Self> {
+        let state = Mutex::new(StreamState {
             answer: None,
             frames: FrameReader::default(),
             problem: None,
@@ -65,41 +65,40 @@ impl Observer {
             write_failed: false,
             tls_failure: None,
         });
-        Arc::new(Self { was_asked_for_certificate, observed })
+        Arc::new(Self { certificate_was_requested, state })
     }
 
-    /// Whether the receiver asked for a client certificate in the handshake.
-    pub(crate) fn was_asked_for_certificate(&self) -> bool {
-        self.was_asked_for_certificate
+    pub(crate) fn certificate_was_requested(&self) -> bool {
+        self.certificate_was_requested
     }
 
-    /// Begins with the answer to a new request by HTTP/1.1.
+    /// Starts the answer to a new request, with HTTP/1.1.
     pub(crate) fn begin_answer(&self) {
-        let mut observed = self.observed();
-        observed.answer = Some(HeadReader::default());
-        observed.has_read = false;
+        let mut state = self.state();
+        state.answer = Some(HeadReader::default());
+        state.has_read = false;
     }
 
-    /// Begins with HTTP/2, where frames that carry nothing may come at any time.
+    /// Starts HTTP/2, where frames without content may come at any time.
     pub(crate) fn begin_http2(&self) {
-        self.observed().allowance = Some(HTTP2_CONNECTION_ALLOWANCE);
+        self.state().allowance = Some(HTTP2_CONNECTION_ALLOWANCE);
     }
 
-    /// Begins with the answer to a new request by HTTP/2, one of so many under way. What earlier
-    /// answers have left unused is not saved up.
-    pub(crate) fn begin_http2_answer(&self, under_way: usize) {
-        let most = HTTP2_CONNECTION_ALLOWANCE + under_way * HTTP2_ANSWER_ALLOWANCE;
-        let mut observed = self.observed();
-        let left = observed.allowance.unwrap_or_default();
-        observed.allowance = Some((left + HTTP2_ANSWER_ALLOWANCE).min(most));
+    /// Starts the answer to a new request, with HTTP/2. `in_flight` includes it. The allowance that
+    /// earlier answers left unused does not accumulate.
+    pub(crate) fn begin_http2_answer(&self, in_flight: usize) {
+        let most = HTTP2_CONNECTION_ALLOWANCE + in_flight * HTTP2_ANSWER_ALLOWANCE;
+        let mut state = self.state();
+        let left = state.allowance.unwrap_or_default();
+        state.allowance = Some((left + HTTP2_ANSWER_ALLOWANCE).min(most));
     }
 
-    pub(crate) fn observed(&self) -> MutexGuard<'_, Observed> {
-        self.observed.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn state(&self) -> MutexGuard<'_, StreamState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Observed {
+impl StreamState {
     fn read(&mut self, bytes: &[u8]) -> io::Result<()> {
         if bytes.is_empty() {
             return Ok(());
@@ -122,9 +121,9 @@ impl Observed {
     }
 }
 
-/// A stream that may hold something that it has read when reading on fails.
+/// A stream that may hold data that it had read before a read failed.
 pub(crate) trait Buffering {
-    /// Takes out what it holds, as far as there is room.
+    /// Takes the data out, as far as there is room.
     fn take_buffered(&mut self, buffer: &mut ReadBuf<'_>);
 }
 
@@ -136,33 +135,32 @@ impl Buffering for TlsStream {
     }
 }
 
-/// A stream that is observed.
-pub(crate) struct WatchedStream<Stream> {
+pub(crate) struct MonitoredStream<Stream> {
     stream: Stream,
-    observer: Arc<Observer>,
-    /// What reading has ended with, to be told after what came before.
+    monitor: Arc<StreamMonitor>,
+    /// The error of a read, reported after the data that came before it.
     read_error: Option<io::Error>,
 }
 
-impl<Stream> WatchedStream<Stream> {
-    pub(crate) fn new(stream: Stream, observer: Arc<Observer>) -> Self {
-        Self { stream, observer, read_error: None }
+impl<Stream> MonitoredStream<Stream> {
+    pub(crate) fn new(stream: Stream, monitor: Arc<StreamMonitor>) -> Self {
+        Self { stream, monitor, read_error: None }
     }
 
-    /// What to say of a write. If it has failed, nothing more is written.
+    /// The result to report for a write. A failure is only recorded.
     fn written<T>(&self, result: io::Result<T>, if_failed: T) -> io::Result<T> {
         result.or_else(|_| {
-            self.observer.observed().write_failed = true;
+            self.monitor.state().write_failed = true;
             Ok(if_failed)
         })
     }
 
-    fn throws_away(&self) -> bool {
-        self.observer.observed().write_failed
+    fn discards_writes(&self) -> bool {
+        self.monitor.state().write_failed
     }
 }
 
-impl<Stream: AsyncRead + Buffering + Unpin> AsyncRead for WatchedStream<Stream> {
+impl<Stream: AsyncRead + Buffering + Unpin> AsyncRead for MonitoredStream<Stream> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -173,33 +171,33 @@ impl<Stream: AsyncRead + Buffering + Unpin> AsyncRead for WatchedStream<Stream> 
             Some(error) => Err(error),
             None => ready!(Pin::new(&mut self.stream).poll_read(context, buffer)),
         };
-        // A record that TLS cannot read takes nothing back of those before it, which may have come
-        // in the same packet.
+        // A record that TLS cannot read does not invalidate those before it, which may have come in
+        // the same packet.
         if result.is_err() {
             self.stream.take_buffered(buffer);
             if buffer.filled().len() > filled_before {
                 self.read_error = std::mem::replace(&mut result, Ok(())).err();
             }
         }
-        let mut observed = self.observer.observed();
+        let mut state = self.monitor.state();
         Poll::Ready(match result {
-            Ok(()) => observed.read(&buffer.filled()[filled_before..]),
+            Ok(()) => state.read(&buffer.filled()[filled_before..]),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
             Err(error) => {
-                observed.tls_failure = tls_failure_within(&error);
+                state.tls_failure = tls_failure_within(&error);
                 Err(error)
             }
         })
     }
 }
 
-impl<Stream: AsyncWrite + Unpin> AsyncWrite for WatchedStream<Stream> {
+impl<Stream: AsyncWrite + Unpin> AsyncWrite for MonitoredStream<Stream> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.throws_away() {
+        if self.discards_writes() {
             return Poll::Ready(Ok(bytes.len()));
         }
         let result = ready!(Pin::new(&mut self.stream).poll_write(context, bytes));
@@ -212,7 +210,7 @@ impl<Stream: AsyncWrite + Unpin> AsyncWrite for WatchedStream<Stream> {
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let size = pieces.iter().map(|piece| piece.len()).sum();
-        if self.throws_away() {
+        if self.discards_writes() {
             return Poll::Ready(Ok(size));
         }
         let result = ready!(Pin::new(&mut self.stream).poll_write_vectored(context, pieces));
@@ -224,7 +222,7 @@ impl<Stream: AsyncWrite + Unpin> AsyncWrite for WatchedStream<Stream> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.throws_away() {
+        if self.discards_writes() {
             return Poll::Ready(Ok(()));
         }
         let result = ready!(Pin::new(&mut self.stream).poll_flush(context));
@@ -232,7 +230,7 @@ impl<Stream: AsyncWrite + Unpin> AsyncWrite for WatchedStream<Stream> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.throws_away() {
+        if self.discards_writes() {
             return Poll::Ready(Ok(()));
         }
         Pin::new(&mut self.stream).poll_shutdown(context)
@@ -254,7 +252,7 @@ mod tests {
     /// A stream whose other side has answered, and reads no more.
     struct AnsweredAndClosed {
         answer: &'static [u8],
-        /// How it ends after that.
+        /// How reading ends after that.
         end: fn() -> io::Result<()>,
         accepted: usize,
         reader: Option<Waker>,
@@ -270,7 +268,7 @@ mod tests {
             context: &mut Context<'_>,
             buffer: &mut ReadBuf<'_>,
         ) -> Poll<io::Result<()>> {
-            // The answer comes only when sending has failed.
+            // The answer comes only once sending has failed.
             if self.accepted > 0 {
                 self.reader = Some(context.waker().clone());
                 return Poll::Pending;
@@ -312,15 +310,15 @@ mod tests {
         }
     }
 
-    /// What hyper makes of it, and whether writing has failed.
+    /// hyper's result, and whether writing failed.
     async fn exchange(
         answer: &'static [u8],
         end: fn() -> io::Result<()>,
     ) -> (Result<(StatusCode, Bytes), hyper::Error>, bool) {
-        let observer = Observer::new(false);
-        observer.begin_answer();
+        let monitor = StreamMonitor::new(false);
+        monitor.begin_answer();
         let stream = AnsweredAndClosed { answer, end, accepted: 100, reader: None };
-        let stream = TokioIo::new(WatchedStream::new(stream, Arc::clone(&observer)));
+        let stream = TokioIo::new(MonitoredStream::new(stream, Arc::clone(&monitor)));
         let (mut requests, connection) = http1::handshake(stream).await.expect("no bytes yet");
         tokio::spawn(connection);
         let body = Full::new(Bytes::from(vec![b'x'; 100_000]));
@@ -329,7 +327,7 @@ mod tests {
             let status = answer.status();
             Ok((status, answer.into_body().collect().await?.to_bytes()))
         };
-        (answering.await, observer.observed().write_failed)
+        (answering.await, monitor.state().write_failed)
     }
 
     #[tokio::test]
@@ -346,7 +344,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_end_without_tls_farewell_is_an_end() {
+    async fn an_end_without_close_notify_is_an_ordinary_end() {
         let end = || Err(io::ErrorKind::UnexpectedEof.into());
         let (answered, _) = exchange(b"HTTP/1.1 200 OK\r\n\r\nall of it", end).await;
         let expected = (StatusCode::OK, Bytes::from_static(b"all of it"));
@@ -354,7 +352,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_an_answer_the_connection_was_closed_while_it_was_written_to() {
+    async fn without_an_answer_the_failed_write_is_recorded() {
         let (answered, write_failed) =
             exchange(b"", || Err(io::ErrorKind::ConnectionReset.into())).await;
         assert!(answered.is_err() && write_failed);

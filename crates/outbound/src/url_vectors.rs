@@ -1,5 +1,5 @@
-//! What becomes of a URL, from an endpoint's form to a connection: one table for both readings
-//! of it, that of the domain (the URL Standard) and ours (RFC 3986).
+//! A table of URLs and their results, from an endpoint's form to a connection. It covers both
+//! parsers: the domain's (the URL Standard) and ours (RFC 3986).
 
 use std::time::Duration;
 
@@ -12,14 +12,13 @@ use crate::network::Network;
 use crate::ports::PortGuard;
 use crate::resolve::Resolver;
 
-/// What a URL comes to.
 #[derive(Debug)]
 enum Expected {
-    /// No endpoint gets it. The violation has these words.
+    /// No endpoint can have it. The violation contains these words.
     NotKept(&'static str),
-    /// An endpoint may have it, but nothing is connected to. The failure has these words.
+    /// An endpoint can have it, but it is not connected to. The failure contains these words.
     NotReached(&'static str),
-    /// It leads to these addresses, in that order.
+    /// It leads to these addresses, in this order.
     Reaches(&'static [&'static str]),
 }
 use Expected::{NotKept, NotReached, Reaches};
@@ -318,7 +317,7 @@ async fn outcome(network: &Network, url: &str) -> Result<Vec<String>, (&'static 
 }
 
 #[tokio::test]
-async fn every_url_comes_to_what_the_table_says() {
+async fn every_url_has_the_result_in_the_table() {
     let network = network();
     let mut wrong = Vec::new();
     for (url, expected) in VECTORS {
@@ -337,7 +336,7 @@ async fn every_url_comes_to_what_the_table_says() {
 }
 
 #[test]
-fn the_table_has_no_url_twice_and_enough_of_them() {
+fn the_table_has_enough_urls_and_none_twice() {
     let urls: std::collections::BTreeSet<_> = VECTORS.iter().map(|(url, _)| url).collect();
     assert_eq!(urls.len(), VECTORS.len());
     assert!(urls.len() >= 120, "{}", urls.len());

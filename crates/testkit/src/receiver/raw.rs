@@ -16,7 +16,7 @@ use tokio_rustls::server::TlsStream;
 use super::{Authority, Certificate};
 
 /// A running receiver; when dropped it closes its connections and its port.
-pub struct ScriptedReceiver {
+pub struct RawReceiver {
     address: SocketAddr,
     ca_file: TempPath,
     connections: Arc<AtomicU64>,
@@ -24,7 +24,7 @@ pub struct ScriptedReceiver {
     thread: Option<JoinHandle<()>>,
 }
 
-impl ScriptedReceiver {
+impl RawReceiver {
     /// Starts a receiver on a free port of 127.0.0.1, with a good certificate. Each connection is
     /// served as the test likes, from the end of its TLS handshake on; it is told the
     /// connection's number, from 1 on.
@@ -76,7 +76,7 @@ impl ScriptedReceiver {
     }
 }
 
-impl Drop for ScriptedReceiver {
+impl Drop for RawReceiver {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {

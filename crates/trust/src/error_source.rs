@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 
 /// The first error of type `E` in the chain of sources, `error` itself included.
-pub fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+pub fn find_source<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     std::iter::successors(Some(error), |error| inner(*error))
         .find_map(|error| error.downcast_ref::<E>())
 }
@@ -28,7 +28,7 @@ mod tests {
             io::ErrorKind::InvalidData,
             rustls::Error::DecryptError,
         ));
-        assert_eq!(cause::<rustls::Error>(&nested), Some(&rustls::Error::DecryptError));
-        assert!(cause::<std::fmt::Error>(&nested).is_none());
+        assert_eq!(find_source::<rustls::Error>(&nested), Some(&rustls::Error::DecryptError));
+        assert!(find_source::<std::fmt::Error>(&nested).is_none());
     }
 }

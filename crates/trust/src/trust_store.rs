@@ -8,12 +8,12 @@ use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, UnixTime};
 
-use crate::certificate::{Certificate, Dates};
+use crate::certificate::{Certificate, ValidityStatus};
 use crate::verifier::Verifier;
 
 /// Whom a client of TLS trusts.
 #[derive(Clone, Debug)]
-pub struct Trust {
+pub struct TrustStore {
     authorities: RootCertStore,
     /// Each is trusted for itself.
     servers: Vec<CertificateDer<'static>>,
@@ -60,24 +60,24 @@ pub enum UnusableCertificates {
     },
 }
 
-impl Trust {
+impl TrustStore {
     /// In nobody yet.
-    pub fn in_nobody() -> Self {
+    pub fn empty() -> Self {
         Self { authorities: RootCertStore::empty(), servers: Vec::new() }
     }
 
     /// In whom the system trusts. What cannot be read of its certificates is left out with a
     /// warning: one odd file in a directory of hundreds must not stop the process.
-    pub fn in_system() -> Self {
+    pub fn from_system() -> Self {
         let found = rustls_native_certs::load_native_certs();
         for error in &found.errors {
             tracing::warn!(%error, "some of the system's root certificates could not be read");
         }
-        Self::in_certificates_of_system(found.certs)
+        Self::from_system_certificates(found.certs)
     }
 
-    fn in_certificates_of_system(certificates: Vec<CertificateDer<'static>>) -> Self {
-        let mut trust = Self::in_nobody();
+    fn from_system_certificates(certificates: Vec<CertificateDer<'static>>) -> Self {
+        let mut trust = Self::empty();
         for certificate in certificates {
             let read = Certificate::read(&certificate);
             let names_servers = read.as_ref().is_some_and(Certificate::names_servers);
@@ -111,9 +111,9 @@ impl Trust {
         number: usize,
         certificate: CertificateDer<'static>,
     ) -> Result<(), UnusableCertificates> {
-        match kind_of(flag, number, &certificate)? {
-            Kind::Server => self.servers.push(certificate),
-            Kind::Authority => self
+        match trusted_as(flag, number, &certificate)? {
+            TrustedAs::Server => self.servers.push(certificate),
+            TrustedAs::Authority => self
                 .authorities
                 .add(certificate)
                 .map_err(|_| UnusableCertificates::Unreadable { number })?,
@@ -156,15 +156,15 @@ impl Trust {
 ///
 /// A certificate with server names is refused: as an authority, its key could make a client of any
 /// name.
-pub fn authorities_of_pem(
+pub fn authorities_from_pem(
     flag: &'static str,
     pem: &[u8],
 ) -> Result<RootCertStore, UnusableCertificates> {
     let mut authorities = RootCertStore::empty();
     for (certificate, number) in certificates_in(pem)?.into_iter().zip(1..) {
-        match kind_of(flag, number, &certificate)? {
-            Kind::Server => return Err(UnusableCertificates::ServerAsAuthority { number }),
-            Kind::Authority => authorities
+        match trusted_as(flag, number, &certificate)? {
+            TrustedAs::Server => return Err(UnusableCertificates::ServerAsAuthority { number }),
+            TrustedAs::Authority => authorities
                 .add(certificate)
                 .map_err(|_| UnusableCertificates::Unreadable { number })?,
         }
@@ -184,29 +184,29 @@ fn certificates_in(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, UnusableC
 
 /// What a certificate in a file is trusted as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum TrustedAs {
     Server,
     Authority,
 }
 
-fn kind_of(
+fn trusted_as(
     flag: &'static str,
     number: usize,
     certificate: &CertificateDer<'_>,
-) -> Result<Kind, UnusableCertificates> {
+) -> Result<TrustedAs, UnusableCertificates> {
     let unreadable = UnusableCertificates::Unreadable { number };
     let read = Certificate::read(certificate).ok_or(unreadable)?;
     if read.has_unusable_rsa_key() {
         return Err(UnusableCertificates::UnusableRsaKey { number });
     }
-    match read.dates_at(UnixTime::now()) {
-        Dates::Valid => {}
+    match read.validity_at(UnixTime::now()) {
+        ValidityStatus::Valid => {}
         dates => tracing::warn!(flag, number, ?dates, "a certificate to trust is out of its time"),
     }
     if read.names_servers() {
-        Ok(Kind::Server)
+        Ok(TrustedAs::Server)
     } else if read.is_self_issued() || read.is_marked_as_authority() {
-        Ok(Kind::Authority)
+        Ok(TrustedAs::Authority)
     } else {
         Err(UnusableCertificates::NeitherServerNorAuthority { number })
     }
@@ -231,14 +231,14 @@ mod tests {
             params.is_ca = is_ca;
             let key = KeyPair::generate().expect("a key");
             let certificate = params.self_signed(&key).expect("a certificate").into();
-            let trust = Trust::in_certificates_of_system(vec![certificate]);
+            let trust = TrustStore::from_system_certificates(vec![certificate]);
             assert_eq!((trust.authorities.len(), trust.servers.len()), (authorities, servers));
         }
     }
 
     #[test]
     fn what_is_no_certificate_among_the_systems_is_left_out() {
-        let trust = Trust::in_certificates_of_system(vec![vec![0; 8].into()]);
+        let trust = TrustStore::from_system_certificates(vec![vec![0; 8].into()]);
         assert!(trust.is_empty());
     }
 }

@@ -1,11 +1,11 @@
-//! What templates' authors are told about arguments that cannot be taken.
+//! Checks arguments of filters and operators, with errors for the template's author.
 
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, Value};
 
-use super::numbers::is_number;
+use super::data::is_number;
 
-/// What a value is, in the words of JSON's.
+/// The kind of a value, in JSON's terms.
 pub(super) fn kind_of(value: &Value) -> &'static str {
     if is_number(value) {
         return "a number";
@@ -22,13 +22,12 @@ pub(super) fn kind_of(value: &Value) -> &'static str {
     }
 }
 
-/// `filter` takes something else than the value.
-pub(super) fn wrong(filter: &str, takes: &str, value: &Value) -> Error {
+pub(super) fn wrong_argument(filter: &str, takes: &str, value: &Value) -> Error {
     let detail = format!("{filter} takes {takes}, not {}", kind_of(value));
     Error::new(ErrorKind::InvalidOperation, detail)
 }
 
-/// An argument that counts something. None: it is not given.
+/// An argument that must be a whole number. `None`: it is missing.
 pub(super) fn whole_number<T: TryFrom<i128>>(
     filter: &str,
     argument: &str,
@@ -39,7 +38,7 @@ pub(super) fn whole_number<T: TryFrom<i128>>(
     };
     let takes = || format!("a whole number as its {argument}");
     if !is_number(value) {
-        return Err(wrong(filter, &takes(), value));
+        return Err(wrong_argument(filter, &takes(), value));
     }
     let whole = i128::try_from(value.clone()).ok().and_then(|whole| T::try_from(whole).ok());
     whole.map(Some).ok_or_else(|| {

@@ -1,24 +1,23 @@
-//! How long a request may still take, and has taken: the receiver's time, and not ours.
+//! Measures the time of a request without what it spends waiting for this process.
 
 use std::future::Future;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Counts the time of one request. It stands still while the request waits for something of our
-/// own, such as a slot among the connections that this process may have.
-pub(crate) struct Stopwatch {
+/// It is paused while the request waits for something of our own, such as a slot of the pool.
+pub(crate) struct RequestTimer {
     started: Instant,
     limit: Duration,
 }
 
-impl Stopwatch {
+impl RequestTimer {
     pub(crate) fn start(limit: Duration) -> Self {
         Self { started: Instant::now(), limit }
     }
 
-    /// Waits for `ours`. What it takes does not count.
-    pub(crate) async fn standing_still<Output>(
+    /// Waits for `ours`, which does not count.
+    pub(crate) async fn paused_during<Output>(
         &mut self,
         ours: impl Future<Output = Output>,
     ) -> Output {
@@ -32,7 +31,7 @@ impl Stopwatch {
         self.started.elapsed()
     }
 
-    /// When the time is over, unless it stands still before.
+    /// When the time is up, unless it is paused before.
     pub(crate) fn deadline(&self) -> Instant {
         self.started + self.limit
     }
@@ -45,14 +44,14 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn time_that_is_waited_for_ourselves_does_not_count() {
+    async fn paused_time_does_not_count() {
         const SECOND: Duration = Duration::from_secs(1);
         let begun = Instant::now();
-        let mut stopwatch = Stopwatch::start(10 * SECOND);
+        let mut timer = RequestTimer::start(10 * SECOND);
         advance(2 * SECOND).await;
-        stopwatch.standing_still(sleep(60 * SECOND)).await;
+        timer.paused_during(sleep(60 * SECOND)).await;
         advance(3 * SECOND).await;
-        assert_eq!(stopwatch.elapsed(), 5 * SECOND);
-        assert_eq!(stopwatch.deadline(), begun + 70 * SECOND);
+        assert_eq!(timer.elapsed(), 5 * SECOND);
+        assert_eq!(timer.deadline(), begun + 70 * SECOND);
     }
 }

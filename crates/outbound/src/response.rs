@@ -1,4 +1,4 @@
-//! What came of a request, and how much of it is kept.
+//! A receiver's answer, and how much of it is kept.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,37 +10,36 @@ use crate::failure::SendFailure;
 use crate::limits::{MAX_KEPT_BODY, MAX_KEPT_HEADER_BYTES, MAX_KEPT_HEADERS, MAX_READ_BODY};
 use crate::remark::Remark;
 
-/// One request and what came of it.
+/// One request and its result.
 #[derive(Clone, Debug)]
-pub struct Exchange {
-    /// From the start of the request to the end of the answer, or to the failure.
+pub struct HttpExchange {
+    /// From the start of the request to the end of the answer, or to the failure. Waiting for a
+    /// connection that this process may not open yet does not count.
     pub duration: Duration,
-    /// The answer, or why there is none.
-    pub result: Result<Answer, SendFailure>,
-    /// Whether the receiver may have got the request, or a part of it, whatever came of it last.
+    pub result: Result<HttpResponse, SendFailure>,
+    /// Whether the receiver may have got the request, or a part of it, on any connection.
     pub was_sent: bool,
-    /// What else is to be told of it; usually nothing.
+    /// Usually empty.
     pub remarks: Vec<Remark>,
 }
 
-/// What the receiver answered, with whatever status.
+/// A receiver's answer, with any status.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// The status; a 3xx is as final as any other.
+pub struct HttpResponse {
+    /// No redirect is followed: a 3xx is as final as any other.
     pub status: StatusCode,
-    /// The headers in the order of arrival, at most [`MAX_KEPT_HEADERS`] fields and
-    /// [`MAX_KEPT_HEADER_BYTES`] bytes of names and values.
+    /// In the order of arrival, at most [`MAX_KEPT_HEADERS`] fields and [`MAX_KEPT_HEADER_BYTES`]
+    /// bytes of names and values.
     pub headers: HeaderMap,
-    /// The beginning of the body, at most [`MAX_KEPT_BODY`] bytes.
+    /// At most the first [`MAX_KEPT_BODY`] bytes.
     pub body: Bytes,
-    /// Whether the body was longer than what is kept of it.
     pub body_truncated: bool,
 }
 
-// By hand: what receivers send is not for logs.
-impl fmt::Debug for Answer {
+// Written by hand, so that nothing a receiver sent gets into logs.
+impl fmt::Debug for HttpResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Answer")
+        f.debug_struct("HttpResponse")
             .field("status", &self.status)
             .field("header_count", &self.headers.len())
             .field("body_size", &self.body.len())
@@ -64,7 +63,7 @@ impl KeptBody {
         self.bytes_read += data.len();
     }
 
-    /// Whether [`MAX_READ_BODY`] bytes have been read. The last piece may go beyond that.
+    /// Whether [`MAX_READ_BODY`] bytes have been read. The last chunk may exceed the limit.
     pub(crate) fn is_enough(&self) -> bool {
         self.bytes_read >= MAX_READ_BODY
     }
@@ -78,12 +77,11 @@ impl KeptBody {
     }
 }
 
-/// The bytes of all names and values.
 pub(crate) fn header_bytes(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
 }
 
-/// The headers that are kept: from the first on, until a limit is met.
+/// The first headers, up to the limits.
 pub(crate) fn kept_headers(headers: HeaderMap) -> HeaderMap {
     if headers.len() <= MAX_KEPT_HEADERS && header_bytes(&headers) <= MAX_KEPT_HEADER_BYTES {
         return headers;
@@ -106,7 +104,7 @@ mod tests {
 
     use super::*;
 
-    /// A body of so many bytes, as far as it is read, in pieces of any size.
+    /// A body of `size` bytes that arrives in chunks of `piece` bytes.
     fn read(size: usize, piece: usize) -> KeptBody {
         let mut body = KeptBody::default();
         for data in vec![b'x'; size].chunks(piece) {
@@ -170,9 +168,9 @@ mod tests {
 
     #[test]
     fn debug_shows_neither_header_values_nor_the_body() {
-        let exchange = Exchange {
+        let exchange = HttpExchange {
             duration: Duration::from_millis(5),
-            result: Ok(Answer {
+            result: Ok(HttpResponse {
                 status: StatusCode::OK,
                 headers: HeaderMap::from_iter([(
                     http::header::SET_COOKIE,

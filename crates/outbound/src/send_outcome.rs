@@ -1,36 +1,35 @@
-//! What comes of one request on one connection.
+//! The outcome of one request on one connection.
 
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 
-use crate::answer::{Answer, KeptBody, kept_headers};
 use crate::failure::SendFailure;
 use crate::limits::MAX_IDLE_TIME;
 use crate::remark::Remark;
+use crate::response::{HttpResponse, KeptBody, kept_headers};
 
-/// What came of a request on a connection.
-pub(crate) enum RequestEnd {
-    /// The receiver has answered.
-    Answered(Answered),
-    /// It has not, and the receiver may have got the request.
+/// The outcome of one request on one connection.
+pub(crate) enum SendOutcome {
+    Answered(ReceivedAnswer),
+    /// There is no answer, and the receiver may have got the request.
     Failed(SendFailure),
-    /// It has not when the time was over, and may have got the request.
+    /// There is no answer within the time limit, and the receiver may have got the request.
     TimedOut,
     /// The connection was closed before anything of the request was sent.
     NotSent,
-    /// The receiver says that it has not processed the request (RFC 9113 section 8.7).
+    /// The receiver says that it did not process the request (RFC 9113 section 8.7).
     NotProcessed,
-    /// The same, and that it wants HTTP/1.1 (RFC 9113 section 7).
+    /// The same, and it wants HTTP/1.1 (RFC 9113 section 7).
     Http1Wanted,
-    /// A connection that had been used before broke without one byte of an answer: the receiver
-    /// may have given it up just when the request was sent (RFC 9110 section 9.2.2).
-    ClosedAfterUse(SendFailure),
+    /// A connection that was used before broke without one byte of an answer: the receiver may have
+    /// closed it just when the request was sent (RFC 9110 section 9.2.2).
+    ReusedConnectionClosed(SendFailure),
 }
 
-impl RequestEnd {
-    /// What it is if the receiver had asked for a client certificate: with TLS 1.3 its verdict on
-    /// our having none comes after the handshake, and some servers answer with an error.
+impl SendOutcome {
+    /// The outcome given that the receiver requested a client certificate. With TLS 1.3 it rejects
+    /// our having none only after the handshake, and some servers answer with an error.
     pub(crate) fn after_certificate_request(self) -> Self {
         match self {
             Self::Answered(mut answered) => {
@@ -40,38 +39,35 @@ impl RequestEnd {
                 Self::Answered(answered)
             }
             Self::Failed(failure) => Self::Failed(failure.after_certificate_request()),
-            Self::ClosedAfterUse(failure) => {
-                Self::ClosedAfterUse(failure.after_certificate_request())
+            Self::ReusedConnectionClosed(failure) => {
+                Self::ReusedConnectionClosed(failure.after_certificate_request())
             }
             Self::TimedOut | Self::NotSent | Self::NotProcessed | Self::Http1Wanted => self,
         }
     }
 }
 
-pub(crate) struct Answered {
-    pub(crate) answer: Answer,
+pub(crate) struct ReceivedAnswer {
+    pub(crate) answer: HttpResponse,
     pub(crate) remark: Option<Remark>,
-    /// Whether the connection can take the next request.
     pub(crate) is_reusable: bool,
-    /// How long it can wait for that.
+    /// How long the connection may wait for the next request.
     pub(crate) idle_time: Duration,
 }
 
-/// How reading an answer's body has ended.
+/// How reading an answer's body ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyEnd {
-    /// With the body.
     Whole,
-    /// At the limit: no more is read.
+    /// At the limit: the rest is not read.
     Cut,
-    /// Before its end.
+    /// The connection ended first.
     Early,
-    /// With the time.
     TimedOut,
 }
 
-impl Answered {
-    /// An answer whose head is there.
+impl ReceivedAnswer {
+    /// An answer whose head is complete.
     pub(crate) fn new(
         status: StatusCode,
         headers: HeaderMap,
@@ -91,7 +87,7 @@ impl Answered {
         }
     }
 
-    /// An answer of whose head only the beginning is there.
+    /// An answer of which only the beginning of the head arrived.
     pub(crate) fn with_part_of_head(
         status: StatusCode,
         headers: HeaderMap,
@@ -102,7 +98,7 @@ impl Answered {
     }
 }
 
-fn answer(status: StatusCode, headers: HeaderMap, body: KeptBody) -> Answer {
+fn answer(status: StatusCode, headers: HeaderMap, body: KeptBody) -> HttpResponse {
     let body_truncated = body.is_truncated();
-    Answer { status, headers: kept_headers(headers), body: body.into_bytes(), body_truncated }
+    HttpResponse { status, headers: kept_headers(headers), body: body.into_bytes(), body_truncated }
 }
