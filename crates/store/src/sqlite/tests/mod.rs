@@ -11,6 +11,7 @@ mod owning;
 mod plans;
 mod power_cut;
 mod restoring;
+mod tables;
 
 use std::path::Path;
 use std::sync::Arc;
