@@ -188,8 +188,7 @@ impl Tables {
         self.events.extend(events.into_iter().map(|event| (event.id, event)));
         self.deliveries.extend(new_deliveries);
         self.deliveries.extend(changed_deliveries);
-        self.attempts
-            .extend(attempts.into_iter().map(|attempt| (attempt.made.id, attempt)));
+        self.attempts.extend(attempts.into_iter().map(|attempt| (attempt.made.id, attempt)));
         self.missed.extend(missed);
         for (key, count) in attempt_counts {
             *self.attempt_counts.entry(key).or_default() += count;
