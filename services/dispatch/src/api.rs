@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::api::{
     AttemptRef, AuthorizedRequest, DeliveryRef, GetEndpointStats, GetHealthSummary, ListAttempts,
-    ListDeliveries, ListReplays, Read, ReplayRef, WatchDeliveries,
+    ListChunk, ListDeliveries, ListReplays, ReplayRef, WatchDeliveries,
 };
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
@@ -33,7 +33,7 @@ use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
 use keeptrusts_webhooks_process::log_writer::LogWriter;
 use keeptrusts_webhooks_process::request_outcome::RequestOutcome;
 use keeptrusts_webhooks_store::queries::health::summarize;
-use keeptrusts_webhooks_store::queries::{AttemptFilter, DeliveryFilter, Found, Interval};
+use keeptrusts_webhooks_store::queries::{AttemptFilter, DeliveryFilter, Interval, ListPage};
 use keeptrusts_webhooks_store::{BodyId, Clock, Log};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -155,9 +155,9 @@ impl DispatchService for DispatchApi {
         let organization = &organization_id;
         let read = |before, limit| async move {
             let found = store.list_deliveries(shard, organization, filter, before, limit).await;
-            let Found { rows, next } = found.map_err(answer::query_failed)?;
+            let ListPage { rows, next } = found.map_err(answer::query_failed)?;
             let things = rows.iter().map(|delivery| (delivery.id, delivery.into())).collect();
-            Ok(Read { things, next })
+            Ok(ListChunk { items: things, next })
         };
         let turn = answer::long_read(&self.log, organization);
         let (deliveries, next_page_token) = page.fill(turn, read).await?;
@@ -205,9 +205,9 @@ impl DispatchService for DispatchApi {
         let organization = &organization_id;
         let read = |before, limit| async move {
             let found = store.list_attempts(shard, organization, filter, before, limit).await;
-            let Found { rows, next } = found.map_err(answer::query_failed)?;
-            let things = rows.iter().map(|attempt| (attempt.made.id, attempt.into())).collect();
-            Ok(Read { things, next })
+            let ListPage { rows, next } = found.map_err(answer::query_failed)?;
+            let things = rows.iter().map(|attempt| (attempt.details.id, attempt.into())).collect();
+            Ok(ListChunk { items: things, next })
         };
         let turn = answer::long_read(&self.log, organization);
         let (attempts, next_page_token) = page.fill(turn, read).await?;

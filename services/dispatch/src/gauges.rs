@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::delivery::ON_REQUEST;
+use keeptrusts_webhooks_domain::delivery::DUE_IMMEDIATELY;
 use keeptrusts_webhooks_store::StoreError;
 use keeptrusts_webhooks_telemetry::{KeyValue, before_collecting, meter};
 
@@ -75,7 +75,7 @@ async fn look_up(shard: &OwnedShard) -> Result<Stored, StoreError> {
     let endpoints = store.waiting_endpoints(number).await?.endpoints;
     // What waits for a disabled endpoint is not late, nor what waits for the end of a pause; and
     // what somebody asks for has no due time.
-    let is_late = |(id, due): &&(_, Timestamp)| *due > ON_REQUEST && shard.is_open(*id);
+    let is_late = |(id, due): &&(_, Timestamp)| *due > DUE_IMMEDIATELY && shard.is_open(*id);
     let now = shard.steady_clock.now();
     let late = endpoints.iter().filter(is_late).map(|(id, due)| {
         let late = now.duration_since(*due).as_secs_f64();

@@ -1,7 +1,7 @@
 //! Why somebody is not signed in who wanted to be with an account, in words for them.
 
 use http::StatusCode;
-use keeptrusts_webhooks_domain::counted::counted;
+use keeptrusts_webhooks_domain::plural::pluralize;
 use tonic::{Code, Status};
 
 use crate::error_page::{ErrorPage, SERVICE_UNAVAILABLE, retry_delay};
@@ -138,7 +138,7 @@ impl Refusal {
                 StatusCode::TOO_MANY_REQUESTS,
                 format!(
                     "Too many sign-ins from your address have failed. Try again in {}.",
-                    counted(*seconds, "second", "seconds")
+                    pluralize(*seconds, "second", "seconds")
                 ),
             ),
             Refusal::ServicesUnavailable => {

@@ -51,7 +51,7 @@ impl DeliveryStates {
                 (&record.fact, record.stream, changed.is_empty())
                 && let Some(delivery) = self.next(id, fact, record, rows.get(&id)).await?
             {
-                match fact.is_seen() {
+                match fact.is_visible() {
                     true => changed.push(delivery),
                     // Its version is another one, by which the next record is judged.
                     false => drop(self.remembered.insert(id, delivery)),

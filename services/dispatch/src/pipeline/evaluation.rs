@@ -5,17 +5,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::delivery::Verdict;
+use keeptrusts_webhooks_domain::delivery::RequestResult;
 use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::retry_after::RetryAfter;
-use keeptrusts_webhooks_outbound::{Answer, Exchange as Exchanged, Remark};
+use keeptrusts_webhooks_outbound::{HttpExchange, HttpResponse, Remark};
 
 use super::{answer_remarks, request};
 use crate::metrics::AttemptResult;
 
 /// A request that is over, evaluated.
 pub(crate) struct Evaluation {
-    pub(crate) verdict: Verdict,
+    pub(crate) request_result: RequestResult,
     pub(crate) result: AttemptResult,
     pub(crate) duration: Duration,
     pub(crate) status_code: Option<u16>,
@@ -29,17 +29,17 @@ pub(crate) struct Evaluation {
 
 impl Evaluation {
     /// What came of a request to `url` that ended `now`. Success is any 2xx; everything else is not.
-    pub(crate) fn of(exchanged: Exchanged, url: &str, now: Timestamp) -> Evaluation {
-        let Exchanged { result, duration, remarks, was_sent } = exchanged;
+    pub(crate) fn of(exchange: HttpExchange, url: &str, now: Timestamp) -> Evaluation {
+        let HttpExchange { result, duration, remarks, was_sent } = exchange;
         match result {
-            Ok(Answer { status, headers, body, .. }) => {
+            Ok(HttpResponse { status, headers, body, .. }) => {
                 let mut of_answer = Vec::from_iter(answer_remarks::remark(&headers, &body));
-                let verdict = match status.is_success() {
-                    true => Verdict::Succeeded,
-                    false => failed_verdict(status, &headers, url, now, &mut of_answer),
+                let request_result = match status.is_success() {
+                    true => RequestResult::Succeeded,
+                    false => failed_request(status, &headers, url, now, &mut of_answer),
                 };
                 Evaluation {
-                    verdict,
+                    request_result,
                     result: AttemptResult::Answered(status.as_u16()),
                     duration,
                     status_code: Some(status.as_u16()),
@@ -62,7 +62,7 @@ impl Evaluation {
     /// There was nothing that could be sent.
     pub(crate) fn never_sent(reason: &str) -> Evaluation {
         Evaluation {
-            verdict: Verdict::Failed {
+            request_result: RequestResult::Failed {
                 error: reason.to_owned(),
                 retry_after: None,
                 endpoint_pause: None,
@@ -79,25 +79,26 @@ impl Evaluation {
 
     /// The endpoint has another URL by now: who answered is not asked next.
     pub(crate) fn ignore_retry_after(&mut self) {
-        if let Verdict::Failed { retry_after, endpoint_pause, .. } = &mut self.verdict {
+        if let RequestResult::Failed { retry_after, endpoint_pause, .. } = &mut self.request_result
+        {
             (*retry_after, *endpoint_pause) = (None, None);
         }
     }
 }
 
 /// What an answer means that is no success; what is odd about it is added to the remarks.
-fn failed_verdict(
+fn failed_request(
     status: StatusCode,
     headers: &HeaderMap,
     url: &str,
     now: Timestamp,
     remarks: &mut Vec<String>,
-) -> Verdict {
+) -> RequestResult {
     let RetryAfter { wait: retry_after, is_unreadable } = request::retry_after(headers, now);
     if is_unreadable {
         remarks.push(answer_remarks::UNREADABLE_RETRY_AFTER.to_owned());
     }
-    Verdict::Failed {
+    RequestResult::Failed {
         error: answer_remarks::refusal(status, headers, url),
         retry_after,
         endpoint_pause: Pause::after_answer(status.as_u16(), retry_after),

@@ -12,15 +12,15 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::AttemptMade;
-use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, Verdict};
+use keeptrusts_webhooks_domain::attempt::AttemptDetails;
+use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, RequestResult};
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId};
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_store::backoff::Backoff;
 use keeptrusts_webhooks_store::{
-    AppendError, Appended, BodyId, NewBody, NewRecord, Operation, StoreError,
+    AppendError, AppendOutcome, BodyId, NewBody, NewRecord, Operation, StoreError,
 };
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -41,8 +41,8 @@ pub(crate) enum SendResult {
 /// An attempt that has ended.
 pub(crate) struct Attempted {
     pub(crate) delivery: Delivery,
-    pub(crate) made: AttemptMade,
-    pub(crate) verdict: Verdict,
+    pub(crate) details: AttemptDetails,
+    pub(crate) request_result: RequestResult,
     pub(crate) result: AttemptResult,
     pub(crate) end_time: Timestamp,
     /// The same on the steady clock.
@@ -61,39 +61,39 @@ impl Attempted {
     /// The request is over.
     pub(crate) fn progress(&self) -> Progress {
         let Delivery { endpoint_id, id, .. } = self.delivery;
-        let succeeded = self.verdict == Verdict::Succeeded;
+        let succeeded = self.request_result == RequestResult::Succeeded;
         let health = if succeeded { AttemptEnd::Succeeded } else { AttemptEnd::Failed };
-        let pause = match self.verdict {
-            Verdict::Failed { endpoint_pause, .. } => endpoint_pause,
-            Verdict::Succeeded => None,
+        let pause = match self.request_result {
+            RequestResult::Failed { endpoint_pause, .. } => endpoint_pause,
+            RequestResult::Succeeded => None,
         };
         Progress::Ended { endpoint_id, delivery_id: id, health, pause }
     }
 
-    /// The verdict as it is recorded: of many answers that ask for a pause only the one counts that
+    /// The result as it is recorded: of many answers that ask for a pause only the one counts that
     /// makes it the longest, so that the last that is recorded is the one that holds.
-    fn verdict_to_record(&self, shard: &OwnedShard) -> Verdict {
+    fn result_to_record(&self, shard: &OwnedShard) -> RequestResult {
         let endpoint_id = self.delivery.endpoint_id;
         let is_longest = |end: &Instant| shard.pauses.ends_at(endpoint_id, *end);
-        let mut verdict = self.verdict.clone();
-        if let Verdict::Failed { endpoint_pause, .. } = &mut verdict
+        let mut request_result = self.request_result.clone();
+        if let RequestResult::Failed { endpoint_pause, .. } = &mut request_result
             && self.pause_end.filter(is_longest).is_none()
         {
             *endpoint_pause = None;
         }
-        verdict
+        request_result
     }
 
     /// What went wrong, for logs and spans. Of an answer only the status: the delivery log shows
     /// where a redirect leads, and paths of receivers' URLs are secrets of a kind.
     pub(crate) fn failure(&self) -> Option<String> {
-        match (&self.verdict, self.result) {
-            (Verdict::Succeeded, _) => None,
+        match (&self.request_result, self.result) {
+            (RequestResult::Succeeded, _) => None,
             (_, AttemptResult::Answered(code)) => {
                 let status = http::StatusCode::from_u16(code).map(answer_remarks::status_text);
                 Some(format!("the receiver answered {}", status.unwrap_or(code.to_string())))
             }
-            (Verdict::Failed { error, .. }, _) => Some(error.clone()),
+            (RequestResult::Failed { error, .. }, _) => Some(error.clone()),
         }
     }
 }
@@ -181,7 +181,7 @@ pub(crate) async fn run(
 /// What is waited for.
 enum Step {
     /// The log has answered.
-    Appended(Vec<(Pending, Fact, Result<Appended, AppendError>)>),
+    Appended(Vec<(Pending, Fact, Result<AppendOutcome, AppendError>)>),
     /// What had to be decided again was read again.
     ReadAgain(Vec<Pending>),
 }
@@ -234,19 +234,19 @@ impl<'a> Recorder<'a> {
     /// Tells of what is recorded; returns what is to be tried again.
     async fn conclude(
         &mut self,
-        appended: Vec<(Pending, Fact, Result<Appended, AppendError>)>,
+        appended: Vec<(Pending, Fact, Result<AppendOutcome, AppendError>)>,
         to_schedule: &mpsc::Sender<Progress>,
     ) -> Result<Again, StageEnded> {
         let shard = self.shard;
         let (mut again, mut waits_for) = (Vec::new(), None);
         for (pending, fact, result) in appended {
             match result {
-                Ok(Appended::New { recorded_at, .. }) => {
+                Ok(AppendOutcome::Appended { recorded_at, .. }) => {
                     let delivery = finish(shard, pending.outcome, &fact, recorded_at);
                     // The scheduler is gone when the process is shutting down.
                     _ = to_schedule.send(Progress::Finished(Box::new(delivery))).await;
                 }
-                Ok(Appended::Duplicate { .. }) => {}
+                Ok(AppendOutcome::Duplicate { .. }) => {}
                 Err(error) => {
                     match shard.react(OUTCOMES, &error) {
                         Reaction::DecideAgain => {}
@@ -319,18 +319,18 @@ fn finish(
 /// A delivery that succeeds is not worth a line; one that never will is.
 fn log_failure(attempted: &Attempted, after: &Delivery) {
     let Some(error) = attempted.failure() else { return };
-    let Attempted { made, trace, .. } = attempted;
+    let Attempted { details, trace, .. } = attempted;
     let trace_id = trace.as_ref().map(|trace| tracing::field::display(trace.trace_id));
     let (delivery_id, endpoint_id) = (after.id, after.endpoint_id);
     if after.state == DeliveryState::Failed {
         tracing::warn!(
-            trace_id, %delivery_id, %endpoint_id, attempt = made.number, error,
+            trace_id, %delivery_id, %endpoint_id, attempt = details.number, error,
             "a delivery has failed for good"
         );
     } else {
         let next_attempt_time = after.next_attempt_time.map(tracing::field::display);
         tracing::debug!(
-            trace_id, %delivery_id, %endpoint_id, attempt = made.number, error, next_attempt_time,
+            trace_id, %delivery_id, %endpoint_id, attempt = details.number, error, next_attempt_time,
             "an attempt has failed"
         );
     }
@@ -339,15 +339,20 @@ fn log_failure(attempted: &Attempted, after: &Delivery) {
 fn operation(shard: &OwnedShard, pending: &Pending, changed: &mut ChangedEndpoints) -> Operation {
     let (delivery, fact, trace, bodies) = match &pending.outcome {
         SendResult::Attempted(attempted) => {
-            let Attempted { delivery, made, end_time, steady_end_time, exchange, trace, .. } =
+            let Attempted { delivery, details, end_time, steady_end_time, exchange, trace, .. } =
                 &**attempted;
             let schedule = &shard.settings.retry_schedule;
-            let verdict = attempted.verdict_to_record(shard);
-            let fact =
-                delivery.conclude(made.clone(), verdict, *end_time, *steady_end_time, schedule);
+            let request_result = attempted.result_to_record(shard);
+            let fact = delivery.conclude(
+                details.clone(),
+                request_result,
+                *end_time,
+                *steady_end_time,
+                schedule,
+            );
             let expire_time = end_time.checked_add(shard.settings.body_retention);
             let body = NewBody {
-                id: BodyId::Attempt(made.id),
+                id: BodyId::Attempt(details.id),
                 content: exchange.clone(),
                 expire_time: expire_time.unwrap_or(Timestamp::MAX),
             };

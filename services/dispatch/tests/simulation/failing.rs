@@ -1,8 +1,7 @@
 //! A receiver that only fails is given up after five days, and one that is gone at once.
 
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
-use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
-use keeptrusts_webhooks_domain::health::StatusCause;
+use keeptrusts_webhooks_domain::endpoint::{EndpointStatus, StatusCause};
 use keeptrusts_webhooks_domain::ids::EndpointId;
 
 use crate::world::{Answer, World, hours, minutes};

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use keeptrusts_webhooks_contracts::v1::DeliveryState;
 use keeptrusts_webhooks_testkit::http2::{Connection, NO_ERROR};
 use keeptrusts_webhooks_testkit::receiver::{
-    Authority, Certificate, Receiver, Reply, Script, ScriptedReceiver,
+    Authority, Certificate, RawReceiver, Receiver, Reply, Script,
 };
 
 use crate::platform::{Backend, Client, Database, PATIENCE, Server, eventually};
@@ -115,7 +115,7 @@ async fn requests_that_a_receiver_gives_back_are_delivered_by_the_first_attempt(
     // Three requests on each connection, as servers do that are restarted often, or told to: the
     // first three that were begun, for those below the last one that a GOAWAY names have been
     // processed. Bodies arrive in any order.
-    let receiver = ScriptedReceiver::start(Certificate::Valid, false, move |stream, _| {
+    let receiver = RawReceiver::start(Certificate::Valid, false, move |stream, _| {
         let count = Arc::clone(&count);
         async move {
             let serving = async {

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::ChannelId;
-use keeptrusts_webhooks_domain::notification::LONGEST_WAIT;
+use keeptrusts_webhooks_domain::notification::MAX_RETRY_WAIT;
 
 /// The channels that notifications wait for, with the earliest time that one is due. What is due
 /// stays in the table; here is one time for each channel.
@@ -76,9 +76,9 @@ impl NotificationQueue {
 }
 
 /// When a notification is due whose row says `due_time`. No notification waits longer than
-/// [`LONGEST_WAIT`]: one that seems to was written when a clock was ahead, and is due now.
+/// [`MAX_RETRY_WAIT`]: one that seems to was written when a clock was ahead, and is due now.
 pub(crate) fn plausible_due_time(due_time: Timestamp, now: Timestamp) -> Timestamp {
-    let latest = now.checked_add(LONGEST_WAIT).unwrap_or(Timestamp::MAX);
+    let latest = now.checked_add(MAX_RETRY_WAIT).unwrap_or(Timestamp::MAX);
     if due_time > latest { now } else { due_time }
 }
 

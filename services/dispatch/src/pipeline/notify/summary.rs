@@ -15,7 +15,7 @@ use keeptrusts_webhooks_domain::notification::{
     NewNotification, NotificationFact, NotificationType,
 };
 use keeptrusts_webhooks_store::queries::health::summarize;
-use keeptrusts_webhooks_store::{AppendError, Expected, NewRecord, Refusal, StoreError};
+use keeptrusts_webhooks_store::{AppendError, ExpectedVersion, NewRecord, Refusal, StoreError};
 
 use super::{NOTIFICATIONS, Notify};
 use crate::pipeline::failures::{DATABASE_BACKOFF, OnDefect, StageEnded};
@@ -57,7 +57,7 @@ impl Notify {
             let record = NewRecord {
                 stream: Stream::Notification(id),
                 // One id for each channel and week: whoever comes second is refused.
-                expected: Expected::Version(Version(0)),
+                expected: ExpectedVersion::Exactly(Version(0)),
                 fact: Fact::Notification(NotificationFact::Raised(Box::new(new))),
             };
             let operation = self.operation(organization, vec![record], channel.to_string(), None);

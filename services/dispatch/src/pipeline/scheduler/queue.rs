@@ -20,7 +20,7 @@ pub(super) struct Queue {
     /// What has been read from the database ahead of the log's tail.
     pages_ahead: PagesAhead,
     /// What somebody has asked for comes first: it has been due since
-    /// [`ON_REQUEST`](keeptrusts_webhooks_domain::delivery::ON_REQUEST).
+    /// [`DUE_IMMEDIATELY`](keeptrusts_webhooks_domain::delivery::DUE_IMMEDIATELY).
     waiting: BTreeMap<DueKey, Delivery>,
     /// Goes first when a pause is over: a delivery that came back while it lasted. In memory beside
     /// the rest, also if its key is above it.

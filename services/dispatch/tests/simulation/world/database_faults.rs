@@ -17,7 +17,7 @@ pub(crate) enum Fault {
 }
 
 const LEASE_WRITES: [&str; 5] =
-    ["acquire_lease", "renew_lease", "release_lease", "survey", "leave"];
+    ["acquire_lease", "renew_lease", "release_lease", "heartbeat", "leave"];
 
 /// The same for all processes. None until a test injects some.
 pub(crate) struct DatabaseFaults(Mutex<Conditions>);

@@ -123,7 +123,7 @@ async fn times_are_those_of_the_viewers_zone_and_exact_when_pointed_at() {
     let mut texts = Vec::new();
     // Without summer time, and with different minutes.
     for zone in ["UTC", "Asia/Kathmandu"] {
-        browser.move_to_time_zone(zone).await;
+        browser.set_time_zone(zone).await;
         stage.open(&format!("/webhooks/{id}")).await;
         browser.rows_when(LOG, "show the event", |rows| rows.len() == 1).await;
         let time = browser.run(

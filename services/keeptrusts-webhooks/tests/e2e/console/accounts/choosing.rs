@@ -9,7 +9,7 @@ use crate::console::stage::HttpSession;
 use crate::platform::{Backend, Database, Server};
 
 /// The session of nobody that an answer gives.
-fn anonymous_session(answer: &super::Answer) -> String {
+fn anonymous_session(answer: &super::Response) -> String {
     let set = answer.headers.iter().filter(|(name, _)| name == "set-cookie");
     let mut sessions = set.filter(|(_, value)| value.starts_with("keeptrusts_console="));
     let (_, cookie) = sessions.next().expect("a new session, which nobody else can have");

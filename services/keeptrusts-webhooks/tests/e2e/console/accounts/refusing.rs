@@ -27,14 +27,14 @@ async fn who_comes_back_has_an_ordinary_session_and_the_answer_is_good_once() {
     let session = HttpSession { cookie, ..HttpSession::of_nobody(&place.console).await };
     assert_eq!(session.get("/webhooks").await.status, 200);
 
-    assert_eq!(place.issuer.exchanges(), 1);
+    assert_eq!(place.issuer.exchange_count(), 1);
     let stranger = HttpSession::of_nobody(&place.console).await;
     for again in [&leaving.session, &session, &stranger] {
         let answer = again.get(&back).await;
         assert_eq!(answer.status, 400);
         assert!(!signs_in(&answer) && answer.text().contains("This sign-in is over"));
     }
-    assert_eq!(place.issuer.exchanges(), 1, "the issuer is not even asked");
+    assert_eq!(place.issuer.exchange_count(), 1, "the issuer is not even asked");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,7 +50,7 @@ async fn an_answer_to_another_browsers_question_is_not_taken() {
         assert_eq!(answer.status, 400, "{path}");
         assert!(!signs_in(&answer), "{path}");
     }
-    assert_eq!(place.issuer.exchanges(), 0, "nobody else's code is used");
+    assert_eq!(place.issuer.exchange_count(), 0, "nobody else's code is used");
 
     // With the victim's own state, it is the verifier that does not fit.
     let (_, state) = victim.to.split_once("&state=").expect("a state");
@@ -61,7 +61,7 @@ async fn an_answer_to_another_browsers_question_is_not_taken() {
     let answer = victim.session.get(&injected).await;
     assert_eq!((answer.status, signs_in(&answer)), (400, false));
     assert!(answer.text().contains("does not accept this sign-in any more"), "{}", answer.text());
-    assert_eq!(place.issuer.exchanges(), 1);
+    assert_eq!(place.issuer.exchange_count(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,7 +79,7 @@ async fn an_answer_of_another_issuer_is_not_taken() {
         assert_eq!((answer.status, signs_in(&answer)), (400, false), "{path}");
         assert!(answer.text().contains("does not come from Acme ID"), "{path}");
     }
-    assert_eq!(place.issuer.exchanges(), 0, "the code is shown to nobody");
+    assert_eq!(place.issuer.exchange_count(), 0, "the code is shown to nobody");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,7 +108,7 @@ async fn a_token_that_was_not_made_for_this_sign_in_is_refused() {
     place.issuer.tamper(|_| {});
     let answer = place.begin("").await.come_back(&place.issuer).await;
     assert!(signs_in(&answer), "an honest one is taken");
-    place.issuer.sign_as_a_forger();
+    place.issuer.sign_with_wrong_key();
     let answer = place.begin("").await.come_back(&place.issuer).await;
     assert_eq!((answer.status, signs_in(&answer)), (502, false), "forged");
 }
@@ -116,7 +116,7 @@ async fn a_token_that_was_not_made_for_this_sign_in_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_without_a_role_is_told_which_claim_is_missing_and_whom_to_ask() {
     let place = Place::with_a("admin").await;
-    place.issuer.give_role(None);
+    place.issuer.set_role(None);
     let answer = place.begin("/audit").await.come_back(&place.issuer).await;
     assert_eq!((answer.status, signs_in(&answer)), (403, false));
     let page = answer.text();
@@ -124,7 +124,7 @@ async fn an_account_without_a_role_is_told_which_claim_is_missing_and_whom_to_as
     assert!(page.contains("`role`") && page.contains("accounts at Acme ID"), "{page}");
     assert!(page.contains(r#"name="next" value="/audit""#), "one can try again: {page}");
     place.issuer.tamper(|claims| claims["organization"] = json!(null));
-    place.issuer.give_role(Some("viewer"));
+    place.issuer.set_role(Some("viewer"));
     let page = place.begin("").await.come_back(&place.issuer).await.text();
     assert!(page.contains("`organization`"), "{page}");
     // An account of all organizations is shown the one that keys for all of them are shown.
@@ -139,14 +139,14 @@ async fn an_account_without_a_role_is_told_which_claim_is_missing_and_whom_to_as
 #[tokio::test(flavor = "multi_thread")]
 async fn an_issuer_that_is_away_keeps_nobody_from_trying_again_or_using_a_key() {
     let place = Place::with_a("admin").await;
-    place.issuer.be_away(true);
+    place.issuer.set_unavailable(true);
     let nobody = HttpSession::of_nobody(&place.console).await;
     let answer = press(&nobody, "/audit").await;
     assert_eq!(answer.status, 503, "{}", answer.text());
     let page = answer.text();
     assert!(page.contains("Acme ID does not answer at the moment"), "{page}");
     assert!(page.contains(r#"id="key""#), "a key still opens");
-    place.issuer.be_away(false);
+    place.issuer.set_unavailable(false);
     eventually("one can try again", async || {
         (press(&nobody, "").await.status == 200).then_some(())
     })
@@ -154,7 +154,7 @@ async fn an_issuer_that_is_away_keeps_nobody_from_trying_again_or_using_a_key() 
 
     let leaving = place.begin("").await;
     let back = leaving.log_in(&place.issuer);
-    place.issuer.be_away(true);
+    place.issuer.set_unavailable(true);
     let answer = leaving.session.get(&back).await;
     assert_eq!((answer.status, signs_in(&answer)), (503, false));
 }
