@@ -23,8 +23,8 @@ const NO_PROJECTIONS: [&str; 8] = [
 async fn every_column_of_a_projection_is_described_and_migrated() {
     let folder = TempDir::new().expect("a temporary folder");
     let store = open(&folder.path().join("webhooks.db")).await;
-    let mut turn = store.writer.turn().await.expect("the writer is there");
-    let connection = turn.connection().expect("the database is open");
+    let mut writer = store.writer.lock().await.expect("the writer is there");
+    let connection = writer.connection().expect("the database is open");
     let columns: Vec<(String, String)> = sqlx::query_as(
         "SELECT tables.name, columns.name
          FROM sqlite_master AS tables JOIN pragma_table_info(tables.name) AS columns
