@@ -20,7 +20,7 @@ use keeptrusts_webhooks_trust::UnusableCertificates;
 
 use crate::mail::{Mailer, SmtpMailer};
 use crate::scheduler::SchedulerLimits;
-use crate::{Parts, Settings, machine_uptime};
+use crate::{Dependencies, Settings, machine_uptime};
 
 /// How deliveries are attempted.
 #[derive(Debug, Clone, Args)]
@@ -257,14 +257,14 @@ impl PreparedDispatch {
     }
 
     /// What working on shards of this database takes.
-    pub(crate) fn parts(self, database: &Database, clock: Clock) -> Parts {
+    pub(crate) fn dependencies(self, database: &Database, clock: Clock) -> Dependencies {
         let lease = self.settings.lease_time_to_live;
         if database.statement_timeout.is_some_and(|timeout| timeout >= lease) {
             tracing::warn!(
                 "--database-timeout is not shorter than --lease-ttl: a connection that is cut without a word may stop deliveries for longer than a lease"
             );
         }
-        Parts {
+        Dependencies {
             log: Arc::clone(&database.log),
             keyring: Arc::clone(&database.keyring),
             transport: Arc::new(self.sender),

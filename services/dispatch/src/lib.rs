@@ -7,6 +7,7 @@
 //! Decision: docs/decisions/requests-go-through-the-log.md
 
 pub mod api;
+mod dependencies;
 pub mod flags;
 mod gauges;
 mod lease;
@@ -24,13 +25,11 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::v1::dispatch_service_server::DispatchServiceServer;
 use keeptrusts_webhooks_process::readiness::Readiness;
-use keeptrusts_webhooks_rendering::Renderer;
-use keeptrusts_webhooks_store::vault::keyring::Keyring;
-use keeptrusts_webhooks_store::{Clock, Log};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+pub use dependencies::Dependencies;
 pub use mail::Mailer;
 pub use pipeline::scheduler;
 pub use pipeline::steady_clock::{Uptime, machine_uptime};
@@ -38,32 +37,8 @@ pub use settings::Settings;
 pub use transport::Transport;
 
 use api::DispatchApi;
-use lease::HeldLease;
 use ownership::Ownership;
 use status::DispatchStatus;
-
-/// Everything that the work on shards depends on.
-#[derive(Clone)]
-pub struct Parts {
-    pub log: Arc<Log>,
-    /// Opens the endpoints' secrets.
-    pub keyring: Arc<Keyring>,
-    pub transport: Arc<dyn Transport>,
-    /// Sends mail. None: there is no server for it.
-    pub mailer: Option<Arc<dyn Mailer>>,
-    /// The wall clock, for what people see.
-    pub clock: Clock,
-    /// Measures how much time has passed, whatever the wall clock shows.
-    pub uptime: Uptime,
-    pub settings: Arc<Settings>,
-    pub renderer: Renderer,
-}
-
-impl Parts {
-    fn shard(&self, lease: HeldLease) -> pipeline::OwnedShard {
-        pipeline::OwnedShard::new(lease, self.clone())
-    }
-}
 
 /// How long the database may take to release the leases of a process that has given up.
 const GIVING_BACK: Duration = Duration::from_millis(500);
@@ -78,13 +53,17 @@ pub struct Dispatch {
 
 impl Dispatch {
     /// Starts to own shards. `member` names this process among those that share the database.
-    pub fn start(member: String, parts: Parts) -> Dispatch {
+    pub fn start(member: String, dependencies: Dependencies) -> Dispatch {
         metrics::begin();
         let stop = CancellationToken::new();
-        let lasts = parts.log.store().is_shared().then_some(parts.settings.lease_time_to_live);
+        let lasts = dependencies
+            .log
+            .store()
+            .is_shared()
+            .then_some(dependencies.settings.lease_time_to_live);
         let status = DispatchStatus::new(lasts);
         gauges::observe(&status);
-        let ownership = Ownership::new(member, parts, Arc::clone(&status));
+        let ownership = Ownership::new(member, dependencies, Arc::clone(&status));
         let give_up = CancellationToken::new();
         let work = tokio::spawn(ownership.run(stop.clone(), give_up.clone()));
         Dispatch { stop, give_up, status, work }

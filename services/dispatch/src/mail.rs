@@ -1,11 +1,11 @@
 //! How mail leaves the process: through the operator's SMTP server, or a simulated one.
 
 mod refusal;
+mod smtp_server;
 mod transport;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -19,10 +19,9 @@ use lettre::transport::smtp::authentication::Credentials;
 use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 
+use self::smtp_server::CA_FLAG;
+pub use self::smtp_server::SmtpServer;
 use self::transport::{Encryption, SmtpTransport, Tls};
-
-/// Names further certificates that the mail server may have.
-const CA_FLAG: &str = "--smtp-ca";
 
 /// Sends mail, within limits of its own.
 #[async_trait]
@@ -53,27 +52,6 @@ pub enum SmtpTls {
     Implicit,
     /// Not at all: for a server on the same machine.
     None,
-}
-
-/// A server's host and port.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SmtpServer {
-    host: String,
-    port: u16,
-}
-
-impl FromStr for SmtpServer {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, &'static str> {
-        let wrong = "write HOST:PORT, for example smtp.example.com:587";
-        let (host, port) = text.rsplit_once(':').ok_or(wrong)?;
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        match (host.is_empty(), port.parse()) {
-            (false, Ok(port)) if port != 0 => Ok(SmtpServer { host: host.to_owned(), port }),
-            _ => Err(wrong),
-        }
-    }
 }
 
 /// A password. Its Debug shows nothing.

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::Parts;
+use crate::dependencies::Dependencies;
 use crate::lease::HeldLease;
 use crate::metrics::{self, LeaseChange};
 use crate::pipeline::{self, OwnedShard};
@@ -32,7 +32,7 @@ const UNFIT_REST: Duration = Duration::from_secs(60);
 pub(crate) struct Ownership {
     /// What this process is called among the others.
     member: String,
-    parts: Parts,
+    dependencies: Dependencies,
     status: Arc<DispatchStatus>,
     held: BTreeMap<Shard, Held>,
     /// The others' leases as they were last seen.
@@ -58,10 +58,14 @@ struct Held {
 }
 
 impl Ownership {
-    pub(crate) fn new(member: String, parts: Parts, status: Arc<DispatchStatus>) -> Ownership {
+    pub(crate) fn new(
+        member: String,
+        dependencies: Dependencies,
+        status: Arc<DispatchStatus>,
+    ) -> Ownership {
         Ownership {
             member,
-            parts,
+            dependencies,
             status,
             held: BTreeMap::new(),
             others: BTreeMap::new(),
@@ -92,14 +96,14 @@ impl Ownership {
 
     /// Renews, gives up, takes; how long until it must be done again.
     async fn maintain(&mut self) -> Option<Duration> {
-        let time_to_live = self.parts.settings.lease_time_to_live;
+        let time_to_live = self.dependencies.settings.lease_time_to_live;
         self.collect_ended().await;
         let interval = match self.renew_all(time_to_live).await {
             true => time_to_live / 3,
             // Several attempts before the lease ends.
             false => time_to_live / 10,
         };
-        let survey = match self.parts.log.store().survey(&self.member, time_to_live).await {
+        let survey = match self.dependencies.log.store().survey(&self.member, time_to_live).await {
             Ok(survey) => survey,
             Err(error) => {
                 tracing::warn!(error = %Causes(&error), "cannot see who owns which shard, trying again");
@@ -108,7 +112,7 @@ impl Ownership {
             }
         };
         self.status.leases_maintained();
-        let is_shared = self.parts.log.store().is_shared();
+        let is_shared = self.dependencies.log.store().is_shared();
         let share = match is_shared {
             true => fair_share(&survey, &self.member),
             false => survey.shards.len(),
@@ -132,14 +136,14 @@ impl Ownership {
 
     /// Whether all of them could be renewed, or have passed to others.
     async fn renew_all(&mut self, time_to_live: Duration) -> bool {
-        let store = self.parts.log.store();
+        let store = self.dependencies.log.store();
         if !store.is_shared() {
             return true;
         }
         // All at the same time: one after the other, the last ones might come too late.
         let renewals = self.held.values().map(async |held| {
             let lease = &held.shard.lease;
-            let asked = (self.parts.uptime)();
+            let asked = (self.dependencies.uptime)();
             match store.renew_lease(lease.lease(), time_to_live).await {
                 Ok(true) if lease.is_valid() => lease.extend(asked, time_to_live),
                 // It ran out here although the database still had it for us: work has stopped.
@@ -194,7 +198,7 @@ impl Ownership {
                 outlasting.push(Lease { shard: number, epoch });
             }
         }
-        let store = self.parts.log.store();
+        let store = self.dependencies.log.store();
         let releases = outlasting.into_iter().map(async |lease: Lease| {
             tracing::warn!(shard = %lease.shard, "a lease was not renewed, but would not run out: the database's clock was set back");
             if let Err(error) = store.release_lease(lease).await {
@@ -218,7 +222,7 @@ impl Ownership {
     }
 
     async fn take_free(&mut self, survey: &Survey, share: usize, time_to_live: Duration) {
-        let store = self.parts.log.store();
+        let store = self.dependencies.log.store();
         // Where there can be no other process, whoever else has a lease is dead.
         let is_free = |lease: &&ShardLease| lease.is_free() || !store.is_shared();
         let now = Instant::now();
@@ -240,7 +244,7 @@ impl Ownership {
         }
         // All at the same time: a dead process's shards have waited long enough.
         let taking = wanted.into_iter().map(async |(number, was_unclaimed)| {
-            let asked = (self.parts.uptime)();
+            let asked = (self.dependencies.uptime)();
             match store.acquire_lease(number, &self.member, time_to_live).await {
                 Ok(lease) => lease.map(|lease| (lease, asked, was_unclaimed)),
                 Err(error) => {
@@ -252,9 +256,9 @@ impl Ownership {
         for (lease, asked, was_unclaimed) in join_all(taking).await.into_iter().flatten() {
             tracing::info!(shard = %lease.shard, epoch = %lease.epoch, "took the shard");
             metrics::lease_changed(LeaseChange::Taken);
-            let lasts = self.parts.log.store().is_shared().then_some(time_to_live);
-            let held = HeldLease::new(lease, asked, lasts, Arc::clone(&self.parts.uptime));
-            let shard = Arc::new(self.parts.shard(held));
+            let lasts = self.dependencies.log.store().is_shared().then_some(time_to_live);
+            let held = HeldLease::new(lease, asked, lasts, Arc::clone(&self.dependencies.uptime));
+            let shard = Arc::new(OwnedShard::new(held, self.dependencies.clone()));
             let work = tokio::spawn(pipeline::work(Arc::clone(&shard)));
             self.status.add_shard(lease.shard, Arc::clone(&shard));
             self.held.insert(lease.shard, Held { shard, work, was_unclaimed });
@@ -288,7 +292,7 @@ impl Ownership {
     async fn give_back(&self, held: Held) {
         let number = held.shard.lease.shard();
         self.status.remove_shard(number);
-        match self.parts.log.store().release_lease(held.shard.lease.lease()).await {
+        match self.dependencies.log.store().release_lease(held.shard.lease.lease()).await {
             // It was lost, and that has been told.
             Ok(()) if held.shard.abort.is_cancelled() => {}
             Ok(()) => {
@@ -317,12 +321,12 @@ impl Ownership {
             held.shard.stop.cancel();
         }
         // First, so that the others' shares grow: they take each shard as it is given back.
-        let leaving = self.parts.log.store().leave(&self.member);
+        let leaving = self.dependencies.log.store().leave(&self.member);
         if let Some(Err(error)) = give_up.run_until_cancelled(leaving).await {
             let error = Causes(&error);
             tracing::warn!(%error, "cannot leave the list of processes; the entry will expire");
         }
-        let time_to_live = self.parts.settings.lease_time_to_live;
+        let time_to_live = self.dependencies.settings.lease_time_to_live;
         let finished = give_up.run_until_cancelled(async {
             while !self.held.is_empty() {
                 // Attempts under way may take up to the request timeout: the leases must last.

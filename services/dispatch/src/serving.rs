@@ -14,7 +14,7 @@ impl PreparedDispatch {
     pub fn serve_in(self, process: ServiceProcess) -> ServiceProcess {
         let retention = self.body_retention();
         let dispatch =
-            Dispatch::start(member_name(), self.parts(process.database(), process.clock()));
+            Dispatch::start(member_name(), self.dependencies(process.database(), process.clock()));
         dispatch.needed_by(process.readiness());
         let (log, closing) = (process.log(), process.closing());
         let api = DispatchApi::server(log, process.clock(), retention, closing);

@@ -17,7 +17,7 @@ use keeptrusts_webhooks_store::BodyId;
 use keeptrusts_webhooks_store::queries::AttemptFilter;
 use tonic::Status;
 
-use super::DispatchApi;
+use super::dispatch_api::DispatchApi;
 
 /// The attempts of a delivery that GetDelivery tells of: the newest ones. It has more only if
 /// somebody has retried it by hand that often.

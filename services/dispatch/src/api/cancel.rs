@@ -9,7 +9,7 @@ use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
 use keeptrusts_webhooks_domain::log::Stream;
 use tonic::Status;
 
-use super::DispatchApi;
+use super::dispatch_api::DispatchApi;
 
 /// How long the answer waits for the shard's owner to act. It takes a commit; without an owner the
 /// request is on record, and is acted on by the next one.

@@ -30,7 +30,7 @@ use tokio_stream::Stream;
 use tonic::Status;
 
 use super::changes::Changes;
-use super::{DispatchApi, check_enabled};
+use super::dispatch_api::{DispatchApi, check_enabled};
 
 /// What WatchReplay streams.
 pub(super) type Steps = Pin<Box<dyn Stream<Item = Result<v1::WatchReplayResponse, Status>> + Send>>;

@@ -15,7 +15,7 @@ use keeptrusts_webhooks_store::{BodyId, Expected, NewBody, NewRecord, new_ulid};
 use keeptrusts_webhooks_telemetry::new_trace;
 use tonic::Status;
 
-use super::DispatchApi;
+use super::dispatch_api::DispatchApi;
 
 impl DispatchApi {
     pub(super) async fn test(

@@ -15,8 +15,8 @@ use keeptrusts_webhooks_store::{OrganizationFollower, StoreError};
 use tokio_stream::Stream;
 use tonic::Status;
 
-use super::DispatchApi;
 use super::changes::{Change, Changes};
+use super::dispatch_api::DispatchApi;
 
 /// What the method streams. A slow client is waited for, and misses nothing: the log has it.
 pub(super) type Answers =

@@ -27,7 +27,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::SmtpServer;
+use super::smtp_server::{CA_FLAG, SmtpServer};
 
 /// How long connecting may take: TCP, TLS and the server's greetings.
 const CONNECTING_LIMIT: Duration = Duration::from_secs(10);
@@ -72,7 +72,7 @@ pub(super) enum SmtpFailure {
     ConnectingTimedOut,
     #[error("it does not offer STARTTLS (another --smtp-tls may be right)")]
     NoStartTls,
-    #[error("its certificate was rejected: {}", .0.with_advice(super::CA_FLAG))]
+    #[error("its certificate was rejected: {}", .0.with_advice(CA_FLAG))]
     NotTrusted(CertificateProblem),
     #[error("TLS failed")]
     Tls(#[source] io::Error),

@@ -8,8 +8,8 @@ use keeptrusts_webhooks_domain::fact::DeliveryFact;
 use keeptrusts_webhooks_domain::ids::EndpointId;
 use keeptrusts_webhooks_store::{DueKey, NewRecord};
 
-use super::OwnedShard;
 use super::failures::{Append, DATABASE_BACKOFF, OnDefect, Streams};
+use super::owned_shard::OwnedShard;
 use crate::metrics;
 
 const CANCELLED_AT_ONCE: usize = 250;

@@ -7,7 +7,11 @@ use std::time::Duration;
 use keeptrusts_webhooks_store::backoff::{Backoff, retry};
 use keeptrusts_webhooks_store::{AppendError, Appended, Causes, Operation, Refusal, StoreError};
 
-use super::OwnedShard;
+use super::owned_shard::OwnedShard;
+
+/// What several stages cannot do when the database fails, for the log.
+pub(crate) const CANNOT_READ_DELIVERY: &str = "cannot read a delivery";
+pub(crate) const CANNOT_READ_DATA_KEYS: &str = "cannot read data keys";
 
 /// The waits while the database is away.
 pub(crate) const DATABASE_BACKOFF: Backoff =

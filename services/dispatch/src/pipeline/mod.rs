@@ -11,8 +11,10 @@ mod delivery_target;
 mod evaluation;
 mod failures;
 mod health;
+mod limits;
 mod notify;
 mod outgoing;
+mod owned_shard;
 mod pauses;
 mod record;
 mod replay;
@@ -24,114 +26,30 @@ mod router;
 mod schedule;
 pub mod scheduler;
 mod send;
+mod send_result;
 mod spans;
 pub(crate) mod steady_clock;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use keeptrusts_webhooks_contracts::log_codec::Metadata;
-use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
+use keeptrusts_webhooks_domain::ids::EndpointId;
 use keeptrusts_webhooks_domain::log::{Position, Stream};
 use keeptrusts_webhooks_domain::replay::Replay;
-use keeptrusts_webhooks_rendering::Renderer;
-use keeptrusts_webhooks_store::vault::keyring::Keyring;
-use keeptrusts_webhooks_store::{Clock, Log, NewRecord, Operation, ShardState, StoreError};
+use keeptrusts_webhooks_store::{ShardState, StoreError};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
-use crate::Parts;
-use crate::lease::HeldLease;
-use crate::mail::Mailer;
 use crate::metrics::{self, LeaseChange};
-use crate::settings::Settings;
-use crate::transport::Transport;
-use delivery_target::{DeliveryTarget, DeliveryTargets};
+use delivery_target::DeliveryTarget;
 use failures::OnDefect;
-use health::FailingEndpoints;
+use limits::{ENDPOINTS_PER_PAGE, STAGE_CAPACITY};
 use notify::Notify;
-use pauses::Pauses;
+pub(crate) use owned_shard::OwnedShard;
 use rewind::{changed_since, rewind};
 use router::Router;
 use scheduler::Scheduler;
-use steady_clock::SteadyClock;
-
-/// What the stages share.
-pub(crate) struct OwnedShard {
-    pub(crate) lease: HeldLease,
-    pub(crate) log: Arc<Log>,
-    pub(crate) keyring: Arc<Keyring>,
-    pub(crate) transport: Arc<dyn Transport>,
-    pub(crate) mailer: Option<Arc<dyn Mailer>>,
-    /// The wall clock, for what people see. Nothing waits by it: see [`steady_clock`].
-    pub(crate) clock: Clock,
-    pub(crate) steady_clock: SteadyClock,
-    pub(crate) settings: Arc<Settings>,
-    pub(crate) renderer: Renderer,
-    /// Begin nothing new; finish what is under way.
-    pub(crate) stop: CancellationToken,
-    /// The lease is lost: drop everything at once.
-    pub(crate) abort: CancellationToken,
-    /// This process cannot work on the shard; another one may be able to.
-    pub(crate) unfit: CancellationToken,
-    /// What the last owner has left was read.
-    pub(crate) is_prepared: AtomicBool,
-    /// The last record of the log that was acted on.
-    pub(crate) acted_on: AtomicI64,
-    /// How many requests are under way.
-    pub(crate) requests_under_way: AtomicUsize,
-    targets: DeliveryTargets,
-    failing: FailingEndpoints,
-    pub(crate) pauses: Pauses,
-}
-
-impl OwnedShard {
-    pub(crate) fn new(lease: HeldLease, parts: Parts) -> OwnedShard {
-        let Parts { log, keyring, transport, mailer, clock, uptime, settings, renderer } = parts;
-        let steady_clock = SteadyClock::beginning(clock(), uptime);
-        let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
-        OwnedShard {
-            lease,
-            log,
-            keyring,
-            transport,
-            mailer,
-            clock,
-            steady_clock,
-            settings,
-            renderer,
-            stop,
-            abort,
-            unfit: CancellationToken::new(),
-            is_prepared: AtomicBool::new(false),
-            acted_on: AtomicI64::new(0),
-            requests_under_way: AtomicUsize::new(0),
-            targets: DeliveryTargets::default(),
-            failing: FailingEndpoints::default(),
-            pauses: Pauses::default(),
-        }
-    }
-
-    /// Whether an endpoint may be sent to, as far as this process knows.
-    pub(crate) fn is_open(&self, endpoint_id: EndpointId) -> bool {
-        let target = self.targets.get(endpoint_id);
-        target.is_some_and(|target| target.availability() == delivery_target::Availability::Open)
-    }
-
-    /// Records of one organization, refused if the lease is lost (invariant 5).
-    fn operation(
-        &self,
-        organization: &OrganizationId,
-        records: Vec<NewRecord>,
-        metadata: Metadata,
-    ) -> Operation {
-        let metadata = Metadata { actor: "dispatch".into(), ..metadata };
-        let operation = Operation::recording(organization, records, metadata, (self.clock)());
-        Operation { fence: Some(self.lease.epoch()), ..operation }
-    }
-}
 
 /// Works on a shard until it is told to stop, or until the lease is lost.
 pub(crate) async fn work(shard: Arc<OwnedShard>) {
@@ -192,12 +110,6 @@ async fn work_while_leased(shard: &Arc<OwnedShard>) {
     }
 }
 
-const CANNOT_READ_DELIVERY: &str = "cannot read a delivery";
-const CANNOT_READ_DATA_KEYS: &str = "cannot read data keys";
-
-/// What one stage may hand to the next before it must wait.
-const STAGE_CAPACITY: usize = 1_024;
-
 /// The stages that remember something, where the last owner stopped.
 struct Prepared {
     router: Router,
@@ -250,6 +162,3 @@ async fn prepare(shard: &Arc<OwnedShard>) -> Result<Prepared, StoreError> {
     let notify = notify::prepare(shard, checkpoint, channels, &changed.channels).await?;
     Ok(Prepared { router, scheduler, replays, notify, checkpoint })
 }
-
-const ENDPOINTS_PER_PAGE: usize = 500;
-const RECORDS_PER_READ: usize = 1_000;

@@ -6,111 +6,27 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::AttemptMade;
-use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, Verdict};
+use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
-use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId};
-use keeptrusts_webhooks_domain::trace::TraceContext;
+use keeptrusts_webhooks_domain::ids::EndpointId;
 use keeptrusts_webhooks_store::backoff::Backoff;
 use keeptrusts_webhooks_store::{
     AppendError, Appended, BodyId, NewBody, NewRecord, Operation, StoreError,
 };
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::failures::{Append, DATABASE_BACKOFF, OnDefect, Reaction, StageEnded, Streams};
-use super::scheduler::AttemptEnd;
-use super::{OwnedShard, answer_remarks, health, spans};
-use crate::metrics::{self, AttemptResult};
-
-/// What came of sending a delivery that was due.
-pub(crate) enum SendResult {
-    /// A request was made, or could not be.
-    Attempted(Box<Attempted>),
-    /// There is nothing left to send.
-    BodyExpired(Box<Delivery>),
-}
-
-/// An attempt that has ended.
-pub(crate) struct Attempted {
-    pub(crate) delivery: Delivery,
-    pub(crate) made: AttemptMade,
-    pub(crate) verdict: Verdict,
-    pub(crate) result: AttemptResult,
-    pub(crate) end_time: Timestamp,
-    /// The same on the steady clock.
-    pub(crate) steady_end_time: Timestamp,
-    /// The encoded exchange.
-    pub(crate) exchange: Bytes,
-    /// The attempt's place in the trace.
-    pub(crate) trace: Option<TraceContext>,
-    /// When the endpoint's pause ends, if the answer has made it longer.
-    pub(crate) pause_end: Option<Instant>,
-    /// The recorded call that asked for the attempt, if one did.
-    pub(crate) request_trace: Option<TraceContext>,
-}
-
-impl Attempted {
-    /// The request is over.
-    pub(crate) fn progress(&self) -> Progress {
-        let Delivery { endpoint_id, id, .. } = self.delivery;
-        let succeeded = self.verdict == Verdict::Succeeded;
-        let health = if succeeded { AttemptEnd::Succeeded } else { AttemptEnd::Failed };
-        let pause = match self.verdict {
-            Verdict::Failed { endpoint_pause, .. } => endpoint_pause,
-            Verdict::Succeeded => None,
-        };
-        Progress::Ended { endpoint_id, delivery_id: id, health, pause }
-    }
-
-    /// The verdict as it is recorded: of many answers that ask for a pause only the one counts that
-    /// makes it the longest, so that the last that is recorded is the one that holds.
-    fn verdict_to_record(&self, shard: &OwnedShard) -> Verdict {
-        let endpoint_id = self.delivery.endpoint_id;
-        let is_longest = |end: &Instant| shard.pauses.ends_at(endpoint_id, *end);
-        let mut verdict = self.verdict.clone();
-        if let Verdict::Failed { endpoint_pause, .. } = &mut verdict
-            && self.pause_end.filter(is_longest).is_none()
-        {
-            *endpoint_pause = None;
-        }
-        verdict
-    }
-
-    /// What went wrong, for logs and spans. Of an answer only the status: the delivery log shows
-    /// where a redirect leads, and paths of receivers' URLs are secrets of a kind.
-    pub(crate) fn failure(&self) -> Option<String> {
-        match (&self.verdict, self.result) {
-            (Verdict::Succeeded, _) => None,
-            (_, AttemptResult::Answered(code)) => {
-                let status = http::StatusCode::from_u16(code).map(answer_remarks::status_text);
-                Some(format!("the receiver answered {}", status.unwrap_or(code.to_string())))
-            }
-            (Verdict::Failed { error, .. }, _) => Some(error.clone()),
-        }
-    }
-}
-
-/// What the scheduler learns about an attempt, in this order.
-pub(crate) enum Progress {
-    /// The request is over; its outcome is not committed yet.
-    /// `pause`: for how long the receiver asks to be left alone.
-    Ended {
-        endpoint_id: EndpointId,
-        delivery_id: DeliveryId,
-        health: AttemptEnd,
-        pause: Option<Duration>,
-    },
-    /// The outcome is committed: the delivery after it.
-    Finished(Box<Delivery>),
-}
+use super::owned_shard::OwnedShard;
+use super::send_result::{Attempted, Progress, SendResult};
+use super::{health, spans};
+use crate::metrics;
 
 /// An outcome on its way into the log.
 struct Pending {

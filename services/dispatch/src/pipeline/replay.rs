@@ -25,9 +25,9 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use self::step::Step;
-use super::OwnedShard;
 use super::delivery_target::Availability;
 use super::failures::{Append, DATABASE_BACKOFF, OnDefect, Reaction, StageEnded, Streams};
+use super::owned_shard::OwnedShard;
 use crate::metrics;
 
 /// What the tail of the log has come to.

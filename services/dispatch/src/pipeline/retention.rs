@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::OwnedShard;
+use super::owned_shard::OwnedShard;
 
 /// Bodies outlive their expiry by at most this; reads leave them out at once.
 const INTERVAL: Duration = Duration::from_secs(6 * 60 * 60);

@@ -8,7 +8,8 @@ use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
 use keeptrusts_webhooks_store::StoreError;
 use keeptrusts_webhooks_store::log::projection::Fold;
 
-use super::{OwnedShard, RECORDS_PER_READ};
+use super::limits::RECORDS_PER_READ;
+use super::owned_shard::OwnedShard;
 
 /// What has changed since the checkpoint.
 #[derive(Default)]

@@ -22,12 +22,16 @@ use keeptrusts_webhooks_telemetry::{is_recorded, new_span_id};
 use tokio::sync::{mpsc, oneshot};
 
 use super::delivery_target::DeliveryTarget;
-use super::failures::{Append, DATABASE_BACKOFF, OnDefect, StageEnded, Streams};
+use super::failures::{
+    Append, CANNOT_READ_DELIVERY, DATABASE_BACKOFF, OnDefect, StageEnded, Streams,
+};
+use super::limits::RECORDS_PER_READ;
 use super::notify::{NotificationCause, ToNotify};
+use super::owned_shard::OwnedShard;
 use super::replay::{self, ToReplay};
 use super::router::Router;
 use super::schedule::{Resumed, ToSchedule};
-use super::{CANNOT_READ_DELIVERY, OwnedShard, RECORDS_PER_READ, spans};
+use super::spans;
 use crate::metrics;
 
 /// The stages that hear of what the log says.

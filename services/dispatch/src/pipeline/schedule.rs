@@ -16,10 +16,12 @@ use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 use super::delivery_target::Availability;
-use super::failures::OnDefect;
-use super::record::{Progress, SendResult};
+use super::failures::{CANNOT_READ_DELIVERY, OnDefect};
+use super::limits::STAGE_CAPACITY;
+use super::owned_shard::OwnedShard;
 use super::scheduler::{Effect, Scheduler};
-use super::{CANNOT_READ_DELIVERY, OwnedShard, STAGE_CAPACITY, cancel, send};
+use super::send_result::{Progress, SendResult};
+use super::{cancel, send};
 
 /// What routing passes on from the log.
 pub(crate) enum ToSchedule {

@@ -21,6 +21,7 @@
 //!
 //! Decision: docs/decisions/queues-keep-their-beginning-in-memory.md
 
+mod effect;
 mod limits;
 mod pace;
 mod pages_ahead;
@@ -34,35 +35,9 @@ use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Position;
 use keeptrusts_webhooks_store::{DueKey, DuePage};
 
+pub use effect::{AttemptEnd, Effect};
 pub use limits::SchedulerLimits;
 use queue::{Phase, Queue};
-
-/// What is to be done now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effect {
-    /// Attempt this delivery. [`Scheduler::finished`] must follow; [`Scheduler::ended`] should
-    /// come before it, as soon as the request is over.
-    Send(Box<Delivery>),
-    /// Fetch up to `limit` waiting deliveries after a key. [`Scheduler::fetched`] must follow.
-    Fetch {
-        endpoint_id: EndpointId,
-        /// Tells the answers of different fetches apart.
-        fetch_id: u64,
-        after: DueKey,
-        limit: usize,
-    },
-    /// Read this delivery again. [`Scheduler::reloaded`] must follow.
-    Reload { organization_id: OrganizationId, endpoint_id: EndpointId, delivery_id: DeliveryId },
-}
-
-/// How an attempt ended, as far as pacing goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AttemptEnd {
-    /// The receiver answered 2xx.
-    Succeeded,
-    /// It did not.
-    Failed,
-}
 
 /// The queues of one shard's endpoints.
 #[derive(Debug)]

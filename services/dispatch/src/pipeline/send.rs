@@ -19,10 +19,11 @@ use tokio::sync::mpsc;
 
 use super::delivery_target::DeliveryTarget;
 use super::evaluation::Evaluation;
-use super::failures::OnDefect;
+use super::failures::{CANNOT_READ_DATA_KEYS, OnDefect};
 use super::outgoing::Outgoing;
-use super::record::{Attempted, Progress, SendResult};
-use super::{CANNOT_READ_DATA_KEYS, OwnedShard, request};
+use super::owned_shard::OwnedShard;
+use super::request;
+use super::send_result::{Attempted, Progress, SendResult};
 use crate::metrics;
 
 /// Attempts deliveries, all at the same time; their outcomes go to the recorder. The scheduler

@@ -15,8 +15,8 @@ use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_store::Operation;
 use keeptrusts_webhooks_telemetry::{FinishedSpan, KeyValue, SpanKind, is_recorded, message};
 
-use super::OwnedShard;
-use super::record::Attempted;
+use super::owned_shard::OwnedShard;
+use super::send_result::Attempted;
 use crate::metrics::AttemptResult;
 
 /// An event was routed: the operation that says so is committed.

@@ -18,6 +18,7 @@ mod record;
 mod relevance;
 mod send_decision;
 mod sending;
+mod stage;
 mod summary;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -28,30 +29,24 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::channel::Channel;
 use keeptrusts_webhooks_domain::ids::{ChannelId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Stream};
-use keeptrusts_webhooks_domain::mail_limits::MailUsage;
 use keeptrusts_webhooks_domain::notification::GROUPING;
 use keeptrusts_webhooks_store::{Record, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
-use super::failures::{Append, OnDefect, StageEnded, Streams};
+use super::failures::StageEnded;
+use super::limits::STAGE_CAPACITY;
+use super::owned_shard::OwnedShard;
 use super::rewind::rewind;
-use super::{OwnedShard, STAGE_CAPACITY};
 use channel_index::ChannelIndex;
 use queue::{NotificationQueue, plausible_due_time};
 use sending::SendProgress;
 
 pub(crate) use cause::NotificationCause;
+pub(crate) use stage::Notify;
 
 /// As many notifications as may be under way at once in a shard: one for each channel at most.
 const AT_ONCE: usize = 16;
 const CHANNELS_PER_PAGE: usize = 500;
-
-/// What is recorded of notifications. Routing waits for it.
-const NOTIFICATIONS: Append = Append {
-    what: "cannot record a notification",
-    streams: Streams::Owned,
-    on_defect: OnDefect::GiveUp,
-};
 
 /// What the stage hears.
 pub(crate) enum ToNotify {
@@ -61,20 +56,6 @@ pub(crate) enum ToNotify {
     Channel(ChannelId, Arc<Record>, oneshot::Sender<()>),
     /// Somebody has asked for a test.
     TestRequested(ChannelId),
-}
-
-/// The stage's state.
-pub(crate) struct Notify {
-    shard: Arc<OwnedShard>,
-    channel_index: ChannelIndex,
-    queue: NotificationQueue,
-    /// What was sent by mail in the last 24 hours, by organization: what the tables say, and what
-    /// is under way.
-    mail: HashMap<OrganizationId, MailUsage>,
-    /// When the next week ends that is summarized.
-    next_week: Timestamp,
-    /// The end of a week that is to be summarized at once.
-    week_to_summarize: Option<Timestamp>,
 }
 
 /// The shard's channels as they stand. Read before what has changed is looked for, so that a change

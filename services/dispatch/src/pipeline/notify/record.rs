@@ -1,6 +1,5 @@
 //! What is recorded of notifications: that they are raised, and what came of sending them.
 
-use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::channel::{Channel, ChannelCommand};
 use keeptrusts_webhooks_domain::fact::Fact;
@@ -15,7 +14,7 @@ use super::decisions::Decision;
 use super::relevance::is_left_alone;
 use super::send_decision::SendDecision;
 use super::sending::{self, DELETED, DueNotification, FinishedSend, SendProgress};
-use super::{NOTIFICATIONS, Notify};
+use super::stage::{NOTIFICATIONS, Notify};
 use crate::metrics;
 use crate::pipeline::failures::{Append, DATABASE_BACKOFF, OnDefect, StageEnded, Streams};
 
@@ -225,23 +224,6 @@ impl Notify {
             | NotificationFact::Withdrawn { .. } => {}
         }
         due.into_iter().flatten().for_each(|time| self.queue.schedule(channel_id, time));
-    }
-
-    pub(super) fn operation(
-        &self,
-        organization: &OrganizationId,
-        records: Vec<NewRecord>,
-        correlation_id: String,
-        causation: Option<Position>,
-    ) -> Operation {
-        let metadata = Metadata { correlation_id, causation, ..Metadata::default() };
-        self.shard.operation(organization, records, metadata)
-    }
-
-    /// What the stage waits by: a wall clock that does not step. What people are told of when
-    /// something happened is the wall clock's to say.
-    pub(super) fn now(&self) -> Timestamp {
-        self.shard.steady_clock.wall()
     }
 }
 

@@ -8,9 +8,9 @@ use keeptrusts_webhooks_domain::incident::IncidentAction;
 use keeptrusts_webhooks_domain::mail_limits::MailUsage;
 use keeptrusts_webhooks_domain::notification::NotificationType;
 
-use super::Notify;
 use super::relevance::withdrawn_because;
 use super::sending::DueNotification;
+use super::stage::Notify;
 
 /// What becomes of a notification that is due.
 pub(super) enum SendDecision {

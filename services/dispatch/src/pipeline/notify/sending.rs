@@ -24,9 +24,9 @@ use tokio::sync::mpsc;
 
 use super::queue::plausible_due_time;
 use crate::pipeline::answer_remarks::status_text;
-use crate::pipeline::failures::OnDefect;
+use crate::pipeline::failures::{CANNOT_READ_DATA_KEYS, OnDefect};
+use crate::pipeline::owned_shard::OwnedShard;
 use crate::pipeline::request::AGENT;
-use crate::pipeline::{CANNOT_READ_DATA_KEYS, OwnedShard};
 
 /// How far a channel has come: its due notification is read, decided on, and sent.
 pub(crate) enum SendProgress {

@@ -17,7 +17,7 @@ use keeptrusts_webhooks_domain::notification::{
 use keeptrusts_webhooks_store::queries::health::summarize;
 use keeptrusts_webhooks_store::{AppendError, Expected, NewRecord, Refusal, StoreError};
 
-use super::{NOTIFICATIONS, Notify};
+use super::stage::{NOTIFICATIONS, Notify};
 use crate::pipeline::failures::{DATABASE_BACKOFF, OnDefect, StageEnded};
 
 /// For so long after its end a week is still worth a summary, if nobody was there on Monday.

@@ -4,7 +4,7 @@
 
 use keeptrusts_webhooks_domain::Timestamp;
 
-use super::AttemptEnd;
+use super::effect::AttemptEnd;
 
 /// A receiver that is asked too much, or that is busy, says for how long it is to be left alone.
 /// What waits then must not come all at once when that is over: one attempt goes first, as a probe,

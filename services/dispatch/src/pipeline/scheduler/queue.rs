@@ -10,9 +10,10 @@ use keeptrusts_webhooks_domain::log::Position;
 use keeptrusts_webhooks_store::{DueKey, DuePage};
 use ulid::Ulid;
 
+use super::effect::{AttemptEnd, Effect};
+use super::limits::SchedulerLimits;
 use super::pace::Pace;
 use super::pages_ahead::PagesAhead;
-use super::{AttemptEnd, Effect, SchedulerLimits};
 
 /// One endpoint's queue, and what is known of its attempts.
 #[derive(Debug, Default)]

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use keeptrusts_webhooks_dispatch_service::{Dispatch, Mailer, Parts, Settings, Uptime};
+use keeptrusts_webhooks_dispatch_service::{Dependencies, Dispatch, Mailer, Settings, Uptime};
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
@@ -303,7 +303,7 @@ impl World {
             network: Arc::clone(&self.network),
             process_state: Arc::clone(&process.process_state),
         };
-        let parts = Parts {
+        let dependencies = Dependencies {
             log: Arc::clone(&process.log),
             keyring: Arc::clone(&process.keyring),
             transport: Arc::new(link),
@@ -314,7 +314,7 @@ impl World {
             renderer: Renderer::new(RendererLimits::of_this_machine(None)),
         };
         // A process that is started again is another member than it was.
-        let dispatch = Dispatch::start(format!("{name}-{}", self.starts), parts);
+        let dispatch = Dispatch::start(format!("{name}-{}", self.starts), dependencies);
         let earlier = self.dispatchers.insert(name.to_owned(), Dispatcher { process, dispatch });
         assert!(earlier.is_none(), "{name} dispatches already");
     }

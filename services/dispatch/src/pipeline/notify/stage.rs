@@ -1,0 +1,56 @@
+//! The state of the notify stage, which its parts work on.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use keeptrusts_webhooks_contracts::log_codec::Metadata;
+use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::ids::OrganizationId;
+use keeptrusts_webhooks_domain::log::Position;
+use keeptrusts_webhooks_domain::mail_limits::MailUsage;
+use keeptrusts_webhooks_store::{NewRecord, Operation};
+
+use super::channel_index::ChannelIndex;
+use super::queue::NotificationQueue;
+use crate::pipeline::failures::{Append, OnDefect, Streams};
+use crate::pipeline::owned_shard::OwnedShard;
+
+/// What is recorded of notifications. Routing waits for it.
+pub(super) const NOTIFICATIONS: Append = Append {
+    what: "cannot record a notification",
+    streams: Streams::Owned,
+    on_defect: OnDefect::GiveUp,
+};
+
+/// The stage's state.
+pub(crate) struct Notify {
+    pub(super) shard: Arc<OwnedShard>,
+    pub(super) channel_index: ChannelIndex,
+    pub(super) queue: NotificationQueue,
+    /// What was sent by mail in the last 24 hours, by organization: what the tables say, and what
+    /// is under way.
+    pub(super) mail: HashMap<OrganizationId, MailUsage>,
+    /// When the next week ends that is summarized.
+    pub(super) next_week: Timestamp,
+    /// The end of a week that is to be summarized at once.
+    pub(super) week_to_summarize: Option<Timestamp>,
+}
+
+impl Notify {
+    pub(super) fn operation(
+        &self,
+        organization: &OrganizationId,
+        records: Vec<NewRecord>,
+        correlation_id: String,
+        causation: Option<Position>,
+    ) -> Operation {
+        let metadata = Metadata { correlation_id, causation, ..Metadata::default() };
+        self.shard.operation(organization, records, metadata)
+    }
+
+    /// What the stage waits by: a wall clock that does not step. What people are told of when
+    /// something happened is the wall clock's to say.
+    pub(super) fn now(&self) -> Timestamp {
+        self.shard.steady_clock.wall()
+    }
+}
