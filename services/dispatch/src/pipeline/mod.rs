@@ -86,20 +86,20 @@ async fn work_while_leased(shard: &Arc<OwnedShard>) {
     let Some(prepared) = shard.stop.run_until_cancelled(prepared).await else { return };
     let Prepared { router, scheduler, replays, notify, checkpoint } = prepared;
     shard.is_prepared.store(true, Ordering::Relaxed);
-    let (to_schedule, scheduled) = mpsc::channel(STAGE_CAPACITY);
+    let (to_schedule, schedule_messages) = mpsc::channel(STAGE_CAPACITY);
     let (to_record, outcomes) = mpsc::channel(STAGE_CAPACITY);
     let (to_advance, progress) = mpsc::channel(STAGE_CAPACITY);
-    let (to_replay, replays_changed) = mpsc::channel(STAGE_CAPACITY);
+    let (to_replay, replay_messages) = mpsc::channel(STAGE_CAPACITY);
     let mut stages = JoinSet::new();
-    let (to_notify, happened) = mpsc::channel(STAGE_CAPACITY);
+    let (to_notify, notify_messages) = mpsc::channel(STAGE_CAPACITY);
     let next = route::NextStages { to_schedule, to_replay, to_notify };
     let route = route::Route::new(Arc::clone(shard), router, checkpoint, next);
     stages.spawn(route.run());
-    stages.spawn(notify.run(happened));
+    stages.spawn(notify.run(notify_messages));
     let advance = (to_advance.clone(), progress);
-    stages.spawn(schedule::run(Arc::clone(shard), scheduler, scheduled, advance, to_record));
+    stages.spawn(schedule::run(Arc::clone(shard), scheduler, schedule_messages, advance, to_record));
     stages.spawn(record::run(Arc::clone(shard), outcomes, to_advance));
-    stages.spawn(replay::run(Arc::clone(shard), replays, replays_changed));
+    stages.spawn(replay::run(Arc::clone(shard), replays, replay_messages));
     stages.spawn(retention::run(Arc::clone(shard)));
     while let Some(ended) = stages.join_next().await {
         if let Err(error) = ended {

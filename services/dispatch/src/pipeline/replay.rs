@@ -31,7 +31,7 @@ use super::owned_shard::OwnedShard;
 use crate::metrics;
 
 /// What the tail of the log has come to.
-pub(crate) enum ToReplay {
+pub(crate) enum ReplayMessage {
     /// A replay was asked for, or cancelled. Everything that was accepted before is routed.
     Changed { organization_id: OrganizationId, replay_id: ReplayId },
     /// An endpoint may have been disabled, enabled or deleted.
@@ -64,7 +64,7 @@ pub(crate) async fn left_behind(
 pub(crate) async fn run(
     shard: Arc<OwnedShard>,
     left_behind: Vec<Replay>,
-    mut messages: mpsc::Receiver<ToReplay>,
+    mut messages: mpsc::Receiver<ReplayMessage>,
 ) {
     let stop = shard.stop.clone();
     let mut replays = Replays { shard, queues: BTreeMap::new() };
@@ -153,13 +153,13 @@ impl Replays {
         turns.min()
     }
 
-    async fn hear(&mut self, message: ToReplay) {
+    async fn hear(&mut self, message: ReplayMessage) {
         match message {
-            ToReplay::Changed { organization_id, replay_id } => {
+            ReplayMessage::Changed { organization_id, replay_id } => {
                 self.look(&organization_id, replay_id).await;
             }
             // Whose turn it is will be seen.
-            ToReplay::EndpointChanged => {}
+            ReplayMessage::EndpointChanged => {}
         }
     }
 

@@ -24,7 +24,7 @@ use super::send_result::{Progress, SendResult};
 use super::{cancel, send};
 
 /// What routing passes on from the log.
-pub(crate) enum ToSchedule {
+pub(crate) enum ScheduleMessage {
     /// Deliveries that have begun to wait, each with the position of the record that says so.
     Scheduled(Vec<(Delivery, Position)>),
     /// Something other than an attempt happened to a delivery.
@@ -69,7 +69,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 pub(crate) async fn run(
     shard: Arc<OwnedShard>,
     scheduler: Scheduler,
-    mut messages: mpsc::Receiver<ToSchedule>,
+    mut messages: mpsc::Receiver<ScheduleMessage>,
     (to_schedule, mut progress): (mpsc::Sender<Progress>, mpsc::Receiver<Progress>),
     to_record: mpsc::Sender<SendResult>,
 ) {
@@ -139,9 +139,9 @@ impl Schedule {
         Some(wait.unwrap_or(Duration::ZERO).min(LONGEST_SLEEP))
     }
 
-    fn hear(&mut self, message: ToSchedule) {
+    fn hear(&mut self, message: ScheduleMessage) {
         match message {
-            ToSchedule::Scheduled(deliveries) => {
+            ScheduleMessage::Scheduled(deliveries) => {
                 let mut gone = HashSet::new();
                 for (delivery, position) in deliveries {
                     let endpoint_id = delivery.endpoint_id;
@@ -153,13 +153,13 @@ impl Schedule {
                 }
                 gone.into_iter().for_each(|endpoint_id| self.cancel_waiting(endpoint_id));
             }
-            ToSchedule::Changed { organization_id, endpoint_id, delivery_id } => {
+            ScheduleMessage::Changed { organization_id, endpoint_id, delivery_id } => {
                 if self.availability(endpoint_id).is_gone() {
                     self.cancel_waiting(endpoint_id);
                 }
                 self.scheduler.changed(&organization_id, endpoint_id, delivery_id);
             }
-            ToSchedule::Resumed(deliveries) => {
+            ScheduleMessage::Resumed(deliveries) => {
                 let mut gone = HashSet::new();
                 for Resumed { organization_id, endpoint_id, delivery_id, due_time } in deliveries {
                     if self.availability(endpoint_id).is_gone() {
@@ -170,10 +170,10 @@ impl Schedule {
                 }
                 gone.into_iter().for_each(|endpoint_id| self.cancel_waiting(endpoint_id));
             }
-            ToSchedule::Availability(endpoint_id, availability) => {
+            ScheduleMessage::Availability(endpoint_id, availability) => {
                 self.set_availability(endpoint_id, availability);
             }
-            ToSchedule::PauseEnded(endpoint_id) => self.scheduler.end_pause(endpoint_id),
+            ScheduleMessage::PauseEnded(endpoint_id) => self.scheduler.end_pause(endpoint_id),
         }
     }
 

@@ -49,9 +49,9 @@ const AT_ONCE: usize = 16;
 const CHANNELS_PER_PAGE: usize = 500;
 
 /// What the stage hears.
-pub(crate) enum ToNotify {
+pub(crate) enum NotifyMessage {
     /// Channels may hear of these. Answered when what follows is committed.
-    Happened(Vec<NotificationCause>, oneshot::Sender<()>),
+    Causes(Vec<NotificationCause>, oneshot::Sender<()>),
     /// Something was recorded of a channel. Answered when what follows is committed.
     Channel(ChannelId, Arc<Record>, oneshot::Sender<()>),
     /// Somebody has asked for a test.
@@ -113,7 +113,7 @@ pub(crate) async fn prepare(
 
 impl Notify {
     /// Works until routing has ended and what is under way is over.
-    pub(crate) async fn run(mut self, mut messages: mpsc::Receiver<ToNotify>) {
+    pub(crate) async fn run(mut self, mut messages: mpsc::Receiver<NotifyMessage>) {
         let (to_record, mut ended) = mpsc::channel(STAGE_CAPACITY);
         let stop = self.shard.stop.clone();
         let mut is_open = true;
@@ -158,16 +158,16 @@ impl Notify {
         Duration::try_from(wait).unwrap_or(Duration::ZERO)
     }
 
-    async fn hear(&mut self, message: ToNotify) -> Result<(), StageEnded> {
+    async fn hear(&mut self, message: NotifyMessage) -> Result<(), StageEnded> {
         match message {
-            ToNotify::Happened(causes, done) => {
+            NotifyMessage::Causes(causes, done) => {
                 let until = causes.last().map(|cause| cause.position);
                 self.raise(causes).await?;
                 until.into_iter().for_each(|position| self.channel_index.has_read(position));
                 // Whoever waited may have gone.
                 _ = done.send(());
             }
-            ToNotify::Channel(id, record, done) => {
+            NotifyMessage::Channel(id, record, done) => {
                 self.close_what_is_left_behind(id, &record).await?;
                 if let Err(error) = self.channel_index.apply(id, &record) {
                     self.shard.give_up("the log contradicts itself", &error);
@@ -177,7 +177,7 @@ impl Notify {
                 _ = done.send(());
             }
             // Whoever asks may have another clock.
-            ToNotify::TestRequested(channel) => self.queue.schedule(channel, Timestamp::MIN),
+            NotifyMessage::TestRequested(channel) => self.queue.schedule(channel, Timestamp::MIN),
         }
         Ok(())
     }
