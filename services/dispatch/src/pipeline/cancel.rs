@@ -8,14 +8,14 @@ use keeptrusts_webhooks_domain::fact::DeliveryFact;
 use keeptrusts_webhooks_domain::ids::EndpointId;
 use keeptrusts_webhooks_store::{DueKey, NewRecord};
 
-use super::failures::{Append, DATABASE_BACKOFF, OnDefect, Streams};
+use super::failures::{AppendPolicy, DATABASE_BACKOFF, OnDefect, Streams};
 use super::owned_shard::OwnedShard;
 use crate::metrics;
 
-const CANCELLED_AT_ONCE: usize = 250;
+const DELIVERIES_PER_APPEND: usize = 250;
 
 /// An attempt may end meanwhile: then what still waits is read again.
-const CANCELLATIONS: Append = Append {
+const CANCELLATIONS: AppendPolicy = AppendPolicy {
     what: "cannot cancel waiting deliveries",
     streams: Streams::Shared,
     on_defect: OnDefect::Wait,
@@ -28,7 +28,7 @@ pub(crate) async fn cancel_waiting(shard: Arc<OwnedShard>, endpoint_id: Endpoint
     let mut backoff = DATABASE_BACKOFF;
     while !shard.stop.is_cancelled() {
         let store = shard.log.store();
-        let read = || store.due_deliveries(number, endpoint_id, DueKey::MIN, CANCELLED_AT_ONCE);
+        let read = || store.due_deliveries(number, endpoint_id, DueKey::MIN, DELIVERIES_PER_APPEND);
         let read = shard.read("cannot read waiting deliveries", OnDefect::Wait, read);
         let Some(page) = shard.stop.run_until_cancelled(read).await else { return };
         let waiting = page.deliveries;

@@ -40,7 +40,7 @@ pub(crate) enum Streams {
 
 /// What a stage appends, as far as failures are concerned.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Append {
+pub(crate) struct AppendPolicy {
     /// What cannot be done when it fails, for the log.
     pub(crate) what: &'static str,
     pub(crate) streams: Streams,
@@ -63,7 +63,7 @@ pub(crate) enum Reaction {
 }
 
 impl Reaction {
-    fn to(error: &AppendError, append: Append) -> Reaction {
+    fn to(error: &AppendError, append: AppendPolicy) -> Reaction {
         let to_defect = match append.on_defect {
             OnDefect::GiveUp => Reaction::GiveUp,
             OnDefect::Wait => Reaction::Wait,
@@ -120,7 +120,7 @@ impl OwnedShard {
     /// Appends to owned streams, however long the database is away.
     pub(crate) async fn append(
         &self,
-        append: Append,
+        append: AppendPolicy,
         operation: Operation,
     ) -> Result<Appended, StageEnded> {
         let mut backoff = DATABASE_BACKOFF;
@@ -135,7 +135,7 @@ impl OwnedShard {
     /// Reacts to a failed append. Returns when it is to be tried or decided again.
     pub(crate) async fn wait_or_end(
         &self,
-        append: Append,
+        append: AppendPolicy,
         error: &AppendError,
         backoff: &mut Backoff,
     ) -> Result<(), StageEnded> {
@@ -152,7 +152,7 @@ impl OwnedShard {
 
     /// The reaction to a failed append. What it means for the shard is done here, what it means for the
     /// operation by the caller.
-    pub(crate) fn react(&self, append: Append, error: &AppendError) -> Reaction {
+    pub(crate) fn react(&self, append: AppendPolicy, error: &AppendError) -> Reaction {
         let (reaction, shard) = (Reaction::to(error, append), self.lease.shard());
         match reaction {
             Reaction::Wait | Reaction::DecideAgain => {
@@ -217,7 +217,7 @@ mod tests {
         ];
         for (error, shared, owned) in table {
             for (streams, reaction) in [(Streams::Shared, shared), (Streams::Owned, owned)] {
-                let of = |on_defect| Reaction::to(&error, Append { what: "", streams, on_defect });
+                let of = |on_defect| Reaction::to(&error, AppendPolicy { what: "", streams, on_defect });
                 assert_eq!(of(OnDefect::GiveUp), reaction, "{error}, {streams:?}");
                 // What only one thing depends on is no reason to give the shard up.
                 let patient = if reaction == GiveUp { Wait } else { reaction };

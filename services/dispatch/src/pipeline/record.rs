@@ -22,20 +22,20 @@ use keeptrusts_webhooks_store::{
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use super::failures::{Append, DATABASE_BACKOFF, OnDefect, Reaction, StageEnded, Streams};
+use super::failures::{AppendPolicy, DATABASE_BACKOFF, OnDefect, Reaction, StageEnded, Streams};
 use super::owned_shard::OwnedShard;
-use super::send_result::{Attempted, Progress, SendResult};
+use super::send_result::{CompletedAttempt, AttemptProgress, SendResult};
 use super::{health, spans};
 use crate::metrics;
 
 /// An outcome on its way into the log.
-struct Pending {
+struct PendingOutcome {
     outcome: SendResult,
     /// The endpoint, read again because what was known of it was stale.
     endpoint: Option<Endpoint>,
 }
 
-impl Pending {
+impl PendingOutcome {
     fn delivery(&mut self) -> &mut Delivery {
         match &mut self.outcome {
             SendResult::Attempted(attempted) => &mut attempted.delivery,
@@ -45,20 +45,20 @@ impl Pending {
 }
 
 /// Outcomes that are handed to the log together.
-const OUTCOMES_AT_ONCE: usize = 512;
+const MAX_OUTCOMES_PER_APPEND: usize = 512;
 /// So many times that may wait for their commits: as many in all as a shard's scheduler has in
 /// flight. What waits here would otherwise wait before the log, behind the publishers, who are
 /// many and each in its queue at once: they would overtake dispatch.
-const APPENDS_AT_ONCE: usize = 8;
+const MAX_CONCURRENT_APPENDS: usize = 8;
 
 pub(crate) async fn run(
     shard: Arc<OwnedShard>,
     mut outcomes: mpsc::Receiver<SendResult>,
-    to_schedule: mpsc::Sender<Progress>,
+    to_schedule: mpsc::Sender<AttemptProgress>,
 ) {
     let backoff = DATABASE_BACKOFF;
     let mut recorder = Recorder { shard: &shard, changed: ChangedEndpoints::new(), backoff };
-    let mut received = Vec::with_capacity(OUTCOMES_AT_ONCE);
+    let mut received = Vec::with_capacity(MAX_OUTCOMES_PER_APPEND);
     let mut steps = FuturesUnordered::new();
     let mut is_open = true;
     while is_open || !steps.is_empty() {
@@ -81,11 +81,11 @@ pub(crate) async fn run(
                 }
                 Step::ReadAgain(pending) => Some(recorder.append(pending)),
             },
-            count = outcomes.recv_many(&mut received, OUTCOMES_AT_ONCE),
-                if is_open && steps.len() < APPENDS_AT_ONCE =>
+            count = outcomes.recv_many(&mut received, MAX_OUTCOMES_PER_APPEND),
+                if is_open && steps.len() < MAX_CONCURRENT_APPENDS =>
             {
                 is_open = count > 0;
-                let fresh = received.drain(..).map(|outcome| Pending { outcome, endpoint: None });
+                let fresh = received.drain(..).map(|outcome| PendingOutcome { outcome, endpoint: None });
                 let pending: Vec<_> = fresh.collect();
                 (!pending.is_empty()).then(|| recorder.append(pending))
             }
@@ -97,9 +97,9 @@ pub(crate) async fn run(
 /// What is waited for.
 enum Step {
     /// The log has answered.
-    Appended(Vec<(Pending, Fact, Result<Appended, AppendError>)>),
+    Appended(Vec<(PendingOutcome, Fact, Result<Appended, AppendError>)>),
     /// What had to be decided again was read again.
-    ReadAgain(Vec<Pending>),
+    ReadAgain(Vec<PendingOutcome>),
 }
 
 /// Decides what is recorded, and what becomes of it.
@@ -111,7 +111,7 @@ struct Recorder<'a> {
 }
 
 /// Something else may happen to a delivery or its endpoint meanwhile.
-const OUTCOMES: Append = Append {
+const OUTCOMES: AppendPolicy = AppendPolicy {
     what: "cannot record outcomes",
     streams: Streams::Shared,
     on_defect: OnDefect::GiveUp,
@@ -121,15 +121,15 @@ const OUTCOMES: Append = Append {
 type ChangedEndpoints = HashMap<EndpointId, Endpoint>;
 
 /// What is to be recorded again.
-struct Again {
-    pending: Vec<Pending>,
+struct RetryBatch {
+    pending: Vec<PendingOutcome>,
     /// How long that waits, and why. None: something else has happened, and the database is there.
     wait: Option<(Duration, AppendError)>,
 }
 
 impl<'a> Recorder<'a> {
     /// Hands outcomes to the log.
-    fn append(&mut self, pending: Vec<Pending>) -> BoxFuture<'a, Step> {
+    fn append(&mut self, pending: Vec<PendingOutcome>) -> BoxFuture<'a, Step> {
         let Recorder { shard, changed, .. } = self;
         let shard = *shard;
         changed.retain(|id, endpoint| {
@@ -150,9 +150,9 @@ impl<'a> Recorder<'a> {
     /// Tells of what is recorded; returns what is to be tried again.
     async fn conclude(
         &mut self,
-        appended: Vec<(Pending, Fact, Result<Appended, AppendError>)>,
-        to_schedule: &mpsc::Sender<Progress>,
-    ) -> Result<Again, StageEnded> {
+        appended: Vec<(PendingOutcome, Fact, Result<Appended, AppendError>)>,
+        to_schedule: &mpsc::Sender<AttemptProgress>,
+    ) -> Result<RetryBatch, StageEnded> {
         let shard = self.shard;
         let (mut again, mut waits_for) = (Vec::new(), None);
         for (pending, fact, result) in appended {
@@ -160,7 +160,7 @@ impl<'a> Recorder<'a> {
                 Ok(Appended::New { recorded_at, .. }) => {
                     let delivery = finish(shard, pending.outcome, &fact, recorded_at);
                     // The scheduler is gone when the process is shutting down.
-                    _ = to_schedule.send(Progress::Finished(Box::new(delivery))).await;
+                    _ = to_schedule.send(AttemptProgress::Committed(Box::new(delivery))).await;
                 }
                 Ok(Appended::Duplicate { .. }) => {}
                 Err(error) => {
@@ -180,11 +180,11 @@ impl<'a> Recorder<'a> {
             self.backoff.reset();
         }
         let wait = waits_for.map(|error| (self.backoff.next_wait(), error));
-        Ok(Again { pending: again, wait })
+        Ok(RetryBatch { pending: again, wait })
     }
 
     /// Reads again what outcomes that were refused were decided from, when the database is there.
-    fn read_again(&self, Again { mut pending, wait }: Again) -> BoxFuture<'a, Step> {
+    fn read_again(&self, RetryBatch { mut pending, wait }: RetryBatch) -> BoxFuture<'a, Step> {
         let shard = self.shard;
         Box::pin(async move {
             if let Some((wait, error)) = wait {
@@ -233,9 +233,9 @@ fn finish(
 }
 
 /// A delivery that succeeds is not worth a line; one that never will is.
-fn log_failure(attempted: &Attempted, after: &Delivery) {
+fn log_failure(attempted: &CompletedAttempt, after: &Delivery) {
     let Some(error) = attempted.failure() else { return };
-    let Attempted { made, trace, .. } = attempted;
+    let CompletedAttempt { made, trace, .. } = attempted;
     let trace_id = trace.as_ref().map(|trace| tracing::field::display(trace.trace_id));
     let (delivery_id, endpoint_id) = (after.id, after.endpoint_id);
     if after.state == DeliveryState::Failed {
@@ -252,10 +252,10 @@ fn log_failure(attempted: &Attempted, after: &Delivery) {
     }
 }
 
-fn operation(shard: &OwnedShard, pending: &Pending, changed: &mut ChangedEndpoints) -> Operation {
+fn operation(shard: &OwnedShard, pending: &PendingOutcome, changed: &mut ChangedEndpoints) -> Operation {
     let (delivery, fact, trace, bodies) = match &pending.outcome {
         SendResult::Attempted(attempted) => {
-            let Attempted { delivery, made, end_time, steady_end_time, exchange, trace, .. } =
+            let CompletedAttempt { delivery, made, end_time, steady_end_time, exchange, trace, .. } =
                 &**attempted;
             let schedule = &shard.settings.retry_schedule;
             let verdict = attempted.verdict_to_record(shard);
@@ -289,7 +289,7 @@ fn operation(shard: &OwnedShard, pending: &Pending, changed: &mut ChangedEndpoin
 /// What becomes of the endpoint: degraded, active again, or disabled.
 fn health_change(
     shard: &OwnedShard,
-    pending: &Pending,
+    pending: &PendingOutcome,
     delivery: &Delivery,
     fact: &DeliveryFact,
     changed: &mut ChangedEndpoints,

@@ -26,7 +26,7 @@ use tokio::time::Instant;
 
 use self::step::Step;
 use super::delivery_target::Availability;
-use super::failures::{Append, DATABASE_BACKOFF, OnDefect, Reaction, StageEnded, Streams};
+use super::failures::{AppendPolicy, DATABASE_BACKOFF, OnDefect, Reaction, StageEnded, Streams};
 use super::owned_shard::OwnedShard;
 use crate::metrics;
 
@@ -98,7 +98,7 @@ async fn wait_for(next: Option<(Instant, EndpointId)>) -> EndpointId {
 }
 
 /// A delivery may change meanwhile, and the replay may be cancelled.
-const STEPS: Append = Append {
+const STEPS: AppendPolicy = AppendPolicy {
     what: "cannot go on with a replay",
     streams: Streams::Shared,
     on_defect: OnDefect::Wait,

@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::delivery_target::DeliveryTarget;
 use super::failures::{
-    Append, CANNOT_READ_DELIVERY, DATABASE_BACKOFF, OnDefect, StageEnded, Streams,
+    AppendPolicy, CANNOT_READ_DELIVERY, DATABASE_BACKOFF, OnDefect, StageEnded, Streams,
 };
 use super::limits::RECORDS_PER_READ;
 use super::notify::{NotificationCause, NotifyMessage};
@@ -72,10 +72,10 @@ struct ScheduleUpdates {
 }
 
 /// Where events go.
-const ROUTES: Append =
-    Append { what: "cannot append", streams: Streams::Owned, on_defect: OnDefect::GiveUp };
+const ROUTES: AppendPolicy =
+    AppendPolicy { what: "cannot append", streams: Streams::Owned, on_defect: OnDefect::GiveUp };
 /// That deliveries are cancelled, while their attempts may end.
-const CANCELLATION: Append = Append { streams: Streams::Shared, ..ROUTES };
+const CANCELLATION: AppendPolicy = AppendPolicy { streams: Streams::Shared, ..ROUTES };
 
 impl Route {
     pub(crate) fn new(

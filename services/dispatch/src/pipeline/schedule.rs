@@ -20,7 +20,7 @@ use super::failures::{CANNOT_READ_DELIVERY, OnDefect};
 use super::limits::STAGE_CAPACITY;
 use super::owned_shard::OwnedShard;
 use super::scheduler::{Effect, Scheduler};
-use super::send_result::{Progress, SendResult};
+use super::send_result::{AttemptProgress, SendResult};
 use super::{cancel, send};
 
 /// What routing passes on from the log.
@@ -56,7 +56,7 @@ struct Schedule {
     shard: Arc<OwnedShard>,
     scheduler: Scheduler,
     /// Given to those who send, with whom they tell how far they are.
-    to_schedule: mpsc::Sender<Progress>,
+    to_schedule: mpsc::Sender<AttemptProgress>,
     to_record: mpsc::Sender<SendResult>,
     answers: mpsc::Sender<ReadResult>,
     tasks: TaskTracker,
@@ -70,7 +70,7 @@ pub(crate) async fn run(
     shard: Arc<OwnedShard>,
     scheduler: Scheduler,
     mut messages: mpsc::Receiver<ScheduleMessage>,
-    (to_schedule, mut progress): (mpsc::Sender<Progress>, mpsc::Receiver<Progress>),
+    (to_schedule, mut progress): (mpsc::Sender<AttemptProgress>, mpsc::Receiver<AttemptProgress>),
     to_record: mpsc::Sender<SendResult>,
 ) {
     let (answers, mut answered) = mpsc::channel(STAGE_CAPACITY);
@@ -177,15 +177,15 @@ impl Schedule {
         }
     }
 
-    fn advance(&mut self, progress: Progress) {
+    fn advance(&mut self, progress: AttemptProgress) {
         match progress {
-            Progress::Ended { endpoint_id, delivery_id, health, pause } => {
+            AttemptProgress::RequestEnded { endpoint_id, delivery_id, health, pause } => {
                 if let Some(pause) = pause {
                     self.pause(endpoint_id, pause);
                 }
                 self.scheduler.ended(endpoint_id, delivery_id, health);
             }
-            Progress::Finished(delivery) => self.scheduler.finished(*delivery),
+            AttemptProgress::Committed(delivery) => self.scheduler.finished(*delivery),
         }
     }
 

@@ -23,7 +23,7 @@ use super::failures::{CANNOT_READ_DATA_KEYS, OnDefect};
 use super::outgoing::Outgoing;
 use super::owned_shard::OwnedShard;
 use super::request;
-use super::send_result::{Attempted, Progress, SendResult};
+use super::send_result::{CompletedAttempt, AttemptProgress, SendResult};
 use crate::metrics;
 
 /// Attempts deliveries, all at the same time; their outcomes go to the recorder. The scheduler
@@ -31,7 +31,7 @@ use crate::metrics;
 pub(crate) async fn send_all(
     shard: Arc<OwnedShard>,
     deliveries: Vec<Delivery>,
-    to_schedule: mpsc::Sender<Progress>,
+    to_schedule: mpsc::Sender<AttemptProgress>,
     to_record: mpsc::Sender<SendResult>,
 ) {
     let (bodies, keys) =
@@ -86,7 +86,7 @@ async fn attempt(
     delivery: Delivery,
     body: Bytes,
     keys: &DataKeys,
-) -> Option<Attempted> {
+) -> Option<CompletedAttempt> {
     let target = shard.targets.get(delivery.endpoint_id)?;
     // The attempt begins when there is something to send: waiting for a template is our own.
     let outgoing = Outgoing::of(&target, &delivery, body, keys, &shard.renderer).await;
@@ -137,7 +137,7 @@ async fn attempt(
         }
         _ => None,
     };
-    Some(Attempted {
+    Some(CompletedAttempt {
         request_trace: delivery.request_trace(trigger).cloned(),
         delivery,
         made,

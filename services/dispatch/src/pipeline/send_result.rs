@@ -18,13 +18,13 @@ use crate::metrics::AttemptResult;
 /// What came of sending a delivery that was due.
 pub(crate) enum SendResult {
     /// A request was made, or could not be.
-    Attempted(Box<Attempted>),
+    Attempted(Box<CompletedAttempt>),
     /// There is nothing left to send.
     BodyExpired(Box<Delivery>),
 }
 
 /// An attempt that has ended.
-pub(crate) struct Attempted {
+pub(crate) struct CompletedAttempt {
     pub(crate) delivery: Delivery,
     pub(crate) made: AttemptMade,
     pub(crate) verdict: Verdict,
@@ -42,9 +42,9 @@ pub(crate) struct Attempted {
     pub(crate) request_trace: Option<TraceContext>,
 }
 
-impl Attempted {
+impl CompletedAttempt {
     /// The request is over.
-    pub(crate) fn progress(&self) -> Progress {
+    pub(crate) fn progress(&self) -> AttemptProgress {
         let Delivery { endpoint_id, id, .. } = self.delivery;
         let succeeded = self.verdict == Verdict::Succeeded;
         let health = if succeeded { AttemptEnd::Succeeded } else { AttemptEnd::Failed };
@@ -52,7 +52,7 @@ impl Attempted {
             Verdict::Failed { endpoint_pause, .. } => endpoint_pause,
             Verdict::Succeeded => None,
         };
-        Progress::Ended { endpoint_id, delivery_id: id, health, pause }
+        AttemptProgress::RequestEnded { endpoint_id, delivery_id: id, health, pause }
     }
 
     /// The verdict as it is recorded: of many answers that ask for a pause only the one counts that
@@ -84,15 +84,15 @@ impl Attempted {
 }
 
 /// What the scheduler learns about an attempt, in this order.
-pub(crate) enum Progress {
+pub(crate) enum AttemptProgress {
     /// The request is over; its outcome is not committed yet.
     /// `pause`: for how long the receiver asks to be left alone.
-    Ended {
+    RequestEnded {
         endpoint_id: EndpointId,
         delivery_id: DeliveryId,
         health: AttemptEnd,
         pause: Option<Duration>,
     },
     /// The outcome is committed: the delivery after it.
-    Finished(Box<Delivery>),
+    Committed(Box<Delivery>),
 }

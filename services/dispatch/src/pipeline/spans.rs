@@ -16,7 +16,7 @@ use keeptrusts_webhooks_store::Operation;
 use keeptrusts_webhooks_telemetry::{FinishedSpan, KeyValue, SpanKind, is_recorded, message};
 
 use super::owned_shard::OwnedShard;
-use super::send_result::Attempted;
+use super::send_result::CompletedAttempt;
 use crate::metrics::AttemptResult;
 
 /// An event was routed: the operation that says so is committed.
@@ -50,7 +50,7 @@ pub(crate) fn routed(
 }
 
 /// An attempt was made: its outcome is committed, and this is the delivery after it.
-pub(crate) fn attempted(shard: &OwnedShard, attempted: &Attempted, after: &Delivery) {
+pub(crate) fn attempted(shard: &OwnedShard, attempted: &CompletedAttempt, after: &Delivery) {
     let Some(parent) = attempted.delivery.trace.clone() else { return };
     if !is_recorded(Some(&parent)) {
         return;

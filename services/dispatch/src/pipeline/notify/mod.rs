@@ -45,7 +45,7 @@ pub(crate) use cause::NotificationCause;
 pub(crate) use stage::Notify;
 
 /// As many notifications as may be under way at once in a shard: one for each channel at most.
-const AT_ONCE: usize = 16;
+const MAX_CONCURRENT_SENDS: usize = 16;
 const CHANNELS_PER_PAGE: usize = 500;
 
 /// What the stage hears.
@@ -95,7 +95,7 @@ pub(crate) async fn prepare(
     let causes = store.last_causes(number, checkpoint).await?;
     channel_index.has_read(checkpoint);
     channel_index.restore(told, causes, store.open_incidents(number).await?);
-    let mut queue = NotificationQueue::new(AT_ONCE);
+    let mut queue = NotificationQueue::new(MAX_CONCURRENT_SENDS);
     for (channel, due_time) in store.waiting_channels(number).await? {
         queue.schedule(channel, plausible_due_time(due_time, now));
     }

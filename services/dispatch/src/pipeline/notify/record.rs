@@ -16,11 +16,11 @@ use super::send_decision::SendDecision;
 use super::sending::{self, DELETED, DueNotification, FinishedSend, SendProgress};
 use super::stage::{NOTIFICATIONS, Notify};
 use crate::metrics;
-use crate::pipeline::failures::{Append, DATABASE_BACKOFF, OnDefect, StageEnded, Streams};
+use crate::pipeline::failures::{AppendPolicy, DATABASE_BACKOFF, OnDefect, StageEnded, Streams};
 
 /// What came of a notification, and of its channel's health: somebody may change the channel
 /// meanwhile.
-const OUTCOMES: Append = Append { streams: Streams::Shared, ..NOTIFICATIONS };
+const OUTCOMES: AppendPolicy = AppendPolicy { streams: Streams::Shared, ..NOTIFICATIONS };
 
 impl Notify {
     /// Records what follows from causes in one organization, all at once.

@@ -12,11 +12,11 @@ use keeptrusts_webhooks_store::{NewRecord, Operation};
 
 use super::channel_index::ChannelIndex;
 use super::queue::NotificationQueue;
-use crate::pipeline::failures::{Append, OnDefect, Streams};
+use crate::pipeline::failures::{AppendPolicy, OnDefect, Streams};
 use crate::pipeline::owned_shard::OwnedShard;
 
 /// What is recorded of notifications. Routing waits for it.
-pub(super) const NOTIFICATIONS: Append = Append {
+pub(super) const NOTIFICATIONS: AppendPolicy = AppendPolicy {
     what: "cannot record a notification",
     streams: Streams::Owned,
     on_defect: OnDefect::GiveUp,
