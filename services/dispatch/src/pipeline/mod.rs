@@ -13,7 +13,7 @@ mod failures;
 mod health;
 mod limits;
 mod notify;
-mod outgoing;
+mod request_body;
 mod owned_shard;
 mod pauses;
 mod record;

@@ -11,7 +11,7 @@ use keeptrusts_webhooks_domain::signing::{keeptrusts_signature, standard_signatu
 use keeptrusts_webhooks_domain::trace::TraceContext;
 
 use super::delivery_target::Secrets;
-use super::outgoing::Outgoing;
+use super::request_body::RequestBody;
 
 pub(crate) const AGENT: &str = concat!("Keeptrusts-Webhooks/", env!("CARGO_PKG_VERSION"));
 
@@ -20,14 +20,14 @@ pub(crate) const AGENT: &str = concat!("Keeptrusts-Webhooks/", env!("CARGO_PKG_V
 pub(crate) fn headers(
     delivery: &Delivery,
     number: u32,
-    outgoing: &Outgoing,
+    request_body: &RequestBody,
     secrets: &Secrets,
     trace: Option<&TraceContext>,
     now: Timestamp,
 ) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    let body = &outgoing.body[..];
-    headers.insert(CONTENT_TYPE, outgoing.content_type.clone());
+    let body = &request_body.body[..];
+    headers.insert(CONTENT_TYPE, request_body.content_type.clone());
     headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
     let mut put = |name: &'static str, value: String| {
         // Ids, digits, hex and base64: always fit for a header.
@@ -41,7 +41,7 @@ pub(crate) fn headers(
         put("x-keeptrusts-signature-previous", keeptrusts_signature(previous, body));
     }
     put("x-keeptrusts-event", delivery.event_type.to_string());
-    put("x-keeptrusts-event-time", rfc3339::microseconds(outgoing.event_time));
+    put("x-keeptrusts-event-time", rfc3339::microseconds(request_body.event_time));
     put("x-keeptrusts-delivery", delivery.id.to_string());
     put("x-keeptrusts-attempt", number.to_string());
 

@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use super::delivery_target::DeliveryTarget;
 use super::evaluation::Evaluation;
 use super::failures::{CANNOT_READ_DATA_KEYS, OnDefect};
-use super::outgoing::Outgoing;
+use super::request_body::RequestBody;
 use super::owned_shard::OwnedShard;
 use super::request;
 use super::send_result::{CompletedAttempt, AttemptProgress, SendResult};
@@ -89,11 +89,11 @@ async fn attempt(
 ) -> Option<CompletedAttempt> {
     let target = shard.targets.get(delivery.endpoint_id)?;
     // The attempt begins when there is something to send: waiting for a template is our own.
-    let outgoing = Outgoing::of(&target, &delivery, body, keys, &shard.renderer).await;
+    let request_body = RequestBody::of(&target, &delivery, body, keys, &shard.renderer).await;
     let start_time = (shard.clock)();
     let trigger = delivery.due_trigger();
     let trace = delivery.attempt_trace(delivery.attempt_count + 1);
-    let request = prepare(&target, &delivery, &outgoing, keys, trace.as_ref(), start_time);
+    let request = prepare(&target, &delivery, &request_body, keys, trace.as_ref(), start_time);
 
     let (sent, request_headers) = match request {
         Ok(Request { uri, headers, body }) => {
@@ -116,7 +116,7 @@ async fn attempt(
         evaluation.ignore_retry_after();
     }
     metrics::attempted(evaluation.result, trigger, evaluation.duration);
-    let exchange = encoded_exchange(outgoing.ok(), request_headers, &mut evaluation);
+    let exchange = encoded_exchange(request_body.ok(), request_headers, &mut evaluation);
     let made = AttemptMade {
         id: AttemptId::new(new_ulid(start_time)),
         event_id: delivery.event_id,
@@ -162,7 +162,7 @@ struct Request<'a> {
 fn prepare<'a>(
     target: &'a DeliveryTarget,
     delivery: &Delivery,
-    outgoing: &'a Result<Outgoing, String>,
+    request_body: &'a Result<RequestBody, String>,
     keys: &DataKeys,
     trace: Option<&TraceContext>,
     start_time: Timestamp,
@@ -170,10 +170,10 @@ fn prepare<'a>(
     let uri = target.uri.as_ref().ok_or("the endpoint's URL cannot be requested: edit it")?;
     let secrets = target.secrets(start_time, keys);
     let secrets = secrets.map_err(|problem| cannot_sign(&target.endpoint, &problem))?;
-    let outgoing = outgoing.as_ref().map_err(String::as_str)?;
+    let request_body = request_body.as_ref().map_err(String::as_str)?;
     let number = delivery.attempt_count + 1;
-    let headers = request::headers(delivery, number, outgoing, &secrets, trace, start_time);
-    Ok(Request { uri, headers, body: outgoing.body.clone() })
+    let headers = request::headers(delivery, number, request_body, &secrets, trace, start_time);
+    Ok(Request { uri, headers, body: request_body.body.clone() })
 }
 
 /// Connections belong to an endpoint.
@@ -183,7 +183,7 @@ fn connections_of(delivery: &Delivery) -> ConnectionGroup {
 
 /// What was sent and answered, as the log keeps it: without what is secret in a format.
 fn encoded_exchange(
-    outgoing: Option<Outgoing>,
+    request_body: Option<RequestBody>,
     request_headers: Vec<(String, Vec<u8>)>,
     evaluation: &mut Evaluation,
 ) -> Bytes {
@@ -193,8 +193,8 @@ fn encoded_exchange(
         response_body: evaluation.response_body.to_vec(),
         request_body: None,
     };
-    if let Some(outgoing) = outgoing {
-        outgoing.mask(&mut exchange, &mut evaluation.verdict);
+    if let Some(request_body) = request_body {
+        request_body.mask(&mut exchange, &mut evaluation.verdict);
     }
     if !evaluation.was_sent {
         // There is no body, not even the event's.

@@ -19,7 +19,7 @@ use keeptrusts_webhooks_store::vault::keyring::{DataKeys, KeyProblem, SecretOwne
 use super::delivery_target::DeliveryTarget;
 
 /// A body that is ready to be signed and sent.
-pub(crate) struct Outgoing {
+pub(crate) struct RequestBody {
     pub(crate) content_type: HeaderValue,
     pub(crate) body: Bytes,
     /// When the event happened.
@@ -29,7 +29,7 @@ pub(crate) struct Outgoing {
     routing_key: Option<RoutingKey>,
 }
 
-impl Outgoing {
+impl RequestBody {
     /// Renders an event for its receiver. Our own format is the event's bytes as they are, and the
     /// vendors' are made at once; only a template waits for its turn at the renderer. An error is
     /// for the delivery log: nothing can be sent, and what to do about it.
@@ -39,25 +39,25 @@ impl Outgoing {
         body: Bytes,
         keys: &DataKeys,
         renderer: &Renderer,
-    ) -> Result<Outgoing, String> {
+    ) -> Result<RequestBody, String> {
         let rendered = match &target.endpoint.config.payload_format {
             PayloadFormat::Keeptrusts => {
                 let event_time = match delivery.event_time {
                     Some(time) => time,
                     None => {
-                        let facts = Facts::of(delivery, body.clone());
-                        facts.event().map_err(|error| cannot_format(&error))?.time
+                        let input = RenderInput::of(delivery, body.clone());
+                        input.event().map_err(|error| cannot_format(&error))?.time
                     }
                 };
                 let content_type = HeaderValue::from_static("application/json");
                 let (kept, routing_key) = (None, None);
-                return Ok(Outgoing { content_type, body, event_time, kept, routing_key });
+                return Ok(RequestBody { content_type, body, event_time, kept, routing_key });
             }
             PayloadFormat::Custom { .. } => {
-                let facts = Facts::of(delivery, body);
+                let input = RenderInput::of(delivery, body);
                 let target = Arc::clone(target);
                 let render =
-                    move |interrupt: &Interrupt| facts.render(target.formatter()?, None, interrupt);
+                    move |interrupt: &Interrupt| input.render(target.formatter()?, None, interrupt);
                 let rendered = renderer.run(&delivery.organization_id, render).await;
                 rendered.map_err(|error| cannot_format(&error))?.map(|rendered| (rendered, None))
             }
@@ -66,15 +66,15 @@ impl Outgoing {
             | PayloadFormat::PagerDuty { .. }
             | PayloadFormat::CloudEvents => {
                 let key = routing_key(target, keys)?;
-                let facts = Facts::of(delivery, body);
+                let input = RenderInput::of(delivery, body);
                 let formatter = target.formatter().map_err(|error| cannot_format(&error))?;
-                let rendered = facts.render(formatter, key.as_ref(), &Interrupt::default());
+                let rendered = input.render(formatter, key.as_ref(), &Interrupt::default());
                 rendered.map(|rendered| (rendered, key))
             }
         };
         let ((event_time, payload), routing_key) =
             rendered.map_err(|error| cannot_format(&error))?;
-        Ok(Outgoing {
+        Ok(RequestBody {
             content_type: HeaderValue::from_static(payload.content_type),
             kept: Some(payload.masked()),
             body: payload.body.into(),
@@ -101,7 +101,7 @@ impl Outgoing {
 }
 
 /// What a rendering needs of a delivery.
-struct Facts {
+struct RenderInput {
     event_id: EventId,
     organization_id: OrganizationId,
     event_type: EventType,
@@ -109,9 +109,9 @@ struct Facts {
     body: Bytes,
 }
 
-impl Facts {
-    fn of(delivery: &Delivery, body: Bytes) -> Facts {
-        Facts {
+impl RenderInput {
+    fn of(delivery: &Delivery, body: Bytes) -> RenderInput {
+        RenderInput {
             event_id: delivery.event_id,
             organization_id: delivery.organization_id.clone(),
             event_type: delivery.event_type,
@@ -121,7 +121,7 @@ impl Facts {
     }
 
     fn event(&self) -> Result<Event<'_>, FormatError> {
-        let Facts { event_id, organization_id, event_type, event_time, body } = self;
+        let RenderInput { event_id, organization_id, event_type, event_time, body } = self;
         Event::of_body(*event_id, organization_id, *event_type, *event_time, body)
     }
 
