@@ -1,6 +1,6 @@
 //! How mail leaves the process: through the operator's SMTP server, or a simulated one.
 
-mod refusal;
+mod failure_text;
 mod smtp_server;
 mod transport;
 
@@ -228,9 +228,9 @@ impl Mailer for SmtpMailer {
             problem,
         })?;
         self.transport.send(&message).await.map_err(|error| {
-            let (message_id, cause) = (&mail.message_id, refusal::for_the_log(&error));
+            let (message_id, cause) = (&mail.message_id, failure_text::for_operators(&error));
             tracing::warn!(%message_id, error = cause, "the mail server did not take a mail");
-            let problem = refusal::words(&error).to_owned();
+            let problem = failure_text::for_customers(&error).to_owned();
             MailFailure { status_code: error.status(), problem, cause }
         })
     }

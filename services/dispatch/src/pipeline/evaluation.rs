@@ -10,7 +10,7 @@ use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::retry_after::RetryAfter;
 use keeptrusts_webhooks_outbound::{Answer, Exchange as Exchanged, Remark};
 
-use super::{answer_remarks, request};
+use super::{response_text, request};
 use crate::metrics::AttemptResult;
 
 /// A request that is over, evaluated.
@@ -33,7 +33,7 @@ impl Evaluation {
         let Exchanged { result, duration, remarks, was_sent } = exchanged;
         match result {
             Ok(Answer { status, headers, body, .. }) => {
-                let mut of_answer = Vec::from_iter(answer_remarks::remark(&headers, &body));
+                let mut of_answer = Vec::from_iter(response_text::remark(&headers, &body));
                 let verdict = match status.is_success() {
                     true => Verdict::Succeeded,
                     false => failed_verdict(status, &headers, url, now, &mut of_answer),
@@ -95,10 +95,10 @@ fn failed_verdict(
 ) -> Verdict {
     let RetryAfter { wait: retry_after, is_unreadable } = request::retry_after(headers, now);
     if is_unreadable {
-        remarks.push(answer_remarks::UNREADABLE_RETRY_AFTER.to_owned());
+        remarks.push(response_text::UNREADABLE_RETRY_AFTER.to_owned());
     }
     Verdict::Failed {
-        error: answer_remarks::refusal(status, headers, url),
+        error: response_text::failure_text(status, headers, url),
         retry_after,
         endpoint_pause: Pause::after_answer(status.as_u16(), retry_after),
     }

@@ -5,7 +5,7 @@
 //!
 //! Decision: docs/decisions/an-unfit-owner-gives-its-shard-up.md
 
-mod answer_remarks;
+mod response_text;
 mod cancel;
 mod delivery_target;
 mod evaluation;

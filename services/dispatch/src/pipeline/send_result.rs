@@ -10,7 +10,7 @@ use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId};
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use tokio::time::Instant;
 
-use super::answer_remarks;
+use super::response_text;
 use super::owned_shard::OwnedShard;
 use super::scheduler::AttemptEnd;
 use crate::metrics::AttemptResult;
@@ -75,7 +75,7 @@ impl CompletedAttempt {
         match (&self.verdict, self.result) {
             (Verdict::Succeeded, _) => None,
             (_, AttemptResult::Answered(code)) => {
-                let status = http::StatusCode::from_u16(code).map(answer_remarks::status_text);
+                let status = http::StatusCode::from_u16(code).map(response_text::status_text);
                 Some(format!("the receiver answered {}", status.unwrap_or(code.to_string())))
             }
             (Verdict::Failed { error, .. }, _) => Some(error.clone()),

@@ -23,7 +23,7 @@ use keeptrusts_webhooks_store::vault::keyring::KeyProblem;
 use tokio::sync::mpsc;
 
 use super::queue::plausible_due_time;
-use crate::pipeline::answer_remarks::status_text;
+use crate::pipeline::response_text::status_text;
 use crate::pipeline::failures::{CANNOT_READ_DATA_KEYS, OnDefect};
 use crate::pipeline::owned_shard::OwnedShard;
 use crate::pipeline::request::AGENT;

@@ -21,7 +21,7 @@ const MESSAGE: &str =
 const NOT_NOW: &str = "the mail server does not take the message now";
 
 /// What is told to whoever made the channel.
-pub(super) fn words(failure: &SmtpFailure) -> &'static str {
+pub(super) fn for_customers(failure: &SmtpFailure) -> &'static str {
     if let Some(code) = failure.status() {
         return of_code(code);
     }
@@ -46,7 +46,7 @@ fn of_code(code: u16) -> &'static str {
 
 /// All of it, with its causes, for the operator's log. Shows no password: replies are the server's,
 /// and credentials are sent to it only.
-pub(super) fn for_the_log(error: &SmtpFailure) -> String {
+pub(super) fn for_operators(error: &SmtpFailure) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

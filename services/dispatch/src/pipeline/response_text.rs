@@ -14,7 +14,7 @@ pub(crate) fn status_text(status: StatusCode) -> String {
 }
 
 /// Why an answer that is not 2xx has not delivered what was sent to `url`.
-pub(crate) fn refusal(status: StatusCode, headers: &HeaderMap, url: &str) -> String {
+pub(crate) fn failure_text(status: StatusCode, headers: &HeaderMap, url: &str) -> String {
     let answered = format!("the receiver answered {}", status_text(status));
     if status == StatusCode::NOT_MODIFIED {
         return format!(
@@ -73,7 +73,7 @@ mod tests {
         if let Some(location) = location {
             headers.insert(LOCATION, HeaderValue::from_static(location));
         }
-        refusal(StatusCode::from_u16(status).expect("a status"), &headers, URL)
+        failure_text(StatusCode::from_u16(status).expect("a status"), &headers, URL)
     }
 
     #[test]
