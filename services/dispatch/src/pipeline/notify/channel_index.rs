@@ -22,7 +22,7 @@ use super::decisions::Decision;
 #[derive(Default)]
 pub(crate) struct ChannelIndex {
     pub(super) channels: HashMap<OrganizationId, BTreeMap<ChannelId, Channel>>,
-    pub(super) groups: BTreeMap<(ChannelId, EndpointId), Group>,
+    pub(super) groups: BTreeMap<(ChannelId, EndpointId), ExhaustionGroup>,
     /// The incidents that services may have open.
     pub(super) incidents: BTreeMap<(ChannelId, EndpointId), Incident>,
     /// So many groups there may be before those that do not matter any more are forgotten.
@@ -36,14 +36,14 @@ pub(crate) struct ChannelIndex {
 
 /// What a channel is told of exhausted deliveries of an endpoint: one message an hour.
 #[derive(Debug, Default)]
-pub(super) struct Group {
+pub(super) struct ExhaustionGroup {
     /// What waits, or is under way.
-    pub(super) open: Option<Open>,
+    pub(super) open: Option<OpenNotification>,
     pub(super) last_sent: Option<Timestamp>,
 }
 
 #[derive(Debug)]
-pub(super) struct Open {
+pub(super) struct OpenNotification {
     pub(super) notification_id: NotificationId,
     /// How many deliveries its records tell of.
     count: u32,
@@ -54,7 +54,7 @@ pub(super) struct Open {
 }
 
 /// No more groups than this are looked through for ones to forget.
-const FIRST_FORGETTING: usize = 1_024;
+const MIN_GROUPS_TO_FORGET: usize = 1_024;
 
 impl ChannelIndex {
     /// What the last owner has left in the tables.
@@ -76,7 +76,7 @@ impl ChannelIndex {
             let group = self.groups.entry((told.channel_id, told.endpoint_id)).or_default();
             group.last_sent = group.last_sent.max(told.sent_time);
             if told.is_waiting {
-                group.open = Some(Open {
+                group.open = Some(OpenNotification {
                     notification_id: told.notification_id,
                     count: told.count,
                     cause: told.cause,
@@ -135,7 +135,7 @@ impl ChannelIndex {
     }
 
     /// Whether the channels are what they were when something happened there, or later.
-    pub(crate) fn has_come_to(&self, position: Position) -> bool {
+    pub(crate) fn has_read_to(&self, position: Position) -> bool {
         self.read_until >= position
     }
 
@@ -182,7 +182,7 @@ impl ChannelIndex {
                     let notification_id = decision.notification_id;
                     let (count, cause) = (new.count, until);
                     self.groups.entry(key).or_default().open =
-                        Some(Open { notification_id, count, cause, newer_since: None });
+                        Some(OpenNotification { notification_id, count, cause, newer_since: None });
                 }
                 NotificationFact::Counted { count, .. } => {
                     let group = self.groups.get_mut(&key);
@@ -198,11 +198,11 @@ impl ChannelIndex {
                 self.incidents.entry(key).or_default().merge(Incident::opened(until));
             }
         }
-        self.forget_what_does_not_matter(now);
+        self.forget_old_groups(now);
     }
 
     /// A notification is read, to be sent. What is counted from now on may not be in it.
-    pub(crate) fn begins(&mut self, channel: ChannelId) {
+    pub(crate) fn note_read(&mut self, channel: ChannelId) {
         let of_channel = (channel, EndpointId::MIN)..=(channel, EndpointId::MAX);
         let groups = self.groups.range_mut(of_channel);
         for open in groups.filter_map(|(_, group)| group.open.as_mut()) {
@@ -212,7 +212,7 @@ impl ChannelIndex {
 
     /// What is to be told an hour later, because it was counted after the message was written:
     /// recorded together with the message's being sent at `sent`.
-    pub(crate) fn left_over(
+    pub(crate) fn remainder(
         &self,
         notification: &Notification,
         sent: Timestamp,
@@ -235,7 +235,7 @@ impl ChannelIndex {
         &mut self,
         notification: &Notification,
         sent: Timestamp,
-        left_over: Option<(NotificationId, u32)>,
+        remainder: Option<(NotificationId, u32)>,
     ) {
         if let (Some(IncidentAction::Close), Some(endpoint)) =
             (&notification.new.incident, notification.new.endpoint_id)
@@ -252,7 +252,7 @@ impl ChannelIndex {
         let cause = open.cause;
         let group = self.groups.entry(key).or_default();
         group.last_sent = Some(sent);
-        group.open = left_over.map(|(notification_id, count)| Open {
+        group.open = remainder.map(|(notification_id, count)| OpenNotification {
             notification_id,
             count,
             cause,
@@ -261,13 +261,13 @@ impl ChannelIndex {
     }
 
     /// A notification was given up, or withdrawn.
-    pub(crate) fn given_up(&mut self, notification: &Notification) {
+    pub(crate) fn note_given_up(&mut self, notification: &Notification) {
         let Some((key, _)) = self.open_of(notification) else { return };
         self.groups.entry(key).or_default().open = None;
     }
 
     /// The channels that are sent a summary of the week that ended then, by organization.
-    pub(crate) fn summarized(&self, week_end: Timestamp) -> Vec<(OrganizationId, Vec<ChannelId>)> {
+    pub(crate) fn summary_channels(&self, week_end: Timestamp) -> Vec<(OrganizationId, Vec<ChannelId>)> {
         let hears = |channel: &&Channel| {
             channel.hears_of(NotificationType::WeeklySummary, None)
                 && channel.create_time < week_end
@@ -279,7 +279,7 @@ impl ChannelIndex {
         channels.filter(|(_, ids)| !ids.is_empty()).collect()
     }
 
-    fn open_of(&self, notification: &Notification) -> Option<((ChannelId, EndpointId), &Open)> {
+    fn open_of(&self, notification: &Notification) -> Option<((ChannelId, EndpointId), &OpenNotification)> {
         let new = &notification.new;
         if new.notification_type != NotificationType::DeliveryExhausted {
             return None;
@@ -289,11 +289,11 @@ impl ChannelIndex {
         (open.notification_id == notification.id).then_some((key, open))
     }
 
-    fn forget_what_does_not_matter(&mut self, now: Timestamp) {
-        if self.groups.len() < self.forget_at.max(FIRST_FORGETTING) {
+    fn forget_old_groups(&mut self, now: Timestamp) {
+        if self.groups.len() < self.forget_at.max(MIN_GROUPS_TO_FORGET) {
             return;
         }
-        let matters = |group: &Group| {
+        let matters = |group: &ExhaustionGroup| {
             let ends = group.last_sent.and_then(|sent| sent.checked_add(GROUPING).ok());
             group.open.is_some() || ends.is_some_and(|end| end > now)
         };

@@ -29,7 +29,7 @@ pub(crate) struct Decision {
 impl ChannelIndex {
     /// What follows from a record about a channel that has not been applied yet: if the channel leads
     /// somewhere else after it, or nowhere, its incidents are closed where they were opened.
-    pub(crate) fn leaves_behind(
+    pub(crate) fn close_incidents(
         &mut self,
         id: ChannelId,
         record: &Record,
@@ -78,13 +78,13 @@ impl ChannelIndex {
     /// each of another notification. What was exhausted is counted, not listed. Causes that end
     /// trouble are decided in operations of their own, whose position is theirs.
     ///
-    /// `is_left_alone` is whether an endpoint was disabled by hand or deleted: no incident is opened
+    /// `is_stopped_by_hand` is whether an endpoint was disabled by hand or deleted: no incident is opened
     /// for what comes of its last attempts.
     pub(crate) fn decide(
         &self,
         causes: &[NotificationCause],
         now: Timestamp,
-        is_left_alone: impl Fn(EndpointId) -> bool,
+        is_stopped_by_hand: impl Fn(EndpointId) -> bool,
         mut new_id: impl FnMut() -> NotificationId,
     ) -> Vec<Decision> {
         let mut decisions = Vec::<Decision>::new();
@@ -107,7 +107,7 @@ impl ChannelIndex {
                     continue;
                 }
                 let Some(notification_type) = subscribed_type else { continue };
-                if keeps_incidents && is_left_alone(endpoint_id) {
+                if keeps_incidents && is_stopped_by_hand(endpoint_id) {
                     continue;
                 }
                 let incident = keeps_incidents.then_some(IncidentAction::Open);

@@ -148,7 +148,7 @@ impl Notify {
     fn begin_turns(&mut self, to_record: &mpsc::Sender<SendProgress>) {
         let now = self.now();
         while let Some(channel) = self.queue.take(now) {
-            self.channel_index.begins(channel);
+            self.channel_index.note_read(channel);
             sending::spawn_read(&self.shard, channel, to_record.clone());
         }
     }
@@ -168,7 +168,7 @@ impl Notify {
                 _ = done.send(());
             }
             NotifyMessage::Channel(id, record, done) => {
-                self.close_what_is_left_behind(id, &record).await?;
+                self.close_incidents_of_old_destination(id, &record).await?;
                 if let Err(error) = self.channel_index.apply(id, &record) {
                     self.shard.give_up("the log contradicts itself", &error);
                     return Err(StageEnded);

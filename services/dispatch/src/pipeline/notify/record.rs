@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::cause::NotificationCause;
 use super::decisions::Decision;
-use super::relevance::is_left_alone;
+use super::relevance::is_stopped_by_hand;
 use super::send_decision::SendDecision;
 use super::sending::{self, DELETED, DueNotification, FinishedSend, SendProgress};
 use super::stage::{NOTIFICATIONS, Notify};
@@ -32,24 +32,24 @@ impl Notify {
         let Some(last) = causes.last() else { return Ok(()) };
         let now = self.now();
         let new_id = || NotificationId::new(new_ulid(now));
-        let is_left_alone = |id| {
+        let is_stopped_by_hand = |id| {
             let target = self.shard.targets.get(id);
-            target.is_some_and(|target| is_left_alone(&target.endpoint))
+            target.is_some_and(|target| is_stopped_by_hand(&target.endpoint))
         };
-        let decisions = self.channel_index.decide(causes, now, is_left_alone, new_id);
+        let decisions = self.channel_index.decide(causes, now, is_stopped_by_hand, new_id);
         let correlation = last.endpoint_id.to_string();
         self.record_decisions(organization, decisions, last.position, correlation, now).await
     }
 
     /// Closes the incidents of a channel that leads somewhere else after a record, or nowhere.
-    pub(super) async fn close_what_is_left_behind(
+    pub(super) async fn close_incidents_of_old_destination(
         &mut self,
         id: ChannelId,
         record: &Record,
     ) -> Result<(), StageEnded> {
         let now = self.now();
         let new_id = || NotificationId::new(new_ulid(now));
-        let decisions = self.channel_index.leaves_behind(id, record, now, new_id);
+        let decisions = self.channel_index.close_incidents(id, record, now, new_id);
         let (organization, position) = (&record.organization_id, record.position);
         self.record_decisions(organization, decisions, position, id.to_string(), now).await
     }
@@ -91,8 +91,8 @@ impl Notify {
         to_record: &mpsc::Sender<SendProgress>,
     ) -> Result<(), StageEnded> {
         match progress {
-            SendProgress::Nothing(channel) => self.queue.done(channel),
-            SendProgress::NotYet(channel, due_time) => {
+            SendProgress::NoneWaiting(channel) => self.queue.done(channel),
+            SendProgress::NotDue(channel, due_time) => {
                 self.queue.done(channel);
                 self.queue.schedule(channel, due_time);
             }
@@ -124,14 +124,14 @@ impl Notify {
         let operation = self.operation(organization, vec![record], channel_id.to_string(), None);
         self.shard.append(NOTIFICATIONS, operation).await?;
         self.queue.done(channel_id);
-        self.channel_index.given_up(notification);
+        self.channel_index.note_given_up(notification);
         next_due_time.iter().for_each(|time| self.queue.schedule(channel_id, *time));
         Ok(())
     }
 
     async fn record(&mut self, finished: FinishedSend) -> Result<(), StageEnded> {
         let channel_id = finished.notification.new.channel_id;
-        let (fact, left_over, cause) = self.outcome(&finished);
+        let (fact, remainder, cause) = self.outcome(&finished);
         let mut known = finished.channel.clone();
         let mut backoff = DATABASE_BACKOFF;
         loop {
@@ -140,7 +140,7 @@ impl Notify {
                 expected: Expected::Any,
                 fact: Fact::Notification(fact.clone()),
             }];
-            records.extend(left_over.clone().map(|(id, new)| NewRecord {
+            records.extend(remainder.clone().map(|(id, new)| NewRecord {
                 stream: Stream::Notification(id),
                 expected: Expected::New,
                 fact: Fact::Notification(NotificationFact::Raised(Box::new(new))),
@@ -160,7 +160,7 @@ impl Notify {
                 }
             }
         }
-        self.note_recorded(&finished, &fact, left_over);
+        self.note_recorded(&finished, &fact, remainder);
         Ok(())
     }
 
@@ -174,10 +174,10 @@ impl Notify {
         match error {
             None => {
                 let fact = NotificationFact::Sent { attempt, count: notification.new.count };
-                let left_over = self.channel_index.left_over(notification, *end_time);
+                let remainder = self.channel_index.remainder(notification, *end_time);
                 let id = NotificationId::new(new_ulid(*end_time));
-                let cause = left_over.as_ref().map(|(_, cause)| *cause);
-                (fact, left_over.map(|(new, _)| (id, new)), cause)
+                let cause = remainder.as_ref().map(|(_, cause)| *cause);
+                (fact, remainder.map(|(new, _)| (id, new)), cause)
             }
             Some(error) => {
                 // Then there was nowhere to send it.
@@ -194,7 +194,7 @@ impl Notify {
         &mut self,
         finished: &FinishedSend,
         fact: &NotificationFact,
-        left_over: Option<(NotificationId, NewNotification)>,
+        remainder: Option<(NotificationId, NewNotification)>,
     ) {
         let FinishedSend { notification, kind, end_time, next_due_time, .. } = finished;
         let channel_id = notification.new.channel_id;
@@ -203,15 +203,15 @@ impl Notify {
         let mut due = vec![*next_due_time];
         match fact {
             NotificationFact::Sent { .. } => {
-                due.push(left_over.as_ref().map(|(_, new)| new.due_time));
-                let left_over = left_over.map(|(id, new)| (id, new.count));
-                self.channel_index.sent(notification, *end_time, left_over);
+                due.push(remainder.as_ref().map(|(_, new)| new.due_time));
+                let remainder = remainder.map(|(id, new)| (id, new.count));
+                self.channel_index.sent(notification, *end_time, remainder);
                 metrics::notified(kind, metrics::Notified::Sent);
             }
             NotificationFact::Failed { next_attempt_time, error, .. } => {
                 due.push(*next_attempt_time);
                 if next_attempt_time.is_none() {
-                    self.channel_index.given_up(notification);
+                    self.channel_index.note_given_up(notification);
                 }
                 if error != DELETED {
                     metrics::notified(kind, metrics::Notified::Failed);

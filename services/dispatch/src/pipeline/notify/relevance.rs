@@ -58,6 +58,6 @@ fn of_endpoint(kind: NotificationType, endpoint: &Endpoint) -> Option<&'static s
 }
 
 /// Whether an endpoint is left alone by its owners: disabled by hand, or deleted.
-pub(crate) fn is_left_alone(endpoint: &Endpoint) -> bool {
+pub(crate) fn is_stopped_by_hand(endpoint: &Endpoint) -> bool {
     endpoint.delete_time.is_some() || endpoint.status_cause == Some(StatusCause::Requested)
 }

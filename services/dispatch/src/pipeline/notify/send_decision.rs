@@ -23,7 +23,7 @@ pub(super) enum SendDecision {
 }
 
 /// A process that has just begun has not read the log to where a channel was created or changed.
-const UNTIL_READ: Duration = Duration::from_secs(1);
+const READ_DELAY: Duration = Duration::from_secs(1);
 /// Why a test is not sent. Other notifications wait.
 const TOO_MUCH_MAIL: &str =
     "the organization has had as many messages or recipients of mail as it may have for now";
@@ -53,9 +53,9 @@ impl Notify {
             // Where the channel led when the cause was read: what changes it closes what was opened
             // until then. The owner before us may have read further than we have.
             let known = self.channel_index.channel(&notification.organization_id, new.channel_id);
-            return match known.filter(|_| self.channel_index.has_come_to(notification.cause)) {
+            return match known.filter(|_| self.channel_index.has_read_to(notification.cause)) {
                 Some(known) => SendDecision::Send(Some(known.config.destination.clone())),
-                None => SendDecision::Wait(after(now, UNTIL_READ)),
+                None => SendDecision::Wait(after(now, READ_DELAY)),
             };
         }
         let recipients = destination.recipient_count();

@@ -31,9 +31,9 @@ use crate::pipeline::request::AGENT;
 /// How far a channel has come: its due notification is read, decided on, and sent.
 pub(crate) enum SendProgress {
     /// Nothing waits for the channel.
-    Nothing(ChannelId),
+    NoneWaiting(ChannelId),
     /// The next one is due then.
-    NotYet(ChannelId, Timestamp),
+    NotDue(ChannelId, Timestamp),
     /// This one is due.
     Due(Box<DueNotification>),
     /// It was sent, or could not be.
@@ -76,11 +76,11 @@ pub(crate) async fn read_due(shard: &OwnedShard, channel_id: ChannelId) -> SendP
     let (store, number) = (shard.log.store(), shard.lease.shard());
     let read = || store.waiting_notifications(number, channel_id, 2);
     let mut waiting = shard.read(CANNOT_READ, OnDefect::Wait, read).await.into_iter();
-    let Some(notification) = waiting.next() else { return SendProgress::Nothing(channel_id) };
+    let Some(notification) = waiting.next() else { return SendProgress::NoneWaiting(channel_id) };
     let now = shard.steady_clock.wall();
     let due_time = notification.due_time.map(|due_time| plausible_due_time(due_time, now));
     if let Some(due_time) = due_time.filter(|due_time| *due_time > now) {
-        return SendProgress::NotYet(channel_id, due_time);
+        return SendProgress::NotDue(channel_id, due_time);
     }
     let organization = notification.organization_id.clone();
     let read = || store.channel(number, &organization, channel_id);
@@ -144,7 +144,7 @@ async fn send_due(
 const CANNOT_READ: &str = "cannot read what channels are to be told";
 
 /// What was answered, or what went wrong with it.
-type Sent = Result<u16, (Option<u16>, String)>;
+type PostResult = Result<u16, (Option<u16>, String)>;
 
 /// None: the lease ran out before.
 async fn send(
@@ -153,7 +153,7 @@ async fn send(
     destination: &Destination,
     channel_name: &str,
     now: Timestamp,
-) -> Option<Sent> {
+) -> Option<PostResult> {
     let names = names(shard, notification);
     let endpoint = notification.new.endpoint_id.and_then(|id| shard.targets.get(id));
     let context = NotificationContext {
@@ -224,7 +224,7 @@ async fn post(
     url: &Uri,
     headers: HeaderMap,
     body: Vec<u8>,
-) -> Sent {
+) -> PostResult {
     let exchanged = shard.transport.post(connections, url, headers, body.into()).await;
     match exchanged.result {
         Ok(answer) if answer.status.is_success() => Ok(answer.status.as_u16()),

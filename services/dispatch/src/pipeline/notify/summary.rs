@@ -38,7 +38,7 @@ impl Notify {
             (self.next_week, self.week_to_summarize) = weeks(now);
         }
         let Some(week_end) = self.week_to_summarize.take() else { return Ok(()) };
-        for (organization, channels) in self.channel_index.summarized(week_end) {
+        for (organization, channels) in self.channel_index.summary_channels(week_end) {
             self.summarize(&organization, channels, week_end).await?;
         }
         Ok(())
