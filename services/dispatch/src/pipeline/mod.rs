@@ -158,7 +158,7 @@ async fn prepare(shard: &Arc<OwnedShard>) -> Result<Prepared, StoreError> {
     for (endpoint_id, due_time) in waiting.endpoints {
         scheduler.found_waiting(endpoint_id, due_time);
     }
-    let replays = replay::left_behind(shard, checkpoint).await?;
+    let replays = replay::unfinished(shard, checkpoint).await?;
     let notify = notify::prepare(shard, checkpoint, channels, &changed.channels).await?;
     Ok(Prepared { router, scheduler, replays, notify, checkpoint })
 }

@@ -39,14 +39,14 @@ pub(crate) enum ReplayMessage {
 }
 
 /// What is looked at, in one statement, for a step.
-const ROWS_AT_ONCE: usize = 500;
+const ROWS_PER_PAGE: usize = 500;
 /// How often a step looks if it finds nothing to do: after that it takes down how far it has come.
-const LOOKS_PER_STEP: usize = 20;
+const PAGES_PER_STEP: usize = 20;
 const REPLAYS_PER_PAGE: usize = 500;
 
 /// The replays that the last owner has left, of which all that was accepted before is routed. The
 /// tail of the log will come to the others.
-pub(crate) async fn left_behind(
+pub(crate) async fn unfinished(
     shard: &OwnedShard,
     checkpoint: Position,
 ) -> Result<Vec<Replay>, StoreError> {
@@ -63,19 +63,19 @@ pub(crate) async fn left_behind(
 
 pub(crate) async fn run(
     shard: Arc<OwnedShard>,
-    left_behind: Vec<Replay>,
+    unfinished: Vec<Replay>,
     mut messages: mpsc::Receiver<ReplayMessage>,
 ) {
     let stop = shard.stop.clone();
     let mut replays = Replays { shard, queues: BTreeMap::new() };
-    left_behind.into_iter().for_each(|replay| replays.put(replay));
+    unfinished.into_iter().for_each(|replay| replays.put(replay));
     loop {
         let next = replays.next();
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
             message = messages.recv() => match message {
-                Some(message) => replays.hear(message).await,
+                Some(message) => replays.handle(message).await,
                 None => return,
             },
             endpoint_id = wait_for(next) => {
@@ -107,14 +107,14 @@ const STEPS: AppendPolicy = AppendPolicy {
 struct Replays {
     shard: Arc<OwnedShard>,
     /// Of each endpoint those that run, by where they were asked for. The first one's turn it is.
-    queues: BTreeMap<EndpointId, BTreeMap<Position, Running>>,
+    queues: BTreeMap<EndpointId, BTreeMap<Position, RunningReplay>>,
 }
 
-struct Running {
+struct RunningReplay {
     replay: Replay,
     /// The call that asked for it, once its record was read.
     request_trace: Option<Option<TraceContext>>,
-    /// When the next step may be gone.
+    /// When the next step may be note_step.
     next: Instant,
     backoff: Backoff,
 }
@@ -126,7 +126,7 @@ impl Replays {
             Some(known) => known.replay = replay,
             None => {
                 let (next, backoff) = (Instant::now(), DATABASE_BACKOFF);
-                let running = Running { request_trace: None, next, backoff, replay };
+                let running = RunningReplay { request_trace: None, next, backoff, replay };
                 queue.insert(running.replay.position, running);
             }
         }
@@ -153,10 +153,10 @@ impl Replays {
         turns.min()
     }
 
-    async fn hear(&mut self, message: ReplayMessage) {
+    async fn handle(&mut self, message: ReplayMessage) {
         match message {
             ReplayMessage::Changed { organization_id, replay_id } => {
-                self.look(&organization_id, replay_id).await;
+                self.refresh(&organization_id, replay_id).await;
             }
             // Whose turn it is will be seen.
             ReplayMessage::EndpointChanged => {}
@@ -164,7 +164,7 @@ impl Replays {
     }
 
     /// Takes a replay as it stands.
-    async fn look(&mut self, organization: &OrganizationId, id: ReplayId) {
+    async fn refresh(&mut self, organization: &OrganizationId, id: ReplayId) {
         let (store, number) = (self.shard.log.store(), self.shard.lease.shard());
         let read = || store.replay(number, organization, id);
         let read = self.shard.read("cannot read a replay", OnDefect::Wait, read);
@@ -178,7 +178,7 @@ impl Replays {
     /// Goes one step of the endpoint's first replay.
     async fn step(&mut self, endpoint_id: EndpointId) -> Result<(), StageEnded> {
         let queue = self.queues.get(&endpoint_id);
-        let Some((_, Running { replay, request_trace, .. })) =
+        let Some((_, RunningReplay { replay, request_trace, .. })) =
             queue.and_then(|queue| queue.first_key_value())
         else {
             return Ok(());
@@ -196,7 +196,7 @@ impl Replays {
             Err(error) => {
                 let error: StoreError = error;
                 self.shard.log_wait("cannot read what to replay", &error);
-                self.put_off(&replay);
+                self.postpone(&replay);
                 return Ok(());
             }
         };
@@ -207,19 +207,19 @@ impl Replays {
                 if let Fact::Replay(fact) = &fact {
                     replay.apply(fact, recorded_at);
                 }
-                self.gone(replay, request_trace, &counts);
+                self.note_step(replay, request_trace, &counts);
             }
             // Only an event can be a duplicate.
-            Ok(Appended::Duplicate { .. }) => self.put_off(&replay),
+            Ok(Appended::Duplicate { .. }) => self.postpone(&replay),
             Err(error) => match self.shard.react(STEPS, &error) {
                 Reaction::Wait => {
                     self.shard.log_wait(STEPS.what, &error);
-                    self.put_off(&replay);
+                    self.postpone(&replay);
                 }
                 Reaction::DecideAgain => {
-                    self.put_off(&replay);
+                    self.postpone(&replay);
                     let organization = replay.organization_id.clone();
-                    self.look(&organization, replay.id).await;
+                    self.refresh(&organization, replay.id).await;
                 }
                 Reaction::GiveUp | Reaction::Abort | Reaction::End => return Err(StageEnded),
             },
@@ -237,13 +237,13 @@ impl Replays {
             return Ok((vec![ended], ReplayCounts::default()));
         }
         let (store, number) = (self.shard.log.store(), self.shard.lease.shard());
-        let room = step::room(replay.request.deliveries_per_second);
+        let room = step::step_size(replay.request.deliveries_per_second);
         let now = (self.shard.clock)();
-        let mut step = Step::of(replay);
-        for _ in 0..LOOKS_PER_STEP {
+        let mut step = Step::starting_at(replay);
+        for _ in 0..PAGES_PER_STEP {
             let (whose, before, after) = (&replay.organization_id, replay.position, step.cursor());
             let page =
-                store.replay_candidates(number, whose, selection, before, after, ROWS_AT_ONCE);
+                store.replay_candidates(number, whose, selection, before, after, ROWS_PER_PAGE);
             let page = page.await?;
             if !step.take(replay, &page, room, || DeliveryId::new(new_ulid(now))) {
                 break;
@@ -277,7 +277,7 @@ impl Replays {
     }
 
     /// A step is committed: this is the replay after it.
-    fn gone(&mut self, replay: Replay, request_trace: Option<TraceContext>, counts: &ReplayCounts) {
+    fn note_step(&mut self, replay: Replay, request_trace: Option<TraceContext>, counts: &ReplayCounts) {
         metrics::scheduled(usize::try_from(counts.scheduled).unwrap_or(usize::MAX));
         if replay.state != ReplayState::Running {
             let (replay_id, reason) = (replay.id, &replay.end_reason);
@@ -291,11 +291,11 @@ impl Replays {
         let queue = self.queues.entry(endpoint_id).or_default();
         let next = Instant::now() + pause;
         let (request_trace, backoff) = (Some(request_trace), DATABASE_BACKOFF);
-        queue.insert(replay.position, Running { replay, request_trace, next, backoff });
+        queue.insert(replay.position, RunningReplay { replay, request_trace, next, backoff });
     }
 
     /// Tries again a little later.
-    fn put_off(&mut self, replay: &Replay) {
+    fn postpone(&mut self, replay: &Replay) {
         let queue = self.queues.get_mut(&replay.request.selection.endpoint_id);
         if let Some(running) = queue.and_then(|queue| queue.get_mut(&replay.position)) {
             running.next = Instant::now() + running.backoff.next_wait();
@@ -304,7 +304,7 @@ impl Replays {
 }
 
 /// Whether a record's replay is to be looked at.
-pub(crate) fn is_news(fact: &ReplayFact) -> bool {
+pub(crate) fn needs_refresh(fact: &ReplayFact) -> bool {
     // What this task appends itself it knows.
     matches!(fact, ReplayFact::Requested(_) | ReplayFact::Cancelled { .. })
 }

@@ -148,7 +148,7 @@ impl Route {
                     self.send_schedule_updates(&mut updates).await?;
                     self.cancel(id, record).await?;
                 }
-                (Fact::Replay(fact), Stream::Replay(id)) if replay::is_news(fact) => {
+                (Fact::Replay(fact), Stream::Replay(id)) if replay::needs_refresh(fact) => {
                     // What was accepted before it is routed, so that no event that the replay
                     // finds gets a delivery from the router as well.
                     self.append_pending_routes().await?;

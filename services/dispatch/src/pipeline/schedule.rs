@@ -92,7 +92,7 @@ pub(crate) async fn run(
             }
             Some(answer) = answered.recv() => schedule.take(answer),
             message = messages.recv() => match message {
-                Some(message) => schedule.hear(message),
+                Some(message) => schedule.handle(message),
                 None => break,
             },
             () = sleep_for(alarm) => {}
@@ -139,7 +139,7 @@ impl Schedule {
         Some(wait.unwrap_or(Duration::ZERO).min(LONGEST_SLEEP))
     }
 
-    fn hear(&mut self, message: ScheduleMessage) {
+    fn handle(&mut self, message: ScheduleMessage) {
         match message {
             ScheduleMessage::Scheduled(deliveries) => {
                 let mut gone = HashSet::new();

@@ -50,7 +50,7 @@ const CHANNELS_PER_PAGE: usize = 500;
 
 /// What the stage hears.
 pub(crate) enum NotifyMessage {
-    /// Channels may hear of these. Answered when what follows is committed.
+    /// Channels may handle of these. Answered when what follows is committed.
     Causes(Vec<NotificationCause>, oneshot::Sender<()>),
     /// Something was recorded of a channel. Answered when what follows is committed.
     Channel(ChannelId, Arc<Record>, oneshot::Sender<()>),
@@ -131,7 +131,7 @@ impl Notify {
                 biased;
                 Some(progress) = ended.recv() => self.conclude(progress, &to_record).await,
                 message = messages.recv(), if is_open => match message {
-                    Some(message) => self.hear(message).await,
+                    Some(message) => self.handle(message).await,
                     None => {
                         is_open = false;
                         Ok(())
@@ -158,7 +158,7 @@ impl Notify {
         Duration::try_from(wait).unwrap_or(Duration::ZERO)
     }
 
-    async fn hear(&mut self, message: NotifyMessage) -> Result<(), StageEnded> {
+    async fn handle(&mut self, message: NotifyMessage) -> Result<(), StageEnded> {
         match message {
             NotifyMessage::Causes(causes, done) => {
                 let until = causes.last().map(|cause| cause.position);

@@ -12,11 +12,11 @@ use keeptrusts_webhooks_store::queries::replay_candidates::{Candidate, Candidate
 use keeptrusts_webhooks_store::{Expected, NewRecord};
 
 /// The deliveries that a step makes or resumes at the most: others' appends wait for its commit.
-const MOST_AT_ONCE: u32 = 250;
+const MAX_STEP_SIZE: u32 = 250;
 
 /// How many deliveries a step may make or resume: a quarter of a second's worth.
-pub(crate) fn room(deliveries_per_second: u32) -> usize {
-    (deliveries_per_second / 4).clamp(1, MOST_AT_ONCE) as usize
+pub(crate) fn step_size(deliveries_per_second: u32) -> usize {
+    (deliveries_per_second / 4).clamp(1, MAX_STEP_SIZE) as usize
 }
 
 /// A step in the making.
@@ -30,7 +30,7 @@ pub(crate) struct Step {
 
 impl Step {
     /// Begins where the replay stands.
-    pub(crate) fn of(replay: &Replay) -> Step {
+    pub(crate) fn starting_at(replay: &Replay) -> Step {
         let counts = ReplayCounts::default();
         Step { cursor: replay.cursor, counts, records: Vec::new(), is_at_end: false }
     }
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_step_is_a_quarter_of_a_second_and_never_too_large() {
-        assert_eq!([1, 3, 100, 5_000].map(room), [1, 1, 25, 250]);
+        assert_eq!([1, 3, 100, 5_000].map(step_size), [1, 1, 25, 250]);
     }
 
     #[test]
@@ -194,7 +194,7 @@ mod tests {
             ],
             next: Some(cursor(8)),
         };
-        let mut step = Step::of(&replay());
+        let mut step = Step::starting_at(&replay());
         assert!(!take(&mut step, &page, 2), "full");
         // What comes after the last delivery that fits is not lost, nor is it counted.
         assert_eq!(step.cursor(), cursor(4));
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_step_goes_on_to_the_next_page_and_past_what_is_no_candidate() {
-        let mut step = Step::of(&replay());
+        let mut step = Step::starting_at(&replay());
         let page = CandidatePage { candidates: vec![candidate(1, None)], next: Some(cursor(5)) };
         assert!(take(&mut step, &page, 2));
         assert_eq!(step.cursor(), cursor(5));
@@ -227,12 +227,12 @@ mod tests {
     #[test]
     fn a_replay_has_ended_when_a_step_finds_nothing_behind_the_last() {
         let last = CandidatePage { candidates: vec![candidate(1, None)], next: None };
-        let mut step = Step::of(&replay());
+        let mut step = Step::starting_at(&replay());
         assert!(!take(&mut step, &last, 9));
         let records = step.into_records(&replay());
         assert!(matches!(records[1].fact, Fact::Replay(ReplayFact::Advanced(_))));
 
-        let mut step = Step::of(&replay());
+        let mut step = Step::starting_at(&replay());
         assert!(!take(&mut step, &CandidatePage { candidates: Vec::new(), next: None }, 9));
         let [record] = &step.into_records(&replay())[..] else { panic!("one record") };
         assert_eq!(record.fact, Fact::Replay(ReplayFact::Ended { reason: String::new() }));
