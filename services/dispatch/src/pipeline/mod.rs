@@ -156,7 +156,7 @@ async fn prepare(shard: &Arc<OwnedShard>) -> Result<Prepared, StoreError> {
     let waiting = store.waiting_endpoints(number).await?;
     let mut scheduler = Scheduler::new(shard.settings.scheduler, waiting.as_of);
     for (endpoint_id, due_time) in waiting.endpoints {
-        scheduler.found_waiting(endpoint_id, due_time);
+        scheduler.add_backlog(endpoint_id, due_time);
     }
     let replays = replay::unfinished(shard, checkpoint).await?;
     let notify = notify::prepare(shard, checkpoint, channels, &changed.channels).await?;

@@ -179,13 +179,13 @@ impl Schedule {
 
     fn advance(&mut self, progress: AttemptProgress) {
         match progress {
-            AttemptProgress::RequestEnded { endpoint_id, delivery_id, health, pause } => {
+            AttemptProgress::RequestEnded { endpoint_id, delivery_id, end, pause } => {
                 if let Some(pause) = pause {
                     self.pause(endpoint_id, pause);
                 }
-                self.scheduler.ended(endpoint_id, delivery_id, health);
+                self.scheduler.request_ended(endpoint_id, delivery_id, end);
             }
-            AttemptProgress::Committed(delivery) => self.scheduler.finished(*delivery),
+            AttemptProgress::Committed(delivery) => self.scheduler.outcome_committed(*delivery),
         }
     }
 

@@ -60,7 +60,7 @@ pub struct Scheduler {
 
 impl Scheduler {
     /// No queues yet. What is in the database as of a position is told by
-    /// [`found_waiting`](Self::found_waiting).
+    /// [`add_backlog`](Self::add_backlog).
     pub fn new(limits: SchedulerLimits, as_of: Position) -> Scheduler {
         Scheduler {
             limits,
@@ -76,7 +76,7 @@ impl Scheduler {
     }
 
     /// Deliveries wait for this endpoint in the database, the earliest from `due` on.
-    pub fn found_waiting(&mut self, endpoint_id: EndpointId, due: Timestamp) {
+    pub fn add_backlog(&mut self, endpoint_id: EndpointId, due: Timestamp) {
         let queue = self.queues.entry(endpoint_id).or_default();
         queue.leave_to_database(DueKey::MIN, due);
         self.give_turn(endpoint_id);
@@ -88,7 +88,7 @@ impl Scheduler {
         let share = self.share();
         self.last_scheduled = self.last_scheduled.max(position);
         let queue = self.queues.entry(endpoint_id).or_default();
-        if queue.has_seen(&delivery, position) || position <= self.as_of {
+        if queue.was_fetched(&delivery, position) || position <= self.as_of {
             // Read from the database before the record was: attempted already, maybe.
             return;
         }
@@ -145,27 +145,27 @@ impl Scheduler {
     }
 
     /// An attempt's request is over: the next may begin. Its outcome is yet to be committed.
-    pub fn ended(&mut self, endpoint_id: EndpointId, delivery_id: DeliveryId, health: AttemptEnd) {
+    pub fn request_ended(&mut self, endpoint_id: EndpointId, delivery_id: DeliveryId, end: AttemptEnd) {
         let Some(queue) = self.queues.get_mut(&endpoint_id) else { return };
-        if queue.ended(delivery_id, health, &self.limits) {
+        if queue.request_ended(delivery_id, end, &self.limits) {
             self.under_way -= 1;
             self.give_turn(endpoint_id);
         }
     }
 
     /// An attempt's outcome is committed: the delivery as it is after it.
-    pub fn finished(&mut self, delivery: Delivery) {
+    pub fn outcome_committed(&mut self, delivery: Delivery) {
         let (endpoint_id, delivery_id) = (delivery.endpoint_id, delivery.id);
         let share = self.share();
         let queue = self.queues.entry(endpoint_id).or_default();
-        if let Some(phase) = queue.finished(delivery_id) {
+        if let Some(phase) = queue.outcome_committed(delivery_id) {
             self.in_flight -= 1;
             self.under_way -= usize::from(phase == Phase::UnderWay);
         }
         if queue.reload_when_finished.remove(&delivery_id) {
             self.changed(&delivery.organization_id, endpoint_id, delivery_id);
         } else {
-            queue.come_back(delivery, share);
+            queue.reinsert(delivery, share);
         }
         self.give_turn(endpoint_id);
     }
@@ -261,7 +261,7 @@ impl Scheduler {
         const PER_TURN: usize = 8;
         let limit = self.share();
         let Some(queue) = self.queues.get_mut(&endpoint_id) else { return TurnResult::Over };
-        queue.pace.pass(now);
+        queue.pace.end_pause_if_over(now);
         let room = queue.room(&self.limits);
         let is_full = |queue: &Queue, in_flight, under_way| {
             let is_first = queue.has_none_in_flight();

@@ -47,12 +47,12 @@ impl CompletedAttempt {
     pub(crate) fn progress(&self) -> AttemptProgress {
         let Delivery { endpoint_id, id, .. } = self.delivery;
         let succeeded = self.verdict == Verdict::Succeeded;
-        let health = if succeeded { AttemptEnd::Succeeded } else { AttemptEnd::Failed };
+        let end = if succeeded { AttemptEnd::Succeeded } else { AttemptEnd::Failed };
         let pause = match self.verdict {
             Verdict::Failed { endpoint_pause, .. } => endpoint_pause,
             Verdict::Succeeded => None,
         };
-        AttemptProgress::RequestEnded { endpoint_id, delivery_id: id, health, pause }
+        AttemptProgress::RequestEnded { endpoint_id, delivery_id: id, end, pause }
     }
 
     /// The verdict as it is recorded: of many answers that ask for a pause only the one counts that
@@ -90,7 +90,7 @@ pub(crate) enum AttemptProgress {
     RequestEnded {
         endpoint_id: EndpointId,
         delivery_id: DeliveryId,
-        health: AttemptEnd,
+        end: AttemptEnd,
         pause: Option<Duration>,
     },
     /// The outcome is committed: the delivery after it.

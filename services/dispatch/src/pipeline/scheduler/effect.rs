@@ -7,7 +7,7 @@ use keeptrusts_webhooks_store::DueKey;
 /// What is to be done now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// Attempt this delivery. [`Scheduler::finished`](super::Scheduler::finished) must follow; [`Scheduler::ended`](super::Scheduler::ended) should
+    /// Attempt this delivery. [`Scheduler::outcome_committed`](super::Scheduler::outcome_committed) must follow; [`Scheduler::request_ended`](super::Scheduler::request_ended) should
     /// come before it, as soon as the request is over.
     Send(Box<Delivery>),
     /// Fetch up to `limit` waiting deliveries after a key. [`Scheduler::fetched`](super::Scheduler::fetched) must follow.

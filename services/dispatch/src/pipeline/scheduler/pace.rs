@@ -45,7 +45,7 @@ impl Pace {
     }
 
     /// It is `now`: a pause may be over.
-    pub(super) fn pass(&mut self, now: Timestamp) {
+    pub(super) fn end_pause_if_over(&mut self, now: Timestamp) {
         if let Pace::Paused { until } = *self
             && until <= now
         {
@@ -54,10 +54,10 @@ impl Pace {
     }
 
     /// An attempt has ended, of at most `limit` at the same time.
-    pub(super) fn ended(&mut self, health: AttemptEnd, limit: usize) {
+    pub(super) fn note_attempt(&mut self, end: AttemptEnd, limit: usize) {
         // What began before a pause says nothing about what is after it.
         let Pace::Ramping { at_once } = *self else { return };
-        *self = match health {
+        *self = match end {
             AttemptEnd::Succeeded if at_once + 1 >= limit => Pace::Full,
             AttemptEnd::Succeeded => Pace::Ramping { at_once: at_once + 1 },
             AttemptEnd::Failed => Pace::Ramping { at_once: (at_once / 2).max(1) },
@@ -97,9 +97,9 @@ mod tests {
         pace.pause(at(20));
         pace.pause(at(5));
         assert_eq!(pace, Pace::Paused { until: at(20) });
-        pace.pass(at(19));
+        pace.end_pause_if_over(at(19));
         assert_eq!(pace.room(0), 0);
-        pace.pass(at(20));
+        pace.end_pause_if_over(at(20));
         assert_eq!((pace.room(0), pace.room(1)), (1, 0));
         pace.pause(at(21));
         assert_eq!(pace.room(0), 0, "the probe was answered in the same way");
@@ -112,7 +112,7 @@ mod tests {
         while pace != Pace::Full {
             let round = pace.room(0);
             rounds.push(round);
-            (0..round).for_each(|_| pace.ended(AttemptEnd::Succeeded, 64));
+            (0..round).for_each(|_| pace.note_attempt(AttemptEnd::Succeeded, 64));
         }
         assert_eq!(rounds, [1, 2, 4, 8, 16, 32]);
     }
@@ -120,17 +120,17 @@ mod tests {
     #[test]
     fn failures_halve_it_and_leave_one() {
         let mut pace = Pace::Ramping { at_once: 9 };
-        pace.ended(AttemptEnd::Failed, 64);
+        pace.note_attempt(AttemptEnd::Failed, 64);
         assert_eq!(pace, Pace::Ramping { at_once: 4 });
-        (0..9).for_each(|_| pace.ended(AttemptEnd::Failed, 64));
+        (0..9).for_each(|_| pace.note_attempt(AttemptEnd::Failed, 64));
         assert_eq!(pace, Pace::Ramping { at_once: 1 });
     }
 
     #[test]
     fn what_began_before_a_pause_neither_ends_nor_slows_it() {
         let mut pace = Pace::Paused { until: at(20) };
-        pace.ended(AttemptEnd::Succeeded, 64);
-        pace.ended(AttemptEnd::Failed, 64);
+        pace.note_attempt(AttemptEnd::Succeeded, 64);
+        pace.note_attempt(AttemptEnd::Failed, 64);
         assert_eq!(pace, Pace::Paused { until: at(20) });
     }
 }

@@ -29,7 +29,7 @@ pub(super) struct Queue {
     /// The keys of all of these.
     keys: HashMap<DeliveryId, DueKey>,
     rest: Option<Rest>,
-    fetching: Option<Fetching>,
+    fetching: Option<Fetch>,
     fetches: u64,
     in_flight: HashMap<DeliveryId, Phase>,
     /// How many of these have ended.
@@ -65,7 +65,7 @@ struct Rest {
 
 /// What happens while a fetch is under way, which its answer may not know of.
 #[derive(Debug)]
-struct Fetching {
+struct Fetch {
     id: u64,
     after: DueKey,
     /// Deliveries that moved; what the answer says of them is stale.
@@ -77,14 +77,14 @@ struct Fetching {
 impl Queue {
     /// Whether the database has shown the delivery before the tail of the log came to `position`,
     /// where it was scheduled. What was read up to there is forgotten.
-    pub(super) fn has_seen(&mut self, delivery: &Delivery, position: Position) -> bool {
+    pub(super) fn was_fetched(&mut self, delivery: &Delivery, position: Position) -> bool {
         self.pages_ahead.forget_up_to(position);
         due_key(delivery).is_some_and(|key| self.pages_ahead.contains(position, key))
     }
 
     /// What is known of a delivery is stale. Whether it has to be read again now.
     pub(super) fn changed(&mut self, delivery_id: DeliveryId) -> bool {
-        self.moved(delivery_id);
+        self.note_move(delivery_id);
         if self.in_flight.contains_key(&delivery_id) {
             self.reload_when_finished.insert(delivery_id);
             return false;
@@ -119,14 +119,14 @@ impl Queue {
     /// An attempt begins.
     pub(super) fn begin(&mut self, delivery_id: DeliveryId) {
         self.in_flight.insert(delivery_id, Phase::UnderWay);
-        self.moved(delivery_id);
+        self.note_move(delivery_id);
     }
 
     /// A request is over. Whether it was under way.
-    pub(super) fn ended(
+    pub(super) fn request_ended(
         &mut self,
         delivery_id: DeliveryId,
-        health: AttemptEnd,
+        end: AttemptEnd,
         limits: &SchedulerLimits,
     ) -> bool {
         let Some(phase @ Phase::UnderWay) = self.in_flight.get_mut(&delivery_id) else {
@@ -134,17 +134,17 @@ impl Queue {
         };
         *phase = Phase::Ended;
         self.ended += 1;
-        self.failures_in_a_row = match health {
+        self.failures_in_a_row = match end {
             AttemptEnd::Succeeded => 0,
             AttemptEnd::Failed => self.failures_in_a_row.saturating_add(1),
         };
-        self.pace.ended(health, limits.requests_per_endpoint);
+        self.pace.note_attempt(end, limits.requests_per_endpoint);
         true
     }
 
     /// An attempt's outcome is committed. How far it had come.
-    pub(super) fn finished(&mut self, delivery_id: DeliveryId) -> Option<Phase> {
-        self.moved(delivery_id);
+    pub(super) fn outcome_committed(&mut self, delivery_id: DeliveryId) -> Option<Phase> {
+        self.note_move(delivery_id);
         let phase = self.in_flight.remove(&delivery_id)?;
         self.ended -= usize::from(phase == Phase::Ended);
         Some(phase)
@@ -176,7 +176,7 @@ impl Queue {
     /// A receiver that asks for a pause has not had the event that it was asked with. If that
     /// delivery waits no longer than the pause, it is the probe, before all that is newer; of
     /// several the one with the oldest event.
-    pub(super) fn come_back(&mut self, delivery: Delivery, share: usize) {
+    pub(super) fn reinsert(&mut self, delivery: Delivery, share: usize) {
         let is_due_then = |until| delivery.due_time().is_some_and(|due| due <= until);
         let is_older = self.probe.as_ref().is_none_or(|it| delivery.event_id < it.event_id);
         if self.closed
@@ -252,7 +252,7 @@ impl Queue {
         }
     }
 
-    fn moved(&mut self, delivery_id: DeliveryId) {
+    fn note_move(&mut self, delivery_id: DeliveryId) {
         if let Some(fetching) = &mut self.fetching {
             fetching.moved.insert(delivery_id);
         }
@@ -319,7 +319,7 @@ impl Queue {
         }
         self.fetches += 1;
         let fetch_id = self.fetches;
-        self.fetching = Some(Fetching {
+        self.fetching = Some(Fetch {
             id: fetch_id,
             after: rest.after,
             moved: HashSet::new(),
