@@ -20,10 +20,10 @@ const GONE: u16 = 410;
 /// in flight. It only has to be right about times that are days ago; for how long is counted on
 /// the steady clock, so that no endpoint is disabled because somebody set a clock.
 #[derive(Default)]
-pub(crate) struct FailingEndpoints(Mutex<HashMap<EndpointId, FailingSince>>);
+pub(crate) struct FailingEndpoints(Mutex<HashMap<EndpointId, FailureStart>>);
 
 #[derive(Debug, Clone, Copy)]
-struct FailingSince {
+struct FailureStart {
     failing: Failing,
     /// The same time on the steady clock.
     steady_since: Timestamp,
@@ -31,7 +31,7 @@ struct FailingSince {
 
 /// An endpoint that only fails, and for how long it has.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct FailingFor {
+pub(crate) struct FailureDuration {
     pub(crate) failing: Failing,
     pub(crate) lasted: Duration,
 }
@@ -46,14 +46,14 @@ impl FailingEndpoints {
     ) {
         let since = |failing: Failing| {
             let steady_since = steady_now.checked_sub(lasted(failing.since, wall_now));
-            FailingSince { failing, steady_since: steady_since.unwrap_or(Timestamp::MIN) }
+            FailureStart { failing, steady_since: steady_since.unwrap_or(Timestamp::MIN) }
         };
         *self.lock() = failing.into_iter().map(|(id, failing)| (id, since(failing))).collect();
     }
 
-    pub(crate) fn get(&self, id: EndpointId, steady_now: Timestamp) -> Option<FailingFor> {
-        let FailingSince { failing, steady_since } = *self.lock().get(&id)?;
-        Some(FailingFor { failing, lasted: lasted(steady_since, steady_now) })
+    pub(crate) fn get(&self, id: EndpointId, steady_now: Timestamp) -> Option<FailureDuration> {
+        let FailureStart { failing, steady_since } = *self.lock().get(&id)?;
+        Some(FailureDuration { failing, lasted: lasted(steady_since, steady_now) })
     }
 
     /// An attempt's outcome is committed.
@@ -62,7 +62,7 @@ impl FailingEndpoints {
             DeliveryFact::AttemptSucceeded(made) => self.forget(made.endpoint_id),
             DeliveryFact::AttemptFailed { made, .. } if made.trigger != Trigger::Test => {
                 let failing = Failing { since: made.start_time, delivery_id };
-                let since = FailingSince { failing, steady_since: steady_now };
+                let since = FailureStart { failing, steady_since: steady_now };
                 self.lock().entry(made.endpoint_id).or_insert(since);
             }
             _ => {}
@@ -74,7 +74,7 @@ impl FailingEndpoints {
         self.lock().remove(&id);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<EndpointId, FailingSince>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<EndpointId, FailureStart>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -82,11 +82,11 @@ impl FailingEndpoints {
 /// What follows for the endpoint from what happened to one of its deliveries, if anything: at
 /// most one fact, the gravest. `failing` is what was known before; after `patience` of nothing
 /// but failures a degraded endpoint is disabled, without it never.
-pub(crate) fn consequence(
+pub(crate) fn health_fact(
     endpoint: &Endpoint,
     delivery_id: DeliveryId,
     fact: &DeliveryFact,
-    failing: Option<FailingFor>,
+    failing: Option<FailureDuration>,
     patience: Option<Duration>,
 ) -> Option<EndpointFact> {
     let commands = match fact {

@@ -300,7 +300,7 @@ fn health_change(
     let endpoint = known.into_iter().flatten().max_by_key(|endpoint| endpoint.version)?;
     let failing = shard.failing.get(endpoint.id, shard.steady_clock.now());
     let patience = shard.settings.disable_failing_after;
-    let fact = health::consequence(endpoint, delivery.id, fact, failing, patience)?;
+    let fact = health::health_fact(endpoint, delivery.id, fact, failing, patience)?;
     let record = NewRecord::following(endpoint, fact.clone());
     let mut endpoint = endpoint.clone();
     endpoint.apply(&fact, (shard.clock)());
