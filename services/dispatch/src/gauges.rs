@@ -34,7 +34,7 @@ struct Stored {
 }
 
 /// How long the database may take for one shard.
-const LOOK_PATIENCE: Duration = Duration::from_secs(1);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Looks the figures up whenever metrics are collected.
 pub(crate) fn observe(status: &Arc<DispatchStatus>) {
@@ -46,7 +46,7 @@ pub(crate) fn observe(status: &Arc<DispatchStatus>) {
             let Some(status) = status else { return false };
             // All at the same time: whoever collects waits.
             let looks = status.owned().into_iter().map(async |shard| {
-                let stored = tokio::time::timeout(LOOK_PATIENCE, look_up(&shard)).await;
+                let stored = tokio::time::timeout(QUERY_TIMEOUT, look_up(&shard)).await;
                 let stored = stored.ok().and_then(|looked| match looked {
                     Ok(stored) => Some(stored),
                     Err(error) => {
@@ -57,7 +57,7 @@ pub(crate) fn observe(status: &Arc<DispatchStatus>) {
                 let known = shard.log.watch(shard.lease.shard()).borrow().0;
                 let figures = Figures {
                     requests: shard.requests_under_way.load(Ordering::Relaxed) as u64,
-                    lag: (known - shard.acted_on.load(Ordering::Relaxed)).max(0).unsigned_abs(),
+                    lag: (known - shard.processed_position.load(Ordering::Relaxed)).max(0).unsigned_abs(),
                     stored,
                 };
                 (shard.lease.shard().0, figures)

@@ -23,15 +23,15 @@ pub(crate) struct HeldLease {
 }
 
 impl HeldLease {
-    /// A lease that was asked for at `asked`, by the uptime, so that it lasts at least until
-    /// `asked` and its time to live, less a margin for what is on its way then. None: for ever.
+    /// A lease that was asked for at `requested_at`, by the uptime, so that it lasts at least until
+    /// `requested_at` and its time to live, less a margin for what is on its way then. None: for ever.
     pub(crate) fn new(
         lease: Lease,
-        asked: Duration,
+        requested_at: Duration,
         time_to_live: Option<Duration>,
         uptime: Uptime,
     ) -> HeldLease {
-        let valid_until = time_to_live.map(|time_to_live| end(asked, time_to_live));
+        let valid_until = time_to_live.map(|time_to_live| end(requested_at, time_to_live));
         HeldLease {
             lease,
             valid_until: Arc::new(Mutex::new(valid_until)),
@@ -52,10 +52,10 @@ impl HeldLease {
         self.lease.epoch
     }
 
-    /// It was renewed by a request that was sent at `asked`.
-    pub(crate) fn extend(&self, asked: Duration, time_to_live: Duration) {
+    /// It was renewed by a request that was sent at `requested_at`.
+    pub(crate) fn extend(&self, requested_at: Duration, time_to_live: Duration) {
         *self.valid_until.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(end(asked, time_to_live));
+            Some(end(requested_at, time_to_live));
         self.extended.send_replace(());
     }
 
@@ -87,8 +87,8 @@ impl HeldLease {
     }
 }
 
-fn end(asked: Duration, time_to_live: Duration) -> Duration {
-    asked + time_to_live - time_to_live / 10
+fn end(requested_at: Duration, time_to_live: Duration) -> Duration {
+    requested_at + time_to_live - time_to_live / 10
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ use ownership::Ownership;
 use status::DispatchStatus;
 
 /// How long the database may take to release the leases of a process that has given up.
-const GIVING_BACK: Duration = Duration::from_millis(500);
+const RELEASE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The dispatch work of one process.
 pub struct Dispatch {
@@ -96,7 +96,7 @@ impl Dispatch {
             Ok(ended) => ended,
             Err(_) => {
                 give_up.cancel();
-                match timeout(GIVING_BACK, work).await {
+                match timeout(RELEASE_TIMEOUT, work).await {
                     Ok(ended) => ended,
                     Err(_) => {
                         return tracing::warn!(

@@ -23,10 +23,10 @@ use crate::pipeline::{self, OwnedShard};
 use crate::status::DispatchStatus;
 
 /// A lease that ends so much later than it did was renewed: what it takes to ask is no more.
-const RENEWAL_SHOWS: Duration = Duration::from_millis(500);
+const RENEWAL_THRESHOLD: Duration = Duration::from_millis(500);
 
 /// How long a shard that this process could not work on is left to the others.
-const UNFIT_REST: Duration = Duration::from_secs(60);
+const UNFIT_BACKOFF: Duration = Duration::from_secs(60);
 
 /// The shards that this process owns.
 pub(crate) struct Ownership {
@@ -34,9 +34,9 @@ pub(crate) struct Ownership {
     member: String,
     dependencies: Dependencies,
     status: Arc<DispatchStatus>,
-    held: BTreeMap<Shard, Held>,
+    held: BTreeMap<Shard, HeldShard>,
     /// The others' leases as they were last seen.
-    others: BTreeMap<Shard, Unrenewed>,
+    others: BTreeMap<Shard, ForeignLease>,
     /// Since when shards were seen without an owner.
     unclaimed: BTreeMap<Shard, Instant>,
     /// Shards that this process could not work on, and until when it does not try again.
@@ -44,13 +44,13 @@ pub(crate) struct Ownership {
 }
 
 /// Another's lease, and since when it was not renewed.
-struct Unrenewed {
+struct ForeignLease {
     /// When it ends, if the database's clock stays as it is.
     ends: Instant,
     since: Instant,
 }
 
-struct Held {
+struct HeldShard {
     shard: Arc<OwnedShard>,
     work: JoinHandle<()>,
     /// Nobody took it whose share it would have been.
@@ -120,7 +120,7 @@ impl Ownership {
         self.give_up_surplus(share);
         if is_shared {
             self.note_unclaimed(&survey);
-            self.release_outlasting(&survey, time_to_live).await;
+            self.release_stale_leases(&survey, time_to_live).await;
         }
         self.take_free(&survey, share, time_to_live).await;
         if !is_shared {
@@ -143,9 +143,9 @@ impl Ownership {
         // All at the same time: one after the other, the last ones might come too late.
         let renewals = self.held.values().map(async |held| {
             let lease = &held.shard.lease;
-            let asked = (self.dependencies.uptime)();
+            let requested_at = (self.dependencies.uptime)();
             match store.renew_lease(lease.lease(), time_to_live).await {
-                Ok(true) if lease.is_valid() => lease.extend(asked, time_to_live),
+                Ok(true) if lease.is_valid() => lease.extend(requested_at, time_to_live),
                 // It ran out here although the database still had it for us: work has stopped.
                 Ok(true) => {}
                 Ok(false) => {
@@ -178,28 +178,28 @@ impl Ownership {
     /// process has left would not run out before the clock is where it was. A lease that lasts
     /// longer than any can, and was not renewed in twice the time that it lives, is nobody's. The
     /// next look finds it free; and if its owner lives after all, it is told when it renews.
-    async fn release_outlasting(&mut self, survey: &Survey, time_to_live: Duration) {
+    async fn release_stale_leases(&mut self, survey: &Survey, time_to_live: Duration) {
         let now = Instant::now();
-        let mut outlasting = Vec::new();
+        let mut stale = Vec::new();
         for lease in &survey.shards {
             let number = lease.shard;
-            let is_anothers = lease.owner.is_some() && !self.held.contains_key(&number);
-            let Some(ends) = now.checked_add(lease.expires_in).filter(|_| is_anothers) else {
+            let is_foreign = lease.owner.is_some() && !self.held.contains_key(&number);
+            let Some(ends) = now.checked_add(lease.expires_in).filter(|_| is_foreign) else {
                 self.others.remove(&number);
                 continue;
             };
-            let seen = self.others.entry(number).or_insert(Unrenewed { ends, since: now });
-            if ends > seen.ends + RENEWAL_SHOWS {
-                *seen = Unrenewed { ends, since: now };
+            let seen = self.others.entry(number).or_insert(ForeignLease { ends, since: now });
+            if ends > seen.ends + RENEWAL_THRESHOLD {
+                *seen = ForeignLease { ends, since: now };
             }
             let outlasts = lease.expires_in > time_to_live;
-            let is_nobodys = outlasts && now.duration_since(seen.since) >= 2 * time_to_live;
-            if let Some(epoch) = lease.epoch.filter(|_| is_nobodys) {
-                outlasting.push(Lease { shard: number, epoch });
+            let is_stale = outlasts && now.duration_since(seen.since) >= 2 * time_to_live;
+            if let Some(epoch) = lease.epoch.filter(|_| is_stale) {
+                stale.push(Lease { shard: number, epoch });
             }
         }
         let store = self.dependencies.log.store();
-        let releases = outlasting.into_iter().map(async |lease: Lease| {
+        let releases = stale.into_iter().map(async |lease: Lease| {
             tracing::warn!(shard = %lease.shard, "a lease was not renewed, but would not run out: the database's clock was set back");
             if let Err(error) = store.release_lease(lease).await {
                 let error = Causes(&error);
@@ -237,31 +237,31 @@ impl Ownership {
             let was_unclaimed = is_unclaimed(&candidate.shard);
             let is_orphan = candidate.owner.is_some() || was_unclaimed;
             let has_room = self.held.len() + wanted.len() < share;
-            let is_left = self.unfit.get(&candidate.shard).is_some_and(|until| now < *until);
-            if !self.held.contains_key(&candidate.shard) && !is_left && (has_room || is_orphan) {
+            let is_resting = self.unfit.get(&candidate.shard).is_some_and(|until| now < *until);
+            if !self.held.contains_key(&candidate.shard) && !is_resting && (has_room || is_orphan) {
                 wanted.push((candidate.shard, was_unclaimed));
             }
         }
         // All at the same time: a dead process's shards have waited long enough.
         let taking = wanted.into_iter().map(async |(number, was_unclaimed)| {
-            let asked = (self.dependencies.uptime)();
+            let requested_at = (self.dependencies.uptime)();
             match store.acquire_lease(number, &self.member, time_to_live).await {
-                Ok(lease) => lease.map(|lease| (lease, asked, was_unclaimed)),
+                Ok(lease) => lease.map(|lease| (lease, requested_at, was_unclaimed)),
                 Err(error) => {
                     tracing::warn!(shard = %number, error = %Causes(&error), "cannot take the shard");
                     None
                 }
             }
         });
-        for (lease, asked, was_unclaimed) in join_all(taking).await.into_iter().flatten() {
+        for (lease, requested_at, was_unclaimed) in join_all(taking).await.into_iter().flatten() {
             tracing::info!(shard = %lease.shard, epoch = %lease.epoch, "took the shard");
             metrics::lease_changed(LeaseChange::Taken);
             let lasts = self.dependencies.log.store().is_shared().then_some(time_to_live);
-            let held = HeldLease::new(lease, asked, lasts, Arc::clone(&self.dependencies.uptime));
+            let held = HeldLease::new(lease, requested_at, lasts, Arc::clone(&self.dependencies.uptime));
             let shard = Arc::new(OwnedShard::new(held, self.dependencies.clone()));
             let work = tokio::spawn(pipeline::work(Arc::clone(&shard)));
             self.status.add_shard(lease.shard, Arc::clone(&shard));
-            self.held.insert(lease.shard, Held { shard, work, was_unclaimed });
+            self.held.insert(lease.shard, HeldShard { shard, work, was_unclaimed });
         }
     }
 
@@ -277,19 +277,19 @@ impl Ownership {
             ended.iter().filter_map(|number| self.held.remove_entry(number)).collect();
         for (number, held) in &ended {
             if held.shard.unfit.is_cancelled() {
-                self.unfit.insert(*number, Instant::now() + UNFIT_REST);
+                self.unfit.insert(*number, Instant::now() + UNFIT_BACKOFF);
             }
         }
         // What it works on again is no trouble any more.
         self.unfit.retain(|number, _| {
             let held = self.held.get(number);
-            held.is_none_or(|held| !held.shard.is_prepared.load(Ordering::Relaxed))
+            held.is_none_or(|held| !held.shard.is_ready.load(Ordering::Relaxed))
         });
         self.status.set_unfit(self.unfit.keys().copied().collect());
         join_all(ended.into_iter().map(|(_, held)| self.give_back(held))).await;
     }
 
-    async fn give_back(&self, held: Held) {
+    async fn give_back(&self, held: HeldShard) {
         let number = held.shard.lease.shard();
         self.status.remove_shard(number);
         match self.dependencies.log.store().release_lease(held.shard.lease.lease()).await {

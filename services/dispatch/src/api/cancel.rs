@@ -13,7 +13,7 @@ use super::dispatch_api::DispatchApi;
 
 /// How long the answer waits for the shard's owner to act. It takes a commit; without an owner the
 /// request is on record, and is acted on by the next one.
-const OWNER_PATIENCE: Duration = Duration::from_secs(1);
+const OWNER_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl DispatchApi {
     /// The delivery afterwards: cancelled, unless its shard has no owner now or an attempt came
@@ -39,7 +39,7 @@ impl DispatchApi {
             matches!(fact, DeliveryFact::Cancelled { .. } | DeliveryFact::AttemptSucceeded(_))
         };
         let ended = outcome.wait(Stream::Delivery(*delivery_id), is_end);
-        match tokio::time::timeout(OWNER_PATIENCE, ended).await {
+        match tokio::time::timeout(OWNER_TIMEOUT, ended).await {
             Ok(Ok(())) => self.delivery(organization_id, *delivery_id).await,
             // It is on record, whatever keeps us from seeing what follows.
             Ok(Err(_)) | Err(_) => Ok(requested),

@@ -53,7 +53,7 @@ use scheduler::Scheduler;
 
 /// Works on a shard until it is told to stop, or until the lease is lost.
 pub(crate) async fn work(shard: Arc<OwnedShard>) {
-    let expiry = tokio::spawn(abort_at_last(Arc::clone(&shard)));
+    let expiry = tokio::spawn(abort_when_lease_ends(Arc::clone(&shard)));
     let abort = shard.abort.clone();
     let was_aborted = abort.run_until_cancelled(work_while_leased(&shard)).await.is_none();
     if was_aborted && !shard.unfit.is_cancelled() {
@@ -65,13 +65,13 @@ pub(crate) async fn work(shard: Arc<OwnedShard>) {
 
 /// How long a shard that is given up may take to finish what is under way: longer than a request
 /// does by default. What cannot be read may be what a stage waits for.
-const GIVE_UP_PATIENCE: Duration = Duration::from_secs(30);
+const GIVE_UP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A process that cannot renew its lease stops before another may take it.
-async fn abort_at_last(shard: Arc<OwnedShard>) {
+async fn abort_when_lease_ends(shard: Arc<OwnedShard>) {
     let given_up = async {
         shard.unfit.cancelled().await;
-        tokio::time::sleep(GIVE_UP_PATIENCE).await;
+        tokio::time::sleep(GIVE_UP_TIMEOUT).await;
     };
     tokio::select! {
         () = shard.lease.expired() => {}
@@ -85,7 +85,7 @@ async fn work_while_leased(shard: &Arc<OwnedShard>) {
     let prepared = shard.read(what, OnDefect::GiveUp, || prepare(shard));
     let Some(prepared) = shard.stop.run_until_cancelled(prepared).await else { return };
     let Prepared { router, scheduler, replays, notify, checkpoint } = prepared;
-    shard.is_prepared.store(true, Ordering::Relaxed);
+    shard.is_ready.store(true, Ordering::Relaxed);
     let (to_schedule, schedule_messages) = mpsc::channel(STAGE_CAPACITY);
     let (to_record, outcomes) = mpsc::channel(STAGE_CAPACITY);
     let (to_advance, progress) = mpsc::channel(STAGE_CAPACITY);

@@ -39,9 +39,9 @@ pub(crate) struct OwnedShard {
     /// This process cannot work on the shard; another one may be able to.
     pub(crate) unfit: CancellationToken,
     /// What the last owner has left was read.
-    pub(crate) is_prepared: AtomicBool,
+    pub(crate) is_ready: AtomicBool,
     /// The last record of the log that was acted on.
-    pub(crate) acted_on: AtomicI64,
+    pub(crate) processed_position: AtomicI64,
     /// How many requests are under way.
     pub(crate) requests_under_way: AtomicUsize,
     pub(super) targets: DeliveryTargets,
@@ -68,8 +68,8 @@ impl OwnedShard {
             stop,
             abort,
             unfit: CancellationToken::new(),
-            is_prepared: AtomicBool::new(false),
-            acted_on: AtomicI64::new(0),
+            is_ready: AtomicBool::new(false),
+            processed_position: AtomicI64::new(0),
             requests_under_way: AtomicUsize::new(0),
             targets: DeliveryTargets::default(),
             failing: FailingEndpoints::default(),

@@ -11,7 +11,7 @@ use super::owned_shard::OwnedShard;
 const INTERVAL: Duration = Duration::from_secs(6 * 60 * 60);
 const DELETED_AT_ONCE: usize = 500;
 /// Between two deletions, so that appends get their turn.
-const PAUSE: Duration = Duration::from_millis(50);
+const DELETION_GAP: Duration = Duration::from_millis(50);
 
 pub(crate) async fn run(shard: Arc<OwnedShard>) {
     let stop = shard.stop.clone();
@@ -40,7 +40,7 @@ async fn delete_expired(shard: &OwnedShard) {
                 break;
             }
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(DELETION_GAP).await;
     }
     if total > 0 {
         tracing::info!(shard = %number, bodies = total, "deleted bodies that had expired");

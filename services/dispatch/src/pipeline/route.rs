@@ -89,7 +89,7 @@ impl Route {
     }
 
     pub(crate) async fn run(mut self) {
-        self.shard.acted_on.store(self.checkpoint.0, Ordering::Relaxed);
+        self.shard.processed_position.store(self.checkpoint.0, Ordering::Relaxed);
         let mut follower = self.shard.log.follow(self.shard.lease.shard(), self.checkpoint);
         let stop = self.shard.stop.clone();
         let mut backoff = DATABASE_BACKOFF;
@@ -100,7 +100,7 @@ impl Route {
                     if self.act_on(&records).await.is_err() {
                         return;
                     }
-                    self.shard.acted_on.store(follower.position().0, Ordering::Relaxed);
+                    self.shard.processed_position.store(follower.position().0, Ordering::Relaxed);
                 }
                 Err(error) => {
                     self.shard.note_failed_read("cannot read the log", OnDefect::GiveUp, &error);
